@@ -1,0 +1,388 @@
+//! The ops of a step: what they are called, what they take and what type they give. Derivatives stand in
+//! [`crate::rules`] (and, for element-wise ops, in the op's row of [`crate::map`]).
+
+use std::fmt;
+
+use crate::map::Map;
+use crate::ty::{Domain, Shape, Type};
+
+/// An `f64` that compares and hashes by its bits, so that ops can be compared for common subexpressions.
+#[derive(Clone, Copy, Debug)]
+pub struct Number(pub f64);
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Number) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+impl Eq for Number {}
+impl std::hash::Hash for Number {
+    fn hash<H: std::hash::Hasher>(&self, h: &mut H) {
+        self.0.to_bits().hash(h);
+    }
+}
+
+/// Reductions of all elements of a value to a scalar per example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reduction {
+    /// Σ x
+    Sum,
+    /// Σ x / n
+    Mean,
+    /// The greatest element; tied elements share the slope evenly (as PyTorch's `amax`). NaN if any is.
+    Max,
+}
+
+/// An op of the step graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// The `id`-th input of the program, of the stated type.
+    Input {
+        /// Index into the table of inputs.
+        id: usize,
+        /// Its type.
+        ty: Type,
+    },
+    /// A constant, the same for every element; domain `once`.
+    Constant {
+        /// The value of every element.
+        value: Number,
+        /// The shape.
+        shape: Shape,
+    },
+    /// An element-wise op on operands of one shape.
+    Map(Map),
+    /// All elements to one scalar.
+    Reduce(Reduction),
+    /// Σ aᵢ·bᵢ over two values of one shape, a scalar.
+    Dot,
+    /// A scalar repeated.
+    Broadcast(Shape),
+    /// Two or more values joined along an axis.
+    Concat {
+        /// 0, or 1 for the columns of matrices.
+        axis: usize,
+    },
+    /// A part of a value along an axis.
+    Slice {
+        /// 0, or 1 for the columns of a matrix.
+        axis: usize,
+        /// First index.
+        start: usize,
+        /// Length, at least 1.
+        len: usize,
+    },
+    /// The same elements, row-major, in another shape.
+    Reshape(Shape),
+    /// M·v of (M `[m,n]`, v `[n]`), or Mᵀ·v of (M `[m,n]`, v `[m]`).
+    MatVec {
+        /// Use Mᵀ.
+        transposed: bool,
+    },
+    /// Σ a bᵀ of (a `[m]`, b `[n]`) over all of their domain that `to` lacks: an outer product if it lacks nothing, a
+    /// weight gradient if `to` is `once`.
+    Outer {
+        /// The result's domain.
+        to: Domain,
+    },
+    /// Row `round(i)` of M `[rows,n]` (operands M, i); i is clamped to the rows there are.
+    Gather,
+    /// The adjoint of gather: Σ over what `to` lacks of the matrix that has v in row i and 0 elsewhere (operands i, v).
+    Scatter {
+        /// Rows of the result.
+        rows: usize,
+        /// The result's domain.
+        to: Domain,
+    },
+    /// x as it was d steps earlier (later for d < 0), and init where there is no such step (operands x, init).
+    /// With e = init ‖ x for d > 0: y_t = e_t. With e = x ‖ init for d < 0: y_t = e_{t+|d|}.
+    Delay(i32),
+    /// The |d| values that leave at the other end of a delay: e_T … e_{T+d-1} for d > 0, e_0 … e_{|d|-1} for d < 0.
+    Boundary(i32),
+    /// The value in a domain that contains its own.
+    Spread(Domain),
+    /// The sum over all of the value's domain that this one lacks.
+    SumTo(Domain),
+}
+
+/// Why operands do not fit an op. The caller adds which node and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// The wrong number of operands.
+    Arity {
+        /// How many it takes.
+        expected: usize,
+    },
+    /// Shapes that do not go together; operand index and what it would have to be.
+    Shape {
+        /// Which operand.
+        operand: usize,
+        /// What would fit.
+        expected: String,
+    },
+    /// Domains that do not go together.
+    Domain {
+        /// Which operand.
+        operand: usize,
+        /// What would fit.
+        expected: String,
+    },
+}
+
+impl Op {
+    /// A constant op.
+    pub fn constant(value: f64, shape: Shape) -> Op {
+        Op::Constant {
+            value: Number(value),
+            shape,
+        }
+    }
+
+    /// The op's name in the text form, without its attributes.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Input { .. } => "input",
+            Op::Constant { .. } => "const",
+            Op::Map(m) => m.row().name,
+            Op::Reduce(Reduction::Sum) => "sum",
+            Op::Reduce(Reduction::Mean) => "mean",
+            Op::Reduce(Reduction::Max) => "amax",
+            Op::Dot => "dot",
+            Op::Broadcast(_) => "broadcast",
+            Op::Concat { .. } => "concat",
+            Op::Slice { .. } => "slice",
+            Op::Reshape(_) => "reshape",
+            Op::MatVec { transposed: false } => "matvec",
+            Op::MatVec { transposed: true } => "matvec_t",
+            Op::Outer { .. } => "outer",
+            Op::Gather => "gather",
+            Op::Scatter { .. } => "scatter",
+            Op::Delay(_) => "delay",
+            Op::Boundary(_) => "boundary",
+            Op::Spread(_) => "spread",
+            Op::SumTo(_) => "sum_to",
+        }
+    }
+
+    /// How many operands the op takes; `None` for "two or more".
+    pub fn arity(&self) -> Option<usize> {
+        match self {
+            Op::Input { .. } | Op::Constant { .. } => Some(0),
+            Op::Map(m) => Some(m.row().arity),
+            Op::Concat { .. } => None,
+            Op::Dot | Op::MatVec { .. } | Op::Outer { .. } | Op::Gather | Op::Scatter { .. } => {
+                Some(2)
+            }
+            Op::Delay(_) | Op::Boundary(_) => Some(2),
+            Op::Reduce(_)
+            | Op::Broadcast(_)
+            | Op::Slice { .. }
+            | Op::Reshape(_)
+            | Op::Spread(_)
+            | Op::SumTo(_) => Some(1),
+        }
+    }
+
+    /// The domain in which the op does its work: that of its result, except where it sums over part of it.
+    pub fn work_domain(&self, xs: &[Type]) -> Domain {
+        match self {
+            Op::Spread(to) => *to,
+            Op::Input { ty, .. } => ty.domain,
+            Op::Delay(_) => Domain::Step,
+            Op::Boundary(d) => Domain::Edge(d.unsigned_abs() as usize),
+            _ => xs
+                .iter()
+                .try_fold(Domain::Once, |d, x| d.join(x.domain))
+                .unwrap_or(Domain::Step),
+        }
+    }
+
+    /// The type of the result, or why the operands do not fit.
+    pub fn infer(&self, xs: &[Type]) -> Result<Type, Misfit> {
+        let arity_ok = match self.arity() {
+            Some(n) => xs.len() == n,
+            None => !xs.is_empty(),
+        };
+        if !arity_ok {
+            return Err(Misfit::Arity {
+                expected: self.arity().unwrap_or(1),
+            });
+        }
+        let bad_shape = |operand, expected: String| Err(Misfit::Shape { operand, expected });
+        let bad_domain = |operand, expected: String| Err(Misfit::Domain { operand, expected });
+        let mut joined = Domain::Once;
+        if !matches!(self, Op::Delay(_) | Op::Boundary(_)) {
+            for (i, x) in xs.iter().enumerate() {
+                match joined.join(x.domain) {
+                    Some(d) => joined = d,
+                    None => return bad_domain(i, format!("a domain that goes with {joined}")),
+                }
+            }
+        }
+        let shape = match *self {
+            Op::Input { ty, .. } => return Ok(ty),
+            Op::Constant { shape, .. } => shape,
+            Op::Map(_) => {
+                for (i, x) in xs.iter().enumerate().skip(1) {
+                    if x.shape != xs[0].shape {
+                        return bad_shape(i, xs[0].shape.to_string());
+                    }
+                }
+                xs[0].shape
+            }
+            Op::Reduce(_) => {
+                if xs[0].shape.is_empty() {
+                    return bad_shape(0, "at least one element".into());
+                }
+                Shape::Scalar
+            }
+            Op::Dot => {
+                if xs[0].shape != xs[1].shape {
+                    return bad_shape(1, xs[0].shape.to_string());
+                }
+                Shape::Scalar
+            }
+            Op::Broadcast(to) => {
+                if xs[0].shape != Shape::Scalar {
+                    return bad_shape(0, "a scalar".into());
+                }
+                to
+            }
+            Op::Concat { axis } => {
+                let mut total = 0;
+                for (i, x) in xs.iter().enumerate() {
+                    let Some(n) = x.shape.axis(axis) else {
+                        return bad_shape(i, format!("a value with an axis {axis}"));
+                    };
+                    total += n;
+                    if x.shape.with_axis(axis, 0) != xs[0].shape.with_axis(axis, 0) {
+                        return bad_shape(i, format!("{} but for axis {axis}", xs[0].shape));
+                    }
+                }
+                xs[0].shape.with_axis(axis, total)
+            }
+            Op::Slice { axis, start, len } => match xs[0].shape.axis(axis) {
+                Some(n) if len > 0 && start + len <= n => xs[0].shape.with_axis(axis, len),
+                _ => {
+                    return bad_shape(
+                        0,
+                        format!("at least {} along axis {axis}", start + len.max(1)),
+                    );
+                }
+            },
+            Op::Reshape(to) => {
+                if to.len() != xs[0].shape.len() {
+                    return bad_shape(0, format!("{} elements", to.len()));
+                }
+                to
+            }
+            Op::MatVec { transposed } => {
+                let Shape::Matrix(m, n) = xs[0].shape else {
+                    return bad_shape(0, "a matrix".into());
+                };
+                let (out, inner) = if transposed { (n, m) } else { (m, n) };
+                if xs[1].shape != Shape::Vector(inner) {
+                    return bad_shape(1, Shape::Vector(inner).to_string());
+                }
+                Shape::Vector(out)
+            }
+            Op::Outer { to } => {
+                let Shape::Vector(m) = xs[0].shape else {
+                    return bad_shape(0, "a vector".into());
+                };
+                let Shape::Vector(n) = xs[1].shape else {
+                    return bad_shape(1, "a vector".into());
+                };
+                if !to.within(joined) {
+                    return bad_domain(0, format!("a domain that contains {to}"));
+                }
+                joined = to;
+                Shape::Matrix(m, n)
+            }
+            Op::Gather => {
+                let Shape::Matrix(rows, n) = xs[0].shape else {
+                    return bad_shape(0, "a matrix".into());
+                };
+                if rows == 0 {
+                    return bad_shape(0, "a matrix with rows".into());
+                }
+                if xs[1].shape != Shape::Scalar {
+                    return bad_shape(1, "a scalar".into());
+                }
+                Shape::Vector(n)
+            }
+            Op::Scatter { rows, to } => {
+                if xs[0].shape != Shape::Scalar {
+                    return bad_shape(0, "a scalar".into());
+                }
+                let Shape::Vector(n) = xs[1].shape else {
+                    return bad_shape(1, "a vector".into());
+                };
+                if !to.within(joined) {
+                    return bad_domain(1, format!("a domain that contains {to}"));
+                }
+                joined = to;
+                Shape::Matrix(rows, n)
+            }
+            Op::Delay(d) | Op::Boundary(d) => {
+                let edge = Domain::Edge(d.unsigned_abs() as usize);
+                if d == 0 {
+                    return bad_domain(0, "a delay other than 0".into());
+                }
+                if xs[0].domain != Domain::Step {
+                    return bad_domain(0, "a value of each step".into());
+                }
+                if !xs[1].domain.within(edge) {
+                    return bad_domain(1, format!("a value of {edge} or less"));
+                }
+                if xs[1].shape != xs[0].shape {
+                    return bad_shape(1, xs[0].shape.to_string());
+                }
+                joined = if matches!(self, Op::Delay(_)) {
+                    Domain::Step
+                } else {
+                    edge
+                };
+                xs[0].shape
+            }
+            Op::Spread(to) => {
+                if !xs[0].domain.within(to) {
+                    return bad_domain(0, format!("a domain within {to}"));
+                }
+                joined = to;
+                xs[0].shape
+            }
+            Op::SumTo(to) => {
+                if !to.within(xs[0].domain) {
+                    return bad_domain(0, format!("a domain that contains {to}"));
+                }
+                joined = to;
+                xs[0].shape
+            }
+        };
+        Ok(Type::new(shape, joined))
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.name())?;
+        match *self {
+            Op::Input { id, .. } => write!(f, " {id}"),
+            Op::Constant { value, .. } => write!(f, " {:?}", value.0),
+            Op::Concat { axis } if axis > 0 => write!(f, " axis={axis}"),
+            Op::Slice { axis, start, len } => {
+                write!(f, " {start}..{}", start + len)?;
+                if axis > 0 {
+                    write!(f, " axis={axis}")
+                } else {
+                    Ok(())
+                }
+            }
+            Op::Outer { to } | Op::Spread(to) | Op::SumTo(to) => write!(f, " {to}"),
+            Op::Scatter { rows, to } => write!(f, " {rows} {to}"),
+            Op::Delay(d) | Op::Boundary(d) => write!(f, " {d}"),
+            _ => Ok(()),
+        }
+    }
+}

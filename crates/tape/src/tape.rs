@@ -1,0 +1,239 @@
+//! The finished tape: a straight list of ops, each after its operands, but for the next values of states.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::algebra::Value;
+use crate::op::Op;
+use crate::ty::{Domain, Type};
+
+/// Operand handles of a node; most ops have at most three.
+pub type Operands = SmallVec<[Value; 3]>;
+
+/// One recorded op.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it computes.
+    pub op: Op,
+    /// From what. All are earlier nodes, except the first operand of a `delay`.
+    pub operands: Operands,
+    /// Shape and domain of the result.
+    pub ty: Type,
+    /// The user's name for it.
+    pub name: Option<Arc<str>>,
+    /// The user's line.
+    pub at: Option<&'static Location<'static>>,
+}
+
+/// What an input is for. It says which domain the input has and what a trainer does with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A learned parameter, domain `once`.
+    Param,
+    /// A value per example, domain `row`.
+    Static,
+    /// An observation per example and step.
+    Sequence,
+    /// What the outputs are compared with, per example and step.
+    Target,
+    /// The weight of the loss, per example and step.
+    Weight,
+    /// Random numbers that a trainer draws anew for each batch (dropout), per example and step.
+    Mask,
+    /// The initial slots of a state, domain `edge`; zeros unless given.
+    Initial,
+    /// The cotangent of an output, in a differentiated program.
+    Cotangent,
+}
+
+/// One input of a program.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Its name, unique among the inputs.
+    pub name: Arc<str>,
+    /// What it is for.
+    pub role: Role,
+    /// Shape and domain.
+    pub ty: Type,
+    /// The node that reads it.
+    pub value: Value,
+}
+
+/// What an output is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Yield {
+    /// A value per step that the user asked for.
+    Output,
+    /// The loss of the whole batch of sequences, a scalar.
+    Loss,
+    /// The last slots of a state, to go on from.
+    Final,
+    /// The gradient of an input, in a differentiated program.
+    Gradient,
+}
+
+/// One output of a program.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Its name, unique among the outputs.
+    pub name: Arc<str>,
+    /// What it is for.
+    pub role: Yield,
+    /// The node that computes it.
+    pub value: Value,
+}
+
+/// A recorded program: one time step of one example, with batch and time implicit, and its loss over all of them.
+#[derive(Clone, Debug)]
+pub struct Tape {
+    pub(crate) name: Arc<str>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) outputs: Vec<Output>,
+}
+
+impl Tape {
+    /// The program's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+    /// All ops in order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+    /// One op.
+    pub fn node(&self, v: Value) -> &Node {
+        &self.nodes[v.index()]
+    }
+    /// The inputs, in the order they were declared.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+    /// The outputs, in the order they were declared; the loss and the final states follow the user's.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+    /// Position of the input called `name`.
+    pub fn input(&self, name: &str) -> Option<usize> {
+        self.inputs.iter().position(|i| &*i.name == name)
+    }
+    /// Position of the output called `name`.
+    pub fn output(&self, name: &str) -> Option<usize> {
+        self.outputs.iter().position(|o| &*o.name == name)
+    }
+    /// How an error message calls a value: its name, or its op and number.
+    pub fn describe(&self, v: Value) -> String {
+        describe(&self.nodes, v)
+    }
+}
+
+pub(crate) fn describe(nodes: &[Node], v: Value) -> String {
+    let node = &nodes[v.index()];
+    match &node.name {
+        Some(name) => format!("`{name}`"),
+        None => format!("%{} ({})", v.0, node.op.name()),
+    }
+}
+
+impl fmt::Display for Tape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "tape {}", self.name)?;
+        for (i, n) in self.nodes.iter().enumerate() {
+            write!(f, "  %{i}: {} = {}", n.ty, n.op)?;
+            for (k, v) in n.operands.iter().enumerate() {
+                write!(f, "{}%{}", if k == 0 { " " } else { ", " }, v.0)?;
+            }
+            if let Some(name) = &n.name {
+                write!(f, "  # {name}")?;
+            }
+            writeln!(f)?;
+        }
+        for o in &self.outputs {
+            writeln!(f, "  output {} = %{}", o.name, o.value.0)?;
+        }
+        Ok(())
+    }
+}
+
+/// Which sweep over the steps computes each node (see [`schedule`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// For each node of domain `step`, the sweep that computes it; 0 for others.
+    pub sweep: Vec<usize>,
+    /// Number of sweeps. Even ones run forward in time, odd ones backward.
+    pub sweeps: usize,
+    /// For each node, true if it needs the steps done (it depends on a sum over them, or on a boundary).
+    pub after: Vec<bool>,
+}
+
+/// Assigns every step node to a sweep over time: even sweeps run forward, odd ones backward, and a value is computed
+/// before it is read. `Err` names the nodes of a recurrence that neither direction can compute, or of a step that needs
+/// what is only known after the steps.
+pub(crate) fn schedule(nodes: &[Node]) -> Result<Schedule, (bool, Vec<Value>)> {
+    let n = nodes.len();
+    let mut after = vec![false; n];
+    for (i, node) in nodes.iter().enumerate() {
+        let from = |v: &Value| nodes[v.index()].ty.domain;
+        let leaves =
+            node.ty.domain != Domain::Step && node.operands.iter().any(|v| from(v) == Domain::Step);
+        after[i] = leaves
+            || (!matches!(node.op, Op::Delay(_)) && node.operands.iter().any(|v| after[v.index()]));
+        if after[i] && node.ty.domain == Domain::Step {
+            return Err((false, vec![Value(i as u32)]));
+        }
+    }
+    let mut sweep = vec![0usize; n];
+    // A longest-path relaxation; it settles within one round per sweep unless a recurrence runs both ways, which pushes
+    // its nodes up for ever.
+    let delays = nodes
+        .iter()
+        .filter(|x| matches!(x.op, Op::Delay(_)))
+        .count();
+    for round in 0..=2 * delays + 2 {
+        let mut moved = Vec::new();
+        for (i, node) in nodes.iter().enumerate() {
+            if node.ty.domain != Domain::Step {
+                continue;
+            }
+            let mut s = sweep[i];
+            for (k, v) in node.operands.iter().enumerate() {
+                if nodes[v.index()].ty.domain == Domain::Step {
+                    let from = sweep[v.index()];
+                    let wrong_way = match node.op {
+                        Op::Delay(d) if k == 0 && s <= from => (d > 0) != (from % 2 == 0),
+                        _ => false,
+                    };
+                    s = s.max(from + usize::from(wrong_way));
+                }
+            }
+            if s != sweep[i] {
+                sweep[i] = s;
+                moved.push(Value(i as u32));
+            }
+        }
+        if moved.is_empty() {
+            let sweeps = 1 + sweep.iter().copied().max().unwrap_or(0);
+            return Ok(Schedule {
+                sweep,
+                sweeps,
+                after,
+            });
+        }
+        if moved.iter().any(|v| sweep[v.index()] > delays) {
+            moved.retain(|v| {
+                matches!(nodes[v.index()].op, Op::Delay(_)) && sweep[v.index()] + 1 >= delays
+            });
+            return Err((true, moved));
+        }
+    }
+}
+
+impl Tape {
+    /// Which sweep over time computes which step node. Recording has checked that there is such an order.
+    pub fn schedule(&self) -> Schedule {
+        schedule(&self.nodes).expect("checked when the tape was finished")
+    }
+}

@@ -1,0 +1,145 @@
+//! Types of values: the shape that one example has at one time step, and the domain the value varies over.
+//!
+//! Batch and time are never part of a [`Shape`]; they are the [`Domain`].
+
+use std::fmt;
+
+/// The shape of a value per example: a scalar, a vector of n, or a row-major matrix of m rows and n columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Shape {
+    /// One number.
+    Scalar,
+    /// `[n]`
+    Vector(usize),
+    /// `[m, n]`, row-major.
+    Matrix(usize, usize),
+}
+
+impl Shape {
+    /// How many numbers a value of this shape holds.
+    pub fn len(self) -> usize {
+        match self {
+            Shape::Scalar => 1,
+            Shape::Vector(n) => n,
+            Shape::Matrix(m, n) => m * n,
+        }
+    }
+
+    /// True for a shape without any number, such as a vector of length 0.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many axes the shape has: 0, 1 or 2.
+    pub fn rank(self) -> usize {
+        match self {
+            Shape::Scalar => 0,
+            Shape::Vector(_) => 1,
+            Shape::Matrix(..) => 2,
+        }
+    }
+
+    /// The length along `axis`, if there is such an axis.
+    pub fn axis(self, axis: usize) -> Option<usize> {
+        match (self, axis) {
+            (Shape::Vector(n), 0) | (Shape::Matrix(n, _), 0) | (Shape::Matrix(_, n), 1) => Some(n),
+            _ => None,
+        }
+    }
+
+    /// The same shape with `len` along `axis`; an axis it does not have changes nothing.
+    pub fn with_axis(self, axis: usize, len: usize) -> Shape {
+        match (self, axis) {
+            (Shape::Vector(_), 0) => Shape::Vector(len),
+            (Shape::Matrix(_, n), 0) => Shape::Matrix(len, n),
+            (Shape::Matrix(m, _), 1) => Shape::Matrix(m, len),
+            _ => self,
+        }
+    }
+
+    /// `[rows, columns]` of the shape seen as a matrix: a vector is one row.
+    pub fn as_matrix(self) -> (usize, usize) {
+        match self {
+            Shape::Scalar => (1, 1),
+            Shape::Vector(n) => (1, n),
+            Shape::Matrix(m, n) => (m, n),
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Shape::Scalar => write!(f, "[]"),
+            Shape::Vector(n) => write!(f, "[{n}]"),
+            Shape::Matrix(m, n) => write!(f, "[{m},{n}]"),
+        }
+    }
+}
+
+/// What a value varies over. The order is by inclusion: `Once < Row < Step` and `Row < Edge(k)`.
+///
+/// An operation on values of several domains happens in their [`join`](Domain::join): a value of a lower domain is the
+/// same for every point of a higher one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Domain {
+    /// One value in all: parameters and what depends on parameters alone.
+    Once,
+    /// One value an example: static inputs.
+    Row,
+    /// One value an example and boundary slot: the `k` steps before a sequence's beginning (or after its end) that a
+    /// delay by `k` reads.
+    Edge(usize),
+    /// One value an example and time step.
+    Step,
+}
+
+impl Domain {
+    /// The least domain that holds both; none for boundary slots and steps, which have no common one.
+    pub fn join(self, other: Domain) -> Option<Domain> {
+        match (self, other) {
+            (a, b) if a == b => Some(a),
+            (Domain::Once, d) | (d, Domain::Once) => Some(d),
+            (Domain::Row, d) | (d, Domain::Row) => Some(d),
+            _ => None,
+        }
+    }
+
+    /// True if every value of this domain is also one of `other`.
+    pub fn within(self, other: Domain) -> bool {
+        self.join(other) == Some(other)
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Domain::Once => write!(f, "once"),
+            Domain::Row => write!(f, "row"),
+            Domain::Edge(k) => write!(f, "edge {k}"),
+            Domain::Step => write!(f, "step"),
+        }
+    }
+}
+
+/// Shape and domain together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Type {
+    /// Shape per example.
+    pub shape: Shape,
+    /// What the value varies over.
+    pub domain: Domain,
+}
+
+impl Type {
+    /// A type from its two parts.
+    pub fn new(shape: Shape, domain: Domain) -> Type {
+        Type { shape, domain }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.domain, self.shape)
+    }
+}

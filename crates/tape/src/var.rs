@@ -1,0 +1,235 @@
+//! What a user writes with a [`Var`]: operators, functions, reductions, and the composite functions of
+//! [`crate::compose`].
+
+use std::ops;
+use std::panic::Location;
+
+use crate::compose;
+use crate::map::Map;
+use crate::op::{Op, Reduction};
+use crate::record::Var;
+use crate::ty::Shape;
+
+macro_rules! operators {
+    ($($trait:ident $method:ident $map:ident),*) => {$(
+        impl<'t> ops::$trait for Var<'t> {
+            type Output = Var<'t>;
+            #[track_caller]
+            fn $method(self, other: Var<'t>) -> Var<'t> {
+                Var::apply(Op::Map(Map::$map), &[self, other], Location::caller())
+            }
+        }
+        impl<'t> ops::$trait<f64> for Var<'t> {
+            type Output = Var<'t>;
+            #[track_caller]
+            fn $method(self, other: f64) -> Var<'t> {
+                let other = self.tape().constant(other, Shape::Scalar);
+                Var::apply(Op::Map(Map::$map), &[self, other], Location::caller())
+            }
+        }
+        impl<'t> ops::$trait<Var<'t>> for f64 {
+            type Output = Var<'t>;
+            #[track_caller]
+            fn $method(self, other: Var<'t>) -> Var<'t> {
+                let this = other.tape().constant(self, Shape::Scalar);
+                Var::apply(Op::Map(Map::$map), &[this, other], Location::caller())
+            }
+        }
+    )*};
+}
+operators!(Add add Add, Sub sub Sub, Mul mul Mul, Div div Div);
+
+impl<'t> ops::Neg for Var<'t> {
+    type Output = Var<'t>;
+    #[track_caller]
+    fn neg(self) -> Var<'t> {
+        Var::apply(Op::Map(Map::Neg), &[self], Location::caller())
+    }
+}
+
+macro_rules! functions {
+    ($($(#[$doc:meta])* $name:ident $map:ident),*) => {$(
+        $(#[$doc])*
+        #[track_caller]
+        pub fn $name(self) -> Var<'t> {
+            Var::apply(Op::Map(Map::$map), &[self], Location::caller())
+        }
+    )*};
+}
+
+macro_rules! functions_of_two {
+    ($($(#[$doc:meta])* $name:ident $map:ident),*) => {$(
+        $(#[$doc])*
+        #[track_caller]
+        pub fn $name(self, other: Var<'t>) -> Var<'t> {
+            Var::apply(Op::Map(Map::$map), &[self, other], Location::caller())
+        }
+    )*};
+}
+
+impl<'t> Var<'t> {
+    functions!(
+        /// 1 / x
+        recip Recip,
+        /// eˣ
+        exp Exp,
+        /// Natural logarithm.
+        ln Ln,
+        /// Square root.
+        sqrt Sqrt,
+        /// Absolute value.
+        abs Abs,
+        /// -1, 0 or 1.
+        sign Sign,
+        /// Sine of radians.
+        sin Sin,
+        /// Cosine of radians.
+        cos Cos,
+        /// Hyperbolic tangent.
+        tanh Tanh,
+        /// 1 / (1 + e⁻ˣ)
+        sigmoid Sigmoid,
+        /// max(x, 0)
+        relu Relu,
+        /// ln(1 + eˣ)
+        softplus Softplus,
+        /// The value, which no gradient passes.
+        stop_gradient StopGradient
+    );
+    functions_of_two!(
+        /// The greater, element by element.
+        max Max,
+        /// The lesser, element by element.
+        min Min,
+        /// selfᵒᵗʰᵉʳ for positive self.
+        pow Pow,
+        /// 1 where self < other, else 0.
+        lt Lt,
+        /// 1 where self ≤ other, else 0.
+        le Le,
+        /// 1 where self = other, else 0.
+        equals Eq
+    );
+
+    /// `yes` where this is not 0, else `no`.
+    #[track_caller]
+    pub fn select(self, yes: Var<'t>, no: Var<'t>) -> Var<'t> {
+        Var::apply(Op::Map(Map::Select), &[self, yes, no], Location::caller())
+    }
+
+    /// x²
+    #[track_caller]
+    pub fn square(self) -> Var<'t> {
+        Var::apply(Op::Map(Map::Mul), &[self, self], Location::caller())
+    }
+
+    /// Sum of all elements.
+    #[track_caller]
+    pub fn sum(self) -> Var<'t> {
+        Var::apply(Op::Reduce(Reduction::Sum), &[self], Location::caller())
+    }
+
+    /// Mean of all elements.
+    #[track_caller]
+    pub fn mean(self) -> Var<'t> {
+        Var::apply(Op::Reduce(Reduction::Mean), &[self], Location::caller())
+    }
+
+    /// The greatest element.
+    #[track_caller]
+    pub fn amax(self) -> Var<'t> {
+        Var::apply(Op::Reduce(Reduction::Max), &[self], Location::caller())
+    }
+
+    /// Σ aᵢ·bᵢ
+    #[track_caller]
+    pub fn dot(self, other: Var<'t>) -> Var<'t> {
+        Var::apply(Op::Dot, &[self, other], Location::caller())
+    }
+
+    /// This scalar, repeated.
+    #[track_caller]
+    pub fn broadcast(self, shape: Shape) -> Var<'t> {
+        Var::apply(Op::Broadcast(shape), &[self], Location::caller())
+    }
+
+    /// Joins values along axis 0.
+    #[track_caller]
+    pub fn concat(parts: &[Var<'t>]) -> Var<'t> {
+        assert!(!parts.is_empty(), "concat needs at least one value");
+        Var::apply(Op::Concat { axis: 0 }, parts, Location::caller())
+    }
+
+    /// Elements (or rows) `start .. start + len`.
+    #[track_caller]
+    pub fn slice(self, start: usize, len: usize) -> Var<'t> {
+        Var::apply(
+            Op::Slice {
+                axis: 0,
+                start,
+                len,
+            },
+            &[self],
+            Location::caller(),
+        )
+    }
+
+    /// The same elements in another shape.
+    #[track_caller]
+    pub fn reshape(self, shape: Shape) -> Var<'t> {
+        Var::apply(Op::Reshape(shape), &[self], Location::caller())
+    }
+
+    /// Matrix times vector.
+    #[track_caller]
+    pub fn matvec(self, v: Var<'t>) -> Var<'t> {
+        Var::apply(
+            Op::MatVec { transposed: false },
+            &[self, v],
+            Location::caller(),
+        )
+    }
+
+    /// Transposed matrix times vector.
+    #[track_caller]
+    pub fn matvec_t(self, v: Var<'t>) -> Var<'t> {
+        Var::apply(
+            Op::MatVec { transposed: true },
+            &[self, v],
+            Location::caller(),
+        )
+    }
+
+    /// a bᵀ, in the domain of the two.
+    #[track_caller]
+    pub fn outer(self, other: Var<'t>) -> Var<'t> {
+        let at = Location::caller();
+        let domain = |v: Var<'t>| v.value().map(|x| v.tape().domain(x));
+        match (domain(self), domain(other)) {
+            (Some(a), Some(b)) => {
+                let to = a.join(b).unwrap_or(a);
+                Var::apply(Op::Outer { to }, &[self, other], at)
+            }
+            (None, _) => self,
+            _ => other,
+        }
+    }
+
+    /// Row `index` of this matrix (an embedding).
+    #[track_caller]
+    pub fn gather(self, index: Var<'t>) -> Var<'t> {
+        Var::apply(Op::Gather, &[self, index], Location::caller())
+    }
+
+    /// eˣⁱ ÷ Σ eˣʲ
+    #[track_caller]
+    pub fn softmax(self) -> Var<'t> {
+        self.compose(Location::caller(), compose::softmax)
+    }
+
+    /// (x - mean) ÷ √(variance + eps), without gain and bias.
+    #[track_caller]
+    pub fn layer_norm(self, eps: f64) -> Var<'t> {
+        self.compose(Location::caller(), |a, v| compose::layer_norm(a, v, eps))
+    }
+}
