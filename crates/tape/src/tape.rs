@@ -186,13 +186,13 @@ pub(crate) fn schedule(nodes: &[Node]) -> Result<Schedule, (bool, Vec<Value>)> {
         }
     }
     let mut sweep = vec![0usize; n];
-    // A longest-path relaxation; it settles within one round per sweep unless a recurrence runs both ways, which pushes
-    // its nodes up for ever.
+    // A longest-path relaxation. Only a delay starts a new sweep, so none needs more sweeps than there
+    // are delays, unless a recurrence runs both ways, which pushes its nodes up for ever.
     let delays = nodes
         .iter()
         .filter(|x| matches!(x.op, Op::Delay(_)))
         .count();
-    for round in 0..=2 * delays + 2 {
+    loop {
         let mut moved = Vec::new();
         for (i, node) in nodes.iter().enumerate() {
             if node.ty.domain != Domain::Step {
