@@ -1,1 +1,11 @@
-//! (being written)
+//! The step graph of a recurrent program, the passes that derive, split, fuse and distribute it, and the plan that says
+//! what runs in which loop over which arrays.
+#![forbid(unsafe_code)]
+
+mod graph;
+pub mod passes;
+mod text;
+mod verify;
+
+pub use graph::{Graph, Node};
+pub use verify::{Broken, verify};

@@ -90,19 +90,20 @@ pub fn vjp(
         Op::MatVec { transposed } => {
             let to = a.ty(xs[0]).domain;
             let pair = if transposed { [xs[1], t] } else { [t, xs[1]] };
-            Some(a.op(Op::Outer { to }, &pair))
+            // It sums to the matrix's domain itself.
+            return Some(a.op(Op::Outer { to }, &pair));
         }
         Op::Outer { .. } => Some(a.op(Op::MatVec { transposed: i == 1 }, &[t, xs[1 - i]])),
         Op::Gather if i == 1 => None,
         Op::Gather => {
             let Type { shape, domain } = a.ty(xs[0]);
-            Some(a.op(
+            return Some(a.op(
                 Op::Scatter {
                     rows: shape.as_matrix().0,
                     to: domain,
                 },
                 &[xs[1], t],
-            ))
+            ));
         }
         Op::Scatter { .. } if i == 0 => None,
         Op::Scatter { .. } => Some(a.op(Op::Gather, &[t, xs[0]])),

@@ -1,0 +1,451 @@
+//! The step graph: what one time step computes, with batch and time implicit, over petgraph.
+//!
+//! Invariant: every node but a `delay` comes after its operands in [`Graph::order`]; cycles exist only through the first
+//! operand of a delay. Passes do not edit a graph, they rebuild it ([`Rebuild`]): what nothing uses is not copied.
+
+use std::collections::HashMap;
+use std::panic::Location;
+use std::sync::Arc;
+
+use petgraph::Direction;
+use petgraph::stable_graph::{NodeIndex, StableDiGraph};
+use petgraph::visit::EdgeRef;
+use retrograd_tape::{
+    Algebra, Domain, Input, Map, Op, Operands, Output, Role, Shape, Tape, Type, Value, Yield,
+};
+
+/// One op of the graph; its operands are the incoming edges, weighted with their slot.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it computes.
+    pub op: Op,
+    /// Shape and domain of the result.
+    pub ty: Type,
+    /// The user's name for it.
+    pub name: Option<Arc<str>>,
+    /// The user's line.
+    pub at: Option<&'static Location<'static>>,
+}
+
+/// A step graph with its inputs and outputs.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    name: Arc<str>,
+    net: StableDiGraph<Node, usize>,
+    inputs: Vec<Input>,
+    outputs: Vec<Output>,
+    known: HashMap<(Op, Operands), Value>,
+}
+
+fn index(v: Value) -> NodeIndex {
+    NodeIndex::new(v.index())
+}
+
+fn value(n: NodeIndex) -> Value {
+    Value(n.index() as u32)
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new(name: &str) -> Graph {
+        Graph {
+            name: name.into(),
+            net: StableDiGraph::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// The graph of a recorded program, node for node.
+    pub fn from_tape(tape: &Tape) -> Graph {
+        let mut g = Graph::new(tape.name());
+        let mut map: Vec<Value> = Vec::with_capacity(tape.nodes().len());
+        let mut open = Vec::new();
+        for node in tape.nodes() {
+            let v = match node.op {
+                Op::Input { id, .. } => {
+                    let input = &tape.inputs()[id];
+                    g.input(&input.name, input.role, input.ty)
+                }
+                Op::Delay(d) => {
+                    let v = g.open_delay(d, node.ty.shape);
+                    open.push((v, node.operands[0], node.operands[1]));
+                    v
+                }
+                op => {
+                    let xs: Operands = node.operands.iter().map(|x| map[x.index()]).collect();
+                    g.op(op, &xs)
+                }
+            };
+            g.label(v, node.name.clone(), node.at);
+            map.push(v);
+        }
+        for (v, x, init) in open {
+            g.close_delay(v, map[x.index()], map[init.index()]);
+        }
+        for o in tape.outputs() {
+            g.output(&o.name, o.role, map[o.value.index()]);
+        }
+        g
+    }
+
+    /// The program's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+    /// The inputs in order. Every input has a node, used or not.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+    /// The outputs in order.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+    /// A node.
+    pub fn node(&self, v: Value) -> &Node {
+        &self.net[index(v)]
+    }
+    /// A node's op.
+    pub fn op_of(&self, v: Value) -> &Op {
+        &self.net[index(v)].op
+    }
+    /// A node's operands in the order of their slots.
+    pub fn operands(&self, v: Value) -> Operands {
+        let mut xs: Vec<(usize, Value)> = self
+            .net
+            .edges_directed(index(v), Direction::Incoming)
+            .map(|e| (*e.weight(), value(e.source())))
+            .collect();
+        xs.sort_unstable();
+        xs.into_iter().map(|(_, v)| v).collect()
+    }
+    /// The nodes that use a value, once per use, in no particular order.
+    pub fn users(&self, v: Value) -> impl Iterator<Item = Value> + '_ {
+        self.net
+            .edges_directed(index(v), Direction::Outgoing)
+            .map(|e| value(e.target()))
+    }
+    /// True if a value is an output of the program.
+    pub fn is_output(&self, v: Value) -> bool {
+        self.outputs.iter().any(|o| o.value == v)
+    }
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.net.node_count()
+    }
+    /// True if there is no node.
+    pub fn is_empty(&self) -> bool {
+        self.net.node_count() == 0
+    }
+    /// The graph as petgraph sees it, for its algorithms.
+    pub(crate) fn net(&self) -> &StableDiGraph<Node, usize> {
+        &self.net
+    }
+    /// How messages call a value.
+    pub fn describe(&self, v: Value) -> String {
+        match &self.node(v).name {
+            Some(name) => format!("`{name}`"),
+            None => format!("%{} ({})", v.0, self.node(v).op.name()),
+        }
+    }
+
+    /// Adds an input.
+    pub fn input(&mut self, name: &str, role: Role, ty: Type) -> Value {
+        let id = self.inputs.len();
+        let v = self.push(Op::Input { id, ty }, &[], ty);
+        self.inputs.push(Input {
+            name: name.into(),
+            role,
+            ty,
+            value: v,
+        });
+        self.label(v, Some(name.into()), None);
+        v
+    }
+
+    /// Adds an output.
+    pub fn output(&mut self, name: &str, role: Yield, v: Value) {
+        self.outputs.push(Output {
+            name: name.into(),
+            role,
+            value: v,
+        });
+    }
+
+    /// Says anew what an output is.
+    pub(crate) fn set_output(&mut self, k: usize, v: Value) {
+        self.outputs[k].value = v;
+    }
+
+    /// Adds a delay whose operands are not known yet; [`close_delay`](Graph::close_delay) says what they are.
+    pub fn open_delay(&mut self, d: i32, shape: Shape) -> Value {
+        let ty = Type::new(shape, Domain::Step);
+        value(self.net.add_node(Node {
+            op: Op::Delay(d),
+            ty,
+            name: None,
+            at: None,
+        }))
+    }
+
+    /// Gives an open delay its operands.
+    pub fn close_delay(&mut self, delay: Value, x: Value, init: Value) {
+        self.net.add_edge(index(x), index(delay), 0);
+        self.net.add_edge(index(init), index(delay), 1);
+    }
+
+    /// Names a value, unless it has a name.
+    pub fn label(
+        &mut self,
+        v: Value,
+        name: Option<Arc<str>>,
+        at: Option<&'static Location<'static>>,
+    ) {
+        let node = &mut self.net[index(v)];
+        if node.name.is_none() {
+            node.name = name;
+        }
+        if node.at.is_none() {
+            node.at = at;
+        }
+    }
+
+    fn push(&mut self, op: Op, xs: &[Value], ty: Type) -> Value {
+        let n = self.net.add_node(Node {
+            op,
+            ty,
+            name: None,
+            at: None,
+        });
+        for (slot, x) in xs.iter().enumerate() {
+            self.net.add_edge(index(*x), n, slot);
+        }
+        value(n)
+    }
+
+    /// Adds an op without looking for an equal one, or says why its operands do not fit. For tests of the verifier and
+    /// for readers of text; passes use [`Algebra::op`].
+    pub fn add(&mut self, op: Op, xs: &[Value], ty: Type) -> Value {
+        self.push(op, xs, ty)
+    }
+
+    /// All nodes that an output needs, each after its operands; the operand of a delay may come later. The inputs come
+    /// first. Deterministic: it depends on the graph alone.
+    pub fn order(&self) -> Vec<Value> {
+        let mut seen = vec![false; self.net.node_count()];
+        let mut out = Vec::with_capacity(self.net.node_count());
+        for i in &self.inputs {
+            seen[i.value.index()] = true;
+            out.push(i.value);
+        }
+        let mut roots: std::collections::VecDeque<Value> =
+            self.outputs.iter().map(|o| o.value).collect();
+        let mut stack: Vec<(Value, Operands, usize)> = Vec::new();
+        while let Some(root) = roots.pop_front() {
+            if !seen[root.index()] {
+                seen[root.index()] = true;
+                stack.push((root, self.operands(root), 0));
+            }
+            while let Some((v, xs, next)) = stack.last_mut() {
+                let v = *v;
+                let Some(&x) = xs.get(*next) else {
+                    out.push(v);
+                    stack.pop();
+                    continue;
+                };
+                let carried = *next == 0 && matches!(self.op_of(v), Op::Delay(_));
+                *next += 1;
+                if seen[x.index()] {
+                    continue;
+                }
+                if carried {
+                    roots.push_back(x);
+                } else {
+                    seen[x.index()] = true;
+                    stack.push((x, self.operands(x), 0));
+                }
+            }
+        }
+        out
+    }
+}
+
+impl Algebra for Graph {
+    /// Adds an op, or finds the equal one that is there already.
+    ///
+    /// # Panics
+    /// If the operands do not fit: passes build from checked values, so that is a bug of the pass.
+    fn op(&mut self, op: Op, xs: &[Value]) -> Value {
+        let key = (op, Operands::from_slice(xs));
+        if let Some(&v) = self.known.get(&key) {
+            return v;
+        }
+        let types: Vec<Type> = xs.iter().map(|&x| self.node(x).ty).collect();
+        let ty = op
+            .infer(&types)
+            .unwrap_or_else(|misfit| panic!("{op} of {types:?}: {misfit:?}"));
+        let v = self.push(op, xs, ty);
+        self.known.insert(key, v);
+        v
+    }
+
+    fn ty(&self, v: Value) -> Type {
+        self.node(v).ty
+    }
+}
+
+/// A copy of a graph in the making: a pass walks the old graph in order and says what each node becomes.
+pub(crate) struct Rebuild<'g> {
+    pub(crate) old: &'g Graph,
+    pub(crate) new: Graph,
+    map: HashMap<Value, Value>,
+    /// New delays and their old operands.
+    open: Vec<(Value, Value, Value)>,
+}
+
+impl<'g> Rebuild<'g> {
+    /// Starts a copy: all inputs are there.
+    pub(crate) fn new(old: &'g Graph) -> Rebuild<'g> {
+        let mut r = Rebuild {
+            old,
+            new: Graph::new(old.name()),
+            map: HashMap::new(),
+            open: Vec::new(),
+        };
+        for i in old.inputs() {
+            let v = r.new.input(&i.name, i.role, i.ty);
+            r.map.insert(i.value, v);
+        }
+        r
+    }
+
+    /// What an old value has become.
+    pub(crate) fn get(&self, v: Value) -> Value {
+        self.map[&v]
+    }
+
+    /// What an old node's operands have become. Not for delays, whose first operand comes later.
+    pub(crate) fn operands(&self, v: Value) -> Operands {
+        self.old.operands(v).iter().map(|x| self.map[x]).collect()
+    }
+
+    /// Says what an old value becomes; the name goes along.
+    pub(crate) fn set(&mut self, v: Value, becomes: Value) {
+        let node = self.old.node(v);
+        let (name, at) = (node.name.clone(), node.at);
+        self.new.label(becomes, name, at);
+        self.map.insert(v, becomes);
+    }
+
+    /// Copies a node as it is.
+    pub(crate) fn copy(&mut self, v: Value) -> Value {
+        if let Some(&there) = self.map.get(&v) {
+            return there;
+        }
+        let op = *self.old.op_of(v);
+        let becomes = match op {
+            Op::Delay(d) => {
+                let xs = self.old.operands(v);
+                let n = self.new.open_delay(d, self.old.node(v).ty.shape);
+                self.open.push((n, xs[0], xs[1]));
+                n
+            }
+            op => {
+                let xs = self.operands(v);
+                self.new.op(op, &xs)
+            }
+        };
+        self.set(v, becomes);
+        becomes
+    }
+
+    /// Ends the copy: closes the delays and copies the table of outputs.
+    pub(crate) fn finish(mut self) -> Graph {
+        for (delay, x, init) in std::mem::take(&mut self.open) {
+            self.new.close_delay(delay, self.map[&x], self.map[&init]);
+        }
+        for o in self.old.outputs() {
+            self.new.output(&o.name, o.role, self.map[&o.value]);
+        }
+        self.new
+    }
+}
+
+/// What a pass makes of a node. `None` copies it.
+pub(crate) trait Rewrite {
+    /// What `v` of the old graph becomes; [`Rebuild::want`] gives what other old nodes have become.
+    fn rewrite(&mut self, r: &mut Rebuild<'_>, v: Value) -> Option<Value>;
+}
+
+impl Rebuild<'_> {
+    /// What an old value becomes, rewriting it and what it depends on if that has not been done.
+    pub(crate) fn want(&mut self, rule: &mut dyn Rewrite, v: Value) -> Value {
+        if let Some(&there) = self.map.get(&v) {
+            return there;
+        }
+        if !matches!(self.old.op_of(v), Op::Delay(_)) {
+            for x in self.old.operands(v) {
+                self.want(rule, x);
+            }
+        }
+        if self.map.contains_key(&v) {
+            return self.map[&v];
+        }
+        match rule.rewrite(self, v) {
+            Some(becomes) => self.set(v, becomes),
+            None => {
+                self.copy(v);
+            }
+        }
+        self.map[&v]
+    }
+}
+
+/// Rebuilds a graph with a rule.
+pub(crate) fn rewrite(g: &Graph, rule: &mut dyn Rewrite) -> Graph {
+    let mut r = Rebuild::new(g);
+    for v in g.order() {
+        r.want(rule, v);
+    }
+    r.finish()
+}
+
+impl<F: FnMut(&mut Rebuild<'_>, Value) -> Option<Value>> Rewrite for F {
+    fn rewrite(&mut self, r: &mut Rebuild<'_>, v: Value) -> Option<Value> {
+        self(r, v)
+    }
+}
+
+/// Rebuilds a graph with a closure.
+pub(crate) fn rebuild(
+    g: &Graph,
+    mut f: impl FnMut(&mut Rebuild<'_>, Value) -> Option<Value>,
+) -> Graph {
+    rewrite(g, &mut f)
+}
+
+/// A constant scalar or shaped value, as number; looks through `spread`.
+pub(crate) fn constant(g: &Graph, v: Value) -> Option<f64> {
+    match g.op_of(v) {
+        Op::Constant { value, .. } => Some(value.0),
+        Op::Spread(_) => constant(g, g.operands(v)[0]),
+        _ => None,
+    }
+}
+
+/// True if a value is known to be zero from the structure of the program, whatever the inputs are.
+pub(crate) fn is_zero(g: &Graph, v: Value) -> bool {
+    constant(g, v) == Some(0.0)
+}
+
+/// Zeros of a type.
+pub(crate) fn zeros(g: &mut Graph, ty: Type) -> Value {
+    let z = g.constant(0.0, ty.shape);
+    g.spread(z, ty.domain)
+}
+
+/// The operands if `v` is that element-wise op.
+pub(crate) fn as_map(g: &Graph, v: Value, m: Map) -> Option<Operands> {
+    (*g.op_of(v) == Op::Map(m)).then(|| g.operands(v))
+}

@@ -1,0 +1,439 @@
+//! *fuse gates*: fewer, larger products.
+//!
+//! Inside one component only (fusing over its border would tie W x to U h and pull it back into the loop):
+//!
+//! - sums are put in order: products outside the recurrence first, its own next, the rest after;
+//! - products that are summed become one with joined operands: Σ Uᵢᵀ δᵢ = [U₁;U₂…]ᵀ [δ₁;δ₂…];
+//! - products that share their operand become one with stacked weights, gates of one activation side by side:
+//!   Wᵢ x = slice of [W₁;W₂…] x;
+//! - slices of two such stacks that are added pairwise are slices of their sum, which is one accumulation;
+//! - weight gradients Σ δᵢ xᵀ and Σ δᵢ that share x become one of the joined δ.
+
+use std::collections::{HashMap, HashSet};
+
+use retrograd_tape::{Algebra, Domain, Map, Op, Value};
+
+use crate::graph::{Graph, Rebuild, Rewrite, as_map, rebuild, rewrite};
+use crate::passes::components::{Class, Components, components};
+use crate::passes::simplify::{concat, simplify, slice};
+
+/// Fuses products.
+pub fn fuse(g: &Graph) -> Graph {
+    let g = sums(g);
+    let g = simplify(&stacks(&g), true);
+    let g = add_stacks(&g);
+    let g = simplify(&gradients(&g), true);
+    simplify(&bias_gradients(&g), true)
+}
+
+fn classes(g: &Graph) -> Components {
+    components(g).expect("checked before the first pass")
+}
+
+/// A product of a weight matrix with a vector: transposed or not, matrix, vector.
+fn weight_product(g: &Graph, v: Value) -> Option<(bool, Value, Value)> {
+    let Op::MatVec { transposed } = *g.op_of(v) else {
+        return None;
+    };
+    let xs = g.operands(v);
+    let weighs = g.node(xs[0]).ty.domain == Domain::Once && g.node(xs[1]).ty.domain != Domain::Once;
+    weighs.then_some((transposed, xs[0], xs[1]))
+}
+
+/// Everything that the given values depend on, themselves and values carried by delays included.
+fn ancestors(g: &Graph, from: impl Iterator<Item = Value>) -> HashSet<Value> {
+    let mut work: Vec<Value> = from.collect();
+    let mut seen: HashSet<Value> = work.iter().copied().collect();
+    while let Some(v) = work.pop() {
+        for x in g.operands(v) {
+            if seen.insert(x) {
+                work.push(x);
+            }
+        }
+    }
+    seen
+}
+
+/// Which activation a product feeds: the first nonlinear op on a path of sums, products and slices.
+fn activation(g: &Graph, v: Value) -> usize {
+    let mut level = vec![v];
+    for _ in 0..6 {
+        let mut next = Vec::new();
+        let mut best = None;
+        for &x in &level {
+            for u in g.users(x) {
+                match *g.op_of(u) {
+                    Op::Map(Map::Add | Map::Sub | Map::Mul | Map::Neg | Map::Div)
+                    | Op::Slice { .. } => next.push(u),
+                    Op::Map(m) => best = best.max(Some(m as usize + 1)),
+                    _ => {}
+                }
+            }
+        }
+        if let Some(found) = best {
+            return found;
+        }
+        level = next;
+    }
+    0
+}
+
+/// Products that can be stacked: same operand, orientation and component. Each group in the order of its stack.
+fn stackable(g: &Graph, c: &Components) -> Vec<Vec<Value>> {
+    let order = g.order();
+    let mut groups: HashMap<(bool, Value, Class), Vec<Value>> = HashMap::new();
+    let mut keys = Vec::new();
+    for &v in &order {
+        if let Some((transposed, _, x)) = weight_product(g, v) {
+            let key = (transposed, x, c.class(v));
+            groups.entry(key).or_insert_with(|| {
+                keys.push(key);
+                Vec::new()
+            });
+            groups.get_mut(&key).expect("just made").push(v);
+        }
+    }
+    let place: HashMap<Value, usize> = order.iter().enumerate().map(|(i, &v)| (v, i)).collect();
+    keys.iter()
+        .map(|k| {
+            let mut members = groups[k].clone();
+            members.sort_by_key(|&v| (std::cmp::Reverse(activation(g, v)), place[&v]));
+            members
+        })
+        .filter(|members| {
+            // Weights that are computed from one of the products cannot be stacked with it.
+            let before = ancestors(g, members.iter().map(|&v| g.operands(v)[0]));
+            members.len() > 1 && members.iter().all(|v| !before.contains(v))
+        })
+        .collect()
+}
+
+/// Puts sums in order and joins the products that are summed.
+fn sums(g: &Graph) -> Graph {
+    let c = classes(g);
+    // Where a matrix stands in the forward stack: its transpose joins in the same order.
+    let mut rank: HashMap<Value, usize> = HashMap::new();
+    for group in stackable(g, &c) {
+        for (i, &v) in group.iter().enumerate() {
+            rank.entry(g.operands(v)[0]).or_insert(i);
+        }
+    }
+    let inner = |v: Value| {
+        let mut users = g.users(v);
+        let only = users
+            .next()
+            .filter(|_| users.next().is_none() && !g.is_output(v));
+        as_map(g, v, Map::Add).is_some() && only.is_some_and(|u| as_map(g, u, Map::Add).is_some())
+    };
+    rebuild(g, |r, v| {
+        as_map(g, v, Map::Add)?;
+        if inner(v) {
+            return None;
+        }
+        let mut terms = Vec::new();
+        flatten(g, v, &inner, &mut terms);
+        if !terms.iter().any(|&t| weight_product(g, t).is_some()) {
+            return None;
+        }
+        let (products, mut rest): (Vec<Value>, Vec<Value>) = terms.iter().partition(|&&t| {
+            weight_product(g, t).is_some() && g.node(t).ty.domain == g.node(v).ty.domain
+        });
+        let mut joined: Vec<(Class, Value)> = Vec::new();
+        for group in joinable(g, &c, &products) {
+            let class = c.class(group[0]);
+            let mut group = group;
+            group.sort_by_key(|&p| rank.get(&g.operands(p)[0]).copied().unwrap_or(usize::MAX));
+            joined.push((class, join(r, &group)));
+        }
+        joined.sort_by_key(|(class, _)| *class);
+        rest.sort_by_key(|&t| (c.class(t), g.node(t).ty.domain));
+        let all: Vec<Value> = joined
+            .into_iter()
+            .map(|(_, p)| p)
+            .chain(rest.into_iter().map(|t| r.get(t)))
+            .collect();
+        all.into_iter().reduce(|a, b| r.new.map2(Map::Add, a, b))
+    })
+}
+
+fn flatten(g: &Graph, v: Value, inner: &dyn Fn(Value) -> bool, out: &mut Vec<Value>) {
+    for x in g.operands(v) {
+        if inner(x) {
+            flatten(g, x, inner, out);
+        } else {
+            out.push(x);
+        }
+    }
+}
+
+/// Groups the summed products whose operands can stand side by side in one array: results of element-wise ops of one
+/// component that no delay reads.
+fn joinable(g: &Graph, c: &Components, products: &[Value]) -> Vec<Vec<Value>> {
+    let mut groups: Vec<(Option<(bool, Class, Class)>, Vec<Value>)> = Vec::new();
+    for &p in products {
+        let (transposed, _, x) = weight_product(g, p).expect("only products come here");
+        let delayed = g
+            .users(x)
+            .any(|u| matches!(g.op_of(u), Op::Delay(_) | Op::Boundary(_)));
+        let single = g.users(p).count() == 1 && !g.is_output(p);
+        let free = matches!(g.op_of(x), Op::Map(_)) && !delayed && single;
+        let key = free.then(|| (transposed, c.class(p), c.class(x)));
+        match groups.iter_mut().find(|(k, _)| key.is_some() && *k == key) {
+            Some((_, members)) => members.push(p),
+            None => groups.push((key, vec![p])),
+        }
+    }
+    groups.into_iter().map(|(_, members)| members).collect()
+}
+
+fn join(r: &mut Rebuild<'_>, group: &[Value]) -> Value {
+    if let [one] = group {
+        return r.get(*one);
+    }
+    let g = r.old;
+    let (transposed, ..) = weight_product(g, group[0]).expect("only products come here");
+    let matrices: Vec<Value> = group.iter().map(|&p| r.get(g.operands(p)[0])).collect();
+    let vectors: Vec<Value> = group.iter().map(|&p| r.get(g.operands(p)[1])).collect();
+    let m = concat(&mut r.new, usize::from(!transposed), &matrices);
+    let x = concat(&mut r.new, 0, &vectors);
+    r.new.op(Op::MatVec { transposed }, &[m, x])
+}
+
+/// A set of nodes that are replaced together: each member becomes a slice of one node.
+struct Together<'g, F> {
+    /// For each member: its group.
+    group_of: HashMap<Value, usize>,
+    groups: Vec<Vec<Value>>,
+    done: Vec<Option<Value>>,
+    axis: usize,
+    /// The one node, from the new values of all members' operands.
+    make: F,
+    g: &'g Graph,
+}
+
+impl<'g, F: FnMut(&mut Rebuild<'_>, &[Value]) -> Value> Together<'g, F> {
+    fn run(g: &'g Graph, groups: Vec<Vec<Value>>, axis: usize, make: F) -> Graph {
+        let group_of = groups
+            .iter()
+            .enumerate()
+            .flat_map(|(i, m)| m.iter().map(move |&v| (v, i)))
+            .collect();
+        let done = vec![None; groups.len()];
+        rewrite(
+            g,
+            &mut Together {
+                group_of,
+                groups,
+                done,
+                axis,
+                make,
+                g,
+            },
+        )
+    }
+}
+
+impl<F: FnMut(&mut Rebuild<'_>, &[Value]) -> Value> Rewrite for Together<'_, F> {
+    fn rewrite(&mut self, r: &mut Rebuild<'_>, v: Value) -> Option<Value> {
+        let k = *self.group_of.get(&v)?;
+        let members = self.groups[k].clone();
+        let one = match self.done[k] {
+            Some(one) => one,
+            None => {
+                for &m in &members {
+                    for x in self.g.operands(m) {
+                        r.want(self, x);
+                    }
+                }
+                let one = (self.make)(r, &members);
+                self.done[k] = Some(one);
+                one
+            }
+        };
+        let len = |m: Value| {
+            self.g
+                .node(m)
+                .ty
+                .shape
+                .axis(self.axis)
+                .expect("members have the axis")
+        };
+        let start = members
+            .iter()
+            .take_while(|&&m| m != v)
+            .map(|&m| len(m))
+            .sum();
+        Some(slice(&mut r.new, self.axis, start, len(v), one))
+    }
+}
+
+/// Stacks products that share their operand.
+fn stacks(g: &Graph) -> Graph {
+    let groups = stackable(g, &classes(g));
+    Together::run(g, groups, 0, |r: &mut Rebuild<'_>, members: &[Value]| {
+        let old = r.old;
+        let (transposed, _, x) =
+            weight_product(old, members[0]).expect("only products are stacked");
+        let matrices: Vec<Value> = members.iter().map(|&m| r.get(old.operands(m)[0])).collect();
+        let m = concat(&mut r.new, usize::from(transposed), &matrices);
+        let x = r.get(x);
+        r.new.op(Op::MatVec { transposed }, &[m, x])
+    })
+}
+
+/// Sums of slices of two stacks, part by part, become slices of one sum. Repeated for further stacks.
+fn add_stacks(g: &Graph) -> Graph {
+    let mut groups: HashMap<(Value, Value), Vec<(usize, Value)>> = HashMap::new();
+    let mut keys = Vec::new();
+    for v in g.order() {
+        let Some(xs) = as_map(g, v, Map::Add) else {
+            continue;
+        };
+        let (
+            Op::Slice {
+                axis: 0, start: i, ..
+            },
+            Op::Slice {
+                axis: 0, start: j, ..
+            },
+        ) = (g.op_of(xs[0]), g.op_of(xs[1]))
+        else {
+            continue;
+        };
+        let single = xs
+            .iter()
+            .all(|&x| g.users(x).count() == 1 && !g.is_output(x));
+        let (p, q) = (g.operands(xs[0])[0], g.operands(xs[1])[0]);
+        let summable =
+            |v: Value| weight_product(g, v).is_some() || as_map(g, v, Map::Add).is_some();
+        if i == j
+            && single
+            && summable(p)
+            && summable(q)
+            && g.node(p).ty.shape == g.node(q).ty.shape
+        {
+            let key = (p, q);
+            groups.entry(key).or_insert_with(|| {
+                keys.push(key);
+                Vec::new()
+            });
+            groups.get_mut(&key).expect("just made").push((*i, v));
+        }
+    }
+    // Only whole stacks: every part of both is added to the same part of the other.
+    let groups: Vec<Vec<Value>> = keys
+        .iter()
+        .filter_map(|&(p, q)| {
+            let mut parts = groups[&(p, q)].clone();
+            parts.sort_unstable();
+            let total: usize = parts.iter().map(|&(_, v)| g.node(v).ty.shape.len()).sum();
+            let whole = total == g.node(p).ty.shape.len();
+            let only = [p, q]
+                .iter()
+                .all(|&s| g.users(s).count() == parts.len() && !g.is_output(s));
+            (whole && only).then(|| parts.into_iter().map(|(_, v)| v).collect())
+        })
+        .collect();
+    if groups.is_empty() {
+        return g.clone();
+    }
+    let summed = Together::run(g, groups, 0, |r: &mut Rebuild<'_>, members: &[Value]| {
+        let old = r.old;
+        let stack = |k: usize| old.operands(old.operands(members[0])[k])[0];
+        let (p, q) = (r.get(stack(0)), r.get(stack(1)));
+        r.new.map2(Map::Add, p, q)
+    });
+    add_stacks(&summed)
+}
+
+/// Weight gradients that share their right operand become one of the joined left operands.
+fn gradients(g: &Graph) -> Graph {
+    let c = classes(g);
+    let order = g.order();
+    // The δ that already stand side by side, as a product joined them.
+    let mut place: HashMap<Value, usize> = HashMap::new();
+    for &v in order
+        .iter()
+        .filter(|&&v| matches!(g.op_of(v), Op::Concat { axis: 0 }))
+    {
+        for x in g.operands(v) {
+            let next = place.len();
+            place.entry(x).or_insert(next);
+        }
+    }
+    let mut groups: HashMap<(Domain, Value, Class, Domain), Vec<Value>> = HashMap::new();
+    let mut keys = Vec::new();
+    for &v in &order {
+        let Op::Outer { to } = *g.op_of(v) else {
+            continue;
+        };
+        let xs = g.operands(v);
+        if !matches!(g.op_of(xs[0]), Op::Map(_)) || g.node(v).ty.domain == Domain::Step {
+            continue;
+        }
+        let key = (to, xs[1], c.class(xs[0]), g.node(xs[0]).ty.domain);
+        groups.entry(key).or_insert_with(|| {
+            keys.push(key);
+            Vec::new()
+        });
+        groups.get_mut(&key).expect("just made").push(v);
+    }
+    let groups: Vec<Vec<Value>> = keys
+        .iter()
+        .map(|k| {
+            let mut members = groups[k].clone();
+            members.sort_by_key(|&v| place.get(&g.operands(v)[0]).copied().unwrap_or(usize::MAX));
+            members
+        })
+        .filter(|members| {
+            let before = ancestors(g, members.iter().map(|&v| g.operands(v)[0]));
+            members.len() > 1 && members.iter().all(|v| !before.contains(v))
+        })
+        .collect();
+    Together::run(g, groups, 0, |r: &mut Rebuild<'_>, members: &[Value]| {
+        let old = r.old;
+        let lefts: Vec<Value> = members.iter().map(|&m| r.get(old.operands(m)[0])).collect();
+        let left = concat(&mut r.new, 0, &lefts);
+        let right = r.get(old.operands(members[0])[1]);
+        r.new.op(*old.op_of(members[0]), &[left, right])
+    })
+}
+
+/// The sum over time and batch of a part of a joined δ is a part of the sum of all of it.
+fn bias_gradients(g: &Graph) -> Graph {
+    let mut home: HashMap<Value, (Value, usize)> = HashMap::new();
+    for v in g.order() {
+        if matches!(g.op_of(v), Op::Concat { axis: 0 })
+            && g.users(v).any(|u| matches!(g.op_of(u), Op::Outer { .. }))
+        {
+            let mut at = 0;
+            for x in g.operands(v) {
+                home.entry(x).or_insert((v, at));
+                at += g.node(x).ty.shape.axis(0).expect("parts have the axis");
+            }
+        }
+    }
+    let mut rule = |r: &mut Rebuild<'_>, v: Value| {
+        let Op::SumTo(to) = *g.op_of(v) else {
+            return None;
+        };
+        let x = g.operands(v)[0];
+        let &(joined, start) = home.get(&x)?;
+        if g.node(joined).ty.domain != g.node(x).ty.domain {
+            return None;
+        }
+        let joined = r.want(&mut Copy, joined);
+        let total = r.new.sum_to(joined, to);
+        let len = g.node(x).ty.shape.axis(0)?;
+        Some(slice(&mut r.new, 0, start, len, total))
+    };
+    rewrite(g, &mut rule)
+}
+
+/// Copies what is wanted. What a joined δ depends on holds no sum of it.
+struct Copy;
+impl Rewrite for Copy {
+    fn rewrite(&mut self, _: &mut Rebuild<'_>, _: Value) -> Option<Value> {
+        None
+    }
+}

@@ -1,0 +1,153 @@
+//! *legalize*: copies where a value needs a place of its own.
+//!
+//! After it, what the plan takes for granted holds: the operand of every delay and boundary is a value that is computed
+//! (so that it can be stored with boundary rows beside it) and all its delays into one direction begin with the same
+//! values; and every output is computed into an array of its own, or is a slice of a sum that is cut into outputs.
+//! A copy is the identity of the op table, `stop_gradient`, which no longer means anything here.
+
+use std::collections::HashMap;
+
+use retrograd_tape::{Domain, Map, Op, Value};
+
+use crate::graph::{Graph, Rebuild};
+
+/// Inserts the copies.
+pub fn legalize(g: &Graph) -> Graph {
+    outputs(&delays(g))
+}
+
+fn copy_of(g: &mut Graph, v: Value) -> Value {
+    let ty = g.node(v).ty;
+    let name = g.node(v).name.clone();
+    let copy = g.add(Op::Map(Map::StopGradient), &[v], ty);
+    g.label(copy, name, None);
+    copy
+}
+
+/// True if the plan gives the value an array of its own.
+pub(crate) fn computed(g: &Graph, v: Value) -> bool {
+    matches!(
+        g.op_of(v),
+        Op::Map(_) | Op::Reduce(_) | Op::Dot | Op::MatVec { .. } | Op::Gather | Op::Concat { .. }
+    )
+}
+
+fn delays(g: &Graph) -> Graph {
+    // Which beginnings share an array: by operand, direction, initial value, and length where that varies by slot.
+    let mut homes: HashMap<(Value, bool), (Value, usize)> = HashMap::new();
+    let mut copies: HashMap<(Value, bool, Value, usize), ()> = HashMap::new();
+    let fits = |homes: &HashMap<(Value, bool), (Value, usize)>, x: Value, d: i32, init: Value| {
+        let slots = if matches!(g.node(init).ty.domain, Domain::Edge(_)) {
+            d.unsigned_abs() as usize
+        } else {
+            0
+        };
+        match homes.get(&(x, d > 0)) {
+            None => (true, slots),
+            Some(&(other, n)) => (other == init && n == slots, slots),
+        }
+    };
+    for v in g.order() {
+        if let &(Op::Delay(d) | Op::Boundary(d)) = g.op_of(v) {
+            let xs = g.operands(v);
+            let (ok, slots) = fits(&homes, xs[0], d, xs[1]);
+            if computed(g, xs[0]) && ok {
+                homes.insert((xs[0], d > 0), (xs[1], slots));
+            } else {
+                copies.insert((xs[0], d > 0, xs[1], slots), ());
+            }
+        }
+    }
+    if copies.is_empty() {
+        return g.clone();
+    }
+    let mut r = Rebuild::new(g);
+    let mut made: HashMap<(Value, bool, Value, usize), Value> = HashMap::new();
+    let mut waiting = Vec::new();
+    for v in g.order() {
+        let key = |d: i32| {
+            let xs = g.operands(v);
+            let slots = if matches!(g.node(xs[1]).ty.domain, Domain::Edge(_)) {
+                d.unsigned_abs() as usize
+            } else {
+                0
+            };
+            (xs[0], d > 0, xs[1], slots)
+        };
+        match *g.op_of(v) {
+            Op::Input { .. } => {}
+            Op::Delay(d) if copies.contains_key(&key(d)) => {
+                let n = r.new.open_delay(d, g.node(v).ty.shape);
+                r.set(v, n);
+                waiting.push((n, key(d)));
+            }
+            Op::Boundary(d) if copies.contains_key(&key(d)) => {
+                // x comes before its boundary, so the copy can be made here.
+                let k = key(d);
+                let x = r.get(k.0);
+                let copy = *made.entry(k).or_insert_with(|| copy_of(&mut r.new, x));
+                let init = r.get(k.2);
+                let ty = g.node(v).ty;
+                let b = r.new.add(Op::Boundary(d), &[copy, init], ty);
+                r.set(v, b);
+            }
+            _ => {
+                r.copy(v);
+            }
+        }
+    }
+    for (n, k) in waiting {
+        let x = r.get(k.0);
+        let copy = *made.entry(k).or_insert_with(|| copy_of(&mut r.new, x));
+        let init = r.get(k.2);
+        r.new.close_delay(n, copy, init);
+    }
+    r.finish()
+}
+
+/// True if `v` is a sum over time and batch that is cut into outputs and used for nothing else.
+pub(crate) fn cut_into_outputs(g: &Graph, v: Value) -> bool {
+    let sums = matches!(
+        *g.op_of(v),
+        Op::Outer { to: Domain::Once } | Op::SumTo(Domain::Once)
+    );
+    let mut covered = 0;
+    let mut seen = std::collections::HashSet::new();
+    sums && !g.is_output(v)
+        && g.users(v).all(|u| {
+            covered += g.node(u).ty.shape.len();
+            let slice = matches!(g.op_of(u), Op::Slice { axis: 0, .. });
+            let times = g.outputs().iter().filter(|o| o.value == u).count();
+            slice && times == 1 && g.users(u).next().is_none() && seen.insert(u)
+        })
+        && covered == g.node(v).ty.shape.len()
+}
+
+fn outputs(g: &Graph) -> Graph {
+    // Not a rebuild: that would find two copies of one value to be equal.
+    let mut new = g.clone();
+    let mut taken = std::collections::HashSet::new();
+    for k in 0..new.outputs().len() {
+        let v = new.outputs()[k].value;
+        let in_place = match new.op_of(v) {
+            Op::Slice { axis: 0, .. } => cut_into_outputs(&new, new.operands(v)[0]),
+            Op::Outer { to: Domain::Once } | Op::SumTo(Domain::Once) => {
+                new.users(v).next().is_none()
+            }
+            _ => {
+                let shared = new.users(v).any(|u| {
+                    matches!(
+                        new.op_of(u),
+                        Op::Delay(_) | Op::Boundary(_) | Op::Concat { .. } | Op::Map(Map::Add)
+                    )
+                });
+                computed(&new, v) && !shared && !matches!(new.op_of(v), Op::Concat { .. })
+            }
+        };
+        if !in_place || !taken.insert(v) {
+            let copy = copy_of(&mut new, v);
+            new.set_output(k, copy);
+        }
+    }
+    new
+}

@@ -1,0 +1,112 @@
+//! The verifier. Rules:
+//!
+//! 1. An op has as many operands as it takes, in slots 0, 1, 2 …, each filled once.
+//! 2. Types: a node's shape and domain are what its op gives for its operands ([`Op::infer`]); this covers the domains
+//!    (only spread, sums, delays and boundaries lead from one to another).
+//! 3. Without the first operands of delays the graph has no cycle.
+//! 4. The inputs' table and the input nodes agree, one node an input.
+//! 5. Names of inputs are unique, and so are names of outputs.
+//! 6. Delays of one recurrence all point the same way in time.
+
+use retrograd_tape::{Op, Type};
+
+use crate::graph::Graph;
+use crate::passes::components::components;
+
+/// A broken rule, with its number and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("rule {rule}: {what}")]
+pub struct Broken {
+    /// Number of the rule in the module's list.
+    pub rule: usize,
+    /// Which node breaks it and how.
+    pub what: String,
+}
+
+/// Checks all rules.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn verify(g: &Graph) -> Result<(), Broken> {
+    let broken = |rule, what: String| Err(Broken { rule, what });
+    for n in g.net().node_indices() {
+        let v = retrograd_tape::Value(n.index() as u32);
+        let mut slots: Vec<usize> = g
+            .net()
+            .edges_directed(n, petgraph::Direction::Incoming)
+            .map(|e| *e.weight())
+            .collect();
+        slots.sort_unstable();
+        let op = g.op_of(v);
+        let count_fits = match op.arity() {
+            Some(n) => n == slots.len(),
+            None => !slots.is_empty(),
+        };
+        if !count_fits || slots.iter().enumerate().any(|(i, &s)| i != s) {
+            return broken(
+                1,
+                format!("{} has operands in slots {slots:?}", g.describe(v)),
+            );
+        }
+        let types: Vec<Type> = g.operands(v).iter().map(|&x| g.node(x).ty).collect();
+        match op.infer(&types) {
+            Ok(ty) if ty == g.node(v).ty => {}
+            Ok(ty) => {
+                return broken(
+                    2,
+                    format!(
+                        "{} is {}, but its op gives {ty}",
+                        g.describe(v),
+                        g.node(v).ty
+                    ),
+                );
+            }
+            Err(misfit) => return broken(2, format!("{}: {misfit:?}", g.describe(v))),
+        }
+        if let Op::Input { id, .. } = op
+            && g.inputs().get(*id).map(|i| i.value) != Some(v)
+        {
+            return broken(
+                4,
+                format!("{} is not input {id} of the table", g.describe(v)),
+            );
+        }
+    }
+    let without_delays = g.net().filter_map(
+        |_, _| Some(()),
+        |e, slot| {
+            let (_, to) = g.net().edge_endpoints(e).expect("the edge is there");
+            (!(*slot == 0 && matches!(g.net()[to].op, Op::Delay(_)))).then_some(())
+        },
+    );
+    if let Err(cycle) = petgraph::algo::toposort(&without_delays, None) {
+        let v = retrograd_tape::Value(cycle.node_id().index() as u32);
+        return broken(
+            3,
+            format!("{} depends on itself within a step", g.describe(v)),
+        );
+    }
+    for i in g.inputs() {
+        if !matches!(g.op_of(i.value), Op::Input { .. }) || g.node(i.value).ty != i.ty {
+            return broken(4, format!("input `{}` and its node differ", i.name));
+        }
+    }
+    let twice = |names: Vec<&str>| {
+        let mut sorted = names;
+        sorted.sort_unstable();
+        sorted
+            .windows(2)
+            .find(|w| w[0] == w[1])
+            .map(|w| w[0].to_string())
+    };
+    if let Some(name) = twice(g.inputs().iter().map(|i| &*i.name).collect()) {
+        return broken(5, format!("two inputs are called `{name}`"));
+    }
+    if let Some(name) = twice(g.outputs().iter().map(|o| &*o.name).collect()) {
+        return broken(5, format!("two outputs are called `{name}`"));
+    }
+    match components(g) {
+        Ok(_) => Ok(()),
+        Err(e) => broken(6, e.to_string()),
+    }
+}
