@@ -49,5 +49,5 @@ fn main() {
             println!("== {name}\n{g}");
         }
     }
-    println!("{}", trace.last().unwrap().1);
+    println!("{}", retrograd_graph::plan::plan(&trace.last().unwrap().1));
 }

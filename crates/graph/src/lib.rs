@@ -4,6 +4,7 @@
 
 mod graph;
 pub mod passes;
+pub mod plan;
 mod text;
 mod verify;
 

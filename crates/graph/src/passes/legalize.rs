@@ -1,19 +1,20 @@
 //! *legalize*: copies where a value needs a place of its own.
 //!
-//! After it, what the plan takes for granted holds: the operand of every delay and boundary is a value that is computed
+//! After it, what the plan takes for granted holds: whatever a product or a sum over points reads has an array (a constant
+//! or a repeated scalar has none); the operand of every delay and boundary is a value that is computed
 //! (so that it can be stored with boundary rows beside it) and all its delays into one direction begin with the same
 //! values; and every output is computed into an array of its own, or is a slice of a sum that is cut into outputs.
 //! A copy is the identity of the op table, `stop_gradient`, which no longer means anything here.
 
 use std::collections::HashMap;
 
-use retrograd_tape::{Domain, Map, Op, Value};
+use retrograd_tape::{Algebra, Domain, Map, Op, Value};
 
-use crate::graph::{Graph, Rebuild};
+use crate::graph::{Graph, Rebuild, rebuild};
 
 /// Inserts the copies.
 pub fn legalize(g: &Graph) -> Graph {
-    outputs(&delays(g))
+    outputs(&delays(&arrays(g)))
 }
 
 fn copy_of(g: &mut Graph, v: Value) -> Value {
@@ -30,6 +31,36 @@ pub(crate) fn computed(g: &Graph, v: Value) -> bool {
         g.op_of(v),
         Op::Map(_) | Op::Reduce(_) | Op::Dot | Op::MatVec { .. } | Op::Gather | Op::Concat { .. }
     )
+}
+
+fn arrays(g: &Graph) -> Graph {
+    rebuild(g, |r, v| match g.op_of(v) {
+        Op::MatVec { .. } | Op::Outer { .. } | Op::Gather | Op::Scatter { .. } | Op::SumTo(_) => {
+            let xs: Vec<Value> = g.operands(v).iter().map(|&x| array(r, x)).collect();
+            Some(r.new.op(*g.op_of(v), &xs))
+        }
+        _ => None,
+    })
+}
+
+/// The new value of `x`, with a copy where it has no array.
+fn array(r: &mut Rebuild<'_>, x: Value) -> Value {
+    let op = *r.old.op_of(x);
+    match op {
+        Op::Constant { .. } | Op::Broadcast(_) => {
+            let there = r.get(x);
+            r.new.map1(Map::StopGradient, there)
+        }
+        Op::Slice { .. } | Op::Reshape(_) | Op::Spread(_) => {
+            let inner = array(r, r.old.operands(x)[0]);
+            r.new.op(op, &[inner])
+        }
+        Op::Concat { .. } if r.old.node(x).ty.shape.rank() == 2 => {
+            let parts: Vec<Value> = r.old.operands(x).iter().map(|&p| array(r, p)).collect();
+            r.new.op(op, &parts)
+        }
+        _ => r.get(x),
+    }
 }
 
 fn delays(g: &Graph) -> Graph {

@@ -1,0 +1,298 @@
+//! From a legalized graph to a plan: classify, schedule, give arrays, emit.
+
+use std::collections::{HashMap, HashSet};
+
+use retrograd_tape::{Domain, Map, Op, Value};
+
+use crate::graph::{Graph, as_map};
+use crate::passes::components::{Class, Components, components};
+use crate::plan::Plan;
+use crate::plan::home::Homes;
+use crate::plan::region::Emit;
+use crate::plan::schedule::schedule;
+
+/// How a value comes about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// Nothing is done: a place in another value, an input, or a constant.
+    View,
+    /// Element by element.
+    Lane,
+    /// A fold of all elements of its operand to one number.
+    Fold,
+    /// Its parts are stored side by side.
+    Concat,
+    /// A statement of its own at every point.
+    Row,
+    /// A product with a weight.
+    Product,
+    /// Nothing is done: the product that is its second operand adds to the place of its first.
+    Absorbed,
+    /// A sum over part of its domain.
+    Global,
+}
+
+/// A legalized graph with what the plan needs to know of it.
+pub(crate) struct Facts<'g> {
+    pub(crate) g: &'g Graph,
+    pub(crate) order: Vec<Value>,
+    pub(crate) components: Components,
+    how: HashMap<Value, How>,
+    /// Recurrence that a value is computed in, also those that joined one.
+    class: HashMap<Value, Class>,
+    /// Values that are computed in the place of another: the sum of an absorbed addition.
+    pub(crate) alias: HashMap<Value, Value>,
+}
+
+/// Where an operand comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// The value that is computed, or an input or constant.
+    pub(crate) value: Value,
+    /// The operand is that value, number for number.
+    pub(crate) whole: bool,
+    /// It is read at another step or slot.
+    pub(crate) elsewhere: bool,
+}
+
+impl<'g> Facts<'g> {
+    fn new(g: &'g Graph) -> Facts<'g> {
+        let order = g.order();
+        let components = components(g).expect("checked before the first pass");
+        let mut facts = Facts {
+            g,
+            order,
+            components,
+            how: HashMap::new(),
+            class: HashMap::new(),
+            alias: HashMap::new(),
+        };
+        facts.classify();
+        facts.join_loops();
+        facts.absorb();
+        facts
+    }
+
+    /// How a value comes about.
+    pub(crate) fn how(&self, v: Value) -> How {
+        self.how[&v]
+    }
+
+    /// Where a value is computed.
+    pub(crate) fn class(&self, v: Value) -> Class {
+        self.class.get(&v).copied().unwrap_or(Class::Parallel)
+    }
+
+    /// Numbers of a value per point.
+    pub(crate) fn len(&self, v: Value) -> usize {
+        self.g.node(v).ty.shape.len()
+    }
+
+    pub(crate) fn domain(&self, v: Value) -> Domain {
+        self.g.node(v).ty.domain
+    }
+
+    fn classify(&mut self) {
+        let g = self.g;
+        for &v in self.order.iter().rev() {
+            let xs = g.operands(v);
+            let reduces = |to: Domain| {
+                let work = xs
+                    .iter()
+                    .try_fold(Domain::Once, |d, &x| d.join(g.node(x).ty.domain));
+                work != Some(to)
+            };
+            let how = match *g.op_of(v) {
+                Op::Input { .. }
+                | Op::Constant { .. }
+                | Op::Broadcast(_)
+                | Op::Reshape(_)
+                | Op::Delay(_) => How::View,
+                Op::Boundary(_) | Op::Spread(_) | Op::Slice { axis: 0, .. } => How::View,
+                Op::Slice { .. } | Op::Concat { .. } if self.only_weighs(v) => How::View,
+                Op::Slice { .. } | Op::Gather => How::Row,
+                Op::Concat { axis: 0 } => How::Concat,
+                Op::Concat { .. } => How::Row,
+                Op::Map(_) => How::Lane,
+                Op::Reduce(_) | Op::Dot => How::Fold,
+                Op::MatVec { .. } => {
+                    let weighs = g.node(xs[0]).ty.domain == Domain::Once
+                        && g.node(xs[1]).ty.domain != Domain::Once;
+                    if weighs { How::Product } else { How::Row }
+                }
+                Op::Outer { to } => {
+                    if reduces(to) {
+                        How::Global
+                    } else {
+                        How::Row
+                    }
+                }
+                Op::Scatter { .. } | Op::SumTo(_) => How::Global,
+            };
+            self.how.insert(v, how);
+            self.class.insert(v, self.components.class(v));
+        }
+    }
+
+    /// A part of, or several, weight matrices that only products (and such parts) use: products read them in place.
+    fn only_weighs(&self, v: Value) -> bool {
+        self.g.node(v).ty.domain == Domain::Once
+            && !self.g.is_output(v)
+            && self.g.users(v).all(|u| match self.how.get(&u) {
+                Some(How::Product) => self.g.operands(u)[0] == v && self.g.operands(u)[1] != v,
+                Some(How::View) => matches!(
+                    self.g.op_of(u),
+                    Op::Concat { .. } | Op::Slice { axis: 1, .. }
+                ),
+                _ => false,
+            })
+    }
+
+    /// What an operand is read from.
+    pub(crate) fn source(&self, v: Value) -> Source {
+        let mut s = Source {
+            value: v,
+            whole: true,
+            elsewhere: false,
+        };
+        while self.how(s.value) == How::View {
+            let xs = self.g.operands(s.value);
+            match *self.g.op_of(s.value) {
+                Op::Broadcast(_) | Op::Slice { .. } => s.whole = false,
+                Op::Delay(_) | Op::Boundary(_) => {
+                    s.elsewhere = true;
+                    s.whole = false;
+                }
+                Op::Reshape(_) | Op::Spread(_) => {}
+                _ => return s,
+            }
+            s.value = xs[0];
+        }
+        s
+    }
+
+    /// All values that a computed value reads, with those that delays begin with.
+    pub(crate) fn reads(&self, v: Value) -> Vec<Source> {
+        let mut out = Vec::new();
+        let mut work: Vec<Value> = self.g.operands(v).to_vec();
+        if let Some(place) = self.added_to(v) {
+            work.push(place);
+        }
+        while let Some(x) = work.pop() {
+            if self.how(x) == How::View && matches!(self.g.op_of(x), Op::Concat { .. }) {
+                work.extend(self.g.operands(x));
+                continue;
+            }
+            let mut s = self.source(x);
+            if self.how(s.value) == How::View && matches!(self.g.op_of(s.value), Op::Concat { .. })
+            {
+                work.extend(self.g.operands(s.value));
+                continue;
+            }
+            // An absorbed sum is there when its product is.
+            while self.how(s.value) == How::Absorbed {
+                s.value = self.g.operands(s.value)[1];
+            }
+            out.push(s);
+        }
+        out
+    }
+
+    /// The computed values that read `v`, over views.
+    pub(crate) fn readers(&self, v: Value) -> Vec<(Value, bool)> {
+        let mut out = Vec::new();
+        let mut work = vec![(v, false)];
+        while let Some((x, elsewhere)) = work.pop() {
+            for u in self.g.users(x) {
+                match self.how(u) {
+                    How::View => {
+                        let moves = matches!(self.g.op_of(u), Op::Delay(_) | Op::Boundary(_));
+                        let is_init = moves && self.g.operands(u)[0] != x;
+                        work.push((u, elsewhere || moves || is_init));
+                    }
+                    _ => out.push((u, elsewhere)),
+                }
+            }
+        }
+        out
+    }
+
+    /// What no product needs joins the one recurrence that reads it: nothing of it crosses between loops.
+    fn join_loops(&mut self) {
+        for i in (0..self.order.len()).rev() {
+            let v = self.order[i];
+            if self.how(v) != How::Lane
+                || self.class(v) != Class::Parallel
+                || self.domain(v) != Domain::Step
+            {
+                continue;
+            }
+            if self.g.is_output(v) {
+                continue;
+            }
+            let readers = self.readers(v);
+            let classes: HashSet<Class> = readers.iter().map(|&(u, _)| self.class(u)).collect();
+            let delayed = self
+                .g
+                .users(v)
+                .any(|u| matches!(self.g.op_of(u), Op::Delay(_) | Op::Boundary(_)));
+            if let (false, 1, Some(&class @ Class::Recurrent(_))) =
+                (delayed, classes.len(), classes.iter().next())
+                && readers
+                    .iter()
+                    .all(|&(u, elsewhere)| !elsewhere && self.how(u) == How::Lane)
+            {
+                self.class.insert(v, class);
+            }
+        }
+    }
+
+    /// Finds sums of a place and a product that nothing else reads: the product adds to the place.
+    fn absorb(&mut self) {
+        for i in 0..self.order.len() {
+            let v = self.order[i];
+            let Some(xs) = as_map(self.g, v, Map::Add) else {
+                continue;
+            };
+            let once = |x: Value| self.g.users(x).count() == 1 && !self.g.is_output(x);
+            for (p, q) in [(xs[0], xs[1]), (xs[1], xs[0])] {
+                let product =
+                    self.how(q) == How::Product && once(q) && self.class(q) == self.class(v);
+                let place = matches!(self.how(p), How::Product | How::Absorbed)
+                    && once(p)
+                    && self.domain(p) == self.domain(v)
+                    && self.domain(q) == self.domain(v);
+                if product && place && xs[0] != xs[1] && p == xs[0] {
+                    self.how.insert(v, How::Absorbed);
+                    self.alias.insert(p, v);
+                    self.alias.insert(q, v);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The place that a product adds to, if it does: the other operand of the sum that it is absorbed in.
+    pub(crate) fn added_to(&self, v: Value) -> Option<Value> {
+        let &sum = self.alias.get(&v)?;
+        let xs = self.g.operands(sum);
+        (self.how(v) == How::Product && xs[1] == v).then_some(xs[0])
+    }
+
+    /// The value in whose place `v` is computed.
+    pub(crate) fn root(&self, v: Value) -> Value {
+        let mut v = v;
+        while let Some(&next) = self.alias.get(&v) {
+            v = next;
+        }
+        v
+    }
+}
+
+/// Plans a graph that has been through all passes.
+pub fn plan(g: &Graph) -> Plan {
+    let facts = Facts::new(g);
+    let drafts = schedule(&facts);
+    let homes = Homes::new(&facts, &drafts);
+    Emit::new(&facts, homes).run(drafts)
+}

@@ -1,0 +1,382 @@
+//! The plan: which loop runs what over which arrays. The last stage before code, and the first that knows of memory.
+//!
+//! A plan is a list of [`Item`]s that run one after another: loops over a domain, recurrences over time, and products and
+//! sums over a whole domain. Values that cross between them, and values that a delay reads, have arrays; a delayed reader
+//! is an offset into the array it reads.
+
+mod build;
+mod home;
+mod print;
+mod region;
+mod schedule;
+
+use retrograd_tape::{Domain, Map, Reduction};
+use smallvec::SmallVec;
+
+pub use build::plan;
+
+/// Where an array lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// The caller's, read only: the input of this number.
+    Input(usize),
+    /// The caller's, written: the output of this number.
+    Output(usize),
+    /// The program's own.
+    Workspace,
+}
+
+/// An array: one value of `len` numbers for each point of a domain, points outermost, time before rows.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// What it holds, for print-outs.
+    pub name: String,
+    /// The points it has a value for.
+    pub domain: Domain,
+    /// Numbers a point.
+    pub len: usize,
+    /// Boundary steps before the first step (domain `step` only).
+    pub front: usize,
+    /// Boundary steps after the last step (domain `step` only).
+    pub back: usize,
+    /// Where it lives.
+    pub storage: Storage,
+}
+
+impl Buffer {
+    /// Numbers in the array for `t` steps and `b` rows.
+    pub fn size(&self, t: usize, b: usize) -> usize {
+        self.len
+            * match self.domain {
+                Domain::Once => 1,
+                Domain::Row => b,
+                Domain::Edge(k) => k * b,
+                Domain::Step => (self.front + t + self.back) * b,
+            }
+    }
+}
+
+/// A part of each point's value in a buffer, as a loop reads or writes it.
+///
+/// At point (t, b) of a loop the view starts at `offset` in the value of the buffer's point: row b if the buffer has rows,
+/// and step `t + shift` if it has steps, or, `from_end`, `T + t + shift` (in a loop over boundary slots, t is the slot).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct View {
+    /// The array.
+    pub buffer: usize,
+    /// First number within a point's value.
+    pub offset: usize,
+    /// Steps away from the loop's.
+    pub shift: i64,
+    /// Counted from the sequence's end.
+    pub from_end: bool,
+}
+
+impl View {
+    /// The whole of a buffer, at the loop's own step.
+    pub fn of(buffer: usize) -> View {
+        View {
+            buffer,
+            offset: 0,
+            shift: 0,
+            from_end: false,
+        }
+    }
+    /// The view `n` numbers further.
+    pub fn plus(self, n: usize) -> View {
+        View {
+            offset: self.offset + n,
+            ..self
+        }
+    }
+}
+
+/// A value inside a region, one vector of lanes at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Instr {
+    /// The lanes of a view.
+    Load(View),
+    /// One number, repeated for all lanes.
+    Splat(View),
+    /// A constant.
+    Const(f64),
+    /// An element-wise op on earlier instructions.
+    Map(Map, SmallVec<[usize; 3]>),
+}
+
+/// What a region sums up over its lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fold {
+    /// A reduction of one value.
+    Reduce(Reduction),
+    /// Σ aᵢ bᵢ
+    Dot,
+}
+
+/// An element-wise loop over `lanes` numbers of one point: loads, ops, stores, in one sweep.
+#[derive(Clone, Debug, Default)]
+pub struct Region {
+    /// How many numbers.
+    pub lanes: usize,
+    /// In order; operands are earlier ones.
+    pub instrs: Vec<Instr>,
+    /// Which instruction's lanes go where.
+    pub stores: Vec<(usize, View)>,
+    /// Folds of instructions' lanes, into one number each.
+    pub folds: Vec<(Fold, SmallVec<[usize; 2]>, View)>,
+}
+
+/// A matrix in parts: a block of it at (`row`, `col`), stored row-major with `ld` numbers from row to row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BlockAt {
+    /// First row of the block in the whole.
+    pub row: usize,
+    /// First column.
+    pub col: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub cols: usize,
+    /// Where its first number is.
+    pub view: View,
+    /// Numbers from row to row.
+    pub ld: usize,
+}
+
+/// A weight matrix as products use it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weight {
+    /// For print-outs.
+    pub name: String,
+    /// Rows of the whole matrix.
+    pub rows: usize,
+    /// Columns of the whole matrix.
+    pub cols: usize,
+    /// Products use the transpose.
+    pub transposed: bool,
+    /// Its parts, of domain `once`.
+    pub blocks: Vec<BlockAt>,
+}
+
+impl Weight {
+    /// Numbers that a product reads a row.
+    pub fn inner(&self) -> usize {
+        if self.transposed {
+            self.rows
+        } else {
+            self.cols
+        }
+    }
+    /// Numbers that a product writes a row.
+    pub fn outer(&self) -> usize {
+        if self.transposed {
+            self.cols
+        } else {
+            self.rows
+        }
+    }
+}
+
+/// One thing to do at every point of a loop.
+#[derive(Clone, Debug)]
+pub enum Stmt {
+    /// An element-wise loop over a point's numbers.
+    Region(Region),
+    /// A product with a weight matrix, for all rows of the step at once.
+    Product(Product),
+    /// A product with a matrix of the point's own.
+    MatVec {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+        /// Use its transpose.
+        transposed: bool,
+        /// The matrix.
+        m: View,
+        /// The vector.
+        x: View,
+        /// The result.
+        y: View,
+    },
+    /// a bᵀ of a point's own vectors.
+    OuterRow {
+        /// Length of a.
+        rows: usize,
+        /// Length of b.
+        cols: usize,
+        /// Left vector.
+        a: View,
+        /// Right vector.
+        b: View,
+        /// The result.
+        y: View,
+    },
+    /// A row of a matrix: y = m[clamp(round(index))].
+    Gather {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+        /// The matrix.
+        m: View,
+        /// A number.
+        index: View,
+        /// The result.
+        y: View,
+    },
+    /// A rectangle copied between two matrices.
+    CopyBlock {
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+        /// From, and its numbers from row to row.
+        from: (View, usize),
+        /// To, and its numbers from row to row.
+        to: (View, usize),
+    },
+}
+
+/// y (+)= x · W: a row for each point.
+#[derive(Clone, Copy, Debug)]
+pub struct Product {
+    /// Number of the weight.
+    pub weight: usize,
+    /// The rows.
+    pub x: View,
+    /// The results.
+    pub y: View,
+    /// Add to what is there.
+    pub add: bool,
+}
+
+/// How a loop goes over its points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// In any order.
+    Parallel,
+    /// Step after step, from the last to the first if `reverse`.
+    Recurrence {
+        /// Backward in time.
+        reverse: bool,
+    },
+}
+
+/// A loop over a domain.
+#[derive(Clone, Debug)]
+pub struct Loop {
+    /// The points.
+    pub domain: Domain,
+    /// Their order.
+    pub kind: Kind,
+    /// What is done at each, in order.
+    pub body: Vec<Stmt>,
+}
+
+/// A right-hand side of a weight gradient.
+#[derive(Clone, Debug)]
+pub struct Rhs {
+    /// The vectors.
+    pub x: View,
+    /// Their length.
+    pub len: usize,
+    /// Where the parts of Σ δ xᵀ go.
+    pub to: Vec<BlockAt>,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A weight is brought into the order that products read it in; needed before products of more than one row.
+    Pack(usize),
+    /// A loop.
+    Loop(Loop),
+    /// A product over all points of a domain at once.
+    Product {
+        /// The points.
+        domain: Domain,
+        /// The product.
+        product: Product,
+    },
+    /// Weight gradients: Σ δ xᵀ over all points of a domain, for every right-hand side that shares δ, and Σ δ.
+    Outer {
+        /// What is summed over.
+        domain: Domain,
+        /// The left vectors.
+        delta: View,
+        /// Their length.
+        len: usize,
+        /// The right-hand sides.
+        rhs: Vec<Rhs>,
+        /// Where the parts of Σ δ go; none if it is not wanted.
+        bias: Vec<BlockAt>,
+    },
+    /// Σ x over what `to` lacks of `domain`.
+    SumTo {
+        /// What is summed over.
+        domain: Domain,
+        /// What remains.
+        to: Domain,
+        /// The values.
+        x: View,
+        /// Numbers a point.
+        len: usize,
+        /// Where the parts go; one row each.
+        parts: Vec<BlockAt>,
+    },
+    /// Σ a bᵀ over what `to`, which is not `once`, lacks of `domain`.
+    OuterTo {
+        /// What is summed over.
+        domain: Domain,
+        /// What remains.
+        to: Domain,
+        /// Left vectors and their length.
+        a: (View, usize),
+        /// Right vectors and their length.
+        b: (View, usize),
+        /// The result.
+        y: View,
+    },
+    /// Rows added up by index: y[index] += v.
+    Scatter {
+        /// What is summed over.
+        domain: Domain,
+        /// What remains.
+        to: Domain,
+        /// Rows of the result.
+        rows: usize,
+        /// Numbers a row.
+        cols: usize,
+        /// Which row.
+        index: View,
+        /// What is added to it.
+        v: View,
+        /// The result.
+        y: View,
+    },
+}
+
+/// A plan for one program, for any number of steps and rows.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The program's name.
+    pub name: String,
+    /// All arrays.
+    pub buffers: Vec<Buffer>,
+    /// All weights of products.
+    pub weights: Vec<Weight>,
+    /// What to do, in order.
+    pub items: Vec<Item>,
+}
+
+impl Plan {
+    /// Numbers of the program's own arrays for `t` steps and `b` rows; packed weights not counted.
+    pub fn workspace(&self, t: usize, b: usize) -> usize {
+        self.buffers
+            .iter()
+            .filter(|x| x.storage == Storage::Workspace)
+            .map(|x| x.size(t, b))
+            .sum()
+    }
+}

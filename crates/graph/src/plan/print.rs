@@ -1,0 +1,224 @@
+//! The printed form of a plan.
+
+use std::fmt;
+
+use retrograd_tape::Domain;
+
+use crate::plan::{BlockAt, Fold, Instr, Item, Kind, Plan, Product, Region, Stmt, Storage, View};
+
+struct Show<'p>(&'p Plan, View);
+
+impl fmt::Display for Show<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Show(plan, view) = self;
+        let buffer = &plan.buffers[view.buffer];
+        match buffer.storage {
+            Storage::Input(_) => write!(f, "in.{}", buffer.name)?,
+            Storage::Output(_) => write!(f, "out.{}", buffer.name)?,
+            Storage::Workspace => write!(f, "{}.{}", buffer.name, view.buffer)?,
+        }
+        if view.offset > 0 {
+            write!(f, "+{}", view.offset)?;
+        }
+        match (buffer.domain, view.shift, view.from_end) {
+            (Domain::Step, 0, false) => write!(f, "[t]"),
+            (Domain::Step, s, false) => write!(f, "[t{s:+}]"),
+            (Domain::Step, 0, true) => write!(f, "[T+t]"),
+            (Domain::Step, s, true) => write!(f, "[T+t{s:+}]"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Plan {
+    fn region(&self, f: &mut fmt::Formatter<'_>, r: &Region) -> fmt::Result {
+        writeln!(f, "    for {} lanes", r.lanes)?;
+        for (i, instr) in r.instrs.iter().enumerate() {
+            match instr {
+                Instr::Load(v) => writeln!(f, "      {i} = load {}", Show(self, *v))?,
+                Instr::Splat(v) => writeln!(f, "      {i} = splat {}", Show(self, *v))?,
+                Instr::Const(c) => writeln!(f, "      {i} = {c:?}")?,
+                Instr::Map(m, xs) => {
+                    let xs: Vec<String> = xs.iter().map(usize::to_string).collect();
+                    writeln!(f, "      {i} = {} {}", m.row().name, xs.join(", "))?;
+                }
+            }
+        }
+        for (i, v) in &r.stores {
+            writeln!(f, "      {} = {i}", Show(self, *v))?;
+        }
+        for (fold, xs, v) in &r.folds {
+            let name = match fold {
+                Fold::Reduce(r) => format!("{r:?}").to_lowercase(),
+                Fold::Dot => "dot".into(),
+            };
+            let xs: Vec<String> = xs.iter().map(usize::to_string).collect();
+            writeln!(f, "      {} = {name} {}", Show(self, *v), xs.join(", "))?;
+        }
+        Ok(())
+    }
+
+    fn product(&self, p: &Product) -> String {
+        let w = &self.weights[p.weight];
+        let op = if p.add { "+=" } else { "=" };
+        let t = if w.transposed { "ᵀ" } else { "" };
+        format!(
+            "{} {op} W{}{t}[{},{}] · {}",
+            Show(self, p.y),
+            p.weight,
+            w.rows,
+            w.cols,
+            Show(self, p.x)
+        )
+    }
+
+    fn parts(&self, parts: &[BlockAt]) -> String {
+        parts
+            .iter()
+            .map(|p| Show(self, p.view).to_string())
+            .collect::<Vec<_>>()
+            .join(" | ")
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "plan {}", self.name)?;
+        for (i, b) in self
+            .buffers
+            .iter()
+            .enumerate()
+            .filter(|(_, b)| b.storage == Storage::Workspace)
+        {
+            write!(f, "  array {}.{i}: {} [{}]", b.name, b.domain, b.len)?;
+            if b.front + b.back > 0 {
+                write!(
+                    f,
+                    ", {} boundary steps before and {} after",
+                    b.front, b.back
+                )?;
+            }
+            writeln!(f)?;
+        }
+        for (i, w) in self.weights.iter().enumerate() {
+            let t = if w.transposed { "ᵀ" } else { "" };
+            writeln!(
+                f,
+                "  weight W{i}{t}[{},{}]: {}",
+                w.rows,
+                w.cols,
+                self.parts(&w.blocks)
+            )?;
+        }
+        for item in &self.items {
+            match item {
+                Item::Pack(w) => writeln!(f, "  pack W{w}")?,
+                Item::Product { domain, product } => {
+                    writeln!(f, "  for all of {domain}: {}", self.product(product))?;
+                }
+                Item::Outer {
+                    domain,
+                    delta,
+                    rhs,
+                    bias,
+                    ..
+                } => {
+                    for r in rhs {
+                        let (d, x) = (Show(self, *delta), Show(self, r.x));
+                        writeln!(f, "  {} = Σ {domain} {d} · {x}ᵀ", self.parts(&r.to))?;
+                    }
+                    if !bias.is_empty() {
+                        writeln!(
+                            f,
+                            "  {} = Σ {domain} {}",
+                            self.parts(bias),
+                            Show(self, *delta)
+                        )?;
+                    }
+                }
+                Item::SumTo {
+                    domain,
+                    to,
+                    x,
+                    parts,
+                    ..
+                } => {
+                    writeln!(
+                        f,
+                        "  {} = Σ {domain} to {to} {}",
+                        self.parts(parts),
+                        Show(self, *x)
+                    )?;
+                }
+                Item::OuterTo {
+                    domain,
+                    to,
+                    a,
+                    b,
+                    y,
+                } => {
+                    let (a, b, y) = (Show(self, a.0), Show(self, b.0), Show(self, *y));
+                    writeln!(f, "  {y} = Σ {domain} to {to} {a} · {b}ᵀ")?;
+                }
+                Item::Scatter {
+                    domain,
+                    to,
+                    index,
+                    v,
+                    y,
+                    ..
+                } => {
+                    let (i, v, y) = (Show(self, *index), Show(self, *v), Show(self, *y));
+                    writeln!(f, "  {y} = Σ {domain} to {to} {v} in row {i}")?;
+                }
+                Item::Loop(l) => {
+                    match l.kind {
+                        Kind::Parallel => writeln!(f, "  for all of {}", l.domain)?,
+                        Kind::Recurrence { reverse: false } => {
+                            writeln!(f, "  for t from first to last")?
+                        }
+                        Kind::Recurrence { reverse: true } => {
+                            writeln!(f, "  for t from last to first")?
+                        }
+                    }
+                    for s in &l.body {
+                        match s {
+                            Stmt::Region(r) => self.region(f, r)?,
+                            Stmt::Product(p) => writeln!(f, "    {}", self.product(p))?,
+                            Stmt::MatVec {
+                                transposed,
+                                m,
+                                x,
+                                y,
+                                ..
+                            } => {
+                                let t = if *transposed { "ᵀ" } else { "" };
+                                let (m, x, y) = (Show(self, *m), Show(self, *x), Show(self, *y));
+                                writeln!(f, "    {y} = {m}{t} · {x}")?;
+                            }
+                            Stmt::OuterRow { a, b, y, .. } => {
+                                let (a, b, y) = (Show(self, *a), Show(self, *b), Show(self, *y));
+                                writeln!(f, "    {y} = {a} · {b}ᵀ")?;
+                            }
+                            Stmt::Gather { m, index, y, .. } => {
+                                let (m, i, y) =
+                                    (Show(self, *m), Show(self, *index), Show(self, *y));
+                                writeln!(f, "    {y} = row {i} of {m}")?;
+                            }
+                            Stmt::CopyBlock {
+                                rows,
+                                cols,
+                                from,
+                                to,
+                            } => {
+                                let (a, b) = (Show(self, from.0), Show(self, to.0));
+                                writeln!(f, "    {b} = {a}, {rows} rows of {cols}")?;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
