@@ -1,1 +1,293 @@
-//! (being written)
+//! Packed matrix products and reductions over whole sequences: what a recurrent cell's time goes into.
+//!
+//! For the code that `retrograd-jit` compiles, which calls these kernels through function pointers, and for Rust
+//! callers. A kernel computes a product or a sum, never a cell's expression.
+//!
+//! | kernel | computes | for |
+//! | --- | --- | --- |
+//! | [`product`](Kernels::product) | C[m, n] (+)= A[m, k] · Wᵀ or · W | gates forward, adjoints backward |
+//! | [`pack`](Kernels::pack) | panels of W | once a training step, if A has more than a row or two |
+//! | [`outer`](Kernels::outer) | Σ δ rᵀ over steps and rows, and Σ δ | weight and bias gradients, all steps at once |
+//! | [`sum_rows`](Kernels::sum_rows) | Σ of vectors over steps and rows | other sums over time and batch |
+//!
+//! Each exists for f32 and f64 and for every [`Isa`]; [`kernels`] chooses the widest that the machine has, once.
+//!
+//! ```
+//! use retrograd_kernels::{Packed, Part, kernels};
+//! let w = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]; // [2, 3]
+//! let packed = Packed::new(kernels(), 2, 3, false, &[Part::whole(&w, 2, 3)]);
+//! let mut y = [0.0; 2];
+//! packed.product(1, &[1.0, 0.0, 1.0], &mut y, false);
+//! assert_eq!(y, [4.0, 10.0]);
+//! ```
+//!
+//! Invariants: no kernel allocates, unwinds, or accesses memory beyond the matrices described to it; an
+//! element of a packed product or of an outer product has the same bits whatever rows are computed together with it, so
+//! that work may be split over threads anyhow. There is no reading of the environment.
+//!
+//! One file an instruction set (`avx512`, `avx2`, `portable`) implements a small trait; blocking and packing are
+//! written once over it (`product`, `unpacked`, `pack`, `outer`, `terms`, `sum`, all on the tiles of `micro`).
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod buffer;
+mod micro;
+mod outer;
+mod pack;
+mod portable;
+mod product;
+mod simd;
+mod sum;
+mod terms;
+mod types;
+mod unpacked;
+
+pub use buffer::{Buffer, Packed, Part, product_unpacked, sum_rows};
+pub use types::{Block, BlockMut, OuterArgs, PieceMut, Rhs, Weights};
+
+use std::fmt;
+use std::sync::OnceLock;
+
+/// The kernels for T of the widest instruction set that the machine has. Chosen at the first call.
+pub fn kernels<T: Real>() -> &'static Kernels<T> {
+    T::chosen().get_or_init(|| {
+        Isa::ALL
+            .into_iter()
+            .find_map(T::kernels_for)
+            .expect("portable kernels always exist")
+    })
+}
+
+/// The kernels for T of one instruction set, if the machine has it.
+pub fn kernels_for<T: Real>(isa: Isa) -> Option<&'static Kernels<T>> {
+    T::kernels_for(isa)
+}
+
+/// The kernels for elements T of one instruction set. They exist only for instruction sets that the machine has, so
+/// a kernel's preconditions are about memory alone.
+#[derive(Debug)]
+pub struct Kernels<T: Real> {
+    /// The instruction set.
+    pub isa: Isa,
+    /// Columns of a panel.
+    pub panel: usize,
+    /// Rows of the largest micro-kernel. Numbers of rows just above a multiple of it cost most.
+    pub tile_rows: usize,
+    /// C[m, n] (+)= A[m, k] · B.
+    pub product: ProductFn<T>,
+    /// Packs weights for `product`.
+    pub pack: PackFn<T>,
+    /// Σ δ rᵀ and Σ δ.
+    pub outer: OuterFn<T>,
+    /// Σ of vectors.
+    pub sum_rows: SumRowsFn<T>,
+    outer_scratch_len: fn(usize, usize, usize) -> usize,
+}
+
+/// `product(w, m, a, lda, c, ldc, add)`: C[m, rows] = A[m, cols] · Wᵀ, or C[m, cols] = A[m, rows] · W if `w.transposed`; added to
+/// C if `add` is not 0. Strides `lda`, `ldc` in elements from row to row.
+///
+/// # Safety
+/// `w` must be readable with the blocks (if `packed` is null) or the packing that it names, the latter made by `pack` of the
+/// same `Kernels`. `a` must have m readable rows, `c` m writable rows that overlap nothing else.
+pub type ProductFn<T> = unsafe extern "C" fn(
+    w: *const Weights<T>,
+    m: usize,
+    a: *const T,
+    lda: usize,
+    c: *mut T,
+    ldc: usize,
+    add: u32,
+);
+
+/// `pack(w, out)`: packs the blocks of `w` for products in its direction (`w.packed` is not read).
+///
+/// # Safety
+/// `w` and its blocks must be readable; `out` must have [`Kernels::packed_len`] writable elements that overlap nothing else.
+pub type PackFn<T> = unsafe extern "C" fn(w: *const Weights<T>, out: *mut T);
+
+/// `outer(args, i0, i1, scratch)`: rows i0..i1 of all results of `args`; other rows are not touched. A row's bits don't depend
+/// on the range.
+///
+/// # Safety
+/// `args` must be readable with all that it names; rows i0..i1 of the destinations must be writable and overlap nothing else;
+/// `scratch` must have [`Kernels::outer_scratch_len`] writable elements, one scratch for each thread.
+pub type OuterFn<T> =
+    unsafe extern "C" fn(args: *const OuterArgs<T>, i0: usize, i1: usize, scratch: *mut T);
+
+/// `sum_rows(src, step_stride, row_stride, steps, rows, n, dst, add)`: dst[n] = Σ over t < steps, b < rows of the vector
+/// at `src + t·step_stride + b·row_stride` (elements); added to dst if `add` is not 0.
+///
+/// # Safety
+/// The vectors must be readable, `dst` must have n writable elements that overlap nothing else.
+pub type SumRowsFn<T> = unsafe extern "C" fn(
+    src: *const T,
+    step_stride: usize,
+    row_stride: usize,
+    steps: usize,
+    rows: usize,
+    n: usize,
+    dst: *mut T,
+    add: u32,
+);
+
+impl<T: Real> Kernels<T> {
+    const fn of<S: simd::Simd<T = T>>() -> Self {
+        Self {
+            isa: S::ISA,
+            panel: S::NR,
+            tile_rows: S::MR,
+            product: product::product::<S>,
+            pack: pack::pack::<S>,
+            outer: outer::outer::<S>,
+            sum_rows: sum::sum_rows::<S>,
+            outer_scratch_len: outer::scratch_len::<S>,
+        }
+    }
+
+    /// Elements of the packing of a matrix [rows, cols]: those of the matrix, the product's columns rounded up to whole panels.
+    pub fn packed_len(&self, rows: usize, cols: usize, transposed: bool) -> usize {
+        pack::packed_len(self.panel, rows, cols, transposed)
+    }
+
+    /// Elements of scratch that `outer` needs for `k` = steps · rows terms and right-hand sides of `n` elements in all, whose
+    /// destinations have `runs` runs of columns in all: as a rule one a right-hand side, more where blocks lie side by side.
+    pub fn outer_scratch_len(&self, k: usize, n: usize, runs: usize) -> usize {
+        (self.outer_scratch_len)(k, n, runs)
+    }
+}
+
+/// An instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Isa {
+    /// AVX-512 F, DQ and VL, with AVX2 and FMA.
+    Avx512,
+    /// AVX2 and FMA.
+    Avx2,
+    /// What the target has at compile time.
+    Portable,
+}
+
+impl Isa {
+    /// All of them, the widest first.
+    pub const ALL: [Isa; 3] = [Isa::Avx512, Isa::Avx2, Isa::Portable];
+
+    /// Whether the machine has it.
+    pub fn available(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && Isa::Avx2.available()
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(not(target_arch = "x86_64"))]
+            Isa::Avx512 | Isa::Avx2 => false,
+            Isa::Portable => true,
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Isa::Avx512 => "AVX-512",
+            Isa::Avx2 => "AVX2+FMA",
+            Isa::Portable => "portable",
+        })
+    }
+}
+
+/// An element: f32 or f64.
+pub trait Real:
+    sealed::Tables
+    + Copy
+    + Default
+    + PartialOrd
+    + fmt::Debug
+    + Send
+    + Sync
+    + std::ops::Add<Output = Self>
+    + std::ops::Mul<Output = Self>
+{
+    /// 0.
+    const ZERO: Self;
+    /// self · a + b with one rounding.
+    fn mul_add(self, a: Self, b: Self) -> Self;
+}
+
+impl Real for f32 {
+    const ZERO: f32 = 0.0;
+    fn mul_add(self, a: f32, b: f32) -> f32 {
+        f32::mul_add(self, a, b)
+    }
+}
+
+impl Real for f64 {
+    const ZERO: f64 = 0.0;
+    fn mul_add(self, a: f64, b: f64) -> f64 {
+        f64::mul_add(self, a, b)
+    }
+}
+
+mod sealed {
+    use super::{Isa, Kernels, OnceLock, Real};
+    use crate::portable::Portable;
+    #[cfg(target_arch = "x86_64")]
+    use crate::{avx2::Avx2, avx512::Avx512};
+
+    /// Which kernels there are for an element.
+    pub trait Tables: Sized + 'static {
+        /// The kernels of an instruction set, if the machine has it.
+        fn kernels_for(isa: Isa) -> Option<&'static Kernels<Self>>
+        where
+            Self: Real;
+        /// Where the choice is kept.
+        fn chosen() -> &'static OnceLock<&'static Kernels<Self>>
+        where
+            Self: Real;
+    }
+
+    impl Tables for f32 {
+        fn kernels_for(isa: Isa) -> Option<&'static Kernels<f32>> {
+            let kernels: &'static Kernels<f32> = match isa {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => const { &Kernels::of::<Avx512<f32>>() },
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => const { &Kernels::of::<Avx2<f32>>() },
+                #[cfg(not(target_arch = "x86_64"))]
+                Isa::Avx512 | Isa::Avx2 => return None,
+                Isa::Portable => const { &Kernels::of::<Portable<f32, 4>>() },
+            };
+            isa.available().then_some(kernels)
+        }
+        fn chosen() -> &'static OnceLock<&'static Kernels<f32>> {
+            static CHOSEN: OnceLock<&Kernels<f32>> = OnceLock::new();
+            &CHOSEN
+        }
+    }
+
+    impl Tables for f64 {
+        fn kernels_for(isa: Isa) -> Option<&'static Kernels<f64>> {
+            let kernels: &'static Kernels<f64> = match isa {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => const { &Kernels::of::<Avx512<f64>>() },
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => const { &Kernels::of::<Avx2<f64>>() },
+                #[cfg(not(target_arch = "x86_64"))]
+                Isa::Avx512 | Isa::Avx2 => return None,
+                Isa::Portable => const { &Kernels::of::<Portable<f64, 2>>() },
+            };
+            isa.available().then_some(kernels)
+        }
+        fn chosen() -> &'static OnceLock<&'static Kernels<f64>> {
+            static CHOSEN: OnceLock<&Kernels<f64>> = OnceLock::new();
+            &CHOSEN
+        }
+    }
+}

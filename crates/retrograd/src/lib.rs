@@ -1,1 +1,30 @@
-//! (being written)
+//! Retrograd compiles recurrent cells, written as equations, for CPUs, and trains them. This crate is what a user meets:
+//! [`Cell::define`] to write one, [`zoo`] for well-known ones, [`Trainer`] to train them, and data, baselines and plots
+//! around it.
+#![forbid(unsafe_code)]
+
+pub mod baseline;
+pub mod data;
+pub mod optim;
+pub mod plot;
+pub mod zoo;
+
+mod batch;
+mod builder;
+mod cell;
+mod checkpoint;
+mod dense;
+mod engine;
+mod error;
+mod init;
+mod trainer;
+
+pub use batch::Batch;
+pub use builder::{Builder, IntoShape, State};
+pub use cell::{Cell, Parameter};
+pub use engine::{Engine, Float};
+pub use error::Error;
+pub use init::Init;
+pub use optim::{Adam, Sgd};
+pub use retrograd_tape::{Shape, Var};
+pub use trainer::{Evaluation, Report, Trainer, TrainerBuilder, Values};

@@ -1,8 +1,11 @@
-//! What can go wrong while a tape is recorded. Every error is the user's mistake and names the line it was made on.
+//! What can go wrong while a tape is recorded or run. Every error is the user's mistake; one made while recording names
+//! the line it was made on.
 
 use std::panic::Location;
 
-/// A mistake in a recorded program.
+use crate::op::Number;
+
+/// A mistake in a recorded program, or in what it is run on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TapeError {
     /// Operands whose shapes or domains do not go together.
@@ -112,5 +115,71 @@ pub enum TapeError {
     AfterTheSteps {
         /// The value.
         what: String,
+    },
+    /// No steps or no examples.
+    #[error("there is nothing to run: at least one {what} is needed")]
+    NothingToRun {
+        /// `step` or `example`.
+        what: &'static str,
+    },
+    /// Too few or too many inputs or cotangents.
+    #[error("the program has {expected} {what}, but {found} were given")]
+    Count {
+        /// `inputs` or `cotangents`.
+        what: &'static str,
+        /// How many there are.
+        expected: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// A slice of the wrong length.
+    #[error("{what} `{name}` needs {expected} numbers ({layout}), but {found} were given")]
+    Length {
+        /// `input` or `the cotangent of`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What the numbers are.
+        layout: String,
+        /// How many there should be.
+        expected: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// An index that is not a whole number within the rows of the matrix it indexes.
+    #[error("input `{input}` is an index of {rows} rows, but number {at} of it is {found}")]
+    Index {
+        /// The input.
+        input: String,
+        /// Position in the slice.
+        at: usize,
+        /// The number there.
+        found: String,
+        /// How many rows there are.
+        rows: usize,
+    },
+    /// `backward` or a frozen run before the first forward run.
+    #[error("there are no values yet: run forward first")]
+    NotRun,
+    /// A gradient that differs from the central difference.
+    #[error(
+        "the gradient along {place} is {}, but the central difference is {} (tolerance {:e})",
+        .analytic.0, .numeric.0, .tolerance.0
+    )]
+    Gradient {
+        /// Which input and number, or which direction.
+        place: String,
+        /// From the backward run.
+        analytic: Number,
+        /// From differences of forward runs.
+        numeric: Number,
+        /// By how much they may differ.
+        tolerance: Number,
+    },
+    /// Nothing could be compared with central differences.
+    #[error("all {rejected} derivatives are too near a kink or too curved to be compared")]
+    NearKink {
+        /// How many were tried.
+        rejected: usize,
     },
 }

@@ -581,6 +581,12 @@ impl<'t> Var<'t> {
         self
     }
 
+    /// The value's name, if it has one.
+    pub fn name(self) -> Option<Arc<str>> {
+        let nodes = &self.tape.inner.borrow().nodes;
+        self.value.and_then(|v| nodes[v.index()].name.clone())
+    }
+
     /// Applies a composite function, written over [`Algebra`], to values that it accepts.
     pub(crate) fn compose(
         self,

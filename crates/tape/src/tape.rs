@@ -179,8 +179,8 @@ pub(crate) fn schedule(nodes: &[Node]) -> Result<Schedule, (bool, Vec<Value>)> {
         let from = |v: &Value| nodes[v.index()].ty.domain;
         let leaves =
             node.ty.domain != Domain::Step && node.operands.iter().any(|v| from(v) == Domain::Step);
-        after[i] = leaves
-            || (!matches!(node.op, Op::Delay(_)) && node.operands.iter().any(|v| after[v.index()]));
+        // A delay's first operand may be a later node, but it is of domain `step`, which nothing after the steps is.
+        after[i] = leaves || node.operands.iter().any(|v| after[v.index()]);
         if after[i] && node.ty.domain == Domain::Step {
             return Err((false, vec![Value(i as u32)]));
         }
@@ -193,7 +193,7 @@ pub(crate) fn schedule(nodes: &[Node]) -> Result<Schedule, (bool, Vec<Value>)> {
         .filter(|x| matches!(x.op, Op::Delay(_)))
         .count();
     loop {
-        let mut moved = Vec::new();
+        let mut moved = false;
         for (i, node) in nodes.iter().enumerate() {
             if node.ty.domain != Domain::Step {
                 continue;
@@ -211,10 +211,10 @@ pub(crate) fn schedule(nodes: &[Node]) -> Result<Schedule, (bool, Vec<Value>)> {
             }
             if s != sweep[i] {
                 sweep[i] = s;
-                moved.push(Value(i as u32));
+                moved = true;
             }
         }
-        if moved.is_empty() {
+        if !moved {
             let sweeps = 1 + sweep.iter().copied().max().unwrap_or(0);
             return Ok(Schedule {
                 sweep,
@@ -222,13 +222,44 @@ pub(crate) fn schedule(nodes: &[Node]) -> Result<Schedule, (bool, Vec<Value>)> {
                 after,
             });
         }
-        if moved.iter().any(|v| sweep[v.index()] > delays) {
-            moved.retain(|v| {
-                matches!(nodes[v.index()].op, Op::Delay(_)) && sweep[v.index()] + 1 >= delays
-            });
-            return Err((true, moved));
+        if sweep.iter().any(|s| *s > delays) {
+            return Err((true, both_ways(nodes)));
         }
     }
+}
+
+/// The delays of a recurrence (delays that depend on each other) that has some of either direction.
+fn both_ways(nodes: &[Node]) -> Vec<Value> {
+    let steps = |node: &Node| match node.op {
+        Op::Delay(d) => Some(d),
+        _ => None,
+    };
+    // What a node depends on.
+    let sources = |i: usize| {
+        let mut seen = vec![false; nodes.len()];
+        let mut todo = nodes[i].operands.to_vec();
+        while let Some(v) = todo.pop() {
+            if !std::mem::replace(&mut seen[v.index()], true) {
+                todo.extend(&nodes[v.index()].operands);
+            }
+        }
+        seen
+    };
+    let delays: Vec<usize> = (0..nodes.len())
+        .filter(|&i| steps(&nodes[i]).is_some())
+        .collect();
+    let sources: Vec<Vec<bool>> = delays.iter().map(|&i| sources(i)).collect();
+    for (a, &i) in delays.iter().enumerate() {
+        let cycle: Vec<usize> = (delays.iter().enumerate())
+            .filter(|&(b, &j)| sources[a][j] && sources[b][i])
+            .map(|(_, &j)| j)
+            .collect();
+        let earlier = |j: &usize| steps(&nodes[*j]) > Some(0);
+        if cycle.iter().any(earlier) && !cycle.iter().all(earlier) {
+            return cycle.into_iter().map(|j| Value(j as u32)).collect();
+        }
+    }
+    Vec::new()
 }
 
 impl Tape {

@@ -1,0 +1,243 @@
+//! Lowering: one native function a loop of the plan.
+//!
+//! A function takes a [`Frame`] and the range of steps and rows it is to do, `fn(frame, t0, t1, b0, b1)`. A parallel loop
+//! does all points of the range; a recurrence is given all steps and goes through them in its own order. Strides depend on
+//! the number of rows, which is only known when it runs; code size depends on neither steps nor rows.
+//!
+//! [`Frame`]: crate::exec::Frame
+
+mod points;
+mod region;
+mod rows;
+
+use cranelift::codegen::ir::{SigRef, UserFuncName};
+use cranelift::codegen::isa::TargetIsa;
+use cranelift::prelude::*;
+use retrograd_graph::plan::{Kind, Loop, Plan, Product, Stmt, View};
+use retrograd_tape::Domain;
+
+use crate::vmath::{Lane, Math, has_fma};
+
+/// Byte offsets of the fields of [`crate::exec::Frame`], in words of 8 bytes.
+pub(crate) mod field {
+    pub(crate) const BASES: i32 = 0;
+    pub(crate) const WEIGHTS: i32 = 8;
+    pub(crate) const PRODUCT: i32 = 16;
+    pub(crate) const STEPS: i32 = 24;
+    pub(crate) const ROWS: i32 = 32;
+    /// Bytes of one weight's description.
+    pub(crate) const WEIGHT_BYTES: i64 = 48;
+}
+
+/// What all loops of a plan are lowered with.
+pub(crate) struct Target<'a> {
+    pub(crate) isa: &'a dyn TargetIsa,
+    pub(crate) lane: Lane,
+}
+
+/// The signature of a loop's function.
+pub(crate) fn signature(isa: &dyn TargetIsa) -> Signature {
+    let mut s = Signature::new(isa.default_call_conv());
+    s.params.extend([AbiParam::new(types::I64); 5]);
+    s
+}
+
+/// Lowers one loop.
+pub(crate) fn lower(target: &Target<'_>, plan: &Plan, l: &Loop, context: &mut FunctionBuilderContext) -> codegen::ir::Function {
+    let mut f = codegen::ir::Function::with_name_signature(UserFuncName::default(), signature(target.isa));
+    let mut b = FunctionBuilder::new(&mut f, context);
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    let p: Vec<Value> = b.block_params(entry).to_vec();
+    let mut code = Code {
+        plan,
+        lane: target.lane,
+        fma: has_fma(target.isa),
+        frame: p[0],
+        bases: p[0],
+        steps: p[0],
+        rows: p[0],
+        range: [p[1], p[2], p[3], p[4]],
+        product: None,
+        buffers: Vec::new(),
+        b,
+    };
+    code.bases = code.field(field::BASES);
+    code.steps = code.field(field::STEPS);
+    code.rows = code.field(field::ROWS);
+    code.whole(l);
+    code.b.ins().return_(&[]);
+    code.b.seal_all_blocks();
+    code.b.finalize(target.isa.frontend_config());
+    f
+}
+
+/// One or a whole vector of elements at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    /// A vector.
+    Full,
+    /// One element, in the first lane (and all others).
+    One,
+}
+
+/// The function in the making.
+pub(crate) struct Code<'p, 'f> {
+    plan: &'p Plan,
+    lane: Lane,
+    fma: bool,
+    frame: Value,
+    bases: Value,
+    /// T
+    steps: Value,
+    /// B
+    rows: Value,
+    /// t0, t1, b0, b1
+    range: [Value; 4],
+    product: Option<SigRef>,
+    /// Base addresses that have been loaded.
+    buffers: Vec<(usize, Value)>,
+    b: FunctionBuilder<'f>,
+}
+
+/// Memory that is ours, mapped and aligned to an element.
+pub(crate) fn trusted() -> MemFlags {
+    MemFlags::trusted().with_aligned()
+}
+
+impl Code<'_, '_> {
+    fn field(&mut self, offset: i32) -> Value {
+        let flags = MemFlags::trusted().with_readonly().with_can_move();
+        self.b.ins().load(types::I64, flags, self.frame, offset)
+    }
+
+    fn imm(&mut self, n: i64) -> Value {
+        self.b.ins().iconst(types::I64, n)
+    }
+
+    fn whole(&mut self, l: &Loop) {
+        // Addresses of all arrays, once.
+        let mut used: Vec<usize> = l.body.iter().flat_map(views).map(|v| v.buffer).collect();
+        used.sort_unstable();
+        used.dedup();
+        for i in used {
+            let flags = MemFlags::trusted().with_readonly().with_can_move();
+            let base = self.b.ins().load(types::I64, flags, self.bases, 8 * i as i32);
+            self.buffers.push((i, base));
+        }
+        let [t0, t1, ..] = self.range;
+        let reverse = matches!(l.kind, Kind::Recurrence { reverse: true });
+        self.count(t0, t1, reverse, &mut |code, t| {
+            let mut rest = l.body.as_slice();
+            while let Some(first) = rest.first() {
+                if let Stmt::Product(p) = first {
+                    code.call_product(l.domain, p, t);
+                    rest = &rest[1..];
+                    continue;
+                }
+                // Neighbouring statements that work row by row share the loop over rows.
+                let n = rest.iter().take_while(|s| !matches!(s, Stmt::Product(_))).count();
+                let (now, later) = rest.split_at(n);
+                code.over_rows(l.domain, now, t);
+                rest = later;
+            }
+        });
+    }
+
+    /// A loop of `i` from `lo` to `hi`, or from the last to the first.
+    fn count(&mut self, lo: Value, hi: Value, reverse: bool, body: &mut dyn FnMut(&mut Self, Value)) {
+        let (head, inside, exit) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        let start = if reverse { hi } else { lo };
+        let i = self.b.append_block_param(head, types::I64);
+        self.b.ins().jump(head, &[start.into()]);
+        self.b.switch_to_block(head);
+        let (left, right) = if reverse { (lo, i) } else { (i, hi) };
+        let more = self.b.ins().icmp(IntCC::SignedLessThan, left, right);
+        self.b.ins().brif(more, inside, &[], exit, &[]);
+        self.b.switch_to_block(inside);
+        if reverse {
+            let this = self.b.ins().iadd_imm(i, -1);
+            body(self, this);
+            self.b.ins().jump(head, &[this.into()]);
+        } else {
+            body(self, i);
+            let next = self.b.ins().iadd_imm(i, 1);
+            self.b.ins().jump(head, &[next.into()]);
+        }
+        self.b.switch_to_block(exit);
+    }
+
+    /// Address of a view's first number at step (or slot) `t` in row 0, and the bytes from row to row.
+    fn step_address(&mut self, domain: Domain, v: View, t: Value) -> (Value, i64) {
+        let buffer = &self.plan.buffers[v.buffer];
+        let base = self.buffers.iter().find(|(i, _)| *i == v.buffer).expect("loaded at the entry").1;
+        let bytes = i64::from(self.lane.bytes());
+        let point = buffer.len as i64 * bytes;
+        let offset = v.offset as i64 * bytes;
+        let steps = match buffer.domain {
+            Domain::Once => return (self.b.ins().iadd_imm(base, offset), 0),
+            Domain::Row => return (self.b.ins().iadd_imm(base, offset), point),
+            Domain::Edge(_) => t,
+            Domain::Step => {
+                debug_assert!(domain == Domain::Step || matches!(domain, Domain::Edge(_)));
+                let t = self.b.ins().iadd_imm(t, v.shift + buffer.front as i64);
+                if v.from_end { self.b.ins().iadd(t, self.steps) } else { t }
+            }
+        };
+        let rows = self.b.ins().imul(steps, self.rows);
+        let distance = self.b.ins().imul_imm(rows, point);
+        let at = self.b.ins().iadd(base, distance);
+        (self.b.ins().iadd_imm(at, offset), point)
+    }
+
+    /// y (+)= x · W for the rows of the range at step `t`.
+    fn call_product(&mut self, domain: Domain, p: &Product, t: Value) {
+        let [.., b0, b1] = self.range;
+        let row = |code: &mut Self, v: View| {
+            let (at, stride) = code.step_address(domain, v, t);
+            let far = code.b.ins().imul_imm(b0, stride);
+            code.b.ins().iadd(at, far)
+        };
+        let (x, y) = (row(self, p.x), row(self, p.y));
+        let ld = |v: View| self.plan.buffers[v.buffer].len as i64;
+        let (ldx, ldy) = (ld(p.x), ld(p.y));
+        let m = self.b.ins().isub(b1, b0);
+        let weights = self.field(field::WEIGHTS);
+        let w = self.b.ins().iadd_imm(weights, p.weight as i64 * field::WEIGHT_BYTES);
+        let (ldx, ldy) = (self.imm(ldx), self.imm(ldy));
+        let add = self.b.ins().iconst(types::I32, i64::from(p.add));
+        let callee = self.field(field::PRODUCT);
+        let sig = match self.product {
+            Some(sig) => sig,
+            None => {
+                let mut s = Signature::new(self.b.func.signature.call_conv);
+                s.params.extend([AbiParam::new(types::I64); 6]);
+                s.params.push(AbiParam::new(types::I32));
+                let sig = self.b.import_signature(s);
+                self.product = Some(sig);
+                sig
+            }
+        };
+        self.b.ins().call_indirect(sig, callee, &[w, m, x, ldx, y, ldy, add]);
+    }
+}
+
+/// All views that a statement uses.
+pub(crate) fn views(s: &Stmt) -> Vec<View> {
+    use retrograd_graph::plan::Instr;
+    match s {
+        Stmt::Region(r) => {
+            let loads = r.instrs.iter().filter_map(|i| match i {
+                Instr::Load(v) | Instr::Splat(v) => Some(*v),
+                Instr::Const(_) | Instr::Map(..) => None,
+            });
+            loads.chain(r.stores.iter().map(|s| s.1)).chain(r.folds.iter().map(|f| f.2)).collect()
+        }
+        Stmt::Product(p) => vec![p.x, p.y],
+        Stmt::MatVec { m, x, y, .. } => vec![*m, *x, *y],
+        Stmt::OuterRow { a, b, y, .. } => vec![*a, *b, *y],
+        Stmt::Gather { m, index, y, .. } => vec![*m, *index, *y],
+        Stmt::CopyBlock { from, to, .. } => vec![from.0, to.0],
+    }
+}

@@ -1,0 +1,171 @@
+//! The loop over rows and the sweep over a row's numbers: vectors first, what remains one by one.
+
+use cranelift::prelude::*;
+use retrograd_graph::plan::{Stmt, View};
+use retrograd_tape::Domain;
+
+use super::{Code, Width, trusted, views};
+use crate::vmath::Math;
+
+/// Addresses of a row's views.
+pub(crate) struct Row {
+    at: Vec<(View, Value)>,
+}
+
+impl Row {
+    /// Address of the view's first number in this row.
+    pub(crate) fn address(&self, v: View) -> Value {
+        self.at.iter().find(|(x, _)| *x == v).expect("all views of the statements are here").1
+    }
+}
+
+impl<'f> Code<'_, 'f> {
+    /// Statements for each row of the range at step `t`.
+    pub(crate) fn over_rows(&mut self, domain: Domain, stmts: &[Stmt], t: Value) {
+        let mut all: Vec<View> = stmts.iter().flat_map(views).collect();
+        all.sort_unstable();
+        all.dedup();
+        // Views that differ in their offset only share an address: the first of them carries it.
+        let mut steps: Vec<(View, Value, i64)> = Vec::new();
+        for v in &all {
+            let plain = View { offset: 0, ..*v };
+            if !steps.iter().any(|s| s.0 == plain) {
+                let (at, stride) = self.step_address(domain, plain, t);
+                steps.push((plain, at, stride));
+            }
+        }
+        let [.., b0, b1] = self.range;
+        let bytes = i64::from(self.lane.bytes());
+        self.count(b0, b1, false, &mut |code, b| {
+            let rows: Vec<(View, Value)> = steps
+                .iter()
+                .map(|&(v, at, stride)| {
+                    if stride == 0 {
+                        return (v, at);
+                    }
+                    let far = code.b.ins().imul_imm(b, stride);
+                    (v, code.b.ins().iadd(at, far))
+                })
+                .collect();
+            let at = all
+                .iter()
+                .map(|v| {
+                    let plain = View { offset: 0, ..*v };
+                    let base = rows.iter().find(|r| r.0 == plain).expect("made above").1;
+                    (*v, code.b.ins().iadd_imm(base, v.offset as i64 * bytes))
+                })
+                .collect();
+            let row = Row { at };
+            for s in stmts {
+                match s {
+                    Stmt::Region(r) => code.region(r, &row),
+                    Stmt::Product(_) => unreachable!("products are for all rows"),
+                    Stmt::MatVec { rows, cols, transposed, m, x, y } => {
+                        let (m, x, y) = (row.address(*m), row.address(*x), row.address(*y));
+                        if *transposed { code.matvec_t(*rows, *cols, m, x, y) } else { code.matvec(*rows, *cols, m, x, y) }
+                    }
+                    Stmt::OuterRow { rows, cols, a, b, y } => {
+                        code.outer(*rows, *cols, row.address(*a), row.address(*b), row.address(*y));
+                    }
+                    Stmt::Gather { rows, cols, m, index, y } => {
+                        code.gather(*rows, *cols, row.address(*m), row.address(*index), row.address(*y));
+                    }
+                    Stmt::CopyBlock { rows, cols, from, to } => {
+                        let (a, b) = (row.address(from.0), row.address(to.0));
+                        code.copy_block(*rows, *cols, (a, from.1), (b, to.1));
+                    }
+                }
+            }
+        });
+    }
+
+    /// Emission of maths at the current place.
+    pub(crate) fn math(&mut self) -> Math<'_, 'f> {
+        Math::new(&mut self.b, self.lane, self.fma)
+    }
+
+    /// Runs `body` over `n` numbers: whole vectors, then what remains one by one. It is given the byte offset, the width
+    /// and the carried values, and returns the carried values' successors. Returns those of the vectors and those of the
+    /// remainder (whose first lane counts); both begin with `carried`.
+    pub(crate) fn sweep(
+        &mut self,
+        n: usize,
+        carried: &[Value],
+        body: &mut dyn FnMut(&mut Self, Value, Width, &[Value]) -> Vec<Value>,
+    ) -> (Vec<Value>, Vec<Value>) {
+        let lanes = self.lane.lanes() as usize;
+        let bytes = i64::from(self.lane.bytes());
+        let whole = n / lanes * lanes;
+        let full = self.part(0, whole as i64 * bytes, 16, Width::Full, carried, body);
+        let one = self.part(whole as i64 * bytes, n as i64 * bytes, bytes, Width::One, carried, body);
+        (full, one)
+    }
+
+    fn part(
+        &mut self,
+        lo: i64,
+        hi: i64,
+        by: i64,
+        width: Width,
+        carried: &[Value],
+        body: &mut dyn FnMut(&mut Self, Value, Width, &[Value]) -> Vec<Value>,
+    ) -> Vec<Value> {
+        if lo == hi {
+            return carried.to_vec();
+        }
+        let start = self.imm(lo);
+        if lo + by == hi {
+            return body(self, start, width, carried);
+        }
+        let (inside, exit) = (self.b.create_block(), self.b.create_block());
+        let vector = self.lane.vector_type();
+        let at = self.b.append_block_param(inside, types::I64);
+        let accumulators: Vec<Value> = carried.iter().map(|_| self.b.append_block_param(inside, vector)).collect();
+        let mut args = vec![start.into()];
+        args.extend(carried.iter().map(|&c| codegen::ir::BlockArg::from(c)));
+        self.b.ins().jump(inside, &args);
+        self.b.switch_to_block(inside);
+        let next = body(self, at, width, &accumulators);
+        let after = self.b.ins().iadd_imm(at, by);
+        let more = self.b.ins().icmp_imm(IntCC::SignedLessThan, after, hi);
+        let mut args = vec![after.into()];
+        args.extend(next.iter().map(|&c| codegen::ir::BlockArg::from(c)));
+        self.b.ins().brif(more, inside, &args, exit, &[]);
+        self.b.switch_to_block(exit);
+        next
+    }
+
+    /// The numbers at `base + at`.
+    pub(crate) fn load(&mut self, base: Value, at: Value, width: Width) -> Value {
+        let from = self.b.ins().iadd(base, at);
+        match width {
+            Width::Full => self.b.ins().load(self.lane.vector_type(), trusted_unaligned(), from, 0),
+            Width::One => self.splat(from),
+        }
+    }
+
+    /// The number at an address, in all lanes.
+    pub(crate) fn splat(&mut self, from: Value) -> Value {
+        let one = self.b.ins().load(self.lane.scalar_type(), trusted(), from, 0);
+        self.b.ins().splat(self.lane.vector_type(), one)
+    }
+
+    /// Stores a vector, or its first lane.
+    pub(crate) fn store(&mut self, v: Value, base: Value, at: Value, width: Width) {
+        let to = self.b.ins().iadd(base, at);
+        match width {
+            Width::Full => {
+                self.b.ins().store(trusted_unaligned(), v, to, 0);
+            }
+            Width::One => {
+                let one = self.b.ins().extractlane(v, 0);
+                self.b.ins().store(trusted(), one, to, 0);
+            }
+        }
+    }
+}
+
+/// Vectors are not aligned to their own size: rows may have any length.
+fn trusted_unaligned() -> MemFlags {
+    MemFlags::new().with_notrap()
+}

@@ -1,0 +1,129 @@
+//! Element-wise regions: the ops of a region on one vector after another.
+
+use cranelift::prelude::*;
+use retrograd_graph::plan::{Fold, Instr, Region};
+use retrograd_tape::{Map, Reduction};
+
+use super::points::Row;
+use super::{Code, Width};
+use crate::vmath::Math;
+
+impl Code<'_, '_> {
+    /// One region for one row.
+    pub(crate) fn region(&mut self, r: &Region, row: &Row) {
+        // What does not change along the row is made once.
+        let fixed: Vec<Option<Value>> = r
+            .instrs
+            .iter()
+            .map(|i| match i {
+                Instr::Splat(v) => Some(self.splat(row.address(*v))),
+                Instr::Const(c) => Some(self.math().constant(*c)),
+                Instr::Load(_) | Instr::Map(..) => None,
+            })
+            .collect();
+        let start: Vec<Value> = r
+            .folds
+            .iter()
+            .map(|(fold, ..)| match fold {
+                Fold::Reduce(Reduction::Sum | Reduction::Mean) | Fold::Dot => self.math().constant(0.0),
+                Fold::Reduce(Reduction::Max) => self.math().constant(f64::NEG_INFINITY),
+            })
+            .collect();
+        let (full, one) = self.sweep(r.lanes, &start, &mut |code, at, width, sums| {
+            let mut values: Vec<Value> = Vec::with_capacity(r.instrs.len());
+            for (i, instr) in r.instrs.iter().enumerate() {
+                let v = match (fixed[i], instr) {
+                    (Some(v), _) => v,
+                    (None, Instr::Load(view)) => code.load(row.address(*view), at, width),
+                    (None, Instr::Map(m, xs)) => {
+                        let xs: Vec<Value> = xs.iter().map(|&x| values[x]).collect();
+                        map(&mut code.math(), *m, &xs)
+                    }
+                    (None, Instr::Splat(_) | Instr::Const(_)) => unreachable!("fixed above"),
+                };
+                values.push(v);
+            }
+            for (i, view) in &r.stores {
+                code.store(values[*i], row.address(*view), at, width);
+            }
+            r.folds
+                .iter()
+                .zip(sums)
+                .map(|((fold, xs, _), &sum)| {
+                    let mut math = code.math();
+                    match fold {
+                        Fold::Reduce(Reduction::Sum | Reduction::Mean) => math.add(sum, values[xs[0]]),
+                        Fold::Reduce(Reduction::Max) => math.max(sum, values[xs[0]]),
+                        Fold::Dot => math.fma(values[xs[0]], values[xs[1]], sum),
+                    }
+                })
+                .collect()
+        });
+        let zero = self.imm(0);
+        for (k, (fold, _, view)) in r.folds.iter().enumerate() {
+            let maximum = matches!(fold, Fold::Reduce(Reduction::Max));
+            let mut total = self.across(full[k], maximum);
+            if one[k] != start[k] {
+                // The remainder's sum is in the first lane; `full` began with the same neutral value.
+                let rest = self.b.ins().extractlane(one[k], 0);
+                let rest = self.b.ins().splat(self.lane.vector_type(), rest);
+                let mut math = self.math();
+                total = if maximum { math.max(total, rest) } else { math.add(total, rest) };
+            }
+            if let Fold::Reduce(Reduction::Mean) = fold {
+                let mut math = self.math();
+                let share = math.constant(1.0 / r.lanes as f64);
+                total = math.mul(total, share);
+            }
+            self.store(total, row.address(*view), zero, Width::One);
+        }
+    }
+
+    /// The sum or maximum of all lanes, in all lanes.
+    pub(crate) fn across(&mut self, v: Value, maximum: bool) -> Value {
+        let vector = self.lane.vector_type();
+        let lanes = self.lane.lanes() as u8;
+        let mut total = None;
+        for i in 0..lanes {
+            let x = self.b.ins().extractlane(v, i);
+            let x = self.b.ins().splat(vector, x);
+            total = Some(match total {
+                None => x,
+                Some(t) if maximum => self.math().max(t, x),
+                Some(t) => self.math().add(t, x),
+            });
+        }
+        total.expect("a vector has lanes")
+    }
+}
+
+/// One element-wise op.
+fn map(m: &mut Math<'_, '_>, op: Map, x: &[Value]) -> Value {
+    match op {
+        Map::Neg => m.neg(x[0]),
+        Map::Recip => m.recip(x[0]),
+        Map::Exp => m.exp(x[0]),
+        Map::Ln => m.ln(x[0]),
+        Map::Sqrt => m.sqrt(x[0]),
+        Map::Abs => m.abs(x[0]),
+        Map::Sign => m.sign(x[0]),
+        Map::Sin => m.sin(x[0]),
+        Map::Cos => m.cos(x[0]),
+        Map::Tanh => m.tanh(x[0]),
+        Map::Sigmoid => m.sigmoid(x[0]),
+        Map::Relu => m.relu(x[0]),
+        Map::Softplus => m.softplus(x[0]),
+        Map::StopGradient => x[0],
+        Map::Add => m.add(x[0], x[1]),
+        Map::Sub => m.sub(x[0], x[1]),
+        Map::Mul => m.mul(x[0], x[1]),
+        Map::Div => m.div(x[0], x[1]),
+        Map::Pow => m.pow(x[0], x[1]),
+        Map::Max => m.max(x[0], x[1]),
+        Map::Min => m.min(x[0], x[1]),
+        Map::Lt => m.lt(x[0], x[1]),
+        Map::Le => m.le(x[0], x[1]),
+        Map::Eq => m.eq(x[0], x[1]),
+        Map::Select => m.select(x[0], x[1], x[2]),
+    }
+}

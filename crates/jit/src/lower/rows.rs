@@ -1,0 +1,118 @@
+//! Statements on a point's own matrices: products, outer products, rows by index, copies of rectangles.
+
+use cranelift::prelude::*;
+
+use super::{Code, Width};
+
+impl Code<'_, '_> {
+    fn bytes(&self) -> i64 {
+        i64::from(self.lane.bytes())
+    }
+
+    /// A loop over `0 .. n` with `n` known.
+    fn times(&mut self, n: usize, body: &mut dyn FnMut(&mut Self, Value)) {
+        let (lo, hi) = (self.imm(0), self.imm(n as i64));
+        self.count(lo, hi, false, body);
+    }
+
+    fn element(&mut self, base: Value, i: Value, stride: usize) -> Value {
+        let far = self.b.ins().imul_imm(i, stride as i64 * self.bytes());
+        self.b.ins().iadd(base, far)
+    }
+
+    /// y[rows] = m[rows, cols] · x[cols]
+    pub(crate) fn matvec(&mut self, rows: usize, cols: usize, m: Value, x: Value, y: Value) {
+        self.times(rows, &mut |code, i| {
+            let line = code.element(m, i, cols);
+            let zero = code.math().constant(0.0);
+            let (full, one) = code.sweep(cols, &[zero], &mut |code, at, width, sum| {
+                let (a, b) = (code.load(line, at, width), code.load(x, at, width));
+                vec![code.math().fma(a, b, sum[0])]
+            });
+            let total = code.across(full[0], false);
+            let rest = code.b.ins().extractlane(one[0], 0);
+            let rest = code.b.ins().splat(code.lane.vector_type(), rest);
+            let total = if one[0] == zero { total } else { code.math().add(total, rest) };
+            let to = code.element(y, i, 1);
+            let zero = code.imm(0);
+            code.store(total, to, zero, Width::One);
+        });
+    }
+
+    /// y[cols] = m[rows, cols]ᵀ · x[rows]
+    pub(crate) fn matvec_t(&mut self, rows: usize, cols: usize, m: Value, x: Value, y: Value) {
+        self.sweep(cols, &[], &mut |code, at, width, _| {
+            let zero = code.math().constant(0.0);
+            let sum = code.fold_rows(rows, zero, &mut |code, i, sum| {
+                let line = code.element(m, i, cols);
+                let a = code.load(line, at, width);
+                let from = code.element(x, i, 1);
+                let b = code.splat(from);
+                code.math().fma(a, b, sum)
+            });
+            code.store(sum, y, at, width);
+            Vec::new()
+        });
+    }
+
+    /// A loop over `0 .. n` that carries one vector.
+    fn fold_rows(&mut self, n: usize, start: Value, body: &mut dyn FnMut(&mut Self, Value, Value) -> Value) -> Value {
+        let (inside, exit) = (self.b.create_block(), self.b.create_block());
+        let i = self.b.append_block_param(inside, types::I64);
+        let sum = self.b.append_block_param(inside, self.lane.vector_type());
+        let zero = self.imm(0);
+        self.b.ins().jump(inside, &[zero.into(), start.into()]);
+        self.b.switch_to_block(inside);
+        let next = body(self, i, sum);
+        let after = self.b.ins().iadd_imm(i, 1);
+        let more = self.b.ins().icmp_imm(IntCC::SignedLessThan, after, n as i64);
+        self.b.ins().brif(more, inside, &[after.into(), next.into()], exit, &[]);
+        self.b.switch_to_block(exit);
+        next
+    }
+
+    /// y[rows, cols] = a[rows] · b[cols]ᵀ
+    pub(crate) fn outer(&mut self, rows: usize, cols: usize, a: Value, b: Value, y: Value) {
+        self.times(rows, &mut |code, i| {
+            let from = code.element(a, i, 1);
+            let left = code.splat(from);
+            let line = code.element(y, i, cols);
+            code.sweep(cols, &[], &mut |code, at, width, _| {
+                let right = code.load(b, at, width);
+                let v = code.math().mul(left, right);
+                code.store(v, line, at, width);
+                Vec::new()
+            });
+        });
+    }
+
+    /// y[cols] = m[clamp(round(index))]
+    pub(crate) fn gather(&mut self, rows: usize, cols: usize, m: Value, index: Value, y: Value) {
+        let at = self.b.ins().load(self.lane.scalar_type(), super::trusted(), index, 0);
+        let at = self.b.ins().nearest(at);
+        // NaN becomes 0.
+        let at = self.b.ins().fcvt_to_sint_sat(types::I64, at);
+        let (zero, last) = (self.imm(0), self.imm(rows as i64 - 1));
+        let at = self.b.ins().smax(at, zero);
+        let at = self.b.ins().smin(at, last);
+        let line = self.element(m, at, cols);
+        self.copy(cols, line, y);
+    }
+
+    /// A rectangle from one matrix to another; each is an address and its numbers from row to row.
+    pub(crate) fn copy_block(&mut self, rows: usize, cols: usize, from: (Value, usize), to: (Value, usize)) {
+        self.times(rows, &mut |code, i| {
+            let a = code.element(from.0, i, from.1);
+            let b = code.element(to.0, i, to.1);
+            code.copy(cols, a, b);
+        });
+    }
+
+    fn copy(&mut self, n: usize, from: Value, to: Value) {
+        self.sweep(n, &[], &mut |code, at, width, _| {
+            let v = code.load(from, at, width);
+            code.store(v, to, at, width);
+            Vec::new()
+        });
+    }
+}

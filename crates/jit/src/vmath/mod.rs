@@ -1,0 +1,301 @@
+//! Element-wise maths on 128-bit vectors, emitted as Cranelift IR.
+//!
+//! For the lowering of element-wise regions: [`Math`] wraps a `FunctionBuilder` and turns one op on one vector of
+//! four `f32` or two `f64` ([`Lane`]) into a few branch-free instructions. Everything is emitted at the builder's
+//! current position; nothing is called, except by sine and cosine beyond their reduction's range (see
+//! [`Math::sin`]).
+//!
+//! What every function keeps:
+//! - a NaN in an operand is a NaN in the result, through every clamp (`pow(NaN, 0)` and `pow(1, NaN)`, which are 1 as
+//!   in `std`, and [`Math::select`], [`Math::lt`], [`Math::le`], [`Math::eq`] excepted);
+//! - ±∞, ±0 and subnormal operands and results behave as in `std`; nothing is flushed to zero;
+//! - the error stays below the constant beside the function ([`EXP_ULP`] and its siblings), in units of the last
+//!   place of the correctly rounded result, with and without fused multiply-add.
+//!
+//! Constants are `vconst`s, emitted anew by each op: with `opt_level = speed` Cranelift merges equal ones and takes
+//! them out of the loop.
+//!
+//! # Choosing instructions
+//!
+//! `bitselect(fcmp(LessThan, x, y), x, y)` is one `minps`, and `bitselect(fcmp(LessThan, y, x), x, y)` one `maxps`:
+//! both return y where an operand is NaN. So a clamp has its limit first and its value second, and NaN passes.
+//!
+//! Rounding to an integer n adds 1.5·2^23 (1.5·2^52 in `f64`): the sum's low mantissa bits are n, with no conversion
+//! (which x86-64 lacks for 64-bit lanes), and a bias put into the same constant makes them the exponent field of a
+//! power of two.
+
+mod exp;
+mod log;
+mod parts;
+mod pow;
+mod trig;
+
+pub use exp::{EXP_ULP, SIGMOID_ULP, SOFTPLUS_ULP, TANH_ULP};
+pub use log::LN_ULP;
+pub use pow::{POW_F32_ULP, POW_F64_ULP};
+pub use trig::{SIN_COS_FAST_F32, SIN_COS_FAST_F64, SIN_COS_ULP};
+
+use cranelift::codegen::isa::TargetIsa;
+use cranelift::prelude::*;
+
+/// The element type of a 128-bit vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Four `f32`.
+    F32,
+    /// Two `f64`.
+    F64,
+}
+
+impl Lane {
+    /// The vector type, `f32x4` or `f64x2`.
+    pub fn vector_type(self) -> Type {
+        match self {
+            Lane::F32 => types::F32X4,
+            Lane::F64 => types::F64X2,
+        }
+    }
+
+    /// The integer vector of the same shape, which is also the type of a comparison: `i32x4` or `i64x2`.
+    pub fn int_vector_type(self) -> Type {
+        match self {
+            Lane::F32 => types::I32X4,
+            Lane::F64 => types::I64X2,
+        }
+    }
+
+    /// The type of one element.
+    pub fn scalar_type(self) -> Type {
+        match self {
+            Lane::F32 => types::F32,
+            Lane::F64 => types::F64,
+        }
+    }
+
+    /// Bytes of one element.
+    pub fn bytes(self) -> u32 {
+        match self {
+            Lane::F32 => 4,
+            Lane::F64 => 8,
+        }
+    }
+
+    /// Elements in a vector.
+    pub fn lanes(self) -> u32 {
+        16 / self.bytes()
+    }
+
+    /// Explicit mantissa bits.
+    fn mantissa_bits(self) -> u32 {
+        match self {
+            Lane::F32 => 23,
+            Lane::F64 => 52,
+        }
+    }
+
+    /// The exponent's bias.
+    fn bias(self) -> f64 {
+        match self {
+            Lane::F32 => 127.0,
+            Lane::F64 => 1023.0,
+        }
+    }
+
+    /// 1.5·2^mantissa_bits: added to a small number it rounds that number to an integer.
+    fn magic(self) -> f64 {
+        match self {
+            Lane::F32 => 12_582_912.0,
+            Lane::F64 => 6_755_399_441_055_744.0,
+        }
+    }
+
+    /// The bit that holds the sign.
+    fn sign_bit(self) -> u64 {
+        match self {
+            Lane::F32 => 1 << 31,
+            Lane::F64 => 1 << 63,
+        }
+    }
+
+    /// `value`, rounded to the element type, as bits.
+    fn bits(self, value: f64) -> u64 {
+        match self {
+            // The rounding to the element type is what the caller asks for.
+            Lane::F32 => u64::from((value as f32).to_bits()),
+            Lane::F64 => value.to_bits(),
+        }
+    }
+}
+
+/// Whether `isa` multiplies and adds vectors in one instruction; the field `fma` of [`Math`].
+///
+/// Where it does not, Cranelift's `fma` is a call for each element, so [`Math`] multiplies and adds instead.
+pub fn has_fma(isa: &dyn TargetIsa) -> bool {
+    let set = |name| {
+        isa.isa_flags()
+            .iter()
+            .any(|flag| flag.name == name && flag.as_bool() == Some(true))
+    };
+    match isa.name() {
+        "x64" => set("has_fma") && set("has_avx"),
+        // AArch64, RISC-V with V and s390x with vectors have it in their base.
+        _ => true,
+    }
+}
+
+/// Emits element-wise maths at the current position of a function builder.
+///
+/// Every operand and result is a vector of type [`Lane::vector_type`].
+pub struct Math<'a, 'f> {
+    /// Where the instructions go.
+    pub b: &'a mut FunctionBuilder<'f>,
+    /// The element type of operands and results.
+    pub lane: Lane,
+    /// Whether the target fuses multiply and add: see [`has_fma`].
+    pub fma: bool,
+}
+
+impl std::fmt::Debug for Math<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Math")
+            .field("lane", &self.lane)
+            .field("fma", &self.fma)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Arithmetic, comparison and choice.
+impl<'a, 'f> Math<'a, 'f> {
+    /// Emission into `b` for elements of type `lane`; `fma` from [`has_fma`].
+    pub fn new(b: &'a mut FunctionBuilder<'f>, lane: Lane, fma: bool) -> Self {
+        Math { b, lane, fma }
+    }
+
+    /// `value`, rounded to the element type, in every element.
+    pub fn constant(&mut self, value: f64) -> Value {
+        self.splat_bits(self.lane.vector_type(), self.lane.bits(value))
+    }
+
+    /// −x; flips the sign of a NaN too.
+    pub fn neg(&mut self, x: Value) -> Value {
+        self.b.ins().fneg(x)
+    }
+
+    /// x + y.
+    pub fn add(&mut self, x: Value, y: Value) -> Value {
+        self.b.ins().fadd(x, y)
+    }
+
+    /// x − y.
+    pub fn sub(&mut self, x: Value, y: Value) -> Value {
+        self.b.ins().fsub(x, y)
+    }
+
+    /// x·y.
+    pub fn mul(&mut self, x: Value, y: Value) -> Value {
+        self.b.ins().fmul(x, y)
+    }
+
+    /// x ÷ y.
+    pub fn div(&mut self, x: Value, y: Value) -> Value {
+        self.b.ins().fdiv(x, y)
+    }
+
+    /// x·y + z, rounded once where the target can, else twice.
+    pub fn fma(&mut self, x: Value, y: Value, z: Value) -> Value {
+        if self.fma {
+            self.b.ins().fma(x, y, z)
+        } else {
+            let xy = self.mul(x, y);
+            self.add(xy, z)
+        }
+    }
+
+    /// x·y − z, rounded as [`Math::fma`].
+    pub fn fms(&mut self, x: Value, y: Value, z: Value) -> Value {
+        if self.fma {
+            let minus_z = self.neg(z);
+            self.b.ins().fma(x, y, minus_z)
+        } else {
+            let xy = self.mul(x, y);
+            self.sub(xy, z)
+        }
+    }
+
+    /// z − x·y, rounded as [`Math::fma`].
+    pub fn fnma(&mut self, x: Value, y: Value, z: Value) -> Value {
+        if self.fma {
+            let minus_x = self.neg(x);
+            self.b.ins().fma(minus_x, y, z)
+        } else {
+            let xy = self.mul(x, y);
+            self.sub(z, xy)
+        }
+    }
+
+    /// 1 ÷ x, correctly rounded.
+    pub fn recip(&mut self, x: Value) -> Value {
+        let one = self.constant(1.0);
+        self.div(one, x)
+    }
+
+    /// √x, correctly rounded; NaN below −0.
+    pub fn sqrt(&mut self, x: Value) -> Value {
+        self.b.ins().sqrt(x)
+    }
+
+    /// |x|.
+    pub fn abs(&mut self, x: Value) -> Value {
+        self.b.ins().fabs(x)
+    }
+
+    /// −1, 0 or 1; ±0 and NaN stay as they are.
+    pub fn sign(&mut self, x: Value) -> Value {
+        let magnitude = self.abs(x);
+        let zero = self.constant(0.0);
+        let nonzero = self.compare(FloatCC::LessThan, zero, magnitude);
+        let one = self.constant(1.0);
+        let signed_one = self.copy_sign(one, x);
+        self.blend(nonzero, signed_one, x)
+    }
+
+    /// The lesser; NaN where either operand is. `min(−0, 0)` is y.
+    pub fn min(&mut self, x: Value, y: Value) -> Value {
+        let lesser = self.min_or_second(x, y);
+        self.nan_of(x, lesser)
+    }
+
+    /// The greater; NaN where either operand is. `max(−0, 0)` is y.
+    pub fn max(&mut self, x: Value, y: Value) -> Value {
+        let greater = self.max_or_second(x, y);
+        self.nan_of(x, greater)
+    }
+
+    /// max(x, 0); NaN stays.
+    pub fn relu(&mut self, x: Value) -> Value {
+        let zero = self.constant(0.0);
+        self.max_or_second(zero, x)
+    }
+
+    /// 1 where x < y, else 0.
+    pub fn lt(&mut self, x: Value, y: Value) -> Value {
+        self.truth(FloatCC::LessThan, x, y)
+    }
+
+    /// 1 where x ≤ y, else 0.
+    pub fn le(&mut self, x: Value, y: Value) -> Value {
+        self.truth(FloatCC::LessThanOrEqual, x, y)
+    }
+
+    /// 1 where x = y, else 0.
+    pub fn eq(&mut self, x: Value, y: Value) -> Value {
+        self.truth(FloatCC::Equal, x, y)
+    }
+
+    /// x where c ≠ 0, else y; a NaN in c chooses x.
+    pub fn select(&mut self, c: Value, x: Value, y: Value) -> Value {
+        let zero = self.constant(0.0);
+        let chosen = self.compare(FloatCC::NotEqual, c, zero);
+        self.blend(chosen, x, y)
+    }
+}

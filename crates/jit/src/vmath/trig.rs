@@ -1,0 +1,220 @@
+//! Sine and cosine.
+//!
+//! sin x = ±sin r with r = x − n·π, n = round(x/π), and cos x = ±sin r with r = x − (n − ½)·π,
+//! n = round(x/π + ½): one odd polynomial on |r| ≤ π/2 serves both (a minimax fit of our own), and the sign is the
+//! parity of n.
+//!
+//! π is subtracted in parts (Cody & Waite 1980, ch. 8). With fused multiply-add three parts of full length do: as long as
+//! the difference is not yet small it is exact, being a multiple of the first part's last place. Without it the
+//! parts are short enough for exact products; in `f32` the reduction then goes through `f64`. Every part is rounded
+//! down, so that all are positive and n = 0 leaves −0 what it is.
+//!
+//! Beyond [`SIN_COS_FAST_F32`] and [`SIN_COS_FAST_F64`] a cold block calls `std` (which reduces by Payne & Hanek's
+//! method) for the vector: one branch, taken only if an element is so large or infinite.
+
+use super::{Lane, Math};
+use cranelift::codegen::ir::{BlockArg, InstBuilder, SigRef};
+use cranelift::codegen::isa::CallConv;
+use cranelift::prelude::*;
+use std::f64::consts::FRAC_1_PI;
+
+/// Largest error of [`Math::sin`] and [`Math::cos`], in ulp, for every operand. Measured: 2.77 (sampled `f32`, with and without fused multiply-add), 2.00 and
+/// the reference's 0.56 (4·10⁶ `f64`).
+pub const SIN_COS_ULP: f64 = 3.0;
+/// Up to this |x| no call is made in `f32`.
+pub const SIN_COS_FAST_F32: f64 = 65_536.0;
+/// Up to this |x| no call is made in `f64`.
+pub const SIN_COS_FAST_F64: f64 = 1_048_576.0;
+
+#[derive(Clone, Copy)]
+enum Function {
+    Sin,
+    Cos,
+}
+
+extern "C" fn sin(x: f64) -> f64 {
+    x.sin()
+}
+
+extern "C" fn cos(x: f64) -> f64 {
+    x.cos()
+}
+
+impl Math<'_, '_> {
+    /// sin x, within [`SIN_COS_ULP`] for every x.
+    ///
+    /// Ends the current block and leaves the builder in a new, sealed one.
+    pub fn sin(&mut self, x: Value) -> Value {
+        self.trigonometric(x, Function::Sin)
+    }
+
+    /// cos x, within [`SIN_COS_ULP`] for every x.
+    ///
+    /// Ends the current block and leaves the builder in a new, sealed one.
+    pub fn cos(&mut self, x: Value) -> Value {
+        self.trigonometric(x, Function::Cos)
+    }
+
+    fn trigonometric(&mut self, x: Value, function: Function) -> Value {
+        let (r, parity) = self.reduce_by_pi(x, function);
+        // sin(r)/r in r², so that the sign of ±0 stays.
+        let coefficients: &[f64] = match self.lane {
+            // Relative error 2⁻²⁷·³.
+            Lane::F32 => &[
+                1.0,
+                -0.166_666_6,
+                0.008_333_061,
+                -0.000_198_092_18,
+                2.604_882_4e-6,
+            ],
+            // Relative error 2⁻⁶¹·⁶.
+            Lane::F64 => &[
+                1.0,
+                -0.166_666_666_666_666_66,
+                0.008_333_333_333_333_188,
+                -0.000_198_412_698_412_069_66,
+                2.755_731_921_074_160_5e-6,
+                -2.505_210_683_573_751_4e-8,
+                1.605_893_780_316_607_8e-10,
+                -7.642_941_000_005_509e-13,
+                2.720_633_647_920_025e-15,
+            ],
+        };
+        let z = self.mul(r, r);
+        let ratio = self.polynomial(z, coefficients);
+        let sign = self.shift_left(parity, 8 * self.lane.bytes() - 1);
+        let sign = self.float_bits(sign);
+        let r = self.b.ins().bxor(r, sign);
+        let fast = self.mul(r, ratio);
+
+        let limit = match self.lane {
+            Lane::F32 => SIN_COS_FAST_F32,
+            Lane::F64 => SIN_COS_FAST_F64,
+        };
+        let limit = self.constant(limit);
+        let magnitude = self.abs(x);
+        let large = self.compare(FloatCC::LessThan, limit, magnitude);
+        let any = self.b.ins().vany_true(large);
+        let slow_block = self.b.create_block();
+        let next_block = self.b.create_block();
+        let result = self
+            .b
+            .append_block_param(next_block, self.lane.vector_type());
+        self.b.set_cold_block(slow_block);
+        self.b
+            .ins()
+            .brif(any, slow_block, &[], next_block, &[BlockArg::Value(fast)]);
+        self.b.seal_block(slow_block);
+        self.b.switch_to_block(slow_block);
+        let slow = self.call_each(x, function);
+        self.b.ins().jump(next_block, &[BlockArg::Value(slow)]);
+        self.b.seal_block(next_block);
+        self.b.switch_to_block(next_block);
+        result
+    }
+
+    /// (r, an integer whose last bit says that the sign is to change).
+    fn reduce_by_pi(&mut self, x: Value, function: Function) -> (Value, Value) {
+        let rounder = self.constant(self.lane.magic());
+        let per_pi = self.constant(FRAC_1_PI);
+        let (sum, n) = match function {
+            Function::Sin => {
+                let sum = self.fma(x, per_pi, rounder);
+                (sum, self.sub(sum, rounder))
+            }
+            Function::Cos => {
+                let half = self.constant(0.5);
+                let turns = self.fma(x, per_pi, half);
+                let sum = self.add(turns, rounder);
+                let n = self.sub(sum, rounder);
+                (sum, self.sub(n, half))
+            }
+        };
+        let parity = self.int_bits(sum);
+        let r = match (self.lane, self.fma) {
+            (Lane::F32, true) => self.subtract_parts(
+                x,
+                n,
+                &[
+                    3.141_592_502_593_994,
+                    1.509_957_883_172_319_3e-7,
+                    1.078_060_505_991_553e-14,
+                ],
+            ),
+            (Lane::F64, true) => self.subtract_parts(
+                x,
+                n,
+                &[
+                    std::f64::consts::PI,
+                    1.224_646_799_147_353e-16,
+                    2.165_713_347_843_827_8e-32,
+                ],
+            ),
+            (Lane::F64, false) => self.subtract_parts(x, n, &PI_SHORT_PARTS),
+            (Lane::F32, false) => {
+                let (x_low, x_high) = self.widen(x);
+                let (n_low, n_high) = self.widen(n);
+                let mut wide = Math::new(self.b, Lane::F64, self.fma);
+                let low = wide.subtract_parts(x_low, n_low, &PI_SHORT_PARTS[..3]);
+                let high = wide.subtract_parts(x_high, n_high, &PI_SHORT_PARTS[..3]);
+                self.narrow(low, high)
+            }
+        };
+        (r, parity)
+    }
+
+    /// x − n·Σ parts, from the first part to the last.
+    fn subtract_parts(&mut self, x: Value, n: Value, parts: &[f64]) -> Value {
+        parts.iter().fold(x, |r, part| {
+            let part = self.constant(*part);
+            self.fnma(n, part, r)
+        })
+    }
+
+    /// `std`'s function of each element.
+    fn call_each(&mut self, x: Value, function: Function) -> Value {
+        let address = match function {
+            Function::Sin => sin as extern "C" fn(f64) -> f64 as usize,
+            Function::Cos => cos as extern "C" fn(f64) -> f64 as usize,
+        };
+        let signature = self.unary_signature();
+        let callee = self.b.ins().iconst(types::I64, address as i64);
+        (0..self.lane.lanes() as u8).fold(x, |vector, lane| {
+            let element = self.b.ins().extractlane(x, lane);
+            let element = match self.lane {
+                Lane::F32 => self.b.ins().fpromote(types::F64, element),
+                Lane::F64 => element,
+            };
+            let call = self.b.ins().call_indirect(signature, callee, &[element]);
+            let result = self.b.inst_results(call)[0];
+            let result = match self.lane {
+                Lane::F32 => self.b.ins().fdemote(types::F32, result),
+                Lane::F64 => result,
+            };
+            self.b.ins().insertlane(vector, result, lane)
+        })
+    }
+
+    /// `extern "C" fn(f64) -> f64` on the host.
+    fn unary_signature(&mut self) -> SigRef {
+        let convention = if cfg!(windows) {
+            CallConv::WindowsFastcall
+        } else if cfg!(all(target_vendor = "apple", target_arch = "aarch64")) {
+            CallConv::AppleAarch64
+        } else {
+            CallConv::SystemV
+        };
+        let mut signature = Signature::new(convention);
+        signature.params.push(AbiParam::new(types::F64));
+        signature.returns.push(AbiParam::new(types::F64));
+        self.b.import_signature(signature)
+    }
+}
+
+/// π in parts of 33 bits, the last of 53; the parts of fdlibm's `e_rem_pio2.c`, doubled.
+const PI_SHORT_PARTS: [f64; 4] = [
+    3.141_592_653_468_251_2,
+    1.215_420_101_260_793_2e-10,
+    4.044_532_497_422_333e-21,
+    1.695_685_532_073_78e-31,
+];

@@ -1,0 +1,521 @@
+//! The vector maths against references of more precision: `f32` against `std` in `f64`, `f64` against double-double.
+//!
+//! Errors are in units of the last place of the reference rounded to the element type; the bounds are the constants
+//! beside the functions. A quick run samples; the ignored tests take every `f32`, and millions of `f64`:
+//! `cargo test --release -p retrograd-jit --test vmath -- --ignored --nocapture --test-threads=2`.
+
+use cranelift::prelude::*;
+use retrograd_jit::vmath::{self, Lane, has_fma};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_2, LN_2, PI, SQRT_2};
+
+#[path = "vmath/kernel.rs"]
+mod kernel;
+#[path = "vmath/measure.rs"]
+mod measure;
+#[path = "vmath/reference.rs"]
+mod reference;
+
+use kernel::{Emit, Kernel, Target, build_loop, target_isa};
+use measure::{Worst, samples_f32, samples_f64, ulps_f32, worst_f32};
+use reference::{Exact, pseudo_random};
+
+struct Function {
+    name: &'static str,
+    emit: Emit,
+    /// The function of one `f32`, in `f64`.
+    wide: fn(f64) -> f64,
+    /// The function of one `f64`, in double-double.
+    exact: fn(f64) -> Exact,
+    bound: f64,
+    /// Points about which every neighbour is tested.
+    knees: &'static [f64],
+}
+
+fn sigmoid(x: f64) -> f64 {
+    if x < 0.0 {
+        x.exp() / (1.0 + x.exp())
+    } else {
+        1.0 / (1.0 + (-x).exp())
+    }
+}
+
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p() + if x.is_nan() { x } else { 0.0 }
+}
+
+const FUNCTIONS: [Function; 7] = [
+    Function {
+        name: "exp",
+        emit: |m, x, _| m.exp(x),
+        wide: f64::exp,
+        exact: reference::exp,
+        bound: vmath::EXP_ULP,
+        knees: &[
+            0.0, 88.722_84, -87.336_55, -103.97, -104.0, 89.0, 709.78, -708.39, -745.13, 0.346_57,
+            LN_2,
+        ],
+    },
+    Function {
+        name: "ln",
+        emit: |m, x, _| m.ln(x),
+        wide: f64::ln,
+        exact: reference::ln,
+        bound: vmath::LN_ULP,
+        knees: &[
+            0.0,
+            1.0,
+            SQRT_2,
+            FRAC_1_SQRT_2,
+            1.175_494_35e-38,
+            2.225e-308,
+            1e-320,
+        ],
+    },
+    Function {
+        name: "tanh",
+        emit: |m, x, _| m.tanh(x),
+        wide: f64::tanh,
+        exact: reference::tanh,
+        bound: vmath::TANH_ULP,
+        knees: &[
+            0.0,
+            9.010_9,
+            9.1,
+            -9.1,
+            19.06,
+            19.1,
+            0.173_286_8,
+            -0.173_286_8,
+            0.519_86,
+        ],
+    },
+    Function {
+        name: "sigmoid",
+        emit: |m, x, _| m.sigmoid(x),
+        wide: sigmoid,
+        exact: reference::sigmoid,
+        bound: vmath::SIGMOID_ULP,
+        knees: &[
+            0.0, -103.97, -104.0, -88.7, -87.3, 60.0, 16.6, -745.13, -708.4, 0.346_57,
+        ],
+    },
+    Function {
+        name: "softplus",
+        emit: |m, x, _| m.softplus(x),
+        wide: softplus,
+        exact: reference::softplus,
+        bound: vmath::SOFTPLUS_ULP,
+        knees: &[0.0, -103.97, -104.0, 88.7, -87.3, 16.6, -745.13, -708.4],
+    },
+    Function {
+        name: "sin",
+        emit: |m, x, _| m.sin(x),
+        wide: f64::sin,
+        exact: reference::sin,
+        bound: vmath::SIN_COS_ULP,
+        knees: &[0.0, FRAC_PI_2, PI, 355.0, 710.0, 65_536.0, 1_048_576.0],
+    },
+    Function {
+        name: "cos",
+        emit: |m, x, _| m.cos(x),
+        wide: f64::cos,
+        exact: reference::cos,
+        bound: vmath::SIN_COS_ULP,
+        knees: &[0.0, FRAC_PI_2, 4.712_389, 177.5, 65_536.0, 1_048_576.0],
+    },
+];
+
+fn check_f32(target: Target, stride: usize) {
+    let mut failed = false;
+    for f in &FUNCTIONS {
+        let kernel = Kernel::new(Lane::F32, target, f.emit);
+        let worst = worst_f32(&kernel, &samples_f32(f.knees, stride), f.wide);
+        println!(
+            "f32 {:9} {target:?}: {:.3} ulp at {:e} (got {:e})",
+            f.name, worst.ulps, worst.at.0, worst.got
+        );
+        failed |= worst.ulps > f.bound;
+    }
+    assert!(!failed, "see the lines above");
+}
+
+fn check_f64(target: Target, count: usize) {
+    let mut failed = false;
+    for (seed, f) in FUNCTIONS.iter().enumerate() {
+        let kernel = Kernel::new(Lane::F64, target, f.emit);
+        let x = samples_f64(f.knees, count, seed as u64);
+        let mut worst = Worst::default();
+        for (&x, got) in x.iter().zip(kernel.f64(&x, &x)) {
+            worst.see((f.exact)(x).ulps_from(got), (x, 0.0), got);
+        }
+        println!(
+            "f64 {:9} {target:?}: {:.3} ulp at {:e} (got {:e})",
+            f.name, worst.ulps, worst.at.0, worst.got
+        );
+        failed |= worst.ulps > f.bound;
+    }
+    assert!(!failed, "see the lines above");
+}
+
+#[test]
+fn f32_functions_keep_their_bounds() {
+    check_f32(Target::Native, 16_411);
+    check_f32(Target::Base, 65_539);
+}
+
+#[test]
+fn f64_functions_keep_their_bounds() {
+    check_f64(Target::Native, 60_000);
+    check_f64(Target::Base, 20_000);
+}
+
+#[test]
+#[ignore = "every f32: minutes in release"]
+fn f32_functions_keep_their_bounds_everywhere() {
+    for f in &FUNCTIONS {
+        let worst = std::thread::scope(|scope| {
+            let half = |first: u32| {
+                scope.spawn(move || {
+                    let kernel = Kernel::new(Lane::F32, Target::Native, f.emit);
+                    let mut worst = Worst::default();
+                    for block in 0..1 << 15 {
+                        let start = first + (block << 16);
+                        let x: Vec<f32> = (start..=start + 0xffff).map(f32::from_bits).collect();
+                        let part = worst_f32(&kernel, &x, f.wide);
+                        worst.see(part.ulps, part.at, part.got);
+                    }
+                    worst
+                })
+            };
+            let halves = [half(0), half(1 << 31)];
+            halves
+                .into_iter()
+                .map(|h| h.join().unwrap())
+                .fold(Worst::default(), |a, b| if b.ulps > a.ulps { b } else { a })
+        });
+        println!(
+            "f32 {:9} all: {:.3} ulp at {:e} (got {:e})",
+            f.name, worst.ulps, worst.at.0, worst.got
+        );
+        assert!(worst.ulps <= f.bound, "{}: {worst:?}", f.name);
+    }
+}
+
+#[test]
+#[ignore = "millions of f64: a minute in release"]
+fn f64_functions_keep_their_bounds_on_millions() {
+    check_f64(Target::Native, 4_000_000);
+    check_f64(Target::Base, 500_000);
+}
+
+const POW: Emit = |m, x, y| m.pow(x, y);
+
+/// Pairs for pow: edges with edges, then bases about 1, of every exponent, and integers as exponents.
+fn pairs(count: usize) -> (Vec<f64>, Vec<f64>) {
+    let mut edges = vec![
+        0.0,
+        0.5,
+        1.0,
+        2.0,
+        3.0,
+        1.5,
+        0.25,
+        1e-30,
+        1e30,
+        1e-310,
+        1e-42,
+        f64::INFINITY,
+        f64::NAN,
+        4503599627370497.0,
+    ];
+    edges.extend([9007199254740993.0, 8388609.0, 16777216.0, 1e308]);
+    edges.extend(edges.clone().iter().map(|v| -v));
+    let mut pairs: Vec<(f64, f64)> = edges
+        .iter()
+        .flat_map(|x| edges.iter().map(|y| (*x, *y)))
+        .collect();
+    let unit = |bits: u64| (bits >> 11) as f64 * f64::powi(2.0, -53);
+    let mut random = pseudo_random(99);
+    let mut next = || random.next().unwrap();
+    pairs.extend((0..count).map(|i| {
+        let (a, b) = (next(), next());
+        match i % 4 {
+            0 => (unit(a) * 4.0, unit(b) * 40.0 - 20.0),
+            1 => (unit(a) * 0.02 + 0.99, unit(b) * 20_000.0 - 10_000.0),
+            2 => (
+                f64::from_bits(a & !(1 << 63) & !(0x400 << 52) | (0x200 << 52)),
+                unit(b) * 4.0 - 2.0,
+            ),
+            _ => (unit(a) * 20.0 - 10.0, (unit(b) * 40.0 - 20.0).round()),
+        }
+    }));
+    pairs.resize(pairs.len().next_multiple_of(4), (1.0, 1.0));
+    pairs.into_iter().unzip()
+}
+
+fn check_pow(target: Target, count: usize) {
+    let (x, y) = pairs(count);
+    let mut worst = Worst::default();
+    for ((&x, &y), got) in x
+        .iter()
+        .zip(&y)
+        .zip(Kernel::new(Lane::F64, target, POW).f64(&x, &y))
+    {
+        let ulps = if x > 0.0 && x.is_finite() && y.is_finite() && y != 0.0 {
+            reference::pow(x, y).ulps_from(got)
+        } else if x < 0.0 && x.is_finite() && y.is_finite() && y != 0.0 && !x.powf(y).is_nan() {
+            let sign = if (y / 2.0).fract() == 0.0 { 1.0 } else { -1.0 };
+            reference::pow(-x, y).ulps_from(sign * got)
+        } else {
+            let want = x.powf(y);
+            if got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan() {
+                0.0
+            } else {
+                f64::INFINITY
+            }
+        };
+        worst.see(ulps, (x, y), got);
+    }
+    println!(
+        "f64 pow       {target:?}: {:.3} ulp at {:?} (got {:e})",
+        worst.ulps, worst.at, worst.got
+    );
+    let narrow = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<f32>>();
+    let (x, y) = (narrow(&x), narrow(&y));
+    let mut worst_f32 = Worst::default();
+    for ((&x, &y), got) in x
+        .iter()
+        .zip(&y)
+        .zip(Kernel::new(Lane::F32, target, POW).f32(&x, &y))
+    {
+        worst_f32.see(
+            ulps_f32(got, f64::from(x).powf(f64::from(y))),
+            (x.into(), y.into()),
+            got.into(),
+        );
+    }
+    println!(
+        "f32 pow       {target:?}: {:.3} ulp at {:?} (got {:e})",
+        worst_f32.ulps, worst_f32.at, worst_f32.got
+    );
+    assert!(worst.ulps <= vmath::POW_F64_ULP && worst_f32.ulps <= vmath::POW_F32_ULP);
+}
+
+#[test]
+fn pow_keeps_its_bounds() {
+    check_pow(Target::Native, 200_000);
+    check_pow(Target::Base, 50_000);
+}
+
+#[test]
+#[ignore = "millions of pairs: a minute in release"]
+fn pow_keeps_its_bounds_on_millions() {
+    check_pow(Target::Native, 8_000_000);
+}
+
+/// An op and its meaning for one element.
+type Basic = (&'static str, Emit, fn(f64, f64) -> f64);
+
+const BASICS: [Basic; 17] = [
+    ("neg", |m, x, _| m.neg(x), |x, _| -x),
+    ("add", |m, x, y| m.add(x, y), |x, y| x + y),
+    ("sub", |m, x, y| m.sub(x, y), |x, y| x - y),
+    ("mul", |m, x, y| m.mul(x, y), |x, y| x * y),
+    ("div", |m, x, y| m.div(x, y), |x, y| x / y),
+    ("recip", |m, x, _| m.recip(x), |x, _| 1.0 / x),
+    ("sqrt", |m, x, _| m.sqrt(x), |x, _| x.sqrt()),
+    ("abs", |m, x, _| m.abs(x), |x, _| x.abs()),
+    (
+        "sign",
+        |m, x, _| m.sign(x),
+        |x, _| {
+            if x == 0.0 || x.is_nan() {
+                x
+            } else {
+                x.signum()
+            }
+        },
+    ),
+    (
+        "min",
+        |m, x, y| m.min(x, y),
+        |x, y| {
+            if x.is_nan() || y.is_nan() {
+                f64::NAN
+            } else if x < y {
+                x
+            } else {
+                y
+            }
+        },
+    ),
+    (
+        "max",
+        |m, x, y| m.max(x, y),
+        |x, y| {
+            if x.is_nan() || y.is_nan() {
+                f64::NAN
+            } else if x > y {
+                x
+            } else {
+                y
+            }
+        },
+    ),
+    (
+        "relu",
+        |m, x, _| m.relu(x),
+        |x, _| if x < 0.0 { 0.0 } else { x },
+    ),
+    ("lt", |m, x, y| m.lt(x, y), |x, y| f64::from(x < y)),
+    ("le", |m, x, y| m.le(x, y), |x, y| f64::from(x <= y)),
+    ("eq", |m, x, y| m.eq(x, y), |x, y| f64::from(x == y)),
+    (
+        "select",
+        |m, x, y| {
+            let c = m.constant(7.0);
+            m.select(x, y, c)
+        },
+        |x, y| if x != 0.0 { y } else { 7.0 },
+    ),
+    (
+        "fma",
+        |m, x, y| {
+            let c = m.constant(-0.0);
+            m.fma(x, y, c)
+        },
+        |x, y| x.mul_add(y, -0.0),
+    ),
+];
+
+#[test]
+fn arithmetic_and_comparison_are_those_of_std() {
+    let edges: Vec<f64> = [
+        0.0,
+        1.0,
+        0.5,
+        3.0,
+        1e-40,
+        1e38,
+        2e-310,
+        f64::INFINITY,
+        f64::NAN,
+    ]
+    .iter()
+    .flat_map(|v| [*v, -*v])
+    .collect();
+    let (x, y): (Vec<f64>, Vec<f64>) = edges
+        .iter()
+        .flat_map(|x| edges.iter().map(|y| (*x, *y)))
+        .unzip();
+    let same =
+        |got: f64, want: f64| got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
+    for target in [Target::Native, Target::Base] {
+        for (name, emit, scalar) in BASICS {
+            for ((&x, &y), got) in x
+                .iter()
+                .zip(&y)
+                .zip(Kernel::new(Lane::F64, target, emit).f64(&x, &y))
+            {
+                assert!(
+                    same(got, scalar(x, y)),
+                    "{name}({x:e}, {y:e}) = {got:e} in {target:?}"
+                );
+            }
+            let narrow = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<f32>>();
+            let (x, y) = (narrow(&x), narrow(&y));
+            for ((&x, &y), got) in x
+                .iter()
+                .zip(&y)
+                .zip(Kernel::new(Lane::F32, target, emit).f32(&x, &y))
+            {
+                let want = scalar(x.into(), y.into()) as f32;
+                assert!(
+                    same(got.into(), want.into()),
+                    "{name}({x:e}, {y:e}) = {got:e} in {target:?}, not {want:e}"
+                );
+            }
+        }
+    }
+}
+
+/// Instructions of the loop's body: without the loop's own load, store, counting and branch.
+fn loop_body(lane: Lane, emit: Emit) -> (Vec<String>, usize) {
+    let isa = target_isa(Target::Native);
+    let mut context = codegen::Context::new();
+    context.func.signature.call_conv = isa.default_call_conv();
+    build_loop(lane, &*isa, &mut context.func, emit);
+    context.set_disasm(true);
+    let code = context.compile(&*isa, &mut Default::default()).unwrap();
+    let text = code.vcode.clone().unwrap();
+    let blocks: Vec<Vec<String>> = text
+        .split("block")
+        .map(|b| b.lines().skip(1).map(|l| l.trim().to_string()).collect())
+        .collect();
+    // The loop is the block with the store through the third pointer; constants are loaded before it or in it.
+    let body = blocks.into_iter().max_by_key(Vec::len).unwrap();
+    let arithmetic = body
+        .iter()
+        .filter(|l| l.starts_with('v') && !l.starts_with("vmov"))
+        .count();
+    (body, arithmetic)
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn gates_take_few_instructions() {
+    let isa = target_isa(Target::Native);
+    if !has_fma(&*isa) {
+        return;
+    }
+    let ops: [(&str, Emit, usize); 8] = [
+        ("tanh", |m, x, _| m.tanh(x), 16),
+        ("sigmoid", |m, x, _| m.sigmoid(x), 14),
+        ("exp", |m, x, _| m.exp(x), 16),
+        ("ln", |m, x, _| m.ln(x), 34),
+        ("softplus", |m, x, _| m.softplus(x), 27),
+        ("min", |m, x, y| m.min(x, y), 3),
+        ("relu", |m, x, _| m.relu(x), 1),
+        ("fma", |m, x, y| m.fma(x, y, x), 1),
+    ];
+    for (name, emit, most) in ops {
+        for lane in [Lane::F32, Lane::F64] {
+            let (body, arithmetic) = loop_body(lane, emit);
+            println!(
+                "{name} {lane:?}: {arithmetic} vector instructions of {} in the loop",
+                body.len()
+            );
+            if std::env::var_os("VMATH_ASM").is_some() {
+                println!("    {}", body.join("\n    "));
+            }
+            if lane == Lane::F32 {
+                assert!(arithmetic <= most, "{name}: {body:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "a measurement; run it in release, alone"]
+fn throughput() {
+    let x: Vec<f32> = (0..4096).map(|i| (i as f32 - 2048.0) * 0.004).collect();
+    let wide: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
+    let best = |run: &mut dyn FnMut()| {
+        let once = |run: &mut dyn FnMut()| {
+            let start = std::time::Instant::now();
+            (0..200).for_each(|_| run());
+            start.elapsed().as_secs_f64() * 1e9 / (200.0 * 4096.0)
+        };
+        (0..20).map(|_| once(run)).fold(f64::INFINITY, f64::min)
+    };
+    for f in &FUNCTIONS {
+        let kernel = Kernel::new(Lane::F32, Target::Native, f.emit);
+        let single = best(&mut || drop(std::hint::black_box(kernel.f32(&x, &x))));
+        let kernel = Kernel::new(Lane::F64, Target::Native, f.emit);
+        let double = best(&mut || drop(std::hint::black_box(kernel.f64(&wide, &wide))));
+        println!(
+            "{:9} ns an element: f32 {single:.2}, f64 {double:.2}",
+            f.name
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! Rates of the kernels on this machine, one core, f32, beside the machine's own peak:
+//!
+//!     taskset -c 0 cargo run --release -p retrograd-kernels --example rates
+//!
+//! Minimum times: the machine may be shared. `--isa avx2` or `--isa portable` measures narrower kernels, `--outer`
+//! the outer products only.
+
+use retrograd_kernels::{
+    BlockMut, Buffer, Isa, Kernels, OuterArgs, Part, PieceMut, Rhs, Weights, kernels, kernels_for,
+};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// The least time of a run, in seconds, over a quarter of a second.
+fn best(mut f: impl FnMut()) -> f64 {
+    f();
+    let (start, mut best) = (Instant::now(), f64::MAX);
+    while start.elapsed() < Duration::from_millis(250) {
+        let s = Instant::now();
+        f();
+        best = best.min(s.elapsed().as_secs_f64());
+    }
+    best
+}
+
+fn numbers(n: usize) -> Buffer<f32> {
+    let mut b = Buffer::new(n);
+    let mut s = 1u32;
+    for x in b.iter_mut() {
+        s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *x = (s >> 8) as f32 / 8_388_608.0 - 1.0;
+    }
+    b
+}
+
+/// FLOP/s of 16 independent chains of fused multiply-adds of 16 lanes.
+fn peak() -> Option<f64> {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        use std::arch::x86_64::*;
+        const TURNS: usize = 100_000;
+        #[target_feature(enable = "avx512f")]
+        fn turns(x: f32) -> f32 {
+            let (a, b) = (_mm512_set1_ps(x), _mm512_set1_ps(0.5));
+            let mut acc = [a; 16];
+            for _ in 0..TURNS {
+                for x in &mut acc {
+                    *x = _mm512_fmadd_ps(a, b, *x);
+                }
+            }
+            let mut sum = acc[0];
+            for x in &acc[1..] {
+                sum = _mm512_add_ps(sum, *x);
+            }
+            _mm512_reduce_add_ps(sum)
+        }
+        let s = best(|| {
+            // SAFETY: the machine has AVX-512 F.
+            black_box(unsafe { turns(black_box(1e-9)) });
+        });
+        return Some(2.0 * 16.0 * 16.0 * TURNS as f64 / s);
+    }
+    None
+}
+
+fn report(peak: Option<f64>, what: &str, flops: f64, s: f64) {
+    let share = peak.map_or(String::new(), |p| {
+        format!("{:5.0} %", 100.0 * flops / s / p)
+    });
+    println!(
+        "{what:40} {:9.1} µs {:7.1} GFLOP/s {share}",
+        s * 1e6,
+        flops / s / 1e9
+    );
+}
+
+fn product(
+    peak: Option<f64>,
+    k: &Kernels<f32>,
+    [m, inner, outer]: [usize; 3],
+    transposed: bool,
+    packed: bool,
+) {
+    let (rows, cols) = if transposed {
+        (inner, outer)
+    } else {
+        (outer, inner)
+    };
+    let (w, a, mut c) = (numbers(rows * cols), numbers(m * inner), numbers(m * outer));
+    let block = Part::whole(&w, rows, cols);
+    let block = retrograd_kernels::Block {
+        ptr: block.data.as_ptr(),
+        ld: block.ld,
+        row: 0,
+        col: 0,
+        rows: block.rows,
+        cols: block.cols,
+    };
+    let mut packing = Buffer::<f32>::new(k.packed_len(rows, cols, transposed));
+    let mut weights = Weights {
+        rows,
+        cols,
+        transposed,
+        blocks: &block,
+        n_blocks: 1,
+        packed: std::ptr::null(),
+    };
+    let flops = 2.0 * (m * inner * outer) as f64;
+    let name = format!(
+        "product {m}x{inner}x{outer}{}",
+        if transposed { " transposed" } else { "" }
+    );
+    if packed {
+        // SAFETY: one block is W; the packing has its length.
+        let s = best(|| unsafe { (k.pack)(&weights, packing.as_mut_ptr()) });
+        println!(
+            "{:40} {:9.1} µs {:7.1} GB/s read",
+            format!("pack {rows}x{cols}"),
+            s * 1e6,
+            (rows * cols * 4) as f64 / s / 1e9
+        );
+        weights.packed = packing.as_ptr();
+    }
+    // SAFETY: A is [m, inner], C [m, outer].
+    let s =
+        best(|| unsafe { (k.product)(&weights, m, a.as_ptr(), inner, c.as_mut_ptr(), outer, 1) });
+    report(
+        peak,
+        &format!("{name}{}", if packed { "" } else { " unpacked" }),
+        flops,
+        s,
+    );
+}
+
+fn outer(peak: Option<f64>, k: &Kernels<f32>, m: usize, n: usize, terms: usize, two: bool) {
+    let (d, r, mut w, mut b) = (
+        numbers(terms * m),
+        numbers(terms * n),
+        numbers(m * n),
+        numbers(m),
+    );
+    let mut w2 = numbers(m * n);
+    let whole = |p: *mut f32| BlockMut {
+        ptr: p,
+        ld: n,
+        row: 0,
+        col: 0,
+        rows: m,
+        cols: n,
+    };
+    let dst = [whole(w.as_mut_ptr()), whole(w2.as_mut_ptr())];
+    let rhs = [0, 1].map(|i| Rhs {
+        ptr: r.as_ptr(),
+        step_stride: n,
+        row_stride: n,
+        n,
+        dst: &dst[i],
+        n_dst: 1,
+    });
+    let bias = [PieceMut {
+        ptr: b.as_mut_ptr(),
+        start: 0,
+        len: m,
+    }];
+    let n_rhs = if two { 2 } else { 1 };
+    let args = OuterArgs {
+        delta: d.as_ptr(),
+        step_stride: m,
+        row_stride: m,
+        m,
+        steps: terms,
+        rows: 1,
+        rhs: rhs.as_ptr(),
+        n_rhs,
+        bias: bias.as_ptr(),
+        n_bias: 1,
+        add: true,
+    };
+    let mut scratch = Buffer::<f32>::new(k.outer_scratch_len(terms, n * n_rhs, n_rhs));
+    // SAFETY: everything is described as it lies.
+    let s = best(|| unsafe { (k.outer)(&args, 0, m, scratch.as_mut_ptr()) });
+    report(
+        peak,
+        &format!("outer {m}x{n}{} K={terms}", if two { " twice" } else { "" }),
+        2.0 * (m * n * n_rhs * terms) as f64,
+        s,
+    );
+}
+
+fn products(peak: Option<f64>, k: &Kernels<f32>) {
+    for shape in [
+        [32, 512, 2048],
+        [4, 128, 512],
+        [128, 512, 2048],
+        [48, 32, 128],
+        [13, 128, 512],
+    ] {
+        product(peak, k, shape, false, true);
+    }
+    product(peak, k, [32, 2048, 512], true, true);
+    for shape in [[1, 512, 2048], [1, 128, 512], [1, 32, 128]] {
+        for packed in [true, false] {
+            product(peak, k, shape, false, packed);
+            product(peak, k, [shape[0], shape[2], shape[1]], true, packed);
+        }
+    }
+}
+
+fn main() {
+    let isa = std::env::args().skip_while(|a| a != "--isa").nth(1);
+    let k = match isa.as_deref() {
+        Some("avx2") => kernels_for::<f32>(Isa::Avx2).expect("AVX2 and FMA"),
+        Some("portable") => kernels_for::<f32>(Isa::Portable).expect("always there"),
+        _ => kernels::<f32>(),
+    };
+    let peak = peak();
+    println!(
+        "{}, peak {:.1} GFLOP/s",
+        k.isa,
+        peak.unwrap_or(f64::NAN) / 1e9
+    );
+    if !std::env::args().any(|a| a == "--outer") {
+        products(peak, k);
+    }
+    outer(peak, k, 2048, 512, 1600, false);
+    outer(peak, k, 512, 128, 3200, true);
+    outer(peak, k, 128, 32, 3200, true);
+}

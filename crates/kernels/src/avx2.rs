@@ -1,0 +1,252 @@
+//! AVX2 with FMA: registers of 8 f32 or 4 f64, micro-kernels of 6 rows × 2 registers (12 of the 16 registers accumulate).
+//!
+//! Invariant: reached through `crate::kernels_for` only, which checks the machine.
+
+use crate::Isa;
+use crate::simd::{Op, Simd};
+use std::arch::x86_64::*;
+use std::marker::PhantomData;
+
+/// The instruction set with its element type.
+pub(crate) struct Avx2<T>(PhantomData<T>);
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn run<O: Op>(op: O) {
+    // SAFETY: this is `vectorize` of the instruction set; the caller vouches for the operation's memory.
+    unsafe { op.run() }
+}
+
+/// A mask of n lanes is a window into this: lanes before the middle are on.
+const MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+impl Simd for Avx2<f32> {
+    type T = f32;
+    type V = __m256;
+    const ISA: Isa = Isa::Avx2;
+    const LANES: usize = 8;
+    const MR: usize = 6;
+
+    #[inline(always)]
+    unsafe fn vectorize<O: Op>(op: O) {
+        // SAFETY: the caller vouches for the instruction set and the operation's memory.
+        unsafe { run(op) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn zero() -> __m256 {
+        _mm256_setzero_ps()
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn splat(x: f32) -> __m256 {
+        _mm256_set1_ps(x)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn load(p: *const f32) -> __m256 {
+        // SAFETY: the caller vouches for 8 elements.
+        unsafe { _mm256_loadu_ps(p) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn load_part(p: *const f32, n: usize) -> __m256 {
+        // SAFETY: the caller vouches for n < 8 elements, so the window lies in MASKS; masked-off lanes are not accessed.
+        unsafe { _mm256_maskload_ps(p, _mm256_loadu_si256(MASKS.as_ptr().add(8 - n).cast())) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn store(p: *mut f32, v: __m256) {
+        // SAFETY: the caller vouches for 8 elements.
+        unsafe { _mm256_storeu_ps(p, v) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn store_part(p: *mut f32, n: usize, v: __m256) {
+        // SAFETY: the caller vouches for n < 8 elements, so the window lies in MASKS; masked-off lanes are not accessed.
+        unsafe { _mm256_maskstore_ps(p, _mm256_loadu_si256(MASKS.as_ptr().add(8 - n).cast()), v) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn add(a: __m256, b: __m256) -> __m256 {
+        _mm256_add_ps(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
+        _mm256_fmadd_ps(a, b, c)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn sums(v: [__m256; 8]) -> [f32; 8] {
+        sums_ps(v)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn transpose(src: *const f32, ld: usize, dst: *mut f32, ldd: usize) {
+        let (mut pair, mut quad) = ([_mm256_setzero_ps(); 8], [_mm256_setzero_pd(); 8]);
+        for i in 0..4 {
+            // SAFETY: the caller vouches for 8 rows of 8 elements.
+            let (a, b) = unsafe {
+                (
+                    _mm256_loadu_ps(src.add(2 * i * ld)),
+                    _mm256_loadu_ps(src.add((2 * i + 1) * ld)),
+                )
+            };
+            pair[2 * i] = _mm256_unpacklo_ps(a, b);
+            pair[2 * i + 1] = _mm256_unpackhi_ps(a, b);
+        }
+        // quad[4i + c], 128-bit lane L: column 4L + c of rows 4i .. 4i + 4.
+        for i in 0..2 {
+            for c in 0..2 {
+                let (a, b) = (
+                    _mm256_castps_pd(pair[4 * i + c]),
+                    _mm256_castps_pd(pair[4 * i + 2 + c]),
+                );
+                quad[4 * i + 2 * c] = _mm256_unpacklo_pd(a, b);
+                quad[4 * i + 2 * c + 1] = _mm256_unpackhi_pd(a, b);
+            }
+        }
+        for c in 0..4 {
+            let lanes = [
+                _mm256_permute2f128_pd::<0x20>(quad[c], quad[4 + c]),
+                _mm256_permute2f128_pd::<0x31>(quad[c], quad[4 + c]),
+            ];
+            for (l, v) in lanes.into_iter().enumerate() {
+                // SAFETY: the caller vouches for 8 rows of 8 elements.
+                unsafe { _mm256_storeu_ps(dst.add((4 * l + c) * ldd), _mm256_castpd_ps(v)) }
+            }
+        }
+    }
+}
+
+impl Simd for Avx2<f64> {
+    type T = f64;
+    type V = __m256d;
+    const ISA: Isa = Isa::Avx2;
+    const LANES: usize = 4;
+    const MR: usize = 6;
+
+    #[inline(always)]
+    unsafe fn vectorize<O: Op>(op: O) {
+        // SAFETY: the caller vouches for the instruction set and the operation's memory.
+        unsafe { run(op) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn zero() -> __m256d {
+        _mm256_setzero_pd()
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn splat(x: f64) -> __m256d {
+        _mm256_set1_pd(x)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn load(p: *const f64) -> __m256d {
+        // SAFETY: the caller vouches for 4 elements.
+        unsafe { _mm256_loadu_pd(p) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn load_part(p: *const f64, n: usize) -> __m256d {
+        // SAFETY: the caller vouches for n < 4 elements, so the window lies in MASKS; masked-off lanes are not accessed.
+        unsafe { _mm256_maskload_pd(p, _mm256_loadu_si256(MASKS.as_ptr().add(8 - 2 * n).cast())) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn store(p: *mut f64, v: __m256d) {
+        // SAFETY: the caller vouches for 4 elements.
+        unsafe { _mm256_storeu_pd(p, v) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn store_part(p: *mut f64, n: usize, v: __m256d) {
+        // SAFETY: the caller vouches for n < 4 elements, so the window lies in MASKS; masked-off lanes are not accessed.
+        unsafe {
+            _mm256_maskstore_pd(
+                p,
+                _mm256_loadu_si256(MASKS.as_ptr().add(8 - 2 * n).cast()),
+                v,
+            )
+        }
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn add(a: __m256d, b: __m256d) -> __m256d {
+        _mm256_add_pd(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn fma(a: __m256d, b: __m256d, c: __m256d) -> __m256d {
+        _mm256_fmadd_pd(a, b, c)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn sums(v: [__m256d; 8]) -> [f64; 8] {
+        sums_pd(v)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn transpose(src: *const f64, ld: usize, dst: *mut f64, ldd: usize) {
+        let mut pair = [_mm256_setzero_pd(); 4];
+        // pair[2i + c], 128-bit lane L: column 2L + c of rows 2i, 2i + 1.
+        for i in 0..2 {
+            // SAFETY: the caller vouches for 4 rows of 4 elements.
+            let (a, b) = unsafe {
+                (
+                    _mm256_loadu_pd(src.add(2 * i * ld)),
+                    _mm256_loadu_pd(src.add((2 * i + 1) * ld)),
+                )
+            };
+            pair[2 * i] = _mm256_unpacklo_pd(a, b);
+            pair[2 * i + 1] = _mm256_unpackhi_pd(a, b);
+        }
+        for c in 0..2 {
+            let lanes = [
+                _mm256_permute2f128_pd::<0x20>(pair[c], pair[2 + c]),
+                _mm256_permute2f128_pd::<0x31>(pair[c], pair[2 + c]),
+            ];
+            for (l, v) in lanes.into_iter().enumerate() {
+                // SAFETY: the caller vouches for 4 rows of 4 elements.
+                unsafe { _mm256_storeu_pd(dst.add((2 * l + c) * ldd), v) }
+            }
+        }
+    }
+}
+
+/// The sums over the lanes of eight registers: a tree of pairwise additions, three levels for all eight together.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn sums_ps(v: [__m256; 8]) -> [f32; 8] {
+    let low = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+    let high = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
+    let sum = _mm256_add_ps(
+        _mm256_permute2f128_ps::<0x20>(low, high),
+        _mm256_permute2f128_ps::<0x31>(low, high),
+    );
+    let mut out = [0.0; 8];
+    // SAFETY: `out` holds 8 elements.
+    unsafe { _mm256_storeu_ps(out.as_mut_ptr(), sum) };
+    out
+}
+
+/// As [`sums_ps`].
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn sums_pd(v: [__m256d; 8]) -> [f64; 8] {
+    let mut out = [0.0; 8];
+    for i in 0..2 {
+        let (low, high) = (
+            _mm256_hadd_pd(v[4 * i], v[4 * i + 1]),
+            _mm256_hadd_pd(v[4 * i + 2], v[4 * i + 3]),
+        );
+        let sum = _mm256_add_pd(
+            _mm256_permute2f128_pd::<0x20>(low, high),
+            _mm256_permute2f128_pd::<0x31>(low, high),
+        );
+        // SAFETY: `out` holds 8 elements, of which these are four.
+        unsafe { _mm256_storeu_pd(out.as_mut_ptr().add(4 * i), sum) };
+    }
+    out
+}

@@ -1,0 +1,241 @@
+//! AVX-512 (F, DQ, VL): registers of 16 f32 or 8 f64, micro-kernels of 12 rows × 2 registers (24 of the 32 registers
+//! accumulate). Masks make remainders cost what whole registers cost.
+//!
+//! Invariant: reached through `crate::kernels_for` only, which checks the machine.
+
+use crate::Isa;
+use crate::avx2::{sums_pd, sums_ps};
+use crate::simd::{Op, Simd};
+use std::arch::x86_64::*;
+use std::marker::PhantomData;
+
+/// The instruction set with its element type.
+pub(crate) struct Avx512<T>(PhantomData<T>);
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+unsafe fn run<O: Op>(op: O) {
+    // SAFETY: this is `vectorize` of the instruction set; the caller vouches for the operation's memory.
+    unsafe { op.run() }
+}
+
+impl Simd for Avx512<f32> {
+    type T = f32;
+    type V = __m512;
+    const ISA: Isa = Isa::Avx512;
+    const LANES: usize = 16;
+    const MR: usize = 12;
+
+    #[inline(always)]
+    unsafe fn vectorize<O: Op>(op: O) {
+        // SAFETY: the caller vouches for the instruction set and the operation's memory.
+        unsafe { run(op) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn zero() -> __m512 {
+        _mm512_setzero_ps()
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn splat(x: f32) -> __m512 {
+        _mm512_set1_ps(x)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn load(p: *const f32) -> __m512 {
+        // SAFETY: the caller vouches for 16 elements.
+        unsafe { _mm512_loadu_ps(p) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn load_part(p: *const f32, n: usize) -> __m512 {
+        // SAFETY: the caller vouches for n < 16 elements; masked-off lanes are not accessed.
+        unsafe { _mm512_maskz_loadu_ps((1u16 << n) - 1, p) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn store(p: *mut f32, v: __m512) {
+        // SAFETY: the caller vouches for 16 elements.
+        unsafe { _mm512_storeu_ps(p, v) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn store_part(p: *mut f32, n: usize, v: __m512) {
+        // SAFETY: the caller vouches for n < 16 elements; masked-off lanes are not accessed.
+        unsafe { _mm512_mask_storeu_ps(p, (1u16 << n) - 1, v) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn add(a: __m512, b: __m512) -> __m512 {
+        _mm512_add_ps(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+        _mm512_fmadd_ps(a, b, c)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn sums(v: [__m512; 8]) -> [f32; 8] {
+        let mut half = [_mm256_setzero_ps(); 8];
+        for i in 0..8 {
+            half[i] = _mm256_add_ps(
+                _mm512_castps512_ps256(v[i]),
+                _mm512_extractf32x8_ps::<1>(v[i]),
+            );
+        }
+        sums_ps(half)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn transpose(src: *const f32, ld: usize, dst: *mut f32, ldd: usize) {
+        let zero = _mm512_setzero_ps();
+        let (mut pair, mut quad) = ([zero; 16], [_mm512_setzero_pd(); 16]);
+        // Interleave rows two by two: pair[2i], pair[2i + 1] hold columns (0 1), (2 3) of rows 2i, 2i + 1, per 128-bit lane.
+        for i in 0..8 {
+            // SAFETY: the caller vouches for 16 rows of 16 elements.
+            let (a, b) = unsafe {
+                (
+                    _mm512_loadu_ps(src.add(2 * i * ld)),
+                    _mm512_loadu_ps(src.add((2 * i + 1) * ld)),
+                )
+            };
+            pair[2 * i] = _mm512_unpacklo_ps(a, b);
+            pair[2 * i + 1] = _mm512_unpackhi_ps(a, b);
+        }
+        // quad[4i + c], 128-bit lane L: column 4L + c of rows 4i .. 4i + 4.
+        for i in 0..4 {
+            for c in 0..2 {
+                let (a, b) = (
+                    _mm512_castps_pd(pair[4 * i + c]),
+                    _mm512_castps_pd(pair[4 * i + 2 + c]),
+                );
+                quad[4 * i + 2 * c] = _mm512_unpacklo_pd(a, b);
+                quad[4 * i + 2 * c + 1] = _mm512_unpackhi_pd(a, b);
+            }
+        }
+        for c in 0..4 {
+            let lanes = transpose_lanes([quad[c], quad[4 + c], quad[8 + c], quad[12 + c]]);
+            for (l, v) in lanes.into_iter().enumerate() {
+                // SAFETY: the caller vouches for 16 rows of 16 elements.
+                unsafe { _mm512_storeu_ps(dst.add((4 * l + c) * ldd), _mm512_castpd_ps(v)) }
+            }
+        }
+    }
+}
+
+impl Simd for Avx512<f64> {
+    type T = f64;
+    type V = __m512d;
+    const ISA: Isa = Isa::Avx512;
+    const LANES: usize = 8;
+    const MR: usize = 12;
+
+    #[inline(always)]
+    unsafe fn vectorize<O: Op>(op: O) {
+        // SAFETY: the caller vouches for the instruction set and the operation's memory.
+        unsafe { run(op) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn zero() -> __m512d {
+        _mm512_setzero_pd()
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn splat(x: f64) -> __m512d {
+        _mm512_set1_pd(x)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn load(p: *const f64) -> __m512d {
+        // SAFETY: the caller vouches for 8 elements.
+        unsafe { _mm512_loadu_pd(p) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn load_part(p: *const f64, n: usize) -> __m512d {
+        // SAFETY: the caller vouches for n < 8 elements; masked-off lanes are not accessed.
+        unsafe { _mm512_maskz_loadu_pd((1u8 << n) - 1, p) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn store(p: *mut f64, v: __m512d) {
+        // SAFETY: the caller vouches for 8 elements.
+        unsafe { _mm512_storeu_pd(p, v) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn store_part(p: *mut f64, n: usize, v: __m512d) {
+        // SAFETY: the caller vouches for n < 8 elements; masked-off lanes are not accessed.
+        unsafe { _mm512_mask_storeu_pd(p, (1u8 << n) - 1, v) }
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn add(a: __m512d, b: __m512d) -> __m512d {
+        _mm512_add_pd(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn fma(a: __m512d, b: __m512d, c: __m512d) -> __m512d {
+        _mm512_fmadd_pd(a, b, c)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn sums(v: [__m512d; 8]) -> [f64; 8] {
+        let mut half = [_mm256_setzero_pd(); 8];
+        for i in 0..8 {
+            half[i] = _mm256_add_pd(
+                _mm512_castpd512_pd256(v[i]),
+                _mm512_extractf64x4_pd::<1>(v[i]),
+            );
+        }
+        sums_pd(half)
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn transpose(src: *const f64, ld: usize, dst: *mut f64, ldd: usize) {
+        let mut pair = [_mm512_setzero_pd(); 8];
+        // pair[2i + c], 128-bit lane L: column 2L + c of rows 2i, 2i + 1.
+        for i in 0..4 {
+            // SAFETY: the caller vouches for 8 rows of 8 elements.
+            let (a, b) = unsafe {
+                (
+                    _mm512_loadu_pd(src.add(2 * i * ld)),
+                    _mm512_loadu_pd(src.add((2 * i + 1) * ld)),
+                )
+            };
+            pair[2 * i] = _mm512_unpacklo_pd(a, b);
+            pair[2 * i + 1] = _mm512_unpackhi_pd(a, b);
+        }
+        for c in 0..2 {
+            let lanes = transpose_lanes([pair[c], pair[2 + c], pair[4 + c], pair[6 + c]]);
+            for (l, v) in lanes.into_iter().enumerate() {
+                // SAFETY: the caller vouches for 8 rows of 8 elements.
+                unsafe { _mm512_storeu_pd(dst.add((2 * l + c) * ldd), v) }
+            }
+        }
+    }
+}
+
+/// The 4 × 4 transpose of 128-bit lanes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose_lanes([a, b, c, d]: [__m512d; 4]) -> [__m512d; 4] {
+    const EVEN: i32 = 0b10_00_10_00; // lanes 0 and 2 of both
+    const ODD: i32 = 0b11_01_11_01; // lanes 1 and 3 of both
+    let (ab0, ab1) = (
+        _mm512_shuffle_f64x2::<EVEN>(a, b),
+        _mm512_shuffle_f64x2::<ODD>(a, b),
+    );
+    let (cd0, cd1) = (
+        _mm512_shuffle_f64x2::<EVEN>(c, d),
+        _mm512_shuffle_f64x2::<ODD>(c, d),
+    );
+    [
+        _mm512_shuffle_f64x2::<EVEN>(ab0, cd0),
+        _mm512_shuffle_f64x2::<EVEN>(ab1, cd1),
+        _mm512_shuffle_f64x2::<ODD>(ab0, cd0),
+        _mm512_shuffle_f64x2::<ODD>(ab1, cd1),
+    ]
+}

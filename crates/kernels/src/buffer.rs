@@ -1,0 +1,286 @@
+//! Memory for packings and scratch, and products with their lengths checked.
+//!
+//! For Rust callers and tests; compiled code uses the function pointers.
+//!
+//! Invariant: nothing in this module's public API can access memory out of bounds: every length is checked by a panic.
+
+use crate::types::{Block, Weights};
+use crate::{Kernels, Real};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+/// A cache line.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u64; 8]);
+
+/// Elements aligned to 64 bytes, zero at first. Derefs to a slice.
+#[derive(Clone)]
+pub struct Buffer<T> {
+    lines: Vec<Line>,
+    len: usize,
+    element: PhantomData<T>,
+}
+
+impl<T: Real> Buffer<T> {
+    /// `len` zeros.
+    pub fn new(len: usize) -> Self {
+        Self {
+            lines: vec![Line([0; 8]); (len * size_of::<T>()).div_ceil(64)],
+            len,
+            element: PhantomData,
+        }
+    }
+}
+
+impl<T: Real> Default for Buffer<T> {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl<T: Real> Deref for Buffer<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: the lines hold at least `len` elements, are aligned to more than an element, and every bit pattern is an
+        // f32 and an f64 (`Real` is sealed).
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<T: Real> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as for `deref`, and every f32 and f64 is a bit pattern that a line may hold.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+impl<T: Real> fmt::Debug for Buffer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// One row-major block of a bigger matrix, as a slice.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a, T> {
+    /// Its rows, `ld` elements apart; the last may end with the block.
+    pub data: &'a [T],
+    /// Elements from one row to the next, at least `cols`.
+    pub ld: usize,
+    /// Where its first row lies in the bigger matrix.
+    pub row: usize,
+    /// Where its first column lies in the bigger matrix.
+    pub col: usize,
+    /// Rows of the block.
+    pub rows: usize,
+    /// Columns of the block.
+    pub cols: usize,
+}
+
+impl<'a, T: Real> Part<'a, T> {
+    /// A whole matrix [rows, cols].
+    pub fn whole(data: &'a [T], rows: usize, cols: usize) -> Self {
+        Self {
+            data,
+            ld: cols,
+            row: 0,
+            col: 0,
+            rows,
+            cols,
+        }
+    }
+
+    fn block(&self, rows: usize, cols: usize) -> Block<T> {
+        let &Part {
+            data,
+            ld,
+            row,
+            col,
+            rows: r,
+            cols: c,
+        } = self;
+        assert!(
+            row + r <= rows && col + c <= cols,
+            "the block {r}×{c} at ({row}, {col}) lies outside {rows}×{cols}"
+        );
+        assert!(
+            extent(r, c, ld) <= data.len(),
+            "the block {r}×{c} with rows {ld} apart needs more than {}",
+            data.len()
+        );
+        Block {
+            ptr: data.as_ptr(),
+            ld,
+            row,
+            col,
+            rows: r,
+            cols: c,
+        }
+    }
+}
+
+/// Elements that `rows` rows of `cols`, `ld` apart, reach over.
+fn extent(rows: usize, cols: usize, ld: usize) -> usize {
+    assert!(
+        ld >= cols || rows <= 1,
+        "rows of {cols} elements can't be {ld} apart"
+    );
+    if rows == 0 || cols == 0 {
+        0
+    } else {
+        (rows - 1) * ld + cols
+    }
+}
+
+/// A packed matrix W [rows, cols] with the kernels that packed it.
+#[derive(Clone)]
+pub struct Packed<T: Real> {
+    kernels: &'static Kernels<T>,
+    rows: usize,
+    cols: usize,
+    transposed: bool,
+    data: Buffer<T>,
+}
+
+impl<T: Real> Packed<T> {
+    /// Packs the matrix [rows, cols] that `parts` tile.
+    ///
+    /// # Panics
+    /// If a part lies outside the matrix or is shorter than it says.
+    pub fn new(
+        kernels: &'static Kernels<T>,
+        rows: usize,
+        cols: usize,
+        transposed: bool,
+        parts: &[Part<'_, T>],
+    ) -> Self {
+        let mut data = Buffer::new(kernels.packed_len(rows, cols, transposed));
+        let blocks: Vec<_> = parts.iter().map(|p| p.block(rows, cols)).collect();
+        let w = Weights {
+            rows,
+            cols,
+            transposed,
+            blocks: blocks.as_ptr(),
+            n_blocks: blocks.len(),
+            packed: std::ptr::null(),
+        };
+        // SAFETY: the blocks were checked against the matrix and their slices, the buffer has the packing's length, and
+        // `Kernels` exist only for what the machine has.
+        unsafe { (kernels.pack)(&w, data.as_mut_ptr()) };
+        Self {
+            kernels,
+            rows,
+            cols,
+            transposed,
+            data,
+        }
+    }
+
+    /// C[m, n] (+)= A[m, k] · Wᵀ (k = cols, n = rows), or · W if transposed (k = rows, n = cols). Rows of A and C without gaps.
+    ///
+    /// # Panics
+    /// If `a` has not m·k or `c` not m·n elements.
+    pub fn product(&self, m: usize, a: &[T], c: &mut [T], add: bool) {
+        let Self {
+            kernels,
+            rows,
+            cols,
+            transposed,
+            ref data,
+        } = *self;
+        let w = Weights {
+            rows,
+            cols,
+            transposed,
+            blocks: std::ptr::null(),
+            n_blocks: 0,
+            packed: data.as_ptr(),
+        };
+        checked(kernels, &w, m, a, c, add);
+    }
+
+    /// The packing.
+    pub fn data(&self) -> &[T] {
+        &self.data
+    }
+}
+
+impl<T: Real> fmt::Debug for Packed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kernels,
+            rows,
+            cols,
+            transposed,
+            data,
+        } = self;
+        write!(
+            f,
+            "Packed {{ {rows}×{cols}, transposed: {transposed}, {} elements, {} }}",
+            data.len(),
+            kernels.isa
+        )
+    }
+}
+
+/// As [`Packed::product`], straight from the parts that tile W [rows, cols]: for few rows of A.
+///
+/// # Panics
+/// If a part lies outside the matrix or is shorter than it says, or `a` has not m·k or `c` not m·n elements.
+#[expect(clippy::too_many_arguments, reason = "three matrices")]
+pub fn product_unpacked<T: Real>(
+    kernels: &'static Kernels<T>,
+    (rows, cols): (usize, usize),
+    transposed: bool,
+    parts: &[Part<'_, T>],
+    m: usize,
+    a: &[T],
+    c: &mut [T],
+    add: bool,
+) {
+    let blocks: Vec<_> = parts.iter().map(|p| p.block(rows, cols)).collect();
+    let w = Weights {
+        rows,
+        cols,
+        transposed,
+        blocks: blocks.as_ptr(),
+        n_blocks: blocks.len(),
+        packed: std::ptr::null(),
+    };
+    checked(kernels, &w, m, a, c, add);
+}
+
+/// The weights are sound; checks the rest.
+fn checked<T: Real>(
+    kernels: &Kernels<T>,
+    w: &Weights<T>,
+    m: usize,
+    a: &[T],
+    c: &mut [T],
+    add: bool,
+) {
+    let (k, n) = (w.inner(), w.outer());
+    assert_eq!(a.len(), m * k, "A is [{m}, {k}]");
+    assert_eq!(c.len(), m * n, "C is [{m}, {n}]");
+    // SAFETY: the caller checked W, the lengths are checked here, and `Kernels` exist only for what the machine has.
+    unsafe { (kernels.product)(w, m, a.as_ptr(), k, c.as_mut_ptr(), n, add.into()) }
+}
+
+/// dst[n] (+)= the sum of the rows of `src` [rows, n].
+///
+/// # Panics
+/// If `src` has not rows · dst.len() elements.
+pub fn sum_rows<T: Real>(
+    kernels: &'static Kernels<T>,
+    src: &[T],
+    rows: usize,
+    dst: &mut [T],
+    add: bool,
+) {
+    let n = dst.len();
+    assert_eq!(src.len(), rows * n, "the vectors are [{rows}, {n}]");
+    // SAFETY: the length was checked, and `Kernels` exist only for what the machine has.
+    unsafe { (kernels.sum_rows)(src.as_ptr(), 0, n, 1, rows, n, dst.as_mut_ptr(), add.into()) }
+}

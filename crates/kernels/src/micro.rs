@@ -1,0 +1,168 @@
+//! The micro-kernel: a few rows of A times a few registers of panel columns, the sum kept in registers.
+//!
+//! For the drivers of `product` and `outer`. Shapes: C[R, V·LANES] (+)= A[R, k] · B[k, V·LANES].
+//!
+//! Invariant: an element of C is the chain fma(a₀, b₀, 0), fma(a₁, b₁, ·), … over k in ascending order, added to the old
+//! value at the end if asked. So its value doesn't depend on R, on V, or on its neighbours.
+
+use crate::simd::{Op, Simd, prefetch};
+
+/// Below this many terms the tile is over before a prefetched line of C could arrive.
+const PREFETCH_FROM: usize = 32;
+
+/// One tile's operands. Strides in elements.
+pub(crate) struct Tile<T> {
+    /// Terms of each sum.
+    pub(crate) k: usize,
+    pub(crate) a: *const T,
+    /// From one row of A to the next.
+    pub(crate) a_row: usize,
+    /// From one term of A to the next.
+    pub(crate) a_col: usize,
+    /// The first panel, at the first term.
+    pub(crate) b: *const T,
+    /// From one panel to the next.
+    pub(crate) panel: usize,
+    pub(crate) c: *mut T,
+    pub(crate) ldc: usize,
+    /// Columns of C to be written: at least 1, at most the tile's width.
+    pub(crate) cols: usize,
+    /// Add to C, or overwrite it.
+    pub(crate) add: bool,
+}
+
+impl<T> Clone for Tile<T> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+/// `R` rows × `V` registers; with `V` over 2 several panels side by side, with `V` = 1 the first half of one.
+struct Run<'a, S: Simd, const R: usize, const V: usize>(&'a Tile<S::T>);
+
+impl<S: Simd, const R: usize, const V: usize> Op for Run<'_, S, R, V> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let &Tile {
+            k,
+            a,
+            a_row,
+            a_col,
+            b,
+            panel,
+            c,
+            ldc,
+            cols,
+            add,
+        } = self.0;
+        // SAFETY: the tile describes R rows of k elements of A, panels of k·NR elements, and R rows of `cols` elements of C;
+        // every access below is to those. Prefetches access nothing.
+        unsafe {
+            if add && k >= PREFETCH_FROM {
+                for i in 0..R {
+                    for v in 0..V {
+                        prefetch(c.wrapping_add(i * ldc + v * S::LANES));
+                    }
+                }
+            }
+            let mut acc = [[S::zero(); V]; R];
+            for p in 0..k {
+                let mut x = [S::zero(); V];
+                for (v, x) in x.iter_mut().enumerate() {
+                    *x = S::load(b.add(v / 2 * panel + v % 2 * S::LANES + p * S::NR));
+                }
+                for (i, acc) in acc.iter_mut().enumerate() {
+                    let y = S::splat(*a.add(i * a_row + p * a_col));
+                    for v in 0..V {
+                        acc[v] = S::fma(y, x[v], acc[v]);
+                    }
+                }
+            }
+            if cols == V * S::LANES {
+                for (i, acc) in acc.into_iter().enumerate() {
+                    for (v, x) in acc.into_iter().enumerate() {
+                        let q = c.add(i * ldc + v * S::LANES);
+                        S::store(q, if add { S::add(S::load(q), x) } else { x });
+                    }
+                }
+            } else {
+                for (i, acc) in acc.into_iter().enumerate() {
+                    for (v, x) in acc.into_iter().enumerate() {
+                        let n = cols.saturating_sub(v * S::LANES);
+                        if n > 0 {
+                            let q = c.add(i * ldc + v * S::LANES);
+                            S::store_up_to(
+                                q,
+                                n,
+                                if add {
+                                    S::add(S::load_up_to(q, n), x)
+                                } else {
+                                    x
+                                },
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How many panels a tile of `rows` rows should take side by side: few rows alone have too few sums under way to hide
+/// the latency of a fused multiply-add (4 cycles, one or two a cycle).
+pub(crate) fn panels_at_once(rows: usize) -> usize {
+    match rows {
+        1 => 4,
+        2 | 3 => 2,
+        _ => 1,
+    }
+}
+
+/// Runs a tile of `rows` (1 ..= MR) rows over `panels` panels (1, or up to [`panels_at_once`] as a power of two).
+///
+/// # Safety
+/// The tile's memory must be accessible as its fields say, and the machine must have the instruction set.
+#[inline(always)]
+pub(crate) unsafe fn tile<S: Simd>(rows: usize, panels: usize, t: &Tile<S::T>) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        match (rows, panels) {
+            (1, 4) => S::vectorize(Run::<S, 1, 8>(t)),
+            (1, 2) => S::vectorize(Run::<S, 1, 4>(t)),
+            (2, 2) => S::vectorize(Run::<S, 2, 4>(t)),
+            (3, 2) => S::vectorize(Run::<S, 3, 4>(t)),
+            _ if t.cols <= S::LANES => rows_of::<S, 1>(rows, t),
+            _ => rows_of::<S, 2>(rows, t),
+        }
+    }
+}
+
+/// `rows` as a constant, so that the sums are registers.
+#[inline(always)]
+unsafe fn rows_of<S: Simd, const V: usize>(rows: usize, t: &Tile<S::T>) {
+    debug_assert!((1..=S::MR).contains(&rows));
+    // SAFETY: passed on to the caller.
+    unsafe {
+        match rows {
+            1 => S::vectorize(Run::<S, 1, V>(t)),
+            2 => S::vectorize(Run::<S, 2, V>(t)),
+            3 => S::vectorize(Run::<S, 3, V>(t)),
+            4 => S::vectorize(Run::<S, 4, V>(t)),
+            5 if S::MR >= 5 => S::vectorize(Run::<S, 5, V>(t)),
+            6 if S::MR >= 6 => S::vectorize(Run::<S, 6, V>(t)),
+            7 if S::MR >= 7 => S::vectorize(Run::<S, 7, V>(t)),
+            8 if S::MR >= 8 => S::vectorize(Run::<S, 8, V>(t)),
+            9 if S::MR >= 9 => S::vectorize(Run::<S, 9, V>(t)),
+            10 if S::MR >= 10 => S::vectorize(Run::<S, 10, V>(t)),
+            11 if S::MR >= 11 => S::vectorize(Run::<S, 11, V>(t)),
+            12 if S::MR >= 12 => S::vectorize(Run::<S, 12, V>(t)),
+            _ => {}
+        }
+    }
+}
+
+/// Row `t` of `tiles` nearly equal parts of `n`: where it starts.
+#[inline(always)]
+pub(crate) fn part(n: usize, tiles: usize, t: usize) -> usize {
+    n / tiles * t + (n % tiles).min(t)
+}

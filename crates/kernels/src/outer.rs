@@ -1,0 +1,267 @@
+//! Σ δ rᵀ over a whole sequence, for all right-hand sides of the same δ together, with Σ δ in passing.
+//!
+//! For weight and bias gradients. K = steps · rows is cut into blocks of [`K_BLOCK`]; in each, panels of the right-hand
+//! sides are packed as far as half of L2 goes, then δ is packed a few tiles at a time and multiplied with all of them.
+//! Panels begin anew at the column boundaries of the destination blocks, tiles at their row boundaries: so a tile always
+//! lies in one destination, and nothing is scattered.
+//!
+//! Invariant: an element of a result is summed over K in ascending order in blocks that start at multiples of
+//! [`K_BLOCK`], whatever the range of rows and whatever the tile it falls in.
+
+use crate::micro::{Tile, part, tile};
+use crate::simd::Simd;
+use crate::terms::{PackDelta, PackRhs, TILES, Terms, tile_len};
+use crate::types::{BlockMut, OuterArgs, PieceMut, Rhs, list};
+use std::marker::PhantomData;
+
+/// Terms of a K block: a panel's block and a tile of δ share L1 (measured in `ceiling/`, Zen 4).
+pub(crate) const K_BLOCK: usize = 256;
+/// Bytes of panels packed together: half of a megabyte of L2.
+const PANEL_BYTES: usize = 512 << 10;
+/// Most panels packed together: what takes those bytes with AVX2; AVX-512 needs half as many.
+const MAX_PANELS: usize = 32;
+/// Bytes that loads like to be aligned to.
+const ALIGN: usize = 64;
+
+/// Elements of scratch for `k` terms and panels of `n` columns in `runs` runs.
+pub(crate) fn scratch_len<S: Simd>(k: usize, n: usize, runs: usize) -> usize {
+    let k = k.min(K_BLOCK);
+    let panels = (n / S::NR + runs.max(1)).min(panels_together::<S>());
+    panels * k * S::NR + TILES * tile_len::<S>(k) + ALIGN / size_of::<S::T>()
+}
+
+/// Panels packed together.
+fn panels_together<S: Simd>() -> usize {
+    (PANEL_BYTES / (K_BLOCK * S::NR * size_of::<S::T>())).min(MAX_PANELS)
+}
+
+/// See [`crate::OuterFn`].
+///
+/// # Safety
+/// See [`crate::OuterFn`].
+pub(crate) unsafe extern "C" fn outer<S: Simd>(
+    args: *const OuterArgs<S::T>,
+    i0: usize,
+    i1: usize,
+    scratch: *mut S::T,
+) {
+    // SAFETY: the caller vouches for the arguments and what they point to, for `scratch_len` elements of scratch (some
+    // of which go into its alignment), and for the instruction set.
+    unsafe {
+        let args = &*args;
+        let i1 = i1.min(args.m);
+        if i0 >= i1 {
+            return;
+        }
+        let scratch = scratch.add(scratch.align_offset(ALIGN).min(ALIGN / size_of::<S::T>()));
+        let run = Outer::<S> {
+            args,
+            rhs: list(args.rhs, args.n_rhs),
+            bias: list(args.bias, args.n_bias),
+            rows: i0..i1,
+            scratch,
+            set: PhantomData,
+        };
+        let k = args.steps * args.rows;
+        // Once even without terms, to overwrite with zeros.
+        run.block(0, K_BLOCK.min(k), args.add);
+        for k0 in (K_BLOCK..k).step_by(K_BLOCK) {
+            run.block(k0, K_BLOCK.min(k - k0), true);
+        }
+    }
+}
+
+/// Columns `col .. col + cols` of a right-hand side, packed at `at`.
+struct Panel<'a, T> {
+    rhs: &'a Rhs<T>,
+    col: usize,
+    cols: usize,
+    at: *const T,
+}
+
+struct Outer<'a, S: Simd> {
+    args: &'a OuterArgs<S::T>,
+    rhs: &'a [Rhs<S::T>],
+    bias: &'a [PieceMut<S::T>],
+    rows: std::ops::Range<usize>,
+    scratch: *mut S::T,
+    set: PhantomData<S>,
+}
+
+impl<S: Simd> Outer<'_, S> {
+    /// Terms k0 .. k0 + kk.
+    ///
+    /// # Safety
+    /// As [`outer`].
+    unsafe fn block(&self, k0: usize, kk: usize, add: bool) {
+        let (mut next, mut bias) = ((0, 0), true);
+        loop {
+            // Pack the next panels; `next` is where to go on: right-hand side and column.
+            let mut at = self.scratch;
+            let mut panels: [Option<Panel<S::T>>; MAX_PANELS] = [const { None }; MAX_PANELS];
+            for panel in panels.iter_mut().take(panels_together::<S>()) {
+                while self.rhs.get(next.0).is_some_and(|r| next.1 >= r.n) {
+                    next = (next.0 + 1, 0);
+                }
+                let Some(rhs) = self.rhs.get(next.0) else {
+                    break;
+                };
+                // SAFETY: the blocks are the caller's; the panel's columns exist; scratch has room for them.
+                unsafe {
+                    let end =
+                        boundary(list(rhs.dst, rhs.n_dst), rhs.n, |b| (b.col, b.cols), next.1);
+                    let cols = S::NR.min(end - next.1);
+                    let terms = Terms::new(
+                        rhs.ptr,
+                        rhs.step_stride,
+                        rhs.row_stride,
+                        self.args.rows,
+                        k0,
+                        kk,
+                    );
+                    S::vectorize(PackRhs::<S> {
+                        terms,
+                        col: next.1,
+                        cols,
+                        out: at,
+                        set: PhantomData,
+                    });
+                    *panel = Some(Panel {
+                        rhs,
+                        col: next.1,
+                        cols,
+                        at,
+                    });
+                    at = at.add(kk * S::NR);
+                    next.1 += cols;
+                }
+            }
+            let sums_left = bias && !self.bias.is_empty();
+            if panels[0].is_none() && !sums_left {
+                return;
+            }
+            // SAFETY: what was packed lies before `at`; the rest of scratch has room for TILES of δ.
+            unsafe { self.tiles(k0, kk, add, bias, &panels, at) };
+            bias = false;
+        }
+    }
+
+    /// Packs δ and multiplies it with the panels; `bias`: sums it, too.
+    ///
+    /// # Safety
+    /// As [`outer`]; `at` has room for [`TILES`] tiles.
+    unsafe fn tiles(
+        &self,
+        k0: usize,
+        kk: usize,
+        add: bool,
+        bias: bool,
+        panels: &[Option<Panel<S::T>>],
+        at: *mut S::T,
+    ) {
+        let args = self.args;
+        let terms = Terms::new(
+            args.delta,
+            args.step_stride,
+            args.row_stride,
+            args.rows,
+            k0,
+            kk,
+        );
+        let mut i = self.rows.start;
+        while i < self.rows.end {
+            let mut end = boundary(self.bias, self.rows.end, |p| (p.start, p.len), i);
+            for r in self.rhs {
+                // SAFETY: the caller's list.
+                end = boundary(unsafe { list(r.dst, r.n_dst) }, end, |b| (b.row, b.rows), i);
+            }
+            let (from, n) = (i, end - i);
+            let tiles = n.div_ceil(S::MR);
+            for t0 in (0..tiles).step_by(TILES) {
+                let t1 = tiles.min(t0 + TILES);
+                let rows = |t| (from + part(n, tiles, t), from + part(n, tiles, t + 1));
+                let col = rows(t0).0;
+                let mut cols = [0; TILES];
+                for t in t0..t1 {
+                    cols[t - t0] = rows(t).1 - rows(t).0;
+                }
+                let sum = if bias {
+                    piece(self.bias, col)
+                } else {
+                    std::ptr::null_mut()
+                };
+                let set = PhantomData;
+                // SAFETY: these columns of δ exist, at most MR a tile; the piece holds them, because tiles end at its
+                // boundaries; scratch has room for the tiles.
+                unsafe {
+                    S::vectorize(PackDelta::<S> {
+                        terms,
+                        col,
+                        cols,
+                        out: at,
+                        sum,
+                        add,
+                        set,
+                    })
+                };
+                for t in t0..t1 {
+                    let (r0, r1) = rows(t);
+                    for p in panels.iter().flatten() {
+                        // SAFETY: the destination holds the whole tile, because tiles and panels end at its boundaries.
+                        unsafe {
+                            let blocks = list(p.rhs.dst, p.rhs.n_dst);
+                            let Some((c, ldc)) = place(blocks, r0, p.col) else {
+                                continue;
+                            };
+                            let operands = Tile {
+                                k: kk,
+                                a: at.add((t - t0) * tile_len::<S>(kk)),
+                                a_row: 1,
+                                a_col: r1 - r0,
+                                b: p.at,
+                                panel: 0,
+                                c,
+                                ldc,
+                                cols: p.cols,
+                                add,
+                            };
+                            tile::<S>(r1 - r0, 1, &operands);
+                        }
+                    }
+                }
+            }
+            i = end;
+        }
+    }
+}
+
+/// The first boundary of any of the spans (start, length) after `at`, or `end` if that comes first.
+fn boundary<B>(spans: &[B], end: usize, span: impl Fn(&B) -> (usize, usize), at: usize) -> usize {
+    spans
+        .iter()
+        .map(span)
+        .flat_map(|(start, len)| [start, start + len])
+        .filter(|&e| e > at)
+        .fold(end, usize::min)
+}
+
+/// Where the element (row, col) lies, and the stride of its block's rows.
+fn place<T>(blocks: &[BlockMut<T>], row: usize, col: usize) -> Option<(*mut T, usize)> {
+    let holds =
+        |b: &&BlockMut<T>| row.wrapping_sub(b.row) < b.rows && col.wrapping_sub(b.col) < b.cols;
+    blocks.iter().find(holds).map(|b| {
+        (
+            b.ptr.wrapping_add((row - b.row) * b.ld + (col - b.col)),
+            b.ld,
+        )
+    })
+}
+
+/// Where element `at` of a vector in pieces lies, or null.
+fn piece<T>(pieces: &[PieceMut<T>], at: usize) -> *mut T {
+    let holds = |p: &&PieceMut<T>| at.wrapping_sub(p.start) < p.len;
+    pieces
+        .iter()
+        .find(holds)
+        .map_or(std::ptr::null_mut(), |p| p.ptr.wrapping_add(at - p.start))
+}

@@ -1,0 +1,151 @@
+//! Packing weights: blocks in, panels out.
+//!
+//! For `product`. Panel j holds columns j·NR .. (j + 1)·NR of B (that is Wᵀ or W), zeros beyond the last column, term after
+//! term: element (p, q) at (j·k + p)·NR + q. So a micro-kernel reads it from front to back.
+//!
+//! Invariant: reads walk along rows of W. A packing that walks columns costs as much as a training step (`ceiling/`).
+
+use crate::simd::{Op, Simd};
+use crate::types::{Block, Weights, list};
+use std::marker::PhantomData;
+
+/// Rows of W packed together when they are copied: as many streams as a prefetcher follows, and bursts of 1 kB out.
+const ROWS: usize = 8;
+
+/// Elements of a packing with panels of `nr` columns.
+pub(crate) fn packed_len(nr: usize, rows: usize, cols: usize, transposed: bool) -> usize {
+    let (k, n) = if transposed {
+        (rows, cols)
+    } else {
+        (cols, rows)
+    };
+    n.div_ceil(nr) * nr * k
+}
+
+/// See [`crate::PackFn`].
+///
+/// # Safety
+/// See [`crate::PackFn`].
+pub(crate) unsafe extern "C" fn pack<S: Simd>(w: *const Weights<S::T>, out: *mut S::T) {
+    // SAFETY: the caller vouches for W, its blocks and `packed_len` elements of `out`.
+    unsafe {
+        let w = &*w;
+        let (k, n) = (w.inner(), w.outer());
+        let used = n % S::NR;
+        if used > 0 {
+            let last = out.add((n - used) * k);
+            for p in 0..k {
+                last.add(p * S::NR + used).write_bytes(0, S::NR - used);
+            }
+        }
+        for &block in list(w.blocks, w.n_blocks) {
+            if w.transposed {
+                S::vectorize(Copy::<S> {
+                    w: block,
+                    k,
+                    out,
+                    set: PhantomData,
+                });
+            } else {
+                S::vectorize(Transpose::<S> {
+                    w: block,
+                    k,
+                    out,
+                    set: PhantomData,
+                });
+            }
+        }
+    }
+}
+
+/// A block of W into panels of W.
+struct Copy<S: Simd> {
+    w: Block<S::T>,
+    k: usize,
+    out: *mut S::T,
+    set: PhantomData<S>,
+}
+
+impl<S: Simd> Op for Copy<S> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Block {
+            ptr,
+            ld,
+            row,
+            col,
+            rows,
+            cols,
+        } = self.w;
+        for r0 in (0..rows).step_by(ROWS) {
+            let mut c = 0;
+            while c < cols {
+                let q = (col + c) % S::NR;
+                let run = (S::NR - q).min(cols - c);
+                // SAFETY: the block's elements exist; their places in the panels lie inside `packed_len`.
+                unsafe {
+                    let to = self.out.add((col + c - q) * self.k + q);
+                    for r in r0..rows.min(r0 + ROWS) {
+                        let (from, to) = (ptr.add(r * ld + c), to.add((row + r) * S::NR));
+                        if run == S::NR {
+                            S::store(to, S::load(from));
+                            S::store(to.add(S::LANES), S::load(from.add(S::LANES)));
+                        } else {
+                            to.copy_from_nonoverlapping(from, run);
+                        }
+                    }
+                }
+                c += run;
+            }
+        }
+    }
+}
+
+/// A block of W into panels of Wᵀ.
+struct Transpose<S: Simd> {
+    w: Block<S::T>,
+    k: usize,
+    out: *mut S::T,
+    set: PhantomData<S>,
+}
+
+impl<S: Simd> Op for Transpose<S> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Block {
+            ptr,
+            ld,
+            row,
+            col,
+            rows,
+            cols,
+        } = self.w;
+        let mut r = 0;
+        while r < rows {
+            let q = (row + r) % S::NR;
+            let run = (S::NR - q).min(rows - r);
+            // SAFETY: rows r .. r + run of the block exist; their places are columns q .. q + run of one panel.
+            unsafe {
+                let from = ptr.add(r * ld);
+                let to = self.out.add((row + r - q) * self.k + col * S::NR + q);
+                let (whole_rows, whole_cols) = (run - run % S::LANES, cols - cols % S::LANES);
+                for p in (0..whole_cols).step_by(S::LANES) {
+                    for i in (0..whole_rows).step_by(S::LANES) {
+                        S::transpose(from.add(i * ld + p), ld, to.add(p * S::NR + i), S::NR);
+                    }
+                    for i in whole_rows..run {
+                        for p in p..p + S::LANES {
+                            *to.add(p * S::NR + i) = *from.add(i * ld + p);
+                        }
+                    }
+                }
+                for i in 0..run {
+                    for p in whole_cols..cols {
+                        *to.add(p * S::NR + i) = *from.add(i * ld + p);
+                    }
+                }
+            }
+            r += run;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! No instruction set assumed: "registers" are arrays of 16 bytes, which LLVM turns into SSE2, NEON or scalars.
+//! Micro-kernels of 4 rows × 2 registers, so that 16 registers of 128 bits suffice.
+//!
+//! Invariant: products are fused where the target has a fused instruction at compile time and separate where it has
+//! not, the same in every kernel.
+
+use crate::simd::{Op, Simd};
+use crate::{Isa, Real};
+use std::marker::PhantomData;
+
+/// `N` elements of 16 bytes together.
+pub(crate) struct Portable<T, const N: usize>(PhantomData<T>);
+
+/// The stand-in for a register.
+#[derive(Clone, Copy)]
+#[repr(C, align(16))]
+pub(crate) struct Lanes<T, const N: usize>([T; N]);
+
+impl<T: Real, const N: usize> Simd for Portable<T, N> {
+    type T = T;
+    type V = Lanes<T, N>;
+    const ISA: Isa = Isa::Portable;
+    const LANES: usize = N;
+    const MR: usize = 4;
+
+    #[inline(never)]
+    unsafe fn vectorize<O: Op>(op: O) {
+        // SAFETY: the caller vouches for the operation's memory.
+        unsafe { op.run() }
+    }
+    #[inline(always)]
+    unsafe fn zero() -> Lanes<T, N> {
+        Lanes([T::ZERO; N])
+    }
+    #[inline(always)]
+    unsafe fn splat(x: T) -> Lanes<T, N> {
+        Lanes([x; N])
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const T) -> Lanes<T, N> {
+        // SAFETY: the caller vouches for N elements.
+        Lanes(unsafe { p.cast::<[T; N]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn load_part(p: *const T, n: usize) -> Lanes<T, N> {
+        let mut v = [T::ZERO; N];
+        for (i, x) in v.iter_mut().enumerate().take(n) {
+            // SAFETY: the caller vouches for n elements.
+            *x = unsafe { *p.add(i) };
+        }
+        Lanes(v)
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut T, v: Lanes<T, N>) {
+        // SAFETY: the caller vouches for N elements.
+        unsafe { p.cast::<[T; N]>().write_unaligned(v.0) }
+    }
+    #[inline(always)]
+    unsafe fn store_part(p: *mut T, n: usize, v: Lanes<T, N>) {
+        for (i, x) in v.0.into_iter().enumerate().take(n) {
+            // SAFETY: the caller vouches for n elements.
+            unsafe { *p.add(i) = x };
+        }
+    }
+    #[inline(always)]
+    unsafe fn add(a: Lanes<T, N>, b: Lanes<T, N>) -> Lanes<T, N> {
+        let mut v = a;
+        for i in 0..N {
+            v.0[i] = a.0[i] + b.0[i];
+        }
+        v
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Lanes<T, N>, b: Lanes<T, N>, c: Lanes<T, N>) -> Lanes<T, N> {
+        let mut v = a;
+        for i in 0..N {
+            // Without a fused instruction `mul_add` is a call into libm.
+            v.0[i] = if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+                a.0[i].mul_add(b.0[i], c.0[i])
+            } else {
+                a.0[i] * b.0[i] + c.0[i]
+            };
+        }
+        v
+    }
+    #[inline(always)]
+    unsafe fn sums(v: [Lanes<T, N>; 8]) -> [T; 8] {
+        let mut out = [T::ZERO; 8];
+        for (o, v) in out.iter_mut().zip(v) {
+            for x in v.0 {
+                *o = *o + x;
+            }
+        }
+        out
+    }
+    #[inline(always)]
+    unsafe fn transpose(src: *const T, ld: usize, dst: *mut T, ldd: usize) {
+        for i in 0..N {
+            for j in 0..N {
+                // SAFETY: the caller vouches for N rows of N elements on both sides.
+                unsafe { *dst.add(j * ldd + i) = *src.add(i * ld + j) };
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! C[m, n] (+)= A[m, k] · B, where B is Wᵀ or W.
+//!
+//! For compiled code, through a function pointer: no allocation, no unwinding. With packed weights the loops go rows in
+//! groups → K in blocks → panels → tiles of rows, so that the rows of a group stay in L2 and a panel's block serves all of
+//! them; without, `unpacked` reads the weights as they lie.
+//!
+//! Invariant: with packed weights an element of C depends on its own row of A and column of B only, bit for bit:
+//! K blocks start at multiples of [`K_BLOCK`], whatever m is.
+
+use crate::micro::{Tile, panels_at_once, part, tile};
+use crate::simd::Simd;
+use crate::types::{Weights, list};
+use crate::unpacked;
+
+/// Terms of a K block: 12 rows of A and a panel's block then share L1 and L2 (measured in `ceiling/`, Zen 4).
+pub(crate) const K_BLOCK: usize = 512;
+/// Tiles in a group of rows: 120 rows × 512 terms are 240 kB of f32, a quarter of L2.
+const GROUP: usize = 10;
+
+/// See [`crate::ProductFn`].
+///
+/// # Safety
+/// See [`crate::ProductFn`].
+pub(crate) unsafe extern "C" fn product<S: Simd>(
+    w: *const Weights<S::T>,
+    m: usize,
+    a: *const S::T,
+    lda: usize,
+    c: *mut S::T,
+    ldc: usize,
+    add: u32,
+) {
+    let add = add != 0;
+    // SAFETY: the caller vouches for W and what it points to, A [m, k] and C [m, n], and the instruction set.
+    unsafe {
+        let w = &*w;
+        let (k, n) = (w.inner(), w.outer());
+        if m == 0 || n == 0 {
+            return;
+        }
+        if k == 0 {
+            for i in (0..m).take_while(|_| !add) {
+                c.add(i * ldc).write_bytes(0, n);
+            }
+        } else if w.packed.is_null() {
+            unpacked::product::<S>(
+                w.transposed,
+                list(w.blocks, w.n_blocks),
+                m,
+                a,
+                lda,
+                c,
+                ldc,
+                add,
+            );
+        } else {
+            packed::<S>(m, k, n, a, lda, w.packed, c, ldc, add);
+        }
+    }
+}
+
+/// All of m, k, n at least 1.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "three matrices with their strides"
+)]
+unsafe fn packed<S: Simd>(
+    m: usize,
+    k: usize,
+    n: usize,
+    a: *const S::T,
+    lda: usize,
+    b: *const S::T,
+    c: *mut S::T,
+    ldc: usize,
+    add: bool,
+) {
+    let tiles = m.div_ceil(S::MR);
+    let wide = panels_at_once(m);
+    for t0 in (0..tiles).step_by(GROUP) {
+        let t1 = tiles.min(t0 + GROUP);
+        for k0 in (0..k).step_by(K_BLOCK) {
+            let kk = K_BLOCK.min(k - k0);
+            let mut j = 0;
+            while j < n {
+                let mut panels = wide;
+                while panels > 1 && n - j <= (panels - 1) * S::NR {
+                    panels /= 2;
+                }
+                let cols = (panels * S::NR).min(n - j);
+                for t in t0..t1 {
+                    let (i0, i1) = (part(m, tiles, t), part(m, tiles, t + 1));
+                    // SAFETY: rows i0..i1 of A and C exist; the panels from column j on have k·NR elements each.
+                    unsafe {
+                        let operands = Tile {
+                            k: kk,
+                            a: a.add(i0 * lda + k0),
+                            a_row: lda,
+                            a_col: 1,
+                            b: b.add(j * k + k0 * S::NR),
+                            panel: k * S::NR,
+                            c: c.add(i0 * ldc + j),
+                            ldc,
+                            cols,
+                            add: add || k0 > 0,
+                        };
+                        tile::<S>(i1 - i0, panels, &operands);
+                    }
+                }
+                j += cols;
+            }
+        }
+    }
+}

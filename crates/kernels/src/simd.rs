@@ -1,0 +1,92 @@
+//! What the drivers need of an instruction set: one register type and a dozen operations on it.
+//!
+//! For the drivers in this crate and for whoever adds an instruction set. The drivers are written once over [`Simd`];
+//! an instruction set is a type that implements it. Loops over registers are [`Op`]s: `Simd::vectorize` compiles their
+//! bodies with the set's features switched on, so everything below it inlines into plain vector code.
+//!
+//! Invariant: a `Simd` method runs only below that type's own `vectorize`, and `vectorize` only on a machine that
+//! has the instruction set (`crate::Isa::available`).
+
+use crate::{Isa, Real};
+
+/// A piece of work whose body is to be compiled for an instruction set. Implementations are `#[inline(always)]`.
+pub(crate) trait Op {
+    /// # Safety
+    /// Called only from [`Simd::vectorize`] of the instruction set that the operation is written for; each operation's
+    /// fields must describe memory that it may access.
+    unsafe fn run(self);
+}
+
+/// An instruction set with an element type.
+///
+/// # Safety of the methods
+/// All need the instruction set. `load` and `store` need `LANES` accessible elements, the `_part` forms the first `n` only.
+pub(crate) trait Simd: Sized + 'static {
+    /// The element.
+    type T: Real;
+    /// A register of `LANES` elements.
+    type V: Copy;
+    /// Which set this is.
+    const ISA: Isa;
+    /// Elements in a register.
+    const LANES: usize;
+    /// Most rows of a micro-kernel: `MR` × 2 accumulators, 2 columns' registers and one broadcast fit the register file.
+    const MR: usize;
+    /// Columns of a panel.
+    const NR: usize = 2 * Self::LANES;
+
+    unsafe fn vectorize<O: Op>(op: O);
+    unsafe fn zero() -> Self::V;
+    unsafe fn splat(x: Self::T) -> Self::V;
+    unsafe fn load(p: *const Self::T) -> Self::V;
+    /// The first `n < LANES` elements, zeros after them.
+    unsafe fn load_part(p: *const Self::T, n: usize) -> Self::V;
+    unsafe fn store(p: *mut Self::T, v: Self::V);
+    /// Stores the first `n < LANES` elements.
+    unsafe fn store_part(p: *mut Self::T, n: usize, v: Self::V);
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// a·b + c, fused on every set that can.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The sum over the lanes of each of eight registers, in the same order for each.
+    unsafe fn sums(v: [Self::V; 8]) -> [Self::T; 8];
+    /// Writes the transpose of the `LANES` × `LANES` tile at `src` (row stride `ld`) to `dst` (row stride `ldd`).
+    unsafe fn transpose(src: *const Self::T, ld: usize, dst: *mut Self::T, ldd: usize);
+
+    /// `load` of a whole register or of its first `n` elements.
+    #[inline(always)]
+    unsafe fn load_up_to(p: *const Self::T, n: usize) -> Self::V {
+        // SAFETY: the caller vouches for min(n, LANES) elements and the instruction set.
+        unsafe {
+            if n >= Self::LANES {
+                Self::load(p)
+            } else {
+                Self::load_part(p, n)
+            }
+        }
+    }
+
+    /// `store` of a whole register or of its first `n` elements.
+    #[inline(always)]
+    unsafe fn store_up_to(p: *mut Self::T, n: usize, v: Self::V) {
+        // SAFETY: the caller vouches for min(n, LANES) elements and the instruction set.
+        unsafe {
+            if n >= Self::LANES {
+                Self::store(p, v)
+            } else {
+                Self::store_part(p, n, v)
+            }
+        }
+    }
+}
+
+/// Asks for the cache line at `p`; any address will do.
+#[inline(always)]
+pub(crate) fn prefetch<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch faults on no address, and SSE is part of x86-64.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}

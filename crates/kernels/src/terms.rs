@@ -1,0 +1,181 @@
+//! The vectors of a sequence with their two strides, and their packing for the outer product.
+//!
+//! For `outer`. δ goes into tiles: term after term the rows of one micro-kernel. Right-hand sides go into panels.
+//!
+//! Invariant: only the columns asked for are read; the sums of δ run in ascending order over the terms of a block.
+
+use crate::simd::{Op, Simd};
+use std::marker::PhantomData;
+
+/// Tiles of δ packed together, so that a row of δ is read a few cache lines at a time.
+pub(crate) const TILES: usize = 4;
+
+/// Elements of a packed tile of δ. Whole registers are stored, so the last one reaches beyond the tile.
+pub(crate) fn tile_len<S: Simd>(k: usize) -> usize {
+    k * S::MR + S::NR
+}
+
+/// Terms k0 .. k0 + kk of a sequence of vectors.
+pub(crate) struct Terms<T> {
+    ptr: *const T,
+    step_stride: usize,
+    row_stride: usize,
+    rows: usize,
+    k0: usize,
+    kk: usize,
+}
+
+impl<T> Clone for Terms<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Terms<T> {}
+
+impl<T> Terms<T> {
+    /// Where steps follow each other as rows do, or a step is a row, there is one level instead of two.
+    pub(crate) fn new(
+        ptr: *const T,
+        step_stride: usize,
+        row_stride: usize,
+        rows: usize,
+        k0: usize,
+        kk: usize,
+    ) -> Self {
+        let (rows, row_stride) = match rows {
+            1 => (usize::MAX, step_stride),
+            _ if step_stride == rows.wrapping_mul(row_stride) => (usize::MAX, row_stride),
+            _ => (rows, row_stride),
+        };
+        Self {
+            ptr,
+            step_stride,
+            row_stride,
+            rows,
+            k0,
+            kk,
+        }
+    }
+
+    /// Term k0 + p, and how many terms from it on follow each other at `row_stride`: a loop in two levels, so that there is
+    /// no division a term.
+    #[inline(always)]
+    fn run(&self, p: usize) -> (*const T, usize) {
+        let (t, b) = ((self.k0 + p) / self.rows, (self.k0 + p) % self.rows);
+        let first = self
+            .ptr
+            .wrapping_add(t * self.step_stride + b * self.row_stride);
+        (first, (self.rows - b).min(self.kk - p))
+    }
+}
+
+/// Columns of the terms into a panel, zeros beyond them.
+pub(crate) struct PackRhs<S: Simd> {
+    pub(crate) terms: Terms<S::T>,
+    pub(crate) col: usize,
+    pub(crate) cols: usize,
+    pub(crate) out: *mut S::T,
+    pub(crate) set: PhantomData<S>,
+}
+
+impl<S: Simd> Op for PackRhs<S> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let (n0, n1) = (self.cols, self.cols.saturating_sub(S::LANES));
+        let whole = self.cols == S::NR;
+        let mut to = self.out;
+        let mut p = 0;
+        while p < self.terms.kk {
+            let (first, run) = self.terms.run(p);
+            // SAFETY: the terms' columns col .. col + cols exist; a part is at most that; the panel has kk·NR elements.
+            unsafe {
+                for q in 0..run {
+                    let v = first.add(q * self.terms.row_stride + self.col);
+                    if whole {
+                        S::store(to, S::load(v));
+                        S::store(to.add(S::LANES), S::load(v.add(S::LANES)));
+                    } else {
+                        S::store(to, S::load_up_to(v, n0));
+                        let high = if n1 > 0 {
+                            S::load_part(v.add(S::LANES), n1)
+                        } else {
+                            S::zero()
+                        };
+                        S::store(to.add(S::LANES), high);
+                    }
+                    to = to.add(S::NR);
+                }
+            }
+            p += run;
+        }
+    }
+}
+
+/// Columns of the terms from `col` on into tiles side by side, and their sums to `sum` unless that is null.
+pub(crate) struct PackDelta<S: Simd> {
+    pub(crate) terms: Terms<S::T>,
+    pub(crate) col: usize,
+    /// Columns of each tile, at most MR; 0 after the last tile.
+    pub(crate) cols: [usize; TILES],
+    pub(crate) out: *mut S::T,
+    pub(crate) sum: *mut S::T,
+    pub(crate) add: bool,
+    pub(crate) set: PhantomData<S>,
+}
+
+impl<S: Simd> Op for PackDelta<S> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        const { assert!(S::MR <= S::NR, "a row of a tile fits two registers") };
+        let cols = self.cols;
+        let tile = tile_len::<S>(self.terms.kk);
+        let mut p = 0;
+        // SAFETY: the terms' columns exist and parts are at most that. Whole registers are stored; what is too much is
+        // overwritten by the next term or lies in the slack of `tile_len`. `sum` holds all the columns.
+        unsafe {
+            // Registers, hence the loops over constants and no iterator over a part of them.
+            let mut acc = [[S::zero(); 2]; TILES];
+            while p < self.terms.kk {
+                let (first, run) = self.terms.run(p);
+                for q in 0..run {
+                    let mut v = first.add(q * self.terms.row_stride + self.col);
+                    for t in 0..TILES {
+                        if cols[t] == 0 {
+                            break;
+                        }
+                        let to = self.out.add(t * tile + (p + q) * cols[t]);
+                        let low = S::load_up_to(v, cols[t]);
+                        acc[t][0] = S::add(acc[t][0], low);
+                        S::store(to, low);
+                        if cols[t] > S::LANES {
+                            let high = S::load_up_to(v.add(S::LANES), cols[t] - S::LANES);
+                            acc[t][1] = S::add(acc[t][1], high);
+                            S::store(to.add(S::LANES), high);
+                        }
+                        v = v.add(cols[t]);
+                    }
+                }
+                p += run;
+            }
+            if self.sum.is_null() {
+                return;
+            }
+            let mut sum = self.sum;
+            for t in 0..TILES {
+                for (v, &acc) in acc[t].iter().enumerate() {
+                    let n = cols[t].saturating_sub(v * S::LANES);
+                    if n > 0 {
+                        let q = sum.add(v * S::LANES);
+                        let old = if self.add {
+                            S::load_up_to(q, n)
+                        } else {
+                            S::zero()
+                        };
+                        S::store_up_to(q, n, S::add(old, acc));
+                    }
+                }
+                sum = sum.add(cols[t]);
+            }
+        }
+    }
+}

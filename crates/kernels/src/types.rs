@@ -1,0 +1,180 @@
+//! The argument structures, laid out as C would so that compiled code can build them.
+//!
+//! For callers of the raw kernels. All strides and lengths are in elements. Nothing here owns memory.
+//!
+//! Invariant: a list of blocks *tiles* its matrix: every element belongs to exactly one block. Kernels trust that.
+
+/// One row-major block, read only, of a bigger matrix [R, C].
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Block<T> {
+    /// Its first element.
+    pub ptr: *const T,
+    /// Elements from one row of the block to the next.
+    pub ld: usize,
+    /// Where its first row lies in the bigger matrix.
+    pub row: usize,
+    /// Where its first column lies in the bigger matrix.
+    pub col: usize,
+    /// Rows of the block.
+    pub rows: usize,
+    /// Columns of the block.
+    pub cols: usize,
+}
+
+/// As [`Block`], to be written.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct BlockMut<T> {
+    /// Its first element.
+    pub ptr: *mut T,
+    /// Elements from one row of the block to the next.
+    pub ld: usize,
+    /// Where its first row lies in the bigger matrix.
+    pub row: usize,
+    /// Where its first column lies in the bigger matrix.
+    pub col: usize,
+    /// Rows of the block.
+    pub rows: usize,
+    /// Columns of the block.
+    pub cols: usize,
+}
+
+/// A contiguous piece of a vector, to be written.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct PieceMut<T> {
+    /// Its first element.
+    pub ptr: *mut T,
+    /// Where it lies in the vector.
+    pub start: usize,
+    /// Its elements.
+    pub len: usize,
+}
+
+/// A matrix W [rows, cols] to multiply by, given as the blocks that tile it and, if it pays, packed as well.
+///
+/// With `transposed == false` the product is C[m, rows] = A[m, cols] · Wᵀ (for each row of A a matrix-vector product),
+/// with `transposed == true` it is C[m, cols] = A[m, rows] · W.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Weights<T> {
+    /// Rows of W.
+    pub rows: usize,
+    /// Columns of W.
+    pub cols: usize,
+    /// Which product; a packing is for one of the two.
+    pub transposed: bool,
+    /// The blocks that tile W. Not read by a product if `packed` is there.
+    pub blocks: *const Block<T>,
+    /// How many blocks.
+    pub n_blocks: usize,
+    /// Filled by [`crate::Kernels::pack`] of the same kernels, or null: then the product reads the blocks as they lie,
+    /// which is for few rows of A. Aligned to 64 bytes it is faster.
+    pub packed: *const T,
+}
+
+impl<T> Weights<T> {
+    /// Terms of each sum of the product.
+    pub fn inner(&self) -> usize {
+        if self.transposed {
+            self.rows
+        } else {
+            self.cols
+        }
+    }
+
+    /// Columns of the product.
+    pub fn outer(&self) -> usize {
+        if self.transposed {
+            self.cols
+        } else {
+            self.rows
+        }
+    }
+}
+
+/// A right-hand side of [`OuterArgs`]: vectors r of `n` elements, and where Σ δ rᵀ goes.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Rhs<T> {
+    /// The vector of step 0, row 0.
+    pub ptr: *const T,
+    /// From one step to the next.
+    pub step_stride: usize,
+    /// From one row to the next.
+    pub row_stride: usize,
+    /// Elements of a vector.
+    pub n: usize,
+    /// Blocks that tile the result [m, n].
+    pub dst: *const BlockMut<T>,
+    /// How many blocks.
+    pub n_dst: usize,
+}
+
+/// The weight gradients of a sequence: Σ over steps t and rows b of δ(t,b) r(t,b)ᵀ for each right-hand side, and Σ δ.
+/// Vector (t, b) starts at `ptr + t·step_stride + b·row_stride` and is contiguous.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct OuterArgs<T> {
+    /// δ of step 0, row 0.
+    pub delta: *const T,
+    /// From one step of δ to the next.
+    pub step_stride: usize,
+    /// From one row of δ to the next.
+    pub row_stride: usize,
+    /// Elements of a δ: rows of every result.
+    pub m: usize,
+    /// Steps.
+    pub steps: usize,
+    /// Rows (examples) of a step. The sums have steps · rows terms, rows running fastest.
+    pub rows: usize,
+    /// The right-hand sides.
+    pub rhs: *const Rhs<T>,
+    /// How many right-hand sides; may be 0.
+    pub n_rhs: usize,
+    /// Pieces that make up Σ δ [m], or none if it isn't wanted.
+    pub bias: *const PieceMut<T>,
+    /// How many pieces.
+    pub n_bias: usize,
+    /// Add to the destinations, or overwrite them.
+    pub add: bool,
+}
+
+/// The slice of a pointer and a length, where the pointer of an empty list may be anything.
+///
+/// # Safety
+/// `n` elements at `ptr` must be readable and unchanging for as long as the slice is used.
+pub(crate) unsafe fn list<'a, U>(ptr: *const U, n: usize) -> &'a [U] {
+    if n == 0 {
+        return &[];
+    }
+    // SAFETY: passed on to the caller.
+    unsafe { std::slice::from_raw_parts(ptr, n) }
+}
+
+// SAFETY: these, here and below, are descriptions; handing one to another thread touches no memory. What the memory
+// allows is promised where a kernel is called, which is unsafe.
+unsafe impl<T: Sync> Send for Block<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Block<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Send for BlockMut<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for BlockMut<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Send for PieceMut<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for PieceMut<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Send for Weights<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Weights<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Send for Rhs<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Rhs<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Send for OuterArgs<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for OuterArgs<T> {}

@@ -1,0 +1,223 @@
+//! Products straight from row-major weight blocks, for few rows of A: dots forward, sums of rows backward.
+//!
+//! For `product` when nothing is packed. At one row the work is reading the weights, so they are read once, in order,
+//! eight rows at a time: eight sums under way, eight streams for the prefetcher.
+//!
+//! Invariant: an element of C depends on its own row of A, not on m; the order of its sum is fixed by the list of blocks.
+
+use crate::simd::{Op, Simd};
+use crate::types::Block;
+use std::marker::PhantomData;
+
+/// C[m, n] (+)= A[m, k] · Wᵀ (or · W, `transposed`), all sizes at least 1.
+///
+/// # Safety
+/// The blocks must tile W and be readable, A and C have their m rows, and the machine the instruction set.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "three matrices with their strides"
+)]
+pub(crate) unsafe fn product<S: Simd>(
+    transposed: bool,
+    blocks: &[Block<S::T>],
+    m: usize,
+    a: *const S::T,
+    lda: usize,
+    c: *mut S::T,
+    ldc: usize,
+    add: bool,
+) {
+    // The blocks that begin a sum come first: they overwrite, the others add. So C needs no zeroing.
+    for first in [true, false] {
+        for &w in blocks {
+            let (k0, j0) = if transposed {
+                (w.row, w.col)
+            } else {
+                (w.col, w.row)
+            };
+            if w.rows == 0 || w.cols == 0 || first != (k0 == 0) {
+                continue;
+            }
+            let add = add || !first;
+            // SAFETY: the block's place lies inside W, so the offsets lie inside A's and C's rows.
+            unsafe {
+                let (a, c) = (a.add(k0), c.add(j0));
+                if transposed {
+                    S::vectorize(Sums::<S> {
+                        w,
+                        m,
+                        a,
+                        lda,
+                        c,
+                        ldc,
+                        add,
+                        set: PhantomData,
+                    });
+                } else {
+                    S::vectorize(Dots::<S> {
+                        w,
+                        m,
+                        a,
+                        lda,
+                        c,
+                        ldc,
+                        add,
+                        set: PhantomData,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// C[i, r] (+)= Σ_p A[i, p] W[r, p] of one block.
+struct Dots<S: Simd> {
+    w: Block<S::T>,
+    m: usize,
+    a: *const S::T,
+    lda: usize,
+    c: *mut S::T,
+    ldc: usize,
+    add: bool,
+    set: PhantomData<S>,
+}
+
+impl<S: Simd> Op for Dots<S> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let rows = self.w.rows;
+        let mut r = 0;
+        // SAFETY: each call covers rows r .. r + Q of the block, which exist.
+        unsafe {
+            while r + 8 <= rows {
+                self.rows::<8>(r);
+                r += 8;
+            }
+            if rows - r >= 4 {
+                self.rows::<4>(r);
+                r += 4;
+            }
+            if rows - r >= 2 {
+                self.rows::<2>(r);
+                r += 2;
+            }
+            if rows > r {
+                self.rows::<1>(r);
+            }
+        }
+    }
+}
+
+impl<S: Simd> Dots<S> {
+    /// Rows r .. r + Q of the block with every row of A.
+    #[inline(always)]
+    unsafe fn rows<const Q: usize>(&self, r: usize) {
+        let Block { ptr, ld, cols, .. } = self.w;
+        // SAFETY: the block has `cols` columns and rows r .. r + Q, A rows of `cols` elements, C columns r .. r + Q.
+        unsafe {
+            let w = ptr.add(r * ld);
+            for i in 0..self.m {
+                let x = self.a.add(i * self.lda);
+                let mut acc = [S::zero(); 8];
+                let mut p = 0;
+                while p + S::LANES <= cols {
+                    let x = S::load(x.add(p));
+                    for (q, acc) in acc.iter_mut().enumerate().take(Q) {
+                        *acc = S::fma(S::load(w.add(q * ld + p)), x, *acc);
+                    }
+                    p += S::LANES;
+                }
+                if p < cols {
+                    let x = S::load_part(x.add(p), cols - p);
+                    for (q, acc) in acc.iter_mut().enumerate().take(Q) {
+                        *acc = S::fma(S::load_part(w.add(q * ld + p), cols - p), x, *acc);
+                    }
+                }
+                let sums = S::sums(acc);
+                let c = self.c.add(i * self.ldc + r);
+                for (q, &sum) in sums.iter().enumerate().take(Q) {
+                    *c.add(q) = if self.add { *c.add(q) + sum } else { sum };
+                }
+            }
+        }
+    }
+}
+
+/// C[i, j] (+)= Σ_r A[i, r] W[r, j] of one block.
+struct Sums<S: Simd> {
+    w: Block<S::T>,
+    m: usize,
+    a: *const S::T,
+    lda: usize,
+    c: *mut S::T,
+    ldc: usize,
+    add: bool,
+    set: PhantomData<S>,
+}
+
+impl<S: Simd> Op for Sums<S> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let rows = self.w.rows;
+        let mut r = 0;
+        // SAFETY: each call covers rows r .. r + Q of the block, which exist.
+        unsafe {
+            while r + 8 <= rows {
+                self.rows::<8>(r);
+                r += 8;
+            }
+            if rows - r >= 4 {
+                self.rows::<4>(r);
+                r += 4;
+            }
+            if rows - r >= 2 {
+                self.rows::<2>(r);
+                r += 2;
+            }
+            if rows > r {
+                self.rows::<1>(r);
+            }
+        }
+    }
+}
+
+impl<S: Simd> Sums<S> {
+    /// Rows r .. r + Q of the block, weighted, onto every row of C.
+    #[inline(always)]
+    unsafe fn rows<const Q: usize>(&self, r: usize) {
+        let Block { ptr, ld, cols, .. } = self.w;
+        let add = self.add || r > 0;
+        // SAFETY: the block has `cols` columns and rows r .. r + Q, C rows of `cols` elements, A columns r .. r + Q.
+        unsafe {
+            let w = ptr.add(r * ld);
+            for i in 0..self.m {
+                let c = self.c.add(i * self.ldc);
+                let mut x = [S::zero(); Q];
+                for (q, x) in x.iter_mut().enumerate() {
+                    *x = S::splat(*self.a.add(i * self.lda + r + q));
+                }
+                let mut j = 0;
+                while j < cols {
+                    let n = cols - j;
+                    // Two chains, so that the latency is half as long.
+                    let mut even = if add {
+                        S::load_up_to(c.add(j), n)
+                    } else {
+                        S::zero()
+                    };
+                    let mut odd = S::zero();
+                    for (q, &x) in x.iter().enumerate() {
+                        let v = S::load_up_to(w.add(q * ld + j), n);
+                        if q % 2 == 0 {
+                            even = S::fma(v, x, even);
+                        } else {
+                            odd = S::fma(v, x, odd);
+                        }
+                    }
+                    S::store_up_to(c.add(j), n, S::add(even, odd));
+                    j += S::LANES;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Outer products over sequences against the naive sum, on every instruction set that the machine has.
+
+mod common;
+
+use common::{Element, Guarded, Numbers, Sum, cuts, size};
+use proptest::prelude::*;
+use retrograd_kernels::{BlockMut, Isa, Kernels, OuterArgs, PieceMut, Rhs, kernels_for};
+
+#[derive(Clone, Debug)]
+struct Case {
+    m: usize,
+    /// Per right-hand side: n, and where its destination is cut.
+    rhs: Vec<(usize, [[usize; 2]; 2])>,
+    steps: usize,
+    rows: usize,
+    bias: Option<[usize; 2]>,
+    add: bool,
+    /// Time runs slower than the batch in memory, or the other way round.
+    step_major: bool,
+    gap: usize,
+    at: usize,
+    seed: u64,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    (
+        size(),
+        proptest::collection::vec((prop_oneof![6 => size(), 1 => Just(600usize)], any::<[[usize; 2]; 2]>()), 0..3),
+        prop_oneof![3 => (0..5usize, 0..5usize), 1 => Just((60usize, 5usize)), 1 => Just((1, 257)), 1 => Just((256, 1))],
+        any::<Option<[usize; 2]>>(),
+        any::<(bool, bool)>(),
+        0..4usize,
+        any::<usize>(),
+        any::<u64>(),
+    )
+        .prop_map(|(m, rhs, (steps, rows), bias, (add, step_major), gap, at, seed)| Case {
+            m,
+            rhs,
+            steps,
+            rows,
+            bias,
+            add,
+            step_major,
+            gap,
+            at,
+            seed,
+        })
+}
+
+/// A sequence of vectors in memory: strides of steps and rows, and the data.
+struct Sequence<T> {
+    step: usize,
+    row: usize,
+    data: Guarded<T>,
+}
+
+impl<T: Element> Sequence<T> {
+    fn new(case: &Case, n: usize, numbers: &mut Numbers) -> Self {
+        let &Case {
+            steps,
+            rows,
+            step_major,
+            gap,
+            ..
+        } = case;
+        let (step, row) = if step_major {
+            ((n + gap) * rows, n + gap)
+        } else {
+            (n + gap, (n + gap) * steps)
+        };
+        let len = if steps * rows == 0 {
+            0
+        } else {
+            (steps - 1) * step + (rows - 1) * row + n
+        };
+        Self {
+            step,
+            row,
+            data: Guarded::new(&numbers.vec(len), true),
+        }
+    }
+
+    fn at(&self, case: &Case, p: usize, i: usize) -> T {
+        self.data.get()[p / case.rows * self.step + p % case.rows * self.row + i]
+    }
+}
+
+/// The destinations: for each right-hand side its blocks, and the pieces of the bias.
+struct Destinations<T> {
+    memory: Vec<Guarded<T>>,
+    blocks: Vec<Vec<BlockMut<T>>>,
+    bias: Vec<PieceMut<T>>,
+}
+
+impl<T: Element> Destinations<T> {
+    fn new(case: &Case) -> Self {
+        let mut numbers = Numbers(case.seed ^ 1);
+        let (mut memory, mut bias) = (Vec::new(), Vec::new());
+        let mut fresh = |len| {
+            let mut g = Guarded::new(&numbers.vec::<T>(len), true);
+            let ptr = g.ptr_mut();
+            memory.push(g);
+            ptr
+        };
+        let mut blocks = Vec::new();
+        for &(n, at) in &case.rhs {
+            let (r, c) = (cuts(case.m, at[0]), cuts(n, at[1]));
+            let mut tiling = Vec::new();
+            for (r0, r1) in r.iter().zip(&r[1..]).map(|(a, b)| (*a, *b)) {
+                for (c0, c1) in c.iter().zip(&c[1..]).map(|(a, b)| (*a, *b)) {
+                    let ld = c1 - c0 + case.gap;
+                    let len = ((r1 - r0) * ld).saturating_sub(case.gap);
+                    tiling.push(BlockMut {
+                        ptr: fresh(len),
+                        ld,
+                        row: r0,
+                        col: c0,
+                        rows: r1 - r0,
+                        cols: c1 - c0,
+                    });
+                }
+            }
+            blocks.push(tiling);
+        }
+        if let Some(at) = case.bias {
+            let c = cuts(case.m, at);
+            for (start, end) in c.iter().zip(&c[1..]).map(|(a, b)| (*a, *b)) {
+                bias.push(PieceMut {
+                    ptr: fresh(end - start),
+                    start,
+                    len: end - start,
+                });
+            }
+        }
+        Self {
+            memory,
+            blocks,
+            bias,
+        }
+    }
+
+    fn element(&self, rhs: usize, i: usize, j: usize) -> T {
+        let b = self.blocks[rhs]
+            .iter()
+            .find(|b| (b.row..b.row + b.rows).contains(&i) && (b.col..b.col + b.cols).contains(&j))
+            .expect("blocks tile");
+        // SAFETY: the element lies in the block.
+        unsafe { *b.ptr.add((i - b.row) * b.ld + j - b.col) }
+    }
+
+    fn sum(&self, i: usize) -> T {
+        let p = self
+            .bias
+            .iter()
+            .find(|p| (p.start..p.start + p.len).contains(&i))
+            .expect("pieces tile");
+        // SAFETY: the element lies in the piece.
+        unsafe { *p.ptr.add(i - p.start) }
+    }
+
+    fn run(
+        &self,
+        kernels: &Kernels<T>,
+        case: &Case,
+        delta: &Sequence<T>,
+        rhs: &[Sequence<T>],
+        ranges: &[(usize, usize)],
+    ) {
+        let rhs: Vec<_> = (0..rhs.len())
+            .map(|r| Rhs {
+                ptr: rhs[r].data.ptr(),
+                step_stride: rhs[r].step,
+                row_stride: rhs[r].row,
+                n: case.rhs[r].0,
+                dst: self.blocks[r].as_ptr(),
+                n_dst: self.blocks[r].len(),
+            })
+            .collect();
+        let args = OuterArgs {
+            delta: delta.data.ptr(),
+            step_stride: delta.step,
+            row_stride: delta.row,
+            m: case.m,
+            steps: case.steps,
+            rows: case.rows,
+            rhs: rhs.as_ptr(),
+            n_rhs: rhs.len(),
+            bias: self.bias.as_ptr(),
+            n_bias: self.bias.len(),
+            add: case.add,
+        };
+        let n = case.rhs.iter().map(|r| r.0).sum();
+        let len = kernels.outer_scratch_len(case.steps * case.rows, n, 3 * rhs.len());
+        for &(i0, i1) in ranges {
+            // NaN at first: what isn't written must not be used.
+            let mut scratch = Guarded::new(&vec![T::of(f64::NAN); len], true);
+            // SAFETY: everything is described as it lies.
+            unsafe { (kernels.outer)(&args, i0, i1, scratch.ptr_mut()) };
+            assert!(scratch.untouched_around());
+        }
+    }
+}
+
+fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseError> {
+    let mut numbers = Numbers(case.seed);
+    let delta = Sequence::<T>::new(case, case.m, &mut numbers);
+    let rhs: Vec<_> = case
+        .rhs
+        .iter()
+        .map(|r| Sequence::<T>::new(case, r.0, &mut numbers))
+        .collect();
+    let (old, whole, split) = (
+        Destinations::new(case),
+        Destinations::new(case),
+        Destinations::new(case),
+    );
+    whole.run(kernels, case, &delta, &rhs, &[(0, case.m)]);
+    let k = case.steps * case.rows;
+    let one = T::of(1.0);
+    for i in 0..case.m {
+        for (r, &(n, _)) in case.rhs.iter().enumerate() {
+            for j in 0..n {
+                let mut sum = Sum::default();
+                (0..k).for_each(|p| sum.add(delta.at(case, p, i), rhs[r].at(case, p, j)));
+                if case.add {
+                    sum.add(old.element(r, i, j), one);
+                }
+                sum.check(
+                    whole.element(r, i, j),
+                    k,
+                    &format!("{} rhs {r} ({i}, {j})", kernels.isa),
+                )?;
+            }
+        }
+        if case.bias.is_some() {
+            let mut sum = Sum::default();
+            (0..k).for_each(|p| sum.add(delta.at(case, p, i), one));
+            if case.add {
+                sum.add(old.sum(i), one);
+            }
+            sum.check(whole.sum(i), k, &format!("{} bias {i}", kernels.isa))?;
+        }
+    }
+    // Split in two at any row, last part first: the same bits, also in the gaps between rows.
+    let at = case.at % (case.m + 1);
+    split.run(kernels, case, &delta, &rhs, &[(at, case.m), (0, at)]);
+    for ((whole, split), old) in whole.memory.iter().zip(&split.memory).zip(&old.memory) {
+        prop_assert!(whole.get() == split.get(), "{} split at {at}", kernels.isa);
+        prop_assert!(whole.untouched_around());
+        prop_assert_eq!(whole.get().len(), old.get().len());
+    }
+    for (r, tiling) in whole.blocks.iter().enumerate() {
+        for (b, before) in tiling.iter().zip(&old.blocks[r]) {
+            for i in 1..b.rows {
+                for j in b.cols..b.ld {
+                    let at = (i - 1) * b.ld + j;
+                    // SAFETY: between two rows of the block.
+                    let (now, before) = unsafe { (*b.ptr.add(at), *before.ptr.add(at)) };
+                    prop_assert_eq!(now, before, "between the rows of a destination");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_outer_product_is_the_naive_sum_and_bitwise_the_same_for_any_split(case in case()) {
+        for isa in Isa::ALL {
+            if let Some(kernels) = kernels_for::<f32>(isa) {
+                check(kernels, &case)?;
+            }
+            if let Some(kernels) = kernels_for::<f64>(isa) {
+                check(kernels, &case)?;
+            }
+        }
+    }
+}

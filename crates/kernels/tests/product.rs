@@ -1,0 +1,341 @@
+//! Products against the naive sum, on every instruction set that the machine has.
+
+mod common;
+
+use common::{Element, Guarded, Numbers, Sum, cuts, size};
+use proptest::prelude::*;
+use retrograd_kernels::{
+    Block, Isa, Kernels, Packed, Part, Weights, kernels, kernels_for, product_unpacked, sum_rows,
+};
+
+#[derive(Clone, Debug)]
+struct Case {
+    m: usize,
+    rows: usize,
+    cols: usize,
+    transposed: bool,
+    packed: bool,
+    add: bool,
+    at_end: bool,
+    cuts: [[usize; 2]; 2],
+    gap: usize,
+    seed: u64,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    (
+        (
+            prop_oneof![size(), Just(1usize)],
+            size(),
+            prop_oneof![6 => size(), 1 => Just(515usize)],
+        ),
+        any::<(bool, bool, bool, bool)>(),
+        any::<[[usize; 2]; 2]>(),
+        0..5usize,
+        any::<u64>(),
+    )
+        .prop_map(
+            |((m, rows, cols), (transposed, packed, add, at_end), cuts, gap, seed)| {
+                // The long side is the inner one as a rule, so that there is more than one K block.
+                let (rows, cols) = if transposed {
+                    (cols, rows)
+                } else {
+                    (rows, cols)
+                };
+                Case {
+                    m,
+                    rows,
+                    cols,
+                    transposed,
+                    packed,
+                    add,
+                    at_end,
+                    cuts,
+                    gap,
+                    seed,
+                }
+            },
+        )
+}
+
+fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseError> {
+    let &Case {
+        m,
+        rows,
+        cols,
+        transposed,
+        packed,
+        add,
+        at_end,
+        cuts: at,
+        gap,
+        seed,
+    } = case;
+    let mut numbers = Numbers(seed);
+    let w: Vec<T> = numbers.vec(rows * cols);
+    let (k, n) = if transposed {
+        (rows, cols)
+    } else {
+        (cols, rows)
+    };
+    // Each block in memory of its own, its rows `gap` further apart than they need be.
+    let (r, c) = (cuts(rows, at[0]), cuts(cols, at[1]));
+    let mut memory = Vec::new();
+    let mut blocks = Vec::new();
+    for (r0, r1) in r.iter().zip(&r[1..]).map(|(a, b)| (*a, *b)) {
+        for (c0, c1) in c.iter().zip(&c[1..]).map(|(a, b)| (*a, *b)) {
+            let ld = c1 - c0 + gap;
+            let len = ((r1 - r0) * ld).saturating_sub(gap);
+            let mut data = vec![T::of(f64::NAN); len];
+            for i in r0..r1 {
+                for j in c0..c1 {
+                    data[(i - r0) * ld + j - c0] = w[i * cols + j];
+                }
+            }
+            let data = Guarded::new(&data, at_end);
+            blocks.push(Block {
+                ptr: data.ptr(),
+                ld,
+                row: r0,
+                col: c0,
+                rows: r1 - r0,
+                cols: c1 - c0,
+            });
+            memory.push(data);
+        }
+    }
+    blocks.reverse(); // the order of the list doesn't matter
+    let (lda, ldc) = (k + gap, n + gap);
+    let (a, c): (Vec<T>, Vec<T>) = (
+        numbers.vec((m * lda).saturating_sub(gap)),
+        numbers.vec((m * ldc).saturating_sub(gap)),
+    );
+    let a = Guarded::new(&a, at_end);
+    let mut got = Guarded::new(&c, at_end);
+    let nan = vec![T::of(f64::NAN); kernels.packed_len(rows, cols, transposed)];
+    let mut packing = Guarded::new(&nan, true);
+    let mut weights = Weights {
+        rows,
+        cols,
+        transposed,
+        blocks: blocks.as_ptr(),
+        n_blocks: blocks.len(),
+        packed: std::ptr::null(),
+    };
+    if packed {
+        // SAFETY: the blocks tile W, the packing has its length.
+        unsafe { (kernels.pack)(&weights, packing.ptr_mut()) };
+        prop_assert!(
+            packing.get().iter().all(|x| !x.wide().is_nan()),
+            "the packing has gaps"
+        );
+        prop_assert!(packing.untouched_around());
+        (weights.packed, weights.blocks, weights.n_blocks) = (packing.ptr(), std::ptr::null(), 0);
+    }
+    // SAFETY: A is [m, k], C is [m, n] with these strides.
+    unsafe { (kernels.product)(&weights, m, a.ptr(), lda, got.ptr_mut(), ldc, add.into()) };
+    prop_assert!(got.untouched_around());
+    for i in 0..m {
+        for j in 0..n {
+            let mut sum = Sum::default();
+            for p in 0..k {
+                sum.add(
+                    a.get()[i * lda + p],
+                    if transposed {
+                        w[p * n + j]
+                    } else {
+                        w[j * k + p]
+                    },
+                );
+            }
+            if add {
+                sum.add(c[i * ldc + j], T::of(1.0));
+            }
+            sum.check(
+                got.get()[i * ldc + j],
+                k,
+                &format!("{} ({i}, {j})", kernels.isa),
+            )?;
+        }
+        for j in (n..ldc).filter(|j| i * ldc + j < c.len()) {
+            prop_assert_eq!(
+                got.get()[i * ldc + j],
+                c[i * ldc + j],
+                "between the rows of C"
+            );
+        }
+    }
+    // A row alone has the same bits.
+    for i in 0..m {
+        let mut alone = Guarded::new(&c[i * ldc..i * ldc + n], at_end);
+        // SAFETY: one row of A and of C.
+        unsafe {
+            (kernels.product)(
+                &weights,
+                1,
+                a.get()[i * lda..].as_ptr(),
+                lda,
+                alone.ptr_mut(),
+                ldc,
+                add.into(),
+            )
+        };
+        prop_assert_eq!(
+            alone.get(),
+            &got.get()[i * ldc..i * ldc + n],
+            "{} row {} alone",
+            kernels.isa,
+            i
+        );
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_product_is_the_naive_sum_and_its_rows_do_not_depend_on_each_other(case in case()) {
+        for isa in Isa::ALL {
+            if let Some(kernels) = kernels_for::<f32>(isa) {
+                check(kernels, &case)?;
+            }
+            if let Some(kernels) = kernels_for::<f64>(isa) {
+                check(kernels, &case)?;
+            }
+        }
+    }
+
+    #[test]
+    fn sum_rows_is_the_naive_sum(steps in 0..5usize, rows in 0..5usize, n in prop_oneof![size(), 100..300usize], gaps in any::<(u8, u8)>(), add: bool, seed: u64) {
+        for isa in Isa::ALL {
+            if let Some(kernels) = kernels_for::<f32>(isa) {
+                check_sum(kernels, steps, rows, n, gaps, add, seed)?;
+            }
+            if let Some(kernels) = kernels_for::<f64>(isa) {
+                check_sum(kernels, steps, rows, n, gaps, add, seed)?;
+            }
+        }
+    }
+}
+
+fn check_sum<T: Element>(
+    kernels: &Kernels<T>,
+    steps: usize,
+    rows: usize,
+    n: usize,
+    gaps: (u8, u8),
+    add: bool,
+    seed: u64,
+) -> Result<(), TestCaseError> {
+    let mut numbers = Numbers(seed);
+    let row_stride = n + usize::from(gaps.0 % 4);
+    let step_stride = rows * row_stride + usize::from(gaps.1 % 4);
+    let len = if steps * rows == 0 {
+        0
+    } else {
+        (steps - 1) * step_stride + (rows - 1) * row_stride + n
+    };
+    let (src, dst): (Vec<T>, Vec<T>) = (numbers.vec(len), numbers.vec(n));
+    let (src, mut got) = (Guarded::new(&src, true), Guarded::new(&dst, true));
+    // SAFETY: `src` reaches to the end of the last vector, `got` has n elements.
+    unsafe {
+        (kernels.sum_rows)(
+            src.ptr(),
+            step_stride,
+            row_stride,
+            steps,
+            rows,
+            n,
+            got.ptr_mut(),
+            add.into(),
+        )
+    };
+    for (j, &old) in dst.iter().enumerate() {
+        let mut sum = Sum::default();
+        for p in 0..steps * rows {
+            sum.add(
+                src.get()[p / rows * step_stride + p % rows * row_stride + j],
+                T::of(1.0),
+            );
+        }
+        if add {
+            sum.add(old, T::of(1.0));
+        }
+        sum.check(got.get()[j], steps * rows, "sum")?;
+    }
+    prop_assert!(got.untouched_around());
+    Ok(())
+}
+
+#[test]
+fn the_safe_products_agree_with_arithmetic() {
+    // [2, 3] from two stacked rows.
+    let (top, bottom) = ([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]);
+    let parts = [
+        Part {
+            data: &top,
+            ld: 3,
+            row: 0,
+            col: 0,
+            rows: 1,
+            cols: 3,
+        },
+        Part {
+            data: &bottom,
+            ld: 3,
+            row: 1,
+            col: 0,
+            rows: 1,
+            cols: 3,
+        },
+    ];
+    let mut c = [1.0, 1.0, 1.0];
+    Packed::<f64>::new(kernels(), 2, 3, true, &parts).product(1, &[1.0, 10.0], &mut c, true);
+    assert_eq!(c, [42.0, 53.0, 64.0]);
+    let mut c = [0.0, 0.0];
+    product_unpacked(
+        kernels(),
+        (2, 3),
+        false,
+        &parts,
+        1,
+        &[1.0, 1.0, 1.0],
+        &mut c,
+        false,
+    );
+    assert_eq!(c, [6.0, 15.0]);
+    sum_rows(kernels(), &[1.0, 2.0, 3.0, 4.0], 2, &mut c, false);
+    assert_eq!(c, [4.0, 6.0]);
+}
+
+#[test]
+#[should_panic(expected = "lies outside")]
+fn a_part_outside_the_matrix_is_refused() {
+    Packed::<f32>::new(
+        kernels(),
+        1,
+        1,
+        false,
+        &[Part {
+            data: &[0.0; 4],
+            ld: 2,
+            row: 0,
+            col: 0,
+            rows: 2,
+            cols: 2,
+        }],
+    );
+}
+
+#[test]
+fn the_portable_kernels_always_exist_and_the_choice_is_available() {
+    assert!(
+        kernels_for::<f32>(Isa::Portable).is_some() && kernels_for::<f64>(Isa::Portable).is_some()
+    );
+    assert!(kernels::<f32>().isa.available());
+    assert!(std::ptr::eq(
+        kernels::<f64>(),
+        kernels_for(kernels::<f64>().isa).unwrap()
+    ));
+}

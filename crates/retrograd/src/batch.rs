@@ -1,0 +1,260 @@
+//! Batches: T steps of B examples, each array under the name that the cell knows it by.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use retrograd_tape::{Domain, Input, Role};
+
+use crate::cell::Cell;
+use crate::data;
+use crate::engine::Float;
+use crate::error::Error;
+use crate::init::stream;
+
+/// T steps of B examples. Arrays are time-major and row-major: element k of example b at step t of an input of n elements
+/// is at `(t * B + b) * n + k`; static inputs are `[B, n]`; the beginning of a state is `[d, B, n]` for its |d| slots.
+///
+/// ```
+/// let batch = retrograd::Batch::new(2, 1).with("x", vec![0.1, 0.2]).with("next", vec![0.2, 0.3]);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch<T = f32> {
+    /// T, the number of steps.
+    pub t: usize,
+    /// B, the number of examples.
+    pub b: usize,
+    arrays: Vec<(String, Vec<T>)>,
+}
+
+impl<T> Batch<T> {
+    /// A batch without arrays.
+    pub fn new(t: usize, b: usize) -> Batch<T> {
+        Batch {
+            t,
+            b,
+            arrays: Vec::new(),
+        }
+    }
+
+    /// The batch with an array; one of the same name is replaced. Lengths are checked where the batch is used, against
+    /// the cell.
+    #[must_use]
+    pub fn with(mut self, name: &str, values: Vec<T>) -> Batch<T> {
+        self.arrays.retain(|(n, _)| n != name);
+        self.arrays.push((name.to_owned(), values));
+        self
+    }
+
+    /// The array of that name.
+    pub fn array(&self, name: &str) -> Option<&[T]> {
+        let found = self.arrays.iter().find(|(n, _)| n == name);
+        found.map(|(_, values)| &values[..])
+    }
+}
+
+/// Windows of a series, under the names of [`crate::zoo::forecaster`]: "x" and "next".
+impl<T> From<data::Batch<T>> for Batch<T> {
+    fn from(windows: data::Batch<T>) -> Batch<T> {
+        Batch::new(windows.steps, windows.batch)
+            .with("x", windows.input)
+            .with("next", windows.target)
+    }
+}
+
+/// What a run is for: it decides what the masks are and whether targets may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Masks are drawn.
+    Train,
+    /// Masks are ones.
+    Evaluate,
+    /// Masks are ones; a missing target is zeros.
+    Predict,
+}
+
+/// What the trainer adds to a batch: masks from its seed, and ones and zeros for what may be left out.
+#[derive(Debug)]
+pub(crate) struct Feed<T> {
+    masks: Vec<Mask<T>>,
+    ones: Vec<T>,
+    zeros: Vec<T>,
+}
+
+#[derive(Debug)]
+struct Mask<T> {
+    keep: f64,
+    rng: ChaCha8Rng,
+    values: Vec<T>,
+}
+
+impl<T: Float> Feed<T> {
+    pub(crate) fn new(cell: &Cell, seed: u64) -> Feed<T> {
+        let inputs = cell.tape().inputs().iter();
+        let masks = inputs.filter(|i| i.role == Role::Mask);
+        let masks = masks
+            .zip(cell.keep_probabilities())
+            .map(|(input, &keep)| Mask {
+                keep,
+                rng: stream(seed, "mask", &input.name),
+                values: Vec::new(),
+            });
+        Feed {
+            masks: masks.collect(),
+            ones: Vec::new(),
+            zeros: Vec::new(),
+        }
+    }
+
+    /// The slices to run the cell with, in the order of the tape's inputs. `params` are all parameters, one after the
+    /// other. Nothing is drawn if the batch does not fit.
+    pub(crate) fn inputs<'a>(
+        &'a mut self,
+        cell: &Cell,
+        params: &'a [T],
+        batch: &'a Batch<T>,
+        purpose: Purpose,
+    ) -> Result<Vec<&'a [T]>, Error> {
+        check(cell, batch, purpose)?;
+        self.draw(cell, batch, purpose);
+        let (mut params, mut masks) = (params, self.masks.iter());
+        let mut slices = Vec::with_capacity(cell.tape().inputs().len());
+        for input in cell.tape().inputs() {
+            let count = length(input, batch.t, batch.b);
+            let given = batch.array(&input.name);
+            slices.push(match input.role {
+                Role::Param => {
+                    let (this, rest) = params.split_at(count);
+                    params = rest;
+                    this
+                }
+                Role::Mask => {
+                    let mask = masks.next().expect("one for each mask of the cell");
+                    match (given, purpose) {
+                        (Some(values), _) => values,
+                        (None, Purpose::Train) => &mask.values[..],
+                        (None, Purpose::Evaluate | Purpose::Predict) => &self.ones[..count],
+                    }
+                }
+                Role::Weight => given.unwrap_or_else(|| &self.ones[..count]),
+                Role::Target => given.unwrap_or_else(|| &self.zeros[..count]),
+                Role::Initial => given.unwrap_or_default(),
+                Role::Sequence | Role::Static | Role::Cotangent => {
+                    given.expect("checked to be there")
+                }
+            });
+        }
+        Ok(slices)
+    }
+
+    fn draw(&mut self, cell: &Cell, batch: &Batch<T>, purpose: Purpose) {
+        let mut masks = self.masks.iter_mut();
+        for input in cell.tape().inputs() {
+            let count = length(input, batch.t, batch.b);
+            let mask = match input.role {
+                Role::Mask => masks.next(),
+                _ => None,
+            };
+            if batch.array(&input.name).is_some() {
+                continue;
+            }
+            match (mask, input.role) {
+                (Some(mask), _) if purpose == Purpose::Train => {
+                    let kept = T::from_f64(1.0 / mask.keep);
+                    mask.values.clear();
+                    mask.values
+                        .extend((0..count).map(|_| match mask.rng.random_bool(mask.keep) {
+                            true => kept,
+                            false => T::ZERO,
+                        }));
+                }
+                (_, Role::Mask | Role::Weight) => grow(&mut self.ones, count, T::ONE),
+                (_, Role::Target) => grow(&mut self.zeros, count, T::ZERO),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn grow<T: Copy>(values: &mut Vec<T>, count: usize, value: T) {
+    if values.len() < count {
+        values.resize(count, value);
+    }
+}
+
+/// Refuses a batch that the cell cannot run on.
+fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error> {
+    let (t, b) = (batch.t, batch.b);
+    if t == 0 || b == 0 {
+        return Err(Error::EmptyBatch { t, b });
+    }
+    let inputs = cell.tape().inputs().iter();
+    let taken: Vec<&Input> = inputs.filter(|i| i.role != Role::Param).collect();
+    for (name, _) in &batch.arrays {
+        if !taken.iter().any(|i| *i.name == **name) {
+            return Err(Error::UnknownInput {
+                name: name.clone(),
+                known: taken.iter().map(|i| i.name.to_string()).collect(),
+            });
+        }
+    }
+    for input in taken {
+        let (role, may_miss) = match input.role {
+            Role::Sequence => ("input", false),
+            Role::Static => ("static input", false),
+            Role::Target => ("target", purpose == Purpose::Predict),
+            Role::Weight => ("weight", true),
+            Role::Mask => ("mask", true),
+            Role::Initial => ("initial state", true),
+            Role::Cotangent => ("cotangent", false),
+            Role::Param => unreachable!("parameters are left out above"),
+        };
+        let (name, count) = (input.name.to_string(), length(input, t, b));
+        match batch.array(&input.name) {
+            Some(values) if values.len() == count => {}
+            Some(values) => {
+                return Err(Error::InputLength {
+                    name,
+                    role,
+                    count,
+                    expected: axes(input, t, b),
+                    found: values.len(),
+                });
+            }
+            None if may_miss => {}
+            None => {
+                return Err(Error::MissingInput {
+                    name,
+                    role,
+                    expected: axes(input, t, b),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The number of points of the input's domain.
+fn points(input: &Input, t: usize, b: usize) -> usize {
+    match input.ty.domain {
+        Domain::Once => 1,
+        Domain::Row => b,
+        Domain::Edge(k) => k * b,
+        Domain::Step => t * b,
+    }
+}
+
+fn length(input: &Input, t: usize, b: usize) -> usize {
+    points(input, t, b) * input.ty.shape.len()
+}
+
+/// The axes of an input's array: "[T = 5, B = 2, 4]".
+fn axes(input: &Input, t: usize, b: usize) -> String {
+    let mut axes = match input.ty.domain {
+        Domain::Once => vec![],
+        Domain::Row => vec![format!("B = {b}")],
+        Domain::Edge(1) => vec![format!("B = {b}")],
+        Domain::Edge(k) => vec![format!("{k} slots"), format!("B = {b}")],
+        Domain::Step => vec![format!("T = {t}"), format!("B = {b}")],
+    };
+    axes.extend((0..2).filter_map(|axis| input.ty.shape.axis(axis).map(|n| n.to_string())));
+    format!("[{}]", axes.join(", "))
+}

@@ -1,0 +1,306 @@
+//! What a user writes a cell with: inputs, states, parameters, and what comes out.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+use retrograd_tape::{LossReduction, Op, Recorder, Role, Shape, Tape, Value, Var};
+
+use crate::error::Error;
+use crate::init::Init;
+
+/// Records a cell; [`Cell::define`](crate::Cell::define) hands it to the user's closure. A mistake comes out of `define`, the first one,
+/// with the user's line; the methods themselves never fail.
+pub struct Builder {
+    tape: Recorder,
+    inits: RefCell<Vec<(String, Shape, Init)>>,
+    keeps: RefCell<Vec<f64>>,
+    error: RefCell<Option<Error>>,
+    /// Sums made by `dense`, and the state that each is the next value of, if it is.
+    pub(crate) sums: RefCell<Vec<(Value, Option<Arc<str>>)>>,
+}
+
+/// How a state reaches back and what it is before the beginning: `State::delay(3).init_learned()`.
+#[derive(Clone, Copy, Debug)]
+pub struct State<'t> {
+    delay: i32,
+    init: StateInit<'t>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum StateInit<'t> {
+    Given,
+    Learned,
+    Value(Var<'t>),
+}
+
+/// What can say a shape: `()` for a scalar, `n` for a vector, `(m, n)` for a matrix of m rows, or a [`Shape`].
+pub trait IntoShape {
+    /// The shape.
+    fn into_shape(self) -> Shape;
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("parameters", &self.inits.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    pub(crate) fn new() -> Builder {
+        Builder {
+            tape: Recorder::new(),
+            inits: RefCell::default(),
+            keeps: RefCell::default(),
+            error: RefCell::default(),
+            sums: RefCell::default(),
+        }
+    }
+
+    /// The tape, and in its inputs' order how each parameter starts and how likely each mask keeps an element.
+    #[track_caller]
+    pub(crate) fn finish(self, name: &str) -> Result<(Tape, Vec<Init>, Vec<f64>), Error> {
+        if let Some(e) = self.error.into_inner() {
+            return Err(e);
+        }
+        let tape = self.tape.finish(name)?;
+        let inits = self.inits.into_inner();
+        let inits = inits.into_iter().map(|(.., init)| init).collect();
+        Ok((tape, inits, self.keeps.into_inner()))
+    }
+}
+
+/// Inputs: what a batch brings.
+impl Builder {
+    /// An observation of every step; a batch brings `[T, B, shape]`.
+    #[track_caller]
+    pub fn input(&self, name: &str, shape: impl IntoShape) -> Var<'_> {
+        self.tape.input(name, Role::Sequence, shape.into_shape())
+    }
+
+    /// A value that an example has at all steps; a batch brings `[B, shape]`.
+    #[track_caller]
+    pub fn static_input(&self, name: &str, shape: impl IntoShape) -> Var<'_> {
+        self.tape.input(name, Role::Static, shape.into_shape())
+    }
+
+    /// What an output is to be compared with at every step; a batch brings `[T, B, shape]`.
+    #[track_caller]
+    pub fn target(&self, name: &str, shape: impl IntoShape) -> Var<'_> {
+        self.tape.input(name, Role::Target, shape.into_shape())
+    }
+
+    /// A scalar to weigh the loss with at every step, for [`Builder::weight`]; a batch brings `[T, B]`, or nothing for
+    /// ones.
+    #[track_caller]
+    pub fn weight_input(&self, name: &str) -> Var<'_> {
+        self.tape.input(name, Role::Weight, Shape::Scalar)
+    }
+
+    /// A dropout mask, drawn anew by the trainer for every element, example and step of a batch: 1/keep with probability
+    /// `keep`, else 0 (inverted dropout: its mean is 1), and 1 where no training takes place. `keep` times the mask is 0
+    /// or 1 in training and its mean afterwards, which is what zoneout needs.
+    #[track_caller]
+    pub fn mask(&self, name: &str, shape: impl IntoShape, keep: f64) -> Var<'_> {
+        if !(keep > 0.0 && keep <= 1.0) {
+            self.fail(Error::KeepProbability {
+                name: name.to_owned(),
+                keep,
+                at: *Location::caller(),
+            });
+        }
+        self.keeps.borrow_mut().push(keep);
+        self.tape.input(name, Role::Mask, shape.into_shape())
+    }
+}
+
+/// States: what reaches across time.
+impl Builder {
+    /// A state: what [`Builder::next`] gave one step earlier, zeros (or what the batch brings under its name, `[B, shape]`)
+    /// at the first step.
+    #[track_caller]
+    pub fn state(&self, name: &str, shape: impl IntoShape) -> Var<'_> {
+        self.state_with(name, shape, State::delay(1))
+    }
+
+    /// A state with another delay or beginning. A learned beginning is a parameter called `<name>.init` that starts as
+    /// zeros.
+    #[track_caller]
+    pub fn state_with<'t>(
+        &'t self,
+        name: &str,
+        shape: impl IntoShape,
+        state: State<'t>,
+    ) -> Var<'t> {
+        let shape = shape.into_shape();
+        let init = match state.init {
+            StateInit::Given => None,
+            StateInit::Learned => {
+                Some(self.param_init(&format!("{name}.init"), shape, Init::Zeros))
+            }
+            StateInit::Value(v) => Some(v),
+        };
+        self.tape.state(name, shape, state.delay, init)
+    }
+
+    /// Says what a state becomes, and returns that value, usable at once. Messages call it by the state's name with a
+    /// prime, unless it has a name of its own; a [`Builder::dense`] of it calls its matrix by the state's name.
+    #[track_caller]
+    pub fn next<'t>(&'t self, state: Var<'t>, value: Var<'t>) -> Var<'t> {
+        let next = self.tape.next(state, value);
+        let (Some(name), Some(value)) = (state.name(), next.value()) else {
+            return next;
+        };
+        for sum in self.sums.borrow_mut().iter_mut().filter(|s| s.0 == value) {
+            sum.1.get_or_insert_with(|| name.clone());
+        }
+        next.named(&format!("{name}'"))
+    }
+}
+
+/// Parameters.
+impl Builder {
+    /// A learned parameter, which starts as [`Init::FanIn`].
+    #[track_caller]
+    pub fn param(&self, name: &str, shape: impl IntoShape) -> Var<'_> {
+        self.param_init(name, shape, Init::FanIn)
+    }
+
+    /// A learned parameter and what it starts as.
+    #[track_caller]
+    pub fn param_init(&self, name: &str, shape: impl IntoShape, init: Init) -> Var<'_> {
+        let shape = shape.into_shape();
+        self.check_init(name, shape, init);
+        self.inits.borrow_mut().push((name.to_owned(), shape, init));
+        self.tape.param(name, shape)
+    }
+
+    /// Changes what a parameter declared before starts as: `c.init("forget.bias", Init::Constant(1.0))`.
+    #[track_caller]
+    pub fn init(&self, name: &str, init: Init) {
+        let found = self.inits.borrow_mut().iter_mut().find_map(|p| {
+            (p.0 == name).then(|| {
+                p.2 = init;
+                p.1
+            })
+        });
+        match found {
+            Some(shape) => self.check_init(name, shape, init),
+            None => {
+                let known = self.inits.borrow().iter().map(|p| p.0.clone()).collect();
+                self.fail(Error::NoSuchParameter {
+                    name: name.to_owned(),
+                    known,
+                    at: *Location::caller(),
+                });
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check_init(&self, name: &str, shape: Shape, init: Init) {
+        if let Some(needs) = init.unmet_need(shape) {
+            self.fail(Error::BadInit {
+                name: name.to_owned(),
+                shape: shape.to_string(),
+                init,
+                needs,
+                at: *Location::caller(),
+            });
+        }
+    }
+
+    fn fail(&self, e: Error) {
+        self.error.borrow_mut().get_or_insert(e);
+    }
+}
+
+/// Values and results.
+impl Builder {
+    /// A number that never changes, in every element.
+    #[track_caller]
+    pub fn constant(&self, value: f64, shape: impl IntoShape) -> Var<'_> {
+        self.tape.constant(value, shape.into_shape())
+    }
+
+    /// Applies any op of the table; [`Var`]'s operators and functions cover most of them.
+    #[track_caller]
+    pub fn apply<'t>(&'t self, op: Op, operands: &[Var<'t>]) -> Var<'t> {
+        self.tape.apply(op, operands)
+    }
+
+    /// Hands a value out: `[T, B, shape]`.
+    #[track_caller]
+    pub fn output(&self, name: &str, v: Var<'_>) {
+        self.tape.output(name, v);
+    }
+
+    /// Adds to the loss of every example and step, a scalar. Over a batch of sequences it is averaged, see
+    /// [`Builder::weight`].
+    #[track_caller]
+    pub fn loss(&self, v: Var<'_>) {
+        self.tape.loss(v);
+    }
+
+    /// Weighs the loss of every example and step by a scalar: the loss of a batch is Σ weight·loss ÷ Σ weight over its
+    /// steps and examples. A mask is a weight of 0.
+    #[track_caller]
+    pub fn weight(&self, v: Var<'_>) {
+        self.tape.weight(v);
+    }
+
+    /// Makes the loss of a batch Σ weight·loss, without the division.
+    pub fn sum_loss(&self) {
+        self.tape.reduce_loss(LossReduction::Sum);
+    }
+}
+
+impl<'t> State<'t> {
+    /// The value `d` steps earlier, or −d steps later for d < 0: a layer that reads the sequence from its end.
+    pub fn delay(d: i32) -> State<'t> {
+        State {
+            delay: d,
+            init: StateInit::Given,
+        }
+    }
+
+    /// Begins as a learned parameter, the same for all examples.
+    pub fn init_learned(self) -> State<'t> {
+        State {
+            init: StateInit::Learned,
+            ..self
+        }
+    }
+
+    /// Begins as a value that does not change with the step: of static inputs, parameters or constants.
+    pub fn init(self, v: Var<'t>) -> State<'t> {
+        State {
+            init: StateInit::Value(v),
+            ..self
+        }
+    }
+}
+
+impl IntoShape for Shape {
+    fn into_shape(self) -> Shape {
+        self
+    }
+}
+impl IntoShape for () {
+    fn into_shape(self) -> Shape {
+        Shape::Scalar
+    }
+}
+impl IntoShape for usize {
+    fn into_shape(self) -> Shape {
+        Shape::Vector(self)
+    }
+}
+impl IntoShape for (usize, usize) {
+    fn into_shape(self) -> Shape {
+        Shape::Matrix(self.0, self.1)
+    }
+}

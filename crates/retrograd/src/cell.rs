@@ -1,0 +1,107 @@
+//! Cells: one time step of one example, written as equations. Batch and time are never written.
+//!
+//! ```
+//! use retrograd::Cell;
+//!
+//! let cell = Cell::define("rnn", |c| {
+//!     let x = c.input("x", 4);
+//!     let h = c.state("h", 16);
+//!     let h = c.next(h, c.dense("h", 16, [x, h]).tanh()); // the new state, usable at once
+//!     let y = c.dense("forecast", 4, [h]);
+//!     c.output("y", y);
+//!     let target = c.target("next", 4);
+//!     c.loss((y - target).square().mean());
+//! })?;
+//! let names: Vec<&str> = cell.parameters().map(|p| p.name).collect();
+//! assert_eq!(names, ["h.x", "h.h", "h.bias", "forecast.h", "forecast.bias"]);
+//! # Ok::<(), retrograd::Error>(())
+//! ```
+
+use std::fmt;
+
+use retrograd_tape::{Role, Shape, Tape};
+
+use crate::builder::Builder;
+use crate::error::Error;
+use crate::init::Init;
+
+/// A finished cell: its tape, how each parameter starts, and how likely each mask keeps an element.
+/// Prints itself as its tape.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    tape: Tape,
+    /// For each parameter in the order of the tape's inputs.
+    inits: Vec<Init>,
+    /// For each mask in the order of the tape's inputs.
+    keeps: Vec<f64>,
+}
+
+/// One parameter of a cell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Parameter<'a> {
+    /// Its name, unique in the cell.
+    pub name: &'a str,
+    /// Its shape.
+    pub shape: Shape,
+    /// What it is before training.
+    pub init: Init,
+}
+
+impl Cell {
+    /// Records the cell that `write` describes.
+    ///
+    /// # Errors
+    /// The first mistake in it: [`Error::Cell`] for values that do not fit (names, shapes, the user's line), a state
+    /// without `next`, names used twice, a recurrence that runs both ways; [`Error::KeepProbability`],
+    /// [`Error::NoSuchParameter`], [`Error::BadInit`].
+    #[track_caller]
+    pub fn define(name: &str, write: impl FnOnce(&Builder)) -> Result<Cell, Error> {
+        let builder = Builder::new();
+        write(&builder);
+        let (tape, inits, keeps) = builder.finish(name)?;
+        Ok(Cell { tape, inits, keeps })
+    }
+
+    /// The cell's name.
+    pub fn name(&self) -> &str {
+        self.tape.name()
+    }
+
+    /// The recorded program.
+    pub fn tape(&self) -> &Tape {
+        &self.tape
+    }
+
+    /// The parameters in the order they were declared.
+    pub fn parameters(&self) -> impl Iterator<Item = Parameter<'_>> {
+        let params = self.tape.inputs().iter().filter(|i| i.role == Role::Param);
+        params.zip(&self.inits).map(|(i, &init)| Parameter {
+            name: &i.name,
+            shape: i.ty.shape,
+            init,
+        })
+    }
+
+    /// The number of all parameters' elements.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters().map(|p| p.shape.len()).sum()
+    }
+
+    /// All parameters before training, one after the other, for a seed.
+    pub fn initial_parameters(&self, seed: u64) -> Vec<f64> {
+        self.parameters()
+            .flat_map(|p| p.init.values(p.name, p.shape, seed))
+            .collect()
+    }
+
+    /// For each mask in the order of the tape's inputs, the probability that an element is kept.
+    pub fn keep_probabilities(&self) -> &[f64] {
+        &self.keeps
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tape.fmt(f)
+    }
+}

@@ -1,0 +1,126 @@
+//! Parameters in a JSON file: `{"cell": name, "parameters": [{"name", "shape", "values"}, …]}`, shapes as lists of
+//! lengths, values row-major and exact.
+
+use std::fs;
+use std::path::Path;
+
+use retrograd_tape::Shape;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Float;
+use crate::error::Error;
+use crate::trainer::Trainer;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    cell: String,
+    parameters: Vec<SavedParameter>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedParameter {
+    name: String,
+    shape: Vec<usize>,
+    values: Vec<f64>,
+}
+
+impl<T: Float> Trainer<T> {
+    /// Writes all parameters to a JSON file. It can be loaded in f32 and f64 alike; the optimiser is not saved.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let parameters = self.params().map(|p| SavedParameter {
+            name: p.name.to_owned(),
+            shape: lengths(p.shape),
+            values: p.values.iter().map(|v| v.to_f64()).collect(),
+        });
+        let saved = Saved {
+            cell: self.cell().name().to_owned(),
+            parameters: parameters.collect(),
+        };
+        let text = serde_json::to_string(&saved).expect("names and numbers are always JSON");
+        fs::write(path.as_ref(), text).map_err(|cause| Error::File {
+            path: path.as_ref().to_owned(),
+            cause,
+        })
+    }
+
+    /// Reads all parameters from a file that [`Trainer::save`] wrote. The cell must have the same parameters, in name
+    /// and shape and in any order; its own name does not matter.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::NotParameters`], and [`Error::OtherParameters`], which names the first difference. After an error
+    /// the parameters are as before.
+    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path).map_err(|cause| Error::File {
+            path: path.to_owned(),
+            cause,
+        })?;
+        let saved: Saved = serde_json::from_str(&text).map_err(|cause| Error::NotParameters {
+            path: path.to_owned(),
+            cause,
+        })?;
+        if let Some(difference) = self.difference(&saved) {
+            return Err(Error::OtherParameters {
+                path: path.to_owned(),
+                cell: self.cell().name().to_owned(),
+                difference,
+            });
+        }
+        for p in &saved.parameters {
+            let values: Vec<T> = p.values.iter().map(|&v| T::from_f64(v)).collect();
+            self.set_param(&p.name, &values)?;
+        }
+        Ok(())
+    }
+
+    /// The first thing that a file has otherwise than the cell.
+    fn difference(&self, saved: &Saved) -> Option<String> {
+        for p in self.params() {
+            let (name, expected) = (p.name, lengths(p.shape));
+            let Some(found) = saved.parameters.iter().find(|s| s.name == name) else {
+                return Some(format!("the file has no parameter `{name}` {}", p.shape));
+            };
+            if found.shape != expected {
+                return Some(format!(
+                    "parameter `{name}` is {expected:?}, in the file {:?}",
+                    found.shape
+                ));
+            }
+            if found.values.len() != p.values.len() {
+                return Some(format!(
+                    "parameter `{name}` has {} values, in the file {}",
+                    p.values.len(),
+                    found.values.len()
+                ));
+            }
+            if let Some(v) = found
+                .values
+                .iter()
+                .find(|&&v| !T::from_f64(v).to_f64().is_finite())
+            {
+                return Some(format!(
+                    "parameter `{name}` holds {v}, which is out of range"
+                ));
+            }
+        }
+        let known = |name: &str| self.params().any(|p| p.name == name);
+        let twice = |i: usize, name: &str| saved.parameters[..i].iter().any(|s| s.name == name);
+        let mut extra = saved.parameters.iter().enumerate();
+        extra
+            .find(|(i, s)| !known(&s.name) || twice(*i, &s.name))
+            .map(|(_, s)| match known(&s.name) {
+                true => format!("the file has `{}` twice", s.name),
+                false => format!("the file has a parameter `{}` besides", s.name),
+            })
+    }
+}
+
+/// A shape as the lengths of its axes.
+fn lengths(shape: Shape) -> Vec<usize> {
+    (0..2).filter_map(|axis| shape.axis(axis)).collect()
+}

@@ -1,0 +1,19 @@
+//! Observations: reading them, splitting them, standardising them and cutting them into windows.
+//!
+//! For whoever trains a cell on a table of numbers. The road is [`Series`] (a CSV file or an embedded data set, in its
+//! own units) → [`Series::split`] → [`Standardizer::fit`] on the training part only → [`Windows`] of the standardised
+//! training part → [`Batch`]es in the `[T, B, n]` layout that compiled cells read.
+//!
+//! Invariant: every value in a `Series` is finite, and every array is as long as its documented shape says. What would
+//! break that is a [`DataError`] which names the file, the line and the column.
+
+mod error;
+mod load;
+mod series;
+mod standardize;
+mod windows;
+
+pub use error::DataError;
+pub use series::{Series, Split};
+pub use standardize::Standardizer;
+pub use windows::{Batch, Element, Epoch, Windows};

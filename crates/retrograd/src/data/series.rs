@@ -1,0 +1,299 @@
+//! [`Series`]: named columns of finite numbers, row after row in time.
+
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+
+use super::{DataError, load};
+
+/// A multivariate time series: `len` rows in the order of time, `n` named columns, every value finite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    names: Vec<String>,
+    units: Vec<Option<String>>,
+    rows: Vec<f64>,
+    labels: Option<(String, Vec<String>)>,
+}
+
+/// How many of the last rows are kept for validation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Split {
+    /// A share of all rows, in (0, 1), rounded to whole rows.
+    Fraction(f64),
+    /// A number of rows.
+    Count(usize),
+}
+
+impl Series {
+    /// A series from values in memory. `rows` is `[len, n]`, row-major, n = `names.len()`.
+    ///
+    /// # Errors
+    /// [`DataError::BadSeries`] if there is no column or no row, if the length is no multiple of n, or if a value is
+    /// not finite.
+    pub fn new(names: Vec<String>, rows: Vec<f64>) -> Result<Self, DataError> {
+        let n = names.len();
+        if n == 0 || rows.is_empty() || !rows.len().is_multiple_of(n) {
+            let values = rows.len();
+            return Err(DataError::BadSeries(format!(
+                "a series of {n} columns cannot be made from {values} values; expected whole rows, at least one"
+            )));
+        }
+        if let Some(at) = rows.iter().position(|value| !value.is_finite()) {
+            return Err(DataError::BadSeries(format!(
+                "row {}, column \"{}\": {} is not a finite number",
+                at / n,
+                names[at % n],
+                rows[at]
+            )));
+        }
+        Ok(Self {
+            units: vec![None; n],
+            names,
+            rows,
+            labels: None,
+        })
+    }
+
+    /// The same series with a text for every row (a date, say); `name` says what the texts are.
+    ///
+    /// # Errors
+    /// [`DataError::SliceLength`] unless there are `len` labels.
+    pub fn with_labels(mut self, name: &str, labels: Vec<String>) -> Result<Self, DataError> {
+        if labels.len() != self.len() {
+            return Err(DataError::SliceLength {
+                what: "row labels".to_owned(),
+                found: labels.len(),
+                expected: self.len(),
+            });
+        }
+        self.labels = Some((name.to_owned(), labels));
+        Ok(self)
+    }
+
+    /// The same series with the unit of every column that `unit_of` knows; it is used in plots only.
+    #[must_use]
+    pub fn with_units(mut self, unit_of: impl Fn(&str) -> Option<String>) -> Self {
+        self.units = self.names.iter().map(|name| unit_of(name)).collect();
+        self
+    }
+
+    /// Reads a CSV file with a header line; see [`Series::from_csv_str`].
+    ///
+    /// # Errors
+    /// Every variant of [`DataError`] that names a file.
+    pub fn from_csv_path(
+        path: impl AsRef<Path>,
+        columns: Option<&[String]>,
+    ) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        let unreadable = |cause| DataError::Unreadable {
+            path: path.to_owned(),
+            cause,
+        };
+        let bytes = std::fs::read(path).map_err(unreadable)?;
+        Self::from_csv_bytes(&bytes, &path.display().to_string(), columns)
+    }
+
+    /// Reads CSV from `reader`, such as standard input; `file` is what messages call it. See [`Series::from_csv_str`].
+    ///
+    /// # Errors
+    /// Every variant of [`DataError`] that names a file.
+    pub fn from_csv_reader(
+        mut reader: impl Read,
+        file: &str,
+        columns: Option<&[String]>,
+    ) -> Result<Self, DataError> {
+        let mut bytes = Vec::new();
+        reader
+            .read_to_end(&mut bytes)
+            .map_err(|cause| DataError::Unreadable {
+                path: file.into(),
+                cause,
+            })?;
+        Self::from_csv_bytes(&bytes, file, columns)
+    }
+
+    /// Reads CSV text: a header line, then one row of as many cells a line; `file` is what messages call it.
+    ///
+    /// With `columns`, those columns in that order. Without, every named column that is numeric in the first row where
+    /// it is not empty. The first column that is not numeric labels the rows; if there is none, the file's first
+    /// column does unless it is a value column itself. A byte order mark, CRLF, quoted cells, blank lines and spaces
+    /// around a cell are allowed; a gap, NaN or text in a value column is an error.
+    ///
+    /// # Errors
+    /// Every variant of [`DataError`] that names a file, except that it cannot be read.
+    pub fn from_csv_str(
+        text: &str,
+        file: &str,
+        columns: Option<&[String]>,
+    ) -> Result<Self, DataError> {
+        load::parse(text, file, columns)
+    }
+
+    fn from_csv_bytes(
+        bytes: &[u8],
+        file: &str,
+        columns: Option<&[String]>,
+    ) -> Result<Self, DataError> {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let before = &bytes[..error.valid_up_to()];
+            let line = 1 + before.iter().filter(|&&b| b == b'\n').count() as u64;
+            DataError::NotUtf8 {
+                file: file.to_owned(),
+                line,
+            }
+        })?;
+        Self::from_csv_str(text, file, columns)
+    }
+
+    /// The embedded daily weather of Seattle, 2012–2015: `[1461, 4]`, columns `precipitation` (mm), `temp_max` and
+    /// `temp_min` (°C), `wind` (m/s), labelled by `date`. Source: NOAA; see data/README.md.
+    #[must_use]
+    pub fn seattle_weather() -> Self {
+        let text = include_str!("../../../../data/seattle-weather.csv");
+        let columns = ["precipitation", "temp_max", "temp_min", "wind"].map(str::to_owned);
+        let series = Self::from_csv_str(text, "seattle-weather.csv (embedded)", Some(&columns))
+            .unwrap_or_else(|error| panic!("the embedded data set is broken: {error}"));
+        series.with_units(|column| {
+            let unit = match column {
+                "precipitation" => "mm",
+                "temp_max" | "temp_min" => "°C",
+                "wind" => "m/s",
+                _ => return None,
+            };
+            Some(unit.to_owned())
+        })
+    }
+
+    /// The embedded yearly sunspot number, 1700–2008: `[309, 1]`, column `SUNACTIVITY` (a count), labelled by `YEAR`.
+    /// Source: NOAA; see data/README.md.
+    #[must_use]
+    pub fn sunspots() -> Self {
+        let text = include_str!("../../../../data/sunspots.csv");
+        let columns = ["SUNACTIVITY".to_owned()];
+        Self::from_csv_str(text, "sunspots.csv (embedded)", Some(&columns))
+            .unwrap_or_else(|error| panic!("the embedded data set is broken: {error}"))
+    }
+
+    /// Number of rows.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a series has at least one row")]
+    pub fn len(&self) -> usize {
+        self.rows.len() / self.names.len()
+    }
+
+    /// Number of columns, n.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The columns' names, `[n]`.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The unit of a column, if known.
+    ///
+    /// # Panics
+    /// If `column` is not below n.
+    #[must_use]
+    pub fn unit(&self, column: usize) -> Option<&str> {
+        self.units[column].as_deref()
+    }
+
+    /// All values, `[len, n]`, row-major.
+    #[must_use]
+    pub fn rows(&self) -> &[f64] {
+        &self.rows
+    }
+
+    /// One row, `[n]`.
+    ///
+    /// # Panics
+    /// If `row` is not below `len`.
+    #[must_use]
+    pub fn row(&self, row: usize) -> &[f64] {
+        &self.rows[row * self.columns()..][..self.columns()]
+    }
+
+    /// The values of one column, `[len]`.
+    ///
+    /// # Panics
+    /// If `column` is not below n.
+    pub fn column(&self, column: usize) -> impl ExactSizeIterator<Item = f64> + '_ {
+        assert!(
+            column < self.columns(),
+            "column {column} of {}",
+            self.columns()
+        );
+        self.rows
+            .iter()
+            .skip(column)
+            .step_by(self.columns())
+            .copied()
+    }
+
+    /// The rows' labels, `[len]`, if there are any.
+    #[must_use]
+    pub fn labels(&self) -> Option<&[String]> {
+        self.labels.as_ref().map(|(_, labels)| labels.as_slice())
+    }
+
+    /// What the labels are: the name of the column that they come from.
+    #[must_use]
+    pub fn label_name(&self) -> Option<&str> {
+        self.labels.as_ref().map(|(name, _)| name.as_str())
+    }
+
+    /// The training rows and, after them, the validation rows. Time order is kept: nothing is shuffled.
+    ///
+    /// # Errors
+    /// [`DataError::BadSplit`] if a part would be empty.
+    pub fn split(&self, validation: Split) -> Result<(Range<usize>, Range<usize>), DataError> {
+        let rows = self.len();
+        let (count, asked) = match validation {
+            Split::Fraction(share) => {
+                let sane = share > 0.0 && share < 1.0;
+                let count = if sane {
+                    (share * rows as f64).round() as usize
+                } else {
+                    0
+                };
+                (count, format!("a fraction of {share}"))
+            }
+            Split::Count(count) => (count, format!("{count} rows")),
+        };
+        if count == 0 || count >= rows {
+            return Err(DataError::BadSplit { rows, asked });
+        }
+        Ok((0..rows - count, rows - count..rows))
+    }
+
+    /// The same names, units and labels with other values of the same shape; for [`super::Standardizer`].
+    pub(super) fn with_rows(&self, rows: Vec<f64>) -> Self {
+        assert_eq!(rows.len(), self.rows.len(), "another shape");
+        Self {
+            rows,
+            ..self.clone()
+        }
+    }
+
+    /// Checks that `range` is not empty and lies inside the series.
+    pub(crate) fn check_range(
+        &self,
+        part: &'static str,
+        range: &Range<usize>,
+    ) -> Result<(), DataError> {
+        if range.start < range.end && range.end <= self.len() {
+            return Ok(());
+        }
+        Err(DataError::BadRange {
+            part,
+            start: range.start,
+            end: range.end,
+            rows: self.len(),
+        })
+    }
+}

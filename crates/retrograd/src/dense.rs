@@ -1,0 +1,122 @@
+//! Layers with parameters of their own: the affine map of a gate, and the embedding.
+
+use retrograd_tape::{Shape, Var};
+
+use crate::builder::Builder;
+use crate::init::Init;
+
+impl Builder {
+    /// The sum of one matrix product an operand, plus a bias: `[n]`. See [`Builder::dense_no_bias`] for the matrices'
+    /// names; the bias is `<name>.bias`, and starts as they do.
+    #[track_caller]
+    pub fn dense<'t>(
+        &'t self,
+        name: &str,
+        n: usize,
+        operands: impl IntoIterator<Item = Var<'t>>,
+    ) -> Var<'t> {
+        self.affine(name, n, operands.into_iter().collect(), true)
+    }
+
+    /// The sum of one matrix product an operand: `[n]`. The matrix of an operand `[k]` is a parameter `[n, k]` called
+    /// `<name>.<operand>`: the operand's name without primes, `<operand>_<i>` where that is taken, or the operand's
+    /// position, from 0, if it has no name. A scalar operand counts as `[1]`.
+    ///
+    /// All of them start uniform in ±1/√(sum of the operands' widths): the fan-in of the whole sum, as if it were one
+    /// product with the operands' concatenation.
+    #[track_caller]
+    pub fn dense_no_bias<'t>(
+        &'t self,
+        name: &str,
+        n: usize,
+        operands: impl IntoIterator<Item = Var<'t>>,
+    ) -> Var<'t> {
+        self.affine(name, n, operands.into_iter().collect(), false)
+    }
+
+    #[track_caller]
+    fn affine<'t>(
+        &'t self,
+        name: &str,
+        n: usize,
+        operands: Vec<Var<'t>>,
+        with_bias: bool,
+    ) -> Var<'t> {
+        let mut widths = Vec::with_capacity(operands.len());
+        for v in &operands {
+            match v.shape() {
+                Some(shape) => widths.push(shape.len()),
+                None => return *v,
+            }
+        }
+        let fan_in = widths.iter().sum::<usize>().max(1);
+        let init = Init::Uniform(1.0 / (fan_in as f64).sqrt());
+        let mut taken = vec!["bias".to_owned()];
+        let mut total = None;
+        for (i, (v, width)) in operands.into_iter().zip(widths).enumerate() {
+            let own = self.operand_name(v).unwrap_or_else(|| i.to_string());
+            let operand = if taken.contains(&own) {
+                format!("{own}_{i}")
+            } else {
+                own
+            };
+            let weight = self.param_init(&format!("{name}.{operand}"), (n, width), init);
+            taken.push(operand);
+            let column = match v.shape() {
+                Some(Shape::Scalar) => v.reshape(Shape::Vector(1)),
+                _ => v,
+            };
+            let product = weight.matvec(column);
+            total = Some(match total {
+                None => product,
+                Some(sum) => sum + product,
+            });
+        }
+        let sum = if with_bias {
+            let bias = self.param_init(&format!("{name}.bias"), n, init);
+            match total {
+                None => return bias,
+                Some(sum) => sum + bias,
+            }
+        } else {
+            match total {
+                None => self.constant(0.0, n),
+                Some(sum) => sum,
+            }
+        };
+        if let Some(v) = sum.value() {
+            self.sums.borrow_mut().push((v, None));
+        }
+        sum.named(name)
+    }
+
+    /// What a matrix is called after: the state, if the value is a sum that a state becomes, else the value's own name
+    /// without primes.
+    fn operand_name(&self, v: Var<'_>) -> Option<String> {
+        let sums = self.sums.borrow();
+        let state = sums.iter().find(|s| Some(s.0) == v.value());
+        let state = state.and_then(|s| s.1.as_deref());
+        let name = state
+            .map(str::to_owned)
+            .or_else(|| Some(v.name()?.to_string()))?;
+        Some(name.trim_end_matches('\'').to_owned())
+    }
+
+    /// Row `index` (a scalar or `[1]`, a whole number from 0 to `vocabulary` − 1) of a learned table `[vocabulary, n]` called
+    /// `name`, which starts standard normal as PyTorch's `nn.Embedding`: `[n]`.
+    #[track_caller]
+    pub fn embedding<'t>(
+        &'t self,
+        name: &str,
+        vocabulary: usize,
+        n: usize,
+        index: Var<'t>,
+    ) -> Var<'t> {
+        let table = self.param_init(name, (vocabulary, n), Init::Normal(1.0));
+        let index = match index.shape() {
+            Some(Shape::Vector(1)) => index.reshape(Shape::Scalar),
+            _ => index,
+        };
+        table.gather(index)
+    }
+}

@@ -1,0 +1,212 @@
+//! What can go wrong between a cell's equations and a trained model. Every variant is a mistake that the user can mend,
+//! and says what was expected and what was found; broken invariants of ours panic instead.
+
+use std::panic::Location;
+use std::path::PathBuf;
+
+use retrograd_tape::TapeError;
+
+use crate::init::Init;
+
+/// A mistake in a cell, a batch, a setting or a file of parameters.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Equations that do not fit together (the message names the values, their shapes and the user's line), or an input
+    /// that is to be an index and is none.
+    #[error(transparent)]
+    Cell(Box<TapeError>),
+    /// A dropout mask whose keep probability is none.
+    #[error(
+        "{at}: mask `{name}` keeps each element with probability {keep}; expected more than 0 and at most 1"
+    )]
+    KeepProbability {
+        /// The mask.
+        name: String,
+        /// The probability that was given.
+        keep: f64,
+        /// The user's line.
+        at: Location<'static>,
+    },
+    /// An initialisation for a parameter that the cell does not have.
+    #[error(
+        "{at}: there is no parameter `{name}` to initialise; so far there are {}",
+        list(known)
+    )]
+    NoSuchParameter {
+        /// The name that was given.
+        name: String,
+        /// The parameters declared so far.
+        known: Vec<String>,
+        /// The user's line.
+        at: Location<'static>,
+    },
+    /// An initialisation that its parameter's shape or its own number rules out.
+    #[error("{at}: parameter `{name}` {shape} cannot start as {init:?}: {needs}")]
+    BadInit {
+        /// The parameter.
+        name: String,
+        /// Its shape.
+        shape: String,
+        /// The initialisation.
+        init: Init,
+        /// What it needs.
+        needs: &'static str,
+        /// The user's line.
+        at: Location<'static>,
+    },
+    /// A cell that is to be trained but says no loss.
+    #[error("the cell `{cell}` has no loss to train on: say `c.loss(…)` in its definition")]
+    NoLoss {
+        /// The cell.
+        cell: String,
+    },
+    /// A setting that makes no sense.
+    #[error("{what} is {found}; expected {expected}")]
+    Setting {
+        /// Which setting.
+        what: &'static str,
+        /// What was given.
+        found: f64,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// A batch without steps or without examples.
+    #[error("a batch needs at least one step and one example; found T = {t}, B = {b}")]
+    EmptyBatch {
+        /// Steps.
+        t: usize,
+        /// Examples.
+        b: usize,
+    },
+    /// A batch that lacks an input of the cell.
+    #[error("the batch has no array for the {role} `{name}`, expected {expected}")]
+    MissingInput {
+        /// The input.
+        name: String,
+        /// What the cell uses it for.
+        role: &'static str,
+        /// The array's axes and their lengths.
+        expected: String,
+    },
+    /// A batch with an array that the cell does not know.
+    #[error(
+        "the batch has an array `{name}`, which the cell does not take; it takes {}",
+        list(known)
+    )]
+    UnknownInput {
+        /// The array.
+        name: String,
+        /// The arrays that the cell takes.
+        known: Vec<String>,
+    },
+    /// An array of the wrong length.
+    #[error("the {role} `{name}` has {found} elements; expected {count}, {expected}")]
+    InputLength {
+        /// The input.
+        name: String,
+        /// What the cell uses it for.
+        role: &'static str,
+        /// How many elements it should have.
+        count: usize,
+        /// The array's axes and their lengths.
+        expected: String,
+        /// How many it has.
+        found: usize,
+    },
+    /// A parameter that the cell does not have.
+    #[error("there is no parameter `{name}`; the cell has {}", list(known))]
+    UnknownParameter {
+        /// The name that was given.
+        name: String,
+        /// The cell's parameters.
+        known: Vec<String>,
+    },
+    /// A parameter's values of the wrong number.
+    #[error("parameter `{name}` is {shape}, {expected} values; found {found}")]
+    ParameterLength {
+        /// The parameter.
+        name: String,
+        /// Its shape.
+        shape: String,
+        /// The number of its elements.
+        expected: usize,
+        /// The number of values given.
+        found: usize,
+    },
+    /// A loss or gradient that is no finite number. The parameters are as they were before that step.
+    #[error(
+        "the {what} became {value} at step {step}; the parameters are as they were before that step. \
+         A smaller learning rate or gradient clipping may help"
+    )]
+    NonFinite {
+        /// `loss` or `norm of the gradient`.
+        what: &'static str,
+        /// NaN or an infinity.
+        value: f64,
+        /// The training step, the first being 1.
+        step: u64,
+    },
+    /// A parameter that was given a value which is no finite number.
+    #[error("parameter `{name}` cannot be {value}, as element {element} would be")]
+    NonFiniteParameter {
+        /// The parameter.
+        name: String,
+        /// Which element.
+        element: usize,
+        /// NaN or an infinity.
+        value: f64,
+    },
+    /// A file that cannot be read or written.
+    #[error("{}: {cause}", path.display())]
+    File {
+        /// The path as given.
+        path: PathBuf,
+        /// What the operating system says.
+        cause: std::io::Error,
+    },
+    /// A file that is no file of parameters.
+    #[error("{}: not a file of parameters: {cause}", path.display())]
+    NotParameters {
+        /// The path as given.
+        path: PathBuf,
+        /// Where and why.
+        cause: serde_json::Error,
+    },
+    /// A file with another cell's parameters.
+    #[error("{}: these parameters are not those of the cell `{cell}`: {difference}", path.display())]
+    OtherParameters {
+        /// The path as given.
+        path: PathBuf,
+        /// The cell that they were to be loaded into.
+        cell: String,
+        /// The first difference, expected and found.
+        difference: String,
+    },
+    /// The engine cannot be built for this cell.
+    #[error("the engine `{engine}` cannot run this cell: {cause}")]
+    Engine {
+        /// The engine.
+        engine: crate::engine::Engine,
+        /// What it says.
+        cause: String,
+    },
+}
+
+impl From<TapeError> for Error {
+    fn from(e: TapeError) -> Error {
+        Error::Cell(Box::new(e))
+    }
+}
+
+/// Names for a message: "`a`, `b` and `c`", or "none".
+pub(crate) fn list(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        [one] => format!("`{one}`"),
+        [most @ .., last] => {
+            let most: Vec<String> = most.iter().map(|n| format!("`{n}`")).collect();
+            format!("{} and `{last}`", most.join(", "))
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! [`Canvas`]: lines, boxes and text in logical pixels, onto a PNG or an SVG by plotters.
+//!
+//! A PNG is drawn [`OVERSAMPLE`] times as large and averaged down: the bitmap backend does not smooth wide lines.
+
+use std::path::Path;
+use std::sync::Once;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{FontStyle, register_font};
+
+use super::PlotError;
+
+const OVERSAMPLE: u32 = 3;
+
+/// Registered with plotters under this name, which is also what a browser falls back to in an SVG.
+const FAMILY: &str = "sans-serif";
+
+/// The colours of Okabe and Ito, and greys.
+pub(super) mod colour {
+    use plotters::style::RGBColor;
+
+    pub(crate) const BLUE: RGBColor = RGBColor(0, 114, 178);
+    pub(crate) const PALE_BLUE: RGBColor = RGBColor(178, 212, 232);
+    pub(crate) const VERMILION: RGBColor = RGBColor(213, 94, 0);
+    pub(crate) const REFERENCES: [RGBColor; 4] = [
+        RGBColor(0, 158, 115),
+        RGBColor(204, 121, 167),
+        RGBColor(230, 159, 0),
+        RGBColor(86, 180, 233),
+    ];
+    pub(crate) const INK: RGBColor = RGBColor(30, 30, 30);
+    pub(crate) const FRAME: RGBColor = RGBColor(120, 120, 120);
+    pub(crate) const GRID: RGBColor = RGBColor(228, 228, 228);
+}
+
+/// A point in logical pixels from the upper left corner.
+pub(super) type Point = (f64, f64);
+
+/// Where a text's given point lies on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+/// How a text looks; `em` is the font size in logical pixels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lettering {
+    pub(super) em: f64,
+    pub(super) bold: bool,
+}
+
+/// What plots draw on, whichever the format.
+pub(super) trait Canvas {
+    /// A line through the points, `width` logical pixels wide.
+    fn line(&self, points: &[Point], width: f64, colour: RGBColor) -> Result<(), PlotError>;
+    /// A filled disc.
+    fn disc(&self, centre: Point, radius: f64, colour: RGBColor) -> Result<(), PlotError>;
+    /// Horizontal text whose baseline starts, is centred, or ends at `at`.
+    fn text(
+        &self,
+        text: &str,
+        at: Point,
+        anchor: Anchor,
+        lettering: Lettering,
+    ) -> Result<(), PlotError>;
+
+    /// A dashed line from `from` to `to`; `pattern` is lengths of stroke and gap in turn.
+    fn dashes(
+        &self,
+        from: Point,
+        to: Point,
+        pattern: &[f64],
+        width: f64,
+        colour: RGBColor,
+    ) -> Result<(), PlotError> {
+        let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+        let length = dx.hypot(dy);
+        let point = |at: f64| (from.0 + dx * at / length, from.1 + dy * at / length);
+        let (mut at, mut stroke) = (0.0, true);
+        for step in pattern.iter().cycle() {
+            if at >= length {
+                break;
+            }
+            let end = (at + step).min(length);
+            if stroke {
+                self.line(&[point(at), point(end)], width, colour)?;
+            }
+            (at, stroke) = (end, !stroke);
+        }
+        Ok(())
+    }
+}
+
+/// The width of a text in logical pixels.
+pub(super) fn text_width(text: &str, lettering: Lettering) -> f64 {
+    register_fonts();
+    // Measured at ten times the size, since plotters rounds to whole pixels.
+    let style = text_style(
+        Lettering {
+            em: 10.0 * lettering.em,
+            ..lettering
+        },
+        BITMAP_LINE,
+    );
+    style
+        .font
+        .box_size(text)
+        .map_or(0.0, |(width, _)| f64::from(width) / 10.0)
+}
+
+/// The lettering, smaller if the text would else be wider than `width`.
+pub(super) fn fitting(text: &str, lettering: Lettering, width: f64) -> Lettering {
+    let shrink = (width / text_width(text, lettering).max(1.0)).min(1.0);
+    Lettering {
+        em: lettering.em * shrink,
+        ..lettering
+    }
+}
+
+/// At most `most` characters of a text that the data's author chose.
+pub(super) fn shorten(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Draws at [`OVERSAMPLE`] times `size`, averages, and writes a PNG of `size` pixels.
+pub(super) fn write_png(
+    path: &Path,
+    size: (u32, u32),
+    draw: &mut dyn FnMut(&dyn Canvas) -> Result<(), PlotError>,
+) -> Result<(), PlotError> {
+    register_fonts();
+    let large = (size.0 * OVERSAMPLE, size.1 * OVERSAMPLE);
+    let mut pixels = vec![255_u8; large.0 as usize * large.1 as usize * 3];
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, large).into_drawing_area();
+        draw(&Page {
+            area: &area,
+            scale: f64::from(OVERSAMPLE),
+            format: Format::Bitmap,
+        })?;
+        area.present().map_err(backend)?;
+    }
+    // plotters creates the file at the very end and hides why it could not: ask the system first.
+    std::fs::File::create(path).map_err(|cause| PlotError::Unwritable {
+        path: path.to_owned(),
+        cause,
+    })?;
+    let mut file = BitMapBackend::new(path, size);
+    for y in 0..size.1 {
+        for x in 0..size.0 {
+            let rgb = average(&pixels, large.0, x, y);
+            file.draw_pixel((x as i32, y as i32), rgb.to_backend_color())
+                .map_err(backend)?;
+        }
+    }
+    file.present().map_err(backend)
+}
+
+/// Writes an SVG of `size`.
+pub(super) fn write_svg(
+    path: &Path,
+    size: (u32, u32),
+    draw: &mut dyn FnMut(&dyn Canvas) -> Result<(), PlotError>,
+) -> Result<(), PlotError> {
+    register_fonts();
+    let mut text = String::new();
+    {
+        let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
+        area.fill(&WHITE).map_err(backend)?;
+        draw(&Page {
+            area: &area,
+            scale: 1.0,
+            format: Format::Svg,
+        })?;
+        area.present().map_err(backend)?;
+    }
+    std::fs::write(path, text).map_err(|cause| PlotError::Unwritable {
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Format {
+    Bitmap,
+    Svg,
+}
+
+struct Page<'a, DB: DrawingBackend> {
+    area: &'a DrawingArea<DB, Shift>,
+    scale: f64,
+    format: Format,
+}
+
+impl<DB: DrawingBackend> Page<'_, DB> {
+    fn pixel(&self, point: Point) -> (i32, i32) {
+        (
+            (point.0 * self.scale).round() as i32,
+            (point.1 * self.scale).round() as i32,
+        )
+    }
+}
+
+impl<DB: DrawingBackend> Canvas for Page<'_, DB> {
+    fn line(&self, points: &[Point], width: f64, colour: RGBColor) -> Result<(), PlotError> {
+        let mut path: Vec<(i32, i32)> = points.iter().map(|&point| self.pixel(point)).collect();
+        path.dedup();
+        let style = colour.stroke_width((width * self.scale).round().max(1.0) as u32);
+        if self.format == Format::Svg || path.len() < 3 {
+            return self
+                .area
+                .draw(&PathElement::new(path, style))
+                .map_err(backend);
+        }
+        // The bitmap backend's mitres shoot out at sharp corners: draw segments and round the corners.
+        let radius = (width * self.scale / 2.0).floor() as i32;
+        for pair in path.windows(2) {
+            self.area
+                .draw(&PathElement::new(pair.to_vec(), style))
+                .map_err(backend)?;
+        }
+        for &corner in &path[1..path.len() - 1] {
+            self.area
+                .draw(&Circle::new(corner, radius, colour.filled()))
+                .map_err(backend)?;
+        }
+        Ok(())
+    }
+
+    fn disc(&self, centre: Point, radius: f64, colour: RGBColor) -> Result<(), PlotError> {
+        let radius = (radius * self.scale).round() as i32;
+        self.area
+            .draw(&Circle::new(self.pixel(centre), radius, colour.filled()))
+            .map_err(backend)
+    }
+
+    fn text(
+        &self,
+        text: &str,
+        at: Point,
+        anchor: Anchor,
+        lettering: Lettering,
+    ) -> Result<(), PlotError> {
+        let em = lettering.em * self.scale;
+        let h_pos = match anchor {
+            Anchor::Start => HPos::Left,
+            Anchor::Middle => HPos::Center,
+            Anchor::End => HPos::Right,
+        };
+        // How far below the given point plotters 0.3 puts the baseline of top-anchored text, in em: half the line in
+        // FontDataInternal::draw of its ab_glyph backend, dy = 0.76em in its SVG backend.
+        let (line, drop) = match self.format {
+            Format::Bitmap => (BITMAP_LINE, BITMAP_LINE / 2.0),
+            Format::Svg => (SVG_LINE, 0.76),
+        };
+        let style = text_style(Lettering { em, ..lettering }, line).pos(Pos::new(h_pos, VPos::Top));
+        let (x, y) = self.pixel(at);
+        let top = y - (drop * em).round() as i32;
+        self.area
+            .draw(&Text::new(text.to_owned(), (x, top), style))
+            .map_err(backend)
+    }
+}
+
+/// What plotters calls the size of a font, in em: ascent − descent of DejaVu Sans in bitmaps (ab_glyph's `PxScale`), …
+const BITMAP_LINE: f64 = (1901.0 + 483.0) / 2048.0;
+/// … and in SVG a factor that the backend divides by.
+const SVG_LINE: f64 = 1.24;
+
+fn text_style(lettering: Lettering, line: f64) -> TextStyle<'static> {
+    let weight = if lettering.bold {
+        FontStyle::Bold
+    } else {
+        FontStyle::Normal
+    };
+    (FAMILY, lettering.em * line, weight)
+        .into_text_style(&(1, 1))
+        .color(&colour::INK)
+}
+
+fn register_fonts() {
+    static FONTS: Once = Once::new();
+    FONTS.call_once(|| {
+        for (style, bytes) in [
+            (FontStyle::Normal, dejavu::sans::regular()),
+            (FontStyle::Bold, dejavu::sans::bold()),
+        ] {
+            assert!(
+                register_font(FAMILY, style, bytes).is_ok(),
+                "the embedded font is broken"
+            );
+        }
+    });
+}
+
+fn average(pixels: &[u8], width: u32, x: u32, y: u32) -> RGBColor {
+    let mut sums = [0_u32; 3];
+    for row in y * OVERSAMPLE..(y + 1) * OVERSAMPLE {
+        let start = (row as usize * width as usize + (x * OVERSAMPLE) as usize) * 3;
+        for (at, &value) in pixels[start..][..OVERSAMPLE as usize * 3]
+            .iter()
+            .enumerate()
+        {
+            sums[at % 3] += u32::from(value);
+        }
+    }
+    let [r, g, b] = sums.map(|sum| (sum / (OVERSAMPLE * OVERSAMPLE)) as u8);
+    RGBColor(r, g, b)
+}
+
+fn backend(error: impl std::fmt::Display) -> PlotError {
+    PlotError::Backend(error.to_string())
+}

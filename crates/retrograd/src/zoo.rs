@@ -1,0 +1,295 @@
+//! The cells of `QUESTION.md`, S1–S7: what to compare the question's memory with. Each is written with the public
+//! builder and nothing else; a cell of your own is written the same way.
+//!
+//! In the equations, x is the input `[n]`, h the hidden state `[H]`, c the memory `[H]`, a prime marks the new value, ∘ is
+//! the product component by component, σ the logistic sigmoid, and `name[x; h]` stands for W x + U h + b with W `[H, n]`,
+//! U `[H, H]`, b `[H]`, the parameters `name.x`, `name.h` and `name.bias` (an input called otherwise gives its own name). States begin as zeros.
+
+use retrograd_tape::{Shape, Var};
+
+use crate::builder::Builder;
+use crate::cell::Cell;
+use crate::error::Error;
+use crate::init::Init;
+
+/// A recurrent part: takes the input and the number of hidden units, returns the new hidden state `[H]`.
+pub type Recurrence = for<'t> fn(&'t Builder, Var<'t>, usize) -> Var<'t>;
+
+/// A cell that can be asked for by name.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: &'static str,
+    /// Its number in the question, S1–S7.
+    pub number: &'static str,
+    /// What it is, in one line.
+    pub description: &'static str,
+    /// Where it comes from.
+    pub reference: &'static str,
+    /// Its equations.
+    pub recurrence: Recurrence,
+}
+
+const QUESTION: &str = "\"What is the intuition behind LSTM networks?\" (QUESTION.md)";
+
+/// All cells, in the question's order.
+pub static ENTRIES: [Entry; 10] = [
+    Entry {
+        name: "rnn",
+        number: "S1",
+        description: "plain recurrent network, one tanh layer",
+        reference: "Elman, \"Finding structure in time\", Cognitive Science 14 (1990)",
+        recurrence: rnn,
+    },
+    Entry {
+        name: "keepwrite",
+        number: "S2",
+        description: "the question's LSTM: keep and write gates, read through a sigmoid",
+        reference: QUESTION,
+        recurrence: keepwrite,
+    },
+    Entry {
+        name: "one_memory",
+        number: "S3",
+        description: "one layer makes the new memory of input, hidden state and memory",
+        reference: QUESTION,
+        recurrence: one_memory,
+    },
+    Entry {
+        name: "one_memory_deep",
+        number: "S3",
+        description: "the same with a hidden tanh layer inside",
+        reference: QUESTION,
+        recurrence: one_memory_deep,
+    },
+    Entry {
+        name: "one_hidden",
+        number: "S4",
+        description: "one layer makes the new hidden state of input, hidden state and memory",
+        reference: QUESTION,
+        recurrence: one_hidden,
+    },
+    Entry {
+        name: "one_hidden_deep",
+        number: "S4",
+        description: "the same with a hidden tanh layer inside",
+        reference: QUESTION,
+        recurrence: one_hidden_deep,
+    },
+    Entry {
+        name: "irnn",
+        number: "S5",
+        description: "rectified recurrent network whose recurrence starts as the identity",
+        reference: "Le, Jaitly & Hinton, arXiv:1504.00941 (2015)",
+        recurrence: irnn,
+    },
+    Entry {
+        name: "gru",
+        number: "S6",
+        description: "gated recurrent unit, reset before the product",
+        reference: "Cho et al., arXiv:1406.1078 (2014), equations 5-8",
+        recurrence: gru,
+    },
+    Entry {
+        name: "gru_after",
+        number: "S6",
+        description: "gated recurrent unit, reset after the product, as PyTorch and cuDNN have it",
+        reference: "Cho et al., arXiv:1406.1078v1 (2014); torch.nn.GRU",
+        recurrence: gru_after,
+    },
+    Entry {
+        name: "lstm",
+        number: "S7",
+        description: "standard LSTM with input, forget and output gates, forget bias 1",
+        reference: "Gers, Schmidhuber & Cummins, Neural Computation 12 (2000); forget bias: Jozefowicz et al., ICML 2015",
+        recurrence: lstm,
+    },
+];
+
+/// The names of all cells, in the question's order.
+pub const NAMES: [&str; 10] = [
+    "rnn",
+    "keepwrite",
+    "one_memory",
+    "one_memory_deep",
+    "one_hidden",
+    "one_hidden_deep",
+    "irnn",
+    "gru",
+    "gru_after",
+    "lstm",
+];
+
+/// The cell of that name, if there is one.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    ENTRIES.iter().find(|e| e.name == name)
+}
+
+/// A cell that forecasts the next row of a series: input "x" `[inputs]`, output "y" = V h' + d `[inputs]` with the
+/// parameters `forecast.h` and `forecast.bias`, target "next" `[inputs]`, and as loss the mean squared error.
+///
+/// # Errors
+/// [`Error::Cell`] if `inputs` or `hidden` is 0.
+#[track_caller]
+pub fn forecaster(entry: &Entry, inputs: usize, hidden: usize) -> Result<Cell, Error> {
+    Cell::define(entry.name, |c| {
+        let x = c.input("x", inputs);
+        let h = (entry.recurrence)(c, x, hidden);
+        let y = c.dense("forecast", inputs, [h]);
+        c.output("y", y);
+        let next = c.target("next", inputs);
+        c.loss((y - next).square().mean());
+    })
+}
+
+/// S1, the plain recurrent network (Elman 1990): h' = tanh(h[x; h]).
+pub fn rnn<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
+    let h = c.state("h", hidden);
+    c.next(h, c.dense("h", hidden, [x, h]).tanh())
+}
+
+/// S2, the question's LSTM, with gates for keeping and writing and a memory that is read through a sigmoid:
+///
+/// ```text
+/// c' = σ(keep[x; h]) ∘ c + σ(write[x; h]) ∘ tanh(c_int[x; h])
+/// h' = tanh(h_int[x; h]) ∘ σ(c')
+/// ```
+pub fn keepwrite<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
+    let h = c.state("h", hidden);
+    let memory = gated_memory(c, x, h, hidden);
+    c.next(h, read(c, x, h, memory, hidden))
+}
+
+/// S3, question 1: why not one network for the memory? `memory.c` is `[H, H]`.
+///
+/// ```text
+/// c' = tanh(memory[x; h; c])
+/// h' = tanh(h_int[x; h]) ∘ σ(c')
+/// ```
+pub fn one_memory<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
+    let h = c.state("h", hidden);
+    let memory = c.state("c", hidden);
+    let memory = c.next(memory, c.dense("memory", hidden, [x, h, memory]).tanh());
+    c.next(h, read(c, x, h, memory, hidden))
+}
+
+/// S3 with one hidden layer of H units inside:
+///
+/// ```text
+/// m  = tanh(memory_hidden[x; h; c])
+/// c' = tanh(memory[m])
+/// h' = tanh(h_int[x; h]) ∘ σ(c')
+/// ```
+pub fn one_memory_deep<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
+    let h = c.state("h", hidden);
+    let memory = c.state("c", hidden);
+    let inner = c.dense("memory_hidden", hidden, [x, h, memory]).tanh();
+    let inner = inner.named("memory_hidden");
+    let memory = c.next(memory, c.dense("memory", hidden, [inner]).tanh());
+    c.next(h, read(c, x, h, memory, hidden))
+}
+
+/// S4, question 2: why not one network for the hidden state? `hidden.c` is `[H, H]`.
+///
+/// ```text
+/// c' = σ(keep[x; h]) ∘ c + σ(write[x; h]) ∘ tanh(c_int[x; h])
+/// h' = tanh(hidden[x; h; c'])
+/// ```
+pub fn one_hidden<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
+    let h = c.state("h", hidden);
+    let memory = gated_memory(c, x, h, hidden);
+    c.next(h, c.dense("hidden", hidden, [x, h, memory]).tanh())
+}
+
+/// S4 with one hidden layer of H units inside:
+///
+/// ```text
+/// c' = σ(keep[x; h]) ∘ c + σ(write[x; h]) ∘ tanh(c_int[x; h])
+/// g  = tanh(hidden_hidden[x; h; c'])
+/// h' = tanh(hidden[g])
+/// ```
+pub fn one_hidden_deep<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
+    let h = c.state("h", hidden);
+    let memory = gated_memory(c, x, h, hidden);
+    let inner = c.dense("hidden_hidden", hidden, [x, h, memory]).tanh();
+    let inner = inner.named("hidden_hidden");
+    c.next(h, c.dense("hidden", hidden, [inner]).tanh())
+}
+
+/// S5, the IRNN (Le, Jaitly & Hinton 2015, section 3): h' = relu(h[x; h]), where U starts as the identity, b as zeros and
+/// W normal with a standard deviation of 0.001.
+pub fn irnn<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
+    let inputs = x.shape().map_or(1, Shape::len);
+    let from_x = c.param_init("h.x", (hidden, inputs), Init::Normal(0.001));
+    let from_h = c.param_init("h.h", (hidden, hidden), Init::Identity);
+    let bias = c.param_init("h.bias", hidden, Init::Zeros);
+    let h = c.state("h", hidden);
+    c.next(h, (from_x.matvec(x) + from_h.matvec(h) + bias).relu())
+}
+
+/// S6, the GRU with the reset before the product (Cho et al. 2014, equations 5–8):
+///
+/// ```text
+/// r  = σ(reset[x; h])
+/// z  = σ(update[x; h])
+/// n  = tanh(W x + U (r ∘ h) + b),    W, U, b = new.x, new.h, new.bias
+/// h' = (1 − z) ∘ n + z ∘ h
+/// ```
+pub fn gru<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
+    let h = c.state("h", hidden);
+    let reset = c.dense("reset", hidden, [x, h]).sigmoid();
+    let update = c.dense("update", hidden, [x, h]).sigmoid();
+    let new = c.dense("new", hidden, [x, (reset * h).named("h")]).tanh();
+    c.next(h, (1.0 - update) * new + update * h)
+}
+
+/// S6, the GRU with the reset after the product, as PyTorch and cuDNN have it. It has a bias on either side of the
+/// reset:
+///
+/// ```text
+/// r  = σ(reset[x; h])
+/// z  = σ(update[x; h])
+/// n  = tanh(W x + b + r ∘ (U h + d)),    W, b, U, d = new.x, new.bias, new.h, new.h_bias
+/// h' = (1 − z) ∘ n + z ∘ h
+/// ```
+pub fn gru_after<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
+    let h = c.state("h", hidden);
+    let reset = c.dense("reset", hidden, [x, h]).sigmoid();
+    let update = c.dense("update", hidden, [x, h]).sigmoid();
+    let from_x = c.dense("new", hidden, [x]);
+    let from_h = c.param("new.h", (hidden, hidden)).matvec(h) + c.param("new.h_bias", hidden);
+    let new = (from_x + reset * from_h).tanh();
+    c.next(h, (1.0 - update) * new + update * h)
+}
+
+/// S7, the standard LSTM (Gers et al. 2000), whose `forget.bias` starts as ones (Jozefowicz et al. 2015):
+///
+/// ```text
+/// c' = σ(forget[x; h]) ∘ c + σ(input[x; h]) ∘ tanh(cell[x; h])
+/// h' = σ(output[x; h]) ∘ tanh(c')
+/// ```
+pub fn lstm<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
+    let h = c.state("h", hidden);
+    let memory = c.state("c", hidden);
+    let input = c.dense("input", hidden, [x, h]).sigmoid();
+    let forget = c.dense("forget", hidden, [x, h]).sigmoid();
+    let cell = c.dense("cell", hidden, [x, h]).tanh();
+    let output = c.dense("output", hidden, [x, h]).sigmoid();
+    c.init("forget.bias", Init::Constant(1.0));
+    let memory = c.next(memory, forget * memory + input * cell);
+    c.next(h, output * memory.tanh())
+}
+
+/// c' of S2 and S4.
+fn gated_memory<'t>(c: &'t Builder, x: Var<'t>, h: Var<'t>, hidden: usize) -> Var<'t> {
+    let memory = c.state("c", hidden);
+    let keep = c.dense("keep", hidden, [x, h]).sigmoid();
+    let write = c.dense("write", hidden, [x, h]).sigmoid();
+    let candidate = c.dense("c_int", hidden, [x, h]).tanh();
+    c.next(memory, keep * memory + write * candidate)
+}
+
+/// h' of S2 and S3: what the new memory lets through.
+fn read<'t>(c: &'t Builder, x: Var<'t>, h: Var<'t>, memory: Var<'t>, hidden: usize) -> Var<'t> {
+    c.dense("h_int", hidden, [x, h]).tanh() * memory.sigmoid()
+}

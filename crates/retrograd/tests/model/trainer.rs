@@ -1,0 +1,394 @@
+use std::path::PathBuf;
+
+use retrograd::{Adam, Batch, Cell, Engine, Error, Sgd, State, Trainer, zoo};
+
+const LR: f64 = 0.01;
+
+fn forecaster(name: &str) -> Cell {
+    zoo::forecaster(zoo::find(name).expect("it is in the zoo"), 2, 4).expect("it is right")
+}
+
+fn trainer(cell: Cell) -> Trainer {
+    let settings = Trainer::new(cell, Adam::new(LR)).engine(Engine::Tape);
+    settings.seed(1).build().expect("it is right")
+}
+
+/// T = 3, B = 2 of two columns.
+fn batch() -> Batch {
+    let wave = |shift: usize| (0..12).map(|i| ((i + shift) as f32 * 0.7).sin()).collect();
+    Batch::new(3, 2).with("x", wave(0)).with("next", wave(4))
+}
+
+fn all(trainer: &Trainer) -> Vec<f32> {
+    trainer.params().flat_map(|p| p.values.to_vec()).collect()
+}
+
+fn in_temporary(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("retrograd-{}-{name}", std::process::id()))
+}
+
+#[test]
+fn the_same_seed_trains_to_the_same_parameters() {
+    let train = || {
+        let mut trainer = trainer(forecaster("keepwrite"));
+        let losses: Vec<f64> = (0..5)
+            .map(|_| trainer.step(&batch()).unwrap().loss)
+            .collect();
+        (losses, all(&trainer))
+    };
+    assert_eq!(train(), train());
+}
+
+#[test]
+fn a_sine_is_learned() {
+    let (t, b) = (40, 4);
+    let wave = |shift: usize| -> Vec<f32> {
+        let at = |i: usize| (((i / b + shift) as f32 * 0.3) + (i % b) as f32).sin();
+        (0..t * b).map(at).collect()
+    };
+    let batch = Batch::new(t, b).with("x", wave(0)).with("next", wave(1));
+    let cell = zoo::forecaster(zoo::find("lstm").unwrap(), 1, 8).unwrap();
+    let settings = Trainer::new(cell, Adam::new(0.02))
+        .engine(Engine::Tape)
+        .seed(1);
+    let mut trainer = settings.clip(1.0).build().unwrap();
+    let first = trainer.step(&batch).unwrap().loss;
+    for _ in 0..300 {
+        trainer.step(&batch).unwrap();
+    }
+    let last = trainer.evaluate(&batch).unwrap().loss();
+    assert!(first > 0.2 && last < 0.005, "from {first} to {last}");
+}
+
+#[test]
+fn a_copy_delayed_by_three_steps_is_learned_by_a_skip_recurrence() {
+    let (t, b) = (12, 8);
+    let noise = |i: usize| ((i * 7919 % 101) as f32 - 50.0) / 50.0;
+    let x: Vec<f32> = (0..t * b).map(noise).collect();
+    let mut target = vec![0.0; 3 * b];
+    target.extend(&x[..(t - 3) * b]);
+    let cell = Cell::define("copy", |c| {
+        let x = c.input("x", 1);
+        let h = c.state_with("h", 4, State::delay(3));
+        let y = c.dense("y", 1, [h]);
+        c.next(h, c.dense("h", 4, [x, h]));
+        c.output("y", y);
+        c.loss((y - c.target("copy", 1)).square().mean());
+    })
+    .unwrap();
+    let batch = Batch::new(t, b).with("x", x).with("copy", target);
+    let settings = Trainer::new(cell, Adam::new(0.02)).engine(Engine::Tape);
+    let mut trainer = settings.seed(3).build().unwrap();
+    for _ in 0..400 {
+        trainer.step(&batch).unwrap();
+    }
+    let last = trainer.evaluate(&batch).unwrap().loss();
+    assert!(last < 1e-3, "{last}");
+}
+
+#[test]
+fn a_step_is_the_optimisers_step_along_the_gradient() {
+    let settings = Trainer::new(forecaster("gru"), Sgd::new(0.5)).engine(Engine::Tape);
+    let mut trainer = settings.double().seed(2).build().unwrap();
+    let f64s = |name: &str| {
+        batch()
+            .array(name)
+            .unwrap()
+            .iter()
+            .map(|&v| f64::from(v))
+            .collect()
+    };
+    let batch = Batch::new(3, 2)
+        .with("x", f64s("x"))
+        .with("next", f64s("next"));
+    let before = trainer.param("new.h").unwrap().to_vec();
+    let evaluation = trainer.differentiate(&batch).unwrap();
+    let (loss, gradient) = (
+        evaluation.loss(),
+        evaluation.gradient("new.h").unwrap().to_vec(),
+    );
+    let report = trainer.step(&batch).unwrap();
+    assert_eq!((report.step, report.loss), (1, loss));
+    let after = trainer.param("new.h").unwrap();
+    for ((a, b), g) in after.iter().zip(&before).zip(&gradient) {
+        assert_eq!(*a, b - 0.5 * g);
+    }
+    // And the gradient is the loss's, by a central difference of error O(10⁻¹⁰).
+    let mut moved = after.to_vec();
+    let mut loss_at = |value: f64| {
+        moved[3] = value;
+        trainer.set_param("new.h", &moved).unwrap();
+        trainer.evaluate(&batch).unwrap().loss()
+    };
+    let at = 0.25;
+    let slope = (loss_at(at + 1e-5) - loss_at(at - 1e-5)) / 2e-5;
+    loss_at(at);
+    let gradient = trainer
+        .differentiate(&batch)
+        .unwrap()
+        .gradient("new.h")
+        .unwrap()[3];
+    assert!((slope - gradient).abs() < 1e-8, "{slope}, {gradient}");
+}
+
+#[test]
+fn clipping_bounds_what_a_step_changes() {
+    let settings = Trainer::new(forecaster("rnn"), Sgd::new(1.0)).engine(Engine::Tape);
+    let mut trainer = settings.seed(1).clip(1e-2).build().unwrap();
+    let before = all(&trainer);
+    let report = trainer.step(&batch()).unwrap();
+    assert!(report.gradient_norm > 1e-2);
+    let squares = all(&trainer)
+        .into_iter()
+        .zip(before)
+        .map(|(a, b)| f64::from(a - b).powi(2));
+    let moved = squares.sum::<f64>().sqrt();
+    // Each parameter is near 1 and rounded by 2⁻²⁴.
+    assert!((moved - 1e-2).abs() < 1e-6, "{moved}");
+}
+
+#[test]
+fn an_evaluation_gives_outputs_and_final_states() {
+    let mut trainer = trainer(forecaster("keepwrite"));
+    let evaluation = trainer.evaluate(&batch()).unwrap();
+    assert_eq!(evaluation.output("y").map(<[f32]>::len), Some(3 * 2 * 2));
+    assert_eq!(evaluation.output("h").map(<[f32]>::len), Some(2 * 4));
+    assert_eq!(evaluation.output("c").map(<[f32]>::len), Some(2 * 4));
+    assert_eq!(evaluation.output("z"), None);
+    assert_eq!(evaluation.gradient("keep.x"), None);
+}
+
+#[test]
+fn final_states_go_on_as_initial_states() {
+    let mut trainer = trainer(forecaster("lstm"));
+    let x = batch().array("x").unwrap().to_vec();
+    let whole = trainer
+        .predict(&Batch::new(3, 2).with("x", x.clone()))
+        .unwrap();
+    let expected = whole.output("y").unwrap()[8..].to_vec();
+    let first = Batch::new(2, 2).with("x", x[..8].to_vec());
+    let first = trainer.predict(&first).unwrap();
+    let (h, c) = (
+        first.output("h").unwrap().to_vec(),
+        first.output("c").unwrap().to_vec(),
+    );
+    let second = Batch::new(1, 2)
+        .with("x", x[8..].to_vec())
+        .with("h", h)
+        .with("c", c);
+    let found = trainer
+        .predict(&second)
+        .unwrap()
+        .output("y")
+        .unwrap()
+        .to_vec();
+    for (f, e) in found.iter().zip(&expected) {
+        // The same sums, in blocks of other sizes: some ε of numbers below 1.
+        assert!((f - e).abs() < 1e-6, "{found:?}, {expected:?}");
+    }
+}
+
+/// y = mask ∘ x with a parameter that does nothing.
+fn dropout(keep: f64) -> Cell {
+    Cell::define("dropout", |c| {
+        let x = c.input("x", 50);
+        let y =
+            x * c.mask("drop", 50, keep) * c.param_init("one", 50, retrograd::Init::Constant(1.0));
+        c.output("y", y);
+        c.loss(y.mean());
+    })
+    .unwrap()
+}
+
+#[test]
+fn masks_are_drawn_for_training_and_are_one_otherwise() {
+    let batch = Batch::new(20, 10).with("x", vec![1.0f32; 10_000]);
+    let settings = Trainer::new(dropout(0.8), Sgd::new(0.0))
+        .engine(Engine::Tape)
+        .seed(4);
+    let mut trainer = settings.build().unwrap();
+    let losses: Vec<f64> = (0..2).map(|_| trainer.step(&batch).unwrap().loss).collect();
+    assert_ne!(losses[0], losses[1], "each step draws anew");
+    for loss in losses {
+        // Mean 1, standard error √(0.2/0.8/10⁴) = 0.005; four of them.
+        assert!((loss - 1.0).abs() < 0.02, "{loss}");
+    }
+    assert_eq!(trainer.evaluate(&batch).unwrap().loss(), 1.0);
+    let given = batch.with("drop", vec![0.5; 10_000]);
+    assert_eq!(trainer.step(&given).unwrap().loss, 0.5);
+}
+
+#[test]
+fn weights_are_ones_unless_given() {
+    let cell = Cell::define("weighted", |c| {
+        let x = c.input("x", ());
+        let w = c.weight_input("w");
+        c.weight(w);
+        c.loss(x * c.param_init("one", (), retrograd::Init::Constant(1.0)));
+    })
+    .unwrap();
+    let mut trainer = trainer(cell);
+    let batch = Batch::new(4, 1).with("x", vec![1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(trainer.evaluate(&batch).unwrap().loss(), 2.5);
+    let weighted = batch.with("w", vec![0.0, 0.0, 1.0, 3.0]);
+    assert_eq!(trainer.evaluate(&weighted).unwrap().loss(), 3.75);
+}
+
+#[test]
+fn a_loss_that_is_no_number_leaves_everything_as_it_was() {
+    let mut trainer = trainer(forecaster("irnn"));
+    trainer.step(&batch()).unwrap();
+    let before = all(&trainer);
+    for bad in [f32::NAN, f32::INFINITY, 1e30] {
+        let mut next = batch().array("next").unwrap().to_vec();
+        next[5] = bad;
+        let e = trainer
+            .step(&batch().with("next", next))
+            .expect_err("not finite");
+        assert!(matches!(e, Error::NonFinite { step: 2, .. }), "{e}");
+        assert!(e.to_string().contains("step 2"), "{e}");
+    }
+    assert_eq!(all(&trainer), before);
+    assert_eq!(trainer.step(&batch()).unwrap().step, 2);
+}
+
+#[test]
+fn batches_that_do_not_fit_say_what_is_wrong() {
+    let mut trainer = trainer(forecaster("rnn"));
+    let mut message = |batch: Batch| {
+        trainer
+            .step(&batch)
+            .expect_err("it does not fit")
+            .to_string()
+    };
+    let x = || vec![0.0f32; 12];
+    let cases = [
+        (Batch::new(0, 2), "T = 0, B = 2"),
+        (Batch::new(3, 0), "T = 3, B = 0"),
+        (
+            Batch::new(3, 2).with("x", x()),
+            "target `next`, expected [T = 3, B = 2, 2]",
+        ),
+        (
+            batch().with("x", vec![0.0; 11]),
+            "`x` has 11 elements; expected 12, [T = 3, B = 2, 2]",
+        ),
+        (
+            batch().with("h", vec![0.0; 3]),
+            "`h` has 3 elements; expected 8, [B = 2, 4]",
+        ),
+        (
+            batch().with("y", x()),
+            "`y`, which the cell does not take; it takes `x`, `h` and `next`",
+        ),
+        (
+            batch().with("h.x", x()),
+            "`h.x`, which the cell does not take",
+        ),
+    ];
+    for (batch, expected) in cases {
+        let found = message(batch);
+        assert!(found.contains(expected), "{found}\n{expected}");
+    }
+}
+
+#[test]
+fn windows_of_a_series_are_batches_of_a_forecaster() {
+    let windows = retrograd::data::Batch {
+        steps: 3,
+        batch: 2,
+        columns: 2,
+        input: batch().array("x").unwrap().to_vec(),
+        target: batch().array("next").unwrap().to_vec(),
+        starts: vec![0, 5],
+    };
+    assert_eq!(Batch::from(windows), batch());
+}
+
+#[test]
+fn an_index_beyond_the_vocabulary_is_refused() {
+    let cell = Cell::define("words", |c| {
+        let word = c.input("word", ());
+        c.loss(c.embedding("table", 10, 4, word).mean());
+    });
+    let mut trainer = trainer(cell.unwrap());
+    let words = |last| Batch::new(2, 1).with("word", vec![3.0, last]);
+    trainer.step(&words(9.0)).unwrap();
+    for bad in [10.0, -1.0, 0.5, f32::NAN] {
+        let e = trainer.step(&words(bad)).expect_err("no such row");
+        assert!(e.to_string().contains("`word`"), "{e}");
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    let with = || Trainer::new(forecaster("rnn"), Adam::new(LR)).engine(Engine::Tape);
+    assert!(matches!(
+        with().threads(0).build(),
+        Err(Error::Setting { .. })
+    ));
+    assert!(matches!(
+        with().clip(0.0).build(),
+        Err(Error::Setting { .. })
+    ));
+    let none = Cell::define("none", |c| {
+        c.output("y", c.input("x", 1));
+    });
+    let e = Trainer::new(none.unwrap(), Adam::new(LR))
+        .engine(Engine::Tape)
+        .build();
+    assert!(matches!(e, Err(Error::NoLoss { .. })));
+}
+
+#[test]
+fn parameters_are_set_by_name() {
+    let mut trainer = trainer(forecaster("rnn"));
+    trainer.set_param("h.bias", &[1.0, 2.0, 3.0, 4.0]).unwrap();
+    assert_eq!(trainer.param("h.bias"), Some(&[1.0, 2.0, 3.0, 4.0][..]));
+    let e = trainer.set_param("h.y", &[0.0]).expect_err("unknown");
+    assert!(e.to_string().contains("`h.x`"), "{e}");
+    let e = trainer.set_param("h.bias", &[0.0]).expect_err("too short");
+    assert!(e.to_string().contains("[4], 4 values; found 1"), "{e}");
+    let e = trainer.set_param("h.bias", &[0.0, f32::NAN, 0.0, 0.0]);
+    assert!(matches!(
+        e,
+        Err(Error::NonFiniteParameter { element: 1, .. })
+    ));
+}
+
+#[test]
+fn saved_parameters_come_back_exactly() {
+    let path = in_temporary("saved.json");
+    let mut one = trainer(forecaster("gru_after"));
+    one.step(&batch()).unwrap();
+    one.save(&path).unwrap();
+    let mut other = trainer(forecaster("gru_after"));
+    assert_ne!(all(&one), all(&other));
+    other.load(&path).unwrap();
+    assert_eq!(all(&one), all(&other));
+
+    let mut rnn = trainer(forecaster("rnn"));
+    let before = all(&rnn);
+    let e = rnn.load(&path).expect_err("another cell's");
+    assert!(e.to_string().contains("`h.x` [4,2]"), "{e}");
+    let cell = zoo::forecaster(zoo::find("gru_after").unwrap(), 2, 5).unwrap();
+    let e = trainer(cell).load(&path).expect_err("another size");
+    assert!(
+        e.to_string()
+            .contains("`reset.x` is [5, 2], in the file [4, 2]"),
+        "{e}"
+    );
+    std::fs::write(&path, "{\"cell\": 3}").unwrap();
+    assert!(matches!(rnn.load(&path), Err(Error::NotParameters { .. })));
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(rnn.load(&path), Err(Error::File { .. })));
+    assert_eq!(all(&rnn), before);
+}
+
+#[test]
+fn engines_have_names() {
+    for engine in Engine::ALL {
+        assert_eq!(engine.name().parse(), Ok(engine));
+    }
+    assert!("gpu".parse::<Engine>().unwrap_err().contains("`jit`"));
+}

@@ -1,0 +1,266 @@
+//! Compares the interpreter's gradients with central differences in f64.
+//!
+//! The function that is compared is L(x) = Σ c·output with random c, over all outputs, the loss included; x is all inputs.
+//! Its derivative along a direction u of length 1 is, with D(h) = (L(x + h·u) - L(x - h·u)) ÷ 2h, D(h) up to
+//!
+//! - truncation, h²·L‴/6 and less: D(2h) is four times as far off, so the error is a third of |D(2h) - D(h)|; the whole of
+//!   that is allowed, for the terms of higher order;
+//! - rounding, ε·Σ|c·output|/h for each rounding that reaches the outputs: every node is allowed 4 ulp at every step, ulps
+//!   that no later node enlarges (inputs should be of moderate size); and the gradient's own, alike.
+//!
+//! h is 2⁻¹⁴: the sum of both is then about 1e-8 for functions whose values and derivatives are about 1.
+//!
+//! A point near a kink or jump is rejected: one where, of any point of any node in the run, the distance to the kink is no
+//! more than twice of what it changes between x and x ± 2h·u. So is a direction with such a curvature that the truncation
+//! would hide an error. What `stop_gradient` gives is frozen at its value in x, as the gradient takes it to be.
+
+use crate::algebra::Value;
+use crate::error::TapeError;
+use crate::interpreter::Interpreter;
+use crate::op::{Number, Op, Reduction};
+use crate::tape::Tape;
+
+/// The directions to compare along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directions {
+    /// Every coordinate of every input: for small programs.
+    Coordinates,
+    /// So many random directions through all inputs at once: for large ones.
+    Random(usize),
+}
+
+/// What a passed check has compared.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Report {
+    /// Derivatives that were compared.
+    pub checked: usize,
+    /// Derivatives that were not, being near a kink or too curved.
+    pub rejected: usize,
+    /// The greatest difference, as a share of its tolerance.
+    pub worst: f64,
+}
+
+const H: f64 = 1.0 / 16384.0;
+
+/// The greatest truncation that is accepted, relative to the size of the function and its derivative.
+const CURVED: f64 = 1e-4;
+
+/// Compares gradients of `tape` at `t` steps, `b` examples and these `inputs` (as [`Interpreter::forward`] takes them) with
+/// central differences. `seed` draws the functional and the random directions.
+///
+/// # Errors
+/// [`TapeError::Gradient`] if a gradient is wrong; [`TapeError::NearKink`] if no derivative could be compared; those of a
+/// run.
+pub fn gradcheck(
+    tape: &Tape,
+    t: usize,
+    b: usize,
+    inputs: &[&[f64]],
+    directions: Directions,
+    seed: u64,
+) -> Result<Report, TapeError> {
+    let mut run = Interpreter::<f64>::new(tape);
+    run.forward(t, b, inputs)?;
+    let mut random = Random(seed);
+    let weights: Vec<Vec<f64>> = (0..tape.outputs().len())
+        .map(|i| run.output(i).iter().map(|_| random.next()).collect())
+        .collect();
+    let cotangents: Vec<Option<&[f64]>> = weights.iter().map(|w| Some(&w[..])).collect();
+    run.backward(&cotangents)?;
+    // An empty slice stands for zeros: those are coordinates, too.
+    let point: Vec<Vec<f64>> = (inputs.iter().enumerate())
+        .map(|(i, x)| {
+            let zeros = run.input_length(i);
+            if x.is_empty() { vec![0.0; zeros] } else { x.to_vec() }
+        })
+        .collect();
+    let gradient: Vec<Vec<f64>> = (point.iter().enumerate())
+        .map(|(i, x)| run.gradient(i).map_or(vec![0.0; x.len()], <[f64]>::to_vec))
+        .collect();
+    let mut check = Check {
+        tape,
+        kinks: kinks(&run, tape),
+        scale: magnitude(&run, &weights),
+        rounding: 4.0 * (tape.nodes().len() * t) as f64 * f64::EPSILON,
+        run,
+        weights,
+        point,
+        gradient,
+        report: Report {
+            checked: 0,
+            rejected: 0,
+            worst: 0.0,
+        },
+    };
+    let free: Vec<bool> = (0..inputs.len()).map(|i| !check.run.is_index(i)).collect();
+    match directions {
+        Directions::Coordinates => {
+            for i in (0..inputs.len()).filter(|&i| free[i]) {
+                for k in 0..check.point[i].len() {
+                    let mut u = zeros_like(&check.point);
+                    u[i][k] = 1.0;
+                    let name = &tape.inputs()[i].name;
+                    check.along(&u, || format!("input `{name}` at number {k}"))?;
+                }
+            }
+        }
+        Directions::Random(count) => {
+            // Ten tries for each direction that is wanted.
+            for k in 0..10 * count {
+                if check.report.checked == count {
+                    break;
+                }
+                let mut u = zeros_like(&check.point);
+                for (u, _) in u.iter_mut().zip(&free).filter(|(_, free)| **free) {
+                    u.iter_mut().for_each(|u| *u = random.next());
+                }
+                let length = u.iter().flatten().map(|u| u * u).sum::<f64>().sqrt();
+                if length > 0.0 {
+                    u.iter_mut().flatten().for_each(|u| *u /= length);
+                }
+                check.along(&u, || format!("random direction {k} of seed {seed}"))?;
+            }
+        }
+    }
+    if check.report.checked == 0 && check.report.rejected > 0 {
+        return Err(TapeError::NearKink {
+            rejected: check.report.rejected,
+        });
+    }
+    Ok(check.report)
+}
+
+struct Check<'a> {
+    tape: &'a Tape,
+    run: Interpreter<f64>,
+    weights: Vec<Vec<f64>>,
+    point: Vec<Vec<f64>>,
+    gradient: Vec<Vec<f64>>,
+    /// Distances to kinks at the point, of all nodes that have any.
+    kinks: Vec<f64>,
+    /// Σ|c·output|
+    scale: f64,
+    /// Relative error of the functional.
+    rounding: f64,
+    report: Report,
+}
+
+impl Check<'_> {
+    fn along(&mut self, u: &[Vec<f64>], place: impl FnOnce() -> String) -> Result<(), TapeError> {
+        let mut near = false;
+        let mut values = [0.0; 4];
+        for (value, by) in values.iter_mut().zip([H, -H, 2.0 * H, -2.0 * H]) {
+            let moved: Vec<Vec<f64>> = (self.point.iter().zip(u))
+                .map(|(x, u)| x.iter().zip(u).map(|(x, u)| x + by * u).collect())
+                .collect();
+            let moved: Vec<&[f64]> = moved.iter().map(Vec::as_slice).collect();
+            self.run.forward_frozen(&moved)?;
+            *value = functional(&self.run, &self.weights);
+            near |= (self.kinks.iter().zip(kinks(&self.run, self.tape))).any(|(&at, moved)| {
+                let change = (moved - at).abs();
+                change > 0.0 && at <= 2.0 * change
+            });
+        }
+        let (mut analytic, mut terms) = (0.0, 0.0);
+        for (g, u) in self.gradient.iter().flatten().zip(u.iter().flatten()) {
+            analytic += g * u;
+            terms += (g * u).abs();
+        }
+        let numeric = (values[0] - values[1]) / (2.0 * H);
+        let truncation = (numeric - (values[2] - values[3]) / (4.0 * H)).abs();
+        if near || truncation > CURVED * (self.scale + numeric.abs()) {
+            self.report.rejected += 1;
+            return Ok(());
+        }
+        let tolerance = truncation + self.rounding * (self.scale / H + terms) + f64::MIN_POSITIVE;
+        let share = (analytic - numeric).abs() / tolerance;
+        if share.is_nan() || share > 1.0 {
+            return Err(TapeError::Gradient {
+                place: place(),
+                analytic: Number(analytic),
+                numeric: Number(numeric),
+                tolerance: Number(tolerance),
+            });
+        }
+        self.report.checked += 1;
+        self.report.worst = self.report.worst.max(share);
+        Ok(())
+    }
+}
+
+fn zeros_like(x: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    x.iter().map(|x| vec![0.0; x.len()]).collect()
+}
+
+fn terms<'a>(
+    run: &'a Interpreter<f64>,
+    weights: &'a [Vec<f64>],
+) -> impl Iterator<Item = f64> + 'a {
+    (weights.iter().enumerate())
+        .flat_map(|(i, w)| w.iter().zip(run.output(i)).map(|(w, y)| w * y))
+}
+
+fn functional(run: &Interpreter<f64>, weights: &[Vec<f64>]) -> f64 {
+    terms(run, weights).sum()
+}
+
+fn magnitude(run: &Interpreter<f64>, weights: &[Vec<f64>]) -> f64 {
+    terms(run, weights).map(f64::abs).sum()
+}
+
+/// Distance to the nearest kink or jump, of all points of all nodes that have one, in a fixed order.
+fn kinks(run: &Interpreter<f64>, tape: &Tape) -> Vec<f64> {
+    let mut found = Vec::new();
+    for (i, node) in tape.nodes().iter().enumerate() {
+        let visit = |f: &mut dyn FnMut(&[&[f64]])| run.points(tape, Value(i as u32), f);
+        // How far a computed index is from the next row.
+        let to_half = |i: f64| (i - i.floor() - 0.5).abs();
+        match node.op {
+            Op::Map(m) => visit(&mut |xs| {
+                let mut x = [0.0; 3];
+                for k in 0..xs[0].len() {
+                    for (x, xs) in x.iter_mut().zip(xs) {
+                        *x = xs[k];
+                    }
+                    let distance = (m.row().kink)(&x[..xs.len()]);
+                    if distance < f64::INFINITY {
+                        found.push(distance);
+                    }
+                }
+            }),
+            Op::Reduce(Reduction::Max) => visit(&mut |xs| {
+                // Between the two greatest.
+                let (mut first, mut second) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+                for &x in xs[0] {
+                    if x > first {
+                        (first, second) = (x, first);
+                    } else if x > second {
+                        second = x;
+                    }
+                }
+                if xs[0].len() > 1 {
+                    found.push(first - second);
+                }
+            }),
+            Op::Gather => visit(&mut |xs| found.push(to_half(xs[1][0]))),
+            Op::Scatter { .. } => visit(&mut |xs| found.push(to_half(xs[0][0]))),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// SplitMix64 (Steele, Lea & Flood 2014): enough for test directions, without a dependency.
+struct Random(u64);
+
+impl Random {
+    /// Uniform in -1 ‥ 1.
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        (z >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+}

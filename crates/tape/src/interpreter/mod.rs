@@ -1,0 +1,422 @@
+//! Runs a tape as it stands, forward and backward, over batch and time: the oracle that compiled code is compared with,
+//! and a fair baseline for its speed (buffers allocated once, matrix products by the `gemm` crate, vectorisable loops; no
+//! fusion, no hoisting).
+//!
+//! Layouts are row-major: a value of domain `once` is `[shape]`, of `row` `[B, shape]`, of `edge k` `[k, B, shape]`, of
+//! `step` `[T, B, shape]`.
+//!
+//! Invariants: nodes run in the order of [`Tape::schedule`], and backward in its exact reverse; the values of all steps
+//! are kept from a forward run to the backward run after it; a run with the sizes of the one before allocates nothing.
+
+mod backward;
+mod execute;
+mod program;
+mod rows;
+
+use std::sync::Arc;
+
+use backward::Backward;
+use execute::Memory;
+use program::{Instr, Kind, Place, Plan, Plans, Program, Segment, ticks};
+
+use crate::algebra::Value;
+use crate::error::TapeError;
+use crate::map::Map;
+use crate::op::Op;
+use crate::real::Real;
+use crate::tape::{Input, Role, Tape};
+use crate::ty::{Domain, Shape, Type};
+
+/// A tape made ready to run in `f32` or `f64`.
+#[derive(Clone, Debug)]
+pub struct Interpreter<T: Real> {
+    inputs: Vec<Input>,
+    outputs: Vec<(Arc<str>, Type)>,
+    /// Of every node.
+    places: Vec<Place>,
+    output_places: Vec<Place>,
+    forward: Program,
+    backward: Backward,
+    /// Buffers below this number belong to the forward program.
+    forward_buffers: usize,
+    memory: Memory<T>,
+    /// Input, rows of the matrix: the input's values are indices of these rows.
+    indices: Vec<(usize, usize)>,
+    state: State,
+}
+
+/// How far the present sizes have been run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not at all: there are no values.
+    New,
+    /// Forward; backward buffers are yet to be allocated.
+    Forward,
+    /// Backward buffers are allocated, too.
+    Both,
+}
+
+impl<T: Real> Interpreter<T> {
+    /// Prepares a tape, with gradients to all inputs.
+    pub fn new(tape: &Tape) -> Interpreter<T> {
+        Interpreter::with_gradients(tape, |_| true)
+    }
+
+    /// Prepares a tape, with gradients to those inputs alone that are `wanted`. Fewer gradients are less work backward: a
+    /// trainer wants those of parameters.
+    pub fn with_gradients(tape: &Tape, wanted: impl Fn(&Input) -> bool) -> Interpreter<T> {
+        let mut plans = Plans::default();
+        let (forward, places) = program::forward(tape, &mut plans);
+        let forward_buffers = plans.list.len();
+        let backward = backward::backward(tape, &places, &mut plans, &wanted);
+        let fill = |p: &Plan| match p.constant {
+            Some(c) => vec![T::from_f64(c); p.len],
+            None => Vec::new(),
+        };
+        Interpreter {
+            inputs: tape.inputs().to_vec(),
+            outputs: tape
+                .outputs()
+                .iter()
+                .map(|o| (o.name.clone(), tape.node(o.value).ty))
+                .collect(),
+            output_places: tape
+                .outputs()
+                .iter()
+                .map(|o| places[o.value.index()])
+                .collect(),
+            places,
+            forward,
+            backward,
+            forward_buffers,
+            memory: Memory {
+                data: plans.list.iter().map(fill).collect(),
+                plans: plans.list,
+                steps: 0,
+                batch: 0,
+            },
+            indices: index_inputs(tape),
+            state: State::New,
+        }
+    }
+
+    /// Computes all values from `inputs`, in the order of [`Tape::inputs`], at `t` steps and `b` examples. An empty slice for
+    /// an input of role [`Role::Initial`] means zeros.
+    ///
+    /// # Errors
+    /// No steps or no examples; too few or too many inputs; an input of another length than its layout has; an index that
+    /// is not a whole number within the rows of its matrix. Nothing has been computed then.
+    pub fn forward(&mut self, t: usize, b: usize, inputs: &[&[T]]) -> Result<(), TapeError> {
+        self.check(t, b, inputs)?;
+        if (t, b) != (self.memory.steps, self.memory.batch) || self.state == State::New {
+            (self.memory.steps, self.memory.batch) = (t, b);
+            self.allocate(0..self.forward_buffers);
+            self.state = State::Forward;
+        }
+        self.compute(inputs, false);
+        Ok(())
+    }
+
+    /// As [`forward`](Interpreter::forward) at the sizes of the last run, but every `stop_gradient` keeps the value that it
+    /// had in that run: the function whose derivative `backward` gives.
+    ///
+    /// # Errors
+    /// As for `forward`; also if there was no run.
+    pub fn forward_frozen(&mut self, inputs: &[&[T]]) -> Result<(), TapeError> {
+        if self.state == State::New {
+            return Err(TapeError::NotRun);
+        }
+        self.check(self.memory.steps, self.memory.batch, inputs)?;
+        self.compute(inputs, true);
+        Ok(())
+    }
+
+    /// The values of output `i` (in the order of [`Tape::outputs`]) of the last run, in the layout of its domain; empty before
+    /// the first.
+    ///
+    /// # Panics
+    /// If there is no such output.
+    pub fn output(&self, i: usize) -> &[T] {
+        &self.memory.data[self.output_places[i].buffer]
+    }
+
+    /// Computes the gradients of Σ cotangent·output, one cotangent for each output in the output's layout; `None` stands for
+    /// zeros. The loss's is one number, usually 1.
+    ///
+    /// # Errors
+    /// Before the first run; too few or too many cotangents; one of another length than its output.
+    pub fn backward(&mut self, cotangents: &[Option<&[T]>]) -> Result<(), TapeError> {
+        if self.state == State::New {
+            return Err(TapeError::NotRun);
+        }
+        if cotangents.len() != self.outputs.len() {
+            return Err(TapeError::Count {
+                what: "cotangents",
+                expected: self.outputs.len(),
+                found: cotangents.len(),
+            });
+        }
+        for (c, (name, ty)) in cotangents.iter().zip(&self.outputs) {
+            if let Some(c) = c {
+                self.check_length("the cotangent of", name, *ty, c.len())?;
+            }
+        }
+        if self.state == State::Forward {
+            self.allocate(self.forward_buffers..self.memory.data.len());
+            self.state = State::Both;
+        }
+        for &z in &self.backward.program.zero {
+            self.memory.data[z].fill(T::ZERO);
+        }
+        for (c, seed) in cotangents.iter().zip(&self.backward.seeds) {
+            if let (Some(c), Some(seed)) = (c, seed) {
+                for (s, &c) in self.memory.data[seed.buffer].iter_mut().zip(*c) {
+                    *s += c;
+                }
+            }
+        }
+        run(&self.backward.program, &mut self.memory, false);
+        Ok(())
+    }
+
+    /// The gradient of input `i` (in the order of [`Tape::inputs`]) from the last backward run, in the input's layout; `None`
+    /// where no gradient can flow or none is wanted.
+    ///
+    /// # Panics
+    /// If there is no such input.
+    pub fn gradient(&self, i: usize) -> Option<&[T]> {
+        let place = self.backward.gradients[i].as_ref()?;
+        Some(&self.memory.data[place.buffer])
+    }
+
+    /// Bytes of all buffers at the present sizes.
+    pub fn bytes(&self) -> usize {
+        self.memory.data.iter().map(Vec::len).sum::<usize>() * size_of::<T>()
+    }
+
+    /// How many numbers input `i` has at the present sizes.
+    pub(crate) fn input_length(&self, i: usize) -> usize {
+        length(self.inputs[i].ty, self.memory.steps, self.memory.batch)
+    }
+
+    /// True if input `i` is an index of gather or scatter: whole numbers, in which nothing has a derivative.
+    pub(crate) fn is_index(&self, i: usize) -> bool {
+        self.indices.iter().any(|&(input, _)| input == i)
+    }
+
+    fn allocate(&mut self, buffers: std::ops::Range<usize>) {
+        let (t, b) = (self.memory.steps, self.memory.batch);
+        for i in buffers {
+            let plan = &self.memory.plans[i];
+            if plan.constant.is_none() && plan.used {
+                let ticks = if plan.one_step {
+                    1
+                } else {
+                    ticks(plan.domain, t)
+                };
+                let size = ticks * program::rows(plan.domain, b) * plan.len;
+                self.memory.data[i].resize(size, T::ZERO);
+            }
+        }
+    }
+
+    fn compute(&mut self, inputs: &[&[T]], frozen: bool) {
+        for &z in &self.forward.zero {
+            self.memory.data[z].fill(T::ZERO);
+        }
+        for (input, given) in self.inputs.iter().zip(inputs) {
+            let buffer = &mut self.memory.data[self.places[input.value.index()].buffer];
+            if given.is_empty() {
+                buffer.fill(T::ZERO);
+            } else {
+                buffer.copy_from_slice(given);
+            }
+        }
+        run(&self.forward, &mut self.memory, frozen);
+    }
+
+    fn check(&self, t: usize, b: usize, inputs: &[&[T]]) -> Result<(), TapeError> {
+        for (what, size) in [("step", t), ("example", b)] {
+            if size == 0 {
+                return Err(TapeError::NothingToRun { what });
+            }
+        }
+        if inputs.len() != self.inputs.len() {
+            return Err(TapeError::Count {
+                what: "inputs",
+                expected: self.inputs.len(),
+                found: inputs.len(),
+            });
+        }
+        for (input, given) in self.inputs.iter().zip(inputs) {
+            if !(given.is_empty() && input.role == Role::Initial) {
+                let expected = length(input.ty, t, b);
+                if given.len() != expected {
+                    return Err(self.wrong_length("input", &input.name, input.ty, expected, given.len()));
+                }
+            }
+        }
+        for &(i, rows) in &self.indices {
+            let whole = |x: f64| x >= 0.0 && x < rows as f64 && x.fract() == 0.0;
+            if let Some(at) = inputs[i].iter().position(|x| !whole(x.to_f64())) {
+                return Err(TapeError::Index {
+                    input: self.inputs[i].name.to_string(),
+                    at,
+                    found: inputs[i][at].to_string(),
+                    rows,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_length(
+        &self,
+        what: &'static str,
+        name: &str,
+        ty: Type,
+        found: usize,
+    ) -> Result<(), TapeError> {
+        let expected = length(ty, self.memory.steps, self.memory.batch);
+        if found == expected {
+            return Ok(());
+        }
+        Err(self.wrong_length(what, name, ty, expected, found))
+    }
+
+    fn wrong_length(
+        &self,
+        what: &'static str,
+        name: &str,
+        ty: Type,
+        expected: usize,
+        found: usize,
+    ) -> TapeError {
+        let layout = match (ty.domain, ty.shape) {
+            (Domain::Once, Shape::Scalar) => "one number".to_string(),
+            (Domain::Once, shape) => shape.to_string(),
+            (Domain::Row, shape) => format!("B × {shape}"),
+            (Domain::Edge(k), shape) => format!("{k} × B × {shape}"),
+            (Domain::Step, shape) => format!("T × B × {shape}"),
+        };
+        TapeError::Length {
+            what,
+            name: name.to_string(),
+            layout,
+            expected,
+            found,
+        }
+    }
+
+    /// Calls `visit` with the operands of every point that node `v` computed in the last run: all its rows and ticks, and all
+    /// elements if it is element-wise, else one slice an operand.
+    pub(crate) fn points(&self, tape: &Tape, v: Value, mut visit: impl FnMut(&[&[T]])) {
+        let node = tape.node(v);
+        let types: Vec<Type> = node.operands.iter().map(|&x| tape.node(x).ty).collect();
+        let domain = node.op.work_domain(&types);
+        let rows = program::rows(domain, self.memory.batch);
+        for tick in 0..ticks(domain, self.memory.steps) {
+            for r in 0..rows {
+                let operands: Vec<&[T]> = node
+                    .operands
+                    .iter()
+                    .map(|x| {
+                        let place = &self.places[x.index()];
+                        self.memory
+                            .read(place, tick, rows)
+                            .row(r, place.shape.len())
+                    })
+                    .collect();
+                visit(&operands);
+            }
+        }
+    }
+}
+
+/// How many numbers a value of a type has at `t` steps and `b` examples.
+fn length(ty: Type, t: usize, b: usize) -> usize {
+    ticks(ty.domain, t) * program::rows(ty.domain, b) * ty.shape.len()
+}
+
+/// Inputs that are used as an index of gather or scatter, with the rows they index.
+fn index_inputs(tape: &Tape) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for node in tape.nodes() {
+        let (mut index, rows) = match node.op {
+            Op::Gather => {
+                let rows = tape.node(node.operands[0]).ty.shape.as_matrix().0;
+                (node.operands[1], rows)
+            }
+            Op::Scatter { rows, .. } => (node.operands[0], rows),
+            _ => continue,
+        };
+        while let Op::Spread(_) | Op::Reshape(_) = tape.node(index).op {
+            index = tape.node(index).operands[0];
+        }
+        if let Op::Input { id, .. } = tape.node(index).op {
+            found.push((id, rows));
+        }
+    }
+    found
+}
+
+fn run<T: Real>(program: &Program, memory: &mut Memory<T>, frozen: bool) {
+    let skip = |i: &Instr| frozen && matches!(i.kind, Kind::Op(Op::Map(Map::StopGradient)));
+    for segment in &program.segments {
+        match segment {
+            Segment::Whole(list) => {
+                for instr in list.iter().filter(|i| !skip(i)) {
+                    for tick in 0..ticks(instr.work, memory.steps) {
+                        memory.run(instr, tick);
+                    }
+                }
+            }
+            Segment::Sweep { backward, steps } => {
+                for k in 0..memory.steps {
+                    let tick = if *backward { memory.steps - 1 - k } else { k };
+                    for instr in steps.iter().filter(|i| !skip(i)) {
+                        memory.run(instr, tick);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Tape {
+    /// The value of the program's first output, a scalar, and its gradient in every input, for a program without time: one
+    /// example, one step. Zeros where no gradient can flow.
+    ///
+    /// # Errors
+    /// As [`Interpreter::forward`]; also if the first output is not a scalar.
+    pub fn value_and_gradient<T: Real>(
+        &self,
+        inputs: &[&[T]],
+    ) -> Result<(T, Vec<Vec<T>>), TapeError> {
+        let mut interpreter = Interpreter::new(self);
+        interpreter.forward(1, 1, inputs)?;
+        let mut cotangents: Vec<Option<&[T]>> = vec![None; self.outputs().len()];
+        let one = [T::ONE];
+        if let Some(first) = cotangents.first_mut() {
+            *first = Some(&one);
+        }
+        interpreter.backward(&cotangents)?;
+        let Some(&value) = interpreter.output_places.first().and_then(|p| {
+            let data: &Vec<T> = &interpreter.memory.data[p.buffer];
+            data.first()
+        }) else {
+            return Err(TapeError::Count {
+                what: "outputs",
+                expected: 1,
+                found: 0,
+            });
+        };
+        let gradients = (self.inputs().iter().enumerate())
+            .map(|(i, input)| match interpreter.gradient(i) {
+                Some(g) => g.to_vec(),
+                None => vec![T::ZERO; length(input.ty, 1, 1)],
+            })
+            .collect();
+        Ok((value, gradients))
+    }
+}

@@ -1,0 +1,249 @@
+//! What the interpreter runs: instruction lists over numbered buffers, and how they are made from a tape.
+
+use crate::algebra::Value;
+use crate::op::Op;
+use crate::tape::{Operands, Tape};
+use crate::ty::{Domain, Shape};
+use smallvec::SmallVec;
+
+/// One buffer: a value per point of its domain.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// Elements per point.
+    pub(crate) len: usize,
+    pub(crate) domain: Domain,
+    /// Of a constant: filled once, never written again.
+    pub(crate) constant: Option<f64>,
+    /// Of domain `step`, but only the present step's value is kept.
+    pub(crate) one_step: bool,
+    /// Some instruction uses it.
+    pub(crate) used: bool,
+}
+
+/// Where a value is: a buffer, seen with a shape of as many elements. The buffer's domain may be lower than the value's
+/// own: a value that was spread is read in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) buffer: usize,
+    pub(crate) domain: Domain,
+    pub(crate) shape: Shape,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// An op of the table.
+    Op(Op),
+    /// The transpose of `Delay(d)`, or of `Boundary(d)`: adds the cotangent (the operand) to those of x and init.
+    Back {
+        d: i32,
+        boundary: bool,
+        x: Option<Place>,
+        init: Option<Place>,
+    },
+}
+
+/// One instruction. At each tick of its work domain (see [`ticks`]) it computes all rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Instr {
+    pub(crate) kind: Kind,
+    pub(crate) args: SmallVec<[Place; 3]>,
+    /// `None` for the transposes, whose destinations are operands.
+    pub(crate) dst: Option<Place>,
+    pub(crate) work: Domain,
+    /// Add to the destination instead of overwriting it.
+    pub(crate) accumulate: bool,
+}
+
+impl Instr {
+    /// True if the destination has fewer points than the work: several points are summed into one.
+    pub(crate) fn reduces(&self) -> bool {
+        self.dst.is_some_and(|d| d.domain != self.work)
+    }
+}
+
+/// A part of a program.
+#[derive(Clone, Debug)]
+pub(crate) enum Segment {
+    /// Each instruction over all its ticks, one after the other.
+    Whole(Vec<Instr>),
+    /// All instructions at each step, forward or backward in time.
+    Sweep { backward: bool, steps: Vec<Instr> },
+}
+
+impl Segment {
+    pub(crate) fn instrs(&self) -> &[Instr] {
+        match self {
+            Segment::Whole(list) | Segment::Sweep { steps: list, .. } => list,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Program {
+    pub(crate) segments: Vec<Segment>,
+    /// Buffers to be set to 0 before a run: sums are added up in them.
+    pub(crate) zero: Vec<usize>,
+}
+
+/// All buffers of an interpreter, and the shared ones of constants.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plans {
+    pub(crate) list: Vec<Plan>,
+}
+
+impl Plans {
+    pub(crate) fn fresh(&mut self, shape: Shape, domain: Domain) -> Place {
+        self.list.push(Plan {
+            len: shape.len(),
+            domain,
+            constant: None,
+            one_step: false,
+            used: false,
+        });
+        Place {
+            buffer: self.list.len() - 1,
+            domain,
+            shape,
+        }
+    }
+
+    pub(crate) fn constant(&mut self, value: f64, shape: Shape) -> Place {
+        let same = |p: &Plan| {
+            p.len == shape.len() && p.constant.is_some_and(|c| c.to_bits() == value.to_bits())
+        };
+        let buffer = self.list.iter().position(same).unwrap_or_else(|| {
+            let place = self.fresh(shape, Domain::Once);
+            self.list[place.buffer].constant = Some(value);
+            self.list[place.buffer].used = true;
+            place.buffer
+        });
+        Place {
+            buffer,
+            domain: Domain::Once,
+            shape,
+        }
+    }
+}
+
+/// How many ticks a domain has at `t` steps: each is computed on its own, for all rows at once.
+pub(crate) fn ticks(domain: Domain, t: usize) -> usize {
+    match domain {
+        Domain::Once | Domain::Row => 1,
+        Domain::Edge(k) => k,
+        Domain::Step => t,
+    }
+}
+
+/// How many rows there are at a tick of a domain.
+pub(crate) fn rows(domain: Domain, b: usize) -> usize {
+    match domain {
+        Domain::Once => 1,
+        Domain::Row | Domain::Edge(_) | Domain::Step => b,
+    }
+}
+
+/// The groups of nodes that run one after the other: what does not need the steps, each sweep, what needs them done.
+pub(crate) fn phases(tape: &Tape) -> Vec<(Option<usize>, Vec<Value>)> {
+    let schedule = tape.schedule();
+    let of = |keep: &dyn Fn(usize) -> bool| -> Vec<Value> {
+        (0..tape.nodes().len())
+            .filter(|&i| keep(i))
+            .map(|i| Value(i as u32))
+            .collect()
+    };
+    let step = |i: usize| tape.nodes()[i].ty.domain == Domain::Step;
+    let mut phases = vec![(None, of(&|i| !step(i) && !schedule.after[i]))];
+    for s in 0..schedule.sweeps {
+        phases.push((Some(s), of(&|i| step(i) && schedule.sweep[i] == s)));
+    }
+    phases.push((None, of(&|i| schedule.after[i])));
+    phases
+}
+
+/// The forward program and the place of every node's value.
+pub(crate) fn forward(tape: &Tape, plans: &mut Plans) -> (Program, Vec<Place>) {
+    let nodes = tape.nodes();
+    let mut places: Vec<Place> = Vec::with_capacity(nodes.len());
+    for (i, node) in nodes.iter().enumerate() {
+        let handed_out = tape.outputs().iter().any(|o| o.value.index() == i);
+        let place = match node.op {
+            Op::Constant { value, shape } if !handed_out => plans.constant(value.0, shape),
+            Op::Spread(_) | Op::Reshape(_) => {
+                let from = places[node.operands[0].index()];
+                if handed_out {
+                    plans.fresh(node.ty.shape, node.ty.domain)
+                } else {
+                    Place {
+                        shape: node.ty.shape,
+                        ..from
+                    }
+                }
+            }
+            _ => plans.fresh(node.ty.shape, node.ty.domain),
+        };
+        places.push(place);
+    }
+    let mut program = Program::default();
+    for (sweep, values) in phases(tape) {
+        let mut list = Vec::new();
+        for v in values {
+            let node = tape.node(v);
+            let dst = places[v.index()];
+            let in_place = match node.op {
+                Op::Input { .. } => true,
+                Op::Constant { .. } => plans.list[dst.buffer].constant.is_some(),
+                Op::Spread(_) | Op::Reshape(_) => {
+                    dst.buffer == places[node.operands[0].index()].buffer
+                }
+                _ => false,
+            };
+            if !in_place {
+                list.push(Instr {
+                    kind: Kind::Op(node.op),
+                    args: node.operands.iter().map(|x| places[x.index()]).collect(),
+                    dst: Some(dst),
+                    work: work(tape, &node.op, &node.operands),
+                    accumulate: false,
+                });
+            }
+        }
+        match sweep {
+            Some(s) => program.segments.push(Segment::Sweep {
+                backward: s % 2 == 1,
+                steps: list,
+            }),
+            None => program.segments.push(Segment::Whole(list)),
+        }
+    }
+    program.finish(plans);
+    for p in &places {
+        plans.list[p.buffer].used = true;
+    }
+    (program, places)
+}
+
+fn work(tape: &Tape, op: &Op, operands: &Operands) -> Domain {
+    let types: SmallVec<[_; 3]> = operands.iter().map(|&v| tape.node(v).ty).collect();
+    op.work_domain(&types)
+}
+
+impl Program {
+    /// Drops empty segments, marks the buffers in use, and lets sums accumulate from 0.
+    pub(crate) fn finish(&mut self, plans: &mut Plans) {
+        self.segments.retain(|s| !s.instrs().is_empty());
+        for segment in &mut self.segments {
+            let (Segment::Whole(list) | Segment::Sweep { steps: list, .. }) = segment;
+            for instr in list {
+                for place in instr.args.iter().chain(&instr.dst) {
+                    plans.list[place.buffer].used = true;
+                }
+                if let (true, false, Some(dst)) = (instr.reduces(), instr.accumulate, instr.dst) {
+                    instr.accumulate = true;
+                    self.zero.push(dst.buffer);
+                }
+            }
+        }
+        self.zero.sort_unstable();
+        self.zero.dedup();
+    }
+}

@@ -1,0 +1,386 @@
+//! The loops of the interpreter: each computes one op for all rows of one tick. Element-wise loops run over plain slices,
+//! so that LLVM vectorises them.
+
+use crate::gemm::{Strided, gemm};
+use crate::map::Map;
+use crate::op::Reduction;
+use crate::real::Real;
+
+/// An operand at one tick.
+#[derive(Clone, Copy)]
+pub(crate) enum Arg<'a, T> {
+    /// A value for each row, one after the other.
+    Full(&'a [T]),
+    /// One value for all rows.
+    Row(&'a [T]),
+    /// One value for all rows, all of whose elements are this number.
+    Splat(T, &'a [T]),
+}
+
+impl<'a, T: Copy> Arg<'a, T> {
+    /// The value of row `r`; a value has `n` elements.
+    pub(crate) fn row(self, r: usize, n: usize) -> &'a [T] {
+        match self {
+            Arg::Full(s) => &s[r * n..][..n],
+            Arg::Row(s) | Arg::Splat(_, s) => s,
+        }
+    }
+
+    /// All rows as a matrix of `n` columns.
+    fn matrix(self, n: usize) -> Strided<'a, T> {
+        let (data, row_stride) = match self {
+            Arg::Full(s) => (s, n),
+            Arg::Row(s) | Arg::Splat(_, s) => (s, 0),
+        };
+        Strided {
+            data,
+            row_stride,
+            column_stride: 1,
+        }
+    }
+}
+
+#[inline(always)]
+fn put<T: Real, const ADD: bool>(to: &mut T, x: T) {
+    if ADD {
+        *to += x;
+    } else {
+        *to = x;
+    }
+}
+
+fn map1<T: Real, const ADD: bool>(out: &mut [T], n: usize, x: Arg<'_, T>, f: impl Fn(T) -> T) {
+    match x {
+        Arg::Splat(x, _) => {
+            let y = f(x);
+            out.iter_mut().for_each(|o| put::<T, ADD>(o, y));
+        }
+        Arg::Full(x) => {
+            for (o, &x) in out.iter_mut().zip(x) {
+                put::<T, ADD>(o, f(x));
+            }
+        }
+        Arg::Row(x) => {
+            for row in out.chunks_exact_mut(n) {
+                for (o, &x) in row.iter_mut().zip(x) {
+                    put::<T, ADD>(o, f(x));
+                }
+            }
+        }
+    }
+}
+
+fn map2<T: Real, const ADD: bool>(
+    out: &mut [T],
+    n: usize,
+    x: Arg<'_, T>,
+    y: Arg<'_, T>,
+    f: impl Fn(T, T) -> T,
+) {
+    match (x, y) {
+        (Arg::Full(_), Arg::Splat(y, _)) => map1::<T, ADD>(out, n, x, |x| f(x, y)),
+        (Arg::Splat(x, _), Arg::Full(_)) => map1::<T, ADD>(out, n, y, |y| f(x, y)),
+        (Arg::Full(x), Arg::Full(y)) => {
+            for ((o, &x), &y) in out.iter_mut().zip(x).zip(y) {
+                put::<T, ADD>(o, f(x, y));
+            }
+        }
+        _ => {
+            for (r, row) in out.chunks_exact_mut(n).enumerate() {
+                for ((o, &x), &y) in row.iter_mut().zip(x.row(r, n)).zip(y.row(r, n)) {
+                    put::<T, ADD>(o, f(x, y));
+                }
+            }
+        }
+    }
+}
+
+fn map3<T: Real, const ADD: bool>(
+    out: &mut [T],
+    n: usize,
+    args: &[Arg<'_, T>],
+    f: impl Fn(T, T, T) -> T,
+) {
+    let n = if args.iter().all(|a| matches!(a, Arg::Full(_))) {
+        out.len()
+    } else {
+        n
+    };
+    let (x, y, z) = (args[0], args[1], args[2]);
+    for (r, row) in out.chunks_exact_mut(n).enumerate() {
+        let operands = x.row(r, n).iter().zip(y.row(r, n)).zip(z.row(r, n));
+        for (o, ((&x, &y), &z)) in row.iter_mut().zip(operands) {
+            put::<T, ADD>(o, f(x, y, z));
+        }
+    }
+}
+
+fn is<T: Real>(yes: bool) -> T {
+    if yes { T::ONE } else { T::ZERO }
+}
+
+fn max<T: Real>(a: T, b: T) -> T {
+    if a.is_nan() || b.is_nan() {
+        T::NAN
+    } else {
+        a.max(b)
+    }
+}
+
+fn sigmoid<T: Real>(x: T) -> T {
+    // As in the op's row: e⁻ˡˣˡ never overflows, and the lower tail keeps its relative accuracy.
+    let e = (-x.abs()).exp();
+    let top = if x < T::ZERO { e } else { T::ONE };
+    top / (T::ONE + e)
+}
+
+/// An element-wise op as its row defines it ([`crate::MapRow::eval`]).
+pub(crate) fn map<T: Real, const ADD: bool>(m: Map, out: &mut [T], n: usize, a: &[Arg<'_, T>]) {
+    let (zero, one) = (T::ZERO, T::ONE);
+    match m {
+        Map::Neg => map1::<T, ADD>(out, n, a[0], |x| -x),
+        Map::Recip => map1::<T, ADD>(out, n, a[0], |x| one / x),
+        Map::Exp => map1::<T, ADD>(out, n, a[0], T::exp),
+        Map::Ln => map1::<T, ADD>(out, n, a[0], T::ln),
+        Map::Sqrt => map1::<T, ADD>(out, n, a[0], T::sqrt),
+        Map::Abs => map1::<T, ADD>(out, n, a[0], T::abs),
+        Map::Sign => map1::<T, ADD>(out, n, a[0], |x| if x == zero { zero } else { x.signum() }),
+        Map::Sin => map1::<T, ADD>(out, n, a[0], T::sin),
+        Map::Cos => map1::<T, ADD>(out, n, a[0], T::cos),
+        Map::Tanh => map1::<T, ADD>(out, n, a[0], T::tanh),
+        Map::Sigmoid => map1::<T, ADD>(out, n, a[0], sigmoid),
+        Map::Relu => map1::<T, ADD>(out, n, a[0], |x| if x <= zero { zero } else { x }),
+        Map::Softplus => map1::<T, ADD>(out, n, a[0], |x| x.max(zero) + (-x.abs()).exp().ln_1p()),
+        Map::StopGradient => map1::<T, ADD>(out, n, a[0], |x| x),
+        Map::Add => map2::<T, ADD>(out, n, a[0], a[1], |x, y| x + y),
+        Map::Sub => map2::<T, ADD>(out, n, a[0], a[1], |x, y| x - y),
+        Map::Mul => map2::<T, ADD>(out, n, a[0], a[1], |x, y| x * y),
+        Map::Div => map2::<T, ADD>(out, n, a[0], a[1], |x, y| x / y),
+        Map::Pow => map2::<T, ADD>(out, n, a[0], a[1], T::powf),
+        Map::Max => map2::<T, ADD>(out, n, a[0], a[1], max),
+        Map::Min => map2::<T, ADD>(out, n, a[0], a[1], |x, y| -max(-x, -y)),
+        Map::Lt => map2::<T, ADD>(out, n, a[0], a[1], |x, y| is(x < y)),
+        Map::Le => map2::<T, ADD>(out, n, a[0], a[1], |x, y| is(x <= y)),
+        Map::Eq => map2::<T, ADD>(out, n, a[0], a[1], |x, y| is(x == y)),
+        Map::Select => map3::<T, ADD>(out, n, a, |c, x, y| if c != zero { x } else { y }),
+    }
+}
+
+/// Copies, or adds, slice to slice.
+fn copy<T: Real>(out: &mut [T], x: &[T], add: bool) {
+    if add {
+        for (o, &x) in out.iter_mut().zip(x) {
+            *o += x;
+        }
+    } else {
+        out.copy_from_slice(x);
+    }
+}
+
+/// The value of each row to its row of `out`; all of them added up if `out` has one row alone.
+pub(crate) fn copy_rows<T: Real>(out: &mut [T], n: usize, rows: usize, x: Arg<'_, T>, add: bool) {
+    let single = out.len() == n;
+    match x {
+        Arg::Full(x) if x.len() == out.len() => copy(out, x, add),
+        _ => {
+            for r in 0..rows {
+                let at = if single { 0 } else { r * n };
+                copy(&mut out[at..][..n], x.row(r, n), add);
+            }
+        }
+    }
+}
+
+/// Σ f(i) over 0..n in eight interleaved sums, which vectorise where one would not.
+fn sum<T: Real>(n: usize, f: impl Fn(usize) -> T) -> T {
+    const LANES: usize = 8;
+    let mut lanes = [T::ZERO; LANES];
+    let whole = n - n % LANES;
+    for i in (0..whole).step_by(LANES) {
+        for (k, lane) in lanes.iter_mut().enumerate() {
+            *lane += f(i + k);
+        }
+    }
+    let mut total = T::ZERO;
+    for i in whole..n {
+        total += f(i);
+    }
+    lanes.into_iter().fold(total, |a, b| a + b)
+}
+
+fn put_if<T: Real>(to: &mut T, x: T, add: bool) {
+    if add {
+        *to += x;
+    } else {
+        *to = x;
+    }
+}
+
+/// All `n` elements of each row to one.
+pub(crate) fn reduce<T: Real>(r: Reduction, out: &mut [T], n: usize, x: Arg<'_, T>, add: bool) {
+    for (k, o) in out.iter_mut().enumerate() {
+        let x = x.row(k, n);
+        let y = match r {
+            Reduction::Sum => sum(n, |i| x[i]),
+            Reduction::Mean => sum(n, |i| x[i]) / T::from_f64(n as f64),
+            Reduction::Max => x[1..].iter().fold(x[0], |a, &b| max(a, b)),
+        };
+        put_if(o, y, add);
+    }
+}
+
+/// Σ xᵢ·yᵢ of each row.
+pub(crate) fn dot<T: Real>(out: &mut [T], n: usize, x: Arg<'_, T>, y: Arg<'_, T>, add: bool) {
+    for (r, o) in out.iter_mut().enumerate() {
+        put_if(o, dot_of(x.row(r, n), y.row(r, n)), add);
+    }
+}
+
+fn dot_of<T: Real>(x: &[T], y: &[T]) -> T {
+    let y = &y[..x.len()];
+    sum(x.len(), |i| x[i] * y[i])
+}
+
+/// The scalar of each row, `n` times.
+pub(crate) fn broadcast<T: Real>(out: &mut [T], n: usize, x: Arg<'_, T>, add: bool) {
+    for (r, o) in out.chunks_exact_mut(n).enumerate() {
+        let x = x.row(r, 1)[0];
+        o.iter_mut().for_each(|o| put_if(o, x, add));
+    }
+}
+
+/// Blocks of `width` elements, of each of `count` in a value, to offset `to` of blocks of `to_width`, from offset `from`
+/// of blocks of `from_width`: what concat and slice do.
+#[derive(Clone, Copy)]
+pub(crate) struct Blocks {
+    pub(crate) count: usize,
+    pub(crate) width: usize,
+    pub(crate) to: usize,
+    pub(crate) to_width: usize,
+    pub(crate) from: usize,
+    pub(crate) from_width: usize,
+}
+
+pub(crate) fn blocks<T: Real>(out: &mut [T], rows: usize, x: Arg<'_, T>, b: Blocks, add: bool) {
+    for r in 0..rows {
+        let x = x.row(r, b.count * b.from_width);
+        for k in 0..b.count {
+            let to = (r * b.count + k) * b.to_width + b.to;
+            let x = &x[k * b.from_width + b.from..][..b.width];
+            copy(&mut out[to..][..b.width], x, add);
+        }
+    }
+}
+
+/// M·v, or Mᵀ·v, of each row; M is `m`×`n`.
+pub(crate) fn matvec<T: Real>(
+    out: &mut [T],
+    (m, n): (usize, usize),
+    transposed: bool,
+    matrix: Arg<'_, T>,
+    v: Arg<'_, T>,
+    add: bool,
+) {
+    let (to, from) = if transposed { (n, m) } else { (m, n) };
+    let rows = out.len() / to;
+    let shared = match matrix {
+        Arg::Full(_) if rows > 1 => None,
+        Arg::Full(s) | Arg::Row(s) | Arg::Splat(_, s) => Some(s),
+    };
+    if let Some(data) = shared {
+        // rows×to = rows×from · from×to
+        let (row_stride, column_stride) = if transposed { (n, 1) } else { (1, n) };
+        let right = Strided {
+            data,
+            row_stride,
+            column_stride,
+        };
+        return gemm((rows, to, from), out, add, v.matrix(from), right);
+    }
+    for (r, out) in out.chunks_exact_mut(to).enumerate() {
+        let (matrix, v) = (matrix.row(r, m * n), v.row(r, from));
+        if !transposed {
+            for (o, row) in out.iter_mut().zip(matrix.chunks_exact(n)) {
+                put_if(o, dot_of(row, v), add);
+            }
+            continue;
+        }
+        if !add {
+            out.fill(T::ZERO);
+        }
+        for (&v, row) in v.iter().zip(matrix.chunks_exact(n)) {
+            for (o, &w) in out.iter_mut().zip(row) {
+                *o += v * w;
+            }
+        }
+    }
+}
+
+/// a bᵀ of each row, or the sum of all rows if `out` has one alone; a has `m` elements, b `n`.
+pub(crate) fn outer<T: Real>(
+    out: &mut [T],
+    (m, n): (usize, usize),
+    rows: usize,
+    a: Arg<'_, T>,
+    b: Arg<'_, T>,
+    add: bool,
+) {
+    if out.len() == m * n {
+        // m×n = m×rows · rows×n
+        let a = a.matrix(m);
+        let left = Strided {
+            data: a.data,
+            row_stride: a.column_stride,
+            column_stride: a.row_stride,
+        };
+        return gemm((m, n, rows), out, add, left, b.matrix(n));
+    }
+    for (r, out) in out.chunks_exact_mut(m * n).enumerate() {
+        let b = b.row(r, n);
+        for (out, &a) in out.chunks_exact_mut(n).zip(a.row(r, m)) {
+            for (o, &b) in out.iter_mut().zip(b) {
+                put_if(o, a * b, add);
+            }
+        }
+    }
+}
+
+/// The row that an index means: rounded, and clamped to the rows there are; NaN means row 0.
+fn row_of<T: Real>(index: T, rows: usize) -> usize {
+    // `as` saturates, and takes NaN to 0.
+    (index.to_f64().round() as usize).min(rows - 1)
+}
+
+/// Row i of the `m`×`n` matrix, for each row of the batch.
+pub(crate) fn gather<T: Real>(
+    out: &mut [T],
+    (m, n): (usize, usize),
+    matrix: Arg<'_, T>,
+    index: Arg<'_, T>,
+    add: bool,
+) {
+    for (r, out) in out.chunks_exact_mut(n).enumerate() {
+        let i = row_of(index.row(r, 1)[0], m);
+        copy(out, &matrix.row(r, m * n)[i * n..][..n], add);
+    }
+}
+
+/// v to row i of the `m`×`n` matrix of each row of the batch, or of the one matrix that `out` holds.
+pub(crate) fn scatter<T: Real>(
+    out: &mut [T],
+    (m, n): (usize, usize),
+    rows: usize,
+    index: Arg<'_, T>,
+    v: Arg<'_, T>,
+    add: bool,
+) {
+    if !add {
+        out.fill(T::ZERO);
+    }
+    let single = out.len() == m * n;
+    for r in 0..rows {
+        let i = row_of(index.row(r, 1)[0], m) * n;
+        let at = if single { i } else { r * m * n + i };
+        copy(&mut out[at..][..n], v.row(r, n), true);
+    }
+}

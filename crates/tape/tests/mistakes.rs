@@ -1,0 +1,269 @@
+//! What a user can do wrong, and what is said then.
+
+use retrograd_tape::{Interpreter, Recorder, Role, Shape, TapeError, Var};
+
+const FILE: &str = "crates/tape/tests/mistakes.rs";
+
+/// Records a program, expects it to be refused, and checks the parts of the message. `line` is the line of the mistake, if
+/// it is one of this file.
+fn refused(record: impl FnOnce(&Recorder) -> Option<u32>, parts: &[&str]) -> TapeError {
+    let r = Recorder::new();
+    let line = record(&r);
+    let error = r.finish("mistake").expect_err("it should be refused");
+    let text = error.to_string();
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is missing in: {text}");
+    }
+    if let Some(line) = line {
+        let here = format!("{FILE}:{line}:");
+        assert!(text.contains(&here), "`{here}` is missing in: {text}");
+    }
+    error
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_named_with_both_values_shapes_and_the_line() {
+    let e = refused(
+        |r| {
+            let w = r.param("weights", Shape::Matrix(3, 4));
+            let x = r.input("wind", Role::Sequence, Shape::Vector(5));
+            let line = line!() + 1;
+            r.output("y", w.matvec(x).tanh());
+            Some(line)
+        },
+        &["matvec", "`weights` is [3,4]", "`wind` is [5]", "should be [4]"],
+    );
+    assert!(matches!(e, TapeError::Misfit { .. }));
+    refused(
+        |r| {
+            let a = r.param("a", Shape::Vector(2));
+            let b = r.param("b", Shape::Vector(3));
+            let line = line!() + 1;
+            let _: Var<'_> = a * b;
+            Some(line)
+        },
+        &["`mul`", "`a` is [2]", "`b` is [3]"],
+    );
+}
+
+#[test]
+fn the_first_of_several_mistakes_is_told() {
+    refused(
+        |r| {
+            let a = r.param("a", Shape::Vector(2));
+            let b = r.param("b", Shape::Vector(3));
+            let line = line!() + 1;
+            let poison = a + b;
+            r.loss(poison);
+            r.next(a, poison);
+            r.output("y", Var::concat(&[poison, a]).outer(b).softmax());
+            r.param("a", Shape::Scalar);
+            Some(line)
+        },
+        &["`add`"],
+    );
+}
+
+#[test]
+fn a_state_needs_one_next_value_of_its_own_shape() {
+    let e = refused(
+        |r| {
+            let line = line!() + 1;
+            r.state("memory", Shape::Vector(2), 1, None);
+            Some(line)
+        },
+        &["`memory`", "next"],
+    );
+    assert!(matches!(e, TapeError::NoNext { .. }));
+    let e = refused(
+        |r| {
+            let s = r.state("memory", Shape::Vector(2), 1, None);
+            r.next(s, s.tanh());
+            let line = line!() + 1;
+            r.next(s, s.exp());
+            Some(line)
+        },
+        &["`memory`", "already"],
+    );
+    assert!(matches!(e, TapeError::NextTwice { .. }));
+    refused(
+        |r| {
+            let s = r.state("memory", Shape::Vector(2), 1, None);
+            let p = r.param("p", Shape::Vector(3));
+            let line = line!() + 1;
+            r.next(s, p);
+            Some(line)
+        },
+        &["`memory` is [2]", "`p` is [3]"],
+    );
+    refused(
+        |r| {
+            let p = r.param("start", Shape::Vector(3));
+            let line = line!() + 1;
+            r.state("memory", Shape::Vector(2), 1, Some(p));
+            Some(line)
+        },
+        &["`memory` is [2]", "`start` is [3]"],
+    );
+    let e = refused(
+        |r| {
+            let p = r.param("p", Shape::Vector(3));
+            let line = line!() + 1;
+            r.next(p, p);
+            Some(line)
+        },
+        &["`p`"],
+    );
+    assert!(matches!(e, TapeError::NotAState { .. }));
+    refused(
+        |r| {
+            let line = line!() + 1;
+            r.state("memory", Shape::Scalar, 0, None);
+            Some(line)
+        },
+        &["`memory`", "delay other than 0"],
+    );
+}
+
+#[test]
+fn a_recurrence_that_runs_both_ways_is_refused_and_its_states_named() {
+    let e = refused(
+        |r| {
+            let a = r.state("past", Shape::Scalar, 1, None);
+            let b = r.state("future", Shape::Scalar, -1, None);
+            r.next(a, b.tanh());
+            r.next(b, a.tanh());
+            r.output("y", a);
+            None
+        },
+        &["`past`", "`future`"],
+    );
+    assert!(matches!(e, TapeError::BothWays { .. }));
+}
+
+#[test]
+fn a_step_cannot_use_what_is_known_after_the_steps() {
+    use retrograd_tape::{Domain, Op};
+    let e = refused(
+        |r| {
+            let x = r.input("x", Role::Sequence, Shape::Scalar);
+            let total = r.apply(Op::SumTo(Domain::Once), &[x]);
+            r.output("y", x / total);
+            None
+        },
+        &["after the last step"],
+    );
+    assert!(matches!(e, TapeError::AfterTheSteps { .. }));
+    refused(
+        |r| {
+            let x = r.input("x", Role::Sequence, Shape::Scalar);
+            let total = r.apply(Op::SumTo(Domain::Row), &[x]);
+            let s = r.state("s", Shape::Scalar, 1, Some(total));
+            r.next(s, s + x);
+            None
+        },
+        &["`s`", "after the last step"],
+    );
+}
+
+#[test]
+fn names_are_used_once() {
+    for (kind, record) in [
+        ("an input", (|r: &Recorder| {
+            r.param("twice", Shape::Scalar);
+            r.input("twice", Role::Sequence, Shape::Scalar);
+            line!() - 1
+        }) as fn(&Recorder) -> u32),
+        ("an output", |r| {
+            let x = r.param("x", Shape::Scalar);
+            r.output("twice", x);
+            r.output("twice", x);
+            line!() - 1
+        }),
+        ("a state", |r| {
+            let init = r.param("init", Shape::Scalar);
+            r.state("twice", Shape::Scalar, 1, Some(init));
+            r.state("twice", Shape::Scalar, 1, Some(init));
+            line!() - 1
+        }),
+    ] {
+        refused(|r| Some(record(r)), &[kind, "`twice`"]);
+    }
+}
+
+#[test]
+fn a_loss_and_a_weight_are_scalars() {
+    for which in ["loss", "weight"] {
+        let e = refused(
+            |r| {
+                let x = r.input("x", Role::Sequence, Shape::Vector(4)).named("rain");
+                let line = line!() + 1;
+                let take = if which == "loss" { r.loss(x) } else { r.weight(x) };
+                let () = take;
+                Some(line)
+            },
+            &[which, "`x`", "[4]", "mean()"],
+        );
+        assert!(matches!(e, TapeError::NotScalar { .. }));
+    }
+}
+
+#[test]
+fn values_of_two_tapes_do_not_mix() {
+    let other = Recorder::new();
+    let foreign = other.param("foreign", Shape::Scalar);
+    let r = Recorder::new();
+    let x = r.param("x", Shape::Scalar);
+    r.output("y", x + foreign);
+    let e = r.finish("mixed").expect_err("refused");
+    assert!(matches!(e, TapeError::TwoTapes { .. }), "{e}");
+}
+
+#[test]
+fn an_empty_shape_is_refused() {
+    refused(
+        |r| {
+            let line = line!() + 1;
+            r.param("nothing", Shape::Vector(0));
+            Some(line)
+        },
+        &["`nothing`", "at least one element"],
+    );
+}
+
+#[test]
+fn a_run_checks_sizes_lengths_and_indices() {
+    let r = Recorder::new();
+    let table = r.param("table", Shape::Matrix(3, 2));
+    let word = r.input("word", Role::Sequence, Shape::Scalar);
+    let s = r.state("s", Shape::Vector(2), 1, None);
+    let next = r.next(s, s + table.gather(word));
+    r.loss(next.sum());
+    let tape = r.finish("run").unwrap();
+    let mut run = Interpreter::<f32>::new(&tape);
+    let (table, words) = (vec![0.5; 6], vec![0.0, 1.0, 2.0, 2.0]);
+    let said = |result: Result<(), TapeError>, parts: &[&str]| {
+        let text = result.expect_err("it should be refused").to_string();
+        for part in parts {
+            assert!(text.contains(part), "`{part}` is missing in: {text}");
+        }
+    };
+    said(run.backward(&[None, None]), &["run forward first"]);
+    said(run.forward_frozen(&[]), &["run forward first"]);
+    said(run.forward(0, 2, &[&table, &[], &[]]), &["at least one step"]);
+    said(run.forward(2, 0, &[&table, &[], &[]]), &["at least one example"]);
+    said(run.forward(2, 2, &[&table, &words]), &["3 inputs", "2 were given"]);
+    said(run.forward(2, 2, &[&table[1..], &words, &[]]), &["`table`", "6", "[3,2]", "5"]);
+    said(run.forward(2, 2, &[&table, &words[1..], &[]]), &["`word`", "4", "T × B", "3"]);
+    said(run.forward(2, 2, &[&table, &[], &[]]), &["`word`", "0 were given"]);
+    said(run.forward(2, 2, &[&table, &words, &[1.0]]), &["`s`", "4", "1 × B × [2]"]);
+    for wrong in [3.0, -1.0, 0.5, f32::NAN] {
+        let words = [0.0, 1.0, wrong, 2.0];
+        let text = wrong.to_string();
+        said(run.forward(2, 2, &[&table, &words, &[]]), &["`word`", "3 rows", "number 2", &text]);
+    }
+    run.forward(2, 2, &[&table, &words, &[]]).unwrap();
+    said(run.backward(&[None]), &["2 cotangents", "1 were given"]);
+    said(run.backward(&[Some(&[1.0, 2.0]), None]), &["`loss`", "one number", "2"]);
+    run.backward(&[Some(&[1.0]), None]).unwrap();
+}
