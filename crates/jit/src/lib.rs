@@ -1,3 +1,20 @@
-//! (being written)
+//! Machine code for step graphs: loops are lowered by Cranelift, products and sums are calls into packed kernels.
+//!
+//! [`CompiledCell`] is what a user meets; `lower` makes the code and is free of unsafe; `exec` runs it and is the only
+//! module that is not.
 
+mod cell;
+mod element;
+mod error;
+#[expect(
+    unsafe_code,
+    reason = "runs compiled code over raw addresses; its module docs say what keeps them valid"
+)]
+mod exec;
+mod lower;
 pub mod vmath;
+
+pub use cell::{CompiledCell, Purpose};
+pub use element::Element;
+pub use error::{CompileError, RunError};
+pub use exec::Calls;

@@ -54,9 +54,9 @@ pub enum TapeError {
         /// The value that was given.
         what: String,
         /// The state's shape.
-        expected: String,
+        expected: Box<str>,
         /// The value's shape.
-        found: String,
+        found: Box<str>,
         /// Where.
         at: Location<'static>,
     },

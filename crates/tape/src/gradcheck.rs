@@ -59,6 +59,18 @@ pub fn gradcheck(
     directions: Directions,
     seed: u64,
 ) -> Result<Report, TapeError> {
+    compare(tape, (t, b), inputs, directions, seed, |_| {})
+}
+
+/// `tamper` may change the gradient before it is compared: the check's own test.
+fn compare(
+    tape: &Tape,
+    (t, b): (usize, usize),
+    inputs: &[&[f64]],
+    directions: Directions,
+    seed: u64,
+    tamper: impl FnOnce(&mut Vec<Vec<f64>>),
+) -> Result<Report, TapeError> {
     let mut run = Interpreter::<f64>::new(tape);
     run.forward(t, b, inputs)?;
     let mut random = Random(seed);
@@ -71,12 +83,17 @@ pub fn gradcheck(
     let point: Vec<Vec<f64>> = (inputs.iter().enumerate())
         .map(|(i, x)| {
             let zeros = run.input_length(i);
-            if x.is_empty() { vec![0.0; zeros] } else { x.to_vec() }
+            if x.is_empty() {
+                vec![0.0; zeros]
+            } else {
+                x.to_vec()
+            }
         })
         .collect();
-    let gradient: Vec<Vec<f64>> = (point.iter().enumerate())
+    let mut gradient: Vec<Vec<f64>> = (point.iter().enumerate())
         .map(|(i, x)| run.gradient(i).map_or(vec![0.0; x.len()], <[f64]>::to_vec))
         .collect();
+    tamper(&mut gradient);
     let mut check = Check {
         tape,
         kinks: kinks(&run, tape),
@@ -192,12 +209,8 @@ fn zeros_like(x: &[Vec<f64>]) -> Vec<Vec<f64>> {
     x.iter().map(|x| vec![0.0; x.len()]).collect()
 }
 
-fn terms<'a>(
-    run: &'a Interpreter<f64>,
-    weights: &'a [Vec<f64>],
-) -> impl Iterator<Item = f64> + 'a {
-    (weights.iter().enumerate())
-        .flat_map(|(i, w)| w.iter().zip(run.output(i)).map(|(w, y)| w * y))
+fn terms<'a>(run: &'a Interpreter<f64>, weights: &'a [Vec<f64>]) -> impl Iterator<Item = f64> + 'a {
+    (weights.iter().enumerate()).flat_map(|(i, w)| w.iter().zip(run.output(i)).map(|(w, y)| w * y))
 }
 
 fn functional(run: &Interpreter<f64>, weights: &[Vec<f64>]) -> f64 {
@@ -262,5 +275,70 @@ impl Random {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^= z >> 31;
         (z >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Recorder, Role, Shape, Var};
+
+    /// A layer of 12 units over 5 steps of 3 rows, and its inputs.
+    fn layer(f: impl for<'t> Fn(Var<'t>) -> Var<'t>) -> (Tape, Vec<Vec<f64>>) {
+        let r = Recorder::new();
+        let x = r.input("x", Role::Sequence, Shape::Vector(4));
+        let w = r.param("w", Shape::Matrix(12, 4));
+        let u = r.param("u", Shape::Matrix(12, 12));
+        let h = r.state("h", Shape::Vector(12), 1, None);
+        let next = r.next(h, f(w.matvec(x) + u.matvec(h)));
+        r.loss(next.square().mean());
+        let tape = r.finish("layer").unwrap();
+        let mut random = Random(7);
+        let inputs = [5 * 3 * 4, 48, 144, 0];
+        let inputs = inputs.map(|n| (0..n).map(|_| 0.5 * random.next()).collect());
+        (tape, inputs.to_vec())
+    }
+
+    fn check(
+        (tape, inputs): &(Tape, Vec<Vec<f64>>),
+        directions: Directions,
+        tamper: impl FnOnce(&mut Vec<Vec<f64>>),
+    ) -> Result<Report, TapeError> {
+        let inputs: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
+        compare(tape, (5, 3), &inputs, directions, 3, tamper)
+    }
+
+    #[test]
+    fn a_right_gradient_passes_along_coordinates_and_random_directions() {
+        let layer = layer(|x| x.tanh());
+        let all = check(&layer, Directions::Coordinates, |_| {}).unwrap();
+        assert_eq!((all.checked, all.rejected), (60 + 48 + 144 + 36, 0));
+        let some = check(&layer, Directions::Random(8), |_| {}).unwrap();
+        assert_eq!((some.checked, some.rejected), (8, 0));
+    }
+
+    #[test]
+    fn a_gradient_that_is_wrong_in_one_number_by_a_millionth_is_found() {
+        let layer = layer(|x| x.tanh());
+        let wrong = check(&layer, Directions::Coordinates, |g| g[2][17] += 1e-6).unwrap_err();
+        let text = wrong.to_string();
+        assert!(text.contains("input `u` at number 17"), "{text}");
+        let wrong = check(&layer, Directions::Random(8), |g| g[2][17] += 1e-4).unwrap_err();
+        assert!(matches!(wrong, TapeError::Gradient { .. }), "{wrong}");
+    }
+
+    #[test]
+    fn points_near_a_kink_are_rejected_and_stopped_values_do_not_move() {
+        let (tape, mut inputs) = layer(|x| x.relu());
+        inputs[0].fill(0.0);
+        let at_kink = (tape, inputs);
+        let e = check(&at_kink, Directions::Random(2), |_| {}).unwrap_err();
+        assert!(matches!(e, TapeError::NearKink { .. }), "{e}");
+        let relu = layer(|x| x.relu());
+        let report = check(&relu, Directions::Coordinates, |_| {}).unwrap();
+        assert!(report.rejected < report.checked / 10, "{report:?}");
+        let stopped = layer(|x| x.tanh() * (x * x).stop_gradient());
+        let report = check(&stopped, Directions::Coordinates, |_| {}).unwrap();
+        assert_eq!(report.rejected, 0);
     }
 }

@@ -1,6 +1,27 @@
 //! A small reverse-mode autodiff library: the op table, a tape that records it, and an interpreter that runs it.
 //!
-//! It stands alone (it knows nothing of graphs, passes or machine code) and is the oracle of everything above it.
+//! It stands alone (it knows nothing of graphs, passes or machine code) and is the oracle of everything above it. This is
+//! Rosenbrock's function, its value and its gradient:
+//!
+//! ```
+//! use retrograd_tape::{Recorder, Shape};
+//!
+//! let r = Recorder::new();
+//! let x = r.param("x", Shape::Scalar);
+//! let y = r.param("y", Shape::Scalar);
+//! r.output("f", (1.0 - x).square() + 100.0 * (y - x.square()).square());
+//! let tape = r.finish("rosenbrock")?;
+//!
+//! let (value, gradient) = tape.value_and_gradient(&[&[0.5], &[1.0]])?;
+//! assert_eq!(value, 56.5);
+//! assert_eq!(gradient, [[-151.0], [150.0]]);
+//! # Ok::<(), retrograd_tape::TapeError>(())
+//! ```
+//!
+//! A program with time has inputs per step and states ([`Recorder::state`]); [`Interpreter`] runs it over batch and time, and
+//! [`gradcheck`] compares its gradients with differences.
+//!
+//! Unsafe code is denied but for one call, of the matrix product in `gemm.rs`.
 #![deny(unsafe_code)]
 
 mod algebra;

@@ -287,7 +287,7 @@ impl Recorder {
         let found = inner.nodes[v.index()].ty;
         if found.shape != shape {
             let what = describe(&inner.nodes, v);
-            let (expected, found) = (shape.to_string(), found.shape.to_string());
+            let (expected, found) = (shape.to_string().into(), found.shape.to_string().into());
             inner.fail(TapeError::StateShape {
                 name: name.into(),
                 which: "initial",
@@ -300,7 +300,7 @@ impl Recorder {
         }
         if !found.domain.within(edge.domain) {
             let what = describe(&inner.nodes, v);
-            let (expected, found) = (edge.to_string(), found.to_string());
+            let (expected, found) = (edge.to_string().into(), found.to_string().into());
             inner.fail(TapeError::StateShape {
                 name: name.into(),
                 which: "initial",
@@ -365,7 +365,7 @@ impl Recorder {
         );
         if expected != found {
             let what = describe(&inner.nodes, v);
-            let (expected, found) = (expected.to_string(), found.to_string());
+            let (expected, found) = (expected.to_string().into(), found.to_string().into());
             inner.fail(TapeError::StateShape {
                 name: name.to_string(),
                 which: "next",

@@ -16,7 +16,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let n = shifted - MAGIC;
     let bits = shifted.to_bits().wrapping_sub(MAGIC.to_bits()) as i32;
     // ln 2 in two parts; the product with the first is exact.
-    let r = x - n * 0.693_359_375 + n * 2.121_944_4e-4;
+    let r = x - n * (355.0 / 512.0) + n * 2.121_944_4e-4;
     let mut p = 1.987_569_1e-4;
     p = p * r + 1.398_199_9e-3;
     p = p * r + 8.333_452e-3;
@@ -34,15 +34,16 @@ pub(crate) fn exp(x: f32) -> f32 {
 #[inline]
 pub(crate) fn tanh(x: f32) -> f32 {
     let z = x.abs();
-    let large = (1.0 - 2.0 / (exp(2.0 * z) + 1.0)).copysign(x);
+    let large = 1.0 - 2.0 / (exp(2.0 * z) + 1.0);
     let s = x * x;
     let mut p = -5.704_988_7e-3;
-    p = p * s + 2.063_908_9e-2;
+    p = p * s + 2.063_909e-2;
     p = p * s - 5.373_971_6e-2;
     p = p * s + 1.333_144_2e-1;
-    p = p * s - 3.333_328_2e-1;
-    let small = p * s * x + x;
-    if z >= 0.625 { large } else { small }
+    p = p * s - 3.333_328e-1;
+    let small = p * s * z + z;
+    // Odd, down to the sign of 0.
+    (if z >= 0.625 { large } else { small }).copysign(x)
 }
 
 #[cfg(test)]

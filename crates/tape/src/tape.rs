@@ -203,7 +203,7 @@ pub(crate) fn schedule(nodes: &[Node]) -> Result<Schedule, (bool, Vec<Value>)> {
                 if nodes[v.index()].ty.domain == Domain::Step {
                     let from = sweep[v.index()];
                     let wrong_way = match node.op {
-                        Op::Delay(d) if k == 0 && s <= from => (d > 0) != (from % 2 == 0),
+                        Op::Delay(d) if k == 0 && s <= from => (d > 0) != from.is_multiple_of(2),
                         _ => false,
                     };
                     s = s.max(from + usize::from(wrong_way));

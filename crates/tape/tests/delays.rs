@@ -89,7 +89,12 @@ fn the_value_of_a_delay_is_that_of_its_definition() {
             let init = numbers(k * b, 2);
             let mut run = Interpreter::<f64>::new(&tape);
             run.forward(t, b, &[&xs, &init]).unwrap();
-            let e = if d > 0 { [&init[..], &xs[..]] } else { [&xs[..], &init[..]] }.concat();
+            let e = if d > 0 {
+                [&init[..], &xs[..]]
+            } else {
+                [&xs[..], &init[..]]
+            }
+            .concat();
             let (y, last) = if d > 0 {
                 (&e[..t * b], &e[t * b..])
             } else {

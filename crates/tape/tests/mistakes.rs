@@ -31,7 +31,12 @@ fn shapes_that_do_not_fit_are_named_with_both_values_shapes_and_the_line() {
             r.output("y", w.matvec(x).tanh());
             Some(line)
         },
-        &["matvec", "`weights` is [3,4]", "`wind` is [5]", "should be [4]"],
+        &[
+            "matvec",
+            "`weights` is [3,4]",
+            "`wind` is [5]",
+            "should be [4]",
+        ],
     );
     assert!(matches!(e, TapeError::Misfit { .. }));
     refused(
@@ -169,11 +174,14 @@ fn a_step_cannot_use_what_is_known_after_the_steps() {
 #[test]
 fn names_are_used_once() {
     for (kind, record) in [
-        ("an input", (|r: &Recorder| {
-            r.param("twice", Shape::Scalar);
-            r.input("twice", Role::Sequence, Shape::Scalar);
-            line!() - 1
-        }) as fn(&Recorder) -> u32),
+        (
+            "an input",
+            (|r: &Recorder| {
+                r.param("twice", Shape::Scalar);
+                r.input("twice", Role::Sequence, Shape::Scalar);
+                line!() - 1
+            }) as fn(&Recorder) -> u32,
+        ),
         ("an output", |r| {
             let x = r.param("x", Shape::Scalar);
             r.output("twice", x);
@@ -198,7 +206,11 @@ fn a_loss_and_a_weight_are_scalars() {
             |r| {
                 let x = r.input("x", Role::Sequence, Shape::Vector(4)).named("rain");
                 let line = line!() + 1;
-                let take = if which == "loss" { r.loss(x) } else { r.weight(x) };
+                let take = if which == "loss" {
+                    r.loss(x)
+                } else {
+                    r.weight(x)
+                };
                 let () = take;
                 Some(line)
             },
@@ -250,20 +262,47 @@ fn a_run_checks_sizes_lengths_and_indices() {
     };
     said(run.backward(&[None, None]), &["run forward first"]);
     said(run.forward_frozen(&[]), &["run forward first"]);
-    said(run.forward(0, 2, &[&table, &[], &[]]), &["at least one step"]);
-    said(run.forward(2, 0, &[&table, &[], &[]]), &["at least one example"]);
-    said(run.forward(2, 2, &[&table, &words]), &["3 inputs", "2 were given"]);
-    said(run.forward(2, 2, &[&table[1..], &words, &[]]), &["`table`", "6", "[3,2]", "5"]);
-    said(run.forward(2, 2, &[&table, &words[1..], &[]]), &["`word`", "4", "T × B", "3"]);
-    said(run.forward(2, 2, &[&table, &[], &[]]), &["`word`", "0 were given"]);
-    said(run.forward(2, 2, &[&table, &words, &[1.0]]), &["`s`", "4", "1 × B × [2]"]);
+    said(
+        run.forward(0, 2, &[&table, &[], &[]]),
+        &["at least one step"],
+    );
+    said(
+        run.forward(2, 0, &[&table, &[], &[]]),
+        &["at least one example"],
+    );
+    said(
+        run.forward(2, 2, &[&table, &words]),
+        &["3 inputs", "2 were given"],
+    );
+    said(
+        run.forward(2, 2, &[&table[1..], &words, &[]]),
+        &["`table`", "6", "[3,2]", "5"],
+    );
+    said(
+        run.forward(2, 2, &[&table, &words[1..], &[]]),
+        &["`word`", "4", "T × B", "3"],
+    );
+    said(
+        run.forward(2, 2, &[&table, &[], &[]]),
+        &["`word`", "0 were given"],
+    );
+    said(
+        run.forward(2, 2, &[&table, &words, &[1.0]]),
+        &["`s`", "4", "1 × B × [2]"],
+    );
     for wrong in [3.0, -1.0, 0.5, f32::NAN] {
         let words = [0.0, 1.0, wrong, 2.0];
         let text = wrong.to_string();
-        said(run.forward(2, 2, &[&table, &words, &[]]), &["`word`", "3 rows", "number 2", &text]);
+        said(
+            run.forward(2, 2, &[&table, &words, &[]]),
+            &["`word`", "3 rows", "number 2", &text],
+        );
     }
     run.forward(2, 2, &[&table, &words, &[]]).unwrap();
     said(run.backward(&[None]), &["2 cotangents", "1 were given"]);
-    said(run.backward(&[Some(&[1.0, 2.0]), None]), &["`loss`", "one number", "2"]);
+    said(
+        run.backward(&[Some(&[1.0, 2.0]), None]),
+        &["`loss`", "one number", "2"],
+    );
     run.backward(&[Some(&[1.0]), None]).unwrap();
 }

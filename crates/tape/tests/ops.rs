@@ -25,7 +25,7 @@ struct Draw {
 
 fn draws() -> impl Strategy<Value = Draw> {
     let levels = [0..3usize, 0..3, 0..3, 0..3];
-    let sizes = (1..5usize, 1..5usize, 1..4usize, 1..4usize);
+    let sizes = (1..5usize, 1..5usize, 1..6usize, 1..6usize);
     (sizes, levels, any::<bool>(), any::<u64>()).prop_map(|((m, n, t, b), levels, edge, seed)| {
         Draw {
             m,
@@ -125,7 +125,11 @@ impl Draw {
                 (Op::Concat { axis }, vec![ty(matrix, 0), ty(other, 1)])
             }
             Kind::Slice(axis) => {
-                let whole = if axis == 0 && m % 2 == 0 { vector(n) } else { matrix };
+                let whole = if axis == 0 && m % 2 == 0 {
+                    vector(n)
+                } else {
+                    matrix
+                };
                 let size = whole.axis(axis).expect("it has that axis");
                 let start = self.seed as usize % size;
                 let len = 1 + (self.seed >> 8) as usize % (size - start);
@@ -317,7 +321,8 @@ fn the_tangent_of_every_op_is_that_of_its_differences_and_so_is_the_tangents_gra
         let name = index.map(|i| format!("x{i}"));
         let data = draw.data(kind, &tape, name.as_deref());
         let mut run = Interpreter::<f64>::new(&tape);
-        run.forward(draw.t, draw.b, &slices(&data)).expect("it runs");
+        run.forward(draw.t, draw.b, &slices(&data))
+            .expect("it runs");
         let mut at = |h: f64| -> (Vec<f64>, Vec<f64>) {
             // Each x moves along the t of the same rest of its name.
             let moved: Vec<Vec<f64>> = (tape.inputs().iter().zip(&data))

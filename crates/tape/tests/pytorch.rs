@@ -153,8 +153,23 @@ fn every_op_equals_pytorch_in_value_and_gradients() {
     }
     let covered: BTreeSet<&str> = cases.iter().map(|c| op(c).name()).collect();
     let structural = [
-        "sum", "mean", "amax", "dot", "broadcast", "concat", "slice", "reshape", "matvec",
-        "matvec_t", "outer", "gather", "scatter", "delay", "boundary", "spread", "sum_to",
+        "sum",
+        "mean",
+        "amax",
+        "dot",
+        "broadcast",
+        "concat",
+        "slice",
+        "reshape",
+        "matvec",
+        "matvec_t",
+        "outer",
+        "gather",
+        "scatter",
+        "delay",
+        "boundary",
+        "spread",
+        "sum_to",
     ];
     let all: BTreeSet<&str> = (Map::ALL.iter().map(|m| m.row().name))
         .chain(structural)

@@ -16,7 +16,7 @@ use cranelift::prelude::*;
 use retrograd_graph::plan::{Kind, Loop, Plan, Product, Stmt, View};
 use retrograd_tape::Domain;
 
-use crate::vmath::{Lane, Math, has_fma};
+use crate::vmath::{Lane, has_fma};
 
 /// Byte offsets of the fields of [`crate::exec::Frame`], in words of 8 bytes.
 pub(crate) mod field {
@@ -43,8 +43,14 @@ pub(crate) fn signature(isa: &dyn TargetIsa) -> Signature {
 }
 
 /// Lowers one loop.
-pub(crate) fn lower(target: &Target<'_>, plan: &Plan, l: &Loop, context: &mut FunctionBuilderContext) -> codegen::ir::Function {
-    let mut f = codegen::ir::Function::with_name_signature(UserFuncName::default(), signature(target.isa));
+pub(crate) fn lower(
+    target: &Target<'_>,
+    plan: &Plan,
+    l: &Loop,
+    context: &mut FunctionBuilderContext,
+) -> codegen::ir::Function {
+    let mut f =
+        codegen::ir::Function::with_name_signature(UserFuncName::default(), signature(target.isa));
     let mut b = FunctionBuilder::new(&mut f, context);
     let entry = b.create_block();
     b.append_block_params_for_function_params(entry);
@@ -102,13 +108,13 @@ pub(crate) struct Code<'p, 'f> {
 }
 
 /// Memory that is ours, mapped and aligned to an element.
-pub(crate) fn trusted() -> MemFlags {
-    MemFlags::trusted().with_aligned()
+pub(crate) fn trusted() -> MemFlagsData {
+    MemFlagsData::trusted()
 }
 
 impl Code<'_, '_> {
     fn field(&mut self, offset: i32) -> Value {
-        let flags = MemFlags::trusted().with_readonly().with_can_move();
+        let flags = MemFlagsData::trusted().with_readonly().with_can_move();
         self.b.ins().load(types::I64, flags, self.frame, offset)
     }
 
@@ -122,8 +128,11 @@ impl Code<'_, '_> {
         used.sort_unstable();
         used.dedup();
         for i in used {
-            let flags = MemFlags::trusted().with_readonly().with_can_move();
-            let base = self.b.ins().load(types::I64, flags, self.bases, 8 * i as i32);
+            let flags = MemFlagsData::trusted().with_readonly().with_can_move();
+            let base = self
+                .b
+                .ins()
+                .load(types::I64, flags, self.bases, 8 * i as i32);
             self.buffers.push((i, base));
         }
         let [t0, t1, ..] = self.range;
@@ -137,7 +146,10 @@ impl Code<'_, '_> {
                     continue;
                 }
                 // Neighbouring statements that work row by row share the loop over rows.
-                let n = rest.iter().take_while(|s| !matches!(s, Stmt::Product(_))).count();
+                let n = rest
+                    .iter()
+                    .take_while(|s| !matches!(s, Stmt::Product(_)))
+                    .count();
                 let (now, later) = rest.split_at(n);
                 code.over_rows(l.domain, now, t);
                 rest = later;
@@ -146,8 +158,18 @@ impl Code<'_, '_> {
     }
 
     /// A loop of `i` from `lo` to `hi`, or from the last to the first.
-    fn count(&mut self, lo: Value, hi: Value, reverse: bool, body: &mut dyn FnMut(&mut Self, Value)) {
-        let (head, inside, exit) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+    fn count(
+        &mut self,
+        lo: Value,
+        hi: Value,
+        reverse: bool,
+        body: &mut dyn FnMut(&mut Self, Value),
+    ) {
+        let (head, inside, exit) = (
+            self.b.create_block(),
+            self.b.create_block(),
+            self.b.create_block(),
+        );
         let start = if reverse { hi } else { lo };
         let i = self.b.append_block_param(head, types::I64);
         self.b.ins().jump(head, &[start.into()]);
@@ -157,12 +179,12 @@ impl Code<'_, '_> {
         self.b.ins().brif(more, inside, &[], exit, &[]);
         self.b.switch_to_block(inside);
         if reverse {
-            let this = self.b.ins().iadd_imm(i, -1);
+            let this = self.b.ins().iadd_imm_s(i, -1);
             body(self, this);
             self.b.ins().jump(head, &[this.into()]);
         } else {
             body(self, i);
-            let next = self.b.ins().iadd_imm(i, 1);
+            let next = self.b.ins().iadd_imm_s(i, 1);
             self.b.ins().jump(head, &[next.into()]);
         }
         self.b.switch_to_block(exit);
@@ -171,24 +193,33 @@ impl Code<'_, '_> {
     /// Address of a view's first number at step (or slot) `t` in row 0, and the bytes from row to row.
     fn step_address(&mut self, domain: Domain, v: View, t: Value) -> (Value, i64) {
         let buffer = &self.plan.buffers[v.buffer];
-        let base = self.buffers.iter().find(|(i, _)| *i == v.buffer).expect("loaded at the entry").1;
+        let base = self
+            .buffers
+            .iter()
+            .find(|(i, _)| *i == v.buffer)
+            .expect("loaded at the entry")
+            .1;
         let bytes = i64::from(self.lane.bytes());
         let point = buffer.len as i64 * bytes;
         let offset = v.offset as i64 * bytes;
         let steps = match buffer.domain {
-            Domain::Once => return (self.b.ins().iadd_imm(base, offset), 0),
-            Domain::Row => return (self.b.ins().iadd_imm(base, offset), point),
+            Domain::Once => return (self.b.ins().iadd_imm_s(base, offset), 0),
+            Domain::Row => return (self.b.ins().iadd_imm_s(base, offset), point),
             Domain::Edge(_) => t,
             Domain::Step => {
                 debug_assert!(domain == Domain::Step || matches!(domain, Domain::Edge(_)));
-                let t = self.b.ins().iadd_imm(t, v.shift + buffer.front as i64);
-                if v.from_end { self.b.ins().iadd(t, self.steps) } else { t }
+                let t = self.b.ins().iadd_imm_s(t, v.shift + buffer.front as i64);
+                if v.from_end {
+                    self.b.ins().iadd(t, self.steps)
+                } else {
+                    t
+                }
             }
         };
         let rows = self.b.ins().imul(steps, self.rows);
-        let distance = self.b.ins().imul_imm(rows, point);
+        let distance = self.b.ins().imul_imm_s(rows, point);
         let at = self.b.ins().iadd(base, distance);
-        (self.b.ins().iadd_imm(at, offset), point)
+        (self.b.ins().iadd_imm_s(at, offset), point)
     }
 
     /// y (+)= x · W for the rows of the range at step `t`.
@@ -196,7 +227,7 @@ impl Code<'_, '_> {
         let [.., b0, b1] = self.range;
         let row = |code: &mut Self, v: View| {
             let (at, stride) = code.step_address(domain, v, t);
-            let far = code.b.ins().imul_imm(b0, stride);
+            let far = code.b.ins().imul_imm_s(b0, stride);
             code.b.ins().iadd(at, far)
         };
         let (x, y) = (row(self, p.x), row(self, p.y));
@@ -204,7 +235,10 @@ impl Code<'_, '_> {
         let (ldx, ldy) = (ld(p.x), ld(p.y));
         let m = self.b.ins().isub(b1, b0);
         let weights = self.field(field::WEIGHTS);
-        let w = self.b.ins().iadd_imm(weights, p.weight as i64 * field::WEIGHT_BYTES);
+        let w = self
+            .b
+            .ins()
+            .iadd_imm_s(weights, p.weight as i64 * field::WEIGHT_BYTES);
         let (ldx, ldy) = (self.imm(ldx), self.imm(ldy));
         let add = self.b.ins().iconst(types::I32, i64::from(p.add));
         let callee = self.field(field::PRODUCT);
@@ -219,7 +253,9 @@ impl Code<'_, '_> {
                 sig
             }
         };
-        self.b.ins().call_indirect(sig, callee, &[w, m, x, ldx, y, ldy, add]);
+        self.b
+            .ins()
+            .call_indirect(sig, callee, &[w, m, x, ldx, y, ldy, add]);
     }
 }
 
@@ -232,7 +268,10 @@ pub(crate) fn views(s: &Stmt) -> Vec<View> {
                 Instr::Load(v) | Instr::Splat(v) => Some(*v),
                 Instr::Const(_) | Instr::Map(..) => None,
             });
-            loads.chain(r.stores.iter().map(|s| s.1)).chain(r.folds.iter().map(|f| f.2)).collect()
+            loads
+                .chain(r.stores.iter().map(|s| s.1))
+                .chain(r.folds.iter().map(|f| f.2))
+                .collect()
         }
         Stmt::Product(p) => vec![p.x, p.y],
         Stmt::MatVec { m, x, y, .. } => vec![*m, *x, *y],

@@ -15,7 +15,11 @@ pub(crate) struct Row {
 impl Row {
     /// Address of the view's first number in this row.
     pub(crate) fn address(&self, v: View) -> Value {
-        self.at.iter().find(|(x, _)| *x == v).expect("all views of the statements are here").1
+        self.at
+            .iter()
+            .find(|(x, _)| *x == v)
+            .expect("all views of the statements are here")
+            .1
     }
 }
 
@@ -43,7 +47,7 @@ impl<'f> Code<'_, 'f> {
                     if stride == 0 {
                         return (v, at);
                     }
-                    let far = code.b.ins().imul_imm(b, stride);
+                    let far = code.b.ins().imul_imm_s(b, stride);
                     (v, code.b.ins().iadd(at, far))
                 })
                 .collect();
@@ -52,7 +56,7 @@ impl<'f> Code<'_, 'f> {
                 .map(|v| {
                     let plain = View { offset: 0, ..*v };
                     let base = rows.iter().find(|r| r.0 == plain).expect("made above").1;
-                    (*v, code.b.ins().iadd_imm(base, v.offset as i64 * bytes))
+                    (*v, code.b.ins().iadd_imm_s(base, v.offset as i64 * bytes))
                 })
                 .collect();
             let row = Row { at };
@@ -60,17 +64,57 @@ impl<'f> Code<'_, 'f> {
                 match s {
                     Stmt::Region(r) => code.region(r, &row),
                     Stmt::Product(_) => unreachable!("products are for all rows"),
-                    Stmt::MatVec { rows, cols, transposed, m, x, y } => {
+                    Stmt::MatVec {
+                        rows,
+                        cols,
+                        transposed,
+                        m,
+                        x,
+                        y,
+                    } => {
                         let (m, x, y) = (row.address(*m), row.address(*x), row.address(*y));
-                        if *transposed { code.matvec_t(*rows, *cols, m, x, y) } else { code.matvec(*rows, *cols, m, x, y) }
+                        if *transposed {
+                            code.matvec_t(*rows, *cols, m, x, y)
+                        } else {
+                            code.matvec(*rows, *cols, m, x, y)
+                        }
                     }
-                    Stmt::OuterRow { rows, cols, a, b, y } => {
-                        code.outer(*rows, *cols, row.address(*a), row.address(*b), row.address(*y));
+                    Stmt::OuterRow {
+                        rows,
+                        cols,
+                        a,
+                        b,
+                        y,
+                    } => {
+                        code.outer(
+                            *rows,
+                            *cols,
+                            row.address(*a),
+                            row.address(*b),
+                            row.address(*y),
+                        );
                     }
-                    Stmt::Gather { rows, cols, m, index, y } => {
-                        code.gather(*rows, *cols, row.address(*m), row.address(*index), row.address(*y));
+                    Stmt::Gather {
+                        rows,
+                        cols,
+                        m,
+                        index,
+                        y,
+                    } => {
+                        code.gather(
+                            *rows,
+                            *cols,
+                            row.address(*m),
+                            row.address(*index),
+                            row.address(*y),
+                        );
                     }
-                    Stmt::CopyBlock { rows, cols, from, to } => {
+                    Stmt::CopyBlock {
+                        rows,
+                        cols,
+                        from,
+                        to,
+                    } => {
                         let (a, b) = (row.address(from.0), row.address(to.0));
                         code.copy_block(*rows, *cols, (a, from.1), (b, to.1));
                     }
@@ -97,7 +141,14 @@ impl<'f> Code<'_, 'f> {
         let bytes = i64::from(self.lane.bytes());
         let whole = n / lanes * lanes;
         let full = self.part(0, whole as i64 * bytes, 16, Width::Full, carried, body);
-        let one = self.part(whole as i64 * bytes, n as i64 * bytes, bytes, Width::One, carried, body);
+        let one = self.part(
+            whole as i64 * bytes,
+            n as i64 * bytes,
+            bytes,
+            Width::One,
+            carried,
+            body,
+        );
         (full, one)
     }
 
@@ -120,14 +171,17 @@ impl<'f> Code<'_, 'f> {
         let (inside, exit) = (self.b.create_block(), self.b.create_block());
         let vector = self.lane.vector_type();
         let at = self.b.append_block_param(inside, types::I64);
-        let accumulators: Vec<Value> = carried.iter().map(|_| self.b.append_block_param(inside, vector)).collect();
+        let accumulators: Vec<Value> = carried
+            .iter()
+            .map(|_| self.b.append_block_param(inside, vector))
+            .collect();
         let mut args = vec![start.into()];
         args.extend(carried.iter().map(|&c| codegen::ir::BlockArg::from(c)));
         self.b.ins().jump(inside, &args);
         self.b.switch_to_block(inside);
         let next = body(self, at, width, &accumulators);
-        let after = self.b.ins().iadd_imm(at, by);
-        let more = self.b.ins().icmp_imm(IntCC::SignedLessThan, after, hi);
+        let after = self.b.ins().iadd_imm_s(at, by);
+        let more = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, after, hi);
         let mut args = vec![after.into()];
         args.extend(next.iter().map(|&c| codegen::ir::BlockArg::from(c)));
         self.b.ins().brif(more, inside, &args, exit, &[]);
@@ -139,14 +193,20 @@ impl<'f> Code<'_, 'f> {
     pub(crate) fn load(&mut self, base: Value, at: Value, width: Width) -> Value {
         let from = self.b.ins().iadd(base, at);
         match width {
-            Width::Full => self.b.ins().load(self.lane.vector_type(), trusted_unaligned(), from, 0),
+            Width::Full => self
+                .b
+                .ins()
+                .load(self.lane.vector_type(), trusted_unaligned(), from, 0),
             Width::One => self.splat(from),
         }
     }
 
     /// The number at an address, in all lanes.
     pub(crate) fn splat(&mut self, from: Value) -> Value {
-        let one = self.b.ins().load(self.lane.scalar_type(), trusted(), from, 0);
+        let one = self
+            .b
+            .ins()
+            .load(self.lane.scalar_type(), trusted(), from, 0);
         self.b.ins().splat(self.lane.vector_type(), one)
     }
 
@@ -166,6 +226,6 @@ impl<'f> Code<'_, 'f> {
 }
 
 /// Vectors are not aligned to their own size: rows may have any length.
-fn trusted_unaligned() -> MemFlags {
-    MemFlags::new().with_notrap()
+fn trusted_unaligned() -> MemFlagsData {
+    MemFlagsData::new().with_notrap()
 }

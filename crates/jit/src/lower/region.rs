@@ -25,7 +25,9 @@ impl Code<'_, '_> {
             .folds
             .iter()
             .map(|(fold, ..)| match fold {
-                Fold::Reduce(Reduction::Sum | Reduction::Mean) | Fold::Dot => self.math().constant(0.0),
+                Fold::Reduce(Reduction::Sum | Reduction::Mean) | Fold::Dot => {
+                    self.math().constant(0.0)
+                }
                 Fold::Reduce(Reduction::Max) => self.math().constant(f64::NEG_INFINITY),
             })
             .collect();
@@ -52,7 +54,9 @@ impl Code<'_, '_> {
                 .map(|((fold, xs, _), &sum)| {
                     let mut math = code.math();
                     match fold {
-                        Fold::Reduce(Reduction::Sum | Reduction::Mean) => math.add(sum, values[xs[0]]),
+                        Fold::Reduce(Reduction::Sum | Reduction::Mean) => {
+                            math.add(sum, values[xs[0]])
+                        }
                         Fold::Reduce(Reduction::Max) => math.max(sum, values[xs[0]]),
                         Fold::Dot => math.fma(values[xs[0]], values[xs[1]], sum),
                     }
@@ -68,7 +72,11 @@ impl Code<'_, '_> {
                 let rest = self.b.ins().extractlane(one[k], 0);
                 let rest = self.b.ins().splat(self.lane.vector_type(), rest);
                 let mut math = self.math();
-                total = if maximum { math.max(total, rest) } else { math.add(total, rest) };
+                total = if maximum {
+                    math.max(total, rest)
+                } else {
+                    math.add(total, rest)
+                };
             }
             if let Fold::Reduce(Reduction::Mean) = fold {
                 let mut math = self.math();

@@ -16,7 +16,8 @@ impl Code<'_, '_> {
     }
 
     fn element(&mut self, base: Value, i: Value, stride: usize) -> Value {
-        let far = self.b.ins().imul_imm(i, stride as i64 * self.bytes());
+        let bytes = stride as i64 * self.bytes();
+        let far = self.b.ins().imul_imm_s(i, bytes);
         self.b.ins().iadd(base, far)
     }
 
@@ -32,7 +33,11 @@ impl Code<'_, '_> {
             let total = code.across(full[0], false);
             let rest = code.b.ins().extractlane(one[0], 0);
             let rest = code.b.ins().splat(code.lane.vector_type(), rest);
-            let total = if one[0] == zero { total } else { code.math().add(total, rest) };
+            let total = if one[0] == zero {
+                total
+            } else {
+                code.math().add(total, rest)
+            };
             let to = code.element(y, i, 1);
             let zero = code.imm(0);
             code.store(total, to, zero, Width::One);
@@ -56,7 +61,12 @@ impl Code<'_, '_> {
     }
 
     /// A loop over `0 .. n` that carries one vector.
-    fn fold_rows(&mut self, n: usize, start: Value, body: &mut dyn FnMut(&mut Self, Value, Value) -> Value) -> Value {
+    fn fold_rows(
+        &mut self,
+        n: usize,
+        start: Value,
+        body: &mut dyn FnMut(&mut Self, Value, Value) -> Value,
+    ) -> Value {
         let (inside, exit) = (self.b.create_block(), self.b.create_block());
         let i = self.b.append_block_param(inside, types::I64);
         let sum = self.b.append_block_param(inside, self.lane.vector_type());
@@ -64,9 +74,14 @@ impl Code<'_, '_> {
         self.b.ins().jump(inside, &[zero.into(), start.into()]);
         self.b.switch_to_block(inside);
         let next = body(self, i, sum);
-        let after = self.b.ins().iadd_imm(i, 1);
-        let more = self.b.ins().icmp_imm(IntCC::SignedLessThan, after, n as i64);
-        self.b.ins().brif(more, inside, &[after.into(), next.into()], exit, &[]);
+        let after = self.b.ins().iadd_imm_s(i, 1);
+        let more = self
+            .b
+            .ins()
+            .icmp_imm_s(IntCC::SignedLessThan, after, n as i64);
+        self.b
+            .ins()
+            .brif(more, inside, &[after.into(), next.into()], exit, &[]);
         self.b.switch_to_block(exit);
         next
     }
@@ -88,7 +103,10 @@ impl Code<'_, '_> {
 
     /// y[cols] = m[clamp(round(index))]
     pub(crate) fn gather(&mut self, rows: usize, cols: usize, m: Value, index: Value, y: Value) {
-        let at = self.b.ins().load(self.lane.scalar_type(), super::trusted(), index, 0);
+        let at = self
+            .b
+            .ins()
+            .load(self.lane.scalar_type(), super::trusted(), index, 0);
         let at = self.b.ins().nearest(at);
         // NaN becomes 0.
         let at = self.b.ins().fcvt_to_sint_sat(types::I64, at);
@@ -100,7 +118,13 @@ impl Code<'_, '_> {
     }
 
     /// A rectangle from one matrix to another; each is an address and its numbers from row to row.
-    pub(crate) fn copy_block(&mut self, rows: usize, cols: usize, from: (Value, usize), to: (Value, usize)) {
+    pub(crate) fn copy_block(
+        &mut self,
+        rows: usize,
+        cols: usize,
+        from: (Value, usize),
+        to: (Value, usize),
+    ) {
         self.times(rows, &mut |code, i| {
             let a = code.element(from.0, i, from.1);
             let b = code.element(to.0, i, to.1);

@@ -318,12 +318,7 @@ pub(crate) fn backward(
 }
 
 /// Buffers of one sweep alone need to hold the present step only.
-fn keep_one_step(
-    program: &Program,
-    plans: &mut Plans,
-    places: &[Place],
-    kept: &[Option<Place>],
-) {
+fn keep_one_step(program: &Program, plans: &mut Plans, places: &[Place], kept: &[Option<Place>]) {
     let mut home: HashMap<usize, Option<usize>> = HashMap::new();
     for place in places.iter().chain(kept.iter().flatten()) {
         home.insert(place.buffer, None);

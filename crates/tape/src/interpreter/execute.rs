@@ -99,17 +99,31 @@ impl<T: Real> Memory<T> {
                 },
                 _,
             ) => {
-                let (to, at) =
-                    match extended(*d, self.steps, slot(*d, *boundary, self.steps, tick)) {
-                        From::Step(t) => (x, t),
-                        From::Init(k) => (init, k),
-                    };
+                let (to, at) = match extended(*d, self.steps, slot(*d, *boundary, self.steps, tick))
+                {
+                    From::Step(t) => (x, t),
+                    From::Init(k) => (init, k),
+                };
                 if let Some(to) = to {
                     self.add(to, at, &instr.args[0], tick);
                 }
             }
-            (Kind::Op(_), None) => unreachable!("an op has a destination"),
+            (Kind::Transpose, Some(dst)) => {
+                if self.transposes() {
+                    let mut out = std::mem::take(&mut self.data[dst.buffer]);
+                    let from = &instr.args[0];
+                    let matrix = &self.data[from.buffer][self.range(from, 0)];
+                    each::transpose(&mut out, from.shape.as_matrix(), matrix);
+                    self.data[dst.buffer] = out;
+                }
+            }
+            (Kind::Op(_) | Kind::Transpose, None) => unreachable!("a value has a destination"),
         }
+    }
+
+    /// Whether transposed copies of matrices are made and used: they cost about as much as a step of one row.
+    fn transposes(&self) -> bool {
+        self.batch >= 4 && self.steps >= 4
     }
 
     /// to[at] += from[tick], rows added up where `to` has one alone.
@@ -208,8 +222,13 @@ impl<T: Real> Memory<T> {
                 each::blocks(out, rows, arg(0), b, add);
             }
             Op::MatVec { transposed } => {
-                let size = instr.args[0].shape.as_matrix();
-                each::matvec(out, size, transposed, arg(0), arg(1), add);
+                let (matrix, transposed) = if instr.args.len() == 3 && self.transposes() {
+                    (2, !transposed)
+                } else {
+                    (0, transposed)
+                };
+                let size = instr.args[matrix].shape.as_matrix();
+                each::matvec(out, size, transposed, arg(matrix), arg(1), add);
             }
             Op::Outer { .. } => {
                 each::outer(out, shape.as_matrix(), rows, arg(0), arg(1), add);

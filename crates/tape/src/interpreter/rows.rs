@@ -316,6 +316,20 @@ pub(crate) fn matvec<T: Real>(
     }
 }
 
+/// Mᵀ; M is `m`×`n`. In tiles, so that neither side is walked with a long stride for long.
+pub(crate) fn transpose<T: Real>(out: &mut [T], (m, n): (usize, usize), matrix: &[T]) {
+    const TILE: usize = 16;
+    for i0 in (0..m).step_by(TILE) {
+        for j0 in (0..n).step_by(TILE) {
+            for j in j0..n.min(j0 + TILE) {
+                for i in i0..m.min(i0 + TILE) {
+                    out[j * m + i] = matrix[i * n + j];
+                }
+            }
+        }
+    }
+}
+
 /// a bᵀ of each row, or the sum of all rows if `out` has one alone; a has `m` elements, b `n`.
 pub(crate) fn outer<T: Real>(
     out: &mut [T],

@@ -1,0 +1,402 @@
+//! [`CompiledCell`]: a program as machine code, behind an interface that checks every length.
+
+use std::time::{Duration, Instant};
+
+use cranelift::prelude::FunctionBuilderContext;
+use retrograd_graph::Graph;
+use retrograd_graph::passes::{self, adjoint::Differentiate, adjoint::Seed};
+use retrograd_graph::plan::{Item, Plan, plan};
+use retrograd_tape::{Domain, Input, Op, Output, Role, Shape, Tape, Yield};
+
+use crate::element::Element;
+use crate::error::{CompileError, RunError};
+use crate::exec::code::{Code, host};
+use crate::exec::{Calls, Run, Workspace};
+use crate::lower::{Target, lower};
+
+/// What to compile a program for.
+#[derive(Clone, Debug, Default)]
+pub enum Purpose {
+    /// Outputs, loss and final states only.
+    #[default]
+    Forward,
+    /// Also the gradients of the loss in all parameters.
+    Train,
+    /// Also these gradients.
+    Gradients {
+        /// Names of outputs whose cotangents are inputs named `cot(<output>)`; left out, they are zeros.
+        given: Vec<String>,
+        /// Differentiate the loss too, with cotangent 1.
+        loss: bool,
+        /// Names of the inputs whose gradients become outputs named `grad(<input>)`.
+        wrt: Vec<String>,
+    },
+}
+
+impl Purpose {
+    /// The gradients in every input that has one, with a cotangent input for every output that is not the loss.
+    pub fn everything(tape: &Tape) -> Purpose {
+        Purpose::Gradients {
+            given: tape
+                .outputs()
+                .iter()
+                .filter(|o| o.role != Yield::Loss)
+                .map(|o| o.name.to_string())
+                .collect(),
+            loss: tape.outputs().iter().any(|o| o.role == Yield::Loss),
+            wrt: tape.inputs().iter().map(|i| i.name.to_string()).collect(),
+        }
+    }
+
+    fn differentiate(&self, g: &Graph) -> Result<Option<Differentiate>, CompileError> {
+        let loss = |i: usize| g.outputs()[i].role == Yield::Loss;
+        match self {
+            Purpose::Forward => Ok(None),
+            Purpose::Train => {
+                if !(0..g.outputs().len()).any(loss) {
+                    return Err(CompileError::Differentiate(format!(
+                        "`{}` has no loss",
+                        g.name()
+                    )));
+                }
+                Ok(Some(Differentiate::loss(g)))
+            }
+            Purpose::Gradients {
+                given,
+                loss: with_loss,
+                wrt,
+            } => {
+                let mut seeds = Vec::new();
+                if *with_loss {
+                    let i = (0..g.outputs().len()).find(|&i| loss(i));
+                    let missing =
+                        || CompileError::Differentiate(format!("`{}` has no loss", g.name()));
+                    seeds.push((i.ok_or_else(missing)?, Seed::One));
+                }
+                for name in given {
+                    let found = g.outputs().iter().position(|o| *o.name == **name);
+                    let missing =
+                        || CompileError::Differentiate(format!("there is no output `{name}`"));
+                    seeds.push((found.ok_or_else(missing)?, Seed::Given));
+                }
+                let input = |name: &String| {
+                    let found = g.inputs().iter().position(|i| *i.name == **name);
+                    found.ok_or_else(|| {
+                        CompileError::Differentiate(format!("there is no input `{name}`"))
+                    })
+                };
+                Ok(Some(Differentiate {
+                    seeds,
+                    wrt: wrt.iter().map(input).collect::<Result<_, _>>()?,
+                }))
+            }
+        }
+    }
+}
+
+/// A row-number input: position, and rows of the table it indexes.
+type IndexInput = (usize, usize);
+
+/// A compiled program. It is reused for any number of steps and rows; its workspace grows to what a run needs and stays.
+pub struct CompiledCell<T: Element> {
+    graph: Graph,
+    plan: Plan,
+    code: Code,
+    workspace: Workspace<T>,
+    indices: Vec<IndexInput>,
+    threads: usize,
+    pool: Option<rayon::ThreadPool>,
+    compile_time: Duration,
+}
+
+impl<T: Element> std::fmt::Debug for CompiledCell<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CompiledCell")
+            .field("program", &self.plan.name)
+            .field("code_bytes", &self.code.bytes)
+            .field("compile_time", &self.compile_time)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Element> CompiledCell<T> {
+    /// Compiles a program.
+    ///
+    /// # Errors
+    /// See [`CompileError`].
+    pub fn compile(tape: &Tape, purpose: &Purpose) -> Result<Self, CompileError> {
+        let start = Instant::now();
+        let recorded = Graph::from_tape(tape);
+        let differentiate = purpose.differentiate(&recorded)?;
+        let (_, graph) = passes::run(&recorded, differentiate.as_ref())?
+            .pop()
+            .expect("there is at least the record");
+        let plan = plan(&graph);
+        let isa = host()?;
+        let target = Target {
+            isa: &*isa,
+            lane: T::LANE,
+        };
+        let mut context = FunctionBuilderContext::new();
+        let loops = plan.items.iter().filter_map(|i| match i {
+            Item::Loop(l) => Some(l),
+            _ => None,
+        });
+        let functions = loops
+            .map(|l| lower(&target, &plan, l, &mut context))
+            .collect();
+        let code = Code::new(&plan.name, isa.clone(), functions)?;
+        let indices = index_inputs(&graph);
+        let workspace = Workspace::new();
+        let compile_time = start.elapsed();
+        Ok(CompiledCell {
+            graph,
+            plan,
+            code,
+            workspace,
+            indices,
+            threads: 1,
+            pool: None,
+            compile_time,
+        })
+    }
+
+    /// Lets runs use this many threads. Results are the same, bit by bit, for any number.
+    ///
+    /// # Errors
+    /// If the threads cannot be started.
+    pub fn set_threads(&mut self, threads: usize) -> Result<(), CompileError> {
+        self.threads = threads.max(1);
+        self.pool = match self.threads {
+            1 => None,
+            n => {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build();
+                Some(pool.map_err(|e| CompileError::Host(format!("{n} threads: {e}")))?)
+            }
+        };
+        Ok(())
+    }
+
+    /// The arrays that a run reads, in order: the program's inputs, then cotangents.
+    pub fn inputs(&self) -> &[Input] {
+        self.graph.inputs()
+    }
+
+    /// The arrays that a run writes, in order: the program's outputs, then gradients.
+    pub fn outputs(&self) -> &[Output] {
+        self.graph.outputs()
+    }
+
+    /// Position of the input called `name`.
+    pub fn input(&self, name: &str) -> Option<usize> {
+        self.inputs().iter().position(|i| &*i.name == name)
+    }
+
+    /// Position of the output called `name`.
+    pub fn output(&self, name: &str) -> Option<usize> {
+        self.outputs().iter().position(|o| &*o.name == name)
+    }
+
+    /// Numbers that output `k` has for `t` steps and `b` rows.
+    pub fn output_len(&self, k: usize, t: usize, b: usize) -> usize {
+        let ty = self.graph.node(self.outputs()[k].value).ty;
+        count(ty.domain, ty.shape, t, b)
+    }
+
+    /// The plan that the code was made from.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Time that compiling took, all stages.
+    pub fn compile_time(&self) -> Duration {
+        self.compile_time
+    }
+
+    /// Bytes of machine code.
+    pub fn code_bytes(&self) -> usize {
+        self.code.bytes
+    }
+
+    /// Bytes that the last run's arrays, packed weights and scratch take; the caller's arrays not counted.
+    pub fn workspace_bytes(&self) -> usize {
+        self.workspace.bytes()
+    }
+
+    /// Runs the program for `t` steps of `b` rows.
+    ///
+    /// Layouts: domain `once`: the shape; `row`: `[B, shape]`; `edge k`: `[k, B, shape]`; `step`: `[T, B, shape]`. An empty
+    /// slice for an initial state or a cotangent stands for zeros; an empty slice for an output says it is not wanted.
+    ///
+    /// # Errors
+    /// Arrays whose number or lengths do not fit. Then nothing has run.
+    pub fn run(
+        &mut self,
+        t: usize,
+        b: usize,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) -> Result<(), RunError> {
+        self.run_counted(t, b, inputs, outputs, false).map(|_| ())
+    }
+
+    /// Like [`run`](Self::run), on one thread, and tells how often kernels were called.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub fn count_calls(
+        &mut self,
+        t: usize,
+        b: usize,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) -> Result<Calls, RunError> {
+        self.run_counted(t, b, inputs, outputs, true)
+    }
+
+    fn run_counted(
+        &mut self,
+        t: usize,
+        b: usize,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+        count: bool,
+    ) -> Result<Calls, RunError> {
+        self.check(t, b, inputs, outputs)?;
+        let threads = if count { 1 } else { self.threads };
+        let CompiledCell {
+            plan,
+            code,
+            workspace,
+            pool,
+            ..
+        } = self;
+        let mut run = Run {
+            plan,
+            code,
+            t,
+            b,
+            count,
+            threads,
+            workspace,
+        };
+        Ok(match pool {
+            Some(pool) if threads > 1 => pool.install(|| run.run(inputs, outputs)),
+            _ => run.run(inputs, outputs),
+        })
+    }
+
+    fn check(
+        &self,
+        t: usize,
+        b: usize,
+        inputs: &[&[T]],
+        outputs: &[&mut [T]],
+    ) -> Result<(), RunError> {
+        if t == 0 || b == 0 {
+            return Err(RunError::Empty { t, b });
+        }
+        for (what, expected, found) in [
+            ("inputs", self.inputs().len(), inputs.len()),
+            ("outputs", self.outputs().len(), outputs.len()),
+        ] {
+            if expected != found {
+                return Err(RunError::Count {
+                    what,
+                    expected,
+                    found,
+                });
+            }
+        }
+        let length = |what, name: &str, domain, shape, found: usize| {
+            let expected = count(domain, shape, t, b);
+            let layout = layout(domain, shape);
+            (expected != found).then(|| RunError::Length {
+                what,
+                name: name.into(),
+                layout,
+                expected,
+                found,
+                t,
+                b,
+            })
+        };
+        for (i, given) in self.inputs().iter().zip(inputs) {
+            if given.is_empty() && matches!(i.role, Role::Initial | Role::Cotangent) {
+                continue;
+            }
+            if let Some(e) = length("input", &i.name, i.ty.domain, i.ty.shape, given.len()) {
+                return Err(e);
+            }
+        }
+        for (o, given) in self.outputs().iter().zip(outputs) {
+            let ty = self.graph.node(o.value).ty;
+            if given.is_empty() {
+                continue;
+            }
+            if let Some(e) = length("output", &o.name, ty.domain, ty.shape, given.len()) {
+                return Err(e);
+            }
+        }
+        for &(k, rows) in &self.indices {
+            let bad = |x: &T| {
+                let x = x.to_f64();
+                x.fract() != 0.0 || x < 0.0 || x >= rows as f64
+            };
+            if let Some(at) = inputs[k].iter().position(bad) {
+                let (name, found) = (
+                    self.inputs()[k].name.to_string(),
+                    format!("{:?}", inputs[k][at]),
+                );
+                return Err(RunError::Index {
+                    name,
+                    rows,
+                    at,
+                    found,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn count(domain: Domain, shape: Shape, t: usize, b: usize) -> usize {
+    shape.len()
+        * match domain {
+            Domain::Once => 1,
+            Domain::Row => b,
+            Domain::Edge(k) => k * b,
+            Domain::Step => t * b,
+        }
+}
+
+fn layout(domain: Domain, shape: Shape) -> String {
+    let points = match domain {
+        Domain::Once => return shape.to_string(),
+        Domain::Row => "B".to_string(),
+        Domain::Edge(k) => format!("{k},B"),
+        Domain::Step => "T,B".to_string(),
+    };
+    match shape {
+        Shape::Scalar => format!("[{points}]"),
+        Shape::Vector(n) => format!("[{points},{n}]"),
+        Shape::Matrix(m, n) => format!("[{points},{m},{n}]"),
+    }
+}
+
+/// Inputs that are row numbers of a table.
+fn index_inputs(g: &Graph) -> Vec<IndexInput> {
+    let mut found = Vec::new();
+    for v in g.order() {
+        let xs = g.operands(v);
+        let (index, rows) = match *g.op_of(v) {
+            Op::Gather => (xs[1], g.node(xs[0]).ty.shape.as_matrix().0),
+            Op::Scatter { rows, .. } => (xs[0], rows),
+            _ => continue,
+        };
+        if let Op::Input { id, .. } = *g.op_of(index) {
+            found.push((id, rows));
+        }
+    }
+    found
+}

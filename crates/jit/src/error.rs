@@ -1,0 +1,80 @@
+//! What can go wrong when a program is compiled or run.
+
+use retrograd_graph::passes::components::BothWays;
+
+/// A program that cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// A recurrence runs both ways in time.
+    #[error(transparent)]
+    BothWays(#[from] BothWays),
+    /// There is no code generator for this machine.
+    #[error("no code can be generated for this machine: {0}")]
+    Host(String),
+    /// An input or output that the differentiation names does not exist or cannot be used so.
+    #[error("cannot differentiate: {0}")]
+    Differentiate(String),
+    /// The code generator failed: a bug of this crate.
+    #[error("the code generator failed on `{program}`: {why}")]
+    Codegen {
+        /// The program's name.
+        program: String,
+        /// What it said.
+        why: String,
+    },
+}
+
+/// Arrays that do not fit a compiled program.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// No steps or no rows.
+    #[error("there must be at least one step and one row, and there are {t} steps and {b} rows")]
+    Empty {
+        /// Steps.
+        t: usize,
+        /// Rows.
+        b: usize,
+    },
+    /// More or fewer arrays than the program has.
+    #[error("the program has {expected} {what}, and {found} were given")]
+    Count {
+        /// `inputs` or `outputs`.
+        what: &'static str,
+        /// How many it has.
+        expected: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// An array of the wrong length.
+    #[error(
+        "{what} `{name}` {layout} needs {expected} numbers for {t} steps and {b} rows, and has {found}"
+    )]
+    Length {
+        /// `input` or `output`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// Its layout, in words.
+        layout: String,
+        /// Numbers needed.
+        expected: usize,
+        /// Numbers given.
+        found: usize,
+        /// Steps.
+        t: usize,
+        /// Rows.
+        b: usize,
+    },
+    /// A row number (of an embedding) that is not a whole number below the number of rows.
+    #[error("input `{name}` holds row numbers below {rows}, but number {at} of it is {found}")]
+    Index {
+        /// The input.
+        name: String,
+        /// Rows of the table.
+        rows: usize,
+        /// Which number.
+        at: usize,
+        /// What it is.
+        found: String,
+    },
+}

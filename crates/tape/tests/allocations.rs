@@ -1,0 +1,72 @@
+//! A run with the sizes of the one before allocates nothing.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use retrograd_tape::{Interpreter, Recorder, Role, Shape, Var};
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every method forwards to the system allocator; the counter is a plain number of the thread.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller's promise about `layout` is the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: `ptr` came from `alloc`, that is from the system allocator, with this layout.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn dense<'t>(r: &'t Recorder, name: &str, n: usize, xs: &[Var<'t>]) -> Var<'t> {
+    let bias = r.param(&format!("{name}.bias"), Shape::Vector(n));
+    xs.iter().enumerate().fold(bias, |sum, (k, &x)| {
+        let shape = Shape::Matrix(n, x.shape().map_or(1, Shape::len));
+        sum + r.param(&format!("{name}.{k}"), shape).matvec(x)
+    })
+}
+
+#[test]
+fn forward_and_backward_allocate_nothing_after_the_first_run() {
+    let (h, t, b) = (64, 6, 32);
+    let r = Recorder::new();
+    let x = r.input("x", Role::Sequence, Shape::Vector(5));
+    let s = r.state("s", Shape::Vector(h), 1, None);
+    let c = r.state("c", Shape::Vector(h), -2, None);
+    let keep = dense(&r, "keep", h, &[x, s]).sigmoid();
+    let s = r.next(s, keep * s + dense(&r, "new", h, &[x, s]).tanh());
+    let c = r.next(c, (c * 0.5 + s).softmax());
+    r.output("y", dense(&r, "y", 3, &[c, s]));
+    r.loss(dense(&r, "loss", 7, &[c]).square().mean());
+    let tape = r.finish("cell").unwrap();
+    let data: Vec<Vec<f32>> = (tape.inputs().iter())
+        .map(|i| match i.role {
+            Role::Param => vec![0.01; i.ty.shape.len()],
+            Role::Initial => Vec::new(),
+            _ => vec![0.3; t * b * i.ty.shape.len()],
+        })
+        .collect();
+    let data: Vec<&[f32]> = data.iter().map(Vec::as_slice).collect();
+    let y = vec![1.0; t * b * 3];
+    let mut cotangents = vec![None; tape.outputs().len()];
+    cotangents[0] = Some(&y[..]);
+    cotangents[1] = Some(&[1.0][..]);
+    let mut run = Interpreter::new(&tape);
+    let mut allocations = || {
+        let before = COUNT.get();
+        run.forward(t, b, &data).unwrap();
+        run.backward(&cotangents).unwrap();
+        COUNT.get() - before
+    };
+    assert!(allocations() > 0);
+    assert_eq!([allocations(), allocations()], [0, 0]);
+}
