@@ -158,7 +158,7 @@ impl fmt::Display for Tape {
     }
 }
 
-/// Which sweep over the steps computes each node (see [`schedule`]).
+/// Which sweep over the steps computes each node (see [`Tape::schedule`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// For each node of domain `step`, the sweep that computes it; 0 for others.

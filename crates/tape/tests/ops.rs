@@ -1,6 +1,8 @@
 //! Every op, on operands of every combination of domains: the derivative rules of both modes against finite differences in
 //! f64, and once more after differentiation (the op table is closed).
 
+use std::cell::Cell;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use retrograd_tape::{
@@ -249,7 +251,7 @@ fn slices(data: &[Vec<f64>]) -> Vec<&[f64]> {
     data.iter().map(Vec::as_slice).collect()
 }
 
-fn each_kind(cases: u32, check: impl Fn(Kind, &Draw) -> Result<(), TestCaseError>) {
+fn each_kind(cases: u32, check: impl Fn(Kind, &Draw) -> Result<usize, TestCaseError>) {
     for kind in kinds() {
         let mut runner = TestRunner::new_with_rng(
             Config {
@@ -261,16 +263,25 @@ fn each_kind(cases: u32, check: impl Fn(Kind, &Draw) -> Result<(), TestCaseError
                 proptest::test_runner::RngAlgorithm::ChaCha,
             ),
         );
-        let result = runner.run(&draws(), |draw| check(kind, &draw));
+        let compared = Cell::new(0);
+        let result = runner.run(&draws(), |draw| {
+            compared.set(compared.get() + check(kind, &draw)?);
+            Ok(())
+        });
         assert!(result.is_ok(), "{kind:?}: {}", result.unwrap_err());
+        assert!(
+            compared.get() > cases as usize,
+            "{kind:?}: {compared:?} derivatives"
+        );
     }
 }
 
-/// Points that are too near a kink are possible, wherever two operands may be equal.
-fn passes(tape: &Tape, draw: &Draw, data: &[Vec<f64>]) -> Result<(), TestCaseError> {
+/// How many derivatives have been compared. Points that are too near a kink are possible, wherever two operands may be equal.
+fn passes(tape: &Tape, draw: &Draw, data: &[Vec<f64>]) -> Result<usize, TestCaseError> {
     let directions = Directions::Coordinates;
     match gradcheck(tape, draw.t, draw.b, &slices(data), directions, draw.seed) {
-        Ok(_) | Err(retrograd_tape::TapeError::NearKink { .. }) => Ok(()),
+        Ok(report) => Ok(report.checked),
+        Err(retrograd_tape::TapeError::NearKink { .. }) => Ok(0),
         Err(e) => Err(TestCaseError::fail(format!("{e}\n{tape}"))),
     }
 }

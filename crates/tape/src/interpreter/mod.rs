@@ -6,7 +6,8 @@
 //! `step` `[T, B, shape]`.
 //!
 //! Invariants: nodes run in the order of [`Tape::schedule`], and backward in its exact reverse; the values of all steps
-//! are kept from a forward run to the backward run after it; a run with the sizes of the one before allocates nothing.
+//! are kept from a forward run to the backward run after it; a run with the sizes of the one before allocates nothing (the `gemm`
+//! crate, though, allocates what it packs larger products into).
 
 mod backward;
 mod check;
