@@ -7,6 +7,7 @@ use retrograd_tape::{Domain, Op, Value};
 use crate::passes::components::Class;
 use crate::passes::legalize::cut_into_outputs;
 use crate::plan::build::{Facts, How};
+use crate::plan::reuse;
 use crate::plan::schedule::{Atom, Draft, DraftItem};
 use crate::plan::{Buffer, Storage, View};
 
@@ -21,11 +22,26 @@ pub(crate) enum Place {
     Const(f64),
 }
 
+/// Where a stored value lives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Home {
+    /// In an array of its own.
+    Own,
+    /// In an array of its own with one step only: each step overwrites what the next has read.
+    Slot,
+    /// In an output's array.
+    Output(usize),
+    /// In the place of another value, from this number on.
+    In(Value, usize),
+}
+
 /// The arrays and who lives where.
 pub(crate) struct Homes<'f, 'g> {
-    f: &'f Facts<'g>,
+    pub(crate) f: &'f Facts<'g>,
     pub(crate) buffers: Vec<Buffer>,
-    home: HashMap<Value, View>,
+    pub(crate) homes: HashMap<Value, Home>,
+    /// Buffers of values with an array of their own.
+    own: HashMap<Value, usize>,
     /// Buffer of each output.
     outputs: Vec<usize>,
 }
@@ -36,34 +52,74 @@ impl<'f, 'g> Homes<'f, 'g> {
         let mut h = Homes {
             f,
             buffers: Vec::new(),
-            home: HashMap::new(),
+            homes: HashMap::new(),
+            own: HashMap::new(),
             outputs: Vec::new(),
         };
         for (id, input) in f.g.inputs().iter().enumerate() {
-            h.buffer(
-                &input.name,
-                input.ty.domain,
-                input.ty.shape.len(),
-                Storage::Input(id),
-            );
+            let (domain, len) = (input.ty.domain, input.ty.shape.len());
+            h.buffer(&input.name, domain, len, Storage::Input(id));
         }
         for (id, output) in f.g.outputs().iter().enumerate() {
             let ty = f.g.node(output.value).ty;
             let b = h.buffer(&output.name, ty.domain, ty.shape.len(), Storage::Output(id));
             h.outputs.push(b);
         }
-        let sweep = sweeps(drafts);
+        let when = When::new(drafts);
+        let stored = |h: &Self, v: Value| {
+            f.how(v) != How::View
+                && f.root(v) == v
+                && !h.homes.contains_key(&v)
+                && h.is_stored(v, &when)
+        };
         // Users come after what they use: a part asks for its place when the whole has one.
         for &v in f.order.iter().rev() {
-            if f.how(v) != How::View
-                && f.root(v) == v
-                && !h.home.contains_key(&v)
-                && h.is_stored(v, &sweep)
-            {
-                h.settle(v);
+            if stored(&h, v) {
+                let home = h.settle(v, &when);
+                h.homes.insert(v, home);
             }
         }
+        reuse::take_places(&mut h, &when);
+        for &v in &f.order {
+            h.allocate(v);
+        }
         h
+    }
+
+    /// Makes the array of a value that has one of its own.
+    fn allocate(&mut self, v: Value) {
+        let f = self.f;
+        let home = self.homes.get(&v).copied();
+        let Some(home @ (Home::Own | Home::Slot)) = home else {
+            return;
+        };
+        let name = f.g.node(v).name.as_deref();
+        let name = name.map_or_else(|| f.g.op_of(v).name().to_string(), str::to_string);
+        let one_step = home == Home::Slot || self.is_local(v);
+        let domain = if one_step { Domain::Row } else { f.domain(v) };
+        let b = self.buffer(&name, domain, f.len(v), Storage::Workspace);
+        if home == Home::Own {
+            (self.buffers[b].front, self.buffers[b].back) = self.boundary_steps(v);
+        }
+        self.own.insert(v, b);
+    }
+
+    /// Steps that delays read before the first and after the last.
+    pub(crate) fn boundary_steps(&self, v: Value) -> (usize, usize) {
+        let (mut front, mut back) = (0, 0);
+        for u in self.f.g.users(v) {
+            if let &(Op::Delay(d) | Op::Boundary(d)) = self.f.g.op_of(u)
+                && self.f.g.operands(u)[0] == v
+            {
+                let n = d.unsigned_abs() as usize;
+                if d > 0 {
+                    front = front.max(n);
+                } else {
+                    back = back.max(n);
+                }
+            }
+        }
+        (front, back)
     }
 
     fn buffer(&mut self, name: &str, domain: Domain, len: usize, storage: Storage) -> usize {
@@ -79,12 +135,12 @@ impl<'f, 'g> Homes<'f, 'g> {
     }
 
     /// A value is stored if something reads it that is not in the same sweep.
-    fn is_stored(&self, v: Value, sweep: &HashMap<Atom, usize>) -> bool {
+    fn is_stored(&self, v: Value, when: &When) -> bool {
         let f = self.f;
         if f.how(v) != How::Lane || f.g.is_output(v) {
             return !cut_into_outputs(f.g, v);
         }
-        let own = sweep.get(&Atom::Value(v));
+        let own = when.sweep(Atom::Value(v));
         let elsewhere = |u: Value| matches!(f.g.op_of(u), Op::Delay(_) | Op::Boundary(_));
         let mut work = vec![v];
         while let Some(x) = work.pop() {
@@ -99,13 +155,13 @@ impl<'f, 'g> Homes<'f, 'g> {
                             f.readers(u).is_empty() && !f.g.is_output(u)
                         }
                     }
-                    How::Lane | How::Fold => sweep.get(&Atom::Value(u)) == own,
+                    How::Lane | How::Fold => when.sweep(Atom::Value(u)) == own,
                     How::Concat => {
                         f.g.operands(u)
                             .iter()
                             .enumerate()
                             .filter(|(_, y)| **y == x)
-                            .all(|(i, _)| sweep.get(&Atom::Part(u, i)) == own)
+                            .all(|(i, _)| when.sweep(Atom::Part(u, i)) == own)
                     }
                     _ => false,
                 };
@@ -117,62 +173,38 @@ impl<'f, 'g> Homes<'f, 'g> {
         false
     }
 
-    /// Gives a value its array.
-    fn settle(&mut self, v: Value) {
+    /// Chooses where a value lives.
+    fn settle(&self, v: Value, when: &When) -> Home {
         let f = self.f;
         if let Some(k) = f.g.outputs().iter().position(|o| o.value == v) {
-            self.home.insert(v, View::of(self.outputs[k]));
-            return;
+            return Home::Output(k);
         }
-        let (mut front, mut back) = (0, 0);
-        for u in f.g.users(v) {
-            if let &(Op::Delay(d) | Op::Boundary(d)) = f.g.op_of(u)
-                && f.g.operands(u)[0] == v
-            {
-                let n = d.unsigned_abs() as usize;
-                if d > 0 {
-                    front = front.max(n)
-                } else {
-                    back = back.max(n)
-                }
-            }
+        if self.boundary_steps(v) != (0, 0) {
+            return if self.is_slot(v, when) {
+                Home::Slot
+            } else {
+                Home::Own
+            };
         }
-        let local = self.is_local(v);
         // A part of a concatenation that is computed beside it lives in it.
-        if front + back == 0 {
-            for u in f.g.users(v) {
-                if f.how(u) != How::Concat || f.class(u) != f.class(v) || f.domain(u) != f.domain(v)
-                {
-                    continue;
-                }
-                let Some(&whole) = self.home.get(&u) else {
-                    continue;
-                };
-                if self.is_local(u) == local {
-                    let before =
-                        f.g.operands(u)
-                            .iter()
-                            .take_while(|&&x| x != v)
-                            .map(|&x| f.len(x))
-                            .sum();
-                    self.home.insert(v, whole.plus(before));
-                    return;
-                }
+        let local = self.is_local(v);
+        for u in f.g.users(v) {
+            if f.how(u) == How::Concat
+                && f.class(u) == f.class(v)
+                && f.domain(u) == f.domain(v)
+                && self.homes.contains_key(&u)
+                && self.is_local(u) == local
+            {
+                let parts = f.g.operands(u);
+                let before = parts.iter().take_while(|&&x| x != v);
+                return Home::In(u, before.map(|&x| f.len(x)).sum());
             }
         }
-        let name =
-            f.g.node(v)
-                .name
-                .as_deref()
-                .map_or_else(|| f.g.op_of(v).name().to_string(), str::to_string);
-        let domain = if local { Domain::Row } else { f.domain(v) };
-        let b = self.buffer(&name, domain, f.len(v), Storage::Workspace);
-        (self.buffers[b].front, self.buffers[b].back) = (front, back);
-        self.home.insert(v, View::of(b));
+        Home::Own
     }
 
     /// True if a value is only read within the step of the recurrence that computes it: one step's array is enough.
-    fn is_local(&self, v: Value) -> bool {
+    pub(crate) fn is_local(&self, v: Value) -> bool {
         let f = self.f;
         let class = f.class(v);
         let in_loop = |u: Value| f.class(u) == class && !matches!(f.how(u), How::Global);
@@ -195,9 +227,14 @@ impl<'f, 'g> Homes<'f, 'g> {
                 .any(|u| matches!(f.g.op_of(u), Op::Delay(_) | Op::Boundary(_)) || f.g.is_output(u))
     }
 
-    /// The array that a value is stored in, if it is.
+    /// Where a value is stored, if it is.
     pub(crate) fn get(&self, v: Value) -> Option<View> {
-        self.home.get(&self.f.root(v)).copied()
+        let v = self.f.root(v);
+        match self.homes.get(&v)? {
+            Home::Own | Home::Slot => Some(View::of(self.own[&v])),
+            Home::Output(k) => Some(View::of(self.outputs[*k])),
+            Home::In(whole, at) => Some(self.get(*whole)?.plus(*at)),
+        }
     }
 
     /// The buffer of an output.
@@ -266,20 +303,55 @@ impl<'f, 'g> Homes<'f, 'g> {
     }
 }
 
-/// Which sweep each atom is in, numbered through all drafts.
-fn sweeps(drafts: &[DraftItem]) -> HashMap<Atom, usize> {
-    let mut sweep = HashMap::new();
-    let mut n = 0;
-    for item in drafts {
-        let DraftItem::Loop(_, _, body) = item else {
-            continue;
+/// When everything is done.
+pub(crate) struct When {
+    /// Item and statement of each atom.
+    pub(crate) at: HashMap<Atom, (usize, usize)>,
+    /// Atoms that share a sweep.
+    sweep: HashMap<Atom, usize>,
+}
+
+impl When {
+    fn new(drafts: &[DraftItem]) -> When {
+        let mut when = When {
+            at: HashMap::new(),
+            sweep: HashMap::new(),
         };
-        for draft in body {
-            if let Draft::Region(_, atoms) = draft {
-                n += 1;
-                sweep.extend(atoms.iter().map(|a| (*a, n)));
+        let mut sweeps = 0;
+        for (i, item) in drafts.iter().enumerate() {
+            match item {
+                DraftItem::Loop(_, _, body) => {
+                    for (k, draft) in body.iter().enumerate() {
+                        match draft {
+                            Draft::Region(_, atoms) => {
+                                sweeps += 1;
+                                when.at.extend(atoms.iter().map(|a| (*a, (i, k))));
+                                when.sweep.extend(atoms.iter().map(|a| (*a, sweeps)));
+                            }
+                            Draft::Node(v) => {
+                                when.at.insert(Atom::Value(*v), (i, k));
+                            }
+                        }
+                    }
+                }
+                DraftItem::Product(v) => {
+                    when.at.insert(Atom::Value(*v), (i, 0));
+                }
+                DraftItem::Global(vs) => {
+                    when.at.extend(vs.iter().map(|v| (Atom::Value(*v), (i, 0))))
+                }
             }
         }
+        when
     }
-    sweep
+
+    /// The sweep that an atom is part of; none for statements of their own.
+    pub(crate) fn sweep(&self, a: Atom) -> Option<usize> {
+        self.sweep.get(&a).copied()
+    }
+
+    /// Item and statement.
+    pub(crate) fn at(&self, a: Atom) -> (usize, usize) {
+        self.at[&a]
+    }
 }

@@ -8,6 +8,7 @@ mod build;
 mod home;
 mod print;
 mod region;
+mod reuse;
 mod schedule;
 
 use retrograd_tape::{Domain, Map, Reduction};

@@ -1,0 +1,272 @@
+//! Places that are used again: a gate's activation takes the place of its pre-activation, δ takes that of the gate, and
+//! what only the next step reads has one step's array.
+//!
+//! All of it rests on one property of a region: for each vector of lanes it loads all it needs before it stores anything.
+//! So a value may be stored where another is read in the same sweep at the same lanes, if nothing reads that one later.
+
+use retrograd_tape::{Domain, Op, Value};
+
+use crate::passes::components::Class;
+use crate::plan::build::{Facts, How};
+use crate::plan::home::{Home, Homes, When};
+use crate::plan::schedule::Atom;
+
+/// One place where a value, or a part of it, is read.
+#[derive(Clone, Copy, Debug)]
+struct Read {
+    /// What is done with it.
+    atom: Atom,
+    /// First number and length of the part.
+    part: (usize, usize),
+    /// Lane i of the sweep reads number i of the part.
+    aligned: bool,
+    /// It is read at another step.
+    elsewhere: bool,
+}
+
+/// Everything that reads a value.
+fn reads(f: &Facts<'_>, v: Value) -> Vec<Read> {
+    let mut out = Vec::new();
+    let mut work = vec![(v, (0, f.len(v)), true, false)];
+    while let Some((x, part, aligned, elsewhere)) = work.pop() {
+        for u in f.g.users(x) {
+            if f.how(u) == How::View {
+                match *f.g.op_of(u) {
+                    Op::Slice {
+                        axis: 0,
+                        start,
+                        len,
+                    } if f.g.node(x).ty.shape.rank() == 1 => {
+                        work.push((u, (part.0 + start, len), aligned, elsewhere));
+                    }
+                    Op::Reshape(_) | Op::Spread(_) => work.push((u, part, aligned, elsewhere)),
+                    Op::Delay(_) | Op::Boundary(_) => {
+                        work.push((u, part, aligned && f.g.operands(u)[0] == x, true))
+                    }
+                    _ => work.push((u, part, false, elsewhere)),
+                }
+                continue;
+            }
+            if f.how(u) == How::Absorbed {
+                // The sum lives in the same place; its readers are those of the root.
+                continue;
+            }
+            let aligned = aligned && matches!(f.how(u), How::Lane | How::Fold | How::Concat);
+            if f.how(u) == How::Concat {
+                for (i, _) in f.g.operands(u).iter().enumerate().filter(|(_, y)| **y == x) {
+                    out.push(Read {
+                        atom: Atom::Part(u, i),
+                        part,
+                        aligned,
+                        elsewhere,
+                    });
+                }
+            } else {
+                out.push(Read {
+                    atom: Atom::Value(u),
+                    part,
+                    aligned,
+                    elsewhere,
+                });
+            }
+        }
+    }
+    out
+}
+
+impl Homes<'_, '_> {
+    /// True if one step's array is enough for a delayed value: only the next step reads it, before it is computed anew.
+    /// What is left after the loop is what leaves at the sequence's end.
+    pub(crate) fn is_slot(&self, v: Value, when: &When) -> bool {
+        let f = self.f;
+        let Class::Recurrent(k) = f.class(v) else {
+            return false;
+        };
+        let one_step = if f.components.reverse[k] { -1 } else { 1 };
+        let delays = f.g.users(v).filter(|&u| f.g.operands(u)[0] == v);
+        let mut delays = delays.filter_map(|u| match *f.g.op_of(u) {
+            Op::Delay(d) | Op::Boundary(d) => Some(d),
+            _ => None,
+        });
+        if f.domain(v) != Domain::Step || !delays.all(|d| d == one_step) || f.how(v) == How::Concat
+        {
+            return false;
+        }
+        if f.alias
+            .iter()
+            .any(|(p, _)| f.root(*p) == v && f.class(*p) != f.class(v))
+        {
+            return false;
+        }
+        // A sum is complete when its last product is.
+        let mut last = v;
+        while f.how(last) == How::Absorbed {
+            last = f.g.operands(last)[1];
+        }
+        let written = Atom::Value(last);
+        let first = {
+            let mut first = v;
+            while f.how(first) == How::Absorbed {
+                first = f.g.operands(first)[0];
+            }
+            Atom::Value(first)
+        };
+        reads(f, v).iter().all(|r| {
+            let reader = match r.atom {
+                Atom::Value(u) | Atom::Part(u, _) | Atom::Fill(u) => u,
+            };
+            let same_loop = f.class(reader) == f.class(v) && f.how(reader) != How::Global;
+            if !r.elsewhere {
+                return same_loop;
+            }
+            if !same_loop {
+                // After the loop only what leaves it may be read.
+                return only_leaving(f, v, reader);
+            }
+            let (w, u) = (when.at(first), when.at(r.atom));
+            u < w
+                || (r.aligned
+                    && when.sweep(r.atom).is_some()
+                    && when.sweep(r.atom) == when.sweep(written))
+        })
+    }
+}
+
+/// True if `reader` reads `v` through boundaries only.
+fn only_leaving(f: &Facts<'_>, v: Value, reader: Value) -> bool {
+    let through_delay =
+        f.g.users(v)
+            .filter(|&u| matches!(f.g.op_of(u), Op::Delay(_)))
+            .any(|u| {
+                let is_first = f.g.operands(u)[0] == v;
+                !is_first || f.readers(u).iter().any(|&(x, _)| x == reader)
+            });
+    !through_delay
+}
+
+/// Moves values into places that are free when they are stored.
+pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
+    let f = h.f;
+    let mut taken: Vec<(Value, (usize, usize), Value)> = Vec::new();
+    for &v in &f.order {
+        if let Some((host, part)) = pre_activation(h, v, when)
+            && !taken.iter().any(|(r, p, _)| *r == host && *p == part)
+        {
+            taken.push((host, part, v));
+            h.homes.insert(v, Home::In(host, part.0));
+        }
+    }
+    let mut used: Vec<Value> = Vec::new();
+    for &v in f.order.iter().filter(|&&v| f.how(v) == How::Concat) {
+        if h.homes.get(&v) != Some(&Home::Own) || f.domain(v) != Domain::Step || h.is_local(v) {
+            continue;
+        }
+        let hosts = f
+            .order
+            .iter()
+            .copied()
+            .filter(|&r| r != v && is_host(h, r) && f.len(r) == f.len(v));
+        let free = hosts.filter(|r| !used.contains(r)).find(|&r| {
+            let tenants = taken.iter().filter(|t| t.0 == r).map(|t| (t.2, t.1.0));
+            std::iter::once((r, 0))
+                .chain(tenants)
+                .all(|(o, at)| dead_after(f, o, at, v, when))
+        });
+        if let Some(r) = free {
+            used.push(r);
+            h.homes.insert(v, Home::In(r, 0));
+        }
+    }
+}
+
+/// A sum of products with an array of its own, for all steps.
+fn is_host(h: &Homes<'_, '_>, r: Value) -> bool {
+    let f = h.f;
+    matches!(f.how(r), How::Product | How::Absorbed)
+        && f.root(r) == r
+        && h.homes.get(&r) == Some(&Home::Own)
+        && h.boundary_steps(r) == (0, 0)
+        && f.domain(r) == Domain::Step
+        && !h.is_local(r)
+}
+
+/// The part of a sum of products that an element-wise value is computed from, if nothing reads that part after.
+fn pre_activation(h: &Homes<'_, '_>, v: Value, when: &When) -> Option<(Value, (usize, usize))> {
+    let f = h.f;
+    if f.how(v) != How::Lane || h.homes.get(&v) != Some(&Home::Own) || f.domain(v) != Domain::Step {
+        return None;
+    }
+    if h.boundary_steps(v) != (0, 0) || h.is_local(v) {
+        return None;
+    }
+    let sweep = when.sweep(Atom::Value(v));
+    let mut work: Vec<Value> = f.g.operands(v).to_vec();
+    while let Some(x) = work.pop() {
+        if f.how(x) == How::Lane {
+            if when.sweep(Atom::Value(x)) == sweep {
+                work.extend(f.g.operands(x));
+            }
+            continue;
+        }
+        let r = f.root(f.source(x).value);
+        if !is_host(h, r) || f.domain(x) != Domain::Step {
+            continue;
+        }
+        let all = reads(f, r);
+        // The part that x is.
+        let Some(part) = part_of(f, x, r) else {
+            continue;
+        };
+        let overlaps = |p: (usize, usize)| p.0 < part.0 + part.1 && part.0 < p.0 + p.1;
+        let only_here = all
+            .iter()
+            .filter(|y| overlaps(y.part))
+            .all(|y| y.aligned && !y.elsewhere && y.part == part && when.sweep(y.atom) == sweep);
+        if part.1 == f.len(v) && only_here {
+            return Some((r, part));
+        }
+    }
+    None
+}
+
+/// Which numbers of `r` a view of it is.
+fn part_of(f: &Facts<'_>, x: Value, r: Value) -> Option<(usize, usize)> {
+    let (mut v, mut start) = (x, 0);
+    while f.how(v) == How::View {
+        let from = f.g.operands(v)[0];
+        match *f.g.op_of(v) {
+            Op::Slice {
+                axis: 0, start: s, ..
+            } if f.g.node(from).ty.shape.rank() == 1 => start += s,
+            Op::Reshape(_) | Op::Spread(_) => {}
+            _ => return None,
+        }
+        v = from;
+    }
+    (f.root(v) == r).then(|| (start, f.len(x)))
+}
+
+/// True if nothing reads `o`, which lives from number `at` on, once the concatenation `c` is stored in its place.
+fn dead_after(f: &Facts<'_>, o: Value, at: usize, c: Value, when: &When) -> bool {
+    let parts = f.g.operands(c);
+    let stored = when.at(Atom::Part(c, 0));
+    let sweep = when.sweep(Atom::Part(c, 0));
+    let together = (0..parts.len()).all(|i| when.sweep(Atom::Part(c, i)) == sweep);
+    let spans = |start: usize, len: usize| {
+        let mut from = 0;
+        parts.iter().any(|&p| {
+            from += f.len(p);
+            from - f.len(p) == start && f.len(p) == len
+        })
+    };
+    together
+        && reads(f, o).iter().all(|r| {
+            let before = when.at(r.atom).0 < stored.0 || when.at(r.atom) < stored;
+            let beside = r.aligned
+                && when.sweep(r.atom) == sweep
+                && sweep.is_some()
+                && spans(at + r.part.0, r.part.1);
+            !r.elsewhere && (before || beside)
+        })
+        && when.at.get(&Atom::Value(o)).is_none_or(|w| w.0 <= stored.0)
+}
