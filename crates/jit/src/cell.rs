@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cranelift::prelude::FunctionBuilderContext;
 use retrograd_graph::Graph;
 use retrograd_graph::passes::{self, adjoint::Differentiate, adjoint::Seed};
-use retrograd_graph::plan::{Item, Plan, plan};
+use retrograd_graph::plan::{Plan, plan};
 use retrograd_tape::{Domain, Input, Op, Output, Role, Shape, Tape, Yield};
 
 use crate::element::Element;
@@ -138,11 +138,9 @@ impl<T: Element> CompiledCell<T> {
             lane: T::LANE,
         };
         let mut context = FunctionBuilderContext::new();
-        let loops = plan.items.iter().filter_map(|i| match i {
-            Item::Loop(l) => Some(l),
-            _ => None,
-        });
-        let functions = loops
+        let functions = plan
+            .loops()
+            .into_iter()
             .map(|l| lower(&target, &plan, l, &mut context))
             .collect();
         let code = Code::new(&plan.name, isa.clone(), functions)?;

@@ -8,6 +8,7 @@ use crate::graph::{Graph, as_map};
 use crate::passes::components::{Class, Components, components};
 use crate::plan::Plan;
 use crate::plan::home::Homes;
+use crate::plan::nest::nest;
 use crate::plan::region::Emit;
 use crate::plan::schedule::schedule;
 
@@ -294,5 +295,7 @@ pub fn plan(g: &Graph) -> Plan {
     let facts = Facts::new(g);
     let drafts = schedule(&facts);
     let homes = Homes::new(&facts, &drafts);
-    Emit::new(&facts, homes).run(drafts)
+    let mut plan = Emit::new(&facts, homes).run(drafts);
+    nest(&mut plan);
+    plan
 }

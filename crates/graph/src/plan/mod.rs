@@ -6,6 +6,7 @@
 
 mod build;
 mod home;
+mod nest;
 mod print;
 mod region;
 mod reuse;
@@ -239,6 +240,42 @@ pub enum Stmt {
     },
 }
 
+impl Stmt {
+    /// What the statement reads, weights not counted.
+    pub fn loads(&self) -> Vec<View> {
+        match self {
+            Stmt::Region(r) => {
+                let views = r.instrs.iter().filter_map(|i| match i {
+                    Instr::Load(v) | Instr::Splat(v) => Some(*v),
+                    Instr::Const(_) | Instr::Map(..) => None,
+                });
+                views.collect()
+            }
+            Stmt::Product(p) if p.add => vec![p.x, p.y],
+            Stmt::Product(p) => vec![p.x],
+            Stmt::MatVec { m, x, .. } => vec![*m, *x],
+            Stmt::OuterRow { a, b, .. } => vec![*a, *b],
+            Stmt::Gather { m, index, .. } => vec![*m, *index],
+            Stmt::CopyBlock { from, .. } => vec![from.0],
+        }
+    }
+
+    /// What the statement writes.
+    pub fn stores(&self) -> Vec<View> {
+        match self {
+            Stmt::Region(r) => r
+                .stores
+                .iter()
+                .map(|s| s.1)
+                .chain(r.folds.iter().map(|f| f.2))
+                .collect(),
+            Stmt::Product(p) => vec![p.y],
+            Stmt::MatVec { y, .. } | Stmt::OuterRow { y, .. } | Stmt::Gather { y, .. } => vec![*y],
+            Stmt::CopyBlock { to, .. } => vec![to.0],
+        }
+    }
+}
+
 /// y (+)= x · W: a row for each point.
 #[derive(Clone, Copy, Debug)]
 pub struct Product {
@@ -299,6 +336,14 @@ pub enum Item {
         domain: Domain,
         /// The product.
         product: Product,
+    },
+    /// Products over steps and the recurrence that reads them, which go through time together in blocks of steps, from
+    /// the last to the first if `reverse`.
+    Nest {
+        /// Backward in time.
+        reverse: bool,
+        /// Products, then one recurrence.
+        items: Vec<Item>,
     },
     /// Weight gradients: Σ δ xᵀ over all points of a domain, for every right-hand side that shares δ, and Σ δ.
     Outer {
@@ -372,6 +417,22 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// All loops, in the order in which they stand in the plan.
+    pub fn loops(&self) -> Vec<&Loop> {
+        fn collect<'p>(items: &'p [Item], out: &mut Vec<&'p Loop>) {
+            for item in items {
+                match item {
+                    Item::Loop(l) => out.push(l),
+                    Item::Nest { items, .. } => collect(items, out),
+                    _ => {}
+                }
+            }
+        }
+        let mut out = Vec::new();
+        collect(&self.items, &mut out);
+        out
+    }
+
     /// Numbers of the program's own arrays for `t` steps and `b` rows; packed weights not counted.
     pub fn workspace(&self, t: usize, b: usize) -> usize {
         self.buffers

@@ -72,46 +72,19 @@ impl Plan {
         )
     }
 
-    fn parts(&self, parts: &[BlockAt]) -> String {
-        parts
-            .iter()
-            .map(|p| Show(self, p.view).to_string())
-            .collect::<Vec<_>>()
-            .join(" | ")
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "plan {}", self.name)?;
-        for (i, b) in self
-            .buffers
-            .iter()
-            .enumerate()
-            .filter(|(_, b)| b.storage == Storage::Workspace)
-        {
-            write!(f, "  array {}.{i}: {} [{}]", b.name, b.domain, b.len)?;
-            if b.front + b.back > 0 {
-                write!(
-                    f,
-                    ", {} boundary steps before and {} after",
-                    b.front, b.back
-                )?;
-            }
-            writeln!(f)?;
-        }
-        for (i, w) in self.weights.iter().enumerate() {
-            let t = if w.transposed { "ᵀ" } else { "" };
-            writeln!(
-                f,
-                "  weight W{i}{t}[{},{}]: {}",
-                w.rows,
-                w.cols,
-                self.parts(&w.blocks)
-            )?;
-        }
-        for item in &self.items {
+    fn items(&self, f: &mut fmt::Formatter<'_>, items: &[Item]) -> fmt::Result {
+        for item in items {
             match item {
+                Item::Nest { reverse, items } => {
+                    let order = if *reverse {
+                        "last to first"
+                    } else {
+                        "first to last"
+                    };
+                    writeln!(f, "  in blocks of steps from {order}")?;
+                    self.items(f, items)?;
+                    writeln!(f, "  end of blocks")?;
+                }
                 Item::Pack(w) => writeln!(f, "  pack W{w}")?,
                 Item::Product { domain, product } => {
                     writeln!(f, "  for all of {domain}: {}", self.product(product))?;
@@ -220,5 +193,46 @@ impl fmt::Display for Plan {
             }
         }
         Ok(())
+    }
+
+    fn parts(&self, parts: &[BlockAt]) -> String {
+        parts
+            .iter()
+            .map(|p| Show(self, p.view).to_string())
+            .collect::<Vec<_>>()
+            .join(" | ")
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "plan {}", self.name)?;
+        for (i, b) in self
+            .buffers
+            .iter()
+            .enumerate()
+            .filter(|(_, b)| b.storage == Storage::Workspace)
+        {
+            write!(f, "  array {}.{i}: {} [{}]", b.name, b.domain, b.len)?;
+            if b.front + b.back > 0 {
+                write!(
+                    f,
+                    ", {} boundary steps before and {} after",
+                    b.front, b.back
+                )?;
+            }
+            writeln!(f)?;
+        }
+        for (i, w) in self.weights.iter().enumerate() {
+            let t = if w.transposed { "ᵀ" } else { "" };
+            writeln!(
+                f,
+                "  weight W{i}{t}[{},{}]: {}",
+                w.rows,
+                w.cols,
+                self.parts(&w.blocks)
+            )?;
+        }
+        self.items(f, &self.items)
     }
 }

@@ -5,9 +5,9 @@ use cranelift::codegen::ir::Function;
 use cranelift::codegen::isa::OwnedTargetIsa;
 use cranelift::codegen::settings;
 use cranelift::prelude::*;
-use retrograd_kernels::Real;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module};
+use retrograd_kernels::Real;
 
 use super::Frame;
 use crate::error::CompileError;

@@ -10,7 +10,7 @@ mod sums;
 use std::cell::Cell;
 
 use rayon::prelude::*;
-use retrograd_graph::plan::{BlockAt, Item, Kind, Loop, Plan, Product, Storage, View};
+use retrograd_graph::plan::{BlockAt, Item, Kind, Loop, Plan, Product, Stmt, Storage, View};
 use retrograd_kernels::{Block, Buffer, Kernels, Real, Weights, kernels};
 use retrograd_tape::Domain;
 
@@ -106,6 +106,10 @@ pub(crate) struct Run<'a, T: Real> {
 /// results do not either.
 const SLICE: usize = 32;
 
+/// Rows of a hoisted product that are made at a time: enough for the kernel's full speed, few enough to stay in L2 until
+/// the steps read them (measured in the hand-written LSTM, Zen 4).
+const BLOCK_ROWS: usize = 48;
+
 /// An address that may go to another thread.
 #[derive(Clone, Copy)]
 struct Shared<P>(P);
@@ -168,14 +172,18 @@ impl<T: Element> Run<'_, T> {
             match item {
                 Item::Pack(w) => {
                     if !weights[*w].packed.is_null() {
-                        // SAFETY: the blocks lie in arrays of checked length that are complete at this point of the plan, and
-                        // the packing has the length that the kernels ask for.
+                        // SAFETY: the blocks lie in arrays of checked length that are complete at this point of the plan,
+                        // and the packing has the length that the kernels ask for.
                         unsafe { (kernels.pack)(&weights[*w], weights[*w].packed.cast_mut()) };
                         calls.packs += 1;
                     }
                 }
                 Item::Loop(l) => {
                     self.run_loop(&frame, l, function);
+                    function += 1;
+                }
+                Item::Nest { reverse, items } => {
+                    calls.hoisted_products += self.nest(&frame, kernels, *reverse, items, function);
                     function += 1;
                 }
                 Item::Product { domain, product } => {
@@ -233,6 +241,17 @@ impl<T: Element> Run<'_, T> {
             .collect()
     }
 
+    /// Calls `f` for slices of `rows`, on as many threads as there are. Slices keep what a slice needs in cache.
+    fn over_slices(&self, rows: usize, f: impl Fn(usize, usize) + Sync) {
+        let slice = SLICE.min(rows.div_ceil(self.threads));
+        let part = |i: usize| f(i * slice, rows.min((i + 1) * slice));
+        if self.threads <= 1 {
+            (0..rows.div_ceil(slice)).for_each(part);
+        } else {
+            (0..rows.div_ceil(slice)).into_par_iter().for_each(part);
+        }
+    }
+
     fn run_loop(&self, frame: &Frame<T>, l: &Loop, function: usize) {
         let f = self.code.function::<T>(function);
         let (steps, rows) = points(l.domain, self.t, self.b);
@@ -241,43 +260,80 @@ impl<T: Element> Run<'_, T> {
             // only at their own points, and ranges given to different threads share none.
             unsafe { f(frame, t0, t1, b0, b1) }
         };
-        if self.threads <= 1 {
-            return match l.kind {
-                Kind::Parallel => call(0, steps, 0, rows),
-                // Slices keep what a slice needs in cache.
-                Kind::Recurrence { .. } => (0..rows.div_ceil(SLICE))
-                    .for_each(|i| call(0, steps, i * SLICE, rows.min((i + 1) * SLICE))),
-            };
-        }
         match l.kind {
-            Kind::Recurrence { .. } => {
-                let slice = rows.div_ceil(self.threads).min(SLICE);
-                (0..rows.div_ceil(slice))
-                    .into_par_iter()
-                    .for_each(|i| call(0, steps, i * slice, rows.min((i + 1) * slice)));
-            }
+            Kind::Recurrence { .. } => self.over_slices(rows, |b0, b1| call(0, steps, b0, b1)),
+            Kind::Parallel if self.threads <= 1 => call(0, steps, 0, rows),
             Kind::Parallel if steps >= rows => {
                 let slice = steps.div_ceil(4 * self.threads);
-                (0..steps.div_ceil(slice))
-                    .into_par_iter()
-                    .for_each(|i| call(i * slice, steps.min((i + 1) * slice), 0, rows));
+                let part = |i: usize| call(i * slice, steps.min((i + 1) * slice), 0, rows);
+                (0..steps.div_ceil(slice)).into_par_iter().for_each(part);
             }
             Kind::Parallel => {
                 let slice = rows.div_ceil(4 * self.threads);
-                (0..rows.div_ceil(slice))
-                    .into_par_iter()
-                    .for_each(|i| call(0, steps, i * slice, rows.min((i + 1) * slice)));
+                let part = |i: usize| call(0, steps, i * slice, rows.min((i + 1) * slice));
+                (0..rows.div_ceil(slice)).into_par_iter().for_each(part);
             }
         }
+    }
+
+    /// Products and the recurrence behind them, a block of steps at a time. Returns how many products were made.
+    fn nest(
+        &self,
+        frame: &Frame<T>,
+        kernels: &Kernels<T>,
+        reverse: bool,
+        items: &[Item],
+        function: usize,
+    ) -> usize {
+        let f = self.code.function::<T>(function);
+        let (steps, rows) = (self.t, self.b);
+        let products: Vec<(&Product, Strided<T>, Strided<T>)> = items
+            .iter()
+            .filter_map(|i| match i {
+                Item::Product { product: p, .. } => {
+                    Some((p, self.strided(frame, p.x), self.strided(frame, p.y)))
+                }
+                _ => None,
+            })
+            .collect();
+        let slice = SLICE.min(rows);
+        let most = (BLOCK_ROWS / slice).max(1);
+        let blocks = steps.div_ceil(most);
+        let length = steps.div_ceil(blocks);
+        let products = Shared(&products);
+        self.over_slices(rows, |b0, b1| {
+            for i in 0..blocks {
+                let i = if reverse { blocks - 1 - i } else { i };
+                let (t0, t1) = (i * length, steps.min((i + 1) * length));
+                for (p, x, y) in { &products }.0 {
+                    // SAFETY: there is one description a weight.
+                    let w = unsafe { &*frame.weights.add(p.weight) };
+                    // Rows of neighbouring steps lie side by side where the slice is all of them.
+                    let (calls, m) = if b1 - b0 == rows {
+                        (1, (t1 - t0) * rows)
+                    } else {
+                        (t1 - t0, b1 - b0)
+                    };
+                    for k in 0..calls {
+                        // SAFETY: these rows of both arrays exist, and only this slice's loop and products touch those of y.
+                        unsafe {
+                            let a = x.at.add((t0 + k) * x.step + b0 * x.row);
+                            let c = y.at.add((t0 + k) * y.step + b0 * y.row);
+                            (kernels.product)(w, m, a, x.row, c, y.row, u32::from(p.add));
+                        }
+                    }
+                }
+                // SAFETY: as for any loop; the blocks come in the order of the recurrence.
+                unsafe { f(frame, t0, t1, b0, b1) };
+            }
+        });
+        blocks * products.0.len()
     }
 
     /// A product over all points: as one matrix, for the points of a domain lie one after another.
     fn product(&self, frame: &Frame<T>, kernels: &Kernels<T>, domain: Domain, p: &Product) {
         let (steps, rows) = points(domain, self.t, self.b);
-        let (x, y) = (
-            self.strided(frame, domain, p.x),
-            self.strided(frame, domain, p.y),
-        );
+        let (x, y) = (self.strided(frame, p.x), self.strided(frame, p.y));
         let m = steps * rows;
         // SAFETY: there is one description a weight.
         let w = unsafe { &*frame.weights.add(p.weight) };
@@ -303,7 +359,7 @@ impl<T: Element> Run<'_, T> {
     }
 
     /// Where a view begins in a loop over a domain.
-    fn strided(&self, frame: &Frame<T>, _domain: Domain, v: View) -> Strided<T> {
+    fn strided(&self, frame: &Frame<T>, v: View) -> Strided<T> {
         let buffer = &self.plan.buffers[v.buffer];
         // SAFETY: there is one base for each buffer.
         let base = unsafe { *frame.bases.add(v.buffer) };
@@ -342,23 +398,31 @@ fn points(domain: Domain, t: usize, b: usize) -> (usize, usize) {
 
 /// The most rows that any product of each weight has at once.
 fn most_rows(plan: &Plan, t: usize, b: usize) -> Vec<usize> {
-    let mut most = vec![0; plan.weights.len()];
-    for item in &plan.items {
-        match item {
-            Item::Product { domain, product } => {
-                let (steps, rows) = points(*domain, t, b);
-                most[product.weight] = most[product.weight].max(steps * rows);
-            }
-            Item::Loop(l) => {
-                for s in &l.body {
-                    if let retrograd_graph::plan::Stmt::Product(p) = s {
-                        most[p.weight] = most[p.weight].max(points(l.domain, t, b).1);
+    fn visit(items: &[Item], t: usize, b: usize, most: &mut [usize]) {
+        for item in items {
+            match item {
+                Item::Product { domain, product } => {
+                    let (steps, rows) = points(*domain, t, b);
+                    most[product.weight] = most[product.weight].max(steps * rows);
+                }
+                Item::Loop(l) => {
+                    for s in &l.body {
+                        if let Stmt::Product(p) = s {
+                            most[p.weight] = most[p.weight].max(points(l.domain, t, b).1);
+                        }
                     }
                 }
+                Item::Nest { items, .. } => visit(items, t, b, most),
+                Item::Pack(_)
+                | Item::Outer { .. }
+                | Item::SumTo { .. }
+                | Item::OuterTo { .. }
+                | Item::Scatter { .. } => {}
             }
-            _ => {}
         }
     }
+    let mut most = vec![0; plan.weights.len()];
+    visit(&plan.items, t, b, &mut most);
     most
 }
 

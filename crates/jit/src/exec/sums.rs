@@ -20,8 +20,8 @@ impl<T: Element> Run<'_, T> {
                 bias,
             } => {
                 let (steps, rows) = points(*domain, self.t, self.b);
-                let d = self.strided(frame, *domain, *delta);
-                let at = |x: &BlockAt| self.strided(frame, Domain::Once, x.view).at;
+                let d = self.strided(frame, *delta);
+                let at = |x: &BlockAt| self.strided(frame, x.view).at;
                 let blocks: Vec<Vec<BlockMut<T>>> = rhs
                     .iter()
                     .map(|r| {
@@ -40,7 +40,7 @@ impl<T: Element> Run<'_, T> {
                     .iter()
                     .zip(&blocks)
                     .map(|(r, blocks)| {
-                        let x = self.strided(frame, *domain, r.x);
+                        let x = self.strided(frame, r.x);
                         Rhs {
                             ptr: x.at,
                             step_stride: x.step,
@@ -106,7 +106,7 @@ impl<T: Element> Run<'_, T> {
                 ..
             } => {
                 let (steps, rows) = points(*domain, self.t, self.b);
-                let x = self.strided(frame, *domain, *x);
+                let x = self.strided(frame, *x);
                 // One sum in all, or one a row: the domains below a step are `row` and `once`.
                 let (sums, over) = if *to == Domain::Once {
                     (1, rows)
@@ -114,7 +114,7 @@ impl<T: Element> Run<'_, T> {
                     (rows, 1)
                 };
                 for part in parts {
-                    let y = self.strided(frame, *to, part.view);
+                    let y = self.strided(frame, part.view);
                     for r in 0..sums {
                         // SAFETY: vectors and destination lie in arrays of checked length.
                         unsafe {
@@ -133,11 +133,8 @@ impl<T: Element> Run<'_, T> {
             } => {
                 let (steps, rows) = points(*domain, self.t, self.b);
                 let (m, n) = (a.1, b.1);
-                let (a, b) = (
-                    self.strided(frame, *domain, a.0),
-                    self.strided(frame, *domain, b.0),
-                );
-                let y = self.strided(frame, *to, *y);
+                let (a, b) = (self.strided(frame, a.0), self.strided(frame, b.0));
+                let y = self.strided(frame, *y);
                 debug_assert_eq!(*to, Domain::Row);
                 for r in 0..rows {
                     // SAFETY: row r of all three arrays exists; the sum's array is nobody else's.
@@ -170,11 +167,8 @@ impl<T: Element> Run<'_, T> {
                 y,
             } => {
                 let (steps, rows) = points(*domain, self.t, self.b);
-                let (i, v) = (
-                    self.strided(frame, *domain, *index),
-                    self.strided(frame, *domain, *v),
-                );
-                let y = self.strided(frame, *to, *y);
+                let (i, v) = (self.strided(frame, *index), self.strided(frame, *v));
+                let y = self.strided(frame, *y);
                 let kept = points(*to, self.t, self.b).1;
                 for r in 0..kept {
                     // SAFETY: the sum's array has `lines · cols` numbers for each of its rows.
@@ -200,7 +194,9 @@ impl<T: Element> Run<'_, T> {
                     }
                 }
             }
-            Item::Pack(_) | Item::Loop(_) | Item::Product { .. } => unreachable!("no sums"),
+            Item::Pack(_) | Item::Loop(_) | Item::Nest { .. } | Item::Product { .. } => {
+                unreachable!("no sums")
+            }
         }
     }
 }

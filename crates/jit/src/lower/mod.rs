@@ -261,22 +261,7 @@ impl Code<'_, '_> {
 
 /// All views that a statement uses.
 pub(crate) fn views(s: &Stmt) -> Vec<View> {
-    use retrograd_graph::plan::Instr;
-    match s {
-        Stmt::Region(r) => {
-            let loads = r.instrs.iter().filter_map(|i| match i {
-                Instr::Load(v) | Instr::Splat(v) => Some(*v),
-                Instr::Const(_) | Instr::Map(..) => None,
-            });
-            loads
-                .chain(r.stores.iter().map(|s| s.1))
-                .chain(r.folds.iter().map(|f| f.2))
-                .collect()
-        }
-        Stmt::Product(p) => vec![p.x, p.y],
-        Stmt::MatVec { m, x, y, .. } => vec![*m, *x, *y],
-        Stmt::OuterRow { a, b, y, .. } => vec![*a, *b, *y],
-        Stmt::Gather { m, index, y, .. } => vec![*m, *index, *y],
-        Stmt::CopyBlock { from, to, .. } => vec![from.0, to.0],
-    }
+    let mut all = s.loads();
+    all.extend(s.stores());
+    all
 }
