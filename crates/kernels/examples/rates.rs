@@ -3,22 +3,25 @@
 //!     taskset -c 0 cargo run --release -p retrograd-kernels --example rates
 //!
 //! Minimum times: the machine may be shared. `--isa avx2` or `--isa portable` measures narrower kernels, `--outer`
-//! the outer products only.
+//! the outer products only, `--activations` the activations only.
 
 use retrograd_kernels::{
-    BlockMut, Buffer, Isa, Kernels, OuterArgs, Part, PieceMut, Rhs, Weights, kernels, kernels_for,
+    Activation, BlockMut, Buffer, Isa, Kernels, OuterArgs, Part, PieceMut, Rhs, Weights, kernels,
+    kernels_for,
 };
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// The least time of a run, in seconds, over a quarter of a second.
+/// The least time of a run, in seconds, over a quarter of a second; short runs are measured many at once.
 fn best(mut f: impl FnMut()) -> f64 {
+    let s = Instant::now();
     f();
+    let runs = 1 + (2e-5 / s.elapsed().as_secs_f64()) as usize;
     let (start, mut best) = (Instant::now(), f64::MAX);
     while start.elapsed() < Duration::from_millis(250) {
         let s = Instant::now();
-        f();
-        best = best.min(s.elapsed().as_secs_f64());
+        (0..runs).for_each(|_| f());
+        best = best.min(s.elapsed().as_secs_f64() / runs as f64);
     }
     best
 }
@@ -68,7 +71,7 @@ fn report(peak: Option<f64>, what: &str, flops: f64, s: f64) {
         format!("{:5.0} %", 100.0 * flops / s / p)
     });
     println!(
-        "{what:40} {:9.1} µs {:7.1} GFLOP/s {share}",
+        "{what:40} {:9.2} µs {:7.1} GFLOP/s {share}",
         s * 1e6,
         flops / s / 1e9
     );
@@ -130,6 +133,13 @@ fn product(
         flops,
         s,
     );
+    let bias = numbers(outer);
+    // SAFETY: as above, and the bias has as many elements as C columns.
+    let s = best(|| unsafe {
+        let (a, c) = (a.as_ptr(), c.as_mut_ptr());
+        (k.product_from)(&weights, m, a, inner, bias.as_ptr(), c, outer)
+    });
+    report(peak, "  from a bias", flops, s);
 }
 
 fn outer(peak: Option<f64>, k: &Kernels<f32>, m: usize, n: usize, terms: usize, two: bool) {
@@ -206,6 +216,25 @@ fn products(peak: Option<f64>, k: &Kernels<f32>) {
     }
 }
 
+/// Cycles are those of the peak: a fused multiply-add of 16 lanes a cycle.
+fn activation(peak: Option<f64>, k: &Kernels<f32>, f: Activation, [rows, n, ld]: [usize; 3]) {
+    let mut x = numbers((rows - 1) * ld + n);
+    let mut y = numbers(x.len());
+    x.iter_mut().for_each(|x| *x *= 4.0);
+    let kernel = k.activation(f);
+    let s = best(|| {
+        // SAFETY: both have `rows` rows of n elements, ld apart.
+        unsafe { kernel(rows, n, x.as_ptr(), ld, black_box(y.as_mut_ptr()), ld) }
+    });
+    let each = s / (rows * n) as f64;
+    let cycles = peak.map_or(String::new(), |p| format!("{:7.2} cycles", each * p / 32.0));
+    println!(
+        "{:40} {:9.3} ns an element {cycles}",
+        format!("{f:?} {rows}x{n} of {ld}"),
+        each * 1e9
+    );
+}
+
 fn main() {
     let isa = std::env::args().skip_while(|a| a != "--isa").nth(1);
     let k = match isa.as_deref() {
@@ -219,7 +248,16 @@ fn main() {
         k.isa,
         peak.unwrap_or(f64::NAN) / 1e9
     );
-    if !std::env::args().any(|a| a == "--outer") {
+    let only = |what: &str| std::env::args().any(|a| a == what);
+    if !only("--outer") {
+        for f in Activation::ALL {
+            for shape in [[32, 96, 128], [1, 96, 96], [32, 384, 512], [1, 8192, 8192]] {
+                activation(peak, k, f, shape);
+            }
+        }
+        if only("--activations") {
+            return;
+        }
         products(peak, k);
     }
     outer(peak, k, 2048, 512, 1600, false);

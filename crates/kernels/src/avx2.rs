@@ -25,6 +25,7 @@ impl Simd for Avx2<f32> {
     const ISA: Isa = Isa::Avx2;
     const LANES: usize = 8;
     const MR: usize = 6;
+    const FUSED: bool = true;
 
     #[inline(always)]
     unsafe fn vectorize<O: Op>(op: O) {
@@ -77,6 +78,41 @@ impl Simd for Avx2<f32> {
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
+    unsafe fn fms(a: __m256, b: __m256, c: __m256) -> __m256 {
+        _mm256_fmsub_ps(a, b, c)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn sub(a: __m256, b: __m256) -> __m256 {
+        _mm256_sub_ps(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn mul(a: __m256, b: __m256) -> __m256 {
+        _mm256_mul_ps(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn min(a: __m256, b: __m256) -> __m256 {
+        _mm256_min_ps(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn max(a: __m256, b: __m256) -> __m256 {
+        _mm256_max_ps(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn div(a: __m256, b: __m256) -> __m256 {
+        _mm256_div_ps(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn low_bits_to_exponent(v: __m256) -> __m256 {
+        _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(v)))
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
     unsafe fn sums(v: [__m256; 8]) -> [f32; 8] {
         sums_ps(v)
     }
@@ -125,6 +161,7 @@ impl Simd for Avx2<f64> {
     const ISA: Isa = Isa::Avx2;
     const LANES: usize = 4;
     const MR: usize = 6;
+    const FUSED: bool = true;
 
     #[inline(always)]
     unsafe fn vectorize<O: Op>(op: O) {
@@ -180,6 +217,41 @@ impl Simd for Avx2<f64> {
     #[target_feature(enable = "avx2,fma")]
     unsafe fn fma(a: __m256d, b: __m256d, c: __m256d) -> __m256d {
         _mm256_fmadd_pd(a, b, c)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn fms(a: __m256d, b: __m256d, c: __m256d) -> __m256d {
+        _mm256_fmsub_pd(a, b, c)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn sub(a: __m256d, b: __m256d) -> __m256d {
+        _mm256_sub_pd(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn mul(a: __m256d, b: __m256d) -> __m256d {
+        _mm256_mul_pd(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn min(a: __m256d, b: __m256d) -> __m256d {
+        _mm256_min_pd(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn max(a: __m256d, b: __m256d) -> __m256d {
+        _mm256_max_pd(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn div(a: __m256d, b: __m256d) -> __m256d {
+        _mm256_div_pd(a, b)
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn low_bits_to_exponent(v: __m256d) -> __m256d {
+        _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(v)))
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]

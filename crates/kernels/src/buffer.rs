@@ -1,11 +1,11 @@
-//! Memory for packings and scratch, and products with their lengths checked.
+//! Memory for packings and scratch, and kernels with their lengths checked.
 //!
 //! For Rust callers and tests; compiled code uses the function pointers.
 //!
 //! Invariant: nothing in this module's public API can access memory out of bounds: every length is checked by a panic.
 
 use crate::types::{Block, Weights};
-use crate::{Kernels, Real};
+use crate::{Activation, Kernels, Real};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -268,7 +268,7 @@ fn checked<T: Real>(
     unsafe { (kernels.product)(w, m, a.as_ptr(), k, c.as_mut_ptr(), n, add.into()) }
 }
 
-/// dst[n] (+)= the sum of the rows of `src` [rows, n].
+/// dst (+)= the sum of the rows of `src`, `[rows, dst.len()]`.
 ///
 /// # Panics
 /// If `src` has not rows · dst.len() elements.
@@ -283,4 +283,15 @@ pub fn sum_rows<T: Real>(
     assert_eq!(src.len(), rows * n, "the vectors are [{rows}, {n}]");
     // SAFETY: the length was checked, and `Kernels` exist only for what the machine has.
     unsafe { (kernels.sum_rows)(src.as_ptr(), 0, n, 1, rows, n, dst.as_mut_ptr(), add.into()) }
+}
+
+/// y = f(x), element by element.
+///
+/// # Panics
+/// If `x` and `y` differ in length.
+pub fn activate<T: Real>(kernels: &'static Kernels<T>, f: Activation, x: &[T], y: &mut [T]) {
+    let n = x.len();
+    assert_eq!(n, y.len(), "f goes from as many elements to as many");
+    // SAFETY: the length was checked, and `Kernels` exist only for what the machine has.
+    unsafe { kernels.activation(f)(1, n, x.as_ptr(), n, y.as_mut_ptr(), n) }
 }

@@ -1,14 +1,16 @@
-//! Packed matrix products and reductions over whole sequences: what a recurrent cell's time goes into.
+//! Packed matrix products, reductions over whole sequences and wide activations: what a recurrent cell's time goes into.
 //!
 //! For the code that `retrograd-jit` compiles, which calls these kernels through function pointers, and for Rust
-//! callers. A kernel computes a product or a sum, never a cell's expression.
+//! callers. A kernel computes a product, a sum or one function, never a cell's expression.
 //!
 //! | kernel | computes | for |
 //! | --- | --- | --- |
 //! | [`product`](Kernels::product) | C[m, n] (+)= A[m, k] · Wᵀ or · W | gates forward, adjoints backward |
+//! | [`product_from`](Kernels::product_from) | C[m, n] = bias + A[m, k] · Wᵀ or · W | products with a bias, in no pass of its own |
 //! | [`pack`](Kernels::pack) | panels of W | once a training step, if A has more than a row or two |
 //! | [`outer`](Kernels::outer) | Σ δ rᵀ over steps and rows, and Σ δ | weight and bias gradients, all steps at once |
 //! | [`sum_rows`](Kernels::sum_rows) | Σ of vectors over steps and rows | other sums over time and batch |
+//! | [`activation`](Kernels::activation) | y = f(x), element by element | gates that share an activation |
 //!
 //! Each exists for f32 and f64 and for every [`Isa`]; [`kernels`] chooses the widest that the machine has, once.
 //!
@@ -22,17 +24,21 @@
 //! ```
 //!
 //! Invariants: no kernel allocates, unwinds, or accesses memory beyond the matrices described to it; an
-//! element of a packed product or of an outer product has the same bits whatever rows are computed together with it, so
-//! that work may be split over threads anyhow. There is no reading of the environment.
+//! element of a packed product, of an outer product or of an activation has the same bits whatever rows are computed
+//! together with it, so that work may be split over threads anyhow. There is no reading of the environment.
 //!
 //! One file an instruction set (`avx512`, `avx2`, `portable`) implements a small trait; blocking and packing are
-//! written once over it (`product`, `unpacked`, `pack`, `outer`, `terms`, `sum`, all on the tiles of `micro`).
+//! written once over it (`product`, `unpacked`, `pack`, `outer`, `terms`, `sum`, all on the tiles of `micro`), and so are
+//! the activations (`activate`, `functions`, `coefficients`).
 
+mod activate;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod buffer;
+mod coefficients;
+mod functions;
 mod micro;
 mod outer;
 mod pack;
@@ -44,7 +50,8 @@ mod terms;
 mod types;
 mod unpacked;
 
-pub use buffer::{Buffer, Packed, Part, product_unpacked, sum_rows};
+pub use activate::Activation;
+pub use buffer::{Buffer, Packed, Part, activate, product_unpacked, sum_rows};
 pub use types::{Block, BlockMut, OuterArgs, PieceMut, Rhs, Weights};
 
 use std::fmt;
@@ -77,12 +84,15 @@ pub struct Kernels<T: Real> {
     pub tile_rows: usize,
     /// C[m, n] (+)= A[m, k] · B.
     pub product: ProductFn<T>,
-    /// Packs weights for `product`.
+    /// C[m, n] = bias + A[m, k] · B.
+    pub product_from: ProductFromFn<T>,
+    /// Packs weights for `product` and `product_from`.
     pub pack: PackFn<T>,
     /// Σ δ rᵀ and Σ δ.
     pub outer: OuterFn<T>,
     /// Σ of vectors.
     pub sum_rows: SumRowsFn<T>,
+    activate: fn(Activation) -> ActivateFn<T>,
     outer_scratch_len: fn(usize, usize, usize) -> usize,
 }
 
@@ -102,6 +112,21 @@ pub type ProductFn<T> = unsafe extern "C" fn(
     add: u32,
 );
 
+/// `product_from(w, m, a, lda, bias, c, ldc)`: as [`ProductFn`], but C[i, :] = bias + A[i, :] · B for each of the m rows: the sums
+/// begin from the bias instead of 0, for which C is not passed over again.
+///
+/// # Safety
+/// As for [`ProductFn`]; `bias` must have as many readable elements as C has columns, and `c` must not overlap it.
+pub type ProductFromFn<T> = unsafe extern "C" fn(
+    w: *const Weights<T>,
+    m: usize,
+    a: *const T,
+    lda: usize,
+    bias: *const T,
+    c: *mut T,
+    ldc: usize,
+);
+
 /// `pack(w, out)`: packs the blocks of `w` for products in its direction (`w.packed` is not read).
 ///
 /// # Safety
@@ -117,7 +142,7 @@ pub type PackFn<T> = unsafe extern "C" fn(w: *const Weights<T>, out: *mut T);
 pub type OuterFn<T> =
     unsafe extern "C" fn(args: *const OuterArgs<T>, i0: usize, i1: usize, scratch: *mut T);
 
-/// `sum_rows(src, step_stride, row_stride, steps, rows, n, dst, add)`: dst[n] = Σ over t < steps, b < rows of the vector
+/// `sum_rows(src, step_stride, row_stride, steps, rows, n, dst, add)`: dst = Σ over t < steps, b < rows of the n elements
 /// at `src + t·step_stride + b·row_stride` (elements); added to dst if `add` is not 0.
 ///
 /// # Safety
@@ -133,6 +158,14 @@ pub type SumRowsFn<T> = unsafe extern "C" fn(
     add: u32,
 );
 
+/// `activate(rows, n, x, ldx, y, ldy)`: y[r, j] = f(x[r, j]) for `rows` rows of n elements, `ldx` and `ldy` elements apart.
+/// An element has the same bits wherever it lies in a row.
+///
+/// # Safety
+/// The rows of `x` must be readable, those of `y` writable; `y` may be `x` with the same stride, and overlap nothing else.
+pub type ActivateFn<T> =
+    unsafe extern "C" fn(rows: usize, n: usize, x: *const T, ldx: usize, y: *mut T, ldy: usize);
+
 impl<T: Real> Kernels<T> {
     const fn of<S: simd::Simd<T = T>>() -> Self {
         Self {
@@ -140,11 +173,18 @@ impl<T: Real> Kernels<T> {
             panel: S::NR,
             tile_rows: S::MR,
             product: product::product::<S>,
+            product_from: product::product_from::<S>,
             pack: pack::pack::<S>,
             outer: outer::outer::<S>,
             sum_rows: sum::sum_rows::<S>,
+            activate: activate::kernel::<S>,
             outer_scratch_len: outer::scratch_len::<S>,
         }
+    }
+
+    /// y = f(x), element by element, over rows.
+    pub fn activation(&self, f: Activation) -> ActivateFn<T> {
+        (self.activate)(f)
     }
 
     /// Elements of the packing of a matrix [rows, cols]: those of the matrix, the product's columns rounded up to whole panels.

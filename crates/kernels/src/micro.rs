@@ -2,13 +2,51 @@
 //!
 //! For the drivers of `product` and `outer`. Shapes: C[R, V·LANES] (+)= A[R, k] · B[k, V·LANES].
 //!
-//! Invariant: an element of C is the chain fma(a₀, b₀, 0), fma(a₁, b₁, ·), … over k in ascending order, added to the old
-//! value at the end if asked. So its value doesn't depend on R, on V, or on its neighbours.
+//! Invariant: an element of C is the chain fma(a₀, b₀, s), fma(a₁, b₁, ·), … over k in ascending order, where s is 0 or the
+//! column's bias, added to the old value at the end if asked. So its value doesn't depend on R, on V, or on its neighbours.
 
 use crate::simd::{Op, Simd, prefetch};
 
 /// Below this many terms the tile is over before a prefetched line of C could arrive.
 const PREFETCH_FROM: usize = 32;
+
+/// What a sum of products is added to.
+#[derive(Debug)]
+pub(crate) enum Start<T> {
+    /// Nothing: C is overwritten.
+    Zero,
+    /// The same row for every row of C, which is overwritten.
+    Bias(*const T),
+    /// The old C.
+    Old,
+}
+
+impl<T> Clone for Start<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Start<T> {}
+
+impl<T> Start<T> {
+    /// `Old` or `Zero`.
+    #[inline(always)]
+    pub(crate) fn adding(add: bool) -> Self {
+        if add { Start::Old } else { Start::Zero }
+    }
+
+    /// The start of the columns from `j` on, for the first terms of the sums; the later ones' is `Old`.
+    #[inline(always)]
+    pub(crate) fn part(self, first: bool, j: usize) -> Self {
+        if !first {
+            return Start::Old;
+        }
+        match self {
+            Start::Bias(row) => Start::Bias(row.wrapping_add(j)),
+            Start::Zero | Start::Old => self,
+        }
+    }
+}
 
 /// One tile's operands. Strides in elements.
 pub(crate) struct Tile<T> {
@@ -27,8 +65,8 @@ pub(crate) struct Tile<T> {
     pub(crate) ldc: usize,
     /// Columns of C to be written: at least 1, at most the tile's width.
     pub(crate) cols: usize,
-    /// Add to C, or overwrite it.
-    pub(crate) add: bool,
+    /// What the sums are added to; a bias at the tile's first column.
+    pub(crate) start: Start<T>,
 }
 
 impl<T> Clone for Tile<T> {
@@ -53,10 +91,11 @@ impl<S: Simd, const R: usize, const V: usize> Op for Run<'_, S, R, V> {
             c,
             ldc,
             cols,
-            add,
+            start,
         } = self.0;
-        // SAFETY: the tile describes R rows of k elements of A, panels of k·NR elements, and R rows of `cols` elements of C;
-        // every access below is to those. Prefetches access nothing.
+        let add = matches!(start, Start::Old);
+        // SAFETY: the tile describes R rows of k elements of A, panels of k·NR elements, and R rows of `cols` elements of C
+        // and `cols` of the bias; every access below is to those. Prefetches access nothing.
         unsafe {
             if add && k >= PREFETCH_FROM {
                 for i in 0..R {
@@ -66,6 +105,15 @@ impl<S: Simd, const R: usize, const V: usize> Op for Run<'_, S, R, V> {
                 }
             }
             let mut acc = [[S::zero(); V]; R];
+            if let Start::Bias(row) = start {
+                for v in 0..V {
+                    let n = cols.saturating_sub(v * S::LANES);
+                    if n > 0 {
+                        let x = S::load_up_to(row.add(v * S::LANES), n);
+                        acc.iter_mut().for_each(|acc| acc[v] = x);
+                    }
+                }
+            }
             for p in 0..k {
                 let mut x = [S::zero(); V];
                 for (v, x) in x.iter_mut().enumerate() {

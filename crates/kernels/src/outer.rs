@@ -8,7 +8,7 @@
 //! Invariant: an element of a result is summed over K in ascending order in blocks that start at multiples of
 //! [`K_BLOCK`], whatever the range of rows and whatever the tile it falls in.
 
-use crate::micro::{Tile, part, tile};
+use crate::micro::{Start, Tile, part, tile};
 use crate::simd::Simd;
 use crate::terms::{PackDelta, PackRhs, TILES, Terms, tile_len};
 use crate::types::{BlockMut, OuterArgs, PieceMut, Rhs, list};
@@ -223,7 +223,7 @@ impl<S: Simd> Outer<'_, S> {
                                 c,
                                 ldc,
                                 cols: p.cols,
-                                add,
+                                start: Start::adding(add),
                             };
                             tile::<S>(r1 - r0, 1, &operands);
                         }

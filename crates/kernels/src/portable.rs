@@ -4,8 +4,9 @@
 //! Invariant: products are fused where the target has a fused instruction at compile time and separate where it has
 //! not, the same in every kernel.
 
+use crate::Isa;
+use crate::coefficients::Coefficients;
 use crate::simd::{Op, Simd};
-use crate::{Isa, Real};
 use std::marker::PhantomData;
 
 /// `N` elements of 16 bytes together.
@@ -16,12 +17,13 @@ pub(crate) struct Portable<T, const N: usize>(PhantomData<T>);
 #[repr(C, align(16))]
 pub(crate) struct Lanes<T, const N: usize>([T; N]);
 
-impl<T: Real, const N: usize> Simd for Portable<T, N> {
+impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
     type T = T;
     type V = Lanes<T, N>;
     const ISA: Isa = Isa::Portable;
     const LANES: usize = N;
     const MR: usize = 4;
+    const FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
 
     #[inline(never)]
     unsafe fn vectorize<O: Op>(op: O) {
@@ -75,13 +77,69 @@ impl<T: Real, const N: usize> Simd for Portable<T, N> {
         let mut v = a;
         for i in 0..N {
             // Without a fused instruction `mul_add` is a call into libm.
-            v.0[i] = if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+            v.0[i] = if Self::FUSED {
                 a.0[i].mul_add(b.0[i], c.0[i])
             } else {
                 a.0[i] * b.0[i] + c.0[i]
             };
         }
         v
+    }
+    #[inline(always)]
+    unsafe fn fms(a: Lanes<T, N>, b: Lanes<T, N>, c: Lanes<T, N>) -> Lanes<T, N> {
+        let mut v = a;
+        for i in 0..N {
+            v.0[i] = if Self::FUSED {
+                a.0[i].mul_add(b.0[i], -c.0[i])
+            } else {
+                a.0[i] * b.0[i] - c.0[i]
+            };
+        }
+        v
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Lanes<T, N>, b: Lanes<T, N>) -> Lanes<T, N> {
+        let mut v = a;
+        for i in 0..N {
+            v.0[i] = a.0[i] - b.0[i];
+        }
+        v
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Lanes<T, N>, b: Lanes<T, N>) -> Lanes<T, N> {
+        let mut v = a;
+        for i in 0..N {
+            v.0[i] = a.0[i] * b.0[i];
+        }
+        v
+    }
+    #[inline(always)]
+    unsafe fn min(a: Lanes<T, N>, b: Lanes<T, N>) -> Lanes<T, N> {
+        let mut v = a;
+        for i in 0..N {
+            v.0[i] = if a.0[i] < b.0[i] { a.0[i] } else { b.0[i] };
+        }
+        v
+    }
+    #[inline(always)]
+    unsafe fn max(a: Lanes<T, N>, b: Lanes<T, N>) -> Lanes<T, N> {
+        let mut v = a;
+        for i in 0..N {
+            v.0[i] = if a.0[i] > b.0[i] { a.0[i] } else { b.0[i] };
+        }
+        v
+    }
+    #[inline(always)]
+    unsafe fn div(a: Lanes<T, N>, b: Lanes<T, N>) -> Lanes<T, N> {
+        let mut v = a;
+        for i in 0..N {
+            v.0[i] = a.0[i] / b.0[i];
+        }
+        v
+    }
+    #[inline(always)]
+    unsafe fn low_bits_to_exponent(v: Lanes<T, N>) -> Lanes<T, N> {
+        Lanes(v.0.map(T::low_bits_to_exponent))
     }
     #[inline(always)]
     unsafe fn sums(v: [Lanes<T, N>; 8]) -> [T; 8] {

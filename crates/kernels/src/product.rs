@@ -1,4 +1,4 @@
-//! C[m, n] (+)= A[m, k] · B, where B is Wᵀ or W.
+//! C[m, n] (+)= A[m, k] · B, or bias[n] + A · B, where B is Wᵀ or W.
 //!
 //! For compiled code, through a function pointer: no allocation, no unwinding. With packed weights the loops go rows in
 //! groups → K in blocks → panels → tiles of rows, so that the rows of a group stay in L2 and a panel's block serves all of
@@ -7,7 +7,7 @@
 //! Invariant: with packed weights an element of C depends on its own row of A and column of B only, bit for bit:
 //! K blocks start at multiples of [`K_BLOCK`], whatever m is.
 
-use crate::micro::{Tile, panels_at_once, part, tile};
+use crate::micro::{Start, Tile, panels_at_once, part, tile};
 use crate::simd::Simd;
 use crate::types::{Weights, list};
 use crate::unpacked;
@@ -30,8 +30,39 @@ pub(crate) unsafe extern "C" fn product<S: Simd>(
     ldc: usize,
     add: u32,
 ) {
-    let add = add != 0;
-    // SAFETY: the caller vouches for W and what it points to, A [m, k] and C [m, n], and the instruction set.
+    // SAFETY: passed on to the caller.
+    unsafe { start::<S>(w, m, a, lda, Start::adding(add != 0), c, ldc) }
+}
+
+/// See [`crate::ProductFromFn`].
+///
+/// # Safety
+/// See [`crate::ProductFromFn`].
+pub(crate) unsafe extern "C" fn product_from<S: Simd>(
+    w: *const Weights<S::T>,
+    m: usize,
+    a: *const S::T,
+    lda: usize,
+    bias: *const S::T,
+    c: *mut S::T,
+    ldc: usize,
+) {
+    // SAFETY: passed on to the caller.
+    unsafe { start::<S>(w, m, a, lda, Start::Bias(bias), c, ldc) }
+}
+
+/// Either of the two.
+#[inline(always)]
+unsafe fn start<S: Simd>(
+    w: *const Weights<S::T>,
+    m: usize,
+    a: *const S::T,
+    lda: usize,
+    start: Start<S::T>,
+    c: *mut S::T,
+    ldc: usize,
+) {
+    // SAFETY: the caller vouches for W and what it points to, A [m, k], C [m, n] and the bias [n], and the instruction set.
     unsafe {
         let w = &*w;
         let (k, n) = (w.inner(), w.outer());
@@ -39,22 +70,18 @@ pub(crate) unsafe extern "C" fn product<S: Simd>(
             return;
         }
         if k == 0 {
-            for i in (0..m).take_while(|_| !add) {
-                c.add(i * ldc).write_bytes(0, n);
+            for i in 0..m {
+                match start {
+                    Start::Zero => c.add(i * ldc).write_bytes(0, n),
+                    Start::Bias(row) => c.add(i * ldc).copy_from_nonoverlapping(row, n),
+                    Start::Old => {}
+                }
             }
         } else if w.packed.is_null() {
-            unpacked::product::<S>(
-                w.transposed,
-                list(w.blocks, w.n_blocks),
-                m,
-                a,
-                lda,
-                c,
-                ldc,
-                add,
-            );
+            let blocks = list(w.blocks, w.n_blocks);
+            unpacked::product::<S>(w.transposed, blocks, m, a, lda, start, c, ldc);
         } else {
-            packed::<S>(m, k, n, a, lda, w.packed, c, ldc, add);
+            packed::<S>(m, k, n, a, lda, w.packed, start, c, ldc);
         }
     }
 }
@@ -71,9 +98,9 @@ unsafe fn packed<S: Simd>(
     a: *const S::T,
     lda: usize,
     b: *const S::T,
+    start: Start<S::T>,
     c: *mut S::T,
     ldc: usize,
-    add: bool,
 ) {
     let tiles = m.div_ceil(S::MR);
     let wide = panels_at_once(m);
@@ -102,7 +129,7 @@ unsafe fn packed<S: Simd>(
                             c: c.add(i0 * ldc + j),
                             ldc,
                             cols,
-                            add: add || k0 > 0,
+                            start: start.part(k0 == 0, j),
                         };
                         tile::<S>(i1 - i0, panels, &operands);
                     }

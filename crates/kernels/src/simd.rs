@@ -1,4 +1,4 @@
-//! What the drivers need of an instruction set: one register type and a dozen operations on it.
+//! What the drivers need of an instruction set: one register type and two dozen operations on it.
 //!
 //! For the drivers in this crate and for whoever adds an instruction set. The drivers are written once over [`Simd`];
 //! an instruction set is a type that implements it. Loops over registers are [`Op`]s: `Simd::vectorize` compiles their
@@ -7,7 +7,8 @@
 //! Invariant: a `Simd` method runs only below that type's own `vectorize`, and `vectorize` only on a machine that
 //! has the instruction set (`crate::Isa::available`).
 
-use crate::{Isa, Real};
+use crate::Isa;
+use crate::coefficients::Coefficients;
 
 /// A piece of work whose body is to be compiled for an instruction set. Implementations are `#[inline(always)]`.
 pub(crate) trait Op {
@@ -23,7 +24,7 @@ pub(crate) trait Op {
 /// All need the instruction set. `load` and `store` need `LANES` accessible elements, the `_part` forms the first `n` only.
 pub(crate) trait Simd: Sized + 'static {
     /// The element.
-    type T: Real;
+    type T: Coefficients;
     /// A register of `LANES` elements.
     type V: Copy;
     /// Which set this is.
@@ -32,6 +33,8 @@ pub(crate) trait Simd: Sized + 'static {
     const LANES: usize;
     /// Most rows of a micro-kernel: `MR` × 2 accumulators, 2 columns' registers and one broadcast fit the register file.
     const MR: usize;
+    /// Whether `fma` and `fms` round once.
+    const FUSED: bool;
     /// Columns of a panel.
     const NR: usize = 2 * Self::LANES;
 
@@ -47,6 +50,17 @@ pub(crate) trait Simd: Sized + 'static {
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// a·b + c, fused on every set that can.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// a·b − c, as `fma`.
+    unsafe fn fms(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller one; b if either is NaN.
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    /// The larger one; b if either is NaN.
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    /// The lowest bits of a number moved to where its exponent and sign are, zeros to the mantissa.
+    unsafe fn low_bits_to_exponent(v: Self::V) -> Self::V;
     /// The sum over the lanes of each of eight registers, in the same order for each.
     unsafe fn sums(v: [Self::V; 8]) -> [Self::T; 8];
     /// Writes the transpose of the `LANES` × `LANES` tile at `src` (row stride `ld`) to `dst` (row stride `ldd`).

@@ -133,7 +133,7 @@ pub struct OuterArgs<T> {
     pub rhs: *const Rhs<T>,
     /// How many right-hand sides; may be 0.
     pub n_rhs: usize,
-    /// Pieces that make up Σ δ [m], or none if it isn't wanted.
+    /// Pieces that make up Σ δ (m elements), or none if it isn't wanted.
     pub bias: *const PieceMut<T>,
     /// How many pieces.
     pub n_bias: usize,

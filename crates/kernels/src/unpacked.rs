@@ -5,14 +5,16 @@
 //!
 //! Invariant: an element of C depends on its own row of A, not on m; the order of its sum is fixed by the list of blocks.
 
+use crate::Real;
+use crate::micro::Start;
 use crate::simd::{Op, Simd};
 use crate::types::Block;
 use std::marker::PhantomData;
 
-/// C[m, n] (+)= A[m, k] · Wᵀ (or · W, `transposed`), all sizes at least 1.
+/// C[m, n] = `start` + A[m, k] · Wᵀ (or · W, `transposed`), all sizes at least 1.
 ///
 /// # Safety
-/// The blocks must tile W and be readable, A and C have their m rows, and the machine the instruction set.
+/// The blocks must tile W and be readable, A and C have their m rows and a bias n elements, and the machine the instruction set.
 #[expect(
     clippy::too_many_arguments,
     reason = "three matrices with their strides"
@@ -23,11 +25,11 @@ pub(crate) unsafe fn product<S: Simd>(
     m: usize,
     a: *const S::T,
     lda: usize,
+    start: Start<S::T>,
     c: *mut S::T,
     ldc: usize,
-    add: bool,
 ) {
-    // The blocks that begin a sum come first: they overwrite, the others add. So C needs no zeroing.
+    // The blocks that begin a sum come first: they overwrite (unless told to add), the others add. So C needs no zeroing.
     for first in [true, false] {
         for &w in blocks {
             let (k0, j0) = if transposed {
@@ -38,7 +40,7 @@ pub(crate) unsafe fn product<S: Simd>(
             if w.rows == 0 || w.cols == 0 || first != (k0 == 0) {
                 continue;
             }
-            let add = add || !first;
+            let start = start.part(first, j0);
             // SAFETY: the block's place lies inside W, so the offsets lie inside A's and C's rows.
             unsafe {
                 let (a, c) = (a.add(k0), c.add(j0));
@@ -48,9 +50,9 @@ pub(crate) unsafe fn product<S: Simd>(
                         m,
                         a,
                         lda,
+                        start,
                         c,
                         ldc,
-                        add,
                         set: PhantomData,
                     });
                 } else {
@@ -59,9 +61,9 @@ pub(crate) unsafe fn product<S: Simd>(
                         m,
                         a,
                         lda,
+                        start,
                         c,
                         ldc,
-                        add,
                         set: PhantomData,
                     });
                 }
@@ -70,15 +72,15 @@ pub(crate) unsafe fn product<S: Simd>(
     }
 }
 
-/// C[i, r] (+)= Σ_p A[i, p] W[r, p] of one block.
+/// C[i, r] = start + Σ_p A[i, p] W[r, p] of one block.
 struct Dots<S: Simd> {
     w: Block<S::T>,
     m: usize,
     a: *const S::T,
     lda: usize,
+    start: Start<S::T>,
     c: *mut S::T,
     ldc: usize,
-    add: bool,
     set: PhantomData<S>,
 }
 
@@ -133,25 +135,36 @@ impl<S: Simd> Dots<S> {
                         *acc = S::fma(S::load_part(w.add(q * ld + p), cols - p), x, *acc);
                     }
                 }
-                let sums = S::sums(acc);
+                let mut sums = S::sums(acc);
                 let c = self.c.add(i * self.ldc + r);
-                for (q, &sum) in sums.iter().enumerate().take(Q) {
-                    *c.add(q) = if self.add { *c.add(q) + sum } else { sum };
+                let from = match self.start {
+                    Start::Zero => None,
+                    Start::Bias(row) => Some(row.add(r)),
+                    Start::Old => Some(c.cast_const()),
+                };
+                // By way of arrays, so that it is one register each.
+                if let Some(from) = from {
+                    let mut old = [S::T::ZERO; 8];
+                    from.copy_to_nonoverlapping(old.as_mut_ptr(), Q);
+                    for (sum, old) in sums.iter_mut().zip(old) {
+                        *sum = old + *sum;
+                    }
                 }
+                c.copy_from_nonoverlapping(sums.as_ptr(), Q);
             }
         }
     }
 }
 
-/// C[i, j] (+)= Σ_r A[i, r] W[r, j] of one block.
+/// C[i, j] = start + Σ_r A[i, r] W[r, j] of one block.
 struct Sums<S: Simd> {
     w: Block<S::T>,
     m: usize,
     a: *const S::T,
     lda: usize,
+    start: Start<S::T>,
     c: *mut S::T,
     ldc: usize,
-    add: bool,
     set: PhantomData<S>,
 }
 
@@ -186,7 +199,7 @@ impl<S: Simd> Sums<S> {
     #[inline(always)]
     unsafe fn rows<const Q: usize>(&self, r: usize) {
         let Block { ptr, ld, cols, .. } = self.w;
-        let add = self.add || r > 0;
+        let start = self.start.part(r == 0, 0);
         // SAFETY: the block has `cols` columns and rows r .. r + Q, C rows of `cols` elements, A columns r .. r + Q.
         unsafe {
             let w = ptr.add(r * ld);
@@ -200,10 +213,10 @@ impl<S: Simd> Sums<S> {
                 while j < cols {
                     let n = cols - j;
                     // Two chains, so that the latency is half as long.
-                    let mut even = if add {
-                        S::load_up_to(c.add(j), n)
-                    } else {
-                        S::zero()
+                    let mut even = match start {
+                        Start::Zero => S::zero(),
+                        Start::Bias(row) => S::load_up_to(row.add(j), n),
+                        Start::Old => S::load_up_to(c.add(j), n),
                     };
                     let mut odd = S::zero();
                     for (q, &x) in x.iter().enumerate() {

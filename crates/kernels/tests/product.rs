@@ -8,6 +8,14 @@ use retrograd_kernels::{
     Block, Isa, Kernels, Packed, Part, Weights, kernels, kernels_for, product_unpacked, sum_rows,
 };
 
+/// What the product is added to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Start {
+    Zero,
+    Old,
+    Bias,
+}
+
 #[derive(Clone, Debug)]
 struct Case {
     m: usize,
@@ -15,7 +23,7 @@ struct Case {
     cols: usize,
     transposed: bool,
     packed: bool,
-    add: bool,
+    start: Start,
     at_end: bool,
     cuts: [[usize; 2]; 2],
     gap: usize,
@@ -29,13 +37,14 @@ fn case() -> impl Strategy<Value = Case> {
             size(),
             prop_oneof![6 => size(), 1 => Just(515usize)],
         ),
-        any::<(bool, bool, bool, bool)>(),
+        any::<(bool, bool, bool)>(),
+        prop_oneof![Just(Start::Zero), Just(Start::Old), Just(Start::Bias)],
         any::<[[usize; 2]; 2]>(),
         0..5usize,
         any::<u64>(),
     )
         .prop_map(
-            |((m, rows, cols), (transposed, packed, add, at_end), cuts, gap, seed)| {
+            |((m, rows, cols), (transposed, packed, at_end), start, cuts, gap, seed)| {
                 // The long side is the inner one as a rule, so that there is more than one K block.
                 let (rows, cols) = if transposed {
                     (cols, rows)
@@ -48,7 +57,7 @@ fn case() -> impl Strategy<Value = Case> {
                     cols,
                     transposed,
                     packed,
-                    add,
+                    start,
                     at_end,
                     cuts,
                     gap,
@@ -65,7 +74,7 @@ fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseEr
         cols,
         transposed,
         packed,
-        add,
+        start,
         at_end,
         cuts: at,
         gap,
@@ -132,8 +141,20 @@ fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseEr
         prop_assert!(packing.untouched_around());
         (weights.packed, weights.blocks, weights.n_blocks) = (packing.ptr(), std::ptr::null(), 0);
     }
-    // SAFETY: A is [m, k], C is [m, n] with these strides.
-    unsafe { (kernels.product)(&weights, m, a.ptr(), lda, got.ptr_mut(), ldc, add.into()) };
+    let bias: Vec<T> = numbers.vec(n);
+    let bias = Guarded::new(&bias, at_end);
+    let run = |m: usize, a: *const T, c: *mut T| {
+        let add = u32::from(start == Start::Old);
+        // SAFETY: A is [m, k], C is [m, n] with these strides, the bias [n].
+        unsafe {
+            if start == Start::Bias {
+                (kernels.product_from)(&weights, m, a, lda, bias.ptr(), c, ldc);
+            } else {
+                (kernels.product)(&weights, m, a, lda, c, ldc, add);
+            }
+        }
+    };
+    run(m, a.ptr(), got.ptr_mut());
     prop_assert!(got.untouched_around());
     for i in 0..m {
         for j in 0..n {
@@ -148,8 +169,10 @@ fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseEr
                     },
                 );
             }
-            if add {
-                sum.add(c[i * ldc + j], T::of(1.0));
+            match start {
+                Start::Zero => {}
+                Start::Old => sum.add(c[i * ldc + j], T::of(1.0)),
+                Start::Bias => sum.add(bias.get()[j], T::of(1.0)),
             }
             sum.check(
                 got.get()[i * ldc + j],
@@ -168,18 +191,7 @@ fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseEr
     // A row alone has the same bits.
     for i in 0..m {
         let mut alone = Guarded::new(&c[i * ldc..i * ldc + n], at_end);
-        // SAFETY: one row of A and of C.
-        unsafe {
-            (kernels.product)(
-                &weights,
-                1,
-                a.get()[i * lda..].as_ptr(),
-                lda,
-                alone.ptr_mut(),
-                ldc,
-                add.into(),
-            )
-        };
+        run(1, a.get()[i * lda..].as_ptr(), alone.ptr_mut());
         prop_assert_eq!(
             alone.get(),
             &got.get()[i * ldc..i * ldc + n],

@@ -2,11 +2,12 @@
 //!
 //! Inside one component only (fusing over its border would tie W x to U h and pull it back into the loop):
 //!
-//! - sums are put in order: products outside the recurrence first, its own next, the rest after;
+//! - sums are put in order: products outside the recurrence first, then biases, then its own products, then the rest;
 //! - products that are summed become one with joined operands: Σ Uᵢᵀ δᵢ = [U₁;U₂…]ᵀ [δ₁;δ₂…];
 //! - products that share their operand become one with stacked weights, gates of one activation side by side:
 //!   Wᵢ x = slice of [W₁;W₂…] x;
-//! - slices of two such stacks that are added pairwise are slices of their sum, which is one accumulation;
+//! - slices of two such stacks that are added pairwise are slices of their sum, which is one accumulation; so are slices
+//!   that biases are added to;
 //! - weight gradients Σ δᵢ xᵀ and Σ δᵢ that share x become one of the joined δ.
 
 use std::collections::{HashMap, HashSet};
@@ -135,7 +136,7 @@ fn sums(g: &Graph) -> Graph {
         if !terms.iter().any(|&t| weight_product(g, t).is_some()) {
             return None;
         }
-        let (products, mut rest): (Vec<Value>, Vec<Value>) = terms.iter().partition(|&&t| {
+        let (products, rest): (Vec<Value>, Vec<Value>) = terms.iter().partition(|&&t| {
             weight_product(g, t).is_some() && g.node(t).ty.domain == g.node(v).ty.domain
         });
         let mut joined: Vec<(Class, Value)> = Vec::new();
@@ -145,13 +146,28 @@ fn sums(g: &Graph) -> Graph {
             group.sort_by_key(|&p| rank.get(&g.operands(p)[0]).copied().unwrap_or(usize::MAX));
             joined.push((class, join(r, &group)));
         }
+        // A stable order: what a hoisted product can begin with stands behind it, what the loop adds comes last.
+        let bias = |t: Value| g.node(t).ty.domain == Domain::Once;
+        let (biases, rest): (Vec<Value>, Vec<Value>) = rest.into_iter().partition(|&t| bias(t));
         joined.sort_by_key(|(class, _)| *class);
-        rest.sort_by_key(|&t| (c.class(t), g.node(t).ty.domain));
-        let all: Vec<Value> = joined
+        let (hoisted, inside): (Vec<_>, Vec<_>) = joined
             .into_iter()
-            .map(|(_, p)| p)
-            .chain(rest.into_iter().map(|t| r.get(t)))
-            .collect();
+            .partition(|(class, _)| *class == Class::Parallel);
+        let mut all: Vec<Value> = hoisted.into_iter().map(|(_, p)| p).collect();
+        let biases: Vec<Value> = biases.into_iter().map(|t| r.get(t)).collect();
+        // Several biases are one, made once.
+        let bias = biases.into_iter().reduce(|a, b| r.new.map2(Map::Add, a, b));
+        let (before, after) = if all.is_empty() {
+            (None, bias)
+        } else {
+            (bias, None)
+        };
+        all.extend(before);
+        all.extend(inside.into_iter().map(|(_, p)| p));
+        all.extend(after);
+        let mut rest = rest;
+        rest.sort_by_key(|&t| (c.class(t), g.node(t).ty.domain));
+        all.extend(rest.into_iter().map(|t| r.get(t)));
         all.into_iter().reduce(|a, b| r.new.map2(Map::Add, a, b))
     })
 }
@@ -281,46 +297,44 @@ fn stacks(g: &Graph) -> Graph {
     })
 }
 
-/// Sums of slices of two stacks, part by part, become slices of one sum. Repeated for further stacks.
+/// Sums of slices of two stacks, or of a stack's slices and biases, part by part, become slices of one sum. Repeated for
+/// further stacks.
 fn add_stacks(g: &Graph) -> Graph {
-    let mut groups: HashMap<(Value, Value), Vec<(usize, Value)>> = HashMap::new();
+    // What is added to each stack: another, or a bias for each part.
+    let mut groups: HashMap<(Value, Option<Value>), Vec<(usize, Value)>> = HashMap::new();
     let mut keys = Vec::new();
+    let part = |x: Value| match g.op_of(x) {
+        Op::Slice { axis: 0, start, .. } => Some((*start, g.operands(x)[0])),
+        _ => None,
+    };
+    let summable = |v: Value| weight_product(g, v).is_some() || as_map(g, v, Map::Add).is_some();
+    let single = |x: Value| g.users(x).count() == 1 && !g.is_output(x);
     for v in g.order() {
         let Some(xs) = as_map(g, v, Map::Add) else {
             continue;
         };
-        let (
-            Op::Slice {
-                axis: 0, start: i, ..
-            },
-            Op::Slice {
-                axis: 0, start: j, ..
-            },
-        ) = (g.op_of(xs[0]), g.op_of(xs[1]))
-        else {
+        let Some((start, p)) = part(xs[0]).filter(|&(_, p)| summable(p) && single(xs[0])) else {
             continue;
         };
-        let single = xs
-            .iter()
-            .all(|&x| g.users(x).count() == 1 && !g.is_output(x));
-        let (p, q) = (g.operands(xs[0])[0], g.operands(xs[1])[0]);
-        let summable =
-            |v: Value| weight_product(g, v).is_some() || as_map(g, v, Map::Add).is_some();
-        if i == j
-            && single
-            && summable(p)
-            && summable(q)
-            && g.node(p).ty.shape == g.node(q).ty.shape
-        {
-            let key = (p, q);
-            groups.entry(key).or_insert_with(|| {
-                keys.push(key);
-                Vec::new()
-            });
-            groups.get_mut(&key).expect("just made").push((*i, v));
-        }
+        let other = match part(xs[1]) {
+            Some((at, q))
+                if at == start && summable(q) && single(xs[1]) && g.node(p).ty == g.node(q).ty =>
+            {
+                Some(q)
+            }
+            _ if g.node(xs[1]).ty.domain == Domain::Once && g.node(p).ty.domain != Domain::Once => {
+                None
+            }
+            _ => continue,
+        };
+        let key = (p, other);
+        groups.entry(key).or_insert_with(|| {
+            keys.push(key);
+            Vec::new()
+        });
+        groups.get_mut(&key).expect("just made").push((start, v));
     }
-    // Only whole stacks: every part of both is added to the same part of the other.
+    // Only whole stacks: something is added to every part, and to nothing else of it.
     let groups: Vec<Vec<Value>> = keys
         .iter()
         .filter_map(|&(p, q)| {
@@ -328,8 +342,9 @@ fn add_stacks(g: &Graph) -> Graph {
             parts.sort_unstable();
             let total: usize = parts.iter().map(|&(_, v)| g.node(v).ty.shape.len()).sum();
             let whole = total == g.node(p).ty.shape.len();
-            let only = [p, q]
+            let only = [Some(p), q]
                 .iter()
+                .flatten()
                 .all(|&s| g.users(s).count() == parts.len() && !g.is_output(s));
             (whole && only).then(|| parts.into_iter().map(|(_, v)| v).collect())
         })
@@ -339,9 +354,18 @@ fn add_stacks(g: &Graph) -> Graph {
     }
     let summed = Together::run(g, groups, 0, |r: &mut Rebuild<'_>, members: &[Value]| {
         let old = r.old;
-        let stack = |k: usize| old.operands(old.operands(members[0])[k])[0];
-        let (p, q) = (r.get(stack(0)), r.get(stack(1)));
-        r.new.map2(Map::Add, p, q)
+        let second = |m: Value| old.operands(m)[1];
+        let p = r.get(old.operands(old.operands(members[0])[0])[0]);
+        let other = match *old.op_of(second(members[0])) {
+            Op::Slice { axis: 0, .. } if old.node(second(members[0])).ty.domain != Domain::Once => {
+                r.get(old.operands(second(members[0]))[0])
+            }
+            _ => {
+                let biases: Vec<Value> = members.iter().map(|&m| r.get(second(m))).collect();
+                concat(&mut r.new, 0, &biases)
+            }
+        };
+        r.new.map2(Map::Add, p, other)
     });
     add_stacks(&summed)
 }

@@ -27,7 +27,8 @@ pub(crate) enum How {
     Row,
     /// A product with a weight.
     Product,
-    /// Nothing is done: the product that is its second operand adds to the place of its first.
+    /// Nothing is done: the product that is its second operand adds to the place of its first, or the first product of
+    /// that place begins with it.
     Absorbed,
     /// A sum over part of its domain.
     Global,
@@ -43,6 +44,8 @@ pub(crate) struct Facts<'g> {
     class: HashMap<Value, Class>,
     /// Values that are computed in the place of another: the sum of an absorbed addition.
     pub(crate) alias: HashMap<Value, Value>,
+    /// Products that begin with a vector of domain `once`.
+    pub(crate) biases: HashMap<Value, Value>,
 }
 
 /// Where an operand comes from.
@@ -67,6 +70,7 @@ impl<'g> Facts<'g> {
             how: HashMap::new(),
             class: HashMap::new(),
             alias: HashMap::new(),
+            biases: HashMap::new(),
         };
         facts.classify();
         facts.join_loops();
@@ -179,6 +183,7 @@ impl<'g> Facts<'g> {
         if let Some(place) = self.added_to(v) {
             work.push(place);
         }
+        work.extend(self.biases.get(&v));
         while let Some(x) = work.pop() {
             if self.how(x) == How::View && matches!(self.g.op_of(x), Op::Concat { .. }) {
                 work.extend(self.g.operands(x));
@@ -190,10 +195,7 @@ impl<'g> Facts<'g> {
                 work.extend(self.g.operands(s.value));
                 continue;
             }
-            // An absorbed sum is there when its product is.
-            while self.how(s.value) == How::Absorbed {
-                s.value = self.g.operands(s.value)[1];
-            }
+            s.value = self.last(s.value);
             out.push(s);
         }
         out
@@ -248,29 +250,74 @@ impl<'g> Facts<'g> {
         }
     }
 
-    /// Finds sums of a place and a product that nothing else reads: the product adds to the place.
+    /// Finds sums that cost nothing: of a place and a product, which adds to the place, and of a place and a bias, which
+    /// the place's first product begins with. Nothing else may read the place.
     fn absorb(&mut self) {
         for i in 0..self.order.len() {
             let v = self.order[i];
             let Some(xs) = as_map(self.g, v, Map::Add) else {
                 continue;
             };
+            let (p, q) = (xs[0], xs[1]);
             let once = |x: Value| self.g.users(x).count() == 1 && !self.g.is_output(x);
-            for (p, q) in [(xs[0], xs[1]), (xs[1], xs[0])] {
-                let product =
-                    self.how(q) == How::Product && once(q) && self.class(q) == self.class(v);
-                let place = matches!(self.how(p), How::Product | How::Absorbed)
-                    && once(p)
-                    && self.domain(p) == self.domain(v)
-                    && self.domain(q) == self.domain(v);
-                if product && place && xs[0] != xs[1] && p == xs[0] {
-                    self.how.insert(v, How::Absorbed);
-                    self.alias.insert(p, v);
-                    self.alias.insert(q, v);
-                    break;
+            let place = matches!(self.how(p), How::Product | How::Absorbed);
+            if !place || !once(p) || p == q || self.domain(p) != self.domain(v) {
+                continue;
+            }
+            let product = self.how(q) == How::Product
+                && once(q)
+                && self.class(q) == self.class(v)
+                && self.domain(q) == self.domain(v);
+            let first = self.first(p);
+            if product {
+                self.alias.insert(q, v);
+            } else if self.is_bias(q) && !self.biases.contains_key(&first) {
+                self.biases.insert(first, q);
+            } else {
+                continue;
+            }
+            self.alias.insert(p, v);
+            self.how.insert(v, How::Absorbed);
+        }
+    }
+
+    /// A vector of domain `once` that has an array.
+    fn is_bias(&self, v: Value) -> bool {
+        let whole_vector = |x: Value| self.g.node(x).ty.shape.rank() == 1;
+        let mut x = v;
+        while self.how(x) == How::View {
+            match self.g.op_of(x) {
+                Op::Input { .. } => break,
+                Op::Slice { axis: 0, .. } if whole_vector(self.g.operands(x)[0]) => {
+                    x = self.g.operands(x)[0];
                 }
+                _ => return false,
             }
         }
+        self.domain(v) == Domain::Once && whole_vector(v)
+    }
+
+    /// The product that is the first to write to the place of an absorbed sum.
+    pub(crate) fn first(&self, v: Value) -> Value {
+        let mut v = v;
+        while self.how(v) == How::Absorbed {
+            v = self.g.operands(v)[0];
+        }
+        v
+    }
+
+    /// The product that completes an absorbed sum.
+    pub(crate) fn last(&self, v: Value) -> Value {
+        let mut v = v;
+        while self.how(v) == How::Absorbed {
+            let xs = self.g.operands(v);
+            v = if self.alias.get(&xs[1]) == Some(&v) {
+                xs[1]
+            } else {
+                xs[0]
+            };
+        }
+        v
     }
 
     /// The place that a product adds to, if it does: the other operand of the sum that it is absorbed in.

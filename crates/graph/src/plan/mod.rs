@@ -251,8 +251,11 @@ impl Stmt {
                 });
                 views.collect()
             }
-            Stmt::Product(p) if p.add => vec![p.x, p.y],
-            Stmt::Product(p) => vec![p.x],
+            Stmt::Product(p) => [p.x]
+                .into_iter()
+                .chain(p.bias)
+                .chain(p.add.then_some(p.y))
+                .collect(),
             Stmt::MatVec { m, x, .. } => vec![*m, *x],
             Stmt::OuterRow { a, b, .. } => vec![*a, *b],
             Stmt::Gather { m, index, .. } => vec![*m, *index],
@@ -287,6 +290,8 @@ pub struct Product {
     pub y: View,
     /// Add to what is there.
     pub add: bool,
+    /// A vector of domain `once` that every row of results begins with; never together with `add`.
+    pub bias: Option<View>,
 }
 
 /// How a loop goes over its points.

@@ -75,6 +75,7 @@ impl Touches {
 
     fn product(&mut self, p: &Product, weight: &mut dyn FnMut(&mut Touches, usize)) {
         self.reads.insert(p.x.buffer);
+        self.reads.extend(p.bias.map(|b| b.buffer));
         self.writes.insert(p.y.buffer);
         weight(self, p.weight);
     }

@@ -62,13 +62,11 @@ impl Plan {
         let w = &self.weights[p.weight];
         let op = if p.add { "+=" } else { "=" };
         let t = if w.transposed { "ᵀ" } else { "" };
+        let bias = p.bias.map(|b| format!("{} + ", Show(self, b)));
+        let (bias, y, x) = (bias.unwrap_or_default(), Show(self, p.y), Show(self, p.x));
         format!(
-            "{} {op} W{}{t}[{},{}] · {}",
-            Show(self, p.y),
-            p.weight,
-            w.rows,
-            w.cols,
-            Show(self, p.x)
+            "{y} {op} {bias}W{}{t}[{},{}] · {x}",
+            p.weight, w.rows, w.cols
         )
     }
 

@@ -200,11 +200,13 @@ impl<'f, 'g> Emit<'f, 'g> {
         };
         let weight = self.weight(xs[0], transposed);
         let add = f.added_to(v).is_some();
+        let bias = f.biases.get(&v).map(|&b| self.at(b));
         Product {
             weight,
             x: self.at(xs[1]),
             y: self.home(v),
             add,
+            bias,
         }
     }
 

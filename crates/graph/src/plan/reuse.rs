@@ -98,19 +98,8 @@ impl Homes<'_, '_> {
         {
             return false;
         }
-        // A sum is complete when its last product is.
-        let mut last = v;
-        while f.how(last) == How::Absorbed {
-            last = f.g.operands(last)[1];
-        }
-        let written = Atom::Value(last);
-        let first = {
-            let mut first = v;
-            while f.how(first) == How::Absorbed {
-                first = f.g.operands(first)[0];
-            }
-            Atom::Value(first)
-        };
+        // A sum is complete when its last product is, and overwritten by its first.
+        let (first, written) = (Atom::Value(f.first(v)), Atom::Value(f.last(v)));
         reads(f, v).iter().all(|r| {
             let reader = match r.atom {
                 Atom::Value(u) | Atom::Part(u, _) | Atom::Fill(u) => u,

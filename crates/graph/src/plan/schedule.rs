@@ -190,16 +190,8 @@ impl Schedule<'_, '_> {
             .collect();
         self.fills.iter().copied().filter(move |&d| {
             let x = self.f.g.operands(d)[0];
-            elsewhere.contains(&x) || elsewhere.contains(&self.product_of(x))
+            elsewhere.contains(&x) || elsewhere.contains(&self.f.last(x))
         })
-    }
-
-    fn product_of(&self, v: Value) -> Value {
-        let mut v = v;
-        while self.f.how(v) == How::Absorbed {
-            v = self.f.g.operands(v)[1];
-        }
-        v
     }
 
     fn is_there(&self, v: Value) -> bool {
@@ -230,7 +222,7 @@ impl Schedule<'_, '_> {
 
     fn fill_ready(&self, d: Value) -> bool {
         let mut s = self.f.source(self.f.g.operands(d)[1]);
-        s.value = self.product_of(s.value);
+        s.value = self.f.last(s.value);
         let moved = self
             .fills
             .iter()
@@ -349,7 +341,7 @@ impl Schedule<'_, '_> {
             Atom::Value(v) => self.f.reads(*v),
             Atom::Part(v, i) => {
                 let mut s = self.f.source(self.f.g.operands(*v)[*i]);
-                s.value = self.product_of(s.value);
+                s.value = self.f.last(s.value);
                 vec![s]
             }
             Atom::Fill(_) => Vec::new(),

@@ -23,6 +23,7 @@ pub(crate) struct Frame<T: Real> {
     bases: *const *mut T,
     weights: *const Weights<T>,
     product: retrograd_kernels::ProductFn<T>,
+    product_from: retrograd_kernels::ProductFromFn<T>,
     steps: usize,
     rows: usize,
 }
@@ -47,6 +48,21 @@ unsafe extern "C" fn counting_product<T: Real>(
     PRODUCTS.with(|n| n.set(n.get() + 1));
     // SAFETY: passed on from the caller.
     unsafe { (kernels::<T>().product)(w, m, a, lda, c, ldc, add) }
+}
+
+/// Counts, then multiplies.
+unsafe extern "C" fn counting_product_from<T: Real>(
+    w: *const Weights<T>,
+    m: usize,
+    a: *const T,
+    lda: usize,
+    bias: *const T,
+    c: *mut T,
+    ldc: usize,
+) {
+    PRODUCTS.with(|n| n.set(n.get() + 1));
+    // SAFETY: passed on from the caller.
+    unsafe { (kernels::<T>().product_from)(w, m, a, lda, bias, c, ldc) }
 }
 
 /// How often kernels were called in a run.
@@ -126,6 +142,34 @@ pub(crate) struct Strided<T> {
     row: usize,
 }
 
+/// A product's addresses.
+struct Operands<T> {
+    w: *const Weights<T>,
+    x: Strided<T>,
+    y: Strided<T>,
+    bias: Option<*const T>,
+    add: bool,
+}
+
+impl<T: Real> Operands<T> {
+    /// `m` rows from step t, row b on.
+    ///
+    /// # Safety
+    /// The rows must exist, one after another, and nobody else may touch those of the results.
+    unsafe fn multiply(&self, kernels: &Kernels<T>, t: usize, b: usize, m: usize) {
+        let Operands { w, x, y, bias, add } = self;
+        // SAFETY: passed on to the caller; the bias is as long as a row of results.
+        unsafe {
+            let a = x.at.add(t * x.step + b * x.row);
+            let c = y.at.add(t * y.step + b * y.row);
+            match *bias {
+                Some(bias) => (kernels.product_from)(*w, m, a, x.row, bias, c, y.row),
+                None => (kernels.product)(*w, m, a, x.row, c, y.row, u32::from(*add)),
+            }
+        }
+    }
+}
+
 impl<T: Element> Run<'_, T> {
     /// Runs the plan over checked arrays. An empty input is zeros, an empty output is not handed out.
     pub(crate) fn run(&mut self, inputs: &[&[T]], outputs: &mut [&mut [T]]) -> Calls {
@@ -153,15 +197,15 @@ impl<T: Element> Run<'_, T> {
         }
         let weights = self.weights(&bases);
         let kernels = kernels::<T>();
-        let product = if self.count {
-            counting_product::<T>
-        } else {
-            kernels.product
+        let (product, product_from) = match self.count {
+            true => (counting_product::<T> as _, counting_product_from::<T> as _),
+            false => (kernels.product, kernels.product_from),
         };
         let frame = Frame {
             bases: bases.as_ptr(),
             weights: weights.as_ptr(),
             product,
+            product_from,
             steps: t,
             rows: b,
         };
@@ -287,12 +331,10 @@ impl<T: Element> Run<'_, T> {
     ) -> usize {
         let f = self.code.function::<T>(function);
         let (steps, rows) = (self.t, self.b);
-        let products: Vec<(&Product, Strided<T>, Strided<T>)> = items
+        let products: Vec<Operands<T>> = items
             .iter()
             .filter_map(|i| match i {
-                Item::Product { product: p, .. } => {
-                    Some((p, self.strided(frame, p.x), self.strided(frame, p.y)))
-                }
+                Item::Product { product, .. } => Some(self.operands(frame, product)),
                 _ => None,
             })
             .collect();
@@ -305,22 +347,15 @@ impl<T: Element> Run<'_, T> {
             for i in 0..blocks {
                 let i = if reverse { blocks - 1 - i } else { i };
                 let (t0, t1) = (i * length, steps.min((i + 1) * length));
-                for (p, x, y) in { &products }.0 {
-                    // SAFETY: there is one description a weight.
-                    let w = unsafe { &*frame.weights.add(p.weight) };
+                for p in { &products }.0 {
                     // Rows of neighbouring steps lie side by side where the slice is all of them.
-                    let (calls, m) = if b1 - b0 == rows {
-                        (1, (t1 - t0) * rows)
-                    } else {
-                        (t1 - t0, b1 - b0)
+                    let (calls, m) = match b1 - b0 == rows {
+                        true => (1, (t1 - t0) * rows),
+                        false => (t1 - t0, b1 - b0),
                     };
                     for k in 0..calls {
-                        // SAFETY: these rows of both arrays exist, and only this slice's loop and products touch those of y.
-                        unsafe {
-                            let a = x.at.add((t0 + k) * x.step + b0 * x.row);
-                            let c = y.at.add((t0 + k) * y.step + b0 * y.row);
-                            (kernels.product)(w, m, a, x.row, c, y.row, u32::from(p.add));
-                        }
+                        // SAFETY: these rows exist, and only this slice's loop and products touch those of the results.
+                        unsafe { p.multiply(kernels, t0 + k, b0, m) };
                     }
                 }
                 // SAFETY: as for any loop; the blocks come in the order of the recurrence.
@@ -333,18 +368,11 @@ impl<T: Element> Run<'_, T> {
     /// A product over all points: as one matrix, for the points of a domain lie one after another.
     fn product(&self, frame: &Frame<T>, kernels: &Kernels<T>, domain: Domain, p: &Product) {
         let (steps, rows) = points(domain, self.t, self.b);
-        let (x, y) = (self.strided(frame, p.x), self.strided(frame, p.y));
         let m = steps * rows;
-        // SAFETY: there is one description a weight.
-        let w = unsafe { &*frame.weights.add(p.weight) };
-        let (x, y) = (Shared(x), Shared(y));
+        let operands = Shared(self.operands(frame, p));
         let part = |i0: usize, i1: usize| {
-            let (x, y) = (&x, &y);
-            // SAFETY: rows i0..i1 of both arrays exist, and no other part writes those of y.
-            unsafe {
-                let (a, c) = (x.0.at.add(i0 * x.0.row), y.0.at.add(i0 * y.0.row));
-                (kernels.product)(w, i1 - i0, a, x.0.row, c, y.0.row, u32::from(p.add));
-            }
+            // SAFETY: rows i0..i1 exist, one after another from the first step on, and no other part writes the results.
+            unsafe { { &operands }.0.multiply(kernels, 0, i0, i1 - i0) }
         };
         let slice = m
             .div_ceil(4 * self.threads)
@@ -355,6 +383,18 @@ impl<T: Element> Run<'_, T> {
             (0..m.div_ceil(slice))
                 .into_par_iter()
                 .for_each(|i| part(i * slice, m.min((i + 1) * slice)));
+        }
+    }
+
+    /// Addresses of a product.
+    fn operands(&self, frame: &Frame<T>, p: &Product) -> Operands<T> {
+        Operands {
+            // SAFETY: there is one description a weight.
+            w: unsafe { frame.weights.add(p.weight) },
+            x: self.strided(frame, p.x),
+            y: self.strided(frame, p.y),
+            bias: p.bias.map(|b| self.strided(frame, b).at.cast_const()),
+            add: p.add,
         }
     }
 

@@ -10,7 +10,7 @@ mod points;
 mod region;
 mod rows;
 
-use cranelift::codegen::ir::{SigRef, UserFuncName};
+use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
 use retrograd_graph::plan::{Kind, Loop, Plan, Product, Stmt, View};
@@ -23,8 +23,9 @@ pub(crate) mod field {
     pub(crate) const BASES: i32 = 0;
     pub(crate) const WEIGHTS: i32 = 8;
     pub(crate) const PRODUCT: i32 = 16;
-    pub(crate) const STEPS: i32 = 24;
-    pub(crate) const ROWS: i32 = 32;
+    pub(crate) const PRODUCT_FROM: i32 = 24;
+    pub(crate) const STEPS: i32 = 32;
+    pub(crate) const ROWS: i32 = 40;
     /// Bytes of one weight's description.
     pub(crate) const WEIGHT_BYTES: i64 = 48;
 }
@@ -65,7 +66,6 @@ pub(crate) fn lower(
         steps: p[0],
         rows: p[0],
         range: [p[1], p[2], p[3], p[4]],
-        product: None,
         buffers: Vec::new(),
         b,
     };
@@ -101,7 +101,6 @@ pub(crate) struct Code<'p, 'f> {
     rows: Value,
     /// t0, t1, b0, b1
     range: [Value; 4],
-    product: Option<SigRef>,
     /// Base addresses that have been loaded.
     buffers: Vec<(usize, Value)>,
     b: FunctionBuilder<'f>,
@@ -240,22 +239,21 @@ impl Code<'_, '_> {
             .ins()
             .iadd_imm_s(weights, p.weight as i64 * field::WEIGHT_BYTES);
         let (ldx, ldy) = (self.imm(ldx), self.imm(ldy));
+        let bias = p.bias.map(|b| self.step_address(domain, b, t).0);
         let add = self.b.ins().iconst(types::I32, i64::from(p.add));
-        let callee = self.field(field::PRODUCT);
-        let sig = match self.product {
-            Some(sig) => sig,
-            None => {
-                let mut s = Signature::new(self.b.func.signature.call_conv);
-                s.params.extend([AbiParam::new(types::I64); 6]);
-                s.params.push(AbiParam::new(types::I32));
-                let sig = self.b.import_signature(s);
-                self.product = Some(sig);
-                sig
-            }
+        let (callee, last) = match bias {
+            Some(_) => (self.field(field::PRODUCT_FROM), types::I64),
+            None => (self.field(field::PRODUCT), types::I32),
         };
-        self.b
-            .ins()
-            .call_indirect(sig, callee, &[w, m, x, ldx, y, ldy, add]);
+        let mut s = Signature::new(self.b.func.signature.call_conv);
+        s.params.extend([AbiParam::new(types::I64); 6]);
+        s.params.push(AbiParam::new(last));
+        let signature = self.b.import_signature(s);
+        let args = match bias {
+            Some(bias) => [w, m, x, ldx, bias, y, ldy],
+            None => [w, m, x, ldx, y, ldy, add],
+        };
+        self.b.ins().call_indirect(signature, callee, &args);
     }
 }
 
