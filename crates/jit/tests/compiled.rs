@@ -1,0 +1,173 @@
+//! What a compiled cell promises beside right numbers: how often kernels are called, what it says to arrays that do not
+//! fit, and the same bits for any number of threads.
+
+use retrograd_jit::{CompileError, CompiledCell, Purpose, RunError};
+use retrograd_tape::{Recorder, Role, Shape, Tape, Var};
+
+fn dense<'t>(t: &'t Recorder, name: &str, n: usize, xs: &[(&str, Var<'t>)]) -> Var<'t> {
+    let products = xs.iter().map(|(k, x)| {
+        let len = x.shape().map_or(0, Shape::len);
+        t.param(&format!("{name}.{k}"), Shape::Matrix(n, len))
+            .matvec(*x)
+    });
+    let sum = products.reduce(|a, b| a + b).expect("there is an operand");
+    sum + t.param(&format!("{name}.bias"), Shape::Vector(n))
+}
+
+fn lstm(inputs: usize, hidden: usize) -> Tape {
+    let t = Recorder::new();
+    let x = t.input("x", Role::Sequence, Shape::Vector(inputs));
+    let h = t.state("h", Shape::Vector(hidden), 1, None);
+    let c = t.state("c", Shape::Vector(hidden), 1, None);
+    let xs = [("x", x), ("h", h)];
+    let i = dense(&t, "input", hidden, &xs).sigmoid();
+    let f = dense(&t, "forget", hidden, &xs).sigmoid();
+    let g = dense(&t, "cell", hidden, &xs).tanh();
+    let o = dense(&t, "output", hidden, &xs).sigmoid();
+    let c = t.next(c, f * c + i * g);
+    let h = t.next(h, o * c.tanh());
+    t.output("y", h);
+    let target = t.input("target", Role::Target, Shape::Vector(hidden));
+    t.loss((h - target).square().mean());
+    t.finish("lstm").expect("it is a program")
+}
+
+/// Numbers in ±0.5, the same every time.
+fn numbers(n: usize, seed: u32) -> Vec<f32> {
+    let mut s = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    let mut next = || {
+        s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (s >> 8) as f32 / (1 << 24) as f32 - 0.5
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+fn inputs(tape: &Tape, t: usize, b: usize) -> Vec<Vec<f32>> {
+    let of = |(k, i): (usize, &retrograd_tape::Input)| match i.role {
+        Role::Param => numbers(i.ty.shape.len(), k as u32),
+        Role::Initial => Vec::new(),
+        _ => numbers(i.ty.shape.len() * t * b, k as u32),
+    };
+    tape.inputs().iter().enumerate().map(of).collect()
+}
+
+fn outputs(cell: &CompiledCell<f32>, t: usize, b: usize) -> Vec<Vec<f32>> {
+    (0..cell.outputs().len())
+        .map(|k| vec![0.0; cell.output_len(k, t, b)])
+        .collect()
+}
+
+#[test]
+fn an_lstm_forward_makes_one_hoisted_product_a_block_and_one_product_a_step() {
+    let tape = lstm(16, 32);
+    let mut cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
+    for (t, b) in [(1, 1), (7, 3), (100, 1), (20, 32)] {
+        let data = inputs(&tape, t, b);
+        let given: Vec<&[f32]> = data.iter().map(Vec::as_slice).collect();
+        let mut out = outputs(&cell, t, b);
+        let mut out: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+        let calls = cell
+            .count_calls(t, b, &given, &mut out)
+            .expect("the arrays fit");
+        assert!(
+            calls.hoisted_products <= t.div_ceil((48 / b).max(1)),
+            "T={t} B={b}: {calls:?}"
+        );
+        assert!(calls.step_products <= t, "T={t} B={b}: {calls:?}");
+    }
+}
+
+#[test]
+fn each_array_that_does_not_fit_is_named_with_its_layout() {
+    let tape = lstm(3, 5);
+    let mut cell = CompiledCell::<f32>::compile(&tape, &Purpose::Train).expect("it compiles");
+    let (t, b) = (4, 2);
+    let data = inputs(&tape, t, b);
+    let given: Vec<&[f32]> = data.iter().map(Vec::as_slice).collect();
+    let mut own = outputs(&cell, t, b);
+    let mut run = |t: usize, b: usize, given: &[&[f32]], cut: Option<usize>| {
+        let mut out: Vec<&mut [f32]> = own.iter_mut().map(Vec::as_mut_slice).collect();
+        if let Some(k) = cut {
+            let last = out[k].len() - 1;
+            out[k] = &mut std::mem::take(&mut out[k])[..last];
+        }
+        cell.run(t, b, given, &mut out)
+    };
+    assert_eq!(run(t, b, &given, None), Ok(()));
+    assert_eq!(run(0, b, &given, None), Err(RunError::Empty { t: 0, b }));
+    assert_eq!(run(t, 0, &given, None), Err(RunError::Empty { t, b: 0 }));
+    let missing = run(t, b, &given[1..], None);
+    assert!(
+        matches!(missing, Err(RunError::Count { what: "inputs", .. })),
+        "{missing:?}"
+    );
+    for k in 0..given.len() {
+        let mut bad = given.clone();
+        let longer: Vec<f32> = bad[k].iter().copied().chain([0.0]).collect();
+        bad[k] = &longer;
+        let message = run(t, b, &bad, None)
+            .expect_err("it is too long")
+            .to_string();
+        let name = &tape.inputs()[k].name;
+        assert!(message.contains(&format!("input `{name}` [")), "{message}");
+        assert!(message.contains(&longer.len().to_string()), "{message}");
+    }
+    let message = run(t, b, &given, Some(0))
+        .expect_err("it is too short")
+        .to_string();
+    assert_eq!(
+        message,
+        "output `y` [T,B,5] needs 40 numbers for 4 steps and 2 rows, and has 39"
+    );
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let tape = lstm(7, 33);
+    for (t, b) in [(5, 1), (9, 13), (3, 70)] {
+        let data = inputs(&tape, t, b);
+        let given: Vec<&[f32]> = data.iter().map(Vec::as_slice).collect();
+        let mut first: Option<Vec<Vec<f32>>> = None;
+        for threads in 1..=4 {
+            let mut cell =
+                CompiledCell::<f32>::compile(&tape, &Purpose::Train).expect("it compiles");
+            cell.set_threads(threads).expect("threads start");
+            let mut own = outputs(&cell, t, b);
+            let mut out: Vec<&mut [f32]> = own.iter_mut().map(Vec::as_mut_slice).collect();
+            cell.run(t, b, &given, &mut out).expect("the arrays fit");
+            let first = first.get_or_insert_with(|| own.clone());
+            assert_eq!(*first, own, "T={t} B={b}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn row_numbers_outside_the_table_are_refused() {
+    let t = Recorder::new();
+    let index = t.input("word", Role::Sequence, Shape::Scalar);
+    t.output("row", t.param("table", Shape::Matrix(3, 2)).gather(index));
+    let tape = t.finish("embedding").expect("it is a program");
+    let mut cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
+    let table = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let mut row = [0.0; 4];
+    cell.run(2, 1, &[&[2.0, 0.0], &table], &mut [&mut row])
+        .expect("both rows exist");
+    assert_eq!(row, [5.0, 6.0, 1.0, 2.0]);
+    for bad in [3.0, -1.0, 0.5, f32::NAN] {
+        let found = cell.run(2, 1, &[&[0.0, bad], &table], &mut [&mut row]);
+        assert!(
+            matches!(found, Err(RunError::Index { rows: 3, at: 1, .. })),
+            "{bad}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn training_needs_a_loss() {
+    let t = Recorder::new();
+    let x = t.input("x", Role::Sequence, Shape::Scalar);
+    t.output("y", x * 2.0);
+    let tape = t.finish("no loss").expect("it is a program");
+    let found = CompiledCell::<f32>::compile(&tape, &Purpose::Train);
+    assert!(matches!(found, Err(CompileError::Differentiate(_))));
+}
