@@ -9,6 +9,7 @@ use crate::passes::components::{Class, Components, components};
 use crate::plan::Plan;
 use crate::plan::home::Homes;
 use crate::plan::nest::nest;
+use crate::plan::wide::widen;
 use crate::plan::region::Emit;
 use crate::plan::schedule::schedule;
 
@@ -132,6 +133,7 @@ impl<'g> Facts<'g> {
                         How::Row
                     }
                 }
+                Op::Scatter { to, .. } if !reduces(to) => How::Row,
                 Op::Scatter { .. } | Op::SumTo(_) => How::Global,
             };
             self.how.insert(v, how);
@@ -343,6 +345,7 @@ pub fn plan(g: &Graph) -> Plan {
     let drafts = schedule(&facts);
     let homes = Homes::new(&facts, &drafts);
     let mut plan = Emit::new(&facts, homes).run(drafts);
+    widen(&mut plan);
     nest(&mut plan);
     plan
 }

@@ -11,11 +11,13 @@ mod print;
 mod region;
 mod reuse;
 mod schedule;
+mod wide;
 
 use retrograd_tape::{Domain, Map, Reduction};
 use smallvec::SmallVec;
 
 pub use build::plan;
+pub use wide::WIDE;
 
 /// Where an array lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +188,17 @@ pub enum Stmt {
     Region(Region),
     /// A product with a weight matrix, for all rows of the step at once.
     Product(Product),
+    /// y = map(x) for a block of numbers in all rows of the step at once, by a precompiled kernel.
+    Activate {
+        /// One of [`WIDE`].
+        map: Map,
+        /// The operands.
+        x: View,
+        /// The results; may be the operands' place.
+        y: View,
+        /// How many numbers a row.
+        len: usize,
+    },
     /// A product with a matrix of the point's own.
     MatVec {
         /// Rows of the matrix.
@@ -227,6 +240,19 @@ pub enum Stmt {
         /// The result.
         y: View,
     },
+    /// A matrix of zeros but for one row: y[clamp(round(index))] = v.
+    Scatter {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+        /// A number.
+        index: View,
+        /// The row.
+        v: View,
+        /// The result.
+        y: View,
+    },
     /// A rectangle copied between two matrices.
     CopyBlock {
         /// Rows.
@@ -256,9 +282,11 @@ impl Stmt {
                 .chain(p.bias)
                 .chain(p.add.then_some(p.y))
                 .collect(),
+            Stmt::Activate { x, .. } => vec![*x],
             Stmt::MatVec { m, x, .. } => vec![*m, *x],
             Stmt::OuterRow { a, b, .. } => vec![*a, *b],
             Stmt::Gather { m, index, .. } => vec![*m, *index],
+            Stmt::Scatter { index, v, .. } => vec![*index, *v],
             Stmt::CopyBlock { from, .. } => vec![from.0],
         }
     }
@@ -273,7 +301,11 @@ impl Stmt {
                 .chain(r.folds.iter().map(|f| f.2))
                 .collect(),
             Stmt::Product(p) => vec![p.y],
-            Stmt::MatVec { y, .. } | Stmt::OuterRow { y, .. } | Stmt::Gather { y, .. } => vec![*y],
+            Stmt::Activate { y, .. }
+            | Stmt::MatVec { y, .. }
+            | Stmt::OuterRow { y, .. }
+            | Stmt::Gather { y, .. }
+            | Stmt::Scatter { y, .. } => vec![*y],
             Stmt::CopyBlock { to, .. } => vec![to.0],
         }
     }

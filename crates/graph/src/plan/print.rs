@@ -156,6 +156,10 @@ impl Plan {
                         match s {
                             Stmt::Region(r) => self.region(f, r)?,
                             Stmt::Product(p) => writeln!(f, "    {}", self.product(p))?,
+                            Stmt::Activate { map, x, y, len } => {
+                                let (x, y) = (Show(self, *x), Show(self, *y));
+                                writeln!(f, "    {y} = {} {x}, {len} lanes", map.row().name)?;
+                            }
                             Stmt::MatVec {
                                 transposed,
                                 m,
@@ -175,6 +179,11 @@ impl Plan {
                                 let (m, i, y) =
                                     (Show(self, *m), Show(self, *index), Show(self, *y));
                                 writeln!(f, "    {y} = row {i} of {m}")?;
+                            }
+                            Stmt::Scatter { index, v, y, .. } => {
+                                let (i, v, y) =
+                                    (Show(self, *index), Show(self, *v), Show(self, *y));
+                                writeln!(f, "    {y} = {v} in row {i} of zeros")?;
                             }
                             Stmt::CopyBlock {
                                 rows,

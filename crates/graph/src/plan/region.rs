@@ -245,6 +245,7 @@ impl<'f, 'g> Emit<'f, 'g> {
     fn blocks(&self, m: Value, r: Rect, out: &mut Vec<BlockAt>) {
         let f = self.f;
         match *f.g.op_of(m) {
+            _ if f.how(m) != How::View => self.leaf(m, r, out),
             Op::Concat { axis } => {
                 let mut at = 0;
                 for x in f.g.operands(m) {
@@ -301,19 +302,22 @@ impl<'f, 'g> Emit<'f, 'g> {
                     out,
                 );
             }
-            _ => {
-                let ld = f.g.node(m).ty.shape.as_matrix().1;
-                let view = self.at(m).plus(r.from_row * ld + r.from_col);
-                out.push(BlockAt {
-                    row: r.row,
-                    col: r.col,
-                    rows: r.rows,
-                    cols: r.cols,
-                    view,
-                    ld,
-                });
-            }
+            _ => self.leaf(m, r, out),
         }
+    }
+
+    /// A rectangle of a matrix that is stored as a whole.
+    fn leaf(&self, m: Value, r: Rect, out: &mut Vec<BlockAt>) {
+        let ld = self.f.g.node(m).ty.shape.as_matrix().1;
+        let view = self.at(m).plus(r.from_row * ld + r.from_col);
+        out.push(BlockAt {
+            row: r.row,
+            col: r.col,
+            rows: r.rows,
+            cols: r.cols,
+            view,
+            ld,
+        });
     }
 
     fn node(&mut self, v: Value, out: &mut Vec<Stmt>) {
@@ -356,6 +360,13 @@ impl<'f, 'g> Emit<'f, 'g> {
                     y: self.home(v),
                 });
             }
+            Op::Scatter { rows, .. } => out.push(Stmt::Scatter {
+                rows,
+                cols: f.len(xs[1]),
+                index: self.at(xs[0]),
+                v: self.at(xs[1]),
+                y: self.home(v),
+            }),
             Op::Slice { start, len, .. } => {
                 let (rows, ld) = matrix(xs[0]);
                 let from = (self.at(xs[0]).plus(start), ld);

@@ -150,6 +150,10 @@ pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
         if h.homes.get(&v) != Some(&Home::Own) || f.domain(v) != Domain::Step || h.is_local(v) {
             continue;
         }
+        // A host has no boundary steps beside it.
+        if h.boundary_steps(v) != (0, 0) {
+            continue;
+        }
         let hosts = f
             .order
             .iter()
@@ -159,7 +163,7 @@ pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
             let tenants = taken.iter().filter(|t| t.0 == r).map(|t| (t.2, t.1.0));
             std::iter::once((r, 0))
                 .chain(tenants)
-                .all(|(o, at)| dead_after(f, o, at, v, when))
+                .all(|(o, at)| dead_after(h, o, at, v, when))
         });
         if let Some(r) = free {
             used.push(r);
@@ -236,11 +240,17 @@ fn part_of(f: &Facts<'_>, x: Value, r: Value) -> Option<(usize, usize)> {
 }
 
 /// True if nothing reads `o`, which lives from number `at` on, once the concatenation `c` is stored in its place.
-fn dead_after(f: &Facts<'_>, o: Value, at: usize, c: Value, when: &When) -> bool {
+fn dead_after(h: &Homes<'_, '_>, o: Value, at: usize, c: Value, when: &When) -> bool {
+    let f = h.f;
     let parts = f.g.operands(c);
     let stored = when.at(Atom::Part(c, 0));
     let sweep = when.sweep(Atom::Part(c, 0));
-    let together = (0..parts.len()).all(|i| when.sweep(Atom::Part(c, i)) == sweep);
+    // A part that lives in the concatenation is stored when it is computed.
+    let together = parts.iter().enumerate().all(|(i, p)| {
+        let lives_here = matches!(h.homes.get(p), Some(Home::In(whole, _)) if *whole == c);
+        when.sweep(Atom::Part(c, i)) == sweep
+            && (!lives_here || when.sweep(Atom::Value(*p)) == sweep)
+    });
     let spans = |start: usize, len: usize| {
         let mut from = 0;
         parts.iter().any(|&p| {

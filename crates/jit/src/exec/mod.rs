@@ -10,9 +10,9 @@ mod sums;
 use std::cell::Cell;
 
 use rayon::prelude::*;
-use retrograd_graph::plan::{BlockAt, Item, Kind, Loop, Plan, Product, Stmt, Storage, View};
-use retrograd_kernels::{Block, Buffer, Kernels, Real, Weights, kernels};
-use retrograd_tape::Domain;
+use retrograd_graph::plan::{BlockAt, Item, Kind, Loop, Plan, Product, Stmt, Storage, View, WIDE};
+use retrograd_kernels::{ActivateFn, Activation, Block, Buffer, Kernels, Real, Weights, kernels};
+use retrograd_tape::{Domain, Map};
 
 use crate::element::Element;
 use code::Code;
@@ -26,6 +26,7 @@ pub(crate) struct Frame<T: Real> {
     product_from: retrograd_kernels::ProductFromFn<T>,
     steps: usize,
     rows: usize,
+    activations: [ActivateFn<T>; WIDE.len()],
 }
 
 // SAFETY: the frame is read only while loops run; what its addresses lead to is divided among the threads by rows.
@@ -142,6 +143,17 @@ pub(crate) struct Strided<T> {
     row: usize,
 }
 
+/// The kernel of an activation that plans may call one for.
+fn activation(m: Map) -> Activation {
+    match m {
+        Map::Tanh => Activation::Tanh,
+        Map::Sigmoid => Activation::Sigmoid,
+        Map::Exp => Activation::Exp,
+        Map::Softplus => Activation::Softplus,
+        other => unreachable!("{} is not in the plan's list", other.row().name),
+    }
+}
+
 /// A product's addresses.
 struct Operands<T> {
     w: *const Weights<T>,
@@ -208,6 +220,7 @@ impl<T: Element> Run<'_, T> {
             product_from,
             steps: t,
             rows: b,
+            activations: WIDE.map(|m| kernels.activation(activation(m))),
         };
         let mut calls = Calls::default();
         let before = PRODUCTS.with(Cell::get);

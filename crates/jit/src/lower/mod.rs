@@ -13,8 +13,8 @@ mod rows;
 use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
-use retrograd_graph::plan::{Kind, Loop, Plan, Product, Stmt, View};
-use retrograd_tape::Domain;
+use retrograd_graph::plan::{Kind, Loop, Plan, Product, Stmt, View, WIDE};
+use retrograd_tape::{Domain, Map};
 
 use crate::vmath::{Lane, has_fma};
 
@@ -26,6 +26,8 @@ pub(crate) mod field {
     pub(crate) const PRODUCT_FROM: i32 = 24;
     pub(crate) const STEPS: i32 = 32;
     pub(crate) const ROWS: i32 = 40;
+    /// The activations of [`retrograd_graph::plan::WIDE`], one after another.
+    pub(crate) const ACTIVATIONS: i32 = 48;
     /// Bytes of one weight's description.
     pub(crate) const WEIGHT_BYTES: i64 = 48;
 }
@@ -139,19 +141,22 @@ impl Code<'_, '_> {
         self.count(t0, t1, reverse, &mut |code, t| {
             let mut rest = l.body.as_slice();
             while let Some(first) = rest.first() {
-                if let Stmt::Product(p) = first {
-                    code.call_product(l.domain, p, t);
-                    rest = &rest[1..];
-                    continue;
+                match first {
+                    Stmt::Product(p) => code.call_product(l.domain, p, t),
+                    Stmt::Activate { map, x, y, len } => {
+                        code.call_activation(l.domain, *map, (*x, *y), *len, t);
+                    }
+                    _ => {
+                        // Neighbouring statements that work row by row share the loop over rows.
+                        let whole =
+                            |s: &&Stmt| matches!(s, Stmt::Product(_) | Stmt::Activate { .. });
+                        let n = rest.iter().take_while(|s| !whole(s)).count();
+                        code.over_rows(l.domain, &rest[..n], t);
+                        rest = &rest[n..];
+                        continue;
+                    }
                 }
-                // Neighbouring statements that work row by row share the loop over rows.
-                let n = rest
-                    .iter()
-                    .take_while(|s| !matches!(s, Stmt::Product(_)))
-                    .count();
-                let (now, later) = rest.split_at(n);
-                code.over_rows(l.domain, now, t);
-                rest = later;
+                rest = &rest[1..];
             }
         });
     }
@@ -221,39 +226,72 @@ impl Code<'_, '_> {
         (self.b.ins().iadd_imm_s(at, offset), point)
     }
 
+    /// Address of a view's first number at step `t` in the first row of the range, and its numbers from row to row.
+    fn first_row(&mut self, domain: Domain, v: View, t: Value) -> (Value, Value) {
+        let (at, stride) = self.step_address(domain, v, t);
+        let far = self.b.ins().imul_imm_s(self.range[2], stride);
+        let at = self.b.ins().iadd(at, far);
+        let numbers = self.imm(self.plan.buffers[v.buffer].len as i64);
+        (at, numbers)
+    }
+
+    /// y = map(x) for the rows of the range at step `t`.
+    fn call_activation(
+        &mut self,
+        domain: Domain,
+        map: Map,
+        (x, y): (View, View),
+        len: usize,
+        t: Value,
+    ) {
+        let ((x, ldx), (y, ldy)) = (self.first_row(domain, x, t), self.first_row(domain, y, t));
+        let [.., b0, b1] = self.range;
+        let rows = self.b.ins().isub(b1, b0);
+        let k = WIDE
+            .iter()
+            .position(|&m| m == map)
+            .expect("the plan only asks for these");
+        let callee = self.field(field::ACTIVATIONS + 8 * k as i32);
+        let len = self.imm(len as i64);
+        self.call(callee, &[rows, len, x, ldx, y, ldy]);
+    }
+
+    /// Calls a kernel.
+    fn call(&mut self, callee: Value, args: &[Value]) {
+        let mut s = Signature::new(self.b.func.signature.call_conv);
+        let types = args
+            .iter()
+            .map(|&a| AbiParam::new(self.b.func.dfg.value_type(a)));
+        s.params.extend(types);
+        let signature = self.b.import_signature(s);
+        self.b.ins().call_indirect(signature, callee, args);
+    }
+
     /// y (+)= x · W for the rows of the range at step `t`.
     fn call_product(&mut self, domain: Domain, p: &Product, t: Value) {
         let [.., b0, b1] = self.range;
-        let row = |code: &mut Self, v: View| {
-            let (at, stride) = code.step_address(domain, v, t);
-            let far = code.b.ins().imul_imm_s(b0, stride);
-            code.b.ins().iadd(at, far)
-        };
-        let (x, y) = (row(self, p.x), row(self, p.y));
-        let ld = |v: View| self.plan.buffers[v.buffer].len as i64;
-        let (ldx, ldy) = (ld(p.x), ld(p.y));
+        let ((x, ldx), (y, ldy)) = (
+            self.first_row(domain, p.x, t),
+            self.first_row(domain, p.y, t),
+        );
         let m = self.b.ins().isub(b1, b0);
         let weights = self.field(field::WEIGHTS);
         let w = self
             .b
             .ins()
             .iadd_imm_s(weights, p.weight as i64 * field::WEIGHT_BYTES);
-        let (ldx, ldy) = (self.imm(ldx), self.imm(ldy));
-        let bias = p.bias.map(|b| self.step_address(domain, b, t).0);
-        let add = self.b.ins().iconst(types::I32, i64::from(p.add));
-        let (callee, last) = match bias {
-            Some(_) => (self.field(field::PRODUCT_FROM), types::I64),
-            None => (self.field(field::PRODUCT), types::I32),
-        };
-        let mut s = Signature::new(self.b.func.signature.call_conv);
-        s.params.extend([AbiParam::new(types::I64); 6]);
-        s.params.push(AbiParam::new(last));
-        let signature = self.b.import_signature(s);
-        let args = match bias {
-            Some(bias) => [w, m, x, ldx, bias, y, ldy],
-            None => [w, m, x, ldx, y, ldy, add],
-        };
-        self.b.ins().call_indirect(signature, callee, &args);
+        match p.bias {
+            Some(bias) => {
+                let bias = self.step_address(domain, bias, t).0;
+                let callee = self.field(field::PRODUCT_FROM);
+                self.call(callee, &[w, m, x, ldx, bias, y, ldy]);
+            }
+            None => {
+                let add = self.b.ins().iconst(types::I32, i64::from(p.add));
+                let callee = self.field(field::PRODUCT);
+                self.call(callee, &[w, m, x, ldx, y, ldy, add]);
+            }
+        }
     }
 }
 

@@ -63,7 +63,9 @@ impl<'f> Code<'_, 'f> {
             for s in stmts {
                 match s {
                     Stmt::Region(r) => code.region(r, &row),
-                    Stmt::Product(_) => unreachable!("products are for all rows"),
+                    Stmt::Product(_) | Stmt::Activate { .. } => {
+                        unreachable!("these are for all rows")
+                    }
                     Stmt::MatVec {
                         rows,
                         cols,
@@ -108,6 +110,16 @@ impl<'f> Code<'_, 'f> {
                             row.address(*index),
                             row.address(*y),
                         );
+                    }
+                    Stmt::Scatter {
+                        rows,
+                        cols,
+                        index,
+                        v,
+                        y,
+                    } => {
+                        let (index, v) = (row.address(*index), row.address(*v));
+                        code.scatter(*rows, *cols, index, v, row.address(*y));
                     }
                     Stmt::CopyBlock {
                         rows,

@@ -103,6 +103,23 @@ impl Code<'_, '_> {
 
     /// y[cols] = m[clamp(round(index))]
     pub(crate) fn gather(&mut self, rows: usize, cols: usize, m: Value, index: Value, y: Value) {
+        let line = self.line(rows, cols, m, index);
+        self.copy(cols, line, y);
+    }
+
+    /// y[rows, cols] = 0, but y[clamp(round(index))] = v
+    pub(crate) fn scatter(&mut self, rows: usize, cols: usize, index: Value, v: Value, y: Value) {
+        self.sweep(rows * cols, &[], &mut |code, at, width, _| {
+            let zero = code.math().constant(0.0);
+            code.store(zero, y, at, width);
+            Vec::new()
+        });
+        let line = self.line(rows, cols, y, index);
+        self.copy(cols, v, line);
+    }
+
+    /// Address of the row of m that an index means.
+    fn line(&mut self, rows: usize, cols: usize, m: Value, index: Value) -> Value {
         let at = self
             .b
             .ins()
@@ -113,8 +130,7 @@ impl Code<'_, '_> {
         let (zero, last) = (self.imm(0), self.imm(rows as i64 - 1));
         let at = self.b.ins().smax(at, zero);
         let at = self.b.ins().smin(at, last);
-        let line = self.element(m, at, cols);
-        self.copy(cols, line, y);
+        self.element(m, at, cols)
     }
 
     /// A rectangle from one matrix to another; each is an address and its numbers from row to row.

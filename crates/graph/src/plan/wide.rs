@@ -1,0 +1,150 @@
+//! Activations over contiguous blocks leave their regions: precompiled kernels with the machine's widest vectors compute
+//! them for all rows of a step at once, where the emitted code has 128-bit vectors.
+//!
+//! It pays where the operand lies in memory anyway, as a pre-activation does that a product made, and the result is
+//! stored anyway; gates of one activation lie side by side, so that one call serves several.
+
+use retrograd_tape::Map;
+
+use crate::plan::{Instr, Item, Plan, Region, Stmt, View};
+
+/// The activations that there are kernels for.
+pub const WIDE: [Map; 4] = [Map::Tanh, Map::Sigmoid, Map::Exp, Map::Softplus];
+
+/// Fewer numbers than this a row are computed in the region: a call costs about what 32 numbers cost there (8 ns against
+/// 0.25 ns a number, f32, Zen 4; docs/PERFORMANCE.md).
+const FEWEST: usize = 16;
+
+/// Moves activations out of regions.
+pub(crate) fn widen(plan: &mut Plan) {
+    items(&mut plan.items);
+}
+
+fn items(all: &mut [Item]) {
+    for item in all {
+        match item {
+            Item::Nest { items: inner, .. } => items(inner),
+            Item::Loop(l) => {
+                let mut body = Vec::with_capacity(l.body.len());
+                for stmt in std::mem::take(&mut l.body) {
+                    match stmt {
+                        Stmt::Region(mut r) if r.lanes >= FEWEST => {
+                            // Rows of the statements before it must be done: a call does all rows at once.
+                            body.extend(take_out(&mut r));
+                            body.push(Stmt::Region(r));
+                        }
+                        other => body.push(other),
+                    }
+                }
+                l.body = body;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Takes activations of loaded values out of a region; it loads the results instead.
+fn take_out(r: &mut Region) -> Vec<Stmt> {
+    let mut calls: Vec<(Map, View, View, usize)> = Vec::new();
+    for i in 0..r.instrs.len() {
+        let Instr::Map(m, xs) = &r.instrs[i] else {
+            continue;
+        };
+        let (m, x) = (*m, xs[0]);
+        let Instr::Load(from) = r.instrs[x] else {
+            continue;
+        };
+        let Some(k) = r.stores.iter().position(|s| s.0 == i) else {
+            continue;
+        };
+        let to = r.stores[k].1;
+        let used_once = !r.stores.iter().any(|s| s.0 == x)
+            && !r.folds.iter().any(|f| f.1.contains(&x))
+            && r.instrs
+                .iter()
+                .filter(|o| matches!(o, Instr::Map(_, ys) if ys.contains(&x)))
+                .count()
+                == 1;
+        if !WIDE.contains(&m) || !used_once {
+            continue;
+        }
+        // What the call overwrites nothing else in the region may want, and nothing else may overwrite.
+        let free = |v: View| v.buffer != to.buffer || !overlap(v, to, r.lanes);
+        let loads_free = r.instrs.iter().enumerate().all(|(j, o)| match o {
+            Instr::Load(v) if j != x => free(*v),
+            Instr::Splat(v) => v.buffer != to.buffer,
+            _ => true,
+        });
+        let in_place = from == to || from.buffer != to.buffer;
+        let folds_free = r
+            .folds
+            .iter()
+            .all(|f| f.2.buffer != to.buffer && f.2.buffer != from.buffer);
+        // The operand must be there before the region: not stored by it.
+        let stored_here = r.stores.iter().enumerate().any(|(j, s)| {
+            j != k && (s.1.buffer == from.buffer && overlap(s.1, from, r.lanes) || !free(s.1))
+        });
+        if loads_free && in_place && folds_free && !stored_here {
+            calls.push((m, from, to, r.lanes));
+            r.instrs[i] = Instr::Load(to);
+            r.instrs[x] = Instr::Const(0.0);
+            r.stores.remove(k);
+        }
+    }
+    r.prune();
+    // Neighbours are one call.
+    calls.sort_by_key(|c| (c.0, c.1, c.2));
+    let mut merged: Vec<(Map, View, View, usize)> = Vec::new();
+    for c in calls {
+        match merged.last_mut() {
+            Some(b) if b.0 == c.0 && b.1.plus(b.3) == c.1 && b.2.plus(b.3) == c.2 => b.3 += c.3,
+            _ => merged.push(c),
+        }
+    }
+    merged
+        .into_iter()
+        .map(|(map, x, y, len)| Stmt::Activate { map, x, y, len })
+        .collect()
+}
+
+/// True if two views of one buffer, each `lanes` long, may share numbers. Different steps count as sharing: boundaries make
+/// them hard to tell apart, and it does not happen for pre-activations.
+fn overlap(a: View, b: View, lanes: usize) -> bool {
+    a.offset < b.offset + lanes && b.offset < a.offset + lanes
+}
+
+impl Region {
+    /// Drops instructions that nothing uses.
+    fn prune(&mut self) {
+        let mut used = vec![false; self.instrs.len()];
+        for (i, _) in &self.stores {
+            used[*i] = true;
+        }
+        for f in &self.folds {
+            f.1.iter().for_each(|&i| used[i] = true);
+        }
+        for i in (0..self.instrs.len()).rev() {
+            if let (true, Instr::Map(_, xs)) = (used[i], &self.instrs[i]) {
+                xs.iter().for_each(|&x| used[x] = true);
+            }
+        }
+        let mut place = Vec::with_capacity(used.len());
+        let mut n = 0;
+        for &u in &used {
+            place.push(n);
+            n += usize::from(u);
+        }
+        let mut keep = used.iter();
+        self.instrs
+            .retain(|_| *keep.next().expect("one flag an instruction"));
+        for i in &mut self.instrs {
+            if let Instr::Map(_, xs) = i {
+                xs.iter_mut().for_each(|x| *x = place[*x]);
+            }
+        }
+        self.stores.iter_mut().for_each(|s| s.0 = place[s.0]);
+        self.folds
+            .iter_mut()
+            .for_each(|f| f.1.iter_mut().for_each(|x| *x = place[*x]));
+    }
+}
