@@ -40,8 +40,8 @@ pub(crate) trait Coefficients:
     const TANH_LIMIT: Self;
     /// 0, 1 and 2.
     const SMALL: [Self; 3];
-    /// eʳ for |r| ≤ ln 2.
-    const EXP: &'static [Self];
+    /// (eʳ − 1 − r)/r² for |r| ≤ ln 2.
+    const EXP_REST: &'static [Self];
     /// e⁻ʳ for |r| ≤ ½·ln 2.
     const EXP_MINUS: &'static [Self];
     /// (e²ʳ − 1)/r for |r| ≤ ¼·ln 2.
@@ -65,10 +65,8 @@ impl Coefficients for f32 {
     const SIGMOID_SCALE: [f32; 2] = [-24.0, 1.0 / (1u32 << 24) as f32];
     const TANH_LIMIT: f32 = 9.1;
     const SMALL: [f32; 3] = [0.0, 1.0, 2.0];
-    // Relative error 2⁻²⁶·¹.
-    const EXP: &'static [f32] = &narrow([
-        1.0,
-        1.0,
+    // Relative error of eʳ 2⁻²⁶·¹.
+    const EXP_REST: &'static [f32] = &narrow([
         0.500_000_36,
         0.166_666_14,
         0.041_661_27,
@@ -127,10 +125,8 @@ impl Coefficients for f64 {
     const SIGMOID_SCALE: [f64; 2] = [-54.0, 1.0 / (1u64 << 54) as f64];
     const TANH_LIMIT: f64 = 19.1;
     const SMALL: [f64; 3] = [0.0, 1.0, 2.0];
-    // Relative error 2⁻⁵⁶·⁵.
-    const EXP: &'static [f64] = &[
-        1.0,
-        1.0,
+    // Relative error of eʳ 2⁻⁵⁶·⁵.
+    const EXP_REST: &'static [f64] = &[
         0.499_999_999_999_999_3,
         0.166_666_666_666_669_38,
         0.041_666_666_666_702_185,

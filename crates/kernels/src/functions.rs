@@ -4,6 +4,10 @@
 //! (`vmath/exp.rs`): eˣ = 2ⁿ·eʳ with n an integer and r = x − n·ln 2, subtracted in two parts (Cody & Waite 1980, ch. 6),
 //! eʳ by a polynomial, 2ⁿ out of one multiply-add as an exponent field.
 //!
+//! Largest errors in ulp over every `f32`, with and without fused multiply-add: tanh 3.33 and 3.36, sigmoid 3.51 and 3.41,
+//! eˣ 1.63 and 1.53, softplus 3.75 and 3.75 (`cargo test --release -p retrograd-kernels --test activate -- --ignored
+//! --nocapture`).
+//!
 //! Invariants: no branches; NaN passes every clamp, because a clamp has its limit first and `min`, `max` return the
 //! second operand on NaN; ±∞, ±0 and subnormals behave as in `std`.
 
@@ -122,7 +126,10 @@ unsafe fn exp_clamped<S: Simd>(x: S::V) -> S::V {
         let (root, n) = power_of_two::<S>(x, S::splat(S::T::LOG2_E[0]), S::splat(S::T::ROUNDER));
         let r = S::fma(n, S::splat(high), x);
         let r = S::fma(n, S::splat(low), r);
-        let power = polynomial::<S>(r, S::T::EXP);
+        // 1 + (r + r²·q), which rounds less than Horner's rule to the end: it matters without fused multiply-adds.
+        let q = polynomial::<S>(r, S::T::EXP_REST);
+        let power = S::fma(S::mul(r, r), q, r);
+        let power = S::add(power, S::splat(S::T::SMALL[1]));
         S::mul(S::mul(power, root), root)
     }
 }

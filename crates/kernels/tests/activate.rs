@@ -14,6 +14,8 @@ use retrograd_kernels::{Activation, Isa, Kernels, activate, kernels_for};
 
 trait Ulp: Element {
     const MAX: Self;
+    /// The next smaller one than the largest, the largest with an `ulp`.
+    const BELOW_MAX: Self;
     /// The distance to the next larger number, for 0 ≤ self < MAX.
     fn ulp(self) -> f64;
     fn bits(self) -> u64;
@@ -21,6 +23,7 @@ trait Ulp: Element {
 
 impl Ulp for f32 {
     const MAX: f32 = f32::MAX;
+    const BELOW_MAX: f32 = f32::MAX.next_down();
     fn ulp(self) -> f64 {
         f64::from(self.next_up()) - f64::from(self)
     }
@@ -31,6 +34,7 @@ impl Ulp for f32 {
 
 impl Ulp for f64 {
     const MAX: f64 = f64::MAX;
+    const BELOW_MAX: f64 = f64::MAX.next_down();
     fn ulp(self) -> f64 {
         self.next_up() - self
     }
@@ -50,7 +54,7 @@ fn error<T: Ulp>(got: T, want: f64) -> f64 {
         return if same { 0.0 } else { f64::INFINITY };
     }
     let max = T::MAX.wide();
-    let size = rounded.wide().abs().min(T::of(max / 2.0).wide());
+    let size = rounded.wide().abs().min(T::BELOW_MAX.wide());
     let error = (got.wide().clamp(-max, max) - want.clamp(-max, max)).abs() / T::of(size).ulp();
     if error.is_nan() { f64::INFINITY } else { error }
 }

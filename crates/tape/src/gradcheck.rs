@@ -18,6 +18,7 @@ use crate::algebra::Value;
 use crate::error::TapeError;
 use crate::interpreter::Interpreter;
 use crate::op::{Number, Op, Reduction};
+use crate::real::Real;
 use crate::tape::Tape;
 
 /// The directions to compare along.
@@ -222,10 +223,10 @@ fn magnitude(run: &Interpreter<f64>, weights: &[Vec<f64>]) -> f64 {
 }
 
 /// Distance to the nearest kink or jump, of all points of all nodes that have one, in a fixed order.
-fn kinks(run: &Interpreter<f64>, tape: &Tape) -> Vec<f64> {
+pub(crate) fn kinks<T: Real>(run: &Interpreter<T>, tape: &Tape) -> Vec<f64> {
     let mut found = Vec::new();
     for (i, node) in tape.nodes().iter().enumerate() {
-        let visit = |f: &mut dyn FnMut(&[&[f64]])| run.points(tape, Value(i as u32), f);
+        let visit = |f: &mut dyn FnMut(&[&[T]])| run.points(tape, Value(i as u32), f);
         // How far a computed index is from the next row.
         let to_half = |i: f64| (i - i.floor() - 0.5).abs();
         match node.op {
@@ -233,7 +234,7 @@ fn kinks(run: &Interpreter<f64>, tape: &Tape) -> Vec<f64> {
                 let mut x = [0.0; 3];
                 for k in 0..xs[0].len() {
                     for (x, xs) in x.iter_mut().zip(xs) {
-                        *x = xs[k];
+                        *x = xs[k].to_f64();
                     }
                     let distance = (m.row().kink)(&x[..xs.len()]);
                     if distance < f64::INFINITY {
@@ -244,7 +245,7 @@ fn kinks(run: &Interpreter<f64>, tape: &Tape) -> Vec<f64> {
             Op::Reduce(Reduction::Max) => visit(&mut |xs| {
                 // Between the two greatest.
                 let (mut first, mut second) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
-                for &x in xs[0] {
+                for x in xs[0].iter().map(|x| x.to_f64()) {
                     if x > first {
                         (first, second) = (x, first);
                     } else if x > second {
@@ -255,8 +256,8 @@ fn kinks(run: &Interpreter<f64>, tape: &Tape) -> Vec<f64> {
                     found.push(first - second);
                 }
             }),
-            Op::Gather => visit(&mut |xs| found.push(to_half(xs[1][0]))),
-            Op::Scatter { .. } => visit(&mut |xs| found.push(to_half(xs[0][0]))),
+            Op::Gather => visit(&mut |xs| found.push(to_half(xs[1][0].to_f64()))),
+            Op::Scatter { .. } => visit(&mut |xs| found.push(to_half(xs[0][0].to_f64()))),
             _ => {}
         }
     }
@@ -264,11 +265,11 @@ fn kinks(run: &Interpreter<f64>, tape: &Tape) -> Vec<f64> {
 }
 
 /// SplitMix64 (Steele, Lea & Flood 2014): enough for test directions, without a dependency.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     /// Uniform in -1 ‥ 1.
-    fn next(&mut self) -> f64 {
+    pub(crate) fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

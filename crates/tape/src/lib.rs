@@ -28,6 +28,7 @@ mod algebra;
 mod compose;
 mod error;
 mod gemm;
+pub mod generate;
 mod gradcheck;
 mod interpreter;
 mod map;

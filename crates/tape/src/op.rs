@@ -85,7 +85,7 @@ pub enum Op {
         /// The result's domain.
         to: Domain,
     },
-    /// Row `round(i)` of M `[rows,n]` (operands M, i); i is clamped to the rows there are.
+    /// Row `round(i)` (½ to even) of M `[rows,n]` (operands M, i); i is clamped to the rows there are.
     Gather,
     /// The adjoint of gather: Σ over what `to` lacks of the matrix that has v in row i and 0 elsewhere (operands i, v).
     Scatter {

@@ -95,7 +95,7 @@ pub(super) fn length(ty: Type, t: usize, b: usize) -> usize {
 }
 
 /// Inputs that are used as an index of gather or scatter, with the rows they index.
-pub(super) fn index_inputs(tape: &Tape) -> Vec<(usize, usize)> {
+pub(crate) fn index_inputs(tape: &Tape) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for node in tape.nodes() {
         let (mut index, rows) = match node.op {

@@ -18,7 +18,8 @@ mod rows;
 use std::sync::Arc;
 
 use backward::Backward;
-use check::{index_inputs, length};
+pub(crate) use check::index_inputs;
+use check::length;
 use execute::Memory;
 use program::{Instr, Kind, Place, Plan, Plans, Program, Segment, ticks};
 

@@ -359,10 +359,10 @@ pub(crate) fn outer<T: Real>(
     }
 }
 
-/// The row that an index means: rounded, and clamped to the rows there are; NaN means row 0.
+/// The row that an index means: rounded (½ to even), and clamped to the rows there are; NaN means row 0.
 fn row_of<T: Real>(index: T, rows: usize) -> usize {
     // `as` saturates, and takes NaN to 0.
-    (index.to_f64().round() as usize).min(rows - 1)
+    (index.to_f64().round_ties_even() as usize).min(rows - 1)
 }
 
 /// Row i of the `m`×`n` matrix, for each row of the batch.

@@ -1,0 +1,251 @@
+//! Random programs, for tests that compare engines: every op that can be recorded, states of every kind, recurrences that
+//! follow, feed or ignore each other, losses with and without weights.
+//!
+//! [`generate`] draws a [`Case`] from [`Choices`], which are bytes: whoever has bytes can drive it (a property test, a
+//! fuzzer, a counter), fewer and smaller bytes give smaller programs, and equal bytes give equal programs. A case prints
+//! as Rust that records it again, and [`Case::smaller`] lists simpler ones, so that a failure can be cut down.
+//!
+//! Invariants: every case records without an error and runs without NaN; its values stay of the order of 1, so that
+//! differences between engines mean something. [`Case::clearance`] says how far it stays from kinks and jumps, where a
+//! difference of one rounding decides between two results.
+//!
+//! ```
+//! use retrograd_tape::{Interpreter, generate::{Choices, generate}};
+//!
+//! let case = generate(&mut Choices::new(b"any bytes at all"));
+//! let mut run = Interpreter::<f64>::new(&case.tape);
+//! run.forward(case.t, case.b, &case.slices())?;
+//! println!("{case}");
+//! # Ok::<(), retrograd_tape::TapeError>(())
+//! ```
+
+mod blocks;
+mod data;
+mod grow;
+mod ops;
+mod program;
+mod shrink;
+mod tags;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::tape::Tape;
+use program::Program;
+
+pub use data::{cotangents, inputs};
+pub use tags::{every_tag, tags};
+
+/// A source of decisions: bytes, and zeros when they are used up. A zero is always the plainest choice.
+#[derive(Clone, Debug)]
+pub struct Choices<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Choices<'a> {
+    /// Decisions from these bytes.
+    pub fn new(bytes: &'a [u8]) -> Choices<'a> {
+        Choices { bytes, at: 0 }
+    }
+
+    /// True if all bytes are used: from here on every decision is the plainest.
+    pub fn exhausted(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    fn byte(&mut self) -> u8 {
+        let byte = self.bytes.get(self.at).copied().unwrap_or(0);
+        self.at += 1;
+        byte
+    }
+
+    /// A number below `n`, which is at most 256.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        usize::from(self.byte()) % n.max(1)
+    }
+
+    /// True in `percent` of 100 cases.
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+        usize::from(self.byte()) * 100 / 256 >= 100 - percent
+    }
+
+    /// One of several.
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+}
+
+/// A program with sizes and inputs to run it on.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The program.
+    pub tape: Tape,
+    /// Steps.
+    pub t: usize,
+    /// Rows: examples side by side.
+    pub b: usize,
+    /// What the inputs were drawn from.
+    pub seed: u64,
+    /// For each input of the tape its numbers, in the layout of its domain; all of them are numbers of f32. Empty for
+    /// initial states that are left out.
+    pub inputs: Vec<Vec<f64>>,
+    program: Program,
+}
+
+/// Draws a case.
+///
+/// # Panics
+/// If the program that was drawn cannot be recorded: a bug of this module.
+pub fn generate(choices: &mut Choices<'_>) -> Case {
+    let t = 1 + choices.below(9);
+    let b = choices.pick(&[1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 13, 33]);
+    let seed = (0..3).fold(0, |s, _| s << 8 | u64::from(choices.byte()));
+    let program = blocks::program(choices);
+    Case::new(program, t, b, seed).unwrap_or_else(|e| panic!("a case that cannot be recorded: {e}"))
+}
+
+impl Case {
+    fn new(program: Program, t: usize, b: usize, seed: u64) -> Result<Case, crate::TapeError> {
+        let tape = program.record()?;
+        let inputs = inputs(&tape, t, b, seed);
+        Ok(Case {
+            tape,
+            t,
+            b,
+            seed,
+            inputs,
+            program,
+        })
+    }
+
+    /// The inputs as runs take them.
+    pub fn slices(&self) -> Vec<&[f64]> {
+        self.inputs.iter().map(Vec::as_slice).collect()
+    }
+
+    /// What the program holds, as keys of a histogram: see [`tags()`].
+    pub fn tags(&self) -> BTreeSet<&'static str> {
+        tags(&self.tape)
+    }
+
+    /// The distance to the nearest kink or jump in the run of this case. An operand that lies exactly on one in both f32
+    /// and f64 (a zero initial state, the two sides of x = x) does not count: no rounding moves it.
+    ///
+    /// # Panics
+    /// If the case does not run: a bug of this module.
+    pub fn clearance(&self) -> f64 {
+        data::clearance(&self.tape, self.t, self.b, &self.inputs)
+    }
+
+    /// Simpler cases, the greatest cuts first. Each can be recorded.
+    pub fn smaller(&self) -> impl Iterator<Item = Case> + '_ {
+        shrink::candidates(&self.program, self.t, self.b)
+            .filter_map(|(p, t, b)| Case::new(p, t, b, self.seed).ok())
+    }
+
+    /// The simplest case on the way down from this one that `fails` still holds for, looking at no more than `tries`.
+    pub fn shrink(&self, mut tries: usize, mut fails: impl FnMut(&Case) -> bool) -> Case {
+        let mut best = self.clone();
+        loop {
+            let mut left = tries;
+            let found = best.smaller().take(tries).find(|c| {
+                left -= 1;
+                fails(c)
+            });
+            tries = left;
+            match found {
+                Some(simpler) => best = simpler,
+                None => return best,
+            }
+        }
+    }
+}
+
+impl fmt::Display for Case {
+    /// Rust that records the program and gives its sizes and seed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.program)?;
+        writeln!(
+            f,
+            "check(&r.finish(\"case\").unwrap(), {}, {}, {});",
+            self.t, self.b, self.seed
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::interpreter::Interpreter;
+
+    /// Bytes without a pattern.
+    pub(super) fn bytes(seed: u64, n: usize) -> Vec<u8> {
+        let mut random = crate::gradcheck::Random(seed);
+        (0..n)
+            .map(|_| (128.0 + 128.0 * random.next()) as u8)
+            .collect()
+    }
+
+    #[test]
+    fn no_bytes_give_the_plainest_program() {
+        let case = generate(&mut Choices::new(&[]));
+        assert_eq!((case.t, case.b), (1, 1));
+        assert!(case.tape.nodes().len() < 20, "{case}");
+    }
+
+    #[test]
+    fn equal_bytes_give_equal_cases() {
+        let bytes = bytes(5, 300);
+        let draw = || generate(&mut Choices::new(&bytes));
+        assert_eq!(draw().to_string(), draw().to_string());
+        assert_eq!(draw().inputs, draw().inputs);
+    }
+
+    #[test]
+    fn values_and_gradients_stay_finite_and_of_moderate_size() {
+        for seed in 0..300 {
+            let case = generate(&mut Choices::new(&bytes(seed, 400)));
+            let mut run = Interpreter::<f64>::new(&case.tape);
+            run.forward(case.t, case.b, &case.slices()).unwrap();
+            let outputs: Vec<Vec<f64>> = (0..case.tape.outputs().len())
+                .map(|i| run.output(i).to_vec())
+                .collect();
+            let cots: Vec<Option<&[f64]>> = outputs.iter().map(|o| Some(&o[..])).collect();
+            run.backward(&cots).unwrap();
+            let gradients = (0..case.inputs.len()).filter_map(|i| run.gradient(i));
+            for x in outputs.iter().flatten() {
+                assert!(x.abs() < 1e4, "seed {seed}: {x}\n{case}");
+            }
+            for x in gradients.flatten() {
+                assert!(x.abs() < 1e9, "seed {seed}: gradient {x}\n{case}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_of_program_is_drawn_in_a_twentieth_of_the_cases() {
+        const CASES: usize = 2000;
+        let mut histogram: BTreeMap<&str, usize> =
+            every_tag().into_iter().map(|t| (t, 0)).collect();
+        for seed in 0..CASES {
+            let case = generate(&mut Choices::new(&bytes(seed as u64, 40 + seed % 460)));
+            for tag in case.tags() {
+                *histogram.get_mut(tag).expect("every tag is listed") += 1;
+            }
+        }
+        let few = |(_, n): &(&&str, &usize)| **n < CASES / 20;
+        let rare: Vec<_> = histogram.iter().filter(few).collect();
+        assert!(rare.is_empty(), "too rare: {rare:?} in {histogram:#?}");
+    }
+
+    #[test]
+    fn smaller_cases_are_smaller_and_can_be_recorded() {
+        let case = generate(&mut Choices::new(&bytes(1, 400)));
+        assert!(case.smaller().count() > 10);
+        let one = case.shrink(2000, |c| c.tags().contains("matvec"));
+        assert!(one.tape.nodes().len() <= 10, "{one}");
+    }
+}

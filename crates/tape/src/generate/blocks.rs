@@ -1,0 +1,289 @@
+//! The shape of a whole program: inputs, blocks of states that run one way in time, outputs, loss.
+//!
+//! Values of earlier blocks are operands of later ones and never the other way round, so blocks may run in opposite
+//! directions: no recurrence runs both ways.
+
+use super::Choices;
+use super::grow::Grow;
+use super::program::{End, Made, Program};
+use crate::map::Map;
+use crate::op::{Op, Reduction};
+use crate::tape::Role;
+use crate::ty::{Domain, Shape};
+
+/// Draws a program.
+pub(super) fn program(c: &mut Choices<'_>) -> Program {
+    let mut g = Grow::new(c);
+    let n = g.size();
+    g.input(Role::Sequence, Shape::Vector(n));
+    if g.c.chance(35) {
+        let n = g.size();
+        let shape = g.c.pick(&[Shape::Vector(n), Shape::Scalar]);
+        g.input(Role::Static, shape);
+    }
+    if g.c.chance(30) {
+        let n = g.size();
+        let shape =
+            g.c.pick(&[Shape::Vector(n), Shape::Scalar, Shape::Matrix(n.min(4), 3)]);
+        let role = g.c.pick(&[Role::Sequence, Role::Param, Role::Mask]);
+        g.input(role, shape);
+    }
+    let mut states = g.c.pick(&[1, 0, 1, 2, 2, 3, 3]);
+    let blocks = 1 + g.c.below(3);
+    for k in 0..blocks {
+        let here = if k + 1 == blocks {
+            states
+        } else {
+            states.min(1 + g.c.below(2))
+        };
+        states -= here;
+        g.block(here);
+    }
+    g.outputs();
+    g.program
+}
+
+impl Grow<'_, '_> {
+    fn block(&mut self, states: usize) {
+        let backward = self.c.chance(30);
+        let mut open: Vec<usize> = Vec::new();
+        for _ in 0..states {
+            let d = self.c.pick(&[1, 1, 1, 2, 3]);
+            // A delay of two, backward, is as rare as it gets.
+            let d = if backward { -(d.min(2)) } else { d };
+            let n = self.size();
+            let shape = match self.c.below(8) {
+                0..=4 => Shape::Vector(n),
+                5 => Shape::Scalar,
+                _ => Shape::Matrix(self.small(), self.small()),
+            };
+            // Some begin as another does.
+            let same = |g: &Self, v: usize| g.shape(v) == shape && g.domain(v) < Domain::Step;
+            let init = match self.c.below(8) {
+                0..=3 => None,
+                4 => Some(self.input(Role::Param, shape)),
+                5 => Some(self.input(Role::Static, shape)),
+                6 => self
+                    .find(same)
+                    .filter(|&v| matches!(self.domain(v), Domain::Once | Domain::Row)),
+                _ => {
+                    let n = self.size();
+                    let s = self.input(Role::Static, Shape::Vector(n));
+                    let v = match shape {
+                        Shape::Vector(m) => self.dense(s, m),
+                        _ => {
+                            let s = self.op(Op::Reduce(Reduction::Mean), &[s]);
+                            self.op(Op::Broadcast(shape), &[s])
+                        }
+                    };
+                    Some(self.tame(v, 1.0))
+                }
+            };
+            open.push(self.state(shape, d, init));
+        }
+        for _ in 0..1 + self.c.below(6) {
+            self.step();
+        }
+        for i in 0..open.len() {
+            let next = self.successor(open[i], &open);
+            self.next(open[i], next);
+            if self.c.chance(50) {
+                self.step();
+            }
+        }
+        for _ in 0..self.c.below(4) {
+            self.step();
+        }
+    }
+
+    /// What a state becomes.
+    fn successor(&mut self, state: usize, open: &[usize]) -> usize {
+        let shape = self.shape(state);
+        let other = open
+            .iter()
+            .rev()
+            .copied()
+            .find(|&s| s != state && self.shape(s) == shape);
+        match (self.c.below(12), other) {
+            (0..=2, _) => {
+                let v = self.candidate(shape);
+                let v = self.with_another(v, state, open);
+                self.map(Map::Tanh, &[v])
+            }
+            (3..=6, _) => {
+                // z·h + (1 - z)·candidate
+                let z = self.candidate(shape);
+                let z = self.with_another(z, state, open);
+                let z = self.map(Map::Sigmoid, &[z]);
+                let v = self.candidate(shape);
+                let v = self.tame(v, 1.0);
+                let one = self.constant(1.0, shape);
+                let rest = self.map(Map::Sub, &[one, z]);
+                let kept = self.map(Map::Mul, &[z, state]);
+                let new = self.map(Map::Mul, &[rest, v]);
+                let sum = self.map(Map::Add, &[kept, new]);
+                self.bound_by(sum, 1.0)
+            }
+            (7, _) => self.constant(0.5, shape),
+            (8, Some(other)) => other,
+            (9, _) => {
+                let slice = |g: &Self, v: usize| match (g.shape(v), shape) {
+                    (Shape::Vector(n), Shape::Vector(m)) => n > m,
+                    _ => false,
+                };
+                match (self.find(slice), shape) {
+                    (Some(x), Shape::Vector(len)) => {
+                        let start = self.c.below(self.shape(x).len() - len + 1);
+                        let axis = 0;
+                        self.op(Op::Slice { axis, start, len }, &[x])
+                    }
+                    _ => self.input(Role::Sequence, shape),
+                }
+            }
+            (10, _) if self.c.chance(20) => state,
+            _ => self.like(shape),
+        }
+    }
+
+    /// Adds what another state of the block says to a vector, sometimes.
+    fn with_another(&mut self, v: usize, state: usize, open: &[usize]) -> usize {
+        let others: Vec<usize> = open.iter().copied().filter(|s| *s != state).collect();
+        let shape = self.shape(v);
+        if others.is_empty() || self.c.chance(30) {
+            return v;
+        }
+        let other = self.c.pick(&others);
+        let said = match (self.shape(other), shape) {
+            (a, b) if a == b => other,
+            (Shape::Vector(_), Shape::Vector(n)) => self.dense(other, n),
+            (Shape::Scalar, _) => self.op(Op::Broadcast(shape), &[other]),
+            _ => {
+                let mean = self.op(Op::Reduce(Reduction::Mean), &[other]);
+                if shape == Shape::Scalar {
+                    mean
+                } else {
+                    self.op(Op::Broadcast(shape), &[mean])
+                }
+            }
+        };
+        self.map(Map::Add, &[v, said])
+    }
+
+    fn candidate(&mut self, shape: Shape) -> usize {
+        match shape {
+            Shape::Vector(n) if self.c.chance(70) => self.affine_of(n),
+            Shape::Matrix(m, n) if self.c.chance(60) => {
+                let (a, b) = (self.like(Shape::Vector(m)), self.like(Shape::Vector(n)));
+                self.outer(a, b)
+            }
+            _ => self.like(shape),
+        }
+    }
+
+    fn outputs(&mut self) {
+        let mut taken: Vec<usize> = Vec::new();
+        for _ in 0..1 + self.c.below(3) {
+            let v = match self.c.below(8) {
+                6 => self.find(|g, v| g.domain(v) < Domain::Step && g.shape(v).len() <= 64),
+                7 => Some(self.over_time()),
+                5 => self.find(|g, v| {
+                    let made = &g.program.made[v];
+                    matches!(made, Made::State { .. })
+                }),
+                _ => Some(self.any()),
+            };
+            // One value may be handed out twice.
+            if let Some(v) = v.filter(|v| !taken.contains(v) || v % 4 == 0) {
+                let name = format!("y{}", taken.len());
+                taken.push(v);
+                self.program.ends.push(End::Output { name, value: v });
+            }
+        }
+        if self.c.chance(75) {
+            self.loss();
+        }
+    }
+
+    /// A value that sums over the steps or examples.
+    fn over_time(&mut self) -> usize {
+        let to = self.c.pick(&[Domain::Once, Domain::Row]);
+        match self.c.below(3) {
+            0 => {
+                let x = self.any();
+                let x = self.in_steps(x);
+                self.op(Op::SumTo(to), &[x])
+            }
+            1 => {
+                let (a, b) = (self.vector(), self.vector());
+                self.op(Op::Outer { to }, &[a, b])
+            }
+            _ => {
+                let rows = self.small();
+                let index = self.input(Role::Sequence, Shape::Scalar);
+                let v = self.vector();
+                self.op(Op::Scatter { rows, to }, &[index, v])
+            }
+        }
+    }
+
+    fn in_steps(&mut self, x: usize) -> usize {
+        if self.domain(x) == Domain::Step {
+            x
+        } else {
+            self.op(Op::Spread(Domain::Step), &[x])
+        }
+    }
+
+    fn loss(&mut self) {
+        // What nothing has used yet goes into the loss, so that little of the program is dead.
+        let mut used = vec![false; self.len()];
+        for made in &self.program.made {
+            made.operands().iter().for_each(|&x| used[x] = true);
+        }
+        for end in &self.program.ends {
+            end.operands().for_each(|x| used[x] = true);
+        }
+        let loose = |v: &usize| {
+            let made = &self.program.made[*v];
+            !used[*v] && !self.is_after(*v) && !matches!(made, Made::Input { .. })
+        };
+        let unused: Vec<usize> = (0..used.len()).filter(loose).collect();
+        let mut total: Option<usize> = None;
+        for v in unused.into_iter().rev() {
+            if self.c.chance(20) {
+                continue;
+            }
+            let shape = self.shape(v);
+            let v = self.tame(v, 4.0);
+            let term = match self.c.below(3) {
+                0 => {
+                    let target = self.input(Role::Target, shape);
+                    let error = self.map(Map::Sub, &[v, target]);
+                    let square = self.map(Map::Mul, &[error, error]);
+                    self.op(Op::Reduce(Reduction::Mean), &[square])
+                }
+                _ => self.op(Op::Reduce(Reduction::Mean), &[v]),
+            };
+            total = Some(match total {
+                Some(sum) => self.map(Map::Add, &[sum, term]),
+                None => term,
+            });
+        }
+        let loss = total.unwrap_or_else(|| {
+            let x = self.any();
+            self.op(Op::Reduce(Reduction::Mean), &[x])
+        });
+        self.program.ends.push(End::Loss(loss));
+        if self.c.chance(15) {
+            let second = self.like(Shape::Scalar);
+            self.program.ends.push(End::Loss(second));
+        }
+        if self.c.chance(35) {
+            let weight = self.input(Role::Weight, Shape::Scalar);
+            self.program.ends.push(End::Weight(weight));
+        }
+        if self.c.chance(30) {
+            self.program.ends.push(End::Sum);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Numbers to run a program on, and how near to a kink they bring it.
+
+use crate::gradcheck::{Random, kinks};
+use crate::interpreter::{Interpreter, index_inputs};
+use crate::real::Real;
+use crate::tape::{Input, Role, Tape};
+use crate::ty::{Domain, Shape, Type};
+
+fn count(ty: Type, t: usize, b: usize) -> usize {
+    let points = match ty.domain {
+        Domain::Once => 1,
+        Domain::Row => b,
+        Domain::Edge(k) => k * b,
+        Domain::Step => t * b,
+    };
+    points * ty.shape.len()
+}
+
+/// Numbers for every input, by its role: -1 ‥ 1 for most; weight matrices smaller the larger they are; whole numbers for
+/// indices; 0 and 1 for masks; 0 and about 1 for weights of the loss, never all 0; nothing for half of the initial states.
+/// All are numbers of f32. They depend on the seed and on what the inputs are alone.
+pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
+    let indices = index_inputs(tape);
+    let draw = |(i, input): (usize, &Input)| {
+        let rows = indices.iter().filter(|x| x.0 == i).map(|x| x.1).min();
+        let mut random = Random(
+            seed.wrapping_mul(0x2545_f491_4f6c_dd1d)
+                .wrapping_add(i as u64),
+        );
+        random.next();
+        if input.role == Role::Initial && random.next() < 0.0 {
+            return Vec::new();
+        }
+        let scale = match (input.role, input.ty.shape) {
+            (Role::Param, Shape::Matrix(m, n)) => 1.5 / (m.max(n) as f64).sqrt(),
+            _ => 1.0,
+        };
+        let number = |k: usize| {
+            let x = random.next();
+            let x = match (rows, input.role) {
+                (Some(rows), _) => (0.5 * (x + 1.0) * rows as f64).floor(),
+                (None, Role::Mask) => f64::from(x > 0.0),
+                (None, Role::Weight) if k > 0 && x < -0.5 => 0.0,
+                (None, Role::Weight) => 1.0 + 0.5 * x,
+                _ => scale * x,
+            };
+            f64::from(x as f32)
+        };
+        (0..count(input.ty, t, b)).map(number).collect()
+    };
+    tape.inputs().iter().enumerate().map(draw).collect()
+}
+
+/// A cotangent for each output, in the output's layout: 1 for the loss, -1 ‥ 1 for all others, numbers of f32.
+pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
+    let draw = |(i, output): (usize, &crate::tape::Output)| {
+        if output.role == crate::tape::Yield::Loss {
+            return vec![1.0];
+        }
+        let mut random = Random(
+            seed.wrapping_mul(0x9e6c_63d0_876a_68ad)
+                .wrapping_add(i as u64),
+        );
+        random.next();
+        let ty = tape.node(output.value).ty;
+        (0..count(ty, t, b))
+            .map(|_| f64::from(random.next() as f32))
+            .collect()
+    };
+    tape.outputs().iter().enumerate().map(draw).collect()
+}
+
+fn distances<T: Real>(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> Vec<f64> {
+    let inputs: Vec<Vec<T>> = (inputs.iter())
+        .map(|x| x.iter().map(|&x| T::from_f64(x)).collect())
+        .collect();
+    let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
+    let mut run = Interpreter::<T>::new(tape);
+    run.forward(t, b, &slices)
+        .unwrap_or_else(|e| panic!("a case that does not run: {e}"));
+    let mut found = kinks(&run, tape);
+    // What is not finite is as near to a jump as can be.
+    let outputs = (0..tape.outputs().len()).flat_map(|i| run.output(i));
+    let finite = outputs.into_iter().all(|x| x.to_f64().is_finite());
+    found.push(if finite { f64::INFINITY } else { f64::MIN_POSITIVE });
+    found
+}
+
+/// See [`super::Case::clearance`].
+pub(super) fn clearance(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> f64 {
+    let double = distances::<f64>(tape, t, b, inputs);
+    let single = distances::<f32>(tape, t, b, inputs);
+    (double.iter().zip(&single))
+        .filter(|(d, s)| **d != 0.0 || **s != 0.0)
+        .fold(f64::INFINITY, |least, (d, s)| least.min(d.min(*s)))
+}

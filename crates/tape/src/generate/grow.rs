@@ -1,0 +1,407 @@
+//! A program in the making: appends values, keeps their types and an estimate of their greatest magnitude, finds operands.
+
+use super::Choices;
+use super::program::{End, Made, Program};
+use crate::map::Map;
+use crate::op::{Op, Reduction};
+use crate::tape::Role;
+use crate::ty::{Domain, Shape, Type};
+
+/// Sizes of axes: odd ones, powers of two, and their neighbours.
+const SIZES: [usize; 11] = [1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 33];
+
+/// Numbers that a value of each example and step may have; larger ones would only make tests slow.
+pub(super) const MOST: usize = 72;
+
+/// A program in the making.
+pub(super) struct Grow<'c, 'b> {
+    pub(super) c: &'c mut Choices<'b>,
+    pub(super) program: Program,
+    pub(super) types: Vec<Type>,
+    /// About the greatest magnitude of each value.
+    bounds: Vec<f64>,
+    /// Which values are only there after the steps: no step may read them.
+    after: Vec<bool>,
+    /// Sizes that axes of this program have, so that shapes meet.
+    pub(super) sizes: Vec<usize>,
+}
+
+impl<'c, 'b> Grow<'c, 'b> {
+    pub(super) fn new(c: &'c mut Choices<'b>) -> Grow<'c, 'b> {
+        let sizes = (0..3).map(|_| c.pick(&SIZES)).collect();
+        Grow {
+            c,
+            program: Program::default(),
+            types: Vec::new(),
+            bounds: Vec::new(),
+            after: Vec::new(),
+            sizes,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.types.len()
+    }
+
+    pub(super) fn shape(&self, v: usize) -> Shape {
+        self.types[v].shape
+    }
+
+    pub(super) fn domain(&self, v: usize) -> Domain {
+        self.types[v].domain
+    }
+
+    fn push(&mut self, made: Made, ty: Type, bound: f64) -> usize {
+        let leaves = |x: &usize| self.domain(*x) == Domain::Step && ty.domain != Domain::Step;
+        let after = made.operands().iter().any(|x| self.after[*x] || leaves(x));
+        self.after.push(after);
+        debug_assert!(bound.is_finite(), "{made:?}");
+        self.program.made.push(made);
+        self.types.push(ty);
+        self.bounds.push(bound);
+        self.len() - 1
+    }
+
+    pub(super) fn is_after(&self, v: usize) -> bool {
+        self.after[v]
+    }
+
+    /// Says what is known of a value's magnitude.
+    pub(super) fn bound_by(&mut self, v: usize, bound: f64) -> usize {
+        self.bounds[v] = bound;
+        v
+    }
+
+    /// A size of this program.
+    pub(super) fn size(&mut self) -> usize {
+        let k = self.c.below(self.sizes.len());
+        self.sizes[k]
+    }
+
+    /// A size of this program that is small enough for matrices of each example.
+    pub(super) fn small(&mut self) -> usize {
+        self.size().min(8)
+    }
+
+    pub(super) fn input(&mut self, role: Role, shape: Shape) -> usize {
+        let (letter, domain) = match role {
+            Role::Param => ("w", Domain::Once),
+            Role::Static => ("s", Domain::Row),
+            Role::Target => ("target", Domain::Step),
+            Role::Weight => ("weight", Domain::Step),
+            Role::Mask => ("mask", Domain::Step),
+            Role::Sequence | Role::Initial | Role::Cotangent => ("x", Domain::Step),
+        };
+        let name = format!("{letter}{}", self.len());
+        let bound = match (role, shape) {
+            (Role::Param, Shape::Matrix(m, n)) => 1.5 / (m.max(n) as f64).sqrt(),
+            (Role::Weight, _) => 1.5,
+            _ => 1.0,
+        };
+        let made = Made::Input { name, role, shape };
+        self.push(made, Type::new(shape, domain), bound)
+    }
+
+    /// Its values are taken to be within -1 ‥ 1: see [`Grow::next`].
+    pub(super) fn state(&mut self, shape: Shape, d: i32, init: Option<usize>) -> usize {
+        let name = format!("h{}", self.len());
+        let made = Made::State {
+            name,
+            shape,
+            d,
+            init,
+        };
+        self.push(made, Type::new(shape, Domain::Step), 1.0)
+    }
+
+    pub(super) fn next(&mut self, state: usize, value: usize) {
+        let value = self.tame(value, 1.0);
+        self.program.ends.push(End::Next { state, value });
+    }
+
+    /// Applies an op; its operands must fit and be where it is defined.
+    pub(super) fn op(&mut self, op: Op, xs: &[usize]) -> usize {
+        let types: Vec<Type> = xs.iter().map(|&x| self.types[x]).collect();
+        let ty = op
+            .infer(&types)
+            .unwrap_or_else(|e| panic!("{op} of {types:?}: {e:?}"));
+        let bound = self.bound(&op, xs, ty);
+        let made = Made::Op {
+            op,
+            xs: xs.to_vec(),
+        };
+        self.push(made, ty, bound)
+    }
+
+    pub(super) fn map(&mut self, m: Map, xs: &[usize]) -> usize {
+        self.op(Op::Map(m), xs)
+    }
+
+    /// An estimate: products of many terms grow as random sums do.
+    fn bound(&self, op: &Op, xs: &[usize], ty: Type) -> f64 {
+        let b = |i: usize| self.bounds[xs[i]];
+        let n = xs.first().map_or(1, |&x| self.shape(x).len()) as f64;
+        match *op {
+            Op::Constant { value, .. } => value.0.abs(),
+            Op::Map(m) => match m {
+                Map::Exp => b(0).exp(),
+                Map::Ln => b(0).ln().max(1.5),
+                Map::Sqrt => b(0).sqrt().max(1.0),
+                Map::Recip => 4.0,
+                Map::Div => 4.0 * b(0),
+                Map::Pow => b(0).max(4.0),
+                Map::Softplus => b(0) + 0.7,
+                Map::Add | Map::Sub => b(0) + b(1),
+                Map::Mul => b(0) * b(1),
+                Map::Max | Map::Min => b(0).max(b(1)),
+                Map::Select => b(1).max(b(2)),
+                Map::Neg | Map::Abs | Map::Relu | Map::StopGradient => b(0),
+                Map::Sign | Map::Sin | Map::Cos | Map::Tanh | Map::Sigmoid => 1.0,
+                Map::Lt | Map::Le | Map::Eq => 1.0,
+            },
+            Op::Reduce(Reduction::Sum) => n * b(0),
+            Op::Dot => n.sqrt() * b(0) * b(1),
+            Op::MatVec { .. } => {
+                let n = self.shape(xs[1]).len() as f64;
+                let random = matches!(self.program.made[xs[0]], Made::Input { .. });
+                (if random { n.sqrt() } else { n }) * b(0) * b(1)
+            }
+            Op::Outer { to } if to != ty.domain || to == Domain::Once => 8.0 * b(0) * b(1),
+            Op::Outer { .. } => b(0) * b(1),
+            Op::Scatter { .. } => b(1),
+            _ => xs.iter().map(|&x| self.bounds[x]).fold(0.0, f64::max),
+        }
+    }
+
+    /// The value, scaled or squashed down to this magnitude. Only what is of moderate size is squashed: the slope of what
+    /// is squashed grows from step to step.
+    pub(super) fn tame(&mut self, v: usize, most: f64) -> usize {
+        let bound = self.bounds[v];
+        if bound <= most {
+            return v;
+        }
+        let squash = if most >= 1.0 { self.c.below(3) } else { 2 };
+        let to = if squash < 2 { most.max(3.0) } else { most };
+        let v = if bound <= to {
+            v
+        } else {
+            self.scaled(v, to / bound)
+        };
+        match squash {
+            0 => self.map(Map::Tanh, &[v]),
+            1 => self.map(Map::Sin, &[v]),
+            _ => v,
+        }
+    }
+
+    /// The value, times the power of two below `by`: scaling rounds nothing.
+    fn scaled(&mut self, v: usize, by: f64) -> usize {
+        let c = self.constant(by.log2().floor().exp2(), self.shape(v));
+        self.map(Map::Mul, &[v, c])
+    }
+
+    pub(super) fn constant(&mut self, value: f64, shape: Shape) -> usize {
+        self.op(Op::constant(value, shape), &[])
+    }
+
+    fn plus(&mut self, v: usize, c: f64) -> usize {
+        let c = self.constant(c, self.shape(v));
+        self.map(Map::Add, &[v, c])
+    }
+
+    /// A value that is at least ¼, made from this one.
+    pub(super) fn positive(&mut self, v: usize) -> usize {
+        let v = self.tame(v, 2.0);
+        match self.c.below(5) {
+            0 => {
+                let square = self.map(Map::Mul, &[v, v]);
+                self.plus(square, 0.5)
+            }
+            1 => {
+                let soft = self.map(Map::Softplus, &[v]);
+                self.plus(soft, 0.25)
+            }
+            2 => {
+                let soft = self.map(Map::Sigmoid, &[v]);
+                self.plus(soft, 0.5)
+            }
+            3 => {
+                let small = self.map(Map::Tanh, &[v]);
+                self.map(Map::Exp, &[small])
+            }
+            _ => {
+                let size = self.map(Map::Abs, &[v]);
+                self.plus(size, 1.0)
+            }
+        }
+    }
+
+    /// A value that passes, a recent one most of the time.
+    pub(super) fn find(&mut self, pass: impl Fn(&Self, usize) -> bool) -> Option<usize> {
+        let found: Vec<usize> = (0..self.len())
+            .rev()
+            .filter(|&v| !self.after[v] && pass(self, v))
+            .collect();
+        let near = if self.c.chance(30) { found.len() } else { 5 };
+        (!found.is_empty()).then(|| found[self.c.below(near.min(found.len()))])
+    }
+
+    /// Any value but weight matrices, most of the time one that varies by step.
+    pub(super) fn any(&mut self) -> usize {
+        let low = self.c.chance(10);
+        let found = self.find(|g, v| {
+            low && g.shape(v).len() <= MOST
+                || g.domain(v) == Domain::Step && g.shape(v).len() <= MOST
+        });
+        found.unwrap_or_else(|| {
+            let n = self.size();
+            self.input(Role::Sequence, Shape::Vector(n))
+        })
+    }
+
+    /// A vector of each step.
+    pub(super) fn vector(&mut self) -> usize {
+        let is = |g: &Self, v: usize| {
+            matches!(g.shape(v), Shape::Vector(n) if n <= MOST) && g.domain(v) == Domain::Step
+        };
+        self.find(is).unwrap_or_else(|| {
+            let n = self.size();
+            self.input(Role::Sequence, Shape::Vector(n))
+        })
+    }
+
+    /// A matrix of each step or example.
+    pub(super) fn matrix(&mut self) -> usize {
+        let is = |g: &Self, v: usize| g.shape(v).rank() == 2 && g.domain(v) != Domain::Once;
+        if !self.c.chance(30)
+            && let Some(v) = self.find(is)
+        {
+            return v;
+        }
+        let (m, n) = (self.small(), self.small());
+        match self.c.below(4) {
+            0 => self.input(Role::Static, Shape::Matrix(m, n)),
+            1 => self.input(Role::Sequence, Shape::Matrix(m, n)),
+            _ => {
+                let (a, b) = (self.like(Shape::Vector(m)), self.like(Shape::Vector(n)));
+                self.outer(a, b)
+            }
+        }
+    }
+
+    pub(super) fn outer(&mut self, a: usize, b: usize) -> usize {
+        let to = self.domain(a).join(self.domain(b)).unwrap_or(Domain::Step);
+        self.op(Op::Outer { to }, &[a, b])
+    }
+
+    /// A value of this shape.
+    pub(super) fn like(&mut self, shape: Shape) -> usize {
+        let steps = self.c.chance(85);
+        let found =
+            self.find(|g, v| g.shape(v) == shape && (!steps || g.domain(v) == Domain::Step));
+        match (found, self.c.below(8)) {
+            (Some(v), 0..=5) => v,
+            (_, 6) if shape != Shape::Scalar => {
+                let one = self.like(Shape::Scalar);
+                self.op(Op::Broadcast(shape), &[one])
+            }
+            (_, 7) if shape.rank() < 2 => {
+                let role = self.c.pick(&[Role::Param, Role::Static, Role::Sequence]);
+                self.input(role, shape)
+            }
+            _ => self.made(shape),
+        }
+    }
+
+    /// A new value of this shape, from others.
+    fn made(&mut self, shape: Shape) -> usize {
+        match shape {
+            Shape::Scalar => {
+                let x = self.any();
+                let fold = self.c.pick(&[Reduction::Mean, Reduction::Max]);
+                if self.shape(x) == Shape::Scalar {
+                    return x;
+                }
+                self.op(Op::Reduce(fold), &[x])
+            }
+            Shape::Vector(n) => {
+                let x = self.vector();
+                self.dense(x, n)
+            }
+            Shape::Matrix(m, n) => {
+                let (a, b) = (self.like(Shape::Vector(m)), self.like(Shape::Vector(n)));
+                self.outer(a, b)
+            }
+        }
+    }
+
+    /// A product of a weight matrix with a vector.
+    pub(super) fn dense(&mut self, x: usize, n: usize) -> usize {
+        let x = self.tame(x, 4.0);
+        let inner = self.shape(x).len();
+        let transposed = self.c.chance(25);
+        let shape = if transposed {
+            Shape::Matrix(inner, n)
+        } else {
+            Shape::Matrix(n, inner)
+        };
+        let w = self.weights(shape);
+        self.op(Op::MatVec { transposed }, &[w, x])
+    }
+
+    /// A matrix of parameters, new, used before, or computed.
+    fn weights(&mut self, shape: Shape) -> usize {
+        let once = |g: &Self, v: usize| g.shape(v) == shape && g.domain(v) == Domain::Once;
+        if self.c.chance(40)
+            && let Some(w) = self.find(once)
+        {
+            return w;
+        }
+        let (m, n) = shape.as_matrix();
+        let new = |g: &mut Self, shape| g.input(Role::Param, shape);
+        match self.c.below(16) {
+            9 => {
+                let w = new(self, shape);
+                self.map(Map::Tanh, &[w])
+            }
+            10 => {
+                // Weight normalisation, of all rows together.
+                let w = new(self, shape);
+                let square = self.op(Op::Dot, &[w, w]);
+                let c = self.constant(0.5, Shape::Scalar);
+                let sum = self.map(Map::Add, &[square, c]);
+                let norm = self.map(Map::Sqrt, &[sum]);
+                let wide = self.op(Op::Broadcast(shape), &[norm]);
+                self.map(Map::Div, &[w, wide])
+            }
+            11 => {
+                let axis = self.c.below(2);
+                let k = self.c.below(3);
+                let whole = new(
+                    self,
+                    shape.with_axis(axis, shape.axis(axis).unwrap_or(1) + k + 1),
+                );
+                let (start, len) = (k, shape.axis(axis).unwrap_or(1));
+                self.op(Op::Slice { axis, start, len }, &[whole])
+            }
+            12 | 13 if m.max(n) > 1 => {
+                let axis = usize::from(m == 1 || n > 1 && self.c.chance(50));
+                let (total, a) = (if axis == 0 { m } else { n }, self.c.below(32));
+                let a = 1 + a % (total - 1);
+                let parts = [a, total - a].map(|k| new(self, shape.with_axis(axis, k)));
+                self.op(Op::Concat { axis }, &parts)
+            }
+            14 => {
+                let (a, b) = (new(self, Shape::Vector(m)), new(self, Shape::Vector(n)));
+                let w = self.op(Op::Outer { to: Domain::Once }, &[a, b]);
+                self.tame(w, 0.5)
+            }
+            15 => {
+                let flat = new(self, Shape::Vector(m * n));
+                let w = self.op(Op::Reshape(shape), &[flat]);
+                self.tame(w, 0.5)
+            }
+            _ => new(self, shape),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A program as a list of calls of [`Recorder`]: what the generator makes, shrinking edits, and Rust is printed from.
+
+use std::fmt;
+
+use crate::error::TapeError;
+use crate::op::{Number, Op, Reduction};
+use crate::record::{LossReduction, Recorder, Var};
+use crate::tape::{Role, Tape};
+use crate::ty::{Domain, Shape};
+
+/// What makes a value. Values are known by their place in the list.
+#[derive(Clone, Debug)]
+pub(super) enum Made {
+    Input {
+        name: String,
+        role: Role,
+        shape: Shape,
+    },
+    State {
+        name: String,
+        shape: Shape,
+        d: i32,
+        init: Option<usize>,
+    },
+    Op {
+        op: Op,
+        xs: Vec<usize>,
+    },
+}
+
+/// What is said of values once they are all there.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    Next {
+        state: usize,
+        value: usize,
+    },
+    Output {
+        name: String,
+        value: usize,
+    },
+    Loss(usize),
+    Weight(usize),
+    /// The loss is a sum, not a mean.
+    Sum,
+}
+
+/// The calls in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Program {
+    pub(super) made: Vec<Made>,
+    pub(super) ends: Vec<End>,
+}
+
+impl Made {
+    /// The values it is made from.
+    pub(super) fn operands(&self) -> &[usize] {
+        match self {
+            Made::Input { .. } => &[],
+            Made::State { init, .. } => init.as_slice(),
+            Made::Op { xs, .. } => xs,
+        }
+    }
+}
+
+impl End {
+    /// The values it speaks of.
+    pub(super) fn operands(&self) -> impl Iterator<Item = usize> {
+        match *self {
+            End::Next { state, value } => [Some(state), Some(value)],
+            End::Output { value, .. } | End::Loss(value) | End::Weight(value) => {
+                [Some(value), None]
+            }
+            End::Sum => [None, None],
+        }
+        .into_iter()
+        .flatten()
+    }
+}
+
+impl Program {
+    /// Makes the calls.
+    pub(super) fn record(&self) -> Result<Tape, TapeError> {
+        let r = Recorder::new();
+        let mut vars: Vec<Var<'_>> = Vec::with_capacity(self.made.len());
+        for made in &self.made {
+            let v = match made {
+                Made::Input { name, role, shape } => r.input(name, *role, *shape),
+                Made::State {
+                    name,
+                    shape,
+                    d,
+                    init,
+                } => r.state(name, *shape, *d, init.map(|i| vars[i])),
+                Made::Op { op, xs } => {
+                    let xs: Vec<Var<'_>> = xs.iter().map(|&x| vars[x]).collect();
+                    r.apply(*op, &xs)
+                }
+            };
+            vars.push(v);
+        }
+        for end in &self.ends {
+            match end {
+                End::Next { state, value } => {
+                    r.next(vars[*state], vars[*value]);
+                }
+                End::Output { name, value } => r.output(name, vars[*value]),
+                End::Loss(v) => r.loss(vars[*v]),
+                End::Weight(v) => r.weight(vars[*v]),
+                End::Sum => r.reduce_loss(LossReduction::Sum),
+            }
+        }
+        r.finish("case")
+    }
+}
+
+fn shape(s: Shape) -> String {
+    match s {
+        Shape::Scalar => "Shape::Scalar".into(),
+        Shape::Vector(n) => format!("Shape::Vector({n})"),
+        Shape::Matrix(m, n) => format!("Shape::Matrix({m}, {n})"),
+    }
+}
+
+/// An op as Rust that makes it.
+fn op(op: &Op) -> String {
+    let domain = |d: Domain| format!("Domain::{d:?}");
+    match *op {
+        Op::Constant {
+            value: Number(c),
+            shape: s,
+        } => format!("Op::constant({c:?}, {})", shape(s)),
+        Op::Map(m) => format!("Op::Map(Map::{m:?})"),
+        Op::Reduce(Reduction::Sum) => "Op::Reduce(Reduction::Sum)".into(),
+        Op::Reduce(Reduction::Mean) => "Op::Reduce(Reduction::Mean)".into(),
+        Op::Reduce(Reduction::Max) => "Op::Reduce(Reduction::Max)".into(),
+        Op::Broadcast(s) => format!("Op::Broadcast({})", shape(s)),
+        Op::Reshape(s) => format!("Op::Reshape({})", shape(s)),
+        Op::Outer { to } => format!("Op::Outer {{ to: {} }}", domain(to)),
+        Op::Scatter { rows, to } => {
+            format!("Op::Scatter {{ rows: {rows}, to: {} }}", domain(to))
+        }
+        Op::Spread(to) => format!("Op::Spread({})", domain(to)),
+        Op::SumTo(to) => format!("Op::SumTo({})", domain(to)),
+        Op::Input { .. }
+        | Op::Dot
+        | Op::Concat { .. }
+        | Op::Slice { .. }
+        | Op::MatVec { .. }
+        | Op::Gather
+        | Op::Delay(_)
+        | Op::Boundary(_) => format!("Op::{op:?}"),
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "let r = Recorder::new();")?;
+        for (i, made) in self.made.iter().enumerate() {
+            write!(f, "let v{i} = ")?;
+            match made {
+                Made::Input {
+                    name,
+                    role,
+                    shape: s,
+                } => {
+                    writeln!(f, "r.input({name:?}, Role::{role:?}, {});", shape(*s))?;
+                }
+                Made::State {
+                    name,
+                    shape: s,
+                    d,
+                    init,
+                } => {
+                    let init = init.map_or("None".into(), |i| format!("Some(v{i})"));
+                    writeln!(f, "r.state({name:?}, {}, {d}, {init});", shape(*s))?;
+                }
+                Made::Op { op: o, xs } => {
+                    let xs: Vec<String> = xs.iter().map(|x| format!("v{x}")).collect();
+                    writeln!(f, "r.apply({}, &[{}]);", op(o), xs.join(", "))?;
+                }
+            }
+        }
+        for end in &self.ends {
+            match end {
+                End::Next { state, value } => writeln!(f, "r.next(v{state}, v{value});")?,
+                End::Output { name, value } => writeln!(f, "r.output({name:?}, v{value});")?,
+                End::Loss(v) => writeln!(f, "r.loss(v{v});")?,
+                End::Weight(v) => writeln!(f, "r.weight(v{v});")?,
+                End::Sum => writeln!(f, "r.reduce_loss(LossReduction::Sum);")?,
+            }
+        }
+        Ok(())
+    }
+}

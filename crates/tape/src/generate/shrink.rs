@@ -1,0 +1,221 @@
+//! Simpler programs than a given one.
+
+use std::collections::HashMap;
+
+use super::program::{End, Made, Program};
+use crate::op::Op;
+use crate::tape::Role;
+use crate::ty::{Domain, Shape, Type};
+
+/// Programs and sizes one step simpler than these. Not all can be recorded.
+pub(super) fn candidates(
+    p: &Program,
+    t: usize,
+    b: usize,
+) -> impl Iterator<Item = (Program, usize, usize)> {
+    let mut found: Vec<(Program, usize, usize)> = Vec::new();
+    let mut add = |q: Program, t: usize, b: usize| found.push((live(&q), t, b));
+    for k in 0..p.ends.len() {
+        if !matches!(p.ends[k], End::Next { .. }) {
+            let mut q = p.clone();
+            q.ends.remove(k);
+            add(q, t, b);
+        }
+    }
+    // What an output or loss is made from, instead.
+    for (k, end) in p.ends.iter().enumerate() {
+        if let End::Output { value, .. } | End::Loss(value) = *end {
+            for &x in p.made[value].operands() {
+                let mut q = p.clone();
+                let name = match end {
+                    End::Output { name, .. } => name.clone(),
+                    _ => "l".into(),
+                };
+                q.ends[k] = End::Output { name, value: x };
+                add(q, t, b);
+            }
+        }
+    }
+    let types = types(p);
+    for i in (0..p.made.len()).rev() {
+        // Another value in its place: one that it is made from, or any.
+        let mut others: Vec<usize> = p.made[i].operands().to_vec();
+        others.extend((0..i).filter(|&j| p.made[j].operands().is_empty()));
+        others.retain(|&j| types[j].shape == types[i].shape);
+        others.dedup();
+        for j in others.into_iter().take(4) {
+            if !matches!(p.made[i], Made::Input { .. }) || p.made[j].operands().is_empty() {
+                add(replaced(p, i, j), t, b);
+            }
+        }
+        if !matches!(p.made[i], Made::Input { .. }) {
+            let mut q = p.clone();
+            let role = match types[i].domain {
+                Domain::Once => Role::Param,
+                Domain::Row => Role::Static,
+                _ => Role::Sequence,
+            };
+            let (name, shape) = (format!("z{i}"), types[i].shape);
+            q.made[i] = Made::Input { name, role, shape };
+            q.ends
+                .retain(|e| !matches!(e, End::Next { state, .. } if *state == i));
+            add(q, t, b);
+        }
+        if let Made::State { d, init, .. } = &p.made[i] {
+            for (e, start) in [(d.signum(), *init), (*d, None)] {
+                if (e, start) != (*d, *init) {
+                    let mut q = p.clone();
+                    if let Made::State { d, init, .. } = &mut q.made[i] {
+                        (*d, *init) = (e, start);
+                    }
+                    add(q, t, b);
+                }
+            }
+        }
+    }
+    for (t, b) in [
+        (1, 1),
+        (1, b),
+        (t, 1),
+        (t / 2, b),
+        (t, b / 2),
+        (t - 1, b),
+        (t, b - 1),
+    ] {
+        if t > 0 && b > 0 {
+            add(p.clone(), t, b);
+        }
+    }
+    let mut sizes: Vec<usize> = (types.iter())
+        .flat_map(|ty| [ty.shape.axis(0), ty.shape.axis(1)])
+        .flatten()
+        .filter(|n| *n > 1)
+        .collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    for n in sizes {
+        for m in [1, 2, 3, n - 1].into_iter().filter(|m| *m < n) {
+            add(resized(p, n, m), t, b);
+        }
+    }
+    found.retain(|(q, s, c)| (*s, *c) != (t, b) || q.to_string() != p.to_string());
+    found.into_iter()
+}
+
+fn types(p: &Program) -> Vec<Type> {
+    let mut types: Vec<Type> = Vec::with_capacity(p.made.len());
+    for made in &p.made {
+        types.push(match made {
+            Made::Input { role, shape, .. } => {
+                let domain = match role {
+                    Role::Param => Domain::Once,
+                    Role::Static => Domain::Row,
+                    _ => Domain::Step,
+                };
+                Type::new(*shape, domain)
+            }
+            Made::State { shape, .. } => Type::new(*shape, Domain::Step),
+            Made::Op { op, xs } => {
+                let xs: Vec<Type> = xs.iter().map(|&x| types[x]).collect();
+                op.infer(&xs)
+                    .unwrap_or(Type::new(Shape::Scalar, Domain::Step))
+            }
+        });
+    }
+    types
+}
+
+/// `j` wherever `i` was used. A state that was replaced becomes nothing.
+fn replaced(p: &Program, i: usize, j: usize) -> Program {
+    let mut q = p.clone();
+    q.ends
+        .retain(|e| !matches!(e, End::Next { state, .. } if *state == i));
+    rename(&mut q, |v| {
+        if *v == i {
+            *v = j;
+        }
+    });
+    q
+}
+
+fn rename(p: &mut Program, mut change: impl FnMut(&mut usize)) {
+    for made in &mut p.made {
+        match made {
+            Made::Input { .. } => {}
+            Made::State { init, .. } => init.iter_mut().for_each(&mut change),
+            Made::Op { xs, .. } => xs.iter_mut().for_each(&mut change),
+        }
+    }
+    for end in &mut p.ends {
+        match end {
+            End::Next { state, value } => {
+                change(state);
+                change(value);
+            }
+            End::Output { value, .. } | End::Loss(value) | End::Weight(value) => change(value),
+            End::Sum => {}
+        }
+    }
+}
+
+/// Axes of length `n` made `m` long.
+fn resized(p: &Program, n: usize, m: usize) -> Program {
+    let mut q = p.clone();
+    let axis = |k: usize| if k == n { m } else { k };
+    let resize = |s: &mut Shape| {
+        *s = match *s {
+            Shape::Scalar => Shape::Scalar,
+            Shape::Vector(k) => Shape::Vector(axis(k)),
+            Shape::Matrix(k, l) => Shape::Matrix(axis(k), axis(l)),
+        }
+    };
+    for made in &mut q.made {
+        match made {
+            Made::Input { shape, .. } | Made::State { shape, .. } => resize(shape),
+            Made::Op { op, .. } => match op {
+                Op::Constant { shape, .. } | Op::Broadcast(shape) | Op::Reshape(shape) => {
+                    resize(shape)
+                }
+                Op::Slice { len, .. } => *len = axis(*len),
+                Op::Scatter { rows, .. } => *rows = axis(*rows),
+                _ => {}
+            },
+        }
+    }
+    q
+}
+
+/// The program without what nothing needs.
+fn live(p: &Program) -> Program {
+    let next: HashMap<usize, usize> = (p.ends.iter())
+        .filter_map(|e| match e {
+            End::Next { state, value } => Some((*state, *value)),
+            _ => None,
+        })
+        .collect();
+    let mut needed = vec![false; p.made.len()];
+    let roots = p.ends.iter().filter(|e| !matches!(e, End::Next { .. }));
+    let mut work: Vec<usize> = roots.flat_map(End::operands).collect();
+    // A program of states alone keeps them.
+    if work.is_empty() {
+        work = next.keys().copied().collect();
+    }
+    while let Some(v) = work.pop() {
+        if !std::mem::replace(&mut needed[v], true) {
+            work.extend(p.made[v].operands());
+            work.extend(next.get(&v));
+        }
+    }
+    let mut place = vec![0; p.made.len()];
+    let mut q = Program::default();
+    for (i, made) in p.made.iter().enumerate() {
+        if needed[i] {
+            place[i] = q.made.len();
+            q.made.push(made.clone());
+        }
+    }
+    let kept = |e: &&End| e.operands().all(|v| needed[v]);
+    q.ends = p.ends.iter().filter(kept).cloned().collect();
+    rename(&mut q, |v| *v = place[*v]);
+    q
+}
