@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use petgraph::Direction;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
-use petgraph::visit::EdgeRef;
+use petgraph::visit::{EdgeRef, NodeIndexable};
 use retrograd_tape::{
     Algebra, Domain, Input, Map, Op, Operands, Output, Role, Shape, Tape, Type, Value, Yield,
 };
@@ -230,10 +230,28 @@ impl Graph {
         self.push(op, xs, ty)
     }
 
+    /// Adds an op as it was read from text; a pass that adds an equal one finds it.
+    pub(crate) fn restore(&mut self, op: Op, xs: &[Value], ty: Type) -> Value {
+        let v = self.push(op, xs, ty);
+        let key = (op, Operands::from_slice(xs));
+        self.known.entry(key).or_insert(v);
+        v
+    }
+
+    /// Takes out the nodes that no output needs, inputs excepted: users of a value are then all there is to ask for.
+    pub(crate) fn prune(&mut self) {
+        let mut needed = vec![false; self.net.node_bound()];
+        for v in self.order() {
+            needed[v.index()] = true;
+        }
+        self.net.retain_nodes(|_, n| needed[n.index()]);
+        self.known.retain(|_, v| needed[v.index()]);
+    }
+
     /// All nodes that an output needs, each after its operands; the operand of a delay may come later. The inputs come
     /// first. Deterministic: it depends on the graph alone.
     pub fn order(&self) -> Vec<Value> {
-        let mut seen = vec![false; self.net.node_count()];
+        let mut seen = vec![false; self.net.node_bound()];
         let mut out = Vec::with_capacity(self.net.node_count());
         for i in &self.inputs {
             seen[i.value.index()] = true;
@@ -368,6 +386,7 @@ impl<'g> Rebuild<'g> {
         for o in self.old.outputs() {
             self.new.output(&o.name, o.role, self.map[&o.value]);
         }
+        self.new.prune();
         self.new
     }
 }

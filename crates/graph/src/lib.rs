@@ -5,7 +5,7 @@
 mod graph;
 pub mod passes;
 pub mod plan;
-mod text;
+pub mod text;
 mod verify;
 
 pub use graph::{Graph, Node};

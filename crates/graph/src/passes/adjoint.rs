@@ -175,6 +175,7 @@ pub fn adjoint(g: &Graph, what: &Differentiate) -> Graph {
             .unwrap_or_else(|| zeros(&mut new, input.ty));
         new.output(&format!("grad({})", input.name), Yield::Gradient, gradient);
     }
+    new.prune();
     new
 }
 

@@ -35,7 +35,13 @@ pub(crate) fn computed(g: &Graph, v: Value) -> bool {
 
 fn arrays(g: &Graph) -> Graph {
     rebuild(g, |r, v| match g.op_of(v) {
-        Op::MatVec { .. } | Op::Outer { .. } | Op::Gather | Op::Scatter { .. } | Op::SumTo(_) => {
+        Op::MatVec { .. }
+        | Op::Outer { .. }
+        | Op::Gather
+        | Op::Scatter { .. }
+        | Op::SumTo(_)
+        | Op::Slice { axis: 1, .. }
+        | Op::Concat { axis: 1 } => {
             let xs: Vec<Value> = g.operands(v).iter().map(|&x| array(r, x)).collect();
             Some(r.new.op(*g.op_of(v), &xs))
         }
@@ -180,5 +186,6 @@ fn outputs(g: &Graph) -> Graph {
             new.set_output(k, copy);
         }
     }
+    new.prune();
     new
 }

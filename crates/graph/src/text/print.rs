@@ -1,11 +1,37 @@
-//! The printed form of a graph: one op a line in a deterministic order, operands by number or name.
+//! The printed form of a graph: one op a line in a deterministic order, everything that makes two graphs differ.
 
 use std::collections::HashMap;
 use std::fmt;
 
-use retrograd_tape::{Op, Value};
+use retrograd_tape::{Domain, Op, Role, Value, Yield};
 
 use crate::graph::Graph;
+use crate::text::lexer::as_word;
+
+/// What an input's line calls its role.
+pub(crate) const ROLES: [(Role, &str); 8] = [
+    (Role::Param, "param"),
+    (Role::Static, "static"),
+    (Role::Sequence, "input"),
+    (Role::Target, "target"),
+    (Role::Weight, "weight"),
+    (Role::Mask, "mask"),
+    (Role::Initial, "initial"),
+    (Role::Cotangent, "cotangent"),
+];
+
+/// What an output's line begins with.
+pub(crate) const YIELDS: [(Yield, &str); 4] = [
+    (Yield::Output, "output"),
+    (Yield::Loss, "loss"),
+    (Yield::Final, "final"),
+    (Yield::Gradient, "gradient"),
+];
+
+fn word<R: PartialEq>(table: &[(R, &'static str)], role: R) -> &'static str {
+    let row = table.iter().find(|(r, _)| *r == role);
+    row.expect("the table has all roles").1
+}
 
 /// What lines call each value: `%` and its place in the order.
 pub(crate) fn numbers(order: &[Value]) -> HashMap<Value, String> {
@@ -20,32 +46,118 @@ pub(crate) fn numbers(order: &[Value]) -> HashMap<Value, String> {
 pub(crate) fn line(g: &Graph, v: Value, names: &HashMap<Value, String>) -> String {
     let node = g.node(v);
     let mut s = format!("{}: {} = ", names[&v], node.ty);
+    let mut own_name = None;
     match node.op {
-        Op::Input { id, .. } => s += &format!("input {}", g.inputs()[id].name),
-        op => s += &op.to_string(),
+        Op::Input { id, .. } => match g.inputs().get(id) {
+            Some(input) => {
+                s += &format!("{} {}", word(&ROLES, input.role), as_word(&input.name));
+                own_name = Some(&input.name);
+            }
+            None => s += &format!("input ?{id}"),
+        },
+        op => {
+            s += op.name();
+            s += &attributes(&op);
+        }
     }
     for (k, x) in g.operands(v).iter().enumerate() {
         s += if k == 0 { " " } else { ", " };
         s += names.get(x).map_or("?", |n| n.as_str());
     }
     match &node.name {
-        Some(name) if !matches!(node.op, Op::Input { .. }) => s += &format!("  # {name}"),
+        Some(name) if Some(name) != own_name => s += &format!("  # {}", as_word(name)),
         _ => {}
     }
     s
 }
 
+/// What an op has besides its operands and the type of its result, with a blank before it.
+fn attributes(op: &Op) -> String {
+    let along = |axis: usize| match axis {
+        0 => String::new(),
+        axis => format!(" axis={axis}"),
+    };
+    match *op {
+        Op::Constant { value, .. }
+            if value.0.is_nan() && value.0.to_bits() != f64::NAN.to_bits() =>
+        {
+            format!(" NaN {}", value.0.to_bits())
+        }
+        Op::Constant { value, .. } => format!(" {:?}", value.0),
+        Op::Concat { axis } => along(axis),
+        Op::Slice { axis, start, len } => format!(" {start}..{}{}", start + len, along(axis)),
+        Op::Outer { to } | Op::Spread(to) | Op::SumTo(to) => format!(" {to}"),
+        Op::Scatter { rows, to } => format!(" {rows} {to}"),
+        Op::Delay(d) | Op::Boundary(d) => format!(" {d}"),
+        // The inputs' table says it, or the type of the result.
+        Op::Input { .. }
+        | Op::Map(_)
+        | Op::Reduce(_)
+        | Op::Dot
+        | Op::Broadcast(_)
+        | Op::Reshape(_)
+        | Op::MatVec { .. }
+        | Op::Gather => String::new(),
+    }
+}
+
+/// What the domains are called; an edge is followed by its number of slots.
+pub(crate) const DOMAINS: [(&str, Option<Domain>); 4] = [
+    ("once", Some(Domain::Once)),
+    ("row", Some(Domain::Row)),
+    ("step", Some(Domain::Step)),
+    ("edge", None),
+];
+
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let order = self.order();
         let names = numbers(&order);
-        writeln!(f, "graph {}", self.name())?;
+        writeln!(f, "graph {}", as_word(self.name()))?;
         for v in order {
             writeln!(f, "  {}", line(self, v, &names))?;
         }
         for o in self.outputs() {
-            writeln!(f, "  output {} = {}", o.name, names[&o.value])?;
+            let (role, name) = (word(&YIELDS, o.role), as_word(&o.name));
+            writeln!(f, "  {role} {name} = {}", names[&o.value])?;
         }
         Ok(())
+    }
+}
+
+/// Graphs are equal if they have the same name, inputs and outputs, and what the outputs need are the same ops with
+/// the same operands and names. Numbers of nodes and source lines do not count, nor does what nothing needs.
+impl PartialEq for Graph {
+    fn eq(&self, other: &Graph) -> bool {
+        let (ours, theirs) = (self.order(), other.order());
+        if ours.len() != theirs.len() {
+            return false;
+        }
+        // Operands are equal if they have the same place.
+        let place = |order: &[Value]| -> HashMap<Value, usize> {
+            order.iter().enumerate().map(|(i, &v)| (v, i)).collect()
+        };
+        let (our_place, their_place) = (place(&ours), place(&theirs));
+        let node = |(&a, &b): (&Value, &Value)| {
+            let (x, y) = (self.node(a), other.node(b));
+            let (xs, ys) = (self.operands(a), other.operands(b));
+            x.op == y.op
+                && x.ty == y.ty
+                && x.name == y.name
+                && xs.len() == ys.len()
+                && (xs.iter().zip(&ys)).all(|(x, y)| our_place.get(x) == their_place.get(y))
+        };
+        let (ins, other_ins) = (self.inputs(), other.inputs());
+        let (outs, other_outs) = (self.outputs(), other.outputs());
+        self.name() == other.name()
+            && ins.len() == other_ins.len()
+            && outs.len() == other_outs.len()
+            && (ins.iter().zip(other_ins))
+                .all(|(a, b)| (&a.name, a.role, a.ty) == (&b.name, b.role, b.ty))
+            && (outs.iter().zip(other_outs)).all(|(a, b)| {
+                (&a.name, a.role) == (&b.name, b.role)
+                    && our_place[&a.value] == their_place[&b.value]
+            })
+            && ours.iter().zip(&theirs).all(node)
     }
 }

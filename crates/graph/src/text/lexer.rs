@@ -1,0 +1,328 @@
+//! The one lexer of both text forms. Tokens are made on demand; inside brackets the ends of lines do not count.
+
+use std::sync::Arc;
+
+use crate::text::error::{Source, Span, TextError};
+
+/// A token. Names and numbers are read out of the text by their span.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Token {
+    /// A letter or `_`, letters, digits, `_`, dots before a letter, and primes at the end.
+    Name,
+    /// Digits, with a fraction or an exponent.
+    Number(f64),
+    /// A sign, or two that belong together.
+    Sign(&'static str),
+    /// The end of a line.
+    Newline,
+    /// The end of the text.
+    End,
+    /// Something that no text has.
+    Stray,
+}
+
+const SIGNS: [&str; 24] = [
+    "..", "<=", ">=", "==", "(", ")", "[", "]", ",", ";", ":", "=", "+", "-", "*", "/", "@", "<",
+    ">", "%", "#", "'", "{", "}",
+];
+
+/// Reads tokens from a text.
+#[derive(Clone, Debug)]
+pub(crate) struct Lexer {
+    pub(crate) source: Arc<Source>,
+    at: usize,
+    /// Open brackets.
+    depth: usize,
+    /// `#` begins a comment; else it is a sign.
+    comments: bool,
+    /// Where the last token ended.
+    last: usize,
+}
+
+impl Lexer {
+    pub(crate) fn new(source: &Arc<Source>, comments: bool) -> Lexer {
+        Lexer {
+            source: source.clone(),
+            at: 0,
+            depth: 0,
+            comments,
+            last: 0,
+        }
+    }
+
+    fn rest(&self) -> &str {
+        &self.source.text[self.at..]
+    }
+
+    /// The text of a place.
+    pub(crate) fn text(&self, span: Span) -> &str {
+        &self.source.text[span.start..span.end]
+    }
+
+    /// Where the last token ended, as an empty place.
+    pub(crate) fn behind(&self) -> Span {
+        Span {
+            start: self.last,
+            end: self.last,
+        }
+    }
+
+    fn skip_blanks(&mut self) {
+        loop {
+            let rest = self.rest();
+            let blank = |c: char| c.is_whitespace() && (c != '\n' || self.depth > 0);
+            let mut n: usize = rest
+                .chars()
+                .take_while(|&c| blank(c))
+                .map(char::len_utf8)
+                .sum();
+            if self.comments && rest[n..].starts_with('#') {
+                n += rest[n..].find('\n').unwrap_or(rest.len() - n);
+            }
+            if n == 0 {
+                return;
+            }
+            self.at += n;
+        }
+    }
+
+    /// The next token and its place.
+    pub(crate) fn next(&mut self) -> (Token, Span) {
+        self.skip_blanks();
+        let start = self.at;
+        let rest = &self.source.text[start..];
+        let (token, n) = token(rest);
+        match token {
+            Token::Sign("(" | "[") => self.depth += 1,
+            Token::Sign(")" | "]") => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        self.at += n;
+        self.last = self.at;
+        let end = self.at;
+        (token, Span { start, end })
+    }
+
+    /// The next token, which stays.
+    pub(crate) fn peek(&self) -> (Token, Span) {
+        let mut ahead = Lexer {
+            source: self.source.clone(),
+            ..*self
+        };
+        ahead.next()
+    }
+
+    /// True, and the sign is read, if it comes next.
+    pub(crate) fn take(&mut self, sign: &'static str) -> bool {
+        let there = self.peek().0 == Token::Sign(sign);
+        if there {
+            self.next();
+        }
+        there
+    }
+
+    /// Reads this sign.
+    pub(crate) fn expect(&mut self, sign: &'static str, whence: &str) -> Result<Span, TextError> {
+        let (token, span) = self.peek();
+        if token == Token::Sign(sign) {
+            self.next();
+            return Ok(span);
+        }
+        Err(self.unexpected(&format!("`{sign}` {whence}")))
+    }
+
+    /// Reads a name.
+    pub(crate) fn name(&mut self, what: &str) -> Result<(String, Span), TextError> {
+        match self.peek() {
+            (Token::Name, span) => {
+                self.next();
+                Ok((self.text(span).to_owned(), span))
+            }
+            _ => Err(self.unexpected(what)),
+        }
+    }
+
+    /// Reads a whole number.
+    pub(crate) fn whole<N: std::str::FromStr>(&mut self, what: &str) -> Result<N, TextError> {
+        let (token, span) = self.peek();
+        match (token, self.text(span).parse()) {
+            (Token::Number(_), Ok(n)) => {
+                self.next();
+                Ok(n)
+            }
+            _ => Err(self.unexpected(what)),
+        }
+    }
+
+    /// True if the given word comes next; it is read.
+    pub(crate) fn take_word(&mut self, word: &str) -> bool {
+        let (token, span) = self.peek();
+        let there = token == Token::Name && self.text(span) == word;
+        if there {
+            self.next();
+        }
+        there
+    }
+
+    /// Skips empty lines.
+    pub(crate) fn skip_newlines(&mut self) {
+        while self.peek().0 == Token::Newline {
+            self.next();
+        }
+    }
+
+    /// Skips what is left of the line.
+    pub(crate) fn skip_line(&mut self) {
+        self.at += self.rest().find('\n').unwrap_or(self.rest().len());
+    }
+
+    /// Reads a name of any characters: all up to the next blank, or a quoted string.
+    pub(crate) fn word(&mut self, what: &str) -> Result<(String, Span), TextError> {
+        self.skip_blanks();
+        let start = self.at;
+        let rest = self.rest();
+        let (word, n) = if let Some(quoted) = rest.strip_prefix('"') {
+            match unquote(quoted) {
+                Some((word, n)) => (word, n + 1),
+                None => {
+                    let end = start + rest.find('\n').unwrap_or(rest.len());
+                    let message = "a string that is not closed".to_owned();
+                    let label =
+                        "expected a closing `\"` on this line, and only escapes such as \\n";
+                    let span = Span { start, end };
+                    return Err(TextError::new(&self.source, span, message, label.into()));
+                }
+            }
+        } else {
+            let n = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            (rest[..n].to_owned(), n)
+        };
+        if n == 0 {
+            return Err(self.unexpected(what));
+        }
+        self.at += n;
+        self.last = self.at;
+        let end = self.at;
+        Ok((word, Span { start, end }))
+    }
+
+    /// Says what was expected in place of the next token.
+    pub(crate) fn unexpected(&self, expected: &str) -> TextError {
+        let (token, span) = self.peek();
+        let found = match token {
+            Token::Newline => "the end of the line".to_owned(),
+            Token::End => "the end of the text".to_owned(),
+            _ => format!("`{}`", self.text(span)),
+        };
+        // The end of a line is shown where the line's last token ended.
+        let span = match token {
+            Token::Newline | Token::End => self.behind(),
+            _ => span,
+        };
+        TextError::new(
+            &self.source,
+            span,
+            format!("expected {expected}, found {found}"),
+            format!("expected {expected}"),
+        )
+    }
+}
+
+fn token(rest: &str) -> (Token, usize) {
+    let Some(first) = rest.chars().next() else {
+        return (Token::End, 0);
+    };
+    if first == '\n' {
+        return (Token::Newline, 1);
+    }
+    if first.is_alphabetic() || first == '_' {
+        return (Token::Name, name_length(rest));
+    }
+    if first.is_ascii_digit() {
+        let n = number_length(rest.as_bytes());
+        return match rest[..n].parse() {
+            Ok(x) => (Token::Number(x), n),
+            Err(_) => (Token::Stray, n),
+        };
+    }
+    match SIGNS.iter().find(|s| rest.starts_with(**s)) {
+        Some(sign) => (Token::Sign(sign), sign.len()),
+        None => (Token::Stray, first.len_utf8()),
+    }
+}
+
+fn name_length(rest: &str) -> usize {
+    let mut n = 0;
+    let mut chars = rest.chars().peekable();
+    while let Some(c) = chars.next() {
+        let part = c.is_alphanumeric()
+            || c == '_'
+            || (c == '.' && chars.peek().is_some_and(|&d| d.is_alphabetic() || d == '_'));
+        if !part {
+            break;
+        }
+        n += c.len_utf8();
+    }
+    n + rest[n..].chars().take_while(|&c| c == '\'').count()
+}
+
+fn number_length(rest: &[u8]) -> usize {
+    let digits = |from: usize| {
+        let is_digit = |b: &&u8| b.is_ascii_digit();
+        from + rest[from..].iter().take_while(is_digit).count()
+    };
+    let mut n = digits(0);
+    if rest.get(n) == Some(&b'.') && rest.get(n + 1).is_some_and(u8::is_ascii_digit) {
+        n = digits(n + 1);
+    }
+    if matches!(rest.get(n), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(rest.get(n + 1), Some(b'+' | b'-')));
+        let end = digits((n + 1 + sign).min(rest.len()));
+        if end > n + 1 + sign {
+            n = end;
+        }
+    }
+    n
+}
+
+/// A quoted string without its opening quote: the string, and the bytes up to and with the closing quote.
+fn unquote(rest: &str) -> Option<(String, usize)> {
+    let mut out = String::new();
+    let mut chars = rest.char_indices();
+    while let Some((i, c)) = chars.next() {
+        match c {
+            '"' => return Some((out, i + 1)),
+            '\n' => return None,
+            '\\' => match chars.next()?.1 {
+                'n' => out.push('\n'),
+                'r' => out.push('\r'),
+                't' => out.push('\t'),
+                '0' => out.push('\0'),
+                c @ ('"' | '\\' | '\'') => out.push(c),
+                'u' => {
+                    let code = rest[i + 2..].strip_prefix('{')?;
+                    let code = &code[..code.find('}')?];
+                    out.push(char::from_u32(u32::from_str_radix(code, 16).ok()?)?);
+                    // The opening brace, the digits and the closing one.
+                    chars.nth(code.chars().count() + 1);
+                }
+                _ => return None,
+            },
+            c => out.push(c),
+        }
+    }
+    None
+}
+
+/// A name as [`Lexer::word`] reads it: quoted where it holds what would end it.
+pub(crate) fn as_word(name: &str) -> String {
+    let plain = !name.is_empty()
+        && !name
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || "\"#\\".contains(c));
+    if plain {
+        name.to_owned()
+    } else {
+        format!("{name:?}")
+    }
+}

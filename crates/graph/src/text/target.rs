@@ -1,0 +1,149 @@
+//! What a cell file is recorded on.
+
+use retrograd_tape::{Domain, LossReduction, Op, Recorder, Role, Shape, Var};
+
+/// How a parameter starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Start {
+    /// As the target starts parameters of which nothing is said.
+    Unsaid,
+    /// 0.
+    Zeros,
+    /// One number for all elements.
+    Constant(f64),
+    /// Uniform in ±k.
+    Uniform(f64),
+    /// Uniform in ±1/√fan-in.
+    FanIn,
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+    /// Ones on the diagonal.
+    Identity,
+    /// Orthonormal rows or columns.
+    Orthogonal,
+}
+
+/// What a state is before the first step.
+#[derive(Clone, Copy, Debug)]
+pub enum Initial<'t> {
+    /// Zeros unless given.
+    Given,
+    /// A parameter called `<state>.init`.
+    Learned,
+    /// A value.
+    Value(Var<'t>),
+}
+
+/// What a cell file is recorded on: a bare tape, or a builder that also keeps how parameters start. The methods do not
+/// fail; after a mistake they give poisoned values, and whoever finishes the recording has the error.
+pub trait Target {
+    /// An input of any role but `Param`, `Mask` and `Initial`.
+    fn input(&self, name: &str, role: Role, shape: Shape) -> Var<'_>;
+    /// A dropout mask that keeps an element with probability `keep`.
+    fn mask(&self, name: &str, shape: Shape, keep: f64) -> Var<'_>;
+    /// A learned parameter.
+    fn param(&self, name: &str, shape: Shape, start: Start) -> Var<'_>;
+    /// Says anew how a parameter starts.
+    fn init(&self, name: &str, start: Start);
+    /// A state: a value `delay` steps earlier.
+    fn state<'t>(&'t self, name: &str, shape: Shape, delay: i32, init: Initial<'t>) -> Var<'t>;
+    /// What a state becomes; the value is called by the state's name with a prime if it has no name.
+    fn next<'t>(&'t self, state: Var<'t>, value: Var<'t>) -> Var<'t>;
+    /// A number.
+    fn constant(&self, value: f64, shape: Shape) -> Var<'_>;
+    /// Any op.
+    fn apply<'t>(&'t self, op: Op, operands: &[Var<'t>]) -> Var<'t>;
+    /// One product an operand with parameters `<name>.<operand>`, summed, plus `<name>.bias` if it has one.
+    fn dense<'t>(&'t self, name: &str, n: usize, operands: &[Var<'t>], bias: bool) -> Var<'t>;
+    /// A row of a learned table `[rows, n]`.
+    fn embedding<'t>(&'t self, name: &str, rows: usize, n: usize, index: Var<'t>) -> Var<'t>;
+    /// Hands a value out.
+    fn output(&self, name: &str, v: Var<'_>);
+    /// Adds to the loss.
+    fn loss(&self, v: Var<'_>);
+    /// Weighs the loss.
+    fn weight(&self, v: Var<'_>);
+    /// Makes the loss a sum.
+    fn sum_loss(&self);
+}
+
+/// A bare tape: it does not know how parameters start or how likely a mask keeps an element.
+impl Target for Recorder {
+    fn input(&self, name: &str, role: Role, shape: Shape) -> Var<'_> {
+        Recorder::input(self, name, role, shape)
+    }
+    fn mask(&self, name: &str, shape: Shape, _: f64) -> Var<'_> {
+        Recorder::input(self, name, Role::Mask, shape)
+    }
+    fn param(&self, name: &str, shape: Shape, _: Start) -> Var<'_> {
+        Recorder::param(self, name, shape)
+    }
+    fn init(&self, _: &str, _: Start) {}
+    fn state<'t>(&'t self, name: &str, shape: Shape, delay: i32, init: Initial<'t>) -> Var<'t> {
+        let init = match init {
+            Initial::Given => None,
+            Initial::Learned => Some(Recorder::param(self, &format!("{name}.init"), shape)),
+            Initial::Value(v) => Some(v),
+        };
+        Recorder::state(self, name, shape, delay, init)
+    }
+    fn next<'t>(&'t self, state: Var<'t>, value: Var<'t>) -> Var<'t> {
+        let next = Recorder::next(self, state, value);
+        match state.name() {
+            Some(name) => next.named(&format!("{name}'")),
+            None => next,
+        }
+    }
+    fn constant(&self, value: f64, shape: Shape) -> Var<'_> {
+        Recorder::constant(self, value, shape)
+    }
+    fn apply<'t>(&'t self, op: Op, operands: &[Var<'t>]) -> Var<'t> {
+        Recorder::apply(self, op, operands)
+    }
+    fn dense<'t>(&'t self, name: &str, n: usize, operands: &[Var<'t>], bias: bool) -> Var<'t> {
+        let product = |(i, x): (usize, &Var<'t>)| {
+            let own = x.name().map_or(i.to_string(), |n| n.replace('\'', ""));
+            let columns = x.shape().map_or(1, Shape::len);
+            let shape = Shape::Matrix(n, columns);
+            let weight = Recorder::param(self, &format!("{name}.{own}"), shape);
+            weight.matvec(match x.shape() {
+                Some(Shape::Scalar) => x.reshape(Shape::Vector(1)),
+                _ => *x,
+            })
+        };
+        let products = operands.iter().enumerate().map(product);
+        let sum = products.reduce(|a, b| a + b);
+        let bias = bias.then(|| Recorder::param(self, &format!("{name}.bias"), Shape::Vector(n)));
+        let sum = match (sum, bias) {
+            (Some(sum), Some(bias)) => sum + bias,
+            (Some(v), None) | (None, Some(v)) => v,
+            (None, None) => Recorder::constant(self, 0.0, Shape::Vector(n)),
+        };
+        sum.named(name)
+    }
+    fn embedding<'t>(&'t self, name: &str, rows: usize, n: usize, index: Var<'t>) -> Var<'t> {
+        Recorder::param(self, name, Shape::Matrix(rows, n)).gather(index)
+    }
+    fn output(&self, name: &str, v: Var<'_>) {
+        Recorder::output(self, name, v);
+    }
+    fn loss(&self, v: Var<'_>) {
+        Recorder::loss(self, v);
+    }
+    fn weight(&self, v: Var<'_>) {
+        Recorder::weight(self, v);
+    }
+    fn sum_loss(&self) {
+        self.reduce_loss(LossReduction::Sum);
+    }
+}
+
+/// The domain of a name in a cell file.
+pub(crate) fn domain(name: &str) -> Option<Domain> {
+    match name {
+        "once" => Some(Domain::Once),
+        "row" => Some(Domain::Row),
+        "step" => Some(Domain::Step),
+        _ => None,
+    }
+}

@@ -1,0 +1,222 @@
+//! Tests of the passes by the text they produce. A case is a file in `cases/`:
+//!
+//! ```text
+//! # What the case shows.
+//! run: simplify, adjoint, simplify
+//! ----
+//! cell …            (or: graph …)
+//! ----
+//! the graph after the last pass, or the listing of components, or the plan, or the error
+//! ```
+//!
+//! `simplify early` is the pass before a differentiation; `all` stands for the driver's passes, `gradient` for the driver's passes with the gradients of the loss.
+//! Each graph is also run, before and after every pass, on numbers that depend on the inputs' names alone: the results
+//! must be equal up to rounding, and gradients must be the differences of the loss.
+//! `BLESS=1 cargo test -p retrograd-graph --test filetests` rewrites what is below the second line. Read what it wrote.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+mod interpret;
+
+use retrograd_graph::passes::{self, adjoint, components, fuse, legalize, simplify, split};
+use retrograd_graph::{Graph, plan, text, verify};
+use retrograd_tape::{Map, Op, Value};
+
+const RULE: &str = "\n----\n";
+
+struct Case {
+    head: String,
+    passes: Vec<String>,
+    input: String,
+    expected: String,
+}
+
+fn read(path: &Path) -> Case {
+    let whole = std::fs::read_to_string(path).expect("the case can be read");
+    let mut parts = whole.splitn(3, RULE);
+    let mut part = || parts.next().unwrap_or_default().to_owned();
+    let (head, input, expected) = (part(), part(), part());
+    let run = head.lines().find_map(|l| l.strip_prefix("run: "));
+    let run = run.unwrap_or_else(|| panic!("{}: no line `run: …`", path.display()));
+    assert!(head.starts_with("# "), "{}: no comment", path.display());
+    Case {
+        passes: run.split(", ").map(str::to_owned).collect(),
+        head,
+        input,
+        expected,
+    }
+}
+
+/// What the case's passes make of its input, or the error's text.
+fn run(path: &Path, case: &Case) -> Result<String, String> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let first = case
+        .input
+        .lines()
+        .find(|l| !l.trim().is_empty() && !l.starts_with('#'));
+    let mut g = if first.is_some_and(|l| l.starts_with("graph")) {
+        text::parse_graph(&name, &case.input).map_err(|e| e.to_string())?
+    } else {
+        let tape = text::read_tape(&name, &case.input, &[]).map_err(|e| e.to_string())?;
+        Graph::from_tape(&tape)
+    };
+    check(&name, "record", &g);
+    let mut before = BTreeMap::new();
+    if components::components(&g).is_ok() {
+        same_numbers(&name, "record", &mut before, &g);
+    }
+    for (i, pass) in case.passes.iter().enumerate() {
+        // Nothing but the last differentiation removes `stop_gradient`.
+        let last = !case.passes[i..].iter().any(|p| p == "adjoint");
+        g = match pass.as_str() {
+            "print" => g,
+            "simplify early" => simplify::simplify(&g, false),
+            "simplify" => simplify::simplify(&g, last),
+            "adjoint" => adjoint::adjoint(&g, &adjoint::Differentiate::loss(&g)),
+            "split" => split::split(&g),
+            "fuse" => fuse::fuse(&g),
+            "legalize" => legalize::legalize(&g),
+            "all" | "gradient" => {
+                let what = adjoint::Differentiate::loss(&g);
+                let what = (pass == "gradient").then_some(&what);
+                let trace = passes::run(&g, what).map_err(|e| format!("error: {e}\n"))?;
+                for (pass, g) in &trace {
+                    check(&name, pass, g);
+                    same_numbers(&name, pass, &mut before, g);
+                }
+                trace.into_iter().last().expect("it starts with one").1
+            }
+            "components" => return listing(&g),
+            "plan" => return Ok(plan::plan(&g).to_string()),
+            other => panic!("{name}: there is no pass `{other}`"),
+        };
+        check(&name, pass, &g);
+        same_numbers(&name, pass, &mut before, &g);
+    }
+    Ok(g.to_string())
+}
+
+/// The verifier is content, and the printed graph reads back as the same.
+fn check(name: &str, pass: &str, g: &Graph) {
+    match verify(g) {
+        Ok(()) => {}
+        // A case may show that a recurrence is refused.
+        Err(broken) if broken.rule == 6 => {}
+        Err(broken) => panic!("{name}: {pass}: {broken}\n{g}"),
+    }
+    let printed = g.to_string();
+    let read =
+        text::parse_graph(name, &printed).unwrap_or_else(|e| panic!("{name}: after {pass}:\n{e}"));
+    assert!(read == *g, "{name}: {pass}: read back differently\n{g}");
+    assert_eq!(read.to_string(), printed, "{name}: {pass}");
+}
+
+/// What an input is: numbers between -1 and 1 that depend on its name and their place.
+fn number(name: &str, i: usize) -> f64 {
+    let seed = name
+        .bytes()
+        .fold(7.0, |s: f64, b| (s * 1.7 + f64::from(b)) % 97.0);
+    (seed + 1.3 * i as f64).sin()
+}
+
+/// The graph's outputs are what they were before; new ones that are gradients are the slopes of the loss.
+fn same_numbers(name: &str, pass: &str, before: &mut BTreeMap<String, Vec<f64>>, g: &Graph) {
+    let (t, b) = (4, 2);
+    let after = interpret::run(g, t, b, &number);
+    let close = |x: f64, y: f64, by: f64| (x - y).abs() <= by * (1.0 + x.abs()) || x == y;
+    for (output, values) in before.iter() {
+        let now = &after[output];
+        assert_eq!(values.len(), now.len(), "{name}: {pass}: {output}");
+        for (x, y) in values.iter().zip(now) {
+            // Reordered sums of at most a few hundred numbers near 1.
+            assert!(
+                close(*x, *y, 1e-12),
+                "{name}: {pass}: {output} was {x} and is {y}"
+            );
+        }
+    }
+    // What `stop_gradient` hides from the gradient the differences see.
+    let cut = |&v: &Value| *g.op_of(v) == Op::Map(Map::StopGradient);
+    let comparable = !g.order().iter().any(cut);
+    for (output, values) in after.iter().filter(|_| comparable) {
+        let input = output
+            .strip_prefix("grad(")
+            .and_then(|o| o.strip_suffix(')'));
+        if let (Some(input), false) = (input, before.contains_key(output)) {
+            for (i, x) in values.iter().enumerate() {
+                let h = 1e-5;
+                let moved = |by: f64| {
+                    let inputs = |n: &str, k: usize| {
+                        number(n, k) + if n == input && k == i { by } else { 0.0 }
+                    };
+                    interpret::run(g, t, b, &inputs)["loss"][0]
+                };
+                let slope = (moved(h) - moved(-h)) / (2.0 * h);
+                // Truncation h² and cancellation 1e-16 / h, with room for third derivatives near 100.
+                assert!(
+                    close(*x, slope, 1e-7),
+                    "{name}: {output}[{i}] is {x}, the slope {slope}"
+                );
+            }
+        }
+    }
+    *before = after;
+}
+
+/// The recurrences, then every value and where it runs.
+fn listing(g: &Graph) -> Result<String, String> {
+    let found = components::components(g).map_err(|e| format!("error: {e}\n"))?;
+    let mut out = String::new();
+    for (k, reverse) in found.reverse.iter().enumerate() {
+        let way = if *reverse {
+            "last to first"
+        } else {
+            "first to last"
+        };
+        writeln!(out, "recurrence {k}: {way}").expect("strings take all");
+    }
+    let order = g.order();
+    let printed = g.to_string();
+    let lines = printed.lines().skip(1);
+    for (v, line) in order.iter().zip(lines) {
+        let class = match found.class(*v) {
+            components::Class::Parallel => "-".to_owned(),
+            components::Class::Recurrent(k) => k.to_string(),
+        };
+        writeln!(out, "{class:>3}{line}").expect("strings take all");
+    }
+    Ok(out)
+}
+
+#[test]
+fn every_case_gives_what_its_file_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .expect("the folder is there")
+        .map(|e| e.expect("it can be read").path())
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut wrong = String::new();
+    for path in &paths {
+        let case = read(path);
+        let found = run(path, &case).unwrap_or_else(|e| e);
+        if found == case.expected {
+            continue;
+        }
+        if bless {
+            let Case { head, input, .. } = &case;
+            std::fs::write(path, format!("{head}{RULE}{input}{RULE}{found}"))
+                .expect("the case can be written");
+            continue;
+        }
+        let differs = (case.expected.lines().zip(found.lines())).find(|(a, b)| a != b);
+        let (a, b) = differs.unwrap_or(("one of them ends", "before the other"));
+        writeln!(wrong, "{}:\n  expected {a}\n  found    {b}", path.display())
+            .expect("strings take all");
+    }
+    assert!(wrong.is_empty(), "{wrong}BLESS=1 rewrites the cases");
+}

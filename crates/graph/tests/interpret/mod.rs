@@ -1,0 +1,224 @@
+//! A graph run as it stands, slow and obvious: every value at every point, on demand. For comparing a program before and
+//! after a pass.
+
+use std::collections::{BTreeMap, HashMap};
+
+use retrograd_graph::Graph;
+use retrograd_tape::{Domain, Op, Reduction, Shape, Type, Value};
+
+/// Runs a graph over `t` steps and `b` rows.
+pub(crate) struct Run<'g> {
+    g: &'g Graph,
+    t: usize,
+    b: usize,
+    /// What inputs are, from their names.
+    inputs: &'g dyn Fn(&str, usize) -> f64,
+    known: HashMap<(Value, usize), Vec<f64>>,
+}
+
+/// A graph's outputs by name, points outermost.
+pub(crate) fn run(
+    g: &Graph,
+    t: usize,
+    b: usize,
+    inputs: &dyn Fn(&str, usize) -> f64,
+) -> BTreeMap<String, Vec<f64>> {
+    let known = HashMap::new();
+    let mut run = Run {
+        g,
+        t,
+        b,
+        inputs,
+        known,
+    };
+    let all = |run: &mut Run<'_>, v: Value| {
+        let points = run.points(g.node(v).ty.domain);
+        (0..points).flat_map(|p| run.at(v, p)).collect::<Vec<f64>>()
+    };
+    (g.outputs().iter())
+        .map(|o| (o.name.to_string(), all(&mut run, o.value)))
+        .collect()
+}
+
+impl Run<'_> {
+    fn points(&self, domain: Domain) -> usize {
+        match domain {
+            Domain::Once => 1,
+            Domain::Row => self.b,
+            Domain::Edge(k) => k * self.b,
+            Domain::Step => self.t * self.b,
+        }
+    }
+
+    /// The point of `to` that a point of a domain that contains it lies over.
+    fn project(&self, p: usize, to: Domain) -> usize {
+        match to {
+            Domain::Once => 0,
+            Domain::Row => p % self.b,
+            Domain::Edge(_) | Domain::Step => p,
+        }
+    }
+
+    fn at(&mut self, v: Value, p: usize) -> Vec<f64> {
+        if let Some(x) = self.known.get(&(v, p)) {
+            return x.clone();
+        }
+        let x = self.compute(v, p);
+        assert_eq!(
+            x.len(),
+            self.g.node(v).ty.shape.len(),
+            "{}",
+            self.g.describe(v)
+        );
+        self.known.insert((v, p), x.clone());
+        x
+    }
+
+    /// An operand at the point that `p` lies over.
+    fn operand(&mut self, x: Value, p: usize) -> Vec<f64> {
+        let q = self.project(p, self.g.node(x).ty.domain);
+        self.at(x, q)
+    }
+
+    /// e = init ‖ x (or x ‖ init) of a delay at a slot.
+    fn extended(&mut self, d: i32, xs: &[Value], slot: usize, row: usize) -> Vec<f64> {
+        let before = if d > 0 { d as usize } else { 0 };
+        let init = if d > 0 && slot < before {
+            Some(slot)
+        } else if d < 0 && slot >= self.t {
+            Some(slot - self.t)
+        } else {
+            None
+        };
+        match init {
+            Some(s) => self.operand(xs[1], s * self.b + row),
+            None => self.at(xs[0], (slot - before) * self.b + row),
+        }
+    }
+
+    /// The sum over all points of the operands' domain that lie over `p`.
+    fn total(
+        &mut self,
+        xs: &[Value],
+        to: Domain,
+        p: usize,
+        len: usize,
+        f: impl Fn(&[Vec<f64>]) -> Vec<f64>,
+    ) -> Vec<f64> {
+        let domains = xs.iter().map(|&x| self.g.node(x).ty.domain);
+        let all = domains.fold(Domain::Once, |d, x| d.join(x).expect("verified"));
+        let mut sum = vec![0.0; len];
+        for q in 0..self.points(all) {
+            if self.project(q, to) != p {
+                continue;
+            }
+            let values: Vec<Vec<f64>> = xs.iter().map(|&x| self.operand(x, q)).collect();
+            for (s, y) in sum.iter_mut().zip(f(&values)) {
+                *s += y;
+            }
+        }
+        sum
+    }
+
+    fn compute(&mut self, v: Value, p: usize) -> Vec<f64> {
+        let Type { shape, .. } = self.g.node(v).ty;
+        let op = *self.g.op_of(v);
+        let xs = self.g.operands(v);
+        let shapes: Vec<Shape> = xs.iter().map(|&x| self.g.node(x).ty.shape).collect();
+        let n = shape.len();
+        match op {
+            Op::Input { id, .. } => {
+                let name = self.g.inputs()[id].name.clone();
+                return (0..n).map(|i| (self.inputs)(&name, p * n + i)).collect();
+            }
+            Op::Constant { value, .. } => return vec![value.0; n],
+            Op::Delay(d) => {
+                let slot = p / self.b + if d < 0 { d.unsigned_abs() as usize } else { 0 };
+                return self.extended(d, &xs, slot, p % self.b);
+            }
+            Op::Boundary(d) => {
+                let slot = p / self.b + if d > 0 { self.t } else { 0 };
+                return self.extended(d, &xs, slot, p % self.b);
+            }
+            Op::SumTo(to) => return self.total(&xs, to, p, n, |x| x[0].clone()),
+            Op::Outer { to } => {
+                return self.total(&xs, to, p, n, |x| {
+                    let row = |a: &f64| x[1].iter().map(|b| a * b).collect::<Vec<_>>();
+                    x[0].iter().flat_map(row).collect()
+                });
+            }
+            Op::Scatter { rows, to } => {
+                return self.total(&xs, to, p, n, |x| {
+                    let k = (x[0][0].round().max(0.0) as usize).min(rows - 1);
+                    let mut out = vec![0.0; n];
+                    out[k * x[1].len()..][..x[1].len()].copy_from_slice(&x[1]);
+                    out
+                });
+            }
+            _ => {}
+        }
+        let x: Vec<Vec<f64>> = xs.iter().map(|&x| self.operand(x, p)).collect();
+        match op {
+            Op::Map(m) => {
+                let point = |i: usize| x.iter().map(|a| a[i]).collect::<Vec<f64>>();
+                (0..n).map(|i| (m.row().eval)(&point(i))).collect()
+            }
+            Op::Reduce(Reduction::Sum) => vec![x[0].iter().sum()],
+            Op::Reduce(Reduction::Mean) => vec![x[0].iter().sum::<f64>() / x[0].len() as f64],
+            Op::Reduce(Reduction::Max) => vec![x[0].iter().copied().fold(f64::MIN, f64::max)],
+            Op::Dot => vec![x[0].iter().zip(&x[1]).map(|(a, b)| a * b).sum()],
+            Op::Broadcast(_) => vec![x[0][0]; n],
+            Op::Reshape(_) | Op::Spread(_) => x[0].clone(),
+            Op::Concat { axis: 1 } => {
+                let rows = shape.as_matrix().0;
+                (0..rows)
+                    .flat_map(|r| {
+                        x.iter()
+                            .flat_map(move |a| a[a.len() / rows * r..][..a.len() / rows].to_vec())
+                    })
+                    .collect()
+            }
+            Op::Concat { .. } => x.concat(),
+            Op::Slice { axis, start, len } => {
+                // Rows of an axis-0 slice are whole elements of the outer axis.
+                let (rows, columns) = match (shapes[0], axis) {
+                    (Shape::Matrix(m, k), 0) => (1, m * k),
+                    (other, _) => other.as_matrix(),
+                };
+                let width = match (shapes[0], axis) {
+                    (Shape::Matrix(_, k), 0) => k,
+                    _ => 1,
+                };
+                (0..rows)
+                    .flat_map(|r| x[0][r * columns + start * width..][..len * width].to_vec())
+                    .collect()
+            }
+            Op::MatVec { transposed } => {
+                let (m, k) = shapes[0].as_matrix();
+                let entry = |i: usize, j: usize| {
+                    if transposed {
+                        x[0][j * k + i]
+                    } else {
+                        x[0][i * k + j]
+                    }
+                };
+                let inner = if transposed { m } else { k };
+                (0..n)
+                    .map(|i| (0..inner).map(|j| entry(i, j) * x[1][j]).sum())
+                    .collect()
+            }
+            Op::Gather => {
+                let (rows, k) = shapes[0].as_matrix();
+                let row = (x[1][0].round().max(0.0) as usize).min(rows - 1);
+                x[0][row * k..][..k].to_vec()
+            }
+            Op::Input { .. }
+            | Op::Constant { .. }
+            | Op::Delay(_)
+            | Op::Boundary(_)
+            | Op::SumTo(_)
+            | Op::Outer { .. }
+            | Op::Scatter { .. } => unreachable!("done above"),
+        }
+    }
+}
