@@ -1,0 +1,252 @@
+//! Compares engines on one program: the tape is right, compiled code has to agree.
+//!
+//! **f64**: every number within 1e-10 · (1 + the greatest magnitude in the tape's array). Both engines round each op to a
+//! few ulp (2.2e-16); sums run over at most T·B·n ≈ 2·10⁴ terms in another order, and what a rounding grows to on its way
+//! through the steps is bounded by the generator, which keeps values and slopes of the order of 1. That leaves three decimal
+//! digits; a wrong term is wrong in the first.
+//!
+//! **f32**: see [`single`].
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use retrograd_jit::{CompiledCell, Element, Purpose};
+use retrograd_tape::generate::{cotangents, inputs};
+use retrograd_tape::{Interpreter, Op, Real, Tape};
+
+/// Numbers on either side of each output that must stay as they are.
+const GUARD: usize = 64;
+
+/// Arrays by name, in order.
+pub(crate) type Arrays<T> = Vec<(String, Vec<T>)>;
+
+/// What went wrong: the greatest difference, or a panic.
+pub(crate) type Verdict = Result<(), String>;
+
+/// All outputs and gradients of the tape.
+pub(crate) fn by_tape<T: Real>(
+    tape: &Tape,
+    t: usize,
+    b: usize,
+    seed: u64,
+) -> Result<Arrays<T>, String> {
+    let inputs = cast::<T>(&inputs(tape, t, b, seed));
+    let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
+    let mut run = Interpreter::<T>::new(tape);
+    run.forward(t, b, &slices).map_err(|e| e.to_string())?;
+    let cots = cast::<T>(&cotangents(tape, t, b, seed));
+    let cots: Vec<Option<&[T]>> = cots.iter().map(|c| Some(&c[..])).collect();
+    run.backward(&cots).map_err(|e| e.to_string())?;
+    let mut out: Arrays<T> = (tape.outputs().iter().enumerate())
+        .map(|(i, o)| (o.name.to_string(), run.output(i).to_vec()))
+        .collect();
+    for (i, input) in tape.inputs().iter().enumerate() {
+        let gradient = run.gradient(i).map(<[T]>::to_vec).unwrap_or_default();
+        out.push((format!("grad({})", input.name), gradient));
+    }
+    Ok(out)
+}
+
+/// All outputs of a compiled cell, gradients among them.
+pub(crate) fn by_cell<T: Element + Real>(
+    cell: &mut CompiledCell<T>,
+    tape: &Tape,
+    t: usize,
+    b: usize,
+    seed: u64,
+) -> Result<Arrays<T>, String> {
+    let mut given = cast::<T>(&inputs(tape, t, b, seed));
+    let cots = cast::<T>(&cotangents(tape, t, b, seed));
+    for input in &cell.inputs()[given.len()..] {
+        let k = (tape.outputs().iter())
+            .position(|o| format!("cot({})", o.name) == *input.name)
+            .ok_or_else(|| format!("what is `{}`?", input.name))?;
+        given.push(cots[k].clone());
+    }
+    let slices: Vec<&[T]> = given.iter().map(Vec::as_slice).collect();
+    // Not zeros: what a run does not write must not pass for right. Nor may it write beside its arrays.
+    let nan = <T as Real>::from_f64(f64::NAN);
+    let guard = <T as Real>::from_f64(12345.0);
+    let mut out: Vec<Vec<T>> = (0..cell.outputs().len())
+        .map(|k| {
+            let mut array = vec![guard; GUARD];
+            array.resize(GUARD + cell.output_len(k, t, b), nan);
+            array.resize(array.len() + GUARD, guard);
+            array
+        })
+        .collect();
+    let inner = |a: &Vec<T>| GUARD..a.len() - GUARD;
+    let mut outs: Vec<&mut [T]> = (out.iter_mut())
+        .map(|a| {
+            let range = inner(a);
+            &mut a[range]
+        })
+        .collect();
+    cell.run(t, b, &slices, &mut outs)
+        .map_err(|e| e.to_string())?;
+    for (array, output) in out.iter().zip(cell.outputs()) {
+        let range = inner(array);
+        if array[..range.start]
+            .iter()
+            .chain(&array[range.end..])
+            .any(|x| *x != guard)
+        {
+            return Err(format!("numbers beside `{}` were overwritten", output.name));
+        }
+    }
+    let out = out.iter().map(|a| a[inner(a)].to_vec());
+    let names = cell.outputs().iter().map(|o| o.name.to_string());
+    Ok(names.zip(out).collect())
+}
+
+/// Compiles for all gradients.
+pub(crate) fn compiled<T: Element>(tape: &Tape) -> Result<CompiledCell<T>, String> {
+    CompiledCell::compile(tape, &Purpose::everything(tape)).map_err(|e| e.to_string())
+}
+
+fn cast<T: Real>(arrays: &[Vec<f64>]) -> Vec<Vec<T>> {
+    (arrays.iter())
+        .map(|a| a.iter().map(|&x| T::from_f64(x)).collect())
+        .collect()
+}
+
+/// Greatest magnitude, NaN if there is one.
+fn greatest(xs: impl Iterator<Item = f64>) -> f64 {
+    xs.fold(0.0, |a, x| {
+        if x.is_nan() || a.is_nan() {
+            f64::NAN
+        } else {
+            x.abs().max(a)
+        }
+    })
+}
+
+fn size<T: Real>(a: &[T]) -> f64 {
+    greatest(a.iter().map(|x| Real::to_f64(*x)))
+}
+
+fn distance<T: Real>(a: &[T], b: &[f64]) -> f64 {
+    greatest(a.iter().zip(b).map(|(a, b)| Real::to_f64(*a) - b))
+}
+
+/// Every array of `found` agrees with the one of the same name in `right`; the gradient of an input that has none is zeros.
+pub(crate) fn agree<T: Real>(
+    right: &Arrays<f64>,
+    found: &Arrays<T>,
+    allowed: impl Fn(f64) -> f64,
+) -> Verdict {
+    for (name, a) in found {
+        let Some((_, b)) = right.iter().find(|(n, _)| n == name) else {
+            return Err(format!("what is `{name}`?"));
+        };
+        let zeros = vec![0.0; if b.is_empty() { a.len() } else { 0 }];
+        let b = if b.is_empty() { &zeros } else { b };
+        if a.len() != b.len() {
+            return Err(format!("`{name}` has {} numbers, not {}", a.len(), b.len()));
+        }
+        let (off, most) = (distance(a, b), allowed(size(b)));
+        if off.is_nan() || off > most {
+            let at = (0..a.len()).find(|&i| {
+                let d = (Real::to_f64(a[i]) - b[i]).abs();
+                d.is_nan() || d > most
+            });
+            let at = at.unwrap_or(0);
+            return Err(format!(
+                "`{name}` number {at} is {} and should be {} (off by up to {off:e}, allowed {most:e})",
+                a[at], b[at]
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The f64 rule.
+pub(crate) fn close(right: &Arrays<f64>, found: &Arrays<f64>) -> Verdict {
+    agree(right, found, |size| 1e-10 * (1.0 + size))
+}
+
+/// Runs a check; a panic is a failure like any other.
+pub(crate) fn caught(what: &str, check: impl FnOnce() -> Verdict) -> Verdict {
+    let result = catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|e| {
+        let text = (e.downcast_ref::<String>().cloned())
+            .or_else(|| e.downcast_ref::<&str>().map(|s| s.to_string()));
+        let text = text.unwrap_or_else(|| "panic".into());
+        Err(format!("panic: {}", text.lines().next().unwrap_or("")))
+    });
+    result.map_err(|e| format!("{what}: {e}"))
+}
+
+/// Compiled code in f64 against the tape: outputs, loss, final states and all gradients. Then again in the same cell at
+/// other sizes and back (the workspace is reused), and with two threads, to the bit.
+pub(crate) fn double(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
+    caught("f64", || {
+        let mut cell = compiled::<f64>(tape)?;
+        let first = by_cell(&mut cell, tape, t, b, seed)?;
+        close(&by_tape(tape, t, b, seed)?, &first)?;
+        let (s, c) = (1 + (t + 2) % 7, 1 + (b + 1) % 5);
+        let other = by_cell(&mut cell, tape, s, c, seed)?;
+        close(&by_tape(tape, s, c, seed)?, &other).map_err(|e| format!("then T={s} B={c}: {e}"))?;
+        let again = by_cell(&mut cell, tape, t, b, seed)?;
+        same(&first, &again).map_err(|e| format!("run again: {e}"))?;
+        Ok(())
+    })
+}
+
+/// Compiled code in f32 against the tape in f64: its error is at most four times that of the tape in f32 (which rounds in
+/// another order, and by less than the op table allows), plus the ops' tolerances: each op that the program holds may be
+/// off by the ulp of its row (½ for sums and products, which round like an addition), at each of T steps, of the greatest
+/// number in the array (or of 1, the order of the values that a small one is the difference of). A rounding further up that
+/// later ops enlarge is in the tape's error, too, which is taken over all arrays, each relative to its own size: an array of
+/// few numbers is right by chance.
+pub(crate) fn single(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
+    caught("f32", || {
+        let right = by_tape::<f64>(tape, t, b, seed)?;
+        let other = by_tape::<f32>(tape, t, b, seed)?;
+        let found = by_cell(&mut compiled::<f32>(tape)?, tape, t, b, seed)?;
+        let relative = |(a, b): (&(String, Vec<f32>), &(String, Vec<f64>))| {
+            distance(&a.1, &b.1) / size(&b.1).max(1.0)
+        };
+        let off = greatest(other.iter().zip(&right).map(relative));
+        let ulp = |op: &Op| match op {
+            Op::Map(m) => m.row().ulp,
+            _ => 0.5,
+        };
+        let ops: f64 = tape.nodes().iter().map(|n| ulp(&n.op)).sum();
+        let most = 4.0 * off + ops * t as f64 * f64::from(f32::EPSILON);
+        agree(&right, &found, |size| most * size.max(1.0))
+    })
+}
+
+/// One and two threads give the same bits.
+pub(crate) fn threads(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
+    caught("threads", || {
+        let mut cell = compiled::<f64>(tape)?;
+        let one = by_cell(&mut cell, tape, t, b, seed)?;
+        cell.set_threads(2).map_err(|e| e.to_string())?;
+        let two = by_cell(&mut cell, tape, t, b, seed)?;
+        same(&one, &two).map_err(|e| format!("two threads: {e}"))
+    })
+}
+
+/// What is compiled without gradients gives the same outputs.
+pub(crate) fn forward(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
+    caught("forward", || {
+        let mut cell =
+            CompiledCell::<f64>::compile(tape, &Purpose::Forward).map_err(|e| e.to_string())?;
+        close(
+            &by_tape(tape, t, b, seed)?,
+            &by_cell(&mut cell, tape, t, b, seed)?,
+        )
+    })
+}
+
+fn same(a: &Arrays<f64>, b: &Arrays<f64>) -> Verdict {
+    for ((name, a), (_, b)) in a.iter().zip(b) {
+        if let Some(i) = (0..a.len()).find(|&i| a[i].to_bits() != b[i].to_bits()) {
+            return Err(format!(
+                "`{name}` number {i} is {:e} and was {:e}",
+                b[i], a[i]
+            ));
+        }
+    }
+    Ok(())
+}

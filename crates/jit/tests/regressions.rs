@@ -1,0 +1,220 @@
+//! Programs that were compiled wrongly once, as the generator found them and shrinking left them (see
+//! `tests/differential.rs`). Each says what was wrong.
+
+#[path = "differential/check.rs"]
+mod check;
+
+use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape};
+
+/// All engines agree, at these sizes with inputs of this seed.
+#[track_caller]
+fn check(tape: &Tape, t: usize, b: usize, seed: u64) {
+    for found in [
+        check::double(tape, t, b, seed),
+        check::forward(tape, t, b, seed),
+        check::threads(tape, t, b, seed),
+        check::single(tape, t, b, seed),
+    ] {
+        found.unwrap_or_else(|e| panic!("{e}\n{tape}"));
+    }
+}
+
+/// Half way between two rows, the tape took the greater and compiled code the even one.
+#[test]
+fn a_row_number_half_way_between_two_is_rounded_to_even() {
+    let r = Recorder::new();
+    let v0 = r.input("x0", Role::Sequence, Shape::Scalar);
+    let v1 = r.input("w1", Role::Param, Shape::Matrix(2, 1));
+    let v2 = r.apply(Op::constant(0.0, Shape::Scalar), &[]);
+    let v3 = r.apply(Op::Map(Map::Mul), &[v0, v2]);
+    let v4 = r.apply(Op::Map(Map::Sigmoid), &[v3]);
+    let v5 = r.apply(Op::Gather, &[v1, v4]);
+    r.output("y", v5);
+    check(&r.finish("case").unwrap(), 1, 1, 672209);
+}
+
+/// A block of zeros beside a matrix had no array.
+#[test]
+fn the_gradient_of_columns_of_a_matrix_is_padded_with_zeros() {
+    let r = Recorder::new();
+    let v0 = r.input("s2", Role::Static, Shape::Matrix(3, 3));
+    let v1 = r.apply(
+        Op::Slice {
+            axis: 1,
+            start: 2,
+            len: 1,
+        },
+        &[v0],
+    );
+    r.output("y0", v1);
+    check(&r.finish("case").unwrap(), 2, 3, 2069089);
+}
+
+/// As above, with the columns of a weight matrix.
+#[test]
+fn columns_of_a_weight_matrix_may_be_a_weight_matrix() {
+    let r = Recorder::new();
+    let v0 = r.state("h2", Shape::Vector(1), 1, None);
+    let v1 = r.input("w11", Role::Param, Shape::Matrix(1, 3));
+    let v2 = r.apply(
+        Op::Slice {
+            axis: 1,
+            start: 2,
+            len: 1,
+        },
+        &[v1],
+    );
+    let v3 = r.apply(Op::MatVec { transposed: false }, &[v2, v0]);
+    r.next(v0, v3);
+    check(&r.finish("case").unwrap(), 3, 2, 7188562);
+}
+
+/// A number repeated to a matrix had no array to be joined from.
+#[test]
+fn a_repeated_number_may_stand_beside_a_matrix() {
+    let r = Recorder::new();
+    let v0 = r.input("z1", Role::Sequence, Shape::Matrix(1, 1));
+    let v1 = r.input("z2", Role::Sequence, Shape::Scalar);
+    let v2 = r.apply(Op::Broadcast(Shape::Matrix(1, 1)), &[v1]);
+    let v3 = r.apply(Op::Concat { axis: 1 }, &[v2, v0]);
+    r.output("l", v3);
+    check(&r.finish("case").unwrap(), 2, 2, 3634345);
+}
+
+/// What a pass had made and not used was still a user of its operands.
+#[test]
+fn rows_of_an_outer_product_are_differentiated() {
+    let r = Recorder::new();
+    let v0 = r.input("z3", Role::Sequence, Shape::Vector(4));
+    let v1 = r.input("z8", Role::Sequence, Shape::Vector(1));
+    let v2 = r.apply(Op::Outer { to: Domain::Step }, &[v0, v1]);
+    let v3 = r.apply(
+        Op::Slice {
+            axis: 0,
+            start: 3,
+            len: 1,
+        },
+        &[v2],
+    );
+    let v4 = r.apply(Op::Map(Map::Tanh), &[v3]);
+    r.output("l", v4);
+    check(&r.finish("case").unwrap(), 1, 1, 2847143);
+}
+
+/// As above, with products whose weights are sums.
+#[test]
+fn a_product_with_a_repeated_parameter_is_added_to_another() {
+    let r = Recorder::new();
+    let v0 = r.state("h2", Shape::Vector(1), 1, None);
+    let v1 = r.input("w10", Role::Param, Shape::Matrix(1, 1));
+    let v2 = r.input("z6", Role::Param, Shape::Scalar);
+    let v3 = r.apply(Op::Map(Map::Add), &[v2, v2]);
+    let v4 = r.apply(Op::Broadcast(Shape::Matrix(1, 1)), &[v3]);
+    let v5 = r.apply(Op::MatVec { transposed: false }, &[v1, v0]);
+    let v6 = r.apply(Op::MatVec { transposed: false }, &[v4, v0]);
+    let v7 = r.apply(Op::Map(Map::Add), &[v5, v6]);
+    r.next(v0, v7);
+    check(&r.finish("case").unwrap(), 2, 1, 14507780);
+}
+
+/// The gradient of the table was summed over the steps, although each step has its own.
+#[test]
+fn rows_may_be_taken_from_a_matrix_of_each_step() {
+    let r = Recorder::new();
+    let v0 = r.input("z7", Role::Sequence, Shape::Matrix(3, 2));
+    let v1 = r.input("x11", Role::Sequence, Shape::Scalar);
+    let v2 = r.apply(Op::Gather, &[v0, v1]);
+    r.output("l", v2);
+    check(&r.finish("case").unwrap(), 4, 3, 15465775);
+}
+
+/// The same inside a recurrence could not be planned.
+#[test]
+fn rows_may_be_taken_from_a_matrix_state() {
+    let r = Recorder::new();
+    let v0 = r.input("x0", Role::Sequence, Shape::Vector(1));
+    let v1 = r.state("h2", Shape::Matrix(1, 1), 1, None);
+    let v2 = r.input("x5", Role::Sequence, Shape::Scalar);
+    let v3 = r.apply(Op::Gather, &[v1, v2]);
+    let v4 = r.apply(Op::Outer { to: Domain::Step }, &[v0, v3]);
+    r.next(v1, v4);
+    check(&r.finish("case").unwrap(), 3, 2, 12592192);
+}
+
+/// The outer product lived in a joined array, which took the place of products that were still to be read.
+#[test]
+fn a_joined_array_takes_no_place_before_its_parts_are_computed() {
+    let r = Recorder::new();
+    let v0 = r.input("x0", Role::Sequence, Shape::Vector(1));
+    let v1 = r.state("h2", Shape::Scalar, 1, None);
+    let v2 = r.input("w3", Role::Param, Shape::Matrix(1, 1));
+    let v3 = r.apply(Op::MatVec { transposed: true }, &[v2, v0]);
+    let v4 = r.apply(Op::Outer { to: Domain::Step }, &[v0, v3]);
+    let v5 = r.apply(Op::Broadcast(Shape::Matrix(1, 1)), &[v1]);
+    let v6 = r.apply(Op::Concat { axis: 0 }, &[v5, v4]);
+    let v7 = r.apply(Op::Reduce(Reduction::Mean), &[v6]);
+    r.next(v1, v1);
+    r.loss(v7);
+    check(&r.finish("case").unwrap(), 1, 1, 6325207);
+}
+
+/// As above, with an element-wise part that is computed in another loop.
+#[test]
+fn a_gradient_takes_the_place_of_products_only_when_they_are_read() {
+    let r = Recorder::new();
+    let v0 = r.input("x0", Role::Sequence, Shape::Vector(1));
+    let v1 = r.state("h3", Shape::Scalar, 1, None);
+    let v2 = r.input("w8", Role::Param, Shape::Matrix(2, 1));
+    let v3 = r.apply(Op::MatVec { transposed: false }, &[v2, v0]);
+    let v4 = r.input("z5", Role::Param, Shape::Matrix(2, 1));
+    let v5 = r.apply(Op::MatVec { transposed: false }, &[v4, v0]);
+    let v6 = r.apply(Op::Map(Map::Add), &[v3, v3]);
+    let v7 = r.apply(Op::Reduce(Reduction::Max), &[v5]);
+    let v8 = r.apply(Op::Map(Map::Mul), &[v7, v1]);
+    r.next(v1, v8);
+    r.output("l", v6);
+    r.weight(v1);
+    check(&r.finish("case").unwrap(), 1, 1, 5762125);
+}
+
+/// A weight matrix that is stored as a whole was read in its parts, which are not.
+#[test]
+fn a_padded_matrix_may_be_multiplied_as_a_weight_and_as_a_value() {
+    let r = Recorder::new();
+    let v0 = r.input("x0", Role::Sequence, Shape::Vector(1));
+    let v1 = r.input("w37", Role::Param, Shape::Vector(6));
+    let v2 = r.apply(Op::Outer { to: Domain::Step }, &[v1, v0]);
+    let v3 = r.apply(
+        Op::Slice {
+            axis: 0,
+            start: 5,
+            len: 1,
+        },
+        &[v2],
+    );
+    let v4 = r.apply(Op::Reduce(Reduction::Mean), &[v3]);
+    r.loss(v4);
+    check(&r.finish("case").unwrap(), 1, 1, 12069343);
+}
+
+/// The joined gradient, which a delay reads, took the place of products that have no boundary steps beside them: the
+/// initial cotangent was written past their array.
+#[test]
+fn a_gradient_that_is_delayed_takes_no_place_without_boundary_steps() {
+    let r = Recorder::new();
+    let v0 = r.state("h2", Shape::Vector(2), 1, None);
+    let v1 = r.apply(
+        Op::Slice {
+            axis: 0,
+            start: 1,
+            len: 1,
+        },
+        &[v0],
+    );
+    let v2 = r.input("z4", Role::Param, Shape::Matrix(2, 1));
+    let v3 = r.apply(Op::MatVec { transposed: false }, &[v2, v1]);
+    let v4 = r.apply(Op::Map(Map::Add), &[v3, v3]);
+    r.next(v0, v4);
+    r.output("y0", v3);
+    check(&r.finish("case").unwrap(), 1, 1, 15580780);
+}
