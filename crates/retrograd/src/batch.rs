@@ -104,19 +104,19 @@ impl<T: Float> Feed<T> {
         }
     }
 
-    /// The slices to run the cell with, in the order of the tape's inputs. `params` are all parameters, one after the
-    /// other. Nothing is drawn if the batch does not fit.
+    /// Appends the slices to run the cell with, in the order of the tape's inputs. `params` are all parameters, one after
+    /// the other. Nothing is drawn if the batch does not fit.
     pub(crate) fn inputs<'a>(
         &'a mut self,
         cell: &Cell,
         params: &'a [T],
         batch: &'a Batch<T>,
         purpose: Purpose,
-    ) -> Result<Vec<&'a [T]>, Error> {
+        slices: &mut Vec<&'a [T]>,
+    ) -> Result<(), Error> {
         check(cell, batch, purpose)?;
         self.draw(cell, batch, purpose);
         let (mut params, mut masks) = (params, self.masks.iter());
-        let mut slices = Vec::with_capacity(cell.tape().inputs().len());
         for input in cell.tape().inputs() {
             let count = length(input, batch.t, batch.b);
             let given = batch.array(&input.name);
@@ -142,7 +142,7 @@ impl<T: Float> Feed<T> {
                 }
             });
         }
-        Ok(slices)
+        Ok(())
     }
 
     fn draw(&mut self, cell: &Cell, batch: &Batch<T>, purpose: Purpose) {
@@ -186,17 +186,19 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error
     if t == 0 || b == 0 {
         return Err(Error::EmptyBatch { t, b });
     }
-    let inputs = cell.tape().inputs().iter();
-    let taken: Vec<&Input> = inputs.filter(|i| i.role != Role::Param).collect();
+    let taken = || {
+        let inputs = cell.tape().inputs().iter();
+        inputs.filter(|i| i.role != Role::Param)
+    };
     for (name, _) in &batch.arrays {
-        if !taken.iter().any(|i| *i.name == **name) {
+        if !taken().any(|i| *i.name == **name) {
             return Err(Error::UnknownInput {
                 name: name.clone(),
-                known: taken.iter().map(|i| i.name.to_string()).collect(),
+                known: taken().map(|i| i.name.to_string()).collect(),
             });
         }
     }
-    for input in taken {
+    for input in taken() {
         let (role, may_miss) = match input.role {
             Role::Sequence => ("input", false),
             Role::Static => ("static input", false),
@@ -207,12 +209,12 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error
             Role::Cotangent => ("cotangent", false),
             Role::Param => unreachable!("parameters are left out above"),
         };
-        let (name, count) = (input.name.to_string(), length(input, t, b));
+        let count = length(input, t, b);
         match batch.array(&input.name) {
             Some(values) if values.len() == count => {}
             Some(values) => {
                 return Err(Error::InputLength {
-                    name,
+                    name: input.name.to_string(),
                     role,
                     count,
                     expected: axes(input, t, b),
@@ -222,7 +224,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error
             None if may_miss => {}
             None => {
                 return Err(Error::MissingInput {
-                    name,
+                    name: input.name.to_string(),
                     role,
                     expected: axes(input, t, b),
                 });

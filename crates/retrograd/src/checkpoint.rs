@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Float;
 use crate::error::Error;
+use crate::files::replace;
 use crate::trainer::Trainer;
 
 #[derive(Serialize, Deserialize)]
@@ -42,8 +43,9 @@ impl<T: Float> Trainer<T> {
             parameters: parameters.collect(),
         };
         let text = serde_json::to_string(&saved).expect("names and numbers are always JSON");
-        fs::write(path.as_ref(), text).map_err(|cause| Error::File {
-            path: path.as_ref().to_owned(),
+        let path = path.as_ref();
+        replace(path, "json", |beside| fs::write(beside, text)).map_err(|cause| Error::File {
+            path: path.to_owned(),
             cause,
         })
     }

@@ -2,17 +2,35 @@
 //! engine stands in this file.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
+use std::time::Duration;
 
-use retrograd_tape::{Interpreter, Real, Role, Yield};
+use retrograd_jit::{CompiledCell, Element, Purpose};
+use retrograd_tape::{Interpreter, Real, Role, Tape, Yield};
 
 use crate::cell::Cell;
 use crate::error::Error;
 
 /// `f32` or `f64`: the numbers that cells are run in.
-pub trait Float: Real {}
-impl Float for f32 {}
-impl Float for f64 {}
+pub trait Float: Real {
+    /// Compiles a cell: there is machine code for exactly the two types that are [`Element`]s. (Were `Element` a bound
+    /// of this trait, its `to_f64` and `Real`'s would be in each other's way wherever a `T: Float` is used.)
+    #[doc(hidden)]
+    fn compile(cell: &Cell, threads: usize) -> Result<Box<dyn Run<Self>>, Error>;
+}
+
+impl Float for f32 {
+    fn compile(cell: &Cell, threads: usize) -> Result<Box<dyn Run<f32>>, Error> {
+        Ok(Box::new(OnJit::new(cell, threads)?))
+    }
+}
+
+impl Float for f64 {
+    fn compile(cell: &Cell, threads: usize) -> Result<Box<dyn Run<f64>>, Error> {
+        Ok(Box::new(OnJit::new(cell, threads)?))
+    }
+}
 
 /// What runs a cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -53,7 +71,7 @@ impl FromStr for Engine {
 }
 
 /// A cell that is ready to run.
-pub(crate) trait Run<T>: Send {
+pub trait Run<T> {
     /// Runs `t` steps of `b` examples. `inputs` are in the order of the tape's inputs, their lengths checked by the
     /// caller; an empty slice for an initial state means zeros. With `gradient`, also writes the loss's gradient with
     /// respect to all parameters there, one after the other in the tape's order.
@@ -67,6 +85,9 @@ pub(crate) trait Run<T>: Send {
 
     /// The last run's output `i`, in the order of the tape's outputs.
     fn output(&self, i: usize) -> &[T];
+
+    /// Time spent on compiling so far; none if this engine does not compile.
+    fn compile_time(&self) -> Option<Duration>;
 }
 
 /// Makes a cell ready to run on an engine, on at most `threads` threads where the engine can use them.
@@ -75,12 +96,8 @@ pub(crate) fn start<T: Float>(
     cell: &Cell,
     threads: usize,
 ) -> Result<Box<dyn Run<T>>, Error> {
-    let _ = threads;
     match engine {
-        Engine::Jit => Err(Error::Engine {
-            engine,
-            cause: "not connected yet".to_owned(),
-        }),
+        Engine::Jit => T::compile(cell, threads),
         Engine::Tape => Ok(Box::new(OnTape::<T>::new(cell))),
     }
 }
@@ -92,20 +109,19 @@ struct OnTape<T: Float> {
     params: Vec<usize>,
     /// For each output, whether it is the loss.
     is_loss: Vec<bool>,
+    /// The allocation of a run's list of cotangents, for the next run; always empty.
+    cotangents: Vec<Option<&'static [T]>>,
 }
 
 impl<T: Float> OnTape<T> {
     fn new(cell: &Cell) -> OnTape<T> {
         let tape = cell.tape();
-        let inputs = tape.inputs().iter().enumerate();
         let outputs = tape.outputs().iter();
         OnTape {
             interpreter: Interpreter::with_gradients(tape, |i| i.role == Role::Param),
-            params: inputs
-                .filter(|(_, x)| x.role == Role::Param)
-                .map(|(i, _)| i)
-                .collect(),
+            params: params(tape).collect(),
             is_loss: outputs.map(|o| o.role == Yield::Loss).collect(),
+            cotangents: Vec::new(),
         }
     }
 }
@@ -123,19 +139,19 @@ impl<T: Float> Run<T> for OnTape<T> {
             return Ok(());
         };
         let one = [T::ONE];
-        let cotangents: Vec<Option<&[T]>> = self
-            .is_loss
-            .iter()
-            .map(|&is_loss| is_loss.then_some(&one[..]))
-            .collect();
-        self.interpreter.backward(&cotangents)?;
+        let mut cotangents: Vec<Option<&[T]>> = std::mem::take(&mut self.cotangents);
+        cotangents.extend(self.is_loss.iter().map(|l| l.then_some(&one[..])));
+        let ran = self.interpreter.backward(&cotangents);
+        self.cotangents = emptied(cotangents);
+        ran?;
         for &i in &self.params {
-            let (this, after) = rest.split_at_mut(inputs[i].len());
+            let this = rest
+                .split_off_mut(..inputs[i].len())
+                .expect("it is as long as all parameters");
             match self.interpreter.gradient(i) {
                 Some(values) => this.copy_from_slice(values),
                 None => this.fill(T::ZERO),
             }
-            rest = after;
         }
         Ok(())
     }
@@ -143,4 +159,147 @@ impl<T: Float> Run<T> for OnTape<T> {
     fn output(&self, i: usize) -> &[T] {
         self.interpreter.output(i)
     }
+
+    fn compile_time(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// [`Engine::Jit`]. The program that also computes gradients is compiled at once, the one for outputs alone when it is
+/// first needed.
+struct OnJit<T: Element> {
+    tape: Tape,
+    threads: usize,
+    train: Program<T>,
+    forward: Option<Program<T>>,
+    /// Where the outputs of each run lie, in the order of the tape's outputs; both programs write here.
+    values: Vec<Vec<T>>,
+    /// The allocation of a run's list of slices, for the next run; always empty.
+    slices: Vec<&'static mut [T]>,
+}
+
+/// A compiled program and where its outputs go.
+struct Program<T: Element> {
+    cell: CompiledCell<T>,
+    /// For each output that is a gradient, its place in the vector of all parameters. The outputs before them are the tape's.
+    gradients: Vec<Range<usize>>,
+    /// Places in that vector of parameters that the loss does not depend on.
+    zeros: Vec<Range<usize>>,
+}
+
+impl<T: Float + Element> OnJit<T> {
+    fn new(cell: &Cell, threads: usize) -> Result<OnJit<T>, Error> {
+        let tape = cell.tape().clone();
+        Ok(OnJit {
+            train: Program::compile(&tape, &Purpose::Train, threads)?,
+            forward: None,
+            values: tape.outputs().iter().map(|_| Vec::new()).collect(),
+            slices: Vec::new(),
+            tape,
+            threads,
+        })
+    }
+}
+
+impl<T: Float + Element> Program<T> {
+    fn compile(tape: &Tape, purpose: &Purpose, threads: usize) -> Result<Program<T>, Error> {
+        let engine = |cause: retrograd_jit::CompileError| Error::Engine {
+            engine: Engine::Jit,
+            cause: cause.to_string(),
+        };
+        let mut cell = CompiledCell::compile(tape, purpose).map_err(engine)?;
+        cell.set_threads(threads).map_err(engine)?;
+        let mut end = 0;
+        let places = params(tape).map(|i| {
+            let input = &tape.inputs()[i];
+            let start = end;
+            end += input.ty.shape.len();
+            (format!("grad({})", input.name), start..end)
+        });
+        let mut zeros: Vec<(String, Range<usize>)> = places.collect();
+        let outputs = cell.outputs().iter().skip(tape.outputs().len());
+        let gradients = outputs.map(|o| {
+            let at = zeros.iter().position(|(name, _)| *name == *o.name);
+            zeros.remove(at.expect("a gradient of a parameter")).1
+        });
+        let gradients: Vec<Range<usize>> = gradients.collect();
+        assert!(
+            gradients.is_sorted_by_key(|range| range.start),
+            "gradients come in the order of the tape's inputs"
+        );
+        let zeros = zeros.into_iter().map(|(_, range)| range).collect();
+        Ok(Program {
+            cell,
+            gradients,
+            zeros,
+        })
+    }
+}
+
+impl<T: Float + Element> Run<T> for OnJit<T> {
+    fn run(
+        &mut self,
+        t: usize,
+        b: usize,
+        inputs: &[&[T]],
+        gradient: Option<&mut [T]>,
+    ) -> Result<(), Error> {
+        let program = match (&gradient, &mut self.forward) {
+            (Some(_), _) => &mut self.train,
+            (None, Some(forward)) => forward,
+            (None, forward) => {
+                let compiled = Program::compile(&self.tape, &Purpose::Forward, self.threads)?;
+                forward.insert(compiled)
+            }
+        };
+        let mut outputs: Vec<&mut [T]> = std::mem::take(&mut self.slices);
+        for (k, values) in self.values.iter_mut().enumerate() {
+            values.resize(program.cell.output_len(k, t, b), <T as Real>::ZERO);
+            outputs.push(values);
+        }
+        if let Some(mut rest) = gradient {
+            for range in &program.zeros {
+                rest[range.clone()].fill(<T as Real>::ZERO);
+            }
+            let mut at = 0;
+            for range in &program.gradients {
+                let (_, after) = rest.split_at_mut(range.start - at);
+                let (this, after) = after.split_at_mut(range.len());
+                outputs.push(this);
+                (rest, at) = (after, range.end);
+            }
+        }
+        let ran = program.cell.run(t, b, inputs, &mut outputs);
+        self.slices = emptied(outputs);
+        Ok(ran?)
+    }
+
+    fn output(&self, i: usize) -> &[T] {
+        &self.values[i]
+    }
+
+    fn compile_time(&self) -> Option<Duration> {
+        let programs = [Some(&self.train), self.forward.as_ref()];
+        let times = programs
+            .into_iter()
+            .flatten()
+            .map(|p| p.cell.compile_time());
+        Some(times.sum())
+    }
+}
+
+/// The parameters' positions among the tape's inputs.
+fn params(tape: &Tape) -> impl Iterator<Item = usize> {
+    let inputs = tape.inputs().iter().enumerate();
+    inputs
+        .filter(|(_, x)| x.role == Role::Param)
+        .map(|(i, _)| i)
+}
+
+/// The vector's allocation without what it held, to be filled with borrows of another lifetime. Collecting a vector's own
+/// elements, mapped to others of their layout, is done in place.
+pub(crate) fn emptied<A, B>(mut vector: Vec<A>) -> Vec<B> {
+    vector.clear();
+    let none = vector.into_iter().map(|_| unreachable!("it is empty"));
+    none.collect()
 }

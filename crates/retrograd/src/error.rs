@@ -16,6 +16,9 @@ pub enum Error {
     /// that is to be an index and is none.
     #[error(transparent)]
     Cell(Box<TapeError>),
+    /// A mistake in a cell file: the message shows the line, the place and what was expected.
+    #[error(transparent)]
+    Text(Box<retrograd_graph::text::TextError>),
     /// A dropout mask whose keep probability is none.
     #[error(
         "{at}: mask `{name}` keeps each element with probability {keep}; expected more than 0 and at most 1"
@@ -183,6 +186,9 @@ pub enum Error {
         /// The first difference, expected and found.
         difference: String,
     },
+    /// Numbers that compiled code refuses, such as an index that is none.
+    #[error(transparent)]
+    Run(#[from] retrograd_jit::RunError),
     /// The engine cannot be built for this cell.
     #[error("the engine `{engine}` cannot run this cell: {cause}")]
     Engine {

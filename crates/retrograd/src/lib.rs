@@ -12,10 +12,12 @@ pub mod zoo;
 mod batch;
 mod builder;
 mod cell;
+mod cellfile;
 mod checkpoint;
 mod dense;
 mod engine;
 mod error;
+mod files;
 mod init;
 mod trainer;
 
@@ -28,3 +30,7 @@ pub use init::Init;
 pub use optim::{Adam, Sgd};
 pub use retrograd_tape::{Shape, Var};
 pub use trainer::{Evaluation, Report, Trainer, TrainerBuilder, Values};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

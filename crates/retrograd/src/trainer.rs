@@ -1,12 +1,13 @@
 //! Training: a cell, its parameters, an optimiser and the engine that runs it.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use retrograd_tape::{Shape, Yield};
 
 use crate::batch::{Batch, Feed, Purpose};
 use crate::cell::Cell;
-use crate::engine::{Engine, Float, Run, start};
+use crate::engine::{Engine, Float, Run, emptied, start};
 use crate::error::Error;
 use crate::optim::{Method, Optimizer, clip_scale, global_norm, positive};
 
@@ -14,10 +15,10 @@ use crate::optim::{Method, Optimizer, clip_scale, global_norm, positive};
 /// number of threads.
 ///
 /// ```
-/// use retrograd::{Adam, Batch, Engine, Trainer, zoo};
+/// use retrograd::{Adam, Batch, Trainer, zoo};
 ///
 /// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 8)?;
-/// let mut trainer = Trainer::new(cell, Adam::new(1e-2)).engine(Engine::Tape).seed(1).build()?;
+/// let mut trainer = Trainer::new(cell, Adam::new(1e-2)).seed(1).build()?;
 /// let batch = Batch::new(3, 1).with("x", vec![0.0, 0.1, 0.2]).with("next", vec![0.1, 0.2, 0.3]);
 /// let first = trainer.step(&batch)?.loss;
 /// for _ in 0..50 {
@@ -35,6 +36,8 @@ pub struct Trainer<T: Float = f32> {
     /// Position of the loss among the outputs.
     loss: usize,
     feed: Feed<T>,
+    /// The allocation of a run's list of inputs, for the next run; always empty.
+    slices: Vec<&'static [T]>,
     params: Vec<T>,
     gradient: Vec<T>,
     /// Where each parameter lies in `params` and `gradient`, in the cell's order.
@@ -180,6 +183,7 @@ impl<T: Float> TrainerBuilder<T> {
             clip: self.clip,
             loss,
             feed: Feed::new(&cell, self.seed),
+            slices: Vec::new(),
             gradient: vec![T::ZERO; params.len()],
             params,
             ranges,
@@ -192,7 +196,7 @@ impl<T: Float> Trainer<T> {
     /// One step of training on a batch: loss, gradient, clipping, and the optimiser's step. Masks are drawn anew.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`], [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::InputLength`]; [`Error::Cell`] if
+    /// [`Error::EmptyBatch`], [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::InputLength`]; [`Error::Cell`] or [`Error::Run`] if
     /// an index is none; and [`Error::NonFinite`] if the loss or the gradient is no finite number. After an error, the parameters and the
     /// optimiser are as before.
     pub fn step(&mut self, batch: &Batch<T>) -> Result<Report, Error> {
@@ -246,6 +250,12 @@ impl<T: Float> Trainer<T> {
     /// What runs it.
     pub fn engine(&self) -> Engine {
         self.engine
+    }
+
+    /// Time spent on compiling so far: training's program at the start, that of [`Trainer::evaluate`] and
+    /// [`Trainer::predict`] at their first call. None if the engine does not compile.
+    pub fn compile_time(&self) -> Option<Duration> {
+        self.runner.compile_time()
     }
 
     /// The optimiser, with the steps made so far.
@@ -323,9 +333,13 @@ impl<T: Float> Trainer<T> {
     }
 
     fn run(&mut self, batch: &Batch<T>, purpose: Purpose, gradient: bool) -> Result<(), Error> {
-        let inputs = self.feed.inputs(&self.cell, &self.params, batch, purpose)?;
+        let mut inputs: Vec<&[T]> = std::mem::take(&mut self.slices);
+        let feed = &mut self.feed;
+        feed.inputs(&self.cell, &self.params, batch, purpose, &mut inputs)?;
         let gradient = gradient.then_some(&mut self.gradient[..]);
-        self.runner.run(batch.t, batch.b, &inputs, gradient)
+        let ran = self.runner.run(batch.t, batch.b, &inputs, gradient);
+        self.slices = emptied(inputs);
+        ran
     }
 
     fn last_loss(&self) -> f64 {

@@ -132,10 +132,29 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 /// [`Error::Cell`] if `inputs` or `hidden` is 0.
 #[track_caller]
 pub fn forecaster(entry: &Entry, inputs: usize, hidden: usize) -> Result<Cell, Error> {
+    forecaster_with_dropout(entry, inputs, hidden, 0.0)
+}
+
+/// [`forecaster`] with dropout (Srivastava et al. 2014) of what the forecast is read from: in training, each element of h'
+/// counts as 0 with probability `dropout` there, not in the recurrence (Zaremba et al., arXiv:1409.2329). 0 is none.
+///
+/// # Errors
+/// As [`forecaster`], and [`Error::KeepProbability`] unless `dropout` is at least 0 and less than 1.
+#[track_caller]
+pub fn forecaster_with_dropout(
+    entry: &Entry,
+    inputs: usize,
+    hidden: usize,
+    dropout: f64,
+) -> Result<Cell, Error> {
     Cell::define(entry.name, |c| {
         let x = c.input("x", inputs);
         let h = (entry.recurrence)(c, x, hidden);
-        let y = c.dense("forecast", inputs, [h]);
+        let read = match dropout {
+            0.0 => h,
+            _ => (h * c.mask("dropout", hidden, 1.0 - dropout)).named("h"),
+        };
+        let y = c.dense("forecast", inputs, [read]);
         c.output("y", y);
         let next = c.target("next", inputs);
         c.loss((y - next).square().mean());

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use retrograd::{Adam, Batch, Cell, Engine, Trainer, zoo};
-use retrograd_tape::{Interpreter, Role, Yield};
+use retrograd_jit::{CompiledCell, Purpose};
+use retrograd_tape::{Interpreter, Role, Tape, Yield};
 use serde::Deserialize;
 
 /// PyTorch's numbers and ours are the same sums in other orders. Each is a chain of T = 5 steps of sums of at most 15
@@ -80,6 +81,28 @@ impl Case {
         batch
     }
 
+    /// In the order of the tape's inputs.
+    fn inputs(&self, tape: &Tape) -> Vec<&[f64]> {
+        let inputs = tape.inputs().iter().map(|i| match (i.role, &*i.name) {
+            (Role::Param, name) => &self.params[name].data[..],
+            (Role::Initial, name) => &self.initial[name].data,
+            (_, "x") => &self.x.data,
+            (_, name) => {
+                assert_eq!(name, "next");
+                &self.target.data
+            }
+        });
+        inputs.collect()
+    }
+
+    /// The gradients of everything that is no parameter.
+    fn other_gradients(&self) -> impl Iterator<Item = (&str, &Array)> {
+        let initial = self.grads.initial.iter().map(|(n, a)| (n.as_str(), a));
+        [("x", &self.grads.x), ("next", &self.grads.target)]
+            .into_iter()
+            .chain(initial)
+    }
+
     fn compare(&self, what: &str, found: Option<&[f64]>, expected: &[f64]) {
         let found = found.unwrap_or_else(|| panic!("{}: no {what}", self.name));
         assert_eq!(found.len(), expected.len(), "{}: {what}", self.name);
@@ -118,6 +141,11 @@ fn the_tape_gives_pytorchs_values_and_parameter_gradients() {
     values_and_parameter_gradients(Engine::Tape);
 }
 
+#[test]
+fn compiled_code_gives_pytorchs_values_and_parameter_gradients() {
+    values_and_parameter_gradients(Engine::Jit);
+}
+
 fn values_and_parameter_gradients(engine: Engine) {
     for case in cases() {
         let settings = Trainer::new(case.cell(), Adam::new(0.1))
@@ -144,16 +172,7 @@ fn the_tape_gives_pytorchs_gradients_of_inputs_targets_and_initial_states() {
     for case in cases() {
         let cell = case.cell();
         let tape = cell.tape();
-        let inputs = tape.inputs().iter().map(|i| match (i.role, &*i.name) {
-            (Role::Param, name) => &case.params[name].data[..],
-            (Role::Initial, name) => &case.initial[name].data,
-            (_, "x") => &case.x.data,
-            (_, name) => {
-                assert_eq!(name, "next");
-                &case.target.data
-            }
-        });
-        let inputs: Vec<&[f64]> = inputs.collect();
+        let inputs = case.inputs(tape);
         let mut interpreter = Interpreter::<f64>::new(tape);
         interpreter
             .forward(case.t, case.b, &inputs)
@@ -163,11 +182,37 @@ fn the_tape_gives_pytorchs_gradients_of_inputs_targets_and_initial_states() {
             .map(|o| (o.role == Yield::Loss).then_some(&[1.0][..]))
             .collect();
         interpreter.backward(&cotangents).expect("it runs");
-        let initial = case.grads.initial.iter().map(|(n, a)| (n.as_str(), a));
-        let given = [("x", &case.grads.x), ("next", &case.grads.target)];
-        for (name, array) in given.into_iter().chain(initial) {
+        for (name, array) in case.other_gradients() {
             let found = tape.input(name).and_then(|i| interpreter.gradient(i));
             case.compare(&format!("d {name}"), found, &array.data);
+        }
+    }
+}
+
+#[test]
+fn compiled_code_gives_pytorchs_gradients_of_everything() {
+    for case in cases() {
+        let cell = case.cell();
+        let everything = Purpose::everything(cell.tape());
+        let mut code = CompiledCell::<f64>::compile(cell.tape(), &everything).expect("it compiles");
+        let mut inputs = case.inputs(cell.tape());
+        // No cotangents but the loss's: zeros.
+        inputs.resize(code.inputs().len(), &[]);
+        let lengths = (0..code.outputs().len()).map(|k| code.output_len(k, case.t, case.b));
+        let mut outputs: Vec<Vec<f64>> = lengths.map(|n| vec![f64::NAN; n]).collect();
+        let mut slices: Vec<&mut [f64]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+        code.run(case.t, case.b, &inputs, &mut slices)
+            .expect("it runs");
+        let found = |name: &str| code.output(name).map(|k| &outputs[k][..]);
+        case.compare("y", found("y"), &case.y.data);
+        case.compare("loss", found("loss"), &[case.loss]);
+        for (name, array) in &case.last {
+            case.compare(&format!("final {name}"), found(name), &array.data);
+        }
+        let params = case.grads.params.iter().map(|(n, a)| (n.as_str(), a));
+        for (name, array) in case.other_gradients().chain(params) {
+            let gradient = found(&format!("grad({name})"));
+            case.compare(&format!("d {name}"), gradient, &array.data);
         }
     }
 }

@@ -247,6 +247,21 @@ impl Series {
         self.labels.as_ref().map(|(name, _)| name.as_str())
     }
 
+    /// The first `rows` rows alone.
+    ///
+    /// # Errors
+    /// [`DataError::BadRange`] if there are fewer, or if `rows` is 0.
+    pub fn first(&self, rows: usize) -> Result<Self, DataError> {
+        self.check_range("part to keep", &(0..rows))?;
+        let labels = self.labels.as_ref();
+        Ok(Self {
+            names: self.names.clone(),
+            units: self.units.clone(),
+            rows: self.rows[..rows * self.columns()].to_vec(),
+            labels: labels.map(|(name, labels)| (name.clone(), labels[..rows].to_vec())),
+        })
+    }
+
     /// The training rows and, after them, the validation rows. Time order is kept: nothing is shuffled.
     ///
     /// # Errors

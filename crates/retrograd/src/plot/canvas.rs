@@ -11,6 +11,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 
 use super::PlotError;
+use crate::files::replace;
 
 const OVERSAMPLE: u32 = 3;
 
@@ -147,20 +148,20 @@ pub(super) fn write_png(
         })?;
         area.present().map_err(backend)?;
     }
-    // plotters creates the file at the very end and hides why it could not: ask the system first.
-    std::fs::File::create(path).map_err(|cause| PlotError::Unwritable {
-        path: path.to_owned(),
-        cause,
-    })?;
-    let mut file = BitMapBackend::new(path, size);
-    for y in 0..size.1 {
-        for x in 0..size.0 {
-            let rgb = average(&pixels, large.0, x, y);
-            file.draw_pixel((x as i32, y as i32), rgb.to_backend_color())
-                .map_err(backend)?;
+    replace(path, "png", |beside| {
+        // plotters hides why it could not create the file: ask the system first.
+        std::fs::File::create(beside)?;
+        let mut file = BitMapBackend::new(beside, size);
+        for y in 0..size.1 {
+            for x in 0..size.0 {
+                let rgb = average(&pixels, large.0, x, y);
+                file.draw_pixel((x as i32, y as i32), rgb.to_backend_color())
+                    .map_err(backend)?;
+            }
         }
-    }
-    file.present().map_err(backend)
+        Ok(file.present().map_err(backend)?)
+    })
+    .map_err(|e: Failed| e.at(path))
 }
 
 /// Writes an SVG of `size`.
@@ -181,10 +182,37 @@ pub(super) fn write_svg(
         })?;
         area.present().map_err(backend)?;
     }
-    std::fs::write(path, text).map_err(|cause| PlotError::Unwritable {
-        path: path.to_owned(),
-        cause,
-    })
+    replace(path, "svg", |beside| Ok(std::fs::write(beside, text)?)).map_err(|e: Failed| e.at(path))
+}
+
+/// Why a file was not written, before its path is told.
+enum Failed {
+    System(std::io::Error),
+    Drawing(PlotError),
+}
+
+impl From<std::io::Error> for Failed {
+    fn from(cause: std::io::Error) -> Failed {
+        Failed::System(cause)
+    }
+}
+
+impl From<PlotError> for Failed {
+    fn from(e: PlotError) -> Failed {
+        Failed::Drawing(e)
+    }
+}
+
+impl Failed {
+    fn at(self, path: &Path) -> PlotError {
+        match self {
+            Failed::System(cause) => PlotError::Unwritable {
+                path: path.to_owned(),
+                cause,
+            },
+            Failed::Drawing(e) => e,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]

@@ -123,13 +123,17 @@ impl LossPlot {
             .iter()
             .map(|&(step, loss)| (step as f64, loss));
         panel.curve(canvas, validation.clone(), 4.0, colour::VERMILION)?;
-        // Markers only where they stay apart.
-        if self.validation.len() <= 60 {
+        if self.is_marked() {
             for (step, loss) in validation.filter(|(_, loss)| loss.is_finite()) {
                 canvas.disc((panel.x_at(step), panel.y_at(loss)), 6.0, colour::VERMILION)?;
             }
         }
         draw_labels(canvas, &panel, &labels)
+    }
+
+    /// Whether each validation has a marker: only where they stay apart.
+    fn is_marked(&self) -> bool {
+        self.validation.len() <= 60
     }
 
     /// About a thirtieth of the run, odd so that it has a centre.
@@ -166,7 +170,10 @@ impl LossPlot {
             labels.push(Label {
                 text,
                 value,
-                sample: Sample::Marked(colour::VERMILION),
+                sample: match self.is_marked() {
+                    true => Sample::Marked(colour::VERMILION),
+                    false => Sample::Line(colour::VERMILION, 4.0),
+                },
             });
         }
         for (k, Reference { name, loss }) in self.references.iter().enumerate() {

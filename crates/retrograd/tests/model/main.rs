@@ -1,7 +1,8 @@
 //! Cells, their parameters and their training.
 
 mod builder;
+mod compiled;
 mod init;
+mod on_tape;
 mod optim;
-mod trainer;
 mod zoo;

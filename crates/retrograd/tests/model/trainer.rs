@@ -1,5 +1,8 @@
+//! Runs once with each engine: see `on_tape` and `compiled`.
+
 use std::path::PathBuf;
 
+use super::ENGINE;
 use retrograd::{Adam, Batch, Cell, Engine, Error, Sgd, State, Trainer, zoo};
 
 const LR: f64 = 0.01;
@@ -9,7 +12,7 @@ fn forecaster(name: &str) -> Cell {
 }
 
 fn trainer(cell: Cell) -> Trainer {
-    let settings = Trainer::new(cell, Adam::new(LR)).engine(Engine::Tape);
+    let settings = Trainer::new(cell, Adam::new(LR)).engine(ENGINE);
     settings.seed(1).build().expect("it is right")
 }
 
@@ -24,7 +27,7 @@ fn all(trainer: &Trainer) -> Vec<f32> {
 }
 
 fn in_temporary(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("retrograd-{}-{name}", std::process::id()))
+    std::env::temp_dir().join(format!("retrograd-{}-{ENGINE}-{name}", std::process::id()))
 }
 
 #[test]
@@ -48,9 +51,7 @@ fn a_sine_is_learned() {
     };
     let batch = Batch::new(t, b).with("x", wave(0)).with("next", wave(1));
     let cell = zoo::forecaster(zoo::find("lstm").unwrap(), 1, 8).unwrap();
-    let settings = Trainer::new(cell, Adam::new(0.02))
-        .engine(Engine::Tape)
-        .seed(1);
+    let settings = Trainer::new(cell, Adam::new(0.02)).engine(ENGINE).seed(1);
     let mut trainer = settings.clip(1.0).build().unwrap();
     let first = trainer.step(&batch).unwrap().loss;
     for _ in 0..300 {
@@ -77,7 +78,7 @@ fn a_copy_delayed_by_three_steps_is_learned_by_a_skip_recurrence() {
     })
     .unwrap();
     let batch = Batch::new(t, b).with("x", x).with("copy", target);
-    let settings = Trainer::new(cell, Adam::new(0.02)).engine(Engine::Tape);
+    let settings = Trainer::new(cell, Adam::new(0.02)).engine(ENGINE);
     let mut trainer = settings.seed(3).build().unwrap();
     for _ in 0..400 {
         trainer.step(&batch).unwrap();
@@ -88,7 +89,7 @@ fn a_copy_delayed_by_three_steps_is_learned_by_a_skip_recurrence() {
 
 #[test]
 fn a_step_is_the_optimisers_step_along_the_gradient() {
-    let settings = Trainer::new(forecaster("gru"), Sgd::new(0.5)).engine(Engine::Tape);
+    let settings = Trainer::new(forecaster("gru"), Sgd::new(0.5)).engine(ENGINE);
     let mut trainer = settings.double().seed(2).build().unwrap();
     let f64s = |name: &str| {
         batch()
@@ -133,7 +134,7 @@ fn a_step_is_the_optimisers_step_along_the_gradient() {
 
 #[test]
 fn clipping_bounds_what_a_step_changes() {
-    let settings = Trainer::new(forecaster("rnn"), Sgd::new(1.0)).engine(Engine::Tape);
+    let settings = Trainer::new(forecaster("rnn"), Sgd::new(1.0)).engine(ENGINE);
     let mut trainer = settings.seed(1).clip(1e-2).build().unwrap();
     let before = all(&trainer);
     let report = trainer.step(&batch()).unwrap();
@@ -204,7 +205,7 @@ fn dropout(keep: f64) -> Cell {
 fn masks_are_drawn_for_training_and_are_one_otherwise() {
     let batch = Batch::new(20, 10).with("x", vec![1.0f32; 10_000]);
     let settings = Trainer::new(dropout(0.8), Sgd::new(0.0))
-        .engine(Engine::Tape)
+        .engine(ENGINE)
         .seed(4);
     let mut trainer = settings.build().unwrap();
     let losses: Vec<f64> = (0..2).map(|_| trainer.step(&batch).unwrap().loss).collect();
@@ -322,7 +323,7 @@ fn an_index_beyond_the_vocabulary_is_refused() {
 
 #[test]
 fn settings_that_make_no_sense_are_refused() {
-    let with = || Trainer::new(forecaster("rnn"), Adam::new(LR)).engine(Engine::Tape);
+    let with = || Trainer::new(forecaster("rnn"), Adam::new(LR)).engine(ENGINE);
     assert!(matches!(
         with().threads(0).build(),
         Err(Error::Setting { .. })
@@ -335,7 +336,7 @@ fn settings_that_make_no_sense_are_refused() {
         c.output("y", c.input("x", 1));
     });
     let e = Trainer::new(none.unwrap(), Adam::new(LR))
-        .engine(Engine::Tape)
+        .engine(ENGINE)
         .build();
     assert!(matches!(e, Err(Error::NoLoss { .. })));
 }

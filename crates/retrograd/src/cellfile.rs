@@ -1,0 +1,159 @@
+//! Cells from text: what a cell file says, said to the [`Builder`], so that parameters are called and start as they
+//! would with the API. The language is described in [`retrograd_graph::text`].
+
+use std::path::Path;
+
+use retrograd_graph::text::{self, Initial, Places, Start, Target, TextError};
+use retrograd_tape::{Op, Role, Shape, TapeError, Var};
+
+use crate::builder::{Builder, State};
+use crate::cell::Cell;
+use crate::error::Error;
+use crate::init::Init;
+
+impl Cell {
+    /// Reads a cell from the text of a cell file; `dimensions` replace the values that its `where` gives.
+    ///
+    /// ```
+    /// use retrograd::Cell;
+    ///
+    /// let text = "
+    ///     cell rnn(x[I]; h[H]) where I=4, H=16
+    ///     h' = tanh(dense(x, h))
+    ///     output y = dense(h')
+    ///     target next[I]
+    ///     loss mean(square(y - next))";
+    /// let cell = Cell::from_text(text, &[("H", 32)])?;
+    /// assert_eq!(cell.parameter_count(), 32 * (4 + 32 + 1) + 4 * (32 + 1));
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Text`] with the line and the place of the first mistake.
+    pub fn from_text(text: &str, dimensions: &[(&str, usize)]) -> Result<Cell, Error> {
+        read("cell", text, dimensions)
+    }
+
+    /// Reads a cell file; see [`Cell::from_text`].
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be read, [`Error::Text`] for a mistake in it.
+    pub fn from_file(path: impl AsRef<Path>, dimensions: &[(&str, usize)]) -> Result<Cell, Error> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path).map_err(|cause| Error::File {
+            path: path.to_owned(),
+            cause,
+        })?;
+        read(&path.display().to_string(), &text, dimensions)
+    }
+}
+
+fn read(name: &str, text: &str, dimensions: &[(&str, usize)]) -> Result<Cell, Error> {
+    let file = text::parse_cell(name, text)?;
+    let mut places = None;
+    let cell = Cell::define(file.name(), |c| {
+        places = Some(text::record(&file, dimensions, c));
+    });
+    let places = places.expect("`define` calls its closure")?;
+    cell.map_err(|e| Error::from(locate(&places, e)))
+}
+
+/// A mistake that came out when the cell was finished, with its place in the text.
+fn locate(places: &Places, e: Error) -> TextError {
+    let message = e.to_string();
+    let name = match &e {
+        Error::KeepProbability { name, .. }
+        | Error::NoSuchParameter { name, .. }
+        | Error::BadInit { name, .. } => Some(name.as_str()),
+        Error::Cell(e) => match &**e {
+            TapeError::NoNext { name, .. }
+            | TapeError::NextTwice { name, .. }
+            | TapeError::StateShape { name, .. }
+            | TapeError::NameTaken { name, .. }
+            | TapeError::Empty { name, .. } => Some(name.as_str()),
+            _ => None,
+        },
+        _ => None,
+    };
+    places.locate(&message, name)
+}
+
+impl From<TextError> for Error {
+    fn from(e: TextError) -> Error {
+        Error::Text(Box::new(e))
+    }
+}
+
+/// How a parameter starts; [`Init::FanIn`] unless the file says it.
+fn init(start: Start) -> Init {
+    match start {
+        Start::Unsaid | Start::FanIn => Init::FanIn,
+        Start::Zeros => Init::Zeros,
+        Start::Constant(x) => Init::Constant(x),
+        Start::Uniform(k) => Init::Uniform(k),
+        Start::Normal(deviation) => Init::Normal(deviation),
+        Start::Identity => Init::Identity,
+        Start::Orthogonal => Init::Orthogonal,
+    }
+}
+
+impl Target for Builder {
+    fn input(&self, name: &str, role: Role, shape: Shape) -> Var<'_> {
+        match role {
+            Role::Static => self.static_input(name, shape),
+            Role::Target => self.target(name, shape),
+            Role::Weight if shape == Shape::Scalar => self.weight_input(name),
+            _ => Builder::input(self, name, shape),
+        }
+    }
+    fn mask(&self, name: &str, shape: Shape, keep: f64) -> Var<'_> {
+        Builder::mask(self, name, shape, keep)
+    }
+    fn param(&self, name: &str, shape: Shape, start: Start) -> Var<'_> {
+        self.param_init(name, shape, init(start))
+    }
+    fn init(&self, name: &str, start: Start) {
+        Builder::init(self, name, init(start));
+    }
+    fn state<'t>(&'t self, name: &str, shape: Shape, delay: i32, init: Initial<'t>) -> Var<'t> {
+        let state = State::delay(delay);
+        let state = match init {
+            Initial::Given => state,
+            Initial::Learned => state.init_learned(),
+            Initial::Value(v) => state.init(v),
+        };
+        self.state_with(name, shape, state)
+    }
+    fn next<'t>(&'t self, state: Var<'t>, value: Var<'t>) -> Var<'t> {
+        Builder::next(self, state, value)
+    }
+    fn constant(&self, value: f64, shape: Shape) -> Var<'_> {
+        Builder::constant(self, value, shape)
+    }
+    fn apply<'t>(&'t self, op: Op, operands: &[Var<'t>]) -> Var<'t> {
+        Builder::apply(self, op, operands)
+    }
+    fn dense<'t>(&'t self, name: &str, n: usize, operands: &[Var<'t>], bias: bool) -> Var<'t> {
+        let operands = operands.iter().copied();
+        if bias {
+            Builder::dense(self, name, n, operands)
+        } else {
+            self.dense_no_bias(name, n, operands)
+        }
+    }
+    fn embedding<'t>(&'t self, name: &str, rows: usize, n: usize, index: Var<'t>) -> Var<'t> {
+        Builder::embedding(self, name, rows, n, index)
+    }
+    fn output(&self, name: &str, v: Var<'_>) {
+        Builder::output(self, name, v);
+    }
+    fn loss(&self, v: Var<'_>) {
+        Builder::loss(self, v);
+    }
+    fn weight(&self, v: Var<'_>) {
+        Builder::weight(self, v);
+    }
+    fn sum_loss(&self) {
+        Builder::sum_loss(self);
+    }
+}

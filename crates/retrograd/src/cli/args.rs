@@ -1,0 +1,156 @@
+//! What can be said on the command line.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Parser, Subcommand};
+use retrograd::Engine;
+use retrograd::zoo::{self, Entry};
+
+/// Trains recurrent cells, compiled to machine code, to forecast the next row of a table.
+///
+/// Without a command: forecasts tomorrow's precipitation, temperatures and wind in Seattle from all days so far, with
+/// weather data that the program carries, and compares the forecast with three simple ones and the compiled code with
+/// the interpreter.
+#[derive(Debug, Parser)]
+#[command(name = "retrograd", version, args_conflicts_with_subcommands = true)]
+#[command(disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Does the same with a CSV file of yours.
+    Train(Train),
+    /// Lists the cells that --cell can name.
+    Cells,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Train {
+    /// The observations: a header line with the columns' names, then one row of comma-separated numbers a line, oldest
+    /// first. `-` is standard input.
+    #[arg(long, value_name = "FILE.csv")]
+    pub(crate) data: PathBuf,
+    /// The columns to read and to forecast, separated by commas [default: all that hold numbers].
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub(crate) columns: Option<Vec<String>>,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// Where the observations come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    SeattleWeather,
+    /// A file, and the columns asked for.
+    File(PathBuf, Option<Vec<String>>),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The recurrent cell; `retrograd cells` lists them.
+    #[arg(long, value_name = "NAME", default_value = "keepwrite", value_parser = cell)]
+    pub(crate) cell: &'static Entry,
+    /// What trains it: `jit` (compiled to machine code) or `tape` (interpreted).
+    #[arg(long, value_name = "jit|tape", default_value_t = Engine::Jit)]
+    pub(crate) engine: Engine,
+    /// Hidden units.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = whole(1..=4096))]
+    pub(crate) hidden: usize,
+    /// Passes over the training part; the learning rate falls to zero over them.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = whole(1..=1_000_000))]
+    pub(crate) epochs: usize,
+    /// Rows of a training window [default: 64, fewer in a short series].
+    #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
+    pub(crate) steps: Option<usize>,
+    /// Windows of a training step [default: 32, fewer in a short series].
+    #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
+    pub(crate) batch: Option<usize>,
+    /// Adam's step size at the beginning.
+    #[arg(long, value_name = "X", default_value_t = 0.003, value_parser = between(0.0, f64::MAX))]
+    pub(crate) learning_rate: f64,
+    /// Probability that training leaves a hidden unit out of a forecast; less than 1.
+    #[arg(long, value_name = "P", default_value_t = 0.4, value_parser = dropout)]
+    pub(crate) dropout: f64,
+    /// Share of the rows, the last ones, that is kept for validation.
+    #[arg(long, value_name = "X", default_value_t = 0.2, value_parser = between(0.0, 1.0))]
+    pub(crate) validation: f64,
+    /// Reads the first N rows only: with as many as the training part has, settings can be compared without a look at
+    /// the validation part.
+    #[arg(long, value_name = "N", value_parser = whole(1..=usize::MAX))]
+    pub(crate) rows: Option<usize>,
+    /// What all random numbers are drawn from: the same seed gives the same model.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Threads that compiled code may use; the results do not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1..=1024))]
+    pub(crate) threads: usize,
+    /// Directory for the plots and the trained parameters; made if it is not there.
+    #[arg(long, value_name = "DIR", default_value = "retrograd-out")]
+    pub(crate) out: PathBuf,
+    /// Prints the results as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn cell(name: &str) -> Result<&'static Entry, String> {
+    zoo::find(name).ok_or_else(|| {
+        let distance = |known: &&str| strsim::osa_distance(&name.to_lowercase(), known);
+        let nearest = zoo::NAMES.into_iter().min_by_key(distance);
+        let near = nearest.filter(|n| distance(n) <= n.len().div_ceil(2));
+        let hint = near.map_or(String::new(), |n| format!(" (did you mean `{n}`?)"));
+        let known = zoo::NAMES.join(", ");
+        format!("there is no cell `{name}`{hint}; the cells are {known}")
+    })
+}
+
+fn whole(range: RangeInclusive<usize>) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    let expected = match *range.end() {
+        usize::MAX => format!("a whole number of at least {}", range.start()),
+        end => format!("a whole number from {} to {end}", range.start()),
+    };
+    move |text| parse(text, &expected, |n| range.contains(n))
+}
+
+/// More than `low` and less than `high`.
+fn between(low: f64, high: f64) -> impl Fn(&str) -> Result<f64, String> + Clone {
+    let expected = match high {
+        f64::MAX => format!("a number of more than {low}"),
+        _ => format!("a number of more than {low} and less than {high}"),
+    };
+    move |text| parse(text, &expected, |x| *x > low && *x < high)
+}
+
+fn dropout(text: &str) -> Result<f64, String> {
+    let expected = "a number of at least 0 and less than 1";
+    parse(text, expected, |p| (0.0..1.0).contains(p))
+}
+
+fn parse<N: FromStr + Display>(
+    text: &str,
+    expected: &str,
+    fits: impl Fn(&N) -> bool,
+) -> Result<N, String> {
+    let number = text.trim().parse().ok().filter(fits);
+    number.ok_or_else(|| format!("expected {expected}"))
+}
+
+/// A mistake in usage as one paragraph: clap's message and its hints, without the summary of the usage.
+pub(crate) fn paragraph(e: &clap::Error) -> String {
+    let text = e.render().to_string();
+    let end = ["\n\nUsage:", "\n\nFor more information"]
+        .into_iter()
+        .filter_map(|rest| text.find(rest))
+        .min();
+    let message: Vec<&str> = text[..end.unwrap_or(text.len())]
+        .split_whitespace()
+        .collect();
+    format!("{} (`retrograd --help` tells more)", message.join(" "))
+}
