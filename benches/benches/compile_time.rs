@@ -1,0 +1,65 @@
+//! How long does compiling take, and does it depend on the length of the sequence? Every cell of the zoo as a forecaster
+//! with gradients; then what comes before the first result (compile, and one run) at T = 10 and T = 10,000 beside that run alone:
+//! the difference is the same, for code does not depend on T.
+//!
+//!     cargo bench -p retrograd-bench --bench compile_time -- --quick
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use retrograd::zoo;
+use retrograd_bench::cells;
+use retrograd_bench::engine::{Extent, Jit, Steps};
+use retrograd_bench::work::Work;
+use retrograd_jit::{CompiledCell, Purpose};
+
+fn zoo_cells(c: &mut Criterion) {
+    let mut group = c.benchmark_group("compile");
+    for entry in &zoo::ENTRIES {
+        let cell = zoo::forecaster(entry, 4, 64).expect("a cell");
+        group.bench_function(entry.name, |b| {
+            b.iter(|| CompiledCell::<f32>::compile(black_box(cell.tape()), &Purpose::Train));
+        });
+    }
+    for name in cells::NAMES {
+        let cell = cells::find(name, 64).expect("a cell");
+        group.bench_function(BenchmarkId::new("stacked", name), |b| {
+            b.iter(|| Jit::<f32>::new(black_box(&cell), Extent::Whole, 1));
+        });
+    }
+    group.finish();
+}
+
+fn lengths(c: &mut Criterion) {
+    let mut group = c.benchmark_group("first_result");
+    let cell = cells::find("lstm", 16).expect("a cell");
+    for steps in [10, 10_000] {
+        let work = Work::new(&cell, steps, 1);
+        group.bench_function(BenchmarkId::new("compile_and_run", steps), |b| {
+            b.iter(|| {
+                let mut jit = Jit::<f32>::new(&cell, Extent::Whole, 1).expect("it compiles");
+                jit.step(&work);
+            });
+        });
+        let mut jit = Jit::<f32>::new(&cell, Extent::Whole, 1).expect("it compiles");
+        group.bench_function(BenchmarkId::new("run", steps), |b| {
+            b.iter(|| jit.step(&work))
+        });
+    }
+    group.finish();
+}
+
+fn short() -> Criterion {
+    Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(600))
+}
+
+criterion_group! {
+    name = benches;
+    config = short();
+    targets = zoo_cells, lengths
+}
+criterion_main!(benches);

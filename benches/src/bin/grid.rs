@@ -1,0 +1,194 @@
+//! Training steps of recurrent cells, one JSON line an engine and shape, with the keys of `peers.py` and more:
+//!
+//!     cargo run -q --release -p retrograd-bench --bin grid -- --cell lstm --shapes 32x1x100,128x32x100 --threads 1
+//!     cargo run -q --release -p retrograd-bench --bin grid -- --peak
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use retrograd::Cell;
+use retrograd_bench::engine::{Extent, Jit, Steps, Tape};
+use retrograd_bench::measure::{peak_rss_mb, times};
+use retrograd_bench::peak::{Rates, peak_gflops};
+use retrograd_bench::shape::HxBxT;
+use retrograd_bench::work::Work;
+use retrograd_bench::{agreement, cells, flops};
+use serde::Serialize;
+
+/// Measures training steps: forward from zero state, loss Σ y·gy, gradients of all weights and biases.
+#[derive(Parser)]
+struct Arguments {
+    /// Cells: lstm, gru, keepwrite, lnlstm, peephole, a name of the zoo (zoo/lstm), a .cell file
+    #[arg(long, value_delimiter = ',', default_value = "lstm")]
+    cell: Vec<String>,
+    /// Hidden units (and inputs) x rows x steps
+    #[arg(long, value_delimiter = ',', default_value = "128x32x100")]
+    shapes: Vec<HxBxT>,
+    /// Threads that compiled code may use; the tape uses one
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: u16,
+    /// Seconds a measurement
+    #[arg(long, default_value_t = 1.0)]
+    secs: f64,
+    /// Engines; with both, their gradients are compared
+    #[arg(long, value_delimiter = ',', default_value = "jit,tape")]
+    engines: Vec<Engine>,
+    /// Also time the compiled step in parts: forward, backward recurrence, weight gradients
+    #[arg(long)]
+    parts: bool,
+    /// Print the machine's peak rates and nothing else
+    #[arg(long)]
+    peak: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    Jit,
+    Tape,
+}
+
+/// The keys of `peers.py`, then our own.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(rename = "impl")]
+    engine: &'static str,
+    cell: &'a str,
+    #[serde(rename = "I")]
+    inputs: usize,
+    #[serde(rename = "H")]
+    hidden: usize,
+    #[serde(rename = "B")]
+    rows: usize,
+    #[serde(rename = "T")]
+    steps: usize,
+    threads: usize,
+    median_ms: f64,
+    min_ms: f64,
+    /// Recording the cell, compiling, and the first step.
+    first_ms: f64,
+    /// At the least time.
+    gflops: f64,
+    /// The process's so far.
+    peak_rss_mb: Option<f64>,
+    /// Part of `first_ms`.
+    compile_ms: f64,
+    /// `gflops` of what the machine's multiply-adds gave when the program started.
+    peak_share: f64,
+    workspace_mb: f64,
+    #[serde(flatten)]
+    parts: Option<Parts>,
+}
+
+/// Least times of programs that do less. Differences tell where time goes, roughly: less may fuse and stash otherwise.
+#[derive(Serialize)]
+struct Parts {
+    /// Outputs only; nothing is kept for a backward part.
+    forward_ms: f64,
+    /// Also gradients of vectors: all but the weight gradients of matrices.
+    vectors_ms: f64,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let threads = usize::from(arguments.threads);
+    if arguments.peak {
+        println!("{}", serde_json::to_string(&Rates::measure(threads))?);
+        return Ok(());
+    }
+    let during = Duration::from_millis(200);
+    let peak = [1, threads].map(|n| peak_gflops(n, during));
+    for cell in &arguments.cell {
+        for &shape in &arguments.shapes {
+            measure(&arguments, cell, shape, peak)?;
+        }
+    }
+    Ok(())
+}
+
+/// Prints the lines of one cell and shape. `peak` is that of one thread and of all.
+fn measure(arguments: &Arguments, name: &str, shape: HxBxT, peak: [f64; 2]) -> Result<()> {
+    let cell = cells::find(name, shape.hidden)?;
+    let work = Work::new(&cell, shape.steps, shape.rows);
+    let row = Row {
+        arguments,
+        name,
+        shape,
+        work: &work,
+        flops: flops::of_step(cell.tape(), shape.steps * shape.rows),
+    };
+    let threads = usize::from(arguments.threads);
+    let (mut jit, mut tape) = (None, None);
+    if arguments.engines.contains(&Engine::Jit) {
+        let parts = (arguments.parts).then(|| row.parts(&cell)).transpose()?;
+        let new = |cell: &Cell| Jit::<f32>::new(cell, Extent::Whole, threads);
+        jit = Some(row.print("retrograd-jit", threads, peak[1], parts, new)?);
+    }
+    if arguments.engines.contains(&Engine::Tape) {
+        let new = |cell: &Cell| Ok(Tape::<f32>::new(cell));
+        tape = Some(row.print("retrograd-tape", 1, peak[0], None, new)?);
+    }
+    if let (Some(jit), Some(tape)) = (jit, tape) {
+        agreement::check(&cell, &work, &jit, &tape)?;
+    }
+    Ok(())
+}
+
+/// A cell and shape to be measured.
+struct Row<'a> {
+    arguments: &'a Arguments,
+    name: &'a str,
+    shape: HxBxT,
+    work: &'a Work<f32>,
+    flops: f64,
+}
+
+impl Row<'_> {
+    /// Makes an engine from scratch, measures it, and prints the line.
+    fn print<S: Steps<f32>>(
+        &self,
+        engine: &'static str,
+        threads: usize,
+        peak: f64,
+        parts: Option<Parts>,
+        new: impl FnOnce(&Cell) -> Result<S>,
+    ) -> Result<S> {
+        let start = Instant::now();
+        let mut steps = new(&cells::find(self.name, self.shape.hidden)?)?;
+        steps.step(self.work);
+        let first = start.elapsed();
+        let times = times(self.arguments.secs, || steps.step(self.work));
+        let gflops = self.flops / times.min_ms / 1e6;
+        let line = Line {
+            engine,
+            cell: self.name,
+            inputs: self.shape.hidden,
+            hidden: self.shape.hidden,
+            rows: self.shape.rows,
+            steps: self.shape.steps,
+            threads,
+            median_ms: times.median_ms,
+            min_ms: times.min_ms,
+            first_ms: first.as_secs_f64() * 1e3,
+            gflops,
+            peak_rss_mb: peak_rss_mb(),
+            compile_ms: steps.compile_ms(),
+            peak_share: gflops / peak,
+            workspace_mb: steps.workspace_bytes() as f64 / f64::from(1 << 20),
+            parts,
+        };
+        println!("{}", serde_json::to_string(&line)?);
+        Ok(steps)
+    }
+
+    fn parts(&self, cell: &Cell) -> Result<Parts> {
+        let least = |extent| {
+            let mut jit = Jit::<f32>::new(cell, extent, usize::from(self.arguments.threads))?;
+            anyhow::Ok(times(self.arguments.secs, || jit.step(self.work)).min_ms)
+        };
+        Ok(Parts {
+            forward_ms: least(Extent::Forward)?,
+            vectors_ms: least(Extent::Vectors)?,
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! The two engines behind one interface: a step, and the gradients it left.
+
+use anyhow::Result;
+use retrograd::Cell;
+use retrograd_jit::{CompiledCell, Element, Purpose};
+use retrograd_tape::{Input, Interpreter, Real, Role, Shape, Yield};
+
+use crate::work::{Work, observed};
+
+/// Something that makes training steps.
+pub trait Steps<T> {
+    /// One step.
+    ///
+    /// # Panics
+    /// If the work is not that of the engine's cell.
+    fn step(&mut self, work: &Work<T>);
+
+    /// The last step's gradient of each parameter, by the parameter's name.
+    fn gradients(&self) -> Vec<(String, Vec<T>)>;
+
+    /// Bytes of arrays that the engine holds beside the caller's.
+    fn workspace_bytes(&self) -> usize;
+
+    /// Milliseconds of making the engine from the cell, what other work is lazy not counted.
+    fn compile_ms(&self) -> f64;
+}
+
+/// How much of the step a compiled program is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Outputs alone.
+    Forward,
+    /// Also the gradients of all parameters but matrices: the backward recurrence without weight gradients.
+    Vectors,
+    /// The whole step.
+    Whole,
+}
+
+impl Extent {
+    fn wants(self, input: &Input) -> bool {
+        let matrix = matches!(input.ty.shape, Shape::Matrix(..));
+        input.role == Role::Param
+            && match self {
+                Extent::Forward => false,
+                Extent::Vectors => !matrix,
+                Extent::Whole => true,
+            }
+    }
+}
+
+/// Machine code.
+#[derive(Debug)]
+pub struct Jit<T: Element> {
+    cell: CompiledCell<T>,
+    /// One for each output of the compiled program; empty where it is not handed out.
+    outputs: Vec<Vec<T>>,
+    extent: Extent,
+}
+
+impl<T: Element> Jit<T> {
+    /// Compiles the cell's step.
+    ///
+    /// # Errors
+    /// Those of compiling.
+    pub fn new(cell: &Cell, extent: Extent, threads: usize) -> Result<Jit<T>> {
+        let tape = cell.tape();
+        let wanted = tape.inputs().iter().filter(|i| extent.wants(i));
+        let purpose = match extent {
+            Extent::Forward => Purpose::Forward,
+            Extent::Vectors | Extent::Whole => Purpose::Gradients {
+                given: observed(tape).collect(),
+                loss: false,
+                wrt: wanted.map(|i| i.name.to_string()).collect(),
+            },
+        };
+        let mut cell = CompiledCell::compile(tape, &purpose)?;
+        cell.set_threads(threads)?;
+        let outputs = cell.outputs().iter().map(|_| Vec::new()).collect();
+        Ok(Jit {
+            cell,
+            outputs,
+            extent,
+        })
+    }
+
+    /// Whether an output is what the step is made for.
+    fn is_result(&self, role: Yield) -> bool {
+        match self.extent {
+            Extent::Forward => role == Yield::Output,
+            Extent::Vectors | Extent::Whole => role == Yield::Gradient,
+        }
+    }
+
+    /// The compiled program.
+    pub fn compiled(&self) -> &CompiledCell<T> {
+        &self.cell
+    }
+}
+
+impl<T: Element> Steps<T> for Jit<T> {
+    fn step(&mut self, work: &Work<T>) {
+        let (t, b) = (work.t, work.b);
+        for k in 0..self.outputs.len() {
+            if self.is_result(self.cell.outputs()[k].role) {
+                let len = self.cell.output_len(k, t, b);
+                self.outputs[k].resize(len, T::ZERO);
+            }
+        }
+        let given = work.cotangents.iter().flatten();
+        let given = given.take(self.cell.inputs().len() - work.inputs.len());
+        let inputs: Vec<&[T]> = (work.inputs.iter().chain(given))
+            .map(Vec::as_slice)
+            .collect();
+        let mut outputs: Vec<&mut [T]> = self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
+        let ran = self.cell.run(t, b, &inputs, &mut outputs);
+        ran.expect("the work is the cell's");
+    }
+
+    fn gradients(&self) -> Vec<(String, Vec<T>)> {
+        let outputs = self.cell.outputs().iter().zip(&self.outputs);
+        let gradients = outputs.filter(|(o, _)| o.role == Yield::Gradient);
+        let named = gradients.map(|(o, values)| {
+            let name = o
+                .name
+                .strip_prefix("grad(")
+                .and_then(|n| n.strip_suffix(')'));
+            let name = name.expect("gradients are called after their inputs");
+            (name.to_owned(), values.clone())
+        });
+        named.collect()
+    }
+
+    fn workspace_bytes(&self) -> usize {
+        self.cell.workspace_bytes()
+    }
+
+    fn compile_ms(&self) -> f64 {
+        self.cell.compile_time().as_secs_f64() * 1e3
+    }
+}
+
+/// The interpreted tape.
+#[derive(Debug)]
+pub struct Tape<T: Real> {
+    interpreter: Interpreter<T>,
+    /// Position among the inputs, and name, of each parameter.
+    parameters: Vec<(usize, String)>,
+    compile_ms: f64,
+}
+
+impl<T: Real> Tape<T> {
+    /// Prepares the cell's step.
+    pub fn new(cell: &Cell) -> Tape<T> {
+        let start = std::time::Instant::now();
+        let interpreter = Interpreter::with_gradients(cell.tape(), |i| Extent::Whole.wants(i));
+        let inputs = cell.tape().inputs().iter().enumerate();
+        let parameters = inputs.filter(|(_, i)| Extent::Whole.wants(i));
+        Tape {
+            interpreter,
+            parameters: parameters.map(|(k, i)| (k, i.name.to_string())).collect(),
+            compile_ms: start.elapsed().as_secs_f64() * 1e3,
+        }
+    }
+}
+
+impl<T: Real> Steps<T> for Tape<T> {
+    fn step(&mut self, work: &Work<T>) {
+        let inputs: Vec<&[T]> = work.inputs.iter().map(Vec::as_slice).collect();
+        let cotangents: Vec<Option<&[T]>> = work.cotangents.iter().map(Option::as_deref).collect();
+        let forward = self.interpreter.forward(work.t, work.b, &inputs);
+        let ran = forward.and_then(|()| self.interpreter.backward(&cotangents));
+        ran.expect("the work is the cell's");
+    }
+
+    fn gradients(&self) -> Vec<(String, Vec<T>)> {
+        let gradient = |&(k, ref name): &(usize, String)| {
+            Some((name.clone(), self.interpreter.gradient(k)?.to_vec()))
+        };
+        self.parameters.iter().filter_map(gradient).collect()
+    }
+
+    fn workspace_bytes(&self) -> usize {
+        self.interpreter.bytes()
+    }
+
+    fn compile_ms(&self) -> f64 {
+        self.compile_ms
+    }
+}

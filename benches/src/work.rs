@@ -1,0 +1,95 @@
+//! What a step works on: inputs, weights and the cotangents gy of the outputs, the same for both engines.
+
+use retrograd::Cell;
+use retrograd_tape::{Domain, Real, Role, Tape, Type, Yield};
+
+/// The arrays of a step of `t` steps and `b` rows.
+#[derive(Clone, Debug)]
+pub struct Work<T> {
+    /// Steps.
+    pub t: usize,
+    /// Rows.
+    pub b: usize,
+    /// In the order of the tape's inputs; initial states are left out (empty): they are zeros.
+    pub inputs: Vec<Vec<T>>,
+    /// In the order of the tape's outputs; `None` where there is no output of the user's.
+    pub cotangents: Vec<Option<Vec<T>>>,
+}
+
+impl Work<f32> {
+    /// Weights as the cell initialises them, everything else standard normal. The same on every call.
+    pub fn new(cell: &Cell, t: usize, b: usize) -> Work<f32> {
+        let mut random = Random(1);
+        let mut parameters = cell.initial_parameters(1).into_iter().map(|x| x as f32);
+        let tape = cell.tape();
+        let inputs = tape.inputs().iter().map(|i| match i.role {
+            Role::Param => parameters.by_ref().take(i.ty.shape.len()).collect(),
+            Role::Initial => Vec::new(),
+            _ => random.normal(count(i.ty, t, b)),
+        });
+        let inputs = inputs.collect();
+        let outputs = tape.outputs().iter().map(|o| {
+            let len = count(tape.node(o.value).ty, t, b);
+            (o.role == Yield::Output).then(|| random.normal(len))
+        });
+        let cotangents = outputs.collect();
+        Work {
+            t,
+            b,
+            inputs,
+            cotangents,
+        }
+    }
+
+    /// The same numbers in f64.
+    pub fn widen(&self) -> Work<f64> {
+        let wide = |v: &Vec<f32>| v.iter().map(|&x| f64::from(x)).collect();
+        Work {
+            t: self.t,
+            b: self.b,
+            inputs: self.inputs.iter().map(wide).collect(),
+            cotangents: (self.cotangents.iter())
+                .map(|c| c.as_ref().map(wide))
+                .collect(),
+        }
+    }
+}
+
+/// Names of the outputs that the loss Σ y·gy is made of.
+pub fn observed(tape: &Tape) -> impl Iterator<Item = String> {
+    let outputs = tape.outputs().iter();
+    outputs
+        .filter(|o| o.role == Yield::Output)
+        .map(|o| o.name.to_string())
+}
+
+/// Numbers that a value of this type has at `t` steps and `b` rows.
+pub fn count(ty: Type, t: usize, b: usize) -> usize {
+    ty.shape.len()
+        * match ty.domain {
+            Domain::Once => 1,
+            Domain::Row => b,
+            Domain::Edge(k) => k * b,
+            Domain::Step => t * b,
+        }
+}
+
+/// A linear congruential generator (Numerical Recipes, chapter 7.1), good enough for a load.
+struct Random(u32);
+
+impl Random {
+    fn normal<T: Real>(&mut self, n: usize) -> Vec<T> {
+        (0..n).map(|_| T::from_f64(self.one())).collect()
+    }
+
+    fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (f64::from(self.0 >> 8) + 0.5) / f64::from(1 << 24)
+    }
+
+    /// Standard normal (Box & Muller 1958).
+    fn one(&mut self) -> f64 {
+        let radius = (-2.0 * self.uniform().ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+}
