@@ -56,15 +56,31 @@ fn products(c: &mut Criterion) {
                 });
             });
         }
-        group.throughput(Throughput::Elements((outer * inner) as u64));
-        group.bench_function(BenchmarkId::new("pack", format!("{outer}x{inner}")), |b| {
-            b.iter(|| Packed::new(kernels(), outer, inner, false, black_box(&part)));
-        });
     }
     group.finish();
 }
 
-/// In place over the first three gates of four, as an LSTM's sigmoids lie.
+/// Panels of W `[outer, inner]`, their allocation included; elements.
+fn packing(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pack");
+    for [outer, inner] in [[128, 32], [512, 128], [2048, 512]] {
+        let w = numbers(outer * inner);
+        let part = [Part::whole(&w, outer, inner)];
+        group.throughput(Throughput::Elements((outer * inner) as u64));
+        for transposed in [false, true] {
+            let direction = if transposed { "backward" } else { "forward" };
+            group.bench_function(
+                BenchmarkId::new(direction, format!("{outer}x{inner}")),
+                |b| {
+                    b.iter(|| Packed::new(kernels(), outer, inner, transposed, black_box(&part)));
+                },
+            );
+        }
+    }
+    group.finish();
+}
+
+/// Over the first three gates of four, as an LSTM's sigmoids lie.
 fn activations(c: &mut Criterion) {
     let mut group = c.benchmark_group("activation");
     for (rows, hidden) in [(1, 32), (32, 32), (32, 128)] {
@@ -170,6 +186,6 @@ fn short() -> Criterion {
 criterion_group! {
     name = benches;
     config = short();
-    targets = products, activations, weight_gradients, optimisers
+    targets = products, packing, activations, weight_gradients, optimisers
 }
 criterion_main!(benches);

@@ -122,3 +122,22 @@ fn from_h<'t>(c: &'t Builder, h: Var<'t>, rows: usize) -> Var<'t> {
 fn gates<const K: usize>(z: Var<'_>, n: usize) -> [Var<'_>; K] {
     std::array::from_fn(|k| z.slice(k * n, n))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_found_by_name_in_the_zoo_and_by_file_and_a_wrong_name_says_which_there_are() {
+        let file = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../crates/retrograd/cells/lstm.cell"
+        );
+        for name in ["lstm", "zoo/lstm", "irnn", file] {
+            let cell = find(name, 6).unwrap();
+            assert_eq!(cell.tape().inputs()[0].ty.shape.len(), 6, "{name}");
+        }
+        let error = find("lsmt", 6).unwrap_err().to_string();
+        assert!(error.contains("peephole, zoo/rnn"), "{error}");
+    }
+}

@@ -218,3 +218,15 @@ fn a_gradient_that_is_delayed_takes_no_place_without_boundary_steps() {
     r.output("y0", v3);
     check(&r.finish("case").unwrap(), 1, 1, 15580780);
 }
+
+/// Both activations left their region, and the second was called before the first.
+#[test]
+fn an_activation_of_an_activation_comes_after_it() {
+    let r = Recorder::new();
+    let v0 = r.input("x0", Role::Sequence, Shape::Vector(16));
+    let v1 = r.apply(Op::Map(Map::Tanh), &[v0]);
+    let v2 = r.apply(Op::Map(Map::Exp), &[v1]);
+    r.output("y0", v1);
+    r.output("y1", v2);
+    check(&r.finish("case").unwrap(), 2, 3, 11429527);
+}

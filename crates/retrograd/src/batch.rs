@@ -1,6 +1,6 @@
 //! Batches: T steps of B examples, each array under the name that the cell knows it by.
 
-use rand::RngExt;
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use retrograd_tape::{Domain, Input, Role};
 
@@ -159,12 +159,15 @@ impl<T: Float> Feed<T> {
             match (mask, input.role) {
                 (Some(mask), _) if purpose == Purpose::Train => {
                     let kept = T::from_f64(1.0 / mask.keep);
+                    // In 2⁻³²: half the random bits of `random_bool`, which is what drawing takes its time for.
+                    let kept_below = (mask.keep * 4_294_967_296.0) as u64;
                     mask.values.clear();
-                    mask.values
-                        .extend((0..count).map(|_| match mask.rng.random_bool(mask.keep) {
+                    mask.values.extend((0..count).map(|_| {
+                        match u64::from(mask.rng.next_u32()) < kept_below {
                             true => kept,
                             false => T::ZERO,
-                        }));
+                        }
+                    }));
                 }
                 (_, Role::Mask | Role::Weight) => grow(&mut self.ones, count, T::ONE),
                 (_, Role::Target) => grow(&mut self.zeros, count, T::ZERO),

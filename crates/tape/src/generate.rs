@@ -26,6 +26,7 @@ mod ops;
 mod program;
 mod shrink;
 mod tags;
+mod weights;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -31,6 +31,22 @@ fn classes(g: &Graph) -> Components {
     components(g).expect("checked before the first pass")
 }
 
+/// Values grouped by a key, the groups in the order in which their first member came.
+struct Groups<K, V>(Vec<(K, Vec<V>)>);
+
+impl<K: PartialEq, V> Groups<K, V> {
+    fn new() -> Self {
+        Groups(Vec::new())
+    }
+
+    fn add(&mut self, key: K, v: V) {
+        match self.0.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, members)) => members.push(v),
+            None => self.0.push((key, vec![v])),
+        }
+    }
+}
+
 /// A product of a weight matrix with a vector: transposed or not, matrix, vector.
 fn weight_product(g: &Graph, v: Value) -> Option<(bool, Value, Value)> {
     let Op::MatVec { transposed } = *g.op_of(v) else {
@@ -82,25 +98,18 @@ fn activation(g: &Graph, v: Value) -> usize {
 /// Products that can be stacked: same operand, orientation and component. Each group in the order of its stack.
 fn stackable(g: &Graph, c: &Components) -> Vec<Vec<Value>> {
     let order = g.order();
-    let mut groups: HashMap<(bool, Value, Class), Vec<Value>> = HashMap::new();
-    let mut keys = Vec::new();
+    let mut groups = Groups::new();
     for &v in &order {
         if let Some((transposed, _, x)) = weight_product(g, v) {
-            let key = (transposed, x, c.class(v));
-            groups.entry(key).or_insert_with(|| {
-                keys.push(key);
-                Vec::new()
-            });
-            groups.get_mut(&key).expect("just made").push(v);
+            groups.add((transposed, x, c.class(v)), v);
         }
     }
     let place: HashMap<Value, usize> = order.iter().enumerate().map(|(i, &v)| (v, i)).collect();
-    keys.iter()
-        .map(|k| {
-            let mut members = groups[k].clone();
-            members.sort_by_key(|&v| (std::cmp::Reverse(activation(g, v)), place[&v]));
-            members
-        })
+    let groups = groups.0.into_iter().map(|(_, mut members)| {
+        members.sort_by_key(|&v| (std::cmp::Reverse(activation(g, v)), place[&v]));
+        members
+    });
+    groups
         .filter(|members| {
             // Weights that are computed from one of the products cannot be stacked with it.
             let before = ancestors(g, members.iter().map(|&v| g.operands(v)[0]));
@@ -185,7 +194,7 @@ fn flatten(g: &Graph, v: Value, inner: &dyn Fn(Value) -> bool, out: &mut Vec<Val
 /// Groups the summed products whose operands can stand side by side in one array: results of element-wise ops of one
 /// component that no delay reads.
 fn joinable(g: &Graph, c: &Components, products: &[Value]) -> Vec<Vec<Value>> {
-    let mut groups: Vec<(Option<(bool, Class, Class)>, Vec<Value>)> = Vec::new();
+    let mut groups = Groups::new();
     for &p in products {
         let (transposed, _, x) = weight_product(g, p).expect("only products come here");
         let delayed = g
@@ -193,13 +202,11 @@ fn joinable(g: &Graph, c: &Components, products: &[Value]) -> Vec<Vec<Value>> {
             .any(|u| matches!(g.op_of(u), Op::Delay(_) | Op::Boundary(_)));
         let single = g.users(p).count() == 1 && !g.is_output(p);
         let free = matches!(g.op_of(x), Op::Map(_)) && !delayed && single;
-        let key = free.then(|| (transposed, c.class(p), c.class(x)));
-        match groups.iter_mut().find(|(k, _)| key.is_some() && *k == key) {
-            Some((_, members)) => members.push(p),
-            None => groups.push((key, vec![p])),
-        }
+        // What cannot be joined is a group of its own.
+        let alone = (!free).then_some(p);
+        groups.add((transposed, c.class(p), c.class(x), alone), p);
     }
-    groups.into_iter().map(|(_, members)| members).collect()
+    groups.0.into_iter().map(|(_, members)| members).collect()
 }
 
 fn join(r: &mut Rebuild<'_>, group: &[Value]) -> Value {
@@ -301,8 +308,7 @@ fn stacks(g: &Graph) -> Graph {
 /// further stacks.
 fn add_stacks(g: &Graph) -> Graph {
     // What is added to each stack: another, or a bias for each part.
-    let mut groups: HashMap<(Value, Option<Value>), Vec<(usize, Value)>> = HashMap::new();
-    let mut keys = Vec::new();
+    let mut groups = Groups::new();
     let part = |x: Value| match g.op_of(x) {
         Op::Slice { axis: 0, start, .. } => Some((*start, g.operands(x)[0])),
         _ => None,
@@ -327,18 +333,13 @@ fn add_stacks(g: &Graph) -> Graph {
             }
             _ => continue,
         };
-        let key = (p, other);
-        groups.entry(key).or_insert_with(|| {
-            keys.push(key);
-            Vec::new()
-        });
-        groups.get_mut(&key).expect("just made").push((start, v));
+        groups.add((p, other), (start, v));
     }
     // Only whole stacks: something is added to every part, and to nothing else of it.
-    let groups: Vec<Vec<Value>> = keys
-        .iter()
-        .filter_map(|&(p, q)| {
-            let mut parts = groups[&(p, q)].clone();
+    let groups: Vec<Vec<Value>> = groups
+        .0
+        .into_iter()
+        .filter_map(|((p, q), mut parts)| {
             parts.sort_unstable();
             let total: usize = parts.iter().map(|&(_, v)| g.node(v).ty.shape.len()).sum();
             let whole = total == g.node(p).ty.shape.len();
@@ -385,8 +386,7 @@ fn gradients(g: &Graph) -> Graph {
             place.entry(x).or_insert(next);
         }
     }
-    let mut groups: HashMap<(Domain, Value, Class, Domain), Vec<Value>> = HashMap::new();
-    let mut keys = Vec::new();
+    let mut groups = Groups::new();
     for &v in &order {
         let Op::Outer { to } = *g.op_of(v) else {
             continue;
@@ -395,17 +395,12 @@ fn gradients(g: &Graph) -> Graph {
         if !matches!(g.op_of(xs[0]), Op::Map(_)) || g.node(v).ty.domain == Domain::Step {
             continue;
         }
-        let key = (to, xs[1], c.class(xs[0]), g.node(xs[0]).ty.domain);
-        groups.entry(key).or_insert_with(|| {
-            keys.push(key);
-            Vec::new()
-        });
-        groups.get_mut(&key).expect("just made").push(v);
+        groups.add((to, xs[1], c.class(xs[0]), g.node(xs[0]).ty.domain), v);
     }
-    let groups: Vec<Vec<Value>> = keys
-        .iter()
-        .map(|k| {
-            let mut members = groups[k].clone();
+    let groups: Vec<Vec<Value>> = groups
+        .0
+        .into_iter()
+        .map(|(_, mut members)| {
             members.sort_by_key(|&v| place.get(&g.operands(v)[0]).copied().unwrap_or(usize::MAX));
             members
         })

@@ -84,7 +84,11 @@ fn take_out(r: &mut Region) -> Vec<Stmt> {
         let stored_here = r.stores.iter().enumerate().any(|(j, s)| {
             j != k && (s.1.buffer == from.buffer && overlap(s.1, from, r.lanes) || !free(s.1))
         });
-        if loads_free && in_place && folds_free && !stored_here {
+        // Calls run in any order: none may read or write what another writes, be it the operand of this activation.
+        let touch = |a: View, b: View| a.buffer == b.buffer && overlap(a, b, r.lanes);
+        let apart =
+            (calls.iter()).all(|&(_, x, y, _)| !touch(y, from) && !touch(x, to) && !touch(y, to));
+        if loads_free && in_place && folds_free && !stored_here && apart {
             calls.push((m, from, to, r.lanes));
             r.instrs[i] = Instr::Load(to);
             r.instrs[x] = Instr::Const(0.0);

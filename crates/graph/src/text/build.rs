@@ -1,6 +1,6 @@
 //! Records what a cell file says.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use retrograd_tape::{Op, Recorder, Shape, Tape, Var};
@@ -19,7 +19,7 @@ pub struct Places {
     source: Arc<Source>,
     /// The cell's name, in its head.
     head: Span,
-    names: BTreeMap<String, Span>,
+    names: HashMap<String, Span>,
     /// The first value that did not fit.
     poisoned: Option<Span>,
 }
@@ -31,15 +31,15 @@ impl Places {
     pub fn locate(&self, message: &str, name: Option<&str>) -> TextError {
         let message = without_position(message);
         let spoken = message.split('`').skip(1).step_by(2);
-        let mut named = (name.into_iter().chain(spoken)).filter_map(|n| self.names.get(n).copied());
-        let at = self.poisoned.or_else(|| named.next()).unwrap_or(self.head);
-        let error = TextError::new(&self.source, at, message.to_owned(), "here".into());
-        let others: BTreeSet<usize> = named.map(|s| s.start).filter(|&s| s != at.start).collect();
-        match (name, self.poisoned) {
-            (None, None) => (self.names.values().filter(|s| others.contains(&s.start)))
-                .fold(error, |error, &s| error.and(s, "and here".into())),
-            _ => error,
+        let named = (name.into_iter().chain(spoken)).filter_map(|n| self.names.get(n).copied());
+        let mut places: Vec<Span> = self.poisoned.into_iter().chain(named).collect();
+        places.dedup();
+        if self.poisoned.is_some() || name.is_some() {
+            places.truncate(1);
         }
+        let at = places.first().copied().unwrap_or(self.head);
+        let error = TextError::new(&self.source, at, message.to_owned(), "here".into());
+        (places.iter().skip(1)).fold(error, |error, &also| error.and(also, "and here".into()))
     }
 }
 
@@ -76,7 +76,7 @@ pub fn record<T: Target>(
         places: Places {
             source: file.source.clone(),
             head: file.name.span,
-            names: BTreeMap::new(),
+            names: HashMap::new(),
             poisoned: None,
         },
         mislabelled: None,

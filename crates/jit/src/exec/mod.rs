@@ -431,11 +431,8 @@ impl<T: Element> Run<'_, T> {
         };
         debug_assert!(start + v.offset < buffer.size(self.t, self.b));
         // SAFETY: the view's first point lies in the buffer: boundary steps are part of it.
-        Strided {
-            at: unsafe { base.add(start + v.offset) },
-            step,
-            row,
-        }
+        let at = unsafe { base.add(start + v.offset) };
+        Strided { at, step, row }
     }
 }
 

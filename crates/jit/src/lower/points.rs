@@ -23,6 +23,9 @@ impl Row {
     }
 }
 
+/// The body of a sweep: byte offset, width and carried values to the carried values' successors.
+type Sweep<'s, C> = &'s mut dyn FnMut(&mut C, Value, Width, &[Value]) -> Vec<Value>;
+
 impl<'f> Code<'_, 'f> {
     /// Statements for each row of the range at step `t`.
     pub(crate) fn over_rows(&mut self, domain: Domain, stmts: &[Stmt], t: Value) {
@@ -147,7 +150,7 @@ impl<'f> Code<'_, 'f> {
         &mut self,
         n: usize,
         carried: &[Value],
-        body: &mut dyn FnMut(&mut Self, Value, Width, &[Value]) -> Vec<Value>,
+        body: Sweep<'_, Self>,
     ) -> (Vec<Value>, Vec<Value>) {
         let lanes = self.lane.lanes() as usize;
         let bytes = i64::from(self.lane.bytes());
@@ -171,7 +174,7 @@ impl<'f> Code<'_, 'f> {
         by: i64,
         width: Width,
         carried: &[Value],
-        body: &mut dyn FnMut(&mut Self, Value, Width, &[Value]) -> Vec<Value>,
+        body: Sweep<'_, Self>,
     ) -> Vec<Value> {
         if lo == hi {
             return carried.to_vec();

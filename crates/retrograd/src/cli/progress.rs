@@ -21,6 +21,7 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(Some(steps as u64), target);
         let style = ProgressStyle::with_template("{bar:24} {msg}, {eta} left");
         bar.set_style(style.expect("the template is right"));
+        bar.set_message(format!("epoch 1/{epochs}"));
         Progress { bar, epochs }
     }
 

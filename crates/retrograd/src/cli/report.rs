@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use retrograd::baseline::{Baseline, Scores};
+use retrograd::baseline::Scores;
 use retrograd::{Engine, zoo};
 use serde_json::json;
 
@@ -171,10 +171,12 @@ fn errors(r: &Results) -> String {
     }
     let mut out = without_rules_inside(&table);
     out.push_str(
-        "\n* least error of the row. Standardised: over the training part's variance.\n\n",
+        "\n* least error of the row. Standardised: over the training part's variance.\n\
+         persistence: as the row before; mean: of the training part; ar7: autoregression\n\
+         on the last 7 rows, by least squares.\n\n",
     );
     let model = &r.scores[0];
-    for (baseline, scores) in Baseline::ALL.iter().zip(&r.scores[1..]) {
+    for scores in &r.scores[1..] {
         let pairs = || model.mse_per_column.iter().zip(&scores.mse_per_column);
         let (won, lost) = (
             pairs().filter(|(m, b)| m < b).count(),
@@ -188,10 +190,7 @@ fn errors(r: &Results) -> String {
         let _ = writeln!(
             out,
             "{} {verdict} {}: {:.3} to {:.3}; {won} columns won, {lost} lost",
-            model.name,
-            baseline.title(),
-            model.mse,
-            scores.mse
+            model.name, scores.name, model.mse, scores.mse
         );
     }
     out

@@ -82,7 +82,11 @@ fn distances<T: Real>(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> V
     // What is not finite is as near to a jump as can be.
     let outputs = (0..tape.outputs().len()).flat_map(|i| run.output(i));
     let finite = outputs.into_iter().all(|x| x.to_f64().is_finite());
-    found.push(if finite { f64::INFINITY } else { f64::MIN_POSITIVE });
+    found.push(if finite {
+        f64::INFINITY
+    } else {
+        f64::MIN_POSITIVE
+    });
     found
 }
 
