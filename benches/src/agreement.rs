@@ -4,7 +4,7 @@
 //! size, so its distance from the tape in f32, e, is what rounding to f32 does to this cell at this length and batch
 //! (the steps, the sums over T·B rows, and the cell's own amplification included). The compiled code rounds as often but
 //! elsewhere (sums in another order, activations within 4 ulp where the tape's are within 1), so its distance is of
-//! the same size: [`ROUNDINGS`] · e is allowed, e measured over the whole gradient of a parameter (root mean square). A wrong
+//! the same size: `ROUNDINGS` · e is allowed, e measured over the whole gradient of a parameter (root mean square). A wrong
 //! term is an error of the size of the gradient itself, 10⁴ times more.
 
 use anyhow::{Context, Result, ensure};

@@ -9,9 +9,9 @@ use crate::passes::components::{Class, Components, components};
 use crate::plan::Plan;
 use crate::plan::home::Homes;
 use crate::plan::nest::nest;
-use crate::plan::wide::widen;
 use crate::plan::region::Emit;
 use crate::plan::schedule::schedule;
+use crate::plan::wide::widen;
 
 /// How a value comes about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -421,7 +421,7 @@ pub enum Item {
         /// The result.
         y: View,
     },
-    /// Rows added up by index: y[index] += v.
+    /// Rows added up by index: `y[index] += v`.
     Scatter {
         /// What is summed over.
         domain: Domain,
