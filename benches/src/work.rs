@@ -55,6 +55,18 @@ impl Work<f32> {
     }
 }
 
+impl Work<f64> {
+    /// All inputs moved at random by up to half an ulp of f32, another way for each seed.
+    pub fn moved(&self, seed: u32) -> Work<f64> {
+        let (mut random, half) = (Random(seed), f64::from(f32::EPSILON) / 2.0);
+        let mut work = self.clone();
+        for x in work.inputs.iter_mut().flatten() {
+            *x *= 1.0 + half * (2.0 * random.uniform() - 1.0);
+        }
+        work
+    }
+}
+
 /// Names of the outputs that the loss Σ y·gy is made of.
 pub fn observed(tape: &Tape) -> impl Iterator<Item = String> {
     let outputs = tape.outputs().iter();

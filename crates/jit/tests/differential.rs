@@ -9,38 +9,30 @@ mod check;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
-use retrograd_tape::Tape;
 use retrograd_tape::generate::{Case, Choices, generate};
 
-/// A comparison of engines, the least distance to a kink that it needs, and how many cases it gets in the normal run.
+/// A comparison of engines with the least distance to a kink that it needs, and how many cases it gets in the normal run.
 struct Comparison {
-    check: fn(&Tape, usize, usize, u64) -> check::Verdict,
-    /// No rounding may decide between two results: those of f64 are below 1e-9, and f32's below 1e-3, where no step
-    /// enlarges them beyond what the generator allows.
+    check: check::Check,
     clear: f64,
     cases: u32,
 }
 
-const DOUBLE: Comparison = Comparison {
-    check: check::double,
-    clear: 1e-9,
-    cases: 500,
-};
-const FORWARD: Comparison = Comparison {
-    check: check::forward,
-    clear: 1e-9,
-    cases: 300,
-};
-const THREADS: Comparison = Comparison {
-    check: check::threads,
-    clear: 0.0,
-    cases: 200,
-};
-const SINGLE: Comparison = Comparison {
-    check: check::single,
-    clear: 1e-3,
-    cases: 300,
-};
+impl Comparison {
+    const fn new(which: usize, cases: u32) -> Comparison {
+        let (check, clear) = check::ALL[which];
+        Comparison {
+            check,
+            clear,
+            cases,
+        }
+    }
+}
+
+const DOUBLE: Comparison = Comparison::new(0, 500);
+const FORWARD: Comparison = Comparison::new(1, 300);
+const THREADS: Comparison = Comparison::new(2, 200);
+const SINGLE: Comparison = Comparison::new(3, 300);
 
 #[test]
 fn f64_code_agrees_with_the_tape() {

@@ -9,13 +9,8 @@ use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape};
 /// All engines agree, at these sizes with inputs of this seed.
 #[track_caller]
 fn check(tape: &Tape, t: usize, b: usize, seed: u64) {
-    for found in [
-        check::double(tape, t, b, seed),
-        check::forward(tape, t, b, seed),
-        check::threads(tape, t, b, seed),
-        check::single(tape, t, b, seed),
-    ] {
-        found.unwrap_or_else(|e| panic!("{e}\n{tape}"));
+    for (check, _) in check::ALL {
+        check(tape, t, b, seed).unwrap_or_else(|e| panic!("{e}\n{tape}"));
     }
 }
 
@@ -229,4 +224,17 @@ fn an_activation_of_an_activation_comes_after_it() {
     r.output("y0", v1);
     r.output("y1", v2);
     check(&r.finish("case").unwrap(), 2, 3, 11429527);
+}
+
+/// The tape kept one transpose for constants of two shapes.
+#[test]
+fn constant_matrices_of_one_value_may_differ_in_shape() {
+    let r = Recorder::new();
+    let v0 = r.state("h5", Shape::Vector(1), 1, None);
+    let v1 = r.apply(Op::constant(0.5, Shape::Matrix(1, 3)), &[]);
+    let v2 = r.apply(Op::constant(0.5, Shape::Matrix(3, 1)), &[]);
+    let v3 = r.apply(Op::MatVec { transposed: false }, &[v2, v0]);
+    let v4 = r.apply(Op::MatVec { transposed: false }, &[v1, v3]);
+    r.next(v0, v4);
+    check(&r.finish("case").unwrap(), 1, 2, 3252877);
 }

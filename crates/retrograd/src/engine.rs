@@ -303,3 +303,22 @@ pub(crate) fn emptied<A, B>(mut vector: Vec<A>) -> Vec<B> {
     let none = vector.into_iter().map(|_| unreachable!("it is empty"));
     none.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::emptied;
+
+    #[test]
+    fn an_emptied_vector_keeps_its_allocation() {
+        let (one, mut two) = ([1.0_f32], [2.0_f32]);
+        let mut shared: Vec<&[f32]> = Vec::with_capacity(9);
+        shared.push(&one);
+        let at = shared.as_ptr().addr();
+        let shared: Vec<&'static [f32]> = emptied(shared);
+        assert_eq!((shared.as_ptr().addr(), shared.capacity()), (at, 9));
+        let unique: Vec<&mut [f32]> = vec![&mut two];
+        let at = unique.as_ptr().addr();
+        let unique: Vec<&'static mut [f32]> = emptied(unique);
+        assert_eq!((unique.as_ptr().addr(), unique.capacity()), (at, 1));
+    }
+}

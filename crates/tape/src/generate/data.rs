@@ -1,9 +1,14 @@
 //! Numbers to run a program on, and how near to a kink they bring it.
 
+use smallvec::smallvec;
+
+use crate::algebra::Value;
 use crate::gradcheck::{Random, kinks};
 use crate::interpreter::{Interpreter, index_inputs};
+use crate::map::Map;
+use crate::op::{Op, Reduction};
 use crate::real::Real;
-use crate::tape::{Input, Role, Tape};
+use crate::tape::{Input, Node, Role, Tape};
 use crate::ty::{Domain, Shape, Type};
 
 fn count(ty: Type, t: usize, b: usize) -> usize {
@@ -94,7 +99,71 @@ fn distances<T: Real>(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> V
 pub(super) fn clearance(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> f64 {
     let double = distances::<f64>(tape, t, b, inputs);
     let single = distances::<f32>(tape, t, b, inputs);
-    (double.iter().zip(&single))
-        .filter(|(d, s)| **d != 0.0 || **s != 0.0)
-        .fold(f64::INFINITY, |least, (d, s)| least.min(d.min(*s)))
+    // A billion times what f64 rounds by, and still less than any distance that is asked for.
+    let moved = distances::<f64>(&jittered(tape, 1e-10, 1), t, b, inputs);
+    (double.iter().zip(&single).zip(&moved))
+        .map(|((d, s), m)| [*d, *s, *m])
+        .filter(|all| all.iter().any(|d| *d != 0.0))
+        .fold(f64::INFINITY, |least, [d, s, m]| least.min(d.min(s).min(m)))
+}
+
+/// The same program with rounding errors in it: the result of each op that rounds is multiplied by 1 + δ, |δ| up to
+/// `unit` times the ulp of its row (½ for sums and products). One δ an op, so zeros stay zeros and what is the same value
+/// stays the same. What it changes in a run in f64 is what the ops' tolerances do to the results.
+pub fn jittered(tape: &Tape, unit: f64, seed: u64) -> Tape {
+    let mut random = Random(seed);
+    let mut nodes: Vec<Node> = Vec::with_capacity(3 * tape.nodes.len());
+    let mut place: Vec<Value> = Vec::with_capacity(tape.nodes.len());
+    let mut delays = Vec::new();
+    for node in &tape.nodes {
+        let mut new = node.clone();
+        for x in &mut new.operands {
+            // A delay's first operand is known at the end.
+            *x = place.get(x.index()).copied().unwrap_or(*x);
+        }
+        if matches!(node.op, Op::Delay(_)) {
+            delays.push((nodes.len(), node.operands[0]));
+        }
+        let ulp = match node.op {
+            Op::Map(m) => m.row().ulp,
+            Op::Reduce(Reduction::Sum | Reduction::Mean)
+            | Op::Dot
+            | Op::MatVec { .. }
+            | Op::Outer { .. }
+            | Op::SumTo(_) => 0.5,
+            _ => 0.0,
+        };
+        let mut push = |n: Node| {
+            nodes.push(n);
+            Value(nodes.len() as u32 - 1)
+        };
+        let Type { shape, .. } = new.ty;
+        let mut made = Node {
+            op: Op::constant(1.0 + unit * ulp * random.next(), shape),
+            operands: smallvec![],
+            ty: Type::new(shape, Domain::Once),
+            name: None,
+            at: None,
+        };
+        let ty = new.ty;
+        let mut v = push(new);
+        if ulp > 0.0 {
+            let factor = push(made.clone());
+            (made.op, made.operands, made.ty) = (Op::Map(Map::Mul), smallvec![v, factor], ty);
+            v = push(made);
+        }
+        place.push(v);
+    }
+    for (delay, x) in delays {
+        nodes[delay].operands[0] = place[x.index()];
+    }
+    let mut new = tape.clone();
+    new.nodes = nodes;
+    for input in &mut new.inputs {
+        input.value = place[input.value.index()];
+    }
+    for output in &mut new.outputs {
+        output.value = place[output.value.index()];
+    }
+    new
 }
