@@ -118,11 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn exploding_gradients_are_told_from_wrong_ones() {
+    fn more_than_rounding_is_found_where_gradients_explode() {
         let cell = cells::find("lnlstm", 24).unwrap();
         let work = Work::new(&cell, 40, 4);
         let mut jit = Jit::<f32>::new(&cell, Extent::Whole, 1).unwrap();
-        // What has lost all precision: the gradients in f32 of inputs moved by 64 ulp.
+        // Inputs 64 ulp away.
         let mut far = work.clone();
         for x in far.inputs.iter_mut().flatten() {
             *x *= 1.0 + 64.0 * f32::EPSILON;

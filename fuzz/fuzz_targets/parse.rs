@@ -7,6 +7,9 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     let _ = parse_graph("fuzz", text);
     if let Ok(tape) = read_tape("fuzz", text, &[]) {
         let graph = Graph::from_tape(&tape);
-        assert_eq!(parse_graph("fuzz", &graph.to_string()).expect("printed graphs are read"), graph);
+        assert_eq!(
+            parse_graph("fuzz", &graph.to_string()).expect("printed graphs are read"),
+            graph
+        );
     }
 });
