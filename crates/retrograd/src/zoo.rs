@@ -1,4 +1,4 @@
-//! The cells of `QUESTION.md`, S1–S7: what to compare the question's memory with. Each is written with the public
+//! The cells of the question *what is the intuition behind LSTM networks?*, S1–S7: what to compare the question's memory with. Each is written with the public
 //! builder and nothing else; a cell of your own is written the same way.
 //!
 //! In the equations, x is the input `[n]`, h the hidden state `[H]`, c the memory `[H]`, a prime marks the new value, ∘ is
@@ -30,7 +30,7 @@ pub struct Entry {
     pub recurrence: Recurrence,
 }
 
-const QUESTION: &str = "\"What is the intuition behind LSTM networks?\" (QUESTION.md)";
+const QUESTION: &str = "\"What is the intuition behind LSTM networks?\"";
 
 /// All cells, in the question's order.
 pub static ENTRIES: [Entry; 10] = [

@@ -8,6 +8,7 @@ pub(crate) mod code;
 mod sums;
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use retrograd_graph::plan::{BlockAt, Item, Kind, Loop, Plan, Product, Stmt, Storage, View, WIDE};
@@ -34,6 +35,7 @@ unsafe impl<T: Real> Sync for Frame<T> {}
 
 thread_local! {
     static PRODUCTS: Cell<usize> = const { Cell::new(0) };
+    static ACTIVATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Counts, then multiplies.
@@ -66,13 +68,29 @@ unsafe extern "C" fn counting_product_from<T: Real>(
     unsafe { (kernels::<T>().product_from)(w, m, a, lda, bias, c, ldc) }
 }
 
+/// Counts, then applies the activation of this number in [`WIDE`].
+unsafe extern "C" fn counting_activation<T: Element, const K: usize>(
+    rows: usize,
+    n: usize,
+    x: *const T,
+    ldx: usize,
+    y: *mut T,
+    ldy: usize,
+) {
+    ACTIVATIONS.with(|n| n.set(n.get() + 1));
+    // SAFETY: passed on from the caller.
+    unsafe { (kernels::<T>().activation(activation(WIDE[K])))(rows, n, x, ldx, y, ldy) }
+}
+
 /// How often kernels were called in a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Calls {
     /// Products over a whole domain at once.
     pub hoisted_products: usize,
-    /// Products inside recurrences.
+    /// Products inside recurrences: one for each slice of up to 32 rows.
     pub step_products: usize,
+    /// Activations of a block of numbers, by a wide kernel: one for each slice of up to 32 rows.
+    pub activations: usize,
     /// Weights packed.
     pub packs: usize,
     /// Weight gradients (each for all right-hand sides of one left operand) and other sums.
@@ -119,8 +137,8 @@ pub(crate) struct Run<'a, T: Real> {
     pub(crate) workspace: &'a mut Workspace<T>,
 }
 
-/// Rows of a product or recurrence that one thread does at a time. It does not depend on the number of threads, so the
-/// results do not either.
+/// Rows of a recurrence that one thread does at a time, at most: what a slice needs stays in cache. Rows are independent,
+/// so how they are cut changes no result.
 const SLICE: usize = 32;
 
 /// Rows of a hoisted product that are made at a time: enough for the kernel's full speed, few enough to stay in L2 until
@@ -213,6 +231,15 @@ impl<T: Element> Run<'_, T> {
             true => (counting_product::<T> as _, counting_product_from::<T> as _),
             false => (kernels.product, kernels.product_from),
         };
+        let activations = match self.count {
+            true => [
+                counting_activation::<T, 0> as ActivateFn<T>,
+                counting_activation::<T, 1>,
+                counting_activation::<T, 2>,
+                counting_activation::<T, 3>,
+            ],
+            false => WIDE.map(|m| kernels.activation(activation(m))),
+        };
         let frame = Frame {
             bases: bases.as_ptr(),
             weights: weights.as_ptr(),
@@ -220,10 +247,10 @@ impl<T: Element> Run<'_, T> {
             product_from,
             steps: t,
             rows: b,
-            activations: WIDE.map(|m| kernels.activation(activation(m))),
+            activations,
         };
         let mut calls = Calls::default();
-        let before = PRODUCTS.with(Cell::get);
+        let before = (PRODUCTS.with(Cell::get), ACTIVATIONS.with(Cell::get));
         let mut function = 0;
         for item in &self.plan.items {
             match item {
@@ -256,7 +283,8 @@ impl<T: Element> Run<'_, T> {
                 }
             }
         }
-        calls.step_products = PRODUCTS.with(Cell::get) - before;
+        calls.step_products = PRODUCTS.with(Cell::get) - before.0;
+        calls.activations = ACTIVATIONS.with(Cell::get) - before.1;
         calls
     }
 
@@ -356,6 +384,7 @@ impl<T: Element> Run<'_, T> {
         let blocks = steps.div_ceil(most);
         let length = steps.div_ceil(blocks);
         let products = Shared(&products);
+        let made = AtomicUsize::new(0);
         self.over_slices(rows, |b0, b1| {
             for i in 0..blocks {
                 let i = if reverse { blocks - 1 - i } else { i };
@@ -366,6 +395,7 @@ impl<T: Element> Run<'_, T> {
                         true => (1, (t1 - t0) * rows),
                         false => (t1 - t0, b1 - b0),
                     };
+                    made.fetch_add(calls, Ordering::Relaxed);
                     for k in 0..calls {
                         // SAFETY: these rows exist, and only this slice's loop and products touch those of the results.
                         unsafe { p.multiply(kernels, t0 + k, b0, m) };
@@ -375,7 +405,7 @@ impl<T: Element> Run<'_, T> {
                 unsafe { f(frame, t0, t1, b0, b1) };
             }
         });
-        blocks * products.0.len()
+        made.into_inner()
     }
 
     /// A product over all points: as one matrix, for the points of a domain lie one after another.
