@@ -4,7 +4,7 @@
 //! distance from the tape in f32 is what rounding to f32 does to this cell at this length and batch (the steps, the
 //! sums over T·B rows, and the cell's own amplification included). The compiled code rounds as often but elsewhere (sums
 //! in another order, activations within 4 ulp where the tape's are within 1), so its distance is of the same size:
-//! [`ROUNDINGS`] times the tape's is allowed, over the whole gradient of a parameter (root mean square). A wrong term is an error
+//! four times the tape's is allowed, over the whole gradient of a parameter (root mean square). A wrong term is an error
 //! of the size of the gradient itself, 10⁴ times more.
 //!
 //! Where a cell's gradients explode, one run's rounding says little about another's: `lnlstm` over 200 steps amplifies half an ulp of

@@ -99,7 +99,7 @@ pub struct Case {
 /// # Panics
 /// If the program that was drawn cannot be recorded: a bug of this module.
 pub fn generate(choices: &mut Choices<'_>) -> Case {
-    let t = choices.pick(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 13]);
+    let t = choices.pick(&[1, 2, 3, 4, 5, 6, 7, 8, 13]);
     let b = choices.pick(&[1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 13, 33]);
     let seed = (0..3).fold(0, |s, _| s << 8 | u64::from(choices.byte()));
     let program = blocks::program(choices);
