@@ -3,10 +3,12 @@
 #![forbid(unsafe_code)]
 
 mod graph;
+mod options;
 pub mod passes;
 pub mod plan;
 pub mod text;
 mod verify;
 
 pub use graph::{Graph, Node};
+pub use options::Options;
 pub use verify::{Broken, verify};

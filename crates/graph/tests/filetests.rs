@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 mod interpret;
 
 use retrograd_graph::passes::{self, adjoint, components, fuse, legalize, simplify, split};
-use retrograd_graph::{Graph, plan, text, verify};
+use retrograd_graph::{Graph, Options, plan, text, verify};
 use retrograd_tape::{Map, Op, Value};
 
 const RULE: &str = "\n----\n";
@@ -81,7 +81,8 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
             "all" | "gradient" => {
                 let what = adjoint::Differentiate::loss(&g);
                 let what = (pass == "gradient").then_some(&what);
-                let trace = passes::run(&g, what).map_err(|e| format!("error: {e}\n"))?;
+                let trace = passes::run(&g, what, &Options::default())
+                    .map_err(|e| format!("error: {e}\n"))?;
                 for (pass, g) in &trace {
                     check(&name, pass, g);
                     same_numbers(&name, pass, &mut before, g);
@@ -89,7 +90,7 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
                 trace.into_iter().last().expect("it starts with one").1
             }
             "components" => return listing(&g),
-            "plan" => return Ok(plan::plan(&g).to_string()),
+            "plan" => return Ok(plan::plan(&g, &Options::default()).to_string()),
             other => panic!("{name}: there is no pass `{other}`"),
         };
         check(&name, pass, &g);

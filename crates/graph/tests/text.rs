@@ -1,7 +1,7 @@
 //! The text forms: what is read is what was printed, and mistakes are shown.
 
 use retrograd_graph::text::{parse_cell, parse_graph, read_tape};
-use retrograd_graph::{Graph, passes};
+use retrograd_graph::{Graph, Options, passes};
 use retrograd_tape::generate::{Choices, generate};
 use retrograd_tape::{Algebra, Domain, Map, Op, Role, Shape, Type, Yield};
 
@@ -22,7 +22,7 @@ proptest::proptest! {
         let g = Graph::from_tape(&case.tape);
         let what = passes::adjoint::Differentiate::loss(&g);
         for what in [None, Some(&what)] {
-            for (_, g) in passes::run(&g, what).expect("recording has checked the directions") {
+            for (_, g) in passes::run(&g, what, &Options::default()).expect("recording has checked the directions") {
                 reads_back(&g);
             }
         }

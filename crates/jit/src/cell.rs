@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use cranelift::prelude::FunctionBuilderContext;
-use retrograd_graph::Graph;
 use retrograd_graph::passes::{self, adjoint::Differentiate, adjoint::Seed};
 use retrograd_graph::plan::{Plan, plan};
+use retrograd_graph::{Graph, Options};
 use retrograd_tape::{Domain, Input, Op, Output, Role, Shape, Tape, Yield};
 
 use crate::element::Element;
@@ -125,13 +125,25 @@ impl<T: Element> CompiledCell<T> {
     /// # Errors
     /// See [`CompileError`].
     pub fn compile(tape: &Tape, purpose: &Purpose) -> Result<Self, CompileError> {
+        Self::compile_with(tape, purpose, &Options::default())
+    }
+
+    /// Compiles a program with the passes and plan stages that `options` want.
+    ///
+    /// # Errors
+    /// See [`CompileError`].
+    pub fn compile_with(
+        tape: &Tape,
+        purpose: &Purpose,
+        options: &Options,
+    ) -> Result<Self, CompileError> {
         let start = Instant::now();
         let recorded = Graph::from_tape(tape);
         let differentiate = purpose.differentiate(&recorded)?;
-        let (_, graph) = passes::run(&recorded, differentiate.as_ref())?
+        let (_, graph) = passes::run(&recorded, differentiate.as_ref(), options)?
             .pop()
             .expect("there is at least the record");
-        let plan = plan(&graph);
+        let plan = plan(&graph, options);
         let isa = host()?;
         let target = Target {
             isa: &*isa,

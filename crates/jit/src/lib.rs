@@ -18,3 +18,4 @@ pub use cell::{CompiledCell, Purpose};
 pub use element::Element;
 pub use error::{CompileError, RunError};
 pub use exec::Calls;
+pub use retrograd_graph::Options;

@@ -27,6 +27,10 @@ pub struct Components {
 }
 
 impl Components {
+    pub(crate) fn new(class: HashMap<Value, Class>, reverse: Vec<bool>) -> Components {
+        Components { class, reverse }
+    }
+
     /// Where a node runs.
     pub fn class(&self, v: Value) -> Class {
         self.class.get(&v).copied().unwrap_or(Class::Parallel)

@@ -8,13 +8,14 @@ pub mod simplify;
 pub mod split;
 
 use crate::graph::Graph;
+use crate::options::Options;
 use crate::verify::verify;
 use adjoint::Differentiate;
 
 /// A program after each pass, by the pass's name.
 pub type Trace = Vec<(&'static str, Graph)>;
 
-/// Runs all passes on a program, differentiating it first if asked to, and returns what each pass made of it. The last
+/// Runs the passes that `options` want on a program, differentiating it first if asked to, and returns what each pass made of it. The last
 /// graph is what the plan is made from.
 ///
 /// # Errors
@@ -25,6 +26,7 @@ pub type Trace = Vec<(&'static str, Graph)>;
 pub fn run(
     g: &Graph,
     differentiate: Option<&Differentiate>,
+    options: &Options,
 ) -> Result<Trace, components::BothWays> {
     components::components(g)?;
     let mut trace: Trace = vec![("record", g.clone())];
@@ -36,14 +38,22 @@ pub fn run(
         trace.push((name, next));
     };
     let more = differentiate.is_some();
-    step("simplify", &|g| simplify::simplify(g, !more));
+    if options.simplify {
+        step("simplify", &|g| simplify::simplify(g, !more));
+    }
     if let Some(what) = differentiate {
         step("adjoint", &|g| adjoint::adjoint(g, what));
-        step("simplify", &|g| simplify::simplify(g, true));
+        if options.simplify {
+            step("simplify", &|g| simplify::simplify(g, true));
+        }
     }
-    step("split", &split::split);
-    step("simplify", &|g| simplify::simplify(g, true));
-    step("fuse", &fuse::fuse);
+    if options.fuse {
+        step("split", &split::split);
+        if options.simplify {
+            step("simplify", &|g| simplify::simplify(g, true));
+        }
+        step("fuse", &fuse::fuse);
+    }
     step("legalize", &legalize::legalize);
     Ok(trace)
 }

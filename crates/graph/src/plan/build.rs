@@ -5,8 +5,10 @@ use std::collections::{HashMap, HashSet};
 use retrograd_tape::{Domain, Map, Op, Value};
 
 use crate::graph::{Graph, as_map};
+use crate::options::Options;
 use crate::passes::components::{Class, Components, components};
 use crate::plan::Plan;
+use crate::plan::coarsest::coarsest;
 use crate::plan::home::Homes;
 use crate::plan::nest::nest;
 use crate::plan::region::Emit;
@@ -61,9 +63,12 @@ pub(crate) struct Source {
 }
 
 impl<'g> Facts<'g> {
-    fn new(g: &'g Graph) -> Facts<'g> {
+    fn new(g: &'g Graph, options: &Options) -> Facts<'g> {
         let order = g.order();
-        let components = components(g).expect("checked before the first pass");
+        let mut components = components(g).expect("checked before the first pass");
+        if !options.distribute {
+            components = coarsest(g, &components);
+        }
         let mut facts = Facts {
             g,
             order,
@@ -74,8 +79,12 @@ impl<'g> Facts<'g> {
             biases: HashMap::new(),
         };
         facts.classify();
-        facts.join_loops();
-        facts.absorb();
+        if options.join {
+            facts.join_loops();
+        }
+        if options.absorb {
+            facts.absorb();
+        }
         facts
     }
 
@@ -339,13 +348,17 @@ impl<'g> Facts<'g> {
     }
 }
 
-/// Plans a graph that has been through all passes.
-pub fn plan(g: &Graph) -> Plan {
-    let facts = Facts::new(g);
+/// Plans a graph that has been through the passes, with the stages that `options` want.
+pub fn plan(g: &Graph, options: &Options) -> Plan {
+    let facts = Facts::new(g, options);
     let drafts = schedule(&facts);
-    let homes = Homes::new(&facts, &drafts);
+    let homes = Homes::new(&facts, &drafts, options);
     let mut plan = Emit::new(&facts, homes).run(drafts);
-    widen(&mut plan);
-    nest(&mut plan);
+    if options.wide {
+        widen(&mut plan);
+    }
+    if options.nest {
+        nest(&mut plan);
+    }
     plan
 }

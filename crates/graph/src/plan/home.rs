@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use retrograd_tape::{Domain, Op, Value};
 
+use crate::options::Options;
 use crate::passes::components::Class;
 use crate::passes::legalize::cut_into_outputs;
 use crate::plan::build::{Facts, How};
@@ -44,17 +45,20 @@ pub(crate) struct Homes<'f, 'g> {
     own: HashMap<Value, usize>,
     /// Buffer of each output.
     outputs: Vec<usize>,
+    /// Places may be used again, from step to step or by other values.
+    reuse: bool,
 }
 
 impl<'f, 'g> Homes<'f, 'g> {
     /// Finds out which values must be stored, and where.
-    pub(crate) fn new(f: &'f Facts<'g>, drafts: &[DraftItem]) -> Homes<'f, 'g> {
+    pub(crate) fn new(f: &'f Facts<'g>, drafts: &[DraftItem], options: &Options) -> Homes<'f, 'g> {
         let mut h = Homes {
             f,
             buffers: Vec::new(),
             homes: HashMap::new(),
             own: HashMap::new(),
             outputs: Vec::new(),
+            reuse: options.reuse,
         };
         for (id, input) in f.g.inputs().iter().enumerate() {
             let (domain, len) = (input.ty.domain, input.ty.shape.len());
@@ -79,7 +83,9 @@ impl<'f, 'g> Homes<'f, 'g> {
                 h.homes.insert(v, home);
             }
         }
-        reuse::take_places(&mut h, &when);
+        if h.reuse {
+            reuse::take_places(&mut h, &when);
+        }
         for &v in &f.order {
             h.allocate(v);
         }
@@ -180,7 +186,7 @@ impl<'f, 'g> Homes<'f, 'g> {
             return Home::Output(k);
         }
         if self.boundary_steps(v) != (0, 0) {
-            return if self.is_slot(v, when) {
+            return if self.reuse && self.is_slot(v, when) {
                 Home::Slot
             } else {
                 Home::Own
@@ -214,7 +220,8 @@ impl<'f, 'g> Homes<'f, 'g> {
             .iter()
             .filter(|(_, sum)| f.root(**sum) == v)
             .all(|(p, _)| f.class(*p) == class);
-        matches!(class, Class::Recurrent(_))
+        self.reuse
+            && matches!(class, Class::Recurrent(_))
             && f.domain(v) == Domain::Step
             && parts
             && !f.g.is_output(v)

@@ -5,6 +5,7 @@
 //! is an offset into the array it reads.
 
 mod build;
+mod coarsest;
 mod home;
 mod nest;
 mod print;

@@ -1,0 +1,85 @@
+//! [`Options`]: which optional passes and plan stages run.
+
+/// One switch for every pass and plan stage that a program can do without. All are on by default; a result is the same
+/// without any of them, up to rounding. Tests switch them off in turn, so that a wrong result is pinned to one.
+///
+/// Not optional: the adjoint, *legalize*, scheduling and storing.
+///
+/// ```
+/// use retrograd_graph::Options;
+/// let slow = Options { nest: false, ..Options::default() };
+/// assert!(slow.fuse && !slow.nest);
+/// assert_eq!(Options::SWITCHES.len(), Options::each_off().count());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Options {
+    /// Constants, identities, common subexpressions, and work moved to the lowest domain it varies over. (Dead nodes go
+    /// with every pass; *fuse* tidies up after itself.)
+    pub simplify: bool,
+    /// Products with concatenations split, products of one operand stacked, summed products joined.
+    pub fuse: bool,
+    /// Maximal distribution of the time loop: hoisted products, parallel work outside recurrences, a loop for each
+    /// recurrence. Without it all work of a direction in time that can share a loop does, step after step.
+    pub distribute: bool,
+    /// Element-wise work that only one recurrence reads joins it.
+    pub join: bool,
+    /// Products are added to what is in their place, and begin with a bias.
+    pub absorb: bool,
+    /// Places are used again, and what one step alone reads has one step's array. Without it every stored value has an
+    /// array of its own over its whole domain.
+    pub reuse: bool,
+    /// Activations of stored values by wide kernels.
+    pub wide: bool,
+    /// Recurrences and the products that only they read go through time together.
+    pub nest: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options::all(true)
+    }
+}
+
+/// A switch of some options.
+type Switch = fn(&mut Options) -> &mut bool;
+
+impl Options {
+    /// Every switch and its name.
+    pub const SWITCHES: [(&str, Switch); 8] = [
+        ("simplify", |o| &mut o.simplify),
+        ("fuse", |o| &mut o.fuse),
+        ("distribute", |o| &mut o.distribute),
+        ("join", |o| &mut o.join),
+        ("absorb", |o| &mut o.absorb),
+        ("reuse", |o| &mut o.reuse),
+        ("wide", |o| &mut o.wide),
+        ("nest", |o| &mut o.nest),
+    ];
+
+    /// Nothing that isn't needed.
+    pub fn none() -> Options {
+        Options::all(false)
+    }
+
+    /// Everything but one, for each in turn, with the name of the one.
+    pub fn each_off() -> impl Iterator<Item = (&'static str, Options)> {
+        Options::SWITCHES.into_iter().map(|(name, switch)| {
+            let mut options = Options::default();
+            *switch(&mut options) = false;
+            (name, options)
+        })
+    }
+
+    fn all(on: bool) -> Options {
+        Options {
+            simplify: on,
+            fuse: on,
+            distribute: on,
+            join: on,
+            absorb: on,
+            reuse: on,
+            wide: on,
+            nest: on,
+        }
+    }
+}
