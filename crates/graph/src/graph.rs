@@ -348,10 +348,12 @@ impl<'g> Rebuild<'g> {
         self.old.operands(v).iter().map(|x| self.map[x]).collect()
     }
 
-    /// Says what an old value becomes; the name goes along.
+    /// Says what an old value becomes; the name goes along. A value of a lower domain (a part of a concatenation may be
+    /// one) is spread: sums count points, and outputs have the type that was declared.
     pub(crate) fn set(&mut self, v: Value, becomes: Value) {
         let node = self.old.node(v);
         let (name, at) = (node.name.clone(), node.at);
+        let becomes = self.new.spread(becomes, node.ty.domain);
         self.new.label(becomes, name, at);
         self.map.insert(v, becomes);
     }

@@ -238,3 +238,41 @@ fn constant_matrices_of_one_value_may_differ_in_shape() {
     r.next(v0, v4);
     check(&r.finish("case").unwrap(), 1, 2, 3252877);
 }
+
+/// A slice of a concatenation became the part that it is, of a lower domain: the gradient's array lost its points.
+#[test]
+fn a_slice_of_zeros_beside_a_state_varies_over_the_steps() {
+    let r = Recorder::new();
+    let v0 = r.input("x0", Role::Sequence, Shape::Vector(1));
+    let v1 = r.state("h1", Shape::Vector(7), -1, None);
+    let v2 = r.apply(Op::Concat { axis: 0 }, &[v1, v1, v0]);
+    let v3 = r.apply(
+        Op::Slice {
+            axis: 0,
+            start: 7,
+            len: 7,
+        },
+        &[v2],
+    );
+    r.next(v1, v3);
+    check(&r.finish("case").unwrap(), 1, 2, 3500717);
+}
+
+/// As above, where the part is a parameter and the program hands it out, step by step.
+#[test]
+fn a_slice_that_is_a_parameter_is_handed_out_for_every_step() {
+    let r = Recorder::new();
+    let v0 = r.input("x0", Role::Sequence, Shape::Vector(2));
+    let v1 = r.input("p1", Role::Param, Shape::Vector(3));
+    let v2 = r.apply(Op::Concat { axis: 0 }, &[v0, v1]);
+    let v3 = r.apply(
+        Op::Slice {
+            axis: 0,
+            start: 2,
+            len: 3,
+        },
+        &[v2],
+    );
+    r.output("y", v3);
+    check(&r.finish("case").unwrap(), 3, 2, 1);
+}

@@ -7,6 +7,7 @@
 mod build;
 mod coarsest;
 mod home;
+mod interpret;
 mod nest;
 mod print;
 mod region;
@@ -18,6 +19,7 @@ use retrograd_tape::{Domain, Map, Reduction};
 use smallvec::SmallVec;
 
 pub use build::plan;
+pub use interpret::{Cut, InterpretError};
 pub use wide::WIDE;
 
 /// Where an array lives.

@@ -1,4 +1,5 @@
-//! Compares engines on one program: the tape is right, compiled code has to agree.
+//! Compares engines on one program: the tape is right; the plan interpreter and compiled code have to agree, with all
+//! optional passes, without any, and without each. See [`engines`].
 //!
 //! **f64**: every number within 1e-10 · (1 + the greatest magnitude in the tape's array). Both engines round each op to a
 //! few ulp (2.2e-16); sums run over at most T·B·n ≈ 2·10⁴ terms in another order, and what a rounding grows to on its way
@@ -9,9 +10,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use retrograd_graph::passes::{self, adjoint::Differentiate, adjoint::Seed};
+use retrograd_graph::plan::{Cut, Plan, plan};
+use retrograd_graph::{Graph, Options};
 use retrograd_jit::{CompiledCell, Element, Purpose};
 use retrograd_tape::generate::{cotangents, inputs, jittered};
-use retrograd_tape::{Interpreter, Op, Real, Tape};
+use retrograd_tape::{Input, Interpreter, Op, Real, Tape, Yield};
 
 /// Numbers on either side of each output that must stay as they are.
 const GUARD: usize = 64;
@@ -57,14 +61,7 @@ pub(crate) fn by_cell<T: Element + Real>(
     b: usize,
     seed: u64,
 ) -> Result<Arrays<T>, String> {
-    let mut given = cast::<T>(&inputs(tape, t, b, seed));
-    let cots = cast::<T>(&cotangents(tape, t, b, seed));
-    for input in &cell.inputs()[given.len()..] {
-        let k = (tape.outputs().iter())
-            .position(|o| format!("cot({})", o.name) == *input.name)
-            .ok_or_else(|| format!("what is `{}`?", input.name))?;
-        given.push(cots[k].clone());
-    }
+    let given = arguments::<T>(tape, cell.inputs(), t, b, seed)?;
     let slices: Vec<&[T]> = given.iter().map(Vec::as_slice).collect();
     // Not zeros: what a run does not write must not pass for right. Nor may it write beside its arrays.
     let nan = <T as Real>::from_f64(f64::NAN);
@@ -98,6 +95,74 @@ pub(crate) fn by_cell<T: Element + Real>(
     }
     let out = out.iter().map(|a| a[inner(a)].to_vec());
     let names = cell.outputs().iter().map(|o| o.name.to_string());
+    Ok(names.zip(out).collect())
+}
+
+/// The program's inputs, and the cotangents that a differentiated one has besides.
+fn arguments<T: Real>(
+    tape: &Tape,
+    wanted: &[Input],
+    t: usize,
+    b: usize,
+    seed: u64,
+) -> Result<Vec<Vec<T>>, String> {
+    let mut given = cast::<T>(&inputs(tape, t, b, seed));
+    let cots = cast::<T>(&cotangents(tape, t, b, seed));
+    for input in &wanted[given.len()..] {
+        let k = (tape.outputs().iter())
+            .position(|o| format!("cot({})", o.name) == *input.name)
+            .ok_or_else(|| format!("what is `{}`?", input.name))?;
+        given.push(cots[k].clone());
+    }
+    Ok(given)
+}
+
+/// A program with all gradients, planned but not compiled.
+pub(crate) struct Planned {
+    graph: Graph,
+    plan: Plan,
+}
+
+/// Plans for all gradients.
+pub(crate) fn planned(tape: &Tape, options: &Options) -> Result<Planned, String> {
+    let recorded = Graph::from_tape(tape);
+    let seeds = tape
+        .outputs()
+        .iter()
+        .enumerate()
+        .map(|(i, o)| match o.role {
+            Yield::Loss => (i, Seed::One),
+            _ => (i, Seed::Given),
+        });
+    let what = Differentiate {
+        seeds: seeds.collect(),
+        wrt: (0..tape.inputs().len()).collect(),
+    };
+    let trace = passes::run(&recorded, Some(&what), options).map_err(|e| e.to_string())?;
+    let (_, graph) = trace.into_iter().last().expect("it starts with one");
+    let plan = plan(&graph, options);
+    Ok(Planned { graph, plan })
+}
+
+/// All outputs of a plan as it stands, gradients among them.
+pub(crate) fn by_plan<T: Real>(
+    planned: &Planned,
+    tape: &Tape,
+    t: usize,
+    b: usize,
+    seed: u64,
+) -> Result<Arrays<T>, String> {
+    let Planned { graph, plan } = planned;
+    let given = arguments::<T>(tape, graph.inputs(), t, b, seed)?;
+    let slices: Vec<&[T]> = given.iter().map(Vec::as_slice).collect();
+    // Sizes and orders that must not matter, another choice for each case.
+    let cut = Cut {
+        steps: 1 + (seed % 4) as usize,
+        lanes: 1 + (seed / 4 % 5) as usize,
+        last_first: seed / 20 % 2 == 1,
+    };
+    let out = (plan.interpret(t, b, &slices, cut)).map_err(|e| e.to_string())?;
+    let names = graph.outputs().iter().map(|o| o.name.to_string());
     Ok(names.zip(out).collect())
 }
 
@@ -187,8 +252,48 @@ pub(crate) const ALL: [(Check, f64); 4] = [
     (double, 1e-9),
     (forward, 1e-9),
     (threads, 0.0),
-    (single, 1e-3),
+    (engines, 1e-3),
 ];
+
+/// All engines against the tape, from the program to machine code, so that the first that disagrees says where to look:
+///
+/// 1. the plan interpreter without optional passes: else recording, the adjoint or the bare plan is wrong;
+/// 2. with all of them: else one of them is, and the message says which it is right without;
+/// 3. without each in turn: else what is left needs it;
+/// 4. machine code in f64, without one of them (another for each case) and with all: else the lowering is wrong;
+/// 5. machine code in f32, see [`single`].
+pub(crate) fn engines(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
+    let right = by_tape::<f64>(tape, t, b, seed)?;
+    let interpreted = |options: &Options| {
+        caught("plan interpreter", || {
+            close(
+                &right,
+                &by_plan(&planned(tape, options)?, tape, t, b, seed)?,
+            )
+        })
+    };
+    interpreted(&Options::none()).map_err(|e| format!("without optional passes: {e}"))?;
+    interpreted(&Options::default()).map_err(|e| {
+        let innocent = Options::each_off().filter(|(_, o)| interpreted(o).is_ok());
+        let innocent: Vec<&str> = innocent.map(|(name, _)| name).collect();
+        format!("with all passes: {e} (right without any one of {innocent:?})")
+    })?;
+    for (name, options) in Options::each_off() {
+        interpreted(&options).map_err(|e| format!("without {name}: {e}"))?;
+    }
+    let drawn = (seed / 40) as usize % Options::SWITCHES.len();
+    let (name, without) = Options::each_off().nth(drawn).expect("one a switch");
+    for (name, options) in [(name, without), ("nothing", Options::default())] {
+        caught("machine code", || {
+            let mut cell =
+                CompiledCell::<f64>::compile_with(tape, &Purpose::everything(tape), &options)
+                    .map_err(|e| e.to_string())?;
+            close(&right, &by_cell(&mut cell, tape, t, b, seed)?)
+        })
+        .map_err(|e| format!("without {name}: {e}"))?;
+    }
+    single(tape, t, b, seed)
+}
 
 /// Compiled code in f64 against the tape: outputs, loss, final states and all gradients. Then again in the same cell at
 /// other sizes and back (the workspace is reused), and with two threads, to the bit.

@@ -1,0 +1,411 @@
+//! A plan executed as it stands: slow, obvious, one number after another. The oracle between tape and machine code.
+//!
+//! It uses the plan's own arrays, views and order, so a mistake in storage, in the reuse of places or in the schedule shows
+//! here, and one in the lowering does not. Every array begins as NaN: a read of what nothing has written shows. What the
+//! plan promises is checked: views lie within their arrays' points, inputs are not written, weights are packed before use.
+//!
+//! Each op is computed in f64 and rounded to `T`; sums are added up in `T`, first to last.
+
+mod point;
+
+use std::ops::Range;
+
+use retrograd_tape::{Domain, Real};
+
+use crate::plan::{BlockAt, Buffer, Item, Kind, Loop, Plan, Product, Rhs, Storage, View, Weight};
+
+/// What a plan leaves open: sizes and orders that must not change a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Steps that a nest's items do at a time; at least 1.
+    pub steps: usize,
+    /// Lanes of a region that are loaded before any of them is stored; at least 1.
+    pub lanes: usize,
+    /// Parallel loops go from the last point to the first.
+    pub last_first: bool,
+}
+
+impl Default for Cut {
+    /// Blocks of 3 steps (so that short tests have several), 4 lanes, first to last.
+    fn default() -> Cut {
+        Cut {
+            steps: 3,
+            lanes: 4,
+            last_first: false,
+        }
+    }
+}
+
+/// Why a plan was not run: the caller's mistake. A plan that breaks its own promises is a panic instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InterpretError {
+    /// No points.
+    #[error("there is nothing to do for T = {t}, B = {b} in cuts of {cut:?}")]
+    Empty {
+        /// Steps.
+        t: usize,
+        /// Rows.
+        b: usize,
+        /// The sizes asked for.
+        cut: Cut,
+    },
+    /// Too few or too many inputs.
+    #[error("the plan has {expected} inputs, {found} were given")]
+    Count {
+        /// The plan's.
+        expected: usize,
+        /// The caller's.
+        found: usize,
+    },
+    /// An input of the wrong size.
+    #[error("input `{name}` has {found} numbers, not {expected}")]
+    Length {
+        /// The input's.
+        name: String,
+        /// Numbers that it has for this many steps and rows.
+        expected: usize,
+        /// Numbers given.
+        found: usize,
+    },
+}
+
+impl Plan {
+    /// Runs the plan for `t` steps of `b` rows and returns its outputs in order. Layouts are those of
+    /// `CompiledCell::run` (points outermost, time before rows); an empty input is zeros.
+    ///
+    /// # Errors
+    /// Inputs whose number or lengths do not fit, or no points.
+    ///
+    /// # Panics
+    /// If the plan breaks what it promises; the message names the array.
+    pub fn interpret<T: Real>(
+        &self,
+        t: usize,
+        b: usize,
+        inputs: &[&[T]],
+        cut: Cut,
+    ) -> Result<Vec<Vec<T>>, InterpretError> {
+        if t == 0 || b == 0 || cut.steps == 0 || cut.lanes == 0 {
+            return Err(InterpretError::Empty { t, b, cut });
+        }
+        let mut run = Run {
+            plan: self,
+            t,
+            b,
+            cut,
+            arrays: self.arrays(t, b, inputs)?,
+            packed: vec![None; self.weights.len()],
+        };
+        for item in &self.items {
+            run.item(item, 0..t);
+        }
+        let outputs = self.buffers.iter().zip(run.arrays);
+        let mut outputs: Vec<(usize, Vec<T>)> = outputs
+            .filter_map(|(buffer, array)| match buffer.storage {
+                Storage::Output(k) => Some((k, array)),
+                Storage::Input(_) | Storage::Workspace => None,
+            })
+            .collect();
+        outputs.sort_by_key(|(k, _)| *k);
+        Ok(outputs.into_iter().map(|(_, array)| array).collect())
+    }
+
+    fn arrays<T: Real>(
+        &self,
+        t: usize,
+        b: usize,
+        inputs: &[&[T]],
+    ) -> Result<Vec<Vec<T>>, InterpretError> {
+        let is_input = |storage: &Storage| matches!(storage, Storage::Input(_));
+        let expected = (self.buffers.iter()).filter(|x| is_input(&x.storage));
+        let (expected, found) = (expected.count(), inputs.len());
+        if expected != found {
+            return Err(InterpretError::Count { expected, found });
+        }
+        let make = |buffer: &Buffer| {
+            let expected = buffer.size(t, b);
+            let given = match buffer.storage {
+                Storage::Input(k) => inputs[k],
+                Storage::Output(_) | Storage::Workspace => return Ok(vec![T::NAN; expected]),
+            };
+            match given.len() {
+                0 => Ok(vec![T::ZERO; expected]),
+                found if found == expected => Ok(given.to_vec()),
+                found => Err(InterpretError::Length {
+                    name: buffer.name.clone(),
+                    expected,
+                    found,
+                }),
+            }
+        };
+        self.buffers.iter().map(make).collect()
+    }
+}
+
+/// A point of a loop: step (or boundary slot), row.
+type Point = (usize, usize);
+
+struct Run<'p, T> {
+    plan: &'p Plan,
+    t: usize,
+    b: usize,
+    cut: Cut,
+    arrays: Vec<Vec<T>>,
+    /// Weights as matrices, once they are packed.
+    packed: Vec<Option<Vec<T>>>,
+}
+
+impl<T: Real> Run<'_, T> {
+    /// Where number `i` of a view is at a point. The one place that knows how arrays are laid out.
+    fn address(&self, v: View, (t, row): Point, i: usize) -> usize {
+        let buffer = &self.plan.buffers[v.buffer];
+        let name = &buffer.name;
+        assert!(
+            v.offset + i < buffer.len,
+            "plan: number {} of `{name}`, which has {} a point",
+            v.offset + i,
+            buffer.len
+        );
+        let point = match buffer.domain {
+            Domain::Once => 0,
+            Domain::Row => row,
+            Domain::Edge(k) => {
+                assert!(t < k, "plan: slot {t} of `{name}`, which has {k}");
+                t * self.b + row
+            }
+            Domain::Step => {
+                let end = if v.from_end { self.t as i64 } else { 0 };
+                let step = t as i64 + v.shift + end + buffer.front as i64;
+                let steps = buffer.front + self.t + buffer.back;
+                assert!(
+                    (0..steps as i64).contains(&step),
+                    "plan: step {step} of `{name}`, which has {steps}"
+                );
+                step as usize * self.b + row
+            }
+        };
+        point * buffer.len + v.offset + i
+    }
+
+    fn get(&self, v: View, p: Point, i: usize) -> T {
+        self.arrays[v.buffer][self.address(v, p, i)]
+    }
+
+    fn put(&mut self, v: View, p: Point, i: usize, x: T) {
+        let buffer = &self.plan.buffers[v.buffer];
+        let given = matches!(buffer.storage, Storage::Input(_));
+        assert!(!given, "plan: the input `{}` is written", buffer.name);
+        let at = self.address(v, p, i);
+        self.arrays[v.buffer][at] = x;
+    }
+
+    fn add(&mut self, v: View, p: Point, i: usize, x: T) {
+        self.put(v, p, i, self.get(v, p, i) + x);
+    }
+
+    /// The row of a matrix that a number means: the nearest, of two the even one.
+    fn line(&self, index: View, p: Point, rows: usize) -> usize {
+        let i = self.get(index, p, 0).to_f64().round_ties_even();
+        // NaN becomes 0.
+        (i as i64).clamp(0, rows as i64 - 1) as usize
+    }
+
+    /// The points of a domain, over these steps if it has steps.
+    fn points(&self, domain: Domain, steps: &Range<usize>) -> Vec<Point> {
+        let (steps, rows) = match domain {
+            Domain::Once => (0..1, 1),
+            Domain::Row => (0..1, self.b),
+            Domain::Edge(k) => (0..k, self.b),
+            Domain::Step => (steps.clone(), self.b),
+        };
+        steps.flat_map(|t| (0..rows).map(move |b| (t, b))).collect()
+    }
+
+    fn item(&mut self, item: &Item, steps: Range<usize>) {
+        match item {
+            Item::Pack(w) => self.pack(*w),
+            Item::Loop(l) => self.run_loop(l, &steps),
+            Item::Product { domain, product } => {
+                for p in self.points(*domain, &steps) {
+                    self.product(product, p);
+                }
+            }
+            Item::Nest { reverse, items } => {
+                let blocks = steps.len().div_ceil(self.cut.steps);
+                for i in 0..blocks {
+                    let i = if *reverse { blocks - 1 - i } else { i };
+                    let start = steps.start + i * self.cut.steps;
+                    let block = start..steps.end.min(start + self.cut.steps);
+                    for item in items {
+                        self.item(item, block.clone());
+                    }
+                }
+            }
+            Item::Outer {
+                domain,
+                delta,
+                len,
+                rhs,
+                bias,
+            } => {
+                let points = self.points(*domain, &steps);
+                for r in rhs {
+                    self.outer(&points, (*delta, *len), r);
+                }
+                for part in bias {
+                    self.sum(&points, Domain::Once, *delta, part);
+                }
+            }
+            Item::SumTo {
+                domain,
+                to,
+                x,
+                parts,
+                ..
+            } => {
+                let points = self.points(*domain, &steps);
+                for part in parts {
+                    self.sum(&points, *to, *x, part);
+                }
+            }
+            Item::OuterTo {
+                domain,
+                to,
+                a,
+                b,
+                y,
+            } => {
+                let (m, n) = (a.1, b.1);
+                self.clear(*to, *y, m * n);
+                for p in self.points(*domain, &steps) {
+                    for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+                        let x = self.get(a.0, p, i) * self.get(b.0, p, j);
+                        self.add(*y, onto(*to, p), i * n + j, x);
+                    }
+                }
+            }
+            Item::Scatter {
+                domain,
+                to,
+                rows,
+                cols,
+                index,
+                v,
+                y,
+            } => {
+                self.clear(*to, *y, rows * cols);
+                for p in self.points(*domain, &steps) {
+                    let line = self.line(*index, p, *rows);
+                    for j in 0..*cols {
+                        self.add(*y, onto(*to, p), line * cols + j, self.get(*v, p, j));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a sum over points begins with.
+    fn clear(&mut self, to: Domain, y: View, len: usize) {
+        for p in self.points(to, &(0..self.t)) {
+            (0..len).for_each(|i| self.put(y, p, i, T::ZERO));
+        }
+    }
+
+    /// Σ δ xᵀ over points, into the parts of the result.
+    fn outer(&mut self, points: &[Point], (delta, len): (View, usize), rhs: &Rhs) {
+        let covered: usize = rhs.to.iter().map(|b| b.rows * b.cols).sum();
+        assert_eq!(covered, len * rhs.len, "plan: parts of a weight gradient");
+        for to in &rhs.to {
+            for (i, j) in entries(to) {
+                let mut sum = T::ZERO;
+                for &p in points {
+                    sum += self.get(delta, p, to.row + i) * self.get(rhs.x, p, to.col + j);
+                }
+                self.put(to.view, (0, 0), i * to.ld + j, sum);
+            }
+        }
+    }
+
+    /// Σ x over points, of the numbers of one part of the result, which is one row.
+    fn sum(&mut self, points: &[Point], to: Domain, x: View, part: &BlockAt) {
+        self.clear(to, part.view, part.cols);
+        for &p in points {
+            for j in 0..part.cols {
+                self.add(part.view, onto(to, p), j, self.get(x, p, part.col + j));
+            }
+        }
+    }
+
+    fn pack(&mut self, w: usize) {
+        let weight = &self.plan.weights[w];
+        let mut matrix = vec![T::NAN; weight.rows * weight.cols];
+        for block in &weight.blocks {
+            for (i, j) in entries(block) {
+                matrix[(block.row + i) * weight.cols + block.col + j] =
+                    self.get(block.view, (0, 0), i * block.ld + j);
+            }
+        }
+        self.packed[w] = Some(matrix);
+    }
+
+    /// y (+)= W x at a point.
+    fn product(&mut self, product: &Product, p: Point) {
+        let &Product {
+            weight,
+            x,
+            y,
+            add,
+            bias,
+        } = product;
+        let w: &Weight = &self.plan.weights[weight];
+        for i in 0..w.outer() {
+            let mut sum = match bias {
+                Some(bias) => self.get(bias, p, i),
+                None if add => self.get(y, p, i),
+                None => T::ZERO,
+            };
+            let matrix = self.packed[weight].as_ref();
+            let matrix = matrix.unwrap_or_else(|| panic!("plan: W{weight} is not packed"));
+            for j in 0..w.inner() {
+                let at = if w.transposed {
+                    j * w.cols + i
+                } else {
+                    i * w.cols + j
+                };
+                sum += matrix[at] * self.get(x, p, j);
+            }
+            self.put(y, p, i, sum);
+        }
+    }
+
+    fn run_loop(&mut self, l: &Loop, steps: &Range<usize>) {
+        let mut points = self.points(l.domain, steps);
+        let reverse = match l.kind {
+            Kind::Parallel => self.cut.last_first,
+            Kind::Recurrence { reverse } => reverse,
+        };
+        if reverse {
+            points.reverse();
+        }
+        // A statement is done in all rows of a step before the next one is.
+        for step in points.chunk_by(|p, q| p.0 == q.0) {
+            for stmt in &l.body {
+                step.iter().for_each(|&p| self.stmt(stmt, p));
+            }
+        }
+    }
+}
+
+/// The point of a lower domain that a point lies over.
+fn onto(to: Domain, (t, row): Point) -> Point {
+    match to {
+        Domain::Once => (0, 0),
+        Domain::Row => (0, row),
+        Domain::Edge(_) | Domain::Step => (t, row),
+    }
+}
+
+fn entries(b: &BlockAt) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let (rows, cols) = (b.rows, b.cols);
+    (0..rows).flat_map(move |i| (0..cols).map(move |j| (i, j)))
+}
