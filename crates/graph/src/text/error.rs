@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError,
+    MietteSpanContents, SourceCode, SourceSpan, SpanContents, ThemeCharacters,
+};
 
 /// A text and what messages call it: a path, as a rule.
 #[derive(Debug)]
@@ -12,6 +15,8 @@ pub struct Source {
     pub name: String,
     /// The text.
     pub text: String,
+    /// The text with one more end of line, so that there is a line to show for a mistake behind the last one.
+    shown: String,
 }
 
 impl Source {
@@ -20,6 +25,7 @@ impl Source {
         Arc::new(Source {
             name: name.to_owned(),
             text: text.to_owned(),
+            shown: format!("{text}\n"),
         })
     }
 }
@@ -93,33 +99,95 @@ impl TextError {
     }
 }
 
+/// The whole report: file, line, carets and what was expected. Without colours, so that it can go anywhere; whoever has a
+/// terminal may render the [`Diagnostic`] with miette as it likes.
 impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Content {
-            source,
-            message,
-            labels,
-            help,
-        } = &*self.0;
-        let mark = |(i, (span, label)): (usize, &(Span, String))| {
-            let kind = match i {
-                0 => AnnotationKind::Primary,
-                _ => AnnotationKind::Context,
-            };
-            kind.span(span.start..span.end).label(label.clone())
+        let theme = GraphicalTheme {
+            characters: ThemeCharacters {
+                error: "error:".to_owned(),
+                // A place one character wide has a caret too.
+                underbar: '^',
+                ..ThemeCharacters::ascii()
+            },
+            ..GraphicalTheme::none()
         };
-        let snippet = Snippet::source(source.text.as_str())
-            .path(source.name.as_str())
-            .annotations(labels.iter().enumerate().map(mark));
-        let mut report = Level::ERROR.primary_title(message).element(snippet);
-        if let Some(help) = help {
-            report = report.element(Level::HELP.message(help));
-        }
-        writeln!(f, "{}", Renderer::plain().render(&[report]))
+        let handler = GraphicalReportHandler::new_themed(theme).with_wrap_lines(false);
+        let mut shown = String::new();
+        handler.render_report(&mut shown, &Report(self))?;
+        f.write_str(shown.trim_start())
+    }
+}
+
+/// The error as [`GraphicalReportHandler`] wants it: its message is what the error displays, and ours displays all.
+#[derive(Debug)]
+struct Report<'e>(&'e TextError);
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.message())
+    }
+}
+
+impl std::error::Error for Report<'_> {}
+
+impl Diagnostic for Report<'_> {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Diagnostic::help(self.0)
+    }
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Diagnostic::source_code(self.0)
+    }
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Diagnostic::labels(self.0)
     }
 }
 
 impl std::error::Error for TextError {}
+
+impl Diagnostic for TextError {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        let help = self.0.help.as_deref()?;
+        Some(Box::new(help))
+    }
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&*self.0.source)
+    }
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let label = |(i, (span, label)): (usize, &(Span, String))| {
+            let at = span.start..span.end;
+            match i {
+                0 => LabeledSpan::new_primary_with_span(Some(label.clone()), at),
+                _ => LabeledSpan::new_with_span(Some(label.clone()), at),
+            }
+        };
+        Some(Box::new(self.0.labels.iter().enumerate().map(label)))
+    }
+}
+
+/// Lines of the text under its name.
+impl SourceCode for Source {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let text = match span.offset() == self.text.len() {
+            true => &self.shown,
+            false => &self.text,
+        };
+        let found = text.read_span(span, lines_before, lines_after)?;
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.name.clone(),
+            found.data(),
+            *found.span(),
+            found.line(),
+            found.column(),
+            found.line_count(),
+        )))
+    }
+}
 
 /// The known name that is most like `name`, if one is near enough to have been meant.
 pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
