@@ -11,6 +11,72 @@ use crate::cell::Cell;
 use crate::error::Error;
 use crate::init::Init;
 
+/// A cell file that has been read, but whose symbolic dimensions may still be given other values.
+#[derive(Clone, Debug)]
+pub struct CellText(text::CellFile);
+
+impl CellText {
+    /// Reads the text of a cell file; messages call it `name`.
+    ///
+    /// # Errors
+    /// [`Error::Text`] with the line and the place of the first mistake.
+    pub fn parse(name: &str, text: &str) -> Result<CellText, Error> {
+        Ok(CellText(text::parse_cell(name, text)?))
+    }
+
+    /// Reads a cell file.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be read, [`Error::Text`] for a mistake in it.
+    pub fn open(path: impl AsRef<Path>) -> Result<CellText, Error> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path).map_err(|cause| Error::File {
+            path: path.to_owned(),
+            cause,
+        })?;
+        CellText::parse(&path.display().to_string(), &text)
+    }
+
+    /// The cell's name.
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// Its symbolic dimensions, in order.
+    pub fn dimensions(&self) -> impl Iterator<Item = &str> {
+        self.0.dimensions()
+    }
+
+    /// The value that the text gives a dimension, where that is a number.
+    pub fn default_of(&self, dimension: &str) -> Option<usize> {
+        self.0.default_of(dimension)
+    }
+
+    /// Its inputs, in order: role, name, and the dimension that alone is its shape, as in `x[I]`.
+    pub fn inputs(&self) -> impl Iterator<Item = (Role, &str, Option<&str>)> {
+        self.0.inputs()
+    }
+
+    /// The cell, with these dimensions instead of those that its `where` gives.
+    ///
+    /// # Errors
+    /// [`Error::Text`] with the line and the place of the first mistake.
+    pub fn cell(&self, dimensions: &[(&str, usize)]) -> Result<Cell, Error> {
+        let mut places = None;
+        let cell = Cell::define(self.name(), |c| {
+            places = Some(text::record(&self.0, dimensions, c));
+        });
+        let places = places.expect("`define` calls its closure")?;
+        cell.map_err(|e| Error::from(locate(&places, e)))
+    }
+
+    /// A mistake that whoever uses the cell found about one of its inputs or outputs or, without a name, the cell; it
+    /// shows the place like one that the reader finds.
+    pub fn mistake(&self, name: Option<&str>, message: String, expected: String) -> Error {
+        self.0.mistake(name, message, expected).into()
+    }
+}
+
 impl Cell {
     /// Reads a cell from the text of a cell file; `dimensions` replace the values that its `where` gives.
     ///
@@ -31,7 +97,7 @@ impl Cell {
     /// # Errors
     /// [`Error::Text`] with the line and the place of the first mistake.
     pub fn from_text(text: &str, dimensions: &[(&str, usize)]) -> Result<Cell, Error> {
-        read("cell", text, dimensions)
+        CellText::parse("cell", text)?.cell(dimensions)
     }
 
     /// Reads a cell file; see [`Cell::from_text`].
@@ -39,23 +105,8 @@ impl Cell {
     /// # Errors
     /// [`Error::File`] if it cannot be read, [`Error::Text`] for a mistake in it.
     pub fn from_file(path: impl AsRef<Path>, dimensions: &[(&str, usize)]) -> Result<Cell, Error> {
-        let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|cause| Error::File {
-            path: path.to_owned(),
-            cause,
-        })?;
-        read(&path.display().to_string(), &text, dimensions)
+        CellText::open(path)?.cell(dimensions)
     }
-}
-
-fn read(name: &str, text: &str, dimensions: &[(&str, usize)]) -> Result<Cell, Error> {
-    let file = text::parse_cell(name, text)?;
-    let mut places = None;
-    let cell = Cell::define(file.name(), |c| {
-        places = Some(text::record(&file, dimensions, c));
-    });
-    let places = places.expect("`define` calls its closure")?;
-    cell.map_err(|e| Error::from(locate(&places, e)))
 }
 
 /// A mistake that came out when the cell was finished, with its place in the text.

@@ -24,11 +24,12 @@ mod trainer;
 pub use batch::Batch;
 pub use builder::{Builder, IntoShape, State};
 pub use cell::{Cell, Parameter};
+pub use cellfile::CellText;
 pub use engine::{Engine, Float};
 pub use error::Error;
 pub use init::Init;
 pub use optim::{Adam, Sgd};
-pub use retrograd_tape::{Shape, Var};
+pub use retrograd_tape::{Role, Shape, Var};
 pub use trainer::{Evaluation, Report, Trainer, TrainerBuilder, Values};
 
 #[cfg(doctest)]

@@ -106,6 +106,56 @@ pub static ENTRIES: [Entry; 10] = [
     },
 ];
 
+/// A cell that the program carries as a cell file, dimensions I (inputs) and, but for mLSTM, H (hidden units).
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub description: &'static str,
+    /// The cell file; its first lines say where the cell comes from.
+    pub text: &'static str,
+}
+
+/// Cells beside the question's, as cell files.
+pub static WRITTEN: [Written; 6] = [
+    Written {
+        name: "peephole",
+        description: "LSTM whose gates see the memory",
+        text: include_str!("../cells/peephole.cell"),
+    },
+    Written {
+        name: "lstmp",
+        description: "LSTM whose hidden state is a projection of its memory",
+        text: include_str!("../cells/lstmp.cell"),
+    },
+    Written {
+        name: "lnlstm",
+        description: "LSTM with layer normalisation",
+        text: include_str!("../cells/lnlstm.cell"),
+    },
+    Written {
+        name: "mingru",
+        description: "minimal gated recurrence, element-wise in time",
+        text: include_str!("../cells/mingru.cell"),
+    },
+    Written {
+        name: "mlstm",
+        description: "matrix memory with exponential gates; dimension D",
+        text: include_str!("../cells/mlstm.cell"),
+    },
+    Written {
+        name: "lstm4",
+        description: "four LSTM layers",
+        text: include_str!("../cells/lstm4.cell"),
+    },
+];
+
+/// The written cell of that name, if there is one.
+pub fn written(name: &str) -> Option<&'static Written> {
+    WRITTEN.iter().find(|w| w.name == name)
+}
+
 /// The names of all cells, in the question's order.
 pub const NAMES: [&str; 10] = [
     "rnn",

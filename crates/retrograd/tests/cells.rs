@@ -99,6 +99,10 @@ fn the_other_cells_have_the_parameters_of_their_papers() {
     assert_eq!(count("lstmp", &dims), 4 * h * (i + h / 4 + 1) + h / 4 * h);
     assert_eq!(count("mingru", &dims), 2 * h * (i + 1));
     assert_eq!(
+        count("lstm4", &dims),
+        4 * h * (i + h + 1) + 3 * 4 * h * (2 * h + 1)
+    );
+    assert_eq!(
         count("mlstm", &[("I", i), ("D", 4)]),
         4 * 4 * (i + 1) + 2 * (i + 1)
     );
@@ -116,7 +120,7 @@ fn every_file_stands_alone() {
         assert!(loss.is_some_and(|(_, x)| x[0].is_finite()), "{cell}");
         found += 1;
     }
-    assert_eq!(found, 15);
+    assert_eq!(found, 16);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use retrograd_tape::Role;
 
-use crate::text::error::{Source, Span};
+use crate::text::error::{Source, Span, TextError};
 
 /// A name and where it stands.
 #[derive(Clone, Debug)]
@@ -34,6 +34,51 @@ impl CellFile {
     /// The names of its symbolic dimensions.
     pub fn dimensions(&self) -> impl Iterator<Item = &str> {
         self.dims.iter().map(|(name, _)| name.text.as_str())
+    }
+
+    /// The value that its `where` gives a dimension, where that is a number.
+    pub fn default_of(&self, dimension: &str) -> Option<usize> {
+        let (_, value) = self.dims.iter().find(|(n, _)| n.text == dimension)?;
+        match value.kind {
+            ExprKind::Number(x) if x >= 1.0 && x.fract() == 0.0 => Some(x as usize),
+            _ => None,
+        }
+    }
+
+    /// Its inputs in the order of the text: role, name, and the symbolic dimension that alone is its shape, as in `x[I]`.
+    pub fn inputs(&self) -> impl Iterator<Item = (Role, &str, Option<&str>)> {
+        self.statements.iter().filter_map(|s| match s {
+            Statement::Input {
+                role, name, shape, ..
+            } => {
+                let dimension = match &shape[..] {
+                    [one] => self.symbol(one),
+                    _ => None,
+                };
+                Some((*role, name.text.as_str(), dimension))
+            }
+            _ => None,
+        })
+    }
+
+    fn symbol<'e>(&self, e: &'e Expr) -> Option<&'e str> {
+        let ExprKind::Name(name) = &e.kind else {
+            return None;
+        };
+        let known = self.dims.iter().any(|(dim, _)| dim.text == *name);
+        known.then_some(name)
+    }
+
+    /// A mistake about one of its inputs or outputs, or, without a name, about the cell.
+    pub fn mistake(&self, name: Option<&str>, message: String, expected: String) -> TextError {
+        let found = self.statements.iter().find_map(|s| match s {
+            Statement::Input { name: n, .. } | Statement::Output { name: n, .. } => {
+                (Some(n.text.as_str()) == name).then_some(n.span)
+            }
+            _ => None,
+        });
+        let at = found.unwrap_or(self.name.span);
+        TextError::new(&self.source, at, message, expected)
     }
 
     /// The text and its name.

@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
 use retrograd::Engine;
-use retrograd::zoo::{self, Entry};
+
+use super::choice::{Choice, Sizes};
 
 /// Trains recurrent cells, compiled to machine code, to forecast the next row of a table.
 ///
@@ -27,7 +28,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Does the same with a CSV file of yours.
-    Train(Train),
+    Train(Box<Train>),
     /// Lists the cells that --cell can name.
     Cells,
 }
@@ -55,15 +56,14 @@ pub(crate) enum Source {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The recurrent cell; `retrograd cells` lists them.
-    #[arg(long, value_name = "NAME", default_value = "keepwrite", value_parser = cell)]
-    pub(crate) cell: &'static Entry,
+    /// The recurrent cell: a name that `retrograd cells` lists, or a cell file.
+    #[arg(long, value_name = "NAME|FILE.cell", default_value = "keepwrite", value_parser = Choice::parse)]
+    pub(crate) cell: Choice,
+    #[command(flatten)]
+    pub(crate) sizes: Sizes,
     /// What trains it: `jit` (compiled to machine code) or `tape` (interpreted).
     #[arg(long, value_name = "jit|tape", default_value_t = Engine::Jit)]
     pub(crate) engine: Engine,
-    /// Hidden units.
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = whole(1..=4096))]
-    pub(crate) hidden: usize,
     /// Passes over the training part; the learning rate falls to zero over them.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = whole(1..=1_000_000))]
     pub(crate) epochs: usize,
@@ -76,9 +76,10 @@ pub(crate) struct Options {
     /// Adam's step size at the beginning.
     #[arg(long, value_name = "X", default_value_t = 0.003, value_parser = between(0.0, f64::MAX))]
     pub(crate) learning_rate: f64,
-    /// Probability that training leaves a hidden unit out of a forecast; less than 1.
-    #[arg(long, value_name = "P", default_value_t = 0.4, value_parser = dropout)]
-    pub(crate) dropout: f64,
+    /// Probability that training leaves a hidden unit out of a forecast; less than 1 [default: 0.4; cell files say their
+    /// own].
+    #[arg(long, value_name = "P", value_parser = dropout)]
+    pub(crate) dropout: Option<f64>,
     /// Share of the rows, the last ones, that is kept for validation.
     #[arg(long, value_name = "X", default_value_t = 0.2, value_parser = between(0.0, 1.0))]
     pub(crate) validation: f64,
@@ -100,18 +101,9 @@ pub(crate) struct Options {
     pub(crate) json: bool,
 }
 
-fn cell(name: &str) -> Result<&'static Entry, String> {
-    zoo::find(name).ok_or_else(|| {
-        let distance = |known: &&str| strsim::osa_distance(&name.to_lowercase(), known);
-        let nearest = zoo::NAMES.into_iter().min_by_key(distance);
-        let near = nearest.filter(|n| distance(n) <= n.len().div_ceil(2));
-        let hint = near.map_or(String::new(), |n| format!(" (did you mean `{n}`?)"));
-        let known = zoo::NAMES.join(", ");
-        format!("there is no cell `{name}`{hint}; the cells are {known}")
-    })
-}
-
-fn whole(range: RangeInclusive<usize>) -> impl Fn(&str) -> Result<usize, String> + Clone {
+pub(super) fn whole(
+    range: RangeInclusive<usize>,
+) -> impl Fn(&str) -> Result<usize, String> + Clone {
     let expected = match *range.end() {
         usize::MAX => format!("a whole number of at least {}", range.start()),
         end => format!("a whole number from {} to {end}", range.start()),

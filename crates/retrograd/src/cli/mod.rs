@@ -1,9 +1,10 @@
 //! The command line: `args` is what can be said, `run` does it, `report` says what came out.
 //!
-//! Invariant: standard output gets the results and nothing else; a mistake is one paragraph on standard error and an exit
-//! code of 2 (usage) or 1 (data, files, training).
+//! Invariant: standard output gets the results and nothing else; a mistake is one paragraph on standard error, or for one
+//! in a cell file its line with carets under it, and an exit code of 2 (usage) or 1 (cells, data, files, training).
 
 mod args;
+mod choice;
 mod progress;
 mod report;
 mod run;
@@ -37,11 +38,18 @@ pub(crate) fn main() -> ExitCode {
     match run::run(&source, &options) {
         Ok(results) if options.json => print(&report::json(&results)),
         Ok(results) => print(&report::text(&results)),
-        Err(e) => {
-            complain(&format!("error: {e:#}"));
-            ExitCode::FAILURE
-        }
+        Err(e) => fail(&e),
     }
+}
+
+/// Says what went wrong.
+fn fail(e: &anyhow::Error) -> ExitCode {
+    match e.downcast_ref() {
+        // Such a mistake shows itself.
+        Some(retrograd::Error::Text(shown)) => complain(shown.to_string().trim_end()),
+        _ => complain(&format!("error: {e:#}")),
+    }
+    ExitCode::FAILURE
 }
 
 /// Prints to standard output. Whoever closes the pipe early has read enough.

@@ -26,6 +26,9 @@ pub(super) fn cells() -> String {
     for cell in &zoo::ENTRIES {
         table.add_row([cell.name, cell.number, cell.description]);
     }
+    for cell in &zoo::WRITTEN {
+        table.add_row([cell.name, "", cell.description]);
+    }
     format!("{}\n", without_rules_inside(&table))
 }
 
@@ -41,20 +44,20 @@ pub(super) fn json(r: &Results) -> String {
         json!({"name": name, "unit": r.data.series.unit(k), "errors": forecasts})
     });
     let object = json!({
-        "cell": r.options.cell.name,
+        "cell": r.forecaster.name,
         "engine": r.options.engine.name(),
         "data": r.data.name,
         "rows": r.data.series.len(),
         "training_rows": r.data.training.len(),
         "validation_rows": r.data.validation.len(),
         "columns": columns.collect::<Vec<_>>(),
-        "hidden": r.options.hidden,
-        "parameters": r.parameters,
+        "hidden": r.forecaster.hidden,
+        "parameters": r.forecaster.cell.parameter_count(),
         "epochs": r.options.epochs,
         "steps": r.steps,
         "batch": r.batch,
         "learning_rate": r.options.learning_rate,
-        "dropout": r.options.dropout,
+        "dropout": r.forecaster.dropout,
         "seed": r.options.seed,
         "threads": r.options.threads,
         "training_steps": r.trained.losses.len(),
@@ -92,14 +95,14 @@ pub(super) fn text(r: &Results) -> String {
         "{title}\n\n\
          training part    {}\n\
          validation part  {}\n\
-         model            {} hidden units, {} parameters, seed {}\n\
+         model            {}, {} parameters, seed {}\n\
          training         {} steps ({} epochs) of {} windows of {} rows\n                 \
          {} in {:.1} s, {:.0} examples (windows) a second\n\n\
          {}\n\n",
         part(&data.training),
         part(&data.validation),
-        options.hidden,
-        r.parameters,
+        r.forecaster.size,
+        r.forecaster.cell.parameter_count(),
         options.seed,
         r.trained.losses.len(),
         options.epochs,

@@ -12,9 +12,10 @@ use rand_chacha::ChaCha8Rng;
 use retrograd::baseline::{Baseline, Scores, score};
 use retrograd::data::{Series, Split, Standardizer, Windows};
 use retrograd::plot::{ForecastPlot, LossPlot, Reference};
-use retrograd::{Adam, Batch, Trainer, zoo};
+use retrograd::{Adam, Trainer};
 
 use super::args::{Options, Source};
+use super::choice::Forecaster;
 use super::progress::Progress;
 use super::timing::{self, Timing};
 
@@ -31,8 +32,8 @@ const PLOTTED: usize = 120;
 /// What a run found.
 pub(super) struct Results {
     pub(super) options: Options,
+    pub(super) forecaster: Forecaster,
     pub(super) data: Data,
-    pub(super) parameters: usize,
     pub(super) steps: usize,
     pub(super) batch: usize,
     pub(super) trained: Trained,
@@ -69,6 +70,8 @@ pub(super) struct Trained {
 /// Does the main job.
 pub(super) fn run(source: &Source, options: &Options) -> Result<Results> {
     let data = Data::read(source, options)?;
+    let columns = data.series.columns();
+    let forecaster = (options.cell).forecaster(columns, &options.sizes, options.dropout)?;
     let baselines = Baseline::ALL.map(|b| {
         let (training, validation) = (data.training.clone(), data.validation.clone());
         b.scores(&data.series, training, validation)
@@ -81,28 +84,37 @@ pub(super) fn run(source: &Source, options: &Options) -> Result<Results> {
     let windows = Windows::new(&data.standard, data.training.clone(), steps)?;
     // Refuses a batch that does not fit before anything is compiled.
     windows.batches_per_epoch(batch, STRIDE)?;
-    let (inputs, hidden) = (data.series.columns(), options.hidden);
-    let cell = zoo::forecaster_with_dropout(options.cell, inputs, hidden, options.dropout)?;
-    let mut trainer = Trainer::new(cell.clone(), Adam::new(options.learning_rate))
+    let mut trainer = Trainer::new(forecaster.cell.clone(), Adam::new(options.learning_rate))
         .engine(options.engine)
         .seed(options.seed)
         .threads(options.threads)
         .clip(CLIP)
         .build()?;
-    let trained = train(&mut trainer, &data, &windows, batch, options)?;
+    let trained = train(&mut trainer, &forecaster, &data, &windows, batch, options)?;
 
-    let predicted = data.forecast(&mut trainer)?;
-    let mut scores = vec![data.score(options.cell.name, &predicted)?];
+    let predicted = data.forecast(&mut trainer, &forecaster)?;
+    let mut scores = vec![data.score(&forecaster.name, &predicted)?];
     scores.extend(baselines);
     let starts: Vec<usize> = (data.training.start..).take(batch).collect();
-    let timing = timing::measure(&cell, &windows.batch(&starts)?.into(), options.threads)?;
+    let timing = timing::measure(
+        &forecaster.cell,
+        &forecaster.batch(windows.batch(&starts)?),
+        options.threads,
+    )?;
     let model = options.out.join("model.json");
     trainer.save(&model)?;
     Ok(Results {
-        parameters: cell.parameter_count(),
-        plots: plots(&data, &trained, &predicted, &scores, options)?,
+        plots: plots(
+            &forecaster.name,
+            &data,
+            &trained,
+            &predicted,
+            &scores,
+            options,
+        )?,
         compile: trainer.compile_time().unwrap_or(timing.compile),
         options: options.clone(),
+        forecaster,
         data,
         steps,
         batch,
@@ -132,6 +144,7 @@ fn window(data: &Data, options: &Options) -> Result<(usize, usize)> {
 /// Trains for all epochs; the learning rate falls to zero as half a cosine (Loshchilov & Hutter 2017, equation 5).
 fn train(
     trainer: &mut Trainer,
+    forecaster: &Forecaster,
     data: &Data,
     windows: &Windows<'_>,
     batch: usize,
@@ -142,12 +155,12 @@ fn train(
     let progress = Progress::new(total, options.epochs);
     let mut trained = Trained {
         losses: Vec::with_capacity(total),
-        validation: vec![(0, data.validation_error(trainer)?)],
+        validation: vec![(0, data.validation_error(trainer, forecaster)?)],
         time: Duration::ZERO,
     };
     for epoch in 1..=options.epochs {
         for windows in windows.batches::<f32>(batch, STRIDE, &mut rng)? {
-            let windows = Batch::from(windows);
+            let windows = forecaster.batch(windows);
             let start = Instant::now();
             let done = trained.losses.len() as f64 / total as f64;
             let falling = 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
@@ -158,7 +171,7 @@ fn train(
             let examples = trained.losses.len() * batch;
             progress.step(epoch, report.loss, examples, trained.time);
         }
-        let error = data.validation_error(trainer)?;
+        let error = data.validation_error(trainer, forecaster)?;
         trained.validation.push((trained.losses.len(), error));
     }
     Ok(trained)
@@ -166,13 +179,13 @@ fn train(
 
 /// Writes the pictures, and says where they are.
 fn plots(
+    name: &str,
     data: &Data,
     trained: &Trained,
     predicted: &[f64],
     scores: &[Scores],
     options: &Options,
 ) -> Result<Vec<PathBuf>> {
-    let name = options.cell.name;
     let references = Baseline::ALL.iter().zip(&scores[1..]);
     let loss = LossPlot {
         title: format!("{name} on {}: loss by training step", data.name),
@@ -201,7 +214,7 @@ fn plots(
 impl Results {
     /// What was done.
     pub(super) fn title(&self) -> String {
-        self.data.title(self.options.cell.name)
+        self.data.title(&self.forecaster.name)
     }
 }
 
@@ -238,12 +251,13 @@ impl Data {
 
     /// The model's forecast of every validation row, `[rows, n]` in the series' own units: it reads all rows from the first
     /// on, one after the other, and each forecast is made before the row is read.
-    fn forecast(&self, trainer: &mut Trainer) -> Result<Vec<f64>> {
+    fn forecast(&self, trainer: &mut Trainer, forecaster: &Forecaster) -> Result<Vec<f64>> {
         let (n, first) = (self.series.columns(), self.validation.start);
         let read = self.validation.end - 1;
         let x = self.standard.rows()[..read * n].iter().map(|&v| v as f32);
-        let run = trainer.predict(&Batch::new(read, 1).with("x", x.collect()))?;
-        let y = run.output("y").expect("a forecaster has an output y");
+        let run = trainer.predict(&forecaster.rows(read, x.collect()))?;
+        let y = run.output(&forecaster.output);
+        let y = y.expect("a forecaster has the output that it says");
         let y: Vec<f64> = y[(first - 1) * n..].iter().map(|&v| f64::from(v)).collect();
         if y.iter().any(|v| !v.is_finite()) {
             bail!(
@@ -264,8 +278,8 @@ impl Data {
         )?)
     }
 
-    fn validation_error(&self, trainer: &mut Trainer) -> Result<f64> {
-        let predicted = self.forecast(trainer)?;
+    fn validation_error(&self, trainer: &mut Trainer, forecaster: &Forecaster) -> Result<f64> {
+        let predicted = self.forecast(trainer, forecaster)?;
         Ok(self.score("model", &predicted)?.mse)
     }
 }
