@@ -99,7 +99,10 @@ impl<'f> Lower<'f> {
             let known: Vec<&str> = self.file.dimensions().collect();
             let label = match known.as_slice() {
                 [] => "this cell has no symbolic dimensions; expected `where …`".to_owned(),
-                known => format!("this cell's dimensions are {}", known.join(", ")),
+                known => format!(
+                    "expected one of this cell's dimensions, {}",
+                    known.join(", ")
+                ),
             };
             let message = format!("there is no dimension `{name}` to set");
             return Err(self.error(self.file.name.span, message, &label));
