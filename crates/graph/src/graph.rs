@@ -3,7 +3,7 @@
 //! Invariant: every node but a `delay` comes after its operands in [`Graph::order`]; cycles exist only through the first
 //! operand of a delay. Passes do not edit a graph, they rebuild it ([`Rebuild`]): what nothing uses is not copied.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -125,6 +125,14 @@ impl Graph {
         self.net
             .edges_directed(index(v), Direction::Outgoing)
             .map(|e| value(e.target()))
+    }
+    /// These values and all that depends on them, over delays too.
+    pub(crate) fn below(&self, from: impl Iterator<Item = Value>) -> HashSet<Value> {
+        reached(from.collect(), |v| self.users(v).collect())
+    }
+    /// These values and all that they depend on, over delays too.
+    pub(crate) fn above(&self, from: impl Iterator<Item = Value>) -> HashSet<Value> {
+        reached(from.collect(), |v| self.operands(v).to_vec())
     }
     /// True if a value is an output of the program.
     pub fn is_output(&self, v: Value) -> bool {
@@ -287,6 +295,14 @@ impl Graph {
         }
         out
     }
+}
+
+fn reached(mut work: Vec<Value>, next: impl Fn(Value) -> Vec<Value>) -> HashSet<Value> {
+    let mut seen: HashSet<Value> = work.iter().copied().collect();
+    while let Some(v) = work.pop() {
+        work.extend(next(v).into_iter().filter(|&n| seen.insert(n)));
+    }
+    seen
 }
 
 impl Algebra for Graph {

@@ -9,9 +9,11 @@
 //! the graph after the last pass, or the listing of components, or the plan, or the error
 //! ```
 //!
-//! `simplify early` is the pass before a differentiation; `all` stands for the driver's passes, `gradient` for the driver's passes with the gradients of the loss.
+//! `simplify early` is the pass before a differentiation; `adjoint` is that of the loss in all parameters, `tangent` that
+//! of all that a differentiation gave before it, or of all outputs, in all parameters. `all` stands for the driver's
+//! passes, `gradient` for the driver's passes with the gradients of the loss, `hessian` with their tangents too.
 //! Each graph is also run, before and after every pass, on numbers that depend on the inputs' names alone: the results
-//! must be equal up to rounding, and gradients must be the differences of the loss.
+//! must be equal up to rounding, gradients must be the differences of the loss, and tangents those of what they belong to.
 //! `BLESS=1 cargo test -p retrograd-graph --test filetests` rewrites what is below the second line. Read what it wrote.
 
 use std::collections::BTreeMap;
@@ -20,9 +22,11 @@ use std::path::{Path, PathBuf};
 
 mod interpret;
 
-use retrograd_graph::passes::{self, adjoint, components, fuse, legalize, simplify, split};
+use retrograd_graph::passes::tangent::{self, Tangents};
+use retrograd_graph::passes::{self, Derivation};
+use retrograd_graph::passes::{adjoint, components, fuse, legalize, simplify, split};
 use retrograd_graph::{Graph, Options, plan, text, verify};
-use retrograd_tape::{Map, Op, Value};
+use retrograd_tape::{Map, Op, Role, Value, Yield};
 
 const RULE: &str = "\n----\n";
 
@@ -69,7 +73,9 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
     }
     for (i, pass) in case.passes.iter().enumerate() {
         // Nothing but the last differentiation removes `stop_gradient`.
-        let last = !case.passes[i..].iter().any(|p| p == "adjoint");
+        let last = !case.passes[i..]
+            .iter()
+            .any(|p| p == "adjoint" || p == "tangent");
         g = match pass.as_str() {
             "print" => g,
             "simplify early" => simplify::simplify(&g, false),
@@ -78,9 +84,15 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
             "split" => split::split(&g),
             "fuse" => fuse::fuse(&g),
             "legalize" => legalize::legalize(&g),
-            "all" | "gradient" => {
+            "tangent" => tangent::tangent(&g, &tangents(&g)),
+            "all" | "gradient" | "hessian" => {
                 let what = adjoint::Differentiate::loss(&g);
-                let what = (pass == "gradient").then_some(&what);
+                let second = Tangents::of_gradients(&g, &what, what.wrt.clone());
+                let what = [Derivation::Adjoint(what), Derivation::Tangent(second)];
+                let count = ["all", "gradient", "hessian"]
+                    .iter()
+                    .position(|p| p == pass);
+                let what = &what[..count.expect("one of them")];
                 let trace = passes::run(&g, what, &Options::default())
                     .map_err(|e| format!("error: {e}\n"))?;
                 for (pass, g) in &trace {
@@ -97,6 +109,21 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
         same_numbers(&name, pass, &mut before, &g);
     }
     Ok(g.to_string())
+}
+
+/// What the pass `tangent` differentiates.
+fn tangents(g: &Graph) -> Tangents {
+    let gradient = |i: &usize| g.outputs()[*i].role == Yield::Gradient;
+    let outputs = 0..g.outputs().len();
+    Tangents {
+        along: (0..g.inputs().len())
+            .filter(|&i| g.inputs()[i].role == Role::Param)
+            .collect(),
+        of: match outputs.clone().any(|i| gradient(&i)) {
+            true => outputs.filter(gradient).collect(),
+            false => outputs.collect(),
+        },
+    }
 }
 
 /// The verifier is content, and the printed graph reads back as the same.
@@ -142,25 +169,35 @@ fn same_numbers(name: &str, pass: &str, before: &mut BTreeMap<String, Vec<f64>>,
     let cut = |&v: &Value| *g.op_of(v) == Op::Map(Map::StopGradient);
     let comparable = !g.order().iter().any(cut);
     for (output, values) in after.iter().filter(|_| comparable) {
-        let input = output
-            .strip_prefix("grad(")
-            .and_then(|o| o.strip_suffix(')'));
-        if let (Some(input), false) = (input, before.contains_key(output)) {
-            for (i, x) in values.iter().enumerate() {
-                let h = 1e-5;
-                let moved = |by: f64| {
-                    let inputs = |n: &str, k: usize| {
-                        number(n, k) + if n == input && k == i { by } else { 0.0 }
-                    };
-                    interpret::run(g, t, b, &inputs)["loss"][0]
-                };
-                let slope = (moved(h) - moved(-h)) / (2.0 * h);
-                // Truncation h² and cancellation 1e-16 / h, with room for third derivatives near 100.
-                assert!(
-                    close(*x, slope, 1e-7),
-                    "{name}: {output}[{i}] is {x}, the slope {slope}"
-                );
-            }
+        if before.contains_key(output) {
+            continue;
+        }
+        let inner = |prefix: &str| output.strip_prefix(prefix)?.strip_suffix(')');
+        let h = 1e-5;
+        let slope = |i: usize, of: &str, along: &dyn Fn(&str, usize) -> f64| {
+            let moved = |by: f64| {
+                let inputs = |n: &str, k: usize| number(n, k) + by * along(n, k);
+                interpret::run(g, t, b, &inputs)[of][i]
+            };
+            (moved(h) - moved(-h)) / (2.0 * h)
+        };
+        for (i, x) in values.iter().enumerate() {
+            let slope = if let Some(input) = inner("grad(") {
+                slope(0, "loss", &|n, k| f64::from(n == input && k == i))
+            } else if let Some(of) = inner("tan(") {
+                slope(i, of, &|n, k| {
+                    let t = format!("tan({n})");
+                    let moves = g.inputs().iter().any(|input| *input.name == *t);
+                    if moves { number(&t, k) } else { 0.0 }
+                })
+            } else {
+                continue;
+            };
+            // Truncation h² and cancellation 1e-16 / h, with room for third derivatives near 100.
+            assert!(
+                close(*x, slope, 1e-7),
+                "{name}: {output}[{i}] is {x}, the slope {slope}"
+            );
         }
     }
     *before = after;

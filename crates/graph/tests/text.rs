@@ -1,5 +1,6 @@
 //! The text forms: what is read is what was printed, and mistakes are shown.
 
+use retrograd_graph::passes::Derivation;
 use retrograd_graph::text::{parse_cell, parse_graph, read_tape};
 use retrograd_graph::{Graph, Options, passes};
 use retrograd_tape::generate::{Choices, generate};
@@ -21,8 +22,11 @@ proptest::proptest! {
         let case = generate(&mut Choices::new(&bytes));
         let g = Graph::from_tape(&case.tape);
         let what = passes::adjoint::Differentiate::loss(&g);
-        for what in [None, Some(&what)] {
-            for (_, g) in passes::run(&g, what, &Options::default()).expect("recording has checked the directions") {
+        let hessian = passes::tangent::Tangents::of_gradients(&g, &what, what.wrt.clone());
+        let what = [Derivation::Adjoint(what), Derivation::Tangent(hessian)];
+        for n in 0..=2 {
+            let trace = passes::run(&g, &what[..n], &Options::default());
+            for (_, g) in trace.expect("recording has checked the directions") {
                 reads_back(&g);
             }
         }

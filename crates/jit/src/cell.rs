@@ -3,96 +3,17 @@
 use std::time::{Duration, Instant};
 
 use cranelift::prelude::FunctionBuilderContext;
-use retrograd_graph::passes::{self, adjoint::Differentiate, adjoint::Seed};
+use retrograd_graph::passes;
 use retrograd_graph::plan::{Plan, plan};
 use retrograd_graph::{Graph, Options};
-use retrograd_tape::{Domain, Input, Op, Output, Role, Shape, Tape, Yield};
+use retrograd_tape::{Domain, Input, Op, Output, Role, Shape, Tape};
 
 use crate::element::Element;
 use crate::error::{CompileError, RunError};
 use crate::exec::code::{Code, host};
 use crate::exec::{Calls, Run, Workspace};
 use crate::lower::{Target, lower};
-
-/// What to compile a program for.
-#[derive(Clone, Debug, Default)]
-pub enum Purpose {
-    /// Outputs, loss and final states only.
-    #[default]
-    Forward,
-    /// Also the gradients of the loss in all parameters.
-    Train,
-    /// Also these gradients.
-    Gradients {
-        /// Names of outputs whose cotangents are inputs named `cot(<output>)`; left out, they are zeros.
-        given: Vec<String>,
-        /// Differentiate the loss too, with cotangent 1.
-        loss: bool,
-        /// Names of the inputs whose gradients become outputs named `grad(<input>)`.
-        wrt: Vec<String>,
-    },
-}
-
-impl Purpose {
-    /// The gradients in every input that has one, with a cotangent input for every output that is not the loss.
-    pub fn everything(tape: &Tape) -> Purpose {
-        Purpose::Gradients {
-            given: tape
-                .outputs()
-                .iter()
-                .filter(|o| o.role != Yield::Loss)
-                .map(|o| o.name.to_string())
-                .collect(),
-            loss: tape.outputs().iter().any(|o| o.role == Yield::Loss),
-            wrt: tape.inputs().iter().map(|i| i.name.to_string()).collect(),
-        }
-    }
-
-    fn differentiate(&self, g: &Graph) -> Result<Option<Differentiate>, CompileError> {
-        let loss = |i: usize| g.outputs()[i].role == Yield::Loss;
-        match self {
-            Purpose::Forward => Ok(None),
-            Purpose::Train => {
-                if !(0..g.outputs().len()).any(loss) {
-                    return Err(CompileError::Differentiate(format!(
-                        "`{}` has no loss",
-                        g.name()
-                    )));
-                }
-                Ok(Some(Differentiate::loss(g)))
-            }
-            Purpose::Gradients {
-                given,
-                loss: with_loss,
-                wrt,
-            } => {
-                let mut seeds = Vec::new();
-                if *with_loss {
-                    let i = (0..g.outputs().len()).find(|&i| loss(i));
-                    let missing =
-                        || CompileError::Differentiate(format!("`{}` has no loss", g.name()));
-                    seeds.push((i.ok_or_else(missing)?, Seed::One));
-                }
-                for name in given {
-                    let found = g.outputs().iter().position(|o| *o.name == **name);
-                    let missing =
-                        || CompileError::Differentiate(format!("there is no output `{name}`"));
-                    seeds.push((found.ok_or_else(missing)?, Seed::Given));
-                }
-                let input = |name: &String| {
-                    let found = g.inputs().iter().position(|i| *i.name == **name);
-                    found.ok_or_else(|| {
-                        CompileError::Differentiate(format!("there is no input `{name}`"))
-                    })
-                };
-                Ok(Some(Differentiate {
-                    seeds,
-                    wrt: wrt.iter().map(input).collect::<Result<_, _>>()?,
-                }))
-            }
-        }
-    }
-}
+use crate::purpose::Purpose;
 
 /// A row-number input: position, and rows of the table it indexes.
 type IndexInput = (usize, usize);
@@ -139,8 +60,8 @@ impl<T: Element> CompiledCell<T> {
     ) -> Result<Self, CompileError> {
         let start = Instant::now();
         let recorded = Graph::from_tape(tape);
-        let differentiate = purpose.differentiate(&recorded)?;
-        let (_, graph) = passes::run(&recorded, differentiate.as_ref(), options)?
+        let derivations = purpose.derivations(&recorded)?;
+        let (_, graph) = passes::run(&recorded, &derivations, options)?
             .pop()
             .expect("there is at least the record");
         let plan = plan(&graph, options);
@@ -187,12 +108,12 @@ impl<T: Element> CompiledCell<T> {
         Ok(())
     }
 
-    /// The arrays that a run reads, in order: the program's inputs, then cotangents.
+    /// The arrays that a run reads, in order: the program's inputs, then cotangents, then tangents.
     pub fn inputs(&self) -> &[Input] {
         self.graph.inputs()
     }
 
-    /// The arrays that a run writes, in order: the program's outputs, then gradients.
+    /// The arrays that a run writes, in order: the program's outputs, then gradients, then tangents.
     pub fn outputs(&self) -> &[Output] {
         self.graph.outputs()
     }
@@ -236,7 +157,7 @@ impl<T: Element> CompiledCell<T> {
     /// Runs the program for `t` steps of `b` rows.
     ///
     /// Layouts: domain `once`: the shape; `row`: `[B, shape]`; `edge k`: `[k, B, shape]`; `step`: `[T, B, shape]`. An empty
-    /// slice for an initial state or a cotangent stands for zeros; an empty slice for an output says it is not wanted.
+    /// slice for an initial state, a cotangent or a tangent stands for zeros; an empty slice for an output says it is not wanted.
     ///
     /// # Errors
     /// Arrays whose number or lengths do not fit. Then nothing has run.
@@ -332,7 +253,8 @@ impl<T: Element> CompiledCell<T> {
             })
         };
         for (i, given) in self.inputs().iter().zip(inputs) {
-            if given.is_empty() && matches!(i.role, Role::Initial | Role::Cotangent) {
+            let zeros = matches!(i.role, Role::Initial | Role::Cotangent | Role::Tangent);
+            if given.is_empty() && zeros {
                 continue;
             }
             if let Some(e) = length("input", &i.name, i.ty.domain, i.ty.shape, given.len()) {

@@ -12,10 +12,12 @@ mod error;
 )]
 mod exec;
 mod lower;
+mod purpose;
 pub mod vmath;
 
-pub use cell::{CompiledCell, Purpose};
+pub use cell::CompiledCell;
 pub use element::Element;
 pub use error::{CompileError, RunError};
 pub use exec::Calls;
+pub use purpose::Purpose;
 pub use retrograd_graph::Options;

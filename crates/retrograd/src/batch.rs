@@ -137,7 +137,7 @@ impl<T: Float> Feed<T> {
                 Role::Weight => given.unwrap_or_else(|| &self.ones[..count]),
                 Role::Target => given.unwrap_or_else(|| &self.zeros[..count]),
                 Role::Initial => given.unwrap_or_default(),
-                Role::Sequence | Role::Static | Role::Cotangent => {
+                Role::Sequence | Role::Static | Role::Cotangent | Role::Tangent => {
                     given.expect("checked to be there")
                 }
             });
@@ -210,6 +210,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error
             Role::Mask => ("mask", true),
             Role::Initial => ("initial state", true),
             Role::Cotangent => ("cotangent", false),
+            Role::Tangent => ("tangent", false),
             Role::Param => unreachable!("parameters are left out above"),
         };
         let count = length(input, t, b);

@@ -8,17 +8,16 @@
 //! - rounding, ε·Σ|c·output|/h for each rounding that reaches the outputs: every node is allowed 4 ulp at every step, ulps
 //!   that no later node enlarges (inputs should be of moderate size); and the gradient's own, alike.
 //!
-//! h is 2⁻¹⁴: the sum of both is then about 1e-8 for functions whose values and derivatives are about 1.
+//! h is 2⁻¹⁴ ([`Probe::H`]): the sum of both is then about 1e-8 for functions whose values and derivatives are about 1.
 //!
 //! A point near a kink or jump is rejected: one where, of any point of any node in the run, the distance to the kink is no
 //! more than twice of what it changes between x and x ± 2h·u. So is a direction with such a curvature that the truncation
 //! would hide an error. What `stop_gradient` gives is frozen at its value in x, as the gradient takes it to be.
 
-use crate::algebra::Value;
 use crate::error::TapeError;
 use crate::interpreter::Interpreter;
-use crate::op::{Number, Op, Reduction};
-use crate::real::Real;
+use crate::op::Number;
+use crate::probe::Probe;
 use crate::tape::Tape;
 
 /// The directions to compare along.
@@ -40,8 +39,6 @@ pub struct Report {
     /// The greatest difference, as a share of its tolerance.
     pub worst: f64,
 }
-
-const H: f64 = 1.0 / 16384.0;
 
 /// The greatest truncation that is accepted, relative to the size of the function and its derivative.
 const CURVED: f64 = 1e-4;
@@ -72,37 +69,26 @@ fn compare(
     seed: u64,
     tamper: impl FnOnce(&mut Vec<Vec<f64>>),
 ) -> Result<Report, TapeError> {
-    let mut run = Interpreter::<f64>::new(tape);
-    run.forward(t, b, inputs)?;
+    let mut probe = Probe::new(tape, t, b, inputs)?;
+    let run = probe.run();
     let mut random = Random(seed);
     let weights: Vec<Vec<f64>> = (0..tape.outputs().len())
         .map(|i| run.output(i).iter().map(|_| random.next()).collect())
         .collect();
     let cotangents: Vec<Option<&[f64]>> = weights.iter().map(|w| Some(&w[..])).collect();
     run.backward(&cotangents)?;
-    // An empty slice stands for zeros: those are coordinates, too.
-    let point: Vec<Vec<f64>> = (inputs.iter().enumerate())
-        .map(|(i, x)| {
-            let zeros = run.input_length(i);
-            if x.is_empty() {
-                vec![0.0; zeros]
-            } else {
-                x.to_vec()
-            }
-        })
-        .collect();
-    let mut gradient: Vec<Vec<f64>> = (point.iter().enumerate())
-        .map(|(i, x)| run.gradient(i).map_or(vec![0.0; x.len()], <[f64]>::to_vec))
+    let scale = magnitude(run, &weights);
+    let gradient = |i| probe.run().gradient(i).map(<[f64]>::to_vec);
+    let gradient: Vec<Option<Vec<f64>>> = (0..inputs.len()).map(gradient).collect();
+    let mut gradient: Vec<Vec<f64>> = (gradient.into_iter().zip(probe.point()))
+        .map(|(g, x)| g.unwrap_or_else(|| vec![0.0; x.len()]))
         .collect();
     tamper(&mut gradient);
     let mut check = Check {
-        tape,
-        kinks: kinks(&run, tape),
-        scale: magnitude(&run, &weights),
+        scale,
         rounding: 4.0 * (tape.nodes().len() * t) as f64 * f64::EPSILON,
-        run,
+        probe,
         weights,
-        point,
         gradient,
         report: Report {
             checked: 0,
@@ -110,12 +96,12 @@ fn compare(
             worst: 0.0,
         },
     };
-    let free: Vec<bool> = (0..inputs.len()).map(|i| !check.run.is_index(i)).collect();
+    let free: Vec<bool> = (0..inputs.len()).map(|i| check.probe.moves(i)).collect();
     match directions {
         Directions::Coordinates => {
             for i in (0..inputs.len()).filter(|&i| free[i]) {
-                for k in 0..check.point[i].len() {
-                    let mut u = zeros_like(&check.point);
+                for k in 0..check.probe.point()[i].len() {
+                    let mut u = zeros_like(check.probe.point());
                     u[i][k] = 1.0;
                     let name = &tape.inputs()[i].name;
                     check.along(&u, || format!("input `{name}` at number {k}"))?;
@@ -128,7 +114,7 @@ fn compare(
                 if check.report.checked == count {
                     break;
                 }
-                let mut u = zeros_like(&check.point);
+                let mut u = zeros_like(check.probe.point());
                 for (u, _) in u.iter_mut().zip(&free).filter(|(_, free)| **free) {
                     u.iter_mut().for_each(|u| *u = random.next());
                 }
@@ -149,13 +135,9 @@ fn compare(
 }
 
 struct Check<'a> {
-    tape: &'a Tape,
-    run: Interpreter<f64>,
+    probe: Probe<'a>,
     weights: Vec<Vec<f64>>,
-    point: Vec<Vec<f64>>,
     gradient: Vec<Vec<f64>>,
-    /// Distances to kinks at the point, of all nodes that have any.
-    kinks: Vec<f64>,
     /// Σ|c·output|
     scale: f64,
     /// Relative error of the functional.
@@ -165,32 +147,20 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn along(&mut self, u: &[Vec<f64>], place: impl FnOnce() -> String) -> Result<(), TapeError> {
-        let mut near = false;
-        let mut values = [0.0; 4];
-        for (value, by) in values.iter_mut().zip([H, -H, 2.0 * H, -2.0 * H]) {
-            let moved: Vec<Vec<f64>> = (self.point.iter().zip(u))
-                .map(|(x, u)| x.iter().zip(u).map(|(x, u)| x + by * u).collect())
-                .collect();
-            let moved: Vec<&[f64]> = moved.iter().map(Vec::as_slice).collect();
-            self.run.forward_frozen(&moved)?;
-            *value = functional(&self.run, &self.weights);
-            near |= (self.kinks.iter().zip(kinks(&self.run, self.tape))).any(|(&at, moved)| {
-                let change = (moved - at).abs();
-                change > 0.0 && at <= 2.0 * change
-            });
-        }
+        let weights = &self.weights;
+        let found = (self.probe).along(u, |run| Ok(vec![functional(run, weights)]))?;
+        let (numeric, truncation) = (found.slope[0], found.truncation[0]);
         let (mut analytic, mut terms) = (0.0, 0.0);
         for (g, u) in self.gradient.iter().flatten().zip(u.iter().flatten()) {
             analytic += g * u;
             terms += (g * u).abs();
         }
-        let numeric = (values[0] - values[1]) / (2.0 * H);
-        let truncation = (numeric - (values[2] - values[3]) / (4.0 * H)).abs();
-        if near || truncation > CURVED * (self.scale + numeric.abs()) {
+        if found.near_kink || truncation > CURVED * (self.scale + numeric.abs()) {
             self.report.rejected += 1;
             return Ok(());
         }
-        let tolerance = truncation + self.rounding * (self.scale / H + terms) + f64::MIN_POSITIVE;
+        let tolerance =
+            truncation + self.rounding * (self.scale / Probe::H + terms) + f64::MIN_POSITIVE;
         let share = (analytic - numeric).abs() / tolerance;
         if share.is_nan() || share > 1.0 {
             return Err(TapeError::Gradient {
@@ -220,48 +190,6 @@ fn functional(run: &Interpreter<f64>, weights: &[Vec<f64>]) -> f64 {
 
 fn magnitude(run: &Interpreter<f64>, weights: &[Vec<f64>]) -> f64 {
     terms(run, weights).map(f64::abs).sum()
-}
-
-/// Distance to the nearest kink or jump, of all points of all nodes that have one, in a fixed order.
-pub(crate) fn kinks<T: Real>(run: &Interpreter<T>, tape: &Tape) -> Vec<f64> {
-    let mut found = Vec::new();
-    for (i, node) in tape.nodes().iter().enumerate() {
-        let visit = |f: &mut dyn FnMut(&[&[T]])| run.points(tape, Value(i as u32), f);
-        // How far a computed index is from the next row.
-        let to_half = |i: f64| (i - i.floor() - 0.5).abs();
-        match node.op {
-            Op::Map(m) => visit(&mut |xs| {
-                let mut x = [0.0; 3];
-                for k in 0..xs[0].len() {
-                    for (x, xs) in x.iter_mut().zip(xs) {
-                        *x = xs[k].to_f64();
-                    }
-                    let distance = (m.row().kink)(&x[..xs.len()]);
-                    if distance < f64::INFINITY {
-                        found.push(distance);
-                    }
-                }
-            }),
-            Op::Reduce(Reduction::Max) => visit(&mut |xs| {
-                // Between the two greatest.
-                let (mut first, mut second) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
-                for x in xs[0].iter().map(|x| x.to_f64()) {
-                    if x > first {
-                        (first, second) = (x, first);
-                    } else if x > second {
-                        second = x;
-                    }
-                }
-                if xs[0].len() > 1 {
-                    found.push(first - second);
-                }
-            }),
-            Op::Gather => visit(&mut |xs| found.push(to_half(xs[1][0].to_f64()))),
-            Op::Scatter { .. } => visit(&mut |xs| found.push(to_half(xs[0][0].to_f64()))),
-            _ => {}
-        }
-    }
-    found
 }
 
 /// SplitMix64 (Steele, Lea & Flood 2014): enough for test directions, without a dependency.

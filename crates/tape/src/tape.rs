@@ -47,6 +47,8 @@ pub enum Role {
     Initial,
     /// The cotangent of an output, in a differentiated program.
     Cotangent,
+    /// The direction that an input moves in, in a differentiated program.
+    Tangent,
 }
 
 /// One input of a program.
@@ -73,6 +75,8 @@ pub enum Yield {
     Final,
     /// The gradient of an input, in a differentiated program.
     Gradient,
+    /// How an output moves where inputs move, in a differentiated program.
+    Tangent,
 }
 
 /// One output of a program.

@@ -4,7 +4,7 @@
 //! the final values, and what leaves at its other end belongs to the initial values. Both directions together are one
 //! graph.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use retrograd_tape::{Algebra, Domain, Map, Op, Role, Type, Value, Yield, rules};
 
@@ -56,29 +56,8 @@ pub fn adjoint(g: &Graph, what: &Differentiate) -> Graph {
     let order = g.order();
 
     // Nodes on a path from a wanted input to a seeded output, over delays too: only these need a cotangent.
-    let spread = |from: Vec<Value>, next: &dyn Fn(Value) -> Vec<Value>| {
-        let mut seen: HashSet<Value> = from.iter().copied().collect();
-        let mut work = from;
-        while let Some(v) = work.pop() {
-            for n in next(v) {
-                if seen.insert(n) {
-                    work.push(n);
-                }
-            }
-        }
-        seen
-    };
-    let below = spread(
-        what.wrt.iter().map(|&i| g.inputs()[i].value).collect(),
-        &|v| g.users(v).collect(),
-    );
-    let above = spread(
-        what.seeds
-            .iter()
-            .map(|&(o, _)| g.outputs()[o].value)
-            .collect(),
-        &|v| g.operands(v).to_vec(),
-    );
+    let below = g.below(what.wrt.iter().map(|&i| g.inputs()[i].value));
+    let above = g.above(what.seeds.iter().map(|&(o, _)| g.outputs()[o].value));
     let active = |v: Value| below.contains(&v) && above.contains(&v);
 
     let mut cots = Cotangents {

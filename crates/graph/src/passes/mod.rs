@@ -6,16 +6,29 @@ pub mod fuse;
 pub mod legalize;
 pub mod simplify;
 pub mod split;
+pub mod tangent;
 
 use crate::graph::Graph;
 use crate::options::Options;
 use crate::verify::verify;
 use adjoint::Differentiate;
+use tangent::Tangents;
 
 /// A program after each pass, by the pass's name.
 pub type Trace = Vec<(&'static str, Graph)>;
 
-/// Runs the passes that `options` want on a program, differentiating it first if asked to, and returns what each pass made of it. The last
+/// One differentiation of a program. What it adds are inputs and outputs behind those that are there already, so the
+/// positions that the next one names can be told beforehand.
+#[derive(Clone, Debug)]
+pub enum Derivation {
+    /// Reverse mode: gradients.
+    Adjoint(Differentiate),
+    /// Forward mode: the product of a Jacobian with a vector; of gradients, that of a Hessian.
+    Tangent(Tangents),
+}
+
+/// Runs the passes that `options` want on a program, after the derivations in their order, and returns what each pass
+/// made of it. The last
 /// graph is what the plan is made from.
 ///
 /// # Errors
@@ -25,7 +38,7 @@ pub type Trace = Vec<(&'static str, Graph)>;
 /// If a pass breaks a rule of the verifier; the message names the pass.
 pub fn run(
     g: &Graph,
-    differentiate: Option<&Differentiate>,
+    derivations: &[Derivation],
     options: &Options,
 ) -> Result<Trace, components::BothWays> {
     components::components(g)?;
@@ -37,14 +50,19 @@ pub fn run(
         }
         trace.push((name, next));
     };
-    let more = differentiate.is_some();
+    // `stop_gradient` is needed until the last derivation.
     if options.simplify {
-        step("simplify", &|g| simplify::simplify(g, !more));
+        let last = derivations.is_empty();
+        step("simplify", &|g| simplify::simplify(g, last));
     }
-    if let Some(what) = differentiate {
-        step("adjoint", &|g| adjoint::adjoint(g, what));
+    for (i, derivation) in derivations.iter().enumerate() {
+        match derivation {
+            Derivation::Adjoint(what) => step("adjoint", &|g| adjoint::adjoint(g, what)),
+            Derivation::Tangent(what) => step("tangent", &|g| tangent::tangent(g, what)),
+        }
         if options.simplify {
-            step("simplify", &|g| simplify::simplify(g, true));
+            let last = i + 1 == derivations.len();
+            step("simplify", &|g| simplify::simplify(g, last));
         }
     }
     if options.fuse {

@@ -15,8 +15,8 @@
 //! value    = "%" integer ;                                    defined above, but for a delay's first operand
 //! type     = domain "[" [ integer [ "," integer ] ] "]" ;
 //! domain   = "once" | "row" | "step" | "edge" integer ;
-//! role     = "param" | "static" | "input" | "target" | "weight" | "mask" | "initial" | "cotangent" ;
-//! yield    = "output" | "loss" | "final" | "gradient" ;
+//! role     = "param" | "static" | "input" | "target" | "weight" | "mask" | "initial" | "cotangent" | "tangent" ;
+//! yield    = "output" | "loss" | "final" | "gradient" | "tangent" ;
 //! op       = "const" number | "slice" integer ".." integer [ axis ] | "concat" [ axis ]
 //!          | ( "outer" | "spread" | "sum_to" ) domain | "scatter" integer domain
 //!          | ( "delay" | "boundary" ) [ "-" ] integer | NAME ;    any other op of the table

@@ -9,7 +9,7 @@ use crate::graph::Graph;
 use crate::text::lexer::as_word;
 
 /// What an input's line calls its role.
-pub(crate) const ROLES: [(Role, &str); 8] = [
+pub(crate) const ROLES: [(Role, &str); 9] = [
     (Role::Param, "param"),
     (Role::Static, "static"),
     (Role::Sequence, "input"),
@@ -18,14 +18,16 @@ pub(crate) const ROLES: [(Role, &str); 8] = [
     (Role::Mask, "mask"),
     (Role::Initial, "initial"),
     (Role::Cotangent, "cotangent"),
+    (Role::Tangent, "tangent"),
 ];
 
 /// What an output's line begins with.
-pub(crate) const YIELDS: [(Yield, &str); 4] = [
+pub(crate) const YIELDS: [(Yield, &str); 5] = [
     (Yield::Output, "output"),
     (Yield::Loss, "loss"),
     (Yield::Final, "final"),
     (Yield::Gradient, "gradient"),
+    (Yield::Tangent, "tangent"),
 ];
 
 fn word<R: PartialEq>(table: &[(R, &'static str)], role: R) -> &'static str {

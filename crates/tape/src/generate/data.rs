@@ -3,10 +3,11 @@
 use smallvec::smallvec;
 
 use crate::algebra::Value;
-use crate::gradcheck::{Random, kinks};
+use crate::gradcheck::Random;
 use crate::interpreter::{Interpreter, index_inputs};
 use crate::map::Map;
 use crate::op::{Op, Reduction};
+use crate::probe::kinks;
 use crate::real::Real;
 use crate::tape::{Input, Node, Role, Tape};
 use crate::ty::{Domain, Shape, Type};

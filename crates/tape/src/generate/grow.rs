@@ -90,7 +90,7 @@ impl<'c, 'b> Grow<'c, 'b> {
             Role::Target => ("target", Domain::Step),
             Role::Weight => ("weight", Domain::Step),
             Role::Mask => ("mask", Domain::Step),
-            Role::Sequence | Role::Initial | Role::Cotangent => ("x", Domain::Step),
+            Role::Sequence | Role::Initial | Role::Cotangent | Role::Tangent => ("x", Domain::Step),
         };
         let name = format!("{letter}{}", self.len());
         let bound = match (role, shape) {

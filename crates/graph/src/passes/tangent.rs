@@ -1,0 +1,126 @@
+//! *tangent*: adds the tangent step to the graph (forward mode), from the one table of derivative rules: the product of
+//! the Jacobian of chosen outputs in chosen inputs with a vector that is given when the program runs.
+//!
+//! The tangent of a step is a step in the same direction of time. `delay` and `boundary` are linear in what they delay
+//! and in their initial value together, so that of `delay(x, init)` is `delay(ẋ, init̊)`; every other op has its rule in
+//! [`rules::jvp`]. The rules are closed and the adjoint of a step is a step: run after *adjoint*, with gradients as
+//! its outputs, this pass makes Hessian-vector products (Pearlmutter 1994, "Fast exact multiplication by the Hessian"),
+//! at a small multiple of the gradient's cost.
+
+use std::collections::HashMap;
+
+use retrograd_tape::{Algebra, Domain, Map, Op, Role, Type, Value, Yield, rules};
+
+use crate::graph::{Graph, zeros};
+use crate::passes::adjoint::Differentiate;
+
+/// Which product: of the derivatives of `of` in `along`, both by position in the graph that the pass is given.
+#[derive(Clone, Debug, Default)]
+pub struct Tangents {
+    /// Inputs that move. Each gets a new input of its type named `tan(<input>)`: the direction that it moves in. All
+    /// others stay.
+    pub along: Vec<usize>,
+    /// Outputs whose tangents become outputs of their types named `tan(<output>)`.
+    pub of: Vec<usize>,
+}
+
+impl Tangents {
+    /// Those of the gradients that [`adjoint`](super::adjoint::adjoint) will add to `g`, whose outputs they follow: the
+    /// product of the Hessian's rows `wrt` and columns `along` with a vector.
+    pub fn of_gradients(g: &Graph, what: &Differentiate, along: Vec<usize>) -> Tangents {
+        let first = g.outputs().len();
+        Tangents {
+            along,
+            of: (first..first + what.wrt.len()).collect(),
+        }
+    }
+}
+
+/// Adds the tangent step.
+pub fn tangent(g: &Graph, what: &Tangents) -> Graph {
+    let mut new = g.clone();
+
+    // Nodes on a path from a moving input to a wanted output, over delays too: only these need a tangent.
+    let moving = g.below(what.along.iter().map(|&i| g.inputs()[i].value));
+    let wanted = g.above(what.of.iter().map(|&o| g.outputs()[o].value));
+
+    let mut tangents: HashMap<Value, Value> = HashMap::new();
+    for &i in &what.along {
+        let input = &g.inputs()[i];
+        let name = format!("tan({})", input.name);
+        let t = new.input(&name, Role::Tangent, input.ty);
+        tangents.insert(input.value, t);
+    }
+
+    // The tangent of a delay's first operand may come later than the delay's own.
+    let mut open = Vec::new();
+    for v in g.order() {
+        if !(moving.contains(&v) && wanted.contains(&v)) || tangents.contains_key(&v) {
+            continue;
+        }
+        let xs = g.operands(v);
+        let ty = g.node(v).ty;
+        let t = match *g.op_of(v) {
+            Op::Delay(d) => {
+                let t = new.open_delay(d, ty.shape);
+                open.push((t, xs[0], xs[1]));
+                Some(t)
+            }
+            Op::Boundary(d) if xs.iter().any(|x| tangents.contains_key(x)) => {
+                let (x, init) = carried(&mut new, &tangents, xs[0], xs[1]);
+                Some(new.op(Op::Boundary(d), &[x, init]))
+            }
+            op => {
+                let mut sum = None;
+                for (i, x) in xs.iter().enumerate() {
+                    if let Some(&tx) = tangents.get(x)
+                        && let Some(part) = rules::jvp(&mut new, &op, &xs, v, i, tx)
+                    {
+                        sum = Some(match sum {
+                            Some(before) => new.map2(Map::Add, before, part),
+                            None => part,
+                        });
+                    }
+                }
+                sum
+            }
+        };
+        if let Some(t) = t {
+            tangents.insert(v, t);
+        }
+    }
+    for (t, x, init) in open {
+        let (x, init) = carried(&mut new, &tangents, x, init);
+        new.close_delay(t, x, init);
+    }
+
+    for &o in &what.of {
+        let output = &g.outputs()[o];
+        let t = match tangents.get(&output.value) {
+            Some(&t) => t,
+            None => zeros(&mut new, g.node(output.value).ty),
+        };
+        new.output(&format!("tan({})", output.name), Yield::Tangent, t);
+    }
+    new.prune();
+    new
+}
+
+/// The tangents of the two operands of a delay or boundary, zeros for what does not move.
+fn carried(
+    new: &mut Graph,
+    tangents: &HashMap<Value, Value>,
+    x: Value,
+    init: Value,
+) -> (Value, Value) {
+    let shape = new.ty(x).shape;
+    let t = match tangents.get(&x) {
+        Some(&t) => t,
+        None => zeros(new, Type::new(shape, Domain::Step)),
+    };
+    let t0 = match tangents.get(&init) {
+        Some(&t0) => t0,
+        None => new.constant(0.0, shape),
+    };
+    (t, t0)
+}

@@ -1,0 +1,161 @@
+//! Central differences of a run, in f64: the witness that gradients, tangents and products with Hessians are compared with.
+
+use crate::algebra::Value;
+use crate::error::TapeError;
+use crate::interpreter::Interpreter;
+use crate::op::{Op, Reduction};
+use crate::real::Real;
+use crate::tape::Tape;
+
+/// A program at a point, from which its inputs can be moved.
+///
+/// With D(h) = (f(x + h·u) - f(x - h·u)) ÷ 2h, D(2h) is four times as far from the derivative as D(h), so D(h) is a third
+/// of |D(2h) - D(h)| off, up to terms of higher order. What `stop_gradient` gives is frozen at its value in x, as
+/// derivatives take it to be.
+pub struct Probe<'a> {
+    tape: &'a Tape,
+    run: Interpreter<f64>,
+    point: Vec<Vec<f64>>,
+    /// Distances to kinks at the point, of all nodes that have any.
+    kinks: Vec<f64>,
+}
+
+/// What differences say of some numbers along one direction.
+#[derive(Clone, Debug)]
+pub struct Slopes {
+    /// D(h) of each number.
+    pub slope: Vec<f64>,
+    /// |D(2h) - D(h)| of each number: what may be allowed for truncation.
+    pub truncation: Vec<f64>,
+    /// A point of some op in the run is no further from a kink or jump than twice of what it moves by: the slopes may
+    /// be of both sides of it.
+    pub near_kink: bool,
+}
+
+impl<'a> Probe<'a> {
+    /// The step width h: with values and derivatives of about 1, truncation and rounding are then about 1e-8 together.
+    pub const H: f64 = 1.0 / 16384.0;
+
+    /// A program at `t` steps, `b` examples and these `inputs` (as [`Interpreter::forward`] takes them).
+    ///
+    /// # Errors
+    /// Those of a run.
+    pub fn new(
+        tape: &'a Tape,
+        t: usize,
+        b: usize,
+        inputs: &[&[f64]],
+    ) -> Result<Probe<'a>, TapeError> {
+        let mut run = Interpreter::<f64>::new(tape);
+        run.forward(t, b, inputs)?;
+        // An empty slice stands for zeros: those can be moved, too.
+        let point = (inputs.iter().enumerate())
+            .map(|(i, x)| match x.is_empty() {
+                true => vec![0.0; run.input_length(i)],
+                false => x.to_vec(),
+            })
+            .collect();
+        let kinks = kinks(&run, tape);
+        Ok(Probe {
+            tape,
+            run,
+            point,
+            kinks,
+        })
+    }
+
+    /// The run: at the point, until differences are taken.
+    pub fn run(&mut self) -> &mut Interpreter<f64> {
+        &mut self.run
+    }
+
+    /// The point: all inputs, none of them empty.
+    pub fn point(&self) -> &[Vec<f64>] {
+        &self.point
+    }
+
+    /// True if input `i` can be moved: row numbers of a table cannot.
+    pub fn moves(&self, i: usize) -> bool {
+        !self.run.is_index(i)
+    }
+
+    /// Differences along `u` (one array for each input, as long as it) of the `numbers` that are read off a run.
+    ///
+    /// # Errors
+    /// Those of a run, and those of `numbers`.
+    pub fn along(
+        &mut self,
+        u: &[Vec<f64>],
+        mut numbers: impl FnMut(&mut Interpreter<f64>) -> Result<Vec<f64>, TapeError>,
+    ) -> Result<Slopes, TapeError> {
+        const H: f64 = Probe::H;
+        let mut near_kink = false;
+        let mut at = Vec::with_capacity(4);
+        for by in [H, -H, 2.0 * H, -2.0 * H] {
+            let moved: Vec<Vec<f64>> = (self.point.iter().zip(u))
+                .map(|(x, u)| x.iter().zip(u).map(|(x, u)| x + by * u).collect())
+                .collect();
+            let moved: Vec<&[f64]> = moved.iter().map(Vec::as_slice).collect();
+            self.run.forward_frozen(&moved)?;
+            near_kink |=
+                (self.kinks.iter().zip(kinks(&self.run, self.tape))).any(|(&at, moved)| {
+                    let change = (moved - at).abs();
+                    change > 0.0 && at <= 2.0 * change
+                });
+            at.push(numbers(&mut self.run)?);
+        }
+        let slope: Vec<f64> = (at[0].iter().zip(&at[1]))
+            .map(|(up, down)| (up - down) / (2.0 * H))
+            .collect();
+        let truncation = (slope.iter().zip(at[2].iter().zip(&at[3])))
+            .map(|(slope, (up, down))| (slope - (up - down) / (4.0 * H)).abs())
+            .collect();
+        Ok(Slopes {
+            slope,
+            truncation,
+            near_kink,
+        })
+    }
+}
+
+/// Distance to the nearest kink or jump, of all points of all nodes that have one, in a fixed order.
+pub(crate) fn kinks<T: Real>(run: &Interpreter<T>, tape: &Tape) -> Vec<f64> {
+    let mut found = Vec::new();
+    for (i, node) in tape.nodes().iter().enumerate() {
+        let visit = |f: &mut dyn FnMut(&[&[T]])| run.points(tape, Value(i as u32), f);
+        // How far a computed index is from the next row.
+        let to_half = |i: f64| (i - i.floor() - 0.5).abs();
+        match node.op {
+            Op::Map(m) => visit(&mut |xs| {
+                let mut x = [0.0; 3];
+                for k in 0..xs[0].len() {
+                    for (x, xs) in x.iter_mut().zip(xs) {
+                        *x = xs[k].to_f64();
+                    }
+                    let distance = (m.row().kink)(&x[..xs.len()]);
+                    if distance < f64::INFINITY {
+                        found.push(distance);
+                    }
+                }
+            }),
+            Op::Reduce(Reduction::Max) => visit(&mut |xs| {
+                // Between the two greatest.
+                let (mut first, mut second) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+                for x in xs[0].iter().map(|x| x.to_f64()) {
+                    if x > first {
+                        (first, second) = (x, first);
+                    } else if x > second {
+                        second = x;
+                    }
+                }
+                if xs[0].len() > 1 {
+                    found.push(first - second);
+                }
+            }),
+            Op::Gather => visit(&mut |xs| found.push(to_half(xs[1][0].to_f64()))),
+            Op::Scatter { .. } => visit(&mut |xs| found.push(to_half(xs[0][0].to_f64()))),
+            _ => {}
+        }
+    }
+    found
+}
