@@ -64,6 +64,32 @@ impl Purpose {
     }
 
     /// The product of the Hessian of the loss in all parameters with a vector.
+    ///
+    /// ```
+    /// use retrograd_jit::{CompiledCell, Purpose};
+    /// use retrograd_tape::{Recorder, Role, Shape};
+    ///
+    /// let r = Recorder::new();
+    /// let x = r.input("x", Role::Sequence, Shape::Scalar);
+    /// let a = r.param("a", Shape::Scalar);
+    /// let h = r.state("h", Shape::Scalar, 1, None);
+    /// let h = r.next(h, a * h + x);
+    /// r.loss(h.square());
+    /// let tape = r.finish("leaky")?;
+    ///
+    /// let mut cell = CompiledCell::<f64>::compile(&tape, &Purpose::hessian_vector(&tape))?;
+    /// let names: Vec<&str> = cell.inputs().iter().map(|i| &*i.name).collect();
+    /// assert_eq!(names, ["x", "a", "h", "tan(a)"]);
+    /// let names: Vec<&str> = cell.outputs().iter().map(|o| &*o.name).collect();
+    /// assert_eq!(names, ["loss", "h", "grad(a)", "tan(grad(a))"]);
+    /// // Two steps from 0 with x = 1: the loss is (1 + (1 + a)²) ÷ 2, its slope 1 + a, its second derivative 1.
+    /// let (mut slope, mut second) = ([0.0], [0.0]);
+    /// let x = [1.0, 1.0];
+    /// let out = &mut [&mut [][..], &mut [], &mut slope, &mut second];
+    /// cell.run(2, 1, &[&x, &[0.5], &[], &[1.0]], out)?;
+    /// assert_eq!((slope, second), ([1.5], [1.0]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn hessian_vector(tape: &Tape) -> Purpose {
         let parameters = tape.inputs().iter().filter(|i| i.role == Role::Param);
         let wrt: Vec<String> = parameters.map(|i| i.name.to_string()).collect();

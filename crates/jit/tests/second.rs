@@ -1,0 +1,280 @@
+//! Forward mode and second derivatives, compiled: Jacobian- and Hessian-vector products of every op, every cell file and
+//! random programs, against finite differences in f64 (see `second/check.rs`).
+
+#[path = "second/check.rs"]
+mod check;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use check::{Random, second_order};
+use retrograd_graph::{Options, text};
+use retrograd_jit::{CompileError, CompiledCell, Purpose};
+use retrograd_tape::generate::{Case, Choices, every_tag, generate};
+use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape, Var};
+
+#[track_caller]
+fn holds(tape: &Tape, t: usize, b: usize, seed: u64) {
+    let found = second_order(tape, t, b, seed, &Options::default());
+    let compared = found.unwrap_or_else(|e| panic!("{e}\n{tape}"));
+    assert!(compared.iter().all(|n| *n > 0), "too near a kink:\n{tape}");
+}
+
+/// A program around an op: its operands move with a state, a parameter, a row's input and a step's, and what it gives
+/// moves the state's next value and the loss. `f` makes a vector of 3 of two.
+fn around(f: impl for<'t> Fn(&'t Recorder, Var<'t>, Var<'t>) -> Var<'t>) -> Tape {
+    let r = Recorder::new();
+    let n = Shape::Vector(3);
+    let x = r.input("x", Role::Sequence, n);
+    let s = r.input("s", Role::Static, n);
+    let a = r.param("a", n);
+    let u = r.param("u", Shape::Matrix(3, 3));
+    let h = r.state("h", n, 1, None);
+    // Between 0.35 and 1.65, where every op is defined; not linear, so that second derivatives pass the op.
+    let p = 1.0 + 0.65 * (u.matvec(h) + x * a).tanh();
+    let q = 1.0 + 0.65 * (x + s * h).sin();
+    let y = f(&r, p, q);
+    let h = r.next(h, (0.7 * y).tanh());
+    r.output("y", y);
+    r.loss((y * h * s).sum());
+    r.finish("around").expect("the op fits")
+}
+
+#[test]
+fn every_element_wise_op_has_tangents_and_second_derivatives() {
+    for m in Map::ALL {
+        // As it stands, and with operands of either sign where it is defined there.
+        let signed = (m.row().defined)(&[-1.0; 3][..m.row().arity]);
+        for shift in [0.0, 0.93].into_iter().filter(|s| *s == 0.0 || signed) {
+            let tape = around(|r, p, q| {
+                let (p, q) = (p - shift, q - shift);
+                r.apply(Op::Map(m), &[p, q, p * q][..m.row().arity])
+            });
+            for seed in 1..4 {
+                holds(&tape, 4, 3, seed);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_structural_op_has_tangents_and_second_derivatives() {
+    let n = Shape::Vector(3);
+    let each = |f: &dyn for<'t> Fn(&'t Recorder, Var<'t>, Var<'t>) -> Var<'t>| {
+        let tape = around(f);
+        for (t, b) in [(1, 1), (4, 3)] {
+            holds(&tape, t, b, 5);
+        }
+    };
+    for reduction in [Reduction::Sum, Reduction::Mean, Reduction::Max] {
+        each(&|r, p, q| q * r.apply(Op::Reduce(reduction), &[p]).broadcast(n));
+    }
+    each(&|_, p, q| p.dot(q).broadcast(n));
+    each(&|_, p, q| p.outer(q).reshape(Shape::Vector(9)).slice(3, 3));
+    each(&|_, p, q| p.outer(q).matvec(q));
+    each(&|_, p, q| p.outer(q).matvec_t(p));
+    each(&|_, p, q| Var::concat(&[p.slice(1, 2), q]).slice(0, 3) * q);
+    for axis in [0, 1] {
+        each(&|r, p, q| {
+            let both = r.apply(Op::Concat { axis }, &[p.outer(p), q.outer(p)]);
+            let (start, len) = (2, 3);
+            let part = r.apply(Op::Slice { axis, start, len }, &[both]);
+            part.matvec(q)
+        });
+    }
+    // Tables of each step, of parameters and of each row; what is given back to one.
+    each(&|r, p, q| {
+        let i = r.input("i", Role::Sequence, Shape::Scalar);
+        let w = r.param("w", Shape::Matrix(4, 3));
+        let s = r.input("m", Role::Static, Shape::Matrix(4, 3));
+        q * w.gather(i) + s.gather(i) + p.outer(q).gather(i)
+    });
+    // What is summed over steps is used after them all.
+    for to in [Domain::Step, Domain::Row, Domain::Once] {
+        each(&|r, p, q| {
+            let i = r.input("i", Role::Sequence, Shape::Scalar);
+            let table = r.apply(Op::Scatter { rows: 4, to }, &[i, p * q]);
+            r.output("table", table * table);
+            p
+        });
+        each(&|r, p, q| {
+            let sum = r.apply(Op::Outer { to }, &[p.sin(), q]);
+            r.output("sum", sum * sum);
+            q
+        });
+        each(&|r, p, q| {
+            let sum = r.apply(Op::SumTo(to), &[p * q]);
+            r.output("sum", sum * sum);
+            p
+        });
+    }
+    each(&|r, p, q| {
+        let s = r.input("z", Role::Static, n);
+        p * r.apply(Op::Spread(Domain::Step), &[s * s]) + q
+    });
+    for d in [1, 2, -1, -3] {
+        each(&|r, p, q| {
+            let init = r.input("z", Role::Static, n);
+            let x = r.input("w", Role::Sequence, n);
+            let x = x.exp();
+            let past = r.apply(Op::Delay(d), &[x, init]);
+            let edge = r.apply(Op::Boundary(d), &[x * x, init]);
+            r.output("edge", edge.sin());
+            p * past + q
+        });
+    }
+}
+
+#[test]
+fn every_cell_file_has_tangents_and_second_derivatives() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../retrograd/cells");
+    let mut cells = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
+        let source = std::fs::read_to_string(&path).expect("it can be read");
+        let name = path.to_string_lossy();
+        let small = [("I", 3), ("H", 4), ("D", 4), ("P", 2)];
+        let known: Vec<(&str, usize)> = (small.into_iter())
+            .filter(|(d, _)| source.contains(&format!("{d}=")))
+            .collect();
+        let tape = text::read_tape(&name, &source, &known).unwrap_or_else(|e| panic!("{e}"));
+        for (t, b, seed) in [(1, 1, 1), (5, 3, 2), (9, 2, 3)] {
+            let found = second_order(&tape, t, b, seed, &Options::default());
+            let compared = found.unwrap_or_else(|e| panic!("{name} T={t} B={b}: {e}"));
+            assert!(compared.iter().all(|n| *n > 0), "{name} T={t} B={b}");
+        }
+        cells += 1;
+    }
+    assert!(cells >= 15, "{cells}");
+}
+
+fn bytes(seed: u64, n: usize) -> Vec<u8> {
+    let mut random = Random(seed);
+    (0..n)
+        .map(|_| (128.0 + 128.0 * random.next()) as u8)
+        .collect()
+}
+
+/// The counts, or what is wrong; a panic is a failure like any other.
+fn of(case: &Case, options: &Options) -> check::Verdict {
+    let run = || second_order(&case.tape, case.t, case.b, case.seed, options);
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("a panic".into()))
+}
+
+/// Random programs; a failure is cut down and printed as Rust, to be kept in `regressions.rs`.
+fn random_programs(seeds: std::ops::Range<u64>, options: &Options) {
+    let mut histogram: BTreeMap<&str, usize> = every_tag().into_iter().map(|t| (t, 0)).collect();
+    let (mut compared, cases) = ([0, 0], (seeds.end - seeds.start) as usize);
+    for seed in seeds {
+        let case = generate(&mut Choices::new(&bytes(seed, 40 + seed as usize % 300)));
+        // As for the comparisons in `differential.rs`: no rounding may decide between two results.
+        let suits = |c: &Case| c.clearance() >= 1e-9;
+        if !suits(&case) {
+            continue;
+        }
+        match of(&case, options) {
+            Ok(found) => {
+                compared
+                    .iter_mut()
+                    .zip(found)
+                    .for_each(|(n, f)| *n += f.min(1));
+                if found[1] > 0 {
+                    for tag in case.tags() {
+                        *histogram.get_mut(tag).expect("every tag is listed") += 1;
+                    }
+                }
+            }
+            Err(reason) => {
+                let case = case.shrink(3000, |c| suits(c) && of(c, options).is_err());
+                let now = of(&case, options).err().unwrap_or_default();
+                panic!("seed {seed}: {reason}\ncut down:\n{case}{now}\n");
+            }
+        }
+    }
+    println!("{compared:?} of {cases}, {histogram:?}");
+    assert!(
+        compared.iter().all(|n| *n > cases / 2),
+        "{compared:?} of {cases}"
+    );
+    let none: Vec<_> = histogram.iter().filter(|(_, n)| **n == 0).collect();
+    assert!(cases < 200 || none.is_empty(), "never compared: {none:?}");
+}
+
+#[test]
+fn random_programs_have_tangents_and_second_derivatives() {
+    random_programs(0..400, &Options::default());
+}
+
+#[test]
+fn no_optional_pass_or_plan_stage_changes_second_derivatives() {
+    for (k, (name, options)) in (Options::each_off())
+        .chain([("all", Options::none())])
+        .enumerate()
+    {
+        println!("without {name}");
+        let first = 1000 * (k as u64 + 1);
+        random_programs(first..first + 24, &options);
+    }
+}
+
+#[test]
+#[ignore = "ten times the work of the normal run"]
+fn many_more_random_programs_have_tangents_and_second_derivatives() {
+    random_programs(10_000..14_000, &Options::default());
+}
+
+#[test]
+fn the_purposes_say_what_they_take_and_give() {
+    let r = Recorder::new();
+    let w = r.param("w", Shape::Vector(2));
+    let x = r.input("x", Role::Sequence, Shape::Vector(2));
+    let y = r.apply(Op::Map(Map::Mul), &[w, w]) * x;
+    r.output("y", y);
+    r.loss(y.sum());
+    let tape = r.finish("square").expect("it is a program");
+    let names = |purpose: &Purpose| {
+        let cell = CompiledCell::<f64>::compile(&tape, purpose).expect("it compiles");
+        let inputs = cell.inputs().iter().map(|i| i.name.to_string());
+        let outputs = cell.outputs().iter().map(|o| o.name.to_string());
+        [
+            inputs.collect::<Vec<_>>().join(" "),
+            outputs.collect::<Vec<_>>().join(" "),
+        ]
+    };
+    let list = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
+    let jv = Purpose::JacobianVector {
+        along: list(&["x", "w"]),
+        of: list(&["loss", "y"]),
+    };
+    assert_eq!(names(&jv), ["w x tan(x) tan(w)", "y loss tan(loss) tan(y)"]);
+    let hv = Purpose::hessian_vector(&tape);
+    assert_eq!(names(&hv), ["w x tan(w)", "y loss grad(w) tan(grad(w))"]);
+
+    // The loss of one step and row is Σ w²x: its Hessian is 2·diag x. What has no tangent given does not move.
+    let mut cell = CompiledCell::<f64>::compile(&tape, &hv).expect("it compiles");
+    let (mut g, mut hv) = ([0.0; 2], [0.0; 2]);
+    let given: [&[f64]; 3] = [&[3.0, 5.0], &[0.5, -2.0], &[1.0, 10.0]];
+    cell.run(1, 1, &given, &mut [&mut [], &mut [], &mut g, &mut hv])
+        .expect("the arrays fit");
+    assert_eq!((g, hv), ([3.0, -20.0], [1.0, -40.0]));
+    let given: [&[f64]; 3] = [&[3.0, 5.0], &[0.5, -2.0], &[]];
+    cell.run(1, 1, &given, &mut [&mut [], &mut [], &mut g, &mut hv])
+        .expect("the arrays fit");
+    assert_eq!((g, hv), ([3.0, -20.0], [0.0, 0.0]));
+
+    let mistake =
+        |purpose: Purpose, message: &str| match CompiledCell::<f64>::compile(&tape, &purpose) {
+            Err(CompileError::Differentiate(found)) => assert_eq!(found, message),
+            other => panic!("{other:?}"),
+        };
+    let (along, of) = (list(&["v"]), list(&[]));
+    mistake(
+        Purpose::JacobianVector { along, of },
+        "there is no input `v`",
+    );
+    let (along, of) = (list(&["x"]), list(&["y", "y"]));
+    mistake(
+        Purpose::JacobianVector { along, of },
+        "output `y` is named twice",
+    );
+}

@@ -1,0 +1,240 @@
+//! Compares compiled tangents and Hessian-vector products of one program with finite differences in f64, and with each
+//! other.
+//!
+//! With random c (one number for each of the outputs), L(x) = Σ c·output and g = ∂L/∂x are functions of all inputs but row
+//! numbers. Along random directions u, v of length 1 these must hold:
+//!
+//! - c·(J v) is the difference of L along v, and equals g·v: forward mode against the function, and against reverse mode;
+//! - u·(H v) is the difference of u·g along v, g from the tape: forward over reverse against reverse;
+//! - u·(H v) = v·(H u): a Hessian is symmetric.
+//!
+//! **Differences** have the tolerance of `gradcheck`: the truncation that two step widths show, and 4 ulp for each node
+//! and step over h, of the size of what is differenced. The gradient has at most [`ADJOINT`] times as many nodes as the
+//! program, and sums up terms of the size of L and of its own numbers. Directions near a kink, or in which
+//! the truncation would hide an error, are rejected as there, and others drawn.
+//!
+//! **Equalities** of two computed sums: within 1e-10 · (1 + Σ|terms|), the f64 rule of `differential/check.rs`.
+
+use retrograd_graph::Options;
+use retrograd_jit::{CompiledCell, Purpose};
+use retrograd_tape::generate::inputs;
+use retrograd_tape::{Interpreter, Probe, Tape, TapeError};
+
+/// Nodes of the adjoint for one of the program: the rule with the most (max) makes 8.
+const ADJOINT: f64 = 9.0;
+
+/// The greatest truncation that is accepted, relative to the size of the function and its derivative, as in `gradcheck`.
+const CURVED: f64 = 1e-4;
+
+/// Directions that are tried before a program is given up as too near to a kink everywhere.
+const TRIES: usize = 6;
+
+/// How many differences were compared (of L, of g), or what went wrong.
+pub(crate) type Verdict = Result<[usize; 2], String>;
+
+/// SplitMix64 (Steele, Lea & Flood 2014), uniform in -1 ‥ 1.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+}
+
+type Arrays = Vec<Vec<f64>>;
+
+fn pairs<'a>(a: &'a [Vec<f64>], b: &'a [Vec<f64>]) -> impl Iterator<Item = f64> + 'a {
+    (a.iter().zip(b)).flat_map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b))
+}
+
+fn dot(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
+    pairs(a, b).sum()
+}
+
+fn size(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
+    pairs(a, b).map(f64::abs).sum()
+}
+
+fn near(what: &str, a: f64, b: f64, tolerance: f64) -> Result<(), String> {
+    let off = (a - b).abs();
+    match off <= tolerance {
+        true => Ok(()),
+        false => Err(format!(
+            "{what}: {a:e} and {b:e} differ by {off:e}, allowed {tolerance:e}"
+        )),
+    }
+}
+
+fn equal(what: &str, a: f64, b: f64, terms: f64) -> Result<(), String> {
+    near(what, a, b, 1e-10 * (1.0 + terms))
+}
+
+/// A compiled cell and the sizes it runs at.
+struct Compiled {
+    cell: CompiledCell<f64>,
+    t: usize,
+    b: usize,
+}
+
+impl Compiled {
+    /// The outputs of these names.
+    fn run(&mut self, given: &[&[f64]], names: &[String]) -> Result<Arrays, String> {
+        let cell = &mut self.cell;
+        let mut out: Arrays = (0..cell.outputs().len())
+            .map(|k| vec![f64::NAN; cell.output_len(k, self.t, self.b)])
+            .collect();
+        let mut slices: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+        cell.run(self.t, self.b, given, &mut slices)
+            .map_err(|e| e.to_string())?;
+        let find = |name: &String| {
+            let k = cell.output(name);
+            k.map(|k| out[k].clone())
+                .ok_or_else(|| format!("there is no output `{name}`"))
+        };
+        names.iter().map(find).collect()
+    }
+}
+
+/// All that is checked of one program, with the passes that `options` want.
+pub(crate) fn second_order(
+    tape: &Tape,
+    t: usize,
+    b: usize,
+    seed: u64,
+    options: &Options,
+) -> Verdict {
+    let text = |e: TapeError| e.to_string();
+    let data = inputs(tape, t, b, seed);
+    let slices: Vec<&[f64]> = data.iter().map(Vec::as_slice).collect();
+    let mut probe = Probe::new(tape, t, b, &slices).map_err(text)?;
+    let free: Vec<usize> = (0..data.len()).filter(|&i| probe.moves(i)).collect();
+    let own = |i: &usize| tape.inputs()[*i].name.to_string();
+    let free_names: Vec<String> = free.iter().map(own).collect();
+    let output_names: Vec<String> = (tape.outputs().iter())
+        .map(|o| o.name.to_string())
+        .collect();
+    let wrapped = |f: &str, names: &[String]| -> Vec<String> {
+        names.iter().map(|n| format!("{f}({n})")).collect()
+    };
+    let compile = |purpose| -> Result<Compiled, String> {
+        let cell = CompiledCell::compile_with(tape, &purpose, options);
+        let cell = cell.map_err(|e| e.to_string())?;
+        Ok(Compiled { cell, t, b })
+    };
+    let mut forward = compile(Purpose::JacobianVector {
+        along: free_names.clone(),
+        of: output_names.clone(),
+    })?;
+    // The loss has a cotangent of its own here: it is an output like any other.
+    let mut hessian = compile(Purpose::HessianVector {
+        given: output_names.clone(),
+        loss: false,
+        wrt: free_names.clone(),
+        along: free_names.clone(),
+    })?;
+
+    let mut random = Random(seed ^ 0x5ec0);
+    let mut draw = |like: &[Vec<f64>]| -> Arrays {
+        (like.iter())
+            .map(|a| a.iter().map(|_| random.next()).collect())
+            .collect()
+    };
+    let values: Arrays = (0..tape.outputs().len())
+        .map(|k| probe.run().output(k).to_vec())
+        .collect();
+    let c = draw(&values);
+    let cotangents: Vec<Option<&[f64]>> = c.iter().map(|c| Some(&c[..])).collect();
+    let read_gradient =
+        |run: &mut Interpreter<f64>, like: &[Vec<f64>]| -> Result<Arrays, TapeError> {
+            run.backward(&cotangents)?;
+            let read = |(&i, like): (&usize, &Vec<f64>)| match run.gradient(i) {
+                Some(g) => g.to_vec(),
+                None => vec![0.0; like.len()],
+            };
+            Ok(free.iter().zip(like).map(read).collect())
+        };
+    let point: Arrays = free.iter().map(|&i| probe.point()[i].clone()).collect();
+    let gradient = read_gradient(probe.run(), &point).map_err(text)?;
+
+    let ulps = 4.0 * (tape.nodes().len() * t) as f64 * f64::EPSILON;
+    let scale = size(&c, &values);
+    let mut compared = [0, 0];
+    for _ in 0..TRIES {
+        let mut unit = || {
+            let mut u = draw(&point);
+            let length = dot(&u, &u).sqrt();
+            u.iter_mut().flatten().for_each(|u| *u /= length);
+            u
+        };
+        let (u, v) = (unit(), unit());
+
+        let given: Vec<&[f64]> = (slices.iter().copied())
+            .chain(v.iter().map(Vec::as_slice))
+            .collect();
+        let jv = forward.run(&given, &wrapped("tan", &output_names))?;
+        let tangent = dot(&c, &jv);
+        let terms = size(&c, &jv) + size(&gradient, &v);
+        equal("c·(J v) and g·v", tangent, dot(&gradient, &v), terms)?;
+
+        let mut product = |v: &[Vec<f64>]| {
+            let given: Vec<&[f64]> = (slices.iter().copied())
+                .chain(c.iter().chain(v).map(Vec::as_slice))
+                .collect();
+            let gradients = wrapped("grad", &free_names);
+            let hv = hessian.run(&given, &wrapped("tan", &gradients))?;
+            Ok::<_, String>((hessian.run(&given, &gradients)?, hv))
+        };
+        let (g, hv) = product(&v)?;
+        let (_, hu) = product(&u)?;
+        let bend = dot(&u, &hv);
+        equal("g of both", dot(&g, &u), dot(&gradient, &u), size(&g, &u))?;
+        let terms = size(&u, &hv) + size(&v, &hu);
+        equal("u·(H v) and v·(H u)", bend, dot(&v, &hu), terms)?;
+
+        // All inputs, row numbers too, which stay.
+        let mut along: Arrays = probe.point().iter().map(|x| vec![0.0; x.len()]).collect();
+        for (&i, v) in free.iter().zip(&v) {
+            along[i].clone_from(v);
+        }
+        let numbers = |run: &mut Interpreter<f64>| {
+            let outputs: Arrays = (0..c.len()).map(|k| run.output(k).to_vec()).collect();
+            let g = read_gradient(run, &point)?;
+            Ok(vec![dot(&c, &outputs), dot(&u, &g)])
+        };
+        let found = probe.along(&along, numbers).map_err(text)?;
+        if found.near_kink {
+            continue;
+        }
+        let checks = [
+            ("J v", tangent, scale, 1.0, size(&c, &jv)),
+            (
+                "H v",
+                bend,
+                scale + size(&u, &gradient),
+                ADJOINT,
+                size(&u, &hv),
+            ),
+        ];
+        for (k, (what, exact, size, nodes, terms)) in checks.into_iter().enumerate() {
+            let (slope, truncation) = (found.slope[k], found.truncation[k]);
+            if truncation <= CURVED * (size + slope.abs()) {
+                let rounding = nodes * ulps * (size / Probe::H + terms);
+                near(
+                    what,
+                    exact,
+                    slope,
+                    truncation + rounding + f64::MIN_POSITIVE,
+                )?;
+                compared[k] += 1;
+            }
+        }
+        if compared.iter().all(|n| *n > 0) {
+            break;
+        }
+    }
+    Ok(compared)
+}
