@@ -101,8 +101,11 @@ impl Purpose {
         }
     }
 
-    /// The differentiations that a program needs, in order.
-    pub(crate) fn derivations(&self, g: &Graph) -> Result<Vec<Derivation>, CompileError> {
+    /// The differentiations that a program needs for this, in order, as the passes' driver takes them.
+    ///
+    /// # Errors
+    /// [`CompileError::Differentiate`] if there is no loss or no input or output of a name, or one is named twice.
+    pub fn derivations(&self, g: &Graph) -> Result<Vec<Derivation>, CompileError> {
         Ok(match self {
             Purpose::Forward => Vec::new(),
             Purpose::Train => {

@@ -10,12 +10,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use retrograd_graph::passes::{self, adjoint::Differentiate, adjoint::Seed};
+use retrograd_graph::passes;
 use retrograd_graph::plan::{Cut, Plan, plan};
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::{CompiledCell, Element, Purpose};
 use retrograd_tape::generate::{cotangents, inputs, jittered};
-use retrograd_tape::{Input, Interpreter, Op, Real, Tape, Yield};
+use retrograd_tape::{Input, Interpreter, Op, Real, Tape};
 
 /// Numbers on either side of each output that must stay as they are.
 const GUARD: usize = 64;
@@ -126,19 +126,9 @@ pub(crate) struct Planned {
 /// Plans for all gradients.
 pub(crate) fn planned(tape: &Tape, options: &Options) -> Result<Planned, String> {
     let recorded = Graph::from_tape(tape);
-    let seeds = tape
-        .outputs()
-        .iter()
-        .enumerate()
-        .map(|(i, o)| match o.role {
-            Yield::Loss => (i, Seed::One),
-            _ => (i, Seed::Given),
-        });
-    let what = Differentiate {
-        seeds: seeds.collect(),
-        wrt: (0..tape.inputs().len()).collect(),
-    };
-    let trace = passes::run(&recorded, Some(&what), options).map_err(|e| e.to_string())?;
+    let what = Purpose::everything(tape).derivations(&recorded);
+    let what = what.map_err(|e| e.to_string())?;
+    let trace = passes::run(&recorded, &what, options).map_err(|e| e.to_string())?;
     let (_, graph) = trace.into_iter().last().expect("it starts with one");
     let plan = plan(&graph, options);
     Ok(Planned { graph, plan })
