@@ -11,7 +11,7 @@ use petgraph::Direction;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::{EdgeRef, NodeIndexable};
 use retrograd_tape::{
-    Algebra, Domain, Input, Map, Op, Operands, Output, Role, Shape, Tape, Type, Value, Yield,
+    Algebra, Domain, Input, Map, Observe, Op, Operands, Output, Role, Shape, Tape, Type, Value, Yield,
 };
 
 /// One op of the graph; its operands are the incoming edges, weighted with their slot.
@@ -57,8 +57,24 @@ impl Graph {
         }
     }
 
-    /// The graph of a recorded program, node for node.
+    /// The graph of a recorded program, node for node; equal nodes are one.
     pub fn from_tape(tape: &Tape) -> Graph {
+        Graph::observing(tape, &[]).expect("there is no name to be wrong")
+    }
+
+    /// The graph of a recorded program that hands out these values and adjoints besides, as outputs called `value(…)` and
+    /// `adjoint(…)`. An adjoint begins as an output of role [`Yield::Observed`], the value itself, which *adjoint*
+    /// replaces. Its node is not joined with equal ones: the adjoint of one must not be that of both.
+    ///
+    /// # Errors
+    /// The first observed name that no value has.
+    pub fn observing<'o>(tape: &Tape, observe: &'o [Observe]) -> Result<Graph, &'o str> {
+        let find = |o: &'o Observe| Ok((o, tape.find(o.name()).ok_or(o.name())?));
+        let observed: Vec<(&Observe, Value)> = observe.iter().map(find).collect::<Result<_, _>>()?;
+        let opaque = |i: usize| {
+            let adjoint = |o: &Observe| matches!(o, Observe::Adjoint(_));
+            observed.iter().any(|(o, v)| adjoint(o) && v.index() == i)
+        };
         let mut g = Graph::new(tape.name());
         let mut map: Vec<Value> = Vec::with_capacity(tape.nodes().len());
         let mut open = Vec::new();
@@ -75,7 +91,11 @@ impl Graph {
                 }
                 op => {
                     let xs: Operands = node.operands.iter().map(|x| map[x.index()]).collect();
-                    g.op(op, &xs)
+                    if opaque(map.len()) {
+                        g.add(op, &xs, node.ty)
+                    } else {
+                        g.op(op, &xs)
+                    }
                 }
             };
             g.label(v, node.name.clone(), node.at);
@@ -87,7 +107,16 @@ impl Graph {
         for o in tape.outputs() {
             g.output(&o.name, o.role, map[o.value.index()]);
         }
-        g
+        for (o, v) in observed {
+            let role = match o {
+                Observe::Value(_) => Yield::Output,
+                Observe::Adjoint(_) => Yield::Observed,
+            };
+            if g.outputs().iter().all(|k| *k.name != *o.to_string()) {
+                g.output(&o.to_string(), role, map[v.index()]);
+            }
+        }
+        Ok(g)
     }
 
     /// The program's name.
@@ -179,6 +208,19 @@ impl Graph {
             role,
             value: v,
         });
+    }
+
+    /// The values whose adjoints are wanted.
+    pub(crate) fn observed(&self) -> Vec<Value> {
+        let observed = |o: &&Output| o.role == Yield::Observed;
+        let outputs = self.outputs.iter().filter(observed);
+        outputs.map(|o| o.value).collect()
+    }
+
+    /// Answers the output `k`, of role [`Yield::Observed`], with the adjoint that it asked for.
+    pub(crate) fn answer(&mut self, k: usize, adjoint: Value) {
+        self.outputs[k].role = Yield::Gradient;
+        self.outputs[k].value = adjoint;
     }
 
     /// Says anew what an output is.

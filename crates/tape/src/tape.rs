@@ -73,10 +73,12 @@ pub enum Yield {
     Loss,
     /// The last slots of a state, to go on from.
     Final,
-    /// The gradient of an input, in a differentiated program.
+    /// The gradient of an input, or the adjoint of an observed value, in a differentiated program.
     Gradient,
     /// How an output moves where inputs move, in a differentiated program.
     Tangent,
+    /// A value whose adjoint is wanted; differentiating makes it a `Gradient`.
+    Observed,
 }
 
 /// One output of a program.

@@ -3,6 +3,8 @@
 //! The adjoint of a step is a step: that of `delay(d)` is `delay(-d)`, whose slots beyond the end are the cotangents of
 //! the final values, and what leaves at its other end belongs to the initial values. Both directions together are one
 //! graph.
+//!
+//! An output of role [`Yield::Observed`] becomes the adjoint of its value: the cotangent that is collected there anyhow.
 
 use std::collections::HashMap;
 
@@ -50,13 +52,14 @@ impl Differentiate {
     }
 }
 
-/// Adds the adjoint step.
+/// Adds the adjoint step, and gives observed values' outputs their adjoints.
 pub fn adjoint(g: &Graph, what: &Differentiate) -> Graph {
     let mut new = g.clone();
     let order = g.order();
 
     // Nodes on a path from a wanted input to a seeded output, over delays too: only these need a cotangent.
-    let below = g.below(what.wrt.iter().map(|&i| g.inputs()[i].value));
+    let wanted = what.wrt.iter().map(|&i| g.inputs()[i].value);
+    let below = g.below(wanted.chain(g.observed()));
     let above = g.above(what.seeds.iter().map(|&(o, _)| g.outputs()[o].value));
     let active = |v: Value| below.contains(&v) && above.contains(&v);
 
@@ -145,13 +148,15 @@ pub fn adjoint(g: &Graph, what: &Differentiate) -> Graph {
         new.close_delay(reverse, steps, ends);
     }
 
+    for (k, o) in g.outputs().iter().enumerate() {
+        if o.role == Yield::Observed {
+            let adjoint = cots.of(&mut new, o.value);
+            new.answer(k, adjoint);
+        }
+    }
     for &i in &what.wrt {
         let input = &g.inputs()[i];
-        let gradient = cots
-            .cot
-            .get(&input.value)
-            .copied()
-            .unwrap_or_else(|| zeros(&mut new, input.ty));
+        let gradient = cots.of(&mut new, input.value);
         new.output(&format!("grad({})", input.name), Yield::Gradient, gradient);
     }
     new.prune();
@@ -164,6 +169,13 @@ struct Cotangents {
 }
 
 impl Cotangents {
+    /// The whole cotangent of a value, once all of its users have been seen.
+    fn of(&self, g: &mut Graph, v: Value) -> Value {
+        let ty = g.node(v).ty;
+        let there = self.cot.get(&v).copied();
+        there.unwrap_or_else(|| zeros(g, ty))
+    }
+
     fn add(&mut self, g: &mut Graph, v: Value, t: Value) {
         let sum = match self.cot.get(&v) {
             Some(&before) => g.map2(Map::Add, before, t),

@@ -8,7 +8,8 @@ use retrograd_tape::{Algebra, Domain, Map, Op, Operands, Reduction, Shape, Type,
 
 use crate::graph::{Graph, as_map, constant, is_zero, rebuild, zeros};
 
-/// Simplifies until nothing changes. With `last` (no differentiation follows) `stop_gradient` goes too.
+/// Simplifies until nothing changes. With `last` (no differentiation follows) `stop_gradient` goes too; until then, a value
+/// whose adjoint is wanted stays a node of its own, whatever it equals.
 pub fn simplify(g: &Graph, last: bool) -> Graph {
     let mut g = round(g, last);
     loop {
@@ -22,10 +23,16 @@ pub fn simplify(g: &Graph, last: bool) -> Graph {
 
 fn round(g: &Graph, last: bool) -> Graph {
     let mut delays: std::collections::HashMap<(Op, Operands), Value> = Default::default();
+    let observed = g.observed();
     rebuild(g, |r, v| {
         let op = *g.op_of(v);
         match op {
             Op::Input { .. } => None,
+            Op::Delay(_) if observed.contains(&v) => None,
+            op if observed.contains(&v) => {
+                let xs = r.operands(v);
+                Some(r.new.add(op, &xs, g.node(v).ty))
+            }
             Op::Delay(_) => {
                 // Equal delays are found here: their operands may only be compared in the old graph.
                 let xs = g.operands(v);

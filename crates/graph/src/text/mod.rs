@@ -16,7 +16,7 @@
 //! type     = domain "[" [ integer [ "," integer ] ] "]" ;
 //! domain   = "once" | "row" | "step" | "edge" integer ;
 //! role     = "param" | "static" | "input" | "target" | "weight" | "mask" | "initial" | "cotangent" | "tangent" ;
-//! yield    = "output" | "loss" | "final" | "gradient" | "tangent" ;
+//! yield    = "output" | "loss" | "final" | "gradient" | "tangent" | "observed" ;
 //! op       = "const" number | "slice" integer ".." integer [ axis ] | "concat" [ axis ]
 //!          | ( "outer" | "spread" | "sum_to" ) domain | "scatter" integer domain
 //!          | ( "delay" | "boundary" ) [ "-" ] integer | NAME ;    any other op of the table

@@ -22,12 +22,13 @@ pub(crate) const ROLES: [(Role, &str); 9] = [
 ];
 
 /// What an output's line begins with.
-pub(crate) const YIELDS: [(Yield, &str); 5] = [
+pub(crate) const YIELDS: [(Yield, &str); 6] = [
     (Yield::Output, "output"),
     (Yield::Loss, "loss"),
     (Yield::Final, "final"),
     (Yield::Gradient, "gradient"),
     (Yield::Tangent, "tangent"),
+    (Yield::Observed, "observed"),
 ];
 
 fn word<R: PartialEq>(table: &[(R, &'static str)], role: R) -> &'static str {

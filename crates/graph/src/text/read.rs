@@ -370,7 +370,7 @@ impl Reader {
             return self.fail(
                 at,
                 format!("`{word}` begins no line of a graph"),
-                "expected %, output, loss, final or gradient".into(),
+                "expected %, output, loss, final, gradient, tangent or observed".into(),
             );
         };
         let (name, named) = self.lexer.word("the output's name")?;

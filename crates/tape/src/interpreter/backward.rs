@@ -19,6 +19,8 @@ pub(crate) struct Backward {
     pub(crate) seeds: Vec<Option<Place>>,
     /// For each input, its gradient.
     pub(crate) gradients: Vec<Option<Place>>,
+    /// For each observed value, its adjoint.
+    pub(crate) adjoints: Vec<(Value, Option<Place>)>,
 }
 
 /// The cotangent of a node while its consumers are walked.
@@ -172,8 +174,8 @@ impl Algebra for Types {
     }
 }
 
-/// Nodes that have a derivative in a wanted input and that an output has a derivative in.
-fn active(tape: &Tape, wanted: &dyn Fn(&Input) -> bool) -> Vec<bool> {
+/// Nodes that have a derivative in a wanted input or an observed value, and that an output has a derivative in.
+fn active(tape: &Tape, wanted: &dyn Fn(&Input) -> bool, observed: &[Value]) -> Vec<bool> {
     let nodes = tape.nodes();
     // For each node, the operands that it has a derivative in.
     let paths: Vec<Vec<usize>> = nodes
@@ -196,6 +198,9 @@ fn active(tape: &Tape, wanted: &dyn Fn(&Input) -> bool) -> Vec<bool> {
     let mut depends = vec![false; nodes.len()];
     for input in tape.inputs() {
         depends[input.value.index()] = wanted(input);
+    }
+    for v in observed {
+        depends[v.index()] = true;
     }
     let mut influences = vec![false; nodes.len()];
     for output in tape.outputs() {
@@ -232,9 +237,10 @@ pub(crate) fn backward(
     places: &[Place],
     plans: &mut Plans,
     wanted: &dyn Fn(&Input) -> bool,
+    observed: &[Value],
 ) -> Backward {
     let nodes = tape.nodes();
-    let active = active(tape, wanted);
+    let active = active(tape, wanted, observed);
     // These have a whole buffer, zeros at first: they are handed in or out, or receive from other steps.
     let mut kept: Vec<Option<Place>> = vec![None; nodes.len()];
     let mut keep = |v: Value| {
@@ -245,6 +251,7 @@ pub(crate) fn backward(
     };
     tape.outputs().iter().for_each(|o| keep(o.value));
     tape.inputs().iter().for_each(|i| keep(i.value));
+    observed.iter().for_each(|&v| keep(v));
     for (i, node) in nodes.iter().enumerate() {
         if active[i] && matches!(node.op, Op::Delay(_) | Op::Boundary(_)) {
             node.operands.iter().for_each(|&v| keep(v));
@@ -313,6 +320,7 @@ pub(crate) fn backward(
     Backward {
         seeds: tape.outputs().iter().map(|o| place_of(o.value)).collect(),
         gradients: tape.inputs().iter().map(|i| place_of(i.value)).collect(),
+        adjoints: observed.iter().map(|&v| (v, place_of(v))).collect(),
         program,
     }
 }

@@ -29,7 +29,7 @@ use crate::map::Map;
 use crate::op::Op;
 use crate::real::Real;
 use crate::tape::{Input, Tape};
-use crate::ty::Type;
+use crate::ty::{Domain, Type};
 
 /// A tape made ready to run in `f32` or `f64`.
 #[derive(Clone, Debug)]
@@ -38,6 +38,7 @@ pub struct Interpreter<T: Real> {
     outputs: Vec<(Arc<str>, Type)>,
     /// Of every node.
     places: Vec<Place>,
+    domains: Vec<Domain>,
     output_places: Vec<Place>,
     forward: Program,
     backward: Backward,
@@ -69,10 +70,20 @@ impl<T: Real> Interpreter<T> {
     /// Prepares a tape, with gradients to those inputs alone that are `wanted`. Fewer gradients are less work backward: a
     /// trainer wants those of parameters.
     pub fn with_gradients(tape: &Tape, wanted: impl Fn(&Input) -> bool) -> Interpreter<T> {
+        Interpreter::observing(tape, wanted, &[])
+    }
+
+    /// As [`with_gradients`](Interpreter::with_gradients), with the adjoints of these values besides, for
+    /// [`adjoint`](Interpreter::adjoint); [`Tape::find`] finds a value by its name.
+    pub fn observing(
+        tape: &Tape,
+        wanted: impl Fn(&Input) -> bool,
+        observed: &[Value],
+    ) -> Interpreter<T> {
         let mut plans = Plans::default();
         let (forward, places) = program::forward(tape, &mut plans);
         let forward_buffers = plans.list.len();
-        let backward = backward::backward(tape, &places, &mut plans, &wanted);
+        let backward = backward::backward(tape, &places, &mut plans, &wanted, observed);
         let fill = |p: &Plan| match p.constant {
             Some(c) => vec![T::from_f64(c); p.len],
             None => Vec::new(),
@@ -90,6 +101,7 @@ impl<T: Real> Interpreter<T> {
                 .map(|o| places[o.value.index()])
                 .collect(),
             places,
+            domains: tape.nodes().iter().map(|n| n.ty.domain).collect(),
             forward,
             backward,
             forward_buffers,
@@ -191,6 +203,36 @@ impl<T: Real> Interpreter<T> {
     pub fn gradient(&self, i: usize) -> Option<&[T]> {
         let place = self.backward.gradients[i].as_ref()?;
         Some(&self.memory.data[place.buffer])
+    }
+
+    /// The adjoint of an observed value from the last backward run, in the layout of its domain; `None` if no output depends
+    /// on it.
+    ///
+    /// # Panics
+    /// If the value is not observed.
+    pub fn adjoint(&self, v: Value) -> Option<&[T]> {
+        let mut adjoints = self.backward.adjoints.iter();
+        let (_, place) = adjoints.find(|a| a.0 == v).expect("the value is observed");
+        place
+            .as_ref()
+            .map(|p| &self.memory.data[p.buffer][..])
+    }
+
+    /// Any value of the last run, in the layout of its domain.
+    ///
+    /// # Panics
+    /// Before the first run.
+    pub fn value(&self, v: Value) -> Vec<T> {
+        assert!(self.state != State::New, "there is a run");
+        let (place, domain) = (&self.places[v.index()], self.domains[v.index()]);
+        let rows = program::rows(domain, self.memory.batch);
+        let n = place.shape.len();
+        (0..ticks(domain, self.memory.steps))
+            .flat_map(|tick| {
+                let of_tick = self.memory.read(place, tick, rows);
+                (0..rows).flat_map(move |r| of_tick.row(r, n).iter().copied())
+            })
+            .collect()
     }
 
     /// Bytes of all buffers at the present sizes.

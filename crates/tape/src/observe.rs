@@ -1,0 +1,69 @@
+//! [`Observe`]: a value of the step, or its adjoint, that a run is to hand out besides the program's outputs.
+
+use std::fmt;
+
+use crate::algebra::Value;
+use crate::tape::Tape;
+
+/// A named value of the step (a gate, a state), or its adjoint, to be handed out as an array in the layout of the value's
+/// domain: `[T, B, shape]` for what varies over the steps.
+///
+/// The name is the one in the cell; of several values of one name the last counts, as in a program that uses a name again.
+/// A state's own name is the value that a step reads (`c`), with a prime the one that it makes (`c'`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Observe {
+    /// The value.
+    Value(String),
+    /// The derivative of what is differentiated (the loss) in this value: what it would change by, per unit, if the value
+    /// were moved at one step, example and element, and everything that is computed from it followed.
+    Adjoint(String),
+}
+
+impl Observe {
+    /// The value `name`.
+    pub fn value(name: &str) -> Observe {
+        Observe::Value(name.to_owned())
+    }
+
+    /// The adjoint of the value `name`.
+    pub fn adjoint(name: &str) -> Observe {
+        Observe::Adjoint(name.to_owned())
+    }
+
+    /// The name of the value.
+    pub fn name(&self) -> &str {
+        match self {
+            Observe::Value(name) | Observe::Adjoint(name) => name,
+        }
+    }
+}
+
+/// What the output is called: `value(keep)`, `adjoint(c)`.
+impl fmt::Display for Observe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Observe::Value(name) => write!(f, "value({name})"),
+            Observe::Adjoint(name) => write!(f, "adjoint({name})"),
+        }
+    }
+}
+
+impl Tape {
+    /// The value called `name`, the last one if there are several.
+    pub fn find(&self, name: &str) -> Option<Value> {
+        let named = |n: &crate::tape::Node| n.name.as_deref() == Some(name);
+        let at = self.nodes().iter().rposition(named)?;
+        Some(Value(at as u32))
+    }
+
+    /// The names of all values that have one, each once, in the tape's order.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for name in self.nodes().iter().filter_map(|n| n.name.as_deref()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+}
