@@ -11,7 +11,8 @@ use petgraph::Direction;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::{EdgeRef, NodeIndexable};
 use retrograd_tape::{
-    Algebra, Domain, Input, Map, Observe, Op, Operands, Output, Role, Shape, Tape, Type, Value, Yield,
+    Algebra, Domain, Input, Map, Observe, Op, Operands, Output, Role, Shape, Tape, Type, Value,
+    Yield,
 };
 
 /// One op of the graph; its operands are the incoming edges, weighted with their slot.
@@ -69,8 +70,10 @@ impl Graph {
     /// # Errors
     /// The first observed name that no value has.
     pub fn observing<'o>(tape: &Tape, observe: &'o [Observe]) -> Result<Graph, &'o str> {
-        let find = |o: &'o Observe| Ok((o, tape.find(o.name()).ok_or(o.name())?));
-        let observed: Vec<(&Observe, Value)> = observe.iter().map(find).collect::<Result<_, _>>()?;
+        let mut observed: Vec<(&Observe, Value)> = Vec::new();
+        for o in observe {
+            observed.push((o, tape.find(o.name()).ok_or(o.name())?));
+        }
         let opaque = |i: usize| {
             let adjoint = |o: &Observe| matches!(o, Observe::Adjoint(_));
             observed.iter().any(|(o, v)| adjoint(o) && v.index() == i)

@@ -1,5 +1,7 @@
 //! [`Options`]: which optional passes and plan stages run.
 
+use retrograd_tape::Observe;
+
 /// One switch for every pass and plan stage that a program can do without. All are on by default; a result is the same
 /// without any of them, up to rounding. Tests switch them off in turn, so that a wrong result is pinned to one.
 ///
@@ -32,6 +34,9 @@ pub struct Options {
     pub wide: bool,
     /// Recurrences and the products that only they read go through time together.
     pub nest: bool,
+    /// No switch but a wish: values and adjoints of the step to hand out, as outputs called `value(keep)`, `adjoint(c)`. The
+    /// empty list costs nothing.
+    pub observe: Vec<Observe>,
 }
 
 impl Default for Options {
@@ -80,6 +85,7 @@ impl Options {
             reuse: on,
             wide: on,
             nest: on,
+            observe: Vec::new(),
         }
     }
 }

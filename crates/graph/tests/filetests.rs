@@ -9,6 +9,9 @@
 //! the graph after the last pass, or the listing of components, or the plan, or the error
 //! ```
 //!
+//! A second line `observe: value(keep), adjoint(c)` asks for these; an adjoint is compared with the slope of the loss in
+//! that value.
+//!
 //! `simplify early` is the pass before a differentiation; `adjoint` is that of the loss in all parameters, `tangent` that
 //! of all that a differentiation gave before it, or of all outputs, in all parameters. `all` stands for the driver's
 //! passes, `gradient` for the driver's passes with the gradients of the loss, `hessian` with their tangents too.
@@ -26,13 +29,17 @@ use retrograd_graph::passes::tangent::{self, Tangents};
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::passes::{adjoint, components, fuse, legalize, simplify, split};
 use retrograd_graph::{Graph, Options, plan, text, verify};
-use retrograd_tape::{Map, Op, Role, Value, Yield};
+use retrograd_tape::{Map, Observe, Op, Role, Value, Yield};
 
 const RULE: &str = "\n----\n";
+
+/// What the slopes of the loss in an observed value are kept under.
+const SLOPE: &str = "slope of ";
 
 struct Case {
     head: String,
     passes: Vec<String>,
+    observe: Vec<Observe>,
     input: String,
     expected: String,
 }
@@ -45,7 +52,15 @@ fn read(path: &Path) -> Case {
     let run = head.lines().find_map(|l| l.strip_prefix("run: "));
     let run = run.unwrap_or_else(|| panic!("{}: no line `run: …`", path.display()));
     assert!(head.starts_with("# "), "{}: no comment", path.display());
+    let observe = head.lines().find_map(|l| l.strip_prefix("observe: "));
+    let observe = observe.into_iter().flat_map(|l| l.split(", "));
+    let observed = |o: &str| match o.trim_end_matches(')').split_once('(') {
+        Some(("value", name)) => Observe::value(name),
+        Some(("adjoint", name)) => Observe::adjoint(name),
+        _ => panic!("{}: `{o}` cannot be observed", path.display()),
+    };
     Case {
+        observe: observe.map(observed).collect(),
         passes: run.split(", ").map(str::to_owned).collect(),
         head,
         input,
@@ -64,7 +79,7 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
         text::parse_graph(&name, &case.input).map_err(|e| e.to_string())?
     } else {
         let tape = text::read_tape(&name, &case.input, &[]).map_err(|e| e.to_string())?;
-        Graph::from_tape(&tape)
+        Graph::observing(&tape, &case.observe).map_err(|name| format!("no value `{name}`\n"))?
     };
     check(&name, "record", &g);
     let mut before = BTreeMap::new();
@@ -149,12 +164,26 @@ fn number(name: &str, i: usize) -> f64 {
     (seed + 1.3 * i as f64).sin()
 }
 
-/// The graph's outputs are what they were before; new ones that are gradients are the slopes of the loss.
+/// The graph's outputs are what they were before; new ones that are gradients are the slopes of the loss. For values whose
+/// adjoints are wanted, `before` gets the slopes.
 fn same_numbers(name: &str, pass: &str, before: &mut BTreeMap<String, Vec<f64>>, g: &Graph) {
     let (t, b) = (4, 2);
     let after = interpret::run(g, t, b, &number);
     let close = |x: f64, y: f64, by: f64| (x - y).abs() <= by * (1.0 + x.abs()) || x == y;
-    for (output, values) in before.iter() {
+    for o in g.outputs().iter().filter(|o| o.role == Yield::Gradient) {
+        if let Some(slopes) = before.remove(&format!("{SLOPE}{}", o.name)) {
+            before.remove(&*o.name);
+            for (x, slope) in after[&*o.name].iter().zip(slopes) {
+                // As for gradients below.
+                assert!(
+                    close(*x, slope, 1e-7),
+                    "{name}: {} is {x}, the slope {slope}",
+                    o.name
+                );
+            }
+        }
+    }
+    for (output, values) in before.iter().filter(|(o, _)| !o.starts_with(SLOPE)) {
         let now = &after[output];
         assert_eq!(values.len(), now.len(), "{name}: {pass}: {output}");
         for (x, y) in values.iter().zip(now) {
@@ -201,6 +230,15 @@ fn same_numbers(name: &str, pass: &str, before: &mut BTreeMap<String, Vec<f64>>,
         }
     }
     *before = after;
+    for o in g.outputs().iter().filter(|o| o.role == Yield::Observed) {
+        let loss = |k: usize, by: f64| {
+            interpret::run_moved(g, t, b, &number, Some((o.value, k, by)))["loss"][0]
+        };
+        let h = 1e-5;
+        let slope = |k: usize| (loss(k, h) - loss(k, -h)) / (2.0 * h);
+        let slopes = (0..before[&*o.name].len()).map(slope).collect();
+        before.insert(format!("{SLOPE}{}", o.name), slopes);
+    }
 }
 
 /// The recurrences, then every value and where it runs.

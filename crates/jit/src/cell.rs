@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use cranelift::prelude::FunctionBuilderContext;
-use retrograd_graph::passes;
+use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::plan::{Plan, plan};
 use retrograd_graph::{Graph, Options};
-use retrograd_tape::{Domain, Input, Op, Output, Role, Shape, Tape};
+use retrograd_tape::{Domain, Input, Observe, Op, Output, Role, Shape, Tape};
 
 use crate::element::Element;
 use crate::error::{CompileError, RunError};
@@ -59,8 +59,21 @@ impl<T: Element> CompiledCell<T> {
         options: &Options,
     ) -> Result<Self, CompileError> {
         let start = Instant::now();
-        let recorded = Graph::from_tape(tape);
+        let recorded = Graph::observing(tape, &options.observe)
+            .map_err(|name| CompileError::no_such_value(tape, name))?;
         let derivations = purpose.derivations(&recorded)?;
+        let mut adjoint = options
+            .observe
+            .iter()
+            .filter(|o| matches!(o, Observe::Adjoint(_)));
+        if let Some(o) = adjoint.next()
+            && !derivations
+                .iter()
+                .any(|d| matches!(d, Derivation::Adjoint(_)))
+        {
+            let why = format!("`{o}` needs a program that is differentiated");
+            return Err(CompileError::Observe(why));
+        }
         let (_, graph) = passes::run(&recorded, &derivations, options)?
             .pop()
             .expect("there is at least the record");

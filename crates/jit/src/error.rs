@@ -1,6 +1,7 @@
 //! What can go wrong when a program is compiled or run.
 
 use retrograd_graph::passes::components::BothWays;
+use retrograd_tape::Tape;
 
 /// A program that cannot be compiled.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum CompileError {
     /// An input or output that the differentiation names does not exist or cannot be used so.
     #[error("cannot differentiate: {0}")]
     Differentiate(String),
+    /// A value that is to be observed does not exist, or its adjoint is not computed.
+    #[error("cannot observe: {0}")]
+    Observe(String),
     /// The code generator failed: a bug of this crate.
     #[error("the code generator failed on `{program}`: {why}")]
     Codegen {
@@ -22,6 +26,13 @@ pub enum CompileError {
         /// What it said.
         why: String,
     },
+}
+
+impl CompileError {
+    pub(crate) fn no_such_value(tape: &Tape, name: &str) -> CompileError {
+        let (cell, names) = (tape.name(), tape.names().join("`, `"));
+        CompileError::Observe(format!("`{cell}` has no value `{name}`; it has `{names}`"))
+    }
 }
 
 /// Arrays that do not fit a compiled program.

@@ -21,3 +21,4 @@ pub use error::{CompileError, RunError};
 pub use exec::Calls;
 pub use purpose::Purpose;
 pub use retrograd_graph::Options;
+pub use retrograd_tape::Observe;

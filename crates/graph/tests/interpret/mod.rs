@@ -13,6 +13,8 @@ pub(crate) struct Run<'g> {
     b: usize,
     /// What inputs are, from their names.
     inputs: &'g dyn Fn(&str, usize) -> f64,
+    /// A value, one of its numbers (points outermost), and by how much it is moved.
+    moved: Option<(Value, usize, f64)>,
     known: HashMap<(Value, usize), Vec<f64>>,
 }
 
@@ -23,12 +25,24 @@ pub(crate) fn run(
     b: usize,
     inputs: &dyn Fn(&str, usize) -> f64,
 ) -> BTreeMap<String, Vec<f64>> {
+    run_moved(g, t, b, inputs, None)
+}
+
+/// As [`run`], where one number of one value is moved, and all that is computed from it follows.
+pub(crate) fn run_moved(
+    g: &Graph,
+    t: usize,
+    b: usize,
+    inputs: &dyn Fn(&str, usize) -> f64,
+    moved: Option<(Value, usize, f64)>,
+) -> BTreeMap<String, Vec<f64>> {
     let known = HashMap::new();
     let mut run = Run {
         g,
         t,
         b,
         inputs,
+        moved,
         known,
     };
     let all = |run: &mut Run<'_>, v: Value| {
@@ -63,7 +77,14 @@ impl Run<'_> {
         if let Some(x) = self.known.get(&(v, p)) {
             return x.clone();
         }
-        let x = self.compute(v, p);
+        let mut x = self.compute(v, p);
+        if let Some((value, k, by)) = self.moved
+            && value == v
+            && k / x.len() == p
+        {
+            let i = k % x.len();
+            x[i] += by;
+        }
         assert_eq!(
             x.len(),
             self.g.node(v).ty.shape.len(),

@@ -213,9 +213,7 @@ impl<T: Real> Interpreter<T> {
     pub fn adjoint(&self, v: Value) -> Option<&[T]> {
         let mut adjoints = self.backward.adjoints.iter();
         let (_, place) = adjoints.find(|a| a.0 == v).expect("the value is observed");
-        place
-            .as_ref()
-            .map(|p| &self.memory.data[p.buffer][..])
+        place.as_ref().map(|p| &self.memory.data[p.buffer][..])
     }
 
     /// Any value of the last run, in the layout of its domain.
