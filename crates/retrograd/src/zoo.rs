@@ -306,8 +306,8 @@ pub fn irnn<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
 /// ```
 pub fn gru<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
     let h = c.state("h", hidden);
-    let reset = c.dense("reset", hidden, [x, h]).sigmoid();
-    let update = c.dense("update", hidden, [x, h]).sigmoid();
+    let reset = gate(c, "reset", x, h, hidden);
+    let update = gate(c, "update", x, h, hidden);
     let new = c.dense("new", hidden, [x, (reset * h).named("h")]).tanh();
     c.next(h, (1.0 - update) * new + update * h)
 }
@@ -323,8 +323,8 @@ pub fn gru<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
 /// ```
 pub fn gru_after<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
     let h = c.state("h", hidden);
-    let reset = c.dense("reset", hidden, [x, h]).sigmoid();
-    let update = c.dense("update", hidden, [x, h]).sigmoid();
+    let reset = gate(c, "reset", x, h, hidden);
+    let update = gate(c, "update", x, h, hidden);
     let from_x = c.dense("new", hidden, [x]);
     let from_h = c.param("new.h", (hidden, hidden)).matvec(h) + c.param("new.h_bias", hidden);
     let new = (from_x + reset * from_h).tanh();
@@ -340,10 +340,10 @@ pub fn gru_after<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
 pub fn lstm<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
     let h = c.state("h", hidden);
     let memory = c.state("c", hidden);
-    let input = c.dense("input", hidden, [x, h]).sigmoid();
-    let forget = c.dense("forget", hidden, [x, h]).sigmoid();
-    let cell = c.dense("cell", hidden, [x, h]).tanh();
-    let output = c.dense("output", hidden, [x, h]).sigmoid();
+    let input = gate(c, "input", x, h, hidden);
+    let forget = gate(c, "forget", x, h, hidden);
+    let cell = c.dense("cell", hidden, [x, h]).tanh().named("cell");
+    let output = gate(c, "output", x, h, hidden);
     c.init("forget.bias", Init::Constant(1.0));
     let memory = c.next(memory, forget * memory + input * cell);
     c.next(h, output * memory.tanh())
@@ -352,13 +352,19 @@ pub fn lstm<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
 /// c' of S2 and S4.
 fn gated_memory<'t>(c: &'t Builder, x: Var<'t>, h: Var<'t>, hidden: usize) -> Var<'t> {
     let memory = c.state("c", hidden);
-    let keep = c.dense("keep", hidden, [x, h]).sigmoid();
-    let write = c.dense("write", hidden, [x, h]).sigmoid();
-    let candidate = c.dense("c_int", hidden, [x, h]).tanh();
+    let keep = gate(c, "keep", x, h, hidden);
+    let write = gate(c, "write", x, h, hidden);
+    let candidate = c.dense("c_int", hidden, [x, h]).tanh().named("c_int");
     c.next(memory, keep * memory + write * candidate)
 }
 
 /// h' of S2 and S3: what the new memory lets through.
 fn read<'t>(c: &'t Builder, x: Var<'t>, h: Var<'t>, memory: Var<'t>, hidden: usize) -> Var<'t> {
-    c.dense("h_int", hidden, [x, h]).tanh() * memory.sigmoid()
+    let candidate = c.dense("h_int", hidden, [x, h]).tanh().named("h_int");
+    candidate * memory.sigmoid().named("read")
+}
+
+/// σ(name[x; h]), which can be observed under the layer's name.
+fn gate<'t>(c: &'t Builder, name: &str, x: Var<'t>, h: Var<'t>, hidden: usize) -> Var<'t> {
+    c.dense(name, hidden, [x, h]).sigmoid().named(name)
 }
