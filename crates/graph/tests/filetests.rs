@@ -3,6 +3,7 @@
 //! ```text
 //! # What the case shows.
 //! run: simplify, adjoint, simplify
+//! expect 2 `delay -1`: the adjoint of each delay.
 //! ----
 //! cell …            (or: graph …)
 //! ----
@@ -17,6 +18,8 @@
 //! passes, `gradient` for the driver's passes with the gradients of the loss, `hessian` with their tangents too.
 //! Each graph is also run, before and after every pass, on numbers that depend on the inputs' names alone: the results
 //! must be equal up to rounding, gradients must be the differences of the loss, and tangents those of what they belong to.
+//! So are its plans, with and without each optional pass.
+//! An `expect` line says in how many lines of the result a text stands, and what that means: what was blessed is checked.
 //! `BLESS=1 cargo test -p retrograd-graph --test filetests` rewrites what is below the second line. Read what it wrote.
 
 use std::collections::BTreeMap;
@@ -24,6 +27,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 mod interpret;
+mod plans;
 
 use retrograd_graph::passes::tangent::{self, Tangents};
 use retrograd_graph::passes::{self, Derivation};
@@ -36,8 +40,16 @@ const RULE: &str = "\n----\n";
 /// What the slopes of the loss in an observed value are kept under.
 const SLOPE: &str = "slope of ";
 
+/// Lines of the result that hold a text.
+struct Expect {
+    lines: usize,
+    text: String,
+    meaning: String,
+}
+
 struct Case {
     head: String,
+    expects: Vec<Expect>,
     passes: Vec<String>,
     observe: Vec<Observe>,
     input: String,
@@ -52,6 +64,12 @@ fn read(path: &Path) -> Case {
     let run = head.lines().find_map(|l| l.strip_prefix("run: "));
     let run = run.unwrap_or_else(|| panic!("{}: no line `run: …`", path.display()));
     assert!(head.starts_with("# "), "{}: no comment", path.display());
+    let known = |l: &str| ["# ", "run: ", "observe: ", "expect "].iter().any(|k| l.starts_with(k));
+    if let Some(l) = head.lines().find(|l| !known(l)) {
+        panic!("{}: what is `{l}`?", path.display());
+    }
+    let expects = head.lines().filter_map(|l| l.strip_prefix("expect "));
+    let expects = expects.map(|l| expect(l).unwrap_or_else(|| panic!("{}: {l}", path.display())));
     let observe = head.lines().find_map(|l| l.strip_prefix("observe: "));
     let observe = observe.into_iter().flat_map(|l| l.split(", "));
     let observed = |o: &str| match o.trim_end_matches(')').split_once('(') {
@@ -60,12 +78,24 @@ fn read(path: &Path) -> Case {
         _ => panic!("{}: `{o}` cannot be observed", path.display()),
     };
     Case {
+        expects: expects.collect(),
         observe: observe.map(observed).collect(),
         passes: run.split(", ").map(str::to_owned).collect(),
         head,
         input,
         expected,
     }
+}
+
+/// 2 `text`: meaning
+fn expect(line: &str) -> Option<Expect> {
+    let (lines, rest) = line.split_once(" `")?;
+    let (text, meaning) = rest.split_once("`: ")?;
+    Some(Expect {
+        lines: lines.parse().ok()?,
+        text: text.to_owned(),
+        meaning: meaning.to_owned(),
+    })
 }
 
 /// What the case's passes make of its input, or the error's text.
@@ -85,6 +115,7 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
     let mut before = BTreeMap::new();
     if components::components(&g).is_ok() {
         same_numbers(&name, "record", &mut before, &g);
+        plans::agree(&name, &g, &number);
     }
     for (i, pass) in case.passes.iter().enumerate() {
         // Nothing but the last differentiation removes `stop_gradient`.
@@ -280,6 +311,22 @@ fn every_case_gives_what_its_file_says() {
     for path in &paths {
         let case = read(path);
         let found = run(path, &case).unwrap_or_else(|e| e);
+        for Expect {
+            lines,
+            text,
+            meaning,
+        } in &case.expects
+        {
+            let n = found.lines().filter(|l| l.contains(text)).count();
+            if n != *lines {
+                writeln!(
+                    wrong,
+                    "{}: {n} lines hold `{text}`, not {lines}: {meaning}",
+                    path.display()
+                )
+                .expect("strings take all");
+            }
+        }
         if found == case.expected {
             continue;
         }

@@ -1,0 +1,103 @@
+//! Every case's plans, executed: with all optional passes, without any, and without each. Their numbers are those of the
+//! graph as it was read.
+
+use std::collections::BTreeMap;
+
+use retrograd_graph::passes::tangent::{self, Tangents};
+use retrograd_graph::passes::{self, Derivation, adjoint, adjoint::Differentiate};
+use retrograd_graph::plan::{Cut, plan};
+use retrograd_graph::{Graph, Options};
+use retrograd_tape::Domain;
+
+use crate::interpret;
+
+/// Plans of the program, of the program with the gradients of its loss, and with their tangents too, give what the graph
+/// interpreter gives.
+pub(crate) fn agree(name: &str, g: &Graph, number: &dyn Fn(&str, usize) -> f64) {
+    agree_on(name, g, &[], number);
+    let what = Differentiate::loss(g);
+    if !what.seeds.is_empty() {
+        let second = Tangents::of_gradients(g, &what, what.wrt.clone());
+        let both = [Derivation::Adjoint(what), Derivation::Tangent(second)];
+        agree_on(name, g, &both[..1], number);
+        agree_on(name, g, &both, number);
+    }
+}
+
+fn agree_on(
+    name: &str,
+    g: &Graph,
+    derivations: &[Derivation],
+    number: &dyn Fn(&str, usize) -> f64,
+) {
+    let whole = derivations.iter().fold(g.clone(), |g, d| match d {
+        Derivation::Adjoint(what) => adjoint::adjoint(&g, what),
+        Derivation::Tangent(what) => tangent::tangent(&g, what),
+    });
+    // More steps than any delay of the cases, and fewer; the second has one row: products are vectors.
+    for (t, b, cut) in [
+        (5, 2, Cut::default()),
+        (
+            2,
+            1,
+            Cut {
+                steps: 1,
+                lanes: 1,
+                last_first: true,
+            },
+        ),
+    ] {
+        let right = interpret::run(&whole, t, b, number);
+        let all = [("nothing", Options::default()), ("all", Options::none())];
+        for (without, options) in all.into_iter().chain(Options::each_off()) {
+            let found = run(name, g, derivations, &options, (t, b, cut), number);
+            assert!(found.keys().eq(right.keys()), "{name}: without {without}");
+            for (output, right) in &right {
+                let found = &found[output];
+                assert_eq!(
+                    found.len(),
+                    right.len(),
+                    "{name}: without {without}: {output}"
+                );
+                for (i, (x, y)) in found.iter().zip(right).enumerate() {
+                    // Reordered sums of at most a few hundred numbers near 1.
+                    let near = (x - y).abs() <= 1e-12 * (1.0 + y.abs()) || x == y;
+                    assert!(
+                        near || (x.is_nan() && y.is_nan()),
+                        "{name}: T={t} B={b}, the plan without {without}: {output}[{i}] is {x} and should be {y}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn run(
+    name: &str,
+    g: &Graph,
+    derivations: &[Derivation],
+    options: &Options,
+    (t, b, cut): (usize, usize, Cut),
+    number: &dyn Fn(&str, usize) -> f64,
+) -> BTreeMap<String, Vec<f64>> {
+    let trace = passes::run(g, derivations, options).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let (_, last) = trace.last().expect("it starts with one");
+    let plan = plan(last, options);
+    let inputs: Vec<Vec<f64>> = (last.inputs().iter())
+        .map(|input| {
+            let points = match input.ty.domain {
+                Domain::Once => 1,
+                Domain::Row => b,
+                Domain::Edge(k) => k * b,
+                Domain::Step => t * b,
+            };
+            let numbers = 0..points * input.ty.shape.len();
+            numbers.map(|i| number(&input.name, i)).collect()
+        })
+        .collect();
+    let slices: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
+    let outputs = plan.interpret(t, b, &slices, cut);
+    let outputs = outputs.unwrap_or_else(|e| panic!("{name}: {e}"));
+    let names = last.outputs().iter().map(|o| o.name.to_string());
+    names.zip(outputs).collect()
+}
