@@ -64,7 +64,11 @@ fn read(path: &Path) -> Case {
     let run = head.lines().find_map(|l| l.strip_prefix("run: "));
     let run = run.unwrap_or_else(|| panic!("{}: no line `run: …`", path.display()));
     assert!(head.starts_with("# "), "{}: no comment", path.display());
-    let known = |l: &str| ["# ", "run: ", "observe: ", "expect "].iter().any(|k| l.starts_with(k));
+    let known = |l: &str| {
+        ["# ", "run: ", "observe: ", "expect "]
+            .iter()
+            .any(|k| l.starts_with(k))
+    };
     if let Some(l) = head.lines().find(|l| !known(l)) {
         panic!("{}: what is `{l}`?", path.display());
     }
