@@ -15,7 +15,7 @@ mod lower;
 mod purpose;
 pub mod vmath;
 
-pub use cell::CompiledCell;
+pub use cell::{CompiledCell, Memory};
 pub use element::Element;
 pub use error::{CompileError, RunError};
 pub use exec::Calls;

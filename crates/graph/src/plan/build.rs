@@ -7,13 +7,7 @@ use retrograd_tape::{Domain, Map, Op, Value};
 use crate::graph::{Graph, as_map};
 use crate::options::Options;
 use crate::passes::components::{Class, Components, components};
-use crate::plan::Plan;
 use crate::plan::coarsest::coarsest;
-    if options.phases {
-        phases(&mut plan);
-    }
-    number(&mut plan.items, &mut 0);
-    plan.memory = Memory::of(&plan);
 use crate::plan::home::Homes;
 use crate::plan::memory::Memory;
 use crate::plan::nest::nest;
