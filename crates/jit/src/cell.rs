@@ -182,16 +182,25 @@ impl<T: Element> CompiledCell<T> {
         self.budget = bytes;
     }
 
-    /// What a run for `t` steps of `b` rows will take beyond the caller's arrays, all of which are there, and how it will go
-    /// through time.
+    /// What a run for `t` steps of `b` rows will take beyond the caller's arrays, and how it will go through time. The
+    /// inputs and outputs at the positions `left_out` will be empty; each has an array of the program's own in its place.
     ///
     /// # Errors
     /// No steps or no rows, or more bytes than the budget has; the error names the fewest.
-    pub fn memory(&self, t: usize, b: usize) -> Result<Memory, RunError> {
+    pub fn memory(
+        &self,
+        t: usize,
+        b: usize,
+        left_out: (&[usize], &[usize]),
+    ) -> Result<Memory, RunError> {
         if t == 0 || b == 0 {
             return Err(RunError::Empty { t, b });
         }
-        let given = |s| s != Storage::Workspace;
+        let given = |s| match s {
+            Storage::Input(k) => !left_out.0.contains(&k),
+            Storage::Output(k) => !left_out.1.contains(&k),
+            Storage::Workspace => false,
+        };
         let layout = self.layout(t, b, self.threads, &given)?;
         let need = Need {
             plan: &self.plan,
@@ -267,15 +276,16 @@ impl<T: Element> CompiledCell<T> {
             pool,
             ..
         } = self;
-        let need = Need {
+        workspace.fit(&Need {
             plan,
             t,
             b,
             threads,
             layout,
             given: &given,
-        };
-        let run = || Run::new(&need, code, workspace, inputs, outputs, count).run();
+        });
+        workspace.bind(plan, inputs, outputs);
+        let mut run = || Run::new(plan, code, (t, b), threads, layout, workspace, count).run();
         Ok(match pool {
             Some(pool) if threads > 1 => pool.install(run),
             _ => run(),

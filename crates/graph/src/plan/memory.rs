@@ -9,7 +9,7 @@
 //!
 //! All of this is known before anything runs: [`Plan::size`] of every array under a [`Layout`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use retrograd_tape::Domain;
 
@@ -173,38 +173,50 @@ impl Memory {
                 a.note(i, None, item);
             }
         }
-        let mut memory = Memory::default();
-        let mut pairs: Vec<(usize, usize)> = Vec::new();
-        for u in 0..plan.buffers.len() {
-            memory.keep.push(match a.lives(u) {
-                Lives::Long => Keep::Whole,
-                Lives::In(phase) => Keep::Block(phase),
-                Lives::Between(p, q) => {
-                    let k = pairs
-                        .iter()
-                        .position(|&x| x == (p, q))
-                        .unwrap_or(pairs.len());
-                    if k == pairs.len() {
-                        pairs.push((p, q));
-                    }
-                    Keep::Replayed(k)
-                }
-            });
-        }
-        let found: Vec<Option<Replay>> = (0..pairs.len())
-            .map(|k| a.replay(&memory.keep, k, pairs[k]))
-            .collect();
-        let mut numbers = Vec::new();
-        for r in found {
-            numbers.push(r.as_ref().map(|_| memory.replays.len()));
-            memory.replays.extend(r);
-        }
-        for keep in &mut memory.keep {
-            if let Keep::Replayed(k) = *keep {
-                *keep = numbers[k].map_or(Keep::Whole, Keep::Replayed);
+        let lives: Vec<Lives> = (0..plan.buffers.len()).map(|u| a.lives(u)).collect();
+        // What crosses from a phase to several others is replayed for that one that most is kept for.
+        let mut pairs: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+        for (x, buffer) in lives.iter().zip(&plan.buffers) {
+            if let Lives::Between(p, q) = *x {
+                *pairs.entry((p, q)).or_default() += buffer.len;
             }
         }
-        memory
+        let mut chosen: Vec<(usize, usize)> = Vec::new();
+        for (&(p, q), &len) in &pairs {
+            let rivals = pairs.iter().filter(|(k, _)| k.0 == p);
+            let most = rivals.max_by_key(|&(_, &n)| n).map_or(0, |r| *r.1);
+            if len == most && chosen.last().is_none_or(|c| c.0 != p) {
+                chosen.push((p, q));
+            }
+        }
+        // A replay that is not possible leaves its arrays whole, which may make another possible or not: until all are.
+        loop {
+            let keep: Vec<Keep> = lives
+                .iter()
+                .map(|x| match *x {
+                    Lives::Long => Keep::Whole,
+                    Lives::In(phase) => Keep::Block(phase),
+                    Lives::Between(p, q) => {
+                        let k = chosen.iter().position(|&x| x == (p, q));
+                        k.map_or(Keep::Whole, Keep::Replayed)
+                    }
+                })
+                .collect();
+            let found = chosen.iter().enumerate();
+            let found = found.map(|(k, &pair)| a.replay(&keep, k, pair));
+            let found: Vec<Option<Replay>> = found.collect();
+            match found.iter().position(Option::is_none) {
+                Some(k) => {
+                    chosen.remove(k);
+                }
+                None => {
+                    return Memory {
+                        keep,
+                        replays: found.into_iter().flatten().collect(),
+                    };
+                }
+            }
+        }
     }
 }
 
@@ -312,19 +324,16 @@ impl Analysis<'_> {
                 ) {
                     return None;
                 }
-                for a in items[item]
-                    .accesses(&self.plan.weights)
-                    .iter()
-                    .filter(|a| !a.write)
-                {
+                // What it reads must be as it was, and what it writes is written as a whole.
+                for a in items[item].accesses(&self.plan.weights) {
                     let r = a.view.buffer;
                     let buffer = &self.plan.buffers[r];
                     let made_here: Vec<usize> = writers(r).filter_map(in_p).collect();
                     let made_elsewhere =
                         |x: &&Use| in_p(x).is_none() && x.item > start && x.item <= end;
                     if made_here.is_empty() {
-                        // It must still be what it was.
-                        if writers(r).any(|x| made_elsewhere(&x)) {
+                        // It must still be there, and what it was.
+                        if keep[r] != Keep::Whole || writers(r).any(|x| made_elsewhere(&x)) {
                             return None;
                         }
                         continue;

@@ -126,17 +126,16 @@ impl<T: Real> Operands<T> {
 }
 
 impl<'a, T: Element> Run<'a, T> {
-    /// Prepares a run over checked arrays. An empty input is zeros, an empty output is not handed out.
+    /// Prepares a run for (T, B) over a workspace that fits and is bound to the caller's arrays.
     pub(crate) fn new(
-        need: &Need<'a>,
+        plan: &'a Plan,
         code: &'a Code,
+        (t, b): (usize, usize),
+        threads: usize,
+        layout: Layout,
         workspace: &'a mut Workspace<T>,
-        inputs: &[&[T]],
-        outputs: &mut [&mut [T]],
         count: bool,
     ) -> Self {
-        workspace.fit(need);
-        workspace.bind(need, inputs, outputs);
         let kernels = kernels::<T>();
         let frame = Frame {
             bases: workspace.bases.as_ptr(),
@@ -151,8 +150,8 @@ impl<'a, T: Element> Run<'a, T> {
             } else {
                 kernels.product_from
             },
-            steps: need.t,
-            rows: need.b,
+            steps: t,
+            rows: b,
             activations: if count {
                 counting::activations()
             } else {
@@ -160,12 +159,12 @@ impl<'a, T: Element> Run<'a, T> {
             },
         };
         Run {
-            plan: need.plan,
+            plan,
             code,
-            t: need.t,
-            b: need.b,
-            threads: need.threads,
-            layout: need.layout,
+            t,
+            b,
+            threads,
+            layout,
             workspace,
             frame,
             calls: Calls::default(),

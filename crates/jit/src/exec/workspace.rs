@@ -256,7 +256,7 @@ impl<T: Element> Workspace<T> {
     }
 
     /// Makes room for what a run needs; what is there already and fits, stays.
-    pub(super) fn fit(&mut self, need: &Need<'_>) {
+    pub(crate) fn fit(&mut self, need: &Need<'_>) {
         let plan = need.plan;
         let scratch = need.scratch::<T>();
         let fits = self.own.len() == plan.buffers.len()
@@ -300,8 +300,7 @@ impl<T: Element> Workspace<T> {
     }
 
     /// Sets the addresses of all arrays, the caller's and our own, for a run that is about to begin.
-    pub(super) fn bind(&mut self, need: &Need<'_>, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
-        let plan = need.plan;
+    pub(crate) fn bind(&mut self, plan: &Plan, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
         self.arrays.clear();
         self.bases.clear();
         self.origins.clear();
