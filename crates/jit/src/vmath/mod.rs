@@ -271,6 +271,14 @@ impl<'a, 'f> Math<'a, 'f> {
         self.nan_of(x, greater)
     }
 
+    /// x ÷ (1 + |x|), within 1.5 ulp; NaN for ±∞.
+    pub fn softsign(&mut self, x: Value) -> Value {
+        let one = self.constant(1.0);
+        let size = self.abs(x);
+        let denominator = self.add(one, size);
+        self.div(x, denominator)
+    }
+
     /// max(x, 0); NaN stays.
     pub fn relu(&mut self, x: Value) -> Value {
         let zero = self.constant(0.0);
