@@ -12,4 +12,5 @@ pub mod flops;
 pub mod measure;
 pub mod peak;
 pub mod shape;
+mod simd;
 pub mod work;

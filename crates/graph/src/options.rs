@@ -34,6 +34,9 @@ pub struct Options {
     pub wide: bool,
     /// Recurrences and the products that only they read go through time together.
     pub nest: bool,
+    /// Long blocks of steps through all that can go through time together: what lives within a block's work needs an array
+    /// for one block only, and memory budgets can be kept. Without it everything over steps is done for all steps at once.
+    pub phases: bool,
     /// No switch but a wish: values and adjoints of the step to hand out, as outputs called `value(keep)`, `adjoint(c)`. The
     /// empty list costs nothing.
     pub observe: Vec<Observe>,
@@ -50,7 +53,7 @@ type Switch = fn(&mut Options) -> &mut bool;
 
 impl Options {
     /// Every switch and its name.
-    pub const SWITCHES: [(&str, Switch); 8] = [
+    pub const SWITCHES: [(&str, Switch); 9] = [
         ("simplify", |o| &mut o.simplify),
         ("fuse", |o| &mut o.fuse),
         ("distribute", |o| &mut o.distribute),
@@ -59,6 +62,7 @@ impl Options {
         ("reuse", |o| &mut o.reuse),
         ("wide", |o| &mut o.wide),
         ("nest", |o| &mut o.nest),
+        ("phases", |o| &mut o.phases),
     ];
 
     /// Nothing that isn't needed.
@@ -86,6 +90,7 @@ impl Options {
             wide: on,
             nest: on,
             observe: Vec::new(),
+            phases: on,
         }
     }
 }

@@ -4,19 +4,30 @@ use std::time::{Duration, Instant};
 
 use cranelift::prelude::FunctionBuilderContext;
 use retrograd_graph::passes::{self, Derivation};
-use retrograd_graph::plan::{Plan, plan};
+use retrograd_graph::plan::{Layout, Plan, Storage, plan};
 use retrograd_graph::{Graph, Options};
 use retrograd_tape::{Domain, Input, Observe, Op, Output, Role, Shape, Tape};
 
 use crate::element::Element;
 use crate::error::{CompileError, RunError};
 use crate::exec::code::{Code, host};
-use crate::exec::{Calls, Run, Workspace};
+use crate::exec::{Calls, Need, Run, Workspace};
 use crate::lower::{Target, lower};
 use crate::purpose::Purpose;
 
 /// A row-number input: position, and rows of the table it indexes.
 type IndexInput = (usize, usize);
+
+/// What a run takes, known before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes beyond the caller's arrays: arrays of the program's own, packed weights, scratch, addresses.
+    pub bytes: usize,
+    /// Steps that go through time together.
+    pub block: usize,
+    /// The backward step runs the forward step again, block by block, instead of having its values kept.
+    pub replays: bool,
+}
 
 /// A compiled program. It is reused for any number of steps and rows; its workspace grows to what a run needs and stays.
 pub struct CompiledCell<T: Element> {
@@ -26,6 +37,7 @@ pub struct CompiledCell<T: Element> {
     workspace: Workspace<T>,
     indices: Vec<IndexInput>,
     threads: usize,
+    budget: Option<usize>,
     pool: Option<rayon::ThreadPool>,
     compile_time: Duration,
 }
@@ -100,6 +112,7 @@ impl<T: Element> CompiledCell<T> {
             workspace,
             indices,
             threads: 1,
+            budget: None,
             pool: None,
             compile_time,
         })
@@ -162,6 +175,48 @@ impl<T: Element> CompiledCell<T> {
         self.code.bytes
     }
 
+    /// Lets runs take no more than this many bytes beyond the caller's arrays; `None`, as at first, lets them take what they
+    /// are fastest with. With less memory, blocks of steps get shorter, and a backward step makes what it needs of the
+    /// forward step again instead of keeping it. Gradients are the same up to rounding.
+    pub fn set_budget(&mut self, bytes: Option<usize>) {
+        self.budget = bytes;
+    }
+
+    /// What a run for `t` steps of `b` rows will take beyond the caller's arrays, and how it will go through time. The
+    /// inputs and outputs at the positions `left_out` will be empty; each has an array of the program's own in its place.
+    ///
+    /// # Errors
+    /// No steps or no rows, or more bytes than the budget has; the error names the fewest.
+    pub fn memory(
+        &self,
+        t: usize,
+        b: usize,
+        left_out: (&[usize], &[usize]),
+    ) -> Result<Memory, RunError> {
+        if t == 0 || b == 0 {
+            return Err(RunError::Empty { t, b });
+        }
+        let given = |s| match s {
+            Storage::Input(k) => !left_out.0.contains(&k),
+            Storage::Output(k) => !left_out.1.contains(&k),
+            Storage::Workspace => false,
+        };
+        let layout = self.layout(t, b, self.threads, &given)?;
+        let need = Need {
+            plan: &self.plan,
+            t,
+            b,
+            threads: self.threads,
+            layout,
+            given: &given,
+        };
+        Ok(Memory {
+            bytes: need.bytes::<T>(),
+            block: layout.block,
+            replays: layout.replay,
+        })
+    }
+
     /// Bytes that the last run's arrays, packed weights and scratch take; the caller's arrays not counted.
     pub fn workspace_bytes(&self) -> usize {
         self.workspace.bytes()
@@ -181,8 +236,7 @@ impl<T: Element> CompiledCell<T> {
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
     ) -> Result<(), RunError> {
-        self.run_with(t, b, inputs, outputs, false, None)
-            .map(|_| ())
+        self.run_counted(t, b, inputs, outputs, false).map(|_| ())
     }
 
     /// Like [`run`](Self::run), on one thread, and tells how often kernels were called.
@@ -196,36 +250,25 @@ impl<T: Element> CompiledCell<T> {
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
     ) -> Result<Calls, RunError> {
-        self.run_with(t, b, inputs, outputs, true, None)
+        self.run_counted(t, b, inputs, outputs, true)
     }
 
-    /// Like [`run`](Self::run), and tells how long each item of the plan took, in its order.
-    ///
-    /// # Errors
-    /// As `run`.
-    pub fn time_items(
-        &mut self,
-        t: usize,
-        b: usize,
-        inputs: &[&[T]],
-        outputs: &mut [&mut [T]],
-    ) -> Result<Vec<Duration>, RunError> {
-        let mut times = Vec::new();
-        self.run_with(t, b, inputs, outputs, false, Some(&mut times))?;
-        Ok(times)
-    }
-
-    fn run_with(
+    fn run_counted(
         &mut self,
         t: usize,
         b: usize,
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
         count: bool,
-        times: Option<&mut Vec<Duration>>,
     ) -> Result<Calls, RunError> {
         self.check(t, b, inputs, outputs)?;
         let threads = if count { 1 } else { self.threads };
+        let given = |s: Storage| match s {
+            Storage::Input(k) => !inputs[k].is_empty(),
+            Storage::Output(k) => !outputs[k].is_empty(),
+            Storage::Workspace => false,
+        };
+        let layout = self.layout(t, b, threads, &given)?;
         let CompiledCell {
             plan,
             code,
@@ -233,20 +276,48 @@ impl<T: Element> CompiledCell<T> {
             pool,
             ..
         } = self;
-        let mut run = Run {
+        workspace.fit(&Need {
             plan,
-            code,
             t,
             b,
-            count,
-            times,
             threads,
-            workspace,
-        };
+            layout,
+            given: &given,
+        });
+        workspace.bind(plan, inputs, outputs);
+        let mut run = || Run::new(plan, code, (t, b), threads, layout, workspace, count).run();
         Ok(match pool {
-            Some(pool) if threads > 1 => pool.install(|| run.run(inputs, outputs)),
-            _ => run.run(inputs, outputs),
+            Some(pool) if threads > 1 => pool.install(run),
+            _ => run(),
         })
+    }
+
+    /// How a run goes through time, within the budget.
+    fn layout(
+        &self,
+        t: usize,
+        b: usize,
+        threads: usize,
+        given: &(dyn Fn(Storage) -> bool + Sync),
+    ) -> Result<Layout, RunError> {
+        let need = Need {
+            plan: &self.plan,
+            t,
+            b,
+            threads,
+            layout: Layout {
+                block: t,
+                replay: false,
+            },
+            given,
+        };
+        need.choose::<T>(self.budget)
+            .map_err(|least| RunError::Budget {
+                budget: self.budget.unwrap_or(usize::MAX),
+                least,
+                t,
+                b,
+            })
     }
 
     fn check(

@@ -46,6 +46,20 @@ pub enum RunError {
         /// Rows.
         b: usize,
     },
+    /// The budget is too small for any way of running.
+    #[error(
+        "{t} steps of {b} rows need at least {least} bytes beyond the caller's arrays, and the budget is {budget} bytes"
+    )]
+    Budget {
+        /// Bytes that there may be.
+        budget: usize,
+        /// The fewest bytes that would do.
+        least: usize,
+        /// Steps.
+        t: usize,
+        /// Rows.
+        b: usize,
+    },
     /// More or fewer arrays than the program has.
     #[error("the program has {expected} {what}, and {found} were given")]
     Count {

@@ -12,11 +12,10 @@ mod error;
 )]
 mod exec;
 mod lower;
-pub mod predict;
 mod purpose;
 pub mod vmath;
 
-pub use cell::CompiledCell;
+pub use cell::{CompiledCell, Memory};
 pub use element::Element;
 pub use error::{CompileError, RunError};
 pub use exec::Calls;

@@ -33,6 +33,7 @@ const DOUBLE: Comparison = Comparison::new(0, 500);
 const FORWARD: Comparison = Comparison::new(1, 300);
 const THREADS: Comparison = Comparison::new(2, 200);
 const ENGINES: Comparison = Comparison::new(3, 300);
+const BUDGET: Comparison = Comparison::new(4, 300);
 
 #[test]
 fn f64_code_agrees_with_the_tape() {
@@ -55,9 +56,17 @@ fn plans_and_code_agree_with_the_tape_whatever_pass_is_switched_off() {
 }
 
 #[test]
+fn gradients_are_the_same_within_any_budget() {
+    BUDGET.holds(1, 5);
+}
+
+#[test]
 #[ignore = "twenty times the work of the normal run"]
 fn every_comparison_holds_for_many_more_cases() {
-    for (seed, comparison) in [DOUBLE, FORWARD, THREADS, ENGINES].iter().enumerate() {
+    for (seed, comparison) in [DOUBLE, FORWARD, THREADS, ENGINES, BUDGET]
+        .iter()
+        .enumerate()
+    {
         comparison.holds(20, 100 + seed as u8);
     }
 }

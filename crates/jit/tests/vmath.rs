@@ -43,7 +43,7 @@ fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p() + if x.is_nan() { x } else { 0.0 }
 }
 
-const FUNCTIONS: [Function; 7] = [
+const FUNCTIONS: [Function; 8] = [
     Function {
         name: "exp",
         emit: |m, x, _| m.exp(x),
@@ -106,6 +106,14 @@ const FUNCTIONS: [Function; 7] = [
         exact: reference::softplus,
         bound: vmath::SOFTPLUS_ULP,
         knees: &[0.0, -103.97, -104.0, 88.7, -87.3, 16.6, -745.13, -708.4],
+    },
+    Function {
+        name: "softsign",
+        emit: |m, x, _| m.softsign(x),
+        wide: |x| x / (1.0 + x.abs()),
+        exact: reference::softsign,
+        bound: vmath::SOFTSIGN_ULP,
+        knees: &[0.0, 1.0, 16_777_216.0, 5.96e-8, 9.007e15, 1.11e-16],
     },
     Function {
         name: "sin",

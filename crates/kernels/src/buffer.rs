@@ -34,6 +34,13 @@ impl<T: Real> Buffer<T> {
     }
 }
 
+impl<T> Buffer<T> {
+    /// Bytes that a buffer of `len` elements takes.
+    pub const fn bytes_of(len: usize) -> usize {
+        (len * size_of::<T>()).div_ceil(64) * 64
+    }
+}
+
 impl<T: Real> Default for Buffer<T> {
     fn default() -> Self {
         Self::new(0)

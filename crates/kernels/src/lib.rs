@@ -42,7 +42,6 @@ mod functions;
 mod micro;
 mod outer;
 mod pack;
-pub mod peak;
 mod portable;
 mod product;
 mod simd;

@@ -25,6 +25,7 @@ pub enum Map {
     Sigmoid,
     Relu,
     Softplus,
+    Softsign,
     StopGradient,
     Add,
     Sub,
@@ -105,7 +106,7 @@ pub(crate) fn max(a: f64, b: f64) -> f64 {
 
 impl Map {
     /// Every element-wise op, in the order of the table.
-    pub const ALL: [Map; 25] = {
+    pub const ALL: [Map; 26] = {
         use Map::*;
         [
             Neg,
@@ -121,6 +122,7 @@ impl Map {
             Sigmoid,
             Relu,
             Softplus,
+            Softsign,
             StopGradient,
             Add,
             Sub,
@@ -307,6 +309,25 @@ impl Map {
                 slope: |a, x, _, _, t| {
                     let s = a.map1(Map::Sigmoid, x[0]);
                     Some(a.mul(t, s))
+                },
+            },
+            Map::Softsign => &MapRow {
+                name: "softsign",
+                arity: 1,
+                doc: "x / (1 + |x|)",
+                // Half an ulp of the division, and one for what the sum is off by.
+                ulp: 1.5,
+                defined: everywhere,
+                // Value and slope are continuous there; the slope has a kink.
+                kink: at_zero,
+                eval: |x| x[0] / (1.0 + x[0].abs()),
+                // From x: 1 - |y| would cancel where |x| is large.
+                slope: |a, x, _, _, t| {
+                    let one = a.constant_like(x[0], 1.0);
+                    let size = a.map1(Map::Abs, x[0]);
+                    let d = a.map2(Map::Add, one, size);
+                    let d2 = a.mul(d, d);
+                    Some(a.map2(Map::Div, t, d2))
                 },
             },
             Map::StopGradient => &MapRow {

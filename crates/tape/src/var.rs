@@ -93,6 +93,8 @@ impl<'t> Var<'t> {
         relu Relu,
         /// ln(1 + eˣ)
         softplus Softplus,
+        /// x / (1 + |x|)
+        softsign Softsign,
         /// The value, which no gradient passes.
         stop_gradient StopGradient
     );

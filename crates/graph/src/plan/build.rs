@@ -7,13 +7,15 @@ use retrograd_tape::{Domain, Map, Op, Value};
 use crate::graph::{Graph, as_map};
 use crate::options::Options;
 use crate::passes::components::{Class, Components, components};
-use crate::plan::Plan;
 use crate::plan::coarsest::coarsest;
 use crate::plan::home::Homes;
+use crate::plan::memory::Memory;
 use crate::plan::nest::nest;
+use crate::plan::phase::phases;
 use crate::plan::region::Emit;
 use crate::plan::schedule::schedule;
 use crate::plan::wide::widen;
+use crate::plan::{Item, Plan};
 
 /// How a value comes about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -360,5 +362,24 @@ pub fn plan(g: &Graph, options: &Options) -> Plan {
     if options.nest {
         nest(&mut plan);
     }
+    if options.phases {
+        phases(&mut plan);
+    }
+    number(&mut plan.items, &mut 0);
+    plan.memory = Memory::of(&plan);
     plan
+}
+
+/// Numbers the loops in the order in which they stand in the plan.
+fn number(items: &mut [Item], next: &mut usize) {
+    for item in items {
+        match item {
+            Item::Loop(l) => {
+                l.number = *next;
+                *next += 1;
+            }
+            Item::Nest { items, .. } | Item::Phase { items, .. } => number(items, next),
+            _ => {}
+        }
+    }
 }

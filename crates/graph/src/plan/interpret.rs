@@ -6,13 +6,17 @@
 //!
 //! Each op is computed in f64 and rounded to `T`; sums are added up in `T`, first to last.
 
+mod phase;
 mod point;
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use retrograd_tape::{Domain, Real};
 
-use crate::plan::{BlockAt, Buffer, Item, Kind, Loop, Plan, Product, Rhs, Storage, View, Weight};
+use crate::plan::{
+    BlockAt, Buffer, Item, Kind, Layout, Loop, Plan, Product, Rhs, Storage, View, Weight,
+};
 
 /// What a plan leaves open: sizes and orders that must not change a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,15 +27,21 @@ pub struct Cut {
     pub lanes: usize,
     /// Parallel loops go from the last point to the first.
     pub last_first: bool,
+    /// Steps that a phase's items do at a time; at least 1.
+    pub block: usize,
+    /// What can be run again is, and not kept.
+    pub replay: bool,
 }
 
 impl Default for Cut {
-    /// Blocks of 3 steps (so that short tests have several), 4 lanes, first to last.
+    /// Nests of 3 steps in phases' blocks of 5 (so that short tests have several), 4 lanes, first to last, nothing twice.
     fn default() -> Cut {
         Cut {
             steps: 3,
             lanes: 4,
             last_first: false,
+            block: 5,
+            replay: false,
         }
     }
 }
@@ -85,7 +95,7 @@ impl Plan {
         inputs: &[&[T]],
         cut: Cut,
     ) -> Result<Vec<Vec<T>>, InterpretError> {
-        if t == 0 || b == 0 || cut.steps == 0 || cut.lanes == 0 {
+        if t == 0 || b == 0 || cut.steps == 0 || cut.lanes == 0 || cut.block == 0 {
             return Err(InterpretError::Empty { t, b, cut });
         }
         let mut run = Run {
@@ -95,9 +105,17 @@ impl Plan {
             cut,
             arrays: self.arrays(t, b, inputs)?,
             packed: vec![None; self.weights.len()],
+            first: true,
+            kept: HashMap::new(),
         };
+        let mut phase = 0;
         for item in &self.items {
-            run.item(item, 0..t);
+            if let Item::Phase { reverse, items } = item {
+                run.phase(phase, *reverse, items);
+                phase += 1;
+            } else {
+                run.item(item, 0..t);
+            }
         }
         let outputs = self.buffers.iter().zip(run.arrays);
         let mut outputs: Vec<(usize, Vec<T>)> = outputs
@@ -153,9 +171,20 @@ struct Run<'p, T> {
     arrays: Vec<Vec<T>>,
     /// Weights as matrices, once they are packed.
     packed: Vec<Option<Vec<T>>>,
+    /// Nothing has been summed up yet.
+    first: bool,
+    /// States that blocks began with, by replay and first step.
+    kept: HashMap<(usize, usize), Vec<Vec<T>>>,
 }
 
 impl<T: Real> Run<'_, T> {
+    fn layout(&self) -> Layout {
+        Layout {
+            block: self.cut.block.min(self.t),
+            replay: self.cut.replay,
+        }
+    }
+
     /// Where number `i` of a view is at a point. The one place that knows how arrays are laid out.
     fn address(&self, v: View, (t, row): Point, i: usize) -> usize {
         let buffer = &self.plan.buffers[v.buffer];
@@ -241,6 +270,7 @@ impl<T: Real> Run<'_, T> {
                     }
                 }
             }
+            Item::Phase { .. } => unreachable!("phases have no phases inside"),
             Item::Outer {
                 domain,
                 delta,
@@ -306,6 +336,9 @@ impl<T: Real> Run<'_, T> {
 
     /// What a sum over points begins with.
     fn clear(&mut self, to: Domain, y: View, len: usize) {
+        if !self.first {
+            return;
+        }
         for p in self.points(to, &(0..self.t)) {
             (0..len).for_each(|i| self.put(y, p, i, T::ZERO));
         }
@@ -317,7 +350,11 @@ impl<T: Real> Run<'_, T> {
         assert_eq!(covered, len * rhs.len, "plan: parts of a weight gradient");
         for to in &rhs.to {
             for (i, j) in entries(to) {
-                let mut sum = T::ZERO;
+                let mut sum = if self.first {
+                    T::ZERO
+                } else {
+                    self.get(to.view, (0, 0), i * to.ld + j)
+                };
                 for &p in points {
                     sum += self.get(delta, p, to.row + i) * self.get(rhs.x, p, to.col + j);
                 }

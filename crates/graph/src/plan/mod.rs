@@ -4,12 +4,14 @@
 //! sums over a whole domain. Values that cross between them, and values that a delay reads, have arrays; a delayed reader
 //! is an offset into the array it reads.
 
+mod access;
 mod build;
 mod coarsest;
-pub mod cost;
 mod home;
 mod interpret;
+mod memory;
 mod nest;
+mod phase;
 mod print;
 mod region;
 mod reuse;
@@ -21,6 +23,7 @@ use smallvec::SmallVec;
 
 pub use build::plan;
 pub use interpret::{Cut, InterpretError};
+pub use memory::{Keep, Layout, Memory, Replay};
 pub use wide::WIDE;
 
 /// Where an array lives.
@@ -345,6 +348,8 @@ pub enum Kind {
 /// A loop over a domain.
 #[derive(Clone, Debug)]
 pub struct Loop {
+    /// Its place among the plan's loops, which is the number of its function.
+    pub number: usize,
     /// The points.
     pub domain: Domain,
     /// Their order.
@@ -384,6 +389,14 @@ pub enum Item {
         /// Backward in time.
         reverse: bool,
         /// Products, then one recurrence.
+        items: Vec<Item>,
+    },
+    /// Work over steps that goes through time together, a long block of steps at a time ([`memory`] says how long), from
+    /// the last to the first if `reverse`.
+    Phase {
+        /// Backward in time.
+        reverse: bool,
+        /// What is done for each block, in order.
         items: Vec<Item>,
     },
     /// Weight gradients: Σ δ xᵀ over all points of a domain, for every right-hand side that shares δ, and Σ δ.
@@ -455,6 +468,8 @@ pub struct Plan {
     pub weights: Vec<Weight>,
     /// What to do, in order.
     pub items: Vec<Item>,
+    /// For how long its arrays keep their steps.
+    pub memory: Memory,
 }
 
 impl Plan {
@@ -464,7 +479,7 @@ impl Plan {
             for item in items {
                 match item {
                     Item::Loop(l) => out.push(l),
-                    Item::Nest { items, .. } => collect(items, out),
+                    Item::Nest { items, .. } | Item::Phase { items, .. } => collect(items, out),
                     _ => {}
                 }
             }
@@ -472,14 +487,5 @@ impl Plan {
         let mut out = Vec::new();
         collect(&self.items, &mut out);
         out
-    }
-
-    /// Numbers of the program's own arrays for `t` steps and `b` rows; packed weights not counted.
-    pub fn workspace(&self, t: usize, b: usize) -> usize {
-        self.buffers
-            .iter()
-            .filter(|x| x.storage == Storage::Workspace)
-            .map(|x| x.size(t, b))
-            .sum()
     }
 }

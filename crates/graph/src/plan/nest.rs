@@ -3,91 +3,10 @@
 //!
 //! Hoisting is a matter of many rows at once, not of before-the-loop.
 
-use std::collections::HashSet;
-
 use retrograd_tape::Domain;
 
-use crate::plan::{Item, Kind, Loop, Plan, Product, Stmt};
-
-/// Buffers that an item reads and writes.
-struct Touches {
-    reads: HashSet<usize>,
-    writes: HashSet<usize>,
-}
-
-impl Touches {
-    fn of(plan: &Plan, item: &Item) -> Touches {
-        let mut t = Touches {
-            reads: HashSet::new(),
-            writes: HashSet::new(),
-        };
-        let weight = |t: &mut Touches, w: usize| {
-            t.reads
-                .extend(plan.weights[w].blocks.iter().map(|b| b.view.buffer))
-        };
-        match item {
-            Item::Pack(w) => weight(&mut t, *w),
-            Item::Product { product, .. } => t.product(product, &mut |t, w| weight(t, w)),
-            Item::Loop(l) => {
-                for s in &l.body {
-                    for v in s.loads() {
-                        t.reads.insert(v.buffer);
-                    }
-                    for v in s.stores() {
-                        t.writes.insert(v.buffer);
-                    }
-                    if let Stmt::Product(p) = s {
-                        t.product(p, &mut |t, w| weight(t, w));
-                    }
-                }
-            }
-            Item::Outer {
-                delta, rhs, bias, ..
-            } => {
-                t.reads.insert(delta.buffer);
-                t.reads.extend(rhs.iter().map(|r| r.x.buffer));
-                t.writes
-                    .extend(rhs.iter().flat_map(|r| r.to.iter().map(|b| b.view.buffer)));
-                t.writes.extend(bias.iter().map(|b| b.view.buffer));
-            }
-            Item::SumTo { x, parts, .. } => {
-                t.reads.insert(x.buffer);
-                t.writes.extend(parts.iter().map(|b| b.view.buffer));
-            }
-            Item::OuterTo { a, b, y, .. } => {
-                t.reads.extend([a.0.buffer, b.0.buffer]);
-                t.writes.insert(y.buffer);
-            }
-            Item::Scatter { index, v, y, .. } => {
-                t.reads.extend([index.buffer, v.buffer]);
-                t.writes.insert(y.buffer);
-            }
-            Item::Nest { items, .. } => {
-                for i in items {
-                    let inner = Touches::of(plan, i);
-                    t.reads.extend(inner.reads);
-                    t.writes.extend(inner.writes);
-                }
-            }
-        }
-        t
-    }
-
-    fn product(&mut self, p: &Product, weight: &mut dyn FnMut(&mut Touches, usize)) {
-        self.reads.insert(p.x.buffer);
-        self.reads.extend(p.bias.map(|b| b.buffer));
-        self.writes.insert(p.y.buffer);
-        weight(self, p.weight);
-    }
-
-    /// True if the two may not change places.
-    fn conflicts(&self, other: &Touches) -> bool {
-        let meet = |a: &HashSet<usize>, b: &HashSet<usize>| !a.is_disjoint(b);
-        meet(&self.writes, &other.reads)
-            || meet(&self.reads, &other.writes)
-            || meet(&self.writes, &other.writes)
-    }
-}
+use crate::plan::access::conflict;
+use crate::plan::{Item, Kind, Loop, Plan};
 
 /// Forms the nests of a plan.
 pub(crate) fn nest(plan: &mut Plan) {
@@ -102,9 +21,10 @@ pub(crate) fn nest(plan: &mut Plan) {
         ) {
             continue;
         }
-        let own = Touches::of(plan, &plan.items[i]);
+        let accesses = |k: usize| plan.items[k].accesses(&plan.weights);
+        let own = accesses(i);
         let mut to = i;
-        while to + 1 < plan.items.len() && !own.conflicts(&Touches::of(plan, &plan.items[to + 1])) {
+        while to + 1 < plan.items.len() && !conflict(&own, &accesses(to + 1)) {
             to += 1;
         }
         let reader = plan.items.get(to + 1);

@@ -4,7 +4,9 @@ use std::fmt;
 
 use retrograd_tape::Domain;
 
-use crate::plan::{BlockAt, Fold, Instr, Item, Kind, Plan, Product, Region, Stmt, Storage, View};
+use crate::plan::{
+    BlockAt, Fold, Instr, Item, Keep, Kind, Plan, Product, Region, Stmt, Storage, View,
+};
 
 struct Show<'p>(&'p Plan, View);
 
@@ -82,6 +84,16 @@ impl Plan {
                     writeln!(f, "  in blocks of steps from {order}")?;
                     self.items(f, items)?;
                     writeln!(f, "  end of blocks")?;
+                }
+                Item::Phase { reverse, items } => {
+                    let order = if *reverse {
+                        "last to first"
+                    } else {
+                        "first to last"
+                    };
+                    writeln!(f, "  phase, from {order}")?;
+                    self.items(f, items)?;
+                    writeln!(f, "  end of phase")?;
                 }
                 Item::Pack(w) => writeln!(f, "  pack W{w}")?,
                 Item::Product { domain, product } => {
@@ -228,7 +240,11 @@ impl fmt::Display for Plan {
                     b.front, b.back
                 )?;
             }
-            writeln!(f)?;
+            match self.memory.keep[i] {
+                Keep::Whole => writeln!(f)?,
+                Keep::Block(p) => writeln!(f, ", one block of phase {p}")?,
+                Keep::Replayed(r) => writeln!(f, ", one block in replay {r}")?,
+            }
         }
         for (i, w) in self.weights.iter().enumerate() {
             let t = if w.transposed { "ᵀ" } else { "" };
@@ -240,6 +256,20 @@ impl fmt::Display for Plan {
                 self.parts(&w.blocks)
             )?;
         }
-        self.items(f, &self.items)
+        self.items(f, &self.items)?;
+        for (i, r) in self.memory.replays.iter().enumerate() {
+            let array = |&u: &usize| format!("{}.{u}", self.buffers[u].name);
+            let list = |all: &[usize]| all.iter().map(array).collect::<Vec<_>>().join(", ");
+            writeln!(
+                f,
+                "  replay {i}: items {:?} of phase {} before each block of phase {}, from [{}] and boundary steps of [{}]",
+                r.items,
+                r.phase,
+                r.by,
+                list(&r.slots),
+                list(&r.history)
+            )?;
+        }
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::plan::build::{Facts, How};
 use crate::plan::home::{Homes, Place};
 use crate::plan::schedule::{Atom, Draft, DraftItem};
 use crate::plan::{
-    BlockAt, Fold, Instr, Item, Loop, Plan, Product, Region, Rhs, Stmt, View, Weight,
+    BlockAt, Fold, Instr, Item, Loop, Memory, Plan, Product, Region, Rhs, Stmt, View, Weight,
 };
 
 /// Turns drafts into a plan.
@@ -53,6 +53,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                     }
                     if !stmts.is_empty() {
                         items.push(Item::Loop(Loop {
+                            number: 0,
                             domain,
                             kind,
                             body: stmts,
@@ -78,6 +79,7 @@ impl<'f, 'g> Emit<'f, 'g> {
             buffers: self.homes.buffers,
             weights: self.weights,
             items,
+            memory: Memory::default(),
         }
     }
 

@@ -23,7 +23,7 @@ pub(crate) fn widen(plan: &mut Plan) {
 fn items(all: &mut [Item]) {
     for item in all {
         match item {
-            Item::Nest { items: inner, .. } => items(inner),
+            Item::Nest { items: inner, .. } | Item::Phase { items: inner, .. } => items(inner),
             Item::Loop(l) => {
                 let mut body = Vec::with_capacity(l.body.len());
                 for stmt in std::mem::take(&mut l.body) {

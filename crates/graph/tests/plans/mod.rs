@@ -36,7 +36,15 @@ fn agree_on(
     });
     // More steps than any delay of the cases, and fewer; the second has one row: products are vectors.
     for (t, b, cut) in [
-        (5, 2, Cut::default()),
+        (
+            5,
+            2,
+            Cut {
+                block: 2,
+                replay: true,
+                ..Cut::default()
+            },
+        ),
         (
             2,
             1,
@@ -44,6 +52,8 @@ fn agree_on(
                 steps: 1,
                 lanes: 1,
                 last_first: true,
+                block: 1,
+                replay: false,
             },
         ),
     ] {

@@ -1,16 +1,16 @@
 //! Sums over time and batch: weight gradients by the packed kernels, everything else by plain loops.
 
 use rayon::prelude::*;
-use retrograd_graph::plan::{BlockAt, Item};
+use retrograd_graph::plan::Item;
 use retrograd_kernels::{BlockMut, Buffer, Kernels, OuterArgs, PieceMut, Rhs};
 use retrograd_tape::Domain;
 
-use super::{Frame, Run, Shared, points};
+use super::{Run, Shared, Span, points};
 use crate::element::Element;
 
 impl<T: Element> Run<'_, T> {
     /// Runs a sum of the plan.
-    pub(super) fn sum(&mut self, frame: &Frame<T>, kernels: &Kernels<T>, item: &Item) {
+    pub(super) fn sum(&mut self, kernels: &Kernels<T>, item: &Item, span: Span) {
         match item {
             Item::Outer {
                 domain,
@@ -19,46 +19,43 @@ impl<T: Element> Run<'_, T> {
                 rhs,
                 bias,
             } => {
-                let (steps, rows) = points(*domain, self.t, self.b);
-                let d = self.strided(frame, *delta);
-                let at = |x: &BlockAt| self.strided(frame, x.view).at;
-                let blocks: Vec<Vec<BlockMut<T>>> = rhs
-                    .iter()
-                    .map(|r| {
-                        let block = |x: &BlockAt| BlockMut {
-                            ptr: at(x),
-                            ld: x.ld,
-                            row: x.row,
-                            col: x.col,
-                            rows: x.rows,
-                            cols: x.cols,
-                        };
-                        r.to.iter().map(block).collect()
-                    })
-                    .collect();
-                let sides: Vec<Rhs<T>> = rhs
-                    .iter()
-                    .zip(&blocks)
-                    .map(|(r, blocks)| {
-                        let x = self.strided(frame, r.x);
-                        Rhs {
-                            ptr: x.at,
-                            step_stride: x.step,
-                            row_stride: x.row,
-                            n: r.len,
-                            dst: blocks.as_ptr(),
-                            n_dst: blocks.len(),
-                        }
-                    })
-                    .collect();
-                let pieces: Vec<PieceMut<T>> = bias
-                    .iter()
-                    .map(|x| PieceMut {
-                        ptr: at(x),
+                let (steps, rows) = points(*domain, span.t1 - span.t0, self.b);
+                let d = self.strided(*delta, span);
+                let mut lists = std::mem::take(&mut self.workspace.lists);
+                lists.blocks.clear();
+                lists.sides.clear();
+                lists.pieces.clear();
+                for x in rhs.iter().flat_map(|r| &r.to) {
+                    lists.blocks.push(BlockMut {
+                        ptr: self.strided(x.view, span).at,
+                        ld: x.ld,
+                        row: x.row,
+                        col: x.col,
+                        rows: x.rows,
+                        cols: x.cols,
+                    });
+                }
+                let mut blocks = lists.blocks.as_slice();
+                for r in rhs {
+                    let x = self.strided(r.x, span);
+                    let (own, rest) = blocks.split_at(r.to.len());
+                    blocks = rest;
+                    lists.sides.push(Rhs {
+                        ptr: x.at,
+                        step_stride: x.step,
+                        row_stride: x.row,
+                        n: r.len,
+                        dst: own.as_ptr(),
+                        n_dst: own.len(),
+                    });
+                }
+                for x in bias {
+                    lists.pieces.push(PieceMut {
+                        ptr: self.strided(x.view, span).at,
                         start: x.col,
                         len: x.cols,
-                    })
-                    .collect();
+                    });
+                }
                 let args = OuterArgs {
                     delta: d.at,
                     step_stride: d.step,
@@ -66,37 +63,33 @@ impl<T: Element> Run<'_, T> {
                     m: *len,
                     steps,
                     rows,
-                    rhs: sides.as_ptr(),
-                    n_rhs: sides.len(),
-                    bias: pieces.as_ptr(),
-                    n_bias: pieces.len(),
-                    add: false,
+                    rhs: lists.sides.as_ptr(),
+                    n_rhs: lists.sides.len(),
+                    bias: lists.pieces.as_ptr(),
+                    n_bias: lists.pieces.len(),
+                    add: !span.first,
                 };
-                let total: usize = rhs.iter().map(|r| r.len).sum();
-                let runs: usize = blocks.iter().map(Vec::len).sum();
-                let need = kernels.outer_scratch_len(steps * rows, total, runs);
-                let parts = if self.threads <= 1 { 1 } else { self.threads };
                 let scratch = &mut self.workspace.scratch;
-                scratch.resize_with(parts.max(scratch.len()), || Buffer::new(0));
-                for s in scratch.iter_mut().take(parts).filter(|s| s.len() < need) {
-                    *s = Buffer::new(need);
-                }
-                let slice = len.div_ceil(parts).next_multiple_of(kernels.tile_rows);
+                let slice = len
+                    .div_ceil(scratch.len())
+                    .next_multiple_of(kernels.tile_rows);
                 let args = Shared(&args);
-                scratch
-                    .par_iter_mut()
-                    .take(parts)
-                    .with_max_len(1)
-                    .enumerate()
-                    .for_each(|(i, s)| {
-                        let args = &args;
-                        let (i0, i1) = ((i * slice).min(*len), ((i + 1) * slice).min(*len));
-                        if i0 < i1 {
-                            // SAFETY: all vectors and destinations lie in arrays of checked length; each part writes its own
-                            // rows of the results, and has a scratch of its own.
-                            unsafe { (kernels.outer)(args.0, i0, i1, s.as_mut_ptr()) };
-                        }
-                    });
+                let part = |(i, s): (usize, &mut Buffer<T>)| {
+                    let args = &args;
+                    let (i0, i1) = ((i * slice).min(*len), ((i + 1) * slice).min(*len));
+                    if i0 < i1 {
+                        // SAFETY: all vectors and destinations lie in arrays of checked length; each part writes its own
+                        // rows of the results, and has a scratch of its own, of the length that the kernels ask for.
+                        unsafe { (kernels.outer)(args.0, i0, i1, s.as_mut_ptr()) };
+                    }
+                };
+                if scratch.len() == 1 {
+                    scratch.iter_mut().enumerate().for_each(part);
+                } else {
+                    let parts = scratch.par_iter_mut().with_max_len(1);
+                    parts.enumerate().for_each(part);
+                }
+                self.workspace.lists = lists;
             }
             Item::SumTo {
                 domain,
@@ -105,8 +98,9 @@ impl<T: Element> Run<'_, T> {
                 parts,
                 ..
             } => {
-                let (steps, rows) = points(*domain, self.t, self.b);
-                let x = self.strided(frame, *x);
+                let (steps, rows) = points(*domain, span.t1 - span.t0, self.b);
+                let x = self.strided(*x, span);
+                let add = u32::from(!span.first);
                 // One sum in all, or one a row: the domains below a step are `row` and `once`.
                 let (sums, over) = if *to == Domain::Once {
                     (1, rows)
@@ -114,12 +108,14 @@ impl<T: Element> Run<'_, T> {
                     (rows, 1)
                 };
                 for part in parts {
-                    let y = self.strided(frame, part.view);
+                    let y = self.strided(part.view, span);
                     for r in 0..sums {
                         // SAFETY: vectors and destination lie in arrays of checked length.
                         unsafe {
                             let (src, dst) = (x.at.add(r * x.row + part.col), y.at.add(r * y.row));
-                            (kernels.sum_rows)(src, x.step, x.row, steps, over, part.cols, dst, 0);
+                            (kernels.sum_rows)(
+                                src, x.step, x.row, steps, over, part.cols, dst, add,
+                            );
                         }
                     }
                 }
@@ -131,15 +127,17 @@ impl<T: Element> Run<'_, T> {
                 b,
                 y,
             } => {
-                let (steps, rows) = points(*domain, self.t, self.b);
+                let (steps, rows) = points(*domain, span.t1 - span.t0, self.b);
                 let (m, n) = (a.1, b.1);
-                let (a, b) = (self.strided(frame, a.0), self.strided(frame, b.0));
-                let y = self.strided(frame, *y);
+                let (a, b) = (self.strided(a.0, span), self.strided(b.0, span));
+                let y = self.strided(*y, span);
                 debug_assert_eq!(*to, Domain::Row);
                 for r in 0..rows {
                     // SAFETY: row r of all three arrays exists; the sum's array is nobody else's.
                     let y = unsafe { std::slice::from_raw_parts_mut(y.at.add(r * y.row), m * n) };
-                    y.fill(T::default());
+                    if span.first {
+                        y.fill(T::default());
+                    }
                     for t in 0..steps {
                         // SAFETY: as above, at step t.
                         let (a, b) = unsafe {
@@ -166,11 +164,11 @@ impl<T: Element> Run<'_, T> {
                 v,
                 y,
             } => {
-                let (steps, rows) = points(*domain, self.t, self.b);
-                let (i, v) = (self.strided(frame, *index), self.strided(frame, *v));
-                let y = self.strided(frame, *y);
-                let kept = points(*to, self.t, self.b).1;
-                for r in 0..kept {
+                let (steps, rows) = points(*domain, span.t1 - span.t0, self.b);
+                let (i, v) = (self.strided(*index, span), self.strided(*v, span));
+                let y = self.strided(*y, span);
+                let kept = points(*to, 0, self.b).1;
+                for r in 0..if span.first { kept } else { 0 } {
                     // SAFETY: the sum's array has `lines · cols` numbers for each of its rows.
                     unsafe { std::slice::from_raw_parts_mut(y.at.add(r * y.row), lines * cols) }
                         .fill(T::default());
@@ -194,7 +192,11 @@ impl<T: Element> Run<'_, T> {
                     }
                 }
             }
-            Item::Pack(_) | Item::Loop(_) | Item::Nest { .. } | Item::Product { .. } => {
+            Item::Pack(_)
+            | Item::Loop(_)
+            | Item::Nest { .. }
+            | Item::Phase { .. }
+            | Item::Product { .. } => {
                 unreachable!("no sums")
             }
         }

@@ -38,6 +38,10 @@ pub use trig::{SIN_COS_FAST_F32, SIN_COS_FAST_F64, SIN_COS_ULP};
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
 
+/// Largest error of [`Math::softsign`], in ulp: half a one of the division, and of the sum up to half of its own, which is
+/// at most one of the quotient.
+pub const SOFTSIGN_ULP: f64 = 1.5;
+
 /// The element type of a 128-bit vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
@@ -269,6 +273,14 @@ impl<'a, 'f> Math<'a, 'f> {
     pub fn max(&mut self, x: Value, y: Value) -> Value {
         let greater = self.max_or_second(x, y);
         self.nan_of(x, greater)
+    }
+
+    /// x ÷ (1 + |x|), within [`SOFTSIGN_ULP`]; NaN for ±∞.
+    pub fn softsign(&mut self, x: Value) -> Value {
+        let one = self.constant(1.0);
+        let size = self.abs(x);
+        let denominator = self.add(one, size);
+        self.div(x, denominator)
     }
 
     /// max(x, 0); NaN stays.

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use retrograd_graph::passes;
 use retrograd_graph::plan::{Cut, Plan, plan};
 use retrograd_graph::{Graph, Options};
-use retrograd_jit::{CompiledCell, Element, Purpose};
+use retrograd_jit::{CompiledCell, Element, Purpose, RunError};
 use retrograd_tape::generate::{cotangents, inputs, jittered};
 use retrograd_tape::{Input, Interpreter, Op, Real, Tape};
 
@@ -150,6 +150,8 @@ pub(crate) fn by_plan<T: Real>(
         steps: 1 + (seed % 4) as usize,
         lanes: 1 + (seed / 4 % 5) as usize,
         last_first: seed / 20 % 2 == 1,
+        block: 1 + (seed / 40 % 5) as usize,
+        replay: seed / 200 % 2 == 1,
     };
     let out = (plan.interpret(t, b, &slices, cut)).map_err(|e| e.to_string())?;
     let names = graph.outputs().iter().map(|o| o.name.to_string());
@@ -238,11 +240,12 @@ pub(crate) type Check = fn(&Tape, usize, usize, u64) -> Verdict;
 
 /// All comparisons, and the least distance to a kink that each needs: no rounding may decide between two results. Those of
 /// f64 are below 1e-9, and f32's below 1e-3, where no step enlarges them beyond what the generator allows.
-pub(crate) const ALL: [(Check, f64); 4] = [
+pub(crate) const ALL: [(Check, f64); 5] = [
     (double, 1e-9),
     (forward, 1e-9),
     (threads, 0.0),
     (engines, 1e-3),
+    (budget, 1e-9),
 ];
 
 /// All engines against the tape, from the program to machine code, so that the first that disagrees says where to look:
@@ -283,6 +286,47 @@ pub(crate) fn engines(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
         .map_err(|e| format!("without {name}: {e}"))?;
     }
     single(tape, t, b, seed)
+}
+
+/// Compiled code with less memory than it would take: within the budget, with the same results, or an error that names the
+/// least, which is enough.
+pub(crate) fn budget(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
+    caught("budget", || {
+        let right = by_tape(tape, t, b, seed)?;
+        let mut cell = compiled::<f64>(tape)?;
+        let given = arguments::<f64>(tape, cell.inputs(), t, b, seed)?;
+        let empty: Vec<usize> = (0..given.len()).filter(|&k| given[k].is_empty()).collect();
+        let left_out: (&[usize], &[usize]) = (&empty, &[]);
+        let most = cell
+            .memory(t, b, left_out)
+            .map_err(|e| e.to_string())?
+            .bytes;
+        cell.set_budget(Some(0));
+        let Err(RunError::Budget { least, .. }) = cell.memory(t, b, left_out) else {
+            return Err("no bytes are enough".into());
+        };
+        for bytes in [
+            least,
+            least + (most - least) * (seed % 97) as usize / 97,
+            most,
+        ] {
+            cell.set_budget(Some(bytes));
+            let what = cell
+                .memory(t, b, left_out)
+                .map_err(|e| format!("{bytes} bytes: {e}"))?;
+            close(&right, &by_cell(&mut cell, tape, t, b, seed)?)
+                .map_err(|e| format!("{bytes} bytes, {what:?}: {e}"))?;
+            let taken = cell.workspace_bytes();
+            if what.bytes > bytes || taken != what.bytes {
+                return Err(format!("{bytes} bytes, {what:?}, and {taken} are taken"));
+            }
+        }
+        cell.set_budget(Some(least - 1));
+        match cell.memory(t, b, left_out) {
+            Err(RunError::Budget { least: again, .. }) if again == least => Ok(()),
+            other => Err(format!("one byte less than {least}: {other:?}")),
+        }
+    })
 }
 
 /// Compiled code in f64 against the tape: outputs, loss, final states and all gradients. Then again in the same cell at

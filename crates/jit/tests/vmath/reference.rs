@@ -262,6 +262,19 @@ pub(super) fn softplus(x: f64) -> Exact {
     }
 }
 
+pub(super) fn softsign(x: f64) -> Exact {
+    // Below, 1 + |x| is 1 in double-double, too.
+    if !x.is_finite() || x.abs() < 1e-200 {
+        return Exact::of(if x.is_finite() { x } else { f64::NAN });
+    }
+    let (high, low) = div((x, 0.0), add((1.0, 0.0), (x.abs(), 0.0)));
+    Exact {
+        high,
+        low,
+        scale: 0,
+    }
+}
+
 /// `std`'s, whose error (glibc: below 0.56 ulp) is to be added to what is measured.
 pub(super) fn sin(x: f64) -> Exact {
     Exact::of(x.sin())

@@ -156,7 +156,7 @@ impl<'c, 'b> Grow<'c, 'b> {
                 Map::Max | Map::Min => b(0).max(b(1)),
                 Map::Select => b(1).max(b(2)),
                 Map::Neg | Map::Abs | Map::Relu | Map::StopGradient => b(0),
-                Map::Sign | Map::Sin | Map::Cos | Map::Tanh | Map::Sigmoid => 1.0,
+                Map::Sign | Map::Sin | Map::Cos | Map::Tanh | Map::Sigmoid | Map::Softsign => 1.0,
                 Map::Lt | Map::Le | Map::Eq => 1.0,
             },
             Op::Reduce(Reduction::Sum) => n * b(0),

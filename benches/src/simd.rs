@@ -1,11 +1,12 @@
-//! Loops that do one thing as fast as the machine can: multiply-adds in registers, and loads.
+//! Loops that do one thing as fast as the machine can: multiply-adds in registers, and loads. The only unsafe code of
+//! the benchmarks' library: calls of functions for instructions that the machine was seen to have.
 
 /// Independent chains of multiply-adds: latency (4 to 5 cycles) times units (2) at least, and few enough for 16 registers.
 const CHAINS: usize = 12;
 
 /// An instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Isa {
+pub(crate) enum Isa {
     /// 16 lanes.
     Avx512,
     /// 8 lanes.
@@ -16,7 +17,7 @@ pub(super) enum Isa {
 
 impl Isa {
     /// The widest that the machine has.
-    pub(super) fn widest() -> Isa {
+    pub(crate) fn widest() -> Isa {
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx512f") {
@@ -29,7 +30,7 @@ impl Isa {
         Isa::Portable
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Isa::Avx512 => "avx512",
             Isa::Avx2 => "avx2",
@@ -37,7 +38,7 @@ impl Isa {
         }
     }
 
-    pub(super) fn lanes(self) -> usize {
+    fn lanes(self) -> usize {
         match self {
             Isa::Avx512 => 16,
             Isa::Avx2 => 8,
@@ -47,15 +48,15 @@ impl Isa {
 }
 
 /// FLOPs of one turn of [`multiply_add`].
-pub(super) fn flops_a_turn(isa: Isa) -> f64 {
+pub(crate) fn flops_a_turn(isa: Isa) -> f64 {
     (2 * CHAINS * isa.lanes()) as f64
 }
 
 /// `turns` multiply-adds in each of 12 registers.
-pub(super) fn multiply_add(isa: Isa, turns: usize) -> f32 {
+pub(crate) fn multiply_add(isa: Isa, turns: usize) -> f32 {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: there is a value of `Isa` from `widest` alone, which has seen that the machine has it.
+        // SAFETY: there is a value of `Isa` from `widest` alone in this crate, which has seen that the machine has it.
         Isa::Avx512 => unsafe { x86::multiply_add_512(turns) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
@@ -65,7 +66,7 @@ pub(super) fn multiply_add(isa: Isa, turns: usize) -> f32 {
 }
 
 /// Σ x, in the order that is fastest.
-pub(super) fn sum(isa: Isa, x: &[f32]) -> f32 {
+pub(crate) fn sum(isa: Isa, x: &[f32]) -> f32 {
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as in `multiply_add`.

@@ -1,0 +1,110 @@
+//! What an item of a plan reads and writes: which items may change places, and which may go through time together.
+
+use retrograd_tape::Domain;
+
+use crate::plan::{Buffer, Item, Product, Stmt, View, Weight};
+
+/// One place that an item reads or writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access {
+    /// Which numbers, from the item's own steps.
+    pub(crate) view: View,
+    /// It is written.
+    pub(crate) write: bool,
+}
+
+fn read(view: View) -> Access {
+    Access { view, write: false }
+}
+
+fn written(view: View) -> Access {
+    Access { view, write: true }
+}
+
+fn product(p: &Product, weights: &[Weight], out: &mut Vec<Access>) {
+    out.extend([p.x].into_iter().chain(p.bias).map(read));
+    out.extend(p.add.then_some(read(p.y)));
+    out.extend(weights[p.weight].blocks.iter().map(|b| read(b.view)));
+    out.push(written(p.y));
+}
+
+impl Item {
+    /// Everything that the item reads and writes, those of its parts one after another.
+    pub(crate) fn accesses(&self, weights: &[Weight]) -> Vec<Access> {
+        let mut out = Vec::new();
+        match self {
+            Item::Pack(w) => out.extend(weights[*w].blocks.iter().map(|b| read(b.view))),
+            Item::Product { product: p, .. } => product(p, weights, &mut out),
+            Item::Loop(l) => {
+                for s in &l.body {
+                    match s {
+                        Stmt::Product(p) => product(p, weights, &mut out),
+                        s => {
+                            out.extend(s.loads().into_iter().map(read));
+                            out.extend(s.stores().into_iter().map(written));
+                        }
+                    }
+                }
+            }
+            Item::Outer {
+                delta, rhs, bias, ..
+            } => {
+                out.push(read(*delta));
+                out.extend(rhs.iter().map(|r| read(r.x)));
+                let to = rhs.iter().flat_map(|r| &r.to).chain(bias);
+                out.extend(to.map(|b| written(b.view)));
+            }
+            Item::SumTo { x, parts, .. } => {
+                out.push(read(*x));
+                out.extend(parts.iter().map(|b| written(b.view)));
+            }
+            Item::OuterTo { a, b, y, .. } => out.extend([read(a.0), read(b.0), written(*y)]),
+            Item::Scatter { index, v, y, .. } => {
+                out.extend([read(*index), read(*v), written(*y)]);
+            }
+            Item::Nest { items, .. } | Item::Phase { items, .. } => {
+                out.extend(items.iter().flat_map(|i| i.accesses(weights)));
+            }
+        }
+        out
+    }
+}
+
+/// Pairs of accesses to one array of which at least one writes.
+fn meetings<'a>(
+    first: &'a [Access],
+    second: &'a [Access],
+) -> impl Iterator<Item = (Access, Access)> + 'a {
+    first.iter().flat_map(move |&a| {
+        let meets = move |b: &&Access| a.view.buffer == b.view.buffer && (a.write || b.write);
+        second.iter().filter(meets).map(move |&b| (a, b))
+    })
+}
+
+/// True if the two may not change places.
+pub(crate) fn conflict(first: &[Access], second: &[Access]) -> bool {
+    meetings(first, second).next().is_some()
+}
+
+/// True if `second` may do a block of steps right after `first` did that block, blocks going from the last to the first
+/// if `reverse`: it needs nothing that later blocks of `first` make, and destroys nothing that they need.
+pub(crate) fn goes_along(
+    first: &[Access],
+    second: &[Access],
+    buffers: &[Buffer],
+    reverse: bool,
+) -> bool {
+    // Steps ahead, in the direction in which the blocks go.
+    let ahead = |v: View| if reverse { -v.shift } else { v.shift };
+    meetings(first, second).all(|(a, b)| {
+        if buffers[a.view.buffer].domain != Domain::Step || a.view.from_end || b.view.from_end {
+            return false;
+        }
+        let (x, y) = (ahead(a.view), ahead(b.view));
+        match (a.write, b.write) {
+            (true, true) => x == y,
+            (true, false) => y <= x,
+            _ => x >= y,
+        }
+    })
+}

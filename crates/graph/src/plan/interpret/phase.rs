@@ -1,0 +1,110 @@
+//! Phases, a block of steps at a time. Arrays have room for all steps here; what a plan keeps for one block only is
+//! overwritten with NaN when the block is over, so that nobody can have read it later.
+
+use std::ops::Range;
+
+use retrograd_tape::Real;
+
+use super::Run;
+use crate::plan::{Item, Keep, Replay};
+
+impl<T: Real> Run<'_, T> {
+    /// Runs a phase.
+    pub(super) fn phase(&mut self, phase: usize, reverse: bool, items: &[Item]) {
+        let (plan, layout) = (self.plan, self.layout());
+        let replays = if layout.replay {
+            plan.memory.replays.as_slice()
+        } else {
+            &[]
+        };
+        let n = layout.blocks(self.t);
+        for k in 0..n {
+            let i = if reverse { n - 1 - k } else { k };
+            let steps = i * layout.block..self.t.min((i + 1) * layout.block);
+            if k > 0 {
+                self.forget(phase, reverse, &steps);
+                for r in replays.iter().filter(|r| r.by == phase) {
+                    self.replay(r, steps.clone());
+                }
+            }
+            for (number, r) in replays.iter().enumerate().filter(|r| r.1.phase == phase) {
+                let states = self.states(r, &steps);
+                let kept = states
+                    .into_iter()
+                    .map(|(u, at)| self.arrays[u][at].to_vec());
+                let kept = kept.collect();
+                self.kept.insert((number, steps.start), kept);
+            }
+            self.first = k == 0;
+            for item in items {
+                self.item(item, steps.clone());
+            }
+        }
+        self.first = true;
+    }
+
+    /// Runs a part of an earlier phase again for one block.
+    fn replay(&mut self, replay: &Replay, steps: Range<usize>) {
+        let number = self.plan.memory.replays.iter().position(|r| r == replay);
+        let kept = self.kept[&(number.expect("one of the plan's"), steps.start)].clone();
+        let (reverse, items) = self.plan.phases().nth(replay.phase).expect("its phase");
+        // Nothing is left of what the phase made the first time, or for the block before.
+        self.forget(replay.phase, reverse, &(0..0));
+        for ((u, at), values) in self.states(replay, &steps).into_iter().zip(kept) {
+            self.arrays[u][at].copy_from_slice(&values);
+        }
+        for &i in &replay.items {
+            self.item(&items[i], steps.clone());
+        }
+    }
+
+    /// Overwrites what arrays that keep one block of a phase keep, but the boundary steps that a block begins with.
+    fn forget(&mut self, phase: usize, reverse: bool, block: &Range<usize>) {
+        let layout = self.layout();
+        for (u, x) in self.plan.buffers.iter().enumerate() {
+            let of = match self.plan.memory.keep[u] {
+                Keep::Whole => None,
+                Keep::Block(p) => Some(p),
+                Keep::Replayed(r) => Some(self.plan.memory.replays[r].phase),
+            };
+            if of != Some(phase) || !self.plan.is_block(u, layout) {
+                continue;
+            }
+            let row = self.b * x.len;
+            let kept = if block.is_empty() {
+                0..0
+            } else {
+                self.boundary(u, reverse, block)
+            };
+            for (i, value) in self.arrays[u].iter_mut().enumerate() {
+                if !kept.contains(&(i / row)) {
+                    *value = T::NAN;
+                }
+            }
+        }
+    }
+
+    /// The steps of an array, its boundary steps counted, that a block begins with.
+    fn boundary(&self, u: usize, reverse: bool, block: &Range<usize>) -> Range<usize> {
+        let x = &self.plan.buffers[u];
+        if reverse {
+            x.front + block.end..x.front + block.end + x.back
+        } else {
+            block.start..block.start + x.front
+        }
+    }
+
+    /// Where the states are that a block of a replay begins with.
+    fn states(&self, replay: &Replay, block: &Range<usize>) -> Vec<(usize, Range<usize>)> {
+        let (reverse, _) = self.plan.phases().nth(replay.phase).expect("its phase");
+        let history = replay.history.iter().map(|&u| {
+            let (steps, row) = (
+                self.boundary(u, reverse, block),
+                self.b * self.plan.buffers[u].len,
+            );
+            (u, steps.start * row..steps.end * row)
+        });
+        let slots = replay.slots.iter().map(|&u| (u, 0..self.arrays[u].len()));
+        history.chain(slots).collect()
+    }
+}

@@ -1,0 +1,408 @@
+//! For how long an array keeps its steps.
+//!
+//! Phases go through time a block of steps at a time. An array that lives and dies in one phase holds one block, with the
+//! boundary steps that the next block begins with. An array that crosses from a phase to the one that goes back through
+//! the same steps, as gates cross to the backward step, is kept whole, or, where memory is dear, made anew: a
+//! [`Replay`] runs the first phase's part that it needs once more for each block, from states that were kept at the
+//! blocks' borders. For T steps in blocks of K the memory is of the order K + T/K instead of T, the extra work at most one
+//! more forward phase. (Griewank & Walther, *Evaluating Derivatives*, 2nd ed., ch. 12: two levels of checkpoints.)
+//!
+//! All of this is known before anything runs: [`Plan::size`] of every array under a [`Layout`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use retrograd_tape::Domain;
+
+use crate::plan::access::Access;
+use crate::plan::{Buffer, Item, Loop, Plan, Storage};
+
+/// For how long an array of the program's own keeps its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// To the end of the run.
+    Whole,
+    /// For one block of the phase of this number.
+    Block(usize),
+    /// For one block if a run replays, else to its end: the replay's number.
+    Replayed(usize),
+}
+
+/// A part of a phase that can be run again, block by block, right before the same blocks of a later phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replay {
+    /// The phase that is run again.
+    pub phase: usize,
+    /// The phase that needs it, which goes through time in the other direction.
+    pub by: usize,
+    /// Which of the first phase's items.
+    pub items: Vec<usize>,
+    /// Arrays whose boundary steps must be as they were when the block began.
+    pub history: Vec<usize>,
+    /// Arrays of one step that must be as they were when the block began.
+    pub slots: Vec<usize>,
+}
+
+/// For how long all arrays keep their steps.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// For each array.
+    pub keep: Vec<Keep>,
+    /// What may be run again.
+    pub replays: Vec<Replay>,
+}
+
+/// How a run for some T and B goes through time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Steps a block, from 1 to T.
+    pub block: usize,
+    /// What can be replayed is.
+    pub replay: bool,
+}
+
+impl Layout {
+    /// Blocks that `t` steps make.
+    pub fn blocks(&self, t: usize) -> usize {
+        t.div_ceil(self.block)
+    }
+}
+
+impl Plan {
+    /// The phases in order: whether they go backward in time, and their items.
+    pub fn phases(&self) -> impl Iterator<Item = (bool, &[Item])> {
+        self.items.iter().filter_map(|i| match i {
+            Item::Phase { reverse, items } => Some((*reverse, items.as_slice())),
+            _ => None,
+        })
+    }
+
+    /// True if array `u` holds one block of steps only.
+    pub fn is_block(&self, u: usize, layout: Layout) -> bool {
+        match self.memory.keep[u] {
+            Keep::Whole => false,
+            Keep::Block(_) => true,
+            Keep::Replayed(_) => layout.replay,
+        }
+    }
+
+    /// Numbers in array `u` for `t` steps and `b` rows.
+    pub fn size(&self, u: usize, t: usize, b: usize, layout: Layout) -> usize {
+        let steps = if self.is_block(u, layout) {
+            layout.block.min(t)
+        } else {
+            t
+        };
+        self.buffers[u].size(steps, b)
+    }
+
+    /// Numbers that a replay keeps for one block.
+    pub fn checkpoint(&self, replay: &Replay, b: usize) -> usize {
+        let reverse = self.phases().nth(replay.phase).is_some_and(|p| p.0);
+        let history = replay.history.iter().map(|&u| {
+            let x = &self.buffers[u];
+            x.history(reverse) * x.len * b
+        });
+        let slots = replay.slots.iter().map(|&u| self.buffers[u].len * b);
+        history.chain(slots).sum()
+    }
+
+    /// Numbers that all replays keep.
+    pub fn checkpoints(&self, t: usize, b: usize, layout: Layout) -> usize {
+        if !layout.replay {
+            return 0;
+        }
+        let one: usize = self
+            .memory
+            .replays
+            .iter()
+            .map(|r| self.checkpoint(r, b))
+            .sum();
+        one * layout.blocks(t)
+    }
+
+    /// Numbers of the program's own arrays, checkpoints among them; packed weights and the like not counted.
+    pub fn workspace(&self, t: usize, b: usize, layout: Layout) -> usize {
+        let own =
+            (0..self.buffers.len()).filter(|&u| self.buffers[u].storage == Storage::Workspace);
+        own.map(|u| self.size(u, t, b, layout)).sum::<usize>() + self.checkpoints(t, b, layout)
+    }
+}
+
+impl Buffer {
+    /// Boundary steps on the side that a phase comes from.
+    pub fn history(&self, reverse: bool) -> usize {
+        if reverse { self.back } else { self.front }
+    }
+}
+
+/// One use of an array.
+struct Use {
+    /// Item of the plan.
+    item: usize,
+    /// Phase that the item is, and which of its items.
+    phase: Option<(usize, usize)>,
+    /// Domain of the loop, where the item is one.
+    domain: Option<Domain>,
+    access: Access,
+}
+
+struct Analysis<'p> {
+    plan: &'p Plan,
+    /// By array.
+    uses: Vec<Vec<Use>>,
+    /// Item of the plan and direction, by phase.
+    phases: Vec<(usize, bool)>,
+}
+
+impl Memory {
+    /// Finds out for how long the arrays of a plan, its phases formed, must keep their steps.
+    pub(crate) fn of(plan: &Plan) -> Memory {
+        let mut a = Analysis {
+            plan,
+            uses: plan.buffers.iter().map(|_| Vec::new()).collect(),
+            phases: Vec::new(),
+        };
+        for (i, item) in plan.items.iter().enumerate() {
+            if let Item::Phase { reverse, items } = item {
+                let phase = a.phases.len();
+                a.phases.push((i, *reverse));
+                for (k, inner) in items.iter().enumerate() {
+                    a.note(i, Some((phase, k)), inner);
+                }
+            } else {
+                a.note(i, None, item);
+            }
+        }
+        let lives: Vec<Lives> = (0..plan.buffers.len()).map(|u| a.lives(u)).collect();
+        // What crosses from a phase to several others is replayed for that one that most is kept for.
+        let mut pairs: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+        for (x, buffer) in lives.iter().zip(&plan.buffers) {
+            if let Lives::Between(p, q) = *x {
+                *pairs.entry((p, q)).or_default() += buffer.len;
+            }
+        }
+        let mut chosen: Vec<(usize, usize)> = Vec::new();
+        for (&(p, q), &len) in &pairs {
+            let rivals = pairs.iter().filter(|(k, _)| k.0 == p);
+            let most = rivals.max_by_key(|&(_, &n)| n).map_or(0, |r| *r.1);
+            if len == most && chosen.last().is_none_or(|c| c.0 != p) {
+                chosen.push((p, q));
+            }
+        }
+        // A replay that is not possible leaves its arrays whole, which may make another possible or not: until all are.
+        loop {
+            let keep: Vec<Keep> = lives
+                .iter()
+                .map(|x| match *x {
+                    Lives::Long => Keep::Whole,
+                    Lives::In(phase) => Keep::Block(phase),
+                    Lives::Between(p, q) => {
+                        let k = chosen.iter().position(|&x| x == (p, q));
+                        k.map_or(Keep::Whole, Keep::Replayed)
+                    }
+                })
+                .collect();
+            let found = chosen.iter().enumerate();
+            let found = found.map(|(k, &pair)| a.replay(&keep, k, pair));
+            let found: Vec<Option<Replay>> = found.collect();
+            match found.iter().position(Option::is_none) {
+                Some(k) => {
+                    chosen.remove(k);
+                }
+                None => {
+                    return Memory {
+                        keep,
+                        replays: found.into_iter().flatten().collect(),
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// Where an array is used.
+enum Lives {
+    /// Everywhere, or in a way that blocks do not fit.
+    Long,
+    /// In one phase, and where its first states come in and its last leave.
+    In(usize),
+    /// In two phases that go through the same steps in both directions.
+    Between(usize, usize),
+}
+
+impl Analysis<'_> {
+    fn note(&mut self, item: usize, phase: Option<(usize, usize)>, it: &Item) {
+        let domain = match it {
+            Item::Loop(l) => Some(l.domain),
+            _ => None,
+        };
+        for access in it.accesses(&self.plan.weights) {
+            self.uses[access.view.buffer].push(Use {
+                item,
+                phase,
+                domain,
+                access,
+            });
+        }
+    }
+
+    fn lives(&self, u: usize) -> Lives {
+        let buffer = &self.plan.buffers[u];
+        let uses = &self.uses[u];
+        let touched: BTreeSet<usize> = uses.iter().filter_map(|x| Some(x.phase?.0)).collect();
+        let mut touched = touched.into_iter();
+        let (Some(p), q, None) = (touched.next(), touched.next(), touched.next()) else {
+            return Lives::Long;
+        };
+        let (start, reverse) = self.phases[p];
+        let end = match q {
+            Some(q) if self.phases[q].1 == reverse => return Lives::Long,
+            Some(q) => self.phases[q].0,
+            None => self.plan.items.len(),
+        };
+        let made = |x: &Use| x.access.write && x.phase.is_some_and(|(i, _)| i == p);
+        let one_sided = buffer.history(!reverse) == 0;
+        if buffer.storage != Storage::Workspace
+            || buffer.domain != Domain::Step
+            || !one_sided
+            || !uses.iter().any(made)
+        {
+            return Lives::Long;
+        }
+        let fits = uses.iter().all(|x| {
+            let v = x.access.view;
+            // Steps ahead of the item's own, as the first phase goes.
+            let ahead = if reverse { -v.shift } else { v.shift };
+            match (x.phase, x.access.write) {
+                (Some(_), true) => !v.from_end && v.shift == 0,
+                (Some(_), false) => {
+                    !v.from_end && ahead <= 0 && -ahead <= buffer.history(reverse) as i64
+                }
+                // First states come in before the first block, last states leave from the last.
+                (None, write) => {
+                    let at_start = v.from_end == reverse;
+                    let edge = matches!(x.domain, Some(Domain::Edge(_)));
+                    let beyond = if reverse { v.shift >= 0 } else { v.shift < 0 };
+                    edge && beyond
+                        && if write {
+                            at_start && x.item < start
+                        } else {
+                            !at_start && start < x.item && x.item < end
+                        }
+                }
+            }
+        });
+        match (fits, q) {
+            (false, _) => Lives::Long,
+            (true, None) => Lives::In(p),
+            (true, Some(q)) => Lives::Between(p, q),
+        }
+    }
+
+    /// The part of phase `p` that must run again so that `q` finds what crosses between them, if that is possible.
+    fn replay(&self, keep: &[Keep], k: usize, (p, q): (usize, usize)) -> Option<Replay> {
+        let Item::Phase { items, reverse } = &self.plan.items[self.phases[p].0] else {
+            unreachable!("phases are phases")
+        };
+        let (start, end) = (self.phases[p].0, self.phases[q].0);
+        let in_p = |x: &Use| x.phase.filter(|&(i, _)| i == p).map(|(_, item)| item);
+        let writers = |u: usize| self.uses[u].iter().filter(|x| x.access.write);
+        let mut again: BTreeSet<usize> = BTreeSet::new();
+        let mut wanted: Vec<usize> = (0..keep.len())
+            .filter(|&u| keep[u] == Keep::Replayed(k))
+            .collect();
+        let mut seen: BTreeSet<usize> = wanted.iter().copied().collect();
+        let mut slots = Vec::new();
+        while let Some(u) = wanted.pop() {
+            for item in writers(u).filter_map(in_p) {
+                if !again.insert(item) {
+                    continue;
+                }
+                if !matches!(
+                    items[item],
+                    Item::Loop(_) | Item::Nest { .. } | Item::Product { .. }
+                ) {
+                    return None;
+                }
+                // What it reads must be as it was, and what it writes is written as a whole.
+                for a in items[item].accesses(&self.plan.weights) {
+                    let r = a.view.buffer;
+                    let buffer = &self.plan.buffers[r];
+                    let made_here: Vec<usize> = writers(r).filter_map(in_p).collect();
+                    let made_elsewhere =
+                        |x: &&Use| in_p(x).is_none() && x.item > start && x.item <= end;
+                    if made_here.is_empty() {
+                        // It must still be there, and what it was.
+                        if keep[r] != Keep::Whole || writers(r).any(|x| made_elsewhere(&x)) {
+                            return None;
+                        }
+                        continue;
+                    }
+                    let steps = buffer.domain == Domain::Step;
+                    // Others may have filled in its first states, or store over it when they have read it.
+                    let only_here = writers(r).all(|x| {
+                        let fills = x.item < start && matches!(x.domain, Some(Domain::Edge(_)));
+                        in_p(x).is_some() || fills || steps && x.item == end
+                    });
+                    if !only_here {
+                        return None;
+                    }
+                    if seen.insert(r) {
+                        wanted.push(r);
+                    }
+                }
+            }
+        }
+        // One-step arrays that the part writes: those that it reads first carry something from step to step.
+        for (u, buffer) in self.plan.buffers.iter().enumerate() {
+            let by_again = |x: &Use| in_p(x).is_some_and(|i| again.contains(&i));
+            if buffer.storage != Storage::Workspace || !writers(u).any(by_again) {
+                continue;
+            }
+            let steps = buffer.domain == Domain::Step;
+            // Nothing may want to know afterwards what the replay overwrites.
+            let wanted_later = self.uses[u]
+                .iter()
+                .any(|x| x.item >= end && in_p(x).is_none());
+            if !steps && wanted_later {
+                return None;
+            }
+            if !steps && again.iter().any(|&i| carries(&items[i], u)) {
+                slots.push(u);
+            }
+        }
+        let history = (0..keep.len()).filter(|&u| {
+            let window =
+                matches!(keep[u], Keep::Block(i) if i == p) || keep[u] == Keep::Replayed(k);
+            let by_again = writers(u).filter_map(in_p).any(|i| again.contains(&i));
+            window && by_again && self.plan.buffers[u].history(*reverse) > 0
+        });
+        Some(Replay {
+            phase: p,
+            by: q,
+            items: again.iter().copied().collect(),
+            history: history.collect(),
+            slots,
+        })
+    }
+}
+
+/// True if an item reads the one-step array `u` before it writes it.
+fn carries(item: &Item, u: usize) -> bool {
+    let in_loop = |l: &Loop| {
+        for s in &l.body {
+            if s.loads().iter().any(|v| v.buffer == u) {
+                return true;
+            }
+            if s.stores().iter().any(|v| v.buffer == u) {
+                return false;
+            }
+        }
+        false
+    };
+    match item {
+        Item::Loop(l) => in_loop(l),
+        Item::Nest { items, .. } => items.iter().any(|i| carries(i, u)),
+        _ => false,
+    }
+}

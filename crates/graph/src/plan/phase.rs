@@ -1,0 +1,247 @@
+//! Phases: what can go through time together, a long block of steps at a time, does.
+//!
+//! Items over steps in one direction form a phase as far as none needs what another makes of later blocks. What lives
+//! and dies in a phase then needs an array for one block only (`memory.rs`), whatever the length of the sequence, and a
+//! phase's states at its blocks' borders are all that it takes to run it again.
+//!
+//! An item that knows no direction goes where it is read: the loss's derivative with the backward phase, so that it does
+//! not cross from one phase to the next.
+
+use retrograd_tape::Domain;
+
+use crate::plan::access::{Access, conflict, goes_along};
+use crate::plan::{Item, Kind, Plan};
+
+/// The direction in time that an item needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    /// Not over steps: it runs between phases.
+    None,
+    /// Its steps may come in any order.
+    Either,
+    /// From the last step to the first if true.
+    Fixed(bool),
+}
+
+fn direction(item: &Item) -> Direction {
+    match item {
+        Item::Nest { reverse, .. } | Item::Phase { reverse, .. } => Direction::Fixed(*reverse),
+        Item::Loop(l) => match l.kind {
+            Kind::Recurrence { reverse } => Direction::Fixed(reverse),
+            Kind::Parallel if l.domain == Domain::Step => Direction::Either,
+            Kind::Parallel => Direction::None,
+        },
+        Item::Product { domain, .. }
+        | Item::Outer { domain, .. }
+        | Item::SumTo { domain, .. }
+        | Item::OuterTo { domain, .. }
+        | Item::Scatter { domain, .. } => match domain {
+            Domain::Step => Direction::Either,
+            _ => Direction::None,
+        },
+        Item::Pack(_) => Direction::None,
+    }
+}
+
+/// The items of a plan that are still to be placed, with what keeps them in order.
+struct Order<'p> {
+    plan: &'p Plan,
+    direction: Vec<Direction>,
+    accesses: Vec<Vec<Access>>,
+    /// For each item the earlier ones that it must come after.
+    after: Vec<Vec<usize>>,
+    placed: Vec<bool>,
+}
+
+impl<'p> Order<'p> {
+    fn new(plan: &'p Plan) -> Order<'p> {
+        let accesses: Vec<Vec<Access>> = plan
+            .items
+            .iter()
+            .map(|i| {
+                // Which numbers of a point's value does not matter here.
+                let mut all = i.accesses(&plan.weights);
+                all.iter_mut().for_each(|a| a.view.offset = 0);
+                all.sort_by_key(|a| (a.view, a.write));
+                all.dedup_by_key(|a| (a.view, a.write));
+                all
+            })
+            .collect();
+        let after = (0..accesses.len())
+            .map(|j| {
+                let earlier = 0..j;
+                earlier
+                    .filter(|&i| conflict(&accesses[i], &accesses[j]))
+                    .collect()
+            })
+            .collect();
+        Order {
+            plan,
+            direction: plan.items.iter().map(direction).collect(),
+            placed: vec![false; accesses.len()],
+            accesses,
+            after,
+        }
+    }
+
+    fn left(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.placed.len()).filter(|&i| !self.placed[i])
+    }
+
+    /// Items left that can go through time together in one direction, those of `without` excepted.
+    fn together(&self, reverse: bool, without: &[usize]) -> Vec<usize> {
+        let mut members: Vec<usize> = Vec::new();
+        for j in self.left() {
+            let fits = match self.direction[j] {
+                Direction::None => false,
+                Direction::Either => true,
+                Direction::Fixed(r) => r == reverse,
+            };
+            let follows = |&i: &usize| {
+                self.placed[i]
+                    || members.contains(&i)
+                        && goes_along(
+                            &self.accesses[i],
+                            &self.accesses[j],
+                            &self.plan.buffers,
+                            reverse,
+                        )
+            };
+            if fits && !without.contains(&j) && self.after[j].iter().all(follows) {
+                members.push(j);
+            }
+        }
+        members
+    }
+
+    fn is_fixed(&self, i: usize) -> bool {
+        matches!(self.direction[i], Direction::Fixed(_))
+    }
+
+    /// Work without a direction that comes before all recurrences left and that something between phases waits for, say a
+    /// sum of weights that the loss is divided by.
+    fn ahead(&self) -> Vec<usize> {
+        let left: Vec<usize> = self.left().collect();
+        let mut wanted = vec![false; self.placed.len()];
+        let mut early = vec![false; self.placed.len()];
+        for &j in &left {
+            let mut before = self.after[j].iter().filter(|&&i| !self.placed[i]);
+            early[j] = !self.is_fixed(j) && before.all(|&i| early[i]);
+        }
+        for &j in left.iter().rev() {
+            // Only what later steps wait for is worth a phase of its own.
+            let read_later = || left.iter().any(|&k| k > j && self.after[k].contains(&j));
+            if early[j] && self.direction[j] == Direction::None && read_later() {
+                wanted[j] = true;
+            }
+            if wanted[j] {
+                for &i in self.after[j].iter().filter(|&&i| early[i]) {
+                    wanted[i] = true;
+                }
+            }
+        }
+        let steps = |&i: &usize| wanted[i] && self.direction[i] == Direction::Either;
+        let ahead: Vec<usize> = left.into_iter().filter(steps).collect();
+        let without: Vec<usize> = self.left().filter(|i| !ahead.contains(i)).collect();
+        self.together(false, &without)
+    }
+
+    /// The next phase: its direction and items. Something is left, and all of it is over steps.
+    fn next(&mut self) -> (bool, Vec<usize>) {
+        let ahead = self.ahead();
+        if !ahead.is_empty() {
+            return (false, ahead);
+        }
+        let first = |members: &[usize]| members.iter().copied().find(|&i| self.is_fixed(i));
+        let (forward, backward) = (self.together(false, &[]), self.together(true, &[]));
+        let reverse = match (first(&forward), first(&backward)) {
+            (Some(a), Some(b)) => b < a,
+            (a, b) => a.is_none() && b.is_some(),
+        };
+        let members = if reverse { backward } else { forward };
+        (reverse, self.without_late(reverse, members))
+    }
+
+    /// Leaves out what no recurrence of the phase needs but one of the next does, if it can go along with that one.
+    fn without_late(&mut self, reverse: bool, members: Vec<usize>) -> Vec<usize> {
+        let needed_by = |wanted: &dyn Fn(usize) -> bool, among: &[usize]| {
+            let mut needed: Vec<usize> = Vec::new();
+            for &j in among.iter().rev() {
+                let by = |k: &usize| needed.contains(k) && self.after[*k].contains(&j);
+                if wanted(j) || among.iter().any(|k| by(k)) {
+                    needed.push(j);
+                }
+            }
+            needed
+        };
+        let here = needed_by(&|i| self.is_fixed(i), &members);
+        let left: Vec<usize> = self.left().collect();
+        let later = |i: usize| self.is_fixed(i) && !members.contains(&i);
+        let there = needed_by(&later, &left);
+        let (mut late, mut kept): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+        for &i in &members {
+            // What reads something that is left out is left out too.
+            let goes = !here.contains(&i) && there.contains(&i);
+            if goes || self.after[i].iter().any(|j| late.contains(j)) {
+                late.push(i);
+            } else {
+                kept.push(i);
+            }
+        }
+        if late.is_empty() || !kept.iter().any(|&i| self.is_fixed(i)) {
+            return members;
+        }
+        kept.iter().for_each(|&i| self.placed[i] = true);
+        let none: Vec<usize> = self.settle();
+        let next = self.together(!reverse, &[]);
+        kept.iter()
+            .chain(&none)
+            .for_each(|&i| self.placed[i] = false);
+        let joined =
+            late.iter().all(|i| next.contains(i)) && next.iter().any(|&i| self.is_fixed(i));
+        if joined { kept } else { members }
+    }
+
+    /// Places everything between phases that can run now, and returns it in order.
+    fn settle(&mut self) -> Vec<usize> {
+        let mut done = Vec::new();
+        for i in 0..self.placed.len() {
+            let ready = self.after[i].iter().all(|&j| self.placed[j]);
+            if !self.placed[i] && self.direction[i] == Direction::None && ready {
+                self.placed[i] = true;
+                done.push(i);
+            }
+        }
+        done
+    }
+}
+
+/// Forms the phases of a plan.
+pub(crate) fn phases(plan: &mut Plan) {
+    let mut order = Order::new(plan);
+    let mut sequence: Vec<(Option<bool>, Vec<usize>)> = Vec::new();
+    while order.placed.contains(&false) {
+        let between = order.settle();
+        sequence.extend(between.into_iter().map(|i| (None, vec![i])));
+        if order.placed.contains(&false) {
+            let (reverse, members) = order.next();
+            members.iter().for_each(|&i| order.placed[i] = true);
+            sequence.push((Some(reverse), members));
+        }
+    }
+    let mut items: Vec<Option<Item>> = std::mem::take(&mut plan.items)
+        .into_iter()
+        .map(Some)
+        .collect();
+    let mut take = |i: usize| items[i].take().expect("each item has one place");
+    plan.items = sequence
+        .into_iter()
+        .map(|(phase, members)| match phase {
+            None => take(members[0]),
+            Some(reverse) => Item::Phase {
+                reverse,
+                items: members.into_iter().map(&mut take).collect(),
+            },
+        })
+        .collect();
+}

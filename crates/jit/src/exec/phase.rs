@@ -1,0 +1,150 @@
+//! Going through time a block of steps at a time: arrays that keep one block move along, and where memory is dear the
+//! backward phase runs the forward one's part again for each block.
+
+use retrograd_graph::plan::{Item, Keep, Replay};
+
+use super::{Run, Span};
+use crate::element::Element;
+
+impl<T: Element> Run<'_, T> {
+    /// Puts arrays that keep one block where their phase begins, so that their first states can be filled in.
+    pub(super) fn begin(&mut self) {
+        let last = (self.layout.blocks(self.t) - 1) * self.layout.block;
+        for (phase, (reverse, _)) in self.plan.phases().enumerate() {
+            for u in 0..self.plan.buffers.len() {
+                if reverse && self.keeps_block_of(u, phase) {
+                    self.keep_from(u, last);
+                }
+            }
+        }
+    }
+
+    /// Runs a phase of the plan.
+    pub(super) fn phase(&mut self, phase: usize, reverse: bool, items: &[Item]) {
+        let plan = self.plan;
+        let n = self.layout.blocks(self.t);
+        let used = if self.layout.replay {
+            plan.memory.replays.len()
+        } else {
+            0
+        };
+        let replays = plan.memory.replays[..used].iter().enumerate();
+        for k in 0..n {
+            let i = if reverse { n - 1 - k } else { k };
+            let t0 = i * self.layout.block;
+            let span = Span {
+                t0,
+                t1: self.t.min(t0 + self.layout.block),
+                first: k == 0,
+            };
+            if k > 0 {
+                self.move_along(phase, reverse, span);
+                // The block that the other phase ended with is still there when this one begins.
+                for (number, replay) in replays.clone().filter(|r| r.1.by == phase) {
+                    self.replay(number, replay, i, span);
+                }
+            }
+            for (number, replay) in replays.clone().filter(|r| r.1.phase == phase) {
+                self.checkpoint(number, replay, i, false);
+            }
+            for item in items {
+                self.item(item, span);
+            }
+        }
+    }
+
+    /// Runs a part of an earlier phase again for one block.
+    fn replay(&mut self, number: usize, replay: &Replay, block: usize, span: Span) {
+        for u in 0..self.plan.buffers.len() {
+            if self.keeps_block_of(u, replay.phase) {
+                self.keep_from(u, span.t0);
+            }
+        }
+        self.checkpoint(number, replay, block, true);
+        let (_, items) = self.plan.phases().nth(replay.phase).expect("its phase");
+        for &i in &replay.items {
+            self.item(&items[i], span);
+        }
+    }
+
+    /// True if array `u` keeps one block, as phase `phase` goes through them.
+    fn keeps_block_of(&self, u: usize, phase: usize) -> bool {
+        let theirs = !self.workspace.own[u].is_empty();
+        theirs
+            && self.plan.is_block(u, self.layout)
+            && match self.plan.memory.keep[u] {
+                Keep::Whole => false,
+                Keep::Block(p) => p == phase,
+                Keep::Replayed(r) => self.plan.memory.replays[r].phase == phase,
+            }
+    }
+
+    /// Array `u` now keeps the block from step `t0` on.
+    fn keep_from(&mut self, u: usize, t0: usize) {
+        let x = &self.plan.buffers[u];
+        let ws = &mut *self.workspace;
+        ws.origins[u] = t0;
+        // Where step 0 would be: only steps that are kept are followed from there.
+        ws.bases[u] = ws.arrays[u].wrapping_sub(t0 * self.b * x.len);
+    }
+
+    /// Moves the arrays of a phase on to its next block, with the boundary steps that it begins with.
+    fn move_along(&mut self, phase: usize, reverse: bool, span: Span) {
+        for u in 0..self.plan.buffers.len() {
+            if !self.keeps_block_of(u, phase) {
+                continue;
+            }
+            let x = &self.plan.buffers[u];
+            let (h, row) = (x.history(reverse), self.b * x.len);
+            let old = self.workspace.origins[u];
+            let (from, to) = if reverse {
+                (x.front + span.t1 - old, x.front + span.t1 - span.t0)
+            } else {
+                (x.front + span.t0 - h - old, x.front - h)
+            };
+            debug_assert!((from.max(to) + h) * row <= self.workspace.own[u].len());
+            let array = self.workspace.arrays[u];
+            // SAFETY: the array keeps a block and its boundary steps; the block before this one is next to it in time, so
+            // the steps from its border on are kept in both, at these places.
+            unsafe { std::ptr::copy(array.add(from * row), array.add(to * row), h * row) };
+            self.keep_from(u, span.t0);
+        }
+    }
+
+    /// Keeps, or brings back, what the steps of a block begin with.
+    fn checkpoint(&mut self, number: usize, replay: &Replay, block: usize, back: bool) {
+        let (plan, b, n) = (self.plan, self.b, self.layout.blocks(self.t));
+        let reverse = plan.phases().nth(replay.phase).expect("its phase").0;
+        let one = plan.checkpoint(replay, b);
+        let earlier = plan.memory.replays[..number].iter();
+        let mut at: usize = earlier.map(|r| plan.checkpoint(r, b) * n).sum::<usize>() + block * one;
+        let span_end = self.t.min((block + 1) * self.layout.block);
+        let history = replay.history.iter().map(|&u| {
+            let x = &plan.buffers[u];
+            let (h, row) = (x.history(reverse), b * x.len);
+            let first = if reverse {
+                x.front + span_end - block * self.layout.block
+            } else {
+                x.front - h
+            };
+            (u, first * row, h * row)
+        });
+        let slots = replay
+            .slots
+            .iter()
+            .map(|&u| (u, 0, b * plan.buffers[u].len));
+        let ws = &mut *self.workspace;
+        for (u, from, len) in history.chain(slots) {
+            let kept = &mut ws.checkpoints[at..at + len];
+            debug_assert!(from + len <= ws.own[u].len());
+            // SAFETY: the array keeps this block with its boundary steps, or one step, and nobody else works on it now.
+            let place = unsafe { std::slice::from_raw_parts_mut(ws.arrays[u].add(from), len) };
+            if back {
+                place.copy_from_slice(kept);
+            } else {
+                kept.copy_from_slice(place);
+            }
+            at += len;
+        }
+    }
+}

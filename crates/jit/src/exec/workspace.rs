@@ -1,0 +1,354 @@
+//! What a run needs beside the caller's arrays, counted before anything is allocated, and where it is.
+
+use retrograd_graph::plan::{BlockAt, Item, Layout, Plan, Stmt, Storage};
+use retrograd_kernels::{Block, BlockMut, Buffer, PieceMut, Real, Rhs, Weights, kernels};
+
+use super::points;
+use crate::element::Element;
+
+/// Rows of all products and sums that a block of steps has at least, where the sequence is long enough: enough for the
+/// kernels' full speed and for what begins with each block to cost nothing.
+const ROWS_A_BLOCK: usize = 4096;
+
+/// Workspace of a compiled plan, kept from run to run.
+pub(crate) struct Workspace<T: Real> {
+    /// One buffer for each array of the program's own, and stand-ins for arrays that the caller left out.
+    pub(super) own: Vec<Buffer<T>>,
+    pub(super) packed: Vec<Buffer<T>>,
+    pub(super) scratch: Vec<Buffer<T>>,
+    /// Boundary states of all blocks, one replay after another.
+    pub(super) checkpoints: Buffer<T>,
+    /// Where each array is.
+    pub(super) arrays: Vec<*mut T>,
+    /// Where step 0 of each array is, or would be if it were kept for more than a block.
+    pub(super) bases: Vec<*mut T>,
+    /// The first step that each array keeps.
+    pub(super) origins: Vec<usize>,
+    pub(super) blocks: Vec<Block<T>>,
+    pub(super) weights: Vec<Weights<T>>,
+    pub(super) lists: Lists<T>,
+}
+
+// SAFETY: threads that share it during a run only read addresses.
+unsafe impl<T: Real> Sync for Workspace<T> {}
+
+/// Room for the descriptions of one sum.
+#[derive(Default)]
+pub(super) struct Lists<T> {
+    pub(super) blocks: Vec<BlockMut<T>>,
+    pub(super) sides: Vec<Rhs<T>>,
+    pub(super) pieces: Vec<PieceMut<T>>,
+}
+
+// SAFETY: addresses are only followed during a run, which sets them all anew.
+unsafe impl<T: Real> Send for Workspace<T> {}
+
+/// How much a run needs.
+pub(crate) struct Need<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) t: usize,
+    pub(crate) b: usize,
+    pub(crate) threads: usize,
+    pub(crate) layout: Layout,
+    /// Which of the caller's arrays are there.
+    pub(crate) given: &'a (dyn Fn(Storage) -> bool + Sync),
+}
+
+impl Need<'_> {
+    /// Numbers of array `u`; none if it is the caller's.
+    pub(super) fn array(&self, u: usize) -> usize {
+        match self.plan.buffers[u].storage {
+            Storage::Workspace => self.plan.size(u, self.t, self.b, self.layout),
+            theirs if (self.given)(theirs) => 0,
+            _ => self.plan.size(u, self.t, self.b, self.layout),
+        }
+    }
+
+    /// Numbers of the packing of weight `w`; none if no product has more than one row.
+    pub(super) fn packed<T: Element>(&self, w: usize) -> usize {
+        let weight = &self.plan.weights[w];
+        let rows = most_rows(&self.plan.items, w, self.layout.block.min(self.t), self.b);
+        if rows > 1 {
+            kernels::<T>().packed_len(weight.rows, weight.cols, weight.transposed)
+        } else {
+            0
+        }
+    }
+
+    /// Threads that sums are divided among, each with scratch of its own.
+    pub(super) fn parts(&self) -> usize {
+        self.threads.max(1)
+    }
+
+    /// Numbers of one thread's scratch.
+    pub(super) fn scratch<T: Element>(&self) -> usize {
+        let mut most = 0;
+        self.sums(&mut |rows, rhs, _| {
+            let total: usize = rhs.iter().map(|r| r.len).sum();
+            let runs: usize = rhs.iter().map(|r| r.to.len()).sum();
+            most = most.max(kernels::<T>().outer_scratch_len(rows, total, runs));
+        });
+        most
+    }
+
+    /// The most blocks, right-hand sides and pieces that a sum has.
+    fn lists(&self) -> (usize, usize, usize) {
+        let mut most = (0, 0, 0);
+        self.sums(&mut |_, rhs, bias| {
+            let runs: usize = rhs.iter().map(|r| r.to.len()).sum();
+            most = (
+                most.0.max(runs),
+                most.1.max(rhs.len()),
+                most.2.max(bias.len()),
+            );
+        });
+        most
+    }
+
+    /// Calls `f` with the rows, right-hand sides and bias of every weight gradient.
+    fn sums(&self, f: &mut dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt])) {
+        fn visit(
+            items: &[Item],
+            t: usize,
+            b: usize,
+            f: &mut dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]),
+        ) {
+            for item in items {
+                match item {
+                    Item::Outer {
+                        domain, rhs, bias, ..
+                    } => {
+                        let (steps, rows) = points(*domain, t, b);
+                        f(steps * rows, rhs, bias);
+                    }
+                    Item::Nest { items, .. } | Item::Phase { items, .. } => visit(items, t, b, f),
+                    _ => {}
+                }
+            }
+        }
+        // Without phases sums go over all steps at once.
+        let in_blocks = self.plan.phases().next().is_some();
+        let steps = if in_blocks {
+            self.layout.block.min(self.t)
+        } else {
+            self.t
+        };
+        visit(&self.plan.items, steps, self.b, f);
+    }
+
+    /// Bytes of all of it.
+    pub(crate) fn bytes<T: Element>(&self) -> usize {
+        let lines = |n: usize| Buffer::<T>::bytes_of(n);
+        let arrays: usize = (0..self.plan.buffers.len())
+            .map(|u| lines(self.array(u)))
+            .sum();
+        let packed: usize = (0..self.plan.weights.len())
+            .map(|w| lines(self.packed::<T>(w)))
+            .sum();
+        let scratch = self.parts() * lines(self.scratch::<T>());
+        let checkpoints = lines(self.plan.checkpoints(self.t, self.b, self.layout));
+        arrays + packed + scratch + checkpoints + self.described::<T>()
+    }
+
+    /// Bytes of addresses and descriptions.
+    fn described<T: Element>(&self) -> usize {
+        let (n, weights) = (self.plan.buffers.len(), self.plan.weights.len());
+        let blocks: usize = self.plan.weights.iter().map(|w| w.blocks.len()).sum();
+        let lists = self.lists();
+        let buffers = n + weights + self.parts();
+        buffers * size_of::<Buffer<T>>()
+            + n * (2 * size_of::<*mut T>() + size_of::<usize>())
+            + blocks * size_of::<Block<T>>()
+            + weights * size_of::<Weights<T>>()
+            + lists.0 * size_of::<BlockMut<T>>()
+            + lists.1 * size_of::<Rhs<T>>()
+            + lists.2 * size_of::<PieceMut<T>>()
+    }
+
+    /// The fastest layout that takes no more than `budget` bytes, or the fewest bytes that there is a layout for.
+    pub(crate) fn choose<T: Element>(mut self, budget: Option<usize>) -> Result<Layout, usize> {
+        let (t, b) = (self.t, self.b);
+        let fewest = t.div_ceil(ROWS_A_BLOCK.div_ceil(b));
+        let of = |blocks: usize, replay| Layout {
+            block: t.div_ceil(blocks),
+            replay,
+        };
+        let Some(budget) = budget else {
+            return Ok(of(fewest, false));
+        };
+        let mut least = usize::MAX;
+        let modes = if self.plan.memory.replays.is_empty() {
+            1
+        } else {
+            2
+        };
+        for replay in [false, true].into_iter().take(modes) {
+            let mut blocks = fewest;
+            while blocks <= t {
+                self.layout = of(blocks, replay);
+                let bytes = self.bytes::<T>();
+                if bytes <= budget {
+                    return Ok(self.layout);
+                }
+                least = least.min(bytes);
+                blocks += (blocks / 16).max(1);
+            }
+        }
+        Err(least)
+    }
+}
+
+/// The most rows that a product with weight `w` has at once, in blocks of `t` steps.
+fn most_rows(items: &[Item], w: usize, t: usize, b: usize) -> usize {
+    let one = |item: &Item| match item {
+        Item::Product { domain, product } if product.weight == w => {
+            let (steps, rows) = points(*domain, t, b);
+            steps * rows
+        }
+        Item::Loop(l) => {
+            let uses = |s: &Stmt| matches!(s, Stmt::Product(p) if p.weight == w);
+            if l.body.iter().any(uses) {
+                points(l.domain, t, b).1
+            } else {
+                0
+            }
+        }
+        Item::Nest { items, .. } | Item::Phase { items, .. } => most_rows(items, w, t, b),
+        _ => 0,
+    };
+    items.iter().map(one).max().unwrap_or(0)
+}
+
+impl<T: Element> Workspace<T> {
+    pub(crate) fn new() -> Self {
+        Workspace {
+            own: Vec::new(),
+            packed: Vec::new(),
+            scratch: Vec::new(),
+            checkpoints: Buffer::new(0),
+            arrays: Vec::new(),
+            bases: Vec::new(),
+            origins: Vec::new(),
+            blocks: Vec::new(),
+            weights: Vec::new(),
+            lists: Lists {
+                blocks: Vec::new(),
+                sides: Vec::new(),
+                pieces: Vec::new(),
+            },
+        }
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        fn vec<U>(v: &Vec<U>) -> usize {
+            v.capacity() * size_of::<U>()
+        }
+        let all = self.own.iter().chain(&self.packed).chain(&self.scratch);
+        let numbers: usize = all
+            .chain([&self.checkpoints])
+            .map(|b| Buffer::<T>::bytes_of(b.len()))
+            .sum();
+        let buffers = vec(&self.own) + vec(&self.packed) + vec(&self.scratch);
+        let addresses = vec(&self.arrays) + vec(&self.bases) + vec(&self.origins);
+        let lists = vec(&self.lists.blocks) + vec(&self.lists.sides) + vec(&self.lists.pieces);
+        numbers + buffers + addresses + lists + vec(&self.blocks) + vec(&self.weights)
+    }
+
+    /// Makes room for what a run needs; what is there already and fits, stays.
+    pub(crate) fn fit(&mut self, need: &Need<'_>) {
+        let plan = need.plan;
+        let scratch = need.scratch::<T>();
+        let fits = self.own.len() == plan.buffers.len()
+            && self
+                .own
+                .iter()
+                .enumerate()
+                .all(|(u, x)| x.len() == need.array(u))
+            && self
+                .packed
+                .iter()
+                .enumerate()
+                .all(|(w, x)| x.len() == need.packed::<T>(w))
+            && self.scratch.len() == need.parts()
+            && self.scratch.iter().all(|x| x.len() == scratch)
+            && self.checkpoints.len() == plan.checkpoints(need.t, need.b, need.layout);
+        if fits {
+            return;
+        }
+        // Before the new is there the old is gone.
+        *self = Workspace::new();
+        fn made<U>(n: usize, f: impl FnMut(usize) -> U) -> Vec<U> {
+            let mut v = Vec::with_capacity(n);
+            v.extend((0..n).map(f));
+            v
+        }
+        let n = plan.buffers.len();
+        self.own = made(n, |u| Buffer::new(need.array(u)));
+        self.packed = made(plan.weights.len(), |w| Buffer::new(need.packed::<T>(w)));
+        self.scratch = made(need.parts(), |_| Buffer::new(scratch));
+        self.checkpoints = Buffer::new(plan.checkpoints(need.t, need.b, need.layout));
+        self.arrays = Vec::with_capacity(n);
+        self.bases = Vec::with_capacity(n);
+        self.origins = Vec::with_capacity(n);
+        self.blocks = Vec::with_capacity(plan.weights.iter().map(|w| w.blocks.len()).sum());
+        self.weights = Vec::with_capacity(plan.weights.len());
+        let lists = need.lists();
+        self.lists.blocks = Vec::with_capacity(lists.0);
+        self.lists.sides = Vec::with_capacity(lists.1);
+        self.lists.pieces = Vec::with_capacity(lists.2);
+    }
+
+    /// Sets the addresses of all arrays, the caller's and our own, for a run that is about to begin.
+    pub(crate) fn bind(&mut self, plan: &Plan, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
+        self.arrays.clear();
+        self.bases.clear();
+        self.origins.clear();
+        for (buffer, own) in plan.buffers.iter().zip(&mut self.own) {
+            self.arrays.push(match buffer.storage {
+                // The caller's inputs are only read: no statement of a plan stores to an input.
+                Storage::Input(k) if !inputs[k].is_empty() => inputs[k].as_ptr().cast_mut(),
+                Storage::Output(k) if !outputs[k].is_empty() => outputs[k].as_mut_ptr(),
+                _ => own.as_mut_ptr(),
+            });
+        }
+        self.bases.extend(&self.arrays);
+        self.origins.resize(plan.buffers.len(), 0);
+        self.describe(plan);
+    }
+
+    /// Descriptions of all weights: their blocks, and the packing where more than one row is multiplied.
+    fn describe(&mut self, plan: &Plan) {
+        let bases = &self.bases;
+        self.blocks.clear();
+        for x in plan.weights.iter().flat_map(|w| &w.blocks) {
+            self.blocks.push(Block {
+                // Weights are of domain `once`: their place in the array is their offset.
+                ptr: bases[x.view.buffer].wrapping_add(x.view.offset),
+                ld: x.ld,
+                row: x.row,
+                col: x.col,
+                rows: x.rows,
+                cols: x.cols,
+            });
+        }
+        self.weights.clear();
+        let mut blocks = self.blocks.as_slice();
+        for (w, packed) in plan.weights.iter().zip(&self.packed) {
+            let (own, rest) = blocks.split_at(w.blocks.len());
+            blocks = rest;
+            self.weights.push(Weights {
+                rows: w.rows,
+                cols: w.cols,
+                transposed: w.transposed,
+                blocks: own.as_ptr(),
+                n_blocks: own.len(),
+                packed: if packed.is_empty() {
+                    std::ptr::null()
+                } else {
+                    packed.as_ptr()
+                },
+            });
+        }
+    }
+}
