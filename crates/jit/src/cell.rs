@@ -344,11 +344,10 @@ impl<T: Element> CompiledCell<T> {
         }
         let length = |what, name: &str, domain, shape, found: usize| {
             let expected = count(domain, shape, t, b);
-            let layout = layout(domain, shape);
             (expected != found).then(|| RunError::Length {
                 what,
                 name: name.into(),
-                layout,
+                layout: layout(domain, shape),
                 expected,
                 found,
                 t,

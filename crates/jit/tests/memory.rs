@@ -1,0 +1,204 @@
+//! What a run takes is known before it: the allocator sees the planned bytes and no others, a budget is kept, and long
+//! sequences train and run in little memory.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use retrograd_graph::text::read_tape;
+use retrograd_jit::{CompiledCell, Element, Purpose};
+use retrograd_tape::{Real, Role, Tape};
+
+thread_local! {
+    static LIVE: Cell<usize> = const { Cell::new(0) };
+    static PEAK: Cell<usize> = const { Cell::new(0) };
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every method forwards to the system allocator; the counters are plain numbers of the thread.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        LIVE.set(LIVE.get().wrapping_add(layout.size()));
+        PEAK.set(PEAK.get().max(LIVE.get()));
+        // SAFETY: the caller's promise about `layout` is the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        LIVE.set(LIVE.get().wrapping_sub(layout.size()));
+        // SAFETY: `ptr` came from `alloc`, that is from the system allocator, with this layout.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const LSTM: &str = "cell lstm(x[I]; h[H], c[H]) where I=4, H=64
+i = sigmoid(dense(x, h))
+f = sigmoid(dense(x, h))
+g = tanh(dense(x, h))
+o = sigmoid(dense(x, h))
+c' = f * c + i * g
+h' = o * tanh(c')
+y = dense[4](h')
+target next[4]
+loss mean(square(y - next))
+";
+
+/// Two layers of other kinds, one of them with a delay of 2, a softmax readout and a weighted loss.
+const MIXED: &str = "cell mixed(x[5]; h[24], s[24] delay 2)
+z = sigmoid(dense(x, h))
+h' = z * h + (1 - z) * tanh(dense(x, h))
+s' = tanh(dense(h', s))
+output y = softmax(dense[7](s'))
+target next[7]
+loss -dot(next, ln(y))
+";
+
+const INDRNN: &str = "cell indrnn(x[3]; h[40])
+param u[40]
+h' = relu(dense(x) + u * h)
+output y = dense[2](h')
+target next[2]
+loss mean(square(y - next))
+";
+
+fn tape(text: &str) -> Tape {
+    read_tape("memory", text, &[]).expect("a cell")
+}
+
+/// Arrays for a run, its initial states left out.
+struct Arrays<T> {
+    inputs: Vec<Vec<T>>,
+    outputs: Vec<Vec<T>>,
+    left_out: Vec<usize>,
+}
+
+impl<T: Element + Real> Arrays<T> {
+    fn new(cell: &CompiledCell<T>, t: usize, b: usize) -> Arrays<T> {
+        let number = |i: usize, k: usize| {
+            let x = (i as f64 * 0.37 + k as f64).sin() * 0.3;
+            <T as Real>::from_f64(x)
+        };
+        let points = |role: Role| if role == Role::Param { 1 } else { t * b };
+        let inputs = cell.inputs().iter().enumerate().map(|(k, i)| match i.role {
+            Role::Initial => Vec::new(),
+            role => {
+                let n = points(role) * i.ty.shape.len();
+                (0..n).map(|i| number(i, k)).collect()
+            }
+        });
+        let inputs: Vec<Vec<T>> = inputs.collect();
+        let left_out = (0..inputs.len()).filter(|&k| inputs[k].is_empty());
+        Arrays {
+            left_out: left_out.collect(),
+            outputs: (0..cell.outputs().len())
+                .map(|k| vec![<T as Real>::from_f64(f64::NAN); cell.output_len(k, t, b)])
+                .collect(),
+            inputs,
+        }
+    }
+
+    /// Runs; the most bytes that were there at once beyond those before, and the allocations.
+    fn run(&mut self, cell: &mut CompiledCell<T>, t: usize, b: usize) -> (usize, usize) {
+        let inputs: Vec<&[T]> = self.inputs.iter().map(Vec::as_slice).collect();
+        let mut outputs: Vec<&mut [T]> = self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
+        let (live, count) = (LIVE.get(), COUNT.get());
+        PEAK.set(live);
+        cell.run(t, b, &inputs, &mut outputs).expect("it fits");
+        (PEAK.get() - live, COUNT.get() - count)
+    }
+}
+
+fn compiled<T: Element>(tape: &Tape, purpose: &Purpose) -> CompiledCell<T> {
+    CompiledCell::compile(tape, purpose).expect("it compiles")
+}
+
+/// Planned bytes are allocated by the first run, and nothing by the second.
+fn as_planned<T: Element + Real>(
+    text: &str,
+    purpose: &Purpose,
+    t: usize,
+    b: usize,
+    budget: Option<usize>,
+) {
+    let mut cell = compiled::<T>(&tape(text), purpose);
+    let mut arrays = Arrays::new(&cell, t, b);
+    cell.set_budget(budget);
+    let left_out = arrays.left_out.clone();
+    let plan = cell.memory(t, b, (&left_out, &[])).expect("enough");
+    let (bytes, _) = arrays.run(&mut cell, t, b);
+    assert_eq!(bytes, plan.bytes, "T={t} B={b} {budget:?}: {plan:?}");
+    assert_eq!(cell.workspace_bytes(), plan.bytes);
+    assert_eq!(arrays.run(&mut cell, t, b), (0, 0), "T={t} B={b}: again");
+}
+
+#[test]
+fn the_allocator_sees_the_planned_bytes_and_nothing_in_later_runs() {
+    for text in [LSTM, MIXED, INDRNN] {
+        for purpose in [Purpose::Forward, Purpose::Train] {
+            for (t, b) in [(1, 1), (7, 1), (100, 3), (13, 40)] {
+                as_planned::<f32>(text, &purpose, t, b, None);
+                as_planned::<f64>(text, &purpose, t, b, None);
+            }
+        }
+        as_planned::<f32>(text, &Purpose::Train, 4000, 1, Some(600_000));
+    }
+}
+
+#[test]
+fn inference_needs_no_more_for_a_long_sequence_than_for_a_block() {
+    for text in [LSTM, MIXED, INDRNN] {
+        let cell = compiled::<f32>(&tape(text), &Purpose::Forward);
+        let bytes = |t| cell.memory(t, 1, (&[], &[])).expect("no budget").bytes;
+        assert_eq!(
+            bytes(1_000_000),
+            bytes(
+                cell.memory(1_000_000, 1, (&[], &[]))
+                    .expect("no budget")
+                    .block
+            )
+        );
+    }
+}
+
+#[test]
+fn a_hundred_thousand_steps_train_in_eight_mebibytes() {
+    const T: usize = 100_000;
+    const BYTES: usize = 8 << 20;
+    let tape = tape(LSTM);
+    let mut free = compiled::<f32>(&tape, &Purpose::Train);
+    let mut tight = compiled::<f32>(&tape, &Purpose::Train);
+    tight.set_budget(Some(BYTES));
+    let (mut a, mut b) = (Arrays::new(&free, T, 1), Arrays::new(&tight, T, 1));
+    let mut least = [Duration::MAX; 2];
+    for round in 0..4 {
+        let start = Instant::now();
+        a.run(&mut free, T, 1);
+        let half = Instant::now();
+        let (bytes, _) = b.run(&mut tight, T, 1);
+        if round == 0 {
+            assert!(bytes <= BYTES, "{bytes}");
+        } else {
+            least = [least[0].min(half - start), least[1].min(half.elapsed())];
+        }
+    }
+    // The sums over time are cut at other places: each of T terms is rounded once more at most.
+    for (k, (x, y)) in a.outputs.iter().zip(&b.outputs).enumerate() {
+        let size = x.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        let off = x
+            .iter()
+            .zip(y)
+            .fold(0.0f32, |m, (x, y)| m.max((x - y).abs()));
+        assert!(off <= 1e-4 * size, "output {k}: off by {off} of {size}");
+    }
+    let ratio = least[1].as_secs_f64() / least[0].as_secs_f64();
+    println!(
+        "{:?} without a budget, {:?} in 8 MiB: {ratio:.2}",
+        least[0], least[1]
+    );
+    assert!(ratio <= 1.6, "{ratio:.2} times the time");
+}
