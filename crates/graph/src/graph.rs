@@ -283,6 +283,16 @@ impl Graph {
         self.push(op, xs, ty)
     }
 
+    /// Lets `user` read `to` wherever it reads `from`.
+    pub(crate) fn replace_operand(&mut self, user: Value, from: Value, to: Value) {
+        let edges = self.net.edges_connecting(index(from), index(user));
+        let edges: Vec<(_, usize)> = edges.map(|e| (e.id(), *e.weight())).collect();
+        for (edge, slot) in edges {
+            self.net.remove_edge(edge);
+            self.net.add_edge(index(to), index(user), slot);
+        }
+    }
+
     /// Adds an op as it was read from text; a pass that adds an equal one finds it.
     pub(crate) fn restore(&mut self, op: Op, xs: &[Value], ty: Type) -> Value {
         let v = self.push(op, xs, ty);

@@ -20,6 +20,8 @@ pub struct Options {
     pub simplify: bool,
     /// Products with concatenations split, products of one operand stacked, summed products joined.
     pub fuse: bool,
+    /// What costs less to make again than to keep is made again on its reader's side.
+    pub recompute: bool,
     /// Maximal distribution of the time loop: hoisted products, parallel work outside recurrences, a loop for each
     /// recurrence. Without it all work of a direction in time that can share a loop does, step after step.
     pub distribute: bool,
@@ -53,9 +55,10 @@ type Switch = fn(&mut Options) -> &mut bool;
 
 impl Options {
     /// Every switch and its name.
-    pub const SWITCHES: [(&str, Switch); 9] = [
+    pub const SWITCHES: [(&str, Switch); 10] = [
         ("simplify", |o| &mut o.simplify),
         ("fuse", |o| &mut o.fuse),
+        ("recompute", |o| &mut o.recompute),
         ("distribute", |o| &mut o.distribute),
         ("join", |o| &mut o.join),
         ("absorb", |o| &mut o.absorb),
@@ -83,6 +86,7 @@ impl Options {
         Options {
             simplify: on,
             fuse: on,
+            recompute: on,
             distribute: on,
             join: on,
             absorb: on,

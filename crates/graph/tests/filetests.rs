@@ -134,6 +134,7 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
             "split" => split::split(&g),
             "fuse" => fuse::fuse(&g),
             "legalize" => legalize::legalize(&g),
+            "recompute" => passes::recompute::recompute(&g),
             "tangent" => tangent::tangent(&g, &tangents(&g)),
             "all" | "gradient" | "hessian" => {
                 let what = adjoint::Differentiate::loss(&g);

@@ -5,6 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use retrograd_graph::plan::Keep;
 use retrograd_graph::text::read_tape;
 use retrograd_jit::{CompiledCell, Element, Purpose};
 use retrograd_tape::{Real, Role, Tape};
@@ -147,6 +148,17 @@ fn the_allocator_sees_the_planned_bytes_and_nothing_in_later_runs() {
         }
         as_planned::<f32>(text, &Purpose::Train, 4000, 1, Some(600_000));
     }
+}
+
+#[test]
+fn six_numbers_a_unit_and_step_cross_to_the_backward_step_of_an_lstm() {
+    let cell = compiled::<f32>(&tape(LSTM), &Purpose::Train);
+    let plan = cell.plan();
+    let crosses = |u: &usize| matches!(plan.memory.keep[*u], Keep::Replayed(_));
+    let numbers = (0..plan.buffers.len()).filter(crosses);
+    let numbers: usize = numbers.map(|u| plan.buffers[u].len).sum();
+    // Four gates, c and h, of 64 units.
+    assert_eq!(numbers, 6 * 64);
 }
 
 #[test]

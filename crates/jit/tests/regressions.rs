@@ -276,3 +276,19 @@ fn a_slice_that_is_a_parameter_is_handed_out_for_every_step() {
     r.output("y", v3);
     check(&r.finish("case").unwrap(), 3, 2, 1);
 }
+
+#[test]
+fn an_activation_that_is_not_stored_reads_what_it_read_in_its_region() {
+    let r = Recorder::new();
+    let v0 = r.state("h2", Shape::Matrix(8, 2), -1, None);
+    let v1 = r.apply(Op::Map(Map::Tanh), &[v0]);
+    let v2 = r.apply(Op::Map(Map::Exp), &[v1]);
+    let v3 = r.apply(Op::constant(-0.5, Shape::Matrix(8, 2)), &[]);
+    let v4 = r.apply(Op::Map(Map::Pow), &[v2, v3]);
+    let v5 = r.input("z14", Role::Sequence, Shape::Vector(8));
+    let v6 = r.apply(Op::Reduce(Reduction::Mean), &[v4]);
+    let v7 = r.apply(Op::Broadcast(Shape::Vector(2)), &[v6]);
+    let v8 = r.apply(Op::Outer { to: Domain::Step }, &[v5, v7]);
+    r.next(v0, v8);
+    check(&r.finish("case").unwrap(), 1, 1, 6983559);
+}

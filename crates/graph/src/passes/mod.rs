@@ -4,6 +4,7 @@ pub mod adjoint;
 pub mod components;
 pub mod fuse;
 pub mod legalize;
+pub mod recompute;
 pub mod simplify;
 pub mod split;
 pub mod tangent;
@@ -73,5 +74,8 @@ pub fn run(
         step("fuse", &fuse::fuse);
     }
     step("legalize", &legalize::legalize);
+    if options.recompute {
+        step("recompute", &recompute::recompute);
+    }
     Ok(trace)
 }

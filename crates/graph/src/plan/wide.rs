@@ -1,12 +1,12 @@
 //! Activations over contiguous blocks leave their regions: precompiled kernels with the machine's widest vectors compute
 //! them for all rows of a step at once, where the emitted code has 128-bit vectors.
 //!
-//! It pays where the operand lies in memory anyway, as a pre-activation does that a product made, and the result is
-//! stored anyway; gates of one activation lie side by side, so that one call serves several.
+//! It pays where the operand lies in memory anyway, as a pre-activation does that a product made; gates of one activation
+//! lie side by side, so that one call serves several. A result that nothing stores gets one step's array for it.
 
-use retrograd_tape::Map;
+use retrograd_tape::{Domain, Map};
 
-use crate::plan::{Instr, Item, Plan, Region, Stmt, View};
+use crate::plan::{Buffer, Instr, Item, Kind, Plan, Region, Stmt, Storage, View};
 
 /// The activations that there are kernels for.
 pub const WIDE: [Map; 4] = [Map::Tanh, Map::Sigmoid, Map::Exp, Map::Softplus];
@@ -17,20 +17,24 @@ const FEWEST: usize = 16;
 
 /// Moves activations out of regions.
 pub(crate) fn widen(plan: &mut Plan) {
-    items(&mut plan.items);
+    let mut made = std::mem::take(&mut plan.items);
+    items(&mut made, &mut plan.buffers);
+    plan.items = made;
 }
 
-fn items(all: &mut [Item]) {
+fn items(all: &mut [Item], buffers: &mut Vec<Buffer>) {
     for item in all {
         match item {
-            Item::Nest { items: inner, .. } | Item::Phase { items: inner, .. } => items(inner),
+            Item::Nest { items: inner, .. } | Item::Phase { items: inner, .. } => {
+                items(inner, buffers)
+            }
             Item::Loop(l) => {
                 let mut body = Vec::with_capacity(l.body.len());
                 for stmt in std::mem::take(&mut l.body) {
                     match stmt {
                         Stmt::Region(mut r) if r.lanes >= FEWEST => {
                             // Rows of the statements before it must be done: a call does all rows at once.
-                            body.extend(take_out(&mut r));
+                            body.extend(take_out(&mut r, l.kind, buffers));
                             body.push(Stmt::Region(r));
                         }
                         other => body.push(other),
@@ -44,7 +48,8 @@ fn items(all: &mut [Item]) {
 }
 
 /// Takes activations of loaded values out of a region; it loads the results instead.
-fn take_out(r: &mut Region) -> Vec<Stmt> {
+fn take_out(r: &mut Region, kind: Kind, buffers: &mut Vec<Buffer>) -> Vec<Stmt> {
+    let mut extra = Vec::new();
     let mut calls: Vec<(Map, View, View, usize)> = Vec::new();
     for i in 0..r.instrs.len() {
         let Instr::Map(m, xs) = &r.instrs[i] else {
@@ -54,7 +59,17 @@ fn take_out(r: &mut Region) -> Vec<Stmt> {
         let Instr::Load(from) = r.instrs[x] else {
             continue;
         };
-        let Some(k) = r.stores.iter().position(|s| s.0 == i) else {
+        let stored = r.stores.iter().position(|s| s.0 == i);
+        let Some(k) = stored else {
+            // Rows of a parallel loop's steps may be done at once: one step's array is not enough there.
+            let recurs = matches!(kind, Kind::Recurrence { .. });
+            let stays = !r
+                .stores
+                .iter()
+                .any(|s| s.1.buffer == from.buffer && overlap(s.1, from, r.lanes) && s.1 != from);
+            if WIDE.contains(&m) && recurs && stays {
+                extra.push((m, from, i));
+            }
             continue;
         };
         let to = r.stores[k].1;
@@ -94,6 +109,27 @@ fn take_out(r: &mut Region) -> Vec<Stmt> {
             r.instrs[x] = Instr::Const(0.0);
             r.stores.remove(k);
         }
+    }
+    // What one call writes no other may read.
+    let written: Vec<View> = calls.iter().map(|c| c.2).collect();
+    let touch = |a: View, b: View| a.buffer == b.buffer && overlap(a, b, r.lanes);
+    extra.retain(|&(_, from, _)| !written.iter().any(|&to| touch(to, from)));
+    // Neighbours in memory get neighbouring places.
+    extra.sort_by_key(|e| (e.0, e.1));
+    for (k, (m, from, i)) in extra.iter().enumerate() {
+        if k == 0 {
+            buffers.push(Buffer {
+                name: m.row().name.into(),
+                domain: Domain::Row,
+                len: extra.len() * r.lanes,
+                front: 0,
+                back: 0,
+                storage: Storage::Workspace,
+            });
+        }
+        let to = View::of(buffers.len() - 1).plus(k * r.lanes);
+        calls.push((*m, *from, to, r.lanes));
+        r.instrs[*i] = Instr::Load(to);
     }
     r.prune();
     // Neighbours are one call.

@@ -1,0 +1,114 @@
+//! *recompute*: what costs less to make again than to keep is made again on its reader's side.
+//!
+//! A value that crosses from one recurrence to another is kept for all steps. Where it is an element-wise op of values
+//! that are kept anyway, as tanh c is of c in an LSTM, the reader computes it: 6 numbers a unit and step cross instead
+//! of 7. (The canonical form of rematerialisation: copying nodes to the reader's side of a cut.)
+
+use std::collections::{HashMap, HashSet};
+
+use retrograd_tape::{Domain, Map, Op, Value};
+
+use crate::graph::Graph;
+use crate::passes::components::{Class, Components, components};
+
+/// Copies nodes to the recurrences that read them. Two equal nodes stand side by side then, so no rebuilding pass may follow.
+pub fn recompute(g: &Graph) -> Graph {
+    let Ok(components) = components(g) else {
+        return g.clone();
+    };
+    let side = sides(g, &components);
+    let mut new = g.clone();
+    let mut moved: HashSet<Value> = HashSet::new();
+    for v in g.order() {
+        let (&Op::Map(map), own @ Class::Recurrent(_)) = (g.op_of(v), components.class(v)) else {
+            continue;
+        };
+        let (inside, across): (Vec<Value>, Vec<Value>) = g.users(v).partition(|u| side[u] == own);
+        let element_wise = |u: &Value| matches!(g.op_of(*u), Op::Map(_));
+        let recurrent = |u: &Value| side[u] != Class::Parallel;
+        let only_crosses = !across.is_empty()
+            && inside.iter().all(element_wise)
+            && across.iter().all(|u| element_wise(u) && recurrent(u))
+            && !g.is_output(v);
+        let kept = |&x: &Value| is_kept(g, &side, own, x, v, &moved);
+        if !is_cheap(map) || !only_crosses || !g.operands(v).iter().all(kept) {
+            continue;
+        }
+        moved.insert(v);
+        let mut readers: Vec<Class> = across.iter().map(|u| side[u]).collect();
+        readers.sort_unstable();
+        readers.dedup();
+        for class in readers {
+            let copy = new.add(*g.op_of(v), &g.operands(v), g.node(v).ty);
+            for &u in across.iter().filter(|&u| side[u] == class) {
+                new.replace_operand(u, v, copy);
+            }
+        }
+    }
+    new
+}
+
+/// Where each value is computed: in its recurrence, in the only one that reads it, or for all steps at once.
+fn sides(g: &Graph, components: &Components) -> HashMap<Value, Class> {
+    let mut side: HashMap<Value, Class> = HashMap::new();
+    for v in g.order().into_iter().rev() {
+        let mut class = components.class(v);
+        if class == Class::Parallel && matches!(g.op_of(v), Op::Map(_)) && !g.is_output(v) {
+            // Delays of a recurrence come before it in the order and have no side yet: they keep their operand outside.
+            let mut readers = g
+                .users(v)
+                .map(|u| side.get(&u).copied().unwrap_or(Class::Parallel));
+            if let Some(first) = readers.next()
+                && readers.all(|r| r == first)
+                && !g
+                    .users(v)
+                    .any(|u| matches!(g.op_of(u), Op::Delay(_) | Op::Boundary(_)))
+            {
+                class = first;
+            }
+        }
+        side.insert(v, class);
+    }
+    side
+}
+
+/// Cheaper to compute than to store and load in every step: arithmetic, and what there are wide kernels for.
+fn is_cheap(map: Map) -> bool {
+    !matches!(map, Map::Pow | Map::Ln | Map::Sin | Map::Cos)
+}
+
+/// True if what a value is read from has an array over all steps, whatever becomes of its reader `v`.
+fn is_kept(
+    g: &Graph,
+    side: &HashMap<Value, Class>,
+    own: Class,
+    x: Value,
+    v: Value,
+    moved: &HashSet<Value>,
+) -> bool {
+    let mut x = x;
+    while let Op::Broadcast(_) | Op::Reshape(_) | Op::Spread(_) | Op::Slice { axis: 0, .. } =
+        g.op_of(x)
+    {
+        x = g.operands(x)[0];
+    }
+    if matches!(g.op_of(x), Op::Input { .. } | Op::Constant { .. }) || g.is_output(x) {
+        return true;
+    }
+    match g.node(x).ty.domain {
+        Domain::Once | Domain::Row => return true,
+        Domain::Edge(_) => return false,
+        Domain::Step => {}
+    }
+    if moved.contains(&x) || matches!(g.op_of(x), Op::Delay(_)) {
+        return false;
+    }
+    let across = |u: Value| side[&u] != own && u != v;
+    g.users(x).any(|u| match g.op_of(u) {
+        Op::Boundary(_) => false,
+        Op::Delay(_) => g
+            .users(u)
+            .any(|w| across(w) && !matches!(g.op_of(w), Op::Boundary(_))),
+        _ => across(u),
+    })
+}
