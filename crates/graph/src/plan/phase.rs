@@ -168,7 +168,7 @@ impl<'p> Order<'p> {
             let mut needed: Vec<usize> = Vec::new();
             for &j in among.iter().rev() {
                 let by = |k: &usize| needed.contains(k) && self.after[*k].contains(&j);
-                if wanted(j) || among.iter().any(|k| by(k)) {
+                if wanted(j) || among.iter().any(by) {
                     needed.push(j);
                 }
             }

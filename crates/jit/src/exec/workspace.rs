@@ -43,6 +43,9 @@ pub(super) struct Lists<T> {
 // SAFETY: addresses are only followed during a run, which sets them all anew.
 unsafe impl<T: Real> Send for Workspace<T> {}
 
+/// What is done with the rows, right-hand sides and bias of a weight gradient.
+type EachSum<'f> = dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]) + 'f;
+
 /// How much a run needs.
 pub(crate) struct Need<'a> {
     pub(crate) plan: &'a Plan,
@@ -106,13 +109,8 @@ impl Need<'_> {
     }
 
     /// Calls `f` with the rows, right-hand sides and bias of every weight gradient.
-    fn sums(&self, f: &mut dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt])) {
-        fn visit(
-            items: &[Item],
-            t: usize,
-            b: usize,
-            f: &mut dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]),
-        ) {
+    fn sums(&self, f: &mut EachSum<'_>) {
+        fn visit(items: &[Item], t: usize, b: usize, f: &mut EachSum<'_>) {
             for item in items {
                 match item {
                     Item::Outer {
