@@ -127,6 +127,40 @@ fn cells_are_right(document: &str) -> usize {
 }
 
 #[test]
+fn files_that_the_documents_name_exist() {
+    let root = path()
+        .parent()
+        .and_then(|docs| docs.parent())
+        .expect("docs/IR.md")
+        .to_owned();
+    let mut named = 0;
+    for document in ["docs/IR.md", "docs/ADD-AN-OP.md"] {
+        let text = std::fs::read_to_string(root.join(document)).expect("it can be read");
+        let paths = text.split('`').skip(1).step_by(2).filter(|word| {
+            let top = ["crates/", "data/", "docs/", "fuzz/", "benches/"];
+            top.iter().any(|t| word.starts_with(t)) && !word.contains(char::is_whitespace)
+        });
+        for name in paths {
+            assert!(root.join(name).exists(), "{document} names `{name}`");
+            named += 1;
+        }
+    }
+    assert!(named > 20, "{named}");
+}
+
+/// The row that the document on adding an op shows is the one in the table.
+#[test]
+fn the_row_that_the_document_shows_is_the_one_of_the_table() {
+    let document = include_str!("../../../docs/ADD-AN-OP.md");
+    let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let table = squeezed(include_str!("../../tape/src/map.rs"));
+    let (_, row) = document.split_once("```rust\n").expect("it shows one");
+    let (row, _) = row.split_once("```").expect("the block ends");
+    assert!(row.starts_with("Map::Softsign"));
+    assert!(table.contains(&squeezed(row)), "{row}");
+}
+
+#[test]
 fn the_reference_says_what_the_code_says() {
     let document = std::fs::read_to_string(path()).expect("docs/IR.md can be read");
     let anew = with_blocks(&with_sections(&document));
