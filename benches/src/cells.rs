@@ -4,7 +4,7 @@
 //! In the equations z = W x + b + U h, cut into gates of H elements. All weights start uniform in ±1/√H.
 
 use anyhow::{Context, Result};
-use retrograd::{Builder, Cell, Init, Var, zoo};
+use retrograd::{Builder, Cell, CellText, Init, Var, zoo};
 
 /// Names of the cells that are also measured in PyTorch and JAX.
 pub const NAMES: [&str; 5] = ["lstm", "gru", "keepwrite", "lnlstm", "peephole"];
@@ -13,14 +13,23 @@ pub const NAMES: [&str; 5] = ["lstm", "gru", "keepwrite", "lnlstm", "peephole"];
 const EPS: f64 = 1e-5;
 
 /// A cell by name, with as many inputs as hidden units: one of [`NAMES`], one of the zoo (`zoo/<name>` where both have it),
-/// or the path of a `.cell` file with dimensions I and H. Its outputs are what the loss Σ y·gy is made of; a loss of
-/// its own is left out.
+/// or the path of a `.cell` file. Of a cell's text all dimensions that it gives as numbers become `hidden`; its outputs are
+/// what the loss Σ y·gy is made of, a loss of its own is left out.
 ///
 /// # Errors
 /// If there is no such cell.
 pub fn find(name: &str, hidden: usize) -> Result<Cell> {
-    if name.ends_with(".cell") {
-        return Ok(Cell::from_file(name, &[("I", hidden), ("H", hidden)])?);
+    let bare = name.strip_prefix("zoo/").unwrap_or(name);
+    let text = match zoo::written(bare) {
+        _ if NAMES.contains(&name) => None,
+        Some(written) => Some(CellText::parse(bare, written.text)?),
+        None if name.ends_with(".cell") => Some(CellText::open(name)?),
+        None => None,
+    };
+    if let Some(text) = text {
+        let free = text.dimensions().filter(|d| text.default_of(d).is_some());
+        let sizes: Vec<(&str, usize)> = free.map(|d| (d, hidden)).collect();
+        return Ok(text.cell(&sizes)?);
     }
     let write: zoo::Recurrence = match name {
         "lstm" => lstm,
@@ -28,13 +37,14 @@ pub fn find(name: &str, hidden: usize) -> Result<Cell> {
         "keepwrite" => keepwrite,
         "lnlstm" => lnlstm,
         "peephole" => peephole,
-        other => {
-            let other = other.strip_prefix("zoo/").unwrap_or(other);
-            let entry = zoo::find(other).with_context(|| {
+        _ => {
+            let entry = zoo::find(bare).with_context(|| {
+                let written: Vec<&str> = zoo::WRITTEN.iter().map(|w| w.name).collect();
                 format!(
-                    "there is no cell `{name}`; there are {}, zoo/{}, and .cell files",
+                    "there is no cell `{name}`; there are {}, zoo/{}, zoo/{}, and .cell files",
                     NAMES.join(", "),
-                    zoo::NAMES.join(", zoo/")
+                    zoo::NAMES.join(", zoo/"),
+                    written.join(", zoo/")
                 )
             })?;
             entry.recurrence
@@ -133,7 +143,7 @@ mod tests {
             env!("CARGO_MANIFEST_DIR"),
             "/../crates/retrograd/cells/lstm.cell"
         );
-        for name in ["lstm", "zoo/lstm", "irnn", file] {
+        for name in ["lstm", "zoo/lstm", "irnn", "mlstm", "zoo/peephole", file] {
             let cell = find(name, 6).unwrap();
             assert_eq!(cell.tape().inputs()[0].ty.shape.len(), 6, "{name}");
         }

@@ -1,8 +1,12 @@
 //! The two engines behind one interface: a step, and the gradients it left.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use retrograd::Cell;
-use retrograd_jit::{CompiledCell, Element, Purpose};
+use retrograd_graph::plan::cost;
+use retrograd_jit::predict::{Machine, extent};
+use retrograd_jit::{CompiledCell, Element, Purpose, RunError};
 use retrograd_tape::{Input, Interpreter, Real, Role, Shape, Yield};
 
 use crate::work::{Work, observed};
@@ -23,6 +27,11 @@ pub trait Steps<T> {
 
     /// Milliseconds of making the engine from the cell, what other work is lazy not counted.
     fn compile_ms(&self) -> f64;
+
+    /// Seconds that a step should take on one thread, where there is a model of it.
+    fn predicted_seconds(&self, _: &Machine, _: &Work<T>) -> Option<f64> {
+        None
+    }
 }
 
 /// How much of the step a compiled program is for.
@@ -97,8 +106,13 @@ impl<T: Element> Jit<T> {
     }
 }
 
-impl<T: Element> Steps<T> for Jit<T> {
-    fn step(&mut self, work: &Work<T>) {
+impl<T: Element> Jit<T> {
+    /// A step, with what the compiled program's `f` does with the arrays.
+    fn with<R>(
+        &mut self,
+        work: &Work<T>,
+        f: impl FnOnce(&mut CompiledCell<T>, &[&[T]], &mut [&mut [T]]) -> Result<R, RunError>,
+    ) -> R {
         let (t, b) = (work.t, work.b);
         for k in 0..self.outputs.len() {
             if self.is_result(self.cell.outputs()[k].role) {
@@ -112,8 +126,28 @@ impl<T: Element> Steps<T> for Jit<T> {
             .map(Vec::as_slice)
             .collect();
         let mut outputs: Vec<&mut [T]> = self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
-        let ran = self.cell.run(t, b, &inputs, &mut outputs);
-        ran.expect("the work is the cell's");
+        let ran = f(&mut self.cell, &inputs, &mut outputs);
+        ran.expect("the work is the cell's")
+    }
+
+    /// How a step of `t` steps of `b` rows goes through time.
+    ///
+    /// # Errors
+    /// Those of a run.
+    pub fn extent(&self, t: usize, b: usize) -> Result<cost::Extent> {
+        let memory = self.cell.memory(t, b, (&[], &[]))?;
+        Ok(extent(t, b, memory.layout()))
+    }
+
+    /// A step that tells how long each item of the plan took.
+    pub fn time_items(&mut self, work: &Work<T>) -> Vec<Duration> {
+        self.with(work, |cell, i, o| cell.time_items(work.t, work.b, i, o))
+    }
+}
+
+impl<T: Element> Steps<T> for Jit<T> {
+    fn step(&mut self, work: &Work<T>) {
+        self.with(work, |cell, i, o| cell.run(work.t, work.b, i, o));
     }
 
     fn gradients(&self) -> Vec<(String, Vec<T>)> {
@@ -136,6 +170,11 @@ impl<T: Element> Steps<T> for Jit<T> {
 
     fn compile_ms(&self) -> f64 {
         self.cell.compile_time().as_secs_f64() * 1e3
+    }
+
+    fn predicted_seconds(&self, machine: &Machine, work: &Work<T>) -> Option<f64> {
+        let run = self.extent(work.t, work.b).ok()?;
+        Some(machine.run_seconds::<T>(self.cell.plan(), run))
     }
 }
 

@@ -12,5 +12,4 @@ pub mod flops;
 pub mod measure;
 pub mod peak;
 pub mod shape;
-mod simd;
 pub mod work;

@@ -1,16 +1,10 @@
 //! What the machine can do at most: fused multiply-adds in registers, and reading memory. Shares of it are comparable
 //! between machines where times are not.
 
-use std::hint::black_box;
-use std::sync::Barrier;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use retrograd_kernels::peak::{isa, peak_gflops, read_gbs};
 use serde::Serialize;
-
-use crate::simd::{self, Isa};
-
-/// Multiply-add turns of a burst: about a quarter of a millisecond.
-const TURNS: usize = 64 * 1024;
 
 /// Peak rates of a number of threads together.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -37,7 +31,7 @@ impl Rates {
         let read = |bytes| read_gbs(threads, bytes, Duration::from_millis(300));
         Rates {
             threads,
-            isa: Isa::widest().name(),
+            isa: isa(),
             peak_gflops: peak_gflops(threads, Duration::from_millis(300)),
             read_l1_gbs: read(32 << 10),
             read_l2_gbs: read(512 << 10),
@@ -45,54 +39,4 @@ impl Rates {
             read_memory_gbs: read(256 << 20),
         }
     }
-}
-
-/// The machine's rate of fused multiply-adds in f32, GFLOP/s, all threads at once.
-pub fn peak_gflops(threads: usize, during: Duration) -> f64 {
-    let isa = Isa::widest();
-    let flops = simd::flops_a_turn(isa) * TURNS as f64;
-    let burst = move || {
-        black_box(simd::multiply_add(isa, black_box(TURNS)));
-    };
-    together(threads, during, || burst) * flops / 1e9
-}
-
-/// The rate of reading an array of `bytes` a thread again and again, GB/s, all threads at once.
-pub fn read_gbs(threads: usize, bytes: usize, during: Duration) -> f64 {
-    let isa = Isa::widest();
-    // Small arrays are read several times a burst, so that the clock does not count.
-    let again = (4_usize << 20).div_ceil(bytes);
-    let reader = || {
-        // Not zeros: pages of zeros may all be one.
-        let array = vec![1.0f32; bytes / 4];
-        move || {
-            for _ in 0..again {
-                black_box(simd::sum(isa, black_box(&array)));
-            }
-        }
-    };
-    together(threads, during, reader) * (again * bytes) as f64 / 1e9
-}
-
-/// Calls per second of what `make` makes for each thread, summed over threads that run at the same time; the best call of
-/// each counts, for the machine may be shared.
-fn together<F: FnMut()>(threads: usize, during: Duration, make: impl Fn() -> F + Sync) -> f64 {
-    let barrier = Barrier::new(threads);
-    let one = || {
-        let mut f = make();
-        f();
-        barrier.wait();
-        let (start, mut best) = (Instant::now(), f64::INFINITY);
-        while start.elapsed() < during {
-            let call = Instant::now();
-            f();
-            best = best.min(call.elapsed().as_secs_f64());
-        }
-        1.0 / best
-    };
-    std::thread::scope(|scope| {
-        let all: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        let rates = all.into_iter().map(|t| t.join().expect("it measures only"));
-        rates.sum()
-    })
 }

@@ -10,10 +10,13 @@ use clap::{Parser, ValueEnum};
 use retrograd::Cell;
 use retrograd_bench::engine::{Extent, Jit, Steps, Tape};
 use retrograd_bench::measure::{peak_rss_mb, times};
-use retrograd_bench::peak::{Rates, peak_gflops};
+use retrograd_bench::peak::Rates;
 use retrograd_bench::shape::HxBxT;
 use retrograd_bench::work::Work;
 use retrograd_bench::{agreement, cells, flops};
+use retrograd_graph::plan::cost;
+use retrograd_jit::predict::Machine;
+use retrograd_kernels::peak::peak_gflops;
 use serde::Serialize;
 
 /// Measures training steps: forward from zero state, loss Σ y·gy, gradients of all weights and biases.
@@ -37,6 +40,9 @@ struct Arguments {
     /// Also time the compiled step in parts: forward, backward recurrence, weight gradients
     #[arg(long)]
     parts: bool,
+    /// Also time the items of the compiled plan, one line each
+    #[arg(long)]
+    items: bool,
     /// Print the machine's peak rates and nothing else
     #[arg(long)]
     peak: bool,
@@ -75,9 +81,26 @@ struct Line<'a> {
     compile_ms: f64,
     /// `gflops` of what the machine's multiply-adds gave when the program started.
     peak_share: f64,
+    /// What the cost model expects `peak_share` to be, on one thread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicted_share: Option<f64>,
     workspace_mb: f64,
     #[serde(flatten)]
     parts: Option<Parts>,
+}
+
+/// An item of the compiled plan.
+#[derive(Serialize)]
+struct ItemLine<'a> {
+    cell: &'a str,
+    shape: String,
+    item: usize,
+    min_us: f64,
+    predicted_us: f64,
+    /// Bytes of all arrays that it goes through.
+    footprint: usize,
+    /// What it does, and how often.
+    work: Vec<String>,
 }
 
 /// Least times of programs that do less. Differences tell where time goes, roughly: less may fuse and stash otherwise.
@@ -98,16 +121,26 @@ fn main() -> Result<()> {
     }
     let during = Duration::from_millis(200);
     let peak = [1, threads].map(|n| peak_gflops(n, during));
+    let machine = Machine {
+        peak_gflops: peak[0],
+        ..Machine::measure()
+    };
     for cell in &arguments.cell {
         for &shape in &arguments.shapes {
-            measure(&arguments, cell, shape, peak)?;
+            measure(&arguments, cell, shape, peak, &machine)?;
         }
     }
     Ok(())
 }
 
 /// Prints the lines of one cell and shape. `peak` is that of one thread and of all.
-fn measure(arguments: &Arguments, name: &str, shape: HxBxT, peak: [f64; 2]) -> Result<()> {
+fn measure(
+    arguments: &Arguments,
+    name: &str,
+    shape: HxBxT,
+    peak: [f64; 2],
+    machine: &Machine,
+) -> Result<()> {
     let cell = cells::find(name, shape.hidden)?;
     let work = Work::new(&cell, shape.steps, shape.rows);
     let row = Row {
@@ -115,6 +148,7 @@ fn measure(arguments: &Arguments, name: &str, shape: HxBxT, peak: [f64; 2]) -> R
         name,
         shape,
         work: &work,
+        machine,
         flops: flops::of_step(cell.tape(), shape.steps * shape.rows),
     };
     let threads = usize::from(arguments.threads);
@@ -123,6 +157,9 @@ fn measure(arguments: &Arguments, name: &str, shape: HxBxT, peak: [f64; 2]) -> R
         let parts = (arguments.parts).then(|| row.parts(&cell)).transpose()?;
         let new = |cell: &Cell| Jit::<f32>::new(cell, Extent::Whole, threads);
         jit = Some(row.print("retrograd-jit", threads, peak[1], parts, new)?);
+    }
+    if arguments.items {
+        row.items(&cell)?;
     }
     if arguments.engines.contains(&Engine::Tape) {
         let new = |cell: &Cell| Ok(Tape::<f32>::new(cell));
@@ -144,6 +181,7 @@ struct Row<'a> {
     name: &'a str,
     shape: HxBxT,
     work: &'a Work<f32>,
+    machine: &'a Machine,
     flops: f64,
 }
 
@@ -178,11 +216,46 @@ impl Row<'_> {
             peak_rss_mb: peak_rss_mb(),
             compile_ms: steps.compile_ms(),
             peak_share: gflops / peak,
+            predicted_share: steps
+                .predicted_seconds(self.machine, self.work)
+                .map(|s| self.flops / s / 1e9 / self.machine.peak_gflops),
             workspace_mb: steps.workspace_bytes() as f64 / f64::from(1 << 20),
             parts,
         };
         println!("{}", serde_json::to_string(&line)?);
         Ok(steps)
+    }
+
+    /// Prints what each item of the plan does and how long it takes.
+    fn items(&self, cell: &Cell) -> Result<()> {
+        let mut jit = Jit::<f32>::new(cell, Extent::Whole, 1)?;
+        let mut least: Vec<Duration> = jit.time_items(self.work);
+        let start = Instant::now();
+        while start.elapsed().as_secs_f64() < self.arguments.secs {
+            let times = jit.time_items(self.work);
+            least = least
+                .into_iter()
+                .zip(times)
+                .map(|(a, b)| a.min(b))
+                .collect();
+        }
+        let plan = jit.compiled().plan();
+        let (t, b) = (self.shape.steps, self.shape.rows);
+        let run = jit.extent(t, b)?;
+        for (number, (leaf, time)) in plan.leaves().into_iter().zip(least).enumerate() {
+            let work = cost::tasks(plan, leaf, run);
+            let line = ItemLine {
+                cell: self.name,
+                shape: self.shape.to_string(),
+                item: number,
+                min_us: time.as_secs_f64() * 1e6,
+                predicted_us: self.machine.seconds::<f32>(plan, leaf, run) * 1e6,
+                footprint: cost::footprint(plan, leaf.item, run) * size_of::<f32>(),
+                work: work.iter().map(|w| format!("{w:?}")).collect(),
+            };
+            println!("{}", serde_json::to_string(&line)?);
+        }
+        Ok(())
     }
 
     fn parts(&self, cell: &Cell) -> Result<Parts> {

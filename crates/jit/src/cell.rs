@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use cranelift::prelude::FunctionBuilderContext;
 use retrograd_graph::passes::{self, Derivation};
-use retrograd_graph::plan::{Layout, Plan, Storage, plan};
+use retrograd_graph::plan::{Item, Layout, Plan, Storage, plan};
 use retrograd_graph::{Graph, Options};
 use retrograd_tape::{Domain, Input, Observe, Op, Output, Role, Shape, Tape};
 
@@ -27,6 +27,16 @@ pub struct Memory {
     pub block: usize,
     /// The backward step runs the forward step again, block by block, instead of having its values kept.
     pub replays: bool,
+}
+
+impl Memory {
+    /// How the run goes through time.
+    pub fn layout(&self) -> Layout {
+        Layout {
+            block: self.block,
+            replay: self.replays,
+        }
+    }
 }
 
 /// A compiled program. It is reused for any number of steps and rows; its workspace grows to what a run needs and stays.
@@ -236,7 +246,8 @@ impl<T: Element> CompiledCell<T> {
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
     ) -> Result<(), RunError> {
-        self.run_counted(t, b, inputs, outputs, false).map(|_| ())
+        self.run_with(t, b, inputs, outputs, false, |run| run.run())
+            .map(|_| ())
     }
 
     /// Like [`run`](Self::run), on one thread, and tells how often kernels were called.
@@ -250,17 +261,43 @@ impl<T: Element> CompiledCell<T> {
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
     ) -> Result<Calls, RunError> {
-        self.run_counted(t, b, inputs, outputs, true)
+        self.run_with(t, b, inputs, outputs, true, |run| run.run())
     }
 
-    fn run_counted(
+    /// Like [`run`](Self::run), and tells how long each of the plan's [`leaves`](Plan::leaves) took.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub fn time_items(
+        &mut self,
+        t: usize,
+        b: usize,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) -> Result<Vec<Duration>, RunError> {
+        let times = self.run_with(t, b, inputs, outputs, false, |run| run.run_timed())?;
+        let of = |item| {
+            let at = std::ptr::from_ref::<Item>(item).addr();
+            let own = times.iter().filter(|(x, _)| *x == at);
+            own.map(|(_, time)| *time).sum()
+        };
+        Ok(self
+            .plan
+            .leaves()
+            .iter()
+            .map(|leaf| of(leaf.item))
+            .collect())
+    }
+
+    fn run_with<R: Send>(
         &mut self,
         t: usize,
         b: usize,
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
         count: bool,
-    ) -> Result<Calls, RunError> {
+        how: impl FnOnce(Run<'_, T>) -> R + Send,
+    ) -> Result<R, RunError> {
         self.check(t, b, inputs, outputs)?;
         let threads = if count { 1 } else { self.threads };
         let given = |s: Storage| match s {
@@ -285,7 +322,17 @@ impl<T: Element> CompiledCell<T> {
             given: &given,
         });
         workspace.bind(plan, inputs, outputs);
-        let mut run = || Run::new(plan, code, (t, b), threads, layout, workspace, count).run();
+        let run = || {
+            how(Run::new(
+                plan,
+                code,
+                (t, b),
+                threads,
+                layout,
+                workspace,
+                count,
+            ))
+        };
         Ok(match pool {
             Some(pool) if threads > 1 => pool.install(run),
             _ => run(),

@@ -12,6 +12,7 @@ mod error;
 )]
 mod exec;
 mod lower;
+pub mod predict;
 mod purpose;
 pub mod vmath;
 

@@ -42,6 +42,7 @@ mod functions;
 mod micro;
 mod outer;
 mod pack;
+pub mod peak;
 mod portable;
 mod product;
 mod simd;

@@ -7,6 +7,7 @@
 mod access;
 mod build;
 mod coarsest;
+pub mod cost;
 mod home;
 mod interpret;
 mod memory;

@@ -12,8 +12,10 @@ mod sums;
 mod workspace;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
+use retrograd_graph::plan::cost::Slices;
 use retrograd_graph::plan::{Item, Kind, Layout, Loop, Plan, Product, View, WIDE};
 use retrograd_kernels::{ActivateFn, Activation, Kernels, Real, Weights, kernels};
 use retrograd_tape::{Domain, Map};
@@ -50,6 +52,8 @@ pub(crate) struct Run<'a, T: Real> {
     pub(crate) workspace: &'a mut Workspace<T>,
     frame: Frame<T>,
     calls: Calls,
+    /// Where the time of each item goes, by the item's address, if it is wanted.
+    times: Option<Vec<(usize, Duration)>>,
 }
 
 /// The steps that an item over steps is run for.
@@ -68,6 +72,12 @@ const SLICE: usize = 32;
 /// Rows of a hoisted product that are made at a time: enough for the kernel's full speed, few enough to stay in L2 until
 /// the steps read them (measured in the hand-written LSTM, Zen 4).
 const BLOCK_ROWS: usize = 48;
+
+/// How runs cut products into calls.
+pub(crate) const SLICES: Slices = Slices {
+    slice: SLICE,
+    block: BLOCK_ROWS,
+};
 
 /// An address that may go to another thread.
 #[derive(Clone, Copy)]
@@ -168,11 +178,24 @@ impl<'a, T: Element> Run<'a, T> {
             workspace,
             frame,
             calls: Calls::default(),
+            times: None,
         }
+    }
+
+    /// Runs the plan, and tells how long each item took: once a block for those of phases.
+    pub(crate) fn run_timed(mut self) -> Vec<(usize, Duration)> {
+        self.times = Some(Vec::new());
+        self.go();
+        self.times.unwrap_or_default()
     }
 
     /// Runs the plan.
     pub(crate) fn run(mut self) -> Calls {
+        self.go();
+        self.calls
+    }
+
+    fn go(&mut self) {
         let before = counting::counted();
         let whole = Span {
             t0: 0,
@@ -192,10 +215,17 @@ impl<'a, T: Element> Run<'a, T> {
         let after = counting::counted();
         self.calls.step_products = after.0 - before.0;
         self.calls.activations = after.1 - before.1;
-        self.calls
     }
 
     fn item(&mut self, item: &Item, span: Span) {
+        let start = self.times.is_some().then(Instant::now);
+        self.run_item(item, span);
+        if let (Some(times), Some(start)) = (&mut self.times, start) {
+            times.push((std::ptr::from_ref(item).addr(), start.elapsed()));
+        }
+    }
+
+    fn run_item(&mut self, item: &Item, span: Span) {
         let kernels = kernels::<T>();
         match item {
             Item::Pack(w) => {

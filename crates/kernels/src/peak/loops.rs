@@ -1,12 +1,11 @@
-//! Loops that do one thing as fast as the machine can: multiply-adds in registers, and loads. The only unsafe code of
-//! the benchmarks' library: calls of functions for instructions that the machine was seen to have.
+//! Loops that do one thing as fast as the machine can: multiply-adds in registers, and loads.
 
 /// Independent chains of multiply-adds: latency (4 to 5 cycles) times units (2) at least, and few enough for 16 registers.
 const CHAINS: usize = 12;
 
 /// An instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Isa {
+pub(super) enum Isa {
     /// 16 lanes.
     Avx512,
     /// 8 lanes.
@@ -17,7 +16,7 @@ pub(crate) enum Isa {
 
 impl Isa {
     /// The widest that the machine has.
-    pub(crate) fn widest() -> Isa {
+    pub(super) fn widest() -> Isa {
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx512f") {
@@ -30,7 +29,7 @@ impl Isa {
         Isa::Portable
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Isa::Avx512 => "avx512",
             Isa::Avx2 => "avx2",
@@ -38,7 +37,7 @@ impl Isa {
         }
     }
 
-    fn lanes(self) -> usize {
+    pub(super) fn lanes(self) -> usize {
         match self {
             Isa::Avx512 => 16,
             Isa::Avx2 => 8,
@@ -48,15 +47,15 @@ impl Isa {
 }
 
 /// FLOPs of one turn of [`multiply_add`].
-pub(crate) fn flops_a_turn(isa: Isa) -> f64 {
+pub(super) fn flops_a_turn(isa: Isa) -> f64 {
     (2 * CHAINS * isa.lanes()) as f64
 }
 
 /// `turns` multiply-adds in each of 12 registers.
-pub(crate) fn multiply_add(isa: Isa, turns: usize) -> f32 {
+pub(super) fn multiply_add(isa: Isa, turns: usize) -> f32 {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: there is a value of `Isa` from `widest` alone in this crate, which has seen that the machine has it.
+        // SAFETY: there is a value of `Isa` from `widest` alone, which has seen that the machine has it.
         Isa::Avx512 => unsafe { x86::multiply_add_512(turns) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
@@ -66,7 +65,7 @@ pub(crate) fn multiply_add(isa: Isa, turns: usize) -> f32 {
 }
 
 /// Σ x, in the order that is fastest.
-pub(crate) fn sum(isa: Isa, x: &[f32]) -> f32 {
+pub(super) fn sum(isa: Isa, x: &[f32]) -> f32 {
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as in `multiply_add`.

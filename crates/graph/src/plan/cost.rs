@@ -1,0 +1,472 @@
+//! What a plan asks of the machine for T steps of B rows: arithmetic, element-wise work, kernel calls and bytes, item by
+//! item. A pure function of the plan: how long it takes is for whoever knows the machine.
+
+use retrograd_tape::{Domain, Map};
+
+use crate::plan::{Fold, Instr, Item, Layout, Loop, Plan, Product, Region, Stmt};
+
+/// How runs cut products into calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slices {
+    /// Most rows of a recurrence that are done at a time.
+    pub slice: usize,
+    /// Most rows of a hoisted product in a nest that are made at a time.
+    pub block: usize,
+}
+
+/// Work of one kind, done a number of times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Task {
+    /// How often.
+    pub times: usize,
+    /// What.
+    pub work: Work,
+}
+
+/// One call of a kernel, or one sweep of emitted code over the rows of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// `rows` rows of `inner` numbers by a weight of `inner` × `outer`; with the weight packed, unless it is for one row.
+    Product {
+        /// Rows at once.
+        rows: usize,
+        /// Numbers read a row.
+        inner: usize,
+        /// Numbers written a row.
+        outer: usize,
+        /// The weight lies packed.
+        packed: bool,
+        /// Its transpose is used.
+        transposed: bool,
+    },
+    /// Σ δ xᵀ over `terms` points, for right-hand sides of `cols` numbers together.
+    Outer {
+        /// Points that are summed over.
+        terms: usize,
+        /// Numbers of δ.
+        len: usize,
+        /// Numbers of all right-hand sides.
+        cols: usize,
+    },
+    /// A weight of so many numbers is packed.
+    Pack {
+        /// Numbers.
+        numbers: usize,
+    },
+    /// An activation by a wide kernel.
+    Activate {
+        /// Which.
+        map: Map,
+        /// Rows at once.
+        rows: usize,
+        /// Numbers a row.
+        len: usize,
+    },
+    /// Emitted element-wise code over rows of `lanes` numbers.
+    Sweep {
+        /// Rows.
+        rows: usize,
+        /// Numbers a row.
+        lanes: usize,
+        /// Loads a lane.
+        loads: usize,
+        /// Stores a lane.
+        stores: usize,
+        /// Ops a lane.
+        ops: Vec<Map>,
+        /// Sums over all lanes.
+        folds: usize,
+    },
+    /// Emitted code over a matrix of each row's own: `numbers` multiply-adds, copies or stores a row.
+    Matrix {
+        /// Rows.
+        rows: usize,
+        /// Numbers a row.
+        numbers: usize,
+        /// FLOPs a number: 2 for a product, 1 for an outer product, 0 for a copy.
+        flops: usize,
+    },
+    /// `points` vectors of `len` numbers are added up.
+    Sum {
+        /// Vectors.
+        points: usize,
+        /// Numbers.
+        len: usize,
+    },
+}
+
+impl Work {
+    /// FLOPs of products, a multiply-add counting two. Element-wise work has none: see [`Work::ops`].
+    pub fn flops(&self) -> usize {
+        match *self {
+            Work::Product {
+                rows, inner, outer, ..
+            } => 2 * rows * inner * outer,
+            Work::Outer { terms, len, cols } => 2 * terms * len * cols,
+            Work::Matrix {
+                rows,
+                numbers,
+                flops,
+            } => rows * numbers * flops,
+            Work::Pack { .. } | Work::Activate { .. } | Work::Sweep { .. } | Work::Sum { .. } => 0,
+        }
+    }
+
+    /// Element-wise ops, an activation counting one.
+    pub fn ops(&self) -> usize {
+        match self {
+            Work::Activate { rows, len, .. } => rows * len,
+            Work::Sweep {
+                rows,
+                lanes,
+                ops,
+                folds,
+                ..
+            } => rows * lanes * (ops.len() + folds),
+            Work::Sum { points, len } => points * len,
+            Work::Product { .. } | Work::Outer { .. } | Work::Pack { .. } | Work::Matrix { .. } => {
+                0
+            }
+        }
+    }
+
+    /// Numbers read and written, those of a weight once a call.
+    pub fn numbers(&self) -> usize {
+        match *self {
+            Work::Product {
+                rows, inner, outer, ..
+            } => rows * (inner + outer) + inner * outer,
+            Work::Outer { terms, len, cols } => terms * (len + cols) + len * cols,
+            Work::Pack { numbers } => 2 * numbers,
+            Work::Activate { rows, len, .. } => 2 * rows * len,
+            Work::Sweep {
+                rows,
+                lanes,
+                loads,
+                stores,
+                ..
+            } => rows * lanes * (loads + stores),
+            Work::Matrix { rows, numbers, .. } => rows * numbers,
+            Work::Sum { points, len } => (points + 1) * len,
+        }
+    }
+
+    /// Calls of precompiled kernels.
+    pub fn calls(&self) -> usize {
+        match self {
+            Work::Sweep { .. } | Work::Matrix { .. } => 0,
+            _ => 1,
+        }
+    }
+}
+
+/// An item that is run as a whole: phases taken apart, nests not.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaf<'p> {
+    /// The item.
+    pub item: &'p Item,
+    /// It goes through time a block at a time.
+    pub in_phase: bool,
+    /// Where runs replay, it is run once more.
+    pub replayed: bool,
+}
+
+impl Plan {
+    /// All items that are run as a whole, in order.
+    pub fn leaves(&self) -> Vec<Leaf<'_>> {
+        let mut out = Vec::new();
+        let mut phase = 0;
+        for item in &self.items {
+            let Item::Phase { items, .. } = item else {
+                out.push(Leaf {
+                    item,
+                    in_phase: false,
+                    replayed: false,
+                });
+                continue;
+            };
+            out.extend(items.iter().enumerate().map(|(k, item)| Leaf {
+                item,
+                in_phase: true,
+                replayed:
+                    (self.memory.replays.iter()).any(|r| r.phase == phase && r.items.contains(&k)),
+            }));
+            phase += 1;
+        }
+        out
+    }
+}
+
+/// A run whose cost is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Steps.
+    pub t: usize,
+    /// Rows.
+    pub b: usize,
+    /// How it goes through time.
+    pub layout: Layout,
+    /// How it cuts products.
+    pub slices: Slices,
+}
+
+/// All that is done of a leaf of a plan, nests taken apart, in order.
+pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: Extent) -> Vec<Task> {
+    let count = |t: usize| {
+        let mut count = Count {
+            plan,
+            t,
+            b: run.b,
+            slices: run.slices,
+            out: Vec::new(),
+        };
+        count.item(leaf.item, None);
+        count.out
+    };
+    let mut out = match leaf.in_phase {
+        false => count(run.t),
+        true => {
+            let block = run.layout.block.min(run.t);
+            let (whole, rest) = (run.t / block, run.t % block);
+            let mut out = count(block);
+            out.iter_mut().for_each(|task| task.times *= whole);
+            if rest > 0 {
+                out.extend(count(rest));
+            }
+            out
+        }
+    };
+    if leaf.replayed && run.layout.replay {
+        // Not for the block that the phase ended with.
+        let again = run.layout.blocks(run.t) - 1;
+        for task in &mut out {
+            task.times += task.times * again / run.layout.blocks(run.t);
+        }
+    }
+    out
+}
+
+/// Steps and rows of a domain.
+pub fn points(domain: Domain, t: usize, b: usize) -> (usize, usize) {
+    match domain {
+        Domain::Once => (1, 1),
+        Domain::Row => (1, b),
+        Domain::Edge(k) => (k, b),
+        Domain::Step => (t, b),
+    }
+}
+
+struct Count<'p> {
+    plan: &'p Plan,
+    t: usize,
+    b: usize,
+    slices: Slices,
+    out: Vec<Task>,
+}
+
+impl Count<'_> {
+    fn add(&mut self, times: usize, work: Work) {
+        if times > 0 {
+            self.out.push(Task { times, work });
+        }
+    }
+
+    /// `nested`: rows of a call of a product in a nest.
+    fn item(&mut self, item: &Item, nested: Option<usize>) {
+        let (t, b) = (self.t, self.b);
+        let all = |domain: Domain| {
+            let (steps, rows) = points(domain, t, b);
+            steps * rows
+        };
+        match item {
+            Item::Pack(w) => {
+                if self.most_rows(*w) > 1 {
+                    let numbers = self.plan.weights[*w].rows * self.plan.weights[*w].cols;
+                    self.add(1, Work::Pack { numbers });
+                }
+            }
+            Item::Loop(l) => self.body(l),
+            Item::Product { domain, product } => {
+                let rows = all(*domain);
+                match nested {
+                    None => self.product(1, rows, product),
+                    Some(most) => {
+                        // As many equal blocks as it takes, the last one shorter.
+                        let blocks = rows.div_ceil(most.max(1));
+                        self.product(blocks, rows.div_ceil(blocks), product);
+                    }
+                }
+            }
+            Item::Nest { items, .. } => {
+                // Rows of neighbouring steps lie side by side where a slice is all of them.
+                let slice = self.slices.slice.min(b);
+                let most = match b <= self.slices.slice {
+                    true => (self.slices.block / slice).max(1) * slice,
+                    false => slice,
+                };
+                for item in items {
+                    self.item(item, Some(most));
+                }
+            }
+            Item::Phase { .. } => unreachable!("leaves are no phases"),
+            Item::Outer {
+                domain, len, rhs, ..
+            } => {
+                let cols = rhs.iter().map(|r| r.len).sum();
+                let (terms, len) = (all(*domain), *len);
+                self.add(1, Work::Outer { terms, len, cols });
+            }
+            Item::SumTo { domain, len, .. } => {
+                let (points, len) = (all(*domain), *len);
+                self.add(1, Work::Sum { points, len });
+            }
+            Item::OuterTo { domain, a, b, .. } => {
+                let (rows, numbers) = (all(*domain), a.1 * b.1);
+                let flops = 2;
+                self.add(
+                    1,
+                    Work::Matrix {
+                        rows,
+                        numbers,
+                        flops,
+                    },
+                );
+            }
+            Item::Scatter { domain, cols, .. } => {
+                let (points, len) = (all(*domain), *cols);
+                self.add(1, Work::Sum { points, len });
+            }
+        }
+    }
+
+    /// A loop's statements. What is done row by row counts once for all rows of a step.
+    fn body(&mut self, l: &Loop) {
+        let (steps, rows) = points(l.domain, self.t, self.b);
+        let slice = self.slices.slice.min(rows);
+        let whole = rows / slice;
+        let rest = rows % slice;
+        for stmt in &l.body {
+            match stmt {
+                Stmt::Product(p) => {
+                    self.product(steps * whole, slice, p);
+                    self.product(steps * usize::from(rest > 0), rest, p);
+                }
+                Stmt::Activate { map, len, .. } => {
+                    for (times, rows) in [(whole, slice), (usize::from(rest > 0), rest)] {
+                        let (map, len) = (*map, *len);
+                        self.add(steps * times, Work::Activate { map, rows, len });
+                    }
+                }
+                other => self.add(steps, statement(other, rows)),
+            }
+        }
+    }
+
+    fn product(&mut self, times: usize, rows: usize, p: &Product) {
+        let w = &self.plan.weights[p.weight];
+        let (inner, outer) = (w.inner(), w.outer());
+        let packed = self.most_rows(p.weight) > 1;
+        self.add(
+            times,
+            Work::Product {
+                rows,
+                inner,
+                outer,
+                packed,
+                transposed: w.transposed,
+            },
+        );
+    }
+
+    /// The most rows that any product of a weight has at once, slices not counted: it is packed for more than one.
+    fn most_rows(&self, weight: usize) -> usize {
+        fn visit(items: &[Item], weight: usize, t: usize, b: usize) -> usize {
+            let of = |item: &Item| match item {
+                Item::Product { domain, product } if product.weight == weight => {
+                    let (steps, rows) = points(*domain, t, b);
+                    steps * rows
+                }
+                Item::Loop(l) => {
+                    let is = |s: &Stmt| matches!(s, Stmt::Product(p) if p.weight == weight);
+                    match l.body.iter().any(is) {
+                        true => points(l.domain, t, b).1,
+                        false => 0,
+                    }
+                }
+                Item::Nest { items, .. } | Item::Phase { items, .. } => visit(items, weight, t, b),
+                _ => 0,
+            };
+            items.iter().map(of).max().unwrap_or(0)
+        }
+        visit(&self.plan.items, weight, self.t, self.b)
+    }
+}
+
+/// A statement that emitted code does row by row.
+fn statement(s: &Stmt, rows: usize) -> Work {
+    match s {
+        Stmt::Region(r) => sweep(r, rows),
+        Stmt::MatVec {
+            rows: m, cols: n, ..
+        } => Work::Matrix {
+            rows,
+            numbers: m * n,
+            flops: 2,
+        },
+        Stmt::OuterRow {
+            rows: m, cols: n, ..
+        } => Work::Matrix {
+            rows,
+            numbers: m * n,
+            flops: 1,
+        },
+        Stmt::Gather { cols, .. } => Work::Matrix {
+            rows,
+            numbers: *cols,
+            flops: 0,
+        },
+        Stmt::Scatter {
+            rows: m, cols: n, ..
+        }
+        | Stmt::CopyBlock {
+            rows: m, cols: n, ..
+        } => Work::Matrix {
+            rows,
+            numbers: m * n,
+            flops: 0,
+        },
+        Stmt::Product(_) | Stmt::Activate { .. } => unreachable!("these are calls for all rows"),
+    }
+}
+
+fn sweep(r: &Region, rows: usize) -> Work {
+    let mut ops: Vec<Map> = Vec::new();
+    let mut loads = 0;
+    for i in &r.instrs {
+        match i {
+            Instr::Load(_) => loads += 1,
+            Instr::Map(m, _) => ops.push(*m),
+            Instr::Splat(_) | Instr::Const(_) => {}
+        }
+    }
+    let dots = r.folds.iter().filter(|f| f.0 == Fold::Dot);
+    ops.extend(dots.map(|_| Map::Mul));
+    Work::Sweep {
+        rows,
+        lanes: r.lanes,
+        loads,
+        stores: r.stores.len(),
+        ops,
+        folds: r.folds.len(),
+    }
+}
+
+/// Numbers in all arrays that an item goes through: what has to come from wherever they lie.
+pub fn footprint(plan: &Plan, item: &Item, run: Extent) -> usize {
+    let accesses = item.accesses(&plan.weights);
+    let mut buffers: Vec<usize> = accesses.iter().map(|a| a.view.buffer).collect();
+    buffers.sort_unstable();
+    buffers.dedup();
+    let size = |&u: &usize| plan.size(u, run.t, run.b, run.layout);
+    buffers.iter().map(size).sum()
+}
