@@ -70,8 +70,9 @@ fn an_lstm_has_one_step_product_a_slice_and_direction() {
         Work::Activate { rows, len, .. } => Some(times * rows * len),
         _ => None,
     });
-    let (wide, kernels) = (4 * 32 * t * b, activations.sum::<usize>());
-    assert!(kernels <= wide, "{kernels} of {wide}");
+    // Each of the four gates and tanh(c') once, in kernels or in emitted code.
+    let (all, kernels) = (5 * 32 * t * b, activations.sum::<usize>());
+    assert!(kernels <= all, "{kernels} of {all}");
 }
 
 #[test]
