@@ -3,6 +3,8 @@
 //! A mistake poisons the values that follow from it; [`Recorder::finish`] returns the first one, with the user's line.
 //! Nothing panics.
 
+mod state;
+
 use std::cell::RefCell;
 use std::panic::Location;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use crate::error::TapeError;
 use crate::op::{Misfit, Op};
 use crate::tape::{Input, Node, Operands, Output, Role, Tape, Yield, describe, schedule};
 use crate::ty::{Domain, Shape, Type};
+use state::State;
 
 /// How the losses of all examples and steps become one number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,13 +26,6 @@ pub enum LossReduction {
     Mean,
     /// Σ weight·loss.
     Sum,
-}
-
-struct State {
-    name: Arc<str>,
-    delay: Value,
-    at: &'static Location<'static>,
-    closed: bool,
 }
 
 #[derive(Default)]
@@ -253,140 +249,6 @@ impl Recorder {
         self.var(value)
     }
 
-    /// Declares a state: a value as it was `d` steps earlier (later for d < 0). Without `init` its first |d| slots are an
-    /// input of the same name, zeros unless given; with `init` (of domain `once` or `row`) they are that value.
-    /// [`Recorder::next`] says what it becomes.
-    #[track_caller]
-    pub fn state<'t>(&'t self, name: &str, shape: Shape, d: i32, init: Option<Var<'t>>) -> Var<'t> {
-        let at = Location::caller();
-        if d == 0 {
-            self.inner.borrow_mut().fail(TapeError::Empty {
-                name: name.into(),
-                needs: "a delay other than 0",
-                at: *at,
-            });
-            return self.var(None);
-        }
-        let edge = Type::new(shape, Domain::Edge(d.unsigned_abs() as usize));
-        let init = match init {
-            Some(v) => v,
-            None => self.declare(name, Role::Initial, edge, at),
-        };
-        let Some(v) = init.value else {
-            return self.var(None);
-        };
-        let mut inner = self.inner.borrow_mut();
-        if inner.states.iter().any(|s| &*s.name == name) {
-            inner.fail(TapeError::NameTaken {
-                kind: "a state",
-                name: name.into(),
-                at: *at,
-            });
-            return self.var(None);
-        }
-        let found = inner.nodes[v.index()].ty;
-        if found.shape != shape {
-            let what = describe(&inner.nodes, v);
-            let (expected, found) = (shape.to_string().into(), found.shape.to_string().into());
-            inner.fail(TapeError::StateShape {
-                name: name.into(),
-                which: "initial",
-                what,
-                expected,
-                found,
-                at: *at,
-            });
-            return self.var(None);
-        }
-        if !found.domain.within(edge.domain) {
-            let what = describe(&inner.nodes, v);
-            let (expected, found) = (edge.to_string().into(), found.to_string().into());
-            inner.fail(TapeError::StateShape {
-                name: name.into(),
-                which: "initial",
-                what,
-                expected,
-                found,
-                at: *at,
-            });
-            return self.var(None);
-        }
-        let name: Arc<str> = name.into();
-        // The operand is the delay itself until `next` closes it.
-        let delay = Value(inner.nodes.len() as u32);
-        inner.push(
-            Op::Delay(d),
-            smallvec![delay, v],
-            Type::new(shape, Domain::Step),
-            Some(name.clone()),
-            at,
-        );
-        inner.states.push(State {
-            name,
-            delay,
-            at,
-            closed: false,
-        });
-        drop(inner);
-        self.var(Some(delay))
-    }
-
-    /// Says what a state becomes, and returns that value, usable at once.
-    #[track_caller]
-    pub fn next<'t>(&'t self, state: Var<'t>, next: Var<'t>) -> Var<'t> {
-        let at = Location::caller();
-        let (Some(s), Some(v)) = (state.value, next.value) else {
-            return self.var(None);
-        };
-        if !std::ptr::eq(state.tape, self) || !std::ptr::eq(next.tape, self) {
-            self.inner.borrow_mut().fail(TapeError::TwoTapes {
-                op: "next".into(),
-                at: *at,
-            });
-            return self.var(None);
-        }
-        let mut inner = self.inner.borrow_mut();
-        let Some(k) = inner.states.iter().position(|x| x.delay == s) else {
-            let what = describe(&inner.nodes, s);
-            inner.fail(TapeError::NotAState { what, at: *at });
-            return self.var(None);
-        };
-        let name = inner.states[k].name.clone();
-        if inner.states[k].closed {
-            inner.fail(TapeError::NextTwice {
-                name: name.to_string(),
-                at: *at,
-            });
-            return self.var(None);
-        }
-        let (expected, found) = (
-            inner.nodes[s.index()].ty.shape,
-            inner.nodes[v.index()].ty.shape,
-        );
-        if expected != found {
-            let what = describe(&inner.nodes, v);
-            let (expected, found) = (expected.to_string().into(), found.to_string().into());
-            inner.fail(TapeError::StateShape {
-                name: name.to_string(),
-                which: "next",
-                what,
-                expected,
-                found,
-                at: *at,
-            });
-            return self.var(None);
-        }
-        let v = Appender {
-            inner: &mut inner,
-            at,
-        }
-        .spread(v, Domain::Step);
-        inner.nodes[s.index()].operands[0] = v;
-        inner.states[k].closed = true;
-        drop(inner);
-        self.var(Some(v))
-    }
-
     /// Hands a value out, per example and step.
     #[track_caller]
     pub fn output(&self, name: &str, v: Var<'_>) {
@@ -478,12 +340,7 @@ impl Recorder {
         if let Some(e) = inner.error.take() {
             return Err(e);
         }
-        if let Some(s) = inner.states.iter().find(|s| !s.closed) {
-            return Err(TapeError::NoNext {
-                name: s.name.to_string(),
-                at: *s.at,
-            });
-        }
+        inner.check_states()?;
         if let Some(loss) = inner.loss {
             let reduction = inner.reduction;
             let given = inner.weight;
@@ -511,20 +368,7 @@ impl Recorder {
                 value: total,
             });
         }
-        for s in std::mem::take(&mut inner.states) {
-            let node = inner.nodes[s.delay.index()].clone();
-            let Op::Delay(d) = node.op else {
-                unreachable!("states are delays")
-            };
-            let value = inner
-                .apply(Op::Boundary(d), &node.operands, at)
-                .expect("a boundary takes what its delay takes");
-            inner.outputs.push(Output {
-                name: s.name,
-                role: Yield::Final,
-                value,
-            });
-        }
+        inner.final_values(at);
         for i in 0..inner.outputs.len() {
             let name = inner.outputs[i].name.clone();
             if inner.outputs[..i].iter().any(|o| o.name == name) {

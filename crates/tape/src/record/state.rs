@@ -1,0 +1,198 @@
+//! States: delays that are declared before it is known what they delay.
+//!
+//! Invariant: until [`Recorder::next`] closes it, a state's delay has itself as its first operand; a finished tape has
+//! no such delay.
+
+use std::panic::Location;
+use std::sync::Arc;
+
+use smallvec::smallvec;
+
+use super::{Appender, Inner, Recorder, Var};
+use crate::algebra::{Algebra, Value};
+use crate::error::TapeError;
+use crate::op::Op;
+use crate::tape::{Output, Role, Yield, describe};
+use crate::ty::{Domain, Shape, Type};
+
+/// A declared state.
+pub(super) struct State {
+    name: Arc<str>,
+    delay: Value,
+    at: &'static Location<'static>,
+    /// Its next value is known.
+    closed: bool,
+}
+
+impl Recorder {
+    /// Declares a state: a value as it was `d` steps earlier (later for d < 0). Without `init` its first |d| slots are an
+    /// input of the same name, zeros unless given; with `init` (of domain `once` or `row`) they are that value.
+    /// [`Recorder::next`] says what it becomes.
+    #[track_caller]
+    pub fn state<'t>(&'t self, name: &str, shape: Shape, d: i32, init: Option<Var<'t>>) -> Var<'t> {
+        let at = Location::caller();
+        if d == 0 {
+            self.inner.borrow_mut().fail(TapeError::Empty {
+                name: name.into(),
+                needs: "a delay other than 0",
+                at: *at,
+            });
+            return self.var(None);
+        }
+        let edge = Type::new(shape, Domain::Edge(d.unsigned_abs() as usize));
+        let init = match init {
+            Some(v) => v,
+            None => self.declare(name, Role::Initial, edge, at),
+        };
+        let Some(v) = init.value else {
+            return self.var(None);
+        };
+        self.var(self.inner.borrow_mut().open(name, d, edge, v, at))
+    }
+
+    /// Says what a state becomes, and returns that value, usable at once.
+    #[track_caller]
+    pub fn next<'t>(&'t self, state: Var<'t>, next: Var<'t>) -> Var<'t> {
+        let at = Location::caller();
+        let (Some(s), Some(v)) = (state.value, next.value) else {
+            return self.var(None);
+        };
+        if !std::ptr::eq(state.tape, self) || !std::ptr::eq(next.tape, self) {
+            self.inner.borrow_mut().fail(TapeError::TwoTapes {
+                op: "next".into(),
+                at: *at,
+            });
+            return self.var(None);
+        }
+        self.var(self.inner.borrow_mut().close(s, v, at))
+    }
+}
+
+impl Inner {
+    /// Records the delay of a new state that begins with `init`; `edge` is what it would be at most.
+    fn open(
+        &mut self,
+        name: &str,
+        d: i32,
+        edge: Type,
+        init: Value,
+        at: &'static Location<'static>,
+    ) -> Option<Value> {
+        if self.states.iter().any(|s| &*s.name == name) {
+            self.fail(TapeError::NameTaken {
+                kind: "a state",
+                name: name.into(),
+                at: *at,
+            });
+            return None;
+        }
+        let Type { shape, domain } = self.nodes[init.index()].ty;
+        if shape != edge.shape {
+            let types = (edge.shape.to_string(), shape.to_string());
+            return self.misfit(name, "initial", init, types, at);
+        }
+        if !domain.within(edge.domain) {
+            let types = (edge.to_string(), Type { shape, domain }.to_string());
+            return self.misfit(name, "initial", init, types, at);
+        }
+        let name: Arc<str> = name.into();
+        // The operand is the delay itself until `next` closes it.
+        let delay = Value(self.nodes.len() as u32);
+        self.push(
+            Op::Delay(d),
+            smallvec![delay, init],
+            Type::new(shape, Domain::Step),
+            Some(name.clone()),
+            at,
+        );
+        self.states.push(State {
+            name,
+            delay,
+            at,
+            closed: false,
+        });
+        Some(delay)
+    }
+
+    /// Gives the state of a delay its next value, in the steps' domain.
+    fn close(
+        &mut self,
+        delay: Value,
+        next: Value,
+        at: &'static Location<'static>,
+    ) -> Option<Value> {
+        let Some(k) = self.states.iter().position(|s| s.delay == delay) else {
+            let what = describe(&self.nodes, delay);
+            self.fail(TapeError::NotAState { what, at: *at });
+            return None;
+        };
+        let name = self.states[k].name.clone();
+        if self.states[k].closed {
+            self.fail(TapeError::NextTwice {
+                name: name.to_string(),
+                at: *at,
+            });
+            return None;
+        }
+        let shape = |v: Value| self.nodes[v.index()].ty.shape;
+        let (expected, found) = (shape(delay), shape(next));
+        if expected != found {
+            let types = (expected.to_string(), found.to_string());
+            return self.misfit(&name, "next", next, types, at);
+        }
+        let next = Appender { inner: self, at }.spread(next, Domain::Step);
+        self.nodes[delay.index()].operands[0] = next;
+        self.states[k].closed = true;
+        Some(next)
+    }
+
+    /// Records that a value (the `which` one of a state) is not of the type that was expected, but of the one found.
+    fn misfit(
+        &mut self,
+        name: &str,
+        which: &'static str,
+        v: Value,
+        (expected, found): (String, String),
+        at: &'static Location<'static>,
+    ) -> Option<Value> {
+        let what = describe(&self.nodes, v);
+        self.fail(TapeError::StateShape {
+            name: name.into(),
+            which,
+            what,
+            expected: expected.into(),
+            found: found.into(),
+            at: *at,
+        });
+        None
+    }
+
+    /// Every state has a next value.
+    pub(super) fn check_states(&self) -> Result<(), TapeError> {
+        match self.states.iter().find(|s| !s.closed) {
+            None => Ok(()),
+            Some(s) => Err(TapeError::NoNext {
+                name: s.name.to_string(),
+                at: *s.at,
+            }),
+        }
+    }
+
+    /// Hands out what the states end with.
+    pub(super) fn final_values(&mut self, at: &'static Location<'static>) {
+        for s in std::mem::take(&mut self.states) {
+            let node = self.nodes[s.delay.index()].clone();
+            let Op::Delay(d) = node.op else {
+                unreachable!("states are delays")
+            };
+            let value = self
+                .apply(Op::Boundary(d), &node.operands, at)
+                .expect("a boundary takes what its delay takes");
+            self.outputs.push(Output {
+                name: s.name,
+                role: Yield::Final,
+                value,
+            });
+        }
+    }
+}
