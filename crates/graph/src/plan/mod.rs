@@ -392,7 +392,7 @@ pub enum Item {
         /// Products, then one recurrence.
         items: Vec<Item>,
     },
-    /// Work over steps that goes through time together, a long block of steps at a time ([`memory`] says how long), from
+    /// Work over steps that goes through time together, a long block of steps at a time ([`Layout`] says how long), from
     /// the last to the first if `reverse`.
     Phase {
         /// Backward in time.
