@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use retrograd::Cell;
-use retrograd_graph::plan::cost;
+use retrograd_graph::{Options, plan::cost};
 use retrograd_jit::predict::{Machine, extent};
 use retrograd_jit::{CompiledCell, Element, Purpose, RunError};
 use retrograd_tape::{Input, Interpreter, Real, Role, Shape, Yield};
@@ -72,6 +72,19 @@ impl<T: Element> Jit<T> {
     /// # Errors
     /// Those of compiling.
     pub fn new(cell: &Cell, extent: Extent, threads: usize) -> Result<Jit<T>> {
+        Jit::with_options(cell, extent, threads, &Options::default())
+    }
+
+    /// Compiles the cell's step with the passes and plan stages that `options` want.
+    ///
+    /// # Errors
+    /// Those of compiling.
+    pub fn with_options(
+        cell: &Cell,
+        extent: Extent,
+        threads: usize,
+        options: &Options,
+    ) -> Result<Jit<T>> {
         let tape = cell.tape();
         let wanted = tape.inputs().iter().filter(|i| extent.wants(i));
         let purpose = match extent {
@@ -82,7 +95,7 @@ impl<T: Element> Jit<T> {
                 wrt: wanted.map(|i| i.name.to_string()).collect(),
             },
         };
-        let mut cell = CompiledCell::compile(tape, &purpose)?;
+        let mut cell = CompiledCell::compile_with(tape, &purpose, options)?;
         cell.set_threads(threads)?;
         let outputs = cell.outputs().iter().map(|_| Vec::new()).collect();
         Ok(Jit {

@@ -10,5 +10,5 @@ pub mod text;
 mod verify;
 
 pub use graph::{Graph, Node};
-pub use options::Options;
+pub use options::{Options, Unroll, UnrollError};
 pub use verify::{Broken, verify};

@@ -32,6 +32,8 @@ pub struct Options {
     /// Places are used again, and what one step alone reads has one step's array. Without it every stored value has an
     /// array of its own over its whole domain.
     pub reuse: bool,
+    /// Element-wise recurrences go through time inside the loop over lanes, their states in registers.
+    pub interchange: bool,
     /// Activations of stored values by wide kernels.
     pub wide: bool,
     /// Recurrences and the products that only they read go through time together.
@@ -39,6 +41,8 @@ pub struct Options {
     /// Long blocks of steps through all that can go through time together: what lives within a block's work needs an array
     /// for one block only, and memory budgets can be kept. Without it everything over steps is done for all steps at once.
     pub phases: bool,
+    /// No switch but a choice: steps that a turn of a recurrence's loop does.
+    pub unroll: Unroll,
     /// No switch but a wish: values and adjoints of the step to hand out, as outputs called `value(keep)`, `adjoint(c)`. The
     /// empty list costs nothing.
     pub observe: Vec<Observe>,
@@ -50,12 +54,58 @@ impl Default for Options {
     }
 }
 
+/// How many steps a turn of a recurrence's loop over time does: its body stands in the code as often.
+///
+/// ```
+/// use retrograd_graph::{Options, Unroll};
+/// let four = Options { unroll: Unroll::by(4).unwrap(), ..Options::default() };
+/// assert_eq!(four.unroll.factor(), Some(4));
+/// assert!(Unroll::by(0).is_err());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Unroll(Option<u8>);
+
+/// A factor that there is no code for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a loop can be unrolled by 1 to {} steps, not by {factor}",
+    Unroll::MOST
+)]
+pub struct UnrollError {
+    factor: usize,
+}
+
+impl Unroll {
+    /// By a model of what it costs.
+    pub const AUTO: Unroll = Unroll(None);
+    /// One step a turn.
+    pub const NONE: Unroll = Unroll(Some(1));
+    /// The greatest factor: code grows with it, and with it the time of compiling.
+    pub const MOST: usize = 32;
+
+    /// By this factor.
+    ///
+    /// # Errors
+    /// If it is 0 or more than [`Unroll::MOST`].
+    pub fn by(factor: usize) -> Result<Unroll, UnrollError> {
+        match u8::try_from(factor) {
+            Ok(n) if (1..=Unroll::MOST).contains(&factor) => Ok(Unroll(Some(n))),
+            _ => Err(UnrollError { factor }),
+        }
+    }
+
+    /// The factor, if it is not left to the model.
+    pub fn factor(self) -> Option<usize> {
+        self.0.map(usize::from)
+    }
+}
+
 /// A switch of some options.
 type Switch = fn(&mut Options) -> &mut bool;
 
 impl Options {
     /// Every switch and its name.
-    pub const SWITCHES: [(&str, Switch); 10] = [
+    pub const SWITCHES: [(&str, Switch); 11] = [
         ("simplify", |o| &mut o.simplify),
         ("fuse", |o| &mut o.fuse),
         ("recompute", |o| &mut o.recompute),
@@ -63,6 +113,7 @@ impl Options {
         ("join", |o| &mut o.join),
         ("absorb", |o| &mut o.absorb),
         ("reuse", |o| &mut o.reuse),
+        ("interchange", |o| &mut o.interchange),
         ("wide", |o| &mut o.wide),
         ("nest", |o| &mut o.nest),
         ("phases", |o| &mut o.phases),
@@ -91,10 +142,12 @@ impl Options {
             join: on,
             absorb: on,
             reuse: on,
+            interchange: on,
             wide: on,
             nest: on,
             observe: Vec::new(),
             phases: on,
+            unroll: if on { Unroll::AUTO } else { Unroll::NONE },
         }
     }
 }

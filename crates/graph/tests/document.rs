@@ -37,6 +37,7 @@ fn section(name: &str) -> String {
         ),
         "items" => table("Item"),
         "statements" => table("Stmt"),
+        "inner" => table("Inner"),
         "instructions" => table("Instr"),
         other => panic!("docs/IR.md has a section `{other}`, which nothing prints"),
     }

@@ -118,7 +118,7 @@ pub struct Written {
 }
 
 /// Cells beside the question's, as cell files.
-pub static WRITTEN: [Written; 6] = [
+pub static WRITTEN: [Written; 8] = [
     Written {
         name: "peephole",
         description: "LSTM whose gates see the memory",
@@ -138,6 +138,16 @@ pub static WRITTEN: [Written; 6] = [
         name: "mingru",
         description: "minimal gated recurrence, element-wise in time",
         text: include_str!("../cells/mingru.cell"),
+    },
+    Written {
+        name: "indrnn",
+        description: "units that see their own past alone, element-wise in time",
+        text: include_str!("../cells/indrnn.cell"),
+    },
+    Written {
+        name: "sru",
+        description: "simple recurrent unit: gates see their own unit's memory, element-wise in time",
+        text: include_str!("../cells/sru.cell"),
     },
     Written {
         name: "mlstm",

@@ -98,6 +98,8 @@ fn the_other_cells_have_the_parameters_of_their_papers() {
     assert_eq!(count("lnlstm", &dims), 4 * h * (i + h) + 12 * h + 2 * h);
     assert_eq!(count("lstmp", &dims), 4 * h * (i + h / 4 + 1) + h / 4 * h);
     assert_eq!(count("mingru", &dims), 2 * h * (i + 1));
+    assert_eq!(count("indrnn", &dims), h * (i + 1) + h);
+    assert_eq!(count("sru", &dims), 4 * h * i + 2 * h + 2 * h);
     assert_eq!(
         count("lstm4", &dims),
         4 * h * (i + h + 1) + 3 * 4 * h * (2 * h + 1)
@@ -120,7 +122,7 @@ fn every_file_stands_alone() {
         assert!(loss.is_some_and(|(_, x)| x[0].is_finite()), "{cell}");
         found += 1;
     }
-    assert_eq!(found, 16);
+    assert_eq!(found, 18);
 }
 
 #[test]

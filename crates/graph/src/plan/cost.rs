@@ -3,7 +3,7 @@
 
 use retrograd_tape::{Domain, Map};
 
-use crate::plan::{Fold, Instr, Item, Layout, Loop, Plan, Product, Region, Stmt};
+use crate::plan::{Fold, Inner, Instr, Item, Layout, Loop, Plan, Product, Region, Stmt};
 
 /// How runs cut products into calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,25 @@ pub struct Slices {
     pub slice: usize,
     /// Most rows of a hoisted product in a nest that are made at a time.
     pub block: usize,
+    /// Where the nest's recurrence has time inside, so many bytes of results are made at a time, if that is more rows.
+    pub inside_bytes: usize,
+}
+
+/// Most steps of `rows` rows that the items of a nest do at a time, for numbers of so many bytes.
+pub fn nest_steps(plan: &Plan, items: &[Item], rows: usize, bytes: usize, slices: Slices) -> usize {
+    let inside = |i: &Item| matches!(i, Item::Loop(l) if l.inner != Inner::Lanes);
+    let made: usize = items
+        .iter()
+        .map(|i| match i {
+            Item::Product { product, .. } => plan.weights[product.weight].outer() * bytes,
+            _ => 0,
+        })
+        .sum();
+    let block = match items.last().is_some_and(inside) {
+        true => slices.block.max(slices.inside_bytes / made.max(1)),
+        false => slices.block,
+    };
+    (block / slices.slice.min(rows)).max(1)
 }
 
 /// Work of one kind, done a number of times.
@@ -301,7 +320,7 @@ impl Count<'_> {
                 // Rows of neighbouring steps lie side by side where a slice is all of them.
                 let slice = self.slices.slice.min(b);
                 let most = match b <= self.slices.slice {
-                    true => (self.slices.block / slice).max(1) * slice,
+                    true => nest_steps(self.plan, items, b, 4, self.slices) * slice,
                     false => slice,
                 };
                 for item in items {

@@ -6,6 +6,7 @@
 //!
 //! Each op is computed in f64 and rounded to `T`; sums are added up in `T`, first to last.
 
+mod inside;
 mod phase;
 mod point;
 
@@ -15,7 +16,7 @@ use std::ops::Range;
 use retrograd_tape::{Domain, Real};
 
 use crate::plan::{
-    BlockAt, Buffer, Item, Kind, Layout, Loop, Plan, Product, Rhs, Storage, View, Weight,
+    BlockAt, Buffer, Inner, Item, Kind, Layout, Loop, Plan, Product, Rhs, Storage, View, Weight,
 };
 
 /// What a plan leaves open: sizes and orders that must not change a result.
@@ -416,6 +417,9 @@ impl<T: Real> Run<'_, T> {
     }
 
     fn run_loop(&mut self, l: &Loop, steps: &Range<usize>) {
+        if let Inner::Time(carried) = &l.inner {
+            return self.time_inside(l, carried, steps);
+        }
         let mut points = self.points(l.domain, steps);
         let reverse = match l.kind {
             Kind::Parallel => self.cut.last_first,

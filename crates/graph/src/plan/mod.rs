@@ -9,6 +9,7 @@ mod build;
 mod coarsest;
 pub mod cost;
 mod home;
+mod interchange;
 mod interpret;
 mod memory;
 mod nest;
@@ -17,6 +18,7 @@ mod print;
 mod region;
 mod reuse;
 mod schedule;
+mod unroll;
 mod wide;
 
 use retrograd_tape::{Domain, Map, Reduction};
@@ -346,6 +348,26 @@ pub enum Kind {
     },
 }
 
+/// A load in a recurrence whose numbers the step before computed: it need not read them from memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// The instruction that loads.
+    pub load: usize,
+    /// The instruction whose value, one step before, it is.
+    pub from: usize,
+}
+
+/// What is innermost where a recurrence goes over steps, rows and lanes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inner {
+    /// Lanes: every statement is done in all rows of a step, then the next one.
+    Lanes,
+    /// Time: for each row, a few lanes at a time go through all steps of a run, the states in registers. The body is one
+    /// region without folds whose stored arrays are read at the same lanes only. What it stores to arrays without steps it
+    /// stores after a run's last step.
+    Time(Vec<Carried>),
+}
+
 /// A loop over a domain.
 #[derive(Clone, Debug)]
 pub struct Loop {
@@ -355,6 +377,11 @@ pub struct Loop {
     pub domain: Domain,
     /// Their order.
     pub kind: Kind,
+    /// What is innermost.
+    pub inner: Inner,
+    /// Steps that a turn of the loop over time does, what remains being done one by one; 1 for loops that are no
+    /// recurrences.
+    pub unroll: usize,
     /// What is done at each, in order.
     pub body: Vec<Stmt>,
 }
@@ -384,12 +411,12 @@ pub enum Item {
         /// The product.
         product: Product,
     },
-    /// Products over steps and the recurrence that reads them, which go through time together in blocks of steps, from
-    /// the last to the first if `reverse`.
+    /// Products over steps, loops over what they make, and the recurrence that reads it, which go through time together in
+    /// blocks of steps, from the last to the first if `reverse`.
     Nest {
         /// Backward in time.
         reverse: bool,
-        /// Products, then one recurrence.
+        /// Products and parallel loops over steps, then one recurrence.
         items: Vec<Item>,
     },
     /// Work over steps that goes through time together, a long block of steps at a time ([`Layout`] says how long), from

@@ -5,7 +5,8 @@ use std::fmt;
 use retrograd_tape::Domain;
 
 use crate::plan::{
-    BlockAt, Fold, Instr, Item, Keep, Kind, Plan, Product, Region, Stmt, Storage, View,
+    BlockAt, Carried, Fold, Inner, Instr, Item, Keep, Kind, Loop, Plan, Product, Region, Stmt,
+    Storage, View,
 };
 
 struct Show<'p>(&'p Plan, View);
@@ -56,6 +57,28 @@ impl Plan {
             };
             let xs: Vec<String> = xs.iter().map(usize::to_string).collect();
             writeln!(f, "      {} = {name} {}", Show(self, *v), xs.join(", "))?;
+        }
+        Ok(())
+    }
+
+    /// What a loop goes over, and how.
+    fn head(&self, f: &mut fmt::Formatter<'_>, l: &Loop) -> fmt::Result {
+        match l.kind {
+            Kind::Parallel => write!(f, "  for all of {}", l.domain)?,
+            Kind::Recurrence { reverse: false } => write!(f, "  for t from first to last")?,
+            Kind::Recurrence { reverse: true } => write!(f, "  for t from last to first")?,
+        }
+        if let Inner::Time(_) = l.inner {
+            write!(f, ", time inside")?;
+        }
+        if l.unroll > 1 {
+            write!(f, ", {} steps a turn", l.unroll)?;
+        }
+        writeln!(f)?;
+        if let Inner::Time(carried) = &l.inner {
+            for Carried { load, from } in carried {
+                writeln!(f, "    {load} carries {from} of the step before")?;
+            }
         }
         Ok(())
     }
@@ -155,15 +178,7 @@ impl Plan {
                     writeln!(f, "  {y} = Σ {domain} to {to} {v} in row {i}")?;
                 }
                 Item::Loop(l) => {
-                    match l.kind {
-                        Kind::Parallel => writeln!(f, "  for all of {}", l.domain)?,
-                        Kind::Recurrence { reverse: false } => {
-                            writeln!(f, "  for t from first to last")?
-                        }
-                        Kind::Recurrence { reverse: true } => {
-                            writeln!(f, "  for t from last to first")?
-                        }
-                    }
+                    self.head(f, l)?;
                     for s in &l.body {
                         match s {
                             Stmt::Region(r) => self.region(f, r)?,

@@ -10,7 +10,7 @@ use crate::plan::build::{Facts, How};
 use crate::plan::home::{Homes, Place};
 use crate::plan::schedule::{Atom, Draft, DraftItem};
 use crate::plan::{
-    BlockAt, Fold, Instr, Item, Loop, Memory, Plan, Product, Region, Rhs, Stmt, View, Weight,
+    BlockAt, Fold, Inner, Instr, Item, Loop, Memory, Plan, Product, Region, Rhs, Stmt, View, Weight,
 };
 
 /// Turns drafts into a plan.
@@ -56,6 +56,8 @@ impl<'f, 'g> Emit<'f, 'g> {
                             number: 0,
                             domain,
                             kind,
+                            inner: Inner::Lanes,
+                            unroll: 1,
                             body: stmts,
                         }));
                     }

@@ -84,16 +84,23 @@ pub(crate) fn schedule(f: &Facts<'_>) -> Vec<DraftItem> {
         let pointwise =
             |v: &Value| matches!(f.how(*v), How::Lane | How::Fold | How::Concat | How::Row);
         let ready_fill = fills_left.iter().copied().find(|&v| s.fill_ready(v));
-        let first = left
-            .iter()
-            .filter(parallel)
-            .find(|v| pointwise(v) && s.ready(**v))
-            .copied();
-        if let Some(domain) = first
-            .map(|v| f.domain(v))
-            .or(ready_fill.map(|v| s.fill_domain(v)))
-        {
-            let (group, group_fills) = s.group(domain, &left, &fills_left);
+        let ready = left.iter().filter(parallel);
+        let ready = ready.filter(|v| pointwise(v) && s.ready(**v));
+        let domains = ready
+            .map(|&v| f.domain(v))
+            .chain(ready_fill.map(|v| s.fill_domain(v)));
+        let mut tried = Vec::new();
+        let group = domains.into_iter().find_map(|domain| {
+            if tried.contains(&domain) {
+                return None;
+            }
+            tried.push(domain);
+            let (mut group, fills) = s.group(domain, &left, &fills_left);
+            let waiting = s.waiting(&group);
+            group.retain(|v| !waiting.contains(v));
+            (!group.is_empty() || !fills.is_empty()).then_some((domain, group, fills))
+        });
+        if let Some((domain, group, group_fills)) = group {
             let body = s.body(&group, &group_fills);
             s.done.extend(&group);
             s.filled.extend(&group_fills);
@@ -252,6 +259,37 @@ impl Schedule<'_, '_> {
             .filter(|&d| self.fill_domain(d) == domain && self.fill_ready(d))
             .collect();
         (group, fills)
+    }
+
+    /// Members of a group that are better computed later: nothing needs them but element-wise work of the same domain that
+    /// cannot be done yet, whose sweep then has them for nothing. Only what is made of one value over steps waits, so that
+    /// no more is kept for it than it is itself.
+    fn waiting(&self, group: &[Value]) -> Vec<Value> {
+        let f = self.f;
+        let mut waiting: Vec<Value> = Vec::new();
+        for &v in group.iter().rev() {
+            let domain = f.domain(v);
+            if f.how(v) != How::Lane || domain != Domain::Step || f.g.is_output(v) {
+                continue;
+            }
+            let over_steps = |s: &&crate::plan::build::Source| f.domain(s.value) == Domain::Step;
+            let readers = f.readers(v);
+            let later = |&(u, elsewhere): &(Value, bool)| {
+                let here = group.contains(&u) && !waiting.contains(&u);
+                !elsewhere
+                    && f.how(u) == How::Lane
+                    && f.class(u) == Class::Parallel
+                    && f.domain(u) == domain
+                    && !here
+            };
+            if f.reads(v).iter().filter(over_steps).count() <= 1
+                && !readers.is_empty()
+                && readers.iter().all(later)
+            {
+                waiting.push(v);
+            }
+        }
+        waiting
     }
 
     /// The statements of a loop's body: element-wise work of one length in as few sweeps as its order allows.

@@ -6,7 +6,7 @@
 
 use retrograd_tape::{Domain, Map};
 
-use crate::plan::{Buffer, Instr, Item, Kind, Plan, Region, Stmt, Storage, View};
+use crate::plan::{Buffer, Inner, Instr, Item, Kind, Plan, Region, Stmt, Storage, View};
 
 /// The activations that there are kernels for.
 pub const WIDE: [Map; 4] = [Map::Tanh, Map::Sigmoid, Map::Exp, Map::Softplus];
@@ -14,6 +14,11 @@ pub const WIDE: [Map; 4] = [Map::Tanh, Map::Sigmoid, Map::Exp, Map::Softplus];
 /// Fewer numbers than this a row are computed in the region: a call costs about what 32 numbers cost there (8 ns against
 /// 0.25 ns a number, f32, Zen 4; docs/PERFORMANCE.md).
 const FEWEST: usize = 16;
+
+/// True if a kernel computes `map` for `len` numbers a row faster than emitted code.
+pub(crate) fn is_wide(map: Map, len: usize) -> bool {
+    WIDE.contains(&map) && len >= FEWEST
+}
 
 /// Moves activations out of regions.
 pub(crate) fn widen(plan: &mut Plan) {
@@ -28,14 +33,16 @@ fn items(all: &mut [Item], buffers: &mut Vec<Buffer>) {
             Item::Nest { items: inner, .. } | Item::Phase { items: inner, .. } => {
                 items(inner, buffers)
             }
-            Item::Loop(l) => {
+            Item::Loop(l) if l.inner == Inner::Lanes => {
                 let mut body = Vec::with_capacity(l.body.len());
                 for stmt in std::mem::take(&mut l.body) {
                     match stmt {
                         Stmt::Region(mut r) if r.lanes >= FEWEST => {
                             // Rows of the statements before it must be done: a call does all rows at once.
                             body.extend(take_out(&mut r, l.kind, buffers));
-                            body.push(Stmt::Region(r));
+                            if !r.stores.is_empty() || !r.folds.is_empty() {
+                                body.push(Stmt::Region(r));
+                            }
                         }
                         other => body.push(other),
                     }

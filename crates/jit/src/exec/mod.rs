@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use retrograd_graph::plan::cost::Slices;
-use retrograd_graph::plan::{Item, Kind, Layout, Loop, Plan, Product, View, WIDE};
+use retrograd_graph::plan::cost::{Slices, nest_steps};
+use retrograd_graph::plan::{Inner, Item, Kind, Layout, Loop, Plan, Product, View, WIDE};
 use retrograd_kernels::{ActivateFn, Activation, Kernels, Real, Weights, kernels};
 use retrograd_tape::{Domain, Map};
 
@@ -73,10 +73,17 @@ const SLICE: usize = 32;
 /// the steps read them (measured in the hand-written LSTM, Zen 4).
 const BLOCK_ROWS: usize = 48;
 
+/// Bytes of such a product's results that a recurrence with time inside may find in L2.
+const BLOCK_BYTES: usize = 128 << 10;
+
+/// Rows and steps that a recurrence with time inside does at a time, at most: lines of as many steps are touched in turn.
+const INSIDE: usize = 256;
+
 /// How runs cut products into calls.
 pub(crate) const SLICES: Slices = Slices {
     slice: SLICE,
     block: BLOCK_ROWS,
+    inside_bytes: BLOCK_BYTES,
 };
 
 /// An address that may go to another thread.
@@ -279,7 +286,18 @@ impl<'a, T: Element> Run<'a, T> {
             unsafe { f(frame, t0, t1, b0, b1) }
         };
         match l.kind {
-            Kind::Recurrence { .. } => self.over_slices(rows, |b0, b1| call(t0, t1, b0, b1)),
+            Kind::Recurrence { reverse } => self.over_slices(rows, |b0, b1| {
+                let most = match l.inner {
+                    Inner::Lanes => steps,
+                    Inner::Time(_) => (INSIDE / (b1 - b0)).max(1),
+                };
+                let blocks = steps.div_ceil(most);
+                for i in 0..blocks {
+                    let i = if reverse { blocks - 1 - i } else { i };
+                    let from = t0 + i * most;
+                    call(from, t1.min(from + most), b0, b1);
+                }
+            }),
             Kind::Parallel if self.threads <= 1 => call(t0, t1, 0, rows),
             Kind::Parallel if steps >= rows => {
                 let slice = steps.div_ceil(4 * self.threads);
@@ -294,21 +312,10 @@ impl<'a, T: Element> Run<'a, T> {
         }
     }
 
-    /// Products and the recurrence behind them, a few steps at a time.
+    /// Products, loops over what they made and the recurrence behind them, a few steps at a time.
     fn nest(&mut self, kernels: &Kernels<T>, reverse: bool, items: &[Item], span: Span) {
-        let Some(Item::Loop(l)) = items.last() else {
-            unreachable!("a nest ends with its recurrence")
-        };
-        let f = self.code.function::<T>(l.number);
         let (steps, rows) = (span.t1 - span.t0, self.b);
-        let products = || {
-            items.iter().filter_map(|i| match i {
-                Item::Product { product, .. } => Some(self.operands(product, span)),
-                _ => None,
-            })
-        };
-        let slice = SLICE.min(rows);
-        let most = (BLOCK_ROWS / slice).max(1);
+        let most = nest_steps(self.plan, items, rows, size_of::<T>(), SLICES);
         let blocks = steps.div_ceil(most);
         let length = steps.div_ceil(blocks);
         let made = AtomicUsize::new(0);
@@ -317,20 +324,30 @@ impl<'a, T: Element> Run<'a, T> {
             for i in 0..blocks {
                 let i = if reverse { blocks - 1 - i } else { i };
                 let (t0, t1) = (i * length, steps.min((i + 1) * length));
-                for p in products() {
-                    // Rows of neighbouring steps lie side by side where the slice is all of them.
-                    let (calls, m) = match b1 - b0 == rows {
-                        true => (1, (t1 - t0) * rows),
-                        false => (t1 - t0, b1 - b0),
-                    };
-                    made.fetch_add(calls, Ordering::Relaxed);
-                    for k in 0..calls {
-                        // SAFETY: these rows exist, and only this slice's loop and products touch those of the results.
-                        unsafe { p.multiply(kernels, t0 + k, b0, m) };
+                for item in items {
+                    match item {
+                        Item::Product { product, .. } => {
+                            let p = self.operands(product, span);
+                            // Rows of neighbouring steps lie side by side where the slice is all of them.
+                            let (calls, m) = match b1 - b0 == rows {
+                                true => (1, (t1 - t0) * rows),
+                                false => (t1 - t0, b1 - b0),
+                            };
+                            made.fetch_add(calls, Ordering::Relaxed);
+                            for k in 0..calls {
+                                // SAFETY: these rows exist, and only this slice's loops and products touch those of the
+                                // results.
+                                unsafe { p.multiply(kernels, t0 + k, b0, m) };
+                            }
+                        }
+                        Item::Loop(l) => {
+                            let f = self.code.function::<T>(l.number);
+                            // SAFETY: as for any loop; the blocks come in the order of the recurrence.
+                            unsafe { f(frame, span.t0 + t0, span.t0 + t1, b0, b1) };
+                        }
+                        _ => unreachable!("a nest has products and loops"),
                     }
                 }
-                // SAFETY: as for any loop; the blocks come in the order of the recurrence.
-                unsafe { f(frame, span.t0 + t0, span.t0 + t1, b0, b1) };
             }
         });
         self.calls.hoisted_products += made.into_inner();

@@ -6,17 +6,20 @@
 //!
 //! [`Frame`]: crate::exec::Frame
 
+mod inside;
 mod points;
 mod region;
 mod rows;
+mod turn;
 
 use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
-use retrograd_graph::plan::{Kind, Loop, Plan, Product, Stmt, View, WIDE};
+use retrograd_graph::plan::{Inner, Kind, Loop, Plan, Product, Stmt, View, WIDE};
 use retrograd_tape::{Domain, Map};
 
 use crate::vmath::{Lane, has_fma};
+use turn::Turn;
 
 /// Byte offsets of the fields of [`crate::exec::Frame`], in words of 8 bytes.
 pub(crate) mod field {
@@ -69,6 +72,7 @@ pub(crate) fn lower(
         rows: p[0],
         range: [p[1], p[2], p[3], p[4]],
         buffers: Vec::new(),
+        turn: None,
         b,
     };
     code.bases = code.field(field::BASES);
@@ -105,6 +109,8 @@ pub(crate) struct Code<'p, 'f> {
     range: [Value; 4],
     /// Base addresses that have been loaded.
     buffers: Vec<(usize, Value)>,
+    /// The turn of an unrolled loop over time that is being emitted.
+    turn: Option<Turn>,
     b: FunctionBuilder<'f>,
 }
 
@@ -136,9 +142,14 @@ impl Code<'_, '_> {
                 .load(types::I64, flags, self.bases, 8 * i as i32);
             self.buffers.push((i, base));
         }
-        let [t0, t1, ..] = self.range;
+        if let Inner::Time(carried) = &l.inner {
+            return self.time_inside(l, carried);
+        }
         let reverse = matches!(l.kind, Kind::Recurrence { reverse: true });
-        self.count(t0, t1, reverse, &mut |code, t| {
+        if l.kind == Kind::Parallel && self.activations_alone(l) {
+            return;
+        }
+        self.over_steps(l.unroll, reverse, &mut |code, t| {
             let mut rest = l.body.as_slice();
             while let Some(first) = rest.first() {
                 match first {
@@ -194,8 +205,22 @@ impl Code<'_, '_> {
         self.b.switch_to_block(exit);
     }
 
+    /// Bytes of a point's value in a view's array.
+    fn point(&self, v: View) -> i64 {
+        self.plan.buffers[v.buffer].len as i64 * i64::from(self.lane.bytes())
+    }
+
     /// Address of a view's first number at step (or slot) `t` in row 0, and the bytes from row to row.
     fn step_address(&mut self, domain: Domain, v: View, t: Value) -> (Value, i64) {
+        let buffer = &self.plan.buffers[v.buffer];
+        if buffer.domain == Domain::Step && self.turn.is_some() {
+            return (self.turn_address(domain, v, t), self.point(v));
+        }
+        self.address_at(domain, v, t)
+    }
+
+    /// The same, from the step's number.
+    fn address_at(&mut self, domain: Domain, v: View, t: Value) -> (Value, i64) {
         let buffer = &self.plan.buffers[v.buffer];
         let base = self
             .buffers
@@ -204,7 +229,7 @@ impl Code<'_, '_> {
             .expect("loaded at the entry")
             .1;
         let bytes = i64::from(self.lane.bytes());
-        let point = buffer.len as i64 * bytes;
+        let point = self.point(v);
         let offset = v.offset as i64 * bytes;
         let steps = match buffer.domain {
             Domain::Once => return (self.b.ins().iadd_imm_s(base, offset), 0),
@@ -235,6 +260,39 @@ impl Code<'_, '_> {
         (at, numbers)
     }
 
+    /// A parallel loop of activations and nothing else over whole steps: rows of neighbouring steps lie one after another,
+    /// so that one call does them all. False if the loop is another, or is cut by rows where that is known here.
+    fn activations_alone(&mut self, l: &Loop) -> bool {
+        let each = |s: &Stmt| match s {
+            Stmt::Activate { x, y, .. } => [x, y]
+                .iter()
+                .all(|v| self.plan.buffers[v.buffer].domain == Domain::Step),
+            _ => false,
+        };
+        if l.domain != Domain::Step || !l.body.iter().all(each) {
+            return false;
+        }
+        let [t0, t1, b0, b1] = self.range;
+        let rows = self.b.ins().isub(b1, b0);
+        let whole = self.b.ins().icmp(IntCC::Equal, rows, self.rows);
+        let steps = self.b.ins().isub(t1, t0);
+        // As one step of all rows, or step by step.
+        let one = self.imm(1);
+        let turns = self.b.ins().select(whole, one, steps);
+        let all = self.b.ins().imul(rows, steps);
+        let rows = self.b.ins().select(whole, all, rows);
+        let zero = self.imm(0);
+        self.count(zero, turns, false, &mut |code, i| {
+            let t = code.b.ins().iadd(t0, i);
+            for s in &l.body {
+                if let Stmt::Activate { map, x, y, len } = s {
+                    code.activate(l.domain, *map, (*x, *y), *len, t, rows);
+                }
+            }
+        });
+        true
+    }
+
     /// y = map(x) for the rows of the range at step `t`.
     fn call_activation(
         &mut self,
@@ -244,9 +302,22 @@ impl Code<'_, '_> {
         len: usize,
         t: Value,
     ) {
-        let ((x, ldx), (y, ldy)) = (self.first_row(domain, x, t), self.first_row(domain, y, t));
         let [.., b0, b1] = self.range;
         let rows = self.b.ins().isub(b1, b0);
+        self.activate(domain, map, (x, y), len, t, rows);
+    }
+
+    /// y = map(x) for so many rows from the first of the range at step `t` on.
+    fn activate(
+        &mut self,
+        domain: Domain,
+        map: Map,
+        (x, y): (View, View),
+        len: usize,
+        t: Value,
+        rows: Value,
+    ) {
+        let ((x, ldx), (y, ldy)) = (self.first_row(domain, x, t), self.first_row(domain, y, t));
         let k = WIDE
             .iter()
             .position(|&m| m == map)

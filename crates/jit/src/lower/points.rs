@@ -167,7 +167,7 @@ impl<'f> Code<'_, 'f> {
         (full, one)
     }
 
-    fn part(
+    pub(super) fn part(
         &mut self,
         lo: i64,
         hi: i64,
@@ -241,6 +241,6 @@ impl<'f> Code<'_, 'f> {
 }
 
 /// Vectors are not aligned to their own size: rows may have any length.
-fn trusted_unaligned() -> MemFlagsData {
+pub(super) fn trusted_unaligned() -> MemFlagsData {
     MemFlagsData::new().with_notrap()
 }

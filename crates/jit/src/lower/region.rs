@@ -106,7 +106,7 @@ impl Code<'_, '_> {
 }
 
 /// One element-wise op.
-fn map(m: &mut Math<'_, '_>, op: Map, x: &[Value]) -> Value {
+pub(super) fn map(m: &mut Math<'_, '_>, op: Map, x: &[Value]) -> Value {
     match op {
         Map::Neg => m.neg(x[0]),
         Map::Recip => m.recip(x[0]),

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use retrograd_graph::passes;
 use retrograd_graph::plan::{Cut, Plan, plan};
-use retrograd_graph::{Graph, Options};
+use retrograd_graph::{Graph, Options, Unroll};
 use retrograd_jit::{CompiledCell, Element, Purpose, RunError};
 use retrograd_tape::generate::{cotangents, inputs, jittered};
 use retrograd_tape::{Input, Interpreter, Op, Real, Tape};
@@ -253,7 +253,8 @@ pub(crate) const ALL: [(Check, f64); 5] = [
 /// 1. the plan interpreter without optional passes: else recording, the adjoint or the bare plan is wrong;
 /// 2. with all of them: else one of them is, and the message says which it is right without;
 /// 3. without each in turn: else what is left needs it;
-/// 4. machine code in f64, without one of them (another for each case) and with all: else the lowering is wrong;
+/// 4. machine code in f64, without one of them and unrolled (by another factor for each case), and with all: else the
+///    lowering is wrong;
 /// 5. machine code in f32, see [`single`].
 pub(crate) fn engines(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
     let right = by_tape::<f64>(tape, t, b, seed)?;
@@ -275,7 +276,9 @@ pub(crate) fn engines(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
         interpreted(&options).map_err(|e| format!("without {name}: {e}"))?;
     }
     let drawn = (seed / 40) as usize % Options::SWITCHES.len();
-    let (name, without) = Options::each_off().nth(drawn).expect("one a switch");
+    let (name, mut without) = Options::each_off().nth(drawn).expect("one a switch");
+    let factor = 1 + (seed / 7) as usize % 5;
+    without.unroll = Unroll::by(factor).map_err(|e| e.to_string())?;
     for (name, options) in [(name, without), ("nothing", Options::default())] {
         caught("machine code", || {
             let mut cell =
@@ -283,7 +286,7 @@ pub(crate) fn engines(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
                     .map_err(|e| e.to_string())?;
             close(&right, &by_cell(&mut cell, tape, t, b, seed)?)
         })
-        .map_err(|e| format!("without {name}: {e}"))?;
+        .map_err(|e| format!("without {name}, unrolled by {:?}: {e}", options.unroll))?;
     }
     single(tape, t, b, seed)
 }

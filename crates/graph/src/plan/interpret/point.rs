@@ -97,13 +97,7 @@ impl<T: Real> Run<'_, T> {
     /// For each vector of lanes all loads come before all stores; single numbers are loaded before the sweep, and folds
     /// stored after it.
     fn region(&mut self, r: &Region, p: Point) {
-        let fixed: Vec<Option<T>> = (r.instrs.iter())
-            .map(|instr| match instr {
-                Instr::Splat(v) => Some(self.get(*v, p, 0)),
-                Instr::Const(c) => Some(T::from_f64(*c)),
-                Instr::Load(_) | Instr::Map(..) => None,
-            })
-            .collect();
+        let fixed = self.fixed(r, p);
         let mut folds: Vec<T> = r.folds.iter().map(|(fold, ..)| start(*fold)).collect();
         for first in (0..r.lanes).step_by(self.cut.lanes) {
             let vector = first..r.lanes.min(first + self.cut.lanes);
@@ -130,8 +124,19 @@ impl<T: Real> Run<'_, T> {
         }
     }
 
-    /// The values of all instructions in one lane.
-    fn lane(&self, r: &Region, fixed: &[Option<T>], p: Point, i: usize) -> Vec<T> {
+    /// What is the same in all lanes of a point, by instruction.
+    pub(super) fn fixed(&self, r: &Region, p: Point) -> Vec<Option<T>> {
+        (r.instrs.iter())
+            .map(|instr| match instr {
+                Instr::Splat(v) => Some(self.get(*v, p, 0)),
+                Instr::Const(c) => Some(T::from_f64(*c)),
+                Instr::Load(_) | Instr::Map(..) => None,
+            })
+            .collect()
+    }
+
+    /// The values of all instructions in one lane; those that are fixed are given.
+    pub(super) fn lane(&self, r: &Region, fixed: &[Option<T>], p: Point, i: usize) -> Vec<T> {
         let mut values: Vec<T> = Vec::with_capacity(r.instrs.len());
         for (instr, fixed) in r.instrs.iter().zip(fixed) {
             let value = match (fixed, instr) {

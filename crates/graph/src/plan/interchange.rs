@@ -1,0 +1,73 @@
+//! Loop interchange: an element-wise recurrence goes over lanes outside and over time inside.
+//!
+//! Where every number of a state depends on the same number of earlier states alone, as in minGRU, IndRNN, SRU and in
+//! their adjoints, lanes are independent recurrences: all dependences run along time, within a lane, so that the two loops
+//! may change places (Allen & Kennedy, *Optimizing Compilers for Modern Architectures*, section 5.2). A few lanes then go
+//! through many steps with their states in registers: nothing is stored for the next step to load, and a state that only
+//! the next step reads is not stored at all, but for the last step's.
+
+use crate::plan::{Buffer, Carried, Inner, Instr, Item, Kind, Loop, Plan, Region, Stmt, View};
+use retrograd_tape::Domain;
+
+/// Brings time inside, in all recurrences that allow it.
+pub(crate) fn interchange(plan: &mut Plan) {
+    for item in &mut plan.items {
+        if let Item::Loop(l) = item
+            && let Some(carried) = carried(l, &plan.buffers)
+        {
+            l.inner = Inner::Time(carried);
+        }
+    }
+}
+
+/// What is carried from step to step in registers, if each lane depends on its own past alone.
+fn carried(l: &Loop, buffers: &[Buffer]) -> Option<Vec<Carried>> {
+    let Kind::Recurrence { reverse } = l.kind else {
+        return None;
+    };
+    let [Stmt::Region(r)] = l.body.as_slice() else {
+        return None;
+    };
+    if !r.folds.is_empty() || !stores_are_apart(r) {
+        return None;
+    }
+    let before = if reverse { 1 } else { -1 };
+    let mut carried = Vec::new();
+    for (load, instr) in r.instrs.iter().enumerate() {
+        let (view, lanes) = match instr {
+            Instr::Load(v) => (*v, r.lanes),
+            Instr::Splat(v) => (*v, 1),
+            Instr::Const(_) | Instr::Map(..) => continue,
+        };
+        for &(from, to) in &r.stores {
+            if view.buffer != to.buffer || !overlap((view, lanes), (to, r.lanes)) {
+                continue;
+            }
+            let aligned = matches!(instr, Instr::Load(_)) && view.offset == to.offset;
+            if !aligned || view.from_end || to.from_end {
+                return None;
+            }
+            // Arrays without steps hold what the step before left there. Reads further back are loads: the lane's own
+            // stores came before them.
+            let steps = buffers[view.buffer].domain == Domain::Step;
+            if !steps || view.shift - to.shift == before {
+                carried.push(Carried { load, from });
+            }
+        }
+    }
+    Some(carried)
+}
+
+/// True if no two stores meet, at whatever steps.
+fn stores_are_apart(r: &Region) -> bool {
+    let mut stores = r.stores.iter().enumerate();
+    stores.all(|(i, &(_, a))| {
+        let mut others = r.stores[..i].iter();
+        others.all(|&(_, b)| a.buffer != b.buffer || !overlap((a, r.lanes), (b, r.lanes)))
+    })
+}
+
+/// True if parts of a point's value, each from its view's offset on and so long, have numbers in common.
+fn overlap((a, n): (View, usize), (b, m): (View, usize)) -> bool {
+    a.offset < b.offset + m && b.offset < a.offset + n
+}

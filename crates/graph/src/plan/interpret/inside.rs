@@ -1,0 +1,53 @@
+//! Recurrences with time inside: for each row, a few lanes at a time go through all steps of a run.
+
+use std::ops::Range;
+
+use retrograd_tape::{Domain, Real};
+
+use super::Run;
+use crate::plan::{Carried, Kind, Loop, Stmt};
+
+impl<T: Real> Run<'_, T> {
+    /// Runs an element-wise recurrence. What is carried is read from memory at the first step only, and arrays without
+    /// steps are written after the last: what relied on the array in between shows.
+    pub(super) fn time_inside(&mut self, l: &Loop, carried: &[Carried], steps: &Range<usize>) {
+        let ([Stmt::Region(r)], Kind::Recurrence { reverse }) = (l.body.as_slice(), l.kind) else {
+            panic!("plan: time is inside a recurrence with more than one region");
+        };
+        assert!(r.folds.is_empty(), "plan: folds with time inside");
+        let mut order: Vec<usize> = steps.clone().collect();
+        if reverse {
+            order.reverse();
+        }
+        for row in 0..self.b {
+            for first in (0..r.lanes).step_by(self.cut.lanes) {
+                let vector = first..r.lanes.min(first + self.cut.lanes);
+                let mut before: Option<Vec<Vec<T>>> = None;
+                for &t in &order {
+                    let p = (t, row);
+                    let fixed = self.fixed(r, p);
+                    let lanes: Vec<Vec<T>> = (vector.clone().enumerate())
+                        .map(|(k, i)| {
+                            let mut fixed = fixed.clone();
+                            if let Some(before) = &before {
+                                for c in carried {
+                                    fixed[c.load] = Some(before[k][c.from]);
+                                }
+                            }
+                            self.lane(r, &fixed, p, i)
+                        })
+                        .collect();
+                    for (i, values) in vector.clone().zip(&lanes) {
+                        for &(k, v) in &r.stores {
+                            let each_step = self.plan.buffers[v.buffer].domain == Domain::Step;
+                            if each_step || order.last() == Some(&t) {
+                                self.put(v, p, i, values[k]);
+                            }
+                        }
+                    }
+                    before = Some(lanes);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Unrolled loops over time: a turn does several steps, and addresses advance from one to the next by a step's bytes.
+
+use cranelift::prelude::*;
+use retrograd_graph::plan::View;
+use retrograd_tape::Domain;
+
+use super::Code;
+
+/// One turn of an unrolled loop, as it is emitted step by step.
+pub(crate) struct Turn {
+    /// Backward in time.
+    reverse: bool,
+    /// The step of the turn that is being emitted.
+    step: usize,
+    /// Where each view is, without its offset, and at which step of the turn.
+    at: Vec<(View, usize, Value)>,
+}
+
+impl Code<'_, '_> {
+    /// A loop over the steps of the range in their order, `unroll` of them a turn, what remains one by one.
+    pub(super) fn over_steps(
+        &mut self,
+        unroll: usize,
+        reverse: bool,
+        body: &mut dyn FnMut(&mut Self, Value),
+    ) {
+        let [t0, t1, ..] = self.range;
+        if unroll == 1 {
+            return self.count(t0, t1, reverse, body);
+        }
+        let steps = self.b.ins().isub(t1, t0);
+        let rest = self.b.ins().urem_imm_s(steps, unroll as i64);
+        let whole = self.b.ins().isub(steps, rest);
+        let zero = self.imm(0);
+        let turns = self.b.ins().udiv_imm_s(whole, unroll as i64);
+        self.count(zero, turns, false, &mut |code, i| {
+            let done = code.b.ins().imul_imm_s(i, unroll as i64);
+            let first = if reverse {
+                let from = code.b.ins().iadd_imm_s(t1, -1);
+                code.b.ins().isub(from, done)
+            } else {
+                code.b.ins().iadd(t0, done)
+            };
+            code.turn = Some(Turn {
+                reverse,
+                step: 0,
+                at: Vec::new(),
+            });
+            for step in 0..unroll {
+                if let Some(turn) = &mut code.turn {
+                    turn.step = step;
+                }
+                let ahead = if reverse { -(step as i64) } else { step as i64 };
+                let t = code.b.ins().iadd_imm_s(first, ahead);
+                body(code, t);
+            }
+            code.turn = None;
+        });
+        let (lo, hi) = if reverse {
+            (t0, self.b.ins().isub(t1, whole))
+        } else {
+            (self.b.ins().iadd(t0, whole), t1)
+        };
+        self.count(lo, hi, reverse, body);
+    }
+
+    /// Address of a view of an array over steps at the turn's step, which is `t`: a step's bytes from where it was.
+    pub(super) fn turn_address(&mut self, domain: Domain, v: View, t: Value) -> Value {
+        let plain = View { offset: 0, ..v };
+        let turn = self.turn.as_ref().expect("a turn is being emitted");
+        let (reverse, step) = (turn.reverse, turn.step);
+        let known = turn.at.iter().position(|a| a.0 == plain);
+        let at = match known.map(|k| (k, turn.at[k])) {
+            Some((k, (_, was, at))) => {
+                let bytes = self.step_bytes(v, reverse);
+                let at = (was..step).fold(at, |at, _| self.b.ins().iadd(at, bytes));
+                self.turn.as_mut().expect("as above").at[k] = (plain, step, at);
+                at
+            }
+            None => {
+                let at = self.address_at(domain, plain, t).0;
+                self.turn
+                    .as_mut()
+                    .expect("as above")
+                    .at
+                    .push((plain, step, at));
+                at
+            }
+        };
+        let offset = v.offset as i64 * i64::from(self.lane.bytes());
+        self.b.ins().iadd_imm_s(at, offset)
+    }
+
+    /// Bytes from a step to the next one in the loop's order, in a view's array.
+    pub(super) fn step_bytes(&mut self, v: View, reverse: bool) -> Value {
+        let point = self.point(v);
+        self.b
+            .ins()
+            .imul_imm_s(self.rows, if reverse { -point } else { point })
+    }
+}
