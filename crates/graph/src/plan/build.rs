@@ -1,6 +1,6 @@
 //! From a legalized graph to a plan: classify, schedule, give arrays, emit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use retrograd_tape::{Domain, Map, Op, Value};
 
@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::passes::components::{Class, Components, components};
 use crate::plan::coarsest::coarsest;
 use crate::plan::home::Homes;
+use crate::plan::join::join;
 use crate::plan::memory::Memory;
 use crate::plan::nest::nest;
 use crate::plan::phase::phases;
@@ -82,7 +83,7 @@ impl<'g> Facts<'g> {
         };
         facts.classify();
         if options.join {
-            facts.join_loops();
+            facts.class = join(&facts, &facts.class);
         }
         if options.absorb {
             facts.absorb();
@@ -231,36 +232,6 @@ impl<'g> Facts<'g> {
             }
         }
         out
-    }
-
-    /// What no product needs joins the one recurrence that reads it: nothing of it crosses between loops.
-    fn join_loops(&mut self) {
-        for i in (0..self.order.len()).rev() {
-            let v = self.order[i];
-            if self.how(v) != How::Lane
-                || self.class(v) != Class::Parallel
-                || self.domain(v) != Domain::Step
-            {
-                continue;
-            }
-            if self.g.is_output(v) {
-                continue;
-            }
-            let readers = self.readers(v);
-            let classes: HashSet<Class> = readers.iter().map(|&(u, _)| self.class(u)).collect();
-            let delayed = self
-                .g
-                .users(v)
-                .any(|u| matches!(self.g.op_of(u), Op::Delay(_) | Op::Boundary(_)));
-            if let (false, 1, Some(&class @ Class::Recurrent(_))) =
-                (delayed, classes.len(), classes.iter().next())
-                && readers
-                    .iter()
-                    .all(|&(u, elsewhere)| !elsewhere && self.how(u) == How::Lane)
-            {
-                self.class.insert(v, class);
-            }
-        }
     }
 
     /// Finds sums that cost nothing: of a place and a product, which adds to the place, and of a place and a bias, which

@@ -10,6 +10,7 @@ mod coarsest;
 pub mod cost;
 mod home;
 mod interpret;
+mod join;
 mod memory;
 mod nest;
 mod phase;
