@@ -309,7 +309,9 @@ impl<'f, 'g> Net<'f, 'g> {
                 net.add_edge(local, sink, NEVER);
             }
             if made == source {
-                net.add_edge(source, local, f.len(v));
+                if !self.is_part(class, v) {
+                    net.add_edge(source, local, f.len(v));
+                }
                 continue;
             }
             for l in self.reads(v) {
@@ -377,6 +379,18 @@ impl<'f, 'g> Net<'f, 'g> {
         }
     }
 
+    /// True if a value of a recurrence lives in a concatenation beside it that is stored for all steps.
+    fn is_part(&self, class: &Classes, v: Value) -> bool {
+        let f = self.f;
+        let own = class_of(class, v);
+        let whole = |l: &&Link| {
+            l.via == Via::Here && f.how(l.at) == How::Concat && class_of(class, l.at) == own
+        };
+        let leaves = |l: &Link| class_of(class, l.at) != own;
+        (self.readers(v).iter().filter(whole))
+            .any(|l| f.g.is_output(l.at) || self.readers(l.at).iter().any(leaves))
+    }
+
     /// Numbers that are stored a row and step, by what is known before anything is scheduled.
     fn stored(&self, class: &Classes) -> usize {
         let f = self.f;
@@ -392,7 +406,8 @@ impl<'f, 'g> Net<'f, 'g> {
                             && !self.is_long(l.via, f.components.reverse[k])
                     }
                 };
-                f.g.is_output(*v) || !self.readers(*v).iter().all(local)
+                let leaves = f.g.is_output(*v) || !self.readers(*v).iter().all(local);
+                leaves && !self.is_part(class, *v)
             }
         };
         (f.order.iter().filter(over_steps))
