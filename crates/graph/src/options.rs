@@ -25,7 +25,8 @@ pub struct Options {
     /// Maximal distribution of the time loop: hoisted products, parallel work outside recurrences, a loop for each
     /// recurrence. Without it all work of a direction in time that can share a loop does, step after step.
     pub distribute: bool,
-    /// Element-wise work that only one recurrence reads joins it.
+    /// Point-wise work that reads a recurrence, or that only one reads, joins it where fewer numbers cross between loops then;
+    /// so do recurrences.
     pub join: bool,
     /// Products are added to what is in their place, and begin with a bias.
     pub absorb: bool,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use retrograd_graph::plan::Keep;
 use retrograd_graph::text::read_tape;
 use retrograd_jit::{CompiledCell, Element, Purpose};
-use retrograd_tape::{Real, Role, Tape};
+use retrograd_tape::{Domain, Real, Role, Tape};
 
 thread_local! {
     static LIVE: Cell<usize> = const { Cell::new(0) };
@@ -66,6 +66,9 @@ output y = dense[2](h')
 target next[2]
 loss mean(square(y - next))
 ";
+
+/// A memory of D × D numbers a row, a normaliser and a stabiliser.
+const MLSTM: &str = include_str!("../../retrograd/cells/mlstm.cell");
 
 fn tape(text: &str) -> Tape {
     read_tape("memory", text, &[]).expect("a cell")
@@ -139,7 +142,7 @@ fn as_planned<T: Element + Real>(
 
 #[test]
 fn the_allocator_sees_the_planned_bytes_and_nothing_in_later_runs() {
-    for text in [LSTM, MIXED, INDRNN] {
+    for text in [LSTM, MIXED, INDRNN, MLSTM] {
         for purpose in [Purpose::Forward, Purpose::Train] {
             for (t, b) in [(1, 1), (7, 1), (100, 3), (13, 40)] {
                 as_planned::<f32>(text, &purpose, t, b, None);
@@ -174,6 +177,43 @@ fn inference_needs_no_more_for_a_long_sequence_than_for_a_block() {
                     .block
             )
         );
+    }
+}
+
+#[test]
+fn a_matrix_memory_keeps_one_matrix_forward_and_few_for_training() {
+    const D: usize = 32;
+    let tape = read_tape("mlstm", MLSTM, &[("D", D)]).expect("a cell");
+    let forward = compiled::<f32>(&tape, &Purpose::Forward);
+    let plan = forward.plan();
+    let over_steps = |x: &&retrograd_graph::plan::Buffer| x.domain == Domain::Step;
+    let longest = plan.buffers.iter().filter(over_steps).map(|x| x.len).max();
+    // Six vectors of D at most, and the gates: no step's matrix is kept beyond it.
+    assert!(longest.is_some_and(|n| n < D * D), "{plan}");
+    let memory = |t| forward.memory(t, 8, (&[], &[])).expect("no budget");
+    let long = memory(1_000_000);
+    assert_eq!(long.bytes, memory(long.block).bytes);
+
+    let mut train = compiled::<f32>(&tape, &Purpose::Train);
+    let (t, b) = (1000, 8);
+    let memory = train.memory(t, b, (&[], &[])).expect("no budget");
+    assert!(memory.replays, "{memory:?}");
+    let matrices = t * b * D * D * size_of::<f32>();
+    println!("{memory:?}, all matrices {matrices} bytes");
+    assert!(memory.bytes * 5 < matrices, "{memory:?}, not {matrices}");
+    // As if everything were kept: the same steps in one block.
+    let mut arrays = Arrays::new(&train, 64, b);
+    arrays.run(&mut train, 64, b);
+    let kept = train.memory(64, b, (&[], &[])).expect("no budget");
+    let mut short = Arrays::new(&train, 64, b);
+    let mut tight = compiled::<f32>(&tape, &Purpose::Train);
+    tight.set_budget(Some(kept.bytes * 3 / 4));
+    short.run(&mut tight, 64, b);
+    for (x, y) in arrays.outputs.iter().zip(&short.outputs) {
+        let size = x.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        let apart = x.iter().zip(y).map(|(x, y)| (x - y).abs());
+        // Sums over 64 · 8 points, cut at other places.
+        assert!(apart.fold(0.0, f32::max) <= 1e-5 * size);
     }
 }
 

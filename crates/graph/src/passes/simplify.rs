@@ -75,6 +75,7 @@ fn apply(g: &mut Graph, op: Op, xs: &[Value], last: bool) -> Value {
         {
             Some(zeros(g, ty))
         }
+        Op::MatVec { .. } => scaled(g, op, xs, last),
         Op::Gather if is_zero(g, xs[0]) => Some(zeros(g, ty)),
         Op::Scatter { .. } if is_zero(g, xs[1]) => Some(zeros(g, ty)),
         Op::SumTo(to) if is_zero(g, xs[0]) || g.ty(xs[0]).domain == to => {
@@ -99,6 +100,51 @@ fn apply(g: &mut Graph, op: Op, xs: &[Value], last: bool) -> Value {
         _ => None,
     };
     simpler.unwrap_or_else(|| g.op(op, xs))
+}
+
+/// (s M) x = s (M x) and (M ÷ s) x = (M x) ÷ s, where s is a number for each of the product's points: the scaled matrix
+/// need not be.
+fn scaled(g: &mut Graph, op: Op, xs: &[Value], last: bool) -> Option<Value> {
+    let full = g.ty(xs[0]).domain.join(g.ty(xs[1]).domain)?;
+    let number = |g: &Graph, v: Value| match g.op_of(v) {
+        Op::Broadcast(_) if g.ty(v).domain == full => Some(g.operands(v)[0]),
+        _ => None,
+    };
+    let (m, s, matrix) = match *g.op_of(xs[0]) {
+        Op::Map(m @ (Map::Mul | Map::Div)) => {
+            let ys = g.operands(xs[0]);
+            match (number(g, ys[1]), number(g, ys[0])) {
+                (Some(s), _) => (m, s, ys[0]),
+                (None, Some(s)) if m == Map::Mul => (m, s, ys[1]),
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    let v = apply(g, op, &[matrix, xs[1]], last);
+    let shape = g.ty(v).shape;
+    let s = apply(g, Op::Broadcast(shape), &[s], last);
+    Some(apply(g, Op::Map(m), &[v, s], last))
+}
+
+/// Σ A ∘ (u wᵀ) = u · A w, if `x` is such a product: the outer product need not be.
+fn sum_with_outer(g: &mut Graph, x: Value) -> Option<Value> {
+    let factors = as_map(g, x, Map::Mul)?;
+    for (a, b) in [(factors[0], factors[1]), (factors[1], factors[0])] {
+        let Op::Outer { to } = *g.op_of(b) else {
+            continue;
+        };
+        if matches!(g.op_of(a), Op::Broadcast(_) | Op::Constant { .. }) {
+            continue;
+        }
+        let uw = g.operands(b);
+        let own = g.ty(uw[0]).domain.join(g.ty(uw[1]).domain);
+        if own == Some(to) && to == g.ty(x).domain {
+            let aw = apply(g, Op::MatVec { transposed: false }, &[a, uw[1]], false);
+            return Some(apply(g, Op::Dot, &[uw[0], aw], false));
+        }
+    }
+    None
 }
 
 /// Moves the op below the `spread` of its operands: it is computed in the lowest domain it varies over.
@@ -211,6 +257,11 @@ fn reduce(g: &mut Graph, r: Reduction, x: Value) -> Option<Value> {
     let shape = g.ty(x).shape;
     if shape == Shape::Scalar {
         return Some(x);
+    }
+    if r == Reduction::Sum
+        && let Some(v) = sum_with_outer(g, x)
+    {
+        return Some(v);
     }
     // n equal numbers.
     let one = match *g.op_of(x) {

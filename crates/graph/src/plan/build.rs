@@ -1,6 +1,6 @@
 //! From a legalized graph to a plan: classify, schedule, give arrays, emit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use retrograd_tape::{Domain, Map, Op, Value};
 
@@ -10,6 +10,7 @@ use crate::passes::components::{Class, Components, components};
 use crate::plan::coarsest::coarsest;
 use crate::plan::home::Homes;
 use crate::plan::interchange::interchange;
+use crate::plan::join::join;
 use crate::plan::memory::Memory;
 use crate::plan::nest::nest;
 use crate::plan::phase::phases;
@@ -84,7 +85,7 @@ impl<'g> Facts<'g> {
         };
         facts.classify();
         if options.join {
-            facts.join_loops(options.wide);
+            facts.class = join(&facts, &facts.class, options.wide);
         }
         if options.absorb {
             facts.absorb();
@@ -235,55 +236,13 @@ impl<'g> Facts<'g> {
         out
     }
 
-    /// What no product needs joins the one recurrence that reads it: nothing of it crosses between loops.
-    ///
-    /// Two kinds of work stay out, for they would make the loop slower than a load does. A sweep of its own, as of one
-    /// number a row that is then repeated, is worth more than what it saves, and keeps the recurrence from having time
-    /// inside. And in an element-wise recurrence, an activation of what a product stored: outside, wide kernels compute it
-    /// over many steps at once, in its operand's place (6.5 cycles for four sigmoids of f32 with 256-bit vectors, 12.3 in
-    /// the loop, against half a cycle for the load; `jit/src/predict.rs`).
-    fn join_loops(&mut self, wide: bool) {
-        let slow: HashSet<Class> = (self.order.iter())
-            .filter(|&&v| !matches!(self.how(v), How::View | How::Lane | How::Concat))
-            .map(|&v| self.class(v))
-            .collect();
-        for i in (0..self.order.len()).rev() {
-            let v = self.order[i];
-            if self.how(v) != How::Lane
-                || self.class(v) != Class::Parallel
-                || self.domain(v) != Domain::Step
-            {
-                continue;
-            }
-            if self.g.is_output(v) {
-                continue;
-            }
-            let readers = self.readers(v);
-            let classes: HashSet<Class> = readers.iter().map(|&(u, _)| self.class(u)).collect();
-            let delayed = self
-                .g
-                .users(v)
-                .any(|u| matches!(self.g.op_of(u), Op::Delay(_) | Op::Boundary(_)));
-            if let (false, 1, Some(&class @ Class::Recurrent(_))) =
-                (delayed, classes.len(), classes.iter().next())
-                && readers
-                    .iter()
-                    .all(|&(u, elsewhere)| !elsewhere && self.how(u) == How::Lane)
-                && readers.iter().any(|&(u, _)| self.reads_whole(u, v))
-                && (slow.contains(&class) || !wide || !self.is_wide_activation(v))
-            {
-                self.class.insert(v, class);
-            }
-        }
-    }
-
     /// True if `u` reads `v` number for number, so that one sweep can compute both.
-    fn reads_whole(&self, u: Value, v: Value) -> bool {
+    pub(crate) fn reads_whole(&self, u: Value, v: Value) -> bool {
         self.reads(u).iter().any(|s| s.value == v && s.whole)
     }
 
     /// True if a value is an activation that a wide kernel can compute from what a product stores.
-    fn is_wide_activation(&self, v: Value) -> bool {
+    pub(crate) fn is_wide_activation(&self, v: Value) -> bool {
         let &Op::Map(m) = self.g.op_of(v) else {
             return false;
         };

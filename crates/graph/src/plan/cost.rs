@@ -170,6 +170,31 @@ impl Work {
         }
     }
 
+    /// What it costs in numbers stored and loaded: element-wise ops that take about as long as it does. Eight FLOPs of a
+    /// product with a weight count as one, an activation as ten (`retrograd_jit::predict` has the measured rates).
+    pub fn effort(&self) -> usize {
+        // What is off by more than a rounding or two is a polynomial.
+        let op = |m: &Map| if m.row().ulp > 2.0 { 10 } else { 1 };
+        match self {
+            Work::Product { .. } | Work::Outer { .. } => self.flops() / 8,
+            Work::Activate { rows, len, .. } => 10 * rows * len,
+            Work::Sweep {
+                rows,
+                lanes,
+                ops,
+                folds,
+                ..
+            } => rows * lanes * (ops.iter().map(op).sum::<usize>() + folds),
+            Work::Matrix {
+                rows,
+                numbers,
+                flops,
+            } => rows * numbers * flops.max(&1),
+            Work::Sum { points, len } => points * len,
+            Work::Pack { numbers } => *numbers,
+        }
+    }
+
     /// Calls of precompiled kernels.
     pub fn calls(&self) -> usize {
         match self {
@@ -227,6 +252,24 @@ pub struct Extent {
     pub layout: Layout,
     /// How it cuts products.
     pub slices: Slices,
+}
+
+/// What an item costs for one step of one row: see [`Work::effort`].
+pub(crate) fn effort(plan: &Plan, item: &Item) -> usize {
+    let mut count = Count {
+        plan,
+        t: 1,
+        b: 1,
+        slices: Slices {
+            slice: 1,
+            block: 1,
+            inside_bytes: 0,
+        },
+        out: Vec::new(),
+    };
+    count.item(item, None);
+    let efforts = count.out.iter().map(|t| t.times * t.work.effort());
+    efforts.sum()
 }
 
 /// All that is done of a leaf of a plan, nests taken apart, in order.

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use retrograd_tape::Domain;
 
 use crate::plan::access::Access;
+use crate::plan::cost::effort;
 use crate::plan::{Buffer, Item, Loop, Plan, Storage};
 
 /// For how long an array of the program's own keeps its steps.
@@ -49,7 +50,14 @@ pub struct Memory {
     pub keep: Vec<Keep>,
     /// What may be run again.
     pub replays: Vec<Replay>,
+    /// A long sequence is better replayed than kept: making anew what crosses between phases costs less than storing it for
+    /// all steps.
+    pub pays: bool,
 }
+
+/// A number that crosses between phases of a long sequence is written to memory and read back from there: worth this many
+/// element-wise ops in cache. An LSTM's take 12 or more each to make again, a matrix memory's 4 to 7.
+const EFFORT_A_NUMBER: usize = 8;
 
 /// How a run for some T and B goes through time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +101,14 @@ impl Plan {
             t
         };
         self.buffers[u].size(steps, b)
+    }
+
+    /// Numbers of all arrays that keep one block where runs replay, a step of a row.
+    pub fn block_numbers(&self) -> usize {
+        (self.buffers.iter().zip(&self.memory.keep))
+            .filter(|(_, keep)| **keep != Keep::Whole)
+            .map(|(buffer, _)| buffer.len)
+            .sum()
     }
 
     /// Numbers that a replay keeps for one block.
@@ -210,9 +226,11 @@ impl Memory {
                     chosen.remove(k);
                 }
                 None => {
+                    let replays: Vec<Replay> = found.into_iter().flatten().collect();
                     return Memory {
+                        pays: a.pays(&keep, &replays),
                         keep,
-                        replays: found.into_iter().flatten().collect(),
+                        replays,
                     };
                 }
             }
@@ -297,6 +315,21 @@ impl Analysis<'_> {
             (true, None) => Lives::In(p),
             (true, Some(q)) => Lives::Between(p, q),
         }
+    }
+
+    /// True if the replays cost less than what they save storing.
+    fn pays(&self, keep: &[Keep], replays: &[Replay]) -> bool {
+        let efforts = replays.iter().flat_map(|r| {
+            let Item::Phase { items, .. } = &self.plan.items[self.phases[r.phase].0] else {
+                unreachable!("phases are phases")
+            };
+            r.items.iter().map(|&i| effort(self.plan, &items[i]))
+        });
+        let crossing: usize = (self.plan.buffers.iter().zip(keep))
+            .filter(|(_, keep)| matches!(keep, Keep::Replayed(_)))
+            .map(|(buffer, _)| buffer.len)
+            .sum();
+        crossing > 0 && efforts.sum::<usize>() <= EFFORT_A_NUMBER * crossing
     }
 
     /// The part of phase `p` that must run again so that `q` finds what crosses between them, if that is possible.

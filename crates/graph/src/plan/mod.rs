@@ -11,6 +11,7 @@ pub mod cost;
 mod home;
 mod interchange;
 mod interpret;
+mod join;
 mod memory;
 mod nest;
 mod phase;

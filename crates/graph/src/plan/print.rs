@@ -272,12 +272,16 @@ impl fmt::Display for Plan {
             )?;
         }
         self.items(f, &self.items)?;
+        let long = match self.memory.pays {
+            true => ", by default where T is large",
+            false => "",
+        };
         for (i, r) in self.memory.replays.iter().enumerate() {
             let array = |&u: &usize| format!("{}.{u}", self.buffers[u].name);
             let list = |all: &[usize]| all.iter().map(array).collect::<Vec<_>>().join(", ");
             writeln!(
                 f,
-                "  replay {i}: items {:?} of phase {} before each block of phase {}, from [{}] and boundary steps of [{}]",
+                "  replay {i}: items {:?} of phase {} before each block of phase {}, from [{}] and boundary steps of [{}]{long}",
                 r.items,
                 r.phase,
                 r.by,

@@ -10,6 +10,9 @@ use crate::element::Element;
 /// kernels' full speed and for what begins with each block to cost nothing.
 const ROWS_A_BLOCK: usize = 4096;
 
+/// Bytes of arrays that a block of steps goes through where replaying pays: what stays in L2 or near it.
+const CACHED: usize = 1 << 20;
+
 /// Workspace of a compiled plan, kept from run to run.
 pub(crate) struct Workspace<T: Real> {
     /// One buffer for each array of the program's own, and stand-ins for arrays that the caller left out.
@@ -165,23 +168,29 @@ impl Need<'_> {
 
     /// The fastest layout that takes no more than `budget` bytes, or the fewest bytes that there is a layout for.
     pub(crate) fn choose<T: Element>(mut self, budget: Option<usize>) -> Result<Layout, usize> {
-        let (t, b) = (self.t, self.b);
-        let fewest = t.div_ceil(ROWS_A_BLOCK.div_ceil(b));
+        let t = self.t;
         let of = |blocks: usize, replay| Layout {
             block: t.div_ceil(blocks),
             replay,
         };
+        let fewest = t.div_ceil(ROWS_A_BLOCK.div_ceil(self.b));
+        let memory = &self.plan.memory;
+        let short = match memory.pays {
+            true => self.short::<T>(),
+            false => fewest,
+        };
+        // One block is kept in any case.
+        let replays = memory.pays && short > 1;
         let Some(budget) = budget else {
-            return Ok(of(fewest, false));
+            return Ok(of(short, replays));
         };
         let mut least = usize::MAX;
-        let modes = if self.plan.memory.replays.is_empty() {
-            1
-        } else {
-            2
-        };
-        for replay in [false, true].into_iter().take(modes) {
-            let mut blocks = fewest;
+        let other = (!memory.replays.is_empty()).then_some(match replays {
+            true => (fewest, false),
+            false => (short, true),
+        });
+        for (first, replay) in [(short, replays)].into_iter().chain(other) {
+            let mut blocks = first;
             while blocks <= t {
                 self.layout = of(blocks, replay);
                 let bytes = self.bytes::<T>();
@@ -193,6 +202,19 @@ impl Need<'_> {
             }
         }
         Err(least)
+    }
+
+    /// Blocks of a sequence that is replayed rather than kept: short enough for what they make to be in cache when it is
+    /// read, if that does not take more room for the states at their borders.
+    fn short<T: Element>(&self) -> usize {
+        let (t, b, plan) = (self.t, self.b, self.plan);
+        let step = b * plan.block_numbers() * size_of::<T>();
+        let border = plan.memory.replays.iter().map(|r| plan.checkpoint(r, b));
+        let border = border.sum::<usize>() * size_of::<T>();
+        // step · K + border · T / K is least where both are the same.
+        let least = ((t * border) as f64 / step as f64).sqrt() as usize;
+        let steps = (CACHED / step).max(least).max(1);
+        t.div_ceil(steps.min(ROWS_A_BLOCK.div_ceil(b)))
     }
 }
 

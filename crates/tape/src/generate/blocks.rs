@@ -87,6 +87,9 @@ impl Grow<'_, '_> {
         for i in 0..open.len() {
             let next = self.successor(open[i], &open);
             self.next(open[i], next);
+            if self.shape(next).rank() == 2 && self.c.chance(60) {
+                self.product_with(next);
+            }
             if self.c.chance(50) {
                 self.step();
             }

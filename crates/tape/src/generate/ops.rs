@@ -253,11 +253,7 @@ impl Grow<'_, '_> {
             3 | 4 => self.affine(),
             5 | 6 => {
                 let m = self.matrix();
-                let m = self.tame(m, 1.0);
-                let transposed = self.c.chance(50);
-                let (rows, cols) = self.shape(m).as_matrix();
-                let x = self.like(Shape::Vector(if transposed { rows } else { cols }));
-                self.op(Op::MatVec { transposed }, &[m, x])
+                self.product_with(m)
             }
             _ => {
                 let (m, n) = (self.small(), self.small());
@@ -265,6 +261,15 @@ impl Grow<'_, '_> {
                 self.outer(a, b)
             }
         }
+    }
+
+    /// A matrix, or its transpose, times a vector.
+    pub(super) fn product_with(&mut self, m: usize) -> usize {
+        let m = self.tame(m, 1.0);
+        let transposed = self.c.chance(50);
+        let (rows, cols) = self.shape(m).as_matrix();
+        let x = self.like(Shape::Vector(if transposed { rows } else { cols }));
+        self.op(Op::MatVec { transposed }, &[m, x])
     }
 
     /// A gate: the sum of products with two or three vectors, and a bias.

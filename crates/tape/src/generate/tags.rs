@@ -9,7 +9,7 @@ use crate::tape::{Role, Tape, Yield};
 use crate::ty::{Domain, Shape};
 
 /// Kinds of program that are not an op's name.
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 20] = [
     "two recurrences",
     "states that feed each other",
     "|d| > 1",
@@ -17,6 +17,7 @@ const KINDS: [&str; 19] = [
     "shared weights",
     "weights that are computed",
     "matrix states",
+    "read-outs of matrix states",
     "scalar states",
     "learned initial states",
     "initial states of each row",
@@ -67,6 +68,8 @@ pub fn tags(tape: &Tape) -> BTreeSet<&'static str> {
     let nodes = || (tape.nodes().iter().enumerate()).filter(|(i, _)| needed[*i]);
     let ty = |v: Value| tape.node(v).ty;
     let mut delays = Vec::new();
+    let carried = nodes().filter(|(_, n)| matches!(n.op, Op::Delay(_)));
+    let carried: BTreeSet<usize> = carried.map(|(_, n)| n.operands[0].index()).collect();
     for (i, node) in nodes() {
         let xs = &node.operands;
         found.insert(node.op.name());
@@ -79,6 +82,9 @@ pub fn tags(tape: &Tape) -> BTreeSet<&'static str> {
             }
             Op::MatVec { .. } if ty(xs[0]).domain != Domain::Once => {
                 found.insert("products of each example");
+                if carried.contains(&xs[0].index()) {
+                    found.insert("read-outs of matrix states");
+                }
             }
             Op::MatVec { .. } if !matches!(tape.node(xs[0]).op, Op::Input { .. }) => {
                 found.insert("weights that are computed");
