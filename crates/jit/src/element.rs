@@ -8,6 +8,8 @@ pub trait Element: retrograd_kernels::Real {
     const LANE: Lane;
     /// As f64.
     fn to_f64(self) -> f64;
+    /// A count, rounded.
+    fn from_count(n: usize) -> Self;
     /// Rounded to a row number, clamped to `0 ..= last`; NaN is 0. As `gather` does in compiled code.
     fn round_to_index(self, last: usize) -> usize {
         // `as` saturates, and takes NaN to 0.
@@ -20,11 +22,17 @@ impl Element for f32 {
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
+    fn from_count(n: usize) -> Self {
+        n as f32
+    }
 }
 
 impl Element for f64 {
     const LANE: Lane = Lane::F64;
     fn to_f64(self) -> f64 {
         self
+    }
+    fn from_count(n: usize) -> Self {
+        n as f64
     }
 }

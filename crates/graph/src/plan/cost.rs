@@ -378,8 +378,13 @@ impl Count<'_> {
                 let (terms, len) = (all(*domain), *len);
                 self.add(1, Work::Outer { terms, len, cols });
             }
-            Item::SumTo { domain, len, .. } => {
-                let (points, len) = (all(*domain), *len);
+            Item::SumTo { domain, len, x, .. } => {
+                // What is the same at every point is multiplied by their number.
+                let points = match self.plan.buffers[x.buffer].domain {
+                    Domain::Once => 1,
+                    _ => all(*domain),
+                };
+                let len = *len;
                 self.add(1, Work::Sum { points, len });
             }
             Item::OuterTo { domain, a, b, .. } => {
