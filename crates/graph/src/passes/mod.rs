@@ -7,6 +7,7 @@ pub mod legalize;
 pub mod recompute;
 pub mod simplify;
 pub mod split;
+pub mod stream;
 pub mod tangent;
 
 use crate::graph::Graph;

@@ -212,11 +212,22 @@ impl Code<'_, '_> {
             Domain::Edge(_) => t,
             Domain::Step => {
                 debug_assert!(domain == Domain::Step || matches!(domain, Domain::Edge(_)));
+                let ring = self.plan.ring(v.buffer);
+                if ring == Some(1) {
+                    return (self.b.ins().iadd_imm_s(base, offset), point);
+                }
                 let t = self.b.ins().iadd_imm_s(t, v.shift + buffer.front as i64);
-                if v.from_end {
+                let t = if v.from_end {
                     self.b.ins().iadd(t, self.steps)
                 } else {
                     t
+                };
+                match ring {
+                    Some(steps) => {
+                        let mask = self.imm(steps as i64 - 1);
+                        self.b.ins().band(t, mask)
+                    }
+                    None => t,
                 }
             }
         };
