@@ -132,7 +132,7 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
             "simplify" => simplify::simplify(&g, last),
             "adjoint" => adjoint::adjoint(&g, &adjoint::Differentiate::loss(&g)),
             "split" => split::split(&g),
-            "fuse" => fuse::fuse(&g),
+            "fuse" => fuse::fuse(&g, true),
             "legalize" => legalize::legalize(&g),
             "recompute" => passes::recompute::recompute(&g),
             "tangent" => tangent::tangent(&g, &tangents(&g)),

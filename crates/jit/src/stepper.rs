@@ -95,9 +95,10 @@ impl<T: Element> Stepper<T> {
         }
         let start = Instant::now();
         let Program { graph, states } = stream(recorded).map_err(CompileError::from)?;
-        // Nothing crosses between loops: there is one.
+        // There is one loop: nothing crosses between loops, and W x is in it as U h is.
         let options = Options {
             recompute: false,
+            distribute: false,
             ..options.clone()
         };
         let (_, graph) = passes::run(&graph, &[], &options)

@@ -6,7 +6,7 @@
 
 mod access;
 mod build;
-mod coarsest;
+pub(crate) mod coarsest;
 pub mod cost;
 mod home;
 mod interpret;

@@ -157,7 +157,7 @@ impl<T: Real> Operands<T> {
             let a = x.at.add(t * x.step + b * x.row);
             let c = y.at.add(t * y.step + b * y.row);
             match *bias {
-                Some(bias) => (kernels.product_from)(*w, m, a, x.row, bias, c, y.row),
+                Some(bias) => (kernels.product_from)(*w, m, a, x.row, bias, c, y.row, 0),
                 None => (kernels.product)(*w, m, a, x.row, c, y.row, u32::from(*add)),
             }
         }

@@ -14,6 +14,7 @@ use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
 use retrograd_graph::plan::{Kind, Loop, Plan, Product, Stmt, View, WIDE};
+use retrograd_kernels::{ADD, BACKWARD};
 use retrograd_tape::{Domain, Map};
 
 use crate::vmath::{Lane, has_fma};
@@ -291,16 +292,22 @@ impl Code<'_, '_> {
             .b
             .ins()
             .iadd_imm_s(weights, p.weight as i64 * field::WEIGHT_BYTES);
+        // Every other step goes through the weights from their end: what the step before read last is still in cache.
+        let one = self.imm(1);
+        let odd = self.b.ins().band(t, one);
+        let odd = self.b.ins().imul_imm_s(odd, i64::from(BACKWARD));
+        let add = if p.add { ADD } else { 0 };
+        let how = self.b.ins().iadd_imm_s(odd, i64::from(add));
+        let how = self.b.ins().ireduce(types::I32, how);
         match p.bias {
             Some(bias) => {
                 let bias = self.step_address(domain, bias, t).0;
                 let callee = self.field(field::PRODUCT_FROM);
-                self.call(callee, &[w, m, x, ldx, bias, y, ldy]);
+                self.call(callee, &[w, m, x, ldx, bias, y, ldy, how]);
             }
             None => {
-                let add = self.b.ins().iconst(types::I32, i64::from(p.add));
                 let callee = self.field(field::PRODUCT);
-                self.call(callee, &[w, m, x, ldx, y, ldy, add]);
+                self.call(callee, &[w, m, x, ldx, y, ldy, how]);
             }
         }
     }

@@ -17,7 +17,7 @@ use retrograd_jit::{
     CompileError, CompiledCell, Element, Purpose, RunError, Stepper, StepperError,
 };
 use retrograd_tape::generate::{cotangents, inputs, jittered};
-use retrograd_tape::{Domain, Input, Interpreter, Op, Real, Tape};
+use retrograd_tape::{Domain, Input, Interpreter, Op, Output, Real, Tape, Yield};
 
 /// Numbers on either side of each output that must stay as they are.
 const GUARD: usize = 64;
@@ -502,8 +502,12 @@ pub(crate) fn stepper(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
         for b in [b, 1] {
             let right = by_tape::<f64>(tape, t, b, seed)?;
             let Some(found) = by_stepper::<f64>(tape, t, b, seed)? else {
-                let from_end = |op: &Op| matches!(op, Op::Delay(..0) | Op::Boundary(_));
-                let may = tape.nodes().iter().any(|n| from_end(&n.op)) || tape.outputs().len() < 2;
+                let from_end = tape.nodes().iter().any(|n| matches!(n.op, Op::Delay(..0)));
+                let of_step = |o: &Output| match o.role {
+                    Yield::Output => tape.node(o.value).ty.domain == Domain::Step,
+                    role => role == Yield::Final,
+                };
+                let may = from_end || !tape.outputs().iter().any(of_step);
                 return if may {
                     Ok(())
                 } else {
