@@ -5,7 +5,8 @@ mod common;
 use common::{Element, Guarded, Numbers, Sum, cuts, size};
 use proptest::prelude::*;
 use retrograd_kernels::{
-    ADD, BACKWARD, Block, Isa, Kernels, Packed, Part, Weights, kernels, kernels_for, product_unpacked, sum_rows,
+    ADD, BACKWARD, Block, Isa, Kernels, Packed, Part, Weights, kernels, kernels_for,
+    product_unpacked, sum_rows,
 };
 
 /// What the product is added to.
