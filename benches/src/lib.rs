@@ -12,4 +12,5 @@ pub mod flops;
 pub mod measure;
 pub mod peak;
 pub mod shape;
+pub mod stream;
 pub mod work;

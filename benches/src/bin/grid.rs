@@ -1,6 +1,7 @@
 //! Training steps of recurrent cells, one JSON line an engine and shape, with the keys of `peers.py` and more:
 //!
 //!     cargo run -q --release -p retrograd-bench --bin grid -- --cell lstm --shapes 32x1x100,128x32x100 --threads 1
+//!     cargo run -q --release -p retrograd-bench --bin grid -- --stepper --cell lstm --shapes 16x1x1000,64x1x1000,128x1x1000
 //!     cargo run -q --release -p retrograd-bench --bin grid -- --peak
 
 use std::time::{Duration, Instant};
@@ -12,11 +13,12 @@ use retrograd_bench::engine::{Extent, Jit, Steps, Tape};
 use retrograd_bench::measure::{peak_rss_mb, times};
 use retrograd_bench::peak::Rates;
 use retrograd_bench::shape::HxBxT;
+use retrograd_bench::stream::{Stream, bound};
 use retrograd_bench::work::Work;
 use retrograd_bench::{agreement, cells, flops};
 use retrograd_graph::plan::cost;
 use retrograd_jit::predict::Machine;
-use retrograd_kernels::peak::peak_gflops;
+use retrograd_kernels::peak::{core_ghz, peak_gflops};
 use serde::Serialize;
 
 /// Measures training steps: forward from zero state, loss Σ y·gy, gradients of all weights and biases.
@@ -43,6 +45,9 @@ struct Arguments {
     /// Also time the items of the compiled plan, one line each
     #[arg(long)]
     items: bool,
+    /// Time samples one after another instead, T of them at a time
+    #[arg(long)]
+    stepper: bool,
     /// Print the machine's peak rates and nothing else
     #[arg(long)]
     peak: bool,
@@ -89,6 +94,35 @@ struct Line<'a> {
     parts: Option<Parts>,
 }
 
+/// Samples one after another.
+#[derive(Serialize)]
+struct SampleLine<'a> {
+    #[serde(rename = "impl")]
+    engine: &'static str,
+    cell: &'a str,
+    #[serde(rename = "I")]
+    inputs: usize,
+    #[serde(rename = "H")]
+    hidden: usize,
+    #[serde(rename = "B")]
+    rows: usize,
+    /// A sample's, the least.
+    min_ns: f64,
+    median_ns: f64,
+    compile_ms: f64,
+    /// The core's clock, from a chain of additions just before and after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    core_ghz: Option<f64>,
+    /// A sample's, at the least time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cycles: Option<f64>,
+    /// Bytes of weight matrices ÷ 32 + 6 a unit, for one row.
+    bound: f64,
+    /// `cycles` ÷ `bound`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio: Option<f64>,
+}
+
 /// An item of the compiled plan.
 #[derive(Serialize)]
 struct ItemLine<'a> {
@@ -119,6 +153,14 @@ fn main() -> Result<()> {
         println!("{}", serde_json::to_string(&Rates::measure(threads))?);
         return Ok(());
     }
+    if arguments.stepper {
+        for cell in &arguments.cell {
+            for &shape in &arguments.shapes {
+                samples(cell, shape, arguments.secs)?;
+            }
+        }
+        return Ok(());
+    }
     let during = Duration::from_millis(200);
     let peak = [1, threads].map(|n| peak_gflops(n, during));
     let machine = Machine {
@@ -130,6 +172,36 @@ fn main() -> Result<()> {
             measure(&arguments, cell, shape, peak, &machine)?;
         }
     }
+    Ok(())
+}
+
+/// Prints what a sample takes.
+fn samples(name: &str, shape: HxBxT, secs: f64) -> Result<()> {
+    let cell = cells::find(name, shape.hidden)?;
+    let mut stream = Stream::new(&cell, shape.rows)?;
+    let clock = || core_ghz(Duration::from_millis(50));
+    let before = clock();
+    let times = times(secs, || (0..shape.steps).for_each(|_| stream.step()));
+    // The lower of the two would flatter.
+    let core_ghz = before.zip(clock()).map(|(a, b)| a.max(b));
+    let of_sample = |ms: f64| ms * 1e6 / shape.steps as f64;
+    let (min_ns, bound) = (of_sample(times.min_ms), bound(&cell, shape.hidden));
+    let cycles = core_ghz.map(|ghz| ghz * min_ns);
+    let line = SampleLine {
+        engine: "retrograd-stepper",
+        cell: name,
+        inputs: shape.hidden,
+        hidden: shape.hidden,
+        rows: shape.rows,
+        min_ns,
+        median_ns: of_sample(times.median_ms),
+        compile_ms: stream.stepper().compile_time().as_secs_f64() * 1e3,
+        core_ghz,
+        cycles,
+        bound,
+        ratio: cycles.map(|c| c / bound),
+    };
+    println!("{}", serde_json::to_string(&line)?);
     Ok(())
 }
 

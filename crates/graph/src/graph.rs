@@ -226,6 +226,13 @@ impl Graph {
         self.outputs[k].value = adjoint;
     }
 
+    /// Drops the outputs that `keep` does not want.
+    pub(crate) fn retain_outputs(&mut self, keep: impl Fn(&Graph, &Output) -> bool) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        outputs.retain(|o| keep(self, o));
+        self.outputs = outputs;
+    }
+
     /// Says anew what an output is.
     pub(crate) fn set_output(&mut self, k: usize, v: Value) {
         self.outputs[k].value = v;

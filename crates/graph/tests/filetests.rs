@@ -13,6 +13,7 @@
 //! A second line `observe: value(keep), adjoint(c)` asks for these; an adjoint is compared with the slope of the loss in
 //! that value.
 //!
+//! `stream` stands for what a stepper does: *stream*, the driver's passes, and the plan for samples one after another.
 //! `simplify early` is the pass before a differentiation; `adjoint` is that of the loss in all parameters, `tangent` that
 //! of all that a differentiation gave before it, or of all outputs, in all parameters. `all` stands for the driver's
 //! passes, `gradient` for the driver's passes with the gradients of the loss, `hessian` with their tangents too.
@@ -132,7 +133,7 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
             "simplify" => simplify::simplify(&g, last),
             "adjoint" => adjoint::adjoint(&g, &adjoint::Differentiate::loss(&g)),
             "split" => split::split(&g),
-            "fuse" => fuse::fuse(&g),
+            "fuse" => fuse::fuse(&g, true),
             "legalize" => legalize::legalize(&g),
             "recompute" => passes::recompute::recompute(&g),
             "tangent" => tangent::tangent(&g, &tangents(&g)),
@@ -153,6 +154,17 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
                 trace.into_iter().last().expect("it starts with one").1
             }
             "components" => return listing(&g),
+            "stream" => {
+                let streamed = match passes::stream::stream(&g) {
+                    Ok(streamed) => streamed,
+                    Err(e) => return Ok(format!("error: {e}\n")),
+                };
+                let options = plans::streaming();
+                let trace = passes::run(&streamed.graph, &[], &options);
+                let trace = trace.map_err(|e| format!("error: {e}\n"))?;
+                let (_, last) = trace.last().expect("it starts with one");
+                return Ok(plan::stream(last, &options).to_string());
+            }
             "plan" => return Ok(plan::plan(&g, &Options::default()).to_string()),
             other => panic!("{name}: there is no pass `{other}`"),
         };

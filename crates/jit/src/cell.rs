@@ -6,17 +6,18 @@ use cranelift::prelude::FunctionBuilderContext;
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::plan::{Item, Layout, Plan, Storage, plan};
 use retrograd_graph::{Graph, Options};
-use retrograd_tape::{Domain, Input, Observe, Op, Output, Role, Shape, Tape};
+use retrograd_tape::{Domain, Input, Observe, Op, Output, Role, Shape, Tape, Type};
 
 use crate::element::Element;
-use crate::error::{CompileError, RunError};
+use crate::error::{CompileError, RunError, StepperError};
 use crate::exec::code::{Code, host};
 use crate::exec::{Calls, Need, Run, Workspace};
 use crate::lower::{Target, lower};
 use crate::purpose::Purpose;
+use crate::stepper::Stepper;
 
 /// A row-number input: position, and rows of the table it indexes.
-type IndexInput = (usize, usize);
+pub(crate) type IndexInput = (usize, usize);
 
 /// What a run takes, known before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,9 @@ impl Memory {
 
 /// A compiled program. It is reused for any number of steps and rows; its workspace grows to what a run needs and stays.
 pub struct CompiledCell<T: Element> {
+    /// The program as it was recorded, and the passes that were wanted: what a stepper is made from.
+    recorded: Graph,
+    options: Options,
     graph: Graph,
     plan: Plan,
     code: Code,
@@ -100,22 +104,13 @@ impl<T: Element> CompiledCell<T> {
             .pop()
             .expect("there is at least the record");
         let plan = plan(&graph, options);
-        let isa = host()?;
-        let target = Target {
-            isa: &*isa,
-            lane: T::LANE,
-        };
-        let mut context = FunctionBuilderContext::new();
-        let functions = plan
-            .loops()
-            .into_iter()
-            .map(|l| lower(&target, &plan, l, &mut context))
-            .collect();
-        let code = Code::new(&plan.name, isa.clone(), functions)?;
+        let code = generate::<T>(&plan)?;
         let indices = index_inputs(&graph);
         let workspace = Workspace::new();
         let compile_time = start.elapsed();
         Ok(CompiledCell {
+            recorded,
+            options: options.clone(),
             graph,
             plan,
             code,
@@ -126,6 +121,17 @@ impl<T: Element> CompiledCell<T> {
             pool: None,
             compile_time,
         })
+    }
+
+    /// Compiles the program for one sample of `b` rows after another, whatever this cell's purpose is. `inputs` are those of the
+    /// recorded program, laid out as for [`run`](Self::run): parameters and static inputs as they are, for initial states
+    /// perhaps an empty slice, which stands for zeros, and empty slices for inputs over steps, which come with the samples.
+    ///
+    /// # Errors
+    /// [`CompileError::Future`] for a layer that reads the sequence from its end, or other needs of later samples;
+    /// [`CompileError::Idle`]; inputs that do not fit.
+    pub fn stepper(&self, b: usize, inputs: &[&[T]]) -> Result<Stepper<T>, StepperError> {
+        Stepper::of(&self.recorded, &self.options, b, inputs)
     }
 
     /// Lets runs use this many threads. Results are the same, bit by bit, for any number.
@@ -389,59 +395,82 @@ impl<T: Element> CompiledCell<T> {
                 });
             }
         }
-        let length = |what, name: &str, domain, shape, found: usize| {
-            let expected = count(domain, shape, t, b);
-            (expected != found).then(|| RunError::Length {
-                what,
-                name: name.into(),
-                layout: layout(domain, shape),
-                expected,
-                found,
-                t,
-                b,
-            })
-        };
         for (i, given) in self.inputs().iter().zip(inputs) {
             let zeros = matches!(i.role, Role::Initial | Role::Cotangent | Role::Tangent);
             if given.is_empty() && zeros {
                 continue;
             }
-            if let Some(e) = length("input", &i.name, i.ty.domain, i.ty.shape, given.len()) {
-                return Err(e);
-            }
+            fits("input", &i.name, i.ty, given.len(), t, b)?;
         }
         for (o, given) in self.outputs().iter().zip(outputs) {
             let ty = self.graph.node(o.value).ty;
-            if given.is_empty() {
-                continue;
-            }
-            if let Some(e) = length("output", &o.name, ty.domain, ty.shape, given.len()) {
-                return Err(e);
+            if !given.is_empty() {
+                fits("output", &o.name, ty, given.len(), t, b)?;
             }
         }
         for &(k, rows) in &self.indices {
-            let bad = |x: &T| {
-                let x = x.to_f64();
-                x.fract() != 0.0 || x < 0.0 || x >= rows as f64
-            };
-            if let Some(at) = inputs[k].iter().position(bad) {
-                let (name, found) = (
-                    self.inputs()[k].name.to_string(),
-                    format!("{:?}", inputs[k][at]),
-                );
-                return Err(RunError::Index {
-                    name,
-                    rows,
-                    at,
-                    found,
-                });
-            }
+            are_rows(&self.inputs()[k].name, inputs[k], rows)?;
         }
         Ok(())
     }
 }
 
-fn count(domain: Domain, shape: Shape, t: usize, b: usize) -> usize {
+/// An array has the numbers that its type says.
+pub(crate) fn fits(
+    what: &'static str,
+    name: &str,
+    ty: Type,
+    found: usize,
+    t: usize,
+    b: usize,
+) -> Result<(), RunError> {
+    let expected = count(ty.domain, ty.shape, t, b);
+    if expected == found {
+        return Ok(());
+    }
+    Err(RunError::Length {
+        what,
+        name: name.into(),
+        layout: layout(ty.domain, ty.shape),
+        expected,
+        found,
+        t,
+        b,
+    })
+}
+
+/// Numbers are row numbers of a table of so many rows.
+pub(crate) fn are_rows<T: Element>(name: &str, given: &[T], rows: usize) -> Result<(), RunError> {
+    let bad = |x: &T| {
+        let x = x.to_f64();
+        x.fract() != 0.0 || x < 0.0 || x >= rows as f64
+    };
+    match given.iter().position(bad) {
+        None => Ok(()),
+        Some(at) => Err(RunError::Index {
+            name: name.into(),
+            rows,
+            at,
+            found: format!("{:?}", given[at]),
+        }),
+    }
+}
+
+/// The native code of a plan.
+pub(crate) fn generate<T: Element>(plan: &Plan) -> Result<Code, CompileError> {
+    let isa = host()?;
+    let target = Target {
+        isa: &*isa,
+        lane: T::LANE,
+    };
+    let mut context = FunctionBuilderContext::new();
+    let loops = plan.loops().into_iter();
+    let functions = loops.map(|l| lower(&target, plan, l, &mut context));
+    Code::new(&plan.name, isa.clone(), functions.collect())
+}
+
+/// Numbers of a value for `t` steps and `b` rows.
+pub(crate) fn count(domain: Domain, shape: Shape, t: usize, b: usize) -> usize {
     shape.len()
         * match domain {
             Domain::Once => 1,
@@ -466,7 +495,7 @@ fn layout(domain: Domain, shape: Shape) -> String {
 }
 
 /// Inputs that are row numbers of a table.
-fn index_inputs(g: &Graph) -> Vec<IndexInput> {
+pub(crate) fn index_inputs(g: &Graph) -> Vec<IndexInput> {
     let mut found = Vec::new();
     for v in g.order() {
         let xs = g.operands(v);

@@ -1,6 +1,7 @@
 //! What can go wrong when a program is compiled or run.
 
 use retrograd_graph::passes::components::BothWays;
+use retrograd_graph::passes::stream::NeedsFuture;
 use retrograd_tape::Tape;
 
 /// A program that cannot be compiled.
@@ -9,6 +10,15 @@ pub enum CompileError {
     /// A recurrence runs both ways in time.
     #[error(transparent)]
     BothWays(#[from] BothWays),
+    /// A program that is to run sample by sample needs later samples.
+    #[error(transparent)]
+    Future(#[from] NeedsFuture),
+    /// A program that is to run sample by sample has nothing to do for a sample.
+    #[error("`{program}` has nothing to do for a sample: no output over steps and no state")]
+    Idle {
+        /// The program's name.
+        program: String,
+    },
     /// There is no code generator for this machine.
     #[error("no code can be generated for this machine: {0}")]
     Host(String),
@@ -33,6 +43,17 @@ impl CompileError {
         let (cell, names) = (tape.name(), tape.names().join("`, `"));
         CompileError::Observe(format!("`{cell}` has no value `{name}`; it has `{names}`"))
     }
+}
+
+/// A stepper that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StepperError {
+    /// The program cannot be compiled for it.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// Parameters, static inputs or initial states that do not fit.
+    #[error(transparent)]
+    Run(#[from] RunError),
 }
 
 /// Arrays that do not fit a compiled program.
@@ -90,6 +111,14 @@ pub enum RunError {
         /// Rows.
         b: usize,
     },
+    /// A state that the program does not have.
+    #[error("there is no state `{name}`; the program has {}", list(known))]
+    NoState {
+        /// The name that was given.
+        name: String,
+        /// The program's states.
+        known: Vec<String>,
+    },
     /// A row number (of an embedding) that is not a whole number below the number of rows.
     #[error("input `{name}` holds row numbers below {rows}, but number {at} of it is {found}")]
     Index {
@@ -102,4 +131,12 @@ pub enum RunError {
         /// What it is.
         found: String,
     },
+}
+
+/// Names for a message.
+fn list(names: &[String]) -> String {
+    match names {
+        [] => "none".into(),
+        names => format!("`{}`", names.join("`, `")),
+    }
 }

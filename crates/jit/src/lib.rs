@@ -14,12 +14,14 @@ mod exec;
 mod lower;
 pub mod predict;
 mod purpose;
+mod stepper;
 pub mod vmath;
 
 pub use cell::{CompiledCell, Memory};
 pub use element::Element;
-pub use error::{CompileError, RunError};
+pub use error::{CompileError, RunError, StepperError};
 pub use exec::Calls;
 pub use purpose::Purpose;
 pub use retrograd_graph::Options;
 pub use retrograd_tape::Observe;
+pub use stepper::Stepper;

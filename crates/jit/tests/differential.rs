@@ -34,6 +34,7 @@ const FORWARD: Comparison = Comparison::new(1, 300);
 const THREADS: Comparison = Comparison::new(2, 200);
 const ENGINES: Comparison = Comparison::new(3, 300);
 const BUDGET: Comparison = Comparison::new(4, 300);
+const STEPPER: Comparison = Comparison::new(5, 300);
 
 #[test]
 fn f64_code_agrees_with_the_tape() {
@@ -61,9 +62,14 @@ fn gradients_are_the_same_within_any_budget() {
 }
 
 #[test]
+fn a_stepper_agrees_with_the_tape_sample_by_sample() {
+    STEPPER.holds(1, 6);
+}
+
+#[test]
 #[ignore = "twenty times the work of the normal run"]
 fn every_comparison_holds_for_many_more_cases() {
-    for (seed, comparison) in [DOUBLE, FORWARD, THREADS, ENGINES, BUDGET]
+    for (seed, comparison) in [DOUBLE, FORWARD, THREADS, ENGINES, BUDGET, STEPPER]
         .iter()
         .enumerate()
     {

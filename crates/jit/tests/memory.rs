@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use retrograd_graph::Options;
 use retrograd_graph::plan::Keep;
 use retrograd_graph::text::read_tape;
-use retrograd_jit::{CompiledCell, Element, Purpose};
+use retrograd_jit::{CompiledCell, Element, Purpose, Stepper};
 use retrograd_tape::{Domain, Real, Role, Tape};
 
 thread_local! {
@@ -223,6 +223,31 @@ fn a_matrix_memory_keeps_one_matrix_forward_and_few_for_training() {
         // Sums over T·B points, cut at other places: each term is rounded once more at most.
         let rounding = (t * b) as f32 * f32::EPSILON;
         assert!(most <= rounding * size, "output {k}: {most} of {size}");
+    }
+}
+
+#[test]
+fn a_sample_allocates_nothing() {
+    for text in [LSTM, MIXED, INDRNN] {
+        for b in [1, 3, 40] {
+            let tape = tape(text);
+            let fixed = tape.inputs().iter().map(|i| match i.role {
+                Role::Param => vec![0.1f32; i.ty.shape.len()],
+                _ => Vec::new(),
+            });
+            let fixed: Vec<Vec<f32>> = fixed.collect();
+            let fixed: Vec<&[f32]> = fixed.iter().map(Vec::as_slice).collect();
+            let mut stepper = Stepper::new(&tape, b, &fixed).expect("it is made");
+            let x = vec![0.5; b * stepper.inputs()[0].ty.shape.len()];
+            let before = (LIVE.get(), COUNT.get());
+            for _ in 0..100 {
+                stepper.step(&[&x], &mut []).expect("it fits");
+            }
+            stepper.reset();
+            let sum: f32 = stepper.state("h").expect("it has one").iter().sum();
+            assert_eq!(sum, 0.0);
+            assert_eq!((LIVE.get(), COUNT.get()), before, "B={b}");
+        }
     }
 }
 

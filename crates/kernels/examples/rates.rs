@@ -137,7 +137,7 @@ fn product(
     // SAFETY: as above, and the bias has as many elements as C columns.
     let s = best(|| unsafe {
         let (a, c) = (a.as_ptr(), c.as_mut_ptr());
-        (k.product_from)(&weights, m, a, inner, bias.as_ptr(), c, outer)
+        (k.product_from)(&weights, m, a, inner, bias.as_ptr(), c, outer, 0)
     });
     report(peak, "  from a bias", flops, s);
 }

@@ -45,6 +45,7 @@ mod pack;
 pub mod peak;
 mod portable;
 mod product;
+mod row;
 mod simd;
 mod sum;
 mod terms;
@@ -53,7 +54,7 @@ mod unpacked;
 
 pub use activate::Activation;
 pub use buffer::{Buffer, Packed, Part, activate, product_unpacked, sum_rows};
-pub use types::{Block, BlockMut, OuterArgs, PieceMut, Rhs, Weights};
+pub use types::{ADD, BACKWARD, Block, BlockMut, OuterArgs, PieceMut, Rhs, Weights};
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -97,8 +98,8 @@ pub struct Kernels<T: Real> {
     outer_scratch_len: fn(usize, usize, usize) -> usize,
 }
 
-/// `product(w, m, a, lda, c, ldc, add)`: C[m, rows] = A[m, cols] · Wᵀ, or C[m, cols] = A[m, rows] · W if `w.transposed`; added to
-/// C if `add` is not 0. Strides `lda`, `ldc` in elements from row to row.
+/// `product(w, m, a, lda, c, ldc, how)`: C[m, rows] = A[m, cols] · Wᵀ, or C[m, cols] = A[m, rows] · W if `w.transposed`; `how` is 0
+/// or made of [`ADD`] and [`BACKWARD`]. Strides `lda`, `ldc` in elements from row to row.
 ///
 /// # Safety
 /// `w` must be readable with the blocks (if `packed` is null) or the packing that it names, the latter made by `pack` of the
@@ -110,11 +111,11 @@ pub type ProductFn<T> = unsafe extern "C" fn(
     lda: usize,
     c: *mut T,
     ldc: usize,
-    add: u32,
+    how: u32,
 );
 
-/// `product_from(w, m, a, lda, bias, c, ldc)`: as [`ProductFn`], but C[i, :] = bias + A[i, :] · B for each of the m rows: the sums
-/// begin from the bias instead of 0, for which C is not passed over again.
+/// `product_from(w, m, a, lda, bias, c, ldc, how)`: as [`ProductFn`], but C[i, :] = bias + A[i, :] · B for each of the m rows: the sums
+/// begin from the bias instead of 0, for which C is not passed over again; `how` may be [`BACKWARD`].
 ///
 /// # Safety
 /// As for [`ProductFn`]; `bias` must have as many readable elements as C has columns, and `c` must not overlap it.
@@ -126,6 +127,7 @@ pub type ProductFromFn<T> = unsafe extern "C" fn(
     bias: *const T,
     c: *mut T,
     ldc: usize,
+    how: u32,
 );
 
 /// `pack(w, out)`: packs the blocks of `w` for products in its direction (`w.packed` is not read).

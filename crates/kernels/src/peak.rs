@@ -32,6 +32,23 @@ pub fn peak_gflops(threads: usize, during: Duration) -> f64 {
     together(threads, during, || burst) * flops / 1e9
 }
 
+/// The core's clock, GHz, at its best: a time stamp counter or a clock on the wall knows nothing of it. None where there is
+/// no such measurement (only x86-64 has one).
+pub fn core_ghz(during: Duration) -> Option<f64> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        const CHAIN: u64 = 50_000;
+        // Four operations a turn, each a cycle after the one before.
+        let a_second = together(1, during, || || loops::cycles(black_box(CHAIN)));
+        Some(a_second * 4.0 * CHAIN as f64 / 1e9)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = during;
+        None
+    }
+}
+
 /// The rate of reading an array of `bytes` a thread again and again, GB/s, all threads at once.
 pub fn read_gbs(threads: usize, bytes: usize, during: Duration) -> f64 {
     let isa = Isa::widest();

@@ -8,8 +8,9 @@
 //! K blocks start at multiples of [`K_BLOCK`], whatever m is.
 
 use crate::micro::{Start, Tile, panels_at_once, part, tile};
+use crate::row::Row;
 use crate::simd::Simd;
-use crate::types::{Weights, list};
+use crate::types::{ADD, BACKWARD, Weights, list};
 use crate::unpacked;
 
 /// Terms of a K block: 12 rows of A and a panel's block then share L1 and L2 (measured in `ceiling/`, Zen 4).
@@ -28,10 +29,10 @@ pub(crate) unsafe extern "C" fn product<S: Simd>(
     lda: usize,
     c: *mut S::T,
     ldc: usize,
-    add: u32,
+    how: u32,
 ) {
     // SAFETY: passed on to the caller.
-    unsafe { start::<S>(w, m, a, lda, Start::adding(add != 0), c, ldc) }
+    unsafe { start::<S>(w, m, a, lda, Start::adding(how & ADD != 0), c, ldc, how) }
 }
 
 /// See [`crate::ProductFromFn`].
@@ -46,12 +47,17 @@ pub(crate) unsafe extern "C" fn product_from<S: Simd>(
     bias: *const S::T,
     c: *mut S::T,
     ldc: usize,
+    how: u32,
 ) {
     // SAFETY: passed on to the caller.
-    unsafe { start::<S>(w, m, a, lda, Start::Bias(bias), c, ldc) }
+    unsafe { start::<S>(w, m, a, lda, Start::Bias(bias), c, ldc, how) }
 }
 
 /// Either of the two.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "three matrices with their strides"
+)]
 #[inline(always)]
 unsafe fn start<S: Simd>(
     w: *const Weights<S::T>,
@@ -61,6 +67,7 @@ unsafe fn start<S: Simd>(
     start: Start<S::T>,
     c: *mut S::T,
     ldc: usize,
+    how: u32,
 ) {
     // SAFETY: the caller vouches for W and what it points to, A [m, k], C [m, n] and the bias [n], and the instruction set.
     unsafe {
@@ -80,6 +87,17 @@ unsafe fn start<S: Simd>(
         } else if w.packed.is_null() {
             let blocks = list(w.blocks, w.n_blocks);
             unpacked::product::<S>(w.transposed, blocks, m, a, lda, start, c, ldc);
+        } else if m == 1 {
+            let b = w.packed;
+            S::vectorize(Row::<S> {
+                k,
+                n,
+                a,
+                b,
+                start,
+                c,
+                backward: how & BACKWARD != 0,
+            });
         } else {
             packed::<S>(m, k, n, a, lda, w.packed, start, c, ldc);
         }

@@ -4,6 +4,13 @@
 //!
 //! Invariant: a list of blocks *tiles* its matrix: every element belongs to exactly one block. Kernels trust that.
 
+/// Of a product's last argument: add to what is there.
+pub const ADD: u32 = 1;
+/// Of a product's last argument: go through packed weights from their end, where there is one row. It changes no result. Where
+/// weights are larger than a cache and used again and again, every other time from the end is faster: what was read last is
+/// still there.
+pub const BACKWARD: u32 = 2;
+
 /// One row-major block, read only, of a bigger matrix [R, C].
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]

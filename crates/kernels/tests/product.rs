@@ -5,7 +5,8 @@ mod common;
 use common::{Element, Guarded, Numbers, Sum, cuts, size};
 use proptest::prelude::*;
 use retrograd_kernels::{
-    Block, Isa, Kernels, Packed, Part, Weights, kernels, kernels_for, product_unpacked, sum_rows,
+    ADD, BACKWARD, Block, Isa, Kernels, Packed, Part, Weights, kernels, kernels_for,
+    product_unpacked, sum_rows,
 };
 
 /// What the product is added to.
@@ -143,18 +144,18 @@ fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseEr
     }
     let bias: Vec<T> = numbers.vec(n);
     let bias = Guarded::new(&bias, at_end);
-    let run = |m: usize, a: *const T, c: *mut T| {
-        let add = u32::from(start == Start::Old);
+    let run = |m: usize, a: *const T, c: *mut T, way: u32| {
+        let how = way | if start == Start::Old { ADD } else { 0 };
         // SAFETY: A is [m, k], C is [m, n] with these strides, the bias [n].
         unsafe {
             if start == Start::Bias {
-                (kernels.product_from)(&weights, m, a, lda, bias.ptr(), c, ldc);
+                (kernels.product_from)(&weights, m, a, lda, bias.ptr(), c, ldc, how);
             } else {
-                (kernels.product)(&weights, m, a, lda, c, ldc, add);
+                (kernels.product)(&weights, m, a, lda, c, ldc, how);
             }
         }
     };
-    run(m, a.ptr(), got.ptr_mut());
+    run(m, a.ptr(), got.ptr_mut(), 0);
     prop_assert!(got.untouched_around());
     for i in 0..m {
         for j in 0..n {
@@ -188,16 +189,18 @@ fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseEr
             );
         }
     }
-    // A row alone has the same bits.
-    for i in 0..m {
+    // A row alone has the same bits, whichever way the weights are gone through.
+    for (i, way) in (0..m).flat_map(|i| [(i, 0), (i, BACKWARD)]) {
         let mut alone = Guarded::new(&c[i * ldc..i * ldc + n], at_end);
-        run(1, a.get()[i * lda..].as_ptr(), alone.ptr_mut());
+        run(1, a.get()[i * lda..].as_ptr(), alone.ptr_mut(), way);
+        prop_assert!(alone.untouched_around());
         prop_assert_eq!(
             alone.get(),
             &got.get()[i * ldc..i * ldc + n],
-            "{} row {} alone",
+            "{} row {} alone, {}",
             kernels.isa,
-            i
+            i,
+            way
         );
     }
     Ok(())

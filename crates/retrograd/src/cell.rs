@@ -22,8 +22,10 @@ use std::fmt;
 use retrograd_tape::{Role, Shape, Tape};
 
 use crate::builder::Builder;
+use crate::engine::Float;
 use crate::error::Error;
 use crate::init::Init;
+use crate::stepper::StepperBuilder;
 
 /// A finished cell: its tape, how each parameter starts, and how likely each mask keeps an element.
 /// Prints itself as its tape.
@@ -92,6 +94,12 @@ impl Cell {
         self.parameters()
             .flat_map(|p| p.init.values(p.name, p.shape, seed))
             .collect()
+    }
+
+    /// The cell for one sample after another, with these parameters, one after the other in the cell's order: see
+    /// [`Stepper`](crate::Stepper).
+    pub fn stepper<'a, T: Float>(&'a self, parameters: &'a [T]) -> StepperBuilder<'a, T> {
+        StepperBuilder::new(self, parameters)
     }
 
     /// For each mask in the order of the tape's inputs, the probability that an element is kept.

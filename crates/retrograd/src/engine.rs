@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
-use retrograd_jit::{CompiledCell, Element, Purpose};
-use retrograd_tape::{Interpreter, Real, Role, Tape, Yield};
+use retrograd_jit::{CompiledCell, Element, Purpose, Stepper};
+use retrograd_tape::{Input, Interpreter, Output, Real, Role, Tape, Yield};
 
 use crate::cell::Cell;
 use crate::error::Error;
@@ -18,17 +18,29 @@ pub trait Float: Real {
     /// of this trait, its `to_f64` and `Real`'s would be in each other's way wherever a `T: Float` is used.)
     #[doc(hidden)]
     fn compile(cell: &Cell, threads: usize) -> Result<Box<dyn Run<Self>>, Error>;
+
+    /// Compiles a cell for one sample of `b` rows after another; `inputs` are those of its tape.
+    #[doc(hidden)]
+    fn stepper(cell: &Cell, b: usize, inputs: &[&[Self]]) -> Result<Box<dyn Sampled<Self>>, Error>;
 }
 
 impl Float for f32 {
     fn compile(cell: &Cell, threads: usize) -> Result<Box<dyn Run<f32>>, Error> {
         Ok(Box::new(OnJit::new(cell, threads)?))
     }
+
+    fn stepper(cell: &Cell, b: usize, inputs: &[&[f32]]) -> Result<Box<dyn Sampled<f32>>, Error> {
+        Ok(Box::new(Stepper::new(cell.tape(), b, inputs)?))
+    }
 }
 
 impl Float for f64 {
     fn compile(cell: &Cell, threads: usize) -> Result<Box<dyn Run<f64>>, Error> {
         Ok(Box::new(OnJit::new(cell, threads)?))
+    }
+
+    fn stepper(cell: &Cell, b: usize, inputs: &[&[f64]]) -> Result<Box<dyn Sampled<f64>>, Error> {
+        Ok(Box::new(Stepper::new(cell.tape(), b, inputs)?))
     }
 }
 
@@ -88,6 +100,53 @@ pub trait Run<T> {
 
     /// Time spent on compiling so far; none if this engine does not compile.
     fn compile_time(&self) -> Option<Duration>;
+}
+
+/// A cell that takes one sample after another: [`retrograd_jit::Stepper`], whose methods these are.
+pub trait Sampled<T> {
+    /// What comes with a sample.
+    fn inputs(&self) -> &[Input];
+    /// What a sample gives.
+    fn outputs(&self) -> &[Output];
+    /// Takes a sample; outputs stay inside.
+    fn step(&mut self, inputs: &[&[T]]) -> Result<(), Error>;
+    /// Output `k` of the last sample.
+    fn output(&self, k: usize) -> &[T];
+    /// All states begin anew.
+    fn reset(&mut self);
+    /// Inputs that do not come with samples anew, in the order of the tape's; an empty slice leaves what is there.
+    fn set_inputs(&mut self, inputs: &[&[T]]) -> Result<(), Error>;
+    /// A state.
+    fn state(&mut self, name: &str) -> Option<&[T]>;
+    /// Sets a state.
+    fn set_state(&mut self, name: &str, values: &[T]) -> Result<(), Error>;
+}
+
+impl<T: Element> Sampled<T> for Stepper<T> {
+    fn inputs(&self) -> &[Input] {
+        self.inputs()
+    }
+    fn outputs(&self) -> &[Output] {
+        self.outputs()
+    }
+    fn step(&mut self, inputs: &[&[T]]) -> Result<(), Error> {
+        Ok(self.step(inputs, &mut [])?)
+    }
+    fn output(&self, k: usize) -> &[T] {
+        self.output(k)
+    }
+    fn reset(&mut self) {
+        self.reset();
+    }
+    fn set_inputs(&mut self, inputs: &[&[T]]) -> Result<(), Error> {
+        Ok(self.set_inputs(inputs)?)
+    }
+    fn state(&mut self, name: &str) -> Option<&[T]> {
+        self.state(name)
+    }
+    fn set_state(&mut self, name: &str, values: &[T]) -> Result<(), Error> {
+        Ok(self.set_state(name, values)?)
+    }
 }
 
 /// Makes a cell ready to run on an engine, on at most `threads` threads where the engine can use them.

@@ -189,6 +189,9 @@ pub enum Error {
     /// Numbers that compiled code refuses, such as an index that is none.
     #[error(transparent)]
     Run(#[from] retrograd_jit::RunError),
+    /// A cell that cannot run sample by sample, such as one that reads the sequence from its end.
+    #[error(transparent)]
+    Stepper(#[from] retrograd_jit::StepperError),
     /// The engine cannot be built for this cell.
     #[error("the engine `{engine}` cannot run this cell: {cause}")]
     Engine {

@@ -19,6 +19,7 @@ mod engine;
 mod error;
 mod files;
 mod init;
+mod stepper;
 mod trainer;
 
 pub use batch::Batch;
@@ -30,6 +31,7 @@ pub use error::Error;
 pub use init::Init;
 pub use optim::{Adam, Sgd};
 pub use retrograd_tape::{Role, Shape, Var};
+pub use stepper::{Stepper, StepperBuilder};
 pub use trainer::{Evaluation, Report, Trainer, TrainerBuilder, Values};
 
 #[cfg(doctest)]

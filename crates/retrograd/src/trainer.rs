@@ -10,6 +10,7 @@ use crate::cell::Cell;
 use crate::engine::{Engine, Float, Run, emptied, start};
 use crate::error::Error;
 use crate::optim::{Method, Optimizer, clip_scale, global_norm, positive};
+use crate::stepper::StepperBuilder;
 
 /// Trains a cell in numbers of type `T`. The same seed, batches and engine give bitwise the same parameters, for any
 /// number of threads.
@@ -279,6 +280,17 @@ impl<T: Float> Trainer<T> {
             shape: p.shape,
             values: &self.params[range],
         })
+    }
+
+    /// All parameters' values, one parameter after the other.
+    pub fn parameters(&self) -> &[T] {
+        &self.params
+    }
+
+    /// The trained cell for one sample after another: see [`Stepper`](crate::Stepper). It has the parameters of now, and does
+    /// not follow further training.
+    pub fn stepper(&self) -> StepperBuilder<'_, T> {
+        StepperBuilder::new(&self.cell, &self.params)
     }
 
     /// One parameter's values, row-major.

@@ -17,18 +17,21 @@ use retrograd_tape::{Algebra, Domain, Map, Op, Value};
 use crate::graph::{Graph, Rebuild, Rewrite, as_map, rebuild, rewrite};
 use crate::passes::components::{Class, Components, components};
 use crate::passes::simplify::{concat, simplify, slice};
+use crate::plan::coarsest::coarsest;
 
-/// Fuses products.
-pub fn fuse(g: &Graph) -> Graph {
-    let g = sums(g);
-    let g = simplify(&stacks(&g), true);
+/// Fuses products. With `distribute` those of one component; without, for a plan that has one loop a direction, those of one
+/// direction, and then W x + U h too is one product, of x and h copied side by side.
+pub fn fuse(g: &Graph, distribute: bool) -> Graph {
+    let g = sums(g, distribute);
+    let g = simplify(&stacks(&g, distribute), true);
     let g = add_stacks(&g);
-    let g = simplify(&gradients(&g), true);
+    let g = simplify(&gradients(&g, distribute), true);
     simplify(&bias_gradients(&g), true)
 }
 
-fn classes(g: &Graph) -> Components {
-    components(g).expect("checked before the first pass")
+fn classes(g: &Graph, distribute: bool) -> Components {
+    let fine = components(g).expect("checked before the first pass");
+    if distribute { fine } else { coarsest(g, &fine) }
 }
 
 /// Values grouped by a key, the groups in the order in which their first member came.
@@ -119,8 +122,10 @@ fn stackable(g: &Graph, c: &Components) -> Vec<Vec<Value>> {
 }
 
 /// Puts sums in order and joins the products that are summed.
-fn sums(g: &Graph) -> Graph {
-    let c = classes(g);
+fn sums(g: &Graph, distribute: bool) -> Graph {
+    let c = classes(g, distribute);
+    let order = g.order().into_iter();
+    let place: HashMap<Value, usize> = order.enumerate().map(|(i, v)| (v, i)).collect();
     // Where a matrix stands in the forward stack: its transpose joins in the same order.
     let mut rank: HashMap<Value, usize> = HashMap::new();
     for group in stackable(g, &c) {
@@ -149,10 +154,15 @@ fn sums(g: &Graph) -> Graph {
             weight_product(g, t).is_some() && g.node(t).ty.domain == g.node(v).ty.domain
         });
         let mut joined: Vec<(Class, Value)> = Vec::new();
-        for group in joinable(g, &c, &products) {
+        for group in joinable(g, &c, &products, distribute) {
             let class = c.class(group[0]);
             let mut group = group;
-            group.sort_by_key(|&p| rank.get(&g.operands(p)[0]).copied().unwrap_or(usize::MAX));
+            let rank = |p: Value| rank.get(&g.operands(p)[0]).copied().unwrap_or(usize::MAX);
+            group.sort_by_key(|&p| match distribute {
+                true => rank(p),
+                // The same for all gates, so that they can be stacked.
+                false => place[&g.operands(p)[1]],
+            });
             joined.push((class, join(r, &group)));
         }
         // A stable order: what a hoisted product can begin with stands behind it, what the loop adds comes last.
@@ -192,8 +202,8 @@ fn flatten(g: &Graph, v: Value, inner: &dyn Fn(Value) -> bool, out: &mut Vec<Val
 }
 
 /// Groups the summed products whose operands can stand side by side in one array: results of element-wise ops of one
-/// component that no delay reads.
-fn joinable(g: &Graph, c: &Components, products: &[Value]) -> Vec<Vec<Value>> {
+/// component that no delay reads. All others would have to be copied there, which pays where it saves a product a step.
+fn joinable(g: &Graph, c: &Components, products: &[Value], distribute: bool) -> Vec<Vec<Value>> {
     let mut groups = Groups::new();
     for &p in products {
         let (transposed, _, x) = weight_product(g, p).expect("only products come here");
@@ -201,7 +211,8 @@ fn joinable(g: &Graph, c: &Components, products: &[Value]) -> Vec<Vec<Value>> {
             .users(x)
             .any(|u| matches!(g.op_of(u), Op::Delay(_) | Op::Boundary(_)));
         let single = g.users(p).count() == 1 && !g.is_output(p);
-        let free = matches!(g.op_of(x), Op::Map(_)) && !delayed && single;
+        let in_place = matches!(g.op_of(x), Op::Map(_)) && !delayed;
+        let free = single && (in_place || !distribute);
         // What cannot be joined is a group of its own.
         let alone = (!free).then_some(p);
         groups.add((transposed, c.class(p), c.class(x), alone), p);
@@ -291,8 +302,8 @@ impl<F: FnMut(&mut Rebuild<'_>, &[Value]) -> Value> Rewrite for Together<'_, F> 
 }
 
 /// Stacks products that share their operand.
-fn stacks(g: &Graph) -> Graph {
-    let groups = stackable(g, &classes(g));
+fn stacks(g: &Graph, distribute: bool) -> Graph {
+    let groups = stackable(g, &classes(g, distribute));
     Together::run(g, groups, 0, |r: &mut Rebuild<'_>, members: &[Value]| {
         let old = r.old;
         let (transposed, _, x) =
@@ -372,8 +383,8 @@ fn add_stacks(g: &Graph) -> Graph {
 }
 
 /// Weight gradients that share their right operand become one of the joined left operands.
-fn gradients(g: &Graph) -> Graph {
-    let c = classes(g);
+fn gradients(g: &Graph, distribute: bool) -> Graph {
+    let c = classes(g, distribute);
     let order = g.order();
     // The δ that already stand side by side, as a product joined them.
     let mut place: HashMap<Value, usize> = HashMap::new();

@@ -7,6 +7,7 @@ pub mod legalize;
 pub mod recompute;
 pub mod simplify;
 pub mod split;
+pub mod stream;
 pub mod tangent;
 
 use crate::graph::Graph;
@@ -71,7 +72,7 @@ pub fn run(
         if options.simplify {
             step("simplify", &|g| simplify::simplify(g, true));
         }
-        step("fuse", &fuse::fuse);
+        step("fuse", &|g| fuse::fuse(g, options.distribute));
     }
     step("legalize", &legalize::legalize);
     if options.recompute {

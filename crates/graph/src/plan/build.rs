@@ -369,6 +369,23 @@ pub fn plan(g: &Graph, options: &Options) -> Plan {
     plan
 }
 
+/// Plans a graph that has been through *stream* and the passes for samples that come one after another: what depends on no
+/// sample comes first, then one loop with all the work of a step, whose function is called for each, then what the states
+/// are, for whoever asks.
+pub fn stream(g: &Graph, options: &Options) -> Plan {
+    let mut plan = plan(
+        g,
+        &Options {
+            distribute: false,
+            nest: false,
+            phases: false,
+            ..options.clone()
+        },
+    );
+    plan.memory = Memory::stream(&plan);
+    plan
+}
+
 /// Numbers the loops in the order in which they stand in the plan.
 fn number(items: &mut [Item], next: &mut usize) {
     for item in items {

@@ -83,6 +83,10 @@ impl<'f, 'g> Homes<'f, 'g> {
                 h.homes.insert(v, home);
             }
         }
+        // What a replay needs is told by arrays: with phases none may be carried from step to step in part.
+        if h.reuse && !options.phases {
+            reuse::carry_in_place(&mut h, &when);
+        }
         if h.reuse {
             reuse::take_places(&mut h, &when);
         }

@@ -16,7 +16,8 @@ use std::ops::Range;
 use retrograd_tape::{Domain, Real};
 
 use crate::plan::{
-    BlockAt, Buffer, Inner, Item, Kind, Layout, Loop, Plan, Product, Rhs, Storage, View, Weight,
+    BlockAt, Buffer, Inner, Item, Keep, Kind, Layout, Loop, Plan, Product, Rhs, Storage, View,
+    Weight,
 };
 
 /// What a plan leaves open: sizes and orders that must not change a result.
@@ -211,7 +212,11 @@ impl<T: Real> Run<'_, T> {
                     (0..steps as i64).contains(&step),
                     "plan: step {step} of `{name}`, which has {steps}"
                 );
-                step as usize * self.b + row
+                let step = match self.plan.memory.keep[v.buffer] {
+                    Keep::Ring(n) => step as usize % n,
+                    Keep::Whole | Keep::Block(_) | Keep::Replayed(_) => step as usize,
+                };
+                step * self.b + row
             }
         };
         point * buffer.len + v.offset + i

@@ -26,6 +26,8 @@ pub enum Keep {
     Block(usize),
     /// For one block if a run replays, else to its end: the replay's number.
     Replayed(usize),
+    /// So many steps, a power of two: each is stored in the place of the one that many steps before it.
+    Ring(usize),
 }
 
 /// A part of a phase that can be run again, block by block, right before the same blocks of a later phase.
@@ -53,6 +55,8 @@ pub struct Memory {
     /// A long sequence is better replayed than kept: making anew what crosses between phases costs less than storing it for
     /// all steps.
     pub pays: bool,
+    /// A run has no end, samples come one after another: the caller's arrays over steps hold the step at hand alone.
+    pub streams: bool,
 }
 
 /// A number that crosses between phases of a long sequence is written to memory and read back from there: worth this many
@@ -87,20 +91,36 @@ impl Plan {
     /// True if array `u` holds one block of steps only.
     pub fn is_block(&self, u: usize, layout: Layout) -> bool {
         match self.memory.keep[u] {
-            Keep::Whole => false,
+            Keep::Whole | Keep::Ring(_) => false,
             Keep::Block(_) => true,
             Keep::Replayed(_) => layout.replay,
         }
     }
 
+    /// Steps that array `u`, of domain `step`, has places for if that does not depend on the run: where step t would be,
+    /// boundary steps counted, is t modulo this power of two.
+    pub fn ring(&self, u: usize) -> Option<usize> {
+        match self.memory.keep[u] {
+            Keep::Ring(steps) => Some(steps),
+            Keep::Whole | Keep::Block(_) | Keep::Replayed(_) => {
+                let theirs = self.buffers[u].storage != Storage::Workspace;
+                (self.memory.streams && theirs).then_some(1)
+            }
+        }
+    }
+
     /// Numbers in array `u` for `t` steps and `b` rows.
     pub fn size(&self, u: usize, t: usize, b: usize, layout: Layout) -> usize {
+        let x = &self.buffers[u];
+        if let (Domain::Step, Some(steps)) = (x.domain, self.ring(u)) {
+            return steps * b * x.len;
+        }
         let steps = if self.is_block(u, layout) {
             layout.block.min(t)
         } else {
             t
         };
-        self.buffers[u].size(steps, b)
+        x.size(steps, b)
     }
 
     /// Numbers of all arrays that keep one block where runs replay, a step of a row.
@@ -171,6 +191,22 @@ struct Analysis<'p> {
 }
 
 impl Memory {
+    /// For a plan whose samples come one after another: what is read later is kept until then and no longer.
+    pub(crate) fn stream(plan: &Plan) -> Memory {
+        let keep = plan.buffers.iter().map(|x| match x.domain {
+            Domain::Step if x.storage == Storage::Workspace => {
+                Keep::Ring((x.front + 1).next_power_of_two())
+            }
+            _ => Keep::Whole,
+        });
+        Memory {
+            keep: keep.collect(),
+            replays: Vec::new(),
+            pays: false,
+            streams: true,
+        }
+    }
+
     /// Finds out for how long the arrays of a plan, its phases formed, must keep their steps.
     pub(crate) fn of(plan: &Plan) -> Memory {
         let mut a = Analysis {
@@ -231,6 +267,7 @@ impl Memory {
                         pays: a.pays(&keep, &replays),
                         keep,
                         replays,
+                        streams: false,
                     };
                 }
             }

@@ -6,7 +6,7 @@
 
 mod access;
 mod build;
-mod coarsest;
+pub(crate) mod coarsest;
 pub mod cost;
 mod home;
 mod interchange;
@@ -25,7 +25,7 @@ mod wide;
 use retrograd_tape::{Domain, Map, Reduction};
 use smallvec::SmallVec;
 
-pub use build::plan;
+pub use build::{plan, stream};
 pub use interpret::{Cut, InterpretError};
 pub use memory::{Keep, Layout, Memory, Replay};
 pub use wide::WIDE;

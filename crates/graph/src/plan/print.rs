@@ -259,6 +259,7 @@ impl fmt::Display for Plan {
                 Keep::Whole => writeln!(f)?,
                 Keep::Block(p) => writeln!(f, ", one block of phase {p}")?,
                 Keep::Replayed(r) => writeln!(f, ", one block in replay {r}")?,
+                Keep::Ring(n) => writeln!(f, ", a ring of {n} steps")?,
             }
         }
         for (i, w) in self.weights.iter().enumerate() {

@@ -160,7 +160,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                         .plus(xs.iter().take(i).map(|&x| f.len(x)).sum());
                     let lives_there =
                         f.how(xs[i]) != How::View && self.homes.get(xs[i]) == Some(to);
-                    if !lives_there {
+                    if !lives_there && !self.is_carried(xs[i], to) {
                         let x = self.operand(&mut r, xs[i]);
                         r.region.stores.push((x, to));
                     }
@@ -173,6 +173,14 @@ impl<'f, 'g> Emit<'f, 'g> {
         }
         let empty = r.region.stores.is_empty() && r.region.folds.is_empty();
         (!empty).then_some(r.region)
+    }
+
+    /// True if a part of a concatenation is what the step before stored in its place, an array of one step.
+    fn is_carried(&self, part: Value, to: View) -> bool {
+        let one_step = self.homes.buffers[to.buffer].domain == Domain::Row;
+        let at = matches!(self.f.g.op_of(part), Op::Delay(_)).then(|| self.homes.place(part));
+        one_step
+            && matches!(at, Some(Place::At(v)) if (v.buffer, v.offset) == (to.buffer, to.offset))
     }
 
     fn operand(&self, r: &mut Builder, v: Value) -> usize {

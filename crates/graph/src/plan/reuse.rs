@@ -133,6 +133,38 @@ fn only_leaving(f: &Facts<'_>, v: Value, reader: Value) -> bool {
     !through_delay
 }
 
+/// A value of one step that the next step puts beside others, to multiply them together, is stored where it will stand:
+/// it need not be copied. Nothing reads the place between.
+pub(crate) fn carry_in_place(h: &mut Homes<'_, '_>, when: &When) {
+    let f = h.f;
+    for &v in &f.order {
+        if h.homes.get(&v) != Some(&Home::Slot) {
+            continue;
+        }
+        let delays =
+            f.g.users(v)
+                .filter(|&d| matches!(f.g.op_of(d), Op::Delay(_)) && f.g.operands(d)[0] == v);
+        let wholes = delays.flat_map(|d| f.g.users(d).map(move |c| (d, c)));
+        let written = when.at(Atom::Value(f.first(v)));
+        let place = wholes.into_iter().find(|&(_, c)| {
+            let before = |&(u, _): &(Value, bool)| {
+                f.how(u) == How::Product && when.at(Atom::Value(u)) < written
+            };
+            f.how(c) == How::Concat
+                && f.class(c) == f.class(v)
+                && h.homes.get(&c) == Some(&Home::Own)
+                && h.is_local(c)
+                && f.readers(c).iter().all(before)
+        });
+        if let Some((d, c)) = place {
+            let parts = f.g.operands(c);
+            let before = parts.iter().take_while(|&&x| x != d);
+            let at = before.map(|&x| f.len(x)).sum();
+            h.homes.insert(v, Home::In(c, at));
+        }
+    }
+}
+
 /// Moves values into places that are free when they are stored.
 pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
     let f = h.f;

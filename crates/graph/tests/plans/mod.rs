@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use retrograd_graph::passes::stream::stream;
 use retrograd_graph::passes::tangent::{self, Tangents};
 use retrograd_graph::passes::{self, Derivation, adjoint, adjoint::Differentiate};
-use retrograd_graph::plan::{Cut, plan};
+use retrograd_graph::plan::{self, Cut, Plan, plan};
 use retrograd_graph::{Graph, Options};
 use retrograd_tape::Domain;
 
@@ -15,12 +16,52 @@ use crate::interpret;
 /// interpreter gives.
 pub(crate) fn agree(name: &str, g: &Graph, number: &dyn Fn(&str, usize) -> f64) {
     agree_on(name, g, &[], number);
+    if let Ok(streamed) = stream(g) {
+        // One sample after another, and each state where the ring has it.
+        let options = streaming();
+        let found = run(
+            name,
+            &streamed.graph,
+            &[],
+            &options,
+            plan::stream,
+            (9, 2, Cut::default()),
+            number,
+        );
+        let right = interpret::run(&streamed.graph, 9, 2, number);
+        compare(&format!("{name}: sample by sample"), &found, &right);
+    }
     let what = Differentiate::loss(g);
     if !what.seeds.is_empty() {
         let second = Tangents::of_gradients(g, &what, what.wrt.clone());
         let both = [Derivation::Adjoint(what), Derivation::Tangent(second)];
         agree_on(name, g, &both[..1], number);
         agree_on(name, g, &both, number);
+    }
+}
+
+/// What a stepper's plan is made with.
+pub(crate) fn streaming() -> Options {
+    Options {
+        distribute: false,
+        recompute: false,
+        ..Options::default()
+    }
+}
+
+fn compare(what: &str, found: &BTreeMap<String, Vec<f64>>, right: &BTreeMap<String, Vec<f64>>) {
+    assert!(found.keys().eq(right.keys()), "{what}");
+    for (output, right) in right {
+        let found = &found[output];
+        assert_eq!(found.len(), right.len(), "{what}: {output}");
+        for (i, (x, y)) in found.iter().zip(right).enumerate() {
+            // Reordered sums of at most a few hundred numbers near 1.
+            let near = (x - y).abs() <= 1e-12 * (1.0 + y.abs()) || x == y;
+            assert!(
+                near || (x.is_nan() && y.is_nan()),
+                "{what}: {output}[{i}] is {x} and should be {y}"
+            );
+        }
     }
 }
 
@@ -60,24 +101,9 @@ fn agree_on(
         let right = interpret::run(&whole, t, b, number);
         let all = [("nothing", Options::default()), ("all", Options::none())];
         for (without, options) in all.into_iter().chain(Options::each_off()) {
-            let found = run(name, g, derivations, &options, (t, b, cut), number);
-            assert!(found.keys().eq(right.keys()), "{name}: without {without}");
-            for (output, right) in &right {
-                let found = &found[output];
-                assert_eq!(
-                    found.len(),
-                    right.len(),
-                    "{name}: without {without}: {output}"
-                );
-                for (i, (x, y)) in found.iter().zip(right).enumerate() {
-                    // Reordered sums of at most a few hundred numbers near 1.
-                    let near = (x - y).abs() <= 1e-12 * (1.0 + y.abs()) || x == y;
-                    assert!(
-                        near || (x.is_nan() && y.is_nan()),
-                        "{name}: T={t} B={b}, the plan without {without}: {output}[{i}] is {x} and should be {y}"
-                    );
-                }
-            }
+            let found = run(name, g, derivations, &options, plan, (t, b, cut), number);
+            let what = format!("{name}: T={t} B={b}, the plan without {without}");
+            compare(&what, &found, &right);
         }
     }
 }
@@ -87,12 +113,13 @@ fn run(
     g: &Graph,
     derivations: &[Derivation],
     options: &Options,
+    make: fn(&Graph, &Options) -> Plan,
     (t, b, cut): (usize, usize, Cut),
     number: &dyn Fn(&str, usize) -> f64,
 ) -> BTreeMap<String, Vec<f64>> {
     let trace = passes::run(g, derivations, options).unwrap_or_else(|e| panic!("{name}: {e}"));
     let (_, last) = trace.last().expect("it starts with one");
-    let plan = plan(last, options);
+    let plan = make(last, options);
     let inputs: Vec<Vec<f64>> = (last.inputs().iter())
         .map(|input| {
             let points = match input.ty.domain {

@@ -41,11 +41,11 @@ pub(super) unsafe extern "C" fn product<T: Real>(
     lda: usize,
     c: *mut T,
     ldc: usize,
-    add: u32,
+    how: u32,
 ) {
     PRODUCTS.with(|n| n.set(n.get() + 1));
     // SAFETY: passed on from the caller.
-    unsafe { (kernels::<T>().product)(w, m, a, lda, c, ldc, add) }
+    unsafe { (kernels::<T>().product)(w, m, a, lda, c, ldc, how) }
 }
 
 /// Counts, then multiplies.
@@ -57,10 +57,11 @@ pub(super) unsafe extern "C" fn product_from<T: Real>(
     bias: *const T,
     c: *mut T,
     ldc: usize,
+    how: u32,
 ) {
     PRODUCTS.with(|n| n.set(n.get() + 1));
     // SAFETY: passed on from the caller.
-    unsafe { (kernels::<T>().product_from)(w, m, a, lda, bias, c, ldc) }
+    unsafe { (kernels::<T>().product_from)(w, m, a, lda, bias, c, ldc, how) }
 }
 
 /// Counts, then applies the activation of this number in [`WIDE`].

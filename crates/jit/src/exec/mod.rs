@@ -8,6 +8,7 @@
 pub(crate) mod code;
 mod counting;
 mod phase;
+pub(crate) mod stream;
 mod sums;
 mod workspace;
 
@@ -35,6 +36,34 @@ pub(crate) struct Frame<T: Real> {
     steps: usize,
     rows: usize,
     activations: [ActivateFn<T>; WIDE.len()],
+}
+
+impl<T: Element> Frame<T> {
+    /// The addresses of a workspace that is bound, and the kernels, counting their calls if that is wanted.
+    fn new(workspace: &Workspace<T>, (steps, rows): (usize, usize), count: bool) -> Frame<T> {
+        let kernels = kernels::<T>();
+        Frame {
+            bases: workspace.bases.as_ptr(),
+            weights: workspace.weights.as_ptr(),
+            product: if count {
+                counting::product::<T>
+            } else {
+                kernels.product
+            },
+            product_from: if count {
+                counting::product_from::<T>
+            } else {
+                kernels.product_from
+            },
+            steps,
+            rows,
+            activations: if count {
+                counting::activations()
+            } else {
+                WIDE.map(|m| kernels.activation(activation(m)))
+            },
+        }
+    }
 }
 
 // SAFETY: the frame is read only while loops run; what its addresses lead to is divided among the threads by rows.
@@ -135,7 +164,7 @@ impl<T: Real> Operands<T> {
             let a = x.at.add(t * x.step + b * x.row);
             let c = y.at.add(t * y.step + b * y.row);
             match *bias {
-                Some(bias) => (kernels.product_from)(*w, m, a, x.row, bias, c, y.row),
+                Some(bias) => (kernels.product_from)(*w, m, a, x.row, bias, c, y.row, 0),
                 None => (kernels.product)(*w, m, a, x.row, c, y.row, u32::from(*add)),
             }
         }
@@ -153,28 +182,7 @@ impl<'a, T: Element> Run<'a, T> {
         workspace: &'a mut Workspace<T>,
         count: bool,
     ) -> Self {
-        let kernels = kernels::<T>();
-        let frame = Frame {
-            bases: workspace.bases.as_ptr(),
-            weights: workspace.weights.as_ptr(),
-            product: if count {
-                counting::product::<T>
-            } else {
-                kernels.product
-            },
-            product_from: if count {
-                counting::product_from::<T>
-            } else {
-                kernels.product_from
-            },
-            steps: t,
-            rows: b,
-            activations: if count {
-                counting::activations()
-            } else {
-                WIDE.map(|m| kernels.activation(activation(m)))
-            },
-        };
+        let frame = Frame::new(workspace, (t, b), count);
         Run {
             plan,
             code,

@@ -73,7 +73,7 @@ impl<T: Element> Run<'_, T> {
         theirs
             && self.plan.is_block(u, self.layout)
             && match self.plan.memory.keep[u] {
-                Keep::Whole => false,
+                Keep::Whole | Keep::Ring(_) => false,
                 Keep::Block(p) => p == phase,
                 Keep::Replayed(r) => self.plan.memory.replays[r].phase == phase,
             }

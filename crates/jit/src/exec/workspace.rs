@@ -70,11 +70,11 @@ impl Need<'_> {
         }
     }
 
-    /// Numbers of the packing of weight `w`; none if no product has more than one row.
+    /// Numbers of the packing of weight `w`; none if no product has more than one row, unless the packing serves many samples.
     pub(super) fn packed<T: Element>(&self, w: usize) -> usize {
         let weight = &self.plan.weights[w];
         let rows = most_rows(&self.plan.items, w, self.layout.block.min(self.t), self.b);
-        if rows > 1 {
+        if rows > 1 || self.plan.memory.streams {
             kernels::<T>().packed_len(weight.rows, weight.cols, weight.transposed)
         } else {
             0

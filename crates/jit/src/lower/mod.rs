@@ -16,6 +16,7 @@ use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
 use retrograd_graph::plan::{Inner, Kind, Loop, Plan, Product, Stmt, View, WIDE};
+use retrograd_kernels::{ADD, BACKWARD};
 use retrograd_tape::{Domain, Map};
 
 use crate::vmath::{Lane, has_fma};
@@ -237,11 +238,22 @@ impl Code<'_, '_> {
             Domain::Edge(_) => t,
             Domain::Step => {
                 debug_assert!(domain == Domain::Step || matches!(domain, Domain::Edge(_)));
+                let ring = self.plan.ring(v.buffer);
+                if ring == Some(1) {
+                    return (self.b.ins().iadd_imm_s(base, offset), point);
+                }
                 let t = self.b.ins().iadd_imm_s(t, v.shift + buffer.front as i64);
-                if v.from_end {
+                let t = if v.from_end {
                     self.b.ins().iadd(t, self.steps)
                 } else {
                     t
+                };
+                match ring {
+                    Some(steps) => {
+                        let mask = self.imm(steps as i64 - 1);
+                        self.b.ins().band(t, mask)
+                    }
+                    None => t,
                 }
             }
         };
@@ -351,16 +363,22 @@ impl Code<'_, '_> {
             .b
             .ins()
             .iadd_imm_s(weights, p.weight as i64 * field::WEIGHT_BYTES);
+        // Every other step goes through the weights from their end: what the step before read last is still in cache.
+        let one = self.imm(1);
+        let odd = self.b.ins().band(t, one);
+        let odd = self.b.ins().imul_imm_s(odd, i64::from(BACKWARD));
+        let add = if p.add { ADD } else { 0 };
+        let how = self.b.ins().iadd_imm_s(odd, i64::from(add));
+        let how = self.b.ins().ireduce(types::I32, how);
         match p.bias {
             Some(bias) => {
                 let bias = self.step_address(domain, bias, t).0;
                 let callee = self.field(field::PRODUCT_FROM);
-                self.call(callee, &[w, m, x, ldx, bias, y, ldy]);
+                self.call(callee, &[w, m, x, ldx, bias, y, ldy, how]);
             }
             None => {
-                let add = self.b.ins().iconst(types::I32, i64::from(p.add));
                 let callee = self.field(field::PRODUCT);
-                self.call(callee, &[w, m, x, ldx, y, ldy, add]);
+                self.call(callee, &[w, m, x, ldx, y, ldy, how]);
             }
         }
     }

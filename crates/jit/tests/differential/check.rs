@@ -13,9 +13,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use retrograd_graph::passes;
 use retrograd_graph::plan::{Cut, Plan, plan};
 use retrograd_graph::{Graph, Options, Unroll};
-use retrograd_jit::{CompiledCell, Element, Purpose, RunError};
+use retrograd_jit::{
+    CompileError, CompiledCell, Element, Purpose, RunError, Stepper, StepperError,
+};
 use retrograd_tape::generate::{cotangents, inputs, jittered};
-use retrograd_tape::{Input, Interpreter, Op, Real, Tape};
+use retrograd_tape::{Domain, Input, Interpreter, Op, Output, Real, Tape, Yield};
 
 /// Numbers on either side of each output that must stay as they are.
 const GUARD: usize = 64;
@@ -96,6 +98,115 @@ pub(crate) fn by_cell<T: Element + Real>(
     let out = out.iter().map(|a| a[inner(a)].to_vec());
     let names = cell.outputs().iter().map(|o| o.name.to_string());
     Ok(names.zip(out).collect())
+}
+
+/// The outputs over steps of a stepper that is given a sequence, then its states; none if the program needs later samples.
+/// In the middle of the sequence parameters and all states are set to what they are, which must change nothing.
+pub(crate) fn by_stepper<T: Element + Real>(
+    tape: &Tape,
+    t: usize,
+    b: usize,
+    seed: u64,
+) -> Result<Option<Arrays<T>>, String> {
+    let given = cast::<T>(&inputs(tape, t, b, seed));
+    let over_steps = |k: usize| tape.inputs()[k].ty.domain == Domain::Step;
+    let fixed = (0..given.len()).map(|k| if over_steps(k) { &[][..] } else { &given[k] });
+    let fixed: Vec<&[T]> = fixed.collect();
+    let mut stepper = match Stepper::new(tape, b, &fixed) {
+        Ok(stepper) => stepper,
+        Err(StepperError::Compile(CompileError::Future(_) | CompileError::Idle { .. })) => {
+            return Ok(None);
+        }
+        Err(e) => return Err(e.to_string()),
+    };
+    let position = |i: &Input| tape.inputs().iter().position(|j| j.name == i.name);
+    let read: Vec<usize> = stepper.inputs().iter().filter_map(position).collect();
+    let sample = |stepper: &mut Stepper<T>, step: usize| {
+        let part = |&k: &usize| {
+            let n = b * tape.inputs()[k].ty.shape.len();
+            &given[k][step * n..][..n]
+        };
+        let samples: Vec<&[T]> = read.iter().map(part).collect();
+        // Numbers beside the outputs must stay as they are, and what is not written must not pass for right.
+        let lens: Vec<usize> = (stepper.outputs().iter())
+            .map(|o| {
+                b * tape.nodes()[tape.outputs()[tape.output(&o.name).expect("an output")]
+                    .value
+                    .index()]
+                .ty
+                .shape
+                .len()
+            })
+            .collect();
+        let guard = <T as Real>::from_f64(12345.0);
+        let mut out: Vec<Vec<T>> = (lens.iter())
+            .map(|&n| {
+                let mut array = vec![guard; GUARD];
+                array.resize(GUARD + n, <T as Real>::from_f64(f64::NAN));
+                array.resize(array.len() + GUARD, guard);
+                array
+            })
+            .collect();
+        let mut slices: Vec<&mut [T]> = (out.iter_mut().zip(&lens))
+            .map(|(a, &n)| &mut a[GUARD..GUARD + n])
+            .collect();
+        let ran = stepper.step(&samples, &mut slices);
+        ran.map_err(|e| e.to_string())?;
+        for (a, &n) in out.iter().zip(&lens) {
+            if a[..GUARD]
+                .iter()
+                .chain(&a[GUARD + n..])
+                .any(|x| *x != guard)
+            {
+                return Err("numbers beside an output were overwritten".to_string());
+            }
+        }
+        let inner = out
+            .iter()
+            .zip(&lens)
+            .map(|(a, &n)| a[GUARD..GUARD + n].to_vec());
+        Ok(inner.collect::<Vec<Vec<T>>>())
+    };
+    let names = stepper.outputs().iter().map(|o| o.name.to_string());
+    let mut out: Arrays<T> = names.map(|name| (name, Vec::new())).collect();
+    let states: Vec<String> = stepper.states().map(str::to_string).collect();
+    let mut first = Vec::new();
+    for step in 0..t {
+        let got = sample(&mut stepper, step)?;
+        for ((_, all), one) in out.iter_mut().zip(&got) {
+            all.extend(one);
+        }
+        if step == 0 {
+            first = got;
+        }
+        if step == t / 2 {
+            for name in &states {
+                let now = stepper.state(name).expect("its own name").to_vec();
+                stepper.set_state(name, &now).map_err(|e| e.to_string())?;
+            }
+            let parameters = (0..fixed.len()).map(|k| match tape.inputs()[k].ty.domain {
+                Domain::Once | Domain::Row => fixed[k],
+                _ => &[][..],
+            });
+            let parameters: Vec<&[T]> = parameters.collect();
+            (stepper.set_inputs(&parameters)).map_err(|e| e.to_string())?;
+        }
+    }
+    for name in states {
+        let last = stepper.state(&name).expect("its own name").to_vec();
+        out.push((name, last));
+    }
+    stepper.reset();
+    let again = sample(&mut stepper, 0)?;
+    let bits = |x: &[Vec<T>]| -> Vec<u64> {
+        (x.iter().flatten())
+            .map(|x| Real::to_f64(*x).to_bits())
+            .collect()
+    };
+    if bits(&first) != bits(&again) {
+        return Err("after a reset the first sample gives other numbers".into());
+    }
+    Ok(Some(out))
 }
 
 /// The program's inputs, and the cotangents that a differentiated one has besides.
@@ -240,12 +351,13 @@ pub(crate) type Check = fn(&Tape, usize, usize, u64) -> Verdict;
 
 /// All comparisons, and the least distance to a kink that each needs: no rounding may decide between two results. Those of
 /// f64 are below 1e-9, and f32's below 1e-3, where no step enlarges them beyond what the generator allows.
-pub(crate) const ALL: [(Check, f64); 5] = [
+pub(crate) const ALL: [(Check, f64); 6] = [
     (double, 1e-9),
     (forward, 1e-9),
     (threads, 0.0),
     (engines, 1e-3),
     (budget, 1e-9),
+    (stepper, 1e-3),
 ];
 
 /// All engines against the tape, from the program to machine code, so that the first that disagrees says where to look:
@@ -356,22 +468,61 @@ pub(crate) fn double(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
 /// numbers is right by chance.
 pub(crate) fn single(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
     caught("f32", || {
-        const EPS: f64 = f32::EPSILON as f64;
         let right = by_tape::<f64>(tape, t, b, seed)?;
-        let other = by_tape::<f32>(tape, t, b, seed)?;
-        let mut tolerance: f64 = 0.0;
-        for k in 0..4 {
-            let off = by_tape::<f64>(&jittered(tape, EPS, k), t, b, seed)?;
-            tolerance = tolerance.max(relative(&right, &off));
-        }
-        let ulp = |op: &Op| match op {
-            Op::Map(m) => m.row().ulp,
-            _ => 0.5,
-        };
-        let ops: f64 = tape.nodes().iter().map(|n| ulp(&n.op)).sum();
-        let most = 4.0 * relative(&right, &other) + tolerance + ops * t as f64 * EPS;
+        let most = allowed_in_f32(&right, tape, t, b, seed)?;
         let found = by_cell(&mut compiled::<f32>(tape)?, tape, t, b, seed)?;
         agree(&right, &found, |size| most * size.max(1.0))
+    })
+}
+
+/// How far numbers of f32 may be off, see [`single`].
+fn allowed_in_f32(
+    right: &Arrays<f64>,
+    tape: &Tape,
+    t: usize,
+    b: usize,
+    seed: u64,
+) -> Result<f64, String> {
+    const EPS: f64 = f32::EPSILON as f64;
+    let other = by_tape::<f32>(tape, t, b, seed)?;
+    let mut tolerance: f64 = 0.0;
+    for k in 0..4 {
+        let off = by_tape::<f64>(&jittered(tape, EPS, k), t, b, seed)?;
+        tolerance = tolerance.max(relative(right, &off));
+    }
+    let ulp = |op: &Op| match op {
+        Op::Map(m) => m.row().ulp,
+        _ => 0.5,
+    };
+    let ops: f64 = tape.nodes().iter().map(|n| ulp(&n.op)).sum();
+    Ok(4.0 * relative(right, &other) + tolerance + ops * t as f64 * EPS)
+}
+
+/// Sample by sample, in f64 and f32, the same outputs and states as the tape for the whole sequence; for one row too. Only a
+/// program that reads from its end is refused.
+pub(crate) fn stepper(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
+    caught("stepper", || {
+        for b in [b, 1] {
+            let right = by_tape::<f64>(tape, t, b, seed)?;
+            let Some(found) = by_stepper::<f64>(tape, t, b, seed)? else {
+                let from_end = tape.nodes().iter().any(|n| matches!(n.op, Op::Delay(..0)));
+                let of_step = |o: &Output| match o.role {
+                    Yield::Output => tape.node(o.value).ty.domain == Domain::Step,
+                    role => role == Yield::Final,
+                };
+                let may = from_end || !tape.outputs().iter().any(of_step);
+                return if may {
+                    Ok(())
+                } else {
+                    Err("it is refused".into())
+                };
+            };
+            close(&right, &found)?;
+            let most = allowed_in_f32(&right, tape, t, b, seed)?;
+            let found = by_stepper::<f32>(tape, t, b, seed)?.ok_or("refused in f32 alone")?;
+            agree(&right, &found, |size| most * size.max(1.0)).map_err(|e| format!("f32: {e}"))?;
+        }
+        Ok(())
     })
 }
 

@@ -64,6 +64,24 @@ pub(super) fn multiply_add(isa: Isa, turns: usize) -> f32 {
     }
 }
 
+/// A chain of 4·`turns` operations that take a cycle each, one after another.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn cycles(turns: u64) {
+    // SAFETY: counts in a register, and touches nothing else but the flags.
+    unsafe {
+        std::arch::asm!(
+            "2:",
+            "add {n}, 1",
+            "sub {n}, 1",
+            "add {n}, 1",
+            "sub {n}, 2",
+            "jg 2b",
+            n = inout(reg) turns => _,
+            options(nomem, nostack),
+        );
+    }
+}
+
 /// Σ x, in the order that is fastest.
 pub(super) fn sum(isa: Isa, x: &[f32]) -> f32 {
     match isa {

@@ -63,7 +63,7 @@ impl<T: Real> Run<'_, T> {
         let layout = self.layout();
         for (u, x) in self.plan.buffers.iter().enumerate() {
             let of = match self.plan.memory.keep[u] {
-                Keep::Whole => None,
+                Keep::Whole | Keep::Ring(_) => None,
                 Keep::Block(p) => Some(p),
                 Keep::Replayed(r) => Some(self.plan.memory.replays[r].phase),
             };

@@ -1,0 +1,84 @@
+//! Samples one after another: what a stepper works on, and how few cycles a sample could take.
+
+use std::hint::black_box;
+
+use anyhow::Result;
+use retrograd::Cell;
+use retrograd_jit::Stepper;
+use retrograd_tape::{Domain, Role, Shape};
+
+use crate::work::Work;
+
+/// Samples that are gone through again and again.
+const SAMPLES: usize = 16;
+
+/// A stepper and its samples.
+pub struct Stream {
+    stepper: Stepper<f32>,
+    /// By sample, then by input.
+    samples: Vec<Vec<Vec<f32>>>,
+    next: usize,
+}
+
+impl Stream {
+    /// Compiles a cell for samples of `b` rows.
+    ///
+    /// # Errors
+    /// If there is no stepper for it.
+    pub fn new(cell: &Cell, b: usize) -> Result<Stream> {
+        let work = Work::new(cell, SAMPLES, b);
+        let inputs = cell.tape().inputs();
+        let over_steps = |k: usize| inputs[k].ty.domain == Domain::Step;
+        let fixed = (0..inputs.len()).map(|k| match over_steps(k) {
+            true => &[][..],
+            false => &work.inputs[k],
+        });
+        let stepper = Stepper::new(cell.tape(), b, &fixed.collect::<Vec<_>>())?;
+        let read = stepper.inputs().iter();
+        let read = read.filter_map(|i| inputs.iter().position(|j| j.name == i.name));
+        let read: Vec<usize> = read.collect();
+        let sample = |t: usize| {
+            let part = |&k: &usize| {
+                let n = work.inputs[k].len() / SAMPLES;
+                work.inputs[k][t * n..][..n].to_vec()
+            };
+            read.iter().map(part).collect()
+        };
+        Ok(Stream {
+            samples: (0..SAMPLES).map(sample).collect(),
+            stepper,
+            next: 0,
+        })
+    }
+
+    /// The stepper.
+    pub fn stepper(&self) -> &Stepper<f32> {
+        &self.stepper
+    }
+
+    /// Takes the next sample. One input is the usual case; more make a list, which is allocated.
+    pub fn step(&mut self) {
+        let sample = &self.samples[self.next];
+        self.next = (self.next + 1) % SAMPLES;
+        let taken = match &sample[..] {
+            [x] => self.stepper.step(&[black_box(x)], &mut []),
+            xs => {
+                let slices: Vec<&[f32]> = xs.iter().map(Vec::as_slice).collect();
+                self.stepper.step(black_box(&slices), &mut [])
+            }
+        };
+        taken.expect("the samples fit");
+        black_box(self.stepper.output(0));
+    }
+}
+
+/// Cycles that a sample of one row takes if weights (f32) come at 32 bytes a cycle and each of `units` units takes 6 for its
+/// element-wise work.
+pub fn bound(cell: &Cell, units: usize) -> f64 {
+    let matrices = (cell.tape().inputs().iter()).filter_map(|i| match (i.role, i.ty.shape) {
+        (Role::Param, shape @ Shape::Matrix(..)) => Some(shape.len()),
+        _ => None,
+    });
+    let bytes = 4 * matrices.sum::<usize>();
+    bytes as f64 / 32.0 + 6.0 * units as f64
+}

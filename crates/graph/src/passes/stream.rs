@@ -1,0 +1,151 @@
+//! *stream*: what is left of a program when its samples come one after another and never end.
+//!
+//! Outputs that there is one of a step stay, and so do the states: what they end with is what they are, whenever it is
+//! asked for. The loss and what only it needs goes. Every state begins with an input, so that it can be set at any time;
+//! what the program says it begins with, if it does, becomes an output.
+//!
+//! Not a pass of a purpose's list: what a stepper needs instead of a derivation.
+
+use retrograd_tape::{Domain, Op, Role, Type, Value, Yield};
+
+use crate::graph::Graph;
+
+/// A program that needs what has not come yet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{program}` cannot be run sample by sample: {value} {why}")]
+pub struct NeedsFuture {
+    /// The program's name.
+    pub program: String,
+    /// The state or value that needs later samples.
+    pub value: String,
+    /// In which way.
+    pub why: String,
+}
+
+/// A state of a streaming program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamState {
+    /// Its name.
+    pub name: String,
+    /// Steps that it is delayed by: the slots it has.
+    pub delay: usize,
+    /// The output, of domain `edge`, that says what it is.
+    pub value: usize,
+    /// The input, of domain `edge`, that it begins with.
+    pub beginning: usize,
+    /// The output, of domain `once` or `row`, that the program computes its beginning into.
+    pub computed: Option<usize>,
+}
+
+/// A program for one sample after another.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// The outputs over steps, then those of the states, then what states begin with.
+    pub graph: Graph,
+    /// The states, in the order of the program's.
+    pub states: Vec<StreamState>,
+}
+
+/// What is left of a recorded program.
+///
+/// # Errors
+/// A state that reads the sequence from its end, or an output or state that needs a sum over all steps or what a state
+/// ends with.
+pub fn stream(g: &Graph) -> Result<Stream, NeedsFuture> {
+    let mut new = g.clone();
+    new.retain_outputs(|g, o| match o.role {
+        Yield::Output => g.node(o.value).ty.domain == Domain::Step,
+        Yield::Final => true,
+        Yield::Loss | Yield::Gradient | Yield::Tangent | Yield::Observed => false,
+    });
+    needs_no_future(&new)?;
+    let outputs = new.outputs().to_vec();
+    let is_final = |o: &&retrograd_tape::Output| o.role == Yield::Final;
+    let mut made: Vec<(Value, usize, Option<usize>)> = Vec::new();
+    let mut states = Vec::new();
+    for (k, o) in outputs.iter().enumerate().filter(|(_, o)| is_final(o)) {
+        let delay = delay_of(&new, o.value);
+        let (x, init) = (new.operands(o.value)[0], new.operands(o.value)[1]);
+        let known = made.iter().find(|m| m.0 == init).copied();
+        let (_, beginning, computed) = match (known, *new.op_of(init)) {
+            (Some(known), _) => known,
+            (None, Op::Input { id, .. }) if new.inputs()[id].role == Role::Initial => {
+                (init, id, None)
+            }
+            (None, _) => {
+                let ty = Type::new(new.node(init).ty.shape, Domain::Edge(delay));
+                let name = format!("initial({})", o.name);
+                let (id, out) = (new.inputs().len(), new.outputs().len());
+                new.output(&name, Yield::Output, init);
+                let input = new.input(&name, Role::Initial, ty);
+                let users: Vec<Value> = new.users(init).collect();
+                let same = |u: &Value| {
+                    matches!(new.op_of(*u), Op::Delay(_) | Op::Boundary(_))
+                        && new.operands(*u)[0] == x
+                        && delay_of(&new, *u) == delay
+                };
+                let users: Vec<Value> = users.into_iter().filter(same).collect();
+                for u in users {
+                    new.replace_operand(u, init, input);
+                }
+                (input, id, Some(out))
+            }
+        };
+        made.push((new.operands(o.value)[1], beginning, computed));
+        states.push(StreamState {
+            name: o.name.to_string(),
+            delay,
+            value: k,
+            beginning,
+            computed,
+        });
+    }
+    Ok(Stream { graph: new, states })
+}
+
+/// Steps that a delay or boundary, whose sign has been checked, is about.
+fn delay_of(g: &Graph, v: Value) -> usize {
+    match *g.op_of(v) {
+        Op::Delay(d) | Op::Boundary(d) => d.unsigned_abs() as usize,
+        op => unreachable!("a state leaves through a boundary, not `{op}`"),
+    }
+}
+
+fn needs_no_future(g: &Graph) -> Result<(), NeedsFuture> {
+    let fails = |v: Value, name: Option<String>, why: String| {
+        Err(NeedsFuture {
+            program: g.name().into(),
+            value: name.unwrap_or_else(|| g.describe(v)),
+            why,
+        })
+    };
+    let from_end = |d: i32| format!("reads the sequence from its end (delay {d})");
+    // A state that nothing needs is a state nevertheless.
+    for o in g.outputs() {
+        if let Op::Boundary(d @ ..0) = *g.op_of(o.value) {
+            return fails(
+                o.value,
+                Some(format!("the state `{}`", o.name)),
+                from_end(d),
+            );
+        }
+    }
+    let needed = g.above(g.outputs().iter().map(|o| o.value));
+    for v in g.order().into_iter().filter(|v| needed.contains(v)) {
+        let over_steps = |v: &Value| g.node(*v).ty.domain == Domain::Step;
+        let used = g.users(v).any(|u| needed.contains(&u));
+        match *g.op_of(v) {
+            Op::Delay(d @ ..0) => return fails(v, None, from_end(d)),
+            Op::Boundary(_) if used => {
+                return fails(v, None, "is what a state ends with, and read before".into());
+            }
+            Op::SumTo(_) | Op::Outer { .. } | Op::Scatter { .. }
+                if !over_steps(&v) && g.operands(v).iter().any(over_steps) =>
+            {
+                return fails(v, None, "is a sum over all steps".into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

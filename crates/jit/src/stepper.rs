@@ -1,0 +1,345 @@
+//! [`Stepper`]: a program that runs sample by sample, its states inside.
+
+use std::time::{Duration, Instant};
+
+use retrograd_graph::passes::stream::{Stream as Program, StreamState, stream};
+use retrograd_graph::plan::Plan;
+use retrograd_graph::{Graph, Options, passes, plan};
+use retrograd_tape::{Domain, Input, Output, Role, Tape, Yield};
+
+use crate::cell::{IndexInput, are_rows, count, fits, generate, index_inputs};
+use crate::element::Element;
+use crate::error::{CompileError, RunError, StepperError};
+use crate::exec::code::Code;
+use crate::exec::stream::{Stream, step_loop};
+
+/// A program that takes one sample of `b` rows at a time and goes on from the states that the one before left. What
+/// depends on no sample (packed weights, exp A, a normalised weight) is made when parameters are set; a sample is one call of
+/// compiled code, which allocates nothing and takes no lock.
+///
+/// Its results are those of a run over the whole sequence, up to rounding: products have another order of their sums.
+/// There is no loss, so targets and weights are not asked for (unless an output reads them).
+///
+/// ```
+/// use retrograd_jit::{CompiledCell, Purpose, Stepper};
+/// use retrograd_tape::{Recorder, Role, Shape};
+///
+/// let r = Recorder::new();
+/// let x = r.input("x", Role::Sequence, Shape::Scalar);
+/// let a = r.param("a", Shape::Scalar);
+/// let h = r.state("h", Shape::Scalar, 1, None);
+/// let h = r.next(h, a * h + x);
+/// r.output("y", h);
+/// let tape = r.finish("leaky")?;
+///
+/// let mut leaky = Stepper::<f32>::new(&tape, 1, &[&[], &[0.5], &[]])?;
+/// let mut y = [0.0];
+/// for right in [1.0, 1.5, 1.75] {
+///     leaky.step(&[&[1.0]], &mut [&mut y])?;
+///     assert_eq!(y, [right]);
+/// }
+/// leaky.set_state("h", &[4.0])?;
+/// leaky.step(&[&[0.0]], &mut [])?;
+/// assert_eq!(leaky.output(0), [2.0]);
+/// assert_eq!(leaky.state("h"), Some(&[2.0][..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Stepper<T: Element> {
+    graph: Graph,
+    plan: Plan,
+    code: Code,
+    stream: Stream<T>,
+    /// Inputs of the program as it was recorded.
+    recorded: usize,
+    states: Vec<StreamState>,
+    /// What each state begins with, if the caller says so.
+    beginnings: Vec<Option<Vec<T>>>,
+    /// What comes with a sample, and what comes out.
+    inputs: Vec<Input>,
+    outputs: Vec<Output>,
+    /// The arrays of the latter.
+    written: Vec<usize>,
+    /// Row numbers of tables: for each input of a sample the rows, and for each input of the program.
+    sample_indices: Vec<IndexInput>,
+    indices: Vec<IndexInput>,
+    compile_time: Duration,
+}
+
+impl<T: Element> std::fmt::Debug for Stepper<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stepper")
+            .field("program", &self.plan.name)
+            .field("rows", &self.stream.rows())
+            .field("compile_time", &self.compile_time)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Element> Stepper<T> {
+    /// Compiles a program for samples of `b` rows; see [`CompiledCell::stepper`](crate::CompiledCell::stepper).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn new(tape: &Tape, b: usize, inputs: &[&[T]]) -> Result<Self, StepperError> {
+        Self::of(&Graph::from_tape(tape), &Options::default(), b, inputs)
+    }
+
+    pub(crate) fn of(
+        recorded: &Graph,
+        options: &Options,
+        b: usize,
+        given: &[&[T]],
+    ) -> Result<Self, StepperError> {
+        if b == 0 {
+            return Err(RunError::Empty { t: 1, b }.into());
+        }
+        let start = Instant::now();
+        let Program { graph, states } = stream(recorded).map_err(CompileError::from)?;
+        // There is one loop: nothing crosses between loops, and W x is in it as U h is.
+        let options = Options {
+            recompute: false,
+            distribute: false,
+            ..options.clone()
+        };
+        let (_, graph) = passes::run(&graph, &[], &options)
+            .map_err(CompileError::from)?
+            .pop()
+            .expect("there is at least the record");
+        let plan = plan::stream(&graph, &options);
+        let code = generate::<T>(&plan)?;
+        let read = sampled(&graph, &plan);
+        let outputs: Vec<usize> = (0..graph.outputs().len())
+            .filter(|&k| is_of_step(&graph, &graph.outputs()[k]))
+            .collect();
+        let idle = || CompileError::Idle {
+            program: plan.name.clone(),
+        };
+        // Inputs have a plan's first arrays, outputs the next.
+        let written: Vec<usize> = outputs.iter().map(|k| graph.inputs().len() + k).collect();
+        let stream = Stream::new(&plan, &code, b, &read, &written).ok_or_else(idle)?;
+        let indices = index_inputs(&graph);
+        let of_sample = |&(k, rows): &IndexInput| Some((read.iter().position(|&i| i == k)?, rows));
+        let mut stepper = Stepper {
+            sample_indices: indices.iter().filter_map(of_sample).collect(),
+            indices,
+            inputs: read.iter().map(|&k| graph.inputs()[k].clone()).collect(),
+            outputs: (outputs.iter().map(|&k| graph.outputs()[k].clone())).collect(),
+            written,
+            beginnings: vec![None; states.len()],
+            states,
+            stream,
+            recorded: recorded.inputs().len(),
+            graph,
+            plan,
+            code,
+            compile_time: start.elapsed(),
+        };
+        stepper.bind(given, false)?;
+        stepper.reset();
+        Ok(stepper)
+    }
+
+    /// What comes with a sample, in order: the program's inputs over steps that outputs or states need.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// What a sample gives, in order: the program's outputs over steps.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// Names of the states, in order.
+    pub fn states(&self) -> impl Iterator<Item = &str> {
+        self.states.iter().map(|s| &*s.name)
+    }
+
+    /// Rows of a sample.
+    pub fn rows(&self) -> usize {
+        self.stream.rows()
+    }
+
+    /// The plan that the code was made from.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Time that compiling took, all stages.
+    pub fn compile_time(&self) -> Duration {
+        self.compile_time
+    }
+
+    /// Bytes of all arrays, packed weights among them.
+    pub fn bytes(&self) -> usize {
+        self.stream.bytes()
+    }
+
+    /// Takes a sample: `inputs` are arrays `[B, shape]` in the order of [`inputs`](Self::inputs), `outputs` such arrays in
+    /// the order of [`outputs`](Self::outputs). One that is empty stays inside, and so do all if there is none.
+    ///
+    /// # Errors
+    /// Arrays whose number or lengths do not fit, numbers that are to be row numbers and are none. Then nothing has run.
+    pub fn step(&mut self, inputs: &[&[T]], outputs: &mut [&mut [T]]) -> Result<(), RunError> {
+        let b = self.stream.rows();
+        same("inputs", self.inputs.len(), inputs.len())?;
+        if !outputs.is_empty() {
+            same("outputs", self.outputs.len(), outputs.len())?;
+        }
+        for (i, given) in self.inputs.iter().zip(inputs) {
+            fits("input", &i.name, i.ty, given.len(), 1, b)?;
+        }
+        for (o, given) in self.outputs.iter().zip(&*outputs) {
+            if !given.is_empty() {
+                let ty = self.graph.node(o.value).ty;
+                fits("output", &o.name, ty, given.len(), 1, b)?;
+            }
+        }
+        for &(k, rows) in &self.sample_indices {
+            are_rows(&self.inputs[k].name, inputs[k], rows)?;
+        }
+        self.stream.step(&self.code, inputs, outputs);
+        Ok(())
+    }
+
+    /// Output `k` of the last sample that it was not written elsewhere for, `[B, shape]`; zeros before the first.
+    pub fn output(&self, k: usize) -> &[T] {
+        self.stream.read(self.written[k])
+    }
+
+    /// All states begin anew: with the initial states that were given, or with what the program says.
+    pub fn reset(&mut self) {
+        for s in 0..self.states.len() {
+            let state = &self.states[s];
+            let (from, to) = (state.computed, state.beginning);
+            match (&self.beginnings[s], from) {
+                (Some(given), _) => self.stream.array(to).copy_from_slice(given),
+                (None, None) => self.stream.array(to).fill(T::ZERO),
+                (None, Some(k)) => {
+                    let (b, delay) = (self.stream.rows(), state.delay);
+                    let ty = self.graph.node(self.graph.outputs()[k].value).ty;
+                    let copies = match ty.domain {
+                        Domain::Once => delay * b,
+                        _ => delay,
+                    };
+                    let computed = self.stream.array(self.output_array(k)).to_vec();
+                    let to = self.stream.array(to);
+                    for i in 0..copies {
+                        to[i * computed.len()..][..computed.len()].copy_from_slice(&computed);
+                    }
+                }
+            }
+        }
+        self.stream.begin(&self.plan, &self.code);
+    }
+
+    /// Parameters and static inputs anew, and what [`reset`](Self::reset) begins with, as when the stepper was made; an empty
+    /// slice leaves what is there. States go on as they are.
+    ///
+    /// # Errors
+    /// Arrays whose number or lengths do not fit, numbers that are to be row numbers and are none. Then nothing has changed.
+    pub fn set_inputs(&mut self, inputs: &[&[T]]) -> Result<(), RunError> {
+        self.bind(inputs, true)
+    }
+
+    fn bind(&mut self, given: &[&[T]], some: bool) -> Result<(), RunError> {
+        let b = self.stream.rows();
+        same("inputs", self.recorded, given.len())?;
+        let over_steps = |i: &Input| i.ty.domain == Domain::Step;
+        let recorded = self.graph.inputs().iter().zip(given);
+        for (i, x) in recorded.clone() {
+            let may_be_empty = some || i.role == Role::Initial;
+            let expected = match i.ty.domain {
+                // They come with the samples.
+                Domain::Step => 0,
+                domain => count(domain, i.ty.shape, 1, b),
+            };
+            if x.len() != expected && !(x.is_empty() && may_be_empty) {
+                fits("input", &i.name, i.ty, x.len(), 0, b)?;
+            }
+        }
+        for &(k, rows) in self.indices.iter().filter(|i| i.0 < self.recorded) {
+            are_rows(&self.graph.inputs()[k].name, given[k], rows)?;
+        }
+        for (k, (i, x)) in recorded.enumerate() {
+            if x.is_empty() || over_steps(i) {
+                continue;
+            }
+            match self.states.iter().position(|s| s.beginning == k) {
+                Some(s) => self.beginnings[s] = Some(x.to_vec()),
+                None => self.stream.array(k).copy_from_slice(x),
+            }
+        }
+        self.stream.bind(&self.plan, &self.code);
+        Ok(())
+    }
+
+    /// What a state is, `[|d|, B, shape]` for a delay by d, the oldest slot first: what a run would end with. None if there
+    /// is no state of this name.
+    pub fn state(&mut self, name: &str) -> Option<&[T]> {
+        let s = self.states.iter().position(|s| s.name == name)?;
+        let u = self.output_array(self.states[s].value);
+        self.stream.states(&self.plan, &self.code);
+        Some(self.stream.array(u))
+    }
+
+    /// Sets a state, laid out as [`state`](Self::state) gives it; the others stay.
+    ///
+    /// # Errors
+    /// [`RunError::NoState`], or a wrong number of numbers. Then nothing has changed.
+    pub fn set_state(&mut self, name: &str, values: &[T]) -> Result<(), RunError> {
+        let Some(set) = self.states.iter().position(|s| s.name == name) else {
+            return Err(RunError::NoState {
+                name: name.into(),
+                known: self.states.iter().map(|s| s.name.clone()).collect(),
+            });
+        };
+        let i = &self.graph.inputs()[self.states[set].beginning];
+        fits("state", name, i.ty, values.len(), 1, self.stream.rows())?;
+        // Where the slots of one lie in a ring depends on the steps so far, which are those of all: so all begin anew, with
+        // what they are.
+        self.stream.states(&self.plan, &self.code);
+        for s in 0..self.states.len() {
+            let from = self.output_array(self.states[s].value);
+            let to = self.states[s].beginning;
+            self.stream.copy(from, to);
+        }
+        let to = self.states[set].beginning;
+        self.stream.array(to).copy_from_slice(values);
+        self.stream.begin(&self.plan, &self.code);
+        Ok(())
+    }
+
+    /// The array of output `k` of the program; inputs have the first ones.
+    fn output_array(&self, k: usize) -> usize {
+        self.graph.inputs().len() + k
+    }
+}
+
+fn same(what: &'static str, expected: usize, found: usize) -> Result<(), RunError> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(RunError::Count {
+        what,
+        expected,
+        found,
+    })
+}
+
+fn is_of_step(g: &Graph, o: &Output) -> bool {
+    o.role == Yield::Output && g.node(o.value).ty.domain == Domain::Step
+}
+
+/// The inputs over steps that the step's loop reads.
+fn sampled(g: &Graph, plan: &Plan) -> Vec<usize> {
+    let body = step_loop(plan).map_or(&[][..], |l| &l.body);
+    let read: Vec<usize> = (body.iter())
+        .flat_map(|s| s.loads())
+        .map(|v| v.buffer)
+        .collect();
+    let inputs = g.inputs().iter().enumerate();
+    let over_steps = inputs.filter(|(_, i)| i.ty.domain == Domain::Step);
+    (over_steps.map(|(k, _)| k))
+        .filter(|k| read.contains(k))
+        .collect()
+}

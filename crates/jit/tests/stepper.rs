@@ -1,0 +1,359 @@
+//! Sample by sample: the numbers of a whole run for every cell file and every kind of state, what is refused, what one may set
+//! and read, and no allocation. (Random programs: `differential.rs`.)
+
+#[path = "differential/check.rs"]
+#[expect(dead_code, reason = "the other comparisons are for random programs")]
+mod check;
+
+use retrograd_graph::plan::{Item, Keep, Kind, Stmt};
+use retrograd_graph::text::read_tape;
+use retrograd_jit::{CompileError, CompiledCell, Purpose, RunError, Stepper, StepperError};
+use retrograd_tape::{Domain, Role, Tape};
+
+fn tape(text: &str) -> Tape {
+    read_tape("stepper", text, &[]).unwrap_or_else(|e| panic!("{e}"))
+}
+
+const LSTM: &str = "cell lstm(x[I]; h[H], c[H]) where I=4, H=32
+i = sigmoid(dense(x, h))
+f = sigmoid(dense(x, h))
+g = tanh(dense(x, h))
+o = sigmoid(dense(x, h))
+c' = f * c + i * g
+h' = o * tanh(c')
+output y = dense[3](h')
+target next[3]
+loss mean(square(y - next))
+";
+
+/// What steppers have to get right, each compared with the tape in f64 and f32.
+const CELLS: [(&str, &str); 8] = [
+    (
+        "dilated",
+        "cell dilated(x[5]; h[24], s[24] delay 3, u[24] delay 8)
+h' = tanh(dense(x, h))
+s' = tanh(dense(h', s))
+u' = tanh(dense(s', u))
+output y = u' + s
+",
+    ),
+    (
+        "two layers",
+        "cell two(x[5]; a[20], b[17])
+a' = tanh(dense(x, a))
+b' = tanh(dense(a', b))
+output y = softmax(dense[4](b'))
+",
+    ),
+    (
+        "earlier readout",
+        "cell early(x[5]; h[20])
+h' = tanh(dense(x, h))
+output y = dense[2](h)
+output z = h'
+",
+    ),
+    (
+        "learned beginning",
+        "cell learned(x[3]; h[20] init learned, s[20] delay 2 init learned)
+h' = tanh(dense(x, h, s))
+s' = h'
+output y = dense[2](h')
+",
+    ),
+    (
+        "weights made of parameters",
+        "cell normed(x[6]; h[18])
+param v[18,6]
+param a[18]
+w = v / sqrt(sum(v * v))
+h' = exp(-exp(a)) * h + w @ x
+output y = tanh(h')
+",
+    ),
+    (
+        "a state that nothing reads, and one that is an output",
+        "cell loose(x[3]; h[16], seen[3] delay 2)
+h' = relu(dense(x, h))
+seen' = x
+output y = h'
+",
+    ),
+    (
+        "no state",
+        "cell plain(x[7])
+output y = tanh(dense[20](x))
+",
+    ),
+    (
+        "mutual",
+        "cell mutual(x[3]; a[16], b[16] delay 2)
+a' = tanh(dense(x, b))
+b' = sigmoid(dense(a, b))
+output y = a' * b'
+",
+    ),
+];
+
+#[test]
+fn every_kind_of_state_gives_the_numbers_of_a_whole_run() {
+    for (what, text) in CELLS {
+        let tape = tape(text);
+        for (t, b, seed) in [(1, 1, 1), (11, 3, 2), (30, 1, 3), (5, 35, 4)] {
+            check::stepper(&tape, t, b, seed).unwrap_or_else(|e| panic!("{what} T={t} B={b}: {e}"));
+            let ran = check::by_stepper::<f64>(&tape, t, b, seed).expect("it runs");
+            assert!(ran.is_some(), "{what} is refused");
+        }
+    }
+}
+
+#[test]
+fn every_cell_file_gives_the_numbers_of_a_whole_run() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../retrograd/cells");
+    let mut cells = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
+        let text = std::fs::read_to_string(&path).expect("it can be read");
+        let sizes: Vec<(&str, usize)> = ["I", "H", "D"].into_iter().zip([5, 24, 6]).collect();
+        let sizes: Vec<(&str, usize)> = (sizes.into_iter())
+            .filter(|(name, _)| text.contains(&format!("{name}=")))
+            .collect();
+        let tape = read_tape("cell", &text, &sizes).unwrap_or_else(|e| panic!("{e}"));
+        check::stepper(&tape, 7, 3, 1).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let ran = check::by_stepper::<f64>(&tape, 2, 1, 1).expect("it runs");
+        assert!(ran.is_some(), "{} is refused", path.display());
+        cells += 1;
+    }
+    assert!(cells >= 15, "{cells}");
+}
+
+/// Numbers for all inputs that do not come with a sample.
+fn fixed(tape: &Tape, b: usize) -> Vec<Vec<f32>> {
+    let number = |i: usize, k: usize| (i as f32 * 0.37 + k as f32).sin() * 0.3;
+    (tape.inputs().iter().enumerate())
+        .map(|(k, input)| {
+            let points = match input.ty.domain {
+                Domain::Once => 1,
+                Domain::Row => b,
+                Domain::Edge(_) | Domain::Step => 0,
+            };
+            (0..points * input.ty.shape.len())
+                .map(|i| number(i, k))
+                .collect()
+        })
+        .collect()
+}
+
+fn slices(arrays: &[Vec<f32>]) -> Vec<&[f32]> {
+    arrays.iter().map(Vec::as_slice).collect()
+}
+
+#[test]
+fn a_step_is_one_loop_and_what_depends_on_no_sample_is_outside_of_it() {
+    for (what, text) in CELLS {
+        let tape = tape(text);
+        let stepper = Stepper::new(&tape, 1, &slices(&fixed(&tape, 1))).expect("it is made");
+        let plan = stepper.plan();
+        let steps = plan
+            .loops()
+            .into_iter()
+            .filter(|l| l.domain == Domain::Step);
+        let steps: Vec<_> = steps.collect();
+        let [step] = steps[..] else {
+            panic!("{what} has {} loops over steps\n{plan}", steps.len())
+        };
+        assert_eq!(step.kind, Kind::Recurrence { reverse: false });
+        let outside = plan.items.iter().all(|i| match i {
+            Item::Pack(_) | Item::Loop(_) => true,
+            Item::Product { domain, .. } => *domain != Domain::Step,
+            _ => false,
+        });
+        assert!(outside, "{what}\n{plan}");
+    }
+    let (_, text) = CELLS
+        .iter()
+        .find(|c| c.0.starts_with("weights"))
+        .expect("it is there");
+    let tape = tape(text);
+    let stepper = Stepper::new(&tape, 1, &slices(&fixed(&tape, 1))).expect("it is made");
+    let step = stepper
+        .plan()
+        .loops()
+        .into_iter()
+        .find(|l| l.domain == Domain::Step);
+    let step = step.expect("it has one");
+    let exp = |s: &Stmt| format!("{s:?}").contains("Exp");
+    assert!(!step.body.iter().any(exp), "{:?}", step.body);
+}
+
+#[test]
+fn delays_have_rings_of_a_power_of_two_that_do_not_grow() {
+    let (_, text) = CELLS[0];
+    let tape = tape(text);
+    let mut stepper = Stepper::new(&tape, 1, &slices(&fixed(&tape, 1))).expect("it is made");
+    let plan = stepper.plan();
+    let rings = plan
+        .memory
+        .keep
+        .iter()
+        .filter(|k| matches!(k, Keep::Ring(_)));
+    let mut rings: Vec<Keep> = rings.copied().collect();
+    rings.sort_by_key(|k| format!("{k:?}"));
+    // Eight steps back and the step at hand, and three.
+    assert_eq!(rings, [Keep::Ring(16), Keep::Ring(4)], "{plan}");
+    let bytes = stepper.bytes();
+    for _ in 0..1000 {
+        stepper.step(&[&[0.5; 5]], &mut []).expect("it fits");
+    }
+    assert_eq!(stepper.bytes(), bytes);
+    assert!(stepper.output(0).iter().all(|x| x.is_finite()));
+}
+
+#[test]
+fn layers_that_read_from_the_end_are_refused_by_name() {
+    let reverse = "cell both(x[3]; h[8], r[8] delay -1)
+h' = tanh(dense(x, h))
+r' = tanh(dense(x, r))
+output y = dense[2](h', r')
+";
+    let tape = tape(reverse);
+    let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
+    let made = cell.stepper(1, &slices(&fixed(&tape, 1)));
+    let Err(StepperError::Compile(CompileError::Future(e))) = made else {
+        panic!("{made:?}")
+    };
+    assert_eq!(
+        e.to_string(),
+        "`both` cannot be run sample by sample: the state `r` reads the sequence from its end (delay -1)"
+    );
+}
+
+#[test]
+fn a_cell_that_is_compiled_for_training_has_the_same_stepper() {
+    let tape = tape(LSTM);
+    let given = fixed(&tape, 2);
+    let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Train).expect("it compiles");
+    let mut a = cell.stepper(2, &slices(&given)).expect("it is made");
+    let mut b = Stepper::new(&tape, 2, &slices(&given)).expect("it is made");
+    // The target is for the loss alone.
+    let names: Vec<&str> = a.inputs().iter().map(|i| &*i.name).collect();
+    assert_eq!(names, ["x"]);
+    assert_eq!(a.states().collect::<Vec<_>>(), ["h", "c"]);
+    for k in 0..5 {
+        let x = [0.1 * k as f32; 8];
+        a.step(&[&x], &mut []).expect("it fits");
+        b.step(&[&x], &mut []).expect("it fits");
+        assert_eq!(a.output(0), b.output(0));
+    }
+}
+
+#[test]
+fn other_parameters_act_at_once_and_states_stay() {
+    let text = "cell leaky(x[1]; h[1])
+param a[1]
+h' = exp(a) * h + x
+output y = h'
+";
+    let tape = tape(text);
+    let param = tape
+        .inputs()
+        .iter()
+        .position(|i| i.role == Role::Param)
+        .expect("a");
+    let given = |a: f32| {
+        let mut all = vec![Vec::new(); tape.inputs().len()];
+        all[param] = vec![a];
+        all
+    };
+    let half = 0.5f32.ln();
+    let mut leaky = Stepper::new(&tape, 1, &slices(&given(half))).expect("it is made");
+    let mut y = [0.0];
+    let near = |y: f32, right: f32| (y - right).abs() < 1e-5;
+    leaky.step(&[&[1.0]], &mut [&mut y]).expect("it fits");
+    leaky.step(&[&[1.0]], &mut [&mut y]).expect("it fits");
+    assert!(near(y[0], 1.5), "{y:?}");
+    leaky
+        .set_inputs(&slices(&given(2.0f32.ln())))
+        .expect("it fits");
+    leaky.step(&[&[1.0]], &mut [&mut y]).expect("it fits");
+    assert!(near(y[0], 4.0), "{y:?}");
+    leaky.reset();
+    leaky.step(&[&[1.0]], &mut [&mut y]).expect("it fits");
+    assert!(near(y[0], 1.0), "{y:?}");
+}
+
+#[test]
+fn arrays_that_do_not_fit_are_refused_and_nothing_has_run() {
+    let tape = tape(LSTM);
+    let given = fixed(&tape, 1);
+    let mut stepper = Stepper::new(&tape, 1, &slices(&given)).expect("it is made");
+    stepper.step(&[&[0.3; 4]], &mut []).expect("it fits");
+    let before = stepper.output(0).to_vec();
+    let state = stepper.state("c").expect("it has one").to_vec();
+    let mut y = [0.0; 3];
+    let count = stepper.step(&[], &mut []);
+    assert!(
+        matches!(count, Err(RunError::Count { what: "inputs", .. })),
+        "{count:?}"
+    );
+    let outs = stepper.step(&[&[0.3; 4]], &mut [&mut y, &mut [0.0]]);
+    assert!(
+        matches!(
+            outs,
+            Err(RunError::Count {
+                what: "outputs",
+                ..
+            })
+        ),
+        "{outs:?}"
+    );
+    let short = stepper.step(&[&[0.3; 3]], &mut []);
+    assert!(
+        matches!(short, Err(RunError::Length { found: 3, .. })),
+        "{short:?}"
+    );
+    let long = stepper.step(&[&[0.3; 4]], &mut [&mut [0.0; 4]]);
+    assert!(
+        matches!(long, Err(RunError::Length { what: "output", .. })),
+        "{long:?}"
+    );
+    let none = stepper.set_state("m", &[0.0; 32]);
+    assert!(
+        matches!(&none, Err(RunError::NoState { known, .. }) if known == &["h", "c"]),
+        "{none:?}"
+    );
+    let length = stepper.set_state("c", &[0.0; 31]);
+    assert!(
+        matches!(length, Err(RunError::Length { what: "state", .. })),
+        "{length:?}"
+    );
+    assert_eq!(stepper.output(0), before);
+    assert_eq!(stepper.state("c"), Some(&state[..]));
+    let mut empty = given.clone();
+    let param = tape
+        .inputs()
+        .iter()
+        .position(|i| i.role == Role::Param)
+        .expect("it has some");
+    empty[param].clear();
+    let made = Stepper::new(&tape, 1, &slices(&empty));
+    assert!(
+        matches!(made, Err(StepperError::Run(RunError::Length { .. }))),
+        "{made:?}"
+    );
+    let rows = Stepper::new(&tape, 0, &slices(&given));
+    assert!(
+        matches!(rows, Err(StepperError::Run(RunError::Empty { .. }))),
+        "{rows:?}"
+    );
+}
+
+#[test]
+fn nothing_to_do_for_a_sample_is_an_error() {
+    let tape = tape("cell idle(x[2])\ntarget next[2]\nloss mean(square(x - next))\n");
+    let made = Stepper::<f32>::new(&tape, 1, &slices(&fixed(&tape, 1)));
+    assert!(
+        matches!(made, Err(StepperError::Compile(CompileError::Idle { .. }))),
+        "{made:?}"
+    );
+}

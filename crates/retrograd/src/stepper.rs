@@ -1,0 +1,222 @@
+//! Streaming: a cell takes one sample after another, its states inside.
+
+use retrograd_tape::{Domain, Role};
+
+use crate::cell::Cell;
+use crate::engine::{Float, Sampled, emptied};
+use crate::error::Error;
+
+/// A compiled cell that takes one sample (of one or more rows) at a time and goes on from the states that the one before
+/// left: one call of machine code a sample, no allocation, no lock. What depends on no sample, such as packed weights,
+/// is made when parameters are set. Masks are ones; there is no loss, so targets are not asked for.
+///
+/// ```
+/// use retrograd::{Adam, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("lstm").unwrap(), 1, 8)?;
+/// let trainer = Trainer::new(cell, Adam::new(1e-2)).build()?;
+/// // … training …
+/// let mut stepper = trainer.stepper().build()?;
+/// for x in [0.1, 0.2, 0.3] {
+///     let forecast = stepper.step(&[&[x]])?;
+///     assert_eq!(forecast.len(), 1);
+/// }
+/// let h = stepper.state("h").unwrap().to_vec();
+/// stepper.reset();
+/// stepper.set_state("h", &h)?;
+/// # Ok::<(), retrograd::Error>(())
+/// ```
+pub struct Stepper<T: Float = f32> {
+    run: Box<dyn Sampled<T>>,
+    cell: Cell,
+    /// What the caller gives with a sample.
+    inputs: Vec<String>,
+    /// For each of the program's inputs of a sample: ones, where it is a mask.
+    masks: Vec<Option<Vec<T>>>,
+    /// The allocation of a sample's list of inputs, for the next; always empty.
+    slices: Vec<&'static [T]>,
+}
+
+/// The settings of a [`Stepper`] to be; [`Trainer::stepper`](crate::Trainer::stepper) and [`Cell::stepper`] make one.
+#[derive(Clone, Debug)]
+pub struct StepperBuilder<'a, T: Float = f32> {
+    cell: &'a Cell,
+    parameters: &'a [T],
+    rows: usize,
+    arrays: Vec<(String, Vec<T>)>,
+}
+
+impl<'a, T: Float> StepperBuilder<'a, T> {
+    pub(crate) fn new(cell: &'a Cell, parameters: &'a [T]) -> Self {
+        StepperBuilder {
+            cell,
+            parameters,
+            rows: 1,
+            arrays: Vec::new(),
+        }
+    }
+
+    /// Rows of a sample, independent of each other; 1 unless told otherwise.
+    #[must_use]
+    pub fn rows(self, rows: usize) -> Self {
+        StepperBuilder { rows, ..self }
+    }
+
+    /// A static input, `[B, n]`, or what a state begins with, `[d, B, n]` for its d slots, zeros if nothing is said.
+    #[must_use]
+    pub fn with(mut self, name: &str, values: Vec<T>) -> Self {
+        self.arrays.retain(|(n, _)| n != name);
+        self.arrays.push((name.to_owned(), values));
+        self
+    }
+
+    /// Compiles the cell.
+    ///
+    /// # Errors
+    /// [`Error::Stepper`] for a cell that needs later samples (the message names the state or value) and for arrays that do
+    /// not fit; [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::Setting`] for a wrong number of parameters.
+    pub fn build(self) -> Result<Stepper<T>, Error> {
+        let StepperBuilder { cell, rows, .. } = self;
+        counted(cell, self.parameters)?;
+        let fixed = |role| matches!(role, Role::Static | Role::Initial);
+        let taken = cell.tape().inputs().iter().filter(|i| fixed(i.role));
+        let known: Vec<String> = taken.map(|i| i.name.to_string()).collect();
+        if let Some((name, _)) = self.arrays.iter().find(|(n, _)| !known.contains(n)) {
+            let name = name.clone();
+            return Err(Error::UnknownInput { name, known });
+        }
+        let mut inputs = listed(cell, self.parameters);
+        for (slice, input) in inputs.iter_mut().zip(cell.tape().inputs()) {
+            match self.arrays.iter().find(|(n, _)| **n == *input.name) {
+                Some((_, values)) => *slice = values,
+                None if input.role == Role::Static => {
+                    return Err(Error::MissingInput {
+                        name: input.name.to_string(),
+                        role: "static input",
+                        expected: format!("[B = {rows}, {}]", input.ty.shape),
+                    });
+                }
+                None => {}
+            }
+        }
+        let run = T::stepper(cell, rows, &inputs)?;
+        let ones = |i: &retrograd_tape::Input| {
+            (i.role == Role::Mask).then(|| vec![T::ONE; rows * i.ty.shape.len()])
+        };
+        let given = run.inputs().iter().filter(|i| i.role != Role::Mask);
+        Ok(Stepper {
+            inputs: given.map(|i| i.name.to_string()).collect(),
+            masks: run.inputs().iter().map(ones).collect(),
+            slices: Vec::with_capacity(run.inputs().len()),
+            cell: cell.clone(),
+            run,
+        })
+    }
+}
+
+impl<T: Float> Stepper<T> {
+    /// Names of what comes with a sample, in order: the cell's inputs, those that nothing but the loss needs left out.
+    pub fn inputs(&self) -> impl Iterator<Item = &str> {
+        self.inputs.iter().map(|name| &**name)
+    }
+
+    /// Names of what a sample gives, in order.
+    pub fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.run.outputs().iter().map(|o| &*o.name)
+    }
+
+    /// Takes a sample, an array `[B, n]` for each of [`inputs`](Self::inputs), and gives the first output, `[B, n]` (nothing
+    /// if there is none); [`output`](Self::output) gives the others.
+    ///
+    /// # Errors
+    /// [`Error::Run`] for arrays that do not fit. Then nothing has happened.
+    pub fn step(&mut self, inputs: &[&[T]]) -> Result<&[T], Error> {
+        if inputs.len() == self.masks.len() && self.inputs.len() == inputs.len() {
+            self.run.step(inputs)?;
+        } else {
+            let mut slices: Vec<&[T]> = std::mem::take(&mut self.slices);
+            let mut given = inputs.iter();
+            slices.extend(self.masks.iter().filter_map(|mask| match mask {
+                Some(ones) => Some(&ones[..]),
+                None => given.next().copied(),
+            }));
+            slices.extend(given);
+            let ran = self.run.step(&slices);
+            self.slices = emptied(slices);
+            ran?;
+        }
+        Ok(match self.run.outputs() {
+            [] => &[],
+            _ => self.run.output(0),
+        })
+    }
+
+    /// An output of the last sample, `[B, n]`.
+    pub fn output(&self, name: &str) -> Option<&[T]> {
+        let k = self.outputs().position(|n| n == name)?;
+        Some(self.run.output(k))
+    }
+
+    /// All states begin anew, as they did at first.
+    pub fn reset(&mut self) {
+        self.run.reset();
+    }
+
+    /// A state as it is now, `[d, B, n]` for its d slots, the oldest first.
+    pub fn state(&mut self, name: &str) -> Option<&[T]> {
+        self.run.state(name)
+    }
+
+    /// Sets a state, laid out as [`state`](Self::state) gives it.
+    ///
+    /// # Errors
+    /// [`Error::Run`] if there is none of this name, or its length is another.
+    pub fn set_state(&mut self, name: &str, values: &[T]) -> Result<(), Error> {
+        self.run.set_state(name, values)
+    }
+
+    /// Other parameters, one after the other in the cell's order; states go on as they are.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a wrong number of them.
+    pub fn set_parameters(&mut self, parameters: &[T]) -> Result<(), Error> {
+        counted(&self.cell, parameters)?;
+        self.run.set_inputs(&listed(&self.cell, parameters))
+    }
+}
+
+impl<T: Float> std::fmt::Debug for Stepper<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stepper")
+            .field("cell", &self.cell.name())
+            .field("inputs", &self.inputs)
+            .finish_non_exhaustive()
+    }
+}
+
+fn counted<T>(cell: &Cell, parameters: &[T]) -> Result<(), Error> {
+    if parameters.len() == cell.parameter_count() {
+        return Ok(());
+    }
+    Err(Error::Setting {
+        what: "the number of parameters",
+        found: parameters.len() as f64,
+        expected: "that of all parameters' elements of the cell",
+    })
+}
+
+/// The parameters in the order of the tape's inputs, nothing for other inputs.
+fn listed<'a, T>(cell: &Cell, parameters: &'a [T]) -> Vec<&'a [T]> {
+    let mut rest = parameters;
+    let inputs = cell.tape().inputs().iter();
+    inputs
+        .map(|i| match (i.role, i.ty.domain) {
+            (Role::Param, Domain::Once) => {
+                let (this, after) = rest.split_at(i.ty.shape.len());
+                rest = after;
+                this
+            }
+            _ => &[][..],
+        })
+        .collect()
+}
