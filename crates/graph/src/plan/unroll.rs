@@ -4,7 +4,7 @@
 //! factor, never with T.
 
 use crate::options::Unroll;
-use crate::plan::{Inner, Item, Kind, Loop, Stmt};
+use crate::plan::{Item, Kind, Loop};
 
 /// Sets the factor of every recurrence.
 pub(crate) fn unroll(items: &mut [Item], wish: Unroll) {
@@ -19,20 +19,7 @@ pub(crate) fn unroll(items: &mut [Item], wish: Unroll) {
     }
 }
 
-/// Most instructions of a turn where time is inside.
-const TURN: usize = 64;
-
 /// The factor that pays.
-fn factor(l: &Loop) -> usize {
-    let instructions = |s: &Stmt| match s {
-        Stmt::Region(r) => r.instrs.len() + r.stores.len(),
-        _ => 0,
-    };
-    match l.inner {
-        Inner::Lanes => 1,
-        Inner::Time(_) => {
-            let step: usize = l.body.iter().map(instructions).sum();
-            [4, 2].into_iter().find(|u| u * step <= TURN).unwrap_or(1)
-        }
-    }
+fn factor(_: &Loop) -> usize {
+    1
 }

@@ -105,8 +105,10 @@ const BLOCK_ROWS: usize = 48;
 /// Bytes of such a product's results that a recurrence with time inside may find in L2.
 const BLOCK_BYTES: usize = 128 << 10;
 
-/// Rows and steps that a recurrence with time inside does at a time, at most: lines of as many steps are touched in turn.
-const INSIDE: usize = 256;
+/// Rows times steps that a recurrence with time inside does at a time, at most. A tile touches a line in each step, far
+/// from each other where there are many rows, and more of them than the hardware prefetches for cost more than a state
+/// does in memory: of 64, 128, 256, 1024 and all, 64 is the fastest (docs/PERFORMANCE.md).
+const INSIDE: usize = 64;
 
 /// How runs cut products into calls.
 pub(crate) const SLICES: Slices = Slices {

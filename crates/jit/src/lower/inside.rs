@@ -1,12 +1,12 @@
 //! Recurrences with time inside: for each row, a tile of lanes goes through all steps of the range, the states in
 //! registers.
 //!
-//! A tile is a cache line wide, so that each line that it touches is used whole. Arrays without steps are read before the
+//! A tile is a cache line wide, or two, so that each line that it touches is used whole. Arrays without steps are read before the
 //! first step and written after the last.
 
 use cranelift::codegen::ir::BlockArg;
 use cranelift::prelude::*;
-use retrograd_graph::plan::{Carried, Instr, Kind, Loop, Region, Stmt, View};
+use retrograd_graph::plan::{Carried, Instr, Kind, Loop, Region, Stmt, View, WIDE};
 use retrograd_tape::Domain;
 
 use super::points::trusted_unaligned;
@@ -15,6 +15,10 @@ use super::{Code, Width, trusted};
 
 /// Vectors of 16 bytes in a tile: a line of 64 bytes.
 const TILE: usize = 4;
+
+/// The same where each step has an activation to wait for before the next one can begin: it takes as many independent
+/// lanes to fill that time (an SRU's forward loop, H = 32, B = 1: 4.9 µs for 100 steps against 5.8).
+const DEEP_TILE: usize = 8;
 
 /// An array over steps as the loop reads or writes it: without the offset, which is a constant.
 #[derive(Clone, Copy)]
@@ -34,6 +38,8 @@ struct Sweep<'l> {
     /// How many steps, and how many a turn.
     steps: Value,
     unroll: usize,
+    /// Vectors of a tile.
+    tile: usize,
     /// Instructions whose values the next step may want, and which load has them there.
     carried: Vec<(usize, Option<usize>)>,
     streams: Vec<Stream>,
@@ -91,6 +97,11 @@ impl Code<'_, '_> {
             t0
         };
         let steps = self.b.ins().isub(t1, t0);
+        let waits = |i: &Instr| matches!(i, Instr::Map(m, _) if WIDE.contains(m));
+        let tile = match r.instrs.iter().any(waits) {
+            true => DEEP_TILE,
+            false => TILE,
+        };
         let mut wanted: Vec<(usize, Option<usize>)> =
             carried.iter().map(|c| (c.from, Some(c.load))).collect();
         let plan = self.plan;
@@ -156,6 +167,7 @@ impl Code<'_, '_> {
                 region: r,
                 steps,
                 unroll: l.unroll,
+                tile,
                 carried: wanted.clone(),
                 streams,
                 fixed,
@@ -168,12 +180,18 @@ impl Code<'_, '_> {
     fn tiles(&mut self, sweep: &Sweep<'_>) {
         let (lanes, bytes) = (self.lane.lanes() as usize, i64::from(self.lane.bytes()));
         let vectors = sweep.region.lanes / lanes;
-        let (rest, vector) = (vectors % TILE, 16);
+        let (rest, vector) = (vectors % sweep.tile, 16);
         let tiled = (vectors - rest) as i64 * vector;
         let done = vectors as i64 * vector;
         let end = sweep.region.lanes as i64 * bytes;
         let parts = [
-            (0, tiled, TILE as i64 * vector, Width::Full, TILE),
+            (
+                0,
+                tiled,
+                sweep.tile as i64 * vector,
+                Width::Full,
+                sweep.tile,
+            ),
             (tiled, done, rest as i64 * vector, Width::Full, rest),
             (done, end, bytes, Width::One, 1),
         ];
@@ -231,9 +249,10 @@ impl Code<'_, '_> {
             };
             now.carried.extend(start);
         }
-        let unroll = match tile.vectors {
-            TILE => sweep.unroll,
-            _ => 1,
+        // What remains of a row is not worth more code.
+        let unroll = match tile.vectors == sweep.tile {
+            true => sweep.unroll,
+            false => 1,
         };
         if unroll > 1 {
             now = self.turns(sweep, tile, &fixed, unroll, now);
