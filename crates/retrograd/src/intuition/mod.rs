@@ -13,6 +13,7 @@ pub mod systems;
 pub mod tasks;
 
 mod probe;
+mod report;
 mod runner;
 mod store;
 mod study;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use report::{Drawing, Report, Section, Table};
 pub use runner::{Done, Progress};
 pub use store::Store;
 pub use study::{Scale, Study};
@@ -60,6 +62,14 @@ pub enum StudyError {
         line: usize,
         /// What is wrong with it.
         cause: String,
+    },
+    /// A report of a study that has not ended.
+    #[error("{missing} of the {of} jobs of the study have no result yet")]
+    Missing {
+        /// Jobs without a result.
+        missing: usize,
+        /// All jobs.
+        of: usize,
     },
 }
 

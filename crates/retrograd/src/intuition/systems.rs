@@ -115,6 +115,21 @@ impl System {
         label
     }
 
+    /// Which of the question's seven systems it is, from 0, as pictures tell them apart.
+    pub(super) fn kind(&self) -> usize {
+        let number = self.entry().number.trim_start_matches('S');
+        number.parse::<usize>().map_or(0, |n| n - 1)
+    }
+
+    /// Which of its kind it is, from 0: the question's own cell is 0.
+    pub(super) fn variant(&self) -> usize {
+        let same = zoo::ENTRIES
+            .iter()
+            .filter(|e| e.number == self.entry().number);
+        let cell = same.take_while(|e| e.name != self.cell).count();
+        cell + usize::from(self.recurrent != Recurrent::Zoo) + usize::from(self.wide_input)
+    }
+
     /// The cell with so many hidden units. Its loss counts where the weight "weight" says, its output is "y".
     ///
     /// # Errors

@@ -46,7 +46,8 @@ impl Figure {
         }
     }
 
-    pub(super) fn size(&self) -> (u32, u32) {
+    /// Its width and height in logical pixels.
+    pub fn size(&self) -> (u32, u32) {
         match self {
             Figure::Lines(p) => p.size(),
             Figure::Tiles(p) => p.size(),
