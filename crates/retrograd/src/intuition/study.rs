@@ -66,7 +66,7 @@ impl Study {
             lags: vec![10, 50, 100, 200],
             memory_seeds: 3,
             training: Training {
-                limit: 3000,
+                limit: 6000,
                 rows: 32,
                 rate: 3e-3,
                 clip: 1.0,
@@ -85,13 +85,13 @@ impl Study {
             Scale::Usual => usual,
             Scale::Quick => Study {
                 flow_seeds: 3,
-                lags: vec![10, 30],
+                lags: vec![10, 40],
                 memory_seeds: 2,
                 training: Training {
-                    limit: 1000,
+                    limit: 1500,
                     ..usual.training
                 },
-                looked_at: 30,
+                looked_at: 40,
                 stream: saturation::Extent {
                     steps: 2000,
                     rows: 4,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::numbers::{factor, list, median, quantile, short};
+use super::numbers::{factor, list, median, quantile, share, short};
 use super::{Drawing, Found, Section, Table};
 use crate::intuition::flow::Curves;
 use crate::intuition::study::{BIASES, flow_systems, memory_systems};
@@ -140,9 +140,9 @@ fn starts(found: &Found<'_>, far: usize) -> Vec<String> {
                 factor(lstm.at(10) / lstm.at(far))
             ),
         },
-        short(lstm.kept(far)),
-        short(gated),
-        short(rnn.kept(far)),
+        share(lstm.kept(far)),
+        share(gated),
+        share(rnn.kept(far)),
     );
     let (one_kept, rnn_kept) = (one.kept(far), rnn.kept(far));
     let alike = one.at(far) < 1e-3 * lstm.at(far);
@@ -152,9 +152,9 @@ fn starts(found: &Found<'_>, far: usize) -> Vec<String> {
             true => "loses the error as S1 does",
             false => "does not lose the error as S1 does",
         },
-        short(one_kept),
-        short(rnn_kept),
-        short(lstm.kept(far)),
+        share(one_kept),
+        share(rnn_kept),
+        share(lstm.kept(far)),
         match alike {
             true =>
                 "A memory of its own does not help by itself; it is the gates that let the error through.",
@@ -166,7 +166,7 @@ fn starts(found: &Found<'_>, far: usize) -> Vec<String> {
         .filter(|(_, kept)| kept.is_finite())
         .collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let told = |(name, kept): &(String, f64)| format!("{name} {}", short(*kept));
+    let told = |(name, kept): &(String, f64)| format!("{name} {}", share(*kept));
     let told: Vec<String> = all.iter().map(told).collect();
     let fourth = format!(
         "What a step keeps of the error at the start, greatest first: {}.",
@@ -206,7 +206,7 @@ fn depends(found: &Found<'_>, far: usize) -> Vec<String> {
         let flows = found.start(lstm.keeping(bias));
         let open = 1.0 / (1.0 + (-bias).exp());
         let kept = carrier(&flows).1.kept(far);
-        format!("{} with bias {bias} (σ = {})", short(kept), short(open))
+        format!("{} with bias {bias} (σ = {})", share(kept), share(open))
     });
     let second = format!(
         "The bias of the keep gate sets the pace: with uniform weights a step of S7 keeps {} of the error.",
@@ -366,7 +366,7 @@ fn by_distance(found: &Found<'_>) -> Table {
         for (state, flow) in found.start(system) {
             let mut row = vec![system.label(), bare(&state).to_owned()];
             row.extend(distances.iter().map(|&k| short(flow.at(k))));
-            row.push(short(flow.kept(steps.min(100))));
+            row.push(share(flow.kept(steps.min(100))));
             rows.push(row);
         }
     }
@@ -445,7 +445,7 @@ fn after(found: &Found<'_>) -> Table {
             format!("{solved}/{of}"),
             short(carrier(&before).1.at(far)),
             short(after.at(far)),
-            short(after.kept(far.max(20))),
+            share(after.kept(far.max(20))),
         ]
     });
     Table {

@@ -45,10 +45,18 @@ pub(super) fn short(x: f64) -> String {
     }
 }
 
+/// What a step keeps, to three decimals.
+pub(super) fn share(x: f64) -> String {
+    match x.is_finite() {
+        true => format!("{x:.3}"),
+        false => "no number".to_owned(),
+    }
+}
+
 /// A factor greater than 1: as a number, or from a hundred on as a power of ten.
 pub(super) fn factor(x: f64) -> String {
     match x {
-        _ if !x.is_finite() => "more than any number tells".to_owned(),
+        _ if !(x < 1e300) => "more than 10³⁰⁰".to_owned(),
         _ if x < 100.0 => short(x),
         _ => format!("10{}", superscript(&format!("{:.0}", x.log10()))),
     }
