@@ -11,7 +11,7 @@ use crate::engine::Engine;
 
 /// Is told how far a study is.
 pub trait Progress {
-    /// So much of the `total` work is done, where a job counts as its [`Job::cost`]; `known` of it was done before.
+    /// Called before the first job and after each.
     fn done(&mut self, work: Done);
 }
 

@@ -164,7 +164,7 @@ fn panel(data: Observed, errors: &[Errors], baselines: &[Scores]) -> RangePanel 
             })
             .collect(),
         reference: Some(Reference {
-            name: baseline.name.clone(),
+            name: format!("best without a network ({})", baseline.name),
             loss: baseline.mse,
         }),
     }

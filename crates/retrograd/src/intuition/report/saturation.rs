@@ -161,14 +161,15 @@ fn trained(found: &Found<'_>) -> Vec<String> {
     let [irnn, keepwrite, gru, lstm] = ["irnn", "keepwrite", "gru", "lstm"].map(told);
     let gated = [&keepwrite, &gru, &lstm].map(|t| t.2);
     let greatest = gated.into_iter().fold(0.0, f64::max);
-    let verdict = match irnn.2 > 10.0 * greatest {
-        true => format!(
+    let verdict = if irnn.2 >= f64::MAX {
+        "The trained identity recurrence has left the range of f64".to_owned()
+    } else if irnn.2 > 10.0 * greatest {
+        format!(
             "The trained identity recurrence has grown to {} times the size of the greatest gated state",
             factor(irnn.2 / greatest)
-        ),
-        false => {
-            "The trained identity recurrence has not grown far beyond the gated states".to_owned()
-        }
+        )
+    } else {
+        "The trained identity recurrence has not grown far beyond the gated states".to_owned()
     };
     let gates = match [&keepwrite, &gru, &lstm].iter().all(|t| t.1 < 0.5) {
         true => "training leaves most units of the gated memories able to change",
