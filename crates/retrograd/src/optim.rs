@@ -222,6 +222,12 @@ impl<T: Float> Optimizer<T> {
     }
 }
 
+/// What a rate is multiplied by when the share `done` of all steps is made and it is to fall to 0 as half a cosine
+/// (Loshchilov & Hutter 2017, equation 5).
+pub fn half_cosine(done: f64) -> f64 {
+    0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+}
+
 /// √Σ g², accumulated in f64 whatever the gradient's type.
 pub fn global_norm<T: Float>(gradient: &[T]) -> f64 {
     let squares = gradient.iter().map(|g| g.to_f64() * g.to_f64());

@@ -465,3 +465,25 @@ fn settings_that_a_cell_does_not_take_are_refused() {
         assert!(message.contains(expected), "{message}\n{expected}");
     }
 }
+
+#[test]
+fn intuition_refuses_what_makes_no_sense() {
+    let at = directory("intuition");
+    let both = refused(&at, &["intuition", "--quick", "--full"], 2);
+    assert!(
+        both.contains("--full") && both.contains("--quick"),
+        "{both}"
+    );
+    let threads = refused(&at, &["intuition", "--threads", "0"], 2);
+    assert!(
+        threads.contains("a whole number from 1 to 1024"),
+        "{threads}"
+    );
+    fs::write(at.join("file"), "no directory").unwrap();
+    let file = refused(&at, &["intuition", "--quick", "--out", "file"], 1);
+    assert!(file.contains("file"), "{file}");
+    fs::create_dir(at.join("other")).unwrap();
+    fs::write(at.join("other/results.jsonl"), "{}\n").unwrap();
+    let other = refused(&at, &["intuition", "--quick", "--out", "other"], 1);
+    assert!(other.contains("results.jsonl, line 1"), "{other}");
+}

@@ -31,6 +31,27 @@ pub(crate) enum Command {
     Train(Box<Train>),
     /// Lists the cells that --cell can name.
     Cells,
+    /// Measures why an LSTM has gates: error flow, long memory, saturation, and forecasts of the cells S1 to S7.
+    Intuition(Intuition),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Intuition {
+    /// Takes minutes: few seeds, short lags.
+    #[arg(long, conflicts_with = "full")]
+    pub(crate) quick: bool,
+    /// Takes days: more seeds, lags up to 1000. Without either, it takes about an hour on two cores.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// The first seed: the same seed gives the same numbers.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Runs at a time [default: as many as there are cores]; the results do not depend on it.
+    #[arg(long, value_name = "N", value_parser = whole(1..=1024))]
+    pub(crate) threads: Option<usize>,
+    /// Directory for results, report and pictures; what is there already is not measured again.
+    #[arg(long, value_name = "DIR", default_value = "retrograd-out/intuition")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -11,6 +11,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use retrograd::baseline::{Baseline, Scores, score};
 use retrograd::data::{Series, Split, Standardizer, Windows};
+use retrograd::optim::half_cosine;
 use retrograd::plot::{ForecastPlot, LossPlot, Reference};
 use retrograd::{Adam, Trainer};
 
@@ -141,7 +142,7 @@ fn window(data: &Data, options: &Options) -> Result<(usize, usize)> {
     Ok((steps, batch))
 }
 
-/// Trains for all epochs; the learning rate falls to zero as half a cosine (Loshchilov & Hutter 2017, equation 5).
+/// Trains for all epochs; the learning rate falls to zero as half a cosine.
 fn train(
     trainer: &mut Trainer,
     forecaster: &Forecaster,
@@ -163,8 +164,7 @@ fn train(
             let windows = forecaster.batch(windows);
             let start = Instant::now();
             let done = trained.losses.len() as f64 / total as f64;
-            let falling = 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
-            trainer.set_rate(options.learning_rate * falling)?;
+            trainer.set_rate(options.learning_rate * half_cosine(done))?;
             let report = trainer.step(&windows)?;
             trained.time += start.elapsed();
             trained.losses.push(report.loss);

@@ -31,6 +31,17 @@ pub(super) mod colour {
         RGBColor(230, 159, 0),
         RGBColor(86, 180, 233),
     ];
+    pub(crate) const BLACK: RGBColor = RGBColor(0, 0, 0);
+    /// One a kind of thing, for seven of them.
+    pub(crate) const KINDS: [RGBColor; 7] = [
+        BLACK,
+        BLUE,
+        REFERENCES[2],
+        REFERENCES[3],
+        REFERENCES[1],
+        REFERENCES[0],
+        VERMILION,
+    ];
     pub(crate) const INK: RGBColor = RGBColor(30, 30, 30);
     pub(crate) const FRAME: RGBColor = RGBColor(120, 120, 120);
     pub(crate) const GRID: RGBColor = RGBColor(228, 228, 228);
@@ -58,6 +69,10 @@ pub(super) struct Lettering {
 pub(super) trait Canvas {
     /// A line through the points, `width` logical pixels wide.
     fn line(&self, points: &[Point], width: f64, colour: RGBColor) -> Result<(), PlotError>;
+    /// A filled polygon, of an opacity from 0 to 1.
+    fn area(&self, corners: &[Point], colour: RGBColor, opacity: f64) -> Result<(), PlotError>;
+    /// A filled rectangle from its upper left to its lower right corner.
+    fn rect(&self, from: Point, to: Point, colour: RGBColor) -> Result<(), PlotError>;
     /// A filled disc.
     fn disc(&self, centre: Point, radius: f64, colour: RGBColor) -> Result<(), PlotError>;
     /// Horizontal text whose baseline starts, is centred, or ends at `at`.
@@ -78,21 +93,46 @@ pub(super) trait Canvas {
         width: f64,
         colour: RGBColor,
     ) -> Result<(), PlotError> {
-        let (dx, dy) = (to.0 - from.0, to.1 - from.1);
-        let length = dx.hypot(dy);
-        let point = |at: f64| (from.0 + dx * at / length, from.1 + dy * at / length);
-        let (mut at, mut stroke) = (0.0, true);
-        for step in pattern.iter().cycle() {
-            if at >= length {
-                break;
+        self.dashed(&[from, to], pattern, width, colour)
+    }
+
+    /// A dashed line through the points; `pattern` is lengths of stroke and gap in turn, in logical pixels along the line.
+    fn dashed(
+        &self,
+        points: &[Point],
+        pattern: &[f64],
+        width: f64,
+        colour: RGBColor,
+    ) -> Result<(), PlotError> {
+        let mut pieces = pattern.iter().cycle().copied();
+        let (mut left, mut stroke) = (pieces.next().unwrap_or(f64::INFINITY), true);
+        let mut path: Vec<Point> = points.first().copied().into_iter().collect();
+        for pair in points.windows(2) {
+            let (from, to) = (pair[0], pair[1]);
+            let length = (to.0 - from.0).hypot(to.1 - from.1);
+            let mut at = 0.0;
+            while length - at > left {
+                at += left;
+                let share = at / length;
+                let here = (
+                    from.0 + (to.0 - from.0) * share,
+                    from.1 + (to.1 - from.1) * share,
+                );
+                path.push(here);
+                if stroke {
+                    self.line(&path, width, colour)?;
+                }
+                path = vec![here];
+                left = pieces.next().unwrap_or(f64::INFINITY);
+                stroke = !stroke;
             }
-            let end = (at + step).min(length);
-            if stroke {
-                self.line(&[point(at), point(end)], width, colour)?;
-            }
-            (at, stroke) = (end, !stroke);
+            left -= length - at;
+            path.push(to);
         }
-        Ok(())
+        match stroke && path.len() > 1 {
+            true => self.line(&path, width, colour),
+            false => Ok(()),
+        }
     }
 }
 
@@ -170,6 +210,15 @@ pub(super) fn write_svg(
     size: (u32, u32),
     draw: &mut dyn FnMut(&dyn Canvas) -> Result<(), PlotError>,
 ) -> Result<(), PlotError> {
+    let text = svg(size, draw)?;
+    replace(path, "svg", |beside| Ok(std::fs::write(beside, text)?)).map_err(|e: Failed| e.at(path))
+}
+
+/// The text of an SVG of `size`.
+pub(super) fn svg(
+    size: (u32, u32),
+    draw: &mut dyn FnMut(&dyn Canvas) -> Result<(), PlotError>,
+) -> Result<String, PlotError> {
     register_fonts();
     let mut text = String::new();
     {
@@ -182,7 +231,7 @@ pub(super) fn write_svg(
         })?;
         area.present().map_err(backend)?;
     }
-    replace(path, "svg", |beside| Ok(std::fs::write(beside, text)?)).map_err(|e: Failed| e.at(path))
+    Ok(text)
 }
 
 /// Why a file was not written, before its path is told.
@@ -260,6 +309,21 @@ impl<DB: DrawingBackend> Canvas for Page<'_, DB> {
                 .map_err(backend)?;
         }
         Ok(())
+    }
+
+    fn area(&self, corners: &[Point], colour: RGBColor, opacity: f64) -> Result<(), PlotError> {
+        let corners: Vec<(i32, i32)> = corners.iter().map(|&c| self.pixel(c)).collect();
+        let style = colour.mix(opacity).filled();
+        self.area
+            .draw(&Polygon::new(corners, style))
+            .map_err(backend)
+    }
+
+    fn rect(&self, from: Point, to: Point, colour: RGBColor) -> Result<(), PlotError> {
+        let corners = [self.pixel(from), self.pixel(to)];
+        self.area
+            .draw(&Rectangle::new(corners, colour.filled()))
+            .map_err(backend)
     }
 
     fn disc(&self, centre: Point, radius: f64, colour: RGBColor) -> Result<(), PlotError> {

@@ -5,7 +5,11 @@ use std::cell::RefCell;
 use plotters::style::RGBColor;
 
 use super::canvas::{Anchor, Canvas, Lettering, Point, text_width};
-use super::{ForecastPanel, ForecastPlot, LossPlot, PlotError, Reference, loss};
+use super::{
+    Axis, Figure, ForecastPanel, ForecastPlot, HeatInput, HeatMap, HeatPlot, Line, LinePanel,
+    LinePlot, LossPlot, PlotError, Range, RangePanel, RangePlot, Reference, Tile, TileGroup,
+    TilePlot, loss,
+};
 
 /// Keeps the box of every text: left, top, right, bottom; and the extremes of everything else.
 #[derive(Default)]
@@ -17,6 +21,16 @@ struct Boxes {
 impl Canvas for Boxes {
     fn line(&self, points: &[Point], _: f64, _: RGBColor) -> Result<(), PlotError> {
         self.points.borrow_mut().extend(points);
+        Ok(())
+    }
+
+    fn area(&self, corners: &[Point], _: RGBColor, _: f64) -> Result<(), PlotError> {
+        self.points.borrow_mut().extend(corners);
+        Ok(())
+    }
+
+    fn rect(&self, from: Point, to: Point, _: RGBColor) -> Result<(), PlotError> {
+        self.points.borrow_mut().extend([from, to]);
         Ok(())
     }
 
@@ -144,5 +158,114 @@ fn the_texts_of_a_forecast_plot_stay_on_the_page_and_apart() {
             plot.draw(&boxes).unwrap();
             boxes.check(plot.size());
         }
+    }
+}
+
+fn check(figure: &Figure) {
+    let boxes = Boxes::default();
+    figure.draw(&boxes).unwrap();
+    boxes.check(figure.size());
+}
+
+#[test]
+fn the_texts_of_curves_stay_on_the_page_and_apart() {
+    let long = "a title that goes on and on ".repeat(8);
+    for (log, scale) in [(true, -1.0), (true, 1.0), (false, 1.0), (true, 0.0)] {
+        let line = |k: usize| Line {
+            name: format!("S{k} a system of a long name: c"),
+            kind: k,
+            variant: k % 5,
+            points: (0..=200)
+                .map(|x| (f64::from(x), (scale * 0.1 * k as f64 * f64::from(x)).exp()))
+                .chain([(201.0, f64::INFINITY), (202.0, f64::NAN), (203.0, 0.0)])
+                .collect(),
+            band: (0..=203)
+                .map(|x| (f64::from(x), f64::from(x) + 1.0))
+                .collect(),
+        };
+        let axis = Axis::named(&long);
+        let panel = LinePanel {
+            title: long.clone(),
+            x: Axis::named("k"),
+            y: if log { axis.log() } else { axis },
+            lines: (0..12).map(line).collect(),
+        };
+        check(&Figure::Lines(LinePlot {
+            title: long.clone(),
+            panels: vec![panel.clone(), panel],
+        }));
+    }
+}
+
+#[test]
+fn the_texts_of_tiles_stay_on_the_page_and_apart() {
+    for columns in [1, 4, 6] {
+        let tile = |k: usize| Tile {
+            share: k as f64 / 2.0,
+            above: "10/10".to_owned(),
+            below: "20,000".to_owned(),
+        };
+        let group = |title: &str| TileGroup {
+            title: title.to_owned(),
+            columns: (0..columns)
+                .map(|k| format!("lag {}", 10_usize.pow(k)))
+                .collect(),
+            tiles: vec![(0..columns as usize).map(tile).collect(); 11],
+        };
+        check(&Figure::Tiles(TilePlot {
+            title: "tiles ".repeat(40),
+            note: "a note that explains what all of this is about ".repeat(6),
+            rows: (0..11)
+                .map(|k| format!("S{k} a system with a name of its own"))
+                .collect(),
+            groups: ["adding problem", "copy task", "temporal order"]
+                .map(group)
+                .to_vec(),
+        }));
+    }
+}
+
+#[test]
+fn the_texts_of_maps_and_ranges_stay_on_the_page_and_apart() {
+    for steps in [1, 30, 1000] {
+        check(&Figure::Heat(HeatPlot {
+            title: "maps ".repeat(40),
+            x_name: "step".to_owned(),
+            row_name: "units".to_owned(),
+            steps,
+            maps: vec![
+                HeatMap {
+                    name: "keep gate: how much of c stays".to_owned(),
+                    rows: vec![(0..steps).map(|s| s as f64 / steps as f64).collect(); 30],
+                };
+                3
+            ],
+            read: vec![HeatInput {
+                name: "the numbers read".to_owned(),
+                values: vec![0.5; steps],
+                marked: vec![true; steps],
+            }],
+        }));
+    }
+    for loss in [-1e9, 0.5, 1e12] {
+        let range = |k: usize| Range {
+            name: format!("S{k} a system of a long name"),
+            kind: k,
+            low: 0.5,
+            middle: 0.5 + k as f64,
+            high: f64::INFINITY,
+        };
+        check(&Figure::Ranges(RangePlot {
+            title: "ranges ".repeat(40),
+            panels: vec![RangePanel {
+                title: "a panel".to_owned(),
+                x_name: "error".to_owned(),
+                ranges: (0..10).map(range).collect(),
+                reference: Some(Reference {
+                    name: "autoregression".to_owned(),
+                    loss,
+                }),
+            }],
+        }));
     }
 }

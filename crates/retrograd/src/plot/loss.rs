@@ -2,33 +2,17 @@
 
 use plotters::style::RGBColor;
 
-use super::PlotError;
 use super::axis::{Panel, Scale, widest};
-use super::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten, text_width};
+use super::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten};
+use super::labels::{Label, Sample, draw_labels, labels_width};
+use super::{DASHES, PlotError, TITLE, WIDTH};
 
-pub(super) const SIZE: (u32, u32) = (1600, 900);
+pub(super) const SIZE: (u32, u32) = (WIDTH, 900);
 
-const TITLE: Lettering = Lettering {
-    em: 30.0,
-    bold: true,
-};
 const AXIS: Lettering = Lettering {
     em: 24.0,
     bold: false,
 };
-const LABEL: Lettering = Lettering {
-    em: 22.0,
-    bold: false,
-};
-
-/// Dash patterns of the references, in logical pixels.
-const DASHES: [&[f64]; 4] = [
-    &[18.0, 9.0],
-    &[4.0, 7.0],
-    &[20.0, 7.0, 4.0, 7.0],
-    &[34.0, 10.0],
-];
-
 /// Training loss of every step, validation loss of every epoch, and references as horizontal lines.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LossPlot {
@@ -51,19 +35,6 @@ pub struct Reference {
     pub name: String,
     /// Its loss.
     pub loss: f64,
-}
-
-/// A line's name in the right margin, with a sample of the line.
-struct Label {
-    text: String,
-    value: f64,
-    sample: Sample,
-}
-
-enum Sample {
-    Line(RGBColor, f64),
-    Marked(RGBColor),
-    Dashed(RGBColor, &'static [f64]),
 }
 
 impl LossPlot {
@@ -202,13 +173,9 @@ impl LossPlot {
             .max()
             .unwrap_or(0);
         let steps = self.training.len().max(last_validation).max(1);
-        let label_width = labels
-            .iter()
-            .map(|label| text_width(&label.text, LABEL))
-            .fold(0.0, f64::max);
         Panel {
             left: 24.0 + widest(&y.ticks(9)) + 12.0,
-            right: f64::from(SIZE.0) - label_width - LABEL_GAP - SAMPLE - 10.0 - 24.0,
+            right: f64::from(SIZE.0) - labels_width(labels) - 24.0,
             top: 124.0,
             bottom: f64::from(SIZE.1) - 100.0,
             x: Scale {
@@ -219,72 +186,6 @@ impl LossPlot {
             y,
         }
     }
-}
-
-/// From the panel to the labels' samples, and the samples' length, in logical pixels.
-const LABEL_GAP: f64 = 36.0;
-const SAMPLE: f64 = 52.0;
-
-fn draw_labels(canvas: &dyn Canvas, panel: &Panel, labels: &[Label]) -> Result<(), PlotError> {
-    let wanted: Vec<f64> = labels.iter().map(|label| panel.y_at(label.value)).collect();
-    let placed = spread(&wanted, 1.5 * LABEL.em, panel.top, panel.bottom);
-    for ((label, line_y), y) in labels.iter().zip(wanted).zip(placed) {
-        let (start, end) = (panel.right + LABEL_GAP, panel.right + LABEL_GAP + SAMPLE);
-        canvas.line(
-            &[(panel.right + 4.0, line_y), (start - 4.0, y)],
-            1.5,
-            colour::FRAME,
-        )?;
-        match label.sample {
-            Sample::Line(tone, width) => canvas.line(&[(start, y), (end, y)], width, tone)?,
-            Sample::Marked(tone) => {
-                canvas.line(&[(start, y), (end, y)], 4.0, tone)?;
-                canvas.disc((f64::midpoint(start, end), y), 6.0, tone)?;
-            }
-            Sample::Dashed(tone, pattern) => {
-                canvas.dashes((start, y), (end, y), pattern, 4.0, tone)?;
-            }
-        }
-        canvas.text(
-            &label.text,
-            (end + 10.0, y + 0.36 * LABEL.em),
-            Anchor::Start,
-            LABEL,
-        )?;
-    }
-    Ok(())
-}
-
-/// Positions as near as possible to the wanted ones, in their order, at least `gap` apart and inside low..high if they fit.
-fn spread(wanted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..wanted.len()).collect();
-    order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
-    // Groups of touching labels, each centred on the mean of what its members want: (sum of wants, members).
-    let mut groups: Vec<(f64, usize)> = Vec::new();
-    let top_of = |&(sum, members): &(f64, usize)| {
-        let half = (members - 1) as f64 * gap / 2.0;
-        (sum / members as f64 - half)
-            .min(high - 2.0 * half)
-            .max(low)
-    };
-    for &at in &order {
-        groups.push((wanted[at], 1));
-        while let [.., above, below] = groups.as_slice()
-            && top_of(above) + above.1 as f64 * gap > top_of(below)
-        {
-            let joined = (above.0 + below.0, above.1 + below.1);
-            groups.truncate(groups.len() - 2);
-            groups.push(joined);
-        }
-    }
-    let positions = groups
-        .iter()
-        .flat_map(|group| (0..group.1).map(move |k| top_of(group) + k as f64 * gap));
-    let mut placed = vec![0.0; wanted.len()];
-    for (&at, y) in order.iter().zip(positions) {
-        placed[at] = y;
-    }
-    placed
 }
 
 /// The mean of the `window` values around each one, of fewer at the ends; values that are not finite
@@ -310,7 +211,7 @@ fn reference_style(k: usize) -> (RGBColor, &'static [f64]) {
 }
 
 /// A loss as text: three decimals, three digits where it is small.
-fn three_digits(value: f64) -> String {
+pub(super) fn three_digits(value: f64) -> String {
     match value.abs() {
         0.0 | 0.1..1e4 => format!("{value:.3}"),
         0.01..0.1 => format!("{value:.4}"),
@@ -321,14 +222,6 @@ fn three_digits(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn labels_keep_their_distance_their_order_and_the_panel() {
-        let placed = spread(&[100.0, 101.0, 99.0, 300.0, 399.0], 30.0, 0.0, 400.0);
-        assert_eq!(placed, [100.0, 130.0, 70.0, 300.0, 399.0]);
-        let crowded = spread(&[395.0, 398.0, 360.0], 30.0, 0.0, 400.0);
-        assert_eq!(crowded, [370.0, 400.0, 340.0]);
-    }
 
     #[test]
     fn the_moving_average_is_centred_and_leaves_out_what_is_not_finite() {

@@ -1,23 +1,49 @@
-//! The two pictures of a training run, as PNG and as SVG: [`LossPlot`] and [`ForecastPlot`].
+//! Pictures, as PNG and as SVG: of a training run, [`LossPlot`] and [`ForecastPlot`]; of a study, [`Figure`].
 //!
 //! For whoever reads the results of a run. Text is measured and drawn with the DejaVu font that the `dejavu` crate
 //! carries, so a picture needs no font of the machine. Colours are those of Okabe and Ito ("Color Universal Design",
 //! 2008), which colour-blind readers can tell apart; lines differ in dash or marker as well.
 //!
-//! Invariant: both formats come from one drawing, in a logical size of about 1600 × 900 pixels, laid out by the
-//! measured widths of its texts.
+//! Invariant: both formats come from one drawing, 1600 logical pixels wide, laid out by the measured widths of its texts.
 
 mod axis;
 mod canvas;
+mod figure;
 mod forecast;
+mod heat;
+mod labels;
 #[cfg(test)]
 mod layout_tests;
+mod lines;
 mod loss;
+mod ranges;
+mod tiles;
 
 use std::path::Path;
 
+pub use figure::Figure;
 pub use forecast::{ForecastPanel, ForecastPlot};
+pub use heat::{HeatInput, HeatMap, HeatPlot};
+pub use lines::{Axis, Line, LinePanel, LinePlot};
 pub use loss::{LossPlot, Reference};
+pub use ranges::{Range, RangePanel, RangePlot};
+pub use tiles::{Tile, TileGroup, TilePlot};
+
+/// The width of a picture in logical pixels.
+const WIDTH: u32 = 1600;
+
+const TITLE: canvas::Lettering = canvas::Lettering {
+    em: 30.0,
+    bold: true,
+};
+
+/// Dash patterns, in logical pixels.
+const DASHES: [&[f64]; 4] = [
+    &[18.0, 9.0],
+    &[4.0, 7.0],
+    &[20.0, 7.0, 4.0, 7.0],
+    &[34.0, 10.0],
+];
 
 /// Why a picture could not be written.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,313 @@
+//! What the tasks of long memory say.
+
+use super::numbers::{list, median, percent, whole};
+use super::{Drawing, Found, Section, Table};
+use crate::intuition::Outcome;
+use crate::intuition::memory::Learned;
+use crate::intuition::study::memory_systems;
+use crate::intuition::systems::{Recurrent, System};
+use crate::intuition::tasks::{ALPHABET, ITEMS, Task};
+use crate::plot::{Figure, Tile, TileGroup, TilePlot};
+
+impl Found<'_> {
+    /// The runs of a system on a task at a lag.
+    pub(super) fn learned(
+        &self,
+        system: System,
+        task: Task,
+        lag: usize,
+    ) -> impl Iterator<Item = &Learned> {
+        let seeds = self.study.seeds(self.study.memory_seeds);
+        seeds.filter_map(move |seed| {
+            match self.store.get(&self.study.memory(system, task, lag, seed)) {
+                Some(Outcome::Memory(learned)) => Some(learned),
+                _ => None,
+            }
+        })
+    }
+
+    /// How many of these runs solved it, of how many.
+    pub(super) fn solved(&self, system: System, task: Task, lag: usize) -> (usize, usize) {
+        let runs = self.learned(system, task, lag);
+        runs.fold((0, 0), |(solved, of), run| {
+            (solved + usize::from(run.solved.is_some()), of + 1)
+        })
+    }
+
+    /// The same over all tasks and lags.
+    fn solved_in_all(&self, system: System) -> (usize, usize) {
+        let mut all = (0, 0);
+        for task in Task::ALL {
+            for &lag in &self.study.lags {
+                let (solved, of) = self.solved(system, task, lag);
+                all = (all.0 + solved, all.1 + of);
+            }
+        }
+        all
+    }
+
+    /// The median training step of those runs that solved it.
+    fn steps(&self, system: System, task: Task, lag: usize) -> Option<u64> {
+        let solved = self.learned(system, task, lag).filter_map(|r| r.solved);
+        let steps: Vec<f64> = solved.map(|s| s as f64).collect();
+        (!steps.is_empty()).then(|| median(&steps) as u64)
+    }
+
+    /// The longest lag that all runs solved, all shorter ones too.
+    fn reach(&self, system: System, task: Task) -> Option<usize> {
+        let whole = |lag: &&usize| {
+            let (solved, of) = self.solved(system, task, **lag);
+            solved == of
+        };
+        self.study.lags.iter().take_while(whole).last().copied()
+    }
+}
+
+pub(super) fn section(found: &Found<'_>) -> Section {
+    let training = found.study.training;
+    let criteria = Task::ALL.map(|t| format!("{}: {}", t.name(), t.criterion()));
+    Section {
+        title: "Who learns what lies far back?".to_owned(),
+        method: vec![
+            format!(
+                "Three tasks: the adding problem (two marked numbers of a long sequence are to be added at its end), a copy task \
+                 ({ITEMS} symbols of an alphabet of {ALPHABET} are to be repeated after a pause) and temporal order (which of two \
+                 symbols came first, and which second). The lag is the length of the sequence, in the copy task that of the \
+                 pause. A run counts as solved when {} sequences that it was not trained on meet the criterion ({}), tested every \
+                 {} steps; otherwise the table reads \"not within {}\".",
+                training.tested,
+                criteria.join("; "),
+                training.every,
+                whole(training.limit),
+            ),
+            format!(
+                "All systems train alike: Adam with step size {}, {} new sequences a step, gradients clipped to norm {}, {} seeds; \
+                 no setting was chosen for any one system. {}",
+                training.rate,
+                training.rows,
+                training.clip,
+                found.study.memory_seeds,
+                sizes(found),
+            ),
+        ],
+        findings: findings(found),
+        drawings: vec![Drawing {
+            name: "memory",
+            caption:
+                "Success rate over seeds and median training steps to success, by task and lag."
+                    .to_owned(),
+            figure: Figure::Tiles(tiles(found)),
+        }],
+        tables: Task::ALL.into_iter().map(|t| table(found, t)).collect(),
+    }
+}
+
+/// How equal the parameter counts are.
+fn sizes(found: &Found<'_>) -> String {
+    let budget = found.study.parameters as f64;
+    let counts = memory_systems().into_iter().flat_map(|s| {
+        let runs = Task::ALL.map(|t| found.learned(s, t, found.study.lags[0]).next());
+        runs.into_iter().flatten().map(|r| r.parameters as f64)
+    });
+    let off = counts
+        .map(|c| (c - budget).abs() / budget)
+        .fold(0.0, f64::max);
+    format!(
+        "Parameter counts are within {} of {}.",
+        percent(off),
+        whole(found.study.parameters as u64)
+    )
+}
+
+fn findings(found: &Found<'_>) -> Vec<String> {
+    let of = |cell: &str| found.solved_in_all(System::named(cell));
+    let told = |cell: &str| {
+        let (solved, all) = of(cell);
+        format!("{} {solved} of {all}", System::named(cell).label())
+    };
+    let mut reach = Vec::new();
+    for task in Task::ALL {
+        let all: Vec<(String, usize)> = memory_systems()
+            .into_iter()
+            .filter_map(|s| Some((s.label(), found.reach(s, task)?)))
+            .collect();
+        let longest = all.iter().map(|r| r.1).max();
+        reach.push(match longest {
+            None => format!(
+                "the {}: no system solved the shortest lag with every seed",
+                task.name()
+            ),
+            Some(longest) => {
+                let names: Vec<String> = all
+                    .iter()
+                    .filter(|r| r.1 == longest)
+                    .map(|r| r.0.clone())
+                    .collect();
+                format!("the {}: lag {longest}, by {}", task.name(), list(&names))
+            }
+        });
+    }
+    let first = format!(
+        "The longest lag up to which every seed succeeded: {}.",
+        reach.join("; ")
+    );
+
+    let compare = |question: &str, what: &str, cell: &str| {
+        let (gated, _) = of("keepwrite");
+        let deep = format!("{cell}_deep");
+        let (one, two) = (of(cell).0, of(&deep).0);
+        let best = one.max(two);
+        let verdict = if best < gated {
+            format!("the gated form solves more than {what} in either form")
+        } else if best == gated {
+            format!("{what} solves as many as the gated form, in its better form")
+        } else {
+            format!("against expectation, {what} solves more than the gated form")
+        };
+        format!(
+            "{question}, all tasks and lags together: {}, {}, {}; {verdict}.",
+            told("keepwrite"),
+            told(cell),
+            told(&deep)
+        )
+    };
+    let second = compare("Question 1", "one network for the memory", "one_memory");
+    let third = compare(
+        "Question 2",
+        "one network for the hidden state",
+        "one_hidden",
+    );
+
+    let (rnn, lstm) = (System::named("rnn"), System::named("lstm"));
+    let orthogonal = rnn.with(Recurrent::Orthogonal);
+    let at = |s: System| found.solved_in_all(s).0;
+    let fourth = format!(
+        "S1 solves {} of {} runs, with orthogonal recurrent weights {}; S7 solves {}. {} {}",
+        at(rnn),
+        found.solved_in_all(rnn).1,
+        at(orthogonal),
+        at(lstm),
+        match at(lstm) > at(rnn) {
+            true =>
+                "The standard LSTM learns more than the plain network with the same number of parameters.",
+            false =>
+                "Against the folklore, the standard LSTM does not learn more than the plain network with the same number of \
+                 parameters.",
+        },
+        if at(orthogonal) > at(lstm) {
+            "But against the folklore, the plain network with orthogonal weights learns more than the LSTM."
+        } else if at(orthogonal) > at(rnn) {
+            "Orthogonal weights alone make up for a part of the difference."
+        } else {
+            "Orthogonal weights alone do not help it."
+        },
+    );
+    let mut all: Vec<(String, usize, usize)> = memory_systems()
+        .into_iter()
+        .map(|s| {
+            let (solved, of) = found.solved_in_all(s);
+            (s.label(), solved, of)
+        })
+        .collect();
+    all.sort_by(|a, b| b.1.cmp(&a.1));
+    let ranking: Vec<String> = all
+        .iter()
+        .map(|(n, s, of)| format!("{n} {s}/{of}"))
+        .collect();
+    let diverged: usize = memory_systems()
+        .into_iter()
+        .flat_map(|s| Task::ALL.map(|t| (s, t)))
+        .flat_map(|(s, t)| found.study.lags.iter().map(move |&lag| (s, t, lag)))
+        .map(|(s, t, lag)| {
+            found
+                .learned(s, t, lag)
+                .filter(|r| r.diverged.is_some())
+                .count()
+        })
+        .sum();
+    let fifth = format!(
+        "Runs solved, most first: {}. {}",
+        list(&ranking),
+        match diverged {
+            0 => "No run diverged.".to_owned(),
+            n => format!("{n} runs diverged, to numbers that are not finite, and count as failed."),
+        }
+    );
+    vec![first, second, third, fourth, fifth]
+}
+
+fn tiles(found: &Found<'_>) -> TilePlot {
+    let group = |task: Task| TileGroup {
+        title: task.name().to_owned(),
+        columns: found
+            .study
+            .lags
+            .iter()
+            .map(|l| format!("lag {l}"))
+            .collect(),
+        tiles: memory_systems()
+            .into_iter()
+            .map(|s| {
+                found
+                    .study
+                    .lags
+                    .iter()
+                    .map(|&lag| tile(found, s, task, lag))
+                    .collect()
+            })
+            .collect(),
+    };
+    TilePlot {
+        title: "Long memory: runs that solved the task, and after how many training steps"
+            .to_owned(),
+        note: format!(
+            "Above: runs that solved it, of all runs. Below: training steps to success, median; – is not within {}.",
+            whole(found.study.training.limit)
+        ),
+        rows: memory_systems().iter().map(System::label).collect(),
+        groups: Task::ALL.map(group).to_vec(),
+    }
+}
+
+fn tile(found: &Found<'_>, system: System, task: Task, lag: usize) -> Tile {
+    let (solved, of) = found.solved(system, task, lag);
+    Tile {
+        share: solved as f64 / of.max(1) as f64,
+        above: format!("{solved}/{of}"),
+        below: found.steps(system, task, lag).map_or("–".to_owned(), whole),
+    }
+}
+
+fn table(found: &Found<'_>, task: Task) -> Table {
+    let limit = whole(found.study.training.limit);
+    let cell = |system: System, lag: usize| {
+        let (solved, of) = found.solved(system, task, lag);
+        match found.steps(system, task, lag) {
+            Some(steps) => format!("{solved}/{of} in {}", whole(steps)),
+            None => format!("0/{of}, not within {limit}"),
+        }
+    };
+    let rows = memory_systems().into_iter().map(|system| {
+        let size = found.learned(system, task, found.study.lags[0]).next();
+        let mut row = vec![
+            system.label(),
+            size.map_or(String::new(), |l| l.hidden.to_string()),
+            size.map_or(String::new(), |l| whole(l.parameters as u64)),
+        ];
+        row.extend(found.study.lags.iter().map(|&lag| cell(system, lag)));
+        row
+    });
+    let mut head = ["system", "hidden units", "parameters"]
+        .map(str::to_owned)
+        .to_vec();
+    head.extend(found.study.lags.iter().map(|l| format!("lag {l}")));
+    Table {
+        caption: format!(
+            "The {}: runs that solved it, and the median training steps that these took. Solved is: {}.",
+            task.name(),
+            task.criterion()
+        ),
+        head,
+        rows: rows.collect(),
+    }
+}

@@ -1,0 +1,148 @@
+//! Statistics over seeds, and numbers as text.
+
+/// The `share` quantile, interpolated between the two nearest values; infinite values are greater than all others. NaN
+/// if there are none.
+pub(super) fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let Some(last) = sorted.len().checked_sub(1) else {
+        return f64::NAN;
+    };
+    let at = share * last as f64;
+    let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+    match low == high {
+        true => low,
+        false => low + (high - low) * at.fract(),
+    }
+}
+
+/// The median.
+pub(super) fn median(values: &[f64]) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The arithmetic mean; NaN if there are none.
+pub(super) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Two digits, with a power of ten where the number is small or great: "0.031", "4.5 × 10⁻²⁴".
+pub(super) fn short(x: f64) -> String {
+    match x.abs() {
+        0.0 => "0".to_owned(),
+        size if !(size < 1e300) => "not finite".to_owned(),
+        100.0..1e4 => format!("{x:.0}"),
+        10.0..100.0 => format!("{x:.0}"),
+        1.0..10.0 => format!("{x:.1}"),
+        0.1..1.0 => format!("{x:.2}"),
+        0.01..0.1 => format!("{x:.3}"),
+        0.001..0.01 => format!("{x:.4}"),
+        _ => {
+            let text = format!("{x:.1e}");
+            let (digits, exponent) = text.split_once('e').expect("it was asked for");
+            format!("{digits} × 10{}", superscript(exponent))
+        }
+    }
+}
+
+/// What a step keeps, to three decimals.
+pub(super) fn share(x: f64) -> String {
+    match x.is_finite() {
+        true => format!("{x:.3}"),
+        false => "no number".to_owned(),
+    }
+}
+
+/// A factor greater than 1: as a number, or from a hundred on as a power of ten.
+pub(super) fn factor(x: f64) -> String {
+    match x {
+        _ if !(x < 1e300) => "more than 10³⁰⁰".to_owned(),
+        _ if x < 100.0 => short(x),
+        _ => format!("10{}", superscript(&format!("{:.0}", x.log10()))),
+    }
+}
+
+fn superscript(digits: &str) -> String {
+    const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let of = |c: char| match c.to_digit(10) {
+        Some(d) => DIGITS[d as usize],
+        None => '⁻',
+    };
+    digits.chars().map(of).collect()
+}
+
+/// A whole number with its thousands apart: "12,500".
+pub(super) fn whole(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (k, digit) in digits.chars().enumerate() {
+        if k > 0 && (digits.len() - k).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A share in per cent.
+pub(super) fn percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    match percent {
+        0.05..9.95 => format!("{percent:.1} %"),
+        _ => format!("{percent:.0} %"),
+    }
+}
+
+/// Seconds as "40 seconds" or "12 minutes".
+pub(super) fn duration(seconds: f64) -> String {
+    match seconds {
+        ..100.0 => format!("{seconds:.0} seconds"),
+        _ => format!("{:.0} minutes", seconds / 60.0),
+    }
+}
+
+/// "a, b and c".
+pub(super) fn list(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_interpolated() {
+        let values = [4.0, 1.0, f64::INFINITY, 2.0, 3.0];
+        assert_eq!(median(&values), 3.0);
+        assert_eq!(quantile(&values[..2], 0.25), 1.75);
+        assert_eq!(quantile(&values, 1.0), f64::INFINITY);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn numbers_are_told_shortly() {
+        let told = [
+            0.0, 4.512e-24, 0.00123, 0.0312, 0.5, 3.14159, 42.4, 731.2, 2.5e7,
+        ]
+        .map(short);
+        let expected = [
+            "0",
+            "4.5 × 10⁻²⁴",
+            "0.0012",
+            "0.031",
+            "0.50",
+            "3.1",
+            "42",
+            "731",
+            "2.5 × 10⁷",
+        ];
+        assert_eq!(told, expected);
+        assert_eq!([3.0, 1e14].map(factor), ["3.0", "10¹⁴"]);
+        assert_eq!([7, 1000, 1_234_567].map(whole), ["7", "1,000", "1,234,567"]);
+        assert_eq!([0.0, 0.012, 0.5].map(percent), ["0 %", "1.2 %", "50 %"]);
+    }
+}
