@@ -1,14 +1,14 @@
 //! What can go wrong when a program is compiled or run.
 
-use retrograd_graph::passes::components::BothWays;
+use retrograd_graph::passes::Refused;
 use retrograd_tape::Tape;
 
 /// A program that cannot be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// A recurrence runs both ways in time.
+    /// A recurrence runs both ways in time, or a derivative's name is taken.
     #[error(transparent)]
-    BothWays(#[from] BothWays),
+    Refused(#[from] Refused),
     /// There is no code generator for this machine.
     #[error("no code can be generated for this machine: {0}")]
     Host(String),

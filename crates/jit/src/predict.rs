@@ -187,6 +187,7 @@ fn cycles<T: Element>(work: &Work) -> f64 {
             outer,
             packed: false,
             transposed,
+            ..
         } => {
             let lines = match transposed {
                 true => inner as f64 * vectors(outer),

@@ -28,6 +28,8 @@ pub struct Task {
 pub enum Work {
     /// `rows` rows of `inner` numbers by a weight of `inner` × `outer`; with the weight packed, unless it is for one row.
     Product {
+        /// Number of the weight in the plan.
+        weight: usize,
         /// Rows at once.
         rows: usize,
         /// Numbers read a row.
@@ -38,6 +40,8 @@ pub enum Work {
         packed: bool,
         /// Its transpose is used.
         transposed: bool,
+        /// It is called by a loop, at every step.
+        inside: bool,
     },
     /// Σ δ xᵀ over `terms` points, for right-hand sides of `cols` numbers together.
     Outer {
@@ -220,7 +224,7 @@ pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: Extent) -> Vec<Task> {
             slices: run.slices,
             out: Vec::new(),
         };
-        count.item(leaf.item, None);
+        count.item(leaf.item, false);
         count.out
     };
     let mut out = match leaf.in_phase {
@@ -271,8 +275,7 @@ impl Count<'_> {
         }
     }
 
-    /// `nested`: rows of a call of a product in a nest.
-    fn item(&mut self, item: &Item, nested: Option<usize>) {
+    fn item(&mut self, item: &Item, nested: bool) {
         let (t, b) = (self.t, self.b);
         let all = |domain: Domain| {
             let (steps, rows) = points(domain, t, b);
@@ -286,26 +289,11 @@ impl Count<'_> {
                 }
             }
             Item::Loop(l) => self.body(l),
-            Item::Product { domain, product } => {
-                let rows = all(*domain);
-                match nested {
-                    None => self.product(1, rows, product),
-                    Some(most) => {
-                        // As many equal blocks as it takes, the last one shorter.
-                        let blocks = rows.div_ceil(most.max(1));
-                        self.product(blocks, rows.div_ceil(blocks), product);
-                    }
-                }
-            }
+            Item::Product { product, .. } if nested => self.nested(product),
+            Item::Product { domain, product } => self.product(1, all(*domain), product, false),
             Item::Nest { items, .. } => {
-                // Rows of neighbouring steps lie side by side where a slice is all of them.
-                let slice = self.slices.slice.min(b);
-                let most = match b <= self.slices.slice {
-                    true => (self.slices.block / slice).max(1) * slice,
-                    false => slice,
-                };
                 for item in items {
-                    self.item(item, Some(most));
+                    self.item(item, true);
                 }
             }
             Item::Phase { .. } => unreachable!("leaves are no phases"),
@@ -348,8 +336,8 @@ impl Count<'_> {
         for stmt in &l.body {
             match stmt {
                 Stmt::Product(p) => {
-                    self.product(steps * whole, slice, p);
-                    self.product(steps * usize::from(rest > 0), rest, p);
+                    self.product(steps * whole, slice, p, true);
+                    self.product(steps * usize::from(rest > 0), rest, p, true);
                 }
                 Stmt::Activate { map, len, .. } => {
                     for (times, rows) in [(whole, slice), (usize::from(rest > 0), rest)] {
@@ -362,18 +350,35 @@ impl Count<'_> {
         }
     }
 
-    fn product(&mut self, times: usize, rows: usize, p: &Product) {
+    /// A product of a nest: where all rows are in one slice, in as many equal blocks of steps as it takes, the last one
+    /// shorter; otherwise step by step for each slice.
+    fn nested(&mut self, p: &Product) {
+        let (t, b) = (self.t, self.b);
+        let slice = self.slices.slice.min(b);
+        if b == slice {
+            let blocks = t.div_ceil((self.slices.block / slice).max(1));
+            self.product(blocks, (t * b).div_ceil(blocks), p, false);
+        } else {
+            let rest = b % slice;
+            self.product(t * (b / slice), slice, p, false);
+            self.product(t * usize::from(rest > 0), rest, p, false);
+        }
+    }
+
+    fn product(&mut self, times: usize, rows: usize, p: &Product, inside: bool) {
         let w = &self.plan.weights[p.weight];
         let (inner, outer) = (w.inner(), w.outer());
         let packed = self.most_rows(p.weight) > 1;
         self.add(
             times,
             Work::Product {
+                weight: p.weight,
                 rows,
                 inner,
                 outer,
                 packed,
                 transposed: w.transposed,
+                inside,
             },
         );
     }

@@ -5,6 +5,7 @@
 
 mod args;
 mod choice;
+mod explain;
 mod progress;
 mod report;
 mod run;
@@ -32,6 +33,12 @@ pub(crate) fn main() -> ExitCode {
     };
     let (source, options) = match args.command {
         Some(Command::Cells) => return print(&report::cells()),
+        Some(Command::Explain(args)) => {
+            return match explain::explain(&args) {
+                Ok(text) => print(&text),
+                Err(e) => fail(&e),
+            };
+        }
         Some(Command::Train(train)) => (Source::File(train.data, train.columns), train.options),
         None => (Source::SeattleWeather, args.options),
     };
