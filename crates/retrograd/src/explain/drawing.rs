@@ -84,6 +84,8 @@ pub(super) struct Edge {
 
 /// Letters of a line of notes, at most.
 const LINE: usize = 26;
+/// Letters of an operand that stands beside its op's sign, at most.
+const SHORT: usize = 8;
 
 impl Drawing {
     /// Draws what the outputs of a graph need; final states are the states' last values and have no node of their own.
@@ -135,8 +137,8 @@ impl Drawing {
     /// What a recurrence is called.
     pub(super) fn recurrence(&self, k: usize) -> String {
         match self.recurrences[k] {
-            false => format!("loop {}: t = 1 … T", k + 1),
-            true => format!("loop {}: t = T … 1", k + 1),
+            false => format!("recurrence {}: t = 1 … T", k + 1),
+            true => format!("recurrence {}: t = T … 1", k + 1),
         }
     }
 }
@@ -161,7 +163,7 @@ fn fixed(g: &Graph) -> HashSet<Value> {
 fn sign(m: Map) -> &'static str {
     match m {
         Map::Add => "+",
-        Map::Sub | Map::Neg => "−",
+        Map::Sub => "−",
         Map::Mul => "×",
         Map::Div => "÷",
         Map::Sigmoid => "σ",
@@ -296,7 +298,10 @@ impl Draw<'_> {
                 let [a, b] = [0, 1].map(|k| self.name(xs[k]).unwrap_or_else(|| "·".to_owned()));
                 (Kind::Product, format!("{a} {b}ᵀ"), vec![shape.to_string()])
             }
-            Op::Map(m) => (Kind::Map, self.map(m, &xs), own()),
+            Op::Map(m) => {
+                let (label, operand) = self.map(m, &xs);
+                (Kind::Map, label, [operand, own()].concat())
+            }
             Op::Reduce(r) => {
                 let label = match r {
                     Reduction::Sum => "Σ",
@@ -340,19 +345,22 @@ impl Draw<'_> {
         }
     }
 
-    /// An element-wise op with its fixed operands.
-    fn map(&self, m: Map, xs: &[Value]) -> String {
-        let sign = sign(m);
-        let fixed = |x: &Value| self.fixed.contains(x).then(|| grouped(&self.parts(*x)));
-        match *xs {
-            [a, b] if m == Map::Mul && self.source(a) == self.source(b) => "square".to_owned(),
-            [a, b] => match (fixed(&a), fixed(&b)) {
-                (Some(a), None) if matches!(m, Map::Add | Map::Mul) => format!("{sign} {a}"),
-                (Some(a), None) => format!("{a} {sign}"),
-                (None, Some(b)) => format!("{sign} {b}"),
-                _ => sign.to_owned(),
-            },
-            _ => sign.to_owned(),
+    /// An element-wise op with its fixed operand, in the label or, if that is long, in lines below.
+    fn map(&self, m: Map, xs: &[Value]) -> (String, Vec<String>) {
+        let sign = sign(m).to_owned();
+        let fixed = |x: &Value| (self.fixed.contains(x)).then(|| grouped(&self.parts(*x)));
+        let [a, b] = *xs else {
+            return (sign, Vec::new());
+        };
+        let before = !matches!(m, Map::Add | Map::Mul);
+        match (fixed(&a), fixed(&b)) {
+            _ if m == Map::Mul && self.source(a) == self.source(b) => {
+                ("square".to_owned(), Vec::new())
+            }
+            (Some(x), _) | (_, Some(x)) if x.chars().count() > SHORT => (sign, wrapped(&x)),
+            (Some(a), None) if before => (format!("{a} {sign}"), Vec::new()),
+            (Some(x), None) | (None, Some(x)) => (format!("{sign} {x}"), Vec::new()),
+            _ => (sign, Vec::new()),
         }
     }
 
@@ -369,7 +377,17 @@ impl Draw<'_> {
                 let of = grouped(&self.parts(xs[0]));
                 vec![format!("{of}[{start}..{}]", start + len)]
             }
-            Op::SumTo(_) => vec![format!("Σ {}", grouped(&self.parts(xs[0])))],
+            // A fixed value that is summed is the same for all steps and rows.
+            Op::SumTo(_) => {
+                let points = match self.g.node(xs[0]).ty.domain {
+                    Domain::Step => "T·B",
+                    _ => "B",
+                };
+                match &self.parts(xs[0])[..] {
+                    [one] if one == "1" => vec![points.to_owned()],
+                    parts => vec![format!("{points}·{}", grouped(parts))],
+                }
+            }
             op => match &node.name {
                 Some(name) => vec![name.to_string()],
                 None => {

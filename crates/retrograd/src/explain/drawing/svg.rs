@@ -60,6 +60,7 @@ impl Drawing {
             (wide - at.width) / 2.0
         );
         for (k, area) in &at.recurrences {
+            let area = &with_heading(area);
             let [fill, line] = RECURRENCES[k % RECURRENCES.len()];
             let _ = writeln!(
                 out,
@@ -284,6 +285,16 @@ fn text(out: &mut String, (x, y): (f64, f64), size: f64, anchor: &str, words: &s
         "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" text-anchor=\"{anchor}\">{}</text>",
         escaped(words)
     );
+}
+
+/// A box with room for a line of text above what is in it.
+fn with_heading(area: &Area) -> Area {
+    let room = NOTE * LEADING;
+    Area {
+        y: area.y - room / 2.0,
+        height: area.height + room,
+        ..*area
+    }
 }
 
 fn rectangle(area: &Area) -> String {
