@@ -81,6 +81,8 @@ fn predicted_time_grows_with_the_work_and_falls_with_the_machine() {
         peak_gflops: 100.0,
         cache_gbs: 80.0,
         memory_gbs: 10.0,
+        product: 1.0,
+        outer: 1.1,
     };
     let time = |m: &Machine, t, b| m.run_seconds::<f32>(cell.plan(), run(&cell, t, b));
     let one = time(&machine, 100, 8);
@@ -91,6 +93,7 @@ fn predicted_time_grows_with_the_work_and_falls_with_the_machine() {
         peak_gflops: 200.0,
         cache_gbs: 160.0,
         memory_gbs: 20.0,
+        ..machine
     };
     let half = time(&faster, 100, 8);
     assert!((2.0 * half / one - 1.0).abs() < 1e-9, "{half} {one}");
