@@ -1,6 +1,7 @@
-//! How long does compiling take, and does it depend on the length of the sequence? Every cell of the zoo as a forecaster
-//! with gradients; then what comes before the first result (compile, and one run) at T = 10 and T = 10,000 beside that run alone:
-//! the difference is the same, for code does not depend on T.
+//! How long does compiling take, and does it depend on the length of the sequence? Every cell that is known by name, as a
+//! forecaster with gradients, H=64: compiled, and its memory laid out for T = 10 and T = 10,000 steps of one row. Then for
+//! an LSTM what comes before the first result (compile, and one run) at both lengths beside that run alone: the difference is
+//! the same, for code does not depend on T.
 //!
 //!     cargo bench -p retrograd-bench --bench compile_time -- --quick
 
@@ -8,19 +9,40 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use retrograd::zoo;
+use retrograd::{Cell, zoo};
 use retrograd_bench::cells;
 use retrograd_bench::engine::{Extent, Jit, Steps};
 use retrograd_bench::work::Work;
 use retrograd_jit::{CompiledCell, Purpose};
 
-fn zoo_cells(c: &mut Criterion) {
+/// Every cell by name: the zoo's, and those that the program carries as text.
+fn named() -> Vec<(&'static str, Cell)> {
+    let zoo = zoo::ENTRIES
+        .iter()
+        .map(|e| (e.name, zoo::forecaster(e, 4, 64)));
+    let written = zoo::WRITTEN
+        .iter()
+        .map(|w| (w.name, Cell::from_text(w.text, &[])));
+    zoo.chain(written)
+        .map(|(name, cell)| (name, cell.expect("a cell")))
+        .collect()
+}
+
+fn all_cells(c: &mut Criterion) {
     let mut group = c.benchmark_group("compile");
-    for entry in &zoo::ENTRIES {
-        let cell = zoo::forecaster(entry, 4, 64).expect("a cell");
-        group.bench_function(entry.name, |b| {
-            b.iter(|| CompiledCell::<f32>::compile(black_box(cell.tape()), &Purpose::Train));
-        });
+    for (name, cell) in named() {
+        for steps in [10, 10_000] {
+            group.bench_function(BenchmarkId::new(name, steps), |b| {
+                b.iter(|| {
+                    let tape = black_box(cell.tape());
+                    let compiled =
+                        CompiledCell::<f32>::compile(tape, &Purpose::Train).expect("it compiles");
+                    compiled
+                        .memory(steps, 1, (&[], &[]))
+                        .expect("there is no budget")
+                });
+            });
+        }
     }
     for name in cells::NAMES {
         let cell = cells::find(name, 64).expect("a cell");
@@ -60,6 +82,6 @@ fn short() -> Criterion {
 criterion_group! {
     name = benches;
     config = short();
-    targets = zoo_cells, lengths
+    targets = all_cells, lengths
 }
 criterion_main!(benches);

@@ -91,22 +91,25 @@ pub fn verify(g: &Graph) -> Result<(), Broken> {
             return broken(4, format!("input `{}` and its node differ", i.name));
         }
     }
-    let twice = |names: Vec<&str>| {
-        let mut sorted = names;
-        sorted.sort_unstable();
-        sorted
-            .windows(2)
-            .find(|w| w[0] == w[1])
-            .map(|w| w[0].to_string())
-    };
-    if let Some(name) = twice(g.inputs().iter().map(|i| &*i.name).collect()) {
-        return broken(5, format!("two inputs are called `{name}`"));
-    }
-    if let Some(name) = twice(g.outputs().iter().map(|o| &*o.name).collect()) {
-        return broken(5, format!("two outputs are called `{name}`"));
+    if let Some((kind, name)) = named_twice(g) {
+        return broken(5, format!("there already is {kind} `{name}`"));
     }
     match components(g) {
         Ok(_) => Ok(()),
         Err(e) => broken(6, e.to_string()),
     }
+}
+
+/// The first name that rule 5 forbids, and what is called so: `an input` or `an output`.
+pub(crate) fn named_twice(g: &Graph) -> Option<(&'static str, &str)> {
+    let twice = |names: &mut Vec<&'_ str>| {
+        names.sort_unstable();
+        names.windows(2).position(|w| w[0] == w[1])
+    };
+    let mut inputs: Vec<&str> = g.inputs().iter().map(|i| &*i.name).collect();
+    let mut outputs: Vec<&str> = g.outputs().iter().map(|o| &*o.name).collect();
+    if let Some(k) = twice(&mut inputs) {
+        return Some(("an input", inputs[k]));
+    }
+    twice(&mut outputs).map(|k| ("an output", outputs[k]))
 }

@@ -87,6 +87,11 @@ impl<T: Element> CompiledCell<T> {
         let start = Instant::now();
         let recorded = Graph::observing(tape, &options.observe)
             .map_err(|name| CompileError::no_such_value(tape, name))?;
+        let of_that_name = |o: &&Observe| tape.output(&o.to_string()).is_some();
+        if let Some(o) = options.observe.iter().find(of_that_name) {
+            let why = format!("`{}` already has an output `{o}`", tape.name());
+            return Err(CompileError::Observe(why));
+        }
         let derivations = purpose.derivations(&recorded)?;
         let mut adjoint = options
             .observe

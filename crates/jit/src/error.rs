@@ -1,15 +1,15 @@
 //! What can go wrong when a program is compiled or run.
 
-use retrograd_graph::passes::components::BothWays;
+use retrograd_graph::passes::Refused;
 use retrograd_graph::passes::stream::NeedsFuture;
 use retrograd_tape::Tape;
 
 /// A program that cannot be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// A recurrence runs both ways in time.
+    /// A recurrence runs both ways in time, or a derivative's name is taken.
     #[error(transparent)]
-    BothWays(#[from] BothWays),
+    Refused(#[from] Refused),
     /// A program that is to run sample by sample needs later samples.
     #[error(transparent)]
     Future(#[from] NeedsFuture),

@@ -1,20 +1,23 @@
 //! How long a plan's items will take on one thread: what they ask for ([`retrograd_graph::plan::cost`]) in cycles of
 //! kernels and emitted code, and what the machine gives, measured in a moment.
 //!
-//! The model is linear: time = Σ count · constant. Rates of arithmetic, cache and memory are the machine's own
-//! ([`Machine::measure`]); the constants below are cycles, fitted to the times of all items of 18 cells in 136 shapes
-//! (`grid --items`; docs/PERFORMANCE.md, "Predicted times"). A cycle here is the time in which the machine makes 32 FLOPs of
+//! The model is linear: time = Σ count · constant. Rates of arithmetic, cache and memory, and how near packed products and
+//! weight gradients come to the peak, are the machine's own ([`Machine::measure`]); the constants below are cycles, fitted
+//! to the times of all items of 18 cells in 136 shapes on Zen 4 with AVX-512, and on Zen 3 with AVX2 seen to hold for
+//! 16 cells in 3 (`grid --items`; docs/PERFORMANCE.md, "Predicted times"). A cycle here is the time in which the machine makes 32 FLOPs of
 //! f32 at its peak, which is a cycle where there is one 512-bit multiply-add or two of 256 bits.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use retrograd_graph::plan::cost::{Extent, Leaf, Task, Work, footprint, tasks};
-use retrograd_graph::plan::{Layout, Plan};
+use retrograd_graph::plan::{Item, Layout, Plan};
 use retrograd_kernels::{kernels, peak};
-use retrograd_tape::Map;
+use retrograd_tape::{Map, Recorder, Role, Shape};
 
+use crate::cell::CompiledCell;
 use crate::element::Element;
 use crate::exec::SLICES;
+use crate::purpose::Purpose;
 
 /// What a machine can do, on one thread.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,6 +28,11 @@ pub struct Machine {
     pub cache_gbs: f64,
     /// Reading what fits no cache, GB/s.
     pub memory_gbs: f64,
+    /// Time of packed products against that of their multiply-adds at the peak, what the model adds for small ones not
+    /// counted.
+    pub product: f64,
+    /// The same of weight gradients.
+    pub outer: f64,
 }
 
 /// FLOPs of f32 in a cycle at the peak.
@@ -58,12 +66,9 @@ const ACTIVATE: f64 = 8.0;
 const STREAMED: f64 = 73.0;
 const WEIGHTS: f64 = 2.15;
 const FAR_WEIGHTS: f64 = 1.0;
-/// 64 bytes packed: of a weight, and of a right-hand side of a weight gradient.
+/// A widest vector of a weight packed, and 64 bytes of a right-hand side of a weight gradient.
 const PACK: f64 = 13.0;
 const PACK_TERMS: f64 = 4.5;
-/// Packed products against the peak, and weight gradients.
-const PRODUCT: f64 = 1.02;
-const OUTER: f64 = 1.12;
 /// Bytes of operands and results that stay in L1; beyond, a row of a product's tile is read and written from L2.
 const NEAREST: f64 = 24.0 * 1024.0;
 const FAR_ROW: f64 = 3.7;
@@ -104,21 +109,78 @@ fn kernel(map: Map) -> f64 {
 }
 
 impl Machine {
-    /// Measures for about a quarter of a second.
+    /// Measures for about a third of a second.
     pub fn measure() -> Machine {
         let during = Duration::from_millis(60);
-        Machine {
+        let machine = Machine {
             peak_gflops: peak::peak_gflops(1, during),
             cache_gbs: peak::read_gbs(1, 8 << 20, during),
             memory_gbs: peak::read_gbs(1, 128 << 20, during),
+            product: 1.0,
+            outer: 1.0,
+        };
+        machine.with_kernels(during)
+    }
+
+    /// The machine with what its kernels reach: measured on the products of one matrix and its gradient, which stay in L2.
+    fn with_kernels(self, during: Duration) -> Machine {
+        let (t, b, len, rows) = (16, 32, 64, 128);
+        let tape = Recorder::new();
+        let x = tape.input("x", Role::Sequence, Shape::Vector(len));
+        let w = tape.param("w", Shape::Matrix(rows, len));
+        tape.output("y", w.matvec(x));
+        let purpose = Purpose::Gradients {
+            given: vec!["y".into()],
+            loss: false,
+            wrt: vec!["w".into()],
+        };
+        let tape = tape.finish("kernels").expect("it is a program");
+        // A machine that nothing can be compiled for has nothing to be predicted.
+        let Ok(mut cell) = CompiledCell::<f32>::compile(&tape, &purpose) else {
+            return self;
+        };
+        let lens = [t * b * len, rows * len, t * b * rows];
+        let inputs = lens.map(|n| vec![0.5f32; n]);
+        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        let mut outputs = [t * b * rows, rows * len].map(|n| vec![0.0f32; n]);
+        let mut least: Vec<Duration> = Vec::new();
+        let start = Instant::now();
+        while start.elapsed() < during || least.is_empty() {
+            let mut outputs = outputs.each_mut().map(Vec::as_mut_slice);
+            let times = cell.time_items(t, b, &inputs, &mut outputs);
+            let times = times.expect("the arrays fit");
+            least = match least.is_empty() {
+                true => times,
+                false => least
+                    .into_iter()
+                    .zip(times)
+                    .map(|(a, b)| a.min(b))
+                    .collect(),
+            };
         }
+        let layout = Layout {
+            block: t,
+            replay: false,
+        };
+        let mut out = self;
+        for (leaf, time) in cell.plan().leaves().into_iter().zip(least) {
+            let expected = self.seconds::<f32>(cell.plan(), leaf, extent(t, b, layout));
+            // What is far beyond these was measured while something else ran.
+            let against = (time.as_secs_f64() / expected).clamp(0.9, 2.0);
+            match leaf.item {
+                Item::Product { .. } => out.product = against,
+                Item::Outer { .. } => out.outer = against,
+                _ => {}
+            }
+        }
+        out
     }
 
     /// Seconds that a leaf of a plan for numbers of type `T` takes.
     pub fn seconds<T: Element>(&self, plan: &Plan, leaf: Leaf<'_>, run: Extent) -> f64 {
         let all = tasks(plan, leaf, run);
         let cycles: f64 = (all.iter())
-            .map(|x: &Task| x.times as f64 * cycles::<T>(&x.work))
+            .map(|x: &Task| x.times as f64 * self.cycles::<T>(&x.work))
             .sum();
         let bytes = (footprint(plan, leaf.item, run) * size_of::<T>()) as f64;
         let near = (bytes.min(CACHED) - NEAR).max(0.0) / self.cache_gbs;
@@ -147,89 +209,96 @@ pub fn extent(t: usize, b: usize, layout: Layout) -> Extent {
     }
 }
 
-/// Cycles of one piece of work.
-fn cycles<T: Element>(work: &Work) -> f64 {
-    let vector = peak::lanes() * 4 / size_of::<T>();
-    let tile_rows = kernels::<T>().tile_rows;
-    let flops_a_cycle = FLOPS_A_CYCLE * 4.0 / size_of::<T>() as f64;
-    let vectors = |n: usize| n.div_ceil(vector) as f64;
-    let lines = |n: usize| (n * size_of::<T>()) as f64 / 64.0;
-    let small = EMITTED / size_of::<T>();
-    match *work {
-        Work::Product {
-            rows,
-            inner,
-            outer,
-            packed: true,
-            ..
-        } => {
-            // Tiles of a few rows are bound by the panels that they read: a line a cycle from L1, half one from L2.
-            let panels = outer.div_ceil(2 * vector) as f64;
-            let tiles = rows.div_ceil(tile_rows) as f64;
-            let numbers = (2 * vector) as f64;
-            let multiplied = 2.0 * numbers * (rows as f64 / tiles) / flops_a_cycle;
-            let bytes = |n: usize| (n * size_of::<T>()) as f64;
-            let rate = if bytes(inner * outer) <= NEAREST {
-                64.0
-            } else {
-                32.0
-            };
-            let read = numbers * size_of::<T>() as f64 / rate;
-            let far = match bytes(rows * (inner + outer)) > NEAREST {
-                true => FAR_ROW * panels * (rows * inner.div_ceil(INNER)) as f64,
-                false => 0.0,
-            };
-            PRODUCT * panels * tiles * inner as f64 * multiplied.max(read) + far
-        }
-        Work::Product {
-            rows,
-            inner,
-            outer,
-            packed: false,
-            transposed,
-        } => {
-            let lines = match transposed {
-                true => inner as f64 * vectors(outer),
-                false => outer as f64 * vectors(inner),
-            };
-            let far = (inner * outer * size_of::<T>()) as f64 > NEAR;
-            let line = WEIGHTS + if far { FAR_WEIGHTS } else { 0.0 };
-            STREAMED + rows as f64 * lines * line
-        }
-        Work::Outer { terms, len, cols } => {
-            let panels = cols.div_ceil(2 * vector);
-            let flops = 2.0 * (terms * len * panels * 2 * vector) as f64;
-            let blocks = (terms.div_ceil(TERMS) * panels * len) as f64;
-            OUTER * flops / flops_a_cycle + PACK_TERMS * lines(terms * cols) + TILE_ROW * blocks
-        }
-        Work::Pack { numbers } => PACK * lines(numbers),
-        Work::Activate { map, rows, len } => ACTIVATE + rows as f64 * vectors(len) * kernel(map),
-        Work::Sweep {
-            rows,
-            lanes,
-            loads,
-            stores,
-            ref ops,
-            folds,
-        } => {
-            // Remainders go one number at a time.
-            let turns = (lanes / small + lanes % small) as f64;
-            let instrs = INSTR * (loads + stores) as f64 + FOLD * folds as f64;
-            let body: f64 = TURN + instrs + ops.iter().map(|&m| emitted(m)).sum::<f64>();
-            let single = if lanes == 1 { SINGLE } else { 0.0 };
-            SWEEP + rows as f64 * (turns * body + FOLDED * folds as f64 + single)
-        }
-        Work::Matrix {
-            rows,
-            numbers,
-            flops,
-        } => {
-            let vector = if flops == 2 { MULTIPLIED } else { WRITTEN };
-            rows as f64 * vector * numbers as f64 / small as f64
-        }
-        Work::Sum { points, len } => {
-            let wide = points * len.saturating_sub(WIDE);
-            SUM + SUMMED * lines(points * len) + SUMMED_WIDE * lines(wide)
+impl Machine {
+    /// Cycles of one piece of work.
+    fn cycles<T: Element>(&self, work: &Work) -> f64 {
+        let vector = peak::lanes() * 4 / size_of::<T>();
+        let tile_rows = kernels::<T>().tile_rows;
+        let flops_a_cycle = FLOPS_A_CYCLE * 4.0 / size_of::<T>() as f64;
+        let vectors = |n: usize| n.div_ceil(vector) as f64;
+        let lines = |n: usize| (n * size_of::<T>()) as f64 / 64.0;
+        let small = EMITTED / size_of::<T>();
+        match *work {
+            Work::Product {
+                rows,
+                inner,
+                outer,
+                packed: true,
+                ..
+            } => {
+                // Tiles of a few rows are bound by the panels that they read: a line a cycle from L1, half one from L2.
+                let panels = outer.div_ceil(2 * vector) as f64;
+                let tiles = rows.div_ceil(tile_rows) as f64;
+                let numbers = (2 * vector) as f64;
+                let multiplied = 2.0 * numbers * (rows as f64 / tiles) / flops_a_cycle;
+                let bytes = |n: usize| (n * size_of::<T>()) as f64;
+                let rate = if bytes(inner * outer) <= NEAREST {
+                    64.0
+                } else {
+                    32.0
+                };
+                let read = numbers * size_of::<T>() as f64 / rate;
+                let far = match bytes(rows * (inner + outer)) > NEAREST {
+                    true => FAR_ROW * panels * (rows * inner.div_ceil(INNER)) as f64,
+                    false => 0.0,
+                };
+                self.product * (panels * tiles * inner as f64 * multiplied.max(read) + far)
+            }
+            Work::Product {
+                rows,
+                inner,
+                outer,
+                packed: false,
+                transposed,
+                ..
+            } => {
+                // By the bytes that come from L2, whatever the vectors.
+                let lines = match transposed {
+                    true => inner as f64 * lines(outer),
+                    false => outer as f64 * lines(inner),
+                };
+                let far = (inner * outer * size_of::<T>()) as f64 > NEAR;
+                let line = WEIGHTS + if far { FAR_WEIGHTS } else { 0.0 };
+                STREAMED + rows as f64 * lines * line
+            }
+            Work::Outer { terms, len, cols } => {
+                let panels = cols.div_ceil(2 * vector);
+                let flops = 2.0 * (terms * len * panels * 2 * vector) as f64;
+                let blocks = (terms.div_ceil(TERMS) * panels * len) as f64;
+                self.outer
+                    * (flops / flops_a_cycle + PACK_TERMS * lines(terms * cols) + TILE_ROW * blocks)
+            }
+            Work::Pack { numbers } => PACK * vectors(numbers),
+            Work::Activate { map, rows, len } => {
+                ACTIVATE + rows as f64 * vectors(len) * kernel(map)
+            }
+            Work::Sweep {
+                rows,
+                lanes,
+                loads,
+                stores,
+                ref ops,
+                folds,
+            } => {
+                // Remainders go one number at a time.
+                let turns = (lanes / small + lanes % small) as f64;
+                let instrs = INSTR * (loads + stores) as f64 + FOLD * folds as f64;
+                let body: f64 = TURN + instrs + ops.iter().map(|&m| emitted(m)).sum::<f64>();
+                let single = if lanes == 1 { SINGLE } else { 0.0 };
+                SWEEP + rows as f64 * (turns * body + FOLDED * folds as f64 + single)
+            }
+            Work::Matrix {
+                rows,
+                numbers,
+                flops,
+            } => {
+                let vector = if flops == 2 { MULTIPLIED } else { WRITTEN };
+                rows as f64 * vector * numbers as f64 / small as f64
+            }
+            Work::Sum { points, len } => {
+                let wide = points * len.saturating_sub(WIDE);
+                SUM + SUMMED * lines(points * len) + SUMMED_WIDE * lines(wide)
+            }
         }
     }
 }

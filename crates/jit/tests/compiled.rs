@@ -1,7 +1,7 @@
 //! What a compiled cell promises beside right numbers: how often kernels are called, what it says to arrays that do not
 //! fit, and the same bits for any number of threads.
 
-use retrograd_jit::{CompileError, CompiledCell, Purpose, RunError};
+use retrograd_jit::{CompileError, CompiledCell, Observe, Options, Purpose, RunError};
 use retrograd_tape::{Recorder, Role, Shape, Tape, Var};
 
 fn dense<'t>(t: &'t Recorder, name: &str, n: usize, xs: &[(&str, Var<'t>)]) -> Var<'t> {
@@ -192,4 +192,63 @@ fn training_needs_a_loss() {
     let tape = t.finish("no loss").expect("it is a program");
     let found = CompiledCell::<f32>::compile(&tape, &Purpose::Train);
     assert!(matches!(found, Err(CompileError::Differentiate(_))));
+}
+
+#[test]
+fn a_name_that_a_derivative_takes_is_an_error_that_says_which() {
+    let program = |input: &str, output: &str| {
+        let t = Recorder::new();
+        let x = t.input("x", Role::Sequence, Shape::Scalar);
+        let w = t.param("w", Shape::Scalar);
+        let other = t.input(input, Role::Sequence, Shape::Scalar);
+        let y = w * x + other;
+        t.output("y", y);
+        t.output(output, y.tanh().named("gate"));
+        t.loss(y.square());
+        t.finish("cell").expect("it is a program")
+    };
+    let list = |name: &str| vec![name.to_owned()];
+    let tangent = || Purpose::JacobianVector {
+        along: list("x"),
+        of: list("y"),
+    };
+    let gradients = || Purpose::Gradients {
+        given: list("y"),
+        loss: false,
+        wrt: list("w"),
+    };
+    let cases = [
+        ("tan(x)", "z", tangent(), "the tangent adds an input"),
+        ("u", "tan(y)", tangent(), "the tangent adds an output"),
+        ("cot(y)", "z", gradients(), "the adjoint adds an input"),
+        ("u", "grad(w)", Purpose::Train, "the adjoint adds an output"),
+        (
+            "u",
+            "tan(grad(w))",
+            Purpose::hessian_vector(&program("u", "z")),
+            "the tangent adds an output",
+        ),
+    ];
+    for (input, output, purpose, message) in cases {
+        let tape = program(input, output);
+        let taken = if input == "u" { output } else { input };
+        let expected = format!("{message} `{taken}`, and the program has one of that name already");
+        match CompiledCell::<f32>::compile(&tape, &purpose) {
+            Err(CompileError::Refused(e)) => assert_eq!(e.to_string(), expected),
+            other => panic!("{taken}: {other:?}"),
+        }
+        // Where nothing of that name is added, the name is as good as any.
+        CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
+    }
+    let options = Options {
+        observe: vec![Observe::Value("gate".into())],
+        ..Options::default()
+    };
+    let tape = program("u", "value(gate)");
+    match CompiledCell::<f32>::compile_with(&tape, &Purpose::Forward, &options) {
+        Err(CompileError::Observe(e)) => {
+            assert_eq!(e, "`cell` already has an output `value(gate)`");
+        }
+        other => panic!("{other:?}"),
+    }
 }

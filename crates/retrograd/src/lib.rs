@@ -5,6 +5,7 @@
 
 pub mod baseline;
 pub mod data;
+pub mod explain;
 pub mod intuition;
 pub mod optim;
 pub mod plot;

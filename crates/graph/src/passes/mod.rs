@@ -12,7 +12,7 @@ pub mod tangent;
 
 use crate::graph::Graph;
 use crate::options::Options;
-use crate::verify::verify;
+use crate::verify::{named_twice, verify};
 use adjoint::Differentiate;
 use tangent::Tangents;
 
@@ -29,54 +29,79 @@ pub enum Derivation {
     Tangent(Tangents),
 }
 
+/// A program that the passes cannot work on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// A recurrence whose states need each other both forward and backward in time.
+    #[error(transparent)]
+    BothWays(#[from] components::BothWays),
+    /// A derivation names what it adds after what it derives, and the program has that name already.
+    #[error("the {pass} adds {kind} `{name}`, and the program has one of that name already")]
+    NameTaken {
+        /// `adjoint` or `tangent`.
+        pass: &'static str,
+        /// `an input` or `an output`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+}
+
 /// Runs the passes that `options` want on a program, after the derivations in their order, and returns what each pass
 /// made of it. The last
 /// graph is what the plan is made from.
 ///
 /// # Errors
-/// A recurrence whose states need each other both forward and backward in time.
+/// [`Refused`], which says why.
 ///
 /// # Panics
 /// If a pass breaks a rule of the verifier; the message names the pass.
-pub fn run(
-    g: &Graph,
-    derivations: &[Derivation],
-    options: &Options,
-) -> Result<Trace, components::BothWays> {
+pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<Trace, Refused> {
     components::components(g)?;
     let mut trace: Trace = vec![("record", g.clone())];
-    let mut step = |name: &'static str, pass: &dyn Fn(&Graph) -> Graph| {
-        let next = pass(&trace.last().expect("it starts with one").1);
-        if let Err(broken) = verify(&next) {
-            panic!("pass `{name}` broke {broken}\n{next}");
-        }
-        trace.push((name, next));
-    };
     // `stop_gradient` is needed until the last derivation.
     if options.simplify {
         let last = derivations.is_empty();
-        step("simplify", &|g| simplify::simplify(g, last));
+        step(&mut trace, "simplify", |g| simplify::simplify(g, last));
     }
     for (i, derivation) in derivations.iter().enumerate() {
-        match derivation {
-            Derivation::Adjoint(what) => step("adjoint", &|g| adjoint::adjoint(g, what)),
-            Derivation::Tangent(what) => step("tangent", &|g| tangent::tangent(g, what)),
+        let (pass, next) = match derivation {
+            Derivation::Adjoint(what) => ("adjoint", adjoint::adjoint(last(&trace), what)),
+            Derivation::Tangent(what) => ("tangent", tangent::tangent(last(&trace), what)),
+        };
+        if let Some((kind, name)) = named_twice(&next) {
+            let name = name.to_owned();
+            return Err(Refused::NameTaken { pass, kind, name });
         }
+        step(&mut trace, pass, |_| next);
         if options.simplify {
             let last = i + 1 == derivations.len();
-            step("simplify", &|g| simplify::simplify(g, last));
+            step(&mut trace, "simplify", |g| simplify::simplify(g, last));
         }
     }
     if options.fuse {
-        step("split", &split::split);
+        step(&mut trace, "split", split::split);
         if options.simplify {
-            step("simplify", &|g| simplify::simplify(g, true));
+            step(&mut trace, "simplify", |g| simplify::simplify(g, true));
         }
-        step("fuse", &|g| fuse::fuse(g, options.distribute));
+        step(&mut trace, "fuse", |g| fuse::fuse(g, options.distribute));
     }
-    step("legalize", &legalize::legalize);
+    step(&mut trace, "legalize", legalize::legalize);
     if options.recompute {
-        step("recompute", &recompute::recompute);
+        step(&mut trace, "recompute", recompute::recompute);
     }
     Ok(trace)
+}
+
+fn last(trace: &Trace) -> &Graph {
+    &trace.last().expect("it starts with one").1
+}
+
+/// Runs a pass on the last graph, and verifies what it makes.
+fn step(trace: &mut Trace, name: &'static str, pass: impl FnOnce(&Graph) -> Graph) {
+    let next = pass(last(trace));
+    if let Err(broken) = verify(&next) {
+        panic!("pass `{name}` broke {broken}\n{next}");
+    }
+    trace.push((name, next));
 }

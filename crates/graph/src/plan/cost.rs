@@ -47,6 +47,8 @@ pub struct Task {
 pub enum Work {
     /// `rows` rows of `inner` numbers by a weight of `inner` × `outer`; with the weight packed, unless it is for one row.
     Product {
+        /// Number of the weight in the plan.
+        weight: usize,
         /// Rows at once.
         rows: usize,
         /// Numbers read a row.
@@ -57,6 +59,8 @@ pub enum Work {
         packed: bool,
         /// Its transpose is used.
         transposed: bool,
+        /// It is called by a loop, at every step.
+        inside: bool,
     },
     /// Σ δ xᵀ over `terms` points, for right-hand sides of `cols` numbers together.
     Outer {
@@ -333,7 +337,6 @@ impl Count<'_> {
         }
     }
 
-    /// `nested`: rows of a call of a product in a nest.
     fn item(&mut self, item: &Item, nested: Option<usize>) {
         let (t, b) = (self.t, self.b);
         let all = |domain: Domain| {
@@ -348,24 +351,12 @@ impl Count<'_> {
                 }
             }
             Item::Loop(l) => self.body(l),
-            Item::Product { domain, product } => {
-                let rows = all(*domain);
-                match nested {
-                    None => self.product(1, rows, product),
-                    Some(most) => {
-                        // As many equal blocks as it takes, the last one shorter.
-                        let blocks = rows.div_ceil(most.max(1));
-                        self.product(blocks, rows.div_ceil(blocks), product);
-                    }
-                }
-            }
+            Item::Product { domain, product } => match nested {
+                Some(most) => self.nested(product, most),
+                None => self.product(1, all(*domain), product, false),
+            },
             Item::Nest { items, .. } => {
-                // Rows of neighbouring steps lie side by side where a slice is all of them.
-                let slice = self.slices.slice.min(b);
-                let most = match b <= self.slices.slice {
-                    true => nest_steps(self.plan, items, b, 4, self.slices) * slice,
-                    false => slice,
-                };
+                let most = nest_steps(self.plan, items, b, size_of::<f32>(), self.slices);
                 for item in items {
                     self.item(item, Some(most));
                 }
@@ -415,8 +406,8 @@ impl Count<'_> {
         for stmt in &l.body {
             match stmt {
                 Stmt::Product(p) => {
-                    self.product(steps * whole, slice, p);
-                    self.product(steps * usize::from(rest > 0), rest, p);
+                    self.product(steps * whole, slice, p, true);
+                    self.product(steps * usize::from(rest > 0), rest, p, true);
                 }
                 Stmt::Activate { map, len, .. } => {
                     for (times, rows) in [(whole, slice), (usize::from(rest > 0), rest)] {
@@ -429,18 +420,35 @@ impl Count<'_> {
         }
     }
 
-    fn product(&mut self, times: usize, rows: usize, p: &Product) {
+    /// A product of a nest that does at most so many steps at a time: where all rows are in one slice, in as many equal
+    /// blocks of steps as it takes, the last one shorter; otherwise step by step for each slice.
+    fn nested(&mut self, p: &Product, most: usize) {
+        let (t, b) = (self.t, self.b);
+        let slice = self.slices.slice.min(b);
+        if b == slice {
+            let blocks = t.div_ceil(most);
+            self.product(blocks, (t * b).div_ceil(blocks), p, false);
+        } else {
+            let rest = b % slice;
+            self.product(t * (b / slice), slice, p, false);
+            self.product(t * usize::from(rest > 0), rest, p, false);
+        }
+    }
+
+    fn product(&mut self, times: usize, rows: usize, p: &Product, inside: bool) {
         let w = &self.plan.weights[p.weight];
         let (inner, outer) = (w.inner(), w.outer());
         let packed = self.most_rows(p.weight) > 1;
         self.add(
             times,
             Work::Product {
+                weight: p.weight,
                 rows,
                 inner,
                 outer,
                 packed,
                 transposed: w.transposed,
+                inside,
             },
         );
     }

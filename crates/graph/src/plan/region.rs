@@ -5,7 +5,7 @@ mod weights;
 
 use std::collections::{HashMap, HashSet};
 
-use retrograd_tape::{Op, Value};
+use retrograd_tape::{Domain, Op, Value};
 use smallvec::SmallVec;
 
 use crate::plan::build::{Facts, How};

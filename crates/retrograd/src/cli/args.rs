@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use retrograd::Engine;
 
 use super::choice::{Choice, Sizes};
+use super::explain::Explain;
 
 /// Trains recurrent cells, compiled to machine code, to forecast the next row of a table.
 ///
@@ -29,6 +30,9 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Does the same with a CSV file of yours.
     Train(Box<Train>),
+    /// Shows what the compiler makes of a cell: products fused and hoisted, loops, memory, the time to expect, the graph
+    /// after each pass; and draws it.
+    Explain(Box<Explain>),
     /// Lists the cells that --cell can name.
     Cells,
     /// Measures why an LSTM has gates: error flow, long memory, saturation, and forecasts of the cells S1 to S7.

@@ -66,10 +66,7 @@ impl Choice {
             return Ok(Choice::File(name.into()));
         }
         let known: Vec<&str> = names().collect();
-        let distance = |known: &&str| strsim::osa_distance(&name.to_lowercase(), known);
-        let nearest = known.iter().copied().min_by_key(distance);
-        let near = nearest.filter(|n| distance(n) <= n.len().div_ceil(2));
-        let hint = near.map_or(String::new(), |n| format!(" (did you mean `{n}`?)"));
+        let hint = near(name, names());
         Err(format!(
             "there is no cell `{name}`{hint}; the cells are {}, and files that end in .cell",
             known.join(", ")
@@ -139,6 +136,14 @@ impl fmt::Display for Choice {
     }
 }
 
+/// A hint at the known name that is most like one, if any is.
+pub(crate) fn near<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
+    let distance = |known: &&str| strsim::osa_distance(&name.to_lowercase(), known);
+    let nearest = known.min_by_key(distance);
+    let near = nearest.filter(|n| distance(n) <= n.len().div_ceil(2));
+    near.map_or(String::new(), |n| format!(" (did you mean `{n}`?)"))
+}
+
 /// The names that `--cell` knows.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     zoo::NAMES
@@ -146,7 +151,30 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         .chain(zoo::WRITTEN.iter().map(|w| w.name))
 }
 
+/// Numbers a row that a cell of the zoo reads unless `--set I` says it.
+const INPUTS: usize = 4;
+
 impl Sizes {
+    /// Inputs and hidden units of a cell of the zoo, whose dimensions are I and H like those of cell files.
+    ///
+    /// # Errors
+    /// Another dimension, or one that is set twice.
+    pub(crate) fn of_zoo(&self, cell: &str) -> Result<[usize; 2]> {
+        let hidden = self.hidden.map(|n| ("H", n));
+        let set = self.set.iter().map(|(name, n)| (name.as_str(), *n));
+        let mut found = [None, None];
+        for (name, n) in set.chain(hidden) {
+            let Some(at) = ["I", "H"].iter().position(|d| *d == name) else {
+                bail!("the cell `{cell}` has no dimension {name}; its dimensions are I and H");
+            };
+            if found[at].replace(n).is_some() {
+                bail!("the dimension {name} is set twice");
+            }
+        }
+        let [inputs, hidden] = found;
+        Ok([inputs.unwrap_or(INPUTS), hidden.unwrap_or(HIDDEN)])
+    }
+
     /// What `--set` and `--hidden` say about a cell file's dimensions.
     ///
     /// # Errors

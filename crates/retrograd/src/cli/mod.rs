@@ -5,6 +5,7 @@
 
 mod args;
 mod choice;
+mod explain;
 mod intuition;
 mod progress;
 mod report;
@@ -35,6 +36,12 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Cells) => return print(&report::cells()),
         Some(Command::Intuition(args)) => {
             return match intuition::run(&args) {
+                Ok(text) => print(&text),
+                Err(e) => fail(&e),
+            };
+        }
+        Some(Command::Explain(args)) => {
+            return match explain::explain(&args) {
                 Ok(text) => print(&text),
                 Err(e) => fail(&e),
             };
