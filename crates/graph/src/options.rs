@@ -77,7 +77,7 @@ pub struct UnrollError {
 }
 
 impl Unroll {
-    /// By a model of what it costs.
+    /// As measured to be best.
     pub const AUTO: Unroll = Unroll(None);
     /// One step a turn.
     pub const NONE: Unroll = Unroll(Some(1));
@@ -95,7 +95,7 @@ impl Unroll {
         }
     }
 
-    /// The factor, if it is not left to the model.
+    /// The factor, if there is a wish.
     pub fn factor(self) -> Option<usize> {
         self.0.map(usize::from)
     }
