@@ -28,7 +28,7 @@
 //! together with it, so that work may be split over threads anyhow. There is no reading of the environment.
 //!
 //! One file an instruction set (`avx512`, `avx2`, `portable`) implements a small trait; blocking and packing are
-//! written once over it (`product`, `unpacked`, `pack`, `outer`, `terms`, `sum`, all on the tiles of `micro`), and so are
+//! written once over it (`product`, `row`, `unpacked`, `pack`, `outer`, `terms`, `sum`, on the tiles of `micro`), and so are
 //! the activations (`activate`, `functions`, `coefficients`).
 
 mod activate;

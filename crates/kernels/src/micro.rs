@@ -157,10 +157,9 @@ impl<S: Simd, const R: usize, const V: usize> Op for Run<'_, S, R, V> {
 }
 
 /// How many panels a tile of `rows` rows should take side by side: few rows alone have too few sums under way to hide
-/// the latency of a fused multiply-add (4 cycles, one or two a cycle).
+/// the latency of a fused multiply-add (4 cycles, one or two a cycle). One row has a kernel of its own: see `row`.
 pub(crate) fn panels_at_once(rows: usize) -> usize {
     match rows {
-        1 => 4,
         2 | 3 => 2,
         _ => 1,
     }
@@ -175,8 +174,6 @@ pub(crate) unsafe fn tile<S: Simd>(rows: usize, panels: usize, t: &Tile<S::T>) {
     // SAFETY: passed on to the caller.
     unsafe {
         match (rows, panels) {
-            (1, 4) => S::vectorize(Run::<S, 1, 8>(t)),
-            (1, 2) => S::vectorize(Run::<S, 1, 4>(t)),
             (2, 2) => S::vectorize(Run::<S, 2, 4>(t)),
             (3, 2) => S::vectorize(Run::<S, 3, 4>(t)),
             _ if t.cols <= S::LANES => rows_of::<S, 1>(rows, t),
