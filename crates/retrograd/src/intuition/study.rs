@@ -66,7 +66,7 @@ impl Study {
             lags: vec![10, 50, 100, 200],
             memory_seeds: 3,
             training: Training {
-                limit: 6000,
+                limit: 4000,
                 rows: 32,
                 rate: 3e-3,
                 clip: 1.0,
