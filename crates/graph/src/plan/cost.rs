@@ -177,6 +177,8 @@ impl Work {
     /// What it costs in numbers stored and loaded: element-wise ops that take about as long as it does. Eight FLOPs of a
     /// product with a weight count as one, an activation as ten (`retrograd_jit::predict` has the measured rates).
     pub fn effort(&self) -> usize {
+        /// A fold's share of a lane: a chain of additions, and what is left of a vector is added up by itself.
+        const FOLD: usize = 4;
         // What is off by more than a rounding or two is a polynomial.
         let op = |m: &Map| if m.row().ulp > 2.0 { 10 } else { 1 };
         match self {
@@ -185,10 +187,14 @@ impl Work {
             Work::Sweep {
                 rows,
                 lanes,
+                loads,
+                stores,
                 ops,
                 folds,
-                ..
-            } => rows * lanes * (ops.iter().map(op).sum::<usize>() + folds),
+            } => {
+                let simple = loads + stores + FOLD * folds;
+                rows * lanes * (ops.iter().map(op).sum::<usize>() + simple)
+            }
             Work::Matrix {
                 rows,
                 numbers,
