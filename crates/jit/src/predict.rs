@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use retrograd_graph::plan::cost::{Extent, Leaf, Task, Work, footprint, tasks};
 use retrograd_graph::plan::{Item, Layout, Plan};
-use retrograd_kernels::{kernels, peak};
+use retrograd_kernels::{kernels, l2_bytes, peak};
 use retrograd_tape::{Map, Recorder, Role, Shape};
 
 use crate::cell::CompiledCell;
@@ -37,8 +37,8 @@ pub struct Machine {
 
 /// FLOPs of f32 in a cycle at the peak.
 const FLOPS_A_CYCLE: f64 = 32.0;
-/// Bytes that stay in L2, and bytes that stay in the last cache, of what an item goes through.
-const NEAR: f64 = 768.0 * 1024.0;
+/// The share of L2 that what an item goes through may take and stay there, and bytes that stay in the last cache.
+const NEAR: f64 = 0.75;
 const CACHED: f64 = 24.0 * 1024.0 * 1024.0;
 /// Going through arrays that are read and written, against reading alone.
 const TRANSFER: f64 = 1.4;
@@ -183,11 +183,17 @@ impl Machine {
             .map(|x: &Task| x.times as f64 * self.cycles::<T>(&x.work))
             .sum();
         let bytes = (footprint(plan, leaf.item, run) * size_of::<T>()) as f64;
-        let near = (bytes.min(CACHED) - NEAR).max(0.0) / self.cache_gbs;
+        let stays = near();
+        // What a sweep goes through for one step and that does not stay comes from farther away each time.
+        let sweeps =
+            (all.iter()).filter(|x| matches!(x.work, Work::Sweep { .. } | Work::Matrix { .. }));
+        let beyond = |x: &Task| ((x.work.numbers() * size_of::<T>()) as f64 - stays).max(0.0);
+        let again: f64 = sweeps.map(|x| x.times as f64 * beyond(x)).sum();
+        let near = (bytes.min(CACHED) - stays).max(0.0) / self.cache_gbs;
         let far = (bytes - CACHED).max(0.0) / self.memory_gbs;
         let transfer = match all.is_empty() {
             true => 0.0,
-            false => TRANSFER * (near + far) / 1e9,
+            false => TRANSFER * (near + far).max(again / self.cache_gbs) / 1e9,
         };
         cycles * FLOPS_A_CYCLE / self.peak_gflops / 1e9 + transfer
     }
@@ -197,6 +203,11 @@ impl Machine {
         let leaves = plan.leaves().into_iter();
         leaves.map(|leaf| self.seconds::<T>(plan, leaf, run)).sum()
     }
+}
+
+/// Bytes that stay in L2 of what an item, or a sweep over a step's rows, goes through.
+fn near() -> f64 {
+    NEAR * l2_bytes() as f64
 }
 
 /// A run on one thread, for `t` steps of `b` rows.
@@ -257,7 +268,7 @@ impl Machine {
                     true => inner as f64 * lines(outer),
                     false => outer as f64 * lines(inner),
                 };
-                let far = (inner * outer * size_of::<T>()) as f64 > NEAR;
+                let far = (inner * outer * size_of::<T>()) as f64 > near();
                 let line = WEIGHTS + if far { FAR_WEIGHTS } else { 0.0 };
                 STREAMED + rows as f64 * lines * line
             }

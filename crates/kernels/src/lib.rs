@@ -37,6 +37,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod buffer;
+mod cache;
 mod coefficients;
 mod functions;
 mod micro;
@@ -54,6 +55,7 @@ mod unpacked;
 
 pub use activate::Activation;
 pub use buffer::{Buffer, Packed, Part, activate, product_unpacked, sum_rows};
+pub use cache::l2_bytes;
 pub use types::{ADD, BACKWARD, Block, BlockMut, OuterArgs, PieceMut, Rhs, Weights};
 
 use std::fmt;
