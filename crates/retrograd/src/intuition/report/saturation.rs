@@ -2,10 +2,10 @@
 
 use super::numbers::{factor, mean, median, percent, quantile, short, whole};
 use super::{Drawing, Found, Section, Table};
-use crate::intuition::saturation::{EXPLODED, MARKED_EVERY, SATURATED, Stream};
+use crate::intuition::saturation::{EXPLODED, SATURATED, Stream};
 use crate::intuition::study::{memory_systems, stream_systems};
 use crate::intuition::systems::{Recurrent, System};
-use crate::intuition::tasks::Task;
+use crate::intuition::tasks::{MARKED_EVERY, Task};
 use crate::intuition::{Job, Outcome};
 use crate::plot::{Axis, Figure, Line, LinePanel, LinePlot};
 
