@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_told_from_the_first_job_on() {
-        let said = |cost, minutes| {
+        let said = |cost, minutes: u64| {
             let done = Done {
                 jobs: 3,
                 of: 9,
