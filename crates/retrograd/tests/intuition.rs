@@ -47,9 +47,10 @@ fn a_gated_memory_passes_the_error_where_a_single_network_loses_it() {
     // Measured: 13 powers of ten.
     assert!(gated.0 > 1e6 * single.1, "{gated:?} {single:?}");
 
+    // One network loses it at least as fast as S1. Measured: S1's is the greater by more than 20 powers of ten.
     for cell in ["one_memory", "one_memory_deep"] {
         let one = flow(System::named(cell));
-        assert!(one.1 < 10.0 * single.1, "{cell}: {one:?} {single:?}");
+        assert!(one.1 < single.0, "{cell}: {one:?} {single:?}");
         assert!(one.1 < 1e-6 * gated.0, "{cell}: {one:?} {gated:?}");
     }
 }
@@ -61,8 +62,8 @@ fn how_it_starts_matters_as_much_as_the_gates() {
     let (one, three) = (flow(lstm), flow(lstm.keeping(3.0)));
     // Against the folklore. Measured: 6 powers of ten.
     assert!(orthogonal.0 > 100.0 * one.1, "{orthogonal:?} {one:?}");
-    // Measured: one power of ten and a half.
-    assert!(three.0 > 3.0 * orthogonal.1, "{three:?} {orthogonal:?}");
+    // Measured, from median to median: 35 times.
+    assert!(three.0 > 10.0 * orthogonal.1, "{three:?} {orthogonal:?}");
 }
 
 fn adding(cell: &str) -> Learned {
@@ -151,11 +152,9 @@ fn a_study_gives_the_same_numbers_on_any_number_of_threads_and_goes_on_where_it_
         let svg = format!("{}.svg", drawing.name);
         assert!(two.join(&svg).is_file() && markdown.contains(&svg), "{svg}");
     }
-    assert_eq!(
-        html.matches("<svg viewBox").count(),
-        html.matches("</svg>").count()
-    );
-    assert!(html.matches("<svg viewBox").count() >= 7, "seven pictures");
+    let pictures = html.matches("</svg>").count();
+    assert_eq!(pictures, 8);
+    assert_eq!(html.matches("viewBox=").count(), pictures, "one each");
     assert!(!html.contains("NaN"), "no number is missing");
 
     // Stopped in the middle of writing a line: that job and those after it are run anew.

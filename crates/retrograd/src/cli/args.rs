@@ -53,9 +53,11 @@ pub(crate) struct Intuition {
     /// Runs at a time [default: as many as there are cores]; the results do not depend on it.
     #[arg(long, value_name = "N", value_parser = whole(1..=1024))]
     pub(crate) threads: Option<usize>,
-    /// Directory for results, report and pictures; what is there already is not measured again.
-    #[arg(long, value_name = "DIR", default_value = "retrograd-out/intuition")]
-    pub(crate) out: PathBuf,
+    /// Directory for results, report and pictures [default: retrograd-out/intuition, with -quick or -full]. Results are
+    /// kept run by run: what is there already is not measured again, so that a study goes on where it was stopped, the
+    /// runs that it was in the middle of from their beginning.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,5 +1,6 @@
 //! `retrograd intuition`: runs the study and says where its report is.
 
+use std::path::PathBuf;
 use std::thread;
 
 use anyhow::Result;
@@ -20,13 +21,20 @@ pub(super) fn run(args: &Intuition) -> Result<String> {
         Some(threads) => threads,
         None => thread::available_parallelism().map_or(1, usize::from),
     };
+    let out = args.out.clone().unwrap_or_else(|| {
+        PathBuf::from(match scale {
+            Scale::Quick => "retrograd-out/intuition-quick",
+            Scale::Usual => "retrograd-out/intuition",
+            Scale::Full => "retrograd-out/intuition-full",
+        })
+    });
     let study = Study::new(scale, args.seed);
     let mut bar = StudyProgress::new();
     let mut progress = |done: Done| bar.set(done);
-    let store = study.run(&args.out, threads, Engine::Jit, &mut progress)?;
+    let store = study.run(&out, threads, Engine::Jit, &mut progress)?;
     drop(bar);
     let report = study.report(&store)?;
-    let [markdown, html] = report.write(&args.out)?;
+    let [markdown, html] = report.write(&out)?;
     let mut text = String::new();
     for section in &report.sections {
         text += &format!("{}\n\n", section.title);

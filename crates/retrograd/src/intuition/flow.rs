@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::probe::{observe, states};
 use super::systems::System;
 use super::tasks::Task;
+use crate::batch::Batch;
 use crate::cell::Cell;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -36,7 +37,7 @@ pub struct Flow {
 }
 
 /// For each state, ‖∂L_T/∂s_{T−k}‖ at k = 0, 1, …: the root mean square over sequences of the norm over units. L is the
-/// squared error of the answer at step T, s what that state is after step T − k, and everything made of it follows. A
+/// loss of the answer at step T, s what that state is after step T − k, and everything made of it follows. A
 /// curve ends early where a number is not finite.
 pub type Curves = BTreeMap<String, Vec<f64>>;
 
@@ -50,27 +51,26 @@ impl Flow {
         let hidden = self.system.hidden(ends, self.parameters)?;
         let cell = self.system.cell(ends, hidden)?;
         let params = cell.initial_parameters(self.seed);
-        measure(&cell, &params, self.extent, self.seed, engine)
+        let mut rng = stream(self.seed, "intuition", "error flow");
+        let batch = Task::Adding.last_asked(self.extent.steps + 1, self.extent.rows, &mut rng);
+        measure(&cell, &params, &batch, engine)
     }
 }
 
-/// Error flow of a cell for the adding problem with these parameters.
+/// Error flow of a cell with these parameters over sequences that ask for nothing before their last step.
 ///
 /// # Errors
 /// [`Error::Engine`].
 pub(super) fn measure(
     cell: &Cell,
     params: &[f64],
-    extent: Extent,
-    seed: u64,
+    batch: &Batch<f64>,
     engine: Engine,
 ) -> Result<Curves, Error> {
-    let (t, b) = (extent.steps + 1, extent.rows);
-    let mut rng = stream(seed, "intuition", "error flow");
-    let batch = Task::Adding.batch::<f64>(t, b, &mut rng);
+    let (t, b) = (batch.t, batch.b);
     let states = states(cell);
     let adjoints: Vec<Observe> = states.iter().map(|s| Observe::adjoint(s)).collect();
-    let adjoints = observe(cell, params, &batch, engine, &adjoints)?;
+    let adjoints = observe(cell, params, batch, engine, &adjoints)?;
     let curve = |adjoint: &Vec<f64>| -> Vec<f64> {
         let steps = adjoint.chunks_exact(adjoint.len() / t);
         // The batch's loss is the mean over its b sequences, so that a sequence's own adjoint is b times as great.
@@ -121,21 +121,27 @@ mod tests {
         }
     }
 
-    /// Without inputs and biases a linear-rectified identity keeps the error as it is.
+    /// A rectified identity passes the error of a living unit on as it is and that of a dead one not at all, and inputs as
+    /// small as the IRNN's let few units die: the flow never grows, and most of it is left. Measured: 0.89 of it.
     #[test]
-    fn the_identity_recurrence_carries_the_error_unchanged() {
-        let flow = Flow {
-            system: System::named("irnn"),
-            parameters: 300,
-            seed: 1,
-            extent: Extent { steps: 30, rows: 4 },
-        };
-        let curve = &flow.run(Engine::Jit).unwrap()["h'"];
-        assert!(curve[0] > 0.0);
-        assert!(
-            curve.windows(2).all(|w| w[1] <= w[0] * (1.0 + 1e-12)),
-            "{curve:?}"
-        );
-        assert!(curve[30] > 0.2 * curve[0], "{curve:?}");
+    fn the_identity_recurrence_never_enlarges_the_error_and_loses_little() {
+        for seed in 1..=3 {
+            let flow = Flow {
+                system: System::named("irnn"),
+                parameters: 300,
+                seed,
+                extent: Extent { steps: 30, rows: 4 },
+            };
+            let curve = &flow.run(Engine::Jit).unwrap()["h'"];
+            assert!(curve[0] > 0.0);
+            let never_grows = curve.windows(2).all(|w| w[1] <= w[0] * (1.0 + 1e-12));
+            assert!(never_grows, "{curve:?}");
+            assert!(
+                curve[30] > 0.5 * curve[0],
+                "{seed} {} {}",
+                curve[30],
+                curve[0]
+            );
+        }
     }
 }

@@ -54,8 +54,8 @@ pub struct Memory {
 /// What a trained cell is looked at for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Look {
-    /// Error flow.
-    pub flow: flow::Extent,
+    /// Sequences that the error flow is averaged over. They are as long as those that were trained on.
+    pub sequences: usize,
     /// Saturation.
     pub stream: saturation::Extent,
 }
@@ -158,16 +158,15 @@ impl Memory {
     }
 
     fn look(&self, look: Look, cell: &Cell, params: &[f64], engine: Engine) -> Result<Seen, Error> {
+        let mut rng = stream(self.seed, "intuition", "error flow");
+        let sequences = self.task.last_asked(self.lag, look.sequences, &mut rng);
+        let mut rng = stream(self.seed, "intuition", "stream");
+        let long = self
+            .task
+            .endless(look.stream.steps, look.stream.rows, &mut rng);
         Ok(Seen {
-            flow: flow::measure(cell, params, look.flow, self.seed, engine)?,
-            stream: saturation::measure(
-                cell,
-                params,
-                &self.system,
-                look.stream,
-                self.seed,
-                engine,
-            )?,
+            flow: flow::measure(cell, params, &sequences, engine)?,
+            stream: saturation::measure(cell, params, &self.system, &long, engine)?,
             gates: self.gates(cell, params, engine)?,
         })
     }
@@ -196,9 +195,13 @@ mod tests {
     use super::*;
 
     fn run(limit: u64, rate: f64) -> Learned {
+        run_on(Task::Order, limit, rate)
+    }
+
+    fn run_on(task: Task, limit: u64, rate: f64) -> Learned {
         let memory = Memory {
             system: System::named("keepwrite"),
-            task: Task::Order,
+            task,
             lag: tasks::SHORTEST,
             parameters: 600,
             seed: 4,
@@ -211,7 +214,7 @@ mod tests {
                 tested: 64,
             },
             look: Some(Look {
-                flow: flow::Extent { steps: 12, rows: 2 },
+                sequences: 2,
                 stream: saturation::Extent { steps: 40, rows: 2 },
             }),
         };
@@ -238,6 +241,16 @@ mod tests {
                 .iter()
                 .all(|(_, g)| g.iter().all(|v| (0.0..=1.0).contains(v)))
         );
+    }
+
+    #[test]
+    fn a_cell_of_every_task_is_looked_into_at_the_length_that_it_was_trained_on() {
+        for task in Task::ALL {
+            let seen = run_on(task, 1, 1e-3).seen.unwrap();
+            assert_eq!(seen.flow["c'"].len(), task.steps(tasks::SHORTEST));
+            assert!(seen.flow["h'"][0] > 0.0, "{task:?}");
+            assert_eq!(seen.stream.steps.last(), Some(&40));
+        }
     }
 
     #[test]

@@ -101,14 +101,21 @@ pub enum Outcome {
     Next(next::Forecast),
 }
 
-/// Changed whenever an experiment is changed otherwise than by its settings: older results are then made anew.
-const EDITION: u32 = 1;
-
 impl Job {
     /// All that its outcome depends on, as one line of text.
     pub fn key(&self) -> String {
         let settings = serde_json::to_string(self).expect("settings are always JSON");
-        format!("{EDITION} {settings}")
+        format!("{} {settings}", self.edition())
+    }
+
+    /// Raised for a kind of job whenever what it measures is changed otherwise than by its settings: older results of
+    /// that kind are then made anew.
+    fn edition(&self) -> u32 {
+        match self {
+            Job::Flow(_) | Job::Saturation(_) => 2,
+            Job::Memory(job) if job.look.is_some() => 2,
+            Job::Memory(_) | Job::Next(_) => 1,
+        }
     }
 
     /// Runs it.

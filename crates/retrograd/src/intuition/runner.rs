@@ -6,6 +6,7 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Instant;
 
+use super::store::Finished;
 use super::{Job, Outcome, Store, Study, StudyError};
 use crate::engine::Engine;
 
@@ -46,6 +47,7 @@ impl Study {
         progress: &mut dyn Progress,
     ) -> Result<Store, StudyError> {
         let mut store = Store::open(directory)?;
+        let begun = Instant::now();
         let jobs = self.jobs();
         let mut missing: Vec<Job> = jobs
             .iter()
@@ -103,6 +105,12 @@ impl Study {
         if let Some(e) = failed.into_inner().expect("all threads have ended") {
             return Err(e);
         }
+        store.finished = Some(Finished {
+            jobs: outcomes.len(),
+            seconds: begun.elapsed().as_secs_f64(),
+            threads: threads.max(1),
+            cores: thread::available_parallelism().map_or(1, usize::from),
+        });
         for (job, outcome, seconds) in outcomes {
             store.learn(&job, outcome, seconds);
         }

@@ -12,14 +12,10 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::init::stream;
 
-use rand::{Rng, RngExt};
-
 /// A tanh whose value is beyond this has a slope below a tenth.
 pub const SATURATED: f64 = 0.95;
 /// A state without bounds counts as exploded beyond this: ten times the greatest input.
 pub const EXPLODED: f64 = 10.0;
-/// Steps from one mark of the stream to the next, on the average.
-pub const MARKED_EVERY: usize = 50;
 
 /// How long a stream is, and how many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -61,28 +57,36 @@ pub struct Stream {
 /// When a unit counts as saturated or exploded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
-    /// It is the value of a tanh: beyond ±[`SATURATED`].
+    /// It is the value of a tanh: beyond ±[`SATURATED`], where the slope is below a tenth.
     Tanh,
-    /// A gated sum, to be read through a squashing function: beyond ±artanh [`SATURATED`], where tanh's slope is below a tenth.
-    Gated,
-    /// It has no bound: beyond ±[`EXPLODED`].
+    /// It is a mixture of such values, as a GRU's hidden state: beyond ±[`SATURATED`] too, which says nothing of a slope.
+    Mixture,
+    /// It is read through a tanh: beyond ±artanh [`SATURATED`], where that tanh's value is beyond ±[`SATURATED`].
+    ReadByTanh,
+    /// It is read through a sigmoid σ(c) = ½ (1 + tanh(c ÷ 2)): beyond twice that, where the slope is as small a part of
+    /// its greatest.
+    ReadBySigmoid,
+    /// Neither it nor what reads it component by component is squashed: it counts as exploded beyond ±[`EXPLODED`].
     None,
 }
 
 impl Bound {
     /// That of the state which carries a system's memory.
-    fn of(system: &System) -> Bound {
+    pub(super) fn of(system: &System) -> Bound {
         match system.cell {
-            "irnn" => Bound::None,
-            "keepwrite" | "one_hidden" | "one_hidden_deep" | "lstm" => Bound::Gated,
+            "keepwrite" => Bound::ReadBySigmoid,
+            "lstm" => Bound::ReadByTanh,
+            "gru" | "gru_after" => Bound::Mixture,
+            "irnn" | "one_hidden" | "one_hidden_deep" => Bound::None,
             _ => Bound::Tanh,
         }
     }
 
-    fn limit(self) -> f64 {
+    pub(super) fn limit(self) -> f64 {
         match self {
-            Bound::Tanh => SATURATED,
-            Bound::Gated => SATURATED.atanh(),
+            Bound::Tanh | Bound::Mixture => SATURATED,
+            Bound::ReadByTanh => SATURATED.atanh(),
+            Bound::ReadBySigmoid => 2.0 * SATURATED.atanh(),
             Bound::None => EXPLODED,
         }
     }
@@ -98,11 +102,13 @@ impl Saturation {
         let hidden = self.system.hidden(ends, self.parameters)?;
         let cell = self.system.cell(ends, hidden)?;
         let params = cell.initial_parameters(self.seed);
-        measure(&cell, &params, &self.system, self.extent, self.seed, engine)
+        let mut rng = stream(self.seed, "intuition", "stream");
+        let batch = Task::Adding.endless(self.extent.steps, self.extent.rows, &mut rng);
+        measure(&cell, &params, &self.system, &batch, engine)
     }
 }
 
-/// Runs a cell for the adding problem on a stream of numbers and marks that never ends in a question.
+/// Runs a cell on streams that never end in a question.
 ///
 /// # Errors
 /// [`Error::Engine`].
@@ -110,19 +116,17 @@ pub(super) fn measure(
     cell: &Cell,
     params: &[f64],
     system: &System,
-    extent: Extent,
-    seed: u64,
+    batch: &Batch<f64>,
     engine: Engine,
 ) -> Result<Stream, Error> {
-    let (t, b) = (extent.steps, extent.rows);
-    let batch = numbers_and_marks(t, b, &mut stream(seed, "intuition", "stream"));
+    let t = batch.t;
     let states = states(cell);
     let state = states
         .iter()
         .find(|s| *s == "c'")
         .unwrap_or(&states[0])
         .clone();
-    let values = observe(cell, params, &batch, engine, &[Observe::value(&state)])?;
+    let values = observe(cell, params, batch, engine, &[Observe::value(&state)])?;
     let at_step = values[0].len() / t;
     let limit = Bound::of(system).limit();
     let steps = spaced(t);
@@ -147,20 +151,6 @@ pub(super) fn measure(
             .push(if size.is_finite() { size } else { f64::MAX });
     }
     Ok(out)
-}
-
-/// "x" as in the adding problem, but marked one step in [`MARKED_EVERY`]; nothing is asked.
-fn numbers_and_marks(t: usize, b: usize, rng: &mut impl Rng) -> Batch<f64> {
-    let mut x = Vec::with_capacity(2 * t * b);
-    for _ in 0..t * b {
-        x.push(rng.random::<f64>());
-        x.push(f64::from(u8::from(rng.random_range(0..MARKED_EVERY) == 0)));
-    }
-    let zeros = vec![0.0; t * b];
-    Batch::new(t, b)
-        .with("x", x)
-        .with("target", zeros.clone())
-        .with("weight", zeros)
 }
 
 /// Steps from 1 to t, about 16 for a factor of ten.
@@ -190,6 +180,16 @@ mod tests {
             },
         };
         saturation.run(Engine::Jit).unwrap()
+    }
+
+    #[test]
+    fn bounds_are_where_the_reader_is_saturated() {
+        let of = |cell| Bound::of(&System::named(cell)).limit();
+        assert!((of("lstm").tanh() - SATURATED).abs() < 1e-12);
+        let sigmoid = 1.0 / (1.0 + (-of("keepwrite")).exp());
+        assert!((2.0 * sigmoid - 1.0 - SATURATED).abs() < 1e-12);
+        assert_eq!([of("one_hidden"), of("irnn")], [EXPLODED; 2]);
+        assert_eq!([of("rnn"), of("gru")], [SATURATED; 2]);
     }
 
     #[test]

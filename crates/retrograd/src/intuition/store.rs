@@ -16,6 +16,21 @@ pub struct Store {
     path: PathBuf,
     known: HashMap<String, Entry>,
     file: Mutex<File>,
+    /// The run that finished the study, where this store comes of one.
+    pub(super) finished: Option<Finished>,
+}
+
+/// A run of what was missing of a study.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Finished {
+    /// Jobs that it did.
+    pub(super) jobs: usize,
+    /// What it took from beginning to end.
+    pub(super) seconds: f64,
+    /// Jobs at a time.
+    pub(super) threads: usize,
+    /// Cores that the machine gave it.
+    pub(super) cores: usize,
 }
 
 /// A result and what it took.
@@ -74,6 +89,7 @@ impl Store {
             path,
             known,
             file: Mutex::new(file),
+            finished: None,
         })
     }
 

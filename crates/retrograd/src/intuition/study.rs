@@ -171,7 +171,7 @@ impl Study {
 
     pub(super) fn memory(&self, system: System, task: Task, lag: usize, seed: u64) -> Job {
         let look = Look {
-            flow: self.flow,
+            sequences: self.flow.rows,
             stream: self.stream,
         };
         let looked_at = task == Task::Adding && lag == self.looked_at;

@@ -127,7 +127,12 @@ impl System {
             .iter()
             .filter(|e| e.number == self.entry().number);
         let cell = same.take_while(|e| e.name != self.cell).count();
-        cell + usize::from(self.recurrent != Recurrent::Zoo) + usize::from(self.wide_input)
+        let recurrent = match self.recurrent {
+            Recurrent::Zoo => 0,
+            Recurrent::Orthogonal => 1,
+            Recurrent::Identity => 2,
+        };
+        cell + recurrent + usize::from(self.wide_input)
     }
 
     /// The cell with so many hidden units. Its loss counts where the weight "weight" says, its output is "y".

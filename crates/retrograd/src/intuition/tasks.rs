@@ -26,6 +26,8 @@ pub const ALPHABET: usize = 4;
 pub const ITEMS: usize = 3;
 /// Symbols of the temporal order: X, Y and four others.
 const SYMBOLS: usize = 6;
+/// Steps from one mark of an endless stream of the adding problem to the next, on the average.
+pub const MARKED_EVERY: usize = 50;
 /// The shortest lag that all tasks can be made for.
 pub const SHORTEST: usize = 10;
 
@@ -117,6 +119,35 @@ impl Task {
             .with("x", sequences.x)
             .with("target", sequences.target)
             .with("weight", sequences.weight)
+    }
+
+    /// The same, but only the last step's answer is asked for.
+    pub(super) fn last_asked(self, lag: usize, b: usize, rng: &mut impl Rng) -> Batch<f64> {
+        let batch = self.batch::<f64>(lag, b, rng);
+        let mut weight = vec![0.0; batch.t * b];
+        let last = weight.len() - b;
+        weight[last..].fill(1.0);
+        batch.with("weight", weight)
+    }
+
+    /// `b` streams of `t` steps of what the task reads, in which nothing is asked: of the adding problem, one step in
+    /// [`MARKED_EVERY`] is marked; of the others, every symbol is as likely at every step.
+    pub(super) fn endless(self, t: usize, b: usize, rng: &mut impl Rng) -> Batch<f64> {
+        let ends = self.ends();
+        let mut x = vec![0.0; t * b * ends.inputs];
+        for read in x.chunks_exact_mut(ends.inputs) {
+            match self {
+                Task::Adding => {
+                    read[0] = rng.random::<f64>();
+                    read[1] = f64::from(u8::from(rng.random_range(0..MARKED_EVERY) == 0));
+                }
+                Task::Copy | Task::Order => read[rng.random_range(0..ends.inputs)] = 1.0,
+            }
+        }
+        Batch::new(t, b)
+            .with("x", x)
+            .with("target", vec![0.0; t * b * ends.outputs])
+            .with("weight", vec![0.0; t * b])
     }
 
     /// How good the answers "y" to a batch are: the mean squared error of the adding problem, else the share of right ones.

@@ -72,7 +72,7 @@ pub struct HeatInput {
     pub name: String,
     /// One a step.
     pub values: Vec<f64>,
-    /// For each step, whether its bar stands out.
+    /// For each step, whether its bar stands out, in another colour and below a triangle.
     pub marked: Vec<bool>,
 }
 
@@ -121,13 +121,18 @@ impl HeatPlot {
             top += HEAD + MAP;
         }
         for input in &self.read {
-            let panel = self.panel(top + HEAD, READ, 1.0);
+            // Room above 1 for the marks.
+            let panel = self.panel(top + HEAD, READ, 1.25);
             input.draw(canvas, &panel)?;
             top += HEAD + READ;
         }
         let panel = self.panel(top, 0.0, 1.0);
         for (step, text) in panel.x.ticks(10) {
-            let at = (panel.x_at(step), top + 14.0 + TICK.em);
+            if step >= self.steps as f64 {
+                continue;
+            }
+            // In the middle of the step's column.
+            let at = (panel.x_at(step + 0.5), top + 14.0 + TICK.em);
             canvas.line(&[(at.0, top), (at.0, top + 8.0)], 1.5, colour::FRAME)?;
             canvas.text(&text, at, Anchor::Middle, TICK)?;
         }
@@ -204,6 +209,11 @@ impl HeatInput {
             };
             let from = (left + 0.15 * (right - left), panel.y_at(*value));
             canvas.rect(from, (right - 0.15 * (right - left), panel.bottom), tone)?;
+            if *marked {
+                let (middle, tip) = (f64::midpoint(left, right), from.1 - 3.0);
+                let corners = [(-8.0, -14.0), (8.0, -14.0), (0.0, 0.0)];
+                canvas.area(&corners.map(|(x, y)| (middle + x, tip + y)), tone, 1.0)?;
+            }
         }
         Ok(())
     }

@@ -110,10 +110,7 @@ impl Report {
                 caption, figure, ..
             } in &section.drawings
             {
-                let (width, height) = figure.size();
-                // Without a viewBox a browser would not shrink it.
-                let whole = format!("<svg viewBox=\"0 0 {width} {height}\" ");
-                let svg = figure.svg()?.replacen("<svg ", &whole, 1);
+                let svg = figure.svg()?;
                 let caption = marked(caption);
                 let _ = writeln!(
                     body,

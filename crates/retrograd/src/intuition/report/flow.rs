@@ -1,8 +1,10 @@
 //! What the error flow says.
 
+mod findings;
+
 use std::collections::BTreeMap;
 
-use super::numbers::{factor, list, median, quantile, share, short};
+use super::numbers::{log_quantile, share, short};
 use super::{Drawing, Found, Section, Table};
 use crate::intuition::flow::Curves;
 use crate::intuition::study::{BIASES, flow_systems, memory_systems};
@@ -22,7 +24,8 @@ pub(super) struct Flow {
 type Flows = BTreeMap<String, Flow>;
 
 impl Found<'_> {
-    fn flows(&self, jobs: impl Iterator<Item = Job>) -> Flows {
+    /// Of these jobs, k from 0 to `steps`; `relative` to what reaches the last hidden state of the same run.
+    fn flows(&self, jobs: impl Iterator<Item = Job>, steps: usize, relative: bool) -> Flows {
         let mut states: BTreeMap<String, Vec<Vec<f64>>> = BTreeMap::new();
         for job in jobs {
             let curves: &Curves = match self.store.get(&job) {
@@ -33,19 +36,23 @@ impl Found<'_> {
                 },
                 _ => continue,
             };
+            let unit = match relative {
+                true => curves["h'"].first().copied().unwrap_or(f64::NAN),
+                false => 1.0,
+            };
             for (state, curve) in curves {
-                states.entry(state.clone()).or_default().push(curve.clone());
+                let curve = curve.iter().map(|f| f / unit).collect();
+                states.entry(state.clone()).or_default().push(curve);
             }
         }
-        let steps = self.study.flow.steps;
         let over = |curves: Vec<Vec<f64>>| {
             let mut flow = Flow::default();
             for k in 0..=steps {
                 let at = |c: &Vec<f64>| c.get(k).copied().unwrap_or(f64::INFINITY);
                 let values: Vec<f64> = curves.iter().map(at).collect();
-                flow.median.push(median(&values));
-                flow.band
-                    .push((quantile(&values, 0.25), quantile(&values, 0.75)));
+                let at = |share| log_quantile(&values, share);
+                flow.median.push(at(0.5));
+                flow.band.push((at(0.25), at(0.75)));
             }
             flow
         };
@@ -56,14 +63,33 @@ impl Found<'_> {
     /// Before training.
     fn start(&self, system: System) -> Flows {
         let seeds = self.study.seeds(self.study.flow_seeds);
-        self.flows(seeds.map(|seed| self.study.flow(system, seed)))
+        let jobs = seeds.map(|seed| self.study.flow(system, seed));
+        self.flows(jobs, self.study.flow.steps, false)
     }
 
-    /// After training on the adding problem.
-    fn trained(&self, system: System) -> Flows {
-        let seeds = self.study.seeds(self.study.memory_seeds);
+    /// The seeds that both [`Found::before`] and [`Found::after`] are of.
+    fn trained_seeds(&self) -> u64 {
+        self.study.memory_seeds.min(self.study.flow_seeds)
+    }
+
+    /// Before training on the adding problem, of the seeds that are trained, relative to the last hidden state's.
+    fn before(&self, system: System) -> Flows {
+        let seeds = self.study.seeds(self.trained_seeds());
+        let jobs = seeds.map(|seed| self.study.flow(system, seed));
+        self.flows(jobs, self.study.flow.steps, true)
+    }
+
+    /// After training on the adding problem, relative to the last hidden state's.
+    fn after(&self, system: System) -> Flows {
+        let seeds = self.study.seeds(self.trained_seeds());
         let lag = self.study.looked_at;
-        self.flows(seeds.map(|seed| self.study.memory(system, Task::Adding, lag, seed)))
+        let jobs = seeds.map(|seed| self.study.memory(system, Task::Adding, lag, seed));
+        self.flows(jobs, lag - 1, true)
+    }
+
+    /// The farthest k that trained flow is told at: that of the first step of a sequence as long as the trained ones.
+    fn trained_far(&self) -> usize {
+        (self.study.looked_at - 1).min(self.study.flow.steps)
     }
 }
 
@@ -84,9 +110,10 @@ impl Flow {
         self.median[k.min(self.median.len() - 1)]
     }
 
-    /// What a step keeps of the error, on the average from k = 10 to k.
+    /// What a step keeps of the error, on the average from k = 10 (half of k where that is less) to k.
     fn kept(&self, k: usize) -> f64 {
-        (self.at(k) / self.at(10)).powf(1.0 / (k as f64 - 10.0))
+        let from = 10.min(k / 2);
+        (self.at(k) / self.at(from)).powf(1.0 / (k - from) as f64)
     }
 }
 
@@ -98,161 +125,19 @@ pub(super) fn section(found: &Found<'_>) -> Section {
             "Error flow is ‖∂L_T/∂s_(T−k)‖: how strongly the loss at the last step T, and only there, feels what a state s \
              was k steps earlier. It comes from the compiled backward step in f64: the adjoint of s as a step makes it, norm \
              over its units, root mean square over {} sequences of the adding problem; curves are medians and bands quartiles \
-             over {} seeds. In an LSTM the direct path from c to c' has the keep gate for its derivative, in a single \
+             over {} seeds, both taken of logarithms. After training the sequences are as long as those that were trained on, \
+             curves are over {} seeds, and flow is divided by that into the last hidden state, ‖∂L_T/∂h_T‖, so that neither the \
+             size of the answer's error nor that of the read-out counts; before and after are compared so, of the same seeds. In an \
+             LSTM the direct path from c to c' has the keep gate for its derivative, in a single \
              network (S1, S3) a weight matrix times a slope.",
-            found.study.flow.rows, found.study.flow_seeds,
+            found.study.flow.rows,
+            found.study.flow_seeds,
+            found.trained_seeds(),
         )],
-        findings: [starts(found, far), depends(found, far), trained(found, far)].concat(),
+        findings: findings::findings(found, far),
         drawings: drawings(found),
         tables: vec![by_distance(found), by_start(found, far), after(found)],
     }
-}
-
-fn starts(found: &Found<'_>, far: usize) -> Vec<String> {
-    let flow = |cell: &str| found.start(System::named(cell));
-    let (rnn, lstm, one) = (flow("rnn"), flow("lstm"), flow("one_memory"));
-    let [(_, rnn), (_, lstm), (_, one)] = [&rnn, &lstm, &one].map(carrier);
-    let ratio = lstm.at(far) / rnn.at(far);
-    let first = match ratio >= 10.0 {
-        true => format!(
-            "Before training and with uniform weights, the gated memory of S7 passes {} times as much error over {far} steps \
-             as the state of S1: {} against {}.",
-            factor(ratio),
-            short(lstm.at(far)),
-            short(rnn.at(far)),
-        ),
-        false => format!(
-            "Before training and with uniform weights, S7 passes no more than {} times the error of S1 over {far} steps: {} \
-             against {}. The gated memory does not have the advantage that it is known for.",
-            short(ratio),
-            short(lstm.at(far)),
-            short(rnn.at(far)),
-        ),
-    };
-    let gated = 1.0 / (1.0 + (-1.0_f64).exp());
-    let constant = lstm.at(far) >= 0.5 * lstm.at(10);
-    let second = format!(
-        "{} A step keeps {} of it in S7, where the keep gate's bias of 1 alone would let σ(1) = {} through; in S1 it keeps {}.",
-        match constant {
-            true => "The flow through S7's gate is about constant.".to_owned(),
-            false => format!(
-                "That does not make the flow constant, as folklore has it: from k = 10 to {far} it falls by a factor of {}.",
-                factor(lstm.at(10) / lstm.at(far))
-            ),
-        },
-        share(lstm.kept(far)),
-        share(gated),
-        share(rnn.kept(far)),
-    );
-    let (one_kept, rnn_kept) = (one.kept(far), rnn.kept(far));
-    let alike = one.at(far) < 1e-3 * lstm.at(far);
-    let third = format!(
-        "Question 1: S3, where one network makes the new memory, {}: a step keeps {} of the error, in S1 {}, in S7 {}. {}",
-        match alike {
-            true => "loses the error as S1 does",
-            false => "does not lose the error as S1 does",
-        },
-        share(one_kept),
-        share(rnn_kept),
-        share(lstm.kept(far)),
-        match alike {
-            true =>
-                "A memory of its own does not help by itself; it is the gates that let the error through.",
-            false => "A memory of its own helps even without gates.",
-        },
-    );
-    let mut all: Vec<(String, f64)> = System::all()
-        .map(|s| (s.label(), carrier(&found.start(s)).1.kept(far)))
-        .filter(|(_, kept)| kept.is_finite())
-        .collect();
-    all.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let told = |(name, kept): &(String, f64)| format!("{name} {}", share(*kept));
-    let told: Vec<String> = all.iter().map(told).collect();
-    let fourth = format!(
-        "What a step keeps of the error at the start, greatest first: {}.",
-        list(&told)
-    );
-    vec![first, second, third, fourth]
-}
-
-fn depends(found: &Found<'_>, far: usize) -> Vec<String> {
-    let at = |system: System| carrier(&found.start(system)).1.at(far);
-    let (rnn, lstm) = (System::named("rnn"), System::named("lstm"));
-    let orthogonal = at(rnn.with(Recurrent::Orthogonal));
-    let (one, three) = (at(lstm), at(lstm.keeping(3.0)));
-    let against = |lstm: f64, bias: &str| match lstm / orthogonal {
-        r if r >= 10.0 => format!(
-            "S7 with bias {bias} exceeds it by a factor of {}",
-            factor(r)
-        ),
-        r if r >= 1.0 => format!(
-            "S7 with bias {bias} exceeds it by a factor of {} only",
-            short(r)
-        ),
-        r => format!(
-            "it exceeds S7 with bias {bias} by a factor of {}",
-            factor(1.0 / r)
-        ),
-    };
-    let first = format!(
-        "What the weights start as matters as much as the gates. With orthogonal recurrent weights S1 passes {} over {far} \
-         steps, {} times what it passes with uniform ones; {}, and {}.",
-        short(orthogonal),
-        factor(orthogonal / at(rnn)),
-        against(one, "1"),
-        against(three, "3"),
-    );
-    let kept = BIASES.map(|bias| {
-        let flows = found.start(lstm.keeping(bias));
-        let open = 1.0 / (1.0 + (-bias).exp());
-        let kept = carrier(&flows).1.kept(far);
-        format!("{} with bias {bias} (σ = {})", share(kept), share(open))
-    });
-    let second = format!(
-        "The bias of the keep gate sets the pace: with uniform weights a step of S7 keeps {} of the error.",
-        list(&kept)
-    );
-    vec![first, second]
-}
-
-fn trained(found: &Found<'_>, far: usize) -> Vec<String> {
-    let lag = found.study.looked_at;
-    let far = far.min(lag);
-    let (mut solvers, mut others) = (Vec::new(), Vec::new());
-    for system in memory_systems() {
-        let (before, after) = (found.start(system), found.trained(system));
-        let (before, after) = (carrier(&before).1.at(far), carrier(&after).1.at(far));
-        let (solved, of) = found.solved(system, Task::Adding, lag);
-        let told = format!(
-            "{} from {} to {}",
-            system.label(),
-            short(before),
-            short(after)
-        );
-        match 2 * solved > of {
-            true => solvers.push((told, after > before)),
-            false => others.push((told, after > before)),
-        }
-    }
-    let tell = |all: &[(String, bool)], who: &str| match all {
-        [] => format!("None {who}."),
-        _ => {
-            let risen = all.iter().filter(|s| s.1).count();
-            let told: Vec<String> = all.iter().map(|s| s.0.clone()).collect();
-            format!(
-                "Of those that {who}, training raised the flow at k = {far} in {risen} of {}: {}.",
-                all.len(),
-                list(&told)
-            )
-        }
-    };
-    let what = format!("in most runs learned to add at lag {lag}");
-    let what_not = format!("in most runs did not learn to add at lag {lag}");
-    vec![format!(
-        "{} {}",
-        tell(&solvers, &what),
-        tell(&others, &what_not)
-    )]
 }
 
 fn drawings(found: &Found<'_>) -> Vec<Drawing> {
@@ -260,7 +145,11 @@ fn drawings(found: &Found<'_>) -> Vec<Drawing> {
     let panel = |title: &str, lines: Vec<Line>| LinePanel {
         title: title.to_owned(),
         x: Axis::named("k, steps before the loss"),
-        y: Axis::named("error flow ‖∂L_T/∂s_(T−k)‖").log(),
+        y: Axis::named(format!(
+            "error flow ‖∂L_T/∂s_(T−k)‖, median and quartiles over {} seeds",
+            found.study.flow_seeds
+        ))
+        .log(),
         lines,
     };
     let all = |state: &str| -> Vec<Line> {
@@ -288,20 +177,22 @@ fn drawings(found: &Found<'_>) -> Vec<Drawing> {
     let mut biases: Vec<Line> = carriers(BIASES.map(|b| lstm.keeping(b)).to_vec(), &|s| {
         found.start(s)
     });
-    for ((k, line), bias) in biases.iter_mut().enumerate().zip(BIASES) {
-        (line.variant, line.name) = (k, format!("S7 lstm: c, bias {bias}"));
+    // Bias 1 is drawn as S7 is in all pictures.
+    for ((line, bias), variant) in biases.iter_mut().zip(BIASES).zip([1, 0, 2, 3]) {
+        (line.variant, line.name) = (variant, format!("S7 lstm: c, bias {bias}"));
     }
-    let mut references = carriers(vec![rnn, rnn.with(Recurrent::Orthogonal)], &|s| {
+    let references = carriers(vec![rnn, rnn.with(Recurrent::Orthogonal)], &|s| {
         found.start(s)
     });
-    references[1].variant = 1;
     biases.extend(references);
     let orthogonal = System::all()
         .filter(|s| s.cell != "irnn")
         .map(|s| s.with(Recurrent::Orthogonal));
     let mut orthogonal = carriers(orthogonal.collect(), &|s| found.start(s));
-    for line in &mut orthogonal {
+    let plain = System::all().filter(|s| s.cell != "irnn");
+    for (line, plain) in orthogonal.iter_mut().zip(plain) {
         line.name = line.name.replace(", orthogonal", "");
+        line.variant = plain.variant();
     }
     let depends = LinePlot {
         title: "What error flow depends on, before training".to_owned(),
@@ -310,37 +201,71 @@ fn drawings(found: &Found<'_>) -> Vec<Drawing> {
             panel("orthogonal recurrent weights, keep bias 1", orthogonal),
         ],
     };
-    let mut after = carriers(memory_systems(), &|s| found.trained(s));
+    let mut after = carriers(memory_systems(), &|s| found.after(s));
     for (line, system) in after.iter_mut().zip(memory_systems()) {
         let (solved, of) = found.solved(system, Task::Adding, lag);
         line.name += &format!(" ({solved}/{of})");
     }
     let trained = LinePlot {
         title: format!("Error flow after training on the adding problem at lag {lag}"),
-        panels: vec![panel("in brackets: how many runs solved it", after)],
+        panels: trained_panels(found.trained_seeds(), after),
     };
     let drawing = |name, caption: &str, plot| Drawing {
         name,
         caption: caption.to_owned(),
         figure: Figure::Lines(plot),
     };
+    let (seed, seeds) = (found.study.seed, found.study.flow_seeds);
     vec![
         drawing(
             "flow-start",
-            "Error flow of all systems before training, by state.",
+            &format!(
+                "Error flow of all systems before training, by state; first seed {seed}, {seeds} seeds."
+            ),
             start,
         ),
         drawing(
             "flow-depends",
-            "Error flow before training by keep bias, and with orthogonal recurrent weights; c or h names the state.",
+            &format!(
+                "Error flow before training by keep bias, and with orthogonal recurrent weights, over {seeds} seeds; c or h \
+                      names the state."
+            ),
             depends,
         ),
         drawing(
             "flow-trained",
-            "Error flow after training; c or h names the state.",
+            &format!(
+                "Error flow after training, relative to that into the last h, on sequences as long as the trained ones, over \
+                      {} seeds; of each system the state that carries its memory, the table has the others. The first panel is \
+                      cut off below 10⁻¹², and curves that end there go on below it.",
+                found.trained_seeds()
+            ),
             trained,
         ),
     ]
+}
+
+/// All systems down to where an axis can still show the greater ones, and the greater ones apart.
+fn trained_panels(seeds: u64, lines: Vec<Line>) -> Vec<LinePanel> {
+    let panel = |title: &str, floor: f64, lines: Vec<Line>| LinePanel {
+        title: title.to_owned(),
+        x: Axis::named("k, steps before the loss"),
+        y: Axis {
+            floor: Some(floor),
+            ..Axis::named(format!(
+                "‖∂L_T/∂s_(T−k)‖ ÷ ‖∂L_T/∂h_T‖, median and quartiles over {seeds} seeds"
+            ))
+            .log()
+        },
+        lines,
+    };
+    let near = |l: &&Line| l.points.iter().all(|p| p.1 >= 1e-3);
+    let greater: Vec<Line> = lines.iter().filter(near).cloned().collect();
+    let mut panels = vec![panel("in brackets: how many runs solved it", 1e-12, lines)];
+    if !greater.is_empty() {
+        panels.push(panel("those that stay above 0.001", 1e-3, greater));
+    }
+    panels
 }
 
 fn line(name: String, system: System, flow: &Flow) -> Line {
@@ -434,24 +359,30 @@ fn by_start(found: &Found<'_>, far: usize) -> Table {
 
 fn after(found: &Found<'_>) -> Table {
     let lag = found.study.looked_at;
-    let far = lag.min(found.study.flow.steps);
-    let rows = memory_systems().into_iter().map(|system| {
-        let (before, after) = (found.start(system), found.trained(system));
-        let (state, after) = carrier(&after);
+    let far = found.trained_far();
+    let mut rows = Vec::new();
+    for system in memory_systems() {
+        let (before, after) = (found.before(system), found.after(system));
         let (solved, of) = found.solved(system, Task::Adding, lag);
-        vec![
-            system.label(),
-            state.to_owned(),
-            format!("{solved}/{of}"),
-            short(carrier(&before).1.at(far)),
-            short(after.at(far)),
-            share(after.kept(far.max(20))),
-        ]
-    });
+        for (state, after) in &after {
+            rows.push(vec![
+                system.label(),
+                bare(state).to_owned(),
+                format!("{solved}/{of}"),
+                before
+                    .get(state)
+                    .map_or(String::new(), |b| short(b.at(far))),
+                short(after.at(far)),
+                share(after.kept(far)),
+            ]);
+        }
+    }
     Table {
         caption: format!(
-            "Error flow at k = {far} before and after training on the adding problem at lag {lag}, median over seeds. After \
-             training it also depends on how wrong the answers still are."
+            "Error flow at k = {far}, relative to that into the last h, before and after training on the adding problem at lag \
+             {lag}, median over the same {} seeds; and what a step keeps of it after training, on the average from k = {} on.",
+            found.trained_seeds(),
+            10.min(far / 2),
         ),
         head: [
             "system",
@@ -463,6 +394,6 @@ fn after(found: &Found<'_>) -> Table {
         ]
         .map(str::to_owned)
         .to_vec(),
-        rows: rows.collect(),
+        rows,
     }
 }

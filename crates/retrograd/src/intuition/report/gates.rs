@@ -1,6 +1,6 @@
 //! What the gates of a trained S2 do over one sequence.
 
-use super::numbers::{mean, short};
+use super::numbers::{mean, share};
 use super::{Drawing, Found, Section, Table};
 use crate::intuition::memory::{Gates, Learned};
 use crate::intuition::systems::System;
@@ -138,21 +138,7 @@ fn findings(sequences: &[Sequence<'_>]) -> Vec<String> {
         .map(|s| s.by_response(&s.gates[WRITE])[0].1)
         .collect();
     let most = mean(&most);
-    let first = format!(
-        "The write gates {}: on the average over units they are {} open at a mark and {} elsewhere; of the unit that answers \
-         most, the gate is {} more open at a mark. {}",
-        match write_marked > write_others + 0.05 {
-            true => "open for what is marked",
-            false => "do not open for what is marked, taken together",
-        },
-        short(write_marked),
-        short(write_others),
-        short(most),
-        match most > 0.3 {
-            true => "How much is written is decided by the input, step by step.",
-            false => "What is to be remembered is chosen by other means than the write gate.",
-        }
-    );
+    let first = writing(sequences.len(), write_marked, write_others, most);
     let keep_others = open(sequences, KEEP, others);
     let most_kept: Vec<f64> = sequences
         .iter()
@@ -162,18 +148,49 @@ fn findings(sequences: &[Sequence<'_>]) -> Vec<String> {
         })
         .collect();
     let most_kept = mean(&most_kept);
-    let second = format!(
-        "Between marks the keep gates are {} open on the average, and that of the unit that keeps most {}: over 100 steps such \
-         a unit keeps {} of what it holds. {}",
-        short(keep_others),
-        short(most_kept),
-        short(most_kept.powi(100)),
-        match most_kept > 0.98 {
-            true => "Keeping is what these units learned to do.",
-            false => "No unit keeps its memory for long by its gate alone.",
+    vec![first, keeping(keep_others, most_kept)]
+}
+
+/// The means of the write gates over units, and of the unit that answers most by how much more it is open at a mark.
+fn writing(runs: usize, marked: f64, others: f64, most: f64) -> String {
+    format!(
+        "Over one sequence of each of {runs} runs, the write gates are {} open at its two marks and {} elsewhere, mean over \
+         units: {}. Of the unit that answers most, the gate is {} more open at a mark: {}.",
+        share(marked),
+        share(others),
+        if marked > others + 0.05 {
+            "taken together they open for what is marked"
+        } else if marked < others - 0.05 {
+            "taken together they shut for what is marked"
+        } else {
+            "taken together they do not tell what is marked"
+        },
+        share(most),
+        match most > 0.3 {
+            true =>
+                "there are units into which the input decides, step by step, how much is written",
+            false => "no unit's write gate tells marked steps clearly from the others",
         }
-    );
-    vec![first, second]
+    )
+}
+
+/// The mean of the keep gates at steps without a mark, over units and of the unit that keeps most.
+fn keeping(others: f64, most: f64) -> String {
+    format!(
+        "At the steps without a mark the keep gates are {} open, mean over units, and that of the unit that keeps most {}. {}",
+        share(others),
+        share(most),
+        match most > 0.98 {
+            true => format!(
+                "A gate that stood at that would keep {} over 100 steps: there are units that hold what was written.",
+                share(most.powi(100))
+            ),
+            false => format!(
+                "A gate that stood at that would keep {} over 100 steps: no unit holds its memory for long by its gate alone.",
+                share(most.powi(100))
+            ),
+        }
+    )
 }
 
 fn drawing(sequence: &Sequence<'_>, learned: &Learned, lag: usize) -> Drawing {
@@ -195,7 +212,7 @@ fn drawing(sequence: &Sequence<'_>, learned: &Learned, lag: usize) -> Drawing {
     };
     let plot = HeatPlot {
         title: format!(
-            "Gates of S2 keepwrite over one sequence of the adding problem{}",
+            "Gates of S2 keepwrite over one sequence of the adding problem at lag {lag}{}",
             if learned.solved.is_some() {
                 ""
             } else {
@@ -216,7 +233,7 @@ fn drawing(sequence: &Sequence<'_>, learned: &Learned, lag: usize) -> Drawing {
         name: "gates",
         caption: format!(
             "Gates of the question's LSTM, trained on the adding problem at lag {lag}, over one sequence: a row a unit, and the \
-             numbers that it reads, the marked ones in red."
+             numbers that it reads, the two marked ones in another colour and below a triangle."
         ),
         figure: Figure::Heat(plot),
     }
@@ -237,19 +254,35 @@ fn table(sequences: &[Sequence<'_>]) -> Table {
             .collect();
         vec![
             name.to_owned(),
-            short(open(sequences, k, marked)),
-            short(open(sequences, k, others)),
+            share(open(sequences, k, marked)),
+            share(open(sequences, k, others)),
             format!("{:+.2}", mean(&most)).replace('-', "−"),
             format!("{:+.2}", mean(&least)).replace('-', "−"),
         ]
     };
     Table {
-        caption: "How open the gates are, from 0 to 1, mean over units and runs; and by how much the unit changes at a mark that \
+        caption: "How open the gates are over one sequence, from 0 to 1, mean over units and runs; and by how much the unit changes at a mark that \
                   opens most, and the one that shuts most."
             .to_owned(),
         head: ["gate", "at a mark", "elsewhere", "opens most", "shuts most"]
             .map(str::to_owned)
             .to_vec(),
         rows: names.into_iter().enumerate().map(row).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sentence_has_its_opposite() {
+        assert!(writing(2, 0.6, 0.4, 0.5).contains("they open for"));
+        assert!(writing(2, 0.3, 0.4, 0.5).contains("they shut for"));
+        assert!(writing(2, 0.41, 0.4, 0.5).contains("do not tell"));
+        assert!(writing(2, 0.6, 0.4, 0.5).contains("there are units"));
+        assert!(writing(2, 0.6, 0.4, 0.1).contains("no unit's write gate"));
+        assert!(keeping(0.7, 0.99).contains("units that hold"));
+        assert!(keeping(0.7, 0.9).contains("no unit holds"));
     }
 }

@@ -47,7 +47,7 @@ impl Study {
                 format!(
                     "{} runs of `retrograd intuition{}`, first seed {}: {} of one core in all. Every \
                      system has as near to {} parameters as its number of hidden units allows; gates that \
-                     keep a state start with a bias of 1 unless another is named. Bands and ranges are \
+                     keep a state start with a bias of 1 unless another is named (the last section apart). Bands and ranges are \
                      over seeds.",
                     jobs.len(),
                     match self.scale {
@@ -58,7 +58,7 @@ impl Study {
                     self.seed,
                     numbers::duration(seconds),
                     self.parameters,
-                ),
+                ) + &finished(store),
             ],
             sections: vec![
                 flow::section(&found),
@@ -69,6 +69,20 @@ impl Study {
             ],
         })
     }
+}
+
+/// What is known of the run that finished the study.
+fn finished(store: &Store) -> String {
+    let Some(run) = store.finished else {
+        return String::new();
+    };
+    format!(
+        " The call that finished it made {} of the runs in {}, {} at a time on {} cores.",
+        run.jobs,
+        numbers::duration(run.seconds),
+        run.threads,
+        run.cores
+    )
 }
 
 /// A study whose every job has an outcome.

@@ -16,6 +16,44 @@ pub(super) fn quantile(values: &[f64], share: f64) -> f64 {
     }
 }
 
+/// The `share` quantile of positive numbers, interpolated between their logarithms; between a number and 0 or infinity
+/// the nearer of both.
+pub(super) fn log_quantile(values: &[f64], share: f64) -> f64 {
+    let logs: Vec<f64> = values.iter().map(|v| v.ln()).collect();
+    if logs.iter().all(|l| l.is_finite()) {
+        return quantile(&logs, share).exp();
+    }
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = share * sorted.len().saturating_sub(1) as f64;
+    sorted.get(at.round() as usize).copied().unwrap_or(f64::NAN)
+}
+
+/// The middle value, of an even number of values the lower one in the middle: always one of them. NaN if there are none.
+pub(super) fn middle(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = sorted.len().saturating_sub(1) / 2;
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}
+
+/// Whether one number of runs is more than another beyond what two runs or a tenth of all may turn round.
+pub(super) fn more_runs(solved: usize, than: usize, of: usize) -> bool {
+    solved >= than + of.div_ceil(10).max(2)
+}
+
+/// How one positive number compares with another: greater or less only by a factor of ten or more.
+pub(super) fn relate(a: f64, b: f64) -> std::cmp::Ordering {
+    use std::cmp::Ordering;
+    if a > 0.0 && a >= 10.0 * b {
+        Ordering::Greater
+    } else if b > 0.0 && b >= 10.0 * a {
+        Ordering::Less
+    } else {
+        Ordering::Equal
+    }
+}
+
 /// The median.
 pub(super) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
@@ -121,6 +159,27 @@ mod tests {
         assert_eq!(quantile(&values[..2], 0.25), 1.75);
         assert_eq!(quantile(&values, 1.0), f64::INFINITY);
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn logarithmic_quantiles_and_middles_are_no_numbers_that_no_run_is_near() {
+        assert!((log_quantile(&[1e-4, 1e-8], 0.5) / 1e-6 - 1.0).abs() < 1e-12);
+        assert_eq!(log_quantile(&[1.0, f64::INFINITY, 0.0], 0.5), 1.0);
+        assert_eq!(log_quantile(&[1.0, f64::INFINITY], 0.25), 1.0);
+        assert_eq!(middle(&[7e146, 0.49]), 0.49);
+        assert_eq!(middle(&[3.0, 1.0, 2.0]), 2.0);
+        assert!(middle(&[]).is_nan());
+    }
+
+    #[test]
+    fn a_run_or_a_factor_of_less_than_ten_decides_nothing() {
+        use std::cmp::Ordering;
+        assert!(!more_runs(8, 7, 12) && more_runs(9, 7, 12));
+        assert!(!more_runs(12, 9, 36) && more_runs(13, 9, 36));
+        assert_eq!(relate(5.0, 1.0), Ordering::Equal);
+        assert_eq!(relate(1e-3, 1.0), Ordering::Less);
+        assert_eq!(relate(1.0, 0.0), Ordering::Greater);
+        assert_eq!(relate(0.0, 0.0), Ordering::Equal);
     }
 
     #[test]

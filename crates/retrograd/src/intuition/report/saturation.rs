@@ -1,11 +1,11 @@
 //! What the long streams say.
 
-use super::numbers::{factor, mean, median, percent, quantile, short, whole};
+use super::numbers::{list, mean, middle, percent, quantile, short, whole};
 use super::{Drawing, Found, Section, Table};
-use crate::intuition::saturation::{EXPLODED, MARKED_EVERY, SATURATED, Stream};
+use crate::intuition::saturation::{Bound, EXPLODED, SATURATED, Stream};
 use crate::intuition::study::{memory_systems, stream_systems};
 use crate::intuition::systems::{Recurrent, System};
-use crate::intuition::tasks::Task;
+use crate::intuition::tasks::{MARKED_EVERY, Task};
 use crate::intuition::{Job, Outcome};
 use crate::plot::{Axis, Figure, Line, LinePanel, LinePlot};
 
@@ -69,12 +69,15 @@ pub(super) fn section(found: &Found<'_>) -> Section {
         title: "Why not just the identity?".to_owned(),
         method: vec![format!(
             "A recurrent matrix that is the identity keeps what it has. Here each system reads a stream of {} steps, a number \
-             uniform in 0..1 a step and a mark one step in {MARKED_EVERY} on the average, and nothing is ever asked. A tanh \
-             unit counts as saturated beyond ±{SATURATED}, where its slope is below a tenth; a gated sum c beyond ±{:.2}, where the \
-             tanh that reads it is; a rectified unit, which has no bound, as exploded beyond {EXPLODED}, and as dead at 0. The \
-             memory c is looked at where there is one, else h.",
+             uniform in 0..1 a step and a mark one step in {MARKED_EVERY} on the average, and nothing is ever asked. The memory c is \
+             looked at where there is one, else h. A tanh unit (S1, S3) counts as saturated beyond ±{SATURATED}, where its slope is \
+             below a tenth; S7's c beyond ±{:.2}, where the tanh that reads it is; S2's c beyond ±{:.2}, where the slope of the sigmoid \
+             that reads it is as small a part of its greatest. S6's h is a mixture of tanh values: it is counted beyond \
+             ±{SATURATED} too, which says nothing of a slope. S4's c has no squashing reader component by component and a rectified \
+             unit (S5) has no bound: they count as exploded beyond {EXPLODED}. A unit that is exactly 0 counts as at 0, apart.",
             whole(extent.steps as u64),
-            SATURATED.atanh(),
+            Bound::ReadByTanh.limit(),
+            Bound::ReadBySigmoid.limit(),
         )],
         findings: [start(found), trained(found)].concat(),
         drawings: drawings(found),
@@ -98,101 +101,182 @@ pub(super) fn section(found: &Found<'_>) -> Section {
     }
 }
 
+/// Sizes beyond this are told as such, not as numbers.
+const LARGE: f64 = 1000.0;
+
+/// What a system's units are at the end of a stream.
+struct End {
+    name: String,
+    /// The shares of units saturated or exploded, and at 0, means over runs.
+    lost: f64,
+    zero: f64,
+    /// Their size in each run.
+    sizes: Vec<f64>,
+}
+
+impl End {
+    fn new(system: System, streams: &[&Stream]) -> End {
+        End {
+            name: system.label(),
+            lost: mean(&last(streams, share)),
+            zero: mean(&last(streams, dead)),
+            sizes: last(streams, size),
+        }
+    }
+
+    fn large(&self) -> usize {
+        self.sizes.iter().filter(|s| **s > LARGE).count()
+    }
+
+    fn told(&self) -> String {
+        format!(
+            "{} {} and {}",
+            self.name,
+            percent(self.lost),
+            percent(self.zero)
+        )
+    }
+}
+
 fn start(found: &Found<'_>) -> Vec<String> {
-    let [irnn, wide, tanh] = identities().map(|s| found.stream_start(s));
-    let lstm = found.stream_start(System::named("lstm"));
-    let growth = |streams: &[&Stream]| {
-        let of = |s: &&Stream| {
-            let half = s
-                .steps
-                .iter()
-                .position(|&t| 2 * t >= found.study.stream.steps);
-            s.size.last().unwrap_or(&f64::NAN) / half.map_or(f64::NAN, |k| s.size[k])
-        };
-        let ratios: Vec<f64> = streams.iter().map(of).collect();
-        median(&ratios)
+    let end = |s: System| End::new(s, &found.stream_start(s));
+    let [irnn, wide, tanh] = identities().map(end);
+    let (plain, lstm) = (end(System::named("rnn")), end(System::named("lstm")));
+    let half = |s: &&Stream| {
+        let half = s
+            .steps
+            .iter()
+            .position(|&t| 2 * t >= found.study.stream.steps);
+        s.size.last().unwrap_or(&f64::NAN) / half.map_or(f64::NAN, |k| s.size[k])
     };
-    let lost = |s: &[&Stream]| mean(&last(s, share)) + mean(&last(s, dead));
-    let first = format!(
-        "The identity recurrence (S5), with input weights of the usual size, ends the stream with {} of its units exploded and \
-         {} dead: {}. With the tiny input weights that it is published with it is {} exploded and {} dead, and over the second \
-         half of the stream its size still grows by a factor of {}. The memory of S7 ends with {} saturated.",
-        percent(mean(&last(&wide, share))),
-        percent(mean(&last(&wide, dead))),
-        match lost(&wide) > 0.5 {
-            true => "input piles up, and most units can no longer be written to",
-            false => "most units still work",
+    let growth: Vec<f64> = found
+        .stream_start(System::named("irnn"))
+        .iter()
+        .map(half)
+        .collect();
+    let others = stream_systems().into_iter().map(end);
+    let others: Vec<f64> = others
+        .filter(|e| e.name != wide.name)
+        .map(|e| e.lost)
+        .collect();
+    let most = others.into_iter().fold(0.0, f64::max);
+    vec![
+        piling_up(&wide, &irnn, middle(&growth), most),
+        tanh_identity(&tanh, &plain, &lstm),
+    ]
+}
+
+/// `most` is the greatest share saturated or exploded of all other systems.
+fn piling_up(wide: &End, irnn: &End, growth: f64, most: f64) -> String {
+    format!(
+        "Before training, the identity recurrence (S5) with input weights of the usual size ends the stream with {} of its units \
+         exploded and {} at 0: {}. With the tiny input weights that it is published with it is {} exploded and {} at 0, and over the \
+         second half of the stream its size {} (by a factor of {} in the middle one of the seeds). No other system has more than {} \
+         saturated or exploded.",
+        percent(wide.lost),
+        percent(wide.zero),
+        match wide.lost > most + 0.1 {
+            true => "input piles up",
+            false => "input does not pile up more than elsewhere",
         },
-        percent(mean(&last(&irnn, share))),
-        percent(mean(&last(&irnn, dead))),
-        short(growth(&irnn)),
-        percent(mean(&last(&lstm, share))),
-    );
-    let plain = found.stream_start(System::named("rnn"));
-    let second = format!(
-        "With a tanh, the identity cannot explode: {} of its units are saturated at the end, of the plain S1 {}. {}",
-        percent(mean(&last(&tanh, share))),
-        percent(mean(&last(&plain, share))),
-        match mean(&last(&tanh, share)) > mean(&last(&plain, share)) + 0.05 {
+        percent(irnn.lost),
+        percent(irnn.zero),
+        match growth > 1.2 {
+            true => "still grows",
+            false => "hardly grows any more",
+        },
+        short(growth),
+        percent(most),
+    )
+}
+
+fn tanh_identity(tanh: &End, plain: &End, lstm: &End) -> String {
+    format!(
+        "With a tanh, the identity cannot explode: {} of its units are saturated at the end, of the plain S1 {}, of the memory of \
+         S7 {}. {}",
+        percent(tanh.lost),
+        percent(plain.lost),
+        percent(lstm.lost),
+        match tanh.lost > plain.lost + 0.05 {
             true => "Input piles up here too, against the wall of the tanh.",
             false =>
                 "At this size of input weights it does not saturate beyond the plain network by this measure.",
         }
-    );
-    vec![first, second]
+    )
 }
 
 fn trained(found: &Found<'_>) -> Vec<String> {
-    let lag = found.study.looked_at;
-    let told = |cell: &str| {
-        let system = System::named(cell);
-        let streams = found.stream_trained(system);
-        let (solved, of) = found.solved(system, Task::Adding, lag);
-        let lost = mean(&last(&streams, share));
-        let size = median(&last(&streams, size));
-        let text = format!(
-            "{} {} saturated or exploded, size {} ({solved}/{of} had solved it)",
-            system.label(),
-            percent(lost),
-            short(size),
-        );
-        (text, lost, size)
+    let ends = memory_systems().into_iter();
+    let mut ends: Vec<End> = ends
+        .map(|s| End::new(s, &found.stream_trained(s)))
+        .collect();
+    ends.sort_by(|a, b| b.lost.total_cmp(&a.lost));
+    vec![
+        shares(found.study.looked_at, &ends),
+        sizes(found.study.stream.steps, &ends),
+    ]
+}
+
+/// The ends are sorted by what is lost, the most first.
+fn shares(lag: usize, ends: &[End]) -> String {
+    let told: Vec<String> = ends.iter().map(End::told).collect();
+    let gated = |e: &&End| ["S2", "S6", "S7"].iter().any(|n| e.name.starts_with(n));
+    let most = |gated: &dyn Fn(&&End) -> bool| {
+        let shares = ends.iter().filter(|e| gated(e)).map(|e| e.lost + e.zero);
+        shares.fold(0.0, f64::max)
     };
-    let [irnn, keepwrite, gru, lstm] = ["irnn", "keepwrite", "gru", "lstm"].map(told);
-    let gated = [&keepwrite, &gru, &lstm].map(|t| t.2);
-    let greatest = gated.into_iter().fold(0.0, f64::max);
-    let verdict = if irnn.2 >= f64::MAX {
-        "The trained identity recurrence has left the range of f64".to_owned()
-    } else if irnn.2 > 10.0 * greatest {
-        format!(
-            "The trained identity recurrence has grown to {} times the size of the greatest gated state",
-            factor(irnn.2 / greatest)
-        )
-    } else {
-        "The trained identity recurrence has not grown far beyond the gated states".to_owned()
-    };
-    let gates = match [&keepwrite, &gru, &lstm].iter().all(|t| t.1 < 0.5) {
-        true => "training leaves most units of the gated memories able to change",
-        false => {
-            "but gates are no safeguard by themselves: a gated memory that was trained on sequences may saturate on a \
-                  stream that never ends"
+    let (with, without) = (most(&gated), most(&|e| !gated(e)));
+    format!(
+        "After training on the adding problem at lag {lag}, shares of units saturated or exploded, and at 0, at the end of the \
+         stream: {}. Of S2, S6 and S7 the greatest sum of both is {}, of the others {}: {}.",
+        list(&told),
+        percent(with),
+        percent(without),
+        if with + 0.05 < without {
+            "the gated ones have fewer such units than the worst of the others"
+        } else if with > without + 0.05 {
+            "against expectation, a gated one has the most such units"
+        } else {
+            "the gated ones have no fewer such units than the others"
         }
-    };
-    vec![format!(
-        "After training on the adding problem at lag {lag}, at the end of the stream: {}; {}; {}; {}. {verdict}; {gates}.",
-        irnn.0, keepwrite.0, gru.0, lstm.0
-    )]
+    )
+}
+
+fn sizes(steps: usize, ends: &[End]) -> String {
+    let large: Vec<String> = ends
+        .iter()
+        .filter(|e| e.large() > 0)
+        .map(|e| format!("of {} in {} of {} runs", e.name, e.large(), e.sizes.len()))
+        .collect();
+    let bounded = ends.iter().filter(|e| e.large() == 0);
+    let greatest = bounded.flat_map(|e| e.sizes.iter().copied());
+    let greatest = greatest.fold(0.0, f64::max);
+    match &large[..] {
+        [] => format!(
+            "After {} steps no trained system's size exceeds {}; the greatest is {}.",
+            whole(steps as u64),
+            whole(LARGE as u64),
+            short(greatest)
+        ),
+        some => format!(
+            "After {} steps the size exceeds {} {}; of the other systems the greatest of any run is {}.",
+            whole(steps as u64),
+            whole(LARGE as u64),
+            list(some),
+            short(greatest)
+        ),
+    }
 }
 
 fn drawings<'a>(found: &'a Found<'_>) -> Vec<Drawing> {
-    let drawn = |system: &System| {
-        ["irnn", "keepwrite", "gru", "lstm"].contains(&system.cell)
-            || (system.cell == "rnn" && system.recurrent != Recurrent::Orthogonal)
-    };
-    let plot = |title: String, systems: Vec<System>, of: &dyn Fn(System) -> Vec<&'a Stream>| {
-        let lines = |measure: fn(&Stream) -> &[f64]| -> Vec<Line> {
-            let systems = systems.iter().filter(|s| drawn(s));
-            systems.filter_map(|s| line(s, &of(*s), measure)).collect()
+    let plot = |title: String,
+                systems: Vec<System>,
+                seeds: u64,
+                of: &dyn Fn(System) -> Vec<&'a Stream>| {
+        let lines = |measure: fn(&Stream) -> &[f64], middle: fn(&[f64]) -> f64| -> Vec<Line> {
+            let systems = systems.iter();
+            let lines = systems.filter_map(|s| line(s, &of(*s), measure, middle));
+            lines.collect()
         };
         let panel = |title: &str, y: Axis, lines| LinePanel {
             title: title.to_owned(),
@@ -205,13 +289,16 @@ fn drawings<'a>(found: &'a Found<'_>) -> Vec<Drawing> {
             panels: vec![
                 panel(
                     "units that are saturated or exploded",
-                    Axis::named("share of units, mean and range over seeds"),
-                    lines(share),
+                    Axis::named(format!("share of units, mean and range over {seeds} seeds")),
+                    together(lines(share, mean)),
                 ),
                 panel(
                     "how large the state is",
-                    Axis::named("root mean square of the units, mean and range over seeds").log(),
-                    lines(size),
+                    Axis::named(format!(
+                        "root mean square of the units, middle and range over {seeds} seeds; beyond 10¹² drawn at 10¹²"
+                    ))
+                    .log(),
+                    lines(size, middle),
                 ),
             ],
         }
@@ -220,30 +307,60 @@ fn drawings<'a>(found: &'a Found<'_>) -> Vec<Drawing> {
     let start = plot(
         "Under a long stream of input, before training".to_owned(),
         stream_systems(),
+        found.study.flow_seeds,
         &|s| found.stream_start(s),
     );
     let trained = plot(
         format!("Under a long stream of input, after the adding problem at lag {lag}"),
         memory_systems(),
+        found.study.memory_seeds,
         &|s| found.stream_trained(s),
     );
     vec![
         Drawing {
             name: "saturation-start",
             caption:
-                "The identity recurrence beside gated cells under a long stream, before training."
+                "The identity recurrence beside all other systems under a long stream, before training."
                     .to_owned(),
             figure: Figure::Lines(start),
         },
         Drawing {
             name: "saturation-trained",
-            caption: "The same after training.".to_owned(),
+            caption: "The same after training, with the systems that were trained.".to_owned(),
             figure: Figure::Lines(trained),
         },
     ]
 }
 
-fn line(system: &System, streams: &[&Stream], measure: fn(&Stream) -> &[f64]) -> Option<Line> {
+/// The lines that are 0 throughout, as one.
+fn together(lines: Vec<Line>) -> Vec<Line> {
+    let (mut zero, mut others): (Vec<Line>, Vec<Line>) = lines
+        .into_iter()
+        .partition(|l| l.band.iter().all(|b| b.1 == 0.0));
+    if zero.len() > 1 {
+        let first = zero.swap_remove(0);
+        zero = vec![Line {
+            name: if others.is_empty() {
+                "all: 0"
+            } else {
+                "all others: 0"
+            }
+            .to_owned(),
+            kind: 0,
+            variant: 0,
+            ..first
+        }];
+    }
+    others.extend(zero);
+    others
+}
+
+fn line(
+    system: &System,
+    streams: &[&Stream],
+    measure: fn(&Stream) -> &[f64],
+    middle: fn(&[f64]) -> f64,
+) -> Option<Line> {
     let first = streams.first()?;
     let at = |k: usize| -> Vec<f64> { streams.iter().map(|s| measure(s)[k].min(HUGE)).collect() };
     let steps = first.steps.iter().enumerate();
@@ -253,7 +370,7 @@ fn line(system: &System, streams: &[&Stream], measure: fn(&Stream) -> &[f64]) ->
         variant: system.variant(),
         points: steps
             .clone()
-            .map(|(k, t)| (*t as f64, mean(&at(k))))
+            .map(|(k, t)| (*t as f64, middle(&at(k))))
             .collect(),
         band: steps
             .map(|(k, _)| (quantile(&at(k), 0.0), quantile(&at(k), 1.0)))
@@ -286,18 +403,71 @@ fn table<'a>(
             row.push(percent(mean(&shares)));
         }
         row.push(percent(mean(&last(&streams, dead))));
-        row.push(short(median(&last(&streams, size))));
+        let sizes = last(&streams, size);
+        row.push(short(middle(&sizes)));
+        row.push(short(sizes.iter().copied().fold(0.0, f64::max)));
         row
     };
     let mut head = vec!["system".to_owned(), "state".to_owned()];
     head.extend(at.iter().map(|t| format!("step {}", whole(*t as u64))));
-    head.extend(["dead at the end", "size at the end"].map(str::to_owned));
+    head.extend(["at 0 at the end", "size at the end", "greatest"].map(str::to_owned));
     Table {
         caption: format!(
             "{caption}: share of units saturated or exploded at some steps of the stream, of those that are 0 at its end \
-             (means over seeds), and the root mean square of the units (median)."
+             (means over seeds), and the root mean square of the units (the middle one of the seeds, and the greatest)."
         ),
         head,
         rows: systems.into_iter().map(row).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(name: &str, lost: f64, zero: f64, sizes: &[f64]) -> End {
+        End {
+            name: name.to_owned(),
+            lost,
+            zero,
+            sizes: sizes.to_vec(),
+        }
+    }
+
+    #[test]
+    fn every_sentence_has_its_opposite() {
+        let (some, none) = (end("S5", 0.5, 0.4, &[50.0]), end("S1", 0.0, 0.0, &[0.1]));
+        assert!(piling_up(&some, &none, 2.0, 0.0).contains("input piles up"));
+        assert!(piling_up(&none, &none, 1.0, 0.0).contains("does not pile up"));
+        assert!(piling_up(&none, &none, 1.0, 0.0).contains("hardly grows"));
+        assert!(tanh_identity(&some, &none, &none).contains("against the wall"));
+        assert!(tanh_identity(&none, &none, &none).contains("does not saturate"));
+        let lstm = |lost| end("S7 lstm", lost, 0.0, &[1.0]);
+        let irnn = || end("S5 irnn", 0.02, 0.95, &[0.5, 7e146]);
+        let said = shares(40, &[lstm(0.1), irnn()]);
+        assert!(
+            said.contains("S5 irnn 2.0 % and 95 %") && said.contains("have fewer"),
+            "{said}"
+        );
+        assert!(shares(40, &[lstm(0.9), none]).contains("against expectation"));
+        let said = sizes(100, &[lstm(0.1), irnn()]);
+        assert!(said.contains("of S5 irnn in 1 of 2 runs"), "{said}");
+        assert!(sizes(100, &[lstm(0.1)]).contains("no trained system"));
+    }
+
+    #[test]
+    fn lines_at_nothing_become_one() {
+        let line = |name: &str, high| Line {
+            name: name.to_owned(),
+            points: vec![(1.0, high)],
+            band: vec![(0.0, high)],
+            ..Line::default()
+        };
+        let names = |lines: Vec<Line>| -> Vec<String> {
+            together(lines).into_iter().map(|l| l.name).collect()
+        };
+        let lines = vec![line("a", 0.0), line("b", 0.5), line("c", 0.0)];
+        assert_eq!(names(lines), ["b", "all others: 0"]);
+        assert_eq!(names(vec![line("a", 0.0), line("b", 0.5)]), ["b", "a"]);
     }
 }
