@@ -95,12 +95,7 @@ impl<T: Element> Stepper<T> {
         }
         let start = Instant::now();
         let Program { graph, states } = stream(recorded).map_err(CompileError::from)?;
-        // There is one loop: nothing crosses between loops, and W x is in it as U h is.
-        let options = Options {
-            recompute: false,
-            distribute: false,
-            ..options.clone()
-        };
+        let options = options.clone().streaming();
         let (_, graph) = passes::run(&graph, &[], &options)
             .map_err(CompileError::from)?
             .pop()
