@@ -155,7 +155,7 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
             }
             "components" => return listing(&g),
             "stream" => {
-                let streamed = match passes::stream::stream(&g) {
+                let streamed = match passes::streamed(&g) {
                     Ok(streamed) => streamed,
                     Err(e) => return Ok(format!("error: {e}\n")),
                 };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use retrograd_graph::passes::stream::{Stream as Program, StreamState, stream};
+use retrograd_graph::passes::stream::{Stream as Program, StreamState};
 use retrograd_graph::plan::Plan;
 use retrograd_graph::{Graph, Options, passes, plan};
 use retrograd_tape::{Domain, Input, Output, Role, Tape, Yield};
@@ -94,7 +94,7 @@ impl<T: Element> Stepper<T> {
             return Err(RunError::Empty { t: 1, b }.into());
         }
         let start = Instant::now();
-        let Program { graph, states } = stream(recorded).map_err(CompileError::from)?;
+        let Program { graph, states } = passes::streamed(recorded).map_err(CompileError::from)?;
         let options = options.clone().streaming();
         let (_, graph) = passes::run(&graph, &[], &options)
             .map_err(CompileError::from)?

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use retrograd_tape::{Domain, Map, Op, Value};
 
 use crate::graph::{Graph, as_map};
+use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Class, Components, components};
-use crate::plan::coarsest::coarsest;
 use crate::plan::join::join;
 use crate::plan::wide::is_wide;
 

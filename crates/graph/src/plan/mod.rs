@@ -6,7 +6,6 @@
 
 mod access;
 mod build;
-pub(crate) mod coarsest;
 pub mod cost;
 mod home;
 mod interchange;

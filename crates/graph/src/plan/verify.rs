@@ -33,7 +33,7 @@ mod touch;
 use retrograd_tape::Domain;
 
 use crate::options::Unroll;
-use crate::plan::access::{Access, goes_along};
+use crate::plan::access::{Access, goes_along, overlap};
 use crate::plan::phase::{Direction, direction};
 use crate::plan::{
     BlockAt, Buffer, Carried, Fold, Inner, Instr, Item, Kind, Loop, Plan, Region, Stmt, Storage,
@@ -355,8 +355,7 @@ fn region(plan: &Plan, r: &Region) -> Result<(), Broken> {
 fn meet(plan: &Plan, (a, n): (View, usize), (b, m): (View, usize)) -> bool {
     let steps = || plan.buffers[a.buffer].domain == Domain::Step;
     a.buffer == b.buffer
-        && a.offset < b.offset + m
-        && b.offset < a.offset + n
+        && overlap((a, n), (b, m))
         && ((a.shift, a.from_end) == (b.shift, b.from_end) || !steps())
 }
 
@@ -380,7 +379,7 @@ fn time_inside(plan: &Plan, l: &Loop, carried: &[Carried]) -> Result<(), Broken>
             Instr::Const(_) | Instr::Map(..) => continue,
         };
         for &(from, y) in r.stores.iter().filter(|s| s.1.buffer == v.buffer) {
-            if v.offset >= y.offset + r.lanes || y.offset >= v.offset + n {
+            if !overlap((v, n), (y, r.lanes)) {
                 continue;
             }
             let aligned = matches!(instr, Instr::Load(_)) && v.offset == y.offset;
