@@ -134,6 +134,16 @@ impl Options {
         })
     }
 
+    /// The same for samples that come one after another: one loop has all the work of a step, and nothing crosses from it
+    /// to another that it would pay to make again.
+    pub fn streaming(self) -> Options {
+        Options {
+            distribute: false,
+            recompute: false,
+            ..self
+        }
+    }
+
     fn all(on: bool) -> Options {
         Options {
             simplify: on,

@@ -25,6 +25,7 @@ fn section(name: &str) -> String {
         "element-wise ops" => ops::element_wise(),
         "structural ops" => ops::structural(),
         "rules" => source::between(include_str!("../src/verify.rs"), "//! 1. ", None),
+        "plan rules" => source::between(include_str!("../src/plan/verify.rs"), "//! 1. ", None),
         "canonical form" => source::between(
             include_str!("../src/text/mod.rs"),
             "//! ```text\n//! graph ",

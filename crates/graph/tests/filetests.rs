@@ -155,11 +155,11 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
             }
             "components" => return listing(&g),
             "stream" => {
-                let streamed = match passes::stream::stream(&g) {
+                let streamed = match passes::streamed(&g) {
                     Ok(streamed) => streamed,
                     Err(e) => return Ok(format!("error: {e}\n")),
                 };
-                let options = plans::streaming();
+                let options = Options::default().streaming();
                 let trace = passes::run(&streamed.graph, &[], &options);
                 let trace = trace.map_err(|e| format!("error: {e}\n"))?;
                 let (_, last) = trace.last().expect("it starts with one");

@@ -133,7 +133,7 @@ impl<T: Element> CompiledCell<T> {
     /// perhaps an empty slice, which stands for zeros, and empty slices for inputs over steps, which come with the samples.
     ///
     /// # Errors
-    /// [`CompileError::Future`] for a layer that reads the sequence from its end, or other needs of later samples;
+    /// [`CompileError::Refused`] for a layer that reads the sequence from its end, or other needs of later samples;
     /// [`CompileError::Idle`]; inputs that do not fit.
     pub fn stepper(&self, b: usize, inputs: &[&[T]]) -> Result<Stepper<T>, StepperError> {
         Stepper::of(&self.recorded, &self.options, b, inputs)

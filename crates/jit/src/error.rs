@@ -1,18 +1,15 @@
 //! What can go wrong when a program is compiled or run.
 
 use retrograd_graph::passes::Refused;
-use retrograd_graph::passes::stream::NeedsFuture;
 use retrograd_tape::Tape;
 
 /// A program that cannot be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// A recurrence runs both ways in time, or a derivative's name is taken.
+    /// A recurrence runs both ways in time, a derivative's name is taken, or a program that is to run sample by sample needs
+    /// later samples.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// A program that is to run sample by sample needs later samples.
-    #[error(transparent)]
-    Future(#[from] NeedsFuture),
     /// A program that is to run sample by sample has nothing to do for a sample.
     #[error("`{program}` has nothing to do for a sample: no output over steps and no state")]
     Idle {

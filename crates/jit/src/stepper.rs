@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use retrograd_graph::passes::stream::{Stream as Program, StreamState, stream};
+use retrograd_graph::passes::stream::{Stream as Program, StreamState};
 use retrograd_graph::plan::Plan;
 use retrograd_graph::{Graph, Options, passes, plan};
 use retrograd_tape::{Domain, Input, Output, Role, Tape, Yield};
@@ -94,13 +94,8 @@ impl<T: Element> Stepper<T> {
             return Err(RunError::Empty { t: 1, b }.into());
         }
         let start = Instant::now();
-        let Program { graph, states } = stream(recorded).map_err(CompileError::from)?;
-        // There is one loop: nothing crosses between loops, and W x is in it as U h is.
-        let options = Options {
-            recompute: false,
-            distribute: false,
-            ..options.clone()
-        };
+        let Program { graph, states } = passes::streamed(recorded).map_err(CompileError::from)?;
+        let options = options.clone().streaming();
         let (_, graph) = passes::run(&graph, &[], &options)
             .map_err(CompileError::from)?
             .pop()

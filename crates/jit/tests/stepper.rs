@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "the other comparisons are for random programs")]
 mod check;
 
+use retrograd_graph::passes::Refused;
 use retrograd_graph::plan::{Item, Keep, Kind, Stmt};
 use retrograd_graph::text::read_tape;
 use retrograd_jit::{CompileError, CompiledCell, Purpose, RunError, Stepper, StepperError};
@@ -219,7 +220,7 @@ output y = dense[2](h', r')
     let tape = tape(reverse);
     let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
     let made = cell.stepper(1, &slices(&fixed(&tape, 1)));
-    let Err(StepperError::Compile(CompileError::Future(e))) = made else {
+    let Err(StepperError::Compile(CompileError::Refused(Refused::Future(e)))) = made else {
         panic!("{made:?}")
     };
     assert_eq!(
@@ -345,6 +346,19 @@ fn arrays_that_do_not_fit_are_refused_and_nothing_has_run() {
     assert!(
         matches!(rows, Err(StepperError::Run(RunError::Empty { .. }))),
         "{rows:?}"
+    );
+}
+
+#[test]
+fn a_name_that_the_stream_needs_is_an_error() {
+    let tape = tape("cell named(x[2]; h[2])\nh' = tanh(dense(x, h))\noutput y = h'\n");
+    let mut graph = retrograd_graph::Graph::from_tape(&tape);
+    let value = graph.outputs()[0].value;
+    graph.output("initial(h)", retrograd_tape::Yield::Output, value);
+    let refused = retrograd_graph::passes::streamed(&graph).expect_err("the name is taken");
+    assert_eq!(
+        refused.to_string(),
+        "the stream adds an output `initial(h)`, and the program has one of that name already"
     );
 }
 

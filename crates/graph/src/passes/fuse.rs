@@ -15,9 +15,9 @@ use std::collections::{HashMap, HashSet};
 use retrograd_tape::{Algebra, Domain, Map, Op, Value};
 
 use crate::graph::{Graph, Rebuild, Rewrite, as_map, rebuild, rewrite};
+use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Class, Components, components};
 use crate::passes::simplify::{concat, simplify, slice};
-use crate::plan::coarsest::coarsest;
 
 /// Fuses products. With `distribute` those of one component; without, for a plan that has one loop a direction, those of one
 /// direction, and then W x + U h too is one product, of x and h copied side by side.

@@ -1,6 +1,7 @@
 //! The passes, each a function from graph to graph, and the driver that runs them in order and verifies after each.
 
 pub mod adjoint;
+pub(crate) mod coarsest;
 pub mod components;
 pub mod fuse;
 pub mod legalize;
@@ -35,10 +36,13 @@ pub enum Refused {
     /// A recurrence whose states need each other both forward and backward in time.
     #[error(transparent)]
     BothWays(#[from] components::BothWays),
-    /// A derivation names what it adds after what it derives, and the program has that name already.
+    /// A program that is to run sample by sample needs later samples.
+    #[error(transparent)]
+    Future(#[from] stream::NeedsFuture),
+    /// A pass names what it adds after what it derives, and the program has that name already.
     #[error("the {pass} adds {kind} `{name}`, and the program has one of that name already")]
     NameTaken {
-        /// `adjoint` or `tangent`.
+        /// `adjoint`, `tangent` or `stream`.
         pass: &'static str,
         /// `an input` or `an output`.
         kind: &'static str,
@@ -69,10 +73,7 @@ pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<T
             Derivation::Adjoint(what) => ("adjoint", adjoint::adjoint(last(&trace), what)),
             Derivation::Tangent(what) => ("tangent", tangent::tangent(last(&trace), what)),
         };
-        if let Some((kind, name)) = named_twice(&next) {
-            let name = name.to_owned();
-            return Err(Refused::NameTaken { pass, kind, name });
-        }
+        names_are_free(pass, &next)?;
         step(&mut trace, pass, |_| next);
         if options.simplify {
             let last = i + 1 == derivations.len();
@@ -93,6 +94,32 @@ pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<T
     Ok(trace)
 }
 
+/// What *stream* leaves of a program, for [`run`] to go on with.
+///
+/// # Errors
+/// [`Refused`], which says why.
+///
+/// # Panics
+/// If the pass breaks a rule of the verifier.
+pub fn streamed(g: &Graph) -> Result<stream::Stream, Refused> {
+    components::components(g)?;
+    let left = stream::stream(g)?;
+    names_are_free("stream", &left.graph)?;
+    verified("stream", &left.graph);
+    Ok(left)
+}
+
+/// A pass's additions may not be called what something is called already.
+fn names_are_free(pass: &'static str, g: &Graph) -> Result<(), Refused> {
+    match named_twice(g) {
+        None => Ok(()),
+        Some((kind, name)) => {
+            let name = name.to_owned();
+            Err(Refused::NameTaken { pass, kind, name })
+        }
+    }
+}
+
 fn last(trace: &Trace) -> &Graph {
     &trace.last().expect("it starts with one").1
 }
@@ -100,8 +127,12 @@ fn last(trace: &Trace) -> &Graph {
 /// Runs a pass on the last graph, and verifies what it makes.
 fn step(trace: &mut Trace, name: &'static str, pass: impl FnOnce(&Graph) -> Graph) {
     let next = pass(last(trace));
-    if let Err(broken) = verify(&next) {
-        panic!("pass `{name}` broke {broken}\n{next}");
-    }
+    verified(name, &next);
     trace.push((name, next));
+}
+
+fn verified(pass: &str, g: &Graph) {
+    if let Err(broken) = verify(g) {
+        panic!("pass `{pass}` broke {broken}\n{g}");
+    }
 }

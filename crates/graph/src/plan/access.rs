@@ -108,3 +108,8 @@ pub(crate) fn goes_along(
         }
     })
 }
+
+/// True if parts of a point's value, each from its view's offset on and so long, have numbers in common.
+pub(crate) fn overlap((a, n): (View, usize), (b, m): (View, usize)) -> bool {
+    a.offset < b.offset + m && b.offset < a.offset + n
+}

@@ -1,24 +1,14 @@
-//! From a legalized graph to a plan: classify, schedule, give arrays, emit.
+//! What the plan needs to know of a legalized graph: how each value comes about, and in which loop.
 
 use std::collections::HashMap;
 
 use retrograd_tape::{Domain, Map, Op, Value};
 
 use crate::graph::{Graph, as_map};
-use crate::options::Options;
+use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Class, Components, components};
-use crate::plan::coarsest::coarsest;
-use crate::plan::home::Homes;
-use crate::plan::interchange::interchange;
 use crate::plan::join::join;
-use crate::plan::memory::Memory;
-use crate::plan::nest::nest;
-use crate::plan::phase::phases;
-use crate::plan::region::Emit;
-use crate::plan::schedule::schedule;
-use crate::plan::unroll::unroll;
-use crate::plan::wide::{is_wide, widen};
-use crate::plan::{Item, Plan};
+use crate::plan::wide::is_wide;
 
 /// How a value comes about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +58,11 @@ pub(crate) struct Source {
 }
 
 impl<'g> Facts<'g> {
-    fn new(g: &'g Graph, options: &Options) -> Facts<'g> {
+    /// How every value comes about, with a loop for each recurrence, or one a direction if work is not distributed.
+    pub(crate) fn classify(g: &'g Graph, distribute: bool) -> Facts<'g> {
         let order = g.order();
         let mut components = components(g).expect("checked before the first pass");
-        if !options.distribute {
+        if !distribute {
             components = coarsest(g, &components);
         }
         let mut facts = Facts {
@@ -83,14 +74,13 @@ impl<'g> Facts<'g> {
             alias: HashMap::new(),
             biases: HashMap::new(),
         };
-        facts.classify();
-        if options.join {
-            facts.class = join(&facts, &facts.class, options.wide);
-        }
-        if options.absorb {
-            facts.absorb();
-        }
+        facts.classes();
         facts
+    }
+
+    /// Point-wise work joins recurrences.
+    pub(crate) fn join(&mut self, wide: bool) {
+        self.class = join(self, &self.class, wide);
     }
 
     /// How a value comes about.
@@ -112,7 +102,7 @@ impl<'g> Facts<'g> {
         self.g.node(v).ty.domain
     }
 
-    fn classify(&mut self) {
+    fn classes(&mut self) {
         let g = self.g;
         for &v in self.order.iter().rev() {
             let xs = g.operands(v);
@@ -260,7 +250,7 @@ impl<'g> Facts<'g> {
 
     /// Finds sums that cost nothing: of a place and a product, which adds to the place, and of a place and a bias, which
     /// the place's first product begins with. Nothing else may read the place.
-    fn absorb(&mut self) {
+    pub(crate) fn absorb(&mut self) {
         for i in 0..self.order.len() {
             let v = self.order[i];
             let Some(xs) = as_map(self.g, v, Map::Add) else {
@@ -342,60 +332,5 @@ impl<'g> Facts<'g> {
             v = next;
         }
         v
-    }
-}
-
-/// Plans a graph that has been through the passes, with the stages that `options` want.
-pub fn plan(g: &Graph, options: &Options) -> Plan {
-    let facts = Facts::new(g, options);
-    let drafts = schedule(&facts);
-    let homes = Homes::new(&facts, &drafts, options);
-    let mut plan = Emit::new(&facts, homes).run(drafts);
-    if options.interchange {
-        interchange(&mut plan);
-    }
-    if options.wide {
-        widen(&mut plan);
-    }
-    if options.nest {
-        nest(&mut plan);
-    }
-    if options.phases {
-        phases(&mut plan);
-    }
-    unroll(&mut plan.items, options.unroll);
-    number(&mut plan.items, &mut 0);
-    plan.memory = Memory::of(&plan);
-    plan
-}
-
-/// Plans a graph that has been through *stream* and the passes for samples that come one after another: what depends on no
-/// sample comes first, then one loop with all the work of a step, whose function is called for each, then what the states
-/// are, for whoever asks.
-pub fn stream(g: &Graph, options: &Options) -> Plan {
-    let mut plan = plan(
-        g,
-        &Options {
-            distribute: false,
-            nest: false,
-            phases: false,
-            ..options.clone()
-        },
-    );
-    plan.memory = Memory::stream(&plan);
-    plan
-}
-
-/// Numbers the loops in the order in which they stand in the plan.
-fn number(items: &mut [Item], next: &mut usize) {
-    for item in items {
-        match item {
-            Item::Loop(l) => {
-                l.number = *next;
-                *next += 1;
-            }
-            Item::Nest { items, .. } | Item::Phase { items, .. } => number(items, next),
-            _ => {}
-        }
     }
 }

@@ -221,8 +221,8 @@ pub struct Leaf<'p> {
     pub item: &'p Item,
     /// It goes through time a block at a time.
     pub in_phase: bool,
-    /// Where runs replay, it is run once more.
-    pub replayed: bool,
+    /// Where runs replay, it is run once more for all blocks but the last of its phase: whether that one goes backward.
+    pub replayed: Option<bool>,
 }
 
 impl Plan {
@@ -231,19 +231,22 @@ impl Plan {
         let mut out = Vec::new();
         let mut phase = 0;
         for item in &self.items {
-            let Item::Phase { items, .. } = item else {
+            let Item::Phase { reverse, items } = item else {
                 out.push(Leaf {
                     item,
                     in_phase: false,
-                    replayed: false,
+                    replayed: None,
                 });
                 continue;
             };
-            out.extend(items.iter().enumerate().map(|(k, item)| Leaf {
-                item,
-                in_phase: true,
-                replayed:
-                    (self.memory.replays.iter()).any(|r| r.phase == phase && r.items.contains(&k)),
+            out.extend(items.iter().enumerate().map(|(k, item)| {
+                Leaf {
+                    item,
+                    in_phase: true,
+                    replayed: (self.memory.replays.iter())
+                        .any(|r| r.phase == phase && r.items.contains(&k))
+                        .then_some(*reverse),
+                }
             }));
             phase += 1;
         }
@@ -295,25 +298,24 @@ pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: Extent) -> Vec<Task> {
         count.item(leaf.item, None);
         count.out
     };
-    let mut out = match leaf.in_phase {
-        false => count(run.t),
-        true => {
-            let block = run.layout.block.min(run.t);
-            let (whole, rest) = (run.t / block, run.t % block);
-            let mut out = count(block);
-            out.iter_mut().for_each(|task| task.times *= whole);
-            if rest > 0 {
-                out.extend(count(rest));
-            }
-            out
-        }
-    };
-    if leaf.replayed && run.layout.replay {
-        // Not for the block that the phase ended with.
-        let again = run.layout.blocks(run.t) - 1;
-        for task in &mut out {
-            task.times += task.times * again / run.layout.blocks(run.t);
-        }
+    if !leaf.in_phase {
+        return count(run.t);
+    }
+    let block = run.layout.block.min(run.t);
+    let (mut whole, rest) = (run.t / block, run.t % block);
+    let mut short = usize::from(rest > 0);
+    // Not again for the block that the phase ended with, which is the short one if it went forward.
+    match leaf.replayed.filter(|_| run.layout.replay) {
+        None => {}
+        Some(false) => whole += whole + short - 1,
+        Some(true) => (whole, short) = (whole + whole - 1, 2 * short),
+    }
+    let mut out = count(block);
+    out.iter_mut().for_each(|task| task.times *= whole);
+    if short > 0 {
+        let mut last = count(rest);
+        last.iter_mut().for_each(|task| task.times *= short);
+        out.extend(last);
     }
     out
 }
@@ -351,7 +353,7 @@ impl Count<'_> {
         };
         match item {
             Item::Pack(w) => {
-                if self.most_rows(*w) > 1 {
+                if most_rows(&self.plan.items, *w, t, b) > 1 {
                     let numbers = self.plan.weights[*w].rows * self.plan.weights[*w].cols;
                     self.add(1, Work::Pack { numbers });
                 }
@@ -444,7 +446,7 @@ impl Count<'_> {
     fn product(&mut self, times: usize, rows: usize, p: &Product, inside: bool) {
         let w = &self.plan.weights[p.weight];
         let (inner, outer) = (w.inner(), w.outer());
-        let packed = self.most_rows(p.weight) > 1;
+        let packed = most_rows(&self.plan.items, p.weight, self.t, self.b) > 1;
         self.add(
             times,
             Work::Product {
@@ -458,29 +460,27 @@ impl Count<'_> {
             },
         );
     }
+}
 
-    /// The most rows that any product of a weight has at once, slices not counted: it is packed for more than one.
-    fn most_rows(&self, weight: usize) -> usize {
-        fn visit(items: &[Item], weight: usize, t: usize, b: usize) -> usize {
-            let of = |item: &Item| match item {
-                Item::Product { domain, product } if product.weight == weight => {
-                    let (steps, rows) = points(*domain, t, b);
-                    steps * rows
-                }
-                Item::Loop(l) => {
-                    let is = |s: &Stmt| matches!(s, Stmt::Product(p) if p.weight == weight);
-                    match l.body.iter().any(is) {
-                        true => points(l.domain, t, b).1,
-                        false => 0,
-                    }
-                }
-                Item::Nest { items, .. } | Item::Phase { items, .. } => visit(items, weight, t, b),
-                _ => 0,
-            };
-            items.iter().map(of).max().unwrap_or(0)
+/// The most rows that a product with weight `w` has at once, slices not counted, in blocks of `t` steps: it is packed for
+/// more than one.
+pub fn most_rows(items: &[Item], w: usize, t: usize, b: usize) -> usize {
+    let one = |item: &Item| match item {
+        Item::Product { domain, product } if product.weight == w => {
+            let (steps, rows) = points(*domain, t, b);
+            steps * rows
         }
-        visit(&self.plan.items, weight, self.t, self.b)
-    }
+        Item::Loop(l) => {
+            let uses = |s: &Stmt| matches!(s, Stmt::Product(p) if p.weight == w);
+            match l.body.iter().any(uses) {
+                true => points(l.domain, t, b).1,
+                false => 0,
+            }
+        }
+        Item::Nest { items, .. } | Item::Phase { items, .. } => most_rows(items, w, t, b),
+        _ => 0,
+    };
+    items.iter().map(one).max().unwrap_or(0)
 }
 
 /// A statement that emitted code does row by row.

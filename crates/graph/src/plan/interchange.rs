@@ -6,6 +6,7 @@
 //! through many steps with their states in registers: nothing is stored for the next step to load, and a state that only
 //! the next step reads is not stored at all, but for the last step's.
 
+use crate::plan::access::overlap;
 use crate::plan::{Buffer, Carried, Inner, Instr, Item, Kind, Loop, Plan, Region, Stmt, View};
 use retrograd_tape::Domain;
 
@@ -65,9 +66,4 @@ fn stores_are_apart(r: &Region) -> bool {
         let mut others = r.stores[..i].iter();
         others.all(|&(_, b)| a.buffer != b.buffer || !overlap((a, r.lanes), (b, r.lanes)))
     })
-}
-
-/// True if parts of a point's value, each from its view's offset on and so long, have numbers in common.
-fn overlap((a, n): (View, usize), (b, m): (View, usize)) -> bool {
-    a.offset < b.offset + m && b.offset < a.offset + n
 }

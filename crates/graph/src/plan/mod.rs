@@ -6,7 +6,6 @@
 
 mod access;
 mod build;
-pub(crate) mod coarsest;
 pub mod cost;
 mod home;
 mod interchange;
@@ -19,15 +18,18 @@ mod print;
 mod region;
 mod reuse;
 mod schedule;
+mod stages;
 mod unroll;
+mod verify;
 mod wide;
 
 use retrograd_tape::{Domain, Map, Reduction};
 use smallvec::SmallVec;
 
-pub use build::{plan, stream};
 pub use interpret::{Cut, InterpretError};
 pub use memory::{Keep, Layout, Memory, Replay};
+pub use stages::{plan, stream};
+pub use verify::verify;
 pub use wide::WIDE;
 
 /// Where an array lives.

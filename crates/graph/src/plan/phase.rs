@@ -14,7 +14,7 @@ use crate::plan::{Item, Kind, Plan};
 
 /// The direction in time that an item needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
+pub(crate) enum Direction {
     /// Not over steps: it runs between phases.
     None,
     /// Its steps may come in any order.
@@ -23,7 +23,8 @@ enum Direction {
     Fixed(bool),
 }
 
-fn direction(item: &Item) -> Direction {
+/// Which direction an item goes through time in.
+pub(crate) fn direction(item: &Item) -> Direction {
     match item {
         Item::Nest { reverse, .. } | Item::Phase { reverse, .. } => Direction::Fixed(*reverse),
         Item::Loop(l) => match l.kind {

@@ -255,7 +255,8 @@ impl fmt::Display for Plan {
                     b.front, b.back
                 )?;
             }
-            match self.memory.keep[i] {
+            // Before memory is told a plan is printed only when a stage broke it.
+            match self.memory.keep.get(i).copied().unwrap_or(Keep::Whole) {
                 Keep::Whole => writeln!(f)?,
                 Keep::Block(p) => writeln!(f, ", one block of phase {p}")?,
                 Keep::Replayed(r) => writeln!(f, ", one block in replay {r}")?,

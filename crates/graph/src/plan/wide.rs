@@ -6,6 +6,7 @@
 
 use retrograd_tape::{Domain, Map};
 
+use crate::plan::access;
 use crate::plan::{Buffer, Inner, Instr, Item, Kind, Plan, Region, Stmt, Storage, View};
 
 /// The activations that there are kernels for.
@@ -56,6 +57,8 @@ fn items(all: &mut [Item], buffers: &mut Vec<Buffer>) {
 
 /// Takes activations of loaded values out of a region; it loads the results instead.
 fn take_out(r: &mut Region, kind: Kind, buffers: &mut Vec<Buffer>) -> Vec<Stmt> {
+    // Different steps count as sharing: boundaries make them hard to tell apart, and it does not happen for pre-activations.
+    let overlap = |a: View, b: View, lanes: usize| access::overlap((a, lanes), (b, lanes));
     let mut extra = Vec::new();
     let mut calls: Vec<(Map, View, View, usize)> = Vec::new();
     for i in 0..r.instrs.len() {
@@ -152,12 +155,6 @@ fn take_out(r: &mut Region, kind: Kind, buffers: &mut Vec<Buffer>) -> Vec<Stmt> 
         .into_iter()
         .map(|(map, x, y, len)| Stmt::Activate { map, x, y, len })
         .collect()
-}
-
-/// True if two views of one buffer, each `lanes` long, may share numbers. Different steps count as sharing: boundaries make
-/// them hard to tell apart, and it does not happen for pre-activations.
-fn overlap(a: View, b: View, lanes: usize) -> bool {
-    a.offset < b.offset + lanes && b.offset < a.offset + lanes
 }
 
 impl Region {

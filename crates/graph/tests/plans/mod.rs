@@ -18,7 +18,7 @@ pub(crate) fn agree(name: &str, g: &Graph, number: &dyn Fn(&str, usize) -> f64) 
     agree_on(name, g, &[], number);
     if let Ok(streamed) = stream(g) {
         // One sample after another, and each state where the ring has it.
-        let options = streaming();
+        let options = Options::default().streaming();
         let found = run(
             name,
             &streamed.graph,
@@ -37,15 +37,6 @@ pub(crate) fn agree(name: &str, g: &Graph, number: &dyn Fn(&str, usize) -> f64) 
         let both = [Derivation::Adjoint(what), Derivation::Tangent(second)];
         agree_on(name, g, &both[..1], number);
         agree_on(name, g, &both, number);
-    }
-}
-
-/// What a stepper's plan is made with.
-pub(crate) fn streaming() -> Options {
-    Options {
-        distribute: false,
-        recompute: false,
-        ..Options::default()
     }
 }
 

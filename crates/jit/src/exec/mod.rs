@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use retrograd_graph::plan::cost::{Slices, nest_steps};
+use retrograd_graph::plan::cost::{Slices, nest_steps, points};
 use retrograd_graph::plan::{Inner, Item, Kind, Layout, Loop, Plan, Product, View, WIDE};
 use retrograd_kernels::{ActivateFn, Activation, Kernels, Real, Weights, kernels};
 use retrograd_tape::{Domain, Map};
@@ -412,15 +412,5 @@ impl<'a, T: Element> Run<'a, T> {
         // The first step may lie beyond what a base of an array of one block is the base of; the view does not.
         let at = self.workspace.bases[v.buffer].wrapping_add(start + v.offset);
         Strided { at, step, row }
-    }
-}
-
-/// Steps and rows of a domain: the points of a loop over it.
-fn points(domain: Domain, t: usize, b: usize) -> (usize, usize) {
-    match domain {
-        Domain::Once => (1, 1),
-        Domain::Row => (1, b),
-        Domain::Edge(k) => (k, b),
-        Domain::Step => (t, b),
     }
 }

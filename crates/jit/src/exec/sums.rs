@@ -2,10 +2,11 @@
 
 use rayon::prelude::*;
 use retrograd_graph::plan::Item;
+use retrograd_graph::plan::cost::points;
 use retrograd_kernels::{BlockMut, Buffer, Kernels, OuterArgs, PieceMut, Rhs};
 use retrograd_tape::Domain;
 
-use super::{Run, Shared, Span, points};
+use super::{Run, Shared, Span};
 use crate::element::Element;
 
 impl<T: Element> Run<'_, T> {

@@ -1,9 +1,9 @@
 //! What a run needs beside the caller's arrays, counted before anything is allocated, and where it is.
 
-use retrograd_graph::plan::{BlockAt, Item, Layout, Plan, Stmt, Storage};
+use retrograd_graph::plan::cost::{most_rows, points};
+use retrograd_graph::plan::{BlockAt, Item, Layout, Plan, Storage};
 use retrograd_kernels::{Block, BlockMut, Buffer, PieceMut, Real, Rhs, Weights, kernels};
 
-use super::points;
 use crate::element::Element;
 
 /// Rows of all products and sums that a block of steps has at least, where the sequence is long enough: enough for the
@@ -216,27 +216,6 @@ impl Need<'_> {
         let steps = (CACHED / step).max(least).max(1);
         t.div_ceil(steps.min(ROWS_A_BLOCK.div_ceil(b)))
     }
-}
-
-/// The most rows that a product with weight `w` has at once, in blocks of `t` steps.
-fn most_rows(items: &[Item], w: usize, t: usize, b: usize) -> usize {
-    let one = |item: &Item| match item {
-        Item::Product { domain, product } if product.weight == w => {
-            let (steps, rows) = points(*domain, t, b);
-            steps * rows
-        }
-        Item::Loop(l) => {
-            let uses = |s: &Stmt| matches!(s, Stmt::Product(p) if p.weight == w);
-            if l.body.iter().any(uses) {
-                points(l.domain, t, b).1
-            } else {
-                0
-            }
-        }
-        Item::Nest { items, .. } | Item::Phase { items, .. } => most_rows(items, w, t, b),
-        _ => 0,
-    };
-    items.iter().map(one).max().unwrap_or(0)
 }
 
 impl<T: Element> Workspace<T> {

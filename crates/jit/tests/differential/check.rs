@@ -10,7 +10,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use retrograd_graph::passes;
+use retrograd_graph::passes::{self, Refused};
 use retrograd_graph::plan::{Cut, Plan, plan};
 use retrograd_graph::{Graph, Options, Unroll};
 use retrograd_jit::{
@@ -114,7 +114,9 @@ pub(crate) fn by_stepper<T: Element + Real>(
     let fixed: Vec<&[T]> = fixed.collect();
     let mut stepper = match Stepper::new(tape, b, &fixed) {
         Ok(stepper) => stepper,
-        Err(StepperError::Compile(CompileError::Future(_) | CompileError::Idle { .. })) => {
+        Err(StepperError::Compile(
+            CompileError::Refused(Refused::Future(_)) | CompileError::Idle { .. },
+        )) => {
             return Ok(None);
         }
         Err(e) => return Err(e.to_string()),

@@ -1,0 +1,97 @@
+//! The driver: the stages that make a plan, in order, each verified.
+
+use crate::graph::Graph;
+use crate::options::{Options, Unroll};
+use crate::plan::build::Facts;
+use crate::plan::home::Homes;
+use crate::plan::interchange::interchange;
+use crate::plan::memory::Memory;
+use crate::plan::nest::nest;
+use crate::plan::phase::phases;
+use crate::plan::region::Emit;
+use crate::plan::schedule::schedule;
+use crate::plan::unroll::unroll;
+use crate::plan::verify::verify;
+use crate::plan::wide::widen;
+use crate::plan::{Item, Plan};
+
+/// Plans a graph that has been through the passes, with the stages that `options` want.
+///
+/// # Panics
+/// If a stage breaks a rule of the plan's verifier; the message names the stage.
+pub fn plan(g: &Graph, options: &Options) -> Plan {
+    let mut plan = loops(g, options);
+    stage(&mut plan, "memory", true, |p| p.memory = Memory::of(p));
+    plan
+}
+
+/// Plans a graph that has been through *stream* and the passes for samples that come one after another: what depends on no
+/// sample comes first, then one loop with all the work of a step, whose function is called for each, then what the states
+/// are, for whoever asks.
+///
+/// # Panics
+/// As [`plan`].
+pub fn stream(g: &Graph, options: &Options) -> Plan {
+    let mut plan = loops(
+        g,
+        &Options {
+            nest: false,
+            phases: false,
+            // A call does one step.
+            unroll: Unroll::NONE,
+            ..options.clone().streaming()
+        },
+    );
+    stage(&mut plan, "memory", true, |p| p.memory = Memory::stream(p));
+    plan
+}
+
+/// Everything but how long arrays keep their steps.
+fn loops(g: &Graph, options: &Options) -> Plan {
+    let mut facts = Facts::classify(g, options.distribute);
+    if options.join {
+        facts.join(options.wide);
+    }
+    if options.absorb {
+        facts.absorb();
+    }
+    let drafts = schedule(&facts);
+    let homes = Homes::new(&facts, &drafts, options);
+    // The first that is a plan: a mistake in what comes before shows here.
+    let mut plan = Emit::new(&facts, homes).run(drafts);
+    stage(&mut plan, "emit", true, |_| ());
+    stage(&mut plan, "interchange", options.interchange, interchange);
+    stage(&mut plan, "wide", options.wide, widen);
+    stage(&mut plan, "nest", options.nest, nest);
+    stage(&mut plan, "phases", options.phases, phases);
+    stage(&mut plan, "unroll", true, |p| {
+        unroll(&mut p.items, options.unroll)
+    });
+    stage(&mut plan, "number", true, |p| number(&mut p.items, &mut 0));
+    plan
+}
+
+/// Runs a stage if it is wanted, and verifies what it makes.
+fn stage(plan: &mut Plan, name: &'static str, wanted: bool, run: impl FnOnce(&mut Plan)) {
+    if !wanted {
+        return;
+    }
+    run(plan);
+    if let Err(broken) = verify(plan) {
+        panic!("plan stage `{name}` broke {broken}\n{plan}");
+    }
+}
+
+/// Numbers the loops in the order in which they stand in the plan.
+fn number(items: &mut [Item], next: &mut usize) {
+    for item in items {
+        match item {
+            Item::Loop(l) => {
+                l.number = *next;
+                *next += 1;
+            }
+            Item::Nest { items, .. } | Item::Phase { items, .. } => number(items, next),
+            _ => {}
+        }
+    }
+}

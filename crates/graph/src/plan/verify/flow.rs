@@ -1,0 +1,227 @@
+//! Rules 6 and 8: what is read was stored, packings are of what they will be of.
+
+use retrograd_tape::Domain;
+use smallvec::SmallVec;
+
+use super::touch::{self, Touch};
+use super::{broken, touch::of_stmt};
+use crate::plan::{Item, Kind, Loop, Plan, Stmt, Storage, View};
+use crate::verify::Broken;
+
+/// Numbers of a point's value: ranges in order, none touching the next.
+#[derive(Clone, Debug, Default)]
+struct Spans(SmallVec<[(usize, usize); 2]>);
+
+impl Spans {
+    fn add(&mut self, from: usize, len: usize) {
+        let (mut a, mut b) = (from, from + len);
+        let first = self.0.partition_point(|s| s.1 < a);
+        let last = self.0.partition_point(|s| s.0 <= b);
+        if first < last {
+            a = a.min(self.0[first].0);
+            b = b.max(self.0[last - 1].1);
+            self.0.drain(first + 1..last);
+            self.0[first] = (a, b);
+        } else {
+            self.0.insert(first, (a, b));
+        }
+    }
+
+    fn hold(&self, from: usize, len: usize) -> bool {
+        let k = self.0.partition_point(|s| s.1 < from + len);
+        self.0.get(k).is_some_and(|s| s.0 <= from)
+    }
+}
+
+/// What is stored in an array.
+#[derive(Clone, Debug, Default)]
+struct Stored {
+    /// At every point; of arrays over steps at every step of the sequence.
+    inside: Spans,
+    /// By an earlier step of the loop at hand.
+    before: Spans,
+    /// At boundary steps, from the sequence outward.
+    front: Vec<Spans>,
+    back: Vec<Spans>,
+}
+
+struct Flow<'p> {
+    plan: &'p Plan,
+    arrays: Vec<Stored>,
+    packed: Vec<bool>,
+    /// Arrays whose numbers are in a packing.
+    frozen: Vec<bool>,
+}
+
+/// Rules 6 and 8.
+pub(super) fn stored_before_read(plan: &Plan) -> Result<(), Broken> {
+    let arrays = plan.buffers.iter().map(|x| {
+        let mut s = Stored {
+            front: vec![Spans::default(); x.front],
+            back: vec![Spans::default(); x.back],
+            ..Stored::default()
+        };
+        if matches!(x.storage, Storage::Input(_)) {
+            s.inside.add(0, x.len);
+        }
+        s
+    });
+    let mut flow = Flow {
+        plan,
+        arrays: arrays.collect(),
+        packed: vec![false; plan.weights.len()],
+        frozen: vec![false; plan.buffers.len()],
+    };
+    (plan.items.iter()).try_for_each(|i| flow.item(i, true))?;
+    for (x, s) in plan.buffers.iter().zip(&flow.arrays) {
+        if matches!(x.storage, Storage::Output(_)) && !s.inside.hold(0, x.len) {
+            return broken(
+                6,
+                format!("output `{}` is stored in {:?} only", x.name, s.inside),
+            );
+        }
+    }
+    Ok(())
+}
+
+impl Flow<'_> {
+    fn item(&mut self, item: &Item, outermost: bool) -> Result<(), Broken> {
+        match item {
+            Item::Nest { items, .. } | Item::Phase { items, .. } => {
+                return items.iter().try_for_each(|i| self.item(i, false));
+            }
+            Item::Loop(l) => return self.run(l),
+            Item::Product { product, .. } => self.product(product.weight)?,
+            Item::Pack(w) => {
+                if self.packed[*w] || !outermost {
+                    return broken(8, format!("W{w} is packed again, or for each block"));
+                }
+                self.packed[*w] = true;
+                for b in &self.plan.weights[*w].blocks {
+                    self.frozen[b.view.buffer] = true;
+                }
+            }
+            _ => {}
+        }
+        touch::of_item(self.plan, item, &mut |t| self.touch(t, None))
+    }
+
+    fn product(&self, w: usize) -> Result<(), Broken> {
+        match self.packed[w] {
+            true => Ok(()),
+            false => broken(8, format!("a product with W{w}, which is not packed")),
+        }
+    }
+
+    fn run(&mut self, l: &Loop) -> Result<(), Broken> {
+        let plan = self.plan;
+        let reverse = match l.kind {
+            Kind::Parallel => None,
+            Kind::Recurrence { reverse } => Some(reverse),
+        };
+        // What one step stores, the next ones find.
+        let each = |s: &Stmt, f: &mut dyn FnMut(Touch)| {
+            of_stmt(plan, l, s, &mut |t| {
+                f(t);
+                Ok(())
+            })
+        };
+        if reverse.is_some() {
+            for s in &l.body {
+                each(s, &mut |t| {
+                    if t.write {
+                        let before = &mut self.arrays[t.view.buffer].before;
+                        before.add(t.view.offset, t.len);
+                    }
+                })?;
+            }
+        }
+        for s in &l.body {
+            if let Stmt::Product(p) = s {
+                self.product(p.weight)?;
+            }
+            of_stmt(plan, l, s, &mut |t| self.touch(t, reverse))?;
+        }
+        if reverse.is_some() {
+            for s in &l.body {
+                each(s, &mut |t| {
+                    if t.write {
+                        self.arrays[t.view.buffer].before.0.clear();
+                    }
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, t: Touch, reverse: Option<bool>) -> Result<(), Broken> {
+        let View {
+            buffer,
+            offset,
+            shift,
+            from_end,
+        } = t.view;
+        let x = &self.plan.buffers[buffer];
+        let s = &mut self.arrays[buffer];
+        let slots = match t.domain {
+            Domain::Edge(k) => k as i64,
+            Domain::Once | Domain::Row | Domain::Step => 1,
+        };
+        let at_edge = x.domain == Domain::Step && matches!(t.domain, Domain::Edge(_));
+        if t.write {
+            if self.frozen[buffer] {
+                return broken(8, format!("`{}` is stored after it was packed", x.name));
+            }
+            if !at_edge {
+                s.inside.add(offset, t.len);
+                return Ok(());
+            }
+            // Rule 3 has seen to it that the steps are there.
+            for k in shift..shift + slots {
+                let place = match from_end {
+                    true => &mut s.back[k as usize],
+                    false => &mut s.front[(-1 - k) as usize],
+                };
+                place.add(offset, t.len);
+            }
+            return Ok(());
+        }
+        let hold = |x: &Spans| x.hold(offset, t.len);
+        let steps = x.domain == Domain::Step;
+        // The farthest steps that are read before the first and after the last, for sequences of one step.
+        let (front, back) = match (steps, at_edge) {
+            (false, _) => (0, 0),
+            (true, false) => (-shift, shift),
+            (true, true) => {
+                let end = i64::from(from_end);
+                (-shift - end, shift + slots - 1 + end - 1)
+            }
+        };
+        // Earlier steps of the loop itself are behind it in its direction.
+        let behind = match reverse {
+            None => false,
+            Some(reverse) if steps => {
+                if reverse {
+                    shift > 0
+                } else {
+                    shift < 0
+                }
+            }
+            Some(_) => false,
+        };
+        let inside = hold(&s.inside) || behind && hold(&s.before);
+        let needs_inside = !at_edge || from_end && shift < 0 || !from_end && shift + slots > 0;
+        let edges = s.front[..front.max(0) as usize].iter();
+        let edges = edges.chain(&s.back[..back.max(0) as usize]);
+        match (inside || !needs_inside) && edges.into_iter().all(hold) {
+            true => Ok(()),
+            false => broken(
+                6,
+                format!(
+                    "`{}` is read before it is stored: {:?}, {} numbers over {}",
+                    x.name, t.view, t.len, t.domain
+                ),
+            ),
+        }
+    }
+}

@@ -1,0 +1,529 @@
+//! One test or more breaks each rule of the plan's verifier.
+
+use retrograd_graph::passes::adjoint::Differentiate;
+use retrograd_graph::passes::{self, Derivation};
+use retrograd_graph::plan::{
+    Inner, Instr, Item, Keep, Kind, Loop, Plan, Product, Region, Stmt, Storage, View, plan, stream,
+    verify,
+};
+use retrograd_graph::{Graph, Options, text};
+use retrograd_tape::Domain;
+
+const LSTM: &str = "cell lstm(x[16]; h[16], c[16])
+i = sigmoid(dense(x, h))
+f = sigmoid(dense(x, h))
+g = tanh(dense(x, h))
+o = sigmoid(dense(x, h))
+c' = f * c + i * g
+h' = o * tanh(c')
+output y = dense[2](h')
+target next[2]
+loss mean(square(y - next))
+";
+
+const MINGRU: &str = "cell mingru(x[2]; h[16])
+z = sigmoid(dense(x))
+new = dense(x)
+h' = (1 - z) * h + z * new
+loss mean(square(h'))
+";
+
+fn recorded(cell: &str) -> Graph {
+    Graph::from_tape(&text::read_tape("cell", cell, &[]).expect("it is a cell"))
+}
+
+/// The plan of a cell's training step.
+fn trained(cell: &str) -> Plan {
+    let g = recorded(cell);
+    let gradients = [Derivation::Adjoint(Differentiate::loss(&g))];
+    let options = Options::default();
+    let trace = passes::run(&g, &gradients, &options).expect("it has gradients");
+    plan(&trace.last().expect("the record at least").1, &options)
+}
+
+/// Calls `f` for every item until it has changed one.
+fn change(items: &mut [Item], f: &mut dyn FnMut(&mut Item) -> bool) -> bool {
+    items.iter_mut().any(|item| {
+        f(item)
+            || match item {
+                Item::Nest { items, .. } | Item::Phase { items, .. } => change(items, f),
+                _ => false,
+            }
+    })
+}
+
+/// The rule that the change of an item breaks.
+fn broken(mut plan: Plan, mut f: impl FnMut(&mut Item) -> bool) -> usize {
+    verify(&plan).expect("a sound plan passes");
+    assert!(change(&mut plan.items, &mut f), "nothing was changed");
+    rule(&plan)
+}
+
+fn rule(plan: &Plan) -> usize {
+    let e = verify(plan).expect_err("a rule is broken");
+    assert!(e.to_string().starts_with(&format!("rule {}: ", e.rule)));
+    e.rule
+}
+
+fn recurs(l: &Loop) -> bool {
+    matches!(l.kind, Kind::Recurrence { .. })
+}
+
+/// The rule that the change of a region broke, of those in loops that `of` wants.
+fn in_region(cell: &str, of: fn(&Loop) -> bool, f: fn(&mut Region) -> bool) -> usize {
+    broken(trained(cell), |item| match item {
+        Item::Loop(l) if of(l) => l.body.iter_mut().any(|s| match s {
+            Stmt::Region(r) => f(r),
+            _ => false,
+        }),
+        _ => false,
+    })
+}
+
+fn in_loop(cell: &str, f: fn(&mut Loop) -> bool) -> usize {
+    broken(trained(cell), |item| match item {
+        Item::Loop(l) => f(l),
+        _ => false,
+    })
+}
+
+/// The number of the array with this name.
+fn array(plan: &Plan, name: &str) -> usize {
+    let mut names = plan.buffers.iter().map(|x| &*x.name);
+    names
+        .position(|n| n == name)
+        .expect("there is such an array")
+}
+
+fn first_store(r: &mut Region) -> Option<&mut View> {
+    r.stores.first_mut().map(|s| &mut s.1)
+}
+
+#[test]
+fn rule_1_an_input_with_another_number() {
+    let mut plan = trained(LSTM);
+    plan.buffers[0].storage = Storage::Input(7);
+    assert_eq!(rule(&plan), 1);
+}
+
+#[test]
+fn rule_1_boundary_steps_of_the_callers() {
+    let mut plan = trained(LSTM);
+    plan.buffers[0].front = 1;
+    assert_eq!(rule(&plan), 1);
+}
+
+#[test]
+fn rule_2_an_input_is_written() {
+    let x = array(&trained(LSTM), "x");
+    let found = broken(trained(LSTM), |item| match item {
+        Item::Loop(l) if recurs(l) => l.body.iter_mut().any(|s| match s {
+            Stmt::Region(r) => first_store(r).map(|v| *v = View::of(x)).is_some(),
+            _ => false,
+        }),
+        _ => false,
+    });
+    assert_eq!(found, 2);
+}
+
+#[test]
+fn rule_3_beyond_a_points_numbers() {
+    let found = in_region(LSTM, recurs, |r| {
+        first_store(r).map(|v| v.offset += 1000).is_some()
+    });
+    assert_eq!(found, 3);
+}
+
+#[test]
+fn rule_3_before_the_boundary() {
+    let found = in_region(MINGRU, recurs, |r| {
+        let mut loads = r.instrs.iter_mut().filter_map(|i| match i {
+            Instr::Load(v) if v.shift != 0 => Some(v),
+            _ => None,
+        });
+        loads.next().map(|v| v.shift -= 1).is_some()
+    });
+    assert_eq!(found, 3);
+}
+
+#[test]
+fn rule_3_a_product_over_steps_of_what_has_none() {
+    let mut plan = trained(LSTM);
+    let x = array(&plan, "x");
+    plan.buffers[x].domain = Domain::Row;
+    assert_eq!(rule(&plan), 3);
+}
+
+#[test]
+fn rule_4_a_parallel_loop_stores_in_one_steps_array() {
+    let mut plan = trained(LSTM);
+    let loops = plan.loops();
+    let parallel = |l: &&&Loop| l.kind == Kind::Parallel && l.domain == Domain::Step;
+    let stores = loops.iter().filter(parallel);
+    let mut stores = stores.flat_map(|l| &l.body).flat_map(Stmt::stores);
+    let own = |v: &View| plan.buffers[v.buffer].storage == Storage::Workspace;
+    let u = stores.find(own).expect("there is such a loop").buffer;
+    plan.buffers[u].domain = Domain::Row;
+    assert_eq!(rule(&plan), 4);
+}
+
+#[test]
+fn rule_4_a_parallel_loop_reads_what_another_of_its_points_stores() {
+    let mut plan = trained(LSTM);
+    plan.buffers.iter_mut().for_each(|x| {
+        if x.storage == Storage::Workspace && x.domain == Domain::Step {
+            x.front += 1;
+        }
+    });
+    assert!(change(&mut plan.items, &mut |item| match item {
+        Item::Loop(l) if l.kind == Kind::Parallel && l.domain == Domain::Step => {
+            l.body.iter_mut().any(|s| match s {
+                Stmt::Region(r) if !r.stores.is_empty() => {
+                    let shift = -1;
+                    let earlier = View {
+                        shift,
+                        ..r.stores[0].1
+                    };
+                    r.instrs.push(Instr::Load(earlier));
+                    true
+                }
+                _ => false,
+            })
+        }
+        _ => false,
+    }));
+    assert_eq!(rule(&plan), 4);
+}
+
+#[test]
+fn rule_5_an_operand_that_comes_later() {
+    let found = in_region(LSTM, recurs, |r| {
+        let n = r.instrs.len();
+        let mut maps = r.instrs.iter_mut().filter_map(|i| match i {
+            Instr::Map(_, xs) => Some(xs),
+            _ => None,
+        });
+        maps.next().map(|xs| xs[0] = n).is_some()
+    });
+    assert_eq!(found, 5);
+}
+
+#[test]
+fn rule_5_stored_twice() {
+    let found = in_region(LSTM, recurs, |r| {
+        let again = r.stores.first().copied();
+        r.stores.extend(again);
+        again.is_some()
+    });
+    assert_eq!(found, 5);
+}
+
+#[test]
+fn rule_5_read_at_other_lanes_than_stored() {
+    let found = in_region(LSTM, recurs, |r| {
+        let stored = r.stores.first().map(|s| Instr::Splat(s.1));
+        let any = stored.is_some();
+        r.instrs.extend(stored);
+        any
+    });
+    assert_eq!(found, 5);
+}
+
+#[test]
+fn rule_5_a_product_over_its_own_rows() {
+    let found = in_loop(LSTM, |l| {
+        l.body.iter_mut().any(|s| match s {
+            Stmt::Product(p) => {
+                p.x = p.y;
+                true
+            }
+            _ => false,
+        })
+    });
+    assert_eq!(found, 5);
+}
+
+/// Drops items that `f` does not want.
+fn retain(items: &mut Vec<Item>, f: fn(&Item) -> bool) {
+    items.retain(f);
+    for item in items {
+        if let Item::Nest { items, .. } | Item::Phase { items, .. } = item {
+            retain(items, f);
+        }
+    }
+}
+
+fn without(cell: &str, f: fn(&Item) -> bool) -> usize {
+    let mut plan = trained(cell);
+    retain(&mut plan.items, f);
+    // Fewer loops have other numbers.
+    let mut next = 0;
+    change(&mut plan.items, &mut |item| {
+        if let Item::Loop(l) = item {
+            l.number = next;
+            next += 1;
+        }
+        false
+    });
+    plan.memory.keep.iter_mut().for_each(|k| *k = Keep::Whole);
+    plan.memory.replays.clear();
+    rule(&plan)
+}
+
+#[test]
+fn rule_6_a_boundary_that_nothing_fills() {
+    let filled = |i: &Item| !matches!(i, Item::Loop(l) if matches!(l.domain, Domain::Edge(_)));
+    assert_eq!(without(MINGRU, filled), 6);
+}
+
+#[test]
+fn rule_6_an_output_that_nothing_stores() {
+    assert_eq!(without(LSTM, |i| !matches!(i, Item::Outer { .. })), 6);
+}
+
+#[test]
+fn rule_6_a_part_that_nothing_stores() {
+    // Half of what the recurrence stores in one place is not.
+    let found = in_region(MINGRU, recurs, |r| {
+        r.lanes /= 2;
+        true
+    });
+    assert_eq!(found, 6);
+}
+
+#[test]
+fn rule_6_read_by_a_step_before_any_stores_it() {
+    let found = in_loop(LSTM, |l| {
+        // The recurrence backward: what its last statement makes, its first ones read.
+        let reverse = l.kind == Kind::Recurrence { reverse: true };
+        if reverse {
+            l.body.reverse();
+        }
+        reverse
+    });
+    assert_eq!(found, 6);
+}
+
+#[test]
+fn rule_7_a_weight_with_a_gap() {
+    let mut plan = trained(LSTM);
+    plan.weights[0].blocks.pop();
+    assert_eq!(rule(&plan), 7);
+}
+
+#[test]
+fn rule_7_a_weight_that_varies() {
+    let mut plan = trained(LSTM);
+    let x = array(&plan, "x");
+    plan.weights[0].blocks[0].view = View::of(x);
+    assert_eq!(rule(&plan), 7);
+}
+
+#[test]
+fn rule_7_a_gradient_with_a_gap() {
+    let found = broken(trained(LSTM), |item| match item {
+        Item::Outer { rhs, .. } => rhs[0].to.pop().is_some(),
+        _ => false,
+    });
+    assert_eq!(found, 7);
+}
+
+#[test]
+fn rule_8_not_packed() {
+    assert_eq!(without(LSTM, |i| !matches!(i, Item::Pack(0))), 8);
+}
+
+#[test]
+fn rule_8_packed_twice() {
+    let mut plan = trained(LSTM);
+    plan.items.push(Item::Pack(0));
+    assert_eq!(rule(&plan), 8);
+}
+
+#[test]
+fn rule_8_a_weight_that_is_not_there() {
+    let mut plan = trained(LSTM);
+    plan.items.push(Item::Pack(99));
+    assert_eq!(rule(&plan), 8);
+}
+
+#[test]
+fn rule_9_nothing_is_carried() {
+    let found = in_loop(MINGRU, |l| match &mut l.inner {
+        Inner::Time(carried) => {
+            carried.clear();
+            true
+        }
+        Inner::Lanes => false,
+    });
+    assert_eq!(found, 9);
+}
+
+#[test]
+fn rule_9_another_value_is_carried() {
+    let found = in_loop(MINGRU, |l| match &mut l.inner {
+        Inner::Time(carried) => {
+            carried[0].from = carried[0].load;
+            true
+        }
+        Inner::Lanes => false,
+    });
+    assert_eq!(found, 9);
+}
+
+#[test]
+fn rule_9_time_inside_of_products() {
+    let found = in_loop(LSTM, |l| {
+        l.inner = Inner::Time(Vec::new());
+        recurs(l)
+    });
+    assert_eq!(found, 9);
+}
+
+/// The rule that a change of the first nest breaks.
+fn in_nest(f: impl Fn(&mut bool, &mut Vec<Item>)) -> usize {
+    broken(trained(LSTM), |item| match item {
+        Item::Nest { reverse, items } => {
+            f(reverse, items);
+            true
+        }
+        _ => false,
+    })
+}
+
+#[test]
+fn rule_10_a_nest_without_its_recurrence() {
+    assert_eq!(in_nest(|_, items| drop(items.pop())), 10);
+}
+
+#[test]
+fn rule_10_a_nest_without_a_product() {
+    let products = |i: &Item| !matches!(i, Item::Product { .. });
+    assert_eq!(in_nest(|_, items| items.retain(products)), 10);
+}
+
+#[test]
+fn rule_10_a_product_that_needs_a_later_block() {
+    let h = array(&trained(LSTM), "h'");
+    let found = in_nest(|_, items| {
+        for item in items {
+            if let Item::Product { product, .. } = item {
+                let Product { x, .. } = product;
+                let (buffer, shift) = (h, -1);
+                *x = View {
+                    buffer,
+                    shift,
+                    ..*x
+                };
+            }
+        }
+    });
+    assert_eq!(found, 10);
+}
+
+#[test]
+fn rule_11_a_phase_in_the_other_direction() {
+    let found = broken(trained(LSTM), |item| match item {
+        Item::Phase { reverse, items } if items.iter().any(|i| matches!(i, Item::Nest { .. })) => {
+            *reverse = !*reverse;
+            true
+        }
+        _ => false,
+    });
+    assert_eq!(found, 11);
+}
+
+#[test]
+fn rule_11_a_packing_in_a_phase() {
+    let found = broken(trained(LSTM), |item| match item {
+        Item::Phase { items, .. } => {
+            items.insert(0, Item::Pack(0));
+            true
+        }
+        _ => false,
+    });
+    assert_eq!(found, 11);
+}
+
+#[test]
+fn rule_12_a_turn_of_no_steps() {
+    let found = in_loop(LSTM, |l| {
+        l.unroll = 0;
+        recurs(l)
+    });
+    assert_eq!(found, 12);
+}
+
+#[test]
+fn rule_12_two_loops_of_one_number() {
+    let found = in_loop(LSTM, |l| {
+        l.number += 1;
+        l.number == 2
+    });
+    assert_eq!(found, 12);
+}
+
+#[test]
+fn rule_13_an_input_kept_for_a_block() {
+    let mut plan = trained(LSTM);
+    plan.memory.keep[0] = Keep::Block(0);
+    assert_eq!(rule(&plan), 13);
+}
+
+#[test]
+fn rule_13_kept_for_another_phase() {
+    let mut plan = trained(LSTM);
+    let block = |k: &&mut Keep| matches!(k, Keep::Block(_));
+    let keep = plan.memory.keep.iter_mut().find(block);
+    *keep.expect("something lives in one phase") = Keep::Block(0);
+    let moved = rule(&plan);
+    plan.memory.keep.pop();
+    assert_eq!((moved, rule(&plan)), (13, 13));
+}
+
+#[test]
+fn rule_13_a_replay_of_itself() {
+    let mut plan = trained(LSTM);
+    plan.memory.replays[0].by = plan.memory.replays[0].phase;
+    assert_eq!(rule(&plan), 13);
+}
+
+#[test]
+fn rule_13_a_ring_that_is_too_short() {
+    let g = recorded("cell late(x[2]; h[3])\nh' = tanh(dense(x, h))\noutput y = h'\n");
+    let streamed = passes::stream::stream(&g).expect("it streams").graph;
+    let options = Options {
+        reuse: false,
+        ..Options::default().streaming()
+    };
+    let trace = passes::run(&streamed, &[], &options).expect("it runs");
+    let mut plan = stream(&trace.last().expect("the record at least").1, &options);
+    verify(&plan).expect("a sound plan passes");
+    let ring = |k: &&mut Keep| matches!(k, Keep::Ring(n) if *n > 1);
+    let keep = plan.memory.keep.iter_mut().find(ring);
+    *keep.expect("the state has a ring") = Keep::Ring(1);
+    assert_eq!(rule(&plan), 13);
+}
+
+#[test]
+#[ignore = "temporary: measures"]
+fn timing() {
+    let layers = "cell deep(x[16]; a[16], b[16], d[16], e[16])\na' = tanh(dense(x, a))\nb' = tanh(dense(a', b))\nd' = tanh(dense(b', d))\ne' = tanh(dense(d', e))\noutput y = dense[2](e')\ntarget next[2]\nloss mean(square(y - next))\n";
+    for cell in [LSTM, MINGRU, layers] {
+        let g = recorded(cell);
+        let gradients = [Derivation::Adjoint(Differentiate::loss(&g))];
+        let options = Options::default();
+        let trace = passes::run(&g, &gradients, &options).expect("it has gradients");
+        let last = &trace.last().expect("the record at least").1;
+        let (mut a, mut b) = (f64::MAX, f64::MAX);
+        for _ in 0..300 {
+            let s = std::time::Instant::now();
+            let p = plan(last, &options);
+            a = a.min(s.elapsed().as_secs_f64());
+            let s = std::time::Instant::now();
+            verify(&p).unwrap();
+            b = b.min(s.elapsed().as_secs_f64());
+        }
+        eprintln!("plan {:.1} us, one verify {:.1} us", a * 1e6, b * 1e6);
+    }
+}
