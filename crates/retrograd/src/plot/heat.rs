@@ -128,7 +128,8 @@ impl HeatPlot {
         }
         let panel = self.panel(top, 0.0, 1.0);
         for (step, text) in panel.x.ticks(10) {
-            if step >= self.steps as f64 {
+            // Of few steps, a tick may lie between two.
+            if step >= self.steps as f64 || (step - step.round()).abs() > 1e-9 {
                 continue;
             }
             // In the middle of the step's column.
