@@ -504,26 +504,3 @@ fn rule_13_a_ring_that_is_too_short() {
     *keep.expect("the state has a ring") = Keep::Ring(1);
     assert_eq!(rule(&plan), 13);
 }
-
-#[test]
-#[ignore = "temporary: measures"]
-fn timing() {
-    let layers = "cell deep(x[16]; a[16], b[16], d[16], e[16])\na' = tanh(dense(x, a))\nb' = tanh(dense(a', b))\nd' = tanh(dense(b', d))\ne' = tanh(dense(d', e))\noutput y = dense[2](e')\ntarget next[2]\nloss mean(square(y - next))\n";
-    for cell in [LSTM, MINGRU, layers] {
-        let g = recorded(cell);
-        let gradients = [Derivation::Adjoint(Differentiate::loss(&g))];
-        let options = Options::default();
-        let trace = passes::run(&g, &gradients, &options).expect("it has gradients");
-        let last = &trace.last().expect("the record at least").1;
-        let (mut a, mut b) = (f64::MAX, f64::MAX);
-        for _ in 0..300 {
-            let s = std::time::Instant::now();
-            let p = plan(last, &options);
-            a = a.min(s.elapsed().as_secs_f64());
-            let s = std::time::Instant::now();
-            verify(&p).unwrap();
-            b = b.min(s.elapsed().as_secs_f64());
-        }
-        eprintln!("plan {:.1} us, one verify {:.1} us", a * 1e6, b * 1e6);
-    }
-}

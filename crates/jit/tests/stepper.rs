@@ -351,7 +351,7 @@ fn arrays_that_do_not_fit_are_refused_and_nothing_has_run() {
 
 #[test]
 fn a_name_that_the_stream_needs_is_an_error() {
-    let tape = tape("cell named(x[2]; h[2])\nh' = tanh(dense(x, h))\noutput y = h'\n");
+    let tape = tape("cell named(x[2]; h[2] init learned)\nh' = tanh(dense(x, h))\noutput y = h'\n");
     let mut graph = retrograd_graph::Graph::from_tape(&tape);
     let value = graph.outputs()[0].value;
     graph.output("initial(h)", retrograd_tape::Yield::Output, value);

@@ -7,7 +7,7 @@
 //! the next step reads is not stored at all, but for the last step's.
 
 use crate::plan::access::overlap;
-use crate::plan::{Buffer, Carried, Inner, Instr, Item, Kind, Loop, Plan, Region, Stmt, View};
+use crate::plan::{Buffer, Carried, Inner, Instr, Item, Kind, Loop, Plan, Region, Stmt};
 use retrograd_tape::Domain;
 
 /// Brings time inside, in all recurrences that allow it.
