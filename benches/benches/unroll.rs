@@ -1,5 +1,5 @@
-//! What does unrolling a recurrence buy? The same training step with every loop over time unrolled by 1, 2, 4 and 8, and as
-//! the plan's model chooses, in a stream and in a batch; the throughput is in steps of time.
+//! What does unrolling a recurrence buy? The same training step with every loop over time unrolled by 1, 2, 4 and 8, and by
+//! default (today 1, `Unroll::AUTO`), in a stream and in a batch; the throughput is in steps of time.
 //!
 //!     cargo bench -p retrograd-bench --bench unroll -- --quick
 

@@ -77,7 +77,8 @@ pub struct UnrollError {
 }
 
 impl Unroll {
-    /// As measured to be best.
+    /// As the plan wants it, which today is one step a turn for every loop: where time is inside, no factor was measured to
+    /// be faster (docs/PERFORMANCE.md, "What was tried"); for loops with products, the bench `unroll` tells.
     pub const AUTO: Unroll = Unroll(None);
     /// One step a turn.
     pub const NONE: Unroll = Unroll(Some(1));

@@ -11,7 +11,9 @@
 //! ```
 //!
 //! A second line `observe: value(keep), adjoint(c)` asks for these; an adjoint is compared with the slope of the loss in
-//! that value.
+//! that value. A line `options: without nest, unroll 4` says what `all`, `gradient`, `hessian`, `fuse`, `plan` and the plans
+//! that are run do without, and how many steps a turn of a loop over time does; in such a case, lines `default 1 `text`: …` are
+//! expectations of what the default options give.
 //!
 //! `stream` stands for what a stepper does: *stream*, the driver's passes, and the plan for samples one after another.
 //! `simplify early` is the pass before a differentiation; `adjoint` is that of the loss in all parameters, `tangent` that
@@ -33,7 +35,7 @@ mod plans;
 use retrograd_graph::passes::tangent::{self, Tangents};
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::passes::{adjoint, components, fuse, legalize, simplify, split};
-use retrograd_graph::{Graph, Options, plan, text, verify};
+use retrograd_graph::{Graph, Options, Unroll, plan, text, verify};
 use retrograd_tape::{Map, Observe, Op, Role, Value, Yield};
 
 const RULE: &str = "\n----\n";
@@ -51,8 +53,11 @@ struct Expect {
 struct Case {
     head: String,
     expects: Vec<Expect>,
+    /// What is expected of the result with the default options, for contrast.
+    defaults: Vec<Expect>,
     passes: Vec<String>,
     observe: Vec<Observe>,
+    options: Options,
     input: String,
     expected: String,
 }
@@ -66,15 +71,25 @@ fn read(path: &Path) -> Case {
     let run = run.unwrap_or_else(|| panic!("{}: no line `run: …`", path.display()));
     assert!(head.starts_with("# "), "{}: no comment", path.display());
     let known = |l: &str| {
-        ["# ", "run: ", "observe: ", "expect "]
-            .iter()
-            .any(|k| l.starts_with(k))
+        [
+            "# ",
+            "run: ",
+            "observe: ",
+            "options: ",
+            "expect ",
+            "default ",
+        ]
+        .iter()
+        .any(|k| l.starts_with(k))
     };
     if let Some(l) = head.lines().find(|l| !known(l)) {
         panic!("{}: what is `{l}`?", path.display());
     }
-    let expects = head.lines().filter_map(|l| l.strip_prefix("expect "));
-    let expects = expects.map(|l| expect(l).unwrap_or_else(|| panic!("{}: {l}", path.display())));
+    let expects = |keyword: &str| {
+        let lines = head.lines().filter_map(|l| l.strip_prefix(keyword));
+        let lines = lines.map(|l| expect(l).unwrap_or_else(|| panic!("{}: {l}", path.display())));
+        lines.collect()
+    };
     let observe = head.lines().find_map(|l| l.strip_prefix("observe: "));
     let observe = observe.into_iter().flat_map(|l| l.split(", "));
     let observed = |o: &str| match o.trim_end_matches(')').split_once('(') {
@@ -82,14 +97,38 @@ fn read(path: &Path) -> Case {
         Some(("adjoint", name)) => Observe::adjoint(name),
         _ => panic!("{}: `{o}` cannot be observed", path.display()),
     };
+    let options = head.lines().find_map(|l| l.strip_prefix("options: "));
+    let options = options.map_or(Ok(Options::default()), options_of);
     Case {
-        expects: expects.collect(),
+        options: options.unwrap_or_else(|e| panic!("{}: {e}", path.display())),
+        expects: expects("expect "),
+        defaults: expects("default "),
         observe: observe.map(observed).collect(),
         passes: run.split(", ").map(str::to_owned).collect(),
         head,
         input,
         expected,
     }
+}
+
+/// `without nest, unroll 4`
+fn options_of(line: &str) -> Result<Options, String> {
+    let mut options = Options::default();
+    for wish in line.split(", ") {
+        match wish.split_once(' ') {
+            Some(("without", name)) => {
+                let found = Options::SWITCHES.iter().find(|(n, _)| *n == name);
+                let (_, switch) = found.ok_or_else(|| format!("there is no switch `{name}`"))?;
+                *switch(&mut options) = false;
+            }
+            Some(("unroll", factor)) => {
+                let factor = factor.parse().map_err(|_| format!("`{factor}` steps?"))?;
+                options.unroll = Unroll::by(factor).map_err(|e| e.to_string())?;
+            }
+            _ => return Err(format!("`{wish}` is no option")),
+        }
+    }
+    Ok(options)
 }
 
 /// 2 `text`: meaning
@@ -104,7 +143,7 @@ fn expect(line: &str) -> Option<Expect> {
 }
 
 /// What the case's passes make of its input, or the error's text.
-fn run(path: &Path, case: &Case) -> Result<String, String> {
+fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let first = case
         .input
@@ -133,7 +172,7 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
             "simplify" => simplify::simplify(&g, last),
             "adjoint" => adjoint::adjoint(&g, &adjoint::Differentiate::loss(&g)),
             "split" => split::split(&g),
-            "fuse" => fuse::fuse(&g, true),
+            "fuse" => fuse::fuse(&g, options.distribute),
             "legalize" => legalize::legalize(&g),
             "recompute" => passes::recompute::recompute(&g),
             "tangent" => tangent::tangent(&g, &tangents(&g)),
@@ -145,8 +184,7 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
                     .iter()
                     .position(|p| p == pass);
                 let what = &what[..count.expect("one of them")];
-                let trace = passes::run(&g, what, &Options::default())
-                    .map_err(|e| format!("error: {e}\n"))?;
+                let trace = passes::run(&g, what, options).map_err(|e| format!("error: {e}\n"))?;
                 for (pass, g) in &trace {
                     check(&name, pass, g);
                     same_numbers(&name, pass, &mut before, g);
@@ -165,7 +203,7 @@ fn run(path: &Path, case: &Case) -> Result<String, String> {
                 let (_, last) = trace.last().expect("it starts with one");
                 return Ok(plan::stream(last, &options).to_string());
             }
-            "plan" => return Ok(plan::plan(&g, &Options::default()).to_string()),
+            "plan" => return Ok(plan::plan(&g, options).to_string()),
             other => panic!("{name}: there is no pass `{other}`"),
         };
         check(&name, pass, &g);
@@ -314,6 +352,28 @@ fn listing(g: &Graph) -> Result<String, String> {
     Ok(out)
 }
 
+/// A line for each expectation that the result does not meet.
+fn missed(path: &Path, expects: &[Expect], found: &str) -> String {
+    let mut out = String::new();
+    for Expect {
+        lines,
+        text,
+        meaning,
+    } in expects
+    {
+        let n = found.lines().filter(|l| l.contains(text)).count();
+        if n != *lines {
+            let path = path.display();
+            writeln!(
+                out,
+                "{path}: {n} lines hold `{text}`, not {lines}: {meaning}"
+            )
+            .expect("strings take all");
+        }
+    }
+    out
+}
+
 #[test]
 fn every_case_gives_what_its_file_says() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
@@ -327,22 +387,11 @@ fn every_case_gives_what_its_file_says() {
     let mut wrong = String::new();
     for path in &paths {
         let case = read(path);
-        let found = run(path, &case).unwrap_or_else(|e| e);
-        for Expect {
-            lines,
-            text,
-            meaning,
-        } in &case.expects
-        {
-            let n = found.lines().filter(|l| l.contains(text)).count();
-            if n != *lines {
-                writeln!(
-                    wrong,
-                    "{}: {n} lines hold `{text}`, not {lines}: {meaning}",
-                    path.display()
-                )
-                .expect("strings take all");
-            }
+        let found = run(path, &case, &case.options).unwrap_or_else(|e| e);
+        wrong += &missed(path, &case.expects, &found);
+        if !case.defaults.is_empty() {
+            let found = run(path, &case, &Options::default()).unwrap_or_else(|e| e);
+            wrong += &missed(path, &case.defaults, &found);
         }
         if found == case.expected {
             continue;

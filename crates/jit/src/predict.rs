@@ -53,6 +53,8 @@ const SINGLE: f64 = 8.4;
 const TURN: f64 = 1.2;
 /// A load, store or simple op on an emitted vector: four a cycle.
 const INSTR: f64 = 0.25;
+/// A quotient or a root of an emitted vector.
+const QUOTIENT: f64 = 4.0;
 /// A vector's part in a fold, and a row's fold into one number.
 const FOLD: f64 = 1.5;
 const FOLDED: f64 = 1.7;
@@ -90,21 +92,62 @@ fn emitted(map: Map) -> f64 {
         Map::Sigmoid => 12.3,
         Map::Softplus => 23.0,
         Map::Exp => 8.8,
-        // Not among the cells that were measured: like the exponential, or twice it.
+        // Not among the cells that were measured: like the exponential, or twice it; a power is both of its parts.
         Map::Ln => 8.0,
-        Map::Sin | Map::Cos | Map::Pow => 15.0,
-        _ => INSTR,
+        Map::Sin | Map::Cos => 15.0,
+        Map::Pow => 17.0,
+        // The unit for quotients and roots is not pipelined. By the tables for 128 bits of f32: one result in 3 to 5 cycles.
+        Map::Div | Map::Recip | Map::Sqrt => QUOTIENT,
+        Map::Softsign => QUOTIENT + 2.0 * INSTR,
+        // No instruction.
+        Map::StopGradient => 0.0,
+        // A few that no dependency holds up.
+        Map::Sign | Map::Max | Map::Min => 3.0 * INSTR,
+        Map::Neg
+        | Map::Abs
+        | Map::Relu
+        | Map::Add
+        | Map::Sub
+        | Map::Mul
+        | Map::Lt
+        | Map::Le
+        | Map::Eq
+        | Map::Select => INSTR,
     }
 }
 
-/// Cycles of an activation's kernel a widest vector.
+/// Cycles of an activation's kernel a widest vector. (Plans call kernels for [`retrograd_graph::plan::WIDE`] alone; for all
+/// others it is what the emitted code would take.)
 fn kernel(map: Map) -> f64 {
     match map {
+        // Measured.
         Map::Tanh => 8.0,
-        // Measured are tanh and sigmoid; the others by the number of their instructions.
+        Map::Sigmoid => 12.9,
+        // By the number of their instructions.
         Map::Exp => 7.0,
         Map::Softplus => 16.0,
-        _ => 12.9,
+        Map::Neg
+        | Map::Recip
+        | Map::Ln
+        | Map::Sqrt
+        | Map::Abs
+        | Map::Sign
+        | Map::Sin
+        | Map::Cos
+        | Map::Relu
+        | Map::Softsign
+        | Map::StopGradient
+        | Map::Add
+        | Map::Sub
+        | Map::Mul
+        | Map::Div
+        | Map::Pow
+        | Map::Max
+        | Map::Min
+        | Map::Lt
+        | Map::Le
+        | Map::Eq
+        | Map::Select => emitted(map),
     }
 }
 

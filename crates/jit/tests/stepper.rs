@@ -102,7 +102,7 @@ fn every_kind_of_state_gives_the_numbers_of_a_whole_run() {
         let tape = tape(text);
         for (t, b, seed) in [(1, 1, 1), (11, 3, 2), (30, 1, 3), (5, 35, 4)] {
             check::stepper(&tape, t, b, seed).unwrap_or_else(|e| panic!("{what} T={t} B={b}: {e}"));
-            let ran = check::by_stepper::<f64>(&tape, t, b, seed).expect("it runs");
+            let ran = check::by_stepper::<f64>(&tape, t, b, seed, None).expect("it runs");
             assert!(ran.is_some(), "{what} is refused");
         }
     }
@@ -121,11 +121,27 @@ fn every_cell_file_gives_the_numbers_of_a_whole_run() {
             .collect();
         let tape = read_tape("cell", &text, &sizes).unwrap_or_else(|e| panic!("{e}"));
         check::stepper(&tape, 7, 3, 1).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let ran = check::by_stepper::<f64>(&tape, 2, 1, 1).expect("it runs");
+        let ran = check::by_stepper::<f64>(&tape, 2, 1, 1, None).expect("it runs");
         assert!(ran.is_some(), "{} is refused", path.display());
         cells += 1;
     }
     assert!(cells >= 15, "{cells}");
+}
+
+#[test]
+fn states_that_are_set_where_a_ring_stands_are_what_the_next_samples_go_on_from() {
+    // A ring of four steps for a delay of 3; after 1 + t / 2 samples it stands at each of its places for some t.
+    let tape = tape(
+        "cell rings(x[3]; h[5], far[5] delay 3)
+h' = tanh(dense(x, h, far))
+far' = h' - 0.5 * far
+output y = far'
+",
+    );
+    for t in 1..12 {
+        let set = check::set_states(&tape, t, 2, t as u64).unwrap_or_else(|e| panic!("T={t}: {e}"));
+        assert!(set, "T={t}: nothing was compared");
+    }
 }
 
 /// Numbers for all inputs that do not come with a sample.

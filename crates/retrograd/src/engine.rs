@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
+use retrograd_graph::{Options, Unroll};
 use retrograd_jit::{CompiledCell, Element, Purpose, Stepper};
 use retrograd_tape::{Input, Interpreter, Output, Real, Role, Tape, Yield};
 
@@ -17,7 +18,7 @@ pub trait Float: Real {
     /// Compiles a cell: there is machine code for exactly the two types that are [`Element`]s. (Were `Element` a bound
     /// of this trait, its `to_f64` and `Real`'s would be in each other's way wherever a `T: Float` is used.)
     #[doc(hidden)]
-    fn compile(cell: &Cell, threads: usize) -> Result<Box<dyn Run<Self>>, Error>;
+    fn compile(cell: &Cell, settings: Settings) -> Result<Box<dyn Run<Self>>, Error>;
 
     /// Compiles a cell for one sample of `b` rows after another; `inputs` are those of its tape.
     #[doc(hidden)]
@@ -25,8 +26,8 @@ pub trait Float: Real {
 }
 
 impl Float for f32 {
-    fn compile(cell: &Cell, threads: usize) -> Result<Box<dyn Run<f32>>, Error> {
-        Ok(Box::new(OnJit::new(cell, threads)?))
+    fn compile(cell: &Cell, settings: Settings) -> Result<Box<dyn Run<f32>>, Error> {
+        Ok(Box::new(OnJit::new(cell, settings)?))
     }
 
     fn stepper(cell: &Cell, b: usize, inputs: &[&[f32]]) -> Result<Box<dyn Sampled<f32>>, Error> {
@@ -35,13 +36,23 @@ impl Float for f32 {
 }
 
 impl Float for f64 {
-    fn compile(cell: &Cell, threads: usize) -> Result<Box<dyn Run<f64>>, Error> {
-        Ok(Box::new(OnJit::new(cell, threads)?))
+    fn compile(cell: &Cell, settings: Settings) -> Result<Box<dyn Run<f64>>, Error> {
+        Ok(Box::new(OnJit::new(cell, settings)?))
     }
 
     fn stepper(cell: &Cell, b: usize, inputs: &[&[f64]]) -> Result<Box<dyn Sampled<f64>>, Error> {
         Ok(Box::new(Stepper::new(cell.tape(), b, inputs)?))
     }
+}
+
+/// How compiled code is made and run. The interpreted tape has no use for any of it.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// At most so many threads.
+    pub threads: usize,
+    /// Steps a turn of a recurrence's loop.
+    pub unroll: Unroll,
 }
 
 /// What runs a cell.
@@ -149,14 +160,14 @@ impl<T: Element> Sampled<T> for Stepper<T> {
     }
 }
 
-/// Makes a cell ready to run on an engine, on at most `threads` threads where the engine can use them.
+/// Makes a cell ready to run on an engine.
 pub(crate) fn start<T: Float>(
     engine: Engine,
     cell: &Cell,
-    threads: usize,
+    settings: Settings,
 ) -> Result<Box<dyn Run<T>>, Error> {
     match engine {
-        Engine::Jit => T::compile(cell, threads),
+        Engine::Jit => T::compile(cell, settings),
         Engine::Tape => Ok(Box::new(OnTape::<T>::new(cell))),
     }
 }
@@ -228,7 +239,7 @@ impl<T: Float> Run<T> for OnTape<T> {
 /// first needed.
 struct OnJit<T: Element> {
     tape: Tape,
-    threads: usize,
+    settings: Settings,
     train: Program<T>,
     forward: Option<Program<T>>,
     /// Where the outputs of each run lie, in the order of the tape's outputs; both programs write here.
@@ -247,27 +258,31 @@ struct Program<T: Element> {
 }
 
 impl<T: Float + Element> OnJit<T> {
-    fn new(cell: &Cell, threads: usize) -> Result<OnJit<T>, Error> {
+    fn new(cell: &Cell, settings: Settings) -> Result<OnJit<T>, Error> {
         let tape = cell.tape().clone();
         Ok(OnJit {
-            train: Program::compile(&tape, &Purpose::Train, threads)?,
+            train: Program::compile(&tape, &Purpose::Train, settings)?,
             forward: None,
             values: tape.outputs().iter().map(|_| Vec::new()).collect(),
             slices: Vec::new(),
             tape,
-            threads,
+            settings,
         })
     }
 }
 
 impl<T: Float + Element> Program<T> {
-    fn compile(tape: &Tape, purpose: &Purpose, threads: usize) -> Result<Program<T>, Error> {
+    fn compile(tape: &Tape, purpose: &Purpose, settings: Settings) -> Result<Program<T>, Error> {
         let engine = |cause: retrograd_jit::CompileError| Error::Engine {
             engine: Engine::Jit,
             cause: cause.to_string(),
         };
-        let mut cell = CompiledCell::compile(tape, purpose).map_err(engine)?;
-        cell.set_threads(threads).map_err(engine)?;
+        let options = Options {
+            unroll: settings.unroll,
+            ..Options::default()
+        };
+        let mut cell = CompiledCell::compile_with(tape, purpose, &options).map_err(engine)?;
+        cell.set_threads(settings.threads).map_err(engine)?;
         let mut end = 0;
         let places = params(tape).map(|i| {
             let input = &tape.inputs()[i];
@@ -307,7 +322,7 @@ impl<T: Float + Element> Run<T> for OnJit<T> {
             (Some(_), _) => &mut self.train,
             (None, Some(forward)) => forward,
             (None, forward) => {
-                let compiled = Program::compile(&self.tape, &Purpose::Forward, self.threads)?;
+                let compiled = Program::compile(&self.tape, &Purpose::Forward, self.settings)?;
                 forward.insert(compiled)
             }
         };

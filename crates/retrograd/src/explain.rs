@@ -115,16 +115,28 @@ impl Explanation {
     /// # Errors
     /// Those of compiling, and [`Error::EmptyBatch`].
     pub fn new(cell: &Cell, purpose: &Purpose, t: usize, b: usize) -> Result<Explanation, Error> {
+        Explanation::with(cell, purpose, &Options::default(), t, b)
+    }
+
+    /// As [`Explanation::new`], compiled with these options.
+    ///
+    /// # Errors
+    /// Those of [`Explanation::new`].
+    pub fn with(
+        cell: &Cell,
+        purpose: &Purpose,
+        options: &Options,
+        t: usize,
+        b: usize,
+    ) -> Result<Explanation, Error> {
         if t == 0 || b == 0 {
             return Err(Error::EmptyBatch { t, b });
         }
         let engine = |e: CompileError| failed(&e);
-        let options = Options::default();
         let recorded = Graph::from_tape(cell.tape());
         let derivations = purpose.derivations(&recorded).map_err(engine)?;
-        let trace = passes::run(&recorded, &derivations, &options).map_err(|e| engine(e.into()))?;
-        let compiled =
-            CompiledCell::compile_with(cell.tape(), purpose, &options).map_err(engine)?;
+        let trace = passes::run(&recorded, &derivations, options).map_err(|e| engine(e.into()))?;
+        let compiled = CompiledCell::compile_with(cell.tape(), purpose, options).map_err(engine)?;
         let inputs = compiled.inputs().iter().enumerate();
         let zeros: Vec<usize> = inputs
             .filter(|(_, i)| i.role == Role::Initial)

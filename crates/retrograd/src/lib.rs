@@ -32,6 +32,7 @@ pub use engine::{Engine, Float};
 pub use error::Error;
 pub use init::Init;
 pub use optim::{Adam, Sgd};
+pub use retrograd_graph::{Unroll, UnrollError};
 pub use retrograd_tape::{Role, Shape, Var};
 pub use stepper::{Stepper, StepperBuilder};
 pub use trainer::{Evaluation, Report, Trainer, TrainerBuilder, Values};

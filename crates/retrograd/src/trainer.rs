@@ -3,11 +3,12 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use retrograd_graph::Unroll;
 use retrograd_tape::{Shape, Yield};
 
 use crate::batch::{Batch, Feed, Purpose};
 use crate::cell::Cell;
-use crate::engine::{Engine, Float, Run, emptied, start};
+use crate::engine::{Engine, Float, Run, Settings, emptied, start};
 use crate::error::Error;
 use crate::optim::{Method, Optimizer, clip_scale, global_norm, positive};
 use crate::stepper::StepperBuilder;
@@ -53,6 +54,7 @@ pub struct TrainerBuilder<T: Float = f32> {
     engine: Engine,
     seed: u64,
     threads: usize,
+    unroll: Unroll,
     clip: Option<f64>,
     of: std::marker::PhantomData<T>,
 }
@@ -99,6 +101,7 @@ impl Trainer<f32> {
             engine: Engine::default(),
             seed: 0,
             threads: 1,
+            unroll: Unroll::AUTO,
             clip: None,
             of: std::marker::PhantomData,
         }
@@ -124,6 +127,13 @@ impl<T: Float> TrainerBuilder<T> {
         TrainerBuilder { threads, ..self }
     }
 
+    /// How many steps a turn of a recurrence's compiled loop does, as [`Unroll::by`] allows; results are bitwise the same
+    /// for any factor. The interpreted tape has no such loop.
+    #[must_use]
+    pub fn unroll(self, unroll: Unroll) -> Self {
+        TrainerBuilder { unroll, ..self }
+    }
+
     /// Scales gradients down whose norm, over all parameters, is greater than this.
     #[must_use]
     pub fn clip(self, norm: f64) -> Self {
@@ -142,6 +152,7 @@ impl<T: Float> TrainerBuilder<T> {
             engine: self.engine,
             seed: self.seed,
             threads: self.threads,
+            unroll: self.unroll,
             clip: self.clip,
             of: std::marker::PhantomData,
         }
@@ -177,9 +188,13 @@ impl<T: Float> TrainerBuilder<T> {
         let ranges: Vec<Range<usize>> = ranges.collect();
         let params = cell.initial_parameters(self.seed);
         let params: Vec<T> = params.into_iter().map(T::from_f64).collect();
+        let settings = Settings {
+            threads: self.threads,
+            unroll: self.unroll,
+        };
         Ok(Trainer {
             engine: self.engine,
-            runner: start(self.engine, &cell, self.threads)?,
+            runner: start(self.engine, &cell, settings)?,
             optimizer: Optimizer::new(self.method, params.len())?,
             clip: self.clip,
             loss,

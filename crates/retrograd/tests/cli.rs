@@ -143,6 +143,7 @@ fn the_same_seed_gives_the_same_numbers_on_any_number_of_threads() {
     let first = error(&[]);
     assert_eq!(first, error(&[]));
     assert_eq!(first, error(&["--threads", "2"]));
+    assert_eq!(first, error(&["--unroll", "3"]));
     let mut other = train(&[]);
     let seed = other.iter().position(|a| *a == "5").unwrap();
     other[seed] = "6";
@@ -206,7 +207,7 @@ fn a_closed_pipe_is_no_mistake() {
 #[test]
 fn bad_usage_is_told_and_exits_with_2() {
     let at = directory("usage");
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 13] = [
         (
             &["--cell", "lstn"],
             "there is no cell `lstn` (did you mean `lstm`?); the cells are rnn, keepwrite,",
@@ -227,6 +228,10 @@ fn bad_usage_is_told_and_exits_with_2() {
         (
             &["--threads", "0"],
             "'--threads <N>': expected a whole number from 1 to 1024",
+        ),
+        (
+            &["--unroll", "0"],
+            "a loop can be unrolled by 1 to 32 steps, not by 0",
         ),
         (
             &["--epochs", "many"],

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use retrograd::explain::{Drawing, Explanation, Where};
 use retrograd::{Cell, CellText, zoo};
+use retrograd_jit::predict::Machine;
 use retrograd_jit::{CompiledCell, Purpose};
 use retrograd_tape::{Role, Yield};
 
@@ -197,9 +198,16 @@ fn the_text_begins_with_what_was_done() {
          run        10 steps of 2 rows, f32; 123 parameters\n\
          products   3 with weights as written and differentiated, 3 after fusing\n           \
          2 hoisted (2 calls a run), 1 left in loops (10 calls a run)\n\
-         loops      1 over time from first to last, 0 from last to first, 4 over all steps or rows at once\n\
-         work       448 FLOPs of products, 55.2 element-wise ops, 2.13 KiB read and written, a step\n"
+         loops      1 over time from first to last, 0 from last to first, 5 over all steps or rows at once\n\
+         work       448 FLOPs of products, 36.2 element-wise ops, 881 bytes read and written, a step\n"
     );
+    // By hand. FLOPs of a step: a multiply-add for each weight and row, 2 · 2 (8·3 + 8·8 + 3·8) = 448.
+    // Ops of the run: tanh, 8·2·10 = 160; difference, square and sum of 3·2·10, 180; sum over 20 points and of the one
+    // weight, 20 + 1; one division: 362.
+    // Numbers of the run: 1 stored, the weight; h to begin with and to end with, 2 · 2·8·2 = 64; packing, read and written,
+    // 2 (24 + 64 + 24) = 224; Σ weight, 2; W x, 20 (3 + 8) + 24 = 244; U h, 10 (2 (8 + 8) + 64) = 960; tanh, 2·8·2·10 = 320;
+    // the forecast, 20 (8 + 3) + 24 = 244; its difference from the target, 3·2·2·10 = 120; Σ loss, 20 + 1; mean, 3. That
+    // is 2203 of 4 bytes, 881.2 bytes a step.
     let (_, rest) = rest
         .split_once("products with weights\n")
         .expect("it lists the products");
@@ -228,6 +236,48 @@ fn the_text_begins_with_what_was_done() {
 }
 
 #[test]
+fn bytes_of_a_part_and_numbers_that_are_kept_are_those_of_the_equations() {
+    let cell = zoo::forecaster(zoo::find("lstm").expect("it is there"), 4, 32).expect("a cell");
+    let told = Explanation::new(&cell, &Purpose::Train, 50, 2).expect("it compiles");
+    // From the forward to the backward step go four gates, h and c, of 32 units.
+    assert_eq!(told.stash(), 6 * 32);
+    let machine = Machine {
+        peak_gflops: 100.0,
+        cache_gbs: 80.0,
+        memory_gbs: 10.0,
+        product: 1.0,
+        outer: 1.0,
+    };
+    let parts = told.parts(&machine);
+    // The gates' weights with x and with h, and their transpose with δ: each number is read and written once.
+    let packing: Vec<(usize, usize)> = (parts.iter())
+        .filter(|p| p.title.starts_with("pack W") && p.title.contains("[128×"))
+        .map(|p| (p.flops(), p.bytes()))
+        .collect();
+    let of = |columns: usize| (0, 2 * 128 * columns * size_of::<f32>());
+    assert_eq!(packing, [of(4), of(32), of(32)]);
+    // Without a backward step nothing is kept for all steps.
+    let forward = Explanation::new(&cell, &Purpose::Forward, 50, 2).expect("it compiles");
+    assert_eq!(forward.stash(), 0);
+}
+
+#[test]
+fn an_unrolled_loop_is_told() {
+    let arguments = |more: &[&'static str]| [&["--cell", "gru", "--pass", "plan"], more].concat();
+    let told_with = |more: &[&'static str]| told(&arguments(more));
+    assert!(!told_with(&[]).contains("steps a turn"));
+    let four = told_with(&["--unroll", "4"]);
+    assert!(
+        four.contains("for t from first to last, 4 steps a turn"),
+        "{four}"
+    );
+    assert!(
+        four.contains("for t from last to first, 4 steps a turn"),
+        "{four}"
+    );
+}
+
+#[test]
 fn drawings_are_written_where_they_are_asked_for() {
     let at = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let [svg, dot] = ["explain.svg", "explain.dot"].map(|file| at.join(file));
@@ -244,7 +294,7 @@ fn drawings_are_written_where_they_are_asked_for() {
 
 #[test]
 fn mistakes_say_what_there_is() {
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["--cell", "lsmt"], "did you mean `lstm`?"),
         (&["--cell", "no/such.cell"], "no/such.cell"),
         (
@@ -256,6 +306,10 @@ fn mistakes_say_what_there_is() {
             "its dimensions are I and H",
         ),
         (&["--cell", "lstm", "--steps", "0"], "a whole number from 1"),
+        (
+            &["--cell", "lstm", "--unroll", "33"],
+            "a loop can be unrolled by 1 to 32 steps, not by 33",
+        ),
     ];
     for (arguments, expected) in cases {
         let output = explain(arguments);

@@ -102,11 +102,19 @@ pub enum TapeError {
         /// Where.
         at: Location<'static>,
     },
-    /// A recurrence that needs earlier and later steps at once.
+    /// A recurrence that needs earlier and later steps: on some way around it, a step needs itself.
     #[error(
         "the states {states} feed each other both forward and backward in time; no order of the steps can compute them"
     )]
     BothWays {
+        /// Names of the states.
+        states: String,
+    },
+    /// A recurrence whose delays point both ways, though each way around it leads to earlier steps (or each to later ones).
+    #[error(
+        "the states {states} feed each other both forward and backward in time, which is not supported: all delays of one recurrence must point one way; write it with other delays"
+    )]
+    MixedDelays {
         /// Names of the states.
         states: String,
     },

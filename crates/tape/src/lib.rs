@@ -26,6 +26,7 @@
 
 mod algebra;
 mod compose;
+mod cycles;
 mod error;
 mod gemm;
 pub mod generate;
@@ -44,6 +45,7 @@ mod ty;
 mod var;
 
 pub use algebra::{Algebra, Value};
+pub use cycles::cancels;
 pub use error::TapeError;
 pub use gradcheck::{Directions, Report, gradcheck};
 pub use interpreter::Interpreter;

@@ -138,6 +138,14 @@ impl Op {
         }
     }
 
+    /// How many steps before the result's step operand `k` is read: those of a delay's first, 0 for all others.
+    pub fn steps_back(&self, k: usize) -> i64 {
+        match *self {
+            Op::Delay(d) if k == 0 => i64::from(d),
+            _ => 0,
+        }
+    }
+
     /// The op's name in the text form, without its attributes.
     pub fn name(&self) -> &'static str {
         match self {

@@ -14,7 +14,7 @@ use smallvec::smallvec;
 use crate::algebra::{Algebra, Value};
 use crate::error::TapeError;
 use crate::op::{Misfit, Op};
-use crate::tape::{Input, Node, Operands, Output, Role, Tape, Yield, describe, schedule};
+use crate::tape::{Input, Node, Operands, Output, Role, Tape, Yield, describe, no_order, schedule};
 use crate::ty::{Domain, Shape, Type};
 use state::State;
 
@@ -386,7 +386,13 @@ impl Recorder {
         };
         match schedule(&inner.nodes) {
             Ok(_) => {}
-            Err((true, vs)) => return Err(TapeError::BothWays { states: names(&vs) }),
+            Err((true, vs)) => {
+                let states = names(&vs);
+                return Err(match no_order(&inner.nodes, &vs) {
+                    true => TapeError::BothWays { states },
+                    false => TapeError::MixedDelays { states },
+                });
+            }
             Err((false, vs)) => return Err(TapeError::AfterTheSteps { what: names(&vs) }),
         }
         Ok(Tape {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::algebra::Value;
+use crate::cycles::cancels;
 use crate::op::Op;
 use crate::ty::{Domain, Type};
 
@@ -266,6 +267,43 @@ fn both_ways(nodes: &[Node]) -> Vec<Value> {
         }
     }
     Vec::new()
+}
+
+/// True if no order of the steps can compute the recurrence that these delays, of [`both_ways`], are of.
+pub(crate) fn no_order(nodes: &[Node], delays: &[Value]) -> bool {
+    let Some(&first) = delays.first() else {
+        return true;
+    };
+    let mut users: Vec<Vec<Value>> = vec![Vec::new(); nodes.len()];
+    for (i, node) in nodes.iter().enumerate() {
+        for v in &node.operands {
+            users[v.index()].push(Value(i as u32));
+        }
+    }
+    let reached = |next: &dyn Fn(usize) -> Vec<Value>| {
+        let mut seen = vec![false; nodes.len()];
+        let mut todo = vec![first];
+        while let Some(v) = todo.pop() {
+            if !std::mem::replace(&mut seen[v.index()], true) {
+                todo.extend(next(v.index()));
+            }
+        }
+        seen
+    };
+    let (before, behind) = (
+        reached(&|i| nodes[i].operands.to_vec()),
+        reached(&|i| users[i].clone()),
+    );
+    let inside = |i: usize| before[i] && behind[i];
+    let mut edges = Vec::new();
+    for (i, node) in nodes.iter().enumerate().filter(|(i, _)| inside(*i)) {
+        for (k, v) in node.operands.iter().enumerate() {
+            if inside(v.index()) {
+                edges.push((v.index(), i, node.op.steps_back(k)));
+            }
+        }
+    }
+    cancels(nodes.len(), &edges)
 }
 
 impl Tape {

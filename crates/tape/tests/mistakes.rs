@@ -147,6 +147,24 @@ fn a_recurrence_that_runs_both_ways_is_refused_and_its_states_named() {
 }
 
 #[test]
+fn a_recurrence_of_both_signs_that_could_be_computed_is_refused_as_such() {
+    let e = refused(
+        |r| {
+            let x = r.input("x", Role::Sequence, Shape::Scalar);
+            // a reads b one step later, b reads a two steps earlier: once around is one step back.
+            let a = r.state("early", Shape::Scalar, 2, None);
+            let b = r.state("late", Shape::Scalar, -1, None);
+            r.next(a, (x + b).tanh());
+            r.next(b, (x + a).tanh());
+            r.output("y", a);
+            None
+        },
+        &["`early`", "`late`", "not supported", "other delays"],
+    );
+    assert!(matches!(e, TapeError::MixedDelays { .. }));
+}
+
+#[test]
 fn a_step_cannot_use_what_is_known_after_the_steps() {
     use retrograd_tape::{Domain, Op};
     let e = refused(

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use retrograd_tape::{Op, Value};
+use retrograd_tape::{Op, Value, cancels};
 
 use crate::graph::Graph;
 
@@ -37,14 +37,25 @@ impl Components {
     }
 }
 
-/// A recurrence that needs earlier and later steps at once.
+/// A recurrence whose delays point both ways in time. `states` are the delays, by name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the states {states} feed each other both forward and backward in time; no order of the steps can compute them"
-)]
-pub struct BothWays {
-    /// The delays that disagree, by name.
-    pub states: String,
+pub enum BothWays {
+    /// On some way around it a step needs itself.
+    #[error(
+        "the states {states} feed each other both forward and backward in time; no order of the steps can compute them"
+    )]
+    NoOrder {
+        /// The delays.
+        states: String,
+    },
+    /// Each way around it leads to earlier steps, or each to later ones: it could be computed, with other delays.
+    #[error(
+        "the states {states} feed each other both forward and backward in time, which is not supported: all delays of one recurrence must point one way; write it with other delays"
+    )]
+    Mixed {
+        /// The delays.
+        states: String,
+    },
 }
 
 /// Finds the recurrences. They are numbered in the order in which their first node comes.
@@ -88,11 +99,27 @@ pub fn components(g: &Graph) -> Result<Components, BothWays> {
                 .iter()
                 .map(|(v, d)| format!("{} (delay {d})", g.describe(*v)))
                 .collect();
-            return Err(BothWays {
-                states: states.join(", "),
+            let states = states.join(", ");
+            return Err(match no_order(g, members) {
+                true => BothWays::NoOrder { states },
+                false => BothWays::Mixed { states },
             });
         }
         out.reverse.push(backward > 0);
     }
     Ok(out)
+}
+
+/// True if no order of the steps can compute a recurrence.
+fn no_order(g: &Graph, members: &[Value]) -> bool {
+    let number: HashMap<Value, usize> = members.iter().enumerate().map(|(i, &v)| (v, i)).collect();
+    let mut edges = Vec::new();
+    for (&v, &to) in &number {
+        for (k, x) in g.operands(v).iter().enumerate() {
+            if let Some(&from) = number.get(x) {
+                edges.push((from, to, g.op_of(v).steps_back(k)));
+            }
+        }
+    }
+    cancels(members.len(), &edges)
 }

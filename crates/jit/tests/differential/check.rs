@@ -17,7 +17,7 @@ use retrograd_jit::{
     CompileError, CompiledCell, Element, Purpose, RunError, Stepper, StepperError,
 };
 use retrograd_tape::generate::{cotangents, inputs, jittered};
-use retrograd_tape::{Domain, Input, Interpreter, Op, Output, Real, Tape, Yield};
+use retrograd_tape::{Domain, Input, Interpreter, Op, Output, Real, Role, Tape, Yield};
 
 /// Numbers on either side of each output that must stay as they are.
 const GUARD: usize = 64;
@@ -38,7 +38,18 @@ pub(crate) fn by_tape<T: Real>(
     b: usize,
     seed: u64,
 ) -> Result<Arrays<T>, String> {
-    let inputs = cast::<T>(&inputs(tape, t, b, seed));
+    by_tape_on(tape, &inputs(tape, t, b, seed), t, b, seed)
+}
+
+/// As [`by_tape`], on these inputs.
+fn by_tape_on<T: Real>(
+    tape: &Tape,
+    inputs: &[Vec<f64>],
+    t: usize,
+    b: usize,
+    seed: u64,
+) -> Result<Arrays<T>, String> {
+    let inputs = cast::<T>(inputs);
     let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
     let mut run = Interpreter::<T>::new(tape);
     run.forward(t, b, &slices).map_err(|e| e.to_string())?;
@@ -100,13 +111,38 @@ pub(crate) fn by_cell<T: Element + Real>(
     Ok(names.zip(out).collect())
 }
 
+/// The program's inputs, but with initial states of another seed's, and numbers for all of them. None if a state begins with
+/// anything but an input of its name: then no run begins where a stepper can be told to go on.
+fn started_elsewhere(tape: &Tape, t: usize, b: usize, seed: u64) -> Option<Vec<Vec<f64>>> {
+    let mut given = inputs(tape, t, b, seed);
+    let mut initial = (tape.inputs().iter().enumerate()).filter(|(_, i)| i.role == Role::Initial);
+    let states = tape.outputs().iter().filter(|o| o.role == Yield::Final);
+    let named = |o: &Output| tape.input(&o.name).map(|k| tape.inputs()[k].role);
+    if !states.clone().all(|o| named(o) == Some(Role::Initial)) || states.count() == 0 {
+        return None;
+    }
+    initial.try_for_each(|(k, input)| {
+        let Domain::Edge(slots) = input.ty.domain else {
+            return None;
+        };
+        let number = |i: usize| f64::from((0.9 * (seed as f64 + (5 * k + i) as f64).sin()) as f32);
+        given[k] = (0..slots * b * input.ty.shape.len()).map(number).collect();
+        Some(())
+    })?;
+    Some(given)
+}
+
 /// The outputs over steps of a stepper that is given a sequence, then its states; none if the program needs later samples.
 /// In the middle of the sequence parameters and all states are set to what they are, which must change nothing.
+///
+/// `start` are inputs whose initial states the stepper is set to after some samples, before the sequence begins: the numbers
+/// are then those of a run that begins there, wherever its rings stand.
 pub(crate) fn by_stepper<T: Element + Real>(
     tape: &Tape,
     t: usize,
     b: usize,
     seed: u64,
+    start: Option<&[Vec<f64>]>,
 ) -> Result<Option<Arrays<T>>, String> {
     let given = cast::<T>(&inputs(tape, t, b, seed));
     let over_steps = |k: usize| tape.inputs()[k].ty.domain == Domain::Step;
@@ -173,6 +209,16 @@ pub(crate) fn by_stepper<T: Element + Real>(
     let mut out: Arrays<T> = names.map(|name| (name, Vec::new())).collect();
     let states: Vec<String> = stepper.states().map(str::to_string).collect();
     let mut first = Vec::new();
+    if let Some(start) = start {
+        for step in 0..1 + t / 2 {
+            sample(&mut stepper, step)?;
+        }
+        for name in &states {
+            let k = tape.input(name).ok_or("a state begins with no input")?;
+            let values = cast::<T>(&start[k..=k]).remove(0);
+            (stepper.set_state(name, &values)).map_err(|e| e.to_string())?;
+        }
+    }
     for step in 0..t {
         let got = sample(&mut stepper, step)?;
         for ((_, all), one) in out.iter_mut().zip(&got) {
@@ -197,6 +243,9 @@ pub(crate) fn by_stepper<T: Element + Real>(
     for name in states {
         let last = stepper.state(&name).expect("its own name").to_vec();
         out.push((name, last));
+    }
+    if start.is_some() {
+        return Ok(Some(out));
     }
     stepper.reset();
     let again = sample(&mut stepper, 0)?;
@@ -506,7 +555,7 @@ pub(crate) fn stepper(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
     caught("stepper", || {
         for b in [b, 1] {
             let right = by_tape::<f64>(tape, t, b, seed)?;
-            let Some(found) = by_stepper::<f64>(tape, t, b, seed)? else {
+            let Some(found) = by_stepper::<f64>(tape, t, b, seed, None)? else {
                 let from_end = tape.nodes().iter().any(|n| matches!(n.op, Op::Delay(..0)));
                 let of_step = |o: &Output| match o.role {
                     Yield::Output => tape.node(o.value).ty.domain == Domain::Step,
@@ -521,11 +570,32 @@ pub(crate) fn stepper(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
             };
             close(&right, &found)?;
             let most = allowed_in_f32(&right, tape, t, b, seed)?;
-            let found = by_stepper::<f32>(tape, t, b, seed)?.ok_or("refused in f32 alone")?;
+            let found = by_stepper::<f32>(tape, t, b, seed, None)?.ok_or("refused in f32 alone")?;
             agree(&right, &found, |size| most * size.max(1.0)).map_err(|e| format!("f32: {e}"))?;
+            set_states(tape, t, b, seed).map_err(|e| format!("with states that were set: {e}"))?;
         }
         Ok(())
     })
+}
+
+/// A stepper that is told to go on elsewhere gives what the tape gives that begins there. False if nothing was compared: no
+/// run begins there, or its numbers are not steady (the generator drew the others so that they are).
+pub(crate) fn set_states(tape: &Tape, t: usize, b: usize, seed: u64) -> Result<bool, String> {
+    let Some(start) = started_elsewhere(tape, t, b, seed) else {
+        return Ok(false);
+    };
+    let right = by_tape_on::<f64>(tape, &start, t, b, seed)?;
+    for k in 0..4 {
+        let off = by_tape_on::<f64>(&jittered(tape, 1e-9, k), &start, t, b, seed)?;
+        // Not so if there are numbers that are none.
+        let moved = relative(&right, &off);
+        if moved.is_nan() || moved > 1e-5 {
+            return Ok(false);
+        }
+    }
+    let found = by_stepper::<f64>(tape, t, b, seed, Some(&start))?;
+    close(&right, &found.ok_or("refused")?)?;
+    Ok(true)
 }
 
 /// The greatest difference in any array, as a share of the array's greatest number or of 1.

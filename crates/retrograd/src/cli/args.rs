@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
-use retrograd::Engine;
+use retrograd::{Engine, Unroll};
 
 use super::choice::{Choice, Sizes};
 use super::explain::Explain;
@@ -120,6 +120,10 @@ pub(crate) struct Options {
     /// Threads that compiled code may use; the results do not depend on it.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1..=1024))]
     pub(crate) threads: usize,
+    /// Steps that a turn of a compiled loop over time does; the results do not depend on it [default: as the compiler
+    /// chooses].
+    #[arg(long, value_name = "N", value_parser = unroll)]
+    pub(crate) unroll: Option<Unroll>,
     /// Directory for the plots and the trained parameters; made if it is not there.
     #[arg(long, value_name = "DIR", default_value = "retrograd-out")]
     pub(crate) out: PathBuf,
@@ -145,6 +149,13 @@ fn between(low: f64, high: f64) -> impl Fn(&str) -> Result<f64, String> + Clone 
         _ => format!("a number of more than {low} and less than {high}"),
     };
     move |text| parse(text, &expected, |x| *x > low && *x < high)
+}
+
+/// A factor that there is code for.
+pub(super) fn unroll(text: &str) -> Result<Unroll, String> {
+    let expected = format!("a whole number from 1 to {}", Unroll::MOST);
+    let factor = parse(text, &expected, |_: &usize| true)?;
+    Unroll::by(factor).map_err(|e| e.to_string())
 }
 
 fn dropout(text: &str) -> Result<f64, String> {

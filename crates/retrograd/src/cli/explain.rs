@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use retrograd::explain::{Drawing, Explanation, Part, WeightProduct, Where};
-use retrograd::{Cell, zoo};
-use retrograd_graph::Graph;
+use retrograd::{Cell, Unroll, zoo};
 use retrograd_graph::plan::Kind;
 use retrograd_graph::plan::cost::Work;
+use retrograd_graph::{Graph, Options};
 use retrograd_jit::Purpose;
 use retrograd_jit::predict::Machine;
 use retrograd_tape::{Role, Yield};
 
-use super::args::whole;
+use super::args::{unroll, whole};
 use super::choice::{Choice, Sizes, near};
 
 /// The name that stands for the plan among the passes'.
@@ -39,6 +39,9 @@ pub(crate) struct Explain {
     /// Explains the forward step alone, as for forecasting; otherwise all of a training step.
     #[arg(long)]
     forward: bool,
+    /// Steps that a turn of a loop over time does [default: as the compiler chooses].
+    #[arg(long, value_name = "N", value_parser = unroll)]
+    unroll: Option<Unroll>,
     /// Prints only the graph before and after this pass (`plan`: the plan).
     #[arg(long, value_name = "PASS", conflicts_with = "summary")]
     pass: Option<String>,
@@ -58,7 +61,11 @@ pub(crate) struct Explain {
 pub(super) fn explain(args: &Explain) -> Result<String> {
     let (cell, size) = cell(&args.cell, &args.sizes)?;
     let purpose = purpose(&cell, args.forward);
-    let explained = Explanation::new(&cell, &purpose, args.steps, args.batch)?;
+    let options = Options {
+        unroll: args.unroll.unwrap_or_default(),
+        ..Options::default()
+    };
+    let explained = Explanation::with(&cell, &purpose, &options, args.steps, args.batch)?;
     let names = passes(&explained);
     if let Some(pass) = &args.pass
         && !names.contains(&pass.as_str())

@@ -89,6 +89,7 @@ pub(super) fn run(source: &Source, options: &Options) -> Result<Results> {
         .engine(options.engine)
         .seed(options.seed)
         .threads(options.threads)
+        .unroll(options.unroll.unwrap_or_default())
         .clip(CLIP)
         .build()?;
     let trained = train(&mut trainer, &forecaster, &data, &windows, batch, options)?;
@@ -101,6 +102,7 @@ pub(super) fn run(source: &Source, options: &Options) -> Result<Results> {
         &forecaster.cell,
         &forecaster.batch(windows.batch(&starts)?),
         options.threads,
+        options.unroll.unwrap_or_default(),
     )?;
     let model = options.out.join("model.json");
     trainer.save(&model)?;

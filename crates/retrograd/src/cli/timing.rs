@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use retrograd::{Adam, Batch, Cell, Engine, Error, Trainer};
+use retrograd::{Adam, Batch, Cell, Engine, Error, Trainer, Unroll};
 
 /// At least so many runs, however long they take …
 const FEWEST_RUNS: usize = 3;
@@ -21,10 +21,15 @@ pub(super) struct Timing {
 
 /// Times training steps (forward, backward, Adam) on one batch: the fastest of several, for what slows a run down on a
 /// machine with other work is not the program.
-pub(super) fn measure(cell: &Cell, batch: &Batch, threads: usize) -> Result<Timing, Error> {
+pub(super) fn measure(
+    cell: &Cell,
+    batch: &Batch,
+    threads: usize,
+    unroll: Unroll,
+) -> Result<Timing, Error> {
     let trainer = |engine| {
         let settings = Trainer::new(cell.clone(), Adam::new(1e-6)).engine(engine);
-        settings.threads(threads).build()
+        settings.threads(threads).unroll(unroll).build()
     };
     let mut jit = trainer(Engine::Jit)?;
     jit.predict(batch)?;

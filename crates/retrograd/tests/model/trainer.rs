@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::ENGINE;
-use retrograd::{Adam, Batch, Cell, Engine, Error, Sgd, State, Trainer, zoo};
+use retrograd::{Adam, Batch, Cell, Engine, Error, Sgd, State, Trainer, Unroll, zoo};
 
 const LR: f64 = 0.01;
 
@@ -40,6 +40,24 @@ fn the_same_seed_trains_to_the_same_parameters() {
         (losses, all(&trainer))
     };
     assert_eq!(train(), train());
+}
+
+#[test]
+fn unrolling_changes_no_bit_of_what_is_learned() {
+    let trained = |unroll| {
+        let method = Adam::new(1e-2);
+        let trainer = Trainer::new(forecaster("gru"), method).engine(ENGINE);
+        let mut trainer = trainer.unroll(unroll).build().unwrap();
+        for _ in 0..5 {
+            trainer.step(&batch()).unwrap();
+        }
+        all(&trainer)
+    };
+    let once = trained(Unroll::NONE);
+    for factor in [2, 5, 32] {
+        assert_eq!(trained(Unroll::by(factor).unwrap()), once, "{factor}");
+    }
+    assert_eq!(trained(Unroll::AUTO), once);
 }
 
 #[test]

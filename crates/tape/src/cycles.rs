@@ -1,0 +1,48 @@
+//! Recurrences whose delays point both ways in time: which of them no order of the steps can compute.
+
+/// True if, among strongly connected nodes, some walk back to where it began goes 0 steps in time: a value at a step then
+/// needs itself. `edges` are (from, to, steps), with nodes numbered below `nodes`.
+///
+/// Otherwise all cycles go forward, or all backward, and the recurrence is one that could be computed.
+pub fn cancels(nodes: usize, edges: &[(usize, usize, i64)]) -> bool {
+    // A cycle of one sign and one of the other make, some times over, a walk of 0 steps.
+    not_all_forward(nodes, edges, 1) && not_all_forward(nodes, edges, -1)
+}
+
+/// True if some cycle's steps, times `sign`, sum to 0 or less. By Bellman and Ford: an edge of d steps weighs d (n + 1) - 1,
+/// so that a cycle, which has at most n edges, weighs less than 0 exactly if its steps sum to 0 or less.
+fn not_all_forward(nodes: usize, edges: &[(usize, usize, i64)], sign: i64) -> bool {
+    let scale = nodes as i64 + 1;
+    let mut distance = vec![0i64; nodes];
+    let relax = |distance: &mut [i64]| {
+        let mut moved = false;
+        for &(from, to, steps) in edges {
+            let there = distance[from] + sign * steps * scale - 1;
+            if there < distance[to] {
+                distance[to] = there;
+                moved = true;
+            }
+        }
+        moved
+    };
+    (0..nodes).all(|_| relax(&mut distance)) && relax(&mut distance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cancels;
+
+    #[test]
+    fn only_walks_of_no_steps_cannot_be_computed() {
+        // Two nodes that read each other, one later and one earlier by so many steps.
+        let pair = |a, b| cancels(2, &[(0, 1, a), (1, 0, b)]);
+        assert!(pair(1, -1) && pair(-3, 3) && pair(0, 0));
+        assert!(!pair(2, -1) && !pair(1, -2) && !pair(1, 1) && !pair(-1, -1));
+        // A cycle forward and one backward at one node: each can be had, both cannot.
+        assert!(cancels(1, &[(0, 0, 3), (0, 0, -2)]));
+        assert!(!cancels(1, &[(0, 0, 3), (0, 0, 2)]));
+        // 2 forward, then 1 and 1 backward; with 3 forward one remains.
+        let ring = |a| cancels(3, &[(0, 1, a), (1, 2, -1), (2, 0, -1)]);
+        assert!(ring(2) && !ring(3));
+    }
+}
