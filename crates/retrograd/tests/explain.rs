@@ -215,7 +215,7 @@ fn the_text_begins_with_what_was_done() {
     assert_eq!(
         products,
         "  W0 [8×3]  hoisted      h.x\n  \
-           W1 [8×8]  in loop 1    h.h\n  \
+           W1 [8×8]  in loop 2    h.h\n  \
            W2 [3×8]  hoisted      forecast.h"
     );
     for part in [

@@ -295,7 +295,7 @@ impl Code<'_, '_> {
         }
         self.b.ins().jump(head, &start.args());
         self.b.switch_to_block(head);
-        let at_head = start.params(&self.b.block_params(head).to_vec());
+        let at_head = start.params(self.b.block_params(head));
         let more =
             self.b
                 .ins()

@@ -225,7 +225,7 @@ mod tests {
     fn a_run_ends_when_the_test_is_passed_and_is_the_same_each_time() {
         let learned = run(2000, 0.01);
         let solved = learned.solved.expect("a short lag is easy");
-        assert!(solved < 2000 && solved % 10 == 0 && learned.score >= 0.95);
+        assert!(solved < 2000 && solved.is_multiple_of(10) && learned.score >= 0.95);
         assert_eq!(run(2000, 0.01), learned);
         let gates = learned.seen.unwrap().gates.unwrap();
         assert_eq!(gates.gates.len(), 3);

@@ -193,7 +193,7 @@ fn findings(found: &Found<'_>) -> Vec<String> {
             (s.label(), solved, of)
         })
         .collect();
-    all.sort_by(|a, b| b.1.cmp(&a.1));
+    all.sort_by_key(|x| std::cmp::Reverse(x.1));
     let ranking: Vec<String> = all
         .iter()
         .map(|(n, s, of)| format!("{n} {s}/{of}"))

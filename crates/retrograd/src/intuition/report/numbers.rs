@@ -68,7 +68,7 @@ pub(super) fn mean(values: &[f64]) -> f64 {
 pub(super) fn short(x: f64) -> String {
     match x.abs() {
         0.0 => "0".to_owned(),
-        size if !(size < 1e300) => "not finite".to_owned(),
+        size if size.is_nan() || size >= 1e300 => "not finite".to_owned(),
         100.0..1e4 => format!("{x:.0}"),
         10.0..100.0 => format!("{x:.0}"),
         1.0..10.0 => format!("{x:.1}"),
@@ -94,7 +94,7 @@ pub(super) fn share(x: f64) -> String {
 /// A factor greater than 1: as a number, or from a hundred on as a power of ten.
 pub(super) fn factor(x: f64) -> String {
     match x {
-        _ if !(x < 1e300) => "more than 10³⁰⁰".to_owned(),
+        _ if x.is_nan() || x >= 1e300 => "more than 10³⁰⁰".to_owned(),
         _ if x < 100.0 => short(x),
         _ => format!("10{}", superscript(&format!("{:.0}", x.log10()))),
     }
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn numbers_are_told_shortly() {
         let told = [
-            0.0, 4.512e-24, 0.00123, 0.0312, 0.5, 3.14159, 42.4, 731.2, 2.5e7,
+            0.0, 4.512e-24, 0.00123, 0.0312, 0.5, 3.11159, 42.4, 731.2, 2.5e7,
         ]
         .map(short);
         let expected = [
