@@ -292,3 +292,20 @@ fn an_activation_that_is_not_stored_reads_what_it_read_in_its_region() {
     r.next(v0, v8);
     check(&r.finish("case").unwrap(), 1, 1, 6983559);
 }
+
+/// Without the passes that would do it once, a product with a vector that is the same for all rows is made in a loop: code
+/// read rows behind the one there is.
+#[test]
+fn what_is_the_same_for_all_rows_is_multiplied_for_each() {
+    let r = Recorder::new();
+    let v0 = r.input("z0", Role::Sequence, Shape::Vector(1));
+    let v1 = r.input("w23", Role::Param, Shape::Matrix(1, 1));
+    let v2 = r.apply(Op::MatVec { transposed: true }, &[v1, v0]);
+    let v3 = r.apply(Op::SumTo(Domain::Once), &[v2]);
+    r.output("y0", v3);
+    let tape = r.finish("case").unwrap();
+    // The seed also says which pass is left out.
+    for seed in 0..16 {
+        check(&tape, 2, 3, seed);
+    }
+}

@@ -301,8 +301,7 @@ fn product(plan: &Plan, p: &crate::plan::Product, at_step: bool) -> Result<(), B
         },
     };
     let over = meet(plan, (x, w.inner()), (p.y, w.outer()));
-    let lower = plan.buffers[p.x.buffer].domain == Domain::Once;
-    match over || lower || p.add && p.bias.is_some() {
+    match over || p.add && p.bias.is_some() {
         true => broken(5, format!("{p:?} is no product of rows into others")),
         false => Ok(()),
     }

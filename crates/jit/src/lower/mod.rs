@@ -268,8 +268,12 @@ impl Code<'_, '_> {
         let (at, stride) = self.step_address(domain, v, t);
         let far = self.b.ins().imul_imm_s(self.range[2], stride);
         let at = self.b.ins().iadd(at, far);
-        let numbers = self.imm(self.plan.buffers[v.buffer].len as i64);
-        (at, numbers)
+        // What is the same for all rows is read for each.
+        let numbers = match stride {
+            0 => 0,
+            _ => self.plan.buffers[v.buffer].len as i64,
+        };
+        (at, self.imm(numbers))
     }
 
     /// A parallel loop of activations and nothing else over whole steps: rows of neighbouring steps lie one after another,
