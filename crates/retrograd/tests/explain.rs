@@ -220,7 +220,7 @@ fn the_text_begins_with_what_was_done() {
     );
     for part in [
         "what runs, in this order",
-        "kernel tanh",
+        "2 rows of 8 lanes: 1 loads, tanh, 1 stores",
         "memory: ",
         "after pass 0, record:\ngraph rnn",
         "plan rnn",
