@@ -1,7 +1,7 @@
 //! The question that the project began with, answered by measurement: why gates, and why not one network? Each experiment
 //! has a module; this one puts together which runs a [`Study`] has.
 //!
-//! A run is a [`Job`]: its settings say all about it, so that its outcome depends on nothing else. [`store`] keeps the
+//! A run is a [`Job`]: its settings say all about it, so that its outcome depends on nothing else. `store` keeps the
 //! outcomes of a directory under their jobs' settings, [`Study::run`] makes what is missing, and [`Study::report`] draws and
 //! tells what there is. Every number of a report comes from such an outcome.
 

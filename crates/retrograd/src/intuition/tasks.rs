@@ -86,7 +86,7 @@ impl Task {
         }
     }
 
-    /// Whether a score, see [`Task::score`], is a solution.
+    /// Whether a score, see `Task::score`, is a solution.
     pub fn solved(self, score: f64) -> bool {
         match self {
             Task::Adding => score < 0.01,
