@@ -420,7 +420,8 @@ impl<T: Element> CompiledCell<T> {
     }
 }
 
-/// An array has the numbers that its type says.
+/// An array has the numbers that its type says. Inlined, for a stepper asks for each sample.
+#[inline(always)]
 pub(crate) fn fits(
     what: &'static str,
     name: &str,
@@ -433,7 +434,19 @@ pub(crate) fn fits(
     if expected == found {
         return Ok(());
     }
-    Err(RunError::Length {
+    Err(misfit(what, name, ty, expected, found, (t, b)))
+}
+
+#[cold]
+fn misfit(
+    what: &'static str,
+    name: &str,
+    ty: Type,
+    expected: usize,
+    found: usize,
+    (t, b): (usize, usize),
+) -> RunError {
+    RunError::Length {
         what,
         name: name.into(),
         layout: layout(ty.domain, ty.shape),
@@ -441,7 +454,7 @@ pub(crate) fn fits(
         found,
         t,
         b,
-    })
+    }
 }
 
 /// Numbers are row numbers of a table of so many rows.
@@ -475,6 +488,7 @@ pub(crate) fn generate<T: Element>(plan: &Plan) -> Result<Code, CompileError> {
 }
 
 /// Numbers of a value for `t` steps and `b` rows.
+#[inline]
 pub(crate) fn count(domain: Domain, shape: Shape, t: usize, b: usize) -> usize {
     shape.len()
         * match domain {

@@ -100,7 +100,7 @@ fn emitted(map: Map) -> f64 {
         Map::Div | Map::Recip | Map::Sqrt => QUOTIENT,
         Map::Softsign => QUOTIENT + 2.0 * INSTR,
         // No instruction.
-        Map::StopGradient => 0.0,
+        Map::Copy | Map::StopGradient => 0.0,
         // A few that no dependency holds up.
         Map::Sign | Map::Max | Map::Min => 3.0 * INSTR,
         Map::Neg
@@ -136,6 +136,7 @@ fn kernel(map: Map) -> f64 {
         | Map::Cos
         | Map::Relu
         | Map::Softsign
+        | Map::Copy
         | Map::StopGradient
         | Map::Add
         | Map::Sub

@@ -86,6 +86,22 @@ fn an_lstm_has_one_step_product_a_slice_and_direction() {
 }
 
 #[test]
+fn weights_beyond_the_cache_are_gone_through_for_more_rows_at_a_time() {
+    let (t, b) = (10, 80);
+    let work = all(&compiled(&Purpose::Train, 1024, 1024), t, b);
+    let mut rows: Vec<(usize, usize)> = work
+        .iter()
+        .filter_map(|(times, w)| match w {
+            Work::Product { rows, .. } => Some((*rows, *times)),
+            _ => None,
+        })
+        .collect();
+    rows.sort_unstable();
+    // As above, with slices of 64 rows: 16 MiB of weights a step and more.
+    assert_eq!(rows, [(16, t), (16, t), (16, t), (64, t), (64, t), (64, t)]);
+}
+
+#[test]
 fn predicted_time_grows_with_the_work_and_falls_with_the_machine() {
     let cell = compiled(&Purpose::Train, 32, 32);
     let machine = Machine {

@@ -15,7 +15,7 @@ use crate::unpacked;
 
 /// Terms of a K block: 12 rows of A and a panel's block then share L1 and L2 (measured in `ceiling/`, Zen 4).
 pub(crate) const K_BLOCK: usize = 512;
-/// Tiles in a group of rows: 120 rows × 512 terms are 240 kB of f32, a quarter of L2.
+/// Tiles in a group of rows, at most: 120 rows × 512 terms are 240 kB of f32, a quarter of L2.
 const GROUP: usize = 10;
 
 /// See [`crate::ProductFn`].
@@ -122,8 +122,9 @@ unsafe fn packed<S: Simd>(
 ) {
     let tiles = m.div_ceil(S::MR);
     let wide = panels_at_once(m);
-    for t0 in (0..tiles).step_by(GROUP) {
-        let t1 = tiles.min(t0 + GROUP);
+    let groups = tiles.div_ceil(GROUP);
+    for g in 0..groups {
+        let (t0, t1) = (part(tiles, groups, g), part(tiles, groups, g + 1));
         for k0 in (0..k).step_by(K_BLOCK) {
             let kk = K_BLOCK.min(k - k0);
             let mut j = 0;

@@ -183,11 +183,11 @@ fn what_is_no_result_is_refused_and_what_is_missing_is_counted() {
     let at = directory("refused");
     fs::create_dir_all(&at).unwrap();
     fs::write(at.join("results.jsonl"), "a shopping list\n").unwrap();
-    match Store::open(&at) {
+    match Store::open(&at, Engine::Jit) {
         Err(StudyError::Results { line: 1, .. }) => {}
         other => panic!("{other:?}"),
     }
-    let empty = Store::open(&directory("empty")).unwrap();
+    let empty = Store::open(&directory("empty"), Engine::Jit).unwrap();
     let study = small();
     match study.report(&empty) {
         Err(StudyError::Missing { missing, of }) => {

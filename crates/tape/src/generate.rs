@@ -259,7 +259,9 @@ mod tests {
             for (a, b) in a.iter().zip(&b) {
                 assert!((a - b).abs() < 1e-5, "seed {seed}: {a} {b}\n{case}");
             }
-            assert!(a != b || !case.tags().contains("tanh"), "seed {seed}");
+            // Exact zeros, as from a state that begins with 0, no rounding moves.
+            let moves = case.tags().contains("tanh") && a.iter().any(|x| *x != 0.0);
+            assert!(a != b || !moves, "seed {seed}\n{case}");
         }
     }
 

@@ -26,6 +26,7 @@ pub enum Map {
     Relu,
     Softplus,
     Softsign,
+    Copy,
     StopGradient,
     Add,
     Sub,
@@ -106,7 +107,7 @@ pub(crate) fn max(a: f64, b: f64) -> f64 {
 
 impl Map {
     /// Every element-wise op, in the order of the table.
-    pub const ALL: [Map; 26] = {
+    pub const ALL: [Map; 27] = {
         use Map::*;
         [
             Neg,
@@ -123,6 +124,7 @@ impl Map {
             Relu,
             Softplus,
             Softsign,
+            Copy,
             StopGradient,
             Add,
             Sub,
@@ -329,6 +331,16 @@ impl Map {
                     let d2 = a.mul(d, d);
                     Some(a.map2(Map::Div, t, d2))
                 },
+            },
+            Map::Copy => &MapRow {
+                name: "copy",
+                arity: 1,
+                doc: "x, in a place of its own",
+                ulp: 0.0,
+                defined: everywhere,
+                kink: smooth,
+                eval: |x| x[0],
+                slope: |_, _, _, _, t| Some(t),
             },
             Map::StopGradient => &MapRow {
                 name: "stop_gradient",

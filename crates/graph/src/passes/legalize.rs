@@ -4,7 +4,7 @@
 //! or a repeated scalar has none); the operand of every delay and boundary is a value that is computed
 //! (so that it can be stored with boundary rows beside it) and all its delays into one direction begin with the same
 //! values; and every output is computed into an array of its own, or is a slice of a sum that is cut into outputs.
-//! A copy is the identity of the op table, `stop_gradient`, which no longer means anything here.
+//! *simplify* drops every `copy`, so those that a plan has are from here.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ pub fn legalize(g: &Graph) -> Graph {
 fn copy_of(g: &mut Graph, v: Value) -> Value {
     let ty = g.node(v).ty;
     let name = g.node(v).name.clone();
-    let copy = g.add(Op::Map(Map::StopGradient), &[v], ty);
+    let copy = g.add(Op::Map(Map::Copy), &[v], ty);
     g.label(copy, name, None);
     copy
 }
@@ -55,7 +55,7 @@ fn array(r: &mut Rebuild<'_>, x: Value) -> Value {
     match op {
         Op::Constant { .. } | Op::Broadcast(_) => {
             let there = r.get(x);
-            r.new.map1(Map::StopGradient, there)
+            r.new.map1(Map::Copy, there)
         }
         Op::Slice { .. } | Op::Reshape(_) | Op::Spread(_) => {
             let inner = array(r, r.old.operands(x)[0]);

@@ -192,6 +192,7 @@ fn map(g: &mut Graph, m: Map, xs: &[Value], ty: Type, last: bool) -> Option<Valu
     }
     let typed = |g: &mut Graph, v: Value| g.spread(v, ty.domain);
     match m {
+        Map::Copy => Some(xs[0]),
         Map::StopGradient if last => Some(xs[0]),
         Map::Neg => as_map(g, xs[0], Map::Neg).map(|y| y[0]),
         Map::Add => {

@@ -3,35 +3,7 @@
 
 use retrograd_tape::{Domain, Map};
 
-use crate::plan::{Fold, Inner, Instr, Item, Layout, Loop, Plan, Product, Region, Stmt};
-
-/// How runs cut products into calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slices {
-    /// Most rows of a recurrence that are done at a time.
-    pub slice: usize,
-    /// Most rows of a hoisted product in a nest that are made at a time.
-    pub block: usize,
-    /// Where the nest's recurrence has time inside, so many bytes of results are made at a time, if that is more rows.
-    pub inside_bytes: usize,
-}
-
-/// Most steps of `rows` rows that the items of a nest do at a time, for numbers of so many bytes.
-pub fn nest_steps(plan: &Plan, items: &[Item], rows: usize, bytes: usize, slices: Slices) -> usize {
-    let inside = |i: &Item| matches!(i, Item::Loop(l) if l.inner != Inner::Lanes);
-    let made: usize = items
-        .iter()
-        .map(|i| match i {
-            Item::Product { product, .. } => plan.weights[product.weight].outer() * bytes,
-            _ => 0,
-        })
-        .sum();
-    let block = match items.last().is_some_and(inside) {
-        true => slices.block.max(slices.inside_bytes / made.max(1)),
-        false => slices.block,
-    };
-    (block / slices.slice.min(rows)).max(1)
-}
+use crate::plan::{Fold, Instr, Item, Layout, Loop, Plan, Product, Region, Slices, Stmt};
 
 /// Work of one kind, done a number of times.
 #[derive(Clone, Debug, PartialEq)]
@@ -275,6 +247,8 @@ pub(crate) fn effort(plan: &Plan, item: &Item) -> usize {
         b: 1,
         slices: Slices {
             slice: 1,
+            far_slice: 1,
+            cached: 0,
             block: 1,
             inside_bytes: 0,
         },
@@ -330,6 +304,13 @@ pub fn points(domain: Domain, t: usize, b: usize) -> (usize, usize) {
     }
 }
 
+/// What a nest does at a time, at most.
+#[derive(Clone, Copy)]
+struct Nested {
+    rows: usize,
+    steps: usize,
+}
+
 struct Count<'p> {
     plan: &'p Plan,
     t: usize,
@@ -345,7 +326,7 @@ impl Count<'_> {
         }
     }
 
-    fn item(&mut self, item: &Item, nested: Option<usize>) {
+    fn item(&mut self, item: &Item, nested: Option<Nested>) {
         let (t, b) = (self.t, self.b);
         let all = |domain: Domain| {
             let (steps, rows) = points(domain, t, b);
@@ -358,15 +339,26 @@ impl Count<'_> {
                     self.add(1, Work::Pack { numbers });
                 }
             }
-            Item::Loop(l) => self.body(l),
+            Item::Loop(l) => {
+                let alone = || {
+                    let one = std::slice::from_ref(item);
+                    self.slices.rows(self.plan, one, size_of::<f32>())
+                };
+                let slice = nested.map_or_else(alone, |n| n.rows);
+                self.body(l, slice);
+            }
             Item::Product { domain, product } => match nested {
-                Some(most) => self.nested(product, most),
+                Some(nest) => self.nested(product, nest),
                 None => self.product(1, all(*domain), product, false),
             },
             Item::Nest { items, .. } => {
-                let most = nest_steps(self.plan, items, b, size_of::<f32>(), self.slices);
+                let bytes = size_of::<f32>();
+                let nest = Nested {
+                    rows: self.slices.rows(self.plan, items, bytes),
+                    steps: self.slices.steps(self.plan, items, b, bytes),
+                };
                 for item in items {
-                    self.item(item, Some(most));
+                    self.item(item, Some(nest));
                 }
             }
             Item::Phase { .. } => unreachable!("leaves are no phases"),
@@ -406,9 +398,9 @@ impl Count<'_> {
     }
 
     /// A loop's statements. What is done row by row counts once for all rows of a step.
-    fn body(&mut self, l: &Loop) {
+    fn body(&mut self, l: &Loop, slice: usize) {
         let (steps, rows) = points(l.domain, self.t, self.b);
-        let slice = self.slices.slice.min(rows);
+        let slice = slice.min(rows);
         let whole = rows / slice;
         let rest = rows % slice;
         for stmt in &l.body {
@@ -428,13 +420,13 @@ impl Count<'_> {
         }
     }
 
-    /// A product of a nest that does at most so many steps at a time: where all rows are in one slice, in as many equal
+    /// A product of a nest: where all rows are in one slice, in as many equal
     /// blocks of steps as it takes, the last one shorter; otherwise step by step for each slice.
-    fn nested(&mut self, p: &Product, most: usize) {
+    fn nested(&mut self, p: &Product, nest: Nested) {
         let (t, b) = (self.t, self.b);
-        let slice = self.slices.slice.min(b);
+        let slice = nest.rows.min(b);
         if b == slice {
-            let blocks = t.div_ceil(most);
+            let blocks = t.div_ceil(nest.steps);
             self.product(blocks, (t * b).div_ceil(blocks), p, false);
         } else {
             let rest = b % slice;

@@ -18,6 +18,7 @@ mod print;
 mod region;
 mod reuse;
 mod schedule;
+mod slices;
 mod stages;
 mod unroll;
 mod verify;
@@ -28,6 +29,7 @@ use smallvec::SmallVec;
 
 pub use interpret::{Cut, InterpretError};
 pub use memory::{Keep, Layout, Memory, Replay};
+pub use slices::Slices;
 pub use stages::{plan, stream};
 pub use verify::verify;
 pub use wide::WIDE;

@@ -124,7 +124,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                             .map(|&x| self.operand(&mut r, x))
                             .collect();
                     match *f.g.op_of(v) {
-                        Op::Map(retrograd_tape::Map::StopGradient) => {
+                        Op::Map(retrograd_tape::Map::Copy) => {
                             r.known.insert(v, xs[0]);
                         }
                         Op::Map(m) => {

@@ -13,9 +13,9 @@ use crate::element::Element;
 pub struct Calls {
     /// Products over many steps, or a whole domain, at once.
     pub hoisted_products: usize,
-    /// Products inside recurrences: one for each slice of up to 32 rows.
+    /// Products inside recurrences: one for each slice of rows.
     pub step_products: usize,
-    /// Activations of a block of numbers, by a wide kernel: one for each slice of up to 32 rows.
+    /// Activations of a block of numbers, by a wide kernel: one for each slice of rows.
     pub activations: usize,
     /// Weights packed.
     pub packs: usize,

@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use retrograd_graph::plan::cost::{Slices, nest_steps, points};
+use retrograd_graph::plan::Slices;
+use retrograd_graph::plan::cost::points;
 use retrograd_graph::plan::{Inner, Item, Kind, Layout, Loop, Plan, Product, View, WIDE};
 use retrograd_kernels::{ActivateFn, Activation, Kernels, Real, Weights, kernels};
 use retrograd_tape::{Domain, Map};
@@ -94,9 +95,16 @@ struct Span {
     first: bool,
 }
 
-/// Rows of a recurrence that one thread does at a time, at most: what a slice needs stays in cache. Rows are independent,
-/// so how they are cut changes no result.
+/// Rows of a recurrence that one thread does at a time, at most: what a slice needs stays in cache.
 const SLICE: usize = 32;
+
+/// The same where the weights of a step do not stay in cache: a pass over them then serves twice as many rows. More rows
+/// than that gain nothing (docs/PERFORMANCE.md).
+const FAR_SLICE: usize = 64;
+
+/// Bytes of weights that slices may find in the last cache, step by step. Measured with 32 MiB of it: at 16 MiB and more,
+/// slices of 64 rows are faster, at 13 neither, at 8 those of 32.
+const CACHED: usize = 12 << 20;
 
 /// Rows of a hoisted product that are made at a time: enough for the kernel's full speed, few enough to stay in L2 until
 /// the steps read them (measured in the hand-written LSTM, Zen 4).
@@ -113,6 +121,8 @@ const INSIDE: usize = 64;
 /// How runs cut products into calls.
 pub(crate) const SLICES: Slices = Slices {
     slice: SLICE,
+    far_slice: FAR_SLICE,
+    cached: CACHED,
     block: BLOCK_ROWS,
     inside_bytes: BLOCK_BYTES,
 };
@@ -254,7 +264,10 @@ impl<'a, T: Element> Run<'a, T> {
                     self.calls.packs += 1;
                 }
             }
-            Item::Loop(l) => self.run_loop(l, span),
+            Item::Loop(l) => {
+                let slice = SLICES.rows(self.plan, std::slice::from_ref(item), size_of::<T>());
+                self.run_loop(l, slice, span);
+            }
             Item::Nest { reverse, items } => self.nest(kernels, *reverse, items, span),
             Item::Product { domain, product } => {
                 self.product(kernels, *domain, product, span);
@@ -271,9 +284,10 @@ impl<'a, T: Element> Run<'a, T> {
         }
     }
 
-    /// Calls `f` for slices of `rows`, on as many threads as there are. Slices keep what a slice needs in cache.
-    fn over_slices(&self, rows: usize, f: impl Fn(usize, usize) + Sync) {
-        let slice = SLICE.min(rows.div_ceil(self.threads));
+    /// Calls `f` for slices of `rows`, of `most` at most, on as many threads as there are. Slices keep what a slice needs
+    /// in cache.
+    fn over_slices(&self, rows: usize, most: usize, f: impl Fn(usize, usize) + Sync) {
+        let slice = most.min(rows.div_ceil(self.threads));
         let part = |i: usize| f(i * slice, rows.min((i + 1) * slice));
         if self.threads <= 1 {
             (0..rows.div_ceil(slice)).for_each(part);
@@ -282,7 +296,7 @@ impl<'a, T: Element> Run<'a, T> {
         }
     }
 
-    fn run_loop(&self, l: &Loop, span: Span) {
+    fn run_loop(&self, l: &Loop, slice: usize, span: Span) {
         let f = self.code.function::<T>(l.number);
         let (t0, t1) = match l.domain {
             Domain::Step => (span.t0, span.t1),
@@ -296,7 +310,7 @@ impl<'a, T: Element> Run<'a, T> {
             unsafe { f(frame, t0, t1, b0, b1) }
         };
         match l.kind {
-            Kind::Recurrence { reverse } => self.over_slices(rows, |b0, b1| {
+            Kind::Recurrence { reverse } => self.over_slices(rows, slice, |b0, b1| {
                 let most = match l.inner {
                     Inner::Lanes => steps,
                     Inner::Time(_) => (INSIDE / (b1 - b0)).max(1),
@@ -322,15 +336,21 @@ impl<'a, T: Element> Run<'a, T> {
         }
     }
 
-    /// Products, loops over what they made and the recurrence behind them, a few steps at a time.
+    /// Products, loops over what they made and the recurrence behind them, a few steps at a time. With too few rows for all
+    /// threads, one after another: everything but the recurrence has steps for them.
     fn nest(&mut self, kernels: &Kernels<T>, reverse: bool, items: &[Item], span: Span) {
         let (steps, rows) = (span.t1 - span.t0, self.b);
-        let most = nest_steps(self.plan, items, rows, size_of::<T>(), SLICES);
+        let slice = SLICES.rows(self.plan, items, size_of::<T>());
+        if rows < self.threads {
+            items.iter().for_each(|item| self.run_item(item, span));
+            return;
+        }
+        let most = SLICES.steps(self.plan, items, rows, size_of::<T>());
         let blocks = steps.div_ceil(most);
         let length = steps.div_ceil(blocks);
         let made = AtomicUsize::new(0);
         let frame = &self.frame;
-        self.over_slices(rows, |b0, b1| {
+        self.over_slices(rows, slice, |b0, b1| {
             for i in 0..blocks {
                 let i = if reverse { blocks - 1 - i } else { i };
                 let (t0, t1) = (i * length, steps.min((i + 1) * length));

@@ -198,10 +198,13 @@ impl<T: Element> Stream<T> {
         }
         self.frame.bases = bases.as_ptr();
         let t = self.t;
-        for b0 in (0..self.b).step_by(SLICE) {
+        let mut b0 = 0;
+        while b0 < self.b {
+            let b1 = self.b.min(b0 + SLICE);
             // SAFETY: the caller's arrays have a step's numbers, all others those that the plan says; the code is that of
             // the plan, still mapped.
-            unsafe { (self.step)(&self.frame, t, t + 1, b0, self.b.min(b0 + SLICE)) }
+            unsafe { (self.step)(&self.frame, t, t + 1, b0, b1) }
+            b0 = b1;
         }
         // Rings have places modulo powers of two: going past the greatest number is no break.
         self.t = t.wrapping_add(1);

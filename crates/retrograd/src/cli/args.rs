@@ -53,6 +53,9 @@ pub(crate) struct Intuition {
     /// Runs at a time [default: as many as there are cores]; the results do not depend on it.
     #[arg(long, value_name = "N", value_parser = whole(1..=1024))]
     pub(crate) threads: Option<usize>,
+    /// What runs it: `jit` (compiled to machine code) or `tape` (interpreted, to see what compiling buys).
+    #[arg(long, value_name = "jit|tape", default_value_t = Engine::Jit)]
+    pub(crate) engine: Engine,
     /// Directory for results, report and pictures [default: retrograd-out/intuition, with -quick or -full]. Results are
     /// kept run by run: what is there already is not measured again, so that a study goes on where it was stopped, the
     /// runs that it was in the middle of from their beginning.

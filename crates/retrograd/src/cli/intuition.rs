@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::Result;
-use retrograd::Engine;
 use retrograd::intuition::{Done, Scale, Study};
 
 use super::args::Intuition;
@@ -31,7 +30,7 @@ pub(super) fn run(args: &Intuition) -> Result<String> {
     let study = Study::new(scale, args.seed);
     let mut bar = StudyProgress::new();
     let mut progress = |done: Done| bar.set(done);
-    let store = study.run(&out, threads, Engine::Jit, &mut progress)?;
+    let store = study.run(&out, threads, args.engine, &mut progress)?;
     drop(bar);
     let report = study.report(&store)?;
     let [markdown, html] = report.write(&out)?;

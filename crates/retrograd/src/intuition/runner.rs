@@ -46,7 +46,7 @@ impl Study {
         engine: Engine,
         progress: &mut dyn Progress,
     ) -> Result<Store, StudyError> {
-        let mut store = Store::open(directory)?;
+        let mut store = Store::open(directory, engine)?;
         let begun = Instant::now();
         let jobs = self.jobs();
         let mut missing: Vec<Job> = jobs
@@ -105,12 +105,15 @@ impl Study {
         if let Some(e) = failed.into_inner().expect("all threads have ended") {
             return Err(e);
         }
-        store.finished = Some(Finished {
-            jobs: outcomes.len(),
-            seconds: begun.elapsed().as_secs_f64(),
-            threads: threads.max(1),
-            cores: thread::available_parallelism().map_or(1, usize::from),
-        });
+        if !outcomes.is_empty() {
+            store.finished = Some(Finished {
+                jobs: outcomes.len(),
+                seconds: begun.elapsed().as_secs_f64(),
+                threads: threads.max(1),
+                cores: thread::available_parallelism().map_or(1, usize::from),
+                engine,
+            });
+        }
         for (job, outcome, seconds) in outcomes {
             store.learn(&job, outcome, seconds);
         }

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{Job, Outcome, StudyError};
+use crate::engine::Engine;
 
 /// A directory's results, by [`Job::key`]. Those of other studies are left as they are.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) struct Finished {
     pub(super) threads: usize,
     /// Cores that the machine gave it.
     pub(super) cores: usize,
+    /// What ran it.
+    pub(super) engine: Engine,
 }
 
 /// A result and what it took.
@@ -49,18 +52,22 @@ struct Line {
 }
 
 impl Store {
-    /// Opens `results.jsonl` in a directory, and makes both if need be. A last line without its end, which a run that was
+    /// Opens the results of an engine in a directory, and makes both if need be: `results.jsonl`, or `results-tape.jsonl` of
+    /// the tape, whose numbers differ in their last digits, and training makes more of that. A last line without its end, which a run that was
     /// stopped in the middle of writing may leave, is removed.
     ///
     /// # Errors
     /// [`StudyError::File`]; [`StudyError::Results`] for any other line that is no result.
-    pub fn open(directory: &Path) -> Result<Store, StudyError> {
+    pub fn open(directory: &Path, engine: Engine) -> Result<Store, StudyError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |cause| StudyError::File { path, cause }
         };
         fs::create_dir_all(directory).map_err(at(directory))?;
-        let path = directory.join("results.jsonl");
+        let path = directory.join(match engine {
+            Engine::Jit => "results.jsonl",
+            Engine::Tape => "results-tape.jsonl",
+        });
         let mut options = OpenOptions::new();
         let file = options
             .append(true)

@@ -4,7 +4,7 @@ mod findings;
 
 use std::collections::BTreeMap;
 
-use super::numbers::{log_quantile, share, short};
+use super::numbers::{log_quantile, seeds as counted, share, short};
 use super::{Drawing, Found, Section, Table};
 use crate::intuition::flow::Curves;
 use crate::intuition::study::{BIASES, flow_systems, memory_systems};
@@ -125,14 +125,14 @@ pub(super) fn section(found: &Found<'_>) -> Section {
             "Error flow is ‖∂L_T/∂s_(T−k)‖: how strongly the loss at the last step T, and only there, feels what a state s \
              was k steps earlier. It comes from the compiled backward step in f64: the adjoint of s as a step makes it, norm \
              over its units, root mean square over {} sequences of the adding problem; curves are medians and bands quartiles \
-             over {} seeds, both taken of logarithms. After training the sequences are as long as those that were trained on, \
-             curves are over {} seeds, and flow is divided by that into the last hidden state, ‖∂L_T/∂h_T‖, so that neither the \
+             over {}, both taken of logarithms. After training the sequences are as long as those that were trained on, \
+             curves are over {}, and flow is divided by that into the last hidden state, ‖∂L_T/∂h_T‖, so that neither the \
              size of the answer's error nor that of the read-out counts; before and after are compared so, of the same seeds. In an \
              LSTM the direct path from c to c' has the keep gate for its derivative, in a single \
              network (S1, S3) a weight matrix times a slope.",
             found.study.flow.rows,
-            found.study.flow_seeds,
-            found.trained_seeds(),
+            counted(found.study.flow_seeds),
+            counted(found.trained_seeds()),
         )],
         findings: findings::findings(found, far),
         drawings: drawings(found),
@@ -146,8 +146,8 @@ fn drawings(found: &Found<'_>) -> Vec<Drawing> {
         title: title.to_owned(),
         x: Axis::named("k, steps before the loss"),
         y: Axis::named(format!(
-            "error flow ‖∂L_T/∂s_(T−k)‖, median and quartiles over {} seeds",
-            found.study.flow_seeds
+            "error flow ‖∂L_T/∂s_(T−k)‖, median and quartiles over {}",
+            counted(found.study.flow_seeds)
         ))
         .log(),
         lines,
@@ -215,19 +215,19 @@ fn drawings(found: &Found<'_>) -> Vec<Drawing> {
         caption: caption.to_owned(),
         figure: Figure::Lines(plot),
     };
-    let (seed, seeds) = (found.study.seed, found.study.flow_seeds);
+    let (seed, seeds) = (found.study.seed, counted(found.study.flow_seeds));
     vec![
         drawing(
             "flow-start",
             &format!(
-                "Error flow of all systems before training, by state; first seed {seed}, {seeds} seeds."
+                "Error flow of all systems before training, by state; first seed {seed}, {seeds}."
             ),
             start,
         ),
         drawing(
             "flow-depends",
             &format!(
-                "Error flow before training by keep bias, and with orthogonal recurrent weights, over {seeds} seeds; c or h \
+                "Error flow before training by keep bias, and with orthogonal recurrent weights, over {seeds}; c or h \
                       names the state."
             ),
             depends,
@@ -236,9 +236,9 @@ fn drawings(found: &Found<'_>) -> Vec<Drawing> {
             "flow-trained",
             &format!(
                 "Error flow after training, relative to that into the last h, on sequences as long as the trained ones, over \
-                      {} seeds; of each system the state that carries its memory, the table has the others. The first panel is \
+                      {}; of each system the state that carries its memory, the table has the others. The first panel is \
                       cut off below 10⁻¹², and curves that end there go on below it.",
-                found.trained_seeds()
+                counted(found.trained_seeds())
             ),
             trained,
         ),
@@ -247,13 +247,14 @@ fn drawings(found: &Found<'_>) -> Vec<Drawing> {
 
 /// All systems down to where an axis can still show the greater ones, and the greater ones apart.
 fn trained_panels(seeds: u64, lines: Vec<Line>) -> Vec<LinePanel> {
+    let seeds = counted(seeds);
     let panel = |title: &str, floor: f64, lines: Vec<Line>| LinePanel {
         title: title.to_owned(),
         x: Axis::named("k, steps before the loss"),
         y: Axis {
             floor: Some(floor),
             ..Axis::named(format!(
-                "‖∂L_T/∂s_(T−k)‖ ÷ ‖∂L_T/∂h_T‖, median and quartiles over {seeds} seeds"
+                "‖∂L_T/∂s_(T−k)‖ ÷ ‖∂L_T/∂h_T‖, median and quartiles over {seeds}"
             ))
             .log()
         },
@@ -300,9 +301,9 @@ fn by_distance(found: &Found<'_>) -> Table {
     head.push("kept a step".to_owned());
     Table {
         caption: format!(
-            "Error flow before training, uniform recurrent weights, median of {} seeds; and what a step keeps of it, on the \
+            "Error flow before training, uniform recurrent weights, median of {}; and what a step keeps of it, on the \
              average from k = 10 to {}.",
-            found.study.flow_seeds,
+            counted(found.study.flow_seeds),
             steps.min(100)
         ),
         head,
@@ -380,8 +381,8 @@ fn after(found: &Found<'_>) -> Table {
     Table {
         caption: format!(
             "Error flow at k = {far}, relative to that into the last h, before and after training on the adding problem at lag \
-             {lag}, median over the same {} seeds; and what a step keeps of it after training, on the average from k = {} on.",
-            found.trained_seeds(),
+             {lag}, median over the same {}; and what a step keeps of it after training, on the average from k = {} on.",
+            counted(found.trained_seeds()),
             10.min(far / 2),
         ),
         head: [

@@ -1,6 +1,6 @@
 //! What the tasks of long memory say.
 
-use super::numbers::{list, median, more_runs, percent, short, whole};
+use super::numbers::{list, median, more_runs, percent, seeds, short, whole};
 use super::{Drawing, Found, Section, Table};
 use crate::intuition::Outcome;
 use crate::intuition::memory::Learned;
@@ -83,13 +83,13 @@ pub(super) fn section(found: &Found<'_>) -> Section {
                 whole(training.limit),
             ),
             format!(
-                "All systems train alike: Adam with step size {}, {} new sequences a step, gradients clipped to norm {}, {} seeds; \
+                "All systems train alike: Adam with step size {}, {} new sequences a step, gradients clipped to norm {}, {}; \
                  no setting was chosen for any one system, and one step size need not suit all of them. Recurrent weights start uniform but \
                  for S5's identity, and S1 is trained from orthogonal ones too; S3 and the others are not. {}",
                 training.rate,
                 training.rows,
                 training.clip,
-                found.study.memory_seeds,
+                seeds(found.study.memory_seeds),
                 sizes(found),
             ),
         ],

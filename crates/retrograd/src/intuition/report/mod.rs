@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 pub use document::{Drawing, Report, Section, Table};
 
 use super::{Scale, Store, Study, StudyError};
+use crate::engine::Engine;
 
 impl Study {
     /// What the outcomes of all jobs say.
@@ -77,9 +78,13 @@ fn finished(store: &Store) -> String {
         return String::new();
     };
     format!(
-        " The call that finished it made {} of the runs in {}, {} at a time on {} cores.",
+        " The call that finished it made {} of the runs in {}{}, {} at a time on {} cores.",
         run.jobs,
         numbers::duration(run.seconds),
+        match run.engine {
+            Engine::Jit => "",
+            Engine::Tape => " by the interpreted tape",
+        },
         run.threads,
         run.cores
     )

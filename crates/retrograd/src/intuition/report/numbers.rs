@@ -54,6 +54,14 @@ pub(super) fn relate(a: f64, b: f64) -> std::cmp::Ordering {
     }
 }
 
+/// "1 seed", "3 seeds".
+pub(super) fn seeds(n: impl Into<u64>) -> String {
+    match n.into() {
+        1 => "1 seed".to_owned(),
+        n => format!("{n} seeds"),
+    }
+}
+
 /// The median.
 pub(super) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)

@@ -1,6 +1,6 @@
 //! What the long streams say.
 
-use super::numbers::{list, mean, middle, percent, quantile, short, whole};
+use super::numbers::{list, mean, middle, percent, quantile, seeds as counted, short, whole};
 use super::{Drawing, Found, Section, Table};
 use crate::intuition::saturation::{Bound, EXPLODED, SATURATED, Stream};
 use crate::intuition::study::{memory_systems, stream_systems};
@@ -284,18 +284,19 @@ fn drawings<'a>(found: &'a Found<'_>) -> Vec<Drawing> {
             y,
             lines,
         };
+        let seeds = counted(seeds);
         LinePlot {
             title,
             panels: vec![
                 panel(
                     "units that are saturated or exploded",
-                    Axis::named(format!("share of units, mean and range over {seeds} seeds")),
+                    Axis::named(format!("share of units, mean and range over {seeds}")),
                     together(lines(share, mean)),
                 ),
                 panel(
                     "how large the state is",
                     Axis::named(format!(
-                        "root mean square of the units, middle and range over {seeds} seeds; beyond 10¹² drawn at 10¹²"
+                        "root mean square of the units, middle and range over {seeds}; beyond 10¹² drawn at 10¹²"
                     ))
                     .log(),
                     lines(size, middle),

@@ -1,0 +1,59 @@
+//! How runs cut the rows of recurrences and their hoisted products into what stays in cache.
+//!
+//! Rows are independent, so how they are cut changes no result.
+
+use crate::plan::{Inner, Item, Plan, Stmt};
+
+/// How many rows are done at a time; what runs and what counts their cost share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slices {
+    /// Most rows of a recurrence that are done at a time.
+    pub slice: usize,
+    /// The same where the weights that each slice goes through in a step are too many to stay in cache, so that more rows
+    /// should share a pass over them.
+    pub far_slice: usize,
+    /// More bytes of weights than this are too many.
+    pub cached: usize,
+    /// Most rows of a hoisted product in a nest that are made at a time.
+    pub block: usize,
+    /// Where the nest's recurrence has time inside, so many bytes of results are made at a time, if that is more rows.
+    pub inside_bytes: usize,
+}
+
+impl Slices {
+    /// Most rows that the items of a nest, or a recurrence alone, do at a time, for numbers of so many bytes. Runs ask, so
+    /// nothing is allocated.
+    pub fn rows(&self, plan: &Plan, items: &[Item], bytes: usize) -> usize {
+        let reads = |item: &Item, w: usize| match item {
+            Item::Product { product, .. } => product.weight == w,
+            Item::Loop(l) => {
+                (l.body.iter()).any(|s| matches!(s, Stmt::Product(p) if p.weight == w))
+            }
+            _ => false,
+        };
+        let weights = plan.weights.iter().enumerate();
+        let read = weights.filter(|(w, _)| items.iter().any(|i| reads(i, *w)));
+        let numbers: usize = read.map(|(_, w)| w.rows * w.cols).sum();
+        match numbers * bytes > self.cached {
+            true => self.far_slice,
+            false => self.slice,
+        }
+    }
+
+    /// Most steps of `rows` rows that the items of a nest do at a time.
+    pub fn steps(&self, plan: &Plan, items: &[Item], rows: usize, bytes: usize) -> usize {
+        let inside = |i: &Item| matches!(i, Item::Loop(l) if l.inner != Inner::Lanes);
+        let made: usize = items
+            .iter()
+            .map(|i| match i {
+                Item::Product { product, .. } => plan.weights[product.weight].outer() * bytes,
+                _ => 0,
+            })
+            .sum();
+        let block = match items.last().is_some_and(inside) {
+            true => self.block.max(self.inside_bytes / made.max(1)),
+            false => self.block,
+        };
+        (block / self.rows(plan, items, bytes).min(rows)).max(1)
+    }
+}
