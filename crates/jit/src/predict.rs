@@ -17,6 +17,7 @@ use retrograd_tape::{Map, Recorder, Role, Shape};
 use crate::cell::CompiledCell;
 use crate::element::Element;
 use crate::exec::SLICES;
+use crate::lower::vectors_a_turn;
 use crate::purpose::Purpose;
 
 /// What a machine can do, on one thread.
@@ -68,6 +69,9 @@ const ACTIVATE: f64 = 8.0;
 const STREAMED: f64 = 73.0;
 const WEIGHTS: f64 = 2.15;
 const FAR_WEIGHTS: f64 = 1.0;
+/// Weight rows that such a kernel does at once, and what as many cost at least, however short.
+const AT_ONCE: f64 = 8.0;
+const NARROW: f64 = 35.0;
 /// A widest vector of a weight packed, and 64 bytes of a right-hand side of a weight gradient.
 const PACK: f64 = 13.0;
 const PACK_TERMS: f64 = 4.5;
@@ -308,13 +312,14 @@ impl Machine {
                 ..
             } => {
                 // By the bytes that come from L2, whatever the vectors.
-                let lines = match transposed {
-                    true => inner as f64 * lines(outer),
-                    false => outer as f64 * lines(inner),
+                let (of, long) = match transposed {
+                    true => (inner, outer),
+                    false => (outer, inner),
                 };
                 let far = (inner * outer * size_of::<T>()) as f64 > near();
                 let line = WEIGHTS + if far { FAR_WEIGHTS } else { 0.0 };
-                STREAMED + rows as f64 * lines * line
+                let group = (AT_ONCE * lines(long) * line).max(NARROW);
+                STREAMED + rows as f64 * of as f64 / AT_ONCE * group
             }
             Work::Outer { terms, len, cols } => {
                 let panels = cols.div_ceil(2 * vector);
@@ -337,8 +342,10 @@ impl Machine {
             } => {
                 // Remainders go one number at a time.
                 let turns = (lanes / small + lanes % small) as f64;
-                let instrs = INSTR * (loads + stores) as f64 + FOLD * folds as f64;
-                let body: f64 = TURN + instrs + ops.iter().map(|&m| emitted(m)).sum::<f64>();
+                let side = vectors_a_turn(ops.iter().copied(), loads + stores + folds) as f64;
+                let folds_of = (FOLD / side).max(INSTR) * folds as f64;
+                let instrs = INSTR * (loads + stores) as f64 + folds_of;
+                let body: f64 = TURN / side + instrs + ops.iter().map(|&m| emitted(m)).sum::<f64>();
                 let single = if lanes == 1 { SINGLE } else { 0.0 };
                 SWEEP + rows as f64 * (turns * body + FOLDED * folds as f64 + single)
             }

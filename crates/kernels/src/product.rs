@@ -86,7 +86,8 @@ unsafe fn start<S: Simd>(
             }
         } else if w.packed.is_null() {
             let blocks = list(w.blocks, w.n_blocks);
-            unpacked::product::<S>(w.transposed, blocks, m, a, lda, start, c, ldc);
+            let backward = how & BACKWARD != 0;
+            unpacked::product::<S>(w.transposed, backward, k, blocks, m, a, lda, start, c, ldc);
         } else if m == 1 {
             let b = w.packed;
             S::vectorize(Row::<S> {

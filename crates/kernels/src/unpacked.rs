@@ -3,7 +3,11 @@
 //! For `product` when nothing is packed. At one row the work is reading the weights, so they are read once, in order,
 //! eight rows at a time: eight sums under way, eight streams for the prefetcher.
 //!
-//! Invariant: an element of C depends on its own row of A, not on m; the order of its sum is fixed by the list of blocks.
+//! Weights that do not fit L2 gain by going through them from their end every other time (`backward`): what was read last is
+//! still there.
+//!
+//! Invariant: an element of C depends on its own row of A, not on m; the order of its sum is fixed by the list of blocks and,
+//! for sums of rows, by the way they are gone through.
 
 use crate::Real;
 use crate::micro::Start;
@@ -21,6 +25,8 @@ use std::marker::PhantomData;
 )]
 pub(crate) unsafe fn product<S: Simd>(
     transposed: bool,
+    backward: bool,
+    k: usize,
     blocks: &[Block<S::T>],
     m: usize,
     a: *const S::T,
@@ -29,15 +35,21 @@ pub(crate) unsafe fn product<S: Simd>(
     c: *mut S::T,
     ldc: usize,
 ) {
-    // The blocks that begin a sum come first: they overwrite (unless told to add), the others add. So C needs no zeroing.
+    // The blocks that begin a sum come first: they overwrite (unless told to add), the others add. So C needs no zeroing. Dots
+    // begin at the same end whichever way, which costs nothing where their rows are whole, and so have the same bits.
     for first in [true, false] {
-        for &w in blocks {
+        for i in 0..blocks.len() {
+            let w = blocks[if backward { blocks.len() - 1 - i } else { i }];
             let (k0, j0) = if transposed {
                 (w.row, w.col)
             } else {
                 (w.col, w.row)
             };
-            if w.rows == 0 || w.cols == 0 || first != (k0 == 0) {
+            let begins = match backward && transposed {
+                true => k0 + w.rows == k,
+                false => k0 == 0,
+            };
+            if w.rows == 0 || w.cols == 0 || first != begins {
                 continue;
             }
             let start = start.part(first, j0);
@@ -47,6 +59,7 @@ pub(crate) unsafe fn product<S: Simd>(
                 if transposed {
                     S::vectorize(Sums::<S> {
                         w,
+                        backward,
                         m,
                         a,
                         lda,
@@ -58,6 +71,7 @@ pub(crate) unsafe fn product<S: Simd>(
                 } else {
                     S::vectorize(Dots::<S> {
                         w,
+                        backward,
                         m,
                         a,
                         lda,
@@ -75,6 +89,7 @@ pub(crate) unsafe fn product<S: Simd>(
 /// C[i, r] = start + Σ_p A[i, p] W[r, p] of one block.
 struct Dots<S: Simd> {
     w: Block<S::T>,
+    backward: bool,
     m: usize,
     a: *const S::T,
     lda: usize,
@@ -87,30 +102,45 @@ struct Dots<S: Simd> {
 impl<S: Simd> Op for Dots<S> {
     #[inline(always)]
     unsafe fn run(self) {
-        let rows = self.w.rows;
-        let mut r = 0;
+        let whole = self.w.rows / 8;
         // SAFETY: each call covers rows r .. r + Q of the block, which exist.
         unsafe {
-            while r + 8 <= rows {
-                self.rows::<8>(r);
-                r += 8;
-            }
-            if rows - r >= 4 {
-                self.rows::<4>(r);
-                r += 4;
-            }
-            if rows - r >= 2 {
-                self.rows::<2>(r);
-                r += 2;
-            }
-            if rows > r {
-                self.rows::<1>(r);
+            if self.backward {
+                self.rest(whole * 8);
+                for g in (0..whole).rev() {
+                    self.rows::<8>(g * 8);
+                }
+            } else {
+                for g in 0..whole {
+                    self.rows::<8>(g * 8);
+                }
+                self.rest(whole * 8);
             }
         }
     }
 }
 
 impl<S: Simd> Dots<S> {
+    /// The rows from r on, fewer than eight.
+    #[inline(always)]
+    unsafe fn rest(&self, mut r: usize) {
+        let left = self.w.rows - r;
+        // SAFETY: as for `run`.
+        unsafe {
+            if left & 4 != 0 {
+                self.rows::<4>(r);
+                r += 4;
+            }
+            if left & 2 != 0 {
+                self.rows::<2>(r);
+                r += 2;
+            }
+            if left & 1 != 0 {
+                self.rows::<1>(r);
+            }
+        }
+    }
+
     /// Rows r .. r + Q of the block with every row of A.
     #[inline(always)]
     unsafe fn rows<const Q: usize>(&self, r: usize) {
@@ -159,6 +189,7 @@ impl<S: Simd> Dots<S> {
 /// C[i, j] = start + Σ_r A[i, r] W[r, j] of one block.
 struct Sums<S: Simd> {
     w: Block<S::T>,
+    backward: bool,
     m: usize,
     a: *const S::T,
     lda: usize,
@@ -171,35 +202,56 @@ struct Sums<S: Simd> {
 impl<S: Simd> Op for Sums<S> {
     #[inline(always)]
     unsafe fn run(self) {
-        let rows = self.w.rows;
-        let mut r = 0;
+        let whole = self.w.rows / 8;
         // SAFETY: each call covers rows r .. r + Q of the block, which exist.
         unsafe {
-            while r + 8 <= rows {
-                self.rows::<8>(r);
-                r += 8;
-            }
-            if rows - r >= 4 {
-                self.rows::<4>(r);
-                r += 4;
-            }
-            if rows - r >= 2 {
-                self.rows::<2>(r);
-                r += 2;
-            }
-            if rows > r {
-                self.rows::<1>(r);
+            if self.backward {
+                self.rest(whole * 8);
+                for g in (0..whole).rev() {
+                    self.rows::<8>(g * 8);
+                }
+            } else {
+                for g in 0..whole {
+                    self.rows::<8>(g * 8);
+                }
+                self.rest(whole * 8);
             }
         }
     }
 }
 
 impl<S: Simd> Sums<S> {
+    /// The rows from r on, fewer than eight.
+    #[inline(always)]
+    unsafe fn rest(&self, mut r: usize) {
+        let left = self.w.rows - r;
+        // SAFETY: as for `run`.
+        unsafe {
+            if left & 4 != 0 {
+                self.rows::<4>(r);
+                r += 4;
+            }
+            if left & 2 != 0 {
+                self.rows::<2>(r);
+                r += 2;
+            }
+            if left & 1 != 0 {
+                self.rows::<1>(r);
+            }
+        }
+    }
+
     /// Rows r .. r + Q of the block, weighted, onto every row of C.
     #[inline(always)]
     unsafe fn rows<const Q: usize>(&self, r: usize) {
         let Block { ptr, ld, cols, .. } = self.w;
-        let start = self.start.part(r == 0, 0);
+        // The rows that are done first.
+        let first = match self.backward {
+            true if self.w.rows.is_multiple_of(8) => r + 8 == self.w.rows,
+            true => r == self.w.rows / 8 * 8,
+            false => r == 0,
+        };
+        let start = self.start.part(first, 0);
         // SAFETY: the block has `cols` columns and rows r .. r + Q, C rows of `cols` elements, A columns r .. r + Q.
         unsafe {
             let w = ptr.add(r * ld);

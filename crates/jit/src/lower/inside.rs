@@ -196,7 +196,8 @@ impl Code<'_, '_> {
             (done, end, bytes, Width::One, 1),
         ];
         for (lo, hi, by, width, vectors) in parts {
-            self.part(lo, hi, by, width, &[], &mut |code, at, width, _| {
+            self.part((lo, hi), by, width, &[], &mut |code, at, width, _| {
+                let at = at.from;
                 code.through_time(sweep, Tile { at, width, vectors });
                 Vec::new()
             });

@@ -9,6 +9,7 @@
 mod inside;
 mod points;
 mod region;
+pub(crate) use region::vectors_a_turn;
 mod rows;
 mod turn;
 

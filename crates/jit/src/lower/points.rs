@@ -23,8 +23,24 @@ impl Row {
     }
 }
 
-/// The body of a sweep: byte offset, width and carried values to the carried values' successors.
-type Sweep<'s, C> = &'s mut dyn FnMut(&mut C, Value, Width, &[Value]) -> Vec<Value>;
+/// A place in a row: so many bytes from its first number, a constant apart, so that vectors side by side share an address.
+#[derive(Clone, Copy)]
+pub(crate) struct At {
+    pub(crate) from: Value,
+    plus: i32,
+}
+
+/// What a sweep carries from vector to vector.
+#[derive(Clone, Copy)]
+pub(crate) struct Carried {
+    /// The neutral element that it begins with.
+    pub(crate) start: Value,
+    /// It is a maximum, not a sum.
+    pub(crate) maximum: bool,
+}
+
+/// The body of a sweep: place, width and carried values to the carried values' successors.
+type Sweep<'s, C> = &'s mut dyn FnMut(&mut C, At, Width, &[Value]) -> Vec<Value>;
 
 impl<'f> Code<'_, 'f> {
     /// Statements for each row of the range at step `t`.
@@ -143,34 +159,72 @@ impl<'f> Code<'_, 'f> {
         Math::new(&mut self.b, self.lane, self.fma)
     }
 
-    /// Runs `body` over `n` numbers: whole vectors, then what remains one by one. It is given the byte offset, the width
-    /// and the carried values, and returns the carried values' successors. Returns those of the vectors and those of the
-    /// remainder (whose first lane counts); both begin with `carried`.
+    /// Runs `body` over `n` numbers: whole vectors, `turn` of them in a turn of the loop, then what remains one by one. It is
+    /// given the place, the width and the carried values, and returns the carried values' successors. Returns those of the
+    /// vectors and those of the remainder (whose first lane counts), both from their starts on.
+    ///
+    /// The vectors of a turn carry values of their own, so that their sums do not wait for each other.
     pub(crate) fn sweep(
         &mut self,
         n: usize,
-        carried: &[Value],
+        turn: usize,
+        carried: &[Carried],
         body: Sweep<'_, Self>,
     ) -> (Vec<Value>, Vec<Value>) {
-        let lanes = self.lane.lanes() as usize;
+        const VECTOR: i64 = 16;
         let bytes = i64::from(self.lane.bytes());
-        let whole = n / lanes * lanes;
-        let full = self.part(0, whole as i64 * bytes, 16, Width::Full, carried, body);
-        let one = self.part(
-            whole as i64 * bytes,
-            n as i64 * bytes,
-            bytes,
-            Width::One,
-            carried,
-            body,
-        );
+        let all = n as i64 * bytes;
+        let whole = all / VECTOR * VECTOR;
+        let by = turn as i64 * VECTOR;
+        let turns = whole / by * by;
+        let start: Vec<Value> = carried.iter().map(|c| c.start).collect();
+        let mut full = start.clone();
+        if turns > 0 {
+            let each = start.len();
+            let next = self.part(
+                (0, turns),
+                by,
+                Width::Full,
+                &start.repeat(turn),
+                &mut |code, at, width, sums| {
+                    let vectors = (0..turn).flat_map(|v| {
+                        let plus = at.plus + (v as i64 * VECTOR) as i32;
+                        body(code, At { plus, ..at }, width, &sums[v * each..][..each])
+                    });
+                    vectors.collect()
+                },
+            );
+            full = (carried.iter().enumerate())
+                .map(|(k, c)| {
+                    let of_turn: Vec<Value> = next.iter().skip(k).step_by(each).copied().collect();
+                    self.joined(&of_turn, c.maximum)
+                })
+                .collect();
+        }
+        let full = self.part((turns, whole), VECTOR, Width::Full, &full, body);
+        let one = self.part((whole, all), bytes, Width::One, &start, body);
         (full, one)
     }
 
+    /// The sum or maximum of vectors, by pairs.
+    fn joined(&mut self, vectors: &[Value], maximum: bool) -> Value {
+        match vectors {
+            [one] => *one,
+            _ => {
+                let (a, b) = vectors.split_at(vectors.len() / 2);
+                let (a, b) = (self.joined(a, maximum), self.joined(b, maximum));
+                match maximum {
+                    true => self.math().max(a, b),
+                    false => self.math().add(a, b),
+                }
+            }
+        }
+    }
+
+    /// A loop over the bytes from one place to another.
     pub(super) fn part(
         &mut self,
-        lo: i64,
-        hi: i64,
+        (lo, hi): (i64, i64),
         by: i64,
         width: Width,
         carried: &[Value],
@@ -180,8 +234,9 @@ impl<'f> Code<'_, 'f> {
             return carried.to_vec();
         }
         let start = self.imm(lo);
+        let place = |from: Value| At { from, plus: 0 };
         if lo + by == hi {
-            return body(self, start, width, carried);
+            return body(self, place(start), width, carried);
         }
         let (inside, exit) = (self.b.create_block(), self.b.create_block());
         let vector = self.lane.vector_type();
@@ -194,7 +249,7 @@ impl<'f> Code<'_, 'f> {
         args.extend(carried.iter().map(|&c| codegen::ir::BlockArg::from(c)));
         self.b.ins().jump(inside, &args);
         self.b.switch_to_block(inside);
-        let next = body(self, at, width, &accumulators);
+        let next = body(self, place(at), width, &accumulators);
         let after = self.b.ins().iadd_imm_s(at, by);
         let more = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, after, hi);
         let mut args = vec![after.into()];
@@ -205,13 +260,12 @@ impl<'f> Code<'_, 'f> {
     }
 
     /// The numbers at `base + at`.
-    pub(crate) fn load(&mut self, base: Value, at: Value, width: Width) -> Value {
-        let from = self.b.ins().iadd(base, at);
+    pub(crate) fn load(&mut self, base: Value, at: At, width: Width) -> Value {
+        let from = self.b.ins().iadd(base, at.from);
+        let (flags, vector) = (trusted_unaligned(), self.lane.vector_type());
         match width {
-            Width::Full => self
-                .b
-                .ins()
-                .load(self.lane.vector_type(), trusted_unaligned(), from, 0),
+            Width::Full => self.b.ins().load(vector, flags, from, at.plus),
+            // One by one, the constant part is 0.
             Width::One => self.splat(from),
         }
     }
@@ -226,17 +280,20 @@ impl<'f> Code<'_, 'f> {
     }
 
     /// Stores a vector, or its first lane.
-    pub(crate) fn store(&mut self, v: Value, base: Value, at: Value, width: Width) {
-        let to = self.b.ins().iadd(base, at);
+    pub(crate) fn store(&mut self, v: Value, base: Value, at: At, width: Width) {
+        let to = self.b.ins().iadd(base, at.from);
         match width {
             Width::Full => {
-                self.b.ins().store(trusted_unaligned(), v, to, 0);
+                self.b.ins().store(trusted_unaligned(), v, to, at.plus);
             }
-            Width::One => {
-                let one = self.b.ins().extractlane(v, 0);
-                self.b.ins().store(trusted(), one, to, 0);
-            }
+            Width::One => self.store_first(v, to),
         }
+    }
+
+    /// Stores a vector's first lane at an address.
+    pub(crate) fn store_first(&mut self, v: Value, to: Value) {
+        let one = self.b.ins().extractlane(v, 0);
+        self.b.ins().store(trusted(), one, to, 0);
     }
 }
 

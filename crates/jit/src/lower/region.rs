@@ -4,8 +4,8 @@ use cranelift::prelude::*;
 use retrograd_graph::plan::{Fold, Instr, Region};
 use retrograd_tape::{Map, Reduction};
 
-use super::points::Row;
-use super::{Code, Width};
+use super::Code;
+use super::points::{Carried, Row};
 use crate::vmath::Math;
 
 impl Code<'_, '_> {
@@ -21,17 +21,23 @@ impl Code<'_, '_> {
                 Instr::Load(_) | Instr::Map(..) => None,
             })
             .collect();
-        let start: Vec<Value> = r
+        let carried: Vec<Carried> = r
             .folds
             .iter()
-            .map(|(fold, ..)| match fold {
-                Fold::Reduce(Reduction::Sum | Reduction::Mean) | Fold::Dot => {
-                    self.math().constant(0.0)
-                }
-                Fold::Reduce(Reduction::Max) => self.math().constant(f64::NEG_INFINITY),
+            .map(|(fold, ..)| {
+                let maximum = matches!(fold, Fold::Reduce(Reduction::Max));
+                let neutral = if maximum { f64::NEG_INFINITY } else { 0.0 };
+                let start = self.math().constant(neutral);
+                Carried { start, maximum }
             })
             .collect();
-        let (full, one) = self.sweep(r.lanes, &start, &mut |code, at, width, sums| {
+        let ops = r.instrs.iter().filter_map(|i| match i {
+            Instr::Map(m, _) => Some(*m),
+            _ => None,
+        });
+        let loads = (r.instrs.iter().filter(|i| matches!(i, Instr::Load(_)))).count();
+        let turn = vectors_a_turn(ops, loads + r.stores.len() + r.folds.len());
+        let (full, one) = self.sweep(r.lanes, turn, &carried, &mut |code, at, width, sums| {
             let mut values: Vec<Value> = Vec::with_capacity(r.instrs.len());
             for (i, instr) in r.instrs.iter().enumerate() {
                 let v = match (fixed[i], instr) {
@@ -63,11 +69,10 @@ impl Code<'_, '_> {
                 })
                 .collect()
         });
-        let zero = self.imm(0);
         for (k, (fold, _, view)) in r.folds.iter().enumerate() {
-            let maximum = matches!(fold, Fold::Reduce(Reduction::Max));
+            let Carried { start, maximum } = carried[k];
             let mut total = self.across(full[k], maximum);
-            if one[k] != start[k] {
+            if one[k] != start {
                 // The remainder's sum is in the first lane; `full` began with the same neutral value.
                 let rest = self.b.ins().extractlane(one[k], 0);
                 let rest = self.b.ins().splat(self.lane.vector_type(), rest);
@@ -83,7 +88,7 @@ impl Code<'_, '_> {
                 let share = math.constant(1.0 / r.lanes as f64);
                 total = math.mul(total, share);
             }
-            self.store(total, row.address(*view), zero, Width::One);
+            self.store_first(total, row.address(*view));
         }
     }
 
@@ -102,6 +107,31 @@ impl Code<'_, '_> {
             });
         }
         total.expect("a vector has lanes")
+    }
+}
+
+/// Vectors that a turn of a sweep with these ops does, and so many loads, stores and folds. What a loop costs beside its work,
+/// and what a sum waits for the one before, weighs where there is little work; elsewhere it only makes more code.
+pub(crate) fn vectors_a_turn(mut ops: impl Iterator<Item = Map> + Clone, moves: usize) -> usize {
+    let simple = ops.clone().count();
+    let long = ops.any(|m| {
+        matches!(
+            m,
+            Map::Exp
+                | Map::Ln
+                | Map::Sin
+                | Map::Cos
+                | Map::Tanh
+                | Map::Sigmoid
+                | Map::Softplus
+                | Map::Pow
+        )
+    });
+    match simple + moves {
+        _ if long => 1,
+        ..=8 => 4,
+        ..=16 => 2,
+        _ => 1,
     }
 }
 

@@ -2,7 +2,11 @@
 
 use cranelift::prelude::*;
 
-use super::{Code, Width};
+use super::Code;
+use super::points::Carried;
+
+/// Vectors that a turn of a sweep with a load or two does.
+const TURN: usize = 4;
 
 impl Code<'_, '_> {
     fn bytes(&self) -> i64 {
@@ -26,7 +30,11 @@ impl Code<'_, '_> {
         self.times(rows, &mut |code, i| {
             let line = code.element(m, i, cols);
             let zero = code.math().constant(0.0);
-            let (full, one) = code.sweep(cols, &[zero], &mut |code, at, width, sum| {
+            let sum = Carried {
+                start: zero,
+                maximum: false,
+            };
+            let (full, one) = code.sweep(cols, TURN, &[sum], &mut |code, at, width, sum| {
                 let (a, b) = (code.load(line, at, width), code.load(x, at, width));
                 vec![code.math().fma(a, b, sum[0])]
             });
@@ -39,14 +47,13 @@ impl Code<'_, '_> {
                 code.math().add(total, rest)
             };
             let to = code.element(y, i, 1);
-            let zero = code.imm(0);
-            code.store(total, to, zero, Width::One);
+            code.store_first(total, to);
         });
     }
 
     /// y[cols] = m[rows, cols]ᵀ · x[rows]
     pub(crate) fn matvec_t(&mut self, rows: usize, cols: usize, m: Value, x: Value, y: Value) {
-        self.sweep(cols, &[], &mut |code, at, width, _| {
+        self.sweep(cols, 1, &[], &mut |code, at, width, _| {
             let zero = code.math().constant(0.0);
             let sum = code.fold_rows(rows, zero, &mut |code, i, sum| {
                 let line = code.element(m, i, cols);
@@ -92,7 +99,7 @@ impl Code<'_, '_> {
             let from = code.element(a, i, 1);
             let left = code.splat(from);
             let line = code.element(y, i, cols);
-            code.sweep(cols, &[], &mut |code, at, width, _| {
+            code.sweep(cols, TURN, &[], &mut |code, at, width, _| {
                 let right = code.load(b, at, width);
                 let v = code.math().mul(left, right);
                 code.store(v, line, at, width);
@@ -109,7 +116,7 @@ impl Code<'_, '_> {
 
     /// y[rows, cols] = 0, but y[clamp(round(index))] = v
     pub(crate) fn scatter(&mut self, rows: usize, cols: usize, index: Value, v: Value, y: Value) {
-        self.sweep(rows * cols, &[], &mut |code, at, width, _| {
+        self.sweep(rows * cols, TURN, &[], &mut |code, at, width, _| {
             let zero = code.math().constant(0.0);
             code.store(zero, y, at, width);
             Vec::new()
@@ -149,7 +156,7 @@ impl Code<'_, '_> {
     }
 
     fn copy(&mut self, n: usize, from: Value, to: Value) {
-        self.sweep(n, &[], &mut |code, at, width, _| {
+        self.sweep(n, TURN, &[], &mut |code, at, width, _| {
             let v = code.load(from, at, width);
             code.store(v, to, at, width);
             Vec::new()
