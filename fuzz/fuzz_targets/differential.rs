@@ -7,12 +7,10 @@ use retrograd_tape::generate::{Choices, generate};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let case = generate(&mut Choices::new(bytes));
+    // One comparison an input, drawn by it: all of them would take some ten seconds under the sanitizers.
+    let (check, clear) = check::ALL[case.seed as usize % check::ALL.len()];
     // Where a rounding decides between two results, engines may differ.
-    for (check, clear) in check::ALL
-        .iter()
-        .filter(|(_, clear)| case.clearance() >= *clear)
-    {
-        check(&case.tape, case.t, case.b, case.seed)
-            .unwrap_or_else(|e| panic!("{clear}: {e}\n{case}"));
+    if case.clearance() >= clear {
+        check(&case.tape, case.t, case.b, case.seed).unwrap_or_else(|e| panic!("{e}\n{case}"));
     }
 });

@@ -342,7 +342,8 @@ impl Machine {
             } => {
                 // Remainders go one number at a time.
                 let turns = (lanes / small + lanes % small) as f64;
-                let side = vectors_a_turn(ops.iter().copied(), loads + stores + folds) as f64;
+                let side = vectors_a_turn(ops.iter().copied(), loads + stores + folds);
+                let side = side.min((lanes / small).max(1)) as f64;
                 let folds_of = (FOLD / side).max(INSTR) * folds as f64;
                 let instrs = INSTR * (loads + stores) as f64 + folds_of;
                 let body: f64 = TURN / side + instrs + ops.iter().map(|&m| emitted(m)).sum::<f64>();

@@ -6,8 +6,8 @@
 //! Weights that do not fit L2 gain by going through them from their end every other time (`backward`): what was read last is
 //! still there.
 //!
-//! Invariant: an element of C depends on its own row of A, not on m; the order of its sum is fixed by the list of blocks and,
-//! for sums of rows, by the way they are gone through.
+//! Invariant: an element of C depends on its own row of A, not on m; the order of its sum is fixed by the list of blocks and
+//! the way they are gone through.
 
 use crate::Real;
 use crate::micro::Start;
@@ -35,18 +35,17 @@ pub(crate) unsafe fn product<S: Simd>(
     c: *mut S::T,
     ldc: usize,
 ) {
-    // The blocks that begin a sum come first: they overwrite (unless told to add), the others add. So C needs no zeroing. Dots
-    // begin at the same end whichever way, which costs nothing where their rows are whole, and so have the same bits.
+    // The blocks that begin a sum come first: they overwrite (unless told to add), the others add. So C needs no zeroing.
     for first in [true, false] {
         for i in 0..blocks.len() {
             let w = blocks[if backward { blocks.len() - 1 - i } else { i }];
-            let (k0, j0) = if transposed {
-                (w.row, w.col)
+            let (k0, j0, terms) = if transposed {
+                (w.row, w.col, w.rows)
             } else {
-                (w.col, w.row)
+                (w.col, w.row, w.cols)
             };
-            let begins = match backward && transposed {
-                true => k0 + w.rows == k,
+            let begins = match backward {
+                true => k0 + terms == k,
                 false => k0 == 0,
             };
             if w.rows == 0 || w.cols == 0 || first != begins {
@@ -86,6 +85,47 @@ pub(crate) unsafe fn product<S: Simd>(
     }
 }
 
+/// What is done with a block's rows, a few at a time.
+trait Groups {
+    /// Does rows r .. r + Q of the block, which must exist; `first` if they are the first that are done.
+    unsafe fn rows<const Q: usize>(&self, r: usize, first: bool);
+}
+
+/// Goes through rows by eight, what remains by four, two and one; from the last to the first eight if `backward`.
+#[inline(always)]
+unsafe fn in_groups(rows: usize, backward: bool, work: &impl Groups) {
+    let whole = rows / 8;
+    let rest = |mut r: usize| {
+        // SAFETY: each call covers rows that exist.
+        unsafe {
+            if rows & 4 != 0 {
+                work.rows::<4>(r, r == 0 || backward);
+                r += 4;
+            }
+            if rows & 2 != 0 {
+                work.rows::<2>(r, r == 0 || backward && rows & 4 == 0);
+                r += 2;
+            }
+            if rows & 1 != 0 {
+                work.rows::<1>(r, r == 0 || backward && rows & 6 == 0);
+            }
+        }
+    };
+    if backward {
+        rest(whole * 8);
+        for g in (0..whole).rev() {
+            // SAFETY: as above.
+            unsafe { work.rows::<8>(g * 8, g + 1 == whole && rows.is_multiple_of(8)) };
+        }
+    } else {
+        for g in 0..whole {
+            // SAFETY: as above.
+            unsafe { work.rows::<8>(g * 8, g == 0) };
+        }
+        rest(whole * 8);
+    }
+}
+
 /// C[i, r] = start + Σ_p A[i, p] W[r, p] of one block.
 struct Dots<S: Simd> {
     w: Block<S::T>,
@@ -102,48 +142,15 @@ struct Dots<S: Simd> {
 impl<S: Simd> Op for Dots<S> {
     #[inline(always)]
     unsafe fn run(self) {
-        let whole = self.w.rows / 8;
-        // SAFETY: each call covers rows r .. r + Q of the block, which exist.
-        unsafe {
-            if self.backward {
-                self.rest(whole * 8);
-                for g in (0..whole).rev() {
-                    self.rows::<8>(g * 8);
-                }
-            } else {
-                for g in 0..whole {
-                    self.rows::<8>(g * 8);
-                }
-                self.rest(whole * 8);
-            }
-        }
+        // SAFETY: passed on to the caller.
+        unsafe { in_groups(self.w.rows, self.backward, &self) }
     }
 }
 
-impl<S: Simd> Dots<S> {
-    /// The rows from r on, fewer than eight.
+impl<S: Simd> Groups for Dots<S> {
+    /// With every row of A; the sums of rows are apart, so which is first does not matter.
     #[inline(always)]
-    unsafe fn rest(&self, mut r: usize) {
-        let left = self.w.rows - r;
-        // SAFETY: as for `run`.
-        unsafe {
-            if left & 4 != 0 {
-                self.rows::<4>(r);
-                r += 4;
-            }
-            if left & 2 != 0 {
-                self.rows::<2>(r);
-                r += 2;
-            }
-            if left & 1 != 0 {
-                self.rows::<1>(r);
-            }
-        }
-    }
-
-    /// Rows r .. r + Q of the block with every row of A.
-    #[inline(always)]
-    unsafe fn rows<const Q: usize>(&self, r: usize) {
+    unsafe fn rows<const Q: usize>(&self, r: usize, _first: bool) {
         let Block { ptr, ld, cols, .. } = self.w;
         // SAFETY: the block has `cols` columns and rows r .. r + Q, A rows of `cols` elements, C columns r .. r + Q.
         unsafe {
@@ -202,55 +209,16 @@ struct Sums<S: Simd> {
 impl<S: Simd> Op for Sums<S> {
     #[inline(always)]
     unsafe fn run(self) {
-        let whole = self.w.rows / 8;
-        // SAFETY: each call covers rows r .. r + Q of the block, which exist.
-        unsafe {
-            if self.backward {
-                self.rest(whole * 8);
-                for g in (0..whole).rev() {
-                    self.rows::<8>(g * 8);
-                }
-            } else {
-                for g in 0..whole {
-                    self.rows::<8>(g * 8);
-                }
-                self.rest(whole * 8);
-            }
-        }
+        // SAFETY: passed on to the caller.
+        unsafe { in_groups(self.w.rows, self.backward, &self) }
     }
 }
 
-impl<S: Simd> Sums<S> {
-    /// The rows from r on, fewer than eight.
+impl<S: Simd> Groups for Sums<S> {
+    /// Weighted, onto every row of C.
     #[inline(always)]
-    unsafe fn rest(&self, mut r: usize) {
-        let left = self.w.rows - r;
-        // SAFETY: as for `run`.
-        unsafe {
-            if left & 4 != 0 {
-                self.rows::<4>(r);
-                r += 4;
-            }
-            if left & 2 != 0 {
-                self.rows::<2>(r);
-                r += 2;
-            }
-            if left & 1 != 0 {
-                self.rows::<1>(r);
-            }
-        }
-    }
-
-    /// Rows r .. r + Q of the block, weighted, onto every row of C.
-    #[inline(always)]
-    unsafe fn rows<const Q: usize>(&self, r: usize) {
+    unsafe fn rows<const Q: usize>(&self, r: usize, first: bool) {
         let Block { ptr, ld, cols, .. } = self.w;
-        // The rows that are done first.
-        let first = match self.backward {
-            true if self.w.rows.is_multiple_of(8) => r + 8 == self.w.rows,
-            true => r == self.w.rows / 8 * 8,
-            false => r == 0,
-        };
         let start = self.start.part(first, 0);
         // SAFETY: the block has `cols` columns and rows r .. r + Q, C rows of `cols` elements, A columns r .. r + Q.
         unsafe {

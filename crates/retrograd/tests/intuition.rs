@@ -188,6 +188,11 @@ fn what_is_no_result_is_refused_and_what_is_missing_is_counted() {
         other => panic!("{other:?}"),
     }
     let empty = Store::open(&directory("empty"), Engine::Jit).unwrap();
+    // The other engine's results are others.
+    assert_eq!(
+        Store::open(&at, Engine::Tape).unwrap().engine(),
+        Engine::Tape
+    );
     let study = small();
     match study.report(&empty) {
         Err(StudyError::Missing { missing, of }) => {

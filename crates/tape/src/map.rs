@@ -335,7 +335,7 @@ impl Map {
             Map::Copy => &MapRow {
                 name: "copy",
                 arity: 1,
-                doc: "x, in a place of its own",
+                doc: "x; *simplify* drops it, *legalize* gives values places of their own by it",
                 ulp: 0.0,
                 defined: everywhere,
                 kink: smooth,

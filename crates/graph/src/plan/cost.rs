@@ -235,7 +235,7 @@ pub struct Extent {
     pub b: usize,
     /// How it goes through time.
     pub layout: Layout,
-    /// How it cuts products.
+    /// How it cuts products; numbers count as of four bytes.
     pub slices: Slices,
 }
 
@@ -342,7 +342,7 @@ impl Count<'_> {
             Item::Loop(l) => {
                 let alone = || {
                     let one = std::slice::from_ref(item);
-                    self.slices.rows(self.plan, one, size_of::<f32>())
+                    self.slices.rows(self.plan, one, size_of::<f32>(), b, 1)
                 };
                 let slice = nested.map_or_else(alone, |n| n.rows);
                 self.body(l, slice);
@@ -354,7 +354,7 @@ impl Count<'_> {
             Item::Nest { items, .. } => {
                 let bytes = size_of::<f32>();
                 let nest = Nested {
-                    rows: self.slices.rows(self.plan, items, bytes),
+                    rows: self.slices.rows(self.plan, items, bytes, b, 1),
                     steps: self.slices.steps(self.plan, items, b, bytes),
                 };
                 for item in items {

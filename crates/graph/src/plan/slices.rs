@@ -21,9 +21,23 @@ pub struct Slices {
 }
 
 impl Slices {
-    /// Most rows that the items of a nest, or a recurrence alone, do at a time, for numbers of so many bytes. Runs ask, so
-    /// nothing is allocated.
-    pub fn rows(&self, plan: &Plan, items: &[Item], bytes: usize) -> usize {
+    /// How many of `rows` rows the items of a nest, or a recurrence alone, do at a time, for numbers of so many bytes: slices
+    /// are of equal size, but for the last, and as many for each thread. Runs ask, so nothing is allocated.
+    pub fn rows(
+        &self,
+        plan: &Plan,
+        items: &[Item],
+        bytes: usize,
+        rows: usize,
+        threads: usize,
+    ) -> usize {
+        let slices = rows.div_ceil(self.most(plan, items, bytes));
+        rows.div_ceil(slices.next_multiple_of(threads.max(1)))
+            .max(1)
+    }
+
+    /// The most rows that they do at a time.
+    fn most(&self, plan: &Plan, items: &[Item], bytes: usize) -> usize {
         let reads = |item: &Item, w: usize| match item {
             Item::Product { product, .. } => product.weight == w,
             Item::Loop(l) => {
@@ -54,6 +68,6 @@ impl Slices {
             true => self.block.max(self.inside_bytes / made.max(1)),
             false => self.block,
         };
-        (block / self.rows(plan, items, bytes).min(rows)).max(1)
+        (block / self.rows(plan, items, bytes, rows, 1)).max(1)
     }
 }

@@ -264,10 +264,7 @@ impl<'a, T: Element> Run<'a, T> {
                     self.calls.packs += 1;
                 }
             }
-            Item::Loop(l) => {
-                let slice = SLICES.rows(self.plan, std::slice::from_ref(item), size_of::<T>());
-                self.run_loop(l, slice, span);
-            }
+            Item::Loop(l) => self.run_loop(l, item, span),
             Item::Nest { reverse, items } => self.nest(kernels, *reverse, items, span),
             Item::Product { domain, product } => {
                 self.product(kernels, *domain, product, span);
@@ -284,10 +281,9 @@ impl<'a, T: Element> Run<'a, T> {
         }
     }
 
-    /// Calls `f` for slices of `rows`, of `most` at most, on as many threads as there are. Slices keep what a slice needs
-    /// in cache.
-    fn over_slices(&self, rows: usize, most: usize, f: impl Fn(usize, usize) + Sync) {
-        let slice = most.min(rows.div_ceil(self.threads));
+    /// Calls `f` for slices of the rows of recurrences, on as many threads as there are.
+    fn over_slices(&self, items: &[Item], rows: usize, f: impl Fn(usize, usize) + Sync) {
+        let slice = SLICES.rows(self.plan, items, size_of::<T>(), rows, self.threads);
         let part = |i: usize| f(i * slice, rows.min((i + 1) * slice));
         if self.threads <= 1 {
             (0..rows.div_ceil(slice)).for_each(part);
@@ -296,7 +292,8 @@ impl<'a, T: Element> Run<'a, T> {
         }
     }
 
-    fn run_loop(&self, l: &Loop, slice: usize, span: Span) {
+    /// Runs a loop, which is what the item is.
+    fn run_loop(&self, l: &Loop, item: &Item, span: Span) {
         let f = self.code.function::<T>(l.number);
         let (t0, t1) = match l.domain {
             Domain::Step => (span.t0, span.t1),
@@ -310,18 +307,20 @@ impl<'a, T: Element> Run<'a, T> {
             unsafe { f(frame, t0, t1, b0, b1) }
         };
         match l.kind {
-            Kind::Recurrence { reverse } => self.over_slices(rows, slice, |b0, b1| {
-                let most = match l.inner {
-                    Inner::Lanes => steps,
-                    Inner::Time(_) => (INSIDE / (b1 - b0)).max(1),
-                };
-                let blocks = steps.div_ceil(most);
-                for i in 0..blocks {
-                    let i = if reverse { blocks - 1 - i } else { i };
-                    let from = t0 + i * most;
-                    call(from, t1.min(from + most), b0, b1);
-                }
-            }),
+            Kind::Recurrence { reverse } => {
+                self.over_slices(std::slice::from_ref(item), rows, |b0, b1| {
+                    let most = match l.inner {
+                        Inner::Lanes => steps,
+                        Inner::Time(_) => (INSIDE / (b1 - b0)).max(1),
+                    };
+                    let blocks = steps.div_ceil(most);
+                    for i in 0..blocks {
+                        let i = if reverse { blocks - 1 - i } else { i };
+                        let from = t0 + i * most;
+                        call(from, t1.min(from + most), b0, b1);
+                    }
+                })
+            }
             Kind::Parallel if self.threads <= 1 => call(t0, t1, 0, rows),
             Kind::Parallel if steps >= rows => {
                 let slice = steps.div_ceil(4 * self.threads);
@@ -340,7 +339,6 @@ impl<'a, T: Element> Run<'a, T> {
     /// threads, one after another: everything but the recurrence has steps for them.
     fn nest(&mut self, kernels: &Kernels<T>, reverse: bool, items: &[Item], span: Span) {
         let (steps, rows) = (span.t1 - span.t0, self.b);
-        let slice = SLICES.rows(self.plan, items, size_of::<T>());
         if rows < self.threads {
             items.iter().for_each(|item| self.run_item(item, span));
             return;
@@ -350,7 +348,7 @@ impl<'a, T: Element> Run<'a, T> {
         let length = steps.div_ceil(blocks);
         let made = AtomicUsize::new(0);
         let frame = &self.frame;
-        self.over_slices(rows, slice, |b0, b1| {
+        self.over_slices(items, rows, |b0, b1| {
             for i in 0..blocks {
                 let i = if reverse { blocks - 1 - i } else { i };
                 let (t0, t1) = (i * length, steps.min((i + 1) * length));

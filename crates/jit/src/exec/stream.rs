@@ -4,7 +4,7 @@ use retrograd_graph::plan::{Item, Kind, Layout, Loop, Plan, Storage};
 use retrograd_tape::Domain;
 
 use super::code::{Code, LoopFn};
-use super::{Frame, Need, Run, SLICE, Span, Workspace};
+use super::{Frame, Need, Run, SLICES, Span, Workspace};
 use crate::element::Element;
 
 /// When an item of a streaming plan is run.
@@ -32,6 +32,8 @@ pub(crate) struct Stream<T: Element> {
     /// Samples since the states were set.
     t: usize,
     b: usize,
+    /// Rows that are done at a time.
+    slice: usize,
 }
 
 // SAFETY: its addresses lead to its own workspace and, only while `step` runs, to what the caller has borrowed.
@@ -107,6 +109,7 @@ impl<T: Element> Stream<T> {
         workspace.bind(plan, &vec![&[][..]; n], &mut none);
         Some(Stream {
             frame: Frame::new(&workspace, (0, b), false),
+            slice: SLICES.rows(plan, &plan.items, size_of::<T>(), b, 1),
             workspace,
             step,
             parts: parts(plan),
@@ -200,7 +203,7 @@ impl<T: Element> Stream<T> {
         let t = self.t;
         let mut b0 = 0;
         while b0 < self.b {
-            let b1 = self.b.min(b0 + SLICE);
+            let b1 = self.b.min(b0 + self.slice);
             // SAFETY: the caller's arrays have a step's numbers, all others those that the plan says; the code is that of
             // the plan, still mapped.
             unsafe { (self.step)(&self.frame, t, t + 1, b0, b1) }

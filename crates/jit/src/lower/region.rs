@@ -36,7 +36,9 @@ impl Code<'_, '_> {
             _ => None,
         });
         let loads = (r.instrs.iter().filter(|i| matches!(i, Instr::Load(_)))).count();
-        let turn = vectors_a_turn(ops, loads + r.stores.len() + r.folds.len());
+        // A dot multiplies, too.
+        let dots = r.folds.iter().filter(|f| f.0 == Fold::Dot).count();
+        let turn = vectors_a_turn(ops, loads + r.stores.len() + r.folds.len() + dots);
         let (full, one) = self.sweep(r.lanes, turn, &carried, &mut |code, at, width, sums| {
             let mut values: Vec<Value> = Vec::with_capacity(r.instrs.len());
             for (i, instr) in r.instrs.iter().enumerate() {
@@ -130,7 +132,7 @@ pub(crate) fn vectors_a_turn(mut ops: impl Iterator<Item = Map> + Clone, moves: 
     match simple + moves {
         _ if long => 1,
         ..=8 => 4,
-        ..=16 => 2,
+        9..=16 => 2,
         _ => 1,
     }
 }

@@ -56,7 +56,7 @@ pub(crate) struct Intuition {
     /// What runs it: `jit` (compiled to machine code) or `tape` (interpreted, to see what compiling buys).
     #[arg(long, value_name = "jit|tape", default_value_t = Engine::Jit)]
     pub(crate) engine: Engine,
-    /// Directory for results, report and pictures [default: retrograd-out/intuition, with -quick or -full]. Results are
+    /// Directory for results, report and pictures [default: retrograd-out/intuition, with -quick or -full, and -tape]. Results are
     /// kept run by run: what is there already is not measured again, so that a study goes on where it was stopped, the
     /// runs that it was in the middle of from their beginning.
     #[arg(long, value_name = "DIR")]

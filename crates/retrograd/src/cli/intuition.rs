@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::Result;
+use retrograd::Engine;
 use retrograd::intuition::{Done, Scale, Study};
 
 use super::args::Intuition;
@@ -21,11 +22,16 @@ pub(super) fn run(args: &Intuition) -> Result<String> {
         None => thread::available_parallelism().map_or(1, usize::from),
     };
     let out = args.out.clone().unwrap_or_else(|| {
-        PathBuf::from(match scale {
-            Scale::Quick => "retrograd-out/intuition-quick",
-            Scale::Usual => "retrograd-out/intuition",
-            Scale::Full => "retrograd-out/intuition-full",
-        })
+        let scale = match scale {
+            Scale::Quick => "-quick",
+            Scale::Usual => "",
+            Scale::Full => "-full",
+        };
+        let engine = match args.engine {
+            Engine::Jit => "",
+            Engine::Tape => "-tape",
+        };
+        PathBuf::from(format!("retrograd-out/intuition{scale}{engine}"))
     });
     let study = Study::new(scale, args.seed);
     let mut bar = StudyProgress::new();

@@ -111,7 +111,6 @@ impl Study {
                 seconds: begun.elapsed().as_secs_f64(),
                 threads: threads.max(1),
                 cores: thread::available_parallelism().map_or(1, usize::from),
-                engine,
             });
         }
         for (job, outcome, seconds) in outcomes {

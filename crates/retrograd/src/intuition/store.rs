@@ -15,6 +15,7 @@ use crate::engine::Engine;
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    engine: Engine,
     known: HashMap<String, Entry>,
     file: Mutex<File>,
     /// The run that finished the study, where this store comes of one.
@@ -32,8 +33,6 @@ pub(super) struct Finished {
     pub(super) threads: usize,
     /// Cores that the machine gave it.
     pub(super) cores: usize,
-    /// What ran it.
-    pub(super) engine: Engine,
 }
 
 /// A result and what it took.
@@ -94,10 +93,16 @@ impl Store {
         }
         Ok(Store {
             path,
+            engine,
             known,
             file: Mutex::new(file),
             finished: None,
         })
+    }
+
+    /// What the results are by.
+    pub fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// The outcome of a job, if it is there.

@@ -123,7 +123,7 @@ pub(super) fn section(found: &Found<'_>) -> Section {
         title: "Does the error get through?".to_owned(),
         method: vec![format!(
             "Error flow is ‖∂L_T/∂s_(T−k)‖: how strongly the loss at the last step T, and only there, feels what a state s \
-             was k steps earlier. It comes from the compiled backward step in f64: the adjoint of s as a step makes it, norm \
+             was k steps earlier. It comes from the backward step in f64: the adjoint of s as a step makes it, norm \
              over its units, root mean square over {} sequences of the adding problem; curves are medians and bands quartiles \
              over {}, both taken of logarithms. After training the sequences are as long as those that were trained on, \
              curves are over {}, and flow is divided by that into the last hidden state, ‖∂L_T/∂h_T‖, so that neither the \

@@ -155,7 +155,7 @@ fn findings(sequences: &[Sequence<'_>]) -> Vec<String> {
 fn writing(runs: usize, marked: f64, others: f64, most: f64) -> String {
     format!(
         "Over one sequence of each of {runs} runs, the write gates are {} open at its two marks and {} elsewhere, mean over \
-         units: {}. Of the unit that answers most, the gate is {} more open at a mark: {}.",
+         units: {}. The unit that responds most opens its write gate by {} more at a mark: {}.",
         share(marked),
         share(others),
         if marked > others + 0.05 {
@@ -232,8 +232,8 @@ fn drawing(sequence: &Sequence<'_>, learned: &Learned, lag: usize) -> Drawing {
     Drawing {
         name: "gates",
         caption: format!(
-            "Gates of the question's LSTM, trained on the adding problem at lag {lag}, over one sequence: a row a unit, and the \
-             numbers that it reads, the two marked ones in another colour and below a triangle."
+            "Gates of the question's LSTM, trained on the adding problem at lag {lag}, over one sequence: a row a unit, in the \
+             same order in all maps, by how much more its write gate opens at a mark, and the numbers that it reads, the two marked ones in another colour and below a triangle."
         ),
         figure: Figure::Heat(plot),
     }

@@ -166,10 +166,14 @@ fn findings(found: &Found<'_>) -> Vec<String> {
             one_or_gates(what, gated, [of(cell).0, of(&deep).0], all)
         )
     };
-    let second = compare("Question 1", "one network for the memory", "one_memory");
+    let second = compare(
+        "Question 1",
+        "a single network for the memory",
+        "one_memory",
+    );
     let third = compare(
         "Question 2",
-        "one network for the hidden state",
+        "a single network for the hidden state",
         "one_hidden",
     );
 
@@ -224,10 +228,10 @@ fn findings(found: &Found<'_>) -> Vec<String> {
 fn one_or_gates(what: &str, gated: usize, one: [usize; 2], of: usize) -> String {
     let best = one[0].max(one[1]);
     if more_runs(gated, best, of) {
-        format!("the gated form solves more than {what} in either form")
+        format!("the gated form solves more runs than {what} in either form")
     } else if more_runs(best, gated, of) {
         format!(
-            "{what} solves more than the gated form, in the better of its two forms, which is a best of two against one"
+            "{what} solves more runs than the gated form, in the better of its two forms, which is a best of two against one"
         )
     } else {
         format!(
@@ -352,7 +356,7 @@ mod tests {
         assert!(said(8, [5, 6]).starts_with("the gated form solves more"));
         assert!(said(8, [7, 6]).contains("about as many"));
         assert!(said(8, [9, 6]).contains("about as many"));
-        assert!(said(8, [5, 10]).contains("solves more than the gated form"));
+        assert!(said(8, [5, 10]).contains("solves more runs than the gated form"));
         for (runs, sentences) in [
             (
                 (5, 8, 10),

@@ -46,7 +46,7 @@ impl Study {
                  S6 the GRU in its two conventions, S7 the standard LSTM."
                     .to_owned(),
                 format!(
-                    "{} runs of `retrograd intuition{}`, first seed {}: {} of one core in all. Every \
+                    "{} runs of `retrograd intuition{}{}`, first seed {}: {} of one core in all. Every \
                      system has as near to {} parameters as its number of hidden units allows; gates that \
                      keep a state start with a bias of 1 unless another is named (the last section apart). Bands and ranges are \
                      over seeds.",
@@ -55,6 +55,10 @@ impl Study {
                         Scale::Quick => " --quick",
                         Scale::Usual => "",
                         Scale::Full => " --full",
+                    },
+                    match store.engine() {
+                        Engine::Jit => "",
+                        Engine::Tape => " --engine tape",
                     },
                     self.seed,
                     numbers::duration(seconds),
@@ -78,13 +82,9 @@ fn finished(store: &Store) -> String {
         return String::new();
     };
     format!(
-        " The call that finished it made {} of the runs in {}{}, {} at a time on {} cores.",
+        " The call that finished it made {} of the runs in {}, {} at a time on {} cores.",
         run.jobs,
         numbers::duration(run.seconds),
-        match run.engine {
-            Engine::Jit => "",
-            Engine::Tape => " by the interpreted tape",
-        },
         run.threads,
         run.cores
     )

@@ -130,10 +130,13 @@ fn finding(data: Observed, errors: &[Errors], baselines: &[Scores]) -> String {
         .filter(|e| persistence.is_some_and(|p| e.median() > p.mse))
         .map(|e| e.system.label())
         .collect();
+    let naive = persistence.map_or(f64::NAN, |p| p.mse);
     let worse = match &worse[..] {
-        [] => "No median is worse than persistence, the row before as the forecast.".to_owned(),
+        [] => format!(
+            "No median is worse than persistence, the row before as the forecast ({naive:.3})."
+        ),
         some => format!(
-            "Worse than persistence, the row before as the forecast, {} {}.",
+            "Worse than persistence, the row before as the forecast ({naive:.3}), {} {}.",
             if some.len() == 1 { "is" } else { "are" },
             list(some)
         ),
@@ -160,7 +163,7 @@ fn finding(data: Observed, errors: &[Errors], baselines: &[Scores]) -> String {
     };
     format!(
         "{}: the least median error is {:.3} ({}), the greatest {:.3} ({}); the systems differ by {:.3}, {} the median range over \
-         seeds, {:.3}. With every seed, {beat} of {} systems beat the best forecast without a network ({}, {:.3}). {worse} {gates}",
+         seeds, {:.3}. With every seed, {beat} of {} systems {} the best forecast without a network ({}, {:.3}). {worse} {gates}",
         data.name(),
         least.median(),
         least.system.label(),
@@ -174,6 +177,7 @@ fn finding(data: Observed, errors: &[Errors], baselines: &[Scores]) -> String {
         },
         within,
         errors.len(),
+        if beat == 1 { "beats" } else { "beat" },
         baseline.name,
         baseline.mse,
     )

@@ -99,12 +99,12 @@ pub(super) fn share(x: f64) -> String {
     }
 }
 
-/// A factor greater than 1: as a number, or from a hundred on as a power of ten.
+/// A factor greater than 1: as a number, or from a hundred on as the nearest power of ten.
 pub(super) fn factor(x: f64) -> String {
     match x {
         _ if x.is_nan() || x >= 1e300 => "more than 10³⁰⁰".to_owned(),
         _ if x < 100.0 => short(x),
-        _ => format!("10{}", superscript(&format!("{:.0}", x.log10()))),
+        _ => format!("about 10{}", superscript(&format!("{:.0}", x.log10()))),
     }
 }
 
@@ -208,7 +208,7 @@ mod tests {
             "2.5 × 10⁷",
         ];
         assert_eq!(told, expected);
-        assert_eq!([3.0, 1e14].map(factor), ["3.0", "10¹⁴"]);
+        assert_eq!([3.0, 1e14].map(factor), ["3.0", "about 10¹⁴"]);
         assert_eq!([7, 1000, 1_234_567].map(whole), ["7", "1,000", "1,234,567"]);
         assert_eq!([0.0, 0.012, 0.5].map(percent), ["0 %", "1.2 %", "50 %"]);
     }
