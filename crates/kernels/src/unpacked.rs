@@ -95,34 +95,37 @@ trait Groups {
 #[inline(always)]
 unsafe fn in_groups(rows: usize, backward: bool, work: &impl Groups) {
     let whole = rows / 8;
-    let rest = |mut r: usize| {
-        // SAFETY: each call covers rows that exist.
-        unsafe {
-            if rows & 4 != 0 {
-                work.rows::<4>(r, r == 0 || backward);
-                r += 4;
+    // SAFETY: each call covers rows that exist.
+    unsafe {
+        if backward {
+            rest(rows, true, work);
+            for g in (0..whole).rev() {
+                work.rows::<8>(g * 8, g + 1 == whole && rows.is_multiple_of(8));
             }
-            if rows & 2 != 0 {
-                work.rows::<2>(r, r == 0 || backward && rows & 4 == 0);
-                r += 2;
+        } else {
+            for g in 0..whole {
+                work.rows::<8>(g * 8, g == 0);
             }
-            if rows & 1 != 0 {
-                work.rows::<1>(r, r == 0 || backward && rows & 6 == 0);
-            }
+            rest(rows, whole == 0, work);
         }
-    };
-    if backward {
-        rest(whole * 8);
-        for g in (0..whole).rev() {
-            // SAFETY: as above.
-            unsafe { work.rows::<8>(g * 8, g + 1 == whole && rows.is_multiple_of(8)) };
+    }
+}
+
+/// The rows behind the last eight, which may be the first that are done.
+#[inline(always)]
+unsafe fn rest(rows: usize, first: bool, work: &impl Groups) {
+    let r = rows / 8 * 8;
+    // SAFETY: as above.
+    unsafe {
+        if rows & 4 != 0 {
+            work.rows::<4>(r, first);
         }
-    } else {
-        for g in 0..whole {
-            // SAFETY: as above.
-            unsafe { work.rows::<8>(g * 8, g == 0) };
+        if rows & 2 != 0 {
+            work.rows::<2>(r + (rows & 4), first && rows & 4 == 0);
         }
-        rest(whole * 8);
+        if rows & 1 != 0 {
+            work.rows::<1>(r + (rows & 6), first && rows & 6 == 0);
+        }
     }
 }
 
