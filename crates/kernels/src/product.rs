@@ -100,7 +100,8 @@ unsafe fn start<S: Simd>(
                 backward: how & BACKWARD != 0,
             });
         } else {
-            packed::<S>(m, k, n, a, lda, w.packed, start, c, ldc);
+            let backward = how & BACKWARD != 0;
+            packed::<S>(m, k, n, a, lda, w.packed, backward, start, c, ldc);
         }
     }
 }
@@ -117,44 +118,50 @@ unsafe fn packed<S: Simd>(
     a: *const S::T,
     lda: usize,
     b: *const S::T,
+    backward: bool,
     start: Start<S::T>,
     c: *mut S::T,
     ldc: usize,
 ) {
     let tiles = m.div_ceil(S::MR);
     let wide = panels_at_once(m);
+    let pieces = n.div_ceil(wide * S::NR);
     let groups = tiles.div_ceil(GROUP);
     for g in 0..groups {
         let (t0, t1) = (part(tiles, groups, g), part(tiles, groups, g + 1));
         for k0 in (0..k).step_by(K_BLOCK) {
             let kk = K_BLOCK.min(k - k0);
-            let mut j = 0;
-            while j < n {
-                let mut panels = wide;
-                while panels > 1 && n - j <= (panels - 1) * S::NR {
-                    panels /= 2;
-                }
-                let cols = (panels * S::NR).min(n - j);
-                for t in t0..t1 {
-                    let (i0, i1) = (part(m, tiles, t), part(m, tiles, t + 1));
-                    // SAFETY: rows i0..i1 of A and C exist; the panels from column j on have k·NR elements each.
-                    unsafe {
-                        let operands = Tile {
-                            k: kk,
-                            a: a.add(i0 * lda + k0),
-                            a_row: lda,
-                            a_col: 1,
-                            b: b.add(j * k + k0 * S::NR),
-                            panel: k * S::NR,
-                            c: c.add(i0 * ldc + j),
-                            ldc,
-                            cols,
-                            start: start.part(k0 == 0, j),
-                        };
-                        tile::<S>(i1 - i0, panels, &operands);
+            for piece in 0..pieces {
+                let piece = if backward { pieces - 1 - piece } else { piece };
+                let mut j = piece * wide * S::NR;
+                let end = n.min(j + wide * S::NR);
+                while j < end {
+                    let mut panels = wide;
+                    while panels > 1 && end - j <= (panels - 1) * S::NR {
+                        panels /= 2;
                     }
+                    let cols = (panels * S::NR).min(end - j);
+                    for t in t0..t1 {
+                        let (i0, i1) = (part(m, tiles, t), part(m, tiles, t + 1));
+                        // SAFETY: rows i0..i1 of A and C exist; the panels from column j on have k·NR elements each.
+                        unsafe {
+                            let operands = Tile {
+                                k: kk,
+                                a: a.add(i0 * lda + k0),
+                                a_row: lda,
+                                a_col: 1,
+                                b: b.add(j * k + k0 * S::NR),
+                                panel: k * S::NR,
+                                c: c.add(i0 * ldc + j),
+                                ldc,
+                                cols,
+                                start: start.part(k0 == 0, j),
+                            };
+                            tile::<S>(i1 - i0, panels, &operands);
+                        }
+                    }
+                    j += cols;
                 }
-                j += cols;
             }
         }
     }

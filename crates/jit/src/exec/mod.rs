@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use retrograd_graph::plan::Slices;
 use retrograd_graph::plan::cost::points;
 use retrograd_graph::plan::{Inner, Item, Kind, Layout, Loop, Plan, Product, View, WIDE};
-use retrograd_kernels::{ActivateFn, Activation, Kernels, Real, Weights, kernels};
+use retrograd_kernels::{ActivateFn, Activation, BACKWARD, Kernels, Real, Weights, kernels};
 use retrograd_tape::{Domain, Map};
 
 use crate::element::Element;
@@ -171,13 +171,15 @@ impl<T: Real> Operands<T> {
     /// The rows must exist, one after another, and nobody else may touch those of the results.
     unsafe fn multiply(&self, kernels: &Kernels<T>, t: usize, b: usize, m: usize) {
         let Operands { w, x, y, bias, add } = self;
+        // Every other step from the weights' end, as in recurrences: packed weights give the same bits.
+        let way = if t.is_multiple_of(2) { 0 } else { BACKWARD };
         // SAFETY: passed on to the caller; the bias is as long as a row of results.
         unsafe {
             let a = x.at.add(t * x.step + b * x.row);
             let c = y.at.add(t * y.step + b * y.row);
             match *bias {
-                Some(bias) => (kernels.product_from)(*w, m, a, x.row, bias, c, y.row, 0),
-                None => (kernels.product)(*w, m, a, x.row, c, y.row, u32::from(*add)),
+                Some(bias) => (kernels.product_from)(*w, m, a, x.row, bias, c, y.row, way),
+                None => (kernels.product)(*w, m, a, x.row, c, y.row, way | u32::from(*add)),
             }
         }
     }
