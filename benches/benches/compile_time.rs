@@ -1,7 +1,7 @@
 //! How long does compiling take, and does it depend on the length of the sequence? Every cell that is known by name, as a
 //! forecaster with gradients, H=64: compiled, and its memory laid out for T = 10 and T = 10,000 steps of one row. Then for
-//! an LSTM what comes before the first result (compile, and one run) at both lengths beside that run alone: the difference is
-//! the same, for code does not depend on T.
+//! an LSTM what comes before the first result (compile, and one run) at both lengths beside a later run alone: what
+//! is left is compiling, which does not depend on T, and memory touched for the first time, which does.
 //!
 //!     cargo bench -p retrograd-bench --bench compile_time -- --quick
 
