@@ -5,7 +5,7 @@
 //! lags, but with one seed and a tenth of the training steps or fewer. Compiling counts, which weighs more in short runs: the slice
 //! understates what the whole gains.
 //!
-//!     cargo bench -p retrograd-bench --bench intuition
+//!     cargo bench -p retrograd-bench --bench intuition -- --quick
 
 use std::hint::black_box;
 use std::time::Duration;

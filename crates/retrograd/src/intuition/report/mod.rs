@@ -82,11 +82,12 @@ fn finished(store: &Store) -> String {
         return String::new();
     };
     format!(
-        " The call that finished it made {} of the runs in {}, {} at a time on {} cores.",
+        " The call that finished it made {} of the runs in {}, {} at a time on {} {}.",
         run.jobs,
         numbers::duration(run.seconds),
         run.threads,
-        run.cores
+        run.cores,
+        if run.cores == 1 { "core" } else { "cores" },
     )
 }
 
