@@ -73,6 +73,7 @@ unsafe fn start<S: Simd>(
     unsafe {
         let w = &*w;
         let (k, n) = (w.inner(), w.outer());
+        let backward = how & BACKWARD != 0;
         if m == 0 || n == 0 {
             return;
         }
@@ -86,7 +87,6 @@ unsafe fn start<S: Simd>(
             }
         } else if w.packed.is_null() {
             let blocks = list(w.blocks, w.n_blocks);
-            let backward = how & BACKWARD != 0;
             unpacked::product::<S>(w.transposed, backward, k, blocks, m, a, lda, start, c, ldc);
         } else if m == 1 {
             let b = w.packed;
@@ -97,10 +97,9 @@ unsafe fn start<S: Simd>(
                 b,
                 start,
                 c,
-                backward: how & BACKWARD != 0,
+                backward,
             });
         } else {
-            let backward = how & BACKWARD != 0;
             packed::<S>(m, k, n, a, lda, w.packed, backward, start, c, ldc);
         }
     }

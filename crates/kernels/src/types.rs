@@ -6,9 +6,9 @@
 
 /// Of a product's last argument: add to what is there.
 pub const ADD: u32 = 1;
-/// Of a product's last argument: go through the weights from their end. Where
-/// weights are larger than a cache and used again and again, every other time from the end is faster: what was read last is
-/// still there. Packed, it changes no result; unpacked, sums have another order.
+/// Of a product's last argument: go through the weights from their end. Where weights are larger than a cache and used again
+/// and again, every other time from the end is faster: what was read last is still there. Packed, it changes no result;
+/// unpacked, sums have another order.
 pub const BACKWARD: u32 = 2;
 
 /// One row-major block, read only, of a bigger matrix [R, C].

@@ -420,11 +420,11 @@ impl Count<'_> {
         }
     }
 
-    /// A product of a nest: where all rows are in one slice, in as many equal
-    /// blocks of steps as it takes, the last one shorter; otherwise step by step for each slice.
+    /// A product of a nest: where all rows are in one slice, in as many equal blocks of steps as it takes, the last one
+    /// shorter; otherwise step by step for each slice.
     fn nested(&mut self, p: &Product, nest: Nested) {
         let (t, b) = (self.t, self.b);
-        let slice = nest.rows.min(b);
+        let slice = nest.rows;
         if b == slice {
             let blocks = t.div_ceil(nest.steps);
             self.product(blocks, (t * b).div_ceil(blocks), p, false);
