@@ -17,6 +17,7 @@ pub enum Error {
     #[error(transparent)]
     Cell(Box<TapeError>),
     /// A mistake in a cell file: the message shows the line, the place and what was expected.
+    #[cfg(feature = "text")]
     #[error(transparent)]
     Text(Box<retrograd_graph::text::TextError>),
     /// A dropout mask whose keep probability is none.

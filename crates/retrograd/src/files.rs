@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Has `write` write a file beside `path`, then puts it in its place in one step: an interrupted run leaves the old file or
 /// the new one. The file beside it ends in `.<extension>`, whatever `path` ends in.
-pub(crate) fn replace<E: From<io::Error>>(
+pub fn replace<E: From<io::Error>>(
     path: &Path,
     extension: &str,
     write: impl FnOnce(&Path) -> Result<(), E>,

@@ -3,23 +3,22 @@
 //! around it.
 #![forbid(unsafe_code)]
 
-pub mod baseline;
 pub mod data;
-pub mod explain;
-pub mod intuition;
+pub mod files;
+pub mod observe;
 pub mod optim;
-pub mod plot;
+pub mod random;
 pub mod zoo;
 
 mod batch;
 mod builder;
 mod cell;
+#[cfg(feature = "text")]
 mod cellfile;
 mod checkpoint;
 mod dense;
 mod engine;
 mod error;
-mod files;
 mod init;
 mod stepper;
 mod trainer;
@@ -27,16 +26,17 @@ mod trainer;
 pub use batch::Batch;
 pub use builder::{Builder, IntoShape, State};
 pub use cell::{Cell, Parameter};
+#[cfg(feature = "text")]
 pub use cellfile::CellText;
 pub use engine::{Engine, Float};
 pub use error::Error;
 pub use init::Init;
 pub use optim::{Adam, Sgd};
 pub use retrograd_graph::{Unroll, UnrollError};
-pub use retrograd_tape::{Role, Shape, Var};
+pub use retrograd_tape::{Observe, Role, Shape, Var};
 pub use stepper::{Stepper, StepperBuilder};
 pub use trainer::{Evaluation, Report, Trainer, TrainerBuilder, Values};
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "csv"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
