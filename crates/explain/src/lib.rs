@@ -12,7 +12,7 @@ use retrograd_jit::predict::{Machine, extent};
 use retrograd_jit::{CompileError, CompiledCell, Memory, Purpose};
 use retrograd_tape::{Domain, Op, Role, Yield};
 
-use retrograd::{Cell, Engine, Error};
+use retrograd::{Cell, Error};
 
 pub use drawing::Drawing;
 
@@ -131,11 +131,10 @@ impl Explanation {
         if t == 0 || b == 0 {
             return Err(Error::EmptyBatch { t, b });
         }
-        let engine = |e: CompileError| failed(&e);
         let recorded = Graph::from_tape(cell.tape());
-        let derivations = purpose.derivations(&recorded).map_err(engine)?;
-        let trace = passes::run(&recorded, &derivations, options).map_err(|e| engine(e.into()))?;
-        let compiled = CompiledCell::compile_with(cell.tape(), purpose, options).map_err(engine)?;
+        let derivations = purpose.derivations(&recorded)?;
+        let trace = passes::run(&recorded, &derivations, options).map_err(CompileError::from)?;
+        let compiled = CompiledCell::compile_with(cell.tape(), purpose, options)?;
         let inputs = compiled.inputs().iter().enumerate();
         let zeros: Vec<usize> = inputs
             .filter(|(_, i)| i.role == Role::Initial)
@@ -146,9 +145,7 @@ impl Explanation {
             .filter(|(_, o)| o.role == Yield::Final)
             .map(|(k, _)| k)
             .collect();
-        let memory = compiled
-            .memory(t, b, (&zeros, &last))
-            .map_err(|e| failed(&e))?;
+        let memory = compiled.memory(t, b, (&zeros, &last))?;
         Ok(Explanation {
             trace,
             compiled,
@@ -257,14 +254,6 @@ impl Explanation {
             if kept && own { buffer.len } else { 0 }
         };
         plan.buffers.iter().enumerate().map(whole).sum()
-    }
-}
-
-fn failed(e: &dyn std::error::Error) -> Error {
-    let cause = e.to_string();
-    Error::Engine {
-        engine: Engine::Jit,
-        cause,
     }
 }
 

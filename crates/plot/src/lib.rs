@@ -55,6 +55,7 @@ pub enum PlotError {
         /// The picture's path.
         path: std::path::PathBuf,
         /// What the operating system says.
+        #[source]
         cause: std::io::Error,
     },
     /// There is nothing to draw.

@@ -85,16 +85,16 @@ impl fmt::Display for Engine {
 }
 
 impl FromStr for Engine {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(s: &str) -> Result<Engine, String> {
+    fn from_str(s: &str) -> Result<Engine, Error> {
         let found = Engine::ALL.into_iter().find(|e| e.name() == s);
-        found.ok_or_else(|| format!("there is no engine `{s}`; the engines are `jit` and `tape`"))
+        found.ok_or_else(|| Error::UnknownEngine { name: s.to_owned() })
     }
 }
 
 /// A cell that is ready to run.
-pub trait Run<T> {
+pub trait Run<T>: Send {
     /// Runs `t` steps of `b` examples. `inputs` are in the order of the tape's inputs, their lengths checked by the
     /// caller; an empty slice for an initial state means zeros. With `gradient`, also writes the loss's gradient with
     /// respect to all parameters there, one after the other in the tape's order.
@@ -114,7 +114,7 @@ pub trait Run<T> {
 }
 
 /// A cell that takes one sample after another: [`retrograd_jit::Stepper`], whose methods these are.
-pub trait Sampled<T> {
+pub trait Sampled<T>: Send {
     /// What comes with a sample.
     fn inputs(&self) -> &[Input];
     /// What a sample gives.
@@ -273,16 +273,12 @@ impl<T: Float + Element> OnJit<T> {
 
 impl<T: Float + Element> Program<T> {
     fn compile(tape: &Tape, purpose: &Purpose, settings: Settings) -> Result<Program<T>, Error> {
-        let engine = |cause: retrograd_jit::CompileError| Error::Engine {
-            engine: Engine::Jit,
-            cause: cause.to_string(),
-        };
         let options = Options {
             unroll: settings.unroll,
             ..Options::default()
         };
-        let mut cell = CompiledCell::compile_with(tape, purpose, &options).map_err(engine)?;
-        cell.set_threads(settings.threads).map_err(engine)?;
+        let mut cell = CompiledCell::compile_with(tape, purpose, &options)?;
+        cell.set_threads(settings.threads)?;
         let mut end = 0;
         let places = params(tape).map(|i| {
             let input = &tape.inputs()[i];

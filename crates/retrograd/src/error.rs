@@ -71,9 +71,9 @@ pub enum Error {
         /// Which setting.
         what: &'static str,
         /// What was given.
-        found: f64,
+        found: String,
         /// What would do.
-        expected: &'static str,
+        expected: String,
     },
     /// A batch without steps or without examples.
     #[error("a batch needs at least one step and one example; found T = {t}, B = {b}")]
@@ -151,6 +151,30 @@ pub enum Error {
         /// The training step, the first being 1.
         step: u64,
     },
+    /// A number that the optimiser remembers would not be finite. The parameters and the optimiser are as they were before that
+    /// step.
+    #[error(
+        "{what} of parameter `{parameter}` would not be finite after step {step}: its gradient is too large to be squared or \
+         summed; nothing has changed. Gradient clipping helps"
+    )]
+    Overflow {
+        /// What the optimiser remembers.
+        what: &'static str,
+        /// The parameter.
+        parameter: String,
+        /// The training step, the first being 1.
+        step: u64,
+    },
+    /// A vector of all parameters of the wrong length.
+    #[error("the cell `{cell}` has {expected} numbers in all its parameters; found {found}")]
+    ParameterCount {
+        /// The cell.
+        cell: String,
+        /// The numbers in its parameters.
+        expected: usize,
+        /// How many were given.
+        found: usize,
+    },
     /// A parameter that was given a value which is no finite number.
     #[error("parameter `{name}` cannot be {value}, as element {element} would be")]
     NonFiniteParameter {
@@ -167,6 +191,7 @@ pub enum Error {
         /// The path as given.
         path: PathBuf,
         /// What the operating system says.
+        #[source]
         cause: std::io::Error,
     },
     /// A file that is no file of parameters.
@@ -175,6 +200,7 @@ pub enum Error {
         /// The path as given.
         path: PathBuf,
         /// Where and why.
+        #[source]
         cause: serde_json::Error,
     },
     /// A file with another cell's parameters.
@@ -193,13 +219,24 @@ pub enum Error {
     /// A cell that cannot run sample by sample, such as one that reads the sequence from its end.
     #[error(transparent)]
     Stepper(#[from] retrograd_jit::StepperError),
-    /// The engine cannot be built for this cell.
-    #[error("the engine `{engine}` cannot run this cell: {cause}")]
-    Engine {
-        /// The engine.
-        engine: crate::engine::Engine,
-        /// What it says.
-        cause: String,
+    /// A cell that cannot be compiled.
+    #[error("this cell cannot be compiled: {0}")]
+    Compile(#[from] retrograd_jit::CompileError),
+    /// A value to observe that the cell does not have.
+    #[error("the cell `{cell}` has no value `{name}`; it has {}", list(known))]
+    NoSuchValue {
+        /// The cell.
+        cell: String,
+        /// The name that was given.
+        name: String,
+        /// The names of the cell's values.
+        known: Vec<String>,
+    },
+    /// An engine of another name.
+    #[error("there is no engine `{name}`; the engines are `jit` and `tape`")]
+    UnknownEngine {
+        /// The name that was given.
+        name: String,
     },
 }
 

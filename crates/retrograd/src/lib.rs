@@ -31,11 +31,12 @@ pub use cellfile::CellText;
 pub use engine::{Engine, Float};
 pub use error::Error;
 pub use init::Init;
-pub use optim::{Adam, Sgd};
+pub use optim::{Adam, Optimizer, Sgd};
 pub use retrograd_graph::{Unroll, UnrollError};
-pub use retrograd_tape::{Observe, Role, Shape, Var};
+pub use retrograd_jit::{CompileError, RunError, StepperError};
+pub use retrograd_tape::{Observe, Op, Role, Shape, Tape, TapeError, Var};
 pub use stepper::{Stepper, StepperBuilder};
-pub use trainer::{Evaluation, Report, Trainer, TrainerBuilder, Values};
+pub use trainer::{Evaluation, NamedParameter, Report, Trainer, TrainerBuilder};
 
 #[cfg(all(doctest, feature = "csv"))]
 #[doc = include_str!("../../../README.md")]

@@ -12,7 +12,7 @@ use crate::error::Error;
 /// batch's loss. `params` are all parameters in the cell's order.
 ///
 /// # Errors
-/// [`Error::Engine`] if the cell has no value of a name, and what a batch that does not fit gives.
+/// [`Error::Compile`] or [`Error::NoSuchValue`] if the cell has no value of a name, and what a batch that does not fit gives.
 pub fn observe(
     cell: &Cell,
     params: &[f64],
@@ -42,10 +42,6 @@ fn compiled(
     (t, b): (usize, usize),
     observe: &[Observe],
 ) -> Result<Vec<Vec<f64>>, Error> {
-    let engine = |e: retrograd_jit::CompileError| Error::Engine {
-        engine: Engine::Jit,
-        cause: e.to_string(),
-    };
     let differentiated = observe.iter().any(|o| matches!(o, Observe::Adjoint(_)));
     let purpose = match differentiated {
         true => Purpose::Gradients {
@@ -59,8 +55,7 @@ fn compiled(
         observe: observe.to_vec(),
         ..Options::default()
     };
-    let mut program =
-        CompiledCell::<f64>::compile_with(cell.tape(), &purpose, &options).map_err(engine)?;
+    let mut program = CompiledCell::<f64>::compile_with(cell.tape(), &purpose, &options)?;
     let wanted: Vec<usize> = observe
         .iter()
         .map(|o| {
@@ -91,9 +86,10 @@ fn interpreted(
 ) -> Result<Vec<Vec<f64>>, Error> {
     let tape = cell.tape();
     let find = |o: &Observe| {
-        tape.find(o.name()).ok_or_else(|| Error::Engine {
-            engine: Engine::Tape,
-            cause: format!("there is no value `{}`", o.name()),
+        tape.find(o.name()).ok_or_else(|| Error::NoSuchValue {
+            cell: tape.name().to_owned(),
+            name: o.name().to_owned(),
+            known: tape.names().into_iter().map(str::to_owned).collect(),
         })
     };
     let values = observe.iter().map(find).collect::<Result<Vec<_>, _>>()?;

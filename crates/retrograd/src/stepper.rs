@@ -14,7 +14,7 @@ use crate::error::Error;
 /// use retrograd::{Adam, Trainer, zoo};
 ///
 /// let cell = zoo::forecaster(zoo::find("lstm").unwrap(), 1, 8)?;
-/// let trainer = Trainer::new(cell, Adam::new(1e-2)).build()?;
+/// let trainer = Trainer::builder(cell, Adam::new(1e-2)).build()?;
 /// // … training …
 /// let mut stepper = trainer.stepper().build()?;
 /// for x in [0.1, 0.2, 0.3] {
@@ -74,7 +74,7 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
     ///
     /// # Errors
     /// [`Error::Stepper`] for a cell that needs later samples (the message names the state or value) and for arrays that do
-    /// not fit; [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::Setting`] for a wrong number of parameters.
+    /// not fit; [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::ParameterCount`].
     pub fn build(self) -> Result<Stepper<T>, Error> {
         let StepperBuilder { cell, rows, .. } = self;
         counted(cell, self.parameters)?;
@@ -178,7 +178,7 @@ impl<T: Float> Stepper<T> {
     /// Other parameters, one after the other in the cell's order; states go on as they are.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a wrong number of them.
+    /// [`Error::ParameterCount`].
     pub fn set_parameters(&mut self, parameters: &[T]) -> Result<(), Error> {
         counted(&self.cell, parameters)?;
         self.run.set_inputs(&listed(&self.cell, parameters))
@@ -194,14 +194,14 @@ impl<T: Float> std::fmt::Debug for Stepper<T> {
     }
 }
 
-fn counted<T>(cell: &Cell, parameters: &[T]) -> Result<(), Error> {
+pub(crate) fn counted<T>(cell: &Cell, parameters: &[T]) -> Result<(), Error> {
     if parameters.len() == cell.parameter_count() {
         return Ok(());
     }
-    Err(Error::Setting {
-        what: "the number of parameters",
-        found: parameters.len() as f64,
-        expected: "that of all parameters' elements of the cell",
+    Err(Error::ParameterCount {
+        cell: cell.name().to_owned(),
+        expected: cell.parameter_count(),
+        found: parameters.len(),
     })
 }
 

@@ -45,7 +45,7 @@ impl Flow {
     /// Measures it.
     ///
     /// # Errors
-    /// [`Error::Engine`].
+    /// [`Error::Compile`], [`Error::NoSuchValue`].
     pub fn run(&self, engine: Engine) -> Result<Curves, Error> {
         let ends = Task::Adding.ends();
         let hidden = self.system.hidden(ends, self.parameters)?;
@@ -60,7 +60,7 @@ impl Flow {
 /// Error flow of a cell with these parameters over sequences that ask for nothing before their last step.
 ///
 /// # Errors
-/// [`Error::Engine`].
+/// [`Error::Compile`], [`Error::NoSuchValue`].
 pub(crate) fn measure(
     cell: &Cell,
     params: &[f64],

@@ -53,6 +53,7 @@ pub enum StudyError {
         /// The path.
         path: PathBuf,
         /// What the operating system says.
+        #[source]
         cause: std::io::Error,
     },
     /// A file of results with a line that is none.

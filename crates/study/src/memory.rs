@@ -104,7 +104,7 @@ impl Memory {
     /// Trains and tests.
     ///
     /// # Errors
-    /// [`Error::Engine`].
+    /// [`Error::Compile`], [`Error::NoSuchValue`].
     pub fn run(&self, engine: Engine) -> Result<Learned, Error> {
         let (task, training, ends) = (self.task, self.training, self.task.ends());
         let hidden = self.system.hidden(ends, self.parameters)?;
@@ -112,7 +112,7 @@ impl Memory {
         let mut test = stream(self.seed, "intuition", "test");
         let test = task.batch::<f32>(self.lag, training.tested, &mut test);
         let mut rng = stream(self.seed, "intuition", "training");
-        let mut trainer = Trainer::new(cell.clone(), Adam::new(training.rate))
+        let mut trainer = Trainer::builder(cell.clone(), Adam::new(training.rate))
             .engine(engine)
             .seed(self.seed)
             .clip(training.clip)
@@ -150,7 +150,7 @@ impl Memory {
             learned.score = f64::MAX; // JSON has no infinity
         }
         if let Some(look) = self.look {
-            let values = trainer.params().flat_map(|p| p.values);
+            let values = trainer.named_parameters().flat_map(|p| p.values);
             let params: Vec<f64> = values.map(|&v| f64::from(v)).collect();
             learned.seen = Some(self.look(look, &cell, &params, engine)?);
         }

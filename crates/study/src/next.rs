@@ -117,7 +117,7 @@ impl Next {
         })?;
         let cell = zoo::forecaster_with_dropout(entry, columns, hidden, self.dropout)?;
         let parameters = cell.parameter_count();
-        let mut trainer = Trainer::new(cell, Adam::new(self.rate))
+        let mut trainer = Trainer::builder(cell, Adam::new(self.rate))
             .engine(engine)
             .seed(self.seed)
             .clip(self.clip)
@@ -129,7 +129,8 @@ impl Next {
         while done < self.steps {
             let epoch = windows.batches::<f32>(self.batch, STRIDE, &mut rng)?;
             for batch in epoch.take(self.steps - done) {
-                trainer.set_rate(self.rate * half_cosine(done as f64 / self.steps as f64))?;
+                trainer
+                    .set_learning_rate(self.rate * half_cosine(done as f64 / self.steps as f64))?;
                 trainer.step(&Batch::from(batch))?;
                 done += 1;
             }

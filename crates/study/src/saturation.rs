@@ -96,7 +96,7 @@ impl Saturation {
     /// Measures it.
     ///
     /// # Errors
-    /// [`Error::Engine`].
+    /// [`Error::Compile`], [`Error::NoSuchValue`].
     pub fn run(&self, engine: Engine) -> Result<Stream, Error> {
         let ends = Task::Adding.ends();
         let hidden = self.system.hidden(ends, self.parameters)?;
@@ -111,7 +111,7 @@ impl Saturation {
 /// Runs a cell on streams that never end in a question.
 ///
 /// # Errors
-/// [`Error::Engine`].
+/// [`Error::Compile`], [`Error::NoSuchValue`].
 pub(crate) fn measure(
     cell: &Cell,
     params: &[f64],

@@ -61,9 +61,21 @@ fn fail(e: &anyhow::Error) -> ExitCode {
     match e.downcast_ref() {
         // Such a mistake shows itself.
         Some(retrograd::Error::Text(shown)) => complain(shown.to_string().trim_end()),
-        _ => complain(&format!("error: {e:#}")),
+        _ => complain(&format!("error: {}", causes(e))),
     }
     ExitCode::FAILURE
+}
+
+/// An error and its causes on one line. Messages of the library end with their cause, which is not said twice then.
+fn causes(e: &anyhow::Error) -> String {
+    e.chain().fold(String::new(), |said, cause| {
+        let cause = cause.to_string();
+        match said.is_empty() {
+            true => cause,
+            false if said.ends_with(&cause) => said,
+            false => format!("{said}: {cause}"),
+        }
+    })
 }
 
 /// Prints to standard output. Whoever closes the pipe early has read enough.

@@ -84,7 +84,7 @@ pub(super) fn run(source: &Source, options: &Options) -> Result<Results> {
     let windows = Windows::new(&data.standard, data.training.clone(), steps)?;
     // Refuses a batch that does not fit before anything is compiled.
     windows.batches_per_epoch(batch, STRIDE)?;
-    let mut trainer = Trainer::new(forecaster.cell.clone(), Adam::new(options.learning_rate))
+    let mut trainer = Trainer::builder(forecaster.cell.clone(), Adam::new(options.learning_rate))
         .engine(options.engine)
         .seed(options.seed)
         .threads(options.threads)
@@ -165,7 +165,7 @@ fn train(
             let windows = forecaster.batch(windows);
             let start = Instant::now();
             let done = trained.losses.len() as f64 / total as f64;
-            trainer.set_rate(options.learning_rate * half_cosine(done))?;
+            trainer.set_learning_rate(options.learning_rate * half_cosine(done))?;
             let report = trainer.step(&windows)?;
             trained.time += start.elapsed();
             trained.losses.push(report.loss);

@@ -28,7 +28,7 @@ pub(super) fn measure(
     unroll: Unroll,
 ) -> Result<Timing, Error> {
     let trainer = |engine| {
-        let settings = Trainer::new(cell.clone(), Adam::new(1e-6)).engine(engine);
+        let settings = Trainer::builder(cell.clone(), Adam::new(1e-6)).engine(engine);
         settings.threads(threads).unroll(unroll).build()
     };
     let mut jit = trainer(Engine::Jit)?;
