@@ -59,7 +59,7 @@ fn compiled(
         observe: observe.to_vec(),
         ..Options::default()
     };
-    let mut program =
+    let program =
         CompiledCell::<f64>::compile_with(cell.tape(), &purpose, &options).map_err(engine)?;
     let wanted: Vec<usize> = observe
         .iter()
