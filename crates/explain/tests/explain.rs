@@ -24,7 +24,7 @@ fn cells() -> Vec<(&'static str, Cell)> {
 
 /// Calls of products in a run: hoisted, and at single steps.
 fn counted(cell: &Cell, purpose: &Purpose, t: usize, b: usize) -> (usize, usize) {
-    let mut compiled = CompiledCell::<f32>::compile(cell.tape(), purpose).expect("it compiles");
+    let compiled = CompiledCell::<f32>::compile(cell.tape(), purpose).expect("it compiles");
     let inputs = compiled.inputs().iter().map(|i| {
         let points = match i.role {
             Role::Initial => 0,
@@ -44,6 +44,7 @@ fn counted(cell: &Cell, purpose: &Purpose, t: usize, b: usize) -> (usize, usize)
     let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
     let mut outputs: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
     let calls = compiled
+        .executor()
         .count_calls(t, b, &inputs, &mut outputs)
         .expect("it runs");
     (calls.hoisted_products, calls.step_products)

@@ -184,18 +184,19 @@ impl Machine {
         };
         let tape = tape.finish("kernels").expect("it is a program");
         // A machine that nothing can be compiled for has nothing to be predicted.
-        let Ok(mut cell) = CompiledCell::<f32>::compile(&tape, &purpose) else {
+        let Ok(cell) = CompiledCell::<f32>::compile(&tape, &purpose) else {
             return self;
         };
         let lens = [t * b * len, rows * len, t * b * rows];
         let inputs = lens.map(|n| vec![0.5f32; n]);
         let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
         let mut outputs = [t * b * rows, rows * len].map(|n| vec![0.0f32; n]);
+        let mut executor = cell.executor();
         let mut least: Vec<Duration> = Vec::new();
         let start = Instant::now();
         while start.elapsed() < during || least.is_empty() {
             let mut outputs = outputs.each_mut().map(Vec::as_mut_slice);
-            let times = cell.time_items(t, b, &inputs, &mut outputs);
+            let times = executor.time_items(t, b, &inputs, &mut outputs);
             let times = times.expect("the arrays fit");
             least = match least.is_empty() {
                 true => times,

@@ -63,7 +63,7 @@ fn outputs(cell: &CompiledCell<f32>, t: usize, b: usize) -> Vec<Vec<f32>> {
 fn an_lstm_makes_one_hoisted_product_a_block_and_one_product_and_two_activations_a_step() {
     let tape = lstm(16, 32);
     for (purpose, recurrences) in [(Purpose::Forward, 1), (Purpose::Train, 2)] {
-        let mut cell = CompiledCell::<f32>::compile(&tape, &purpose).expect("it compiles");
+        let cell = CompiledCell::<f32>::compile(&tape, &purpose).expect("it compiles");
         for (t, b) in [
             (1, 1),
             (7, 3),
@@ -77,7 +77,8 @@ fn an_lstm_makes_one_hoisted_product_a_block_and_one_product_and_two_activations
             let given: Vec<&[f32]> = data.iter().map(Vec::as_slice).collect();
             let mut out = outputs(&cell, t, b);
             let mut out: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-            let calls = cell
+            let mut executor = cell.executor();
+            let calls = executor
                 .count_calls(t, b, &given, &mut out)
                 .expect("the arrays fit");
             let slices = b.div_ceil(32);
@@ -102,7 +103,7 @@ fn an_lstm_makes_one_hoisted_product_a_block_and_one_product_and_two_activations
 #[test]
 fn each_array_that_does_not_fit_is_named_with_its_layout() {
     let tape = lstm(3, 5);
-    let mut cell = CompiledCell::<f32>::compile(&tape, &Purpose::Train).expect("it compiles");
+    let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Train).expect("it compiles");
     let (t, b) = (4, 2);
     let data = inputs(&tape, t, b);
     let given: Vec<&[f32]> = data.iter().map(Vec::as_slice).collect();
@@ -146,19 +147,21 @@ fn each_array_that_does_not_fit_is_named_with_its_layout() {
 #[test]
 fn threads_do_not_change_a_bit() {
     let tape = lstm(7, 33);
+    let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Train).expect("it compiles");
     for (t, b) in [(5, 1), (60, 1), (9, 2), (9, 13), (3, 70)] {
         let data = inputs(&tape, t, b);
         let given: Vec<&[f32]> = data.iter().map(Vec::as_slice).collect();
         let mut first: Option<Vec<Vec<f32>>> = None;
-        for threads in 1..=4 {
-            let mut cell =
-                CompiledCell::<f32>::compile(&tape, &Purpose::Train).expect("it compiles");
-            cell.set_threads(threads).expect("threads start");
+        for pieces in 1..=4 {
+            let mut executor = cell.executor();
+            executor.cut_into(pieces);
             let mut own = outputs(&cell, t, b);
             let mut out: Vec<&mut [f32]> = own.iter_mut().map(Vec::as_mut_slice).collect();
-            cell.run(t, b, &given, &mut out).expect("the arrays fit");
+            executor
+                .run(t, b, &given, &mut out)
+                .expect("the arrays fit");
             let first = first.get_or_insert_with(|| own.clone());
-            assert_eq!(*first, own, "T={t} B={b}, {threads} threads");
+            assert_eq!(*first, own, "T={t} B={b}, {pieces} pieces");
         }
     }
 }
@@ -169,7 +172,7 @@ fn row_numbers_outside_the_table_are_refused() {
     let index = t.input("word", Role::Sequence, Shape::Scalar);
     t.output("row", t.param("table", Shape::Matrix(3, 2)).gather(index));
     let tape = t.finish("embedding").expect("it is a program");
-    let mut cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
+    let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
     let table = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
     let mut row = [0.0; 4];
     cell.run(2, 1, &[&[2.0, 0.0], &table], &mut [&mut row])

@@ -251,7 +251,7 @@ fn the_purposes_say_what_they_take_and_give() {
     assert_eq!(names(&hv), ["w x tan(w)", "y loss grad(w) tan(grad(w))"]);
 
     // The loss of one step and row is Σ w²x: its Hessian is 2·diag x. What has no tangent given does not move.
-    let mut cell = CompiledCell::<f64>::compile(&tape, &hv).expect("it compiles");
+    let cell = CompiledCell::<f64>::compile(&tape, &hv).expect("it compiles");
     let (mut g, mut hv) = ([0.0; 2], [0.0; 2]);
     let given: [&[f64]; 3] = [&[3.0, 5.0], &[0.5, -2.0], &[1.0, 10.0]];
     cell.run(1, 1, &given, &mut [&mut [], &mut [], &mut g, &mut hv])

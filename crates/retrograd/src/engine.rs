@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use retrograd_graph::{Options, Unroll};
-use retrograd_jit::{CompiledCell, Element, Purpose, Stepper};
+use retrograd_jit::{CompiledCell, Element, Executor, Purpose, Stepper};
 use retrograd_tape::{Input, Interpreter, Output, Real, Role, Tape, Yield};
 
 use crate::cell::Cell;
@@ -250,7 +250,7 @@ struct OnJit<T: Element> {
 
 /// A compiled program and where its outputs go.
 struct Program<T: Element> {
-    cell: CompiledCell<T>,
+    executor: Executor<T>,
     /// For each output that is a gradient, its place in the vector of all parameters. The outputs before them are the tape's.
     gradients: Vec<Range<usize>>,
     /// Places in that vector of parameters that the loss does not depend on.
@@ -277,8 +277,9 @@ impl<T: Float + Element> Program<T> {
             unroll: settings.unroll,
             ..Options::default()
         };
-        let mut cell = CompiledCell::compile_with(tape, purpose, &options)?;
-        cell.set_threads(settings.threads)?;
+        let cell = CompiledCell::compile_with(tape, purpose, &options)?;
+        let mut executor = cell.executor();
+        executor.set_threads(settings.threads);
         let mut end = 0;
         let places = params(tape).map(|i| {
             let input = &tape.inputs()[i];
@@ -299,7 +300,7 @@ impl<T: Float + Element> Program<T> {
         );
         let zeros = zeros.into_iter().map(|(_, range)| range).collect();
         Ok(Program {
-            cell,
+            executor,
             gradients,
             zeros,
         })
@@ -324,7 +325,10 @@ impl<T: Float + Element> Run<T> for OnJit<T> {
         };
         let mut outputs: Vec<&mut [T]> = std::mem::take(&mut self.slices);
         for (k, values) in self.values.iter_mut().enumerate() {
-            values.resize(program.cell.output_len(k, t, b), <T as Real>::ZERO);
+            values.resize(
+                program.executor.cell().output_len(k, t, b),
+                <T as Real>::ZERO,
+            );
             outputs.push(values);
         }
         if let Some(mut rest) = gradient {
@@ -339,7 +343,7 @@ impl<T: Float + Element> Run<T> for OnJit<T> {
                 (rest, at) = (after, range.end);
             }
         }
-        let ran = program.cell.run(t, b, inputs, &mut outputs);
+        let ran = program.executor.run(t, b, inputs, &mut outputs);
         self.slices = emptied(outputs);
         Ok(ran?)
     }
@@ -353,7 +357,7 @@ impl<T: Float + Element> Run<T> for OnJit<T> {
         let times = programs
             .into_iter()
             .flatten()
-            .map(|p| p.cell.compile_time());
+            .map(|p| p.executor.cell().compile_time());
         Some(times.sum())
     }
 }

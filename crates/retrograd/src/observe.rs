@@ -55,7 +55,7 @@ fn compiled(
         observe: observe.to_vec(),
         ..Options::default()
     };
-    let mut program = CompiledCell::<f64>::compile_with(cell.tape(), &purpose, &options)?;
+    let program = CompiledCell::<f64>::compile_with(cell.tape(), &purpose, &options)?;
     let wanted: Vec<usize> = observe
         .iter()
         .map(|o| {

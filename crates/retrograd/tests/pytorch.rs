@@ -194,7 +194,7 @@ fn compiled_code_gives_pytorchs_gradients_of_everything() {
     for case in cases() {
         let cell = case.cell();
         let everything = Purpose::everything(cell.tape());
-        let mut code = CompiledCell::<f64>::compile(cell.tape(), &everything).expect("it compiles");
+        let code = CompiledCell::<f64>::compile(cell.tape(), &everything).expect("it compiles");
         let mut inputs = case.inputs(cell.tape());
         // No cotangents but the loss's: zeros.
         inputs.resize(code.inputs().len(), &[]);

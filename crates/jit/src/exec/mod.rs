@@ -8,6 +8,7 @@
 pub(crate) mod code;
 mod counting;
 mod phase;
+pub(crate) mod pool;
 pub(crate) mod stream;
 mod sums;
 mod workspace;
@@ -15,7 +16,6 @@ mod workspace;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rayon::prelude::*;
 use retrograd_graph::plan::Slices;
 use retrograd_graph::plan::cost::points;
 use retrograd_graph::plan::{Inner, Item, Kind, Layout, Loop, Plan, Product, View, WIDE};
@@ -25,6 +25,7 @@ use retrograd_tape::{Domain, Map};
 use crate::element::Element;
 use code::Code;
 pub use counting::Calls;
+use pool::share;
 pub(crate) use workspace::{Need, Workspace};
 
 /// What compiled loops are called with. Field order is known to [`crate::lower::field`].
@@ -258,11 +259,11 @@ impl<'a, T: Element> Run<'a, T> {
         let kernels = kernels::<T>();
         match item {
             Item::Pack(w) => {
-                let ws = &mut *self.workspace;
-                if !ws.packed[*w].is_empty() {
+                let weights = &self.workspace.weights[*w];
+                if !weights.packed.is_null() {
                     // SAFETY: the blocks lie in arrays of checked length that are complete at this point of the plan, and
-                    // the packing has the length that the kernels ask for.
-                    unsafe { (kernels.pack)(&ws.weights[*w], ws.weights[*w].packed.cast_mut()) };
+                    // the packing has the length that the kernels ask for; nobody reads it while parts are made.
+                    unsafe { (kernels.pack)(weights, weights.packed.cast_mut()) };
                     self.calls.packs += 1;
                 }
             }
@@ -287,11 +288,7 @@ impl<'a, T: Element> Run<'a, T> {
     fn over_slices(&self, items: &[Item], rows: usize, f: impl Fn(usize, usize) + Sync) {
         let slice = SLICES.rows(self.plan, items, size_of::<T>(), rows, self.threads);
         let part = |i: usize| f(i * slice, rows.min((i + 1) * slice));
-        if self.threads <= 1 {
-            (0..rows.div_ceil(slice)).for_each(part);
-        } else {
-            (0..rows.div_ceil(slice)).into_par_iter().for_each(part);
-        }
+        share(self.threads, rows.div_ceil(slice), part);
     }
 
     /// Runs a loop, which is what the item is.
@@ -327,12 +324,12 @@ impl<'a, T: Element> Run<'a, T> {
             Kind::Parallel if steps >= rows => {
                 let slice = steps.div_ceil(4 * self.threads);
                 let part = |i: usize| call(t0 + i * slice, t1.min(t0 + (i + 1) * slice), 0, rows);
-                (0..steps.div_ceil(slice)).into_par_iter().for_each(part);
+                share(self.threads, steps.div_ceil(slice), part);
             }
             Kind::Parallel => {
                 let slice = rows.div_ceil(4 * self.threads);
                 let part = |i: usize| call(t0, t1, i * slice, rows.min((i + 1) * slice));
-                (0..rows.div_ceil(slice)).into_par_iter().for_each(part);
+                share(self.threads, rows.div_ceil(slice), part);
             }
         }
     }
@@ -398,9 +395,9 @@ impl<'a, T: Element> Run<'a, T> {
         if self.threads <= 1 || m <= slice {
             part(0, m);
         } else {
-            (0..m.div_ceil(slice))
-                .into_par_iter()
-                .for_each(|i| part(i * slice, m.min((i + 1) * slice)));
+            share(self.threads, m.div_ceil(slice), |i| {
+                part(i * slice, m.min((i + 1) * slice));
+            });
         }
     }
 

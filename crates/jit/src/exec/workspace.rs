@@ -313,11 +313,13 @@ impl<T: Element> Workspace<T> {
         }
         self.bases.extend(&self.arrays);
         self.origins.resize(plan.buffers.len(), 0);
-        self.describe(plan);
+        let packed = std::mem::take(&mut self.packed);
+        self.describe(plan, &packed);
+        self.packed = packed;
     }
 
     /// Descriptions of all weights: their blocks, and the packing where more than one row is multiplied.
-    fn describe(&mut self, plan: &Plan) {
+    pub(super) fn describe(&mut self, plan: &Plan, packed: &[Buffer<T>]) {
         let bases = &self.bases;
         self.blocks.clear();
         for x in plan.weights.iter().flat_map(|w| &w.blocks) {
@@ -333,7 +335,7 @@ impl<T: Element> Workspace<T> {
         }
         self.weights.clear();
         let mut blocks = self.blocks.as_slice();
-        for (w, packed) in plan.weights.iter().zip(&self.packed) {
+        for (w, packed) in plan.weights.iter().zip(packed) {
             let (own, rest) = blocks.split_at(w.blocks.len());
             blocks = rest;
             self.weights.push(Weights {

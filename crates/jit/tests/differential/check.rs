@@ -14,7 +14,7 @@ use retrograd_graph::passes::{self, Refused};
 use retrograd_graph::plan::{Cut, Plan, plan};
 use retrograd_graph::{Graph, Options, Unroll};
 use retrograd_jit::{
-    CompileError, CompiledCell, Element, Purpose, RunError, Stepper, StepperError,
+    CompileError, CompiledCell, Element, Executor, Purpose, RunError, Stepper, StepperError,
 };
 use retrograd_tape::generate::{cotangents, inputs, jittered};
 use retrograd_tape::{Domain, Input, Interpreter, Op, Output, Real, Role, Tape, Yield};
@@ -68,12 +68,13 @@ fn by_tape_on<T: Real>(
 
 /// All outputs of a compiled cell, gradients among them.
 pub(crate) fn by_cell<T: Element + Real>(
-    cell: &mut CompiledCell<T>,
+    executor: &mut Executor<T>,
     tape: &Tape,
     t: usize,
     b: usize,
     seed: u64,
 ) -> Result<Arrays<T>, String> {
+    let cell = executor.cell().clone();
     let given = arguments::<T>(tape, cell.inputs(), t, b, seed)?;
     let slices: Vec<&[T]> = given.iter().map(Vec::as_slice).collect();
     // Not zeros: what a run does not write must not pass for right. Nor may it write beside its arrays.
@@ -94,7 +95,8 @@ pub(crate) fn by_cell<T: Element + Real>(
             &mut a[range]
         })
         .collect();
-    cell.run(t, b, &slices, &mut outs)
+    executor
+        .run(t, b, &slices, &mut outs)
         .map_err(|e| e.to_string())?;
     for (array, output) in out.iter().zip(cell.outputs()) {
         let range = inner(array);
@@ -321,8 +323,9 @@ pub(crate) fn by_plan<T: Real>(
 }
 
 /// Compiles for all gradients.
-pub(crate) fn compiled<T: Element>(tape: &Tape) -> Result<CompiledCell<T>, String> {
-    CompiledCell::compile(tape, &Purpose::everything(tape)).map_err(|e| e.to_string())
+pub(crate) fn compiled<T: Element>(tape: &Tape) -> Result<Executor<T>, String> {
+    let cell = CompiledCell::compile(tape, &Purpose::everything(tape));
+    Ok(cell.map_err(|e| e.to_string())?.executor())
 }
 
 fn cast<T: Real>(arrays: &[Vec<f64>]) -> Vec<Vec<T>> {
@@ -444,10 +447,10 @@ pub(crate) fn engines(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
     without.unroll = Unroll::by(factor).map_err(|e| e.to_string())?;
     for (name, options) in [(name, without), ("nothing", Options::default())] {
         caught("machine code", || {
-            let mut cell =
+            let cell =
                 CompiledCell::<f64>::compile_with(tape, &Purpose::everything(tape), &options)
                     .map_err(|e| e.to_string())?;
-            close(&right, &by_cell(&mut cell, tape, t, b, seed)?)
+            close(&right, &by_cell(&mut cell.executor(), tape, t, b, seed)?)
         })
         .map_err(|e| format!("without {name}, unrolled by {:?}: {e}", options.unroll))?;
     }
@@ -460,7 +463,7 @@ pub(crate) fn budget(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
     caught("budget", || {
         let right = by_tape(tape, t, b, seed)?;
         let mut cell = compiled::<f64>(tape)?;
-        let given = arguments::<f64>(tape, cell.inputs(), t, b, seed)?;
+        let given = arguments::<f64>(tape, cell.cell().inputs(), t, b, seed)?;
         let empty: Vec<usize> = (0..given.len()).filter(|&k| given[k].is_empty()).collect();
         let left_out: (&[usize], &[usize]) = (&empty, &[]);
         let most = cell
@@ -604,25 +607,28 @@ fn relative<T: Real>(right: &Arrays<f64>, other: &Arrays<T>) -> f64 {
     greatest(pairs.map(|((_, a), (_, b))| distance(b, a) / size(a).max(1.0)))
 }
 
-/// One and two threads give the same bits.
+/// One thread and more give the same bits, however many pieces work is cut into.
 pub(crate) fn threads(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
     caught("threads", || {
         let mut cell = compiled::<f64>(tape)?;
         let one = by_cell(&mut cell, tape, t, b, seed)?;
-        cell.set_threads(2).map_err(|e| e.to_string())?;
-        let two = by_cell(&mut cell, tape, t, b, seed)?;
-        same(&one, &two).map_err(|e| format!("two threads: {e}"))
+        for pieces in [2, 3, 7] {
+            cell.cut_into(pieces);
+            let cut = by_cell(&mut cell, tape, t, b, seed)?;
+            same(&one, &cut).map_err(|e| format!("{pieces} pieces: {e}"))?;
+        }
+        Ok(())
     })
 }
 
 /// What is compiled without gradients gives the same outputs.
 pub(crate) fn forward(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
     caught("forward", || {
-        let mut cell =
+        let cell =
             CompiledCell::<f64>::compile(tape, &Purpose::Forward).map_err(|e| e.to_string())?;
         close(
             &by_tape(tape, t, b, seed)?,
-            &by_cell(&mut cell, tape, t, b, seed)?,
+            &by_cell(&mut cell.executor(), tape, t, b, seed)?,
         )
     })
 }
