@@ -208,7 +208,7 @@ impl<T: Element> Stepper<T> {
             let (from, to) = (state.computed, state.beginning);
             match (&self.beginnings[s], from) {
                 (Some(given), _) => self.stream.array(to).copy_from_slice(given),
-                (None, None) => self.stream.array(to).fill(T::ZERO),
+                (None, None) => self.stream.array(to).fill(T::default()),
                 (None, Some(k)) => {
                     let (b, delay) = (self.stream.rows(), state.delay);
                     let ty = self.graph.node(self.graph.outputs()[k].value).ty;

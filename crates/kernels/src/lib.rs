@@ -260,21 +260,17 @@ pub trait Real:
     + std::ops::Add<Output = Self>
     + std::ops::Mul<Output = Self>
 {
-    /// 0.
-    const ZERO: Self;
     /// self · a + b with one rounding.
     fn mul_add(self, a: Self, b: Self) -> Self;
 }
 
 impl Real for f32 {
-    const ZERO: f32 = 0.0;
     fn mul_add(self, a: f32, b: f32) -> f32 {
         f32::mul_add(self, a, b)
     }
 }
 
 impl Real for f64 {
-    const ZERO: f64 = 0.0;
     fn mul_add(self, a: f64, b: f64) -> f64 {
         f64::mul_add(self, a, b)
     }

@@ -32,7 +32,7 @@ impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
     }
     #[inline(always)]
     unsafe fn zero() -> Lanes<T, N> {
-        Lanes([T::ZERO; N])
+        Lanes([T::default(); N])
     }
     #[inline(always)]
     unsafe fn splat(x: T) -> Lanes<T, N> {
@@ -45,7 +45,7 @@ impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
     }
     #[inline(always)]
     unsafe fn load_part(p: *const T, n: usize) -> Lanes<T, N> {
-        let mut v = [T::ZERO; N];
+        let mut v = [T::default(); N];
         for (i, x) in v.iter_mut().enumerate().take(n) {
             // SAFETY: the caller vouches for n elements.
             *x = unsafe { *p.add(i) };
@@ -143,7 +143,7 @@ impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
     }
     #[inline(always)]
     unsafe fn sums(v: [Lanes<T, N>; 8]) -> [T; 8] {
-        let mut out = [T::ZERO; 8];
+        let mut out = [T::default(); 8];
         for (o, v) in out.iter_mut().zip(v) {
             for x in v.0 {
                 *o = *o + x;

@@ -232,6 +232,11 @@ pub enum Error {
         /// The names of the cell's values.
         known: Vec<String>,
     },
+    /// A product with the Hessian of a program that was not built for it, or that the tape is to interpret.
+    #[error(
+        "no products with the Hessian here: ask for them with `hessian_products()`, of compiled code"
+    )]
+    NoHessian,
     /// An engine of another name.
     #[error("there is no engine `{name}`; the engines are `jit` and `tape`")]
     UnknownEngine {

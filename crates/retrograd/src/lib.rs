@@ -5,7 +5,6 @@
 
 pub mod data;
 pub mod files;
-pub mod observe;
 pub mod optim;
 pub mod random;
 pub mod zoo;
@@ -20,6 +19,7 @@ mod dense;
 mod engine;
 mod error;
 mod init;
+mod program;
 mod stepper;
 mod trainer;
 
@@ -32,9 +32,10 @@ pub use engine::{Engine, Float};
 pub use error::Error;
 pub use init::Init;
 pub use optim::{Adam, Optimizer, Sgd};
+pub use program::{Program, ProgramBuilder, Results, Session};
 pub use retrograd_graph::{Unroll, UnrollError};
 pub use retrograd_jit::{CompileError, RunError, StepperError};
-pub use retrograd_tape::{Observe, Op, Role, Shape, Tape, TapeError, Var};
+pub use retrograd_tape::{Observe, Op, Real, Role, Shape, Tape, TapeError, Var};
 pub use stepper::{Stepper, StepperBuilder};
 pub use trainer::{Evaluation, NamedParameter, Report, Trainer, TrainerBuilder};
 

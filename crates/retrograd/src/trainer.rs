@@ -8,7 +8,7 @@ use retrograd_tape::{Shape, Yield};
 
 use crate::batch::{Batch, Feed, Purpose};
 use crate::cell::Cell;
-use crate::engine::{Engine, Float, Run, Settings, emptied, start};
+use crate::engine::{Engine, Float, Runner, Settings, emptied};
 use crate::error::Error;
 use crate::optim::{AnyOptimizer, Optimizer, OptimizerState, clip_scale, global_norm, positive};
 use crate::stepper::{StepperBuilder, counted};
@@ -32,7 +32,7 @@ use crate::stepper::{StepperBuilder, counted};
 pub struct Trainer<T: Float = f32> {
     cell: Cell,
     engine: Engine,
-    runner: Box<dyn Run<T>>,
+    runner: Runner<T>,
     optimizer: Box<dyn AnyOptimizer<T>>,
     clip: Option<f64>,
     /// Position of the loss among the outputs.
@@ -65,6 +65,7 @@ pub struct TrainerBuilder<O, T: Float = f32> {
     seed: u64,
     threads: usize,
     unroll: Unroll,
+    memory_budget: Option<usize>,
     clip: Option<f64>,
     of: std::marker::PhantomData<T>,
 }
@@ -108,6 +109,7 @@ impl Trainer<f32> {
             seed: 0,
             threads: 1,
             unroll: Unroll::AUTO,
+            memory_budget: None,
             clip: None,
             of: std::marker::PhantomData,
         }
@@ -140,6 +142,17 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         TrainerBuilder { unroll, ..self }
     }
 
+    /// Lets a run of compiled code take no more than this many bytes beyond parameters, batch and results: blocks of steps get
+    /// shorter, and the backward step makes what it needs of the forward step again instead of keeping it. Gradients are
+    /// the same up to rounding. Without it, runs take what they are fastest with.
+    #[must_use]
+    pub fn memory_budget(self, bytes: usize) -> Self {
+        TrainerBuilder {
+            memory_budget: Some(bytes),
+            ..self
+        }
+    }
+
     /// Scales gradients down whose norm, over all parameters, is greater than this.
     #[must_use]
     pub fn clip(self, norm: f64) -> Self {
@@ -159,6 +172,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             seed: self.seed,
             threads: self.threads,
             unroll: self.unroll,
+            memory_budget: self.memory_budget,
             clip: self.clip,
             of: std::marker::PhantomData,
         }
@@ -197,10 +211,11 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         let settings = Settings {
             threads: self.threads,
             unroll: self.unroll,
+            memory_budget: self.memory_budget,
         };
         Ok(Trainer {
             engine: self.engine,
-            runner: start(self.engine, &cell, settings)?,
+            runner: Runner::new(self.engine, &cell, settings)?,
             optimizer: Box::new(OptimizerState::new(self.optimizer, params.len())?),
             clip: self.clip,
             loss,
