@@ -18,7 +18,7 @@ pub enum Error {
     Cell(Box<TapeError>),
     /// A mistake in a cell file: the message shows the line, the place and what was expected.
     #[error(transparent)]
-    Text(Box<retrograd_graph::text::TextError>),
+    Text(Box<retrograd_text::TextError>),
     /// A dropout mask whose keep probability is none.
     #[error(
         "{at}: mask `{name}` keeps each element with probability {keep}; expected more than 0 and at most 1"
