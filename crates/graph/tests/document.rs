@@ -29,12 +29,12 @@ fn section(name: &str) -> String {
         "canonical form" => source::between(
             include_str!("../src/text/mod.rs"),
             "//! ```text\n//! graph ",
-            Some("//! # Cell files"),
+            Some("//! [`Graph::order`]"),
         ),
         "cell files" => source::between(
-            include_str!("../src/text/mod.rs"),
+            include_str!("../../text/src/lib.rs"),
             "//! ```text\n//! cell ",
-            Some("//! [`Graph::order`]"),
+            None,
         ),
         "items" => table("Item"),
         "statements" => table("Stmt"),

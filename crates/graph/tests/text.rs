@@ -112,3 +112,57 @@ fn mistakes_in_a_graph_are_shown() {
     wrong("output y = %1", "output y", 4, "`=`");
     wrong("output y", "yield y", 4, "`yield`");
 }
+
+#[test]
+fn what_no_printed_graph_has_is_refused_with_its_place() {
+    let wrong = |line: &str, column: usize, shown: &str| {
+        let e = parse_graph("g", &format!("# a comment\ngraph g\n\n  {line}")).expect_err(line);
+        assert_eq!((e.line, e.column), (4, column), "{e}");
+        assert_eq!(e.to_string(), format!("g:4:{column}: {shown}"));
+    };
+    wrong(
+        "%0: once [] = const 1e400",
+        23,
+        "`1e400` is too large for f64; expected a smaller number, or `inf`",
+    );
+    wrong(
+        "%0: once [4294967296] = const 1",
+        13,
+        "unexpected `4294967296`; expected a length",
+    );
+    wrong(
+        "%0: step [2] = input é extra",
+        26,
+        "unexpected `extra`; expected the end of the line",
+    );
+    wrong(
+        "%0: step [2] = input \"é",
+        24,
+        "a string that is not closed; expected a closing `\"` on this line, and only escapes such as \\n",
+    );
+    wrong(
+        "%0: step [2] = delay 1 %7, %8",
+        26,
+        "there is no %7 before this line; expected a value of an earlier line \
+         (only a delay's first operand may come later)",
+    );
+}
+
+#[test]
+fn mistakes_in_long_lines_and_long_names_are_short() {
+    let long = "é".repeat(1 << 19);
+    let input = format!("%0: step [2] = input {long}\n");
+    for line in [
+        format!("%0: step [2] = {long}"),
+        format!("%0: {long}"),
+        long.clone(),
+        format!("%0: step [2] = input x {long}"),
+        format!("{input}{}", input.replace("%0", "%1")),
+        format!("%0: once [] = const {}", "9".repeat(1 << 20)),
+        format!("%0: step [{}", "9".repeat(1 << 20)),
+    ] {
+        let e = parse_graph("g", &format!("graph g\n{line}")).expect_err("it is wrong");
+        let shown = e.to_string();
+        assert!(shown.contains("expected") && shown.len() < 300, "{shown}");
+    }
+}
