@@ -1,10 +1,10 @@
 //! Cells from text: what a cell file says, said to the [`Builder`], so that parameters are called and start as they
-//! would with the API. The language is described in [`retrograd_graph::text`].
+//! would with the API. The language is described in [`retrograd_text`].
 
 use std::path::Path;
 
-use retrograd_graph::text::{self, Initial, Places, Start, Target, TextError};
 use retrograd_tape::{Op, Role, Shape, TapeError, Var};
+use retrograd_text::{self as text, Initial, Places, Start, Target, TextError};
 
 use crate::builder::{Builder, State};
 use crate::cell::Cell;

@@ -19,7 +19,7 @@ pub enum Error {
     /// A mistake in a cell file: the message shows the line, the place and what was expected.
     #[cfg(feature = "text")]
     #[error(transparent)]
-    Text(Box<retrograd_graph::text::TextError>),
+    Text(Box<retrograd_text::TextError>),
     /// A dropout mask whose keep probability is none.
     #[error(
         "{at}: mask `{name}` keeps each element with probability {keep}; expected more than 0 and at most 1"

@@ -2,13 +2,13 @@
 
 use retrograd_tape::Op;
 
-use crate::text::ast::{Call, ExprKind, Label};
-use crate::text::calls::Args;
-use crate::text::error::{Span, TextError};
-use crate::text::lower::Lower;
-use crate::text::sizes::{Form, Size};
-use crate::text::typed::{Kind, Typed};
-use crate::text::values::spread_out;
+use crate::ast::{Call, ExprKind, Label};
+use crate::calls::Args;
+use crate::error::{Span, TextError};
+use crate::lower::Lower;
+use crate::sizes::{Form, Size};
+use crate::typed::{Kind, Typed};
+use crate::values::spread_out;
 
 impl Lower<'_> {
     pub(crate) fn concat(&mut self, args: &Args<'_>) -> Result<Typed, TextError> {

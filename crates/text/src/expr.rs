@@ -1,9 +1,9 @@
 //! The one expression grammar.
 
-use crate::text::ast::{Arg, Call, Expr, ExprKind, Infix, Label, Name};
-use crate::text::error::{Span, TextError};
-use crate::text::lexer::Token;
-use crate::text::parse::Parser;
+use crate::ast::{Arg, Call, Expr, ExprKind, Infix, Label, Name};
+use crate::error::{Span, TextError};
+use crate::lexer::Token;
+use crate::parse::Parser;
 
 /// How deep an expression may be nested: all that follows walks it by recursion.
 const DEEPEST: usize = 200;
@@ -103,6 +103,14 @@ impl Parser {
     fn atom(&mut self, level: usize) -> Result<Expr, TextError> {
         let (token, span) = self.lexer.peek();
         match token {
+            Token::Number(x) if x.is_infinite() => {
+                let message = format!(
+                    "the number `{}` is too large for f64",
+                    self.lexer.text(span)
+                );
+                let label = format!("expected at most {:e}", f64::MAX);
+                Err(TextError::new(&self.source, span, message, label))
+            }
             Token::Number(x) => {
                 self.lexer.next();
                 self.made(ExprKind::Number(x), span, &[])

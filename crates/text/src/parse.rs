@@ -4,17 +4,30 @@ use std::sync::Arc;
 
 use retrograd_tape::Role;
 
-use crate::text::ast::{CellFile, Expr, ExprKind, Name, Start, State, StateInit, Statement};
-use crate::text::error::{Source, TextError, nearest};
-use crate::text::lexer::{Lexer, Token};
+use crate::ast::{CellFile, Expr, ExprKind, Name, Start, State, StateInit, Statement};
+use crate::error::{Source, Span, TextError, nearest};
+use crate::lexer::{Lexer, Token};
 
-/// Reads a cell file.
+/// Longest text that is read, in bytes.
+const LONGEST: usize = 16 << 20;
+
+/// Reads a cell file of at most 16 MiB.
 ///
 /// # Errors
 /// The first mistake of the syntax, with its line.
 pub fn parse_cell(name: &str, text: &str) -> Result<CellFile, TextError> {
+    if text.len() > LONGEST {
+        let message = format!(
+            "the text has {} bytes, too many for a cell file",
+            text.len()
+        );
+        let beginning: String = text.chars().take_while(|&c| c != '\n').take(80).collect();
+        let (source, at) = (Source::new(name, &beginning), Span { start: 0, end: 0 });
+        let label = format!("expected at most {LONGEST} bytes");
+        return Err(TextError::new(&source, at, message, label));
+    }
     let source = Source::new(name, text);
-    let lexer = Lexer::new(&source, true);
+    let lexer = Lexer::new(&source);
     Parser { source, lexer }.file()
 }
 

@@ -2,13 +2,13 @@
 
 use retrograd_tape::{Domain, Map, Op, Reduction};
 
-use crate::text::ast::{Call, Expr, ExprKind, Label, Name};
-use crate::text::error::{Span, TextError, nearest};
-use crate::text::lower::Lower;
-use crate::text::sizes::{Form, Size};
-use crate::text::target::domain;
-use crate::text::typed::{Kind, Typed};
-use crate::text::values::spread_out;
+use crate::ast::{Call, Expr, ExprKind, Label, Name};
+use crate::error::{Span, TextError, nearest};
+use crate::lower::Lower;
+use crate::sizes::{Form, Size};
+use crate::target::domain;
+use crate::typed::{Kind, Typed};
+use crate::values::spread_out;
 
 /// All functions but the element-wise ones.
 const FUNCTIONS: [&str; 23] = [

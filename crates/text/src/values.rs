@@ -2,11 +2,11 @@
 
 use retrograd_tape::{Map, Op, Shape};
 
-use crate::text::ast::{Expr, ExprKind, Infix};
-use crate::text::error::{Span, TextError, nearest};
-use crate::text::lower::Lower;
-use crate::text::sizes::Form;
-use crate::text::typed::{Kind, Typed};
+use crate::ast::{Expr, ExprKind, Infix};
+use crate::error::{Span, TextError, nearest};
+use crate::lower::Lower;
+use crate::sizes::Form;
+use crate::typed::{Kind, Typed};
 
 impl Lower<'_> {
     /// Understands an expression that is a value.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use retrograd_tape::Shape;
 
-use crate::text::error::Span;
+use crate::error::Span;
 
 /// A size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use retrograd_tape::Map;
 
-use crate::text::ast;
-use crate::text::ast::{Expr, ExprKind, Infix};
-use crate::text::error::{TextError, nearest};
-use crate::text::lower::Lower;
-use crate::text::target::Start;
+use crate::ast;
+use crate::ast::{Expr, ExprKind, Infix};
+use crate::error::{TextError, nearest};
+use crate::lower::Lower;
+use crate::target::Start;
 
 impl Lower<'_> {
     /// The value of an expression of numbers and dimensions.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use retrograd_tape::Role;
 
-use crate::text::error::{Source, Span, TextError};
+use crate::error::{Source, Span, TextError};
 
 /// A name and where it stands.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
-//! The one lexer of both text forms. Tokens are made on demand; inside brackets the ends of lines do not count.
+//! The lexer. Tokens are made on demand; inside brackets the ends of lines do not count, and `#` begins a comment.
 
 use std::sync::Arc;
 
-use crate::text::error::{Source, Span, TextError};
+use crate::error::{Source, Span, TextError};
 
 /// A token. Names and numbers are read out of the text by their span.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,9 +21,9 @@ pub(crate) enum Token {
     Stray,
 }
 
-const SIGNS: [&str; 24] = [
+const SIGNS: [&str; 19] = [
     "..", "<=", ">=", "==", "(", ")", "[", "]", ",", ";", ":", "=", "+", "-", "*", "/", "@", "<",
-    ">", "%", "#", "'", "{", "}",
+    ">",
 ];
 
 /// Reads tokens from a text.
@@ -33,19 +33,16 @@ pub(crate) struct Lexer {
     at: usize,
     /// Open brackets.
     depth: usize,
-    /// `#` begins a comment; else it is a sign.
-    comments: bool,
     /// Where the last token ended.
     last: usize,
 }
 
 impl Lexer {
-    pub(crate) fn new(source: &Arc<Source>, comments: bool) -> Lexer {
+    pub(crate) fn new(source: &Arc<Source>) -> Lexer {
         Lexer {
             source: source.clone(),
             at: 0,
             depth: 0,
-            comments,
             last: 0,
         }
     }
@@ -76,7 +73,7 @@ impl Lexer {
                 .take_while(|&c| blank(c))
                 .map(char::len_utf8)
                 .sum();
-            if self.comments && rest[n..].starts_with('#') {
+            if rest[n..].starts_with('#') {
                 n += rest[n..].find('\n').unwrap_or(rest.len() - n);
             }
             if n == 0 {
@@ -142,18 +139,6 @@ impl Lexer {
         }
     }
 
-    /// Reads a whole number.
-    pub(crate) fn whole<N: std::str::FromStr>(&mut self, what: &str) -> Result<N, TextError> {
-        let (token, span) = self.peek();
-        match (token, self.text(span).parse()) {
-            (Token::Number(_), Ok(n)) => {
-                self.next();
-                Ok(n)
-            }
-            _ => Err(self.unexpected(what)),
-        }
-    }
-
     /// True if the given word comes next; it is read.
     pub(crate) fn take_word(&mut self, word: &str) -> bool {
         let (token, span) = self.peek();
@@ -169,41 +154,6 @@ impl Lexer {
         while self.peek().0 == Token::Newline {
             self.next();
         }
-    }
-
-    /// Skips what is left of the line.
-    pub(crate) fn skip_line(&mut self) {
-        self.at += self.rest().find('\n').unwrap_or(self.rest().len());
-    }
-
-    /// Reads a name of any characters: all up to the next blank, or a quoted string.
-    pub(crate) fn word(&mut self, what: &str) -> Result<(String, Span), TextError> {
-        self.skip_blanks();
-        let start = self.at;
-        let rest = self.rest();
-        let (word, n) = if let Some(quoted) = rest.strip_prefix('"') {
-            match unquote(quoted) {
-                Some((word, n)) => (word, n + 1),
-                None => {
-                    let end = start + rest.find('\n').unwrap_or(rest.len());
-                    let message = "a string that is not closed".to_owned();
-                    let label =
-                        "expected a closing `\"` on this line, and only escapes such as \\n";
-                    let span = Span { start, end };
-                    return Err(TextError::new(&self.source, span, message, label.into()));
-                }
-            }
-        } else {
-            let n = rest.find(char::is_whitespace).unwrap_or(rest.len());
-            (rest[..n].to_owned(), n)
-        };
-        if n == 0 {
-            return Err(self.unexpected(what));
-        }
-        self.at += n;
-        self.last = self.at;
-        let end = self.at;
-        Ok((word, Span { start, end }))
     }
 
     /// Says what was expected in place of the next token.
@@ -283,46 +233,4 @@ fn number_length(rest: &[u8]) -> usize {
         }
     }
     n
-}
-
-/// A quoted string without its opening quote: the string, and the bytes up to and with the closing quote.
-fn unquote(rest: &str) -> Option<(String, usize)> {
-    let mut out = String::new();
-    let mut chars = rest.char_indices();
-    while let Some((i, c)) = chars.next() {
-        match c {
-            '"' => return Some((out, i + 1)),
-            '\n' => return None,
-            '\\' => match chars.next()?.1 {
-                'n' => out.push('\n'),
-                'r' => out.push('\r'),
-                't' => out.push('\t'),
-                '0' => out.push('\0'),
-                c @ ('"' | '\\' | '\'') => out.push(c),
-                'u' => {
-                    let code = rest[i + 2..].strip_prefix('{')?;
-                    let code = &code[..code.find('}')?];
-                    out.push(char::from_u32(u32::from_str_radix(code, 16).ok()?)?);
-                    // The opening brace, the digits and the closing one.
-                    chars.nth(code.chars().count() + 1);
-                }
-                _ => return None,
-            },
-            c => out.push(c),
-        }
-    }
-    None
-}
-
-/// A name as [`Lexer::word`] reads it: quoted where it holds what would end it.
-pub(crate) fn as_word(name: &str) -> String {
-    let plain = !name.is_empty()
-        && !name
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || "\"#\\".contains(c));
-    if plain {
-        name.to_owned()
-    } else {
-        format!("{name:?}")
-    }
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use retrograd_tape::Role;
 
-use crate::text::ast::{CellFile, Expr, Name, State, StateInit, Statement};
-use crate::text::error::{Span, TextError, nearest};
-use crate::text::sizes::{Form, Size, Sizes};
-use crate::text::target::Start;
-use crate::text::typed::{Action, Beginning, Kind, Typed};
-use crate::text::values::spread_out;
+use crate::ast::{CellFile, Expr, Name, State, StateInit, Statement};
+use crate::error::{Span, TextError, nearest};
+use crate::sizes::{Form, Size, Sizes};
+use crate::target::Start;
+use crate::typed::{Action, Beginning, Kind, Typed};
+use crate::values::spread_out;
 
 /// What is to be recorded, and the sizes of it, all known.
 #[derive(Debug)]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use retrograd_tape::{Op, Recorder, Shape, Tape, Var};
 
-use crate::text::ast::CellFile;
-use crate::text::error::{Source, Span, TextError};
-use crate::text::lower::lower;
-use crate::text::parse::parse_cell;
-use crate::text::sizes::{Form, Size, Sizes};
-use crate::text::target::{Initial, Target};
-use crate::text::typed::{Action, Beginning, Kind, Typed};
+use crate::ast::CellFile;
+use crate::error::{Source, Span, TextError};
+use crate::lower::lower;
+use crate::parse::parse_cell;
+use crate::sizes::{Form, Size, Sizes};
+use crate::target::{Initial, Target};
+use crate::typed::{Action, Beginning, Kind, Typed};
 
 /// Where the parts of a recorded cell stand in its file: for mistakes that come out only when the recording is finished.
 #[derive(Debug)]

@@ -2,10 +2,10 @@
 
 use retrograd_tape::{Domain, Map, Op, Role};
 
-use crate::text::ast::Name;
-use crate::text::error::Span;
-use crate::text::sizes::{Form, Size};
-use crate::text::target::Start;
+use crate::ast::Name;
+use crate::error::Span;
+use crate::sizes::{Form, Size};
+use crate::target::Start;
 
 /// One thing to record.
 #[derive(Debug)]
