@@ -267,6 +267,7 @@ impl Reader {
                 value: self.constant()?,
                 shape: ty.shape,
             },
+            "zeros" => Op::Zeros(ty.shape),
             "sum" => Op::Reduce(Reduction::Sum),
             "mean" => Op::Reduce(Reduction::Mean),
             "amax" => Op::Reduce(Reduction::Max),
