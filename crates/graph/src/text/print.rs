@@ -94,6 +94,7 @@ fn attributes(op: &Op) -> String {
         Op::Delay(d) | Op::Boundary(d) => format!(" {d}"),
         // The inputs' table says it, or the type of the result.
         Op::Input { .. }
+        | Op::Zeros(_)
         | Op::Map(_)
         | Op::Reduce(_)
         | Op::Dot

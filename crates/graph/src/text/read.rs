@@ -68,8 +68,9 @@ type Numbered = (usize, usize);
 
 /// Names of all ops that are not inputs.
 fn op_names() -> impl Iterator<Item = &'static str> {
-    const OTHERS: [&str; 18] = [
+    const OTHERS: [&str; 19] = [
         "const",
+        "zeros",
         "sum",
         "mean",
         "amax",
@@ -197,6 +198,7 @@ fn attributes(c: &mut Cursor<'_>, word: &str, ty: Type) -> Result<Option<Op>, Re
             value: constant(c)?,
             shape: ty.shape,
         },
+        "zeros" => Op::Zeros(ty.shape),
         "sum" => Op::Reduce(Reduction::Sum),
         "mean" => Op::Reduce(Reduction::Mean),
         "amax" => Op::Reduce(Reduction::Max),
