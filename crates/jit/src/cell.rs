@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use cranelift::prelude::FunctionBuilderContext;
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::plan::{Item, Layout, Plan, Storage, plan};
-use retrograd_graph::{Graph, Options};
+use retrograd_graph::{Graph, Options, Target};
 use retrograd_tape::{Domain, Input, Observe, Op, Output, Role, Shape, Tape, Type};
 
 use crate::element::Element;
 use crate::error::{CompileError, RunError, StepperError};
-use crate::exec::code::{Code, host};
+use crate::exec::code::{Code, generator};
 use crate::exec::{Calls, Need, Run, Workspace};
-use crate::lower::{Target, lower};
+use crate::lower::{Backend, lower};
 use crate::purpose::Purpose;
 use crate::stepper::Stepper;
 
@@ -47,7 +47,7 @@ pub struct CompiledCell<T: Element> {
     options: Options,
     graph: Graph,
     plan: Plan,
-    code: Code,
+    code: Code<T>,
     workspace: Workspace<T>,
     indices: Vec<IndexInput>,
     threads: usize,
@@ -67,7 +67,7 @@ impl<T: Element> std::fmt::Debug for CompiledCell<T> {
 }
 
 impl<T: Element> CompiledCell<T> {
-    /// Compiles a program.
+    /// Compiles a program for this machine.
     ///
     /// # Errors
     /// See [`CompileError`].
@@ -75,10 +75,10 @@ impl<T: Element> CompiledCell<T> {
         Self::compile_with(tape, purpose, &Options::default())
     }
 
-    /// Compiles a program with the passes and plan stages that `options` want.
+    /// Compiles a program with the passes and plan stages that `options` want, for their target.
     ///
     /// # Errors
-    /// See [`CompileError`].
+    /// See [`CompileError`]; among them a target that this machine does not run.
     pub fn compile_with(
         tape: &Tape,
         purpose: &Purpose,
@@ -181,6 +181,11 @@ impl<T: Element> CompiledCell<T> {
         count(ty.domain, ty.shape, t, b)
     }
 
+    /// The machine that it was compiled for.
+    pub fn target(&self) -> Target {
+        self.plan.target
+    }
+
     /// The plan that the code was made from.
     pub fn plan(&self) -> &Plan {
         &self.plan
@@ -225,6 +230,7 @@ impl<T: Element> CompiledCell<T> {
         let layout = self.layout(t, b, self.threads, &given)?;
         let need = Need {
             plan: &self.plan,
+            kernels: self.code.kernels,
             t,
             b,
             threads: self.threads,
@@ -232,7 +238,7 @@ impl<T: Element> CompiledCell<T> {
             given: &given,
         };
         Ok(Memory {
-            bytes: need.bytes::<T>(),
+            bytes: need.bytes(),
             block: layout.block,
             replays: layout.replay,
         })
@@ -326,6 +332,7 @@ impl<T: Element> CompiledCell<T> {
         } = self;
         workspace.fit(&Need {
             plan,
+            kernels: code.kernels,
             t,
             b,
             threads,
@@ -360,6 +367,7 @@ impl<T: Element> CompiledCell<T> {
     ) -> Result<Layout, RunError> {
         let need = Need {
             plan: &self.plan,
+            kernels: self.code.kernels,
             t,
             b,
             threads,
@@ -369,13 +377,12 @@ impl<T: Element> CompiledCell<T> {
             },
             given,
         };
-        need.choose::<T>(self.budget)
-            .map_err(|least| RunError::Budget {
-                budget: self.budget.unwrap_or(usize::MAX),
-                least,
-                t,
-                b,
-            })
+        need.choose(self.budget).map_err(|least| RunError::Budget {
+            budget: self.budget.unwrap_or(usize::MAX),
+            least,
+            t,
+            b,
+        })
     }
 
     fn check(
@@ -474,17 +481,17 @@ pub(crate) fn are_rows<T: Element>(name: &str, given: &[T], rows: usize) -> Resu
     }
 }
 
-/// The native code of a plan.
-pub(crate) fn generate<T: Element>(plan: &Plan) -> Result<Code, CompileError> {
-    let isa = host()?;
-    let target = Target {
+/// The native code of a plan, for its target.
+pub(crate) fn generate<T: Element>(plan: &Plan) -> Result<Code<T>, CompileError> {
+    let isa = generator(plan.target)?;
+    let backend = Backend {
         isa: &*isa,
         lane: T::LANE,
     };
     let mut context = FunctionBuilderContext::new();
     let loops = plan.loops().into_iter();
-    let functions = loops.map(|l| lower(&target, plan, l, &mut context));
-    Code::new(&plan.name, isa.clone(), functions.collect())
+    let functions = loops.map(|l| lower(&backend, plan, l, &mut context));
+    Code::new(&plan.name, plan.target, isa.clone(), functions.collect())
 }
 
 /// Numbers of a value for `t` steps and `b` rows.

@@ -22,6 +22,6 @@ pub use element::Element;
 pub use error::{CompileError, RunError, StepperError};
 pub use exec::Calls;
 pub use purpose::Purpose;
-pub use retrograd_graph::Options;
+pub use retrograd_graph::{Options, Target};
 pub use retrograd_tape::Observe;
 pub use stepper::Stepper;
