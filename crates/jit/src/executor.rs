@@ -121,6 +121,7 @@ impl<T: Element> Executor<T> {
         let layout = self.layout(t, b, self.threads, &given)?;
         let need = Need {
             plan: self.cell.plan(),
+            kernels: self.cell.program().code.kernels,
             t,
             b,
             threads: self.threads,
@@ -128,7 +129,7 @@ impl<T: Element> Executor<T> {
             given: &given,
         };
         Ok(Memory {
-            bytes: need.bytes::<T>(),
+            bytes: need.bytes(),
             block: layout.block,
             replays: layout.replay,
         })
@@ -220,6 +221,7 @@ impl<T: Element> Executor<T> {
         let Program { plan, code, .. } = cell.program();
         workspace.fit(&Need {
             plan,
+            kernels: code.kernels,
             t,
             b,
             threads,
@@ -250,6 +252,7 @@ impl<T: Element> Executor<T> {
     ) -> Result<Layout, RunError> {
         let need = Need {
             plan: self.cell.plan(),
+            kernels: self.cell.program().code.kernels,
             t,
             b,
             threads,
@@ -259,13 +262,12 @@ impl<T: Element> Executor<T> {
             },
             given,
         };
-        need.choose::<T>(self.budget)
-            .map_err(|least| RunError::Budget {
-                budget: self.budget.unwrap_or(usize::MAX),
-                least,
-                t,
-                b,
-            })
+        need.choose(self.budget).map_err(|least| RunError::Budget {
+            budget: self.budget.unwrap_or(usize::MAX),
+            least,
+            t,
+            b,
+        })
     }
 
     fn check(

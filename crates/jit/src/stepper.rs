@@ -47,7 +47,7 @@ use crate::exec::stream::{Stream, step_loop};
 pub struct Stepper<T: Element> {
     graph: Graph,
     plan: Plan,
-    code: Code,
+    code: Code<T>,
     stream: Stream<T>,
     /// Inputs of the program as it was recorded.
     recorded: usize,

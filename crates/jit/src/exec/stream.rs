@@ -1,10 +1,10 @@
 //! One sample after another: what depends on no sample is done once, a sample is one call of compiled code.
 
-use retrograd_graph::plan::{Item, Kind, Layout, Loop, Plan, Storage};
+use retrograd_graph::plan::{Item, Kind, Layout, Loop, Plan, Slices, Storage};
 use retrograd_tape::Domain;
 
 use super::code::{Code, LoopFn};
-use super::{Frame, Need, Run, SLICES, Span, Workspace};
+use super::{Frame, Need, Run, Span, Workspace};
 use crate::element::Element;
 
 /// When an item of a streaming plan is run.
@@ -81,18 +81,19 @@ impl<T: Element> Stream<T> {
     /// others are zeros. None if there is nothing to do for a sample.
     pub(crate) fn new(
         plan: &Plan,
-        code: &Code,
+        code: &Code<T>,
         b: usize,
         inputs: &[usize],
         outputs: &[usize],
     ) -> Option<Self> {
-        let step = code.function::<T>(step_loop(plan)?.number);
+        let step = code.function(step_loop(plan)?.number);
         // Outputs that the caller does not want have an array here.
         let read: Vec<Storage> = inputs.iter().map(|&u| plan.buffers[u].storage).collect();
         let given = |s| read.contains(&s);
         let mut workspace = Workspace::new();
         workspace.fit(&Need {
             plan,
+            kernels: code.kernels,
             t: 1,
             b,
             threads: 1,
@@ -108,8 +109,8 @@ impl<T: Element> Stream<T> {
         let mut none: Vec<&mut [T]> = (0..m).map(|_| &mut [][..]).collect();
         workspace.bind(plan, &vec![&[][..]; n], &mut none);
         Some(Stream {
-            frame: Frame::new(&workspace, (0, b), false),
-            slice: SLICES.rows(plan, &plan.items, size_of::<T>(), b, 1),
+            frame: Frame::new(&workspace, code.kernels, (0, b), false),
+            slice: Slices::of(plan.target).rows(plan, &plan.items, size_of::<T>(), b, 1),
             workspace,
             step,
             parts: parts(plan),
@@ -154,22 +155,22 @@ impl<T: Element> Stream<T> {
     }
 
     /// Does what depends on parameters and static inputs alone.
-    pub(crate) fn bind(&mut self, plan: &Plan, code: &Code) {
+    pub(crate) fn bind(&mut self, plan: &Plan, code: &Code<T>) {
         self.run(plan, code, Part::Bind);
     }
 
     /// The states become what the arrays of their beginnings hold.
-    pub(crate) fn begin(&mut self, plan: &Plan, code: &Code) {
+    pub(crate) fn begin(&mut self, plan: &Plan, code: &Code<T>) {
         self.t = 0;
         self.run(plan, code, Part::Begin);
     }
 
     /// Fills the arrays of the outputs that say what the states are.
-    pub(crate) fn states(&mut self, plan: &Plan, code: &Code) {
+    pub(crate) fn states(&mut self, plan: &Plan, code: &Code<T>) {
         self.run(plan, code, Part::States);
     }
 
-    fn run(&mut self, plan: &Plan, code: &Code, part: Part) {
+    fn run(&mut self, plan: &Plan, code: &Code<T>, part: Part) {
         let items = plan.items.iter().zip(&self.parts);
         let sizes = (self.t, self.b);
         let mut run = Run::new(plan, code, sizes, 1, LAYOUT, &mut self.workspace, false);
@@ -186,7 +187,7 @@ impl<T: Element> Stream<T> {
     /// One sample. An output that is not given, or has no numbers, stays here.
     /// `code` must be that of `new`, and the slices those of the arrays named there, of one step's length each.
     #[inline]
-    pub(crate) fn step(&mut self, _code: &Code, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
+    pub(crate) fn step(&mut self, _code: &Code<T>, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
         let Workspace { bases, arrays, .. } = &mut self.workspace;
         for (&u, x) in self.inputs.iter().zip(inputs) {
             // Only read: no statement of a plan stores to an input.

@@ -2,16 +2,13 @@
 
 use retrograd_graph::plan::cost::{most_rows, points};
 use retrograd_graph::plan::{BlockAt, Item, Layout, Plan, Storage};
-use retrograd_kernels::{Block, BlockMut, Buffer, PieceMut, Real, Rhs, Weights, kernels};
+use retrograd_kernels::{Block, BlockMut, Buffer, Kernels, PieceMut, Real, Rhs, Weights};
 
 use crate::element::Element;
 
 /// Rows of all products and sums that a block of steps has at least, where the sequence is long enough: enough for the
 /// kernels' full speed and for what begins with each block to cost nothing.
 const ROWS_A_BLOCK: usize = 4096;
-
-/// Bytes of arrays that a block of steps goes through where replaying pays: what stays in L2 or near it.
-const CACHED: usize = 1 << 20;
 
 /// Workspace of a compiled plan, kept from run to run.
 pub(crate) struct Workspace<T: Real> {
@@ -50,8 +47,9 @@ unsafe impl<T: Real> Send for Workspace<T> {}
 type EachSum<'f> = dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]) + 'f;
 
 /// How much a run needs.
-pub(crate) struct Need<'a> {
+pub(crate) struct Need<'a, T: Real> {
     pub(crate) plan: &'a Plan,
+    pub(crate) kernels: &'a Kernels<T>,
     pub(crate) t: usize,
     pub(crate) b: usize,
     pub(crate) threads: usize,
@@ -60,7 +58,7 @@ pub(crate) struct Need<'a> {
     pub(crate) given: &'a (dyn Fn(Storage) -> bool + Sync),
 }
 
-impl Need<'_> {
+impl<T: Element> Need<'_, T> {
     /// Numbers of array `u`; none if it is the caller's.
     pub(super) fn array(&self, u: usize) -> usize {
         match self.plan.buffers[u].storage {
@@ -71,11 +69,12 @@ impl Need<'_> {
     }
 
     /// Numbers of the packing of weight `w`; none if no product has more than one row, unless the packing serves many samples.
-    pub(super) fn packed<T: Element>(&self, w: usize) -> usize {
+    pub(super) fn packed(&self, w: usize) -> usize {
         let weight = &self.plan.weights[w];
         let rows = most_rows(&self.plan.items, w, self.layout.block.min(self.t), self.b);
         if rows > 1 || self.plan.memory.streams {
-            kernels::<T>().packed_len(weight.rows, weight.cols, weight.transposed)
+            self.kernels
+                .packed_len(weight.rows, weight.cols, weight.transposed)
         } else {
             0
         }
@@ -87,12 +86,12 @@ impl Need<'_> {
     }
 
     /// Numbers of one thread's scratch.
-    pub(super) fn scratch<T: Element>(&self) -> usize {
+    pub(super) fn scratch(&self) -> usize {
         let mut most = 0;
         self.sums(&mut |rows, rhs, _| {
             let total: usize = rhs.iter().map(|r| r.len).sum();
             let runs: usize = rhs.iter().map(|r| r.to.len()).sum();
-            most = most.max(kernels::<T>().outer_scratch_len(rows, total, runs));
+            most = most.max(self.kernels.outer_scratch_len(rows, total, runs));
         });
         most
     }
@@ -138,21 +137,21 @@ impl Need<'_> {
     }
 
     /// Bytes of all of it.
-    pub(crate) fn bytes<T: Element>(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let lines = |n: usize| Buffer::<T>::bytes_of(n);
         let arrays: usize = (0..self.plan.buffers.len())
             .map(|u| lines(self.array(u)))
             .sum();
         let packed: usize = (0..self.plan.weights.len())
-            .map(|w| lines(self.packed::<T>(w)))
+            .map(|w| lines(self.packed(w)))
             .sum();
-        let scratch = self.parts() * lines(self.scratch::<T>());
+        let scratch = self.parts() * lines(self.scratch());
         let checkpoints = lines(self.plan.checkpoints(self.t, self.b, self.layout));
-        arrays + packed + scratch + checkpoints + self.described::<T>()
+        arrays + packed + scratch + checkpoints + self.described()
     }
 
     /// Bytes of addresses and descriptions.
-    fn described<T: Element>(&self) -> usize {
+    fn described(&self) -> usize {
         let (n, weights) = (self.plan.buffers.len(), self.plan.weights.len());
         let blocks: usize = self.plan.weights.iter().map(|w| w.blocks.len()).sum();
         let lists = self.lists();
@@ -167,7 +166,7 @@ impl Need<'_> {
     }
 
     /// The fastest layout that takes no more than `budget` bytes, or the fewest bytes that there is a layout for.
-    pub(crate) fn choose<T: Element>(mut self, budget: Option<usize>) -> Result<Layout, usize> {
+    pub(crate) fn choose(mut self, budget: Option<usize>) -> Result<Layout, usize> {
         let t = self.t;
         let of = |blocks: usize, replay| Layout {
             block: t.div_ceil(blocks),
@@ -176,7 +175,7 @@ impl Need<'_> {
         let fewest = t.div_ceil(ROWS_A_BLOCK.div_ceil(self.b));
         let memory = &self.plan.memory;
         let short = match memory.pays {
-            true => self.short::<T>(),
+            true => self.short(),
             false => fewest,
         };
         // One block is kept in any case.
@@ -193,7 +192,7 @@ impl Need<'_> {
             let mut blocks = first;
             while blocks <= t {
                 self.layout = of(blocks, replay);
-                let bytes = self.bytes::<T>();
+                let bytes = self.bytes();
                 if bytes <= budget {
                     return Ok(self.layout);
                 }
@@ -206,14 +205,14 @@ impl Need<'_> {
 
     /// Blocks of a sequence that is replayed rather than kept: short enough for what they make to be in cache when it is
     /// read, if that does not take more room for the states at their borders.
-    fn short<T: Element>(&self) -> usize {
+    fn short(&self) -> usize {
         let (t, b, plan) = (self.t, self.b, self.plan);
         let step = b * plan.block_numbers() * size_of::<T>();
         let border = plan.memory.replays.iter().map(|r| plan.checkpoint(r, b));
         let border = border.sum::<usize>() * size_of::<T>();
         // step · K + border · T / K is least where both are the same.
         let least = ((t * border) as f64 / step as f64).sqrt() as usize;
-        let steps = (CACHED / step).max(least).max(1);
+        let steps = (self.plan.target.caches().l2 / step).max(least).max(1);
         t.div_ceil(steps.min(ROWS_A_BLOCK.div_ceil(b)))
     }
 }
@@ -255,9 +254,9 @@ impl<T: Element> Workspace<T> {
     }
 
     /// Makes room for what a run needs; what is there already and fits, stays.
-    pub(crate) fn fit(&mut self, need: &Need<'_>) {
+    pub(crate) fn fit(&mut self, need: &Need<'_, T>) {
         let plan = need.plan;
-        let scratch = need.scratch::<T>();
+        let scratch = need.scratch();
         let fits = self.own.len() == plan.buffers.len()
             && self
                 .own
@@ -268,7 +267,7 @@ impl<T: Element> Workspace<T> {
                 .packed
                 .iter()
                 .enumerate()
-                .all(|(w, x)| x.len() == need.packed::<T>(w))
+                .all(|(w, x)| x.len() == need.packed(w))
             && self.scratch.len() == need.parts()
             && self.scratch.iter().all(|x| x.len() == scratch)
             && self.checkpoints.len() == plan.checkpoints(need.t, need.b, need.layout);
@@ -284,7 +283,7 @@ impl<T: Element> Workspace<T> {
         }
         let n = plan.buffers.len();
         self.own = made(n, |u| Buffer::new(need.array(u)));
-        self.packed = made(plan.weights.len(), |w| Buffer::new(need.packed::<T>(w)));
+        self.packed = made(plan.weights.len(), |w| Buffer::new(need.packed(w)));
         self.scratch = made(need.parts(), |_| Buffer::new(scratch));
         self.checkpoints = Buffer::new(plan.checkpoints(need.t, need.b, need.layout));
         self.arrays = Vec::with_capacity(n);
