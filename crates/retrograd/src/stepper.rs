@@ -37,7 +37,22 @@ pub struct Stepper<T: Float = f32> {
     slices: Vec<&'static [T]>,
 }
 
-/// The settings of a [`Stepper`] to be; [`Trainer::stepper`](crate::Trainer::stepper) and [`Cell::stepper`] make one.
+/// The settings of a [`Stepper`] to be: how many rows a sample has, static inputs and beginnings of states.
+///
+/// ```
+/// use retrograd::Cell;
+///
+/// let cell = Cell::define("decay", |c| {
+///     let h = c.state("h", 1);
+///     let h = c.next(h, 0.5 * h + c.input("x", 1));
+///     c.output("y", h);
+/// })?;
+/// let mut stepper = cell.stepper(&[] as &[f32]).rows(2).with("h", vec![4.0, 8.0]).build()?;
+/// assert_eq!(stepper.step(&[&[0.0, 0.0]])?, [2.0, 4.0]);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
+///
+/// [`Trainer::stepper`](crate::Trainer::stepper) and [`Cell::stepper`] make one.
 #[derive(Clone, Debug)]
 pub struct StepperBuilder<'a, T: Float = f32> {
     cell: &'a Cell,

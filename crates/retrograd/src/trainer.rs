@@ -70,7 +70,17 @@ pub struct TrainerBuilder<O, T: Float = f32> {
     of: std::marker::PhantomData<T>,
 }
 
-/// What a training step found, before it changed the parameters.
+/// What a training step found, before it changed the parameters; see [`Trainer::step`].
+///
+/// ```
+/// use retrograd::{Batch, Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
+/// let mut trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
+/// let report = trainer.step(&Batch::new(1, 1).with("x", vec![0.1]).with("next", vec![0.2]))?;
+/// assert!(report.step == 1 && report.gradient_norm.is_finite());
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Report {
     /// The step, the first being 1.
@@ -82,6 +92,17 @@ pub struct Report {
 }
 
 /// A parameter of a trainer and its present values; see [`Trainer::named_parameters`].
+///
+/// ```
+/// use retrograd::{Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
+/// let trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
+/// for p in trainer.named_parameters() {
+///     println!("{} {}: {:?}", p.name, p.shape, p.values);
+/// }
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NamedParameter<'a, T> {
     /// The parameter's name.
@@ -92,7 +113,18 @@ pub struct NamedParameter<'a, T> {
     pub values: &'a [T],
 }
 
-/// What a run of the cell gave; see [`Trainer::evaluate`].
+/// What a run of the cell gave; see [`Trainer::evaluate`], [`Trainer::predict`] and [`Trainer::differentiate`].
+///
+/// ```
+/// use retrograd::{Batch, Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
+/// let mut trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
+/// let forecast = trainer.predict(&Batch::new(3, 1).with("x", vec![0.1, 0.2, 0.3]))?;
+/// assert_eq!(forecast.output("y").map(<[f32]>::len), Some(3));
+/// assert_eq!(forecast.output("h").map(<[f32]>::len), Some(4), "the final state");
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Evaluation<'a, T: Float> {
     trainer: &'a Trainer<T>,

@@ -17,6 +17,15 @@ use jit::OnJit;
 use tape::OnTape;
 
 /// `f32` or `f64`: the numbers that cells are run in. Arithmetic on them comes from [`Real`](crate::Real).
+///
+/// ```
+/// use retrograd::Float;
+///
+/// fn mean<T: Float>(values: &[T]) -> f64 {
+///     values.iter().map(|v| v.to_f64()).sum::<f64>() / values.len() as f64
+/// }
+/// assert_eq!(mean(&[1.0_f32, 2.0]), 1.5);
+/// ```
 pub trait Float: Element {}
 
 impl Float for f32 {}
@@ -34,6 +43,14 @@ pub(crate) struct Settings {
 }
 
 /// What runs a cell.
+///
+/// ```
+/// use retrograd::Engine;
+///
+/// assert_eq!("tape".parse::<Engine>()?, Engine::Tape);
+/// assert_eq!(Engine::default(), Engine::Jit);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Engine {
     /// Machine code, compiled for the cell.
