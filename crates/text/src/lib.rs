@@ -22,7 +22,8 @@
 //! # Ok::<(), retrograd_text::TextError>(())
 //! ```
 //!
-//! Invariant: no text makes the reader panic, and it takes time in proportion to the text's length.
+//! Invariant: no text makes the reader panic. Texts of more than 16 MiB and expressions of more than 200 levels are
+//! refused, and so are numbers that `f64` does not hold.
 //!
 //! # Grammar
 //!

@@ -65,7 +65,11 @@ impl Lower<'_> {
             return Ok(x as usize);
         }
         let message = format!("{x} is no size");
-        Err(self.error(e.span, message, "expected a whole number of at least 0"))
+        Err(self.error(
+            e.span,
+            message,
+            "expected a whole number from 0 to 4294967295",
+        ))
     }
 
     /// How a parameter starts.
