@@ -8,6 +8,7 @@ pub mod passes;
 pub mod plan;
 pub mod text;
 mod verify;
+pub mod work;
 
 pub use graph::{Graph, Node};
 pub use options::{Options, Unroll, UnrollError};

@@ -109,7 +109,7 @@ impl<T: Element> CompiledCell<T> {
             .pop()
             .expect("there is at least the record");
         let plan = plan(&graph, options);
-        let code = generate::<T>(&plan)?;
+        let code = generate::<T>(&plan, options.verify)?;
         let indices = index_inputs(&graph);
         let workspace = Workspace::new();
         let compile_time = start.elapsed();
@@ -474,9 +474,9 @@ pub(crate) fn are_rows<T: Element>(name: &str, given: &[T], rows: usize) -> Resu
     }
 }
 
-/// The native code of a plan.
-pub(crate) fn generate<T: Element>(plan: &Plan) -> Result<Code, CompileError> {
-    let isa = host()?;
+/// The native code of a plan, checked by Cranelift's verifier if `verify` wants it.
+pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code, CompileError> {
+    let isa = host(verify)?;
     let target = Target {
         isa: &*isa,
         lane: T::LANE,

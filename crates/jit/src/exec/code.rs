@@ -15,8 +15,8 @@ use crate::error::CompileError;
 /// A loop's function: frame, first step, end of steps, first row, end of rows.
 pub(crate) type LoopFn<T> = unsafe extern "C" fn(*const Frame<T>, usize, usize, usize, usize);
 
-/// The machine that the code runs on, with everything it has.
-pub(crate) fn host() -> Result<OwnedTargetIsa, CompileError> {
+/// The machine that the code runs on, with everything it has; `verify`: Cranelift checks what it is given.
+pub(crate) fn host(verify: bool) -> Result<OwnedTargetIsa, CompileError> {
     let mut flags = settings::builder();
     let set = |flags: &mut settings::Builder, name: &str, value: &str| {
         flags
@@ -27,15 +27,7 @@ pub(crate) fn host() -> Result<OwnedTargetIsa, CompileError> {
     set(&mut flags, "is_pic", "false")?;
     set(&mut flags, "enable_probestack", "false")?;
     // Our own tests run with the verifier; a user's compile time does not pay for it.
-    set(
-        &mut flags,
-        "enable_verifier",
-        if cfg!(debug_assertions) {
-            "true"
-        } else {
-            "false"
-        },
-    )?;
+    set(&mut flags, "enable_verifier", &verify.to_string())?;
     let isa = cranelift_native::builder().map_err(|e| CompileError::Host(e.to_string()))?;
     isa.finish(settings::Flags::new(flags))
         .map_err(|e| CompileError::Host(e.to_string()))
