@@ -9,6 +9,7 @@ pub mod plan;
 mod target;
 pub mod text;
 mod verify;
+pub mod work;
 
 pub use graph::{Graph, Node};
 pub use options::{Options, Unroll, UnrollError};

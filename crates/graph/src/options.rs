@@ -46,6 +46,10 @@ pub struct Options {
     pub phases: bool,
     /// No switch but a choice: the machine that the program is planned and compiled for, this one's best unless told.
     pub target: Target,
+    /// No switch but a check: each pass's graph and each stage's plan are held against the rules of their verifiers, and
+    /// machine code against Cranelift's. A broken rule is a mistake of ours and a panic that names the pass. Verifiers cost
+    /// as much as all else, so a build without debug assertions does without unless asked; tests ask.
+    pub verify: bool,
     /// No switch but a choice: steps that a turn of a recurrence's loop does.
     pub unroll: Unroll,
     /// No switch but a wish: values and adjoints of the step to hand out, as outputs called `value(keep)`, `adjoint(c)`. The
@@ -125,15 +129,26 @@ impl Options {
         ("phases", |o| &mut o.phases),
     ];
 
-    /// Nothing that isn't needed.
-    pub fn none() -> Options {
-        Options::all(false)
+    /// The default, and everything verified: what tests compile with.
+    pub fn verified() -> Options {
+        Options {
+            verify: true,
+            ..Options::all(true)
+        }
     }
 
-    /// Everything but one, for each in turn, with the name of the one.
+    /// Nothing that isn't needed; verified, for it is asked for where a result is in doubt.
+    pub fn none() -> Options {
+        Options {
+            verify: true,
+            ..Options::all(false)
+        }
+    }
+
+    /// Everything but one, for each in turn, with the name of the one; verified.
     pub fn each_off() -> impl Iterator<Item = (&'static str, Options)> {
         Options::SWITCHES.into_iter().map(|(name, switch)| {
-            let mut options = Options::default();
+            let mut options = Options::verified();
             *switch(&mut options) = false;
             (name, options)
         })
@@ -164,6 +179,7 @@ impl Options {
             observe: Vec::new(),
             phases: on,
             target: Target::host(),
+            verify: cfg!(debug_assertions),
             unroll: if on { Unroll::AUTO } else { Unroll::NONE },
         }
     }

@@ -91,7 +91,7 @@ fn with_blocks(document: &str) -> String {
             }
             "plan" => {
                 let g = read(&cell).unwrap_or_else(|e| panic!("{e}"));
-                let options = Options::default();
+                let options = Options::verified();
                 let trace = retrograd_graph::passes::run(&g, &[], &options);
                 let (_, g) = trace.expect("one direction").pop().expect("it has a last");
                 plan::plan(&g, &options).to_string()

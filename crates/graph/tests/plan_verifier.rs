@@ -34,7 +34,7 @@ fn recorded(cell: &str) -> Graph {
 
 /// The plan of a cell's training step.
 fn trained(cell: &str) -> Plan {
-    trained_with(cell, &Options::default())
+    trained_with(cell, &Options::verified())
 }
 
 fn trained_with(cell: &str, options: &Options) -> Plan {
@@ -162,7 +162,7 @@ fn rule_4_a_parallel_loop_stores_in_one_steps_array() {
     // Phases would be broken too.
     let options = Options {
         phases: false,
-        ..Options::default()
+        ..Options::verified()
     };
     let mut plan = trained_with(LSTM, &options);
     let loops = plan.loops();
@@ -502,7 +502,7 @@ fn rule_13_a_ring_that_is_too_short() {
     let streamed = passes::stream::stream(&g).expect("it streams").graph;
     let options = Options {
         reuse: false,
-        ..Options::default().streaming()
+        ..Options::verified().streaming()
     };
     let trace = passes::run(&streamed, &[], &options).expect("it runs");
     let mut plan = stream(&trace.last().expect("the record at least").1, &options);

@@ -126,7 +126,7 @@ impl<T: Element> CompiledCell<T> {
             .pop()
             .expect("there is at least the record");
         let plan = plan(&graph, options);
-        let code = generate::<T>(&plan)?;
+        let code = generate::<T>(&plan, options.verify)?;
         let indices = index_inputs(&graph);
         let program = Program {
             recorded,
@@ -291,9 +291,9 @@ pub(crate) fn are_rows<T: Element>(name: &str, given: &[T], rows: usize) -> Resu
     }
 }
 
-/// The native code of a plan, for its target.
-pub(crate) fn generate<T: Element>(plan: &Plan) -> Result<Code<T>, CompileError> {
-    let isa = generator(plan.target)?;
+/// The native code of a plan, for its target, checked by Cranelift's verifier if `verify` wants it.
+pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code<T>, CompileError> {
+    let isa = generator(plan.target, verify)?;
     let backend = Backend {
         isa: &*isa,
         lane: T::LANE,

@@ -94,14 +94,15 @@ impl<T: Element> Stepper<T> {
             return Err(RunError::Empty { t: 1, b }.into());
         }
         let start = Instant::now();
-        let Program { graph, states } = passes::streamed(recorded).map_err(CompileError::from)?;
+        let Program { graph, states } =
+            passes::streamed(recorded, options).map_err(CompileError::from)?;
         let options = options.clone().streaming();
         let (_, graph) = passes::run(&graph, &[], &options)
             .map_err(CompileError::from)?
             .pop()
             .expect("there is at least the record");
         let plan = plan::stream(&graph, &options);
-        let code = generate::<T>(&plan)?;
+        let code = generate::<T>(&plan, options.verify)?;
         let read = sampled(&graph, &plan);
         let outputs: Vec<usize> = (0..graph.outputs().len())
             .filter(|&k| is_of_step(&graph, &graph.outputs()[k]))

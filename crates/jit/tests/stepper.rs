@@ -371,7 +371,8 @@ fn a_name_that_the_stream_needs_is_an_error() {
     let mut graph = retrograd_graph::Graph::from_tape(&tape);
     let value = graph.outputs()[0].value;
     graph.output("initial(h)", retrograd_tape::Yield::Output, value);
-    let refused = retrograd_graph::passes::streamed(&graph).expect_err("the name is taken");
+    let refused = retrograd_graph::passes::streamed(&graph, &retrograd_graph::Options::verified())
+        .expect_err("the name is taken");
     assert_eq!(
         refused.to_string(),
         "the stream adds an output `initial(h)`, and the program has one of that name already"

@@ -28,6 +28,7 @@ mod algebra;
 mod compose;
 mod cycles;
 mod error;
+pub mod families;
 mod gemm;
 #[cfg(feature = "generate")]
 pub mod generate;

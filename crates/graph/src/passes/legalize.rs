@@ -156,8 +156,7 @@ pub(crate) fn cut_into_outputs(g: &Graph, v: Value) -> bool {
         && g.users(v).all(|u| {
             covered += g.node(u).ty.shape.len();
             let slice = matches!(g.op_of(u), Op::Slice { axis: 0, .. });
-            let times = g.outputs().iter().filter(|o| o.value == u).count();
-            slice && times == 1 && g.users(u).next().is_none() && seen.insert(u)
+            slice && g.times_output(u) == 1 && g.users(u).next().is_none() && seen.insert(u)
         })
         && covered == g.node(v).ty.shape.len()
 }
@@ -166,10 +165,16 @@ fn outputs(g: &Graph) -> Graph {
     // Not a rebuild: that would find two copies of one value to be equal.
     let mut new = g.clone();
     let mut taken = std::collections::HashSet::new();
+    // Slices that are outputs in place stay, and what has a copy of an output is not cut: once told, it stays so.
+    let mut cut: HashMap<Value, bool> = HashMap::new();
     for k in 0..new.outputs().len() {
         let v = new.outputs()[k].value;
         let in_place = match new.op_of(v) {
-            Op::Slice { axis: 0, .. } => cut_into_outputs(&new, new.operands(v)[0]),
+            Op::Slice { axis: 0, .. } => {
+                let sum = new.operands(v)[0];
+                *cut.entry(sum)
+                    .or_insert_with(|| cut_into_outputs(&new, sum))
+            }
             Op::Outer { to: Domain::Once } | Op::SumTo(Domain::Once) => {
                 new.users(v).next().is_none()
             }

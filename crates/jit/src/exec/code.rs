@@ -56,11 +56,11 @@ fn features(target: Target) -> &'static [&'static str] {
     }
 }
 
-/// The code generator of a target.
+/// The code generator of a target; `verify`: Cranelift checks what it is given.
 ///
 /// # Errors
 /// If this machine does not run the target's code, or nothing can be generated for its architecture.
-pub(crate) fn generator(target: Target) -> Result<OwnedTargetIsa, CompileError> {
+pub(crate) fn generator(target: Target, verify: bool) -> Result<OwnedTargetIsa, CompileError> {
     if !target.runs_here() {
         return Err(CompileError::Target {
             target,
@@ -76,16 +76,8 @@ pub(crate) fn generator(target: Target) -> Result<OwnedTargetIsa, CompileError> 
     set(&mut flags, "opt_level", "speed")?;
     set(&mut flags, "is_pic", "false")?;
     set(&mut flags, "enable_probestack", "false")?;
-    // Our own tests run with the verifier; a user's compile time does not pay for it.
-    set(
-        &mut flags,
-        "enable_verifier",
-        if cfg!(debug_assertions) {
-            "true"
-        } else {
-            "false"
-        },
-    )?;
+    // A user's compile time does not pay for the verifier.
+    set(&mut flags, "enable_verifier", &verify.to_string())?;
     // Of the machine at hand only its architecture and conventions of calling.
     let native = cranelift_native::builder_with_options(false)
         .map_err(|e| CompileError::Host(e.to_string()))?;
