@@ -76,7 +76,7 @@ fn apply(g: &mut Graph, op: Op, xs: &[Value], last: bool) -> Value {
     let simpler = match op {
         op if vanishes(g, op, xs) => Some(zeros(g, ty)),
         Op::Map(m) => map(g, m, xs, ty, last),
-        Op::Reduce(r) => reduce(g, r, xs[0]),
+        Op::Reduce(r) => reduce(g, r, xs[0], last),
         Op::Broadcast(shape) => match constant(g, xs[0]) {
             Some(c) => Some(g.constant(c, shape)),
             None if shape == Shape::Scalar => Some(xs[0]),
@@ -261,7 +261,7 @@ fn map(g: &mut Graph, m: Map, xs: &[Value], ty: Type, last: bool) -> Option<Valu
     }
 }
 
-fn reduce(g: &mut Graph, r: Reduction, x: Value) -> Option<Value> {
+fn reduce(g: &mut Graph, r: Reduction, x: Value, last: bool) -> Option<Value> {
     let shape = g.ty(x).shape;
     if shape == Shape::Scalar {
         return Some(x);
@@ -280,7 +280,8 @@ fn reduce(g: &mut Graph, r: Reduction, x: Value) -> Option<Value> {
         }
         // The sum that a mean is made of may overflow.
         Reduction::Mean => None,
-        Reduction::Max => Some(one),
+        // The slope is shared by the elements that equal the greatest one, and NaN equals none.
+        Reduction::Max => last.then_some(one),
     }
 }
 
