@@ -2,7 +2,8 @@
 
 use cranelift::codegen::Context;
 use cranelift::codegen::control::ControlPlane;
-use cranelift::prelude::FunctionBuilderContext;
+use cranelift::codegen::ir::{Function, UserFuncName};
+use cranelift::prelude::*;
 use retrograd_graph::plan::plan;
 use retrograd_graph::{Graph, Options, Target, passes};
 use retrograd_tape::generate::{Choices, generate};
@@ -106,4 +107,44 @@ fn folded_operands_are_seen_where_they_are_allowed() {
         let text = listing::<f32>(&alone(Map::Relu), Target::avx2());
         assert!(!faulting(&text).is_empty(), "{text}");
     }
+}
+
+/// docs/UPSTREAM.md's ten lines. When this fails, the fault is mended there: take the cast of `Math::load` out.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn cranelift_still_folds_what_a_compare_before_avx_faults_on() {
+    let isa = generator(Target::baseline()).expect("every machine runs its base");
+    let listing = |compares: bool| {
+        let mut signature = Signature::new(isa.default_call_conv());
+        let vector = AbiParam::new(types::F32X4);
+        signature.params.extend([AbiParam::new(types::I64), vector]);
+        signature.returns.push(AbiParam::new(if compares {
+            types::I32X4
+        } else {
+            types::F32X4
+        }));
+        let mut function = Function::with_name_signature(UserFuncName::default(), signature);
+        let mut frontend = FunctionBuilderContext::new();
+        let mut b = FunctionBuilder::new(&mut function, &mut frontend);
+        let entry = b.create_block();
+        b.append_block_params_for_function_params(entry);
+        b.switch_to_block(entry);
+        let (at, x) = (b.block_params(entry)[0], b.block_params(entry)[1]);
+        let flags = MemFlagsData::new().with_notrap();
+        let y = b.ins().load(types::F32X4, flags, at, 0);
+        let z = match compares {
+            true => b.ins().fcmp(FloatCC::LessThan, x, y),
+            false => b.ins().fadd(x, y),
+        };
+        b.ins().return_(&[z]);
+        b.seal_all_blocks();
+        b.finalize(isa.frontend_config());
+        let mut context = Context::for_function(function);
+        context.set_disasm(true);
+        let code = context.compile(&*isa, &mut ControlPlane::default());
+        code.expect("it compiles").vcode.clone().expect("a listing")
+    };
+    let (sum, compare) = (listing(false), listing(true));
+    assert!(faulting(&sum).is_empty(), "{sum}");
+    assert_eq!(faulting(&compare).len(), 1, "{compare}");
 }
