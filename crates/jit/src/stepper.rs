@@ -81,7 +81,20 @@ impl<T: Element> Stepper<T> {
     /// # Errors
     /// As there.
     pub fn new(tape: &Tape, b: usize, inputs: &[&[T]]) -> Result<Self, StepperError> {
-        Self::of(&Graph::from_tape(tape), &Options::default(), b, inputs)
+        Self::with_options(tape, &Options::default(), b, inputs)
+    }
+
+    /// The same with the passes and plan stages that `options` want, for their target.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_options(
+        tape: &Tape,
+        options: &Options,
+        b: usize,
+        inputs: &[&[T]],
+    ) -> Result<Self, StepperError> {
+        Self::of(&Graph::from_tape(tape), options, b, inputs)
     }
 
     pub(crate) fn of(

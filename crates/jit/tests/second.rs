@@ -8,16 +8,22 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use check::{Random, second_order};
-use retrograd_graph::Options;
+use retrograd_graph::{Options, Target};
 use retrograd_jit::{CompileError, CompiledCell, Purpose};
 use retrograd_tape::generate::{Case, Choices, every_tag, generate};
 use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape, Var};
 
 #[track_caller]
 fn holds(tape: &Tape, t: usize, b: usize, seed: u64) {
-    let found = second_order(tape, t, b, seed, &Options::default());
-    let compared = found.unwrap_or_else(|e| panic!("{e}\n{tape}"));
-    assert!(compared.iter().all(|n| *n > 0), "too near a kink:\n{tape}");
+    for target in Target::all_runnable() {
+        let options = Options {
+            target,
+            ..Options::default()
+        };
+        let found = second_order(tape, t, b, seed, &options);
+        let compared = found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
+        assert!(compared.iter().all(|n| *n > 0), "too near a kink:\n{tape}");
+    }
 }
 
 /// A program around an op: its operands move with a state, a parameter, a row's input and a step's, and what it gives
@@ -158,7 +164,13 @@ fn bytes(seed: u64, n: usize) -> Vec<u8> {
 
 /// The counts, or what is wrong; a panic is a failure like any other.
 fn of(case: &Case, options: &Options) -> check::Verdict {
-    let run = || second_order(&case.tape, case.t, case.b, case.seed, options);
+    // Each case is for one of the targets that the machine runs.
+    let all = Target::all_runnable();
+    let options = Options {
+        target: all[(case.seed / 11) as usize % all.len()],
+        ..options.clone()
+    };
+    let run = || second_order(&case.tape, case.t, case.b, case.seed, &options);
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("a panic".into()))
 }
 

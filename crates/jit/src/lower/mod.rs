@@ -6,6 +6,8 @@
 //!
 //! [`Frame`]: crate::exec::Frame
 
+#[cfg(test)]
+mod folding;
 mod inside;
 mod points;
 mod region;
