@@ -50,7 +50,7 @@ fn run<T: Element + retrograd_tape::Real>(
         .map(|(a, i, n)| &mut a[*i..*i + *n])
         .collect();
     cell.run(t, b, &given, &mut out).expect("the arrays fit");
-    out[0].iter().map(|x| Element::to_f64(*x)).collect()
+    out[0].iter().map(|x| x.to_f64()).collect()
 }
 
 /// y = op(x0, …) of vectors of `n`.
