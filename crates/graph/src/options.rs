@@ -2,8 +2,10 @@
 
 use retrograd_tape::Observe;
 
-/// One switch for every pass and plan stage that a program can do without. All are on by default; a result is the same
-/// without any of them, up to rounding. Tests switch them off in turn, so that a wrong result is pinned to one.
+use crate::target::Target;
+
+/// One switch for every pass and plan stage that a program can do without, and the machine that all of it is for. All are
+/// on by default; a result is the same without any of them, up to rounding. Tests switch them off in turn, so that a wrong result is pinned to one.
 ///
 /// Not optional: the adjoint, *legalize*, scheduling and storing.
 ///
@@ -42,6 +44,8 @@ pub struct Options {
     /// Long blocks of steps through all that can go through time together: what lives within a block's work needs an array
     /// for one block only, and memory budgets can be kept. Without it everything over steps is done for all steps at once.
     pub phases: bool,
+    /// No switch but a choice: the machine that the program is planned and compiled for, this one's best unless told.
+    pub target: Target,
     /// No switch but a choice: steps that a turn of a recurrence's loop does.
     pub unroll: Unroll,
     /// No switch but a wish: values and adjoints of the step to hand out, as outputs called `value(keep)`, `adjoint(c)`. The
@@ -159,6 +163,7 @@ impl Options {
             nest: on,
             observe: Vec::new(),
             phases: on,
+            target: Target::host(),
             unroll: if on { Unroll::AUTO } else { Unroll::NONE },
         }
     }

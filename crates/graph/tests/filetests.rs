@@ -152,7 +152,7 @@ fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
     let mut g = if first.is_some_and(|l| l.starts_with("graph")) {
         text::parse_graph(&name, &case.input).map_err(|e| e.to_string())?
     } else {
-        let tape = text::read_tape(&name, &case.input, &[]).map_err(|e| e.to_string())?;
+        let tape = retrograd_text::read_tape(&name, &case.input, &[]).map_err(|e| e.to_string())?;
         Graph::observing(&tape, &case.observe).map_err(|name| format!("no value `{name}`\n"))?
     };
     check(&name, "record", &g);

@@ -1,21 +1,20 @@
 //! [`CompiledCell`]: a program as machine code, shared by all who run it.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cranelift::prelude::FunctionBuilderContext;
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::plan::{Plan, plan};
-use retrograd_graph::{Graph, Options};
+use retrograd_graph::{Graph, Options, Target};
 use retrograd_tape::{Domain, Input, Observe, Op, Output, Shape, Tape, Type};
 
 use crate::element::Element;
 use crate::error::{CompileError, RunError, StepperError};
-use crate::exec::code::{Code, host};
+use crate::exec::code::{Code, generator};
 use crate::exec::cut::Efforts;
 use crate::executor::{Executor, Memory};
-use crate::lower::{Target, lower};
+use crate::lower::{Backend, lower};
 use crate::purpose::Purpose;
 use crate::stepper::Stepper;
 
@@ -52,19 +51,17 @@ pub(crate) type IndexInput = (usize, usize);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct CompiledCell<T: Element> {
-    program: Arc<Program>,
-    /// The numbers that the code was made for.
-    element: PhantomData<fn() -> T>,
+    program: Arc<Program<T>>,
 }
 
 /// What all clones of a cell share.
-pub(crate) struct Program {
+pub(crate) struct Program<T: Element> {
     /// The program as it was recorded, and the passes that were wanted: what a stepper is made from.
     recorded: Graph,
     options: Options,
     pub(crate) graph: Graph,
     pub(crate) plan: Plan,
-    pub(crate) code: Code,
+    pub(crate) code: Code<T>,
     pub(crate) indices: Vec<IndexInput>,
     /// By the addresses of the plan's items, which stay where they are.
     pub(crate) efforts: Efforts,
@@ -75,7 +72,6 @@ impl<T: Element> Clone for CompiledCell<T> {
     fn clone(&self) -> Self {
         CompiledCell {
             program: Arc::clone(&self.program),
-            element: PhantomData,
         }
     }
 }
@@ -91,7 +87,7 @@ impl<T: Element> std::fmt::Debug for CompiledCell<T> {
 }
 
 impl<T: Element> CompiledCell<T> {
-    /// Compiles a program.
+    /// Compiles a program for this machine.
     ///
     /// # Errors
     /// See [`CompileError`].
@@ -99,10 +95,10 @@ impl<T: Element> CompiledCell<T> {
         Self::compile_with(tape, purpose, &Options::default())
     }
 
-    /// Compiles a program with the passes and plan stages that `options` want.
+    /// Compiles a program with the passes and plan stages that `options` want, for their target.
     ///
     /// # Errors
-    /// See [`CompileError`].
+    /// See [`CompileError`]; among them a target that this machine does not run.
     pub fn compile_with(
         tape: &Tape,
         purpose: &Purpose,
@@ -147,7 +143,6 @@ impl<T: Element> CompiledCell<T> {
         };
         Ok(CompiledCell {
             program: Arc::new(program),
-            element: PhantomData,
         })
     }
 
@@ -221,6 +216,11 @@ impl<T: Element> CompiledCell<T> {
         count(ty.domain, ty.shape, t, b)
     }
 
+    /// The machine that it was compiled for.
+    pub fn target(&self) -> Target {
+        self.plan().target
+    }
+
     /// The plan that the code was made from.
     pub fn plan(&self) -> &Plan {
         &self.program.plan
@@ -236,7 +236,7 @@ impl<T: Element> CompiledCell<T> {
         self.program.code.bytes
     }
 
-    pub(crate) fn program(&self) -> &Program {
+    pub(crate) fn program(&self) -> &Program<T> {
         &self.program
     }
 }
@@ -295,17 +295,17 @@ pub(crate) fn are_rows<T: Element>(name: &str, given: &[T], rows: usize) -> Resu
     }
 }
 
-/// The native code of a plan.
-pub(crate) fn generate<T: Element>(plan: &Plan) -> Result<Code, CompileError> {
-    let isa = host()?;
-    let target = Target {
+/// The native code of a plan, for its target.
+pub(crate) fn generate<T: Element>(plan: &Plan) -> Result<Code<T>, CompileError> {
+    let isa = generator(plan.target)?;
+    let backend = Backend {
         isa: &*isa,
         lane: T::LANE,
     };
     let mut context = FunctionBuilderContext::new();
     let loops = plan.loops().into_iter();
-    let functions = loops.map(|l| lower(&target, plan, l, &mut context));
-    Code::new(&plan.name, isa.clone(), functions.collect())
+    let functions = loops.map(|l| lower(&backend, plan, l, &mut context));
+    Code::new(&plan.name, plan.target, isa.clone(), functions.collect())
 }
 
 /// Numbers of a value for `t` steps and `b` rows.

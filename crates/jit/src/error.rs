@@ -1,5 +1,6 @@
 //! What can go wrong when a program is compiled or run.
 
+use retrograd_graph::Target;
 use retrograd_graph::passes::Refused;
 use retrograd_tape::Tape;
 
@@ -16,6 +17,14 @@ pub enum CompileError {
     Idle {
         /// The program's name.
         program: String,
+    },
+    /// The machine does not run what it was to be compiled for.
+    #[error("this machine does not run code for the target `{target}`; its best is `{host}`")]
+    Target {
+        /// What was asked for.
+        target: Target,
+        /// The best that this machine runs.
+        host: Target,
     },
     /// There is no code generator for this machine.
     #[error("no code can be generated for this machine: {0}")]

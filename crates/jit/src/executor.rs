@@ -132,7 +132,7 @@ impl<T: Element> Executor<T> {
         };
         let need = need(&self.cell, self.budget, (t, b), self.cut, &given)?;
         Ok(Memory {
-            bytes: need.bytes::<T>(),
+            bytes: need.bytes(),
             block: need.layout.block,
             replays: need.layout.replay,
         })
@@ -300,10 +300,16 @@ fn need<'a, T: Element>(
     (t, b): (usize, usize),
     cut: Cut,
     given: &'a (dyn Fn(Storage) -> bool + Sync),
-) -> Result<Need<'a>, RunError> {
-    let Program { plan, efforts, .. } = cell.program();
+) -> Result<Need<'a, T>, RunError> {
+    let Program {
+        plan,
+        code,
+        efforts,
+        ..
+    } = cell.program();
     let mut need = Need {
         plan,
+        kernels: code.kernels,
         t,
         b,
         parts: 1,
@@ -313,8 +319,8 @@ fn need<'a, T: Element>(
         },
         given,
     };
-    need.can_be_addressed::<T>()?;
-    need.layout = need.choose::<T>(budget).map_err(|least| {
+    need.can_be_addressed()?;
+    need.layout = need.choose(budget).map_err(|least| {
         let budget = budget.unwrap_or(usize::MAX);
         RunError::Budget {
             budget,
@@ -326,7 +332,7 @@ fn need<'a, T: Element>(
     let sum = |item: &Item| matches!(item, Item::Outer { .. });
     need.parts = efforts.most(plan, (need.sum_steps(), b), cut, sum);
     let budget = budget.unwrap_or(usize::MAX);
-    while need.parts > 1 && need.bytes::<T>() > budget {
+    while need.parts > 1 && need.bytes() > budget {
         need.parts -= 1;
     }
     Ok(need)

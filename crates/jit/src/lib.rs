@@ -24,6 +24,6 @@ pub use error::{CompileError, RunError, StepperError};
 pub use exec::Calls;
 pub use executor::{Executor, Memory};
 pub use purpose::Purpose;
-pub use retrograd_graph::Options;
+pub use retrograd_graph::{Options, Target};
 pub use retrograd_tape::Observe;
 pub use stepper::Stepper;

@@ -49,17 +49,17 @@ use crate::exec::stream::{Stream, step_loop};
 /// A clone goes on from the same states by itself: they are copied, while machine code, parameters and all that is made of
 /// these are shared, until one of the two sets other parameters.
 pub struct Stepper<T: Element> {
-    program: Arc<Program>,
+    program: Arc<Program<T>>,
     stream: Stream<T>,
     /// What each state begins with, if the caller says so.
     beginnings: Vec<Option<Vec<T>>>,
 }
 
 /// What all clones of a stepper share, beside parameters.
-struct Program {
+struct Program<T: Element> {
     graph: Graph,
     plan: Plan,
-    code: Code,
+    code: Code<T>,
     /// Inputs of the program as it was recorded.
     recorded: usize,
     states: Vec<StreamState>,
@@ -238,7 +238,7 @@ impl<T: Element> Stepper<T> {
             let to = state.beginning;
             match (beginning, state.computed) {
                 (Some(given), _) => stream.array(to).copy_from_slice(given),
-                (None, None) => stream.array(to).fill(T::ZERO),
+                (None, None) => stream.array(to).fill(T::default()),
                 (None, Some(k)) => {
                     let ty = graph.node(graph.outputs()[k].value).ty;
                     let copies = match ty.domain {

@@ -1,7 +1,7 @@
 //! Steps and rows beyond the memory there is are refused by a typed error, before anything is touched.
 
-use retrograd_graph::text::read_tape;
 use retrograd_jit::{CompiledCell, Purpose, RunError, Stepper, StepperError};
+use retrograd_text::read_tape;
 
 /// Nothing comes with the samples: any number of steps and rows fits the caller's arrays.
 const DECAY: &str = "cell decay(; h[64])

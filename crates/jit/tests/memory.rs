@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use retrograd_graph::Options;
 use retrograd_graph::plan::{Keep, Storage};
-use retrograd_graph::text::read_tape;
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose, Stepper};
 use retrograd_tape::{Domain, Real, Role, Tape};
+use retrograd_text::read_tape;
 
 thread_local! {
     static LIVE: Cell<usize> = const { Cell::new(0) };

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use check::{Random, second_order};
-use retrograd_graph::{Options, text};
+use retrograd_graph::Options;
 use retrograd_jit::{CompileError, CompiledCell, Purpose};
 use retrograd_tape::generate::{Case, Choices, every_tag, generate};
 use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape, Var};
@@ -137,7 +137,8 @@ fn every_cell_file_has_tangents_and_second_derivatives() {
         let known: Vec<(&str, usize)> = (small.into_iter())
             .filter(|(d, _)| source.contains(&format!("{d}=")))
             .collect();
-        let tape = text::read_tape(&name, &source, &known).unwrap_or_else(|e| panic!("{e}"));
+        let tape =
+            retrograd_text::read_tape(&name, &source, &known).unwrap_or_else(|e| panic!("{e}"));
         for (t, b, seed) in [(1, 1, 1), (5, 3, 2), (9, 2, 3)] {
             let found = second_order(&tape, t, b, seed, &Options::default());
             let compared = found.unwrap_or_else(|e| panic!("{name} T={t} B={b}: {e}"));

@@ -1,8 +1,8 @@
 //! One compiled cell serves many threads: code is shared, a workspace belongs to one run at a time.
 
-use retrograd_graph::text::read_tape;
 use retrograd_jit::{CompiledCell, Executor, Purpose, Stepper};
 use retrograd_tape::Role;
+use retrograd_text::read_tape;
 
 const GRU: &str = "cell gru(x[3]; h[20])
 z = sigmoid(dense(x, h))

@@ -7,9 +7,9 @@ mod check;
 
 use retrograd_graph::passes::Refused;
 use retrograd_graph::plan::{Item, Keep, Kind, Stmt};
-use retrograd_graph::text::read_tape;
 use retrograd_jit::{CompileError, CompiledCell, Purpose, RunError, Stepper, StepperError};
 use retrograd_tape::{Domain, Role, Tape};
+use retrograd_text::read_tape;
 
 fn tape(text: &str) -> Tape {
     read_tape("stepper", text, &[]).unwrap_or_else(|e| panic!("{e}"))

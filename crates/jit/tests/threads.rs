@@ -1,9 +1,9 @@
 //! Runs share one pool of threads, however many executors there are and however many threads each may use, and call for no
 //! thread where there is too little work. One test, for it counts the threads of the process.
 
-use retrograd_graph::text::read_tape;
 use retrograd_jit::{CompiledCell, Executor, Purpose};
 use retrograd_tape::Role;
+use retrograd_text::read_tape;
 
 fn gru(hidden: usize) -> CompiledCell<f32> {
     const GRU: &str = "cell gru(x[8]; h[H]) where H=32

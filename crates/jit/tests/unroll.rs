@@ -2,10 +2,10 @@
 //! them, from first to last and from last to first, with time outside and inside.
 
 use retrograd_graph::plan::{Inner, Kind};
-use retrograd_graph::text::read_tape;
 use retrograd_graph::{Options, Unroll};
 use retrograd_jit::{CompiledCell, Element, Purpose};
 use retrograd_tape::{Real, Role, Tape};
+use retrograd_text::read_tape;
 
 const LSTM: &str = "cell lstm(x[5]; h[12], c[12])
 i = sigmoid(dense(x, h))

@@ -148,12 +148,12 @@ fn compiled_code_gives_pytorchs_values_and_parameter_gradients() {
 
 fn values_and_parameter_gradients(engine: Engine) {
     for case in cases() {
-        let settings = Trainer::new(case.cell(), Adam::new(0.1))
+        let settings = Trainer::builder(case.cell(), Adam::new(0.1))
             .engine(engine)
             .double();
         let mut trainer = settings.build().expect("it is right");
         for (name, array) in &case.params {
-            trainer.set_param(name, &array.data).expect("it fits");
+            trainer.set_parameter(name, &array.data).expect("it fits");
         }
         let run = trainer.differentiate(&case.batch()).expect("it runs");
         case.compare("y", run.output("y"), &case.y.data);

@@ -29,6 +29,7 @@ mod compose;
 mod cycles;
 mod error;
 mod gemm;
+#[cfg(feature = "generate")]
 pub mod generate;
 mod gradcheck;
 mod interpreter;

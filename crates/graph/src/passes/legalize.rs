@@ -35,6 +35,8 @@ pub(crate) fn computed(g: &Graph, v: Value) -> bool {
 
 fn arrays(g: &Graph) -> Graph {
     rebuild(g, |r, v| match g.op_of(v) {
+        // No pass follows that could leave out what zeros are multiplied with: from here on they are a constant.
+        Op::Zeros(shape) => Some(r.new.constant(0.0, *shape)),
         Op::MatVec { .. }
         | Op::Outer { .. }
         | Op::Gather
@@ -53,7 +55,7 @@ fn arrays(g: &Graph) -> Graph {
 fn array(r: &mut Rebuild<'_>, x: Value) -> Value {
     let op = *r.old.op_of(x);
     match op {
-        Op::Constant { .. } | Op::Broadcast(_) => {
+        Op::Constant { .. } | Op::Zeros(_) | Op::Broadcast(_) => {
             let there = r.get(x);
             r.new.map1(Map::Copy, there)
         }

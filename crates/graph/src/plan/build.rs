@@ -115,6 +115,7 @@ impl<'g> Facts<'g> {
             let how = match *g.op_of(v) {
                 Op::Input { .. }
                 | Op::Constant { .. }
+                | Op::Zeros(_)
                 | Op::Broadcast(_)
                 | Op::Reshape(_)
                 | Op::Delay(_) => How::View,

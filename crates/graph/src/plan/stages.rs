@@ -58,7 +58,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
     let drafts = schedule(&facts);
     let homes = Homes::new(&facts, &drafts, options);
     // The first that is a plan: a mistake in what comes before shows here.
-    let mut plan = Emit::new(&facts, homes).run(drafts);
+    let mut plan = Emit::new(&facts, homes).run(drafts, options.target);
     stage(&mut plan, "emit", true, |_| ());
     stage(&mut plan, "interchange", options.interchange, interchange);
     stage(&mut plan, "wide", options.wide, widen);

@@ -18,10 +18,9 @@ mod workspace;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use retrograd_graph::plan::Slices;
 use retrograd_graph::plan::cost::points;
-use retrograd_graph::plan::{Inner, Item, Kind, Layout, Loop, Plan, Product, View, WIDE};
-use retrograd_kernels::{ActivateFn, Activation, BACKWARD, Kernels, Real, Weights, kernels};
+use retrograd_graph::plan::{Inner, Item, Kind, Layout, Loop, Plan, Product, Slices, View, WIDE};
+use retrograd_kernels::{ActivateFn, Activation, BACKWARD, Kernels, Real, Weights};
 use retrograd_tape::{Domain, Map};
 
 use crate::element::Element;
@@ -45,28 +44,28 @@ pub(crate) struct Frame<T: Real> {
 
 impl<T: Element> Frame<T> {
     /// The addresses of a workspace that is bound, and the kernels, counting their calls if that is wanted.
-    fn new(workspace: &Workspace<T>, (steps, rows): (usize, usize), count: bool) -> Frame<T> {
-        let kernels = kernels::<T>();
+    fn new(
+        workspace: &Workspace<T>,
+        kernels: &Kernels<T>,
+        (steps, rows): (usize, usize),
+        count: bool,
+    ) -> Frame<T> {
+        let (product, product_from, activations) = match count {
+            true => counting::counting(kernels.isa),
+            false => (
+                kernels.product,
+                kernels.product_from,
+                WIDE.map(|m| kernels.activation(activation(m))),
+            ),
+        };
         Frame {
             bases: workspace.bases.as_ptr(),
             weights: workspace.weights.as_ptr(),
-            product: if count {
-                counting::product::<T>
-            } else {
-                kernels.product
-            },
-            product_from: if count {
-                counting::product_from::<T>
-            } else {
-                kernels.product_from
-            },
+            product,
+            product_from,
             steps,
             rows,
-            activations: if count {
-                counting::activations()
-            } else {
-                WIDE.map(|m| kernels.activation(activation(m)))
-            },
+            activations,
         }
     }
 }
@@ -77,7 +76,7 @@ unsafe impl<T: Real> Sync for Frame<T> {}
 /// One run: the plan, its code and everything with an address.
 pub(crate) struct Run<'a, T: Real> {
     pub(crate) plan: &'a Plan,
-    pub(crate) code: &'a Code,
+    pub(crate) code: &'a Code<T>,
     pub(crate) t: usize,
     pub(crate) b: usize,
     cut: Cut,
@@ -99,37 +98,10 @@ struct Span {
     first: bool,
 }
 
-/// Rows of a recurrence that one thread does at a time, at most: what a slice needs stays in cache.
-const SLICE: usize = 32;
-
-/// The same where the weights of a step do not stay in cache: a pass over them then serves twice as many rows. More rows
-/// than that gain nothing (docs/PERFORMANCE.md).
-const FAR_SLICE: usize = 64;
-
-/// Bytes of weights that slices may find in the last cache, step by step. Measured with 32 MiB of it: at 16 MiB and more,
-/// slices of 64 rows are faster, at 13 neither, at 8 those of 32.
-const CACHED: usize = 12 << 20;
-
-/// Rows of a hoisted product that are made at a time: enough for the kernel's full speed, few enough to stay in L2 until
-/// the steps read them (measured in the hand-written LSTM, Zen 4).
-const BLOCK_ROWS: usize = 48;
-
-/// Bytes of such a product's results that a recurrence with time inside may find in L2.
-const BLOCK_BYTES: usize = 128 << 10;
-
 /// Rows times steps that a recurrence with time inside does at a time, at most. A tile touches a line in each step, far
 /// from each other where there are many rows, and more of them than the hardware prefetches for cost more than a state
 /// does in memory: of 64, 128, 256, 1024 and all, 64 is the fastest (docs/PERFORMANCE.md).
 const INSIDE: usize = 64;
-
-/// How runs cut products into calls.
-pub(crate) const SLICES: Slices = Slices {
-    slice: SLICE,
-    far_slice: FAR_SLICE,
-    cached: CACHED,
-    block: BLOCK_ROWS,
-    inside_bytes: BLOCK_BYTES,
-};
 
 /// An address that may go to another thread.
 #[derive(Clone, Copy)]
@@ -193,14 +165,14 @@ impl<'a, T: Element> Run<'a, T> {
     /// Prepares a run for (T, B) over a workspace that fits and is bound to the caller's arrays.
     pub(crate) fn new(
         plan: &'a Plan,
-        code: &'a Code,
+        code: &'a Code<T>,
         (t, b): (usize, usize),
         (cut, efforts): (Cut, &'a Efforts),
         layout: Layout,
         workspace: &'a mut Workspace<T>,
         count: bool,
     ) -> Self {
-        let frame = Frame::new(workspace, (t, b), count);
+        let frame = Frame::new(workspace, code.kernels, (t, b), count);
         Run {
             plan,
             code,
@@ -260,7 +232,7 @@ impl<'a, T: Element> Run<'a, T> {
     }
 
     fn run_item(&mut self, item: &Item, span: Span) {
-        let kernels = kernels::<T>();
+        let kernels = self.code.kernels;
         match item {
             Item::Pack(w) => {
                 let weights = &self.workspace.weights[*w];
@@ -300,14 +272,15 @@ impl<'a, T: Element> Run<'a, T> {
     /// Calls `f` for slices of the rows of recurrences, in so many pieces at a time.
     fn over_slices(&self, items: &[Item], pieces: usize, f: impl Fn(usize, usize) + Sync) {
         let rows = self.b;
-        let slice = SLICES.rows(self.plan, items, size_of::<T>(), rows, pieces);
+        let slice =
+            Slices::of(self.plan.target).rows(self.plan, items, size_of::<T>(), rows, pieces);
         let part = |i: usize| f(i * slice, rows.min((i + 1) * slice));
         share(pieces, rows.div_ceil(slice), part);
     }
 
     /// Runs a loop, which is what the item is.
     fn run_loop(&self, l: &Loop, item: &Item, span: Span) {
-        let f = self.code.function::<T>(l.number);
+        let f = self.code.function(l.number);
         let (t0, t1) = match l.domain {
             Domain::Step => (span.t0, span.t1),
             other => (0, points(other, 0, 0).0),
@@ -363,7 +336,7 @@ impl<'a, T: Element> Run<'a, T> {
             items.iter().for_each(|item| self.run_item(item, span));
             return;
         }
-        let most = SLICES.steps(self.plan, items, rows, size_of::<T>());
+        let most = Slices::of(self.plan.target).steps(self.plan, items, rows, size_of::<T>());
         let blocks = steps.div_ceil(most);
         let length = steps.div_ceil(blocks);
         let made = AtomicUsize::new(0);
@@ -389,7 +362,7 @@ impl<'a, T: Element> Run<'a, T> {
                             }
                         }
                         Item::Loop(l) => {
-                            let f = self.code.function::<T>(l.number);
+                            let f = self.code.function(l.number);
                             // SAFETY: as for any loop; the blocks come in the order of the recurrence.
                             unsafe { f(frame, span.t0 + t0, span.t0 + t1, b0, b1) };
                         }

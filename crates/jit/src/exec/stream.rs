@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use retrograd_graph::plan::{Item, Kind, Layout, Loop, Plan, Storage};
-use retrograd_kernels::Buffer;
+use retrograd_graph::plan::{Item, Kind, Layout, Loop, Plan, Slices, Storage};
+use retrograd_kernels::{Buffer, Kernels};
 use retrograd_tape::Domain;
 
 use super::code::{Code, LoopFn};
 use super::cut::{Cut, Efforts};
-use super::{Frame, Need, Run, SLICES, Span, Workspace};
+use super::{Frame, Need, Run, Span, Workspace};
 use crate::element::Element;
 use crate::error::RunError;
 
@@ -32,6 +32,7 @@ pub(crate) struct Stream<T: Element> {
     workspace: Workspace<T>,
     bound: Arc<Bound<T>>,
     frame: Frame<T>,
+    kernels: &'static Kernels<T>,
     step: LoopFn<T>,
     parts: Vec<Part>,
     /// The arrays that come with a sample.
@@ -125,7 +126,7 @@ impl<T: Element> Stream<T> {
     /// More memory than there is.
     pub(crate) fn new(
         plan: &Plan,
-        code: &Code,
+        code: &Code<T>,
         b: usize,
         inputs: &[usize],
         outputs: &[usize],
@@ -133,20 +134,21 @@ impl<T: Element> Stream<T> {
         let Some(step) = step_loop(plan) else {
             return Ok(None);
         };
-        let step = code.function::<T>(step.number);
+        let step = code.function(step.number);
         // Outputs that the caller does not want have an array here.
         let read: Vec<Storage> = inputs.iter().map(|&u| plan.buffers[u].storage).collect();
         let given = |s| read.contains(&s);
         let mut workspace = Workspace::new();
         let need = Need {
             plan,
+            kernels: code.kernels,
             t: 1,
             b,
             parts: 1,
             layout: LAYOUT,
             given: &given,
         };
-        need.can_be_addressed::<T>()?;
+        need.can_be_addressed()?;
         workspace.fit(&need, None)?;
         let count = |is: fn(&Storage) -> bool| {
             let storages = plan.buffers.iter().map(|x| &x.storage);
@@ -169,8 +171,9 @@ impl<T: Element> Stream<T> {
             packed: std::mem::take(&mut workspace.packed),
         };
         Ok(Some(Stream {
-            frame: Frame::new(&workspace, (0, b), false),
-            slice: SLICES.rows(plan, &plan.items, size_of::<T>(), b, 1),
+            frame: Frame::new(&workspace, code.kernels, (0, b), false),
+            kernels: code.kernels,
+            slice: Slices::of(plan.target).rows(plan, &plan.items, size_of::<T>(), b, 1),
             workspace,
             bound: Arc::new(bound),
             step,
@@ -201,7 +204,8 @@ impl<T: Element> Stream<T> {
         workspace.arrays = self.workspace.arrays.clone();
         workspace.origins = self.workspace.origins.clone();
         let mut fork = Stream {
-            frame: Frame::new(&workspace, (0, self.b), false),
+            frame: Frame::new(&workspace, self.kernels, (0, self.b), false),
+            kernels: self.kernels,
             workspace,
             bound: Arc::clone(&self.bound),
             step: self.step,
@@ -243,7 +247,7 @@ impl<T: Element> Stream<T> {
         ws.bases.clear();
         ws.bases.extend(&ws.arrays);
         ws.describe(plan, &self.bound.packed);
-        self.frame = Frame::new(ws, (0, self.b), false);
+        self.frame = Frame::new(ws, self.kernels, (0, self.b), false);
     }
 
     /// Numbers of an array that is not the caller's.
@@ -276,7 +280,7 @@ impl<T: Element> Stream<T> {
     }
 
     /// Does what depends on parameters and static inputs alone; after [`own`](Self::own).
-    pub(crate) fn bind(&mut self, plan: &Plan, code: &Code) {
+    pub(crate) fn bind(&mut self, plan: &Plan, code: &Code<T>) {
         assert!(
             Arc::get_mut(&mut self.bound).is_some(),
             "what forks read is not written"
@@ -285,17 +289,17 @@ impl<T: Element> Stream<T> {
     }
 
     /// The states become what the arrays of their beginnings hold.
-    pub(crate) fn begin(&mut self, plan: &Plan, code: &Code) {
+    pub(crate) fn begin(&mut self, plan: &Plan, code: &Code<T>) {
         self.t = 0;
         self.run(plan, code, Part::Begin);
     }
 
     /// Fills the arrays of the outputs that say what the states are.
-    pub(crate) fn states(&mut self, plan: &Plan, code: &Code) {
+    pub(crate) fn states(&mut self, plan: &Plan, code: &Code<T>) {
         self.run(plan, code, Part::States);
     }
 
-    fn run(&mut self, plan: &Plan, code: &Code, part: Part) {
+    fn run(&mut self, plan: &Plan, code: &Code<T>, part: Part) {
         let items = plan.items.iter().zip(&self.parts);
         let sizes = (self.t, self.b);
         let alone = (Cut::ONE, &Efforts::default());
@@ -313,7 +317,7 @@ impl<T: Element> Stream<T> {
     /// One sample. An output that is not given, or has no numbers, stays here.
     /// `code` must be that of `new`, and the slices those of the arrays named there, of one step's length each.
     #[inline]
-    pub(crate) fn step(&mut self, _code: &Code, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
+    pub(crate) fn step(&mut self, _code: &Code<T>, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
         let Workspace { bases, arrays, .. } = &mut self.workspace;
         for (&u, x) in self.inputs.iter().zip(inputs) {
             // Only read: no statement of a plan stores to an input.

@@ -113,7 +113,7 @@ impl<T: Element> Run<'_, T> {
                     let y = self.strided(part.view, span);
                     if (x.step, x.row) == (0, 0) {
                         // The same numbers at every point, as the weight of a loss that has none.
-                        let n = T::from_count(steps * over);
+                        let n = T::from_f64((steps * over) as f64);
                         for (r, k) in (0..sums).flat_map(|r| (0..part.cols).map(move |k| (r, k))) {
                             // SAFETY: numbers of vectors that lie in arrays of checked length.
                             unsafe {

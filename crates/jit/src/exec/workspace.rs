@@ -2,7 +2,7 @@
 
 use retrograd_graph::plan::cost::{most_rows, points};
 use retrograd_graph::plan::{BlockAt, Item, Layout, Plan, Storage};
-use retrograd_kernels::{Block, BlockMut, Buffer, PieceMut, Real, Rhs, Weights, kernels};
+use retrograd_kernels::{Block, BlockMut, Buffer, Kernels, PieceMut, Real, Rhs, Weights};
 use retrograd_tape::Domain;
 
 use super::limit::machine_bytes;
@@ -12,9 +12,6 @@ use crate::error::RunError;
 /// Rows of all products and sums that a block of steps has at least, where the sequence is long enough: enough for the
 /// kernels' full speed and for what begins with each block to cost nothing.
 const ROWS_A_BLOCK: usize = 4096;
-
-/// Bytes of arrays that a block of steps goes through where replaying pays: what stays in L2 or near it.
-const CACHED: usize = 1 << 20;
 
 /// Workspace of a compiled plan, kept from run to run.
 pub(crate) struct Workspace<T: Real> {
@@ -54,8 +51,9 @@ type EachSum<'f> = dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]) +
 
 /// How much a run needs.
 #[derive(Clone, Copy)]
-pub(crate) struct Need<'a> {
+pub(crate) struct Need<'a, T: Real> {
     pub(crate) plan: &'a Plan,
+    pub(crate) kernels: &'a Kernels<T>,
     pub(crate) t: usize,
     pub(crate) b: usize,
     /// Threads that sums are divided among, each with scratch of its own.
@@ -65,7 +63,7 @@ pub(crate) struct Need<'a> {
     pub(crate) given: &'a (dyn Fn(Storage) -> bool + Sync),
 }
 
-impl Need<'_> {
+impl<T: Element> Need<'_, T> {
     /// Numbers of array `u`; none if it is the caller's.
     pub(super) fn array(&self, u: usize) -> usize {
         match self.plan.buffers[u].storage {
@@ -76,23 +74,24 @@ impl Need<'_> {
     }
 
     /// Numbers of the packing of weight `w`; none if no product has more than one row, unless the packing serves many samples.
-    pub(super) fn packed<T: Element>(&self, w: usize) -> usize {
+    pub(super) fn packed(&self, w: usize) -> usize {
         let weight = &self.plan.weights[w];
         let rows = most_rows(&self.plan.items, w, self.layout.block.min(self.t), self.b);
         if rows > 1 || self.plan.memory.streams {
-            kernels::<T>().packed_len(weight.rows, weight.cols, weight.transposed)
+            self.kernels
+                .packed_len(weight.rows, weight.cols, weight.transposed)
         } else {
             0
         }
     }
 
     /// Numbers of one part's scratch.
-    pub(super) fn scratch<T: Element>(&self) -> usize {
+    pub(super) fn scratch(&self) -> usize {
         let mut most = 0;
         self.sums(&mut |rows, rhs, _| {
             let total: usize = rhs.iter().map(|r| r.len).sum();
             let runs: usize = rhs.iter().map(|r| r.to.len()).sum();
-            most = most.max(kernels::<T>().outer_scratch_len(rows, total, runs));
+            most = most.max(self.kernels.outer_scratch_len(rows, total, runs));
         });
         most
     }
@@ -145,7 +144,7 @@ impl Need<'_> {
     ///
     /// # Errors
     /// [`RunError::Extent`].
-    pub(crate) fn can_be_addressed<T: Element>(&self) -> Result<(), RunError> {
+    pub(crate) fn can_be_addressed(&self) -> Result<(), RunError> {
         let (t, b) = (self.t as u128, self.b as u128);
         let points = |u: usize| {
             let x = &self.plan.buffers[u];
@@ -170,19 +169,19 @@ impl Need<'_> {
     }
 
     /// Bytes of all of it.
-    pub(crate) fn bytes<T: Element>(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let lines = |n: usize| Buffer::<T>::bytes_of(n);
         let arrays = (0..self.plan.buffers.len()).map(|u| lines(self.array(u)));
-        let packed = (0..self.plan.weights.len()).map(|w| lines(self.packed::<T>(w)));
-        let scratch = self.parts.saturating_mul(lines(self.scratch::<T>()));
+        let packed = (0..self.plan.weights.len()).map(|w| lines(self.packed(w)));
+        let scratch = self.parts.saturating_mul(lines(self.scratch()));
         let checkpoints = lines(self.plan.checkpoints(self.t, self.b, self.layout));
-        let others = [scratch, checkpoints, self.described::<T>()];
+        let others = [scratch, checkpoints, self.described()];
         let all = arrays.chain(packed).chain(others);
         all.fold(0, usize::saturating_add)
     }
 
     /// Bytes of addresses and descriptions.
-    fn described<T: Element>(&self) -> usize {
+    fn described(&self) -> usize {
         let (n, weights) = (self.plan.buffers.len(), self.plan.weights.len());
         let blocks: usize = self.plan.weights.iter().map(|w| w.blocks.len()).sum();
         let lists = self.lists();
@@ -197,7 +196,7 @@ impl Need<'_> {
     }
 
     /// The fastest layout that takes no more than `budget` bytes, or the fewest bytes that there is a layout for.
-    pub(crate) fn choose<T: Element>(mut self, budget: Option<usize>) -> Result<Layout, usize> {
+    pub(crate) fn choose(mut self, budget: Option<usize>) -> Result<Layout, usize> {
         let t = self.t;
         let of = |blocks: usize, replay| Layout {
             block: t.div_ceil(blocks),
@@ -206,7 +205,7 @@ impl Need<'_> {
         let fewest = t.div_ceil(ROWS_A_BLOCK.div_ceil(self.b));
         let memory = &self.plan.memory;
         let short = match memory.pays {
-            true => self.short::<T>(),
+            true => self.short(),
             false => fewest,
         };
         // One block is kept in any case.
@@ -223,7 +222,7 @@ impl Need<'_> {
             let mut blocks = first;
             while blocks <= t {
                 self.layout = of(blocks, replay);
-                let bytes = self.bytes::<T>();
+                let bytes = self.bytes();
                 if bytes <= budget {
                     return Ok(self.layout);
                 }
@@ -236,14 +235,14 @@ impl Need<'_> {
 
     /// Blocks of a sequence that is replayed rather than kept: short enough for what they make to be in cache when it is
     /// read, if that does not take more room for the states at their borders.
-    fn short<T: Element>(&self) -> usize {
+    fn short(&self) -> usize {
         let (t, b, plan) = (self.t, self.b, self.plan);
         let step = b * plan.block_numbers() * size_of::<T>();
         let border = plan.memory.replays.iter().map(|r| plan.checkpoint(r, b));
         let border = border.sum::<usize>() * size_of::<T>();
         // step · K + border · T / K is least where both are the same.
         let least = (t as f64 * border as f64 / step as f64).sqrt() as usize;
-        let steps = (CACHED / step).max(least).max(1);
+        let steps = (self.plan.target.caches().l2 / step).max(least).max(1);
         t.div_ceil(steps.min(ROWS_A_BLOCK.div_ceil(b)))
     }
 }
@@ -289,9 +288,9 @@ impl<T: Element> Workspace<T> {
     ///
     /// # Errors
     /// [`RunError::Memory`]. Then nothing is there.
-    pub(crate) fn fit(&mut self, need: &Need<'_>, limit: Option<usize>) -> Result<(), RunError> {
+    pub(crate) fn fit(&mut self, need: &Need<'_, T>, limit: Option<usize>) -> Result<(), RunError> {
         let plan = need.plan;
-        let scratch = need.scratch::<T>();
+        let scratch = need.scratch();
         let fits = self.own.len() == plan.buffers.len()
             && self
                 .own
@@ -302,7 +301,7 @@ impl<T: Element> Workspace<T> {
                 .packed
                 .iter()
                 .enumerate()
-                .all(|(w, x)| x.len() == need.packed::<T>(w))
+                .all(|(w, x)| x.len() == need.packed(w))
             && self.scratch.len() == need.parts
             && self.scratch.iter().all(|x| x.len() == scratch)
             && self.checkpoints.len() == plan.checkpoints(need.t, need.b, need.layout);
@@ -311,7 +310,7 @@ impl<T: Element> Workspace<T> {
         }
         // Before the new is there the old is gone.
         *self = Workspace::new();
-        let (needed, limit) = (need.bytes::<T>(), limit.unwrap_or_else(machine_bytes));
+        let (needed, limit) = (need.bytes(), limit.unwrap_or_else(machine_bytes));
         let refused = |limit| RunError::Memory {
             needed,
             limit,
@@ -331,7 +330,7 @@ impl<T: Element> Workspace<T> {
         }
         let n = plan.buffers.len();
         self.own = made(n, |u| room(need.array(u)))?;
-        self.packed = made(plan.weights.len(), |w| room(need.packed::<T>(w)))?;
+        self.packed = made(plan.weights.len(), |w| room(need.packed(w)))?;
         self.scratch = made(need.parts, |_| room(scratch))?;
         self.checkpoints = room(plan.checkpoints(need.t, need.b, need.layout))?;
         self.arrays = Vec::with_capacity(n);
