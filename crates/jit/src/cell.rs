@@ -12,6 +12,7 @@ use retrograd_tape::{Domain, Input, Observe, Op, Output, Shape, Tape, Type};
 use crate::element::Element;
 use crate::error::{CompileError, RunError, StepperError};
 use crate::exec::code::{Code, generator};
+use crate::exec::cut::Efforts;
 use crate::executor::{Executor, Memory};
 use crate::lower::{Backend, lower};
 use crate::purpose::Purpose;
@@ -62,6 +63,8 @@ pub(crate) struct Program<T: Element> {
     pub(crate) plan: Plan,
     pub(crate) code: Code<T>,
     pub(crate) indices: Vec<IndexInput>,
+    /// By the addresses of the plan's items, which stay where they are.
+    pub(crate) efforts: Efforts,
     compile_time: Duration,
 }
 
@@ -132,9 +135,10 @@ impl<T: Element> CompiledCell<T> {
             recorded,
             options: options.clone(),
             graph,
-            plan,
             code,
             indices,
+            efforts: Efforts::of(&plan),
+            plan,
             compile_time: start.elapsed(),
         };
         Ok(CompiledCell {
@@ -206,7 +210,7 @@ impl<T: Element> CompiledCell<T> {
         self.outputs().iter().position(|o| &*o.name == name)
     }
 
-    /// Numbers that output `k` has for `t` steps and `b` rows.
+    /// Numbers that output `k` has for `t` steps and `b` rows; `usize::MAX` if they are more than can be counted.
     pub fn output_len(&self, k: usize, t: usize, b: usize) -> usize {
         let ty = self.program.graph.node(self.outputs()[k].value).ty;
         count(ty.domain, ty.shape, t, b)
@@ -307,13 +311,13 @@ pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code<T>,
 /// Numbers of a value for `t` steps and `b` rows.
 #[inline]
 pub(crate) fn count(domain: Domain, shape: Shape, t: usize, b: usize) -> usize {
-    shape.len()
-        * match domain {
-            Domain::Once => 1,
-            Domain::Row => b,
-            Domain::Edge(k) => k * b,
-            Domain::Step => t * b,
-        }
+    // No slice has as many numbers as fit none: what overflows fits no array.
+    shape.len().saturating_mul(match domain {
+        Domain::Once => 1,
+        Domain::Row => b,
+        Domain::Edge(k) => k.saturating_mul(b),
+        Domain::Step => t.saturating_mul(b),
+    })
 }
 
 fn layout(domain: Domain, shape: Shape) -> String {

@@ -8,6 +8,7 @@ use retrograd_tape::Role;
 use crate::cell::{CompiledCell, Program, are_rows, fits};
 use crate::element::Element;
 use crate::error::RunError;
+use crate::exec::cut::Cut;
 use crate::exec::pool::{inside, parallelism};
 use crate::exec::{Calls, Need, Run, Workspace};
 
@@ -38,8 +39,9 @@ impl Memory {
 pub struct Executor<T: Element> {
     cell: CompiledCell<T>,
     workspace: Workspace<T>,
-    threads: usize,
+    cut: Cut,
     budget: Option<usize>,
+    limit: Option<usize>,
 }
 
 impl<T: Element> Clone for Executor<T> {
@@ -56,8 +58,9 @@ impl<T: Element> std::fmt::Debug for Executor<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Executor")
             .field("cell", &self.cell)
-            .field("threads", &self.threads)
+            .field("threads", &self.cut.threads)
             .field("budget", &self.budget)
+            .field("limit", &self.limit)
             .field("workspace_bytes", &self.workspace_bytes())
             .finish_non_exhaustive()
     }
@@ -68,8 +71,9 @@ impl<T: Element> Executor<T> {
         Executor {
             cell,
             workspace: Workspace::new(),
-            threads: 1,
+            cut: Cut::ONE,
             budget: None,
+            limit: None,
         }
     }
 
@@ -83,13 +87,14 @@ impl<T: Element> Executor<T> {
     /// rayon's pool of the process: executors make no threads of their own. Work that is too little to be worth waking a
     /// thread stays on one. Results are the same, bit by bit, for any number.
     pub fn set_threads(&mut self, threads: usize) {
-        self.threads = threads.clamp(1, parallelism());
+        self.cut = Cut::into(threads.clamp(1, parallelism()));
     }
 
-    /// Cuts work into this many pieces at a time, even on a machine with fewer threads: for tests of what is independent of it.
+    /// Cuts work into this many pieces at a time, even where that does not pay, or the machine has fewer threads: for tests
+    /// of what does not depend on it.
     #[doc(hidden)]
     pub fn cut_into(&mut self, pieces: usize) {
-        self.threads = pieces.max(1);
+        self.cut = Cut::always(pieces.max(1));
     }
 
     /// Lets runs take no more than this many bytes beyond the caller's arrays; `None`, as at first, lets them take what they
@@ -99,11 +104,18 @@ impl<T: Element> Executor<T> {
         self.budget = bytes;
     }
 
+    /// Refuses runs that would take more than this many bytes beyond the caller's arrays ([`RunError::Memory`]), before anything
+    /// is allocated; `None`, as at first, stands for the memory of the machine (or of its control group, on Linux). Other than
+    /// a [budget](Self::set_budget), a limit never changes how a run goes through time.
+    pub fn set_memory_limit(&mut self, bytes: Option<usize>) {
+        self.limit = bytes;
+    }
+
     /// What a run for `t` steps of `b` rows will take beyond the caller's arrays, and how it will go through time. The
     /// inputs and outputs at the positions `left_out` will be empty; each has an array of the program's own in its place.
     ///
     /// # Errors
-    /// No steps or no rows, or more bytes than the budget has; the error names the fewest.
+    /// No steps or no rows, more bytes than the budget has (the error names the fewest), more than can be addressed.
     pub fn memory(
         &self,
         t: usize,
@@ -118,20 +130,11 @@ impl<T: Element> Executor<T> {
             Storage::Output(k) => !left_out.1.contains(&k),
             Storage::Workspace => false,
         };
-        let layout = self.layout(t, b, self.threads, &given)?;
-        let need = Need {
-            plan: self.cell.plan(),
-            kernels: self.cell.program().code.kernels,
-            t,
-            b,
-            threads: self.threads,
-            layout,
-            given: &given,
-        };
+        let need = need(&self.cell, self.budget, (t, b), self.cut, &given)?;
         Ok(Memory {
             bytes: need.bytes(),
-            block: layout.block,
-            replays: layout.replay,
+            block: need.layout.block,
+            replays: need.layout.replay,
         })
     }
 
@@ -146,7 +149,7 @@ impl<T: Element> Executor<T> {
     /// slice for an initial state, a cotangent or a tangent stands for zeros; an empty slice for an output says it is not wanted.
     ///
     /// # Errors
-    /// Arrays whose number or lengths do not fit. Then nothing has run.
+    /// Arrays whose number or lengths do not fit, more memory than there may be. Then nothing has run.
     pub fn run(
         &mut self,
         t: usize,
@@ -208,65 +211,42 @@ impl<T: Element> Executor<T> {
         how: impl FnOnce(Run<'_, T>) -> R + Send,
     ) -> Result<R, RunError> {
         self.check(t, b, inputs, outputs)?;
-        let threads = if count { 1 } else { self.threads };
+        let cut = if count { Cut::ONE } else { self.cut };
         let given = |s: Storage| match s {
             Storage::Input(k) => !inputs[k].is_empty(),
             Storage::Output(k) => !outputs[k].is_empty(),
             Storage::Workspace => false,
         };
-        let layout = self.layout(t, b, threads, &given)?;
+        let need = need(&self.cell, self.budget, (t, b), cut, &given)?;
+        let (layout, steps) = (need.layout, need.sum_steps());
+        self.workspace.fit(&need, self.limit)?;
         let Executor {
             cell, workspace, ..
         } = self;
-        let Program { plan, code, .. } = cell.program();
-        workspace.fit(&Need {
+        let Program {
             plan,
-            kernels: code.kernels,
-            t,
-            b,
-            threads,
-            layout,
-            given: &given,
-        });
+            code,
+            efforts,
+            ..
+        } = cell.program();
         workspace.bind(plan, inputs, outputs);
-        let run = |threads| {
-            let sizes = (t, b);
+        let run = |cut| {
+            let how_cut = (cut, efforts);
             how(Run::new(
-                plan, code, sizes, threads, layout, workspace, count,
+                plan,
+                code,
+                (t, b),
+                how_cut,
+                layout,
+                workspace,
+                count,
             ))
         };
-        Ok(if threads > 1 {
-            inside(|shared| run(if shared { threads } else { 1 }))
-        } else {
-            run(1)
-        })
-    }
-
-    /// How a run goes through time, within the budget.
-    fn layout(
-        &self,
-        t: usize,
-        b: usize,
-        threads: usize,
-        given: &(dyn Fn(Storage) -> bool + Sync),
-    ) -> Result<Layout, RunError> {
-        let need = Need {
-            plan: self.cell.plan(),
-            kernels: self.cell.program().code.kernels,
-            t,
-            b,
-            threads,
-            layout: Layout {
-                block: t,
-                replay: false,
-            },
-            given,
-        };
-        need.choose(self.budget).map_err(|least| RunError::Budget {
-            budget: self.budget.unwrap_or(usize::MAX),
-            least,
-            t,
-            b,
+        // Without work that is worth a second thread, none is called.
+        let sizes = (steps, b);
+        Ok(match efforts.most(plan, sizes, cut, |_| true) {
+            1 => run(Cut::ONE),
+            _ => inside(|shared| run(if shared { cut } else { Cut::ONE })),
         })
     }
 
@@ -310,4 +290,50 @@ impl<T: Element> Executor<T> {
         }
         Ok(())
     }
+}
+
+/// What a run takes: the layout that is fastest within the budget, whatever the number of threads (for the length of
+/// blocks changes bits), and scratch for as many threads as the rest has room for.
+fn need<'a, T: Element>(
+    cell: &'a CompiledCell<T>,
+    budget: Option<usize>,
+    (t, b): (usize, usize),
+    cut: Cut,
+    given: &'a (dyn Fn(Storage) -> bool + Sync),
+) -> Result<Need<'a, T>, RunError> {
+    let Program {
+        plan,
+        code,
+        efforts,
+        ..
+    } = cell.program();
+    let mut need = Need {
+        plan,
+        kernels: code.kernels,
+        t,
+        b,
+        parts: 1,
+        layout: Layout {
+            block: t,
+            replay: false,
+        },
+        given,
+    };
+    need.can_be_addressed()?;
+    need.layout = need.choose(budget).map_err(|least| {
+        let budget = budget.unwrap_or(usize::MAX);
+        RunError::Budget {
+            budget,
+            least,
+            t,
+            b,
+        }
+    })?;
+    let sum = |item: &Item| matches!(item, Item::Outer { .. });
+    need.parts = efforts.most(plan, (need.sum_steps(), b), cut, sum);
+    let budget = budget.unwrap_or(usize::MAX);
+    while need.parts > 1 && need.bytes() > budget {
+        need.parts -= 1;
+    }
+    Ok(need)
 }

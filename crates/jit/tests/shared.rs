@@ -1,6 +1,6 @@
 //! One compiled cell serves many threads: code is shared, a workspace belongs to one run at a time.
 
-use retrograd_jit::{CompiledCell, Executor, Purpose};
+use retrograd_jit::{CompiledCell, Executor, Purpose, Stepper};
 use retrograd_tape::Role;
 use retrograd_text::read_tape;
 
@@ -20,6 +20,8 @@ fn a_cell_and_what_runs_it_go_to_other_threads_and_are_cloned() {
     shared::<CompiledCell<f64>>();
     shared::<Executor<f32>>();
     shared::<Executor<f64>>();
+    shared::<Stepper<f32>>();
+    shared::<Stepper<f64>>();
 }
 
 fn inputs(cell: &CompiledCell<f32>, t: usize, b: usize, seed: usize) -> Vec<Vec<f32>> {
@@ -86,4 +88,81 @@ fn a_cloned_executor_has_the_settings_and_no_workspace() {
     assert_eq!(second.workspace_bytes(), 0);
     assert_eq!(run(&mut second, 200, 4, 1), right);
     assert!(second.workspace_bytes() <= least);
+}
+
+fn stepper() -> Stepper<f32> {
+    let tape = read_tape("shared", GRU, &[]).expect("a cell");
+    let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
+    let given = parameters(&cell, 1);
+    let given: Vec<&[f32]> = given.iter().map(Vec::as_slice).collect();
+    cell.stepper(2, &given).expect("it is made")
+}
+
+/// Parameters, and nothing for other inputs.
+fn parameters(cell: &CompiledCell<f32>, seed: usize) -> Vec<Vec<f32>> {
+    let mut given = inputs(cell, 1, 1, seed);
+    for (x, i) in given.iter_mut().zip(cell.inputs()) {
+        if i.role != Role::Param {
+            x.clear();
+        }
+    }
+    given
+}
+
+/// Bits of the outputs of samples, and of the state after them.
+fn samples(stepper: &mut Stepper<f32>, from: usize, n: usize) -> Vec<u32> {
+    let mut found = Vec::new();
+    for i in from..from + n {
+        let x: Vec<f32> = (0..6).map(|k| ((i * 6 + k) as f32).sin()).collect();
+        stepper.step(&[&x], &mut []).expect("it fits");
+        found.extend(stepper.output(0).iter().map(|x| x.to_bits()));
+    }
+    let state = stepper.state("h").expect("it has one");
+    found.extend(state.iter().map(|x| x.to_bits()));
+    found
+}
+
+#[test]
+fn clones_of_a_stepper_go_on_by_themselves_on_four_threads() {
+    let mut first = stepper();
+    samples(&mut first, 0, 5);
+    let mut right = first.clone();
+    let right: Vec<Vec<u32>> = (0..4).map(|i| samples(&mut right, 10 * i, 10)).collect();
+    std::thread::scope(|s| {
+        for _ in 0..4 {
+            let (mut stepper, right) = (first.clone(), &right);
+            s.spawn(move || {
+                for (i, right) in right.iter().enumerate() {
+                    assert!(samples(&mut stepper, 10 * i, 10) == *right);
+                }
+            });
+        }
+    });
+    assert!(samples(&mut first, 0, 10) == right[0]);
+}
+
+#[test]
+fn parameters_of_one_stepper_are_not_those_of_its_clones() {
+    let tape = read_tape("shared", GRU, &[]).expect("a cell");
+    let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
+    let others = parameters(&cell, 2);
+    let others: Vec<&[f32]> = others.iter().map(Vec::as_slice).collect();
+    let mut alone = stepper();
+    let before = samples(&mut alone, 0, 5);
+    alone.reset();
+    alone.set_inputs(&others).expect("they fit");
+    let after = samples(&mut alone, 0, 5);
+    assert!(before != after);
+
+    // Whichever of the two sets them, and also when the other is gone.
+    let mut first = stepper();
+    let mut second = first.clone();
+    first.set_inputs(&others).expect("they fit");
+    assert!(samples(&mut first, 0, 5) == after);
+    assert!(samples(&mut second, 0, 5) == before);
+    let mut third = second.clone();
+    drop(second);
+    third.reset();
+    third.set_inputs(&others).expect("they fit");
+    assert!(samples(&mut third, 0, 5) == after);
 }

@@ -56,7 +56,7 @@ mod types;
 mod unpacked;
 
 pub use activate::Activation;
-pub use buffer::{Buffer, Packed, Part, activate, product_unpacked, sum_rows};
+pub use buffer::{Buffer, Packed, Part, TooMany, activate, product_unpacked, sum_rows};
 pub use types::{ADD, BACKWARD, Block, BlockMut, OuterArgs, PieceMut, Rhs, Weights};
 
 use std::fmt;

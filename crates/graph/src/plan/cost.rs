@@ -242,7 +242,7 @@ pub struct Extent {
 }
 
 /// What an item costs for one step of one row: see [`Work::effort`].
-pub(crate) fn effort(plan: &Plan, item: &Item) -> usize {
+pub fn effort(plan: &Plan, item: &Item) -> usize {
     let mut count = Count {
         plan,
         t: 1,

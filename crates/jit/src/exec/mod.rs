@@ -7,6 +7,8 @@
 
 pub(crate) mod code;
 mod counting;
+pub(crate) mod cut;
+pub(crate) mod limit;
 mod phase;
 pub(crate) mod pool;
 pub(crate) mod stream;
@@ -24,6 +26,7 @@ use retrograd_tape::{Domain, Map};
 use crate::element::Element;
 use code::Code;
 pub use counting::Calls;
+use cut::{Cut, Efforts, address};
 use pool::share;
 pub(crate) use workspace::{Need, Workspace};
 
@@ -76,8 +79,8 @@ pub(crate) struct Run<'a, T: Real> {
     pub(crate) code: &'a Code<T>,
     pub(crate) t: usize,
     pub(crate) b: usize,
-    /// Threads that this run may use; 1 runs everything on the caller's.
-    pub(crate) threads: usize,
+    cut: Cut,
+    efforts: &'a Efforts,
     pub(crate) layout: Layout,
     pub(crate) workspace: &'a mut Workspace<T>,
     frame: Frame<T>,
@@ -164,7 +167,7 @@ impl<'a, T: Element> Run<'a, T> {
         plan: &'a Plan,
         code: &'a Code<T>,
         (t, b): (usize, usize),
-        threads: usize,
+        (cut, efforts): (Cut, &'a Efforts),
         layout: Layout,
         workspace: &'a mut Workspace<T>,
         count: bool,
@@ -175,7 +178,8 @@ impl<'a, T: Element> Run<'a, T> {
             code,
             t,
             b,
-            threads,
+            cut,
+            efforts,
             layout,
             workspace,
             frame,
@@ -223,7 +227,7 @@ impl<'a, T: Element> Run<'a, T> {
         let start = self.times.is_some().then(Instant::now);
         self.run_item(item, span);
         if let (Some(times), Some(start)) = (&mut self.times, start) {
-            times.push((std::ptr::from_ref(item).addr(), start.elapsed()));
+            times.push((address(item), start.elapsed()));
         }
     }
 
@@ -240,9 +244,12 @@ impl<'a, T: Element> Run<'a, T> {
                 }
             }
             Item::Loop(l) => self.run_loop(l, item, span),
-            Item::Nest { reverse, items } => self.nest(kernels, *reverse, items, span),
+            Item::Nest { reverse, items } => {
+                let pieces = self.pieces(item, span);
+                self.nest(kernels, *reverse, items, (span, pieces));
+            }
             Item::Product { domain, product } => {
-                self.product(kernels, *domain, product, span);
+                self.product(kernels, *domain, product, (span, self.pieces(item, span)));
                 self.calls.hoisted_products += 1;
             }
             Item::Outer { .. }
@@ -256,12 +263,19 @@ impl<'a, T: Element> Run<'a, T> {
         }
     }
 
-    /// Calls `f` for slices of the rows of recurrences, on as many threads as there are.
-    fn over_slices(&self, items: &[Item], rows: usize, f: impl Fn(usize, usize) + Sync) {
+    /// Pieces that an item's work is cut into.
+    fn pieces(&self, item: &Item, span: Span) -> usize {
+        let sizes = (span.t1 - span.t0, self.b);
+        self.efforts.pieces(item, sizes, self.cut)
+    }
+
+    /// Calls `f` for slices of the rows of recurrences, in so many pieces at a time.
+    fn over_slices(&self, items: &[Item], pieces: usize, f: impl Fn(usize, usize) + Sync) {
+        let rows = self.b;
         let slice =
-            Slices::of(self.plan.target).rows(self.plan, items, size_of::<T>(), rows, self.threads);
+            Slices::of(self.plan.target).rows(self.plan, items, size_of::<T>(), rows, pieces);
         let part = |i: usize| f(i * slice, rows.min((i + 1) * slice));
-        share(self.threads, rows.div_ceil(slice), part);
+        share(pieces, rows.div_ceil(slice), part);
     }
 
     /// Runs a loop, which is what the item is.
@@ -272,6 +286,7 @@ impl<'a, T: Element> Run<'a, T> {
             other => (0, points(other, 0, 0).0),
         };
         let (steps, rows) = (t1 - t0, points(l.domain, 0, self.b).1);
+        let pieces = self.pieces(item, span);
         let frame = &self.frame;
         let call = |t0: usize, t1: usize, b0: usize, b1: usize| {
             // SAFETY: the frame's arrays have the lengths that the plan says, and the range lies within what they keep.
@@ -280,7 +295,7 @@ impl<'a, T: Element> Run<'a, T> {
         };
         match l.kind {
             Kind::Recurrence { reverse } => {
-                self.over_slices(std::slice::from_ref(item), rows, |b0, b1| {
+                self.over_slices(std::slice::from_ref(item), pieces, |b0, b1| {
                     let most = match l.inner {
                         Inner::Lanes => steps,
                         Inner::Time(_) => (INSIDE / (b1 - b0)).max(1),
@@ -293,25 +308,31 @@ impl<'a, T: Element> Run<'a, T> {
                     }
                 })
             }
-            Kind::Parallel if self.threads <= 1 => call(t0, t1, 0, rows),
+            Kind::Parallel if pieces <= 1 => call(t0, t1, 0, rows),
             Kind::Parallel if steps >= rows => {
-                let slice = steps.div_ceil(4 * self.threads);
+                let slice = steps.div_ceil(4 * pieces);
                 let part = |i: usize| call(t0 + i * slice, t1.min(t0 + (i + 1) * slice), 0, rows);
-                share(self.threads, steps.div_ceil(slice), part);
+                share(pieces, steps.div_ceil(slice), part);
             }
             Kind::Parallel => {
-                let slice = rows.div_ceil(4 * self.threads);
+                let slice = rows.div_ceil(4 * pieces);
                 let part = |i: usize| call(t0, t1, i * slice, rows.min((i + 1) * slice));
-                share(self.threads, rows.div_ceil(slice), part);
+                share(pieces, rows.div_ceil(slice), part);
             }
         }
     }
 
     /// Products, loops over what they made and the recurrence behind them, a few steps at a time. With too few rows for all
-    /// threads, one after another: everything but the recurrence has steps for them.
-    fn nest(&mut self, kernels: &Kernels<T>, reverse: bool, items: &[Item], span: Span) {
+    /// pieces, one after another: everything but the recurrence has steps for them.
+    fn nest(
+        &mut self,
+        kernels: &Kernels<T>,
+        reverse: bool,
+        items: &[Item],
+        (span, pieces): (Span, usize),
+    ) {
         let (steps, rows) = (span.t1 - span.t0, self.b);
-        if rows < self.threads {
+        if rows < pieces {
             items.iter().for_each(|item| self.run_item(item, span));
             return;
         }
@@ -320,7 +341,7 @@ impl<'a, T: Element> Run<'a, T> {
         let length = steps.div_ceil(blocks);
         let made = AtomicUsize::new(0);
         let frame = &self.frame;
-        self.over_slices(items, rows, |b0, b1| {
+        self.over_slices(items, pieces, |b0, b1| {
             for i in 0..blocks {
                 let i = if reverse { blocks - 1 - i } else { i };
                 let (t0, t1) = (i * length, steps.min((i + 1) * length));
@@ -354,7 +375,13 @@ impl<'a, T: Element> Run<'a, T> {
     }
 
     /// A product over all points: as one matrix, for the points of a domain lie one after another.
-    fn product(&self, kernels: &Kernels<T>, domain: Domain, p: &Product, span: Span) {
+    fn product(
+        &self,
+        kernels: &Kernels<T>,
+        domain: Domain,
+        p: &Product,
+        (span, pieces): (Span, usize),
+    ) {
         let (steps, rows) = points(domain, span.t1 - span.t0, self.b);
         let m = steps * rows;
         let operands = Shared(self.operands(p, span));
@@ -362,13 +389,11 @@ impl<'a, T: Element> Run<'a, T> {
             // SAFETY: rows i0..i1 exist, one after another from the first step on, and no other part writes the results.
             unsafe { { &operands }.0.multiply(kernels, 0, i0, i1 - i0) }
         };
-        let slice = m
-            .div_ceil(4 * self.threads)
-            .next_multiple_of(kernels.tile_rows);
-        if self.threads <= 1 || m <= slice {
+        let slice = m.div_ceil(4 * pieces).next_multiple_of(kernels.tile_rows);
+        if pieces <= 1 || m <= slice {
             part(0, m);
         } else {
-            share(self.threads, m.div_ceil(slice), |i| {
+            share(pieces, m.div_ceil(slice), |i| {
                 part(i * slice, m.min((i + 1) * slice));
             });
         }

@@ -70,7 +70,8 @@ impl<T: Element> Run<'_, T> {
                     n_bias: lists.pieces.len(),
                     add: !span.first,
                 };
-                let scratch = &mut self.workspace.scratch;
+                let pieces = self.pieces(item, span).min(self.workspace.scratch.len());
+                let scratch = &mut self.workspace.scratch[..pieces];
                 let slice = len
                     .div_ceil(scratch.len())
                     .next_multiple_of(kernels.tile_rows);
