@@ -212,8 +212,8 @@ pub fn half_cosine(done: f64) -> f64 {
 /// √Σ g², accumulated in f64 whatever the gradient's type. It is finite wherever the norm is: squares that overflow or vanish
 /// are taken of numbers that have been scaled first.
 pub fn global_norm<T: Float>(gradient: &[T]) -> f64 {
-    let squares = |scale: f64| -> f64 {
-        let scaled = gradient.iter().map(|g| g.to_f64() * scale);
+    let squares = |unit: f64| -> f64 {
+        let scaled = gradient.iter().map(|g| g.to_f64() / unit);
         scaled.map(|g| g * g).sum()
     };
     let sum = squares(1.0);
@@ -225,7 +225,7 @@ pub fn global_norm<T: Float>(gradient: &[T]) -> f64 {
         .fold(0.0, |m: f64, g| m.max(g.to_f64().abs()));
     match largest.is_normal() {
         true if sum.is_nan() => f64::NAN,
-        true => squares(1.0 / largest).sqrt() * largest,
+        true => squares(largest).sqrt() * largest,
         // All are 0 or denormal, one is infinite, or all are NaN.
         false => sum.sqrt(),
     }
