@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use retrograd_tape::{Algebra, Domain, Map, Op, Value};
+use retrograd_tape::{Algebra, Domain, Map, Op, Type, Value};
 
 use crate::graph::{Graph, Rebuild, rebuild};
 
@@ -142,12 +142,23 @@ fn delays(g: &Graph) -> Graph {
     r.finish()
 }
 
-/// True if `v` is a sum over time and batch that is cut into outputs and used for nothing else.
+/// True if `v` is a sum over points of its operands: it varies over less than they do together. An outer product does not
+/// if `to` holds all that they vary over, as the gradient of a matrix of parameters that a parameter is multiplied with.
+pub(crate) fn sums_over_points(g: &Graph, v: Value) -> bool {
+    let types: Vec<Type> = g.operands(v).iter().map(|&x| g.node(x).ty).collect();
+    let sum = matches!(
+        g.op_of(v),
+        Op::Outer { .. } | Op::Scatter { .. } | Op::SumTo(_)
+    );
+    sum && g.op_of(v).work_domain(&types) != g.node(v).ty.domain
+}
+
+/// True if `v` is a sum over points that is cut into outputs and used for nothing else.
 pub(crate) fn cut_into_outputs(g: &Graph, v: Value) -> bool {
     let sums = matches!(
         *g.op_of(v),
         Op::Outer { to: Domain::Once } | Op::SumTo(Domain::Once)
-    );
+    ) && sums_over_points(g, v);
     let mut covered = 0;
     let mut seen = std::collections::HashSet::new();
     sums && !g.is_output(v)
