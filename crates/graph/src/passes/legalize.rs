@@ -35,6 +35,13 @@ pub(crate) fn computed(g: &Graph, v: Value) -> bool {
 
 fn arrays(g: &Graph) -> Graph {
     rebuild(g, |r, v| match g.op_of(v) {
+        Op::MatVec { .. } if is_weight_product(g, v) => {
+            let xs = g.operands(v);
+            let (m, x) = (array(r, xs[0]), at_every_point(r, xs[1]));
+            Some(r.new.op(*g.op_of(v), &[m, x]))
+        }
+        // A sum over nothing, which *simplify* would have dropped.
+        Op::SumTo(_) if !sums_over_points(g, v) => Some(r.get(g.operands(v)[0])),
         Op::MatVec { .. }
         | Op::Outer { .. }
         | Op::Gather
@@ -47,6 +54,32 @@ fn arrays(g: &Graph) -> Graph {
         }
         _ => None,
     })
+}
+
+/// True if `v` is a product of a matrix of domain `once` with vectors: it may be one product over all points.
+fn is_weight_product(g: &Graph, v: Value) -> bool {
+    let xs = g.operands(v);
+    let domain = |k: usize| g.node(xs[k]).ty.domain;
+    matches!(g.op_of(v), Op::MatVec { .. })
+        && domain(0) == Domain::Once
+        && domain(1) != Domain::Once
+}
+
+/// As [`array`], with a copy also where there are fewer vectors than points: a product over a domain takes its points' vectors
+/// for rows that lie one after another. (*simplify* leaves none: it multiplies once what is the same.)
+fn at_every_point(r: &mut Rebuild<'_>, x: Value) -> Value {
+    let op = *r.old.op_of(x);
+    match op {
+        Op::Spread(_) => {
+            let there = r.get(x);
+            r.new.map1(Map::Copy, there)
+        }
+        Op::Slice { axis: 0, .. } | Op::Reshape(_) => {
+            let inner = at_every_point(r, r.old.operands(x)[0]);
+            r.new.op(op, &[inner])
+        }
+        _ => array(r, x),
+    }
 }
 
 /// The new value of `x`, with a copy where it has no array.

@@ -149,3 +149,56 @@ fn outer_products_of_final_states_sum_over_what_they_say() {
         everything(&r.finish("edges").expect("it is a program"));
     }
 }
+
+/// A product over boundary slots of a state that has one step's array.
+#[test]
+fn a_final_state_may_be_multiplied_with_a_weight() {
+    let r = Recorder::new();
+    let v0 = r.input("w1", Role::Param, Shape::Vector(1));
+    let v1 = r.input("z1", Role::Sequence, Shape::Vector(1));
+    let v2 = r.apply(Op::Boundary(1), &[v1, v0]);
+    let v3 = r.input("w5", Role::Param, Shape::Matrix(1, 1));
+    let v4 = r.apply(Op::MatVec { transposed: false }, &[v3, v2]);
+    r.output("after0", v4);
+    everything(&r.finish("case").unwrap());
+}
+
+/// Without *simplify*, which makes one product of what is the same at all points: a product over all of them read rows behind
+/// those that there are.
+#[test]
+fn what_is_repeated_at_every_point_may_be_multiplied_with_a_weight() {
+    for (role, to) in [
+        (Role::Param, Domain::Row),
+        (Role::Param, Domain::Step),
+        (Role::Static, Domain::Edge(2)),
+        (Role::Static, Domain::Step),
+    ] {
+        let r = Recorder::new();
+        let v0 = r.input("v", role, Shape::Vector(3));
+        let v1 = r.apply(Op::Spread(to), &[v0]);
+        let v2 = r.input("w", Role::Param, Shape::Matrix(2, 3));
+        let v3 = r.apply(Op::MatVec { transposed: false }, &[v2, v1]);
+        let v4 = r.input("u", Role::Param, Shape::Matrix(2, 2));
+        let v5 = r.apply(Op::MatVec { transposed: true }, &[v4, v1.slice(1, 2)]);
+        r.output("y", v3);
+        r.output("z", v5);
+        everything(&r.finish("case").unwrap());
+    }
+}
+
+/// Without *simplify* it was neither a sum nor its operand.
+#[test]
+fn a_sum_over_nothing_is_its_operand() {
+    for (role, to) in [
+        (Role::Param, Domain::Once),
+        (Role::Static, Domain::Row),
+        (Role::Sequence, Domain::Step),
+    ] {
+        let r = Recorder::new();
+        let v0 = r.input("z0", role, VECTOR);
+        let v1 = r.apply(Op::SumTo(to), &[v0]);
+        r.output("y0", v1);
+        r.output("y1", v1 * v1);
+        everything(&r.finish("case").unwrap());
+    }
+}

@@ -262,6 +262,12 @@ impl Grow<'_, '_> {
                 self.program.ends.push(End::Output { name, value: v });
             }
         }
+        if self.c.chance(40)
+            && let Some(value) = self.total()
+        {
+            let name = "rest".into();
+            self.program.ends.push(End::Output { name, value });
+        }
         if self.c.chance(75) {
             self.loss();
         }
@@ -304,8 +310,8 @@ impl Grow<'_, '_> {
         (0..used.len()).filter(|v| !used[*v] && !input(v)).collect()
     }
 
-    fn loss(&mut self) {
-        // What nothing has used yet goes into the loss, so that little of the program is dead.
+    /// The sum of most of what nothing has used yet, so that little of a program is dead.
+    fn total(&mut self) -> Option<usize> {
         let unused = self.unused().into_iter().filter(|v| !self.is_after(*v));
         let unused: Vec<usize> = unused.collect();
         let mut total: Option<usize> = None;
@@ -329,6 +335,11 @@ impl Grow<'_, '_> {
                 None => term,
             });
         }
+        total
+    }
+
+    fn loss(&mut self) {
+        let total = self.total();
         let loss = total.unwrap_or_else(|| {
             let x = self.any();
             self.op(Op::Reduce(Reduction::Mean), &[x])

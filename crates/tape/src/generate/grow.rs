@@ -35,9 +35,9 @@ impl<'c, 'b> Grow<'c, 'b> {
         let sizes = (0..3).map(|_| c.pick(&SIZES)).collect();
         let slots = c.pick(&[1, 1, 2, 3]);
         let focus = match c.below(16) {
-            0..=4 => Domain::Step,
-            5..=7 => Domain::Once,
-            8..=10 => Domain::Row,
+            0..=5 => Domain::Step,
+            6..=8 => Domain::Once,
+            9..=11 => Domain::Row,
             _ => Domain::Edge(slots),
         };
         Grow {
