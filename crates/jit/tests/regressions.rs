@@ -3,6 +3,10 @@
 
 #[path = "differential/check.rs"]
 mod check;
+#[path = "regressions/lower.rs"]
+mod lower;
+#[path = "second/check.rs"]
+mod second;
 
 use retrograd_jit::Target;
 use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape};

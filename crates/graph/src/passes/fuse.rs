@@ -18,6 +18,7 @@ use retrograd_tape::{Algebra, Domain, Map, Op, Value};
 use crate::graph::{Graph, Rebuild, Rewrite, as_map, rebuild, rewrite};
 use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Class, Components, components};
+use crate::passes::legalize::sums_over_points;
 use crate::passes::simplify::{concat, simplify, slice};
 use crate::work::Allowance;
 
@@ -462,7 +463,8 @@ fn gradients(g: &Graph, distribute: bool) -> Graph {
             continue;
         };
         let xs = g.operands(v);
-        if !matches!(g.op_of(xs[0]), Op::Map(_)) || g.node(v).ty.domain == Domain::Step {
+        // What sums over nothing is no weight gradient: joining it would save no product.
+        if !matches!(g.op_of(xs[0]), Op::Map(_)) || !sums_over_points(g, v) {
             continue;
         }
         groups.add((to, xs[1], c.class(xs[0]), g.node(xs[0]).ty.domain), v);
@@ -491,7 +493,8 @@ fn bias_gradients(g: &Graph) -> Graph {
     let mut home: HashMap<Value, (Value, usize)> = HashMap::new();
     for v in g.order() {
         if matches!(g.op_of(v), Op::Concat { axis: 0 })
-            && g.users(v).any(|u| matches!(g.op_of(u), Op::Outer { .. }))
+            && g.users(v)
+                .any(|u| matches!(g.op_of(u), Op::Outer { .. }) && sums_over_points(g, u))
         {
             let mut at = 0;
             for x in g.operands(v) {

@@ -7,6 +7,7 @@ use retrograd_tape::{Domain, Map, Op, Value};
 use crate::graph::{Graph, as_map};
 use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Class, Components, components};
+use crate::passes::legalize::sums_over_points;
 use crate::plan::join::join;
 use crate::plan::wide::is_wide;
 
@@ -120,12 +121,6 @@ impl<'g> Facts<'g> {
         let pieces = self.pieces();
         for &v in self.order.iter().rev() {
             let xs = g.operands(v);
-            let reduces = |to: Domain| {
-                let work = xs
-                    .iter()
-                    .try_fold(Domain::Once, |d, &x| d.join(g.node(x).ty.domain));
-                work != Some(to)
-            };
             let how = match *g.op_of(v) {
                 Op::Input { .. }
                 | Op::Constant { .. }
@@ -149,15 +144,8 @@ impl<'g> Facts<'g> {
                         && g.node(xs[1]).ty.domain != Domain::Once;
                     if weighs { How::Product } else { How::Row }
                 }
-                Op::Outer { to } => {
-                    if reduces(to) {
-                        How::Global
-                    } else {
-                        How::Row
-                    }
-                }
-                Op::Scatter { to, .. } if !reduces(to) => How::Row,
-                Op::Scatter { .. } | Op::SumTo(_) => How::Global,
+                Op::Outer { .. } | Op::Scatter { .. } if !sums_over_points(g, v) => How::Row,
+                Op::Outer { .. } | Op::Scatter { .. } | Op::SumTo(_) => How::Global,
             };
             self.how[v.index()] = Some(how);
             self.class[v.index()] = self.components.class(v);
