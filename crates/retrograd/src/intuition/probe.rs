@@ -97,7 +97,7 @@ fn interpreted(
         })
     };
     let values = observe.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-    let mut run = Interpreter::<f64>::observing(tape, |_| false, &values);
+    let mut run = Interpreter::<f64>::observing(tape, |_| false, &values)?;
     run.forward(t, b, inputs)?;
     if observe.iter().any(|o| matches!(o, Observe::Adjoint(_))) {
         let one = [1.0];
@@ -108,8 +108,8 @@ fn interpreted(
         run.backward(&seeds)?;
     }
     let of = |(o, v): (&Observe, retrograd_tape::Value)| match o {
-        Observe::Value(_) => run.value(v).to_vec(),
-        Observe::Adjoint(_) => run.adjoint(v).map(<[f64]>::to_vec).unwrap_or_default(),
+        Observe::Value(_) => Ok(run.value(v)?),
+        Observe::Adjoint(_) => Ok(run.adjoint(v)?.map(<[f64]>::to_vec).unwrap_or_default()),
     };
-    Ok(observe.iter().zip(values).map(of).collect())
+    observe.iter().zip(values).map(of).collect()
 }
