@@ -156,6 +156,7 @@ fn memory_that_cannot_be_had_is_an_error_of_the_run_that_says_how_much() {
     r.next(s, s + x);
     let tape = r.finish("slots").unwrap();
     let mut run = Interpreter::<f32>::new(&tape);
+    run.set_budget(1 << 40);
     assert!(needs(run.forward(1, 1 << 20, &[&vec![0.5; 1 << 20], &[]])) >= 1 << 42);
 
     // What is constant takes memory when it is run, too.
