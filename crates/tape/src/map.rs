@@ -3,6 +3,8 @@
 //! Two matches elsewhere must name every op (the interpreter's loops and the lowering); the compiler lists them for
 //! whoever adds one.
 
+use std::fmt;
+
 use crate::algebra::{Algebra, Value};
 
 /// An element-wise op on operands of one shape. Comparisons give 1 or 0.
@@ -63,6 +65,14 @@ pub struct MapRow {
     pub eval: fn(&[f64]) -> f64,
     /// The derivative rule.
     pub slope: Slope,
+}
+
+impl fmt::Debug for MapRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("MapRow");
+        shown.field("name", &self.name).field("arity", &self.arity);
+        shown.field("ulp", &self.ulp).finish_non_exhaustive()
+    }
 }
 
 fn everywhere(_: &[f64]) -> bool {
