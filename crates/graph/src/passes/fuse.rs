@@ -61,18 +61,30 @@ fn weight_product(g: &Graph, v: Value) -> Option<(bool, Value, Value)> {
     weighs.then_some((transposed, xs[0], xs[1]))
 }
 
-/// Everything that the given values depend on, themselves and values carried by delays included.
-fn ancestors(g: &Graph, from: impl Iterator<Item = Value>) -> HashSet<Value> {
-    let mut work: Vec<Value> = from.collect();
-    let mut seen: HashSet<Value> = work.iter().copied().collect();
-    while let Some(v) = work.pop() {
-        for x in g.operands(v) {
-            if seen.insert(x) {
-                work.push(x);
-            }
+/// Groups whose members can be computed together: none depends on another of its group, be it by way of groups that come before,
+/// which are computed together too. `own` is the operand that a member does not share with the others.
+fn independent(
+    g: &Graph,
+    groups: impl Iterator<Item = Vec<Value>>,
+    own: impl Fn(Value) -> Option<Value>,
+) -> Vec<Vec<Value>> {
+    let mut kept: Vec<Vec<Value>> = Vec::new();
+    let mut group_of: HashMap<Value, usize> = HashMap::new();
+    for members in groups {
+        // Everything that their own operands depend on, values carried by delays included.
+        let mut work: Vec<Value> = members.iter().filter_map(|&v| own(v)).collect();
+        let mut before: HashSet<Value> = work.iter().copied().collect();
+        while let Some(v) = work.pop() {
+            let together = group_of.get(&v).into_iter().flat_map(|&k| &kept[k]);
+            let needed = g.operands(v).into_iter().chain(together.copied());
+            work.extend(needed.filter(|&x| before.insert(x)));
+        }
+        if !members.iter().any(|v| before.contains(v)) {
+            group_of.extend(members.iter().map(|&v| (v, kept.len())));
+            kept.push(members);
         }
     }
-    seen
+    kept
 }
 
 /// Which activation a product feeds: the first nonlinear op on a path of sums, products and slices.
@@ -113,13 +125,9 @@ fn stackable(g: &Graph, c: &Components) -> Vec<Vec<Value>> {
         members.sort_by_key(|&v| (std::cmp::Reverse(activation(g, v)), place[&v]));
         members
     });
-    groups
-        .filter(|members| {
-            // Weights that are computed from one of the products cannot be stacked with it.
-            let before = ancestors(g, members.iter().map(|&v| g.operands(v)[0]));
-            members.len() > 1 && members.iter().all(|v| !before.contains(v))
-        })
-        .collect()
+    let groups = groups.filter(|members| members.len() > 1);
+    // Weights that are computed from one of the products cannot be stacked with it.
+    independent(g, groups, |v| Some(g.operands(v)[0]))
 }
 
 /// Puts sums in order and joins the products that are summed.
@@ -348,20 +356,21 @@ fn add_stacks(g: &Graph) -> Graph {
         groups.add((p, other), (start, v));
     }
     // Only whole stacks: something is added to every part, and to nothing else of it.
-    let groups: Vec<Vec<Value>> = groups
-        .0
-        .into_iter()
-        .filter_map(|((p, q), mut parts)| {
-            parts.sort_unstable();
-            let total: usize = parts.iter().map(|&(_, v)| g.node(v).ty.shape.len()).sum();
-            let whole = total == g.node(p).ty.shape.len();
-            let only = [Some(p), q]
-                .iter()
-                .flatten()
-                .all(|&s| g.users(s).count() == parts.len() && !g.is_output(s));
-            (whole && only).then(|| parts.into_iter().map(|(_, v)| v).collect())
-        })
-        .collect();
+    let groups = groups.0.into_iter().filter_map(|((p, q), mut parts)| {
+        parts.sort_unstable();
+        let total: usize = parts.iter().map(|&(_, v)| g.node(v).ty.shape.len()).sum();
+        let whole = total == g.node(p).ty.shape.len();
+        let only = [Some(p), q]
+            .iter()
+            .flatten()
+            .all(|&s| g.users(s).count() == parts.len() && !g.is_output(s));
+        (whole && only).then(|| parts.into_iter().map(|(_, v)| v).collect())
+    });
+    // A bias may be computed from another part.
+    let groups = independent(g, groups, |v| {
+        let x = g.operands(v)[1];
+        (g.node(x).ty.domain == Domain::Once).then_some(x)
+    });
     if groups.is_empty() {
         return g.clone();
     }
@@ -410,18 +419,15 @@ fn gradients(g: &Graph, distribute: bool) -> Graph {
         }
         groups.add((to, xs[1], c.class(xs[0]), g.node(xs[0]).ty.domain), v);
     }
-    let groups: Vec<Vec<Value>> = groups
+    let groups = groups
         .0
         .into_iter()
         .map(|(_, mut members)| {
             members.sort_by_key(|&v| place.get(&g.operands(v)[0]).copied().unwrap_or(usize::MAX));
             members
         })
-        .filter(|members| {
-            let before = ancestors(g, members.iter().map(|&v| g.operands(v)[0]));
-            members.len() > 1 && members.iter().all(|v| !before.contains(v))
-        })
-        .collect();
+        .filter(|members| members.len() > 1);
+    let groups = independent(g, groups, |v| Some(g.operands(v)[0]));
     Together::run(g, groups, 0, |r: &mut Rebuild<'_>, members: &[Value]| {
         let old = r.old;
         let lefts: Vec<Value> = members.iter().map(|&m| r.get(old.operands(m)[0])).collect();

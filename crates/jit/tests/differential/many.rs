@@ -29,23 +29,14 @@ macro_rules! parts {
 
 parts!(part_0 0, part_1 1, part_2 2, part_3 3, part_4 4, part_5 5, part_6 6, part_7 7, part_8 8, part_9 9);
 
-/// Cases from a counter on.
+/// Cases from a counter on, each in a thread of its name, which a message of an aborting process says.
 fn part(first: u64) {
-    let mut failures = Vec::new();
+    let mut failures: Vec<String> = Vec::new();
     for counter in first..first + CASES {
-        let case = drawn(counter);
-        for k in 0..COMPARISONS {
-            let Err(reason) = one(&case, k) else {
-                continue;
-            };
-            eprintln!("case {counter}, comparison {k}: {reason}");
-            let case = case.shrink(2000, |c| one(c, k).is_err());
-            let now = one(&case, k).err().unwrap_or_default();
-            let failure = format!("case {counter}, comparison {k}, cut down:\n{case}{now}\n");
-            eprintln!("{failure}");
-            failures.push(failure);
-            break;
-        }
+        let thread = std::thread::Builder::new().name(format!("case {counter}"));
+        let found = thread.spawn(move || failure(counter));
+        let found = found.expect("there are threads").join();
+        failures.extend(found.unwrap_or_else(|_| Some(format!("case {counter} panicked"))));
         if failures.len() == ENOUGH {
             break;
         }
@@ -54,6 +45,19 @@ fn part(first: u64) {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// The first comparison of a case that fails, cut down.
+fn failure(counter: u64) -> Option<String> {
+    let case = drawn(counter);
+    let failed = (0..COMPARISONS).find_map(|k| Some((k, one(&case, k).err()?)));
+    let (k, reason) = failed?;
+    eprintln!("case {counter}, comparison {k}: {reason}");
+    let case = case.shrink(2000, |c| one(c, k).is_err());
+    let now = one(&case, k).err().unwrap_or_default();
+    let failure = format!("case {counter}, comparison {k}, cut down:\n{case}{now}\n");
+    eprintln!("{failure}");
+    Some(failure)
 }
 
 /// The case of a counter.

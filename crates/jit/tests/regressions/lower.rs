@@ -228,3 +228,31 @@ fn a_product_begins_with_nothing_that_is_known_after_its_loop() {
     r.output("after1", v5);
     everything(&r.finish("case").unwrap());
 }
+
+/// Two pairs of products, each with a weight that is computed from one of the other pair: stacking both had no end.
+#[test]
+fn stacks_whose_weights_depend_on_each_other_are_not_both_made() {
+    let r = Recorder::new();
+    let [x, u] = ["x", "u"].map(|name| r.input(name, Role::Static, VECTOR));
+    let [w, v] = ["w", "v"].map(|name| r.param(name, MATRIX));
+    let q = r.param("q", VECTOR);
+    let weight = |y| r.apply(Op::SumTo(Domain::Once), &[y]).tanh().outer(q);
+    let (wx, vu) = (w.matvec(x), v.matvec(u));
+    r.output("one", wx * weight(vu).matvec(x));
+    r.output("two", vu * weight(wx).matvec(u));
+    everything(&r.finish("stacks").expect("it is a program"));
+}
+
+/// A bias of one part of a stack that is computed from another part.
+#[test]
+fn biases_that_depend_on_a_part_of_their_stack_are_not_stacked() {
+    let r = Recorder::new();
+    let x = r.input("x", Role::Static, VECTOR);
+    let [w, v] = ["w", "v"].map(|name| r.param(name, MATRIX));
+    let b = r.param("b", VECTOR);
+    let one = w.matvec(x) + b;
+    let two = v.matvec(x) + r.apply(Op::SumTo(Domain::Once), &[one]).tanh();
+    r.output("one", one.sin());
+    r.output("two", two.sin());
+    everything(&r.finish("biases").expect("it is a program"));
+}
