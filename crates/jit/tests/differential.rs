@@ -41,7 +41,7 @@ const FORWARD: Comparison = Comparison::new(1, 300);
 const THREADS: Comparison = Comparison::new(2, 200);
 const ENGINES: Comparison = Comparison::new(3, 300);
 const BUDGET: Comparison = Comparison::new(4, 300);
-const STEPPER: Comparison = Comparison::new(5, 300);
+const STEPPER: Comparison = Comparison::new(5, 500);
 
 #[test]
 fn f64_code_agrees_with_the_tape() {

@@ -158,17 +158,20 @@ pub(crate) fn kinks<T: Real>(run: &Interpreter<T>, tape: &Tape) -> Vec<f64> {
                 }
             }),
             Op::Reduce(Reduction::Max) => visit(&mut |xs| {
-                // Between the two greatest.
+                // Between the two greatest, and between the greatest and the greatest that is less: where several are equal and
+                // move together, another may overtake them.
                 let (mut first, mut second) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+                let mut less = f64::NEG_INFINITY;
                 for x in xs[0].iter().map(|x| x.to_f64()) {
                     if x > first {
-                        (first, second) = (x, first);
-                    } else if x > second {
-                        second = x;
+                        (first, second, less) = (x, first, first);
+                    } else {
+                        second = second.max(x);
+                        less = if x < first { less.max(x) } else { less };
                     }
                 }
                 if xs[0].len() > 1 {
-                    found.push(first - second);
+                    found.extend([first - second, first - less]);
                 }
             }),
             Op::Gather => visit(&mut |xs| found.push(to_half(xs[1][0].to_f64()))),

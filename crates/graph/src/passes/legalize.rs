@@ -14,7 +14,15 @@ use crate::graph::{Graph, Rebuild, rebuild};
 
 /// Inserts the copies.
 pub fn legalize(g: &Graph) -> Graph {
-    outputs(&delays(&arrays(g)))
+    outputs(&delays(&arrays(&sums(g))))
+}
+
+/// Without sums over nothing, which *simplify* drops if it runs.
+fn sums(g: &Graph) -> Graph {
+    rebuild(g, |r, v| match g.op_of(v) {
+        Op::SumTo(_) if !sums_over_points(g, v) => Some(r.get(g.operands(v)[0])),
+        _ => None,
+    })
 }
 
 fn copy_of(g: &mut Graph, v: Value) -> Value {
@@ -42,8 +50,6 @@ fn arrays(g: &Graph) -> Graph {
             let (m, x) = (array(r, xs[0]), at_every_point(r, xs[1]));
             Some(r.new.op(*g.op_of(v), &[m, x]))
         }
-        // A sum over nothing, which *simplify* would have dropped.
-        Op::SumTo(_) if !sums_over_points(g, v) => Some(r.get(g.operands(v)[0])),
         Op::MatVec { .. }
         | Op::Outer { .. }
         | Op::Gather

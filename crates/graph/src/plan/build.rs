@@ -293,7 +293,10 @@ impl<'g> Facts<'g> {
             let first = self.first(p);
             if product {
                 self.alias[q.index()] = Some(v);
-            } else if self.is_bias(q) && !self.biases.contains_key(&first) {
+            } else if self.is_bias(q)
+                && !self.biases.contains_key(&first)
+                && self.is_there_before(v, p)
+            {
                 self.biases.insert(first, q);
             } else {
                 continue;
@@ -315,6 +318,21 @@ impl<'g> Facts<'g> {
     /// Everything that is added up in the place of a value.
     pub(crate) fn parts(&self, root: Value) -> &[Value] {
         self.parts.get(&root).map_or(&[], Vec::as_slice)
+    }
+
+    /// True if what `v` adds to `p` is there before the products of `p` are: no loop that `v` is not in makes one of them, so
+    /// none has to be done first for what is added.
+    fn is_there_before(&self, v: Value, p: Value) -> bool {
+        let mut x = p;
+        loop {
+            if self.class(x) != Class::Parallel && self.class(x) != self.class(v) {
+                return false;
+            }
+            if self.how(x) != How::Absorbed {
+                return true;
+            }
+            x = self.g.operands(x)[0];
+        }
     }
 
     /// A vector of domain `once` that has an array.

@@ -2,7 +2,7 @@
 //! alone: they were joined as weight gradients are, and cut into outputs that only a sum over points can be cut into.
 
 use retrograd_graph::Options;
-use retrograd_tape::{Domain, Op, Recorder, Role, Shape, Tape, Var};
+use retrograd_tape::{Domain, Map, Op, Recorder, Role, Shape, Tape, Var};
 
 use super::{check, second};
 
@@ -201,4 +201,58 @@ fn a_sum_over_nothing_is_its_operand() {
         r.output("y1", v1 * v1);
         everything(&r.finish("case").unwrap());
     }
+    // Nor had it an array where its operand has none.
+    let r = Recorder::new();
+    let v0 = r.input("p", Role::Param, Shape::Scalar);
+    let v1 = r.apply(Op::SumTo(Domain::Once), &[v0.broadcast(MATRIX)]);
+    let v2 = r.apply(Op::SumTo(Domain::Once), &[r.constant(0.25, MATRIX)]);
+    let x = r.input("x", Role::Sequence, VECTOR);
+    let (axis, start, len) = (1, 0, 1);
+    r.output("y0", r.apply(Op::Slice { axis, start, len }, &[v1]));
+    r.output("y1", v2.matvec(x));
+    everything(&r.finish("case").unwrap());
+}
+
+/// In one loop a direction: the gradient's product began with what is known after the loop only.
+#[test]
+fn a_product_begins_with_nothing_that_is_known_after_its_loop() {
+    let r = Recorder::new();
+    let v0 = r.input("z3", Role::Sequence, MATRIX);
+    let v1 = r.input("z4", Role::Param, MATRIX);
+    let v2 = r.input("s18", Role::Static, Shape::Scalar);
+    let v3 = r.apply(Op::Gather, &[v0, v2]);
+    let v4 = r.apply(Op::SumTo(Domain::Once), &[v3]);
+    let v5 = r.apply(Op::Map(Map::Tanh), &[v4]);
+    let v6 = r.apply(Op::MatVec { transposed: false }, &[v1, v3]);
+    r.output("y1", v6);
+    r.output("after1", v5);
+    everything(&r.finish("case").unwrap());
+}
+
+/// Two pairs of products, each with a weight that is computed from one of the other pair: stacking both had no end.
+#[test]
+fn stacks_whose_weights_depend_on_each_other_are_not_both_made() {
+    let r = Recorder::new();
+    let [x, u] = ["x", "u"].map(|name| r.input(name, Role::Static, VECTOR));
+    let [w, v] = ["w", "v"].map(|name| r.param(name, MATRIX));
+    let q = r.param("q", VECTOR);
+    let weight = |y| r.apply(Op::SumTo(Domain::Once), &[y]).tanh().outer(q);
+    let (wx, vu) = (w.matvec(x), v.matvec(u));
+    r.output("one", wx * weight(vu).matvec(x));
+    r.output("two", vu * weight(wx).matvec(u));
+    everything(&r.finish("stacks").expect("it is a program"));
+}
+
+/// A bias of one part of a stack that is computed from another part.
+#[test]
+fn biases_that_depend_on_a_part_of_their_stack_are_not_stacked() {
+    let r = Recorder::new();
+    let x = r.input("x", Role::Static, VECTOR);
+    let [w, v] = ["w", "v"].map(|name| r.param(name, MATRIX));
+    let b = r.param("b", VECTOR);
+    let one = w.matvec(x) + b;
+    let two = v.matvec(x) + r.apply(Op::SumTo(Domain::Once), &[one]).tanh();
+    r.output("one", one.sin());
+    r.output("two", two.sin());
+    everything(&r.finish("biases").expect("it is a program"));
 }
