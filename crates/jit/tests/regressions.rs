@@ -2,6 +2,7 @@
 //! `tests/differential.rs`). Each says what was wrong.
 
 #[path = "differential/check.rs"]
+#[expect(dead_code, reason = "targets are drawn for random programs")]
 mod check;
 #[path = "regressions/lower.rs"]
 mod lower;
