@@ -6,7 +6,7 @@ use cranelift::prelude::FunctionBuilderContext;
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::plan::{Item, Layout, Plan, Storage, plan};
 use retrograd_graph::{Graph, Options};
-use retrograd_tape::{Domain, Input, Observe, Op, Output, Role, Shape, Tape, Type};
+use retrograd_tape::{Domain, Input, Map, Observe, Op, Output, Role, Shape, Tape, Type, Value};
 
 use crate::element::Element;
 use crate::error::{CompileError, RunError, StepperError};
@@ -16,8 +16,17 @@ use crate::lower::{Target, lower};
 use crate::purpose::Purpose;
 use crate::stepper::Stepper;
 
-/// A row-number input: position, and rows of the table it indexes.
-pub(crate) type IndexInput = (usize, usize);
+/// An input of row numbers of a table.
+#[derive(Clone, Debug)]
+pub(crate) struct IndexInput {
+    /// The input.
+    pub(crate) input: usize,
+    /// How many rows the table has.
+    pub(crate) rows: usize,
+    /// Inputs, one number a step, whose 0 covers it: what a weight of 0 covers is not read. None if what covers it is computed in
+    /// another way than by multiplying such inputs: then it is not known beforehand which are read.
+    pub(crate) weights: Option<Vec<usize>>,
+}
 
 /// What a run takes, known before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -413,8 +422,12 @@ impl<T: Element> CompiledCell<T> {
                 fits("output", &o.name, ty, given.len(), t, b)?;
             }
         }
-        for &(k, rows) in &self.indices {
-            are_rows(&self.inputs()[k].name, inputs[k], rows)?;
+        for index in &self.indices {
+            let k = index.input;
+            if let Some(weights) = &index.weights {
+                let weights: Vec<&[T]> = weights.iter().map(|&w| inputs[w]).collect();
+                are_rows(&self.inputs()[k].name, inputs[k], index.rows, &weights)?;
+            }
         }
         Ok(())
     }
@@ -457,13 +470,19 @@ fn misfit(
     }
 }
 
-/// Numbers are row numbers of a table of so many rows.
-pub(crate) fn are_rows<T: Element>(name: &str, given: &[T], rows: usize) -> Result<(), RunError> {
-    let bad = |x: &T| {
+/// Numbers are row numbers of a table of so many rows, but for those that one of the weights covers: there it is 0.
+pub(crate) fn are_rows<T: Element>(
+    name: &str,
+    given: &[T],
+    rows: usize,
+    weights: &[&[T]],
+) -> Result<(), RunError> {
+    let bad = |(at, x): (usize, &T)| {
         let x = x.to_f64();
-        x.fract() != 0.0 || x < 0.0 || x >= rows as f64
+        let none = x.fract() != 0.0 || !(0.0..rows as f64).contains(&x);
+        none && weights.iter().all(|w| w[at].to_f64() != 0.0)
     };
-    match given.iter().position(bad) {
+    match given.iter().enumerate().position(bad) {
         None => Ok(()),
         Some(at) => Err(RunError::Index {
             name: name.into(),
@@ -518,14 +537,40 @@ pub(crate) fn index_inputs(g: &Graph) -> Vec<IndexInput> {
     let mut found = Vec::new();
     for v in g.order() {
         let xs = g.operands(v);
-        let (index, rows) = match *g.op_of(v) {
+        let (mut index, rows) = match *g.op_of(v) {
             Op::Gather => (xs[1], g.node(xs[0]).ty.shape.as_matrix().0),
             Op::Scatter { rows, .. } => (xs[0], rows),
             _ => continue,
         };
+        let mut weights = Some(Vec::new());
+        while let Op::Map(Map::Select) = g.op_of(index)
+            && let [weight, x, zero] = *g.operands(index)
+            && matches!(g.op_of(zero), Op::Constant { value, .. } if value.0 == 0.0)
+        {
+            let more = factors(g, weight);
+            weights = weights.zip(more).map(|(a, b)| [a, b].concat());
+            index = x;
+        }
         if let Op::Input { id, .. } = *g.op_of(index) {
-            found.push((id, rows));
+            found.push(IndexInput {
+                input: id,
+                rows,
+                weights,
+            });
         }
     }
     found
+}
+
+/// The inputs, one number a step, whose product a value is.
+fn factors(g: &Graph, v: Value) -> Option<Vec<usize>> {
+    match *g.op_of(v) {
+        Op::Input { id, ty } => (ty == Type::new(Shape::Scalar, Domain::Step)).then(|| vec![id]),
+        Op::Map(Map::Mul) => {
+            let parts: Option<Vec<Vec<usize>>> =
+                g.operands(v).iter().map(|&x| factors(g, x)).collect();
+            Some(parts?.concat())
+        }
+        _ => None,
+    }
 }

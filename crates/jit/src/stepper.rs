@@ -60,8 +60,8 @@ pub struct Stepper<T: Element> {
     /// The arrays of the latter.
     written: Vec<usize>,
     /// Row numbers of tables: for each input of a sample the rows, and for each input of the program.
-    sample_indices: Vec<IndexInput>,
-    indices: Vec<IndexInput>,
+    sample_indices: Vec<(usize, usize)>,
+    indices: Vec<(usize, usize)>,
     compile_time: Duration,
 }
 
@@ -112,11 +112,13 @@ impl<T: Element> Stepper<T> {
         // Inputs have a plan's first arrays, outputs the next.
         let written: Vec<usize> = outputs.iter().map(|k| graph.inputs().len() + k).collect();
         let stream = Stream::new(&plan, &code, b, &read, &written).ok_or_else(idle)?;
-        let indices = index_inputs(&graph);
-        let of_sample = |&(k, rows): &IndexInput| Some((read.iter().position(|&i| i == k)?, rows));
+        let mut indices = index_inputs(&graph);
+        // What a weight covers belongs to a loss, which a stepper has none of.
+        indices.retain(|i| i.weights.as_ref().is_some_and(Vec::is_empty));
+        let of_sample = |i: &IndexInput| Some((read.iter().position(|&k| k == i.input)?, i.rows));
         let mut stepper = Stepper {
             sample_indices: indices.iter().filter_map(of_sample).collect(),
-            indices,
+            indices: indices.iter().map(|i| (i.input, i.rows)).collect(),
             inputs: read.iter().map(|&k| graph.inputs()[k].clone()).collect(),
             outputs: (outputs.iter().map(|&k| graph.outputs()[k].clone())).collect(),
             written,
@@ -190,7 +192,7 @@ impl<T: Element> Stepper<T> {
             }
         }
         for &(k, rows) in &self.sample_indices {
-            are_rows(&self.inputs[k].name, inputs[k], rows)?;
+            are_rows(&self.inputs[k].name, inputs[k], rows, &[])?;
         }
         self.stream.step(&self.code, inputs, outputs);
         Ok(())
@@ -253,7 +255,7 @@ impl<T: Element> Stepper<T> {
             }
         }
         for &(k, rows) in self.indices.iter().filter(|i| i.0 < self.recorded) {
-            are_rows(&self.graph.inputs()[k].name, given[k], rows)?;
+            are_rows(&self.graph.inputs()[k].name, given[k], rows, &[])?;
         }
         for (k, (i, x)) in recorded.enumerate() {
             if x.is_empty() || over_steps(i) {

@@ -2,7 +2,9 @@
 
 use super::Interpreter;
 use super::program::{rows, ticks};
+use crate::algebra::Value;
 use crate::error::TapeError;
+use crate::map::Map;
 use crate::op::Op;
 use crate::real::Real;
 use crate::tape::{Role, Tape};
@@ -36,9 +38,15 @@ impl<T: Real> Interpreter<T> {
                 }
             }
         }
-        for &(i, rows) in &self.indices {
+        for index in &self.indices {
+            let Some(weights) = &index.weights else {
+                continue;
+            };
+            let (i, rows) = (index.input, index.rows);
             let whole = |x: f64| x >= 0.0 && x < rows as f64 && x.fract() == 0.0;
-            if let Some(at) = inputs[i].iter().position(|x| !whole(x.to_f64())) {
+            let covered = |at: usize| weights.iter().any(|&w| inputs[w][at].to_f64() == 0.0);
+            let wrong = |(at, x): (usize, &T)| !whole(x.to_f64()) && !covered(at);
+            if let Some(at) = inputs[i].iter().enumerate().position(wrong) {
                 return Err(TapeError::Index {
                     input: self.inputs[i].name.to_string(),
                     at,
@@ -94,8 +102,20 @@ pub(super) fn length(ty: Type, t: usize, b: usize) -> usize {
     ticks(ty.domain, t) * rows(ty.domain, b) * ty.shape.len()
 }
 
-/// Inputs that are used as an index of gather or scatter, with the rows they index.
-pub(crate) fn index_inputs(tape: &Tape) -> Vec<(usize, usize)> {
+/// An input that is used as an index of gather or scatter.
+#[derive(Clone, Debug)]
+pub(crate) struct IndexInput {
+    /// The input.
+    pub(crate) input: usize,
+    /// How many rows there are.
+    pub(crate) rows: usize,
+    /// Inputs, one number a step, whose 0 covers it (see `record/covered.rs`). None if what covers it is computed in another way
+    /// than by multiplying such inputs: then it is not known beforehand which are read.
+    pub(crate) weights: Option<Vec<usize>>,
+}
+
+/// Inputs that are used as an index of gather or scatter.
+pub(crate) fn index_inputs(tape: &Tape) -> Vec<IndexInput> {
     let mut found = Vec::new();
     for node in tape.nodes() {
         let (mut index, rows) = match node.op {
@@ -106,12 +126,44 @@ pub(crate) fn index_inputs(tape: &Tape) -> Vec<(usize, usize)> {
             Op::Scatter { rows, .. } => (node.operands[0], rows),
             _ => continue,
         };
-        while let Op::Spread(_) | Op::Reshape(_) = tape.node(index).op {
-            index = tape.node(index).operands[0];
+        let mut weights = Some(Vec::new());
+        loop {
+            let node = tape.node(index);
+            match node.op {
+                Op::Spread(_) | Op::Reshape(_) => index = node.operands[0],
+                // What a weight of 0 covers is row 0.
+                Op::Map(Map::Select) if is_zero(tape, node.operands[2]) => {
+                    let more = factors(tape, node.operands[0]);
+                    weights = weights.zip(more).map(|(a, b)| [a, b].concat());
+                    index = node.operands[1];
+                }
+                _ => break,
+            }
         }
         if let Op::Input { id, .. } = tape.node(index).op {
-            found.push((id, rows));
+            found.push(IndexInput {
+                input: id,
+                rows,
+                weights,
+            });
         }
     }
     found
+}
+
+fn is_zero(tape: &Tape, v: Value) -> bool {
+    matches!(tape.node(v).op, Op::Constant { value, .. } if value.0 == 0.0)
+}
+
+/// The inputs, one number a step, whose product a value is.
+fn factors(tape: &Tape, v: Value) -> Option<Vec<usize>> {
+    let node = tape.node(v);
+    match node.op {
+        Op::Input { id, ty } => (ty == Type::new(Shape::Scalar, Domain::Step)).then(|| vec![id]),
+        Op::Map(Map::Mul) => {
+            let parts = node.operands.iter().map(|&x| factors(tape, x));
+            Some(parts.collect::<Option<Vec<_>>>()?.concat())
+        }
+        _ => None,
+    }
 }

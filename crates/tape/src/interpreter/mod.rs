@@ -18,8 +18,8 @@ mod rows;
 use std::sync::Arc;
 
 use backward::Backward;
-pub(crate) use check::index_inputs;
 use check::length;
+pub(crate) use check::{IndexInput, index_inputs};
 use execute::Memory;
 use program::{Instr, Kind, Place, Plan, Plans, Program, Segment, ticks};
 
@@ -45,8 +45,7 @@ pub struct Interpreter<T: Real> {
     /// Buffers below this number belong to the forward program.
     forward_buffers: usize,
     memory: Memory<T>,
-    /// Input, rows of the matrix: the input's values are indices of these rows.
-    indices: Vec<(usize, usize)>,
+    indices: Vec<IndexInput>,
     state: State,
 }
 
@@ -245,7 +244,7 @@ impl<T: Real> Interpreter<T> {
 
     /// True if input `i` is an index of gather or scatter: whole numbers, in which nothing has a derivative.
     pub(crate) fn is_index(&self, i: usize) -> bool {
-        self.indices.iter().any(|&(input, _)| input == i)
+        self.indices.iter().any(|x| x.input == i)
     }
 
     fn allocate(&mut self, buffers: std::ops::Range<usize>) {

@@ -24,6 +24,13 @@ pub(super) struct State {
     closed: bool,
 }
 
+impl State {
+    /// Where its delay is recorded.
+    pub(super) fn delay_mut(&mut self) -> &mut Value {
+        &mut self.delay
+    }
+}
+
 impl Recorder {
     /// Declares a state: a value as it was `d` steps earlier (later for d < 0). Without `init` its first |d| slots are an
     /// input of the same name, zeros unless given; with `init` (of domain `once` or `row`) they are that value.
