@@ -365,7 +365,8 @@ impl<T: Float> Trainer<T> {
         feed.inputs(&self.cell, &self.params, batch, purpose, &mut inputs)?;
         let gradient = gradient.then_some(&mut self.gradient[..]);
         let mut ran = self.runner.run(batch.t, batch.b, &inputs, gradient);
-        if ran.is_ok() && purpose != Purpose::Predict && self.last_loss().is_nan() {
+        let loss = || self.runner.output(self.loss)[0];
+        if ran.is_ok() && purpose != Purpose::Predict && loss().to_f64().is_nan() {
             ran = weighed(&self.cell, batch.t, batch.b, &inputs);
         }
         self.slices = emptied(inputs);

@@ -139,13 +139,15 @@ fn mlstm_is_the_unstabilised_cell_of_the_paper() {
         (0..n).map(row).collect()
     };
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    let (mut c, mut n) = (vec![0.0; D * D], vec![0.0; D]);
+    let (mut c, mut n, mut greatest) = (vec![0.0; D * D], vec![0.0; D], 0.0_f64);
     let mut hs = Vec::new();
     for x in x.chunks(I) {
         let (q, k, v) = (layer("q", x, D), layer("k", x, D), layer("v", x, D));
         let k: Vec<f64> = k.iter().map(|k| k / (D as f64).sqrt()).collect();
         let o = layer("output", x, D);
-        let i = layer("input", x, 1)[0].exp();
+        let log_i = layer("input", x, 1)[0];
+        greatest = greatest.max(log_i);
+        let i = log_i.exp();
         let f = sigmoid(layer("forget", x, 1)[0]);
         for a in 0..D {
             for b in 0..D {
@@ -169,8 +171,9 @@ fn mlstm_is_the_unstabilised_cell_of_the_paper() {
     for (t, h) in hs.iter().enumerate() {
         for i in 0..I {
             let right = (0..D).map(|a| w[i * D + a] * h[a]).sum::<f64>() + b[i];
-            // The 1e-6 beside a normaliser of at least exp(-m), m being up to the greatest log i here, about 4.
-            let most = 1e-6 * 60.0 * right.abs().max(1e-3);
+            // 1e-6 beside a normaliser of at least exp(-m), where m is the greatest log i or 0; and rounding.
+            let size: f64 = (0..D).map(|a| (w[i * D + a] * h[a]).abs()).sum();
+            let most = 1.01e-6 * greatest.exp() * size + 1e-12;
             let found = y[t * I + i];
             assert!(
                 (found - right).abs() <= most,
