@@ -15,6 +15,7 @@ use crate::exec::{Calls, Need, Run, Workspace};
 use crate::lower::{Target, lower};
 use crate::purpose::Purpose;
 use crate::stepper::Stepper;
+use crate::vmath::Lane;
 
 /// An input of row numbers of a table.
 #[derive(Clone, Debug)]
@@ -94,6 +95,7 @@ impl<T: Element> CompiledCell<T> {
         options: &Options,
     ) -> Result<Self, CompileError> {
         let start = Instant::now();
+        let options = &of_width::<T>(options);
         let recorded = Graph::observing(tape, &options.observe)
             .map_err(|name| CompileError::no_such_value(tape, name))?;
         let of_that_name = |o: &&Observe| tape.output(&o.to_string()).is_some();
@@ -490,6 +492,14 @@ pub(crate) fn are_rows<T: Element>(
             at,
             found: format!("{:?}", given[at]),
         }),
+    }
+}
+
+/// The options of a program in this precision: only in single precision is what delays carry flushed.
+pub(crate) fn of_width<T: Element>(options: &Options) -> Options {
+    Options {
+        flush: options.flush && T::LANE == Lane::F32,
+        ..options.clone()
     }
 }
 

@@ -106,7 +106,7 @@ fn emitted(map: Map) -> f64 {
         // No instruction.
         Map::Copy | Map::StopGradient => 0.0,
         // A few that no dependency holds up.
-        Map::Sign | Map::Max | Map::Min => 3.0 * INSTR,
+        Map::Sign | Map::Max | Map::Min | Map::Flush => 3.0 * INSTR,
         Map::Neg
         | Map::Abs
         | Map::Relu
@@ -141,6 +141,7 @@ fn kernel(map: Map) -> f64 {
         | Map::Relu
         | Map::Softsign
         | Map::Copy
+        | Map::Flush
         | Map::StopGradient
         | Map::Add
         | Map::Sub

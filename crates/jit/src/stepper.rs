@@ -7,7 +7,7 @@ use retrograd_graph::plan::Plan;
 use retrograd_graph::{Graph, Options, passes, plan};
 use retrograd_tape::{Domain, Input, Output, Role, Tape, Yield};
 
-use crate::cell::{IndexInput, are_rows, count, fits, generate, index_inputs};
+use crate::cell::{IndexInput, are_rows, count, fits, generate, index_inputs, of_width};
 use crate::element::Element;
 use crate::error::{CompileError, RunError, StepperError};
 use crate::exec::code::Code;
@@ -95,7 +95,7 @@ impl<T: Element> Stepper<T> {
         }
         let start = Instant::now();
         let Program { graph, states } = passes::streamed(recorded).map_err(CompileError::from)?;
-        let options = options.clone().streaming();
+        let options = of_width::<T>(options).streaming();
         let (_, graph) = passes::run(&graph, &[], &options)
             .map_err(CompileError::from)?
             .pop()

@@ -3,6 +3,7 @@
 pub mod adjoint;
 pub(crate) mod coarsest;
 pub mod components;
+pub mod flush;
 pub mod fuse;
 pub mod legalize;
 pub mod recompute;
@@ -79,6 +80,9 @@ pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<T
             let last = i + 1 == derivations.len();
             step(&mut trace, "simplify", |g| simplify::simplify(g, last));
         }
+    }
+    if options.flush {
+        step(&mut trace, "flush", flush::flush);
     }
     if options.fuse {
         step(&mut trace, "split", split::split);
