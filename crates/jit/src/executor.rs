@@ -285,8 +285,12 @@ impl<T: Element> Executor<T> {
                 fits("output", &o.name, ty, given.len(), t, b)?;
             }
         }
-        for &(k, rows) in &self.cell.program().indices {
-            are_rows(&self.cell.inputs()[k].name, inputs[k], rows)?;
+        for index in &self.cell.program().indices {
+            let k = index.input;
+            if let Some(weights) = &index.weights {
+                let weights: Vec<&[T]> = weights.iter().map(|&w| inputs[w]).collect();
+                are_rows(&self.cell.inputs()[k].name, inputs[k], index.rows, &weights)?;
+            }
         }
         Ok(())
     }

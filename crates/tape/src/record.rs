@@ -3,6 +3,7 @@
 //! A mistake poisons the values that follow from it; [`Recorder::finish`] returns the first one, with the user's line.
 //! Nothing panics, and nothing grows beyond the [limits](crate::limits).
 
+mod covered;
 mod handle;
 mod state;
 
@@ -26,7 +27,7 @@ use state::States;
 /// How the losses of all examples and steps become one number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LossReduction {
-    /// Σ weight·loss ÷ Σ weight.
+    /// Σ weight·loss ÷ Σ weight; NaN if all weights are 0.
     #[default]
     Mean,
     /// Σ weight·loss.
@@ -361,7 +362,8 @@ impl Recorder {
         }
     }
 
-    /// Weighs the loss of each example and step; a mask is a weight of 0.
+    /// Weighs the loss of each example and step; a mask is a weight of 0. What a weight of 0 covers is not read: targets there
+    /// may be NaN, infinite, or no row of a table, and move nothing. If all weights of a run are 0, their mean is 0 ÷ 0, NaN.
     #[track_caller]
     pub fn weight(&self, v: Var<'_>) {
         let at = Location::caller();
@@ -423,6 +425,12 @@ impl Recorder {
         if let Some(loss) = inner.loss {
             let reduction = inner.reduction;
             let given = inner.weight;
+            let weighted = match given {
+                Some(weight) => inner.covered(weight, loss, at),
+                None => loss,
+            };
+            // Recording once more may have moved it.
+            let given = inner.weight;
             let mut a = Appender {
                 inner: &mut inner,
                 at,
@@ -431,11 +439,6 @@ impl Recorder {
                 let one = a.constant(1.0, Shape::Scalar);
                 a.spread(one, Domain::Step)
             });
-            let weighted = if given.is_some() {
-                a.mul(weight, loss)
-            } else {
-                loss
-            };
             let mut total = a.sum_to(weighted, Domain::Once);
             if reduction == LossReduction::Mean {
                 let weights = a.sum_to(weight, Domain::Once);

@@ -98,6 +98,8 @@ impl<'t> Var<'t> {
         softplus Softplus,
         /// x / (1 + |x|)
         softsign Softsign,
+        /// The value, but 0 where its size is below 2⁻¹²⁶, the least normal number of single precision.
+        flush Flush,
         /// The value, which no gradient passes.
         stop_gradient StopGradient
     );

@@ -6,6 +6,7 @@ use super::program::{rows, ticks};
 use crate::algebra::Value;
 use crate::error::TapeError;
 use crate::limits::MAX_POINTS;
+use crate::map::Map;
 use crate::op::Op;
 use crate::real::Real;
 use crate::tape::{Role, Tape};
@@ -49,7 +50,9 @@ impl<T: Real> Interpreter<T> {
         for (k, index) in self.indices.iter().enumerate() {
             let Some(i) = index.input else { continue };
             let whole = |x: f64| x >= 0.0 && x < index.rows as f64 && x.fract() == 0.0;
-            if let Some(at) = inputs[i].iter().position(|x| !whole(x.to_f64())) {
+            let covered = |at: usize| index.weights.iter().any(|&w| inputs[w][at].to_f64() == 0.0);
+            let wrong = |(at, x): (usize, &T)| !whole(x.to_f64()) && !covered(at);
+            if let Some(at) = inputs[i].iter().enumerate().position(wrong) {
                 let rows = rows(self.inputs[i].ty.domain, b);
                 return Err(self.outside(Outside {
                     index: k,
@@ -131,6 +134,8 @@ pub(crate) struct Index {
     pub(crate) value: Value,
     /// The input that it is, if nothing is computed.
     pub(crate) input: Option<usize>,
+    /// Inputs, one number a step, whose 0 covers that input (see `record/covered.rs`): what they cover is not read.
+    weights: Vec<usize>,
     /// What it is called.
     name: String,
     /// What the table is called.
@@ -163,22 +168,53 @@ pub(crate) fn indices(tape: &Tape) -> Vec<Index> {
             source = tape.node(source).operands[0];
         }
         let name = tape.describe(source);
-        while let Op::Spread(_) | Op::Reshape(_) = tape.node(source).op {
-            source = tape.node(source).operands[0];
+        // None where what covers it is computed in another way than by multiplying inputs: then it is not known beforehand
+        // which numbers are read.
+        let mut weights = Some(Vec::new());
+        loop {
+            let node = tape.node(source);
+            match node.op {
+                Op::Spread(_) | Op::Reshape(_) => source = node.operands[0],
+                // What a weight of 0 covers is row 0.
+                Op::Map(Map::Select) if is_zero(tape, node.operands[2]) => {
+                    let more = factors(tape, node.operands[0]);
+                    weights = weights.zip(more).map(|(a, b)| [a, b].concat());
+                    source = node.operands[1];
+                }
+                _ => break,
+            }
         }
         found.push(Index {
             user: Value(i as u32),
             value,
             input: match tape.node(source).op {
-                Op::Input { id, .. } => Some(id),
+                Op::Input { id, .. } if weights.is_some() => Some(id),
                 _ => None,
             },
+            weights: weights.unwrap_or_default(),
             name,
             table,
             rows,
         });
     }
     found
+}
+
+fn is_zero(tape: &Tape, v: Value) -> bool {
+    matches!(tape.node(v).op, Op::Constant { value, .. } if value.0 == 0.0)
+}
+
+/// The inputs, one number a step, whose product a value is.
+fn factors(tape: &Tape, v: Value) -> Option<Vec<usize>> {
+    let node = tape.node(v);
+    match node.op {
+        Op::Input { id, ty } => (ty == Type::new(Shape::Scalar, Domain::Step)).then(|| vec![id]),
+        Op::Map(Map::Mul) => {
+            let parts = node.operands.iter().map(|&x| factors(tape, x));
+            Some(parts.collect::<Option<Vec<_>>>()?.concat())
+        }
+        _ => None,
+    }
 }
 
 /// Inputs that are used as an index of gather or scatter, with the rows they index.

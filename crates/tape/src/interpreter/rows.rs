@@ -153,6 +153,10 @@ pub(crate) fn map<T: Real, const ADD: bool>(m: Map, out: &mut [T], n: usize, a: 
         Map::Relu => map1::<T, ADD>(out, n, a[0], |x| if x <= zero { zero } else { x }),
         Map::Softplus => map1::<T, ADD>(out, n, a[0], |x| x.max(zero) + (-x.abs()).exp().ln_1p()),
         Map::Softsign => map1::<T, ADD>(out, n, a[0], |x| x / (one + x.abs())),
+        Map::Flush => {
+            let least = T::from_f64(f64::from(f32::MIN_POSITIVE));
+            map1::<T, ADD>(out, n, a[0], |x| if x.abs() < least { T::ZERO } else { x })
+        }
         Map::Copy | Map::StopGradient => map1::<T, ADD>(out, n, a[0], |x| x),
         Map::Add => map2::<T, ADD>(out, n, a[0], a[1], |x, y| x + y),
         Map::Sub => map2::<T, ADD>(out, n, a[0], a[1], |x, y| x - y),

@@ -34,6 +34,14 @@ struct State {
     closed: bool,
 }
 
+impl States {
+    /// Values have got other places in the tape.
+    pub(super) fn moved(&mut self, place: impl Fn(Value) -> Value) {
+        self.list.iter_mut().for_each(|s| s.delay = place(s.delay));
+        self.of = self.of.drain().map(|(v, i)| (place(v), i)).collect();
+    }
+}
+
 impl Recorder {
     /// Declares a state: a value as it was `d` steps earlier (later for d < 0). Without `init` its first |d| slots are an
     /// input of the same name, zeros unless given; with `init` (of domain `once` or `row`) they are that value.
