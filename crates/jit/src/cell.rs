@@ -334,7 +334,7 @@ fn layout(domain: Domain, shape: Shape) -> String {
     }
 }
 
-/// Inputs that are row numbers of a table.
+/// Inputs that are row numbers of a table, as they are or reshaped: they are checked before a run.
 pub(crate) fn index_inputs(g: &Graph) -> Vec<IndexInput> {
     let mut found = Vec::new();
     for v in g.order() {
@@ -344,6 +344,10 @@ pub(crate) fn index_inputs(g: &Graph) -> Vec<IndexInput> {
             Op::Scatter { rows, .. } => (xs[0], rows),
             _ => continue,
         };
+        let mut index = index;
+        while let Op::Reshape(_) = g.op_of(index) {
+            index = g.operands(index)[0];
+        }
         if let Op::Input { id, .. } = *g.op_of(index) {
             found.push((id, rows));
         }

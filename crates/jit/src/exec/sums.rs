@@ -2,6 +2,8 @@
 //!
 //! Invariant: a sum has one order, whatever it is cut into: pieces are rows of the batch, or of the result, or columns.
 
+use std::sync::atomic::Ordering;
+
 use rayon::prelude::*;
 use retrograd_graph::plan::cost::points;
 use retrograd_graph::plan::{BlockAt, Item, Rhs as PlanRhs, View};
@@ -261,10 +263,13 @@ impl<T: Element> Run<'_, T> {
             }
             for t in 0..sum.steps {
                 for r in r0..r1 {
-                    // SAFETY: step t and row r of index and vector exist; the line is clamped to those there are.
+                    // SAFETY: step t and row r of index and vector exist, and so does the line.
                     unsafe {
                         let at = *i.at.add(t * i.step + r * i.row);
-                        let line = at.round_to_index(lines - 1);
+                        let Some(line) = at.row_of(lines) else {
+                            self.frame.outside.store(1, Ordering::Relaxed);
+                            continue;
+                        };
                         if (l0..l1).contains(&line) {
                             let from = v.at.add(t * v.step + r * v.row);
                             let to = y.at.add(r * y.row + line * cols);
