@@ -359,7 +359,7 @@ fn layout(domain: Domain, shape: Shape) -> String {
     }
 }
 
-/// Inputs that are row numbers of a table.
+/// Inputs that are row numbers of a table, as they are or reshaped: they are checked before a run.
 pub(crate) fn index_inputs(g: &Graph) -> Vec<IndexInput> {
     let mut found = Vec::new();
     for v in g.order() {
@@ -370,13 +370,18 @@ pub(crate) fn index_inputs(g: &Graph) -> Vec<IndexInput> {
             _ => continue,
         };
         let mut weights = Some(Vec::new());
-        while let Op::Map(Map::Select) = g.op_of(index)
-            && let [weight, x, zero] = *g.operands(index)
-            && matches!(g.op_of(zero), Op::Constant { value, .. } if value.0 == 0.0)
-        {
-            let more = factors(g, weight);
-            weights = weights.zip(more).map(|(a, b)| [a, b].concat());
-            index = x;
+        loop {
+            match (g.op_of(index), &*g.operands(index)) {
+                (Op::Reshape(_), &[x]) => index = x,
+                // What a weight of 0 covers is row 0.
+                (Op::Map(Map::Select), &[weight, x, zero]) if matches!(g.op_of(zero), Op::Constant { value, .. } if value.0 == 0.0) =>
+                {
+                    let more = factors(g, weight);
+                    weights = weights.zip(more).map(|(a, b)| [a, b].concat());
+                    index = x;
+                }
+                _ => break,
+            }
         }
         if let Op::Input { id, .. } = *g.op_of(index) {
             found.push(IndexInput {

@@ -169,7 +169,19 @@ impl<T: Element> Stepper<T> {
         };
         stepper.bind(given, false)?;
         stepper.reset();
+        stepper.inside()?;
         Ok(stepper)
+    }
+
+    /// All indices that were computed since this was last asked were rows of their tables.
+    #[inline]
+    fn inside(&mut self) -> Result<(), RunError> {
+        match self.stream.was_outside() {
+            false => Ok(()),
+            true => Err(RunError::ComputedIndex {
+                program: self.program.plan.name.clone(),
+            }),
+        }
     }
 
     /// What comes with a sample, in order: the program's inputs over steps that outputs or states need.
@@ -212,6 +224,9 @@ impl<T: Element> Stepper<T> {
     ///
     /// # Errors
     /// Arrays whose number or lengths do not fit, numbers that are to be row numbers and are none. Then nothing has run.
+    /// [`RunError::ComputedIndex`], if the program computes such a number, for this sample or for what states began with: then
+    /// the sample has been taken, outputs and states are as if the number were the nearest row's, and the next sample (or
+    /// [`set_state`](Self::set_state), or [`reset`](Self::reset)) goes on from there.
     pub fn step(&mut self, inputs: &[&[T]], outputs: &mut [&mut [T]]) -> Result<(), RunError> {
         let b = self.stream.rows();
         same("inputs", self.program.inputs.len(), inputs.len())?;
@@ -231,7 +246,7 @@ impl<T: Element> Stepper<T> {
             are_rows(&self.program.inputs[k].name, inputs[k], rows, &[])?;
         }
         self.stream.step(&self.program.code, inputs, outputs);
-        Ok(())
+        self.inside()
     }
 
     /// Output `k` of the last sample that it was not written elsewhere for, `[B, shape]`; zeros before the first.
@@ -273,7 +288,8 @@ impl<T: Element> Stepper<T> {
     /// slice leaves what is there. States go on as they are.
     ///
     /// # Errors
-    /// Arrays whose number or lengths do not fit, numbers that are to be row numbers and are none. Then nothing has changed.
+    /// Arrays whose number or lengths do not fit, numbers that are to be row numbers and are none: then nothing has changed.
+    /// [`RunError::ComputedIndex`], if such a number is computed: then all are set, as if it were the nearest row's.
     pub fn set_inputs(&mut self, inputs: &[&[T]]) -> Result<(), RunError> {
         self.bind(inputs, true)
     }
@@ -322,7 +338,7 @@ impl<T: Element> Stepper<T> {
         if bound {
             stream.bind(&program.plan, &program.code);
         }
-        Ok(())
+        self.inside()
     }
 
     /// What a state is, `[|d|, B, shape]` for a delay by d, the oldest slot first: what a run would end with. None if there

@@ -32,7 +32,7 @@ fn grows(name: &str) -> bool {
 }
 
 fn trainer(cell: &Cell, engine: Engine) -> Trainer<f32> {
-    let built = Trainer::new(cell.clone(), Adam::new(1e-3)).engine(engine);
+    let built = Trainer::builder(cell.clone(), Adam::new(1e-3)).engine(engine);
     built.seed(3).build().expect("it can be trained")
 }
 
@@ -41,7 +41,10 @@ fn is_finite(trainer: &mut Trainer<f32>, inputs: Vec<f32>, what: &str) {
     let batch = Batch::new(T, B)
         .with("x", inputs)
         .with("next", vec![0.25; T * B * I]);
-    let names: Vec<String> = trainer.params().map(|p| p.name.to_owned()).collect();
+    let names: Vec<String> = trainer
+        .named_parameters()
+        .map(|p| p.name.to_owned())
+        .collect();
     let run = trainer.differentiate(&batch).expect("it runs");
     assert!(run.loss().is_finite(), "{what}: the loss is {}", run.loss());
     let y = run.output("y").expect("it has one");
@@ -92,7 +95,7 @@ fn all_cells_are_finite_with_saturated_gates() {
         let cell = cell(&path);
         for engine in Engine::ALL {
             let mut trainer = trainer(&cell, engine);
-            let names: Vec<(String, usize)> = (trainer.params())
+            let names: Vec<(String, usize)> = (trainer.named_parameters())
                 .filter(|p| p.name.ends_with("bias") && !p.name.starts_with("forecast"))
                 .map(|p| (p.name.to_owned(), p.values.len()))
                 .collect();
@@ -101,7 +104,9 @@ fn all_cells_are_finite_with_saturated_gates() {
                     for (k, (name, n)) in names.iter().enumerate() {
                         let flip = alternating && k % 2 == 1;
                         let by = if flip { -by } else { by };
-                        trainer.set_param(name, &vec![by; *n]).expect("it is one");
+                        trainer
+                            .set_parameter(name, &vec![by; *n])
+                            .expect("it is one");
                     }
                     for x in inputs(1.5) {
                         let what = format!(
@@ -122,17 +127,17 @@ fn mlstm_is_the_unstabilised_cell_of_the_paper() {
     const D: usize = 4;
     let path = format!("{}/cells/mlstm.cell", env!("CARGO_MANIFEST_DIR"));
     let cell = Cell::from_file(&path, &[("I", I), ("D", D)]).expect("it is right");
-    let built = Trainer::new(cell, Adam::new(1e-3)).double();
+    let built = Trainer::builder(cell, Adam::new(1e-3)).double();
     let mut trainer = built
         .engine(Engine::Tape)
         .seed(5)
         .build()
         .expect("it trains");
     for (name, at) in [("input.bias", 2.0), ("forget.bias", -1.0)] {
-        trainer.set_param(name, &[at]).expect("it has one");
+        trainer.set_parameter(name, &[at]).expect("it has one");
     }
     let x: Vec<f64> = (0..T * I).map(|k| 1.5 * (k as f64 * 0.9).sin()).collect();
-    let p = |name: &str| trainer.param(name).expect("it has one").to_vec();
+    let p = |name: &str| trainer.parameter(name).expect("it has one").to_vec();
     let layer = |name: &str, x: &[f64], n: usize| -> Vec<f64> {
         let (w, b) = (p(&format!("{name}.x")), p(&format!("{name}.bias")));
         let row = |i: usize| (0..I).map(|j| w[i * I + j] * x[j]).sum::<f64>() + b[i];
