@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "the other comparisons are for random programs")]
 mod check;
 
+use retrograd_graph::Options;
 use retrograd_graph::passes::Refused;
 use retrograd_graph::plan::{Item, Keep, Kind, Stmt};
 use retrograd_graph::text::read_tape;
