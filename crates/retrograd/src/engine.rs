@@ -53,6 +53,8 @@ pub struct Settings {
     pub threads: usize,
     /// Steps a turn of a recurrence's loop.
     pub unroll: Unroll,
+    /// States that decay are flushed, in single precision.
+    pub flush: bool,
 }
 
 /// What runs a cell.
@@ -279,6 +281,7 @@ impl<T: Float + Element> Program<T> {
         };
         let options = Options {
             unroll: settings.unroll,
+            flush: settings.flush,
             ..Options::default()
         };
         let mut cell = CompiledCell::compile_with(tape, purpose, &options).map_err(engine)?;

@@ -55,6 +55,7 @@ pub struct TrainerBuilder<T: Float = f32> {
     seed: u64,
     threads: usize,
     unroll: Unroll,
+    flush: bool,
     clip: Option<f64>,
     of: std::marker::PhantomData<T>,
 }
@@ -102,6 +103,7 @@ impl Trainer<f32> {
             seed: 0,
             threads: 1,
             unroll: Unroll::AUTO,
+            flush: true,
             clip: None,
             of: std::marker::PhantomData,
         }
@@ -143,6 +145,12 @@ impl<T: Float> TrainerBuilder<T> {
         }
     }
 
+    /// Whether compiled code in f32 makes a state that decays, and its cotangent, 0 where it is below 2⁻¹²⁶, the least normal number;
+    /// it does unless told otherwise here. Denormal numbers make loops several times slower.
+    pub fn flush(self, flush: bool) -> Self {
+        TrainerBuilder { flush, ..self }
+    }
+
     /// Runs and trains the cell in f64.
     #[must_use]
     pub fn double(self) -> TrainerBuilder<f64> {
@@ -153,6 +161,7 @@ impl<T: Float> TrainerBuilder<T> {
             seed: self.seed,
             threads: self.threads,
             unroll: self.unroll,
+            flush: self.flush,
             clip: self.clip,
             of: std::marker::PhantomData,
         }
@@ -191,6 +200,7 @@ impl<T: Float> TrainerBuilder<T> {
         let settings = Settings {
             threads: self.threads,
             unroll: self.unroll,
+            flush: self.flush,
         };
         Ok(Trainer {
             engine: self.engine,
