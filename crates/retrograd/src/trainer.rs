@@ -66,6 +66,7 @@ pub struct TrainerBuilder<O, T: Float = f32> {
     threads: usize,
     unroll: Unroll,
     memory_budget: Option<usize>,
+    flush: bool,
     clip: Option<f64>,
     of: std::marker::PhantomData<T>,
 }
@@ -142,6 +143,7 @@ impl Trainer<f32> {
             threads: 1,
             unroll: Unroll::AUTO,
             memory_budget: None,
+            flush: true,
             clip: None,
             of: std::marker::PhantomData,
         }
@@ -194,6 +196,13 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         }
     }
 
+    /// Whether compiled code in f32 makes a state that decays, and its cotangent, 0 where it is below 2⁻¹²⁶, the least normal number;
+    /// it does unless told otherwise here. Denormal numbers make loops several times slower.
+    #[must_use]
+    pub fn flush(self, flush: bool) -> Self {
+        TrainerBuilder { flush, ..self }
+    }
+
     /// Runs and trains the cell in f64.
     #[must_use]
     pub fn double(self) -> TrainerBuilder<O, f64> {
@@ -205,6 +214,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             threads: self.threads,
             unroll: self.unroll,
             memory_budget: self.memory_budget,
+            flush: self.flush,
             clip: self.clip,
             of: std::marker::PhantomData,
         }
@@ -244,6 +254,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             threads: self.threads,
             unroll: self.unroll,
             memory_budget: self.memory_budget,
+            flush: self.flush,
         };
         Ok(Trainer {
             engine: self.engine,

@@ -51,6 +51,7 @@ impl<T: Float> Program<T> {
     fn compile(tape: &Tape, purpose: &Purpose, settings: Settings) -> Result<Program<T>, Error> {
         let options = Options {
             unroll: settings.unroll,
+            flush: settings.flush,
             ..Options::default()
         };
         let cell = CompiledCell::compile_with(tape, purpose, &options)?;

@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     /// Steps of an unrolled iteration of a recurrence's loop.
     pub(crate) unroll: Unroll,
+    /// Whether what delays carry is flushed, in single precision.
+    pub(crate) flush: bool,
     /// At most so many bytes beyond the caller's arrays.
     pub(crate) memory_budget: Option<usize>,
 }
