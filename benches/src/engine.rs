@@ -6,7 +6,7 @@ use anyhow::Result;
 use retrograd::Cell;
 use retrograd_graph::{Options, plan::cost};
 use retrograd_jit::predict::{Machine, extent};
-use retrograd_jit::{CompiledCell, Element, Purpose, RunError};
+use retrograd_jit::{CompiledCell, Element, Executor, Purpose, RunError};
 use retrograd_tape::{Input, Interpreter, Real, Role, Shape, Yield};
 
 use crate::work::{Work, observed};
@@ -60,7 +60,7 @@ impl Extent {
 /// Machine code.
 #[derive(Debug)]
 pub struct Jit<T: Element> {
-    cell: CompiledCell<T>,
+    executor: Executor<T>,
     /// One for each output of the compiled program; empty where it is not handed out.
     outputs: Vec<Vec<T>>,
     extent: Extent,
@@ -95,11 +95,12 @@ impl<T: Element> Jit<T> {
                 wrt: wanted.map(|i| i.name.to_string()).collect(),
             },
         };
-        let mut cell = CompiledCell::compile_with(tape, &purpose, options)?;
-        cell.set_threads(threads)?;
+        let cell = CompiledCell::compile_with(tape, &purpose, options)?;
+        let mut executor = cell.executor();
+        executor.set_threads(threads);
         let outputs = cell.outputs().iter().map(|_| Vec::new()).collect();
         Ok(Jit {
-            cell,
+            executor,
             outputs,
             extent,
         })
@@ -115,7 +116,7 @@ impl<T: Element> Jit<T> {
 
     /// The compiled program.
     pub fn compiled(&self) -> &CompiledCell<T> {
-        &self.cell
+        self.executor.cell()
     }
 }
 
@@ -124,22 +125,22 @@ impl<T: Element> Jit<T> {
     fn with<R>(
         &mut self,
         work: &Work<T>,
-        f: impl FnOnce(&mut CompiledCell<T>, &[&[T]], &mut [&mut [T]]) -> Result<R, RunError>,
+        f: impl FnOnce(&mut Executor<T>, &[&[T]], &mut [&mut [T]]) -> Result<R, RunError>,
     ) -> R {
         let (t, b) = (work.t, work.b);
         for k in 0..self.outputs.len() {
-            if self.is_result(self.cell.outputs()[k].role) {
-                let len = self.cell.output_len(k, t, b);
+            if self.is_result(self.compiled().outputs()[k].role) {
+                let len = self.compiled().output_len(k, t, b);
                 self.outputs[k].resize(len, T::ZERO);
             }
         }
         let given = work.cotangents.iter().flatten();
-        let given = given.take(self.cell.inputs().len() - work.inputs.len());
+        let given = given.take(self.compiled().inputs().len() - work.inputs.len());
         let inputs: Vec<&[T]> = (work.inputs.iter().chain(given))
             .map(Vec::as_slice)
             .collect();
         let mut outputs: Vec<&mut [T]> = self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
-        let ran = f(&mut self.cell, &inputs, &mut outputs);
+        let ran = f(&mut self.executor, &inputs, &mut outputs);
         ran.expect("the work is the cell's")
     }
 
@@ -148,23 +149,23 @@ impl<T: Element> Jit<T> {
     /// # Errors
     /// Those of a run.
     pub fn extent(&self, t: usize, b: usize) -> Result<cost::Extent> {
-        let memory = self.cell.memory(t, b, (&[], &[]))?;
+        let memory = self.executor.memory(t, b, (&[], &[]))?;
         Ok(extent(t, b, memory.layout()))
     }
 
     /// A step that tells how long each item of the plan took.
     pub fn time_items(&mut self, work: &Work<T>) -> Vec<Duration> {
-        self.with(work, |cell, i, o| cell.time_items(work.t, work.b, i, o))
+        self.with(work, |x, i, o| x.time_items(work.t, work.b, i, o))
     }
 }
 
 impl<T: Element> Steps<T> for Jit<T> {
     fn step(&mut self, work: &Work<T>) {
-        self.with(work, |cell, i, o| cell.run(work.t, work.b, i, o));
+        self.with(work, |x, i, o| x.run(work.t, work.b, i, o));
     }
 
     fn gradients(&self) -> Vec<(String, Vec<T>)> {
-        let outputs = self.cell.outputs().iter().zip(&self.outputs);
+        let outputs = self.compiled().outputs().iter().zip(&self.outputs);
         let gradients = outputs.filter(|(o, _)| o.role == Yield::Gradient);
         let named = gradients.map(|(o, values)| {
             let name = o
@@ -178,16 +179,16 @@ impl<T: Element> Steps<T> for Jit<T> {
     }
 
     fn workspace_bytes(&self) -> usize {
-        self.cell.workspace_bytes()
+        self.executor.workspace_bytes()
     }
 
     fn compile_ms(&self) -> f64 {
-        self.cell.compile_time().as_secs_f64() * 1e3
+        self.compiled().compile_time().as_secs_f64() * 1e3
     }
 
     fn predicted_seconds(&self, machine: &Machine, work: &Work<T>) -> Option<f64> {
         let run = self.extent(work.t, work.b).ok()?;
-        Some(machine.run_seconds::<T>(self.cell.plan(), run))
+        Some(machine.run_seconds::<T>(self.compiled().plan(), run))
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use retrograd::Cell;
+use retrograd_bench::agreement::Agreement;
 use retrograd_bench::engine::{Extent, Jit, Steps, Tape};
 use retrograd_bench::measure::{peak_rss_mb, times};
 use retrograd_bench::peak::Rates;
@@ -237,12 +238,17 @@ fn measure(
         let new = |cell: &Cell| Ok(Tape::<f32>::new(cell));
         tape = Some(row.print("retrograd-tape", 1, peak[0], None, new)?);
     }
-    if let (Some(jit), Some(tape)) = (jit, tape)
-        && let Some(error) = agreement::check(&cell, &work, &jit, &tape)?
-    {
-        eprintln!(
-            "{name} {shape}: gradients explode; in f32, on either engine, they are right to {error:.1e} only"
-        );
+    if let (Some(jit), Some(tape)) = (jit, tape) {
+        match agreement::check(&cell, &work, &jit, &tape)? {
+            Agreement::Close => {}
+            Agreement::IllConditioned(error) => eprintln!(
+                "{name} {shape}: gradients explode; in f32, on either engine, they are right to {error:.1e} only"
+            ),
+            Agreement::Overflow(parameters) => eprintln!(
+                "{name} {shape}: gradients overflow f32 on both engines: {}",
+                parameters.join(", ")
+            ),
+        }
     }
     Ok(())
 }

@@ -2,8 +2,10 @@
 
 use retrograd_tape::Observe;
 
-/// One switch for every pass and plan stage that a program can do without. All are on by default; a result is the same
-/// without any of them, up to rounding. Tests switch them off in turn, so that a wrong result is pinned to one.
+use crate::target::Target;
+
+/// One switch for every pass and plan stage that a program can do without, and the machine that all of it is for. All are
+/// on by default; a result is the same without any of them, up to rounding. Tests switch them off in turn, so that a wrong result is pinned to one.
 ///
 /// Not optional: the adjoint, *legalize*, scheduling and storing.
 ///
@@ -42,6 +44,12 @@ pub struct Options {
     /// Long blocks of steps through all that can go through time together: what lives within a block's work needs an array
     /// for one block only, and memory budgets can be kept. Without it everything over steps is done for all steps at once.
     pub phases: bool,
+    /// No switch but a choice: the machine that the program is planned and compiled for, this one's best unless told.
+    pub target: Target,
+    /// No switch but a check: each pass's graph and each stage's plan are held against the rules of their verifiers, and
+    /// machine code against Cranelift's. A broken rule is a mistake of ours and a panic that names the pass. Verifiers cost
+    /// as much as all else, so a build without debug assertions does without unless asked; tests ask.
+    pub verify: bool,
     /// No switch but a choice: steps that a turn of a recurrence's loop does.
     pub unroll: Unroll,
     /// No switch but a wish: values and adjoints of the step to hand out, as outputs called `value(keep)`, `adjoint(c)`. The
@@ -121,15 +129,26 @@ impl Options {
         ("phases", |o| &mut o.phases),
     ];
 
-    /// Nothing that isn't needed.
-    pub fn none() -> Options {
-        Options::all(false)
+    /// The default, and everything verified: what tests compile with.
+    pub fn verified() -> Options {
+        Options {
+            verify: true,
+            ..Options::all(true)
+        }
     }
 
-    /// Everything but one, for each in turn, with the name of the one.
+    /// Nothing that isn't needed; verified, for it is asked for where a result is in doubt.
+    pub fn none() -> Options {
+        Options {
+            verify: true,
+            ..Options::all(false)
+        }
+    }
+
+    /// Everything but one, for each in turn, with the name of the one; verified.
     pub fn each_off() -> impl Iterator<Item = (&'static str, Options)> {
         Options::SWITCHES.into_iter().map(|(name, switch)| {
-            let mut options = Options::default();
+            let mut options = Options::verified();
             *switch(&mut options) = false;
             (name, options)
         })
@@ -159,6 +178,8 @@ impl Options {
             nest: on,
             observe: Vec::new(),
             phases: on,
+            target: Target::host(),
+            verify: cfg!(debug_assertions),
             unroll: if on { Unroll::AUTO } else { Unroll::NONE },
         }
     }

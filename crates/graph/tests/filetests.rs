@@ -98,7 +98,7 @@ fn read(path: &Path) -> Case {
         _ => panic!("{}: `{o}` cannot be observed", path.display()),
     };
     let options = head.lines().find_map(|l| l.strip_prefix("options: "));
-    let options = options.map_or(Ok(Options::default()), options_of);
+    let options = options.map_or(Ok(Options::verified()), options_of);
     Case {
         options: options.unwrap_or_else(|e| panic!("{}: {e}", path.display())),
         expects: expects("expect "),
@@ -113,7 +113,7 @@ fn read(path: &Path) -> Case {
 
 /// `without nest, unroll 4`
 fn options_of(line: &str) -> Result<Options, String> {
-    let mut options = Options::default();
+    let mut options = Options::verified();
     for wish in line.split(", ") {
         match wish.split_once(' ') {
             Some(("without", name)) => {
@@ -152,7 +152,7 @@ fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
     let mut g = if first.is_some_and(|l| l.starts_with("graph")) {
         text::parse_graph(&name, &case.input).map_err(|e| e.to_string())?
     } else {
-        let tape = text::read_tape(&name, &case.input, &[]).map_err(|e| e.to_string())?;
+        let tape = retrograd_text::read_tape(&name, &case.input, &[]).map_err(|e| e.to_string())?;
         Graph::observing(&tape, &case.observe).map_err(|name| format!("no value `{name}`\n"))?
     };
     check(&name, "record", &g);
@@ -193,11 +193,11 @@ fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
             }
             "components" => return listing(&g),
             "stream" => {
-                let streamed = match passes::streamed(&g) {
+                let streamed = match passes::streamed(&g, &Options::verified()) {
                     Ok(streamed) => streamed,
                     Err(e) => return Ok(format!("error: {e}\n")),
                 };
-                let options = Options::default().streaming();
+                let options = Options::verified().streaming();
                 let trace = passes::run(&streamed.graph, &[], &options);
                 let trace = trace.map_err(|e| format!("error: {e}\n"))?;
                 let (_, last) = trace.last().expect("it starts with one");
@@ -390,7 +390,7 @@ fn every_case_gives_what_its_file_says() {
         let found = run(path, &case, &case.options).unwrap_or_else(|e| e);
         wrong += &missed(path, &case.expects, &found);
         if !case.defaults.is_empty() {
-            let found = run(path, &case, &Options::default()).unwrap_or_else(|e| e);
+            let found = run(path, &case, &Options::verified()).unwrap_or_else(|e| e);
             wrong += &missed(path, &case.defaults, &found);
         }
         if found == case.expected {

@@ -1,10 +1,10 @@
 //! What a plan asks for, against counts by hand, and what the model of its time does with it.
 
 use retrograd_graph::plan::cost::{Extent, Work, tasks};
-use retrograd_graph::text::read_tape;
 use retrograd_jit::predict::{Machine, extent};
 use retrograd_jit::{CompiledCell, Purpose};
 use retrograd_tape::Map;
+use retrograd_text::read_tape;
 
 /// An LSTM whose loss is a linear function of h, so that the only products are its own.
 const LSTM: &str = "

@@ -1,7 +1,8 @@
 //! Random cells (see [`retrograd_tape::generate`]) through all engines: tape, plan interpreter, compiled code. A failure is cut down and printed as Rust:
 //! it goes to `regressions.rs` before it is mended.
 //!
-//! The cases are the same in every run. `cargo test --release -p retrograd-jit --test differential -- --ignored` tries fifty
+//! Each case is compiled for one of the targets that the machine runs, which its seed draws. The cases are the same in every run.
+//! `cargo test --release -p retrograd-jit --test differential -- --ignored` tries fifty
 //! thousand others, each by all comparisons and with second derivatives (`differential/many.rs`).
 
 #[path = "differential/check.rs"]
@@ -109,6 +110,8 @@ impl Comparison {
     }
 
     fn of(&self, case: &Case) -> check::Verdict {
-        (self.check)(&case.tape, case.t, case.b, case.seed)
+        let target = check::drawn(case.seed);
+        let found = (self.check)(&case.tape, case.t, case.b, case.seed, target);
+        found.map_err(|e| format!("{target}: {e}"))
     }
 }

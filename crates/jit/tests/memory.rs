@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use retrograd_graph::Options;
 use retrograd_graph::plan::{Keep, Storage};
-use retrograd_graph::text::read_tape;
-use retrograd_jit::{CompiledCell, Element, Purpose, Stepper};
+use retrograd_jit::{CompiledCell, Element, Executor, Purpose, Stepper};
 use retrograd_tape::{Domain, Real, Role, Tape};
+use retrograd_text::read_tape;
 
 thread_local! {
     static LIVE: Cell<usize> = const { Cell::new(0) };
@@ -108,12 +108,12 @@ impl<T: Element + Real> Arrays<T> {
     }
 
     /// Runs; the most bytes that were there at once beyond those before, and the allocations.
-    fn run(&mut self, cell: &mut CompiledCell<T>, t: usize, b: usize) -> (usize, usize) {
+    fn run(&mut self, executor: &mut Executor<T>, t: usize, b: usize) -> (usize, usize) {
         let inputs: Vec<&[T]> = self.inputs.iter().map(Vec::as_slice).collect();
         let mut outputs: Vec<&mut [T]> = self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
         let (live, count) = (LIVE.get(), COUNT.get());
         PEAK.set(live);
-        cell.run(t, b, &inputs, &mut outputs).expect("it fits");
+        executor.run(t, b, &inputs, &mut outputs).expect("it fits");
         (PEAK.get() - live, COUNT.get() - count)
     }
 }
@@ -130,15 +130,20 @@ fn as_planned<T: Element + Real>(
     b: usize,
     budget: Option<usize>,
 ) {
-    let mut cell = compiled::<T>(&tape(text), purpose);
+    let cell = compiled::<T>(&tape(text), purpose);
     let mut arrays = Arrays::new(&cell, t, b);
-    cell.set_budget(budget);
+    let mut executor = cell.executor();
+    executor.set_budget(budget);
     let left_out = arrays.left_out.clone();
-    let plan = cell.memory(t, b, (&left_out, &[])).expect("enough");
-    let (bytes, _) = arrays.run(&mut cell, t, b);
+    let plan = executor.memory(t, b, (&left_out, &[])).expect("enough");
+    let (bytes, _) = arrays.run(&mut executor, t, b);
     assert_eq!(bytes, plan.bytes, "T={t} B={b} {budget:?}: {plan:?}");
-    assert_eq!(cell.workspace_bytes(), plan.bytes);
-    assert_eq!(arrays.run(&mut cell, t, b), (0, 0), "T={t} B={b}: again");
+    assert_eq!(executor.workspace_bytes(), plan.bytes);
+    assert_eq!(
+        arrays.run(&mut executor, t, b),
+        (0, 0),
+        "T={t} B={b}: again"
+    );
 }
 
 #[test]
@@ -200,7 +205,7 @@ fn a_matrix_memory_keeps_one_matrix_forward_and_few_for_training() {
     let long = memory(1_000_000);
     assert_eq!(long.bytes, memory(long.block).bytes);
 
-    let mut train = compiled::<f32>(&tape, &Purpose::Train);
+    let train = compiled::<f32>(&tape, &Purpose::Train);
     let (t, b) = (1000, 8);
     let memory = train.memory(t, b, (&[], &[])).expect("no budget");
     assert!(memory.replays, "{memory:?}");
@@ -213,13 +218,13 @@ fn a_matrix_memory_keeps_one_matrix_forward_and_few_for_training() {
         phases: false,
         ..Options::default()
     };
-    let mut kept = CompiledCell::compile_with(&tape, &Purpose::Train, &whole).expect("it compiles");
+    let kept = CompiledCell::compile_with(&tape, &Purpose::Train, &whole).expect("it compiles");
     let t = 64;
     let memory = train.memory(t, b, (&[], &[])).expect("no budget");
     assert!(memory.replays && memory.block < t, "{memory:?}");
     let (mut x, mut y) = (Arrays::new(&train, t, b), Arrays::new(&kept, t, b));
-    let (few, _) = x.run(&mut train, t, b);
-    let (all, _) = y.run(&mut kept, t, b);
+    let (few, _) = x.run(&mut train.executor(), t, b);
+    let (all, _) = y.run(&mut kept.executor(), t, b);
     assert!(few < all && t * b * D * D * size_of::<f32>() < all);
     for (k, (x, y)) in x.outputs.iter().zip(&y.outputs).enumerate() {
         let size = x.iter().fold(0.0f32, |m, v| m.max(v.abs()));
@@ -261,10 +266,10 @@ fn a_hundred_thousand_steps_train_in_eight_mebibytes() {
     const T: usize = 100_000;
     const BYTES: usize = 8 << 20;
     let tape = tape(LSTM);
-    let mut free = compiled::<f32>(&tape, &Purpose::Train);
-    let mut tight = compiled::<f32>(&tape, &Purpose::Train);
+    let cell = compiled::<f32>(&tape, &Purpose::Train);
+    let (mut free, mut tight) = (cell.executor(), cell.executor());
     tight.set_budget(Some(BYTES));
-    let (mut a, mut b) = (Arrays::new(&free, T, 1), Arrays::new(&tight, T, 1));
+    let (mut a, mut b) = (Arrays::new(&cell, T, 1), Arrays::new(&cell, T, 1));
     let mut least = [Duration::MAX; 2];
     for round in 0..4 {
         let start = Instant::now();

@@ -64,7 +64,7 @@ fn slices(arrays: &[Vec<f64>]) -> Vec<&[f64]> {
     arrays.iter().map(Vec::as_slice).collect()
 }
 
-fn run(cell: &mut CompiledCell<f64>, given: &[Vec<f64>]) -> Vec<Vec<f64>> {
+fn run(cell: &CompiledCell<f64>, given: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let mut out: Vec<Vec<f64>> = (0..cell.outputs().len())
         .map(|k| vec![0.0; cell.output_len(k, T, B)])
         .collect();
@@ -115,9 +115,9 @@ fn an_adjoint_is_the_slope_of_the_loss_in_the_value_at_that_step() {
         loss: true,
         wrt: Vec::new(),
     };
-    let mut cell = CompiledCell::<f64>::compile_with(&tape, &purpose, &observing(&adjoints))
+    let cell = CompiledCell::<f64>::compile_with(&tape, &purpose, &observing(&adjoints))
         .expect("it compiles");
-    let compiled = run(&mut cell, &given);
+    let compiled = run(&cell, &given);
 
     let values = names.map(|n| tape.find(n).expect("a value"));
     let mut interpreter = Interpreter::<f64>::observing(&tape, |_| false, &values);
@@ -145,10 +145,10 @@ fn values_are_handed_out_as_they_are_and_change_no_other_number() {
     let tape = gated();
     let given = inputs(&tape);
     let observe = [Observe::value("keep"), Observe::value("c")];
-    let mut plain = CompiledCell::<f64>::compile(&tape, &Purpose::Train).expect("it compiles");
-    let mut cell = CompiledCell::<f64>::compile_with(&tape, &Purpose::Train, &observing(&observe))
+    let plain = CompiledCell::<f64>::compile(&tape, &Purpose::Train).expect("it compiles");
+    let cell = CompiledCell::<f64>::compile_with(&tape, &Purpose::Train, &observing(&observe))
         .expect("it compiles");
-    let (before, after) = (run(&mut plain, &given), run(&mut cell, &given));
+    let (before, after) = (run(&plain, &given), run(&cell, &given));
     for (k, o) in plain.outputs().iter().enumerate() {
         let now = cell.output(&o.name).expect("it is there too");
         for (a, b) in before[k].iter().zip(&after[now]) {

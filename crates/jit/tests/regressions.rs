@@ -2,19 +2,24 @@
 //! `tests/differential.rs`). Each says what was wrong.
 
 #[path = "differential/check.rs"]
+#[expect(dead_code, reason = "targets are drawn for random programs")]
 mod check;
 #[path = "regressions/lower.rs"]
 mod lower;
 #[path = "second/check.rs"]
 mod second;
 
+use retrograd_jit::Target;
 use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape};
 
-/// All engines agree, at these sizes with inputs of this seed.
+/// All engines agree, at these sizes with inputs of this seed, for every target that this machine runs.
 #[track_caller]
 fn check(tape: &Tape, t: usize, b: usize, seed: u64) {
-    for (check, _) in check::ALL {
-        check(tape, t, b, seed).unwrap_or_else(|e| panic!("{e}\n{tape}"));
+    for target in Target::all_runnable() {
+        for (check, _) in check::ALL {
+            let found = check(tape, t, b, seed, target);
+            found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
+        }
     }
 }
 

@@ -8,16 +8,22 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use check::{Random, second_order};
-use retrograd_graph::{Options, text};
+use retrograd_graph::{Options, Target};
 use retrograd_jit::{CompileError, CompiledCell, Purpose};
 use retrograd_tape::generate::{Case, Choices, every_tag, generate};
 use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape, Var};
 
 #[track_caller]
 fn holds(tape: &Tape, t: usize, b: usize, seed: u64) {
-    let found = second_order(tape, t, b, seed, &Options::default());
-    let compared = found.unwrap_or_else(|e| panic!("{e}\n{tape}"));
-    assert!(compared.iter().all(|n| *n > 0), "too near a kink:\n{tape}");
+    for target in Target::all_runnable() {
+        let options = Options {
+            target,
+            ..Options::default()
+        };
+        let found = second_order(tape, t, b, seed, &options);
+        let compared = found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
+        assert!(compared.iter().all(|n| *n > 0), "too near a kink:\n{tape}");
+    }
 }
 
 /// A program around an op: its operands move with a state, a parameter, a row's input and a step's, and what it gives
@@ -137,7 +143,8 @@ fn every_cell_file_has_tangents_and_second_derivatives() {
         let known: Vec<(&str, usize)> = (small.into_iter())
             .filter(|(d, _)| source.contains(&format!("{d}=")))
             .collect();
-        let tape = text::read_tape(&name, &source, &known).unwrap_or_else(|e| panic!("{e}"));
+        let tape =
+            retrograd_text::read_tape(&name, &source, &known).unwrap_or_else(|e| panic!("{e}"));
         for (t, b, seed) in [(1, 1, 1), (5, 3, 2), (9, 2, 3)] {
             let found = second_order(&tape, t, b, seed, &Options::default());
             let compared = found.unwrap_or_else(|e| panic!("{name} T={t} B={b}: {e}"));
@@ -157,7 +164,13 @@ fn bytes(seed: u64, n: usize) -> Vec<u8> {
 
 /// The counts, or what is wrong; a panic is a failure like any other.
 fn of(case: &Case, options: &Options) -> check::Verdict {
-    let run = || second_order(&case.tape, case.t, case.b, case.seed, options);
+    // Each case is for one of the targets that the machine runs.
+    let all = Target::all_runnable();
+    let options = Options {
+        target: all[(case.seed / 11) as usize % all.len()],
+        ..options.clone()
+    };
+    let run = || second_order(&case.tape, case.t, case.b, case.seed, &options);
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("a panic".into()))
 }
 
@@ -251,7 +264,7 @@ fn the_purposes_say_what_they_take_and_give() {
     assert_eq!(names(&hv), ["w x tan(w)", "y loss grad(w) tan(grad(w))"]);
 
     // The loss of one step and row is Σ w²x: its Hessian is 2·diag x. What has no tangent given does not move.
-    let mut cell = CompiledCell::<f64>::compile(&tape, &hv).expect("it compiles");
+    let cell = CompiledCell::<f64>::compile(&tape, &hv).expect("it compiles");
     let (mut g, mut hv) = ([0.0; 2], [0.0; 2]);
     let given: [&[f64]; 3] = [&[3.0, 5.0], &[0.5, -2.0], &[1.0, 10.0]];
     cell.run(1, 1, &given, &mut [&mut [], &mut [], &mut g, &mut hv])

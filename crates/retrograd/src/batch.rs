@@ -8,7 +8,7 @@ use crate::cell::Cell;
 use crate::data;
 use crate::engine::Float;
 use crate::error::Error;
-use crate::init::stream;
+use crate::random::stream;
 
 /// T steps of B examples. Arrays are time-major and row-major: element k of example b at step t of an input of n elements
 /// is at `(t * B + b) * n + k`; static inputs are `[B, n]`; the beginning of a state is `[d, B, n]` for its |d| slots.

@@ -33,7 +33,7 @@ impl<T: Float> Trainer<T> {
     /// # Errors
     /// [`Error::File`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let parameters = self.params().map(|p| SavedParameter {
+        let parameters = self.named_parameters().map(|p| SavedParameter {
             name: p.name.to_owned(),
             shape: lengths(p.shape),
             values: p.values.iter().map(|v| v.to_f64()).collect(),
@@ -75,14 +75,14 @@ impl<T: Float> Trainer<T> {
         }
         for p in &saved.parameters {
             let values: Vec<T> = p.values.iter().map(|&v| T::from_f64(v)).collect();
-            self.set_param(&p.name, &values)?;
+            self.set_parameter(&p.name, &values)?;
         }
         Ok(())
     }
 
     /// The first thing that a file has otherwise than the cell.
     fn difference(&self, saved: &Saved) -> Option<String> {
-        for p in self.params() {
+        for p in self.named_parameters() {
             let (name, expected) = (p.name, lengths(p.shape));
             let Some(found) = saved.parameters.iter().find(|s| s.name == name) else {
                 return Some(format!("the file has no parameter `{name}` {}", p.shape));
@@ -110,7 +110,7 @@ impl<T: Float> Trainer<T> {
                 ));
             }
         }
-        let known = |name: &str| self.params().any(|p| p.name == name);
+        let known = |name: &str| self.named_parameters().any(|p| p.name == name);
         let twice = |i: usize, name: &str| saved.parameters[..i].iter().any(|s| s.name == name);
         let mut extra = saved.parameters.iter().enumerate();
         extra

@@ -8,10 +8,10 @@ use retrograd_tape::{Shape, Yield};
 
 use crate::batch::{Batch, Feed, Purpose};
 use crate::cell::Cell;
-use crate::engine::{Engine, Float, Run, Settings, emptied, start};
+use crate::engine::{Engine, Float, Runner, Settings, emptied};
 use crate::error::Error;
-use crate::optim::{Method, Optimizer, clip_scale, global_norm, positive};
-use crate::stepper::StepperBuilder;
+use crate::optim::{AnyOptimizer, Optimizer, OptimizerState, clip_scale, global_norm, positive};
+use crate::stepper::{StepperBuilder, counted};
 
 /// Trains a cell in numbers of type `T`. The same seed, batches and engine give bitwise the same parameters, for any
 /// number of threads.
@@ -20,7 +20,7 @@ use crate::stepper::StepperBuilder;
 /// use retrograd::{Adam, Batch, Trainer, zoo};
 ///
 /// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 8)?;
-/// let mut trainer = Trainer::new(cell, Adam::new(1e-2)).seed(1).build()?;
+/// let mut trainer = Trainer::builder(cell, Adam::new(1e-2)).seed(1).build()?;
 /// let batch = Batch::new(3, 1).with("x", vec![0.0, 0.1, 0.2]).with("next", vec![0.1, 0.2, 0.3]);
 /// let first = trainer.step(&batch)?.loss;
 /// for _ in 0..50 {
@@ -32,8 +32,8 @@ use crate::stepper::StepperBuilder;
 pub struct Trainer<T: Float = f32> {
     cell: Cell,
     engine: Engine,
-    runner: Box<dyn Run<T>>,
-    optimizer: Optimizer<T>,
+    runner: Runner<T>,
+    optimizer: Box<dyn AnyOptimizer<T>>,
     clip: Option<f64>,
     /// Position of the loss among the outputs.
     loss: usize,
@@ -46,20 +46,41 @@ pub struct Trainer<T: Float = f32> {
     ranges: Vec<Range<usize>>,
 }
 
-/// The settings of a [`Trainer`] to be; [`Trainer::new`] makes one.
+/// The settings of a [`Trainer`] to be; [`Trainer::builder`] makes one.
+///
+/// ```
+/// use retrograd::{Engine, Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("gru").unwrap(), 2, 8)?;
+/// let builder = Trainer::builder(cell, Sgd::new(0.1)).engine(Engine::Tape).seed(7).clip(1.0);
+/// let trainer = builder.double().build()?; // in f64
+/// assert_eq!(trainer.steps(), 0);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Debug)]
-pub struct TrainerBuilder<T: Float = f32> {
+pub struct TrainerBuilder<O, T: Float = f32> {
     cell: Cell,
-    method: Method,
+    optimizer: O,
     engine: Engine,
     seed: u64,
     threads: usize,
     unroll: Unroll,
+    memory_budget: Option<usize>,
     clip: Option<f64>,
     of: std::marker::PhantomData<T>,
 }
 
-/// What a training step found, before it changed the parameters.
+/// What a training step found, before it changed the parameters; see [`Trainer::step`].
+///
+/// ```
+/// use retrograd::{Batch, Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
+/// let mut trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
+/// let report = trainer.step(&Batch::new(1, 1).with("x", vec![0.1]).with("next", vec![0.2]))?;
+/// assert!(report.step == 1 && report.gradient_norm.is_finite());
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Report {
     /// The step, the first being 1.
@@ -70,9 +91,20 @@ pub struct Report {
     pub gradient_norm: f64,
 }
 
-/// A parameter of a trainer and its present values.
+/// A parameter of a trainer and its present values; see [`Trainer::named_parameters`].
+///
+/// ```
+/// use retrograd::{Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
+/// let trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
+/// for p in trainer.named_parameters() {
+///     println!("{} {}: {:?}", p.name, p.shape, p.values);
+/// }
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Values<'a, T> {
+pub struct NamedParameter<'a, T> {
     /// The parameter's name.
     pub name: &'a str,
     /// Its shape.
@@ -81,7 +113,18 @@ pub struct Values<'a, T> {
     pub values: &'a [T],
 }
 
-/// What a run of the cell gave; see [`Trainer::evaluate`].
+/// What a run of the cell gave; see [`Trainer::evaluate`], [`Trainer::predict`] and [`Trainer::differentiate`].
+///
+/// ```
+/// use retrograd::{Batch, Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
+/// let mut trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
+/// let forecast = trainer.predict(&Batch::new(3, 1).with("x", vec![0.1, 0.2, 0.3]))?;
+/// assert_eq!(forecast.output("y").map(<[f32]>::len), Some(3));
+/// assert_eq!(forecast.output("h").map(<[f32]>::len), Some(4), "the final state");
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Evaluation<'a, T: Float> {
     trainer: &'a Trainer<T>,
@@ -90,25 +133,22 @@ pub struct Evaluation<'a, T: Float> {
 
 impl Trainer<f32> {
     /// A trainer's settings: [`Engine::Jit`], seed 0, one thread, no clipping, and f32 unless told otherwise.
-    #[expect(
-        clippy::new_ret_no_self,
-        reason = "the settings come first, `build` makes the trainer"
-    )]
-    pub fn new(cell: Cell, method: impl Into<Method>) -> TrainerBuilder<f32> {
+    pub fn builder<O: Optimizer>(cell: Cell, optimizer: O) -> TrainerBuilder<O> {
         TrainerBuilder {
             cell,
-            method: method.into(),
+            optimizer,
             engine: Engine::default(),
             seed: 0,
             threads: 1,
             unroll: Unroll::AUTO,
+            memory_budget: None,
             clip: None,
             of: std::marker::PhantomData,
         }
     }
 }
 
-impl<T: Float> TrainerBuilder<T> {
+impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
     /// What runs the cell.
     #[must_use]
     pub fn engine(self, engine: Engine) -> Self {
@@ -134,6 +174,17 @@ impl<T: Float> TrainerBuilder<T> {
         TrainerBuilder { unroll, ..self }
     }
 
+    /// Lets a run of compiled code take no more than this many bytes beyond parameters, batch and results: blocks of steps get
+    /// shorter, and the backward step makes what it needs of the forward step again instead of keeping it. Gradients are
+    /// the same up to rounding. Without it, runs take what they are fastest with.
+    #[must_use]
+    pub fn memory_budget(self, bytes: usize) -> Self {
+        TrainerBuilder {
+            memory_budget: Some(bytes),
+            ..self
+        }
+    }
+
     /// Scales gradients down whose norm, over all parameters, is greater than this.
     #[must_use]
     pub fn clip(self, norm: f64) -> Self {
@@ -145,14 +196,15 @@ impl<T: Float> TrainerBuilder<T> {
 
     /// Runs and trains the cell in f64.
     #[must_use]
-    pub fn double(self) -> TrainerBuilder<f64> {
+    pub fn double(self) -> TrainerBuilder<O, f64> {
         TrainerBuilder {
             cell: self.cell,
-            method: self.method,
+            optimizer: self.optimizer,
             engine: self.engine,
             seed: self.seed,
             threads: self.threads,
             unroll: self.unroll,
+            memory_budget: self.memory_budget,
             clip: self.clip,
             of: std::marker::PhantomData,
         }
@@ -161,7 +213,7 @@ impl<T: Float> TrainerBuilder<T> {
     /// Readies the engine and draws the parameters.
     ///
     /// # Errors
-    /// [`Error::NoLoss`], [`Error::Setting`], and [`Error::Engine`] if the engine cannot run the cell.
+    /// [`Error::NoLoss`], [`Error::Setting`], and [`Error::Compile`] if the cell cannot be compiled.
     pub fn build(self) -> Result<Trainer<T>, Error> {
         let cell = self.cell;
         let outputs = cell.tape().outputs().iter();
@@ -172,8 +224,8 @@ impl<T: Float> TrainerBuilder<T> {
         if self.threads == 0 {
             return Err(Error::Setting {
                 what: "the number of threads",
-                found: 0.0,
-                expected: "at least 1",
+                found: "0".to_owned(),
+                expected: "at least 1".to_owned(),
             });
         }
         if let Some(norm) = self.clip {
@@ -191,11 +243,12 @@ impl<T: Float> TrainerBuilder<T> {
         let settings = Settings {
             threads: self.threads,
             unroll: self.unroll,
+            memory_budget: self.memory_budget,
         };
         Ok(Trainer {
             engine: self.engine,
-            runner: start(self.engine, &cell, settings)?,
-            optimizer: Optimizer::new(self.method, params.len())?,
+            runner: Runner::new(self.engine, &cell, settings)?,
+            optimizer: Box::new(OptimizerState::new(self.optimizer, params.len())?),
             clip: self.clip,
             loss,
             feed: Feed::new(&cell, self.seed),
@@ -213,7 +266,8 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// [`Error::EmptyBatch`], [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::InputLength`]; [`Error::Cell`] or [`Error::Run`] if
-    /// an index is none; and [`Error::NonFinite`] if the loss or the gradient is no finite number. After an error, the parameters and the
+    /// an index is none; [`Error::NonFinite`] if the loss or the gradient is no finite number; and [`Error::Overflow`] if what the
+    /// optimiser remembers would not be finite. After an error, the parameters and the
     /// optimiser are as before.
     pub fn step(&mut self, batch: &Batch<T>) -> Result<Report, Error> {
         self.run(batch, Purpose::Train, true)?;
@@ -226,7 +280,13 @@ impl<T: Float> Trainer<T> {
             }
         }
         let scale = clip_scale(gradient_norm, self.clip);
-        self.optimizer.step(&mut self.params, &self.gradient, scale);
+        self.optimizer
+            .step(&mut self.params, &self.gradient, scale)
+            .map_err(|overflow| Error::Overflow {
+                what: overflow.what,
+                parameter: self.parameter_at(overflow.element).to_owned(),
+                step,
+            })?;
         Ok(Report {
             step,
             loss,
@@ -274,32 +334,60 @@ impl<T: Float> Trainer<T> {
         self.runner.compile_time()
     }
 
-    /// The optimiser, with the steps made so far.
-    pub fn optimizer(&self) -> &Optimizer<T> {
-        &self.optimizer
+    /// Training steps made so far.
+    pub fn steps(&self) -> u64 {
+        self.optimizer.steps()
     }
 
-    /// Sets the learning rate from here on.
+    /// The optimiser's step size.
+    pub fn learning_rate(&self) -> f64 {
+        self.optimizer.learning_rate()
+    }
+
+    /// Sets the optimiser's step size from here on.
     ///
     /// # Errors
     /// [`Error::Setting`] unless it is a finite number of at least 0.
-    pub fn set_rate(&mut self, rate: f64) -> Result<(), Error> {
-        self.optimizer.set_rate(rate)
+    pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
+        self.optimizer.set_learning_rate(learning_rate)
     }
 
-    /// All parameters in the cell's order.
-    pub fn params(&self) -> impl Iterator<Item = Values<'_, T>> {
+    /// All parameters in the cell's order, by name.
+    pub fn named_parameters(&self) -> impl Iterator<Item = NamedParameter<'_, T>> {
         let ranges = self.ranges.iter().cloned();
-        self.cell.parameters().zip(ranges).map(|(p, range)| Values {
-            name: p.name,
-            shape: p.shape,
-            values: &self.params[range],
-        })
+        self.cell
+            .parameters()
+            .zip(ranges)
+            .map(|(p, range)| NamedParameter {
+                name: p.name,
+                shape: p.shape,
+                values: &self.params[range],
+            })
     }
 
-    /// All parameters' values, one parameter after the other.
+    /// All parameters' values in one vector, one parameter after the other in the cell's order, each row-major.
     pub fn parameters(&self) -> &[T] {
         &self.params
+    }
+
+    /// Sets all parameters from such a vector; the optimiser's memory of them stays.
+    ///
+    /// # Errors
+    /// [`Error::ParameterCount`], [`Error::NonFiniteParameter`]. After an error the parameters are as before.
+    pub fn set_parameters(&mut self, values: &[T]) -> Result<(), Error> {
+        counted(&self.cell, values)?;
+        let infinite = values.iter().position(|v| !v.to_f64().is_finite());
+        if let Some(at) = infinite {
+            let name = self.parameter_at(at);
+            let first = self.ranges.iter().rev().find(|r| r.start <= at);
+            return Err(Error::NonFiniteParameter {
+                name: name.to_owned(),
+                element: at - first.map_or(0, |r| r.start),
+                value: values[at].to_f64(),
+            });
+        }
+        self.params.copy_from_slice(values);
+        Ok(())
     }
 
     /// The trained cell for one sample after another: see [`Stepper`](crate::Stepper). It has the parameters of now, and does
@@ -309,15 +397,17 @@ impl<T: Float> Trainer<T> {
     }
 
     /// One parameter's values, row-major.
-    pub fn param(&self, name: &str) -> Option<&[T]> {
-        self.params().find(|p| p.name == name).map(|p| p.values)
+    pub fn parameter(&self, name: &str) -> Option<&[T]> {
+        self.named_parameters()
+            .find(|p| p.name == name)
+            .map(|p| p.values)
     }
 
     /// Sets one parameter; the optimiser's memory of it stays.
     ///
     /// # Errors
     /// [`Error::UnknownParameter`], [`Error::ParameterLength`], [`Error::NonFiniteParameter`].
-    pub fn set_param(&mut self, name: &str, values: &[T]) -> Result<(), Error> {
+    pub fn set_parameter(&mut self, name: &str, values: &[T]) -> Result<(), Error> {
         let Some(at) = self.cell.parameters().position(|p| p.name == name) else {
             return Err(Error::UnknownParameter {
                 name: name.to_owned(),
@@ -344,6 +434,13 @@ impl<T: Float> Trainer<T> {
         }
         self.params[range].copy_from_slice(values);
         Ok(())
+    }
+
+    /// The name of the parameter that an element of the vector of all belongs to.
+    fn parameter_at(&self, element: usize) -> &str {
+        let at = self.ranges.iter().position(|r| r.contains(&element));
+        let parameter = at.and_then(|at| self.cell.parameters().nth(at));
+        parameter.expect("an element of a parameter").name
     }
 
     fn evaluation(
@@ -379,7 +476,7 @@ impl<T: Float> std::fmt::Debug for Trainer<T> {
         f.debug_struct("Trainer")
             .field("cell", &self.cell.name())
             .field("engine", &self.engine)
-            .field("optimizer", self.optimizer.method())
+            .field("optimizer", self.optimizer.settings())
             .field("parameters", &self.params.len())
             .finish_non_exhaustive()
     }

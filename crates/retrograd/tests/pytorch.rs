@@ -148,12 +148,12 @@ fn compiled_code_gives_pytorchs_values_and_parameter_gradients() {
 
 fn values_and_parameter_gradients(engine: Engine) {
     for case in cases() {
-        let settings = Trainer::new(case.cell(), Adam::new(0.1))
+        let settings = Trainer::builder(case.cell(), Adam::new(0.1))
             .engine(engine)
             .double();
         let mut trainer = settings.build().expect("it is right");
         for (name, array) in &case.params {
-            trainer.set_param(name, &array.data).expect("it fits");
+            trainer.set_parameter(name, &array.data).expect("it fits");
         }
         let run = trainer.differentiate(&case.batch()).expect("it runs");
         case.compare("y", run.output("y"), &case.y.data);
@@ -194,7 +194,7 @@ fn compiled_code_gives_pytorchs_gradients_of_everything() {
     for case in cases() {
         let cell = case.cell();
         let everything = Purpose::everything(cell.tape());
-        let mut code = CompiledCell::<f64>::compile(cell.tape(), &everything).expect("it compiles");
+        let code = CompiledCell::<f64>::compile(cell.tape(), &everything).expect("it compiles");
         let mut inputs = case.inputs(cell.tape());
         // No cotangents but the loss's: zeros.
         inputs.resize(code.inputs().len(), &[]);

@@ -24,7 +24,7 @@ fn a_trained_cell_forecasts_sample_by_sample_what_it_does_for_the_sequence() {
     for name in zoo::NAMES {
         let entry = zoo::find(name).expect("it is in the zoo");
         let cell = zoo::forecaster(entry, 2, 16).expect("it is right");
-        let mut trainer = Trainer::new(cell, Adam::new(1e-2))
+        let mut trainer = Trainer::builder(cell, Adam::new(1e-2))
             .seed(1)
             .build()
             .expect("it trains");
@@ -62,7 +62,7 @@ fn a_stepper_takes_other_parameters_and_goes_on() {
     let cell = zoo::forecaster(zoo::find("gru").expect("it is there"), 1, 8).expect("it is right");
     let start = cell.initial_parameters(1);
     let start: Vec<f32> = start.into_iter().map(|x| x as f32).collect();
-    let mut trainer = Trainer::new(cell.clone(), Sgd::new(0.1))
+    let mut trainer = Trainer::builder(cell.clone(), Sgd::new(0.1))
         .seed(1)
         .build()
         .expect("it trains");
@@ -89,7 +89,10 @@ fn a_stepper_takes_other_parameters_and_goes_on() {
         );
     }
     let wrong = old.set_parameters(&start[1..]);
-    assert!(matches!(wrong, Err(Error::Setting { .. })), "{wrong:?}");
+    assert!(
+        matches!(wrong, Err(Error::ParameterCount { .. })),
+        "{wrong:?}"
+    );
 }
 
 #[test]

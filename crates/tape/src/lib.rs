@@ -28,7 +28,9 @@ mod algebra;
 mod compose;
 mod cycles;
 mod error;
+pub mod families;
 mod gemm;
+#[cfg(feature = "generate")]
 pub mod generate;
 mod gradcheck;
 mod interpreter;

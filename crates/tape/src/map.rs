@@ -297,7 +297,8 @@ impl Map {
                 slope: |a, x, _, _, t| {
                     let zero = a.constant_like(x[0], 0.0);
                     let on = a.map2(Map::Lt, zero, x[0]);
-                    Some(a.op_map(Map::Select, &[on, t, zero]))
+                    let none = zeros_like(a, x[0]);
+                    Some(a.op_map(Map::Select, &[on, t, none]))
                 },
             },
             Map::Softplus => &MapRow {
@@ -479,7 +480,7 @@ impl Map {
                 kink: at_zero,
                 eval: |x| if x[0] != 0.0 { x[1] } else { x[2] },
                 slope: |a, x, y, i, t| {
-                    let zero = a.constant_like(y, 0.0);
+                    let zero = zeros_like(a, y);
                     match i {
                         1 => Some(a.op_map(Map::Select, &[x[0], t, zero])),
                         2 => Some(a.op_map(Map::Select, &[x[0], zero, t])),
@@ -489,6 +490,12 @@ impl Map {
             },
         }
     }
+}
+
+/// A derivative's zeros, of `v`'s shape.
+fn zeros_like(a: &mut dyn Algebra, v: Value) -> Value {
+    let shape = a.ty(v).shape;
+    a.zeros(shape)
 }
 
 /// `t` where `low < high`, half of it where they are equal, 0 elsewhere: how PyTorch breaks ties of max and min.

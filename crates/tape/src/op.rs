@@ -50,6 +50,9 @@ pub enum Op {
         /// The shape.
         shape: Shape,
     },
+    /// Zeros that a derivative has where nothing depends on what is moved; domain `once`. They are 0 whatever they meet, so
+    /// passes leave out what they are multiplied with; a written constant 0 obeys IEEE 754.
+    Zeros(Shape),
     /// An element-wise op on operands of one shape.
     Map(Map),
     /// All elements to one scalar.
@@ -151,6 +154,7 @@ impl Op {
         match self {
             Op::Input { .. } => "input",
             Op::Constant { .. } => "const",
+            Op::Zeros(_) => "zeros",
             Op::Map(m) => m.row().name,
             Op::Reduce(Reduction::Sum) => "sum",
             Op::Reduce(Reduction::Mean) => "mean",
@@ -175,7 +179,7 @@ impl Op {
     /// How many operands the op takes; `None` for "two or more".
     pub fn arity(&self) -> Option<usize> {
         match self {
-            Op::Input { .. } | Op::Constant { .. } => Some(0),
+            Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_) => Some(0),
             Op::Map(m) => Some(m.row().arity),
             Op::Concat { .. } => None,
             Op::Dot | Op::MatVec { .. } | Op::Outer { .. } | Op::Gather | Op::Scatter { .. } => {
@@ -229,7 +233,7 @@ impl Op {
         }
         let shape = match *self {
             Op::Input { ty, .. } => return Ok(ty),
-            Op::Constant { shape, .. } => shape,
+            Op::Constant { shape, .. } | Op::Zeros(shape) => shape,
             Op::Map(_) => {
                 for (i, x) in xs.iter().enumerate().skip(1) {
                     if x.shape != xs[0].shape {

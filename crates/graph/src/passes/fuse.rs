@@ -11,6 +11,7 @@
 //! - weight gradients Σ δᵢ xᵀ and Σ δᵢ that share x become one of the joined δ.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use retrograd_tape::{Algebra, Domain, Map, Op, Value};
 
@@ -19,13 +20,14 @@ use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Class, Components, components};
 use crate::passes::legalize::sums_over_points;
 use crate::passes::simplify::{concat, simplify, slice};
+use crate::work::Allowance;
 
 /// Fuses products. With `distribute` those of one component; without, for a plan that has one loop a direction, those of one
 /// direction, and then W x + U h too is one product, of x and h copied side by side.
 pub fn fuse(g: &Graph, distribute: bool) -> Graph {
     let g = sums(g, distribute);
     let g = simplify(&stacks(&g, distribute), true);
-    let g = add_stacks(&g);
+    let g = add_stacks(g);
     let g = simplify(&gradients(&g, distribute), true);
     simplify(&bias_gradients(&g), true)
 }
@@ -36,17 +38,18 @@ fn classes(g: &Graph, distribute: bool) -> Components {
 }
 
 /// Values grouped by a key, the groups in the order in which their first member came.
-struct Groups<K, V>(Vec<(K, Vec<V>)>);
+struct Groups<K, V>(Vec<(K, Vec<V>)>, HashMap<K, usize>);
 
-impl<K: PartialEq, V> Groups<K, V> {
+impl<K: Clone + Eq + Hash, V> Groups<K, V> {
     fn new() -> Self {
-        Groups(Vec::new())
+        Groups(Vec::new(), HashMap::new())
     }
 
     fn add(&mut self, key: K, v: V) {
-        match self.0.iter_mut().find(|(k, _)| *k == key) {
-            Some((_, members)) => members.push(v),
-            None => self.0.push((key, vec![v])),
+        let next = self.0.len();
+        match self.1.entry(key.clone()).or_insert(next) {
+            k if *k < next => self.0[*k].1.push(v),
+            _ => self.0.push((key, vec![v])),
         }
     }
 }
@@ -61,43 +64,100 @@ fn weight_product(g: &Graph, v: Value) -> Option<(bool, Value, Value)> {
     weighs.then_some((transposed, xs[0], xs[1]))
 }
 
-/// Groups whose members can be computed together: none depends on another of its group, be it by way of groups that come before,
-/// which are computed together too. `own` is the operand that a member does not share with the others.
-fn independent(
-    g: &Graph,
-    groups: impl Iterator<Item = Vec<Value>>,
-    own: impl Fn(Value) -> Option<Value>,
-) -> Vec<Vec<Value>> {
-    let mut kept: Vec<Vec<Value>> = Vec::new();
-    let mut group_of: HashMap<Value, usize> = HashMap::new();
-    for members in groups {
-        // Everything that their own operands depend on, values carried by delays included.
-        let mut work: Vec<Value> = members.iter().filter_map(|&v| own(v)).collect();
-        let mut before: HashSet<Value> = work.iter().copied().collect();
-        while let Some(v) = work.pop() {
-            let together = group_of.get(&v).into_iter().flat_map(|&k| &kept[k]);
-            let needed = g.operands(v).into_iter().chain(together.copied());
-            work.extend(needed.filter(|&x| before.insert(x)));
-        }
-        if !members.iter().any(|v| before.contains(v)) {
-            group_of.extend(members.iter().map(|&v| (v, kept.len())));
-            kept.push(members);
-        }
-    }
-    kept
+/// Operations a node that finding out what may be fused takes at most.
+const EACH: usize = 64;
+
+fn allowance(g: &Graph) -> Allowance {
+    Allowance::of((1 << 18) + EACH * g.len())
 }
 
-/// Which activation a product feeds: the first nonlinear op on a path of sums, products and slices.
-fn activation(g: &Graph, v: Value) -> usize {
+/// Groups whose members can be computed together: none depends on another of its group, be it by way of groups that come
+/// before, which are computed together too. `own` is the operand that a member does not share with the others. Where
+/// finding out takes too long, the answer is no.
+fn independent(
+    g: &Graph,
+    groups: Vec<Vec<Value>>,
+    own: impl Fn(Value) -> Option<Value>,
+    left: &mut Allowance,
+) -> Vec<Vec<Value>> {
+    let mut kept = Kept::default();
+    for members in groups {
+        let sources = members.iter().filter_map(|&v| own(v)).collect();
+        if kept.apart(g, &members, sources, left) {
+            let k = kept.groups.len();
+            kept.group_of.extend(members.iter().map(|&v| (v, k)));
+            kept.groups.push(members);
+        }
+    }
+    kept.groups
+}
+
+/// Groups that are computed together.
+#[derive(Default)]
+struct Kept {
+    groups: Vec<Vec<Value>>,
+    group_of: HashMap<Value, usize>,
+}
+
+impl Kept {
+    /// What is computed together with a value, if it is not computed alone.
+    fn together(&self, v: Value) -> &[Value] {
+        self.group_of.get(&v).map_or(&[], |&k| &self.groups[k])
+    }
+
+    /// True if none of the members is among what the sources depend on, values carried by delays included. Searched from both
+    /// ends in turn: what weights depend on is little, and so is what depends on a gradient.
+    fn apart(
+        &self,
+        g: &Graph,
+        members: &[Value],
+        sources: HashSet<Value>,
+        left: &mut Allowance,
+    ) -> bool {
+        let targets: HashSet<Value> = members.iter().copied().collect();
+        if !sources.is_disjoint(&targets) {
+            return false;
+        }
+        let (mut seen_above, mut seen_below) = (sources.clone(), targets.clone());
+        let mut above: Vec<Value> = sources.iter().copied().collect();
+        let mut below: Vec<Value> = members.to_vec();
+        while let (Some(v), Some(u)) = (above.pop(), below.pop()) {
+            let xs = g
+                .operands(v)
+                .into_iter()
+                .chain(self.together(v).iter().copied());
+            let readers = g.users(u).chain(self.together(u).iter().copied());
+            let (xs, readers) = (xs.collect::<Vec<_>>(), readers.collect::<Vec<_>>());
+            let meet = xs.iter().any(|x| targets.contains(x));
+            if meet || readers.iter().any(|x| sources.contains(x)) {
+                return false;
+            }
+            if !left.spend(xs.len() + readers.len() + 1) {
+                return false;
+            }
+            above.extend(xs.into_iter().filter(|&x| seen_above.insert(x)));
+            below.extend(readers.into_iter().filter(|&x| seen_below.insert(x)));
+        }
+        true
+    }
+}
+
+/// Which activation a product feeds: the first nonlinear op on a path of sums, products and slices. None if it takes too
+/// long to find out.
+fn activation(g: &Graph, v: Value, left: &mut Allowance) -> usize {
     let mut level = vec![v];
+    let mut seen: HashSet<Value> = HashSet::new();
     for _ in 0..6 {
         let mut next = Vec::new();
         let mut best = None;
         for &x in &level {
             for u in g.users(x) {
+                if !left.spend(1) {
+                    return 0;
+                }
                 match *g.op_of(u) {
                     Op::Map(Map::Add | Map::Sub | Map::Mul | Map::Neg | Map::Div)
-                    | Op::Slice { .. } => next.push(u),
+                    | Op::Slice { .. } => next.extend(seen.insert(u).then_some(u)),
                     Op::Map(m) => best = best.max(Some(m as usize + 1)),
                     _ => {}
                 }
@@ -121,13 +181,17 @@ fn stackable(g: &Graph, c: &Components) -> Vec<Vec<Value>> {
         }
     }
     let place: HashMap<Value, usize> = order.iter().enumerate().map(|(i, &v)| (v, i)).collect();
-    let groups = groups.0.into_iter().map(|(_, mut members)| {
-        members.sort_by_key(|&v| (std::cmp::Reverse(activation(g, v)), place[&v]));
-        members
-    });
-    let groups = groups.filter(|members| members.len() > 1);
+    let left = &mut allowance(g);
+    let mut stacks = Vec::new();
+    for (_, mut members) in groups.0 {
+        if members.len() < 2 {
+            continue;
+        }
+        members.sort_by_cached_key(|&v| (std::cmp::Reverse(activation(g, v, left)), place[&v]));
+        stacks.push(members);
+    }
     // Weights that are computed from one of the products cannot be stacked with it.
-    independent(g, groups, |v| Some(g.operands(v)[0]))
+    independent(g, stacks, |v| Some(g.operands(v)[0]), left)
 }
 
 /// Puts sums in order and joins the products that are summed.
@@ -200,10 +264,12 @@ fn sums(g: &Graph, distribute: bool) -> Graph {
     })
 }
 
+/// The terms of a sum of sums, from left to right.
 fn flatten(g: &Graph, v: Value, inner: &dyn Fn(Value) -> bool, out: &mut Vec<Value>) {
-    for x in g.operands(v) {
+    let mut work: Vec<Value> = g.operands(v).into_iter().rev().collect();
+    while let Some(x) = work.pop() {
         if inner(x) {
-            flatten(g, x, inner, out);
+            work.extend(g.operands(x).into_iter().rev());
         } else {
             out.push(x);
         }
@@ -248,6 +314,8 @@ struct Together<'g, F> {
     group_of: HashMap<Value, usize>,
     groups: Vec<Vec<Value>>,
     done: Vec<Option<Value>>,
+    /// For each member: where it begins in the one node.
+    start: HashMap<Value, usize>,
     axis: usize,
     /// The one node, from the new values of all members' operands.
     make: F,
@@ -262,12 +330,22 @@ impl<'g, F: FnMut(&mut Rebuild<'_>, &[Value]) -> Value> Together<'g, F> {
             .flat_map(|(i, m)| m.iter().map(move |&v| (v, i)))
             .collect();
         let done = vec![None; groups.len()];
+        let len = |m: Value| g.node(m).ty.shape.axis(axis);
+        let mut start = HashMap::new();
+        for members in &groups {
+            let mut at = 0;
+            for &m in members {
+                start.insert(m, at);
+                at += len(m).expect("members have the axis");
+            }
+        }
         rewrite(
             g,
             &mut Together {
                 group_of,
                 groups,
                 done,
+                start,
                 axis,
                 make,
                 g,
@@ -279,10 +357,10 @@ impl<'g, F: FnMut(&mut Rebuild<'_>, &[Value]) -> Value> Together<'g, F> {
 impl<F: FnMut(&mut Rebuild<'_>, &[Value]) -> Value> Rewrite for Together<'_, F> {
     fn rewrite(&mut self, r: &mut Rebuild<'_>, v: Value) -> Option<Value> {
         let k = *self.group_of.get(&v)?;
-        let members = self.groups[k].clone();
         let one = match self.done[k] {
             Some(one) => one,
             None => {
+                let members = self.groups[k].clone();
                 for &m in &members {
                     for x in self.g.operands(m) {
                         r.want(self, x);
@@ -293,20 +371,9 @@ impl<F: FnMut(&mut Rebuild<'_>, &[Value]) -> Value> Rewrite for Together<'_, F> 
                 one
             }
         };
-        let len = |m: Value| {
-            self.g
-                .node(m)
-                .ty
-                .shape
-                .axis(self.axis)
-                .expect("members have the axis")
-        };
-        let start = members
-            .iter()
-            .take_while(|&&m| m != v)
-            .map(|&m| len(m))
-            .sum();
-        Some(slice(&mut r.new, self.axis, start, len(v), one))
+        let len = self.g.node(v).ty.shape.axis(self.axis);
+        let len = len.expect("members have the axis");
+        Some(slice(&mut r.new, self.axis, self.start[&v], len, one))
     }
 }
 
@@ -325,8 +392,22 @@ fn stacks(g: &Graph, distribute: bool) -> Graph {
 }
 
 /// Sums of slices of two stacks, or of a stack's slices and biases, part by part, become slices of one sum. Repeated for
-/// further stacks.
-fn add_stacks(g: &Graph) -> Graph {
+/// further stacks, so many as one sum may have.
+fn add_stacks(g: Graph) -> Graph {
+    /// More stacks are added up as they are.
+    const ROUNDS: usize = 32;
+    let mut g = g;
+    for _ in 0..ROUNDS {
+        match add_stack(&g) {
+            Some(next) => g = next,
+            None => break,
+        }
+    }
+    g
+}
+
+/// One more stack for each sum, if there is one.
+fn add_stack(g: &Graph) -> Option<Graph> {
     // What is added to each stack: another, or a bias for each part.
     let mut groups = Groups::new();
     let part = |x: Value| match g.op_of(x) {
@@ -367,29 +448,36 @@ fn add_stacks(g: &Graph) -> Graph {
         (whole && only).then(|| parts.into_iter().map(|(_, v)| v).collect())
     });
     // A bias may be computed from another part.
-    let groups = independent(g, groups, |v| {
+    let bias = |v: Value| {
         let x = g.operands(v)[1];
         (g.node(x).ty.domain == Domain::Once).then_some(x)
-    });
+    };
+    let groups = independent(g, groups.collect(), bias, &mut allowance(g));
     if groups.is_empty() {
-        return g.clone();
+        return None;
     }
-    let summed = Together::run(g, groups, 0, |r: &mut Rebuild<'_>, members: &[Value]| {
-        let old = r.old;
-        let second = |m: Value| old.operands(m)[1];
-        let p = r.get(old.operands(old.operands(members[0])[0])[0]);
-        let other = match *old.op_of(second(members[0])) {
-            Op::Slice { axis: 0, .. } if old.node(second(members[0])).ty.domain != Domain::Once => {
-                r.get(old.operands(second(members[0]))[0])
-            }
-            _ => {
-                let biases: Vec<Value> = members.iter().map(|&m| r.get(second(m))).collect();
-                concat(&mut r.new, 0, &biases)
-            }
-        };
-        r.new.map2(Map::Add, p, other)
-    });
-    add_stacks(&summed)
+    Some(Together::run(
+        g,
+        groups,
+        0,
+        |r: &mut Rebuild<'_>, members: &[Value]| {
+            let old = r.old;
+            let second = |m: Value| old.operands(m)[1];
+            let p = r.get(old.operands(old.operands(members[0])[0])[0]);
+            let other = match *old.op_of(second(members[0])) {
+                Op::Slice { axis: 0, .. }
+                    if old.node(second(members[0])).ty.domain != Domain::Once =>
+                {
+                    r.get(old.operands(second(members[0]))[0])
+                }
+                _ => {
+                    let biases: Vec<Value> = members.iter().map(|&m| r.get(second(m))).collect();
+                    concat(&mut r.new, 0, &biases)
+                }
+            };
+            r.new.map2(Map::Add, p, other)
+        },
+    ))
 }
 
 /// Weight gradients that share their right operand become one of the joined left operands.
@@ -419,15 +507,15 @@ fn gradients(g: &Graph, distribute: bool) -> Graph {
         }
         groups.add((to, xs[1], c.class(xs[0]), g.node(xs[0]).ty.domain), v);
     }
-    let groups = groups
-        .0
-        .into_iter()
-        .map(|(_, mut members)| {
-            members.sort_by_key(|&v| place.get(&g.operands(v)[0]).copied().unwrap_or(usize::MAX));
-            members
-        })
-        .filter(|members| members.len() > 1);
-    let groups = independent(g, groups, |v| Some(g.operands(v)[0]));
+    let left = &mut allowance(g);
+    let mut together = Vec::new();
+    for (_, mut members) in groups.0 {
+        members.sort_by_key(|&v| place.get(&g.operands(v)[0]).copied().unwrap_or(usize::MAX));
+        if members.len() > 1 {
+            together.push(members);
+        }
+    }
+    let groups = independent(g, together, |v| Some(g.operands(v)[0]), left);
     Together::run(g, groups, 0, |r: &mut Rebuild<'_>, members: &[Value]| {
         let old = r.old;
         let lefts: Vec<Value> = members.iter().map(|&m| r.get(old.operands(m)[0])).collect();

@@ -43,6 +43,8 @@ pub(crate) fn computed(g: &Graph, v: Value) -> bool {
 
 fn arrays(g: &Graph) -> Graph {
     rebuild(g, |r, v| match g.op_of(v) {
+        // No pass follows that could leave out what zeros are multiplied with: from here on they are a constant.
+        Op::Zeros(shape) => Some(r.new.constant(0.0, *shape)),
         Op::MatVec { .. } if is_weight_product(g, v) => {
             let xs = g.operands(v);
             let (m, x) = (array(r, xs[0]), at_every_point(r, xs[1]));
@@ -92,7 +94,7 @@ fn at_every_point(r: &mut Rebuild<'_>, x: Value) -> Value {
 fn array(r: &mut Rebuild<'_>, x: Value) -> Value {
     let op = *r.old.op_of(x);
     match op {
-        Op::Constant { .. } | Op::Broadcast(_) => {
+        Op::Constant { .. } | Op::Zeros(_) | Op::Broadcast(_) => {
             let there = r.get(x);
             r.new.map1(Map::Copy, there)
         }
@@ -204,8 +206,7 @@ pub(crate) fn cut_into_outputs(g: &Graph, v: Value) -> bool {
         && g.users(v).all(|u| {
             covered += g.node(u).ty.shape.len();
             let slice = matches!(g.op_of(u), Op::Slice { axis: 0, .. });
-            let times = g.outputs().iter().filter(|o| o.value == u).count();
-            slice && times == 1 && g.users(u).next().is_none() && seen.insert(u)
+            slice && g.times_output(u) == 1 && g.users(u).next().is_none() && seen.insert(u)
         })
         && covered == g.node(v).ty.shape.len()
 }
@@ -214,10 +215,16 @@ fn outputs(g: &Graph) -> Graph {
     // Not a rebuild: that would find two copies of one value to be equal.
     let mut new = g.clone();
     let mut taken = std::collections::HashSet::new();
+    // Slices that are outputs in place stay, and what has a copy of an output is not cut: once told, it stays so.
+    let mut cut: HashMap<Value, bool> = HashMap::new();
     for k in 0..new.outputs().len() {
         let v = new.outputs()[k].value;
         let in_place = match new.op_of(v) {
-            Op::Slice { axis: 0, .. } => cut_into_outputs(&new, new.operands(v)[0]),
+            Op::Slice { axis: 0, .. } => {
+                let sum = new.operands(v)[0];
+                *cut.entry(sum)
+                    .or_insert_with(|| cut_into_outputs(&new, sum))
+            }
             Op::Outer { to: Domain::Once } | Op::SumTo(Domain::Once) => {
                 new.users(v).next().is_none()
             }

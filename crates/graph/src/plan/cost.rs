@@ -1,8 +1,9 @@
 //! What a plan asks of the machine for T steps of B rows: arithmetic, element-wise work, kernel calls and bytes, item by
-//! item. A pure function of the plan: how long it takes is for whoever knows the machine.
+//! item. A pure function of the plan and its target: how long it takes is for whoever knows the machine.
 
 use retrograd_tape::{Domain, Map};
 
+use crate::plan::cycles::Effort;
 use crate::plan::{Fold, Instr, Item, Layout, Loop, Plan, Product, Region, Slices, Stmt};
 
 /// Work of one kind, done a number of times.
@@ -146,16 +147,19 @@ impl Work {
         }
     }
 
-    /// What it costs in numbers stored and loaded: element-wise ops that take about as long as it does. Eight FLOPs of a
-    /// product with a weight count as one, an activation as ten (`retrograd_jit::predict` has the measured rates).
-    pub fn effort(&self) -> usize {
-        /// A fold's share of a lane: a chain of additions, and what is left of a vector is added up by itself.
-        const FOLD: usize = 4;
+    /// What it costs in numbers stored and loaded: element-wise ops that take about as long as it does.
+    pub fn effort(&self, cost: Effort) -> usize {
         // What is off by more than a rounding or two is a polynomial.
-        let op = |m: &Map| if m.row().ulp > 2.0 { 10 } else { 1 };
+        let op = |m: &Map| {
+            if m.row().ulp > 2.0 {
+                cost.polynomial
+            } else {
+                1
+            }
+        };
         match self {
-            Work::Product { .. } | Work::Outer { .. } => self.flops() / 8,
-            Work::Activate { rows, len, .. } => 10 * rows * len,
+            Work::Product { .. } | Work::Outer { .. } => self.flops() / cost.flops,
+            Work::Activate { rows, len, .. } => cost.polynomial * rows * len,
             Work::Sweep {
                 rows,
                 lanes,
@@ -164,7 +168,7 @@ impl Work {
                 ops,
                 folds,
             } => {
-                let simple = loads + stores + FOLD * folds;
+                let simple = loads + stores + cost.fold * folds;
                 rows * lanes * (ops.iter().map(op).sum::<usize>() + simple)
             }
             Work::Matrix {
@@ -233,14 +237,12 @@ pub struct Extent {
     pub t: usize,
     /// Rows.
     pub b: usize,
-    /// How it goes through time.
+    /// How it goes through time. How it cuts products is the target's ([`Slices::of`]); numbers count as of four bytes.
     pub layout: Layout,
-    /// How it cuts products; numbers count as of four bytes.
-    pub slices: Slices,
 }
 
 /// What an item costs for one step of one row: see [`Work::effort`].
-pub(crate) fn effort(plan: &Plan, item: &Item) -> usize {
+pub fn effort(plan: &Plan, item: &Item) -> usize {
     let mut count = Count {
         plan,
         t: 1,
@@ -255,7 +257,8 @@ pub(crate) fn effort(plan: &Plan, item: &Item) -> usize {
         out: Vec::new(),
     };
     count.item(item, None);
-    let efforts = count.out.iter().map(|t| t.times * t.work.effort());
+    let cost = plan.target.cycles().effort;
+    let efforts = count.out.iter().map(|t| t.times * t.work.effort(cost));
     efforts.sum()
 }
 
@@ -266,7 +269,7 @@ pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: Extent) -> Vec<Task> {
             plan,
             t,
             b: run.b,
-            slices: run.slices,
+            slices: Slices::of(plan.target),
             out: Vec::new(),
         };
         count.item(leaf.item, None);

@@ -154,7 +154,7 @@ impl Plan {
             .iter()
             .map(|r| self.checkpoint(r, b))
             .sum();
-        one * layout.blocks(t)
+        one.saturating_mul(layout.blocks(t))
     }
 
     /// Numbers of the program's own arrays, checkpoints among them; packed weights and the like not counted.

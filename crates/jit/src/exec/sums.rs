@@ -70,7 +70,8 @@ impl<T: Element> Run<'_, T> {
                     n_bias: lists.pieces.len(),
                     add: !span.first,
                 };
-                let scratch = &mut self.workspace.scratch;
+                let pieces = self.pieces(item, span).min(self.workspace.scratch.len());
+                let scratch = &mut self.workspace.scratch[..pieces];
                 let slice = len
                     .div_ceil(scratch.len())
                     .next_multiple_of(kernels.tile_rows);
@@ -112,7 +113,7 @@ impl<T: Element> Run<'_, T> {
                     let y = self.strided(part.view, span);
                     if (x.step, x.row) == (0, 0) {
                         // The same numbers at every point, as the weight of a loss that has none.
-                        let n = T::from_count(steps * over);
+                        let n = T::from_f64((steps * over) as f64);
                         for (r, k) in (0..sums).flat_map(|r| (0..part.cols).map(move |k| (r, k))) {
                             // SAFETY: numbers of vectors that lie in arrays of checked length.
                             unsafe {

@@ -77,13 +77,15 @@ const COMPARISONS: usize = check::ALL.len() + 1;
 fn one(case: &Case, k: usize) -> Verdict {
     let (tape, t, b, seed) = (&case.tape, case.t, case.b, case.seed);
     let clear = catch_unwind(|| case.clearance()).map_err(|_| "it does not run".to_string())?;
+    let target = check::drawn(seed);
     let run = || match check::ALL.get(k) {
-        Some((check, least)) if clear >= *least => check(tape, t, b, seed),
+        Some((check, least)) if clear >= *least => check(tape, t, b, seed, target),
         None if clear >= 1e-9 => {
             let mut choices: Vec<(&str, Options)> = Options::each_off().collect();
             choices.extend([("nothing", Options::default()), ("all", Options::none())]);
-            let (name, options) = &choices[(seed / 3) as usize % choices.len()];
-            let found = second_order(tape, t, b, seed, options);
+            let (name, mut options) = choices.swap_remove((seed / 3) as usize % choices.len());
+            options.target = target;
+            let found = second_order(tape, t, b, seed, &options);
             found
                 .map_err(|e| format!("without {name}: {e}"))
                 .map(|_| ())

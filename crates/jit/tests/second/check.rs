@@ -83,7 +83,7 @@ struct Compiled {
 impl Compiled {
     /// The outputs of these names.
     fn run(&mut self, given: &[&[f64]], names: &[String]) -> Result<Arrays, String> {
-        let cell = &mut self.cell;
+        let cell = &self.cell;
         let mut out: Arrays = (0..cell.outputs().len())
             .map(|k| vec![f64::NAN; cell.output_len(k, self.t, self.b)])
             .collect();

@@ -13,6 +13,7 @@ pub enum DataError {
         /// The path as given.
         path: PathBuf,
         /// What the operating system says.
+        #[source]
         cause: std::io::Error,
     },
     /// The bytes are not UTF-8 text.

@@ -3,7 +3,110 @@
 //! Invariant: a cell of a chosen column either becomes a finite number or stops the load; nothing is skipped, filled or
 //! guessed.
 
+use std::io::Read;
+use std::path::Path;
+
 use super::{DataError, Series};
+
+impl Series {
+    /// Reads a CSV file with a header line; see [`Series::from_csv_str`].
+    ///
+    /// # Errors
+    /// Every variant of [`DataError`] that names a file.
+    pub fn from_csv_path(
+        path: impl AsRef<Path>,
+        columns: Option<&[String]>,
+    ) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        let unreadable = |cause| DataError::Unreadable {
+            path: path.to_owned(),
+            cause,
+        };
+        let bytes = std::fs::read(path).map_err(unreadable)?;
+        Self::from_csv_bytes(&bytes, &path.display().to_string(), columns)
+    }
+
+    /// Reads CSV from `reader`, such as standard input; `file` is what messages call it. See [`Series::from_csv_str`].
+    ///
+    /// # Errors
+    /// Every variant of [`DataError`] that names a file.
+    pub fn from_csv_reader(
+        mut reader: impl Read,
+        file: &str,
+        columns: Option<&[String]>,
+    ) -> Result<Self, DataError> {
+        let mut bytes = Vec::new();
+        reader
+            .read_to_end(&mut bytes)
+            .map_err(|cause| DataError::Unreadable {
+                path: file.into(),
+                cause,
+            })?;
+        Self::from_csv_bytes(&bytes, file, columns)
+    }
+
+    /// Reads CSV text: a header line, then one row of as many cells a line; `file` is what messages call it.
+    ///
+    /// With `columns`, those columns in that order. Without, every named column that is numeric in the first row where
+    /// it is not empty. The first column that is not numeric labels the rows; if there is none, the file's first
+    /// column does unless it is a value column itself. A byte order mark, CRLF, quoted cells, blank lines and spaces
+    /// around a cell are allowed; a gap, NaN or text in a value column is an error.
+    ///
+    /// # Errors
+    /// Every variant of [`DataError`] that names a file, except that it cannot be read.
+    pub fn from_csv_str(
+        text: &str,
+        file: &str,
+        columns: Option<&[String]>,
+    ) -> Result<Self, DataError> {
+        parse(text, file, columns)
+    }
+
+    fn from_csv_bytes(
+        bytes: &[u8],
+        file: &str,
+        columns: Option<&[String]>,
+    ) -> Result<Self, DataError> {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let before = &bytes[..error.valid_up_to()];
+            let line = 1 + before.iter().filter(|&&b| b == b'\n').count() as u64;
+            DataError::NotUtf8 {
+                file: file.to_owned(),
+                line,
+            }
+        })?;
+        Self::from_csv_str(text, file, columns)
+    }
+
+    /// The embedded daily weather of Seattle, 2012–2015: `[1461, 4]`, columns `precipitation` (mm), `temp_max` and
+    /// `temp_min` (°C), `wind` (m/s), labelled by `date`. Source: NOAA; see data/README.md.
+    #[must_use]
+    pub fn seattle_weather() -> Self {
+        let text = include_str!("../../data/seattle-weather.csv");
+        let columns = ["precipitation", "temp_max", "temp_min", "wind"].map(str::to_owned);
+        let series = Self::from_csv_str(text, "seattle-weather.csv (embedded)", Some(&columns))
+            .unwrap_or_else(|error| panic!("the embedded data set is broken: {error}"));
+        series.with_units(|column| {
+            let unit = match column {
+                "precipitation" => "mm",
+                "temp_max" | "temp_min" => "°C",
+                "wind" => "m/s",
+                _ => return None,
+            };
+            Some(unit.to_owned())
+        })
+    }
+
+    /// The embedded yearly sunspot number, 1700–2008: `[309, 1]`, column `SUNACTIVITY` (a count), labelled by `YEAR`.
+    /// Source: NOAA; see data/README.md.
+    #[must_use]
+    pub fn sunspots() -> Self {
+        let text = include_str!("../../data/sunspots.csv");
+        let columns = ["SUNACTIVITY".to_owned()];
+        Self::from_csv_str(text, "sunspots.csv (embedded)", Some(&columns))
+            .unwrap_or_else(|error| panic!("the embedded data set is broken: {error}"))
+    }
+}
 
 /// A data row and the physical line on which it starts.
 struct Row {

@@ -8,6 +8,7 @@
 //! break that is a [`DataError`] which names the file, the line and the column.
 
 mod error;
+#[cfg(feature = "csv")]
 mod load;
 mod series;
 mod standardize;

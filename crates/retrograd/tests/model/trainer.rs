@@ -12,7 +12,7 @@ fn forecaster(name: &str) -> Cell {
 }
 
 fn trainer(cell: Cell) -> Trainer {
-    let settings = Trainer::new(cell, Adam::new(LR)).engine(ENGINE);
+    let settings = Trainer::builder(cell, Adam::new(LR)).engine(ENGINE);
     settings.seed(1).build().expect("it is right")
 }
 
@@ -23,7 +23,10 @@ fn batch() -> Batch {
 }
 
 fn all(trainer: &Trainer) -> Vec<f32> {
-    trainer.params().flat_map(|p| p.values.to_vec()).collect()
+    trainer
+        .named_parameters()
+        .flat_map(|p| p.values.to_vec())
+        .collect()
 }
 
 fn in_temporary(name: &str) -> PathBuf {
@@ -46,7 +49,7 @@ fn the_same_seed_trains_to_the_same_parameters() {
 fn unrolling_changes_no_bit_of_what_is_learned() {
     let trained = |unroll| {
         let method = Adam::new(1e-2);
-        let trainer = Trainer::new(forecaster("gru"), method).engine(ENGINE);
+        let trainer = Trainer::builder(forecaster("gru"), method).engine(ENGINE);
         let mut trainer = trainer.unroll(unroll).build().unwrap();
         for _ in 0..5 {
             trainer.step(&batch()).unwrap();
@@ -69,7 +72,9 @@ fn a_sine_is_learned() {
     };
     let batch = Batch::new(t, b).with("x", wave(0)).with("next", wave(1));
     let cell = zoo::forecaster(zoo::find("lstm").unwrap(), 1, 8).unwrap();
-    let settings = Trainer::new(cell, Adam::new(0.02)).engine(ENGINE).seed(1);
+    let settings = Trainer::builder(cell, Adam::new(0.02))
+        .engine(ENGINE)
+        .seed(1);
     let mut trainer = settings.clip(1.0).build().unwrap();
     let first = trainer.step(&batch).unwrap().loss;
     for _ in 0..300 {
@@ -96,7 +101,7 @@ fn a_copy_delayed_by_three_steps_is_learned_by_a_skip_recurrence() {
     })
     .unwrap();
     let batch = Batch::new(t, b).with("x", x).with("copy", target);
-    let settings = Trainer::new(cell, Adam::new(0.02)).engine(ENGINE);
+    let settings = Trainer::builder(cell, Adam::new(0.02)).engine(ENGINE);
     let mut trainer = settings.seed(3).build().unwrap();
     for _ in 0..400 {
         trainer.step(&batch).unwrap();
@@ -107,7 +112,7 @@ fn a_copy_delayed_by_three_steps_is_learned_by_a_skip_recurrence() {
 
 #[test]
 fn a_step_is_the_optimisers_step_along_the_gradient() {
-    let settings = Trainer::new(forecaster("gru"), Sgd::new(0.5)).engine(ENGINE);
+    let settings = Trainer::builder(forecaster("gru"), Sgd::new(0.5)).engine(ENGINE);
     let mut trainer = settings.double().seed(2).build().unwrap();
     let f64s = |name: &str| {
         batch()
@@ -120,7 +125,7 @@ fn a_step_is_the_optimisers_step_along_the_gradient() {
     let batch = Batch::new(3, 2)
         .with("x", f64s("x"))
         .with("next", f64s("next"));
-    let before = trainer.param("new.h").unwrap().to_vec();
+    let before = trainer.parameter("new.h").unwrap().to_vec();
     let evaluation = trainer.differentiate(&batch).unwrap();
     let (loss, gradient) = (
         evaluation.loss(),
@@ -128,7 +133,7 @@ fn a_step_is_the_optimisers_step_along_the_gradient() {
     );
     let report = trainer.step(&batch).unwrap();
     assert_eq!((report.step, report.loss), (1, loss));
-    let after = trainer.param("new.h").unwrap();
+    let after = trainer.parameter("new.h").unwrap();
     for ((a, b), g) in after.iter().zip(&before).zip(&gradient) {
         assert_eq!(*a, b - 0.5 * g);
     }
@@ -136,7 +141,7 @@ fn a_step_is_the_optimisers_step_along_the_gradient() {
     let mut moved = after.to_vec();
     let mut loss_at = |value: f64| {
         moved[3] = value;
-        trainer.set_param("new.h", &moved).unwrap();
+        trainer.set_parameter("new.h", &moved).unwrap();
         trainer.evaluate(&batch).unwrap().loss()
     };
     let at = 0.25;
@@ -152,7 +157,7 @@ fn a_step_is_the_optimisers_step_along_the_gradient() {
 
 #[test]
 fn clipping_bounds_what_a_step_changes() {
-    let settings = Trainer::new(forecaster("rnn"), Sgd::new(1.0)).engine(ENGINE);
+    let settings = Trainer::builder(forecaster("rnn"), Sgd::new(1.0)).engine(ENGINE);
     let mut trainer = settings.seed(1).clip(1e-2).build().unwrap();
     let before = all(&trainer);
     let report = trainer.step(&batch()).unwrap();
@@ -222,7 +227,7 @@ fn dropout(keep: f64) -> Cell {
 #[test]
 fn masks_are_drawn_for_training_and_are_one_otherwise() {
     let batch = Batch::new(20, 10).with("x", vec![1.0f32; 10_000]);
-    let settings = Trainer::new(dropout(0.8), Sgd::new(0.0))
+    let settings = Trainer::builder(dropout(0.8), Sgd::new(0.0))
         .engine(ENGINE)
         .seed(4);
     let mut trainer = settings.build().unwrap();
@@ -341,7 +346,7 @@ fn an_index_beyond_the_vocabulary_is_refused() {
 
 #[test]
 fn settings_that_make_no_sense_are_refused() {
-    let with = || Trainer::new(forecaster("rnn"), Adam::new(LR)).engine(ENGINE);
+    let with = || Trainer::builder(forecaster("rnn"), Adam::new(LR)).engine(ENGINE);
     assert!(matches!(
         with().threads(0).build(),
         Err(Error::Setting { .. })
@@ -353,7 +358,7 @@ fn settings_that_make_no_sense_are_refused() {
     let none = Cell::define("none", |c| {
         c.output("y", c.input("x", 1));
     });
-    let e = Trainer::new(none.unwrap(), Adam::new(LR))
+    let e = Trainer::builder(none.unwrap(), Adam::new(LR))
         .engine(ENGINE)
         .build();
     assert!(matches!(e, Err(Error::NoLoss { .. })));
@@ -362,13 +367,17 @@ fn settings_that_make_no_sense_are_refused() {
 #[test]
 fn parameters_are_set_by_name() {
     let mut trainer = trainer(forecaster("rnn"));
-    trainer.set_param("h.bias", &[1.0, 2.0, 3.0, 4.0]).unwrap();
-    assert_eq!(trainer.param("h.bias"), Some(&[1.0, 2.0, 3.0, 4.0][..]));
-    let e = trainer.set_param("h.y", &[0.0]).expect_err("unknown");
+    trainer
+        .set_parameter("h.bias", &[1.0, 2.0, 3.0, 4.0])
+        .unwrap();
+    assert_eq!(trainer.parameter("h.bias"), Some(&[1.0, 2.0, 3.0, 4.0][..]));
+    let e = trainer.set_parameter("h.y", &[0.0]).expect_err("unknown");
     assert!(e.to_string().contains("`h.x`"), "{e}");
-    let e = trainer.set_param("h.bias", &[0.0]).expect_err("too short");
+    let e = trainer
+        .set_parameter("h.bias", &[0.0])
+        .expect_err("too short");
     assert!(e.to_string().contains("[4], 4 values; found 1"), "{e}");
-    let e = trainer.set_param("h.bias", &[0.0, f32::NAN, 0.0, 0.0]);
+    let e = trainer.set_parameter("h.bias", &[0.0, f32::NAN, 0.0, 0.0]);
     assert!(matches!(
         e,
         Err(Error::NonFiniteParameter { element: 1, .. })
@@ -407,7 +416,84 @@ fn saved_parameters_come_back_exactly() {
 #[test]
 fn engines_have_names() {
     for engine in Engine::ALL {
-        assert_eq!(engine.name().parse(), Ok(engine));
+        assert_eq!(engine.name().parse::<Engine>().unwrap(), engine);
     }
-    assert!("gpu".parse::<Engine>().unwrap_err().contains("`jit`"));
+    let e = "gpu".parse::<Engine>().unwrap_err().to_string();
+    assert!(e.contains("`gpu`") && e.contains("`jit`"), "{e}");
+}
+
+#[test]
+fn all_parameters_are_set_at_once_or_not_at_all() {
+    let mut trainer = trainer(forecaster("rnn"));
+    let all: Vec<f32> = (0..trainer.parameters().len())
+        .map(|i| i as f32 / 64.0)
+        .collect();
+    trainer.set_parameters(&all).unwrap();
+    assert_eq!(trainer.parameters(), all);
+    let first = trainer.named_parameters().next().unwrap();
+    assert_eq!(first.values, &all[..first.shape.len()]);
+    let e = trainer
+        .set_parameters(&all[1..])
+        .expect_err("one is missing");
+    assert!(
+        matches!(e, Error::ParameterCount { found, .. } if found == all.len() - 1),
+        "{e}"
+    );
+    let mut wrong = all.clone();
+    let second = first_of_second(&trainer);
+    wrong[second + 1] = f32::NAN;
+    let e = trainer.set_parameters(&wrong).expect_err("it is no number");
+    assert!(
+        matches!(&e, Error::NonFiniteParameter { name, element: 1, .. } if name == "h.h"),
+        "{e}"
+    );
+    assert_eq!(trainer.parameters(), all);
+}
+
+/// Where the second parameter begins in the vector of all.
+fn first_of_second(trainer: &Trainer) -> usize {
+    trainer.named_parameters().next().unwrap().values.len()
+}
+
+#[test]
+fn a_gradient_too_large_to_square_is_an_error_that_names_the_parameter() {
+    let cell = Cell::define("steep", |c| {
+        let w = c.param_init("w", (), retrograd::Init::Zeros);
+        let x = c.input("x", ());
+        c.loss(w * x);
+    });
+    let mut trainer = self::trainer(cell.unwrap());
+    let e = trainer
+        .step(&Batch::new(1, 1).with("x", vec![2e19]))
+        .expect_err("(2e19)² is infinite");
+    assert!(
+        matches!(&e, Error::Overflow { parameter, step: 1, .. } if parameter == "w"),
+        "{e}"
+    );
+    assert_eq!((trainer.parameters(), trainer.steps()), (&[0.0][..], 0));
+    trainer
+        .step(&Batch::new(1, 1).with("x", vec![2.0]))
+        .unwrap();
+    assert_eq!(trainer.steps(), 1);
+}
+
+#[test]
+fn a_gradient_whose_squared_norm_overflows_is_clipped() {
+    let cell = Cell::define("steep", |c| {
+        let w = c.param_init("w", 2, retrograd::Init::Zeros);
+        c.loss((w * c.input("x", 2)).sum());
+    });
+    let trainer = Trainer::builder(cell.unwrap(), Sgd::new(1.0)).engine(ENGINE);
+    let mut trainer = trainer.clip(1.0).double().build().unwrap();
+    let report = trainer
+        .step(&Batch::new(1, 1).with("x", vec![3e200, 4e200]))
+        .unwrap();
+    assert!((report.gradient_norm / 5e200 - 1.0).abs() < 1e-15);
+    let right = [-0.6, -0.8];
+    let near = |(p, r): (&f64, &f64)| (p - r).abs() < 1e-15;
+    assert!(
+        trainer.parameters().iter().zip(&right).all(near),
+        "{:?}",
+        trainer.parameters()
+    );
 }

@@ -177,6 +177,7 @@ impl<T: Real> Memory<T> {
         match *op {
             Op::Input { .. } => unreachable!("inputs are copied in before a run"),
             Op::Constant { value, .. } => out.fill(T::from_f64(value.0)),
+            Op::Zeros(_) => out.fill(T::ZERO),
             Op::Map(m) => {
                 let mut args = [Arg::Full(&[][..]); 3];
                 for (i, a) in args.iter_mut().enumerate().take(instr.args.len()) {

@@ -173,6 +173,7 @@ pub(crate) fn forward(tape: &Tape, plans: &mut Plans) -> (Program, Vec<Place>) {
         let handed_out = tape.outputs().iter().any(|o| o.value.index() == i);
         let place = match node.op {
             Op::Constant { value, shape } if !handed_out => plans.constant(value.0, shape),
+            Op::Zeros(shape) if !handed_out => plans.constant(0.0, shape),
             Op::Spread(_) | Op::Reshape(_) => {
                 let from = places[node.operands[0].index()];
                 if handed_out {
@@ -196,7 +197,7 @@ pub(crate) fn forward(tape: &Tape, plans: &mut Plans) -> (Program, Vec<Place>) {
             let dst = places[v.index()];
             let in_place = match node.op {
                 Op::Input { .. } => true,
-                Op::Constant { .. } => plans.list[dst.buffer].constant.is_some(),
+                Op::Constant { .. } | Op::Zeros(_) => plans.list[dst.buffer].constant.is_some(),
                 Op::Spread(_) | Op::Reshape(_) => {
                     dst.buffer == places[node.operands[0].index()].buffer
                 }
