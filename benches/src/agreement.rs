@@ -11,6 +11,10 @@
 //! its inputs to several per cent of the gradient. There the size of rounding is taken from several runs, in f64 with all
 //! inputs moved by up to half an ulp of f32; and as that makes a weak test of f32, the compiled code must also be right in
 //! f64, to the same tolerance times 2⁻²⁹.
+//!
+//! Where gradients leave f32's range altogether (`lnlstm` over 10,000 steps), both engines must have lost them, and f64 alone can be
+//! compared. Distances in f32 have saturated then and say nothing about f64's: they are measured, with all inputs moved by an
+//! ulp of f64. Steps that amplify that to the size of the gradient leave nothing to compare but a shorter sequence.
 
 use anyhow::{Context, Result, ensure};
 use retrograd::Cell;
@@ -38,8 +42,9 @@ pub enum Agreement {
     Close,
     /// The gradients explode: roundings in f32 can make this distance, relative to the gradient, in the worst parameter.
     IllConditioned(f64),
-    /// The gradients of these parameters are beyond f32, or numbers on the way to them are: neither engine has them. Whatever f64
-    /// has of them is the same on both engines.
+    /// The gradients of these parameters are beyond f32, or numbers on the way to them are: neither engine has them. What f64
+    /// has of them is the same on both engines, or, where not even f64 has a digit that rounding leaves, what a sequence
+    /// has that is shorter by half, and by half again.
     Overflow(Vec<String>),
 }
 
@@ -62,8 +67,8 @@ pub fn check(
     let mut sizes = distances(&tape, &exact)?;
     let found = distances(&jit, &exact)?;
     // One ulp besides: a gradient may come out exact by luck.
-    let allowed = |size: f64, ulp: f64| ROUNDINGS * ulp * (size + f64::from(f32::EPSILON));
-    let within = |(&found, &size): (&f64, &f64)| found <= allowed(size, 1.0);
+    let within =
+        |(&found, &size): (&f64, &f64)| found <= ROUNDINGS * (size + f64::from(f32::EPSILON));
     if found.iter().zip(&sizes).all(within) {
         return Ok(Agreement::Close);
     }
@@ -79,9 +84,21 @@ pub fn check(
     wide_jit.step(&wide);
     let wide_jit = wide_jit.gradients();
     let found_wide = distances(&wide_jit, &exact)?;
+    let mut sizes_wide: Vec<f64> = sizes.iter().map(|s| s * F64).collect();
+    if !beyond.is_empty() {
+        for seed in 1..=MOVES {
+            exact_tape.step(&wide.moved_by(f64::EPSILON, seed));
+            let moved = distances(&exact_tape.gradients(), &exact)?;
+            for (size, moved) in sizes_wide.iter_mut().zip(moved) {
+                *size = size.max(moved);
+            }
+        }
+    }
+    // Not a digit that roundings leave.
+    let lost = |k: usize| ROUNDINGS * sizes_wide[k] >= 1.0;
     for (k, (name, right)) in exact.iter().enumerate() {
-        let close = |what: &str, found: f64, ulp: f64| {
-            let allowed = allowed(sizes[k], ulp);
+        let close = |what: &str, found: f64, size: f64, ulp: f64| {
+            let allowed = ROUNDINGS * (size + ulp * f64::from(f32::EPSILON));
             ensure!(
                 found <= allowed,
                 "the gradients of `{name}` differ: compiled code in {what} is {found:.1e} from the exact one, and rounding explains {allowed:.1e}"
@@ -89,16 +106,28 @@ pub fn check(
             Ok(())
         };
         if !beyond.contains(name) {
-            close("f32", found[k], 1.0)?;
+            close("f32", found[k], sizes[k], 1.0)?;
         }
         if finite(right) {
-            close("f64", found_wide[k], F64)?;
+            if !lost(k) {
+                close("f64", found_wide[k], sizes_wide[k], F64)?;
+            }
         } else {
             ensure!(
                 !finite(&of(&wide_jit, name)?),
                 "the gradients of `{name}` differ: they are beyond f64 on the tape and are not in compiled code"
             );
         }
+    }
+    let nothing = (0..exact.len()).any(|k| lost(k) || !finite(&exact[k].1));
+    if nothing && work.t > 1 {
+        let shorter = Work::new(cell, work.t / 2, work.b);
+        let mut jit = Jit::<f32>::new(cell, Extent::Whole, 1)?;
+        let mut tape = Tape::<f32>::new(cell);
+        jit.step(&shorter);
+        tape.step(&shorter);
+        let found = check(cell, &shorter, &jit, &tape);
+        found.with_context(|| format!("with {} steps", shorter.t))?;
     }
     Ok(match beyond.is_empty() {
         true => Agreement::IllConditioned(sizes.into_iter().fold(0.0, f64::max)),

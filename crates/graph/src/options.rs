@@ -24,6 +24,9 @@ pub struct Options {
     pub fuse: bool,
     /// What costs less to make again than to keep is made again on its reader's side.
     pub recompute: bool,
+    /// What delays carry is flushed: 0 where it is below the least normal number of single precision, since arithmetic on
+    /// denormal numbers is many times slower. Programs compiled in double precision are not, whatever this says.
+    pub flush: bool,
     /// Maximal distribution of the time loop: hoisted products, parallel work outside recurrences, a loop for each
     /// recurrence. Without it all work of a direction in time that can share a loop does, step after step.
     pub distribute: bool,
@@ -115,10 +118,11 @@ type Switch = fn(&mut Options) -> &mut bool;
 
 impl Options {
     /// Every switch and its name.
-    pub const SWITCHES: [(&str, Switch); 11] = [
+    pub const SWITCHES: [(&str, Switch); 12] = [
         ("simplify", |o| &mut o.simplify),
         ("fuse", |o| &mut o.fuse),
         ("recompute", |o| &mut o.recompute),
+        ("flush", |o| &mut o.flush),
         ("distribute", |o| &mut o.distribute),
         ("join", |o| &mut o.join),
         ("absorb", |o| &mut o.absorb),
@@ -169,6 +173,7 @@ impl Options {
             simplify: on,
             fuse: on,
             recompute: on,
+            flush: on,
             distribute: on,
             join: on,
             absorb: on,

@@ -7,7 +7,7 @@ use cranelift::prelude::FunctionBuilderContext;
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::plan::{Plan, plan};
 use retrograd_graph::{Graph, Options, Target};
-use retrograd_tape::{Domain, Input, Observe, Op, Output, Shape, Tape, Type};
+use retrograd_tape::{Domain, Input, Map, Observe, Op, Output, Shape, Tape, Type, Value};
 
 use crate::element::Element;
 use crate::error::{CompileError, RunError, StepperError};
@@ -17,9 +17,19 @@ use crate::executor::{Executor, Memory};
 use crate::lower::{Backend, lower};
 use crate::purpose::Purpose;
 use crate::stepper::Stepper;
+use crate::vmath::Lane;
 
-/// A row-number input: position, and rows of the table it indexes.
-pub(crate) type IndexInput = (usize, usize);
+/// An input of row numbers of a table.
+#[derive(Clone, Debug)]
+pub(crate) struct IndexInput {
+    /// The input.
+    pub(crate) input: usize,
+    /// How many rows the table has.
+    pub(crate) rows: usize,
+    /// Inputs, one number a step, whose 0 covers it: what a weight of 0 covers is not read. None if what covers it is computed in
+    /// another way than by multiplying such inputs: then it is not known beforehand which are read.
+    pub(crate) weights: Option<Vec<usize>>,
+}
 
 /// A compiled program: immutable, cheap to clone (clones share plan and machine code), and free to be used from many threads
 /// at once. Whoever runs it has an [`Executor`] of their own, whose workspace stays from run to run.
@@ -105,6 +115,7 @@ impl<T: Element> CompiledCell<T> {
         options: &Options,
     ) -> Result<Self, CompileError> {
         let start = Instant::now();
+        let options = &of_width::<T>(options);
         let recorded = Graph::observing(tape, &options.observe)
             .map_err(|name| CompileError::no_such_value(tape, name))?;
         let of_that_name = |o: &&Observe| tape.output(&o.to_string()).is_some();
@@ -278,13 +289,19 @@ fn misfit(
     }
 }
 
-/// Numbers are row numbers of a table of so many rows.
-pub(crate) fn are_rows<T: Element>(name: &str, given: &[T], rows: usize) -> Result<(), RunError> {
-    let bad = |x: &T| {
+/// Numbers are row numbers of a table of so many rows, but for those that one of the weights covers: there it is 0.
+pub(crate) fn are_rows<T: Element>(
+    name: &str,
+    given: &[T],
+    rows: usize,
+    weights: &[&[T]],
+) -> Result<(), RunError> {
+    let bad = |(at, x): (usize, &T)| {
         let x = x.to_f64();
-        x.fract() != 0.0 || x < 0.0 || x >= rows as f64
+        let none = x.fract() != 0.0 || !(0.0..rows as f64).contains(&x);
+        none && weights.iter().all(|w| w[at].to_f64() != 0.0)
     };
-    match given.iter().position(bad) {
+    match given.iter().enumerate().position(bad) {
         None => Ok(()),
         Some(at) => Err(RunError::Index {
             name: name.into(),
@@ -292,6 +309,14 @@ pub(crate) fn are_rows<T: Element>(name: &str, given: &[T], rows: usize) -> Resu
             at,
             found: format!("{:?}", given[at]),
         }),
+    }
+}
+
+/// The options of a program in this precision: only in single precision is what delays carry flushed.
+pub(crate) fn of_width<T: Element>(options: &Options) -> Options {
+    Options {
+        flush: options.flush && T::LANE == Lane::F32,
+        ..options.clone()
     }
 }
 
@@ -334,19 +359,50 @@ fn layout(domain: Domain, shape: Shape) -> String {
     }
 }
 
-/// Inputs that are row numbers of a table.
+/// Inputs that are row numbers of a table, as they are or reshaped: they are checked before a run.
 pub(crate) fn index_inputs(g: &Graph) -> Vec<IndexInput> {
     let mut found = Vec::new();
     for v in g.order() {
         let xs = g.operands(v);
-        let (index, rows) = match *g.op_of(v) {
+        let (mut index, rows) = match *g.op_of(v) {
             Op::Gather => (xs[1], g.node(xs[0]).ty.shape.as_matrix().0),
             Op::Scatter { rows, .. } => (xs[0], rows),
             _ => continue,
         };
+        let mut weights = Some(Vec::new());
+        loop {
+            match (g.op_of(index), &*g.operands(index)) {
+                (Op::Reshape(_), &[x]) => index = x,
+                // What a weight of 0 covers is row 0.
+                (Op::Map(Map::Select), &[weight, x, zero]) if matches!(g.op_of(zero), Op::Constant { value, .. } if value.0 == 0.0) =>
+                {
+                    let more = factors(g, weight);
+                    weights = weights.zip(more).map(|(a, b)| [a, b].concat());
+                    index = x;
+                }
+                _ => break,
+            }
+        }
         if let Op::Input { id, .. } = *g.op_of(index) {
-            found.push((id, rows));
+            found.push(IndexInput {
+                input: id,
+                rows,
+                weights,
+            });
         }
     }
     found
+}
+
+/// The inputs, one number a step, whose product a value is.
+fn factors(g: &Graph, v: Value) -> Option<Vec<usize>> {
+    match *g.op_of(v) {
+        Op::Input { id, ty } => (ty == Type::new(Shape::Scalar, Domain::Step)).then(|| vec![id]),
+        Op::Map(Map::Mul) => {
+            let parts: Option<Vec<Vec<usize>>> =
+                g.operands(v).iter().map(|&x| factors(g, x)).collect();
+            Some(parts?.concat())
+        }
+        _ => None,
+    }
 }

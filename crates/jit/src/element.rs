@@ -8,10 +8,14 @@ use crate::vmath::Lane;
 pub trait Element: Real + retrograd_kernels::Real {
     /// The vectors of it.
     const LANE: Lane;
-    /// Rounded to a row number, clamped to `0 ..= last`; NaN is 0. As `gather` does in compiled code.
-    fn round_to_index(self, last: usize) -> usize {
-        // `as` saturates, and takes NaN to 0.
-        (self.to_f64().round_ties_even() as usize).min(last)
+    /// The row that an index means, of a table of so many: the nearest whole number, ½ to even, if it is one of them. As in
+    /// compiled code.
+    fn row_of(self, rows: usize) -> Option<usize> {
+        let nearest = self.to_f64().round_ties_even();
+        // NaN is in no range.
+        (0.0..rows as f64)
+            .contains(&nearest)
+            .then_some(nearest as usize)
     }
 }
 

@@ -27,8 +27,13 @@ pub enum CompileError {
         host: Target,
     },
     /// There is no code generator for this machine.
-    #[error("no code can be generated for this machine: {0}")]
-    Host(String),
+    #[error("no code can be generated for this machine: {what}: {source}")]
+    Host {
+        /// What it is about.
+        what: String,
+        /// What the code generator said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// An input or output that the differentiation names does not exist or cannot be used so.
     #[error("cannot differentiate: {0}")]
     Differentiate(String),
@@ -40,12 +45,24 @@ pub enum CompileError {
     Codegen {
         /// The program's name.
         program: String,
-        /// What it said.
+        /// All that it said.
         why: String,
+        /// Its error.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl CompileError {
+    pub(crate) fn host(
+        what: &str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> CompileError {
+        CompileError::Host {
+            what: what.into(),
+            source: source.into(),
+        }
+    }
+
     pub(crate) fn no_such_value(tape: &Tape, name: &str) -> CompileError {
         let (cell, names) = (tape.name(), tape.names().join("`, `"));
         CompileError::Observe(format!("`{cell}` has no value `{name}`; it has `{names}`"))
@@ -147,6 +164,13 @@ pub enum RunError {
         name: String,
         /// The program's states.
         known: Vec<String>,
+    },
+    /// An index that the program computes is, rounded, no row of its table. Compiled code does not know which one:
+    /// `Tape::check_indices` finds its example and step.
+    #[error("`{program}` computes an index that is no row of its table")]
+    ComputedIndex {
+        /// The program.
+        program: String,
     },
     /// A row number (of an embedding) that is not a whole number below the number of rows.
     #[error("input `{name}` holds row numbers below {rows}, but number {at} of it is {found}")]

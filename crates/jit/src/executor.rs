@@ -10,7 +10,7 @@ use crate::element::Element;
 use crate::error::RunError;
 use crate::exec::cut::Cut;
 use crate::exec::pool::{inside, parallelism};
-use crate::exec::{Calls, Need, Run, Workspace};
+use crate::exec::{Calls, Need, Outside, Run, Workspace};
 
 /// What a run takes, known before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +149,9 @@ impl<T: Element> Executor<T> {
     /// slice for an initial state, a cotangent or a tangent stands for zeros; an empty slice for an output says it is not wanted.
     ///
     /// # Errors
-    /// Arrays whose number or lengths do not fit, more memory than there may be. Then nothing has run.
+    /// Arrays whose number or lengths do not fit, inputs that are to be row numbers of a table and are none, more memory than
+    /// there may be: then nothing has run. [`RunError::ComputedIndex`], if that happens during the run: then what the outputs
+    /// hold is open, and the next run is not affected.
     pub fn run(
         &mut self,
         t: usize,
@@ -208,7 +210,7 @@ impl<T: Element> Executor<T> {
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
         count: bool,
-        how: impl FnOnce(Run<'_, T>) -> R + Send,
+        how: impl FnOnce(Run<'_, T>) -> Result<R, Outside> + Send,
     ) -> Result<R, RunError> {
         self.check(t, b, inputs, outputs)?;
         let cut = if count { Cut::ONE } else { self.cut };
@@ -244,9 +246,12 @@ impl<T: Element> Executor<T> {
         };
         // Without work that is worth a second thread, none is called.
         let sizes = (steps, b);
-        Ok(match efforts.most(plan, sizes, cut, |_| true) {
+        let ran = match efforts.most(plan, sizes, cut, |_| true) {
             1 => run(Cut::ONE),
             _ => inside(|shared| run(if shared { cut } else { Cut::ONE })),
+        };
+        ran.map_err(|Outside| RunError::ComputedIndex {
+            program: plan.name.clone(),
         })
     }
 
@@ -285,8 +290,12 @@ impl<T: Element> Executor<T> {
                 fits("output", &o.name, ty, given.len(), t, b)?;
             }
         }
-        for &(k, rows) in &self.cell.program().indices {
-            are_rows(&self.cell.inputs()[k].name, inputs[k], rows)?;
+        for index in &self.cell.program().indices {
+            let k = index.input;
+            if let Some(weights) = &index.weights {
+                let weights: Vec<&[T]> = weights.iter().map(|&w| inputs[w]).collect();
+                are_rows(&self.cell.inputs()[k].name, inputs[k], index.rows, &weights)?;
+            }
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use retrograd_graph::plan::Plan;
 use retrograd_graph::{Graph, Options, passes, plan};
 use retrograd_tape::{Domain, Input, Output, Role, Tape, Yield};
 
-use crate::cell::{IndexInput, are_rows, count, fits, generate, index_inputs};
+use crate::cell::{IndexInput, are_rows, count, fits, generate, index_inputs, of_width};
 use crate::element::Element;
 use crate::error::{CompileError, RunError, StepperError};
 use crate::exec::code::Code;
@@ -69,8 +69,8 @@ struct Program<T: Element> {
     /// The arrays of the latter.
     written: Vec<usize>,
     /// Row numbers of tables: for each input of a sample the rows, and for each input of the program.
-    sample_indices: Vec<IndexInput>,
-    indices: Vec<IndexInput>,
+    sample_indices: Vec<(usize, usize)>,
+    indices: Vec<(usize, usize)>,
     compile_time: Duration,
 }
 
@@ -128,7 +128,7 @@ impl<T: Element> Stepper<T> {
         let start = Instant::now();
         let stream::Stream { graph, states } =
             passes::streamed(recorded, options).map_err(CompileError::from)?;
-        let options = options.clone().streaming();
+        let options = of_width::<T>(options).streaming();
         let (_, graph) = passes::run(&graph, &[], &options)
             .map_err(CompileError::from)?
             .pop()
@@ -145,11 +145,13 @@ impl<T: Element> Stepper<T> {
         // Inputs have a plan's first arrays, outputs the next.
         let written: Vec<usize> = outputs.iter().map(|k| graph.inputs().len() + k).collect();
         let stream = Stream::new(&plan, &code, b, &read, &written)?.ok_or_else(idle)?;
-        let indices = index_inputs(&graph);
-        let of_sample = |&(k, rows): &IndexInput| Some((read.iter().position(|&i| i == k)?, rows));
+        let mut indices = index_inputs(&graph);
+        // What a weight covers belongs to a loss, which a stepper has none of.
+        indices.retain(|i| i.weights.as_ref().is_some_and(Vec::is_empty));
+        let of_sample = |i: &IndexInput| Some((read.iter().position(|&k| k == i.input)?, i.rows));
         let program = Program {
             sample_indices: indices.iter().filter_map(of_sample).collect(),
-            indices,
+            indices: indices.iter().map(|i| (i.input, i.rows)).collect(),
             inputs: read.iter().map(|&k| graph.inputs()[k].clone()).collect(),
             outputs: (outputs.iter().map(|&k| graph.outputs()[k].clone())).collect(),
             written,
@@ -167,7 +169,19 @@ impl<T: Element> Stepper<T> {
         };
         stepper.bind(given, false)?;
         stepper.reset();
+        stepper.inside()?;
         Ok(stepper)
+    }
+
+    /// All indices that were computed since this was last asked were rows of their tables.
+    #[inline]
+    fn inside(&mut self) -> Result<(), RunError> {
+        match self.stream.was_outside() {
+            false => Ok(()),
+            true => Err(RunError::ComputedIndex {
+                program: self.program.plan.name.clone(),
+            }),
+        }
     }
 
     /// What comes with a sample, in order: the program's inputs over steps that outputs or states need.
@@ -210,6 +224,9 @@ impl<T: Element> Stepper<T> {
     ///
     /// # Errors
     /// Arrays whose number or lengths do not fit, numbers that are to be row numbers and are none. Then nothing has run.
+    /// [`RunError::ComputedIndex`], if the program computes such a number, for this sample or for what states began with: then
+    /// the sample has been taken, outputs and states are as if the number were the nearest row's, and the next sample (or
+    /// [`set_state`](Self::set_state), or [`reset`](Self::reset)) goes on from there.
     pub fn step(&mut self, inputs: &[&[T]], outputs: &mut [&mut [T]]) -> Result<(), RunError> {
         let b = self.stream.rows();
         same("inputs", self.program.inputs.len(), inputs.len())?;
@@ -226,10 +243,10 @@ impl<T: Element> Stepper<T> {
             }
         }
         for &(k, rows) in &self.program.sample_indices {
-            are_rows(&self.program.inputs[k].name, inputs[k], rows)?;
+            are_rows(&self.program.inputs[k].name, inputs[k], rows, &[])?;
         }
         self.stream.step(&self.program.code, inputs, outputs);
-        Ok(())
+        self.inside()
     }
 
     /// Output `k` of the last sample that it was not written elsewhere for, `[B, shape]`; zeros before the first.
@@ -271,7 +288,8 @@ impl<T: Element> Stepper<T> {
     /// slice leaves what is there. States go on as they are.
     ///
     /// # Errors
-    /// Arrays whose number or lengths do not fit, numbers that are to be row numbers and are none. Then nothing has changed.
+    /// Arrays whose number or lengths do not fit, numbers that are to be row numbers and are none: then nothing has changed.
+    /// [`RunError::ComputedIndex`], if such a number is computed: then all are set, as if it were the nearest row's.
     pub fn set_inputs(&mut self, inputs: &[&[T]]) -> Result<(), RunError> {
         self.bind(inputs, true)
     }
@@ -298,7 +316,7 @@ impl<T: Element> Stepper<T> {
             .iter()
             .filter(|i| i.0 < self.program.recorded)
         {
-            are_rows(&self.program.graph.inputs()[k].name, given[k], rows)?;
+            are_rows(&self.program.graph.inputs()[k].name, given[k], rows, &[])?;
         }
         let taken = recorded
             .enumerate()
@@ -320,7 +338,7 @@ impl<T: Element> Stepper<T> {
         if bound {
             stream.bind(&program.plan, &program.code);
         }
-        Ok(())
+        self.inside()
     }
 
     /// What a state is, `[|d|, B, shape]` for a delay by d, the oldest slot first: what a run would end with. None if there

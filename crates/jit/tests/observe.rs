@@ -120,7 +120,7 @@ fn an_adjoint_is_the_slope_of_the_loss_in_the_value_at_that_step() {
     let compiled = run(&cell, &given);
 
     let values = names.map(|n| tape.find(n).expect("a value"));
-    let mut interpreter = Interpreter::<f64>::observing(&tape, |_| false, &values);
+    let mut interpreter = Interpreter::<f64>::observing(&tape, |_| false, &values).expect("values");
     interpreter.forward(T, B, &slices(&given)).expect("it fits");
     let is_loss = |name: &str| (name == "loss").then_some(&[1.0][..]);
     let seeds: Vec<_> = tape.outputs().iter().map(|o| is_loss(&o.name)).collect();
@@ -129,7 +129,8 @@ fn an_adjoint_is_the_slope_of_the_loss_in_the_value_at_that_step() {
     for ((name, input), v) in MOVED.into_iter().zip(values) {
         let slopes = slopes(&tape, &given, input);
         let at = cell.output(&format!("adjoint({name})")).expect("an output");
-        let interpreted = interpreter.adjoint(v).expect("the loss depends on it");
+        let interpreted = interpreter.adjoint(v).expect("it is observed");
+        let interpreted = interpreted.expect("the loss depends on it");
         assert_eq!(slopes.len(), T * B * N);
         assert!(slopes[..B * N].iter().any(|s| s.abs() > 1e-6), "{name}");
         for (j, slope) in slopes.into_iter().enumerate() {
@@ -164,6 +165,7 @@ fn values_are_handed_out_as_they_are_and_change_no_other_number() {
     for o in &observe {
         let at = cell.output(&o.to_string()).expect("an output");
         let expected = interpreter.value(tape.find(o.name()).expect("a value"));
+        let expected = expected.expect("it has run");
         assert_eq!(after[at].len(), T * B * N);
         for (a, b) in after[at].iter().zip(&expected) {
             assert!((a - b).abs() <= 1e-14, "{o}: {a} {b}");

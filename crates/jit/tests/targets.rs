@@ -8,7 +8,7 @@ use retrograd_graph::plan::plan;
 use retrograd_graph::{Graph, Level, passes};
 use retrograd_jit::{CompileError, CompiledCell, Element, Options, Purpose, Target};
 use retrograd_kernels::{Isa, kernels_for};
-use retrograd_tape::{Map, Op, Recorder, Reduction, Role, Shape, Tape, Var};
+use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape, Var};
 
 fn options(target: Target) -> Options {
     Options {
@@ -325,5 +325,71 @@ fn plans_and_code_are_the_same_each_time() {
             (first, cell.code_bytes())
         };
         assert_eq!(outcome(), outcome(), "{target}");
+    }
+}
+
+/// Element-wise code, activations, packed products and weight gradients have one order of sums and one rule of contraction
+/// for both; with one row alone a product is not packed, and its sums are as long as a vector: not so there.
+#[test]
+fn more_than_one_row_has_the_same_bits_with_avx2_and_avx512() {
+    let (old, new) = (Target::avx2(), Target::avx512());
+    if !new.runs_here() {
+        return;
+    }
+    // Gates, a state that is a product, a fold, activations, sums over steps and rows.
+    let program = |n: usize| {
+        let r = Recorder::new();
+        let v = Shape::Vector(n);
+        let (x, h) = (r.input("x", Role::Sequence, v), r.state("h", v, 1, None));
+        let (w, u, bias) = (
+            r.param("w", Shape::Matrix(n, n)),
+            r.param("u", Shape::Matrix(n, n)),
+            r.param("b", v),
+        );
+        let gate = (w.matvec(x) + u.matvec(h) + bias).sigmoid();
+        let h = r.next(h, gate * (u.matvec(h)).tanh() + (1.0 - gate) * x);
+        r.output("y", h * h.square().sum().sqrt());
+        r.loss((h - x).square().mean());
+        r.finish("gated").expect("it is a program")
+    };
+    for (n, b, t) in [(5, 2, 3), (16, 4, 5), (64, 32, 9), (67, 33, 20)] {
+        let tape = program(n);
+        let outputs = |target| {
+            let mut cell = CompiledCell::<f32>::compile_with(
+                &tape,
+                &Purpose::everything(&tape),
+                &options(target),
+            )
+            .expect("it compiles");
+            let len = |i: &retrograd_tape::Input| match i.role {
+                Role::Param => i.ty.shape.len(),
+                Role::Initial => 0,
+                _ => match i.ty.domain {
+                    Domain::Once => i.ty.shape.len(),
+                    Domain::Row => i.ty.shape.len() * b,
+                    Domain::Edge(k) => i.ty.shape.len() * k * b,
+                    Domain::Step => i.ty.shape.len() * t * b,
+                },
+            };
+            let scale = 1.0 / n as f32;
+            let given: Vec<Vec<f32>> = (cell.inputs().iter().enumerate())
+                .map(|(k, i)| {
+                    let all = numbers(len(i), k).into_iter();
+                    all.map(|x| (x - 1.0) as f32 * scale.sqrt()).collect()
+                })
+                .collect();
+            let given: Vec<&[f32]> = given.iter().map(Vec::as_slice).collect();
+            let mut out: Vec<Vec<f32>> = (0..cell.outputs().len())
+                .map(|k| vec![f32::NAN; cell.output_len(k, t, b)])
+                .collect();
+            let mut slices: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+            cell.run(t, b, &given, &mut slices).expect("the arrays fit");
+            let names = cell.outputs().iter().map(|o| o.name.to_string());
+            let bits = |x: Vec<f32>| x.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
+            names.zip(out.into_iter().map(bits)).collect::<Vec<_>>()
+        };
+        for (a, b_) in outputs(old).iter().zip(&outputs(new)) {
+            assert!(a == b_, "`{}` differs, {n} numbers, T={t} B={b}", a.0);
+        }
     }
 }

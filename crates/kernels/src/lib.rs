@@ -9,6 +9,7 @@
 //! | [`product_from`](Kernels::product_from) | C[m, n] = bias + A[m, k] · Wᵀ or · W | products with a bias, in no pass of its own |
 //! | [`pack`](Kernels::pack) | panels of W | once a training step, if A has more than a row or two |
 //! | [`outer`](Kernels::outer) | Σ δ rᵀ over steps and rows, and Σ δ | weight and bias gradients, all steps at once |
+//! | [`row_outer`](Kernels::row_outer) | Σ a bᵀ over steps, for each row by itself | a row's own matrices |
 //! | [`sum_rows`](Kernels::sum_rows) | Σ of vectors over steps and rows | other sums over time and batch |
 //! | [`activation`](Kernels::activation) | y = f(x), element by element | gates that share an activation |
 //!
@@ -31,7 +32,7 @@
 //! is not read.
 //!
 //! One file an instruction set (`avx512`, `avx2`, `portable`) implements a small trait; blocking and packing are
-//! written once over it (`product`, `row`, `unpacked`, `pack`, `outer`, `terms`, `sum`, on the tiles of `micro`), and so are
+//! written once over it (`product`, `row`, `unpacked`, `pack`, `outer`, `terms`, `rows`, `sum`, on the tiles of `micro`), and so are
 //! the activations (`activate`, `functions`, `coefficients`).
 
 mod activate;
@@ -49,6 +50,7 @@ pub mod peak;
 mod portable;
 mod product;
 mod row;
+mod rows;
 mod simd;
 mod sum;
 mod terms;
@@ -57,7 +59,7 @@ mod unpacked;
 
 pub use activate::Activation;
 pub use buffer::{Buffer, Packed, Part, TooMany, activate, product_unpacked, sum_rows};
-pub use types::{ADD, BACKWARD, Block, BlockMut, OuterArgs, PieceMut, Rhs, Weights};
+pub use types::{ADD, BACKWARD, Block, BlockMut, OuterArgs, PieceMut, Rhs, RowOuterArgs, Weights};
 
 use std::fmt;
 
@@ -84,6 +86,8 @@ pub struct Kernels<T: Real> {
     pub pack: PackFn<T>,
     /// Σ δ rᵀ and Σ δ.
     pub outer: OuterFn<T>,
+    /// Σ a bᵀ for each row by itself.
+    pub row_outer: RowOuterFn<T>,
     /// Σ of vectors.
     pub sum_rows: SumRowsFn<T>,
     activate: fn(Activation) -> ActivateFn<T>,
@@ -137,6 +141,12 @@ pub type PackFn<T> = unsafe extern "C" fn(w: *const Weights<T>, out: *mut T);
 pub type OuterFn<T> =
     unsafe extern "C" fn(args: *const OuterArgs<T>, i0: usize, i1: usize, scratch: *mut T);
 
+/// `row_outer(args, b0, b1)`: the matrices of rows b0..b1 of `args`. A matrix has the same bits on every instruction set.
+///
+/// # Safety
+/// `args` must be readable with all that it names; the matrices of these rows must be writable and overlap nothing else.
+pub type RowOuterFn<T> = unsafe extern "C" fn(args: *const RowOuterArgs<T>, b0: usize, b1: usize);
+
 /// `sum_rows(src, step_stride, row_stride, steps, rows, n, dst, add)`: dst = Σ over t < steps, b < rows of the n elements
 /// at `src + t·step_stride + b·row_stride` (elements); added to dst if `add` is not 0.
 ///
@@ -171,6 +181,7 @@ impl<T: Real> Kernels<T> {
             product_from: product::product_from::<S>,
             pack: pack::pack::<S>,
             outer: outer::outer::<S>,
+            row_outer: rows::row_outer::<S>,
             sum_rows: sum::sum_rows::<S>,
             activate: activate::kernel::<S>,
             outer_scratch_len: outer::scratch_len::<S>,

@@ -290,7 +290,9 @@ impl Builder {
     }
 
     /// Weighs the loss of every example and step by a scalar: the loss of a batch is Σ weight·loss ÷ Σ weight over its
-    /// steps and examples. A mask is a weight of 0.
+    /// steps and examples. A mask is a weight of 0: what it covers is not read, so that targets there may be NaN, infinite, or no
+    /// row of a table; they change neither the loss nor a gradient. A batch whose weights are all 0 is an error,
+    /// [`Error::NoWeight`](crate::Error::NoWeight).
     #[track_caller]
     pub fn weight(&self, v: Var<'_>) {
         self.tape.weight(v);

@@ -188,6 +188,12 @@ pub enum Error {
         /// How many were given.
         found: usize,
     },
+    /// A batch whose weights of the loss are all 0: their mean is 0 ÷ 0.
+    #[error(
+        "all weights of the loss are 0 in this batch: there is nothing to learn from it, and its mean loss is no number. \
+         Leave it out"
+    )]
+    NoWeight,
     /// A parameter that was given a value which is no finite number.
     #[error("parameter `{name}` cannot be {value}, as element {element} would be")]
     NonFiniteParameter {

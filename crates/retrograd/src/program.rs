@@ -275,7 +275,8 @@ impl<T: Float> Program<T> {
                 let values = find(tape, &request.observe).expect("the builder found them");
                 let wanted =
                     |i: &retrograd_tape::Input| request.gradients.iter().any(|n| **n == *i.name);
-                Work::Tape(Box::new(Interpreter::observing(tape, wanted, &values)))
+                let run = Interpreter::observing(tape, wanted, &values);
+                Work::Tape(Box::new(run.expect("the builder found its values")))
             }
         };
         Session {
@@ -477,15 +478,15 @@ fn interpreted<T: Float>(
         let values = wanted.then(|| run.gradient(i)).flatten()?;
         Some((format!("grad({})", input.name), values.to_vec()))
     });
-    let values = find(tape, &request.observe)?;
-    let observed = request.observe.iter().zip(values).map(|(o, v)| {
+    let mut arrays: Vec<(String, Vec<T>)> = outputs.chain(gradients).collect();
+    for (o, v) in request.observe.iter().zip(find(tape, &request.observe)?) {
         let values = match o {
-            Observe::Value(_) => run.value(v).to_vec(),
-            Observe::Adjoint(_) => run.adjoint(v).map(<[T]>::to_vec).unwrap_or_default(),
+            Observe::Value(_) => run.value(v)?,
+            Observe::Adjoint(_) => run.adjoint(v)?.map(<[T]>::to_vec).unwrap_or_default(),
         };
-        (o.to_string(), values)
-    });
-    Ok(outputs.chain(gradients).chain(observed).collect())
+        arrays.push((o.to_string(), values));
+    }
+    Ok(arrays)
 }
 
 /// What a run of a [`Session`] gave.

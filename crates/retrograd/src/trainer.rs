@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use retrograd_graph::Unroll;
-use retrograd_tape::{Shape, Yield};
+use retrograd_tape::{Interpreter, Shape, Yield};
 
 use crate::batch::{Batch, Feed, Purpose};
 use crate::cell::Cell;
@@ -266,8 +266,8 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// [`Error::EmptyBatch`], [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::InputLength`]; [`Error::Cell`] or [`Error::Run`] if
-    /// an index is none; [`Error::NonFinite`] if the loss or the gradient is no finite number; and [`Error::Overflow`] if what the
-    /// optimiser remembers would not be finite. After an error, the parameters and the
+    /// an index is none; [`Error::NoWeight`] if all weights are 0; [`Error::NonFinite`] if the loss or the gradient is no finite
+    /// number; and [`Error::Overflow`] if what the optimiser remembers would not be finite. After an error, the parameters and the
     /// optimiser are as before.
     pub fn step(&mut self, batch: &Batch<T>) -> Result<Report, Error> {
         self.run(batch, Purpose::Train, true)?;
@@ -461,13 +461,32 @@ impl<T: Float> Trainer<T> {
         let feed = &mut self.feed;
         feed.inputs(&self.cell, &self.params, batch, purpose, &mut inputs)?;
         let gradient = gradient.then_some(&mut self.gradient[..]);
-        let ran = self.runner.run(batch.t, batch.b, &inputs, gradient);
+        let mut ran = self.runner.run(batch.t, batch.b, &inputs, gradient);
+        let loss = || self.runner.output(self.loss)[0];
+        if ran.is_ok() && purpose != Purpose::Predict && loss().to_f64().is_nan() {
+            ran = weighed(&self.cell, batch.t, batch.b, &inputs);
+        }
         self.slices = emptied(inputs);
         ran
     }
 
     fn last_loss(&self) -> f64 {
         self.runner.output(self.loss)[0].to_f64()
+    }
+}
+
+/// An error if a batch's weights are all 0, which a loss that is no number may come from.
+fn weighed<T: Float>(cell: &Cell, t: usize, b: usize, inputs: &[&[T]]) -> Result<(), Error> {
+    let tape = cell.tape();
+    let Some(sum) = tape.loss_weight() else {
+        return Ok(());
+    };
+    // Weights may be computed.
+    let mut tape = Interpreter::<T>::with_gradients(tape, |_| false);
+    tape.forward(t, b, inputs)?;
+    match tape.value(sum)?.iter().all(|w| w.to_f64() == 0.0) {
+        true => Err(Error::NoWeight),
+        false => Ok(()),
     }
 }
 

@@ -23,6 +23,7 @@
 //!
 //! Unsafe code is denied but for one call, of the matrix product in `gemm.rs`.
 #![deny(unsafe_code)]
+#![warn(missing_debug_implementations)]
 
 mod algebra;
 mod compose;
@@ -34,6 +35,7 @@ mod gemm;
 pub mod generate;
 mod gradcheck;
 mod interpreter;
+pub mod limits;
 mod map;
 mod observe;
 mod op;
@@ -42,6 +44,7 @@ mod real;
 mod record;
 pub mod rules;
 mod single;
+mod sums;
 mod tape;
 mod ty;
 mod var;

@@ -12,6 +12,7 @@ use crate::tape::Tape;
 /// With D(h) = (f(x + h·u) - f(x - h·u)) ÷ 2h, D(2h) is four times as far from the derivative as D(h), so D(h) is a third
 /// of |D(2h) - D(h)| off, up to terms of higher order. What `stop_gradient` gives is frozen at its value in x, as
 /// derivatives take it to be.
+#[derive(Debug)]
 pub struct Probe<'a> {
     tape: &'a Tape,
     run: Interpreter<f64>,
@@ -82,13 +83,31 @@ impl<'a> Probe<'a> {
     /// Differences along `u` (one array for each input, as long as it) of the `numbers` that are read off a run.
     ///
     /// # Errors
-    /// Those of a run, and those of `numbers`.
+    /// A direction of another length than the point; those of a run, and those of `numbers`.
     pub fn along(
         &mut self,
         u: &[Vec<f64>],
         mut numbers: impl FnMut(&mut Interpreter<f64>) -> Result<Vec<f64>, TapeError>,
     ) -> Result<Slopes, TapeError> {
         const H: f64 = Probe::H;
+        if u.len() != self.point.len() {
+            return Err(TapeError::Count {
+                what: "inputs",
+                expected: self.point.len(),
+                found: u.len(),
+            });
+        }
+        for ((u, x), input) in u.iter().zip(&self.point).zip(self.tape.inputs()) {
+            if u.len() != x.len() {
+                return Err(TapeError::Length {
+                    what: "the direction of",
+                    name: input.name.to_string(),
+                    layout: "as many as the input".into(),
+                    expected: x.len(),
+                    found: u.len(),
+                });
+            }
+        }
         let mut near_kink = false;
         let mut at = Vec::with_capacity(4);
         for by in [H, -H, 2.0 * H, -2.0 * H] {

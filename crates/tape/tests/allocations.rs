@@ -1,4 +1,4 @@
-//! A run with the sizes of the one before allocates nothing but what the `gemm` crate packs a product's operands into.
+//! A run with the sizes of the one before allocates nothing but what a product of several rows packs its operands into.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

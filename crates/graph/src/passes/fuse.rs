@@ -71,75 +71,66 @@ fn allowance(g: &Graph) -> Allowance {
     Allowance::of((1 << 18) + EACH * g.len())
 }
 
-/// Groups whose members can be computed together: none depends on another of its group, be it by way of groups that come
-/// before, which are computed together too. `own` is the operand that a member does not share with the others. Where
-/// finding out takes too long, the answer is no.
+/// Groups whose members can be computed together: none depends on another of its group, values carried by delays included, be it
+/// by way of groups that come before, which are computed together too. `own` is the operand that a member does not share
+/// with the others. Searched from both ends in turn: what weights depend on is little, and so is what depends on a
+/// gradient. Where finding out takes too long, a group is left out.
 fn independent(
     g: &Graph,
-    groups: Vec<Vec<Value>>,
+    groups: impl Iterator<Item = Vec<Value>>,
     own: impl Fn(Value) -> Option<Value>,
     left: &mut Allowance,
 ) -> Vec<Vec<Value>> {
-    let mut kept = Kept::default();
+    let mut kept: Vec<Vec<Value>> = Vec::new();
+    let mut group_of: HashMap<Value, usize> = HashMap::new();
     for members in groups {
-        let sources = members.iter().filter_map(|&v| own(v)).collect();
-        if kept.apart(g, &members, sources, left) {
-            let k = kept.groups.len();
-            kept.group_of.extend(members.iter().map(|&v| (v, k)));
-            kept.groups.push(members);
+        let own = members.iter().filter_map(|&v| own(v));
+        if are_apart(g, &members, own, (&kept, &group_of), left) {
+            group_of.extend(members.iter().map(|&v| (v, kept.len())));
+            kept.push(members);
         }
     }
-    kept.groups
+    kept
 }
 
-/// Groups that are computed together.
-#[derive(Default)]
-struct Kept {
-    groups: Vec<Vec<Value>>,
-    group_of: HashMap<Value, usize>,
-}
-
-impl Kept {
-    /// What is computed together with a value, if it is not computed alone.
-    fn together(&self, v: Value) -> &[Value] {
-        self.group_of.get(&v).map_or(&[], |&k| &self.groups[k])
+/// True if none of the members is among what `from` depends on, where the members of each of the `kept` groups depend on each
+/// other.
+fn are_apart(
+    g: &Graph,
+    members: &[Value],
+    from: impl Iterator<Item = Value>,
+    (kept, group_of): (&[Vec<Value>], &HashMap<Value, usize>),
+    left: &mut Allowance,
+) -> bool {
+    let sources: HashSet<Value> = from.collect();
+    let targets: HashSet<Value> = members.iter().copied().collect();
+    if !sources.is_disjoint(&targets) {
+        return false;
     }
-
-    /// True if none of the members is among what the sources depend on, values carried by delays included. Searched from both
-    /// ends in turn: what weights depend on is little, and so is what depends on a gradient.
-    fn apart(
-        &self,
-        g: &Graph,
-        members: &[Value],
-        sources: HashSet<Value>,
-        left: &mut Allowance,
-    ) -> bool {
-        let targets: HashSet<Value> = members.iter().copied().collect();
-        if !sources.is_disjoint(&targets) {
+    let together = |v: Value| {
+        group_of
+            .get(&v)
+            .map_or(&[][..], |&k| &kept[k])
+            .iter()
+            .copied()
+    };
+    let (mut seen_above, mut seen_below) = (sources.clone(), targets.clone());
+    let mut above: Vec<Value> = sources.iter().copied().collect();
+    let mut below: Vec<Value> = members.to_vec();
+    while let (Some(v), Some(u)) = (above.pop(), below.pop()) {
+        let needed: Vec<Value> = g.operands(v).into_iter().chain(together(v)).collect();
+        let readers: Vec<Value> = g.users(u).chain(together(u)).collect();
+        let meet = needed.iter().any(|x| targets.contains(x));
+        if meet || readers.iter().any(|x| sources.contains(x)) {
             return false;
         }
-        let (mut seen_above, mut seen_below) = (sources.clone(), targets.clone());
-        let mut above: Vec<Value> = sources.iter().copied().collect();
-        let mut below: Vec<Value> = members.to_vec();
-        while let (Some(v), Some(u)) = (above.pop(), below.pop()) {
-            let xs = g
-                .operands(v)
-                .into_iter()
-                .chain(self.together(v).iter().copied());
-            let readers = g.users(u).chain(self.together(u).iter().copied());
-            let (xs, readers) = (xs.collect::<Vec<_>>(), readers.collect::<Vec<_>>());
-            let meet = xs.iter().any(|x| targets.contains(x));
-            if meet || readers.iter().any(|x| sources.contains(x)) {
-                return false;
-            }
-            if !left.spend(xs.len() + readers.len() + 1) {
-                return false;
-            }
-            above.extend(xs.into_iter().filter(|&x| seen_above.insert(x)));
-            below.extend(readers.into_iter().filter(|&x| seen_below.insert(x)));
+        if !left.spend(needed.len() + readers.len() + 1) {
+            return false;
         }
-        true
+        above.extend(needed.into_iter().filter(|&x| seen_above.insert(x)));
+        below.extend(readers.into_iter().filter(|&x| seen_below.insert(x)));
     }
+    true
 }
 
 /// Which activation a product feeds: the first nonlinear op on a path of sums, products and slices. None if it takes too
@@ -182,16 +173,15 @@ fn stackable(g: &Graph, c: &Components) -> Vec<Vec<Value>> {
     }
     let place: HashMap<Value, usize> = order.iter().enumerate().map(|(i, &v)| (v, i)).collect();
     let left = &mut allowance(g);
-    let mut stacks = Vec::new();
-    for (_, mut members) in groups.0 {
-        if members.len() < 2 {
-            continue;
-        }
-        members.sort_by_cached_key(|&v| (std::cmp::Reverse(activation(g, v, left)), place[&v]));
-        stacks.push(members);
-    }
+    let groups: Vec<Vec<Value>> = (groups.0.into_iter().map(|(_, members)| members))
+        .filter(|members| members.len() > 1)
+        .map(|mut members| {
+            members.sort_by_cached_key(|&v| (std::cmp::Reverse(activation(g, v, left)), place[&v]));
+            members
+        })
+        .collect();
     // Weights that are computed from one of the products cannot be stacked with it.
-    independent(g, stacks, |v| Some(g.operands(v)[0]), left)
+    independent(g, groups.into_iter(), |v| Some(g.operands(v)[0]), left)
 }
 
 /// Puts sums in order and joins the products that are summed.
@@ -448,11 +438,11 @@ fn add_stack(g: &Graph) -> Option<Graph> {
         (whole && only).then(|| parts.into_iter().map(|(_, v)| v).collect())
     });
     // A bias may be computed from another part.
-    let bias = |v: Value| {
+    let shared = |v: Value| {
         let x = g.operands(v)[1];
         (g.node(x).ty.domain == Domain::Once).then_some(x)
     };
-    let groups = independent(g, groups.collect(), bias, &mut allowance(g));
+    let groups = independent(g, groups, shared, &mut allowance(g));
     if groups.is_empty() {
         return None;
     }
@@ -507,15 +497,15 @@ fn gradients(g: &Graph, distribute: bool) -> Graph {
         }
         groups.add((to, xs[1], c.class(xs[0]), g.node(xs[0]).ty.domain), v);
     }
-    let left = &mut allowance(g);
-    let mut together = Vec::new();
-    for (_, mut members) in groups.0 {
-        members.sort_by_key(|&v| place.get(&g.operands(v)[0]).copied().unwrap_or(usize::MAX));
-        if members.len() > 1 {
-            together.push(members);
-        }
-    }
-    let groups = independent(g, together, |v| Some(g.operands(v)[0]), left);
+    let groups = groups
+        .0
+        .into_iter()
+        .map(|(_, mut members)| {
+            members.sort_by_key(|&v| place.get(&g.operands(v)[0]).copied().unwrap_or(usize::MAX));
+            members
+        })
+        .filter(|members| members.len() > 1);
+    let groups = independent(g, groups, |v| Some(g.operands(v)[0]), &mut allowance(g));
     Together::run(g, groups, 0, |r: &mut Rebuild<'_>, members: &[Value]| {
         let old = r.old;
         let lefts: Vec<Value> = members.iter().map(|&m| r.get(old.operands(m)[0])).collect();

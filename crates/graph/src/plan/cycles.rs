@@ -134,7 +134,7 @@ impl Cycles {
             // No instruction.
             Map::Copy | Map::StopGradient => 0.0,
             // A few that no dependency holds up.
-            Map::Sign | Map::Max | Map::Min => 3.0 * self.instr,
+            Map::Sign | Map::Max | Map::Min | Map::Flush => 3.0 * self.instr,
             Map::Neg
             | Map::Abs
             | Map::Relu
@@ -169,6 +169,7 @@ impl Cycles {
             | Map::Relu
             | Map::Softsign
             | Map::Copy
+            | Map::Flush
             | Map::StopGradient
             | Map::Add
             | Map::Sub

@@ -359,6 +359,7 @@ impl Reader {
                     Shape { operand, expected } | Domain { operand, expected } => {
                         format!("{expected} as operand {operand}")
                     }
+                    other => other.to_string(),
                 };
                 let types: Vec<String> = types.iter().map(Type::to_string).collect();
                 let message = format!("`{}` does not fit {}", op.name(), types.join(", "));

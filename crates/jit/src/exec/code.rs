@@ -7,7 +7,7 @@ use cranelift::codegen::isa::{self, OwnedTargetIsa};
 use cranelift::codegen::settings;
 use cranelift::prelude::*;
 use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{Linkage, Module};
+use cranelift_module::{Linkage, Module, ModuleError};
 use retrograd_graph::{Level, Target};
 use retrograd_kernels::{Isa, Kernels, Real, kernels_for};
 
@@ -71,7 +71,7 @@ pub(crate) fn generator(target: Target, verify: bool) -> Result<OwnedTargetIsa, 
     let set = |flags: &mut settings::Builder, name: &str, value: &str| {
         flags
             .set(name, value)
-            .map_err(|e| CompileError::Host(format!("{name}={value}: {e}")))
+            .map_err(|e| CompileError::host(&format!("{name}={value}"), e))
     };
     set(&mut flags, "opt_level", "speed")?;
     set(&mut flags, "is_pic", "false")?;
@@ -80,14 +80,14 @@ pub(crate) fn generator(target: Target, verify: bool) -> Result<OwnedTargetIsa, 
     set(&mut flags, "enable_verifier", &verify.to_string())?;
     // Of the machine at hand only its architecture and conventions of calling.
     let native = cranelift_native::builder_with_options(false)
-        .map_err(|e| CompileError::Host(e.to_string()))?;
-    let mut isa =
-        isa::lookup(native.triple().clone()).map_err(|e| CompileError::Host(e.to_string()))?;
+        .map_err(|e| CompileError::host("its architecture", e))?;
+    let mut isa = isa::lookup(native.triple().clone())
+        .map_err(|e| CompileError::host("its architecture", e))?;
     for feature in features(target) {
-        (isa.enable(feature)).map_err(|e| CompileError::Host(format!("{feature}: {e}")))?;
+        (isa.enable(feature)).map_err(|e| CompileError::host(feature, e))?;
     }
     isa.finish(settings::Flags::new(flags))
-        .map_err(|e| CompileError::Host(e.to_string()))
+        .map_err(|e| CompileError::host("its settings", e))
 }
 
 /// Functions in executable memory, the memory, and the kernels that they call.
@@ -118,9 +118,10 @@ impl<T: Real> Code<T> {
             target,
             host: Target::host(),
         })?;
-        let failed = |why: String| CompileError::Codegen {
+        let failed = |e: ModuleError| CompileError::Codegen {
             program: program.into(),
-            why,
+            why: format!("{e:?}"),
+            source: e.into(),
         };
         let builder = JITBuilder::with_isa(isa, cranelift_module::default_libcall_names());
         let mut module = JITModule::new(builder);
@@ -130,20 +131,16 @@ impl<T: Real> Code<T> {
         for function in functions {
             let id = module
                 .declare_anonymous_function(&function.signature)
-                .map_err(|e| failed(e.to_string()))?;
+                .map_err(failed)?;
             context.func = function;
-            module
-                .define_function(id, &mut context)
-                .map_err(|e| failed(format!("{e:?}")))?;
+            module.define_function(id, &mut context).map_err(failed)?;
             bytes += context
                 .compiled_code()
                 .map_or(0, |c| c.code_info().total_size as usize);
             module.clear_context(&mut context);
             ids.push((id, Linkage::Local));
         }
-        module
-            .finalize_definitions()
-            .map_err(|e| failed(e.to_string()))?;
+        module.finalize_definitions().map_err(failed)?;
         let functions = ids
             .iter()
             .map(|(id, _)| module.get_finalized_function(*id))

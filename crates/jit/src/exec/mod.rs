@@ -15,7 +15,7 @@ pub(crate) mod stream;
 mod sums;
 mod workspace;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use retrograd_graph::plan::cost::points;
@@ -39,6 +39,8 @@ pub(crate) struct Frame<T: Real> {
     product_from: retrograd_kernels::ProductFromFn<T>,
     steps: usize,
     rows: usize,
+    /// Not 0 once an index was no row of its table: loops on any thread write 1, and who ran them looks once they are over.
+    outside: AtomicU64,
     activations: [ActivateFn<T>; WIDE.len()],
 }
 
@@ -65,13 +67,22 @@ impl<T: Element> Frame<T> {
             product_from,
             steps,
             rows,
+            outside: AtomicU64::new(0),
             activations,
         }
     }
+
+    /// An index was no row of its table since this was last asked.
+    fn was_outside(&mut self) -> bool {
+        std::mem::take(self.outside.get_mut()) != 0
+    }
 }
 
-// SAFETY: the frame is read only while loops run; what its addresses lead to is divided among the threads by rows.
+// SAFETY: while loops run the frame is read only, but for a mark that all of them set alike; what its addresses lead to is divided among the threads by rows.
 unsafe impl<T: Real> Sync for Frame<T> {}
+
+/// An index that the program computed was no row of its table. Which one, compiled code does not know.
+pub(crate) struct Outside;
 
 /// One run: the plan, its code and everything with an address.
 pub(crate) struct Run<'a, T: Real> {
@@ -189,19 +200,19 @@ impl<'a, T: Element> Run<'a, T> {
     }
 
     /// Runs the plan, and tells how long each item took: once a block for those of phases.
-    pub(crate) fn run_timed(mut self) -> Vec<(usize, Duration)> {
+    pub(crate) fn run_timed(mut self) -> Result<Vec<(usize, Duration)>, Outside> {
         self.times = Some(Vec::new());
-        self.go();
-        self.times.unwrap_or_default()
+        self.go()?;
+        Ok(self.times.unwrap_or_default())
     }
 
     /// Runs the plan.
-    pub(crate) fn run(mut self) -> Calls {
-        self.go();
-        self.calls
+    pub(crate) fn run(mut self) -> Result<Calls, Outside> {
+        self.go()?;
+        Ok(self.calls)
     }
 
-    fn go(&mut self) {
+    fn go(&mut self) -> Result<(), Outside> {
         let before = counting::counted();
         let whole = Span {
             t0: 0,
@@ -221,6 +232,10 @@ impl<'a, T: Element> Run<'a, T> {
         let after = counting::counted();
         self.calls.step_products = after.0 - before.0;
         self.calls.activations = after.1 - before.1;
+        match self.frame.was_outside() {
+            true => Err(Outside),
+            false => Ok(()),
+        }
     }
 
     fn item(&mut self, item: &Item, span: Span) {

@@ -43,6 +43,8 @@ pub(crate) struct Stream<T: Element> {
     b: usize,
     /// Rows that are done at a time.
     slice: usize,
+    /// A part other than a sample's had an index that was no row of its table.
+    outside: bool,
 }
 
 /// What parts other than [`Part::Bind`] only read. Whoever changes it has it alone: see [`Stream::own`].
@@ -182,6 +184,7 @@ impl<T: Element> Stream<T> {
             outputs: outputs.to_vec(),
             t: 0,
             b,
+            outside: false,
         }))
     }
 
@@ -215,6 +218,7 @@ impl<T: Element> Stream<T> {
             t: self.t,
             b: self.b,
             slice: self.slice,
+            outside: self.outside,
         };
         fork.address(plan);
         fork
@@ -312,6 +316,15 @@ impl<T: Element> Stream<T> {
             };
             run.item(item, span);
         }
+        let outside = run.frame.was_outside();
+        // Whoever asks what the states are has heard of it with the sample that made them.
+        self.outside |= outside && part != Part::States;
+    }
+
+    /// An index was no row of its table, in a sample or in what was made before it, since this was last asked.
+    #[inline]
+    pub(crate) fn was_outside(&mut self) -> bool {
+        self.frame.was_outside() | std::mem::take(&mut self.outside)
     }
 
     /// One sample. An output that is not given, or has no numbers, stays here.

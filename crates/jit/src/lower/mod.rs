@@ -33,8 +33,10 @@ pub(crate) mod field {
     pub(crate) const PRODUCT_FROM: i32 = 24;
     pub(crate) const STEPS: i32 = 32;
     pub(crate) const ROWS: i32 = 40;
+    /// Not 0 once an index was no row of its table. Loops write it.
+    pub(crate) const OUTSIDE: i32 = 48;
     /// The activations of [`retrograd_graph::plan::WIDE`], one after another.
-    pub(crate) const ACTIVATIONS: i32 = 48;
+    pub(crate) const ACTIVATIONS: i32 = 56;
     /// Bytes of one weight's description.
     pub(crate) const WEIGHT_BYTES: i64 = 48;
 }

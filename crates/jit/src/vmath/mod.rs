@@ -278,6 +278,15 @@ impl<'a, 'f> Math<'a, 'f> {
         self.b.ins().fabs(x)
     }
 
+    /// x, but 0 where |x| < 2⁻¹²⁶, the least normal number of single precision; NaN stays. Three instructions.
+    pub fn flush(&mut self, x: Value) -> Value {
+        let least = self.constant(f64::from(f32::MIN_POSITIVE));
+        let zero = self.constant(0.0);
+        let size = self.abs(x);
+        let small = self.compare(FloatCC::LessThan, size, least);
+        self.blend(small, zero, x)
+    }
+
     /// −1, 0 or 1; ±0 and NaN stay as they are.
     pub fn sign(&mut self, x: Value) -> Value {
         let magnitude = self.abs(x);

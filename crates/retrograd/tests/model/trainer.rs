@@ -497,3 +497,53 @@ fn a_gradient_whose_squared_norm_overflows_is_clipped() {
         trainer.parameters()
     );
 }
+
+/// One target of each row is missing, as NaN, under a weight of 0: training goes on as if it were not there. A batch of such
+/// rows alone is refused with what is wrong with it.
+#[test]
+fn missing_targets_are_covered_by_a_weight_of_0_and_a_batch_of_them_alone_is_refused() {
+    let cell = Cell::define("covered", |c| {
+        let x = c.input("x", 2);
+        let h = c.state("h", 3);
+        let h = c.next(h, c.dense("h", 3, [x, h]).tanh());
+        let y = c.dense("y", 2, [h]);
+        c.loss((y - c.target("next", 2)).square().mean());
+        c.weight(c.weight_input("w"));
+    })
+    .unwrap();
+    let (t, b) = (3, 2);
+    let batch = |missing: f32, w: Vec<f32>| {
+        let targets = (0..t * b * 2).map(|k| if k / 2 % 3 == 1 { missing } else { 0.5 });
+        let x = (0..t * b * 2).map(|k| k as f32 * 0.1).collect();
+        let batch = Batch::new(t, b).with("x", x).with("w", w);
+        batch.with("next", targets.collect())
+    };
+    for engine in Engine::ALL {
+        let trained = |missing: f32| {
+            let mut trainer = (Trainer::new(cell.clone(), Adam::new(0.1)).engine(engine))
+                .seed(1)
+                .build()
+                .unwrap();
+            let w = (0..t * b).map(|p| f32::from(u8::from(p % 3 != 1)));
+            let batch = batch(missing, w.collect());
+            for _ in 0..3 {
+                trainer.step(&batch).unwrap();
+            }
+            let before = trainer.parameters().to_vec();
+            let none = batch.clone().with("w", vec![0.0; t * b]);
+            for refused in [
+                trainer.step(&none).map(|_| ()),
+                trainer.evaluate(&none).map(|_| ()),
+            ] {
+                let refused = refused.unwrap_err();
+                assert!(matches!(refused, Error::NoWeight), "{refused}");
+                assert!(refused.to_string().contains("all weights"), "{refused}");
+            }
+            assert_eq!(trainer.parameters(), before);
+            before
+        };
+        let right = trained(0.25);
+        assert_eq!(trained(f32::NAN), right, "{engine}");
+        assert_eq!(trained(f32::INFINITY), right, "{engine}");
+    }
+}

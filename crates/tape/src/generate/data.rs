@@ -28,7 +28,8 @@ fn count(ty: Type, t: usize, b: usize) -> usize {
 pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
     let indices = index_inputs(tape);
     let draw = |(i, input): (usize, &Input)| {
-        let rows = indices.iter().filter(|x| x.0 == i).map(|x| x.1).min();
+        let rows = indices.iter().filter(|x| x.0 == i);
+        let rows = rows.map(|x| x.1).min();
         let mut random = Random(
             seed.wrapping_mul(0x2545_f491_4f6c_dd1d)
                 .wrapping_add(i as u64),

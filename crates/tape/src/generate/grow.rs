@@ -191,7 +191,9 @@ impl<'c, 'b> Grow<'c, 'b> {
                 Map::Mul => b(0) * b(1),
                 Map::Max | Map::Min => b(0).max(b(1)),
                 Map::Select => b(1).max(b(2)),
-                Map::Neg | Map::Abs | Map::Relu | Map::Copy | Map::StopGradient => b(0),
+                Map::Neg | Map::Abs | Map::Relu | Map::Copy | Map::Flush | Map::StopGradient => {
+                    b(0)
+                }
                 Map::Sign | Map::Sin | Map::Cos | Map::Tanh | Map::Sigmoid | Map::Softsign => 1.0,
                 Map::Lt | Map::Le | Map::Eq => 1.0,
             },
