@@ -319,9 +319,9 @@ fn what_is_the_same_for_all_rows_is_multiplied_for_each() {
     }
 }
 
-/// A state that only ever holds what it began with, read two steps later by another.
+/// A replay had overwritten its last block.
 #[test]
-fn a_constant_state_may_be_carried_on_by_another() {
+fn a_final_state_may_be_handed_out_after_a_replay() {
     let r = Recorder::new();
     let v0 = r.state("h4", Shape::Scalar, -2, None);
     let v1 = r.state("h5", Shape::Vector(1), -1, None);
