@@ -168,7 +168,7 @@ fn by_plan<E: Real>(tape: &Tape, given: &[Vec<E>], options: &Options) -> Numbers
 
 fn by_code<E: Element + Real>(tape: &Tape, given: &[Vec<E>]) -> Numbers {
     let slices: Vec<&[E]> = given.iter().map(Vec::as_slice).collect();
-    let mut cell = CompiledCell::<E>::compile(tape, &Purpose::Train).expect("it compiles");
+    let cell = CompiledCell::<E>::compile(tape, &Purpose::Train).expect("it compiles");
     let mut found: Vec<Vec<E>> = (0..cell.outputs().len())
         .map(|k| vec![<E as Real>::ZERO; cell.output_len(k, T, B)])
         .collect();
@@ -247,7 +247,7 @@ fn a_wrong_row_number_with_a_weight_is_refused() {
     let slices: Vec<&[f64]> = given.iter().map(Vec::as_slice).collect();
     let by_tape = Interpreter::<f64>::new(&tape).forward(T, B, &slices);
     assert!(by_tape.expect_err("refused").to_string().contains("`k`"));
-    let mut cell = CompiledCell::<f64>::compile(&tape, &Purpose::Train).expect("it compiles");
+    let cell = CompiledCell::<f64>::compile(&tape, &Purpose::Train).expect("it compiles");
     let mut found: Vec<Vec<f64>> = (0..cell.outputs().len())
         .map(|k| vec![0.0; cell.output_len(k, T, B)])
         .collect();

@@ -269,7 +269,7 @@ fn all_engines<T: Element + Real>(case: &Case) {
         let trace = passes::run(&recorded, &derivations, &options).expect("it has an order");
         let (_, graph) = trace.last().expect("it starts with one");
         let planned = plan(graph, &options);
-        let mut cell =
+        let cell =
             CompiledCell::<T>::compile_with(&tape, &purpose, &options).expect("it compiles");
         let outputs: Vec<String> = (cell.outputs().iter())
             .filter(|o| o.role == Yield::Output || o.role == Yield::Gradient)

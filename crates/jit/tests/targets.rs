@@ -355,7 +355,7 @@ fn more_than_one_row_has_the_same_bits_with_avx2_and_avx512() {
     for (n, b, t) in [(5, 2, 3), (16, 4, 5), (64, 32, 9), (67, 33, 20)] {
         let tape = program(n);
         let outputs = |target| {
-            let mut cell = CompiledCell::<f32>::compile_with(
+            let cell = CompiledCell::<f32>::compile_with(
                 &tape,
                 &Purpose::everything(&tape),
                 &options(target),

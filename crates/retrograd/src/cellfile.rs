@@ -39,10 +39,11 @@ impl CellText {
     /// Reads a cell file.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be read, [`Error::Text`] for a mistake in it.
+    /// [`Error::File`] if it cannot be read, is no file or has more than 16 MiB; [`Error::Text`] for a mistake in it.
     pub fn open(path: impl AsRef<Path>) -> Result<CellText, Error> {
+        const MOST: u64 = 16 << 20;
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|cause| Error::File {
+        let text = crate::files::read_text(path, MOST).map_err(|cause| Error::File {
             path: path.to_owned(),
             cause,
         })?;

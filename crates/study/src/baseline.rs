@@ -10,6 +10,21 @@ use serde::{Deserialize, Serialize};
 
 use retrograd::data::{DataError, Series, Standardizer};
 
+/// Why a baseline cannot forecast.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BaselineError {
+    /// The series, or what was asked of it.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The least-squares fit of the autoregression did not converge.
+    #[error("the least-squares autoregression on the last {lags} rows did not converge")]
+    NoFit {
+        /// Rows that the autoregression looks back on.
+        lags: usize,
+    },
+}
+
 /// How far a forecast is off, over one set of target rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
@@ -115,13 +130,13 @@ impl Baseline {
     ///
     /// # Errors
     /// [`DataError::BadRange`] if a range is empty or not inside the series, [`DataError::TooShort`] if a target or the training part has
-    /// not enough rows before it, [`DataError::NoFit`] if the least-squares fit fails.
+    /// not enough rows before it, [`BaselineError::NoFit`] if the least-squares fit fails.
     pub fn predict(
         self,
         series: &Series,
         training: Range<usize>,
         targets: Range<usize>,
-    ) -> Result<Vec<f64>, DataError> {
+    ) -> Result<Vec<f64>, BaselineError> {
         series.check_range("training part", &training)?;
         series.check_range("part to score", &targets)?;
         let lags = match self {
@@ -130,12 +145,12 @@ impl Baseline {
             Self::Autoregression { lags } => lags,
         };
         if targets.start < lags {
-            return Err(DataError::TooShort {
+            return Err(BaselineError::Data(DataError::TooShort {
                 part: "part before the first row to predict",
                 rows: targets.start,
                 what: format!("the baseline \"{}\"", self.name()),
                 needed: lags,
-            });
+            }));
         }
         match self {
             Self::Persistence => Ok(targets
@@ -160,10 +175,11 @@ impl Baseline {
         series: &Series,
         training: Range<usize>,
         targets: Range<usize>,
-    ) -> Result<Scores, DataError> {
+    ) -> Result<Scores, BaselineError> {
         let predictions = self.predict(series, training.clone(), targets.clone())?;
         let standardizer = Standardizer::fit(series, training)?;
-        score(&self.name(), &predictions, series, targets, &standardizer)
+        let name = self.name();
+        Ok(score(&name, &predictions, series, targets, &standardizer)?)
     }
 }
 
@@ -177,14 +193,14 @@ fn autoregression(
     training: Range<usize>,
     targets: Range<usize>,
     lags: usize,
-) -> Result<Vec<f64>, DataError> {
+) -> Result<Vec<f64>, BaselineError> {
     if training.len() <= lags {
-        return Err(DataError::TooShort {
+        return Err(BaselineError::Data(DataError::TooShort {
             part: "training part",
             rows: training.len(),
             what: format!("an autoregression on the last {lags} rows"),
             needed: lags + 1,
-        });
+        }));
     }
     let standardizer = Standardizer::fit(series, training.clone())?;
     let series = standardizer.transform(series)?;
@@ -200,11 +216,11 @@ fn autoregression(
     let observed = DMatrix::from_fn(fitted.len(), n, |k, c| series.row(fitted.start + k)[c]);
     let x = design(fitted);
     let longer_side = x.nrows().max(x.ncols()) as f64;
-    let failed = || DataError::NoFit { lags };
+    let failed = || BaselineError::NoFit { lags };
     let svd = SVD::try_new(x, true, true, f64::EPSILON, 10_000).ok_or_else(failed)?;
     let tolerance = longer_side * f64::EPSILON * svd.singular_values.max();
     let coefficients = svd.solve(&observed, tolerance).map_err(|_| failed())?;
     let predicted = design(targets) * coefficients;
     // nalgebra is column-major: the transpose's storage is row-major [targets, n].
-    standardizer.inverse_rows(predicted.transpose().as_slice())
+    Ok(standardizer.inverse_rows(predicted.transpose().as_slice())?)
 }

@@ -45,6 +45,9 @@ pub enum StudyError {
     /// A series.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A baseline.
+    #[error(transparent)]
+    Baseline(#[from] baseline::BaselineError),
     /// A picture.
     #[error(transparent)]
     Plot(#[from] PlotError),

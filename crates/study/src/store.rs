@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Job, Outcome, StudyError};
 use retrograd::Engine;
+use retrograd::files::read_text;
+
+/// Bytes of a file of results that are read: the full study's has some MiB.
+const MOST: u64 = 1 << 30;
 
 /// A directory's results, by [`Job::key`]. Those of other studies are left as they are.
 #[derive(Debug)]
@@ -56,7 +60,8 @@ impl Store {
     /// stopped in the middle of writing may leave, is removed.
     ///
     /// # Errors
-    /// [`StudyError::File`]; [`StudyError::Results`] for any other line that is no result.
+    /// [`StudyError::File`], also if `results.jsonl` is no file or has more than 1 GiB; [`StudyError::Results`] for any other line
+    /// that is no result.
     pub fn open(directory: &Path, engine: Engine) -> Result<Store, StudyError> {
         let at = |path: &Path| {
             let path = path.to_owned();
@@ -67,13 +72,18 @@ impl Store {
             Engine::Jit => "results.jsonl",
             Engine::Tape => "results-tape.jsonl",
         });
+        // Read before it is opened to be written: what is no file must not even be created or held open.
+        let text = match read_text(&path, MOST) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(at(&path)(e)),
+        };
         let mut options = OpenOptions::new();
         let file = options
             .append(true)
             .create(true)
             .open(&path)
             .map_err(at(&path))?;
-        let text = fs::read_to_string(&path).map_err(at(&path))?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         if whole < text.len() {
             file.set_len(whole as u64).map_err(at(&path))?;

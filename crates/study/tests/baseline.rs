@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use retrograd::data::{DataError, Series, Split, Standardizer};
-use retrograd_study::baseline::{Baseline, score};
+use retrograd_study::baseline::{Baseline, BaselineError, score};
 
 /// The names as owned strings.
 fn names(names: &[&str]) -> Vec<String> {
@@ -184,7 +184,7 @@ fn too_few_rows_are_an_error_that_says_how_many_it_takes() {
     );
     assert!(matches!(
         ar7.predict(&series, 0..10, 6..8),
-        Err(DataError::TooShort { needed: 7, .. })
+        Err(BaselineError::Data(DataError::TooShort { needed: 7, .. }))
     ));
     assert!(Baseline::Persistence.predict(&series, 0..10, 0..8).is_err());
     assert!(Baseline::Mean.predict(&series, 0..10, 10..21).is_err());

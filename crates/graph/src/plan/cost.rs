@@ -254,6 +254,8 @@ pub fn effort(plan: &Plan, item: &Item) -> usize {
             block: 1,
             inside_bytes: 0,
         },
+        // What it costs to multiply does not depend on it here.
+        packing: false,
         out: Vec::new(),
     };
     count.item(item, None);
@@ -270,6 +272,7 @@ pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: Extent) -> Vec<Task> {
             t,
             b: run.b,
             slices: Slices::of(plan.target),
+            packing: true,
             out: Vec::new(),
         };
         count.item(leaf.item, None);
@@ -319,6 +322,8 @@ struct Count<'p> {
     t: usize,
     b: usize,
     slices: Slices,
+    /// It is to be told which weights lie packed.
+    packing: bool,
     out: Vec<Task>,
 }
 
@@ -441,7 +446,7 @@ impl Count<'_> {
     fn product(&mut self, times: usize, rows: usize, p: &Product, inside: bool) {
         let w = &self.plan.weights[p.weight];
         let (inner, outer) = (w.inner(), w.outer());
-        let packed = most_rows(&self.plan.items, p.weight, self.t, self.b) > 1;
+        let packed = self.packing && most_rows(&self.plan.items, p.weight, self.t, self.b) > 1;
         self.add(
             times,
             Work::Product {

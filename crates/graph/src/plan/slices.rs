@@ -65,16 +65,12 @@ impl Slices {
 
     /// The most rows that they do at a time.
     fn most(&self, plan: &Plan, items: &[Item], bytes: usize) -> usize {
-        let reads = |item: &Item, w: usize| match item {
-            Item::Product { product, .. } => product.weight == w,
-            Item::Loop(l) => {
-                (l.body.iter()).any(|s| matches!(s, Stmt::Product(p) if p.weight == w))
-            }
-            _ => false,
-        };
-        let weights = plan.weights.iter().enumerate();
-        let read = weights.filter(|(w, _)| items.iter().any(|i| reads(i, *w)));
-        let numbers: usize = read.map(|(_, w)| w.rows * w.cols).sum();
+        let products = || items.iter().flat_map(weights);
+        // Each weight counts once, where it is read first.
+        let read = products().enumerate();
+        let read = read.filter(|&(i, w)| !products().take(i).any(|x| x == w));
+        let of = read.map(|(_, w)| plan.weights[w].rows * plan.weights[w].cols);
+        let numbers: usize = of.sum();
         match numbers * bytes > self.cached {
             true => self.far_slice,
             false => self.slice,
@@ -97,4 +93,18 @@ impl Slices {
         };
         (block / self.rows(plan, items, bytes, rows, 1)).max(1)
     }
+}
+
+/// The weights that an item multiplies with, nests and phases left out.
+fn weights(item: &Item) -> impl Iterator<Item = usize> + '_ {
+    let (alone, body) = match item {
+        Item::Product { product, .. } => (Some(product.weight), [].as_slice()),
+        Item::Loop(l) => (None, l.body.as_slice()),
+        _ => (None, [].as_slice()),
+    };
+    let inside = body.iter().filter_map(|s| match s {
+        Stmt::Product(p) => Some(p.weight),
+        _ => None,
+    });
+    alone.into_iter().chain(inside)
 }

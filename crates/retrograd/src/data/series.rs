@@ -2,18 +2,43 @@
 
 use std::ops::Range;
 
-use super::DataError;
+use super::shown::shown;
+use super::{DataError, Note};
 
 /// A multivariate time series: `len` rows in the order of time, `n` named columns, every value finite.
+///
+/// ```
+/// use retrograd::data::{Series, Split};
+///
+/// let series = Series::from_csv_str("day,rain,sun\nmon,3,1\ntue,0,9\nwed,1,8\n", "sky.csv", None)?;
+/// assert_eq!((series.len(), series.names()), (3, &["rain".to_owned(), "sun".to_owned()][..]));
+/// assert_eq!(series.row(1), [0.0, 9.0]);
+/// assert_eq!(series.labels().unwrap()[2], "wed");
+/// let (training, validation) = series.split(Split::Count(1))?;
+/// assert_eq!((training, validation), (0..2, 2..3));
+/// # Ok::<(), retrograd::data::DataError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
+#[must_use]
 pub struct Series {
     names: Vec<String>,
     units: Vec<Option<String>>,
     rows: Vec<f64>,
     labels: Option<(String, Vec<String>)>,
+    notes: Vec<Note>,
 }
 
 /// How many of the last rows are kept for validation.
+///
+/// ```
+/// use retrograd::data::{Series, Split};
+///
+/// let sunspots = Series::sunspots();
+/// let (training, validation) = sunspots.split(Split::Fraction(0.2))?;
+/// assert_eq!((training.len(), validation.len()), (247, 62));
+/// assert!(sunspots.split(Split::Count(309)).is_err(), "nothing would be left for training");
+/// # Ok::<(), retrograd::data::DataError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Split {
     /// A share of all rows, in (0, 1), rounded to whole rows.
@@ -40,7 +65,7 @@ impl Series {
             return Err(DataError::BadSeries(format!(
                 "row {}, column \"{}\": {} is not a finite number",
                 at / n,
-                names[at % n],
+                shown(&names[at % n]),
                 rows[at]
             )));
         }
@@ -49,6 +74,7 @@ impl Series {
             names,
             rows,
             labels: None,
+            notes: Vec::new(),
         })
     }
 
@@ -69,7 +95,6 @@ impl Series {
     }
 
     /// The same series with the unit of every column that `unit_of` knows; it is used in plots only.
-    #[must_use]
     pub fn with_units(mut self, unit_of: impl Fn(&str) -> Option<String>) -> Self {
         self.units = self.names.iter().map(|name| unit_of(name)).collect();
         self
@@ -147,6 +172,36 @@ impl Series {
         self.labels.as_ref().map(|(name, _)| name.as_str())
     }
 
+    /// What was guessed when the series was read, or left out of it; nothing for a series that was not read from a table.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    #[cfg(feature = "csv")]
+    pub(super) fn with_notes(self, notes: Vec<Note>) -> Self {
+        Self { notes, ..self }
+    }
+
+    /// The same rows from the last to the first, with their labels: of a table whose newest row comes first.
+    pub fn reversed(self) -> Self {
+        let n = self.columns();
+        let mut rows = self.rows;
+        rows.reverse();
+        rows.chunks_exact_mut(n).for_each(<[f64]>::reverse);
+        let mut labels = self.labels;
+        if let Some((_, labels)) = &mut labels {
+            labels.reverse();
+        }
+        Self {
+            rows,
+            labels,
+            names: self.names,
+            units: self.units,
+            notes: self.notes,
+        }
+    }
+
     /// The first `rows` rows alone.
     ///
     /// # Errors
@@ -159,6 +214,7 @@ impl Series {
             units: self.units.clone(),
             rows: self.rows[..rows * self.columns()].to_vec(),
             labels: labels.map(|(name, labels)| (name.clone(), labels[..rows].to_vec())),
+            notes: self.notes.clone(),
         })
     }
 

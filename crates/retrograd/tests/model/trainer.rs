@@ -520,7 +520,7 @@ fn missing_targets_are_covered_by_a_weight_of_0_and_a_batch_of_them_alone_is_ref
     };
     for engine in Engine::ALL {
         let trained = |missing: f32| {
-            let mut trainer = (Trainer::new(cell.clone(), Adam::new(0.1)).engine(engine))
+            let mut trainer = (Trainer::builder(cell.clone(), Adam::new(0.1)).engine(engine))
                 .seed(1)
                 .build()
                 .unwrap();
