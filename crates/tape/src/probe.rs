@@ -181,3 +181,22 @@ pub(crate) fn kinks<T: Real>(run: &Interpreter<T>, tape: &Tape) -> Vec<f64> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Recorder;
+    use crate::ty::Shape;
+
+    /// Several greatest elements that move together have no kink between them, but what comes next may overtake them.
+    #[test]
+    fn a_maximum_of_equal_elements_is_as_far_from_a_kink_as_the_next() {
+        let r = Recorder::new();
+        let x = r.param("x", Shape::Vector(2));
+        r.output("y", crate::Var::concat(&[x, x]).amax());
+        let tape = r.finish("tied").expect("it is a program");
+        let mut run = Interpreter::<f64>::new(&tape);
+        run.forward(1, 1, &[&[1.0, 0.75]]).expect("it runs");
+        assert_eq!(kinks(&run, &tape), [0.0, 0.25]);
+    }
+}
