@@ -12,6 +12,9 @@ const HIDDEN: usize = 32;
 /// Dropout of a cell of the zoo unless `--dropout` says it.
 const DROPOUT: f64 = 0.4;
 
+/// The largest dimension that `--set` gives.
+const LARGEST: usize = 1_000_000;
+
 /// What `--cell` names.
 #[derive(Clone, Debug)]
 pub(crate) enum Choice {
@@ -29,7 +32,7 @@ pub(crate) struct Sizes {
     /// Hidden units, `--set H=N` for a cell file [default: 32, or what the file says].
     #[arg(long, value_name = "N", value_parser = super::args::whole(1..=4096))]
     pub(crate) hidden: Option<usize>,
-    /// Gives a cell file's symbolic dimension another value; may be repeated.
+    /// Gives a cell file's symbolic dimension another value, at most 1000000; may be repeated.
     #[arg(long, value_name = "NAME=N", value_parser = dimension)]
     pub(crate) set: Vec<(String, usize)>,
 }
@@ -333,8 +336,14 @@ impl Forecaster {
 
 fn dimension(text: &str) -> Result<(String, usize), String> {
     let pair = text.split_once('=').and_then(|(name, n)| {
-        let n: usize = n.trim().parse().ok().filter(|n| *n > 0)?;
+        let n = n
+            .trim()
+            .parse()
+            .ok()
+            .filter(|n| (1..=LARGEST).contains(n))?;
         (!name.trim().is_empty()).then(|| (name.trim().to_owned(), n))
     });
-    pair.ok_or_else(|| "expected a dimension and a whole number from 1, as in H=32".to_owned())
+    pair.ok_or_else(|| {
+        format!("expected a dimension and a whole number from 1 to {LARGEST}, as in H=32")
+    })
 }
