@@ -1,5 +1,6 @@
 //! Denormal numbers: a state that decays is flushed in single precision, and only there.
 
+use retrograd_tape::Extent;
 use std::time::Instant;
 
 use retrograd_jit::{CompiledCell, Element, Options, Purpose, Stepper};
@@ -58,10 +59,11 @@ fn run<T: Element + Real>(
 ) -> Vec<Vec<T>> {
     let slices: Vec<&[T]> = given.iter().map(Vec::as_slice).collect();
     let mut out: Vec<Vec<T>> = (0..cell.outputs().len())
-        .map(|k| vec![<T as Real>::ZERO; cell.output_len(k, t, b)])
+        .map(|k| vec![<T as Real>::ZERO; cell.output_len(k, Extent { steps: t, rows: b })])
         .collect();
     let mut slots: Vec<&mut [T]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-    cell.run(t, b, &slices, &mut slots).expect("it runs");
+    cell.run(Extent { steps: t, rows: b }, &slices, &mut slots)
+        .expect("it runs");
     out
 }
 

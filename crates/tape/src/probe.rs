@@ -1,5 +1,6 @@
 //! Central differences of a run, in f64: the witness that gradients, tangents and products with Hessians are compared with.
 
+use crate::Extent;
 use crate::algebra::Value;
 use crate::error::TapeError;
 use crate::interpreter::Interpreter;
@@ -48,7 +49,7 @@ impl<'a> Probe<'a> {
         inputs: &[&[f64]],
     ) -> Result<Probe<'a>, TapeError> {
         let mut run = Interpreter::<f64>::new(tape);
-        run.forward(t, b, inputs)?;
+        run.forward(Extent { steps: t, rows: b }, inputs)?;
         // An empty slice stands for zeros: those can be moved, too.
         let point = (inputs.iter().enumerate())
             .map(|(i, x)| match x.is_empty() {

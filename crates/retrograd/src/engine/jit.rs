@@ -1,5 +1,6 @@
 //! Machine code as an engine.
 
+use retrograd_tape::Extent;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -103,7 +104,13 @@ impl<T: Float> OnJit<T> {
         };
         let mut outputs: Vec<&mut [T]> = std::mem::take(&mut self.slices);
         for (k, values) in self.values.iter_mut().enumerate() {
-            values.resize(program.executor.cell().output_len(k, t, b), T::ZERO);
+            values.resize(
+                program
+                    .executor
+                    .cell()
+                    .output_len(k, Extent { steps: t, rows: b }),
+                T::ZERO,
+            );
             outputs.push(values);
         }
         if let Some(mut rest) = gradient {
@@ -118,7 +125,9 @@ impl<T: Float> OnJit<T> {
                 (rest, at) = (after, range.end);
             }
         }
-        let ran = program.executor.run(t, b, inputs, &mut outputs);
+        let ran = program
+            .executor
+            .run(Extent { steps: t, rows: b }, inputs, &mut outputs);
         self.slices = emptied(outputs);
         Ok(ran?)
     }

@@ -1,5 +1,6 @@
 //! The interpreted tape as an engine.
 
+use retrograd_tape::Extent;
 use retrograd_tape::{Interpreter, Role, Yield};
 
 use super::{Float, emptied, params};
@@ -38,7 +39,8 @@ impl<T: Float> OnTape<T> {
         inputs: &[&[T]],
         gradient: Option<&mut [T]>,
     ) -> Result<(), Error> {
-        self.interpreter.forward(t, b, inputs)?;
+        self.interpreter
+            .forward(Extent { steps: t, rows: b }, inputs)?;
         let Some(mut rest) = gradient else {
             return Ok(());
         };
