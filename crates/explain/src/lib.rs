@@ -10,7 +10,7 @@ use retrograd_graph::plan::{Item, Keep, Kind, Loop, Plan, Product, Stmt, Storage
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::predict::{Machine, run_shape};
 use retrograd_jit::{CompileError, CompiledCell, Memory, Purpose};
-use retrograd_tape::{Extent, Domain, Op, Role, Yield};
+use retrograd_tape::{Domain, Extent, Op, Role, Yield};
 
 use retrograd::{Cell, Error};
 
@@ -84,24 +84,15 @@ pub struct Part {
 impl Part {
     /// FLOPs of products a run.
     pub fn flops(&self) -> usize {
-        self.tasks
-            .iter()
-            .map(|t| t.times * t.work.flops())
-            .sum()
+        self.tasks.iter().map(|t| t.times * t.work.flops()).sum()
     }
     /// Element-wise ops a run.
     pub fn ops(&self) -> usize {
-        self.tasks
-            .iter()
-            .map(|t| t.times * t.work.ops())
-            .sum()
+        self.tasks.iter().map(|t| t.times * t.work.ops()).sum()
     }
     /// Bytes read and written a run, those in cache too.
     pub fn bytes(&self) -> usize {
-        let numbers = self
-            .tasks
-            .iter()
-            .map(|t| t.times * t.work.numbers());
+        let numbers = self.tasks.iter().map(|t| t.times * t.work.numbers());
         numbers.sum::<usize>() * size_of::<f32>()
     }
 }
@@ -179,18 +170,15 @@ impl Explanation {
 
     /// The graph after each pass, `record` being the program as it was written.
     pub fn trace(&self) -> &Trace {
-        &self.extent.stepsrace
+        &self.trace
     }
 
     /// Products of weights and weight gradients in the program before they are fused, and after.
     pub fn fused(&self) -> (Counts, Counts) {
-        let last = |name: &str| self.extent.stepsrace.iter().rposition(|(n, _)| *n == name);
-        let fuse = last("fuse").unwrap_or(self.extent.stepsrace.len() - 1);
+        let last = |name: &str| self.trace.iter().rposition(|(n, _)| *n == name);
+        let fuse = last("fuse").unwrap_or(self.trace.len() - 1);
         let before = fuse.saturating_sub(1);
-        (
-            counts(&self.extent.stepsrace[before].1),
-            counts(&self.extent.stepsrace[fuse].1),
-        )
+        (counts(&self.trace[before].1), counts(&self.trace[fuse].1))
     }
 
     /// All products with weights that the program does, in the plan's order.

@@ -345,11 +345,11 @@ impl<T: Float> Session<T> {
         let mut inputs: Vec<&[T]> = Vec::new();
         self.feed
             .inputs(cell, parameters, batch, fed, &mut inputs)?;
-        let (t, b) = (batch.extent.steps, batch.extent.rows);
+        let extent = batch.extent;
         self.arrays = match &mut self.work {
-            Work::Jit { first, .. } => compiled(first, t, b, &inputs)?,
+            Work::Jit { first, .. } => compiled(first, extent, &inputs)?,
             Work::Tape(interpreter) => {
-                interpreted(interpreter, cell.tape(), &shared.request, t, b, &inputs)?
+                interpreted(interpreter, cell.tape(), &shared.request, extent, &inputs)?
             }
         };
         // Nothing flows to an input that the loss does not depend on.
@@ -359,7 +359,7 @@ impl<T: Float> Session<T> {
                 let input = cell.tape().inputs().iter().position(|i| *i.name == **name);
                 let input = input.expect("the builder found it");
                 let len = match inputs[input].len() {
-                    0 => beginning(&cell.tape().inputs()[input], b),
+                    0 => beginning(&cell.tape().inputs()[input], extent.rows),
                     len => len,
                 };
                 self.arrays.push((key, vec![T::ZERO; len]));
@@ -402,7 +402,7 @@ impl<T: Float> Session<T> {
             inputs.push(this);
             rest = after;
         }
-        let arrays = compiled(executor, batch.extent.steps, batch.extent.rows, &inputs)?;
+        let arrays = compiled(executor, batch.extent, &inputs)?;
         self.product.clear();
         for p in cell.parameters() {
             let key = format!("tan(grad({}))", p.name);
@@ -438,8 +438,7 @@ fn beginning(input: &retrograd_tape::Input, b: usize) -> usize {
 /// All outputs of a run, by name.
 fn compiled<T: Float>(
     executor: &mut Executor<T>,
-    t: usize,
-    b: usize,
+    extent: Extent,
     inputs: &[&[T]],
 ) -> Result<Vec<(String, Vec<T>)>, Error> {
     let cell = executor.cell();
@@ -448,7 +447,7 @@ fn compiled<T: Float>(
         .map(|(k, o)| {
             (
                 o.name.to_string(),
-                vec![T::ZERO; cell.output_len(k, Extent { steps: t, rows: b })],
+                vec![T::ZERO; cell.output_len(k, extent)],
             )
         })
         .collect();
@@ -456,7 +455,7 @@ fn compiled<T: Float>(
         .iter_mut()
         .map(|(_, values)| &mut values[..])
         .collect();
-    executor.run(Extent { steps: t, rows: b }, inputs, &mut outputs)?;
+    executor.run(extent, inputs, &mut outputs)?;
     Ok(arrays)
 }
 
@@ -465,11 +464,10 @@ fn interpreted<T: Float>(
     run: &mut Interpreter<T>,
     tape: &Tape,
     request: &Request,
-    t: usize,
-    b: usize,
+    extent: Extent,
     inputs: &[&[T]],
 ) -> Result<Vec<(String, Vec<T>)>, Error> {
-    run.forward(Extent { steps: t, rows: b }, inputs)?;
+    run.forward(extent, inputs)?;
     if request.differentiates() {
         let one = [T::ONE];
         let outputs = tape.outputs().iter();

@@ -473,12 +473,10 @@ impl<T: Float> Trainer<T> {
         let feed = &mut self.feed;
         feed.inputs(&self.cell, &self.params, batch, purpose, &mut inputs)?;
         let gradient = gradient.then_some(&mut self.gradient[..]);
-        let mut ran = self
-            .runner
-            .run(batch.extent.steps, batch.extent.rows, &inputs, gradient);
+        let mut ran = self.runner.run(batch.extent, &inputs, gradient);
         let loss = || self.runner.output(self.loss)[0];
         if ran.is_ok() && purpose != Purpose::Predict && loss().to_f64().is_nan() {
-            ran = weighed(&self.cell, batch.extent.steps, batch.extent.rows, &inputs);
+            ran = weighed(&self.cell, batch.extent, &inputs);
         }
         self.slices = emptied(inputs);
         ran
@@ -490,14 +488,14 @@ impl<T: Float> Trainer<T> {
 }
 
 /// An error if a batch's weights are all 0, which a loss that is no number may come from.
-fn weighed<T: Float>(cell: &Cell, t: usize, b: usize, inputs: &[&[T]]) -> Result<(), Error> {
+fn weighed<T: Float>(cell: &Cell, extent: Extent, inputs: &[&[T]]) -> Result<(), Error> {
     let tape = cell.tape();
     let Some(sum) = tape.loss_weight() else {
         return Ok(());
     };
     // Weights may be computed.
     let mut tape = Interpreter::<T>::with_gradients(tape, |_| false);
-    tape.forward(Extent { steps: t, rows: b }, inputs)?;
+    tape.forward(extent, inputs)?;
     match tape.value(sum)?.iter().all(|w| w.to_f64() == 0.0) {
         true => Err(Error::NoWeight),
         false => Ok(()),

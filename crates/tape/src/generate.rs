@@ -28,7 +28,6 @@ mod shrink;
 mod tags;
 mod weights;
 
-use crate::Extent;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -181,6 +180,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::Extent;
     use crate::interpreter::Interpreter;
 
     /// Bytes without a pattern.

@@ -197,7 +197,8 @@ mod tests {
         r.output("y", crate::Var::concat(&[x, x]).amax());
         let tape = r.finish("tied").expect("it is a program");
         let mut run = Interpreter::<f64>::new(&tape);
-        run.forward(1, 1, &[&[1.0, 0.75]]).expect("it runs");
+        run.forward(Extent::steps(1), &[&[1.0, 0.75]])
+            .expect("it runs");
         assert_eq!(kinks(&run, &tape), [0.0, 0.25]);
     }
 }

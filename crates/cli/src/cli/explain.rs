@@ -66,7 +66,12 @@ pub(super) fn explain(args: &Explain) -> Result<String> {
         unroll: args.unroll.unwrap_or_default(),
         ..Options::default()
     };
-    let explained = Explanation::with(&cell, &purpose, &options, args.steps, args.batch)?;
+    let explained = Explanation::with(
+        &cell,
+        &purpose,
+        &options,
+        Extent::steps(args.steps).rows(args.batch),
+    )?;
     let names = passes(&explained);
     if let Some(pass) = &args.pass
         && !names.contains(&pass.as_str())

@@ -89,8 +89,7 @@ impl<T: Float> Program<T> {
 impl<T: Float> OnJit<T> {
     pub(crate) fn run(
         &mut self,
-        t: usize,
-        b: usize,
+        extent: Extent,
         inputs: &[&[T]],
         gradient: Option<&mut [T]>,
     ) -> Result<(), Error> {
@@ -104,13 +103,7 @@ impl<T: Float> OnJit<T> {
         };
         let mut outputs: Vec<&mut [T]> = std::mem::take(&mut self.slices);
         for (k, values) in self.values.iter_mut().enumerate() {
-            values.resize(
-                program
-                    .executor
-                    .cell()
-                    .output_len(k, Extent { steps: t, rows: b }),
-                T::ZERO,
-            );
+            values.resize(program.executor.cell().output_len(k, extent), T::ZERO);
             outputs.push(values);
         }
         if let Some(mut rest) = gradient {
@@ -125,9 +118,7 @@ impl<T: Float> OnJit<T> {
                 (rest, at) = (after, range.end);
             }
         }
-        let ran = program
-            .executor
-            .run(Extent { steps: t, rows: b }, inputs, &mut outputs);
+        let ran = program.executor.run(extent, inputs, &mut outputs);
         self.slices = emptied(outputs);
         Ok(ran?)
     }

@@ -34,13 +34,11 @@ impl<T: Float> OnTape<T> {
 impl<T: Float> OnTape<T> {
     pub(crate) fn run(
         &mut self,
-        t: usize,
-        b: usize,
+        extent: Extent,
         inputs: &[&[T]],
         gradient: Option<&mut [T]>,
     ) -> Result<(), Error> {
-        self.interpreter
-            .forward(Extent { steps: t, rows: b }, inputs)?;
+        self.interpreter.forward(extent, inputs)?;
         let Some(mut rest) = gradient else {
             return Ok(());
         };
