@@ -95,7 +95,7 @@ fn run(
 }
 
 /// What is said after the notes on how the table was read.
-fn mistake(message: &str) -> String {
+fn without_notes(message: &str) -> String {
     let lines = message.split_inclusive('\n');
     lines
         .skip_while(|line| line.starts_with("note: "))
@@ -113,7 +113,7 @@ fn check(at: &Path, mistakes: &[Mistake<'_>]) {
         let expected = format!("error: {message}\n");
         match run(at, &arguments, b"") {
             Ok((found, out, err))
-                if found == Some(*code) && out.is_empty() && mistake(&err) == expected => {}
+                if found == Some(*code) && out.is_empty() && without_notes(&err) == expected => {}
             other => wrong += &format!("{arguments:?} ({code})\n  {expected}  {other:?}\n"),
         }
     }
