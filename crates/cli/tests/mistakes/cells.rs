@@ -167,7 +167,7 @@ fn cell_files() {
         (
             cell("h' = tanh(dense(x, h))"),
             &["--set", "Q=7"],
-            "the cell `f` has no dimension `Q`",
+            "there is no dimension `Q` to set",
             "1:6",
         ),
         (
@@ -179,7 +179,7 @@ fn cell_files() {
         (
             cell("h' = tanh(dense(x, h)) \u{7} 3"),
             &[],
-            "expected the end of the line, found `\\u{7}`",
+            "expected the end of the line, found `␇`",
             "2:24",
         ),
     ];
