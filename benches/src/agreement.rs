@@ -19,7 +19,7 @@
 use anyhow::{Context, Result, ensure};
 use retrograd::Cell;
 
-use crate::engine::{Extent, Jit, Steps, Tape};
+use crate::engine::{Jit, Portion, Steps, Tape};
 use crate::work::Work;
 
 /// How much further from the exact gradient than rounding takes the tape compiled code may be: its activations' 4 ulp against
@@ -80,7 +80,7 @@ pub fn check(
             *size = size.max(moved);
         }
     }
-    let mut wide_jit = Jit::<f64>::new(cell, Extent::Whole, 1)?;
+    let mut wide_jit = Jit::<f64>::new(cell, Portion::Whole, 1)?;
     wide_jit.step(&wide);
     let wide_jit = wide_jit.gradients();
     let found_wide = distances(&wide_jit, &exact)?;
@@ -122,7 +122,7 @@ pub fn check(
     let nothing = (0..exact.len()).any(|k| lost(k) || !finite(&exact[k].1));
     if nothing && work.t > 1 {
         let shorter = Work::new(cell, work.t / 2, work.b);
-        let mut jit = Jit::<f32>::new(cell, Extent::Whole, 1)?;
+        let mut jit = Jit::<f32>::new(cell, Portion::Whole, 1)?;
         let mut tape = Tape::<f32>::new(cell);
         jit.step(&shorter);
         tape.step(&shorter);
@@ -195,7 +195,7 @@ fn distances<T: Copy + Into<f64>>(
 mod tests {
     use super::*;
     use crate::cells;
-    use crate::engine::{Extent, Jit};
+    use crate::engine::{Jit, Portion};
 
     /// An engine that has these gradients.
     struct Off(Vec<(String, Vec<f32>)>);
@@ -218,7 +218,7 @@ mod tests {
         for name in cells::NAMES {
             let cell = cells::find(name, 20).unwrap();
             let work = Work::new(&cell, 9, 3);
-            let mut jit = Jit::<f32>::new(&cell, Extent::Whole, 1).unwrap();
+            let mut jit = Jit::<f32>::new(&cell, Portion::Whole, 1).unwrap();
             let mut tape = Tape::<f32>::new(&cell);
             jit.step(&work);
             tape.step(&work);
@@ -230,7 +230,7 @@ mod tests {
     fn more_than_rounding_is_found_where_gradients_explode() {
         let cell = cells::find("lnlstm", 24).unwrap();
         let work = Work::new(&cell, 40, 4);
-        let mut jit = Jit::<f32>::new(&cell, Extent::Whole, 1).unwrap();
+        let mut jit = Jit::<f32>::new(&cell, Portion::Whole, 1).unwrap();
         // Inputs 64 ulp away.
         let mut far = work.clone();
         for x in far.inputs.iter_mut().flatten() {
@@ -254,7 +254,7 @@ mod tests {
         .unwrap();
         for steps in [60, 400] {
             let work = Work::new(&cell, steps, 2);
-            let mut jit = Jit::<f32>::new(&cell, Extent::Whole, 1).unwrap();
+            let mut jit = Jit::<f32>::new(&cell, Portion::Whole, 1).unwrap();
             let mut tape = Tape::<f32>::new(&cell);
             jit.step(&work);
             tape.step(&work);

@@ -1,11 +1,12 @@
 //! The two engines behind one interface: a step, and the gradients it left.
 
+use retrograd_tape::Extent;
 use std::time::Duration;
 
 use anyhow::Result;
 use retrograd::Cell;
 use retrograd_graph::{Options, plan::cost};
-use retrograd_jit::predict::{Machine, extent};
+use retrograd_jit::predict::{Machine, run_shape};
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose, RunError};
 use retrograd_tape::{Input, Interpreter, Real, Role, Shape, Yield};
 
@@ -36,7 +37,7 @@ pub trait Steps<T> {
 
 /// How much of the step a compiled program is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
+pub enum Portion {
     /// Outputs alone.
     Forward,
     /// Also the gradients of all parameters but matrices: the backward recurrence without weight gradients.
@@ -45,14 +46,14 @@ pub enum Extent {
     Whole,
 }
 
-impl Extent {
+impl Portion {
     fn wants(self, input: &Input) -> bool {
         let matrix = matches!(input.ty.shape, Shape::Matrix(..));
         input.role == Role::Param
             && match self {
-                Extent::Forward => false,
-                Extent::Vectors => !matrix,
-                Extent::Whole => true,
+                Portion::Forward => false,
+                Portion::Vectors => !matrix,
+                Portion::Whole => true,
             }
     }
 }
@@ -63,7 +64,7 @@ pub struct Jit<T: Element> {
     executor: Executor<T>,
     /// One for each output of the compiled program; empty where it is not handed out.
     outputs: Vec<Vec<T>>,
-    extent: Extent,
+    portion: Portion,
 }
 
 impl<T: Element> Jit<T> {
@@ -71,8 +72,8 @@ impl<T: Element> Jit<T> {
     ///
     /// # Errors
     /// Those of compiling.
-    pub fn new(cell: &Cell, extent: Extent, threads: usize) -> Result<Jit<T>> {
-        Jit::with_options(cell, extent, threads, &Options::default())
+    pub fn new(cell: &Cell, portion: Portion, threads: usize) -> Result<Jit<T>> {
+        Jit::with_options(cell, portion, threads, &Options::default())
     }
 
     /// Compiles the cell's step with the passes and plan stages that `options` want.
@@ -81,15 +82,15 @@ impl<T: Element> Jit<T> {
     /// Those of compiling.
     pub fn with_options(
         cell: &Cell,
-        extent: Extent,
+        portion: Portion,
         threads: usize,
         options: &Options,
     ) -> Result<Jit<T>> {
         let tape = cell.tape();
-        let wanted = tape.inputs().iter().filter(|i| extent.wants(i));
-        let purpose = match extent {
-            Extent::Forward => Purpose::Forward,
-            Extent::Vectors | Extent::Whole => Purpose::Gradients {
+        let wanted = tape.inputs().iter().filter(|i| portion.wants(i));
+        let purpose = match portion {
+            Portion::Forward => Purpose::Forward,
+            Portion::Vectors | Portion::Whole => Purpose::Gradients {
                 given: observed(tape).collect(),
                 loss: false,
                 wrt: wanted.map(|i| i.name.to_string()).collect(),
@@ -102,15 +103,15 @@ impl<T: Element> Jit<T> {
         Ok(Jit {
             executor,
             outputs,
-            extent,
+            portion,
         })
     }
 
     /// Whether an output is what the step is made for.
     fn is_result(&self, role: Yield) -> bool {
-        match self.extent {
-            Extent::Forward => role == Yield::Output,
-            Extent::Vectors | Extent::Whole => role == Yield::Gradient,
+        match self.portion {
+            Portion::Forward => role == Yield::Output,
+            Portion::Vectors | Portion::Whole => role == Yield::Gradient,
         }
     }
 
@@ -130,7 +131,7 @@ impl<T: Element> Jit<T> {
         let (t, b) = (work.t, work.b);
         for k in 0..self.outputs.len() {
             if self.is_result(self.compiled().outputs()[k].role) {
-                let len = self.compiled().output_len(k, t, b);
+                let len = self.compiled().output_len(k, Extent { steps: t, rows: b });
                 self.outputs[k].resize(len, T::ZERO);
             }
         }
@@ -148,20 +149,38 @@ impl<T: Element> Jit<T> {
     ///
     /// # Errors
     /// Those of a run.
-    pub fn extent(&self, t: usize, b: usize) -> Result<cost::Extent> {
-        let memory = self.executor.memory(t, b, (&[], &[]))?;
-        Ok(extent(t, b, memory.layout()))
+    pub fn run_shape(&self, extent: Extent) -> Result<cost::RunShape> {
+        let memory = self.executor.memory(extent, (&[], &[]))?;
+        Ok(run_shape(extent, memory.layout()))
     }
 
     /// A step that tells how long each item of the plan took.
     pub fn time_items(&mut self, work: &Work<T>) -> Vec<Duration> {
-        self.with(work, |x, i, o| x.time_items(work.t, work.b, i, o))
+        self.with(work, |x, i, o| {
+            x.time_items(
+                Extent {
+                    steps: work.t,
+                    rows: work.b,
+                },
+                i,
+                o,
+            )
+        })
     }
 }
 
 impl<T: Element> Steps<T> for Jit<T> {
     fn step(&mut self, work: &Work<T>) {
-        self.with(work, |x, i, o| x.run(work.t, work.b, i, o));
+        self.with(work, |x, i, o| {
+            x.run(
+                Extent {
+                    steps: work.t,
+                    rows: work.b,
+                },
+                i,
+                o,
+            )
+        });
     }
 
     fn gradients(&self) -> Vec<(String, Vec<T>)> {
@@ -187,7 +206,12 @@ impl<T: Element> Steps<T> for Jit<T> {
     }
 
     fn predicted_seconds(&self, machine: &Machine, work: &Work<T>) -> Option<f64> {
-        let run = self.extent(work.t, work.b).ok()?;
+        let run = self
+            .run_shape(Extent {
+                steps: work.t,
+                rows: work.b,
+            })
+            .ok()?;
         Some(machine.run_seconds::<T>(self.compiled().plan(), run))
     }
 }
@@ -205,9 +229,9 @@ impl<T: Real> Tape<T> {
     /// Prepares the cell's step.
     pub fn new(cell: &Cell) -> Tape<T> {
         let start = std::time::Instant::now();
-        let interpreter = Interpreter::with_gradients(cell.tape(), |i| Extent::Whole.wants(i));
+        let interpreter = Interpreter::with_gradients(cell.tape(), |i| Portion::Whole.wants(i));
         let inputs = cell.tape().inputs().iter().enumerate();
-        let parameters = inputs.filter(|(_, i)| Extent::Whole.wants(i));
+        let parameters = inputs.filter(|(_, i)| Portion::Whole.wants(i));
         Tape {
             interpreter,
             parameters: parameters.map(|(k, i)| (k, i.name.to_string())).collect(),
@@ -220,7 +244,13 @@ impl<T: Real> Steps<T> for Tape<T> {
     fn step(&mut self, work: &Work<T>) {
         let inputs: Vec<&[T]> = work.inputs.iter().map(Vec::as_slice).collect();
         let cotangents: Vec<Option<&[T]>> = work.cotangents.iter().map(Option::as_deref).collect();
-        let forward = self.interpreter.forward(work.t, work.b, &inputs);
+        let forward = self.interpreter.forward(
+            Extent {
+                steps: work.t,
+                rows: work.b,
+            },
+            &inputs,
+        );
         let ran = forward.and_then(|()| self.interpreter.backward(&cotangents));
         ran.expect("the work is the cell's");
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use retrograd::{Adam, Batch, Cell, Error, Observe, Program, Trainer};
+use retrograd::{Adam, Batch, Cell, Error, Extent, Observe, Program, Trainer};
 
 /// A gated leak: h' = keep ∘ h + (1 − keep) ∘ tanh(new[x]).
 fn cell() -> Result<Cell, Error> {
@@ -24,7 +24,7 @@ fn batch() -> Batch<f64> {
         let steps = (0..16).flat_map(|t| (0..4).map(move |b| (t, b)));
         steps.map(|(t, b)| at(t + shift, b)).collect()
     };
-    Batch::new(16, 4)
+    Batch::new(Extent::steps(16).rows(4))
         .with("x", points(0))
         .with("next", points(1))
 }

@@ -457,7 +457,7 @@ fn settings_that_a_cell_does_not_take_are_refused() {
         (&["none.cell"], "none.cell: No such file", 1),
         (
             &["lstm.cell", "--set", "H=0"],
-            "a whole number from 1, as in H=32",
+            "a whole number from 1 to 1000000, as in H=32",
             2,
         ),
     ];

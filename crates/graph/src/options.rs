@@ -24,8 +24,8 @@ pub struct Options {
     pub fuse: bool,
     /// What costs less to make again than to keep is made again on its reader's side.
     pub recompute: bool,
-    /// What delays carry is flushed: 0 where it is below the least normal number of single precision, since arithmetic on
-    /// denormal numbers is many times slower. Programs compiled in double precision are not, whatever this says.
+    /// A state that can decay, and its cotangent, is 0 where it is below the least normal number of single precision: arithmetic on
+    /// denormal numbers is several times slower. Programs compiled in double precision are left as they are, whatever this says.
     pub flush: bool,
     /// Maximal distribution of the time loop: hoisted products, parallel work outside recurrences, a loop for each
     /// recurrence. Without it all work of a direction in time that can share a loop does, step after step.

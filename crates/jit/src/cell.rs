@@ -1,5 +1,6 @@
 //! [`CompiledCell`]: a program as machine code, shared by all who run it.
 
+use retrograd_tape::Extent;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,7 @@ pub(crate) struct IndexInput {
 ///
 /// ```
 /// use retrograd_jit::{CompiledCell, Purpose};
-/// use retrograd_tape::{Recorder, Role, Shape};
+/// use retrograd_tape::{Extent, Recorder, Role, Shape};
 ///
 /// let r = Recorder::new();
 /// let x = r.input("x", Role::Sequence, Shape::Scalar);
@@ -52,7 +53,7 @@ pub(crate) struct IndexInput {
 ///         let mut executor = cell.executor();
 ///         s.spawn(move || {
 ///             let mut y = [0.0; 2];
-///             executor.run(2, 1, &[&[1.0, 1.0], &[a], &[]], &mut [&mut y, &mut []])?;
+///             executor.run(Extent::steps(2), &[&[1.0, 1.0], &[a], &[]], &mut [&mut y, &mut []])?;
 ///             assert_eq!(y, [1.0, 1.0 + a]);
 ///             Ok::<(), retrograd_jit::RunError>(())
 ///         });
@@ -180,12 +181,11 @@ impl<T: Element> CompiledCell<T> {
     /// As `Executor::run`.
     pub fn run(
         &self,
-        t: usize,
-        b: usize,
+        extent: Extent,
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
     ) -> Result<(), RunError> {
-        self.executor().run(t, b, inputs, outputs)
+        self.executor().run(extent, inputs, outputs)
     }
 
     /// What a run of a new executor takes; see [`Executor::memory`].
@@ -194,11 +194,10 @@ impl<T: Element> CompiledCell<T> {
     /// As `Executor::memory`.
     pub fn memory(
         &self,
-        t: usize,
-        b: usize,
+        extent: Extent,
         left_out: (&[usize], &[usize]),
     ) -> Result<Memory, RunError> {
-        self.executor().memory(t, b, left_out)
+        self.executor().memory(extent, left_out)
     }
 
     /// The arrays that a run reads, in order: the program's inputs, then cotangents, then tangents.
@@ -221,10 +220,10 @@ impl<T: Element> CompiledCell<T> {
         self.outputs().iter().position(|o| &*o.name == name)
     }
 
-    /// Numbers that output `k` has for `t` steps and `b` rows; `usize::MAX` if they are more than can be counted.
-    pub fn output_len(&self, k: usize, t: usize, b: usize) -> usize {
+    /// Numbers that output `k` has in a run; `usize::MAX` if they are more than can be counted.
+    pub fn output_len(&self, k: usize, extent: Extent) -> usize {
         let ty = self.program.graph.node(self.outputs()[k].value).ty;
-        count(ty.domain, ty.shape, t, b)
+        count(ty.domain, ty.shape, extent.steps, extent.rows)
     }
 
     /// The machine that it was compiled for.

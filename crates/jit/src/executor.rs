@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use retrograd_graph::plan::{Item, Layout, Storage};
-use retrograd_tape::Role;
+use retrograd_tape::{Extent, Role};
 
 use crate::cell::{CompiledCell, Program, are_rows, fits};
 use crate::element::Element;
@@ -111,17 +111,17 @@ impl<T: Element> Executor<T> {
         self.limit = bytes;
     }
 
-    /// What a run for `t` steps of `b` rows will take beyond the caller's arrays, and how it will go through time. The
+    /// What a run will take beyond the caller's arrays, and how it will go through time. The
     /// inputs and outputs at the positions `left_out` will be empty; each has an array of the program's own in its place.
     ///
     /// # Errors
     /// No steps or no rows, more bytes than the budget has (the error names the fewest), more than can be addressed.
     pub fn memory(
         &self,
-        t: usize,
-        b: usize,
+        extent: Extent,
         left_out: (&[usize], &[usize]),
     ) -> Result<Memory, RunError> {
+        let Extent { steps: t, rows: b } = extent;
         if t == 0 || b == 0 {
             return Err(RunError::Empty { t, b });
         }
@@ -143,7 +143,7 @@ impl<T: Element> Executor<T> {
         self.workspace.bytes()
     }
 
-    /// Runs the program for `t` steps of `b` rows.
+    /// Runs the program for T steps of B rows.
     ///
     /// Layouts: domain `once`: the shape; `row`: `[B, shape]`; `edge k`: `[k, B, shape]`; `step`: `[T, B, shape]`. An empty
     /// slice for an initial state, a cotangent or a tangent stands for zeros; an empty slice for an output says it is not wanted.
@@ -154,11 +154,11 @@ impl<T: Element> Executor<T> {
     /// hold is open, and the next run is not affected.
     pub fn run(
         &mut self,
-        t: usize,
-        b: usize,
+        extent: Extent,
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
     ) -> Result<(), RunError> {
+        let Extent { steps: t, rows: b } = extent;
         self.run_with(t, b, inputs, outputs, false, |run| run.run())
             .map(|_| ())
     }
@@ -169,11 +169,11 @@ impl<T: Element> Executor<T> {
     /// As `run`.
     pub fn count_calls(
         &mut self,
-        t: usize,
-        b: usize,
+        extent: Extent,
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
     ) -> Result<Calls, RunError> {
+        let Extent { steps: t, rows: b } = extent;
         self.run_with(t, b, inputs, outputs, true, |run| run.run())
     }
 
@@ -183,11 +183,11 @@ impl<T: Element> Executor<T> {
     /// As `run`.
     pub fn time_items(
         &mut self,
-        t: usize,
-        b: usize,
+        extent: Extent,
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
     ) -> Result<Vec<Duration>, RunError> {
+        let Extent { steps: t, rows: b } = extent;
         let times = self.run_with(t, b, inputs, outputs, false, |run| run.run_timed())?;
         let of = |item| {
             let at = std::ptr::from_ref::<Item>(item).addr();

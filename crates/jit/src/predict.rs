@@ -8,12 +8,12 @@
 
 use std::time::{Duration, Instant};
 
-use retrograd_graph::plan::cost::{Extent, Leaf, Task, Work, footprint, tasks};
+use retrograd_graph::plan::cost::{Leaf, RunShape, Task, Work, footprint, tasks};
 use retrograd_graph::plan::cycles::EMITTED_BYTES;
 use retrograd_graph::plan::{Item, Layout, Plan};
 use retrograd_graph::{Options, Target};
 use retrograd_kernels::peak;
-use retrograd_tape::{Recorder, Role, Shape};
+use retrograd_tape::{Extent, Recorder, Role, Shape};
 
 use crate::cell::CompiledCell;
 use crate::element::Element;
@@ -99,7 +99,7 @@ impl Machine {
         let start = Instant::now();
         while start.elapsed() < during || least.is_empty() {
             let mut outputs = outputs.each_mut().map(Vec::as_mut_slice);
-            let times = executor.time_items(t, b, &inputs, &mut outputs);
+            let times = executor.time_items(Extent { steps: t, rows: b }, &inputs, &mut outputs);
             let times = times.expect("the arrays fit");
             least = match least.is_empty() {
                 true => times,
@@ -116,7 +116,11 @@ impl Machine {
         };
         let mut out = self;
         for (leaf, time) in cell.plan().leaves().into_iter().zip(least) {
-            let expected = self.seconds::<f32>(cell.plan(), leaf, extent(t, b, layout));
+            let expected = self.seconds::<f32>(
+                cell.plan(),
+                leaf,
+                run_shape(Extent { steps: t, rows: b }, layout),
+            );
             // What is far beyond these was measured while something else ran.
             let against = (time.as_secs_f64() / expected).clamp(0.9, 2.0);
             match leaf.item {
@@ -129,7 +133,7 @@ impl Machine {
     }
 
     /// Seconds that a leaf of a plan for numbers of type `T` takes.
-    pub fn seconds<T: Element>(&self, plan: &Plan, leaf: Leaf<'_>, run: Extent) -> f64 {
+    pub fn seconds<T: Element>(&self, plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> f64 {
         let all = tasks(plan, leaf, run);
         let cycles: f64 = (all.iter())
             .map(|x: &Task| x.times as f64 * self.cycles::<T>(plan.target, &x.work))
@@ -152,7 +156,7 @@ impl Machine {
     }
 
     /// Seconds that a whole run takes.
-    pub fn run_seconds<T: Element>(&self, plan: &Plan, run: Extent) -> f64 {
+    pub fn run_seconds<T: Element>(&self, plan: &Plan, run: RunShape) -> f64 {
         let leaves = plan.leaves().into_iter();
         leaves.map(|leaf| self.seconds::<T>(plan, leaf, run)).sum()
     }
@@ -163,9 +167,13 @@ fn near(target: Target) -> f64 {
     NEAR * target.caches().l2 as f64
 }
 
-/// A run on one thread, for `t` steps of `b` rows.
-pub fn extent(t: usize, b: usize, layout: Layout) -> Extent {
-    Extent { t, b, layout }
+/// A run on one thread.
+pub fn run_shape(extent: Extent, layout: Layout) -> RunShape {
+    RunShape {
+        t: extent.steps,
+        b: extent.rows,
+        layout,
+    }
 }
 
 impl Machine {

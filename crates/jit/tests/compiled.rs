@@ -2,6 +2,7 @@
 //! fit, and the same bits for any number of threads.
 
 use retrograd_jit::{CompileError, CompiledCell, Observe, Options, Purpose, RunError, Target};
+use retrograd_tape::Extent;
 use retrograd_tape::{Recorder, Role, Shape, Tape, Var};
 
 fn dense<'t>(t: &'t Recorder, name: &str, n: usize, xs: &[(&str, Var<'t>)]) -> Var<'t> {
@@ -61,7 +62,7 @@ fn inputs(tape: &Tape, t: usize, b: usize) -> Vec<Vec<f32>> {
 
 fn outputs(cell: &CompiledCell<f32>, t: usize, b: usize) -> Vec<Vec<f32>> {
     (0..cell.outputs().len())
-        .map(|k| vec![0.0; cell.output_len(k, t, b)])
+        .map(|k| vec![0.0; cell.output_len(k, Extent { steps: t, rows: b })])
         .collect()
 }
 
@@ -89,7 +90,7 @@ fn an_lstm_makes_one_hoisted_product_a_block_and_one_product_and_two_activations
             let mut out: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
             let mut executor = cell.executor();
             let calls = executor
-                .count_calls(t, b, &given, &mut out)
+                .count_calls(Extent { steps: t, rows: b }, &given, &mut out)
                 .expect("the arrays fit");
             let slices = b.div_ceil(32);
             let blocks = if slices == 1 {
@@ -124,7 +125,7 @@ fn each_array_that_does_not_fit_is_named_with_its_layout() {
             let last = out[k].len() - 1;
             out[k] = &mut std::mem::take(&mut out[k])[..last];
         }
-        cell.run(t, b, given, &mut out)
+        cell.run(Extent { steps: t, rows: b }, given, &mut out)
     };
     assert_eq!(run(t, b, &given, None), Ok(()));
     assert_eq!(run(0, b, &given, None), Err(RunError::Empty { t: 0, b }));
@@ -170,7 +171,7 @@ fn threads_do_not_change_a_bit() {
             let mut own = outputs(&cell, t, b);
             let mut out: Vec<&mut [f32]> = own.iter_mut().map(Vec::as_mut_slice).collect();
             executor
-                .run(t, b, &given, &mut out)
+                .run(Extent { steps: t, rows: b }, &given, &mut out)
                 .expect("the arrays fit");
             let first = first.get_or_insert_with(|| own.clone());
             assert_eq!(*first, own, "{target}, T={t} B={b}, {pieces} pieces");
@@ -187,11 +188,19 @@ fn row_numbers_outside_the_table_are_refused() {
     let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
     let table = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
     let mut row = [0.0; 4];
-    cell.run(2, 1, &[&[2.0, 0.0], &table], &mut [&mut row])
-        .expect("both rows exist");
+    cell.run(
+        Extent { steps: 2, rows: 1 },
+        &[&[2.0, 0.0], &table],
+        &mut [&mut row],
+    )
+    .expect("both rows exist");
     assert_eq!(row, [5.0, 6.0, 1.0, 2.0]);
     for bad in [3.0, -1.0, 0.5, f32::NAN] {
-        let found = cell.run(2, 1, &[&[0.0, bad], &table], &mut [&mut row]);
+        let found = cell.run(
+            Extent { steps: 2, rows: 1 },
+            &[&[0.0, bad], &table],
+            &mut [&mut row],
+        );
         assert!(
             matches!(found, Err(RunError::Index { rows: 3, at: 1, .. })),
             "{bad}: {found:?}"

@@ -4,6 +4,7 @@ use retrograd_graph::passes;
 use retrograd_graph::plan::{Cut, plan};
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::{CompiledCell, Element, Purpose};
+use retrograd_tape::Extent;
 use retrograd_tape::{Interpreter, Map, Op, Real, Recorder, Role, Shape, Tape, Var};
 
 const T: usize = 5;
@@ -129,7 +130,8 @@ fn doubles<E: Real>(a: &[E]) -> Vec<f64> {
 fn by_tape<E: Real>(tape: &Tape, given: &[Vec<E>]) -> Numbers {
     let slices: Vec<&[E]> = given.iter().map(Vec::as_slice).collect();
     let mut run = Interpreter::<E>::with_gradients(tape, |i| i.role == Role::Param);
-    run.forward(T, B, &slices).expect("it runs");
+    run.forward(Extent { steps: T, rows: B }, &slices)
+        .expect("it runs");
     let loss = tape.output("loss").expect("it has a loss");
     let one = [E::ONE];
     let cotangents: Vec<Option<&[E]>> = (0..tape.outputs().len())
@@ -170,10 +172,11 @@ fn by_code<E: Element + Real>(tape: &Tape, given: &[Vec<E>]) -> Numbers {
     let slices: Vec<&[E]> = given.iter().map(Vec::as_slice).collect();
     let cell = CompiledCell::<E>::compile(tape, &Purpose::Train).expect("it compiles");
     let mut found: Vec<Vec<E>> = (0..cell.outputs().len())
-        .map(|k| vec![<E as Real>::ZERO; cell.output_len(k, T, B)])
+        .map(|k| vec![<E as Real>::ZERO; cell.output_len(k, Extent { steps: T, rows: B })])
         .collect();
     let mut slots: Vec<&mut [E]> = found.iter_mut().map(Vec::as_mut_slice).collect();
-    cell.run(T, B, &slices, &mut slots).expect("it runs");
+    cell.run(Extent { steps: T, rows: B }, &slices, &mut slots)
+        .expect("it runs");
     let names = cell.outputs().iter().map(|o| o.name.to_string());
     names.zip(found.iter().map(|a| doubles(a))).collect()
 }
@@ -245,14 +248,14 @@ fn a_wrong_row_number_with_a_weight_is_refused() {
         .expect("one is read");
     given[k][point] = N as f64;
     let slices: Vec<&[f64]> = given.iter().map(Vec::as_slice).collect();
-    let by_tape = Interpreter::<f64>::new(&tape).forward(T, B, &slices);
+    let by_tape = Interpreter::<f64>::new(&tape).forward(Extent { steps: T, rows: B }, &slices);
     assert!(by_tape.expect_err("refused").to_string().contains("`k`"));
     let cell = CompiledCell::<f64>::compile(&tape, &Purpose::Train).expect("it compiles");
     let mut found: Vec<Vec<f64>> = (0..cell.outputs().len())
-        .map(|k| vec![0.0; cell.output_len(k, T, B)])
+        .map(|k| vec![0.0; cell.output_len(k, Extent { steps: T, rows: B })])
         .collect();
     let mut slots: Vec<&mut [f64]> = found.iter_mut().map(Vec::as_mut_slice).collect();
-    let by_code = cell.run(T, B, &slices, &mut slots);
+    let by_code = cell.run(Extent { steps: T, rows: B }, &slices, &mut slots);
     assert!(by_code.expect_err("refused").to_string().contains("`k`"));
 }
 

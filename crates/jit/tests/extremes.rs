@@ -10,6 +10,7 @@ use retrograd_graph::passes;
 use retrograd_graph::plan::{Cut, plan};
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::{CompiledCell, Element, Purpose};
+use retrograd_tape::Extent;
 use retrograd_tape::{Interpreter, Map, Op, Real, Recorder, Role, Shape, Tape, Var, Yield};
 
 /// Sets of inputs that each program is run on.
@@ -222,7 +223,8 @@ type Arrays<T> = Vec<(String, Vec<T>)>;
 fn by_tape<T: Real>(run: &mut Interpreter<T>, tape: &Tape, given: &[Vec<T>]) -> Arrays<T> {
     let n = tape.inputs().len();
     let slices: Vec<&[T]> = given[..n].iter().map(Vec::as_slice).collect();
-    run.forward(1, 1, &slices).expect("it runs");
+    run.forward(Extent { steps: 1, rows: 1 }, &slices)
+        .expect("it runs");
     run.backward(&[Some(&given[n])]).expect("it runs");
     let mut out = vec![("y".to_string(), run.output(0).to_vec())];
     for (i, input) in tape.inputs().iter().enumerate() {
@@ -269,8 +271,7 @@ fn all_engines<T: Element + Real>(case: &Case) {
         let trace = passes::run(&recorded, &derivations, &options).expect("it has an order");
         let (_, graph) = trace.last().expect("it starts with one");
         let planned = plan(graph, &options);
-        let cell =
-            CompiledCell::<T>::compile_with(&tape, &purpose, &options).expect("it compiles");
+        let cell = CompiledCell::<T>::compile_with(&tape, &purpose, &options).expect("it compiles");
         let outputs: Vec<String> = (cell.outputs().iter())
             .filter(|o| o.role == Yield::Output || o.role == Yield::Gradient)
             .map(|o| o.name.to_string())
@@ -291,10 +292,11 @@ fn all_engines<T: Element + Real>(case: &Case) {
             let named = |arrays: Vec<Vec<T>>| outputs.iter().cloned().zip(arrays).collect();
             compare(signed, &right, &named(found), &|| what("the plan"));
             let mut found: Vec<Vec<T>> = (0..outputs.len())
-                .map(|k| vec![<T as Real>::ZERO; cell.output_len(k, 1, 1)])
+                .map(|k| vec![<T as Real>::ZERO; cell.output_len(k, Extent { steps: 1, rows: 1 })])
                 .collect();
             let mut slots: Vec<&mut [T]> = found.iter_mut().map(Vec::as_mut_slice).collect();
-            cell.run(1, 1, &slices, &mut slots).expect("it runs");
+            cell.run(Extent { steps: 1, rows: 1 }, &slices, &mut slots)
+                .expect("it runs");
             compare(signed, &right, &named(found), &|| what("machine code"));
         }
     }

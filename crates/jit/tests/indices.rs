@@ -1,6 +1,7 @@
 //! Indices that a program computes: rounded, and refused if they are then no row of their table, wherever that happens.
 
 use retrograd_jit::{CompiledCell, Element, Purpose, RunError, Stepper, StepperError};
+use retrograd_tape::Extent;
 use retrograd_tape::{Op, Recorder, Role, Shape, Tape};
 
 const ROWS: usize = 3;
@@ -32,12 +33,12 @@ fn runs_refuse<T: Element>(purpose: &Purpose) {
     let table: Vec<T> = (0..2 * ROWS).map(|i| T::from_f64(i as f64)).collect();
     let good: Vec<T> = (0..t * b).map(|i| T::from_f64((i % 2) as f64)).collect();
     let mut executor = cell.executor();
-    let lens = (0..cell.outputs().len()).map(|k| cell.output_len(k, t, b));
+    let lens = (0..cell.outputs().len()).map(|k| cell.output_len(k, Extent { steps: t, rows: b }));
     let mut own: Vec<Vec<T>> = lens.map(|n| vec![T::from_f64(9.0); n]).collect();
     let mut run = |x: &[T], pieces: usize| {
         let mut outputs: Vec<&mut [T]> = own.iter_mut().map(Vec::as_mut_slice).collect();
         executor.cut_into(pieces);
-        let ran = executor.run(t, b, &[x, &table], &mut outputs);
+        let ran = executor.run(Extent { steps: t, rows: b }, &[x, &table], &mut outputs);
         ran.map(|()| own[0].iter().map(|x| x.to_f64()).collect::<Vec<f64>>())
     };
     let right: Vec<f64> = (0..t * b)
@@ -131,7 +132,11 @@ fn an_input_that_is_an_index_after_a_reshape_is_checked_before_the_run() {
     let cell = CompiledCell::<f64>::compile(&tape, &Purpose::Forward).expect("it compiles");
     let mut y = [0.0; 2];
     for bad in [3.0, -1.0, 0.5, f64::NAN] {
-        let found = cell.run(2, 1, &[&[1.0, bad], &[1.0, 2.0, 3.0]], &mut [&mut y]);
+        let found = cell.run(
+            Extent { steps: 2, rows: 1 },
+            &[&[1.0, bad], &[1.0, 2.0, 3.0]],
+            &mut [&mut y],
+        );
         assert!(
             matches!(
                 found,

@@ -1,6 +1,7 @@
 //! Steps and rows beyond the memory there is are refused by a typed error, before anything is touched.
 
 use retrograd_jit::{CompiledCell, Purpose, RunError, Stepper, StepperError};
+use retrograd_tape::Extent;
 use retrograd_text::read_tape;
 
 /// Nothing comes with the samples: any number of steps and rows fits the caller's arrays.
@@ -26,7 +27,7 @@ fn run(cell: &CompiledCell<f32>, limit: Option<usize>, t: usize, b: usize) -> Re
     let mut outputs: Vec<&mut [f32]> = cell.outputs().iter().map(|_| &mut [][..]).collect();
     let mut executor = cell.executor();
     executor.set_memory_limit(limit);
-    executor.run(t, b, &inputs, &mut outputs)
+    executor.run(Extent { steps: t, rows: b }, &inputs, &mut outputs)
 }
 
 #[test]
@@ -58,10 +59,19 @@ fn what_cannot_be_addressed_is_refused() {
         (usize::MAX, usize::MAX),
     ] {
         assert_eq!(run(&cell, None, t, b), Err(RunError::Extent { t, b }));
-        let asked = cell.memory(t, b, (&[], &[]));
+        let asked = cell.memory(Extent { steps: t, rows: b }, (&[], &[]));
         assert_eq!(asked, Err(RunError::Extent { t, b }));
     }
-    assert_eq!(cell.output_len(0, usize::MAX, 2), usize::MAX);
+    assert_eq!(
+        cell.output_len(
+            0,
+            Extent {
+                steps: usize::MAX,
+                rows: 2
+            }
+        ),
+        usize::MAX
+    );
 }
 
 #[test]
@@ -73,7 +83,13 @@ fn a_limit_refuses_what_is_beyond_it_and_nothing_else() {
             .collect(),
         (0..cell.outputs().len()).collect(),
     );
-    let planned = cell.memory(10, 1000, (&left_out.0, &left_out.1));
+    let planned = cell.memory(
+        Extent {
+            steps: 10,
+            rows: 1000,
+        },
+        (&left_out.0, &left_out.1),
+    );
     let bytes = planned.expect("no budget").bytes;
     assert_eq!(run(&cell, Some(bytes), 10, 1000), Ok(()));
     let refused = RunError::Memory {
@@ -97,7 +113,11 @@ fn after_a_refusal_the_executor_goes_on() {
     for _ in 0..2 {
         executor.set_memory_limit(None);
         executor
-            .run(2, 1, &inputs, &mut [&mut y, &mut []])
+            .run(
+                Extent { steps: 2, rows: 1 },
+                &inputs,
+                &mut [&mut y, &mut []],
+            )
             .expect("it fits");
         assert_eq!((y[0], y[64]), (2.0, 2.0));
         executor.set_memory_limit(Some(1));
@@ -106,7 +126,11 @@ fn after_a_refusal_the_executor_goes_on() {
         let inputs: Vec<&[f32]> = (cell.inputs().iter())
             .map(|i| if &*i.name == "a" { &a[..] } else { &given[..] })
             .collect();
-        let refused = executor.run(2, 4, &inputs, &mut [&mut wider, &mut []]);
+        let refused = executor.run(
+            Extent { steps: 2, rows: 4 },
+            &inputs,
+            &mut [&mut wider, &mut []],
+        );
         assert!(
             matches!(refused, Err(RunError::Memory { .. })),
             "{refused:?}"

@@ -1,6 +1,7 @@
 //! What a run takes is known before it: the allocator sees the planned bytes and no others, a budget is kept, and long
 //! sequences train and run in little memory.
 
+use retrograd_tape::Extent;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -101,7 +102,12 @@ impl<T: Element + Real> Arrays<T> {
         Arrays {
             left_out: left_out.collect(),
             outputs: (0..cell.outputs().len())
-                .map(|k| vec![<T as Real>::from_f64(f64::NAN); cell.output_len(k, t, b)])
+                .map(|k| {
+                    vec![
+                        <T as Real>::from_f64(f64::NAN);
+                        cell.output_len(k, Extent { steps: t, rows: b })
+                    ]
+                })
                 .collect(),
             inputs,
         }
@@ -113,7 +119,9 @@ impl<T: Element + Real> Arrays<T> {
         let mut outputs: Vec<&mut [T]> = self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
         let (live, count) = (LIVE.get(), COUNT.get());
         PEAK.set(live);
-        executor.run(t, b, &inputs, &mut outputs).expect("it fits");
+        executor
+            .run(Extent { steps: t, rows: b }, &inputs, &mut outputs)
+            .expect("it fits");
         (PEAK.get() - live, COUNT.get() - count)
     }
 }
@@ -135,7 +143,9 @@ fn as_planned<T: Element + Real>(
     let mut executor = cell.executor();
     executor.set_budget(budget);
     let left_out = arrays.left_out.clone();
-    let plan = executor.memory(t, b, (&left_out, &[])).expect("enough");
+    let plan = executor
+        .memory(Extent { steps: t, rows: b }, (&left_out, &[]))
+        .expect("enough");
     let (bytes, _) = arrays.run(&mut executor, t, b);
     assert_eq!(bytes, plan.bytes, "T={t} B={b} {budget:?}: {plan:?}");
     assert_eq!(executor.workspace_bytes(), plan.bytes);
@@ -179,13 +189,23 @@ fn six_numbers_a_unit_and_step_cross_to_the_backward_step_of_an_lstm() {
 fn inference_needs_no_more_for_a_long_sequence_than_for_a_block() {
     for text in [LSTM, MIXED, INDRNN] {
         let cell = compiled::<f32>(&tape(text), &Purpose::Forward);
-        let bytes = |t| cell.memory(t, 1, (&[], &[])).expect("no budget").bytes;
+        let bytes = |t| {
+            cell.memory(Extent { steps: t, rows: 1 }, (&[], &[]))
+                .expect("no budget")
+                .bytes
+        };
         assert_eq!(
             bytes(1_000_000),
             bytes(
-                cell.memory(1_000_000, 1, (&[], &[]))
-                    .expect("no budget")
-                    .block
+                cell.memory(
+                    Extent {
+                        steps: 1_000_000,
+                        rows: 1
+                    },
+                    (&[], &[])
+                )
+                .expect("no budget")
+                .block
             )
         );
     }
@@ -201,13 +221,19 @@ fn a_matrix_memory_keeps_one_matrix_forward_and_few_for_training() {
     let longest = plan.buffers.iter().filter(over_steps).map(|x| x.len).max();
     // Six vectors of D at most, and the gates: no step's matrix is kept beyond it.
     assert!(longest.is_some_and(|n| n < D * D), "{plan}");
-    let memory = |t| forward.memory(t, 8, (&[], &[])).expect("no budget");
+    let memory = |t| {
+        forward
+            .memory(Extent { steps: t, rows: 8 }, (&[], &[]))
+            .expect("no budget")
+    };
     let long = memory(1_000_000);
     assert_eq!(long.bytes, memory(long.block).bytes);
 
     let train = compiled::<f32>(&tape, &Purpose::Train);
     let (t, b) = (1000, 8);
-    let memory = train.memory(t, b, (&[], &[])).expect("no budget");
+    let memory = train
+        .memory(Extent { steps: t, rows: b }, (&[], &[]))
+        .expect("no budget");
     assert!(memory.replays, "{memory:?}");
     let matrices = t * b * D * D * size_of::<f32>();
     println!("{memory:?}, all matrices {matrices} bytes");
@@ -220,7 +246,9 @@ fn a_matrix_memory_keeps_one_matrix_forward_and_few_for_training() {
     };
     let kept = CompiledCell::compile_with(&tape, &Purpose::Train, &whole).expect("it compiles");
     let t = 64;
-    let memory = train.memory(t, b, (&[], &[])).expect("no budget");
+    let memory = train
+        .memory(Extent { steps: t, rows: b }, (&[], &[]))
+        .expect("no budget");
     assert!(memory.replays && memory.block < t, "{memory:?}");
     let (mut x, mut y) = (Arrays::new(&train, t, b), Arrays::new(&kept, t, b));
     let (few, _) = x.run(&mut train.executor(), t, b);

@@ -2,6 +2,7 @@
 //! compiled and interpreted, and what is not asked for costs nothing.
 
 use retrograd_jit::{CompileError, CompiledCell, Observe, Options, Purpose};
+use retrograd_tape::Extent;
 use retrograd_tape::{Interpreter, Recorder, Role, Shape, Tape};
 
 const N: usize = 3;
@@ -66,10 +67,10 @@ fn slices(arrays: &[Vec<f64>]) -> Vec<&[f64]> {
 
 fn run(cell: &CompiledCell<f64>, given: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let mut out: Vec<Vec<f64>> = (0..cell.outputs().len())
-        .map(|k| vec![0.0; cell.output_len(k, T, B)])
+        .map(|k| vec![0.0; cell.output_len(k, Extent { steps: T, rows: B })])
         .collect();
     let mut places: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-    cell.run(T, B, &slices(given), &mut places)
+    cell.run(Extent { steps: T, rows: B }, &slices(given), &mut places)
         .expect("it fits");
     out
 }
@@ -90,7 +91,9 @@ fn slopes(tape: &Tape, given: &[Vec<f64>], input: &str) -> Vec<f64> {
     let mut moved = |j: usize, by: f64| {
         let mut given = given.to_vec();
         given[at][j] += by;
-        interpreter.forward(T, B, &slices(&given)).expect("it fits");
+        interpreter
+            .forward(Extent { steps: T, rows: B }, &slices(&given))
+            .expect("it fits");
         interpreter.output(loss)[0]
     };
     (0..given[at].len())
@@ -121,7 +124,9 @@ fn an_adjoint_is_the_slope_of_the_loss_in_the_value_at_that_step() {
 
     let values = names.map(|n| tape.find(n).expect("a value"));
     let mut interpreter = Interpreter::<f64>::observing(&tape, |_| false, &values).expect("values");
-    interpreter.forward(T, B, &slices(&given)).expect("it fits");
+    interpreter
+        .forward(Extent { steps: T, rows: B }, &slices(&given))
+        .expect("it fits");
     let is_loss = |name: &str| (name == "loss").then_some(&[1.0][..]);
     let seeds: Vec<_> = tape.outputs().iter().map(|o| is_loss(&o.name)).collect();
     interpreter.backward(&seeds).expect("it has run");
@@ -161,7 +166,9 @@ fn values_are_handed_out_as_they_are_and_change_no_other_number() {
         }
     }
     let mut interpreter = Interpreter::<f64>::new(&tape);
-    interpreter.forward(T, B, &slices(&given)).expect("it fits");
+    interpreter
+        .forward(Extent { steps: T, rows: B }, &slices(&given))
+        .expect("it fits");
     for o in &observe {
         let at = cell.output(&o.to_string()).expect("an output");
         let expected = interpreter.value(tape.find(o.name()).expect("a value"));

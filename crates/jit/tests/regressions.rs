@@ -318,3 +318,20 @@ fn what_is_the_same_for_all_rows_is_multiplied_for_each() {
         check(&tape, 2, 3, seed);
     }
 }
+
+/// A replay had overwritten its last block.
+#[test]
+fn a_final_state_may_be_handed_out_after_a_replay() {
+    let r = Recorder::new();
+    let v0 = r.state("h4", Shape::Scalar, -2, None);
+    let v1 = r.state("h5", Shape::Vector(1), -1, None);
+    let v2 = r.state("h6", Shape::Scalar, -1, None);
+    let v3 = r.apply(Op::Reduce(Reduction::Sum), &[v1]);
+    let v4 = r.apply(Op::Broadcast(Shape::Vector(1)), &[v0]);
+    let v5 = r.apply(Op::Map(Map::Tanh), &[v4]);
+    r.next(v0, v2);
+    r.next(v1, v5);
+    r.next(v2, v2);
+    r.loss(v3);
+    check(&r.finish("case").unwrap(), 4, 1, 8849509);
+}

@@ -4,6 +4,7 @@
 #[path = "second/check.rs"]
 mod check;
 
+use retrograd_tape::Extent;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -267,12 +268,20 @@ fn the_purposes_say_what_they_take_and_give() {
     let cell = CompiledCell::<f64>::compile(&tape, &hv).expect("it compiles");
     let (mut g, mut hv) = ([0.0; 2], [0.0; 2]);
     let given: [&[f64]; 3] = [&[3.0, 5.0], &[0.5, -2.0], &[1.0, 10.0]];
-    cell.run(1, 1, &given, &mut [&mut [], &mut [], &mut g, &mut hv])
-        .expect("the arrays fit");
+    cell.run(
+        Extent { steps: 1, rows: 1 },
+        &given,
+        &mut [&mut [], &mut [], &mut g, &mut hv],
+    )
+    .expect("the arrays fit");
     assert_eq!((g, hv), ([3.0, -20.0], [1.0, -40.0]));
     let given: [&[f64]; 3] = [&[3.0, 5.0], &[0.5, -2.0], &[]];
-    cell.run(1, 1, &given, &mut [&mut [], &mut [], &mut g, &mut hv])
-        .expect("the arrays fit");
+    cell.run(
+        Extent { steps: 1, rows: 1 },
+        &given,
+        &mut [&mut [], &mut [], &mut g, &mut hv],
+    )
+    .expect("the arrays fit");
     assert_eq!((g, hv), ([3.0, -20.0], [0.0, 0.0]));
 
     let mistake =

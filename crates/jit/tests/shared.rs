@@ -1,6 +1,7 @@
 //! One compiled cell serves many threads: code is shared, a workspace belongs to one run at a time.
 
 use retrograd_jit::{CompiledCell, Executor, Purpose, Stepper};
+use retrograd_tape::Extent;
 use retrograd_tape::Role;
 use retrograd_text::read_tape;
 
@@ -40,11 +41,11 @@ fn run(executor: &mut Executor<f32>, t: usize, b: usize, seed: usize) -> Vec<Vec
     let cell = executor.cell().clone();
     let given = inputs(&cell, t, b, seed);
     let given: Vec<&[f32]> = given.iter().map(Vec::as_slice).collect();
-    let lens = (0..cell.outputs().len()).map(|k| cell.output_len(k, t, b));
+    let lens = (0..cell.outputs().len()).map(|k| cell.output_len(k, Extent { steps: t, rows: b }));
     let mut own: Vec<Vec<f32>> = lens.map(|n| vec![f32::NAN; n]).collect();
     let mut outputs: Vec<&mut [f32]> = own.iter_mut().map(Vec::as_mut_slice).collect();
     executor
-        .run(t, b, &given, &mut outputs)
+        .run(Extent { steps: t, rows: b }, &given, &mut outputs)
         .expect("the arrays fit");
     own.iter()
         .map(|a| a.iter().map(|x| x.to_bits()).collect())
@@ -81,7 +82,17 @@ fn a_cloned_executor_has_the_settings_and_no_workspace() {
     let tape = read_tape("shared", GRU, &[]).expect("a cell");
     let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Train).expect("it compiles");
     let mut first = cell.executor();
-    let least = first.memory(200, 4, (&[], &[])).expect("no budget").bytes / 2;
+    let least = first
+        .memory(
+            Extent {
+                steps: 200,
+                rows: 4,
+            },
+            (&[], &[]),
+        )
+        .expect("no budget")
+        .bytes
+        / 2;
     first.set_budget(Some(least));
     let right = run(&mut first, 200, 4, 1);
     let mut second = first.clone();

@@ -8,6 +8,7 @@ use retrograd_graph::plan::plan;
 use retrograd_graph::{Graph, Level, passes};
 use retrograd_jit::{CompileError, CompiledCell, Element, Options, Purpose, Target};
 use retrograd_kernels::{Isa, kernels_for};
+use retrograd_tape::Extent;
 use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape, Var};
 
 fn options(target: Target) -> Options {
@@ -44,12 +45,18 @@ fn run<T: Element + retrograd_tape::Real>(
         .collect();
     let given: Vec<&[T]> = inputs.iter().map(|(a, i, n)| &a[*i..i + n]).collect();
     let mut outputs: Vec<_> = (0..cell.outputs().len())
-        .map(|k| placed(&mut std::iter::repeat(f64::NAN), cell.output_len(k, t, b)))
+        .map(|k| {
+            placed(
+                &mut std::iter::repeat(f64::NAN),
+                cell.output_len(k, Extent { steps: t, rows: b }),
+            )
+        })
         .collect();
     let mut out: Vec<&mut [T]> = (outputs.iter_mut())
         .map(|(a, i, n)| &mut a[*i..*i + *n])
         .collect();
-    cell.run(t, b, &given, &mut out).expect("the arrays fit");
+    cell.run(Extent { steps: t, rows: b }, &given, &mut out)
+        .expect("the arrays fit");
     out[0].iter().map(|x| x.to_f64()).collect()
 }
 
@@ -380,10 +387,11 @@ fn more_than_one_row_has_the_same_bits_with_avx2_and_avx512() {
                 .collect();
             let given: Vec<&[f32]> = given.iter().map(Vec::as_slice).collect();
             let mut out: Vec<Vec<f32>> = (0..cell.outputs().len())
-                .map(|k| vec![f32::NAN; cell.output_len(k, t, b)])
+                .map(|k| vec![f32::NAN; cell.output_len(k, Extent { steps: t, rows: b })])
                 .collect();
             let mut slices: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-            cell.run(t, b, &given, &mut slices).expect("the arrays fit");
+            cell.run(Extent { steps: t, rows: b }, &given, &mut slices)
+                .expect("the arrays fit");
             let names = cell.outputs().iter().map(|o| o.name.to_string());
             let bits = |x: Vec<f32>| x.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
             names.zip(out.into_iter().map(bits)).collect::<Vec<_>>()

@@ -2,6 +2,7 @@
 //! thread where there is too little work. One test, for it counts the threads of the process.
 
 use retrograd_jit::{CompiledCell, Executor, Purpose};
+use retrograd_tape::Extent;
 use retrograd_tape::Role;
 use retrograd_text::read_tape;
 
@@ -28,11 +29,11 @@ fn run(executor: &mut Executor<f32>, t: usize, b: usize) -> Vec<Vec<u32>> {
     });
     let given: Vec<Vec<f32>> = lens.map(|n| (0..n).map(number).collect()).collect();
     let given: Vec<&[f32]> = given.iter().map(Vec::as_slice).collect();
-    let lens = (0..cell.outputs().len()).map(|k| cell.output_len(k, t, b));
+    let lens = (0..cell.outputs().len()).map(|k| cell.output_len(k, Extent { steps: t, rows: b }));
     let mut own: Vec<Vec<f32>> = lens.map(|n| vec![f32::NAN; n]).collect();
     let mut outputs: Vec<&mut [f32]> = own.iter_mut().map(Vec::as_mut_slice).collect();
     executor
-        .run(t, b, &given, &mut outputs)
+        .run(Extent { steps: t, rows: b }, &given, &mut outputs)
         .expect("the arrays fit");
     let bits = |a: &Vec<f32>| a.iter().map(|x| x.to_bits()).collect();
     own.iter().map(bits).collect()
@@ -59,10 +60,27 @@ fn a_hundred_executors_share_as_many_threads_as_the_machine_has() {
     for n in [2, 1024, 2_000_000, usize::MAX] {
         executor.set_threads(n);
         assert!(run(&mut executor, 100, 1) == one);
-        let memory = executor.memory(100, 1, (&[], &[])).expect("no budget");
+        let memory = executor
+            .memory(
+                Extent {
+                    steps: 100,
+                    rows: 1,
+                },
+                (&[], &[]),
+            )
+            .expect("no budget");
         assert_eq!(
             memory.bytes,
-            small.memory(100, 1, (&[], &[])).expect("no budget").bytes
+            small
+                .memory(
+                    Extent {
+                        steps: 100,
+                        rows: 1
+                    },
+                    (&[], &[])
+                )
+                .expect("no budget")
+                .bytes
         );
     }
     assert_eq!(threads(), before, "no thread begins for small work");

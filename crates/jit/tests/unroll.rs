@@ -4,6 +4,7 @@
 use retrograd_graph::plan::{Inner, Kind};
 use retrograd_graph::{Options, Unroll};
 use retrograd_jit::{CompiledCell, Element, Purpose};
+use retrograd_tape::Extent;
 use retrograd_tape::{Real, Role, Tape};
 use retrograd_text::read_tape;
 
@@ -62,11 +63,12 @@ fn run<T: Element + Real>(cell: &CompiledCell<T>, t: usize, b: usize) -> Vec<Vec
     };
     let inputs: Vec<Vec<T>> = cell.inputs().iter().enumerate().map(input).collect();
     let nan = <T as Real>::from_f64(f64::NAN);
-    let lens = (0..cell.outputs().len()).map(|k| cell.output_len(k, t, b));
+    let lens = (0..cell.outputs().len()).map(|k| cell.output_len(k, Extent { steps: t, rows: b }));
     let mut outputs: Vec<Vec<T>> = lens.map(|n| vec![nan; n]).collect();
     let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
     let mut out: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
-    cell.run(t, b, &slices, &mut out).expect("the arrays fit");
+    cell.run(Extent { steps: t, rows: b }, &slices, &mut out)
+        .expect("the arrays fit");
     outputs
 }
 

@@ -11,9 +11,15 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 
 use crate::PlotError;
+use retrograd::data::printable;
 use retrograd::files::replace;
 
 const OVERSAMPLE: u32 = 3;
+
+/// The highest picture, in logical pixels: oversampled, it takes half a gigabyte.
+const HIGHEST: u32 = 12_000;
+/// The longest text that is drawn, in characters.
+const LONGEST: usize = 160;
 
 /// Registered with plotters under this name, which is also what a browser falls back to in an SVG.
 const FAMILY: &str = "sans-serif";
@@ -149,8 +155,13 @@ pub(crate) fn text_width(text: &str, lettering: Lettering) -> f64 {
     );
     style
         .font
-        .box_size(text)
+        .box_size(&drawn(text))
         .map_or(0.0, |(width, _)| f64::from(width) / 10.0)
+}
+
+/// A text as it is drawn: without control characters, which are not allowed in an SVG, and of bounded length.
+fn drawn(text: &str) -> String {
+    printable(text, LONGEST)
 }
 
 /// The lettering, smaller if the text would else be wider than `width`.
@@ -164,10 +175,7 @@ pub(crate) fn fitting(text: &str, lettering: Lettering, width: f64) -> Lettering
 
 /// At most `most` characters of a text that the data's author chose.
 pub(crate) fn shorten(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    printable(text, most)
 }
 
 /// Draws at [`OVERSAMPLE`] times `size`, averages, and writes a PNG of `size` pixels.
@@ -177,8 +185,14 @@ pub(crate) fn write_png(
     draw: &mut dyn FnMut(&dyn Canvas) -> Result<(), PlotError>,
 ) -> Result<(), PlotError> {
     register_fonts();
+    check(size)?;
     let large = (size.0 * OVERSAMPLE, size.1 * OVERSAMPLE);
-    let mut pixels = vec![255_u8; large.0 as usize * large.1 as usize * 3];
+    let mut pixels: Vec<u8> = Vec::new();
+    let bytes = large.0 as usize * large.1 as usize * 3;
+    pixels
+        .try_reserve_exact(bytes)
+        .map_err(|e| PlotError::Backend(format!("{bytes} bytes for the picture: {e}")))?;
+    pixels.resize(bytes, 255);
     {
         let area = BitMapBackend::with_buffer(&mut pixels, large).into_drawing_area();
         draw(&Page {
@@ -207,6 +221,17 @@ pub(crate) fn write_png(
     .map_err(|e: Failed| e.at(path))
 }
 
+/// Refuses a picture that nobody could look at.
+fn check((_, height): (u32, u32)) -> Result<(), PlotError> {
+    match height <= HIGHEST {
+        true => Ok(()),
+        false => Err(PlotError::TooHigh {
+            height,
+            most: HIGHEST,
+        }),
+    }
+}
+
 /// Writes an SVG of `size`.
 pub(crate) fn write_svg(
     path: &Path,
@@ -223,6 +248,7 @@ pub(crate) fn svg(
     draw: &mut dyn FnMut(&dyn Canvas) -> Result<(), PlotError>,
 ) -> Result<String, PlotError> {
     register_fonts();
+    check(size)?;
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
@@ -359,7 +385,7 @@ impl<DB: DrawingBackend> Canvas for Page<'_, DB> {
         let (x, y) = self.pixel(at);
         let top = y - (drop * em).round() as i32;
         self.area
-            .draw(&Text::new(text.to_owned(), (x, top), style))
+            .draw(&Text::new(drawn(text), (x, top), style))
             .map_err(backend)
     }
 }

@@ -6,6 +6,14 @@ use crate::canvas::{self, Canvas};
 use crate::{HeatPlot, LinePlot, PlotError, RangePlot, TilePlot};
 
 /// A picture of a study.
+///
+/// ```
+/// use retrograd_plot::{Figure, LinePlot, PlotError};
+///
+/// let empty = Figure::Lines(LinePlot::default());
+/// assert_eq!(empty.size().0, 1600);
+/// assert!(matches!(empty.svg(), Err(PlotError::NoData(_))));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Figure {
     /// Curves.

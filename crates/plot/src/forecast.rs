@@ -34,6 +34,21 @@ const HEADING_WIDTH: f64 = 1552.0;
 const PANEL_TICKS: usize = 6;
 
 /// Observed and predicted values of the same rows.
+///
+/// ```
+/// use retrograd::data::Series;
+/// use retrograd_plot::ForecastPlot;
+///
+/// let sunspots = Series::sunspots();
+/// // Each year as the year before.
+/// let predicted = &sunspots.rows()[299..308];
+/// let plot = ForecastPlot::of_series("persistence", &sunspots, 300..309, predicted, 120)?;
+/// assert_eq!(plot.x_labels[0], "2000");
+/// let path = std::env::temp_dir().join(format!("retrograd-forecast-{}.svg", std::process::id()));
+/// plot.write_svg(&path)?;
+/// # std::fs::remove_file(path).unwrap();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForecastPlot {
     /// What predicts what.
@@ -224,7 +239,8 @@ impl ForecastPlot {
             )?;
         }
         let under = (f64::midpoint(left, right), f64::from(self.size().1) - 20.0);
-        canvas.text(&self.x_name, under, Anchor::Middle, AXIS)
+        let axis = fitting(&self.x_name, AXIS, right - left);
+        canvas.text(&self.x_name, under, Anchor::Middle, axis)
     }
 
     fn x_label(&self, row: usize) -> String {

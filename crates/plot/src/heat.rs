@@ -3,7 +3,7 @@
 use plotters::style::RGBColor;
 
 use crate::axis::{Panel, Scale, TICK};
-use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting};
+use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten};
 use crate::{PlotError, TITLE, WIDTH};
 
 const NAME: Lettering = Lettering {
@@ -40,6 +40,22 @@ const VIRIDIS: [(f64, f64, f64); 9] = [
 ];
 
 /// Maps over one time axis.
+///
+/// ```
+/// use retrograd_plot::{Figure, HeatMap, HeatPlot};
+///
+/// let map = HeatMap { name: "forget gate".to_owned(), rows: vec![vec![0.1, 0.9, 1.0]; 4] };
+/// let plot = HeatPlot {
+///     title: "Gates of an LSTM".to_owned(),
+///     x_name: "step".to_owned(),
+///     row_name: "units".to_owned(),
+///     steps: 3,
+///     maps: vec![map],
+///     read: Vec::new(),
+/// };
+/// assert!(Figure::Heat(plot).svg()?.contains("forget gate"));
+/// # Ok::<(), retrograd_plot::PlotError>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HeatPlot {
     /// What is shown.
@@ -138,7 +154,8 @@ impl HeatPlot {
             canvas.text(&text, at, Anchor::Middle, TICK)?;
         }
         let under = (f64::midpoint(panel.left, panel.right), top + BELOW - 18.0);
-        canvas.text(&self.x_name, under, Anchor::Middle, AXIS)?;
+        let axis = fitting(&self.x_name, AXIS, panel.right - panel.left);
+        canvas.text(&self.x_name, under, Anchor::Middle, axis)?;
         legend(canvas, TOP + HEAD)
     }
 
@@ -162,13 +179,9 @@ impl HeatPlot {
 
 impl HeatMap {
     fn draw(&self, canvas: &dyn Canvas, panel: &Panel, row_name: &str) -> Result<(), PlotError> {
-        canvas.text(
-            &self.name,
-            (panel.left, panel.top - 12.0),
-            Anchor::Start,
-            NAME,
-        )?;
-        let rows = format!("{} {row_name}", self.rows.len());
+        let at = (panel.left, panel.top - 12.0);
+        canvas.text(&self.name, at, Anchor::Start, name(&self.name, panel))?;
+        let rows = format!("{} {}", self.rows.len(), shorten(row_name, 30));
         canvas.text(&rows, (panel.right, panel.top - 12.0), Anchor::End, TICK)?;
         let height = (panel.bottom - panel.top) / self.rows.len() as f64;
         for (row, values) in self.rows.iter().enumerate() {
@@ -189,12 +202,8 @@ impl HeatMap {
 
 impl HeatInput {
     fn draw(&self, canvas: &dyn Canvas, panel: &Panel) -> Result<(), PlotError> {
-        canvas.text(
-            &self.name,
-            (panel.left, panel.top - 12.0),
-            Anchor::Start,
-            NAME,
-        )?;
+        let at = (panel.left, panel.top - 12.0);
+        canvas.text(&self.name, at, Anchor::Start, name(&self.name, panel))?;
         for (value, text) in [(0.0, "0"), (1.0, "1")] {
             let y = panel.y_at(value);
             canvas.line(&[(panel.left, y), (panel.right, y)], 1.5, colour::GRID)?;
@@ -218,6 +227,11 @@ impl HeatInput {
         }
         Ok(())
     }
+}
+
+/// How the name above a panel is lettered: what its rows are stands beside it.
+fn name(text: &str, panel: &Panel) -> Lettering {
+    fitting(text, NAME, 0.6 * (panel.right - panel.left))
 }
 
 /// A bar of all shades to the right of the first map.

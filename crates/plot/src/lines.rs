@@ -1,7 +1,7 @@
 //! [`LinePlot`]: curves with bands, panels one above the other, each curve named where it ends.
 
 use crate::axis::{Panel, Scale, widest};
-use crate::canvas::{Anchor, Canvas, Lettering, Point, colour, fitting};
+use crate::canvas::{Anchor, Canvas, Lettering, Point, colour, fitting, shorten};
 use crate::labels::{Label, Sample, draw_labels, labels_width};
 use crate::{DASHES, PlotError, TITLE, WIDTH};
 
@@ -21,6 +21,21 @@ const ABOVE: f64 = 84.0;
 const BELOW: f64 = 96.0;
 
 /// Panels of curves, one above the other.
+///
+/// ```
+/// use retrograd_plot::{Axis, Figure, Line, LinePanel, LinePlot};
+///
+/// let line = Line { name: "lstm".to_owned(), points: vec![(1.0, 1.0), (10.0, 0.1)], ..Line::default() };
+/// let panel = LinePanel {
+///     title: "error flow".to_owned(),
+///     x: Axis::named("steps back"),
+///     y: Axis::named("norm").log(),
+///     lines: vec![line],
+/// };
+/// let plot = LinePlot { title: "Error flow".to_owned(), panels: vec![panel] };
+/// assert!(Figure::Lines(plot).svg()?.contains("steps back"));
+/// # Ok::<(), retrograd_plot::PlotError>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LinePlot {
     /// What is shown.
@@ -138,7 +153,7 @@ fn label(line: &Line) -> Option<Label> {
     let last = line.points.iter().rev().find(|p| p.1.is_finite())?;
     let tone = line.tone();
     Some(Label {
-        text: line.name.clone(),
+        text: shorten(&line.name, 40),
         value: last.1,
         sample: match line.dashes() {
             [] => Sample::Line(tone, 4.0),
@@ -212,25 +227,7 @@ impl Axis {
 
     /// Covers the values with a little to spare.
     fn scale(&self, values: impl Iterator<Item = f64>) -> Scale {
-        let scale = self.tight(values);
-        let scale = match scale.log {
-            true => {
-                let spare = (scale.high / scale.low).powf(0.04);
-                Scale {
-                    low: scale.low / spare,
-                    high: scale.high * spare,
-                    ..scale
-                }
-            }
-            false => {
-                let spare = 0.04 * (scale.high - scale.low);
-                Scale {
-                    low: scale.low - spare,
-                    high: scale.high + spare,
-                    ..scale
-                }
-            }
-        };
+        let scale = self.tight(values).widened(0.04);
         match self.floor {
             Some(floor) if scale.low < floor && floor < scale.high => Scale {
                 low: floor,
@@ -242,21 +239,6 @@ impl Axis {
 
     /// From the least to the greatest of the values that the axis can show.
     fn tight(&self, values: impl Iterator<Item = f64>) -> Scale {
-        let shown = values.filter(|v| v.is_finite() && (!self.log || *v > 0.0));
-        let (low, high) = shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
-            (low.min(v), high.max(v))
-        });
-        let (low, high) = match (low < high, low == high, self.log) {
-            (true, ..) => (low, high),
-            (_, true, true) => (low / 10.0, high * 10.0),
-            (_, true, false) => (low - 1.0, high + 1.0),
-            (_, false, true) => (0.1, 10.0),
-            (_, false, false) => (0.0, 1.0),
-        };
-        Scale {
-            low,
-            high,
-            log: self.log,
-        }
+        Scale::tight(values, self.log)
     }
 }

@@ -13,7 +13,25 @@ const AXIS: Lettering = Lettering {
     em: 24.0,
     bold: false,
 };
+
 /// Training loss of every step, validation loss of every epoch, and references as horizontal lines.
+///
+/// ```
+/// use retrograd_plot::{LossPlot, Reference};
+///
+/// let plot = LossPlot {
+///     title: "lstm on sunspots".to_owned(),
+///     loss_name: "mean squared error".to_owned(),
+///     training: vec![1.0, 0.6, 0.4],
+///     validation: vec![(0, 1.1), (3, 0.5)],
+///     references: vec![Reference { name: "persistence".to_owned(), loss: 0.7 }],
+/// };
+/// let path = std::env::temp_dir().join(format!("retrograd-loss-{}.svg", std::process::id()));
+/// plot.write_svg(&path)?;
+/// assert!(std::fs::read_to_string(&path).unwrap().contains("persistence: 0.700"));
+/// # std::fs::remove_file(path).unwrap();
+/// # Ok::<(), retrograd_plot::PlotError>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LossPlot {
     /// What was trained on what.

@@ -1,7 +1,7 @@
 //! [`RangePlot`]: a number a thing with its range, one below the other, against references.
 
 use crate::axis::{Panel, Scale, TICK};
-use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, text_width};
+use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten, text_width};
 use crate::loss::{Reference, three_digits};
 use crate::{DASHES, PlotError, TITLE, WIDTH};
 
@@ -21,6 +21,21 @@ const ROW: f64 = 44.0;
 const BELOW: f64 = 104.0;
 
 /// Panels of ranges, one above the other.
+///
+/// ```
+/// use retrograd_plot::{Figure, Range, RangePanel, RangePlot, Reference};
+///
+/// let range = |name: &str, low, middle, high| Range { name: name.to_owned(), kind: 0, low, middle, high };
+/// let panel = RangePanel {
+///     title: "sunspots".to_owned(),
+///     x_name: "mean squared error".to_owned(),
+///     ranges: vec![range("rnn", 0.3, 0.4, 0.6), range("lstm", 0.2, 0.25, 0.3)],
+///     reference: Some(Reference { name: "persistence".to_owned(), loss: 0.5 }),
+/// };
+/// let plot = RangePlot { title: "Forecasts".to_owned(), panels: vec![panel] };
+/// assert!(Figure::Ranges(plot).svg()?.contains("persistence: 0.500"));
+/// # Ok::<(), retrograd_plot::PlotError>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RangePlot {
     /// What is shown.
@@ -113,12 +128,17 @@ impl RangePanel {
         canvas.text(&self.title, (24.0, top + 30.0), Anchor::Start, title)?;
         panel.grid(canvas, &[], &panel.x.ticks(9), true)?;
         let under = (f64::midpoint(panel.left, panel.right), panel.bottom + 80.0);
-        canvas.text(&self.x_name, under, Anchor::Middle, NAME)?;
+        let name = fitting(&self.x_name, NAME, panel.right - panel.left);
+        canvas.text(&self.x_name, under, Anchor::Middle, name)?;
         if let Some(reference) = &self.reference {
             let x = panel.x_at(reference.loss);
             let (from, to) = ((x, panel.top), (x, panel.bottom));
             canvas.dashes(from, to, DASHES[0], 4.0, colour::FRAME)?;
-            let text = format!("{}: {}", reference.name, three_digits(reference.loss));
+            let text = format!(
+                "{}: {}",
+                shorten(&reference.name, 60),
+                three_digits(reference.loss)
+            );
             let half = text_width(&text, TICK) / 2.0;
             let middle = x.clamp(24.0 + half, width - 24.0 - half);
             canvas.text(&text, (middle, panel.top - 14.0), Anchor::Middle, TICK)?;

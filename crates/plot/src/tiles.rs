@@ -33,6 +33,25 @@ const GAP: f64 = 28.0;
 const FULL: RGBColor = RGBColor(86, 180, 233);
 
 /// A table of shares.
+///
+/// ```
+/// use retrograd_plot::{Figure, Tile, TileGroup, TilePlot};
+///
+/// let tile = |share: f64| Tile { share, above: format!("{share:.1}"), below: "of 5 seeds".to_owned() };
+/// let group = TileGroup {
+///     title: "lag 10".to_owned(),
+///     columns: vec!["rnn".to_owned(), "lstm".to_owned()],
+///     tiles: vec![vec![tile(0.2), tile(1.0)]],
+/// };
+/// let plot = TilePlot {
+///     title: "Learned".to_owned(),
+///     note: "share of seeds".to_owned(),
+///     rows: vec!["copy".to_owned()],
+///     groups: vec![group],
+/// };
+/// assert!(Figure::Tiles(plot).svg()?.contains("lag 10"));
+/// # Ok::<(), retrograd_plot::PlotError>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TilePlot {
     /// What is shown.

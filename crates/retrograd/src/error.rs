@@ -11,11 +11,11 @@ use crate::init::Init;
 /// A mistake in a cell, a batch, a setting or a file of parameters.
 ///
 /// ```
-/// use retrograd::{Adam, Batch, Error, Trainer, zoo};
+/// use retrograd::{Adam, Batch, Error, Extent, Trainer, zoo};
 ///
 /// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 2, 4)?;
 /// let mut trainer = Trainer::builder(cell, Adam::new(1e-2)).build()?;
-/// let batch = Batch::new(1, 1).with("x", vec![0.0; 3]).with("next", vec![0.0; 2]);
+/// let batch = Batch::new(Extent::steps(1)).with("x", vec![0.0; 3]).with("next", vec![0.0; 2]);
 /// match trainer.step(&batch) {
 ///     Err(Error::InputLength { name, count, found, .. }) => assert_eq!((&*name, count, found), ("x", 2, 3)),
 ///     other => panic!("{other:?}"),

@@ -4,7 +4,7 @@
 //! the time loop, and compiles the rest to machine code in milliseconds.
 //!
 //! ```
-//! use retrograd::{Adam, Batch, Cell, Trainer};
+//! use retrograd::{Adam, Batch, Cell, Extent, Trainer};
 //!
 //! let cell = Cell::define("leaky", |c| {
 //!     let (x, h) = (c.input("x", 1), c.state("h", 16));
@@ -16,7 +16,7 @@
 //! })?; // a mistake is one error, with names, shapes and this file's line
 //! let mut trainer = Trainer::builder(cell, Adam::new(1e-2)).seed(1).build()?; // machine code from here on
 //! let wave: Vec<f32> = (0..33).map(|t| (t as f32 * 0.4).sin()).collect();
-//! let batch = Batch::new(32, 1).with("x", wave[..32].to_vec()).with("next", wave[1..].to_vec());
+//! let batch = Batch::new(Extent::steps(32)).with("x", wave[..32].to_vec()).with("next", wave[1..].to_vec());
 //! for _ in 0..100 {
 //!     trainer.step(&batch)?;
 //! }
@@ -113,7 +113,7 @@ pub use optim::{Adam, Optimizer, Sgd};
 pub use program::{Program, ProgramBuilder, Results, Session};
 pub use retrograd_graph::{Unroll, UnrollError};
 pub use retrograd_jit::{CompileError, RunError, StepperError};
-pub use retrograd_tape::{Observe, Op, Real, Role, Shape, Tape, TapeError, Var};
+pub use retrograd_tape::{Extent, Observe, Op, Real, Role, Shape, Tape, TapeError, Var};
 pub use stepper::{Stepper, StepperBuilder};
 pub use trainer::{Evaluation, NamedParameter, Report, Trainer, TrainerBuilder};
 

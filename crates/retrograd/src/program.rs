@@ -1,6 +1,7 @@
 //! [`Program`]: a cell compiled for what is asked of it: gradients of anything, values and adjoints of the step, products
 //! with the Hessian.
 
+use retrograd_tape::Extent;
 use std::sync::Arc;
 
 use retrograd_graph::{Options, Unroll};
@@ -17,7 +18,7 @@ use crate::stepper::counted;
 /// threads at once: whoever runs it has a [`Session`] of their own.
 ///
 /// ```
-/// use retrograd::{Batch, Cell, Observe};
+/// use retrograd::{Batch, Cell, Extent, Observe};
 ///
 /// let cell = Cell::define("leaky", |c| {
 ///     let x = c.input("x", ());
@@ -35,7 +36,7 @@ use crate::stepper::counted;
 ///     .build()?;
 ///
 /// let parameters = cell.initial_parameters(1);
-/// let batch = Batch::new(3, 1).with("x", vec![1.0, 0.5, -0.5]);
+/// let batch = Batch::new(Extent::steps(3)).with("x", vec![1.0, 0.5, -0.5]);
 /// let mut session = program.session();
 /// let results = session.run(&parameters, &batch)?;
 /// assert_eq!(results.gradient("x").unwrap().len(), 3);
@@ -344,11 +345,11 @@ impl<T: Float> Session<T> {
         let mut inputs: Vec<&[T]> = Vec::new();
         self.feed
             .inputs(cell, parameters, batch, fed, &mut inputs)?;
-        let (t, b) = (batch.t, batch.b);
+        let extent = batch.extent;
         self.arrays = match &mut self.work {
-            Work::Jit { first, .. } => compiled(first, t, b, &inputs)?,
+            Work::Jit { first, .. } => compiled(first, extent, &inputs)?,
             Work::Tape(interpreter) => {
-                interpreted(interpreter, cell.tape(), &shared.request, t, b, &inputs)?
+                interpreted(interpreter, cell.tape(), &shared.request, extent, &inputs)?
             }
         };
         // Nothing flows to an input that the loss does not depend on.
@@ -358,7 +359,7 @@ impl<T: Float> Session<T> {
                 let input = cell.tape().inputs().iter().position(|i| *i.name == **name);
                 let input = input.expect("the builder found it");
                 let len = match inputs[input].len() {
-                    0 => beginning(&cell.tape().inputs()[input], b),
+                    0 => beginning(&cell.tape().inputs()[input], extent.rows),
                     len => len,
                 };
                 self.arrays.push((key, vec![T::ZERO; len]));
@@ -401,7 +402,7 @@ impl<T: Float> Session<T> {
             inputs.push(this);
             rest = after;
         }
-        let arrays = compiled(executor, batch.t, batch.b, &inputs)?;
+        let arrays = compiled(executor, batch.extent, &inputs)?;
         self.product.clear();
         for p in cell.parameters() {
             let key = format!("tan(grad({}))", p.name);
@@ -437,20 +438,24 @@ fn beginning(input: &retrograd_tape::Input, b: usize) -> usize {
 /// All outputs of a run, by name.
 fn compiled<T: Float>(
     executor: &mut Executor<T>,
-    t: usize,
-    b: usize,
+    extent: Extent,
     inputs: &[&[T]],
 ) -> Result<Vec<(String, Vec<T>)>, Error> {
     let cell = executor.cell();
     let outputs = cell.outputs().iter().enumerate();
     let mut arrays: Vec<(String, Vec<T>)> = outputs
-        .map(|(k, o)| (o.name.to_string(), vec![T::ZERO; cell.output_len(k, t, b)]))
+        .map(|(k, o)| {
+            (
+                o.name.to_string(),
+                vec![T::ZERO; cell.output_len(k, extent)],
+            )
+        })
         .collect();
     let mut outputs: Vec<&mut [T]> = arrays
         .iter_mut()
         .map(|(_, values)| &mut values[..])
         .collect();
-    executor.run(t, b, inputs, &mut outputs)?;
+    executor.run(extent, inputs, &mut outputs)?;
     Ok(arrays)
 }
 
@@ -459,11 +464,10 @@ fn interpreted<T: Float>(
     run: &mut Interpreter<T>,
     tape: &Tape,
     request: &Request,
-    t: usize,
-    b: usize,
+    extent: Extent,
     inputs: &[&[T]],
 ) -> Result<Vec<(String, Vec<T>)>, Error> {
-    run.forward(t, b, inputs)?;
+    run.forward(extent, inputs)?;
     if request.differentiates() {
         let one = [T::ONE];
         let outputs = tape.outputs().iter();

@@ -1,5 +1,6 @@
 //! Training: a cell, its parameters, an optimiser and the engine that runs it.
 
+use retrograd_tape::Extent;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -17,11 +18,11 @@ use crate::stepper::{StepperBuilder, counted};
 /// number of threads.
 ///
 /// ```
-/// use retrograd::{Adam, Batch, Trainer, zoo};
+/// use retrograd::{Adam, Batch, Extent, Trainer, zoo};
 ///
 /// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 8)?;
 /// let mut trainer = Trainer::builder(cell, Adam::new(1e-2)).seed(1).build()?;
-/// let batch = Batch::new(3, 1).with("x", vec![0.0, 0.1, 0.2]).with("next", vec![0.1, 0.2, 0.3]);
+/// let batch = Batch::new(Extent::steps(3)).with("x", vec![0.0, 0.1, 0.2]).with("next", vec![0.1, 0.2, 0.3]);
 /// let first = trainer.step(&batch)?.loss;
 /// for _ in 0..50 {
 ///     trainer.step(&batch)?;
@@ -66,6 +67,7 @@ pub struct TrainerBuilder<O, T: Float = f32> {
     threads: usize,
     unroll: Unroll,
     memory_budget: Option<usize>,
+    flush: bool,
     clip: Option<f64>,
     of: std::marker::PhantomData<T>,
 }
@@ -73,11 +75,11 @@ pub struct TrainerBuilder<O, T: Float = f32> {
 /// What a training step found, before it changed the parameters; see [`Trainer::step`].
 ///
 /// ```
-/// use retrograd::{Batch, Sgd, Trainer, zoo};
+/// use retrograd::{Batch, Extent, Sgd, Trainer, zoo};
 ///
 /// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
 /// let mut trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
-/// let report = trainer.step(&Batch::new(1, 1).with("x", vec![0.1]).with("next", vec![0.2]))?;
+/// let report = trainer.step(&Batch::new(Extent::steps(1)).with("x", vec![0.1]).with("next", vec![0.2]))?;
 /// assert!(report.step == 1 && report.gradient_norm.is_finite());
 /// # Ok::<(), retrograd::Error>(())
 /// ```
@@ -116,11 +118,11 @@ pub struct NamedParameter<'a, T> {
 /// What a run of the cell gave; see [`Trainer::evaluate`], [`Trainer::predict`] and [`Trainer::differentiate`].
 ///
 /// ```
-/// use retrograd::{Batch, Sgd, Trainer, zoo};
+/// use retrograd::{Batch, Extent, Sgd, Trainer, zoo};
 ///
 /// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
 /// let mut trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
-/// let forecast = trainer.predict(&Batch::new(3, 1).with("x", vec![0.1, 0.2, 0.3]))?;
+/// let forecast = trainer.predict(&Batch::new(Extent::steps(3)).with("x", vec![0.1, 0.2, 0.3]))?;
 /// assert_eq!(forecast.output("y").map(<[f32]>::len), Some(3));
 /// assert_eq!(forecast.output("h").map(<[f32]>::len), Some(4), "the final state");
 /// # Ok::<(), retrograd::Error>(())
@@ -142,6 +144,7 @@ impl Trainer<f32> {
             threads: 1,
             unroll: Unroll::AUTO,
             memory_budget: None,
+            flush: true,
             clip: None,
             of: std::marker::PhantomData,
         }
@@ -194,6 +197,13 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         }
     }
 
+    /// Whether compiled code in f32 makes a state that decays, and its cotangent, 0 where it is below 2⁻¹²⁶, the least normal number;
+    /// it does unless told otherwise here. Denormal numbers make loops several times slower.
+    #[must_use]
+    pub fn flush(self, flush: bool) -> Self {
+        TrainerBuilder { flush, ..self }
+    }
+
     /// Runs and trains the cell in f64.
     #[must_use]
     pub fn double(self) -> TrainerBuilder<O, f64> {
@@ -205,6 +215,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             threads: self.threads,
             unroll: self.unroll,
             memory_budget: self.memory_budget,
+            flush: self.flush,
             clip: self.clip,
             of: std::marker::PhantomData,
         }
@@ -244,6 +255,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             threads: self.threads,
             unroll: self.unroll,
             memory_budget: self.memory_budget,
+            flush: self.flush,
         };
         Ok(Trainer {
             engine: self.engine,
@@ -461,10 +473,10 @@ impl<T: Float> Trainer<T> {
         let feed = &mut self.feed;
         feed.inputs(&self.cell, &self.params, batch, purpose, &mut inputs)?;
         let gradient = gradient.then_some(&mut self.gradient[..]);
-        let mut ran = self.runner.run(batch.t, batch.b, &inputs, gradient);
+        let mut ran = self.runner.run(batch.extent, &inputs, gradient);
         let loss = || self.runner.output(self.loss)[0];
         if ran.is_ok() && purpose != Purpose::Predict && loss().to_f64().is_nan() {
-            ran = weighed(&self.cell, batch.t, batch.b, &inputs);
+            ran = weighed(&self.cell, batch.extent, &inputs);
         }
         self.slices = emptied(inputs);
         ran
@@ -476,14 +488,14 @@ impl<T: Float> Trainer<T> {
 }
 
 /// An error if a batch's weights are all 0, which a loss that is no number may come from.
-fn weighed<T: Float>(cell: &Cell, t: usize, b: usize, inputs: &[&[T]]) -> Result<(), Error> {
+fn weighed<T: Float>(cell: &Cell, extent: Extent, inputs: &[&[T]]) -> Result<(), Error> {
     let tape = cell.tape();
     let Some(sum) = tape.loss_weight() else {
         return Ok(());
     };
     // Weights may be computed.
     let mut tape = Interpreter::<T>::with_gradients(tape, |_| false);
-    tape.forward(t, b, inputs)?;
+    tape.forward(extent, inputs)?;
     match tape.value(sum)?.iter().all(|w| w.to_f64() == 0.0) {
         true => Err(Error::NoWeight),
         false => Ok(()),

@@ -1,6 +1,7 @@
 //! The cells at the ends of single precision: with saturated gates, and with inputs far beyond what they were made for, values
 //! and gradients stay finite on both engines.
 
+use retrograd::Extent;
 use retrograd::{Adam, Batch, Cell, Engine, Trainer};
 
 const T: usize = 8;
@@ -38,7 +39,7 @@ fn trainer(cell: &Cell, engine: Engine) -> Trainer<f32> {
 
 /// Loss, output and all gradients are finite numbers.
 fn is_finite(trainer: &mut Trainer<f32>, inputs: Vec<f32>, what: &str) {
-    let batch = Batch::new(T, B)
+    let batch = Batch::new(Extent::steps(T).rows(B))
         .with("x", inputs)
         .with("next", vec![0.25; T * B * I]);
     let names: Vec<String> = trainer
@@ -170,7 +171,7 @@ fn mlstm_is_the_unstabilised_cell_of_the_paper() {
     }
     let (w, b) = (p("forecast.h"), p("forecast.bias"));
     let next = vec![0.0; T * I];
-    let batch = Batch::new(T, 1).with("x", x).with("next", next);
+    let batch = Batch::new(Extent::steps(T)).with("x", x).with("next", next);
     let run = trainer.differentiate(&batch).expect("it runs");
     let y = run.output("y").expect("it has one");
     for (t, h) in hs.iter().enumerate() {

@@ -67,7 +67,7 @@ pub(crate) fn measure(
     batch: &Batch<f64>,
     engine: Engine,
 ) -> Result<Curves, Error> {
-    let (t, b) = (batch.t, batch.b);
+    let (t, b) = (batch.extent.steps, batch.extent.rows);
     let states = cell.new_states();
     let adjoints: Vec<Observe> = states.iter().map(|s| Observe::adjoint(s)).collect();
     let adjoints = observe(cell, params, batch, engine, &adjoints)?;

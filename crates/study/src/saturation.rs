@@ -119,7 +119,7 @@ pub(crate) fn measure(
     batch: &Batch<f64>,
     engine: Engine,
 ) -> Result<Stream, Error> {
-    let t = batch.t;
+    let t = batch.extent.steps;
     let states = cell.new_states();
     let state = states
         .iter()

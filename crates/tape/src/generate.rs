@@ -14,7 +14,7 @@
 //!
 //! let case = generate(&mut Choices::new(b"any bytes at all"));
 //! let mut run = Interpreter::<f64>::new(&case.tape);
-//! run.forward(case.t, case.b, &case.slices())?;
+//! run.forward(Extent { steps: case.t, rows: case.b }, &case.slices())?;
 //! println!("{case}");
 //! # Ok::<(), retrograd_tape::TapeError>(())
 //! ```
@@ -180,6 +180,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::Extent;
     use crate::interpreter::Interpreter;
 
     /// Bytes without a pattern.
@@ -210,7 +211,14 @@ mod tests {
         for seed in 0..300 {
             let case = generate(&mut Choices::new(&bytes(seed, 400)));
             let mut run = Interpreter::<f64>::new(&case.tape);
-            run.forward(case.t, case.b, &case.slices()).unwrap();
+            run.forward(
+                Extent {
+                    steps: case.t,
+                    rows: case.b,
+                },
+                &case.slices(),
+            )
+            .unwrap();
             let outputs: Vec<Vec<f64>> = (0..case.tape.outputs().len())
                 .map(|i| run.output(i).to_vec())
                 .collect();
@@ -261,7 +269,14 @@ mod tests {
             }
             let outputs = |tape: &Tape| {
                 let mut run = Interpreter::<f64>::new(tape);
-                run.forward(case.t, case.b, &case.slices()).unwrap();
+                run.forward(
+                    Extent {
+                        steps: case.t,
+                        rows: case.b,
+                    },
+                    &case.slices(),
+                )
+                .unwrap();
                 let all = (0..tape.outputs().len()).flat_map(|i| run.output(i).to_vec());
                 all.collect::<Vec<f64>>()
             };

@@ -29,6 +29,7 @@ mod algebra;
 mod compose;
 mod cycles;
 mod error;
+mod extent;
 pub mod families;
 mod gemm;
 #[cfg(feature = "generate")]
@@ -52,6 +53,7 @@ mod var;
 pub use algebra::{Algebra, Value};
 pub use cycles::cancels;
 pub use error::TapeError;
+pub use extent::Extent;
 pub use gradcheck::{Directions, Report, gradcheck};
 pub use interpreter::Interpreter;
 pub use map::{Map, MapRow, Slope};

@@ -1,5 +1,6 @@
 //! Central differences of a run, in f64: the witness that gradients, tangents and products with Hessians are compared with.
 
+use crate::Extent;
 use crate::algebra::Value;
 use crate::error::TapeError;
 use crate::interpreter::Interpreter;
@@ -48,7 +49,7 @@ impl<'a> Probe<'a> {
         inputs: &[&[f64]],
     ) -> Result<Probe<'a>, TapeError> {
         let mut run = Interpreter::<f64>::new(tape);
-        run.forward(t, b, inputs)?;
+        run.forward(Extent { steps: t, rows: b }, inputs)?;
         // An empty slice stands for zeros: those can be moved, too.
         let point = (inputs.iter().enumerate())
             .map(|(i, x)| match x.is_empty() {
@@ -180,4 +181,24 @@ pub(crate) fn kinks<T: Real>(run: &Interpreter<T>, tape: &Tape) -> Vec<f64> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Recorder;
+    use crate::ty::Shape;
+
+    /// Several greatest elements that move together have no kink between them, but what comes next may overtake them.
+    #[test]
+    fn a_maximum_of_equal_elements_is_as_far_from_a_kink_as_the_next() {
+        let r = Recorder::new();
+        let x = r.param("x", Shape::Vector(2));
+        r.output("y", crate::Var::concat(&[x, x]).amax());
+        let tape = r.finish("tied").expect("it is a program");
+        let mut run = Interpreter::<f64>::new(&tape);
+        run.forward(Extent::steps(1), &[&[1.0, 0.75]])
+            .expect("it runs");
+        assert_eq!(kinks(&run, &tape), [0.0, 0.25]);
+    }
 }

@@ -1,6 +1,7 @@
 //! What values and derivatives are where they are not finite, as docs/IR.md says ("Where something is not finite"). All of it
 //! is what PyTorch gives.
 
+use retrograd_tape::Extent;
 use retrograd_tape::{Interpreter, Real, Recorder, Shape, Var};
 
 /// y = f(x) for a vector, and the gradient of Σ cotangent · y.
@@ -14,7 +15,8 @@ fn run<T: Real>(
     let tape = r.finish("edge").unwrap();
     let numbers = |x: &[f64]| -> Vec<T> { x.iter().map(|&x| T::from_f64(x)).collect() };
     let mut run = Interpreter::<T>::new(&tape);
-    run.forward(1, 1, &[&numbers(x)]).unwrap();
+    run.forward(Extent { steps: 1, rows: 1 }, &[&numbers(x)])
+        .unwrap();
     run.backward(&[Some(&numbers(cotangent))]).unwrap();
     let back = |x: &[T]| x.iter().map(|x| x.to_f64()).collect();
     (back(run.output(0)), back(run.gradient(0).unwrap()))

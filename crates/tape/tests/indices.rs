@@ -1,5 +1,6 @@
 //! An index out of its table is an error that says which, where and what was found, whether it is given or computed.
 
+use retrograd_tape::Extent;
 use retrograd_tape::{Domain, Interpreter, Op, Recorder, Role, Shape, Tape, TapeError, Var};
 
 /// The rows of `table` (5×2) that `index`, made of `word` (of so many numbers a step), says.
@@ -51,7 +52,9 @@ fn an_index_that_is_computed_is_checked_like_one_that_is_given() {
         words[5] = 6.0;
         let first = if number == "NaN" { 0 } else { 5 };
         let mut run = Interpreter::<f32>::new(&tape);
-        let e = run.forward(3, 2, &[&TABLE, &words]).unwrap_err();
+        let e = run
+            .forward(Extent { steps: 3, rows: 2 }, &[&TABLE, &words])
+            .unwrap_err();
         let TapeError::Index {
             index,
             row,
@@ -66,14 +69,21 @@ fn an_index_that_is_computed_is_checked_like_one_that_is_given() {
         assert!(index.contains(name), "{index} is not {name}");
         assert_eq!((row, step), (&Some(first % 2), &Some(first / 2)));
         assert_eq!((&found[..], *rows, &table[..]), (number, 5, "`table`"));
-        assert_eq!(tape.check_indices(3, 2, &[&TABLE, &words]), Err(e));
+        assert_eq!(
+            tape.check_indices(Extent { steps: 3, rows: 2 }, &[&TABLE, &words]),
+            Err(e)
+        );
         // There are no values of a run that was refused.
         assert_eq!(run.backward(&[Some(&[1.0])]), Err(TapeError::NotRun));
         if number != "NaN" {
-            run.forward(3, 2, &[&TABLE, &[0.0; 6]]).unwrap();
+            run.forward(Extent { steps: 3, rows: 2 }, &[&TABLE, &[0.0; 6]])
+                .unwrap();
             run.backward(&[Some(&[1.0])]).unwrap();
             assert_eq!(run.gradient(0).unwrap()[..3], [1.0, 1.0, 0.0]);
-            assert_eq!(tape.check_indices(3, 2, &[&TABLE, &[0.0; 6]]), Ok(()));
+            assert_eq!(
+                tape.check_indices(Extent { steps: 3, rows: 2 }, &[&TABLE, &[0.0; 6]]),
+                Ok(())
+            );
         }
     }
 }
@@ -84,11 +94,14 @@ fn a_computed_index_is_rounded_and_then_has_to_be_a_row() {
     let mut run = Interpreter::<f32>::new(&tape);
     // Halves go to the even neighbour; -0.5 to 0, 4.5 to 4.
     for (word, row) in [(-1.0, 0), (1.0, 0), (2.0, 1), (3.0, 2), (5.0, 2), (9.0, 4)] {
-        run.forward(1, 1, &[&TABLE, &[word]]).unwrap();
+        run.forward(Extent { steps: 1, rows: 1 }, &[&TABLE, &[word]])
+            .unwrap();
         assert_eq!(run.output(0)[0], (4 * row + 1) as f32, "{word}");
     }
     for word in [-1.001, 9.001, 1e30, -1e30, f32::INFINITY, f32::NAN] {
-        let e = run.forward(1, 1, &[&TABLE, &[word]]).unwrap_err();
+        let e = run
+            .forward(Extent { steps: 1, rows: 1 }, &[&TABLE, &[word]])
+            .unwrap_err();
         assert!(matches!(e, TapeError::Index { .. }), "{word}: {e}");
     }
 }
@@ -113,7 +126,7 @@ fn an_index_of_less_than_every_step_says_what_it_varies_over() {
             _ => &[1.0, 7.0, 1.0, 1.0],
         };
         let e = tape
-            .check_indices(2, 2, &[&TABLE, at, &[1.0; 8]])
+            .check_indices(Extent { steps: 2, rows: 2 }, &[&TABLE, at, &[1.0; 8]])
             .unwrap_err();
         match &e {
             TapeError::Index { row, step, .. } => assert_eq!((*row, *step), place, "{e}"),
@@ -132,9 +145,12 @@ fn a_scatter_checks_its_index_too() {
     let tape = r.finish("scatter").unwrap();
     let mut run = Interpreter::<f64>::new(&tape);
     let ones = [1.0; 6];
-    let e = run.forward(3, 1, &[&[0.0, 1.0, 3.0], &ones]).unwrap_err();
+    let e = run
+        .forward(Extent { steps: 3, rows: 1 }, &[&[0.0, 1.0, 3.0], &ones])
+        .unwrap_err();
     assert!(e.to_string().contains("step 2 of row 0 it is 3"), "{e}");
     // Nothing of the run that was cut short is left.
-    run.forward(3, 1, &[&[0.0, 2.0, 2.0], &ones]).unwrap();
+    run.forward(Extent { steps: 3, rows: 1 }, &[&[0.0, 2.0, 2.0], &ones])
+        .unwrap();
     assert_eq!(run.output(0), [1.0, 1.0, 0.0, 0.0, 2.0, 2.0]);
 }

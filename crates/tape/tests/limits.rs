@@ -1,6 +1,7 @@
 //! Sizes that a user's numbers ask for, beyond what there can be: typed errors that name the value and the limit, before any
 //! memory is taken.
 
+use retrograd_tape::Extent;
 use retrograd_tape::limits::{MAX_DELAY, MAX_ELEMENTS, MAX_OPS, MAX_POINTS};
 use retrograd_tape::{Domain, Interpreter, Op, Recorder, Role, Shape, TapeError, Var};
 
@@ -140,13 +141,22 @@ fn memory_that_cannot_be_had_is_an_error_of_the_run_that_says_how_much() {
     let tape = r.finish("outer").unwrap();
     let mut run = Interpreter::<f64>::new(&tape);
     let given = vec![0.5; 1 << 20];
-    let e = run.forward(1 << 10, 1 << 10, &[&given]).unwrap_err();
+    let e = run
+        .forward(
+            Extent {
+                steps: 1 << 10,
+                rows: 1 << 10,
+            },
+            &[&given],
+        )
+        .unwrap_err();
     assert!(e.to_string().contains("GiB"), "{e}");
     assert!(needs(Err(e)) >= 1 << 47);
     assert_eq!(run.bytes(), 0);
     assert_eq!(run.backward(&[None]), Err(TapeError::NotRun));
     // A run that fits works afterwards.
-    run.forward(1, 2, &[&given[..2]]).unwrap();
+    run.forward(Extent { steps: 1, rows: 2 }, &[&given[..2]])
+        .unwrap();
     assert_eq!(run.output(0)[0], 0.25 * (1 << 24) as f64);
 
     // The slots of a long delay of many examples: zeros unless given, so that nobody has them yet.
@@ -157,7 +167,15 @@ fn memory_that_cannot_be_had_is_an_error_of_the_run_that_says_how_much() {
     let tape = r.finish("slots").unwrap();
     let mut run = Interpreter::<f32>::new(&tape);
     run.set_budget(1 << 40);
-    assert!(needs(run.forward(1, 1 << 20, &[&vec![0.5; 1 << 20], &[]])) >= 1 << 42);
+    assert!(
+        needs(run.forward(
+            Extent {
+                steps: 1,
+                rows: 1 << 20
+            },
+            &[&vec![0.5; 1 << 20], &[]]
+        )) >= 1 << 42
+    );
 
     // What is constant takes memory when it is run, too.
     let r = Recorder::new();
@@ -165,7 +183,7 @@ fn memory_that_cannot_be_had_is_an_error_of_the_run_that_says_how_much() {
     let tape = r.finish("constant").unwrap();
     let mut run = Interpreter::<f64>::new(&tape);
     run.set_budget(1 << 20);
-    assert!(needs(run.forward(1, 1, &[])) > 8 * MAX_ELEMENTS as u64);
+    assert!(needs(run.forward(Extent { steps: 1, rows: 1 }, &[])) > 8 * MAX_ELEMENTS as u64);
 }
 
 #[test]
@@ -176,7 +194,8 @@ fn a_budget_is_kept_forward_and_backward() {
     let tape = r.finish("budget").unwrap();
     let given = vec![0.5f32; 1000];
     let mut run = Interpreter::<f32>::new(&tape);
-    run.forward(10, 1, &[&given]).unwrap();
+    run.forward(Extent { steps: 10, rows: 1 }, &[&given])
+        .unwrap();
     let forward = run.bytes();
     run.backward(&[Some(&[1.0])]).unwrap();
     let both = run.bytes();
@@ -184,13 +203,15 @@ fn a_budget_is_kept_forward_and_backward() {
 
     let mut run = Interpreter::<f32>::new(&tape);
     run.set_budget(both - 1);
-    run.forward(10, 1, &[&given]).unwrap();
+    run.forward(Extent { steps: 10, rows: 1 }, &[&given])
+        .unwrap();
     assert_eq!(
         run.backward(&[Some(&[1.0])]),
         Err(TapeError::Memory { bytes: both as u64 })
     );
     run.set_budget(both);
-    run.forward(10, 1, &[&given]).unwrap();
+    run.forward(Extent { steps: 10, rows: 1 }, &[&given])
+        .unwrap();
     run.backward(&[Some(&[1.0])]).unwrap();
 }
 
@@ -206,7 +227,9 @@ fn a_run_of_too_many_points_is_refused() {
         (usize::MAX, usize::MAX),
         (1, MAX_POINTS + 1),
     ] {
-        let e = run.forward(t, b, &[&[1.0]]).unwrap_err();
+        let e = run
+            .forward(Extent { steps: t, rows: b }, &[&[1.0]])
+            .unwrap_err();
         assert!(matches!(e, TapeError::TooManyPoints { .. }), "{e}");
     }
 }

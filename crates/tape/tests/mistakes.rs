@@ -1,5 +1,6 @@
 //! What a user can do wrong, and what is said then.
 
+use retrograd_tape::Extent;
 use retrograd_tape::{
     Directions, Domain, Interpreter, Map, Op, Probe, Recorder, Role, Shape, TapeError, Value, Var,
     gradcheck,
@@ -287,42 +288,43 @@ fn a_run_checks_sizes_lengths_and_indices() {
     said(run.backward(&[None, None]), &["run forward first"]);
     said(run.forward_frozen(&[]), &["run forward first"]);
     said(
-        run.forward(0, 2, &[&table, &[], &[]]),
+        run.forward(Extent { steps: 0, rows: 2 }, &[&table, &[], &[]]),
         &["at least one step"],
     );
     said(
-        run.forward(2, 0, &[&table, &[], &[]]),
+        run.forward(Extent { steps: 2, rows: 0 }, &[&table, &[], &[]]),
         &["at least one example"],
     );
     said(
-        run.forward(2, 2, &[&table, &words]),
+        run.forward(Extent { steps: 2, rows: 2 }, &[&table, &words]),
         &["3 inputs", "2 were given"],
     );
     said(
-        run.forward(2, 2, &[&table[1..], &words, &[]]),
+        run.forward(Extent { steps: 2, rows: 2 }, &[&table[1..], &words, &[]]),
         &["`table`", "6", "[3,2]", "5"],
     );
     said(
-        run.forward(2, 2, &[&table, &words[1..], &[]]),
+        run.forward(Extent { steps: 2, rows: 2 }, &[&table, &words[1..], &[]]),
         &["`word`", "4", "T × B", "3"],
     );
     said(
-        run.forward(2, 2, &[&table, &[], &[]]),
+        run.forward(Extent { steps: 2, rows: 2 }, &[&table, &[], &[]]),
         &["`word`", "0 were given"],
     );
     said(
-        run.forward(2, 2, &[&table, &words, &[1.0]]),
+        run.forward(Extent { steps: 2, rows: 2 }, &[&table, &words, &[1.0]]),
         &["`s`", "4", "1 × B × [2]"],
     );
     for wrong in [3.0, -1.0, 0.5, f32::NAN] {
         let words = [0.0, 1.0, wrong, 2.0];
         let text = wrong.to_string();
         said(
-            run.forward(2, 2, &[&table, &words, &[]]),
+            run.forward(Extent { steps: 2, rows: 2 }, &[&table, &words, &[]]),
             &["`word`", "3 rows", "step 1 of row 0", "`table`", &text],
         );
     }
-    run.forward(2, 2, &[&table, &words, &[]]).unwrap();
+    run.forward(Extent { steps: 2, rows: 2 }, &[&table, &words, &[]])
+        .unwrap();
     said(run.backward(&[None]), &["2 cotangents", "1 were given"]);
     said(
         run.backward(&[Some(&[1.0, 2.0]), None]),
@@ -530,7 +532,8 @@ fn what_a_run_does_not_have_is_an_error_and_no_panic() {
     ));
     let mut run = observing(tape.find("x").unwrap()).unwrap();
     assert_eq!(run.value(Value(0)), Err(TapeError::NotRun));
-    run.forward(1, 1, &[&[1.0, 2.0]]).unwrap();
+    run.forward(Extent { steps: 1, rows: 1 }, &[&[1.0, 2.0]])
+        .unwrap();
     assert!(matches!(run.value(nowhere), Err(TapeError::NoSuch { .. })));
     assert_eq!(run.value(Value(0)), Ok(vec![1.0, 2.0]));
     assert_eq!(
@@ -540,7 +543,13 @@ fn what_a_run_does_not_have_is_an_error_and_no_panic() {
         })
     );
     assert!(matches!(
-        run.forward(usize::MAX, 3, &[&[]]),
+        run.forward(
+            Extent {
+                steps: usize::MAX,
+                rows: 3
+            },
+            &[&[]]
+        ),
         Err(TapeError::TooManyPoints { .. })
     ));
     let check = |inputs: &[&[f64]]| gradcheck(&tape, 1, 1, inputs, Directions::Random(3), 1);

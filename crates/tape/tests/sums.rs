@@ -1,5 +1,6 @@
 //! Sums over 4 million points in f32: the loss and every kind of gradient of a parameter.
 
+use retrograd_tape::Extent;
 use retrograd_tape::{Interpreter, Recorder, Role, Shape, Tape};
 
 const POINTS: usize = 1 << 22;
@@ -58,7 +59,7 @@ fn sums_over_four_million_points_are_off_by_ulps_however_the_points_are_cut() {
             &zeros[..8],
             &zeros[..2],
         ];
-        run.forward(t, b, &inputs).unwrap();
+        run.forward(Extent { steps: t, rows: b }, &inputs).unwrap();
         let loss = 4.0 * (sums[0] + sums[1])
             + (x.iter().zip(&x[2 * b..]))
                 .map(|(a, b)| f64::from(*a) * f64::from(*b))

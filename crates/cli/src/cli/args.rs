@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
+use retrograd::data::Header;
 use retrograd::{Engine, Unroll};
 
 use super::choice::{Choice, Sizes};
@@ -65,23 +66,41 @@ pub(crate) struct Intuition {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Train {
-    /// The observations: a header line with the columns' names, then one row of comma-separated numbers a line, oldest
-    /// first. `-` is standard input.
-    #[arg(long, value_name = "FILE.csv")]
-    pub(crate) data: PathBuf,
-    /// The columns to read and to forecast, separated by commas [default: all that hold numbers].
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
-    pub(crate) columns: Option<Vec<String>>,
+    #[command(flatten)]
+    pub(crate) table: Table,
     #[command(flatten)]
     pub(crate) options: Options,
+}
+
+/// A table and how it is read.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Table {
+    /// The observations: a header line with the columns' names, then one row of comma-separated numbers a line, oldest
+    /// first; at most 512 MiB. `-` is standard input.
+    #[arg(long = "data", value_name = "FILE.csv")]
+    pub(crate) path: PathBuf,
+    /// The columns to read and to forecast, separated by commas [default: all that hold numbers, but for those that only
+    /// count rows or time].
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub(crate) columns: Option<Vec<String>>,
+    /// Whether the first line has the columns' names; without them, they are called 1, 2, … [default: it does, and what
+    /// looks like data is refused].
+    #[arg(long, value_name = "yes|no", value_parser = header)]
+    pub(crate) header: Option<Header>,
+    /// Reads the last row first: for tables whose newest row comes first.
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// Reads numbers with commas between their thousands, as in "1,000".
+    #[arg(long)]
+    pub(crate) thousands: bool,
 }
 
 /// Where the observations come from.
 #[derive(Debug)]
 pub(crate) enum Source {
     SeattleWeather,
-    /// A file, and the columns asked for.
-    File(PathBuf, Option<Vec<String>>),
+    /// A file.
+    File(Table),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -127,10 +146,11 @@ pub(crate) struct Options {
     /// chooses].
     #[arg(long, value_name = "N", value_parser = unroll)]
     pub(crate) unroll: Option<Unroll>,
-    /// Directory for the plots and the trained parameters; made if it is not there.
+    /// Directory for the plots and the trained parameters; made if it is not there. With --json, its name must be UTF-8.
     #[arg(long, value_name = "DIR", default_value = "retrograd-out")]
     pub(crate) out: PathBuf,
-    /// Prints the results as one JSON object.
+    /// Prints the results as one JSON object; what was guessed about the data, which else is told on standard error, is its
+    /// `notes`.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -159,6 +179,14 @@ pub(super) fn unroll(text: &str) -> Result<Unroll, String> {
     let expected = format!("a whole number from 1 to {}", Unroll::MOST);
     let factor = parse(text, &expected, |_: &usize| true)?;
     Unroll::by(factor).map_err(|e| e.to_string())
+}
+
+fn header(text: &str) -> Result<Header, String> {
+    match text {
+        "yes" => Ok(Header::Names),
+        "no" => Ok(Header::None),
+        _ => Err("expected `yes` or `no`".to_owned()),
+    }
 }
 
 fn dropout(text: &str) -> Result<f64, String> {

@@ -1,5 +1,6 @@
 //! `--cell`: a cell by name or by its file, and how it is fitted to the data.
 
+use retrograd::Extent;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,9 @@ use retrograd::{Batch, Cell, CellText, Role, data};
 const HIDDEN: usize = 32;
 /// Dropout of a cell of the zoo unless `--dropout` says it.
 const DROPOUT: f64 = 0.4;
+
+/// The largest dimension that `--set` gives.
+const LARGEST: usize = 1_000_000;
 
 /// What `--cell` names.
 #[derive(Clone, Debug)]
@@ -29,7 +33,7 @@ pub(crate) struct Sizes {
     /// Hidden units, `--set H=N` for a cell file [default: 32, or what the file says].
     #[arg(long, value_name = "N", value_parser = super::args::whole(1..=4096))]
     pub(crate) hidden: Option<usize>,
-    /// Gives a cell file's symbolic dimension another value; may be repeated.
+    /// Gives a cell file's symbolic dimension another value, at most 1000000; may be repeated.
     #[arg(long, value_name = "NAME=N", value_parser = dimension)]
     pub(crate) set: Vec<(String, usize)>,
 }
@@ -320,21 +324,27 @@ fn fit(text: &CellText, columns: usize, given: &[(&str, usize)]) -> Result<Forec
 impl Forecaster {
     /// Windows under the names that the cell calls them by.
     pub(crate) fn batch(&self, windows: data::Batch<f32>) -> Batch {
-        Batch::new(windows.steps, windows.batch)
+        Batch::new(Extent::steps(windows.steps).rows(windows.batch))
             .with(&self.input, windows.input)
             .with(&self.target, windows.target)
     }
 
     /// `t` rows of one sequence to forecast from.
     pub(crate) fn rows(&self, t: usize, x: Vec<f32>) -> Batch {
-        Batch::new(t, 1).with(&self.input, x)
+        Batch::new(Extent::steps(t)).with(&self.input, x)
     }
 }
 
 fn dimension(text: &str) -> Result<(String, usize), String> {
     let pair = text.split_once('=').and_then(|(name, n)| {
-        let n: usize = n.trim().parse().ok().filter(|n| *n > 0)?;
+        let n = n
+            .trim()
+            .parse()
+            .ok()
+            .filter(|n| (1..=LARGEST).contains(n))?;
         (!name.trim().is_empty()).then(|| (name.trim().to_owned(), n))
     });
-    pair.ok_or_else(|| "expected a dimension and a whole number from 1, as in H=32".to_owned())
+    pair.ok_or_else(|| {
+        format!("expected a dimension and a whole number from 1 to {LARGEST}, as in H=32")
+    })
 }

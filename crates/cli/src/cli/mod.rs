@@ -1,7 +1,9 @@
 //! The command line: `args` is what can be said, `run` does it, `report` says what came out.
 //!
 //! Invariant: standard output gets the results and nothing else; a mistake is one paragraph on standard error, or for one
-//! in a cell file its line with carets under it, and an exit code of 2 (usage) or 1 (cells, data, files, training).
+//! in a cell file its line with carets under it, and an exit code of 2 (usage) or 1 (cells, data, files, training). What was
+//! guessed about the data is a line each on standard error, or in the JSON. No text of the user's reaches the terminal with
+//! control characters in it.
 
 mod args;
 mod choice;
@@ -16,6 +18,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use retrograd::data::{Note, printable};
 
 use args::{Args, Command, Source};
 
@@ -27,7 +30,7 @@ pub(crate) fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(e) if e.use_stderr() => {
-            complain(&args::paragraph(&e));
+            complain(&paragraph(&args::paragraph(&e)));
             return ExitCode::from(USAGE);
         }
         Err(help_or_version) => return print(&help_or_version.render().to_string()),
@@ -46,10 +49,11 @@ pub(crate) fn main() -> ExitCode {
                 Err(e) => fail(&e),
             };
         }
-        Some(Command::Train(train)) => (Source::File(train.data, train.columns), train.options),
+        Some(Command::Train(train)) => (Source::File(train.table), train.options),
         None => (Source::SeattleWeather, args.options),
     };
-    match run::run(&source, &options) {
+    let tell = |note: &Note| complain(&paragraph(&format!("note: {note}")));
+    match run::run(&source, &options, &tell) {
         Ok(results) if options.json => print(&report::json(&results)),
         Ok(results) => print(&report::text(&results)),
         Err(e) => fail(&e),
@@ -59,11 +63,21 @@ pub(crate) fn main() -> ExitCode {
 /// Says what went wrong.
 fn fail(e: &anyhow::Error) -> ExitCode {
     match e.downcast_ref() {
-        // Such a mistake shows itself.
-        Some(retrograd::Error::Text(shown)) => complain(shown.to_string().trim_end()),
-        _ => complain(&format!("error: {}", causes(e))),
+        // Such a mistake shows itself, in several lines.
+        Some(retrograd::Error::Text(shown)) => {
+            let shown = shown.to_string();
+            let lines = shown.trim_end().lines().map(paragraph);
+            complain(&lines.collect::<Vec<_>>().join("\n"));
+        }
+        _ => complain(&paragraph(&format!("error: {}", causes(e)))),
     }
     ExitCode::FAILURE
+}
+
+/// A line for a terminal: names of files, columns and cells in it may hold anything, and be of any length.
+fn paragraph(line: &str) -> String {
+    const LONGEST: usize = 2000;
+    printable(line, LONGEST)
 }
 
 /// An error and its causes on one line. Messages of the library end with their cause, which is not said twice then.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
+use retrograd::data::{Note, printable};
 use retrograd::{Engine, zoo};
 use retrograd_study::baseline::Scores;
 use serde_json::json;
@@ -14,6 +15,9 @@ use super::run::Results;
 
 /// Columns of the terminal that tables are made for.
 const WIDTH: u16 = 80;
+
+/// Characters of a label or of a column's name.
+const LONGEST_NAME: usize = 32;
 
 /// The list of cells.
 pub(super) fn cells() -> String {
@@ -72,6 +76,7 @@ pub(super) fn json(r: &Results) -> String {
         "step_ms_tape": milliseconds(r.timing.tape),
         "training_seconds": r.trained.time.as_secs_f64(),
         "examples_per_second": rate(r),
+        "notes": r.data.series.notes().iter().map(Note::to_string).collect::<Vec<_>>(),
         "plots": r.plots,
         "model": r.model,
     });
@@ -83,7 +88,7 @@ pub(super) fn text(r: &Results) -> String {
     let mut out = String::new();
     let (data, options) = (&r.data, &r.options);
     let label = |row: usize| match data.series.labels() {
-        Some(labels) => labels[row].clone(),
+        Some(labels) => printable(&labels[row], LONGEST_NAME),
         None => format!("row {row}"),
     };
     let part = |rows: &Range<usize>| {
@@ -161,6 +166,7 @@ fn errors(r: &Results) -> String {
     let series = &r.data.series;
     for (k, name) in series.names().iter().enumerate() {
         let unit = series.unit(k).map_or(String::new(), |u| format!(", {u}"));
+        let name = printable(name, LONGEST_NAME);
         table.add_row(row(&format!("{name}: RMSE{unit}"), &r.scores, |s| {
             s.rmse_per_column[k]
         }));

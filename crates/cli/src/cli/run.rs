@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use retrograd::data::{Series, Split, Standardizer, Windows};
+use retrograd::data::{Csv, Note, Series, Split, Standardizer, Windows, printable};
 use retrograd::optim::half_cosine;
 use retrograd::random::{ChaCha8Rng, SeedableRng};
 use retrograd::{Adam, Trainer};
 use retrograd_plot::{ForecastPlot, LossPlot, Reference};
 use retrograd_study::baseline::{Baseline, Scores, score};
 
-use super::args::{Options, Source};
+use super::args::{Options, Source, Table};
 use super::choice::Forecaster;
 use super::progress::Progress;
 use super::timing::{self, Timing};
@@ -26,6 +26,10 @@ const STEPS: usize = 64;
 const BATCH: usize = 32;
 /// Gradients of a greater norm are scaled down to it.
 const CLIP: f64 = 1.0;
+/// Columns that are forecast at most: the autoregression's work grows with their square.
+const MOST_COLUMNS: usize = 1024;
+/// Characters of a file's name in titles.
+const LONGEST_NAME: usize = 60;
 /// Rows of the forecast plot.
 const PLOTTED: usize = 120;
 
@@ -67,9 +71,18 @@ pub(super) struct Trained {
     pub(super) time: Duration,
 }
 
-/// Does the main job.
-pub(super) fn run(source: &Source, options: &Options) -> Result<Results> {
+/// Does the main job. What was guessed about the data is told before anything is trained, unless it will be in the JSON.
+pub(super) fn run(source: &Source, options: &Options, tell: &dyn Fn(&Note)) -> Result<Results> {
+    if options.json && options.out.to_str().is_none() {
+        bail!(
+            "--out {}: JSON cannot name files in a directory whose name is not UTF-8; choose another --out, or leave --json out",
+            options.out.display()
+        );
+    }
     let data = Data::read(source, options)?;
+    if !options.json {
+        data.series.notes().iter().for_each(tell);
+    }
     let columns = data.series.columns();
     let forecaster = (options.cell).forecaster(columns, &options.sizes, options.dropout)?;
     let baselines = Baseline::ALL.map(|b| {
@@ -153,10 +166,10 @@ fn train(
     options: &Options,
 ) -> Result<Trained> {
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-    let total = options.epochs * windows.batches_per_epoch(batch, STRIDE)?;
+    let total = (options.epochs).saturating_mul(windows.batches_per_epoch(batch, STRIDE)?);
     let progress = Progress::new(total, options.epochs);
     let mut trained = Trained {
-        losses: Vec::with_capacity(total),
+        losses: Vec::new(),
         validation: vec![(0, data.validation_error(trainer, forecaster)?)],
         time: Duration::ZERO,
     };
@@ -231,8 +244,14 @@ impl Data {
     fn read(source: &Source, options: &Options) -> Result<Data> {
         let (name, series) = match source {
             Source::SeattleWeather => ("Seattle weather".to_owned(), Series::seattle_weather()),
-            Source::File(path, columns) => read(path, columns.as_deref())?,
+            Source::File(table) => read(table)?,
         };
+        if series.columns() > MOST_COLUMNS {
+            bail!(
+                "{name}: {} columns of numbers; at most {MOST_COLUMNS} are forecast at a time: name them with --columns",
+                series.columns()
+            );
+        }
         let series = match options.rows {
             Some(rows) => series.first(rows)?,
             None => series,
@@ -285,12 +304,20 @@ impl Data {
     }
 }
 
-fn read(path: &Path, columns: Option<&[String]>) -> Result<(String, Series)> {
-    if path == Path::new("-") {
-        let series = Series::from_csv_reader(io::stdin().lock(), "standard input", columns)?;
+/// Reads a table; its name is that of its file, for titles.
+fn read(table: &Table) -> Result<(String, Series)> {
+    let mut csv = Csv::new()
+        .header(table.header.unwrap_or_default())
+        .reversed(table.reverse)
+        .thousands(table.thousands);
+    if let Some(columns) = &table.columns {
+        csv = csv.columns(columns);
+    }
+    if table.path == Path::new("-") {
+        let series = csv.read(io::stdin().lock(), "standard input")?;
         return Ok(("standard input".to_owned(), series));
     }
-    let stem = path.file_stem().unwrap_or(path.as_os_str());
-    let name = stem.to_string_lossy().into_owned();
-    Ok((name, Series::from_csv_path(path, columns)?))
+    let stem = table.path.file_stem().unwrap_or(table.path.as_os_str());
+    let name = printable(&stem.to_string_lossy(), LONGEST_NAME);
+    Ok((name, csv.open(&table.path)?))
 }

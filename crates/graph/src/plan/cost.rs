@@ -232,7 +232,7 @@ impl Plan {
 
 /// A run whose cost is asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Extent {
+pub struct RunShape {
     /// Steps.
     pub t: usize,
     /// Rows.
@@ -265,7 +265,7 @@ pub fn effort(plan: &Plan, item: &Item) -> usize {
 }
 
 /// All that is done of a leaf of a plan, nests taken apart, in order.
-pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: Extent) -> Vec<Task> {
+pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> Vec<Task> {
     let count = |t: usize| {
         let mut count = Count {
             plan,
@@ -543,7 +543,7 @@ fn sweep(r: &Region, rows: usize) -> Work {
 }
 
 /// Numbers in all arrays that an item goes through: what has to come from wherever they lie.
-pub fn footprint(plan: &Plan, item: &Item, run: Extent) -> usize {
+pub fn footprint(plan: &Plan, item: &Item, run: RunShape) -> usize {
     let accesses = item.accesses(&plan.weights);
     let mut buffers: Vec<usize> = accesses.iter().map(|a| a.view.buffer).collect();
     buffers.sort_unstable();

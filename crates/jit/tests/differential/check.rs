@@ -8,6 +8,7 @@
 //!
 //! **f32**: see [`single`].
 
+use retrograd_tape::Extent;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use retrograd_graph::passes::{self, Refused};
@@ -52,7 +53,8 @@ fn by_tape_on<T: Real>(
     let inputs = cast::<T>(inputs);
     let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
     let mut run = Interpreter::<T>::new(tape);
-    run.forward(t, b, &slices).map_err(|e| e.to_string())?;
+    run.forward(Extent { steps: t, rows: b }, &slices)
+        .map_err(|e| e.to_string())?;
     let cots = cast::<T>(&cotangents(tape, t, b, seed));
     let cots: Vec<Option<&[T]>> = cots.iter().map(|c| Some(&c[..])).collect();
     run.backward(&cots).map_err(|e| e.to_string())?;
@@ -95,7 +97,7 @@ pub(crate) fn by_cell<T: Element + Real>(
     .collect();
     let slices: Vec<&[T]> = (given.iter().map(|(x, n)| &x[front..][..*n])).collect();
     let mut out: Vec<Vec<T>> = (0..cell.outputs().len())
-        .map(|k| apart(cell.output_len(k, t, b)))
+        .map(|k| apart(cell.output_len(k, Extent { steps: t, rows: b })))
         .collect();
     let inner = |a: &Vec<T>| front..a.len() - GUARD;
     let mut outs: Vec<&mut [T]> = (out.iter_mut())
@@ -105,7 +107,7 @@ pub(crate) fn by_cell<T: Element + Real>(
         })
         .collect();
     executor
-        .run(t, b, &slices, &mut outs)
+        .run(Extent { steps: t, rows: b }, &slices, &mut outs)
         .map_err(|e| e.to_string())?;
     for (array, output) in out.iter().zip(cell.outputs()) {
         let range = inner(array);
@@ -493,11 +495,13 @@ pub(crate) fn budget(tape: &Tape, t: usize, b: usize, seed: u64, target: Target)
         let empty: Vec<usize> = (0..given.len()).filter(|&k| given[k].is_empty()).collect();
         let left_out: (&[usize], &[usize]) = (&empty, &[]);
         let most = cell
-            .memory(t, b, left_out)
+            .memory(Extent { steps: t, rows: b }, left_out)
             .map_err(|e| e.to_string())?
             .bytes;
         cell.set_budget(Some(0));
-        let Err(RunError::Budget { least, .. }) = cell.memory(t, b, left_out) else {
+        let Err(RunError::Budget { least, .. }) =
+            cell.memory(Extent { steps: t, rows: b }, left_out)
+        else {
             return Err("no bytes are enough".into());
         };
         for bytes in [
@@ -507,7 +511,7 @@ pub(crate) fn budget(tape: &Tape, t: usize, b: usize, seed: u64, target: Target)
         ] {
             cell.set_budget(Some(bytes));
             let what = cell
-                .memory(t, b, left_out)
+                .memory(Extent { steps: t, rows: b }, left_out)
                 .map_err(|e| format!("{bytes} bytes: {e}"))?;
             close(&right, &by_cell(&mut cell, tape, t, b, seed)?)
                 .map_err(|e| format!("{bytes} bytes, {what:?}: {e}"))?;
@@ -517,7 +521,7 @@ pub(crate) fn budget(tape: &Tape, t: usize, b: usize, seed: u64, target: Target)
             }
         }
         cell.set_budget(Some(least - 1));
-        match cell.memory(t, b, left_out) {
+        match cell.memory(Extent { steps: t, rows: b }, left_out) {
             Err(RunError::Budget { least: again, .. }) if again == least => Ok(()),
             other => Err(format!("one byte less than {least}: {other:?}")),
         }

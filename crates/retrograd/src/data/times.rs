@@ -169,10 +169,10 @@ enum Piece {
 /// month mean the same twice; what is no date means nothing.
 fn moments(text: &str) -> [Option<Moment>; 2] {
     use Piece::{Month, Number};
-    let Some((pieces, noon)) = pieces(text) else {
+    let Some((pieces, said)) = pieces(text) else {
         return [None; 2];
     };
-    let one = |date: [u64; 3], rest: &[Piece]| [moment(date, rest, noon); 2];
+    let one = |date: [u64; 3], rest: &[Piece]| [moment(date, rest, said); 2];
     match *pieces {
         [Number(n, 8, _), ref rest @ ..] => one([n / 10_000, n / 100 % 100, n % 100], rest),
         [Number(year, 4, _)] => one([year, 1, 1], &[]),
@@ -202,15 +202,15 @@ fn moments(text: &str) -> [Option<Moment>; 2] {
             Number(year, digits @ (2 | 4), also),
             ref rest @ ..,
         ] if by == also && (by == '/' || (digits == 4 && matches!(by, '-' | '.' | ' '))) => [
-            moment([year, b, a], rest, noon),
-            moment([year, a, b], rest, noon),
+            moment([year, b, a], rest, said),
+            moment([year, a, b], rest, said),
         ],
         _ => [None; 2],
     }
 }
 
 /// A date with its time, if both are possible.
-fn moment([year, month, day]: [u64; 3], rest: &[Piece], noon: Option<bool>) -> Option<Moment> {
+fn moment([year, month, day]: [u64; 3], rest: &[Piece], said: Said) -> Option<Moment> {
     let mut out = [year, month, day, 0, 0, 0, 0];
     // A fraction may be followed by an offset from UTC, which is left out: it is the same from row to row, or nearly.
     for (k, piece) in rest.iter().take(4).enumerate() {
@@ -223,29 +223,37 @@ fn moment([year, month, day]: [u64; 3], rest: &[Piece], noon: Option<bool>) -> O
             _ => out[3 + k] = n,
         }
     }
-    match noon {
+    match said.afternoon {
         Some(true) if out[3] < 12 => out[3] += 12,
         Some(false) if out[3] == 12 => out[3] = 0,
         _ => {}
     }
     let [_, month, day, hour, minute, second, _] = out;
-    // 53: weeks.
-    let possible = (1..=53).contains(&month)
+    let months = if said.week { 53 } else { 12 };
+    let possible = (1..=months).contains(&month)
         && (1..=31).contains(&day)
         && hour <= 24
         && minute < 60
         && second <= 60;
-    (possible && (month <= 12 || rest.is_empty())).then_some(out)
+    possible.then_some(out)
 }
 
-/// The pieces of a text that has nothing but numbers, months, days of the week and what stands between them in dates; and
-/// whether it says p.m. or a.m.
-fn pieces(text: &str) -> Option<(Vec<Piece>, Option<bool>)> {
+/// What words in a date say.
+#[derive(Clone, Copy, Default)]
+struct Said {
+    /// p.m. or a.m.
+    afternoon: Option<bool>,
+    /// That the number after the year is a week's.
+    week: bool,
+}
+
+/// The pieces of a text that has nothing but numbers, months, days of the week and what stands between them in dates.
+fn pieces(text: &str) -> Option<(Vec<Piece>, Said)> {
     const LONGEST: usize = 48;
     if text.len() > LONGEST {
         return None;
     }
-    let (mut pieces, mut noon, mut before) = (Vec::new(), None, ' ');
+    let (mut pieces, mut said, mut before) = (Vec::new(), Said::default(), ' ');
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         let run = |of: fn(char) -> bool| rest.find(|c| !of(c)).unwrap_or(rest.len());
@@ -257,7 +265,8 @@ fn pieces(text: &str) -> Option<(Vec<Piece>, Option<bool>)> {
             let end = run(char::is_alphabetic);
             match word(&rest[..end].to_lowercase())? {
                 Word::Month(m) => pieces.push(Piece::Month(m)),
-                Word::Noon(after) => noon = Some(after),
+                Word::Noon(after) => said.afternoon = Some(after),
+                Word::Week => said.week = true,
                 Word::Nothing => {}
             }
             rest = &rest[end..];
@@ -268,12 +277,13 @@ fn pieces(text: &str) -> Option<(Vec<Piece>, Option<bool>)> {
         }
         before = c;
     }
-    Some((pieces, noon))
+    Some((pieces, said))
 }
 
 enum Word {
     Month(u64),
     Noon(bool),
+    Week,
     Nothing,
 }
 
@@ -308,7 +318,8 @@ fn word(word: &str) -> Option<Word> {
     match word {
         "am" => Some(Word::Noon(false)),
         "pm" => Some(Word::Noon(true)),
-        "t" | "z" | "utc" | "gmt" | "q" | "w" => Some(Word::Nothing),
+        "t" | "z" | "utc" | "gmt" | "q" => Some(Word::Nothing),
+        "w" => Some(Word::Week),
         _ if DAYS.iter().any(|d| begins(&d)) => Some(Word::Nothing),
         _ => None,
     }

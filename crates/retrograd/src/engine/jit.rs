@@ -1,5 +1,6 @@
 //! Machine code as an engine.
 
+use retrograd_tape::Extent;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -51,6 +52,7 @@ impl<T: Float> Program<T> {
     fn compile(tape: &Tape, purpose: &Purpose, settings: Settings) -> Result<Program<T>, Error> {
         let options = Options {
             unroll: settings.unroll,
+            flush: settings.flush,
             ..Options::default()
         };
         let cell = CompiledCell::compile_with(tape, purpose, &options)?;
@@ -87,8 +89,7 @@ impl<T: Float> Program<T> {
 impl<T: Float> OnJit<T> {
     pub(crate) fn run(
         &mut self,
-        t: usize,
-        b: usize,
+        extent: Extent,
         inputs: &[&[T]],
         gradient: Option<&mut [T]>,
     ) -> Result<(), Error> {
@@ -101,14 +102,14 @@ impl<T: Float> OnJit<T> {
             }
         };
         for (k, values) in self.values.iter_mut().enumerate() {
-            let len = program.executor.cell().output_len(k, t, b);
+            let len = program.executor.cell().output_len(k, extent);
             // T and B are the user's: what has no room is an error, not an abort.
             let more = len.saturating_sub(values.len());
             (values.try_reserve_exact(more)).map_err(|_| RunError::Memory {
                 needed: len.saturating_mul(size_of::<T>()),
                 limit: None,
-                t,
-                b,
+                t: extent.steps,
+                b: extent.rows,
             })?;
             values.resize(len, T::ZERO);
         }
@@ -126,11 +127,11 @@ impl<T: Float> OnJit<T> {
                 (rest, at) = (after, range.end);
             }
         }
-        let ran = program.executor.run(t, b, inputs, &mut outputs);
+        let ran = program.executor.run(extent, inputs, &mut outputs);
         self.slices = emptied(outputs);
         if let Err(RunError::ComputedIndex { .. } | RunError::Index { .. }) = ran {
             // Compiled code only knows that an index is outside; the tape names it, its example and its step.
-            self.tape.check_indices(t, b, inputs)?;
+            self.tape.check_indices(extent, inputs)?;
         }
         Ok(ran?)
     }

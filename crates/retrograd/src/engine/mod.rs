@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use retrograd_graph::Unroll;
 use retrograd_jit::Element;
-use retrograd_tape::{Role, Tape};
+use retrograd_tape::{Extent, Role, Tape};
 
 use crate::cell::Cell;
 use crate::error::Error;
@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     /// Steps of an unrolled iteration of a recurrence's loop.
     pub(crate) unroll: Unroll,
+    /// Whether what delays carry is flushed, in single precision.
+    pub(crate) flush: bool,
     /// At most so many bytes beyond the caller's arrays.
     pub(crate) memory_budget: Option<usize>,
 }
@@ -103,19 +105,18 @@ impl<T: Float> Runner<T> {
         })
     }
 
-    /// Runs `t` steps of `b` examples. `inputs` are in the order of the tape's inputs, their lengths checked by the
+    /// Runs T steps of B examples. `inputs` are in the order of the tape's inputs, their lengths checked by the
     /// caller; an empty slice for an initial state means zeros. With `gradient`, also writes the loss's gradient with
     /// respect to all parameters there, one after the other in the tape's order.
     pub(crate) fn run(
         &mut self,
-        t: usize,
-        b: usize,
+        extent: Extent,
         inputs: &[&[T]],
         gradient: Option<&mut [T]>,
     ) -> Result<(), Error> {
         match self {
-            Runner::Jit(runner) => runner.run(t, b, inputs, gradient),
-            Runner::Tape(runner) => runner.run(t, b, inputs, gradient),
+            Runner::Jit(runner) => runner.run(extent, inputs, gradient),
+            Runner::Tape(runner) => runner.run(extent, inputs, gradient),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The interpreted tape as an engine.
 
+use retrograd_tape::Extent;
 use retrograd_tape::{Interpreter, Role, Yield};
 
 use super::{Float, emptied, params};
@@ -33,12 +34,11 @@ impl<T: Float> OnTape<T> {
 impl<T: Float> OnTape<T> {
     pub(crate) fn run(
         &mut self,
-        t: usize,
-        b: usize,
+        extent: Extent,
         inputs: &[&[T]],
         gradient: Option<&mut [T]>,
     ) -> Result<(), Error> {
-        self.interpreter.forward(t, b, inputs)?;
+        self.interpreter.forward(extent, inputs)?;
         let Some(mut rest) = gradient else {
             return Ok(());
         };

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use retrograd::optim::{Optimizer, Overflow, Step};
-//! use retrograd::{Batch, Float, Trainer, zoo};
+//! use retrograd::{Batch, Extent, Float, Trainer, zoo};
 //!
 //! /// Moves each parameter by the learning rate against the sign of its gradient.
 //! #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@
 //!
 //! let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
 //! let mut trainer = Trainer::builder(cell, SignDescent { learning_rate: 1e-3 }).build()?;
-//! let batch = Batch::new(2, 1).with("x", vec![0.1, 0.2]).with("next", vec![0.2, 0.3]);
+//! let batch = Batch::new(Extent::steps(2)).with("x", vec![0.1, 0.2]).with("next", vec![0.2, 0.3]);
 //! let first = trainer.step(&batch)?.loss;
 //! assert!(trainer.evaluate(&batch)?.loss() < first);
 //! # Ok::<(), retrograd::Error>(())

@@ -1,6 +1,7 @@
 //! Observations: reading, splitting, standardising and cutting into windows, in one binary so that it links once.
 
 mod csv;
+mod guesses;
 mod windows;
 
 /// The names as owned strings.

@@ -1,5 +1,6 @@
 //! Numbers to run a program on, and how near to a kink they bring it.
 
+use crate::Extent;
 use smallvec::smallvec;
 
 use crate::algebra::Value;
@@ -83,7 +84,7 @@ fn distances<T: Real>(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> V
         .collect();
     let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
     let mut run = Interpreter::<T>::new(tape);
-    run.forward(t, b, &slices)
+    run.forward(Extent { steps: t, rows: b }, &slices)
         .unwrap_or_else(|e| panic!("a case that does not run: {e}"));
     let mut found = kinks(&run, tape);
     // What is not finite is as near to a jump as can be.

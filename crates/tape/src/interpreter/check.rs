@@ -3,6 +3,7 @@
 use super::Interpreter;
 use super::execute::Outside;
 use super::program::{rows, ticks};
+use crate::Extent;
 use crate::algebra::Value;
 use crate::error::TapeError;
 use crate::limits::MAX_POINTS;
@@ -225,19 +226,14 @@ pub(crate) fn index_inputs(tape: &Tape) -> Vec<(usize, usize)> {
 }
 
 impl Tape {
-    /// Looks for an index out of its table: runs, at `t` steps and `b` examples of these `inputs` (as
+    /// Looks for an index out of its table: runs, for an extent of these `inputs` (as
     /// [`Interpreter::forward`] takes them), what indices depend on and nothing else. Compiled code, which only knows that
     /// there is one, learns from here which it is and where. A computed index that rounds to another row there than here
     /// may be found by one of the two alone.
     ///
     /// # Errors
     /// [`TapeError::Index`] for the first such index; those of a run.
-    pub fn check_indices<T: Real>(
-        &self,
-        t: usize,
-        b: usize,
-        inputs: &[&[T]],
-    ) -> Result<(), TapeError> {
+    pub fn check_indices<T: Real>(&self, extent: Extent, inputs: &[&[T]]) -> Result<(), TapeError> {
         let mut kept = vec![false; self.nodes().len()];
         let mut todo: Vec<Value> = indices(self).iter().map(|i| i.value).collect();
         while let Some(v) = todo.pop() {
@@ -246,6 +242,6 @@ impl Tape {
             }
         }
         let mut run = Interpreter::<T>::build(self, |_| false, &[], |v| kept[v.index()]);
-        run.forward(t, b, inputs)
+        run.forward(extent, inputs)
     }
 }

@@ -16,6 +16,7 @@ mod execute;
 mod program;
 mod rows;
 
+use crate::Extent;
 use std::sync::Arc;
 
 use backward::Backward;
@@ -146,7 +147,7 @@ impl<T: Real> Interpreter<T> {
         self.budget = bytes;
     }
 
-    /// Computes all values from `inputs`, in the order of [`Tape::inputs`], at `t` steps and `b` examples. An empty slice for
+    /// Computes all values from `inputs`, in the order of [`Tape::inputs`], for an extent of T steps and B examples. An empty slice for
     /// an input of role [`Role::Initial`](crate::Role::Initial) means zeros.
     ///
     /// # Errors
@@ -154,7 +155,8 @@ impl<T: Real> Interpreter<T> {
     /// length than its layout has; an input that is used as an index and is not a whole number; more memory than there is,
     /// or than the [budget](Interpreter::set_budget) allows; an index, also a computed one, that is none of its table's rows:
     /// the values of the run before are gone then.
-    pub fn forward(&mut self, t: usize, b: usize, inputs: &[&[T]]) -> Result<(), TapeError> {
+    pub fn forward(&mut self, extent: Extent, inputs: &[&[T]]) -> Result<(), TapeError> {
+        let Extent { steps: t, rows: b } = extent;
         self.check(t, b, inputs)?;
         if (t, b) != (self.memory.steps, self.memory.batch) || self.state == State::New {
             (self.memory.steps, self.memory.batch) = (t, b);
@@ -385,7 +387,7 @@ impl Tape {
         inputs: &[&[T]],
     ) -> Result<(T, Vec<Vec<T>>), TapeError> {
         let mut interpreter = Interpreter::new(self);
-        interpreter.forward(1, 1, inputs)?;
+        interpreter.forward(Extent { steps: 1, rows: 1 }, inputs)?;
         let mut cotangents: Vec<Option<&[T]>> = vec![None; self.outputs().len()];
         let one = [T::ONE];
         if let Some(first) = cotangents.first_mut() {
