@@ -3,7 +3,7 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use retrograd::data::{Series, Split, Standardizer, Windows};
-use retrograd::{Adam, Batch, Cell, Engine, Trainer, zoo};
+use retrograd::{Adam, Batch, Cell, Engine, Extent, Trainer, zoo};
 
 fn keepwrite(hidden: usize) -> Cell {
     zoo::forecaster(zoo::find("keepwrite").unwrap(), 4, hidden).unwrap()
@@ -72,4 +72,33 @@ fn compiling_is_timed_and_the_forward_program_compiled_when_it_is_needed() {
     jit.evaluate(batch).unwrap();
     assert!(jit.compile_time().unwrap() > before);
     assert_eq!(trainer(Engine::Tape, 1).compile_time(), None);
+}
+
+#[test]
+fn an_index_outside_its_table_is_the_same_error_of_both_engines_that_names_its_place() {
+    let text = "cell words(word)\n\
+                e = embedding[10, 3](2 * word)\n\
+                output y = dense[1](e)\n\
+                target next[1]\n\
+                loss mean(square(y - next))\n";
+    let cell = Cell::from_text(text, &[]).unwrap();
+    let words = |bad: f32| vec![0.0, 1.0, 2.0, bad, 4.0, 3.0];
+    let batch = |bad| {
+        let batch = Batch::new(Extent::steps(3).rows(2)).with("word", words(bad));
+        batch.with("next", vec![0.5; 6])
+    };
+    for bad in [5.0, -1.0, f32::NAN] {
+        let errors = [Engine::Jit, Engine::Tape].map(|engine| {
+            let settings = Trainer::builder(cell.clone(), Adam::new(1e-3)).engine(engine);
+            let mut trainer = settings.build().unwrap();
+            let error = trainer.step(&batch(bad)).unwrap_err().to_string();
+            // The trainer goes on.
+            trainer.step(&batch(4.0)).unwrap();
+            assert_eq!(trainer.predict(&batch(bad)).unwrap_err().to_string(), error);
+            error
+        });
+        assert_eq!(errors[0], errors[1]);
+        // Number 3 of [T, B = 2]: step 1, example 1.
+        assert!(errors[0].contains("at step 1 of row 1"), "{}", errors[0]);
+    }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use retrograd_graph::Options;
-use retrograd_jit::{CompiledCell, Executor, Purpose};
+use retrograd_jit::{CompiledCell, Executor, Purpose, RunError};
 use retrograd_tape::Tape;
 
 use super::{Float, Settings, emptied, params};
@@ -101,11 +101,20 @@ impl<T: Float> OnJit<T> {
                 forward.insert(compiled)
             }
         };
-        let mut outputs: Vec<&mut [T]> = std::mem::take(&mut self.slices);
         for (k, values) in self.values.iter_mut().enumerate() {
-            values.resize(program.executor.cell().output_len(k, extent), T::ZERO);
-            outputs.push(values);
+            let len = program.executor.cell().output_len(k, extent);
+            // T and B are the user's: what has no room is an error, not an abort.
+            let more = len.saturating_sub(values.len());
+            (values.try_reserve_exact(more)).map_err(|_| RunError::Memory {
+                needed: len.saturating_mul(size_of::<T>()),
+                limit: None,
+                t: extent.steps,
+                b: extent.rows,
+            })?;
+            values.resize(len, T::ZERO);
         }
+        let mut outputs: Vec<&mut [T]> = std::mem::take(&mut self.slices);
+        outputs.extend(self.values.iter_mut().map(Vec::as_mut_slice));
         if let Some(mut rest) = gradient {
             for range in &program.zeros {
                 rest[range.clone()].fill(T::ZERO);
@@ -120,6 +129,10 @@ impl<T: Float> OnJit<T> {
         }
         let ran = program.executor.run(extent, inputs, &mut outputs);
         self.slices = emptied(outputs);
+        if let Err(RunError::ComputedIndex { .. } | RunError::Index { .. }) = ran {
+            // Compiled code only knows that an index is outside; the tape names it, its example and its step.
+            self.tape.check_indices(extent, inputs)?;
+        }
         Ok(ran?)
     }
 
