@@ -193,7 +193,6 @@ fn parameters_from_what_is_no_file_of_them() {
 }
 
 #[test]
-#[ignore = "the limits on sizes of cells are another change's"]
 fn sizes_of_cells_beyond_all_limits() {
     let text = "cell f(x[I]; h[H]) where I=2, H=3
         h' = tanh(dense(x, h))
