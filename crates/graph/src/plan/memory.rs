@@ -60,9 +60,10 @@ pub struct Memory {
 }
 
 /// A number that crosses between phases of a long sequence is written to memory and read back from there: worth this many
-/// element-wise ops in cache. Minimal gated units and SRU need 5 to make one again, a matrix memory 7; a layer-norm LSTM 12
-/// and more (made again, its step took 1.2 times as long at 32×32×100, Zen 3), an LSTM 16 and more.
-const EFFORT_A_NUMBER: usize = 8;
+/// element-wise ops in cache, the one that flushes a state among them. Minimal gated units and SRU need 6 to make one again, a
+/// matrix memory 8 and a little; a layer-norm LSTM 13 and more (made again, its step took 1.2 times as long at 32×32×100,
+/// Zen 3), an LSTM 17 and more.
+const EFFORT_A_NUMBER: usize = 9;
 
 /// How a run for some T and B goes through time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
