@@ -208,4 +208,45 @@ mod tests {
             .join()
             .unwrap();
     }
+
+    /// The mistake that a definition comes to.
+    fn mistake(define: impl FnOnce(&retrograd::Builder)) -> String {
+        Cell::define("mistaken", define)
+            .expect_err("a mistake")
+            .to_string()
+    }
+
+    #[test]
+    fn misuse_is_an_error_and_never_a_panic() {
+        let mut leaked = None;
+        Cell::define("other", |c| {
+            // A handle of this builder cannot leave its closure alive, but a builder can be defined inside another.
+            let x = c.input("x", ());
+            leaked = Some(mistake(|inner| {
+                inner.output("y", inner.input("z", 1));
+                inner.loss(x);
+            }));
+            c.output("x again", x);
+        })
+        .unwrap();
+        let leaked = leaked.unwrap();
+        assert!(leaked.contains("`x`"), "{leaked}");
+        let empty = mistake(|c| c.output("y", c.dense("nothing", 0, [c.input("x", 1)])));
+        assert!(empty.contains("nothing"), "{empty}");
+
+        let builder = || Trainer::builder(cell().unwrap(), Adam::new(1e-2)).double();
+        // More threads than there are change nothing.
+        let mut many = builder().threads(2_000_000).build().unwrap();
+        let mut one = builder().build().unwrap();
+        assert_eq!(many.step(&batch()).unwrap(), one.step(&batch()).unwrap());
+        // Neither do rows that no memory holds abort.
+        let e = one
+            .stepper()
+            .rows(1_000_000_000_000)
+            .build()
+            .expect_err("too many");
+        assert!(e.to_string().contains("GiB"), "{e}");
+        let e = one.set_parameters(&[1.0]).expect_err("too few");
+        assert!(matches!(e, Error::ParameterCount { found: 1, .. }), "{e}");
+    }
 }
