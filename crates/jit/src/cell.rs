@@ -1,6 +1,7 @@
 //! [`CompiledCell`]: a program as machine code, shared by all who run it.
 
 use retrograd_tape::Extent;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -393,15 +394,19 @@ pub(crate) fn index_inputs(g: &Graph) -> Vec<IndexInput> {
     found
 }
 
-/// The inputs, one number a step, whose product a value is.
+/// The inputs, one number a step, whose product a value is, each once.
 fn factors(g: &Graph, v: Value) -> Option<Vec<usize>> {
-    match *g.op_of(v) {
-        Op::Input { id, ty } => (ty == Type::new(Shape::Scalar, Domain::Step)).then(|| vec![id]),
-        Op::Map(Map::Mul) => {
-            let parts: Option<Vec<Vec<usize>>> =
-                g.operands(v).iter().map(|&x| factors(g, x)).collect();
-            Some(parts?.concat())
+    let mut inputs = Vec::new();
+    let (mut seen, mut work) = (HashSet::from([v]), vec![v]);
+    while let Some(v) = work.pop() {
+        match *g.op_of(v) {
+            Op::Input { id, ty } if ty == Type::new(Shape::Scalar, Domain::Step) => inputs.push(id),
+            Op::Map(Map::Mul) => {
+                let operands = g.operands(v).into_iter();
+                work.extend(operands.filter(|&x| seen.insert(x)));
+            }
+            _ => return None,
         }
-        _ => None,
     }
+    Some(inputs)
 }

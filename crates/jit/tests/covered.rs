@@ -287,3 +287,27 @@ fn a_loss_weighted_by_ones_is_the_unweighted_one() {
         compare(name, &right, &by_code(&tape, &given), 1e-12);
     }
 }
+
+/// Sixty squarings of a weight reach its input by 2⁶⁰ ways, and a hundred thousand products are as deep: each is looked at once.
+#[test]
+fn weights_that_double_or_are_a_long_chain_are_looked_at_once() {
+    let weighted = |weigh: for<'t> fn(Var<'t>) -> Var<'t>| {
+        let r = Recorder::new();
+        let k = r.input("k", Role::Target, Shape::Scalar);
+        let table = r.param("table", Shape::Vector(N));
+        let column = table.reshape(Shape::Matrix(N, 1));
+        r.loss(column.gather(k).sum());
+        r.weight(weigh(r.input("w", Role::Weight, Shape::Scalar)));
+        r.finish("weighted").expect("it is right")
+    };
+    let doubled = weighted(|w| (0..60).fold(w, |w, _| w * w));
+    let chain = weighted(|w| (0..100_000).fold(w, |product, _| product * w));
+    for tape in [&doubled, &chain] {
+        let mut run = Interpreter::<f64>::new(tape);
+        // A row that is none, under weight 0.
+        let inputs: [&[f64]; 3] = [&[0.0, 9.0], &[1.0, 2.0, 3.0], &[1.0, 0.0]];
+        run.forward(Extent::steps(2), &inputs)
+            .expect("it is not read");
+    }
+    CompiledCell::<f64>::compile(&doubled, &Purpose::Train).expect("it compiles");
+}

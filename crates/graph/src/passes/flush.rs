@@ -62,32 +62,35 @@ fn fades_with(g: &Graph, delay: Value) -> HashSet<Value> {
     found
 }
 
-/// Notes the element-wise ops that a carried value consists of, if they come from what is `from` the delay.
+/// Notes the element-wise ops that a carried value consists of, if they come from what is `from` the delay. Each value is looked
+/// at once: parts may stand in a concatenation many times.
 fn carried(g: &Graph, x: Value, from: &HashSet<Value>, made: &mut HashSet<Value>) {
-    if !from.contains(&x) {
-        return;
-    }
-    match *g.op_of(x) {
-        Op::Map(_) => {
-            made.insert(x);
+    let mut seen = HashSet::from([x]);
+    let mut work = vec![x];
+    while let Some(v) = work.pop() {
+        if !from.contains(&v) {
+            continue;
         }
-        Op::Concat { .. } | Op::Slice { .. } | Op::Reshape(_) | Op::Broadcast(_) => {
-            for part in g.operands(x) {
-                carried(g, part, from, made);
+        match *g.op_of(v) {
+            Op::Map(_) => {
+                made.insert(v);
             }
+            Op::Concat { .. } | Op::Slice { .. } | Op::Reshape(_) | Op::Broadcast(_) => {
+                work.extend(g.operands(v).into_iter().filter(|&part| seen.insert(part)));
+            }
+            Op::Input { .. }
+            | Op::Constant { .. }
+            | Op::Zeros(_)
+            | Op::Reduce(_)
+            | Op::Dot
+            | Op::MatVec { .. }
+            | Op::Outer { .. }
+            | Op::Gather
+            | Op::Scatter { .. }
+            | Op::Delay(_)
+            | Op::Boundary(_)
+            | Op::Spread(_)
+            | Op::SumTo(_) => {}
         }
-        Op::Input { .. }
-        | Op::Constant { .. }
-        | Op::Zeros(_)
-        | Op::Reduce(_)
-        | Op::Dot
-        | Op::MatVec { .. }
-        | Op::Outer { .. }
-        | Op::Gather
-        | Op::Scatter { .. }
-        | Op::Delay(_)
-        | Op::Boundary(_)
-        | Op::Spread(_)
-        | Op::SumTo(_) => {}
     }
 }

@@ -1,5 +1,7 @@
 //! What a run is given, checked before anything is computed.
 
+use std::collections::HashSet;
+
 use super::Interpreter;
 use super::execute::Outside;
 use super::program::{rows, ticks};
@@ -209,17 +211,22 @@ fn is_zero(tape: &Tape, v: Value) -> bool {
     matches!(tape.node(v).op, Op::Constant { value, .. } if value.0 == 0.0)
 }
 
-/// The inputs, one number a step, whose product a value is.
+/// The inputs, one number a step, whose product a value is, each once.
 fn factors(tape: &Tape, v: Value) -> Option<Vec<usize>> {
-    let node = tape.node(v);
-    match node.op {
-        Op::Input { id, ty } => (ty == Type::new(Shape::Scalar, Domain::Step)).then(|| vec![id]),
-        Op::Map(Map::Mul) => {
-            let parts = node.operands.iter().map(|&x| factors(tape, x));
-            Some(parts.collect::<Option<Vec<_>>>()?.concat())
+    let mut inputs = Vec::new();
+    let (mut seen, mut work) = (HashSet::from([v]), vec![v]);
+    while let Some(v) = work.pop() {
+        let node = tape.node(v);
+        match node.op {
+            Op::Input { id, ty } if ty == Type::new(Shape::Scalar, Domain::Step) => inputs.push(id),
+            Op::Map(Map::Mul) => {
+                let operands = node.operands.iter().copied();
+                work.extend(operands.filter(|&x| seen.insert(x)));
+            }
+            _ => return None,
         }
-        _ => None,
     }
+    Some(inputs)
 }
 
 /// Inputs that are used as an index of gather or scatter, with the rows they index.
