@@ -93,6 +93,7 @@ fn json_has_its_keys_and_the_files_it_names_are_there() {
             "{key}: {value:?}"
         );
     }
+    assert_eq!(results["notes"][0], "column \"date\" labels the rows");
     assert_eq!(results["columns"][0]["name"], "sun");
     assert!(results["columns"][1]["errors"]["ar7"]["rmse"].is_f64());
     let plots = results["plots"].as_array().unwrap();
@@ -491,4 +492,36 @@ fn intuition_refuses_what_makes_no_sense() {
     fs::write(at.join("other/results.jsonl"), "{}\n").unwrap();
     let other = refused(&at, &["intuition", "--quick", "--out", "other"], 1);
     assert!(other.contains("results.jsonl, line 1"), "{other}");
+}
+
+#[test]
+fn tables_are_read_as_the_flags_say() {
+    let at = directory("flags");
+    // Newest first, without a header, thousands parted by commas.
+    let rows = table();
+    let rows = rows.lines().skip(1).enumerate().map(|(k, line)| {
+        let price = 1000.0 + 100.0 * f64::from(k as u32 * 7 % 11);
+        let price = format!("{price:.0}");
+        let (thousands, rest) = price.split_at(1);
+        format!(
+            "2024-{:02}-{:02},\"{thousands},{rest}\",{}\n",
+            1 + k / 28,
+            1 + k % 28,
+            &line[line.len() - 5..]
+        )
+    });
+    let mut rows: Vec<String> = rows.collect();
+    rows.reverse();
+    fs::write(at.join("table.csv"), rows.concat()).unwrap();
+    let refused = |more: &[&str]| refused(&at, &train(more), 1);
+    assert!(refused(&[]).contains("`--header no`"));
+    assert!(refused(&["--header", "no"]).contains("`--thousands`"));
+    assert!(refused(&["--header", "no", "--thousands"]).contains("`--reverse`"));
+    let results = json(&at, &train(&["--header", "no", "--thousands", "--reverse"]));
+    assert_eq!(results["rows"], 80);
+    assert_eq!(results["columns"][0]["name"], "2");
+    assert_eq!(
+        results["notes"],
+        serde_json::json!(["column \"1\" labels the rows"])
+    );
 }

@@ -167,7 +167,7 @@ fn cell_files() {
         (
             cell("h' = tanh(dense(x, h))"),
             &["--set", "Q=7"],
-            "the cell `f` has no dimension `Q`",
+            "there is no dimension `Q` to set",
             "1:6",
         ),
         (

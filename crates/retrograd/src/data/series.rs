@@ -232,7 +232,7 @@ impl Series {
                 } else {
                     0
                 };
-                (count, format!("a fraction of {share}"))
+                (count, format!("a fraction of {share:?}"))
             }
             Split::Count(count) => (count, format!("{count} rows")),
         };
