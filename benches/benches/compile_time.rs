@@ -11,9 +11,10 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use retrograd::{Cell, zoo};
 use retrograd_bench::cells;
-use retrograd_bench::engine::{Extent, Jit, Steps};
+use retrograd_bench::engine::{Jit, Portion, Steps};
 use retrograd_bench::work::Work;
 use retrograd_jit::{CompiledCell, Purpose};
+use retrograd_tape::Extent;
 
 /// Every cell by name: the zoo's, and those that the program carries as text.
 fn named() -> Vec<(&'static str, Cell)> {
@@ -38,7 +39,7 @@ fn all_cells(c: &mut Criterion) {
                     let compiled =
                         CompiledCell::<f32>::compile(tape, &Purpose::Train).expect("it compiles");
                     compiled
-                        .memory(steps, 1, (&[], &[]))
+                        .memory(Extent::steps(steps), (&[], &[]))
                         .expect("there is no budget")
                 });
             });
@@ -47,7 +48,7 @@ fn all_cells(c: &mut Criterion) {
     for name in cells::NAMES {
         let cell = cells::find(name, 64).expect("a cell");
         group.bench_function(BenchmarkId::new("stacked", name), |b| {
-            b.iter(|| Jit::<f32>::new(black_box(&cell), Extent::Whole, 1));
+            b.iter(|| Jit::<f32>::new(black_box(&cell), Portion::Whole, 1));
         });
     }
     group.finish();
@@ -60,11 +61,11 @@ fn lengths(c: &mut Criterion) {
         let work = Work::new(&cell, steps, 1);
         group.bench_function(BenchmarkId::new("compile_and_run", steps), |b| {
             b.iter(|| {
-                let mut jit = Jit::<f32>::new(&cell, Extent::Whole, 1).expect("it compiles");
+                let mut jit = Jit::<f32>::new(&cell, Portion::Whole, 1).expect("it compiles");
                 jit.step(&work);
             });
         });
-        let mut jit = Jit::<f32>::new(&cell, Extent::Whole, 1).expect("it compiles");
+        let mut jit = Jit::<f32>::new(&cell, Portion::Whole, 1).expect("it compiles");
         group.bench_function(BenchmarkId::new("run", steps), |b| {
             b.iter(|| jit.step(&work))
         });

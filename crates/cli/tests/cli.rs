@@ -413,18 +413,15 @@ fn a_mistake_in_a_cell_file_is_shown_with_file_line_caret_and_what_was_expected(
     let cell = |name: &str, parts: &[&str]| shown(&at, &["--cell", name], parts);
     cell(
         "word.cell",
-        &["[word.cell:11:15]", "tahn", "did you mean `tanh`?"],
+        &["word.cell:11:15", "tahn", "did you mean `tanh`?"],
     );
     cell(
         "fixed.cell",
-        &["[fixed.cell:2:11]", "but the data has 2 columns", "`x[2]`"],
+        &["fixed.cell:2:11", "but the data has 2 columns", "`x[2]`"],
     );
-    cell("two.cell", &["[two.cell:2:17]", "one input"]);
+    cell("two.cell", &["two.cell:2:17", "one input"]);
     cell("blind.cell", &["one target", "`target next[I]`"]);
-    cell(
-        "mute.cell",
-        &["[mute.cell:14:8]", "one output of 2 numbers"],
-    );
+    cell("mute.cell", &["mute.cell:14:8", "one output of 2 numbers"]);
     let lstm = |more: &[&str], parts: &[&str]| {
         shown(&at, &[&["--cell", "lstm.cell"], more].concat(), parts);
     };

@@ -332,6 +332,7 @@ impl Draw<'_> {
             ),
             op @ (Op::Scatter { .. }
             | Op::Constant { .. }
+            | Op::Zeros(_)
             | Op::Slice { .. }
             | Op::Spread(_)
             | Op::Broadcast(_)
@@ -371,6 +372,7 @@ impl Draw<'_> {
         match node.op {
             Op::Input { id, .. } => vec![self.g.inputs()[id].name.to_string()],
             Op::Constant { value, .. } => vec![number(value.0)],
+            Op::Zeros(_) => vec![number(0.0)],
             Op::Concat { .. } => xs.iter().flat_map(|&x| self.parts(x)).collect(),
             Op::Spread(_) | Op::Broadcast(_) | Op::Reshape(_) => self.parts(xs[0]),
             Op::Slice { start, len, .. } => {

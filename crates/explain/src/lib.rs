@@ -5,12 +5,12 @@
 mod drawing;
 
 use retrograd_graph::passes::{self, Trace};
-use retrograd_graph::plan::cost::{self, Extent, Task, Work};
+use retrograd_graph::plan::cost::{self, RunShape, Task, Work};
 use retrograd_graph::plan::{Item, Keep, Kind, Loop, Plan, Product, Stmt, Storage};
 use retrograd_graph::{Graph, Options};
-use retrograd_jit::predict::{Machine, extent};
+use retrograd_jit::predict::{Machine, run_shape};
 use retrograd_jit::{CompileError, CompiledCell, Memory, Purpose};
-use retrograd_tape::{Domain, Op, Role, Yield};
+use retrograd_tape::{Domain, Extent, Op, Role, Yield};
 
 use retrograd::{Cell, Error};
 
@@ -21,11 +21,11 @@ pub use drawing::Drawing;
 ///
 /// ```
 /// use retrograd_explain::{Explanation, Where};
-/// use retrograd::zoo;
+/// use retrograd::{Extent, zoo};
 /// use retrograd_jit::Purpose;
 ///
 /// let cell = zoo::forecaster(zoo::find("lstm").expect("it is there"), 4, 16)?;
-/// let explained = Explanation::new(&cell, &Purpose::Train, 100, 32)?;
+/// let explained = Explanation::new(&cell, &Purpose::Train, Extent::steps(100).rows(32))?;
 /// // All four gates: W x for all steps, U h step by step.
 /// let fours: Vec<_> = explained.products().into_iter().filter(|p| p.weights.len() == 4).collect();
 /// assert!(fours.iter().any(|p| p.place == Where::Hoisted) && fours.iter().any(|p| matches!(p.place, Where::Loop(_))));
@@ -36,8 +36,7 @@ pub struct Explanation {
     trace: Trace,
     compiled: CompiledCell<f32>,
     memory: Memory,
-    t: usize,
-    b: usize,
+    extent: Extent,
 }
 
 /// A product with weights, as it is run.
@@ -108,13 +107,13 @@ pub struct Counts {
 }
 
 impl Explanation {
-    /// Compiles the cell, and looks at a run for `t` steps of `b` rows, f32, whose initial states are zeros and whose final
+    /// Compiles the cell, and looks at a run in f32, whose initial states are zeros and whose final
     /// states are not wanted.
     ///
     /// # Errors
     /// Those of compiling, and [`Error::EmptyBatch`].
-    pub fn new(cell: &Cell, purpose: &Purpose, t: usize, b: usize) -> Result<Explanation, Error> {
-        Explanation::with(cell, purpose, &Options::default(), t, b)
+    pub fn new(cell: &Cell, purpose: &Purpose, extent: Extent) -> Result<Explanation, Error> {
+        Explanation::with(cell, purpose, &Options::default(), extent)
     }
 
     /// As [`Explanation::new`], compiled with these options.
@@ -125,9 +124,9 @@ impl Explanation {
         cell: &Cell,
         purpose: &Purpose,
         options: &Options,
-        t: usize,
-        b: usize,
+        extent: Extent,
     ) -> Result<Explanation, Error> {
+        let Extent { steps: t, rows: b } = extent;
         if t == 0 || b == 0 {
             return Err(Error::EmptyBatch { t, b });
         }
@@ -145,19 +144,18 @@ impl Explanation {
             .filter(|(_, o)| o.role == Yield::Final)
             .map(|(k, _)| k)
             .collect();
-        let memory = compiled.memory(t, b, (&zeros, &last))?;
+        let memory = compiled.memory(extent, (&zeros, &last))?;
         Ok(Explanation {
             trace,
             compiled,
             memory,
-            t,
-            b,
+            extent,
         })
     }
 
     /// Steps and rows.
-    pub fn shape(&self) -> (usize, usize) {
-        (self.t, self.b)
+    pub fn extent(&self) -> Extent {
+        self.extent
     }
 
     /// The compiled program.
@@ -206,7 +204,7 @@ impl Explanation {
         let plan = self.compiled.plan();
         let (mut hoisted, mut stepwise) = (0, 0);
         let leaves = plan.leaves().into_iter();
-        for task in leaves.flat_map(|leaf| cost::tasks(plan, leaf, self.extent())) {
+        for task in leaves.flat_map(|leaf| cost::tasks(plan, leaf, self.run_shape())) {
             match task.work {
                 Work::Product { inside: true, .. } => stepwise += task.times,
                 Work::Product { .. } => hoisted += task.times,
@@ -217,8 +215,8 @@ impl Explanation {
     }
 
     /// The run whose cost is told.
-    pub fn extent(&self) -> Extent {
-        extent(self.t, self.b, self.memory.layout())
+    pub fn run_shape(&self) -> RunShape {
+        run_shape(self.extent, self.memory.layout())
     }
 
     /// All parts in the order in which they run, with the time that they take on a machine.
@@ -226,7 +224,7 @@ impl Explanation {
         let plan = self.compiled.plan();
         let part = |leaf: cost::Leaf<'_>| {
             let mut tasks: Vec<Task> = Vec::new();
-            for task in cost::tasks(plan, leaf, self.extent()) {
+            for task in cost::tasks(plan, leaf, self.run_shape()) {
                 match tasks.iter_mut().find(|t| t.work == task.work) {
                     Some(same) => same.times += task.times,
                     None => tasks.push(task),
@@ -235,7 +233,7 @@ impl Explanation {
             Part {
                 title: title(plan, leaf.item),
                 tasks,
-                seconds: machine.seconds::<f32>(plan, leaf, self.extent()),
+                seconds: machine.seconds::<f32>(plan, leaf, self.run_shape()),
             }
         };
         plan.leaves().into_iter().map(part).collect()

@@ -1,5 +1,6 @@
 //! What an explanation counts is what runs, and its drawings are whole.
 
+use retrograd_tape::Extent;
 use std::collections::HashSet;
 
 use retrograd::{Cell, CellText, zoo};
@@ -24,7 +25,7 @@ fn cells() -> Vec<(&'static str, Cell)> {
 
 /// Calls of products in a run: hoisted, and at single steps.
 fn counted(cell: &Cell, purpose: &Purpose, t: usize, b: usize) -> (usize, usize) {
-    let mut compiled = CompiledCell::<f32>::compile(cell.tape(), purpose).expect("it compiles");
+    let compiled = CompiledCell::<f32>::compile(cell.tape(), purpose).expect("it compiles");
     let inputs = compiled.inputs().iter().map(|i| {
         let points = match i.role {
             Role::Initial => 0,
@@ -38,13 +39,14 @@ fn counted(cell: &Cell, purpose: &Purpose, t: usize, b: usize) -> (usize, usize)
     let outputs = compiled.outputs().iter().enumerate();
     let lens = outputs.map(|(k, o)| match o.role {
         Yield::Final => 0,
-        _ => compiled.output_len(k, t, b),
+        _ => compiled.output_len(k, Extent { steps: t, rows: b }),
     });
     let mut outputs: Vec<Vec<f32>> = lens.map(|n| vec![0.0; n]).collect();
     let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
     let mut outputs: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
     let calls = compiled
-        .count_calls(t, b, &inputs, &mut outputs)
+        .executor()
+        .count_calls(Extent { steps: t, rows: b }, &inputs, &mut outputs)
         .expect("it runs");
     (calls.hoisted_products, calls.step_products)
 }
@@ -54,7 +56,8 @@ fn products_that_are_told_are_those_that_are_called() {
     for (name, cell) in cells() {
         for purpose in [Purpose::Forward, Purpose::Train] {
             for (t, b) in [(7, 1), (25, 3), (5, 40)] {
-                let told = Explanation::new(&cell, &purpose, t, b).expect("it compiles");
+                let told = Explanation::new(&cell, &purpose, Extent { steps: t, rows: b })
+                    .expect("it compiles");
                 let called = counted(&cell, &purpose, t, b);
                 assert_eq!(
                     told.product_calls(),
@@ -73,7 +76,8 @@ fn products_that_are_told_are_those_that_are_called() {
 #[test]
 fn an_lstm_has_its_gates_fused_and_its_input_hoisted() {
     let cell = zoo::forecaster(zoo::find("lstm").expect("it is there"), 3, 8).expect("a cell");
-    let told = Explanation::new(&cell, &Purpose::Forward, 10, 2).expect("it compiles");
+    let told = Explanation::new(&cell, &Purpose::Forward, Extent { steps: 10, rows: 2 })
+        .expect("it compiles");
     let (before, after) = told.fused();
     assert_eq!((before.products, after.products), (9, 3));
     let products = told.products();
@@ -128,7 +132,8 @@ fn drawings_are_whole_for_every_cell_and_pass() {
         } else {
             Purpose::Train
         };
-        let told = Explanation::new(&cell, &purpose, 10, 2).expect("it compiles");
+        let told =
+            Explanation::new(&cell, &purpose, Extent { steps: 10, rows: 2 }).expect("it compiles");
         let passes = if name == "lstm" {
             0
         } else {
@@ -157,7 +162,8 @@ fn drawings_are_whole_for_every_cell_and_pass() {
 #[test]
 fn bytes_of_a_part_and_numbers_that_are_kept_are_those_of_the_equations() {
     let cell = zoo::forecaster(zoo::find("lstm").expect("it is there"), 4, 32).expect("a cell");
-    let told = Explanation::new(&cell, &Purpose::Train, 50, 2).expect("it compiles");
+    let told = Explanation::new(&cell, &Purpose::Train, Extent { steps: 50, rows: 2 })
+        .expect("it compiles");
     // From the forward to the backward step go four gates, h and c, of 32 units.
     assert_eq!(told.stash(), 6 * 32);
     let machine = Machine {
@@ -176,6 +182,7 @@ fn bytes_of_a_part_and_numbers_that_are_kept_are_those_of_the_equations() {
     let of = |columns: usize| (0, 2 * 128 * columns * size_of::<f32>());
     assert_eq!(packing, [of(4), of(32), of(32)]);
     // Without a backward step nothing is kept for all steps.
-    let forward = Explanation::new(&cell, &Purpose::Forward, 50, 2).expect("it compiles");
+    let forward = Explanation::new(&cell, &Purpose::Forward, Extent { steps: 50, rows: 2 })
+        .expect("it compiles");
     assert_eq!(forward.stash(), 0);
 }

@@ -16,8 +16,10 @@ use retrograd_tape::{
     Algebra, Domain, Input, Map, Observe, Op, Operands, Output, Role, Shape, Tape, Type, Value,
     Yield,
 };
+use smallvec::SmallVec;
 
-pub(crate) use rebuild::{Rebuild, Rewrite, rebuild, rewrite};
+use crate::work;
+pub(crate) use rebuild::{Rebuild, Rewrite, rebuild, rebuild_and_tell, rewrite};
 
 /// One op of the graph; its operands are the incoming edges, weighted with their slot.
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ pub struct Graph {
     net: StableDiGraph<Node, usize>,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
+    /// By index of the value: how many outputs it is. Shorter than the nodes where the rest is none.
+    yields: Vec<u32>,
     known: HashMap<(Op, Operands), Value>,
 }
 
@@ -58,6 +62,7 @@ impl Graph {
             net: StableDiGraph::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            yields: Vec::new(),
             known: HashMap::new(),
         }
     }
@@ -148,19 +153,25 @@ impl Graph {
     }
     /// A node's operands in the order of their slots.
     pub fn operands(&self, v: Value) -> Operands {
-        let mut xs: Vec<(usize, Value)> = self
-            .net
-            .edges_directed(index(v), Direction::Incoming)
-            .map(|e| (*e.weight(), value(e.source())))
-            .collect();
-        xs.sort_unstable();
+        let edges = self.net.edges_directed(index(v), Direction::Incoming);
+        let mut xs: SmallVec<[(usize, Value); 3]> =
+            edges.map(|e| (*e.weight(), value(e.source()))).collect();
+        work::note(xs.len() + 1);
+        // The newest edge comes first.
+        xs.reverse();
+        if !xs.is_sorted() {
+            xs.sort_unstable();
+        }
         xs.into_iter().map(|(_, v)| v).collect()
     }
     /// The nodes that use a value, once per use, in no particular order.
     pub fn users(&self, v: Value) -> impl Iterator<Item = Value> + '_ {
         self.net
             .edges_directed(index(v), Direction::Outgoing)
-            .map(|e| value(e.target()))
+            .map(|e| {
+                work::note(1);
+                value(e.target())
+            })
     }
     /// These values and all that depends on them, over delays too.
     pub(crate) fn below(&self, from: impl Iterator<Item = Value>) -> HashSet<Value> {
@@ -172,7 +183,18 @@ impl Graph {
     }
     /// True if a value is an output of the program.
     pub fn is_output(&self, v: Value) -> bool {
-        self.outputs.iter().any(|o| o.value == v)
+        self.times_output(v) > 0
+    }
+    /// How many outputs of the program a value is.
+    pub(crate) fn times_output(&self, v: Value) -> usize {
+        self.yields.get(v.index()).map_or(0, |&n| n as usize)
+    }
+    /// Notes that a value is an output once more.
+    fn yields(&mut self, v: Value) {
+        if self.yields.len() <= v.index() {
+            self.yields.resize(v.index() + 1, 0);
+        }
+        self.yields[v.index()] += 1;
     }
     /// How many nodes there are.
     pub fn len(&self) -> usize {
@@ -181,6 +203,10 @@ impl Graph {
     /// True if there is no node.
     pub fn is_empty(&self) -> bool {
         self.net.node_count() == 0
+    }
+    /// More than the index of any value.
+    pub(crate) fn bound(&self) -> usize {
+        self.net.node_bound()
     }
     /// The graph as petgraph sees it, for its algorithms.
     pub(crate) fn net(&self) -> &StableDiGraph<Node, usize> {
@@ -215,6 +241,7 @@ impl Graph {
             role,
             value: v,
         });
+        self.yields(v);
     }
 
     /// The values whose adjoints are wanted.
@@ -227,18 +254,22 @@ impl Graph {
     /// Answers the output `k`, of role [`Yield::Observed`], with the adjoint that it asked for.
     pub(crate) fn answer(&mut self, k: usize, adjoint: Value) {
         self.outputs[k].role = Yield::Gradient;
-        self.outputs[k].value = adjoint;
+        self.set_output(k, adjoint);
     }
 
     /// Drops the outputs that `keep` does not want.
     pub(crate) fn retain_outputs(&mut self, keep: impl Fn(&Graph, &Output) -> bool) {
         let mut outputs = std::mem::take(&mut self.outputs);
         outputs.retain(|o| keep(self, o));
+        self.yields.clear();
+        outputs.iter().for_each(|o| self.yields(o.value));
         self.outputs = outputs;
     }
 
     /// Says anew what an output is.
     pub(crate) fn set_output(&mut self, k: usize, v: Value) {
+        self.yields[self.outputs[k].value.index()] -= 1;
+        self.yields(v);
         self.outputs[k].value = v;
     }
 
@@ -399,19 +430,24 @@ impl Algebra for Graph {
 pub(crate) fn constant(g: &Graph, v: Value) -> Option<f64> {
     match g.op_of(v) {
         Op::Constant { value, .. } => Some(value.0),
+        Op::Zeros(_) => Some(0.0),
         Op::Spread(_) => constant(g, g.operands(v)[0]),
         _ => None,
     }
 }
 
-/// True if a value is known to be zero from the structure of the program, whatever the inputs are.
+/// True for the zeros of a derivative, which are 0 whatever they meet. A written 0 is none of them.
 pub(crate) fn is_zero(g: &Graph, v: Value) -> bool {
-    constant(g, v) == Some(0.0)
+    match g.op_of(v) {
+        Op::Zeros(_) => true,
+        Op::Spread(_) => is_zero(g, g.operands(v)[0]),
+        _ => false,
+    }
 }
 
-/// Zeros of a type.
+/// A derivative's zeros of a type.
 pub(crate) fn zeros(g: &mut Graph, ty: Type) -> Value {
-    let z = g.constant(0.0, ty.shape);
+    let z = g.zeros(ty.shape);
     g.spread(z, ty.domain)
 }
 

@@ -6,7 +6,7 @@ use retrograd_graph::plan::{
     Inner, Instr, Item, Keep, Kind, Loop, Plan, Product, Region, Stmt, Storage, View, plan, stream,
     verify,
 };
-use retrograd_graph::{Graph, Options, text};
+use retrograd_graph::{Graph, Options};
 use retrograd_tape::Domain;
 
 const LSTM: &str = "cell lstm(x[16]; h[16], c[16])
@@ -29,12 +29,12 @@ loss mean(square(h'))
 ";
 
 fn recorded(cell: &str) -> Graph {
-    Graph::from_tape(&text::read_tape("cell", cell, &[]).expect("it is a cell"))
+    Graph::from_tape(&retrograd_text::read_tape("cell", cell, &[]).expect("it is a cell"))
 }
 
 /// The plan of a cell's training step.
 fn trained(cell: &str) -> Plan {
-    trained_with(cell, &Options::default())
+    trained_with(cell, &Options::verified())
 }
 
 fn trained_with(cell: &str, options: &Options) -> Plan {
@@ -162,7 +162,7 @@ fn rule_4_a_parallel_loop_stores_in_one_steps_array() {
     // Phases would be broken too.
     let options = Options {
         phases: false,
-        ..Options::default()
+        ..Options::verified()
     };
     let mut plan = trained_with(LSTM, &options);
     let loops = plan.loops();
@@ -502,7 +502,7 @@ fn rule_13_a_ring_that_is_too_short() {
     let streamed = passes::stream::stream(&g).expect("it streams").graph;
     let options = Options {
         reuse: false,
-        ..Options::default().streaming()
+        ..Options::verified().streaming()
     };
     let trace = passes::run(&streamed, &[], &options).expect("it runs");
     let mut plan = stream(&trace.last().expect("the record at least").1, &options);

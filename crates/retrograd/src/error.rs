@@ -9,6 +9,19 @@ use retrograd_tape::TapeError;
 use crate::init::Init;
 
 /// A mistake in a cell, a batch, a setting or a file of parameters.
+///
+/// ```
+/// use retrograd::{Adam, Batch, Error, Extent, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 2, 4)?;
+/// let mut trainer = Trainer::builder(cell, Adam::new(1e-2)).build()?;
+/// let batch = Batch::new(Extent::steps(1)).with("x", vec![0.0; 3]).with("next", vec![0.0; 2]);
+/// match trainer.step(&batch) {
+///     Err(Error::InputLength { name, count, found, .. }) => assert_eq!((&*name, count, found), ("x", 2, 3)),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -19,7 +32,7 @@ pub enum Error {
     /// A mistake in a cell file: the message shows the line, the place and what was expected.
     #[cfg(feature = "text")]
     #[error(transparent)]
-    Text(Box<retrograd_graph::text::TextError>),
+    Text(Box<retrograd_text::TextError>),
     /// A dropout mask whose keep probability is none.
     #[error(
         "{at}: mask `{name}` keeps each element with probability {keep}; expected more than 0 and at most 1"
@@ -175,6 +188,12 @@ pub enum Error {
         /// How many were given.
         found: usize,
     },
+    /// A batch whose weights of the loss are all 0: their mean is 0 ÷ 0.
+    #[error(
+        "all weights of the loss are 0 in this batch: there is nothing to learn from it, and its mean loss is no number. \
+         Leave it out"
+    )]
+    NoWeight,
     /// A parameter that was given a value which is no finite number.
     #[error("parameter `{name}` cannot be {value}, as element {element} would be")]
     NonFiniteParameter {
@@ -232,6 +251,11 @@ pub enum Error {
         /// The names of the cell's values.
         known: Vec<String>,
     },
+    /// A product with the Hessian of a program that was not built for it, or that the tape is to interpret.
+    #[error(
+        "no products with the Hessian here: ask for them with `hessian_products()`, of compiled code"
+    )]
+    NoHessian,
     /// An engine of another name.
     #[error("there is no engine `{name}`; the engines are `jit` and `tape`")]
     UnknownEngine {

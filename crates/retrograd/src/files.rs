@@ -96,7 +96,16 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// Has `write` write a file beside `path`, then puts it in its place in one step: an interrupted run leaves the old file or
-/// the new one. The file beside it ends in `.<extension>`, whatever `path` ends in.
+/// the new one.
+///
+/// ```
+/// let path = std::env::temp_dir().join("retrograd-files-example.txt");
+/// retrograd::files::replace(&path, "txt", |beside| std::fs::write(beside, "whole"))?;
+/// assert_eq!(std::fs::read_to_string(&path)?, "whole");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// The file beside it ends in `.<extension>`, whatever `path` ends in.
 pub fn replace<E: From<io::Error>>(
     path: &Path,
     extension: &str,

@@ -7,7 +7,17 @@ use retrograd_tape::Shape;
 
 use crate::random::stream;
 
-/// What a parameter is before training. The fan-in of a matrix `[m, n]` is n, that of a vector `[n]` n, of a scalar 1.
+/// What a parameter is before training.
+///
+/// ```
+/// use retrograd::{Init, Shape};
+///
+/// let u = Init::Orthogonal.values("h.h", Shape::Matrix(2, 2), 1);
+/// assert!((u[0] * u[2] + u[1] * u[3]).abs() < 1e-15, "its rows are orthogonal");
+/// assert_eq!(u, Init::Orthogonal.values("h.h", Shape::Matrix(2, 2), 1), "the same for the same seed and name");
+/// ```
+///
+/// The fan-in of a matrix `[m, n]` is n, that of a vector `[n]` n, of a scalar 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
     /// 0.

@@ -3,7 +3,7 @@
 use retrograd_tape::{Domain, Role};
 
 use crate::cell::Cell;
-use crate::engine::{Float, Sampled, emptied};
+use crate::engine::{Float, emptied};
 use crate::error::Error;
 
 /// A compiled cell that takes one sample (of one or more rows) at a time and goes on from the states that the one before
@@ -27,7 +27,7 @@ use crate::error::Error;
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 pub struct Stepper<T: Float = f32> {
-    run: Box<dyn Sampled<T>>,
+    run: retrograd_jit::Stepper<T>,
     cell: Cell,
     /// What the caller gives with a sample.
     inputs: Vec<String>,
@@ -37,7 +37,22 @@ pub struct Stepper<T: Float = f32> {
     slices: Vec<&'static [T]>,
 }
 
-/// The settings of a [`Stepper`] to be; [`Trainer::stepper`](crate::Trainer::stepper) and [`Cell::stepper`] make one.
+/// The settings of a [`Stepper`] to be: how many rows a sample has, static inputs and beginnings of states.
+///
+/// ```
+/// use retrograd::Cell;
+///
+/// let cell = Cell::define("decay", |c| {
+///     let h = c.state("h", 1);
+///     let h = c.next(h, 0.5 * h + c.input("x", 1));
+///     c.output("y", h);
+/// })?;
+/// let mut stepper = cell.stepper(&[] as &[f32]).rows(2).with("h", vec![4.0, 8.0]).build()?;
+/// assert_eq!(stepper.step(&[&[0.0, 0.0]])?, [2.0, 4.0]);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
+///
+/// [`Trainer::stepper`](crate::Trainer::stepper) and [`Cell::stepper`] make one.
 #[derive(Clone, Debug)]
 pub struct StepperBuilder<'a, T: Float = f32> {
     cell: &'a Cell,
@@ -99,7 +114,7 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
                 None => {}
             }
         }
-        let run = T::stepper(cell, rows, &inputs)?;
+        let run = retrograd_jit::Stepper::new(cell.tape(), rows, &inputs)?;
         let ones = |i: &retrograd_tape::Input| {
             (i.role == Role::Mask).then(|| vec![T::ONE; rows * i.ty.shape.len()])
         };
@@ -132,7 +147,7 @@ impl<T: Float> Stepper<T> {
     /// [`Error::Run`] for arrays that do not fit. Then nothing has happened.
     pub fn step(&mut self, inputs: &[&[T]]) -> Result<&[T], Error> {
         if inputs.len() == self.masks.len() && self.inputs.len() == inputs.len() {
-            self.run.step(inputs)?;
+            self.run.step(inputs, &mut [])?;
         } else {
             let mut slices: Vec<&[T]> = std::mem::take(&mut self.slices);
             let mut given = inputs.iter();
@@ -141,7 +156,7 @@ impl<T: Float> Stepper<T> {
                 None => given.next().copied(),
             }));
             slices.extend(given);
-            let ran = self.run.step(&slices);
+            let ran = self.run.step(&slices, &mut []);
             self.slices = emptied(slices);
             ran?;
         }
@@ -172,7 +187,7 @@ impl<T: Float> Stepper<T> {
     /// # Errors
     /// [`Error::Run`] if there is none of this name, or its length is another.
     pub fn set_state(&mut self, name: &str, values: &[T]) -> Result<(), Error> {
-        self.run.set_state(name, values)
+        Ok(self.run.set_state(name, values)?)
     }
 
     /// Other parameters, one after the other in the cell's order; states go on as they are.
@@ -181,7 +196,7 @@ impl<T: Float> Stepper<T> {
     /// [`Error::ParameterCount`].
     pub fn set_parameters(&mut self, parameters: &[T]) -> Result<(), Error> {
         counted(&self.cell, parameters)?;
-        self.run.set_inputs(&listed(&self.cell, parameters))
+        Ok(self.run.set_inputs(&listed(&self.cell, parameters))?)
     }
 }
 

@@ -1,14 +1,15 @@
 //! Training: a cell, its parameters, an optimiser and the engine that runs it.
 
+use retrograd_tape::Extent;
 use std::ops::Range;
 use std::time::Duration;
 
 use retrograd_graph::Unroll;
-use retrograd_tape::{Shape, Yield};
+use retrograd_tape::{Interpreter, Shape, Yield};
 
 use crate::batch::{Batch, Feed, Purpose};
 use crate::cell::Cell;
-use crate::engine::{Engine, Float, Run, Settings, emptied, start};
+use crate::engine::{Engine, Float, Runner, Settings, emptied};
 use crate::error::Error;
 use crate::optim::{AnyOptimizer, Optimizer, OptimizerState, clip_scale, global_norm, positive};
 use crate::stepper::{StepperBuilder, counted};
@@ -17,11 +18,11 @@ use crate::stepper::{StepperBuilder, counted};
 /// number of threads.
 ///
 /// ```
-/// use retrograd::{Adam, Batch, Trainer, zoo};
+/// use retrograd::{Adam, Batch, Extent, Trainer, zoo};
 ///
 /// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 8)?;
 /// let mut trainer = Trainer::builder(cell, Adam::new(1e-2)).seed(1).build()?;
-/// let batch = Batch::new(3, 1).with("x", vec![0.0, 0.1, 0.2]).with("next", vec![0.1, 0.2, 0.3]);
+/// let batch = Batch::new(Extent::steps(3)).with("x", vec![0.0, 0.1, 0.2]).with("next", vec![0.1, 0.2, 0.3]);
 /// let first = trainer.step(&batch)?.loss;
 /// for _ in 0..50 {
 ///     trainer.step(&batch)?;
@@ -32,7 +33,7 @@ use crate::stepper::{StepperBuilder, counted};
 pub struct Trainer<T: Float = f32> {
     cell: Cell,
     engine: Engine,
-    runner: Box<dyn Run<T>>,
+    runner: Runner<T>,
     optimizer: Box<dyn AnyOptimizer<T>>,
     clip: Option<f64>,
     /// Position of the loss among the outputs.
@@ -65,11 +66,23 @@ pub struct TrainerBuilder<O, T: Float = f32> {
     seed: u64,
     threads: usize,
     unroll: Unroll,
+    memory_budget: Option<usize>,
+    flush: bool,
     clip: Option<f64>,
     of: std::marker::PhantomData<T>,
 }
 
-/// What a training step found, before it changed the parameters.
+/// What a training step found, before it changed the parameters; see [`Trainer::step`].
+///
+/// ```
+/// use retrograd::{Batch, Extent, Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
+/// let mut trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
+/// let report = trainer.step(&Batch::new(Extent::steps(1)).with("x", vec![0.1]).with("next", vec![0.2]))?;
+/// assert!(report.step == 1 && report.gradient_norm.is_finite());
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Report {
     /// The step, the first being 1.
@@ -81,6 +94,17 @@ pub struct Report {
 }
 
 /// A parameter of a trainer and its present values; see [`Trainer::named_parameters`].
+///
+/// ```
+/// use retrograd::{Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
+/// let trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
+/// for p in trainer.named_parameters() {
+///     println!("{} {}: {:?}", p.name, p.shape, p.values);
+/// }
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NamedParameter<'a, T> {
     /// The parameter's name.
@@ -91,7 +115,18 @@ pub struct NamedParameter<'a, T> {
     pub values: &'a [T],
 }
 
-/// What a run of the cell gave; see [`Trainer::evaluate`].
+/// What a run of the cell gave; see [`Trainer::evaluate`], [`Trainer::predict`] and [`Trainer::differentiate`].
+///
+/// ```
+/// use retrograd::{Batch, Extent, Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
+/// let mut trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
+/// let forecast = trainer.predict(&Batch::new(Extent::steps(3)).with("x", vec![0.1, 0.2, 0.3]))?;
+/// assert_eq!(forecast.output("y").map(<[f32]>::len), Some(3));
+/// assert_eq!(forecast.output("h").map(<[f32]>::len), Some(4), "the final state");
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Evaluation<'a, T: Float> {
     trainer: &'a Trainer<T>,
@@ -108,6 +143,8 @@ impl Trainer<f32> {
             seed: 0,
             threads: 1,
             unroll: Unroll::AUTO,
+            memory_budget: None,
+            flush: true,
             clip: None,
             of: std::marker::PhantomData,
         }
@@ -140,6 +177,17 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         TrainerBuilder { unroll, ..self }
     }
 
+    /// Lets a run of compiled code take no more than this many bytes beyond parameters, batch and results: blocks of steps get
+    /// shorter, and the backward step makes what it needs of the forward step again instead of keeping it. Gradients are
+    /// the same up to rounding. Without it, runs take what they are fastest with.
+    #[must_use]
+    pub fn memory_budget(self, bytes: usize) -> Self {
+        TrainerBuilder {
+            memory_budget: Some(bytes),
+            ..self
+        }
+    }
+
     /// Scales gradients down whose norm, over all parameters, is greater than this.
     #[must_use]
     pub fn clip(self, norm: f64) -> Self {
@@ -147,6 +195,13 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             clip: Some(norm),
             ..self
         }
+    }
+
+    /// Whether compiled code in f32 makes a state that decays, and its cotangent, 0 where it is below 2⁻¹²⁶, the least normal number;
+    /// it does unless told otherwise here. Denormal numbers make loops several times slower.
+    #[must_use]
+    pub fn flush(self, flush: bool) -> Self {
+        TrainerBuilder { flush, ..self }
     }
 
     /// Runs and trains the cell in f64.
@@ -159,6 +214,8 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             seed: self.seed,
             threads: self.threads,
             unroll: self.unroll,
+            memory_budget: self.memory_budget,
+            flush: self.flush,
             clip: self.clip,
             of: std::marker::PhantomData,
         }
@@ -197,10 +254,12 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         let settings = Settings {
             threads: self.threads,
             unroll: self.unroll,
+            memory_budget: self.memory_budget,
+            flush: self.flush,
         };
         Ok(Trainer {
             engine: self.engine,
-            runner: start(self.engine, &cell, settings)?,
+            runner: Runner::new(self.engine, &cell, settings)?,
             optimizer: Box::new(OptimizerState::new(self.optimizer, params.len())?),
             clip: self.clip,
             loss,
@@ -219,8 +278,8 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// [`Error::EmptyBatch`], [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::InputLength`]; [`Error::Cell`] or [`Error::Run`] if
-    /// an index is none; [`Error::NonFinite`] if the loss or the gradient is no finite number; and [`Error::Overflow`] if what the
-    /// optimiser remembers would not be finite. After an error, the parameters and the
+    /// an index is none; [`Error::NoWeight`] if all weights are 0; [`Error::NonFinite`] if the loss or the gradient is no finite
+    /// number; and [`Error::Overflow`] if what the optimiser remembers would not be finite. After an error, the parameters and the
     /// optimiser are as before.
     pub fn step(&mut self, batch: &Batch<T>) -> Result<Report, Error> {
         self.run(batch, Purpose::Train, true)?;
@@ -414,13 +473,32 @@ impl<T: Float> Trainer<T> {
         let feed = &mut self.feed;
         feed.inputs(&self.cell, &self.params, batch, purpose, &mut inputs)?;
         let gradient = gradient.then_some(&mut self.gradient[..]);
-        let ran = self.runner.run(batch.t, batch.b, &inputs, gradient);
+        let mut ran = self.runner.run(batch.extent, &inputs, gradient);
+        let loss = || self.runner.output(self.loss)[0];
+        if ran.is_ok() && purpose != Purpose::Predict && loss().to_f64().is_nan() {
+            ran = weighed(&self.cell, batch.extent, &inputs);
+        }
         self.slices = emptied(inputs);
         ran
     }
 
     fn last_loss(&self) -> f64 {
         self.runner.output(self.loss)[0].to_f64()
+    }
+}
+
+/// An error if a batch's weights are all 0, which a loss that is no number may come from.
+fn weighed<T: Float>(cell: &Cell, extent: Extent, inputs: &[&[T]]) -> Result<(), Error> {
+    let tape = cell.tape();
+    let Some(sum) = tape.loss_weight() else {
+        return Ok(());
+    };
+    // Weights may be computed.
+    let mut tape = Interpreter::<T>::with_gradients(tape, |_| false);
+    tape.forward(extent, inputs)?;
+    match tape.value(sum)?.iter().all(|w| w.to_f64() == 0.0) {
+        true => Err(Error::NoWeight),
+        false => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use retrograd::data::{DataError, Series, Split, Standardizer, Windows};
-use retrograd::{Adam, Batch, Cell, Trainer};
+use retrograd::{Adam, Batch, Cell, Extent, Trainer};
 
 const MOST: usize = usize::MAX;
 
@@ -185,7 +185,7 @@ fn parameters_from_what_is_no_file_of_them() {
         );
     }
     std::fs::remove_dir_all(&directory).unwrap();
-    let batch = Batch::new(0, 1);
+    let batch = Batch::new(Extent::steps(0));
     assert_eq!(
         said(trainer.step(&batch)),
         "a batch needs at least one step and one example; found T = 0, B = 1"
@@ -202,7 +202,7 @@ fn sizes_of_cells_beyond_all_limits() {
         assert!(Cell::from_text(text, &[("H", n)]).is_err(), "{n}");
     }
     let mut trainer: Trainer = Trainer::builder(cell(), Adam::new(0.1)).build().unwrap();
-    let batch = Batch::new(usize::MAX, 2)
+    let batch = Batch::new(Extent::steps(usize::MAX).rows(2))
         .with("x", vec![])
         .with("next", vec![]);
     assert!(trainer.step(&batch).is_err(), "T · B overflows");

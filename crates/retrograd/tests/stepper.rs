@@ -1,5 +1,6 @@
 //! Streaming, as a user meets it: a trained cell, sample by sample, forecasts what it forecasts for the whole sequence.
 
+use retrograd::Extent;
 use retrograd::{Adam, Batch, Cell, Error, Sgd, Trainer, zoo};
 
 /// Numbers in ±0.5, the same every time.
@@ -28,7 +29,7 @@ fn a_trained_cell_forecasts_sample_by_sample_what_it_does_for_the_sequence() {
             .seed(1)
             .build()
             .expect("it trains");
-        let batch = Batch::new(t, b)
+        let batch = Batch::new(Extent::steps(t).rows(b))
             .with("x", numbers(t * b * 2, 1))
             .with("next", numbers(t * b * 2, 2));
         for _ in 0..5 {
@@ -68,7 +69,7 @@ fn a_stepper_takes_other_parameters_and_goes_on() {
         .expect("it trains");
     assert_eq!(trainer.parameters(), start);
     let mut old = trainer.stepper().build().expect("it streams");
-    let batch = Batch::new(4, 1)
+    let batch = Batch::new(Extent::steps(4))
         .with("x", numbers(4, 1))
         .with("next", numbers(4, 2));
     trainer.step(&batch).expect("a step");

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use retrograd::Observe;
 use serde::Serialize;
 
+use crate::observed::observe;
 use crate::systems::System;
 use crate::tasks::Task;
 use retrograd::Batch;
 use retrograd::Cell;
 use retrograd::Engine;
 use retrograd::Error;
-use retrograd::observe::{observe, states};
 use retrograd::random::stream;
 
 /// How far back the error is followed, and over how many sequences its size is averaged.
@@ -67,8 +67,8 @@ pub(crate) fn measure(
     batch: &Batch<f64>,
     engine: Engine,
 ) -> Result<Curves, Error> {
-    let (t, b) = (batch.t, batch.b);
-    let states = states(cell);
+    let (t, b) = (batch.extent.steps, batch.extent.rows);
+    let states = cell.new_states();
     let adjoints: Vec<Observe> = states.iter().map(|s| Observe::adjoint(s)).collect();
     let adjoints = observe(cell, params, batch, engine, &adjoints)?;
     let curve = |adjoint: &Vec<f64>| -> Vec<f64> {

@@ -15,6 +15,7 @@ pub mod saturation;
 pub mod systems;
 pub mod tasks;
 
+mod observed;
 mod report;
 mod runner;
 mod store;

@@ -4,6 +4,7 @@ use retrograd::Observe;
 use serde::{Deserialize, Serialize};
 
 use crate::flow::{self, Curves};
+use crate::observed::observe;
 use crate::saturation::{self, Stream};
 use crate::systems::System;
 use crate::tasks::Task;
@@ -12,7 +13,6 @@ use retrograd::Cell;
 use retrograd::Engine;
 use retrograd::Error;
 use retrograd::Trainer;
-use retrograd::observe::observe;
 use retrograd::random::stream;
 
 /// How training goes; the same for all systems.

@@ -2,6 +2,7 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use retrograd::Extent;
 use serde::{Deserialize, Serialize};
 
 use crate::StudyError;
@@ -139,7 +140,7 @@ impl Next {
         // Every row but the last is read, and each forecast made before the row is.
         let read = validation.end - 1;
         let x = standard.rows()[..read * columns].iter().map(|&v| v as f32);
-        let run = trainer.predict(&Batch::new(read, 1).with("x", x.collect()))?;
+        let run = trainer.predict(&Batch::new(Extent::steps(read)).with("x", x.collect()))?;
         let y = run.output("y").expect("a forecaster has this output");
         let y = y[(validation.start - 1) * columns..].iter();
         let y: Vec<f64> = y.map(|&v| f64::from(v)).collect();

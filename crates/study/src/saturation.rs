@@ -3,13 +3,13 @@
 use retrograd::Observe;
 use serde::{Deserialize, Serialize};
 
+use crate::observed::observe;
 use crate::systems::System;
 use crate::tasks::Task;
 use retrograd::Batch;
 use retrograd::Cell;
 use retrograd::Engine;
 use retrograd::Error;
-use retrograd::observe::{observe, states};
 use retrograd::random::stream;
 
 /// A tanh whose value is beyond this has a slope below a tenth.
@@ -119,8 +119,8 @@ pub(crate) fn measure(
     batch: &Batch<f64>,
     engine: Engine,
 ) -> Result<Stream, Error> {
-    let t = batch.t;
-    let states = states(cell);
+    let t = batch.extent.steps;
+    let states = cell.new_states();
     let state = states
         .iter()
         .find(|s| *s == "c'")

@@ -14,6 +14,7 @@
 //! first answer in copy.
 
 use rand::{Rng, RngExt};
+use retrograd::Extent;
 use serde::{Deserialize, Serialize};
 
 use crate::systems::Ends;
@@ -115,7 +116,7 @@ impl Task {
                 Task::Order => sequences.order(row, t, rng),
             }
         }
-        Batch::new(t, b)
+        Batch::new(Extent::steps(t).rows(b))
             .with("x", sequences.x)
             .with("target", sequences.target)
             .with("weight", sequences.weight)
@@ -124,7 +125,7 @@ impl Task {
     /// The same, but only the last step's answer is asked for.
     pub(crate) fn last_asked(self, lag: usize, b: usize, rng: &mut impl Rng) -> Batch<f64> {
         let batch = self.batch::<f64>(lag, b, rng);
-        let mut weight = vec![0.0; batch.t * b];
+        let mut weight = vec![0.0; batch.extent.steps * b];
         let last = weight.len() - b;
         weight[last..].fill(1.0);
         batch.with("weight", weight)
@@ -144,7 +145,7 @@ impl Task {
                 Task::Copy | Task::Order => read[rng.random_range(0..ends.inputs)] = 1.0,
             }
         }
-        Batch::new(t, b)
+        Batch::new(Extent::steps(t).rows(b))
             .with("x", x)
             .with("target", vec![0.0; t * b * ends.outputs])
             .with("weight", vec![0.0; t * b])
@@ -271,7 +272,7 @@ mod tests {
     fn adding_marks_a_number_in_either_half_and_asks_for_their_sum() {
         for lag in [10, 11, 50] {
             let batch = batch(Task::Adding, lag);
-            assert_eq!(batch.t, lag);
+            assert_eq!(batch.extent.steps, lag);
             for row in 0..B {
                 let marked: Vec<usize> = (0..lag)
                     .filter(|&s| read(Task::Adding, &batch, s, row)[1] == 1.0)
@@ -294,10 +295,10 @@ mod tests {
     fn copy_asks_for_the_symbols_in_their_order_a_lag_after_the_last() {
         for lag in [10, 33] {
             let batch = batch(Task::Copy, lag);
-            assert_eq!(batch.t, lag + 2 * ITEMS - 1);
+            assert_eq!(batch.extent.steps, lag + 2 * ITEMS - 1);
             for row in 0..B {
                 let symbol = |step| greatest(read(Task::Copy, &batch, step, row));
-                for step in 0..batch.t {
+                for step in 0..batch.extent.steps {
                     let total: f64 = read(Task::Copy, &batch, step, row).iter().sum();
                     assert_eq!(total, 1.0);
                     let item = step.checked_sub(ITEMS - 1 + lag);

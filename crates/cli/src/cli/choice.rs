@@ -1,5 +1,6 @@
 //! `--cell`: a cell by name or by its file, and how it is fitted to the data.
 
+use retrograd::Extent;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -323,14 +324,14 @@ fn fit(text: &CellText, columns: usize, given: &[(&str, usize)]) -> Result<Forec
 impl Forecaster {
     /// Windows under the names that the cell calls them by.
     pub(crate) fn batch(&self, windows: data::Batch<f32>) -> Batch {
-        Batch::new(windows.steps, windows.batch)
+        Batch::new(Extent::steps(windows.steps).rows(windows.batch))
             .with(&self.input, windows.input)
             .with(&self.target, windows.target)
     }
 
     /// `t` rows of one sequence to forecast from.
     pub(crate) fn rows(&self, t: usize, x: Vec<f32>) -> Batch {
-        Batch::new(t, 1).with(&self.input, x)
+        Batch::new(Extent::steps(t)).with(&self.input, x)
     }
 }
 

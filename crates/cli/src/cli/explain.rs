@@ -1,5 +1,6 @@
 //! `retrograd explain`: what the compiler makes of a cell, as text for people, a summary first.
 
+use retrograd::Extent;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,7 +66,12 @@ pub(super) fn explain(args: &Explain) -> Result<String> {
         unroll: args.unroll.unwrap_or_default(),
         ..Options::default()
     };
-    let explained = Explanation::with(&cell, &purpose, &options, args.steps, args.batch)?;
+    let explained = Explanation::with(
+        &cell,
+        &purpose,
+        &options,
+        Extent::steps(args.steps).rows(args.batch),
+    )?;
     let names = passes(&explained);
     if let Some(pass) = &args.pass
         && !names.contains(&pass.as_str())
@@ -185,7 +191,7 @@ fn drawing(cell: &Cell, explained: &Explanation, args: &Explain, size: &str) -> 
         Some(pass) => ("forward step", last(explained, pass)),
         None if args.forward => ("forward step", last(explained, DRAWN)),
         None => {
-            let forward = Explanation::new(cell, &Purpose::Forward, args.steps, args.batch)?;
+            let forward = Explanation::new(cell, &Purpose::Forward, explained.extent())?;
             ("forward step", last(&forward, DRAWN))
         }
     };
@@ -194,7 +200,7 @@ fn drawing(cell: &Cell, explained: &Explanation, args: &Explain, size: &str) -> 
 
 fn summary(cell: &Cell, explained: &Explanation, parts: &[Part], machine: &Machine) -> String {
     let mut out = String::new();
-    let (t, b) = explained.shape();
+    let Extent { steps: t, rows: b } = explained.extent();
     let compiled = explained.compiled();
     let (before, after) = explained.fused();
     let products = explained.products();
@@ -323,7 +329,7 @@ fn product(p: &WeightProduct) -> [String; 4] {
 
 fn details(explained: &Explanation, parts: &[Part]) -> String {
     let mut out = String::from("\nwhat runs, in this order\n");
-    let (t, _) = explained.shape();
+    let t = explained.extent().steps;
     let total: f64 = parts.iter().map(|p| p.seconds).sum();
     for (k, part) in parts
         .iter()
@@ -435,7 +441,7 @@ fn rows_of(n: usize) -> String {
 
 fn memory(explained: &Explanation) -> String {
     let (memory, plan) = (explained.memory(), explained.compiled().plan());
-    let (t, b) = explained.shape();
+    let Extent { steps: t, rows: b } = explained.extent();
     let mut out = format!(
         "\nmemory: {}, steps in blocks of {}{}\n",
         bytes(memory.bytes as f64),

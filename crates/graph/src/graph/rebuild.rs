@@ -1,7 +1,5 @@
 //! Copies of a graph in the making: how passes rewrite.
 
-use std::collections::HashMap;
-
 use retrograd_tape::{Algebra, Op, Operands, Value};
 
 use super::Graph;
@@ -10,9 +8,12 @@ use super::Graph;
 pub(crate) struct Rebuild<'g> {
     pub(crate) old: &'g Graph,
     pub(crate) new: Graph,
-    map: HashMap<Value, Value>,
+    /// By index of the old value.
+    map: Vec<Option<Value>>,
     /// New delays and their old operands.
     open: Vec<(Value, Value, Value)>,
+    /// Some node has become another op, or of other operands.
+    changed: bool,
 }
 
 impl<'g> Rebuild<'g> {
@@ -21,24 +22,25 @@ impl<'g> Rebuild<'g> {
         let mut r = Rebuild {
             old,
             new: Graph::new(old.name()),
-            map: HashMap::new(),
+            map: vec![None; old.bound()],
             open: Vec::new(),
+            changed: false,
         };
         for i in old.inputs() {
             let v = r.new.input(&i.name, i.role, i.ty);
-            r.map.insert(i.value, v);
+            r.map[i.value.index()] = Some(v);
         }
         r
     }
 
     /// What an old value has become.
     pub(crate) fn get(&self, v: Value) -> Value {
-        self.map[&v]
+        self.map[v.index()].expect("what is read comes first")
     }
 
     /// What an old node's operands have become. Not for delays, whose first operand comes later.
     pub(crate) fn operands(&self, v: Value) -> Operands {
-        self.old.operands(v).iter().map(|x| self.map[x]).collect()
+        self.old.operands(v).iter().map(|&x| self.get(x)).collect()
     }
 
     /// Says what an old value becomes; the name goes along. A value of a lower domain (a part of a concatenation may be
@@ -48,12 +50,21 @@ impl<'g> Rebuild<'g> {
         let (name, at) = (node.name.clone(), node.at);
         let becomes = self.new.spread(becomes, node.ty.domain);
         self.new.label(becomes, name, at);
-        self.map.insert(v, becomes);
+        self.map[v.index()] = Some(becomes);
+        self.changed = self.changed || !self.is_copy(v, becomes);
+    }
+
+    /// True if a new node is the same op of what the old one's operands have become. Those of a delay do not count: it is
+    /// closed with what its old operands have become in any case.
+    fn is_copy(&self, v: Value, becomes: Value) -> bool {
+        let op = self.old.op_of(v);
+        let same = || self.new.operands(becomes) == self.operands(v);
+        op == self.new.op_of(becomes) && (matches!(op, Op::Delay(_) | Op::Input { .. }) || same())
     }
 
     /// Copies a node as it is.
     pub(crate) fn copy(&mut self, v: Value) -> Value {
-        if let Some(&there) = self.map.get(&v) {
+        if let Some(there) = self.map[v.index()] {
             return there;
         }
         let op = *self.old.op_of(v);
@@ -74,15 +85,22 @@ impl<'g> Rebuild<'g> {
     }
 
     /// Ends the copy: closes the delays and copies the table of outputs.
-    pub(crate) fn finish(mut self) -> Graph {
+    pub(crate) fn finish(self) -> Graph {
+        self.close().0
+    }
+
+    /// The same; also says whether the copy differs from what was copied, in more than the numbers of its nodes.
+    fn close(mut self) -> (Graph, bool) {
         for (delay, x, init) in std::mem::take(&mut self.open) {
-            self.new.close_delay(delay, self.map[&x], self.map[&init]);
+            self.new.close_delay(delay, self.get(x), self.get(init));
         }
         for o in self.old.outputs() {
-            self.new.output(&o.name, o.role, self.map[&o.value]);
+            self.new.output(&o.name, o.role, self.get(o.value));
         }
         self.new.prune();
-        self.new
+        // Two nodes that have become one, or one that nothing needs, are fewer.
+        let changed = self.changed || self.new.len() != self.old.len();
+        (self.new, changed)
     }
 }
 
@@ -95,34 +113,43 @@ pub(crate) trait Rewrite {
 impl Rebuild<'_> {
     /// What an old value becomes, rewriting it and what it depends on if that has not been done.
     pub(crate) fn want(&mut self, rule: &mut dyn Rewrite, v: Value) -> Value {
-        if let Some(&there) = self.map.get(&v) {
-            return there;
-        }
-        if !matches!(self.old.op_of(v), Op::Delay(_)) {
-            for x in self.old.operands(v) {
-                self.want(rule, x);
+        // A stack of its own: chains of ops are longer than a thread's.
+        let mut work = vec![v];
+        while let Some(&v) = work.last() {
+            if self.map[v.index()].is_some() {
+                work.pop();
+                continue;
+            }
+            if !matches!(self.old.op_of(v), Op::Delay(_)) {
+                let before = work.len();
+                let xs = self.old.operands(v).into_iter().rev();
+                work.extend(xs.filter(|x| self.map[x.index()].is_none()));
+                if work.len() > before {
+                    continue;
+                }
+            }
+            match rule.rewrite(self, v) {
+                Some(becomes) => self.set(v, becomes),
+                None => {
+                    self.copy(v);
+                }
             }
         }
-        if self.map.contains_key(&v) {
-            return self.map[&v];
-        }
-        match rule.rewrite(self, v) {
-            Some(becomes) => self.set(v, becomes),
-            None => {
-                self.copy(v);
-            }
-        }
-        self.map[&v]
+        self.get(v)
     }
 }
 
 /// Rebuilds a graph with a rule.
 pub(crate) fn rewrite(g: &Graph, rule: &mut dyn Rewrite) -> Graph {
+    rewritten(g, rule).finish()
+}
+
+fn rewritten<'g>(g: &'g Graph, rule: &mut dyn Rewrite) -> Rebuild<'g> {
     let mut r = Rebuild::new(g);
     for v in g.order() {
         r.want(rule, v);
     }
-    r.finish()
+    r
 }
 
 impl<F: FnMut(&mut Rebuild<'_>, Value) -> Option<Value>> Rewrite for F {
@@ -137,4 +164,12 @@ pub(crate) fn rebuild(
     mut f: impl FnMut(&mut Rebuild<'_>, Value) -> Option<Value>,
 ) -> Graph {
     rewrite(g, &mut f)
+}
+
+/// Rebuilds a graph with a closure, and tells whether that changed anything.
+pub(crate) fn rebuild_and_tell(
+    g: &Graph,
+    mut f: impl FnMut(&mut Rebuild<'_>, Value) -> Option<Value>,
+) -> (Graph, bool) {
+    rewritten(g, &mut f).close()
 }

@@ -88,7 +88,7 @@ pub fn components(g: &Graph) -> Result<Components, BothWays> {
         let mut delays: Vec<(Value, i32)> = members
             .iter()
             .filter_map(|&v| match g.op_of(v) {
-                Op::Delay(d) if members.contains(&g.operands(v)[0]) => Some((v, *d)),
+                Op::Delay(d) if out.class(g.operands(v)[0]) == Class::Recurrent(k) => Some((v, *d)),
                 _ => None,
             })
             .collect();

@@ -11,20 +11,23 @@
 //! - weight gradients Σ δᵢ xᵀ and Σ δᵢ that share x become one of the joined δ.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use retrograd_tape::{Algebra, Domain, Map, Op, Value};
 
 use crate::graph::{Graph, Rebuild, Rewrite, as_map, rebuild, rewrite};
 use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Class, Components, components};
+use crate::passes::legalize::sums_over_points;
 use crate::passes::simplify::{concat, simplify, slice};
+use crate::work::Allowance;
 
 /// Fuses products. With `distribute` those of one component; without, for a plan that has one loop a direction, those of one
 /// direction, and then W x + U h too is one product, of x and h copied side by side.
 pub fn fuse(g: &Graph, distribute: bool) -> Graph {
     let g = sums(g, distribute);
     let g = simplify(&stacks(&g, distribute), true);
-    let g = add_stacks(&g);
+    let g = add_stacks(g);
     let g = simplify(&gradients(&g, distribute), true);
     simplify(&bias_gradients(&g), true)
 }
@@ -35,17 +38,18 @@ fn classes(g: &Graph, distribute: bool) -> Components {
 }
 
 /// Values grouped by a key, the groups in the order in which their first member came.
-struct Groups<K, V>(Vec<(K, Vec<V>)>);
+struct Groups<K, V>(Vec<(K, Vec<V>)>, HashMap<K, usize>);
 
-impl<K: PartialEq, V> Groups<K, V> {
+impl<K: Clone + Eq + Hash, V> Groups<K, V> {
     fn new() -> Self {
-        Groups(Vec::new())
+        Groups(Vec::new(), HashMap::new())
     }
 
     fn add(&mut self, key: K, v: V) {
-        match self.0.iter_mut().find(|(k, _)| *k == key) {
-            Some((_, members)) => members.push(v),
-            None => self.0.push((key, vec![v])),
+        let next = self.0.len();
+        match self.1.entry(key.clone()).or_insert(next) {
+            k if *k < next => self.0[*k].1.push(v),
+            _ => self.0.push((key, vec![v])),
         }
     }
 }
@@ -60,31 +64,91 @@ fn weight_product(g: &Graph, v: Value) -> Option<(bool, Value, Value)> {
     weighs.then_some((transposed, xs[0], xs[1]))
 }
 
-/// Everything that the given values depend on, themselves and values carried by delays included.
-fn ancestors(g: &Graph, from: impl Iterator<Item = Value>) -> HashSet<Value> {
-    let mut work: Vec<Value> = from.collect();
-    let mut seen: HashSet<Value> = work.iter().copied().collect();
-    while let Some(v) = work.pop() {
-        for x in g.operands(v) {
-            if seen.insert(x) {
-                work.push(x);
-            }
-        }
-    }
-    seen
+/// Operations a node that finding out what may be fused takes at most.
+const EACH: usize = 64;
+
+fn allowance(g: &Graph) -> Allowance {
+    Allowance::of((1 << 18) + EACH * g.len())
 }
 
-/// Which activation a product feeds: the first nonlinear op on a path of sums, products and slices.
-fn activation(g: &Graph, v: Value) -> usize {
+/// Groups whose members can be computed together: none depends on another of its group, values carried by delays included, be it
+/// by way of groups that come before, which are computed together too. `own` is the operand that a member does not share
+/// with the others. Searched from both ends in turn: what weights depend on is little, and so is what depends on a
+/// gradient. Where finding out takes too long, a group is left out.
+fn independent(
+    g: &Graph,
+    groups: impl Iterator<Item = Vec<Value>>,
+    own: impl Fn(Value) -> Option<Value>,
+    left: &mut Allowance,
+) -> Vec<Vec<Value>> {
+    let mut kept: Vec<Vec<Value>> = Vec::new();
+    let mut group_of: HashMap<Value, usize> = HashMap::new();
+    for members in groups {
+        let own = members.iter().filter_map(|&v| own(v));
+        if are_apart(g, &members, own, (&kept, &group_of), left) {
+            group_of.extend(members.iter().map(|&v| (v, kept.len())));
+            kept.push(members);
+        }
+    }
+    kept
+}
+
+/// True if none of the members is among what `from` depends on, where the members of each of the `kept` groups depend on each
+/// other.
+fn are_apart(
+    g: &Graph,
+    members: &[Value],
+    from: impl Iterator<Item = Value>,
+    (kept, group_of): (&[Vec<Value>], &HashMap<Value, usize>),
+    left: &mut Allowance,
+) -> bool {
+    let sources: HashSet<Value> = from.collect();
+    let targets: HashSet<Value> = members.iter().copied().collect();
+    if !sources.is_disjoint(&targets) {
+        return false;
+    }
+    let together = |v: Value| {
+        group_of
+            .get(&v)
+            .map_or(&[][..], |&k| &kept[k])
+            .iter()
+            .copied()
+    };
+    let (mut seen_above, mut seen_below) = (sources.clone(), targets.clone());
+    let mut above: Vec<Value> = sources.iter().copied().collect();
+    let mut below: Vec<Value> = members.to_vec();
+    while let (Some(v), Some(u)) = (above.pop(), below.pop()) {
+        let needed: Vec<Value> = g.operands(v).into_iter().chain(together(v)).collect();
+        let readers: Vec<Value> = g.users(u).chain(together(u)).collect();
+        let meet = needed.iter().any(|x| targets.contains(x));
+        if meet || readers.iter().any(|x| sources.contains(x)) {
+            return false;
+        }
+        if !left.spend(needed.len() + readers.len() + 1) {
+            return false;
+        }
+        above.extend(needed.into_iter().filter(|&x| seen_above.insert(x)));
+        below.extend(readers.into_iter().filter(|&x| seen_below.insert(x)));
+    }
+    true
+}
+
+/// Which activation a product feeds: the first nonlinear op on a path of sums, products and slices. None if it takes too
+/// long to find out.
+fn activation(g: &Graph, v: Value, left: &mut Allowance) -> usize {
     let mut level = vec![v];
+    let mut seen: HashSet<Value> = HashSet::new();
     for _ in 0..6 {
         let mut next = Vec::new();
         let mut best = None;
         for &x in &level {
             for u in g.users(x) {
+                if !left.spend(1) {
+                    return 0;
+                }
                 match *g.op_of(u) {
                     Op::Map(Map::Add | Map::Sub | Map::Mul | Map::Neg | Map::Div)
-                    | Op::Slice { .. } => next.push(u),
+                    | Op::Slice { .. } => next.extend(seen.insert(u).then_some(u)),
                     Op::Map(m) => best = best.max(Some(m as usize + 1)),
                     _ => {}
                 }
@@ -108,17 +172,16 @@ fn stackable(g: &Graph, c: &Components) -> Vec<Vec<Value>> {
         }
     }
     let place: HashMap<Value, usize> = order.iter().enumerate().map(|(i, &v)| (v, i)).collect();
-    let groups = groups.0.into_iter().map(|(_, mut members)| {
-        members.sort_by_key(|&v| (std::cmp::Reverse(activation(g, v)), place[&v]));
-        members
-    });
-    groups
-        .filter(|members| {
-            // Weights that are computed from one of the products cannot be stacked with it.
-            let before = ancestors(g, members.iter().map(|&v| g.operands(v)[0]));
-            members.len() > 1 && members.iter().all(|v| !before.contains(v))
+    let left = &mut allowance(g);
+    let groups: Vec<Vec<Value>> = (groups.0.into_iter().map(|(_, members)| members))
+        .filter(|members| members.len() > 1)
+        .map(|mut members| {
+            members.sort_by_cached_key(|&v| (std::cmp::Reverse(activation(g, v, left)), place[&v]));
+            members
         })
-        .collect()
+        .collect();
+    // Weights that are computed from one of the products cannot be stacked with it.
+    independent(g, groups.into_iter(), |v| Some(g.operands(v)[0]), left)
 }
 
 /// Puts sums in order and joins the products that are summed.
@@ -191,10 +254,12 @@ fn sums(g: &Graph, distribute: bool) -> Graph {
     })
 }
 
+/// The terms of a sum of sums, from left to right.
 fn flatten(g: &Graph, v: Value, inner: &dyn Fn(Value) -> bool, out: &mut Vec<Value>) {
-    for x in g.operands(v) {
+    let mut work: Vec<Value> = g.operands(v).into_iter().rev().collect();
+    while let Some(x) = work.pop() {
         if inner(x) {
-            flatten(g, x, inner, out);
+            work.extend(g.operands(x).into_iter().rev());
         } else {
             out.push(x);
         }
@@ -239,6 +304,8 @@ struct Together<'g, F> {
     group_of: HashMap<Value, usize>,
     groups: Vec<Vec<Value>>,
     done: Vec<Option<Value>>,
+    /// For each member: where it begins in the one node.
+    start: HashMap<Value, usize>,
     axis: usize,
     /// The one node, from the new values of all members' operands.
     make: F,
@@ -253,12 +320,22 @@ impl<'g, F: FnMut(&mut Rebuild<'_>, &[Value]) -> Value> Together<'g, F> {
             .flat_map(|(i, m)| m.iter().map(move |&v| (v, i)))
             .collect();
         let done = vec![None; groups.len()];
+        let len = |m: Value| g.node(m).ty.shape.axis(axis);
+        let mut start = HashMap::new();
+        for members in &groups {
+            let mut at = 0;
+            for &m in members {
+                start.insert(m, at);
+                at += len(m).expect("members have the axis");
+            }
+        }
         rewrite(
             g,
             &mut Together {
                 group_of,
                 groups,
                 done,
+                start,
                 axis,
                 make,
                 g,
@@ -270,10 +347,10 @@ impl<'g, F: FnMut(&mut Rebuild<'_>, &[Value]) -> Value> Together<'g, F> {
 impl<F: FnMut(&mut Rebuild<'_>, &[Value]) -> Value> Rewrite for Together<'_, F> {
     fn rewrite(&mut self, r: &mut Rebuild<'_>, v: Value) -> Option<Value> {
         let k = *self.group_of.get(&v)?;
-        let members = self.groups[k].clone();
         let one = match self.done[k] {
             Some(one) => one,
             None => {
+                let members = self.groups[k].clone();
                 for &m in &members {
                     for x in self.g.operands(m) {
                         r.want(self, x);
@@ -284,20 +361,9 @@ impl<F: FnMut(&mut Rebuild<'_>, &[Value]) -> Value> Rewrite for Together<'_, F> 
                 one
             }
         };
-        let len = |m: Value| {
-            self.g
-                .node(m)
-                .ty
-                .shape
-                .axis(self.axis)
-                .expect("members have the axis")
-        };
-        let start = members
-            .iter()
-            .take_while(|&&m| m != v)
-            .map(|&m| len(m))
-            .sum();
-        Some(slice(&mut r.new, self.axis, start, len(v), one))
+        let len = self.g.node(v).ty.shape.axis(self.axis);
+        let len = len.expect("members have the axis");
+        Some(slice(&mut r.new, self.axis, self.start[&v], len, one))
     }
 }
 
@@ -316,8 +382,22 @@ fn stacks(g: &Graph, distribute: bool) -> Graph {
 }
 
 /// Sums of slices of two stacks, or of a stack's slices and biases, part by part, become slices of one sum. Repeated for
-/// further stacks.
-fn add_stacks(g: &Graph) -> Graph {
+/// further stacks, so many as one sum may have.
+fn add_stacks(g: Graph) -> Graph {
+    /// More stacks are added up as they are.
+    const ROUNDS: usize = 32;
+    let mut g = g;
+    for _ in 0..ROUNDS {
+        match add_stack(&g) {
+            Some(next) => g = next,
+            None => break,
+        }
+    }
+    g
+}
+
+/// One more stack for each sum, if there is one.
+fn add_stack(g: &Graph) -> Option<Graph> {
     // What is added to each stack: another, or a bias for each part.
     let mut groups = Groups::new();
     let part = |x: Value| match g.op_of(x) {
@@ -347,39 +427,47 @@ fn add_stacks(g: &Graph) -> Graph {
         groups.add((p, other), (start, v));
     }
     // Only whole stacks: something is added to every part, and to nothing else of it.
-    let groups: Vec<Vec<Value>> = groups
-        .0
-        .into_iter()
-        .filter_map(|((p, q), mut parts)| {
-            parts.sort_unstable();
-            let total: usize = parts.iter().map(|&(_, v)| g.node(v).ty.shape.len()).sum();
-            let whole = total == g.node(p).ty.shape.len();
-            let only = [Some(p), q]
-                .iter()
-                .flatten()
-                .all(|&s| g.users(s).count() == parts.len() && !g.is_output(s));
-            (whole && only).then(|| parts.into_iter().map(|(_, v)| v).collect())
-        })
-        .collect();
-    if groups.is_empty() {
-        return g.clone();
-    }
-    let summed = Together::run(g, groups, 0, |r: &mut Rebuild<'_>, members: &[Value]| {
-        let old = r.old;
-        let second = |m: Value| old.operands(m)[1];
-        let p = r.get(old.operands(old.operands(members[0])[0])[0]);
-        let other = match *old.op_of(second(members[0])) {
-            Op::Slice { axis: 0, .. } if old.node(second(members[0])).ty.domain != Domain::Once => {
-                r.get(old.operands(second(members[0]))[0])
-            }
-            _ => {
-                let biases: Vec<Value> = members.iter().map(|&m| r.get(second(m))).collect();
-                concat(&mut r.new, 0, &biases)
-            }
-        };
-        r.new.map2(Map::Add, p, other)
+    let groups = groups.0.into_iter().filter_map(|((p, q), mut parts)| {
+        parts.sort_unstable();
+        let total: usize = parts.iter().map(|&(_, v)| g.node(v).ty.shape.len()).sum();
+        let whole = total == g.node(p).ty.shape.len();
+        let only = [Some(p), q]
+            .iter()
+            .flatten()
+            .all(|&s| g.users(s).count() == parts.len() && !g.is_output(s));
+        (whole && only).then(|| parts.into_iter().map(|(_, v)| v).collect())
     });
-    add_stacks(&summed)
+    // A bias may be computed from another part.
+    let shared = |v: Value| {
+        let x = g.operands(v)[1];
+        (g.node(x).ty.domain == Domain::Once).then_some(x)
+    };
+    let groups = independent(g, groups, shared, &mut allowance(g));
+    if groups.is_empty() {
+        return None;
+    }
+    Some(Together::run(
+        g,
+        groups,
+        0,
+        |r: &mut Rebuild<'_>, members: &[Value]| {
+            let old = r.old;
+            let second = |m: Value| old.operands(m)[1];
+            let p = r.get(old.operands(old.operands(members[0])[0])[0]);
+            let other = match *old.op_of(second(members[0])) {
+                Op::Slice { axis: 0, .. }
+                    if old.node(second(members[0])).ty.domain != Domain::Once =>
+                {
+                    r.get(old.operands(second(members[0]))[0])
+                }
+                _ => {
+                    let biases: Vec<Value> = members.iter().map(|&m| r.get(second(m))).collect();
+                    concat(&mut r.new, 0, &biases)
+                }
+            };
+            r.new.map2(Map::Add, p, other)
+        },
+    ))
 }
 
 /// Weight gradients that share their right operand become one of the joined left operands.
@@ -403,23 +491,21 @@ fn gradients(g: &Graph, distribute: bool) -> Graph {
             continue;
         };
         let xs = g.operands(v);
-        if !matches!(g.op_of(xs[0]), Op::Map(_)) || g.node(v).ty.domain == Domain::Step {
+        // What sums over nothing is no weight gradient: joining it would save no product.
+        if !matches!(g.op_of(xs[0]), Op::Map(_)) || !sums_over_points(g, v) {
             continue;
         }
         groups.add((to, xs[1], c.class(xs[0]), g.node(xs[0]).ty.domain), v);
     }
-    let groups: Vec<Vec<Value>> = groups
+    let groups = groups
         .0
         .into_iter()
         .map(|(_, mut members)| {
             members.sort_by_key(|&v| place.get(&g.operands(v)[0]).copied().unwrap_or(usize::MAX));
             members
         })
-        .filter(|members| {
-            let before = ancestors(g, members.iter().map(|&v| g.operands(v)[0]));
-            members.len() > 1 && members.iter().all(|v| !before.contains(v))
-        })
-        .collect();
+        .filter(|members| members.len() > 1);
+    let groups = independent(g, groups, |v| Some(g.operands(v)[0]), &mut allowance(g));
     Together::run(g, groups, 0, |r: &mut Rebuild<'_>, members: &[Value]| {
         let old = r.old;
         let lefts: Vec<Value> = members.iter().map(|&m| r.get(old.operands(m)[0])).collect();
@@ -434,7 +520,8 @@ fn bias_gradients(g: &Graph) -> Graph {
     let mut home: HashMap<Value, (Value, usize)> = HashMap::new();
     for v in g.order() {
         if matches!(g.op_of(v), Op::Concat { axis: 0 })
-            && g.users(v).any(|u| matches!(g.op_of(u), Op::Outer { .. }))
+            && g.users(v)
+                .any(|u| matches!(g.op_of(u), Op::Outer { .. }) && sums_over_points(g, u))
         {
             let mut at = 0;
             for x in g.operands(v) {

@@ -1,8 +1,10 @@
-//! The passes, each a function from graph to graph, and the driver that runs them in order and verifies after each.
+//! The passes, each a function from graph to graph, and the driver that runs them in order and verifies after each if
+//! that is wanted ([`Options::verify`]).
 
 pub mod adjoint;
 pub(crate) mod coarsest;
 pub mod components;
+pub mod flush;
 pub mod fuse;
 pub mod legalize;
 pub mod recompute;
@@ -59,14 +61,17 @@ pub enum Refused {
 /// [`Refused`], which says why.
 ///
 /// # Panics
-/// If a pass breaks a rule of the verifier; the message names the pass.
+/// If a pass breaks a rule of the verifier, where [`Options::verify`] wants it to be asked; the message names the pass.
 pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<Trace, Refused> {
     components::components(g)?;
+    let check = options.verify;
     let mut trace: Trace = vec![("record", g.clone())];
     // `stop_gradient` is needed until the last derivation.
     if options.simplify {
         let last = derivations.is_empty();
-        step(&mut trace, "simplify", |g| simplify::simplify(g, last));
+        step(&mut trace, check, "simplify", |g| {
+            simplify::simplify(g, last)
+        });
     }
     for (i, derivation) in derivations.iter().enumerate() {
         let (pass, next) = match derivation {
@@ -74,22 +79,31 @@ pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<T
             Derivation::Tangent(what) => ("tangent", tangent::tangent(last(&trace), what)),
         };
         names_are_free(pass, &next)?;
-        step(&mut trace, pass, |_| next);
+        step(&mut trace, check, pass, |_| next);
         if options.simplify {
             let last = i + 1 == derivations.len();
-            step(&mut trace, "simplify", |g| simplify::simplify(g, last));
+            step(&mut trace, check, "simplify", |g| {
+                simplify::simplify(g, last)
+            });
         }
+    }
+    if options.flush {
+        step(&mut trace, check, "flush", flush::flush);
     }
     if options.fuse {
-        step(&mut trace, "split", split::split);
+        step(&mut trace, check, "split", split::split);
         if options.simplify {
-            step(&mut trace, "simplify", |g| simplify::simplify(g, true));
+            step(&mut trace, check, "simplify", |g| {
+                simplify::simplify(g, true)
+            });
         }
-        step(&mut trace, "fuse", |g| fuse::fuse(g, options.distribute));
+        step(&mut trace, check, "fuse", |g| {
+            fuse::fuse(g, options.distribute)
+        });
     }
-    step(&mut trace, "legalize", legalize::legalize);
+    step(&mut trace, check, "legalize", legalize::legalize);
     if options.recompute {
-        step(&mut trace, "recompute", recompute::recompute);
+        step(&mut trace, check, "recompute", recompute::recompute);
     }
     Ok(trace)
 }
@@ -100,12 +114,14 @@ pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<T
 /// [`Refused`], which says why.
 ///
 /// # Panics
-/// If the pass breaks a rule of the verifier.
-pub fn streamed(g: &Graph) -> Result<stream::Stream, Refused> {
+/// As [`run`].
+pub fn streamed(g: &Graph, options: &Options) -> Result<stream::Stream, Refused> {
     components::components(g)?;
     let left = stream::stream(g)?;
     names_are_free("stream", &left.graph)?;
-    verified("stream", &left.graph);
+    if options.verify {
+        verified("stream", &left.graph);
+    }
     Ok(left)
 }
 
@@ -124,10 +140,12 @@ fn last(trace: &Trace) -> &Graph {
     &trace.last().expect("it starts with one").1
 }
 
-/// Runs a pass on the last graph, and verifies what it makes.
-fn step(trace: &mut Trace, name: &'static str, pass: impl FnOnce(&Graph) -> Graph) {
+/// Runs a pass on the last graph, and verifies what it makes if that is wanted.
+fn step(trace: &mut Trace, check: bool, name: &'static str, pass: impl FnOnce(&Graph) -> Graph) {
     let next = pass(last(trace));
-    verified(name, &next);
+    if check {
+        verified(name, &next);
+    }
     trace.push((name, next));
 }
 

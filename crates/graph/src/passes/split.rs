@@ -3,23 +3,52 @@
 
 use retrograd_tape::{Algebra, Map, Op, Operands, Value};
 
-use crate::graph::{Graph, rebuild};
+use crate::graph::{Graph, rebuild_and_tell};
 use crate::passes::simplify::{concat, slice};
+use crate::work::Allowance;
 
-/// Splits products until none has a concatenation as its operand.
+/// Nodes that any program may come to have by being split.
+const SMALL: usize = 1 << 14;
+
+/// Splits products until none has a concatenation as its operand. A program that would grow beyond all measure, as with an
+/// outer product of two concatenations of hundreds of parts each, is left as it is.
 pub fn split(g: &Graph) -> Graph {
-    let mut g = once(g);
+    let mut left = Allowance::of(SMALL + 16 * g.len());
+    let mut new: Option<Graph> = None;
     loop {
-        let next = once(&g);
-        if next.to_string() == g.to_string() {
+        let from = new.as_ref().unwrap_or(g);
+        if !left.spend(from.len() + made(from)) {
+            return g.clone();
+        }
+        let (next, changed) = once(from);
+        if !changed {
             return next;
         }
-        g = next;
+        new = Some(next);
     }
 }
 
-fn once(g: &Graph) -> Graph {
-    rebuild(g, |r, v| {
+/// How many parts the next round makes of the products that it splits.
+fn made(g: &Graph) -> usize {
+    let parts = |v: Value| match g.op_of(v) {
+        Op::Concat { axis: 0 } => g.operands(v).len(),
+        _ => 0,
+    };
+    let of = |v: Value| {
+        let xs = g.operands(v);
+        match g.op_of(v) {
+            Op::MatVec { .. } => parts(xs[1]),
+            Op::Outer { .. } => parts(xs[0]).max(parts(xs[1])),
+            Op::SumTo(_) => parts(xs[0]),
+            _ => 0,
+        }
+    };
+    g.order().into_iter().map(of).sum()
+}
+
+/// Splits what can be seen to be split, and tells whether there was any.
+fn once(g: &Graph) -> (Graph, bool) {
+    rebuild_and_tell(g, |r, v| {
         let op = *g.op_of(v);
         let xs = g.operands(v);
         match op {

@@ -3,6 +3,7 @@
 use retrograd_tape::Domain;
 
 use crate::plan::{Buffer, Item, Product, Stmt, View, Weight};
+use crate::work;
 
 /// One place that an item reads or writes.
 #[derive(Clone, Copy, Debug)]
@@ -70,24 +71,55 @@ impl Item {
     }
 }
 
-/// Pairs of accesses to one array of which at least one writes.
-fn meetings<'a>(
-    first: &'a [Access],
-    second: &'a [Access],
-) -> impl Iterator<Item = (Access, Access)> + 'a {
-    first.iter().flat_map(move |&a| {
-        let meets = move |b: &&Access| a.view.buffer == b.view.buffer && (a.write || b.write);
-        second.iter().filter(meets).map(move |&b| (a, b))
-    })
+impl Item {
+    /// The same, sorted by array and each once: which numbers of a point's value does not matter to who may change places.
+    pub(crate) fn touched(&self, weights: &[Weight]) -> Vec<Access> {
+        let mut all = self.accesses(weights);
+        work::note(all.len());
+        all.iter_mut().for_each(|a| a.view.offset = 0);
+        all.sort_unstable_by_key(|a| (a.view, a.write));
+        all.dedup_by_key(|a| (a.view, a.write));
+        all
+    }
 }
 
-/// True if the two may not change places.
+/// Those to one array, of sorted ones.
+pub(crate) fn of_array(all: &[Access], buffer: usize) -> &[Access] {
+    let from = all.partition_point(|a| a.view.buffer < buffer);
+    let rest = &all[from..];
+    &rest[..rest.partition_point(|a| a.view.buffer == buffer)]
+}
+
+/// True if `holds` of all pairs of accesses to one array of which at least one writes. Both are sorted.
+fn meetings(
+    first: &[Access],
+    second: &[Access],
+    mut holds: impl FnMut(Access, Access) -> bool,
+) -> bool {
+    // The fewer are looked up among the more.
+    let few = if first.len() <= second.len() {
+        first
+    } else {
+        second
+    };
+    work::note(few.len());
+    few.chunk_by(|a, b| a.view.buffer == b.view.buffer)
+        .all(|own| {
+            let u = own[0].view.buffer;
+            of_array(first, u).iter().all(|&a| {
+                let mut others = of_array(second, u).iter();
+                others.all(|&b| !(a.write || b.write) || holds(a, b))
+            })
+        })
+}
+
+/// True if the two, which are sorted, may not change places.
 pub(crate) fn conflict(first: &[Access], second: &[Access]) -> bool {
-    meetings(first, second).next().is_some()
+    !meetings(first, second, |_, _| false)
 }
 
 /// True if `second` may do a block of steps right after `first` did that block, blocks going from the last to the first
-/// if `reverse`: it needs nothing that later blocks of `first` make, and destroys nothing that they need.
+/// if `reverse`: it needs nothing that later blocks of `first` make, and destroys nothing that they need. Both are sorted.
 pub(crate) fn goes_along(
     first: &[Access],
     second: &[Access],
@@ -96,7 +128,7 @@ pub(crate) fn goes_along(
 ) -> bool {
     // Steps ahead, in the direction in which the blocks go.
     let ahead = |v: View| if reverse { -v.shift } else { v.shift };
-    meetings(first, second).all(|(a, b)| {
+    meetings(first, second, |a, b| {
         if buffers[a.view.buffer].domain != Domain::Step || a.view.from_end || b.view.from_end {
             return false;
         }

@@ -7,6 +7,7 @@ use retrograd_tape::{Domain, Map, Op, Value};
 use crate::graph::{Graph, as_map};
 use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Class, Components, components};
+use crate::passes::legalize::sums_over_points;
 use crate::plan::join::join;
 use crate::plan::wide::is_wide;
 
@@ -32,16 +33,26 @@ pub(crate) enum How {
     Global,
 }
 
+/// Most pieces of a weight that products read in place. One of more is put together once.
+const PIECES: usize = 1024;
+
 /// A legalized graph with what the plan needs to know of it.
 pub(crate) struct Facts<'g> {
     pub(crate) g: &'g Graph,
     pub(crate) order: Vec<Value>,
     pub(crate) components: Components,
-    how: HashMap<Value, How>,
+    /// By index of the value, as all of these.
+    how: Vec<Option<How>>,
     /// Recurrence that a value is computed in, also those that joined one.
-    class: HashMap<Value, Class>,
+    class: Vec<Class>,
     /// Values that are computed in the place of another: the sum of an absorbed addition.
-    pub(crate) alias: HashMap<Value, Value>,
+    alias: Vec<Option<Value>>,
+    /// The product that is the first to write to the place of an absorbed sum.
+    first: HashMap<Value, Value>,
+    /// The value in whose place another is computed, once and for all.
+    root: Vec<Option<Value>>,
+    /// What is computed in the place of a root.
+    parts: HashMap<Value, Vec<Value>>,
     /// Products that begin with a vector of domain `once`.
     pub(crate) biases: HashMap<Value, Value>,
 }
@@ -69,9 +80,12 @@ impl<'g> Facts<'g> {
             g,
             order,
             components,
-            how: HashMap::new(),
-            class: HashMap::new(),
-            alias: HashMap::new(),
+            how: vec![None; g.bound()],
+            class: vec![Class::Parallel; g.bound()],
+            alias: vec![None; g.bound()],
+            first: HashMap::new(),
+            root: vec![None; g.bound()],
+            parts: HashMap::new(),
             biases: HashMap::new(),
         };
         facts.classes();
@@ -80,17 +94,17 @@ impl<'g> Facts<'g> {
 
     /// Point-wise work joins recurrences.
     pub(crate) fn join(&mut self, wide: bool) {
-        self.class = join(self, &self.class, wide);
+        self.class = join(self, wide);
     }
 
     /// How a value comes about.
     pub(crate) fn how(&self, v: Value) -> How {
-        self.how[&v]
+        self.how[v.index()].expect("all values have been classified")
     }
 
     /// Where a value is computed.
     pub(crate) fn class(&self, v: Value) -> Class {
-        self.class.get(&v).copied().unwrap_or(Class::Parallel)
+        self.class[v.index()]
     }
 
     /// Numbers of a value per point.
@@ -104,22 +118,22 @@ impl<'g> Facts<'g> {
 
     fn classes(&mut self) {
         let g = self.g;
+        let pieces = self.pieces();
         for &v in self.order.iter().rev() {
             let xs = g.operands(v);
-            let reduces = |to: Domain| {
-                let work = xs
-                    .iter()
-                    .try_fold(Domain::Once, |d, &x| d.join(g.node(x).ty.domain));
-                work != Some(to)
-            };
             let how = match *g.op_of(v) {
                 Op::Input { .. }
                 | Op::Constant { .. }
+                | Op::Zeros(_)
                 | Op::Broadcast(_)
                 | Op::Reshape(_)
                 | Op::Delay(_) => How::View,
                 Op::Boundary(_) | Op::Spread(_) | Op::Slice { axis: 0, .. } => How::View,
-                Op::Slice { .. } | Op::Concat { .. } if self.only_weighs(v) => How::View,
+                Op::Slice { .. } | Op::Concat { .. }
+                    if pieces[v.index()] <= PIECES && self.only_weighs(v) =>
+                {
+                    How::View
+                }
                 Op::Slice { .. } | Op::Gather => How::Row,
                 Op::Concat { axis: 0 } => How::Concat,
                 Op::Concat { .. } => How::Row,
@@ -130,26 +144,36 @@ impl<'g> Facts<'g> {
                         && g.node(xs[1]).ty.domain != Domain::Once;
                     if weighs { How::Product } else { How::Row }
                 }
-                Op::Outer { to } => {
-                    if reduces(to) {
-                        How::Global
-                    } else {
-                        How::Row
-                    }
-                }
-                Op::Scatter { to, .. } if !reduces(to) => How::Row,
-                Op::Scatter { .. } | Op::SumTo(_) => How::Global,
+                Op::Outer { .. } | Op::Scatter { .. } if !sums_over_points(g, v) => How::Row,
+                Op::Outer { .. } | Op::Scatter { .. } | Op::SumTo(_) => How::Global,
             };
-            self.how.insert(v, how);
-            self.class.insert(v, self.components.class(v));
+            self.how[v.index()] = Some(how);
+            self.class[v.index()] = self.components.class(v);
         }
+    }
+
+    /// Of how many pieces a value that is put together of others' parts is, by index.
+    fn pieces(&self) -> Vec<usize> {
+        let mut pieces = vec![1usize; self.g.bound()];
+        for &v in &self.order {
+            let xs = self.g.operands(v);
+            pieces[v.index()] = match self.g.op_of(v) {
+                Op::Concat { .. } => {
+                    let all = xs.iter().map(|x| pieces[x.index()]);
+                    all.fold(0, usize::saturating_add)
+                }
+                Op::Slice { .. } => pieces[xs[0].index()],
+                _ => 1,
+            };
+        }
+        pieces
     }
 
     /// A part of, or several, weight matrices that only products (and such parts) use: products read them in place.
     fn only_weighs(&self, v: Value) -> bool {
         self.g.node(v).ty.domain == Domain::Once
             && !self.g.is_output(v)
-            && self.g.users(v).all(|u| match self.how.get(&u) {
+            && self.g.users(v).all(|u| match self.how[u.index()] {
                 Some(How::Product) => self.g.operands(u)[0] == v && self.g.operands(u)[1] != v,
                 Some(How::View) => matches!(
                     self.g.op_of(u),
@@ -268,14 +292,46 @@ impl<'g> Facts<'g> {
                 && self.domain(q) == self.domain(v);
             let first = self.first(p);
             if product {
-                self.alias.insert(q, v);
-            } else if self.is_bias(q) && !self.biases.contains_key(&first) {
+                self.alias[q.index()] = Some(v);
+            } else if self.is_bias(q)
+                && !self.biases.contains_key(&first)
+                && self.is_there_before(v, p)
+            {
                 self.biases.insert(first, q);
             } else {
                 continue;
             }
-            self.alias.insert(p, v);
-            self.how.insert(v, How::Absorbed);
+            self.alias[p.index()] = Some(v);
+            self.how[v.index()] = Some(How::Absorbed);
+            self.first.insert(v, first);
+        }
+        // What a value is added to comes after it.
+        for &v in self.order.iter().rev() {
+            if let Some(sum) = self.alias[v.index()] {
+                let root = self.root(sum);
+                self.root[v.index()] = Some(root);
+                self.parts.entry(root).or_default().push(v);
+            }
+        }
+    }
+
+    /// Everything that is added up in the place of a value.
+    pub(crate) fn parts(&self, root: Value) -> &[Value] {
+        self.parts.get(&root).map_or(&[], Vec::as_slice)
+    }
+
+    /// True if what `v` adds to `p` is there before the products of `p` are: no loop that `v` is not in makes one of them, so
+    /// none has to be done first for what is added.
+    fn is_there_before(&self, v: Value, p: Value) -> bool {
+        let mut x = p;
+        loop {
+            if self.class(x) != Class::Parallel && self.class(x) != self.class(v) {
+                return false;
+            }
+            if self.how(x) != How::Absorbed {
+                return true;
+            }
+            x = self.g.operands(x)[0];
         }
     }
 
@@ -297,11 +353,7 @@ impl<'g> Facts<'g> {
 
     /// The product that is the first to write to the place of an absorbed sum.
     pub(crate) fn first(&self, v: Value) -> Value {
-        let mut v = v;
-        while self.how(v) == How::Absorbed {
-            v = self.g.operands(v)[0];
-        }
-        v
+        self.first.get(&v).copied().unwrap_or(v)
     }
 
     /// The product that completes an absorbed sum.
@@ -309,7 +361,7 @@ impl<'g> Facts<'g> {
         let mut v = v;
         while self.how(v) == How::Absorbed {
             let xs = self.g.operands(v);
-            v = if self.alias.get(&xs[1]) == Some(&v) {
+            v = if self.alias[xs[1].index()] == Some(v) {
                 xs[1]
             } else {
                 xs[0]
@@ -320,17 +372,13 @@ impl<'g> Facts<'g> {
 
     /// The place that a product adds to, if it does: the other operand of the sum that it is absorbed in.
     pub(crate) fn added_to(&self, v: Value) -> Option<Value> {
-        let &sum = self.alias.get(&v)?;
+        let sum = self.alias[v.index()]?;
         let xs = self.g.operands(sum);
         (self.how(v) == How::Product && xs[1] == v).then_some(xs[0])
     }
 
     /// The value in whose place `v` is computed.
     pub(crate) fn root(&self, v: Value) -> Value {
-        let mut v = v;
-        while let Some(&next) = self.alias.get(&v) {
-            v = next;
-        }
-        v
+        self.root[v.index()].unwrap_or(v)
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Homes<'f, 'g> {
     own: HashMap<Value, usize>,
     /// Buffer of each output.
     outputs: Vec<usize>,
+    /// The first output that a value is.
+    output_of: HashMap<Value, usize>,
     /// Places may be used again, from step to step or by other values.
     reuse: bool,
 }
@@ -58,6 +60,7 @@ impl<'f, 'g> Homes<'f, 'g> {
             homes: HashMap::new(),
             own: HashMap::new(),
             outputs: Vec::new(),
+            output_of: HashMap::new(),
             reuse: options.reuse,
         };
         for (id, input) in f.g.inputs().iter().enumerate() {
@@ -68,6 +71,7 @@ impl<'f, 'g> Homes<'f, 'g> {
             let ty = f.g.node(output.value).ty;
             let b = h.buffer(&output.name, ty.domain, ty.shape.len(), Storage::Output(id));
             h.outputs.push(b);
+            h.output_of.entry(output.value).or_insert(id);
         }
         let when = When::new(drafts);
         let stored = |h: &Self, v: Value| {
@@ -186,7 +190,7 @@ impl<'f, 'g> Homes<'f, 'g> {
     /// Chooses where a value lives.
     fn settle(&self, v: Value, when: &When) -> Home {
         let f = self.f;
-        if let Some(k) = f.g.outputs().iter().position(|o| o.value == v) {
+        if let Some(&k) = self.output_of.get(&v) {
             return Home::Output(k);
         }
         if self.boundary_steps(v) != (0, 0) {
@@ -219,11 +223,7 @@ impl<'f, 'g> Homes<'f, 'g> {
         let class = f.class(v);
         let in_loop = |u: Value| f.class(u) == class && !matches!(f.how(u), How::Global);
         // What is added up in one place must be local as a whole.
-        let parts = f
-            .alias
-            .iter()
-            .filter(|(_, sum)| f.root(**sum) == v)
-            .all(|(p, _)| f.class(*p) == class);
+        let parts = f.parts(v).iter().all(|&p| f.class(p) == class);
         self.reuse
             && matches!(class, Class::Recurrent(_))
             && f.domain(v) == Domain::Step
@@ -266,6 +266,7 @@ impl<'f, 'g> Homes<'f, 'g> {
         match *f.g.op_of(v) {
             Op::Input { id, .. } => Place::At(View::of(id)),
             Op::Constant { value, .. } => Place::Const(value.0),
+            Op::Zeros(_) => Place::Const(0.0),
             Op::Broadcast(_) => match self.place(xs[0]) {
                 Place::At(view) => Place::Splat(view),
                 other => other,

@@ -6,8 +6,11 @@
 //! through many steps with their states in registers: nothing is stored for the next step to load, and a state that only
 //! the next step reads is not stored at all, but for the last step's.
 
+use std::collections::HashMap;
+
 use crate::plan::access::overlap;
-use crate::plan::{Buffer, Carried, Inner, Instr, Item, Kind, Loop, Plan, Region, Stmt};
+use crate::plan::{Buffer, Carried, Inner, Instr, Item, Kind, Loop, Plan, Region, Stmt, View};
+use crate::work;
 use retrograd_tape::Domain;
 
 /// Brings time inside, in all recurrences that allow it.
@@ -33,6 +36,11 @@ fn carried(l: &Loop, buffers: &[Buffer]) -> Option<Vec<Carried>> {
         return None;
     }
     let before = if reverse { 1 } else { -1 };
+    let mut stores: HashMap<usize, Vec<(usize, View)>> = HashMap::new();
+    for &(from, to) in &r.stores {
+        stores.entry(to.buffer).or_default().push((from, to));
+    }
+    work::note(r.instrs.len() + r.stores.len());
     let mut carried = Vec::new();
     for (load, instr) in r.instrs.iter().enumerate() {
         let (view, lanes) = match instr {
@@ -40,8 +48,8 @@ fn carried(l: &Loop, buffers: &[Buffer]) -> Option<Vec<Carried>> {
             Instr::Splat(v) => (*v, 1),
             Instr::Const(_) | Instr::Map(..) => continue,
         };
-        for &(from, to) in &r.stores {
-            if view.buffer != to.buffer || !overlap((view, lanes), (to, r.lanes)) {
+        for &(from, to) in stores.get(&view.buffer).into_iter().flatten() {
+            if !overlap((view, lanes), (to, r.lanes)) {
                 continue;
             }
             let aligned = matches!(instr, Instr::Load(_)) && view.offset == to.offset;
@@ -61,9 +69,11 @@ fn carried(l: &Loop, buffers: &[Buffer]) -> Option<Vec<Carried>> {
 
 /// True if no two stores meet, at whatever steps.
 fn stores_are_apart(r: &Region) -> bool {
-    let mut stores = r.stores.iter().enumerate();
-    stores.all(|(i, &(_, a))| {
-        let mut others = r.stores[..i].iter();
-        others.all(|&(_, b)| a.buffer != b.buffer || !overlap((a, r.lanes), (b, r.lanes)))
-    })
+    let mut places: Vec<(usize, usize)> = (r.stores.iter())
+        .map(|s| (s.1.buffer, s.1.offset))
+        .collect();
+    places.sort_unstable();
+    // All are of one length, so that those that meet are neighbours, or their neighbours meet.
+    let apart = |a: &(usize, usize), b: &(usize, usize)| a.0 != b.0 || a.1 + r.lanes <= b.1;
+    places.windows(2).all(|w| apart(&w[0], &w[1]))
 }

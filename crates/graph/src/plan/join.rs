@@ -28,6 +28,7 @@ use retrograd_tape::{Domain, Op, Value};
 
 use crate::passes::components::Class;
 use crate::plan::build::{Facts, How};
+use crate::work::Allowance;
 
 /// Joined work may be this much for each number that need not be stored: FLOPs that take about as long as writing a number
 /// to memory and reading it back.
@@ -56,53 +57,129 @@ struct Link {
     via: Via,
 }
 
+/// What can be got to from some values.
+struct Reached {
+    /// By index of the value.
+    seen: Vec<bool>,
+    /// In order.
+    all: Vec<Value>,
+}
+
+impl Reached {
+    fn has(&self, v: Value) -> bool {
+        self.seen[v.index()]
+    }
+}
+
 /// Where everything is computed.
-type Classes = HashMap<Value, Class>;
+#[derive(Clone)]
+struct Classes {
+    /// By index of the value.
+    class: Vec<Class>,
+    /// What each recurrence computes, in order.
+    members: Vec<Vec<Value>>,
+}
+
+impl Classes {
+    fn of(&self, v: Value) -> Class {
+        self.class[v.index()]
+    }
+
+    /// These values join recurrence `k`, whatever they were in.
+    fn put(&mut self, net: &Net<'_, '_>, joined: &[Value], k: usize) {
+        let mut from: Vec<usize> = Vec::new();
+        for &v in joined {
+            if let Class::Recurrent(i) = self.of(v)
+                && i != k
+            {
+                from.push(i);
+            }
+            self.class[v.index()] = Class::Recurrent(k);
+        }
+        from.sort_unstable();
+        from.dedup();
+        for i in from {
+            let class = &self.class;
+            self.members[i].retain(|v| class[v.index()] == Class::Recurrent(i));
+        }
+        self.members[k].extend(joined);
+        self.members[k].sort_unstable_by_key(|&v| net.place[v.index()]);
+        self.members[k].dedup();
+    }
+}
 
 struct Net<'f, 'g> {
     f: &'f Facts<'g>,
+    /// By index of the value, as all of these: where it stands in the order.
+    place: Vec<usize>,
     /// What each computed value reads, views looked through.
-    reads: HashMap<Value, Vec<Link>>,
+    reads: Vec<Vec<Link>>,
     /// What reads it.
-    readers: HashMap<Value, Vec<Link>>,
+    readers: Vec<Vec<Link>>,
+    /// It is computed.
+    computed: Vec<bool>,
 }
 
-/// Where everything over steps is computed when all that should has joined.
+/// Operations that any program may take.
+const SMALL: usize = 1 << 21;
+
+/// Operations a value, and the same a link between two, that finding what should join takes at most.
+const EACH: usize = 32;
+
+/// Where everything over steps is computed when all that should has joined, by index of the value. Where finding that out
+/// takes too long, what has not been tried stays apart.
 /// `wide`: there will be wide kernels.
-pub(crate) fn join(f: &Facts<'_>, class: &Classes, wide: bool) -> Classes {
+pub(crate) fn join(f: &Facts<'_>, wide: bool) -> Vec<Class> {
     let net = Net::new(f);
-    let mut class = class.clone();
+    let links: usize = net.reads.iter().map(Vec::len).sum();
+    let mut left = Allowance::of(SMALL + EACH * (f.order.len() + links));
     let recurrences = f.components.reverse.len();
-    let mut best = net.with_consumers(&class);
+    let mut class = net.apart();
+    let mut best = net.with_consumers(&class, &mut left);
     let mut least = net.stored(&best);
+    let multiplies =
+        |class: &Classes, k: usize| (class.members[k].iter()).any(|&v| f.how(v) == How::Product);
+    let mut product: Vec<bool> = (0..recurrences).map(|k| multiplies(&class, k)).collect();
     for j in 1..recurrences {
         for i in (0..j).rev() {
-            let Some(merged) = net.merged(&class, i, j) else {
+            if left.is_spent() {
+                break;
+            }
+            let directions = &f.components.reverse;
+            let empty = class.members[i].is_empty() || class.members[j].is_empty();
+            if empty || directions[i] != directions[j] || product[i] && product[j] {
+                continue;
+            }
+            let Some(merged) = net.merged(&class, i, j, &mut left) else {
                 continue;
             };
-            let joined = net.with_consumers(&merged);
+            let joined = net.with_consumers(&merged, &mut left);
             let stored = net.stored(&joined);
-            if stored < least {
+            // What was not looked at to the end stays as it was.
+            if left.spend(f.order.len()) && stored < least {
                 (class, best, least) = (merged, joined, stored);
+                product[i] |= product[j];
                 break;
             }
         }
     }
     net.producers(&mut best, wide);
-    best
-}
-
-fn class_of(class: &Classes, v: Value) -> Class {
-    class.get(&v).copied().unwrap_or(Class::Parallel)
+    best.class
 }
 
 impl<'f, 'g> Net<'f, 'g> {
     fn new(f: &'f Facts<'g>) -> Self {
+        let n = f.g.bound();
         let mut net = Net {
             f,
-            reads: HashMap::new(),
-            readers: HashMap::new(),
+            place: vec![usize::MAX; n],
+            reads: vec![Vec::new(); n],
+            readers: vec![Vec::new(); n],
+            computed: vec![false; n],
         };
+        for (i, &v) in f.order.iter().enumerate() {
+            net.place[v.index()] = i;
+        }
         for &v in f.order.iter().filter(|v| f.how(**v) != How::View) {
             let mut links = Vec::new();
             let mut work: Vec<(Value, Via)> =
@@ -110,7 +187,7 @@ impl<'f, 'g> Net<'f, 'g> {
             while let Some((x, via)) = work.pop() {
                 if f.how(x) != How::View {
                     links.push(Link { at: x, via });
-                    net.readers.entry(x).or_default().push(Link { at: v, via });
+                    net.readers[x.index()].push(Link { at: v, via });
                     continue;
                 }
                 let xs = f.g.operands(x);
@@ -120,17 +197,36 @@ impl<'f, 'g> Net<'f, 'g> {
                     _ => work.extend(xs.iter().map(|&x| (x, via))),
                 }
             }
-            net.reads.insert(v, links);
+            net.reads[v.index()] = links;
+            net.computed[v.index()] = true;
         }
         net
     }
 
+    /// As distribution leaves it.
+    fn apart(&self) -> Classes {
+        let f = self.f;
+        let mut class = Classes {
+            class: vec![Class::Parallel; f.g.bound()],
+            members: vec![Vec::new(); f.components.reverse.len()],
+        };
+        for &v in &f.order {
+            class.class[v.index()] = f.class(v);
+            if let Class::Recurrent(k) = f.class(v)
+                && self.computed[v.index()]
+            {
+                class.members[k].push(v);
+            }
+        }
+        class
+    }
+
     fn reads(&self, v: Value) -> &[Link] {
-        self.reads.get(&v).map_or(&[], Vec::as_slice)
+        &self.reads[v.index()]
     }
 
     fn readers(&self, v: Value) -> &[Link] {
-        self.readers.get(&v).map_or(&[], Vec::as_slice)
+        &self.readers[v.index()]
     }
 
     /// Work over steps that can be done point by point.
@@ -140,33 +236,41 @@ impl<'f, 'g> Net<'f, 'g> {
             && self.f.domain(v) == Domain::Step
     }
 
-    /// The members of a recurrence, in order.
-    fn members(&self, class: &Classes, k: usize) -> Vec<Value> {
-        let own =
-            |v: &Value| class_of(class, *v) == Class::Recurrent(k) && self.reads.contains_key(v);
-        self.f.order.iter().copied().filter(own).collect()
-    }
-
-    /// These values and all that is computed from them; a loop counts as a whole.
+    /// These values and all that is computed from them, in order; a loop counts as a whole. Nothing if that is too much.
     fn reached<'n>(
         &'n self,
         class: &Classes,
         from: &[Value],
         next: impl Fn(&'n Self, Value) -> &'n [Link],
-    ) -> HashSet<Value> {
-        let mut seen: HashSet<Value> = from.iter().copied().collect();
-        let mut work = from.to_vec();
+        left: &mut Allowance,
+    ) -> Option<Reached> {
+        let mut seen = vec![false; self.place.len()];
+        let mut all = from.to_vec();
+        from.iter().for_each(|v| seen[v.index()] = true);
         let mut loops: HashSet<usize> = HashSet::new();
-        while let Some(v) = work.pop() {
-            let mut more: Vec<Value> = next(self, v).iter().map(|l| l.at).collect();
-            if let Class::Recurrent(k) = class_of(class, v)
+        let mut done = 0;
+        while let Some(&v) = all.get(done) {
+            done += 1;
+            let links = next(self, v);
+            let mut work = links.len() + 1;
+            let mut add = |x: Value| {
+                if !std::mem::replace(&mut seen[x.index()], true) {
+                    all.push(x);
+                }
+            };
+            links.iter().for_each(|l| add(l.at));
+            if let Class::Recurrent(k) = class.of(v)
                 && loops.insert(k)
             {
-                more.extend(self.members(class, k));
+                work += class.members[k].len();
+                class.members[k].iter().for_each(|&x| add(x));
             }
-            work.extend(more.into_iter().filter(|x| seen.insert(*x)));
+            if !left.spend(work) {
+                return None;
+            }
         }
-        seen
+        all.sort_unstable_by_key(|v| self.place[v.index()]);
+        Some(Reached { seen, all })
     }
 
     /// True if a loop in this direction has the value when its reader wants it.
@@ -178,60 +282,72 @@ impl<'f, 'g> Net<'f, 'g> {
         }
     }
 
-    /// Recurrences `i` and `j` and what is between them as one, if one loop can compute them.
-    fn merged(&self, class: &Classes, i: usize, j: usize) -> Option<Classes> {
+    /// Recurrences `i` and `j`, which go one way, and what is between them as one, if one loop can compute them.
+    fn merged(&self, class: &Classes, i: usize, j: usize, left: &mut Allowance) -> Option<Classes> {
         let reverse = self.f.components.reverse[i];
-        let (a, b) = (self.members(class, i), self.members(class, j));
-        let multiplies = |all: &[Value]| all.iter().any(|&v| self.f.how(v) == How::Product);
-        if a.is_empty()
-            || b.is_empty()
-            || reverse != self.f.components.reverse[j]
-            || multiplies(&a) && multiplies(&b)
-        {
-            return None;
-        }
-        let mut all: HashSet<Value> = a.iter().chain(&b).copied().collect();
-        let both = [a, b].concat();
-        let below = self.reached(class, &both, Self::readers);
-        let above = self.reached(class, &both, Self::reads);
-        let mut between: Vec<Value> = Vec::new();
-        for &v in self
-            .f
-            .order
-            .iter()
-            .filter(|v| below.contains(v) && above.contains(v))
-        {
-            if all.insert(v) {
-                between.push(v);
+        let both = [class.members[i].as_slice(), &class.members[j]].concat();
+        let below = self.reached(class, &both, Self::readers, left)?;
+        let above = self.reached(class, &both, Self::reads, left)?;
+        let mut inside = vec![false; self.place.len()];
+        let mut all = both;
+        all.iter().for_each(|v| inside[v.index()] = true);
+        let own = all.len();
+        for &v in below.all.iter().filter(|v| above.has(**v)) {
+            if !std::mem::replace(&mut inside[v.index()], true) {
+                all.push(v);
             }
         }
-        let joins = |v: &Value| self.is_pointwise(*v) && class_of(class, *v) == Class::Parallel;
+        let joins = |v: &Value| self.is_pointwise(*v) && class.of(*v) == Class::Parallel;
         let fits = |v: &Value| {
-            let inside = self.reads(*v).iter().filter(|l| all.contains(&l.at));
-            inside.clone().all(|l| Self::in_time(l.via, reverse))
+            let mut of_it = self.reads(*v).iter().filter(|l| inside[l.at.index()]);
+            of_it.all(|l| Self::in_time(l.via, reverse))
         };
-        if !between.iter().all(joins) || !all.iter().all(fits) {
+        if !all[own..].iter().all(joins) || !all.iter().all(fits) {
             return None;
         }
         let mut merged = class.clone();
-        merged.extend(all.into_iter().map(|v| (v, Class::Recurrent(i))));
+        merged.put(self, &all, i);
         Some(merged)
     }
 
     /// Every recurrence with the readers that it takes in.
-    fn with_consumers(&self, class: &Classes) -> Classes {
+    fn with_consumers(&self, class: &Classes, left: &mut Allowance) -> Classes {
         let mut class = class.clone();
         for k in 0..self.f.components.reverse.len() {
-            let joined = self.consumers(&class, k);
+            let Some(joined) = self.consumers(&class, k, left) else {
+                break;
+            };
             if joined.is_empty() {
                 continue;
             }
-            let mut with = class.clone();
-            with.extend(joined.iter().map(|&v| (v, Class::Recurrent(k))));
+            // What is stored of others depends on where their readers are, and, for parts, the readers of the whole.
+            let mut touched = joined.clone();
+            let mut from = 0;
+            for _ in 0..2 {
+                let to = touched.len();
+                for at in from..to {
+                    touched.extend(self.reads(touched[at]).iter().map(|l| l.at));
+                }
+                from = to;
+            }
+            touched.sort_unstable();
+            touched.dedup();
+            left.spend(2 * touched.len());
+            let stored = |class: &Classes| -> usize {
+                touched.iter().map(|&v| self.stored_of(class, v)).sum()
+            };
+            let before = stored(&class);
+            let own: Vec<Class> = joined.iter().map(|&v| class.of(v)).collect();
+            joined
+                .iter()
+                .for_each(|v| class.class[v.index()] = Class::Recurrent(k));
+            let after = stored(&class);
             let work: usize = joined.iter().map(|&v| self.work(v)).sum();
-            let (before, after) = (self.stored(&class), self.stored(&with));
             if after < before && work <= WORK_A_NUMBER * (before - after) {
-                class = with;
+                class.put(self, &joined, k);
+            } else {
+                let back = joined.iter().zip(own);
+                back.for_each(|(v, own)| class.class[v.index()] = own);
             }
         }
         class
@@ -248,29 +364,32 @@ impl<'f, 'g> Net<'f, 'g> {
         }
     }
 
-    /// The readers of recurrence `k` that leave least to store if they are computed in it: the fewest of them.
-    fn consumers(&self, class: &Classes, k: usize) -> Vec<Value> {
+    /// The readers of recurrence `k` that leave least to store if they are computed in it: the fewest of them. Nothing if it
+    /// takes too long to find them.
+    fn consumers(&self, class: &Classes, k: usize, left: &mut Allowance) -> Option<Vec<Value>> {
         let f = self.f;
         let reverse = f.components.reverse[k];
-        let members = self.members(class, k);
-        let below = self.reached(class, &members, Self::readers);
-        let mut inside: HashSet<Value> = members.iter().copied().collect();
-        let mut taken: Vec<Value> = (f.order.iter().copied())
-            .filter(|&v| {
-                below.contains(&v) && self.is_pointwise(v) && class_of(class, v) == Class::Parallel
-            })
-            .collect();
-        inside.extend(&taken);
+        let members = &class.members[k];
+        if members.is_empty() {
+            return Some(Vec::new());
+        }
+        let below = self.reached(class, members, Self::readers, left)?;
+        let mut inside = vec![false; self.place.len()];
+        members.iter().for_each(|v| inside[v.index()] = true);
+        let joins = |v: &Value| self.is_pointwise(*v) && class.of(*v) == Class::Parallel;
+        let mut taken: Vec<Value> = below.all.iter().copied().filter(joins).collect();
+        taken.iter().for_each(|v| inside[v.index()] = true);
         // What reads something of the recurrence that comes about elsewhere, or later, stays where it is.
         loop {
             let before = taken.len();
+            if !left.spend(before) {
+                return None;
+            }
             taken.retain(|v| {
-                let of_it = self.reads(*v).iter().filter(|l| below.contains(&l.at));
-                let fits = of_it
-                    .clone()
-                    .all(|l| inside.contains(&l.at) && Self::in_time(l.via, reverse));
+                let mut of_it = self.reads(*v).iter().filter(|l| below.has(l.at));
+                let fits = of_it.all(|l| inside[l.at.index()] && Self::in_time(l.via, reverse));
                 if !fits {
-                    inside.remove(v);
+                    inside[v.index()] = false;
                 }
                 fits
             });
@@ -279,8 +398,24 @@ impl<'f, 'g> Net<'f, 'g> {
             }
         }
         if taken.is_empty() {
-            return taken;
+            return Some(taken);
         }
+        let cut = self.cut(class, k, &taken, left)?;
+        taken.retain(|v| cut.contains(v));
+        Some(taken)
+    }
+
+    /// Which of `taken` are on the recurrence's side of the minimum cut.
+    fn cut(
+        &self,
+        class: &Classes,
+        k: usize,
+        taken: &[Value],
+        left: &mut Allowance,
+    ) -> Option<HashSet<Value>> {
+        let f = self.f;
+        let reverse = f.components.reverse[k];
+        let members = &class.members[k];
         // Two nodes a value: it is computed in the loop, and nothing outside needs it.
         let mut net: DiGraph<(), usize> = DiGraph::new();
         let (source, sink) = (net.add_node(()), net.add_node(()));
@@ -288,10 +423,10 @@ impl<'f, 'g> Net<'f, 'g> {
         for &v in members.iter().filter(|&&v| f.domain(v) == Domain::Step) {
             node.insert(v, (source, net.add_node(())));
         }
-        for &v in &taken {
+        for &v in taken {
             node.insert(v, (net.add_node(()), net.add_node(())));
         }
-        for &v in members.iter().chain(&taken) {
+        for &v in members.iter().chain(taken) {
             let Some(&(made, local)) = node.get(&v) else {
                 continue;
             };
@@ -333,6 +468,10 @@ impl<'f, 'g> Net<'f, 'g> {
                 net.add_edge(made, local, f.len(v));
             }
         }
+        // A flow goes over every edge a few times.
+        if !left.spend(8 * (net.node_count() + net.edge_count())) {
+            return None;
+        }
         let (_, flows) = dinics(&net, source, sink);
         // The side of the source: what can still be reached from it.
         let mut reached: HashSet<NodeIndex> = HashSet::from([source]);
@@ -347,8 +486,8 @@ impl<'f, 'g> Net<'f, 'g> {
             let next: Vec<NodeIndex> = ahead.chain(back).collect();
             work.extend(next.into_iter().filter(|m| reached.insert(*m)));
         }
-        taken.retain(|v| reached.contains(&node[v].0));
-        taken
+        let on_side = taken.iter().filter(|v| reached.contains(&node[v].0));
+        Some(on_side.copied().collect())
     }
 
     /// A read for which one step's array is not enough.
@@ -364,7 +503,7 @@ impl<'f, 'g> Net<'f, 'g> {
         if f.g.is_output(v) {
             return true;
         }
-        let beside = |l: &Link| l.via == Via::Here && class_of(class, l.at) == Class::Parallel;
+        let beside = |l: &Link| l.via == Via::Here && class.of(l.at) == Class::Parallel;
         // A part is stored in its whole.
         let is_part = !readers.is_empty()
             && readers
@@ -373,7 +512,7 @@ impl<'f, 'g> Net<'f, 'g> {
         let in_sweep =
             |l: &Link| beside(l) && matches!(f.how(l.at), How::Lane | How::Fold | How::Concat);
         let one_loop = readers.first().is_some_and(|first| {
-            let loop_of = |l: &Link| class_of(class, l.at);
+            let loop_of = |l: &Link| class.of(l.at);
             let same = |l: &Link| l.via == Via::Here && loop_of(l) == loop_of(first);
             loop_of(first) != Class::Parallel && readers.iter().all(same)
         });
@@ -387,38 +526,40 @@ impl<'f, 'g> Net<'f, 'g> {
     /// True if a value of a recurrence lives in a concatenation beside it that is stored for all steps.
     fn is_part(&self, class: &Classes, v: Value) -> bool {
         let f = self.f;
-        let own = class_of(class, v);
-        let whole = |l: &&Link| {
-            l.via == Via::Here && f.how(l.at) == How::Concat && class_of(class, l.at) == own
-        };
-        let leaves = |l: &Link| class_of(class, l.at) != own;
+        let own = class.of(v);
+        let whole =
+            |l: &&Link| l.via == Via::Here && f.how(l.at) == How::Concat && class.of(l.at) == own;
+        let leaves = |l: &Link| class.of(l.at) != own;
         (self.readers(v).iter().filter(whole))
             .any(|l| f.g.is_output(l.at) || self.readers(l.at).iter().any(leaves))
     }
 
     /// Numbers that are stored a row and step, by what is known before anything is scheduled.
     fn stored(&self, class: &Classes) -> usize {
+        let all = self.f.order.iter();
+        all.map(|&v| self.stored_of(class, v)).sum()
+    }
+
+    /// Those of a value.
+    fn stored_of(&self, class: &Classes, v: Value) -> usize {
         let f = self.f;
-        let over_steps = |v: &&Value| f.domain(**v) == Domain::Step && f.how(**v) != How::View;
-        let stored = |v: &Value| match class_of(class, *v) {
-            Class::Parallel => self.is_stored_outside(class, *v),
+        if f.domain(v) != Domain::Step || !self.computed[v.index()] {
+            return 0;
+        }
+        let stored = match class.of(v) {
+            Class::Parallel => self.is_stored_outside(class, v),
             own @ Class::Recurrent(k) => {
+                let reverse = f.components.reverse[k];
                 let local = |l: &Link| match l.via {
-                    Via::Boundary(_) => !self.is_long(l.via, f.components.reverse[k]),
+                    Via::Boundary(_) => !self.is_long(l.via, reverse),
                     Via::Init => false,
-                    _ => {
-                        class_of(class, l.at) == own
-                            && !self.is_long(l.via, f.components.reverse[k])
-                    }
+                    _ => class.of(l.at) == own && !self.is_long(l.via, reverse),
                 };
-                let leaves = f.g.is_output(*v) || !self.readers(*v).iter().all(local);
-                leaves && !self.is_part(class, *v)
+                let leaves = f.g.is_output(v) || !self.readers(v).iter().all(local);
+                leaves && !self.is_part(class, v)
             }
         };
-        (f.order.iter().filter(over_steps))
-            .filter(|v| stored(v))
-            .map(|&v| f.len(v))
-            .sum()
+        if stored { f.len(v) } else { 0 }
     }
 
     /// What only one recurrence reads joins it.
@@ -427,10 +568,10 @@ impl<'f, 'g> Net<'f, 'g> {
         let lane_wise = |v: &Value| matches!(f.how(*v), How::View | How::Lane | How::Concat);
         let slow: HashSet<Class> = (f.order.iter())
             .filter(|v| !lane_wise(v))
-            .map(|&v| class_of(class, v))
+            .map(|&v| class.of(v))
             .collect();
         for &v in f.order.iter().rev() {
-            if !self.is_pointwise(v) || class_of(class, v) != Class::Parallel || f.g.is_output(v) {
+            if !self.is_pointwise(v) || class.of(v) != Class::Parallel || f.g.is_output(v) {
                 continue;
             }
             let operands = f.g.operands(v).into_iter();
@@ -447,7 +588,7 @@ impl<'f, 'g> Net<'f, 'g> {
                 _ => false,
             };
             let readers = self.readers(v);
-            let Some(own) = readers.first().map(|l| class_of(class, l.at)) else {
+            let Some(own) = readers.first().map(|l| class.of(l.at)) else {
                 continue;
             };
             let pointwise = |l: &Link| self.is_pointwise(l.at) && l.via == Via::Here;
@@ -455,10 +596,10 @@ impl<'f, 'g> Net<'f, 'g> {
                 && own != Class::Parallel
                 && readers
                     .iter()
-                    .all(|l| pointwise(l) && class_of(class, l.at) == own)
+                    .all(|l| pointwise(l) && class.of(l.at) == own)
                 && (slow.contains(&own) || !wide || !f.is_wide_activation(v))
             {
-                class.insert(v, own);
+                class.class[v.index()] = own;
             }
         }
     }

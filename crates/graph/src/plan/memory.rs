@@ -15,7 +15,7 @@ use retrograd_tape::Domain;
 
 use crate::plan::access::Access;
 use crate::plan::cost::effort;
-use crate::plan::{Buffer, Item, Loop, Plan, Storage};
+use crate::plan::{Buffer, Item, Plan, Storage};
 
 /// For how long an array of the program's own keeps its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +154,7 @@ impl Plan {
             .iter()
             .map(|r| self.checkpoint(r, b))
             .sum();
-        one * layout.blocks(t)
+        one.saturating_mul(layout.blocks(t))
     }
 
     /// Numbers of the program's own arrays, checkpoints among them; packed weights and the like not counted.
@@ -173,6 +173,7 @@ impl Buffer {
 }
 
 /// One use of an array.
+#[derive(Clone, Copy)]
 struct Use {
     /// Item of the plan.
     item: usize,
@@ -187,6 +188,8 @@ struct Analysis<'p> {
     plan: &'p Plan,
     /// By array.
     uses: Vec<Vec<Use>>,
+    /// Those that write.
+    writes: Vec<Vec<Use>>,
     /// Item of the plan and direction, by phase.
     phases: Vec<(usize, bool)>,
 }
@@ -213,6 +216,7 @@ impl Memory {
         let mut a = Analysis {
             plan,
             uses: plan.buffers.iter().map(|_| Vec::new()).collect(),
+            writes: plan.buffers.iter().map(|_| Vec::new()).collect(),
             phases: Vec::new(),
         };
         for (i, item) in plan.items.iter().enumerate() {
@@ -244,11 +248,14 @@ impl Memory {
         }
         // A replay that is not possible leaves its arrays whole, which may make another possible or not: until all are.
         loop {
-            let keep: Vec<Keep> = lives
-                .iter()
-                .map(|x| match *x {
+            let keep: Vec<Keep> = (lives.iter().enumerate())
+                .map(|(u, x)| match *x {
                     Lives::Long => Keep::Whole,
-                    Lives::In(phase) => Keep::Block(phase),
+                    // A replay overwrites the last block, which has the last states.
+                    Lives::In(p) => match chosen.iter().find(|pair| pair.0 == p) {
+                        Some(&(_, q)) if a.leaves_after(u, q) => Keep::Whole,
+                        _ => Keep::Block(p),
+                    },
                     Lives::Between(p, q) => {
                         let k = chosen.iter().position(|&x| x == (p, q));
                         k.map_or(Keep::Whole, Keep::Replayed)
@@ -292,13 +299,18 @@ impl Analysis<'_> {
             Item::Loop(l) => Some(l.domain),
             _ => None,
         };
-        for access in it.accesses(&self.plan.weights) {
-            self.uses[access.view.buffer].push(Use {
+        for access in it.touched(&self.plan.weights) {
+            let u = access.view.buffer;
+            let used = Use {
                 item,
                 phase,
                 domain,
                 access,
-            });
+            };
+            self.uses[u].push(used);
+            if access.write {
+                self.writes[u].push(used);
+            }
         }
     }
 
@@ -355,6 +367,12 @@ impl Analysis<'_> {
         }
     }
 
+    /// True if the last states of array `u` are read after phase `q`, outside of phases.
+    fn leaves_after(&self, u: usize, q: usize) -> bool {
+        let after = |x: &Use| x.phase.is_none() && x.item > self.phases[q].0;
+        self.uses[u].iter().any(after)
+    }
+
     /// True if the replays cost less than what they save storing.
     fn pays(&self, keep: &[Keep], replays: &[Replay]) -> bool {
         let efforts = replays.iter().flat_map(|r| {
@@ -378,7 +396,7 @@ impl Analysis<'_> {
         };
         let (start, end) = (self.phases[p].0, self.phases[q].0);
         let in_p = |x: &Use| x.phase.filter(|&(i, _)| i == p).map(|(_, item)| item);
-        let writers = |u: usize| self.uses[u].iter().filter(|x| x.access.write);
+        let writers = |u: usize| self.writes[u].iter();
         let mut again: BTreeSet<usize> = BTreeSet::new();
         let mut wanted: Vec<usize> = (0..keep.len())
             .filter(|&u| keep[u] == Keep::Replayed(k))
@@ -397,7 +415,7 @@ impl Analysis<'_> {
                     return None;
                 }
                 // What it reads must be as it was, and what it writes is written as a whole.
-                for a in items[item].accesses(&self.plan.weights) {
+                for a in items[item].touched(&self.plan.weights) {
                     let r = a.view.buffer;
                     let buffer = &self.plan.buffers[r];
                     let made_here: Vec<usize> = writers(r).filter_map(in_p).collect();
@@ -426,6 +444,7 @@ impl Analysis<'_> {
             }
         }
         // One-step arrays that the part writes: those that it reads first carry something from step to step.
+        let carry: BTreeSet<usize> = again.iter().flat_map(|&i| carried(&items[i])).collect();
         for (u, buffer) in self.plan.buffers.iter().enumerate() {
             let by_again = |x: &Use| in_p(x).is_some_and(|i| again.contains(&i));
             if buffer.storage != Storage::Workspace || !writers(u).any(by_again) {
@@ -439,7 +458,7 @@ impl Analysis<'_> {
             if !steps && wanted_later {
                 return None;
             }
-            if !steps && again.iter().any(|&i| carries(&items[i], u)) {
+            if !steps && carry.contains(&u) {
                 slots.push(u);
             }
         }
@@ -459,22 +478,19 @@ impl Analysis<'_> {
     }
 }
 
-/// True if an item reads the one-step array `u` before it writes it.
-fn carries(item: &Item, u: usize) -> bool {
-    let in_loop = |l: &Loop| {
-        for s in &l.body {
-            if s.loads().iter().any(|v| v.buffer == u) {
-                return true;
-            }
-            if s.stores().iter().any(|v| v.buffer == u) {
-                return false;
-            }
-        }
-        false
-    };
+/// The arrays that a loop of the item reads before it writes them.
+fn carried(item: &Item) -> BTreeSet<usize> {
     match item {
-        Item::Loop(l) => in_loop(l),
-        Item::Nest { items, .. } => items.iter().any(|i| carries(i, u)),
-        _ => false,
+        Item::Loop(l) => {
+            let (mut read, mut written) = (BTreeSet::new(), BTreeSet::new());
+            for s in &l.body {
+                let loads = s.loads().into_iter().map(|v| v.buffer);
+                read.extend(loads.filter(|u| !written.contains(u)));
+                written.extend(s.stores().into_iter().map(|v| v.buffer));
+            }
+            read
+        }
+        Item::Nest { items, .. } => items.iter().flat_map(carried).collect(),
+        _ => BTreeSet::new(),
     }
 }

@@ -6,11 +6,20 @@
 
 use retrograd_tape::Domain;
 
-use crate::plan::access::{Access, conflict, goes_along};
+use crate::plan::access::{Access, conflict, goes_along, of_array};
 use crate::plan::{Item, Kind, Loop, Plan};
+use crate::work::Allowance;
 
-/// Forms the nests of a plan.
+/// Operations that looking for nests may take in any plan, and for each access of its items.
+const SMALL: usize = 1 << 20;
+const EACH: usize = 64;
+
+/// Forms the nests of a plan. Where looking for them takes too long, the rest goes without.
 pub(crate) fn nest(plan: &mut Plan) {
+    let touched = plan.items.iter().map(|i| i.touched(&plan.weights));
+    let mut touched: Vec<Vec<Access>> = touched.collect();
+    let accesses: usize = touched.iter().map(Vec::len).sum();
+    let mut left = Allowance::of(SMALL + EACH * accesses);
     // Each product over all steps moves down to the first item that it cannot pass.
     for i in (0..plan.items.len()).rev() {
         if !matches!(
@@ -22,57 +31,71 @@ pub(crate) fn nest(plan: &mut Plan) {
         ) {
             continue;
         }
-        let accesses = |k: usize| plan.items[k].accesses(&plan.weights);
-        let own = accesses(i);
         let mut to = i;
-        while to + 1 < plan.items.len() && !conflict(&own, &accesses(to + 1)) {
+        while left.spend(touched[i].len())
+            && to + 1 < plan.items.len()
+            && !conflict(&touched[i], &touched[to + 1])
+        {
             to += 1;
         }
         let reader = plan.items.get(to + 1);
         let follows = |l: &Loop| {
-            let behind = [plan.items[to + 1].accesses(&plan.weights)];
-            matches!(l.kind, Kind::Recurrence { .. }) && follow(&behind, &plan.items[i], plan)
+            let behind = [touched[to + 1].as_slice()];
+            matches!(l.kind, Kind::Recurrence { .. })
+                && follow(&behind, &plan.items[i], &touched[i])
         };
-        if reader.is_some_and(|r| matches!(r, Item::Loop(l) if follows(l))) {
+        if !left.is_spent() && reader.is_some_and(|r| matches!(r, Item::Loop(l) if follows(l))) {
+            left.spend(to - i);
             plan.items[i..=to].rotate_left(1);
+            touched[i..=to].rotate_left(1);
         }
     }
     let mut out: Vec<Item> = Vec::new();
-    for item in std::mem::take(&mut plan.items) {
+    // What the last items of `out` touch, back to the last nest.
+    let mut before: Vec<Vec<Access>> = Vec::new();
+    for (item, own) in std::mem::take(&mut plan.items).into_iter().zip(touched) {
         if let Item::Loop(l) = &item
             && let Kind::Recurrence { reverse } = l.kind
         {
-            let products = before(&out, l, plan);
+            let last = &out[out.len() - before.len()..];
+            let products = together(last, &before, &own, reverse, plan, &mut left);
             if products > 0 {
                 let mut items = out.split_off(out.len() - products);
                 items.push(item);
                 out.push(Item::Nest { reverse, items });
+                before.clear();
                 continue;
             }
         }
         out.push(item);
+        before.push(own);
     }
     plan.items = out;
 }
 
 /// How many of the last items go through time together with the recurrence behind them: products that it follows, and
-/// loops over the steps of such products.
-fn before(items: &[Item], l: &Loop, plan: &Plan) -> usize {
-    let accesses = |i: &Item| i.accesses(&plan.weights);
-    let mut members = vec![accesses(&Item::Loop(l.clone()))];
+/// loops over the steps of such products. `touched`: what each of them touches, `own` what the recurrence does.
+fn together(
+    items: &[Item],
+    touched: &[Vec<Access>],
+    own: &[Access],
+    reverse: bool,
+    plan: &Plan,
+    left: &mut Allowance,
+) -> usize {
+    let mut members = vec![own];
     let (mut count, mut products) = (0, 0);
-    let Kind::Recurrence { reverse } = l.kind else {
-        return 0;
-    };
-    for item in items.iter().rev() {
+    for (item, own) in items.iter().zip(touched).rev() {
+        if !left.spend(members.len() * own.len()) {
+            break;
+        }
         let parallel =
             matches!(item, Item::Loop(p) if p.kind == Kind::Parallel && p.domain == Domain::Step);
-        let own = accesses(item);
         // A loop belongs to what it is done to: all that it reads and writes, the recurrence and its products do too.
-        let along = |m: &Vec<Access>| goes_along(&own, m, &plan.buffers, reverse);
+        let along = |m: &&[Access]| goes_along(own, m, &plan.buffers, reverse);
         let joins =
-            parallel && members.iter().any(|m| conflict(&own, m)) && members.iter().all(along);
-        if !joins && !follow(&members, item, plan) {
+            parallel && members.iter().any(|m| conflict(own, m)) && members.iter().all(along);
+        if !joins && !follow(&members, item, own) {
             break;
         }
         count += 1;
@@ -84,9 +107,9 @@ fn before(items: &[Item], l: &Loop, plan: &Plan) -> usize {
     products
 }
 
-/// True if all that comes behind a product can run right behind it, step by step: it reads each result at its own step
-/// only, and changes nothing that the product reads.
-fn follow(members: &[Vec<Access>], item: &Item, plan: &Plan) -> bool {
+/// True if all that comes behind a product, which is what the item is, can run right behind it, step by step: it reads
+/// each result at its own step only, and changes nothing that the product reads.
+fn follow(members: &[&[Access]], item: &Item, own: &[Access]) -> bool {
     let Item::Product {
         domain: Domain::Step,
         product,
@@ -94,16 +117,13 @@ fn follow(members: &[Vec<Access>], item: &Item, plan: &Plan) -> bool {
     else {
         return false;
     };
-    let own = item.accesses(&plan.weights);
-    let all = || members.iter().flatten();
-    let is_result = |a: &Access| a.view.buffer == product.y.buffer;
-    let read = |u: usize| {
-        own.iter()
-            .any(|o| !o.write && !is_result(o) && o.view.buffer == u)
+    let result = product.y.buffer;
+    let at_step = |a: &Access| a.view.shift == 0 && !a.view.from_end;
+    let reads = |a: &&Access| !a.write && a.view.buffer != result;
+    let results = || members.iter().flat_map(|m| of_array(m, result));
+    let changed = |a: &Access| {
+        let mut others = members.iter().flat_map(|m| of_array(m, a.view.buffer));
+        others.any(|o| o.write)
     };
-    all().any(is_result)
-        && all().all(|a| match is_result(a) {
-            true => a.view.shift == 0 && !a.view.from_end,
-            false => !a.write || !read(a.view.buffer),
-        })
+    results().next().is_some() && results().all(at_step) && !own.iter().filter(reads).any(changed)
 }

@@ -9,8 +9,9 @@
 
 use retrograd_tape::Domain;
 
-use crate::plan::access::{Access, conflict, goes_along};
+use crate::plan::access::{Access, goes_along};
 use crate::plan::{Item, Kind, Plan};
+use crate::work::Allowance;
 
 /// The direction in time that an item needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,37 +52,66 @@ struct Order<'p> {
     accesses: Vec<Vec<Access>>,
     /// For each item the earlier ones that it must come after.
     after: Vec<Vec<usize>>,
+    /// For each item the later ones that must come after it.
+    before: Vec<Vec<usize>>,
     placed: Vec<bool>,
+    allowance: Allowance,
 }
+
+/// Operations that forming phases may take in any plan, and for each access of its items.
+const SMALL: usize = 1 << 20;
+const EACH: usize = 128;
 
 impl<'p> Order<'p> {
     fn new(plan: &'p Plan) -> Order<'p> {
-        let accesses: Vec<Vec<Access>> = plan
-            .items
-            .iter()
-            .map(|i| {
-                // Which numbers of a point's value does not matter here.
-                let mut all = i.accesses(&plan.weights);
-                all.iter_mut().for_each(|a| a.view.offset = 0);
-                all.sort_by_key(|a| (a.view, a.write));
-                all.dedup_by_key(|a| (a.view, a.write));
-                all
-            })
-            .collect();
-        let after = (0..accesses.len())
-            .map(|j| {
-                let earlier = 0..j;
-                earlier
-                    .filter(|&i| conflict(&accesses[i], &accesses[j]))
-                    .collect()
-            })
-            .collect();
-        Order {
+        let touched = plan.items.iter().map(|i| i.touched(&plan.weights));
+        let accesses: Vec<Vec<Access>> = touched.collect();
+        let all: usize = accesses.iter().map(Vec::len).sum();
+        let n = accesses.len();
+        let mut order = Order {
             plan,
             direction: plan.items.iter().map(direction).collect(),
-            placed: vec![false; accesses.len()],
+            placed: vec![false; n],
+            after: vec![Vec::new(); n],
+            before: vec![Vec::new(); n],
             accesses,
-            after,
+            allowance: Allowance::of(SMALL + EACH * all),
+        };
+        order.sort();
+        order
+    }
+
+    /// Finds who must come after whom: after all who wrote what it touches, and all who read what it writes.
+    fn sort(&mut self) {
+        let mut readers = vec![Vec::new(); self.plan.buffers.len()];
+        let mut writers: Vec<Vec<usize>> = readers.clone();
+        for (j, own) in self.accesses.iter().enumerate() {
+            let by_array = || own.chunk_by(|a, b| a.view.buffer == b.view.buffer);
+            let writes = |all: &[Access]| all.iter().any(|a| a.write);
+            let mut earlier: Vec<usize> = Vec::new();
+            for all in by_array() {
+                let u = all[0].view.buffer;
+                earlier.extend(&writers[u]);
+                if writes(all) {
+                    earlier.extend(&readers[u]);
+                }
+            }
+            for all in by_array() {
+                let u = all[0].view.buffer;
+                let list = if writes(all) {
+                    &mut writers
+                } else {
+                    &mut readers
+                };
+                list[u].push(j);
+            }
+            if !self.allowance.spend(earlier.len()) {
+                return;
+            }
+            earlier.sort_unstable();
+            earlier.dedup();
+            earlier.iter().for_each(|&i| self.before[i].push(j));
+            self.after[j] = earlier;
         }
     }
 
@@ -90,17 +120,21 @@ impl<'p> Order<'p> {
     }
 
     /// Items left that can go through time together in one direction, those of `without` excepted.
-    fn together(&self, reverse: bool, without: &[usize]) -> Vec<usize> {
+    fn together(&mut self, reverse: bool, without: &[usize]) -> Vec<usize> {
+        let mut barred = flags(self.placed.len(), without);
+        let mut is_member = vec![false; self.placed.len()];
         let mut members: Vec<usize> = Vec::new();
+        let mut work = 0;
         for j in self.left() {
             let fits = match self.direction[j] {
                 Direction::None => false,
                 Direction::Either => true,
                 Direction::Fixed(r) => r == reverse,
             };
+            work += 1 + self.after[j].len();
             let follows = |&i: &usize| {
                 self.placed[i]
-                    || members.contains(&i)
+                    || is_member[i]
                         && goes_along(
                             &self.accesses[i],
                             &self.accesses[j],
@@ -108,10 +142,13 @@ impl<'p> Order<'p> {
                             reverse,
                         )
             };
-            if fits && !without.contains(&j) && self.after[j].iter().all(follows) {
+            barred[j] = barred[j] || !fits || !self.after[j].iter().all(follows);
+            if !barred[j] {
+                is_member[j] = true;
                 members.push(j);
             }
         }
+        self.allowance.spend(work);
         members
     }
 
@@ -121,7 +158,7 @@ impl<'p> Order<'p> {
 
     /// Work without a direction that comes before all recurrences left and that something between phases waits for, say a
     /// sum of weights that the loss is divided by.
-    fn ahead(&self) -> Vec<usize> {
+    fn ahead(&mut self) -> Vec<usize> {
         let left: Vec<usize> = self.left().collect();
         let mut wanted = vec![false; self.placed.len()];
         let mut early = vec![false; self.placed.len()];
@@ -131,7 +168,7 @@ impl<'p> Order<'p> {
         }
         for &j in left.iter().rev() {
             // Only what later steps wait for is worth a phase of its own.
-            let read_later = || left.iter().any(|&k| k > j && self.after[k].contains(&j));
+            let read_later = || self.before[j].iter().any(|&k| !self.placed[k]);
             if early[j] && self.direction[j] == Direction::None && read_later() {
                 wanted[j] = true;
             }
@@ -143,7 +180,8 @@ impl<'p> Order<'p> {
         }
         let steps = |&i: &usize| wanted[i] && self.direction[i] == Direction::Either;
         let ahead: Vec<usize> = left.into_iter().filter(steps).collect();
-        let without: Vec<usize> = self.left().filter(|i| !ahead.contains(i)).collect();
+        let is_ahead = flags(self.placed.len(), &ahead);
+        let without: Vec<usize> = self.left().filter(|&i| !is_ahead[i]).collect();
         self.together(false, &without)
     }
 
@@ -153,8 +191,8 @@ impl<'p> Order<'p> {
         if !ahead.is_empty() {
             return (false, ahead);
         }
-        let first = |members: &[usize]| members.iter().copied().find(|&i| self.is_fixed(i));
         let (forward, backward) = (self.together(false, &[]), self.together(true, &[]));
+        let first = |members: &[usize]| members.iter().copied().find(|&i| self.is_fixed(i));
         let reverse = match (first(&forward), first(&backward)) {
             (Some(a), Some(b)) => b < a,
             (a, b) => a.is_none() && b.is_some(),
@@ -165,25 +203,24 @@ impl<'p> Order<'p> {
 
     /// Leaves out what no recurrence of the phase needs but one of the next does, if it can go along with that one.
     fn without_late(&mut self, reverse: bool, members: Vec<usize>) -> Vec<usize> {
+        let n = self.placed.len();
+        let is_member = flags(n, &members);
         let needed_by = |wanted: &dyn Fn(usize) -> bool, among: &[usize]| {
-            let mut needed: Vec<usize> = Vec::new();
+            let mut needed = vec![false; n];
             for &j in among.iter().rev() {
-                let by = |k: &usize| needed.contains(k) && self.after[*k].contains(&j);
-                if wanted(j) || among.iter().any(by) {
-                    needed.push(j);
-                }
+                needed[j] = wanted(j) || self.before[j].iter().any(|&k| needed[k]);
             }
             needed
         };
         let here = needed_by(&|i| self.is_fixed(i), &members);
         let left: Vec<usize> = self.left().collect();
-        let later = |i: usize| self.is_fixed(i) && !members.contains(&i);
-        let there = needed_by(&later, &left);
+        let there = needed_by(&|i| self.is_fixed(i) && !is_member[i], &left);
         let (mut late, mut kept): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+        let mut is_late = vec![false; n];
         for &i in &members {
             // What reads something that is left out is left out too.
-            let goes = !here.contains(&i) && there.contains(&i);
-            if goes || self.after[i].iter().any(|j| late.contains(j)) {
+            is_late[i] = !here[i] && there[i] || self.after[i].iter().any(|&j| is_late[j]);
+            if is_late[i] {
                 late.push(i);
             } else {
                 kept.push(i);
@@ -198,14 +235,15 @@ impl<'p> Order<'p> {
         kept.iter()
             .chain(&none)
             .for_each(|&i| self.placed[i] = false);
-        let joined =
-            late.iter().all(|i| next.contains(i)) && next.iter().any(|&i| self.is_fixed(i));
+        let goes = flags(n, &next);
+        let joined = late.iter().all(|&i| goes[i]) && next.iter().any(|&i| self.is_fixed(i));
         if joined { kept } else { members }
     }
 
     /// Places everything between phases that can run now, and returns it in order.
     fn settle(&mut self) -> Vec<usize> {
         let mut done = Vec::new();
+        self.allowance.spend(self.placed.len());
         for i in 0..self.placed.len() {
             let ready = self.after[i].iter().all(|&j| self.placed[j]);
             if !self.placed[i] && self.direction[i] == Direction::None && ready {
@@ -217,11 +255,21 @@ impl<'p> Order<'p> {
     }
 }
 
-/// Forms the phases of a plan.
+/// Which of `n` items are in a list.
+fn flags(n: usize, list: &[usize]) -> Vec<bool> {
+    let mut flags = vec![false; n];
+    list.iter().for_each(|&i| flags[i] = true);
+    flags
+}
+
+/// Forms the phases of a plan. Where that takes too long there are none: all work over steps is done for all at once.
 pub(crate) fn phases(plan: &mut Plan) {
     let mut order = Order::new(plan);
     let mut sequence: Vec<(Option<bool>, Vec<usize>)> = Vec::new();
     while order.placed.contains(&false) {
+        if order.allowance.is_spent() {
+            return;
+        }
         let between = order.settle();
         sequence.extend(between.into_iter().map(|i| (None, vec![i])));
         if order.placed.contains(&false) {

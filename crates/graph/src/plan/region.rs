@@ -5,19 +5,24 @@ mod weights;
 
 use std::collections::{HashMap, HashSet};
 
-use retrograd_tape::{Domain, Op, Value};
+use retrograd_tape::{Domain, Op, Operands, Value};
 use smallvec::SmallVec;
 
 use crate::plan::build::{Facts, How};
 use crate::plan::home::{Homes, Place};
 use crate::plan::schedule::{Atom, Draft, DraftItem};
-use crate::plan::{Fold, Inner, Instr, Item, Loop, Memory, Plan, Region, Stmt, View, Weight};
+use crate::plan::{
+    BlockAt, Fold, Inner, Instr, Item, Loop, Memory, Plan, Region, Stmt, View, Weight,
+};
+use crate::target::Target;
 
 /// Turns drafts into a plan.
 pub(crate) struct Emit<'f, 'g> {
     f: &'f Facts<'g>,
     homes: Homes<'f, 'g>,
     weights: Vec<Weight>,
+    /// Their numbers, by what tells them apart.
+    numbers: HashMap<(Vec<BlockAt>, bool, usize), usize>,
     packed: HashSet<usize>,
 }
 
@@ -27,12 +32,13 @@ impl<'f, 'g> Emit<'f, 'g> {
             f,
             homes,
             weights: Vec::new(),
+            numbers: HashMap::new(),
             packed: HashSet::new(),
         }
     }
 
-    /// The plan.
-    pub(crate) fn run(mut self, drafts: Vec<DraftItem>) -> Plan {
+    /// The plan, for a machine.
+    pub(crate) fn run(mut self, drafts: Vec<DraftItem>, target: Target) -> Plan {
         let mut items = Vec::new();
         for draft in drafts {
             match draft {
@@ -78,6 +84,7 @@ impl<'f, 'g> Emit<'f, 'g> {
         }
         Plan {
             name: self.f.g.name().into(),
+            target,
             buffers: self.homes.buffers,
             weights: self.weights,
             items,
@@ -113,8 +120,10 @@ impl<'f, 'g> Emit<'f, 'g> {
                 ..Region::default()
             },
             known: HashMap::new(),
-            loaded: Vec::new(),
+            loaded: HashMap::new(),
         };
+        // Where the parts of each concatenation begin.
+        let mut parts: HashMap<Value, (Operands, Vec<usize>)> = HashMap::new();
         for atom in atoms {
             match *atom {
                 Atom::Value(v) => {
@@ -154,10 +163,8 @@ impl<'f, 'g> Emit<'f, 'g> {
                     }
                 }
                 Atom::Part(whole, i) => {
-                    let xs = f.g.operands(whole);
-                    let to = self
-                        .home(whole)
-                        .plus(xs.iter().take(i).map(|&x| f.len(x)).sum());
+                    let (xs, starts) = parts.entry(whole).or_insert_with(|| self.starts(whole));
+                    let to = self.home(whole).plus(starts[i]);
                     let lives_there =
                         f.how(xs[i]) != How::View && self.homes.get(xs[i]) == Some(to);
                     if !lives_there && !self.is_carried(xs[i], to) {
@@ -173,6 +180,15 @@ impl<'f, 'g> Emit<'f, 'g> {
         }
         let empty = r.region.stores.is_empty() && r.region.folds.is_empty();
         (!empty).then_some(r.region)
+    }
+
+    /// The parts of a concatenation, and where they begin.
+    fn starts(&self, whole: Value) -> (Operands, Vec<usize>) {
+        let xs = self.f.g.operands(whole);
+        let lens = xs.iter().map(|&x| self.f.len(x));
+        let starts = lens.scan(0, |at, len| Some(std::mem::replace(at, *at + len)));
+        let starts = starts.collect();
+        (xs, starts)
     }
 
     /// True if a part of a concatenation is what the step before stored in its place, an array of one step.
@@ -196,11 +212,17 @@ impl<'f, 'g> Emit<'f, 'g> {
             Place::Splat(view) => Instr::Splat(view),
             Place::Const(c) => Instr::Const(c),
         };
-        if let Some((_, i)) = r.loaded.iter().find(|(x, _)| *x == instr) {
-            return *i;
+        let key = match instr {
+            Instr::Splat(view) => (Some(view), true, 0),
+            Instr::Const(c) => (None, false, c.to_bits()),
+            Instr::Load(view) => (Some(view), false, 0),
+            Instr::Map(..) => unreachable!("operands have places"),
+        };
+        if let Some(&i) = r.loaded.get(&key) {
+            return i;
         }
-        let i = r.push(instr.clone());
-        r.loaded.push((instr, i));
+        let i = r.push(instr);
+        r.loaded.insert(key, i);
         i
     }
 
@@ -284,7 +306,8 @@ impl<'f, 'g> Emit<'f, 'g> {
 struct Builder {
     region: Region,
     known: HashMap<Value, usize>,
-    loaded: Vec<(Instr, usize)>,
+    /// Places and constants that have been loaded: where, whether one number for all lanes, and a constant's bits.
+    loaded: HashMap<(Option<View>, bool, u64), usize>,
 }
 
 impl Builder {

@@ -4,12 +4,15 @@
 //! All of it rests on one property of a region: for each vector of lanes it loads all it needs before it stores anything.
 //! So a value may be stored where another is read in the same sweep at the same lanes, if nothing reads that one later.
 
+use std::collections::{HashMap, HashSet};
+
 use retrograd_tape::{Domain, Op, Value};
 
 use crate::passes::components::Class;
 use crate::plan::build::{Facts, How};
 use crate::plan::home::{Home, Homes, When};
 use crate::plan::schedule::Atom;
+use crate::work::Allowance;
 
 /// One place where a value, or a part of it, is read.
 #[derive(Clone, Copy, Debug)]
@@ -92,10 +95,7 @@ impl Homes<'_, '_> {
         {
             return false;
         }
-        if f.alias
-            .iter()
-            .any(|(p, _)| f.root(*p) == v && f.class(*p) != f.class(v))
-        {
+        if f.parts(v).iter().any(|&p| f.class(p) != f.class(v)) {
             return false;
         }
         // A sum is complete when its last product is, and overwritten by its first.
@@ -165,19 +165,32 @@ pub(crate) fn carry_in_place(h: &mut Homes<'_, '_>, when: &When) {
     }
 }
 
-/// Moves values into places that are free when they are stored.
+/// Operations that looking for places may take in any program, and for each value.
+const SMALL: usize = 1 << 18;
+const EACH: usize = 32;
+
+/// Moves values into places that are free when they are stored. Where looking for them takes too long, what has none yet
+/// keeps an array of its own.
 pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
     let f = h.f;
-    let mut taken: Vec<(Value, (usize, usize), Value)> = Vec::new();
+    let mut left = Allowance::of(SMALL + EACH * f.order.len());
+    // By host: parts that are taken, and by what.
+    let mut taken: HashMap<Value, Vec<((usize, usize), Value)>> = HashMap::new();
+    let mut parts: HashSet<(Value, (usize, usize))> = HashSet::new();
     for &v in &f.order {
-        if let Some((host, part)) = pre_activation(h, v, when)
-            && !taken.iter().any(|(r, p, _)| *r == host && *p == part)
+        if let Some((host, part)) = pre_activation(h, v, when, &mut left)
+            && parts.insert((host, part))
         {
-            taken.push((host, part, v));
+            taken.entry(host).or_default().push((part, v));
             h.homes.insert(v, Home::In(host, part.0));
         }
     }
-    let mut used: Vec<Value> = Vec::new();
+    // By length. What a concatenation takes changes nothing about who else is a host.
+    let mut hosts: HashMap<usize, Vec<Value>> = HashMap::new();
+    for &r in f.order.iter().filter(|&&r| is_host(h, r)) {
+        hosts.entry(f.len(r)).or_default().push(r);
+    }
+    let mut used: HashSet<Value> = HashSet::new();
     for &v in f.order.iter().filter(|&&v| f.how(v) == How::Concat) {
         if h.homes.get(&v) != Some(&Home::Own) || f.domain(v) != Domain::Step || h.is_local(v) {
             continue;
@@ -186,19 +199,16 @@ pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
         if h.boundary_steps(v) != (0, 0) {
             continue;
         }
-        let hosts = f
-            .order
-            .iter()
-            .copied()
-            .filter(|&r| r != v && is_host(h, r) && f.len(r) == f.len(v));
+        let hosts = hosts.get(&f.len(v)).into_iter().flatten().copied();
         let free = hosts.filter(|r| !used.contains(r)).find(|&r| {
-            let tenants = taken.iter().filter(|t| t.0 == r).map(|t| (t.2, t.1.0));
+            let tenants = taken.get(&r).into_iter().flatten();
+            let tenants = tenants.map(|&(part, v)| (v, part.0));
             std::iter::once((r, 0))
                 .chain(tenants)
-                .all(|(o, at)| dead_after(h, o, at, v, when))
+                .all(|(o, at)| left.spend(1) && dead_after(h, o, at, v, when, &mut left))
         });
         if let Some(r) = free {
-            used.push(r);
+            used.insert(r);
             h.homes.insert(v, Home::In(r, 0));
         }
     }
@@ -216,7 +226,12 @@ fn is_host(h: &Homes<'_, '_>, r: Value) -> bool {
 }
 
 /// The part of a sum of products that an element-wise value is computed from, if nothing reads that part after.
-fn pre_activation(h: &Homes<'_, '_>, v: Value, when: &When) -> Option<(Value, (usize, usize))> {
+fn pre_activation(
+    h: &Homes<'_, '_>,
+    v: Value,
+    when: &When,
+    left: &mut Allowance,
+) -> Option<(Value, (usize, usize))> {
     let f = h.f;
     if f.how(v) != How::Lane || h.homes.get(&v) != Some(&Home::Own) || f.domain(v) != Domain::Step {
         return None;
@@ -226,9 +241,13 @@ fn pre_activation(h: &Homes<'_, '_>, v: Value, when: &When) -> Option<(Value, (u
     }
     let sweep = when.sweep(Atom::Value(v));
     let mut work: Vec<Value> = f.g.operands(v).to_vec();
+    let mut seen: HashSet<Value> = HashSet::new();
     while let Some(x) = work.pop() {
+        if !left.spend(1) {
+            return None;
+        }
         if f.how(x) == How::Lane {
-            if when.sweep(Atom::Value(x)) == sweep {
+            if seen.insert(x) && when.sweep(Atom::Value(x)) == sweep {
                 work.extend(f.g.operands(x));
             }
             continue;
@@ -238,6 +257,7 @@ fn pre_activation(h: &Homes<'_, '_>, v: Value, when: &When) -> Option<(Value, (u
             continue;
         }
         let all = reads(f, r);
+        left.spend(all.len());
         // The part that x is.
         let Some(part) = part_of(f, x, r) else {
             continue;
@@ -272,10 +292,18 @@ fn part_of(f: &Facts<'_>, x: Value, r: Value) -> Option<(usize, usize)> {
 }
 
 /// True if nothing reads `o`, which lives from number `at` on, once the concatenation `c` is stored in its place.
-fn dead_after(h: &Homes<'_, '_>, o: Value, at: usize, c: Value, when: &When) -> bool {
+fn dead_after(
+    h: &Homes<'_, '_>,
+    o: Value,
+    at: usize,
+    c: Value,
+    when: &When,
+    left: &mut Allowance,
+) -> bool {
     let f = h.f;
     let parts = f.g.operands(c);
     let stored = when.at(Atom::Part(c, 0));
+    left.spend(parts.len());
     let sweep = when.sweep(Atom::Part(c, 0));
     // A part that lives in the concatenation is stored when it is computed.
     let together = parts.iter().enumerate().all(|(i, p)| {

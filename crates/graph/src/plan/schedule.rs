@@ -1,15 +1,19 @@
 //! Distributes the work over loops, in order: everything that can run over its whole domain at once does, and the
 //! recurrences step after step.
 //!
-//! Loops are drafts here: they name values, not arrays.
+//! Loops are drafts here: they name values, not arrays. Each value waits for a number of others, which is counted down as
+//! these are done: what an order costs is in proportion to what is read.
 
-use std::collections::HashSet;
+mod body;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use retrograd_tape::{Domain, Op, Value};
 
 use crate::passes::components::Class;
 use crate::plan::Kind;
-use crate::plan::build::{Facts, How};
+use crate::plan::build::{Facts, How, Source};
+use crate::work;
 
 /// The smallest piece of element-wise work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,121 +48,72 @@ pub(crate) enum DraftItem {
 
 /// The delays that stand for the boundary steps of their operands: one for each operand and direction, the longest.
 pub(crate) fn fills(f: &Facts<'_>) -> Vec<Value> {
-    let mut longest: Vec<(Value, bool, usize, Value)> = Vec::new();
+    let mut longest: Vec<(usize, Value)> = Vec::new();
+    let mut known: HashMap<(Value, bool), usize> = HashMap::new();
     for &v in &f.order {
         if let &(Op::Delay(d) | Op::Boundary(d)) = f.g.op_of(v) {
             let x = f.g.operands(v)[0];
             let n = d.unsigned_abs() as usize;
-            match longest.iter_mut().find(|e| e.0 == x && e.1 == (d > 0)) {
-                Some(e) if e.2 >= n => {}
-                Some(e) => (e.2, e.3) = (n, v),
-                None => longest.push((x, d > 0, n, v)),
+            let k = *known.entry((x, d > 0)).or_insert(longest.len());
+            match longest.get_mut(k) {
+                Some(e) if e.0 >= n => {}
+                Some(e) => *e = (n, v),
+                None => longest.push((n, v)),
             }
         }
     }
-    longest.into_iter().map(|e| e.3).collect()
+    longest.into_iter().map(|e| e.1).collect()
+}
+
+/// Who waits for something.
+#[derive(Clone, Copy, Debug)]
+struct Waits {
+    /// A place in the order, or behind those the number of a fill.
+    who: usize,
+    /// It reads it at its own point, so that one loop can have both.
+    here: bool,
+    /// The two are of one recurrence, which as a whole does not wait for itself.
+    inside: bool,
 }
 
 struct Schedule<'f, 'g> {
     f: &'f Facts<'g>,
     fills: Vec<Value>,
-    /// Computed values and fills that are done.
-    done: HashSet<Value>,
-    filled: HashSet<Value>,
+    /// Where each value stands in the order, by its index.
+    place: Vec<usize>,
+    /// By place or fill, as the next two: who waits for it.
+    waited: Vec<Vec<Waits>>,
+    /// For how much it waits.
+    pending: Vec<usize>,
+    /// For how much of that a parallel loop over its domain that begins now could not have made before it.
+    beyond: Vec<usize>,
+    /// What such a loop can make, by place.
+    open: Vec<bool>,
+    /// Of that, what is better computed later.
+    late: Vec<bool>,
+    /// What is open since its domain was last looked at, by domain.
+    fresh: BTreeMap<Domain, BTreeSet<usize>>,
+    /// Point-wise work that waits for nothing, by domain, late or not.
+    ready: BTreeMap<Domain, BTreeSet<usize>>,
+    products: BTreeSet<usize>,
+    globals: BTreeSet<usize>,
+    /// The same by what is summed.
+    sums: HashMap<Value, BTreeSet<usize>>,
+    ready_fills: BTreeSet<usize>,
+    /// For how much each recurrence waits, and what it computes.
+    outside: Vec<usize>,
+    members: Vec<Vec<Value>>,
+    recurrences: BTreeSet<usize>,
+    /// Values and fills that are not done.
+    left: usize,
 }
 
 /// Puts all work in order.
 pub(crate) fn schedule(f: &Facts<'_>) -> Vec<DraftItem> {
-    let mut s = Schedule {
-        f,
-        fills: fills(f),
-        done: HashSet::new(),
-        filled: HashSet::new(),
-    };
+    let mut s = Schedule::new(f);
     let mut items = Vec::new();
-    let computed = |v: &Value| !matches!(f.how(*v), How::View | How::Absorbed);
-    let mut left: Vec<Value> = f.order.iter().copied().filter(computed).collect();
-    let mut fills_left = s.fills.clone();
-    while !left.is_empty() || !fills_left.is_empty() {
-        let parallel = |v: &&Value| f.class(**v) == Class::Parallel;
-        let pointwise =
-            |v: &Value| matches!(f.how(*v), How::Lane | How::Fold | How::Concat | How::Row);
-        let ready_fill = fills_left.iter().copied().find(|&v| s.fill_ready(v));
-        let ready = left.iter().filter(parallel);
-        let ready = ready.filter(|v| pointwise(v) && s.ready(**v));
-        let domains = ready
-            .map(|&v| f.domain(v))
-            .chain(ready_fill.map(|v| s.fill_domain(v)));
-        let mut tried = Vec::new();
-        let group = domains.into_iter().find_map(|domain| {
-            if tried.contains(&domain) {
-                return None;
-            }
-            tried.push(domain);
-            let (mut group, fills) = s.group(domain, &left, &fills_left);
-            let waiting = s.waiting(&group);
-            group.retain(|v| !waiting.contains(v));
-            (!group.is_empty() || !fills.is_empty()).then_some((domain, group, fills))
-        });
-        if let Some((domain, group, group_fills)) = group {
-            let body = s.body(&group, &group_fills);
-            s.done.extend(&group);
-            s.filled.extend(&group_fills);
-            left.retain(|v| !group.contains(v));
-            fills_left.retain(|v| !group_fills.contains(v));
-            items.push(DraftItem::Loop(domain, Kind::Parallel, body));
-            continue;
-        }
-        let product = left
-            .iter()
-            .filter(parallel)
-            .find(|v| f.how(**v) == How::Product && s.ready(**v))
-            .copied();
-        if let Some(v) = product {
-            s.done.insert(v);
-            left.retain(|x| *x != v);
-            items.push(DraftItem::Product(v));
-            continue;
-        }
-        let global = left
-            .iter()
-            .filter(parallel)
-            .find(|v| f.how(**v) == How::Global && s.ready(**v))
-            .copied();
-        if let Some(v) = global {
-            let together: Vec<Value> = left
-                .iter()
-                .copied()
-                .filter(|&x| x == v || (s.ready(x) && sums_the_same(f, v, x)))
-                .collect();
-            s.done.extend(&together);
-            left.retain(|x| !together.contains(x));
-            items.push(DraftItem::Global(together));
-            continue;
-        }
-        let recurrence = (0..f.components.reverse.len()).find(|&k| {
-            let mut members = left
-                .iter()
-                .filter(|v| f.class(**v) == Class::Recurrent(k))
-                .peekable();
-            members.peek().is_some() && members.all(|&v| s.ready_in(v, k))
-        });
-        let k = recurrence.expect("the condensation of a graph has no cycle");
-        let group: Vec<Value> = left
-            .iter()
-            .copied()
-            .filter(|&v| f.class(v) == Class::Recurrent(k))
-            .collect();
-        let body = s.body(&group, &[]);
-        s.done.extend(&group);
-        left.retain(|v| !group.contains(v));
-        items.push(DraftItem::Loop(
-            Domain::Step,
-            Kind::Recurrence {
-                reverse: f.components.reverse[k],
-            },
-            body,
-        ));
+    while s.left > 0 {
+        items.push(s.next());
     }
     items
 }
@@ -185,204 +140,321 @@ fn sums_the_same(f: &Facts<'_>, v: Value, x: Value) -> bool {
     }
 }
 
-impl Schedule<'_, '_> {
-    /// The fills that a value's delayed reads need.
-    fn fills_read(&self, v: Value) -> impl Iterator<Item = Value> + '_ {
-        let elsewhere: HashSet<Value> = self
-            .f
-            .reads(v)
-            .iter()
-            .filter(|s| s.elsewhere)
-            .map(|s| s.value)
+impl<'f, 'g> Schedule<'f, 'g> {
+    fn new(f: &'f Facts<'g>) -> Self {
+        let fills = fills(f);
+        let (n, all) = (f.order.len(), f.order.len() + fills.len());
+        let recurrences = f.components.reverse.len();
+        let mut s = Schedule {
+            f,
+            place: vec![usize::MAX; f.g.bound()],
+            waited: vec![Vec::new(); all],
+            pending: vec![0; all],
+            beyond: vec![0; all],
+            open: vec![false; n],
+            late: vec![false; n],
+            fresh: BTreeMap::new(),
+            ready: BTreeMap::new(),
+            products: BTreeSet::new(),
+            globals: BTreeSet::new(),
+            sums: HashMap::new(),
+            ready_fills: BTreeSet::new(),
+            outside: vec![0; recurrences],
+            members: vec![Vec::new(); recurrences],
+            recurrences: BTreeSet::new(),
+            left: fills.len(),
+            fills,
+        };
+        for (i, &v) in f.order.iter().enumerate() {
+            s.place[v.index()] = i;
+        }
+        let computed: Vec<usize> = (0..n).filter(|&i| s.is_computed(f.order[i])).collect();
+        s.left += computed.len();
+        s.wait(&computed);
+        for i in computed {
+            if s.beyond[i] == 0 {
+                s.opens(i);
+            }
+            if s.pending[i] == 0 {
+                s.is_ready(i);
+            }
+        }
+        let ready = (0..s.fills.len()).filter(|k| s.pending[n + k] == 0);
+        s.ready_fills = ready.collect();
+        let empty = |s: &Self, k: &usize| s.outside[*k] == 0 && !s.members[*k].is_empty();
+        s.recurrences = (0..recurrences).filter(|k| empty(&s, k)).collect();
+        s
+    }
+
+    fn is_computed(&self, v: Value) -> bool {
+        !matches!(self.f.how(v), How::View | How::Absorbed)
+    }
+
+    /// Notes what everything waits for: values what they read and the boundary steps of that, fills what they are filled
+    /// with.
+    fn wait(&mut self, computed: &[usize]) {
+        let (f, n) = (self.f, self.f.order.len());
+        // The fills of a value, by the value itself and by the product that completes it.
+        let mut of: HashMap<Value, Vec<usize>> = HashMap::new();
+        let mut of_itself: HashMap<Value, Vec<usize>> = HashMap::new();
+        for (k, &d) in self.fills.iter().enumerate() {
+            let x = f.g.operands(d)[0];
+            of_itself.entry(x).or_default().push(n + k);
+            of.entry(x).or_default().push(n + k);
+            if f.last(x) != x {
+                of.entry(f.last(x)).or_default().push(n + k);
+            }
+        }
+        for &i in computed {
+            let v = f.order[i];
+            let own = f.class(v);
+            if let Class::Recurrent(k) = own {
+                self.members[k].push(v);
+            }
+            let mut elsewhere: Vec<Value> = Vec::new();
+            for s in f.reads(v) {
+                elsewhere.extend(s.elsewhere.then_some(s.value));
+                if self.is_computed(s.value) {
+                    let inside = own != Class::Parallel && f.class(s.value) == own;
+                    self.add(self.place[s.value.index()], i, !s.elsewhere, inside);
+                }
+            }
+            let fills = elsewhere.iter().filter_map(|x| of.get(x)).flatten();
+            let fills: BTreeSet<usize> = fills.copied().collect();
+            fills
+                .into_iter()
+                .for_each(|fill| self.add(fill, i, false, false));
+        }
+        for k in 0..self.fills.len() {
+            let mut from = f.source(f.g.operands(self.fills[k])[1]);
+            from.value = f.last(from.value);
+            if self.is_computed(from.value) {
+                self.add(self.place[from.value.index()], n + k, false, false);
+            }
+            let moved = of_itself.get(&from.value).filter(|_| from.elsewhere);
+            for &fill in moved.into_iter().flatten() {
+                self.add(fill, n + k, false, false);
+            }
+        }
+    }
+
+    fn add(&mut self, what: usize, who: usize, here: bool, inside: bool) {
+        work::note(1);
+        self.waited[what].push(Waits { who, here, inside });
+        self.pending[who] += 1;
+        self.beyond[who] += 1;
+        if let Some(k) = self.recurrence(who)
+            && !inside
+        {
+            self.outside[k] += 1;
+        }
+    }
+
+    /// The recurrence that computes what is at a place.
+    fn recurrence(&self, who: usize) -> Option<usize> {
+        match self.f.class(*self.f.order.get(who)?) {
+            Class::Recurrent(k) => Some(k),
+            Class::Parallel => None,
+        }
+    }
+
+    /// The domain of point-wise work at a place that is done for all points at once.
+    fn pointwise(&self, who: usize) -> Option<Domain> {
+        let f = self.f;
+        let &v = f.order.get(who)?;
+        let pointwise = matches!(f.how(v), How::Lane | How::Fold | How::Concat | How::Row);
+        (pointwise && f.class(v) == Class::Parallel).then(|| f.domain(v))
+    }
+
+    /// A loop over its domain could make what is at place `i`; then it could also make what waits for that alone.
+    fn opens(&mut self, i: usize) {
+        let Some(domain) = self.pointwise(i) else {
+            return;
+        };
+        let mut work = vec![i];
+        while let Some(i) = work.pop() {
+            if std::mem::replace(&mut self.open[i], true) {
+                continue;
+            }
+            self.fresh.entry(domain).or_default().insert(i);
+            for w in 0..self.waited[i].len() {
+                let Waits { who, here, .. } = self.waited[i][w];
+                if here && self.pointwise(who) == Some(domain) {
+                    self.beyond[who] -= 1;
+                    work.extend((self.beyond[who] == 0).then_some(who));
+                }
+            }
+        }
+    }
+
+    /// The value at place `i` waits for nothing.
+    fn is_ready(&mut self, i: usize) {
+        let f = self.f;
+        let v = f.order[i];
+        if let Some(domain) = self.pointwise(i) {
+            self.ready.entry(domain).or_default().insert(i);
+        } else if f.class(v) == Class::Parallel && f.how(v) == How::Product {
+            self.products.insert(i);
+        } else if f.class(v) == Class::Parallel {
+            self.globals.insert(i);
+            let summed = f.g.operands(v)[0];
+            self.sums.entry(summed).or_default().insert(i);
+        }
+    }
+
+    /// A place or fill is done: who waits for it waits no longer.
+    fn finish(&mut self, what: usize) {
+        let n = self.f.order.len();
+        self.left -= 1;
+        let was_open = self.open.get(what) == Some(&true);
+        let domain = self.pointwise(what);
+        for Waits { who, here, inside } in std::mem::take(&mut self.waited[what]) {
+            work::note(1);
+            self.pending[who] -= 1;
+            let counted = was_open && here && self.pointwise(who) == domain;
+            self.beyond[who] -= usize::from(!counted);
+            if who >= n {
+                if self.pending[who] == 0 {
+                    self.ready_fills.insert(who - n);
+                }
+                continue;
+            }
+            if let Some(k) = self.recurrence(who) {
+                self.outside[k] -= usize::from(!inside);
+                if self.outside[k] == 0 {
+                    self.recurrences.insert(k);
+                }
+                continue;
+            }
+            if self.beyond[who] == 0 {
+                self.opens(who);
+            }
+            if self.pending[who] == 0 {
+                self.is_ready(who);
+            }
+        }
+    }
+
+    /// The next item: a loop over a domain that has something to do for all points at once, else a product, else sums,
+    /// else a recurrence.
+    fn next(&mut self) -> DraftItem {
+        let f = self.f;
+        let mut domains: Vec<(usize, Domain)> = (self.ready.iter())
+            .filter_map(|(domain, all)| Some((*all.first()?, *domain)))
             .collect();
-        self.fills.iter().copied().filter(move |&d| {
-            let x = self.f.g.operands(d)[0];
-            elsewhere.contains(&x) || elsewhere.contains(&self.f.last(x))
-        })
+        domains.sort_unstable();
+        let fill = self.ready_fills.first().map(|&k| self.fill_domain(k));
+        let domains = domains.into_iter().map(|d| d.1).chain(fill);
+        for domain in domains {
+            let group = self.group(domain);
+            let own = |k: &usize| self.fill_domain(*k) == domain;
+            let fills: Vec<usize> = self.ready_fills.iter().copied().filter(own).collect();
+            if group.is_empty() && fills.is_empty() {
+                continue;
+            }
+            let values: Vec<Value> = group.iter().map(|&i| f.order[i]).collect();
+            let filled: Vec<Value> = fills.iter().map(|&k| self.fills[k]).collect();
+            let body = body::body(f, &values, &filled);
+            let ready = self.ready.entry(domain).or_default();
+            group.iter().for_each(|i| {
+                ready.remove(i);
+            });
+            fills.iter().for_each(|k| {
+                self.ready_fills.remove(k);
+            });
+            group.into_iter().for_each(|i| self.finish(i));
+            let n = f.order.len();
+            fills.into_iter().for_each(|k| self.finish(n + k));
+            // What the group's own members waited for is done too.
+            let ready = self.ready.entry(domain).or_default();
+            values.iter().for_each(|v| {
+                ready.remove(&self.place[v.index()]);
+            });
+            return DraftItem::Loop(domain, Kind::Parallel, body);
+        }
+        if let Some(i) = self.products.pop_first() {
+            self.finish(i);
+            return DraftItem::Product(f.order[i]);
+        }
+        if let Some(&i) = self.globals.first() {
+            let v = f.order[i];
+            let same = |x: &usize| *x == i || sums_the_same(f, v, f.order[*x]);
+            let summed = f.g.operands(v)[0];
+            let together: Vec<usize> = self.sums[&summed].iter().copied().filter(same).collect();
+            for &x in &together {
+                self.globals.remove(&x);
+                if let Some(rest) = self.sums.get_mut(&summed) {
+                    rest.remove(&x);
+                }
+            }
+            together.iter().for_each(|&x| self.finish(x));
+            return DraftItem::Global(together.into_iter().map(|x| f.order[x]).collect());
+        }
+        let k = self.recurrences.pop_first();
+        let k = k.expect("the condensation of a graph has no cycle");
+        let group = std::mem::take(&mut self.members[k]);
+        let body = body::body(f, &group, &[]);
+        for v in group {
+            self.finish(self.place[v.index()]);
+        }
+        // It does not wait for itself.
+        self.recurrences.remove(&k);
+        let reverse = f.components.reverse[k];
+        DraftItem::Loop(Domain::Step, Kind::Recurrence { reverse }, body)
     }
 
-    fn is_there(&self, v: Value) -> bool {
-        self.f.how(v) == How::View || self.done.contains(&v)
-    }
-
-    fn ready(&self, v: Value) -> bool {
-        self.f.reads(v).iter().all(|s| self.is_there(s.value))
-            && self.fills_read(v).all(|d| self.filled.contains(&d))
-    }
-
-    /// Ready once the rest of its recurrence is.
-    fn ready_in(&self, v: Value, k: usize) -> bool {
-        let inside = |x: Value| self.f.class(x) == Class::Recurrent(k);
-        self.f
-            .reads(v)
-            .iter()
-            .all(|s| inside(s.value) || self.is_there(s.value))
-            && self.fills_read(v).all(|d| self.filled.contains(&d))
-    }
-
-    fn fill_domain(&self, d: Value) -> Domain {
-        match *self.f.g.op_of(d) {
+    fn fill_domain(&self, k: usize) -> Domain {
+        match *self.f.g.op_of(self.fills[k]) {
             Op::Delay(d) | Op::Boundary(d) => Domain::Edge(d.unsigned_abs() as usize),
             _ => unreachable!("fills are delays"),
         }
     }
 
-    fn fill_ready(&self, d: Value) -> bool {
-        let mut s = self.f.source(self.f.g.operands(d)[1]);
-        s.value = self.f.last(s.value);
-        let moved = self
-            .fills
-            .iter()
-            .filter(|&&e| self.f.g.operands(e)[0] == s.value);
-        self.is_there(s.value) && (!s.elsewhere || moved.clone().all(|e| self.filled.contains(e)))
-    }
-
-    /// Everything pointwise of a domain that can be done now, in one loop.
-    fn group(&self, domain: Domain, left: &[Value], fills: &[Value]) -> (Vec<Value>, Vec<Value>) {
+    /// Everything point-wise of a domain that one loop can do now, but for what is better done later; it is taken.
+    fn group(&mut self, domain: Domain) -> BTreeSet<usize> {
         let f = self.f;
-        let mut group: Vec<Value> = Vec::new();
-        for &v in left {
-            let pointwise = matches!(f.how(v), How::Lane | How::Fold | How::Concat | How::Row);
-            if !pointwise || f.class(v) != Class::Parallel || f.domain(v) != domain {
+        let mut fresh = self.fresh.remove(&domain).unwrap_or_default();
+        let mut group = BTreeSet::new();
+        // Readers come after what they read.
+        while let Some(i) = fresh.pop_last() {
+            if !self.late[i] && self.waits(f.order[i], &group) {
+                self.late[i] = true;
                 continue;
             }
-            let here = |s: &crate::plan::build::Source| {
-                self.is_there(s.value) || (!s.elsewhere && group.contains(&s.value))
-            };
-            if f.reads(v).iter().all(here) && self.fills_read(v).all(|d| self.filled.contains(&d)) {
-                group.push(v);
+            self.late[i] = false;
+            group.insert(i);
+            // What it reads waits no longer.
+            for s in f.reads(f.order[i]) {
+                let x = self.place[s.value.index()];
+                if self.late.get(x) == Some(&true) {
+                    fresh.insert(x);
+                }
             }
         }
-        let fills = fills
-            .iter()
-            .copied()
-            .filter(|&d| self.fill_domain(d) == domain && self.fill_ready(d))
-            .collect();
-        (group, fills)
+        group
     }
 
-    /// Members of a group that are better computed later: nothing needs them but element-wise work of the same domain that
-    /// cannot be done yet, whose sweep then has them for nothing. Only what is made of one value over steps waits, so that
+    /// True if a member of a group is better computed later: nothing needs it but element-wise work of the same domain that
+    /// cannot be done yet, whose sweep then has it for nothing. Only what is made of one value over steps waits, so that
     /// no more is kept for it than it is itself.
-    fn waiting(&self, group: &[Value]) -> Vec<Value> {
+    fn waits(&self, v: Value, group: &BTreeSet<usize>) -> bool {
         let f = self.f;
-        let mut waiting: Vec<Value> = Vec::new();
-        for &v in group.iter().rev() {
-            let domain = f.domain(v);
-            if f.how(v) != How::Lane || domain != Domain::Step || f.g.is_output(v) {
-                continue;
-            }
-            let over_steps = |s: &&crate::plan::build::Source| f.domain(s.value) == Domain::Step;
-            let readers = f.readers(v);
-            let later = |&(u, elsewhere): &(Value, bool)| {
-                let here = group.contains(&u) && !waiting.contains(&u);
-                !elsewhere
-                    && f.how(u) == How::Lane
-                    && f.class(u) == Class::Parallel
-                    && f.domain(u) == domain
-                    && !here
-            };
-            if f.reads(v).iter().filter(over_steps).count() <= 1
-                && !readers.is_empty()
-                && readers.iter().all(later)
-            {
-                waiting.push(v);
-            }
+        let domain = f.domain(v);
+        if f.how(v) != How::Lane || domain != Domain::Step || f.g.is_output(v) {
+            return false;
         }
-        waiting
-    }
-
-    /// The statements of a loop's body: element-wise work of one length in as few sweeps as its order allows.
-    fn body(&self, group: &[Value], fills: &[Value]) -> Vec<Draft> {
-        let f = self.f;
-        let inside: HashSet<Value> = group.iter().copied().collect();
-        let mut there: HashSet<Value> = HashSet::new();
-        let mut atoms: Vec<Atom> = Vec::new();
-        for &v in group {
-            match f.how(v) {
-                How::Concat => atoms.extend((0..f.g.operands(v).len()).map(|i| Atom::Part(v, i))),
-                _ => atoms.push(Atom::Value(v)),
-            }
-        }
-        atoms.extend(fills.iter().map(|&d| Atom::Fill(d)));
-        let mut body = Vec::new();
-        while !atoms.is_empty() {
-            // Each operand of an atom: a value, and whether its lanes can be had from the same sweep.
-            let own = |a: &Atom| matches!(a, Atom::Value(v) if matches!(f.how(*v), How::Row | How::Product));
-            let open = |a: &Atom, region: &HashSet<Value>, there: &HashSet<Value>| {
-                self.atom_reads(a).iter().all(|s| {
-                    s.elsewhere
-                        || !inside.contains(&s.value)
-                        || there.contains(&s.value)
-                        || (s.whole && region.contains(&s.value))
-                })
-            };
-            let none = HashSet::new();
-            if let Some(i) = atoms.iter().position(|a| own(a) && open(a, &none, &there)) {
-                let Atom::Value(v) = atoms.remove(i) else {
-                    unreachable!("only values have statements of their own")
-                };
-                there.insert(v);
-                body.push(Draft::Node(v));
-                continue;
-            }
-            let first = atoms
-                .iter()
-                .find(|a| !own(a) && open(a, &none, &there))
-                .expect("a step has no cycle");
-            let lanes = self.lanes(first);
-            let mut region = HashSet::new();
-            let mut taken = Vec::new();
-            for a in &atoms {
-                if !own(a) && self.lanes(a) == lanes && open(a, &region, &there) {
-                    if let Atom::Value(v) = a
-                        && f.how(*v) == How::Lane
-                    {
-                        region.insert(*v);
-                    }
-                    taken.push(*a);
-                }
-            }
-            atoms.retain(|a| !taken.contains(a));
-            for a in &taken {
-                match a {
-                    Atom::Value(v) => {
-                        there.insert(*v);
-                    }
-                    Atom::Part(v, _) => {
-                        if !atoms
-                            .iter()
-                            .any(|b| matches!(b, Atom::Part(w, _) if w == v))
-                        {
-                            there.insert(*v);
-                        }
-                    }
-                    Atom::Fill(_) => {}
-                }
-            }
-            body.push(Draft::Region(lanes, taken));
-        }
-        body
-    }
-
-    fn lanes(&self, a: &Atom) -> usize {
-        let f = self.f;
-        match a {
-            Atom::Value(v) if f.how(*v) == How::Fold => f.len(f.g.operands(*v)[0]),
-            Atom::Value(v) | Atom::Fill(v) => f.len(*v),
-            Atom::Part(v, i) => f.len(f.g.operands(*v)[*i]),
-        }
-    }
-
-    fn atom_reads(&self, a: &Atom) -> Vec<crate::plan::build::Source> {
-        match a {
-            Atom::Value(v) => self.f.reads(*v),
-            Atom::Part(v, i) => {
-                let mut s = self.f.source(self.f.g.operands(*v)[*i]);
-                s.value = self.f.last(s.value);
-                vec![s]
-            }
-            Atom::Fill(_) => Vec::new(),
-        }
+        let over_steps = |s: &&Source| f.domain(s.value) == Domain::Step;
+        let readers = f.readers(v);
+        work::note(readers.len());
+        let later = |&(u, elsewhere): &(Value, bool)| {
+            !elsewhere
+                && f.how(u) == How::Lane
+                && f.class(u) == Class::Parallel
+                && f.domain(u) == domain
+                && !group.contains(&self.place[u.index()])
+        };
+        f.reads(v).iter().filter(over_steps).count() <= 1
+            && !readers.is_empty()
+            && readers.iter().all(later)
     }
 }

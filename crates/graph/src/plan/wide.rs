@@ -8,6 +8,7 @@ use retrograd_tape::{Domain, Map};
 
 use crate::plan::access;
 use crate::plan::{Buffer, Inner, Instr, Item, Kind, Plan, Region, Stmt, Storage, View};
+use crate::work::Allowance;
 
 /// The activations that there are kernels for.
 pub const WIDE: [Map; 4] = [Map::Tanh, Map::Sigmoid, Map::Exp, Map::Softplus];
@@ -15,6 +16,10 @@ pub const WIDE: [Map; 4] = [Map::Tanh, Map::Sigmoid, Map::Exp, Map::Softplus];
 /// Fewer numbers than this a row are computed in the region: a call costs about what 32 numbers cost there (8 ns against
 /// 0.25 ns a number, f32, Zen 4; docs/PERFORMANCE.md).
 const FEWEST: usize = 16;
+
+/// Operations that looking for activations may take in any region, and for each of its instructions.
+const SMALL: usize = 1 << 20;
+const EACH: usize = 64;
 
 /// True if a kernel computes `map` for `len` numbers a row faster than emitted code.
 pub(crate) fn is_wide(map: Map, len: usize) -> bool {
@@ -61,11 +66,20 @@ fn take_out(r: &mut Region, kind: Kind, buffers: &mut Vec<Buffer>) -> Vec<Stmt> 
     let overlap = |a: View, b: View, lanes: usize| access::overlap((a, lanes), (b, lanes));
     let mut extra = Vec::new();
     let mut calls: Vec<(Map, View, View, usize)> = Vec::new();
+    let all = r.instrs.len() + r.stores.len();
+    let mut left = Allowance::of(SMALL + EACH * all);
     for i in 0..r.instrs.len() {
         let Instr::Map(m, xs) = &r.instrs[i] else {
             continue;
         };
         let (m, x) = (*m, xs[0]);
+        if !WIDE.contains(&m) {
+            continue;
+        }
+        // What there is no time to look at stays where it is.
+        if !left.spend(all + calls.len() + extra.len()) {
+            break;
+        }
         let Instr::Load(from) = r.instrs[x] else {
             continue;
         };
@@ -77,7 +91,7 @@ fn take_out(r: &mut Region, kind: Kind, buffers: &mut Vec<Buffer>) -> Vec<Stmt> 
                 .stores
                 .iter()
                 .any(|s| s.1.buffer == from.buffer && overlap(s.1, from, r.lanes) && s.1 != from);
-            if WIDE.contains(&m) && recurs && stays {
+            if recurs && stays {
                 extra.push((m, from, i));
             }
             continue;
@@ -90,7 +104,7 @@ fn take_out(r: &mut Region, kind: Kind, buffers: &mut Vec<Buffer>) -> Vec<Stmt> 
                 .filter(|o| matches!(o, Instr::Map(_, ys) if ys.contains(&x)))
                 .count()
                 == 1;
-        if !WIDE.contains(&m) || !used_once {
+        if !used_once {
             continue;
         }
         // What the call overwrites nothing else in the region may want, and nothing else may overwrite.

@@ -18,7 +18,7 @@ pub(crate) fn agree(name: &str, g: &Graph, number: &dyn Fn(&str, usize) -> f64) 
     agree_on(name, g, &[], number);
     if let Ok(streamed) = stream(g) {
         // One sample after another, and each state where the ring has it.
-        let options = Options::default().streaming();
+        let options = Options::verified().streaming();
         let found = run(
             name,
             &streamed.graph,
@@ -90,7 +90,7 @@ fn agree_on(
         ),
     ] {
         let right = interpret::run(&whole, t, b, number);
-        let all = [("nothing", Options::default()), ("all", Options::none())];
+        let all = [("nothing", Options::verified()), ("all", Options::none())];
         for (without, options) in all.into_iter().chain(Options::each_off()) {
             let found = run(name, g, derivations, &options, plan, (t, b, cut), number);
             let what = format!("{name}: T={t} B={b}, the plan without {without}");

@@ -6,6 +6,8 @@
 //!
 //! [`Frame`]: crate::exec::Frame
 
+#[cfg(test)]
+mod folding;
 mod inside;
 mod points;
 mod region;
@@ -31,14 +33,16 @@ pub(crate) mod field {
     pub(crate) const PRODUCT_FROM: i32 = 24;
     pub(crate) const STEPS: i32 = 32;
     pub(crate) const ROWS: i32 = 40;
+    /// Not 0 once an index was no row of its table. Loops write it.
+    pub(crate) const OUTSIDE: i32 = 48;
     /// The activations of [`retrograd_graph::plan::WIDE`], one after another.
-    pub(crate) const ACTIVATIONS: i32 = 48;
+    pub(crate) const ACTIVATIONS: i32 = 56;
     /// Bytes of one weight's description.
     pub(crate) const WEIGHT_BYTES: i64 = 48;
 }
 
 /// What all loops of a plan are lowered with.
-pub(crate) struct Target<'a> {
+pub(crate) struct Backend<'a> {
     pub(crate) isa: &'a dyn TargetIsa,
     pub(crate) lane: Lane,
 }
@@ -52,13 +56,13 @@ pub(crate) fn signature(isa: &dyn TargetIsa) -> Signature {
 
 /// Lowers one loop.
 pub(crate) fn lower(
-    target: &Target<'_>,
+    backend: &Backend<'_>,
     plan: &Plan,
     l: &Loop,
     context: &mut FunctionBuilderContext,
 ) -> codegen::ir::Function {
     let mut f =
-        codegen::ir::Function::with_name_signature(UserFuncName::default(), signature(target.isa));
+        codegen::ir::Function::with_name_signature(UserFuncName::default(), signature(backend.isa));
     let mut b = FunctionBuilder::new(&mut f, context);
     let entry = b.create_block();
     b.append_block_params_for_function_params(entry);
@@ -66,8 +70,8 @@ pub(crate) fn lower(
     let p: Vec<Value> = b.block_params(entry).to_vec();
     let mut code = Code {
         plan,
-        lane: target.lane,
-        fma: has_fma(target.isa),
+        lane: backend.lane,
+        fma: has_fma(backend.isa),
         frame: p[0],
         bases: p[0],
         steps: p[0],
@@ -83,7 +87,7 @@ pub(crate) fn lower(
     code.whole(l);
     code.b.ins().return_(&[]);
     code.b.seal_all_blocks();
-    code.b.finalize(target.isa.frontend_config());
+    code.b.finalize(backend.isa.frontend_config());
     f
 }
 

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use retrograd::optim::{Optimizer, Overflow, Step};
-//! use retrograd::{Batch, Float, Trainer, zoo};
+//! use retrograd::{Batch, Extent, Float, Trainer, zoo};
 //!
 //! /// Moves each parameter by the learning rate against the sign of its gradient.
 //! #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@
 //!
 //! let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
 //! let mut trainer = Trainer::builder(cell, SignDescent { learning_rate: 1e-3 }).build()?;
-//! let batch = Batch::new(2, 1).with("x", vec![0.1, 0.2]).with("next", vec![0.2, 0.3]);
+//! let batch = Batch::new(Extent::steps(2)).with("x", vec![0.1, 0.2]).with("next", vec![0.2, 0.3]);
 //! let first = trainer.step(&batch)?.loss;
 //! assert!(trainer.evaluate(&batch)?.loss() < first);
 //! # Ok::<(), retrograd::Error>(())
@@ -212,8 +212,8 @@ pub fn half_cosine(done: f64) -> f64 {
 /// √Σ g², accumulated in f64 whatever the gradient's type. It is finite wherever the norm is: squares that overflow or vanish
 /// are taken of numbers that have been scaled first.
 pub fn global_norm<T: Float>(gradient: &[T]) -> f64 {
-    let squares = |scale: f64| -> f64 {
-        let scaled = gradient.iter().map(|g| g.to_f64() * scale);
+    let squares = |unit: f64| -> f64 {
+        let scaled = gradient.iter().map(|g| g.to_f64() / unit);
         scaled.map(|g| g * g).sum()
     };
     let sum = squares(1.0);
@@ -225,7 +225,7 @@ pub fn global_norm<T: Float>(gradient: &[T]) -> f64 {
         .fold(0.0, |m: f64, g| m.max(g.to_f64().abs()));
     match largest.is_normal() {
         true if sum.is_nan() => f64::NAN,
-        true => squares(1.0 / largest).sqrt() * largest,
+        true => squares(largest).sqrt() * largest,
         // All are 0 or denormal, one is infinite, or all are NaN.
         false => sum.sqrt(),
     }

@@ -1,5 +1,6 @@
 //! Runs once with each engine: see `on_tape` and `compiled`.
 
+use retrograd::Extent;
 use std::path::PathBuf;
 
 use super::ENGINE;
@@ -19,7 +20,9 @@ fn trainer(cell: Cell) -> Trainer {
 /// T = 3, B = 2 of two columns.
 fn batch() -> Batch {
     let wave = |shift: usize| (0..12).map(|i| ((i + shift) as f32 * 0.7).sin()).collect();
-    Batch::new(3, 2).with("x", wave(0)).with("next", wave(4))
+    Batch::new(Extent::steps(3).rows(2))
+        .with("x", wave(0))
+        .with("next", wave(4))
 }
 
 fn all(trainer: &Trainer) -> Vec<f32> {
@@ -70,7 +73,9 @@ fn a_sine_is_learned() {
         let at = |i: usize| (((i / b + shift) as f32 * 0.3) + (i % b) as f32).sin();
         (0..t * b).map(at).collect()
     };
-    let batch = Batch::new(t, b).with("x", wave(0)).with("next", wave(1));
+    let batch = Batch::new(Extent::steps(t).rows(b))
+        .with("x", wave(0))
+        .with("next", wave(1));
     let cell = zoo::forecaster(zoo::find("lstm").unwrap(), 1, 8).unwrap();
     let settings = Trainer::builder(cell, Adam::new(0.02))
         .engine(ENGINE)
@@ -100,7 +105,9 @@ fn a_copy_delayed_by_three_steps_is_learned_by_a_skip_recurrence() {
         c.loss((y - c.target("copy", 1)).square().mean());
     })
     .unwrap();
-    let batch = Batch::new(t, b).with("x", x).with("copy", target);
+    let batch = Batch::new(Extent::steps(t).rows(b))
+        .with("x", x)
+        .with("copy", target);
     let settings = Trainer::builder(cell, Adam::new(0.02)).engine(ENGINE);
     let mut trainer = settings.seed(3).build().unwrap();
     for _ in 0..400 {
@@ -122,7 +129,7 @@ fn a_step_is_the_optimisers_step_along_the_gradient() {
             .map(|&v| f64::from(v))
             .collect()
     };
-    let batch = Batch::new(3, 2)
+    let batch = Batch::new(Extent::steps(3).rows(2))
         .with("x", f64s("x"))
         .with("next", f64s("next"));
     let before = trainer.parameter("new.h").unwrap().to_vec();
@@ -187,16 +194,16 @@ fn final_states_go_on_as_initial_states() {
     let mut trainer = trainer(forecaster("lstm"));
     let x = batch().array("x").unwrap().to_vec();
     let whole = trainer
-        .predict(&Batch::new(3, 2).with("x", x.clone()))
+        .predict(&Batch::new(Extent::steps(3).rows(2)).with("x", x.clone()))
         .unwrap();
     let expected = whole.output("y").unwrap()[8..].to_vec();
-    let first = Batch::new(2, 2).with("x", x[..8].to_vec());
+    let first = Batch::new(Extent::steps(2).rows(2)).with("x", x[..8].to_vec());
     let first = trainer.predict(&first).unwrap();
     let (h, c) = (
         first.output("h").unwrap().to_vec(),
         first.output("c").unwrap().to_vec(),
     );
-    let second = Batch::new(1, 2)
+    let second = Batch::new(Extent::steps(1).rows(2))
         .with("x", x[8..].to_vec())
         .with("h", h)
         .with("c", c);
@@ -226,7 +233,7 @@ fn dropout(keep: f64) -> Cell {
 
 #[test]
 fn masks_are_drawn_for_training_and_are_one_otherwise() {
-    let batch = Batch::new(20, 10).with("x", vec![1.0f32; 10_000]);
+    let batch = Batch::new(Extent::steps(20).rows(10)).with("x", vec![1.0f32; 10_000]);
     let settings = Trainer::builder(dropout(0.8), Sgd::new(0.0))
         .engine(ENGINE)
         .seed(4);
@@ -252,7 +259,7 @@ fn weights_are_ones_unless_given() {
     })
     .unwrap();
     let mut trainer = trainer(cell);
-    let batch = Batch::new(4, 1).with("x", vec![1.0, 2.0, 3.0, 4.0]);
+    let batch = Batch::new(Extent::steps(4)).with("x", vec![1.0, 2.0, 3.0, 4.0]);
     assert_eq!(trainer.evaluate(&batch).unwrap().loss(), 2.5);
     let weighted = batch.with("w", vec![0.0, 0.0, 1.0, 3.0]);
     assert_eq!(trainer.evaluate(&weighted).unwrap().loss(), 3.75);
@@ -287,10 +294,10 @@ fn batches_that_do_not_fit_say_what_is_wrong() {
     };
     let x = || vec![0.0f32; 12];
     let cases = [
-        (Batch::new(0, 2), "T = 0, B = 2"),
-        (Batch::new(3, 0), "T = 3, B = 0"),
+        (Batch::new(Extent::steps(0).rows(2)), "T = 0, B = 2"),
+        (Batch::new(Extent::steps(3).rows(0)), "T = 3, B = 0"),
         (
-            Batch::new(3, 2).with("x", x()),
+            Batch::new(Extent::steps(3).rows(2)).with("x", x()),
             "target `next`, expected [T = 3, B = 2, 2]",
         ),
         (
@@ -336,7 +343,7 @@ fn an_index_beyond_the_vocabulary_is_refused() {
         c.loss(c.embedding("table", 10, 4, word).mean());
     });
     let mut trainer = trainer(cell.unwrap());
-    let words = |last| Batch::new(2, 1).with("word", vec![3.0, last]);
+    let words = |last| Batch::new(Extent::steps(2)).with("word", vec![3.0, last]);
     trainer.step(&words(9.0)).unwrap();
     for bad in [10.0, -1.0, 0.5, f32::NAN] {
         let e = trainer.step(&words(bad)).expect_err("no such row");
@@ -464,7 +471,7 @@ fn a_gradient_too_large_to_square_is_an_error_that_names_the_parameter() {
     });
     let mut trainer = self::trainer(cell.unwrap());
     let e = trainer
-        .step(&Batch::new(1, 1).with("x", vec![2e19]))
+        .step(&Batch::new(Extent::steps(1)).with("x", vec![2e19]))
         .expect_err("(2e19)² is infinite");
     assert!(
         matches!(&e, Error::Overflow { parameter, step: 1, .. } if parameter == "w"),
@@ -472,7 +479,7 @@ fn a_gradient_too_large_to_square_is_an_error_that_names_the_parameter() {
     );
     assert_eq!((trainer.parameters(), trainer.steps()), (&[0.0][..], 0));
     trainer
-        .step(&Batch::new(1, 1).with("x", vec![2.0]))
+        .step(&Batch::new(Extent::steps(1)).with("x", vec![2.0]))
         .unwrap();
     assert_eq!(trainer.steps(), 1);
 }
@@ -486,7 +493,7 @@ fn a_gradient_whose_squared_norm_overflows_is_clipped() {
     let trainer = Trainer::builder(cell.unwrap(), Sgd::new(1.0)).engine(ENGINE);
     let mut trainer = trainer.clip(1.0).double().build().unwrap();
     let report = trainer
-        .step(&Batch::new(1, 1).with("x", vec![3e200, 4e200]))
+        .step(&Batch::new(Extent::steps(1)).with("x", vec![3e200, 4e200]))
         .unwrap();
     assert!((report.gradient_norm / 5e200 - 1.0).abs() < 1e-15);
     let right = [-0.6, -0.8];
@@ -496,4 +503,56 @@ fn a_gradient_whose_squared_norm_overflows_is_clipped() {
         "{:?}",
         trainer.parameters()
     );
+}
+
+/// One target of each row is missing, as NaN, under a weight of 0: training goes on as if it were not there. A batch of such
+/// rows alone is refused with what is wrong with it.
+#[test]
+fn missing_targets_are_covered_by_a_weight_of_0_and_a_batch_of_them_alone_is_refused() {
+    let cell = Cell::define("covered", |c| {
+        let x = c.input("x", 2);
+        let h = c.state("h", 3);
+        let h = c.next(h, c.dense("h", 3, [x, h]).tanh());
+        let y = c.dense("y", 2, [h]);
+        c.loss((y - c.target("next", 2)).square().mean());
+        c.weight(c.weight_input("w"));
+    })
+    .unwrap();
+    let (t, b) = (3, 2);
+    let batch = |missing: f32, w: Vec<f32>| {
+        let targets = (0..t * b * 2).map(|k| if k / 2 % 3 == 1 { missing } else { 0.5 });
+        let x = (0..t * b * 2).map(|k| k as f32 * 0.1).collect();
+        let batch = Batch::new(Extent::steps(t).rows(b))
+            .with("x", x)
+            .with("w", w);
+        batch.with("next", targets.collect())
+    };
+    for engine in Engine::ALL {
+        let trained = |missing: f32| {
+            let mut trainer = (Trainer::builder(cell.clone(), Adam::new(0.1)).engine(engine))
+                .seed(1)
+                .build()
+                .unwrap();
+            let w = (0..t * b).map(|p| f32::from(u8::from(p % 3 != 1)));
+            let batch = batch(missing, w.collect());
+            for _ in 0..3 {
+                trainer.step(&batch).unwrap();
+            }
+            let before = trainer.parameters().to_vec();
+            let none = batch.clone().with("w", vec![0.0; t * b]);
+            for refused in [
+                trainer.step(&none).map(|_| ()),
+                trainer.evaluate(&none).map(|_| ()),
+            ] {
+                let refused = refused.unwrap_err();
+                assert!(matches!(refused, Error::NoWeight), "{refused}");
+                assert!(refused.to_string().contains("all weights"), "{refused}");
+            }
+            assert_eq!(trainer.parameters(), before);
+            before
+        };
+        let right = trained(0.25);
+        assert_eq!(trained(f32::NAN), right, "{engine}");
+        assert_eq!(trained(f32::INFINITY), right, "{engine}");
+    }
 }

@@ -40,20 +40,19 @@ impl Emit<'_, '_> {
             },
             &mut blocks,
         );
-        let leaf = |v: Value| self.f.g.describe(v);
-        let weight = Weight {
-            name: leaf(m),
-            rows,
-            cols,
-            transposed,
-            blocks,
-        };
-        let same =
-            |w: &Weight| w.blocks == weight.blocks && w.transposed == transposed && w.rows == rows;
-        self.weights.iter().position(same).unwrap_or_else(|| {
-            self.weights.push(weight);
-            self.weights.len() - 1
-        })
+        let next = self.weights.len();
+        let key = (blocks.clone(), transposed, rows);
+        let number = *self.numbers.entry(key).or_insert(next);
+        if number == next {
+            self.weights.push(Weight {
+                name: self.f.g.describe(m),
+                rows,
+                cols,
+                transposed,
+                blocks,
+            });
+        }
+        number
     }
 
     /// The stored parts of a rectangle of a matrix.

@@ -1,0 +1,182 @@
+//! The statements of a loop's body: element-wise work of one length in as few sweeps as its order allows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use retrograd_tape::Value;
+
+use super::{Atom, Draft};
+use crate::plan::build::{Facts, How, Source};
+use crate::work;
+
+struct Body<'f, 'g> {
+    f: &'f Facts<'g>,
+    atoms: Vec<Atom>,
+    /// By atom, as all of these: how many numbers it goes over.
+    lanes: Vec<usize>,
+    /// How much of the same loop it waits for.
+    pending: Vec<usize>,
+    taken: Vec<bool>,
+    /// By value: the atoms that wait for it, and whether they could have its lanes from their own sweep.
+    waited: HashMap<Value, Vec<(usize, bool)>>,
+    /// Parts of a concatenation that are not stored yet.
+    parts: HashMap<Value, usize>,
+    /// Statements of their own that wait for nothing.
+    ready: BTreeSet<usize>,
+    /// Element-wise work that waits for nothing, by its length.
+    lane_wise: BTreeMap<usize, BTreeSet<usize>>,
+}
+
+/// The body of a loop that computes a group of values, in their order, and fills boundary steps.
+pub(super) fn body(f: &Facts<'_>, group: &[Value], fills: &[Value]) -> Vec<Draft> {
+    let mut b = Body::new(f, group, fills);
+    let mut out = Vec::new();
+    let mut left = b.atoms.len();
+    while left > 0 {
+        if let Some(i) = b.ready.pop_first() {
+            let Atom::Value(v) = b.atoms[i] else {
+                unreachable!("only values have statements of their own")
+            };
+            b.taken[i] = true;
+            b.is_there(v);
+            out.push(Draft::Node(v));
+            left -= 1;
+            continue;
+        }
+        let firsts = b.lane_wise.iter();
+        let first = firsts
+            .filter_map(|(n, all)| Some((*all.first()?, *n)))
+            .min();
+        let (_, lanes) = first.expect("a step has no cycle");
+        let sweep = b.sweep(lanes);
+        left -= sweep.len();
+        out.push(Draft::Region(
+            lanes,
+            sweep.into_iter().map(|i| b.atoms[i]).collect(),
+        ));
+    }
+    out
+}
+
+impl<'f, 'g> Body<'f, 'g> {
+    fn new(f: &'f Facts<'g>, group: &[Value], fills: &[Value]) -> Self {
+        let mut b = Body {
+            f,
+            atoms: Vec::new(),
+            lanes: Vec::new(),
+            pending: Vec::new(),
+            taken: Vec::new(),
+            waited: group.iter().map(|&v| (v, Vec::new())).collect(),
+            parts: HashMap::new(),
+            ready: BTreeSet::new(),
+            lane_wise: BTreeMap::new(),
+        };
+        for &v in group {
+            let xs = f.g.operands(v);
+            match f.how(v) {
+                How::Concat => {
+                    b.parts.insert(v, xs.len());
+                    for (i, &x) in xs.iter().enumerate() {
+                        let mut s = f.source(x);
+                        s.value = f.last(s.value);
+                        b.add(Atom::Part(v, i), f.len(x), &[s]);
+                    }
+                }
+                How::Fold => b.add(Atom::Value(v), f.len(xs[0]), &f.reads(v)),
+                _ => b.add(Atom::Value(v), f.len(v), &f.reads(v)),
+            }
+        }
+        for &d in fills {
+            b.add(Atom::Fill(d), f.len(d), &[]);
+        }
+        for i in 0..b.atoms.len() {
+            if b.pending[i] == 0 {
+                b.is_ready(i);
+            }
+        }
+        b
+    }
+
+    fn add(&mut self, atom: Atom, lanes: usize, reads: &[Source]) {
+        let i = self.atoms.len();
+        let mut pending = 0;
+        for s in reads.iter().filter(|s| !s.elsewhere) {
+            if let Some(waiting) = self.waited.get_mut(&s.value) {
+                waiting.push((i, s.whole));
+                pending += 1;
+            }
+        }
+        work::note(1 + reads.len());
+        self.atoms.push(atom);
+        self.lanes.push(lanes);
+        self.pending.push(pending);
+        self.taken.push(false);
+    }
+
+    /// It is a statement of its own.
+    fn is_own(&self, i: usize) -> bool {
+        let own = |v: Value| matches!(self.f.how(v), How::Row | How::Product);
+        matches!(self.atoms[i], Atom::Value(v) if own(v))
+    }
+
+    fn is_ready(&mut self, i: usize) {
+        if self.is_own(i) {
+            self.ready.insert(i);
+        } else {
+            let lanes = self.lanes[i];
+            self.lane_wise.entry(lanes).or_default().insert(i);
+        }
+    }
+
+    /// A value is computed: nothing waits for it any more.
+    fn is_there(&mut self, v: Value) {
+        for (i, _) in self.waited.remove(&v).unwrap_or_default() {
+            work::note(1);
+            self.pending[i] -= 1;
+            if self.pending[i] == 0 && !self.taken[i] {
+                self.is_ready(i);
+            }
+        }
+    }
+
+    /// All that one sweep over so many numbers can do now, in order.
+    fn sweep(&mut self, lanes: usize) -> Vec<usize> {
+        let mut open = self.lane_wise.remove(&lanes).unwrap_or_default();
+        let mut sweep: Vec<usize> = Vec::new();
+        // How much of what an atom waits for the sweep itself has.
+        let mut had: HashMap<usize, usize> = HashMap::new();
+        while let Some(i) = open.pop_first() {
+            self.taken[i] = true;
+            sweep.push(i);
+            let Atom::Value(v) = self.atoms[i] else {
+                continue;
+            };
+            if self.f.how(v) != How::Lane {
+                continue;
+            }
+            for &(w, whole) in self.waited.get(&v).into_iter().flatten() {
+                work::note(1);
+                if whole && self.lanes[w] == lanes && !self.is_own(w) {
+                    let had = had.entry(w).or_default();
+                    *had += 1;
+                    if *had == self.pending[w] {
+                        open.insert(w);
+                    }
+                }
+            }
+        }
+        for &i in &sweep {
+            match self.atoms[i] {
+                Atom::Value(v) => self.is_there(v),
+                Atom::Part(v, _) => {
+                    let left = self.parts.get_mut(&v).expect("its parts are counted");
+                    *left -= 1;
+                    if *left == 0 {
+                        self.is_there(v);
+                    }
+                }
+                Atom::Fill(_) => {}
+            }
+        }
+        sweep
+    }
+}

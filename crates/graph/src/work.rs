@@ -1,0 +1,51 @@
+//! What passes and plan stages do, counted: operations, never time, so that a program is compiled the same way on every
+//! machine and every day.
+//!
+//! A stage whose work may grow faster than the program has an [`Allowance`] in proportion to the program's size. Where it
+//! is used up, the stage leaves what it has not looked at as it was: unsplit, unfused, unjoined. No program that anybody
+//! wrote by hand has been seen to get there.
+
+use std::cell::Cell;
+
+thread_local! {
+    static DONE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Operations that passes and plan stages have done on this thread: nodes looked at, edges followed, pairs compared. For
+/// tests of how work grows with a program.
+pub fn done() -> u64 {
+    DONE.get()
+}
+
+/// Notes that so many operations were done.
+pub(crate) fn note(operations: usize) {
+    DONE.set(DONE.get() + operations as u64);
+}
+
+/// How many operations a stage may still do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowance {
+    left: u64,
+}
+
+impl Allowance {
+    /// So many operations.
+    pub(crate) fn of(operations: usize) -> Allowance {
+        Allowance {
+            left: operations as u64,
+        }
+    }
+
+    /// Does so many operations; false once there have been too many.
+    pub(crate) fn spend(&mut self, operations: usize) -> bool {
+        note(operations);
+        let enough = self.left >= operations as u64;
+        self.left = self.left.saturating_sub(operations as u64);
+        enough && self.left > 0
+    }
+
+    /// True if nothing is left.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+}
