@@ -3,7 +3,7 @@
 use super::{check, directory, mistake, usage};
 
 pub(crate) const USAGE_ROWS: usize = 27;
-pub(crate) const SETTING_ROWS: usize = 15;
+pub(crate) const SETTING_ROWS: usize = 17;
 
 fn invalid(value: &str, flag: &str, expected: &str) -> String {
     format!("error: invalid value '{value}' for '{flag}': {expected}")
@@ -181,11 +181,19 @@ fn settings_that_the_data_or_the_cell_do_not_allow() {
         ),
         mistake(
             &["explain", "--pass", "fold"],
-            "there is no pass `fold`; this program went through record, simplify, adjoint, split, fuse, legalize, recompute, plan",
+            "there is no pass `fold`; this program went through record, simplify, adjoint, flush, split, fuse, legalize, recompute, plan",
         ),
         mistake(
             &["explain", "--cell", "lstm", "--set", "Q=3"],
             "the cell `lstm` has no dimension Q; its dimensions are I and H",
+        ),
+        mistake(
+            &["explain", "--steps", "1000000000", "--batch", "1000000"],
+            "1000000000 steps of 1000000 rows are more numbers than can be addressed",
+        ),
+        mistake(
+            &["explain", "--cell", "mlstm", "--set", "D=1000000"],
+            "mlstm",
         ),
         mistake(
             &["explain", "--summary", "--svg", "no/such/file.svg"],
