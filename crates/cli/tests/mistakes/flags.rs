@@ -188,12 +188,20 @@ fn settings_that_the_data_or_the_cell_do_not_allow() {
             "the cell `lstm` has no dimension Q; its dimensions are I and H",
         ),
         mistake(
-            &["explain", "--steps", "1000000000", "--batch", "1000000"],
+            &[
+                "explain",
+                "--steps",
+                "1000000000",
+                "--batch",
+                "1000000",
+                "--hidden",
+                "4096",
+            ],
             "1000000000 steps of 1000000 rows are more numbers than can be addressed",
         ),
         mistake(
-            &["explain", "--cell", "mlstm", "--set", "D=1000000"],
-            "mlstm",
+            &["explain", "--cell", "lstm", "--set", "I=1000000"],
+            "the dimension I is 1000000; the zoo's cells have at most 4096",
         ),
         mistake(
             &["explain", "--summary", "--svg", "no/such/file.svg"],
