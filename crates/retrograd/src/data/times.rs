@@ -311,7 +311,7 @@ fn word(word: &str) -> Option<Word> {
         "saturday",
         "sunday",
     ];
-    let begins = |whole: &&str| word.len() >= 3 && whole.starts_with(word);
+    let begins = |whole: &str| word.len() >= 3 && whole.starts_with(word);
     if let Some(at) = MONTHS.iter().position(|m| begins(m)) {
         return Some(Word::Month(at as u64 + 1));
     }
