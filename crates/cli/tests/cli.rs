@@ -40,18 +40,10 @@ fn json(at: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(out).unwrap_or_else(|e| panic!("{e}: {out}"))
 }
 
-/// What is said after the notes on how the table was read.
-fn mistake(message: &str) -> String {
-    let lines = message.split_inclusive('\n');
-    lines
-        .skip_while(|line| line.starts_with("note: "))
-        .collect()
-}
-
 /// A run that must fail: its message, which is one paragraph and all that is printed.
 fn refused(at: &Path, arguments: &[&str], code: i32) -> String {
     let output = run(at, arguments);
-    let message = mistake(text(&output.stderr));
+    let message = text(&output.stderr).to_owned();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
     assert_eq!(text(&output.stdout), "", "{arguments:?}");
     assert!(message.starts_with("error: "), "{arguments:?}: {message}");
@@ -101,6 +93,7 @@ fn json_has_its_keys_and_the_files_it_names_are_there() {
             "{key}: {value:?}"
         );
     }
+    assert_eq!(results["notes"][0], "column \"date\" labels the rows");
     assert_eq!(results["columns"][0]["name"], "sun");
     assert!(results["columns"][1]["errors"]["ar7"]["rmse"].is_f64());
     let plots = results["plots"].as_array().unwrap();
@@ -389,7 +382,7 @@ fn a_cell_file_trains_and_its_symbolic_sizes_follow_the_data_and_the_caller() {
 /// A run whose cell file is at fault: the message shows its line.
 fn shown(at: &Path, arguments: &[&str], parts: &[&str]) {
     let output = run(at, &[&["train", "--data", "table.csv"], arguments].concat());
-    let message = mistake(text(&output.stderr));
+    let message = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert_eq!(text(&output.stdout), "", "{message}");
     assert!(message.starts_with("error: "), "{message}");
@@ -496,4 +489,36 @@ fn intuition_refuses_what_makes_no_sense() {
     fs::write(at.join("other/results.jsonl"), "{}\n").unwrap();
     let other = refused(&at, &["intuition", "--quick", "--out", "other"], 1);
     assert!(other.contains("results.jsonl, line 1"), "{other}");
+}
+
+#[test]
+fn tables_are_read_as_the_flags_say() {
+    let at = directory("flags");
+    // Newest first, without a header, thousands parted by commas.
+    let rows = table();
+    let rows = rows.lines().skip(1).enumerate().map(|(k, line)| {
+        let price = 1000.0 + 100.0 * f64::from(k as u32 * 7 % 11);
+        let price = format!("{price:.0}");
+        let (thousands, rest) = price.split_at(1);
+        format!(
+            "2024-{:02}-{:02},\"{thousands},{rest}\",{}\n",
+            1 + k / 28,
+            1 + k % 28,
+            &line[line.len() - 5..]
+        )
+    });
+    let mut rows: Vec<String> = rows.collect();
+    rows.reverse();
+    fs::write(at.join("table.csv"), rows.concat()).unwrap();
+    let refused = |more: &[&str]| refused(&at, &train(more), 1);
+    assert!(refused(&[]).contains("`--header no`"));
+    assert!(refused(&["--header", "no"]).contains("`--thousands`"));
+    assert!(refused(&["--header", "no", "--thousands"]).contains("`--reverse`"));
+    let results = json(&at, &train(&["--header", "no", "--thousands", "--reverse"]));
+    assert_eq!(results["rows"], 80);
+    assert_eq!(results["columns"][0]["name"], "2");
+    assert_eq!(
+        results["notes"],
+        serde_json::json!(["column \"1\" labels the rows"])
+    );
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use retrograd::data::{Series, Split};
-use retrograd_plot::{ForecastPlot, LossPlot, PlotError, Reference};
+use retrograd_plot::{
+    Figure, ForecastPlot, LossPlot, PlotError, Range, RangePanel, RangePlot, Reference,
+};
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
@@ -175,4 +177,70 @@ fn nothing_to_plot_lengths_that_differ_and_a_missing_directory_are_errors() {
         "predicted values of \"temp_min\": found 119 values, expected 120"
     );
     assert!(ForecastPlot::of_series("x", &Series::sunspots(), 300..309, &[0.0; 8], 120).is_err());
+}
+
+#[test]
+fn denormals_outliers_and_the_greatest_numbers_are_drawn_at_once() {
+    let start = std::time::Instant::now();
+    for extremes in [
+        [5e-324, 1e-310],
+        [1e-320, 1e10],
+        [0.0, 1e-300],
+        [f64::MIN, f64::MAX],
+        [f64::MAX, f64::MAX],
+    ] {
+        let plot = LossPlot {
+            training: extremes.repeat(30),
+            validation: vec![(0, extremes[0]), (60, extremes[1])],
+            ..falling(1.0, 0.5, 60)
+        };
+        plot.write_svg(path("loss-extreme.svg")).unwrap();
+        svg("loss-extreme.svg");
+        let mut plot = forecast();
+        plot.panels[0].observed = extremes.repeat(60);
+        plot.write_png(path("forecast-extreme.png")).unwrap();
+        plot.write_svg(path("forecast-extreme.svg")).unwrap();
+        svg("forecast-extreme.svg");
+    }
+    // The axes once took minutes.
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}
+
+#[test]
+fn names_that_are_long_or_hold_control_characters_give_a_whole_picture() {
+    let mut plot = forecast();
+    let name = format!("a\u{1b}[31m\u{0}\u{202e}<&{}", "x".repeat(1 << 20));
+    plot.title.clone_from(&name);
+    plot.x_name.clone_from(&name);
+    plot.panels[0].name.clone_from(&name);
+    plot.x_labels.fill(name.clone());
+    plot.write_svg(path("forecast-names.svg")).unwrap();
+    let text = svg("forecast-names.svg");
+    assert!(text.len() < 1 << 20);
+    roxmltree::Document::parse(&text).unwrap();
+    let range = |k: usize| Range {
+        name: format!("{k}{name}"),
+        ..Range::default()
+    };
+    let ranges = |count: usize| {
+        let panel = RangePanel {
+            title: name.clone(),
+            x_name: name.clone(),
+            ranges: (0..count).map(range).collect(),
+            reference: Some(Reference {
+                name: name.clone(),
+                loss: 0.5,
+            }),
+        };
+        Figure::Ranges(RangePlot {
+            title: name.clone(),
+            panels: vec![panel],
+        })
+    };
+    roxmltree::Document::parse(&ranges(3).svg().unwrap()).unwrap();
+    let error = ranges(300).svg().unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the picture would be 13472 pixels high; at most 12000 are drawn: plot fewer panels or rows"
+    );
 }

@@ -149,8 +149,7 @@ pub(crate) struct Options {
     /// Directory for the plots and the trained parameters; made if it is not there. With --json, its name must be UTF-8.
     #[arg(long, value_name = "DIR", default_value = "retrograd-out")]
     pub(crate) out: PathBuf,
-    /// Prints the results as one JSON object; what was guessed about the data, which else is told on standard error, is its
-    /// `notes`.
+    /// Prints the results as one JSON object; what was guessed about the data is its `notes`.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -13,6 +13,8 @@ const HIDDEN: usize = 32;
 /// Dropout of a cell of the zoo unless `--dropout` says it.
 const DROPOUT: f64 = 0.4;
 
+/// The largest dimension of a cell of the zoo.
+const LARGEST_OF_ZOO: usize = 4096;
 /// The largest dimension that `--set` gives.
 const LARGEST: usize = 1_000_000;
 
@@ -31,7 +33,7 @@ pub(crate) enum Choice {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Sizes {
     /// Hidden units, `--set H=N` for a cell file [default: 32, or what the file says].
-    #[arg(long, value_name = "N", value_parser = super::args::whole(1..=4096))]
+    #[arg(long, value_name = "N", value_parser = super::args::whole(1..=LARGEST_OF_ZOO))]
     pub(crate) hidden: Option<usize>,
     /// Gives a cell file's symbolic dimension another value, at most 1000000; may be repeated.
     #[arg(long, value_name = "NAME=N", value_parser = dimension)]
@@ -162,7 +164,7 @@ impl Sizes {
     /// Inputs and hidden units of a cell of the zoo, whose dimensions are I and H like those of cell files.
     ///
     /// # Errors
-    /// Another dimension, or one that is set twice.
+    /// Another dimension, one that is set twice, or a size that `--hidden` would refuse.
     pub(crate) fn of_zoo(&self, cell: &str) -> Result<[usize; 2]> {
         let hidden = self.hidden.map(|n| ("H", n));
         let set = self.set.iter().map(|(name, n)| (name.as_str(), *n));
@@ -173,6 +175,9 @@ impl Sizes {
             };
             if found[at].replace(n).is_some() {
                 bail!("the dimension {name} is set twice");
+            }
+            if n > LARGEST_OF_ZOO {
+                bail!("the dimension {name} is {n}; the zoo's cells have at most {LARGEST_OF_ZOO}");
             }
         }
         let [inputs, hidden] = found;

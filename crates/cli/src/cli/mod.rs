@@ -2,7 +2,7 @@
 //!
 //! Invariant: standard output gets the results and nothing else; a mistake is one paragraph on standard error, or for one
 //! in a cell file its line with carets under it, and an exit code of 2 (usage) or 1 (cells, data, files, training). What was
-//! guessed about the data is a line each on standard error, or in the JSON. No text of the user's reaches the terminal with
+//! guessed about the data is in the head of the results, or in the JSON. No text of the user's reaches the terminal with
 //! control characters in it.
 
 mod args;
@@ -18,7 +18,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use retrograd::data::{Note, printable};
+use retrograd::data::printable;
 
 use args::{Args, Command, Source};
 
@@ -52,8 +52,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Train(train)) => (Source::File(train.table), train.options),
         None => (Source::SeattleWeather, args.options),
     };
-    let tell = |note: &Note| complain(&paragraph(&format!("note: {note}")));
-    match run::run(&source, &options, &tell) {
+    match run::run(&source, &options) {
         Ok(results) if options.json => print(&report::json(&results)),
         Ok(results) => print(&report::text(&results)),
         Err(e) => fail(&e),

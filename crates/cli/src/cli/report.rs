@@ -19,6 +19,9 @@ const WIDTH: u16 = 80;
 /// Characters of a label or of a column's name.
 const LONGEST_NAME: usize = 32;
 
+/// Characters of a note.
+const LONGEST_NOTE: usize = 400;
+
 /// The list of cells.
 pub(super) fn cells() -> String {
     let mut table = Table::new();
@@ -97,13 +100,14 @@ pub(super) fn text(r: &Results) -> String {
     };
     let _ = write!(
         out,
-        "{title}\n\n\
+        "{title}\n\n{}\
          training part    {}\n\
          validation part  {}\n\
          model            {}, {} parameters, seed {}\n\
          training         {} steps ({} epochs) of {} windows of {} rows\n                 \
          {} in {:.1} s, {:.0} examples (windows) a second\n\n\
          {}\n\n",
+        notes(r),
         part(&data.training),
         part(&data.validation),
         r.forecaster.size,
@@ -140,6 +144,19 @@ pub(super) fn text(r: &Results) -> String {
     }
     let _ = writeln!(out, "{:<16} {}", "parameters", r.model.display());
     out
+}
+
+/// What was guessed when the data were read, a line each.
+fn notes(r: &Results) -> String {
+    let notes = r.data.series.notes().iter().enumerate();
+    let lines = notes.map(|(k, note)| {
+        let heading = if k == 0 { "data" } else { "" };
+        format!(
+            "{heading:<16} {}\n",
+            printable(&note.to_string(), LONGEST_NOTE)
+        )
+    });
+    lines.collect()
 }
 
 /// How the model was chosen: who reads a validation error must know.

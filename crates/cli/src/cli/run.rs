@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use retrograd::data::{Csv, Note, Series, Split, Standardizer, Windows, printable};
+use retrograd::data::{Csv, Series, Split, Standardizer, Windows, printable};
 use retrograd::optim::half_cosine;
 use retrograd::random::{ChaCha8Rng, SeedableRng};
 use retrograd::{Adam, Trainer};
@@ -71,8 +71,8 @@ pub(super) struct Trained {
     pub(super) time: Duration,
 }
 
-/// Does the main job. What was guessed about the data is told before anything is trained, unless it will be in the JSON.
-pub(super) fn run(source: &Source, options: &Options, tell: &dyn Fn(&Note)) -> Result<Results> {
+/// Does the main job.
+pub(super) fn run(source: &Source, options: &Options) -> Result<Results> {
     if options.json && options.out.to_str().is_none() {
         bail!(
             "--out {}: JSON cannot name files in a directory whose name is not UTF-8; choose another --out, or leave --json out",
@@ -80,9 +80,6 @@ pub(super) fn run(source: &Source, options: &Options, tell: &dyn Fn(&Note)) -> R
         );
     }
     let data = Data::read(source, options)?;
-    if !options.json {
-        data.series.notes().iter().for_each(tell);
-    }
     let columns = data.series.columns();
     let forecaster = (options.cell).forecaster(columns, &options.sizes, options.dropout)?;
     let baselines = Baseline::ALL.map(|b| {

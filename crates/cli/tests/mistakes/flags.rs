@@ -3,7 +3,7 @@
 use super::{check, directory, mistake, usage};
 
 pub(crate) const USAGE_ROWS: usize = 27;
-pub(crate) const SETTING_ROWS: usize = 15;
+pub(crate) const SETTING_ROWS: usize = 17;
 
 fn invalid(value: &str, flag: &str, expected: &str) -> String {
     format!("error: invalid value '{value}' for '{flag}': {expected}")
@@ -186,6 +186,22 @@ fn settings_that_the_data_or_the_cell_do_not_allow() {
         mistake(
             &["explain", "--cell", "lstm", "--set", "Q=3"],
             "the cell `lstm` has no dimension Q; its dimensions are I and H",
+        ),
+        mistake(
+            &[
+                "explain",
+                "--steps",
+                "1000000000",
+                "--batch",
+                "1000000",
+                "--hidden",
+                "4096",
+            ],
+            "1000000000 steps of 1000000 rows are more numbers than can be addressed",
+        ),
+        mistake(
+            &["explain", "--cell", "lstm", "--set", "I=1000000"],
+            "the dimension I is 1000000; the zoo's cells have at most 4096",
         ),
         mistake(
             &["explain", "--summary", "--svg", "no/such/file.svg"],

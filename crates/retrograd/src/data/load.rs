@@ -10,38 +10,36 @@ use std::collections::HashMap;
 
 use csv::StringRecord;
 
-use super::shown::printable;
-use super::times::{self, Index, Order};
-use super::{Csv, DataError, Header, Note, Series};
+use super::records::{cut, is_missing, records, without_commas};
+use super::times::{self, Index};
+use super::{Csv, DataError, Header, Series};
 
-/// Notes about columns that are left out, before the rest is only counted.
-const MOST_NOTES: usize = 20;
 /// Columns that are looked through for a name that is nearly the one that was asked for, and the longest name there.
 const NEAREST_OF: usize = 1000;
 const NEAREST_LENGTH: usize = 64;
 
 /// A text with what is known of its columns.
-struct Table<'t> {
+pub(super) struct Table<'t> {
     text: &'t str,
-    file: &'t str,
-    how: &'t Csv,
+    pub(super) file: &'t str,
+    pub(super) how: &'t Csv,
     /// The line of the header, or of the first row if there is none.
-    line: u64,
-    columns: Vec<Column>,
-    rows: usize,
+    pub(super) line: u64,
+    pub(super) columns: Vec<Column>,
+    pub(super) rows: usize,
 }
 
 /// A column of the file.
-struct Column {
-    name: String,
+pub(super) struct Column {
+    pub(super) name: String,
     /// The first cell that is not missing, cut, and its line.
-    first: Option<(u64, String)>,
-    kind: Kind,
+    pub(super) first: Option<(u64, String)>,
+    pub(super) kind: Kind,
 }
 
 /// What a column's first cell that is not missing is. A gap in the first row must not hide a column.
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Number,
     /// Digits in groups of three with commas between them.
     Thousands,
@@ -276,7 +274,7 @@ impl<'t> Table<'t> {
             })
     }
 
-    fn each_row(
+    pub(super) fn each_row(
         &self,
         mut row: impl FnMut(u64, &StringRecord) -> Result<(), DataError>,
     ) -> Result<(), DataError> {
@@ -382,244 +380,6 @@ impl<'t> Table<'t> {
         text.or_else(|| indices.first().map(|i| i.0))
             .or_else(|| (!taken[0]).then_some(0))
     }
-
-    /// What is left out of all columns, or guessed.
-    fn notes(
-        &self,
-        chosen: &[usize],
-        indices: &[(usize, Index)],
-        label: Option<usize>,
-    ) -> Vec<Note> {
-        let mut notes = Vec::new();
-        let numeric = |c: &&Column| c.name.parse::<f64>().is_ok();
-        let numeric: Vec<String> = self
-            .columns
-            .iter()
-            .filter(numeric)
-            .map(|c| c.name.clone())
-            .collect();
-        if self.how.header == Header::Guess && !numeric.is_empty() {
-            notes.push(Note::NumericNames {
-                names: numeric,
-                line: self.line,
-            });
-        }
-        if let Some(label) = label.filter(|l| !indices.iter().any(|i| i.0 == *l)) {
-            notes.push(Note::Labels {
-                column: self.columns[label].name.clone(),
-            });
-        }
-        if self.how.columns.is_some() {
-            return notes;
-        }
-        let mut taken = vec![None; self.columns.len()];
-        chosen.iter().for_each(|&c| taken[c] = Some(None));
-        indices
-            .iter()
-            .for_each(|&(c, index)| taken[c] = Some(Some(index)));
-        let mut more = 0;
-        for (k, (column, taken)) in self.columns.iter().zip(taken).enumerate() {
-            let is_label = label == Some(k);
-            let name = || column.name.clone();
-            let note = match (taken, &column.first) {
-                (Some(None), _) => continue,
-                (Some(Some(index)), _) => Note::Index {
-                    column: name(),
-                    counts: index.counts,
-                    labels: is_label,
-                },
-                (None, _) if is_label => continue,
-                (None, None) => Note::Blank { column: name() },
-                (None, Some((line, text))) => match column.kind {
-                    Kind::Number | Kind::Thousands => Note::Unnamed { position: k + 1 },
-                    Kind::Text | Kind::Blank => Note::Text {
-                        column: name(),
-                        line: *line,
-                        text: text.clone(),
-                    },
-                },
-            };
-            match notes.len() < MOST_NOTES {
-                true => notes.push(note),
-                false => more += 1,
-            }
-        }
-        if more > 0 {
-            notes.push(Note::More { columns: more });
-        }
-        notes
-    }
-
-    /// Refuses rows that go back in time, as the labels' dates say or, where they are none, a column of times.
-    fn check_order(
-        &self,
-        series: &Series,
-        chosen: &[usize],
-        indices: &[(usize, Index)],
-        label: Option<usize>,
-        notes: &mut Vec<Note>,
-    ) -> Result<(), DataError> {
-        let labels = series.labels().unwrap_or_default();
-        if let Some(label) = label
-            && labels.first().is_some_and(|l| times::is_date(l))
-        {
-            match times::order(labels.iter().map(String::as_str)) {
-                Order::Kept => {}
-                Order::Broken(row) => notes.push(Note::Unordered {
-                    column: self.columns[label].name.clone(),
-                    line: self.line_of(row)?,
-                }),
-                Order::Backwards(row) => return Err(self.backwards(label, row)?),
-            }
-            return Ok(());
-        }
-        // Where columns are asked for by name, times among them and a label of numbers are still times.
-        let falls = |(c, index): &(usize, Index)| (index.falls != self.how.reversed).then_some(*c);
-        let falling = indices.iter().find_map(falls).or_else(|| {
-            let asked = |k: &usize| {
-                let values: Vec<f64> = series.column(*k).collect();
-                times::is_falling_time(&self.columns[chosen[*k]].name, &values)
-            };
-            let label = label.filter(|&label| {
-                let values: Option<Vec<f64>> = labels.iter().map(|l| l.parse().ok()).collect();
-                let name = &self.columns[label].name;
-                let index = values.and_then(|v| times::index(name, &v));
-                index.is_some_and(|i| i.falls)
-            });
-            label.or_else(|| (0..chosen.len()).find(asked).map(|k| chosen[k]))
-        });
-        match falling {
-            Some(column) => Err(self.backwards(column, 1)?),
-            None => Ok(()),
-        }
-    }
-
-    /// The error that `row` is earlier than the row before it.
-    fn backwards(&self, column: usize, row: usize) -> Result<DataError, DataError> {
-        let at = |row| -> Result<(u64, String), DataError> {
-            let (row, mut k, mut found) = (self.place(row), 0, None);
-            self.each_row(|line, cells| {
-                if k == row {
-                    found = Some((line, cut(&cells[column])));
-                }
-                k += 1;
-                Ok(())
-            })?;
-            Ok(found.expect("a row of the series is one of the file"))
-        };
-        let ((line, before), (_, after)) = (at(row - 1)?, at(row)?);
-        Ok(DataError::Backwards {
-            file: self.file.to_owned(),
-            column: self.columns[column].name.clone(),
-            line,
-            before,
-            after,
-            reversed: self.how.reversed,
-        })
-    }
-
-    /// Where a row of the series stands among those of the file.
-    fn place(&self, row: usize) -> usize {
-        match self.how.reversed {
-            true => self.rows - 1 - row,
-            false => row,
-        }
-    }
-
-    fn line_of(&self, row: usize) -> Result<u64, DataError> {
-        let (row, mut k, mut found) = (self.place(row), 0, self.line);
-        self.each_row(|line, _| {
-            if k == row {
-                found = line;
-            }
-            k += 1;
-            Ok(())
-        })?;
-        Ok(found)
-    }
-}
-
-/// Calls `each` with the lines and cells of the header and the data rows, all of the header's length.
-fn records(
-    text: &str,
-    file: &str,
-    mut each: impl FnMut(u64, &StringRecord) -> Result<(), DataError>,
-) -> Result<(), DataError> {
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .from_reader(text.as_bytes());
-    let mut lines = Lines::new(text);
-    let mut cells = StringRecord::new();
-    let mut expected = None;
-    loop {
-        let more = reader.read_record(&mut cells);
-        if !more.map_err(|error| DataError::Malformed {
-            file: file.to_owned(),
-            cause: error.to_string(),
-        })? {
-            return Ok(());
-        }
-        let start = cells.position().map_or(0, csv::Position::byte) as usize;
-        let line = lines.line_of_record(start);
-        let Some(expected) = expected else {
-            if cells.iter().any(|cell| !cell.is_empty()) {
-                expected = Some(cells.len());
-                each(line, &cells)?;
-            }
-            continue;
-        };
-        // A line of spaces reads as one empty cell: a blank line to the eye, and treated as one.
-        if expected > 1 && cells.len() == 1 && cells[0].is_empty() {
-            continue;
-        }
-        if cells.len() != expected {
-            return Err(DataError::RowLength {
-                file: file.to_owned(),
-                line,
-                found: cells.len(),
-                expected,
-            });
-        }
-        each(line, &cells)?;
-    }
-}
-
-/// Counts physical lines. The csv crate's own line number is that of the end of the record before, which is wrong
-/// behind blank lines and the line feed of CRLF.
-struct Lines<'a> {
-    bytes: &'a [u8],
-    counted: usize,
-    line: u64,
-}
-
-impl<'a> Lines<'a> {
-    fn new(text: &'a str) -> Self {
-        Self {
-            bytes: text.as_bytes(),
-            counted: 0,
-            line: 1,
-        }
-    }
-
-    /// The line of the first byte at or after `start` that is no line end. Calls must come in the text's order.
-    fn line_of_record(&mut self, start: usize) -> u64 {
-        let blank = self.bytes[start..]
-            .iter()
-            .take_while(|b| matches!(b, b'\r' | b'\n'))
-            .count();
-        let here = start + blank;
-        for at in self.counted..here {
-            let next = self.bytes.get(at + 1);
-            // CRLF counts once, at its line feed; a lone CR is a line end of its own.
-            if self.bytes[at] == b'\n' || (self.bytes[at] == b'\r' && next != Some(&b'\n')) {
-                self.line += 1;
-            }
-        }
-        self.counted = here;
-        self.line
-    }
 }
 
 impl Kind {
@@ -631,30 +391,4 @@ impl Kind {
             _ => Kind::Text,
         }
     }
-}
-
-fn is_missing(cell: &str) -> bool {
-    ["", "na", "n/a", "null"]
-        .iter()
-        .any(|word| cell.eq_ignore_ascii_case(word))
-}
-
-/// A number whose thousands are parted by commas, such as "-1,234,567.8", without these.
-fn without_commas(cell: &str) -> Option<String> {
-    let (whole, fraction) = cell.split_once('.').unwrap_or((cell, ""));
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    let mut groups = whole.trim_start_matches(['+', '-']).split(',');
-    let first = groups.next()?;
-    let mut rest = groups.peekable();
-    let grouped = (1..=3).contains(&first.len())
-        && digits(first)
-        && rest.peek().is_some()
-        && rest.all(|g| g.len() == 3 && digits(g))
-        && digits(fraction);
-    grouped.then(|| cell.replace(',', ""))
-}
-
-/// The text as a message shows it: 40 characters at most.
-fn cut(text: &str) -> String {
-    printable(text, 40)
 }

@@ -11,8 +11,12 @@
 mod csv;
 mod error;
 #[cfg(feature = "csv")]
+mod guesses;
+#[cfg(feature = "csv")]
 mod load;
 mod note;
+#[cfg(feature = "csv")]
+mod records;
 mod series;
 mod shown;
 mod standardize;

@@ -1,0 +1,166 @@
+//! What is told of a table that was read: what was left out of it, and rows that go back in time.
+
+use super::load::{Column, Kind, Table};
+use super::records::cut;
+use super::times::{self, Index, Order};
+use super::{DataError, Header, Note, Series};
+
+/// Notes about columns that are left out, before the rest is only counted.
+const MOST_NOTES: usize = 20;
+
+impl Table<'_> {
+    /// What is left out of all columns, or guessed.
+    pub(super) fn notes(
+        &self,
+        chosen: &[usize],
+        indices: &[(usize, Index)],
+        label: Option<usize>,
+    ) -> Vec<Note> {
+        let mut notes = Vec::new();
+        let numeric = |c: &&Column| c.name.parse::<f64>().is_ok();
+        let numeric: Vec<String> = self
+            .columns
+            .iter()
+            .filter(numeric)
+            .map(|c| c.name.clone())
+            .collect();
+        if self.how.header == Header::Guess && !numeric.is_empty() {
+            notes.push(Note::NumericNames {
+                names: numeric,
+                line: self.line,
+            });
+        }
+        if let Some(label) = label.filter(|l| !indices.iter().any(|i| i.0 == *l)) {
+            notes.push(Note::Labels {
+                column: self.columns[label].name.clone(),
+            });
+        }
+        if self.how.columns.is_some() {
+            return notes;
+        }
+        let mut taken = vec![None; self.columns.len()];
+        chosen.iter().for_each(|&c| taken[c] = Some(None));
+        indices
+            .iter()
+            .for_each(|&(c, index)| taken[c] = Some(Some(index)));
+        let mut more = 0;
+        for (k, (column, taken)) in self.columns.iter().zip(taken).enumerate() {
+            let is_label = label == Some(k);
+            let name = || column.name.clone();
+            let note = match (taken, &column.first) {
+                (Some(None), _) => continue,
+                (Some(Some(index)), _) => Note::Index {
+                    column: name(),
+                    counts: index.counts,
+                    labels: is_label,
+                },
+                (None, _) if is_label => continue,
+                (None, None) => Note::Blank { column: name() },
+                (None, Some((line, text))) => match column.kind {
+                    Kind::Number | Kind::Thousands => Note::Unnamed { position: k + 1 },
+                    Kind::Text | Kind::Blank => Note::Text {
+                        column: name(),
+                        line: *line,
+                        text: text.clone(),
+                    },
+                },
+            };
+            match notes.len() < MOST_NOTES {
+                true => notes.push(note),
+                false => more += 1,
+            }
+        }
+        if more > 0 {
+            notes.push(Note::More { columns: more });
+        }
+        notes
+    }
+
+    /// Refuses rows that go back in time, as the labels' dates say or, where they are none, a column of times.
+    pub(super) fn check_order(
+        &self,
+        series: &Series,
+        chosen: &[usize],
+        indices: &[(usize, Index)],
+        label: Option<usize>,
+        notes: &mut Vec<Note>,
+    ) -> Result<(), DataError> {
+        let labels = series.labels().unwrap_or_default();
+        if let Some(label) = label
+            && labels.first().is_some_and(|l| times::is_date(l))
+        {
+            match times::order(labels.iter().map(String::as_str)) {
+                Order::Kept => {}
+                Order::Broken(row) => notes.push(Note::Unordered {
+                    column: self.columns[label].name.clone(),
+                    line: self.line_of(row)?,
+                }),
+                Order::Backwards(row) => return Err(self.backwards(label, row)?),
+            }
+            return Ok(());
+        }
+        // Where columns are asked for by name, times among them and a label of numbers are still times.
+        let falls = |(c, index): &(usize, Index)| (index.falls != self.how.reversed).then_some(*c);
+        let falling = indices.iter().find_map(falls).or_else(|| {
+            let asked = |k: &usize| {
+                let values: Vec<f64> = series.column(*k).collect();
+                times::is_falling_time(&self.columns[chosen[*k]].name, &values)
+            };
+            let label = label.filter(|&label| {
+                let values: Option<Vec<f64>> = labels.iter().map(|l| l.parse().ok()).collect();
+                let name = &self.columns[label].name;
+                let index = values.and_then(|v| times::index(name, &v));
+                index.is_some_and(|i| i.falls)
+            });
+            label.or_else(|| (0..chosen.len()).find(asked).map(|k| chosen[k]))
+        });
+        match falling {
+            Some(column) => Err(self.backwards(column, 1)?),
+            None => Ok(()),
+        }
+    }
+
+    /// The error that `row` is earlier than the row before it.
+    fn backwards(&self, column: usize, row: usize) -> Result<DataError, DataError> {
+        let at = |row| -> Result<(u64, String), DataError> {
+            let (row, mut k, mut found) = (self.place(row), 0, None);
+            self.each_row(|line, cells| {
+                if k == row {
+                    found = Some((line, cut(&cells[column])));
+                }
+                k += 1;
+                Ok(())
+            })?;
+            Ok(found.expect("a row of the series is one of the file"))
+        };
+        let ((line, before), (_, after)) = (at(row - 1)?, at(row)?);
+        Ok(DataError::Backwards {
+            file: self.file.to_owned(),
+            column: self.columns[column].name.clone(),
+            line,
+            before,
+            after,
+            reversed: self.how.reversed,
+        })
+    }
+
+    /// Where a row of the series stands among those of the file.
+    fn place(&self, row: usize) -> usize {
+        match self.how.reversed {
+            true => self.rows - 1 - row,
+            false => row,
+        }
+    }
+
+    fn line_of(&self, row: usize) -> Result<u64, DataError> {
+        let (row, mut k, mut found) = (self.place(row), 0, self.line);
+        self.each_row(|line, _| {
+            if k == row {
+                found = line;
+            }
+            k += 1;
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
