@@ -105,8 +105,11 @@ impl Comparison {
         }
     }
 
+    /// True if no kink is near, at all sizes that are compared: [`check::double`] goes to others, a stepper to one row.
     fn suits(&self, case: &Case) -> bool {
-        case.clearance() >= self.clear
+        let other = check::other_sizes(case.t, case.b);
+        let at = |(t, b)| case.at(t, b).is_none_or(|c| c.clearance() >= self.clear);
+        case.clearance() >= self.clear && at(other) && at((case.t, 1))
     }
 
     fn of(&self, case: &Case) -> check::Verdict {

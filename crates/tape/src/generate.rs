@@ -139,6 +139,11 @@ impl Case {
         data::clearance(&self.tape, self.t, self.b, &self.inputs)
     }
 
+    /// The same program and seed at other sizes, if it can be run there.
+    pub fn at(&self, t: usize, b: usize) -> Option<Case> {
+        Case::new(self.program.clone(), t, b, self.seed).ok()
+    }
+
     /// Simpler cases, the greatest cuts first. Each can be recorded.
     pub fn smaller(&self) -> impl Iterator<Item = Case> + '_ {
         shrink::candidates(&self.program, self.t, self.b)

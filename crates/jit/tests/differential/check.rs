@@ -528,6 +528,11 @@ pub(crate) fn budget(tape: &Tape, t: usize, b: usize, seed: u64, target: Target)
     })
 }
 
+/// The sizes that [`double`] runs a cell at besides.
+pub(crate) fn other_sizes(t: usize, b: usize) -> (usize, usize) {
+    (1 + (t + 2) % 7, 1 + (b + 1) % 5)
+}
+
 /// Compiled code in f64 against the tape: outputs, loss, final states and all gradients. Then again in the same cell at
 /// other sizes and back (the workspace is reused), and with two threads, to the bit.
 pub(crate) fn double(tape: &Tape, t: usize, b: usize, seed: u64, target: Target) -> Verdict {
@@ -535,7 +540,7 @@ pub(crate) fn double(tape: &Tape, t: usize, b: usize, seed: u64, target: Target)
         let mut cell = compiled::<f64>(tape, target)?;
         let first = by_cell(&mut cell, tape, t, b, seed)?;
         close(&by_tape(tape, t, b, seed)?, &first)?;
-        let (s, c) = (1 + (t + 2) % 7, 1 + (b + 1) % 5);
+        let (s, c) = other_sizes(t, b);
         let other = by_cell(&mut cell, tape, s, c, seed)?;
         close(&by_tape(tape, s, c, seed)?, &other).map_err(|e| format!("then T={s} B={c}: {e}"))?;
         let again = by_cell(&mut cell, tape, t, b, seed)?;
