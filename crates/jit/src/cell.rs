@@ -1,10 +1,11 @@
 //! [`CompiledCell`]: a program as machine code, behind an interface that checks every length.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use cranelift::prelude::FunctionBuilderContext;
 use retrograd_graph::passes::{self, Derivation};
-use retrograd_graph::plan::{Item, Layout, Plan, Storage, plan};
+use retrograd_graph::plan::{Item, Layout, Plan, Renamed, Storage, plan};
 use retrograd_graph::{Graph, Options};
 use retrograd_tape::{Domain, Input, Observe, Op, Output, Role, Shape, Tape, Type};
 
@@ -12,7 +13,7 @@ use crate::element::Element;
 use crate::error::{CompileError, RunError, StepperError};
 use crate::exec::code::{Code, host};
 use crate::exec::{Calls, Need, Run, Workspace};
-use crate::lower::{Target, lower};
+use crate::lower::{Names, Target, lower};
 use crate::purpose::Purpose;
 use crate::stepper::Stepper;
 
@@ -482,9 +483,38 @@ pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code, Co
         lane: T::LANE,
     };
     let mut context = FunctionBuilderContext::new();
-    let loops = plan.loops().into_iter();
-    let functions = loops.map(|l| lower(&target, plan, l, &mut context));
-    Code::new(&plan.name, isa.clone(), functions.collect())
+    // Loops that differ in their arrays' names only are one function, which is told the names.
+    let loops = plan.loops();
+    let mut renamed: Vec<Renamed> = loops.iter().map(|l| plan.renamed(l)).collect();
+    let mut forms: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut order: Vec<usize> = Vec::new();
+    for (i, r) in renamed.iter_mut().enumerate() {
+        let alike = forms.entry(std::mem::take(&mut r.form)).or_default();
+        if alike.is_empty() {
+            order.push(i);
+        }
+        alike.push(i);
+    }
+    let mut alike: HashMap<usize, Vec<usize>> =
+        forms.into_values().map(|all| (all[0], all)).collect();
+    let mut functions = Vec::new();
+    let mut calls: Vec<(usize, Names)> = vec![(0, Names::default()); loops.len()];
+    for first in order {
+        let all = alike.remove(&first).expect("it is the first of its kind");
+        let names = (all.len() > 1).then(|| Names::of(&renamed[first]));
+        for i in all {
+            let own = names.as_ref().map(|_| Names::of(&renamed[i]));
+            calls[i] = (functions.len(), own.unwrap_or_default());
+        }
+        functions.push(lower(
+            &target,
+            plan,
+            loops[first],
+            names.as_ref(),
+            &mut context,
+        ));
+    }
+    Code::new(&plan.name, isa.clone(), functions, calls)
 }
 
 /// Numbers of a value for `t` steps and `b` rows.

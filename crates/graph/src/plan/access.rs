@@ -97,7 +97,11 @@ fn meetings(
     mut holds: impl FnMut(Access, Access) -> bool,
 ) -> bool {
     // The fewer are looked up among the more.
-    let few = if first.len() <= second.len() { first } else { second };
+    let few = if first.len() <= second.len() {
+        first
+    } else {
+        second
+    };
     work::note(few.len());
     few.chunk_by(|a, b| a.view.buffer == b.view.buffer)
         .all(|own| {

@@ -16,6 +16,7 @@ mod nest;
 mod phase;
 mod print;
 mod region;
+mod rename;
 mod reuse;
 mod schedule;
 mod slices;
@@ -29,6 +30,7 @@ use smallvec::SmallVec;
 
 pub use interpret::{Cut, InterpretError};
 pub use memory::{Keep, Layout, Memory, Replay};
+pub use rename::Renamed;
 pub use slices::Slices;
 pub use stages::{plan, stream};
 pub use verify::verify;

@@ -98,7 +98,11 @@ impl<'p> Order<'p> {
             }
             for all in by_array() {
                 let u = all[0].view.buffer;
-                let list = if writes(all) { &mut writers } else { &mut readers };
+                let list = if writes(all) {
+                    &mut writers
+                } else {
+                    &mut readers
+                };
                 list[u].push(j);
             }
             if !self.allowance.spend(earlier.len()) {

@@ -11,7 +11,9 @@ use smallvec::SmallVec;
 use crate::plan::build::{Facts, How};
 use crate::plan::home::{Homes, Place};
 use crate::plan::schedule::{Atom, Draft, DraftItem};
-use crate::plan::{BlockAt, Fold, Inner, Instr, Item, Loop, Memory, Plan, Region, Stmt, View, Weight};
+use crate::plan::{
+    BlockAt, Fold, Inner, Instr, Item, Loop, Memory, Plan, Region, Stmt, View, Weight,
+};
 
 /// Turns drafts into a plan.
 pub(crate) struct Emit<'f, 'g> {

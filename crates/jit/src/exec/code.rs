@@ -11,9 +11,40 @@ use retrograd_kernels::Real;
 
 use super::Frame;
 use crate::error::CompileError;
+use crate::lower::Names;
 
-/// A loop's function: frame, first step, end of steps, first row, end of rows.
-pub(crate) type LoopFn<T> = unsafe extern "C" fn(*const Frame<T>, usize, usize, usize, usize);
+/// A loop's function: frame, first step, end of steps, first row, end of rows, names.
+type LoopFn<T> = unsafe extern "C" fn(*const Frame<T>, usize, usize, usize, usize, *const usize);
+
+/// A loop's code: its function, which it may share with others, and the names of its arrays for that one.
+#[derive(Clone, Copy)]
+pub(crate) struct LoopCode<T: Real> {
+    function: LoopFn<T>,
+    names: *const usize,
+}
+
+// SAFETY: the names are only read, and stay where they are for as long as the code.
+unsafe impl<T: Real> Send for LoopCode<T> {}
+// SAFETY: as above.
+unsafe impl<T: Real> Sync for LoopCode<T> {}
+
+impl<T: Real> LoopCode<T> {
+    /// Runs the loop for these steps and rows.
+    ///
+    /// # Safety
+    /// The frame's arrays must have the lengths that the plan says, with the range in what they keep; nobody else may touch
+    /// what the loop writes there. The [`Code`] must not have been dropped.
+    #[inline(always)]
+    pub(crate) unsafe fn run(
+        self,
+        frame: *const Frame<T>,
+        (t0, t1): (usize, usize),
+        (b0, b1): (usize, usize),
+    ) {
+        // SAFETY: passed on to the caller; the names are those of the loop.
+        unsafe { (self.function)(frame, t0, t1, b0, b1, self.names) }
+    }
+}
 
 /// The machine that the code runs on, with everything it has; `verify`: Cranelift checks what it is given.
 pub(crate) fn host(verify: bool) -> Result<OwnedTargetIsa, CompileError> {
@@ -36,7 +67,9 @@ pub(crate) fn host(verify: bool) -> Result<OwnedTargetIsa, CompileError> {
 /// Functions in executable memory, and the memory.
 pub(crate) struct Code {
     module: Option<JITModule>,
-    functions: Vec<*const u8>,
+    /// By loop: its function, and where its names begin.
+    loops: Vec<(*const u8, usize)>,
+    names: Vec<usize>,
     /// Bytes of machine code.
     pub(crate) bytes: usize,
 }
@@ -48,11 +81,13 @@ unsafe impl Send for Code {}
 unsafe impl Sync for Code {}
 
 impl Code {
-    /// Compiles functions. `program` names them in errors.
+    /// Compiles functions. `program` names them in errors; `calls` says for each loop which is its own, and what it is to be
+    /// told.
     pub(crate) fn new(
         program: &str,
         isa: OwnedTargetIsa,
         functions: Vec<Function>,
+        calls: Vec<(usize, Names)>,
     ) -> Result<Code, CompileError> {
         let failed = |why: String| CompileError::Codegen {
             program: program.into(),
@@ -80,22 +115,30 @@ impl Code {
         module
             .finalize_definitions()
             .map_err(|e| failed(e.to_string()))?;
-        let functions = ids
-            .iter()
-            .map(|(id, _)| module.get_finalized_function(*id))
-            .collect();
+        let mut names: Vec<usize> = Vec::new();
+        let mut loops = Vec::with_capacity(calls.len());
+        for (k, own) in calls {
+            loops.push((module.get_finalized_function(ids[k].0), names.len()));
+            names.extend(own.table());
+        }
         Ok(Code {
             module: Some(module),
-            functions,
+            loops,
+            names,
             bytes,
         })
     }
 
-    /// The `i`-th function.
-    pub(crate) fn function<T: Real>(&self, i: usize) -> LoopFn<T> {
+    /// The code of the `i`-th loop.
+    pub(crate) fn of_loop<T: Real>(&self, i: usize) -> LoopCode<T> {
+        let (function, names) = self.loops[i];
         // SAFETY: `lower` made it with this signature for the host's C calling convention, and it stays mapped for as long
         // as `self`, which whoever calls it borrows.
-        unsafe { std::mem::transmute::<*const u8, LoopFn<T>>(self.functions[i]) }
+        let function = unsafe { std::mem::transmute::<*const u8, LoopFn<T>>(function) };
+        LoopCode {
+            function,
+            names: self.names[names..].as_ptr(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use retrograd_graph::plan::{Item, Kind, Layout, Loop, Plan, Storage};
 use retrograd_tape::Domain;
 
-use super::code::{Code, LoopFn};
+use super::code::{Code, LoopCode};
 use super::{Frame, Need, Run, SLICES, Span, Workspace};
 use crate::element::Element;
 
@@ -24,7 +24,7 @@ enum Part {
 pub(crate) struct Stream<T: Element> {
     workspace: Workspace<T>,
     frame: Frame<T>,
-    step: LoopFn<T>,
+    step: LoopCode<T>,
     parts: Vec<Part>,
     /// The arrays that come with a sample.
     inputs: Vec<usize>,
@@ -86,7 +86,7 @@ impl<T: Element> Stream<T> {
         inputs: &[usize],
         outputs: &[usize],
     ) -> Option<Self> {
-        let step = code.function::<T>(step_loop(plan)?.number);
+        let step = code.of_loop::<T>(step_loop(plan)?.number);
         // Outputs that the caller does not want have an array here.
         let read: Vec<Storage> = inputs.iter().map(|&u| plan.buffers[u].storage).collect();
         let given = |s| read.contains(&s);
@@ -206,7 +206,7 @@ impl<T: Element> Stream<T> {
             let b1 = self.b.min(b0 + self.slice);
             // SAFETY: the caller's arrays have a step's numbers, all others those that the plan says; the code is that of
             // the plan, still mapped.
-            unsafe { (self.step)(&self.frame, t, t + 1, b0, b1) }
+            unsafe { self.step.run(&self.frame, (t, t + 1), (b0, b1)) }
             b0 = b1;
         }
         // Rings have places modulo powers of two: going past the greatest number is no break.

@@ -1,6 +1,7 @@
 //! Lowering: one native function a loop of the plan.
 //!
-//! A function takes a [`Frame`] and the range of steps and rows it is to do, `fn(frame, t0, t1, b0, b1)`. A parallel loop
+//! A function takes a [`Frame`], the range of steps and rows it is to do and the names of its arrays,
+//! `fn(frame, t0, t1, b0, b1, names)`: loops that differ in their names only share one. A parallel loop
 //! does all points of the range; a recurrence is given all steps and goes through them in its own order. Strides depend on
 //! the number of rows, which is only known when it runs; code size depends on neither steps nor rows.
 //!
@@ -13,10 +14,12 @@ pub(crate) use region::vectors_a_turn;
 mod rows;
 mod turn;
 
+use std::collections::HashMap;
+
 use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
-use retrograd_graph::plan::{Inner, Kind, Loop, Plan, Product, Stmt, View, WIDE};
+use retrograd_graph::plan::{Inner, Kind, Loop, Plan, Product, Renamed, Stmt, View, WIDE};
 use retrograd_kernels::{ADD, BACKWARD};
 use retrograd_tape::{Domain, Map};
 
@@ -46,15 +49,41 @@ pub(crate) struct Target<'a> {
 /// The signature of a loop's function.
 pub(crate) fn signature(isa: &dyn TargetIsa) -> Signature {
     let mut s = Signature::new(isa.default_call_conv());
-    s.params.extend([AbiParam::new(types::I64); 5]);
+    s.params.extend([AbiParam::new(types::I64); 6]);
     s
 }
 
-/// Lowers one loop.
-pub(crate) fn lower(
+/// What a function that serves several loops is told: arrays and weights, in the order in which the loop first names them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    buffers: Vec<usize>,
+    weights: Vec<usize>,
+}
+
+impl Names {
+    /// Those of a loop.
+    pub(crate) fn of(renamed: &Renamed) -> Names {
+        Names {
+            buffers: renamed.buffers.clone(),
+            weights: renamed.weights.clone(),
+        }
+    }
+
+    /// As the function reads them: bytes into the table of addresses, then into that of weights.
+    pub(crate) fn table(&self) -> impl Iterator<Item = usize> + '_ {
+        let weight = |w: &usize| w * field::WEIGHT_BYTES as usize;
+        let buffers = self.buffers.iter().map(|u| 8 * u);
+        buffers.chain(self.weights.iter().map(weight))
+    }
+}
+
+/// Lowers one loop. With `names`, its own, the function serves all loops of its form, and reads theirs from its last
+/// argument.
+pub(crate) fn lower<'p>(
     target: &Target<'_>,
-    plan: &Plan,
+    plan: &'p Plan,
     l: &Loop,
+    names: Option<&'p Names>,
     context: &mut FunctionBuilderContext,
 ) -> codegen::ir::Function {
     let mut f =
@@ -73,7 +102,8 @@ pub(crate) fn lower(
         steps: p[0],
         rows: p[0],
         range: [p[1], p[2], p[3], p[4]],
-        buffers: Vec::new(),
+        names: names.map(|n| (p[5], n)),
+        buffers: HashMap::new(),
         turn: None,
         b,
     };
@@ -109,8 +139,10 @@ pub(crate) struct Code<'p, 'f> {
     rows: Value,
     /// t0, t1, b0, b1
     range: [Value; 4],
-    /// Base addresses that have been loaded.
-    buffers: Vec<(usize, Value)>,
+    /// Where the names are, if the function serves several loops, and those of the loop that is lowered.
+    names: Option<(Value, &'p Names)>,
+    /// Base addresses that have been loaded, by array.
+    buffers: HashMap<usize, Value>,
     /// The turn of an unrolled loop over time that is being emitted.
     turn: Option<Turn>,
     b: FunctionBuilder<'f>,
@@ -136,13 +168,20 @@ impl Code<'_, '_> {
         let mut used: Vec<usize> = l.body.iter().flat_map(views).map(|v| v.buffer).collect();
         used.sort_unstable();
         used.dedup();
-        for i in used {
-            let flags = MemFlagsData::trusted().with_readonly().with_can_move();
-            let base = self
-                .b
-                .ins()
-                .load(types::I64, flags, self.bases, 8 * i as i32);
-            self.buffers.push((i, base));
+        let flags = MemFlagsData::trusted().with_readonly().with_can_move();
+        if let Some((table, names)) = self.names {
+            for (k, &i) in names.buffers.iter().enumerate() {
+                let far = self.b.ins().load(types::I64, flags, table, 8 * k as i32);
+                let at = self.b.ins().iadd(self.bases, far);
+                let base = self.b.ins().load(types::I64, flags, at, 0);
+                self.buffers.insert(i, base);
+            }
+        } else {
+            for i in used {
+                let at = 8 * i as i32;
+                let base = self.b.ins().load(types::I64, flags, self.bases, at);
+                self.buffers.insert(i, base);
+            }
         }
         if let Inner::Time(carried) = &l.inner {
             return self.time_inside(l, carried);
@@ -224,12 +263,7 @@ impl Code<'_, '_> {
     /// The same, from the step's number.
     fn address_at(&mut self, domain: Domain, v: View, t: Value) -> (Value, i64) {
         let buffer = &self.plan.buffers[v.buffer];
-        let base = self
-            .buffers
-            .iter()
-            .find(|(i, _)| *i == v.buffer)
-            .expect("loaded at the entry")
-            .1;
+        let base = self.buffers[&v.buffer];
         let bytes = i64::from(self.lane.bytes());
         let point = self.point(v);
         let offset = v.offset as i64 * bytes;
@@ -364,10 +398,19 @@ impl Code<'_, '_> {
         );
         let m = self.b.ins().isub(b1, b0);
         let weights = self.field(field::WEIGHTS);
-        let w = self
-            .b
-            .ins()
-            .iadd_imm_s(weights, p.weight as i64 * field::WEIGHT_BYTES);
+        let w = match self.names {
+            None => {
+                let far = p.weight as i64 * field::WEIGHT_BYTES;
+                self.b.ins().iadd_imm_s(weights, far)
+            }
+            Some((table, names)) => {
+                let k = names.weights.iter().position(|&w| w == p.weight);
+                let k = names.buffers.len() + k.expect("all weights have names");
+                let flags = MemFlagsData::trusted().with_readonly().with_can_move();
+                let far = self.b.ins().load(types::I64, flags, table, 8 * k as i32);
+                self.b.ins().iadd(weights, far)
+            }
+        };
         // Every other step goes through the weights from their end: what the step before read last is still in cache.
         let one = self.imm(1);
         let odd = self.b.ins().band(t, one);
