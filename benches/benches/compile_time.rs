@@ -3,6 +3,9 @@
 //! an LSTM what comes before the first result (compile, and one run) at both lengths beside a later run alone: what
 //! is left is compiling, which does not depend on T, and memory touched for the first time, which does.
 //!
+//! Last, how it grows with a program: independent states, layers of a stack, equations of one step
+//! ([`retrograd_tape::families`]). `crates/jit/examples/compile_scaling.rs` says which stage the time goes to.
+//!
 //!     cargo bench -p retrograd-bench --bench compile_time -- --quick
 
 use std::hint::black_box;
@@ -11,9 +14,10 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use retrograd::{Cell, zoo};
 use retrograd_bench::cells;
-use retrograd_bench::engine::{Extent, Jit, Steps};
+use retrograd_bench::engine::{Jit, Portion, Steps};
 use retrograd_bench::work::Work;
 use retrograd_jit::{CompiledCell, Purpose};
+use retrograd_tape::{Extent, Tape, families};
 
 /// Every cell by name: the zoo's, and those that the program carries as text.
 fn named() -> Vec<(&'static str, Cell)> {
@@ -38,7 +42,7 @@ fn all_cells(c: &mut Criterion) {
                     let compiled =
                         CompiledCell::<f32>::compile(tape, &Purpose::Train).expect("it compiles");
                     compiled
-                        .memory(steps, 1, (&[], &[]))
+                        .memory(Extent::steps(steps), (&[], &[]))
                         .expect("there is no budget")
                 });
             });
@@ -47,7 +51,7 @@ fn all_cells(c: &mut Criterion) {
     for name in cells::NAMES {
         let cell = cells::find(name, 64).expect("a cell");
         group.bench_function(BenchmarkId::new("stacked", name), |b| {
-            b.iter(|| Jit::<f32>::new(black_box(&cell), Extent::Whole, 1));
+            b.iter(|| Jit::<f32>::new(black_box(&cell), Portion::Whole, 1));
         });
     }
     group.finish();
@@ -60,16 +64,38 @@ fn lengths(c: &mut Criterion) {
         let work = Work::new(&cell, steps, 1);
         group.bench_function(BenchmarkId::new("compile_and_run", steps), |b| {
             b.iter(|| {
-                let mut jit = Jit::<f32>::new(&cell, Extent::Whole, 1).expect("it compiles");
+                let mut jit = Jit::<f32>::new(&cell, Portion::Whole, 1).expect("it compiles");
                 jit.step(&work);
             });
         });
-        let mut jit = Jit::<f32>::new(&cell, Extent::Whole, 1).expect("it compiles");
+        let mut jit = Jit::<f32>::new(&cell, Portion::Whole, 1).expect("it compiles");
         group.bench_function(BenchmarkId::new("run", steps), |b| {
             b.iter(|| jit.step(&work))
         });
     }
     group.finish();
+}
+
+type Family = (&'static str, fn(usize) -> Tape, &'static [usize]);
+
+/// Families of programs, and how large.
+const FAMILIES: [Family; 3] = [
+    ("states", families::states, &[1, 10, 100, 300, 1000]),
+    ("layers", families::layers, &[1, 4, 16, 64]),
+    ("equations", families::equations, &[10, 100, 1000, 10_000]),
+];
+
+fn sizes(c: &mut Criterion) {
+    for (name, family, sizes) in FAMILIES {
+        let mut group = c.benchmark_group(format!("size/{name}"));
+        for &n in sizes {
+            let tape = family(n);
+            group.bench_function(BenchmarkId::from_parameter(n), |b| {
+                b.iter(|| CompiledCell::<f32>::compile(black_box(&tape), &Purpose::Train));
+            });
+        }
+        group.finish();
+    }
 }
 
 fn short() -> Criterion {
@@ -82,6 +108,6 @@ fn short() -> Criterion {
 criterion_group! {
     name = benches;
     config = short();
-    targets = all_cells, lengths
+    targets = all_cells, lengths, sizes
 }
 criterion_main!(benches);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use retrograd_bench::cells;
-use retrograd_bench::engine::{Extent, Jit, Steps, Tape};
+use retrograd_bench::engine::{Jit, Portion, Steps, Tape};
 use retrograd_bench::shape::HxBxT;
 use retrograd_bench::work::Work;
 
@@ -27,7 +27,7 @@ fn engines(c: &mut Criterion) {
             let cell = cells::find(name, hidden).expect("a cell");
             let work = Work::new(&cell, steps, rows);
             group.throughput(Throughput::Elements(steps as u64));
-            let mut jit = Jit::<f32>::new(&cell, Extent::Whole, 1).expect("it compiles");
+            let mut jit = Jit::<f32>::new(&cell, Portion::Whole, 1).expect("it compiles");
             group.bench_function(BenchmarkId::new("jit", shape), |b| {
                 b.iter(|| jit.step(black_box(&work)));
             });

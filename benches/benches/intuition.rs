@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use retrograd::Engine;
-use retrograd::intuition::memory::Training;
-use retrograd::intuition::{Scale, Study};
+use retrograd_study::memory::Training;
+use retrograd_study::{Scale, Study};
 
 /// Training steps of a task, and of a series.
 const LEARNED: u64 = 100;

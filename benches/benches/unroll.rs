@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use retrograd_bench::cells;
-use retrograd_bench::engine::{Extent, Jit, Steps};
+use retrograd_bench::engine::{Jit, Portion, Steps};
 use retrograd_bench::shape::HxBxT;
 use retrograd_bench::work::Work;
 use retrograd_graph::{Options, Unroll};
@@ -41,7 +41,7 @@ fn factors(c: &mut Criterion) {
                     unroll: *unroll,
                     ..Options::default()
                 };
-                let jit = Jit::<f32>::with_options(&cell, Extent::Whole, 1, &options);
+                let jit = Jit::<f32>::with_options(&cell, Portion::Whole, 1, &options);
                 let mut jit = jit.expect("it compiles");
                 group.bench_function(BenchmarkId::from_parameter(factor), |b| {
                     b.iter(|| jit.step(black_box(&work)));

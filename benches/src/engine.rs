@@ -1,12 +1,13 @@
 //! The two engines behind one interface: a step, and the gradients it left.
 
+use retrograd_tape::Extent;
 use std::time::Duration;
 
 use anyhow::Result;
 use retrograd::Cell;
 use retrograd_graph::{Options, plan::cost};
-use retrograd_jit::predict::{Machine, extent};
-use retrograd_jit::{CompiledCell, Element, Purpose, RunError};
+use retrograd_jit::predict::{Machine, run_shape};
+use retrograd_jit::{CompiledCell, Element, Executor, Purpose, RunError};
 use retrograd_tape::{Input, Interpreter, Real, Role, Shape, Yield};
 
 use crate::work::{Work, observed};
@@ -36,7 +37,7 @@ pub trait Steps<T> {
 
 /// How much of the step a compiled program is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
+pub enum Portion {
     /// Outputs alone.
     Forward,
     /// Also the gradients of all parameters but matrices: the backward recurrence without weight gradients.
@@ -45,14 +46,14 @@ pub enum Extent {
     Whole,
 }
 
-impl Extent {
+impl Portion {
     fn wants(self, input: &Input) -> bool {
         let matrix = matches!(input.ty.shape, Shape::Matrix(..));
         input.role == Role::Param
             && match self {
-                Extent::Forward => false,
-                Extent::Vectors => !matrix,
-                Extent::Whole => true,
+                Portion::Forward => false,
+                Portion::Vectors => !matrix,
+                Portion::Whole => true,
             }
     }
 }
@@ -60,10 +61,10 @@ impl Extent {
 /// Machine code.
 #[derive(Debug)]
 pub struct Jit<T: Element> {
-    cell: CompiledCell<T>,
+    executor: Executor<T>,
     /// One for each output of the compiled program; empty where it is not handed out.
     outputs: Vec<Vec<T>>,
-    extent: Extent,
+    portion: Portion,
 }
 
 impl<T: Element> Jit<T> {
@@ -71,8 +72,8 @@ impl<T: Element> Jit<T> {
     ///
     /// # Errors
     /// Those of compiling.
-    pub fn new(cell: &Cell, extent: Extent, threads: usize) -> Result<Jit<T>> {
-        Jit::with_options(cell, extent, threads, &Options::default())
+    pub fn new(cell: &Cell, portion: Portion, threads: usize) -> Result<Jit<T>> {
+        Jit::with_options(cell, portion, threads, &Options::default())
     }
 
     /// Compiles the cell's step with the passes and plan stages that `options` want.
@@ -81,41 +82,42 @@ impl<T: Element> Jit<T> {
     /// Those of compiling.
     pub fn with_options(
         cell: &Cell,
-        extent: Extent,
+        portion: Portion,
         threads: usize,
         options: &Options,
     ) -> Result<Jit<T>> {
         let tape = cell.tape();
-        let wanted = tape.inputs().iter().filter(|i| extent.wants(i));
-        let purpose = match extent {
-            Extent::Forward => Purpose::Forward,
-            Extent::Vectors | Extent::Whole => Purpose::Gradients {
+        let wanted = tape.inputs().iter().filter(|i| portion.wants(i));
+        let purpose = match portion {
+            Portion::Forward => Purpose::Forward,
+            Portion::Vectors | Portion::Whole => Purpose::Gradients {
                 given: observed(tape).collect(),
                 loss: false,
                 wrt: wanted.map(|i| i.name.to_string()).collect(),
             },
         };
-        let mut cell = CompiledCell::compile_with(tape, &purpose, options)?;
-        cell.set_threads(threads)?;
+        let cell = CompiledCell::compile_with(tape, &purpose, options)?;
+        let mut executor = cell.executor();
+        executor.set_threads(threads);
         let outputs = cell.outputs().iter().map(|_| Vec::new()).collect();
         Ok(Jit {
-            cell,
+            executor,
             outputs,
-            extent,
+            portion,
         })
     }
 
     /// Whether an output is what the step is made for.
     fn is_result(&self, role: Yield) -> bool {
-        match self.extent {
-            Extent::Forward => role == Yield::Output,
-            Extent::Vectors | Extent::Whole => role == Yield::Gradient,
+        match self.portion {
+            Portion::Forward => role == Yield::Output,
+            Portion::Vectors | Portion::Whole => role == Yield::Gradient,
         }
     }
 
     /// The compiled program.
     pub fn compiled(&self) -> &CompiledCell<T> {
-        &self.cell
+        self.executor.cell()
     }
 }
 
@@ -124,22 +126,22 @@ impl<T: Element> Jit<T> {
     fn with<R>(
         &mut self,
         work: &Work<T>,
-        f: impl FnOnce(&mut CompiledCell<T>, &[&[T]], &mut [&mut [T]]) -> Result<R, RunError>,
+        f: impl FnOnce(&mut Executor<T>, &[&[T]], &mut [&mut [T]]) -> Result<R, RunError>,
     ) -> R {
         let (t, b) = (work.t, work.b);
         for k in 0..self.outputs.len() {
-            if self.is_result(self.cell.outputs()[k].role) {
-                let len = self.cell.output_len(k, t, b);
+            if self.is_result(self.compiled().outputs()[k].role) {
+                let len = self.compiled().output_len(k, Extent { steps: t, rows: b });
                 self.outputs[k].resize(len, T::ZERO);
             }
         }
         let given = work.cotangents.iter().flatten();
-        let given = given.take(self.cell.inputs().len() - work.inputs.len());
+        let given = given.take(self.compiled().inputs().len() - work.inputs.len());
         let inputs: Vec<&[T]> = (work.inputs.iter().chain(given))
             .map(Vec::as_slice)
             .collect();
         let mut outputs: Vec<&mut [T]> = self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
-        let ran = f(&mut self.cell, &inputs, &mut outputs);
+        let ran = f(&mut self.executor, &inputs, &mut outputs);
         ran.expect("the work is the cell's")
     }
 
@@ -147,24 +149,42 @@ impl<T: Element> Jit<T> {
     ///
     /// # Errors
     /// Those of a run.
-    pub fn extent(&self, t: usize, b: usize) -> Result<cost::Extent> {
-        let memory = self.cell.memory(t, b, (&[], &[]))?;
-        Ok(extent(t, b, memory.layout()))
+    pub fn run_shape(&self, extent: Extent) -> Result<cost::RunShape> {
+        let memory = self.executor.memory(extent, (&[], &[]))?;
+        Ok(run_shape(extent, memory.layout()))
     }
 
     /// A step that tells how long each item of the plan took.
     pub fn time_items(&mut self, work: &Work<T>) -> Vec<Duration> {
-        self.with(work, |cell, i, o| cell.time_items(work.t, work.b, i, o))
+        self.with(work, |x, i, o| {
+            x.time_items(
+                Extent {
+                    steps: work.t,
+                    rows: work.b,
+                },
+                i,
+                o,
+            )
+        })
     }
 }
 
 impl<T: Element> Steps<T> for Jit<T> {
     fn step(&mut self, work: &Work<T>) {
-        self.with(work, |cell, i, o| cell.run(work.t, work.b, i, o));
+        self.with(work, |x, i, o| {
+            x.run(
+                Extent {
+                    steps: work.t,
+                    rows: work.b,
+                },
+                i,
+                o,
+            )
+        });
     }
 
     fn gradients(&self) -> Vec<(String, Vec<T>)> {
-        let outputs = self.cell.outputs().iter().zip(&self.outputs);
+        let outputs = self.compiled().outputs().iter().zip(&self.outputs);
         let gradients = outputs.filter(|(o, _)| o.role == Yield::Gradient);
         let named = gradients.map(|(o, values)| {
             let name = o
@@ -178,16 +198,21 @@ impl<T: Element> Steps<T> for Jit<T> {
     }
 
     fn workspace_bytes(&self) -> usize {
-        self.cell.workspace_bytes()
+        self.executor.workspace_bytes()
     }
 
     fn compile_ms(&self) -> f64 {
-        self.cell.compile_time().as_secs_f64() * 1e3
+        self.compiled().compile_time().as_secs_f64() * 1e3
     }
 
     fn predicted_seconds(&self, machine: &Machine, work: &Work<T>) -> Option<f64> {
-        let run = self.extent(work.t, work.b).ok()?;
-        Some(machine.run_seconds::<T>(self.cell.plan(), run))
+        let run = self
+            .run_shape(Extent {
+                steps: work.t,
+                rows: work.b,
+            })
+            .ok()?;
+        Some(machine.run_seconds::<T>(self.compiled().plan(), run))
     }
 }
 
@@ -204,9 +229,9 @@ impl<T: Real> Tape<T> {
     /// Prepares the cell's step.
     pub fn new(cell: &Cell) -> Tape<T> {
         let start = std::time::Instant::now();
-        let interpreter = Interpreter::with_gradients(cell.tape(), |i| Extent::Whole.wants(i));
+        let interpreter = Interpreter::with_gradients(cell.tape(), |i| Portion::Whole.wants(i));
         let inputs = cell.tape().inputs().iter().enumerate();
-        let parameters = inputs.filter(|(_, i)| Extent::Whole.wants(i));
+        let parameters = inputs.filter(|(_, i)| Portion::Whole.wants(i));
         Tape {
             interpreter,
             parameters: parameters.map(|(k, i)| (k, i.name.to_string())).collect(),
@@ -219,7 +244,13 @@ impl<T: Real> Steps<T> for Tape<T> {
     fn step(&mut self, work: &Work<T>) {
         let inputs: Vec<&[T]> = work.inputs.iter().map(Vec::as_slice).collect();
         let cotangents: Vec<Option<&[T]>> = work.cotangents.iter().map(Option::as_deref).collect();
-        let forward = self.interpreter.forward(work.t, work.b, &inputs);
+        let forward = self.interpreter.forward(
+            Extent {
+                steps: work.t,
+                rows: work.b,
+            },
+            &inputs,
+        );
         let ran = forward.and_then(|()| self.interpreter.backward(&cotangents));
         ran.expect("the work is the cell's");
     }

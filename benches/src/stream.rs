@@ -13,6 +13,7 @@ use crate::work::Work;
 const SAMPLES: usize = 16;
 
 /// A stepper and its samples.
+#[derive(Debug)]
 pub struct Stream {
     stepper: Stepper<f32>,
     /// By sample, then by input.

@@ -58,10 +58,15 @@ impl Work<f32> {
 impl Work<f64> {
     /// All inputs moved at random by up to half an ulp of f32, another way for each seed.
     pub fn moved(&self, seed: u32) -> Work<f64> {
-        let (mut random, half) = (Random(seed), f64::from(f32::EPSILON) / 2.0);
+        self.moved_by(f64::from(f32::EPSILON) / 2.0, seed)
+    }
+
+    /// All inputs moved at random by up to this much of themselves, another way for each seed.
+    pub fn moved_by(&self, most: f64, seed: u32) -> Work<f64> {
+        let mut random = Random(seed);
         let mut work = self.clone();
         for x in work.inputs.iter_mut().flatten() {
-            *x *= 1.0 + half * (2.0 * random.uniform() - 1.0);
+            *x *= 1.0 + most * (2.0 * random.uniform() - 1.0);
         }
         work
     }

@@ -11,6 +11,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let (check, clear) = check::ALL[case.seed as usize % check::ALL.len()];
     // Where a rounding decides between two results, engines may differ.
     if case.clearance() >= clear {
-        check(&case.tape, case.t, case.b, case.seed).unwrap_or_else(|e| panic!("{e}\n{case}"));
+        let target = check::drawn(case.seed);
+        let found = check(&case.tape, case.t, case.b, case.seed, target);
+        found.unwrap_or_else(|e| panic!("{target}: {e}\n{case}"));
     }
 });

@@ -1,7 +1,8 @@
 //! No text breaks the parsers, and what a cell file says is a program that reads back equal from its printed graph.
 #![no_main]
 use retrograd_graph::Graph;
-use retrograd_graph::text::{parse_graph, read_tape};
+use retrograd_graph::text::parse_graph;
+use retrograd_text::read_tape;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let _ = parse_graph("fuzz", text);

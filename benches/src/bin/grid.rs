@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use retrograd::Cell;
-use retrograd_bench::engine::{Extent, Jit, Steps, Tape};
+use retrograd_bench::agreement::Agreement;
+use retrograd_bench::engine::{Jit, Portion, Steps, Tape};
 use retrograd_bench::measure::{peak_rss_mb, times};
 use retrograd_bench::peak::Rates;
 use retrograd_bench::shape::HxBxT;
@@ -19,6 +20,7 @@ use retrograd_bench::{agreement, cells, flops};
 use retrograd_graph::plan::cost;
 use retrograd_jit::predict::Machine;
 use retrograd_kernels::peak::{core_ghz, peak_gflops};
+use retrograd_tape::Extent;
 use serde::Serialize;
 
 /// Measures training steps: forward from zero state, loss Σ y·gy, gradients of all weights and biases.
@@ -227,7 +229,7 @@ fn measure(
     let (mut jit, mut tape) = (None, None);
     if arguments.engines.contains(&Engine::Jit) {
         let parts = (arguments.parts).then(|| row.parts(&cell)).transpose()?;
-        let new = |cell: &Cell| Jit::<f32>::new(cell, Extent::Whole, threads);
+        let new = |cell: &Cell| Jit::<f32>::new(cell, Portion::Whole, threads);
         jit = Some(row.print("retrograd-jit", threads, peak[1], parts, new)?);
     }
     if arguments.items {
@@ -237,12 +239,17 @@ fn measure(
         let new = |cell: &Cell| Ok(Tape::<f32>::new(cell));
         tape = Some(row.print("retrograd-tape", 1, peak[0], None, new)?);
     }
-    if let (Some(jit), Some(tape)) = (jit, tape)
-        && let Some(error) = agreement::check(&cell, &work, &jit, &tape)?
-    {
-        eprintln!(
-            "{name} {shape}: gradients explode; in f32, on either engine, they are right to {error:.1e} only"
-        );
+    if let (Some(jit), Some(tape)) = (jit, tape) {
+        match agreement::check(&cell, &work, &jit, &tape)? {
+            Agreement::Close => {}
+            Agreement::IllConditioned(error) => eprintln!(
+                "{name} {shape}: gradients explode; in f32, on either engine, they are right to {error:.1e} only"
+            ),
+            Agreement::Overflow(parameters) => eprintln!(
+                "{name} {shape}: gradients overflow f32 on both engines: {}",
+                parameters.join(", ")
+            ),
+        }
     }
     Ok(())
 }
@@ -300,7 +307,7 @@ impl Row<'_> {
 
     /// Prints what each item of the plan does and how long it takes.
     fn items(&self, cell: &Cell) -> Result<()> {
-        let mut jit = Jit::<f32>::new(cell, Extent::Whole, 1)?;
+        let mut jit = Jit::<f32>::new(cell, Portion::Whole, 1)?;
         let mut least: Vec<Duration> = jit.time_items(self.work);
         let start = Instant::now();
         while start.elapsed().as_secs_f64() < self.arguments.secs {
@@ -313,7 +320,7 @@ impl Row<'_> {
         }
         let plan = jit.compiled().plan();
         let (t, b) = (self.shape.steps, self.shape.rows);
-        let run = jit.extent(t, b)?;
+        let run = jit.run_shape(Extent { steps: t, rows: b })?;
         for (number, (leaf, time)) in plan.leaves().into_iter().zip(least).enumerate() {
             let work = cost::tasks(plan, leaf, run);
             let line = ItemLine {
@@ -336,8 +343,8 @@ impl Row<'_> {
             anyhow::Ok(times(self.arguments.secs, || jit.step(self.work)).min_ms)
         };
         Ok(Parts {
-            forward_ms: least(Extent::Forward)?,
-            vectors_ms: least(Extent::Vectors)?,
+            forward_ms: least(Portion::Forward)?,
+            vectors_ms: least(Portion::Vectors)?,
         })
     }
 }

@@ -430,19 +430,24 @@ impl Algebra for Graph {
 pub(crate) fn constant(g: &Graph, v: Value) -> Option<f64> {
     match g.op_of(v) {
         Op::Constant { value, .. } => Some(value.0),
+        Op::Zeros(_) => Some(0.0),
         Op::Spread(_) => constant(g, g.operands(v)[0]),
         _ => None,
     }
 }
 
-/// True if a value is known to be zero from the structure of the program, whatever the inputs are.
+/// True for the zeros of a derivative, which are 0 whatever they meet. A written 0 is none of them.
 pub(crate) fn is_zero(g: &Graph, v: Value) -> bool {
-    constant(g, v) == Some(0.0)
+    match g.op_of(v) {
+        Op::Zeros(_) => true,
+        Op::Spread(_) => is_zero(g, g.operands(v)[0]),
+        _ => false,
+    }
 }
 
-/// Zeros of a type.
+/// A derivative's zeros of a type.
 pub(crate) fn zeros(g: &mut Graph, ty: Type) -> Value {
-    let z = g.constant(0.0, ty.shape);
+    let z = g.zeros(ty.shape);
     g.spread(z, ty.domain)
 }
 

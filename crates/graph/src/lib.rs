@@ -6,10 +6,12 @@ mod graph;
 mod options;
 pub mod passes;
 pub mod plan;
+mod target;
 pub mod text;
 mod verify;
 pub mod work;
 
 pub use graph::{Graph, Node};
 pub use options::{Options, Unroll, UnrollError};
+pub use target::{Caches, Level, Target, UnknownTarget};
 pub use verify::{Broken, verify};

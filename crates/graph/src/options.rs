@@ -2,8 +2,10 @@
 
 use retrograd_tape::Observe;
 
-/// One switch for every pass and plan stage that a program can do without. All are on by default; a result is the same
-/// without any of them, up to rounding. Tests switch them off in turn, so that a wrong result is pinned to one.
+use crate::target::Target;
+
+/// One switch for every pass and plan stage that a program can do without, and the machine that all of it is for. All are
+/// on by default; a result is the same without any of them, up to rounding. Tests switch them off in turn, so that a wrong result is pinned to one.
 ///
 /// Not optional: the adjoint, *legalize*, scheduling and storing.
 ///
@@ -22,6 +24,9 @@ pub struct Options {
     pub fuse: bool,
     /// What costs less to make again than to keep is made again on its reader's side.
     pub recompute: bool,
+    /// A state that can decay, and its cotangent, is 0 where it is below the least normal number of single precision: arithmetic on
+    /// denormal numbers is several times slower. Programs compiled in double precision are left as they are, whatever this says.
+    pub flush: bool,
     /// Maximal distribution of the time loop: hoisted products, parallel work outside recurrences, a loop for each
     /// recurrence. Without it all work of a direction in time that can share a loop does, step after step.
     pub distribute: bool,
@@ -42,6 +47,8 @@ pub struct Options {
     /// Long blocks of steps through all that can go through time together: what lives within a block's work needs an array
     /// for one block only, and memory budgets can be kept. Without it everything over steps is done for all steps at once.
     pub phases: bool,
+    /// No switch but a choice: the machine that the program is planned and compiled for, this one's best unless told.
+    pub target: Target,
     /// No switch but a check: each pass's graph and each stage's plan are held against the rules of their verifiers, and
     /// machine code against Cranelift's. A broken rule is a mistake of ours and a panic that names the pass. Verifiers cost
     /// as much as all else, so a build without debug assertions does without unless asked; tests ask.
@@ -111,10 +118,11 @@ type Switch = fn(&mut Options) -> &mut bool;
 
 impl Options {
     /// Every switch and its name.
-    pub const SWITCHES: [(&str, Switch); 11] = [
+    pub const SWITCHES: [(&str, Switch); 12] = [
         ("simplify", |o| &mut o.simplify),
         ("fuse", |o| &mut o.fuse),
         ("recompute", |o| &mut o.recompute),
+        ("flush", |o| &mut o.flush),
         ("distribute", |o| &mut o.distribute),
         ("join", |o| &mut o.join),
         ("absorb", |o| &mut o.absorb),
@@ -165,6 +173,7 @@ impl Options {
             simplify: on,
             fuse: on,
             recompute: on,
+            flush: on,
             distribute: on,
             join: on,
             absorb: on,
@@ -174,6 +183,7 @@ impl Options {
             nest: on,
             observe: Vec::new(),
             phases: on,
+            target: Target::host(),
             verify: cfg!(debug_assertions),
             unroll: if on { Unroll::AUTO } else { Unroll::NONE },
         }

@@ -29,12 +29,12 @@ fn section(name: &str) -> String {
         "canonical form" => source::between(
             include_str!("../src/text/mod.rs"),
             "//! ```text\n//! graph ",
-            Some("//! # Cell files"),
+            Some("//! [`Graph::order`]"),
         ),
         "cell files" => source::between(
-            include_str!("../src/text/mod.rs"),
+            include_str!("../../text/src/lib.rs"),
             "//! ```text\n//! cell ",
-            Some("//! [`Graph::order`]"),
+            None,
         ),
         "items" => table("Item"),
         "statements" => table("Stmt"),
@@ -75,7 +75,7 @@ fn with_blocks(document: &str) -> String {
         let body = body.join("\n") + "\n";
         let read = |cell: &Option<String>| {
             let cell = cell.as_deref().expect("a cell stands before it");
-            text::read_tape("cell", cell, &[]).map(|tape| Graph::from_tape(&tape))
+            retrograd_text::read_tape("cell", cell, &[]).map(|tape| Graph::from_tape(&tape))
         };
         let text = match kind {
             "cell" => {
@@ -121,7 +121,7 @@ fn cells_are_right(document: &str) -> usize {
     for (i, (kind, body)) in blocks.iter().enumerate() {
         let wrong = blocks.get(i + 1).is_some_and(|next| next.0 == "error");
         if *kind == "cell" && !wrong {
-            text::read_tape("cell", body, &[]).unwrap_or_else(|e| panic!("{e}"));
+            retrograd_text::read_tape("cell", body, &[]).unwrap_or_else(|e| panic!("{e}"));
             right += 1;
         }
     }

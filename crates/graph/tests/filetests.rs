@@ -11,8 +11,8 @@
 //! ```
 //!
 //! A second line `observe: value(keep), adjoint(c)` asks for these; an adjoint is compared with the slope of the loss in
-//! that value. A line `options: without nest, unroll 4` says what `all`, `gradient`, `hessian`, `fuse`, `plan` and the plans
-//! that are run do without, and how many steps a turn of a loop over time does; in such a case, lines `default 1 `text`: …` are
+//! that value. A line `options: without nest, unroll 4, flush` says what `all`, `gradient`, `hessian`, `fuse`, `plan` and the plans
+//! that are run do without, how many steps a turn of a loop over time does, and that what delays carry is flushed; in such a case, lines `default 1 `text`: …` are
 //! expectations of what the default options give.
 //!
 //! `stream` stands for what a stepper does: *stream*, the driver's passes, and the plan for samples one after another.
@@ -98,7 +98,7 @@ fn read(path: &Path) -> Case {
         _ => panic!("{}: `{o}` cannot be observed", path.display()),
     };
     let options = head.lines().find_map(|l| l.strip_prefix("options: "));
-    let options = options.map_or(Ok(Options::verified()), options_of);
+    let options = options.map_or(Ok(unflushed()), options_of);
     Case {
         options: options.unwrap_or_else(|e| panic!("{}: {e}", path.display())),
         expects: expects("expect "),
@@ -111,9 +111,17 @@ fn read(path: &Path) -> Case {
     }
 }
 
-/// `without nest, unroll 4`
+/// The default options but for *flush*, which would stand in every recurrence.
+fn unflushed() -> Options {
+    Options {
+        flush: false,
+        ..Options::verified()
+    }
+}
+
+/// `without nest, unroll 4, flush`
 fn options_of(line: &str) -> Result<Options, String> {
-    let mut options = Options::verified();
+    let mut options = unflushed();
     for wish in line.split(", ") {
         match wish.split_once(' ') {
             Some(("without", name)) => {
@@ -125,6 +133,7 @@ fn options_of(line: &str) -> Result<Options, String> {
                 let factor = factor.parse().map_err(|_| format!("`{factor}` steps?"))?;
                 options.unroll = Unroll::by(factor).map_err(|e| e.to_string())?;
             }
+            None if wish == "flush" => options.flush = true,
             _ => return Err(format!("`{wish}` is no option")),
         }
     }
@@ -152,7 +161,7 @@ fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
     let mut g = if first.is_some_and(|l| l.starts_with("graph")) {
         text::parse_graph(&name, &case.input).map_err(|e| e.to_string())?
     } else {
-        let tape = text::read_tape(&name, &case.input, &[]).map_err(|e| e.to_string())?;
+        let tape = retrograd_text::read_tape(&name, &case.input, &[]).map_err(|e| e.to_string())?;
         Graph::observing(&tape, &case.observe).map_err(|name| format!("no value `{name}`\n"))?
     };
     check(&name, "record", &g);
@@ -175,6 +184,7 @@ fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
             "fuse" => fuse::fuse(&g, options.distribute),
             "legalize" => legalize::legalize(&g),
             "recompute" => passes::recompute::recompute(&g),
+            "flush" => passes::flush::flush(&g),
             "tangent" => tangent::tangent(&g, &tangents(&g)),
             "all" | "gradient" | "hessian" => {
                 let what = adjoint::Differentiate::loss(&g);
@@ -197,7 +207,7 @@ fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
                     Ok(streamed) => streamed,
                     Err(e) => return Ok(format!("error: {e}\n")),
                 };
-                let options = Options::verified().streaming();
+                let options = options.clone().streaming();
                 let trace = passes::run(&streamed.graph, &[], &options);
                 let trace = trace.map_err(|e| format!("error: {e}\n"))?;
                 let (_, last) = trace.last().expect("it starts with one");
@@ -390,7 +400,7 @@ fn every_case_gives_what_its_file_says() {
         let found = run(path, &case, &case.options).unwrap_or_else(|e| e);
         wrong += &missed(path, &case.expects, &found);
         if !case.defaults.is_empty() {
-            let found = run(path, &case, &Options::verified()).unwrap_or_else(|e| e);
+            let found = run(path, &case, &unflushed()).unwrap_or_else(|e| e);
             wrong += &missed(path, &case.defaults, &found);
         }
         if found == case.expected {

@@ -6,7 +6,7 @@ use retrograd_graph::plan::{
     Inner, Instr, Item, Keep, Kind, Loop, Plan, Product, Region, Stmt, Storage, View, plan, stream,
     verify,
 };
-use retrograd_graph::{Graph, Options, text};
+use retrograd_graph::{Graph, Options};
 use retrograd_tape::Domain;
 
 const LSTM: &str = "cell lstm(x[16]; h[16], c[16])
@@ -29,7 +29,7 @@ loss mean(square(h'))
 ";
 
 fn recorded(cell: &str) -> Graph {
-    Graph::from_tape(&text::read_tape("cell", cell, &[]).expect("it is a cell"))
+    Graph::from_tape(&retrograd_text::read_tape("cell", cell, &[]).expect("it is a cell"))
 }
 
 /// The plan of a cell's training step.

@@ -1,9 +1,11 @@
 //! What can go wrong when a program is compiled or run.
 
+use retrograd_graph::Target;
 use retrograd_graph::passes::Refused;
 use retrograd_tape::Tape;
 
 /// A program that cannot be compiled.
+#[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
     /// A recurrence runs both ways in time, a derivative's name is taken, or a program that is to run sample by sample needs
@@ -16,9 +18,22 @@ pub enum CompileError {
         /// The program's name.
         program: String,
     },
+    /// The machine does not run what it was to be compiled for.
+    #[error("this machine does not run code for the target `{target}`; its best is `{host}`")]
+    Target {
+        /// What was asked for.
+        target: Target,
+        /// The best that this machine runs.
+        host: Target,
+    },
     /// There is no code generator for this machine.
-    #[error("no code can be generated for this machine: {0}")]
-    Host(String),
+    #[error("no code can be generated for this machine: {what}: {source}")]
+    Host {
+        /// What it is about.
+        what: String,
+        /// What the code generator said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// An input or output that the differentiation names does not exist or cannot be used so.
     #[error("cannot differentiate: {0}")]
     Differentiate(String),
@@ -30,12 +45,24 @@ pub enum CompileError {
     Codegen {
         /// The program's name.
         program: String,
-        /// What it said.
+        /// All that it said.
         why: String,
+        /// Its error.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl CompileError {
+    pub(crate) fn host(
+        what: &str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> CompileError {
+        CompileError::Host {
+            what: what.into(),
+            source: source.into(),
+        }
+    }
+
     pub(crate) fn no_such_value(tape: &Tape, name: &str) -> CompileError {
         let (cell, names) = (tape.name(), tape.names().join("`, `"));
         CompileError::Observe(format!("`{cell}` has no value `{name}`; it has `{names}`"))
@@ -43,6 +70,7 @@ impl CompileError {
 }
 
 /// A stepper that cannot be made.
+#[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum StepperError {
     /// The program cannot be compiled for it.
@@ -53,7 +81,8 @@ pub enum StepperError {
     Run(#[from] RunError),
 }
 
-/// Arrays that do not fit a compiled program.
+/// A run that cannot be.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
     /// No steps or no rows.
@@ -73,6 +102,26 @@ pub enum RunError {
         budget: usize,
         /// The fewest bytes that would do.
         least: usize,
+        /// Steps.
+        t: usize,
+        /// Rows.
+        b: usize,
+    },
+    /// More memory than there is, or than the run may take: see [`Executor::set_memory_limit`](crate::Executor::set_memory_limit).
+    #[error("{t} steps of {b} rows need {} beyond the caller's arrays, {}", gib(*needed), beyond(*limit))]
+    Memory {
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes that there may be; none if the allocator had no room for fewer.
+        limit: Option<usize>,
+        /// Steps.
+        t: usize,
+        /// Rows.
+        b: usize,
+    },
+    /// So many steps and rows that addresses cannot tell all their numbers apart.
+    #[error("{t} steps of {b} rows are more numbers than can be addressed")]
+    Extent {
         /// Steps.
         t: usize,
         /// Rows.
@@ -116,6 +165,13 @@ pub enum RunError {
         /// The program's states.
         known: Vec<String>,
     },
+    /// An index that the program computes is, rounded, no row of its table. Compiled code does not know which one:
+    /// `Tape::check_indices` finds its example and step.
+    #[error("`{program}` computes an index that is no row of its table")]
+    ComputedIndex {
+        /// The program.
+        program: String,
+    },
     /// A row number (of an embedding) that is not a whole number below the number of rows.
     #[error("input `{name}` holds row numbers below {rows}, but number {at} of it is {found}")]
     Index {
@@ -128,6 +184,18 @@ pub enum RunError {
         /// What it is.
         found: String,
     },
+}
+
+/// Bytes for a message.
+fn gib(bytes: usize) -> String {
+    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
+fn beyond(limit: Option<usize>) -> String {
+    match limit {
+        Some(limit) => format!("and there may be {}", gib(limit)),
+        None => "for which the allocator has no room".into(),
+    }
 }
 
 /// Names for a message.

@@ -1,6 +1,6 @@
 //! Machine code for step graphs: loops are lowered by Cranelift, products and sums are calls into packed kernels.
 //!
-//! [`CompiledCell`] is what a user meets; `lower` makes the code and is free of unsafe; `exec` runs it and is the only
+//! [`CompiledCell`] is what a user meets, and [`Executor`], which runs it; `lower` makes the code and is free of unsafe; `exec` runs it and is the only
 //! module that is not.
 
 mod cell;
@@ -11,17 +11,19 @@ mod error;
     reason = "runs compiled code over raw addresses; its module docs say what keeps them valid"
 )]
 mod exec;
+mod executor;
 mod lower;
 pub mod predict;
 mod purpose;
 mod stepper;
 pub mod vmath;
 
-pub use cell::{CompiledCell, Memory};
+pub use cell::CompiledCell;
 pub use element::Element;
 pub use error::{CompileError, RunError, StepperError};
 pub use exec::Calls;
+pub use executor::{Executor, Memory};
 pub use purpose::Purpose;
-pub use retrograd_graph::Options;
+pub use retrograd_graph::{Options, Target};
 pub use retrograd_tape::Observe;
 pub use stepper::Stepper;

@@ -67,7 +67,7 @@ impl Purpose {
     ///
     /// ```
     /// use retrograd_jit::{CompiledCell, Purpose};
-    /// use retrograd_tape::{Recorder, Role, Shape};
+    /// use retrograd_tape::{Extent, Recorder, Role, Shape};
     ///
     /// let r = Recorder::new();
     /// let x = r.input("x", Role::Sequence, Shape::Scalar);
@@ -86,7 +86,7 @@ impl Purpose {
     /// let (mut slope, mut second) = ([0.0], [0.0]);
     /// let x = [1.0, 1.0];
     /// let out = &mut [&mut [][..], &mut [], &mut slope, &mut second];
-    /// cell.run(2, 1, &[&x, &[0.5], &[], &[1.0]], out)?;
+    /// cell.run(Extent::steps(2), &[&x, &[0.5], &[], &[1.0]], out)?;
     /// assert_eq!((slope, second), ([1.5], [1.0]));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -1,13 +1,14 @@
 //! [`Stepper`]: a program that runs sample by sample, its states inside.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use retrograd_graph::passes::stream::{Stream as Program, StreamState};
+use retrograd_graph::passes::stream::{self, StreamState};
 use retrograd_graph::plan::Plan;
 use retrograd_graph::{Graph, Options, passes, plan};
 use retrograd_tape::{Domain, Input, Output, Role, Tape, Yield};
 
-use crate::cell::{IndexInput, are_rows, count, fits, generate, index_inputs};
+use crate::cell::{IndexInput, are_rows, count, fits, generate, index_inputs, of_width};
 use crate::element::Element;
 use crate::error::{CompileError, RunError, StepperError};
 use crate::exec::code::Code;
@@ -44,33 +45,51 @@ use crate::exec::stream::{Stream, step_loop};
 /// assert_eq!(leaky.state("h"), Some(&[2.0][..]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A clone goes on from the same states by itself: they are copied, while machine code, parameters and all that is made of
+/// these are shared, until one of the two sets other parameters.
 pub struct Stepper<T: Element> {
+    program: Arc<Program<T>>,
+    stream: Stream<T>,
+    /// What each state begins with, if the caller says so.
+    beginnings: Vec<Option<Vec<T>>>,
+}
+
+/// What all clones of a stepper share, beside parameters.
+struct Program<T: Element> {
     graph: Graph,
     plan: Plan,
-    code: Code,
-    stream: Stream<T>,
+    code: Code<T>,
     /// Inputs of the program as it was recorded.
     recorded: usize,
     states: Vec<StreamState>,
-    /// What each state begins with, if the caller says so.
-    beginnings: Vec<Option<Vec<T>>>,
     /// What comes with a sample, and what comes out.
     inputs: Vec<Input>,
     outputs: Vec<Output>,
     /// The arrays of the latter.
     written: Vec<usize>,
     /// Row numbers of tables: for each input of a sample the rows, and for each input of the program.
-    sample_indices: Vec<IndexInput>,
-    indices: Vec<IndexInput>,
+    sample_indices: Vec<(usize, usize)>,
+    indices: Vec<(usize, usize)>,
     compile_time: Duration,
+}
+
+impl<T: Element> Clone for Stepper<T> {
+    fn clone(&self) -> Self {
+        Stepper {
+            stream: self.stream.fork(&self.program.plan),
+            program: Arc::clone(&self.program),
+            beginnings: self.beginnings.clone(),
+        }
+    }
 }
 
 impl<T: Element> std::fmt::Debug for Stepper<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stepper")
-            .field("program", &self.plan.name)
+            .field("program", &self.program.plan.name)
             .field("rows", &self.stream.rows())
-            .field("compile_time", &self.compile_time)
+            .field("compile_time", &self.program.compile_time)
             .finish_non_exhaustive()
     }
 }
@@ -81,7 +100,20 @@ impl<T: Element> Stepper<T> {
     /// # Errors
     /// As there.
     pub fn new(tape: &Tape, b: usize, inputs: &[&[T]]) -> Result<Self, StepperError> {
-        Self::of(&Graph::from_tape(tape), &Options::default(), b, inputs)
+        Self::with_options(tape, &Options::default(), b, inputs)
+    }
+
+    /// The same with the passes and plan stages that `options` want, for their target.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_options(
+        tape: &Tape,
+        options: &Options,
+        b: usize,
+        inputs: &[&[T]],
+    ) -> Result<Self, StepperError> {
+        Self::of(&Graph::from_tape(tape), options, b, inputs)
     }
 
     pub(crate) fn of(
@@ -94,9 +126,9 @@ impl<T: Element> Stepper<T> {
             return Err(RunError::Empty { t: 1, b }.into());
         }
         let start = Instant::now();
-        let Program { graph, states } =
+        let stream::Stream { graph, states } =
             passes::streamed(recorded, options).map_err(CompileError::from)?;
-        let options = options.clone().streaming();
+        let options = of_width::<T>(options).streaming();
         let (_, graph) = passes::run(&graph, &[], &options)
             .map_err(CompileError::from)?
             .pop()
@@ -112,42 +144,59 @@ impl<T: Element> Stepper<T> {
         };
         // Inputs have a plan's first arrays, outputs the next.
         let written: Vec<usize> = outputs.iter().map(|k| graph.inputs().len() + k).collect();
-        let stream = Stream::new(&plan, &code, b, &read, &written).ok_or_else(idle)?;
-        let indices = index_inputs(&graph);
-        let of_sample = |&(k, rows): &IndexInput| Some((read.iter().position(|&i| i == k)?, rows));
-        let mut stepper = Stepper {
+        let stream = Stream::new(&plan, &code, b, &read, &written)?.ok_or_else(idle)?;
+        let mut indices = index_inputs(&graph);
+        // What a weight covers belongs to a loss, which a stepper has none of.
+        indices.retain(|i| i.weights.as_ref().is_some_and(Vec::is_empty));
+        let of_sample = |i: &IndexInput| Some((read.iter().position(|&k| k == i.input)?, i.rows));
+        let program = Program {
             sample_indices: indices.iter().filter_map(of_sample).collect(),
-            indices,
+            indices: indices.iter().map(|i| (i.input, i.rows)).collect(),
             inputs: read.iter().map(|&k| graph.inputs()[k].clone()).collect(),
             outputs: (outputs.iter().map(|&k| graph.outputs()[k].clone())).collect(),
             written,
-            beginnings: vec![None; states.len()],
             states,
-            stream,
             recorded: recorded.inputs().len(),
             graph,
             plan,
             code,
             compile_time: start.elapsed(),
         };
+        let mut stepper = Stepper {
+            beginnings: vec![None; program.states.len()],
+            stream,
+            program: Arc::new(program),
+        };
         stepper.bind(given, false)?;
         stepper.reset();
+        stepper.inside()?;
         Ok(stepper)
+    }
+
+    /// All indices that were computed since this was last asked were rows of their tables.
+    #[inline]
+    fn inside(&mut self) -> Result<(), RunError> {
+        match self.stream.was_outside() {
+            false => Ok(()),
+            true => Err(RunError::ComputedIndex {
+                program: self.program.plan.name.clone(),
+            }),
+        }
     }
 
     /// What comes with a sample, in order: the program's inputs over steps that outputs or states need.
     pub fn inputs(&self) -> &[Input] {
-        &self.inputs
+        &self.program.inputs
     }
 
     /// What a sample gives, in order: the program's outputs over steps.
     pub fn outputs(&self) -> &[Output] {
-        &self.outputs
+        &self.program.outputs
     }
 
     /// Names of the states, in order.
     pub fn states(&self) -> impl Iterator<Item = &str> {
-        self.states.iter().map(|s| &*s.name)
+        self.program.states.iter().map(|s| &*s.name)
     }
 
     /// Rows of a sample.
@@ -157,12 +206,12 @@ impl<T: Element> Stepper<T> {
 
     /// The plan that the code was made from.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        &self.program.plan
     }
 
     /// Time that compiling took, all stages.
     pub fn compile_time(&self) -> Duration {
-        self.compile_time
+        self.program.compile_time
     }
 
     /// Bytes of all arrays, packed weights among them.
@@ -175,73 +224,81 @@ impl<T: Element> Stepper<T> {
     ///
     /// # Errors
     /// Arrays whose number or lengths do not fit, numbers that are to be row numbers and are none. Then nothing has run.
+    /// [`RunError::ComputedIndex`], if the program computes such a number, for this sample or for what states began with: then
+    /// the sample has been taken, outputs and states are as if the number were the nearest row's, and the next sample (or
+    /// [`set_state`](Self::set_state), or [`reset`](Self::reset)) goes on from there.
     pub fn step(&mut self, inputs: &[&[T]], outputs: &mut [&mut [T]]) -> Result<(), RunError> {
         let b = self.stream.rows();
-        same("inputs", self.inputs.len(), inputs.len())?;
+        same("inputs", self.program.inputs.len(), inputs.len())?;
         if !outputs.is_empty() {
-            same("outputs", self.outputs.len(), outputs.len())?;
+            same("outputs", self.program.outputs.len(), outputs.len())?;
         }
-        for (i, given) in self.inputs.iter().zip(inputs) {
+        for (i, given) in self.program.inputs.iter().zip(inputs) {
             fits("input", &i.name, i.ty, given.len(), 1, b)?;
         }
-        for (o, given) in self.outputs.iter().zip(&*outputs) {
+        for (o, given) in self.program.outputs.iter().zip(&*outputs) {
             if !given.is_empty() {
-                let ty = self.graph.node(o.value).ty;
+                let ty = self.program.graph.node(o.value).ty;
                 fits("output", &o.name, ty, given.len(), 1, b)?;
             }
         }
-        for &(k, rows) in &self.sample_indices {
-            are_rows(&self.inputs[k].name, inputs[k], rows)?;
+        for &(k, rows) in &self.program.sample_indices {
+            are_rows(&self.program.inputs[k].name, inputs[k], rows, &[])?;
         }
-        self.stream.step(&self.code, inputs, outputs);
-        Ok(())
+        self.stream.step(&self.program.code, inputs, outputs);
+        self.inside()
     }
 
     /// Output `k` of the last sample that it was not written elsewhere for, `[B, shape]`; zeros before the first.
     pub fn output(&self, k: usize) -> &[T] {
-        self.stream.read(self.written[k])
+        self.stream.read(self.program.written[k])
     }
 
     /// All states begin anew: with the initial states that were given, or with what the program says.
     pub fn reset(&mut self) {
-        for s in 0..self.states.len() {
-            let state = &self.states[s];
-            let (from, to) = (state.computed, state.beginning);
-            match (&self.beginnings[s], from) {
-                (Some(given), _) => self.stream.array(to).copy_from_slice(given),
-                (None, None) => self.stream.array(to).fill(T::ZERO),
+        let Program {
+            graph,
+            plan,
+            code,
+            states,
+            ..
+        } = &*self.program;
+        let stream = &mut self.stream;
+        for (state, beginning) in states.iter().zip(&self.beginnings) {
+            let to = state.beginning;
+            match (beginning, state.computed) {
+                (Some(given), _) => stream.array(to).copy_from_slice(given),
+                (None, None) => stream.array(to).fill(T::default()),
                 (None, Some(k)) => {
-                    let (b, delay) = (self.stream.rows(), state.delay);
-                    let ty = self.graph.node(self.graph.outputs()[k].value).ty;
+                    let ty = graph.node(graph.outputs()[k].value).ty;
                     let copies = match ty.domain {
-                        Domain::Once => delay * b,
-                        _ => delay,
+                        Domain::Once => state.delay * stream.rows(),
+                        _ => state.delay,
                     };
-                    let computed = self.stream.array(self.output_array(k)).to_vec();
-                    let to = self.stream.array(to);
                     for i in 0..copies {
-                        to[i * computed.len()..][..computed.len()].copy_from_slice(&computed);
+                        stream.copy(array_of_output(graph, k), to, i);
                     }
                 }
             }
         }
-        self.stream.begin(&self.plan, &self.code);
+        stream.begin(plan, code);
     }
 
     /// Parameters and static inputs anew, and what [`reset`](Self::reset) begins with, as when the stepper was made; an empty
     /// slice leaves what is there. States go on as they are.
     ///
     /// # Errors
-    /// Arrays whose number or lengths do not fit, numbers that are to be row numbers and are none. Then nothing has changed.
+    /// Arrays whose number or lengths do not fit, numbers that are to be row numbers and are none: then nothing has changed.
+    /// [`RunError::ComputedIndex`], if such a number is computed: then all are set, as if it were the nearest row's.
     pub fn set_inputs(&mut self, inputs: &[&[T]]) -> Result<(), RunError> {
         self.bind(inputs, true)
     }
 
     fn bind(&mut self, given: &[&[T]], some: bool) -> Result<(), RunError> {
         let b = self.stream.rows();
-        same("inputs", self.recorded, given.len())?;
+        same("inputs", self.program.recorded, given.len())?;
         let over_steps = |i: &Input| i.ty.domain == Domain::Step;
-        let recorded = self.graph.inputs().iter().zip(given);
+        let recorded = self.program.graph.inputs().iter().zip(given);
         for (i, x) in recorded.clone() {
             let may_be_empty = some || i.role == Role::Initial;
             let expected = match i.ty.domain {
@@ -253,28 +310,43 @@ impl<T: Element> Stepper<T> {
                 fits("input", &i.name, i.ty, x.len(), 0, b)?;
             }
         }
-        for &(k, rows) in self.indices.iter().filter(|i| i.0 < self.recorded) {
-            are_rows(&self.graph.inputs()[k].name, given[k], rows)?;
+        for &(k, rows) in self
+            .program
+            .indices
+            .iter()
+            .filter(|i| i.0 < self.program.recorded)
+        {
+            are_rows(&self.program.graph.inputs()[k].name, given[k], rows, &[])?;
         }
-        for (k, (i, x)) in recorded.enumerate() {
-            if x.is_empty() || over_steps(i) {
-                continue;
-            }
-            match self.states.iter().position(|s| s.beginning == k) {
+        let taken = recorded
+            .enumerate()
+            .filter(|(_, (i, x))| !x.is_empty() && !over_steps(i));
+        let (program, stream) = (&*self.program, &mut self.stream);
+        let mut bound = !some;
+        for (k, (_, x)) in taken {
+            match program.states.iter().position(|s| s.beginning == k) {
                 Some(s) => self.beginnings[s] = Some(x.to_vec()),
-                None => self.stream.array(k).copy_from_slice(x),
+                None => {
+                    if !bound {
+                        stream.own(&program.plan);
+                    }
+                    bound = true;
+                    stream.array(k).copy_from_slice(x);
+                }
             }
         }
-        self.stream.bind(&self.plan, &self.code);
-        Ok(())
+        if bound {
+            stream.bind(&program.plan, &program.code);
+        }
+        self.inside()
     }
 
     /// What a state is, `[|d|, B, shape]` for a delay by d, the oldest slot first: what a run would end with. None if there
     /// is no state of this name.
     pub fn state(&mut self, name: &str) -> Option<&[T]> {
-        let s = self.states.iter().position(|s| s.name == name)?;
-        let u = self.output_array(self.states[s].value);
-        self.stream.states(&self.plan, &self.code);
+        let s = self.program.states.iter().position(|s| s.name == name)?;
+        let u = array_of_output(&self.program.graph, self.program.states[s].value);
+        self.stream.states(&self.program.plan, &self.program.code);
         Some(self.stream.array(u))
     }
 
@@ -283,32 +355,32 @@ impl<T: Element> Stepper<T> {
     /// # Errors
     /// [`RunError::NoState`], or a wrong number of numbers. Then nothing has changed.
     pub fn set_state(&mut self, name: &str, values: &[T]) -> Result<(), RunError> {
-        let Some(set) = self.states.iter().position(|s| s.name == name) else {
+        let Some(set) = self.program.states.iter().position(|s| s.name == name) else {
             return Err(RunError::NoState {
                 name: name.into(),
-                known: self.states.iter().map(|s| s.name.clone()).collect(),
+                known: self.program.states.iter().map(|s| s.name.clone()).collect(),
             });
         };
-        let i = &self.graph.inputs()[self.states[set].beginning];
+        let i = &self.program.graph.inputs()[self.program.states[set].beginning];
         fits("state", name, i.ty, values.len(), 1, self.stream.rows())?;
         // Where the slots of one lie in a ring depends on the steps so far, which are those of all: so all begin anew, with
         // what they are.
-        self.stream.states(&self.plan, &self.code);
-        for s in 0..self.states.len() {
-            let from = self.output_array(self.states[s].value);
-            let to = self.states[s].beginning;
-            self.stream.copy(from, to);
+        self.stream.states(&self.program.plan, &self.program.code);
+        for s in 0..self.program.states.len() {
+            let from = array_of_output(&self.program.graph, self.program.states[s].value);
+            let to = self.program.states[s].beginning;
+            self.stream.copy(from, to, 0);
         }
-        let to = self.states[set].beginning;
+        let to = self.program.states[set].beginning;
         self.stream.array(to).copy_from_slice(values);
-        self.stream.begin(&self.plan, &self.code);
+        self.stream.begin(&self.program.plan, &self.program.code);
         Ok(())
     }
+}
 
-    /// The array of output `k` of the program; inputs have the first ones.
-    fn output_array(&self, k: usize) -> usize {
-        self.graph.inputs().len() + k
-    }
+/// The array of output `k` of a program; inputs have the first ones.
+fn array_of_output(g: &Graph, k: usize) -> usize {
+    g.inputs().len() + k
 }
 
 fn same(what: &'static str, expected: usize, found: usize) -> Result<(), RunError> {

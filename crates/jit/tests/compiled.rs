@@ -1,7 +1,8 @@
 //! What a compiled cell promises beside right numbers: how often kernels are called, what it says to arrays that do not
 //! fit, and the same bits for any number of threads.
 
-use retrograd_jit::{CompileError, CompiledCell, Observe, Options, Purpose, RunError};
+use retrograd_jit::{CompileError, CompiledCell, Observe, Options, Purpose, RunError, Target};
+use retrograd_tape::Extent;
 use retrograd_tape::{Recorder, Role, Shape, Tape, Var};
 
 fn dense<'t>(t: &'t Recorder, name: &str, n: usize, xs: &[(&str, Var<'t>)]) -> Var<'t> {
@@ -32,6 +33,14 @@ fn lstm(inputs: usize, hidden: usize) -> Tape {
     t.finish("lstm").expect("it is a program")
 }
 
+fn compiled(tape: &Tape, purpose: &Purpose, target: Target) -> CompiledCell<f32> {
+    let options = Options {
+        target,
+        ..Options::default()
+    };
+    CompiledCell::compile_with(tape, purpose, &options).expect("it compiles")
+}
+
 /// Numbers in ±0.5, the same every time.
 fn numbers(n: usize, seed: u32) -> Vec<f32> {
     let mut s = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
@@ -53,7 +62,7 @@ fn inputs(tape: &Tape, t: usize, b: usize) -> Vec<Vec<f32>> {
 
 fn outputs(cell: &CompiledCell<f32>, t: usize, b: usize) -> Vec<Vec<f32>> {
     (0..cell.outputs().len())
-        .map(|k| vec![0.0; cell.output_len(k, t, b)])
+        .map(|k| vec![0.0; cell.output_len(k, Extent { steps: t, rows: b })])
         .collect()
 }
 
@@ -62,8 +71,10 @@ fn outputs(cell: &CompiledCell<f32>, t: usize, b: usize) -> Vec<Vec<f32>> {
 #[test]
 fn an_lstm_makes_one_hoisted_product_a_block_and_one_product_and_two_activations_a_step() {
     let tape = lstm(16, 32);
-    for (purpose, recurrences) in [(Purpose::Forward, 1), (Purpose::Train, 2)] {
-        let mut cell = CompiledCell::<f32>::compile(&tape, &purpose).expect("it compiles");
+    let purposes = [(Purpose::Forward, 1), (Purpose::Train, 2)];
+    let all = Target::all_runnable().into_iter();
+    for (target, (purpose, recurrences)) in all.flat_map(|t| purposes.clone().map(|p| (t, p))) {
+        let cell = compiled(&tape, &purpose, target);
         for (t, b) in [
             (1, 1),
             (7, 3),
@@ -77,8 +88,9 @@ fn an_lstm_makes_one_hoisted_product_a_block_and_one_product_and_two_activations
             let given: Vec<&[f32]> = data.iter().map(Vec::as_slice).collect();
             let mut out = outputs(&cell, t, b);
             let mut out: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-            let calls = cell
-                .count_calls(t, b, &given, &mut out)
+            let mut executor = cell.executor();
+            let calls = executor
+                .count_calls(Extent { steps: t, rows: b }, &given, &mut out)
                 .expect("the arrays fit");
             let slices = b.div_ceil(32);
             let blocks = if slices == 1 {
@@ -86,7 +98,7 @@ fn an_lstm_makes_one_hoisted_product_a_block_and_one_product_and_two_activations
             } else {
                 t * slices
             };
-            let what = format!("{purpose:?} T={t} B={b}: {calls:?}");
+            let what = format!("{purpose:?} for {target}, T={t} B={b}: {calls:?}");
             // Only the forward part hoists; the backward part's one product a step is that with U transposed.
             assert!((1..=blocks).contains(&calls.hoisted_products), "{what}");
             assert_eq!(calls.step_products, recurrences * t * slices, "{what}");
@@ -102,7 +114,7 @@ fn an_lstm_makes_one_hoisted_product_a_block_and_one_product_and_two_activations
 #[test]
 fn each_array_that_does_not_fit_is_named_with_its_layout() {
     let tape = lstm(3, 5);
-    let mut cell = CompiledCell::<f32>::compile(&tape, &Purpose::Train).expect("it compiles");
+    let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Train).expect("it compiles");
     let (t, b) = (4, 2);
     let data = inputs(&tape, t, b);
     let given: Vec<&[f32]> = data.iter().map(Vec::as_slice).collect();
@@ -113,7 +125,7 @@ fn each_array_that_does_not_fit_is_named_with_its_layout() {
             let last = out[k].len() - 1;
             out[k] = &mut std::mem::take(&mut out[k])[..last];
         }
-        cell.run(t, b, given, &mut out)
+        cell.run(Extent { steps: t, rows: b }, given, &mut out)
     };
     assert_eq!(run(t, b, &given, None), Ok(()));
     assert_eq!(run(0, b, &given, None), Err(RunError::Empty { t: 0, b }));
@@ -146,19 +158,23 @@ fn each_array_that_does_not_fit_is_named_with_its_layout() {
 #[test]
 fn threads_do_not_change_a_bit() {
     let tape = lstm(7, 33);
-    for (t, b) in [(5, 1), (60, 1), (9, 2), (9, 13), (3, 70)] {
+    let sizes = [(5, 1), (60, 1), (9, 2), (9, 13), (3, 70)];
+    let all = Target::all_runnable().into_iter();
+    for (target, (t, b)) in all.flat_map(|target| sizes.map(|s| (target, s))) {
         let data = inputs(&tape, t, b);
         let given: Vec<&[f32]> = data.iter().map(Vec::as_slice).collect();
+        let cell = compiled(&tape, &Purpose::Train, target);
         let mut first: Option<Vec<Vec<f32>>> = None;
-        for threads in 1..=4 {
-            let mut cell =
-                CompiledCell::<f32>::compile(&tape, &Purpose::Train).expect("it compiles");
-            cell.set_threads(threads).expect("threads start");
+        for pieces in 1..=4 {
+            let mut executor = cell.executor();
+            executor.cut_into(pieces);
             let mut own = outputs(&cell, t, b);
             let mut out: Vec<&mut [f32]> = own.iter_mut().map(Vec::as_mut_slice).collect();
-            cell.run(t, b, &given, &mut out).expect("the arrays fit");
+            executor
+                .run(Extent { steps: t, rows: b }, &given, &mut out)
+                .expect("the arrays fit");
             let first = first.get_or_insert_with(|| own.clone());
-            assert_eq!(*first, own, "T={t} B={b}, {threads} threads");
+            assert_eq!(*first, own, "{target}, T={t} B={b}, {pieces} pieces");
         }
     }
 }
@@ -169,14 +185,22 @@ fn row_numbers_outside_the_table_are_refused() {
     let index = t.input("word", Role::Sequence, Shape::Scalar);
     t.output("row", t.param("table", Shape::Matrix(3, 2)).gather(index));
     let tape = t.finish("embedding").expect("it is a program");
-    let mut cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
+    let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
     let table = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
     let mut row = [0.0; 4];
-    cell.run(2, 1, &[&[2.0, 0.0], &table], &mut [&mut row])
-        .expect("both rows exist");
+    cell.run(
+        Extent { steps: 2, rows: 1 },
+        &[&[2.0, 0.0], &table],
+        &mut [&mut row],
+    )
+    .expect("both rows exist");
     assert_eq!(row, [5.0, 6.0, 1.0, 2.0]);
     for bad in [3.0, -1.0, 0.5, f32::NAN] {
-        let found = cell.run(2, 1, &[&[0.0, bad], &table], &mut [&mut row]);
+        let found = cell.run(
+            Extent { steps: 2, rows: 1 },
+            &[&[0.0, bad], &table],
+            &mut [&mut row],
+        );
         assert!(
             matches!(found, Err(RunError::Index { rows: 3, at: 1, .. })),
             "{bad}: {found:?}"

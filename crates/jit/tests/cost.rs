@@ -1,10 +1,11 @@
 //! What a plan asks for, against counts by hand, and what the model of its time does with it.
 
-use retrograd_graph::plan::cost::{Extent, Work, tasks};
-use retrograd_graph::text::read_tape;
-use retrograd_jit::predict::{Machine, extent};
+use retrograd_graph::plan::cost::{RunShape, Work, tasks};
+use retrograd_jit::predict::{Machine, run_shape};
 use retrograd_jit::{CompiledCell, Purpose};
+use retrograd_tape::Extent;
 use retrograd_tape::Map;
+use retrograd_text::read_tape;
 
 /// An LSTM whose loss is a linear function of h, so that the only products are its own.
 const LSTM: &str = "
@@ -30,9 +31,11 @@ fn all(cell: &CompiledCell<f32>, t: usize, b: usize) -> Vec<(usize, Work)> {
     tasks.map(|task| (task.times, task.work)).collect()
 }
 
-fn run(cell: &CompiledCell<f32>, t: usize, b: usize) -> Extent {
-    let memory = cell.memory(t, b, (&[], &[])).expect("there is no budget");
-    extent(t, b, memory.layout())
+fn run(cell: &CompiledCell<f32>, t: usize, b: usize) -> RunShape {
+    let memory = cell
+        .memory(Extent { steps: t, rows: b }, (&[], &[]))
+        .expect("there is no budget");
+    run_shape(Extent { steps: t, rows: b }, memory.layout())
 }
 
 fn flops(work: &[(usize, Work)]) -> usize {

@@ -1,15 +1,16 @@
 //! What a run takes is known before it: the allocator sees the planned bytes and no others, a budget is kept, and long
 //! sequences train and run in little memory.
 
+use retrograd_tape::Extent;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use retrograd_graph::Options;
 use retrograd_graph::plan::{Keep, Storage};
-use retrograd_graph::text::read_tape;
-use retrograd_jit::{CompiledCell, Element, Purpose, Stepper};
+use retrograd_jit::{CompiledCell, Element, Executor, Purpose, Stepper};
 use retrograd_tape::{Domain, Real, Role, Tape};
+use retrograd_text::read_tape;
 
 thread_local! {
     static LIVE: Cell<usize> = const { Cell::new(0) };
@@ -101,19 +102,26 @@ impl<T: Element + Real> Arrays<T> {
         Arrays {
             left_out: left_out.collect(),
             outputs: (0..cell.outputs().len())
-                .map(|k| vec![<T as Real>::from_f64(f64::NAN); cell.output_len(k, t, b)])
+                .map(|k| {
+                    vec![
+                        <T as Real>::from_f64(f64::NAN);
+                        cell.output_len(k, Extent { steps: t, rows: b })
+                    ]
+                })
                 .collect(),
             inputs,
         }
     }
 
     /// Runs; the most bytes that were there at once beyond those before, and the allocations.
-    fn run(&mut self, cell: &mut CompiledCell<T>, t: usize, b: usize) -> (usize, usize) {
+    fn run(&mut self, executor: &mut Executor<T>, t: usize, b: usize) -> (usize, usize) {
         let inputs: Vec<&[T]> = self.inputs.iter().map(Vec::as_slice).collect();
         let mut outputs: Vec<&mut [T]> = self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
         let (live, count) = (LIVE.get(), COUNT.get());
         PEAK.set(live);
-        cell.run(t, b, &inputs, &mut outputs).expect("it fits");
+        executor
+            .run(Extent { steps: t, rows: b }, &inputs, &mut outputs)
+            .expect("it fits");
         (PEAK.get() - live, COUNT.get() - count)
     }
 }
@@ -130,15 +138,22 @@ fn as_planned<T: Element + Real>(
     b: usize,
     budget: Option<usize>,
 ) {
-    let mut cell = compiled::<T>(&tape(text), purpose);
+    let cell = compiled::<T>(&tape(text), purpose);
     let mut arrays = Arrays::new(&cell, t, b);
-    cell.set_budget(budget);
+    let mut executor = cell.executor();
+    executor.set_budget(budget);
     let left_out = arrays.left_out.clone();
-    let plan = cell.memory(t, b, (&left_out, &[])).expect("enough");
-    let (bytes, _) = arrays.run(&mut cell, t, b);
+    let plan = executor
+        .memory(Extent { steps: t, rows: b }, (&left_out, &[]))
+        .expect("enough");
+    let (bytes, _) = arrays.run(&mut executor, t, b);
     assert_eq!(bytes, plan.bytes, "T={t} B={b} {budget:?}: {plan:?}");
-    assert_eq!(cell.workspace_bytes(), plan.bytes);
-    assert_eq!(arrays.run(&mut cell, t, b), (0, 0), "T={t} B={b}: again");
+    assert_eq!(executor.workspace_bytes(), plan.bytes);
+    assert_eq!(
+        arrays.run(&mut executor, t, b),
+        (0, 0),
+        "T={t} B={b}: again"
+    );
 }
 
 #[test]
@@ -174,13 +189,23 @@ fn six_numbers_a_unit_and_step_cross_to_the_backward_step_of_an_lstm() {
 fn inference_needs_no_more_for_a_long_sequence_than_for_a_block() {
     for text in [LSTM, MIXED, INDRNN] {
         let cell = compiled::<f32>(&tape(text), &Purpose::Forward);
-        let bytes = |t| cell.memory(t, 1, (&[], &[])).expect("no budget").bytes;
+        let bytes = |t| {
+            cell.memory(Extent { steps: t, rows: 1 }, (&[], &[]))
+                .expect("no budget")
+                .bytes
+        };
         assert_eq!(
             bytes(1_000_000),
             bytes(
-                cell.memory(1_000_000, 1, (&[], &[]))
-                    .expect("no budget")
-                    .block
+                cell.memory(
+                    Extent {
+                        steps: 1_000_000,
+                        rows: 1
+                    },
+                    (&[], &[])
+                )
+                .expect("no budget")
+                .block
             )
         );
     }
@@ -196,13 +221,19 @@ fn a_matrix_memory_keeps_one_matrix_forward_and_few_for_training() {
     let longest = plan.buffers.iter().filter(over_steps).map(|x| x.len).max();
     // Six vectors of D at most, and the gates: no step's matrix is kept beyond it.
     assert!(longest.is_some_and(|n| n < D * D), "{plan}");
-    let memory = |t| forward.memory(t, 8, (&[], &[])).expect("no budget");
+    let memory = |t| {
+        forward
+            .memory(Extent { steps: t, rows: 8 }, (&[], &[]))
+            .expect("no budget")
+    };
     let long = memory(1_000_000);
     assert_eq!(long.bytes, memory(long.block).bytes);
 
-    let mut train = compiled::<f32>(&tape, &Purpose::Train);
+    let train = compiled::<f32>(&tape, &Purpose::Train);
     let (t, b) = (1000, 8);
-    let memory = train.memory(t, b, (&[], &[])).expect("no budget");
+    let memory = train
+        .memory(Extent { steps: t, rows: b }, (&[], &[]))
+        .expect("no budget");
     assert!(memory.replays, "{memory:?}");
     let matrices = t * b * D * D * size_of::<f32>();
     println!("{memory:?}, all matrices {matrices} bytes");
@@ -213,13 +244,15 @@ fn a_matrix_memory_keeps_one_matrix_forward_and_few_for_training() {
         phases: false,
         ..Options::default()
     };
-    let mut kept = CompiledCell::compile_with(&tape, &Purpose::Train, &whole).expect("it compiles");
+    let kept = CompiledCell::compile_with(&tape, &Purpose::Train, &whole).expect("it compiles");
     let t = 64;
-    let memory = train.memory(t, b, (&[], &[])).expect("no budget");
+    let memory = train
+        .memory(Extent { steps: t, rows: b }, (&[], &[]))
+        .expect("no budget");
     assert!(memory.replays && memory.block < t, "{memory:?}");
     let (mut x, mut y) = (Arrays::new(&train, t, b), Arrays::new(&kept, t, b));
-    let (few, _) = x.run(&mut train, t, b);
-    let (all, _) = y.run(&mut kept, t, b);
+    let (few, _) = x.run(&mut train.executor(), t, b);
+    let (all, _) = y.run(&mut kept.executor(), t, b);
     assert!(few < all && t * b * D * D * size_of::<f32>() < all);
     for (k, (x, y)) in x.outputs.iter().zip(&y.outputs).enumerate() {
         let size = x.iter().fold(0.0f32, |m, v| m.max(v.abs()));
@@ -261,10 +294,10 @@ fn a_hundred_thousand_steps_train_in_eight_mebibytes() {
     const T: usize = 100_000;
     const BYTES: usize = 8 << 20;
     let tape = tape(LSTM);
-    let mut free = compiled::<f32>(&tape, &Purpose::Train);
-    let mut tight = compiled::<f32>(&tape, &Purpose::Train);
+    let cell = compiled::<f32>(&tape, &Purpose::Train);
+    let (mut free, mut tight) = (cell.executor(), cell.executor());
     tight.set_budget(Some(BYTES));
-    let (mut a, mut b) = (Arrays::new(&free, T, 1), Arrays::new(&tight, T, 1));
+    let (mut a, mut b) = (Arrays::new(&cell, T, 1), Arrays::new(&cell, T, 1));
     let mut least = [Duration::MAX; 2];
     for round in 0..4 {
         let start = Instant::now();

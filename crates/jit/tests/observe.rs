@@ -2,6 +2,7 @@
 //! compiled and interpreted, and what is not asked for costs nothing.
 
 use retrograd_jit::{CompileError, CompiledCell, Observe, Options, Purpose};
+use retrograd_tape::Extent;
 use retrograd_tape::{Interpreter, Recorder, Role, Shape, Tape};
 
 const N: usize = 3;
@@ -64,12 +65,12 @@ fn slices(arrays: &[Vec<f64>]) -> Vec<&[f64]> {
     arrays.iter().map(Vec::as_slice).collect()
 }
 
-fn run(cell: &mut CompiledCell<f64>, given: &[Vec<f64>]) -> Vec<Vec<f64>> {
+fn run(cell: &CompiledCell<f64>, given: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let mut out: Vec<Vec<f64>> = (0..cell.outputs().len())
-        .map(|k| vec![0.0; cell.output_len(k, T, B)])
+        .map(|k| vec![0.0; cell.output_len(k, Extent { steps: T, rows: B })])
         .collect();
     let mut places: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-    cell.run(T, B, &slices(given), &mut places)
+    cell.run(Extent { steps: T, rows: B }, &slices(given), &mut places)
         .expect("it fits");
     out
 }
@@ -90,7 +91,9 @@ fn slopes(tape: &Tape, given: &[Vec<f64>], input: &str) -> Vec<f64> {
     let mut moved = |j: usize, by: f64| {
         let mut given = given.to_vec();
         given[at][j] += by;
-        interpreter.forward(T, B, &slices(&given)).expect("it fits");
+        interpreter
+            .forward(Extent { steps: T, rows: B }, &slices(&given))
+            .expect("it fits");
         interpreter.output(loss)[0]
     };
     (0..given[at].len())
@@ -115,13 +118,15 @@ fn an_adjoint_is_the_slope_of_the_loss_in_the_value_at_that_step() {
         loss: true,
         wrt: Vec::new(),
     };
-    let mut cell = CompiledCell::<f64>::compile_with(&tape, &purpose, &observing(&adjoints))
+    let cell = CompiledCell::<f64>::compile_with(&tape, &purpose, &observing(&adjoints))
         .expect("it compiles");
-    let compiled = run(&mut cell, &given);
+    let compiled = run(&cell, &given);
 
     let values = names.map(|n| tape.find(n).expect("a value"));
-    let mut interpreter = Interpreter::<f64>::observing(&tape, |_| false, &values);
-    interpreter.forward(T, B, &slices(&given)).expect("it fits");
+    let mut interpreter = Interpreter::<f64>::observing(&tape, |_| false, &values).expect("values");
+    interpreter
+        .forward(Extent { steps: T, rows: B }, &slices(&given))
+        .expect("it fits");
     let is_loss = |name: &str| (name == "loss").then_some(&[1.0][..]);
     let seeds: Vec<_> = tape.outputs().iter().map(|o| is_loss(&o.name)).collect();
     interpreter.backward(&seeds).expect("it has run");
@@ -129,7 +134,8 @@ fn an_adjoint_is_the_slope_of_the_loss_in_the_value_at_that_step() {
     for ((name, input), v) in MOVED.into_iter().zip(values) {
         let slopes = slopes(&tape, &given, input);
         let at = cell.output(&format!("adjoint({name})")).expect("an output");
-        let interpreted = interpreter.adjoint(v).expect("the loss depends on it");
+        let interpreted = interpreter.adjoint(v).expect("it is observed");
+        let interpreted = interpreted.expect("the loss depends on it");
         assert_eq!(slopes.len(), T * B * N);
         assert!(slopes[..B * N].iter().any(|s| s.abs() > 1e-6), "{name}");
         for (j, slope) in slopes.into_iter().enumerate() {
@@ -145,10 +151,10 @@ fn values_are_handed_out_as_they_are_and_change_no_other_number() {
     let tape = gated();
     let given = inputs(&tape);
     let observe = [Observe::value("keep"), Observe::value("c")];
-    let mut plain = CompiledCell::<f64>::compile(&tape, &Purpose::Train).expect("it compiles");
-    let mut cell = CompiledCell::<f64>::compile_with(&tape, &Purpose::Train, &observing(&observe))
+    let plain = CompiledCell::<f64>::compile(&tape, &Purpose::Train).expect("it compiles");
+    let cell = CompiledCell::<f64>::compile_with(&tape, &Purpose::Train, &observing(&observe))
         .expect("it compiles");
-    let (before, after) = (run(&mut plain, &given), run(&mut cell, &given));
+    let (before, after) = (run(&plain, &given), run(&cell, &given));
     for (k, o) in plain.outputs().iter().enumerate() {
         let now = cell.output(&o.name).expect("it is there too");
         for (a, b) in before[k].iter().zip(&after[now]) {
@@ -160,10 +166,13 @@ fn values_are_handed_out_as_they_are_and_change_no_other_number() {
         }
     }
     let mut interpreter = Interpreter::<f64>::new(&tape);
-    interpreter.forward(T, B, &slices(&given)).expect("it fits");
+    interpreter
+        .forward(Extent { steps: T, rows: B }, &slices(&given))
+        .expect("it fits");
     for o in &observe {
         let at = cell.output(&o.to_string()).expect("an output");
         let expected = interpreter.value(tape.find(o.name()).expect("a value"));
+        let expected = expected.expect("it has run");
         assert_eq!(after[at].len(), T * B * N);
         for (a, b) in after[at].iter().zip(&expected) {
             assert!((a - b).abs() <= 1e-14, "{o}: {a} {b}");

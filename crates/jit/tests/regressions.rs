@@ -2,15 +2,24 @@
 //! `tests/differential.rs`). Each says what was wrong.
 
 #[path = "differential/check.rs"]
+#[expect(dead_code, reason = "targets are drawn for random programs")]
 mod check;
+#[path = "regressions/lower.rs"]
+mod lower;
+#[path = "second/check.rs"]
+mod second;
 
+use retrograd_jit::Target;
 use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape};
 
-/// All engines agree, at these sizes with inputs of this seed.
+/// All engines agree, at these sizes with inputs of this seed, for every target that this machine runs.
 #[track_caller]
 fn check(tape: &Tape, t: usize, b: usize, seed: u64) {
-    for (check, _) in check::ALL {
-        check(tape, t, b, seed).unwrap_or_else(|e| panic!("{e}\n{tape}"));
+    for target in Target::all_runnable() {
+        for (check, _) in check::ALL {
+            let found = check(tape, t, b, seed, target);
+            found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
+        }
     }
 }
 
@@ -308,4 +317,21 @@ fn what_is_the_same_for_all_rows_is_multiplied_for_each() {
     for seed in 0..16 {
         check(&tape, 2, 3, seed);
     }
+}
+
+/// A replay had overwritten its last block.
+#[test]
+fn a_final_state_may_be_handed_out_after_a_replay() {
+    let r = Recorder::new();
+    let v0 = r.state("h4", Shape::Scalar, -2, None);
+    let v1 = r.state("h5", Shape::Vector(1), -1, None);
+    let v2 = r.state("h6", Shape::Scalar, -1, None);
+    let v3 = r.apply(Op::Reduce(Reduction::Sum), &[v1]);
+    let v4 = r.apply(Op::Broadcast(Shape::Vector(1)), &[v0]);
+    let v5 = r.apply(Op::Map(Map::Tanh), &[v4]);
+    r.next(v0, v2);
+    r.next(v1, v5);
+    r.next(v2, v2);
+    r.loss(v3);
+    check(&r.finish("case").unwrap(), 4, 1, 8849509);
 }

@@ -4,20 +4,27 @@
 #[path = "second/check.rs"]
 mod check;
 
+use retrograd_tape::Extent;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use check::{Random, second_order};
-use retrograd_graph::{Options, text};
+use retrograd_graph::{Options, Target};
 use retrograd_jit::{CompileError, CompiledCell, Purpose};
 use retrograd_tape::generate::{Case, Choices, every_tag, generate};
 use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape, Var};
 
 #[track_caller]
 fn holds(tape: &Tape, t: usize, b: usize, seed: u64) {
-    let found = second_order(tape, t, b, seed, &Options::default());
-    let compared = found.unwrap_or_else(|e| panic!("{e}\n{tape}"));
-    assert!(compared.iter().all(|n| *n > 0), "too near a kink:\n{tape}");
+    for target in Target::all_runnable() {
+        let options = Options {
+            target,
+            ..Options::default()
+        };
+        let found = second_order(tape, t, b, seed, &options);
+        let compared = found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
+        assert!(compared.iter().all(|n| *n > 0), "too near a kink:\n{tape}");
+    }
 }
 
 /// A program around an op: its operands move with a state, a parameter, a row's input and a step's, and what it gives
@@ -137,7 +144,8 @@ fn every_cell_file_has_tangents_and_second_derivatives() {
         let known: Vec<(&str, usize)> = (small.into_iter())
             .filter(|(d, _)| source.contains(&format!("{d}=")))
             .collect();
-        let tape = text::read_tape(&name, &source, &known).unwrap_or_else(|e| panic!("{e}"));
+        let tape =
+            retrograd_text::read_tape(&name, &source, &known).unwrap_or_else(|e| panic!("{e}"));
         for (t, b, seed) in [(1, 1, 1), (5, 3, 2), (9, 2, 3)] {
             let found = second_order(&tape, t, b, seed, &Options::default());
             let compared = found.unwrap_or_else(|e| panic!("{name} T={t} B={b}: {e}"));
@@ -157,16 +165,22 @@ fn bytes(seed: u64, n: usize) -> Vec<u8> {
 
 /// The counts, or what is wrong; a panic is a failure like any other.
 fn of(case: &Case, options: &Options) -> check::Verdict {
-    let run = || second_order(&case.tape, case.t, case.b, case.seed, options);
+    // Each case is for one of the targets that the machine runs.
+    let all = Target::all_runnable();
+    let options = Options {
+        target: all[(case.seed / 11) as usize % all.len()],
+        ..options.clone()
+    };
+    let run = || second_order(&case.tape, case.t, case.b, case.seed, &options);
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("a panic".into()))
 }
 
 /// Random programs; a failure is cut down and printed as Rust, to be kept in `regressions.rs`.
 fn random_programs(seeds: std::ops::Range<u64>, options: &Options) {
-    let mut histogram: BTreeMap<&str, usize> = every_tag().into_iter().map(|t| (t, 0)).collect();
+    let mut histogram: BTreeMap<String, usize> = every_tag().into_iter().map(|t| (t, 0)).collect();
     let (mut compared, cases) = ([0, 0], (seeds.end - seeds.start) as usize);
     for seed in seeds {
-        let case = generate(&mut Choices::new(&bytes(seed, 40 + seed as usize % 300)));
+        let case = generate(&mut Choices::new(&bytes(seed, 40 + seed as usize % 460)));
         // As for the comparisons in `differential.rs`: no rounding may decide between two results.
         let suits = |c: &Case| c.clearance() >= 1e-9;
         if !suits(&case) {
@@ -180,7 +194,7 @@ fn random_programs(seeds: std::ops::Range<u64>, options: &Options) {
                     .for_each(|(n, f)| *n += f.min(1));
                 if found[1] > 0 {
                     for tag in case.tags() {
-                        *histogram.get_mut(tag).expect("every tag is listed") += 1;
+                        *histogram.get_mut(&tag).expect("every tag is listed") += 1;
                     }
                 }
             }
@@ -251,15 +265,23 @@ fn the_purposes_say_what_they_take_and_give() {
     assert_eq!(names(&hv), ["w x tan(w)", "y loss grad(w) tan(grad(w))"]);
 
     // The loss of one step and row is Σ w²x: its Hessian is 2·diag x. What has no tangent given does not move.
-    let mut cell = CompiledCell::<f64>::compile(&tape, &hv).expect("it compiles");
+    let cell = CompiledCell::<f64>::compile(&tape, &hv).expect("it compiles");
     let (mut g, mut hv) = ([0.0; 2], [0.0; 2]);
     let given: [&[f64]; 3] = [&[3.0, 5.0], &[0.5, -2.0], &[1.0, 10.0]];
-    cell.run(1, 1, &given, &mut [&mut [], &mut [], &mut g, &mut hv])
-        .expect("the arrays fit");
+    cell.run(
+        Extent { steps: 1, rows: 1 },
+        &given,
+        &mut [&mut [], &mut [], &mut g, &mut hv],
+    )
+    .expect("the arrays fit");
     assert_eq!((g, hv), ([3.0, -20.0], [1.0, -40.0]));
     let given: [&[f64]; 3] = [&[3.0, 5.0], &[0.5, -2.0], &[]];
-    cell.run(1, 1, &given, &mut [&mut [], &mut [], &mut g, &mut hv])
-        .expect("the arrays fit");
+    cell.run(
+        Extent { steps: 1, rows: 1 },
+        &given,
+        &mut [&mut [], &mut [], &mut g, &mut hv],
+    )
+    .expect("the arrays fit");
     assert_eq!((g, hv), ([3.0, -20.0], [0.0, 0.0]));
 
     let mistake =

@@ -5,12 +5,11 @@
 #[expect(dead_code, reason = "the other comparisons are for random programs")]
 mod check;
 
-use retrograd_graph::Options;
 use retrograd_graph::passes::Refused;
 use retrograd_graph::plan::{Item, Keep, Kind, Stmt};
-use retrograd_graph::text::read_tape;
-use retrograd_jit::{CompileError, CompiledCell, Purpose, RunError, Stepper, StepperError};
+use retrograd_jit::{CompileError, CompiledCell, Purpose, RunError, Stepper, StepperError, Target};
 use retrograd_tape::{Domain, Role, Tape};
+use retrograd_text::read_tape;
 
 fn tape(text: &str) -> Tape {
     read_tape("stepper", text, &[]).unwrap_or_else(|e| panic!("{e}"))
@@ -102,8 +101,10 @@ fn every_kind_of_state_gives_the_numbers_of_a_whole_run() {
     for (what, text) in CELLS {
         let tape = tape(text);
         for (t, b, seed) in [(1, 1, 1), (11, 3, 2), (30, 1, 3), (5, 35, 4)] {
-            check::stepper(&tape, t, b, seed).unwrap_or_else(|e| panic!("{what} T={t} B={b}: {e}"));
-            let ran = check::by_stepper::<f64>(&tape, t, b, seed, None).expect("it runs");
+            check::stepper(&tape, t, b, seed, check::drawn(seed + 11 * t as u64))
+                .unwrap_or_else(|e| panic!("{what} T={t} B={b}: {e}"));
+            let ran =
+                check::by_stepper::<f64>(&tape, t, b, seed, Target::host(), None).expect("it runs");
             assert!(ran.is_some(), "{what} is refused");
         }
     }
@@ -121,8 +122,9 @@ fn every_cell_file_gives_the_numbers_of_a_whole_run() {
             .filter(|(name, _)| text.contains(&format!("{name}=")))
             .collect();
         let tape = read_tape("cell", &text, &sizes).unwrap_or_else(|e| panic!("{e}"));
-        check::stepper(&tape, 7, 3, 1).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let ran = check::by_stepper::<f64>(&tape, 2, 1, 1, None).expect("it runs");
+        check::stepper(&tape, 7, 3, 1, Target::host())
+            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let ran = check::by_stepper::<f64>(&tape, 2, 1, 1, Target::host(), None).expect("it runs");
         assert!(ran.is_some(), "{} is refused", path.display());
         cells += 1;
     }
@@ -140,7 +142,8 @@ output y = far'
 ",
     );
     for t in 1..12 {
-        let set = check::set_states(&tape, t, 2, t as u64).unwrap_or_else(|e| panic!("T={t}: {e}"));
+        let set = check::set_states(&tape, t, 2, t as u64, check::drawn(11 * t as u64))
+            .unwrap_or_else(|e| panic!("T={t}: {e}"));
         assert!(set, "T={t}: nothing was compared");
     }
 }
@@ -372,7 +375,7 @@ fn a_name_that_the_stream_needs_is_an_error() {
     let mut graph = retrograd_graph::Graph::from_tape(&tape);
     let value = graph.outputs()[0].value;
     graph.output("initial(h)", retrograd_tape::Yield::Output, value);
-    let refused = retrograd_graph::passes::streamed(&graph, &Options::verified())
+    let refused = retrograd_graph::passes::streamed(&graph, &retrograd_graph::Options::verified())
         .expect_err("the name is taken");
     assert_eq!(
         refused.to_string(),

@@ -2,10 +2,11 @@
 //! them, from first to last and from last to first, with time outside and inside.
 
 use retrograd_graph::plan::{Inner, Kind};
-use retrograd_graph::text::read_tape;
 use retrograd_graph::{Options, Unroll};
 use retrograd_jit::{CompiledCell, Element, Purpose};
+use retrograd_tape::Extent;
 use retrograd_tape::{Real, Role, Tape};
+use retrograd_text::read_tape;
 
 const LSTM: &str = "cell lstm(x[5]; h[12], c[12])
 i = sigmoid(dense(x, h))
@@ -47,7 +48,7 @@ fn compiled<T: Element>(tape: &Tape, factor: usize) -> CompiledCell<T> {
 }
 
 /// All outputs of a run, gradients and final states among them; every number of an input differs from its neighbours.
-fn run<T: Element + Real>(cell: &mut CompiledCell<T>, t: usize, b: usize) -> Vec<Vec<T>> {
+fn run<T: Element + Real>(cell: &CompiledCell<T>, t: usize, b: usize) -> Vec<Vec<T>> {
     let number = |i: usize, k: usize| <T as Real>::from_f64(((7 * i + k) as f64 * 0.37).sin());
     let input = |(i, x): (usize, &retrograd_tape::Input)| {
         let points = match x.role {
@@ -62,11 +63,12 @@ fn run<T: Element + Real>(cell: &mut CompiledCell<T>, t: usize, b: usize) -> Vec
     };
     let inputs: Vec<Vec<T>> = cell.inputs().iter().enumerate().map(input).collect();
     let nan = <T as Real>::from_f64(f64::NAN);
-    let lens = (0..cell.outputs().len()).map(|k| cell.output_len(k, t, b));
+    let lens = (0..cell.outputs().len()).map(|k| cell.output_len(k, Extent { steps: t, rows: b }));
     let mut outputs: Vec<Vec<T>> = lens.map(|n| vec![nan; n]).collect();
     let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
     let mut out: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
-    cell.run(t, b, &slices, &mut out).expect("the arrays fit");
+    cell.run(Extent { steps: t, rows: b }, &slices, &mut out)
+        .expect("the arrays fit");
     outputs
 }
 
@@ -77,9 +79,9 @@ fn bits<T: Real>(arrays: &[Vec<T>]) -> Vec<u64> {
 
 fn same_bits<T: Element + Real>(name: &str, text: &str) {
     let tape = read_tape(name, text, &[]).expect("a cell");
-    let mut once = compiled::<T>(&tape, 1);
+    let once = compiled::<T>(&tape, 1);
     for factor in FACTORS {
-        let mut unrolled = compiled::<T>(&tape, factor);
+        let unrolled = compiled::<T>(&tape, factor);
         let loops = unrolled.plan().loops().into_iter();
         let recurrences: Vec<usize> = loops
             .filter(|l| matches!(l.kind, Kind::Recurrence { .. }))
@@ -88,10 +90,10 @@ fn same_bits<T: Element + Real>(name: &str, text: &str) {
         assert_eq!(recurrences, [factor; 2], "{name}");
         for t in STEPS {
             for b in [1, 3] {
-                let right = run(&mut once, t, b);
+                let right = run(&once, t, b);
                 let numbers = right.iter().flatten();
                 assert!(numbers.into_iter().all(|x| Real::to_f64(*x).is_finite()));
-                let found = run(&mut unrolled, t, b);
+                let found = run(&unrolled, t, b);
                 let what = format!("{name}, {factor} steps a turn, T={t} B={b}");
                 assert_eq!(bits(&found), bits(&right), "{what}");
             }

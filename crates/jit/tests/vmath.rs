@@ -235,7 +235,18 @@ fn f64_functions_keep_their_bounds_on_millions() {
 /// An op and its meaning for one element.
 type Basic = (&'static str, Emit, fn(f64, f64) -> f64);
 
-const BASICS: [Basic; 17] = [
+const BASICS: [Basic; 18] = [
+    (
+        "flush",
+        |m, x, _| m.flush(x),
+        |x, _| {
+            if x.abs() < f64::from(f32::MIN_POSITIVE) {
+                0.0
+            } else {
+                x
+            }
+        },
+    ),
     ("neg", |m, x, _| m.neg(x), |x, _| -x),
     ("add", |m, x, y| m.add(x, y), |x, y| x + y),
     ("sub", |m, x, y| m.sub(x, y), |x, y| x - y),

@@ -6,7 +6,7 @@
 //! the outer products only, `--activations` the activations only.
 
 use retrograd_kernels::{
-    Activation, BlockMut, Buffer, Isa, Kernels, OuterArgs, Part, PieceMut, Rhs, Weights, kernels,
+    Activation, BlockMut, Buffer, Isa, Kernels, OuterArgs, Part, PieceMut, Rhs, Weights,
     kernels_for,
 };
 use std::hint::black_box;
@@ -240,7 +240,7 @@ fn main() {
     let k = match isa.as_deref() {
         Some("avx2") => kernels_for::<f32>(Isa::Avx2).expect("AVX2 and FMA"),
         Some("portable") => kernels_for::<f32>(Isa::Portable).expect("always there"),
-        _ => kernels::<f32>(),
+        _ => kernels_for::<f32>(Isa::widest()).expect("the machine has it"),
     };
     let peak = peak();
     println!(

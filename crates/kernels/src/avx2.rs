@@ -24,7 +24,7 @@ impl Simd for Avx2<f32> {
     type V = __m256;
     const ISA: Isa = Isa::Avx2;
     const LANES: usize = 8;
-    const MR: usize = 6;
+    const MR: usize = Isa::Avx2.tile_rows();
     const FUSED: bool = true;
 
     #[inline(always)]
@@ -160,7 +160,7 @@ impl Simd for Avx2<f64> {
     type V = __m256d;
     const ISA: Isa = Isa::Avx2;
     const LANES: usize = 4;
-    const MR: usize = 6;
+    const MR: usize = Isa::Avx2.tile_rows();
     const FUSED: bool = true;
 
     #[inline(always)]

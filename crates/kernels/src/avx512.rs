@@ -23,7 +23,7 @@ impl Simd for Avx512<f32> {
     type V = __m512;
     const ISA: Isa = Isa::Avx512;
     const LANES: usize = 16;
-    const MR: usize = 12;
+    const MR: usize = Isa::Avx512.tile_rows();
     const FUSED: bool = true;
 
     #[inline(always)]
@@ -165,7 +165,7 @@ impl Simd for Avx512<f64> {
     type V = __m512d;
     const ISA: Isa = Isa::Avx512;
     const LANES: usize = 8;
-    const MR: usize = 12;
+    const MR: usize = Isa::Avx512.tile_rows();
     const FUSED: bool = true;
 
     #[inline(always)]

@@ -6,6 +6,7 @@
 
 use crate::types::{Block, Weights};
 use crate::{Activation, Kernels, Real};
+use std::alloc::{Layout, alloc_zeroed};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -32,7 +33,43 @@ impl<T: Real> Buffer<T> {
             element: PhantomData,
         }
     }
+
+    /// `len` zeros, if the allocator has room for them.
+    ///
+    /// # Errors
+    /// It has not, or they are more than addresses can tell apart.
+    pub fn try_new(len: usize) -> Result<Self, TooMany> {
+        let bytes = len.checked_mul(size_of::<T>()).ok_or(TooMany)?;
+        let n = bytes.div_ceil(64);
+        if n == 0 {
+            return Ok(Self::new(0));
+        }
+        let layout = Layout::array::<Line>(n).map_err(|_| TooMany)?;
+        // SAFETY: the layout is not empty.
+        let lines = unsafe { alloc_zeroed(layout) };
+        if lines.is_null() {
+            return Err(TooMany);
+        }
+        Ok(Self {
+            // SAFETY: allocated just now by the global allocator, with the layout of so many lines, which zeros are.
+            lines: unsafe { Vec::from_raw_parts(lines.cast(), n, n) },
+            len,
+            element: PhantomData,
+        })
+    }
 }
+
+/// The allocator has no room for a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+impl fmt::Display for TooMany {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is not enough memory")
+    }
+}
+
+impl std::error::Error for TooMany {}
 
 impl<T> Buffer<T> {
     /// Bytes that a buffer of `len` elements takes.

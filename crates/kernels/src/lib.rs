@@ -9,15 +9,18 @@
 //! | [`product_from`](Kernels::product_from) | C[m, n] = bias + A[m, k] · Wᵀ or · W | products with a bias, in no pass of its own |
 //! | [`pack`](Kernels::pack) | panels of W | once a training step, if A has more than a row or two |
 //! | [`outer`](Kernels::outer) | Σ δ rᵀ over steps and rows, and Σ δ | weight and bias gradients, all steps at once |
+//! | [`row_outer`](Kernels::row_outer) | Σ a bᵀ over steps, for each row by itself | a row's own matrices |
 //! | [`sum_rows`](Kernels::sum_rows) | Σ of vectors over steps and rows | other sums over time and batch |
 //! | [`activation`](Kernels::activation) | y = f(x), element by element | gates that share an activation |
 //!
-//! Each exists for f32 and f64 and for every [`Isa`]; [`kernels`] chooses the widest that the machine has, once.
+//! Each exists for f32 and f64 and for every [`Isa`]: [`kernels_for`] gives the table of one instruction set, and whoever
+//! calls kernels holds on to it. Nothing is chosen here.
 //!
 //! ```
-//! use retrograd_kernels::{Packed, Part, kernels};
+//! use retrograd_kernels::{Isa, Packed, Part, kernels_for};
+//! let kernels = kernels_for(Isa::widest()).unwrap();
 //! let w = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]; // [2, 3]
-//! let packed = Packed::new(kernels(), 2, 3, false, &[Part::whole(&w, 2, 3)]);
+//! let packed = Packed::new(kernels, 2, 3, false, &[Part::whole(&w, 2, 3)]);
 //! let mut y = [0.0; 2];
 //! packed.product(1, &[1.0, 0.0, 1.0], &mut y, false);
 //! assert_eq!(y, [4.0, 10.0]);
@@ -25,10 +28,11 @@
 //!
 //! Invariants: no kernel allocates, unwinds, or accesses memory beyond the matrices described to it; an
 //! element of a packed product, of an outer product or of an activation has the same bits whatever rows are computed
-//! together with it, so that work may be split over threads anyhow. There is no reading of the environment.
+//! together with it, so that work may be split over threads anyhow. Nothing is kept from call to call, and the environment
+//! is not read.
 //!
 //! One file an instruction set (`avx512`, `avx2`, `portable`) implements a small trait; blocking and packing are
-//! written once over it (`product`, `row`, `unpacked`, `pack`, `outer`, `terms`, `sum`, on the tiles of `micro`), and so are
+//! written once over it (`product`, `row`, `unpacked`, `pack`, `outer`, `terms`, `rows`, `sum`, on the tiles of `micro`), and so are
 //! the activations (`activate`, `functions`, `coefficients`).
 
 mod activate;
@@ -37,7 +41,6 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod buffer;
-mod cache;
 mod coefficients;
 mod functions;
 mod micro;
@@ -47,6 +50,7 @@ pub mod peak;
 mod portable;
 mod product;
 mod row;
+mod rows;
 mod simd;
 mod sum;
 mod terms;
@@ -54,22 +58,10 @@ mod types;
 mod unpacked;
 
 pub use activate::Activation;
-pub use buffer::{Buffer, Packed, Part, activate, product_unpacked, sum_rows};
-pub use cache::l2_bytes;
-pub use types::{ADD, BACKWARD, Block, BlockMut, OuterArgs, PieceMut, Rhs, Weights};
+pub use buffer::{Buffer, Packed, Part, TooMany, activate, product_unpacked, sum_rows};
+pub use types::{ADD, BACKWARD, Block, BlockMut, OuterArgs, PieceMut, Rhs, RowOuterArgs, Weights};
 
 use std::fmt;
-use std::sync::OnceLock;
-
-/// The kernels for T of the widest instruction set that the machine has. Chosen at the first call.
-pub fn kernels<T: Real>() -> &'static Kernels<T> {
-    T::chosen().get_or_init(|| {
-        Isa::ALL
-            .into_iter()
-            .find_map(T::kernels_for)
-            .expect("portable kernels always exist")
-    })
-}
 
 /// The kernels for T of one instruction set, if the machine has it.
 pub fn kernels_for<T: Real>(isa: Isa) -> Option<&'static Kernels<T>> {
@@ -94,6 +86,8 @@ pub struct Kernels<T: Real> {
     pub pack: PackFn<T>,
     /// Σ δ rᵀ and Σ δ.
     pub outer: OuterFn<T>,
+    /// Σ a bᵀ for each row by itself.
+    pub row_outer: RowOuterFn<T>,
     /// Σ of vectors.
     pub sum_rows: SumRowsFn<T>,
     activate: fn(Activation) -> ActivateFn<T>,
@@ -147,6 +141,12 @@ pub type PackFn<T> = unsafe extern "C" fn(w: *const Weights<T>, out: *mut T);
 pub type OuterFn<T> =
     unsafe extern "C" fn(args: *const OuterArgs<T>, i0: usize, i1: usize, scratch: *mut T);
 
+/// `row_outer(args, b0, b1)`: the matrices of rows b0..b1 of `args`. A matrix has the same bits on every instruction set.
+///
+/// # Safety
+/// `args` must be readable with all that it names; the matrices of these rows must be writable and overlap nothing else.
+pub type RowOuterFn<T> = unsafe extern "C" fn(args: *const RowOuterArgs<T>, b0: usize, b1: usize);
+
 /// `sum_rows(src, step_stride, row_stride, steps, rows, n, dst, add)`: dst = Σ over t < steps, b < rows of the n elements
 /// at `src + t·step_stride + b·row_stride` (elements); added to dst if `add` is not 0.
 ///
@@ -181,6 +181,7 @@ impl<T: Real> Kernels<T> {
             product_from: product::product_from::<S>,
             pack: pack::pack::<S>,
             outer: outer::outer::<S>,
+            row_outer: rows::row_outer::<S>,
             sum_rows: sum::sum_rows::<S>,
             activate: activate::kernel::<S>,
             outer_scratch_len: outer::scratch_len::<S>,
@@ -211,13 +212,28 @@ pub enum Isa {
     Avx512,
     /// AVX2 and FMA.
     Avx2,
-    /// What the target has at compile time.
+    /// The base of the architecture that this crate was compiled for.
     Portable,
 }
 
 impl Isa {
     /// All of them, the widest first.
     pub const ALL: [Isa; 3] = [Isa::Avx512, Isa::Avx2, Isa::Portable];
+
+    /// The widest that the machine has.
+    pub fn widest() -> Isa {
+        let mut all = Isa::ALL.into_iter();
+        all.find(|isa| isa.available()).unwrap_or(Isa::Portable)
+    }
+
+    /// Rows of its largest micro-kernel, for elements of any type.
+    pub const fn tile_rows(self) -> usize {
+        match self {
+            Isa::Avx512 => 12,
+            Isa::Avx2 => 6,
+            Isa::Portable => 4,
+        }
+    }
 
     /// Whether the machine has it.
     pub fn available(self) -> bool {
@@ -260,28 +276,24 @@ pub trait Real:
     + std::ops::Add<Output = Self>
     + std::ops::Mul<Output = Self>
 {
-    /// 0.
-    const ZERO: Self;
     /// self · a + b with one rounding.
     fn mul_add(self, a: Self, b: Self) -> Self;
 }
 
 impl Real for f32 {
-    const ZERO: f32 = 0.0;
     fn mul_add(self, a: f32, b: f32) -> f32 {
         f32::mul_add(self, a, b)
     }
 }
 
 impl Real for f64 {
-    const ZERO: f64 = 0.0;
     fn mul_add(self, a: f64, b: f64) -> f64 {
         f64::mul_add(self, a, b)
     }
 }
 
 mod sealed {
-    use super::{Isa, Kernels, OnceLock, Real};
+    use super::{Isa, Kernels, Real};
     use crate::portable::Portable;
     #[cfg(target_arch = "x86_64")]
     use crate::{avx2::Avx2, avx512::Avx512};
@@ -290,10 +302,6 @@ mod sealed {
     pub trait Tables: Sized + 'static {
         /// The kernels of an instruction set, if the machine has it.
         fn kernels_for(isa: Isa) -> Option<&'static Kernels<Self>>
-        where
-            Self: Real;
-        /// Where the choice is kept.
-        fn chosen() -> &'static OnceLock<&'static Kernels<Self>>
         where
             Self: Real;
     }
@@ -311,10 +319,6 @@ mod sealed {
             };
             isa.available().then_some(kernels)
         }
-        fn chosen() -> &'static OnceLock<&'static Kernels<f32>> {
-            static CHOSEN: OnceLock<&Kernels<f32>> = OnceLock::new();
-            &CHOSEN
-        }
     }
 
     impl Tables for f64 {
@@ -329,10 +333,6 @@ mod sealed {
                 Isa::Portable => const { &Kernels::of::<Portable<f64, 2>>() },
             };
             isa.available().then_some(kernels)
-        }
-        fn chosen() -> &'static OnceLock<&'static Kernels<f64>> {
-            static CHOSEN: OnceLock<&Kernels<f64>> = OnceLock::new();
-            &CHOSEN
         }
     }
 }

@@ -7,24 +7,27 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use loops::Isa;
+use crate::Isa;
 
 /// Multiply-add turns of a burst: about a quarter of a millisecond.
 const TURNS: usize = 64 * 1024;
 
 /// The widest instructions that the machine has: `avx512`, `avx2` or `portable`.
 pub fn isa() -> &'static str {
-    Isa::widest().name()
-}
-
-/// Numbers (f32) of one of its widest vectors.
-pub fn lanes() -> usize {
-    Isa::widest().lanes()
+    match Isa::widest() {
+        Isa::Avx512 => "avx512",
+        Isa::Avx2 => "avx2",
+        Isa::Portable => "portable",
+    }
 }
 
 /// The machine's rate of fused multiply-adds in f32, GFLOP/s, all threads at once.
 pub fn peak_gflops(threads: usize, during: Duration) -> f64 {
-    let isa = Isa::widest();
+    peak_gflops_of(Isa::widest(), threads, during)
+}
+
+/// The same with the instructions of one set, or of the architecture's base if the machine does not have it.
+pub fn peak_gflops_of(isa: Isa, threads: usize, during: Duration) -> f64 {
     let flops = loops::flops_a_turn(isa) * TURNS as f64;
     let burst = move || {
         black_box(loops::multiply_add(isa, black_box(TURNS)));

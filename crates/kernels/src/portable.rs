@@ -1,8 +1,8 @@
 //! No instruction set assumed: "registers" are arrays of 16 bytes, which LLVM turns into SSE2, NEON or scalars.
 //! Micro-kernels of 4 rows × 2 registers, so that 16 registers of 128 bits suffice.
 //!
-//! Invariant: products are fused where the target has a fused instruction at compile time and separate where it has
-//! not, the same in every kernel.
+//! Invariant: products are fused where the architecture's base has a fused instruction and separate where it has not,
+//! the same in every kernel and however the crate is built: the bits of a target do not depend on flags of the compiler.
 
 use crate::Isa;
 use crate::coefficients::Coefficients;
@@ -22,8 +22,12 @@ impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
     type V = Lanes<T, N>;
     const ISA: Isa = Isa::Portable;
     const LANES: usize = N;
-    const MR: usize = 4;
-    const FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
+    const MR: usize = Isa::Portable.tile_rows();
+    const FUSED: bool = cfg!(any(
+        target_arch = "aarch64",
+        target_arch = "s390x",
+        target_arch = "riscv64"
+    ));
 
     #[inline(never)]
     unsafe fn vectorize<O: Op>(op: O) {
@@ -32,7 +36,7 @@ impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
     }
     #[inline(always)]
     unsafe fn zero() -> Lanes<T, N> {
-        Lanes([T::ZERO; N])
+        Lanes([T::default(); N])
     }
     #[inline(always)]
     unsafe fn splat(x: T) -> Lanes<T, N> {
@@ -45,7 +49,7 @@ impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
     }
     #[inline(always)]
     unsafe fn load_part(p: *const T, n: usize) -> Lanes<T, N> {
-        let mut v = [T::ZERO; N];
+        let mut v = [T::default(); N];
         for (i, x) in v.iter_mut().enumerate().take(n) {
             // SAFETY: the caller vouches for n elements.
             *x = unsafe { *p.add(i) };
@@ -143,7 +147,7 @@ impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
     }
     #[inline(always)]
     unsafe fn sums(v: [Lanes<T, N>; 8]) -> [T; 8] {
-        let mut out = [T::ZERO; 8];
+        let mut out = [T::default(); 8];
         for (o, v) in out.iter_mut().zip(v) {
             for x in v.0 {
                 *o = *o + x;

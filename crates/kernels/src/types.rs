@@ -148,6 +148,37 @@ pub struct OuterArgs<T> {
     pub add: bool,
 }
 
+/// Outer products of each row by itself: Y(b) [m, n] = Σ over steps t of a(t, b) b(t, b)ᵀ. Vector (t, b) starts at
+/// `ptr + t·step + b·row` and is contiguous, as is each matrix.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct RowOuterArgs<T> {
+    /// Left vector of step 0, row 0.
+    pub a: *const T,
+    /// From one step of it to the next.
+    pub a_step: usize,
+    /// From one row of it to the next.
+    pub a_row: usize,
+    /// Elements of a left vector: rows of a matrix.
+    pub m: usize,
+    /// Right vector of step 0, row 0.
+    pub b: *const T,
+    /// From one step of it to the next.
+    pub b_step: usize,
+    /// From one row of it to the next.
+    pub b_row: usize,
+    /// Elements of a right vector: columns of a matrix.
+    pub n: usize,
+    /// The matrix of row 0.
+    pub y: *mut T,
+    /// From one row's matrix to the next.
+    pub y_row: usize,
+    /// Terms of each sum.
+    pub steps: usize,
+    /// Add to the matrices, or overwrite them.
+    pub add: bool,
+}
+
 /// The slice of a pointer and a length, where the pointer of an empty list may be anything.
 ///
 /// # Safety

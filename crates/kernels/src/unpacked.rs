@@ -9,7 +9,6 @@
 //! Invariant: an element of C depends on its own row of A, not on m; the order of its sum is fixed by the list of blocks and
 //! the way they are gone through.
 
-use crate::Real;
 use crate::micro::Start;
 use crate::simd::{Op, Simd};
 use crate::types::Block;
@@ -184,7 +183,7 @@ impl<S: Simd> Groups for Dots<S> {
                 };
                 // By way of arrays, so that it is one register each.
                 if let Some(from) = from {
-                    let mut old = [S::T::ZERO; 8];
+                    let mut old = [S::T::default(); 8];
                     from.copy_to_nonoverlapping(old.as_mut_ptr(), Q);
                     for (sum, old) in sums.iter_mut().zip(old) {
                         *sum = old + *sum;

@@ -74,7 +74,7 @@ fn reference(f: Activation, x: f64) -> f64 {
 /// The worst error of each instruction set over `x`.
 fn worst<T: Ulp>(f: Activation, x: &[T], worst: &mut [(f64, T); Isa::ALL.len()]) {
     let want: Vec<f64> = x.iter().map(|x| reference(f, x.wide())).collect();
-    let mut got = vec![T::ZERO; x.len()];
+    let mut got = vec![T::default(); x.len()];
     for (isa, worst) in Isa::ALL.into_iter().zip(worst) {
         let Some(kernels) = kernels_for::<T>(isa) else {
             continue;
@@ -238,7 +238,7 @@ fn special_values<T: Ulp>(kernels: &'static Kernels<T>) {
     ];
     for (f, values) in exact {
         for (x, want) in values {
-            let mut y = [T::ZERO];
+            let mut y = [T::default()];
             activate(kernels, f, &[T::of(x)], &mut y);
             assert_eq!(
                 y[0].bits(),
@@ -247,7 +247,7 @@ fn special_values<T: Ulp>(kernels: &'static Kernels<T>) {
                 kernels.isa
             );
         }
-        let mut y = [T::ZERO; 3];
+        let mut y = [T::default(); 3];
         let x = [T::of(1.0), T::of(f64::NAN), T::of(-f64::NAN)];
         activate(kernels, f, &x, &mut y);
         assert_eq!(y.map(|y| y.wide().is_nan()), [false, true, true], "{f:?}");

@@ -1,6 +1,7 @@
 //! Outer products over sequences against the naive sum, on every instruction set that the machine has.
 
 mod common;
+mod rows;
 
 use common::{Element, Guarded, Numbers, Sum, cuts, size};
 use proptest::prelude::*;

@@ -5,8 +5,8 @@ mod common;
 use common::{Element, Guarded, Numbers, Sum, cuts, size};
 use proptest::prelude::*;
 use retrograd_kernels::{
-    ADD, BACKWARD, Block, Isa, Kernels, Packed, Part, Weights, kernels, kernels_for,
-    product_unpacked, sum_rows,
+    ADD, BACKWARD, Block, Isa, Kernels, Packed, Part, Real, Weights, kernels_for, product_unpacked,
+    sum_rows,
 };
 
 /// What the product is added to.
@@ -314,11 +314,11 @@ fn the_safe_products_agree_with_arithmetic() {
         },
     ];
     let mut c = [1.0, 1.0, 1.0];
-    Packed::<f64>::new(kernels(), 2, 3, true, &parts).product(1, &[1.0, 10.0], &mut c, true);
+    Packed::<f64>::new(widest(), 2, 3, true, &parts).product(1, &[1.0, 10.0], &mut c, true);
     assert_eq!(c, [42.0, 53.0, 64.0]);
     let mut c = [0.0, 0.0];
     product_unpacked(
-        kernels(),
+        widest(),
         (2, 3),
         false,
         &parts,
@@ -328,7 +328,7 @@ fn the_safe_products_agree_with_arithmetic() {
         false,
     );
     assert_eq!(c, [6.0, 15.0]);
-    sum_rows(kernels(), &[1.0, 2.0, 3.0, 4.0], 2, &mut c, false);
+    sum_rows(widest(), &[1.0, 2.0, 3.0, 4.0], 2, &mut c, false);
     assert_eq!(c, [4.0, 6.0]);
 }
 
@@ -336,7 +336,7 @@ fn the_safe_products_agree_with_arithmetic() {
 #[should_panic(expected = "lies outside")]
 fn a_part_outside_the_matrix_is_refused() {
     Packed::<f32>::new(
-        kernels(),
+        widest(),
         1,
         1,
         false,
@@ -352,13 +352,16 @@ fn a_part_outside_the_matrix_is_refused() {
 }
 
 #[test]
-fn the_portable_kernels_always_exist_and_the_choice_is_available() {
-    assert!(
-        kernels_for::<f32>(Isa::Portable).is_some() && kernels_for::<f64>(Isa::Portable).is_some()
-    );
-    assert!(kernels::<f32>().isa.available());
-    assert!(std::ptr::eq(
-        kernels::<f64>(),
-        kernels_for(kernels::<f64>().isa).unwrap()
-    ));
+fn there_are_kernels_for_exactly_the_instruction_sets_that_the_machine_has() {
+    for isa in Isa::ALL {
+        assert_eq!(kernels_for::<f32>(isa).is_some(), isa.available(), "{isa}");
+        assert_eq!(kernels_for::<f64>(isa).is_some(), isa.available(), "{isa}");
+    }
+    assert!(Isa::Portable.available() && Isa::widest().available());
+    assert_eq!(widest::<f64>().isa, Isa::widest());
+    assert_eq!(widest::<f32>().tile_rows, Isa::widest().tile_rows());
+}
+
+fn widest<T: Real>() -> &'static Kernels<T> {
+    kernels_for(Isa::widest()).expect("the machine has it")
 }

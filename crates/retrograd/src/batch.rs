@@ -2,35 +2,34 @@
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use retrograd_tape::{Domain, Input, Role};
+use retrograd_tape::{Domain, Extent, Input, Role};
 
 use crate::cell::Cell;
 use crate::data;
 use crate::engine::Float;
 use crate::error::Error;
-use crate::init::stream;
+use crate::random::stream;
 
 /// T steps of B examples. Arrays are time-major and row-major: element k of example b at step t of an input of n elements
 /// is at `(t * B + b) * n + k`; static inputs are `[B, n]`; the beginning of a state is `[d, B, n]` for its |d| slots.
 ///
 /// ```
-/// let batch = retrograd::Batch::new(2, 1).with("x", vec![0.1, 0.2]).with("next", vec![0.2, 0.3]);
+/// use retrograd::{Batch, Extent};
+///
+/// let batch = Batch::new(Extent::steps(2)).with("x", vec![0.1, 0.2]).with("next", vec![0.2, 0.3]);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch<T = f32> {
-    /// T, the number of steps.
-    pub t: usize,
-    /// B, the number of examples.
-    pub b: usize,
+    /// T, the number of steps, and B, the number of examples.
+    pub extent: Extent,
     arrays: Vec<(String, Vec<T>)>,
 }
 
 impl<T> Batch<T> {
     /// A batch without arrays.
-    pub fn new(t: usize, b: usize) -> Batch<T> {
+    pub fn new(extent: Extent) -> Batch<T> {
         Batch {
-            t,
-            b,
+            extent,
             arrays: Vec::new(),
         }
     }
@@ -54,9 +53,12 @@ impl<T> Batch<T> {
 /// Windows of a series, under the names of [`crate::zoo::forecaster`]: "x" and "next".
 impl<T> From<data::Batch<T>> for Batch<T> {
     fn from(windows: data::Batch<T>) -> Batch<T> {
-        Batch::new(windows.steps, windows.batch)
-            .with("x", windows.input)
-            .with("next", windows.target)
+        Batch::new(Extent {
+            steps: windows.steps,
+            rows: windows.batch,
+        })
+        .with("x", windows.input)
+        .with("next", windows.target)
     }
 }
 
@@ -118,7 +120,7 @@ impl<T: Float> Feed<T> {
         self.draw(cell, batch, purpose);
         let (mut params, mut masks) = (params, self.masks.iter());
         for input in cell.tape().inputs() {
-            let count = length(input, batch.t, batch.b);
+            let count = length(input, batch.extent.steps, batch.extent.rows);
             let given = batch.array(&input.name);
             slices.push(match input.role {
                 Role::Param => {
@@ -148,7 +150,7 @@ impl<T: Float> Feed<T> {
     fn draw(&mut self, cell: &Cell, batch: &Batch<T>, purpose: Purpose) {
         let mut masks = self.masks.iter_mut();
         for input in cell.tape().inputs() {
-            let count = length(input, batch.t, batch.b);
+            let count = length(input, batch.extent.steps, batch.extent.rows);
             let mask = match input.role {
                 Role::Mask => masks.next(),
                 _ => None,
@@ -185,7 +187,7 @@ fn grow<T: Copy>(values: &mut Vec<T>, count: usize, value: T) {
 
 /// Refuses a batch that the cell cannot run on.
 fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error> {
-    let (t, b) = (batch.t, batch.b);
+    let (t, b) = (batch.extent.steps, batch.extent.rows);
     if t == 0 || b == 0 {
         return Err(Error::EmptyBatch { t, b });
     }

@@ -12,6 +12,28 @@ use crate::init::Init;
 
 /// Records a cell; [`Cell::define`](crate::Cell::define) hands it to the user's closure. A mistake comes out of `define`, the first one,
 /// with the user's line; the methods themselves never fail.
+///
+/// ```
+/// use retrograd::{Cell, Init, State};
+///
+/// let cell = Cell::define("attention over two earlier steps", |c| {
+///     let x = c.input("x", 3);
+///     let place = c.static_input("place", 2); // the same at all steps of an example
+///     let h = c.state("h", 8);
+///     let before = c.state_with("g", 8, State::delay(2).init_learned());
+///     let scale = c.param_init("scale", 8, Init::Constant(1.0));
+///     let h = c.next(h, scale * c.dense("h", 8, [x, place, h, before]).tanh());
+///     c.next(before, h);
+///     let kept = h * c.mask("dropout", 8, 0.9);
+///     let logits = c.dense("class", 4, [kept]);
+///     c.output("class", logits.softmax());
+///     let right = c.target("right", 4); // one-hot
+///     c.loss(-(right * logits.softmax().ln()).sum());
+///     c.weight(c.weight_input("w")); // 0 where a step does not count
+/// })?;
+/// assert!(cell.parameters().any(|p| p.name == "g.init"));
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 pub struct Builder {
     tape: Recorder,
     inits: RefCell<Vec<(String, Shape, Init)>>,
@@ -21,7 +43,21 @@ pub struct Builder {
     pub(crate) sums: RefCell<Vec<(Value, Option<Arc<str>>)>>,
 }
 
-/// How a state reaches back and what it is before the beginning: `State::delay(3).init_learned()`.
+/// How a state reaches back and what it is before the beginning.
+///
+/// ```
+/// use retrograd::{Cell, State};
+///
+/// let cell = Cell::define("echo", |c| {
+///     let x = c.input("x", 1);
+///     let far = c.state_with("far", 1, State::delay(3).init_learned());
+///     let next = c.next(far, x + 0.5 * far); // an echo three steps later
+///     let back = c.state_with("back", 1, State::delay(-1)); // from the end of the sequence
+///     c.next(back, 0.9 * back + x);
+///     c.output("y", next + back);
+/// })?;
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct State<'t> {
     delay: i32,
@@ -36,6 +72,14 @@ enum StateInit<'t> {
 }
 
 /// What can say a shape: `()` for a scalar, `n` for a vector, `(m, n)` for a matrix of m rows, or a [`Shape`].
+///
+/// ```
+/// use retrograd::{IntoShape, Shape};
+///
+/// assert_eq!(().into_shape(), Shape::Scalar);
+/// assert_eq!(8.into_shape(), Shape::Vector(8));
+/// assert_eq!((8, 3).into_shape(), Shape::Matrix(8, 3));
+/// ```
 pub trait IntoShape {
     /// The shape.
     fn into_shape(self) -> Shape;
@@ -246,7 +290,9 @@ impl Builder {
     }
 
     /// Weighs the loss of every example and step by a scalar: the loss of a batch is Σ weight·loss ÷ Σ weight over its
-    /// steps and examples. A mask is a weight of 0.
+    /// steps and examples. A mask is a weight of 0: what it covers is not read, so that targets there may be NaN, infinite, or no
+    /// row of a table; they change neither the loss nor a gradient. A batch whose weights are all 0 is an error,
+    /// [`Error::NoWeight`](crate::Error::NoWeight).
     #[track_caller]
     pub fn weight(&self, v: Var<'_>) {
         self.tape.weight(v);

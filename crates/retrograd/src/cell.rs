@@ -38,7 +38,14 @@ pub struct Cell {
     keeps: Vec<f64>,
 }
 
-/// One parameter of a cell.
+/// One parameter of a cell; see [`Cell::parameters`].
+///
+/// ```
+/// let cell = retrograd::zoo::forecaster(retrograd::zoo::find("lstm").unwrap(), 2, 8)?;
+/// let forget = cell.parameters().find(|p| p.name == "forget.bias").unwrap();
+/// assert_eq!((forget.shape.len(), forget.init), (8, retrograd::Init::Constant(1.0)));
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Parameter<'a> {
     /// Its name, unique in the cell.

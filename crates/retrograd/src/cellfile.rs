@@ -1,10 +1,10 @@
 //! Cells from text: what a cell file says, said to the [`Builder`], so that parameters are called and start as they
-//! would with the API. The language is described in [`retrograd_graph::text`].
+//! would with the API. The language is described in [`retrograd_text`].
 
 use std::path::Path;
 
-use retrograd_graph::text::{self, Initial, Places, Start, Target, TextError};
 use retrograd_tape::{Op, Role, Shape, TapeError, Var};
+use retrograd_text::{self as text, Initial, Places, Start, Target, TextError};
 
 use crate::builder::{Builder, State};
 use crate::cell::Cell;
@@ -12,6 +12,18 @@ use crate::error::Error;
 use crate::init::Init;
 
 /// A cell file that has been read, but whose symbolic dimensions may still be given other values.
+///
+/// ```
+/// use retrograd::CellText;
+///
+/// let text = CellText::parse("leak.cell", "cell leak(x[I]; h[I]) where I=2\nh' = 0.9 * h + x\noutput y = h'")?;
+/// assert_eq!(text.dimensions().collect::<Vec<_>>(), ["I"]);
+/// let cell = text.cell(&[("I", 5)])?;
+/// assert_eq!(cell.parameter_count(), 0);
+/// let wrong = CellText::parse("leak.cell", "cell leak(x[2]; h[2])\nh' = 0.9 * g + x").and_then(|t| t.cell(&[]));
+/// assert!(wrong.unwrap_err().to_string().contains("`g`"));
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct CellText(text::CellFile);
 
@@ -27,10 +39,11 @@ impl CellText {
     /// Reads a cell file.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be read, [`Error::Text`] for a mistake in it.
+    /// [`Error::File`] if it cannot be read, is no file or has more than 16 MiB; [`Error::Text`] for a mistake in it.
     pub fn open(path: impl AsRef<Path>) -> Result<CellText, Error> {
+        const MOST: u64 = 16 << 20;
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|cause| Error::File {
+        let text = crate::files::read_text(path, MOST).map_err(|cause| Error::File {
             path: path.to_owned(),
             cause,
         })?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Float;
 use crate::error::Error;
-use crate::files::replace;
+use crate::files::{read_text, replace};
 use crate::trainer::Trainer;
 
 #[derive(Serialize, Deserialize)]
@@ -33,7 +33,7 @@ impl<T: Float> Trainer<T> {
     /// # Errors
     /// [`Error::File`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let parameters = self.params().map(|p| SavedParameter {
+        let parameters = self.named_parameters().map(|p| SavedParameter {
             name: p.name.to_owned(),
             shape: lengths(p.shape),
             values: p.values.iter().map(|v| v.to_f64()).collect(),
@@ -54,11 +54,11 @@ impl<T: Float> Trainer<T> {
     /// and shape and in any order; its own name does not matter.
     ///
     /// # Errors
-    /// [`Error::File`], [`Error::NotParameters`], and [`Error::OtherParameters`], which names the first difference. After an error
+    /// [`Error::File`], also for what is no file or far larger than the cell's parameters can be, [`Error::NotParameters`], and [`Error::OtherParameters`], which names the first difference. After an error
     /// the parameters are as before.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(|cause| Error::File {
+        let text = read_text(path, self.largest_file()).map_err(|cause| Error::File {
             path: path.to_owned(),
             cause,
         })?;
@@ -75,14 +75,23 @@ impl<T: Float> Trainer<T> {
         }
         for p in &saved.parameters {
             let values: Vec<T> = p.values.iter().map(|&v| T::from_f64(v)).collect();
-            self.set_param(&p.name, &values)?;
+            self.set_parameter(&p.name, &values)?;
         }
         Ok(())
     }
 
+    /// Bytes that a file is read to: several times what the parameters take, so that a file of a somewhat larger cell is told
+    /// by its first difference.
+    fn largest_file(&self) -> u64 {
+        /// A number of f64 in 17 digits, its sign, point, exponent and comma take 25.
+        const A_NUMBER: u64 = 400;
+        const LEAST: u64 = 64 << 20;
+        (A_NUMBER * self.cell().parameter_count() as u64).max(LEAST)
+    }
+
     /// The first thing that a file has otherwise than the cell.
     fn difference(&self, saved: &Saved) -> Option<String> {
-        for p in self.params() {
+        for p in self.named_parameters() {
             let (name, expected) = (p.name, lengths(p.shape));
             let Some(found) = saved.parameters.iter().find(|s| s.name == name) else {
                 return Some(format!("the file has no parameter `{name}` {}", p.shape));
@@ -110,7 +119,7 @@ impl<T: Float> Trainer<T> {
                 ));
             }
         }
-        let known = |name: &str| self.params().any(|p| p.name == name);
+        let known = |name: &str| self.named_parameters().any(|p| p.name == name);
         let twice = |i: usize, name: &str| saved.parameters[..i].iter().any(|s| s.name == name);
         let mut extra = saved.parameters.iter().enumerate();
         extra

@@ -9,6 +9,19 @@ use retrograd_tape::TapeError;
 use crate::init::Init;
 
 /// A mistake in a cell, a batch, a setting or a file of parameters.
+///
+/// ```
+/// use retrograd::{Adam, Batch, Error, Extent, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 2, 4)?;
+/// let mut trainer = Trainer::builder(cell, Adam::new(1e-2)).build()?;
+/// let batch = Batch::new(Extent::steps(1)).with("x", vec![0.0; 3]).with("next", vec![0.0; 2]);
+/// match trainer.step(&batch) {
+///     Err(Error::InputLength { name, count, found, .. }) => assert_eq!((&*name, count, found), ("x", 2, 3)),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -17,8 +30,9 @@ pub enum Error {
     #[error(transparent)]
     Cell(Box<TapeError>),
     /// A mistake in a cell file: the message shows the line, the place and what was expected.
+    #[cfg(feature = "text")]
     #[error(transparent)]
-    Text(Box<retrograd_graph::text::TextError>),
+    Text(Box<retrograd_text::TextError>),
     /// A dropout mask whose keep probability is none.
     #[error(
         "{at}: mask `{name}` keeps each element with probability {keep}; expected more than 0 and at most 1"
@@ -70,9 +84,9 @@ pub enum Error {
         /// Which setting.
         what: &'static str,
         /// What was given.
-        found: f64,
+        found: String,
         /// What would do.
-        expected: &'static str,
+        expected: String,
     },
     /// A batch without steps or without examples.
     #[error("a batch needs at least one step and one example; found T = {t}, B = {b}")]
@@ -150,6 +164,36 @@ pub enum Error {
         /// The training step, the first being 1.
         step: u64,
     },
+    /// A number that the optimiser remembers would not be finite. The parameters and the optimiser are as they were before that
+    /// step.
+    #[error(
+        "{what} of parameter `{parameter}` would not be finite after step {step}: its gradient is too large to be squared or \
+         summed; nothing has changed. Gradient clipping helps"
+    )]
+    Overflow {
+        /// What the optimiser remembers.
+        what: &'static str,
+        /// The parameter.
+        parameter: String,
+        /// The training step, the first being 1.
+        step: u64,
+    },
+    /// A vector of all parameters of the wrong length.
+    #[error("the cell `{cell}` has {expected} numbers in all its parameters; found {found}")]
+    ParameterCount {
+        /// The cell.
+        cell: String,
+        /// The numbers in its parameters.
+        expected: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// A batch whose weights of the loss are all 0: their mean is 0 ÷ 0.
+    #[error(
+        "all weights of the loss are 0 in this batch: there is nothing to learn from it, and its mean loss is no number. \
+         Leave it out"
+    )]
+    NoWeight,
     /// A parameter that was given a value which is no finite number.
     #[error("parameter `{name}` cannot be {value}, as element {element} would be")]
     NonFiniteParameter {
@@ -166,6 +210,7 @@ pub enum Error {
         /// The path as given.
         path: PathBuf,
         /// What the operating system says.
+        #[source]
         cause: std::io::Error,
     },
     /// A file that is no file of parameters.
@@ -174,6 +219,7 @@ pub enum Error {
         /// The path as given.
         path: PathBuf,
         /// Where and why.
+        #[source]
         cause: serde_json::Error,
     },
     /// A file with another cell's parameters.
@@ -192,13 +238,29 @@ pub enum Error {
     /// A cell that cannot run sample by sample, such as one that reads the sequence from its end.
     #[error(transparent)]
     Stepper(#[from] retrograd_jit::StepperError),
-    /// The engine cannot be built for this cell.
-    #[error("the engine `{engine}` cannot run this cell: {cause}")]
-    Engine {
-        /// The engine.
-        engine: crate::engine::Engine,
-        /// What it says.
-        cause: String,
+    /// A cell that cannot be compiled.
+    #[error("this cell cannot be compiled: {0}")]
+    Compile(#[from] retrograd_jit::CompileError),
+    /// A value to observe that the cell does not have.
+    #[error("the cell `{cell}` has no value `{name}`; it has {}", list(known))]
+    NoSuchValue {
+        /// The cell.
+        cell: String,
+        /// The name that was given.
+        name: String,
+        /// The names of the cell's values.
+        known: Vec<String>,
+    },
+    /// A product with the Hessian of a program that was not built for it, or that the tape is to interpret.
+    #[error(
+        "no products with the Hessian here: ask for them with `hessian_products()`, of compiled code"
+    )]
+    NoHessian,
+    /// An engine of another name.
+    #[error("there is no engine `{name}`; the engines are `jit` and `tape`")]
+    UnknownEngine {
+        /// The name that was given.
+        name: String,
     },
 }
 

@@ -1,12 +1,23 @@
 //! How parameters start. Every parameter draws from its own stream of the seed, chosen by its name, so that adding,
 //! removing or reordering parameters leaves the others as they were.
 
-use nalgebra::DMatrix;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use retrograd_tape::Shape;
 
-/// What a parameter is before training. The fan-in of a matrix `[m, n]` is n, that of a vector `[n]` n, of a scalar 1.
+use crate::random::stream;
+
+/// What a parameter is before training.
+///
+/// ```
+/// use retrograd::{Init, Shape};
+///
+/// let u = Init::Orthogonal.values("h.h", Shape::Matrix(2, 2), 1);
+/// assert!((u[0] * u[2] + u[1] * u[3]).abs() < 1e-15, "its rows are orthogonal");
+/// assert_eq!(u, Init::Orthogonal.values("h.h", Shape::Matrix(2, 2), 1), "the same for the same seed and name");
+/// ```
+///
+/// The fan-in of a matrix `[m, n]` is n, that of a vector `[n]` n, of a scalar 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
     /// 0.
@@ -74,39 +85,42 @@ impl Init {
     }
 }
 
-/// The random numbers of one `kind` of thing with this `name`: a ChaCha stream of the seed's own.
-pub(crate) fn stream(seed: u64, kind: &str, name: &str) -> ChaCha8Rng {
-    // FNV-1a, 64 bits: a fixed function, where the standard library's hasher may change with its version.
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in kind.bytes().chain([0]).chain(name.bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(hash);
-    rng
-}
-
 /// A standard normal number (Box & Muller 1958); the second of each pair is not used.
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
     let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
     radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }
 
-/// Row-major `[rows, columns]`: Q of the QR decomposition of a tall Gaussian matrix, its columns' signs set by R's
-/// diagonal, and its transpose if the matrix asked for is wide.
+/// Row-major `[rows, columns]`: an orthonormal basis of the span of Gaussian vectors, uniform among all such, as its columns if the
+/// matrix is tall and as its rows if it is wide. Gram and Schmidt's process is done twice for each vector, which makes it
+/// orthogonal to the last digit (Giraud et al. 2005, "The loss of orthogonality in the Gram-Schmidt orthogonalization
+/// process"). Lengths come out positive, so the result is Q of a QR decomposition whose R has a positive diagonal.
 fn orthogonal(rows: usize, columns: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
-    let (tall, thin) = (rows.max(columns), rows.min(columns));
-    let qr = DMatrix::from_fn(tall, thin, |_, _| normal(rng)).qr();
-    let (mut q, r) = (qr.q(), qr.r());
-    for (k, mut column) in q.column_iter_mut().enumerate() {
-        if r[(k, k)] < 0.0 {
-            column.neg_mut();
+    let (long, count) = (rows.max(columns), rows.min(columns));
+    let mut basis: Vec<Vec<f64>> = Vec::with_capacity(count);
+    while basis.len() < count {
+        let mut v: Vec<f64> = (0..long).map(|_| normal(rng)).collect();
+        for _ in 0..2 {
+            for u in &basis {
+                let along = dot(u, &v);
+                v.iter_mut().zip(u).for_each(|(x, y)| *x -= along * y);
+            }
+        }
+        let length = dot(&v, &v).sqrt();
+        // A vector in the span of the others has probability 0 and gives no direction: it is drawn again.
+        if length > 1e-8 {
+            v.iter_mut().for_each(|x| *x /= length);
+            basis.push(v);
         }
     }
-    // nalgebra is column-major: a matrix's storage is its transpose, row-major.
-    if rows >= columns {
-        q.transpose().as_slice().to_vec()
-    } else {
-        q.as_slice().to_vec()
+    match rows >= columns {
+        true => (0..long)
+            .flat_map(|r| basis.iter().map(move |v| v[r]))
+            .collect(),
+        false => basis.concat(),
     }
+}
+
+fn dot(u: &[f64], v: &[f64]) -> f64 {
+    u.iter().zip(v).map(|(x, y)| x * y).sum()
 }

@@ -1,42 +1,122 @@
-//! Retrograd compiles recurrent cells, written as equations, for CPUs, and trains them. This crate is what a user meets:
-//! [`Cell::define`] to write one, [`zoo`] for well-known ones, [`Trainer`] to train them, and data, baselines and plots
-//! around it.
+//! Write one time step of a recurrent cell as equations, and train it on the CPU at the speed of a hand-tuned LSTM.
+//!
+//! Batch and time are never written. The library derives the backward step, fuses the gates, hoists loop-invariant work out of
+//! the time loop, and compiles the rest to machine code in milliseconds.
+//!
+//! ```
+//! use retrograd::{Adam, Batch, Cell, Extent, Trainer};
+//!
+//! let cell = Cell::define("leaky", |c| {
+//!     let (x, h) = (c.input("x", 1), c.state("h", 16));
+//!     let keep = c.dense("keep", 16, [x, h]).sigmoid();
+//!     let h = c.next(h, keep * h + (1.0 - keep) * c.dense("new", 16, [x]).tanh()); // the new state, usable at once
+//!     let y = c.dense("read", 1, [h]);
+//!     c.output("y", y);
+//!     c.loss((y - c.target("next", 1)).square().mean());
+//! })?; // a mistake is one error, with names, shapes and this file's line
+//! let mut trainer = Trainer::builder(cell, Adam::new(1e-2)).seed(1).build()?; // machine code from here on
+//! let wave: Vec<f32> = (0..33).map(|t| (t as f32 * 0.4).sin()).collect();
+//! let batch = Batch::new(Extent::steps(32)).with("x", wave[..32].to_vec()).with("next", wave[1..].to_vec());
+//! for _ in 0..100 {
+//!     trainer.step(&batch)?;
+//! }
+//! assert!(trainer.evaluate(&batch)?.loss() < 0.1);
+//! # Ok::<(), retrograd::Error>(())
+//! ```
+//!
+//! # Where to go from here
+//!
+//! | to | use |
+//! | --- | --- |
+//! | write a cell | [`Cell::define`] and its [`Builder`]; or a cell file, [`Cell::from_file`]; or one of the [`zoo`] |
+//! | say how parameters start | [`Init`] |
+//! | train | [`Trainer`], with [`Adam`], [`Sgd`] or an [`Optimizer`] of your own |
+//! | bring data | [`Batch`]; from a table, [`data::Series`] and [`data::Windows`] |
+//! | forecast or stream | [`Trainer::predict`]; sample by sample, [`Stepper`] |
+//! | look into a cell | [`Program`]: gradients of inputs, values and adjoints of gates, products with the Hessian, from many threads |
+//! | save and load | [`Trainer::save`], [`Trainer::load`] |
+//! | check compiled code against the interpreted tape | [`TrainerBuilder::engine`] with [`Engine::Tape`] |
+//!
+//! # A year of weather
+//!
+//! ```
+//! # #[cfg(feature = "csv")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use retrograd::data::{Series, Split, Standardizer, Windows};
+//! use retrograd::random::stream;
+//! use retrograd::{Adam, Batch, Trainer, zoo};
+//!
+//! let weather = Series::seattle_weather(); // four columns, a row a day
+//! let (training, _) = weather.split(Split::Fraction(0.2))?;
+//! let weather = Standardizer::fit(&weather, training.clone())?.transform(&weather)?;
+//! let windows = Windows::new(&weather, training, 64)?;
+//!
+//! let cell = zoo::forecaster(zoo::find("lstm").expect("it is in the zoo"), 4, 16)?;
+//! let mut trainer = Trainer::builder(cell, Adam::new(3e-3)).seed(1).build()?;
+//! let mut rng = stream(1, "windows", "training");
+//! for batch in windows.batches(32, 8, &mut rng)? {
+//!     let report = trainer.step(&Batch::from(batch))?;
+//!     println!("step {}: loss {:.3}", report.step, report.loss);
+//! }
+//!
+//! let mut stepper = trainer.stepper().build()?; // a day at a time: no allocation, the states inside
+//! for day in [[0.1, 0.4, 0.2, -0.3], [0.0, 0.5, 0.3, -0.2]] {
+//!     let tomorrow = stepper.step(&[&day])?;
+//!     assert_eq!(tomorrow.len(), 4);
+//! }
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "csv"))]
+//! # fn main() {}
+//! ```
+//!
+//! # Features
+//!
+//! Both are on by default. `text`: cell files, [`CellText`], and the zoo's cells that are written in them. `csv`: [`data::Series`]
+//! from CSV files, and the series that the library carries.
+//!
+//! # Errors and limits
+//!
+//! What a user can mend is an [`Error`] (or, for tables of observations, a [`data::DataError`]); none of it panics. Results are bitwise
+//! the same for any number of threads.
 #![forbid(unsafe_code)]
 
-pub mod baseline;
 pub mod data;
-pub mod explain;
-pub mod intuition;
+pub mod files;
 pub mod optim;
-pub mod plot;
+pub mod random;
 pub mod zoo;
 
 mod batch;
 mod builder;
 mod cell;
+#[cfg(feature = "text")]
 mod cellfile;
 mod checkpoint;
 mod dense;
 mod engine;
 mod error;
-mod files;
 mod init;
+mod program;
 mod stepper;
 mod trainer;
 
 pub use batch::Batch;
 pub use builder::{Builder, IntoShape, State};
 pub use cell::{Cell, Parameter};
+#[cfg(feature = "text")]
 pub use cellfile::CellText;
 pub use engine::{Engine, Float};
 pub use error::Error;
 pub use init::Init;
-pub use optim::{Adam, Sgd};
+pub use optim::{Adam, Optimizer, Sgd};
+pub use program::{Program, ProgramBuilder, Results, Session};
 pub use retrograd_graph::{Unroll, UnrollError};
-pub use retrograd_tape::{Role, Shape, Var};
+pub use retrograd_jit::{CompileError, RunError, StepperError};
+pub use retrograd_tape::{Extent, Observe, Op, Real, Role, Shape, Tape, TapeError, Var};
 pub use stepper::{Stepper, StepperBuilder};
-pub use trainer::{Evaluation, Report, Trainer, TrainerBuilder, Values};
+pub use trainer::{Evaluation, NamedParameter, Report, Trainer, TrainerBuilder};
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "csv"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

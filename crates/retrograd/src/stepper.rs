@@ -3,7 +3,7 @@
 use retrograd_tape::{Domain, Role};
 
 use crate::cell::Cell;
-use crate::engine::{Float, Sampled, emptied};
+use crate::engine::{Float, emptied};
 use crate::error::Error;
 
 /// A compiled cell that takes one sample (of one or more rows) at a time and goes on from the states that the one before
@@ -14,7 +14,7 @@ use crate::error::Error;
 /// use retrograd::{Adam, Trainer, zoo};
 ///
 /// let cell = zoo::forecaster(zoo::find("lstm").unwrap(), 1, 8)?;
-/// let trainer = Trainer::new(cell, Adam::new(1e-2)).build()?;
+/// let trainer = Trainer::builder(cell, Adam::new(1e-2)).build()?;
 /// // … training …
 /// let mut stepper = trainer.stepper().build()?;
 /// for x in [0.1, 0.2, 0.3] {
@@ -27,7 +27,7 @@ use crate::error::Error;
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 pub struct Stepper<T: Float = f32> {
-    run: Box<dyn Sampled<T>>,
+    run: retrograd_jit::Stepper<T>,
     cell: Cell,
     /// What the caller gives with a sample.
     inputs: Vec<String>,
@@ -37,7 +37,22 @@ pub struct Stepper<T: Float = f32> {
     slices: Vec<&'static [T]>,
 }
 
-/// The settings of a [`Stepper`] to be; [`Trainer::stepper`](crate::Trainer::stepper) and [`Cell::stepper`] make one.
+/// The settings of a [`Stepper`] to be: how many rows a sample has, static inputs and beginnings of states.
+///
+/// ```
+/// use retrograd::Cell;
+///
+/// let cell = Cell::define("decay", |c| {
+///     let h = c.state("h", 1);
+///     let h = c.next(h, 0.5 * h + c.input("x", 1));
+///     c.output("y", h);
+/// })?;
+/// let mut stepper = cell.stepper(&[] as &[f32]).rows(2).with("h", vec![4.0, 8.0]).build()?;
+/// assert_eq!(stepper.step(&[&[0.0, 0.0]])?, [2.0, 4.0]);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
+///
+/// [`Trainer::stepper`](crate::Trainer::stepper) and [`Cell::stepper`] make one.
 #[derive(Clone, Debug)]
 pub struct StepperBuilder<'a, T: Float = f32> {
     cell: &'a Cell,
@@ -74,7 +89,7 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
     ///
     /// # Errors
     /// [`Error::Stepper`] for a cell that needs later samples (the message names the state or value) and for arrays that do
-    /// not fit; [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::Setting`] for a wrong number of parameters.
+    /// not fit; [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::ParameterCount`].
     pub fn build(self) -> Result<Stepper<T>, Error> {
         let StepperBuilder { cell, rows, .. } = self;
         counted(cell, self.parameters)?;
@@ -99,7 +114,7 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
                 None => {}
             }
         }
-        let run = T::stepper(cell, rows, &inputs)?;
+        let run = retrograd_jit::Stepper::new(cell.tape(), rows, &inputs)?;
         let ones = |i: &retrograd_tape::Input| {
             (i.role == Role::Mask).then(|| vec![T::ONE; rows * i.ty.shape.len()])
         };
@@ -132,7 +147,7 @@ impl<T: Float> Stepper<T> {
     /// [`Error::Run`] for arrays that do not fit. Then nothing has happened.
     pub fn step(&mut self, inputs: &[&[T]]) -> Result<&[T], Error> {
         if inputs.len() == self.masks.len() && self.inputs.len() == inputs.len() {
-            self.run.step(inputs)?;
+            self.run.step(inputs, &mut [])?;
         } else {
             let mut slices: Vec<&[T]> = std::mem::take(&mut self.slices);
             let mut given = inputs.iter();
@@ -141,7 +156,7 @@ impl<T: Float> Stepper<T> {
                 None => given.next().copied(),
             }));
             slices.extend(given);
-            let ran = self.run.step(&slices);
+            let ran = self.run.step(&slices, &mut []);
             self.slices = emptied(slices);
             ran?;
         }
@@ -172,16 +187,16 @@ impl<T: Float> Stepper<T> {
     /// # Errors
     /// [`Error::Run`] if there is none of this name, or its length is another.
     pub fn set_state(&mut self, name: &str, values: &[T]) -> Result<(), Error> {
-        self.run.set_state(name, values)
+        Ok(self.run.set_state(name, values)?)
     }
 
     /// Other parameters, one after the other in the cell's order; states go on as they are.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a wrong number of them.
+    /// [`Error::ParameterCount`].
     pub fn set_parameters(&mut self, parameters: &[T]) -> Result<(), Error> {
         counted(&self.cell, parameters)?;
-        self.run.set_inputs(&listed(&self.cell, parameters))
+        Ok(self.run.set_inputs(&listed(&self.cell, parameters))?)
     }
 }
 
@@ -194,14 +209,14 @@ impl<T: Float> std::fmt::Debug for Stepper<T> {
     }
 }
 
-fn counted<T>(cell: &Cell, parameters: &[T]) -> Result<(), Error> {
+pub(crate) fn counted<T>(cell: &Cell, parameters: &[T]) -> Result<(), Error> {
     if parameters.len() == cell.parameter_count() {
         return Ok(());
     }
-    Err(Error::Setting {
-        what: "the number of parameters",
-        found: parameters.len() as f64,
-        expected: "that of all parameters' elements of the cell",
+    Err(Error::ParameterCount {
+        cell: cell.name().to_owned(),
+        expected: cell.parameter_count(),
+        found: parameters.len(),
     })
 }
 

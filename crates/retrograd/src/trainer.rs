@@ -1,27 +1,28 @@
 //! Training: a cell, its parameters, an optimiser and the engine that runs it.
 
+use retrograd_tape::Extent;
 use std::ops::Range;
 use std::time::Duration;
 
 use retrograd_graph::Unroll;
-use retrograd_tape::{Shape, Yield};
+use retrograd_tape::{Interpreter, Shape, Yield};
 
 use crate::batch::{Batch, Feed, Purpose};
 use crate::cell::Cell;
-use crate::engine::{Engine, Float, Run, Settings, emptied, start};
+use crate::engine::{Engine, Float, Runner, Settings, emptied};
 use crate::error::Error;
-use crate::optim::{Method, Optimizer, clip_scale, global_norm, positive};
-use crate::stepper::StepperBuilder;
+use crate::optim::{AnyOptimizer, Optimizer, OptimizerState, clip_scale, global_norm, positive};
+use crate::stepper::{StepperBuilder, counted};
 
 /// Trains a cell in numbers of type `T`. The same seed, batches and engine give bitwise the same parameters, for any
 /// number of threads.
 ///
 /// ```
-/// use retrograd::{Adam, Batch, Trainer, zoo};
+/// use retrograd::{Adam, Batch, Extent, Trainer, zoo};
 ///
 /// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 8)?;
-/// let mut trainer = Trainer::new(cell, Adam::new(1e-2)).seed(1).build()?;
-/// let batch = Batch::new(3, 1).with("x", vec![0.0, 0.1, 0.2]).with("next", vec![0.1, 0.2, 0.3]);
+/// let mut trainer = Trainer::builder(cell, Adam::new(1e-2)).seed(1).build()?;
+/// let batch = Batch::new(Extent::steps(3)).with("x", vec![0.0, 0.1, 0.2]).with("next", vec![0.1, 0.2, 0.3]);
 /// let first = trainer.step(&batch)?.loss;
 /// for _ in 0..50 {
 ///     trainer.step(&batch)?;
@@ -32,8 +33,8 @@ use crate::stepper::StepperBuilder;
 pub struct Trainer<T: Float = f32> {
     cell: Cell,
     engine: Engine,
-    runner: Box<dyn Run<T>>,
-    optimizer: Optimizer<T>,
+    runner: Runner<T>,
+    optimizer: Box<dyn AnyOptimizer<T>>,
     clip: Option<f64>,
     /// Position of the loss among the outputs.
     loss: usize,
@@ -46,20 +47,42 @@ pub struct Trainer<T: Float = f32> {
     ranges: Vec<Range<usize>>,
 }
 
-/// The settings of a [`Trainer`] to be; [`Trainer::new`] makes one.
+/// The settings of a [`Trainer`] to be; [`Trainer::builder`] makes one.
+///
+/// ```
+/// use retrograd::{Engine, Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("gru").unwrap(), 2, 8)?;
+/// let builder = Trainer::builder(cell, Sgd::new(0.1)).engine(Engine::Tape).seed(7).clip(1.0);
+/// let trainer = builder.double().build()?; // in f64
+/// assert_eq!(trainer.steps(), 0);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Debug)]
-pub struct TrainerBuilder<T: Float = f32> {
+pub struct TrainerBuilder<O, T: Float = f32> {
     cell: Cell,
-    method: Method,
+    optimizer: O,
     engine: Engine,
     seed: u64,
     threads: usize,
     unroll: Unroll,
+    memory_budget: Option<usize>,
+    flush: bool,
     clip: Option<f64>,
     of: std::marker::PhantomData<T>,
 }
 
-/// What a training step found, before it changed the parameters.
+/// What a training step found, before it changed the parameters; see [`Trainer::step`].
+///
+/// ```
+/// use retrograd::{Batch, Extent, Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
+/// let mut trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
+/// let report = trainer.step(&Batch::new(Extent::steps(1)).with("x", vec![0.1]).with("next", vec![0.2]))?;
+/// assert!(report.step == 1 && report.gradient_norm.is_finite());
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Report {
     /// The step, the first being 1.
@@ -70,9 +93,20 @@ pub struct Report {
     pub gradient_norm: f64,
 }
 
-/// A parameter of a trainer and its present values.
+/// A parameter of a trainer and its present values; see [`Trainer::named_parameters`].
+///
+/// ```
+/// use retrograd::{Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
+/// let trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
+/// for p in trainer.named_parameters() {
+///     println!("{} {}: {:?}", p.name, p.shape, p.values);
+/// }
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Values<'a, T> {
+pub struct NamedParameter<'a, T> {
     /// The parameter's name.
     pub name: &'a str,
     /// Its shape.
@@ -81,7 +115,18 @@ pub struct Values<'a, T> {
     pub values: &'a [T],
 }
 
-/// What a run of the cell gave; see [`Trainer::evaluate`].
+/// What a run of the cell gave; see [`Trainer::evaluate`], [`Trainer::predict`] and [`Trainer::differentiate`].
+///
+/// ```
+/// use retrograd::{Batch, Extent, Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
+/// let mut trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
+/// let forecast = trainer.predict(&Batch::new(Extent::steps(3)).with("x", vec![0.1, 0.2, 0.3]))?;
+/// assert_eq!(forecast.output("y").map(<[f32]>::len), Some(3));
+/// assert_eq!(forecast.output("h").map(<[f32]>::len), Some(4), "the final state");
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Evaluation<'a, T: Float> {
     trainer: &'a Trainer<T>,
@@ -90,25 +135,23 @@ pub struct Evaluation<'a, T: Float> {
 
 impl Trainer<f32> {
     /// A trainer's settings: [`Engine::Jit`], seed 0, one thread, no clipping, and f32 unless told otherwise.
-    #[expect(
-        clippy::new_ret_no_self,
-        reason = "the settings come first, `build` makes the trainer"
-    )]
-    pub fn new(cell: Cell, method: impl Into<Method>) -> TrainerBuilder<f32> {
+    pub fn builder<O: Optimizer>(cell: Cell, optimizer: O) -> TrainerBuilder<O> {
         TrainerBuilder {
             cell,
-            method: method.into(),
+            optimizer,
             engine: Engine::default(),
             seed: 0,
             threads: 1,
             unroll: Unroll::AUTO,
+            memory_budget: None,
+            flush: true,
             clip: None,
             of: std::marker::PhantomData,
         }
     }
 }
 
-impl<T: Float> TrainerBuilder<T> {
+impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
     /// What runs the cell.
     #[must_use]
     pub fn engine(self, engine: Engine) -> Self {
@@ -134,6 +177,17 @@ impl<T: Float> TrainerBuilder<T> {
         TrainerBuilder { unroll, ..self }
     }
 
+    /// Lets a run of compiled code take no more than this many bytes beyond parameters, batch and results: blocks of steps get
+    /// shorter, and the backward step makes what it needs of the forward step again instead of keeping it. Gradients are
+    /// the same up to rounding. Without it, runs take what they are fastest with.
+    #[must_use]
+    pub fn memory_budget(self, bytes: usize) -> Self {
+        TrainerBuilder {
+            memory_budget: Some(bytes),
+            ..self
+        }
+    }
+
     /// Scales gradients down whose norm, over all parameters, is greater than this.
     #[must_use]
     pub fn clip(self, norm: f64) -> Self {
@@ -143,16 +197,25 @@ impl<T: Float> TrainerBuilder<T> {
         }
     }
 
+    /// Whether compiled code in f32 makes a state that decays, and its cotangent, 0 where it is below 2⁻¹²⁶, the least normal number;
+    /// it does unless told otherwise here. Denormal numbers make loops several times slower.
+    #[must_use]
+    pub fn flush(self, flush: bool) -> Self {
+        TrainerBuilder { flush, ..self }
+    }
+
     /// Runs and trains the cell in f64.
     #[must_use]
-    pub fn double(self) -> TrainerBuilder<f64> {
+    pub fn double(self) -> TrainerBuilder<O, f64> {
         TrainerBuilder {
             cell: self.cell,
-            method: self.method,
+            optimizer: self.optimizer,
             engine: self.engine,
             seed: self.seed,
             threads: self.threads,
             unroll: self.unroll,
+            memory_budget: self.memory_budget,
+            flush: self.flush,
             clip: self.clip,
             of: std::marker::PhantomData,
         }
@@ -161,7 +224,7 @@ impl<T: Float> TrainerBuilder<T> {
     /// Readies the engine and draws the parameters.
     ///
     /// # Errors
-    /// [`Error::NoLoss`], [`Error::Setting`], and [`Error::Engine`] if the engine cannot run the cell.
+    /// [`Error::NoLoss`], [`Error::Setting`], and [`Error::Compile`] if the cell cannot be compiled.
     pub fn build(self) -> Result<Trainer<T>, Error> {
         let cell = self.cell;
         let outputs = cell.tape().outputs().iter();
@@ -172,8 +235,8 @@ impl<T: Float> TrainerBuilder<T> {
         if self.threads == 0 {
             return Err(Error::Setting {
                 what: "the number of threads",
-                found: 0.0,
-                expected: "at least 1",
+                found: "0".to_owned(),
+                expected: "at least 1".to_owned(),
             });
         }
         if let Some(norm) = self.clip {
@@ -191,11 +254,13 @@ impl<T: Float> TrainerBuilder<T> {
         let settings = Settings {
             threads: self.threads,
             unroll: self.unroll,
+            memory_budget: self.memory_budget,
+            flush: self.flush,
         };
         Ok(Trainer {
             engine: self.engine,
-            runner: start(self.engine, &cell, settings)?,
-            optimizer: Optimizer::new(self.method, params.len())?,
+            runner: Runner::new(self.engine, &cell, settings)?,
+            optimizer: Box::new(OptimizerState::new(self.optimizer, params.len())?),
             clip: self.clip,
             loss,
             feed: Feed::new(&cell, self.seed),
@@ -213,7 +278,8 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// [`Error::EmptyBatch`], [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::InputLength`]; [`Error::Cell`] or [`Error::Run`] if
-    /// an index is none; and [`Error::NonFinite`] if the loss or the gradient is no finite number. After an error, the parameters and the
+    /// an index is none; [`Error::NoWeight`] if all weights are 0; [`Error::NonFinite`] if the loss or the gradient is no finite
+    /// number; and [`Error::Overflow`] if what the optimiser remembers would not be finite. After an error, the parameters and the
     /// optimiser are as before.
     pub fn step(&mut self, batch: &Batch<T>) -> Result<Report, Error> {
         self.run(batch, Purpose::Train, true)?;
@@ -226,7 +292,13 @@ impl<T: Float> Trainer<T> {
             }
         }
         let scale = clip_scale(gradient_norm, self.clip);
-        self.optimizer.step(&mut self.params, &self.gradient, scale);
+        self.optimizer
+            .step(&mut self.params, &self.gradient, scale)
+            .map_err(|overflow| Error::Overflow {
+                what: overflow.what,
+                parameter: self.parameter_at(overflow.element).to_owned(),
+                step,
+            })?;
         Ok(Report {
             step,
             loss,
@@ -274,32 +346,60 @@ impl<T: Float> Trainer<T> {
         self.runner.compile_time()
     }
 
-    /// The optimiser, with the steps made so far.
-    pub fn optimizer(&self) -> &Optimizer<T> {
-        &self.optimizer
+    /// Training steps made so far.
+    pub fn steps(&self) -> u64 {
+        self.optimizer.steps()
     }
 
-    /// Sets the learning rate from here on.
+    /// The optimiser's step size.
+    pub fn learning_rate(&self) -> f64 {
+        self.optimizer.learning_rate()
+    }
+
+    /// Sets the optimiser's step size from here on.
     ///
     /// # Errors
     /// [`Error::Setting`] unless it is a finite number of at least 0.
-    pub fn set_rate(&mut self, rate: f64) -> Result<(), Error> {
-        self.optimizer.set_rate(rate)
+    pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
+        self.optimizer.set_learning_rate(learning_rate)
     }
 
-    /// All parameters in the cell's order.
-    pub fn params(&self) -> impl Iterator<Item = Values<'_, T>> {
+    /// All parameters in the cell's order, by name.
+    pub fn named_parameters(&self) -> impl Iterator<Item = NamedParameter<'_, T>> {
         let ranges = self.ranges.iter().cloned();
-        self.cell.parameters().zip(ranges).map(|(p, range)| Values {
-            name: p.name,
-            shape: p.shape,
-            values: &self.params[range],
-        })
+        self.cell
+            .parameters()
+            .zip(ranges)
+            .map(|(p, range)| NamedParameter {
+                name: p.name,
+                shape: p.shape,
+                values: &self.params[range],
+            })
     }
 
-    /// All parameters' values, one parameter after the other.
+    /// All parameters' values in one vector, one parameter after the other in the cell's order, each row-major.
     pub fn parameters(&self) -> &[T] {
         &self.params
+    }
+
+    /// Sets all parameters from such a vector; the optimiser's memory of them stays.
+    ///
+    /// # Errors
+    /// [`Error::ParameterCount`], [`Error::NonFiniteParameter`]. After an error the parameters are as before.
+    pub fn set_parameters(&mut self, values: &[T]) -> Result<(), Error> {
+        counted(&self.cell, values)?;
+        let infinite = values.iter().position(|v| !v.to_f64().is_finite());
+        if let Some(at) = infinite {
+            let name = self.parameter_at(at);
+            let first = self.ranges.iter().rev().find(|r| r.start <= at);
+            return Err(Error::NonFiniteParameter {
+                name: name.to_owned(),
+                element: at - first.map_or(0, |r| r.start),
+                value: values[at].to_f64(),
+            });
+        }
+        self.params.copy_from_slice(values);
+        Ok(())
     }
 
     /// The trained cell for one sample after another: see [`Stepper`](crate::Stepper). It has the parameters of now, and does
@@ -309,15 +409,17 @@ impl<T: Float> Trainer<T> {
     }
 
     /// One parameter's values, row-major.
-    pub fn param(&self, name: &str) -> Option<&[T]> {
-        self.params().find(|p| p.name == name).map(|p| p.values)
+    pub fn parameter(&self, name: &str) -> Option<&[T]> {
+        self.named_parameters()
+            .find(|p| p.name == name)
+            .map(|p| p.values)
     }
 
     /// Sets one parameter; the optimiser's memory of it stays.
     ///
     /// # Errors
     /// [`Error::UnknownParameter`], [`Error::ParameterLength`], [`Error::NonFiniteParameter`].
-    pub fn set_param(&mut self, name: &str, values: &[T]) -> Result<(), Error> {
+    pub fn set_parameter(&mut self, name: &str, values: &[T]) -> Result<(), Error> {
         let Some(at) = self.cell.parameters().position(|p| p.name == name) else {
             return Err(Error::UnknownParameter {
                 name: name.to_owned(),
@@ -346,6 +448,13 @@ impl<T: Float> Trainer<T> {
         Ok(())
     }
 
+    /// The name of the parameter that an element of the vector of all belongs to.
+    fn parameter_at(&self, element: usize) -> &str {
+        let at = self.ranges.iter().position(|r| r.contains(&element));
+        let parameter = at.and_then(|at| self.cell.parameters().nth(at));
+        parameter.expect("an element of a parameter").name
+    }
+
     fn evaluation(
         &mut self,
         batch: &Batch<T>,
@@ -364,7 +473,11 @@ impl<T: Float> Trainer<T> {
         let feed = &mut self.feed;
         feed.inputs(&self.cell, &self.params, batch, purpose, &mut inputs)?;
         let gradient = gradient.then_some(&mut self.gradient[..]);
-        let ran = self.runner.run(batch.t, batch.b, &inputs, gradient);
+        let mut ran = self.runner.run(batch.extent, &inputs, gradient);
+        let loss = || self.runner.output(self.loss)[0];
+        if ran.is_ok() && purpose != Purpose::Predict && loss().to_f64().is_nan() {
+            ran = weighed(&self.cell, batch.extent, &inputs);
+        }
         self.slices = emptied(inputs);
         ran
     }
@@ -374,12 +487,27 @@ impl<T: Float> Trainer<T> {
     }
 }
 
+/// An error if a batch's weights are all 0, which a loss that is no number may come from.
+fn weighed<T: Float>(cell: &Cell, extent: Extent, inputs: &[&[T]]) -> Result<(), Error> {
+    let tape = cell.tape();
+    let Some(sum) = tape.loss_weight() else {
+        return Ok(());
+    };
+    // Weights may be computed.
+    let mut tape = Interpreter::<T>::with_gradients(tape, |_| false);
+    tape.forward(extent, inputs)?;
+    match tape.value(sum)?.iter().all(|w| w.to_f64() == 0.0) {
+        true => Err(Error::NoWeight),
+        false => Ok(()),
+    }
+}
+
 impl<T: Float> std::fmt::Debug for Trainer<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Trainer")
             .field("cell", &self.cell.name())
             .field("engine", &self.engine)
-            .field("optimizer", self.optimizer.method())
+            .field("optimizer", self.optimizer.settings())
             .field("parameters", &self.params.len())
             .finish_non_exhaustive()
     }

@@ -107,6 +107,7 @@ pub static ENTRIES: [Entry; 10] = [
 ];
 
 /// A cell that the program carries as a cell file, dimensions I (inputs) and, but for mLSTM, H (hidden units).
+#[cfg(feature = "text")]
 #[derive(Clone, Copy, Debug)]
 pub struct Written {
     /// Its name.
@@ -118,6 +119,7 @@ pub struct Written {
 }
 
 /// Cells beside the question's, as cell files.
+#[cfg(feature = "text")]
 pub static WRITTEN: [Written; 8] = [
     Written {
         name: "peephole",
@@ -162,6 +164,7 @@ pub static WRITTEN: [Written; 8] = [
 ];
 
 /// The written cell of that name, if there is one.
+#[cfg(feature = "text")]
 pub fn written(name: &str) -> Option<&'static Written> {
     WRITTEN.iter().find(|w| w.name == name)
 }

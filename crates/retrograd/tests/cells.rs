@@ -2,6 +2,7 @@
 
 use retrograd::{Cell, Error, Init, Shape, State, zoo};
 use retrograd_graph::{Graph, passes::simplify::simplify};
+use retrograd_tape::Extent;
 use retrograd_tape::{Interpreter, Role};
 
 fn file(name: &str, dimensions: &[(&str, usize)]) -> Cell {
@@ -45,7 +46,8 @@ fn numbers(cell: &Cell) -> Vec<(String, Vec<f64>)> {
         .collect();
     let slices: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
     let mut run = Interpreter::<f64>::new(tape);
-    run.forward(t, b, &slices).expect("the inputs fit");
+    run.forward(Extent { steps: t, rows: b }, &slices)
+        .expect("the inputs fit");
     let mut out: Vec<(String, Vec<f64>)> = (tape.outputs().iter().enumerate())
         .map(|(i, o)| (o.name.to_string(), run.output(i).to_vec()))
         .collect();

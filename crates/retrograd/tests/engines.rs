@@ -26,7 +26,7 @@ fn batches(count: usize) -> Vec<Batch> {
 }
 
 fn trainer(engine: Engine, threads: usize) -> Trainer {
-    let settings = Trainer::new(keepwrite(32), Adam::new(3e-3)).engine(engine);
+    let settings = Trainer::builder(keepwrite(32), Adam::new(3e-3)).engine(engine);
     settings.seed(1).clip(1.0).threads(threads).build().unwrap()
 }
 
@@ -49,7 +49,10 @@ fn any_number_of_threads_gives_bitwise_the_same_parameters() {
         }
         let y = trainer.predict(&batches(1)[0]).unwrap();
         let y = y.output("y").unwrap().to_vec();
-        let params: Vec<f32> = trainer.params().flat_map(|p| p.values.to_vec()).collect();
+        let params: Vec<f32> = trainer
+            .named_parameters()
+            .flat_map(|p| p.values.to_vec())
+            .collect();
         (params, y)
     };
     let one = run(1);

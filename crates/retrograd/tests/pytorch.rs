@@ -1,6 +1,7 @@
 //! The cells of the zoo against PyTorch: outputs, final states, loss and all gradients, from `data/fixtures/cells.json`,
 //! which `data/fixtures/generate.py` wrote in float64.
 
+use retrograd_tape::Extent;
 use std::collections::BTreeMap;
 
 use retrograd::{Adam, Batch, Cell, Engine, Trainer, zoo};
@@ -72,7 +73,7 @@ impl Case {
     }
 
     fn batch(&self) -> Batch<f64> {
-        let mut batch = Batch::new(self.t, self.b)
+        let mut batch = Batch::new(Extent::steps(self.t).rows(self.b))
             .with("x", self.x.data.clone())
             .with("next", self.target.data.clone());
         for (name, begin) in &self.initial {
@@ -148,12 +149,12 @@ fn compiled_code_gives_pytorchs_values_and_parameter_gradients() {
 
 fn values_and_parameter_gradients(engine: Engine) {
     for case in cases() {
-        let settings = Trainer::new(case.cell(), Adam::new(0.1))
+        let settings = Trainer::builder(case.cell(), Adam::new(0.1))
             .engine(engine)
             .double();
         let mut trainer = settings.build().expect("it is right");
         for (name, array) in &case.params {
-            trainer.set_param(name, &array.data).expect("it fits");
+            trainer.set_parameter(name, &array.data).expect("it fits");
         }
         let run = trainer.differentiate(&case.batch()).expect("it runs");
         case.compare("y", run.output("y"), &case.y.data);
@@ -175,7 +176,13 @@ fn the_tape_gives_pytorchs_gradients_of_inputs_targets_and_initial_states() {
         let inputs = case.inputs(tape);
         let mut interpreter = Interpreter::<f64>::new(tape);
         interpreter
-            .forward(case.t, case.b, &inputs)
+            .forward(
+                Extent {
+                    steps: case.t,
+                    rows: case.b,
+                },
+                &inputs,
+            )
             .expect("it runs");
         let outputs = tape.outputs().iter();
         let cotangents: Vec<Option<&[f64]>> = outputs
@@ -194,15 +201,30 @@ fn compiled_code_gives_pytorchs_gradients_of_everything() {
     for case in cases() {
         let cell = case.cell();
         let everything = Purpose::everything(cell.tape());
-        let mut code = CompiledCell::<f64>::compile(cell.tape(), &everything).expect("it compiles");
+        let code = CompiledCell::<f64>::compile(cell.tape(), &everything).expect("it compiles");
         let mut inputs = case.inputs(cell.tape());
         // No cotangents but the loss's: zeros.
         inputs.resize(code.inputs().len(), &[]);
-        let lengths = (0..code.outputs().len()).map(|k| code.output_len(k, case.t, case.b));
+        let lengths = (0..code.outputs().len()).map(|k| {
+            code.output_len(
+                k,
+                Extent {
+                    steps: case.t,
+                    rows: case.b,
+                },
+            )
+        });
         let mut outputs: Vec<Vec<f64>> = lengths.map(|n| vec![f64::NAN; n]).collect();
         let mut slices: Vec<&mut [f64]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
-        code.run(case.t, case.b, &inputs, &mut slices)
-            .expect("it runs");
+        code.run(
+            Extent {
+                steps: case.t,
+                rows: case.b,
+            },
+            &inputs,
+            &mut slices,
+        )
+        .expect("it runs");
         let found = |name: &str| code.output(name).map(|k| &outputs[k][..]);
         case.compare("y", found("y"), &case.y.data);
         case.compare("loss", found("loss"), &[case.loss]);

@@ -1,5 +1,6 @@
 //! Streaming, as a user meets it: a trained cell, sample by sample, forecasts what it forecasts for the whole sequence.
 
+use retrograd::Extent;
 use retrograd::{Adam, Batch, Cell, Error, Sgd, Trainer, zoo};
 
 /// Numbers in ±0.5, the same every time.
@@ -24,11 +25,11 @@ fn a_trained_cell_forecasts_sample_by_sample_what_it_does_for_the_sequence() {
     for name in zoo::NAMES {
         let entry = zoo::find(name).expect("it is in the zoo");
         let cell = zoo::forecaster(entry, 2, 16).expect("it is right");
-        let mut trainer = Trainer::new(cell, Adam::new(1e-2))
+        let mut trainer = Trainer::builder(cell, Adam::new(1e-2))
             .seed(1)
             .build()
             .expect("it trains");
-        let batch = Batch::new(t, b)
+        let batch = Batch::new(Extent::steps(t).rows(b))
             .with("x", numbers(t * b * 2, 1))
             .with("next", numbers(t * b * 2, 2));
         for _ in 0..5 {
@@ -62,13 +63,13 @@ fn a_stepper_takes_other_parameters_and_goes_on() {
     let cell = zoo::forecaster(zoo::find("gru").expect("it is there"), 1, 8).expect("it is right");
     let start = cell.initial_parameters(1);
     let start: Vec<f32> = start.into_iter().map(|x| x as f32).collect();
-    let mut trainer = Trainer::new(cell.clone(), Sgd::new(0.1))
+    let mut trainer = Trainer::builder(cell.clone(), Sgd::new(0.1))
         .seed(1)
         .build()
         .expect("it trains");
     assert_eq!(trainer.parameters(), start);
     let mut old = trainer.stepper().build().expect("it streams");
-    let batch = Batch::new(4, 1)
+    let batch = Batch::new(Extent::steps(4))
         .with("x", numbers(4, 1))
         .with("next", numbers(4, 2));
     trainer.step(&batch).expect("a step");
@@ -89,7 +90,10 @@ fn a_stepper_takes_other_parameters_and_goes_on() {
         );
     }
     let wrong = old.set_parameters(&start[1..]);
-    assert!(matches!(wrong, Err(Error::Setting { .. })), "{wrong:?}");
+    assert!(
+        matches!(wrong, Err(Error::ParameterCount { .. })),
+        "{wrong:?}"
+    );
 }
 
 #[test]

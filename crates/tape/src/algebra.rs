@@ -48,6 +48,10 @@ pub trait Algebra {
         let shape = self.ty(v).shape;
         self.constant(value, shape)
     }
+    /// Zeros of a derivative ([`Op::Zeros`]): unlike a constant 0 they stay 0 whatever they are multiplied with.
+    fn zeros(&mut self, shape: Shape) -> Value {
+        self.op(Op::Zeros(shape), &[])
+    }
     /// A scalar repeated to `shape`; the value itself if it has that shape.
     fn broadcast(&mut self, v: Value, shape: Shape) -> Value {
         if self.ty(v).shape == shape {

@@ -6,6 +6,7 @@ use std::panic::Location;
 use crate::op::Number;
 
 /// A mistake in a recorded program, or in what it is run on.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TapeError {
     /// Operands whose shapes or domains do not go together.
@@ -95,12 +96,95 @@ pub enum TapeError {
         at: Location<'static>,
     },
     /// A value of another tape.
-    #[error("{at}: `{op}` mixes values of two tapes")]
+    #[error("{at}: `{op}` is given {value}, which another recorder has recorded")]
     TwoTapes {
-        /// The op.
+        /// The op, or what was called: `output`, `next`.
         op: String,
+        /// The value.
+        value: String,
         /// Where.
         at: Location<'static>,
+    },
+    /// What only a declaration may record was recorded in another way.
+    #[error("{at}: {what} cannot be recorded so: {instead}")]
+    NotDeclared {
+        /// What was recorded.
+        what: String,
+        /// What to do instead.
+        instead: &'static str,
+        /// Where.
+        at: Location<'static>,
+    },
+    /// A value with more numbers at one point than [`MAX_ELEMENTS`](crate::limits::MAX_ELEMENTS).
+    #[error(
+        "{at}: `{name}` would be {shape}, which is more than the {limit} numbers that one value can have"
+    )]
+    TooManyElements {
+        /// The value, or the op that would give it.
+        name: String,
+        /// Its shape.
+        shape: String,
+        /// The limit.
+        limit: usize,
+        /// Where.
+        at: Location<'static>,
+    },
+    /// A delay by more steps than [`MAX_DELAY`](crate::limits::MAX_DELAY).
+    #[error("{at}: `{name}` would be delayed by {steps} steps; at most {limit} are possible")]
+    DelayTooLong {
+        /// The state, or the op.
+        name: String,
+        /// How many steps, either way.
+        steps: usize,
+        /// The limit.
+        limit: usize,
+        /// Where.
+        at: Location<'static>,
+    },
+    /// A program of more ops than [`MAX_OPS`](crate::limits::MAX_OPS).
+    #[error("{at}: the program has more than {limit} ops, which is as many as there can be")]
+    TooManyOps {
+        /// The limit.
+        limit: usize,
+        /// Where the first one too many was recorded.
+        at: Location<'static>,
+    },
+    /// A run of more points than [`MAX_POINTS`](crate::limits::MAX_POINTS).
+    #[error(
+        "{steps} steps of {examples} examples are more than the {limit} points that a run can have"
+    )]
+    TooManyPoints {
+        /// T
+        steps: usize,
+        /// B
+        examples: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A run that needs more memory than there is, or than its budget.
+    #[error(
+        "the run needs {:.1} GiB of memory, which cannot be had; fewer steps or examples need less",
+        *bytes as f64 / (1u64 << 30) as f64
+    )]
+    Memory {
+        /// How many bytes all its buffers take.
+        bytes: u64,
+    },
+    /// A position that there is not.
+    #[error("there is no {what} {index}: the program has {count}")]
+    NoSuch {
+        /// `value`.
+        what: &'static str,
+        /// The position.
+        index: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// The adjoint of a value that is not observed.
+    #[error("value {value} is not observed, so its adjoint is not kept: name it in `observing`")]
+    NotObserved {
+        /// The value's position on the tape.
+        value: usize,
     },
     /// A recurrence that needs earlier and later steps: on some way around it, a step needs itself.
     #[error(
@@ -154,17 +238,25 @@ pub enum TapeError {
         /// How many were given.
         found: usize,
     },
-    /// An index that is not a whole number within the rows of the matrix it indexes.
-    #[error("input `{input}` is an index of {rows} rows, but number {at} of it is {found}")]
+    /// An index that is none of its table's rows; or an input that is used as one and is not a whole number.
+    #[error(
+        "{index} is an index of the {rows} rows (0 to {}) of {table}, but{} it is {found}",
+        rows.saturating_sub(1),
+        place(*step, *row)
+    )]
     Index {
-        /// The input.
-        input: String,
-        /// Position in the slice.
-        at: usize,
+        /// The input or value.
+        index: String,
+        /// The example, if the index varies over them.
+        row: Option<usize>,
+        /// The step (counted from 0), if the index varies over them.
+        step: Option<usize>,
         /// The number there.
         found: String,
-        /// How many rows there are.
+        /// How many rows the table has.
         rows: usize,
+        /// The table.
+        table: String,
     },
     /// `backward` or a frozen run before the first forward run.
     #[error("there are no values yet: run forward first")]
@@ -190,4 +282,14 @@ pub enum TapeError {
         /// How many were tried.
         rejected: usize,
     },
+}
+
+/// ` at step 3 of row 1`: where a value is.
+fn place(step: Option<usize>, row: Option<usize>) -> String {
+    match (step, row) {
+        (Some(step), Some(row)) => format!(" at step {step} of row {row}"),
+        (Some(step), None) => format!(" at step {step}"),
+        (None, Some(row)) => format!(" in row {row}"),
+        (None, None) => String::new(),
+    }
 }

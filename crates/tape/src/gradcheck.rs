@@ -86,7 +86,7 @@ fn compare(
     tamper(&mut gradient);
     let mut check = Check {
         scale,
-        rounding: 4.0 * (tape.nodes().len() * t) as f64 * f64::EPSILON,
+        rounding: 4.0 * tape.nodes().len() as f64 * t as f64 * f64::EPSILON,
         probe,
         weights,
         gradient,
@@ -110,7 +110,7 @@ fn compare(
         }
         Directions::Random(count) => {
             // Ten tries for each direction that is wanted.
-            for k in 0..10 * count {
+            for k in 0..count.saturating_mul(10) {
                 if check.report.checked == count {
                     break;
                 }

@@ -23,16 +23,20 @@
 //!
 //! Unsafe code is denied but for one call, of the matrix product in `gemm.rs`.
 #![deny(unsafe_code)]
+#![warn(missing_debug_implementations)]
 
 mod algebra;
 mod compose;
 mod cycles;
 mod error;
+mod extent;
 pub mod families;
 mod gemm;
+#[cfg(feature = "generate")]
 pub mod generate;
 mod gradcheck;
 mod interpreter;
+pub mod limits;
 mod map;
 mod observe;
 mod op;
@@ -41,6 +45,7 @@ mod real;
 mod record;
 pub mod rules;
 mod single;
+mod sums;
 mod tape;
 mod ty;
 mod var;
@@ -48,6 +53,7 @@ mod var;
 pub use algebra::{Algebra, Value};
 pub use cycles::cancels;
 pub use error::TapeError;
+pub use extent::Extent;
 pub use gradcheck::{Directions, Report, gradcheck};
 pub use interpreter::Interpreter;
 pub use map::{Map, MapRow, Slope};

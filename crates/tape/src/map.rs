@@ -3,6 +3,8 @@
 //! Two matches elsewhere must name every op (the interpreter's loops and the lowering); the compiler lists them for
 //! whoever adds one.
 
+use std::fmt;
+
 use crate::algebra::{Algebra, Value};
 
 /// An element-wise op on operands of one shape. Comparisons give 1 or 0.
@@ -27,6 +29,7 @@ pub enum Map {
     Softplus,
     Softsign,
     Copy,
+    Flush,
     StopGradient,
     Add,
     Sub,
@@ -63,6 +66,14 @@ pub struct MapRow {
     pub eval: fn(&[f64]) -> f64,
     /// The derivative rule.
     pub slope: Slope,
+}
+
+impl fmt::Debug for MapRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("MapRow");
+        shown.field("name", &self.name).field("arity", &self.arity);
+        shown.field("ulp", &self.ulp).finish_non_exhaustive()
+    }
 }
 
 fn everywhere(_: &[f64]) -> bool {
@@ -107,7 +118,7 @@ pub(crate) fn max(a: f64, b: f64) -> f64 {
 
 impl Map {
     /// Every element-wise op, in the order of the table.
-    pub const ALL: [Map; 27] = {
+    pub const ALL: [Map; 28] = {
         use Map::*;
         [
             Neg,
@@ -125,6 +136,7 @@ impl Map {
             Softplus,
             Softsign,
             Copy,
+            Flush,
             StopGradient,
             Add,
             Sub,
@@ -297,7 +309,8 @@ impl Map {
                 slope: |a, x, _, _, t| {
                     let zero = a.constant_like(x[0], 0.0);
                     let on = a.map2(Map::Lt, zero, x[0]);
-                    Some(a.op_map(Map::Select, &[on, t, zero]))
+                    let none = zeros_like(a, x[0]);
+                    Some(a.op_map(Map::Select, &[on, t, none]))
                 },
             },
             Map::Softplus => &MapRow {
@@ -340,6 +353,23 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0],
+                slope: |_, _, _, _, t| Some(t),
+            },
+            Map::Flush => &MapRow {
+                name: "flush",
+                arity: 1,
+                doc: "x, but 0 where \\|x\\| < 2⁻¹²⁶, the least normal number of single precision; NaN stays",
+                ulp: 0.0,
+                defined: everywhere,
+                // It jumps next to 0, by what is no difference at any other number.
+                kink: at_zero,
+                eval: |x| {
+                    if x[0].abs() < f64::from(f32::MIN_POSITIVE) {
+                        0.0
+                    } else {
+                        x[0]
+                    }
+                },
                 slope: |_, _, _, _, t| Some(t),
             },
             Map::StopGradient => &MapRow {
@@ -479,7 +509,7 @@ impl Map {
                 kink: at_zero,
                 eval: |x| if x[0] != 0.0 { x[1] } else { x[2] },
                 slope: |a, x, y, i, t| {
-                    let zero = a.constant_like(y, 0.0);
+                    let zero = zeros_like(a, y);
                     match i {
                         1 => Some(a.op_map(Map::Select, &[x[0], t, zero])),
                         2 => Some(a.op_map(Map::Select, &[x[0], zero, t])),
@@ -489,6 +519,12 @@ impl Map {
             },
         }
     }
+}
+
+/// A derivative's zeros, of `v`'s shape.
+fn zeros_like(a: &mut dyn Algebra, v: Value) -> Value {
+    let shape = a.ty(v).shape;
+    a.zeros(shape)
 }
 
 /// `t` where `low < high`, half of it where they are equal, 0 elsewhere: how PyTorch breaks ties of max and min.

@@ -50,6 +50,9 @@ pub enum Op {
         /// The shape.
         shape: Shape,
     },
+    /// Zeros that a derivative has where nothing depends on what is moved; domain `once`. They are 0 whatever they meet, so
+    /// passes leave out what they are multiplied with; a written constant 0 obeys IEEE 754.
+    Zeros(Shape),
     /// An element-wise op on operands of one shape.
     Map(Map),
     /// All elements to one scalar.
@@ -85,7 +88,7 @@ pub enum Op {
         /// The result's domain.
         to: Domain,
     },
-    /// Row `round(i)` (½ to even) of M `[rows,n]` (operands M, i); i is clamped to the rows there are.
+    /// Row `round(i)` (½ to even) of M `[rows,n]` (operands M, i); an i that rounds to none of them is an error of the run.
     Gather,
     /// The adjoint of gather: Σ over what `to` lacks of the matrix that has v in row i and 0 elsewhere (operands i, v).
     Scatter {
@@ -106,6 +109,7 @@ pub enum Op {
 }
 
 /// Why operands do not fit an op. The caller adds which node and where.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Misfit {
     /// The wrong number of operands.
@@ -127,6 +131,24 @@ pub enum Misfit {
         /// What would fit.
         expected: String,
     },
+}
+
+impl Misfit {
+    /// What would fit, where `name` says what an operand is called.
+    pub fn describe(&self, name: impl Fn(usize) -> String) -> String {
+        match self {
+            Misfit::Arity { expected } => format!("it takes {expected} operands"),
+            Misfit::Shape { operand, expected } | Misfit::Domain { operand, expected } => {
+                format!("{} should be {expected}", name(*operand))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe(|operand| format!("operand {operand}")))
+    }
 }
 
 impl Op {
@@ -151,6 +173,7 @@ impl Op {
         match self {
             Op::Input { .. } => "input",
             Op::Constant { .. } => "const",
+            Op::Zeros(_) => "zeros",
             Op::Map(m) => m.row().name,
             Op::Reduce(Reduction::Sum) => "sum",
             Op::Reduce(Reduction::Mean) => "mean",
@@ -175,7 +198,7 @@ impl Op {
     /// How many operands the op takes; `None` for "two or more".
     pub fn arity(&self) -> Option<usize> {
         match self {
-            Op::Input { .. } | Op::Constant { .. } => Some(0),
+            Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_) => Some(0),
             Op::Map(m) => Some(m.row().arity),
             Op::Concat { .. } => None,
             Op::Dot | Op::MatVec { .. } | Op::Outer { .. } | Op::Gather | Op::Scatter { .. } => {
@@ -229,7 +252,7 @@ impl Op {
         }
         let shape = match *self {
             Op::Input { ty, .. } => return Ok(ty),
-            Op::Constant { shape, .. } => shape,
+            Op::Constant { shape, .. } | Op::Zeros(shape) => shape,
             Op::Map(_) => {
                 for (i, x) in xs.iter().enumerate().skip(1) {
                     if x.shape != xs[0].shape {
@@ -262,7 +285,7 @@ impl Op {
                     let Some(n) = x.shape.axis(axis) else {
                         return bad_shape(i, format!("a value with an axis {axis}"));
                     };
-                    total += n;
+                    total = n.saturating_add(total);
                     if x.shape.with_axis(axis, 0) != xs[0].shape.with_axis(axis, 0) {
                         return bad_shape(i, format!("{} but for axis {axis}", xs[0].shape));
                     }
@@ -270,12 +293,12 @@ impl Op {
                 xs[0].shape.with_axis(axis, total)
             }
             Op::Slice { axis, start, len } => match xs[0].shape.axis(axis) {
-                Some(n) if len > 0 && start + len <= n => xs[0].shape.with_axis(axis, len),
+                Some(n) if len > 0 && start.checked_add(len).is_some_and(|end| end <= n) => {
+                    xs[0].shape.with_axis(axis, len)
+                }
                 _ => {
-                    return bad_shape(
-                        0,
-                        format!("at least {} along axis {axis}", start + len.max(1)),
-                    );
+                    let needed = start.saturating_add(len.max(1));
+                    return bad_shape(0, format!("at least {needed} along axis {axis}"));
                 }
             },
             Op::Reshape(to) => {
@@ -380,7 +403,7 @@ impl fmt::Display for Op {
             Op::Constant { value, .. } => write!(f, " {:?}", value.0),
             Op::Concat { axis } if axis > 0 => write!(f, " axis={axis}"),
             Op::Slice { axis, start, len } => {
-                write!(f, " {start}..{}", start + len)?;
+                write!(f, " {start}..{}", start.saturating_add(len))?;
                 if axis > 0 {
                     write!(f, " axis={axis}")
                 } else {

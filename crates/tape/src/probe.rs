@@ -1,5 +1,6 @@
 //! Central differences of a run, in f64: the witness that gradients, tangents and products with Hessians are compared with.
 
+use crate::Extent;
 use crate::algebra::Value;
 use crate::error::TapeError;
 use crate::interpreter::Interpreter;
@@ -12,6 +13,7 @@ use crate::tape::Tape;
 /// With D(h) = (f(x + h·u) - f(x - h·u)) ÷ 2h, D(2h) is four times as far from the derivative as D(h), so D(h) is a third
 /// of |D(2h) - D(h)| off, up to terms of higher order. What `stop_gradient` gives is frozen at its value in x, as
 /// derivatives take it to be.
+#[derive(Debug)]
 pub struct Probe<'a> {
     tape: &'a Tape,
     run: Interpreter<f64>,
@@ -47,7 +49,7 @@ impl<'a> Probe<'a> {
         inputs: &[&[f64]],
     ) -> Result<Probe<'a>, TapeError> {
         let mut run = Interpreter::<f64>::new(tape);
-        run.forward(t, b, inputs)?;
+        run.forward(Extent { steps: t, rows: b }, inputs)?;
         // An empty slice stands for zeros: those can be moved, too.
         let point = (inputs.iter().enumerate())
             .map(|(i, x)| match x.is_empty() {
@@ -82,13 +84,31 @@ impl<'a> Probe<'a> {
     /// Differences along `u` (one array for each input, as long as it) of the `numbers` that are read off a run.
     ///
     /// # Errors
-    /// Those of a run, and those of `numbers`.
+    /// A direction of another length than the point; those of a run, and those of `numbers`.
     pub fn along(
         &mut self,
         u: &[Vec<f64>],
         mut numbers: impl FnMut(&mut Interpreter<f64>) -> Result<Vec<f64>, TapeError>,
     ) -> Result<Slopes, TapeError> {
         const H: f64 = Probe::H;
+        if u.len() != self.point.len() {
+            return Err(TapeError::Count {
+                what: "inputs",
+                expected: self.point.len(),
+                found: u.len(),
+            });
+        }
+        for ((u, x), input) in u.iter().zip(&self.point).zip(self.tape.inputs()) {
+            if u.len() != x.len() {
+                return Err(TapeError::Length {
+                    what: "the direction of",
+                    name: input.name.to_string(),
+                    layout: "as many as the input".into(),
+                    expected: x.len(),
+                    found: u.len(),
+                });
+            }
+        }
         let mut near_kink = false;
         let mut at = Vec::with_capacity(4);
         for by in [H, -H, 2.0 * H, -2.0 * H] {
@@ -139,17 +159,20 @@ pub(crate) fn kinks<T: Real>(run: &Interpreter<T>, tape: &Tape) -> Vec<f64> {
                 }
             }),
             Op::Reduce(Reduction::Max) => visit(&mut |xs| {
-                // Between the two greatest.
+                // Between the two greatest, and between the greatest and the greatest that is less: where several are equal and
+                // move together, another may overtake them.
                 let (mut first, mut second) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+                let mut less = f64::NEG_INFINITY;
                 for x in xs[0].iter().map(|x| x.to_f64()) {
                     if x > first {
-                        (first, second) = (x, first);
-                    } else if x > second {
-                        second = x;
+                        (first, second, less) = (x, first, first);
+                    } else {
+                        second = second.max(x);
+                        less = if x < first { less.max(x) } else { less };
                     }
                 }
                 if xs[0].len() > 1 {
-                    found.push(first - second);
+                    found.extend([first - second, first - less]);
                 }
             }),
             Op::Gather => visit(&mut |xs| found.push(to_half(xs[1][0].to_f64()))),
@@ -158,4 +181,24 @@ pub(crate) fn kinks<T: Real>(run: &Interpreter<T>, tape: &Tape) -> Vec<f64> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Recorder;
+    use crate::ty::Shape;
+
+    /// Several greatest elements that move together have no kink between them, but what comes next may overtake them.
+    #[test]
+    fn a_maximum_of_equal_elements_is_as_far_from_a_kink_as_the_next() {
+        let r = Recorder::new();
+        let x = r.param("x", Shape::Vector(2));
+        r.output("y", crate::Var::concat(&[x, x]).amax());
+        let tape = r.finish("tied").expect("it is a program");
+        let mut run = Interpreter::<f64>::new(&tape);
+        run.forward(Extent::steps(1), &[&[1.0, 0.75]])
+            .expect("it runs");
+        assert_eq!(kinks(&run, &tape), [0.0, 0.25]);
+    }
 }

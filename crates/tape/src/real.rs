@@ -6,7 +6,9 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 use crate::single;
 
 mod sealed {
-    pub trait Sealed {}
+    use crate::gemm::Product;
+
+    pub trait Sealed: Product {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
 }

@@ -1,11 +1,15 @@
 //! Recording: [`Recorder`] owns the growing tape, [`Var`] is a copyable handle with operators.
 //!
 //! A mistake poisons the values that follow from it; [`Recorder::finish`] returns the first one, with the user's line.
-//! Nothing panics.
+//! Nothing panics, and nothing grows beyond the [limits](crate::limits).
 
+mod covered;
+mod handle;
 mod state;
 
 use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -13,15 +17,17 @@ use smallvec::smallvec;
 
 use crate::algebra::{Algebra, Value};
 use crate::error::TapeError;
-use crate::op::{Misfit, Op};
+use crate::limits::{MAX_DELAY, MAX_ELEMENTS, MAX_OPS};
+use crate::op::Op;
 use crate::tape::{Input, Node, Operands, Output, Role, Tape, Yield, describe, no_order, schedule};
 use crate::ty::{Domain, Shape, Type};
-use state::State;
+pub use handle::Var;
+use state::States;
 
 /// How the losses of all examples and steps become one number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LossReduction {
-    /// Σ weight·loss ÷ Σ weight.
+    /// Σ weight·loss ÷ Σ weight; NaN if all weights are 0.
     #[default]
     Mean,
     /// Σ weight·loss.
@@ -32,8 +38,10 @@ pub enum LossReduction {
 struct Inner {
     nodes: Vec<Node>,
     inputs: Vec<Input>,
+    /// Names of the inputs, and those of the outputs.
+    names: [HashSet<Arc<str>>; 2],
     outputs: Vec<Output>,
-    states: Vec<State>,
+    states: States,
     loss: Option<Value>,
     weight: Option<Value>,
     reduction: LossReduction,
@@ -46,29 +54,50 @@ pub struct Recorder {
     inner: RefCell<Inner>,
 }
 
-/// A handle of a recorded value; operators on it record more.
-#[derive(Clone, Copy)]
-pub struct Var<'t> {
-    tape: &'t Recorder,
-    /// `None` is poison: an error has been recorded.
-    value: Option<Value>,
-}
-
-impl std::fmt::Debug for Var<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.value {
-            Some(v) => write!(
-                f,
-                "{}: {}",
-                describe(&self.tape.inner.borrow().nodes, v),
-                self.tape.ty(v)
-            ),
-            None => write!(f, "poison"),
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Recorder");
+        if let Ok(inner) = self.inner.try_borrow() {
+            shown.field("ops", &inner.nodes.len());
+            shown.field("inputs", &inner.inputs.len());
+            shown.field("error", &inner.error);
         }
+        shown.finish_non_exhaustive()
     }
 }
 
 impl Inner {
+    fn declare(
+        &mut self,
+        name: &str,
+        role: Role,
+        ty: Type,
+        at: &'static Location<'static>,
+    ) -> Option<Value> {
+        if self.names[0].contains(name) {
+            self.fail(TapeError::NameTaken {
+                kind: "an input",
+                name: name.into(),
+                at: *at,
+            });
+            return None;
+        }
+        self.room(at)?;
+        self.check_type(name, ty, at)?;
+        let name: Arc<str> = name.into();
+        let id = self.inputs.len();
+        let op = Op::Input { id, ty };
+        let value = self.push(op, smallvec![], ty, Some(name.clone()), at);
+        self.names[0].insert(name.clone());
+        self.inputs.push(Input {
+            name,
+            role,
+            ty,
+            value,
+        });
+        Some(value)
+    }
+
     fn fail(&mut self, e: TapeError) {
         self.error.get_or_insert(e);
     }
@@ -91,24 +120,84 @@ impl Inner {
         Value(self.nodes.len() as u32 - 1)
     }
 
+    /// Fails if there is no room for one more op.
+    fn room(&mut self, at: &'static Location<'static>) -> Option<()> {
+        if self.nodes.len() < MAX_OPS {
+            return Some(());
+        }
+        self.fail(TapeError::TooManyOps {
+            limit: MAX_OPS,
+            at: *at,
+        });
+        None
+    }
+
+    /// Fails if a delay is longer than one can be.
+    fn check_delay(
+        &mut self,
+        name: &str,
+        steps: usize,
+        at: &'static Location<'static>,
+    ) -> Option<()> {
+        if steps <= MAX_DELAY {
+            return Some(());
+        }
+        self.fail(TapeError::DelayTooLong {
+            name: name.into(),
+            steps,
+            limit: MAX_DELAY,
+            at: *at,
+        });
+        None
+    }
+
+    /// Fails if a value (`name`, or what an op of that name gives) cannot be of type `ty`, whatever it is computed from.
+    fn check_type(&mut self, name: &str, ty: Type, at: &'static Location<'static>) -> Option<()> {
+        let needs = match (ty.shape.is_empty(), ty.domain) {
+            (true, _) => "at least one element",
+            (_, Domain::Edge(0)) => "a delay other than 0",
+            (_, Domain::Edge(steps)) => {
+                self.check_delay(name, steps, at)?;
+                ""
+            }
+            _ => "",
+        };
+        if !needs.is_empty() {
+            self.fail(TapeError::Empty {
+                name: name.into(),
+                needs,
+                at: *at,
+            });
+            return None;
+        }
+        if ty.shape.len() > MAX_ELEMENTS {
+            self.fail(TapeError::TooManyElements {
+                name: name.into(),
+                shape: ty.shape.to_string(),
+                limit: MAX_ELEMENTS,
+                at: *at,
+            });
+            return None;
+        }
+        Some(())
+    }
+
     fn apply(&mut self, op: Op, xs: &[Value], at: &'static Location<'static>) -> Option<Value> {
+        if let Op::Delay(d) | Op::Boundary(d) = op {
+            self.check_delay(op.name(), d.unsigned_abs() as usize, at)?;
+        }
         let types: Vec<Type> = xs.iter().map(|v| self.nodes[v.index()].ty).collect();
         match op.infer(&types) {
-            Ok(ty) => Some(self.push(op, xs.iter().copied().collect(), ty, None, at)),
+            Ok(ty) => {
+                self.check_type(op.name(), ty, at)?;
+                Some(self.push(op, xs.iter().copied().collect(), ty, None, at))
+            }
             Err(misfit) => {
                 let which = |i: usize| {
                     xs.get(i)
                         .map_or_else(|| format!("operand {i}"), |&v| describe(&self.nodes, v))
                 };
-                let expected = match misfit {
-                    Misfit::Arity { expected } => format!("it takes {expected} operands"),
-                    Misfit::Shape { operand, expected } => {
-                        format!("{} should be {expected}", which(operand))
-                    }
-                    Misfit::Domain { operand, expected } => {
-                        format!("{} should be {expected}", which(operand))
-                    }
-                };
+                let expected = misfit.describe(which);
                 let operands: Vec<String> = xs
                     .iter()
                     .zip(&types)
@@ -151,65 +240,42 @@ impl Recorder {
         Recorder::default()
     }
 
-    fn ty(&self, v: Value) -> Type {
-        self.inner.borrow().nodes[v.index()].ty
-    }
-
-    pub(crate) fn domain(&self, v: Value) -> Domain {
-        self.ty(v).domain
-    }
-
     fn var(&self, value: Option<Value>) -> Var<'_> {
-        Var { tape: self, value }
+        Var::on(self, value)
     }
 
-    /// Declares an input. Its domain follows from its role; `Initial` and `Cotangent` inputs are declared by states and
-    /// by differentiation.
+    /// Records a mistake in the call of `op`, and returns poison.
+    fn fail(&self, e: TapeError) -> Var<'_> {
+        self.inner.borrow_mut().fail(e);
+        self.var(None)
+    }
+
+    /// Declares an input. Its domain follows from its role. Initial values are declared by [`state`](Recorder::state),
+    /// cotangents and tangents by differentiation: an input of these roles is a mistake.
     #[track_caller]
     pub fn input(&self, name: &str, role: Role, shape: Shape) -> Var<'_> {
+        let at = Location::caller();
         let domain = match role {
             Role::Param => Domain::Once,
             Role::Static => Domain::Row,
-            _ => Domain::Step,
+            Role::Sequence | Role::Target | Role::Weight | Role::Mask => Domain::Step,
+            Role::Initial | Role::Cotangent | Role::Tangent => {
+                return self.fail(TapeError::NotDeclared {
+                    what: format!("the input `{name}` of role {role:?}"),
+                    instead: match role {
+                        Role::Initial => "`state` declares what a state begins with",
+                        _ => "differentiation declares it",
+                    },
+                    at: *at,
+                });
+            }
         };
-        self.declare(name, role, Type::new(shape, domain), Location::caller())
+        self.declare(name, role, Type::new(shape, domain), at)
     }
 
     fn declare(&self, name: &str, role: Role, ty: Type, at: &'static Location<'static>) -> Var<'_> {
-        let mut inner = self.inner.borrow_mut();
-        if inner.inputs.iter().any(|i| &*i.name == name) {
-            inner.fail(TapeError::NameTaken {
-                kind: "an input",
-                name: name.into(),
-                at: *at,
-            });
-            return self.var(None);
-        }
-        if ty.shape.is_empty() {
-            inner.fail(TapeError::Empty {
-                name: name.into(),
-                needs: "at least one element",
-                at: *at,
-            });
-            return self.var(None);
-        }
-        let name: Arc<str> = name.into();
-        let id = inner.inputs.len();
-        let value = inner.push(
-            Op::Input { id, ty },
-            smallvec![],
-            ty,
-            Some(name.clone()),
-            at,
-        );
-        inner.inputs.push(Input {
-            name,
-            role,
-            ty,
-            value,
-        });
-        drop(inner);
-        self.var(Some(value))
+        let value = self.inner.borrow_mut().declare(name, role, ty, at);
+        self.var(value)
     }
 
     /// A learned parameter.
@@ -221,50 +287,63 @@ impl Recorder {
     /// A number that never changes.
     #[track_caller]
     pub fn constant(&self, value: f64, shape: Shape) -> Var<'_> {
-        self.apply_at(Op::constant(value, shape), &[], Location::caller())
+        self.record(Op::constant(value, shape), &[], Location::caller())
     }
 
-    /// Applies any op of the table.
+    /// Applies any op of the table but an input, which [`input`](Recorder::input) declares.
     #[track_caller]
     pub fn apply<'t>(&'t self, op: Op, xs: &[Var<'t>]) -> Var<'t> {
-        self.apply_at(op, xs, Location::caller())
+        let at = Location::caller();
+        if let Op::Input { .. } = op {
+            return self.fail(TapeError::NotDeclared {
+                what: "an input".into(),
+                instead: "`input`, `param` and `state` declare one",
+                at: *at,
+            });
+        }
+        let Some(xs) = self.own_all(op.name(), xs, at) else {
+            return self.var(None);
+        };
+        self.record(op, &xs, at)
     }
 
-    fn apply_at<'t>(&'t self, op: Op, xs: &[Var<'t>], at: &'static Location<'static>) -> Var<'t> {
-        let mut operands = Vec::with_capacity(xs.len());
-        for x in xs {
-            if !std::ptr::eq(x.tape, self) {
-                self.inner.borrow_mut().fail(TapeError::TwoTapes {
-                    op: op.name().into(),
-                    at: *at,
-                });
-                return self.var(None);
-            }
-            match x.value {
-                Some(v) => operands.push(v),
-                None => return self.var(None),
-            }
-        }
-        let value = self.inner.borrow_mut().apply(op, &operands, at);
+    /// Records an op of values of this tape.
+    fn record(&self, op: Op, xs: &[Value], at: &'static Location<'static>) -> Var<'_> {
+        let mut inner = self.inner.borrow_mut();
+        let value = inner.room(at).and_then(|()| inner.apply(op, xs, at));
+        drop(inner);
         self.var(value)
+    }
+
+    /// The values of `xs`; none, and an error, if one is not of this tape.
+    fn own_all(
+        &self,
+        op: &str,
+        xs: &[Var<'_>],
+        at: &'static Location<'static>,
+    ) -> Option<Vec<Value>> {
+        xs.iter().map(|&x| self.own(op, x, at)).collect()
     }
 
     /// Hands a value out, per example and step.
     #[track_caller]
     pub fn output(&self, name: &str, v: Var<'_>) {
         let at = Location::caller();
-        let Some(v) = v.value else { return };
+        let Some(v) = self.own("output", v, at) else {
+            return;
+        };
         let mut inner = self.inner.borrow_mut();
-        if inner.outputs.iter().any(|o| &*o.name == name) {
+        let name: Arc<str> = name.into();
+        if !inner.names[1].insert(name.clone()) {
             inner.fail(TapeError::NameTaken {
                 kind: "an output",
-                name: name.into(),
+                name: name.to_string(),
                 at: *at,
             });
             return;
         }
         inner.outputs.push(Output {
-            name: name.into(),
+            name,
             role: Yield::Output,
             value: v,
         });
@@ -283,7 +362,8 @@ impl Recorder {
         }
     }
 
-    /// Weighs the loss of each example and step; a mask is a weight of 0.
+    /// Weighs the loss of each example and step; a mask is a weight of 0. What a weight of 0 covers is not read: targets there
+    /// may be NaN, infinite, or no row of a table, and move nothing. If all weights of a run are 0, their mean is 0 ÷ 0, NaN.
     #[track_caller]
     pub fn weight(&self, v: Var<'_>) {
         let at = Location::caller();
@@ -302,8 +382,9 @@ impl Recorder {
         v: Var<'_>,
         at: &'static Location<'static>,
     ) -> Option<Value> {
-        let v = v.value?;
+        let v = self.own(which, v, at)?;
         let mut inner = self.inner.borrow_mut();
+        inner.room(at)?;
         let ty = inner.nodes[v.index()].ty;
         if ty.shape != Shape::Scalar || !ty.domain.within(Domain::Step) {
             let what = describe(&inner.nodes, v);
@@ -344,6 +425,12 @@ impl Recorder {
         if let Some(loss) = inner.loss {
             let reduction = inner.reduction;
             let given = inner.weight;
+            let weighted = match given {
+                Some(weight) => inner.covered(weight, loss, at),
+                None => loss,
+            };
+            // Recording once more may have moved it.
+            let given = inner.weight;
             let mut a = Appender {
                 inner: &mut inner,
                 at,
@@ -352,11 +439,6 @@ impl Recorder {
                 let one = a.constant(1.0, Shape::Scalar);
                 a.spread(one, Domain::Step)
             });
-            let weighted = if given.is_some() {
-                a.mul(weight, loss)
-            } else {
-                loss
-            };
             let mut total = a.sum_to(weighted, Domain::Once);
             if reduction == LossReduction::Mean {
                 let weights = a.sum_to(weight, Domain::Once);
@@ -369,15 +451,13 @@ impl Recorder {
             });
         }
         inner.final_values(at);
-        for i in 0..inner.outputs.len() {
-            let name = inner.outputs[i].name.clone();
-            if inner.outputs[..i].iter().any(|o| o.name == name) {
-                return Err(TapeError::NameTaken {
-                    kind: "an output",
-                    name: name.to_string(),
-                    at: *at,
-                });
-            }
+        let mut names = HashSet::new();
+        if let Some(twice) = inner.outputs.iter().find(|o| !names.insert(&o.name)) {
+            return Err(TapeError::NameTaken {
+                kind: "an output",
+                name: twice.name.to_string(),
+                at: *at,
+            });
         }
         let names = |vs: &[Value]| {
             let mut names: Vec<String> = vs.iter().map(|&v| describe(&inner.nodes, v)).collect();
@@ -401,80 +481,5 @@ impl Recorder {
             inputs: inner.inputs,
             outputs: inner.outputs,
         })
-    }
-}
-
-impl<'t> Var<'t> {
-    /// The tape that the value is on.
-    pub fn tape(self) -> &'t Recorder {
-        self.tape
-    }
-
-    /// The value's handle; `None` after a mistake.
-    pub fn value(self) -> Option<Value> {
-        self.value
-    }
-
-    /// Shape per example; `None` after a mistake.
-    pub fn shape(self) -> Option<Shape> {
-        self.value.map(|v| self.tape.ty(v).shape)
-    }
-
-    /// Names the value for messages and print-outs.
-    pub fn named(self, name: &str) -> Var<'t> {
-        if let Some(v) = self.value {
-            let mut inner = self.tape.inner.borrow_mut();
-            inner.nodes[v.index()]
-                .name
-                .get_or_insert_with(|| name.into());
-        }
-        self
-    }
-
-    /// The value's name, if it has one.
-    pub fn name(self) -> Option<Arc<str>> {
-        let nodes = &self.tape.inner.borrow().nodes;
-        self.value.and_then(|v| nodes[v.index()].name.clone())
-    }
-
-    /// Applies a composite function, written over [`Algebra`], to values that it accepts.
-    pub(crate) fn compose(
-        self,
-        at: &'static Location<'static>,
-        f: impl FnOnce(&mut dyn Algebra, Value) -> Value,
-    ) -> Var<'t> {
-        let value = self.value.map(|v| {
-            f(
-                &mut Appender {
-                    inner: &mut self.tape.inner.borrow_mut(),
-                    at,
-                },
-                v,
-            )
-        });
-        self.tape.var(value)
-    }
-
-    /// Applies an op at the user's line `at`; scalars are broadcast to the shape of the other element-wise operands.
-    pub(crate) fn apply(op: Op, xs: &[Var<'t>], at: &'static Location<'static>) -> Var<'t> {
-        let tape = xs[0].tape;
-        if !matches!(op, Op::Map(_)) {
-            return tape.apply_at(op, xs, at);
-        }
-        let wide = xs
-            .iter()
-            .filter_map(|x| x.shape())
-            .find(|s| *s != Shape::Scalar);
-        let xs: Vec<Var<'t>> = match wide {
-            Some(shape) => xs
-                .iter()
-                .map(|x| match x.shape() {
-                    Some(Shape::Scalar) => tape.apply_at(Op::Broadcast(shape), &[*x], at),
-                    _ => *x,
-                })
-                .collect(),
-            None => xs.to_vec(),
-        };
-        tape.apply_at(op, &xs, at)
     }
 }

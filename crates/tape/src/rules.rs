@@ -25,7 +25,7 @@ pub fn vjp(
     t: Value,
 ) -> Option<Value> {
     let raw = match *op {
-        Op::Input { .. } | Op::Constant { .. } => None,
+        Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_) => None,
         Op::Map(m) => (m.row().slope)(a, xs, y, i, t),
         Op::Reduce(Reduction::Sum) => {
             let shape = a.ty(xs[0]).shape;
@@ -65,11 +65,11 @@ pub fn vjp(
             let total = shape.axis(axis).expect("checked when it was recorded");
             let mut parts = Vec::with_capacity(3);
             if start > 0 {
-                parts.push(a.constant(0.0, shape.with_axis(axis, start)));
+                parts.push(a.zeros(shape.with_axis(axis, start)));
             }
             parts.push(t);
             if start + len < total {
-                parts.push(a.constant(0.0, shape.with_axis(axis, total - start - len)));
+                parts.push(a.zeros(shape.with_axis(axis, total - start - len)));
             }
             Some(if parts.len() == 1 {
                 t
@@ -132,7 +132,7 @@ pub fn jvp(
     t: Value,
 ) -> Option<Value> {
     match *op {
-        Op::Input { .. } | Op::Constant { .. } => None,
+        Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_) => None,
         Op::Map(m) => {
             // In the domain of y, where the other operands may vary too.
             let domain = a.ty(y).domain;
@@ -147,7 +147,13 @@ pub fn jvp(
             let parts: Vec<Value> = xs
                 .iter()
                 .enumerate()
-                .map(|(k, &x)| if k == i { t } else { a.constant_like(x, 0.0) })
+                .map(|(k, &x)| match k == i {
+                    true => t,
+                    false => {
+                        let shape = a.ty(x).shape;
+                        a.zeros(shape)
+                    }
+                })
                 .collect();
             let v = a.op(*op, &parts);
             let domain = a.ty(y).domain;

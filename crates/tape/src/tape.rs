@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::algebra::Value;
 use crate::cycles::cancels;
+use crate::map::Map;
 use crate::op::Op;
 use crate::ty::{Domain, Type};
 
@@ -130,6 +131,12 @@ impl Tape {
     /// Position of the output called `name`.
     pub fn output(&self, name: &str) -> Option<usize> {
         self.outputs.iter().position(|o| &*o.name == name)
+    }
+    /// The sum of all weights that the loss is divided by; none if there is no loss, or if it is a sum.
+    pub fn loss_weight(&self) -> Option<Value> {
+        let loss = self.outputs.iter().find(|o| o.role == Yield::Loss)?;
+        let node = self.node(loss.value);
+        (node.op == Op::Map(Map::Div)).then(|| node.operands[1])
     }
     /// How an error message calls a value: its name, or its op and number.
     pub fn describe(&self, v: Value) -> String {

@@ -16,12 +16,12 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// How many numbers a value of this shape holds.
+    /// How many numbers a value of this shape holds; the greatest `usize` if they are more than that.
     pub fn len(self) -> usize {
         match self {
             Shape::Scalar => 1,
             Shape::Vector(n) => n,
-            Shape::Matrix(m, n) => m * n,
+            Shape::Matrix(m, n) => m.saturating_mul(n),
         }
     }
 

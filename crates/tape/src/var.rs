@@ -4,11 +4,12 @@
 use std::ops;
 use std::panic::Location;
 
+use crate::algebra::Algebra;
 use crate::compose;
 use crate::map::Map;
 use crate::op::{Op, Reduction};
 use crate::record::Var;
-use crate::ty::Shape;
+use crate::ty::{Domain, Shape};
 
 macro_rules! operators {
     ($($trait:ident $method:ident $map:ident),*) => {$(
@@ -23,7 +24,8 @@ macro_rules! operators {
             type Output = Var<'t>;
             #[track_caller]
             fn $method(self, other: f64) -> Var<'t> {
-                let other = self.tape().constant(other, Shape::Scalar);
+                let Some(tape) = self.tape() else { return self };
+                let other = tape.constant(other, Shape::Scalar);
                 Var::apply(Op::Map(Map::$map), &[self, other], Location::caller())
             }
         }
@@ -31,7 +33,8 @@ macro_rules! operators {
             type Output = Var<'t>;
             #[track_caller]
             fn $method(self, other: Var<'t>) -> Var<'t> {
-                let this = other.tape().constant(self, Shape::Scalar);
+                let Some(tape) = other.tape() else { return other };
+                let this = tape.constant(self, Shape::Scalar);
                 Var::apply(Op::Map(Map::$map), &[this, other], Location::caller())
             }
         }
@@ -95,6 +98,8 @@ impl<'t> Var<'t> {
         softplus Softplus,
         /// x / (1 + |x|)
         softsign Softsign,
+        /// The value, but 0 where its size is below 2⁻¹²⁶, the least normal number of single precision.
+        flush Flush,
         /// The value, which no gradient passes.
         stop_gradient StopGradient
     );
@@ -155,10 +160,9 @@ impl<'t> Var<'t> {
         Var::apply(Op::Broadcast(shape), &[self], Location::caller())
     }
 
-    /// Joins values along axis 0.
+    /// Joins values along axis 0. Nothing joined is a mistake, which the recorder is told by whatever uses the result.
     #[track_caller]
     pub fn concat(parts: &[Var<'t>]) -> Var<'t> {
-        assert!(!parts.is_empty(), "concat needs at least one value");
         Var::apply(Op::Concat { axis: 0 }, parts, Location::caller())
     }
 
@@ -205,16 +209,10 @@ impl<'t> Var<'t> {
     /// a bᵀ, in the domain of the two.
     #[track_caller]
     pub fn outer(self, other: Var<'t>) -> Var<'t> {
-        let at = Location::caller();
-        let domain = |v: Var<'t>| v.value().map(|x| v.tape().domain(x));
-        match (domain(self), domain(other)) {
-            (Some(a), Some(b)) => {
-                let to = a.join(b).unwrap_or(a);
-                Var::apply(Op::Outer { to }, &[self, other], at)
-            }
-            (None, _) => self,
-            _ => other,
-        }
+        let domain = |v: Var<'t>| v.ty().map_or(Domain::Once, |ty| ty.domain);
+        let (a, b) = (domain(self), domain(other));
+        let to = a.join(b).unwrap_or(a);
+        Var::apply(Op::Outer { to }, &[self, other], Location::caller())
     }
 
     /// Row `index` of this matrix (an embedding).
@@ -223,15 +221,16 @@ impl<'t> Var<'t> {
         Var::apply(Op::Gather, &[self, index], Location::caller())
     }
 
-    /// eˣⁱ ÷ Σ eˣʲ
+    /// eˣⁱ ÷ Σ eˣʲ of a vector. NaN if all elements are -∞. A matrix is a mistake: an axis cannot be given yet.
     #[track_caller]
     pub fn softmax(self) -> Var<'t> {
-        self.compose(Location::caller(), compose::softmax)
+        self.compose("softmax", Location::caller(), compose::softmax)
     }
 
-    /// (x - mean) ÷ √(variance + eps), without gain and bias.
+    /// (x - mean) ÷ √(variance + eps) of a vector, without gain and bias. A matrix is a mistake: an axis cannot be given yet.
     #[track_caller]
     pub fn layer_norm(self, eps: f64) -> Var<'t> {
-        self.compose(Location::caller(), |a, v| compose::layer_norm(a, v, eps))
+        let norm = |a: &mut dyn Algebra, v| compose::layer_norm(a, v, eps);
+        self.compose("layer_norm", Location::caller(), norm)
     }
 }

@@ -1,5 +1,6 @@
-//! A run with the sizes of the one before allocates nothing but what the `gemm` crate packs a product's operands into.
+//! A run with the sizes of the one before allocates nothing but what a product of several rows packs its operands into.
 
+use retrograd_tape::Extent;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -66,7 +67,7 @@ fn allocations(t: usize, b: usize) -> [usize; 2] {
     let mut run = Interpreter::new(&tape);
     let mut allocations = || {
         let before = COUNT.get();
-        run.forward(t, b, &data).unwrap();
+        run.forward(Extent { steps: t, rows: b }, &data).unwrap();
         run.backward(&cotangents).unwrap();
         COUNT.get() - before
     };

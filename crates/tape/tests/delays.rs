@@ -1,5 +1,6 @@
 //! Delays of every kind, differentiated by the interpreter and compared with finite differences.
 
+use retrograd_tape::Extent;
 use retrograd_tape::{Directions, Interpreter, Recorder, Role, Shape, Tape, gradcheck};
 
 /// Numbers between -1 and 1 without a pattern.
@@ -88,7 +89,8 @@ fn the_value_of_a_delay_is_that_of_its_definition() {
             let xs = numbers(t * b, 1);
             let init = numbers(k * b, 2);
             let mut run = Interpreter::<f64>::new(&tape);
-            run.forward(t, b, &[&xs, &init]).unwrap();
+            run.forward(Extent { steps: t, rows: b }, &[&xs, &init])
+                .unwrap();
             let e = if d > 0 {
                 [&init[..], &xs[..]]
             } else {

@@ -1,6 +1,10 @@
 //! What a user can do wrong, and what is said then.
 
-use retrograd_tape::{Interpreter, Recorder, Role, Shape, TapeError, Var};
+use retrograd_tape::Extent;
+use retrograd_tape::{
+    Directions, Domain, Interpreter, Map, Op, Probe, Recorder, Role, Shape, TapeError, Value, Var,
+    gradcheck,
+};
 
 const FILE: &str = "crates/tape/tests/mistakes.rs";
 
@@ -166,7 +170,6 @@ fn a_recurrence_of_both_signs_that_could_be_computed_is_refused_as_such() {
 
 #[test]
 fn a_step_cannot_use_what_is_known_after_the_steps() {
-    use retrograd_tape::{Domain, Op};
     let e = refused(
         |r| {
             let x = r.input("x", Role::Sequence, Shape::Scalar);
@@ -250,6 +253,7 @@ fn values_of_two_tapes_do_not_mix() {
     r.output("y", x + foreign);
     let e = r.finish("mixed").expect_err("refused");
     assert!(matches!(e, TapeError::TwoTapes { .. }), "{e}");
+    assert!(e.to_string().contains("`foreign`"), "{e}");
 }
 
 #[test]
@@ -284,46 +288,286 @@ fn a_run_checks_sizes_lengths_and_indices() {
     said(run.backward(&[None, None]), &["run forward first"]);
     said(run.forward_frozen(&[]), &["run forward first"]);
     said(
-        run.forward(0, 2, &[&table, &[], &[]]),
+        run.forward(Extent { steps: 0, rows: 2 }, &[&table, &[], &[]]),
         &["at least one step"],
     );
     said(
-        run.forward(2, 0, &[&table, &[], &[]]),
+        run.forward(Extent { steps: 2, rows: 0 }, &[&table, &[], &[]]),
         &["at least one example"],
     );
     said(
-        run.forward(2, 2, &[&table, &words]),
+        run.forward(Extent { steps: 2, rows: 2 }, &[&table, &words]),
         &["3 inputs", "2 were given"],
     );
     said(
-        run.forward(2, 2, &[&table[1..], &words, &[]]),
+        run.forward(Extent { steps: 2, rows: 2 }, &[&table[1..], &words, &[]]),
         &["`table`", "6", "[3,2]", "5"],
     );
     said(
-        run.forward(2, 2, &[&table, &words[1..], &[]]),
+        run.forward(Extent { steps: 2, rows: 2 }, &[&table, &words[1..], &[]]),
         &["`word`", "4", "T × B", "3"],
     );
     said(
-        run.forward(2, 2, &[&table, &[], &[]]),
+        run.forward(Extent { steps: 2, rows: 2 }, &[&table, &[], &[]]),
         &["`word`", "0 were given"],
     );
     said(
-        run.forward(2, 2, &[&table, &words, &[1.0]]),
+        run.forward(Extent { steps: 2, rows: 2 }, &[&table, &words, &[1.0]]),
         &["`s`", "4", "1 × B × [2]"],
     );
     for wrong in [3.0, -1.0, 0.5, f32::NAN] {
         let words = [0.0, 1.0, wrong, 2.0];
         let text = wrong.to_string();
         said(
-            run.forward(2, 2, &[&table, &words, &[]]),
-            &["`word`", "3 rows", "number 2", &text],
+            run.forward(Extent { steps: 2, rows: 2 }, &[&table, &words, &[]]),
+            &["`word`", "3 rows", "step 1 of row 0", "`table`", &text],
         );
     }
-    run.forward(2, 2, &[&table, &words, &[]]).unwrap();
+    run.forward(Extent { steps: 2, rows: 2 }, &[&table, &words, &[]])
+        .unwrap();
     said(run.backward(&[None]), &["2 cotangents", "1 were given"]);
     said(
         run.backward(&[Some(&[1.0, 2.0]), None]),
         &["`loss`", "one number", "2"],
     );
     run.backward(&[Some(&[1.0]), None]).unwrap();
+}
+
+/// Records something wrong: with the recorder, a vector of it (`mine`, two numbers) and one of another recorder (`theirs`).
+type Misuse = for<'t> fn(&'t Recorder, Var<'t>, Var<'t>);
+
+/// Recording it is all that matters.
+fn unused(_: Var<'_>) {}
+
+fn misused(table: &[(&str, Misuse)], parts: &[&str]) {
+    for (what, misuse) in table {
+        let (r, other) = (Recorder::new(), Recorder::new());
+        let mine = r.param("mine", Shape::Vector(2));
+        misuse(&r, mine, other.param("theirs", Shape::Vector(2)));
+        let error = r.finish("misuse").expect_err(what).to_string();
+        for part in parts.iter().chain([&FILE]) {
+            assert!(
+                error.contains(part),
+                "{what}: `{part}` is missing in: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_value_of_another_recorder_is_refused_wherever_it_is_used_and_named() {
+    let table: &[(&str, Misuse)] = &[
+        ("output", |r, _, x| r.output("y", x)),
+        ("loss", |r, _, x| r.loss(x)),
+        ("weight", |r, _, x| r.weight(x)),
+        ("next state", |r, m, x| unused(r.next(x, m))),
+        ("next value", |r, _, x| {
+            let s = r.state("s", Shape::Vector(2), 1, None);
+            r.next(s, x);
+        }),
+        ("initial value", |r, m, x| {
+            let s = r.state("s", Shape::Vector(2), 1, Some(x));
+            r.next(s, m);
+        }),
+        ("right operand", |_, m, x| unused(m + x)),
+        ("left operand", |r, m, x| r.output("y", x.dot(m))),
+        ("select", |_, m, x| unused(m.select(m, x))),
+        ("matvec", |r, _, x| {
+            unused(r.param("w", Shape::Matrix(2, 2)).matvec(x))
+        }),
+        ("outer", |_, m, x| unused(m.outer(x))),
+        ("concat", |_, m, x| unused(Var::concat(&[m, m, x]))),
+        ("apply", |r, m, x| {
+            unused(r.apply(Op::Map(Map::Add), &[m, x]))
+        }),
+        ("gather", |r, _, x| {
+            unused(r.param("w", Shape::Matrix(2, 2)).gather(x))
+        }),
+    ];
+    // What is computed from a foreign value first is named by its op, and a mistake of the other recorder is none of ours.
+    let named = |name: &&(&str, Misuse)| name.0 != "left operand";
+    misused(
+        &table.iter().filter(named).copied().collect::<Vec<_>>(),
+        &["`theirs`", "another recorder"],
+    );
+    misused(table, &["another recorder"]);
+    misused(
+        &[
+            ("number", |r, _, x| r.output("y", 2.0 * x)),
+            ("poison", |r, _, x| r.output("y", x.slice(5, 1))),
+            ("softmax", |r, _, x| r.loss(x.softmax().sum())),
+        ],
+        &["another recorder"],
+    );
+}
+
+#[test]
+fn a_concat_of_nothing_is_refused_by_whatever_uses_it() {
+    misused(
+        &[
+            ("output", |r, _, _| r.output("y", Var::concat(&[]))),
+            ("loss", |r, _, _| r.loss(Var::concat(&[]).sum())),
+            ("function", |r, _, _| r.output("y", Var::concat(&[]).tanh())),
+            ("number", |r, _, _| {
+                r.output("y", 1.0 + Var::concat(&[]) * 2.0)
+            }),
+            ("operand", |_, m, _| unused(Var::concat(&[]) + m)),
+            ("composite", |r, _, _| r.weight(Var::concat(&[]).softmax())),
+            ("outer", |_, m, _| unused(m.outer(Var::concat(&[])))),
+            ("apply", |r, _, _| {
+                unused(r.apply(Op::Dot, &[Var::concat(&[]); 2]))
+            }),
+            ("named", |r, _, _| {
+                r.output("y", Var::concat(&[]).named("n"))
+            }),
+            ("nothing of nothing", |r, _, _| {
+                r.output("y", Var::concat(&[Var::concat(&[])]))
+            }),
+        ],
+        &["`concat` needs at least one value"],
+    );
+}
+
+#[test]
+fn ops_that_cannot_be_and_declarations_of_what_declares_itself_are_refused() {
+    misused(
+        &[
+            ("constant", |r, _, _| {
+                unused(r.constant(1.0, Shape::Vector(0)))
+            }),
+            ("broadcast", |_, m, _| {
+                unused(m.sum().broadcast(Shape::Matrix(3, 0)))
+            }),
+            ("scatter", |r, m, _| {
+                let (rows, to) = (0, Domain::Once);
+                unused(r.apply(Op::Scatter { rows, to }, &[m.sum(), m]))
+            }),
+        ],
+        &["needs at least one element"],
+    );
+    misused(
+        &[
+            ("no operand", |r, _, _| {
+                unused(r.apply(Op::Map(Map::Add), &[]))
+            }),
+            ("one operand", |r, m, _| unused(r.apply(Op::Dot, &[m]))),
+            ("too many", |r, m, _| unused(r.apply(Op::Dot, &[m; 4]))),
+            ("slice", |_, m, _| unused(m.slice(usize::MAX, usize::MAX))),
+            ("empty slice", |_, m, _| unused(m.slice(0, 0))),
+            ("axis", |r, m, _| {
+                unused(r.apply(Op::Concat { axis: usize::MAX }, &[m, m]))
+            }),
+            ("reshape", |_, m, _| {
+                unused(m.reshape(Shape::Matrix(usize::MAX, usize::MAX)))
+            }),
+            ("domain", |r, m, _| {
+                unused(r.apply(Op::SumTo(Domain::Step), &[m]))
+            }),
+            ("softmax", |r, _, _| {
+                unused(r.param("w", Shape::Matrix(2, 2)).softmax())
+            }),
+            ("layer_norm", |r, _, _| {
+                unused(r.param("w", Shape::Matrix(2, 2)).layer_norm(1e-5))
+            }),
+        ],
+        &["does not fit"],
+    );
+    misused(
+        &[
+            ("initial", |r, _, _| {
+                unused(r.input("i", Role::Initial, Shape::Scalar))
+            }),
+            ("cotangent", |r, _, _| {
+                unused(r.input("c", Role::Cotangent, Shape::Scalar))
+            }),
+            ("tangent", |r, _, _| {
+                unused(r.input("t", Role::Tangent, Shape::Scalar))
+            }),
+            ("input", |r, _, _| {
+                let ty = retrograd_tape::Type::new(Shape::Scalar, Domain::Once);
+                unused(r.apply(Op::Input { id: 7, ty }, &[]));
+            }),
+        ],
+        &["cannot be recorded so"],
+    );
+    misused(
+        &[
+            ("spread", |r, m, _| {
+                unused(r.apply(Op::Spread(Domain::Edge(0)), &[m]))
+            }),
+            ("state", |r, _, _| {
+                unused(r.state("s", Shape::Scalar, 0, None))
+            }),
+        ],
+        &["needs a delay other than 0"],
+    );
+}
+
+#[test]
+fn a_softmax_of_a_matrix_says_to_use_a_vector() {
+    for norm in [false, true] {
+        refused(
+            |r| {
+                let m = r.param("scores", Shape::Matrix(3, 4));
+                let line = line!() + 1;
+                unused(if norm { m.layer_norm(1.0) } else { m.softmax() });
+                Some(line)
+            },
+            &["`scores` is [3,4]", "vector", "axis"],
+        );
+    }
+}
+
+#[test]
+fn what_a_run_does_not_have_is_an_error_and_no_panic() {
+    let r = Recorder::new();
+    let x = r.input("x", Role::Sequence, Shape::Vector(2));
+    r.loss(x.square().sum());
+    let tape = r.finish("run").unwrap();
+    let nowhere = Value(u32::MAX);
+    let observing = |v| Interpreter::<f64>::observing(&tape, |_| true, &[v]);
+    assert!(matches!(
+        observing(nowhere),
+        Err(TapeError::NoSuch { what: "value", .. })
+    ));
+    let mut run = observing(tape.find("x").unwrap()).unwrap();
+    assert_eq!(run.value(Value(0)), Err(TapeError::NotRun));
+    run.forward(Extent { steps: 1, rows: 1 }, &[&[1.0, 2.0]])
+        .unwrap();
+    assert!(matches!(run.value(nowhere), Err(TapeError::NoSuch { .. })));
+    assert_eq!(run.value(Value(0)), Ok(vec![1.0, 2.0]));
+    assert_eq!(
+        run.adjoint(nowhere),
+        Err(TapeError::NotObserved {
+            value: u32::MAX as usize
+        })
+    );
+    assert!(matches!(
+        run.forward(
+            Extent {
+                steps: usize::MAX,
+                rows: 3
+            },
+            &[&[]]
+        ),
+        Err(TapeError::TooManyPoints { .. })
+    ));
+    let check = |inputs: &[&[f64]]| gradcheck(&tape, 1, 1, inputs, Directions::Random(3), 1);
+    assert!(matches!(check(&[]), Err(TapeError::Count { .. })));
+    assert!(matches!(check(&[&[1.0]]), Err(TapeError::Length { .. })));
+    let all = Directions::Random(usize::MAX);
+    assert!(gradcheck(&tape, usize::MAX, usize::MAX, &[&[1.0]], all, 1).is_err());
+    let mut probe = Probe::new(&tape, 1, 1, &[&[1.0, 2.0]]).unwrap();
+    for wrong in [
+        vec![],
+        vec![vec![]],
+        vec![vec![0.0; 3]],
+        vec![vec![0.0; 2]; 2],
+    ] {
+        assert!(
+            probe.along(&wrong, |_| Ok(Vec::new())).is_err(),
+            "{wrong:?}"
+        );
+    }
+    assert!(probe.along(&[vec![0.0; 2]], |_| Ok(Vec::new())).is_ok());
 }

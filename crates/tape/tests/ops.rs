@@ -1,6 +1,7 @@
 //! Every op, on operands of every combination of domains: the derivative rules of both modes against finite differences in
 //! f64, and once more after differentiation (the op table is closed).
 
+use retrograd_tape::Extent;
 use std::cell::Cell;
 
 use proptest::prelude::*;
@@ -332,8 +333,14 @@ fn the_tangent_of_every_op_is_that_of_its_differences_and_so_is_the_tangents_gra
         let name = index.map(|i| format!("x{i}"));
         let data = draw.data(kind, &tape, name.as_deref());
         let mut run = Interpreter::<f64>::new(&tape);
-        run.forward(draw.t, draw.b, &slices(&data))
-            .expect("it runs");
+        run.forward(
+            Extent {
+                steps: draw.t,
+                rows: draw.b,
+            },
+            &slices(&data),
+        )
+        .expect("it runs");
         let mut at = |h: f64| -> (Vec<f64>, Vec<f64>) {
             // Each x moves along the t of the same rest of its name.
             let moved: Vec<Vec<f64>> = (tape.inputs().iter().zip(&data))

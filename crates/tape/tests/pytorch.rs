@@ -1,5 +1,6 @@
 //! Every op against PyTorch: values and gradients from `data/fixtures/ops.json`, which `data/fixtures/generate.py` wrote.
 
+use retrograd_tape::Extent;
 use std::collections::BTreeSet;
 
 use retrograd_tape::{Domain, Interpreter, Map, Op, Recorder, Reduction, Role, Shape, Var};
@@ -117,7 +118,7 @@ fn check(case: &Json, t: usize, b: usize) {
     let data: Vec<Vec<f64>> = operands.iter().map(|x| numbers(&x["data"])).collect();
     let data: Vec<&[f64]> = data.iter().map(Vec::as_slice).collect();
     let mut run = Interpreter::<f64>::new(&tape);
-    run.forward(t, b, &data).unwrap();
+    run.forward(Extent { steps: t, rows: b }, &data).unwrap();
     assert_close(
         &format!("value of {what}"),
         run.output(0),

@@ -125,7 +125,7 @@ pub fn adjoint(g: &Graph, what: &Differentiate) -> Graph {
                 let steps = group
                     .steps
                     .unwrap_or_else(|| zeros(&mut new, Type::new(shape, Domain::Step)));
-                let ends = group.ends.unwrap_or_else(|| new.constant(0.0, shape));
+                let ends = group.ends.unwrap_or_else(|| new.zeros(shape));
                 closing.push((group.reverse, steps, ends));
                 if active(xs[1]) {
                     let slots = new.op(Op::Boundary(-d), &[steps, ends]);

@@ -18,6 +18,7 @@ use retrograd_tape::{Algebra, Domain, Map, Op, Value};
 use crate::graph::{Graph, Rebuild, Rewrite, as_map, rebuild, rewrite};
 use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Class, Components, components};
+use crate::passes::legalize::sums_over_points;
 use crate::passes::simplify::{concat, simplify, slice};
 use crate::work::Allowance;
 
@@ -70,13 +71,35 @@ fn allowance(g: &Graph) -> Allowance {
     Allowance::of((1 << 18) + EACH * g.len())
 }
 
-/// True if none of the members is among what these values depend on, values carried by delays included. Searched from
-/// both ends in turn: what weights depend on is little, and so is what depends on a gradient. Where finding out takes too
-/// long, the answer is no.
+/// Groups whose members can be computed together: none depends on another of its group, values carried by delays included, be it
+/// by way of groups that come before, which are computed together too. `own` is the operand that a member does not share
+/// with the others. Searched from both ends in turn: what weights depend on is little, and so is what depends on a
+/// gradient. Where finding out takes too long, a group is left out.
 fn independent(
+    g: &Graph,
+    groups: impl Iterator<Item = Vec<Value>>,
+    own: impl Fn(Value) -> Option<Value>,
+    left: &mut Allowance,
+) -> Vec<Vec<Value>> {
+    let mut kept: Vec<Vec<Value>> = Vec::new();
+    let mut group_of: HashMap<Value, usize> = HashMap::new();
+    for members in groups {
+        let own = members.iter().filter_map(|&v| own(v));
+        if are_apart(g, &members, own, (&kept, &group_of), left) {
+            group_of.extend(members.iter().map(|&v| (v, kept.len())));
+            kept.push(members);
+        }
+    }
+    kept
+}
+
+/// True if none of the members is among what `from` depends on, where the members of each of the `kept` groups depend on each
+/// other.
+fn are_apart(
     g: &Graph,
     members: &[Value],
     from: impl Iterator<Item = Value>,
+    (kept, group_of): (&[Vec<Value>], &HashMap<Value, usize>),
     left: &mut Allowance,
 ) -> bool {
     let sources: HashSet<Value> = from.collect();
@@ -84,19 +107,27 @@ fn independent(
     if !sources.is_disjoint(&targets) {
         return false;
     }
+    let together = |v: Value| {
+        group_of
+            .get(&v)
+            .map_or(&[][..], |&k| &kept[k])
+            .iter()
+            .copied()
+    };
     let (mut seen_above, mut seen_below) = (sources.clone(), targets.clone());
     let mut above: Vec<Value> = sources.iter().copied().collect();
     let mut below: Vec<Value> = members.to_vec();
     while let (Some(v), Some(u)) = (above.pop(), below.pop()) {
-        let (xs, readers) = (g.operands(v), g.users(u).collect::<Vec<Value>>());
-        let meet = xs.iter().any(|x| targets.contains(x));
+        let needed: Vec<Value> = g.operands(v).into_iter().chain(together(v)).collect();
+        let readers: Vec<Value> = g.users(u).chain(together(u)).collect();
+        let meet = needed.iter().any(|x| targets.contains(x));
         if meet || readers.iter().any(|x| sources.contains(x)) {
             return false;
         }
-        if !left.spend(xs.len() + readers.len() + 1) {
+        if !left.spend(needed.len() + readers.len() + 1) {
             return false;
         }
-        above.extend(xs.into_iter().filter(|&x| seen_above.insert(x)));
+        above.extend(needed.into_iter().filter(|&x| seen_above.insert(x)));
         below.extend(readers.into_iter().filter(|&x| seen_below.insert(x)));
     }
     true
@@ -142,19 +173,15 @@ fn stackable(g: &Graph, c: &Components) -> Vec<Vec<Value>> {
     }
     let place: HashMap<Value, usize> = order.iter().enumerate().map(|(i, &v)| (v, i)).collect();
     let left = &mut allowance(g);
-    let mut stacks = Vec::new();
-    for (_, mut members) in groups.0 {
-        if members.len() < 2 {
-            continue;
-        }
-        members.sort_by_cached_key(|&v| (std::cmp::Reverse(activation(g, v, left)), place[&v]));
-        // Weights that are computed from one of the products cannot be stacked with it.
-        let weights = members.iter().map(|&v| g.operands(v)[0]);
-        if independent(g, &members, weights, left) {
-            stacks.push(members);
-        }
-    }
-    stacks
+    let groups: Vec<Vec<Value>> = (groups.0.into_iter().map(|(_, members)| members))
+        .filter(|members| members.len() > 1)
+        .map(|mut members| {
+            members.sort_by_cached_key(|&v| (std::cmp::Reverse(activation(g, v, left)), place[&v]));
+            members
+        })
+        .collect();
+    // Weights that are computed from one of the products cannot be stacked with it.
+    independent(g, groups.into_iter(), |v| Some(g.operands(v)[0]), left)
 }
 
 /// Puts sums in order and joins the products that are summed.
@@ -400,20 +427,22 @@ fn add_stack(g: &Graph) -> Option<Graph> {
         groups.add((p, other), (start, v));
     }
     // Only whole stacks: something is added to every part, and to nothing else of it.
-    let groups: Vec<Vec<Value>> = groups
-        .0
-        .into_iter()
-        .filter_map(|((p, q), mut parts)| {
-            parts.sort_unstable();
-            let total: usize = parts.iter().map(|&(_, v)| g.node(v).ty.shape.len()).sum();
-            let whole = total == g.node(p).ty.shape.len();
-            let only = [Some(p), q]
-                .iter()
-                .flatten()
-                .all(|&s| g.users(s).count() == parts.len() && !g.is_output(s));
-            (whole && only).then(|| parts.into_iter().map(|(_, v)| v).collect())
-        })
-        .collect();
+    let groups = groups.0.into_iter().filter_map(|((p, q), mut parts)| {
+        parts.sort_unstable();
+        let total: usize = parts.iter().map(|&(_, v)| g.node(v).ty.shape.len()).sum();
+        let whole = total == g.node(p).ty.shape.len();
+        let only = [Some(p), q]
+            .iter()
+            .flatten()
+            .all(|&s| g.users(s).count() == parts.len() && !g.is_output(s));
+        (whole && only).then(|| parts.into_iter().map(|(_, v)| v).collect())
+    });
+    // A bias may be computed from another part.
+    let shared = |v: Value| {
+        let x = g.operands(v)[1];
+        (g.node(x).ty.domain == Domain::Once).then_some(x)
+    };
+    let groups = independent(g, groups, shared, &mut allowance(g));
     if groups.is_empty() {
         return None;
     }
@@ -462,21 +491,21 @@ fn gradients(g: &Graph, distribute: bool) -> Graph {
             continue;
         };
         let xs = g.operands(v);
-        if !matches!(g.op_of(xs[0]), Op::Map(_)) || g.node(v).ty.domain == Domain::Step {
+        // What sums over nothing is no weight gradient: joining it would save no product.
+        if !matches!(g.op_of(xs[0]), Op::Map(_)) || !sums_over_points(g, v) {
             continue;
         }
         groups.add((to, xs[1], c.class(xs[0]), g.node(xs[0]).ty.domain), v);
     }
-    let left = &mut allowance(g);
-    let mut together = Vec::new();
-    for (_, mut members) in groups.0 {
-        members.sort_by_key(|&v| place.get(&g.operands(v)[0]).copied().unwrap_or(usize::MAX));
-        let lefts = members.iter().map(|&v| g.operands(v)[0]);
-        if members.len() > 1 && independent(g, &members, lefts, left) {
-            together.push(members);
-        }
-    }
-    let groups = together;
+    let groups = groups
+        .0
+        .into_iter()
+        .map(|(_, mut members)| {
+            members.sort_by_key(|&v| place.get(&g.operands(v)[0]).copied().unwrap_or(usize::MAX));
+            members
+        })
+        .filter(|members| members.len() > 1);
+    let groups = independent(g, groups, |v| Some(g.operands(v)[0]), &mut allowance(g));
     Together::run(g, groups, 0, |r: &mut Rebuild<'_>, members: &[Value]| {
         let old = r.old;
         let lefts: Vec<Value> = members.iter().map(|&m| r.get(old.operands(m)[0])).collect();
@@ -491,7 +520,8 @@ fn bias_gradients(g: &Graph) -> Graph {
     let mut home: HashMap<Value, (Value, usize)> = HashMap::new();
     for v in g.order() {
         if matches!(g.op_of(v), Op::Concat { axis: 0 })
-            && g.users(v).any(|u| matches!(g.op_of(u), Op::Outer { .. }))
+            && g.users(v)
+                .any(|u| matches!(g.op_of(u), Op::Outer { .. }) && sums_over_points(g, u))
         {
             let mut at = 0;
             for x in g.operands(v) {

@@ -8,13 +8,21 @@
 
 use std::collections::HashMap;
 
-use retrograd_tape::{Algebra, Domain, Map, Op, Value};
+use retrograd_tape::{Algebra, Domain, Map, Op, Type, Value};
 
 use crate::graph::{Graph, Rebuild, rebuild};
 
 /// Inserts the copies.
 pub fn legalize(g: &Graph) -> Graph {
-    outputs(&delays(&arrays(g)))
+    outputs(&delays(&arrays(&sums(g))))
+}
+
+/// Without sums over nothing, which *simplify* drops if it runs.
+fn sums(g: &Graph) -> Graph {
+    rebuild(g, |r, v| match g.op_of(v) {
+        Op::SumTo(_) if !sums_over_points(g, v) => Some(r.get(g.operands(v)[0])),
+        _ => None,
+    })
 }
 
 fn copy_of(g: &mut Graph, v: Value) -> Value {
@@ -35,6 +43,13 @@ pub(crate) fn computed(g: &Graph, v: Value) -> bool {
 
 fn arrays(g: &Graph) -> Graph {
     rebuild(g, |r, v| match g.op_of(v) {
+        // No pass follows that could leave out what zeros are multiplied with: from here on they are a constant.
+        Op::Zeros(shape) => Some(r.new.constant(0.0, *shape)),
+        Op::MatVec { .. } if is_weight_product(g, v) => {
+            let xs = g.operands(v);
+            let (m, x) = (array(r, xs[0]), at_every_point(r, xs[1]));
+            Some(r.new.op(*g.op_of(v), &[m, x]))
+        }
         Op::MatVec { .. }
         | Op::Outer { .. }
         | Op::Gather
@@ -49,11 +64,37 @@ fn arrays(g: &Graph) -> Graph {
     })
 }
 
+/// True if `v` is a product of a matrix of domain `once` with vectors: it may be one product over all points.
+fn is_weight_product(g: &Graph, v: Value) -> bool {
+    let xs = g.operands(v);
+    let domain = |k: usize| g.node(xs[k]).ty.domain;
+    matches!(g.op_of(v), Op::MatVec { .. })
+        && domain(0) == Domain::Once
+        && domain(1) != Domain::Once
+}
+
+/// As [`array`], with a copy also where there are fewer vectors than points: a product over a domain takes its points' vectors
+/// for rows that lie one after another. (*simplify* leaves none: it multiplies once what is the same.)
+fn at_every_point(r: &mut Rebuild<'_>, x: Value) -> Value {
+    let op = *r.old.op_of(x);
+    match op {
+        Op::Spread(_) => {
+            let there = r.get(x);
+            r.new.map1(Map::Copy, there)
+        }
+        Op::Slice { axis: 0, .. } | Op::Reshape(_) => {
+            let inner = at_every_point(r, r.old.operands(x)[0]);
+            r.new.op(op, &[inner])
+        }
+        _ => array(r, x),
+    }
+}
+
 /// The new value of `x`, with a copy where it has no array.
 fn array(r: &mut Rebuild<'_>, x: Value) -> Value {
     let op = *r.old.op_of(x);
     match op {
-        Op::Constant { .. } | Op::Broadcast(_) => {
+        Op::Constant { .. } | Op::Zeros(_) | Op::Broadcast(_) => {
             let there = r.get(x);
             r.new.map1(Map::Copy, there)
         }
@@ -142,12 +183,23 @@ fn delays(g: &Graph) -> Graph {
     r.finish()
 }
 
-/// True if `v` is a sum over time and batch that is cut into outputs and used for nothing else.
+/// True if `v` is a sum over points of its operands: it varies over less than they do together. An outer product does not
+/// if `to` holds all that they vary over, as the gradient of a matrix of parameters that a parameter is multiplied with.
+pub(crate) fn sums_over_points(g: &Graph, v: Value) -> bool {
+    let types: Vec<Type> = g.operands(v).iter().map(|&x| g.node(x).ty).collect();
+    let sum = matches!(
+        g.op_of(v),
+        Op::Outer { .. } | Op::Scatter { .. } | Op::SumTo(_)
+    );
+    sum && g.op_of(v).work_domain(&types) != g.node(v).ty.domain
+}
+
+/// True if `v` is a sum over points that is cut into outputs and used for nothing else.
 pub(crate) fn cut_into_outputs(g: &Graph, v: Value) -> bool {
     let sums = matches!(
         *g.op_of(v),
         Op::Outer { to: Domain::Once } | Op::SumTo(Domain::Once)
-    );
+    ) && sums_over_points(g, v);
     let mut covered = 0;
     let mut seen = std::collections::HashSet::new();
     sums && !g.is_output(v)

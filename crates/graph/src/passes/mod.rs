@@ -4,6 +4,7 @@
 pub mod adjoint;
 pub(crate) mod coarsest;
 pub mod components;
+pub mod flush;
 pub mod fuse;
 pub mod legalize;
 pub mod recompute;
@@ -85,6 +86,9 @@ pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<T
                 simplify::simplify(g, last)
             });
         }
+    }
+    if options.flush {
+        step(&mut trace, check, "flush", flush::flush);
     }
     if options.fuse {
         step(&mut trace, check, "split", split::split);

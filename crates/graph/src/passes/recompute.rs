@@ -92,7 +92,8 @@ fn is_kept(
     {
         x = g.operands(x)[0];
     }
-    if matches!(g.op_of(x), Op::Input { .. } | Op::Constant { .. }) || g.is_output(x) {
+    let given = |op: &Op| matches!(op, Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_));
+    if given(g.op_of(x)) || g.is_output(x) {
         return true;
     }
     match g.node(x).ty.domain {

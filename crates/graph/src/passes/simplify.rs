@@ -1,8 +1,9 @@
 //! *simplify*: constant folding, algebraic identities, common subexpressions and dead nodes.
 //!
-//! The identities are exact in floating point, or (a sum of zeros, a sum of n equal numbers) exact up to rounding.
-//! x·0 is 0 only where the 0 is structural, that is, written or derived as a constant. What depends on a lower domain
-//! alone is computed there: `spread` moves towards the outputs.
+//! The identities are exact in floating point, for infinities, NaN and the sign of zero too; docs/IR.md, "What rewriting may
+//! change", lists the two that round otherwise (constants, a sum of n equal numbers). x·0 is 0 only for the zeros of a
+//! derivative ([`Op::Zeros`]); a written 0 is a number like any other. Factors do not move across sums: s (M x) overflows
+//! where (s M) x does not. What depends on a lower domain alone is computed there: `spread` moves towards the outputs.
 
 use retrograd_tape::{Algebra, Domain, Map, Op, Operands, Reduction, Shape, Type, Value};
 
@@ -41,8 +42,13 @@ fn round(g: &Graph, last: bool) -> (Graph, bool) {
             Op::Delay(_) => {
                 // Equal delays are found here: their operands may only be compared in the old graph.
                 let xs = g.operands(v);
-                if is_zero(g, xs[0]) && is_zero(g, xs[1]) {
-                    return Some(zeros(&mut r.new, g.node(v).ty));
+                let ty = g.node(v).ty;
+                if vanishes(g, op, &xs) {
+                    return Some(zeros(&mut r.new, ty));
+                }
+                if let Some(c) = kept(g, &xs) {
+                    let c = r.new.constant(c, ty.shape);
+                    return Some(r.new.spread(c, ty.domain));
                 }
                 match delays.get(&(op, xs.clone())) {
                     Some(&first) => Some(r.get(first)),
@@ -68,28 +74,15 @@ fn apply(g: &mut Graph, op: Op, xs: &[Value], last: bool) -> Value {
     let types: Vec<Type> = xs.iter().map(|&x| g.ty(x)).collect();
     let ty = op.infer(&types).expect("the operands fitted before");
     let simpler = match op {
+        op if vanishes(g, op, xs) => Some(zeros(g, ty)),
         Op::Map(m) => map(g, m, xs, ty, last),
-        Op::Reduce(r) => reduce(g, r, xs[0]),
+        Op::Reduce(r) => reduce(g, r, xs[0], last),
         Op::Broadcast(shape) => match constant(g, xs[0]) {
             Some(c) => Some(g.constant(c, shape)),
             None if shape == Shape::Scalar => Some(xs[0]),
             None => None,
         },
-        Op::Dot | Op::MatVec { .. } | Op::Outer { .. }
-            if is_zero(g, xs[0]) || is_zero(g, xs[1]) =>
-        {
-            Some(zeros(g, ty))
-        }
-        Op::MatVec { .. } => scaled(g, op, xs, last),
-        Op::Gather if is_zero(g, xs[0]) => Some(zeros(g, ty)),
-        Op::Scatter { .. } if is_zero(g, xs[1]) => Some(zeros(g, ty)),
-        Op::SumTo(to) if is_zero(g, xs[0]) || g.ty(xs[0]).domain == to => {
-            Some(if g.ty(xs[0]).domain == to {
-                xs[0]
-            } else {
-                zeros(g, ty)
-            })
-        }
+        Op::SumTo(to) if g.ty(xs[0]).domain == to => Some(xs[0]),
         Op::Spread(to) => match *g.op_of(xs[0]) {
             _ if g.ty(xs[0]).domain == to => Some(xs[0]),
             Op::Spread(_) => {
@@ -98,7 +91,10 @@ fn apply(g: &mut Graph, op: Op, xs: &[Value], last: bool) -> Value {
             }
             _ => None,
         },
-        Op::Boundary(_) if is_zero(g, xs[0]) && is_zero(g, xs[1]) => Some(zeros(g, ty)),
+        Op::Boundary(_) => kept(g, xs).map(|c| {
+            let c = g.constant(c, ty.shape);
+            g.spread(c, ty.domain)
+        }),
         Op::Reshape(shape) => reshape(g, shape, xs[0]),
         Op::Slice { axis, start, len } => Some(slice(g, axis, start, len, xs[0])),
         Op::Concat { axis } => Some(concat(g, axis, xs)),
@@ -107,49 +103,52 @@ fn apply(g: &mut Graph, op: Op, xs: &[Value], last: bool) -> Value {
     simpler.unwrap_or_else(|| g.op(op, xs))
 }
 
-/// (s M) x = s (M x) and (M ÷ s) x = (M x) ÷ s, where s is a number for each of the product's points: the scaled matrix
-/// need not be.
-fn scaled(g: &mut Graph, op: Op, xs: &[Value], last: bool) -> Option<Value> {
-    let full = g.ty(xs[0]).domain.join(g.ty(xs[1]).domain)?;
-    let number = |g: &Graph, v: Value| match g.op_of(v) {
-        Op::Broadcast(_) if g.ty(v).domain == full => Some(g.operands(v)[0]),
-        _ => None,
-    };
-    let (m, s, matrix) = match *g.op_of(xs[0]) {
-        Op::Map(m @ (Map::Mul | Map::Div)) => {
-            let ys = g.operands(xs[0]);
-            match (number(g, ys[1]), number(g, ys[0])) {
-                (Some(s), _) => (m, s, ys[0]),
-                (None, Some(s)) if m == Map::Mul => (m, s, ys[1]),
-                _ => return None,
-            }
+/// True if a derivative's zeros make the result of an op zeros: the op is linear in them.
+fn vanishes(g: &Graph, op: Op, xs: &[Value]) -> bool {
+    let zero = |i: usize| is_zero(g, xs[i]);
+    match op {
+        Op::Map(m) => match m {
+            Map::Neg | Map::Copy | Map::Flush | Map::StopGradient => zero(0),
+            Map::Mul => zero(0) || zero(1),
+            Map::Div => zero(0),
+            Map::Add | Map::Sub => zero(0) && zero(1),
+            Map::Select => zero(1) && zero(2),
+            Map::Recip
+            | Map::Exp
+            | Map::Ln
+            | Map::Sqrt
+            | Map::Abs
+            | Map::Sign
+            | Map::Sin
+            | Map::Cos
+            | Map::Tanh
+            | Map::Sigmoid
+            | Map::Relu
+            | Map::Softplus
+            | Map::Softsign
+            | Map::Pow
+            | Map::Max
+            | Map::Min
+            | Map::Lt
+            | Map::Le
+            | Map::Eq => false,
+        },
+        Op::Dot | Op::MatVec { .. } | Op::Outer { .. } => zero(0) || zero(1),
+        Op::Reduce(_) | Op::Broadcast(_) | Op::Slice { .. } | Op::Reshape(_) | Op::Gather => {
+            zero(0)
         }
-        _ => return None,
-    };
-    let v = apply(g, op, &[matrix, xs[1]], last);
-    let shape = g.ty(v).shape;
-    let s = apply(g, Op::Broadcast(shape), &[s], last);
-    Some(apply(g, Op::Map(m), &[v, s], last))
+        Op::Spread(_) | Op::SumTo(_) => zero(0),
+        Op::Scatter { .. } => zero(1),
+        Op::Concat { .. } => (0..xs.len()).all(zero),
+        Op::Delay(_) | Op::Boundary(_) => zero(0) && zero(1),
+        Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_) => false,
+    }
 }
 
-/// Σ A ∘ (u wᵀ) = u · A w, if `x` is such a product: the outer product need not be.
-fn sum_with_outer(g: &mut Graph, x: Value) -> Option<Value> {
-    let factors = as_map(g, x, Map::Mul)?;
-    for (a, b) in [(factors[0], factors[1]), (factors[1], factors[0])] {
-        let Op::Outer { to } = *g.op_of(b) else {
-            continue;
-        };
-        if matches!(g.op_of(a), Op::Broadcast(_) | Op::Constant { .. }) {
-            continue;
-        }
-        let uw = g.operands(b);
-        let own = g.ty(uw[0]).domain.join(g.ty(uw[1]).domain);
-        if own == Some(to) && to == g.ty(x).domain {
-            let aw = apply(g, Op::MatVec { transposed: false }, &[a, uw[1]], false);
-            return Some(apply(g, Op::Dot, &[uw[0], aw], false));
-        }
-    }
-    None
+/// The number that a state, whose delay or boundary has these operands, begins with and keeps.
+fn kept(g: &Graph, xs: &[Value]) -> Option<f64> {
+    let (x, init) = (constant(g, xs[0])?, constant(g, xs[1])?);
+    (x.to_bits() == init.to_bits()).then_some(x)
 }
 
 /// Moves the op below the `spread` of its operands: it is computed in the lowest domain it varies over.
@@ -192,19 +191,25 @@ fn map(g: &mut Graph, m: Map, xs: &[Value], ty: Type, last: bool) -> Option<Valu
     let cs: Vec<Option<f64>> = xs.iter().map(|&x| constant(g, x)).collect();
     if cs.iter().all(Option::is_some) {
         let point: Vec<f64> = cs.iter().flatten().copied().collect();
-        let c = g.constant((m.row().eval)(&point), ty.shape);
+        let y = (m.row().eval)(&point);
+        if !point.iter().chain([&y]).all(|&x| in_range(x)) {
+            return None;
+        }
+        let c = g.constant(y, ty.shape);
         return Some(g.spread(c, ty.domain));
     }
     let typed = |g: &mut Graph, v: Value| g.spread(v, ty.domain);
+    let is = |i: usize, c: f64| cs[i].is_some_and(|x| x.to_bits() == c.to_bits());
     match m {
         Map::Copy => Some(xs[0]),
         Map::StopGradient if last => Some(xs[0]),
         Map::Neg => as_map(g, xs[0], Map::Neg).map(|y| y[0]),
         Map::Add => {
-            if cs[0] == Some(0.0) {
+            // x + 0 is x but for x = -0, x + -0 is x.
+            if is_zero(g, xs[0]) || is(0, -0.0) {
                 return Some(typed(g, xs[1]));
             }
-            if cs[1] == Some(0.0) {
+            if is_zero(g, xs[1]) || is(1, -0.0) {
                 return Some(typed(g, xs[0]));
             }
             if let Some(y) = as_map(g, xs[1], Map::Neg) {
@@ -216,10 +221,11 @@ fn map(g: &mut Graph, m: Map, xs: &[Value], ty: Type, last: bool) -> Option<Valu
             add_concats(g, xs[0], xs[1])
         }
         Map::Sub => {
-            if cs[1] == Some(0.0) {
+            // x - 0 is x; 0 - x is -x but for x = 0, -0 - x is -x.
+            if is_zero(g, xs[1]) || is(1, 0.0) {
                 return Some(typed(g, xs[0]));
             }
-            if cs[0] == Some(0.0) {
+            if is_zero(g, xs[0]) || is(0, -0.0) {
                 let v = g.map1(Map::Neg, xs[1]);
                 return Some(typed(g, v));
             }
@@ -228,9 +234,6 @@ fn map(g: &mut Graph, m: Map, xs: &[Value], ty: Type, last: bool) -> Option<Valu
         }
         Map::Mul => {
             for (c, other) in [(cs[0], xs[1]), (cs[1], xs[0])] {
-                if c == Some(0.0) {
-                    return Some(zeros(g, ty));
-                }
                 if c == Some(1.0) {
                     return Some(typed(g, other));
                 }
@@ -248,7 +251,6 @@ fn map(g: &mut Graph, m: Map, xs: &[Value], ty: Type, last: bool) -> Option<Valu
             }
             None
         }
-        Map::Div if cs[0] == Some(0.0) => Some(zeros(g, ty)),
         Map::Div if cs[1] == Some(1.0) => Some(typed(g, xs[0])),
         Map::Select => match cs[0] {
             Some(c) => Some(typed(g, if c != 0.0 { xs[1] } else { xs[2] })),
@@ -259,15 +261,10 @@ fn map(g: &mut Graph, m: Map, xs: &[Value], ty: Type, last: bool) -> Option<Valu
     }
 }
 
-fn reduce(g: &mut Graph, r: Reduction, x: Value) -> Option<Value> {
+fn reduce(g: &mut Graph, r: Reduction, x: Value, last: bool) -> Option<Value> {
     let shape = g.ty(x).shape;
     if shape == Shape::Scalar {
         return Some(x);
-    }
-    if r == Reduction::Sum
-        && let Some(v) = sum_with_outer(g, x)
-    {
-        return Some(v);
     }
     // n equal numbers.
     let one = match *g.op_of(x) {
@@ -276,11 +273,15 @@ fn reduce(g: &mut Graph, r: Reduction, x: Value) -> Option<Value> {
         _ => return None,
     };
     match r {
+        // No partial sum is greater than the sum.
         Reduction::Sum => {
             let n = g.constant(shape.len() as f64, Shape::Scalar);
             Some(apply(g, Op::Map(Map::Mul), &[one, n], false))
         }
-        Reduction::Mean | Reduction::Max => Some(one),
+        // The sum that a mean is made of may overflow.
+        Reduction::Mean => None,
+        // The slope is shared by the elements that equal the greatest one, and NaN equals none.
+        Reduction::Max => last.then_some(one),
     }
 }
 
@@ -300,6 +301,14 @@ fn reshape(g: &mut Graph, shape: Shape, x: Value) -> Option<Value> {
         }
         _ => None,
     }
+}
+
+/// True for a number that is the same in both widths, up to rounding. Only such constants are folded: what `f32` cannot hold
+/// is left to the program, which may be run in `f32`.
+fn in_range(y: f64) -> bool {
+    y == 0.0
+        || !y.is_finite()
+        || (f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX)).contains(&y.abs())
 }
 
 /// A slice, looked up in what it slices.

@@ -120,7 +120,7 @@ fn carried(
     };
     let t0 = match tangents.get(&init) {
         Some(&t0) => t0,
-        None => new.constant(0.0, shape),
+        None => new.zeros(shape),
     };
     (t, t0)
 }

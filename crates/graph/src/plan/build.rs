@@ -7,6 +7,7 @@ use retrograd_tape::{Domain, Map, Op, Value};
 use crate::graph::{Graph, as_map};
 use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Class, Components, components};
+use crate::passes::legalize::sums_over_points;
 use crate::plan::join::join;
 use crate::plan::wide::is_wide;
 
@@ -120,15 +121,10 @@ impl<'g> Facts<'g> {
         let pieces = self.pieces();
         for &v in self.order.iter().rev() {
             let xs = g.operands(v);
-            let reduces = |to: Domain| {
-                let work = xs
-                    .iter()
-                    .try_fold(Domain::Once, |d, &x| d.join(g.node(x).ty.domain));
-                work != Some(to)
-            };
             let how = match *g.op_of(v) {
                 Op::Input { .. }
                 | Op::Constant { .. }
+                | Op::Zeros(_)
                 | Op::Broadcast(_)
                 | Op::Reshape(_)
                 | Op::Delay(_) => How::View,
@@ -148,15 +144,8 @@ impl<'g> Facts<'g> {
                         && g.node(xs[1]).ty.domain != Domain::Once;
                     if weighs { How::Product } else { How::Row }
                 }
-                Op::Outer { to } => {
-                    if reduces(to) {
-                        How::Global
-                    } else {
-                        How::Row
-                    }
-                }
-                Op::Scatter { to, .. } if !reduces(to) => How::Row,
-                Op::Scatter { .. } | Op::SumTo(_) => How::Global,
+                Op::Outer { .. } | Op::Scatter { .. } if !sums_over_points(g, v) => How::Row,
+                Op::Outer { .. } | Op::Scatter { .. } | Op::SumTo(_) => How::Global,
             };
             self.how[v.index()] = Some(how);
             self.class[v.index()] = self.components.class(v);
@@ -304,7 +293,10 @@ impl<'g> Facts<'g> {
             let first = self.first(p);
             if product {
                 self.alias[q.index()] = Some(v);
-            } else if self.is_bias(q) && !self.biases.contains_key(&first) {
+            } else if self.is_bias(q)
+                && !self.biases.contains_key(&first)
+                && self.is_there_before(v, p)
+            {
                 self.biases.insert(first, q);
             } else {
                 continue;
@@ -326,6 +318,21 @@ impl<'g> Facts<'g> {
     /// Everything that is added up in the place of a value.
     pub(crate) fn parts(&self, root: Value) -> &[Value] {
         self.parts.get(&root).map_or(&[], Vec::as_slice)
+    }
+
+    /// True if what `v` adds to `p` is there before the products of `p` are: no loop that `v` is not in makes one of them, so
+    /// none has to be done first for what is added.
+    fn is_there_before(&self, v: Value, p: Value) -> bool {
+        let mut x = p;
+        loop {
+            if self.class(x) != Class::Parallel && self.class(x) != self.class(v) {
+                return false;
+            }
+            if self.how(x) != How::Absorbed {
+                return true;
+            }
+            x = self.g.operands(x)[0];
+        }
     }
 
     /// A vector of domain `once` that has an array.

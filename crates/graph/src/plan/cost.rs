@@ -1,8 +1,9 @@
 //! What a plan asks of the machine for T steps of B rows: arithmetic, element-wise work, kernel calls and bytes, item by
-//! item. A pure function of the plan: how long it takes is for whoever knows the machine.
+//! item. A pure function of the plan and its target: how long it takes is for whoever knows the machine.
 
 use retrograd_tape::{Domain, Map};
 
+use crate::plan::cycles::Effort;
 use crate::plan::{Fold, Instr, Item, Layout, Loop, Plan, Product, Region, Slices, Stmt};
 
 /// Work of one kind, done a number of times.
@@ -146,16 +147,19 @@ impl Work {
         }
     }
 
-    /// What it costs in numbers stored and loaded: element-wise ops that take about as long as it does. Eight FLOPs of a
-    /// product with a weight count as one, an activation as ten (`retrograd_jit::predict` has the measured rates).
-    pub fn effort(&self) -> usize {
-        /// A fold's share of a lane: a chain of additions, and what is left of a vector is added up by itself.
-        const FOLD: usize = 4;
+    /// What it costs in numbers stored and loaded: element-wise ops that take about as long as it does.
+    pub fn effort(&self, cost: Effort) -> usize {
         // What is off by more than a rounding or two is a polynomial.
-        let op = |m: &Map| if m.row().ulp > 2.0 { 10 } else { 1 };
+        let op = |m: &Map| {
+            if m.row().ulp > 2.0 {
+                cost.polynomial
+            } else {
+                1
+            }
+        };
         match self {
-            Work::Product { .. } | Work::Outer { .. } => self.flops() / 8,
-            Work::Activate { rows, len, .. } => 10 * rows * len,
+            Work::Product { .. } | Work::Outer { .. } => self.flops() / cost.flops,
+            Work::Activate { rows, len, .. } => cost.polynomial * rows * len,
             Work::Sweep {
                 rows,
                 lanes,
@@ -164,7 +168,7 @@ impl Work {
                 ops,
                 folds,
             } => {
-                let simple = loads + stores + FOLD * folds;
+                let simple = loads + stores + cost.fold * folds;
                 rows * lanes * (ops.iter().map(op).sum::<usize>() + simple)
             }
             Work::Matrix {
@@ -228,19 +232,17 @@ impl Plan {
 
 /// A run whose cost is asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Extent {
+pub struct RunShape {
     /// Steps.
     pub t: usize,
     /// Rows.
     pub b: usize,
-    /// How it goes through time.
+    /// How it goes through time. How it cuts products is the target's ([`Slices::of`]); numbers count as of four bytes.
     pub layout: Layout,
-    /// How it cuts products; numbers count as of four bytes.
-    pub slices: Slices,
 }
 
 /// What an item costs for one step of one row: see [`Work::effort`].
-pub(crate) fn effort(plan: &Plan, item: &Item) -> usize {
+pub fn effort(plan: &Plan, item: &Item) -> usize {
     let mut count = Count {
         plan,
         t: 1,
@@ -257,18 +259,19 @@ pub(crate) fn effort(plan: &Plan, item: &Item) -> usize {
         out: Vec::new(),
     };
     count.item(item, None);
-    let efforts = count.out.iter().map(|t| t.times * t.work.effort());
+    let cost = plan.target.cycles().effort;
+    let efforts = count.out.iter().map(|t| t.times * t.work.effort(cost));
     efforts.sum()
 }
 
 /// All that is done of a leaf of a plan, nests taken apart, in order.
-pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: Extent) -> Vec<Task> {
+pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> Vec<Task> {
     let count = |t: usize| {
         let mut count = Count {
             plan,
             t,
             b: run.b,
-            slices: run.slices,
+            slices: Slices::of(plan.target),
             packing: true,
             out: Vec::new(),
         };
@@ -540,7 +543,7 @@ fn sweep(r: &Region, rows: usize) -> Work {
 }
 
 /// Numbers in all arrays that an item goes through: what has to come from wherever they lie.
-pub fn footprint(plan: &Plan, item: &Item, run: Extent) -> usize {
+pub fn footprint(plan: &Plan, item: &Item, run: RunShape) -> usize {
     let accesses = item.accesses(&plan.weights);
     let mut buffers: Vec<usize> = accesses.iter().map(|a| a.view.buffer).collect();
     buffers.sort_unstable();

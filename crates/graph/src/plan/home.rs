@@ -266,6 +266,7 @@ impl<'f, 'g> Homes<'f, 'g> {
         match *f.g.op_of(v) {
             Op::Input { id, .. } => Place::At(View::of(id)),
             Op::Constant { value, .. } => Place::Const(value.0),
+            Op::Zeros(_) => Place::Const(0.0),
             Op::Broadcast(_) => match self.place(xs[0]) {
                 Place::At(view) => Place::Splat(view),
                 other => other,

@@ -154,7 +154,7 @@ impl Plan {
             .iter()
             .map(|r| self.checkpoint(r, b))
             .sum();
-        one * layout.blocks(t)
+        one.saturating_mul(layout.blocks(t))
     }
 
     /// Numbers of the program's own arrays, checkpoints among them; packed weights and the like not counted.
@@ -248,11 +248,14 @@ impl Memory {
         }
         // A replay that is not possible leaves its arrays whole, which may make another possible or not: until all are.
         loop {
-            let keep: Vec<Keep> = lives
-                .iter()
-                .map(|x| match *x {
+            let keep: Vec<Keep> = (lives.iter().enumerate())
+                .map(|(u, x)| match *x {
                     Lives::Long => Keep::Whole,
-                    Lives::In(phase) => Keep::Block(phase),
+                    // A replay overwrites the last block, which has the last states.
+                    Lives::In(p) => match chosen.iter().find(|pair| pair.0 == p) {
+                        Some(&(_, q)) if a.leaves_after(u, q) => Keep::Whole,
+                        _ => Keep::Block(p),
+                    },
                     Lives::Between(p, q) => {
                         let k = chosen.iter().position(|&x| x == (p, q));
                         k.map_or(Keep::Whole, Keep::Replayed)
@@ -362,6 +365,12 @@ impl Analysis<'_> {
             (true, None) => Lives::In(p),
             (true, Some(q)) => Lives::Between(p, q),
         }
+    }
+
+    /// True if the last states of array `u` are read after phase `q`, outside of phases.
+    fn leaves_after(&self, u: usize, q: usize) -> bool {
+        let after = |x: &Use| x.phase.is_none() && x.item > self.phases[q].0;
+        self.uses[u].iter().any(after)
     }
 
     /// True if the replays cost less than what they save storing.

@@ -7,6 +7,7 @@
 mod access;
 mod build;
 pub mod cost;
+pub mod cycles;
 mod home;
 mod interchange;
 mod interpret;
@@ -27,6 +28,8 @@ mod wide;
 
 use retrograd_tape::{Domain, Map, Reduction};
 use smallvec::SmallVec;
+
+use crate::target::Target;
 
 pub use interpret::{Cut, InterpretError};
 pub use memory::{Keep, Layout, Memory, Replay};
@@ -497,6 +500,8 @@ pub enum Item {
 pub struct Plan {
     /// The program's name.
     pub name: String,
+    /// The machine that it is for: whoever makes code of it, runs it or counts its cost goes by this.
+    pub target: Target,
     /// All arrays.
     pub buffers: Vec<Buffer>,
     /// All weights of products.

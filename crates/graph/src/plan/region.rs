@@ -14,6 +14,7 @@ use crate::plan::schedule::{Atom, Draft, DraftItem};
 use crate::plan::{
     BlockAt, Fold, Inner, Instr, Item, Loop, Memory, Plan, Region, Stmt, View, Weight,
 };
+use crate::target::Target;
 
 /// Turns drafts into a plan.
 pub(crate) struct Emit<'f, 'g> {
@@ -36,8 +37,8 @@ impl<'f, 'g> Emit<'f, 'g> {
         }
     }
 
-    /// The plan.
-    pub(crate) fn run(mut self, drafts: Vec<DraftItem>) -> Plan {
+    /// The plan, for a machine.
+    pub(crate) fn run(mut self, drafts: Vec<DraftItem>, target: Target) -> Plan {
         let mut items = Vec::new();
         for draft in drafts {
             match draft {
@@ -83,6 +84,7 @@ impl<'f, 'g> Emit<'f, 'g> {
         }
         Plan {
             name: self.f.g.name().into(),
+            target,
             buffers: self.homes.buffers,
             weights: self.weights,
             items,

@@ -3,6 +3,18 @@
 //! Rows are independent, so how they are cut changes no result.
 
 use crate::plan::{Inner, Item, Plan, Stmt};
+use crate::target::Target;
+
+/// Rows of a recurrence that one thread does at a time, at most: what a slice needs stays in cache.
+const SLICE: usize = 32;
+
+/// The same where the weights of a step do not stay in cache: a pass over them then serves twice as many rows. More rows
+/// than that gain nothing (docs/PERFORMANCE.md).
+const FAR_SLICE: usize = 64;
+
+/// Rows of a hoisted product that are made at a time: enough for the kernel's full speed, few enough to stay in L2 until
+/// the steps read them (measured in the hand-written LSTM, Zen 4).
+const BLOCK_ROWS: usize = 48;
 
 /// How many rows are done at a time; what runs and what counts their cost share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +33,21 @@ pub struct Slices {
 }
 
 impl Slices {
+    /// Those of a target.
+    pub fn of(target: Target) -> Slices {
+        let caches = target.caches();
+        Slices {
+            slice: SLICE,
+            far_slice: FAR_SLICE,
+            // Step by step slices may find so many bytes of weights in the last cache. Measured with 32 MiB of it: at 16 MiB
+            // and more, slices of 64 rows are faster, at 13 neither, at 8 those of 32.
+            cached: caches.l3 / 8 * 3,
+            block: BLOCK_ROWS,
+            // A recurrence with time inside may find so many bytes of a product's results in L2.
+            inside_bytes: caches.l2 / 8,
+        }
+    }
+
     /// How many of `rows` rows the items of a nest, or a recurrence alone, do at a time, for numbers of so many bytes: slices
     /// are of equal size, but for the last, and as many for each thread. Runs ask, so nothing is allocated.
     pub fn rows(

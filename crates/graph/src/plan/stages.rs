@@ -66,7 +66,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
     let homes = Homes::new(&facts, &drafts, options);
     let check = options.verify;
     // The first that is a plan: a mistake in what comes before shows here.
-    let mut plan = Emit::new(&facts, homes).run(drafts);
+    let mut plan = Emit::new(&facts, homes).run(drafts, options.target);
     stage(&mut plan, check, "emit", true, |_| ());
     stage(
         &mut plan,

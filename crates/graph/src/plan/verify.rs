@@ -148,7 +148,12 @@ fn item(plan: &Plan, item: &Item, numbers: &mut Vec<usize>) -> Result<(), Broken
         Item::Product { domain, product: p } => {
             let rows = |v: View| {
                 let of = plan.buffers[v.buffer].domain;
-                of == *domain || of == Domain::Step && matches!(domain, Domain::Edge(_))
+                match domain {
+                    // One slot of each row: an array of one step has it too.
+                    Domain::Edge(1) => matches!(of, Domain::Row | Domain::Step) || of == *domain,
+                    Domain::Edge(_) => of == Domain::Step || of == *domain,
+                    Domain::Once | Domain::Row | Domain::Step => of == *domain,
+                }
             };
             // A product over a domain takes its points for rows that lie one after another.
             if !rows(p.x) || plan.buffers[p.y.buffer].domain != *domain || p.y.shift != 0 {

@@ -6,7 +6,7 @@ use std::fmt;
 use retrograd_tape::{Domain, Op, Role, Value, Yield};
 
 use crate::graph::Graph;
-use crate::text::lexer::as_word;
+use crate::text::cursor::as_name;
 
 /// What an input's line calls its role.
 pub(crate) const ROLES: [(Role, &str); 9] = [
@@ -53,7 +53,7 @@ pub(crate) fn line(g: &Graph, v: Value, names: &HashMap<Value, String>) -> Strin
     match node.op {
         Op::Input { id, .. } => match g.inputs().get(id) {
             Some(input) => {
-                s += &format!("{} {}", word(&ROLES, input.role), as_word(&input.name));
+                s += &format!("{} {}", word(&ROLES, input.role), as_name(&input.name));
                 own_name = Some(&input.name);
             }
             None => s += &format!("input ?{id}"),
@@ -68,7 +68,7 @@ pub(crate) fn line(g: &Graph, v: Value, names: &HashMap<Value, String>) -> Strin
         s += names.get(x).map_or("?", |n| n.as_str());
     }
     match &node.name {
-        Some(name) if Some(name) != own_name => s += &format!("  # {}", as_word(name)),
+        Some(name) if Some(name) != own_name => s += &format!("  # {}", as_name(name)),
         _ => {}
     }
     s
@@ -94,6 +94,7 @@ fn attributes(op: &Op) -> String {
         Op::Delay(d) | Op::Boundary(d) => format!(" {d}"),
         // The inputs' table says it, or the type of the result.
         Op::Input { .. }
+        | Op::Zeros(_)
         | Op::Map(_)
         | Op::Reduce(_)
         | Op::Dot
@@ -116,12 +117,12 @@ impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let order = self.order();
         let names = numbers(&order);
-        writeln!(f, "graph {}", as_word(self.name()))?;
+        writeln!(f, "graph {}", as_name(self.name()))?;
         for v in order {
             writeln!(f, "  {}", line(self, v, &names))?;
         }
         for o in self.outputs() {
-            let (role, name) = (word(&YIELDS, o.role), as_word(&o.name));
+            let (role, name) = (word(&YIELDS, o.role), as_name(&o.name));
             writeln!(f, "  {role} {name} = {}", names[&o.value])?;
         }
         Ok(())

@@ -1,39 +1,58 @@
 //! Reads the printed form of a graph.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 
 use retrograd_tape::{Domain, Map, Number, Op, Operands, Reduction, Role, Shape, Type, Value};
 
 use crate::graph::Graph;
-use crate::text::error::{Source, Span, TextError, nearest};
-use crate::text::lexer::{Lexer, Token};
+use crate::text::cursor::{Cursor, ReadError, quoted};
 use crate::text::print::{DOMAINS, ROLES, YIELDS};
 
-/// Reads a graph. The result has passed every check but those of whole graphs, which are the verifier's.
+/// Reads a graph; errors call the text `name`. The result has passed every check but those of whole graphs, which are
+/// the verifier's.
 ///
 /// # Errors
-/// The first mistake, with its line.
-pub fn parse_graph(name: &str, text: &str) -> Result<Graph, TextError> {
-    let source = Source::new(name, text);
+/// The first mistake, with its line and column.
+pub fn parse_graph(name: &str, text: &str) -> Result<Graph, ReadError> {
+    let all = (1..).zip(text.split('\n'));
+    let mut lines = all
+        .map(|(number, line)| Cursor::new(name, number, line))
+        .filter(|c| !c.rest().is_empty() && !c.rest().starts_with('#'));
+    let Some(mut first) = lines.next() else {
+        let nothing = Cursor::new(name, 1, "");
+        return Err(nothing.error(0, "there is no graph".into(), "`graph` and its name"));
+    };
+    if !first.take_word("graph") {
+        return first.unexpected("`graph` and its name");
+    }
+    let (graph, _) = first.name("the graph's name")?;
+    end_of_line(&first)?;
     let mut reader = Reader {
-        lexer: Lexer::new(&source, false),
-        source,
-        graph: Graph::new(""),
+        graph: Graph::new(&graph),
         values: HashMap::new(),
         open: Vec::new(),
+        inputs: HashSet::new(),
+        outputs: HashSet::new(),
     };
-    reader.read()?;
-    Ok(reader.graph)
+    for mut line in lines {
+        match line.rest().starts_with('%') {
+            true => reader.node(&mut line)?,
+            false => reader.output(&mut line)?,
+        }
+        end_of_line(&line)?;
+    }
+    reader.close(name, text)
 }
 
 struct Reader {
-    source: Arc<Source>,
-    lexer: Lexer,
     graph: Graph,
-    values: HashMap<usize, (Value, Span)>,
+    /// What is called `%3`, and the line that says so.
+    values: HashMap<usize, (Value, usize)>,
     /// Delays whose operands are not known yet.
     open: Vec<Open>,
+    /// Names of inputs so far, and of outputs.
+    inputs: HashSet<String>,
+    outputs: HashSet<String>,
 }
 
 /// A delay that has been read, but perhaps not its operands.
@@ -41,15 +60,17 @@ struct Open {
     node: Value,
     op: Op,
     operands: [Numbered; 2],
+    line: usize,
 }
 
-/// The number of a value, and where it stands.
-type Numbered = (usize, Span);
+/// The number of a value, and where it stands in its line.
+type Numbered = (usize, usize);
 
 /// Names of all ops that are not inputs.
 fn op_names() -> impl Iterator<Item = &'static str> {
-    const OTHERS: [&str; 18] = [
+    const OTHERS: [&str; 19] = [
         "const",
+        "zeros",
         "sum",
         "mean",
         "amax",
@@ -71,329 +92,314 @@ fn op_names() -> impl Iterator<Item = &'static str> {
     Map::ALL.iter().map(|m| m.row().name).chain(OTHERS)
 }
 
+fn end_of_line(c: &Cursor<'_>) -> Result<(), ReadError> {
+    match c.rest() {
+        "" => Ok(()),
+        _ => c.unexpected("the end of the line"),
+    }
+}
+
+/// `%3`
+fn number(c: &mut Cursor<'_>) -> Result<Numbered, ReadError> {
+    let at = c.place().1;
+    c.expect("%", "and a value's number")?;
+    Ok((c.whole("the value's number")?, at))
+}
+
+/// A count or a length. Cell files have the same limit; what ops add up and multiply then stays within `usize`.
+fn length(c: &mut Cursor<'_>, what: &str) -> Result<usize, ReadError> {
+    Ok(c.whole::<u32>(what)? as usize)
+}
+
+fn domain(c: &mut Cursor<'_>) -> Result<Domain, ReadError> {
+    const EXPECTED: &str = "once, row, edge or step";
+    let (word, at) = c.word(EXPECTED)?;
+    match DOMAINS.iter().find(|(name, _)| *name == word) {
+        Some((_, Some(domain))) => Ok(*domain),
+        Some((_, None)) => Ok(Domain::Edge(length(c, "how many slots")?)),
+        None => Err(c.error(at, format!("there is no domain {}", quoted(word)), EXPECTED)),
+    }
+}
+
+fn shape(c: &mut Cursor<'_>) -> Result<Shape, ReadError> {
+    c.expect("[", "of a shape")?;
+    if c.take("]") {
+        return Ok(Shape::Scalar);
+    }
+    let m = length(c, "a length")?;
+    let shape = match c.take(",") {
+        true => Shape::Matrix(m, length(c, "a length")?),
+        false => Shape::Vector(m),
+    };
+    c.expect("]", "after a shape")?;
+    Ok(shape)
+}
+
+/// By how many steps.
+fn steps(c: &mut Cursor<'_>) -> Result<i32, ReadError> {
+    let negative = c.take("-");
+    let at = c.place().1;
+    let n: i64 = c.whole("by how many steps")?;
+    let signed = if negative { -n } else { n };
+    i32::try_from(signed).map_err(|_| {
+        c.error(
+            at,
+            format!("{n} steps are too many"),
+            "by how many steps, in 32 bits",
+        )
+    })
+}
+
+fn axis(c: &mut Cursor<'_>) -> Result<usize, ReadError> {
+    if !c.take_word("axis") {
+        return Ok(0);
+    }
+    c.expect("=", "and an axis")?;
+    length(c, "an axis")
+}
+
+fn slice(c: &mut Cursor<'_>) -> Result<Op, ReadError> {
+    let start = length(c, "the first index")?;
+    c.expect("..", "and the index after the last")?;
+    let at = c.place().1;
+    let end = length(c, "the index after the last")?;
+    if end <= start {
+        let message = format!("the slice {start}..{end} is empty");
+        return Err(c.error(at, message, &format!("more than {start}")));
+    }
+    let len = end - start;
+    let axis = axis(c)?;
+    Ok(Op::Slice { axis, start, len })
+}
+
+fn constant(c: &mut Cursor<'_>) -> Result<Number, ReadError> {
+    let sign = if c.take("-") { -1.0 } else { 1.0 };
+    if c.take_word("inf") {
+        return Ok(Number(sign * f64::INFINITY));
+    }
+    if c.take_word("NaN") {
+        // A NaN other than the usual one is followed by its bits.
+        let bits = match c.rest().starts_with(|c: char| c.is_ascii_digit()) {
+            true => c.whole("the bits of a NaN")?,
+            false => f64::NAN.to_bits(),
+        };
+        return Ok(Number(f64::from_bits(bits)));
+    }
+    Ok(Number(sign * c.number()?))
+}
+
+/// The op of that name, its attributes read; `None` if there is none.
+fn attributes(c: &mut Cursor<'_>, word: &str, ty: Type) -> Result<Option<Op>, ReadError> {
+    if let Some(m) = Map::by_name(word) {
+        return Ok(Some(Op::Map(m)));
+    }
+    Ok(Some(match word {
+        "const" => Op::Constant {
+            value: constant(c)?,
+            shape: ty.shape,
+        },
+        "zeros" => Op::Zeros(ty.shape),
+        "sum" => Op::Reduce(Reduction::Sum),
+        "mean" => Op::Reduce(Reduction::Mean),
+        "amax" => Op::Reduce(Reduction::Max),
+        "dot" => Op::Dot,
+        "broadcast" => Op::Broadcast(ty.shape),
+        "concat" => Op::Concat { axis: axis(c)? },
+        "slice" => slice(c)?,
+        "reshape" => Op::Reshape(ty.shape),
+        "matvec" => Op::MatVec { transposed: false },
+        "matvec_t" => Op::MatVec { transposed: true },
+        "outer" => Op::Outer { to: domain(c)? },
+        "gather" => Op::Gather,
+        "scatter" => Op::Scatter {
+            rows: length(c, "how many rows")?,
+            to: domain(c)?,
+        },
+        "delay" => Op::Delay(steps(c)?),
+        "boundary" => Op::Boundary(steps(c)?),
+        "spread" => Op::Spread(domain(c)?),
+        "sum_to" => Op::SumTo(domain(c)?),
+        _ => return Ok(None),
+    }))
+}
+
+/// The op or role that is most like `word`, if one is near enough to have been meant.
+fn nearest(word: &str) -> Option<&'static str> {
+    let letters: Vec<char> = word.chars().take(32).collect();
+    let distance = |known: &str| {
+        let mut row: Vec<usize> = (0..=letters.len()).collect();
+        for (i, k) in known.chars().enumerate() {
+            let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+            for (j, &c) in letters.iter().enumerate() {
+                let replaced = diagonal + usize::from(k != c);
+                diagonal = row[j + 1];
+                row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+            }
+        }
+        row[letters.len()]
+    };
+    let known = op_names().chain(ROLES.iter().map(|r| r.1));
+    let best = known.map(|k| (distance(k), k)).min();
+    best.filter(|&(d, _)| d <= 1 + letters.len() / 4)
+        .map(|(_, k)| k)
+}
+
 impl Reader {
-    fn fail<T>(&self, at: Span, message: String, label: String) -> Result<T, TextError> {
-        Err(TextError::new(&self.source, at, message, label))
-    }
-
-    fn read(&mut self) -> Result<(), TextError> {
-        self.skip_to_line();
-        if !self.lexer.take_word("graph") {
-            return Err(self.lexer.unexpected("`graph` and its name"));
-        }
-        let (name, _) = self.lexer.word("the graph's name")?;
-        self.graph = Graph::new(&name);
-        loop {
-            self.end_of_line()?;
-            self.skip_to_line();
-            match self.lexer.peek() {
-                (Token::End, _) => break,
-                (Token::Sign("%"), _) => self.node()?,
-                _ => self.output()?,
-            }
-        }
-        self.close()
-    }
-
-    /// Skips empty lines and lines of comment.
-    fn skip_to_line(&mut self) {
-        loop {
-            self.lexer.skip_newlines();
-            if self.lexer.peek().0 != Token::Sign("#") {
-                return;
-            }
-            self.lexer.skip_line();
-        }
-    }
-
-    fn end_of_line(&mut self) -> Result<(), TextError> {
-        match self.lexer.peek().0 {
-            Token::Newline | Token::End => Ok(()),
-            _ => Err(self.lexer.unexpected("the end of the line")),
-        }
-    }
-
-    /// `%3`
-    fn number(&mut self, what: &str) -> Result<Numbered, TextError> {
-        let start = self.lexer.peek().1;
-        if !self.lexer.take("%") {
-            return Err(self.lexer.unexpected(what));
-        }
-        let n = self.lexer.whole("the value's number")?;
-        Ok((n, start.to(self.lexer.behind())))
-    }
-
-    fn value(&self, (n, at): Numbered) -> Result<Value, TextError> {
+    fn value(&self, c: &Cursor<'_>, (n, at): Numbered) -> Result<Value, ReadError> {
         match self.values.get(&n) {
             Some(&(v, _)) => Ok(v),
-            None => self.fail(
+            None => Err(c.error(
                 at,
                 format!("there is no %{n} before this line"),
-                "expected a value of an earlier line (only a delay's first operand may come later)"
-                    .into(),
-            ),
-        }
-    }
-
-    fn domain(&mut self) -> Result<Domain, TextError> {
-        let (word, at) = self.lexer.name("a domain: once, row, edge or step")?;
-        match DOMAINS.iter().find(|(name, _)| *name == word) {
-            Some((_, Some(domain))) => Ok(*domain),
-            Some(_) => Ok(Domain::Edge(self.lexer.whole("how many slots")?)),
-            None => self.fail(
-                at,
-                format!("there is no domain `{word}`"),
-                "expected once, row, edge or step".into(),
-            ),
-        }
-    }
-
-    fn shape(&mut self) -> Result<Shape, TextError> {
-        self.lexer.expect("[", "of a shape")?;
-        if self.lexer.take("]") {
-            return Ok(Shape::Scalar);
-        }
-        let m = self.lexer.whole("a length")?;
-        let shape = if self.lexer.take(",") {
-            Shape::Matrix(m, self.lexer.whole("a length")?)
-        } else {
-            Shape::Vector(m)
-        };
-        self.lexer.expect("]", "after a shape")?;
-        Ok(shape)
-    }
-
-    fn integer(&mut self, what: &str) -> Result<i32, TextError> {
-        let negative = self.lexer.take("-");
-        let at = self.lexer.peek().1;
-        let n: i64 = self.lexer.whole(what)?;
-        let n = if negative { n.checked_neg() } else { Some(n) };
-        match n.map(i32::try_from) {
-            Some(Ok(n)) => Ok(n),
-            _ => self.fail(
-                at,
-                "a number that is too large".into(),
-                format!("expected {what}"),
-            ),
+                "a value of an earlier line (only a delay's first operand may come later)",
+            )),
         }
     }
 
     /// A line of a node: `%3: step [4] = matvec %1, %2  # name`.
-    fn node(&mut self) -> Result<(), TextError> {
-        let (n, at) = self.number("a value")?;
-        if let Some(&(_, before)) = self.values.get(&n) {
-            let error = TextError::new(
-                &self.source,
-                at,
-                format!("there are two values %{n}"),
-                "expected a number of its own".into(),
-            );
-            return Err(error.and(before, "the first".into()));
+    fn node(&mut self, c: &mut Cursor<'_>) -> Result<(), ReadError> {
+        let (n, at) = number(c)?;
+        let line = c.place().0;
+        if let Some((_, before)) = self.values.get(&n) {
+            let message = format!("there are two values %{n}, the first on line {before}");
+            return Err(c.error(at, message, "a number of its own"));
         }
-        self.lexer.expect(":", "and a type")?;
-        let typed = self.lexer.peek().1;
-        let domain = self.domain()?;
-        let ty = Type::new(self.shape()?, domain);
-        let typed = typed.to(self.lexer.behind());
-        self.lexer.expect("=", "and an op")?;
-        let (word, word_at) = self.lexer.name("an op")?;
+        c.expect(":", "and a type")?;
+        let typed = c.place().1;
+        let domain = domain(c)?;
+        let ty = Type::new(shape(c)?, domain);
+        c.expect("=", "and an op")?;
+        let (word, word_at) = c.word("an op")?;
         let input = ROLES.iter().find(|(_, name)| *name == word);
         let v = match input {
-            Some(&(role, _)) => self.input(role, ty)?,
-            None => self.op(&word, word_at, ty, typed)?,
+            Some(&(role, _)) => self.input(c, role, ty)?,
+            None => self.op(c, (word, word_at), ty, typed)?,
         };
-        if self.lexer.take("#") {
-            let (name, _) = self.lexer.word("the value's name")?;
+        if c.take("#") {
+            let (name, _) = c.name("the value's name")?;
             self.graph.label(v, Some(name.into()), None);
         }
-        self.values.insert(n, (v, at));
+        self.values.insert(n, (v, line));
         Ok(())
     }
 
-    fn input(&mut self, role: Role, ty: Type) -> Result<Value, TextError> {
-        let (name, at) = self.lexer.word("the input's name")?;
-        if self.graph.inputs().iter().any(|i| *i.name == name) {
-            let message = format!("there already is an input `{name}`");
-            return self.fail(at, message, "expected another name".into());
+    fn input(&mut self, c: &mut Cursor<'_>, role: Role, ty: Type) -> Result<Value, ReadError> {
+        let (name, at) = c.name("the input's name")?;
+        let v = self.graph.input(&name, role, ty);
+        if let Some(name) = self.inputs.replace(name) {
+            let message = format!("there already is an input {}", quoted(&name));
+            return Err(c.error(at, message, "another name"));
         }
-        Ok(self.graph.input(&name, role, ty))
+        Ok(v)
     }
 
-    fn op(&mut self, word: &str, at: Span, ty: Type, typed: Span) -> Result<Value, TextError> {
-        let Some(op) = self.attributes(word, ty)? else {
-            let error = TextError::new(
-                &self.source,
-                at,
-                format!("there is no op `{word}`"),
-                "expected an op of the table, or an input's role".into(),
-            );
-            let known = op_names().chain(ROLES.iter().map(|r| r.1));
-            return Err(match nearest(word, known) {
-                Some(near) => error.help(format!("did you mean `{near}`?")),
-                None => error,
-            });
+    /// An op from its attributes on; `typed` is where its type begins.
+    fn op(
+        &mut self,
+        c: &mut Cursor<'_>,
+        (word, at): (&str, usize),
+        ty: Type,
+        typed: usize,
+    ) -> Result<Value, ReadError> {
+        let Some(op) = attributes(c, word, ty)? else {
+            let mut expected = "an op of the table, or an input's role".to_owned();
+            if let Some(near) = nearest(word) {
+                expected += &format!("; did you mean `{near}`?");
+            }
+            return Err(c.error(at, format!("there is no op {}", quoted(word)), &expected));
         };
         let mut given = Vec::new();
-        while let (Token::Sign("%"), _) = self.lexer.peek() {
-            given.push(self.number("a value")?);
-            if !self.lexer.take(",") {
+        while c.rest().starts_with('%') {
+            given.push(number(c)?);
+            if !c.take(",") {
                 break;
             }
         }
         if let (Op::Delay(d), [x, init]) = (op, given.as_slice()) {
-            let v = self.graph.open_delay(d, ty.shape);
-            let (node, operands) = (v, [*x, *init]);
-            self.open.push(Open { node, op, operands });
             if ty.domain != Domain::Step {
                 let message = format!("a delay is a value of each step, not {}", ty.domain);
-                return self.fail(typed, message, "expected step".into());
+                return Err(c.error(typed, message, "step"));
             }
-            return Ok(v);
+            let node = self.graph.open_delay(d, ty.shape);
+            self.open.push(Open {
+                node,
+                op,
+                operands: [*x, *init],
+                line: c.place().0,
+            });
+            return Ok(node);
         }
         let xs: Operands = (given.iter().copied())
-            .map(|x| self.value(x))
+            .map(|x| self.value(c, x))
             .collect::<Result<_, _>>()?;
-        self.check(op, &xs, ty, at, typed)?;
+        self.check(c, op, &xs, ty, (at, typed))?;
         Ok(self.graph.restore(op, &xs, ty))
     }
 
-    /// The op of that name, its attributes read.
-    fn attributes(&mut self, word: &str, ty: Type) -> Result<Option<Op>, TextError> {
-        if let Some(m) = Map::by_name(word) {
-            return Ok(Some(Op::Map(m)));
-        }
-        Ok(Some(match word {
-            "const" => Op::Constant {
-                value: self.constant()?,
-                shape: ty.shape,
-            },
-            "sum" => Op::Reduce(Reduction::Sum),
-            "mean" => Op::Reduce(Reduction::Mean),
-            "amax" => Op::Reduce(Reduction::Max),
-            "dot" => Op::Dot,
-            "broadcast" => Op::Broadcast(ty.shape),
-            "concat" => Op::Concat { axis: self.axis()? },
-            "slice" => {
-                let start: usize = self.lexer.whole("the first index")?;
-                self.lexer.expect("..", "and the index after the last")?;
-                let at = self.lexer.peek().1;
-                let end: usize = self.lexer.whole("the index after the last")?;
-                let Some(len) = end.checked_sub(start).filter(|&n| n > 0) else {
-                    let message = format!("the slice {start}..{end} is empty");
-                    return self.fail(at, message, format!("expected more than {start}"));
-                };
-                let axis = self.axis()?;
-                Op::Slice { axis, start, len }
-            }
-            "reshape" => Op::Reshape(ty.shape),
-            "matvec" => Op::MatVec { transposed: false },
-            "matvec_t" => Op::MatVec { transposed: true },
-            "outer" => Op::Outer { to: self.domain()? },
-            "gather" => Op::Gather,
-            "scatter" => Op::Scatter {
-                rows: self.lexer.whole("how many rows")?,
-                to: self.domain()?,
-            },
-            "delay" => Op::Delay(self.integer("by how many steps")?),
-            "boundary" => Op::Boundary(self.integer("by how many steps")?),
-            "spread" => Op::Spread(self.domain()?),
-            "sum_to" => Op::SumTo(self.domain()?),
-            _ => return Ok(None),
-        }))
-    }
-
-    fn axis(&mut self) -> Result<usize, TextError> {
-        if !self.lexer.take_word("axis") {
-            return Ok(0);
-        }
-        self.lexer.expect("=", "and an axis")?;
-        self.lexer.whole("an axis")
-    }
-
-    fn constant(&mut self) -> Result<Number, TextError> {
-        let sign = if self.lexer.take("-") { -1.0 } else { 1.0 };
-        if self.lexer.take_word("inf") {
-            return Ok(Number(sign * f64::INFINITY));
-        }
-        if self.lexer.take_word("NaN") {
-            // A NaN other than the usual one is followed by its bits.
-            let bits = match self.lexer.peek().0 {
-                Token::Number(_) => self.lexer.whole("the bits of a NaN")?,
-                _ => f64::NAN.to_bits(),
-            };
-            return Ok(Number(f64::from_bits(bits)));
-        }
-        match self.lexer.peek() {
-            (Token::Number(x), _) => {
-                self.lexer.next();
-                Ok(Number(sign * x))
-            }
-            _ => Err(self.lexer.unexpected("a number")),
-        }
-    }
-
+    /// The op fits its operands, and its type is this; mistakes of the one are shown at `at`, of the other at `typed`.
     fn check(
         &self,
+        c: &Cursor<'_>,
         op: Op,
         xs: &[Value],
         ty: Type,
-        at: Span,
-        typed: Span,
-    ) -> Result<(), TextError> {
+        (at, typed): (usize, usize),
+    ) -> Result<(), ReadError> {
         let types: Vec<Type> = xs.iter().map(|&x| self.graph.node(x).ty).collect();
         match op.infer(&types) {
             Ok(found) if found == ty => Ok(()),
-            Ok(found) => self.fail(
-                typed,
-                format!("`{}` of these operands is {found}, not {ty}", op.name()),
-                format!("expected {found}"),
-            ),
+            Ok(found) => {
+                let message = format!("`{}` of these operands is not {ty}", op.name());
+                Err(c.error(typed, message, &found.to_string()))
+            }
             Err(misfit) => {
                 use retrograd_tape::Misfit::*;
                 let expected = match misfit {
-                    Arity { expected } => format!("expected {expected} operands"),
+                    Arity { expected } => format!("{expected} operands"),
                     Shape { operand, expected } | Domain { operand, expected } => {
-                        format!("expected {expected} as operand {operand}")
+                        format!("{expected} as operand {operand}")
                     }
+                    other => other.to_string(),
                 };
                 let types: Vec<String> = types.iter().map(Type::to_string).collect();
                 let message = format!("`{}` does not fit {}", op.name(), types.join(", "));
-                self.fail(at, message, expected)
+                Err(c.error(at, message, &expected))
             }
         }
     }
 
     /// A line of an output: `output y = %3`.
-    fn output(&mut self) -> Result<(), TextError> {
-        let (word, at) = (self.lexer).name("a value (`%0: …`) or an output (`output y = %0`)")?;
+    fn output(&mut self, c: &mut Cursor<'_>) -> Result<(), ReadError> {
+        let (word, at) = c.word("a value (`%0: …`) or an output (`output y = %0`)")?;
         let Some(&(role, _)) = YIELDS.iter().find(|(_, name)| *name == word) else {
-            return self.fail(
-                at,
-                format!("`{word}` begins no line of a graph"),
-                "expected %, output, loss, final, gradient, tangent or observed".into(),
-            );
+            let words: Vec<&str> = YIELDS.iter().map(|y| y.1).collect();
+            let message = format!("{} begins no line of a graph", quoted(word));
+            return Err(c.error(at, message, &format!("%, {}", words.join(" or "))));
         };
-        let (name, named) = self.lexer.word("the output's name")?;
-        if self.graph.outputs().iter().any(|o| *o.name == name) {
-            let message = format!("there already is an output `{name}`");
-            return self.fail(named, message, "expected another name".into());
-        }
-        self.lexer.expect("=", "and a value")?;
-        let number = self.number("a value")?;
-        let v = self.value(number)?;
+        let (name, named) = c.name("the output's name")?;
+        c.expect("=", "and a value")?;
+        let number = number(c)?;
+        let v = self.value(c, number)?;
         self.graph.output(&name, role, v);
+        if let Some(name) = self.outputs.replace(name) {
+            let message = format!("there already is an output {}", quoted(&name));
+            return Err(c.error(named, message, "another name"));
+        }
         Ok(())
     }
 
     /// Gives the delays their operands, now that all values are known.
-    fn close(&mut self) -> Result<(), TextError> {
+    fn close(mut self, name: &str, text: &str) -> Result<Graph, ReadError> {
+        let mut lines = (1..).zip(text.split('\n'));
         for open in std::mem::take(&mut self.open) {
-            let (v, op, [x, init]) = (open.node, open.op, open.operands);
-            let xs = [self.value(x)?, self.value(init)?];
+            let line = lines.find(|(number, _)| *number == open.line);
+            let c = Cursor::new(name, open.line, line.map_or("", |l| l.1));
+            let (v, [x, init]) = (open.node, open.operands);
+            let xs = [self.value(&c, x)?, self.value(&c, init)?];
             let ty = self.graph.node(v).ty;
-            self.check(op, &xs, ty, x.1, x.1)?;
+            self.check(&c, open.op, &xs, ty, (x.1, x.1))?;
             self.graph.close_delay(v, xs[0], xs[1]);
         }
-        Ok(())
+        Ok(self.graph)
     }
 }

@@ -35,6 +35,7 @@ impl Algebra for Words {
         let infix = |sign: &str| format!("({} {sign} {})", word(0), word(1));
         let text = match op {
             Op::Constant { value, .. } => value.0.to_string(),
+            Op::Zeros(_) => "0".to_owned(),
             Op::Map(Map::Add) => infix("+"),
             Op::Map(Map::Sub) => infix("-"),
             Op::Map(Map::Mul) => infix("*"),
@@ -83,6 +84,7 @@ fn attributes(op: &Op) -> String {
         Op::Delay(d) | Op::Boundary(d) => format!(", d={d}"),
         Op::Input { .. }
         | Op::Constant { .. }
+        | Op::Zeros(_)
         | Op::Map(_)
         | Op::Reduce(_)
         | Op::Dot
@@ -204,6 +206,7 @@ fn samples() -> Vec<(Op, &'static [&'static str], Vec<Type>)> {
             &[],
             vec![],
         ),
+        (Op::Zeros(Shape::Vector(4)), &[], vec![]),
         (Op::Reduce(Reduction::Sum), x, vec![vector(step, 4)]),
         (Op::Reduce(Reduction::Mean), x, vec![vector(step, 4)]),
         (Op::Reduce(Reduction::Max), x, vec![vector(step, 4)]),

@@ -153,6 +153,7 @@ impl Run<'_> {
                 return (0..n).map(|i| (self.inputs)(&name, p * n + i)).collect();
             }
             Op::Constant { value, .. } => return vec![value.0; n],
+            Op::Zeros(_) => return vec![0.0; n],
             Op::Delay(d) => {
                 let slot = p / self.b + if d < 0 { d.unsigned_abs() as usize } else { 0 };
                 return self.extended(d, &xs, slot, p % self.b);
@@ -235,6 +236,7 @@ impl Run<'_> {
             }
             Op::Input { .. }
             | Op::Constant { .. }
+            | Op::Zeros(_)
             | Op::Delay(_)
             | Op::Boundary(_)
             | Op::SumTo(_)

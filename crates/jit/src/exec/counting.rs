@@ -3,10 +3,11 @@
 use std::cell::Cell;
 
 use retrograd_graph::plan::WIDE;
-use retrograd_kernels::{ActivateFn, Real, Weights, kernels};
+use retrograd_kernels::{
+    ActivateFn, Isa, Kernels, ProductFn, ProductFromFn, Real, Weights, kernels_for,
+};
 
 use super::activation;
-use crate::element::Element;
 
 /// How often kernels were called in a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,8 +34,14 @@ pub(super) fn counted() -> (usize, usize) {
     (PRODUCTS.with(Cell::get), ACTIVATIONS.with(Cell::get))
 }
 
+/// The table of an instruction set, by its number in [`Isa::ALL`]. Kernels have no room for a context: what they count for
+/// is in the function's type.
+fn counted_ones<T: Real, const ISA: usize>() -> &'static Kernels<T> {
+    kernels_for(Isa::ALL[ISA]).expect("`counting` is asked for what the machine has")
+}
+
 /// Counts, then multiplies.
-pub(super) unsafe extern "C" fn product<T: Real>(
+unsafe extern "C" fn product<T: Real, const ISA: usize>(
     w: *const Weights<T>,
     m: usize,
     a: *const T,
@@ -45,11 +52,11 @@ pub(super) unsafe extern "C" fn product<T: Real>(
 ) {
     PRODUCTS.with(|n| n.set(n.get() + 1));
     // SAFETY: passed on from the caller.
-    unsafe { (kernels::<T>().product)(w, m, a, lda, c, ldc, how) }
+    unsafe { (counted_ones::<T, ISA>().product)(w, m, a, lda, c, ldc, how) }
 }
 
 /// Counts, then multiplies.
-pub(super) unsafe extern "C" fn product_from<T: Real>(
+unsafe extern "C" fn product_from<T: Real, const ISA: usize>(
     w: *const Weights<T>,
     m: usize,
     a: *const T,
@@ -61,11 +68,11 @@ pub(super) unsafe extern "C" fn product_from<T: Real>(
 ) {
     PRODUCTS.with(|n| n.set(n.get() + 1));
     // SAFETY: passed on from the caller.
-    unsafe { (kernels::<T>().product_from)(w, m, a, lda, bias, c, ldc, how) }
+    unsafe { (counted_ones::<T, ISA>().product_from)(w, m, a, lda, bias, c, ldc, how) }
 }
 
 /// Counts, then applies the activation of this number in [`WIDE`].
-unsafe extern "C" fn one<T: Element, const K: usize>(
+unsafe extern "C" fn one<T: Real, const ISA: usize, const K: usize>(
     rows: usize,
     n: usize,
     x: *const T,
@@ -75,10 +82,39 @@ unsafe extern "C" fn one<T: Element, const K: usize>(
 ) {
     ACTIVATIONS.with(|n| n.set(n.get() + 1));
     // SAFETY: passed on from the caller.
-    unsafe { (kernels::<T>().activation(activation(WIDE[K])))(rows, n, x, ldx, y, ldy) }
+    unsafe { (counted_ones::<T, ISA>().activation(activation(WIDE[K])))(rows, n, x, ldx, y, ldy) }
 }
 
-/// All activations, counting.
-pub(super) fn activations<T: Element>() -> [ActivateFn<T>; WIDE.len()] {
-    [one::<T, 0>, one::<T, 1>, one::<T, 2>, one::<T, 3>]
+/// The kernels that emitted code calls, counting.
+type Counting<T> = (ProductFn<T>, ProductFromFn<T>, [ActivateFn<T>; WIDE.len()]);
+
+fn table<T: Real, const ISA: usize>() -> Counting<T> {
+    (
+        product::<T, ISA>,
+        product_from::<T, ISA>,
+        [
+            one::<T, ISA, 0>,
+            one::<T, ISA, 1>,
+            one::<T, ISA, 2>,
+            one::<T, ISA, 3>,
+        ],
+    )
+}
+
+/// The kernels of an instruction set that emitted code calls, counting.
+pub(super) fn counting<T: Real>(isa: Isa) -> Counting<T> {
+    match isa {
+        Isa::Avx512 => table::<T, { position(Isa::Avx512) }>(),
+        Isa::Avx2 => table::<T, { position(Isa::Avx2) }>(),
+        Isa::Portable => table::<T, { position(Isa::Portable) }>(),
+    }
+}
+
+/// Where an instruction set stands in [`Isa::ALL`].
+const fn position(isa: Isa) -> usize {
+    let mut i = 0;
+    while Isa::ALL[i] as u8 != isa as u8 {
+        i += 1;
+    }
+    i
 }

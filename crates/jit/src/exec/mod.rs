@@ -7,24 +7,27 @@
 
 pub(crate) mod code;
 mod counting;
+pub(crate) mod cut;
+pub(crate) mod limit;
 mod phase;
+pub(crate) mod pool;
 pub(crate) mod stream;
 mod sums;
 mod workspace;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rayon::prelude::*;
-use retrograd_graph::plan::Slices;
 use retrograd_graph::plan::cost::points;
-use retrograd_graph::plan::{Inner, Item, Kind, Layout, Loop, Plan, Product, View, WIDE};
-use retrograd_kernels::{ActivateFn, Activation, BACKWARD, Kernels, Real, Weights, kernels};
+use retrograd_graph::plan::{Inner, Item, Kind, Layout, Loop, Plan, Product, Slices, View, WIDE};
+use retrograd_kernels::{ActivateFn, Activation, BACKWARD, Kernels, Real, Weights};
 use retrograd_tape::{Domain, Map};
 
 use crate::element::Element;
 use code::Code;
 pub use counting::Calls;
+use cut::{Cut, Efforts, address};
+use pool::share;
 pub(crate) use workspace::{Need, Workspace};
 
 /// What compiled loops are called with. Field order is known to [`crate::lower::field`].
@@ -36,48 +39,59 @@ pub(crate) struct Frame<T: Real> {
     product_from: retrograd_kernels::ProductFromFn<T>,
     steps: usize,
     rows: usize,
+    /// Not 0 once an index was no row of its table: loops on any thread write 1, and who ran them looks once they are over.
+    outside: AtomicU64,
     activations: [ActivateFn<T>; WIDE.len()],
 }
 
 impl<T: Element> Frame<T> {
     /// The addresses of a workspace that is bound, and the kernels, counting their calls if that is wanted.
-    fn new(workspace: &Workspace<T>, (steps, rows): (usize, usize), count: bool) -> Frame<T> {
-        let kernels = kernels::<T>();
+    fn new(
+        workspace: &Workspace<T>,
+        kernels: &Kernels<T>,
+        (steps, rows): (usize, usize),
+        count: bool,
+    ) -> Frame<T> {
+        let (product, product_from, activations) = match count {
+            true => counting::counting(kernels.isa),
+            false => (
+                kernels.product,
+                kernels.product_from,
+                WIDE.map(|m| kernels.activation(activation(m))),
+            ),
+        };
         Frame {
             bases: workspace.bases.as_ptr(),
             weights: workspace.weights.as_ptr(),
-            product: if count {
-                counting::product::<T>
-            } else {
-                kernels.product
-            },
-            product_from: if count {
-                counting::product_from::<T>
-            } else {
-                kernels.product_from
-            },
+            product,
+            product_from,
             steps,
             rows,
-            activations: if count {
-                counting::activations()
-            } else {
-                WIDE.map(|m| kernels.activation(activation(m)))
-            },
+            outside: AtomicU64::new(0),
+            activations,
         }
+    }
+
+    /// An index was no row of its table since this was last asked.
+    fn was_outside(&mut self) -> bool {
+        std::mem::take(self.outside.get_mut()) != 0
     }
 }
 
-// SAFETY: the frame is read only while loops run; what its addresses lead to is divided among the threads by rows.
+// SAFETY: while loops run the frame is read only, but for a mark that all of them set alike; what its addresses lead to is divided among the threads by rows.
 unsafe impl<T: Real> Sync for Frame<T> {}
+
+/// An index that the program computed was no row of its table. Which one, compiled code does not know.
+pub(crate) struct Outside;
 
 /// One run: the plan, its code and everything with an address.
 pub(crate) struct Run<'a, T: Real> {
     pub(crate) plan: &'a Plan,
-    pub(crate) code: &'a Code,
+    pub(crate) code: &'a Code<T>,
     pub(crate) t: usize,
     pub(crate) b: usize,
-    /// Threads that this run may use; 1 runs everything on the caller's.
-    pub(crate) threads: usize,
+    cut: Cut,
+    efforts: &'a Efforts,
     pub(crate) layout: Layout,
     pub(crate) workspace: &'a mut Workspace<T>,
     frame: Frame<T>,
@@ -95,37 +109,10 @@ struct Span {
     first: bool,
 }
 
-/// Rows of a recurrence that one thread does at a time, at most: what a slice needs stays in cache.
-const SLICE: usize = 32;
-
-/// The same where the weights of a step do not stay in cache: a pass over them then serves twice as many rows. More rows
-/// than that gain nothing (docs/PERFORMANCE.md).
-const FAR_SLICE: usize = 64;
-
-/// Bytes of weights that slices may find in the last cache, step by step. Measured with 32 MiB of it: at 16 MiB and more,
-/// slices of 64 rows are faster, at 13 neither, at 8 those of 32.
-const CACHED: usize = 12 << 20;
-
-/// Rows of a hoisted product that are made at a time: enough for the kernel's full speed, few enough to stay in L2 until
-/// the steps read them (measured in the hand-written LSTM, Zen 4).
-const BLOCK_ROWS: usize = 48;
-
-/// Bytes of such a product's results that a recurrence with time inside may find in L2.
-const BLOCK_BYTES: usize = 128 << 10;
-
 /// Rows times steps that a recurrence with time inside does at a time, at most. A tile touches a line in each step, far
 /// from each other where there are many rows, and more of them than the hardware prefetches for cost more than a state
 /// does in memory: of 64, 128, 256, 1024 and all, 64 is the fastest (docs/PERFORMANCE.md).
 const INSIDE: usize = 64;
-
-/// How runs cut products into calls.
-pub(crate) const SLICES: Slices = Slices {
-    slice: SLICE,
-    far_slice: FAR_SLICE,
-    cached: CACHED,
-    block: BLOCK_ROWS,
-    inside_bytes: BLOCK_BYTES,
-};
 
 /// An address that may go to another thread.
 #[derive(Clone, Copy)]
@@ -189,20 +176,21 @@ impl<'a, T: Element> Run<'a, T> {
     /// Prepares a run for (T, B) over a workspace that fits and is bound to the caller's arrays.
     pub(crate) fn new(
         plan: &'a Plan,
-        code: &'a Code,
+        code: &'a Code<T>,
         (t, b): (usize, usize),
-        threads: usize,
+        (cut, efforts): (Cut, &'a Efforts),
         layout: Layout,
         workspace: &'a mut Workspace<T>,
         count: bool,
     ) -> Self {
-        let frame = Frame::new(workspace, (t, b), count);
+        let frame = Frame::new(workspace, code.kernels, (t, b), count);
         Run {
             plan,
             code,
             t,
             b,
-            threads,
+            cut,
+            efforts,
             layout,
             workspace,
             frame,
@@ -212,19 +200,19 @@ impl<'a, T: Element> Run<'a, T> {
     }
 
     /// Runs the plan, and tells how long each item took: once a block for those of phases.
-    pub(crate) fn run_timed(mut self) -> Vec<(usize, Duration)> {
+    pub(crate) fn run_timed(mut self) -> Result<Vec<(usize, Duration)>, Outside> {
         self.times = Some(Vec::new());
-        self.go();
-        self.times.unwrap_or_default()
+        self.go()?;
+        Ok(self.times.unwrap_or_default())
     }
 
     /// Runs the plan.
-    pub(crate) fn run(mut self) -> Calls {
-        self.go();
-        self.calls
+    pub(crate) fn run(mut self) -> Result<Calls, Outside> {
+        self.go()?;
+        Ok(self.calls)
     }
 
-    fn go(&mut self) {
+    fn go(&mut self) -> Result<(), Outside> {
         let before = counting::counted();
         let whole = Span {
             t0: 0,
@@ -244,32 +232,39 @@ impl<'a, T: Element> Run<'a, T> {
         let after = counting::counted();
         self.calls.step_products = after.0 - before.0;
         self.calls.activations = after.1 - before.1;
+        match self.frame.was_outside() {
+            true => Err(Outside),
+            false => Ok(()),
+        }
     }
 
     fn item(&mut self, item: &Item, span: Span) {
         let start = self.times.is_some().then(Instant::now);
         self.run_item(item, span);
         if let (Some(times), Some(start)) = (&mut self.times, start) {
-            times.push((std::ptr::from_ref(item).addr(), start.elapsed()));
+            times.push((address(item), start.elapsed()));
         }
     }
 
     fn run_item(&mut self, item: &Item, span: Span) {
-        let kernels = kernels::<T>();
+        let kernels = self.code.kernels;
         match item {
             Item::Pack(w) => {
-                let ws = &mut *self.workspace;
-                if !ws.packed[*w].is_empty() {
+                let weights = &self.workspace.weights[*w];
+                if !weights.packed.is_null() {
                     // SAFETY: the blocks lie in arrays of checked length that are complete at this point of the plan, and
-                    // the packing has the length that the kernels ask for.
-                    unsafe { (kernels.pack)(&ws.weights[*w], ws.weights[*w].packed.cast_mut()) };
+                    // the packing has the length that the kernels ask for; nobody reads it while parts are made.
+                    unsafe { (kernels.pack)(weights, weights.packed.cast_mut()) };
                     self.calls.packs += 1;
                 }
             }
             Item::Loop(l) => self.run_loop(l, item, span),
-            Item::Nest { reverse, items } => self.nest(kernels, *reverse, items, span),
+            Item::Nest { reverse, items } => {
+                let pieces = self.pieces(item, span);
+                self.nest(kernels, *reverse, items, (span, pieces));
+            }
             Item::Product { domain, product } => {
-                self.product(kernels, *domain, product, span);
+                self.product(kernels, *domain, product, (span, self.pieces(item, span)));
                 self.calls.hoisted_products += 1;
             }
             Item::Outer { .. }
@@ -283,25 +278,30 @@ impl<'a, T: Element> Run<'a, T> {
         }
     }
 
-    /// Calls `f` for slices of the rows of recurrences, on as many threads as there are.
-    fn over_slices(&self, items: &[Item], rows: usize, f: impl Fn(usize, usize) + Sync) {
-        let slice = SLICES.rows(self.plan, items, size_of::<T>(), rows, self.threads);
+    /// Pieces that an item's work is cut into.
+    fn pieces(&self, item: &Item, span: Span) -> usize {
+        let sizes = (span.t1 - span.t0, self.b);
+        self.efforts.pieces(item, sizes, self.cut)
+    }
+
+    /// Calls `f` for slices of the rows of recurrences, in so many pieces at a time.
+    fn over_slices(&self, items: &[Item], pieces: usize, f: impl Fn(usize, usize) + Sync) {
+        let rows = self.b;
+        let slice =
+            Slices::of(self.plan.target).rows(self.plan, items, size_of::<T>(), rows, pieces);
         let part = |i: usize| f(i * slice, rows.min((i + 1) * slice));
-        if self.threads <= 1 {
-            (0..rows.div_ceil(slice)).for_each(part);
-        } else {
-            (0..rows.div_ceil(slice)).into_par_iter().for_each(part);
-        }
+        share(pieces, rows.div_ceil(slice), part);
     }
 
     /// Runs a loop, which is what the item is.
     fn run_loop(&self, l: &Loop, item: &Item, span: Span) {
-        let f = self.code.of_loop::<T>(l.number);
+        let f = self.code.of_loop(l.number);
         let (t0, t1) = match l.domain {
             Domain::Step => (span.t0, span.t1),
             other => (0, points(other, 0, 0).0),
         };
         let (steps, rows) = (t1 - t0, points(l.domain, 0, self.b).1);
+        let pieces = self.pieces(item, span);
         let frame = &self.frame;
         let call = |t0: usize, t1: usize, b0: usize, b1: usize| {
             // SAFETY: the frame's arrays have the lengths that the plan says, and the range lies within what they keep.
@@ -310,7 +310,7 @@ impl<'a, T: Element> Run<'a, T> {
         };
         match l.kind {
             Kind::Recurrence { reverse } => {
-                self.over_slices(std::slice::from_ref(item), rows, |b0, b1| {
+                self.over_slices(std::slice::from_ref(item), pieces, |b0, b1| {
                     let most = match l.inner {
                         Inner::Lanes => steps,
                         Inner::Time(_) => (INSIDE / (b1 - b0)).max(1),
@@ -323,34 +323,40 @@ impl<'a, T: Element> Run<'a, T> {
                     }
                 })
             }
-            Kind::Parallel if self.threads <= 1 => call(t0, t1, 0, rows),
+            Kind::Parallel if pieces <= 1 => call(t0, t1, 0, rows),
             Kind::Parallel if steps >= rows => {
-                let slice = steps.div_ceil(4 * self.threads);
+                let slice = steps.div_ceil(4 * pieces);
                 let part = |i: usize| call(t0 + i * slice, t1.min(t0 + (i + 1) * slice), 0, rows);
-                (0..steps.div_ceil(slice)).into_par_iter().for_each(part);
+                share(pieces, steps.div_ceil(slice), part);
             }
             Kind::Parallel => {
-                let slice = rows.div_ceil(4 * self.threads);
+                let slice = rows.div_ceil(4 * pieces);
                 let part = |i: usize| call(t0, t1, i * slice, rows.min((i + 1) * slice));
-                (0..rows.div_ceil(slice)).into_par_iter().for_each(part);
+                share(pieces, rows.div_ceil(slice), part);
             }
         }
     }
 
     /// Products, loops over what they made and the recurrence behind them, a few steps at a time. With too few rows for all
-    /// threads, one after another: everything but the recurrence has steps for them.
-    fn nest(&mut self, kernels: &Kernels<T>, reverse: bool, items: &[Item], span: Span) {
+    /// pieces, one after another: everything but the recurrence has steps for them.
+    fn nest(
+        &mut self,
+        kernels: &Kernels<T>,
+        reverse: bool,
+        items: &[Item],
+        (span, pieces): (Span, usize),
+    ) {
         let (steps, rows) = (span.t1 - span.t0, self.b);
-        if rows < self.threads {
+        if rows < pieces {
             items.iter().for_each(|item| self.run_item(item, span));
             return;
         }
-        let most = SLICES.steps(self.plan, items, rows, size_of::<T>());
+        let most = Slices::of(self.plan.target).steps(self.plan, items, rows, size_of::<T>());
         let blocks = steps.div_ceil(most);
         let length = steps.div_ceil(blocks);
         let made = AtomicUsize::new(0);
         let frame = &self.frame;
-        self.over_slices(items, rows, |b0, b1| {
+        self.over_slices(items, pieces, |b0, b1| {
             for i in 0..blocks {
                 let i = if reverse { blocks - 1 - i } else { i };
                 let (t0, t1) = (i * length, steps.min((i + 1) * length));
@@ -371,7 +377,7 @@ impl<'a, T: Element> Run<'a, T> {
                             }
                         }
                         Item::Loop(l) => {
-                            let f = self.code.of_loop::<T>(l.number);
+                            let f = self.code.of_loop(l.number);
                             let steps = (span.t0 + t0, span.t0 + t1);
                             // SAFETY: as for any loop; the blocks come in the order of the recurrence.
                             unsafe { f.run(frame, steps, (b0, b1)) };
@@ -385,7 +391,13 @@ impl<'a, T: Element> Run<'a, T> {
     }
 
     /// A product over all points: as one matrix, for the points of a domain lie one after another.
-    fn product(&self, kernels: &Kernels<T>, domain: Domain, p: &Product, span: Span) {
+    fn product(
+        &self,
+        kernels: &Kernels<T>,
+        domain: Domain,
+        p: &Product,
+        (span, pieces): (Span, usize),
+    ) {
         let (steps, rows) = points(domain, span.t1 - span.t0, self.b);
         let m = steps * rows;
         let operands = Shared(self.operands(p, span));
@@ -393,15 +405,13 @@ impl<'a, T: Element> Run<'a, T> {
             // SAFETY: rows i0..i1 exist, one after another from the first step on, and no other part writes the results.
             unsafe { { &operands }.0.multiply(kernels, 0, i0, i1 - i0) }
         };
-        let slice = m
-            .div_ceil(4 * self.threads)
-            .next_multiple_of(kernels.tile_rows);
-        if self.threads <= 1 || m <= slice {
+        let slice = m.div_ceil(4 * pieces).next_multiple_of(kernels.tile_rows);
+        if pieces <= 1 || m <= slice {
             part(0, m);
         } else {
-            (0..m.div_ceil(slice))
-                .into_par_iter()
-                .for_each(|i| part(i * slice, m.min((i + 1) * slice)));
+            share(pieces, m.div_ceil(slice), |i| {
+                part(i * slice, m.min((i + 1) * slice));
+            });
         }
     }
 

@@ -1,11 +1,16 @@
 //! One sample after another: what depends on no sample is done once, a sample is one call of compiled code.
 
-use retrograd_graph::plan::{Item, Kind, Layout, Loop, Plan, Storage};
+use std::sync::Arc;
+
+use retrograd_graph::plan::{Item, Kind, Layout, Loop, Plan, Slices, Storage};
+use retrograd_kernels::{Buffer, Kernels};
 use retrograd_tape::Domain;
 
 use super::code::{Code, LoopCode};
-use super::{Frame, Need, Run, SLICES, Span, Workspace};
+use super::cut::{Cut, Efforts};
+use super::{Frame, Need, Run, Span, Workspace};
 use crate::element::Element;
+use crate::error::RunError;
 
 /// When an item of a streaming plan is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +25,14 @@ enum Part {
     States,
 }
 
-/// What a streaming plan runs on. Every array but those of the sample at hand is its own, or the workspace's.
+/// What a streaming plan runs on. Every array but those of the sample at hand is its own, its workspace's, or one that it
+/// shares with its forks: parameters and what is made of them.
 pub(crate) struct Stream<T: Element> {
+    /// Arrays that samples and states are written to; empty where an array is among the bound ones.
     workspace: Workspace<T>,
+    bound: Arc<Bound<T>>,
     frame: Frame<T>,
+    kernels: &'static Kernels<T>,
     step: LoopCode<T>,
     parts: Vec<Part>,
     /// The arrays that come with a sample.
@@ -34,9 +43,20 @@ pub(crate) struct Stream<T: Element> {
     b: usize,
     /// Rows that are done at a time.
     slice: usize,
+    /// A part other than a sample's had an index that was no row of its table.
+    outside: bool,
 }
 
-// SAFETY: its addresses lead to its own workspace and, only while `step` runs, to what the caller has borrowed.
+/// What parts other than [`Part::Bind`] only read. Whoever changes it has it alone: see [`Stream::own`].
+#[derive(Clone)]
+struct Bound<T: Element> {
+    /// By their numbers in the plan; empty where an array is among those of a workspace.
+    arrays: Vec<Buffer<T>>,
+    packed: Vec<Buffer<T>>,
+}
+
+// SAFETY: its addresses lead to its own workspace, to arrays that it and its forks only read as long as there is more than
+// one of them, and, only while `step` runs, to what the caller has borrowed.
 unsafe impl<T: Element> Send for Stream<T> {}
 // SAFETY: through a shared reference no address is followed.
 unsafe impl<T: Element> Sync for Stream<T> {}
@@ -76,29 +96,62 @@ fn parts(plan: &Plan) -> Vec<Part> {
     plan.items.iter().map(part).collect()
 }
 
+/// For each array, whether it is one stream's alone: it is of the sample or the states, or something else is written there
+/// for them.
+fn written(plan: &Plan, parts: &[Part]) -> Vec<bool> {
+    let own = |x: &retrograd_graph::plan::Buffer| match x.domain {
+        Domain::Edge(_) | Domain::Step => true,
+        Domain::Once | Domain::Row => false,
+    };
+    let mut written: Vec<bool> = plan.buffers.iter().map(own).collect();
+    for (item, _) in plan
+        .items
+        .iter()
+        .zip(parts)
+        .filter(|(_, p)| **p != Part::Bind)
+    {
+        let Item::Loop(l) = item else {
+            unreachable!("only loops depend on samples")
+        };
+        for view in l.body.iter().flat_map(|s| s.stores()) {
+            written[view.buffer] = true;
+        }
+    }
+    written
+}
+
 impl<T: Element> Stream<T> {
     /// Room for `b` rows. `inputs` and `outputs` are the arrays that come with a sample, by their numbers in the plan; all
     /// others are zeros. None if there is nothing to do for a sample.
+    ///
+    /// # Errors
+    /// More memory than there is.
     pub(crate) fn new(
         plan: &Plan,
-        code: &Code,
+        code: &Code<T>,
         b: usize,
         inputs: &[usize],
         outputs: &[usize],
-    ) -> Option<Self> {
-        let step = code.of_loop::<T>(step_loop(plan)?.number);
+    ) -> Result<Option<Self>, RunError> {
+        let Some(step) = step_loop(plan) else {
+            return Ok(None);
+        };
+        let step = code.of_loop(step.number);
         // Outputs that the caller does not want have an array here.
         let read: Vec<Storage> = inputs.iter().map(|&u| plan.buffers[u].storage).collect();
         let given = |s| read.contains(&s);
         let mut workspace = Workspace::new();
-        workspace.fit(&Need {
+        let need = Need {
             plan,
+            kernels: code.kernels,
             t: 1,
             b,
-            threads: 1,
+            parts: 1,
             layout: LAYOUT,
             given: &given,
-        });
+        };
+        need.can_be_addressed()?;
+        workspace.fit(&need, None)?;
         let count = |is: fn(&Storage) -> bool| {
             let storages = plan.buffers.iter().map(|x| &x.storage);
             storages.filter(|s| is(s)).count()
@@ -107,17 +160,32 @@ impl<T: Element> Stream<T> {
         let m = count(|s| matches!(s, Storage::Output(_)));
         let mut none: Vec<&mut [T]> = (0..m).map(|_| &mut [][..]).collect();
         workspace.bind(plan, &vec![&[][..]; n], &mut none);
-        Some(Stream {
-            frame: Frame::new(&workspace, (0, b), false),
-            slice: SLICES.rows(plan, &plan.items, size_of::<T>(), b, 1),
+        let parts = parts(plan);
+        let written = written(plan, &parts);
+        let arrays = workspace.own.iter_mut().zip(written);
+        let bound = Bound {
+            arrays: arrays
+                .map(|(array, written)| match written {
+                    true => Buffer::default(),
+                    false => std::mem::take(array),
+                })
+                .collect(),
+            packed: std::mem::take(&mut workspace.packed),
+        };
+        Ok(Some(Stream {
+            frame: Frame::new(&workspace, code.kernels, (0, b), false),
+            kernels: code.kernels,
+            slice: Slices::of(plan.target).rows(plan, &plan.items, size_of::<T>(), b, 1),
             workspace,
+            bound: Arc::new(bound),
             step,
-            parts: parts(plan),
+            parts,
             inputs: inputs.to_vec(),
             outputs: outputs.to_vec(),
             t: 0,
             b,
-        })
+            outside: false,
+        }))
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -126,53 +194,120 @@ impl<T: Element> Stream<T> {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.workspace.bytes()
+        let bound = self.bound.arrays.iter().chain(&self.bound.packed);
+        let numbers = bound.map(|b| Buffer::<T>::bytes_of(b.len()));
+        self.workspace.bytes() + numbers.sum::<usize>()
+    }
+
+    /// Another stream that goes on from the same states: they are copied, what is bound is shared.
+    pub(crate) fn fork(&self, plan: &Plan) -> Self {
+        let mut workspace = Workspace::new();
+        workspace.own = self.workspace.own.clone();
+        workspace.scratch = self.workspace.scratch.clone();
+        workspace.arrays = self.workspace.arrays.clone();
+        workspace.origins = self.workspace.origins.clone();
+        let mut fork = Stream {
+            frame: Frame::new(&workspace, self.kernels, (0, self.b), false),
+            kernels: self.kernels,
+            workspace,
+            bound: Arc::clone(&self.bound),
+            step: self.step,
+            parts: self.parts.clone(),
+            inputs: self.inputs.clone(),
+            outputs: self.outputs.clone(),
+            t: self.t,
+            b: self.b,
+            slice: self.slice,
+            outside: self.outside,
+        };
+        fork.address(plan);
+        fork
+    }
+
+    /// Makes what is bound this stream's alone, so that it may be changed: a copy, if a fork reads it too.
+    pub(crate) fn own(&mut self, plan: &Plan) {
+        Arc::make_mut(&mut self.bound);
+        self.address(plan);
+    }
+
+    /// Sets all addresses anew.
+    fn address(&mut self, plan: &Plan) {
+        // Only who has the bound arrays alone may write to them, and does so by addresses that allow it.
+        let alone = Arc::get_mut(&mut self.bound).map(|b| {
+            let arrays = b.arrays.iter_mut();
+            arrays.map(|a| a.as_mut_ptr()).collect::<Vec<_>>()
+        });
+        let bound = |u: usize| match &alone {
+            Some(addresses) => addresses[u],
+            None => self.bound.arrays[u].as_ptr().cast_mut(),
+        };
+        let ws = &mut self.workspace;
+        for (u, own) in ws.own.iter_mut().enumerate() {
+            ws.arrays[u] = match own.is_empty() {
+                true => bound(u),
+                false => own.as_mut_ptr(),
+            };
+        }
+        ws.bases.clear();
+        ws.bases.extend(&ws.arrays);
+        ws.describe(plan, &self.bound.packed);
+        self.frame = Frame::new(ws, self.kernels, (0, self.b), false);
+    }
+
+    /// Numbers of an array that is not the caller's.
+    fn len(&self, u: usize) -> usize {
+        // One of the two is empty.
+        self.workspace.own[u].len() + self.bound.arrays[u].len()
     }
 
     /// An array that is not the caller's, by its number in the plan.
     pub(crate) fn read(&self, u: usize) -> &[T] {
-        let (at, len) = (self.workspace.arrays[u], self.workspace.own[u].len());
-        // SAFETY: as for `array`.
-        unsafe { std::slice::from_raw_parts(at, len) }
+        // SAFETY: an array of our own, or one that forks share and nobody writes to while there are any; of this length.
+        unsafe { std::slice::from_raw_parts(self.workspace.arrays[u], self.len(u)) }
     }
 
-    /// As `read`, to be changed.
+    /// As `read`, to be changed; after [`own`](Self::own), if it is one of the bound arrays.
     pub(crate) fn array(&mut self, u: usize) -> &mut [T] {
-        let (at, len) = (self.workspace.arrays[u], self.workspace.own[u].len());
-        // SAFETY: the address of the workspace's own array, whose numbers nobody else can touch while `self` is borrowed. (By
-        // way of the address that compiled code has, so that it stays valid.)
-        unsafe { std::slice::from_raw_parts_mut(at, len) }
+        let ours = !self.workspace.own[u].is_empty() || Arc::get_mut(&mut self.bound).is_some();
+        assert!(ours, "array {u} is read by forks");
+        // SAFETY: the address of an array that is this stream's alone, whose numbers nobody else can touch while `self` is
+        // borrowed. (By way of the address that compiled code has, so that it stays valid.)
+        unsafe { std::slice::from_raw_parts_mut(self.workspace.arrays[u], self.len(u)) }
     }
 
-    /// Copies one such array to another of the same length.
-    pub(crate) fn copy(&mut self, from: usize, to: usize) {
-        let own = &self.workspace.own;
-        assert!(from != to && own[from].len() == own[to].len());
-        let (len, arrays) = (own[from].len(), &self.workspace.arrays);
-        // SAFETY: two arrays of the workspace's own, both of this length.
-        unsafe { std::ptr::copy_nonoverlapping(arrays[from], arrays[to], len) }
+    /// Copies an array to the `i`-th part of its length of another, which is not one of the bound ones.
+    pub(crate) fn copy(&mut self, from: usize, to: usize, i: usize) {
+        let (len, arrays) = (self.len(from), &self.workspace.arrays);
+        assert!(from != to && (i + 1) * len <= self.workspace.own[to].len());
+        // SAFETY: two arrays of at least these lengths; the second one is the workspace's own.
+        unsafe { std::ptr::copy_nonoverlapping(arrays[from], arrays[to].add(i * len), len) }
     }
 
-    /// Does what depends on parameters and static inputs alone.
-    pub(crate) fn bind(&mut self, plan: &Plan, code: &Code) {
+    /// Does what depends on parameters and static inputs alone; after [`own`](Self::own).
+    pub(crate) fn bind(&mut self, plan: &Plan, code: &Code<T>) {
+        assert!(
+            Arc::get_mut(&mut self.bound).is_some(),
+            "what forks read is not written"
+        );
         self.run(plan, code, Part::Bind);
     }
 
     /// The states become what the arrays of their beginnings hold.
-    pub(crate) fn begin(&mut self, plan: &Plan, code: &Code) {
+    pub(crate) fn begin(&mut self, plan: &Plan, code: &Code<T>) {
         self.t = 0;
         self.run(plan, code, Part::Begin);
     }
 
     /// Fills the arrays of the outputs that say what the states are.
-    pub(crate) fn states(&mut self, plan: &Plan, code: &Code) {
+    pub(crate) fn states(&mut self, plan: &Plan, code: &Code<T>) {
         self.run(plan, code, Part::States);
     }
 
-    fn run(&mut self, plan: &Plan, code: &Code, part: Part) {
+    fn run(&mut self, plan: &Plan, code: &Code<T>, part: Part) {
         let items = plan.items.iter().zip(&self.parts);
         let sizes = (self.t, self.b);
-        let mut run = Run::new(plan, code, sizes, 1, LAYOUT, &mut self.workspace, false);
+        let alone = (Cut::ONE, &Efforts::default());
+        let mut run = Run::new(plan, code, sizes, alone, LAYOUT, &mut self.workspace, false);
         for (item, _) in items.filter(|(_, p)| **p == part) {
             let span = Span {
                 t0: 0,
@@ -181,12 +316,21 @@ impl<T: Element> Stream<T> {
             };
             run.item(item, span);
         }
+        let outside = run.frame.was_outside();
+        // Whoever asks what the states are has heard of it with the sample that made them.
+        self.outside |= outside && part != Part::States;
+    }
+
+    /// An index was no row of its table, in a sample or in what was made before it, since this was last asked.
+    #[inline]
+    pub(crate) fn was_outside(&mut self) -> bool {
+        self.frame.was_outside() | std::mem::take(&mut self.outside)
     }
 
     /// One sample. An output that is not given, or has no numbers, stays here.
     /// `code` must be that of `new`, and the slices those of the arrays named there, of one step's length each.
     #[inline]
-    pub(crate) fn step(&mut self, _code: &Code, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
+    pub(crate) fn step(&mut self, _code: &Code<T>, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
         let Workspace { bases, arrays, .. } = &mut self.workspace;
         for (&u, x) in self.inputs.iter().zip(inputs) {
             // Only read: no statement of a plan stores to an input.

@@ -1,17 +1,50 @@
-//! Sums over time and batch: weight gradients by the packed kernels, everything else by plain loops.
+//! Sums over time and batch: weight gradients by the packed kernels, everything else by those of vectors and rows.
+//!
+//! Invariant: a sum has one order, whatever it is cut into: pieces are rows of the batch, or of the result, or columns.
+
+use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
-use retrograd_graph::plan::Item;
 use retrograd_graph::plan::cost::points;
-use retrograd_kernels::{BlockMut, Buffer, Kernels, OuterArgs, PieceMut, Rhs};
-use retrograd_tape::Domain;
+use retrograd_graph::plan::{BlockAt, Item, Rhs as PlanRhs, View};
+use retrograd_kernels::{BlockMut, Buffer, Kernels, OuterArgs, PieceMut, Rhs, RowOuterArgs};
+use retrograd_tape::{Domain, Real};
 
-use super::{Run, Shared, Span};
+use super::pool::share;
+use super::{Run, Shared, Span, Strided};
 use crate::element::Element;
+
+/// How a sum is run: its points, and the pieces that it is cut into.
+#[derive(Clone, Copy)]
+struct Sum<'a, T: retrograd_kernels::Real> {
+    kernels: &'a Kernels<T>,
+    steps: usize,
+    rows: usize,
+    span: Span,
+    pieces: usize,
+}
+
+/// A weight gradient: the left vectors with their length, the right-hand sides, and where Σ δ goes.
+struct Gradient<'a> {
+    delta: (View, usize),
+    rhs: &'a [PlanRhs],
+    bias: &'a [BlockAt],
+}
 
 impl<T: Element> Run<'_, T> {
     /// Runs a sum of the plan.
     pub(super) fn sum(&mut self, kernels: &Kernels<T>, item: &Item, span: Span) {
+        let pieces = self.pieces(item, span);
+        let at = |domain: Domain| {
+            let (steps, rows) = points(domain, span.t1 - span.t0, self.b);
+            Sum {
+                kernels,
+                steps,
+                rows,
+                span,
+                pieces,
+            }
+        };
         match item {
             Item::Outer {
                 domain,
@@ -20,77 +53,12 @@ impl<T: Element> Run<'_, T> {
                 rhs,
                 bias,
             } => {
-                let (steps, rows) = points(*domain, span.t1 - span.t0, self.b);
-                let d = self.strided(*delta, span);
-                let mut lists = std::mem::take(&mut self.workspace.lists);
-                lists.blocks.clear();
-                lists.sides.clear();
-                lists.pieces.clear();
-                for x in rhs.iter().flat_map(|r| &r.to) {
-                    lists.blocks.push(BlockMut {
-                        ptr: self.strided(x.view, span).at,
-                        ld: x.ld,
-                        row: x.row,
-                        col: x.col,
-                        rows: x.rows,
-                        cols: x.cols,
-                    });
-                }
-                let mut blocks = lists.blocks.as_slice();
-                for r in rhs {
-                    let x = self.strided(r.x, span);
-                    let (own, rest) = blocks.split_at(r.to.len());
-                    blocks = rest;
-                    lists.sides.push(Rhs {
-                        ptr: x.at,
-                        step_stride: x.step,
-                        row_stride: x.row,
-                        n: r.len,
-                        dst: own.as_ptr(),
-                        n_dst: own.len(),
-                    });
-                }
-                for x in bias {
-                    lists.pieces.push(PieceMut {
-                        ptr: self.strided(x.view, span).at,
-                        start: x.col,
-                        len: x.cols,
-                    });
-                }
-                let args = OuterArgs {
-                    delta: d.at,
-                    step_stride: d.step,
-                    row_stride: d.row,
-                    m: *len,
-                    steps,
-                    rows,
-                    rhs: lists.sides.as_ptr(),
-                    n_rhs: lists.sides.len(),
-                    bias: lists.pieces.as_ptr(),
-                    n_bias: lists.pieces.len(),
-                    add: !span.first,
+                let gradient = Gradient {
+                    delta: (*delta, *len),
+                    rhs,
+                    bias,
                 };
-                let scratch = &mut self.workspace.scratch;
-                let slice = len
-                    .div_ceil(scratch.len())
-                    .next_multiple_of(kernels.tile_rows);
-                let args = Shared(&args);
-                let part = |(i, s): (usize, &mut Buffer<T>)| {
-                    let args = &args;
-                    let (i0, i1) = ((i * slice).min(*len), ((i + 1) * slice).min(*len));
-                    if i0 < i1 {
-                        // SAFETY: all vectors and destinations lie in arrays of checked length; each part writes its own
-                        // rows of the results, and has a scratch of its own, of the length that the kernels ask for.
-                        unsafe { (kernels.outer)(args.0, i0, i1, s.as_mut_ptr()) };
-                    }
-                };
-                if scratch.len() == 1 {
-                    scratch.iter_mut().enumerate().for_each(part);
-                } else {
-                    let parts = scratch.par_iter_mut().with_max_len(1);
-                    parts.enumerate().for_each(part);
-                }
-                self.workspace.lists = lists;
+                self.weight_gradient(at(*domain), &gradient);
             }
             Item::SumTo {
                 domain,
@@ -98,42 +66,7 @@ impl<T: Element> Run<'_, T> {
                 x,
                 parts,
                 ..
-            } => {
-                let (steps, rows) = points(*domain, span.t1 - span.t0, self.b);
-                let x = self.strided(*x, span);
-                let add = u32::from(!span.first);
-                // One sum in all, or one a row: the domains below a step are `row` and `once`.
-                let (sums, over) = if *to == Domain::Once {
-                    (1, rows)
-                } else {
-                    (rows, 1)
-                };
-                for part in parts {
-                    let y = self.strided(part.view, span);
-                    if (x.step, x.row) == (0, 0) {
-                        // The same numbers at every point, as the weight of a loss that has none.
-                        let n = T::from_count(steps * over);
-                        for (r, k) in (0..sums).flat_map(|r| (0..part.cols).map(move |k| (r, k))) {
-                            // SAFETY: numbers of vectors that lie in arrays of checked length.
-                            unsafe {
-                                let dst = y.at.add(r * y.row + k);
-                                let before = if span.first { T::default() } else { *dst };
-                                *dst = n.mul_add(*x.at.add(part.col + k), before);
-                            }
-                        }
-                        continue;
-                    }
-                    for r in 0..sums {
-                        // SAFETY: vectors and destination lie in arrays of checked length.
-                        unsafe {
-                            let (src, dst) = (x.at.add(r * x.row + part.col), y.at.add(r * y.row));
-                            (kernels.sum_rows)(
-                                src, x.step, x.row, steps, over, part.cols, dst, add,
-                            );
-                        }
-                    }
-                }
-            }
+            } => self.sum_to(at(*domain), *to, *x, parts),
             Item::OuterTo {
                 domain,
                 to,
@@ -141,71 +74,18 @@ impl<T: Element> Run<'_, T> {
                 b,
                 y,
             } => {
-                let (steps, rows) = points(*domain, span.t1 - span.t0, self.b);
-                let (m, n) = (a.1, b.1);
-                let (a, b) = (self.strided(a.0, span), self.strided(b.0, span));
-                let y = self.strided(*y, span);
                 debug_assert_eq!(*to, Domain::Row);
-                for r in 0..rows {
-                    // SAFETY: row r of all three arrays exists; the sum's array is nobody else's.
-                    let y = unsafe { std::slice::from_raw_parts_mut(y.at.add(r * y.row), m * n) };
-                    if span.first {
-                        y.fill(T::default());
-                    }
-                    for t in 0..steps {
-                        // SAFETY: as above, at step t.
-                        let (a, b) = unsafe {
-                            let a = std::slice::from_raw_parts(a.at.add(t * a.step + r * a.row), m);
-                            (
-                                a,
-                                std::slice::from_raw_parts(b.at.add(t * b.step + r * b.row), n),
-                            )
-                        };
-                        for (y, &a) in y.chunks_exact_mut(n).zip(a) {
-                            for (y, &b) in y.iter_mut().zip(b) {
-                                *y = a.mul_add(b, *y);
-                            }
-                        }
-                    }
-                }
+                self.outer_to(at(*domain), *a, *b, *y);
             }
             Item::Scatter {
                 domain,
                 to,
-                rows: lines,
+                rows,
                 cols,
                 index,
                 v,
                 y,
-            } => {
-                let (steps, rows) = points(*domain, span.t1 - span.t0, self.b);
-                let (i, v) = (self.strided(*index, span), self.strided(*v, span));
-                let y = self.strided(*y, span);
-                let kept = points(*to, 0, self.b).1;
-                for r in 0..if span.first { kept } else { 0 } {
-                    // SAFETY: the sum's array has `lines · cols` numbers for each of its rows.
-                    unsafe { std::slice::from_raw_parts_mut(y.at.add(r * y.row), lines * cols) }
-                        .fill(T::default());
-                }
-                for t in 0..steps {
-                    for r in 0..rows {
-                        // SAFETY: step t and row r of index and vector exist; the line is clamped to those there are.
-                        unsafe {
-                            let line =
-                                (*i.at.add(t * i.step + r * i.row)).round_to_index(lines - 1);
-                            let to = std::slice::from_raw_parts_mut(
-                                y.at.add(r * y.row + line * cols),
-                                *cols,
-                            );
-                            let from =
-                                std::slice::from_raw_parts(v.at.add(t * v.step + r * v.row), *cols);
-                            to.iter_mut()
-                                .zip(from)
-                                .for_each(|(to, &from)| *to = *to + from);
-                        }
-                    }
-                }
-            }
+            } => self.scatter(at(*domain), *to, (*rows, *cols), (*index, *v), *y),
             Item::Pack(_)
             | Item::Loop(_)
             | Item::Nest { .. }
@@ -214,5 +94,267 @@ impl<T: Element> Run<'_, T> {
                 unreachable!("no sums")
             }
         }
+    }
+
+    /// Σ δ xᵀ, cut by the rows of the results.
+    fn weight_gradient(&mut self, sum: Sum<'_, T>, gradient: &Gradient<'_>) {
+        let (kernels, span) = (sum.kernels, sum.span);
+        let (delta, len) = gradient.delta;
+        let d = self.strided(delta, span);
+        let mut lists = std::mem::take(&mut self.workspace.lists);
+        lists.blocks.clear();
+        lists.sides.clear();
+        lists.pieces.clear();
+        for x in gradient.rhs.iter().flat_map(|r| &r.to) {
+            lists.blocks.push(BlockMut {
+                ptr: self.strided(x.view, span).at,
+                ld: x.ld,
+                row: x.row,
+                col: x.col,
+                rows: x.rows,
+                cols: x.cols,
+            });
+        }
+        let mut blocks = lists.blocks.as_slice();
+        for r in gradient.rhs {
+            let x = self.strided(r.x, span);
+            let (own, rest) = blocks.split_at(r.to.len());
+            blocks = rest;
+            lists.sides.push(Rhs {
+                ptr: x.at,
+                step_stride: x.step,
+                row_stride: x.row,
+                n: r.len,
+                dst: own.as_ptr(),
+                n_dst: own.len(),
+            });
+        }
+        for x in gradient.bias {
+            lists.pieces.push(PieceMut {
+                ptr: self.strided(x.view, span).at,
+                start: x.col,
+                len: x.cols,
+            });
+        }
+        let args = OuterArgs {
+            delta: d.at,
+            step_stride: d.step,
+            row_stride: d.row,
+            m: len,
+            steps: sum.steps,
+            rows: sum.rows,
+            rhs: lists.sides.as_ptr(),
+            n_rhs: lists.sides.len(),
+            bias: lists.pieces.as_ptr(),
+            n_bias: lists.pieces.len(),
+            add: !span.first,
+        };
+        let pieces = sum.pieces.min(self.workspace.scratch.len());
+        let scratch = &mut self.workspace.scratch[..pieces];
+        let slice = len.div_ceil(pieces).next_multiple_of(kernels.tile_rows);
+        let args = Shared(&args);
+        let part = |(i, s): (usize, &mut Buffer<T>)| {
+            let args = &args;
+            let (i0, i1) = ((i * slice).min(len), ((i + 1) * slice).min(len));
+            if i0 < i1 {
+                // SAFETY: all vectors and destinations lie in arrays of checked length; each part writes its own
+                // rows of the results, and has a scratch of its own, of the length that the kernels ask for.
+                unsafe { (kernels.outer)(args.0, i0, i1, s.as_mut_ptr()) };
+            }
+        };
+        if scratch.len() == 1 {
+            scratch.iter_mut().enumerate().for_each(part);
+        } else {
+            let parts = scratch.par_iter_mut().with_max_len(1);
+            parts.enumerate().for_each(part);
+        }
+        self.workspace.lists = lists;
+    }
+
+    /// Sums of vectors: one in all, cut by columns, or one a row, cut by rows.
+    fn sum_to(&self, sum: Sum<'_, T>, to: Domain, x: View, parts: &[BlockAt]) {
+        let x = self.strided(x, sum.span);
+        // The domains below a step are `row` and `once`.
+        let (sums, over) = match to {
+            Domain::Once => (1, sum.rows),
+            _ => (sum.rows, 1),
+        };
+        for part in parts {
+            let places = Shared((x, self.strided(part.view, sum.span)));
+            let cols = part.cols;
+            // Rows and columns of the result.
+            let some = |r0: usize, r1: usize, c0: usize, c1: usize| {
+                let (x, y) = { &places }.0;
+                // SAFETY: numbers of vectors that lie in arrays of checked length; parts share none of the results'.
+                unsafe {
+                    let (src, dst) = (x.at.add(part.col + c0), y.at.add(c0));
+                    match (x.step, x.row) {
+                        (0, 0) => sum.multiples(
+                            steps_as_number(sum.steps * over),
+                            src,
+                            dst,
+                            y,
+                            (r0, r1),
+                            c1 - c0,
+                        ),
+                        _ => sum.vectors(over, (src, x), (dst, y), (r0, r1), c1 - c0),
+                    }
+                }
+            };
+            if sums == 1 {
+                cut(cols, sum.pieces, LINE, |c0, c1| some(0, 1, c0, c1));
+            } else {
+                cut(sums, sum.pieces, 1, |r0, r1| some(r0, r1, 0, cols));
+            }
+        }
+    }
+
+    /// Σ a bᵀ for each row by itself, cut by rows.
+    fn outer_to(&self, sum: Sum<'_, T>, a: (View, usize), b: (View, usize), y: View) {
+        let (m, n) = (a.1, b.1);
+        let (a, b) = (self.strided(a.0, sum.span), self.strided(b.0, sum.span));
+        let y = self.strided(y, sum.span);
+        let args = RowOuterArgs {
+            a: a.at,
+            a_step: a.step,
+            a_row: a.row,
+            m,
+            b: b.at,
+            b_step: b.step,
+            b_row: b.row,
+            n,
+            y: y.at,
+            y_row: y.row,
+            steps: sum.steps,
+            add: !sum.span.first,
+        };
+        let args = Shared(args);
+        cut(sum.rows, sum.pieces, 1, |b0, b1| {
+            let args = &{ &args }.0;
+            // SAFETY: vectors and matrices of these rows lie in arrays of checked length; each part writes its own rows'.
+            unsafe { (sum.kernels.row_outer)(args, b0, b1) }
+        });
+    }
+
+    /// Vectors added to rows of a table by their numbers. Each row of the batch has a table, and they are cut by these; or there
+    /// is one, whose own rows are divided: every piece goes over all points, and so keeps their order.
+    fn scatter(
+        &self,
+        sum: Sum<'_, T>,
+        to: Domain,
+        (lines, cols): (usize, usize),
+        (index, v): (View, View),
+        y: View,
+    ) {
+        let views = [index, v, y].map(|v| self.strided(v, sum.span));
+        let views = Shared(views);
+        let some = |r0: usize, r1: usize, l0: usize, l1: usize| {
+            let [i, v, y] = { &views }.0;
+            if sum.span.first {
+                let tables = if to == Domain::Once { 0..1 } else { r0..r1 };
+                for r in tables {
+                    // SAFETY: these lines of a table, which are this piece's own.
+                    unsafe {
+                        let from = y.at.add(r * y.row + l0 * cols);
+                        std::slice::from_raw_parts_mut(from, (l1 - l0) * cols)
+                    }
+                    .fill(T::default());
+                }
+            }
+            for t in 0..sum.steps {
+                for r in r0..r1 {
+                    // SAFETY: step t and row r of index and vector exist, and so does the line.
+                    unsafe {
+                        let at = *i.at.add(t * i.step + r * i.row);
+                        let Some(line) = at.row_of(lines) else {
+                            self.frame.outside.store(1, Ordering::Relaxed);
+                            continue;
+                        };
+                        if (l0..l1).contains(&line) {
+                            let from = v.at.add(t * v.step + r * v.row);
+                            let to = y.at.add(r * y.row + line * cols);
+                            (sum.kernels.sum_rows)(from, 0, 0, 1, 1, cols, to, 1);
+                        }
+                    }
+                }
+            }
+        };
+        match to {
+            Domain::Once => cut(lines, sum.pieces, 1, |l0, l1| some(0, sum.rows, l0, l1)),
+            _ => cut(sum.rows, sum.pieces, 1, |r0, r1| some(r0, r1, 0, lines)),
+        }
+    }
+}
+
+impl<T: Element> Sum<'_, T> {
+    /// Rows `rows` of a result: Σ over steps and `over` rows of vectors from `src` on, `n` columns at `dst`.
+    ///
+    /// # Safety
+    /// They must lie in their arrays, and nobody else may touch these results.
+    unsafe fn vectors(
+        &self,
+        over: usize,
+        (src, x): (*mut T, Strided<T>),
+        (dst, y): (*mut T, Strided<T>),
+        rows: (usize, usize),
+        n: usize,
+    ) {
+        let add = u32::from(!self.span.first);
+        for r in rows.0..rows.1 {
+            // SAFETY: passed on to the caller.
+            unsafe {
+                let (src, dst) = (src.add(r * x.row), dst.add(r * y.row));
+                (self.kernels.sum_rows)(src, x.step, x.row, self.steps, over, n, dst, add);
+            }
+        }
+    }
+
+    /// As [`vectors`](Self::vectors), of a vector that is the same at every one of `points` points, as the weight of a loss that
+    /// has none: as many times as there are.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn multiples(
+        &self,
+        points: T,
+        src: *mut T,
+        dst: *mut T,
+        y: Strided<T>,
+        rows: (usize, usize),
+        n: usize,
+    ) {
+        let args = RowOuterArgs {
+            a: &points,
+            a_step: 0,
+            a_row: 0,
+            m: 1,
+            b: src.cast_const(),
+            b_step: 0,
+            b_row: 0,
+            n,
+            y: dst,
+            y_row: y.row,
+            steps: 1,
+            add: !self.span.first,
+        };
+        // SAFETY: passed on to the caller.
+        unsafe { (self.kernels.row_outer)(&args, rows.0, rows.1) }
+    }
+}
+
+fn steps_as_number<T: Element>(n: usize) -> T {
+    <T as Real>::from_f64(n as f64)
+}
+
+/// Columns that one piece has at least: a cache line of the smaller numbers.
+const LINE: usize = 16;
+
+/// Calls `f` for parts of `0..n`, multiples of `unit` long but for the last, so many at a time.
+fn cut(n: usize, pieces: usize, unit: usize, f: impl Fn(usize, usize) + Sync) {
+    let slice = n.div_ceil(pieces).next_multiple_of(unit);
+    let part = |i: usize| f(i * slice, n.min((i + 1) * slice));
+    match n {
+        0 => {}
+        n => share(pieces, n.div_ceil(slice), part),
     }
 }

@@ -2,16 +2,16 @@
 
 use retrograd_graph::plan::cost::{most_rows, points};
 use retrograd_graph::plan::{BlockAt, Item, Layout, Plan, Storage};
-use retrograd_kernels::{Block, BlockMut, Buffer, PieceMut, Real, Rhs, Weights, kernels};
+use retrograd_kernels::{Block, BlockMut, Buffer, Kernels, PieceMut, Real, Rhs, Weights};
+use retrograd_tape::Domain;
 
+use super::limit::machine_bytes;
 use crate::element::Element;
+use crate::error::RunError;
 
 /// Rows of all products and sums that a block of steps has at least, where the sequence is long enough: enough for the
 /// kernels' full speed and for what begins with each block to cost nothing.
 const ROWS_A_BLOCK: usize = 4096;
-
-/// Bytes of arrays that a block of steps goes through where replaying pays: what stays in L2 or near it.
-const CACHED: usize = 1 << 20;
 
 /// Workspace of a compiled plan, kept from run to run.
 pub(crate) struct Workspace<T: Real> {
@@ -50,17 +50,20 @@ unsafe impl<T: Real> Send for Workspace<T> {}
 type EachSum<'f> = dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]) + 'f;
 
 /// How much a run needs.
-pub(crate) struct Need<'a> {
+#[derive(Clone, Copy)]
+pub(crate) struct Need<'a, T: Real> {
     pub(crate) plan: &'a Plan,
+    pub(crate) kernels: &'a Kernels<T>,
     pub(crate) t: usize,
     pub(crate) b: usize,
-    pub(crate) threads: usize,
+    /// Threads that sums are divided among, each with scratch of its own.
+    pub(crate) parts: usize,
     pub(crate) layout: Layout,
     /// Which of the caller's arrays are there.
     pub(crate) given: &'a (dyn Fn(Storage) -> bool + Sync),
 }
 
-impl Need<'_> {
+impl<T: Element> Need<'_, T> {
     /// Numbers of array `u`; none if it is the caller's.
     pub(super) fn array(&self, u: usize) -> usize {
         match self.plan.buffers[u].storage {
@@ -71,28 +74,24 @@ impl Need<'_> {
     }
 
     /// Numbers of the packing of weight `w`; none if no product has more than one row, unless the packing serves many samples.
-    pub(super) fn packed<T: Element>(&self, w: usize) -> usize {
+    pub(super) fn packed(&self, w: usize) -> usize {
         let weight = &self.plan.weights[w];
         let rows = most_rows(&self.plan.items, w, self.layout.block.min(self.t), self.b);
         if rows > 1 || self.plan.memory.streams {
-            kernels::<T>().packed_len(weight.rows, weight.cols, weight.transposed)
+            self.kernels
+                .packed_len(weight.rows, weight.cols, weight.transposed)
         } else {
             0
         }
     }
 
-    /// Threads that sums are divided among, each with scratch of its own.
-    pub(super) fn parts(&self) -> usize {
-        self.threads.max(1)
-    }
-
-    /// Numbers of one thread's scratch.
-    pub(super) fn scratch<T: Element>(&self) -> usize {
+    /// Numbers of one part's scratch.
+    pub(super) fn scratch(&self) -> usize {
         let mut most = 0;
         self.sums(&mut |rows, rhs, _| {
             let total: usize = rhs.iter().map(|r| r.len).sum();
             let runs: usize = rhs.iter().map(|r| r.to.len()).sum();
-            most = most.max(kernels::<T>().outer_scratch_len(rows, total, runs));
+            most = most.max(self.kernels.outer_scratch_len(rows, total, runs));
         });
         most
     }
@@ -127,36 +126,66 @@ impl Need<'_> {
                 }
             }
         }
-        // Without phases sums go over all steps at once.
+        visit(&self.plan.items, self.sum_steps(), self.b, f);
+    }
+
+    /// Steps that a sum goes over at a time: without phases all of them.
+    pub(crate) fn sum_steps(&self) -> usize {
         let in_blocks = self.plan.phases().next().is_some();
-        let steps = if in_blocks {
+        if in_blocks {
             self.layout.block.min(self.t)
         } else {
             self.t
+        }
+    }
+
+    /// Arrays are addressed as if all steps of each were there. This says that addresses can tell all their bytes apart:
+    /// then no number of steps, rows or bytes that a run computes from T and B overflows.
+    ///
+    /// # Errors
+    /// [`RunError::Extent`].
+    pub(crate) fn can_be_addressed(&self) -> Result<(), RunError> {
+        let (t, b) = (self.t as u128, self.b as u128);
+        let points = |u: usize| {
+            let x = &self.plan.buffers[u];
+            match (x.domain, self.plan.ring(u)) {
+                (Domain::Once, _) => 1,
+                (Domain::Row, _) => b,
+                (Domain::Edge(k), _) => b.saturating_mul(k as u128),
+                (Domain::Step, Some(ring)) => b.saturating_mul(ring as u128),
+                (Domain::Step, None) => b.saturating_mul(t + (x.front + x.back) as u128),
+            }
         };
-        visit(&self.plan.items, steps, self.b, f);
+        let arrays = self.plan.buffers.iter().enumerate();
+        let numbers = arrays.map(|(u, x)| points(u).saturating_mul(x.len as u128));
+        let numbers = numbers.fold(t.saturating_mul(b), u128::saturating_add);
+        if numbers.saturating_mul(size_of::<T>() as u128) <= isize::MAX as u128 {
+            return Ok(());
+        }
+        Err(RunError::Extent {
+            t: self.t,
+            b: self.b,
+        })
     }
 
     /// Bytes of all of it.
-    pub(crate) fn bytes<T: Element>(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let lines = |n: usize| Buffer::<T>::bytes_of(n);
-        let arrays: usize = (0..self.plan.buffers.len())
-            .map(|u| lines(self.array(u)))
-            .sum();
-        let packed: usize = (0..self.plan.weights.len())
-            .map(|w| lines(self.packed::<T>(w)))
-            .sum();
-        let scratch = self.parts() * lines(self.scratch::<T>());
+        let arrays = (0..self.plan.buffers.len()).map(|u| lines(self.array(u)));
+        let packed = (0..self.plan.weights.len()).map(|w| lines(self.packed(w)));
+        let scratch = self.parts.saturating_mul(lines(self.scratch()));
         let checkpoints = lines(self.plan.checkpoints(self.t, self.b, self.layout));
-        arrays + packed + scratch + checkpoints + self.described::<T>()
+        let others = [scratch, checkpoints, self.described()];
+        let all = arrays.chain(packed).chain(others);
+        all.fold(0, usize::saturating_add)
     }
 
     /// Bytes of addresses and descriptions.
-    fn described<T: Element>(&self) -> usize {
+    fn described(&self) -> usize {
         let (n, weights) = (self.plan.buffers.len(), self.plan.weights.len());
         let blocks: usize = self.plan.weights.iter().map(|w| w.blocks.len()).sum();
         let lists = self.lists();
-        let buffers = n + weights + self.parts();
+        let buffers = n + weights + self.parts;
         buffers * size_of::<Buffer<T>>()
             + n * (2 * size_of::<*mut T>() + size_of::<usize>())
             + blocks * size_of::<Block<T>>()
@@ -167,7 +196,7 @@ impl Need<'_> {
     }
 
     /// The fastest layout that takes no more than `budget` bytes, or the fewest bytes that there is a layout for.
-    pub(crate) fn choose<T: Element>(mut self, budget: Option<usize>) -> Result<Layout, usize> {
+    pub(crate) fn choose(mut self, budget: Option<usize>) -> Result<Layout, usize> {
         let t = self.t;
         let of = |blocks: usize, replay| Layout {
             block: t.div_ceil(blocks),
@@ -176,7 +205,7 @@ impl Need<'_> {
         let fewest = t.div_ceil(ROWS_A_BLOCK.div_ceil(self.b));
         let memory = &self.plan.memory;
         let short = match memory.pays {
-            true => self.short::<T>(),
+            true => self.short(),
             false => fewest,
         };
         // One block is kept in any case.
@@ -193,7 +222,7 @@ impl Need<'_> {
             let mut blocks = first;
             while blocks <= t {
                 self.layout = of(blocks, replay);
-                let bytes = self.bytes::<T>();
+                let bytes = self.bytes();
                 if bytes <= budget {
                     return Ok(self.layout);
                 }
@@ -206,14 +235,14 @@ impl Need<'_> {
 
     /// Blocks of a sequence that is replayed rather than kept: short enough for what they make to be in cache when it is
     /// read, if that does not take more room for the states at their borders.
-    fn short<T: Element>(&self) -> usize {
+    fn short(&self) -> usize {
         let (t, b, plan) = (self.t, self.b, self.plan);
         let step = b * plan.block_numbers() * size_of::<T>();
         let border = plan.memory.replays.iter().map(|r| plan.checkpoint(r, b));
         let border = border.sum::<usize>() * size_of::<T>();
         // step · K + border · T / K is least where both are the same.
-        let least = ((t * border) as f64 / step as f64).sqrt() as usize;
-        let steps = (CACHED / step).max(least).max(1);
+        let least = (t as f64 * border as f64 / step as f64).sqrt() as usize;
+        let steps = (self.plan.target.caches().l2 / step).max(least).max(1);
         t.div_ceil(steps.min(ROWS_A_BLOCK.div_ceil(b)))
     }
 }
@@ -254,10 +283,14 @@ impl<T: Element> Workspace<T> {
         numbers + buffers + addresses + lists + vec(&self.blocks) + vec(&self.weights)
     }
 
-    /// Makes room for what a run needs; what is there already and fits, stays.
-    pub(crate) fn fit(&mut self, need: &Need<'_>) {
+    /// Makes room for what a run needs, if that is at most `limit` bytes (`None` for what the machine has); what is there
+    /// already and fits, stays.
+    ///
+    /// # Errors
+    /// [`RunError::Memory`]. Then nothing is there.
+    pub(crate) fn fit(&mut self, need: &Need<'_, T>, limit: Option<usize>) -> Result<(), RunError> {
         let plan = need.plan;
-        let scratch = need.scratch::<T>();
+        let scratch = need.scratch();
         let fits = self.own.len() == plan.buffers.len()
             && self
                 .own
@@ -268,25 +301,38 @@ impl<T: Element> Workspace<T> {
                 .packed
                 .iter()
                 .enumerate()
-                .all(|(w, x)| x.len() == need.packed::<T>(w))
-            && self.scratch.len() == need.parts()
+                .all(|(w, x)| x.len() == need.packed(w))
+            && self.scratch.len() == need.parts
             && self.scratch.iter().all(|x| x.len() == scratch)
             && self.checkpoints.len() == plan.checkpoints(need.t, need.b, need.layout);
         if fits {
-            return;
+            return Ok(());
         }
         // Before the new is there the old is gone.
         *self = Workspace::new();
-        fn made<U>(n: usize, f: impl FnMut(usize) -> U) -> Vec<U> {
+        let (needed, limit) = (need.bytes(), limit.unwrap_or_else(machine_bytes));
+        let refused = |limit| RunError::Memory {
+            needed,
+            limit,
+            t: need.t,
+            b: need.b,
+        };
+        if needed > limit {
+            return Err(refused(Some(limit)));
+        }
+        let room = |n: usize| Buffer::<T>::try_new(n).map_err(|_| refused(None));
+        fn made<U, E>(n: usize, f: impl Fn(usize) -> Result<U, E>) -> Result<Vec<U>, E> {
             let mut v = Vec::with_capacity(n);
-            v.extend((0..n).map(f));
-            v
+            for i in 0..n {
+                v.push(f(i)?);
+            }
+            Ok(v)
         }
         let n = plan.buffers.len();
-        self.own = made(n, |u| Buffer::new(need.array(u)));
-        self.packed = made(plan.weights.len(), |w| Buffer::new(need.packed::<T>(w)));
-        self.scratch = made(need.parts(), |_| Buffer::new(scratch));
-        self.checkpoints = Buffer::new(plan.checkpoints(need.t, need.b, need.layout));
+        self.own = made(n, |u| room(need.array(u)))?;
+        self.packed = made(plan.weights.len(), |w| room(need.packed(w)))?;
+        self.scratch = made(need.parts, |_| room(scratch))?;
+        self.checkpoints = room(plan.checkpoints(need.t, need.b, need.layout))?;
         self.arrays = Vec::with_capacity(n);
         self.bases = Vec::with_capacity(n);
         self.origins = Vec::with_capacity(n);
@@ -296,6 +342,7 @@ impl<T: Element> Workspace<T> {
         self.lists.blocks = Vec::with_capacity(lists.0);
         self.lists.sides = Vec::with_capacity(lists.1);
         self.lists.pieces = Vec::with_capacity(lists.2);
+        Ok(())
     }
 
     /// Sets the addresses of all arrays, the caller's and our own, for a run that is about to begin.
@@ -313,11 +360,13 @@ impl<T: Element> Workspace<T> {
         }
         self.bases.extend(&self.arrays);
         self.origins.resize(plan.buffers.len(), 0);
-        self.describe(plan);
+        let packed = std::mem::take(&mut self.packed);
+        self.describe(plan, &packed);
+        self.packed = packed;
     }
 
     /// Descriptions of all weights: their blocks, and the packing where more than one row is multiplied.
-    fn describe(&mut self, plan: &Plan) {
+    pub(super) fn describe(&mut self, plan: &Plan, packed: &[Buffer<T>]) {
         let bases = &self.bases;
         self.blocks.clear();
         for x in plan.weights.iter().flat_map(|w| &w.blocks) {
@@ -333,7 +382,7 @@ impl<T: Element> Workspace<T> {
         }
         self.weights.clear();
         let mut blocks = self.blocks.as_slice();
-        for (w, packed) in plan.weights.iter().zip(&self.packed) {
+        for (w, packed) in plan.weights.iter().zip(packed) {
             let (own, rest) = blocks.split_at(w.blocks.len());
             blocks = rest;
             self.weights.push(Weights {

@@ -9,7 +9,6 @@ use cranelift::prelude::*;
 use retrograd_graph::plan::{Carried, Instr, Kind, Loop, Region, Stmt, View, WIDE};
 use retrograd_tape::Domain;
 
-use super::points::trusted_unaligned;
 use super::region::map;
 use super::{Code, Width, trusted};
 
@@ -394,10 +393,7 @@ impl Code<'_, '_> {
     fn load_at(&mut self, tile: Tile, j: usize, at: Value, offset: usize) -> Value {
         let far = self.far(j, offset);
         match tile.width {
-            Width::Full => {
-                let vector = self.lane.vector_type();
-                self.b.ins().load(vector, trusted_unaligned(), at, far)
-            }
+            Width::Full => self.math().load(at, far),
             Width::One => {
                 let one = self.lane.scalar_type();
                 let one = self.b.ins().load(one, trusted(), at, far);
@@ -410,9 +406,7 @@ impl Code<'_, '_> {
     fn store_at(&mut self, tile: Tile, j: usize, v: Value, at: Value, offset: usize) {
         let far = self.far(j, offset);
         match tile.width {
-            Width::Full => {
-                self.b.ins().store(trusted_unaligned(), v, at, far);
-            }
+            Width::Full => self.math().store(v, at, far),
             Width::One => {
                 let one = self.b.ins().extractlane(v, 0);
                 self.b.ins().store(trusted(), one, at, far);

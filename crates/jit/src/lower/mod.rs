@@ -7,11 +7,15 @@
 //!
 //! [`Frame`]: crate::exec::Frame
 
+#[cfg(test)]
+mod folding;
 mod inside;
 mod points;
 mod region;
 pub(crate) use region::vectors_a_turn;
 mod rows;
+mod share;
+pub(crate) use share::{Names, share};
 mod turn;
 
 use std::collections::HashMap;
@@ -19,7 +23,7 @@ use std::collections::HashMap;
 use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
-use retrograd_graph::plan::{Inner, Kind, Loop, Plan, Product, Renamed, Stmt, View, WIDE};
+use retrograd_graph::plan::{Inner, Kind, Loop, Plan, Product, Stmt, View, WIDE};
 use retrograd_kernels::{ADD, BACKWARD};
 use retrograd_tape::{Domain, Map};
 
@@ -34,14 +38,20 @@ pub(crate) mod field {
     pub(crate) const PRODUCT_FROM: i32 = 24;
     pub(crate) const STEPS: i32 = 32;
     pub(crate) const ROWS: i32 = 40;
+    /// Not 0 once an index was no row of its table. Loops write it.
+    pub(crate) const OUTSIDE: i32 = 48;
     /// The activations of [`retrograd_graph::plan::WIDE`], one after another.
-    pub(crate) const ACTIVATIONS: i32 = 48;
+    pub(crate) const ACTIVATIONS: i32 = 56;
     /// Bytes of one weight's description.
     pub(crate) const WEIGHT_BYTES: i64 = 48;
 }
 
+/// Most addresses of arrays, or of views in a row, that a loop has at hand, in registers or where those are spilled to. A
+/// loop of more loads them where they are wanted.
+const AT_HAND: usize = 256;
+
 /// What all loops of a plan are lowered with.
-pub(crate) struct Target<'a> {
+pub(crate) struct Backend<'a> {
     pub(crate) isa: &'a dyn TargetIsa,
     pub(crate) lane: Lane,
 }
@@ -53,41 +63,17 @@ pub(crate) fn signature(isa: &dyn TargetIsa) -> Signature {
     s
 }
 
-/// What a function that serves several loops is told: arrays and weights, in the order in which the loop first names them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Names {
-    buffers: Vec<usize>,
-    weights: Vec<usize>,
-}
-
-impl Names {
-    /// Those of a loop.
-    pub(crate) fn of(renamed: &Renamed) -> Names {
-        Names {
-            buffers: renamed.buffers.clone(),
-            weights: renamed.weights.clone(),
-        }
-    }
-
-    /// As the function reads them: bytes into the table of addresses, then into that of weights.
-    pub(crate) fn table(&self) -> impl Iterator<Item = usize> + '_ {
-        let weight = |w: &usize| w * field::WEIGHT_BYTES as usize;
-        let buffers = self.buffers.iter().map(|u| 8 * u);
-        buffers.chain(self.weights.iter().map(weight))
-    }
-}
-
 /// Lowers one loop. With `names`, its own, the function serves all loops of its form, and reads theirs from its last
 /// argument.
 pub(crate) fn lower<'p>(
-    target: &Target<'_>,
+    backend: &Backend<'_>,
     plan: &'p Plan,
     l: &Loop,
     names: Option<&'p Names>,
     context: &mut FunctionBuilderContext,
 ) -> codegen::ir::Function {
     let mut f =
-        codegen::ir::Function::with_name_signature(UserFuncName::default(), signature(target.isa));
+        codegen::ir::Function::with_name_signature(UserFuncName::default(), signature(backend.isa));
     let mut b = FunctionBuilder::new(&mut f, context);
     let entry = b.create_block();
     b.append_block_params_for_function_params(entry);
@@ -95,8 +81,8 @@ pub(crate) fn lower<'p>(
     let p: Vec<Value> = b.block_params(entry).to_vec();
     let mut code = Code {
         plan,
-        lane: target.lane,
-        fma: has_fma(target.isa),
+        lane: backend.lane,
+        fma: has_fma(backend.isa),
         frame: p[0],
         bases: p[0],
         steps: p[0],
@@ -113,7 +99,7 @@ pub(crate) fn lower<'p>(
     code.whole(l);
     code.b.ins().return_(&[]);
     code.b.seal_all_blocks();
-    code.b.finalize(target.isa.frontend_config());
+    code.b.finalize(backend.isa.frontend_config());
     f
 }
 
@@ -164,22 +150,14 @@ impl Code<'_, '_> {
     }
 
     fn whole(&mut self, l: &Loop) {
-        // Addresses of all arrays, once.
+        // Addresses of all arrays, once, unless they are more than can be at hand.
         let mut used: Vec<usize> = l.body.iter().flat_map(views).map(|v| v.buffer).collect();
         used.sort_unstable();
         used.dedup();
-        let flags = MemFlagsData::trusted().with_readonly().with_can_move();
-        if let Some((table, names)) = self.names {
-            for (k, &i) in names.buffers.iter().enumerate() {
-                let far = self.b.ins().load(types::I64, flags, table, 8 * k as i32);
-                let at = self.b.ins().iadd(self.bases, far);
-                let base = self.b.ins().load(types::I64, flags, at, 0);
-                self.buffers.insert(i, base);
-            }
-        } else {
+        if used.len() <= AT_HAND {
+            let flags = MemFlagsData::trusted().with_readonly().with_can_move();
             for i in used {
-                let at = 8 * i as i32;
-                let base = self.b.ins().load(types::I64, flags, self.bases, at);
+                let base = self.load_base(i, flags);
                 self.buffers.insert(i, base);
             }
         }
@@ -202,7 +180,15 @@ impl Code<'_, '_> {
                         // Neighbouring statements that work row by row share the loop over rows.
                         let whole =
                             |s: &&Stmt| matches!(s, Stmt::Product(_) | Stmt::Activate { .. });
-                        let n = rest.iter().take_while(|s| !whole(s)).count();
+                        let mut room = AT_HAND;
+                        let fits = |s: &&Stmt| {
+                            let n = views(s).len();
+                            let fits = n <= room || room == AT_HAND;
+                            room = room.saturating_sub(n);
+                            fits
+                        };
+                        let together = rest.iter().take_while(|s| !whole(s)).take_while(fits);
+                        let n = together.count();
                         code.over_rows(l.domain, &rest[..n], t);
                         rest = &rest[n..];
                         continue;
@@ -211,6 +197,29 @@ impl Code<'_, '_> {
                 rest = &rest[1..];
             }
         });
+    }
+
+    /// Where an array is.
+    fn base(&mut self, buffer: usize) -> Value {
+        match self.buffers.get(&buffer) {
+            Some(&base) => base,
+            None => self.load_base(buffer, MemFlagsData::trusted()),
+        }
+    }
+
+    fn load_base(&mut self, buffer: usize, flags: MemFlagsData) -> Value {
+        match self.names {
+            None => {
+                let at = 8 * buffer as i32;
+                self.b.ins().load(types::I64, flags, self.bases, at)
+            }
+            Some((table, names)) => {
+                let at = 8 * names.buffer(buffer);
+                let far = self.b.ins().load(types::I64, flags, table, at);
+                let at = self.b.ins().iadd(self.bases, far);
+                self.b.ins().load(types::I64, flags, at, 0)
+            }
+        }
     }
 
     /// A loop of `i` from `lo` to `hi`, or from the last to the first.
@@ -263,7 +272,7 @@ impl Code<'_, '_> {
     /// The same, from the step's number.
     fn address_at(&mut self, domain: Domain, v: View, t: Value) -> (Value, i64) {
         let buffer = &self.plan.buffers[v.buffer];
-        let base = self.buffers[&v.buffer];
+        let base = self.base(v.buffer);
         let bytes = i64::from(self.lane.bytes());
         let point = self.point(v);
         let offset = v.offset as i64 * bytes;
@@ -404,10 +413,9 @@ impl Code<'_, '_> {
                 self.b.ins().iadd_imm_s(weights, far)
             }
             Some((table, names)) => {
-                let k = names.weights.iter().position(|&w| w == p.weight);
-                let k = names.buffers.len() + k.expect("all weights have names");
                 let flags = MemFlagsData::trusted().with_readonly().with_can_move();
-                let far = self.b.ins().load(types::I64, flags, table, 8 * k as i32);
+                let at = 8 * names.weight(p.weight);
+                let far = self.b.ins().load(types::I64, flags, table, at);
                 self.b.ins().iadd(weights, far)
             }
         };

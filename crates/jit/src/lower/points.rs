@@ -263,9 +263,8 @@ impl<'f> Code<'_, 'f> {
     /// The numbers at `base + at`.
     pub(crate) fn load(&mut self, base: Value, at: At, width: Width) -> Value {
         let from = self.b.ins().iadd(base, at.from);
-        let (flags, vector) = (trusted_unaligned(), self.lane.vector_type());
         match width {
-            Width::Full => self.b.ins().load(vector, flags, from, at.plus),
+            Width::Full => self.math().load(from, at.plus),
             // One by one, the constant part is 0.
             Width::One => self.splat(from),
         }
@@ -284,9 +283,7 @@ impl<'f> Code<'_, 'f> {
     pub(crate) fn store(&mut self, v: Value, base: Value, at: At, width: Width) {
         let to = self.b.ins().iadd(base, at.from);
         match width {
-            Width::Full => {
-                self.b.ins().store(trusted_unaligned(), v, to, at.plus);
-            }
+            Width::Full => self.math().store(v, to, at.plus),
             Width::One => self.store_first(v, to),
         }
     }
@@ -296,9 +293,4 @@ impl<'f> Code<'_, 'f> {
         let one = self.b.ins().extractlane(v, 0);
         self.b.ins().store(trusted(), one, to, 0);
     }
-}
-
-/// Vectors are not aligned to their own size: rows may have any length.
-pub(super) fn trusted_unaligned() -> MemFlagsData {
-    MemFlagsData::new().with_notrap()
 }

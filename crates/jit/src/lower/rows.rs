@@ -108,13 +108,13 @@ impl Code<'_, '_> {
         });
     }
 
-    /// y[cols] = m[clamp(round(index))]
+    /// y[cols] = m[round(index)]; the nearest row and a mark in the frame, if there is no such row.
     pub(crate) fn gather(&mut self, rows: usize, cols: usize, m: Value, index: Value, y: Value) {
         let line = self.line(rows, cols, m, index);
         self.copy(cols, line, y);
     }
 
-    /// y[rows, cols] = 0, but y[clamp(round(index))] = v
+    /// y[rows, cols] = 0, but y[round(index)] = v; as for `gather`.
     pub(crate) fn scatter(&mut self, rows: usize, cols: usize, index: Value, v: Value, y: Value) {
         self.sweep(rows * cols, TURN, &[], &mut |code, at, width, _| {
             let zero = code.math().constant(0.0);
@@ -125,18 +125,31 @@ impl Code<'_, '_> {
         self.copy(cols, v, line);
     }
 
-    /// Address of the row of m that an index means.
+    /// Address of the row of m that an index means: the nearest whole number, ½ to even. If that is no row, the run is an error,
+    /// which the frame is told; memory is safe all the same, for the row is clamped to those there are.
     fn line(&mut self, rows: usize, cols: usize, m: Value, index: Value) -> Value {
         let at = self
             .b
             .ins()
             .load(self.lane.scalar_type(), super::trusted(), index, 0);
-        let at = self.b.ins().nearest(at);
+        let nearest = self.b.ins().nearest(at);
         // NaN becomes 0.
-        let at = self.b.ins().fcvt_to_sint_sat(types::I64, at);
+        let at = self.b.ins().fcvt_to_sint_sat(types::I64, nearest);
         let (zero, last) = (self.imm(0), self.imm(rows as i64 - 1));
         let at = self.b.ins().smax(at, zero);
         let at = self.b.ins().smin(at, last);
+        // NaN is equal to nothing.
+        let back = (self.b.ins()).fcvt_from_sint(self.lane.scalar_type(), at);
+        let outside = self.b.ins().fcmp(FloatCC::NotEqual, nearest, back);
+        let (mark, on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(mark);
+        self.b.ins().brif(outside, mark, &[], on, &[]);
+        self.b.switch_to_block(mark);
+        let one = self.imm(1);
+        let to = self.frame;
+        (self.b.ins()).store(super::trusted(), one, to, super::field::OUTSIDE);
+        self.b.ins().jump(on, &[]);
+        self.b.switch_to_block(on);
         self.element(m, at, cols)
     }
 

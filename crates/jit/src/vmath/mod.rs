@@ -175,6 +175,31 @@ impl<'a, 'f> Math<'a, 'f> {
         Math { b, lane, fma }
     }
 
+    /// The vector at an address that is aligned to an element only, and `offset` bytes.
+    ///
+    /// Operands from memory come from here. Before AVX, instructions want operands in memory at multiples of 16 bytes.
+    /// Cranelift knows that of most, loads what may lie elsewhere on its own, and folds all other loads into the instruction
+    /// that uses them; but packed compares are not marked, and fault (docs/UPSTREAM.md). So without AVX no load is
+    /// folded: it is one of integers, and its cast to floats, which is no instruction, stands between it and its user.
+    /// Nothing is lost, for nothing but aligned operands can be folded there.
+    pub fn load(&mut self, at: Value, offset: i32) -> Value {
+        let flags = MemFlagsData::new().with_notrap();
+        let vector = self.lane.vector_type();
+        // On x86-64 a target has both AVX and FMA or neither; elsewhere there are no operands in memory.
+        if self.fma {
+            return self.b.ins().load(vector, flags, at, offset);
+        }
+        let integers = self.lane.int_vector_type();
+        let bits = self.b.ins().load(integers, flags, at, offset);
+        self.float_bits(bits)
+    }
+
+    /// Stores a vector there.
+    pub fn store(&mut self, x: Value, at: Value, offset: i32) {
+        let flags = MemFlagsData::new().with_notrap();
+        self.b.ins().store(flags, x, at, offset);
+    }
+
     /// `value`, rounded to the element type, in every element.
     pub fn constant(&mut self, value: f64) -> Value {
         self.splat_bits(self.lane.vector_type(), self.lane.bits(value))
@@ -251,6 +276,26 @@ impl<'a, 'f> Math<'a, 'f> {
     /// |x|.
     pub fn abs(&mut self, x: Value) -> Value {
         self.b.ins().fabs(x)
+    }
+
+    /// x, but 0 where |x| < 2⁻¹²⁶, the least normal number of single precision; NaN stays. Three instructions: in single precision
+    /// on integers, which take a cycle each where a comparison of floats takes three or more, for recurrences wait for them.
+    pub fn flush(&mut self, x: Value) -> Value {
+        if self.lane == Lane::F64 {
+            let least = self.constant(f64::from(f32::MIN_POSITIVE));
+            let size = self.abs(x);
+            let kept = self.compare(FloatCC::UnorderedOrGreaterThanOrEqual, size, least);
+            return self.masked(kept, x);
+        }
+        // Numbers below the least normal one have an exponent of zeros.
+        let ty = self.lane.int_vector_type();
+        let bits = self.int_bits(x);
+        let exponent = self.splat_bits(ty, u64::from(f32::INFINITY.to_bits()));
+        let exponent = self.b.ins().band(bits, exponent);
+        let zero = self.splat_bits(ty, 0);
+        let small = self.b.ins().icmp(IntCC::Equal, exponent, zero);
+        let kept = self.b.ins().band_not(bits, small);
+        self.float_bits(kept)
     }
 
     /// −1, 0 or 1; ±0 and NaN stay as they are.

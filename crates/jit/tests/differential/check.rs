@@ -8,13 +8,14 @@
 //!
 //! **f32**: see [`single`].
 
+use retrograd_tape::Extent;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use retrograd_graph::passes::{self, Refused};
 use retrograd_graph::plan::{Cut, Plan, plan};
-use retrograd_graph::{Graph, Options, Unroll};
+use retrograd_graph::{Graph, Options, Target, Unroll};
 use retrograd_jit::{
-    CompileError, CompiledCell, Element, Purpose, RunError, Stepper, StepperError,
+    CompileError, CompiledCell, Element, Executor, Purpose, RunError, Stepper, StepperError,
 };
 use retrograd_tape::generate::{cotangents, inputs, jittered};
 use retrograd_tape::{Domain, Input, Interpreter, Op, Output, Real, Role, Tape, Yield};
@@ -52,7 +53,8 @@ fn by_tape_on<T: Real>(
     let inputs = cast::<T>(inputs);
     let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
     let mut run = Interpreter::<T>::new(tape);
-    run.forward(t, b, &slices).map_err(|e| e.to_string())?;
+    run.forward(Extent { steps: t, rows: b }, &slices)
+        .map_err(|e| e.to_string())?;
     let cots = cast::<T>(&cotangents(tape, t, b, seed));
     let cots: Vec<Option<&[T]>> = cots.iter().map(|c| Some(&c[..])).collect();
     run.backward(&cots).map_err(|e| e.to_string())?;
@@ -68,33 +70,44 @@ fn by_tape_on<T: Real>(
 
 /// All outputs of a compiled cell, gradients among them.
 pub(crate) fn by_cell<T: Element + Real>(
-    cell: &mut CompiledCell<T>,
+    executor: &mut Executor<T>,
     tape: &Tape,
     t: usize,
     b: usize,
     seed: u64,
 ) -> Result<Arrays<T>, String> {
+    let cell = executor.cell().clone();
     let given = arguments::<T>(tape, cell.inputs(), t, b, seed)?;
-    let slices: Vec<&[T]> = given.iter().map(Vec::as_slice).collect();
-    // Not zeros: what a run does not write must not pass for right. Nor may it write beside its arrays.
+    // Not zeros: what a run does not write must not pass for right. Nor may it write beside its arrays, which begin
+    // anywhere: nothing is aligned to more than a number.
     let nan = <T as Real>::from_f64(f64::NAN);
     let guard = <T as Real>::from_f64(12345.0);
+    let front = GUARD + (seed % 5) as usize;
+    let apart = |len: usize| {
+        let mut array = vec![guard; front];
+        array.resize(front + len, nan);
+        array.resize(array.len() + GUARD, guard);
+        array
+    };
+    let given: Vec<(Vec<T>, usize)> = (given.iter().map(|x| {
+        let mut array = apart(x.len());
+        array[front..][..x.len()].copy_from_slice(x);
+        (array, x.len())
+    }))
+    .collect();
+    let slices: Vec<&[T]> = (given.iter().map(|(x, n)| &x[front..][..*n])).collect();
     let mut out: Vec<Vec<T>> = (0..cell.outputs().len())
-        .map(|k| {
-            let mut array = vec![guard; GUARD];
-            array.resize(GUARD + cell.output_len(k, t, b), nan);
-            array.resize(array.len() + GUARD, guard);
-            array
-        })
+        .map(|k| apart(cell.output_len(k, Extent { steps: t, rows: b })))
         .collect();
-    let inner = |a: &Vec<T>| GUARD..a.len() - GUARD;
+    let inner = |a: &Vec<T>| front..a.len() - GUARD;
     let mut outs: Vec<&mut [T]> = (out.iter_mut())
         .map(|a| {
             let range = inner(a);
             &mut a[range]
         })
         .collect();
-    cell.run(t, b, &slices, &mut outs)
+    executor
+        .run(Extent { steps: t, rows: b }, &slices, &mut outs)
         .map_err(|e| e.to_string())?;
     for (array, output) in out.iter().zip(cell.outputs()) {
         let range = inner(array);
@@ -142,13 +155,14 @@ pub(crate) fn by_stepper<T: Element + Real>(
     t: usize,
     b: usize,
     seed: u64,
+    target: Target,
     start: Option<&[Vec<f64>]>,
 ) -> Result<Option<Arrays<T>>, String> {
     let given = cast::<T>(&inputs(tape, t, b, seed));
     let over_steps = |k: usize| tape.inputs()[k].ty.domain == Domain::Step;
     let fixed = (0..given.len()).map(|k| if over_steps(k) { &[][..] } else { &given[k] });
     let fixed: Vec<&[T]> = fixed.collect();
-    let mut stepper = match Stepper::new(tape, b, &fixed) {
+    let mut stepper = match Stepper::with_options(tape, &of(target), b, &fixed) {
         Ok(stepper) => stepper,
         Err(StepperError::Compile(
             CompileError::Refused(Refused::Future(_)) | CompileError::Idle { .. },
@@ -320,9 +334,25 @@ pub(crate) fn by_plan<T: Real>(
     Ok(names.zip(out).collect())
 }
 
+/// Everything on, for a target.
+pub(crate) fn of(target: Target) -> Options {
+    Options {
+        target,
+        ..Options::default()
+    }
+}
+
+/// One of the targets that this machine runs, another for each seed.
+pub(crate) fn drawn(seed: u64) -> Target {
+    let all = Target::all_runnable();
+    all[(seed / 11) as usize % all.len()]
+}
+
 /// Compiles for all gradients.
-pub(crate) fn compiled<T: Element>(tape: &Tape) -> Result<CompiledCell<T>, String> {
-    CompiledCell::compile(tape, &Purpose::everything(tape)).map_err(|e| e.to_string())
+pub(crate) fn compiled<T: Element>(tape: &Tape, target: Target) -> Result<Executor<T>, String> {
+    let purpose = Purpose::everything(tape);
+    let cell = CompiledCell::compile_with(tape, &purpose, &of(target));
+    Ok(cell.map_err(|e| e.to_string())?.executor())
 }
 
 fn cast<T: Real>(arrays: &[Vec<f64>]) -> Vec<Vec<T>> {
@@ -397,8 +427,8 @@ pub(crate) fn caught(what: &str, check: impl FnOnce() -> Verdict) -> Verdict {
     result.map_err(|e| format!("{what}: {e}"))
 }
 
-/// A comparison of engines on one program, for this many steps and rows, with inputs of this seed.
-pub(crate) type Check = fn(&Tape, usize, usize, u64) -> Verdict;
+/// A comparison of engines on one program, for this many steps and rows, with inputs of this seed, compiled for this target.
+pub(crate) type Check = fn(&Tape, usize, usize, u64, Target) -> Verdict;
 
 /// All comparisons, and the least distance to a kink that each needs: no rounding may decide between two results. Those of
 /// f64 are below 1e-9, and f32's below 1e-3, where no step enlarges them beyond what the generator allows.
@@ -419,7 +449,7 @@ pub(crate) const ALL: [(Check, f64); 6] = [
 /// 4. machine code in f64, without one of them and unrolled (by another factor for each case), and with all: else the
 ///    lowering is wrong;
 /// 5. machine code in f32, see [`single`].
-pub(crate) fn engines(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
+pub(crate) fn engines(tape: &Tape, t: usize, b: usize, seed: u64, target: Target) -> Verdict {
     let right = by_tape::<f64>(tape, t, b, seed)?;
     let interpreted = |options: &Options| {
         caught("plan interpreter", || {
@@ -441,34 +471,37 @@ pub(crate) fn engines(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
     let drawn = (seed / 40) as usize % Options::SWITCHES.len();
     let (name, mut without) = Options::each_off().nth(drawn).expect("one a switch");
     let factor = 1 + (seed / 7) as usize % 5;
+    without.target = target;
     without.unroll = Unroll::by(factor).map_err(|e| e.to_string())?;
-    for (name, options) in [(name, without), ("nothing", Options::default())] {
+    for (name, options) in [(name, without), ("nothing", of(target))] {
         caught("machine code", || {
-            let mut cell =
+            let cell =
                 CompiledCell::<f64>::compile_with(tape, &Purpose::everything(tape), &options)
                     .map_err(|e| e.to_string())?;
-            close(&right, &by_cell(&mut cell, tape, t, b, seed)?)
+            close(&right, &by_cell(&mut cell.executor(), tape, t, b, seed)?)
         })
         .map_err(|e| format!("without {name}, unrolled by {:?}: {e}", options.unroll))?;
     }
-    single(tape, t, b, seed)
+    single(tape, t, b, seed, target)
 }
 
 /// Compiled code with less memory than it would take: within the budget, with the same results, or an error that names the
 /// least, which is enough.
-pub(crate) fn budget(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
+pub(crate) fn budget(tape: &Tape, t: usize, b: usize, seed: u64, target: Target) -> Verdict {
     caught("budget", || {
         let right = by_tape(tape, t, b, seed)?;
-        let mut cell = compiled::<f64>(tape)?;
-        let given = arguments::<f64>(tape, cell.inputs(), t, b, seed)?;
+        let mut cell = compiled::<f64>(tape, target)?;
+        let given = arguments::<f64>(tape, cell.cell().inputs(), t, b, seed)?;
         let empty: Vec<usize> = (0..given.len()).filter(|&k| given[k].is_empty()).collect();
         let left_out: (&[usize], &[usize]) = (&empty, &[]);
         let most = cell
-            .memory(t, b, left_out)
+            .memory(Extent { steps: t, rows: b }, left_out)
             .map_err(|e| e.to_string())?
             .bytes;
         cell.set_budget(Some(0));
-        let Err(RunError::Budget { least, .. }) = cell.memory(t, b, left_out) else {
+        let Err(RunError::Budget { least, .. }) =
+            cell.memory(Extent { steps: t, rows: b }, left_out)
+        else {
             return Err("no bytes are enough".into());
         };
         for bytes in [
@@ -478,7 +511,7 @@ pub(crate) fn budget(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
         ] {
             cell.set_budget(Some(bytes));
             let what = cell
-                .memory(t, b, left_out)
+                .memory(Extent { steps: t, rows: b }, left_out)
                 .map_err(|e| format!("{bytes} bytes: {e}"))?;
             close(&right, &by_cell(&mut cell, tape, t, b, seed)?)
                 .map_err(|e| format!("{bytes} bytes, {what:?}: {e}"))?;
@@ -488,7 +521,7 @@ pub(crate) fn budget(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
             }
         }
         cell.set_budget(Some(least - 1));
-        match cell.memory(t, b, left_out) {
+        match cell.memory(Extent { steps: t, rows: b }, left_out) {
             Err(RunError::Budget { least: again, .. }) if again == least => Ok(()),
             other => Err(format!("one byte less than {least}: {other:?}")),
         }
@@ -497,9 +530,9 @@ pub(crate) fn budget(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
 
 /// Compiled code in f64 against the tape: outputs, loss, final states and all gradients. Then again in the same cell at
 /// other sizes and back (the workspace is reused), and with two threads, to the bit.
-pub(crate) fn double(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
+pub(crate) fn double(tape: &Tape, t: usize, b: usize, seed: u64, target: Target) -> Verdict {
     caught("f64", || {
-        let mut cell = compiled::<f64>(tape)?;
+        let mut cell = compiled::<f64>(tape, target)?;
         let first = by_cell(&mut cell, tape, t, b, seed)?;
         close(&by_tape(tape, t, b, seed)?, &first)?;
         let (s, c) = (1 + (t + 2) % 7, 1 + (b + 1) % 5);
@@ -517,11 +550,11 @@ pub(crate) fn double(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
 /// is off by the ulp of its row (½ for others) at each of T steps. Errors are relative to the greatest number in an array, or
 /// to 1, the order of the values that a small one is the difference of; they are taken over all arrays, for an array of few
 /// numbers is right by chance.
-pub(crate) fn single(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
+pub(crate) fn single(tape: &Tape, t: usize, b: usize, seed: u64, target: Target) -> Verdict {
     caught("f32", || {
         let right = by_tape::<f64>(tape, t, b, seed)?;
         let most = allowed_in_f32(&right, tape, t, b, seed)?;
-        let found = by_cell(&mut compiled::<f32>(tape)?, tape, t, b, seed)?;
+        let found = by_cell(&mut compiled::<f32>(tape, target)?, tape, t, b, seed)?;
         agree(&right, &found, |size| most * size.max(1.0))
     })
 }
@@ -551,11 +584,11 @@ fn allowed_in_f32(
 
 /// Sample by sample, in f64 and f32, the same outputs and states as the tape for the whole sequence; for one row too. Only a
 /// program that reads from its end is refused.
-pub(crate) fn stepper(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
+pub(crate) fn stepper(tape: &Tape, t: usize, b: usize, seed: u64, target: Target) -> Verdict {
     caught("stepper", || {
         for b in [b, 1] {
             let right = by_tape::<f64>(tape, t, b, seed)?;
-            let Some(found) = by_stepper::<f64>(tape, t, b, seed, None)? else {
+            let Some(found) = by_stepper::<f64>(tape, t, b, seed, target, None)? else {
                 let from_end = tape.nodes().iter().any(|n| matches!(n.op, Op::Delay(..0)));
                 let of_step = |o: &Output| match o.role {
                     Yield::Output => tape.node(o.value).ty.domain == Domain::Step,
@@ -570,9 +603,11 @@ pub(crate) fn stepper(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
             };
             close(&right, &found)?;
             let most = allowed_in_f32(&right, tape, t, b, seed)?;
-            let found = by_stepper::<f32>(tape, t, b, seed, None)?.ok_or("refused in f32 alone")?;
+            let found =
+                by_stepper::<f32>(tape, t, b, seed, target, None)?.ok_or("refused in f32 alone")?;
             agree(&right, &found, |size| most * size.max(1.0)).map_err(|e| format!("f32: {e}"))?;
-            set_states(tape, t, b, seed).map_err(|e| format!("with states that were set: {e}"))?;
+            set_states(tape, t, b, seed, target)
+                .map_err(|e| format!("with states that were set: {e}"))?;
         }
         Ok(())
     })
@@ -580,7 +615,13 @@ pub(crate) fn stepper(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
 
 /// A stepper that is told to go on elsewhere gives what the tape gives that begins there. False if nothing was compared: no
 /// run begins there, or its numbers are not steady (the generator drew the others so that they are).
-pub(crate) fn set_states(tape: &Tape, t: usize, b: usize, seed: u64) -> Result<bool, String> {
+pub(crate) fn set_states(
+    tape: &Tape,
+    t: usize,
+    b: usize,
+    seed: u64,
+    target: Target,
+) -> Result<bool, String> {
     let Some(start) = started_elsewhere(tape, t, b, seed) else {
         return Ok(false);
     };
@@ -593,7 +634,7 @@ pub(crate) fn set_states(tape: &Tape, t: usize, b: usize, seed: u64) -> Result<b
             return Ok(false);
         }
     }
-    let found = by_stepper::<f64>(tape, t, b, seed, Some(&start))?;
+    let found = by_stepper::<f64>(tape, t, b, seed, target, Some(&start))?;
     close(&right, &found.ok_or("refused")?)?;
     Ok(true)
 }
@@ -604,25 +645,28 @@ fn relative<T: Real>(right: &Arrays<f64>, other: &Arrays<T>) -> f64 {
     greatest(pairs.map(|((_, a), (_, b))| distance(b, a) / size(a).max(1.0)))
 }
 
-/// One and two threads give the same bits.
-pub(crate) fn threads(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
+/// One thread and more give the same bits, however many pieces work is cut into.
+pub(crate) fn threads(tape: &Tape, t: usize, b: usize, seed: u64, target: Target) -> Verdict {
     caught("threads", || {
-        let mut cell = compiled::<f64>(tape)?;
+        let mut cell = compiled::<f64>(tape, target)?;
         let one = by_cell(&mut cell, tape, t, b, seed)?;
-        cell.set_threads(2).map_err(|e| e.to_string())?;
-        let two = by_cell(&mut cell, tape, t, b, seed)?;
-        same(&one, &two).map_err(|e| format!("two threads: {e}"))
+        for pieces in [2, 3, 7] {
+            cell.cut_into(pieces);
+            let cut = by_cell(&mut cell, tape, t, b, seed)?;
+            same(&one, &cut).map_err(|e| format!("{pieces} pieces: {e}"))?;
+        }
+        Ok(())
     })
 }
 
 /// What is compiled without gradients gives the same outputs.
-pub(crate) fn forward(tape: &Tape, t: usize, b: usize, seed: u64) -> Verdict {
+pub(crate) fn forward(tape: &Tape, t: usize, b: usize, seed: u64, target: Target) -> Verdict {
     caught("forward", || {
-        let mut cell =
-            CompiledCell::<f64>::compile(tape, &Purpose::Forward).map_err(|e| e.to_string())?;
+        let cell = CompiledCell::<f64>::compile_with(tape, &Purpose::Forward, &of(target))
+            .map_err(|e| e.to_string())?;
         close(
             &by_tape(tape, t, b, seed)?,
-            &by_cell(&mut cell, tape, t, b, seed)?,
+            &by_cell(&mut cell.executor(), tape, t, b, seed)?,
         )
     })
 }

@@ -17,6 +17,7 @@
 
 use retrograd_graph::Options;
 use retrograd_jit::{CompiledCell, Purpose};
+use retrograd_tape::Extent;
 use retrograd_tape::generate::inputs;
 use retrograd_tape::{Interpreter, Probe, Tape, TapeError};
 
@@ -83,13 +84,31 @@ struct Compiled {
 impl Compiled {
     /// The outputs of these names.
     fn run(&mut self, given: &[&[f64]], names: &[String]) -> Result<Arrays, String> {
-        let cell = &mut self.cell;
+        let cell = &self.cell;
         let mut out: Arrays = (0..cell.outputs().len())
-            .map(|k| vec![f64::NAN; cell.output_len(k, self.t, self.b)])
+            .map(|k| {
+                vec![
+                    f64::NAN;
+                    cell.output_len(
+                        k,
+                        Extent {
+                            steps: self.t,
+                            rows: self.b
+                        }
+                    )
+                ]
+            })
             .collect();
         let mut slices: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-        cell.run(self.t, self.b, given, &mut slices)
-            .map_err(|e| e.to_string())?;
+        cell.run(
+            Extent {
+                steps: self.t,
+                rows: self.b,
+            },
+            given,
+            &mut slices,
+        )
+        .map_err(|e| e.to_string())?;
         let find = |name: &String| {
             let k = cell.output(name);
             k.map(|k| out[k].clone())

@@ -53,14 +53,13 @@ pub(super) fn build_loop(
     b.ins().jump(header, &[zero.into()]);
     b.switch_to_block(header);
     let at = |b: &mut FunctionBuilder<'_>, base: Value| b.ins().iadd(base, offset);
-    let flags = MemFlagsData::new().with_notrap();
     let x = at(&mut b, params[0]);
-    let x = b.ins().load(lane.vector_type(), flags, x, 0);
+    let x = Math::new(&mut b, lane, fma).load(x, 0);
     let y = at(&mut b, params[1]);
-    let y = b.ins().load(lane.vector_type(), flags, y, 0);
+    let y = Math::new(&mut b, lane, fma).load(y, 0);
     let result = emit(&mut Math::new(&mut b, lane, fma), x, y);
     let out = at(&mut b, params[2]);
-    b.ins().store(flags, result, out, 0);
+    Math::new(&mut b, lane, fma).store(result, out, 0);
     let next = b.ins().iadd_imm_u(offset, 16);
     let more = b.ins().icmp(IntCC::UnsignedLessThan, next, params[3]);
     b.ins().brif(more, header, &[next.into()], exit, &[]);

@@ -1,65 +1,33 @@
 //! Loops that do one thing as fast as the machine can: multiply-adds in registers, and loads.
 
+use crate::Isa;
+
 /// Independent chains of multiply-adds: latency (4 to 5 cycles) times units (2) at least, and few enough for 16 registers.
 const CHAINS: usize = 12;
 
-/// An instruction set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Isa {
-    /// 16 lanes.
-    Avx512,
-    /// 8 lanes.
-    Avx2,
-    /// Whatever the compiler makes of arrays of 4.
-    Portable,
-}
-
-impl Isa {
-    /// The widest that the machine has.
-    pub(super) fn widest() -> Isa {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") {
-                return Isa::Avx512;
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return Isa::Avx2;
-            }
-        }
-        Isa::Portable
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Isa::Avx512 => "avx512",
-            Isa::Avx2 => "avx2",
-            Isa::Portable => "portable",
-        }
-    }
-
-    pub(super) fn lanes(self) -> usize {
-        match self {
-            Isa::Avx512 => 16,
-            Isa::Avx2 => 8,
-            Isa::Portable => 4,
-        }
+/// Numbers of f32 in a vector.
+fn lanes(isa: Isa) -> usize {
+    match isa {
+        Isa::Avx512 => 16,
+        Isa::Avx2 => 8,
+        Isa::Portable => 4,
     }
 }
 
 /// FLOPs of one turn of [`multiply_add`].
 pub(super) fn flops_a_turn(isa: Isa) -> f64 {
-    (2 * CHAINS * isa.lanes()) as f64
+    (2 * CHAINS * lanes(isa)) as f64
 }
 
 /// `turns` multiply-adds in each of 12 registers.
 pub(super) fn multiply_add(isa: Isa, turns: usize) -> f32 {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: there is a value of `Isa` from `widest` alone, which has seen that the machine has it.
-        Isa::Avx512 => unsafe { x86::multiply_add_512(turns) },
+        // SAFETY: the machine has it.
+        Isa::Avx512 if isa.available() => unsafe { x86::multiply_add_512(turns) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Isa::Avx2 => unsafe { x86::multiply_add_256(turns) },
+        Isa::Avx2 if isa.available() => unsafe { x86::multiply_add_256(turns) },
         _ => multiply_add_portable(turns),
     }
 }
@@ -87,10 +55,10 @@ pub(super) fn sum(isa: Isa, x: &[f32]) -> f32 {
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as in `multiply_add`.
-        Isa::Avx512 => unsafe { x86::sum_512(x) },
+        Isa::Avx512 if isa.available() => unsafe { x86::sum_512(x) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as in `multiply_add`.
-        Isa::Avx2 => unsafe { x86::sum_256(x) },
+        Isa::Avx2 if isa.available() => unsafe { x86::sum_256(x) },
         _ => sum_portable(x),
     }
 }

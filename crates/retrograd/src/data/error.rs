@@ -2,8 +2,20 @@
 
 use std::path::PathBuf;
 
+use super::shown::{list, shown};
+use crate::files::size;
+
 /// A mistake in the data or in what was asked of it. `file` is the path, or the name that was given to the text.
-/// Lines are the file's physical lines, the first being 1.
+/// Lines are the file's physical lines, the first being 1. Messages show names and cells without control characters, long ones
+/// cut, and of many names the first.
+///
+/// ```
+/// use retrograd::data::{DataError, Series};
+///
+/// let error = Series::from_csv_str("day,rain\nmon,1\ntue,?\n", "rain.csv", None).unwrap_err();
+/// assert!(matches!(error, DataError::NotANumber { line: 3, .. }));
+/// assert_eq!(error.to_string(), "rain.csv, line 3, column \"rain\": \"?\" is not a number");
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -13,7 +25,28 @@ pub enum DataError {
         /// The path as given.
         path: PathBuf,
         /// What the operating system says.
+        #[source]
         cause: std::io::Error,
+    },
+    /// More bytes than are read.
+    #[error(
+        "{file}: has more than the {} that are read; leave out rows or columns that are not needed", size(*limit)
+    )]
+    TooLarge {
+        /// The file.
+        file: String,
+        /// Bytes that are read at most.
+        limit: u64,
+    },
+    /// Arrays that need more memory than may be used, or than there is.
+    #[error("{what} need {}{}", size(*bytes), allowance(limit))]
+    NoMemory {
+        /// Which arrays, with what makes them so large.
+        what: String,
+        /// Bytes that they need, at most [`u64::MAX`].
+        bytes: u64,
+        /// Bytes that they may use; None where the system refused them.
+        limit: Option<u64>,
     },
     /// The bytes are not UTF-8 text.
     #[error("{file}, line {line}: not UTF-8 text; save the file as CSV in UTF-8")]
@@ -37,9 +70,10 @@ pub enum DataError {
         /// The file.
         file: String,
     },
-    /// The first line is made of numbers, so the columns have no names.
+    /// The first line looks like the data below it, so the columns have no names.
     #[error(
-        "{file}, line {line}: expected a header line with column names, found only numbers ({found})"
+        "{file}, line {line}: expected a header line with column names, found {} ({found}). Put names above it, or say \
+         `--header no` (`Header::None`), which calls the columns 1, 2, …; or `--header yes` if these are names", if *numbers { "only numbers" } else { "what looks like data" }
     )]
     NoHeader {
         /// The file.
@@ -48,6 +82,8 @@ pub enum DataError {
         line: u64,
         /// What stands there.
         found: String,
+        /// Whether that is numbers alone.
+        numbers: bool,
     },
     /// A header without data.
     #[error("{file}: no data rows after the header on line {line}")]
@@ -68,9 +104,39 @@ pub enum DataError {
         /// All columns of the file.
         columns: Vec<String>,
     },
+    /// No column was asked for by name, and each that is numeric is an index or a time.
+    #[error(
+        "{file}: no column is left to forecast: {} only count rows or time; ask for one by name to forecast it",
+        list(columns)
+    )]
+    OnlyIndices {
+        /// The file.
+        file: String,
+        /// The columns that are numeric.
+        columns: Vec<String>,
+    },
+    /// Dates, or times as numbers, that go back from row to row.
+    #[error(
+        "{file}: the rows are not in the order of time: column \"{}\" goes back from {} (line {line}) to {}; {}", shown(column), shown(before), shown(after), turn(*reversed)
+    )]
+    Backwards {
+        /// The file.
+        file: String,
+        /// The column with the dates or times.
+        column: String,
+        /// The line of the row that is read first of the first two that go back.
+        line: u64,
+        /// What stands there.
+        before: String,
+        /// What stands in the row that is read next.
+        after: String,
+        /// Whether the file's last row was to be the first.
+        reversed: bool,
+    },
     /// A column was asked for that is not in the file.
     #[error(
-        "{file}: there is no column \"{name}\"{}; the columns are {}",
+        "{file}: there is no column \"{}\"{}; the columns are {}",
+        shown(name),
         hint(nearest),
         list(columns)
     )]
@@ -85,7 +151,10 @@ pub enum DataError {
         columns: Vec<String>,
     },
     /// Two columns of the file have one name.
-    #[error("{file}, line {line}: columns {first} and {second} are both named \"{name}\"")]
+    #[error(
+        "{file}, line {line}: columns {first} and {second} are both named \"{}\"",
+        shown(name)
+    )]
     DuplicateColumn {
         /// The file.
         file: String,
@@ -99,7 +168,7 @@ pub enum DataError {
         second: usize,
     },
     /// A column was asked for twice.
-    #[error("column \"{name}\" is asked for twice")]
+    #[error("column \"{}\" is asked for twice", shown(name))]
     RepeatedRequest {
         /// The name.
         name: String,
@@ -120,7 +189,10 @@ pub enum DataError {
         expected: usize,
     },
     /// Text where a number should be.
-    #[error("{file}, line {line}, column \"{column}\": {text:?} is not a number")]
+    #[error(
+        "{file}, line {line}, column \"{}\": \"{text}\" is not a number",
+        shown(column)
+    )]
     NotANumber {
         /// The file.
         file: String,
@@ -131,8 +203,27 @@ pub enum DataError {
         /// The cell, cut to 40 characters.
         text: String,
     },
+    /// A number with commas between its thousands.
+    #[error(
+        "{file}, line {line}, column \"{}\": \"{text}\" has a comma in it; write numbers without, or say `--thousands` \
+         (`Csv::thousands`) if it parts thousands",
+        shown(column)
+    )]
+    Thousands {
+        /// The file.
+        file: String,
+        /// The line.
+        line: u64,
+        /// The column's name.
+        column: String,
+        /// The cell, cut to 40 characters.
+        text: String,
+    },
     /// NaN, an infinity, or a number too large for 64 bits.
-    #[error("{file}, line {line}, column \"{column}\": {text} is not a finite number")]
+    #[error(
+        "{file}, line {line}, column \"{}\": {text} is not a finite number",
+        shown(column)
+    )]
     NotFinite {
         /// The file.
         file: String,
@@ -145,7 +236,8 @@ pub enum DataError {
     },
     /// An empty cell, or one that says NA, N/A or null.
     #[error(
-        "{file}, line {line}, column \"{column}\": the value is missing; fill the gap or remove the row"
+        "{file}, line {line}, column \"{}\": the value is missing; fill the gap or remove the row",
+        shown(column)
     )]
     Missing {
         /// The file.
@@ -206,6 +298,38 @@ pub enum DataError {
         /// Columns of the series.
         found: Vec<String>,
     },
+    /// A column whose numbers cannot be standardised: those of the training part, or their standard deviation, are too large or too
+    /// small to be squared.
+    #[error(
+        "column \"{}\": {what} is {value:e}; expected {expected}. Give the column in another unit, take its logarithm, or leave it out",
+        shown(column)
+    )]
+    Scale {
+        /// The column's name.
+        column: String,
+        /// What is out of range.
+        what: &'static str,
+        /// What it is.
+        value: f64,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A number so many standard deviations from the mean that 32 bits do not hold its square.
+    #[error(
+        "row {row}, column \"{}\": {value:e} lies {deviations:.0e} standard deviations from the mean of the training part; expected \
+         less than 1e18. Mend the number, take the column's logarithm, or leave the column out",
+        shown(column)
+    )]
+    OutOfScale {
+        /// The row, the first being 0.
+        row: usize,
+        /// The column's name.
+        column: String,
+        /// The number.
+        value: f64,
+        /// Its distance from the mean, in standard deviations.
+        deviations: f64,
+    },
     /// A slice of rows has the wrong length.
     #[error("{what}: found {found} values, expected {expected}")]
     SliceLength {
@@ -226,21 +350,25 @@ pub enum DataError {
         /// What it may be.
         expected: String,
     },
-    /// The least-squares fit of the autoregression did not converge.
-    #[error("the least-squares autoregression on the last {lags} rows did not converge")]
-    NoFit {
-        /// Rows that the autoregression looks back on.
-        lags: usize,
-    },
-}
-
-fn list(names: &[String]) -> String {
-    names.join(", ")
 }
 
 fn hint(nearest: &Option<String>) -> String {
     match nearest {
-        Some(name) => format!(" (did you mean \"{name}\"?)"),
+        Some(name) => format!(" (did you mean \"{}\"?)", shown(name)),
         None => String::new(),
+    }
+}
+
+fn allowance(limit: &Option<u64>) -> String {
+    match limit {
+        Some(limit) => format!("; at most {} may be used", size(*limit)),
+        None => ", which the system does not give".to_owned(),
+    }
+}
+
+fn turn(reversed: bool) -> &'static str {
+    match reversed {
+        false => "`--reverse` (`Csv::reversed`) reads the last row first",
+        true => "leave `--reverse` (`Csv::reversed`) out",
     }
 }

@@ -7,13 +7,24 @@
 //! Invariant: every value in a `Series` is finite, and every array is as long as its documented shape says. What would
 //! break that is a [`DataError`] which names the file, the line and the column.
 
+#[cfg(feature = "csv")]
+mod csv;
 mod error;
+#[cfg(feature = "csv")]
 mod load;
+mod note;
 mod series;
+mod shown;
 mod standardize;
+#[cfg(feature = "csv")]
+mod times;
 mod windows;
 
+#[cfg(feature = "csv")]
+pub use csv::{Csv, Header};
 pub use error::DataError;
+pub use note::{Counts, Note};
 pub use series::{Series, Split};
+pub use shown::printable;
 pub use standardize::Standardizer;
 pub use windows::{Batch, Element, Epoch, Windows};

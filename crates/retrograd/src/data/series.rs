@@ -1,21 +1,44 @@
 //! [`Series`]: named columns of finite numbers, row after row in time.
 
-use std::io::Read;
 use std::ops::Range;
-use std::path::Path;
 
-use super::{DataError, load};
+use super::shown::shown;
+use super::{DataError, Note};
 
 /// A multivariate time series: `len` rows in the order of time, `n` named columns, every value finite.
+///
+/// ```
+/// use retrograd::data::{Series, Split};
+///
+/// let series = Series::from_csv_str("day,rain,sun\nmon,3,1\ntue,0,9\nwed,1,8\n", "sky.csv", None)?;
+/// assert_eq!((series.len(), series.names()), (3, &["rain".to_owned(), "sun".to_owned()][..]));
+/// assert_eq!(series.row(1), [0.0, 9.0]);
+/// assert_eq!(series.labels().unwrap()[2], "wed");
+/// let (training, validation) = series.split(Split::Count(1))?;
+/// assert_eq!((training, validation), (0..2, 2..3));
+/// # Ok::<(), retrograd::data::DataError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
+#[must_use]
 pub struct Series {
     names: Vec<String>,
     units: Vec<Option<String>>,
     rows: Vec<f64>,
     labels: Option<(String, Vec<String>)>,
+    notes: Vec<Note>,
 }
 
 /// How many of the last rows are kept for validation.
+///
+/// ```
+/// use retrograd::data::{Series, Split};
+///
+/// let sunspots = Series::sunspots();
+/// let (training, validation) = sunspots.split(Split::Fraction(0.2))?;
+/// assert_eq!((training.len(), validation.len()), (247, 62));
+/// assert!(sunspots.split(Split::Count(309)).is_err(), "nothing would be left for training");
+/// # Ok::<(), retrograd::data::DataError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Split {
     /// A share of all rows, in (0, 1), rounded to whole rows.
@@ -42,7 +65,7 @@ impl Series {
             return Err(DataError::BadSeries(format!(
                 "row {}, column \"{}\": {} is not a finite number",
                 at / n,
-                names[at % n],
+                shown(&names[at % n]),
                 rows[at]
             )));
         }
@@ -51,6 +74,7 @@ impl Series {
             names,
             rows,
             labels: None,
+            notes: Vec::new(),
         })
     }
 
@@ -71,108 +95,9 @@ impl Series {
     }
 
     /// The same series with the unit of every column that `unit_of` knows; it is used in plots only.
-    #[must_use]
     pub fn with_units(mut self, unit_of: impl Fn(&str) -> Option<String>) -> Self {
         self.units = self.names.iter().map(|name| unit_of(name)).collect();
         self
-    }
-
-    /// Reads a CSV file with a header line; see [`Series::from_csv_str`].
-    ///
-    /// # Errors
-    /// Every variant of [`DataError`] that names a file.
-    pub fn from_csv_path(
-        path: impl AsRef<Path>,
-        columns: Option<&[String]>,
-    ) -> Result<Self, DataError> {
-        let path = path.as_ref();
-        let unreadable = |cause| DataError::Unreadable {
-            path: path.to_owned(),
-            cause,
-        };
-        let bytes = std::fs::read(path).map_err(unreadable)?;
-        Self::from_csv_bytes(&bytes, &path.display().to_string(), columns)
-    }
-
-    /// Reads CSV from `reader`, such as standard input; `file` is what messages call it. See [`Series::from_csv_str`].
-    ///
-    /// # Errors
-    /// Every variant of [`DataError`] that names a file.
-    pub fn from_csv_reader(
-        mut reader: impl Read,
-        file: &str,
-        columns: Option<&[String]>,
-    ) -> Result<Self, DataError> {
-        let mut bytes = Vec::new();
-        reader
-            .read_to_end(&mut bytes)
-            .map_err(|cause| DataError::Unreadable {
-                path: file.into(),
-                cause,
-            })?;
-        Self::from_csv_bytes(&bytes, file, columns)
-    }
-
-    /// Reads CSV text: a header line, then one row of as many cells a line; `file` is what messages call it.
-    ///
-    /// With `columns`, those columns in that order. Without, every named column that is numeric in the first row where
-    /// it is not empty. The first column that is not numeric labels the rows; if there is none, the file's first
-    /// column does unless it is a value column itself. A byte order mark, CRLF, quoted cells, blank lines and spaces
-    /// around a cell are allowed; a gap, NaN or text in a value column is an error.
-    ///
-    /// # Errors
-    /// Every variant of [`DataError`] that names a file, except that it cannot be read.
-    pub fn from_csv_str(
-        text: &str,
-        file: &str,
-        columns: Option<&[String]>,
-    ) -> Result<Self, DataError> {
-        load::parse(text, file, columns)
-    }
-
-    fn from_csv_bytes(
-        bytes: &[u8],
-        file: &str,
-        columns: Option<&[String]>,
-    ) -> Result<Self, DataError> {
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let before = &bytes[..error.valid_up_to()];
-            let line = 1 + before.iter().filter(|&&b| b == b'\n').count() as u64;
-            DataError::NotUtf8 {
-                file: file.to_owned(),
-                line,
-            }
-        })?;
-        Self::from_csv_str(text, file, columns)
-    }
-
-    /// The embedded daily weather of Seattle, 2012–2015: `[1461, 4]`, columns `precipitation` (mm), `temp_max` and
-    /// `temp_min` (°C), `wind` (m/s), labelled by `date`. Source: NOAA; see data/README.md.
-    #[must_use]
-    pub fn seattle_weather() -> Self {
-        let text = include_str!("../../../../data/seattle-weather.csv");
-        let columns = ["precipitation", "temp_max", "temp_min", "wind"].map(str::to_owned);
-        let series = Self::from_csv_str(text, "seattle-weather.csv (embedded)", Some(&columns))
-            .unwrap_or_else(|error| panic!("the embedded data set is broken: {error}"));
-        series.with_units(|column| {
-            let unit = match column {
-                "precipitation" => "mm",
-                "temp_max" | "temp_min" => "°C",
-                "wind" => "m/s",
-                _ => return None,
-            };
-            Some(unit.to_owned())
-        })
-    }
-
-    /// The embedded yearly sunspot number, 1700–2008: `[309, 1]`, column `SUNACTIVITY` (a count), labelled by `YEAR`.
-    /// Source: NOAA; see data/README.md.
-    #[must_use]
-    pub fn sunspots() -> Self {
-        let text = include_str!("../../../../data/sunspots.csv");
-        let columns = ["SUNACTIVITY".to_owned()];
-        Self::from_csv_str(text, "sunspots.csv (embedded)", Some(&columns))
-            .unwrap_or_else(|error| panic!("the embedded data set is broken: {error}"))
     }
 
     /// Number of rows.
@@ -247,6 +172,36 @@ impl Series {
         self.labels.as_ref().map(|(name, _)| name.as_str())
     }
 
+    /// What was guessed when the series was read, or left out of it; nothing for a series that was not read from a table.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    #[cfg(feature = "csv")]
+    pub(super) fn with_notes(self, notes: Vec<Note>) -> Self {
+        Self { notes, ..self }
+    }
+
+    /// The same rows from the last to the first, with their labels: of a table whose newest row comes first.
+    pub fn reversed(self) -> Self {
+        let n = self.columns();
+        let mut rows = self.rows;
+        rows.reverse();
+        rows.chunks_exact_mut(n).for_each(<[f64]>::reverse);
+        let mut labels = self.labels;
+        if let Some((_, labels)) = &mut labels {
+            labels.reverse();
+        }
+        Self {
+            rows,
+            labels,
+            names: self.names,
+            units: self.units,
+            notes: self.notes,
+        }
+    }
+
     /// The first `rows` rows alone.
     ///
     /// # Errors
@@ -259,6 +214,7 @@ impl Series {
             units: self.units.clone(),
             rows: self.rows[..rows * self.columns()].to_vec(),
             labels: labels.map(|(name, labels)| (name.clone(), labels[..rows].to_vec())),
+            notes: self.notes.clone(),
         })
     }
 
@@ -295,12 +251,11 @@ impl Series {
         }
     }
 
-    /// Checks that `range` is not empty and lies inside the series.
-    pub(crate) fn check_range(
-        &self,
-        part: &'static str,
-        range: &Range<usize>,
-    ) -> Result<(), DataError> {
+    /// Checks that `range` is not empty and lies inside the series; `part` is what messages call it.
+    ///
+    /// # Errors
+    /// [`DataError::BadRange`].
+    pub fn check_range(&self, part: &'static str, range: &Range<usize>) -> Result<(), DataError> {
         if range.start < range.end && range.end <= self.len() {
             return Ok(());
         }

@@ -8,19 +8,64 @@ use super::{DataError, Series};
 
 /// Mean and standard deviation of every column of the training part. Validation rows never enter: the model would see
 /// through them what it is to predict. Saved beside a trained model, it turns its numbers back into units.
+///
+/// ```
+/// use retrograd::data::{Series, Standardizer};
+///
+/// let series = Series::new(vec!["rain".to_owned()], vec![1.0, 3.0, 100.0])?;
+/// let standardizer = Standardizer::fit(&series, 0..2)?;
+/// assert_eq!((standardizer.mean(), standardizer.scale()), (&[2.0][..], &[1.0][..]));
+/// assert_eq!(standardizer.transform(&series)?.rows(), [-1.0, 1.0, 98.0]);
+/// assert_eq!(standardizer.inverse_rows(&[0.5])?, [2.5]);
+/// # Ok::<(), retrograd::data::DataError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Parts")]
+#[must_use]
 pub struct Standardizer {
     names: Vec<String>,
     mean: Vec<f64>,
     scale: Vec<f64>,
 }
 
+/// What a file says a standardiser is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parts {
+    names: Vec<String>,
+    mean: Vec<f64>,
+    scale: Vec<f64>,
+}
+
+impl TryFrom<Parts> for Standardizer {
+    type Error = &'static str;
+
+    fn try_from(Parts { names, mean, scale }: Parts) -> Result<Standardizer, Self::Error> {
+        let sane = scale.iter().all(|s| s.is_finite() && *s > 0.0);
+        match (names.len(), sane && mean.iter().all(|m| m.is_finite())) {
+            (0, _) => Err("a standardiser has at least one column"),
+            (n, _) if n != mean.len() || n != scale.len() => {
+                Err("a standardiser has as many means and scales as names")
+            }
+            (_, false) => Err("means and scales are finite, and scales more than 0"),
+            (_, true) => Ok(Standardizer { names, mean, scale }),
+        }
+    }
+}
+
+/// Numbers of the training part up to this, and standard deviations from its inverse to it, can be squared and summed, here
+/// and in scores.
+const MOST: f64 = 1e100;
+/// Standardised numbers below this have squares in the range of f32, with room for the sum of a hundred.
+const FARTHEST: f64 = 1e18;
+
 impl Standardizer {
     /// Measures the rows `training` of `series`. The scale is the population standard deviation (÷ N); of a column that is
     /// constant there, it is 1.
     ///
     /// # Errors
-    /// [`DataError::BadRange`] if `training` is empty or reaches beyond the series.
+    /// [`DataError::BadRange`] if `training` is empty or reaches beyond the series, [`DataError::Scale`] if a column's numbers there
+    /// or their deviation are too large or too small to be squared.
     pub fn fit(series: &Series, training: Range<usize>) -> Result<Self, DataError> {
         series.check_range("training part", &training)?;
         let count = training.len() as f64;
@@ -32,17 +77,33 @@ impl Standardizer {
                     .skip(training.start)
                     .take(training.len())
             };
+            let wrong = |what, value, expected| DataError::Scale {
+                column: series.names()[column].clone(),
+                what,
+                value,
+                expected,
+            };
+            if let Some(value) = values().find(|v| v.abs() > MOST) {
+                return Err(wrong(
+                    "a number of the training part",
+                    value,
+                    "at most 1e100",
+                ));
+            }
             let centre = values().map(|v| v / count).sum::<f64>();
-            let variance = values().map(|v| (v - centre).powi(2) / count).sum::<f64>();
-            let deviation = variance.sqrt();
+            // In units of the greatest distance, so that no square underflows.
+            let most = values().map(|v| (v - centre).abs()).fold(0.0, f64::max);
+            let share = |v: f64| if most > 0.0 { (v - centre) / most } else { 0.0 };
+            let variance = values().map(|v| share(v).powi(2) / count).sum::<f64>();
+            let deviation = most * variance.sqrt();
             // The mean of a constant is off by a few ulp: a deviation of that size is rounding, not signal.
-            let constant = deviation <= 1e-12 * centre.abs();
+            let constant = deviation <= 1e-12 * centre.abs() || deviation == 0.0;
+            if !constant && deviation < 1.0 / MOST {
+                let what = "the standard deviation of the training part";
+                return Err(wrong(what, deviation, "0, or at least 1e-100"));
+            }
             mean.push(centre);
-            scale.push(if constant || deviation == 0.0 {
-                1.0
-            } else {
-                deviation
-            });
+            scale.push(if constant { 1.0 } else { deviation });
         }
         Ok(Self {
             names: series.names().to_vec(),
@@ -72,10 +133,22 @@ impl Standardizer {
     /// The series in standardised units: (x − mean) ÷ scale.
     ///
     /// # Errors
-    /// [`DataError::OtherColumns`] if the series has other columns than those that were measured.
+    /// [`DataError::OtherColumns`] if the series has other columns than those that were measured, [`DataError::OutOfScale`] for a
+    /// number of 1e18 standard deviations or more, whose square f32 does not hold.
     pub fn transform(&self, series: &Series) -> Result<Series, DataError> {
         self.check_columns(series)?;
-        Ok(series.with_rows(self.transform_rows(series.rows())?))
+        let (rows, n) = (self.transform_rows(series.rows())?, self.names.len());
+        // Not `>=`: what overflows is out of scale too.
+        let inside = |z: &f64| z.abs() < FARTHEST;
+        if let Some(at) = rows.iter().position(|z| !inside(z)) {
+            return Err(DataError::OutOfScale {
+                row: at / n,
+                column: self.names[at % n].clone(),
+                value: series.rows()[at],
+                deviations: rows[at].abs(),
+            });
+        }
+        Ok(series.with_rows(rows))
     }
 
     /// The series in its own units again: x · scale + mean.

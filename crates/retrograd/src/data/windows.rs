@@ -6,6 +6,7 @@
 //! shape serves; the last batch is topped up with further random windows instead of dropping the remainder. On the
 //! 1,169 training rows of the Seattle data, T = 64, B = 32 and a stride of 8 give 139 windows, 5 batches an epoch.
 
+use std::collections::HashSet;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -33,15 +34,42 @@ impl Element for f64 {
 }
 
 /// Windows of `steps` + 1 rows inside one range of a (standardised) series.
+///
+/// ```
+/// use retrograd::data::{Series, Windows};
+/// use retrograd::random::{ChaCha8Rng, SeedableRng};
+///
+/// let series = Series::sunspots();
+/// let windows = Windows::new(&series, 0..247, 20)?;
+/// assert_eq!(windows.len(), 227, "different windows");
+/// let mut rng = ChaCha8Rng::seed_from_u64(1);
+/// for batch in windows.batches::<f32>(16, 8, &mut rng)? {
+///     assert_eq!(batch.input.len(), 20 * 16);
+/// }
+/// # Ok::<(), retrograd::data::DataError>(())
+/// ```
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Windows<'a> {
     series: &'a Series,
     range: Range<usize>,
     steps: usize,
+    limit: u64,
 }
 
 /// B windows of T steps, time-major: value c of window b at step t is at `(t * B + b) * n + c`.
+///
+/// ```
+/// use retrograd::data::{Batch, Series, Windows};
+///
+/// let series = Series::new(vec!["rain".to_owned()], vec![0.0, 1.0, 2.0, 3.0])?;
+/// let batch: Batch<f32> = Windows::new(&series, 0..4, 2)?.batch(&[0, 1])?;
+/// assert_eq!(batch.input, [0.0, 1.0, 1.0, 2.0], "step 0 of both windows, then step 1");
+/// assert_eq!(batch.target, [1.0, 2.0, 2.0, 3.0]);
+/// # Ok::<(), retrograd::data::DataError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
+#[must_use]
 pub struct Batch<F> {
     /// T, the steps of a window.
     pub steps: usize,
@@ -59,6 +87,7 @@ pub struct Batch<F> {
 
 /// The batches of one epoch; see [`Windows::batches`].
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Epoch<'a, F> {
     windows: Windows<'a>,
     batch: usize,
@@ -68,6 +97,9 @@ pub struct Epoch<'a, F> {
 }
 
 impl<'a> Windows<'a> {
+    /// Bytes that the arrays of a batch may take, unless [`Windows::limit`] says it: 1 GiB.
+    pub const LIMIT: u64 = 1 << 30;
+
     /// All windows of `steps` steps whose inputs and targets lie in `range`.
     ///
     /// # Errors
@@ -81,14 +113,23 @@ impl<'a> Windows<'a> {
                 part: "part to cut windows from",
                 rows: range.len(),
                 what: format!("a window of {steps} steps and the row after it"),
-                needed: steps + 1,
+                needed: steps.saturating_add(1),
             });
         }
         Ok(Self {
             series,
             range,
             steps,
+            limit: Self::LIMIT,
         })
+    }
+
+    /// The same windows with another limit on the bytes that the arrays of a batch may take.
+    pub fn limit(self, bytes: u64) -> Self {
+        Self {
+            limit: bytes,
+            ..self
+        }
     }
 
     /// The number of different windows: rows of the range − T. At least 1.
@@ -129,7 +170,8 @@ impl<'a> Windows<'a> {
     /// starts. A stride of 1 sees every window of the range.
     ///
     /// # Errors
-    /// [`DataError::BadSetting`] if `batch` or `stride` is 0 or there are fewer than `batch` different windows.
+    /// [`DataError::BadSetting`] if `batch` or `stride` is 0 or there are fewer than `batch` different windows;
+    /// [`DataError::NoMemory`] if the arrays of a batch need more than [`Windows::limit`], or more than the system gives now.
     pub fn batches<F: Element>(
         &self,
         batch: usize,
@@ -137,6 +179,8 @@ impl<'a> Windows<'a> {
         rng: &mut impl Rng,
     ) -> Result<Epoch<'a, F>, DataError> {
         let starts = self.epoch_starts(batch, stride, rng)?;
+        // The memory of the first batch is asked for here, where there can be an error; the others are of its size.
+        drop(self.arrays::<F>(batch)?);
         Ok(Epoch {
             windows: self.clone(),
             batch,
@@ -161,10 +205,11 @@ impl<'a> Windows<'a> {
             .take(wanted)
             .collect();
         starts.shuffle(rng);
+        let open_batch = starts.len() / batch * batch;
+        let mut taken: HashSet<usize> = starts[open_batch..].iter().copied().collect();
         while starts.len() < wanted {
             let fresh = rng.random_range(self.range.start..last);
-            let open_batch = starts.len() / batch * batch;
-            if !starts[open_batch..].contains(&fresh) {
+            if taken.insert(fresh) {
                 starts.push(fresh);
             }
         }
@@ -174,7 +219,7 @@ impl<'a> Windows<'a> {
     /// The batch of the windows that start at the given rows of the series.
     ///
     /// # Errors
-    /// [`DataError::BadRange`] if a window would reach beyond the range.
+    /// [`DataError::BadRange`] if a window would reach beyond the range; [`DataError::NoMemory`] as for [`Windows::batches`].
     pub fn batch<F: Element>(&self, starts: &[usize]) -> Result<Batch<F>, DataError> {
         let last = self.range.start + self.len();
         match starts
@@ -184,17 +229,49 @@ impl<'a> Windows<'a> {
             Some(&start) => Err(DataError::BadRange {
                 part: "window",
                 start,
-                end: start + self.steps + 1,
+                end: start.saturating_add(self.steps).saturating_add(1),
                 rows: self.range.end,
             }),
-            None => Ok(self.gather(starts)),
+            None => Ok(self.gather(starts, self.arrays(starts.len())?)),
         }
     }
 
-    fn gather<F: Element>(&self, starts: &[usize]) -> Batch<F> {
+    /// Room for the inputs and targets of `batch` windows.
+    fn arrays<F>(&self, batch: usize) -> Result<[Vec<F>; 2], DataError> {
         let columns = self.series.columns();
-        let mut input = Vec::with_capacity(self.steps * starts.len() * columns);
-        let mut target = Vec::with_capacity(input.capacity());
+        let count = [batch, columns].into_iter();
+        let count = count.fold(self.steps as u64, |product, n| {
+            product.saturating_mul(n as u64)
+        });
+        let bytes = count.saturating_mul(2 * size_of::<F>() as u64);
+        let no_memory = |limit| DataError::NoMemory {
+            what: format!(
+                "batches of {batch} windows of {} steps of {columns} numbers",
+                self.steps
+            ),
+            bytes,
+            limit,
+        };
+        if bytes > self.limit {
+            return Err(no_memory(Some(self.limit)));
+        }
+        let array = || {
+            let mut values = Vec::new();
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            match values.try_reserve_exact(count) {
+                Ok(()) => Ok(values),
+                Err(_) => Err(no_memory(None)),
+            }
+        };
+        Ok([array()?, array()?])
+    }
+
+    fn gather<F: Element>(
+        &self,
+        starts: &[usize],
+        [mut input, mut target]: [Vec<F>; 2],
+    ) -> Batch<F> {
+        let columns = self.series.columns();
         for t in 0..self.steps {
             for &start in starts {
                 input.extend(self.series.row(start + t).iter().map(|&x| F::from_f64(x)));
@@ -223,7 +300,10 @@ impl<F: Element> Iterator for Epoch<'_, F> {
     fn next(&mut self) -> Option<Batch<F>> {
         let starts = self.starts.get(self.at..self.at + self.batch)?;
         self.at += self.batch;
-        Some(self.windows.gather(starts))
+        let count = self.windows.steps * self.batch * self.windows.series.columns();
+        // That this fits into memory, `batches` has checked.
+        let arrays = [(); 2].map(|()| Vec::with_capacity(count));
+        Some(self.windows.gather(starts, arrays))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

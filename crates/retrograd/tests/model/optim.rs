@@ -1,14 +1,15 @@
 use retrograd::Error;
-use retrograd::optim::{Adam, Method, Optimizer, Sgd, clip_scale, global_norm};
+use retrograd::optim::{Adam, Optimizer, OptimizerState, Sgd, clip_scale, global_norm};
 
 const GRADIENTS: [f64; 3] = [0.5, -2.0, 0.1];
 
 /// The parameter after each step along [`GRADIENTS`].
-fn path(method: impl Into<Method>, start: f64) -> Vec<f64> {
-    let mut optimizer = Optimizer::<f64>::new(method, 1).expect("the settings are right");
+fn path(optimizer: impl Optimizer, start: f64) -> Vec<f64> {
+    let mut optimizer =
+        OptimizerState::<_, f64>::new(optimizer, 1).expect("the settings are right");
     let mut p = [start];
     let steps = GRADIENTS.iter().map(|&g| {
-        optimizer.step(&mut p, &[g], 1.0);
+        optimizer.step(&mut p, &[g], 1.0).expect("it is finite");
         p[0]
     });
     steps.collect()
@@ -31,10 +32,10 @@ fn adam_takes_pytorchs_steps() {
 
 #[test]
 fn adam_with_weight_decay_takes_the_steps_of_pytorchs_adamw() {
-    let adam = Adam {
-        epsilon: 1e-3,
-        ..Adam::new(0.1).betas(0.8, 0.9).weight_decay(0.05)
-    };
+    let adam = Adam::new(0.1)
+        .betas(0.8, 0.9)
+        .weight_decay(0.05)
+        .epsilon(1e-3);
     let expected = [-3.0848003992015967, -3.0098074696771255, -2.954019851081535];
     assert_near(&path(adam, -3.0), &expected);
 }
@@ -49,10 +50,12 @@ fn momentum_takes_pytorchs_steps() {
 
 #[test]
 fn f32_follows_f64() {
-    let mut optimizer = Optimizer::<f32>::new(Adam::new(0.1), 2).expect("right");
+    let mut optimizer = OptimizerState::<_, f32>::new(Adam::new(0.1), 2).expect("right");
     let mut p = [1.0f32, 1.0];
     for g in GRADIENTS {
-        optimizer.step(&mut p, &[g as f32, 0.0], 1.0);
+        optimizer
+            .step(&mut p, &[g as f32, 0.0], 1.0)
+            .expect("it is finite");
     }
     // Three steps of a dozen roundings at 1: 36 · 2⁻²⁴ at most.
     assert!((f64::from(p[0]) - 0.9960525887909307).abs() < 2.2e-6);
@@ -66,27 +69,72 @@ fn clipping_bounds_the_norm_and_keeps_the_direction() {
     assert_eq!(clip_scale(5.0, Some(1.0)), 0.2);
     assert_eq!(clip_scale(5.0, Some(7.0)), 1.0);
     assert_eq!(clip_scale(5.0, None), 1.0);
-    let mut optimizer = Optimizer::new(Sgd::new(1.0), 2).expect("right");
+    let mut optimizer = OptimizerState::new(Sgd::new(1.0), 2).expect("right");
     let mut p = [0.0f64; 2];
-    optimizer.step(&mut p, &[3.0, 4.0], clip_scale(5.0, Some(1.0)));
+    optimizer
+        .step(&mut p, &[3.0, 4.0], clip_scale(5.0, Some(1.0)))
+        .expect("it is finite");
     assert_near(&p, &[-0.6, -0.8]);
 }
 
 #[test]
-fn the_norm_does_not_overflow_in_f32() {
+fn the_norm_is_finite_where_its_squares_are_not() {
     assert_eq!(global_norm(&[3e30f32, 4e30]) as f32, 5e30);
+    let relative = |found: f64, expected: f64| (found / expected - 1.0).abs() < 1e-15;
+    assert!(
+        relative(global_norm(&[3e200, -4e200]), 5e200),
+        "squares of f64 overflow"
+    );
+    assert!(
+        relative(global_norm(&[3e-200, -4e-200]), 5e-200),
+        "or vanish"
+    );
+    assert_eq!(global_norm(&[f64::MAX]), f64::MAX);
+    assert!(global_norm(&[f64::NAN, 1e200]).is_nan());
+    assert_eq!(global_norm(&[f64::INFINITY, 1.0]), f64::INFINITY);
+    assert_eq!(global_norm::<f64>(&[]), 0.0);
 }
 
 #[test]
 fn settings_that_make_no_sense_are_refused() {
-    let refused = |method: Method| {
-        let e = Optimizer::<f64>::new(method, 1).expect_err("a wrong setting");
+    fn refused(optimizer: impl Optimizer) {
+        let e = OptimizerState::<_, f64>::new(optimizer, 1).expect_err("a wrong setting");
         assert!(matches!(e, Error::Setting { .. }), "{e:?}");
-    };
-    refused(Adam::new(-1.0).into());
-    refused(Adam::new(f64::NAN).into());
-    refused(Adam::new(0.1).betas(1.0, 0.9).into());
-    refused(Adam::new(0.1).betas(0.9, -0.1).into());
-    refused(Adam::new(0.1).weight_decay(-0.1).into());
-    refused(Sgd::new(0.1).momentum(1.0).into());
+    }
+    refused(Adam::new(-1.0));
+    refused(Adam::new(f64::NAN));
+    refused(Adam::new(0.1).betas(1.0, 0.9));
+    refused(Adam::new(0.1).betas(0.9, -0.1));
+    refused(Adam::new(0.1).weight_decay(-0.1));
+    refused(Sgd::new(0.1).momentum(1.0));
+}
+
+#[test]
+fn a_square_that_overflows_is_an_error_and_changes_nothing() {
+    let mut adam = OptimizerState::<_, f32>::new(Adam::new(0.1), 100).expect("right");
+    let (mut p, mut g) = (vec![1.0f32; 100], vec![0.5f32; 100]);
+    adam.step(&mut p, &g, 1.0).expect("it is finite");
+    let before = (format!("{adam:?}"), p.clone());
+    g[77] = 2e19;
+    let e = adam
+        .step(&mut p, &g, 1.0)
+        .expect_err("its square is infinite");
+    assert_eq!((e.element, e.what), (77, "Adam's mean squared gradient"));
+    assert_eq!((format!("{adam:?}"), p.clone()), before);
+    // Clipped, it is no longer too large.
+    adam.step(&mut p, &g, clip_scale(global_norm(&g), Some(1.0)))
+        .expect("it is finite");
+    assert!(p.iter().all(|p| p.is_finite()));
+}
+
+#[test]
+fn moments_do_not_linger_in_denormal_numbers() {
+    let mut adam = OptimizerState::<_, f32>::new(Adam::new(0.1), 1).expect("right");
+    let mut p = [1.0f32];
+    adam.step(&mut p, &[1e-30], 1.0).expect("it is finite");
+    for _ in 0..2000 {
+        adam.step(&mut p, &[0.0], 1.0).expect("it is finite");
+    }
+    // 1e-31 · 0.9²⁰⁰⁰ lies below the denormal numbers; after some 200 steps it would be one.
+    assert!(format!("{adam:?}").contains("[[0.0], [0.0]]"), "{adam:?}");
 }

@@ -1,5 +1,6 @@
 //! Runs once with each engine: see `on_tape` and `compiled`.
 
+use retrograd::Extent;
 use std::path::PathBuf;
 
 use super::ENGINE;
@@ -12,18 +13,23 @@ fn forecaster(name: &str) -> Cell {
 }
 
 fn trainer(cell: Cell) -> Trainer {
-    let settings = Trainer::new(cell, Adam::new(LR)).engine(ENGINE);
+    let settings = Trainer::builder(cell, Adam::new(LR)).engine(ENGINE);
     settings.seed(1).build().expect("it is right")
 }
 
 /// T = 3, B = 2 of two columns.
 fn batch() -> Batch {
     let wave = |shift: usize| (0..12).map(|i| ((i + shift) as f32 * 0.7).sin()).collect();
-    Batch::new(3, 2).with("x", wave(0)).with("next", wave(4))
+    Batch::new(Extent::steps(3).rows(2))
+        .with("x", wave(0))
+        .with("next", wave(4))
 }
 
 fn all(trainer: &Trainer) -> Vec<f32> {
-    trainer.params().flat_map(|p| p.values.to_vec()).collect()
+    trainer
+        .named_parameters()
+        .flat_map(|p| p.values.to_vec())
+        .collect()
 }
 
 fn in_temporary(name: &str) -> PathBuf {
@@ -46,7 +52,7 @@ fn the_same_seed_trains_to_the_same_parameters() {
 fn unrolling_changes_no_bit_of_what_is_learned() {
     let trained = |unroll| {
         let method = Adam::new(1e-2);
-        let trainer = Trainer::new(forecaster("gru"), method).engine(ENGINE);
+        let trainer = Trainer::builder(forecaster("gru"), method).engine(ENGINE);
         let mut trainer = trainer.unroll(unroll).build().unwrap();
         for _ in 0..5 {
             trainer.step(&batch()).unwrap();
@@ -67,9 +73,13 @@ fn a_sine_is_learned() {
         let at = |i: usize| (((i / b + shift) as f32 * 0.3) + (i % b) as f32).sin();
         (0..t * b).map(at).collect()
     };
-    let batch = Batch::new(t, b).with("x", wave(0)).with("next", wave(1));
+    let batch = Batch::new(Extent::steps(t).rows(b))
+        .with("x", wave(0))
+        .with("next", wave(1));
     let cell = zoo::forecaster(zoo::find("lstm").unwrap(), 1, 8).unwrap();
-    let settings = Trainer::new(cell, Adam::new(0.02)).engine(ENGINE).seed(1);
+    let settings = Trainer::builder(cell, Adam::new(0.02))
+        .engine(ENGINE)
+        .seed(1);
     let mut trainer = settings.clip(1.0).build().unwrap();
     let first = trainer.step(&batch).unwrap().loss;
     for _ in 0..300 {
@@ -95,8 +105,10 @@ fn a_copy_delayed_by_three_steps_is_learned_by_a_skip_recurrence() {
         c.loss((y - c.target("copy", 1)).square().mean());
     })
     .unwrap();
-    let batch = Batch::new(t, b).with("x", x).with("copy", target);
-    let settings = Trainer::new(cell, Adam::new(0.02)).engine(ENGINE);
+    let batch = Batch::new(Extent::steps(t).rows(b))
+        .with("x", x)
+        .with("copy", target);
+    let settings = Trainer::builder(cell, Adam::new(0.02)).engine(ENGINE);
     let mut trainer = settings.seed(3).build().unwrap();
     for _ in 0..400 {
         trainer.step(&batch).unwrap();
@@ -107,7 +119,7 @@ fn a_copy_delayed_by_three_steps_is_learned_by_a_skip_recurrence() {
 
 #[test]
 fn a_step_is_the_optimisers_step_along_the_gradient() {
-    let settings = Trainer::new(forecaster("gru"), Sgd::new(0.5)).engine(ENGINE);
+    let settings = Trainer::builder(forecaster("gru"), Sgd::new(0.5)).engine(ENGINE);
     let mut trainer = settings.double().seed(2).build().unwrap();
     let f64s = |name: &str| {
         batch()
@@ -117,10 +129,10 @@ fn a_step_is_the_optimisers_step_along_the_gradient() {
             .map(|&v| f64::from(v))
             .collect()
     };
-    let batch = Batch::new(3, 2)
+    let batch = Batch::new(Extent::steps(3).rows(2))
         .with("x", f64s("x"))
         .with("next", f64s("next"));
-    let before = trainer.param("new.h").unwrap().to_vec();
+    let before = trainer.parameter("new.h").unwrap().to_vec();
     let evaluation = trainer.differentiate(&batch).unwrap();
     let (loss, gradient) = (
         evaluation.loss(),
@@ -128,7 +140,7 @@ fn a_step_is_the_optimisers_step_along_the_gradient() {
     );
     let report = trainer.step(&batch).unwrap();
     assert_eq!((report.step, report.loss), (1, loss));
-    let after = trainer.param("new.h").unwrap();
+    let after = trainer.parameter("new.h").unwrap();
     for ((a, b), g) in after.iter().zip(&before).zip(&gradient) {
         assert_eq!(*a, b - 0.5 * g);
     }
@@ -136,7 +148,7 @@ fn a_step_is_the_optimisers_step_along_the_gradient() {
     let mut moved = after.to_vec();
     let mut loss_at = |value: f64| {
         moved[3] = value;
-        trainer.set_param("new.h", &moved).unwrap();
+        trainer.set_parameter("new.h", &moved).unwrap();
         trainer.evaluate(&batch).unwrap().loss()
     };
     let at = 0.25;
@@ -152,7 +164,7 @@ fn a_step_is_the_optimisers_step_along_the_gradient() {
 
 #[test]
 fn clipping_bounds_what_a_step_changes() {
-    let settings = Trainer::new(forecaster("rnn"), Sgd::new(1.0)).engine(ENGINE);
+    let settings = Trainer::builder(forecaster("rnn"), Sgd::new(1.0)).engine(ENGINE);
     let mut trainer = settings.seed(1).clip(1e-2).build().unwrap();
     let before = all(&trainer);
     let report = trainer.step(&batch()).unwrap();
@@ -182,16 +194,16 @@ fn final_states_go_on_as_initial_states() {
     let mut trainer = trainer(forecaster("lstm"));
     let x = batch().array("x").unwrap().to_vec();
     let whole = trainer
-        .predict(&Batch::new(3, 2).with("x", x.clone()))
+        .predict(&Batch::new(Extent::steps(3).rows(2)).with("x", x.clone()))
         .unwrap();
     let expected = whole.output("y").unwrap()[8..].to_vec();
-    let first = Batch::new(2, 2).with("x", x[..8].to_vec());
+    let first = Batch::new(Extent::steps(2).rows(2)).with("x", x[..8].to_vec());
     let first = trainer.predict(&first).unwrap();
     let (h, c) = (
         first.output("h").unwrap().to_vec(),
         first.output("c").unwrap().to_vec(),
     );
-    let second = Batch::new(1, 2)
+    let second = Batch::new(Extent::steps(1).rows(2))
         .with("x", x[8..].to_vec())
         .with("h", h)
         .with("c", c);
@@ -221,8 +233,8 @@ fn dropout(keep: f64) -> Cell {
 
 #[test]
 fn masks_are_drawn_for_training_and_are_one_otherwise() {
-    let batch = Batch::new(20, 10).with("x", vec![1.0f32; 10_000]);
-    let settings = Trainer::new(dropout(0.8), Sgd::new(0.0))
+    let batch = Batch::new(Extent::steps(20).rows(10)).with("x", vec![1.0f32; 10_000]);
+    let settings = Trainer::builder(dropout(0.8), Sgd::new(0.0))
         .engine(ENGINE)
         .seed(4);
     let mut trainer = settings.build().unwrap();
@@ -247,7 +259,7 @@ fn weights_are_ones_unless_given() {
     })
     .unwrap();
     let mut trainer = trainer(cell);
-    let batch = Batch::new(4, 1).with("x", vec![1.0, 2.0, 3.0, 4.0]);
+    let batch = Batch::new(Extent::steps(4)).with("x", vec![1.0, 2.0, 3.0, 4.0]);
     assert_eq!(trainer.evaluate(&batch).unwrap().loss(), 2.5);
     let weighted = batch.with("w", vec![0.0, 0.0, 1.0, 3.0]);
     assert_eq!(trainer.evaluate(&weighted).unwrap().loss(), 3.75);
@@ -282,10 +294,10 @@ fn batches_that_do_not_fit_say_what_is_wrong() {
     };
     let x = || vec![0.0f32; 12];
     let cases = [
-        (Batch::new(0, 2), "T = 0, B = 2"),
-        (Batch::new(3, 0), "T = 3, B = 0"),
+        (Batch::new(Extent::steps(0).rows(2)), "T = 0, B = 2"),
+        (Batch::new(Extent::steps(3).rows(0)), "T = 3, B = 0"),
         (
-            Batch::new(3, 2).with("x", x()),
+            Batch::new(Extent::steps(3).rows(2)).with("x", x()),
             "target `next`, expected [T = 3, B = 2, 2]",
         ),
         (
@@ -331,7 +343,7 @@ fn an_index_beyond_the_vocabulary_is_refused() {
         c.loss(c.embedding("table", 10, 4, word).mean());
     });
     let mut trainer = trainer(cell.unwrap());
-    let words = |last| Batch::new(2, 1).with("word", vec![3.0, last]);
+    let words = |last| Batch::new(Extent::steps(2)).with("word", vec![3.0, last]);
     trainer.step(&words(9.0)).unwrap();
     for bad in [10.0, -1.0, 0.5, f32::NAN] {
         let e = trainer.step(&words(bad)).expect_err("no such row");
@@ -341,7 +353,7 @@ fn an_index_beyond_the_vocabulary_is_refused() {
 
 #[test]
 fn settings_that_make_no_sense_are_refused() {
-    let with = || Trainer::new(forecaster("rnn"), Adam::new(LR)).engine(ENGINE);
+    let with = || Trainer::builder(forecaster("rnn"), Adam::new(LR)).engine(ENGINE);
     assert!(matches!(
         with().threads(0).build(),
         Err(Error::Setting { .. })
@@ -353,7 +365,7 @@ fn settings_that_make_no_sense_are_refused() {
     let none = Cell::define("none", |c| {
         c.output("y", c.input("x", 1));
     });
-    let e = Trainer::new(none.unwrap(), Adam::new(LR))
+    let e = Trainer::builder(none.unwrap(), Adam::new(LR))
         .engine(ENGINE)
         .build();
     assert!(matches!(e, Err(Error::NoLoss { .. })));
@@ -362,13 +374,17 @@ fn settings_that_make_no_sense_are_refused() {
 #[test]
 fn parameters_are_set_by_name() {
     let mut trainer = trainer(forecaster("rnn"));
-    trainer.set_param("h.bias", &[1.0, 2.0, 3.0, 4.0]).unwrap();
-    assert_eq!(trainer.param("h.bias"), Some(&[1.0, 2.0, 3.0, 4.0][..]));
-    let e = trainer.set_param("h.y", &[0.0]).expect_err("unknown");
+    trainer
+        .set_parameter("h.bias", &[1.0, 2.0, 3.0, 4.0])
+        .unwrap();
+    assert_eq!(trainer.parameter("h.bias"), Some(&[1.0, 2.0, 3.0, 4.0][..]));
+    let e = trainer.set_parameter("h.y", &[0.0]).expect_err("unknown");
     assert!(e.to_string().contains("`h.x`"), "{e}");
-    let e = trainer.set_param("h.bias", &[0.0]).expect_err("too short");
+    let e = trainer
+        .set_parameter("h.bias", &[0.0])
+        .expect_err("too short");
     assert!(e.to_string().contains("[4], 4 values; found 1"), "{e}");
-    let e = trainer.set_param("h.bias", &[0.0, f32::NAN, 0.0, 0.0]);
+    let e = trainer.set_parameter("h.bias", &[0.0, f32::NAN, 0.0, 0.0]);
     assert!(matches!(
         e,
         Err(Error::NonFiniteParameter { element: 1, .. })
@@ -407,7 +423,136 @@ fn saved_parameters_come_back_exactly() {
 #[test]
 fn engines_have_names() {
     for engine in Engine::ALL {
-        assert_eq!(engine.name().parse(), Ok(engine));
+        assert_eq!(engine.name().parse::<Engine>().unwrap(), engine);
     }
-    assert!("gpu".parse::<Engine>().unwrap_err().contains("`jit`"));
+    let e = "gpu".parse::<Engine>().unwrap_err().to_string();
+    assert!(e.contains("`gpu`") && e.contains("`jit`"), "{e}");
+}
+
+#[test]
+fn all_parameters_are_set_at_once_or_not_at_all() {
+    let mut trainer = trainer(forecaster("rnn"));
+    let all: Vec<f32> = (0..trainer.parameters().len())
+        .map(|i| i as f32 / 64.0)
+        .collect();
+    trainer.set_parameters(&all).unwrap();
+    assert_eq!(trainer.parameters(), all);
+    let first = trainer.named_parameters().next().unwrap();
+    assert_eq!(first.values, &all[..first.shape.len()]);
+    let e = trainer
+        .set_parameters(&all[1..])
+        .expect_err("one is missing");
+    assert!(
+        matches!(e, Error::ParameterCount { found, .. } if found == all.len() - 1),
+        "{e}"
+    );
+    let mut wrong = all.clone();
+    let second = first_of_second(&trainer);
+    wrong[second + 1] = f32::NAN;
+    let e = trainer.set_parameters(&wrong).expect_err("it is no number");
+    assert!(
+        matches!(&e, Error::NonFiniteParameter { name, element: 1, .. } if name == "h.h"),
+        "{e}"
+    );
+    assert_eq!(trainer.parameters(), all);
+}
+
+/// Where the second parameter begins in the vector of all.
+fn first_of_second(trainer: &Trainer) -> usize {
+    trainer.named_parameters().next().unwrap().values.len()
+}
+
+#[test]
+fn a_gradient_too_large_to_square_is_an_error_that_names_the_parameter() {
+    let cell = Cell::define("steep", |c| {
+        let w = c.param_init("w", (), retrograd::Init::Zeros);
+        let x = c.input("x", ());
+        c.loss(w * x);
+    });
+    let mut trainer = self::trainer(cell.unwrap());
+    let e = trainer
+        .step(&Batch::new(Extent::steps(1)).with("x", vec![2e19]))
+        .expect_err("(2e19)² is infinite");
+    assert!(
+        matches!(&e, Error::Overflow { parameter, step: 1, .. } if parameter == "w"),
+        "{e}"
+    );
+    assert_eq!((trainer.parameters(), trainer.steps()), (&[0.0][..], 0));
+    trainer
+        .step(&Batch::new(Extent::steps(1)).with("x", vec![2.0]))
+        .unwrap();
+    assert_eq!(trainer.steps(), 1);
+}
+
+#[test]
+fn a_gradient_whose_squared_norm_overflows_is_clipped() {
+    let cell = Cell::define("steep", |c| {
+        let w = c.param_init("w", 2, retrograd::Init::Zeros);
+        c.loss((w * c.input("x", 2)).sum());
+    });
+    let trainer = Trainer::builder(cell.unwrap(), Sgd::new(1.0)).engine(ENGINE);
+    let mut trainer = trainer.clip(1.0).double().build().unwrap();
+    let report = trainer
+        .step(&Batch::new(Extent::steps(1)).with("x", vec![3e200, 4e200]))
+        .unwrap();
+    assert!((report.gradient_norm / 5e200 - 1.0).abs() < 1e-15);
+    let right = [-0.6, -0.8];
+    let near = |(p, r): (&f64, &f64)| (p - r).abs() < 1e-15;
+    assert!(
+        trainer.parameters().iter().zip(&right).all(near),
+        "{:?}",
+        trainer.parameters()
+    );
+}
+
+/// One target of each row is missing, as NaN, under a weight of 0: training goes on as if it were not there. A batch of such
+/// rows alone is refused with what is wrong with it.
+#[test]
+fn missing_targets_are_covered_by_a_weight_of_0_and_a_batch_of_them_alone_is_refused() {
+    let cell = Cell::define("covered", |c| {
+        let x = c.input("x", 2);
+        let h = c.state("h", 3);
+        let h = c.next(h, c.dense("h", 3, [x, h]).tanh());
+        let y = c.dense("y", 2, [h]);
+        c.loss((y - c.target("next", 2)).square().mean());
+        c.weight(c.weight_input("w"));
+    })
+    .unwrap();
+    let (t, b) = (3, 2);
+    let batch = |missing: f32, w: Vec<f32>| {
+        let targets = (0..t * b * 2).map(|k| if k / 2 % 3 == 1 { missing } else { 0.5 });
+        let x = (0..t * b * 2).map(|k| k as f32 * 0.1).collect();
+        let batch = Batch::new(Extent::steps(t).rows(b))
+            .with("x", x)
+            .with("w", w);
+        batch.with("next", targets.collect())
+    };
+    for engine in Engine::ALL {
+        let trained = |missing: f32| {
+            let mut trainer = (Trainer::builder(cell.clone(), Adam::new(0.1)).engine(engine))
+                .seed(1)
+                .build()
+                .unwrap();
+            let w = (0..t * b).map(|p| f32::from(u8::from(p % 3 != 1)));
+            let batch = batch(missing, w.collect());
+            for _ in 0..3 {
+                trainer.step(&batch).unwrap();
+            }
+            let before = trainer.parameters().to_vec();
+            let none = batch.clone().with("w", vec![0.0; t * b]);
+            for refused in [
+                trainer.step(&none).map(|_| ()),
+                trainer.evaluate(&none).map(|_| ()),
+            ] {
+                let refused = refused.unwrap_err();
+                assert!(matches!(refused, Error::NoWeight), "{refused}");
+                assert!(refused.to_string().contains("all weights"), "{refused}");
+            }
+            assert_eq!(trainer.parameters(), before);
+            before
+        };
+        let right = trained(0.25);
+        assert_eq!(trained(f32::NAN), right, "{engine}");
+        assert_eq!(trained(f32::INFINITY), right, "{engine}");
+    }
 }

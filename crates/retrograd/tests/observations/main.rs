@@ -1,8 +1,7 @@
-//! Data, baselines and plots: everything around the engine, in one binary so that it links once.
+//! Observations: reading, splitting, standardising and cutting into windows, in one binary so that it links once.
 
-mod baseline;
 mod csv;
-mod plot;
+mod guesses;
 mod windows;
 
 /// The names as owned strings.

@@ -5,6 +5,7 @@
 
 use super::Choices;
 use super::grow::Grow;
+use super::grow::MOST;
 use super::program::{End, Made, Program};
 use crate::map::Map;
 use crate::op::{Op, Reduction};
@@ -39,6 +40,10 @@ pub(super) fn program(c: &mut Choices<'_>) -> Program {
         states -= here;
         g.block(here);
     }
+    for _ in 0..g.c.below(4) {
+        g.step();
+    }
+    g.bring_into_steps();
     g.outputs();
     g.program
 }
@@ -57,28 +62,7 @@ impl Grow<'_, '_> {
                 5 => Shape::Scalar,
                 _ => Shape::Matrix(self.small(), self.small()),
             };
-            // Some begin as another does.
-            let same = |g: &Self, v: usize| g.shape(v) == shape && g.domain(v) < Domain::Step;
-            let init = match self.c.below(8) {
-                0..=3 => None,
-                4 => Some(self.input(Role::Param, shape)),
-                5 => Some(self.input(Role::Static, shape)),
-                6 => self
-                    .find(same)
-                    .filter(|&v| matches!(self.domain(v), Domain::Once | Domain::Row)),
-                _ => {
-                    let n = self.size();
-                    let s = self.input(Role::Static, Shape::Vector(n));
-                    let v = match shape {
-                        Shape::Vector(m) => self.dense(s, m),
-                        _ => {
-                            let s = self.op(Op::Reduce(Reduction::Mean), &[s]);
-                            self.op(Op::Broadcast(shape), &[s])
-                        }
-                    };
-                    Some(self.tame(v, 1.0))
-                }
-            };
+            let init = self.beginning(shape);
             open.push(self.state(shape, d, init));
         }
         for _ in 0..1 + self.c.below(6) {
@@ -96,6 +80,82 @@ impl Grow<'_, '_> {
         }
         for _ in 0..self.c.below(4) {
             self.step();
+        }
+    }
+
+    /// What a state begins with: zeros or what is given, an input, or what is computed before the steps.
+    fn beginning(&mut self, shape: Shape) -> Option<usize> {
+        let level = self.c.pick(&[Domain::Row, Domain::Once]);
+        let v = match self.c.below(9) {
+            0..=3 => return None,
+            4 => self.input(Role::Param, shape),
+            5 => self.input(Role::Static, shape),
+            6 => {
+                // Some begin as another does.
+                let same = |g: &Self, v: usize| g.shape(v) == shape;
+                self.over(level, |g| g.find(same))?
+            }
+            7 => self.over(level, |g| {
+                // A matrix too begins with a product.
+                let v = g.made(shape);
+                let m = g.c.pick(&[Map::Tanh, Map::Copy, Map::Sin]);
+                g.map(m, &[v])
+            }),
+            _ => self.over(Domain::Row, |g| {
+                let n = g.size();
+                let s = g.input(Role::Static, Shape::Vector(n));
+                match shape {
+                    Shape::Vector(m) => g.dense(s, m),
+                    Shape::Scalar => g.op(Op::Reduce(Reduction::Mean), &[s]),
+                    Shape::Matrix(..) => {
+                        let s = g.op(Op::Reduce(Reduction::Mean), &[s]);
+                        g.op(Op::Broadcast(shape), &[s])
+                    }
+                }
+            }),
+        };
+        Some(self.tame(v, 1.0))
+    }
+
+    /// What was made before the steps and is not used yet meets values of each step, so that what a program gives step by
+    /// step depends on it.
+    fn bring_into_steps(&mut self) {
+        let low = |g: &Self, v: &usize| g.domain(*v).within(Domain::Row) && !g.is_after(*v);
+        let unused = self.unused();
+        let unused: Vec<usize> = unused.into_iter().filter(|v| low(self, v)).collect();
+        let mut sum: Option<usize> = None;
+        for v in unused.into_iter().rev() {
+            let v = self.tame(v, 2.0);
+            let met = match (self.shape(v), self.c.below(3)) {
+                (Shape::Matrix(..), 0) if self.shape(v).len() <= 4 * MOST => self.product_with(v),
+                (shape, 1) if shape.len() <= MOST => {
+                    let x = self.like(shape);
+                    let m = self.c.pick(&[Map::Mul, Map::Add, Map::Sub, Map::Max]);
+                    self.map(m, &[x, v])
+                }
+                (Shape::Scalar, _) => v,
+                _ => self.op(Op::Reduce(Reduction::Mean), &[v]),
+            };
+            let term = match self.shape(met) {
+                Shape::Scalar => met,
+                _ => self.op(Op::Reduce(Reduction::Mean), &[met]),
+            };
+            sum = Some(match sum {
+                None => term,
+                Some(sum) => self.map(Map::Add, &[sum, term]),
+            });
+        }
+        if let Some(sum) = sum {
+            let x = self.any();
+            let shape = self.shape(x);
+            let sum = self.tame(sum, 4.0);
+            let all = match shape {
+                Shape::Scalar => sum,
+                _ => self.op(Op::Broadcast(shape), &[sum]),
+            };
+            let m = self.c.pick(&[Map::Mul, Map::Add]);
+            let v = self.map(m, &[x, all]);
+            self.tame(v, 4.0);
         }
     }
 
@@ -187,8 +247,8 @@ impl Grow<'_, '_> {
         let mut taken: Vec<usize> = Vec::new();
         for _ in 0..1 + self.c.below(3) {
             let v = match self.c.below(8) {
-                6 => self.find(|g, v| g.domain(v) < Domain::Step && g.shape(v).len() <= 64),
-                7 => Some(self.over_time()),
+                6 => self.find(|g, v| g.domain(v) < Domain::Step && g.shape(v).len() <= MOST),
+                7 => Some(self.over_points()),
                 5 => self.find(|g, v| {
                     let made = &g.program.made[v];
                     matches!(made, Made::State { .. })
@@ -202,43 +262,43 @@ impl Grow<'_, '_> {
                 self.program.ends.push(End::Output { name, value: v });
             }
         }
+        if self.c.chance(40)
+            && let Some(value) = self.total()
+        {
+            let name = "rest".into();
+            self.program.ends.push(End::Output { name, value });
+        }
         if self.c.chance(75) {
             self.loss();
         }
+        self.hand_out_what_is_after();
     }
 
-    /// A value that sums over the steps or examples.
-    fn over_time(&mut self) -> usize {
-        let to = self.c.pick(&[Domain::Once, Domain::Row]);
-        match self.c.below(3) {
-            0 => {
-                let x = self.any();
-                let x = self.in_steps(x);
-                self.op(Op::SumTo(to), &[x])
+    /// Outputs of what is only there after the steps and nothing has used: one a domain, of all of it or of the mean.
+    fn hand_out_what_is_after(&mut self) {
+        let mut sums: Vec<(Domain, usize)> = Vec::new();
+        for v in self.unused() {
+            if !self.is_after(v) {
+                continue;
             }
-            1 => {
-                let (a, b) = (self.vector(), self.vector());
-                self.op(Op::Outer { to }, &[a, b])
+            let domain = self.domain(v);
+            let v = match self.shape(v) {
+                Shape::Scalar => v,
+                _ => self.op(Op::Reduce(Reduction::Mean), &[v]),
+            };
+            match sums.iter_mut().find(|(d, _)| *d == domain) {
+                Some((_, sum)) => *sum = self.map(Map::Add, &[*sum, v]),
+                None => sums.push((domain, v)),
             }
-            _ => {
-                let rows = self.small();
-                let index = self.input(Role::Sequence, Shape::Scalar);
-                let v = self.vector();
-                self.op(Op::Scatter { rows, to }, &[index, v])
-            }
+        }
+        for (k, (_, value)) in sums.into_iter().enumerate() {
+            let name = format!("after{k}");
+            self.program.ends.push(End::Output { name, value });
         }
     }
 
-    fn in_steps(&mut self, x: usize) -> usize {
-        if self.domain(x) == Domain::Step {
-            x
-        } else {
-            self.op(Op::Spread(Domain::Step), &[x])
-        }
-    }
-
-    fn loss(&mut self) {
-        // What nothing has used yet goes into the loss, so that little of the program is dead.
+    /// Values that nothing uses, but for inputs.
+    fn unused(&self) -> Vec<usize> {
         let mut used = vec![false; self.len()];
         for made in &self.program.made {
             made.operands().iter().for_each(|&x| used[x] = true);
@@ -246,11 +306,14 @@ impl Grow<'_, '_> {
         for end in &self.program.ends {
             end.operands().for_each(|x| used[x] = true);
         }
-        let loose = |v: &usize| {
-            let made = &self.program.made[*v];
-            !used[*v] && !self.is_after(*v) && !matches!(made, Made::Input { .. })
-        };
-        let unused: Vec<usize> = (0..used.len()).filter(loose).collect();
+        let input = |v: &usize| matches!(self.program.made[*v], Made::Input { .. });
+        (0..used.len()).filter(|v| !used[*v] && !input(v)).collect()
+    }
+
+    /// The sum of most of what nothing has used yet, so that little of a program is dead.
+    fn total(&mut self) -> Option<usize> {
+        let unused = self.unused().into_iter().filter(|v| !self.is_after(*v));
+        let unused: Vec<usize> = unused.collect();
         let mut total: Option<usize> = None;
         for v in unused.into_iter().rev() {
             if self.c.chance(20) {
@@ -272,6 +335,11 @@ impl Grow<'_, '_> {
                 None => term,
             });
         }
+        total
+    }
+
+    fn loss(&mut self) {
+        let total = self.total();
         let loss = total.unwrap_or_else(|| {
             let x = self.any();
             self.op(Op::Reduce(Reduction::Mean), &[x])

@@ -1,5 +1,6 @@
 //! Numbers to run a program on, and how near to a kink they bring it.
 
+use crate::Extent;
 use smallvec::smallvec;
 
 use crate::algebra::Value;
@@ -28,7 +29,8 @@ fn count(ty: Type, t: usize, b: usize) -> usize {
 pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
     let indices = index_inputs(tape);
     let draw = |(i, input): (usize, &Input)| {
-        let rows = indices.iter().filter(|x| x.0 == i).map(|x| x.1).min();
+        let rows = indices.iter().filter(|x| x.0 == i);
+        let rows = rows.map(|x| x.1).min();
         let mut random = Random(
             seed.wrapping_mul(0x2545_f491_4f6c_dd1d)
                 .wrapping_add(i as u64),
@@ -82,7 +84,7 @@ fn distances<T: Real>(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> V
         .collect();
     let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
     let mut run = Interpreter::<T>::new(tape);
-    run.forward(t, b, &slices)
+    run.forward(Extent { steps: t, rows: b }, &slices)
         .unwrap_or_else(|e| panic!("a case that does not run: {e}"));
     let mut found = kinks(&run, tape);
     // What is not finite is as near to a jump as can be.

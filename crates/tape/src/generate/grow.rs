@@ -22,6 +22,10 @@ pub(super) struct Grow<'c, 'b> {
     bounds: Vec<f64>,
     /// Which values are only there after the steps: no step may read them.
     after: Vec<bool>,
+    /// The domain of what is made now: operands vary over this or less.
+    level: Domain,
+    /// The domain that most of the program's ops work over.
+    focus: Domain,
     /// Sizes that axes of this program have, so that shapes meet.
     pub(super) sizes: Vec<usize>,
 }
@@ -29,12 +33,21 @@ pub(super) struct Grow<'c, 'b> {
 impl<'c, 'b> Grow<'c, 'b> {
     pub(super) fn new(c: &'c mut Choices<'b>) -> Grow<'c, 'b> {
         let sizes = (0..3).map(|_| c.pick(&SIZES)).collect();
+        let slots = c.pick(&[1, 1, 2, 3]);
+        let focus = match c.below(16) {
+            0..=5 => Domain::Step,
+            6..=8 => Domain::Once,
+            9..=11 => Domain::Row,
+            _ => Domain::Edge(slots),
+        };
         Grow {
             c,
             program: Program::default(),
             types: Vec::new(),
             bounds: Vec::new(),
             after: Vec::new(),
+            level: Domain::Step,
+            focus,
             sizes,
         }
     }
@@ -51,9 +64,32 @@ impl<'c, 'b> Grow<'c, 'b> {
         self.types[v].domain
     }
 
+    pub(super) fn level(&self) -> Domain {
+        self.level
+    }
+
+    /// Makes something over this domain.
+    pub(super) fn over<T>(&mut self, level: Domain, make: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.level, level);
+        let made = make(self);
+        self.level = before;
+        made
+    }
+
+    /// A domain to work over: the program's own most of the time.
+    pub(super) fn some_level(&mut self) -> Domain {
+        match self.c.below(8) {
+            5 => Domain::Once,
+            6 => Domain::Row,
+            7 => Domain::Step,
+            _ => self.focus,
+        }
+    }
+
     fn push(&mut self, made: Made, ty: Type, bound: f64) -> usize {
         let leaves = |x: &usize| self.domain(*x) == Domain::Step && ty.domain != Domain::Step;
-        let after = made.operands().iter().any(|x| self.after[*x] || leaves(x));
+        let edge = matches!(ty.domain, Domain::Edge(_));
+        let after = edge || made.operands().iter().any(|x| self.after[*x] || leaves(x));
         self.after.push(after);
         debug_assert!(bound.is_finite(), "{made:?}");
         self.program.made.push(made);
@@ -155,7 +191,9 @@ impl<'c, 'b> Grow<'c, 'b> {
                 Map::Mul => b(0) * b(1),
                 Map::Max | Map::Min => b(0).max(b(1)),
                 Map::Select => b(1).max(b(2)),
-                Map::Neg | Map::Abs | Map::Relu | Map::Copy | Map::StopGradient => b(0),
+                Map::Neg | Map::Abs | Map::Relu | Map::Copy | Map::Flush | Map::StopGradient => {
+                    b(0)
+                }
                 Map::Sign | Map::Sin | Map::Cos | Map::Tanh | Map::Sigmoid | Map::Softsign => 1.0,
                 Map::Lt | Map::Le | Map::Eq => 1.0,
             },
@@ -166,11 +204,23 @@ impl<'c, 'b> Grow<'c, 'b> {
                 let random = matches!(self.program.made[xs[0]], Made::Input { .. });
                 (if random { n.sqrt() } else { n }) * b(0) * b(1)
             }
-            Op::Outer { to } if to != ty.domain || to == Domain::Once => 8.0 * b(0) * b(1),
-            Op::Outer { .. } => b(0) * b(1),
-            Op::Scatter { .. } => b(1),
+            Op::Outer { .. } => self.terms(op, xs, ty) * b(0) * b(1),
+            Op::Scatter { .. } => self.terms(op, xs, ty) * b(1),
+            Op::SumTo(_) => self.terms(op, xs, ty) * b(0),
             _ => xs.iter().map(|&x| self.bounds[x]).fold(0.0, f64::max),
         }
+    }
+
+    /// How many points an op sums over at most: see the sizes that [`super::generate`] draws.
+    fn terms(&self, op: &Op, xs: &[usize], ty: Type) -> f64 {
+        let types: Vec<Type> = xs.iter().map(|&x| self.types[x]).collect();
+        let points = |d: Domain| match d {
+            Domain::Once => 1.0,
+            Domain::Row => 33.0,
+            Domain::Edge(k) => 33.0 * k as f64,
+            Domain::Step => 33.0 * 13.0,
+        };
+        points(op.work_domain(&types)) / points(ty.domain)
     }
 
     /// The value, scaled or squashed down to this magnitude. Only what is of moderate size is squashed: the slope of what
@@ -236,43 +286,77 @@ impl<'c, 'b> Grow<'c, 'b> {
         }
     }
 
-    /// A value that passes, a recent one most of the time.
+    /// A value that passes and can be read where something is made now, a recent one most of the time. What is only there
+    /// after the steps is read over boundary slots and by what is made of it.
     pub(super) fn find(&mut self, pass: impl Fn(&Self, usize) -> bool) -> Option<usize> {
+        let late = matches!(self.level, Domain::Edge(_));
         let found: Vec<usize> = (0..self.len())
             .rev()
-            .filter(|&v| !self.after[v] && pass(self, v))
+            .filter(|&v| self.domain(v).within(self.level) && (late || !self.after[v]))
+            .filter(|&v| pass(self, v))
             .collect();
         let near = if self.c.chance(30) { found.len() } else { 5 };
         (!found.is_empty()).then(|| found[self.c.below(near.min(found.len()))])
     }
 
-    /// Any value but weight matrices, most of the time one that varies by step.
+    /// A new value that is made from nothing else over this domain.
+    pub(super) fn fresh(&mut self, shape: Shape) -> usize {
+        match self.level {
+            Domain::Once => self.input(Role::Param, shape),
+            Domain::Row => self.input(Role::Static, shape),
+            Domain::Step => self.input(Role::Sequence, shape),
+            Domain::Edge(k) => self.edge(k as i32, shape),
+        }
+    }
+
+    /// What leaves a delay by `k`, or by -k.
+    fn edge(&mut self, k: i32, shape: Shape) -> usize {
+        let known = |g: &Self, v: usize| g.shape(v) == shape && g.domain(v) == Domain::Step;
+        let x = self.over(Domain::Step, |g| match g.c.chance(60) {
+            true => g.find(known).unwrap_or_else(|| g.fresh(shape)),
+            false => g.fresh(shape),
+        });
+        let x = self.tame(x, 4.0);
+        let init = match self.c.below(4) {
+            0 => self.constant(0.0, shape),
+            1 => self.input(Role::Param, shape),
+            2 => self.input(Role::Static, shape),
+            _ => self.over(Domain::Row, |g| {
+                let v = g.like(shape);
+                g.tame(v, 4.0)
+            }),
+        };
+        let d = if self.c.chance(30) { -k } else { k };
+        self.op(Op::Boundary(d), &[x, init])
+    }
+
+    /// Any value but large matrices, most of the time one of this very domain.
     pub(super) fn any(&mut self) -> usize {
         let low = self.c.chance(10);
-        let found = self.find(|g, v| {
-            low && g.shape(v).len() <= MOST
-                || g.domain(v) == Domain::Step && g.shape(v).len() <= MOST
-        });
+        let found = self.find(|g, v| (low || g.domain(v) == g.level) && g.shape(v).len() <= MOST);
         found.unwrap_or_else(|| {
             let n = self.size();
-            self.input(Role::Sequence, Shape::Vector(n))
+            self.fresh(Shape::Vector(n))
         })
     }
 
-    /// A vector of each step.
+    /// A vector of this domain.
     pub(super) fn vector(&mut self) -> usize {
         let is = |g: &Self, v: usize| {
-            matches!(g.shape(v), Shape::Vector(n) if n <= MOST) && g.domain(v) == Domain::Step
+            matches!(g.shape(v), Shape::Vector(n) if n <= MOST) && g.domain(v) == g.level
         };
         self.find(is).unwrap_or_else(|| {
             let n = self.size();
-            self.input(Role::Sequence, Shape::Vector(n))
+            self.fresh(Shape::Vector(n))
         })
     }
 
-    /// A matrix of each step or example.
+    /// A matrix of this domain; where there are steps, or slots, perhaps one of each example.
     pub(super) fn matrix(&mut self) -> usize {
-        let is = |g: &Self, v: usize| g.shape(v).rank() == 2 && g.domain(v) != Domain::Once;
+        let is = |g: &Self, v: usize| {
+            let here = g.domain(v) != Domain::Once || g.level == Domain::Once;
+            g.shape(v).rank() == 2 && g.shape(v).len() <= MOST && here
+        };
         if !self.c.chance(30)
             && let Some(v) = self.find(is)
         {
@@ -280,8 +364,8 @@ impl<'c, 'b> Grow<'c, 'b> {
         }
         let (m, n) = (self.small(), self.small());
         match self.c.below(4) {
-            0 => self.input(Role::Static, Shape::Matrix(m, n)),
-            1 => self.input(Role::Sequence, Shape::Matrix(m, n)),
+            0 if self.level != Domain::Once => self.input(Role::Static, Shape::Matrix(m, n)),
+            0 | 1 => self.fresh(Shape::Matrix(m, n)),
             _ => {
                 let (a, b) = (self.like(Shape::Vector(m)), self.like(Shape::Vector(n)));
                 self.outer(a, b)
@@ -294,27 +378,27 @@ impl<'c, 'b> Grow<'c, 'b> {
         self.op(Op::Outer { to }, &[a, b])
     }
 
-    /// A value of this shape.
+    /// A value of this shape, most of the time of this very domain.
     pub(super) fn like(&mut self, shape: Shape) -> usize {
-        let steps = self.c.chance(85);
-        let found =
-            self.find(|g, v| g.shape(v) == shape && (!steps || g.domain(v) == Domain::Step));
+        let here = self.c.chance(85);
+        let found = self.find(|g, v| g.shape(v) == shape && (!here || g.domain(v) == g.level));
         match (found, self.c.below(8)) {
             (Some(v), 0..=5) => v,
             (_, 6) if shape != Shape::Scalar => {
                 let one = self.like(Shape::Scalar);
                 self.op(Op::Broadcast(shape), &[one])
             }
-            (_, 7) if shape.rank() < 2 => {
-                let role = self.c.pick(&[Role::Param, Role::Static, Role::Sequence]);
-                self.input(role, shape)
-            }
+            (_, 7) if shape.rank() < 2 => match self.c.below(3) {
+                0 => self.input(Role::Param, shape),
+                1 if self.level != Domain::Once => self.input(Role::Static, shape),
+                _ => self.fresh(shape),
+            },
             _ => self.made(shape),
         }
     }
 
     /// A new value of this shape, from others.
-    fn made(&mut self, shape: Shape) -> usize {
+    pub(super) fn made(&mut self, shape: Shape) -> usize {
         match shape {
             Shape::Scalar => {
                 let x = self.any();

@@ -7,18 +7,59 @@ use crate::tape::Role;
 use crate::ty::{Domain, Shape};
 
 impl Grow<'_, '_> {
-    /// Appends one op, or a few that belong together, and returns the value.
+    /// Appends one op, or a few that belong together, over one domain or another.
     pub(super) fn step(&mut self) -> usize {
-        let v = match self.c.below(5) {
-            0 | 1 => {
+        let level = self.some_level();
+        self.over(level, Grow::step_here)
+    }
+
+    fn step_here(&mut self) -> usize {
+        let v = match self.c.below(13) {
+            0..=4 => {
                 let m = self.c.pick(&Map::ALL);
                 self.element_wise(m)
             }
-            2 => self.rearrange(),
-            3 => self.fold(),
+            5 | 6 => self.rearrange(),
+            7 | 8 => self.fold(),
+            9 | 10 => self.over_points(),
             _ => self.product(),
         };
         self.tame(v, 4.0)
+    }
+
+    /// A sum over the points of this domain, or over some of them, or an op that could be one but sums over nothing.
+    pub(super) fn over_points(&mut self) -> usize {
+        let all = [Domain::Once, Domain::Row, self.level()];
+        let below = all.into_iter().filter(|d| d.within(self.level()));
+        let mut below: Vec<Domain> = below.collect();
+        below.dedup();
+        let to = self.c.pick(&below);
+        let v = match self.c.below(3) {
+            0 => {
+                let x = self.any();
+                let x = self.in_all_points(x);
+                self.op(Op::SumTo(to), &[x])
+            }
+            1 => {
+                let (a, b) = (self.vector(), self.vector());
+                self.op(Op::Outer { to }, &[a, b])
+            }
+            _ => {
+                let rows = self.small();
+                let index = self.index(rows);
+                let v = self.vector();
+                self.op(Op::Scatter { rows, to }, &[index, v])
+            }
+        };
+        self.tame(v, 4.0)
+    }
+
+    /// The value at every point of this domain.
+    fn in_all_points(&mut self, x: usize) -> usize {
+        match self.domain(x) == self.level() {
+            true => x,
+            false => self.op(Op::Spread(self.level()), &[x]),
+        }
     }
 
     fn element_wise(&mut self, m: Map) -> usize {
@@ -85,8 +126,8 @@ impl Grow<'_, '_> {
 
     fn condition(&mut self, shape: Shape) -> usize {
         match self.c.below(4) {
-            0 => self.input(Role::Mask, shape),
-            1 => self.like(shape),
+            0 if self.level() == Domain::Step => self.input(Role::Mask, shape),
+            0 | 1 => self.like(shape),
             k => {
                 let m = [Map::Lt, Map::Le][k - 2];
                 let x = self.like(shape);
@@ -96,7 +137,7 @@ impl Grow<'_, '_> {
     }
 
     fn rearrange(&mut self) -> usize {
-        match self.c.below(8) {
+        match self.c.below(9) {
             0 => {
                 let n = 2 + self.c.below(2);
                 let parts: Vec<usize> = (0..n).map(|_| self.vector()).collect();
@@ -150,6 +191,16 @@ impl Grow<'_, '_> {
                 let n = self.size();
                 self.op(Op::Broadcast(Shape::Vector(n)), &[x])
             }
+            7 => {
+                let low = self.find(|g, v| {
+                    g.domain(v) < g.level() && g.shape(v).len() <= MOST && !g.is_after(v)
+                });
+                let x = low.unwrap_or_else(|| {
+                    let n = self.size();
+                    self.input(Role::Param, Shape::Vector(n))
+                });
+                self.in_all_points(x)
+            }
             _ => self.gather(),
         }
     }
@@ -164,6 +215,8 @@ impl Grow<'_, '_> {
     fn gather(&mut self) -> usize {
         let table = match self.c.below(4) {
             0 => self.matrix(),
+            // What is read over boundary slots, rows or once has tables like that.
+            1 if self.level() != Domain::Step => self.matrix(),
             _ => {
                 let (m, n) = (self.size(), self.size());
                 let known = self
@@ -177,16 +230,17 @@ impl Grow<'_, '_> {
 
     /// A row number: an input of whole numbers, or computed.
     fn index(&mut self, rows: usize) -> usize {
-        match self.c.below(3) {
-            0 => self.input(Role::Sequence, Shape::Scalar),
-            1 => self.input(Role::Static, Shape::Scalar),
+        let v = match (self.c.below(3), self.level()) {
+            (0, Domain::Once | Domain::Row | Domain::Step) => self.fresh(Shape::Scalar),
+            (1, Domain::Row | Domain::Step) => self.input(Role::Static, Shape::Scalar),
             _ => {
                 let x = self.like(Shape::Scalar);
                 let part = self.map(Map::Sigmoid, &[x]);
                 let scale = self.constant(rows as f64 - 1.0, Shape::Scalar);
                 self.map(Map::Mul, &[part, scale])
             }
-        }
+        };
+        self.bound_by(v, rows as f64)
     }
 
     fn fold(&mut self) -> usize {

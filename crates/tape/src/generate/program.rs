@@ -130,6 +130,7 @@ fn op(op: &Op) -> String {
             value: Number(c),
             shape: s,
         } => format!("Op::constant({c:?}, {})", shape(s)),
+        Op::Zeros(s) => format!("Op::Zeros({})", shape(s)),
         Op::Map(m) => format!("Op::Map(Map::{m:?})"),
         Op::Reduce(Reduction::Sum) => "Op::Reduce(Reduction::Sum)".into(),
         Op::Reduce(Reduction::Mean) => "Op::Reduce(Reduction::Mean)".into(),

@@ -173,9 +173,10 @@ fn resized(p: &Program, n: usize, m: usize) -> Program {
         match made {
             Made::Input { shape, .. } | Made::State { shape, .. } => resize(shape),
             Made::Op { op, .. } => match op {
-                Op::Constant { shape, .. } | Op::Broadcast(shape) | Op::Reshape(shape) => {
-                    resize(shape)
-                }
+                Op::Constant { shape, .. }
+                | Op::Zeros(shape)
+                | Op::Broadcast(shape)
+                | Op::Reshape(shape) => resize(shape),
                 Op::Slice { len, .. } => *len = axis(*len),
                 Op::Scatter { rows, .. } => *rows = axis(*rows),
                 _ => {}

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use crate::algebra::Value;
 use crate::map::Map;
 use crate::op::Op;
-use crate::tape::{Role, Tape, Yield};
-use crate::ty::{Domain, Shape};
+use crate::tape::{Node, Output, Role, Tape, Yield};
+use crate::ty::{Domain, Shape, Type};
 
 /// Kinds of program that are not an op's name.
-const KINDS: [&str; 20] = [
+const KINDS: [&str; 25] = [
     "two recurrences",
     "states that feed each other",
     "|d| > 1",
@@ -21,6 +21,11 @@ const KINDS: [&str; 20] = [
     "scalar states",
     "learned initial states",
     "initial states of each row",
+    "initial states that are computed",
+    "products in initial states",
+    "products of parameters",
+    "products of static inputs",
+    "parameters joined or cut",
     "static inputs",
     "products of each example",
     "concat of columns",
@@ -32,10 +37,8 @@ const KINDS: [&str; 20] = [
     "outputs of lower domains",
 ];
 
-/// Structural ops that programs hold.
-const OPS: [&str; 19] = [
-    "input",
-    "const",
+/// Structural ops that work over any domain.
+const ANYWHERE: [&str; 11] = [
     "sum",
     "mean",
     "amax",
@@ -46,25 +49,66 @@ const OPS: [&str; 19] = [
     "reshape",
     "matvec",
     "matvec_t",
-    "outer",
     "gather",
-    "scatter",
-    "delay",
-    "boundary",
-    "spread",
-    "sum_to",
 ];
 
-/// Every tag that [`tags`] can give.
-pub fn every_tag() -> Vec<&'static str> {
+/// Names of domains, whatever their number of slots.
+const DOMAINS: [&str; 4] = ["once", "row", "edge", "step"];
+
+/// Ops that are bound to domains, and theirs: that of the work and, where it may be another, that of the result.
+const BOUND: [&str; 33] = [
+    "input over once",
+    "input over row",
+    "input over edge",
+    "input over step",
+    "spread over row",
+    "spread over edge",
+    "spread over step",
+    "delay over step",
+    "boundary over edge",
+    "sum_to over row to once",
+    "sum_to over edge to once",
+    "sum_to over edge to row",
+    "sum_to over step to once",
+    "sum_to over step to row",
+    "outer over once",
+    "outer over row",
+    "outer over edge",
+    "outer over step",
+    "outer over row to once",
+    "outer over edge to once",
+    "outer over edge to row",
+    "outer over step to once",
+    "outer over step to row",
+    "scatter over once",
+    "scatter over row",
+    "scatter over edge",
+    "scatter over step",
+    "scatter over row to once",
+    "scatter over edge to once",
+    "scatter over edge to row",
+    "scatter over step to once",
+    "scatter over step to row",
+    "const",
+];
+
+/// Every tag that [`tags`] can give: kinds of program, and ops with the domains that they may work over.
+pub fn every_tag() -> Vec<String> {
     let maps = Map::ALL.into_iter().map(|m| m.row().name);
-    maps.chain(OPS).chain(KINDS).collect()
+    let anywhere = maps.chain(ANYWHERE);
+    let over = anywhere.flat_map(|op| DOMAINS.map(|d| format!("{op} over {d}")));
+    over.chain(BOUND.into_iter().chain(KINDS).map(str::to_string))
+        .collect()
 }
 
-/// Names of the ops that an output depends on, and kinds of program.
-pub fn tags(tape: &Tape) -> BTreeSet<&'static str> {
-    let mut found = BTreeSet::new();
-    let needed = ancestors(tape, tape.outputs().iter().map(|o| o.value));
+/// What the outputs that pass depend on, as [`every_tag`] lists it: ops over domains, and kinds of program. Ops over
+/// `once` count where an input is in them: without one they are a constant.
+pub fn tags_of(tape: &Tape, pass: impl Fn(&Output) -> bool) -> BTreeSet<String> {
+    let mut found: BTreeSet<&str> = BTreeSet::new();
+    let mut ops = BTreeSet::new();
+    let outputs = || tape.outputs().iter().filter(|o| pass(o));
+    let needed = ancestors(tape, outputs().map(|o| o.value));
+    let varies = varying(tape);
     let nodes = || (tape.nodes().iter().enumerate()).filter(|(i, _)| needed[*i]);
     let ty = |v: Value| tape.node(v).ty;
     let mut delays = Vec::new();
@@ -72,7 +116,18 @@ pub fn tags(tape: &Tape) -> BTreeSet<&'static str> {
     let carried: BTreeSet<usize> = carried.map(|(_, n)| n.operands[0].index()).collect();
     for (i, node) in nodes() {
         let xs = &node.operands;
-        found.insert(node.op.name());
+        ops.extend(
+            op_over(tape, i).filter(|_| varies[i] || matches!(node.op, Op::Constant { .. })),
+        );
+        found.extend(product(tape, node, &varies));
+        match node.op {
+            Op::Concat { .. } | Op::Slice { .. } | Op::Reshape(_)
+                if node.ty.domain == Domain::Once && varies[i] =>
+            {
+                found.insert("parameters joined or cut");
+            }
+            _ => {}
+        }
         match node.op {
             Op::Concat { axis: 1 } => {
                 found.insert("concat of columns");
@@ -107,6 +162,7 @@ pub fn tags(tape: &Tape) -> BTreeSet<&'static str> {
                     Domain::Row => found.insert("initial states of each row"),
                     Domain::Edge(_) | Domain::Step => false,
                 };
+                found.extend(beginning(tape, xs[1], &varies));
             }
             _ => {}
         }
@@ -124,7 +180,7 @@ pub fn tags(tape: &Tape) -> BTreeSet<&'static str> {
             _ => false,
         };
     }
-    for o in tape.outputs() {
+    for o in outputs() {
         match (o.role, &tape.node(o.value).op) {
             (Yield::Loss, _) => found.insert("loss"),
             (Yield::Output, Op::Delay(_)) => found.insert("an output that is a state"),
@@ -135,6 +191,75 @@ pub fn tags(tape: &Tape) -> BTreeSet<&'static str> {
         };
     }
     recurrences(tape, &delays, &mut found);
+    ops.extend(found.into_iter().map(str::to_string));
+    ops
+}
+
+/// An op and the domain that it works over, and that of its result if it is another.
+fn op_over(tape: &Tape, i: usize) -> impl Iterator<Item = String> {
+    let node = &tape.nodes()[i];
+    let name = |d: Domain| match d {
+        Domain::Once => "once",
+        Domain::Row => "row",
+        Domain::Edge(_) => "edge",
+        Domain::Step => "step",
+    };
+    let types: Vec<Type> = node.operands.iter().map(|&x| tape.node(x).ty).collect();
+    let (work, result) = (node.op.work_domain(&types), node.ty.domain);
+    let op = node.op.name();
+    let over = match node.op {
+        Op::Constant { .. } => Some(op.to_string()),
+        // A sum of what has one number, which the recorder leaves out.
+        Op::SumTo(_) if work == result => None,
+        _ if work == result => Some(format!("{op} over {}", name(work))),
+        _ => Some(format!("{op} over {} to {}", name(work), name(result))),
+    };
+    over.into_iter()
+}
+
+/// Which nodes depend on an input.
+fn varying(tape: &Tape) -> Vec<bool> {
+    let mut varies = vec![false; tape.nodes().len()];
+    for (i, node) in tape.nodes().iter().enumerate() {
+        let input = matches!(node.op, Op::Input { .. } | Op::Delay(_));
+        varies[i] = input || node.operands.iter().any(|x| varies[x.index()]);
+    }
+    varies
+}
+
+/// A product of values that do not vary by step.
+fn product(tape: &Tape, node: &Node, varies: &[bool]) -> Option<&'static str> {
+    let product = matches!(
+        node.op,
+        Op::MatVec { .. } | Op::Dot | Op::Outer { .. } | Op::Map(Map::Mul)
+    );
+    let xs = &node.operands;
+    let domain = |k: usize| tape.node(xs[k]).ty.domain;
+    if !product || !xs.iter().all(|x| varies[x.index()]) {
+        return None;
+    }
+    match domain(0).join(domain(1)) {
+        Some(Domain::Once) => Some("products of parameters"),
+        Some(Domain::Row) => Some("products of static inputs"),
+        _ => None,
+    }
+}
+
+/// How a state begins, if not with an input or a constant.
+fn beginning(tape: &Tape, init: Value, varies: &[bool]) -> Vec<&'static str> {
+    let computed = !matches!(tape.node(init).op, Op::Input { .. } | Op::Constant { .. });
+    let mut found = Vec::new();
+    if computed && varies[init.index()] {
+        found.push("initial states that are computed");
+        let needed = ancestors(tape, std::iter::once(init));
+        let nodes = tape.nodes().iter().enumerate().filter(|(i, _)| needed[*i]);
+        if nodes
+            .into_iter()
+            .any(|(_, n)| product(tape, n, varies).is_some())
+        {
+            found.push("products in initial states");
+        }
+    }
     found
 }
 

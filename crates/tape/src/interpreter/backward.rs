@@ -140,6 +140,7 @@ impl Algebra for Appender<'_> {
         let args: Vec<Place> = xs.iter().map(|x| self.values[x.index()].1).collect();
         let place = match op {
             Op::Constant { value, shape } => self.plans.constant(value.0, shape),
+            Op::Zeros(shape) => self.plans.constant(0.0, shape),
             Op::Spread(_) | Op::Reshape(_) => Place {
                 shape: ty.shape,
                 ..args[0]

@@ -1,8 +1,13 @@
 //! What a run is given, checked before anything is computed.
 
 use super::Interpreter;
+use super::execute::Outside;
 use super::program::{rows, ticks};
+use crate::Extent;
+use crate::algebra::Value;
 use crate::error::TapeError;
+use crate::limits::MAX_POINTS;
+use crate::map::Map;
 use crate::op::Op;
 use crate::real::Real;
 use crate::tape::{Role, Tape};
@@ -14,6 +19,13 @@ impl<T: Real> Interpreter<T> {
             if size == 0 {
                 return Err(TapeError::NothingToRun { what });
             }
+        }
+        if t.checked_mul(b).is_none_or(|points| points > MAX_POINTS) {
+            return Err(TapeError::TooManyPoints {
+                steps: t,
+                examples: b,
+                limit: MAX_POINTS,
+            });
         }
         if inputs.len() != self.inputs.len() {
             return Err(TapeError::Count {
@@ -36,18 +48,37 @@ impl<T: Real> Interpreter<T> {
                 }
             }
         }
-        for &(i, rows) in &self.indices {
-            let whole = |x: f64| x >= 0.0 && x < rows as f64 && x.fract() == 0.0;
-            if let Some(at) = inputs[i].iter().position(|x| !whole(x.to_f64())) {
-                return Err(TapeError::Index {
-                    input: self.inputs[i].name.to_string(),
-                    at,
-                    found: inputs[i][at].to_string(),
-                    rows,
-                });
+        for (k, index) in self.indices.iter().enumerate() {
+            let Some(i) = index.input else { continue };
+            let whole = |x: f64| x >= 0.0 && x < index.rows as f64 && x.fract() == 0.0;
+            let covered = |at: usize| index.weights.iter().any(|&w| inputs[w][at].to_f64() == 0.0);
+            let wrong = |(at, x): (usize, &T)| !whole(x.to_f64()) && !covered(at);
+            if let Some(at) = inputs[i].iter().enumerate().position(wrong) {
+                let rows = rows(self.inputs[i].ty.domain, b);
+                return Err(self.outside(Outside {
+                    index: k,
+                    tick: at / rows,
+                    row: at % rows,
+                    found: inputs[i][at],
+                }));
             }
         }
         Ok(())
+    }
+
+    /// Says where an index is out of its table.
+    pub(super) fn outside(&self, at: Outside<T>) -> TapeError {
+        let index = &self.indices[at.index];
+        // A value of a lower domain is the same at all points of the one it is used in.
+        let domain = self.places[index.value.index()].domain;
+        TapeError::Index {
+            index: index.name.clone(),
+            row: (domain != Domain::Once).then_some(at.row),
+            step: (domain == Domain::Step).then_some(at.tick),
+            found: at.found.to_string(),
+            rows: index.rows,
+            table: index.table.clone(),
+        }
     }
 
     pub(super) fn check_length(
@@ -89,29 +120,128 @@ impl<T: Real> Interpreter<T> {
     }
 }
 
-/// How many numbers a value of a type has at `t` steps and `b` examples.
+/// How many numbers a value of a type has at `t` steps and `b` examples; the greatest `usize` if they are more.
 pub(super) fn length(ty: Type, t: usize, b: usize) -> usize {
-    ticks(ty.domain, t) * rows(ty.domain, b) * ty.shape.len()
+    let points = ticks(ty.domain, t).saturating_mul(rows(ty.domain, b));
+    points.saturating_mul(ty.shape.len())
+}
+
+/// An index of a table, by `gather` or `scatter`.
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    /// The node that uses it.
+    pub(crate) user: Value,
+    /// The index.
+    pub(crate) value: Value,
+    /// The input that it is, if nothing is computed.
+    pub(crate) input: Option<usize>,
+    /// Inputs, one number a step, whose 0 covers that input (see `record/covered.rs`): what they cover is not read.
+    weights: Vec<usize>,
+    /// What it is called.
+    name: String,
+    /// What the table is called.
+    table: String,
+    /// How many rows the table has.
+    pub(crate) rows: usize,
+}
+
+/// Every use of an index, in the tape's order.
+pub(crate) fn indices(tape: &Tape) -> Vec<Index> {
+    let mut found = Vec::new();
+    for (i, node) in tape.nodes().iter().enumerate() {
+        let (value, rows, table) = match node.op {
+            Op::Gather => {
+                let table = node.operands[0];
+                let rows = tape.node(table).ty.shape.as_matrix().0;
+                (node.operands[1], rows, tape.describe(table))
+            }
+            Op::Scatter { rows, .. } => {
+                let this = tape.describe(Value(i as u32));
+                (node.operands[0], rows, this)
+            }
+            _ => continue,
+        };
+        // The same numbers under another name.
+        let mut source = value;
+        while let (Op::Spread(_) | Op::Reshape(_), None) =
+            (tape.node(source).op, &tape.node(source).name)
+        {
+            source = tape.node(source).operands[0];
+        }
+        let name = tape.describe(source);
+        // None where what covers it is computed in another way than by multiplying inputs: then it is not known beforehand
+        // which numbers are read.
+        let mut weights = Some(Vec::new());
+        loop {
+            let node = tape.node(source);
+            match node.op {
+                Op::Spread(_) | Op::Reshape(_) => source = node.operands[0],
+                // What a weight of 0 covers is row 0.
+                Op::Map(Map::Select) if is_zero(tape, node.operands[2]) => {
+                    let more = factors(tape, node.operands[0]);
+                    weights = weights.zip(more).map(|(a, b)| [a, b].concat());
+                    source = node.operands[1];
+                }
+                _ => break,
+            }
+        }
+        found.push(Index {
+            user: Value(i as u32),
+            value,
+            input: match tape.node(source).op {
+                Op::Input { id, .. } if weights.is_some() => Some(id),
+                _ => None,
+            },
+            weights: weights.unwrap_or_default(),
+            name,
+            table,
+            rows,
+        });
+    }
+    found
+}
+
+fn is_zero(tape: &Tape, v: Value) -> bool {
+    matches!(tape.node(v).op, Op::Constant { value, .. } if value.0 == 0.0)
+}
+
+/// The inputs, one number a step, whose product a value is.
+fn factors(tape: &Tape, v: Value) -> Option<Vec<usize>> {
+    let node = tape.node(v);
+    match node.op {
+        Op::Input { id, ty } => (ty == Type::new(Shape::Scalar, Domain::Step)).then(|| vec![id]),
+        Op::Map(Map::Mul) => {
+            let parts = node.operands.iter().map(|&x| factors(tape, x));
+            Some(parts.collect::<Option<Vec<_>>>()?.concat())
+        }
+        _ => None,
+    }
 }
 
 /// Inputs that are used as an index of gather or scatter, with the rows they index.
+#[cfg(feature = "generate")]
 pub(crate) fn index_inputs(tape: &Tape) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    for node in tape.nodes() {
-        let (mut index, rows) = match node.op {
-            Op::Gather => {
-                let rows = tape.node(node.operands[0]).ty.shape.as_matrix().0;
-                (node.operands[1], rows)
+    let of = |i: Index| Some((i.input?, i.rows));
+    indices(tape).into_iter().filter_map(of).collect()
+}
+
+impl Tape {
+    /// Looks for an index out of its table: runs, for an extent of these `inputs` (as
+    /// [`Interpreter::forward`] takes them), what indices depend on and nothing else. Compiled code, which only knows that
+    /// there is one, learns from here which it is and where. A computed index that rounds to another row there than here
+    /// may be found by one of the two alone.
+    ///
+    /// # Errors
+    /// [`TapeError::Index`] for the first such index; those of a run.
+    pub fn check_indices<T: Real>(&self, extent: Extent, inputs: &[&[T]]) -> Result<(), TapeError> {
+        let mut kept = vec![false; self.nodes().len()];
+        let mut todo: Vec<Value> = indices(self).iter().map(|i| i.value).collect();
+        while let Some(v) = todo.pop() {
+            if !std::mem::replace(&mut kept[v.index()], true) {
+                todo.extend(&self.node(v).operands);
             }
-            Op::Scatter { rows, .. } => (node.operands[0], rows),
-            _ => continue,
-        };
-        while let Op::Spread(_) | Op::Reshape(_) = tape.node(index).op {
-            index = tape.node(index).operands[0];
         }
-        if let Op::Input { id, .. } = tape.node(index).op {
-            found.push((id, rows));
-        }
+        let mut run = Interpreter::<T>::build(self, |_| false, &[], |v| kept[v.index()]);
+        run.forward(extent, inputs)
     }
-    found
 }

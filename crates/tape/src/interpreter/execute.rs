@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
-use super::program::{Instr, Kind, Place, Plan, rows};
-use super::rows::{self as each, Arg, Blocks};
+use super::program::{Instr, Kind, Place, Plan, Summed, rows, ticks};
+use super::rows::{self as each, Arg, Blocks, Total};
+use crate::error::TapeError;
 use crate::op::Op;
 use crate::real::Real;
+use crate::sums::Sum;
 use crate::ty::{Domain, Shape};
 
 /// The buffers, and the sizes of the present run.
@@ -13,8 +15,22 @@ use crate::ty::{Domain, Shape};
 pub(crate) struct Memory<T> {
     pub(crate) plans: Vec<Plan>,
     pub(crate) data: Vec<Vec<T>>,
+    /// What buffers need in which terms of many points are added up; empty for others.
+    pub(crate) sums: Vec<Sum<T>>,
+    /// For each index, the rows of its table.
+    pub(crate) tables: Vec<usize>,
     pub(crate) steps: usize,
     pub(crate) batch: usize,
+}
+
+/// An index out of its table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outside<T> {
+    /// Which of the interpreter's indices.
+    pub(crate) index: usize,
+    pub(crate) tick: usize,
+    pub(crate) row: usize,
+    pub(crate) found: T,
 }
 
 /// Where a delay finds a value.
@@ -44,6 +60,78 @@ fn slot(d: i32, boundary: bool, t: usize, tick: usize) -> usize {
 }
 
 impl<T: Real> Memory<T> {
+    /// How many numbers all buffers hold.
+    pub(crate) fn numbers(&self) -> usize {
+        let sums = self.sums.iter().map(|s| s.carry.len() + s.part.len());
+        self.data.iter().map(Vec::len).chain(sums).sum()
+    }
+
+    /// Gives these buffers their sizes.
+    ///
+    /// # Errors
+    /// If all buffers together would be larger than the budget, or than what the machine gives.
+    pub(crate) fn allocate(
+        &mut self,
+        buffers: Range<usize>,
+        budget: usize,
+    ) -> Result<(), TapeError> {
+        // Sizes of the buffer, its carry and its part. All limits multiplied are far below 2¹²⁸.
+        let sizes = |plan: &Plan| -> [u128; 3] {
+            let ticks = match (plan.one_step, plan.constant) {
+                (true, _) | (_, Some(_)) => 1,
+                (false, None) => ticks(plan.domain, self.steps),
+            };
+            let rows = rows(plan.domain, self.batch);
+            let size = ticks as u128 * rows as u128 * plan.len as u128;
+            match plan.summed {
+                _ if !plan.used => [0; 3],
+                Summed::No => [size, 0, 0],
+                Summed::Terms => [size, size, 0],
+                Summed::Products => [size; 3],
+            }
+        };
+        let bytes = size_of::<T>() as u128;
+        let (mut needed, mut new) = (self.numbers() as u128 * bytes, 0);
+        for i in buffers.clone() {
+            let lists = [&self.data[i], &self.sums[i].carry, &self.sums[i].part];
+            for (list, size) in lists.into_iter().zip(sizes(&self.plans[i])) {
+                needed = needed - list.len() as u128 * bytes + size * bytes;
+                new += size.saturating_sub(list.capacity() as u128) * bytes;
+            }
+        }
+        let too_much = TapeError::Memory {
+            bytes: u64::try_from(needed).unwrap_or(u64::MAX),
+        };
+        if needed > budget as u128 {
+            return Err(too_much);
+        }
+        // One request for all of it: many small ones, each of which is granted, may exceed what there is.
+        let new = usize::try_from(new).map_err(|_| too_much.clone())?;
+        let mut probe: Vec<u8> = Vec::new();
+        probe.try_reserve_exact(new).map_err(|_| too_much.clone())?;
+        drop(probe);
+        for i in buffers {
+            let sizes = sizes(&self.plans[i]);
+            let number = T::from_f64(self.plans[i].constant.unwrap_or(0.0));
+            let sum = &mut self.sums[i];
+            let lists = [&mut self.data[i], &mut sum.carry, &mut sum.part];
+            for ((list, size), x) in lists.into_iter().zip(sizes).zip([number, T::ZERO, T::ZERO]) {
+                // It fits: all of them together do.
+                let size = size as usize;
+                list.try_reserve_exact(size.saturating_sub(list.len()))
+                    .map_err(|_| too_much.clone())?;
+                list.resize(size, x);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives all memory back.
+    pub(crate) fn free(&mut self) {
+        self.data.iter_mut().for_each(|d| *d = Vec::new());
+        self.sums.iter_mut().for_each(|s| *s = Sum::default());
+    }
+
     /// Where in its buffer a place is at a tick.
     pub(crate) fn range(&self, place: &Place, tick: usize) -> Range<usize> {
         let n = place.shape.len();
@@ -75,8 +163,23 @@ impl<T: Real> Memory<T> {
         }
     }
 
-    pub(crate) fn run(&mut self, instr: &Instr, tick: usize) {
+    /// # Errors
+    /// An index out of its table, which is then not read.
+    pub(crate) fn run(&mut self, instr: &Instr, tick: usize) -> Result<(), Outside<T>> {
         match (&instr.kind, &instr.dst) {
+            (&Kind::Index(index), _) => {
+                let batch = rows(instr.work, self.batch);
+                let found = self.read(&instr.args[0], tick, batch);
+                if let Some((row, found)) = each::outside(batch, self.tables[index], found) {
+                    return Err(Outside {
+                        index,
+                        tick,
+                        row,
+                        found,
+                    });
+                }
+            }
+            (Kind::Op(op), Some(dst)) if instr.reduces() => self.total(op, dst, instr, tick),
             (Kind::Op(op), Some(dst)) => {
                 // The destination is out of the table while the operands are read from it.
                 let mut out = std::mem::take(&mut self.data[dst.buffer]);
@@ -119,6 +222,49 @@ impl<T: Real> Memory<T> {
             }
             (Kind::Op(_) | Kind::Transpose, None) => unreachable!("a value has a destination"),
         }
+        Ok(())
+    }
+
+    /// Adds the terms of one tick to a sum over points.
+    fn total(&mut self, op: &Op, dst: &Place, instr: &Instr, tick: usize) {
+        let mut data = std::mem::take(&mut self.data[dst.buffer]);
+        let mut sum = std::mem::take(&mut self.sums[dst.buffer]);
+        let mut total = Total {
+            data: &mut data,
+            sum: &mut sum,
+        };
+        let rows = rows(instr.work, self.batch);
+        let size = dst.shape.as_matrix();
+        let arg = |i: usize| self.read(&instr.args[i], tick, rows);
+        match op {
+            Op::Outer { .. } => total.outer(size, rows, arg(0), arg(1)),
+            Op::Scatter { .. } => total.scatter(size, rows, arg(0), arg(1)),
+            Op::SumTo(_) => total.rows(dst.shape.len(), rows, arg(0)),
+            Op::Input { .. }
+            | Op::Zeros(_)
+            | Op::Constant { .. }
+            | Op::Map(_)
+            | Op::Reduce(_)
+            | Op::Dot
+            | Op::Broadcast(_)
+            | Op::Concat { .. }
+            | Op::Slice { .. }
+            | Op::Reshape(_)
+            | Op::MatVec { .. }
+            | Op::Gather
+            | Op::Delay(_)
+            | Op::Boundary(_)
+            | Op::Spread(_) => unreachable!("its result is in the domain that it works in"),
+        }
+        self.data[dst.buffer] = data;
+        self.sums[dst.buffer] = sum;
+    }
+
+    /// Ends the sums that instructions have added to.
+    pub(crate) fn settle<'a>(&mut self, instrs: impl IntoIterator<Item = &'a Instr>) {
+        for (buffer, _) in instrs.into_iter().filter_map(Instr::sums) {
+            self.sums[buffer].settle(&mut self.data[buffer]);
+        }
     }
 
     /// Whether transposed copies of matrices are made and used: they cost about as much as a step of one row.
@@ -139,8 +285,19 @@ impl<T: Real> Memory<T> {
             }
         } else {
             let n = from.shape.len();
+            let mut sum = std::mem::take(&mut self.sums[to.buffer]);
             let x = self.read(from, tick, self.batch);
-            each::copy_rows(&mut out[range], n, self.batch, x, true);
+            match to.domain {
+                Domain::Once | Domain::Row => {
+                    let data = &mut out[range];
+                    let sum = &mut sum;
+                    Total { data, sum }.rows(n, self.batch, x);
+                }
+                Domain::Edge(_) | Domain::Step => {
+                    each::copy_rows(&mut out[range], n, self.batch, x, true);
+                }
+            }
+            self.sums[to.buffer] = sum;
         }
         self.data[to.buffer] = out;
     }
@@ -177,6 +334,7 @@ impl<T: Real> Memory<T> {
         match *op {
             Op::Input { .. } => unreachable!("inputs are copied in before a run"),
             Op::Constant { value, .. } => out.fill(T::from_f64(value.0)),
+            Op::Zeros(_) => out.fill(T::ZERO),
             Op::Map(m) => {
                 let mut args = [Arg::Full(&[][..]); 3];
                 for (i, a) in args.iter_mut().enumerate().take(instr.args.len()) {

@@ -1,13 +1,14 @@
 //! Runs a tape as it stands, forward and backward, over batch and time: the oracle that compiled code is compared with,
-//! and a fair baseline for its speed (buffers allocated once, matrix products by the `gemm` crate, vectorisable loops; no
-//! fusion, no hoisting).
+//! and a fair baseline for its speed (buffers allocated once, matrix products by the `matrixmultiply` crate, vectorisable
+//! loops; no fusion, no hoisting).
 //!
 //! Layouts are row-major: a value of domain `once` is `[shape]`, of `row` `[B, shape]`, of `edge k` `[k, B, shape]`, of
 //! `step` `[T, B, shape]`.
 //!
 //! Invariants: nodes run in the order of [`Tape::schedule`], and backward in its exact reverse; the values of all steps
-//! are kept from a forward run to the backward run after it; a run with the sizes of the one before allocates nothing (the `gemm`
-//! crate, though, allocates what it packs larger products into).
+//! are kept from a forward run to the backward run after it; a run with the sizes of the one before allocates nothing (but
+//! what `matrixmultiply` packs products of several rows into). Sums over points (the loss, gradients of parameters) are
+//! accurate however many points there are: see [`crate::sums`].
 
 mod backward;
 mod check;
@@ -15,19 +16,22 @@ mod execute;
 mod program;
 mod rows;
 
+use crate::Extent;
 use std::sync::Arc;
 
 use backward::Backward;
+#[cfg(feature = "generate")]
 pub(crate) use check::index_inputs;
-use check::length;
-use execute::Memory;
-use program::{Instr, Kind, Place, Plan, Plans, Program, Segment, ticks};
+use check::{Index, length};
+use execute::{Memory, Outside};
+use program::{Instr, Kind, Place, Plans, Program, Segment, ticks};
 
 use crate::algebra::Value;
 use crate::error::TapeError;
 use crate::map::Map;
 use crate::op::Op;
 use crate::real::Real;
+use crate::sums::Sum;
 use crate::tape::{Input, Tape};
 use crate::ty::{Domain, Type};
 
@@ -45,9 +49,9 @@ pub struct Interpreter<T: Real> {
     /// Buffers below this number belong to the forward program.
     forward_buffers: usize,
     memory: Memory<T>,
-    /// Input, rows of the matrix: the input's values are indices of these rows.
-    indices: Vec<(usize, usize)>,
+    indices: Vec<Index>,
     state: State,
+    budget: usize,
 }
 
 /// How far the present sizes have been run.
@@ -70,24 +74,42 @@ impl<T: Real> Interpreter<T> {
     /// Prepares a tape, with gradients to those inputs alone that are `wanted`. Fewer gradients are less work backward: a
     /// trainer wants those of parameters.
     pub fn with_gradients(tape: &Tape, wanted: impl Fn(&Input) -> bool) -> Interpreter<T> {
-        Interpreter::observing(tape, wanted, &[])
+        Interpreter::build(tape, wanted, &[], |_| true)
     }
 
     /// As [`with_gradients`](Interpreter::with_gradients), with the adjoints of these values besides, for
     /// [`adjoint`](Interpreter::adjoint); [`Tape::find`] finds a value by its name.
+    ///
+    /// # Errors
+    /// An observed value that the tape does not have.
     pub fn observing(
         tape: &Tape,
         wanted: impl Fn(&Input) -> bool,
         observed: &[Value],
+    ) -> Result<Interpreter<T>, TapeError> {
+        let count = tape.nodes().len();
+        match observed.iter().find(|v| v.index() >= count) {
+            None => Ok(Interpreter::build(tape, wanted, observed, |_| true)),
+            Some(v) => Err(TapeError::NoSuch {
+                what: "value",
+                index: v.index(),
+                count,
+            }),
+        }
+    }
+
+    /// Prepares those nodes of a tape that are `kept`. A kept node's operands are, too.
+    fn build(
+        tape: &Tape,
+        wanted: impl Fn(&Input) -> bool,
+        observed: &[Value],
+        kept: impl Fn(Value) -> bool,
     ) -> Interpreter<T> {
         let mut plans = Plans::default();
-        let (forward, places) = program::forward(tape, &mut plans);
+        let indices = check::indices(tape);
+        let (forward, places) = program::forward(tape, &mut plans, &indices, kept);
         let forward_buffers = plans.list.len();
         let backward = backward::backward(tape, &places, &mut plans, &wanted, observed);
-        let fill = |p: &Plan| match p.constant {
-            Some(c) => vec![T::from_f64(c); p.len],
-            None => Vec::new(),
-        };
         Interpreter {
             inputs: tape.inputs().to_vec(),
             outputs: tape
@@ -106,31 +128,42 @@ impl<T: Real> Interpreter<T> {
             backward,
             forward_buffers,
             memory: Memory {
-                data: plans.list.iter().map(fill).collect(),
+                data: vec![Vec::new(); plans.list.len()],
+                sums: vec![Sum::default(); plans.list.len()],
+                tables: indices.iter().map(|i| i.rows).collect(),
                 plans: plans.list,
                 steps: 0,
                 batch: 0,
             },
-            indices: index_inputs(tape),
+            indices,
             state: State::New,
+            budget: usize::MAX,
         }
     }
 
-    /// Computes all values from `inputs`, in the order of [`Tape::inputs`], at `t` steps and `b` examples. An empty slice for
+    /// How many bytes the buffers of a run may take in all; without it, as many as the machine gives. A run that needs more
+    /// is refused with [`TapeError::Memory`].
+    pub fn set_budget(&mut self, bytes: usize) {
+        self.budget = bytes;
+    }
+
+    /// Computes all values from `inputs`, in the order of [`Tape::inputs`], for an extent of T steps and B examples. An empty slice for
     /// an input of role [`Role::Initial`](crate::Role::Initial) means zeros.
     ///
     /// # Errors
-    /// No steps or no examples; too few or too many inputs; an input of another length than its layout has; an index that
-    /// is not a whole number within the rows of its matrix. Nothing has been computed then.
-    pub fn forward(&mut self, t: usize, b: usize, inputs: &[&[T]]) -> Result<(), TapeError> {
+    /// No steps or no examples, or more than [`MAX_POINTS`](crate::limits::MAX_POINTS) of both; too few or too many inputs; an input of another
+    /// length than its layout has; an input that is used as an index and is not a whole number; more memory than there is,
+    /// or than the [budget](Interpreter::set_budget) allows; an index, also a computed one, that is none of its table's rows:
+    /// the values of the run before are gone then.
+    pub fn forward(&mut self, extent: Extent, inputs: &[&[T]]) -> Result<(), TapeError> {
+        let Extent { steps: t, rows: b } = extent;
         self.check(t, b, inputs)?;
         if (t, b) != (self.memory.steps, self.memory.batch) || self.state == State::New {
             (self.memory.steps, self.memory.batch) = (t, b);
-            self.allocate(0..self.forward_buffers);
+            self.allocate(0..self.forward_buffers)?;
             self.state = State::Forward;
         }
-        self.compute(inputs, false);
-        Ok(())
+        self.compute(inputs, false)
     }
 
     /// As [`forward`](Interpreter::forward) at the sizes of the last run, but every `stop_gradient` keeps the value that it
@@ -143,15 +176,14 @@ impl<T: Real> Interpreter<T> {
             return Err(TapeError::NotRun);
         }
         self.check(self.memory.steps, self.memory.batch, inputs)?;
-        self.compute(inputs, true);
-        Ok(())
+        self.compute(inputs, true)
     }
 
     /// The values of output `i` (in the order of [`Tape::outputs`]) of the last run, in the layout of its domain; empty before
     /// the first.
     ///
     /// # Panics
-    /// If there is no such output.
+    /// If there is no such output, as an index of a slice does.
     pub fn output(&self, i: usize) -> &[T] {
         &self.memory.data[self.output_places[i].buffer]
     }
@@ -160,7 +192,8 @@ impl<T: Real> Interpreter<T> {
     /// zeros. The loss's is one number, usually 1.
     ///
     /// # Errors
-    /// Before the first run; too few or too many cotangents; one of another length than its output.
+    /// Before the first run; too few or too many cotangents; one of another length than its output; more memory than there
+    /// is, or than the [budget](Interpreter::set_budget) allows.
     pub fn backward(&mut self, cotangents: &[Option<&[T]>]) -> Result<(), TapeError> {
         if self.state == State::New {
             return Err(TapeError::NotRun);
@@ -178,11 +211,12 @@ impl<T: Real> Interpreter<T> {
             }
         }
         if self.state == State::Forward {
-            self.allocate(self.forward_buffers..self.memory.data.len());
+            self.allocate(self.forward_buffers..self.memory.data.len())?;
             self.state = State::Both;
         }
         for &z in &self.backward.program.zero {
             self.memory.data[z].fill(T::ZERO);
+            self.memory.sums[z].clear();
         }
         for (c, seed) in cotangents.iter().zip(&self.backward.seeds) {
             if let (Some(c), Some(seed)) = (c, seed) {
@@ -191,15 +225,15 @@ impl<T: Real> Interpreter<T> {
                 }
             }
         }
-        run(&self.backward.program, &mut self.memory, false);
-        Ok(())
+        let ran = run(&self.backward.program, &mut self.memory, false);
+        ran.map_err(|at| self.outside(at))
     }
 
     /// The gradient of input `i` (in the order of [`Tape::inputs`]) from the last backward run, in the input's layout; `None`
     /// where no gradient can flow or none is wanted.
     ///
     /// # Panics
-    /// If there is no such input.
+    /// If there is no such input, as an index of a slice does.
     pub fn gradient(&self, i: usize) -> Option<&[T]> {
         let place = self.backward.gradients[i].as_ref()?;
         Some(&self.memory.data[place.buffer])
@@ -208,34 +242,44 @@ impl<T: Real> Interpreter<T> {
     /// The adjoint of an observed value from the last backward run, in the layout of its domain; `None` if no output depends
     /// on it.
     ///
-    /// # Panics
-    /// If the value is not observed.
-    pub fn adjoint(&self, v: Value) -> Option<&[T]> {
+    /// # Errors
+    /// A value that is not observed.
+    pub fn adjoint(&self, v: Value) -> Result<Option<&[T]>, TapeError> {
         let mut adjoints = self.backward.adjoints.iter();
-        let (_, place) = adjoints.find(|a| a.0 == v).expect("the value is observed");
-        place.as_ref().map(|p| &self.memory.data[p.buffer][..])
+        let found = adjoints.find(|a| a.0 == v);
+        let (_, place) = found.ok_or(TapeError::NotObserved { value: v.index() })?;
+        Ok(place.as_ref().map(|p| &self.memory.data[p.buffer][..]))
     }
 
     /// Any value of the last run, in the layout of its domain.
     ///
-    /// # Panics
-    /// Before the first run.
-    pub fn value(&self, v: Value) -> Vec<T> {
-        assert!(self.state != State::New, "there is a run");
-        let (place, domain) = (&self.places[v.index()], self.domains[v.index()]);
+    /// # Errors
+    /// Before the first run; a value that the tape does not have.
+    pub fn value(&self, v: Value) -> Result<Vec<T>, TapeError> {
+        if self.state == State::New {
+            return Err(TapeError::NotRun);
+        }
+        let Some((place, &domain)) = self.places.get(v.index()).zip(self.domains.get(v.index()))
+        else {
+            return Err(TapeError::NoSuch {
+                what: "value",
+                index: v.index(),
+                count: self.places.len(),
+            });
+        };
         let rows = program::rows(domain, self.memory.batch);
         let n = place.shape.len();
-        (0..ticks(domain, self.memory.steps))
+        Ok((0..ticks(domain, self.memory.steps))
             .flat_map(|tick| {
                 let of_tick = self.memory.read(place, tick, rows);
                 (0..rows).flat_map(move |r| of_tick.row(r, n).iter().copied())
             })
-            .collect()
+            .collect())
     }
 
     /// Bytes of all buffers at the present sizes.
     pub fn bytes(&self) -> usize {
-        self.memory.data.iter().map(Vec::len).sum::<usize>() * size_of::<T>()
+        self.memory.numbers() * size_of::<T>()
     }
 
     /// How many numbers input `i` has at the present sizes.
@@ -245,38 +289,40 @@ impl<T: Real> Interpreter<T> {
 
     /// True if input `i` is an index of gather or scatter: whole numbers, in which nothing has a derivative.
     pub(crate) fn is_index(&self, i: usize) -> bool {
-        self.indices.iter().any(|&(input, _)| input == i)
+        self.indices.iter().any(|index| index.input == Some(i))
     }
 
-    fn allocate(&mut self, buffers: std::ops::Range<usize>) {
-        let (t, b) = (self.memory.steps, self.memory.batch);
-        for i in buffers {
-            let plan = &self.memory.plans[i];
-            if plan.constant.is_none() && plan.used {
-                let ticks = if plan.one_step {
-                    1
-                } else {
-                    ticks(plan.domain, t)
-                };
-                let size = ticks * program::rows(plan.domain, b) * plan.len;
-                self.memory.data[i].resize(size, T::ZERO);
-            }
+    /// Gives these buffers their sizes for the present run. If there is not memory enough for them, all are given back.
+    fn allocate(&mut self, buffers: std::ops::Range<usize>) -> Result<(), TapeError> {
+        let allocated = self.memory.allocate(buffers, self.budget);
+        if allocated.is_err() {
+            self.memory.free();
+            self.state = State::New;
         }
+        allocated
     }
 
-    fn compute(&mut self, inputs: &[&[T]], frozen: bool) {
+    fn compute(&mut self, inputs: &[&[T]], frozen: bool) -> Result<(), TapeError> {
         for &z in &self.forward.zero {
             self.memory.data[z].fill(T::ZERO);
+            self.memory.sums[z].clear();
         }
         for (input, given) in self.inputs.iter().zip(inputs) {
-            let buffer = &mut self.memory.data[self.places[input.value.index()].buffer];
+            let buffer = self.places[input.value.index()].buffer;
+            if !self.memory.plans[buffer].used {
+                continue;
+            }
+            let buffer = &mut self.memory.data[buffer];
             if given.is_empty() {
                 buffer.fill(T::ZERO);
             } else {
                 buffer.copy_from_slice(given);
             }
         }
-        run(&self.forward, &mut self.memory, frozen);
+        run(&self.forward, &mut self.memory, frozen).map_err(|at| {
+            self.state = State::New;
+            self.outside(at)
+        })
     }
 
     /// Calls `visit` with the operands of every point that node `v` computed in the last run: all its rows and ticks, and all
@@ -304,27 +350,30 @@ impl<T: Real> Interpreter<T> {
     }
 }
 
-fn run<T: Real>(program: &Program, memory: &mut Memory<T>, frozen: bool) {
+fn run<T: Real>(program: &Program, memory: &mut Memory<T>, frozen: bool) -> Result<(), Outside<T>> {
     let skip = |i: &Instr| frozen && matches!(i.kind, Kind::Op(Op::Map(Map::StopGradient)));
     for segment in &program.segments {
         match segment {
             Segment::Whole(list) => {
                 for instr in list.iter().filter(|i| !skip(i)) {
                     for tick in 0..ticks(instr.work, memory.steps) {
-                        memory.run(instr, tick);
+                        memory.run(instr, tick)?;
                     }
+                    memory.settle([instr]);
                 }
             }
             Segment::Sweep { backward, steps } => {
                 for k in 0..memory.steps {
                     let tick = if *backward { memory.steps - 1 - k } else { k };
                     for instr in steps.iter().filter(|i| !skip(i)) {
-                        memory.run(instr, tick);
+                        memory.run(instr, tick)?;
                     }
                 }
+                memory.settle(steps);
             }
         }
     }
+    Ok(())
 }
 
 impl Tape {
@@ -338,7 +387,7 @@ impl Tape {
         inputs: &[&[T]],
     ) -> Result<(T, Vec<Vec<T>>), TapeError> {
         let mut interpreter = Interpreter::new(self);
-        interpreter.forward(1, 1, inputs)?;
+        interpreter.forward(Extent { steps: 1, rows: 1 }, inputs)?;
         let mut cotangents: Vec<Option<&[T]>> = vec![None; self.outputs().len()];
         let one = [T::ONE];
         if let Some(first) = cotangents.first_mut() {

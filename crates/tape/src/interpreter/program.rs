@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use smallvec::{SmallVec, smallvec};
 
+use super::check::Index;
 use crate::algebra::Value;
 use crate::op::Op;
 use crate::tape::{Operands, Tape};
@@ -21,6 +22,20 @@ pub(crate) struct Plan {
     pub(crate) one_step: bool,
     /// Some instruction uses it.
     pub(crate) used: bool,
+    /// Terms of all points of a run are added up in it.
+    pub(crate) summed: Summed,
+}
+
+/// How what a buffer adds up is kept accurate (see [`crate::sums::Sum`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Summed {
+    /// It is no sum over points.
+    #[default]
+    No,
+    /// What an addition rounds away is kept beside it.
+    Terms,
+    /// So it is, and products are added up for a block of points first.
+    Products,
 }
 
 /// Where a value is: a buffer, seen with a shape of as many elements. The buffer's domain may be lower than the value's
@@ -45,6 +60,8 @@ pub(crate) enum Kind {
     },
     /// The transpose of a matrix, made once for all steps (see [`Program::transpose`]).
     Transpose,
+    /// Checks that the operand, an index of this number in the interpreter's list, is within its table.
+    Index(usize),
 }
 
 /// One instruction. At each tick of its work domain (see [`ticks`]) it computes all rows.
@@ -52,7 +69,7 @@ pub(crate) enum Kind {
 pub(crate) struct Instr {
     pub(crate) kind: Kind,
     pub(crate) args: SmallVec<[Place; 3]>,
-    /// `None` for `Back`, whose destinations are operands.
+    /// `None` for `Back`, whose destinations are operands, and for `Index`, which has none.
     pub(crate) dst: Option<Place>,
     pub(crate) work: Domain,
     /// Add to the destination instead of overwriting it.
@@ -63,6 +80,20 @@ impl Instr {
     /// True if the destination has fewer points than the work: several points are summed into one.
     pub(crate) fn reduces(&self) -> bool {
         self.dst.is_some_and(|d| d.domain != self.work)
+    }
+
+    /// The buffer in which terms of several points are added up, and how.
+    pub(crate) fn sums(&self) -> Option<(usize, Summed)> {
+        match (self.kind, self.dst) {
+            (Kind::Back { init, .. }, _) => init
+                .filter(|init| !matches!(init.domain, Domain::Edge(_)))
+                .map(|init| (init.buffer, Summed::Terms)),
+            (Kind::Op(Op::Outer { .. }), Some(dst)) if self.reduces() => {
+                Some((dst.buffer, Summed::Products))
+            }
+            (_, Some(dst)) if self.reduces() => Some((dst.buffer, Summed::Terms)),
+            _ => None,
+        }
     }
 }
 
@@ -94,6 +125,8 @@ pub(crate) struct Program {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plans {
     pub(crate) list: Vec<Plan>,
+    /// Buffers of constants, by the number's bits and how often it stands there.
+    constants: HashMap<(u64, usize), usize>,
 }
 
 impl Plans {
@@ -104,6 +137,7 @@ impl Plans {
             constant: None,
             one_step: false,
             used: false,
+            summed: Summed::No,
         });
         Place {
             buffer: self.list.len() - 1,
@@ -113,13 +147,12 @@ impl Plans {
     }
 
     pub(crate) fn constant(&mut self, value: f64, shape: Shape) -> Place {
-        let same = |p: &Plan| {
-            p.len == shape.len() && p.constant.is_some_and(|c| c.to_bits() == value.to_bits())
-        };
-        let buffer = self.list.iter().position(same).unwrap_or_else(|| {
+        let key = (value.to_bits(), shape.len());
+        let buffer = self.constants.get(&key).copied().unwrap_or_else(|| {
             let place = self.fresh(shape, Domain::Once);
             self.list[place.buffer].constant = Some(value);
             self.list[place.buffer].used = true;
+            self.constants.insert(key, place.buffer);
             place.buffer
         });
         Place {
@@ -165,14 +198,29 @@ pub(crate) fn phases(tape: &Tape) -> Vec<(Option<usize>, Vec<Value>)> {
     phases
 }
 
-/// The forward program and the place of every node's value.
-pub(crate) fn forward(tape: &Tape, plans: &mut Plans) -> (Program, Vec<Place>) {
+/// The forward program, of the nodes that are `kept` alone, and the place of every node's value. Before a table is read, its
+/// index, one of `indices`, is checked.
+pub(crate) fn forward(
+    tape: &Tape,
+    plans: &mut Plans,
+    indices: &[Index],
+    kept: impl Fn(Value) -> bool,
+) -> (Program, Vec<Place>) {
     let nodes = tape.nodes();
+    let mut handed_out = vec![false; nodes.len()];
+    for o in tape.outputs() {
+        handed_out[o.value.index()] = true;
+    }
+    let mut index_of: HashMap<Value, usize> = HashMap::new();
+    for (k, index) in indices.iter().enumerate() {
+        index_of.insert(index.user, k);
+    }
     let mut places: Vec<Place> = Vec::with_capacity(nodes.len());
     for (i, node) in nodes.iter().enumerate() {
-        let handed_out = tape.outputs().iter().any(|o| o.value.index() == i);
+        let handed_out = handed_out[i];
         let place = match node.op {
             Op::Constant { value, shape } if !handed_out => plans.constant(value.0, shape),
+            Op::Zeros(shape) if !handed_out => plans.constant(0.0, shape),
             Op::Spread(_) | Op::Reshape(_) => {
                 let from = places[node.operands[0].index()];
                 if handed_out {
@@ -194,9 +242,22 @@ pub(crate) fn forward(tape: &Tape, plans: &mut Plans) -> (Program, Vec<Place>) {
         for v in values {
             let node = tape.node(v);
             let dst = places[v.index()];
+            if let Some(&k) = index_of.get(&v) {
+                let index = places[indices[k].value.index()];
+                list.push(Instr {
+                    kind: Kind::Index(k),
+                    args: smallvec![index],
+                    dst: None,
+                    work: index.domain,
+                    accumulate: false,
+                });
+            }
+            if !kept(v) {
+                continue;
+            }
             let in_place = match node.op {
                 Op::Input { .. } => true,
-                Op::Constant { .. } => plans.list[dst.buffer].constant.is_some(),
+                Op::Constant { .. } | Op::Zeros(_) => plans.list[dst.buffer].constant.is_some(),
                 Op::Spread(_) | Op::Reshape(_) => {
                     dst.buffer == places[node.operands[0].index()].buffer
                 }
@@ -221,8 +282,8 @@ pub(crate) fn forward(tape: &Tape, plans: &mut Plans) -> (Program, Vec<Place>) {
         }
     }
     program.finish(plans);
-    for p in &places {
-        plans.list[p.buffer].used = true;
+    for (i, p) in places.iter().enumerate() {
+        plans.list[p.buffer].used |= kept(Value(i as u32));
     }
     (program, places)
 }
@@ -233,9 +294,9 @@ fn work(tape: &Tape, op: &Op, operands: &Operands) -> Domain {
 }
 
 impl Program {
-    /// The `gemm` crate reads a product's right side faster by rows than by columns: an LSTM of 512 units ran forward at 32
-    /// rows three times as fast (90 ms for 50 steps, not 298; one core of Zen 4). So what the steps multiply M·v with is
-    /// also kept transposed, as a third operand.
+    /// A product reads its right side faster by rows than by columns: 32×128×512 in f32 runs at 92 GFLOP/s, not 65, and
+    /// 4×128×512 at 21, not 5 (one core of Zen 4). So what the steps multiply M·v with is also kept transposed, as a third
+    /// operand.
     fn transpose(&mut self, plans: &mut Plans) {
         // Constants of one value and length share a buffer, whatever their shapes.
         let mut made: HashMap<(usize, Shape), Place> = HashMap::new();
@@ -284,6 +345,10 @@ impl Program {
             for instr in list {
                 for place in instr.args.iter().chain(&instr.dst) {
                     plans.list[place.buffer].used = true;
+                }
+                if let Some((buffer, summed)) = instr.sums() {
+                    let plan = &mut plans.list[buffer];
+                    plan.summed = plan.summed.max(summed);
                 }
                 if let (true, false, Some(dst)) = (instr.reduces(), instr.accumulate, instr.dst) {
                     instr.accumulate = true;

@@ -5,6 +5,7 @@ use crate::gemm::{Strided, gemm};
 use crate::map::Map;
 use crate::op::Reduction;
 use crate::real::Real;
+use crate::sums::{self, Sum, sum};
 
 /// An operand at one tick.
 #[derive(Clone, Copy)]
@@ -152,6 +153,10 @@ pub(crate) fn map<T: Real, const ADD: bool>(m: Map, out: &mut [T], n: usize, a: 
         Map::Relu => map1::<T, ADD>(out, n, a[0], |x| if x <= zero { zero } else { x }),
         Map::Softplus => map1::<T, ADD>(out, n, a[0], |x| x.max(zero) + (-x.abs()).exp().ln_1p()),
         Map::Softsign => map1::<T, ADD>(out, n, a[0], |x| x / (one + x.abs())),
+        Map::Flush => {
+            let least = T::from_f64(f64::from(f32::MIN_POSITIVE));
+            map1::<T, ADD>(out, n, a[0], |x| if x.abs() < least { T::ZERO } else { x })
+        }
         Map::Copy | Map::StopGradient => map1::<T, ADD>(out, n, a[0], |x| x),
         Map::Add => map2::<T, ADD>(out, n, a[0], a[1], |x, y| x + y),
         Map::Sub => map2::<T, ADD>(out, n, a[0], a[1], |x, y| x - y),
@@ -164,6 +169,76 @@ pub(crate) fn map<T: Real, const ADD: bool>(m: Map, out: &mut [T], n: usize, a: 
         Map::Le => map2::<T, ADD>(out, n, a[0], a[1], |x, y| is(x <= y)),
         Map::Eq => map2::<T, ADD>(out, n, a[0], a[1], |x, y| is(x == y)),
         Map::Select => map3::<T, ADD>(out, n, a, |c, x, y| if c != zero { x } else { y }),
+    }
+}
+
+impl<'a, T: Copy> Arg<'a, T> {
+    /// The rows `rows` of it.
+    fn part(self, rows: std::ops::Range<usize>, n: usize) -> Arg<'a, T> {
+        match self {
+            Arg::Full(s) => Arg::Full(&s[rows.start * n..rows.end * n]),
+            Arg::Row(_) | Arg::Splat(..) => self,
+        }
+    }
+}
+
+/// A buffer in which the terms of many points are added up.
+pub(crate) struct Total<'a, T> {
+    pub(crate) data: &'a mut [T],
+    pub(crate) sum: &'a mut Sum<T>,
+}
+
+impl<T: Real> Total<'_, T> {
+    /// Adds the value of each row to its row, or all of them up if the total has one row alone.
+    pub(crate) fn rows(&mut self, n: usize, rows: usize, x: Arg<'_, T>) {
+        let single = self.data.len() == n;
+        match x {
+            Arg::Full(x) if x.len() == self.data.len() => self.sum.add(self.data, 0, x),
+            _ => {
+                for r in 0..rows {
+                    let at = if single { 0 } else { r * n };
+                    self.sum.add(self.data, at, x.row(r, n));
+                }
+            }
+        }
+    }
+
+    /// Adds v to row i of the `m`×`n` matrix of each row of the batch, or of the one matrix that there is.
+    pub(crate) fn scatter(
+        &mut self,
+        (m, n): (usize, usize),
+        rows: usize,
+        index: Arg<'_, T>,
+        v: Arg<'_, T>,
+    ) {
+        let single = self.data.len() == m * n;
+        for r in 0..rows {
+            let i = row_of(index.row(r, 1)[0]) * n;
+            let at = if single { i } else { r * m * n + i };
+            self.sum.add(self.data, at, v.row(r, n));
+        }
+    }
+
+    /// Adds a bᵀ of each row, or the sum of them over all rows if there is one matrix alone.
+    pub(crate) fn outer(
+        &mut self,
+        (m, n): (usize, usize),
+        rows: usize,
+        a: Arg<'_, T>,
+        b: Arg<'_, T>,
+    ) {
+        if self.data.len() != m * n {
+            outer(&mut self.sum.part, (m, n), rows, a, b, true);
+            return self.sum.added(self.data, 1);
+        }
+        let mut from = 0;
+        while from < rows {
+            let to = rows.min(from + self.sum.room());
+            let (a, b) = (a.part(from..to, m), b.part(from..to, n));
+            outer(&mut self.sum.part, (m, n), to - from, a, b, true);
+            self.sum.added(self.data, to - from);
+            from = to;
+        }
     }
 }
 
@@ -192,23 +267,6 @@ pub(crate) fn copy_rows<T: Real>(out: &mut [T], n: usize, rows: usize, x: Arg<'_
     }
 }
 
-/// Σ f(i) over 0..n in eight interleaved sums, which vectorise where one would not.
-fn sum<T: Real>(n: usize, f: impl Fn(usize) -> T) -> T {
-    const LANES: usize = 8;
-    let mut lanes = [T::ZERO; LANES];
-    let whole = n - n % LANES;
-    for i in (0..whole).step_by(LANES) {
-        for (k, lane) in lanes.iter_mut().enumerate() {
-            *lane += f(i + k);
-        }
-    }
-    let mut total = T::ZERO;
-    for i in whole..n {
-        total += f(i);
-    }
-    lanes.into_iter().fold(total, |a, b| a + b)
-}
-
 fn put_if<T: Real>(to: &mut T, x: T, add: bool) {
     if add {
         *to += x;
@@ -233,13 +291,8 @@ pub(crate) fn reduce<T: Real>(r: Reduction, out: &mut [T], n: usize, x: Arg<'_, 
 /// Σ xᵢ·yᵢ of each row.
 pub(crate) fn dot<T: Real>(out: &mut [T], n: usize, x: Arg<'_, T>, y: Arg<'_, T>, add: bool) {
     for (r, o) in out.iter_mut().enumerate() {
-        put_if(o, dot_of(x.row(r, n), y.row(r, n)), add);
+        put_if(o, sums::dot(x.row(r, n), y.row(r, n)), add);
     }
-}
-
-fn dot_of<T: Real>(x: &[T], y: &[T]) -> T {
-    let y = &y[..x.len()];
-    sum(x.len(), |i| x[i] * y[i])
 }
 
 /// The scalar of each row, `n` times.
@@ -302,7 +355,7 @@ pub(crate) fn matvec<T: Real>(
         let (matrix, v) = (matrix.row(r, m * n), v.row(r, from));
         if !transposed {
             for (o, row) in out.iter_mut().zip(matrix.chunks_exact(n)) {
-                put_if(o, dot_of(row, v), add);
+                put_if(o, sums::dot(row, v), add);
             }
             continue;
         }
@@ -360,10 +413,17 @@ pub(crate) fn outer<T: Real>(
     }
 }
 
-/// The row that an index means: rounded (½ to even), and clamped to the rows there are; NaN means row 0.
-fn row_of<T: Real>(index: T, rows: usize) -> usize {
-    // `as` saturates, and takes NaN to 0.
-    (index.to_f64().round_ties_even() as usize).min(rows - 1)
+/// Where the first of these indices is that means none of `rows` rows; of each row of the batch.
+pub(crate) fn outside<T: Real>(batch: usize, rows: usize, index: Arg<'_, T>) -> Option<(usize, T)> {
+    let within = |i: f64| i >= 0.0 && i < rows as f64;
+    (0..batch)
+        .map(|r| (r, index.row(r, 1)[0]))
+        .find(|(_, i)| !within(i.to_f64().round_ties_even()))
+}
+
+/// The row that an index means: rounded, ½ to even. It was found to be one of the table's before.
+fn row_of<T: Real>(index: T) -> usize {
+    index.to_f64().round_ties_even() as usize
 }
 
 /// Row i of the `m`×`n` matrix, for each row of the batch.
@@ -375,7 +435,7 @@ pub(crate) fn gather<T: Real>(
     add: bool,
 ) {
     for (r, out) in out.chunks_exact_mut(n).enumerate() {
-        let i = row_of(index.row(r, 1)[0], m);
+        let i = row_of(index.row(r, 1)[0]);
         copy(out, &matrix.row(r, m * n)[i * n..][..n], add);
     }
 }
@@ -394,7 +454,7 @@ pub(crate) fn scatter<T: Real>(
     }
     let single = out.len() == m * n;
     for r in 0..rows {
-        let i = row_of(index.row(r, 1)[0], m) * n;
+        let i = row_of(index.row(r, 1)[0]) * n;
         let at = if single { i } else { r * m * n + i };
         copy(&mut out[at..][..n], v.row(r, n), true);
     }

@@ -3,6 +3,7 @@
 //! Invariant: until [`Recorder::next`] closes it, a state's delay has itself as its first operand; a finished tape has
 //! no such delay.
 
+use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -15,13 +16,30 @@ use crate::op::Op;
 use crate::tape::{Output, Role, Yield, describe};
 use crate::ty::{Domain, Shape, Type};
 
+/// The declared states, in their order.
+#[derive(Default)]
+pub(super) struct States {
+    list: Vec<State>,
+    names: HashSet<Arc<str>>,
+    /// Position of the state that a delay is.
+    of: HashMap<Value, usize>,
+}
+
 /// A declared state.
-pub(super) struct State {
+struct State {
     name: Arc<str>,
     delay: Value,
     at: &'static Location<'static>,
     /// Its next value is known.
     closed: bool,
+}
+
+impl States {
+    /// Values have got other places in the tape.
+    pub(super) fn moved(&mut self, place: impl Fn(Value) -> Value) {
+        self.list.iter_mut().for_each(|s| s.delay = place(s.delay));
+        self.of = self.of.drain().map(|(v, i)| (place(v), i)).collect();
+    }
 }
 
 impl Recorder {
@@ -31,40 +49,28 @@ impl Recorder {
     #[track_caller]
     pub fn state<'t>(&'t self, name: &str, shape: Shape, d: i32, init: Option<Var<'t>>) -> Var<'t> {
         let at = Location::caller();
-        if d == 0 {
-            self.inner.borrow_mut().fail(TapeError::Empty {
-                name: name.into(),
-                needs: "a delay other than 0",
-                at: *at,
-            });
-            return self.var(None);
-        }
         let edge = Type::new(shape, Domain::Edge(d.unsigned_abs() as usize));
-        let init = match init {
-            Some(v) => v,
-            None => self.declare(name, Role::Initial, edge, at),
-        };
-        let Some(v) = init.value else {
+        let checked = self.inner.borrow_mut().check_type(name, edge, at);
+        let init = checked.and_then(|()| match init {
+            Some(v) => self.own("state", v, at),
+            None => self.declare(name, Role::Initial, edge, at).value(),
+        });
+        let Some(v) = init else {
             return self.var(None);
         };
-        self.var(self.inner.borrow_mut().open(name, d, edge, v, at))
+        let state = self.inner.borrow_mut().open(name, d, edge, v, at);
+        self.var(state)
     }
 
     /// Says what a state becomes, and returns that value, usable at once.
     #[track_caller]
     pub fn next<'t>(&'t self, state: Var<'t>, next: Var<'t>) -> Var<'t> {
         let at = Location::caller();
-        let (Some(s), Some(v)) = (state.value, next.value) else {
+        let (Some(s), Some(v)) = (self.own("next", state, at), self.own("next", next, at)) else {
             return self.var(None);
         };
-        if !std::ptr::eq(state.tape, self) || !std::ptr::eq(next.tape, self) {
-            self.inner.borrow_mut().fail(TapeError::TwoTapes {
-                op: "next".into(),
-                at: *at,
-            });
-            return self.var(None);
-        }
-        self.var(self.inner.borrow_mut().close(s, v, at))
+        let next = self.inner.borrow_mut().close(s, v, at);
+        self.var(next)
     }
 }
 
@@ -78,7 +84,7 @@ impl Inner {
         init: Value,
         at: &'static Location<'static>,
     ) -> Option<Value> {
-        if self.states.iter().any(|s| &*s.name == name) {
+        if self.states.names.contains(name) {
             self.fail(TapeError::NameTaken {
                 kind: "a state",
                 name: name.into(),
@@ -95,6 +101,7 @@ impl Inner {
             let types = (edge.to_string(), Type { shape, domain }.to_string());
             return self.misfit(name, "initial", init, types, at);
         }
+        self.room(at)?;
         let name: Arc<str> = name.into();
         // The operand is the delay itself until `next` closes it.
         let delay = Value(self.nodes.len() as u32);
@@ -105,7 +112,9 @@ impl Inner {
             Some(name.clone()),
             at,
         );
-        self.states.push(State {
+        self.states.of.insert(delay, self.states.list.len());
+        self.states.names.insert(name.clone());
+        self.states.list.push(State {
             name,
             delay,
             at,
@@ -121,13 +130,13 @@ impl Inner {
         next: Value,
         at: &'static Location<'static>,
     ) -> Option<Value> {
-        let Some(k) = self.states.iter().position(|s| s.delay == delay) else {
+        let Some(&k) = self.states.of.get(&delay) else {
             let what = describe(&self.nodes, delay);
             self.fail(TapeError::NotAState { what, at: *at });
             return None;
         };
-        let name = self.states[k].name.clone();
-        if self.states[k].closed {
+        let name = self.states.list[k].name.clone();
+        if self.states.list[k].closed {
             self.fail(TapeError::NextTwice {
                 name: name.to_string(),
                 at: *at,
@@ -140,9 +149,10 @@ impl Inner {
             let types = (expected.to_string(), found.to_string());
             return self.misfit(&name, "next", next, types, at);
         }
+        self.room(at)?;
         let next = Appender { inner: self, at }.spread(next, Domain::Step);
         self.nodes[delay.index()].operands[0] = next;
-        self.states[k].closed = true;
+        self.states.list[k].closed = true;
         Some(next)
     }
 
@@ -169,7 +179,7 @@ impl Inner {
 
     /// Every state has a next value.
     pub(super) fn check_states(&self) -> Result<(), TapeError> {
-        match self.states.iter().find(|s| !s.closed) {
+        match self.states.list.iter().find(|s| !s.closed) {
             None => Ok(()),
             Some(s) => Err(TapeError::NoNext {
                 name: s.name.to_string(),
@@ -180,7 +190,7 @@ impl Inner {
 
     /// Hands out what the states end with.
     pub(super) fn final_values(&mut self, at: &'static Location<'static>) {
-        for s in std::mem::take(&mut self.states) {
+        for s in std::mem::take(&mut self.states.list) {
             let node = self.nodes[s.delay.index()].clone();
             let Op::Delay(d) = node.op else {
                 unreachable!("states are delays")

@@ -1,0 +1,217 @@
+//! What can be said on the command line.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Parser, Subcommand};
+use retrograd::data::Header;
+use retrograd::{Engine, Unroll};
+
+use super::choice::{Choice, Sizes};
+use super::explain::Explain;
+
+/// Trains recurrent cells, compiled to machine code, to forecast the next row of a table.
+///
+/// Without a command: forecasts tomorrow's precipitation, temperatures and wind in Seattle from all days so far, with
+/// weather data that the program carries, and compares the forecast with three simple ones and the compiled code with
+/// the interpreter.
+#[derive(Debug, Parser)]
+#[command(name = "retrograd", version, args_conflicts_with_subcommands = true)]
+#[command(disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Does the same with a CSV file of yours.
+    Train(Box<Train>),
+    /// Shows what the compiler makes of a cell: products fused and hoisted, loops, memory, the time to expect, the graph
+    /// after each pass; and draws it.
+    Explain(Box<Explain>),
+    /// Lists the cells that --cell can name.
+    Cells,
+    /// Measures why an LSTM has gates: error flow, long memory, saturation, and forecasts of the cells S1 to S7.
+    Intuition(Intuition),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Intuition {
+    /// Takes minutes: few seeds, short lags.
+    #[arg(long, conflicts_with = "full")]
+    pub(crate) quick: bool,
+    /// Takes days: more seeds, lags up to 1000. Without either, it takes about an hour on two cores.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// The first seed: the same seed gives the same numbers.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Runs at a time [default: as many as there are cores]; the results do not depend on it.
+    #[arg(long, value_name = "N", value_parser = whole(1..=1024))]
+    pub(crate) threads: Option<usize>,
+    /// What runs it: `jit` (compiled to machine code) or `tape` (interpreted, to see what compiling buys).
+    #[arg(long, value_name = "jit|tape", default_value_t = Engine::Jit)]
+    pub(crate) engine: Engine,
+    /// Directory for results, report and pictures [default: retrograd-out/intuition, with -quick or -full, and -tape]. Results are
+    /// kept run by run: what is there already is not measured again, so that a study goes on where it was stopped, the
+    /// runs that it was in the middle of from their beginning.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    pub(crate) table: Table,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// A table and how it is read.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Table {
+    /// The observations: a header line with the columns' names, then one row of comma-separated numbers a line, oldest
+    /// first; at most 512 MiB. `-` is standard input.
+    #[arg(long = "data", value_name = "FILE.csv")]
+    pub(crate) path: PathBuf,
+    /// The columns to read and to forecast, separated by commas [default: all that hold numbers, but for those that only
+    /// count rows or time].
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub(crate) columns: Option<Vec<String>>,
+    /// Whether the first line has the columns' names; without them, they are called 1, 2, … [default: it does, and what
+    /// looks like data is refused].
+    #[arg(long, value_name = "yes|no", value_parser = header)]
+    pub(crate) header: Option<Header>,
+    /// Reads the last row first: for tables whose newest row comes first.
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// Reads numbers with commas between their thousands, as in "1,000".
+    #[arg(long)]
+    pub(crate) thousands: bool,
+}
+
+/// Where the observations come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    SeattleWeather,
+    /// A file.
+    File(Table),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The recurrent cell: a name that `retrograd cells` lists, or a cell file.
+    #[arg(long, value_name = "NAME|FILE.cell", default_value = "keepwrite", value_parser = Choice::parse)]
+    pub(crate) cell: Choice,
+    #[command(flatten)]
+    pub(crate) sizes: Sizes,
+    /// What trains it: `jit` (compiled to machine code) or `tape` (interpreted).
+    #[arg(long, value_name = "jit|tape", default_value_t = Engine::Jit)]
+    pub(crate) engine: Engine,
+    /// Passes over the training part; the learning rate falls to zero over them.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = whole(1..=1_000_000))]
+    pub(crate) epochs: usize,
+    /// Rows of a training window [default: 64, fewer in a short series].
+    #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
+    pub(crate) steps: Option<usize>,
+    /// Windows of a training step [default: 32, fewer in a short series].
+    #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
+    pub(crate) batch: Option<usize>,
+    /// Adam's step size at the beginning.
+    #[arg(long, value_name = "X", default_value_t = 0.003, value_parser = between(0.0, f64::MAX))]
+    pub(crate) learning_rate: f64,
+    /// Probability that training leaves a hidden unit out of a forecast; less than 1 [default: 0.4; cell files say their
+    /// own].
+    #[arg(long, value_name = "P", value_parser = dropout)]
+    pub(crate) dropout: Option<f64>,
+    /// Share of the rows, the last ones, that is kept for validation.
+    #[arg(long, value_name = "X", default_value_t = 0.2, value_parser = between(0.0, 1.0))]
+    pub(crate) validation: f64,
+    /// Reads the first N rows only: with as many as the training part has, settings can be compared without a look at
+    /// the validation part.
+    #[arg(long, value_name = "N", value_parser = whole(1..=usize::MAX))]
+    pub(crate) rows: Option<usize>,
+    /// What all random numbers are drawn from: the same seed gives the same model.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Threads that compiled code may use; the results do not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1..=1024))]
+    pub(crate) threads: usize,
+    /// Steps that a turn of a compiled loop over time does; the results do not depend on it [default: as the compiler
+    /// chooses].
+    #[arg(long, value_name = "N", value_parser = unroll)]
+    pub(crate) unroll: Option<Unroll>,
+    /// Directory for the plots and the trained parameters; made if it is not there. With --json, its name must be UTF-8.
+    #[arg(long, value_name = "DIR", default_value = "retrograd-out")]
+    pub(crate) out: PathBuf,
+    /// Prints the results as one JSON object; what was guessed about the data, which else is told on standard error, is its
+    /// `notes`.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+pub(super) fn whole(
+    range: RangeInclusive<usize>,
+) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    let expected = match *range.end() {
+        usize::MAX => format!("a whole number of at least {}", range.start()),
+        end => format!("a whole number from {} to {end}", range.start()),
+    };
+    move |text| parse(text, &expected, |n| range.contains(n))
+}
+
+/// More than `low` and less than `high`.
+fn between(low: f64, high: f64) -> impl Fn(&str) -> Result<f64, String> + Clone {
+    let expected = match high {
+        f64::MAX => format!("a number of more than {low}"),
+        _ => format!("a number of more than {low} and less than {high}"),
+    };
+    move |text| parse(text, &expected, |x| *x > low && *x < high)
+}
+
+/// A factor that there is code for.
+pub(super) fn unroll(text: &str) -> Result<Unroll, String> {
+    let expected = format!("a whole number from 1 to {}", Unroll::MOST);
+    let factor = parse(text, &expected, |_: &usize| true)?;
+    Unroll::by(factor).map_err(|e| e.to_string())
+}
+
+fn header(text: &str) -> Result<Header, String> {
+    match text {
+        "yes" => Ok(Header::Names),
+        "no" => Ok(Header::None),
+        _ => Err("expected `yes` or `no`".to_owned()),
+    }
+}
+
+fn dropout(text: &str) -> Result<f64, String> {
+    let expected = "a number of at least 0 and less than 1";
+    parse(text, expected, |p| (0.0..1.0).contains(p))
+}
+
+fn parse<N: FromStr + Display>(
+    text: &str,
+    expected: &str,
+    fits: impl Fn(&N) -> bool,
+) -> Result<N, String> {
+    let number = text.trim().parse().ok().filter(fits);
+    number.ok_or_else(|| format!("expected {expected}"))
+}
+
+/// A mistake in usage as one paragraph: clap's message and its hints, without the summary of the usage.
+pub(crate) fn paragraph(e: &clap::Error) -> String {
+    let text = e.render().to_string();
+    let end = ["\n\nUsage:", "\n\nFor more information"]
+        .into_iter()
+        .filter_map(|rest| text.find(rest))
+        .min();
+    let message: Vec<&str> = text[..end.unwrap_or(text.len())]
+        .split_whitespace()
+        .collect();
+    format!("{} (`retrograd --help` tells more)", message.join(" "))
+}

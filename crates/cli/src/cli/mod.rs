@@ -1,0 +1,111 @@
+//! The command line: `args` is what can be said, `run` does it, `report` says what came out.
+//!
+//! Invariant: standard output gets the results and nothing else; a mistake is one paragraph on standard error, or for one
+//! in a cell file its line with carets under it, and an exit code of 2 (usage) or 1 (cells, data, files, training). What was
+//! guessed about the data is a line each on standard error, or in the JSON. No text of the user's reaches the terminal with
+//! control characters in it.
+
+mod args;
+mod choice;
+mod explain;
+mod intuition;
+mod progress;
+mod report;
+mod run;
+mod timing;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use retrograd::data::{Note, printable};
+
+use args::{Args, Command, Source};
+
+/// Bad usage; other mistakes are 1.
+const USAGE: u8 = 2;
+
+/// Runs the command line that the process was started with.
+pub(crate) fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(e) if e.use_stderr() => {
+            complain(&paragraph(&args::paragraph(&e)));
+            return ExitCode::from(USAGE);
+        }
+        Err(help_or_version) => return print(&help_or_version.render().to_string()),
+    };
+    let (source, options) = match args.command {
+        Some(Command::Cells) => return print(&report::cells()),
+        Some(Command::Intuition(args)) => {
+            return match intuition::run(&args) {
+                Ok(text) => print(&text),
+                Err(e) => fail(&e),
+            };
+        }
+        Some(Command::Explain(args)) => {
+            return match explain::explain(&args) {
+                Ok(text) => print(&text),
+                Err(e) => fail(&e),
+            };
+        }
+        Some(Command::Train(train)) => (Source::File(train.table), train.options),
+        None => (Source::SeattleWeather, args.options),
+    };
+    let tell = |note: &Note| complain(&paragraph(&format!("note: {note}")));
+    match run::run(&source, &options, &tell) {
+        Ok(results) if options.json => print(&report::json(&results)),
+        Ok(results) => print(&report::text(&results)),
+        Err(e) => fail(&e),
+    }
+}
+
+/// Says what went wrong.
+fn fail(e: &anyhow::Error) -> ExitCode {
+    match e.downcast_ref() {
+        // Such a mistake shows itself, in several lines.
+        Some(retrograd::Error::Text(shown)) => {
+            let shown = shown.to_string();
+            let lines = shown.trim_end().lines().map(paragraph);
+            complain(&lines.collect::<Vec<_>>().join("\n"));
+        }
+        _ => complain(&paragraph(&format!("error: {}", causes(e)))),
+    }
+    ExitCode::FAILURE
+}
+
+/// A line for a terminal: names of files, columns and cells in it may hold anything, and be of any length.
+fn paragraph(line: &str) -> String {
+    const LONGEST: usize = 2000;
+    printable(line, LONGEST)
+}
+
+/// An error and its causes on one line. Messages of the library end with their cause, which is not said twice then.
+fn causes(e: &anyhow::Error) -> String {
+    e.chain().fold(String::new(), |said, cause| {
+        let cause = cause.to_string();
+        match said.is_empty() {
+            true => cause,
+            false if said.ends_with(&cause) => said,
+            false => format!("{said}: {cause}"),
+        }
+    })
+}
+
+/// Prints to standard output. Whoever closes the pipe early has read enough.
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(e) => {
+            complain(&format!("error: standard output cannot be written: {e}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One paragraph on standard error; if that is closed, there is nobody to tell.
+fn complain(message: &str) {
+    let _ = writeln!(io::stderr().lock(), "{message}");
+}

@@ -1,0 +1,251 @@
+//! What came out, as text for people and as JSON for programs.
+
+use std::fmt::Write;
+use std::ops::Range;
+use std::time::Duration;
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use retrograd::data::{Note, printable};
+use retrograd::{Engine, zoo};
+use retrograd_study::baseline::Scores;
+use serde_json::json;
+
+use super::run::Results;
+
+/// Columns of the terminal that tables are made for.
+const WIDTH: u16 = 80;
+
+/// Characters of a label or of a column's name.
+const LONGEST_NAME: usize = 32;
+
+/// The list of cells.
+pub(super) fn cells() -> String {
+    let mut table = Table::new();
+    table
+        .load_style(UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH)
+        .set_header(["cell", "no.", "what it is"]);
+    for cell in &zoo::ENTRIES {
+        table.add_row([cell.name, cell.number, cell.description]);
+    }
+    for cell in &zoo::WRITTEN {
+        table.add_row([cell.name, "", cell.description]);
+    }
+    format!("{}\n", without_rules_inside(&table))
+}
+
+/// The results as one JSON object on one line.
+pub(super) fn json(r: &Results) -> String {
+    let columns = r.data.series.names().iter().enumerate().map(|(k, name)| {
+        let forecasts = r.scores.iter().enumerate().map(|(at, s)| {
+            let key = if at == 0 { "model" } else { &s.name };
+            let errors = json!({"rmse": s.rmse_per_column[k], "mse": s.mse_per_column[k]});
+            (key.to_owned(), errors)
+        });
+        let forecasts: serde_json::Map<_, _> = forecasts.collect();
+        json!({"name": name, "unit": r.data.series.unit(k), "errors": forecasts})
+    });
+    let object = json!({
+        "cell": r.forecaster.name,
+        "engine": r.options.engine.name(),
+        "data": r.data.name,
+        "rows": r.data.series.len(),
+        "training_rows": r.data.training.len(),
+        "validation_rows": r.data.validation.len(),
+        "columns": columns.collect::<Vec<_>>(),
+        "hidden": r.forecaster.hidden,
+        "parameters": r.forecaster.cell.parameter_count(),
+        "epochs": r.options.epochs,
+        "steps": r.steps,
+        "batch": r.batch,
+        "learning_rate": r.options.learning_rate,
+        "dropout": r.forecaster.dropout,
+        "seed": r.options.seed,
+        "threads": r.options.threads,
+        "training_steps": r.trained.losses.len(),
+        "first_loss": r.trained.losses.first(),
+        "last_loss": r.trained.losses.last(),
+        "val_mse": r.scores[0].mse,
+        "baseline_persistence_mse": r.scores[1].mse,
+        "baseline_mean_mse": r.scores[2].mse,
+        "baseline_ar7_mse": r.scores[3].mse,
+        "compile_ms": milliseconds(r.compile),
+        "step_ms_jit": milliseconds(r.timing.jit),
+        "step_ms_tape": milliseconds(r.timing.tape),
+        "training_seconds": r.trained.time.as_secs_f64(),
+        "examples_per_second": rate(r),
+        "notes": r.data.series.notes().iter().map(Note::to_string).collect::<Vec<_>>(),
+        "plots": r.plots,
+        "model": r.model,
+    });
+    format!("{object}\n")
+}
+
+/// The results for a person.
+pub(super) fn text(r: &Results) -> String {
+    let mut out = String::new();
+    let (data, options) = (&r.data, &r.options);
+    let label = |row: usize| match data.series.labels() {
+        Some(labels) => printable(&labels[row], LONGEST_NAME),
+        None => format!("row {row}"),
+    };
+    let part = |rows: &Range<usize>| {
+        let (first, last) = (label(rows.start), label(rows.end - 1));
+        format!("{} rows, {first} to {last}", rows.len())
+    };
+    let _ = write!(
+        out,
+        "{title}\n\n\
+         training part    {}\n\
+         validation part  {}\n\
+         model            {}, {} parameters, seed {}\n\
+         training         {} steps ({} epochs) of {} windows of {} rows\n                 \
+         {} in {:.1} s, {:.0} examples (windows) a second\n\n\
+         {}\n\n",
+        part(&data.training),
+        part(&data.validation),
+        r.forecaster.size,
+        r.forecaster.cell.parameter_count(),
+        options.seed,
+        r.trained.losses.len(),
+        options.epochs,
+        r.batch,
+        r.steps,
+        engine(options.engine),
+        r.trained.time.as_secs_f64(),
+        rate(r),
+        choice(r),
+        title = r.title(),
+    );
+    out.push_str(&errors(r));
+    let (jit, tape) = (r.timing.jit, r.timing.tape);
+    let _ = write!(
+        out,
+        "\ncompile time     {:.1} ms, training and forecasting programs\n\
+         training step    {:.3} ms compiled, {:.3} ms interpreted: {:.1} times as fast\n                 \
+         ({} windows of {} rows, fastest of several)\n",
+        milliseconds(r.compile),
+        milliseconds(jit),
+        milliseconds(tape),
+        tape.as_secs_f64() / jit.as_secs_f64(),
+        r.batch,
+        r.steps,
+    );
+    let mut heading = "plots";
+    for path in &r.plots {
+        let _ = writeln!(out, "{heading:<16} {}", path.display());
+        heading = "";
+    }
+    let _ = writeln!(out, "{:<16} {}", "parameters", r.model.display());
+    out
+}
+
+/// How the model was chosen: who reads a validation error must know.
+fn choice(r: &Results) -> &'static str {
+    match r.data.embedded {
+        true => {
+            "The default settings were chosen on the training part alone: `retrograd --rows\n\
+             1169` reads nothing else. The model is that of the last epoch; nothing was\n\
+             chosen by the validation part."
+        }
+        false => "The model is that of the last epoch; nothing was chosen by the validation part.",
+    }
+}
+
+/// The table of validation errors and who wins how many columns.
+fn errors(r: &Results) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH);
+    let names = r.scores.iter().map(|s| s.name.clone());
+    table.set_header(std::iter::once("validation error".to_owned()).chain(names));
+    let series = &r.data.series;
+    for (k, name) in series.names().iter().enumerate() {
+        let unit = series.unit(k).map_or(String::new(), |u| format!(", {u}"));
+        let name = printable(name, LONGEST_NAME);
+        table.add_row(row(&format!("{name}: RMSE{unit}"), &r.scores, |s| {
+            s.rmse_per_column[k]
+        }));
+        table.add_row(row("  standardised MSE", &r.scores, |s| {
+            s.mse_per_column[k]
+        }));
+    }
+    table.add_row(row("all: standardised MSE", &r.scores, |s| s.mse));
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let mut out = without_rules_inside(&table);
+    out.push_str(
+        "\n* least error of the row. Standardised: over the training part's variance.\n\
+         persistence: as the row before; mean: of the training part; ar7: autoregression\n\
+         on the last 7 rows, by least squares.\n\n",
+    );
+    let model = &r.scores[0];
+    for scores in &r.scores[1..] {
+        let pairs = || model.mse_per_column.iter().zip(&scores.mse_per_column);
+        let (won, lost) = (
+            pairs().filter(|(m, b)| m < b).count(),
+            pairs().filter(|(m, b)| m > b).count(),
+        );
+        let verdict = match model.mse.total_cmp(&scores.mse) {
+            std::cmp::Ordering::Less => "beats",
+            std::cmp::Ordering::Equal => "equals",
+            std::cmp::Ordering::Greater => "loses to",
+        };
+        let _ = writeln!(
+            out,
+            "{} {verdict} {}: {:.3} to {:.3}; {won} columns won, {lost} lost",
+            model.name, scores.name, model.mse, scores.mse
+        );
+    }
+    out
+}
+
+/// One row of numbers, the least marked.
+fn row(name: &str, scores: &[Scores], value: impl Fn(&Scores) -> f64) -> Vec<String> {
+    let least = scores.iter().map(&value).fold(f64::INFINITY, f64::min);
+    let cells = scores.iter().map(|s| {
+        let mark = if value(s) == least { '*' } else { ' ' };
+        format!("{}{mark}", number(value(s)))
+    });
+    std::iter::once(name.to_owned()).chain(cells).collect()
+}
+
+/// Three decimals; where that says nothing or too much, three digits.
+fn number(x: f64) -> String {
+    match x.abs() {
+        0.0 | 0.01..1e5 => format!("{x:.3}"),
+        _ => format!("{x:.2e}"),
+    }
+}
+
+/// The table's lines without those between its rows.
+fn without_rules_inside(table: &Table) -> String {
+    let text = table.trim_fmt();
+    let lines: Vec<&str> = text.lines().collect();
+    let rule = |line: &str| line.chars().all(|c| c == '─');
+    let last = lines.len() - 1;
+    let kept = lines.iter().enumerate();
+    let kept = kept.filter(|(at, line)| *at == 0 || *at == last || !rule(line));
+    kept.map(|(_, line)| *line).collect::<Vec<_>>().join("\n")
+}
+
+fn engine(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Jit => "compiled,",
+        Engine::Tape => "interpreted,",
+    }
+}
+
+/// Windows a second.
+fn rate(r: &Results) -> f64 {
+    (r.trained.losses.len() * r.batch) as f64 / r.trained.time.as_secs_f64()
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

@@ -1,0 +1,54 @@
+//! What a training step costs: compiled code and interpreter on the same batch.
+
+use std::time::{Duration, Instant};
+
+use retrograd::{Adam, Batch, Cell, Engine, Error, Trainer, Unroll};
+
+/// At least so many runs, however long they take …
+const FEWEST_RUNS: usize = 3;
+/// … and as many as fit into this time.
+const TIME: Duration = Duration::from_millis(700);
+
+/// Times of both engines.
+pub(super) struct Timing {
+    /// The programs for training and for forecasting.
+    pub(super) compile: Duration,
+    /// A training step, compiled.
+    pub(super) jit: Duration,
+    /// A training step, interpreted.
+    pub(super) tape: Duration,
+}
+
+/// Times training steps (forward, backward, Adam) on one batch: the fastest of several, for what slows a run down on a
+/// machine with other work is not the program.
+pub(super) fn measure(
+    cell: &Cell,
+    batch: &Batch,
+    threads: usize,
+    unroll: Unroll,
+) -> Result<Timing, Error> {
+    let trainer = |engine| {
+        let settings = Trainer::builder(cell.clone(), Adam::new(1e-6)).engine(engine);
+        settings.threads(threads).unroll(unroll).build()
+    };
+    let mut jit = trainer(Engine::Jit)?;
+    jit.predict(batch)?;
+    let compile = jit.compile_time().unwrap_or_default();
+    Ok(Timing {
+        compile,
+        jit: fastest_step(&mut jit, batch)?,
+        tape: fastest_step(&mut trainer(Engine::Tape)?, batch)?,
+    })
+}
+
+fn fastest_step(trainer: &mut Trainer, batch: &Batch) -> Result<Duration, Error> {
+    trainer.step(batch)?;
+    let (start, mut fastest, mut runs) = (Instant::now(), Duration::MAX, 0);
+    while runs < FEWEST_RUNS || start.elapsed() < TIME {
+        let before = Instant::now();
+        trainer.step(batch)?;
+        fastest = fastest.min(before.elapsed());
+        runs += 1;
+    }
+    Ok(fastest)
+}

@@ -1,0 +1,237 @@
+//! Cell files with mistakes: the message's first line and its place. How the place is drawn is the renderer's.
+
+use std::ffi::OsStr;
+use std::fs;
+
+use super::{MISTAKE, directory, run};
+
+pub(crate) const ROWS: usize = 23;
+
+const HEAD: &str = "cell f(x[I]; h[H]) where I=2, H=3\n";
+const NEXT: &str = "h' = tanh(dense(x, h))\n";
+const TAIL: &str = "output y = dense(h')\ntarget next[I]\nloss mean(square(y - next))\n";
+
+/// A cell with these lines for its state.
+fn cell(lines: &str) -> String {
+    format!("{HEAD}{lines}\n{TAIL}")
+}
+
+/// Another head.
+fn head(head: &str) -> String {
+    format!("{head}\n{NEXT}{TAIL}")
+}
+
+/// What goes wrong with this text and these arguments, if anything: the first line, where, and the exit code are as expected.
+fn wrong(text: &str, more: &[&str], message: &str, place: &str) -> Option<String> {
+    let at = directory(&format!("cell-{}", place.replace(':', "-")));
+    fs::write(at.join("f.cell"), text).unwrap();
+    let arguments = [&["train", "--data", "table.csv", "--cell", "f.cell"], more].concat();
+    let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
+    match run(&at, &arguments, b"") {
+        Ok((Some(MISTAKE), out, err))
+            if out.is_empty()
+                && err.lines().next() == Some(&format!("error: {message}"))
+                && err.contains(&format!("f.cell:{place}")) =>
+        {
+            None
+        }
+        other => Some(format!(
+            "{text}{more:?} {place}\n  {message}\n  {other:?}\n"
+        )),
+    }
+}
+
+#[test]
+fn cell_files() {
+    let rows: [(String, &[&str], &str, &str); ROWS] = [
+        (
+            String::new(),
+            &[],
+            "expected `cell` and its name, found the end of the text",
+            "1:1",
+        ),
+        (
+            "h = 3\n".into(),
+            &[],
+            "expected `cell` and its name, found `h`",
+            "1:1",
+        ),
+        (
+            cell("h' = tahn(dense(x, h))"),
+            &[],
+            "there is no function `tahn`",
+            "2:6",
+        ),
+        (
+            cell("h' = tanh(dense(x, h)"),
+            &[],
+            "expected an operator or `)`, found `output`",
+            "3:1",
+        ),
+        (
+            cell("h' = tanh(dense(x, g))"),
+            &[],
+            "there is no value `g`",
+            "2:20",
+        ),
+        (
+            cell("h' = tanh(dense(x, h))\nh' = dense(x)"),
+            &[],
+            "`h'` is given twice",
+            "3:1",
+        ),
+        (
+            cell("h' = dense(x)[0] + h"),
+            &[],
+            "expected the end of the line, found `[`",
+            "2:14",
+        ),
+        (
+            cell("h' = tanh(x + h)"),
+            &[],
+            "`+` needs values of one shape, not [2] and [3]",
+            "2:15",
+        ),
+        (
+            cell("h' = tanh(x, h)"),
+            &[],
+            "`tanh` takes 1 operands, and here are 2",
+            "2:6",
+        ),
+        (
+            cell("h' = tanh(dense(x, h)) $ 3"),
+            &[],
+            "expected the end of the line, found `$`",
+            "2:24",
+        ),
+        (
+            cell("mask m[H] keep 1.5\nh' = tanh(dense(x, h)) * m"),
+            &[],
+            "a mask cannot keep with probability 1.5",
+            "2:16",
+        ),
+        (
+            format!("{HEAD}output y = dense(x)\ntarget next[I]\nloss mean(square(y - next))\n"),
+            &[],
+            "the state `h` has no next value",
+            "1:14",
+        ),
+        (
+            format!("{HEAD}{NEXT}output y = dense(h')\ntarget next[I]\n"),
+            &[],
+            "nothing says how wide this is",
+            "3:12",
+        ),
+        (
+            format!("{HEAD}{NEXT}output y = dense[2](h')\nloss mean(square(y))\n"),
+            &[],
+            "to forecast rows, a cell needs one target; this one has none",
+            "1:6",
+        ),
+        (
+            head("cell f(x[I]; h[H]) where I=2"),
+            &[],
+            "there is no dimension `H` with a value",
+            "1:16",
+        ),
+        (
+            head("cell f(x[I]; h[H]) where I=2, H=0"),
+            &[],
+            "`h` needs at least one element",
+            "1:14",
+        ),
+        (
+            head("cell f(x[I]; h[H]) where I=2, H=99999999999999999999"),
+            &[],
+            "100000000000000000000 is no size",
+            "1:16",
+        ),
+        (
+            head("cell f(x[3]; h[H]) where I=2, H=3"),
+            &[],
+            "`x` has 3 numbers, but the data has 2 columns",
+            "1:8",
+        ),
+        (
+            head("cell f(x[I], z[I]; h[H]) where I=2, H=3"),
+            &[],
+            "to forecast rows, a cell needs one input; this one has several",
+            "1:14",
+        ),
+        (
+            cell("h' = tanh(dense(x, h))"),
+            &["--set", "I=7"],
+            "`x` has 7 numbers, but the data has 2 columns",
+            "1:8",
+        ),
+        (
+            cell("h' = tanh(dense(x, h))"),
+            &["--set", "Q=7"],
+            "the cell `f` has no dimension `Q`",
+            "1:6",
+        ),
+        (
+            format!("{HEAD}{NEXT}output y = h'\ntarget next[I]\nloss sum(h')\n"),
+            &[],
+            "no output is known to be the forecast: 0 have 2 numbers, as the data has",
+            "3:8",
+        ),
+        (
+            cell("h' = tanh(dense(x, h)) \u{7} 3"),
+            &[],
+            "expected the end of the line, found `\\u{7}`",
+            "2:24",
+        ),
+    ];
+    let wrong: Vec<String> = rows
+        .iter()
+        .filter_map(|(text, more, message, place)| wrong(text, more, message, place))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.concat());
+}
+
+/// Cells far beyond what can be compiled: refused in the first lines, never aborted for.
+#[test]
+#[ignore = "the limits on sizes, delays and numbers of cells are another change's"]
+fn cells_beyond_all_limits() {
+    let end = "target next[I]\nloss mean(square(y - next))\n";
+    let doubled: String = (0..18)
+        .map(|k| format!("v{} = concat(v{k}, v{k})\n", k + 1))
+        .collect();
+    let rows: [(String, &[&str]); 7] = [
+        (
+            format!("cell f(x[I]) where I=2\nparam W[100000, 100000]\noutput y = x\n{end}"),
+            &[],
+        ),
+        (
+            format!("cell f(x[I]) where I=2\nparam W[2147483648, 2]\noutput y = x\n{end}"),
+            &[],
+        ),
+        (
+            format!(
+                "cell f(x[I]; h[I] delay 2000000000) where I=2\nh' = x\noutput y = x + h\n{end}"
+            ),
+            &[],
+        ),
+        (
+            format!("cell f(x[I]) where I=2\nv0 = x\n{doubled}output y = dense(v18)\n{end}"),
+            &[],
+        ),
+        (
+            cell(&format!("h' = tanh(dense(x, h)){}+ g", " ".repeat(70_000))),
+            &[],
+        ),
+        (cell("h' = tanh(dense(x, h)) * 1e400"), &[]),
+        (cell("h' = tanh(dense(x, h))"), &["--set", "H=1000000"]),
+    ];
+    for (k, (text, more)) in rows.iter().enumerate() {
+        let at = directory(&format!("limits-{k}"));
+        fs::write(at.join("f.cell"), text).unwrap();
+        let arguments = [&["train", "--data", "table.csv", "--cell", "f.cell"], *more].concat();
+        let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
+        let (code, out, err) = run(&at, &arguments, b"").unwrap_or_else(|e| panic!("{k}: {e}"));
+        assert_eq!(code, Some(MISTAKE), "{k}: {err}");
+        assert!(out.is_empty() && err.starts_with("error: "), "{k}: {err}");
+        assert!(!err.contains("panicked"), "{k}: {err}");
+    }
+}

@@ -1,0 +1,346 @@
+//! What the compiler makes of a cell and what it will cost, known before anything runs: [`Explanation`], and pictures of
+//! the step graph: [`Drawing`].
+#![forbid(unsafe_code)]
+
+mod drawing;
+
+use retrograd_graph::passes::{self, Trace};
+use retrograd_graph::plan::cost::{self, RunShape, Task, Work};
+use retrograd_graph::plan::{Item, Keep, Kind, Loop, Plan, Product, Stmt, Storage};
+use retrograd_graph::{Graph, Options};
+use retrograd_jit::predict::{Machine, run_shape};
+use retrograd_jit::{CompileError, CompiledCell, Memory, Purpose};
+use retrograd_tape::{Domain, Extent, Op, Role, Yield};
+
+use retrograd::{Cell, Error};
+
+pub use drawing::Drawing;
+
+/// A compiled cell in full view: the graph after each pass, the plan, and for T steps of B rows what its loops do, what
+/// memory they take and, on some machine, how long.
+///
+/// ```
+/// use retrograd_explain::{Explanation, Where};
+/// use retrograd::{Extent, zoo};
+/// use retrograd_jit::Purpose;
+///
+/// let cell = zoo::forecaster(zoo::find("lstm").expect("it is there"), 4, 16)?;
+/// let explained = Explanation::new(&cell, &Purpose::Train, Extent::steps(100).rows(32))?;
+/// // All four gates: W x for all steps, U h step by step.
+/// let fours: Vec<_> = explained.products().into_iter().filter(|p| p.weights.len() == 4).collect();
+/// assert!(fours.iter().any(|p| p.place == Where::Hoisted) && fours.iter().any(|p| matches!(p.place, Where::Loop(_))));
+/// # Ok::<(), retrograd::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Explanation {
+    trace: Trace,
+    compiled: CompiledCell<f32>,
+    memory: Memory,
+    extent: Extent,
+}
+
+/// A product with weights, as it is run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightProduct {
+    /// Its number in the plan's list of weights.
+    pub weight: usize,
+    /// Names of the matrices that are stacked or joined in it, in order; one for a product that is not fused.
+    pub weights: Vec<String>,
+    /// Rows and columns of the whole.
+    pub size: (usize, usize),
+    /// The transpose is used, as the adjoint of a product does.
+    pub transposed: bool,
+    /// Where it is done.
+    pub place: Where,
+}
+
+impl WeightProduct {
+    /// The matrices' names on one line, those of one ending sharing it: `(input | forget).x`.
+    pub fn names(&self) -> String {
+        drawing::grouped(&self.weights)
+    }
+}
+
+/// Where a product is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Where {
+    /// For many steps, or for all rows, at once.
+    Hoisted,
+    /// At every step of the loop of this number.
+    Loop(usize),
+}
+
+/// One part of a plan that is run as a whole, and its cost.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// What it is, in words.
+    pub title: String,
+    /// All that is done in it, equal work in one task.
+    pub tasks: Vec<Task>,
+    /// Seconds a run, predicted.
+    pub seconds: f64,
+}
+
+impl Part {
+    /// FLOPs of products a run.
+    pub fn flops(&self) -> usize {
+        self.tasks.iter().map(|t| t.times * t.work.flops()).sum()
+    }
+    /// Element-wise ops a run.
+    pub fn ops(&self) -> usize {
+        self.tasks.iter().map(|t| t.times * t.work.ops()).sum()
+    }
+    /// Bytes read and written a run, those in cache too.
+    pub fn bytes(&self) -> usize {
+        let numbers = self.tasks.iter().map(|t| t.times * t.work.numbers());
+        numbers.sum::<usize>() * size_of::<f32>()
+    }
+}
+
+/// How many products there are before and after fusing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Products of weights with vectors.
+    pub products: usize,
+    /// Σ δ xᵀ over steps and rows.
+    pub gradients: usize,
+}
+
+impl Explanation {
+    /// Compiles the cell, and looks at a run in f32, whose initial states are zeros and whose final
+    /// states are not wanted.
+    ///
+    /// # Errors
+    /// Those of compiling, and [`Error::EmptyBatch`].
+    pub fn new(cell: &Cell, purpose: &Purpose, extent: Extent) -> Result<Explanation, Error> {
+        Explanation::with(cell, purpose, &Options::default(), extent)
+    }
+
+    /// As [`Explanation::new`], compiled with these options.
+    ///
+    /// # Errors
+    /// Those of [`Explanation::new`].
+    pub fn with(
+        cell: &Cell,
+        purpose: &Purpose,
+        options: &Options,
+        extent: Extent,
+    ) -> Result<Explanation, Error> {
+        let Extent { steps: t, rows: b } = extent;
+        if t == 0 || b == 0 {
+            return Err(Error::EmptyBatch { t, b });
+        }
+        let recorded = Graph::from_tape(cell.tape());
+        let derivations = purpose.derivations(&recorded)?;
+        let trace = passes::run(&recorded, &derivations, options).map_err(CompileError::from)?;
+        let compiled = CompiledCell::compile_with(cell.tape(), purpose, options)?;
+        let inputs = compiled.inputs().iter().enumerate();
+        let zeros: Vec<usize> = inputs
+            .filter(|(_, i)| i.role == Role::Initial)
+            .map(|(k, _)| k)
+            .collect();
+        let outputs = compiled.outputs().iter().enumerate();
+        let last: Vec<usize> = outputs
+            .filter(|(_, o)| o.role == Yield::Final)
+            .map(|(k, _)| k)
+            .collect();
+        let memory = compiled.memory(extent, (&zeros, &last))?;
+        Ok(Explanation {
+            trace,
+            compiled,
+            memory,
+            extent,
+        })
+    }
+
+    /// Steps and rows.
+    pub fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// The compiled program.
+    pub fn compiled(&self) -> &CompiledCell<f32> {
+        &self.compiled
+    }
+
+    /// What a run takes beyond the caller's arrays.
+    pub fn memory(&self) -> Memory {
+        self.memory
+    }
+
+    /// The graph after each pass, `record` being the program as it was written.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Products of weights and weight gradients in the program before they are fused, and after.
+    pub fn fused(&self) -> (Counts, Counts) {
+        let last = |name: &str| self.trace.iter().rposition(|(n, _)| *n == name);
+        let fuse = last("fuse").unwrap_or(self.trace.len() - 1);
+        let before = fuse.saturating_sub(1);
+        (counts(&self.trace[before].1), counts(&self.trace[fuse].1))
+    }
+
+    /// All products with weights that the program does, in the plan's order.
+    pub fn products(&self) -> Vec<WeightProduct> {
+        let plan = self.compiled.plan();
+        let mut out = Vec::new();
+        visit(&plan.items, &mut |item| match item {
+            Item::Product { product, .. } => out.push(product_of(plan, product, Where::Hoisted)),
+            Item::Loop(l) => {
+                let of = |s: &Stmt| match s {
+                    Stmt::Product(p) => Some(product_of(plan, p, Where::Loop(l.number))),
+                    _ => None,
+                };
+                out.extend(l.body.iter().filter_map(of));
+            }
+            _ => {}
+        });
+        out
+    }
+
+    /// How often the kernel of products is called a run: for many steps at once, and for one step.
+    pub fn product_calls(&self) -> (usize, usize) {
+        let plan = self.compiled.plan();
+        let (mut hoisted, mut stepwise) = (0, 0);
+        let leaves = plan.leaves().into_iter();
+        for task in leaves.flat_map(|leaf| cost::tasks(plan, leaf, self.run_shape())) {
+            match task.work {
+                Work::Product { inside: true, .. } => stepwise += task.times,
+                Work::Product { .. } => hoisted += task.times,
+                _ => {}
+            }
+        }
+        (hoisted, stepwise)
+    }
+
+    /// The run whose cost is told.
+    pub fn run_shape(&self) -> RunShape {
+        run_shape(self.extent, self.memory.layout())
+    }
+
+    /// All parts in the order in which they run, with the time that they take on a machine.
+    pub fn parts(&self, machine: &Machine) -> Vec<Part> {
+        let plan = self.compiled.plan();
+        let part = |leaf: cost::Leaf<'_>| {
+            let mut tasks: Vec<Task> = Vec::new();
+            for task in cost::tasks(plan, leaf, self.run_shape()) {
+                match tasks.iter_mut().find(|t| t.work == task.work) {
+                    Some(same) => same.times += task.times,
+                    None => tasks.push(task),
+                }
+            }
+            Part {
+                title: title(plan, leaf.item),
+                tasks,
+                seconds: machine.seconds::<f32>(plan, leaf, self.run_shape()),
+            }
+        };
+        plan.leaves().into_iter().map(part).collect()
+    }
+
+    /// Numbers a row and step that are kept for the whole run, as from the forward to the backward step.
+    pub fn stash(&self) -> usize {
+        let plan = self.compiled.plan();
+        let whole = |(u, buffer): (usize, &retrograd_graph::plan::Buffer)| {
+            let kept = match plan.memory.keep[u] {
+                Keep::Whole => true,
+                Keep::Block(_) | Keep::Ring(_) => false,
+                Keep::Replayed(_) => !self.memory.replays,
+            };
+            let own = buffer.storage == Storage::Workspace && buffer.domain == Domain::Step;
+            if kept && own { buffer.len } else { 0 }
+        };
+        plan.buffers.iter().enumerate().map(whole).sum()
+    }
+}
+
+fn counts(g: &Graph) -> Counts {
+    let mut out = Counts::default();
+    for v in g.order() {
+        let xs = g.operands(v);
+        let domain = |k: usize| g.node(xs[k]).ty.domain;
+        match *g.op_of(v) {
+            Op::MatVec { .. } if domain(0) == Domain::Once && domain(1) != Domain::Once => {
+                out.products += 1
+            }
+            Op::Outer { to: Domain::Once } if domain(0) != Domain::Once => out.gradients += 1,
+            _ => {}
+        }
+    }
+    out
+}
+
+/// Calls `f` with all items but phases and nests, whose own come in their place.
+fn visit<'p>(items: &'p [Item], f: &mut dyn FnMut(&'p Item)) {
+    for item in items {
+        match item {
+            Item::Phase { items, .. } | Item::Nest { items, .. } => visit(items, f),
+            other => f(other),
+        }
+    }
+}
+
+fn loops_of(item: &Item) -> Vec<&Loop> {
+    let mut out = Vec::new();
+    visit(std::slice::from_ref(item), &mut |item| {
+        if let Item::Loop(l) = item {
+            out.push(l);
+        }
+    });
+    out
+}
+
+fn product_of(plan: &Plan, p: &Product, place: Where) -> WeightProduct {
+    let w = &plan.weights[p.weight];
+    let name = |u: usize| plan.buffers[u].name.clone();
+    WeightProduct {
+        weight: p.weight,
+        weights: w.blocks.iter().map(|x| name(x.view.buffer)).collect(),
+        size: (w.rows, w.cols),
+        transposed: w.transposed,
+        place,
+    }
+}
+
+/// What an item is, in words.
+fn title(plan: &Plan, item: &Item) -> String {
+    let name = |v: &retrograd_graph::plan::View| plan.buffers[v.buffer].name.clone();
+    match item {
+        Item::Pack(w) => {
+            let weight = &plan.weights[*w];
+            let t = if weight.transposed { "ᵀ" } else { "" };
+            format!("pack W{w}{t} [{}×{}]", weight.rows, weight.cols)
+        }
+        Item::Loop(l) => loop_title(l),
+        Item::Product { domain, product } => format!("W{} for all of {domain}", product.weight),
+        Item::Nest { items, .. } => {
+            let loops: Vec<String> = loops_of(item).into_iter().map(loop_title).collect();
+            format!(
+                "{} with {} hoisted products, a few steps at a time",
+                loops.join(", "),
+                items.len() - loops.len()
+            )
+        }
+        Item::Phase { .. } => "phase".to_owned(),
+        Item::Outer { delta, rhs, .. } => {
+            let right: Vec<String> = rhs.iter().map(|r| name(&r.x)).collect();
+            format!(
+                "weight gradients Σ {} · ({})ᵀ",
+                name(delta),
+                right.join(" | ")
+            )
+        }
+        Item::SumTo { x, to, .. } => format!("Σ {} to {to}", name(x)),
+        Item::OuterTo { a, b, to, .. } => format!("Σ {} · {}ᵀ to {to}", name(&a.0), name(&b.0)),
+        Item::Scatter { v, to, .. } => format!("Σ {} by index to {to}", name(v)),
+    }
+}
+
+fn loop_title(l: &Loop) -> String {
+    match l.kind {
+        Kind::Parallel => format!("loop {} over all of {}", l.number, l.domain),
+        Kind::Recurrence { reverse: false } => format!("loop {}: t = 1 … T", l.number),
+        Kind::Recurrence { reverse: true } => format!("loop {}: t = T … 1", l.number),
+    }
+}

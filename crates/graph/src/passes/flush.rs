@@ -1,0 +1,93 @@
+//! *flush*: a state that decays ends at 0, not among the denormal numbers.
+//!
+//! A state that is multiplied by a factor in every step, and a cotangent on its way back through it, fade until they are below
+//! the least normal number of single precision and stay there, for rounding to nearest keeps h where h · 0.9 rounds to h. Arithmetic
+//! on such numbers takes a processor many times as long. So what comes back to a delay by element-wise ops alone is flushed where an
+//! element-wise op makes it: three instructions in registers and no array, and everything reads what was flushed. What only comes
+//! back by a product is not: products of denormal numbers were measured to take no longer (`jit/tests/denormals.rs`), and
+//! a flush between a product and its place would cost a store. The derivative of `flush` is 1, so this comes after all derivations.
+
+use std::collections::HashSet;
+
+use retrograd_tape::{Algebra, Domain, Map, Op, Value};
+
+use crate::graph::{Graph, rebuild};
+
+/// Flushes what delays carry, where it decays.
+pub fn flush(g: &Graph) -> Graph {
+    let mut made: HashSet<Value> = HashSet::new();
+    for v in g.order() {
+        if matches!(g.op_of(v), Op::Delay(_)) {
+            let from = fades_with(g, v);
+            carried(g, g.operands(v)[0], &from, &mut made);
+        }
+    }
+    rebuild(g, |r, v| {
+        made.contains(&v).then(|| {
+            let xs = r.operands(v);
+            let x = r.new.op(*g.op_of(v), &xs);
+            r.new.map1(Map::Flush, x)
+        })
+    })
+}
+
+/// What fades when a delayed value does, in the same step: what element-wise ops make of it that give 0 for 0.
+fn fades_with(g: &Graph, delay: Value) -> HashSet<Value> {
+    let mut found = HashSet::from([delay]);
+    let mut work = vec![delay];
+    while let Some(v) = work.pop() {
+        for u in g.users(v) {
+            let fades = match *g.op_of(u) {
+                Op::Map(m) => m.row().arity > 1 || (m.row().eval)(&[0.0]) == 0.0,
+                Op::Concat { .. } | Op::Slice { .. } | Op::Reshape(_) | Op::Broadcast(_) => true,
+                Op::Input { .. }
+                | Op::Constant { .. }
+                | Op::Zeros(_)
+                | Op::Reduce(_)
+                | Op::Dot
+                | Op::MatVec { .. }
+                | Op::Outer { .. }
+                | Op::Gather
+                | Op::Scatter { .. }
+                | Op::Delay(_)
+                | Op::Boundary(_)
+                | Op::Spread(_)
+                | Op::SumTo(_) => false,
+            };
+            if fades && g.node(u).ty.domain == Domain::Step && found.insert(u) {
+                work.push(u);
+            }
+        }
+    }
+    found
+}
+
+/// Notes the element-wise ops that a carried value consists of, if they come from what is `from` the delay.
+fn carried(g: &Graph, x: Value, from: &HashSet<Value>, made: &mut HashSet<Value>) {
+    if !from.contains(&x) {
+        return;
+    }
+    match *g.op_of(x) {
+        Op::Map(_) => {
+            made.insert(x);
+        }
+        Op::Concat { .. } | Op::Slice { .. } | Op::Reshape(_) | Op::Broadcast(_) => {
+            for part in g.operands(x) {
+                carried(g, part, from, made);
+            }
+        }
+        Op::Input { .. }
+        | Op::Constant { .. }
+        | Op::Zeros(_)
+        | Op::Reduce(_)
+        | Op::Dot
+        | Op::MatVec { .. }
+        | Op::Outer { .. }
+        | Op::Gather
+        | Op::Scatter { .. }
+        | Op::Delay(_)
+        | Op::Boundary(_)
+        | Op::Spread(_)
+        | Op::SumTo(_) => {}
+    }
+}

@@ -1,0 +1,187 @@
+//! The committed table of what work costs, in cycles: what the cost models of planner and predictions rest on.
+//!
+//! A cycle here is the time in which the machine makes [`Cycles::flops`] FLOPs of f32 at its peak; with 32 of them it is a
+//! cycle where there is one 512-bit multiply-add or two of 256 bits. The constants of [`WIDE`] are fitted to the times of all items of 18 cells
+//! in 136 shapes on Zen 4 with AVX-512, and on Zen 3 with AVX2 seen to hold for 16 cells in 3 (`grid --items`;
+//! docs/PERFORMANCE.md, "Predicted times").
+//!
+//! Invariant: nothing here is measured on the machine at hand: what a cost decides may change bits, and a target's plans
+//! are the same everywhere.
+
+use retrograd_tape::Map;
+
+/// Bytes of the vectors that emitted code has, on every target: the widest that Cranelift emits.
+pub const EMITTED_BYTES: usize = 16;
+
+/// What work costs on a target. Cycles, where nothing else is said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cycles {
+    /// FLOPs of f32 at the peak, a cycle: a multiply-add counts two.
+    pub flops: f64,
+    /// An emitted sweep over a step's rows.
+    pub sweep: f64,
+    /// A row of one number: latencies, not throughput.
+    pub single: f64,
+    /// A vector of a sweep: its turn of the loop.
+    pub turn: f64,
+    /// A load, store or simple op on an emitted vector: four a cycle.
+    pub instr: f64,
+    /// A quotient or a root of an emitted vector.
+    pub quotient: f64,
+    /// A vector's part in a fold.
+    pub fold: f64,
+    /// A row's fold into one number.
+    pub folded: f64,
+    /// An emitted vector of a row's own matrix, multiplied.
+    pub multiplied: f64,
+    /// The same, written.
+    pub written: f64,
+    /// A call of an activation's kernel.
+    pub activate: f64,
+    /// A call of a product's kernel that reads weights as they lie.
+    pub streamed: f64,
+    /// 64 bytes of such weights from L2.
+    pub weights: f64,
+    /// What those add that come from farther away.
+    pub far_weights: f64,
+    /// Weight rows that such a kernel does at once, a number.
+    pub at_once: f64,
+    /// What as many rows cost at least, however short.
+    pub narrow: f64,
+    /// A widest vector of a weight packed.
+    pub pack: f64,
+    /// 64 bytes of a right-hand side of a weight gradient packed.
+    pub pack_terms: f64,
+    /// A row of a product's tile that is read and written from L2.
+    pub far_row: f64,
+    /// Writing a row of a tile of a weight gradient.
+    pub tile_row: f64,
+    /// A sum over steps and rows.
+    pub sum: f64,
+    /// 64 bytes of it.
+    pub summed: f64,
+    /// What those add that lie beyond the first 64 numbers of a point.
+    pub summed_wide: f64,
+    /// What work costs in numbers stored and loaded, for choices of the planner.
+    pub effort: Effort,
+}
+
+/// Costs in numbers stored and loaded, of which one costs 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// FLOPs of a product with a weight that cost as much as one number.
+    pub flops: usize,
+    /// An activation, or another op that is a polynomial.
+    pub polynomial: usize,
+    /// A fold's share of a lane: a chain of additions, and what is left of a vector is added up by itself.
+    pub fold: usize,
+}
+
+/// 256-bit and 512-bit kernels with fused multiply-add, emitted vectors of 128 bits.
+pub const WIDE: Cycles = Cycles {
+    flops: 32.0,
+    sweep: 5.0,
+    single: 8.4,
+    turn: 1.2,
+    instr: 0.25,
+    quotient: 4.0,
+    fold: 1.5,
+    folded: 1.7,
+    multiplied: 2.1,
+    written: 2.3,
+    activate: 8.0,
+    streamed: 73.0,
+    weights: 2.15,
+    far_weights: 1.0,
+    at_once: 8.0,
+    narrow: 35.0,
+    pack: 13.0,
+    pack_terms: 4.5,
+    far_row: 3.7,
+    tile_row: 8.9,
+    sum: 1280.0,
+    summed: 3.8,
+    summed_wide: 8.7,
+    effort: Effort {
+        flops: 8,
+        polynomial: 10,
+        fold: 4,
+    },
+};
+
+/// 128-bit kernels. Emitted code is as wide as elsewhere, and so its cycles are those of [`WIDE`]; at the peak there are two
+/// multiplications and two additions of four numbers a cycle (by the tables of Zen 2 and later; not measured).
+pub const NARROW: Cycles = Cycles {
+    flops: 16.0,
+    ..WIDE
+};
+
+impl Cycles {
+    /// Cycles of an op on an emitted vector.
+    pub fn emitted(&self, map: Map) -> f64 {
+        match map {
+            Map::Tanh => 16.5,
+            Map::Sigmoid => 12.3,
+            Map::Softplus => 23.0,
+            Map::Exp => 8.8,
+            // Not among the cells that were measured: like the exponential, or twice it; a power is both of its parts.
+            Map::Ln => 8.0,
+            Map::Sin | Map::Cos => 15.0,
+            Map::Pow => 17.0,
+            // The unit for quotients and roots is not pipelined. By the tables for 128 bits of f32: one result in 3 to 5 cycles.
+            Map::Div | Map::Recip | Map::Sqrt => self.quotient,
+            Map::Softsign => self.quotient + 2.0 * self.instr,
+            // No instruction.
+            Map::Copy | Map::StopGradient => 0.0,
+            // A few that no dependency holds up.
+            Map::Sign | Map::Max | Map::Min | Map::Flush => 3.0 * self.instr,
+            Map::Neg
+            | Map::Abs
+            | Map::Relu
+            | Map::Add
+            | Map::Sub
+            | Map::Mul
+            | Map::Lt
+            | Map::Le
+            | Map::Eq
+            | Map::Select => self.instr,
+        }
+    }
+
+    /// Cycles of an activation's kernel a widest vector. (Plans call kernels for [`plan::WIDE`](crate::plan::WIDE) alone; for all
+    /// others it is what the emitted code would take.)
+    pub fn kernel(&self, map: Map) -> f64 {
+        match map {
+            // Measured.
+            Map::Tanh => 8.0,
+            Map::Sigmoid => 12.9,
+            // By the number of their instructions.
+            Map::Exp => 7.0,
+            Map::Softplus => 16.0,
+            Map::Neg
+            | Map::Recip
+            | Map::Ln
+            | Map::Sqrt
+            | Map::Abs
+            | Map::Sign
+            | Map::Sin
+            | Map::Cos
+            | Map::Relu
+            | Map::Softsign
+            | Map::Copy
+            | Map::Flush
+            | Map::StopGradient
+            | Map::Add
+            | Map::Sub
+            | Map::Mul
+            | Map::Div
+            | Map::Pow
+            | Map::Max
+            | Map::Min
+            | Map::Lt
+            | Map::Le
+            | Map::Eq
+            | Map::Select => self.emitted(map),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! [`Target`]: the machine that a program is planned and compiled for.
+//!
+//! For everybody who decides something by the machine: the planner, code generation and the choice of kernels all read
+//! the same description, so that the same program for the same target is the same plan, the same code and the same bits
+//! wherever it was compiled. It is plain data. What a level is assumed to have (vectors, caches, cycles) is committed
+//! here and in [`plan::cycles`](crate::plan::cycles), never measured: what a cost decides may regroup a sum.
+//!
+//! Invariant: nothing but [`Target::host`], [`Target::runs_here`] and [`Target::all_runnable`] asks the machine at hand.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::plan::cycles::{self, Cycles};
+
+/// An instruction set level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// The base of an architecture that has no levels here: AArch64, RISC-V, s390x.
+    Portable,
+    /// The base of x86-64: SSE2, vectors of 128 bits, no fused multiply-add.
+    Baseline,
+    /// x86-64 with AVX2 and FMA, vectors of 256 bits.
+    Avx2,
+    /// x86-64 with AVX-512 F, DQ and VL, and all of [`Level::Avx2`], vectors of 512 bits.
+    Avx512,
+}
+
+/// Nominal sizes of a core's caches, in bytes: what plans of a level are made for, whatever the machine at hand has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caches {
+    /// Of data, nearest to the core.
+    pub l1: usize,
+    /// The core's own second.
+    pub l2: usize,
+    /// The last, which cores may share.
+    pub l3: usize,
+}
+
+/// A machine that programs are compiled for. Same target, same plan, same bits.
+///
+/// ```
+/// use retrograd_graph::{Options, Target};
+/// let everywhere = Options { target: Target::baseline(), ..Options::default() };
+/// assert_eq!(everywhere.target.vector_bytes(), 16);
+/// assert_eq!("avx2".parse(), Ok(Target::avx2()));
+/// assert!(Target::host().runs_here());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    level: Level,
+    bf16: bool,
+}
+
+/// A name that is no target's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "there is no target `{0}`; there are `portable`, `baseline`, `avx2`, `avx512`, `avx512+bf16`"
+)]
+pub struct UnknownTarget(String);
+
+impl Target {
+    /// The base of an architecture that has no levels here. No x86-64 machine runs it: there it is [`Target::baseline`].
+    pub const fn portable() -> Target {
+        Target::of(Level::Portable)
+    }
+
+    /// Any x86-64 machine.
+    pub const fn baseline() -> Target {
+        Target::of(Level::Baseline)
+    }
+
+    /// x86-64 with AVX2 and FMA (Haswell, Zen and later).
+    pub const fn avx2() -> Target {
+        Target::of(Level::Avx2)
+    }
+
+    /// x86-64 with AVX-512 F, DQ and VL (Skylake-X, Zen 4 and later).
+    pub const fn avx512() -> Target {
+        Target::of(Level::Avx512)
+    }
+
+    const fn of(level: Level) -> Target {
+        Target { level, bf16: false }
+    }
+
+    /// The same with products of 16-bit numbers (AVX-512 BF16). Nothing uses them yet.
+    ///
+    /// # Panics
+    /// For a level below AVX-512.
+    #[must_use]
+    pub fn with_bf16(self) -> Target {
+        assert!(
+            self.level == Level::Avx512,
+            "products of 16-bit numbers are for AVX-512"
+        );
+        Target { bf16: true, ..self }
+    }
+
+    /// The best target that this machine runs.
+    pub fn host() -> Target {
+        let best = Target::all_runnable().pop();
+        best.expect("every machine runs its architecture's base")
+    }
+
+    /// One target for each level that this machine runs, the least first. The last is [`Target::host`], which says what
+    /// else the machine has.
+    pub fn all_runnable() -> Vec<Target> {
+        let mut all: Vec<Target> = [
+            Target::portable(),
+            Target::baseline(),
+            Target::avx2(),
+            Target::avx512(),
+        ]
+        .into_iter()
+        .filter(|t| t.runs_here())
+        .collect();
+        if let Some(best) = all.last_mut()
+            && best.level == Level::Avx512
+            && best.with_bf16().runs_here()
+        {
+            *best = best.with_bf16();
+        }
+        all
+    }
+
+    /// Whether this machine has all that the target says.
+    pub fn runs_here(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = || is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx512 = || {
+                avx2()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            };
+            let level = match self.level {
+                Level::Portable => false,
+                Level::Baseline => true,
+                Level::Avx2 => avx2(),
+                Level::Avx512 => avx512(),
+            };
+            level && (!self.bf16 || is_x86_feature_detected!("avx512bf16"))
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            self.level == Level::Portable
+        }
+    }
+
+    /// Its instruction set level.
+    pub fn level(self) -> Level {
+        self.level
+    }
+
+    /// Whether it multiplies 16-bit numbers (BF16).
+    pub fn bf16(self) -> bool {
+        self.bf16
+    }
+
+    /// Whether it multiplies and adds in one instruction, rounding once. Without it emitted code and kernels round twice, so
+    /// that results differ from those of targets that have it.
+    pub fn fma(self) -> bool {
+        match self.level {
+            Level::Portable | Level::Avx2 | Level::Avx512 => true,
+            Level::Baseline => false,
+        }
+    }
+
+    /// Bytes of the vectors that kernels have. (Emitted code has [`cycles::EMITTED_BYTES`] on all of them.)
+    pub fn vector_bytes(self) -> usize {
+        match self.level {
+            Level::Portable | Level::Baseline => 16,
+            Level::Avx2 => 32,
+            Level::Avx512 => 64,
+        }
+    }
+
+    /// Nominal sizes of its caches: those of the machines of the level that have least, or nearly.
+    pub fn caches(self) -> Caches {
+        const KIB: usize = 1 << 10;
+        const MIB: usize = 1 << 20;
+        let (l1, l2, l3) = match self.level {
+            // Nehalem; Cortex-A76 has as much.
+            Level::Portable | Level::Baseline => (32 * KIB, 256 * KIB, 8 * MIB),
+            // Zen 2 and 3.
+            Level::Avx2 => (32 * KIB, 512 * KIB, 16 * MIB),
+            // Zen 4, where plans were measured.
+            Level::Avx512 => (32 * KIB, MIB, 32 * MIB),
+        };
+        Caches { l1, l2, l3 }
+    }
+
+    /// What work costs on it.
+    pub fn cycles(self) -> &'static Cycles {
+        match self.level {
+            Level::Portable | Level::Baseline => &cycles::NARROW,
+            Level::Avx2 | Level::Avx512 => &cycles::WIDE,
+        }
+    }
+
+    /// Its name, as [`FromStr`] reads it.
+    pub fn name(self) -> &'static str {
+        match self.level {
+            Level::Portable => "portable",
+            Level::Baseline => "baseline",
+            Level::Avx2 => "avx2",
+            Level::Avx512 if self.bf16 => "avx512+bf16",
+            Level::Avx512 => "avx512",
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Target {
+    type Err = UnknownTarget;
+
+    fn from_str(name: &str) -> Result<Target, UnknownTarget> {
+        let all = [
+            Target::portable(),
+            Target::baseline(),
+            Target::avx2(),
+            Target::avx512(),
+            Target::avx512().with_bf16(),
+        ];
+        let known = all.into_iter().find(|t| t.name() == name);
+        known.ok_or_else(|| UnknownTarget(name.to_owned()))
+    }
+}

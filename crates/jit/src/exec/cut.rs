@@ -1,0 +1,151 @@
+//! Into how many pieces work is cut, decided by what it costs and never by timing, so that a run does the same on every day.
+
+use retrograd_graph::plan::cost::{effort, points};
+use retrograd_graph::plan::{Item, Plan};
+use retrograd_tape::Domain;
+
+/// The least that a piece of work is to cost, in the units of [`Work::effort`](retrograd_graph::plan::cost::Work::effort).
+///
+/// A sleeping thread works about 10 µs after it was called, and whoever called it sleeps as long after the last piece is done.
+/// An effort of 1, a number loaded or stored by emitted 128-bit code, takes 0.1 ns or less, so a piece of 10⁵ takes up to
+/// 10 µs: below twice that, two threads are not faster than one.
+const PIECE: usize = 200_000;
+
+/// How a run may cut its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// Pieces at a time, at most.
+    pub(crate) threads: usize,
+    /// The least effort of a piece.
+    piece: usize,
+}
+
+impl Cut {
+    /// All work is done in one piece.
+    pub(crate) const ONE: Cut = Cut::into(1);
+
+    /// At most `threads` pieces at a time, none of them too small.
+    pub(crate) const fn into(threads: usize) -> Cut {
+        Cut {
+            threads,
+            piece: PIECE,
+        }
+    }
+
+    /// `threads` pieces, however small.
+    pub(crate) const fn always(threads: usize) -> Cut {
+        Cut { threads, piece: 0 }
+    }
+
+    /// Pieces of work that costs this much.
+    fn pieces(self, effort: usize) -> usize {
+        match effort.checked_div(self.piece) {
+            Some(pieces) => pieces.clamp(1, self.threads),
+            None => self.threads,
+        }
+    }
+}
+
+/// What each item of a plan costs for one point of its domain, by the item's address: runs ask, and allocate nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Efforts(Vec<(usize, usize)>);
+
+impl Efforts {
+    /// The items of a plan, which must stay where it is.
+    pub(crate) fn of(plan: &Plan) -> Efforts {
+        fn visit(plan: &Plan, items: &[Item], out: &mut Vec<(usize, usize)>) {
+            for item in items {
+                if let Item::Phase { items, .. } | Item::Nest { items, .. } = item {
+                    visit(plan, items, out);
+                }
+                if !matches!(item, Item::Phase { .. }) {
+                    out.push((address(item), effort(plan, item)));
+                }
+            }
+        }
+        let mut out = Vec::new();
+        visit(plan, &plan.items, &mut out);
+        out.sort_unstable();
+        Efforts(out)
+    }
+
+    /// Pieces that an item is cut into for `t` steps of `b` rows.
+    pub(crate) fn pieces(&self, item: &Item, (t, b): (usize, usize), cut: Cut) -> usize {
+        if cut.threads <= 1 {
+            return 1;
+        }
+        let at = self.0.binary_search_by_key(&address(item), |x| x.0);
+        let (steps, rows) = points(domain(item), t, b);
+        let effort = at.map_or(0, |at| self.0[at].1);
+        cut.pieces(effort.saturating_mul(steps * rows))
+    }
+
+    /// The most pieces that any of the items that `which` names is cut into.
+    pub(crate) fn most(
+        &self,
+        plan: &Plan,
+        sizes: (usize, usize),
+        cut: Cut,
+        which: fn(&Item) -> bool,
+    ) -> usize {
+        fn visit(items: &[Item], f: &mut dyn FnMut(&Item)) {
+            for item in items {
+                match item {
+                    Item::Phase { items, .. } => visit(items, f),
+                    Item::Nest { items, .. } => {
+                        f(item);
+                        visit(items, f);
+                    }
+                    _ => f(item),
+                }
+            }
+        }
+        let mut most = 1;
+        visit(&plan.items, &mut |item| {
+            if which(item) {
+                most = most.max(self.pieces(item, sizes, cut));
+            }
+        });
+        most
+    }
+}
+
+/// Where an item is.
+pub(crate) fn address(item: &Item) -> usize {
+    std::ptr::from_ref(item).addr()
+}
+
+/// The points that an item is done at.
+fn domain(item: &Item) -> Domain {
+    match item {
+        Item::Pack(_) => Domain::Once,
+        Item::Loop(l) => l.domain,
+        Item::Product { domain, .. }
+        | Item::Outer { domain, .. }
+        | Item::SumTo { domain, .. }
+        | Item::OuterTo { domain, .. }
+        | Item::Scatter { domain, .. } => *domain,
+        Item::Nest { .. } | Item::Phase { .. } => Domain::Step,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cut, PIECE};
+
+    #[test]
+    fn pieces_are_as_many_as_pay_and_no_more_than_threads() {
+        let cut = Cut::into(4);
+        for (effort, pieces) in [
+            (0, 1),
+            (PIECE, 1),
+            (2 * PIECE - 1, 1),
+            (2 * PIECE, 2),
+            (usize::MAX, 4),
+        ] {
+            assert_eq!(cut.pieces(effort), pieces);
+        }
+        assert_eq!(Cut::always(7).pieces(0), 7);
+        assert_eq!(Cut::ONE.pieces(usize::MAX), 1);
+    }
+}

@@ -1,0 +1,348 @@
+//! [`Executor`]: what runs a compiled cell, behind an interface that checks every length.
+
+use std::time::Duration;
+
+use retrograd_graph::plan::{Item, Layout, Storage};
+use retrograd_tape::{Extent, Role};
+
+use crate::cell::{CompiledCell, Program, are_rows, fits};
+use crate::element::Element;
+use crate::error::RunError;
+use crate::exec::cut::Cut;
+use crate::exec::pool::{inside, parallelism};
+use crate::exec::{Calls, Need, Outside, Run, Workspace};
+
+/// What a run takes, known before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes beyond the caller's arrays: arrays of the program's own, packed weights, scratch, addresses.
+    pub bytes: usize,
+    /// Steps that go through time together.
+    pub block: usize,
+    /// The backward step runs the forward step again, block by block, instead of having its values kept.
+    pub replays: bool,
+}
+
+impl Memory {
+    /// How the run goes through time.
+    pub fn layout(&self) -> Layout {
+        Layout {
+            block: self.block,
+            replay: self.replays,
+        }
+    }
+}
+
+/// Runs a [`CompiledCell`] again and again: a workspace, which grows to what a run needs and stays, and how runs are to use the
+/// machine. It belongs to one run at a time; cells, which it shares, serve any number of them at once. A clone has the same
+/// settings, and an empty workspace of its own.
+pub struct Executor<T: Element> {
+    cell: CompiledCell<T>,
+    workspace: Workspace<T>,
+    cut: Cut,
+    budget: Option<usize>,
+    limit: Option<usize>,
+}
+
+impl<T: Element> Clone for Executor<T> {
+    fn clone(&self) -> Self {
+        Executor {
+            cell: self.cell.clone(),
+            workspace: Workspace::new(),
+            ..*self
+        }
+    }
+}
+
+impl<T: Element> std::fmt::Debug for Executor<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor")
+            .field("cell", &self.cell)
+            .field("threads", &self.cut.threads)
+            .field("budget", &self.budget)
+            .field("limit", &self.limit)
+            .field("workspace_bytes", &self.workspace_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Element> Executor<T> {
+    pub(crate) fn new(cell: CompiledCell<T>) -> Self {
+        Executor {
+            cell,
+            workspace: Workspace::new(),
+            cut: Cut::ONE,
+            budget: None,
+            limit: None,
+        }
+    }
+
+    /// The cell that this runs.
+    pub fn cell(&self) -> &CompiledCell<T> {
+        &self.cell
+    }
+
+    /// Lets runs cut their work into as many as `threads` pieces at a time, at most one for each thread that the machine runs at
+    /// once ([`std::thread::available_parallelism`]). They are done by the rayon pool that the run is called in, else by
+    /// rayon's pool of the process: executors make no threads of their own. Work that is too little to be worth waking a
+    /// thread stays on one. Results are the same, bit by bit, for any number.
+    pub fn set_threads(&mut self, threads: usize) {
+        self.cut = Cut::into(threads.clamp(1, parallelism()));
+    }
+
+    /// Cuts work into this many pieces at a time, even where that does not pay, or the machine has fewer threads: for tests
+    /// of what does not depend on it.
+    #[doc(hidden)]
+    pub fn cut_into(&mut self, pieces: usize) {
+        self.cut = Cut::always(pieces.max(1));
+    }
+
+    /// Lets runs take no more than this many bytes beyond the caller's arrays; `None`, as at first, lets them take what they
+    /// are fastest with. With less memory, blocks of steps get shorter, and a backward step makes what it needs of the
+    /// forward step again instead of keeping it. Gradients are the same up to rounding.
+    pub fn set_budget(&mut self, bytes: Option<usize>) {
+        self.budget = bytes;
+    }
+
+    /// Refuses runs that would take more than this many bytes beyond the caller's arrays ([`RunError::Memory`]), before anything
+    /// is allocated; `None`, as at first, stands for the memory of the machine (or of its control group, on Linux). Other than
+    /// a [budget](Self::set_budget), a limit never changes how a run goes through time.
+    pub fn set_memory_limit(&mut self, bytes: Option<usize>) {
+        self.limit = bytes;
+    }
+
+    /// What a run will take beyond the caller's arrays, and how it will go through time. The
+    /// inputs and outputs at the positions `left_out` will be empty; each has an array of the program's own in its place.
+    ///
+    /// # Errors
+    /// No steps or no rows, more bytes than the budget has (the error names the fewest), more than can be addressed.
+    pub fn memory(
+        &self,
+        extent: Extent,
+        left_out: (&[usize], &[usize]),
+    ) -> Result<Memory, RunError> {
+        let Extent { steps: t, rows: b } = extent;
+        if t == 0 || b == 0 {
+            return Err(RunError::Empty { t, b });
+        }
+        let given = |s| match s {
+            Storage::Input(k) => !left_out.0.contains(&k),
+            Storage::Output(k) => !left_out.1.contains(&k),
+            Storage::Workspace => false,
+        };
+        let need = need(&self.cell, self.budget, (t, b), self.cut, &given)?;
+        Ok(Memory {
+            bytes: need.bytes(),
+            block: need.layout.block,
+            replays: need.layout.replay,
+        })
+    }
+
+    /// Bytes that the last run's arrays, packed weights and scratch take; the caller's arrays not counted.
+    pub fn workspace_bytes(&self) -> usize {
+        self.workspace.bytes()
+    }
+
+    /// Runs the program for T steps of B rows.
+    ///
+    /// Layouts: domain `once`: the shape; `row`: `[B, shape]`; `edge k`: `[k, B, shape]`; `step`: `[T, B, shape]`. An empty
+    /// slice for an initial state, a cotangent or a tangent stands for zeros; an empty slice for an output says it is not wanted.
+    ///
+    /// # Errors
+    /// Arrays whose number or lengths do not fit, inputs that are to be row numbers of a table and are none, more memory than
+    /// there may be: then nothing has run. [`RunError::ComputedIndex`], if that happens during the run: then what the outputs
+    /// hold is open, and the next run is not affected.
+    pub fn run(
+        &mut self,
+        extent: Extent,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) -> Result<(), RunError> {
+        let Extent { steps: t, rows: b } = extent;
+        self.run_with(t, b, inputs, outputs, false, |run| run.run())
+            .map(|_| ())
+    }
+
+    /// Like [`run`](Self::run), on one thread, and tells how often kernels were called.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub fn count_calls(
+        &mut self,
+        extent: Extent,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) -> Result<Calls, RunError> {
+        let Extent { steps: t, rows: b } = extent;
+        self.run_with(t, b, inputs, outputs, true, |run| run.run())
+    }
+
+    /// Like [`run`](Self::run), and tells how long each of the plan's [`leaves`](retrograd_graph::plan::Plan::leaves) took.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub fn time_items(
+        &mut self,
+        extent: Extent,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) -> Result<Vec<Duration>, RunError> {
+        let Extent { steps: t, rows: b } = extent;
+        let times = self.run_with(t, b, inputs, outputs, false, |run| run.run_timed())?;
+        let of = |item| {
+            let at = std::ptr::from_ref::<Item>(item).addr();
+            let own = times.iter().filter(|(x, _)| *x == at);
+            own.map(|(_, time)| *time).sum()
+        };
+        Ok(self
+            .cell
+            .plan()
+            .leaves()
+            .iter()
+            .map(|leaf| of(leaf.item))
+            .collect())
+    }
+
+    fn run_with<R: Send>(
+        &mut self,
+        t: usize,
+        b: usize,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+        count: bool,
+        how: impl FnOnce(Run<'_, T>) -> Result<R, Outside> + Send,
+    ) -> Result<R, RunError> {
+        self.check(t, b, inputs, outputs)?;
+        let cut = if count { Cut::ONE } else { self.cut };
+        let given = |s: Storage| match s {
+            Storage::Input(k) => !inputs[k].is_empty(),
+            Storage::Output(k) => !outputs[k].is_empty(),
+            Storage::Workspace => false,
+        };
+        let need = need(&self.cell, self.budget, (t, b), cut, &given)?;
+        let (layout, steps) = (need.layout, need.sum_steps());
+        self.workspace.fit(&need, self.limit)?;
+        let Executor {
+            cell, workspace, ..
+        } = self;
+        let Program {
+            plan,
+            code,
+            efforts,
+            ..
+        } = cell.program();
+        workspace.bind(plan, inputs, outputs);
+        let run = |cut| {
+            let how_cut = (cut, efforts);
+            how(Run::new(
+                plan,
+                code,
+                (t, b),
+                how_cut,
+                layout,
+                workspace,
+                count,
+            ))
+        };
+        // Without work that is worth a second thread, none is called.
+        let sizes = (steps, b);
+        let ran = match efforts.most(plan, sizes, cut, |_| true) {
+            1 => run(Cut::ONE),
+            _ => inside(|shared| run(if shared { cut } else { Cut::ONE })),
+        };
+        ran.map_err(|Outside| RunError::ComputedIndex {
+            program: plan.name.clone(),
+        })
+    }
+
+    fn check(
+        &self,
+        t: usize,
+        b: usize,
+        inputs: &[&[T]],
+        outputs: &[&mut [T]],
+    ) -> Result<(), RunError> {
+        if t == 0 || b == 0 {
+            return Err(RunError::Empty { t, b });
+        }
+        for (what, expected, found) in [
+            ("inputs", self.cell.inputs().len(), inputs.len()),
+            ("outputs", self.cell.outputs().len(), outputs.len()),
+        ] {
+            if expected != found {
+                return Err(RunError::Count {
+                    what,
+                    expected,
+                    found,
+                });
+            }
+        }
+        for (i, given) in self.cell.inputs().iter().zip(inputs) {
+            let zeros = matches!(i.role, Role::Initial | Role::Cotangent | Role::Tangent);
+            if given.is_empty() && zeros {
+                continue;
+            }
+            fits("input", &i.name, i.ty, given.len(), t, b)?;
+        }
+        for (o, given) in self.cell.outputs().iter().zip(outputs) {
+            let ty = self.cell.program().graph.node(o.value).ty;
+            if !given.is_empty() {
+                fits("output", &o.name, ty, given.len(), t, b)?;
+            }
+        }
+        for index in &self.cell.program().indices {
+            let k = index.input;
+            if let Some(weights) = &index.weights {
+                let weights: Vec<&[T]> = weights.iter().map(|&w| inputs[w]).collect();
+                are_rows(&self.cell.inputs()[k].name, inputs[k], index.rows, &weights)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a run takes: the layout that is fastest within the budget, whatever the number of threads (for the length of
+/// blocks changes bits), and scratch for as many threads as the rest has room for.
+fn need<'a, T: Element>(
+    cell: &'a CompiledCell<T>,
+    budget: Option<usize>,
+    (t, b): (usize, usize),
+    cut: Cut,
+    given: &'a (dyn Fn(Storage) -> bool + Sync),
+) -> Result<Need<'a, T>, RunError> {
+    let Program {
+        plan,
+        code,
+        efforts,
+        ..
+    } = cell.program();
+    let mut need = Need {
+        plan,
+        kernels: code.kernels,
+        t,
+        b,
+        parts: 1,
+        layout: Layout {
+            block: t,
+            replay: false,
+        },
+        given,
+    };
+    need.can_be_addressed()?;
+    need.layout = need.choose(budget).map_err(|least| {
+        let budget = budget.unwrap_or(usize::MAX);
+        RunError::Budget {
+            budget,
+            least,
+            t,
+            b,
+        }
+    })?;
+    let sum = |item: &Item| matches!(item, Item::Outer { .. });
+    need.parts = efforts.most(plan, (need.sum_steps(), b), cut, sum);
+    let budget = budget.unwrap_or(usize::MAX);
+    while need.parts > 1 && need.bytes() > budget {
+        need.parts -= 1;
+    }
+    Ok(need)
+}

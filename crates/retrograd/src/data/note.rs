@@ -1,0 +1,153 @@
+//! [`Note`]: what reading a table had to guess, for whoever wants to know.
+
+use std::fmt;
+
+use super::shown::{list, shown};
+
+/// Something that was guessed about a table, or left out of it. Displayed, it is one line.
+///
+/// ```
+/// use retrograd::data::Series;
+///
+/// let table = "day,sky,rain\nmon,grey,3\ntue,blue,0\n";
+/// let series = Series::from_csv_str(table, "rain.csv", None)?;
+/// let notes: Vec<String> = series.notes().iter().map(|n| n.to_string()).collect();
+/// assert_eq!(notes, [
+///     "column \"day\" labels the rows",
+///     "column \"sky\" is left out: \"grey\" (line 2) is not a number",
+/// ]);
+/// # Ok::<(), retrograd::data::DataError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Note {
+    /// The column that labels the rows.
+    Labels {
+        /// Its name.
+        column: String,
+    },
+    /// A column that is left out, for it holds text.
+    Text {
+        /// Its name.
+        column: String,
+        /// The line of its first cell that is not missing.
+        line: u64,
+        /// That cell, cut to 40 characters.
+        text: String,
+    },
+    /// A column that is left out, for it holds nothing.
+    Blank {
+        /// Its name.
+        column: String,
+    },
+    /// A column of numbers that is left out, for it has no name.
+    Unnamed {
+        /// Its position, the first being 1.
+        position: usize,
+    },
+    /// A column of numbers that only counts rows or time: it is forecast only if it is asked for by name.
+    Index {
+        /// Its name.
+        column: String,
+        /// What it counts.
+        counts: Counts,
+        /// Whether it labels the rows.
+        labels: bool,
+    },
+    /// Further columns that are left out, where there are many.
+    More {
+        /// How many.
+        columns: usize,
+    },
+    /// Names of columns that are numbers, in a line that is taken for the header since others are not.
+    NumericNames {
+        /// The names.
+        names: Vec<String>,
+        /// The header's line.
+        line: u64,
+    },
+    /// Dates that mostly go on but go back somewhere. The rows are taken in the file's order.
+    Unordered {
+        /// The column with the dates.
+        column: String,
+        /// The line of the first row that is earlier than the row before it.
+        line: u64,
+    },
+}
+
+/// What a column counts that is an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Counts {
+    /// Whole numbers at one distance, as numbers of rows or years are.
+    Rows,
+    /// Days, written as eight digits.
+    Days,
+    /// Seconds since 1970.
+    Seconds,
+    /// Thousandths of a second since 1970.
+    Milliseconds,
+    /// Millionths of a second since 1970.
+    Microseconds,
+    /// Billionths of a second since 1970.
+    Nanoseconds,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::Labels { column } => write!(f, "column \"{}\" labels the rows", shown(column)),
+            Note::Text { column, line, text } => write!(
+                f,
+                "column \"{}\" is left out: \"{text}\" (line {line}) is not a number",
+                shown(column)
+            ),
+            Note::Blank { column } => {
+                let column = shown(column);
+                write!(f, "column \"{column}\" is left out: it has no values")
+            }
+            Note::Unnamed { position } => {
+                write!(f, "column {position} is left out: it has no name")
+            }
+            Note::Index {
+                column,
+                counts,
+                labels,
+            } => {
+                let does = match labels {
+                    true => "it labels the rows",
+                    false => "it is left out",
+                };
+                write!(
+                    f,
+                    "column \"{}\" {counts}: {does} and is not forecast unless it is asked for by name",
+                    shown(column)
+                )
+            }
+            Note::More { columns } => write!(f, "{columns} more columns are left out"),
+            Note::NumericNames { names, line } => write!(
+                f,
+                "line {line} is taken for names of columns, though {} could be data; `--header no` (`Header::None`) reads it so",
+                list(names)
+            ),
+            Note::Unordered { column, line } => write!(
+                f,
+                "column \"{}\" goes back in line {line}: the rows are taken in the order of the file",
+                shown(column)
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Counts::Rows => "counts evenly",
+            Counts::Days => "is days as eight digits",
+            Counts::Seconds => "is time in seconds since 1970",
+            Counts::Milliseconds => "is time in milliseconds since 1970",
+            Counts::Microseconds => "is time in microseconds since 1970",
+            Counts::Nanoseconds => "is time in nanoseconds since 1970",
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! Machine code as an engine.
+
+use retrograd_tape::Extent;
+use std::ops::Range;
+use std::time::Duration;
+
+use retrograd_graph::Options;
+use retrograd_jit::{CompiledCell, Executor, Purpose};
+use retrograd_tape::Tape;
+
+use super::{Float, Settings, emptied, params};
+use crate::cell::Cell;
+use crate::error::Error;
+
+/// [`Engine::Jit`]. The program that also computes gradients is compiled at once, the one for outputs alone when it is
+/// first needed.
+pub(crate) struct OnJit<T: Float> {
+    tape: Tape,
+    settings: Settings,
+    train: Program<T>,
+    forward: Option<Program<T>>,
+    /// Where the outputs of each run lie, in the order of the tape's outputs; both programs write here.
+    values: Vec<Vec<T>>,
+    /// The allocation of a run's list of slices, for the next run; always empty.
+    slices: Vec<&'static mut [T]>,
+}
+
+/// A compiled program and where its outputs go.
+struct Program<T: Float> {
+    executor: Executor<T>,
+    /// For each output that is a gradient, its place in the vector of all parameters. The outputs before them are the tape's.
+    gradients: Vec<Range<usize>>,
+    /// Places in that vector of parameters that the loss does not depend on.
+    zeros: Vec<Range<usize>>,
+}
+
+impl<T: Float> OnJit<T> {
+    pub(crate) fn new(cell: &Cell, settings: Settings) -> Result<OnJit<T>, Error> {
+        let tape = cell.tape().clone();
+        Ok(OnJit {
+            train: Program::compile(&tape, &Purpose::Train, settings)?,
+            forward: None,
+            values: tape.outputs().iter().map(|_| Vec::new()).collect(),
+            slices: Vec::new(),
+            tape,
+            settings,
+        })
+    }
+}
+
+impl<T: Float> Program<T> {
+    fn compile(tape: &Tape, purpose: &Purpose, settings: Settings) -> Result<Program<T>, Error> {
+        let options = Options {
+            unroll: settings.unroll,
+            flush: settings.flush,
+            ..Options::default()
+        };
+        let cell = CompiledCell::compile_with(tape, purpose, &options)?;
+        let mut executor = cell.executor();
+        executor.set_threads(settings.threads);
+        executor.set_budget(settings.memory_budget);
+        let mut end = 0;
+        let places = params(tape).map(|i| {
+            let input = &tape.inputs()[i];
+            let start = end;
+            end += input.ty.shape.len();
+            (format!("grad({})", input.name), start..end)
+        });
+        let mut zeros: Vec<(String, Range<usize>)> = places.collect();
+        let outputs = cell.outputs().iter().skip(tape.outputs().len());
+        let gradients = outputs.map(|o| {
+            let at = zeros.iter().position(|(name, _)| *name == *o.name);
+            zeros.remove(at.expect("a gradient of a parameter")).1
+        });
+        let gradients: Vec<Range<usize>> = gradients.collect();
+        assert!(
+            gradients.is_sorted_by_key(|range| range.start),
+            "gradients come in the order of the tape's inputs"
+        );
+        let zeros = zeros.into_iter().map(|(_, range)| range).collect();
+        Ok(Program {
+            executor,
+            gradients,
+            zeros,
+        })
+    }
+}
+
+impl<T: Float> OnJit<T> {
+    pub(crate) fn run(
+        &mut self,
+        extent: Extent,
+        inputs: &[&[T]],
+        gradient: Option<&mut [T]>,
+    ) -> Result<(), Error> {
+        let program = match (&gradient, &mut self.forward) {
+            (Some(_), _) => &mut self.train,
+            (None, Some(forward)) => forward,
+            (None, forward) => {
+                let compiled = Program::compile(&self.tape, &Purpose::Forward, self.settings)?;
+                forward.insert(compiled)
+            }
+        };
+        let mut outputs: Vec<&mut [T]> = std::mem::take(&mut self.slices);
+        for (k, values) in self.values.iter_mut().enumerate() {
+            values.resize(program.executor.cell().output_len(k, extent), T::ZERO);
+            outputs.push(values);
+        }
+        if let Some(mut rest) = gradient {
+            for range in &program.zeros {
+                rest[range.clone()].fill(T::ZERO);
+            }
+            let mut at = 0;
+            for range in &program.gradients {
+                let (_, after) = rest.split_at_mut(range.start - at);
+                let (this, after) = after.split_at_mut(range.len());
+                outputs.push(this);
+                (rest, at) = (after, range.end);
+            }
+        }
+        let ran = program.executor.run(extent, inputs, &mut outputs);
+        self.slices = emptied(outputs);
+        Ok(ran?)
+    }
+
+    pub(crate) fn output(&self, i: usize) -> &[T] {
+        &self.values[i]
+    }
+
+    /// Time spent on compiling so far.
+    pub(crate) fn compile_time(&self) -> Duration {
+        let programs = [Some(&self.train), self.forward.as_ref()];
+        let times = programs
+            .into_iter()
+            .flatten()
+            .map(|p| p.executor.cell().compile_time());
+        times.sum()
+    }
+}

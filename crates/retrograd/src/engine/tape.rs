@@ -1,0 +1,66 @@
+//! The interpreted tape as an engine.
+
+use retrograd_tape::Extent;
+use retrograd_tape::{Interpreter, Role, Yield};
+
+use super::{Float, emptied, params};
+use crate::cell::Cell;
+use crate::error::Error;
+
+/// [`Engine::Tape`].
+pub(crate) struct OnTape<T: Float> {
+    interpreter: Interpreter<T>,
+    /// The parameters' positions among the inputs.
+    params: Vec<usize>,
+    /// For each output, whether it is the loss.
+    is_loss: Vec<bool>,
+    /// The allocation of a run's list of cotangents, for the next run; always empty.
+    cotangents: Vec<Option<&'static [T]>>,
+}
+
+impl<T: Float> OnTape<T> {
+    pub(crate) fn new(cell: &Cell) -> OnTape<T> {
+        let tape = cell.tape();
+        let outputs = tape.outputs().iter();
+        OnTape {
+            interpreter: Interpreter::with_gradients(tape, |i| i.role == Role::Param),
+            params: params(tape).collect(),
+            is_loss: outputs.map(|o| o.role == Yield::Loss).collect(),
+            cotangents: Vec::new(),
+        }
+    }
+}
+
+impl<T: Float> OnTape<T> {
+    pub(crate) fn run(
+        &mut self,
+        extent: Extent,
+        inputs: &[&[T]],
+        gradient: Option<&mut [T]>,
+    ) -> Result<(), Error> {
+        self.interpreter.forward(extent, inputs)?;
+        let Some(mut rest) = gradient else {
+            return Ok(());
+        };
+        let one = [T::ONE];
+        let mut cotangents: Vec<Option<&[T]>> = std::mem::take(&mut self.cotangents);
+        cotangents.extend(self.is_loss.iter().map(|l| l.then_some(&one[..])));
+        let ran = self.interpreter.backward(&cotangents);
+        self.cotangents = emptied(cotangents);
+        ran?;
+        for &i in &self.params {
+            let this = rest
+                .split_off_mut(..inputs[i].len())
+                .expect("it is as long as all parameters");
+            match self.interpreter.gradient(i) {
+                Some(values) => this.copy_from_slice(values),
+                None => this.fill(T::ZERO),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn output(&self, i: usize) -> &[T] {
+        self.interpreter.output(i)
+    }
+}

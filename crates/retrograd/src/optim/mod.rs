@@ -1,0 +1,310 @@
+//! Optimisers: the trait [`Optimizer`], which is open, and [`Adam`] and [`Sgd`], which implement it. All parameters are one flat
+//! vector, and a step is one pass over it.
+//!
+//! An optimiser of your own says how it moves the parameters and what it remembers from step to step:
+//!
+//! ```
+//! use retrograd::optim::{Optimizer, Overflow, Step};
+//! use retrograd::{Batch, Extent, Float, Trainer, zoo};
+//!
+//! /// Moves each parameter by the learning rate against the sign of its gradient.
+//! #[derive(Clone, Debug)]
+//! struct SignDescent {
+//!     learning_rate: f64,
+//! }
+//!
+//! impl Optimizer for SignDescent {
+//!     fn learning_rate(&self) -> f64 {
+//!         self.learning_rate
+//!     }
+//!     fn set_learning_rate(&mut self, learning_rate: f64) {
+//!         self.learning_rate = learning_rate;
+//!     }
+//!     fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), Overflow> {
+//!         let by = T::from_f64(self.learning_rate);
+//!         for (p, g) in step.parameters.iter_mut().zip(step.gradient) {
+//!             *p = *p - by * g.signum();
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
+//! let mut trainer = Trainer::builder(cell, SignDescent { learning_rate: 1e-3 }).build()?;
+//! let batch = Batch::new(Extent::steps(2)).with("x", vec![0.1, 0.2]).with("next", vec![0.2, 0.3]);
+//! let first = trainer.step(&batch)?.loss;
+//! assert!(trainer.evaluate(&batch)?.loss() < first);
+//! # Ok::<(), retrograd::Error>(())
+//! ```
+
+mod adam;
+mod sgd;
+
+use std::fmt::Debug;
+
+use crate::engine::Float;
+use crate::error::Error;
+
+pub use adam::Adam;
+pub use sgd::Sgd;
+
+/// What moves parameters along a gradient: its settings, and how it makes one step. What it remembers lies outside it, in
+/// [`Step::memory`], so that it can be saved with a model, whichever optimiser it is.
+pub trait Optimizer: Debug + Send + Sync + 'static {
+    /// The step size.
+    fn learning_rate(&self) -> f64;
+
+    /// Sets the step size, for schedules. It is a finite number of at least 0.
+    fn set_learning_rate(&mut self, learning_rate: f64);
+
+    /// Whether the settings make sense; asked once, before the first step. The learning rate has been checked.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Names of the vectors that it remembers, each as long as the parameters and zeros before the first step.
+    fn memory(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Makes a step.
+    ///
+    /// # Errors
+    /// A number that it remembers would not be finite; then it has changed nothing.
+    fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), Overflow>;
+}
+
+/// What an optimiser makes a step of. All slices are as long as the parameters.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Step<'a, T> {
+    /// The number of the step, the first being 1.
+    pub number: u64,
+    /// What is to be moved.
+    pub parameters: &'a mut [T],
+    /// The gradient in the parameters, before scaling.
+    pub gradient: &'a [T],
+    /// What the gradient is to be multiplied by, 1 unless it is clipped.
+    pub scale: f64,
+    /// The vectors that [`Optimizer::memory`] names, in that order.
+    pub memory: &'a mut [Vec<T>],
+}
+
+/// A number that an optimiser remembers would not be finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow {
+    /// What would not be finite.
+    pub what: &'static str,
+    /// Whose, as a position in the vector of all parameters.
+    pub element: usize,
+}
+
+/// An optimiser at work on a vector of `n` parameters: its settings, what it remembers, and how many steps it has made. A
+/// [`Trainer`](crate::Trainer) has one; use it directly to train something of your own.
+///
+/// ```
+/// use retrograd::Adam;
+/// use retrograd::optim::OptimizerState;
+///
+/// let mut adam = OptimizerState::<_, f64>::new(Adam::new(0.1), 1)?;
+/// let mut x = [1.0];
+/// for _ in 0..200 {
+///     let gradient = [2.0 * x[0]]; // of x²
+///     adam.step(&mut x, &gradient, 1.0).expect("it is finite");
+/// }
+/// assert!(x[0].abs() < 0.01);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct OptimizerState<O, T> {
+    optimizer: O,
+    memory: Vec<Vec<T>>,
+    steps: u64,
+}
+
+impl<O: Optimizer, T: Float> OptimizerState<O, T> {
+    /// An optimiser before its first step.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if a setting makes no sense.
+    pub fn new(optimizer: O, n: usize) -> Result<Self, Error> {
+        check_learning_rate(optimizer.learning_rate())?;
+        optimizer.check()?;
+        let memory = optimizer.memory().iter().map(|_| vec![T::ZERO; n]);
+        Ok(OptimizerState {
+            memory: memory.collect(),
+            optimizer,
+            steps: 0,
+        })
+    }
+
+    /// One step along `scale` times the gradient (see [`clip_scale`]).
+    ///
+    /// # Errors
+    /// [`Overflow`]; then nothing has changed.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn step(
+        &mut self,
+        parameters: &mut [T],
+        gradient: &[T],
+        scale: f64,
+    ) -> Result<(), Overflow> {
+        assert_eq!(parameters.len(), gradient.len(), "a number a parameter");
+        self.optimizer.step(Step {
+            number: self.steps + 1,
+            parameters,
+            gradient,
+            scale,
+            memory: &mut self.memory,
+        })?;
+        self.steps += 1;
+        Ok(())
+    }
+}
+
+/// [`OptimizerState`] of any optimiser.
+pub(crate) trait AnyOptimizer<T>: Debug + Send + Sync {
+    /// Settings, for people.
+    fn settings(&self) -> &dyn Debug;
+    fn learning_rate(&self) -> f64;
+    fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error>;
+    /// The steps made so far.
+    fn steps(&self) -> u64;
+    /// As [`OptimizerState::step`].
+    fn step(&mut self, parameters: &mut [T], gradient: &[T], scale: f64) -> Result<(), Overflow>;
+}
+
+impl<O: Optimizer, T: Float> AnyOptimizer<T> for OptimizerState<O, T> {
+    fn settings(&self) -> &dyn Debug {
+        &self.optimizer
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.optimizer.learning_rate()
+    }
+
+    fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
+        check_learning_rate(learning_rate)?;
+        self.optimizer.set_learning_rate(learning_rate);
+        Ok(())
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn step(&mut self, parameters: &mut [T], gradient: &[T], scale: f64) -> Result<(), Overflow> {
+        self.step(parameters, gradient, scale)
+    }
+}
+
+/// What a learning rate is multiplied by when the share `done` of all steps is made and it is to fall to 0 as half a cosine
+/// (Loshchilov & Hutter 2017, equation 5).
+pub fn half_cosine(done: f64) -> f64 {
+    0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+}
+
+/// √Σ g², accumulated in f64 whatever the gradient's type. It is finite wherever the norm is: squares that overflow or vanish
+/// are taken of numbers that have been scaled first.
+pub fn global_norm<T: Float>(gradient: &[T]) -> f64 {
+    let squares = |unit: f64| -> f64 {
+        let scaled = gradient.iter().map(|g| g.to_f64() / unit);
+        scaled.map(|g| g * g).sum()
+    };
+    let sum = squares(1.0);
+    if sum.is_finite() && sum >= f64::MIN_POSITIVE {
+        return sum.sqrt();
+    }
+    let largest = gradient
+        .iter()
+        .fold(0.0, |m: f64, g| m.max(g.to_f64().abs()));
+    match largest.is_normal() {
+        true if sum.is_nan() => f64::NAN,
+        true => squares(largest).sqrt() * largest,
+        // All are 0 or denormal, one is infinite, or all are NaN.
+        false => sum.sqrt(),
+    }
+}
+
+/// What to scale a gradient of this norm by so that its norm is at most `limit` (Pascanu et al. 2013, algorithm 1).
+pub fn clip_scale(norm: f64, limit: Option<f64>) -> f64 {
+    match limit {
+        Some(limit) if norm > limit => limit / norm,
+        _ => 1.0,
+    }
+}
+
+/// 0 instead of a denormal number of f32, whose arithmetic takes a hundred times as long on many processors. Means of
+/// gradients decay through these numbers wherever a gradient stays 0. (f64 takes some hundred thousand steps to get there.)
+fn flushed<T: Float>(x: T) -> T {
+    let least = T::from_f64(f64::from(f32::MIN_POSITIVE));
+    match size_of::<T>() == size_of::<f32>() && x.abs() < least {
+        true => T::ZERO,
+        false => x,
+    }
+}
+
+/// The first place where `value` of what is remembered and the gradient is not finite. Chunks are looked at without a branch, so
+/// that the compiler can do so in vectors.
+fn first_infinite<T: Float>(
+    memory: &[T],
+    gradient: &[T],
+    value: impl Fn(T, T) -> T,
+) -> Option<usize> {
+    const CHUNK: usize = 64;
+    let infinite = |(&m, &g): (&T, &T)| {
+        let v = value(m, g);
+        // ∞ − ∞ and NaN − NaN are NaN.
+        v - v != T::ZERO
+    };
+    let chunks = memory.chunks(CHUNK).zip(gradient.chunks(CHUNK));
+    let (chunk, (m, g)) = chunks.enumerate().find(|(_, (m, g))| {
+        let all = m.iter().zip(*g).map(infinite);
+        all.fold(false, |found, this| found | this)
+    })?;
+    let within = m.iter().zip(g).position(infinite)?;
+    Some(chunk * CHUNK + within)
+}
+
+fn check_learning_rate(learning_rate: f64) -> Result<(), Error> {
+    not_negative("the learning rate", learning_rate)
+}
+
+fn fraction(what: &'static str, found: f64) -> Result<(), Error> {
+    setting(what, found, "at least 0 and less than 1", |x| {
+        (0.0..1.0).contains(&x)
+    })
+}
+
+fn not_negative(what: &'static str, found: f64) -> Result<(), Error> {
+    setting(what, found, "a finite number of at least 0", |x| {
+        x.is_finite() && x >= 0.0
+    })
+}
+
+pub(crate) fn positive(what: &'static str, found: f64) -> Result<(), Error> {
+    setting(what, found, "a finite number of more than 0", |x| {
+        x.is_finite() && x > 0.0
+    })
+}
+
+fn setting(
+    what: &'static str,
+    found: f64,
+    expected: &'static str,
+    fits: impl Fn(f64) -> bool,
+) -> Result<(), Error> {
+    match fits(found) {
+        true => Ok(()),
+        false => Err(Error::Setting {
+            what,
+            found: found.to_string(),
+            expected: expected.to_owned(),
+        }),
+    }
+}

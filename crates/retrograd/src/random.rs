@@ -1,0 +1,25 @@
+//! Random numbers: one seed, and a stream of its own for each thing that draws from it, so that what one thing draws changes
+//! nothing for another.
+//!
+//! ```
+//! use retrograd::random::{RngExt, stream};
+//!
+//! let mut shuffle = stream(1, "windows", "training");
+//! let first: f64 = shuffle.random();
+//! assert_eq!(first, stream(1, "windows", "training").random::<f64>());
+//! ```
+
+pub use rand::{Rng, RngExt, SeedableRng};
+pub use rand_chacha::ChaCha8Rng;
+
+/// The random numbers of a `kind` of thing with this `name`: a ChaCha stream of the seed. The same on every machine.
+pub fn stream(seed: u64, kind: &str, name: &str) -> ChaCha8Rng {
+    // FNV-1a, 64 bits: a fixed function, where the standard library's hasher may change with its version.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in kind.bytes().chain([0]).chain(name.bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(hash);
+    rng
+}

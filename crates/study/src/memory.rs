@@ -1,0 +1,262 @@
+//! Long memory: a system learns a task at a lag until it solves it or its steps are used up, and may be looked into then.
+
+use retrograd::Observe;
+use serde::{Deserialize, Serialize};
+
+use crate::flow::{self, Curves};
+use crate::observed::observe;
+use crate::saturation::{self, Stream};
+use crate::systems::System;
+use crate::tasks::Task;
+use retrograd::Adam;
+use retrograd::Cell;
+use retrograd::Engine;
+use retrograd::Error;
+use retrograd::Trainer;
+use retrograd::random::stream;
+
+/// How training goes; the same for all systems.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Training {
+    /// The most training steps.
+    pub limit: u64,
+    /// Sequences of a training step, made anew for each.
+    pub rows: usize,
+    /// Adam's step size.
+    pub rate: f64,
+    /// The norm that gradients are clipped to.
+    pub clip: f64,
+    /// Training steps from one test to the next.
+    pub every: u64,
+    /// Sequences of the test, the same ones each time, which are not trained on.
+    pub tested: usize,
+}
+
+/// One training run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Memory {
+    /// What learns.
+    pub system: System,
+    /// The task.
+    pub task: Task,
+    /// How far back it has to remember, see [`Task`].
+    pub lag: usize,
+    /// The number of parameters that its size is chosen for.
+    pub parameters: usize,
+    /// What parameters and sequences are drawn from.
+    pub seed: u64,
+    /// How it learns.
+    pub training: Training,
+    /// What the cell is looked at for afterwards, if it is.
+    pub look: Option<Look>,
+}
+
+/// What a trained cell is looked at for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Look {
+    /// Sequences that the error flow is averaged over. They are as long as those that were trained on.
+    pub sequences: usize,
+    /// Saturation.
+    pub stream: saturation::Extent,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Learned {
+    /// The training step after which the test was passed.
+    pub solved: Option<u64>,
+    /// The training step whose loss or gradient was no finite number, after which nothing more was learned.
+    pub diverged: Option<u64>,
+    /// The last test's score, see [`Task::criterion`].
+    pub score: f64,
+    /// Hidden units.
+    pub hidden: usize,
+    /// Parameters.
+    pub parameters: usize,
+    /// What was seen afterwards.
+    pub seen: Option<Seen>,
+}
+
+/// A look into a trained cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Error flow.
+    pub flow: Curves,
+    /// Saturation.
+    pub stream: Stream,
+    /// The gates over one sequence, of a cell that has all three.
+    pub gates: Option<Gates>,
+}
+
+/// Gates of all units at each step of one sequence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gates {
+    /// What is read, `[T, inputs]`.
+    pub x: Vec<f64>,
+    /// The gates by name, each `[T, H]`, to three decimals.
+    pub gates: Vec<(String, Vec<f64>)>,
+}
+
+/// The gates of the question's memory, and of no other cell all three.
+const GATES: [&str; 3] = ["keep", "write", "read"];
+
+impl Memory {
+    /// Trains and tests.
+    ///
+    /// # Errors
+    /// [`Error::Compile`], [`Error::NoSuchValue`].
+    pub fn run(&self, engine: Engine) -> Result<Learned, Error> {
+        let (task, training, ends) = (self.task, self.training, self.task.ends());
+        let hidden = self.system.hidden(ends, self.parameters)?;
+        let cell = self.system.cell(ends, hidden)?;
+        let mut test = stream(self.seed, "intuition", "test");
+        let test = task.batch::<f32>(self.lag, training.tested, &mut test);
+        let mut rng = stream(self.seed, "intuition", "training");
+        let mut trainer = Trainer::builder(cell.clone(), Adam::new(training.rate))
+            .engine(engine)
+            .seed(self.seed)
+            .clip(training.clip)
+            .build()?;
+        let mut learned = Learned {
+            solved: None,
+            diverged: None,
+            score: f64::NAN,
+            hidden,
+            parameters: cell.parameter_count(),
+            seen: None,
+        };
+        for step in 1..=training.limit {
+            let batch = task.batch::<f32>(self.lag, training.rows, &mut rng);
+            match trainer.step(&batch) {
+                Ok(_) => {}
+                Err(Error::NonFinite { .. }) => learned.diverged = Some(step),
+                Err(e) => return Err(e),
+            }
+            let stop = step == training.limit || learned.diverged.is_some();
+            if step % training.every != 0 && !stop {
+                continue;
+            }
+            let tested = trainer.evaluate(&test)?;
+            let y = tested.output("y").expect("the system has this output");
+            learned.score = task.score(&test, y);
+            if task.solved(learned.score) {
+                learned.solved = Some(step);
+            }
+            if stop || learned.solved.is_some() {
+                break;
+            }
+        }
+        if !learned.score.is_finite() {
+            learned.score = f64::MAX; // JSON has no infinity
+        }
+        if let Some(look) = self.look {
+            let values = trainer.named_parameters().flat_map(|p| p.values);
+            let params: Vec<f64> = values.map(|&v| f64::from(v)).collect();
+            learned.seen = Some(self.look(look, &cell, &params, engine)?);
+        }
+        Ok(learned)
+    }
+
+    fn look(&self, look: Look, cell: &Cell, params: &[f64], engine: Engine) -> Result<Seen, Error> {
+        let mut rng = stream(self.seed, "intuition", "error flow");
+        let sequences = self.task.last_asked(self.lag, look.sequences, &mut rng);
+        let mut rng = stream(self.seed, "intuition", "stream");
+        let long = self
+            .task
+            .endless(look.stream.steps, look.stream.rows, &mut rng);
+        Ok(Seen {
+            flow: flow::measure(cell, params, &sequences, engine)?,
+            stream: saturation::measure(cell, params, &self.system, &long, engine)?,
+            gates: self.gates(cell, params, engine)?,
+        })
+    }
+
+    fn gates(&self, cell: &Cell, params: &[f64], engine: Engine) -> Result<Option<Gates>, Error> {
+        if GATES.iter().any(|g| cell.tape().find(g).is_none()) {
+            return Ok(None);
+        }
+        let mut rng = stream(self.seed, "intuition", "gates");
+        let batch = self.task.batch::<f64>(self.lag, 1, &mut rng);
+        let values = GATES.map(Observe::value);
+        let gates = observe(cell, params, &batch, engine, &values)?;
+        let rounded = |g: Vec<f64>| g.iter().map(|v| (v * 1e3).round() / 1e3).collect();
+        let x = batch.array("x").expect("a task's batch has it").to_vec();
+        let names = GATES.map(str::to_owned).into_iter();
+        Ok(Some(Gates {
+            x,
+            gates: names.zip(gates.into_iter().map(rounded)).collect(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tasks;
+    use super::*;
+
+    fn run(limit: u64, rate: f64) -> Learned {
+        run_on(Task::Order, limit, rate)
+    }
+
+    fn run_on(task: Task, limit: u64, rate: f64) -> Learned {
+        let memory = Memory {
+            system: System::named("keepwrite"),
+            task,
+            lag: tasks::SHORTEST,
+            parameters: 600,
+            seed: 4,
+            training: Training {
+                limit,
+                rows: 16,
+                rate,
+                clip: 1.0,
+                every: 10,
+                tested: 64,
+            },
+            look: Some(Look {
+                sequences: 2,
+                stream: saturation::Extent { steps: 40, rows: 2 },
+            }),
+        };
+        memory.run(Engine::Jit).unwrap()
+    }
+
+    #[test]
+    fn a_run_ends_when_the_test_is_passed_and_is_the_same_each_time() {
+        let learned = run(2000, 0.01);
+        let solved = learned.solved.expect("a short lag is easy");
+        assert!(solved < 2000 && solved.is_multiple_of(10) && learned.score >= 0.95);
+        assert_eq!(run(2000, 0.01), learned);
+        let gates = learned.seen.unwrap().gates.unwrap();
+        assert_eq!(gates.gates.len(), 3);
+        assert!(
+            gates
+                .gates
+                .iter()
+                .all(|(_, g)| g.len() == 10 * learned.hidden)
+        );
+        assert!(
+            gates
+                .gates
+                .iter()
+                .all(|(_, g)| g.iter().all(|v| (0.0..=1.0).contains(v)))
+        );
+    }
+
+    #[test]
+    fn a_cell_of_every_task_is_looked_into_at_the_length_that_it_was_trained_on() {
+        for task in Task::ALL {
+            let seen = run_on(task, 1, 1e-3).seen.unwrap();
+            assert_eq!(seen.flow["c'"].len(), task.steps(tasks::SHORTEST));
+            assert!(seen.flow["h'"][0] > 0.0, "{task:?}");
+            assert_eq!(seen.stream.steps.last(), Some(&40));
+        }
+    }
+
+    #[test]
+    fn a_failure_uses_up_its_steps() {
+        let learned = run(15, 1e-6);
+        assert_eq!((learned.solved, learned.diverged), (None, None));
+        assert!(learned.score < 0.95);
+    }
+}

@@ -1,0 +1,400 @@
+//! What the error flow says.
+
+mod findings;
+
+use std::collections::BTreeMap;
+
+use super::numbers::{log_quantile, seeds as counted, share, short};
+use super::{Drawing, Found, Section, Table};
+use crate::flow::Curves;
+use crate::study::{BIASES, flow_systems, memory_systems};
+use crate::systems::{Recurrent, System};
+use crate::tasks::Task;
+use crate::{Job, Outcome};
+use retrograd_plot::{Axis, Figure, Line, LinePanel, LinePlot};
+
+/// A state's error flow over seeds, at each k.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flow {
+    median: Vec<f64>,
+    /// The quartiles.
+    band: Vec<(f64, f64)>,
+}
+
+type Flows = BTreeMap<String, Flow>;
+
+impl Found<'_> {
+    /// Of these jobs, k from 0 to `steps`; `relative` to what reaches the last hidden state of the same run.
+    fn flows(&self, jobs: impl Iterator<Item = Job>, steps: usize, relative: bool) -> Flows {
+        let mut states: BTreeMap<String, Vec<Vec<f64>>> = BTreeMap::new();
+        for job in jobs {
+            let curves: &Curves = match self.store.get(&job) {
+                Some(Outcome::Flow(curves)) => curves,
+                Some(Outcome::Memory(learned)) => match &learned.seen {
+                    Some(seen) => &seen.flow,
+                    None => continue,
+                },
+                _ => continue,
+            };
+            let unit = match relative {
+                true => curves["h'"].first().copied().unwrap_or(f64::NAN),
+                false => 1.0,
+            };
+            for (state, curve) in curves {
+                let curve = curve.iter().map(|f| f / unit).collect();
+                states.entry(state.clone()).or_default().push(curve);
+            }
+        }
+        let over = |curves: Vec<Vec<f64>>| {
+            let mut flow = Flow::default();
+            for k in 0..=steps {
+                let at = |c: &Vec<f64>| c.get(k).copied().unwrap_or(f64::INFINITY);
+                let values: Vec<f64> = curves.iter().map(at).collect();
+                let at = |share| log_quantile(&values, share);
+                flow.median.push(at(0.5));
+                flow.band.push((at(0.25), at(0.75)));
+            }
+            flow
+        };
+        let all = states.into_iter();
+        all.map(|(state, curves)| (state, over(curves))).collect()
+    }
+
+    /// Before training.
+    fn start(&self, system: System) -> Flows {
+        let seeds = self.study.seeds(self.study.flow_seeds);
+        let jobs = seeds.map(|seed| self.study.flow(system, seed));
+        self.flows(jobs, self.study.flow.steps, false)
+    }
+
+    /// The seeds that both [`Found::before`] and [`Found::after`] are of.
+    fn trained_seeds(&self) -> u64 {
+        self.study.memory_seeds.min(self.study.flow_seeds)
+    }
+
+    /// Before training on the adding problem, of the seeds that are trained, relative to the last hidden state's.
+    fn before(&self, system: System) -> Flows {
+        let seeds = self.study.seeds(self.trained_seeds());
+        let jobs = seeds.map(|seed| self.study.flow(system, seed));
+        self.flows(jobs, self.study.flow.steps, true)
+    }
+
+    /// After training on the adding problem, relative to the last hidden state's.
+    fn after(&self, system: System) -> Flows {
+        let seeds = self.study.seeds(self.trained_seeds());
+        let lag = self.study.looked_at;
+        let jobs = seeds.map(|seed| self.study.memory(system, Task::Adding, lag, seed));
+        self.flows(jobs, lag - 1, true)
+    }
+
+    /// The farthest k that trained flow is told at: that of the first step of a sequence as long as the trained ones.
+    fn trained_far(&self) -> usize {
+        (self.study.looked_at - 1).min(self.study.flow.steps)
+    }
+}
+
+/// The state that carries a system's memory: c where there is one.
+fn carrier(flows: &Flows) -> (&str, &Flow) {
+    let of = |state: &str| flows.get_key_value(state);
+    let (state, flow) = of("c'").or_else(|| of("h'")).expect("every cell has a h");
+    (bare(state), flow)
+}
+
+/// A state's name without its prime.
+fn bare(state: &str) -> &str {
+    state.trim_end_matches('\'')
+}
+
+impl Flow {
+    fn at(&self, k: usize) -> f64 {
+        self.median[k.min(self.median.len() - 1)]
+    }
+
+    /// What a step keeps of the error, on the average from k = 10 (half of k where that is less) to k.
+    fn kept(&self, k: usize) -> f64 {
+        let from = 10.min(k / 2);
+        (self.at(k) / self.at(from)).powf(1.0 / (k - from) as f64)
+    }
+}
+
+pub(crate) fn section(found: &Found<'_>) -> Section {
+    let far = found.study.flow.steps.min(100);
+    Section {
+        title: "Does the error get through?".to_owned(),
+        method: vec![format!(
+            "Error flow is ‖∂L_T/∂s_(T−k)‖: how strongly the loss at the last step T, and only there, feels what a state s \
+             was k steps earlier. It comes from the backward step in f64: the adjoint of s as a step makes it, norm \
+             over its units, root mean square over {} sequences of the adding problem; curves are medians and bands quartiles \
+             over {}, both taken of logarithms. After training the sequences are as long as those that were trained on, \
+             curves are over {}, and flow is divided by that into the last hidden state, ‖∂L_T/∂h_T‖, so that neither the \
+             size of the answer's error nor that of the read-out counts; before and after are compared so, of the same seeds. In an \
+             LSTM the direct path from c to c' has the keep gate for its derivative, in a single \
+             network (S1, S3) a weight matrix times a slope.",
+            found.study.flow.rows,
+            counted(found.study.flow_seeds),
+            counted(found.trained_seeds()),
+        )],
+        findings: findings::findings(found, far),
+        drawings: drawings(found),
+        tables: vec![by_distance(found), by_start(found, far), after(found)],
+    }
+}
+
+fn drawings(found: &Found<'_>) -> Vec<Drawing> {
+    let lag = found.study.looked_at;
+    let panel = |title: &str, lines: Vec<Line>| LinePanel {
+        title: title.to_owned(),
+        x: Axis::named("k, steps before the loss"),
+        y: Axis::named(format!(
+            "error flow ‖∂L_T/∂s_(T−k)‖, median and quartiles over {}",
+            counted(found.study.flow_seeds)
+        ))
+        .log(),
+        lines,
+    };
+    let all = |state: &str| -> Vec<Line> {
+        let flows = System::all().map(|s| (s, found.start(s)));
+        flows
+            .filter_map(|(s, flows)| Some(line(s.label(), s, flows.get(state)?)))
+            .collect()
+    };
+    let carriers = |systems: Vec<System>, flows: &dyn Fn(System) -> Flows| -> Vec<Line> {
+        let of = |s: System| {
+            let flows = flows(s);
+            let (state, flow) = carrier(&flows);
+            line(format!("{}: {state}", s.label()), s, flow)
+        };
+        systems.into_iter().map(of).collect()
+    };
+    let start = LinePlot {
+        title: "Error flow before training, uniform recurrent weights, keep bias 1".to_owned(),
+        panels: vec![
+            panel("into the memory c, of those that have one", all("c'")),
+            panel("into the hidden state h", all("h'")),
+        ],
+    };
+    let (rnn, lstm) = (System::named("rnn"), System::named("lstm"));
+    let mut biases: Vec<Line> = carriers(BIASES.map(|b| lstm.keeping(b)).to_vec(), &|s| {
+        found.start(s)
+    });
+    // Bias 1 is drawn as S7 is in all pictures.
+    for ((line, bias), variant) in biases.iter_mut().zip(BIASES).zip([1, 0, 2, 3]) {
+        (line.variant, line.name) = (variant, format!("S7 lstm: c, bias {bias}"));
+    }
+    let references = carriers(vec![rnn, rnn.with(Recurrent::Orthogonal)], &|s| {
+        found.start(s)
+    });
+    biases.extend(references);
+    let orthogonal = System::all()
+        .filter(|s| s.cell != "irnn")
+        .map(|s| s.with(Recurrent::Orthogonal));
+    let mut orthogonal = carriers(orthogonal.collect(), &|s| found.start(s));
+    let plain = System::all().filter(|s| s.cell != "irnn");
+    for (line, plain) in orthogonal.iter_mut().zip(plain) {
+        line.name = line.name.replace(", orthogonal", "");
+        line.variant = plain.variant();
+    }
+    let depends = LinePlot {
+        title: "What error flow depends on, before training".to_owned(),
+        panels: vec![
+            panel("the bias of S7's keep gate, against S1", biases),
+            panel("orthogonal recurrent weights, keep bias 1", orthogonal),
+        ],
+    };
+    let mut after = carriers(memory_systems(), &|s| found.after(s));
+    for (line, system) in after.iter_mut().zip(memory_systems()) {
+        let (solved, of) = found.solved(system, Task::Adding, lag);
+        line.name += &format!(" ({solved}/{of})");
+    }
+    let trained = LinePlot {
+        title: format!("Error flow after training on the adding problem at lag {lag}"),
+        panels: trained_panels(found.trained_seeds(), after),
+    };
+    let drawing = |name, caption: &str, plot| Drawing {
+        name,
+        caption: caption.to_owned(),
+        figure: Figure::Lines(plot),
+    };
+    let (seed, seeds) = (found.study.seed, counted(found.study.flow_seeds));
+    vec![
+        drawing(
+            "flow-start",
+            &format!(
+                "Error flow of all systems before training, by state; first seed {seed}, {seeds}."
+            ),
+            start,
+        ),
+        drawing(
+            "flow-depends",
+            &format!(
+                "Error flow before training by keep bias, and with orthogonal recurrent weights, over {seeds}; c or h \
+                      names the state."
+            ),
+            depends,
+        ),
+        drawing(
+            "flow-trained",
+            &format!(
+                "Error flow after training, relative to that into the last h, on sequences as long as the trained ones, over \
+                      {}; of each system the state that carries its memory, the table has the others. The first panel is \
+                      cut off below 10⁻¹², and curves that end there go on below it.",
+                counted(found.trained_seeds())
+            ),
+            trained,
+        ),
+    ]
+}
+
+/// All systems down to where an axis can still show the greater ones, and the greater ones apart.
+fn trained_panels(seeds: u64, lines: Vec<Line>) -> Vec<LinePanel> {
+    let seeds = counted(seeds);
+    let panel = |title: &str, floor: f64, lines: Vec<Line>| LinePanel {
+        title: title.to_owned(),
+        x: Axis::named("k, steps before the loss"),
+        y: Axis {
+            floor: Some(floor),
+            ..Axis::named(format!(
+                "‖∂L_T/∂s_(T−k)‖ ÷ ‖∂L_T/∂h_T‖, median and quartiles over {seeds}"
+            ))
+            .log()
+        },
+        lines,
+    };
+    let near = |l: &&Line| l.points.iter().all(|p| p.1 >= 1e-3);
+    let greater: Vec<Line> = lines.iter().filter(near).cloned().collect();
+    let mut panels = vec![panel("in brackets: how many runs solved it", 1e-12, lines)];
+    if !greater.is_empty() {
+        panels.push(panel("those that stay above 0.001", 1e-3, greater));
+    }
+    panels
+}
+
+fn line(name: String, system: System, flow: &Flow) -> Line {
+    let points = flow.median.iter().enumerate();
+    Line {
+        name,
+        kind: system.kind(),
+        variant: system.variant(),
+        points: points.map(|(k, y)| (k as f64, *y)).collect(),
+        band: flow.band.clone(),
+    }
+}
+
+/// Every state at some distances.
+fn by_distance(found: &Found<'_>) -> Table {
+    let steps = found.study.flow.steps;
+    let distances: Vec<usize> = [0, 1, 10, 50, 100, 200]
+        .into_iter()
+        .filter(|k| *k <= steps)
+        .collect();
+    let mut rows = Vec::new();
+    for system in System::all() {
+        for (state, flow) in found.start(system) {
+            let mut row = vec![system.label(), bare(&state).to_owned()];
+            row.extend(distances.iter().map(|&k| short(flow.at(k))));
+            row.push(share(flow.kept(steps.min(100))));
+            rows.push(row);
+        }
+    }
+    let mut head = vec!["system".to_owned(), "state".to_owned()];
+    head.extend(distances.iter().map(|k| format!("k = {k}")));
+    head.push("kept a step".to_owned());
+    Table {
+        caption: format!(
+            "Error flow before training, uniform recurrent weights, median of {}; and what a step keeps of it, on the \
+             average from k = 10 to {}.",
+            counted(found.study.flow_seeds),
+            steps.min(100)
+        ),
+        head,
+        rows,
+    }
+}
+
+/// The carrying state of every start at one distance.
+fn by_start(found: &Found<'_>, far: usize) -> Table {
+    let mut rows = Vec::new();
+    for base in System::all() {
+        for recurrent in [Recurrent::Zoo, Recurrent::Orthogonal] {
+            let of = |s: &System| s.cell == base.cell && s.recurrent == recurrent;
+            let systems: Vec<System> = flow_systems().into_iter().filter(of).collect();
+            let Some(first) = systems.first() else {
+                continue;
+            };
+            let weights = match (recurrent, base.cell) {
+                (Recurrent::Zoo, "irnn") => "identity",
+                (Recurrent::Zoo, _) => "uniform",
+                (Recurrent::Orthogonal, _) => "orthogonal",
+                (Recurrent::Identity, _) => "identity",
+            };
+            let flows = found.start(*first);
+            let mut row = vec![
+                base.label(),
+                carrier(&flows).0.to_owned(),
+                weights.to_owned(),
+            ];
+            let at = |s: &System| short(carrier(&found.start(*s)).1.at(far));
+            match first.keep_bias {
+                None => {
+                    row.push(at(first));
+                    row.extend(BIASES.map(|_| "–".to_owned()));
+                }
+                Some(_) => {
+                    row.push("–".to_owned());
+                    row.extend(systems.iter().map(at));
+                }
+            }
+            rows.push(row);
+        }
+    }
+    let mut head: Vec<String> = ["system", "state", "recurrent weights", "no keep gate"]
+        .map(str::to_owned)
+        .to_vec();
+    head.extend(BIASES.map(|b| format!("bias {b}")));
+    Table {
+        caption: format!("Error flow before training at k = {far}, by start, median over seeds."),
+        head,
+        rows,
+    }
+}
+
+fn after(found: &Found<'_>) -> Table {
+    let lag = found.study.looked_at;
+    let far = found.trained_far();
+    let mut rows = Vec::new();
+    for system in memory_systems() {
+        let (before, after) = (found.before(system), found.after(system));
+        let (solved, of) = found.solved(system, Task::Adding, lag);
+        for (state, after) in &after {
+            rows.push(vec![
+                system.label(),
+                bare(state).to_owned(),
+                format!("{solved}/{of}"),
+                before
+                    .get(state)
+                    .map_or(String::new(), |b| short(b.at(far))),
+                short(after.at(far)),
+                share(after.kept(far)),
+            ]);
+        }
+    }
+    Table {
+        caption: format!(
+            "Error flow at k = {far}, relative to that into the last h, before and after training on the adding problem at lag \
+             {lag}, median over the same {}; and what a step keeps of it after training, on the average from k = {} on.",
+            counted(found.trained_seeds()),
+            10.min(far / 2),
+        ),
+        head: [
+            "system",
+            "state",
+            "solved",
+            "before",
+            "after",
+            "kept a step, after",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        rows,
+    }
+}

@@ -1,0 +1,379 @@
+//! What the tasks of long memory say.
+
+use super::numbers::{list, median, more_runs, percent, seeds, short, whole};
+use super::{Drawing, Found, Section, Table};
+use crate::Outcome;
+use crate::memory::Learned;
+use crate::study::memory_systems;
+use crate::systems::{Recurrent, System};
+use crate::tasks::{ALPHABET, ITEMS, Task};
+use retrograd_plot::{Figure, Tile, TileGroup, TilePlot};
+
+impl Found<'_> {
+    /// The runs of a system on a task at a lag.
+    pub(crate) fn learned(
+        &self,
+        system: System,
+        task: Task,
+        lag: usize,
+    ) -> impl Iterator<Item = &Learned> {
+        let seeds = self.study.seeds(self.study.memory_seeds);
+        seeds.filter_map(move |seed| {
+            match self.store.get(&self.study.memory(system, task, lag, seed)) {
+                Some(Outcome::Memory(learned)) => Some(learned),
+                _ => None,
+            }
+        })
+    }
+
+    /// How many of these runs solved it, of how many.
+    pub(crate) fn solved(&self, system: System, task: Task, lag: usize) -> (usize, usize) {
+        let runs = self.learned(system, task, lag);
+        runs.fold((0, 0), |(solved, of), run| {
+            (solved + usize::from(run.solved.is_some()), of + 1)
+        })
+    }
+
+    /// The same over all tasks and lags.
+    fn solved_in_all(&self, system: System) -> (usize, usize) {
+        let mut all = (0, 0);
+        for task in Task::ALL {
+            for &lag in &self.study.lags {
+                let (solved, of) = self.solved(system, task, lag);
+                all = (all.0 + solved, all.1 + of);
+            }
+        }
+        all
+    }
+
+    /// The median training step of those runs that solved it.
+    fn steps(&self, system: System, task: Task, lag: usize) -> Option<u64> {
+        let solved = self.learned(system, task, lag).filter_map(|r| r.solved);
+        let steps: Vec<f64> = solved.map(|s| s as f64).collect();
+        (!steps.is_empty()).then(|| median(&steps) as u64)
+    }
+
+    /// The longest lag that all runs solved, all shorter ones too.
+    fn reach(&self, system: System, task: Task) -> Option<usize> {
+        let whole = |lag: &&usize| {
+            let (solved, of) = self.solved(system, task, **lag);
+            solved == of
+        };
+        self.study.lags.iter().take_while(whole).last().copied()
+    }
+}
+
+pub(crate) fn section(found: &Found<'_>) -> Section {
+    let training = found.study.training;
+    let criteria = Task::ALL.map(|t| format!("{}: {}", t.name(), t.criterion()));
+    Section {
+        title: "Who learns what lies far back?".to_owned(),
+        method: vec![
+            format!(
+                "Three tasks: the adding problem (two marked numbers of a long sequence, one in either half, are to be added at its end), a copy task \
+                 ({ITEMS} symbols of an alphabet of {ALPHABET} are to be repeated after a pause) and temporal order (X or Y in the \
+                 second tenth of the sequence and again in the sixth, other symbols elsewhere; at the end, which of XX, XY, YX, \
+                 YY it was). The lag is the length of the sequence, in the copy task that of the pause: in the other two what is \
+                 to be remembered is nearer than the lag, the first number by up to half of it, the first symbol by a tenth to a \
+                 fifth. A run counts as solved when {} sequences that it was not trained on meet the criterion ({}), tested every \
+                 {} steps; otherwise the table reads \"not within {}\".",
+                training.tested,
+                criteria.join("; "),
+                training.every,
+                whole(training.limit),
+            ),
+            format!(
+                "All systems train alike: Adam with step size {}, {} new sequences a step, gradients clipped to norm {}, {}; \
+                 no setting was chosen for any one system, and one step size need not suit all of them. Recurrent weights start uniform but \
+                 for S5's identity, and S1 is trained from orthogonal ones too; S3 and the others are not. {}",
+                training.rate,
+                training.rows,
+                training.clip,
+                seeds(found.study.memory_seeds),
+                sizes(found),
+            ),
+        ],
+        findings: findings(found),
+        drawings: vec![Drawing {
+            name: "memory",
+            caption:
+                "Success rate over seeds and median training steps to success, by task and lag."
+                    .to_owned(),
+            figure: Figure::Tiles(tiles(found)),
+        }],
+        tables: Task::ALL.into_iter().map(|t| table(found, t)).collect(),
+    }
+}
+
+/// How equal the parameter counts are.
+fn sizes(found: &Found<'_>) -> String {
+    let budget = found.study.parameters as f64;
+    let counts = memory_systems().into_iter().flat_map(|s| {
+        let runs = Task::ALL.map(|t| found.learned(s, t, found.study.lags[0]).next());
+        runs.into_iter().flatten().map(|r| r.parameters as f64)
+    });
+    let off = counts
+        .map(|c| (c - budget).abs() / budget)
+        .fold(0.0, f64::max);
+    format!(
+        "Parameter counts are within {} of {}.",
+        percent(off),
+        whole(found.study.parameters as u64)
+    )
+}
+
+fn findings(found: &Found<'_>) -> Vec<String> {
+    let of = |cell: &str| found.solved_in_all(System::named(cell));
+    let told = |cell: &str| {
+        let (solved, all) = of(cell);
+        format!("{} {solved} of {all}", System::named(cell).label())
+    };
+    let mut reach = Vec::new();
+    for task in Task::ALL {
+        let all: Vec<(String, usize)> = memory_systems()
+            .into_iter()
+            .filter_map(|s| Some((s.label(), found.reach(s, task)?)))
+            .collect();
+        let longest = all.iter().map(|r| r.1).max();
+        reach.push(match longest {
+            None => format!(
+                "the {}: no system solved the shortest lag with every seed",
+                task.name()
+            ),
+            Some(longest) => {
+                let names: Vec<String> = all
+                    .iter()
+                    .filter(|r| r.1 == longest)
+                    .map(|r| r.0.clone())
+                    .collect();
+                format!("the {}: lag {longest}, by {}", task.name(), list(&names))
+            }
+        });
+    }
+    let first = format!(
+        "The longest lag up to which every seed succeeded: {}.",
+        reach.join("; ")
+    );
+
+    let compare = |question: &str, what: &str, cell: &str| {
+        let (gated, all) = of("keepwrite");
+        let deep = format!("{cell}_deep");
+        format!(
+            "{question}, all tasks and lags together: {}, {}, {}; {}.",
+            told("keepwrite"),
+            told(cell),
+            told(&deep),
+            one_or_gates(what, gated, [of(cell).0, of(&deep).0], all)
+        )
+    };
+    let second = compare(
+        "Question 1",
+        "a single network for the memory",
+        "one_memory",
+    );
+    let third = compare(
+        "Question 2",
+        "a single network for the hidden state",
+        "one_hidden",
+    );
+
+    let (rnn, lstm) = (System::named("rnn"), System::named("lstm"));
+    let orthogonal = rnn.with(Recurrent::Orthogonal);
+    let (at, runs) = (
+        |s: System| found.solved_in_all(s).0,
+        found.solved_in_all(rnn).1,
+    );
+    let fourth = format!(
+        "S1 solves {} of {runs} runs, with orthogonal recurrent weights {}; S7 solves {}. {}",
+        at(rnn),
+        at(orthogonal),
+        at(lstm),
+        plain_or_gates(at(rnn), at(orthogonal), at(lstm), runs),
+    );
+    let mut all: Vec<(String, usize, usize)> = memory_systems()
+        .into_iter()
+        .map(|s| {
+            let (solved, of) = found.solved_in_all(s);
+            (s.label(), solved, of)
+        })
+        .collect();
+    all.sort_by_key(|x| std::cmp::Reverse(x.1));
+    let ranking: Vec<String> = all
+        .iter()
+        .map(|(n, s, of)| format!("{n} {s}/{of}"))
+        .collect();
+    let diverged: usize = memory_systems()
+        .into_iter()
+        .flat_map(|s| Task::ALL.map(|t| (s, t)))
+        .flat_map(|(s, t)| found.study.lags.iter().map(move |&lag| (s, t, lag)))
+        .map(|(s, t, lag)| {
+            found
+                .learned(s, t, lag)
+                .filter(|r| r.diverged.is_some())
+                .count()
+        })
+        .sum();
+    let fifth = format!(
+        "Runs solved, most first: {}. {}",
+        list(&ranking),
+        match diverged {
+            0 => "No run diverged.".to_owned(),
+            n => format!("{n} runs diverged, to numbers that are not finite, and count as failed."),
+        }
+    );
+    vec![first, second, third, fourth, fifth]
+}
+
+/// What the runs solved say of the question's gated form against the two forms of one network.
+fn one_or_gates(what: &str, gated: usize, one: [usize; 2], of: usize) -> String {
+    let best = one[0].max(one[1]);
+    if more_runs(gated, best, of) {
+        format!("the gated form solves more runs than {what} in either form")
+    } else if more_runs(best, gated, of) {
+        format!(
+            "{what} solves more runs than the gated form, in the better of its two forms, which is a best of two against one"
+        )
+    } else {
+        format!(
+            "{what} solves about as many as the gated form, in the better of its two forms, which is a best of two against one"
+        )
+    }
+}
+
+/// What they say of S1, with uniform and with orthogonal weights, against S7.
+fn plain_or_gates(plain: usize, orthogonal: usize, lstm: usize, of: usize) -> String {
+    let form = if more_runs(lstm, plain, of) {
+        "The standard LSTM learns more than the plain network with as many parameters"
+    } else if more_runs(plain, lstm, of) {
+        "Against the folklore, the plain network learns more than the standard LSTM with as many parameters"
+    } else {
+        "The standard LSTM and the plain network with as many parameters learn about as much"
+    };
+    let start = if more_runs(orthogonal, plain, of) {
+        "orthogonal weights help the plain one"
+    } else if more_runs(plain, orthogonal, of) {
+        "orthogonal weights harm the plain one"
+    } else {
+        "orthogonal weights make no clear difference to the plain one"
+    };
+    let against = if more_runs(orthogonal, lstm, of) {
+        "with them it learns more than the LSTM, against the folklore"
+    } else if more_runs(lstm, orthogonal, of) {
+        "with them it learns less than the LSTM"
+    } else {
+        "with them it learns about as much as the LSTM"
+    };
+    format!("{form}; {start}, and {against}.")
+}
+
+fn tiles(found: &Found<'_>) -> TilePlot {
+    let group = |task: Task| TileGroup {
+        title: task.name().to_owned(),
+        columns: found
+            .study
+            .lags
+            .iter()
+            .map(|l| format!("lag {l}"))
+            .collect(),
+        tiles: memory_systems()
+            .into_iter()
+            .map(|s| {
+                found
+                    .study
+                    .lags
+                    .iter()
+                    .map(|&lag| tile(found, s, task, lag))
+                    .collect()
+            })
+            .collect(),
+    };
+    TilePlot {
+        title: "Long memory: runs that solved the task, and after how many training steps"
+            .to_owned(),
+        note: format!(
+            "Above: runs that solved it, of all runs. Below: training steps to success, median; – is not within {}.",
+            whole(found.study.training.limit)
+        ),
+        rows: memory_systems().iter().map(System::label).collect(),
+        groups: Task::ALL.map(group).to_vec(),
+    }
+}
+
+fn tile(found: &Found<'_>, system: System, task: Task, lag: usize) -> Tile {
+    let (solved, of) = found.solved(system, task, lag);
+    Tile {
+        share: solved as f64 / of.max(1) as f64,
+        above: format!("{solved}/{of}"),
+        below: found.steps(system, task, lag).map_or("–".to_owned(), whole),
+    }
+}
+
+fn table(found: &Found<'_>, task: Task) -> Table {
+    let limit = whole(found.study.training.limit);
+    let cell = |system: System, lag: usize| {
+        let (solved, of) = found.solved(system, task, lag);
+        match found.steps(system, task, lag) {
+            Some(steps) => format!("{solved}/{of} in {}", whole(steps)),
+            None => {
+                let scores: Vec<f64> = found.learned(system, task, lag).map(|r| r.score).collect();
+                format!("0/{of}, not within {limit} ({})", short(median(&scores)))
+            }
+        }
+    };
+    let rows = memory_systems().into_iter().map(|system| {
+        let size = found.learned(system, task, found.study.lags[0]).next();
+        let mut row = vec![
+            system.label(),
+            size.map_or(String::new(), |l| l.hidden.to_string()),
+            size.map_or(String::new(), |l| whole(l.parameters as u64)),
+        ];
+        row.extend(found.study.lags.iter().map(|&lag| cell(system, lag)));
+        row
+    });
+    let mut head = ["system", "hidden units", "parameters"]
+        .map(str::to_owned)
+        .to_vec();
+    head.extend(found.study.lags.iter().map(|l| format!("lag {l}")));
+    Table {
+        caption: format!(
+            "The {}: runs that solved it, and the median training steps that these took. Solved is: {}; in brackets the median \
+             score of the last test where no run did.",
+            task.name(),
+            task.criterion()
+        ),
+        head,
+        rows: rows.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_run_of_twelve_decides_nothing() {
+        let said = |gated, one| one_or_gates("one network", gated, one, 12);
+        assert!(said(8, [5, 6]).starts_with("the gated form solves more"));
+        assert!(said(8, [7, 6]).contains("about as many"));
+        assert!(said(8, [9, 6]).contains("about as many"));
+        assert!(said(8, [5, 10]).contains("solves more runs than the gated form"));
+        for (runs, sentences) in [
+            (
+                (5, 8, 10),
+                ["learns more than the plain", "help", "less than"],
+            ),
+            (
+                (9, 5, 7),
+                ["plain network learns more", "harm", "less than"],
+            ),
+            ((8, 9, 8), ["about as much", "no clear", "about as much as"]),
+            (
+                (5, 11, 9),
+                ["learns more than the plain", "help", "against the folklore"],
+            ),
+        ] {
+            let said = plain_or_gates(runs.0, runs.1, runs.2, 12);
+            assert!(sentences.iter().all(|s| said.contains(s)), "{said}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! [`Study`]: which jobs a scale has.
+
+use crate::Job;
+use crate::flow::{self, Flow};
+use crate::memory::{Look, Memory, Training};
+use crate::next::{Next, Observed};
+use crate::saturation::{self, Saturation};
+use crate::systems::{Recurrent, System};
+use crate::tasks::Task;
+
+/// How long a study may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Minutes: few seeds and short lags.
+    Quick,
+    /// About an hour on two cores.
+    Usual,
+    /// As long as it takes: more seeds, lags up to 1000, more training steps.
+    Full,
+}
+
+/// A study's settings; [`Study::jobs`] are the runs it is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Study {
+    /// Its scale.
+    pub scale: Scale,
+    /// The first seed; the others follow it.
+    pub seed: u64,
+    /// The number of parameters that every system's size is chosen for.
+    pub parameters: usize,
+    /// Error flow.
+    pub flow: flow::Extent,
+    /// Seeds of the error flow and of the saturation before training.
+    pub flow_seeds: u64,
+    /// Lags of the long memory.
+    pub lags: Vec<usize>,
+    /// Seeds of the long memory.
+    pub memory_seeds: u64,
+    /// How the long memory is trained.
+    pub training: Training,
+    /// The lag of the adding problem after which trained cells are looked into.
+    pub looked_at: usize,
+    /// Saturation.
+    pub stream: saturation::Extent,
+    /// Seeds of the next observation.
+    pub next_seeds: u64,
+    /// Training steps of the next observation.
+    pub next_steps: usize,
+}
+
+/// Biases of the keep gate whose error flow is measured.
+pub(crate) const BIASES: [f64; 4] = [0.0, 1.0, 3.0, 5.0];
+
+impl Study {
+    /// The study of a scale, its random numbers drawn from `seed` and those that follow it.
+    pub fn new(scale: Scale, seed: u64) -> Study {
+        let usual = Study {
+            scale,
+            seed,
+            parameters: 4000,
+            flow: flow::Extent {
+                steps: 200,
+                rows: 16,
+            },
+            flow_seeds: 10,
+            lags: vec![10, 50, 100, 200],
+            memory_seeds: 3,
+            training: Training {
+                limit: 4000,
+                rows: 32,
+                rate: 3e-3,
+                clip: 1.0,
+                every: 50,
+                tested: 256,
+            },
+            looked_at: 100,
+            stream: saturation::Extent {
+                steps: 5000,
+                rows: 8,
+            },
+            next_seeds: 5,
+            next_steps: 500,
+        };
+        match scale {
+            Scale::Usual => usual,
+            Scale::Quick => Study {
+                flow_seeds: 3,
+                lags: vec![10, 40],
+                memory_seeds: 2,
+                training: Training {
+                    limit: 1500,
+                    ..usual.training
+                },
+                looked_at: 40,
+                stream: saturation::Extent {
+                    steps: 2000,
+                    rows: 4,
+                },
+                flow: flow::Extent {
+                    steps: 100,
+                    rows: 8,
+                },
+                next_seeds: 2,
+                ..usual
+            },
+            Scale::Full => Study {
+                lags: vec![10, 50, 100, 200, 500, 1000],
+                memory_seeds: 5,
+                training: Training {
+                    limit: 20_000,
+                    ..usual.training
+                },
+                flow_seeds: 20,
+                next_seeds: 10,
+                ..usual
+            },
+        }
+    }
+
+    /// Every run, in the report's order.
+    pub fn jobs(&self) -> Vec<Job> {
+        let mut jobs: Vec<Job> = Vec::new();
+        for system in flow_systems() {
+            let seeds = self.seeds(self.flow_seeds);
+            jobs.extend(seeds.map(|seed| self.flow(system, seed)));
+        }
+        for system in stream_systems() {
+            let seeds = self.seeds(self.flow_seeds);
+            jobs.extend(seeds.map(|seed| self.saturation(system, seed)));
+        }
+        for task in Task::ALL {
+            for system in memory_systems() {
+                for &lag in &self.lags {
+                    let seeds = self.seeds(self.memory_seeds);
+                    jobs.extend(seeds.map(|seed| self.memory(system, task, lag, seed)));
+                }
+            }
+        }
+        for data in Observed::ALL {
+            for system in System::all() {
+                let seeds = self.seeds(self.next_seeds);
+                jobs.extend(seeds.map(|seed| self.next(data, system.cell, seed)));
+            }
+        }
+        jobs
+    }
+
+    /// So many seeds, from the study's own on.
+    pub(crate) fn seeds(&self, count: u64) -> impl Iterator<Item = u64> + use<> {
+        let first = self.seed;
+        (0..count).map(move |k| first.wrapping_add(k))
+    }
+
+    pub(crate) fn flow(&self, system: System, seed: u64) -> Job {
+        Job::Flow(Flow {
+            system,
+            parameters: self.parameters,
+            seed,
+            extent: self.flow,
+        })
+    }
+
+    pub(crate) fn saturation(&self, system: System, seed: u64) -> Job {
+        Job::Saturation(Saturation {
+            system,
+            parameters: self.parameters,
+            seed,
+            extent: self.stream,
+        })
+    }
+
+    pub(crate) fn memory(&self, system: System, task: Task, lag: usize, seed: u64) -> Job {
+        let look = Look {
+            sequences: self.flow.rows,
+            stream: self.stream,
+        };
+        let looked_at = task == Task::Adding && lag == self.looked_at;
+        Job::Memory(Memory {
+            system,
+            task,
+            lag,
+            parameters: self.parameters,
+            seed,
+            training: self.training,
+            look: looked_at.then_some(look),
+        })
+    }
+
+    pub(crate) fn next(&self, data: Observed, cell: &'static str, seed: u64) -> Job {
+        Job::Next(Next {
+            data,
+            cell,
+            parameters: self.parameters,
+            seed,
+            steps: self.next_steps,
+            window: 64,
+            batch: 32,
+            rate: 3e-3,
+            dropout: 0.4,
+            clip: 1.0,
+        })
+    }
+}
+
+/// What the error flow before training is measured of: every cell with uniform and orthogonal recurrent weights, and each
+/// of these with every bias of its keep gate, if it has one. The IRNN's recurrent weights are the identity.
+pub(crate) fn flow_systems() -> Vec<System> {
+    let mut systems = Vec::new();
+    for system in System::all() {
+        for recurrent in [Recurrent::Zoo, Recurrent::Orthogonal] {
+            if system.cell == "irnn" && recurrent == Recurrent::Orthogonal {
+                continue;
+            }
+            let system = system.with(recurrent);
+            match system.keep_bias {
+                None => systems.push(system),
+                Some(_) => systems.extend(BIASES.map(|b| system.keeping(b))),
+            }
+        }
+    }
+    systems
+}
+
+/// What is put under a long stream: the identity recurrence, rectified and with tanh, beside the others.
+pub(crate) fn stream_systems() -> Vec<System> {
+    let irnn = System::named("irnn");
+    let mut systems = vec![
+        irnn,
+        System {
+            wide_input: true,
+            ..irnn
+        },
+        System::named("rnn").with(Recurrent::Identity),
+    ];
+    systems.extend(System::all().filter(|s| s.cell != "irnn"));
+    systems
+}
+
+/// What learns the tasks: every cell, and the plain recurrent network with orthogonal weights too.
+pub(crate) fn memory_systems() -> Vec<System> {
+    let mut systems: Vec<System> = System::all().collect();
+    systems.insert(1, System::named("rnn").with(Recurrent::Orthogonal));
+    systems
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_job_of_every_scale_has_a_key_of_its_own() {
+        for scale in [Scale::Quick, Scale::Usual, Scale::Full] {
+            let jobs = Study::new(scale, 1).jobs();
+            let keys: HashSet<String> = jobs.iter().map(Job::key).collect();
+            assert_eq!(keys.len(), jobs.len());
+            let other = Study::new(scale, 1001).jobs();
+            assert!(other.iter().all(|j| !keys.contains(&j.key())));
+        }
+    }
+}

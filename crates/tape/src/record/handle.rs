@@ -1,0 +1,173 @@
+//! [`Var`], and which tape it is on.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+use super::{Appender, Recorder};
+use crate::algebra::{Algebra, Value};
+use crate::error::TapeError;
+use crate::op::Op;
+use crate::tape::describe;
+use crate::ty::{Shape, Type};
+
+/// A handle of a recorded value; operators on it record more.
+#[derive(Clone, Copy)]
+pub struct Var<'t> {
+    source: Source<'t>,
+}
+
+#[derive(Clone, Copy)]
+enum Source<'t> {
+    /// A value of a tape; without one it is poison, and an error has been recorded.
+    On(&'t Recorder, Option<Value>),
+    /// Of no tape, because no values were given here that would tell which: poison, and whoever uses it records the error.
+    Nowhere(&'static Location<'static>),
+}
+
+impl fmt::Debug for Var<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.tape(), self.value()) {
+            (Some(tape), Some(v)) => {
+                let nodes = &tape.inner.borrow().nodes;
+                write!(f, "{}: {}", describe(nodes, v), nodes[v.index()].ty)
+            }
+            _ => write!(f, "poison"),
+        }
+    }
+}
+
+impl Recorder {
+    /// The value of `v`; none if it is poison, or not of this tape, which is then an error in the call of `op`.
+    pub(super) fn own(
+        &self,
+        op: &str,
+        v: Var<'_>,
+        at: &'static Location<'static>,
+    ) -> Option<Value> {
+        let error = match v.source {
+            Source::On(tape, value) if std::ptr::eq(tape, self) => return value,
+            Source::On(tape, value) => TapeError::TwoTapes {
+                op: op.into(),
+                value: match value {
+                    Some(v) => describe(&tape.inner.borrow().nodes, v),
+                    None => "a mistaken value".into(),
+                },
+                at: *at,
+            },
+            Source::Nowhere(at) => TapeError::Empty {
+                name: "concat".into(),
+                needs: "at least one value",
+                at: *at,
+            },
+        };
+        self.fail(error).value()
+    }
+}
+
+impl<'t> Var<'t> {
+    pub(super) fn on(tape: &'t Recorder, value: Option<Value>) -> Var<'t> {
+        Var {
+            source: Source::On(tape, value),
+        }
+    }
+
+    /// The tape that the value is on; `None` for a [`concat`](Var::concat) of nothing, which is on none.
+    pub fn tape(self) -> Option<&'t Recorder> {
+        match self.source {
+            Source::On(tape, _) => Some(tape),
+            Source::Nowhere(_) => None,
+        }
+    }
+
+    /// The value's handle; `None` after a mistake.
+    pub fn value(self) -> Option<Value> {
+        match self.source {
+            Source::On(_, value) => value,
+            Source::Nowhere(_) => None,
+        }
+    }
+
+    /// Shape and domain; `None` after a mistake.
+    pub(crate) fn ty(self) -> Option<Type> {
+        let (tape, v) = self.tape().zip(self.value())?;
+        Some(tape.inner.borrow().nodes[v.index()].ty)
+    }
+
+    /// Shape per example; `None` after a mistake.
+    pub fn shape(self) -> Option<Shape> {
+        self.ty().map(|ty| ty.shape)
+    }
+
+    /// Names the value for messages and print-outs.
+    pub fn named(self, name: &str) -> Var<'t> {
+        if let Some((tape, v)) = self.tape().zip(self.value()) {
+            let mut inner = tape.inner.borrow_mut();
+            inner.nodes[v.index()]
+                .name
+                .get_or_insert_with(|| name.into());
+        }
+        self
+    }
+
+    /// The value's name, if it has one.
+    pub fn name(self) -> Option<Arc<str>> {
+        let (tape, v) = self.tape().zip(self.value())?;
+        tape.inner.borrow().nodes[v.index()].name.clone()
+    }
+
+    /// Applies the composite function `name`, written over [`Algebra`], to a vector or a scalar.
+    pub(crate) fn compose(
+        self,
+        name: &str,
+        at: &'static Location<'static>,
+        f: impl FnOnce(&mut dyn Algebra, Value) -> Value,
+    ) -> Var<'t> {
+        let (Some((tape, v)), Some(ty)) = (self.tape().zip(self.value()), self.ty()) else {
+            return self;
+        };
+        let mut inner = tape.inner.borrow_mut();
+        if ty.shape.rank() > 1 {
+            let what = describe(&inner.nodes, v);
+            inner.fail(TapeError::Misfit {
+                op: name.into(),
+                operands: format!("{what} is {} {}", ty.shape, ty.domain),
+                expected: "it should be a vector, for which axis of a matrix is meant cannot be \
+                           said yet: slice and reshape a row to a vector"
+                    .into(),
+                at: *at,
+            });
+            return Var::on(tape, None);
+        }
+        let value = inner.room(at).map(|()| {
+            let inner = &mut inner;
+            f(&mut Appender { inner, at }, v)
+        });
+        Var::on(tape, value)
+    }
+
+    /// Applies an op at the user's line `at`; scalars are broadcast to the shape of the other element-wise operands.
+    pub(crate) fn apply(op: Op, xs: &[Var<'t>], at: &'static Location<'static>) -> Var<'t> {
+        let Some(tape) = xs.iter().find_map(|x| x.tape()) else {
+            return xs.first().copied().unwrap_or(Var {
+                source: Source::Nowhere(at),
+            });
+        };
+        let Some(mut values) = tape.own_all(op.name(), xs, at) else {
+            return Var::on(tape, None);
+        };
+        let mut shapes = xs.iter().filter_map(|x| x.shape());
+        let wide = shapes.find(|s| *s != Shape::Scalar);
+        if let (Op::Map(_), Some(shape)) = (op, wide) {
+            for (v, x) in values.iter_mut().zip(xs) {
+                if x.shape() == Some(Shape::Scalar) {
+                    match tape.record(Op::Broadcast(shape), &[*v], at).value() {
+                        Some(wide) => *v = wide,
+                        None => return Var::on(tape, None),
+                    }
+                }
+            }
+        }
+        tape.record(op, &values, at)
+    }
+}

@@ -1,0 +1,293 @@
+//! Records what a cell file says.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use retrograd_tape::{Op, Recorder, Shape, Tape, Var};
+
+use crate::ast::CellFile;
+use crate::error::{Source, Span, TextError};
+use crate::lower::lower;
+use crate::parse::parse_cell;
+use crate::sizes::{Form, Size, Sizes};
+use crate::target::{Initial, Target};
+use crate::typed::{Action, Beginning, Kind, Typed};
+
+/// Where the parts of a recorded cell stand in its file: for mistakes that come out only when the recording is finished.
+#[derive(Debug)]
+pub struct Places {
+    source: Arc<Source>,
+    /// The cell's name, in its head.
+    head: Span,
+    names: HashMap<String, Span>,
+    /// The first value that did not fit.
+    poisoned: Option<Span>,
+}
+
+impl Places {
+    /// The mistake that finishing the recording told of: under the value that did not fit, or under `name`, or under what
+    /// the message names in backticks, or under the cell's name. A position in Rust code, which the message may begin
+    /// with, is left out.
+    pub fn locate(&self, message: &str, name: Option<&str>) -> TextError {
+        let message = without_position(message);
+        let spoken = message.split('`').skip(1).step_by(2);
+        let named = (name.into_iter().chain(spoken)).filter_map(|n| self.names.get(n).copied());
+        let mut places: Vec<Span> = self.poisoned.into_iter().chain(named).collect();
+        places.dedup();
+        if self.poisoned.is_some() || name.is_some() {
+            places.truncate(1);
+        }
+        let at = places.first().copied().unwrap_or(self.head);
+        let error = TextError::new(&self.source, at, message.to_owned(), "here".into());
+        (places.iter().skip(1)).fold(error, |error, &also| error.and(also, "and here".into()))
+    }
+}
+
+/// A message without `src/file.rs:1:2: `.
+fn without_position(message: &str) -> &str {
+    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    match message.split_once(": ") {
+        Some((place, rest)) => {
+            let mut parts = place.rsplitn(3, ':');
+            match (parts.next(), parts.next(), parts.next()) {
+                (Some(column), Some(line), Some(_)) if digits(column) && digits(line) => rest,
+                _ => message,
+            }
+        }
+        None => message,
+    }
+}
+
+/// Records a cell, with other values for its symbolic dimensions where given.
+///
+/// # Errors
+/// Names that are not known, shapes that do not fit, sizes that nothing gives. What remains (values of domains that do
+/// not go together, recurrences that run both ways) comes out when the recording is finished; [`Places`] says where.
+pub fn record<T: Target>(
+    file: &CellFile,
+    overrides: &[(&str, usize)],
+    target: &T,
+) -> Result<Places, TextError> {
+    let lowered = lower(file, overrides)?;
+    let mut build = Build {
+        target,
+        sizes: &lowered.sizes,
+        values: HashMap::new(),
+        places: Places {
+            source: file.source.clone(),
+            head: file.name.span,
+            names: HashMap::new(),
+            poisoned: None,
+        },
+        mislabelled: None,
+        becomes: (lowered.actions.iter())
+            .filter_map(|action| match action {
+                Action::Next { name, value, .. } => match &value.kind {
+                    Kind::Value(alias) => Some((alias.as_str(), name.text.as_str())),
+                    _ => None,
+                },
+                _ => None,
+            })
+            .collect(),
+    };
+    for action in &lowered.actions {
+        if build.action(action).is_none() {
+            break;
+        }
+    }
+    match build.mislabelled {
+        Some(e) => Err(e),
+        None => Ok(build.places),
+    }
+}
+
+/// Reads a cell file and records it on a bare tape.
+///
+/// # Errors
+/// The first mistake, with its line.
+pub fn read_tape(name: &str, text: &str, overrides: &[(&str, usize)]) -> Result<Tape, TextError> {
+    let file = parse_cell(name, text)?;
+    let recorder = Recorder::new();
+    let places = record(&file, overrides, &recorder)?;
+    recorder
+        .finish(file.name())
+        .map_err(|e| places.locate(&e.to_string(), None))
+}
+
+struct Build<'t, 'l, T> {
+    target: &'t T,
+    sizes: &'l Sizes,
+    values: HashMap<String, Var<'t>>,
+    places: Places,
+    mislabelled: Option<TextError>,
+    /// Which next value of a state a name stands for, as in `h' = hidden`.
+    becomes: HashMap<&'l str, &'l str>,
+}
+
+impl<'t, T: Target> Build<'t, '_, T> {
+    fn shape(&self, form: Form) -> Shape {
+        self.sizes.shape(form).expect("all sizes are solved")
+    }
+
+    fn size(&self, size: Size) -> usize {
+        match self.sizes.get(size) {
+            Size::Known(n) => n,
+            Size::Unknown(_) => unreachable!("all sizes are solved"),
+        }
+    }
+
+    /// A value that has just been made; `None`, and the place kept, if it is poisoned.
+    fn made(&mut self, v: Var<'t>, at: Span) -> Option<Var<'t>> {
+        if v.value().is_none() {
+            self.places.poisoned.get_or_insert(at);
+            return None;
+        }
+        Some(v)
+    }
+
+    /// `None` ends the recording: something did not fit.
+    fn action(&mut self, action: &Action) -> Option<()> {
+        let target = self.target;
+        match action {
+            Action::Input { role, name, form } => {
+                let v = target.input(&name.text, *role, self.shape(*form));
+                self.bind(&name.text, v, name.span)?;
+            }
+            Action::Mask { name, form, keep } => {
+                let v = target.mask(&name.text, self.shape(*form), *keep);
+                self.bind(&name.text, v, name.span)?;
+            }
+            Action::Param { name, form, start } => {
+                let v = target.param(&name.text, self.shape(*form), *start);
+                self.bind(&name.text, v, name.span)?;
+            }
+            Action::State {
+                name,
+                form,
+                delay,
+                init,
+            } => {
+                let init = match init {
+                    Beginning::Given => Initial::Given,
+                    Beginning::Learned => Initial::Learned,
+                    Beginning::Value(v) => Initial::Value(self.value(v)?),
+                };
+                let v = target.state(&name.text, self.shape(*form), *delay, init);
+                self.bind(&name.text, v, name.span)?;
+            }
+            Action::Init { name, start } => {
+                self.places.names.insert(name.text.clone(), name.span);
+                target.init(&name.text, *start);
+            }
+            Action::Define { name, value } => {
+                // A value that a state becomes is called by the state's name, as `next` would call it.
+                let own = self.becomes.get(name.text.as_str()).copied();
+                let v = self.value(value)?.named(own.unwrap_or(&name.text));
+                self.bind(&name.text, v, name.span)?;
+            }
+            Action::Next { state, name, value } => {
+                let v = self.value(value)?;
+                let v = target.next(self.values[state], v);
+                self.bind(&name.text, v, value.span)?;
+            }
+            Action::Output { name, value } => {
+                let v = self.value(value)?;
+                self.places.names.insert(name.text.clone(), name.span);
+                target.output(&name.text, v);
+            }
+            Action::Loss(value) => target.loss(self.value(value)?),
+            Action::Weight(value) => target.weight(self.value(value)?),
+            Action::SumLoss => target.sum_loss(),
+        }
+        Some(())
+    }
+
+    fn bind(&mut self, name: &str, v: Var<'t>, at: Span) -> Option<()> {
+        self.places.names.insert(name.to_owned(), at);
+        let v = self.made(v, at)?;
+        self.values.insert(name.to_owned(), v);
+        Some(())
+    }
+
+    fn all(&mut self, xs: &[Typed]) -> Option<Vec<Var<'t>>> {
+        xs.iter().map(|x| self.value(x)).collect()
+    }
+
+    fn value(&mut self, e: &Typed) -> Option<Var<'t>> {
+        let target = self.target;
+        let v = match &e.kind {
+            Kind::Constant(x) => target.constant(*x, Shape::Scalar),
+            Kind::Value(name) => self.values[name],
+            Kind::Map(map, xs) => {
+                let mut operands = self.all(xs)?;
+                if e.form != Form::Scalar {
+                    for x in &mut operands {
+                        if x.shape() == Some(Shape::Scalar) {
+                            *x = target.apply(Op::Broadcast(self.shape(e.form)), &[*x]);
+                        }
+                    }
+                }
+                target.apply(Op::Map(*map), &operands)
+            }
+            Kind::Square(x) => self.value(x)?.square(),
+            Kind::Softmax(x) => self.value(x)?.softmax(),
+            Kind::LayerNorm(x, eps) => self.value(x)?.layer_norm(*eps),
+            Kind::Op(op, xs) => {
+                let operands = self.all(xs)?;
+                target.apply(*op, &operands)
+            }
+            Kind::Broadcast(x) => {
+                let x = self.value(x)?;
+                target.apply(Op::Broadcast(self.shape(e.form)), &[x])
+            }
+            Kind::Reshape(x) => {
+                let x = self.value(x)?;
+                target.apply(Op::Reshape(self.shape(e.form)), &[x])
+            }
+            Kind::Outer(xs, to) => {
+                let [a, b] = [self.value(&xs[0])?, self.value(&xs[1])?];
+                match to {
+                    Some(to) => target.apply(Op::Outer { to: *to }, &[a, b]),
+                    None => a.outer(b),
+                }
+            }
+            Kind::Dense {
+                name,
+                size,
+                operands,
+                bias,
+            } => {
+                let mut xs = Vec::new();
+                for (label, x) in operands {
+                    let v = self.value(x)?;
+                    let own = match label {
+                        Some(label) => v.named(&label.text).name(),
+                        None => None,
+                    };
+                    if let (Some(label), Some(own)) = (label, own)
+                        && *own != *label.text
+                    {
+                        let message = format!("this value already is called `{own}`");
+                        let expected = "expected a value without a name of its own".to_owned();
+                        let source = &self.places.source;
+                        let error = TextError::new(source, label.span, message, expected);
+                        self.mislabelled = Some(error);
+                        return None;
+                    }
+                    xs.push(v);
+                }
+                target.dense(name, self.size(*size), &xs, *bias)
+            }
+            Kind::Embedding {
+                name,
+                rows,
+                size,
+                index,
+            } => {
+                let index = self.value(index)?;
+                target.embedding(name, *rows, self.size(*size), index)
+            }
+        };
+        self.made(v, e.span)
+    }
+}

@@ -1,0 +1,313 @@
+//! The functions of the cell file: those of the op table and the composite ones.
+
+use retrograd_tape::{Domain, Map, Op, Reduction};
+
+use crate::ast::{Call, Expr, ExprKind, Label, Name};
+use crate::error::{Span, TextError, nearest};
+use crate::lower::Lower;
+use crate::sizes::{Form, Size};
+use crate::target::domain;
+use crate::typed::{Kind, Typed};
+use crate::values::spread_out;
+
+/// All functions but the element-wise ones.
+const FUNCTIONS: [&str; 23] = [
+    "square",
+    "softmax",
+    "layer_norm",
+    "dense",
+    "dense_no_bias",
+    "embedding",
+    "sum",
+    "mean",
+    "amax",
+    "dot",
+    "broadcast",
+    "concat",
+    "slice",
+    "reshape",
+    "matvec",
+    "matvec_t",
+    "outer",
+    "gather",
+    "scatter",
+    "delay",
+    "boundary",
+    "spread",
+    "sum_to",
+];
+
+/// A call whose operands and attributes have been told apart.
+pub(crate) struct Args<'c> {
+    pub(crate) function: &'c Name,
+    pub(crate) span: Span,
+    pub(crate) operands: Vec<&'c Expr>,
+    attributes: Vec<(&'c Name, &'c Expr)>,
+}
+
+impl<'c> Args<'c> {
+    pub(crate) fn attribute(&self, name: &str) -> Option<&'c Expr> {
+        let found = self.attributes.iter().find(|(n, _)| n.text == name);
+        found.map(|(_, e)| *e)
+    }
+}
+
+impl Lower<'_> {
+    /// Understands a call.
+    pub(crate) fn call(&mut self, call: &Call, span: Span) -> Result<Typed, TextError> {
+        let name = call.function.text.as_str();
+        let layer = match name {
+            "dense" => return self.dense(call, span, true),
+            "dense_no_bias" => return self.dense(call, span, false),
+            "embedding" => true,
+            _ => false,
+        };
+        if let (Some(_), false) = (&call.sizes, layer) {
+            let message = format!("`{name}` takes no size in brackets");
+            let error = self.error(call.function.span, message, "expected its operands in ( )");
+            let part = format!("a part of a value is `slice({name}, 0..4)`");
+            return Err(error.help(part));
+        }
+        let args = self.args(call, span)?;
+        if let Some(map) = Map::by_name(name) {
+            let xs = self.operands(&args, map.row().arity)?;
+            return self.element_wise(name, map, xs, span);
+        }
+        let typed = |kind, form| Ok(Typed { kind, form, span });
+        match name {
+            "square" => {
+                let x = self.one(&args)?;
+                let form = x.form;
+                typed(Kind::Square(Box::new(x)), form)
+            }
+            "softmax" => {
+                let x = self.one(&args)?;
+                let form = x.form;
+                typed(Kind::Softmax(Box::new(x)), form)
+            }
+            "layer_norm" => {
+                let eps = match args.attribute("eps") {
+                    Some(e) => self.number(e)?,
+                    None => 1e-5,
+                };
+                let x = self.one(&args)?;
+                let form = x.form;
+                typed(Kind::LayerNorm(Box::new(x), eps), form)
+            }
+            "sum" | "mean" | "amax" => {
+                let reduction = match name {
+                    "sum" => Reduction::Sum,
+                    "mean" => Reduction::Mean,
+                    _ => Reduction::Max,
+                };
+                let xs = self.operands(&args, 1)?;
+                typed(Kind::Op(Op::Reduce(reduction), xs), Form::Scalar)
+            }
+            "dot" => {
+                let xs = self.operands(&args, 2)?;
+                if !self.sizes.join_forms(xs[0].form, xs[1].form) {
+                    let [a, b] = [0, 1].map(|i| (xs[i].form, xs[i].span));
+                    return Err(self.mismatch(name, a, b));
+                }
+                typed(Kind::Op(Op::Dot, xs), Form::Scalar)
+            }
+            "broadcast" | "reshape" => {
+                let [x, to] = self.exprs(&args)?;
+                let x = self.value(x)?;
+                let ExprKind::Shape(sizes) = &to.kind else {
+                    let message = format!("`{name}` needs a shape");
+                    return Err(self.error(to.span, message, "expected a shape, as in [2, 3]"));
+                };
+                let form = self.shape(sizes)?;
+                if name == "reshape" {
+                    self.sizes.same_count(x.form, form, span);
+                    return typed(Kind::Reshape(Box::new(x)), form);
+                }
+                if x.form != Form::Scalar {
+                    let found = self.sizes.form(x.form);
+                    let message = format!("only a scalar can be repeated, and this is {found}");
+                    return Err(self.error(x.span, message, "expected a scalar"));
+                }
+                Ok(Typed {
+                    span,
+                    ..spread_out(x, form)
+                })
+            }
+            "concat" => self.concat(&args),
+            "slice" => self.slice(&args),
+            "matvec" | "matvec_t" => {
+                let [m, v] = self.exprs(&args)?;
+                let (m, v) = (self.value(m)?, self.value(v)?);
+                self.product(name == "matvec_t", m, v, span)
+            }
+            "outer" => {
+                let to = match args.attribute("to") {
+                    Some(e) => Some(self.domain(e)?),
+                    None => None,
+                };
+                let [a, b] = self.exprs(&args)?;
+                let (a, b) = (self.value(a)?, self.value(b)?);
+                let (m, n) = (self.length(name, &a)?, self.length(name, &b)?);
+                typed(Kind::Outer(Box::new([a, b]), to), Form::Matrix(m, n))
+            }
+            "gather" => {
+                let [m, i] = self.exprs(&args)?;
+                let (m, i) = (self.value(m)?, self.value(i)?);
+                let Form::Matrix(_, n) = m.form else {
+                    let message = format!("`gather` takes a row of a matrix, not of {}", m.form);
+                    return Err(self.error(m.span, message, "expected a matrix"));
+                };
+                let i = self.index(i)?;
+                typed(Kind::Op(Op::Gather, vec![m, i]), Form::Vector(n))
+            }
+            "scatter" => {
+                let (rows, to) = (self.needed(&args, "rows")?, self.needed(&args, "to")?);
+                let (rows, to) = (self.whole(rows)?, self.domain(to)?);
+                let [i, v] = self.exprs(&args)?;
+                let (i, v) = (self.value(i)?, self.value(v)?);
+                let (i, n) = (self.index(i)?, self.length(name, &v)?);
+                let kind = Kind::Op(Op::Scatter { rows, to }, vec![i, v]);
+                typed(kind, Form::Matrix(Size::Known(rows), n))
+            }
+            "delay" | "boundary" => self.delay(&args),
+            "spread" | "sum_to" => {
+                let to = self.needed(&args, "to")?;
+                let to = self.domain(to)?;
+                let xs = self.operands(&args, 1)?;
+                let form = xs[0].form;
+                let op = match name {
+                    "spread" => Op::Spread(to),
+                    _ => Op::SumTo(to),
+                };
+                typed(Kind::Op(op, xs), form)
+            }
+            "embedding" => self.embedding(call, &args),
+            _ => {
+                let message = format!("there is no function `{name}`");
+                let error = self.error(call.function.span, message, "expected a function");
+                let known = Map::ALL.iter().map(|m| m.row().name).chain(FUNCTIONS);
+                Err(match nearest(name, known) {
+                    Some(near) => error.help(format!("did you mean `{near}`?")),
+                    None => error,
+                })
+            }
+        }
+    }
+
+    /// Tells operands from attributes; a function knows its attributes.
+    fn args<'c>(&self, call: &'c Call, span: Span) -> Result<Args<'c>, TextError> {
+        let function = &call.function;
+        let known: &[&str] = match function.text.as_str() {
+            "layer_norm" => &["eps"],
+            "concat" | "slice" => &["axis"],
+            "outer" | "spread" | "sum_to" => &["to"],
+            "scatter" => &["rows", "to"],
+            "delay" | "boundary" => &["d"],
+            _ => &[],
+        };
+        let mut args = Args {
+            function,
+            span,
+            operands: Vec::new(),
+            attributes: Vec::new(),
+        };
+        for arg in &call.args {
+            match &arg.label {
+                None => args.operands.push(&arg.value),
+                Some((name, Label::Attribute)) if known.contains(&name.text.as_str()) => {
+                    args.attributes.push((name, &arg.value));
+                }
+                Some((name, Label::Attribute)) => {
+                    let message = format!("`{}` has no attribute `{}`", function.text, name.text);
+                    let label = match known {
+                        [] => "expected only operands".to_owned(),
+                        known => format!("expected {}", known.join(" or ")),
+                    };
+                    return Err(self.error(name.span, message, &label));
+                }
+                Some((name, Label::Operand)) => {
+                    let message = format!("`{}` does not call its operands", function.text);
+                    let label = "only `dense` names operands, for its parameters";
+                    return Err(self.error(name.span, message, label));
+                }
+            }
+        }
+        Ok(args)
+    }
+
+    pub(crate) fn exprs<'c, const N: usize>(
+        &self,
+        args: &Args<'c>,
+    ) -> Result<[&'c Expr; N], TextError> {
+        args.operands.clone().try_into().map_err(|_| {
+            let (function, found) = (&args.function.text, args.operands.len());
+            let message = format!("`{function}` takes {N} operands, and here are {found}");
+            self.error(args.span, message, &format!("expected {N} operands"))
+        })
+    }
+
+    pub(crate) fn one(&mut self, args: &Args<'_>) -> Result<Typed, TextError> {
+        let [x] = self.exprs(args)?;
+        self.value(x)
+    }
+
+    pub(crate) fn operands(&mut self, args: &Args<'_>, n: usize) -> Result<Vec<Typed>, TextError> {
+        if args.operands.len() != n {
+            let (function, found) = (&args.function.text, args.operands.len());
+            let message = format!("`{function}` takes {n} operands, and here are {found}");
+            return Err(self.error(args.span, message, &format!("expected {n} operands")));
+        }
+        args.operands.iter().map(|e| self.value(e)).collect()
+    }
+
+    pub(crate) fn needed<'c>(&self, args: &Args<'c>, name: &str) -> Result<&'c Expr, TextError> {
+        args.attribute(name).ok_or_else(|| {
+            let message = format!("`{}` needs `{name}=`", args.function.text);
+            self.error(args.span, message, &format!("expected `{name}=`"))
+        })
+    }
+
+    pub(crate) fn domain(&self, e: &Expr) -> Result<Domain, TextError> {
+        let found = match &e.kind {
+            ExprKind::Name(name) => domain(name),
+            ExprKind::Call(c) if c.function.text == "edge" && c.args.len() == 1 => {
+                Some(Domain::Edge(self.whole(&c.args[0].value)?))
+            }
+            _ => None,
+        };
+        let message = || "this is no domain".to_owned();
+        found.ok_or_else(|| self.error(e.span, message(), "expected once, row, step or edge(k)"))
+    }
+
+    pub(crate) fn axis(&self, args: &Args<'_>) -> Result<usize, TextError> {
+        args.attribute("axis").map_or(Ok(0), |e| self.whole(e))
+    }
+
+    /// The length of a vector.
+    pub(crate) fn length(&self, function: &str, v: &Typed) -> Result<Size, TextError> {
+        match v.form {
+            Form::Vector(n) => Ok(n),
+            form => {
+                let found = self.sizes.form(form);
+                let message = format!("`{function}` takes vectors, and this is {found}");
+                Err(self.error(v.span, message, "expected a vector"))
+            }
+        }
+    }
+
+    /// An index: a scalar, or a vector of one.
+    pub(crate) fn index(&mut self, i: Typed) -> Result<Typed, TextError> {
+        match i.form {
+            Form::Scalar => Ok(i),
+            Form::Vector(n) if self.sizes.join(n, Size::Known(1)) => Ok(Typed {
+                span: i.span,
+                form: Form::Scalar,
+                kind: Kind::Reshape(Box::new(i)),
+            }),
+            form => {
+                let message = format!("an index is one number, not {}", self.sizes.form(form));
+                Err(self.error(i.span, message, "expected a scalar"))
+            }
+        }
+    }
+}

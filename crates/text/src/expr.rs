@@ -1,0 +1,219 @@
+//! The one expression grammar.
+
+use crate::ast::{Arg, Call, Expr, ExprKind, Infix, Label, Name};
+use crate::error::{Span, TextError};
+use crate::lexer::Token;
+use crate::parse::Parser;
+
+/// How deep an expression may be nested: all that follows walks it by recursion.
+const DEEPEST: usize = 200;
+
+/// How tightly an operator binds; more is tighter. Unary minus stands between `*` and `@`.
+fn binding(infix: Infix) -> u8 {
+    match infix {
+        Infix::Lt | Infix::Le | Infix::Gt | Infix::Ge | Infix::Eq => 1,
+        Infix::Add | Infix::Sub => 2,
+        Infix::Mul | Infix::Div => 3,
+        Infix::MatMul => 5,
+    }
+}
+const NEGATION: u8 = 4;
+
+impl Parser {
+    /// An expression.
+    pub(crate) fn expression(&mut self) -> Result<Expr, TextError> {
+        self.infix(0, 0)
+    }
+
+    /// An expression without operators.
+    pub(crate) fn expression_atom(&mut self) -> Result<Expr, TextError> {
+        self.atom(0)
+    }
+
+    fn made(&self, kind: ExprKind, span: Span, inner: &[usize]) -> Result<Expr, TextError> {
+        let depth = 1 + inner.iter().max().copied().unwrap_or(0);
+        self.shallow(depth, span)?;
+        Ok(Expr { kind, span, depth })
+    }
+
+    fn shallow(&self, depth: usize, at: Span) -> Result<(), TextError> {
+        if depth <= DEEPEST {
+            return Ok(());
+        }
+        let end = at.start + self.lexer.text(at).chars().next().map_or(0, char::len_utf8);
+        Err(TextError::new(
+            &self.source,
+            Span { end, ..at },
+            format!("an expression of more than {DEEPEST} levels"),
+            "expected a part of it to have an equation of its own".into(),
+        ))
+    }
+
+    /// Operators that bind tighter than `than`; `level` counts the calls that are open.
+    fn infix(&mut self, than: u8, level: usize) -> Result<Expr, TextError> {
+        self.shallow(level, self.lexer.peek().1)?;
+        let mut left = self.unary(level)?;
+        loop {
+            let (Token::Sign(sign), _) = self.lexer.peek() else {
+                return Ok(left);
+            };
+            let Some(&(_, infix)) = Infix::ALL.iter().find(|(s, _)| *s == sign) else {
+                return Ok(left);
+            };
+            let tightness = binding(infix);
+            if tightness <= than {
+                return Ok(left);
+            }
+            self.lexer.next();
+            self.lexer.skip_newlines();
+            // `A @ B @ x` is A (B x); the others group from the left.
+            let right = self.infix(tightness - u8::from(infix == Infix::MatMul), level + 1)?;
+            let (span, depths) = (left.span.to(right.span), [left.depth, right.depth]);
+            let kind = ExprKind::Infix(infix, Box::new(left), Box::new(right));
+            left = self.made(kind, span, &depths)?;
+            if let (1, (Token::Sign(sign), at)) = (tightness, self.lexer.peek())
+                && Infix::ALL
+                    .iter()
+                    .any(|&(s, i)| s == sign && binding(i) == 1)
+            {
+                return Err(TextError::new(
+                    &self.source,
+                    at,
+                    "comparisons cannot be chained".into(),
+                    "expected a comparison of two values".into(),
+                ));
+            }
+        }
+    }
+
+    fn unary(&mut self, level: usize) -> Result<Expr, TextError> {
+        let (_, at) = self.lexer.peek();
+        if !self.lexer.take("-") {
+            return self.atom(level);
+        }
+        let inner = self.infix(NEGATION, level + 1)?;
+        let (span, depth) = (at.to(inner.span), inner.depth);
+        let kind = match inner.kind {
+            ExprKind::Number(x) => ExprKind::Number(-x),
+            _ => ExprKind::Neg(Box::new(inner)),
+        };
+        self.made(kind, span, &[depth])
+    }
+
+    fn atom(&mut self, level: usize) -> Result<Expr, TextError> {
+        let (token, span) = self.lexer.peek();
+        match token {
+            Token::Number(x) if x.is_infinite() => {
+                let message = format!(
+                    "the number `{}` is too large for f64",
+                    self.lexer.text(span)
+                );
+                let label = format!("expected at most {:e}", f64::MAX);
+                Err(TextError::new(&self.source, span, message, label))
+            }
+            Token::Number(x) => {
+                self.lexer.next();
+                self.made(ExprKind::Number(x), span, &[])
+            }
+            Token::Name => {
+                let name = self.name("a name")?;
+                match self.lexer.peek().0 {
+                    Token::Sign("(" | "[") => self.call(name, level),
+                    _ => self.made(ExprKind::Name(name.text), span, &[]),
+                }
+            }
+            Token::Sign("(") => {
+                self.lexer.next();
+                let inner = self.infix(0, level + 1)?;
+                self.close(")", span)?;
+                let span = span.to(self.lexer.behind());
+                Ok(Expr { span, ..inner })
+            }
+            Token::Sign("[") => {
+                let sizes = self.sizes(level)?;
+                let span = span.to(self.lexer.behind());
+                let depths: Vec<usize> = sizes.iter().map(|e| e.depth).collect();
+                self.made(ExprKind::Shape(sizes), span, &depths)
+            }
+            _ => Err(self.lexer.unexpected("a value")),
+        }
+    }
+
+    /// The closing bracket of one that was opened at `open`.
+    fn close(&mut self, sign: &'static str, open: Span) -> Result<(), TextError> {
+        match self.lexer.take(sign) {
+            true => Ok(()),
+            false => {
+                let error = self.lexer.unexpected(&format!("an operator or `{sign}`"));
+                Err(error.and(open, "opened here".into()))
+            }
+        }
+    }
+
+    /// `[4, 64]`
+    fn sizes(&mut self, level: usize) -> Result<Vec<Expr>, TextError> {
+        let open = self.lexer.expect("[", "")?;
+        let mut sizes = Vec::new();
+        while !self.lexer.take("]") {
+            sizes.push(self.infix(0, level + 1)?);
+            if !self.lexer.take(",") {
+                self.close("]", open)?;
+                break;
+            }
+        }
+        Ok(sizes)
+    }
+
+    /// The call of a function whose name has been read.
+    fn call(&mut self, function: Name, level: usize) -> Result<Expr, TextError> {
+        let start = function.span;
+        let sizes = match self.lexer.peek().0 {
+            Token::Sign("[") => Some(self.sizes(level)?),
+            _ => None,
+        };
+        let open = self.lexer.expect("(", "and the operands")?;
+        let mut args = Vec::new();
+        while !self.lexer.take(")") {
+            args.push(self.arg(level)?);
+            if !self.lexer.take(",") {
+                self.close(")", open)?;
+                break;
+            }
+        }
+        let span = start.to(self.lexer.behind());
+        let inner = args.iter().map(|a| a.value.depth);
+        let sized = sizes.iter().flatten().map(|e| e.depth);
+        let depths: Vec<usize> = inner.chain(sized).collect();
+        let kind = ExprKind::Call(Call {
+            function,
+            sizes,
+            args,
+        });
+        self.made(kind, span, &depths)
+    }
+
+    /// `x`, `axis=1`, `h: r * h` or `2..5`
+    fn arg(&mut self, level: usize) -> Result<Arg, TextError> {
+        let mut ahead = self.lexer.clone();
+        ahead.next();
+        let kind = match (self.lexer.peek().0, ahead.peek().0) {
+            (Token::Name, Token::Sign("=")) => Some(Label::Attribute),
+            (Token::Name, Token::Sign(":")) => Some(Label::Operand),
+            _ => None,
+        };
+        let mut label = None;
+        if let Some(kind) = kind {
+            let name = self.name("a label")?;
+            self.lexer.next();
+            label = Some((name, kind));
+        }
+        let mut value = self.infix(0, level + 1)?;
+        if self.lexer.take("..") {
+            let end = self.infix(0, level + 1)?;
+            let (span, depths) = (value.span.to(end.span), [value.depth, end.depth]);
+            let kind = ExprKind::Range(Box::new(value), Box::new(end));
+            value = self.made(kind, span, &depths)?;
+        }
+        Ok(Arg { label, value })
+    }
+}

@@ -1,0 +1,236 @@
+//! The lexer. Tokens are made on demand; inside brackets the ends of lines do not count, and `#` begins a comment.
+
+use std::sync::Arc;
+
+use crate::error::{Source, Span, TextError};
+
+/// A token. Names and numbers are read out of the text by their span.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Token {
+    /// A letter or `_`, letters, digits, `_`, dots before a letter, and primes at the end.
+    Name,
+    /// Digits, with a fraction or an exponent.
+    Number(f64),
+    /// A sign, or two that belong together.
+    Sign(&'static str),
+    /// The end of a line.
+    Newline,
+    /// The end of the text.
+    End,
+    /// Something that no text has.
+    Stray,
+}
+
+const SIGNS: [&str; 19] = [
+    "..", "<=", ">=", "==", "(", ")", "[", "]", ",", ";", ":", "=", "+", "-", "*", "/", "@", "<",
+    ">",
+];
+
+/// Reads tokens from a text.
+#[derive(Clone, Debug)]
+pub(crate) struct Lexer {
+    pub(crate) source: Arc<Source>,
+    at: usize,
+    /// Open brackets.
+    depth: usize,
+    /// Where the last token ended.
+    last: usize,
+}
+
+impl Lexer {
+    pub(crate) fn new(source: &Arc<Source>) -> Lexer {
+        Lexer {
+            source: source.clone(),
+            at: 0,
+            depth: 0,
+            last: 0,
+        }
+    }
+
+    fn rest(&self) -> &str {
+        &self.source.text[self.at..]
+    }
+
+    /// The text of a place.
+    pub(crate) fn text(&self, span: Span) -> &str {
+        &self.source.text[span.start..span.end]
+    }
+
+    /// Where the last token ended, as an empty place.
+    pub(crate) fn behind(&self) -> Span {
+        Span {
+            start: self.last,
+            end: self.last,
+        }
+    }
+
+    fn skip_blanks(&mut self) {
+        loop {
+            let rest = self.rest();
+            let blank = |c: char| c.is_whitespace() && (c != '\n' || self.depth > 0);
+            let mut n: usize = rest
+                .chars()
+                .take_while(|&c| blank(c))
+                .map(char::len_utf8)
+                .sum();
+            if rest[n..].starts_with('#') {
+                n += rest[n..].find('\n').unwrap_or(rest.len() - n);
+            }
+            if n == 0 {
+                return;
+            }
+            self.at += n;
+        }
+    }
+
+    /// The next token and its place.
+    pub(crate) fn next(&mut self) -> (Token, Span) {
+        self.skip_blanks();
+        let start = self.at;
+        let rest = &self.source.text[start..];
+        let (token, n) = token(rest);
+        match token {
+            Token::Sign("(" | "[") => self.depth += 1,
+            Token::Sign(")" | "]") => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        self.at += n;
+        self.last = self.at;
+        let end = self.at;
+        (token, Span { start, end })
+    }
+
+    /// The next token, which stays.
+    pub(crate) fn peek(&self) -> (Token, Span) {
+        let mut ahead = Lexer {
+            source: self.source.clone(),
+            ..*self
+        };
+        ahead.next()
+    }
+
+    /// True, and the sign is read, if it comes next.
+    pub(crate) fn take(&mut self, sign: &'static str) -> bool {
+        let there = self.peek().0 == Token::Sign(sign);
+        if there {
+            self.next();
+        }
+        there
+    }
+
+    /// Reads this sign.
+    pub(crate) fn expect(&mut self, sign: &'static str, whence: &str) -> Result<Span, TextError> {
+        let (token, span) = self.peek();
+        if token == Token::Sign(sign) {
+            self.next();
+            return Ok(span);
+        }
+        Err(self.unexpected(&format!("`{sign}` {whence}")))
+    }
+
+    /// Reads a name.
+    pub(crate) fn name(&mut self, what: &str) -> Result<(String, Span), TextError> {
+        match self.peek() {
+            (Token::Name, span) => {
+                self.next();
+                Ok((self.text(span).to_owned(), span))
+            }
+            _ => Err(self.unexpected(what)),
+        }
+    }
+
+    /// True if the given word comes next; it is read.
+    pub(crate) fn take_word(&mut self, word: &str) -> bool {
+        let (token, span) = self.peek();
+        let there = token == Token::Name && self.text(span) == word;
+        if there {
+            self.next();
+        }
+        there
+    }
+
+    /// Skips empty lines.
+    pub(crate) fn skip_newlines(&mut self) {
+        while self.peek().0 == Token::Newline {
+            self.next();
+        }
+    }
+
+    /// Says what was expected in place of the next token.
+    pub(crate) fn unexpected(&self, expected: &str) -> TextError {
+        let (token, span) = self.peek();
+        let found = match token {
+            Token::Newline => "the end of the line".to_owned(),
+            Token::End => "the end of the text".to_owned(),
+            _ => format!("`{}`", self.text(span)),
+        };
+        // The end of a line is shown where the line's last token ended.
+        let span = match token {
+            Token::Newline | Token::End => self.behind(),
+            _ => span,
+        };
+        TextError::new(
+            &self.source,
+            span,
+            format!("expected {expected}, found {found}"),
+            format!("expected {expected}"),
+        )
+    }
+}
+
+fn token(rest: &str) -> (Token, usize) {
+    let Some(first) = rest.chars().next() else {
+        return (Token::End, 0);
+    };
+    if first == '\n' {
+        return (Token::Newline, 1);
+    }
+    if first.is_alphabetic() || first == '_' {
+        return (Token::Name, name_length(rest));
+    }
+    if first.is_ascii_digit() {
+        let n = number_length(rest.as_bytes());
+        return match rest[..n].parse() {
+            Ok(x) => (Token::Number(x), n),
+            Err(_) => (Token::Stray, n),
+        };
+    }
+    match SIGNS.iter().find(|s| rest.starts_with(**s)) {
+        Some(sign) => (Token::Sign(sign), sign.len()),
+        None => (Token::Stray, first.len_utf8()),
+    }
+}
+
+fn name_length(rest: &str) -> usize {
+    let mut n = 0;
+    let mut chars = rest.chars().peekable();
+    while let Some(c) = chars.next() {
+        let part = c.is_alphanumeric()
+            || c == '_'
+            || (c == '.' && chars.peek().is_some_and(|&d| d.is_alphabetic() || d == '_'));
+        if !part {
+            break;
+        }
+        n += c.len_utf8();
+    }
+    n + rest[n..].chars().take_while(|&c| c == '\'').count()
+}
+
+fn number_length(rest: &[u8]) -> usize {
+    let digits = |from: usize| {
+        let is_digit = |b: &&u8| b.is_ascii_digit();
+        from + rest[from..].iter().take_while(is_digit).count()
+    };
+    let mut n = digits(0);
+    if rest.get(n) == Some(&b'.') && rest.get(n + 1).is_some_and(u8::is_ascii_digit) {
+        n = digits(n + 1);
+    }
+    if matches!(rest.get(n), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(rest.get(n + 1), Some(b'+' | b'-')));
+        let end = digits((n + 1 + sign).min(rest.len()));
+        if end > n + 1 + sign {
+            n = end;
+        }
+    }
+    n
+}

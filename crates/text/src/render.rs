@@ -1,0 +1,124 @@
+//! How a mistake is shown: the lines with the places, carets under them, labels and help.
+//!
+//! The renderer is that of rustc ([`annotate_snippets`]), without colours. It shows whole lines where several places are on
+//! one; so what it gets is cut before, to [`WHOLE`] bytes of text or to a window around each place.
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use crate::error::{Source, Span};
+
+/// Longest piece of the text, in bytes, that is given to the renderer uncut. It holds 30 lines of 130 characters.
+const WHOLE: usize = 4096;
+
+/// How many characters of a longer line are shown before and after the beginning of a place.
+const AROUND: usize = 50;
+
+/// Longest message, label or help, in characters: a name in it may be as long as the text.
+const LONGEST: usize = 1000;
+
+/// The report of a mistake; the first of the labels is its place.
+pub(crate) fn report(
+    source: &Source,
+    message: &str,
+    labels: &[(Span, String)],
+    help: Option<&str>,
+) -> String {
+    let group = Group::with_title(Level::ERROR.primary_title(shortened(message)));
+    let group = match piece(&source.text, labels) {
+        Some(at) => group.element(whole(source, at, labels)),
+        None => (labels.iter().enumerate())
+            .fold(group, |group, (i, label)| window(group, source, i, label)),
+    };
+    let group = match help {
+        Some(help) => group.element(Level::HELP.message(shortened(help))),
+        None => group,
+    };
+    Renderer::plain().render(&[group]) + "\n"
+}
+
+/// Line and column of a byte of the text, from 1, in characters.
+pub(crate) fn position(text: &str, at: usize) -> (usize, usize) {
+    let line = text[..at].matches('\n').count() + 1;
+    let column = text[line_start(text, at)..at].chars().count() + 1;
+    (line, column)
+}
+
+fn line_start(text: &str, at: usize) -> usize {
+    text[..at].rfind('\n').map_or(0, |n| n + 1)
+}
+
+fn line_end(text: &str, at: usize) -> usize {
+    text[at..].find('\n').map_or(text.len(), |n| at + n)
+}
+
+/// The first of the labels is the mistake's place, the others belong to it.
+fn kind(i: usize) -> AnnotationKind {
+    match i {
+        0 => AnnotationKind::Primary,
+        _ => AnnotationKind::Context,
+    }
+}
+
+/// The lines that hold all labels, if they can be shown uncut.
+fn piece(text: &str, labels: &[(Span, String)]) -> Option<Span> {
+    let start = labels.iter().map(|(at, _)| at.start).min()?;
+    let end = labels.iter().map(|(at, _)| at.end).max()?;
+    let (start, end) = (line_start(text, start), line_end(text, end));
+    (end - start <= WHOLE).then_some(Span { start, end })
+}
+
+fn whole<'s>(
+    source: &'s Source,
+    at: Span,
+    labels: &'s [(Span, String)],
+) -> Snippet<'s, annotate_snippets::Annotation<'s>> {
+    let snippet = Snippet::source(&source.text[at.start..at.end])
+        .path(&source.name)
+        .line_start(position(&source.text, at.start).0);
+    let annotation = |(i, (span, label)): (usize, &'s (Span, String))| {
+        let shown = span.start - at.start..span.end - at.start;
+        kind(i).span(shown).label(shortened(label))
+    };
+    snippet.annotations(labels.iter().enumerate().map(annotation))
+}
+
+/// Adds a label with what stands around it in its line. A place that goes on in the next line is shown to the end of this.
+fn window<'s>(
+    group: Group<'s>,
+    source: &'s Source,
+    i: usize,
+    (span, label): &(Span, String),
+) -> Group<'s> {
+    let text = &source.text;
+    let (line, column) = position(text, span.start);
+    let before = &text[line_start(text, span.start)..span.start];
+    let from = (before.char_indices().rev().nth(AROUND - 1)).map_or(0, |(n, _)| n);
+    let after = &text[span.start..line_end(text, span.start)];
+    let to = (after.char_indices().nth(AROUND)).map_or(after.len(), |(n, _)| n);
+
+    let mut shown = String::new();
+    shown += if from > 0 { "..." } else { "" };
+    shown += &before[from..];
+    let start = shown.len();
+    shown += &after[..to];
+    let end = (start + span.end - span.start).min(shown.len());
+    shown += if to < after.len() { "..." } else { "" };
+
+    let origin = Origin::path(&source.name).line(line).char_column(column);
+    let annotation = kind(i).span(start..end).label(shortened(label));
+    let snippet = Snippet::source(shown).line_start(line);
+    group
+        .element(origin)
+        .element(snippet.annotation(annotation))
+}
+
+/// The text, without its middle if it is long.
+fn shortened(text: &str) -> String {
+    const HALF: usize = LONGEST / 2;
+    let begins = text.char_indices().nth(HALF).map(|(n, _)| n);
+    let ends = text.char_indices().rev().nth(HALF).map(|(n, _)| n);
+    match (begins, ends) {
+        (Some(a), Some(b)) if a < b => format!("{} ... {}", &text[..a], &text[b..]),
+        _ => text.to_owned(),
+    }
+}

@@ -1,0 +1,256 @@
+//! Sizes that are not known yet: the widths of dense layers, solved from how their results are used.
+
+use std::fmt;
+
+use retrograd_tape::Shape;
+
+use crate::error::Span;
+
+/// A size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// A number.
+    Known(usize),
+    /// The unknown of this number.
+    Unknown(usize),
+}
+
+/// A shape whose sizes may be unknown; how many axes it has always is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Scalar,
+    Vector(Size),
+    Matrix(Size, Size),
+}
+
+/// What a size has to be besides equal to another.
+#[derive(Clone, Debug)]
+enum Need {
+    /// `total` is the sum of the parts.
+    Sum { total: Size, parts: Vec<Size> },
+    /// A slice ends within it.
+    AtLeast { size: Size, end: usize },
+    /// Two shapes have as many elements.
+    SameCount { from: Form, to: Form },
+}
+
+/// Unknown sizes and what is known of them.
+#[derive(Debug, Default)]
+pub(crate) struct Sizes {
+    /// What each unknown is equal to, if anything.
+    equal: Vec<Option<Size>>,
+    needs: Vec<(Need, Span)>,
+}
+
+impl From<Shape> for Form {
+    fn from(shape: Shape) -> Form {
+        match shape {
+            Shape::Scalar => Form::Scalar,
+            Shape::Vector(n) => Form::Vector(Size::Known(n)),
+            Shape::Matrix(m, n) => Form::Matrix(Size::Known(m), Size::Known(n)),
+        }
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Size::Known(n) => write!(f, "{n}"),
+            Size::Unknown(_) => write!(f, "?"),
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Form::Scalar => write!(f, "a scalar"),
+            Form::Vector(n) => write!(f, "[{n}]"),
+            Form::Matrix(m, n) => write!(f, "[{m},{n}]"),
+        }
+    }
+}
+
+impl Form {
+    /// The size along an axis.
+    pub(crate) fn axis(self, axis: usize) -> Option<Size> {
+        match (self, axis) {
+            (Form::Vector(n), 0) | (Form::Matrix(n, _), 0) | (Form::Matrix(_, n), 1) => Some(n),
+            _ => None,
+        }
+    }
+
+    /// The same with another size along an axis.
+    pub(crate) fn with_axis(self, axis: usize, n: Size) -> Form {
+        match (self, axis) {
+            (Form::Vector(_), 0) => Form::Vector(n),
+            (Form::Matrix(_, k), 0) => Form::Matrix(n, k),
+            (Form::Matrix(m, _), 1) => Form::Matrix(m, n),
+            _ => self,
+        }
+    }
+
+    fn sizes(self) -> Vec<Size> {
+        match self {
+            Form::Scalar => vec![],
+            Form::Vector(n) => vec![n],
+            Form::Matrix(m, n) => vec![m, n],
+        }
+    }
+}
+
+impl Sizes {
+    /// A new unknown.
+    pub(crate) fn unknown(&mut self) -> Size {
+        self.equal.push(None);
+        Size::Unknown(self.equal.len() - 1)
+    }
+
+    /// What is known of a size by now.
+    pub(crate) fn get(&self, size: Size) -> Size {
+        let mut size = size;
+        while let Size::Unknown(k) = size {
+            match self.equal[k] {
+                Some(next) => size = next,
+                None => break,
+            }
+        }
+        size
+    }
+
+    /// What is known of a shape by now.
+    pub(crate) fn form(&self, form: Form) -> Form {
+        match form {
+            Form::Scalar => Form::Scalar,
+            Form::Vector(n) => Form::Vector(self.get(n)),
+            Form::Matrix(m, n) => Form::Matrix(self.get(m), self.get(n)),
+        }
+    }
+
+    /// A shape whose sizes are all known.
+    pub(crate) fn shape(&self, form: Form) -> Option<Shape> {
+        match self.form(form) {
+            Form::Scalar => Some(Shape::Scalar),
+            Form::Vector(Size::Known(n)) => Some(Shape::Vector(n)),
+            Form::Matrix(Size::Known(m), Size::Known(n)) => Some(Shape::Matrix(m, n)),
+            _ => None,
+        }
+    }
+
+    /// Makes two sizes one; false if they differ.
+    #[must_use]
+    pub(crate) fn join(&mut self, a: Size, b: Size) -> bool {
+        match (self.get(a), self.get(b)) {
+            (a, b) if a == b => true,
+            (Size::Unknown(k), other) | (other, Size::Unknown(k)) => {
+                self.equal[k] = Some(other);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes two shapes one; false if they differ.
+    #[must_use]
+    pub(crate) fn join_forms(&mut self, a: Form, b: Form) -> bool {
+        let (a, b) = (a.sizes(), b.sizes());
+        a.len() == b.len() && a.iter().zip(b).all(|(&x, y)| self.join(x, y))
+    }
+
+    /// The sum of sizes.
+    pub(crate) fn sum(&mut self, parts: Vec<Size>, at: Span) -> Size {
+        let total = self.unknown();
+        self.needs.push((Need::Sum { total, parts }, at));
+        // What is known is used at once, so that messages tell more.
+        let _ = self.settle();
+        self.get(total)
+    }
+
+    /// A slice of a size ends at `end`.
+    pub(crate) fn at_least(&mut self, size: Size, end: usize, at: Span) {
+        self.needs.push((Need::AtLeast { size, end }, at));
+    }
+
+    /// A reshape.
+    pub(crate) fn same_count(&mut self, from: Form, to: Form, at: Span) {
+        self.needs.push((Need::SameCount { from, to }, at));
+    }
+
+    /// Draws conclusions until there are no more.
+    ///
+    /// # Errors
+    /// A need that cannot be met: where, what is wrong and what was expected.
+    pub(crate) fn settle(&mut self) -> Result<(), (Span, String, String)> {
+        loop {
+            let mut moved = false;
+            let needs = std::mem::take(&mut self.needs);
+            let mut wrong = Ok(());
+            for (need, at) in &needs {
+                match self.conclude(need) {
+                    Ok(more) => moved |= more,
+                    Err((message, label)) => {
+                        wrong = wrong.and(Err((*at, message, label)));
+                    }
+                }
+            }
+            self.needs = needs;
+            wrong?;
+            if !moved {
+                return Ok(());
+            }
+        }
+    }
+
+    /// True if something new is known.
+    fn conclude(&mut self, need: &Need) -> Result<bool, (String, String)> {
+        match need {
+            Need::Sum { total, parts } => {
+                let mut known = 0usize;
+                let mut open = Vec::new();
+                for &p in parts {
+                    match self.get(p) {
+                        Size::Known(n) => known = known.saturating_add(n),
+                        Size::Unknown(_) => open.push(p),
+                    }
+                }
+                match (self.get(*total), open.as_slice()) {
+                    (Size::Known(n), []) if n == known => Ok(false),
+                    (Size::Known(n), []) => Err((
+                        format!("the parts have {known} elements in all, but {n} are needed"),
+                        format!("expected parts of {n} in all"),
+                    )),
+                    (Size::Unknown(_), []) => Ok(self.join(*total, Size::Known(known))),
+                    (Size::Known(n), &[part]) => match n.checked_sub(known) {
+                        Some(rest) if rest > 0 => Ok(self.join(part, Size::Known(rest))),
+                        _ => Err((
+                            format!("the other parts have {known} elements already, of {n} in all"),
+                            "expected fewer".into(),
+                        )),
+                    },
+                    _ => Ok(false),
+                }
+            }
+            Need::AtLeast { size, end } => match self.get(*size) {
+                Size::Known(n) if n < *end => Err((
+                    format!("the slice ends at {end}, but there are only {n} elements"),
+                    format!("expected at most {n} as its end"),
+                )),
+                _ => Ok(false),
+            },
+            Need::SameCount { from, to } => {
+                let count = |f: Form, sizes: &Sizes| sizes.shape(f).map(Shape::len);
+                match (count(*from, self), count(*to, self)) {
+                    (Some(a), Some(b)) if a != b => Err((
+                        format!("{a} elements cannot be reshaped to {b}"),
+                        format!("expected a shape of {a} elements"),
+                    )),
+                    (None, Some(b)) => match self.form(*from) {
+                        Form::Vector(n) => Ok(self.join(n, Size::Known(b))),
+                        _ => Ok(false),
+                    },
+                    _ => Ok(false),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Expressions of the cell file: names, operators, and what goes with what. Functions are in `calls.rs`.
+
+use retrograd_tape::{Map, Op, Shape};
+
+use crate::ast::{Expr, ExprKind, Infix};
+use crate::error::{Span, TextError, nearest};
+use crate::lower::Lower;
+use crate::sizes::Form;
+use crate::typed::{Kind, Typed};
+
+impl Lower<'_> {
+    /// Understands an expression that is a value.
+    pub(crate) fn value(&mut self, e: &Expr) -> Result<Typed, TextError> {
+        let span = e.span;
+        let (kind, form) = match &e.kind {
+            ExprKind::Number(x) => (Kind::Constant(*x), Form::Scalar),
+            ExprKind::Name(name) => match self.dims.get(name.as_str()) {
+                Some(&x) => (Kind::Constant(x), Form::Scalar),
+                None => (Kind::Value(name.clone()), self.look_up(name, span)?),
+            },
+            ExprKind::Neg(inner) => {
+                let inner = self.value(inner)?;
+                return self.element_wise("-", Map::Neg, vec![inner], span);
+            }
+            ExprKind::Infix(infix, a, b) => {
+                let (a, b) = (self.value(a)?, self.value(b)?);
+                return self.infix(*infix, a, b, span);
+            }
+            ExprKind::Call(call) => return self.call(call, span),
+            ExprKind::Shape(_) => {
+                let message = "a shape is no value".to_owned();
+                return Err(self.error(span, message, "expected a value"));
+            }
+            ExprKind::Range(..) => {
+                let message = "a range is no value".to_owned();
+                return Err(self.error(span, message, "expected a value"));
+            }
+        };
+        Ok(Typed { kind, form, span })
+    }
+
+    fn look_up(&self, name: &str, at: Span) -> Result<Form, TextError> {
+        if let Some(&(form, _)) = self.scope.get(name) {
+            return Ok(self.sizes.form(form));
+        }
+        let error = self.error(
+            at,
+            format!("there is no value `{name}`"),
+            "expected a name that is given above",
+        );
+        if self.waiting.iter().any(|s| s.name.text == name) {
+            return Err(error.help(format!(
+                "`{name}` begins as a value that is given further down; give it above this line"
+            )));
+        }
+        if self.given.contains(name) {
+            return Err(error.help(format!(
+                "`{name}` is given further down; an equation uses what stands above it"
+            )));
+        }
+        let known = self.scope.keys().map(String::as_str);
+        Err(
+            match nearest(name, known.chain(self.dims.keys().copied())) {
+                Some(near) => error.help(format!("did you mean `{near}`?")),
+                None => error,
+            },
+        )
+    }
+
+    fn infix(&mut self, infix: Infix, a: Typed, b: Typed, at: Span) -> Result<Typed, TextError> {
+        let sign = infix.sign();
+        let (map, operands) = match infix {
+            Infix::Add => (Map::Add, vec![a, b]),
+            Infix::Sub => (Map::Sub, vec![a, b]),
+            Infix::Mul => (Map::Mul, vec![a, b]),
+            Infix::Div => (Map::Div, vec![a, b]),
+            Infix::Lt => (Map::Lt, vec![a, b]),
+            Infix::Le => (Map::Le, vec![a, b]),
+            Infix::Gt => (Map::Lt, vec![b, a]),
+            Infix::Ge => (Map::Le, vec![b, a]),
+            Infix::Eq => (Map::Eq, vec![a, b]),
+            // M v, or with the vector first Mᵀ v.
+            Infix::MatMul => {
+                return match (a.form, b.form) {
+                    (Form::Vector(_), Form::Matrix(..)) => self.product(true, b, a, at),
+                    _ => self.product(false, a, b, at),
+                };
+            }
+        };
+        self.element_wise(sign, map, operands, at)
+    }
+
+    /// M v or Mᵀ v.
+    pub(crate) fn product(
+        &mut self,
+        transposed: bool,
+        m: Typed,
+        v: Typed,
+        at: Span,
+    ) -> Result<Typed, TextError> {
+        let fits = match (m.form, v.form) {
+            (Form::Matrix(rows, columns), Form::Vector(n)) => {
+                let (inner, outer) = if transposed {
+                    (rows, columns)
+                } else {
+                    (columns, rows)
+                };
+                self.sizes.join(inner, n).then_some(outer)
+            }
+            _ => None,
+        };
+        let Some(n) = fits else {
+            let what = if transposed {
+                "transposed matrix"
+            } else {
+                "matrix"
+            };
+            let (m, v) = (
+                (m.span, self.sizes.form(m.form)),
+                (v.span, self.sizes.form(v.form)),
+            );
+            let message = format!(
+                "{} and {} are no {what} and a vector that it takes",
+                m.1, v.1
+            );
+            let expected = match (m.1, transposed) {
+                (Form::Matrix(_, n), false) | (Form::Matrix(n, _), true) => format!("[{n}]"),
+                _ => "a vector".to_owned(),
+            };
+            let label = format!("this is {}; expected {expected}", v.1);
+            return Err(self
+                .error(v.0, message, &label)
+                .and(m.0, format!("this is {}", m.1)));
+        };
+        Ok(Typed {
+            kind: Kind::Op(Op::MatVec { transposed }, vec![m, v]),
+            form: self.sizes.form(Form::Vector(n)),
+            span: at,
+        })
+    }
+
+    /// An element-wise op: all operands have one shape, or are scalars.
+    pub(crate) fn element_wise(
+        &mut self,
+        sign: &str,
+        map: Map,
+        operands: Vec<Typed>,
+        span: Span,
+    ) -> Result<Typed, TextError> {
+        let mut wide: Option<(Form, Span)> = None;
+        for x in operands.iter().filter(|x| x.form != Form::Scalar) {
+            match wide {
+                None => wide = Some((x.form, x.span)),
+                Some((form, _)) if self.sizes.join_forms(form, x.form) => {}
+                Some((form, at)) => return Err(self.mismatch(sign, (form, at), (x.form, x.span))),
+            }
+        }
+        let form = wide.map_or(Form::Scalar, |(form, _)| self.sizes.form(form));
+        let kind = Kind::Map(map, operands);
+        Ok(Typed { kind, form, span })
+    }
+
+    pub(crate) fn mismatch(&self, what: &str, a: (Form, Span), b: (Form, Span)) -> TextError {
+        let (x, y) = (self.sizes.form(a.0), self.sizes.form(b.0));
+        let message = format!("`{what}` needs values of one shape, not {x} and {y}");
+        let label = format!("this is {y}; expected {x}");
+        self.error(b.1, message, &label)
+            .and(a.1, format!("this is {x}"))
+    }
+
+    /// A shape of sizes that are numbers.
+    pub(crate) fn shape(&self, sizes: &[Expr]) -> Result<Form, TextError> {
+        let sizes: Vec<usize> = (sizes.iter())
+            .map(|e| self.whole(e))
+            .collect::<Result<_, _>>()?;
+        Ok(Form::from(match sizes[..] {
+            [] => Shape::Scalar,
+            [n] => Shape::Vector(n),
+            [m, n, ..] => Shape::Matrix(m, n),
+        }))
+    }
+}
+
+/// A scalar repeated to a form.
+pub(crate) fn spread_out(value: Typed, form: Form) -> Typed {
+    if form == Form::Scalar {
+        return value;
+    }
+    Typed {
+        span: value.span,
+        kind: Kind::Broadcast(Box::new(value)),
+        form,
+    }
+}
