@@ -40,10 +40,18 @@ fn json(at: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(out).unwrap_or_else(|e| panic!("{e}: {out}"))
 }
 
+/// What is said after the notes on how the table was read.
+fn mistake(message: &str) -> String {
+    let lines = message.split_inclusive('\n');
+    lines
+        .skip_while(|line| line.starts_with("note: "))
+        .collect()
+}
+
 /// A run that must fail: its message, which is one paragraph and all that is printed.
 fn refused(at: &Path, arguments: &[&str], code: i32) -> String {
     let output = run(at, arguments);
-    let message = text(&output.stderr).to_owned();
+    let message = mistake(text(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
     assert_eq!(text(&output.stdout), "", "{arguments:?}");
     assert!(message.starts_with("error: "), "{arguments:?}: {message}");
@@ -381,7 +389,7 @@ fn a_cell_file_trains_and_its_symbolic_sizes_follow_the_data_and_the_caller() {
 /// A run whose cell file is at fault: the message shows its line.
 fn shown(at: &Path, arguments: &[&str], parts: &[&str]) {
     let output = run(at, &[&["train", "--data", "table.csv"], arguments].concat());
-    let message = text(&output.stderr);
+    let message = mistake(text(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert_eq!(text(&output.stdout), "", "{message}");
     assert!(message.starts_with("error: "), "{message}");

@@ -1,7 +1,7 @@
 //! What passes and plan stages do, counted: operations, never time, so that a program is compiled the same way on every
 //! machine and every day.
 //!
-//! A stage whose work may grow faster than the program has an [`Allowance`] in proportion to the program's size. Where it
+//! A stage whose work may grow faster than the program has an `Allowance` in proportion to the program's size. Where it
 //! is used up, the stage leaves what it has not looked at as it was: unsplit, unfused, unjoined. No program that anybody
 //! wrote by hand has been seen to get there.
 

@@ -37,7 +37,7 @@ fn fading<T: Real>(tape: &Tape, t: usize, b: usize, decay: f64) -> Vec<Vec<T>> {
     let of = |i: &retrograd_tape::Input| {
         let n = i.ty.shape.len();
         let number = |k: usize| match (i.role, i.ty.shape) {
-            (Role::Param, Shape::Matrix(m, _)) if k % (m + 1) != 0 => 0.0,
+            (Role::Param, Shape::Matrix(m, _)) if !k.is_multiple_of(m + 1) => 0.0,
             (Role::Param, _) => decay,
             (Role::Weight, _) => f64::from(u8::from(k >= (t - 1) * b)),
             _ => f64::from(u8::from(k < b * n)),
@@ -195,7 +195,8 @@ fn times_with_and_without_flushing() {
         tape.inputs().iter().enumerate().map(of).collect()
     };
     let faded = |tape: &Tape, t, b, decay| fading::<f32>(tape, t, b, decay);
-    let mut cases: Vec<(&str, Tape, usize, usize, Vec<Vec<f32>>)> = Vec::new();
+    type Timed = (&'static str, Tape, usize, usize, Vec<Vec<f32>>);
+    let mut cases: Vec<Timed> = Vec::new();
     for (name, tape, t, b, decay) in [
         ("leaky 64, fading at 0.9", leaky(64), 10_000, 1, Some(0.9)),
         ("leaky 64, not fading", leaky(64), 10_000, 1, Some(1.0)),

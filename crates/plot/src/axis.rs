@@ -194,6 +194,9 @@ fn linear_ticks(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
 /// A tick's text, with as many decimals as `step` needs.
 fn number(value: f64, step: f64) -> String {
     let exponent = |x: f64| (x.abs().log10() + 1e-9).floor();
+    if value == 0.0 && step < 1e-9 {
+        return "0".to_owned();
+    }
     if value != 0.0 && !(1e-4..1e6).contains(&value.abs()) {
         // What is small beside the step is 0 with the error of a multiple.
         let decimals = (exponent(value) - exponent(step)).clamp(0.0, 9.0) as usize;

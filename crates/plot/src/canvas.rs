@@ -216,7 +216,7 @@ pub(crate) fn write_png(
         encoder.set_depth(png::BitDepth::Eight);
         let mut writer = encoder.write_header().map_err(encoding)?;
         writer.write_image_data(&averaged).map_err(encoding)?;
-        Ok(writer.finish().map_err(encoding)?)
+        writer.finish().map_err(encoding)
     })
     .map_err(|e: Failed| e.at(path))
 }

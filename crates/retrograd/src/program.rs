@@ -269,8 +269,8 @@ impl<T: Float> Program<T> {
         let (tape, request) = (self.cell().tape(), &self.shared.request);
         let work = match &self.shared.code {
             Code::Jit { first, second } => Work::Jit {
-                first: first.executor(),
-                second: second.as_ref().map(CompiledCell::executor),
+                first: Box::new(first.executor()),
+                second: second.as_ref().map(|cell| Box::new(cell.executor())),
             },
             Code::Tape => {
                 let values = find(tape, &request.observe).expect("the builder found them");
@@ -303,8 +303,8 @@ pub struct Session<T: Float = f32> {
 
 enum Work<T: Float> {
     Jit {
-        first: Executor<T>,
-        second: Option<Executor<T>>,
+        first: Box<Executor<T>>,
+        second: Option<Box<Executor<T>>>,
     },
     Tape(Box<Interpreter<T>>),
 }
@@ -324,7 +324,7 @@ impl<T: Float> Session<T> {
     fn executors(&mut self, mut set: impl FnMut(&mut Executor<T>)) {
         if let Work::Jit { first, second } = &mut self.work {
             set(first);
-            second.as_mut().map(set);
+            second.as_deref_mut().map(set);
         }
     }
 

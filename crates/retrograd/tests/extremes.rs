@@ -60,7 +60,13 @@ fn is_finite(trainer: &mut Trainer<f32>, inputs: Vec<f32>, what: &str) {
 /// Inputs of one size: of one sign, of changing signs, and one only after zeros.
 fn inputs(size: f32) -> [Vec<f32>; 3] {
     let n = T * B * I;
-    let signs = |k: usize| if (k * 7 / 3) % 2 == 0 { size } else { -size };
+    let signs = |k: usize| {
+        if (k * 7 / 3).is_multiple_of(2) {
+            size
+        } else {
+            -size
+        }
+    };
     [
         vec![size; n],
         (0..n).map(signs).collect(),

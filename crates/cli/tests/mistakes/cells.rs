@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 
-use super::{MISTAKE, directory, run};
+use super::{MISTAKE, directory, run, without_notes};
 
 pub(crate) const ROWS: usize = 23;
 
@@ -30,7 +30,7 @@ fn wrong(text: &str, more: &[&str], message: &str, place: &str) -> Option<String
     match run(&at, &arguments, b"") {
         Ok((Some(MISTAKE), out, err))
             if out.is_empty()
-                && err.lines().next() == Some(&format!("error: {message}"))
+                && without_notes(&err).lines().next() == Some(&format!("error: {message}"))
                 && err.contains(&format!("f.cell:{place}")) =>
         {
             None

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{check, directory, mistake, table};
 
-pub(crate) const ROWS: usize = 36;
+pub(crate) const ROWS: usize = 35;
 
 /// The table with another third row of data.
 fn with(row: &str) -> String {
@@ -64,7 +64,6 @@ fn tables() {
         (format!("{}\n{}\n", wide(&|k| format!("c{k}")), wide(&|k| (k % 7).to_string())).into(), &["--columns", "d1"], "x.csv: there is no column \"d1\" (did you mean \"c1\"?); the columns are c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17, c18, c19 and 999980 more".into()),
         (format!("{long}\nmon\n").into(), none, format!("x.csv: no column holds numbers; the columns are {}… (cells must be separated by commas)", "x".repeat(40))),
         ("day,a\u{1b}[31m\nmon,\u{7}\nmon,1\n".into(), &["--columns", "a\u{1b}[31m"], "x.csv, line 2, column \"a\\u{1b}[31m\": \"\\u{7}\" is not a number".into()),
-        ("day,1,2\nmon,3,4\ntue,5,6\n".into(), &["--header", "no"], "x.csv, line 2, column \"1\": \"mon\" is not a number".into()),
         (of("n", |k| (k % 3).to_string()).into(), &["--header", "no"], "x.csv: no column holds numbers; the columns are 1 (cells must be separated by commas)".into()),
     ];
     let at = directory("data");

@@ -169,13 +169,16 @@ pub(crate) fn carry_in_place(h: &mut Homes<'_, '_>, when: &When) {
 const SMALL: usize = 1 << 18;
 const EACH: usize = 32;
 
+/// A part of a value's place, as offset and length, and who has taken it.
+type Taken = ((usize, usize), Value);
+
 /// Moves values into places that are free when they are stored. Where looking for them takes too long, what has none yet
 /// keeps an array of its own.
 pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
     let f = h.f;
     let mut left = Allowance::of(SMALL + EACH * f.order.len());
     // By host: parts that are taken, and by what.
-    let mut taken: HashMap<Value, Vec<((usize, usize), Value)>> = HashMap::new();
+    let mut taken: HashMap<Value, Vec<Taken>> = HashMap::new();
     let mut parts: HashSet<(Value, (usize, usize))> = HashSet::new();
     let reading = reading_hosts(h, when);
     for &v in &f.order {

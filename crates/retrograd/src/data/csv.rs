@@ -196,7 +196,6 @@ impl Series {
 
     /// The embedded daily weather of Seattle, 2012–2015: `[1461, 4]`, columns `precipitation` (mm), `temp_max` and
     /// `temp_min` (°C), `wind` (m/s), labelled by `date`. Source: NOAA; see data/README.md.
-    #[must_use]
     pub fn seattle_weather() -> Self {
         let text = include_str!("../../data/seattle-weather.csv");
         let columns = ["precipitation", "temp_max", "temp_min", "wind"];
@@ -214,7 +213,6 @@ impl Series {
 
     /// The embedded yearly sunspot number, 1700–2008: `[309, 1]`, column `SUNACTIVITY` (a count), labelled by `YEAR`.
     /// Source: NOAA; see data/README.md.
-    #[must_use]
     pub fn sunspots() -> Self {
         let text = include_str!("../../data/sunspots.csv");
         embedded(text, "sunspots.csv (embedded)", &["SUNACTIVITY"])

@@ -312,7 +312,7 @@ fn word(word: &str) -> Option<Word> {
         "sunday",
     ];
     let begins = |whole: &&str| word.len() >= 3 && whole.starts_with(word);
-    if let Some(at) = MONTHS.iter().position(|m| begins(&m)) {
+    if let Some(at) = MONTHS.iter().position(&begins) {
         return Some(Word::Month(at as u64 + 1));
     }
     match word {
@@ -320,7 +320,7 @@ fn word(word: &str) -> Option<Word> {
         "pm" => Some(Word::Noon(true)),
         "t" | "z" | "utc" | "gmt" | "q" => Some(Word::Nothing),
         "w" => Some(Word::Week),
-        _ if DAYS.iter().any(|d| begins(&d)) => Some(Word::Nothing),
+        _ if DAYS.iter().any(begins) => Some(Word::Nothing),
         _ => None,
     }
 }

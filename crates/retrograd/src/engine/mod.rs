@@ -92,16 +92,16 @@ impl FromStr for Engine {
 
 /// A cell that is ready to run.
 pub(crate) enum Runner<T: Float> {
-    Jit(OnJit<T>),
-    Tape(OnTape<T>),
+    Jit(Box<OnJit<T>>),
+    Tape(Box<OnTape<T>>),
 }
 
 impl<T: Float> Runner<T> {
     /// Makes a cell ready to run on an engine.
     pub(crate) fn new(engine: Engine, cell: &Cell, settings: Settings) -> Result<Self, Error> {
         Ok(match engine {
-            Engine::Jit => Runner::Jit(OnJit::new(cell, settings)?),
-            Engine::Tape => Runner::Tape(OnTape::new(cell)),
+            Engine::Jit => Runner::Jit(Box::new(OnJit::new(cell, settings)?)),
+            Engine::Tape => Runner::Tape(Box::new(OnTape::new(cell))),
         })
     }
 

@@ -259,8 +259,8 @@ fn first_infinite<T: Float>(
     const CHUNK: usize = 64;
     let infinite = |(&m, &g): (&T, &T)| {
         let v = value(m, g);
-        // ∞ − ∞ and NaN − NaN are NaN.
-        v - v != T::ZERO
+        // ∞ · 0 and NaN · 0 are NaN, any other number times 0 is 0.
+        v * T::ZERO != T::ZERO
     };
     let chunks = memory.chunks(CHUNK).zip(gradient.chunks(CHUNK));
     let (chunk, (m, g)) = chunks.enumerate().find(|(_, (m, g))| {

@@ -185,6 +185,10 @@ pub(crate) fn indices(tape: &Tape) -> Vec<Index> {
                 _ => break,
             }
         }
+        let name = match tape.node(source).op {
+            Op::Input { .. } => tape.describe(source),
+            _ => name,
+        };
         found.push(Index {
             user: Value(i as u32),
             value,
