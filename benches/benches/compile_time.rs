@@ -3,6 +3,9 @@
 //! an LSTM what comes before the first result (compile, and one run) at both lengths beside a later run alone: what
 //! is left is compiling, which does not depend on T, and memory touched for the first time, which does.
 //!
+//! Last, how it grows with a program: independent states, layers of a stack, equations of one step
+//! ([`retrograd_tape::families`]). `crates/jit/examples/compile_scaling.rs` says which stage the time goes to.
+//!
 //!     cargo bench -p retrograd-bench --bench compile_time -- --quick
 
 use std::hint::black_box;
@@ -14,7 +17,7 @@ use retrograd_bench::cells;
 use retrograd_bench::engine::{Jit, Portion, Steps};
 use retrograd_bench::work::Work;
 use retrograd_jit::{CompiledCell, Purpose};
-use retrograd_tape::Extent;
+use retrograd_tape::{Extent, Tape, families};
 
 /// Every cell by name: the zoo's, and those that the program carries as text.
 fn named() -> Vec<(&'static str, Cell)> {
@@ -73,6 +76,28 @@ fn lengths(c: &mut Criterion) {
     group.finish();
 }
 
+type Family = (&'static str, fn(usize) -> Tape, &'static [usize]);
+
+/// Families of programs, and how large.
+const FAMILIES: [Family; 3] = [
+    ("states", families::states, &[1, 10, 100, 300, 1000]),
+    ("layers", families::layers, &[1, 4, 16, 64]),
+    ("equations", families::equations, &[10, 100, 1000, 10_000]),
+];
+
+fn sizes(c: &mut Criterion) {
+    for (name, family, sizes) in FAMILIES {
+        let mut group = c.benchmark_group(format!("size/{name}"));
+        for &n in sizes {
+            let tape = family(n);
+            group.bench_function(BenchmarkId::from_parameter(n), |b| {
+                b.iter(|| CompiledCell::<f32>::compile(black_box(&tape), &Purpose::Train));
+            });
+        }
+        group.finish();
+    }
+}
+
 fn short() -> Criterion {
     Criterion::default()
         .sample_size(10)
@@ -83,6 +108,6 @@ fn short() -> Criterion {
 criterion_group! {
     name = benches;
     config = short();
-    targets = all_cells, lengths
+    targets = all_cells, lengths, sizes
 }
 criterion_main!(benches);

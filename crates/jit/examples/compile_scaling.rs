@@ -31,7 +31,10 @@ fn main() {
         let g = Graph::from_tape(&tape);
         let purpose = Purpose::Train;
         let derivations = purpose.derivations(&g).expect("a loss");
-        let options = Options::default();
+        let options = Options {
+            verify: false,
+            ..Options::default()
+        };
         let trace = passes::run(&g, &derivations, &options).expect("a program");
         let passes = clock(start);
         let graph = &trace.last().expect("there is one").1;
@@ -43,7 +46,8 @@ fn main() {
         }
         drop(made);
         let start = Instant::now();
-        let cell = CompiledCell::<f32>::compile(&tape, &purpose).expect("it compiles");
+        let cell =
+            CompiledCell::<f32>::compile_with(&tape, &purpose, &options).expect("it compiles");
         let total = clock(start);
         let code = total - passes - planned;
         println!(

@@ -16,7 +16,7 @@ use crate::error::{CompileError, RunError, StepperError};
 use crate::exec::code::{Code, generator};
 use crate::exec::cut::Efforts;
 use crate::executor::{Executor, Memory};
-use crate::lower::{Backend, lower};
+use crate::lower::{Backend, share};
 use crate::purpose::Purpose;
 use crate::stepper::Stepper;
 use crate::vmath::Lane;
@@ -328,9 +328,9 @@ pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code<T>,
         lane: T::LANE,
     };
     let mut context = FunctionBuilderContext::new();
-    let loops = plan.loops().into_iter();
-    let functions = loops.map(|l| lower(&backend, plan, l, &mut context));
-    Code::new(&plan.name, plan.target, isa.clone(), functions.collect())
+    // Loops that differ in their arrays' names only are one function, which is told the names.
+    let (functions, calls) = share(&backend, plan, &mut context);
+    Code::new(&plan.name, plan.target, isa.clone(), functions, calls)
 }
 
 /// Numbers of a value for `t` steps and `b` rows.

@@ -13,6 +13,10 @@ use crate::plan::{Buffer, Carried, Inner, Instr, Item, Kind, Loop, Plan, Region,
 use crate::work;
 use retrograd_tape::Domain;
 
+/// Most places that a loop with time inside reads and writes: each has an address that goes from step to step beside the
+/// states, and there are 16 registers.
+const MOST: usize = 256;
+
 /// Brings time inside, in all recurrences that allow it.
 pub(crate) fn interchange(plan: &mut Plan) {
     for item in &mut plan.items {
@@ -32,7 +36,9 @@ fn carried(l: &Loop, buffers: &[Buffer]) -> Option<Vec<Carried>> {
     let [Stmt::Region(r)] = l.body.as_slice() else {
         return None;
     };
-    if !r.folds.is_empty() || !stores_are_apart(r) {
+    let loads = r.instrs.iter();
+    let loads = loads.filter(|i| matches!(i, Instr::Load(_) | Instr::Splat(_)));
+    if !r.folds.is_empty() || loads.count() + r.stores.len() > MOST || !stores_are_apart(r) {
         return None;
     }
     let before = if reverse { 1 } else { -1 };

@@ -17,6 +17,7 @@ mod nest;
 mod phase;
 mod print;
 mod region;
+mod rename;
 mod reuse;
 mod schedule;
 mod slices;
@@ -32,6 +33,7 @@ use crate::target::Target;
 
 pub use interpret::{Cut, InterpretError};
 pub use memory::{Keep, Layout, Memory, Replay};
+pub use rename::Renamed;
 pub use slices::Slices;
 pub use stages::{plan, stream};
 pub use verify::verify;

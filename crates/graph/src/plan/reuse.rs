@@ -180,8 +180,11 @@ pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
     // By host: parts that are taken, and by what.
     let mut taken: HashMap<Value, Vec<Taken>> = HashMap::new();
     let mut parts: HashSet<(Value, (usize, usize))> = HashSet::new();
+    let reading = reading_hosts(h, when);
     for &v in &f.order {
-        if let Some((host, part)) = pre_activation(h, v, when, &mut left)
+        let sweep = when.sweep(Atom::Value(v));
+        if sweep.is_some_and(|s| reading.contains(&s))
+            && let Some((host, part)) = pre_activation(h, v, when, &mut left)
             && parts.insert((host, part))
         {
             taken.entry(host).or_default().push((part, v));
@@ -215,6 +218,21 @@ pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
             h.homes.insert(v, Home::In(r, 0));
         }
     }
+}
+
+/// The sweeps that read a sum of products: no other has a place to give away.
+fn reading_hosts(h: &Homes<'_, '_>, when: &When) -> HashSet<usize> {
+    let f = h.f;
+    let lanes = f.order.iter().filter(|&&v| f.how(v) == How::Lane);
+    let reads = |v: &&Value| {
+        let operands = f.g.operands(**v).into_iter();
+        let mut stored = operands.filter(|&x| f.how(x) != How::Lane);
+        stored.any(|x| is_host(h, f.root(f.source(x).value)))
+    };
+    lanes
+        .filter(reads)
+        .filter_map(|&v| when.sweep(Atom::Value(v)))
+        .collect()
 }
 
 /// A sum of products with an array of its own, for all steps.

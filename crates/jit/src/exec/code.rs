@@ -13,9 +13,40 @@ use retrograd_kernels::{Isa, Kernels, Real, kernels_for};
 
 use super::Frame;
 use crate::error::CompileError;
+use crate::lower::Names;
 
-/// A loop's function: frame, first step, end of steps, first row, end of rows.
-pub(crate) type LoopFn<T> = unsafe extern "C" fn(*const Frame<T>, usize, usize, usize, usize);
+/// A loop's function: frame, first step, end of steps, first row, end of rows, names.
+type LoopFn<T> = unsafe extern "C" fn(*const Frame<T>, usize, usize, usize, usize, *const usize);
+
+/// A loop's code: its function, which it may share with others, and the names of its arrays for that one.
+#[derive(Clone, Copy)]
+pub(crate) struct LoopCode<T: Real> {
+    function: LoopFn<T>,
+    names: *const usize,
+}
+
+// SAFETY: the names are only read, and stay where they are for as long as the code.
+unsafe impl<T: Real> Send for LoopCode<T> {}
+// SAFETY: as above.
+unsafe impl<T: Real> Sync for LoopCode<T> {}
+
+impl<T: Real> LoopCode<T> {
+    /// Runs the loop for these steps and rows.
+    ///
+    /// # Safety
+    /// The frame's arrays must have the lengths that the plan says, with the range in what they keep; nobody else may touch
+    /// what the loop writes there. The [`Code`] must not have been dropped.
+    #[inline(always)]
+    pub(crate) unsafe fn run(
+        self,
+        frame: *const Frame<T>,
+        (t0, t1): (usize, usize),
+        (b0, b1): (usize, usize),
+    ) {
+        // SAFETY: passed on to the caller; the names are those of the loop.
+        unsafe { (self.function)(frame, t0, t1, b0, b1, self.names) }
+    }
+}
 
 /// The instruction set of a target's kernels.
 pub(crate) fn isa(target: Target) -> Isa {
@@ -93,7 +124,9 @@ pub(crate) fn generator(target: Target, verify: bool) -> Result<OwnedTargetIsa, 
 /// Functions in executable memory, the memory, and the kernels that they call.
 pub(crate) struct Code<T: Real> {
     module: Option<JITModule>,
-    functions: Vec<*const u8>,
+    /// By loop: its function, and where its names begin.
+    loops: Vec<(*const u8, usize)>,
+    names: Vec<usize>,
     /// Those of the target that the functions are for.
     pub(crate) kernels: &'static Kernels<T>,
     /// Bytes of machine code.
@@ -107,12 +140,14 @@ unsafe impl<T: Real> Send for Code<T> {}
 unsafe impl<T: Real> Sync for Code<T> {}
 
 impl<T: Real> Code<T> {
-    /// Compiles functions for a target, whose generator `isa` is. `program` names them in errors.
+    /// Compiles functions for a target, whose generator `isa` is. `program` names them in errors; `calls` says for each loop
+    /// which is its own, and what it is to be told.
     pub(crate) fn new(
         program: &str,
         target: Target,
         isa: OwnedTargetIsa,
         functions: Vec<Function>,
+        calls: Vec<(usize, Names)>,
     ) -> Result<Self, CompileError> {
         let kernels = kernels_for(self::isa(target)).ok_or(CompileError::Target {
             target,
@@ -141,23 +176,31 @@ impl<T: Real> Code<T> {
             ids.push((id, Linkage::Local));
         }
         module.finalize_definitions().map_err(failed)?;
-        let functions = ids
-            .iter()
-            .map(|(id, _)| module.get_finalized_function(*id))
-            .collect();
+        let mut names: Vec<usize> = Vec::new();
+        let mut loops = Vec::with_capacity(calls.len());
+        for (k, own) in calls {
+            loops.push((module.get_finalized_function(ids[k].0), names.len()));
+            names.extend(own.table());
+        }
         Ok(Code {
             module: Some(module),
-            functions,
+            loops,
+            names,
             kernels,
             bytes,
         })
     }
 
-    /// The `i`-th function.
-    pub(crate) fn function(&self, i: usize) -> LoopFn<T> {
+    /// The code of the `i`-th loop.
+    pub(crate) fn of_loop(&self, i: usize) -> LoopCode<T> {
+        let (function, names) = self.loops[i];
         // SAFETY: `lower` made it with this signature for the host's C calling convention, and it stays mapped for as long
         // as `self`, which whoever calls it borrows.
-        unsafe { std::mem::transmute::<*const u8, LoopFn<T>>(self.functions[i]) }
+        let function = unsafe { std::mem::transmute::<*const u8, LoopFn<T>>(function) };
+        LoopCode {
+            function,
+            names: self.names[names..].as_ptr(),
+        }
     }
 }
 

@@ -295,7 +295,7 @@ impl<'a, T: Element> Run<'a, T> {
 
     /// Runs a loop, which is what the item is.
     fn run_loop(&self, l: &Loop, item: &Item, span: Span) {
-        let f = self.code.function(l.number);
+        let f = self.code.of_loop(l.number);
         let (t0, t1) = match l.domain {
             Domain::Step => (span.t0, span.t1),
             other => (0, points(other, 0, 0).0),
@@ -306,7 +306,7 @@ impl<'a, T: Element> Run<'a, T> {
         let call = |t0: usize, t1: usize, b0: usize, b1: usize| {
             // SAFETY: the frame's arrays have the lengths that the plan says, and the range lies within what they keep.
             // Loops write only at their own points, and ranges given to different threads share none.
-            unsafe { f(frame, t0, t1, b0, b1) }
+            unsafe { f.run(frame, (t0, t1), (b0, b1)) }
         };
         match l.kind {
             Kind::Recurrence { reverse } => {
@@ -377,9 +377,10 @@ impl<'a, T: Element> Run<'a, T> {
                             }
                         }
                         Item::Loop(l) => {
-                            let f = self.code.function(l.number);
+                            let f = self.code.of_loop(l.number);
+                            let steps = (span.t0 + t0, span.t0 + t1);
                             // SAFETY: as for any loop; the blocks come in the order of the recurrence.
-                            unsafe { f(frame, span.t0 + t0, span.t0 + t1, b0, b1) };
+                            unsafe { f.run(frame, steps, (b0, b1)) };
                         }
                         _ => unreachable!("a nest has products and loops"),
                     }

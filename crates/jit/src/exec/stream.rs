@@ -6,7 +6,7 @@ use retrograd_graph::plan::{Item, Kind, Layout, Loop, Plan, Slices, Storage};
 use retrograd_kernels::{Buffer, Kernels};
 use retrograd_tape::Domain;
 
-use super::code::{Code, LoopFn};
+use super::code::{Code, LoopCode};
 use super::cut::{Cut, Efforts};
 use super::{Frame, Need, Run, Span, Workspace};
 use crate::element::Element;
@@ -33,7 +33,7 @@ pub(crate) struct Stream<T: Element> {
     bound: Arc<Bound<T>>,
     frame: Frame<T>,
     kernels: &'static Kernels<T>,
-    step: LoopFn<T>,
+    step: LoopCode<T>,
     parts: Vec<Part>,
     /// The arrays that come with a sample.
     inputs: Vec<usize>,
@@ -136,7 +136,7 @@ impl<T: Element> Stream<T> {
         let Some(step) = step_loop(plan) else {
             return Ok(None);
         };
-        let step = code.function(step.number);
+        let step = code.of_loop(step.number);
         // Outputs that the caller does not want have an array here.
         let read: Vec<Storage> = inputs.iter().map(|&u| plan.buffers[u].storage).collect();
         let given = |s| read.contains(&s);
@@ -350,7 +350,7 @@ impl<T: Element> Stream<T> {
             let b1 = self.b.min(b0 + self.slice);
             // SAFETY: the caller's arrays have a step's numbers, all others those that the plan says; the code is that of
             // the plan, still mapped.
-            unsafe { (self.step)(&self.frame, t, t + 1, b0, b1) }
+            unsafe { self.step.run(&self.frame, (t, t + 1), (b0, b1)) }
             b0 = b1;
         }
         // Rings have places modulo powers of two: going past the greatest number is no break.

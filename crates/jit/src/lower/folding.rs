@@ -33,7 +33,7 @@ fn listing<T: Element>(tape: &Tape, target: Target) -> String {
     let mut frontend = FunctionBuilderContext::new();
     let mut text = String::new();
     for l in plan.loops() {
-        let mut context = Context::for_function(lower(&backend, &plan, l, &mut frontend));
+        let mut context = Context::for_function(lower(&backend, &plan, l, None, &mut frontend));
         context.set_disasm(true);
         let code = context
             .compile(&*isa, &mut ControlPlane::default())

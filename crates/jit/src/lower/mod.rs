@@ -1,6 +1,7 @@
 //! Lowering: one native function a loop of the plan.
 //!
-//! A function takes a [`Frame`] and the range of steps and rows it is to do, `fn(frame, t0, t1, b0, b1)`. A parallel loop
+//! A function takes a [`Frame`], the range of steps and rows it is to do and the names of its arrays,
+//! `fn(frame, t0, t1, b0, b1, names)`: loops that differ in their names only share one. A parallel loop
 //! does all points of the range; a recurrence is given all steps and goes through them in its own order. Strides depend on
 //! the number of rows, which is only known when it runs; code size depends on neither steps nor rows.
 //!
@@ -13,7 +14,11 @@ mod points;
 mod region;
 pub(crate) use region::vectors_a_turn;
 mod rows;
+mod share;
+pub(crate) use share::{Names, share};
 mod turn;
+
+use std::collections::HashMap;
 
 use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
@@ -41,6 +46,10 @@ pub(crate) mod field {
     pub(crate) const WEIGHT_BYTES: i64 = 48;
 }
 
+/// Most addresses of arrays, or of views in a row, that a loop has at hand, in registers or where those are spilled to. A
+/// loop of more loads them where they are wanted.
+const AT_HAND: usize = 256;
+
 /// What all loops of a plan are lowered with.
 pub(crate) struct Backend<'a> {
     pub(crate) isa: &'a dyn TargetIsa,
@@ -50,15 +59,17 @@ pub(crate) struct Backend<'a> {
 /// The signature of a loop's function.
 pub(crate) fn signature(isa: &dyn TargetIsa) -> Signature {
     let mut s = Signature::new(isa.default_call_conv());
-    s.params.extend([AbiParam::new(types::I64); 5]);
+    s.params.extend([AbiParam::new(types::I64); 6]);
     s
 }
 
-/// Lowers one loop.
-pub(crate) fn lower(
+/// Lowers one loop. With `names`, its own, the function serves all loops of its form, and reads theirs from its last
+/// argument.
+pub(crate) fn lower<'p>(
     backend: &Backend<'_>,
-    plan: &Plan,
+    plan: &'p Plan,
     l: &Loop,
+    names: Option<&'p Names>,
     context: &mut FunctionBuilderContext,
 ) -> codegen::ir::Function {
     let mut f =
@@ -77,7 +88,8 @@ pub(crate) fn lower(
         steps: p[0],
         rows: p[0],
         range: [p[1], p[2], p[3], p[4]],
-        buffers: Vec::new(),
+        names: names.map(|n| (p[5], n)),
+        buffers: HashMap::new(),
         turn: None,
         b,
     };
@@ -113,8 +125,10 @@ pub(crate) struct Code<'p, 'f> {
     rows: Value,
     /// t0, t1, b0, b1
     range: [Value; 4],
-    /// Base addresses that have been loaded.
-    buffers: Vec<(usize, Value)>,
+    /// Where the names are, if the function serves several loops, and those of the loop that is lowered.
+    names: Option<(Value, &'p Names)>,
+    /// Base addresses that have been loaded, by array.
+    buffers: HashMap<usize, Value>,
     /// The turn of an unrolled loop over time that is being emitted.
     turn: Option<Turn>,
     b: FunctionBuilder<'f>,
@@ -136,17 +150,16 @@ impl Code<'_, '_> {
     }
 
     fn whole(&mut self, l: &Loop) {
-        // Addresses of all arrays, once.
+        // Addresses of all arrays, once, unless they are more than can be at hand.
         let mut used: Vec<usize> = l.body.iter().flat_map(views).map(|v| v.buffer).collect();
         used.sort_unstable();
         used.dedup();
-        for i in used {
+        if used.len() <= AT_HAND {
             let flags = MemFlagsData::trusted().with_readonly().with_can_move();
-            let base = self
-                .b
-                .ins()
-                .load(types::I64, flags, self.bases, 8 * i as i32);
-            self.buffers.push((i, base));
+            for i in used {
+                let base = self.load_base(i, flags);
+                self.buffers.insert(i, base);
+            }
         }
         if let Inner::Time(carried) = &l.inner {
             return self.time_inside(l, carried);
@@ -167,7 +180,15 @@ impl Code<'_, '_> {
                         // Neighbouring statements that work row by row share the loop over rows.
                         let whole =
                             |s: &&Stmt| matches!(s, Stmt::Product(_) | Stmt::Activate { .. });
-                        let n = rest.iter().take_while(|s| !whole(s)).count();
+                        let mut room = AT_HAND;
+                        let fits = |s: &&Stmt| {
+                            let n = views(s).len();
+                            let fits = n <= room || room == AT_HAND;
+                            room = room.saturating_sub(n);
+                            fits
+                        };
+                        let together = rest.iter().take_while(|s| !whole(s)).take_while(fits);
+                        let n = together.count();
                         code.over_rows(l.domain, &rest[..n], t);
                         rest = &rest[n..];
                         continue;
@@ -176,6 +197,29 @@ impl Code<'_, '_> {
                 rest = &rest[1..];
             }
         });
+    }
+
+    /// Where an array is.
+    fn base(&mut self, buffer: usize) -> Value {
+        match self.buffers.get(&buffer) {
+            Some(&base) => base,
+            None => self.load_base(buffer, MemFlagsData::trusted()),
+        }
+    }
+
+    fn load_base(&mut self, buffer: usize, flags: MemFlagsData) -> Value {
+        match self.names {
+            None => {
+                let at = 8 * buffer as i32;
+                self.b.ins().load(types::I64, flags, self.bases, at)
+            }
+            Some((table, names)) => {
+                let at = 8 * names.buffer(buffer);
+                let far = self.b.ins().load(types::I64, flags, table, at);
+                let at = self.b.ins().iadd(self.bases, far);
+                self.b.ins().load(types::I64, flags, at, 0)
+            }
+        }
     }
 
     /// A loop of `i` from `lo` to `hi`, or from the last to the first.
@@ -228,12 +272,7 @@ impl Code<'_, '_> {
     /// The same, from the step's number.
     fn address_at(&mut self, domain: Domain, v: View, t: Value) -> (Value, i64) {
         let buffer = &self.plan.buffers[v.buffer];
-        let base = self
-            .buffers
-            .iter()
-            .find(|(i, _)| *i == v.buffer)
-            .expect("loaded at the entry")
-            .1;
+        let base = self.base(v.buffer);
         let bytes = i64::from(self.lane.bytes());
         let point = self.point(v);
         let offset = v.offset as i64 * bytes;
@@ -368,10 +407,18 @@ impl Code<'_, '_> {
         );
         let m = self.b.ins().isub(b1, b0);
         let weights = self.field(field::WEIGHTS);
-        let w = self
-            .b
-            .ins()
-            .iadd_imm_s(weights, p.weight as i64 * field::WEIGHT_BYTES);
+        let w = match self.names {
+            None => {
+                let far = p.weight as i64 * field::WEIGHT_BYTES;
+                self.b.ins().iadd_imm_s(weights, far)
+            }
+            Some((table, names)) => {
+                let flags = MemFlagsData::trusted().with_readonly().with_can_move();
+                let at = 8 * names.weight(p.weight);
+                let far = self.b.ins().load(types::I64, flags, table, at);
+                self.b.ins().iadd(weights, far)
+            }
+        };
         // Every other step goes through the weights from their end: what the step before read last is still in cache.
         let one = self.imm(1);
         let odd = self.b.ins().band(t, one);

@@ -1,5 +1,8 @@
 //! The loop over rows and the sweep over a row's numbers: vectors first, what remains one by one.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use cranelift::prelude::*;
 use retrograd_graph::plan::{Stmt, View};
 use retrograd_tape::Domain;
@@ -9,17 +12,13 @@ use crate::vmath::Math;
 
 /// Addresses of a row's views.
 pub(crate) struct Row {
-    at: Vec<(View, Value)>,
+    at: HashMap<View, Value>,
 }
 
 impl Row {
-    /// Address of the view's first number in this row.
+    /// Address of the first number in this row of one of the statements' views.
     pub(crate) fn address(&self, v: View) -> Value {
-        self.at
-            .iter()
-            .find(|(x, _)| *x == v)
-            .expect("all views of the statements are here")
-            .1
+        self.at[&v]
     }
 }
 
@@ -50,9 +49,11 @@ impl<'f> Code<'_, 'f> {
         all.dedup();
         // Views that differ in their offset only share an address: the first of them carries it.
         let mut steps: Vec<(View, Value, i64)> = Vec::new();
+        let mut number: HashMap<View, usize> = HashMap::new();
         for v in &all {
             let plain = View { offset: 0, ..*v };
-            if !steps.iter().any(|s| s.0 == plain) {
+            if let Entry::Vacant(new) = number.entry(plain) {
+                new.insert(steps.len());
                 let (at, stride) = self.step_address(domain, plain, t);
                 steps.push((plain, at, stride));
             }
@@ -74,7 +75,7 @@ impl<'f> Code<'_, 'f> {
                 .iter()
                 .map(|v| {
                     let plain = View { offset: 0, ..*v };
-                    let base = rows.iter().find(|r| r.0 == plain).expect("made above").1;
+                    let base = rows[number[&plain]].1;
                     (*v, code.b.ins().iadd_imm_s(base, v.offset as i64 * bytes))
                 })
                 .collect();

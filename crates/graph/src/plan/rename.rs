@@ -1,0 +1,110 @@
+//! Loops that differ in the names of their arrays only: one function serves them all.
+
+use crate::plan::{Instr, Loop, Plan, Stmt, View};
+
+/// A loop that names its arrays and weights by the order in which they first come.
+#[derive(Clone, Debug)]
+pub struct Renamed {
+    /// The arrays by their new names.
+    pub buffers: Vec<usize>,
+    /// The weights by their new names.
+    pub weights: Vec<usize>,
+    /// Everything else: equal for loops that do the same to their arrays, which are alike in all that an address depends on.
+    pub form: String,
+}
+
+impl Plan {
+    /// A loop of the plan, its arrays' names apart.
+    pub fn renamed(&self, l: &Loop) -> Renamed {
+        let mut l = l.clone();
+        l.number = 0;
+        let (mut buffers, mut weights) = (Names::default(), Names::default());
+        for s in &mut l.body {
+            s.views_mut(&mut |v| v.buffer = buffers.name(v.buffer));
+            if let Stmt::Product(p) = s {
+                p.weight = weights.name(p.weight);
+            }
+        }
+        let alike = buffers.all.iter().map(|&u| {
+            let x = &self.buffers[u];
+            // A plan whose memory is not told yet has no rings.
+            let ring = self.memory.keep.get(u).and_then(|_| self.ring(u));
+            (x.domain, x.len, x.front, x.back, ring)
+        });
+        let form = format!("{l:?} {:?}", alike.collect::<Vec<_>>());
+        Renamed {
+            buffers: buffers.all,
+            weights: weights.all,
+            form,
+        }
+    }
+}
+
+/// Numbers in the order in which they first come.
+#[derive(Default)]
+struct Names {
+    all: Vec<usize>,
+    known: std::collections::HashMap<usize, usize>,
+}
+
+impl Names {
+    fn name(&mut self, x: usize) -> usize {
+        let next = self.all.len();
+        let name = *self.known.entry(x).or_insert(next);
+        if name == next {
+            self.all.push(x);
+        }
+        name
+    }
+}
+
+impl Stmt {
+    /// Every place that the statement reads or writes.
+    fn views_mut(&mut self, f: &mut dyn FnMut(&mut View)) {
+        match self {
+            Stmt::Region(r) => {
+                for i in &mut r.instrs {
+                    match i {
+                        Instr::Load(v) | Instr::Splat(v) => f(v),
+                        Instr::Const(_) | Instr::Map(..) => {}
+                    }
+                }
+                r.stores.iter_mut().for_each(|s| f(&mut s.1));
+                r.folds.iter_mut().for_each(|x| f(&mut x.2));
+            }
+            Stmt::Product(p) => {
+                f(&mut p.x);
+                f(&mut p.y);
+                p.bias.iter_mut().for_each(f);
+            }
+            Stmt::Activate { x, y, .. } => {
+                f(x);
+                f(y);
+            }
+            Stmt::MatVec { m, x, y, .. } => {
+                f(m);
+                f(x);
+                f(y);
+            }
+            Stmt::OuterRow { a, b, y, .. } => {
+                f(a);
+                f(b);
+                f(y);
+            }
+            Stmt::Gather { m, index, y, .. } => {
+                f(m);
+                f(index);
+                f(y);
+            }
+            Stmt::Scatter { index, v, y, .. } => {
+                f(index);
+                f(v);
+                f(y);
+            }
+            Stmt::CopyBlock { from, to, .. } => {
+                f(&mut from.0);
+                f(&mut to.0);
+            }
+        }
+    }
+}

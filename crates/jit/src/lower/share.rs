@@ -1,0 +1,88 @@
+//! One function for all loops that differ in the names of their arrays only, as those of a stack's layers or of states that
+//! know nothing of each other: code and compile time grow with what is different.
+
+use std::collections::HashMap;
+
+use cranelift::codegen::ir::Function;
+use cranelift::prelude::FunctionBuilderContext;
+use retrograd_graph::plan::{Plan, Renamed};
+
+use super::{Backend, field, lower};
+
+/// What a function that serves several loops is told: arrays and weights, in the order in which the loop first names them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    buffers: Vec<usize>,
+    weights: Vec<usize>,
+    /// Where in these an array or a weight is.
+    place: HashMap<(bool, usize), usize>,
+}
+
+impl Names {
+    fn of(renamed: &Renamed) -> Names {
+        let numbered = |all: &[usize], weight: bool| -> Vec<((bool, usize), usize)> {
+            let all = all.iter().enumerate();
+            all.map(|(k, &x)| ((weight, x), k)).collect()
+        };
+        let buffers = numbered(&renamed.buffers, false);
+        let weights = numbered(&renamed.weights, true);
+        Names {
+            buffers: renamed.buffers.clone(),
+            weights: renamed.weights.clone(),
+            place: buffers.into_iter().chain(weights).collect(),
+        }
+    }
+
+    /// Where an array of the loop stands in the table.
+    pub(super) fn buffer(&self, u: usize) -> i32 {
+        self.place[&(false, u)] as i32
+    }
+
+    /// Where a weight of the loop stands in the table.
+    pub(super) fn weight(&self, w: usize) -> i32 {
+        (self.buffers.len() + self.place[&(true, w)]) as i32
+    }
+
+    /// As the function reads them: bytes into the table of addresses, then into that of weights.
+    pub(crate) fn table(&self) -> impl Iterator<Item = usize> + '_ {
+        let weight = |w: &usize| w * field::WEIGHT_BYTES as usize;
+        let buffers = self.buffers.iter().map(|u| 8 * u);
+        buffers.chain(self.weights.iter().map(weight))
+    }
+}
+
+/// All functions of a plan; and for each loop which is its own, and what that is to be told. A function of one loop has the
+/// names in its code.
+pub(crate) fn share(
+    backend: &Backend<'_>,
+    plan: &Plan,
+    context: &mut FunctionBuilderContext,
+) -> (Vec<Function>, Vec<(usize, Names)>) {
+    let loops = plan.loops();
+    let mut renamed: Vec<Renamed> = loops.iter().map(|l| plan.renamed(l)).collect();
+    // The loops of each form, the forms in the order in which they come.
+    let mut forms: Vec<Vec<usize>> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for (i, r) in renamed.iter_mut().enumerate() {
+        let k = *known
+            .entry(std::mem::take(&mut r.form))
+            .or_insert(forms.len());
+        match forms.get_mut(k) {
+            Some(alike) => alike.push(i),
+            None => forms.push(vec![i]),
+        }
+    }
+    let mut functions = Vec::with_capacity(forms.len());
+    let mut calls = vec![(0, Names::default()); loops.len()];
+    for alike in forms {
+        let first = alike[0];
+        let names = (alike.len() > 1).then(|| Names::of(&renamed[first]));
+        let function = lower(backend, plan, loops[first], names.as_ref(), context);
+        for i in alike {
+            let own = names.as_ref().map(|_| Names::of(&renamed[i]));
+            calls[i] = (functions.len(), own.unwrap_or_default());
+        }
+        functions.push(function);
+    }
+    (functions, calls)
+}
