@@ -37,10 +37,7 @@ fn factors(c: &mut Criterion) {
             let cell = cells::find(name, hidden).expect("a cell");
             let work = Work::new(&cell, steps, rows);
             for (factor, unroll) in &factors {
-                let options = Options {
-                    unroll: *unroll,
-                    ..Options::default()
-                };
+                let options = Options::default().with(|o| o.unroll = *unroll);
                 let jit = Jit::<f32>::with_options(&cell, Portion::Whole, 1, &options);
                 let mut jit = jit.expect("it compiles");
                 group.bench_function(BenchmarkId::from_parameter(factor), |b| {

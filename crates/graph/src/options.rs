@@ -11,11 +11,12 @@ use crate::target::Target;
 ///
 /// ```
 /// use retrograd_graph::Options;
-/// let slow = Options { nest: false, ..Options::default() };
+/// let slow = Options::default().with(|o| o.nest = false);
 /// assert!(slow.fuse && !slow.nest);
 /// assert_eq!(Options::SWITCHES.len(), Options::each_off().count());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Options {
     /// Constants, identities, common subexpressions, and work moved to the lowest domain it varies over. (Dead nodes go
     /// with every pass; *fuse* tidies up after itself.)
@@ -70,7 +71,7 @@ impl Default for Options {
 ///
 /// ```
 /// use retrograd_graph::{Options, Unroll};
-/// let four = Options { unroll: Unroll::by(4).unwrap(), ..Options::default() };
+/// let four = Options::default().with(|o| o.unroll = Unroll::by(4).unwrap());
 /// assert_eq!(four.unroll.factor(), Some(4));
 /// assert!(Unroll::by(0).is_err());
 /// ```
@@ -132,6 +133,13 @@ impl Options {
         ("nest", |o| &mut o.nest),
         ("phases", |o| &mut o.phases),
     ];
+
+    /// The same with a change. There may be more options tomorrow, so they are not written as a literal elsewhere.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Options)) -> Options {
+        change(&mut self);
+        self
+    }
 
     /// The default, and everything verified: what tests compile with.
     pub fn verified() -> Options {

@@ -40,7 +40,7 @@ pub struct Caches {
 ///
 /// ```
 /// use retrograd_graph::{Options, Target};
-/// let everywhere = Options { target: Target::baseline(), ..Options::default() };
+/// let everywhere = Options::default().with(|o| o.target = Target::baseline());
 /// assert_eq!(everywhere.target.vector_bytes(), 16);
 /// assert_eq!("avx2".parse(), Ok(Target::avx2()));
 /// assert!(Target::host().runs_here());

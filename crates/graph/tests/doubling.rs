@@ -26,11 +26,10 @@ fn a_carried_value_is_flushed_without_going_through_its_parts_again_and_again() 
         (0..100_000).fold(v, |v, k| v.reshape(shapes[k % 2]))
     });
     for tape in [doubled, chain] {
-        let options = Options {
-            simplify: false,
-            fuse: false,
-            ..Options::default()
-        };
+        let options = Options::default().with(|o| {
+            o.simplify = false;
+            o.fuse = false;
+        });
         let begun = Instant::now();
         let trace = passes::run(&Graph::from_tape(&tape), &[], &options).expect("it has an order");
         // Milliseconds; by all ways through the doubled value it would be minutes.

@@ -113,10 +113,7 @@ fn read(path: &Path) -> Case {
 
 /// The default options but for *flush*, which would stand in every recurrence.
 fn unflushed() -> Options {
-    Options {
-        flush: false,
-        ..Options::verified()
-    }
+    Options::verified().with(|o| o.flush = false)
 }
 
 /// `without nest, unroll 4, flush`

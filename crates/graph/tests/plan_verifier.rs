@@ -160,10 +160,7 @@ fn rule_3_a_product_over_steps_of_what_has_none() {
 #[test]
 fn rule_4_a_parallel_loop_stores_in_one_steps_array() {
     // Phases would be broken too.
-    let options = Options {
-        phases: false,
-        ..Options::verified()
-    };
+    let options = Options::verified().with(|o| o.phases = false);
     let mut plan = trained_with(LSTM, &options);
     let loops = plan.loops();
     let parallel = |l: &&&Loop| l.kind == Kind::Parallel && l.domain == Domain::Step;
@@ -500,10 +497,7 @@ fn rule_13_a_replay_of_itself() {
 fn rule_13_a_ring_that_is_too_short() {
     let g = recorded("cell late(x[2]; h[3])\nh' = tanh(dense(x, h))\noutput y = h'\n");
     let streamed = passes::stream::stream(&g).expect("it streams").graph;
-    let options = Options {
-        reuse: false,
-        ..Options::verified().streaming()
-    };
+    let options = Options::verified().streaming().with(|o| o.reuse = false);
     let trace = passes::run(&streamed, &[], &options).expect("it runs");
     let mut plan = stream(&trace.last().expect("the record at least").1, &options);
     verify(&plan).expect("a sound plan passes");

@@ -13,10 +13,7 @@ fn planned(tape: &Tape) -> (Plan, usize, u64) {
     let g = Graph::from_tape(tape);
     let what = [Derivation::Adjoint(Differentiate::loss(&g))];
     // The verifiers' own work is not what is measured.
-    let options = Options {
-        verify: false,
-        ..Options::default()
-    };
+    let options = Options::default().with(|o| o.verify = false);
     let trace = passes::run(&g, &what, &options).expect("it can be differentiated");
     let last = &trace.last().expect("the record at least").1;
     let plan = plan::plan(last, &options);

@@ -31,10 +31,7 @@ fn main() {
         let g = Graph::from_tape(&tape);
         let purpose = Purpose::Train;
         let derivations = purpose.derivations(&g).expect("a loss");
-        let options = Options {
-            verify: false,
-            ..Options::default()
-        };
+        let options = Options::default().with(|o| o.verify = false);
         let trace = passes::run(&g, &derivations, &options).expect("a program");
         let passes = clock(start);
         let graph = &trace.last().expect("there is one").1;

@@ -314,10 +314,9 @@ pub(crate) fn are_rows<T: Element>(
 
 /// The options of a program in this precision: only in single precision is what delays carry flushed.
 pub(crate) fn of_width<T: Element>(options: &Options) -> Options {
-    Options {
-        flush: options.flush && T::LANE == Lane::F32,
-        ..options.clone()
-    }
+    options
+        .clone()
+        .with(|o| o.flush = options.flush && T::LANE == Lane::F32)
 }
 
 /// The native code of a plan, for its target, checked by Cranelift's verifier if `verify` wants it.

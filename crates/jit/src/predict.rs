@@ -82,10 +82,7 @@ impl Machine {
             wrt: vec!["w".into()],
         };
         let tape = tape.finish("kernels").expect("it is a program");
-        let options = Options {
-            target,
-            ..Options::default()
-        };
+        let options = Options::default().with(|o| o.target = target);
         // A machine that nothing can be compiled for has nothing to be predicted.
         let Ok(cell) = CompiledCell::<f32>::compile_with(&tape, &purpose, &options) else {
             return self;

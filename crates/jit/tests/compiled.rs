@@ -34,10 +34,7 @@ fn lstm(inputs: usize, hidden: usize) -> Tape {
 }
 
 fn compiled(tape: &Tape, purpose: &Purpose, target: Target) -> CompiledCell<f32> {
-    let options = Options {
-        target,
-        ..Options::default()
-    };
+    let options = Options::default().with(|o| o.target = target);
     CompiledCell::compile_with(tape, purpose, &options).expect("it compiles")
 }
 
@@ -264,10 +261,7 @@ fn a_name_that_a_derivative_takes_is_an_error_that_says_which() {
         // Where nothing of that name is added, the name is as good as any.
         CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
     }
-    let options = Options {
-        observe: vec![Observe::Value("gate".into())],
-        ..Options::default()
-    };
+    let options = Options::default().with(|o| o.observe = vec![Observe::Value("gate".into())]);
     let tape = program("u", "value(gate)");
     match CompiledCell::<f32>::compile_with(&tape, &Purpose::Forward, &options) {
         Err(CompileError::Observe(e)) => {

@@ -68,10 +68,7 @@ fn run<T: Element + Real>(
 }
 
 fn kept() -> Options {
-    Options {
-        flush: false,
-        ..Options::default()
-    }
+    Options::default().with(|o| o.flush = false)
 }
 
 fn denormal(x: &f32) -> bool {

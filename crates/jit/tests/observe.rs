@@ -76,10 +76,7 @@ fn run(cell: &CompiledCell<f64>, given: &[Vec<f64>]) -> Vec<Vec<f64>> {
 }
 
 fn observing(observe: &[Observe]) -> Options {
-    Options {
-        observe: observe.to_vec(),
-        ..Options::default()
-    }
+    Options::default().with(|o| o.observe = observe.to_vec())
 }
 
 /// The slope of the loss in each number of an input, by central differences of the interpreted tape.

@@ -17,10 +17,7 @@ use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape, Va
 #[track_caller]
 fn holds(tape: &Tape, t: usize, b: usize, seed: u64) {
     for target in Target::all_runnable() {
-        let options = Options {
-            target,
-            ..Options::default()
-        };
+        let options = Options::default().with(|o| o.target = target);
         let found = second_order(tape, t, b, seed, &options);
         let compared = found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
         assert!(compared.iter().all(|n| *n > 0), "too near a kink:\n{tape}");
@@ -167,10 +164,9 @@ fn bytes(seed: u64, n: usize) -> Vec<u8> {
 fn of(case: &Case, options: &Options) -> check::Verdict {
     // Each case is for one of the targets that the machine runs.
     let all = Target::all_runnable();
-    let options = Options {
-        target: all[(case.seed / 11) as usize % all.len()],
-        ..options.clone()
-    };
+    let options = options
+        .clone()
+        .with(|o| o.target = all[(case.seed / 11) as usize % all.len()]);
     let run = || second_order(&case.tape, case.t, case.b, case.seed, &options);
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("a panic".into()))
 }

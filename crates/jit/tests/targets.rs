@@ -12,10 +12,7 @@ use retrograd_tape::Extent;
 use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape, Var};
 
 fn options(target: Target) -> Options {
-    Options {
-        target,
-        ..Options::default()
-    }
+    Options::default().with(|o| o.target = target)
 }
 
 /// Numbers between 0.3 and 1.7, where every op is defined, no two the same; as f32 has them.

@@ -40,10 +40,8 @@ const FACTORS: [usize; 6] = [1, 2, 3, 4, 8, 32];
 const STEPS: [usize; 4] = [1, 7, 8, 33];
 
 fn compiled<T: Element>(tape: &Tape, factor: usize) -> CompiledCell<T> {
-    let options = Options {
-        unroll: Unroll::by(factor).expect("there is code for it"),
-        ..Options::default()
-    };
+    let options =
+        Options::default().with(|o| o.unroll = Unroll::by(factor).expect("there is code for it"));
     CompiledCell::compile_with(tape, &Purpose::Train, &options).expect("it compiles")
 }
 

@@ -209,16 +209,12 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
         find(tape, &request.observe)?;
         let code = match self.engine {
             Engine::Jit => {
-                let options = Options {
-                    observe: request.observe.clone(),
-                    unroll: self.unroll,
-                    ..Options::default()
-                };
+                let options = Options::default().with(|o| {
+                    o.observe = request.observe.clone();
+                    o.unroll = self.unroll;
+                });
                 let first = CompiledCell::compile_with(tape, &request.purpose(), &options)?;
-                let options = Options {
-                    observe: Vec::new(),
-                    ..options
-                };
+                let options = options.with(|o| o.observe = Vec::new());
                 let second = request.hessian.then(|| {
                     CompiledCell::compile_with(tape, &Purpose::hessian_vector(tape), &options)
                 });

@@ -62,10 +62,7 @@ pub(crate) struct Explain {
 pub(super) fn explain(args: &Explain) -> Result<String> {
     let (cell, size) = cell(&args.cell, &args.sizes)?;
     let purpose = purpose(&cell, args.forward);
-    let options = Options {
-        unroll: args.unroll.unwrap_or_default(),
-        ..Options::default()
-    };
+    let options = Options::default().with(|o| o.unroll = args.unroll.unwrap_or_default());
     let explained = Explanation::with(
         &cell,
         &purpose,

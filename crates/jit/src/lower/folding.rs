@@ -16,10 +16,7 @@ use crate::exec::code::generator;
 
 /// The listing of all loops of a program with all its gradients.
 fn listing<T: Element>(tape: &Tape, target: Target) -> String {
-    let options = Options {
-        target,
-        ..Options::default()
-    };
+    let options = Options::default().with(|o| o.target = target);
     let recorded = Graph::from_tape(tape);
     let what = Purpose::everything(tape).derivations(&recorded);
     let trace = passes::run(&recorded, &what.expect("its own names"), &options);

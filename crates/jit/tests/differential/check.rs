@@ -336,10 +336,7 @@ pub(crate) fn by_plan<T: Real>(
 
 /// Everything on, for a target.
 pub(crate) fn of(target: Target) -> Options {
-    Options {
-        target,
-        ..Options::default()
-    }
+    Options::default().with(|o| o.target = target)
 }
 
 /// One of the targets that this machine runs, another for each seed.

@@ -50,11 +50,10 @@ impl<T: Float> OnJit<T> {
 
 impl<T: Float> Program<T> {
     fn compile(tape: &Tape, purpose: &Purpose, settings: Settings) -> Result<Program<T>, Error> {
-        let options = Options {
-            unroll: settings.unroll,
-            flush: settings.flush,
-            ..Options::default()
-        };
+        let options = Options::default().with(|o| {
+            o.unroll = settings.unroll;
+            o.flush = settings.flush;
+        });
         let cell = CompiledCell::compile_with(tape, purpose, &options)?;
         let mut executor = cell.executor();
         executor.set_threads(settings.threads);
