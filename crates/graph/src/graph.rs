@@ -5,7 +5,6 @@
 
 mod rebuild;
 
-use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use retrograd_tape::{
     Algebra, Domain, Input, Map, Observe, Op, Operands, Output, Role, Shape, Tape, Type, Value,
     Yield,
 };
-use smallvec::SmallVec;
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::work;
 pub(crate) use rebuild::{Rebuild, Rewrite, rebuild, rebuild_and_tell, rewrite};
@@ -26,6 +25,8 @@ pub(crate) use rebuild::{Rebuild, Rewrite, rebuild, rebuild_and_tell, rewrite};
 pub struct Node {
     /// What it computes.
     pub op: Op,
+    /// The sources of the incoming edges in the order of their slots: read more often than all else.
+    operands: Operands,
     /// Shape and domain of the result.
     pub ty: Type,
     /// The user's name for it.
@@ -63,7 +64,7 @@ impl Graph {
             inputs: Vec::new(),
             outputs: Vec::new(),
             yields: Vec::new(),
-            known: HashMap::new(),
+            known: HashMap::default(),
         }
     }
 
@@ -153,16 +154,9 @@ impl Graph {
     }
     /// A node's operands in the order of their slots.
     pub fn operands(&self, v: Value) -> Operands {
-        let edges = self.net.edges_directed(index(v), Direction::Incoming);
-        let mut xs: SmallVec<[(usize, Value); 3]> =
-            edges.map(|e| (*e.weight(), value(e.source()))).collect();
+        let xs = &self.node(v).operands;
         work::note(xs.len() + 1);
-        // The newest edge comes first.
-        xs.reverse();
-        if !xs.is_sorted() {
-            xs.sort_unstable();
-        }
-        xs.into_iter().map(|(_, v)| v).collect()
+        xs.clone()
     }
     /// The nodes that use a value, once per use, in no particular order.
     pub fn users(&self, v: Value) -> impl Iterator<Item = Value> + '_ {
@@ -276,18 +270,20 @@ impl Graph {
     /// Adds a delay whose operands are not known yet; [`close_delay`](Graph::close_delay) says what they are.
     pub fn open_delay(&mut self, d: i32, shape: Shape) -> Value {
         let ty = Type::new(shape, Domain::Step);
-        value(self.net.add_node(Node {
-            op: Op::Delay(d),
-            ty,
-            name: None,
-            at: None,
-        }))
+        self.push(Op::Delay(d), &[], ty)
     }
 
     /// Gives an open delay its operands.
     pub fn close_delay(&mut self, delay: Value, x: Value, init: Value) {
-        self.net.add_edge(index(x), index(delay), 0);
-        self.net.add_edge(index(init), index(delay), 1);
+        self.read(delay, &[x, init]);
+    }
+
+    /// Gives a node without operands these.
+    fn read(&mut self, user: Value, xs: &[Value]) {
+        for (slot, x) in xs.iter().enumerate() {
+            self.net.add_edge(index(*x), index(user), slot);
+        }
+        self.net[index(user)].operands = xs.into();
     }
 
     /// Names a value, unless it has a name.
@@ -307,16 +303,15 @@ impl Graph {
     }
 
     fn push(&mut self, op: Op, xs: &[Value], ty: Type) -> Value {
-        let n = self.net.add_node(Node {
+        let v = value(self.net.add_node(Node {
             op,
+            operands: Operands::new(),
             ty,
             name: None,
             at: None,
-        });
-        for (slot, x) in xs.iter().enumerate() {
-            self.net.add_edge(index(*x), n, slot);
-        }
-        value(n)
+        }));
+        self.read(v, xs);
+        v
     }
 
     /// Adds an op without looking for an equal one, or says why its operands do not fit. For tests of the verifier and
@@ -332,6 +327,7 @@ impl Graph {
         for (edge, slot) in edges {
             self.net.remove_edge(edge);
             self.net.add_edge(index(to), index(user), slot);
+            self.net[index(user)].operands[slot] = to;
         }
     }
 

@@ -9,6 +9,7 @@
 //! 6. Delays of one recurrence all point the same way in time. (A recurrence of both could be computed if all walks around
 //!    it led to earlier steps, or all to later ones; it is refused too, with another message.)
 
+use petgraph::visit::EdgeRef;
 use retrograd_tape::{Op, Type};
 
 use crate::graph::Graph;
@@ -32,12 +33,11 @@ pub fn verify(g: &Graph) -> Result<(), Broken> {
     let broken = |rule, what: String| Err(Broken { rule, what });
     for n in g.net().node_indices() {
         let v = retrograd_tape::Value(n.index() as u32);
-        let mut slots: Vec<usize> = g
-            .net()
-            .edges_directed(n, petgraph::Direction::Incoming)
-            .map(|e| *e.weight())
-            .collect();
-        slots.sort_unstable();
+        let edges = g.net().edges_directed(n, petgraph::Direction::Incoming);
+        let mut edges: Vec<(usize, usize)> =
+            edges.map(|e| (*e.weight(), e.source().index())).collect();
+        edges.sort_unstable();
+        let (slots, sources): (Vec<usize>, Vec<usize>) = edges.into_iter().unzip();
         let op = g.op_of(v);
         let count_fits = match op.arity() {
             Some(n) => n == slots.len(),
@@ -49,7 +49,11 @@ pub fn verify(g: &Graph) -> Result<(), Broken> {
                 format!("{} has operands in slots {slots:?}", g.describe(v)),
             );
         }
-        let types: Vec<Type> = g.operands(v).iter().map(|&x| g.node(x).ty).collect();
+        let operands = g.operands(v);
+        if !operands.iter().map(|x| x.index()).eq(sources) {
+            return broken(1, format!("{} does not read its operands", g.describe(v)));
+        }
+        let types: Vec<Type> = operands.iter().map(|&x| g.node(x).ty).collect();
         match op.infer(&types) {
             Ok(ty) if ty == g.node(v).ty => {}
             Ok(ty) => {

@@ -36,12 +36,12 @@ impl Allowance {
         }
     }
 
-    /// Does so many operations; false once there have been too many.
+    /// Does so many operations; false once there have been too many, which whoever asks then leaves undone.
     pub(crate) fn spend(&mut self, operations: usize) -> bool {
-        note(operations);
-        let enough = self.left >= operations as u64;
-        self.left = self.left.saturating_sub(operations as u64);
-        enough && self.left > 0
+        let done = self.left.min(operations as u64);
+        note(done as usize);
+        self.left -= done;
+        self.left > 0
     }
 
     /// True if nothing is left.

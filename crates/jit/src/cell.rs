@@ -1,7 +1,8 @@
 //! [`CompiledCell`]: a program as machine code, shared by all who run it.
 
 use retrograd_tape::Extent;
-use std::collections::HashSet;
+use rustc_hash::FxHashSet as HashSet;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -327,9 +328,8 @@ pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code<T>,
         lane: T::LANE,
     };
     let mut context = FunctionBuilderContext::new();
-    // Loops that differ in their arrays' names only are one function, which is told the names.
     let (functions, calls) = share(&backend, plan, &mut context);
-    Code::new(&plan.name, plan.target, isa.clone(), functions, calls)
+    Code::new(plan, isa.clone(), functions, &calls)
 }
 
 /// Numbers of a value for `t` steps and `b` rows.
@@ -396,7 +396,7 @@ pub(crate) fn index_inputs(g: &Graph) -> Vec<IndexInput> {
 /// The inputs, one number a step, whose product a value is, each once.
 fn factors(g: &Graph, v: Value) -> Option<Vec<usize>> {
     let mut inputs = Vec::new();
-    let (mut seen, mut work) = (HashSet::from([v]), vec![v]);
+    let (mut seen, mut work) = (HashSet::from_iter([v]), vec![v]);
     while let Some(v) = work.pop() {
         match *g.op_of(v) {
             Op::Input { id, ty } if ty == Type::new(Shape::Scalar, Domain::Step) => inputs.push(id),

@@ -108,8 +108,9 @@ impl Comparison {
     /// True if no kink is near, at all sizes that are compared: [`check::double`] goes to others, a stepper to one row.
     fn suits(&self, case: &Case) -> bool {
         let other = check::other_sizes(case.t, case.b);
-        let at = |(t, b)| case.at(t, b).is_none_or(|c| c.clearance() >= self.clear);
-        case.clearance() >= self.clear && at(other) && at((case.t, 1))
+        let clear = |c: &Case| c.clearance().is_some_and(|d| d >= self.clear);
+        let at = |(t, b)| case.at(t, b).is_none_or(|c| clear(&c));
+        clear(case) && at(other) && at((case.t, 1))
     }
 
     fn of(&self, case: &Case) -> check::Verdict {

@@ -335,3 +335,19 @@ fn a_final_state_may_be_handed_out_after_a_replay() {
     r.loss(v3);
     check(&r.finish("case").unwrap(), 4, 1, 8849509);
 }
+/// Its one step's array got what a delay begins with after the loop, where that needs what the loop computes.
+#[test]
+fn what_a_delay_begins_with_is_written_before_its_loop() {
+    let r = Recorder::new();
+    let v0 = r.input("x0", Role::Sequence, Shape::Vector(1));
+    let v1 = r.apply(Op::Map(Map::Sign), &[v0]);
+    let v2 = r.input("s9", Role::Static, Shape::Vector(1));
+    let v3 = r.apply(Op::Boundary(-1), &[v1, v2]);
+    let to = Domain::Edge(1);
+    let v4 = r.apply(Op::Outer { to }, &[v3, v2]);
+    let v5 = r.input("z10", Role::Param, Shape::Scalar);
+    let v6 = r.apply(Op::Gather, &[v4, v5]);
+    let v7 = r.apply(Op::Map(Map::Sigmoid), &[v6]);
+    r.output("after0", v7);
+    check(&r.finish("case").unwrap(), 1, 1, 10201624);
+}

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use retrograd_jit::{CompiledCell, Purpose};
-use retrograd_tape::{Extent, Role, Tape, Yield, families};
+use retrograd_tape::{Domain, Extent, Input, Interpreter, Role, Tape, Yield, families};
 
 fn compiled(tape: &Tape) -> CompiledCell<f32> {
     CompiledCell::compile(tape, &Purpose::Train).expect("it compiles")
@@ -76,4 +76,71 @@ fn hundreds_of_states_compile_in_seconds() {
     compiled(&families::states(300));
     let took = start.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+/// A loop of thousands of ops is several functions that go through each step in turn, forward and backward in time: its
+/// outputs and gradients are the tape's.
+#[test]
+fn a_loop_in_parts_is_the_loop() {
+    let tape = families::equations(3000);
+    let extent = Extent { steps: 5, rows: 3 };
+    let given: Vec<Vec<f64>> = (tape.inputs().iter().enumerate())
+        .map(|(k, i)| {
+            let points = match i.ty.domain {
+                Domain::Once => 1,
+                Domain::Step => 15,
+                Domain::Row | Domain::Edge(_) => 3,
+            };
+            numbers(8 * points, k).iter().map(|&x| x.into()).collect()
+        })
+        .collect();
+    let given: Vec<&[f64]> = given.iter().map(Vec::as_slice).collect();
+    let mut right = Interpreter::<f64>::new(&tape);
+    right.forward(extent, &given).expect("it runs");
+    let cotangents = tape.outputs().iter();
+    let cotangents: Vec<Option<&[f64]>> = cotangents
+        .map(|o| (o.role == Yield::Loss).then_some(&[1.0][..]))
+        .collect();
+    right.backward(&cotangents).expect("it runs");
+
+    let cell = CompiledCell::<f64>::compile(&tape, &Purpose::Train).expect("it compiles");
+    let of = |name: &str| {
+        given[tape
+            .inputs()
+            .iter()
+            .position(|i| *i.name == *name)
+            .expect("an input")]
+    };
+    let inputs: Vec<&[f64]> = cell.inputs().iter().map(|i| of(&i.name)).collect();
+    let mut outputs: Vec<Vec<f64>> = (0..cell.outputs().len())
+        .map(|k| vec![f64::NAN; cell.output_len(k, extent)])
+        .collect();
+    let mut out: Vec<&mut [f64]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+    cell.executor()
+        .run(extent, &inputs, &mut out)
+        .expect("it runs");
+    for (o, found) in cell.outputs().iter().zip(&outputs) {
+        let right: &[f64] = match o.role {
+            Yield::Gradient => {
+                let of = |i: &Input| *o.name == *format!("grad({})", i.name);
+                let k = tape
+                    .inputs()
+                    .iter()
+                    .position(of)
+                    .expect("an input's gradient");
+                right.gradient(k).expect("it has one")
+            }
+            _ => {
+                let k = tape.outputs().iter().position(|t| t.name == o.name);
+                right.output(k.expect("an output"))
+            }
+        };
+        for (a, b) in found.iter().zip(right) {
+            assert!(
+                (a - b).abs() <= 1e-10 * (1.0 + b.abs()),
+                "{}: {a} for {b}",
+                o.name
+            );
+        }
+    }
 }

@@ -61,14 +61,15 @@ pub enum StudyError {
         cause: std::io::Error,
     },
     /// A file of results with a line that is none.
-    #[error("{}, line {line}: not a result of a study: {cause}. Another --out, or the file moved away, begins anew", path.display())]
+    #[error("{}, line {line}: not a result of a study; another --out, or the file moved away, begins anew: {cause}", path.display())]
     Results {
         /// The file.
         path: PathBuf,
         /// The line, the first being 1.
         line: usize,
         /// What is wrong with it.
-        cause: String,
+        #[source]
+        cause: serde_json::Error,
     },
     /// A report of a study that has not ended.
     #[error("{missing} of the {of} jobs of the study have no result yet")]

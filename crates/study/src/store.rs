@@ -90,10 +90,10 @@ impl Store {
         }
         let mut known = HashMap::new();
         for (k, line) in text[..whole].lines().enumerate() {
-            let line: Line = serde_json::from_str(line).map_err(|e| StudyError::Results {
+            let line: Line = serde_json::from_str(line).map_err(|cause| StudyError::Results {
                 path: path.clone(),
                 line: k + 1,
-                cause: e.to_string(),
+                cause,
             })?;
             let entry = Entry {
                 outcome: line.outcome,

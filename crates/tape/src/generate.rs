@@ -131,11 +131,9 @@ impl Case {
     }
 
     /// The distance to the nearest kink or jump in the run of this case. An operand that lies exactly on one in f32, in f64
-    /// and in a [`jittered`] run (a zero initial state, the two sides of x = x) does not count: no rounding moves it.
-    ///
-    /// # Panics
-    /// If the case does not run: a bug of this module.
-    pub fn clearance(&self) -> f64 {
+    /// and in a [`jittered`] run (a zero initial state, the two sides of x = x) does not count: no rounding moves it. None if
+    /// the case does not run: one that was cut down may lack what kept an index in its table.
+    pub fn clearance(&self) -> Option<f64> {
         data::clearance(&self.tape, self.t, self.b, &self.inputs)
     }
 
@@ -269,7 +267,7 @@ mod tests {
         let (mut moved, mut of) = (0, 0);
         for seed in 0..50 {
             let case = generate(&mut Choices::new(&bytes(seed, 300)));
-            if case.clearance() < 1e-6 {
+            if case.clearance().is_none_or(|d| d < 1e-6) {
                 continue;
             }
             let outputs = |tape: &Tape| {

@@ -8,11 +8,12 @@ mod handle;
 mod state;
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet as HashSet;
 use smallvec::smallvec;
 
 use crate::algebra::{Algebra, Value};
@@ -451,7 +452,7 @@ impl Recorder {
             });
         }
         inner.final_values(at);
-        let mut names = HashSet::new();
+        let mut names = HashSet::default();
         if let Some(twice) = inner.outputs.iter().find(|o| !names.insert(&o.name)) {
             return Err(TapeError::NameTaken {
                 kind: "an output",

@@ -6,9 +6,8 @@
 //!
 //! An output of role [`Yield::Observed`] becomes the adjoint of its value: the cotangent that is collected there anyhow.
 
-use std::collections::HashMap;
-
 use retrograd_tape::{Algebra, Domain, Map, Op, Role, Type, Value, Yield, rules};
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::graph::{Graph, zeros};
 
@@ -64,7 +63,7 @@ pub fn adjoint(g: &Graph, what: &Differentiate) -> Graph {
     let active = |v: Value| below.contains(&v) && above.contains(&v);
 
     let mut cots = Cotangents {
-        cot: HashMap::new(),
+        cot: HashMap::default(),
     };
     for &(o, seed) in &what.seeds {
         let output = g.outputs()[o].clone();
@@ -81,7 +80,7 @@ pub fn adjoint(g: &Graph, what: &Differentiate) -> Graph {
 
     // A delay and the boundary of the same operands are transposed together, by one reverse delay. It adds to the
     // cotangent of x at once; what it delays is known only when the walk has reached all of its group.
-    let mut groups: HashMap<(i32, Value, Value), Group> = HashMap::new();
+    let mut groups: HashMap<(i32, Value, Value), Group> = HashMap::default();
     let mut closing = Vec::new();
     for &v in &order {
         if let (true, &(Op::Delay(d) | Op::Boundary(d))) = (active(v), g.op_of(v)) {

@@ -4,9 +4,8 @@
 //!
 //! For tests, as the other end of what distribution may do, and for measuring what it brings.
 
-use std::collections::HashMap;
-
 use retrograd_tape::{Domain, Op, Value};
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::graph::Graph;
 use crate::passes::components::{Class, Components};
@@ -15,7 +14,7 @@ use crate::passes::components::{Class, Components};
 pub(crate) fn coarsest(g: &Graph, fine: &Components) -> Components {
     let order = g.order();
     // For a value over steps its phase; for any other the first phase that can read it.
-    let mut phase: HashMap<Value, usize> = HashMap::new();
+    let mut phase: HashMap<Value, usize> = HashMap::default();
     // A recurrence is in one phase as a whole.
     let mut least: Vec<usize> = fine.reverse.iter().map(|&r| usize::from(r)).collect();
     loop {

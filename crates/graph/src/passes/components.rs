@@ -3,9 +3,8 @@
 //! A component with a delay inside is a recurrence; it runs step after step, forward or backward in time. Everything
 //! else is parallel over its domain.
 
-use std::collections::HashMap;
-
 use retrograd_tape::{Op, Value, cancels};
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::graph::Graph;
 
@@ -77,7 +76,7 @@ pub fn components(g: &Graph) -> Result<Components, BothWays> {
         .collect();
     found.sort_by_key(|c| c.iter().map(|v| place[v]).min());
     let mut out = Components {
-        class: HashMap::new(),
+        class: HashMap::default(),
         reverse: Vec::new(),
     };
     for (k, members) in found.iter().enumerate() {

@@ -7,15 +7,14 @@
 //! back by a product is not: products of denormal numbers were measured to take no longer (`jit/tests/denormals.rs`), and
 //! a flush between a product and its place would cost a store. The derivative of `flush` is 1, so this comes after all derivations.
 
-use std::collections::HashSet;
-
 use retrograd_tape::{Algebra, Domain, Map, Op, Value};
+use rustc_hash::FxHashSet as HashSet;
 
 use crate::graph::{Graph, rebuild};
 
 /// Flushes what delays carry, where it decays.
 pub fn flush(g: &Graph) -> Graph {
-    let mut made: HashSet<Value> = HashSet::new();
+    let mut made: HashSet<Value> = HashSet::default();
     for v in g.order() {
         if matches!(g.op_of(v), Op::Delay(_)) {
             let from = fades_with(g, v);
@@ -33,7 +32,7 @@ pub fn flush(g: &Graph) -> Graph {
 
 /// What fades when a delayed value does, in the same step: what element-wise ops make of it that give 0 for 0.
 fn fades_with(g: &Graph, delay: Value) -> HashSet<Value> {
-    let mut found = HashSet::from([delay]);
+    let mut found = HashSet::from_iter([delay]);
     let mut work = vec![delay];
     while let Some(v) = work.pop() {
         for u in g.users(v) {
@@ -65,7 +64,7 @@ fn fades_with(g: &Graph, delay: Value) -> HashSet<Value> {
 /// Notes the element-wise ops that a carried value consists of, if they come from what is `from` the delay. Each value is looked
 /// at once: parts may stand in a concatenation many times.
 fn carried(g: &Graph, x: Value, from: &HashSet<Value>, made: &mut HashSet<Value>) {
-    let mut seen = HashSet::from([x]);
+    let mut seen = HashSet::from_iter([x]);
     let mut work = vec![x];
     while let Some(v) = work.pop() {
         if !from.contains(&v) {

@@ -10,10 +10,10 @@
 //!   that biases are added to;
 //! - weight gradients Σ δᵢ xᵀ and Σ δᵢ that share x become one of the joined δ.
 
-use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use retrograd_tape::{Algebra, Domain, Map, Op, Value};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::graph::{Graph, Rebuild, Rewrite, as_map, rebuild, rewrite};
 use crate::passes::coarsest::coarsest;
@@ -25,6 +25,10 @@ use crate::work::Allowance;
 /// Fuses products. With `distribute` those of one component; without, for a plan that has one loop a direction, those of one
 /// direction, and then W x + U h too is one product, of x and h copied side by side.
 pub fn fuse(g: &Graph, distribute: bool) -> Graph {
+    let is_product = |&v: &Value| matches!(g.op_of(v), Op::MatVec { .. } | Op::Outer { .. });
+    if !g.order().iter().any(is_product) {
+        return g.clone();
+    }
     let g = sums(g, distribute);
     let g = simplify(&stacks(&g, distribute), true);
     let g = add_stacks(g);
@@ -42,7 +46,7 @@ struct Groups<K, V>(Vec<(K, Vec<V>)>, HashMap<K, usize>);
 
 impl<K: Clone + Eq + Hash, V> Groups<K, V> {
     fn new() -> Self {
-        Groups(Vec::new(), HashMap::new())
+        Groups(Vec::new(), HashMap::default())
     }
 
     fn add(&mut self, key: K, v: V) {
@@ -82,7 +86,7 @@ fn independent(
     left: &mut Allowance,
 ) -> Vec<Vec<Value>> {
     let mut kept: Vec<Vec<Value>> = Vec::new();
-    let mut group_of: HashMap<Value, usize> = HashMap::new();
+    let mut group_of: HashMap<Value, usize> = HashMap::default();
     for members in groups {
         let own = members.iter().filter_map(|&v| own(v));
         if are_apart(g, &members, own, (&kept, &group_of), left) {
@@ -137,7 +141,7 @@ fn are_apart(
 /// long to find out.
 fn activation(g: &Graph, v: Value, left: &mut Allowance) -> usize {
     let mut level = vec![v];
-    let mut seen: HashSet<Value> = HashSet::new();
+    let mut seen: HashSet<Value> = HashSet::default();
     for _ in 0..6 {
         let mut next = Vec::new();
         let mut best = None;
@@ -190,7 +194,7 @@ fn sums(g: &Graph, distribute: bool) -> Graph {
     let order = g.order().into_iter();
     let place: HashMap<Value, usize> = order.enumerate().map(|(i, v)| (v, i)).collect();
     // Where a matrix stands in the forward stack: its transpose joins in the same order.
-    let mut rank: HashMap<Value, usize> = HashMap::new();
+    let mut rank: HashMap<Value, usize> = HashMap::default();
     for group in stackable(g, &c) {
         for (i, &v) in group.iter().enumerate() {
             rank.entry(g.operands(v)[0]).or_insert(i);
@@ -321,7 +325,7 @@ impl<'g, F: FnMut(&mut Rebuild<'_>, &[Value]) -> Value> Together<'g, F> {
             .collect();
         let done = vec![None; groups.len()];
         let len = |m: Value| g.node(m).ty.shape.axis(axis);
-        let mut start = HashMap::new();
+        let mut start = HashMap::default();
         for members in &groups {
             let mut at = 0;
             for &m in members {
@@ -475,7 +479,7 @@ fn gradients(g: &Graph, distribute: bool) -> Graph {
     let c = classes(g, distribute);
     let order = g.order();
     // The δ that already stand side by side, as a product joined them.
-    let mut place: HashMap<Value, usize> = HashMap::new();
+    let mut place: HashMap<Value, usize> = HashMap::default();
     for &v in order
         .iter()
         .filter(|&&v| matches!(g.op_of(v), Op::Concat { axis: 0 }))
@@ -517,7 +521,7 @@ fn gradients(g: &Graph, distribute: bool) -> Graph {
 
 /// The sum over time and batch of a part of a joined δ is a part of the sum of all of it.
 fn bias_gradients(g: &Graph) -> Graph {
-    let mut home: HashMap<Value, (Value, usize)> = HashMap::new();
+    let mut home: HashMap<Value, (Value, usize)> = HashMap::default();
     for v in g.order() {
         if matches!(g.op_of(v), Op::Concat { axis: 0 })
             && g.users(v)

@@ -6,9 +6,8 @@
 //! values; and every output is computed into an array of its own, or is a slice of a sum that is cut into outputs.
 //! *simplify* drops every `copy`, so those that a plan has are from here.
 
-use std::collections::HashMap;
-
 use retrograd_tape::{Algebra, Domain, Map, Op, Type, Value};
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::graph::{Graph, Rebuild, rebuild};
 
@@ -112,8 +111,8 @@ fn array(r: &mut Rebuild<'_>, x: Value) -> Value {
 
 fn delays(g: &Graph) -> Graph {
     // Which beginnings share an array: by operand, direction, initial value, and length where that varies by slot.
-    let mut homes: HashMap<(Value, bool), (Value, usize)> = HashMap::new();
-    let mut copies: HashMap<(Value, bool, Value, usize), ()> = HashMap::new();
+    let mut homes: HashMap<(Value, bool), (Value, usize)> = HashMap::default();
+    let mut copies: HashMap<(Value, bool, Value, usize), ()> = HashMap::default();
     let fits = |homes: &HashMap<(Value, bool), (Value, usize)>, x: Value, d: i32, init: Value| {
         let slots = if matches!(g.node(init).ty.domain, Domain::Edge(_)) {
             d.unsigned_abs() as usize
@@ -140,7 +139,7 @@ fn delays(g: &Graph) -> Graph {
         return g.clone();
     }
     let mut r = Rebuild::new(g);
-    let mut made: HashMap<(Value, bool, Value, usize), Value> = HashMap::new();
+    let mut made: HashMap<(Value, bool, Value, usize), Value> = HashMap::default();
     let mut waiting = Vec::new();
     for v in g.order() {
         let key = |d: i32| {
@@ -201,7 +200,7 @@ pub(crate) fn cut_into_outputs(g: &Graph, v: Value) -> bool {
         Op::Outer { to: Domain::Once } | Op::SumTo(Domain::Once)
     ) && sums_over_points(g, v);
     let mut covered = 0;
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = rustc_hash::FxHashSet::default();
     sums && !g.is_output(v)
         && g.users(v).all(|u| {
             covered += g.node(u).ty.shape.len();
@@ -214,9 +213,9 @@ pub(crate) fn cut_into_outputs(g: &Graph, v: Value) -> bool {
 fn outputs(g: &Graph) -> Graph {
     // Not a rebuild: that would find two copies of one value to be equal.
     let mut new = g.clone();
-    let mut taken = std::collections::HashSet::new();
+    let mut taken = rustc_hash::FxHashSet::default();
     // Slices that are outputs in place stay, and what has a copy of an output is not cut: once told, it stays so.
-    let mut cut: HashMap<Value, bool> = HashMap::new();
+    let mut cut: HashMap<Value, bool> = HashMap::default();
     for k in 0..new.outputs().len() {
         let v = new.outputs()[k].value;
         let in_place = match new.op_of(v) {

@@ -4,9 +4,8 @@
 //! that are kept anyway, as tanh c is of c in an LSTM, the reader computes it: 6 numbers a unit and step cross instead
 //! of 7. (The canonical form of rematerialisation: copying nodes to the reader's side of a cut.)
 
-use std::collections::{HashMap, HashSet};
-
 use retrograd_tape::{Domain, Map, Op, Value};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::graph::Graph;
 use crate::passes::components::{Class, Components, components};
@@ -18,7 +17,7 @@ pub fn recompute(g: &Graph) -> Graph {
     };
     let side = sides(g, &components);
     let mut new = g.clone();
-    let mut moved: HashSet<Value> = HashSet::new();
+    let mut moved: HashSet<Value> = HashSet::default();
     for v in g.order() {
         let (&Op::Map(map), own @ Class::Recurrent(_)) = (g.op_of(v), components.class(v)) else {
             continue;
@@ -50,7 +49,7 @@ pub fn recompute(g: &Graph) -> Graph {
 
 /// Where each value is computed: in its recurrence, in the only one that reads it, or for all steps at once.
 fn sides(g: &Graph, components: &Components) -> HashMap<Value, Class> {
-    let mut side: HashMap<Value, Class> = HashMap::new();
+    let mut side: HashMap<Value, Class> = HashMap::default();
     for v in g.order().into_iter().rev() {
         let mut class = components.class(v);
         if class == Class::Parallel && matches!(g.op_of(v), Op::Map(_)) && !g.is_output(v) {

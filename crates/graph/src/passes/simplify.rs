@@ -28,7 +28,7 @@ const ROUNDS: usize = 32;
 
 /// One round, and whether it changed anything.
 fn round(g: &Graph, last: bool) -> (Graph, bool) {
-    let mut delays: std::collections::HashMap<(Op, Operands), Value> = Default::default();
+    let mut delays: rustc_hash::FxHashMap<(Op, Operands), Value> = Default::default();
     let observed = g.observed();
     rebuild_and_tell(g, |r, v| {
         let op = *g.op_of(v);

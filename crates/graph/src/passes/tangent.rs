@@ -7,9 +7,8 @@
 //! its outputs, this pass makes Hessian-vector products (Pearlmutter 1994, "Fast exact multiplication by the Hessian"),
 //! at a small multiple of the gradient's cost.
 
-use std::collections::HashMap;
-
 use retrograd_tape::{Algebra, Domain, Map, Op, Role, Type, Value, Yield, rules};
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::graph::{Graph, zeros};
 use crate::passes::adjoint::Differentiate;
@@ -44,7 +43,7 @@ pub fn tangent(g: &Graph, what: &Tangents) -> Graph {
     let moving = g.below(what.along.iter().map(|&i| g.inputs()[i].value));
     let wanted = g.above(what.of.iter().map(|&o| g.outputs()[o].value));
 
-    let mut tangents: HashMap<Value, Value> = HashMap::new();
+    let mut tangents: HashMap<Value, Value> = HashMap::default();
     for &i in &what.along {
         let input = &g.inputs()[i];
         let name = format!("tan({})", input.name);

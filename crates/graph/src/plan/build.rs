@@ -1,8 +1,7 @@
 //! What the plan needs to know of a legalized graph: how each value comes about, and in which loop.
 
-use std::collections::HashMap;
-
 use retrograd_tape::{Domain, Map, Op, Value};
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::graph::{Graph, as_map};
 use crate::passes::coarsest::coarsest;
@@ -83,10 +82,10 @@ impl<'g> Facts<'g> {
             how: vec![None; g.bound()],
             class: vec![Class::Parallel; g.bound()],
             alias: vec![None; g.bound()],
-            first: HashMap::new(),
+            first: HashMap::default(),
             root: vec![None; g.bound()],
-            parts: HashMap::new(),
-            biases: HashMap::new(),
+            parts: HashMap::default(),
+            biases: HashMap::default(),
         };
         facts.classes();
         facts

@@ -1,8 +1,7 @@
 //! Gives values their arrays: which values need one, and where it is.
 
-use std::collections::HashMap;
-
 use retrograd_tape::{Domain, Op, Value};
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::options::Options;
 use crate::passes::components::Class;
@@ -57,10 +56,10 @@ impl<'f, 'g> Homes<'f, 'g> {
         let mut h = Homes {
             f,
             buffers: Vec::new(),
-            homes: HashMap::new(),
-            own: HashMap::new(),
+            homes: HashMap::default(),
+            own: HashMap::default(),
             outputs: Vec::new(),
-            output_of: HashMap::new(),
+            output_of: HashMap::default(),
             reuse: options.reuse,
         };
         for (id, input) in f.g.inputs().iter().enumerate() {
@@ -326,8 +325,8 @@ pub(crate) struct When {
 impl When {
     fn new(drafts: &[DraftItem]) -> When {
         let mut when = When {
-            at: HashMap::new(),
-            sweep: HashMap::new(),
+            at: HashMap::default(),
+            sweep: HashMap::default(),
         };
         let mut sweeps = 0;
         for (i, item) in drafts.iter().enumerate() {

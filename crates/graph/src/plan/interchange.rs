@@ -6,12 +6,11 @@
 //! through many steps with their states in registers: nothing is stored for the next step to load, and a state that only
 //! the next step reads is not stored at all, but for the last step's.
 
-use std::collections::HashMap;
-
 use crate::plan::access::overlap;
 use crate::plan::{Buffer, Carried, Inner, Instr, Item, Kind, Loop, Plan, Region, Stmt, View};
 use crate::work;
 use retrograd_tape::Domain;
+use rustc_hash::FxHashMap as HashMap;
 
 /// Most places that a loop with time inside reads and writes: each has an address that goes from step to step beside the
 /// states, and there are 16 registers.
@@ -42,7 +41,7 @@ fn carried(l: &Loop, buffers: &[Buffer]) -> Option<Vec<Carried>> {
         return None;
     }
     let before = if reverse { 1 } else { -1 };
-    let mut stores: HashMap<usize, Vec<(usize, View)>> = HashMap::new();
+    let mut stores: HashMap<usize, Vec<(usize, View)>> = HashMap::default();
     for &(from, to) in &r.stores {
         stores.entry(to.buffer).or_default().push((from, to));
     }

@@ -10,10 +10,10 @@ mod inside;
 mod phase;
 mod point;
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use retrograd_tape::{Domain, Real};
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::plan::{
     BlockAt, Buffer, Inner, Item, Keep, Kind, Layout, Loop, Plan, Product, Rhs, Storage, View,
@@ -108,7 +108,7 @@ impl Plan {
             arrays: self.arrays(t, b, inputs)?,
             packed: vec![None; self.weights.len()],
             first: true,
-            kept: HashMap::new(),
+            kept: HashMap::default(),
         };
         let mut phase = 0;
         for item in &self.items {

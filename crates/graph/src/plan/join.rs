@@ -468,8 +468,9 @@ impl<'f, 'g> Net<'f, 'g> {
                 net.add_edge(made, local, f.len(v));
             }
         }
-        // A flow goes over every edge a few times.
-        if !left.spend(8 * (net.node_count() + net.edge_count())) {
+        // A flow goes over every edge a few times, and each of its paths tries the source's edges from the first on.
+        let paths = members.len() * taken.len() / 8;
+        if !left.spend(8 * (net.node_count() + net.edge_count()) + paths) {
             return None;
         }
         let (_, flows) = dinics(&net, source, sink);

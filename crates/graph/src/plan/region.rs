@@ -3,9 +3,8 @@
 mod sums;
 mod weights;
 
-use std::collections::{HashMap, HashSet};
-
 use retrograd_tape::{Domain, Op, Operands, Value};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use smallvec::SmallVec;
 
 use crate::plan::build::{Facts, How};
@@ -32,8 +31,8 @@ impl<'f, 'g> Emit<'f, 'g> {
             f,
             homes,
             weights: Vec::new(),
-            numbers: HashMap::new(),
-            packed: HashSet::new(),
+            numbers: HashMap::default(),
+            packed: HashSet::default(),
         }
     }
 
@@ -119,11 +118,11 @@ impl<'f, 'g> Emit<'f, 'g> {
                 lanes,
                 ..Region::default()
             },
-            known: HashMap::new(),
-            loaded: HashMap::new(),
+            known: HashMap::default(),
+            loaded: HashMap::default(),
         };
         // Where the parts of each concatenation begin.
-        let mut parts: HashMap<Value, (Operands, Vec<usize>)> = HashMap::new();
+        let mut parts: HashMap<Value, (Operands, Vec<usize>)> = HashMap::default();
         for atom in atoms {
             match *atom {
                 Atom::Value(v) => {

@@ -44,7 +44,7 @@ impl Plan {
 #[derive(Default)]
 struct Names {
     all: Vec<usize>,
-    known: std::collections::HashMap<usize, usize>,
+    known: rustc_hash::FxHashMap<usize, usize>,
 }
 
 impl Names {

@@ -4,9 +4,8 @@
 //! All of it rests on one property of a region: for each vector of lanes it loads all it needs before it stores anything.
 //! So a value may be stored where another is read in the same sweep at the same lanes, if nothing reads that one later.
 
-use std::collections::{HashMap, HashSet};
-
 use retrograd_tape::{Domain, Op, Value};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::passes::components::Class;
 use crate::plan::build::{Facts, How};
@@ -86,13 +85,17 @@ impl Homes<'_, '_> {
             return false;
         };
         let one_step = if f.components.reverse[k] { -1 } else { 1 };
-        let delays = f.g.users(v).filter(|&u| f.g.operands(u)[0] == v);
-        let mut delays = delays.filter_map(|u| match *f.g.op_of(u) {
-            Op::Delay(d) | Op::Boundary(d) => Some(d),
-            _ => None,
-        });
-        if f.domain(v) != Domain::Step || !delays.all(|d| d == one_step) || f.how(v) == How::Concat
-        {
+        // What it begins with is written to its place before the loop is, and to none but that.
+        let begins = when.at(Atom::Value(f.first(v)));
+        let fits = |u: Value| match *f.g.op_of(u) {
+            Op::Delay(d) | Op::Boundary(d) => {
+                let fill = when.at.get(&Atom::Fill(u));
+                d == one_step && fill.is_none_or(|&at| at < begins)
+            }
+            _ => true,
+        };
+        let mut delays = f.g.users(v).filter(|&u| f.g.operands(u)[0] == v);
+        if f.domain(v) != Domain::Step || !delays.all(fits) || f.how(v) == How::Concat {
             return false;
         }
         if f.parts(v).iter().any(|&p| f.class(p) != f.class(v)) {
@@ -178,8 +181,8 @@ pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
     let f = h.f;
     let mut left = Allowance::of(SMALL + EACH * f.order.len());
     // By host: parts that are taken, and by what.
-    let mut taken: HashMap<Value, Vec<Taken>> = HashMap::new();
-    let mut parts: HashSet<(Value, (usize, usize))> = HashSet::new();
+    let mut taken: HashMap<Value, Vec<Taken>> = HashMap::default();
+    let mut parts: HashSet<(Value, (usize, usize))> = HashSet::default();
     let reading = reading_hosts(h, when);
     for &v in &f.order {
         let sweep = when.sweep(Atom::Value(v));
@@ -192,11 +195,11 @@ pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
         }
     }
     // By length. What a concatenation takes changes nothing about who else is a host.
-    let mut hosts: HashMap<usize, Vec<Value>> = HashMap::new();
+    let mut hosts: HashMap<usize, Vec<Value>> = HashMap::default();
     for &r in f.order.iter().filter(|&&r| is_host(h, r)) {
         hosts.entry(f.len(r)).or_default().push(r);
     }
-    let mut used: HashSet<Value> = HashSet::new();
+    let mut used: HashSet<Value> = HashSet::default();
     for &v in f.order.iter().filter(|&&v| f.how(v) == How::Concat) {
         if h.homes.get(&v) != Some(&Home::Own) || f.domain(v) != Domain::Step || h.is_local(v) {
             continue;
@@ -262,7 +265,7 @@ fn pre_activation(
     }
     let sweep = when.sweep(Atom::Value(v));
     let mut work: Vec<Value> = f.g.operands(v).to_vec();
-    let mut seen: HashSet<Value> = HashSet::new();
+    let mut seen: HashSet<Value> = HashSet::default();
     while let Some(x) = work.pop() {
         if !left.spend(1) {
             return None;

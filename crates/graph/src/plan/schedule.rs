@@ -6,9 +6,10 @@
 
 mod body;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use retrograd_tape::{Domain, Op, Value};
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::passes::components::Class;
 use crate::plan::Kind;
@@ -49,7 +50,7 @@ pub(crate) enum DraftItem {
 /// The delays that stand for the boundary steps of their operands: one for each operand and direction, the longest.
 pub(crate) fn fills(f: &Facts<'_>) -> Vec<Value> {
     let mut longest: Vec<(usize, Value)> = Vec::new();
-    let mut known: HashMap<(Value, bool), usize> = HashMap::new();
+    let mut known: HashMap<(Value, bool), usize> = HashMap::default();
     for &v in &f.order {
         if let &(Op::Delay(d) | Op::Boundary(d)) = f.g.op_of(v) {
             let x = f.g.operands(v)[0];
@@ -157,7 +158,7 @@ impl<'f, 'g> Schedule<'f, 'g> {
             ready: BTreeMap::new(),
             products: BTreeSet::new(),
             globals: BTreeSet::new(),
-            sums: HashMap::new(),
+            sums: HashMap::default(),
             ready_fills: BTreeSet::new(),
             outside: vec![0; recurrences],
             members: vec![Vec::new(); recurrences],
@@ -195,8 +196,8 @@ impl<'f, 'g> Schedule<'f, 'g> {
     fn wait(&mut self, computed: &[usize]) {
         let (f, n) = (self.f, self.f.order.len());
         // The fills of a value, by the value itself and by the product that completes it.
-        let mut of: HashMap<Value, Vec<usize>> = HashMap::new();
-        let mut of_itself: HashMap<Value, Vec<usize>> = HashMap::new();
+        let mut of: HashMap<Value, Vec<usize>> = HashMap::default();
+        let mut of_itself: HashMap<Value, Vec<usize>> = HashMap::default();
         for (k, &d) in self.fills.iter().enumerate() {
             let x = f.g.operands(d)[0];
             of_itself.entry(x).or_default().push(n + k);

@@ -1,9 +1,9 @@
 //! The printed form of a graph: one op a line in a deterministic order, everything that makes two graphs differ.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use retrograd_tape::{Domain, Op, Role, Value, Yield};
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::graph::Graph;
 use crate::text::cursor::as_name;

@@ -1,8 +1,7 @@
 //! Reads the printed form of a graph.
 
-use std::collections::{HashMap, HashSet};
-
 use retrograd_tape::{Domain, Map, Number, Op, Operands, Reduction, Role, Shape, Type, Value};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::graph::Graph;
 use crate::text::cursor::{Cursor, ReadError, quoted};
@@ -29,10 +28,10 @@ pub fn parse_graph(name: &str, text: &str) -> Result<Graph, ReadError> {
     end_of_line(&first)?;
     let mut reader = Reader {
         graph: Graph::new(&graph),
-        values: HashMap::new(),
+        values: HashMap::default(),
         open: Vec::new(),
-        inputs: HashSet::new(),
-        outputs: HashSet::new(),
+        inputs: HashSet::default(),
+        outputs: HashSet::default(),
     };
     for mut line in lines {
         match line.rest().starts_with('%') {

@@ -1,6 +1,8 @@
 //! From a target to code generator and kernels, and executable memory: compiles functions and keeps them mapped for as long
 //! as they may be called, beside the kernels that they call.
 
+use std::ops::Range;
+
 use cranelift::codegen::Context;
 use cranelift::codegen::ir::Function;
 use cranelift::codegen::isa::{self, OwnedTargetIsa};
@@ -8,6 +10,7 @@ use cranelift::codegen::settings;
 use cranelift::prelude::*;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, ModuleError};
+use retrograd_graph::plan::{Kind, Loop, Plan};
 use retrograd_graph::{Level, Target};
 use retrograd_kernels::{Isa, Kernels, Real, kernels_for};
 
@@ -18,14 +21,22 @@ use crate::lower::Names;
 /// A loop's function: frame, first step, end of steps, first row, end of rows, names.
 type LoopFn<T> = unsafe extern "C" fn(*const Frame<T>, usize, usize, usize, usize, *const usize);
 
-/// A loop's code: its function, which it may share with others, and the names of its arrays for that one.
+/// A function, which several loops may share, and the names of the arrays for this one.
 #[derive(Clone, Copy)]
-pub(crate) struct LoopCode<T: Real> {
+struct Part<T: Real> {
     function: LoopFn<T>,
     names: *const usize,
 }
 
-// SAFETY: the names are only read, and stay where they are for as long as the code.
+/// A loop's code.
+#[derive(Clone, Copy)]
+pub(crate) struct LoopCode<T: Real> {
+    /// What is done at each step, in order.
+    parts: *const [Part<T>],
+    reverse: bool,
+}
+
+// SAFETY: parts and names are only read, and stay where they are for as long as the code.
 unsafe impl<T: Real> Send for LoopCode<T> {}
 // SAFETY: as above.
 unsafe impl<T: Real> Sync for LoopCode<T> {}
@@ -43,8 +54,20 @@ impl<T: Real> LoopCode<T> {
         (t0, t1): (usize, usize),
         (b0, b1): (usize, usize),
     ) {
-        // SAFETY: passed on to the caller; the names are those of the loop.
-        unsafe { (self.function)(frame, t0, t1, b0, b1, self.names) }
+        // SAFETY: the code that they belong to is there.
+        let parts = unsafe { &*self.parts };
+        // A loop of one part goes through its steps itself.
+        if let [all] = parts {
+            // SAFETY: passed on to the caller; the names are those of the loop.
+            return unsafe { (all.function)(frame, t0, t1, b0, b1, all.names) };
+        }
+        for i in 0..t1 - t0 {
+            let t = if self.reverse { t1 - 1 - i } else { t0 + i };
+            for part in parts {
+                // SAFETY: as above; what a part reads of this step, those before it have written.
+                unsafe { (part.function)(frame, t, t + 1, b0, b1, part.names) };
+            }
+        }
     }
 }
 
@@ -124,9 +147,11 @@ pub(crate) fn generator(target: Target, verify: bool) -> Result<OwnedTargetIsa, 
 /// Functions in executable memory, the memory, and the kernels that they call.
 pub(crate) struct Code<T: Real> {
     module: Option<JITModule>,
-    /// By loop: its function, and where its names begin.
-    loops: Vec<(*const u8, usize)>,
-    names: Vec<usize>,
+    /// By loop: where its parts are, and whether it goes through time from the end.
+    loops: Vec<(Range<usize>, bool)>,
+    parts: Vec<Part<T>>,
+    /// What parts are told. Never read but through them.
+    _names: Vec<usize>,
     /// Those of the target that the functions are for.
     pub(crate) kernels: &'static Kernels<T>,
     /// Bytes of machine code.
@@ -140,21 +165,21 @@ unsafe impl<T: Real> Send for Code<T> {}
 unsafe impl<T: Real> Sync for Code<T> {}
 
 impl<T: Real> Code<T> {
-    /// Compiles functions for a target, whose generator `isa` is. `program` names them in errors; `calls` says for each loop
-    /// which is its own, and what it is to be told.
+    /// Compiles a plan's functions for its target, whose generator `isa` is. `calls` says for each loop which are those of its
+    /// parts, and what each is to be told.
     pub(crate) fn new(
-        program: &str,
-        target: Target,
+        plan: &Plan,
         isa: OwnedTargetIsa,
         functions: Vec<Function>,
-        calls: Vec<(usize, Names)>,
+        calls: &[Vec<(usize, Names)>],
     ) -> Result<Self, CompileError> {
+        let target = plan.target;
         let kernels = kernels_for(self::isa(target)).ok_or(CompileError::Target {
             target,
             host: Target::host(),
         })?;
         let failed = |e: ModuleError| CompileError::Codegen {
-            program: program.into(),
+            program: plan.name.clone(),
             why: format!("{e:?}"),
             source: e.into(),
         };
@@ -176,30 +201,44 @@ impl<T: Real> Code<T> {
             ids.push((id, Linkage::Local));
         }
         module.finalize_definitions().map_err(failed)?;
-        let mut names: Vec<usize> = Vec::new();
-        let mut loops = Vec::with_capacity(calls.len());
-        for (k, own) in calls {
-            loops.push((module.get_finalized_function(ids[k].0), names.len()));
-            names.extend(own.table());
-        }
+        let tables = calls.iter().flatten().map(|(_, own)| own.table());
+        let names: Vec<usize> = tables.flatten().collect();
+        let mut rest = names.as_slice();
+        let part = |(k, own): &(usize, Names)| {
+            let (mine, others) = rest.split_at(own.table().count());
+            rest = others;
+            let function = module.get_finalized_function(ids[*k].0);
+            // SAFETY: `lower` made it with this signature for the host's C calling convention.
+            let function = unsafe { std::mem::transmute::<*const u8, LoopFn<T>>(function) };
+            Part {
+                function,
+                names: mine.as_ptr(),
+            }
+        };
+        let parts: Vec<Part<T>> = calls.iter().flatten().map(part).collect();
+        let mut end = 0;
+        let place = |(own, l): (&Vec<_>, &Loop)| {
+            let start = end;
+            end += own.len();
+            (start..end, l.kind == Kind::Recurrence { reverse: true })
+        };
+        let loops = calls.iter().zip(plan.loops()).map(place).collect();
         Ok(Code {
             module: Some(module),
             loops,
-            names,
+            parts,
+            _names: names,
             kernels,
             bytes,
         })
     }
 
-    /// The code of the `i`-th loop.
+    /// The code of the `i`-th loop, which stays where it is for as long as `self`.
     pub(crate) fn of_loop(&self, i: usize) -> LoopCode<T> {
-        let (function, names) = self.loops[i];
-        // SAFETY: `lower` made it with this signature for the host's C calling convention, and it stays mapped for as long
-        // as `self`, which whoever calls it borrows.
-        let function = unsafe { std::mem::transmute::<*const u8, LoopFn<T>>(function) };
+        let (parts, reverse) = &self.loops[i];
         LoopCode {
-            function,
-            names: self.names[names..].as_ptr(),
+            parts: &self.parts[parts.clone()],
+            reverse: *reverse,
         }
     }
 }

@@ -18,14 +18,13 @@ mod share;
 pub(crate) use share::{Names, share};
 mod turn;
 
-use std::collections::HashMap;
-
 use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
 use retrograd_graph::plan::{Inner, Kind, Loop, Plan, Product, Stmt, View, WIDE};
 use retrograd_kernels::{ADD, BACKWARD};
 use retrograd_tape::{Domain, Map};
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::vmath::{Lane, has_fma};
 use turn::Turn;
@@ -89,7 +88,7 @@ pub(crate) fn lower<'p>(
         rows: p[0],
         range: [p[1], p[2], p[3], p[4]],
         names: names.map(|n| (p[5], n)),
-        buffers: HashMap::new(),
+        buffers: HashMap::default(),
         turn: None,
         b,
     };

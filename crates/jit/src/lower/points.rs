@@ -1,11 +1,11 @@
 //! The loop over rows and the sweep over a row's numbers: vectors first, what remains one by one.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use cranelift::prelude::*;
 use retrograd_graph::plan::{Stmt, View};
 use retrograd_tape::Domain;
+use rustc_hash::FxHashMap as HashMap;
 
 use super::{Code, Width, trusted, views};
 use crate::vmath::Math;
@@ -49,7 +49,7 @@ impl<'f> Code<'_, 'f> {
         all.dedup();
         // Views that differ in their offset only share an address: the first of them carries it.
         let mut steps: Vec<(View, Value, i64)> = Vec::new();
-        let mut number: HashMap<View, usize> = HashMap::new();
+        let mut number: HashMap<View, usize> = HashMap::default();
         for v in &all {
             let plain = View { offset: 0, ..*v };
             if let Entry::Vacant(new) = number.entry(plain) {

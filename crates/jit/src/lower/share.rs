@@ -1,11 +1,10 @@
 //! One function for all loops that differ in the names of their arrays only, as those of a stack's layers or of states that
 //! know nothing of each other: code and compile time grow with what is different.
 
-use std::collections::HashMap;
-
 use cranelift::codegen::ir::Function;
 use cranelift::prelude::FunctionBuilderContext;
-use retrograd_graph::plan::{Plan, Renamed};
+use retrograd_graph::plan::{Inner, Loop, Plan, Renamed, Stmt};
+use rustc_hash::FxHashMap as HashMap;
 
 use super::{Backend, field, lower};
 
@@ -51,18 +50,51 @@ impl Names {
     }
 }
 
-/// All functions of a plan; and for each loop which is its own, and what that is to be told. A function of one loop has the
+/// Ops of one function, beyond which a loop's body is cut into parts: allocating registers takes longer than in proportion.
+const MOST: usize = 1024;
+
+/// The parts of a loop, each a loop of some of its statements, which go through a step one after the other; the loop itself
+/// if it is short. What one statement tells another is in memory anyway.
+fn parts(l: &Loop) -> Vec<Loop> {
+    let size = |s: &Stmt| match s {
+        Stmt::Region(r) => r.instrs.len(),
+        _ => 8,
+    };
+    if l.inner != Inner::Lanes || l.body.iter().map(size).sum::<usize>() <= MOST {
+        return vec![l.clone()];
+    }
+    let mut parts: Vec<Loop> = Vec::new();
+    let mut room = 0;
+    for s in &l.body {
+        if size(s) > room || parts.is_empty() {
+            parts.push(Loop {
+                body: Vec::new(),
+                unroll: 1,
+                inner: Inner::Lanes,
+                ..*l
+            });
+            room = MOST;
+        }
+        let part = parts.last_mut().expect("there is one");
+        part.body.push(s.clone());
+        room = room.saturating_sub(size(s));
+    }
+    parts
+}
+
+/// All functions of a plan; and for each loop those of its parts, with what each is to be told. A function of one loop has the
 /// names in its code.
 pub(crate) fn share(
     backend: &Backend<'_>,
     plan: &Plan,
     context: &mut FunctionBuilderContext,
-) -> (Vec<Function>, Vec<(usize, Names)>) {
-    let loops = plan.loops();
-    let mut renamed: Vec<Renamed> = loops.iter().map(|l| plan.renamed(l)).collect();
-    // The loops of each form, the forms in the order in which they come.
+) -> (Vec<Function>, Vec<Vec<(usize, Names)>>) {
+    let loops: Vec<Vec<Loop>> = plan.loops().into_iter().map(parts).collect();
+    let parts: Vec<&Loop> = loops.iter().flatten().collect();
+    let mut renamed: Vec<Renamed> = parts.iter().map(|l| plan.renamed(l)).collect();
+    // The parts of each form, the forms in the order in which they come.
     let mut forms: Vec<Vec<usize>> = Vec::new();
-    let mut known: HashMap<String, usize> = HashMap::new();
+    let mut known: HashMap<String, usize> = HashMap::default();
     for (i, r) in renamed.iter_mut().enumerate() {
         let k = *known
             .entry(std::mem::take(&mut r.form))
@@ -73,16 +105,18 @@ pub(crate) fn share(
         }
     }
     let mut functions = Vec::with_capacity(forms.len());
-    let mut calls = vec![(0, Names::default()); loops.len()];
+    let mut calls = vec![(0, Names::default()); parts.len()];
     for alike in forms {
         let first = alike[0];
         let names = (alike.len() > 1).then(|| Names::of(&renamed[first]));
-        let function = lower(backend, plan, loops[first], names.as_ref(), context);
+        let function = lower(backend, plan, parts[first], names.as_ref(), context);
         for i in alike {
             let own = names.as_ref().map(|_| Names::of(&renamed[i]));
             calls[i] = (functions.len(), own.unwrap_or_default());
         }
         functions.push(function);
     }
-    (functions, calls)
+    let mut calls = calls.into_iter();
+    let of_loop = |l: &Vec<Loop>| calls.by_ref().take(l.len()).collect();
+    (functions, loops.iter().map(of_loop).collect())
 }

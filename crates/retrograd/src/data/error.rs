@@ -61,8 +61,9 @@ pub enum DataError {
     Malformed {
         /// The file.
         file: String,
-        /// The reader's message.
-        cause: String,
+        /// What the reader says.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The file holds nothing but white space.
     #[error("{file}: the file is empty; expected a header line and data rows")]

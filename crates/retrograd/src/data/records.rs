@@ -23,7 +23,7 @@ pub(super) fn records(
         let more = reader.read_record(&mut cells);
         if !more.map_err(|error| DataError::Malformed {
             file: file.to_owned(),
-            cause: error.to_string(),
+            cause: error.into(),
         })? {
             return Ok(());
         }

@@ -78,14 +78,14 @@ pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
     tape.outputs().iter().enumerate().map(draw).collect()
 }
 
-fn distances<T: Real>(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> Vec<f64> {
+/// None if it does not run.
+fn distances<T: Real>(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> Option<Vec<f64>> {
     let inputs: Vec<Vec<T>> = (inputs.iter())
         .map(|x| x.iter().map(|&x| T::from_f64(x)).collect())
         .collect();
     let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
     let mut run = Interpreter::<T>::new(tape);
-    run.forward(Extent { steps: t, rows: b }, &slices)
-        .unwrap_or_else(|e| panic!("a case that does not run: {e}"));
+    run.forward(Extent { steps: t, rows: b }, &slices).ok()?;
     let mut found = kinks(&run, tape);
     // What is not finite is as near to a jump as can be.
     let outputs = (0..tape.outputs().len()).flat_map(|i| run.output(i));
@@ -95,19 +95,20 @@ fn distances<T: Real>(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> V
     } else {
         f64::MIN_POSITIVE
     });
-    found
+    Some(found)
 }
 
 /// See [`super::Case::clearance`].
-pub(super) fn clearance(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> f64 {
-    let double = distances::<f64>(tape, t, b, inputs);
-    let single = distances::<f32>(tape, t, b, inputs);
+pub(super) fn clearance(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> Option<f64> {
+    let double = distances::<f64>(tape, t, b, inputs)?;
+    let single = distances::<f32>(tape, t, b, inputs)?;
     // A billion times what f64 rounds by, and still less than any distance that is asked for.
-    let moved = distances::<f64>(&jittered(tape, 1e-10, 1), t, b, inputs);
-    (double.iter().zip(&single).zip(&moved))
+    let moved = distances::<f64>(&jittered(tape, 1e-10, 1), t, b, inputs)?;
+    let nearest = (double.iter().zip(&single).zip(&moved))
         .map(|((d, s), m)| [*d, *s, *m])
         .filter(|all| all.iter().any(|d| *d != 0.0))
-        .fold(f64::INFINITY, |least, [d, s, m]| least.min(d.min(s).min(m)))
+        .fold(f64::INFINITY, |least, [d, s, m]| least.min(d.min(s).min(m)));
+    Some(nearest)
 }
 
 /// The same program with rounding errors in it: the result of each op that rounds is multiplied by 1 + δ, |δ| up to

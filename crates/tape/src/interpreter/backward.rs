@@ -1,8 +1,6 @@
 //! The backward program: the tape's nodes walked in reverse order, once, with the derivative rules appending
 //! instructions. A cotangent that is used again is added up in place.
 
-use std::collections::HashMap;
-
 use super::program::{Instr, Kind, Place, Plans, Program, Segment, phases};
 use crate::algebra::{Algebra, Value};
 use crate::map::Map;
@@ -10,6 +8,7 @@ use crate::op::Op;
 use crate::rules;
 use crate::tape::{Input, Tape};
 use crate::ty::{Domain, Type};
+use rustc_hash::FxHashMap as HashMap;
 
 /// The backward program with the places where cotangents of outputs are put and gradients of inputs are found.
 #[derive(Clone, Debug)]
@@ -328,7 +327,7 @@ pub(crate) fn backward(
 
 /// Buffers of one sweep alone need to hold the present step only.
 fn keep_one_step(program: &Program, plans: &mut Plans, places: &[Place], kept: &[Option<Place>]) {
-    let mut home: HashMap<usize, Option<usize>> = HashMap::new();
+    let mut home: HashMap<usize, Option<usize>> = HashMap::default();
     for place in places.iter().chain(kept.iter().flatten()) {
         home.insert(place.buffer, None);
     }

@@ -1,7 +1,5 @@
 //! What a run is given, checked before anything is computed.
 
-use std::collections::HashSet;
-
 use super::Interpreter;
 use super::execute::Outside;
 use super::program::{rows, ticks};
@@ -14,6 +12,7 @@ use crate::op::Op;
 use crate::real::Real;
 use crate::tape::{Role, Tape};
 use crate::ty::{Domain, Shape, Type};
+use rustc_hash::FxHashSet as HashSet;
 
 impl<T: Real> Interpreter<T> {
     pub(super) fn check(&self, t: usize, b: usize, inputs: &[&[T]]) -> Result<(), TapeError> {
@@ -214,7 +213,7 @@ fn is_zero(tape: &Tape, v: Value) -> bool {
 /// The inputs, one number a step, whose product a value is, each once.
 fn factors(tape: &Tape, v: Value) -> Option<Vec<usize>> {
     let mut inputs = Vec::new();
-    let (mut seen, mut work) = (HashSet::from([v]), vec![v]);
+    let (mut seen, mut work) = (HashSet::from_iter([v]), vec![v]);
     while let Some(v) = work.pop() {
         let node = tape.node(v);
         match node.op {

@@ -1,7 +1,6 @@
 //! What the interpreter runs: instruction lists over numbered buffers, and how they are made from a tape.
 
-use std::collections::HashMap;
-
+use rustc_hash::FxHashMap as HashMap;
 use smallvec::{SmallVec, smallvec};
 
 use super::check::Index;
@@ -211,7 +210,7 @@ pub(crate) fn forward(
     for o in tape.outputs() {
         handed_out[o.value.index()] = true;
     }
-    let mut index_of: HashMap<Value, usize> = HashMap::new();
+    let mut index_of: HashMap<Value, usize> = HashMap::default();
     for (k, index) in indices.iter().enumerate() {
         index_of.insert(index.user, k);
     }
@@ -299,7 +298,7 @@ impl Program {
     /// operand.
     fn transpose(&mut self, plans: &mut Plans) {
         // Constants of one value and length share a buffer, whatever their shapes.
-        let mut made: HashMap<(usize, Shape), Place> = HashMap::new();
+        let mut made: HashMap<(usize, Shape), Place> = HashMap::default();
         let segments = std::mem::take(&mut self.segments);
         for mut segment in segments {
             let mut before = Vec::new();

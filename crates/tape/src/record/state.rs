@@ -3,10 +3,10 @@
 //! Invariant: until [`Recorder::next`] closes it, a state's delay has itself as its first operand; a finished tape has
 //! no such delay.
 
-use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::Arc;
 
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use smallvec::smallvec;
 
 use super::{Appender, Inner, Recorder, Var};

@@ -1,8 +1,10 @@
 //! The statements of a loop's body: element-wise work of one length in as few sweeps as its order allows.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 
 use retrograd_tape::Value;
+use rustc_hash::{FxHashMap as HashMap, FxHasher};
 
 use super::{Atom, Draft};
 use crate::plan::build::{Facts, How, Source};
@@ -53,12 +55,39 @@ pub(super) fn body(f: &Facts<'_>, group: &[Value], fills: &[Value]) -> Vec<Draft
         let (_, lanes) = first.expect("a step has no cycle");
         let sweep = b.sweep(lanes);
         left -= sweep.len();
-        out.push(Draft::Region(
-            lanes,
-            sweep.into_iter().map(|i| b.atoms[i]).collect(),
-        ));
+        let sweep: Vec<Atom> = sweep.into_iter().map(|i| b.atoms[i]).collect();
+        let pieces = pieces(f, &sweep).into_iter();
+        out.extend(pieces.map(|piece| Draft::Region(lanes, piece.to_vec())));
     }
     out
+}
+
+/// A sweep in pieces of no more than [`MOST`] atoms. Where it is cut depends on the ops around: what does the same again and
+/// again is cut at the same place each time, and the pieces that are equal then share one function.
+fn pieces<'a>(f: &Facts<'_>, mut sweep: &'a [Atom]) -> Vec<&'a [Atom]> {
+    /// Atoms before a cut that decide where it is.
+    const WINDOW: usize = 16;
+    let hash = |atoms: &[Atom]| {
+        let mut h = FxHasher::default();
+        for a in atoms {
+            match a {
+                Atom::Value(v) => f.g.op_of(*v).hash(&mut h),
+                Atom::Part(..) | Atom::Fill(_) => 0.hash(&mut h),
+            }
+        }
+        h.finish()
+    };
+    let mut pieces = Vec::new();
+    while sweep.len() > MOST {
+        work::note(WINDOW * MOST);
+        let cuts = MOST / 2..MOST;
+        let cut = cuts.min_by_key(|&n| hash(&sweep[n - WINDOW..n]));
+        let (piece, rest) = sweep.split_at(cut.expect("there are some"));
+        pieces.push(piece);
+        sweep = rest;
+    }
+    pieces.push(sweep);
+    pieces
 }
 
 impl<'f, 'g> Body<'f, 'g> {
@@ -70,7 +99,7 @@ impl<'f, 'g> Body<'f, 'g> {
             pending: Vec::new(),
             taken: Vec::new(),
             waited: group.iter().map(|&v| (v, Vec::new())).collect(),
-            parts: HashMap::new(),
+            parts: HashMap::default(),
             ready: BTreeSet::new(),
             lane_wise: BTreeMap::new(),
         };
@@ -147,10 +176,8 @@ impl<'f, 'g> Body<'f, 'g> {
         let mut open = self.lane_wise.remove(&lanes).unwrap_or_default();
         let mut sweep: Vec<usize> = Vec::new();
         // How much of what an atom waits for the sweep itself has.
-        let mut had: HashMap<usize, usize> = HashMap::new();
-        while sweep.len() < MOST
-            && let Some(i) = open.pop_first()
-        {
+        let mut had: HashMap<usize, usize> = HashMap::default();
+        while let Some(i) = open.pop_first() {
             self.taken[i] = true;
             sweep.push(i);
             let Atom::Value(v) = self.atoms[i] else {
@@ -168,12 +195,6 @@ impl<'f, 'g> Body<'f, 'g> {
                         open.insert(w);
                     }
                 }
-            }
-        }
-        // What is left over waits for nothing but, maybe, this sweep.
-        for i in open {
-            if had.get(&i).is_none_or(|&n| n < self.pending[i]) {
-                self.is_ready(i);
             }
         }
         for &i in &sweep {
