@@ -86,11 +86,11 @@ impl Homes<'_, '_> {
         };
         let one_step = if f.components.reverse[k] { -1 } else { 1 };
         // What it begins with is written to its place before the loop is, and to none but that.
-        let begins = when.at(Atom::Value(f.first(v)));
+        let begins = when.at.get(&Atom::Value(f.first(v)));
         let fits = |u: Value| match *f.g.op_of(u) {
             Op::Delay(d) | Op::Boundary(d) => {
                 let fill = when.at.get(&Atom::Fill(u));
-                d == one_step && fill.is_none_or(|&at| at < begins)
+                d == one_step && fill.is_none_or(|at| begins.is_some_and(|b| at < b))
             }
             _ => true,
         };
