@@ -20,7 +20,8 @@ impl Work<f32> {
     /// Weights as the cell initialises them, everything else standard normal. The same on every call.
     pub fn new(cell: &Cell, t: usize, b: usize) -> Work<f32> {
         let mut random = Random(1);
-        let mut parameters = cell.initial_parameters(1).into_iter().map(|x| x as f32);
+        let parameters: Vec<f32> = cell.initial_parameters(1).expect("there is memory");
+        let mut parameters = parameters.into_iter();
         let tape = cell.tape();
         let inputs = tape.inputs().iter().map(|i| match i.role {
             Role::Param => parameters.by_ref().take(i.ty.shape.len()).collect(),

@@ -103,7 +103,7 @@ mod tests {
     fn gradients_of_inputs_and_parameters_are_those_of_differences() {
         let cell = cell().unwrap();
         let program = program(&cell).unwrap();
-        let (parameters, batch) = (cell.initial_parameters(3), batch());
+        let (parameters, batch) = (cell.initial_parameters::<f64>(3).unwrap(), batch());
         let mut session = program.session();
         let results = session.run(&parameters, &batch).unwrap();
         let (of_x, of_bias) = (
@@ -136,7 +136,7 @@ mod tests {
         let cell = cell().unwrap();
         let program = program(&cell).unwrap();
         let mut session = program.session();
-        let results = session.run(&cell.initial_parameters(3), &batch()).unwrap();
+        let results = session.run(&cell.initial_parameters::<f64>(3).unwrap(), &batch()).unwrap();
         let keep = results.observed(&Observe::value("keep")).unwrap();
         assert_eq!(keep.len(), 16 * 4 * 8);
         assert!(keep.iter().all(|k| (0.0..1.0).contains(k)));
@@ -149,7 +149,7 @@ mod tests {
     fn a_product_with_the_hessian_is_the_difference_of_gradients() {
         let cell = cell().unwrap();
         let program = program(&cell).unwrap();
-        let parameters = cell.initial_parameters(3);
+        let parameters = cell.initial_parameters::<f64>(3).unwrap();
         let direction: Vec<f64> = (0..parameters.len()).map(|i| (i as f64).cos()).collect();
         let mut session = program.session();
         let product = session
@@ -178,7 +178,7 @@ mod tests {
     fn one_program_serves_four_threads_at_once() {
         let cell = cell().unwrap();
         let program = program(&cell).unwrap();
-        let parameters = cell.initial_parameters(3);
+        let parameters = cell.initial_parameters::<f64>(3).unwrap();
         let alone = program
             .session()
             .run(&parameters, &batch())

@@ -2,7 +2,8 @@
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use retrograd_tape::{Domain, Extent, Input, Role};
+use retrograd_tape::limits::MAX_POINTS;
+use retrograd_tape::{Domain, Extent, Input, Role, TapeError};
 
 use crate::cell::Cell;
 use crate::data;
@@ -11,12 +12,18 @@ use crate::error::Error;
 use crate::random::stream;
 
 /// T steps of B examples. Arrays are time-major and row-major: element k of example b at step t of an input of n elements
-/// is at `(t * B + b) * n + k`; static inputs are `[B, n]`; the beginning of a state is `[d, B, n]` for its |d| slots.
+/// is at `(t * B + b) * n + k`; static inputs are `[B, n]`; the beginning of a state is `[d, B, n]` for its |d| slots. No length
+/// tells time-major data from example-major: whoever has `[B, T, n]` changes the order first.
 ///
 /// ```
 /// use retrograd::{Batch, Extent};
 ///
-/// let batch = Batch::new(Extent::steps(2)).with("x", vec![0.1, 0.2]).with("next", vec![0.2, 0.3]);
+/// // Two steps of three examples with two numbers each.
+/// let x = vec![
+///     0.1, 0.2, /* step 0, example 0 */ 1.1, 1.2, /* example 1 */ 2.1, 2.2, // example 2
+///     0.3, 0.4, /* step 1, example 0 */ 1.3, 1.4, /* example 1 */ 2.3, 2.4, // example 2
+/// ];
+/// let batch = Batch::new(Extent::steps(2).rows(3)).with("x", x).with("next", vec![0.5; 6]);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch<T = f32> {
@@ -191,6 +198,13 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error
     if t == 0 || b == 0 {
         return Err(Error::EmptyBatch { t, b });
     }
+    if t.checked_mul(b).is_none_or(|points| points > MAX_POINTS) {
+        return Err(Error::from(TapeError::TooManyPoints {
+            steps: t,
+            examples: b,
+            limit: MAX_POINTS,
+        }));
+    }
     let taken = || {
         let inputs = cell.tape().inputs().iter();
         inputs.filter(|i| i.role != Role::Param)
@@ -240,18 +254,57 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error
     Ok(())
 }
 
-/// The number of points of the input's domain.
+/// The number of points of the input's domain. [`check`] has bounded T × B.
 fn points(input: &Input, t: usize, b: usize) -> usize {
     match input.ty.domain {
         Domain::Once => 1,
         Domain::Row => b,
-        Domain::Edge(k) => k * b,
+        Domain::Edge(k) => k.saturating_mul(b),
         Domain::Step => t * b,
     }
 }
 
+/// More than any array has where that is not to be counted.
 fn length(input: &Input, t: usize, b: usize) -> usize {
-    points(input, t, b) * input.ty.shape.len()
+    points(input, t, b).saturating_mul(input.ty.shape.len())
+}
+
+/// The first number of a batch that is not finite, as an error: of an input, or of a target where no weight of the batch is 0.
+pub(crate) fn first_non_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Error> {
+    let b = batch.extent.rows;
+    let inputs = cell.tape().inputs().iter();
+    let given = inputs.filter_map(|i| Some((i, batch.array(&i.name)?)));
+    let weights = given.clone().filter(|(i, _)| i.role == Role::Weight);
+    let counts = |point: usize| {
+        let weight = |(_, w): (_, &[T])| w.get(point).is_none_or(|w| w.to_f64() != 0.0);
+        weights.clone().all(weight)
+    };
+    for (input, values) in given.clone() {
+        let role = match input.role {
+            Role::Sequence => "input",
+            Role::Static => "static input",
+            Role::Target => "target",
+            Role::Weight => "weight",
+            Role::Initial => "initial state",
+            Role::Mask => "mask",
+            Role::Param | Role::Cotangent | Role::Tangent => continue,
+        };
+        let n = input.ty.shape.len().max(1);
+        let bad = values.iter().enumerate().find(|(k, v)| {
+            !v.to_f64().is_finite() && (input.role != Role::Target || counts(k / n))
+        });
+        if let Some((k, value)) = bad {
+            let point = k / n;
+            return Some(Error::NonFiniteInput {
+                name: input.name.to_string(),
+                role,
+                value: value.to_f64(),
+                t: point / b,
+                b: point % b,
+            });
+        }
+    }
+    None
 }
 
 /// The axes of an input's array: "[T = 5, B = 2, 4]".

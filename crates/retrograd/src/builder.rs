@@ -257,8 +257,11 @@ impl Builder {
         }
     }
 
+    /// Notes a mistake, unless there was one before.
     fn fail(&self, e: Error) {
-        self.error.borrow_mut().get_or_insert(e);
+        if !self.tape.has_failed() {
+            self.error.borrow_mut().get_or_insert(e);
+        }
     }
 }
 
@@ -276,7 +279,8 @@ impl Builder {
         self.tape.apply(op, operands)
     }
 
-    /// Hands a value out: `[T, B, shape]`.
+    /// Hands a value out: `[T, B, shape]`. A state's final value is an output already, under the state's name, which no other
+    /// output may have.
     #[track_caller]
     pub fn output(&self, name: &str, v: Var<'_>) {
         self.tape.output(name, v);
@@ -289,9 +293,9 @@ impl Builder {
         self.tape.loss(v);
     }
 
-    /// Weighs the loss of every example and step by a scalar: the loss of a batch is Σ weight·loss ÷ Σ weight over its
+    /// Weighs the loss of every example and step by a scalar, of any sign: the loss of a batch is Σ weight·loss ÷ Σ weight over its
     /// steps and examples. A mask is a weight of 0: what it covers is not read, so that targets there may be NaN, infinite, or no
-    /// row of a table; they change neither the loss nor a gradient. A batch whose weights are all 0 is an error,
+    /// row of a table; they change neither the loss nor a gradient. A batch whose weights sum to 0 is an error,
     /// [`Error::NoWeight`](crate::Error::NoWeight).
     #[track_caller]
     pub fn weight(&self, v: Var<'_>) {
@@ -313,7 +317,7 @@ impl<'t> State<'t> {
         }
     }
 
-    /// Begins as a learned parameter, the same for all examples.
+    /// Begins as a learned parameter, the same for all examples, called `<state>.init`. A batch cannot give another beginning.
     pub fn init_learned(self) -> State<'t> {
         State {
             init: StateInit::Learned,

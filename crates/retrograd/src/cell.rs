@@ -22,7 +22,7 @@ use std::fmt;
 use retrograd_tape::{Role, Shape, Tape};
 
 use crate::builder::Builder;
-use crate::engine::Float;
+use crate::engine::{Float, reserved};
 use crate::error::Error;
 use crate::init::Init;
 use crate::stepper::StepperBuilder;
@@ -97,10 +97,16 @@ impl Cell {
     }
 
     /// All parameters before training, one after the other, for a seed.
-    pub fn initial_parameters(&self, seed: u64) -> Vec<f64> {
-        self.parameters()
-            .flat_map(|p| p.init.values(p.name, p.shape, seed))
-            .collect()
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
+    pub fn initial_parameters<T: Float>(&self, seed: u64) -> Result<Vec<T>, Error> {
+        let mut all = reserved("the parameters", self.parameter_count())?;
+        for p in self.parameters() {
+            p.init
+                .draw(p.name, p.shape, seed, |x| all.push(T::from_f64(x)));
+        }
+        Ok(all)
     }
 
     /// The cell for one sample after another, with these parameters, one after the other in the cell's order: see

@@ -11,7 +11,8 @@ use crate::cell::Cell;
 use crate::error::Error;
 use crate::init::Init;
 
-/// A cell file that has been read, but whose symbolic dimensions may still be given other values.
+/// A cell file that has been read, but whose symbolic dimensions may still be given other values. The language, with its grammar,
+/// is described in the documentation of the crate `retrograd_text`.
 ///
 /// ```
 /// use retrograd::CellText;

@@ -28,7 +28,8 @@ struct SavedParameter {
 }
 
 impl<T: Float> Trainer<T> {
-    /// Writes all parameters to a JSON file. It can be loaded in f32 and f64 alike; the optimiser is not saved.
+    /// Writes all parameters to a JSON file, `{"cell": name, "parameters": [{"name", "shape", "values"}, …]}`, values row-major and
+    /// exact. It can be loaded in f32 and f64 alike; the optimiser is not saved.
     ///
     /// # Errors
     /// [`Error::File`].

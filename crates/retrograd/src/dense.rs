@@ -7,7 +7,8 @@ use crate::init::Init;
 
 impl Builder {
     /// The sum of one matrix product an operand, plus a bias: `[n]`. See [`Builder::dense_no_bias`] for the matrices'
-    /// names; the bias is `<name>.bias`, and starts as they do.
+    /// names; the bias is `<name>.bias`, and starts as they do. The sum itself is called `name`: to observe the gate that is made of
+    /// it, give that the name, `c.dense("forget", n, [x, h]).sigmoid().named("forget")`.
     #[track_caller]
     pub fn dense<'t>(
         &'t self,
@@ -20,7 +21,8 @@ impl Builder {
 
     /// The sum of one matrix product an operand: `[n]`. The matrix of an operand `[k]` is a parameter `[n, k]` called
     /// `<name>.<operand>`: the operand's name without primes, `<operand>_<i>` where that is taken, or the operand's
-    /// position, from 0, if it has no name. A scalar operand counts as `[1]`.
+    /// position, from 0, if it has no name: saved files have these names, so [`Var::named`](crate::Var::named) keeps them from changing
+    /// with the order. A scalar operand counts as `[1]`.
     ///
     /// All of them start uniform in ±1/√(sum of the operands' widths): the fan-in of the whole sum, as if it were one
     /// product with the operands' concatenation.

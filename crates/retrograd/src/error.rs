@@ -72,8 +72,8 @@ pub enum Error {
         /// The user's line.
         at: Location<'static>,
     },
-    /// A cell that is to be trained but says no loss.
-    #[error("the cell `{cell}` has no loss to train on: say `c.loss(…)` in its definition")]
+    /// A cell that is to be trained or differentiated but says no loss.
+    #[error("the cell `{cell}` has no loss to differentiate: say `c.loss(…)` in its definition")]
     NoLoss {
         /// The cell.
         cell: String,
@@ -115,6 +115,20 @@ pub enum Error {
         /// The array.
         name: String,
         /// The arrays that the cell takes.
+        known: Vec<String>,
+    },
+    /// An array given to a stepper for good that is neither a static input nor the beginning of a state.
+    #[error(
+        "`{name}` is {}; what can be given once and for all is {}",
+        if *sampled { "no static input or beginning of a state: inputs come with each sample, to `step`" } else { "no input of the cell" },
+        list(known)
+    )]
+    NotFixed {
+        /// The array.
+        name: String,
+        /// The cell has such an input, for each sample.
+        sampled: bool,
+        /// The static inputs and beginnings.
         known: Vec<String>,
     },
     /// An array of the wrong length.
@@ -178,9 +192,52 @@ pub enum Error {
         /// The training step, the first being 1.
         step: u64,
     },
-    /// A vector of all parameters of the wrong length.
-    #[error("the cell `{cell}` has {expected} numbers in all its parameters; found {found}")]
+    /// A parameter that a step of the optimiser would have made something else than a finite number. The parameters are as they
+    /// were before that step.
+    #[error(
+        "step {step} would make element {element} of parameter `{parameter}` {value}; the parameters are as they were before \
+         that step. A smaller learning rate may help"
+    )]
+    Diverged {
+        /// The parameter.
+        parameter: String,
+        /// Which element.
+        element: usize,
+        /// NaN or an infinity.
+        value: f64,
+        /// The training step, the first being 1.
+        step: u64,
+    },
+    /// A batch with a number that is not finite, which made the loss or its gradient so. The parameters are as they were.
+    #[error(
+        "the {role} `{name}` is {value} at step {t} of row {b}, and so is the loss or its gradient; nothing has changed. A weight \
+         of 0 leaves steps out whose targets are missing"
+    )]
+    NonFiniteInput {
+        /// The input.
+        name: String,
+        /// What the cell uses it for.
+        role: &'static str,
+        /// NaN or an infinity.
+        value: f64,
+        /// The step, from 0; 0 for what does not vary over steps.
+        t: usize,
+        /// The row, from 0.
+        b: usize,
+    },
+    /// Arrays that need more memory than there is.
+    #[error("{what} need {bytes} bytes, which is more memory than there is")]
+    NoMemory {
+        /// Which arrays.
+        what: &'static str,
+        /// Bytes that they need.
+        bytes: usize,
+    },
+    /// A vector of the wrong length that is to hold a number for each element of all parameters.
+    #[error("the {what} have {found} numbers; all parameters of the cell `{cell}` have {expected}")]
     ParameterCount {
+        /// `parameters` or `elements of the direction`.
+        what: &'static str,
         /// The cell.
         cell: String,
         /// The numbers in its parameters.
@@ -188,9 +245,9 @@ pub enum Error {
         /// How many were given.
         found: usize,
     },
-    /// A batch whose weights of the loss are all 0: their mean is 0 ÷ 0.
+    /// A batch whose weights of the loss sum to 0: the mean is 0 ÷ 0.
     #[error(
-        "all weights of the loss are 0 in this batch: there is nothing to learn from it, and its mean loss is no number. \
+        "the weights of the loss sum to 0 in this batch: its mean loss is no number, and there is nothing to learn from it. \
          Leave it out"
     )]
     NoWeight,
@@ -241,11 +298,15 @@ pub enum Error {
     /// A cell that cannot be compiled.
     #[error("this cell cannot be compiled: {0}")]
     Compile(#[from] retrograd_jit::CompileError),
-    /// A value to observe that the cell does not have.
-    #[error("the cell `{cell}` has no value `{name}`; it has {}", list(known))]
+    /// A value to observe, or an input to differentiate in, that the cell does not have.
+    #[error("the cell `{cell}` has no {what} `{name}`; it has {}{}", list(known), hint(what, *is_value))]
     NoSuchValue {
         /// The cell.
         cell: String,
+        /// `value` or `input`.
+        what: &'static str,
+        /// An input was asked for, and there is a value of that name.
+        is_value: bool,
         /// The name that was given.
         name: String,
         /// The names of the cell's values.
@@ -267,6 +328,13 @@ pub enum Error {
 impl From<TapeError> for Error {
     fn from(e: TapeError) -> Error {
         Error::Cell(Box::new(e))
+    }
+}
+
+fn hint(what: &str, is_value: bool) -> &'static str {
+    match is_value && what == "input" {
+        true => ". That is a value of the step: `observe(Observe::adjoint(…))` gives its gradient",
+        false => "",
     }
 }
 

@@ -59,28 +59,33 @@ impl Init {
 
     /// The values of the parameter `name`, row-major, for a seed. The same on every call.
     pub fn values(self, name: &str, shape: Shape, seed: u64) -> Vec<f64> {
+        let mut values = Vec::with_capacity(shape.len());
+        self.draw(name, shape, seed, |x| values.push(x));
+        values
+    }
+
+    /// Hands out [`values`](Self::values) one after the other.
+    pub(crate) fn draw(self, name: &str, shape: Shape, seed: u64, mut give: impl FnMut(f64)) {
         let mut rng = stream(seed, "parameter", name);
         let (rows, columns) = shape.as_matrix();
-        if shape.is_empty() {
-            return Vec::new();
-        }
-        let mut uniform = |k: f64| -> Vec<f64> {
-            (0..shape.len())
-                .map(|_| k * (2.0 * rng.random::<f64>() - 1.0))
-                .collect()
-        };
+        let all = 0..shape.len();
+        let mut uniform = |k: f64| k * (2.0 * rng.random::<f64>() - 1.0);
         match self {
-            Init::Zeros => vec![0.0; shape.len()],
-            Init::Constant(x) => vec![x; shape.len()],
-            Init::Uniform(k) => uniform(k),
-            Init::FanIn => uniform(1.0 / (columns as f64).sqrt()),
-            Init::Normal(deviation) => (0..shape.len())
-                .map(|_| deviation * normal(&mut rng))
-                .collect(),
-            Init::Identity => (0..shape.len())
-                .map(|k| f64::from(u8::from(k / columns == k % columns)))
-                .collect(),
-            Init::Orthogonal => orthogonal(rows, columns, &mut rng),
+            Init::Zeros => all.for_each(|_| give(0.0)),
+            Init::Constant(x) => all.for_each(|_| give(x)),
+            Init::Uniform(k) => all.for_each(|_| give(uniform(k))),
+            Init::FanIn => {
+                let k = 1.0 / (columns as f64).sqrt();
+                all.for_each(|_| give(uniform(k)));
+            }
+            Init::Normal(deviation) => all.for_each(|_| give(deviation * normal(&mut rng))),
+            Init::Identity => {
+                all.for_each(|k| give(f64::from(u8::from(k / columns == k % columns))));
+            }
+            Init::Orthogonal if shape.is_empty() => {}
+            Init::Orthogonal => orthogonal(rows, columns, &mut rng)
+                .into_iter()
+                .for_each(give),
         }
     }
 }

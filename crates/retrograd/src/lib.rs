@@ -29,6 +29,7 @@
 //! | to | use |
 //! | --- | --- |
 //! | write a cell | [`Cell::define`] and its [`Builder`]; or a cell file, [`Cell::from_file`]; or one of the [`zoo`] |
+//! | learn the cell language | the documentation of the crate `retrograd_text`, and [`CellText`] |
 //! | say how parameters start | [`Init`] |
 //! | train | [`Trainer`], with [`Adam`], [`Sgd`] or an [`Optimizer`] of your own |
 //! | bring data | [`Batch`]; from a table, [`data::Series`] and [`data::Windows`] |

@@ -10,7 +10,7 @@ use retrograd_tape::{Domain, Interpreter, Observe, Role, Tape, Value, Yield};
 
 use crate::batch::{Batch, Feed, Purpose as Fed};
 use crate::cell::Cell;
-use crate::engine::{Engine, Float};
+use crate::engine::{Engine, Float, zeros};
 use crate::error::Error;
 use crate::stepper::counted;
 
@@ -35,7 +35,7 @@ use crate::stepper::counted;
 ///     .double()
 ///     .build()?;
 ///
-/// let parameters = cell.initial_parameters(1);
+/// let parameters: Vec<f64> = cell.initial_parameters(1)?;
 /// let batch = Batch::new(Extent::steps(3)).with("x", vec![1.0, 0.5, -0.5]);
 /// let mut session = program.session();
 /// let results = session.run(&parameters, &batch)?;
@@ -46,12 +46,32 @@ use crate::stepper::counted;
 /// assert_eq!(product.len(), parameters.len());
 /// # Ok::<(), retrograd::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+///
+/// A trained cell, from four threads:
+///
+/// ```
+/// use retrograd::{Adam, Batch, Extent, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("gru").unwrap(), 1, 8)?;
+/// let trainer = Trainer::builder(cell, Adam::new(1e-2)).build()?;
+/// // … training …
+/// let (program, parameters) = (trainer.cell().program().gradients(["x"]).build()?, trainer.parameters());
+/// std::thread::scope(|s| {
+///     for k in 0..4 {
+///         let mut session = program.session(); // a workspace of its own
+///         s.spawn(move || {
+///             let batch = Batch::new(Extent::steps(2)).with("x", vec![0.1 * k as f32; 2]).with("next", vec![0.2; 2]);
+///             session.run(parameters, &batch).map(|results| results.gradient("x").map(<[f32]>::to_vec))
+///         });
+///     }
+/// });
+/// # Ok::<(), retrograd::Error>(())
+/// ```
+#[derive(Clone)]
 pub struct Program<T: Float = f32> {
     shared: Arc<Shared<T>>,
 }
 
-#[derive(Debug)]
 struct Shared<T: Float> {
     cell: Cell,
     request: Request,
@@ -59,7 +79,6 @@ struct Shared<T: Float> {
 }
 
 /// What runs it.
-#[derive(Debug)]
 enum Code<T: Float> {
     Jit {
         first: CompiledCell<T>,
@@ -128,7 +147,9 @@ impl Cell {
 }
 
 impl<'a, T: Float> ProgramBuilder<'a, T> {
-    /// Gradients of the loss with respect to these parameters, inputs, static inputs or beginnings of states.
+    /// Gradients of the loss with respect to these parameters, inputs, static inputs, targets, or beginnings of states: by the
+    /// state's name, or `<state>.init` if its beginning is learned. Gradients of values of the step are their adjoints, see
+    /// [`observe`](Self::observe).
     #[must_use]
     pub fn gradients<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Self {
         for name in names {
@@ -146,7 +167,7 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
         self.gradients(cell.parameters().map(|p| p.name))
     }
 
-    /// A value of the step, or its adjoint.
+    /// A value of the step, or its adjoint, by the name that [`Var::named`](crate::Var::named) gave it.
     #[must_use]
     pub fn observe(mut self, observe: Observe) -> Self {
         if !self.request.observe.contains(&observe) {
@@ -203,7 +224,7 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
         for name in &request.gradients {
             if tape.inputs().iter().all(|i| *i.name != **name) {
                 let known = tape.inputs().iter().map(|i| i.name.to_string());
-                return Err(no_such_value(tape, name, known.collect()));
+                return Err(no_such_value(tape, "input", name, known.collect()));
             }
         }
         find(tape, &request.observe)?;
@@ -236,19 +257,30 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
     }
 }
 
+impl<T: Float> std::fmt::Debug for Program<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program")
+            .field("cell", &self.cell().name())
+            .field("request", &self.shared.request)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The observed values in the tape.
 fn find(tape: &Tape, observe: &[Observe]) -> Result<Vec<Value>, Error> {
     let find = |o: &Observe| {
         let names = || tape.names().into_iter().map(str::to_owned).collect();
         let found = tape.find(o.name());
-        found.ok_or_else(|| no_such_value(tape, o.name(), names()))
+        found.ok_or_else(|| no_such_value(tape, "value", o.name(), names()))
     };
     observe.iter().map(find).collect()
 }
 
-fn no_such_value(tape: &Tape, name: &str, known: Vec<String>) -> Error {
+fn no_such_value(tape: &Tape, what: &'static str, name: &str, known: Vec<String>) -> Error {
     Error::NoSuchValue {
         cell: tape.name().to_owned(),
+        what,
+        is_value: tape.find(name).is_some(),
         name: name.to_owned(),
         known,
     }
@@ -333,7 +365,7 @@ impl<T: Float> Session<T> {
     pub fn run(&mut self, parameters: &[T], batch: &Batch<T>) -> Result<Results<'_, T>, Error> {
         let shared = &*self.program.shared;
         let cell = &shared.cell;
-        counted(cell, parameters)?;
+        counted(cell, "parameters", parameters)?;
         let fed = match shared.request.differentiates() {
             true => Fed::Evaluate,
             false => Fed::Predict,
@@ -379,8 +411,8 @@ impl<T: Float> Session<T> {
         direction: &[T],
     ) -> Result<&[T], Error> {
         let cell = &self.program.shared.cell;
-        counted(cell, parameters)?;
-        counted(cell, direction)?;
+        counted(cell, "parameters", parameters)?;
+        counted(cell, "elements of the direction", direction)?;
         let Work::Jit {
             second: Some(executor),
             ..
@@ -439,14 +471,11 @@ fn compiled<T: Float>(
 ) -> Result<Vec<(String, Vec<T>)>, Error> {
     let cell = executor.cell();
     let outputs = cell.outputs().iter().enumerate();
-    let mut arrays: Vec<(String, Vec<T>)> = outputs
-        .map(|(k, o)| {
-            (
-                o.name.to_string(),
-                vec![T::ZERO; cell.output_len(k, extent)],
-            )
-        })
-        .collect();
+    let array = |(k, o): (usize, &retrograd_tape::Output)| {
+        let values = zeros("the outputs", cell.output_len(k, extent))?;
+        Ok((o.name.to_string(), values))
+    };
+    let mut arrays: Vec<(String, Vec<T>)> = outputs.map(array).collect::<Result<_, Error>>()?;
     let mut outputs: Vec<&mut [T]> = arrays
         .iter_mut()
         .map(|(_, values)| &mut values[..])

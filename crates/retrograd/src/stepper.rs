@@ -8,7 +8,8 @@ use crate::error::Error;
 
 /// A compiled cell that takes one sample (of one or more rows) at a time and goes on from the states that the one before
 /// left: one call of machine code a sample, no allocation, no lock. What depends on no sample, such as packed weights,
-/// is made when parameters are set. Masks are ones; there is no loss, so targets are not asked for.
+/// is made when parameters are set. Masks are ones; there is no loss, so what only the loss reads, as targets do, is not asked for. A
+/// sample that is not finite makes what follows from it so, until [`reset`](Self::reset) or [`set_state`](Self::set_state).
 ///
 /// ```
 /// use retrograd::{Adam, Trainer, zoo};
@@ -77,7 +78,8 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
         StepperBuilder { rows, ..self }
     }
 
-    /// A static input, `[B, n]`, or what a state begins with, `[d, B, n]` for its d slots, zeros if nothing is said.
+    /// A static input, `[B, n]`, or what a state begins with, `[d, B, n]` for its d slots, zeros if nothing is said. A beginning
+    /// that is learned or computed stays; [`Stepper::set_state`] sets the state itself.
     #[must_use]
     pub fn with(mut self, name: &str, values: Vec<T>) -> Self {
         self.arrays.retain(|(n, _)| n != name);
@@ -89,16 +91,19 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
     ///
     /// # Errors
     /// [`Error::Stepper`] for a cell that needs later samples (the message names the state or value) and for arrays that do
-    /// not fit; [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::ParameterCount`].
+    /// not fit; [`Error::MissingInput`], [`Error::NotFixed`], [`Error::ParameterCount`].
     pub fn build(self) -> Result<Stepper<T>, Error> {
         let StepperBuilder { cell, rows, .. } = self;
-        counted(cell, self.parameters)?;
+        counted(cell, "parameters", self.parameters)?;
         let fixed = |role| matches!(role, Role::Static | Role::Initial);
         let taken = cell.tape().inputs().iter().filter(|i| fixed(i.role));
         let known: Vec<String> = taken.map(|i| i.name.to_string()).collect();
         if let Some((name, _)) = self.arrays.iter().find(|(n, _)| !known.contains(n)) {
-            let name = name.clone();
-            return Err(Error::UnknownInput { name, known });
+            return Err(Error::NotFixed {
+                sampled: cell.tape().inputs().iter().any(|i| *i.name == **name),
+                name: name.clone(),
+                known,
+            });
         }
         let mut inputs = listed(cell, self.parameters);
         for (slice, input) in inputs.iter_mut().zip(cell.tape().inputs()) {
@@ -195,7 +200,7 @@ impl<T: Float> Stepper<T> {
     /// # Errors
     /// [`Error::ParameterCount`].
     pub fn set_parameters(&mut self, parameters: &[T]) -> Result<(), Error> {
-        counted(&self.cell, parameters)?;
+        counted(&self.cell, "parameters", parameters)?;
         Ok(self.run.set_inputs(&listed(&self.cell, parameters))?)
     }
 }
@@ -209,14 +214,16 @@ impl<T: Float> std::fmt::Debug for Stepper<T> {
     }
 }
 
-pub(crate) fn counted<T>(cell: &Cell, parameters: &[T]) -> Result<(), Error> {
-    if parameters.len() == cell.parameter_count() {
+/// Refuses a vector that has not one number for each element of all parameters.
+pub(crate) fn counted<T>(cell: &Cell, what: &'static str, values: &[T]) -> Result<(), Error> {
+    if values.len() == cell.parameter_count() {
         return Ok(());
     }
     Err(Error::ParameterCount {
+        what,
         cell: cell.name().to_owned(),
         expected: cell.parameter_count(),
-        found: parameters.len(),
+        found: values.len(),
     })
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use retrograd_graph::Unroll;
 use retrograd_tape::{Interpreter, Shape, Yield};
 
-use crate::batch::{Batch, Feed, Purpose};
+use crate::batch::{Batch, Feed, Purpose, first_non_finite};
 use crate::cell::Cell;
-use crate::engine::{Engine, Float, Runner, Settings, emptied};
+use crate::engine::{Engine, Float, Runner, Settings, emptied, zeros};
 use crate::error::Error;
 use crate::optim::{AnyOptimizer, Optimizer, OptimizerState, clip_scale, global_norm, positive};
 use crate::stepper::{StepperBuilder, counted};
@@ -43,6 +43,8 @@ pub struct Trainer<T: Float = f32> {
     slices: Vec<&'static [T]>,
     params: Vec<T>,
     gradient: Vec<T>,
+    /// The parameters before the last step.
+    before: Vec<T>,
     /// Where each parameter lies in `params` and `gradient`, in the cell's order.
     ranges: Vec<Range<usize>>,
 }
@@ -170,7 +172,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         TrainerBuilder { threads, ..self }
     }
 
-    /// How many steps a turn of a recurrence's compiled loop does, as [`Unroll::by`] allows; results are bitwise the same
+    /// How many steps an unrolled iteration of a recurrence's compiled loop does, as [`Unroll::by`] allows; results are bitwise the same
     /// for any factor. The interpreted tape has no such loop.
     #[must_use]
     pub fn unroll(self, unroll: Unroll) -> Self {
@@ -179,7 +181,9 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
 
     /// Lets a run of compiled code take no more than this many bytes beyond parameters, batch and results: blocks of steps get
     /// shorter, and the backward step makes what it needs of the forward step again instead of keeping it. Gradients are
-    /// the same up to rounding. Without it, runs take what they are fastest with.
+    /// the same up to rounding. Without it, runs take what they are fastest with. Whether it is enough depends on steps and rows: a
+    /// run that needs more is an error that names the least, [`RunError::Budget`](crate::RunError::Budget). The interpreted tape
+    /// takes what it takes.
     #[must_use]
     pub fn memory_budget(self, bytes: usize) -> Self {
         TrainerBuilder {
@@ -224,7 +228,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
     /// Readies the engine and draws the parameters.
     ///
     /// # Errors
-    /// [`Error::NoLoss`], [`Error::Setting`], and [`Error::Compile`] if the cell cannot be compiled.
+    /// [`Error::NoLoss`], [`Error::Setting`], [`Error::NoMemory`], and [`Error::Compile`] if the cell cannot be compiled.
     pub fn build(self) -> Result<Trainer<T>, Error> {
         let cell = self.cell;
         let outputs = cell.tape().outputs().iter();
@@ -249,8 +253,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             start..end
         });
         let ranges: Vec<Range<usize>> = ranges.collect();
-        let params = cell.initial_parameters(self.seed);
-        let params: Vec<T> = params.into_iter().map(T::from_f64).collect();
+        let params: Vec<T> = cell.initial_parameters(self.seed)?;
         let settings = Settings {
             threads: self.threads,
             unroll: self.unroll,
@@ -265,7 +268,8 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             loss,
             feed: Feed::new(&cell, self.seed),
             slices: Vec::new(),
-            gradient: vec![T::ZERO; params.len()],
+            gradient: zeros("the gradients", params.len())?,
+            before: zeros("the parameters", params.len())?,
             params,
             ranges,
             cell,
@@ -278,9 +282,10 @@ impl<T: Float> Trainer<T> {
     ///
     /// # Errors
     /// [`Error::EmptyBatch`], [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::InputLength`]; [`Error::Cell`] or [`Error::Run`] if
-    /// an index is none; [`Error::NoWeight`] if all weights are 0; [`Error::NonFinite`] if the loss or the gradient is no finite
-    /// number; and [`Error::Overflow`] if what the optimiser remembers would not be finite. After an error, the parameters and the
-    /// optimiser are as before.
+    /// an index is none, or if the memory budget is too small; [`Error::NoWeight`] if the weights sum to 0;
+    /// [`Error::NonFinite`] if the loss or the gradient is no finite number, and [`Error::NonFiniteInput`] if the batch is why;
+    /// [`Error::Overflow`] if what the optimiser remembers would not be finite, and [`Error::Diverged`] if a parameter would not.
+    /// After an error the parameters are as before; so is the optimiser, but after [`Error::Diverged`].
     pub fn step(&mut self, batch: &Batch<T>) -> Result<Report, Error> {
         self.run(batch, Purpose::Train, true)?;
         let step = self.optimizer.steps() + 1;
@@ -288,22 +293,39 @@ impl<T: Float> Trainer<T> {
         let gradient_norm = global_norm(&self.gradient);
         for (what, value) in [("loss", loss), ("norm of the gradient", gradient_norm)] {
             if !value.is_finite() {
-                return Err(Error::NonFinite { what, value, step });
+                let given = first_non_finite(&self.cell, batch);
+                return Err(given.unwrap_or(Error::NonFinite { what, value, step }));
             }
         }
         let scale = clip_scale(gradient_norm, self.clip);
-        self.optimizer
-            .step(&mut self.params, &self.gradient, scale)
-            .map_err(|overflow| Error::Overflow {
+        self.before.copy_from_slice(&self.params);
+        let moved = self.optimizer.step(&mut self.params, &self.gradient, scale);
+        let infinite = self.params.iter().position(|p| !p.to_f64().is_finite());
+        let error = match (moved, infinite) {
+            (Err(overflow), _) => Error::Overflow {
                 what: overflow.what,
-                parameter: self.parameter_at(overflow.element).to_owned(),
+                parameter: self.element(overflow.element).0,
                 step,
-            })?;
-        Ok(Report {
-            step,
-            loss,
-            gradient_norm,
-        })
+            },
+            (Ok(()), Some(at)) => {
+                let (parameter, element) = self.element(at);
+                Error::Diverged {
+                    parameter,
+                    element,
+                    value: self.params[at].to_f64(),
+                    step,
+                }
+            }
+            (Ok(()), None) => {
+                return Ok(Report {
+                    step,
+                    loss,
+                    gradient_norm,
+                });
+            }
+        };
+        self.params.copy_from_slice(&self.before);
+        Err(error)
     }
 
     /// Runs the cell on a batch with all masks 1, and gives its loss, outputs and final states.
@@ -314,7 +336,8 @@ impl<T: Float> Trainer<T> {
         self.evaluation(batch, Purpose::Evaluate, false)
     }
 
-    /// As [`Trainer::evaluate`], where targets may be missing: they count as zeros, and the loss means nothing then.
+    /// As [`Trainer::evaluate`], where targets may be missing: they count as zeros, and the loss means nothing then. Numbers that
+    /// are not finite go through.
     ///
     /// # Errors
     /// Those of [`Trainer::step`] for batches.
@@ -322,7 +345,8 @@ impl<T: Float> Trainer<T> {
         self.evaluation(batch, Purpose::Predict, false)
     }
 
-    /// As [`Trainer::evaluate`], with the gradient of the loss besides; no parameter changes.
+    /// As [`Trainer::evaluate`], with the gradient of the loss in the parameters besides; no parameter changes. Gradients of
+    /// inputs are a [`Program`](crate::Program)'s.
     ///
     /// # Errors
     /// Those of [`Trainer::step`] for batches.
@@ -387,14 +411,13 @@ impl<T: Float> Trainer<T> {
     /// # Errors
     /// [`Error::ParameterCount`], [`Error::NonFiniteParameter`]. After an error the parameters are as before.
     pub fn set_parameters(&mut self, values: &[T]) -> Result<(), Error> {
-        counted(&self.cell, values)?;
+        counted(&self.cell, "parameters", values)?;
         let infinite = values.iter().position(|v| !v.to_f64().is_finite());
         if let Some(at) = infinite {
-            let name = self.parameter_at(at);
-            let first = self.ranges.iter().rev().find(|r| r.start <= at);
+            let (name, element) = self.element(at);
             return Err(Error::NonFiniteParameter {
-                name: name.to_owned(),
-                element: at - first.map_or(0, |r| r.start),
+                name,
+                element,
                 value: values[at].to_f64(),
             });
         }
@@ -448,11 +471,16 @@ impl<T: Float> Trainer<T> {
         Ok(())
     }
 
-    /// The name of the parameter that an element of the vector of all belongs to.
-    fn parameter_at(&self, element: usize) -> &str {
-        let at = self.ranges.iter().position(|r| r.contains(&element));
-        let parameter = at.and_then(|at| self.cell.parameters().nth(at));
-        parameter.expect("an element of a parameter").name
+    /// The parameter that an element of the vector of all belongs to, and which of its elements that is.
+    fn element(&self, at: usize) -> (String, usize) {
+        let of = |(p, range): (crate::cell::Parameter<'_>, &Range<usize>)| {
+            range
+                .contains(&at)
+                .then(|| (p.name.to_owned(), at - range.start))
+        };
+        let mut all = self.cell.parameters().zip(&self.ranges);
+        // An optimiser of the user's may name any.
+        all.find_map(of).unwrap_or(("?".to_owned(), at))
     }
 
     fn evaluation(

@@ -50,7 +50,7 @@ impl Flow {
         let ends = Task::Adding.ends();
         let hidden = self.system.hidden(ends, self.parameters)?;
         let cell = self.system.cell(ends, hidden)?;
-        let params = cell.initial_parameters(self.seed);
+        let params: Vec<f64> = cell.initial_parameters(self.seed)?;
         let mut rng = stream(self.seed, "intuition", "error flow");
         let batch = Task::Adding.last_asked(self.extent.steps + 1, self.extent.rows, &mut rng);
         measure(&cell, &params, &batch, engine)

@@ -101,7 +101,7 @@ impl Saturation {
         let ends = Task::Adding.ends();
         let hidden = self.system.hidden(ends, self.parameters)?;
         let cell = self.system.cell(ends, hidden)?;
-        let params = cell.initial_parameters(self.seed);
+        let params: Vec<f64> = cell.initial_parameters(self.seed)?;
         let mut rng = stream(self.seed, "intuition", "stream");
         let batch = Task::Adding.endless(self.extent.steps, self.extent.rows, &mut rng);
         measure(&cell, &params, &self.system, &batch, engine)

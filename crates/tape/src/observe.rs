@@ -8,7 +8,8 @@ use crate::tape::Tape;
 /// A named value of the step (a gate, a state), or its adjoint, to be handed out as an array in the layout of the value's
 /// domain: `[T, B, shape]` for what varies over the steps.
 ///
-/// The name is the one in the cell; of several values of one name the last counts, as in a program that uses a name again.
+/// The name is the one in the cell; of several values of one name the last counts, as in a program that uses a name again. A layer's
+/// sum has the layer's name, unless what is made of it was given that.
 /// A state's own name is the value that a step reads (`c`), with a prime the one that it makes (`c'`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Observe {

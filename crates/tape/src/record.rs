@@ -202,9 +202,7 @@ impl Inner {
                 let operands: Vec<String> = xs
                     .iter()
                     .zip(&types)
-                    .map(|(&v, ty)| {
-                        format!("{} is {} {}", describe(&self.nodes, v), ty.shape, ty.domain)
-                    })
+                    .map(|(&v, ty)| format!("{} is {}", describe(&self.nodes, v), ty.describe()))
                     .collect();
                 self.fail(TapeError::Misfit {
                     op: op.name().into(),
@@ -246,6 +244,11 @@ impl Recorder {
     }
 
     /// Records a mistake in the call of `op`, and returns poison.
+    /// Whether a mistake has been recorded: [`Recorder::finish`] will tell the first.
+    pub fn has_failed(&self) -> bool {
+        self.inner.borrow().error.is_some()
+    }
+
     fn fail(&self, e: TapeError) -> Var<'_> {
         self.inner.borrow_mut().fail(e);
         self.var(None)

@@ -136,6 +136,18 @@ impl Type {
     pub fn new(shape: Shape, domain: Domain) -> Type {
         Type { shape, domain }
     }
+
+    /// For messages: `[3] over steps`.
+    pub fn describe(self) -> String {
+        let shape = self.shape;
+        match self.domain {
+            Domain::Once => shape.to_string(),
+            Domain::Row => format!("{shape} over rows"),
+            Domain::Edge(1) => format!("{shape} over rows, before or after all steps"),
+            Domain::Edge(k) => format!("{shape} over rows, {k} times before or after all steps"),
+            Domain::Step => format!("{shape} over steps"),
+        }
+    }
 }
 
 impl fmt::Display for Type {

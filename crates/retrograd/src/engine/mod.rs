@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use retrograd_graph::Unroll;
 use retrograd_jit::Element;
-use retrograd_tape::{Extent, Role, Tape};
+use retrograd_tape::{Extent, Real, Role, Tape};
 
 use crate::cell::Cell;
 use crate::error::Error;
 use jit::OnJit;
 use tape::OnTape;
 
-/// `f32` or `f64`: the numbers that cells are run in. Arithmetic on them comes from [`Real`](crate::Real).
+/// `f32` or `f64`: the numbers that cells are run in. Arithmetic and functions are those of [`Real`]: `+ - * /`, comparisons,
+/// `T::from_f64`, `to_f64`, `T::ZERO`, `T::ONE`, `sqrt`, `exp`, `ln`, `abs` and others.
 ///
 /// ```
 /// use retrograd::Float;
@@ -26,10 +27,35 @@ use tape::OnTape;
 /// }
 /// assert_eq!(mean(&[1.0_f32, 2.0]), 1.5);
 /// ```
-pub trait Float: Element {}
+pub trait Float: Element + Real {}
 
 impl Float for f32 {}
 impl Float for f64 {}
+
+/// So many zeros.
+///
+/// # Errors
+/// [`Error::NoMemory`].
+pub(crate) fn zeros<T: Float>(what: &'static str, len: usize) -> Result<Vec<T>, Error> {
+    let mut values = reserved(what, len)?;
+    values.resize(len, T::ZERO);
+    Ok(values)
+}
+
+/// Room for so many numbers.
+///
+/// # Errors
+/// [`Error::NoMemory`].
+pub(crate) fn reserved<T>(what: &'static str, len: usize) -> Result<Vec<T>, Error> {
+    let mut values = Vec::new();
+    match values.try_reserve_exact(len) {
+        Ok(()) => Ok(values),
+        Err(_) => Err(Error::NoMemory {
+            what,
+            bytes: len.saturating_mul(size_of::<T>()),
+        }),
+    }
+}
 
 /// How compiled code is made and run. The interpreted tape has no use for any of it.
 #[derive(Clone, Copy, Debug)]

@@ -7,30 +7,42 @@
 //! use retrograd::optim::{Optimizer, Overflow, Step};
 //! use retrograd::{Batch, Extent, Float, Trainer, zoo};
 //!
-//! /// Moves each parameter by the learning rate against the sign of its gradient.
+//! /// RMSprop (Tieleman & Hinton 2012): divides by the root of a running mean of squared gradients.
 //! #[derive(Clone, Debug)]
-//! struct SignDescent {
+//! struct RmsProp {
 //!     learning_rate: f64,
 //! }
 //!
-//! impl Optimizer for SignDescent {
+//! impl Optimizer for RmsProp {
 //!     fn learning_rate(&self) -> f64 {
 //!         self.learning_rate
 //!     }
 //!     fn set_learning_rate(&mut self, learning_rate: f64) {
 //!         self.learning_rate = learning_rate;
 //!     }
+//!     fn memory(&self) -> &'static [&'static str] {
+//!         &["mean squared gradient"]
+//!     }
 //!     fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), Overflow> {
-//!         let by = T::from_f64(self.learning_rate);
-//!         for (p, g) in step.parameters.iter_mut().zip(step.gradient) {
-//!             *p = *p - by * g.signum();
+//!         let [square] = step.memory else { unreachable!("as many as `memory` names") };
+//!         let (keep, rest, epsilon) = (T::from_f64(0.9), T::from_f64(0.1), T::from_f64(1e-8));
+//!         let (scale, learning_rate) = (T::from_f64(step.scale), T::from_f64(self.learning_rate));
+//!         let next = |v: T, g: T| keep * v + rest * (g * scale) * (g * scale);
+//!         // First a look whether all goes well, then the change.
+//!         let all = square.iter().zip(step.gradient);
+//!         if let Some(element) = all.map(|(&v, &g)| next(v, g)).position(|v| !v.to_f64().is_finite()) {
+//!             return Err(Overflow { what: "the mean squared gradient", element });
+//!         }
+//!         for ((p, &g), v) in step.parameters.iter_mut().zip(step.gradient).zip(square) {
+//!             *v = next(*v, g);
+//!             *p = *p - learning_rate * (g * scale) / (v.sqrt() + epsilon);
 //!         }
 //!         Ok(())
 //!     }
 //! }
 //!
 //! let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
-//! let mut trainer = Trainer::builder(cell, SignDescent { learning_rate: 1e-3 }).build()?;
+//! let mut trainer = Trainer::builder(cell, RmsProp { learning_rate: 1e-3 }).build()?;
 //! let batch = Batch::new(Extent::steps(2)).with("x", vec![0.1, 0.2]).with("next", vec![0.2, 0.3]);
 //! let first = trainer.step(&batch)?.loss;
 //! assert!(trainer.evaluate(&batch)?.loss() < first);
@@ -42,14 +54,14 @@ mod sgd;
 
 use std::fmt::Debug;
 
-use crate::engine::Float;
+use crate::engine::{Float, zeros};
 use crate::error::Error;
 
 pub use adam::Adam;
 pub use sgd::Sgd;
 
-/// What moves parameters along a gradient: its settings, and how it makes one step. What it remembers lies outside it, in
-/// [`Step::memory`], so that it can be saved with a model, whichever optimiser it is.
+/// What moves parameters along a gradient: its settings, and how it makes one step. What it remembers from step to step lies
+/// outside it, in [`Step::memory`].
 pub trait Optimizer: Debug + Send + Sync + 'static {
     /// The step size.
     fn learning_rate(&self) -> f64;
@@ -87,7 +99,7 @@ pub struct Step<'a, T> {
     pub parameters: &'a mut [T],
     /// The gradient in the parameters, before scaling.
     pub gradient: &'a [T],
-    /// What the gradient is to be multiplied by, 1 unless it is clipped.
+    /// What the gradient is to be multiplied by, 1 unless it is clipped: an optimiser that leaves it out is not clipped.
     pub scale: f64,
     /// The vectors that [`Optimizer::memory`] names, in that order.
     pub memory: &'a mut [Vec<T>],
@@ -129,13 +141,14 @@ impl<O: Optimizer, T: Float> OptimizerState<O, T> {
     /// An optimiser before its first step.
     ///
     /// # Errors
-    /// [`Error::Setting`] if a setting makes no sense.
+    /// [`Error::Setting`] if a setting makes no sense; [`Error::NoMemory`].
     pub fn new(optimizer: O, n: usize) -> Result<Self, Error> {
-        check_learning_rate(optimizer.learning_rate())?;
+        check_learning_rate::<T>(optimizer.learning_rate())?;
         optimizer.check()?;
-        let memory = optimizer.memory().iter().map(|_| vec![T::ZERO; n]);
+        let memory = optimizer.memory().iter();
+        let memory = memory.map(|_| zeros("the optimiser's memories", n));
         Ok(OptimizerState {
-            memory: memory.collect(),
+            memory: memory.collect::<Result<_, _>>()?,
             optimizer,
             steps: 0,
         })
@@ -189,7 +202,7 @@ impl<O: Optimizer, T: Float> AnyOptimizer<T> for OptimizerState<O, T> {
     }
 
     fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
-        check_learning_rate(learning_rate)?;
+        check_learning_rate::<T>(learning_rate)?;
         self.optimizer.set_learning_rate(learning_rate);
         Ok(())
     }
@@ -204,7 +217,7 @@ impl<O: Optimizer, T: Float> AnyOptimizer<T> for OptimizerState<O, T> {
 }
 
 /// What a learning rate is multiplied by when the share `done` of all steps is made and it is to fall to 0 as half a cosine
-/// (Loshchilov & Hutter 2017, equation 5).
+/// (Loshchilov & Hutter 2017, equation 5): [`Trainer::set_learning_rate`](crate::Trainer::set_learning_rate) sets the product.
 pub fn half_cosine(done: f64) -> f64 {
     0.5 * (1.0 + (std::f64::consts::PI * done).cos())
 }
@@ -271,8 +284,13 @@ fn first_infinite<T: Float>(
     Some(chunk * CHUNK + within)
 }
 
-fn check_learning_rate(learning_rate: f64) -> Result<(), Error> {
-    not_negative("the learning rate", learning_rate)
+/// It is to be finite in the parameters' precision too.
+fn check_learning_rate<T: Float>(learning_rate: f64) -> Result<(), Error> {
+    not_negative("the learning rate", learning_rate)?;
+    match T::from_f64(learning_rate).to_f64().is_finite() {
+        true => Ok(()),
+        false => not_negative("the learning rate in single precision", f64::INFINITY),
+    }
 }
 
 fn fraction(what: &'static str, found: f64) -> Result<(), Error> {

@@ -1,12 +1,16 @@
 use retrograd::{Cell, Init, Shape, zoo};
 
+fn initial(cell: &Cell, seed: u64) -> Vec<f64> {
+    cell.initial_parameters(seed).expect("it is small")
+}
+
 const M: fn(usize, usize) -> Shape = Shape::Matrix;
 
 #[test]
 fn a_seed_gives_the_same_parameters_and_another_gives_others() {
     let cell = zoo::forecaster(zoo::find("lstm").unwrap(), 4, 8).unwrap();
-    assert_eq!(cell.initial_parameters(7), cell.initial_parameters(7));
-    assert_ne!(cell.initial_parameters(7), cell.initial_parameters(8));
+    assert_eq!(initial(&cell, 7), initial(&cell, 7));
+    assert_ne!(initial(&cell, 7), initial(&cell, 8));
 }
 
 #[test]
@@ -20,7 +24,7 @@ fn a_further_parameter_leaves_the_others_as_they_were() {
         c.param("b", (3, 4));
     })
     .unwrap();
-    assert_eq!(few.initial_parameters(3), more.initial_parameters(3)[25..]);
+    assert_eq!(initial(&few, 3), initial(&more, 3)[25..]);
 }
 
 #[test]

@@ -98,7 +98,8 @@ impl Inner {
             return self.misfit(name, "initial", init, types, at);
         }
         if !domain.within(edge.domain) {
-            let types = (edge.to_string(), Type { shape, domain }.to_string());
+            let expected = format!("{shape}, which must not vary over steps to begin with");
+            let types = (expected, Type { shape, domain }.describe());
             return self.misfit(name, "initial", init, types, at);
         }
         self.room(at)?;
