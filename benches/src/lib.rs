@@ -14,3 +14,8 @@ pub mod peak;
 pub mod shape;
 pub mod stream;
 pub mod work;
+
+/// The README's programs run as they stand there.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

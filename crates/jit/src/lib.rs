@@ -22,6 +22,7 @@ pub use cell::CompiledCell;
 pub use element::Element;
 pub use error::{CompileError, RunError, StepperError};
 pub use exec::Calls;
+pub use exec::limit::machine_bytes;
 pub use executor::{Executor, Memory};
 pub use purpose::Purpose;
 pub use retrograd_graph::{Options, Target};

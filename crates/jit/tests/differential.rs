@@ -105,12 +105,9 @@ impl Comparison {
         }
     }
 
-    /// True if no kink is near, at all sizes that are compared: [`check::double`] goes to others, a stepper to one row.
+    /// True if no kink is near.
     fn suits(&self, case: &Case) -> bool {
-        let other = check::other_sizes(case.t, case.b);
-        let clear = |c: &Case| c.clearance().is_some_and(|d| d >= self.clear);
-        let at = |(t, b)| case.at(t, b).is_none_or(|c| clear(&c));
-        clear(case) && at(other) && at((case.t, 1))
+        clearance(case).is_some_and(|d| d >= self.clear)
     }
 
     fn of(&self, case: &Case) -> check::Verdict {
@@ -118,4 +115,9 @@ impl Comparison {
         let found = (self.check)(&case.tape, case.t, case.b, case.seed, target);
         found.map_err(|e| format!("{target}: {e}"))
     }
+}
+
+/// The distance to the nearest kink at all sizes that are compared: [`check::double`] goes to others, a stepper to one row.
+fn clearance(case: &Case) -> Option<f64> {
+    case.clearance_at(&[check::other_sizes(case.t, case.b), (case.t, 1)])
 }

@@ -7,7 +7,7 @@ use retrograd_tape::{Domain, Extent, Input, Role, TapeError};
 
 use crate::cell::Cell;
 use crate::data;
-use crate::engine::Float;
+use crate::engine::{Float, reserve};
 use crate::error::Error;
 use crate::random::stream;
 
@@ -124,7 +124,7 @@ impl<T: Float> Feed<T> {
         slices: &mut Vec<&'a [T]>,
     ) -> Result<(), Error> {
         check(cell, batch, purpose)?;
-        self.draw(cell, batch, purpose);
+        self.draw(cell, batch, purpose)?;
         let (mut params, mut masks) = (params, self.masks.iter());
         for input in cell.tape().inputs() {
             let count = length(input, batch.extent.steps, batch.extent.rows);
@@ -154,7 +154,7 @@ impl<T: Float> Feed<T> {
         Ok(())
     }
 
-    fn draw(&mut self, cell: &Cell, batch: &Batch<T>, purpose: Purpose) {
+    fn draw(&mut self, cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error> {
         let mut masks = self.masks.iter_mut();
         for input in cell.tape().inputs() {
             let count = length(input, batch.extent.steps, batch.extent.rows);
@@ -171,6 +171,7 @@ impl<T: Float> Feed<T> {
                     // In 2⁻³²: half the random bits of `random_bool`, which is what drawing takes its time for.
                     let kept_below = (mask.keep * 4_294_967_296.0) as u64;
                     mask.values.clear();
+                    reserve(&mut mask.values, "the masks", count)?;
                     mask.values.extend((0..count).map(|_| {
                         match u64::from(mask.rng.next_u32()) < kept_below {
                             true => kept,
@@ -178,18 +179,25 @@ impl<T: Float> Feed<T> {
                         }
                     }));
                 }
-                (_, Role::Mask | Role::Weight) => grow(&mut self.ones, count, T::ONE),
-                (_, Role::Target) => grow(&mut self.zeros, count, T::ZERO),
+                (_, Role::Mask | Role::Weight) => grow(&mut self.ones, count, T::ONE)?,
+                (_, Role::Target) => grow(&mut self.zeros, count, T::ZERO)?,
                 _ => {}
             }
         }
+        Ok(())
     }
 }
 
-fn grow<T: Copy>(values: &mut Vec<T>, count: usize, value: T) {
+fn grow<T: Copy>(values: &mut Vec<T>, count: usize, value: T) -> Result<(), Error> {
     if values.len() < count {
+        reserve(
+            values,
+            "masks, weights and targets that the batch leaves out",
+            count,
+        )?;
         values.resize(count, value);
     }
+    Ok(())
 }
 
 /// Refuses a batch that the cell cannot run on.
@@ -308,7 +316,7 @@ pub(crate) fn first_non_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Optio
 }
 
 /// The axes of an input's array: "[T = 5, B = 2, 4]".
-fn axes(input: &Input, t: usize, b: usize) -> String {
+pub(crate) fn axes(input: &Input, t: usize, b: usize) -> String {
     let mut axes = match input.ty.domain {
         Domain::Once => vec![],
         Domain::Row => vec![format!("B = {b}")],

@@ -5,7 +5,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use retrograd_tape::{LossReduction, Op, Recorder, Role, Shape, Tape, Value, Var};
+use retrograd_tape::{Input, LossReduction, Op, Recorder, Role, Shape, Tape, Value, Var};
 
 use crate::error::Error;
 use crate::init::Init;
@@ -37,7 +37,7 @@ use crate::init::Init;
 pub struct Builder {
     tape: Recorder,
     inits: RefCell<Vec<(String, Shape, Init)>>,
-    keeps: RefCell<Vec<f64>>,
+    keeps: RefCell<Vec<(String, f64)>>,
     error: RefCell<Option<Error>>,
     /// Sums made by `dense`, and the state that each is the next value of, if it is.
     pub(crate) sums: RefCell<Vec<(Value, Option<Arc<str>>)>>,
@@ -111,9 +111,15 @@ impl Builder {
             return Err(e);
         }
         let tape = self.tape.finish(name)?;
-        let inits = self.inits.into_inner();
-        let inits = inits.into_iter().map(|(.., init)| init).collect();
-        Ok((tape, inits, self.keeps.into_inner()))
+        // What was recorded without the builder, by way of a value's tape, begins as any parameter does, and is kept.
+        let (inits, keeps) = (self.inits.into_inner(), self.keeps.into_inner());
+        let named = |role| tape.inputs().iter().filter(move |i| i.role == role);
+        let init = |i: &Input| inits.iter().find(|p| *p.0 == *i.name).map(|p| p.2);
+        let keep = |i: &Input| keeps.iter().find(|m| *m.0 == *i.name).map(|m| m.1);
+        let inits = named(Role::Param).map(|i| init(i).unwrap_or(Init::FanIn));
+        let keeps = named(Role::Mask).map(|i| keep(i).unwrap_or(1.0));
+        let (inits, keeps) = (inits.collect(), keeps.collect());
+        Ok((tape, inits, keeps))
     }
 }
 
@@ -156,7 +162,7 @@ impl Builder {
                 at: *Location::caller(),
             });
         }
-        self.keeps.borrow_mut().push(keep);
+        self.keeps.borrow_mut().push((name.to_owned(), keep));
         self.tape.input(name, Role::Mask, shape.into_shape())
     }
 }

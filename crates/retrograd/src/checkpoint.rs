@@ -65,7 +65,7 @@ impl<T: Float> Trainer<T> {
         })?;
         let saved: Saved = serde_json::from_str(&text).map_err(|cause| Error::NotParameters {
             path: path.to_owned(),
-            cause,
+            cause: cause.into(),
         })?;
         if let Some(difference) = self.difference(&saved) {
             return Err(Error::OtherParameters {

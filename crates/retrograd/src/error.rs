@@ -277,7 +277,7 @@ pub enum Error {
         path: PathBuf,
         /// Where and why.
         #[source]
-        cause: serde_json::Error,
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A file with another cell's parameters.
     #[error("{}: these parameters are not those of the cell `{cell}`: {difference}", path.display())]

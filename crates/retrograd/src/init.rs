@@ -58,6 +58,9 @@ impl Init {
     }
 
     /// The values of the parameter `name`, row-major, for a seed. The same on every call.
+    ///
+    /// # Panics
+    /// If there is no memory for so many; [`Cell::initial_parameters`](crate::Cell::initial_parameters) says so by an error.
     pub fn values(self, name: &str, shape: Shape, seed: u64) -> Vec<f64> {
         let mut values = Vec::with_capacity(shape.len());
         self.draw(name, shape, seed, |x| values.push(x));

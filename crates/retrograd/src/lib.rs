@@ -78,8 +78,8 @@
 //!
 //! # Errors and limits
 //!
-//! What a user can mend is an [`Error`] (or, for tables of observations, a [`data::DataError`]); none of it panics. Results are bitwise
-//! the same for any number of threads.
+//! What a user can mend is an [`Error`] (or, for tables of observations, a [`data::DataError`]); none of it panics but where
+//! the documentation of a function says so. Results are bitwise the same for any number of threads.
 #![forbid(unsafe_code)]
 
 pub mod data;
@@ -118,6 +118,9 @@ pub use retrograd_tape::{Extent, Observe, Op, Real, Role, Shape, Tape, TapeError
 pub use stepper::{Stepper, StepperBuilder};
 pub use trainer::{Evaluation, NamedParameter, Report, Trainer, TrainerBuilder};
 
-#[cfg(all(doctest, feature = "csv"))]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
+/// The crates that this one is built of, for what their types name in turn.
+#[cfg(feature = "text")]
+#[doc(no_inline)]
+pub use retrograd_text as text;
+#[doc(no_inline)]
+pub use {retrograd_graph as graph, retrograd_jit as jit, retrograd_tape as tape};

@@ -5,12 +5,12 @@ use retrograd_tape::Extent;
 use std::sync::Arc;
 
 use retrograd_graph::{Options, Unroll};
-use retrograd_jit::{CompiledCell, Executor, Purpose};
+use retrograd_jit::{CompiledCell, Executor, Purpose, RunError};
 use retrograd_tape::{Domain, Interpreter, Observe, Role, Tape, Value, Yield};
 
 use crate::batch::{Batch, Feed, Purpose as Fed};
 use crate::cell::Cell;
-use crate::engine::{Engine, Float, zeros};
+use crate::engine::{Engine, Float, at_least_one_thread, weighed, zeros};
 use crate::error::Error;
 use crate::stepper::counted;
 
@@ -129,6 +129,7 @@ pub struct ProgramBuilder<'a, T: Float = f32> {
     request: Request,
     engine: Engine,
     unroll: Unroll,
+    flush: bool,
     of: std::marker::PhantomData<T>,
 }
 
@@ -141,6 +142,7 @@ impl Cell {
             request: Request::default(),
             engine: Engine::default(),
             unroll: Unroll::AUTO,
+            flush: true,
             of: std::marker::PhantomData,
         }
     }
@@ -195,6 +197,12 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
         ProgramBuilder { unroll, ..self }
     }
 
+    /// Whether compiled code in f32 flushes states; see [`TrainerBuilder::flush`](crate::TrainerBuilder::flush).
+    #[must_use]
+    pub fn flush(self, flush: bool) -> Self {
+        ProgramBuilder { flush, ..self }
+    }
+
     /// Runs in f64.
     #[must_use]
     pub fn double(self) -> ProgramBuilder<'a, f64> {
@@ -203,6 +211,7 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
             request: self.request,
             engine: self.engine,
             unroll: self.unroll,
+            flush: self.flush,
             of: std::marker::PhantomData,
         }
     }
@@ -233,6 +242,7 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
                 let options = Options::default().with(|o| {
                     o.observe = request.observe.clone();
                     o.unroll = self.unroll;
+                    o.flush = self.flush;
                 });
                 let first = CompiledCell::compile_with(tape, &request.purpose(), &options)?;
                 let options = options.with(|o| o.observe = Vec::new());
@@ -338,9 +348,14 @@ enum Work<T: Float> {
 }
 
 impl<T: Float> Session<T> {
-    /// Lets compiled code use so many threads; results are bitwise the same for any number.
-    pub fn set_threads(&mut self, threads: usize) {
+    /// Lets compiled code use so many threads, at least 1; results are bitwise the same for any number.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn set_threads(&mut self, threads: usize) -> Result<(), Error> {
+        at_least_one_thread(threads)?;
         self.executors(|executor| executor.set_threads(threads));
+        Ok(())
     }
 
     /// Lets runs of compiled code take no more than this many bytes beyond parameters, batch and results; see
@@ -374,12 +389,24 @@ impl<T: Float> Session<T> {
         self.feed
             .inputs(cell, parameters, batch, fed, &mut inputs)?;
         let extent = batch.extent;
-        self.arrays = match &mut self.work {
-            Work::Jit { first, .. } => compiled(first, extent, &inputs)?,
+        let ran = match &mut self.work {
+            Work::Jit { first, .. } => compiled(first, extent, &inputs),
             Work::Tape(interpreter) => {
-                interpreted(interpreter, cell.tape(), &shared.request, extent, &inputs)?
+                interpreted(interpreter, cell.tape(), &shared.request, extent, &inputs)
             }
         };
+        if let Err(Error::Run(RunError::ComputedIndex { .. } | RunError::Index { .. })) = ran {
+            // Compiled code only knows that an index is outside; the tape names it, its example and its step.
+            cell.tape().check_indices(extent, &inputs)?;
+        }
+        self.arrays = ran?;
+        let results = Results {
+            tape: cell.tape(),
+            arrays: &self.arrays,
+        };
+        if fed == Fed::Evaluate && results.loss().is_some_and(|l| !l.is_finite()) {
+            weighed(cell, extent, &inputs)?;
+        }
         // Nothing flows to an input that the loss does not depend on.
         for name in &shared.request.gradients {
             let key = format!("grad({name})");
@@ -431,6 +458,11 @@ impl<T: Float> Session<T> {
             rest = after;
         }
         let arrays = compiled(executor, batch.extent, &inputs)?;
+        let infinite =
+            |(_, values): &(String, Vec<T>)| values.iter().any(|v| !v.to_f64().is_finite());
+        if arrays.iter().any(infinite) {
+            weighed(cell, batch.extent, &inputs[..cell.tape().inputs().len()])?;
+        }
         self.product.clear();
         for p in cell.parameters() {
             let key = format!("tan(grad({}))", p.name);
@@ -540,12 +572,18 @@ impl<'a, T: Float> Results<'a, T> {
     /// The gradient of the loss with respect to a parameter, an input or a state's beginning, laid out as it is; there is one
     /// if [`ProgramBuilder::gradients`] asked for it.
     pub fn gradient(&self, name: &str) -> Option<&'a [T]> {
-        self.array(&format!("grad({name})"))
+        self.derived(&format!("grad({name})"))
     }
 
     /// What was observed, `[T, B, shape]` for what varies over the steps.
     pub fn observed(&self, observe: &Observe) -> Option<&'a [T]> {
-        self.array(&observe.to_string())
+        self.derived(&observe.to_string())
+    }
+
+    /// What comes behind the cell's own outputs, one of which may have such a name.
+    fn derived(&self, name: &str) -> Option<&'a [T]> {
+        let found = self.arrays.iter().rfind(|(known, _)| known == name);
+        found.map(|(_, values)| &values[..])
     }
 
     fn array(&self, name: &str) -> Option<&'a [T]> {

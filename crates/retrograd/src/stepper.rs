@@ -1,13 +1,16 @@
 //! Streaming: a cell takes one sample after another, its states inside.
 
+use retrograd_jit::RunError;
 use retrograd_tape::{Domain, Role};
 
+use crate::batch::axes;
 use crate::cell::Cell;
 use crate::engine::{Float, emptied};
 use crate::error::Error;
 
 /// A compiled cell that takes one sample (of one or more rows) at a time and goes on from the states that the one before
-/// left: one call of machine code a sample, no allocation, no lock. What depends on no sample, such as packed weights,
+/// left: one call of machine code a sample, no allocation, no lock. A clone goes on from the same states in a workspace of its own,
+/// with the code and the parameters shared. What depends on no sample, such as packed weights,
 /// is made when parameters are set. Masks are ones; there is no loss, so what only the loss reads, as targets do, is not asked for. A
 /// sample that is not finite makes what follows from it so, until [`reset`](Self::reset) or [`set_state`](Self::set_state).
 ///
@@ -113,7 +116,7 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
                     return Err(Error::MissingInput {
                         name: input.name.to_string(),
                         role: "static input",
-                        expected: format!("[B = {rows}, {}]", input.ty.shape),
+                        expected: axes(input, 1, rows),
                     });
                 }
                 None => {}
@@ -149,9 +152,17 @@ impl<T: Float> Stepper<T> {
     /// if there is none); [`output`](Self::output) gives the others.
     ///
     /// # Errors
-    /// [`Error::Run`] for arrays that do not fit. Then nothing has happened.
+    /// [`Error::Run`] for arrays that do not fit, and then nothing has happened; also for an index that was computed and is no row
+    /// of its table, and then the sample has been taken.
     pub fn step(&mut self, inputs: &[&[T]]) -> Result<&[T], Error> {
-        if inputs.len() == self.masks.len() && self.inputs.len() == inputs.len() {
+        if inputs.len() != self.inputs.len() {
+            return Err(Error::Run(RunError::Count {
+                what: "inputs for each sample",
+                expected: self.inputs.len(),
+                found: inputs.len(),
+            }));
+        }
+        if self.masks.len() == inputs.len() {
             self.run.step(inputs, &mut [])?;
         } else {
             let mut slices: Vec<&[T]> = std::mem::take(&mut self.slices);
@@ -160,7 +171,6 @@ impl<T: Float> Stepper<T> {
                 Some(ones) => Some(&ones[..]),
                 None => given.next().copied(),
             }));
-            slices.extend(given);
             let ran = self.run.step(&slices, &mut []);
             self.slices = emptied(slices);
             ran?;
@@ -202,6 +212,18 @@ impl<T: Float> Stepper<T> {
     pub fn set_parameters(&mut self, parameters: &[T]) -> Result<(), Error> {
         counted(&self.cell, "parameters", parameters)?;
         Ok(self.run.set_inputs(&listed(&self.cell, parameters))?)
+    }
+}
+
+impl<T: Float> Clone for Stepper<T> {
+    fn clone(&self) -> Self {
+        Stepper {
+            run: self.run.clone(),
+            cell: self.cell.clone(),
+            inputs: self.inputs.clone(),
+            masks: self.masks.clone(),
+            slices: Vec::with_capacity(self.slices.capacity()),
+        }
     }
 }
 

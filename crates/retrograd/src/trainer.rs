@@ -1,17 +1,20 @@
 //! Training: a cell, its parameters, an optimiser and the engine that runs it.
 
-use retrograd_tape::Extent;
 use std::ops::Range;
 use std::time::Duration;
 
 use retrograd_graph::Unroll;
-use retrograd_tape::{Interpreter, Shape, Yield};
+use retrograd_tape::{Shape, Yield};
 
 use crate::batch::{Batch, Feed, Purpose, first_non_finite};
 use crate::cell::Cell;
-use crate::engine::{Engine, Float, Runner, Settings, emptied, zeros};
+use crate::engine::{
+    Engine, Float, Runner, Settings, at_least_one_thread, emptied, weighed, zeros,
+};
 use crate::error::Error;
-use crate::optim::{AnyOptimizer, Optimizer, OptimizerState, clip_scale, global_norm, positive};
+use crate::optim::{
+    AnyOptimizer, Optimizer, OptimizerState, StepError, clip_scale, global_norm, positive,
+};
 use crate::stepper::{StepperBuilder, counted};
 
 /// Trains a cell in numbers of type `T`. The same seed, batches and engine give bitwise the same parameters, for any
@@ -86,6 +89,7 @@ pub struct TrainerBuilder<O, T: Float = f32> {
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Report {
     /// The step, the first being 1.
     pub step: u64,
@@ -236,13 +240,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         let loss = loss.ok_or_else(|| Error::NoLoss {
             cell: cell.name().to_owned(),
         })?;
-        if self.threads == 0 {
-            return Err(Error::Setting {
-                what: "the number of threads",
-                found: "0".to_owned(),
-                expected: "at least 1".to_owned(),
-            });
-        }
+        at_least_one_thread(self.threads)?;
         if let Some(norm) = self.clip {
             positive("the norm to clip gradients at", norm)?;
         }
@@ -302,10 +300,15 @@ impl<T: Float> Trainer<T> {
         let moved = self.optimizer.step(&mut self.params, &self.gradient, scale);
         let infinite = self.params.iter().position(|p| !p.to_f64().is_finite());
         let error = match (moved, infinite) {
-            (Err(overflow), _) => Error::Overflow {
-                what: overflow.what,
-                parameter: self.element(overflow.element).0,
+            (Err(StepError::Overflow { what, element }), _) => Error::Overflow {
+                what,
+                parameter: self.element(element).0,
                 step,
+            },
+            (Err(StepError::Memory { needed, found }), _) => Error::Setting {
+                what: "the number of vectors that the optimiser remembers",
+                found: found.to_string(),
+                expected: format!("{needed}, as its `memory` should say"),
             },
             (Ok(()), Some(at)) => {
                 let (parameter, element) = self.element(at);
@@ -503,7 +506,7 @@ impl<T: Float> Trainer<T> {
         let gradient = gradient.then_some(&mut self.gradient[..]);
         let mut ran = self.runner.run(batch.extent, &inputs, gradient);
         let loss = || self.runner.output(self.loss)[0];
-        if ran.is_ok() && purpose != Purpose::Predict && loss().to_f64().is_nan() {
+        if ran.is_ok() && purpose != Purpose::Predict && !loss().to_f64().is_finite() {
             ran = weighed(&self.cell, batch.extent, &inputs);
         }
         self.slices = emptied(inputs);
@@ -512,21 +515,6 @@ impl<T: Float> Trainer<T> {
 
     fn last_loss(&self) -> f64 {
         self.runner.output(self.loss)[0].to_f64()
-    }
-}
-
-/// An error if a batch's weights are all 0, which a loss that is no number may come from.
-fn weighed<T: Float>(cell: &Cell, extent: Extent, inputs: &[&[T]]) -> Result<(), Error> {
-    let tape = cell.tape();
-    let Some(sum) = tape.loss_weight() else {
-        return Ok(());
-    };
-    // Weights may be computed.
-    let mut tape = Interpreter::<T>::with_gradients(tape, |_| false);
-    tape.forward(extent, inputs)?;
-    match tape.value(sum)?.iter().all(|w| w.to_f64() == 0.0) {
-        true => Err(Error::NoWeight),
-        false => Ok(()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Mistakes of whoever trains, streams and looks into a cell: each is an error that says where, and changes nothing.
 
-use retrograd::optim::{Optimizer, Overflow, Step};
-use retrograd::{Adam, Batch, Cell, Error, Extent, Float, Sgd, State, Trainer, zoo};
+use retrograd::optim::{Optimizer, Step, StepError};
+use retrograd::{Adam, Batch, Cell, Error, Extent, Float, Role, Sgd, Shape, State, Trainer, zoo};
 
 fn said<T>(result: Result<T, Error>) -> String {
     match result {
@@ -44,13 +44,13 @@ impl Optimizer for Odd {
         1.0
     }
     fn set_learning_rate(&mut self, _: f64) {}
-    fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), Overflow> {
+    fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), StepError> {
         let last = step.parameters.len() - 1;
         step.parameters[0] = T::ZERO;
         step.parameters[last] = T::from_f64(self.0.unwrap_or(7.0));
         match self.0 {
             Some(_) => Ok(()),
-            None => Err(Overflow {
+            None => Err(StepError::Overflow {
                 what: "all that it knows",
                 element: usize::MAX,
             }),
@@ -180,4 +180,125 @@ fn what_is_asked_for_by_the_wrong_name_is_told_where_it_is() {
     })
     .expect("it is right");
     assert!(learned.program().gradients(["h.init"]).build().is_ok());
+}
+
+/// Passes steps on to Adam, and forgets what Adam remembers.
+#[derive(Debug)]
+struct Forgetful(Adam);
+
+impl Optimizer for Forgetful {
+    fn learning_rate(&self) -> f64 {
+        self.0.learning_rate()
+    }
+    fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.0.set_learning_rate(learning_rate);
+    }
+    fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), StepError> {
+        self.0.step(step)
+    }
+}
+
+#[test]
+fn an_optimiser_without_its_memory_is_told_so() {
+    assert_eq!(
+        said(trainer(Forgetful(Adam::new(0.1))).step(&batch())),
+        "the number of vectors that the optimiser remembers is 0; expected 2, as its `memory` should say"
+    );
+}
+
+#[test]
+fn weights_that_sum_to_nothing_are_an_error_of_all_that_differentiate() {
+    let batch = batch().with("w", vec![1.0, -1.0, 0.0, 0.0, 0.0, 0.0]);
+    let batch = batch.with("next", vec![0.25, 7.0, 0.25, 0.25, 0.25, 0.25]);
+    let expected = "the weights of the loss sum to 0 in this batch: its mean loss is no number, and there is nothing to learn from \
+                    it. Leave it out";
+    let mut trainer = trainer(Adam::new(0.1));
+    assert_eq!(said(trainer.step(&batch)), expected);
+    let (cell, parameters) = (cell(), trainer.parameters().to_vec());
+    let program = cell.program().gradients(["x"]).hessian_products().build();
+    let mut session = program.expect("it is right").session();
+    assert_eq!(said(session.run(&parameters, &batch)), expected);
+    assert_eq!(
+        said(session.hessian_product(&parameters, &batch, &parameters)),
+        expected
+    );
+}
+
+#[test]
+fn memory_is_asked_for_before_it_is_used() {
+    let cell = Cell::define("no input", |c| {
+        let h = c.state("h", 100);
+        let h = c.next(h, (0.5 * h + 1.0) * c.mask("m", 100, 0.5));
+        c.loss((h - c.target("next", 100)).square().mean());
+    });
+    let cell = cell.expect("it is right");
+    let mut trainer: Trainer = Trainer::builder(cell.clone(), Adam::new(0.1))
+        .build()
+        .expect("it is right");
+    let batch = Batch::new(Extent::steps(2_000_000_000));
+    assert!(matches!(
+        trainer.predict(&batch),
+        Err(Error::NoMemory { .. })
+    ));
+    let mut session = cell.program().build().expect("it is right").session();
+    assert!(matches!(
+        session.run(&[], &batch),
+        Err(Error::NoMemory { .. })
+    ));
+    assert!(matches!(session.set_threads(0), Err(Error::Setting { .. })));
+}
+
+#[test]
+fn what_is_recorded_past_the_builder_begins_as_parameters_do() {
+    let cell = Cell::define("past", |c| {
+        let x = c.input("x", ());
+        let tape = x.tape().expect("it is on one");
+        let w = tape.param("w", Shape::Scalar);
+        let m = tape.input("m", Role::Mask, Shape::Scalar);
+        c.loss((w * x * m).square());
+    });
+    let mut trainer = Trainer::builder(cell.expect("it is right"), Adam::new(0.1))
+        .build()
+        .expect("it is right");
+    let batch = Batch::new(Extent::steps(2)).with("x", vec![1.0f32, 2.0]);
+    assert!(trainer.step(&batch).expect("it runs").loss > 0.0);
+}
+
+#[test]
+fn budgets_flushing_and_sharing_are_within_reach() {
+    fn shared<S: Send + Sync>(_: &S) {}
+    let mut trainer: Trainer = Trainer::builder(cell(), Adam::new(0.1))
+        .memory_budget(1)
+        .flush(false)
+        .build()
+        .expect("it is right");
+    let found = said(trainer.step(&batch()));
+    assert!(found.contains("and the budget is 1 bytes"), "{found}");
+    let (cell, parameters) = (cell(), trainer.parameters().to_vec());
+    let program = cell
+        .program()
+        .parameter_gradients()
+        .flush(false)
+        .build()
+        .expect("it is right");
+    let mut session = program.session();
+    session.set_memory_budget(Some(1));
+    let found = said(session.run(&parameters, &batch()));
+    assert!(found.contains("and the budget is 1 bytes"), "{found}");
+    session.set_memory_budget(None);
+    session.set_threads(2).expect("at least one");
+    assert!(session.run(&parameters, &batch()).is_ok());
+    let mut stepper = cell.stepper(&parameters).build().expect("it streams");
+    stepper.step(&[&[0.5, 0.25]]).expect("it fits");
+    let mut twin = stepper.clone();
+    let next = stepper.step(&[&[0.1, 0.2]]).expect("it fits").to_vec();
+    assert_eq!(twin.step(&[&[0.1, 0.2]]).expect("it fits"), next);
+    assert_eq!(
+        said(stepper.step(&[]).map(<[f32]>::to_vec)),
+        "the program has 1 inputs for each sample, and 0 were given"
+    );
+    shared(&trainer);
+    shared(&program);
+    shared(&session);
+    shared(&stepper);
 }

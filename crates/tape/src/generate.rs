@@ -137,6 +137,14 @@ impl Case {
         data::clearance(&self.tape, self.t, self.b, &self.inputs)
     }
 
+    /// The least [`clearance`](Self::clearance) at its own and these sizes, steps and rows, where it can be run there.
+    pub fn clearance_at(&self, sizes: &[(usize, usize)]) -> Option<f64> {
+        let others = sizes.iter().filter_map(|&(t, b)| self.at(t, b));
+        others
+            .map(|c| c.clearance())
+            .try_fold(self.clearance()?, |least, d| Some(least.min(d?)))
+    }
+
     /// The same program and seed at other sizes, if it can be run there.
     pub fn at(&self, t: usize, b: usize) -> Option<Case> {
         Case::new(self.program.clone(), t, b, self.seed).ok()

@@ -243,12 +243,12 @@ impl Recorder {
         Var::on(self, value)
     }
 
-    /// Records a mistake in the call of `op`, and returns poison.
     /// Whether a mistake has been recorded: [`Recorder::finish`] will tell the first.
     pub fn has_failed(&self) -> bool {
         self.inner.borrow().error.is_some()
     }
 
+    /// Records a mistake, and returns poison.
     fn fail(&self, e: TapeError) -> Var<'_> {
         self.inner.borrow_mut().fail(e);
         self.var(None)

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 /// Bytes of memory that this process may come to use: the machine's, or its control group's if that is less. All that
 /// addresses can tell apart where the system does not say. Read once.
-pub(crate) fn machine_bytes() -> usize {
+pub fn machine_bytes() -> usize {
     static FOUND: OnceLock<usize> = OnceLock::new();
     *FOUND.get_or_init(|| {
         let read = |path: &str| std::fs::read_to_string(path).ok();

@@ -9,6 +9,7 @@ use retrograd_graph::Options;
 use retrograd_tape::generate::{Case, Choices, generate};
 
 use super::check::{self, Verdict};
+use super::clearance;
 use super::second::{Random, second_order};
 
 /// Cases a part.
@@ -50,13 +51,13 @@ fn part(first: u64) {
 /// The first comparison of a case that fails, cut down.
 fn failure(counter: u64) -> Option<String> {
     let case = drawn(counter);
-    let Some(clear) = case.clearance() else {
+    let Some(clear) = clearance(&case) else {
         return Some(format!("case {counter} does not run:\n{case}"));
     };
     let failed = (0..COMPARISONS).find_map(|k| Some((k, one(&case, clear, k).err()?)));
     let (k, reason) = failed?;
     eprintln!("case {counter}, comparison {k}: {reason}");
-    let now = |c: &Case| one(c, c.clearance()?, k).err();
+    let now = |c: &Case| one(c, clearance(c)?, k).err();
     let case = case.shrink(10_000, |c| now(c).is_some());
     let now = now(&case).unwrap_or_default();
     let failure = format!("case {counter}, comparison {k}, cut down:\n{case}{now}\n");

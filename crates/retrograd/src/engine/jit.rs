@@ -8,7 +8,7 @@ use retrograd_graph::Options;
 use retrograd_jit::{CompiledCell, Executor, Purpose, RunError};
 use retrograd_tape::Tape;
 
-use super::{Float, Settings, emptied, params};
+use super::{Float, Settings, emptied, params, reserve};
 use crate::cell::Cell;
 use crate::error::Error;
 
@@ -102,14 +102,7 @@ impl<T: Float> OnJit<T> {
         };
         for (k, values) in self.values.iter_mut().enumerate() {
             let len = program.executor.cell().output_len(k, extent);
-            // T and B are the user's: what has no room is an error, not an abort.
-            let more = len.saturating_sub(values.len());
-            (values.try_reserve_exact(more)).map_err(|_| RunError::Memory {
-                needed: len.saturating_mul(size_of::<T>()),
-                limit: None,
-                t: extent.steps,
-                b: extent.rows,
-            })?;
+            reserve(values, "the outputs", len)?;
             values.resize(len, T::ZERO);
         }
         let mut outputs: Vec<&mut [T]> = std::mem::take(&mut self.slices);

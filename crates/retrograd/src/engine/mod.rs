@@ -8,8 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use retrograd_graph::Unroll;
-use retrograd_jit::Element;
-use retrograd_tape::{Extent, Real, Role, Tape};
+use retrograd_jit::{Element, machine_bytes};
+use retrograd_tape::{Extent, Interpreter, Real, Role, Tape};
 
 use crate::cell::Cell;
 use crate::error::Error;
@@ -32,6 +32,18 @@ pub trait Float: Element + Real {}
 impl Float for f32 {}
 impl Float for f64 {}
 
+/// Refuses to run on no thread.
+pub(crate) fn at_least_one_thread(threads: usize) -> Result<(), Error> {
+    match threads {
+        0 => Err(Error::Setting {
+            what: "the number of threads",
+            found: "0".to_owned(),
+            expected: "at least 1".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// So many zeros.
 ///
 /// # Errors
@@ -48,12 +60,20 @@ pub(crate) fn zeros<T: Float>(what: &'static str, len: usize) -> Result<Vec<T>, 
 /// [`Error::NoMemory`].
 pub(crate) fn reserved<T>(what: &'static str, len: usize) -> Result<Vec<T>, Error> {
     let mut values = Vec::new();
-    match values.try_reserve_exact(len) {
-        Ok(()) => Ok(values),
-        Err(_) => Err(Error::NoMemory {
-            what,
-            bytes: len.saturating_mul(size_of::<T>()),
-        }),
+    reserve(&mut values, what, len)?;
+    Ok(values)
+}
+
+/// Room for so many numbers in all, if the machine has the memory: a user's number may decide how many.
+///
+/// # Errors
+/// [`Error::NoMemory`].
+pub(crate) fn reserve<T>(values: &mut Vec<T>, what: &'static str, len: usize) -> Result<(), Error> {
+    let bytes = len.saturating_mul(size_of::<T>());
+    let more = len.saturating_sub(values.len());
+    match bytes <= machine_bytes() && values.try_reserve_exact(more).is_ok() {
+        true => Ok(()),
+        false => Err(Error::NoMemory { what, bytes }),
     }
 }
 
@@ -68,6 +88,21 @@ pub(crate) struct Settings {
     pub(crate) flush: bool,
     /// At most so many bytes beyond the caller's arrays.
     pub(crate) memory_budget: Option<usize>,
+}
+
+/// An error if a batch's weights sum to 0, which a loss that is no finite number may come from.
+pub(crate) fn weighed<T: Float>(cell: &Cell, extent: Extent, inputs: &[&[T]]) -> Result<(), Error> {
+    let tape = cell.tape();
+    let Some(sum) = tape.loss_weight() else {
+        return Ok(());
+    };
+    // Weights may be computed.
+    let mut tape = Interpreter::<T>::with_gradients(tape, |_| false);
+    tape.forward(extent, inputs)?;
+    match tape.value(sum)?.iter().all(|w| w.to_f64() == 0.0) {
+        true => Err(Error::NoWeight),
+        false => Ok(()),
+    }
 }
 
 /// What runs a cell.

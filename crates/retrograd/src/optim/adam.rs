@@ -1,6 +1,8 @@
 //! Adam and AdamW.
 
-use super::{Optimizer, Overflow, Step, first_infinite, flushed, fraction, not_negative, positive};
+use super::{
+    Optimizer, Step, StepError, first_infinite, flushed, fraction, memory, not_negative, positive,
+};
 use crate::engine::Float;
 use crate::error::Error;
 
@@ -83,10 +85,8 @@ impl Optimizer for Adam {
         &["mean gradient", "mean squared gradient"]
     }
 
-    fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), Overflow> {
-        let [mean, square] = step.memory else {
-            unreachable!("as many as `memory` names")
-        };
+    fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), StepError> {
+        let [mean, square] = memory(step.memory)?;
         let scale = T::from_f64(step.scale);
         let number = step.number as f64;
         let (unbias1, unbias2) = (1.0 - self.beta1.powf(number), 1.0 - self.beta2.powf(number));
@@ -98,7 +98,7 @@ impl Optimizer for Adam {
         let epsilon = T::from_f64(self.epsilon);
         let next = |v: T, g: T| beta2 * v + rest2 * ((g * scale) * (g * scale));
         if let Some(element) = first_infinite(square, step.gradient, next) {
-            return Err(Overflow {
+            return Err(StepError::Overflow {
                 what: "Adam's mean squared gradient",
                 element,
             });

@@ -4,7 +4,7 @@
 //! An optimiser of your own says how it moves the parameters and what it remembers from step to step:
 //!
 //! ```
-//! use retrograd::optim::{Optimizer, Overflow, Step};
+//! use retrograd::optim::{Optimizer, Step, StepError};
 //! use retrograd::{Batch, Extent, Float, Trainer, zoo};
 //!
 //! /// RMSprop (Tieleman & Hinton 2012): divides by the root of a running mean of squared gradients.
@@ -23,15 +23,17 @@
 //!     fn memory(&self) -> &'static [&'static str] {
 //!         &["mean squared gradient"]
 //!     }
-//!     fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), Overflow> {
-//!         let [square] = step.memory else { unreachable!("as many as `memory` names") };
+//!     fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), StepError> {
+//!         let [square] = step.memory else {
+//!             return Err(StepError::Memory { needed: 1, found: step.memory.len() });
+//!         };
 //!         let (keep, rest, epsilon) = (T::from_f64(0.9), T::from_f64(0.1), T::from_f64(1e-8));
 //!         let (scale, learning_rate) = (T::from_f64(step.scale), T::from_f64(self.learning_rate));
 //!         let next = |v: T, g: T| keep * v + rest * (g * scale) * (g * scale);
 //!         // First a look whether all goes well, then the change.
 //!         let all = square.iter().zip(step.gradient);
 //!         if let Some(element) = all.map(|(&v, &g)| next(v, g)).position(|v| !v.to_f64().is_finite()) {
-//!             return Err(Overflow { what: "the mean squared gradient", element });
+//!             return Err(StepError::Overflow { what: "the mean squared gradient", element });
 //!         }
 //!         for ((p, &g), v) in step.parameters.iter_mut().zip(step.gradient).zip(square) {
 //!             *v = next(*v, g);
@@ -85,8 +87,8 @@ pub trait Optimizer: Debug + Send + Sync + 'static {
     /// Makes a step.
     ///
     /// # Errors
-    /// A number that it remembers would not be finite; then it has changed nothing.
-    fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), Overflow>;
+    /// [`StepError`]; then it has changed nothing.
+    fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), StepError>;
 }
 
 /// What an optimiser makes a step of. All slices are as long as the parameters.
@@ -105,13 +107,38 @@ pub struct Step<'a, T> {
     pub memory: &'a mut [Vec<T>],
 }
 
-/// A number that an optimiser remembers would not be finite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overflow {
-    /// What would not be finite.
-    pub what: &'static str,
-    /// Whose, as a position in the vector of all parameters.
-    pub element: usize,
+/// A step that an optimiser did not make; it has changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepError {
+    /// A number that it remembers would not be finite.
+    #[error("{what} would not be finite at element {element}")]
+    Overflow {
+        /// What would not be finite.
+        what: &'static str,
+        /// Whose, as a position in the vector of all parameters.
+        element: usize,
+    },
+    /// Other than as many vectors in [`Step::memory`] as it needs: whoever passes a step on to another optimiser passes on its
+    /// [`Optimizer::memory`] too.
+    #[error("the optimiser remembers {needed} vectors, and was given {found}")]
+    Memory {
+        /// How many it needs.
+        needed: usize,
+        /// How many there are.
+        found: usize,
+    },
+}
+
+/// The vectors of a step's memory, as many as an optimiser has.
+///
+/// # Errors
+/// [`StepError::Memory`].
+fn memory<T, const N: usize>(memory: &mut [Vec<T>]) -> Result<&mut [Vec<T>; N], StepError> {
+    let found = memory.len();
+    memory
+        .try_into()
+        .map_err(|_| StepError::Memory { needed: N, found })
 }
 
 /// An optimiser at work on a vector of `n` parameters: its settings, what it remembers, and how many steps it has made. A
@@ -157,7 +184,7 @@ impl<O: Optimizer, T: Float> OptimizerState<O, T> {
     /// One step along `scale` times the gradient (see [`clip_scale`]).
     ///
     /// # Errors
-    /// [`Overflow`]; then nothing has changed.
+    /// [`StepError`]; then nothing has changed.
     ///
     /// # Panics
     /// If the slices differ in length.
@@ -166,7 +193,7 @@ impl<O: Optimizer, T: Float> OptimizerState<O, T> {
         parameters: &mut [T],
         gradient: &[T],
         scale: f64,
-    ) -> Result<(), Overflow> {
+    ) -> Result<(), StepError> {
         assert_eq!(parameters.len(), gradient.len(), "a number a parameter");
         self.optimizer.step(Step {
             number: self.steps + 1,
@@ -189,7 +216,7 @@ pub(crate) trait AnyOptimizer<T>: Debug + Send + Sync {
     /// The steps made so far.
     fn steps(&self) -> u64;
     /// As [`OptimizerState::step`].
-    fn step(&mut self, parameters: &mut [T], gradient: &[T], scale: f64) -> Result<(), Overflow>;
+    fn step(&mut self, parameters: &mut [T], gradient: &[T], scale: f64) -> Result<(), StepError>;
 }
 
 impl<O: Optimizer, T: Float> AnyOptimizer<T> for OptimizerState<O, T> {
@@ -211,7 +238,7 @@ impl<O: Optimizer, T: Float> AnyOptimizer<T> for OptimizerState<O, T> {
         self.steps
     }
 
-    fn step(&mut self, parameters: &mut [T], gradient: &[T], scale: f64) -> Result<(), Overflow> {
+    fn step(&mut self, parameters: &mut [T], gradient: &[T], scale: f64) -> Result<(), StepError> {
         self.step(parameters, gradient, scale)
     }
 }

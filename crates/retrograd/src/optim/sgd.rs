@@ -1,6 +1,6 @@
 //! Gradient descent, plain and with momentum.
 
-use super::{Optimizer, Overflow, Step, first_infinite, flushed, fraction};
+use super::{Optimizer, Step, StepError, first_infinite, flushed, fraction, memory};
 use crate::engine::Float;
 use crate::error::Error;
 
@@ -51,15 +51,13 @@ impl Optimizer for Sgd {
         &["momentum"]
     }
 
-    fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), Overflow> {
-        let [momentum] = step.memory else {
-            unreachable!("as many as `memory` names")
-        };
+    fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), StepError> {
+        let [momentum] = memory(step.memory)?;
         let learning_rate = T::from_f64(self.learning_rate);
         let (decay, scale) = (T::from_f64(self.momentum), T::from_f64(step.scale));
         let next = |b: T, g: T| decay * b + g * scale;
         if let Some(element) = first_infinite(momentum, step.gradient, next) {
-            return Err(Overflow {
+            return Err(StepError::Overflow {
                 what: "the momentum",
                 element,
             });

@@ -1,5 +1,5 @@
 use retrograd::Error;
-use retrograd::optim::{Adam, Optimizer, OptimizerState, Sgd, clip_scale, global_norm};
+use retrograd::optim::{Adam, Optimizer, OptimizerState, Sgd, StepError, clip_scale, global_norm};
 
 const GRADIENTS: [f64; 3] = [0.5, -2.0, 0.1];
 
@@ -119,7 +119,11 @@ fn a_square_that_overflows_is_an_error_and_changes_nothing() {
     let e = adam
         .step(&mut p, &g, 1.0)
         .expect_err("its square is infinite");
-    assert_eq!((e.element, e.what), (77, "Adam's mean squared gradient"));
+    let expected = StepError::Overflow {
+        what: "Adam's mean squared gradient",
+        element: 77,
+    };
+    assert_eq!(e, expected);
     assert_eq!((format!("{adam:?}"), p.clone()), before);
     // Clipped, it is no longer too large.
     adam.step(&mut p, &g, clip_scale(global_norm(&g), Some(1.0)))

@@ -276,8 +276,10 @@ fn a_loss_that_is_no_number_leaves_everything_as_it_was() {
         let e = trainer
             .step(&batch().with("next", next))
             .expect_err("not finite");
-        assert!(matches!(e, Error::NonFinite { step: 2, .. }), "{e}");
-        assert!(e.to_string().contains("step 2"), "{e}");
+        match bad.is_finite() {
+            true => assert!(matches!(e, Error::NonFinite { step: 2, .. }), "{e}"),
+            false => assert!(matches!(e, Error::NonFiniteInput { .. }), "{e}"),
+        }
     }
     assert_eq!(all(&trainer), before);
     assert_eq!(trainer.step(&batch()).unwrap().step, 2);
@@ -546,7 +548,7 @@ fn missing_targets_are_covered_by_a_weight_of_0_and_a_batch_of_them_alone_is_ref
             ] {
                 let refused = refused.unwrap_err();
                 assert!(matches!(refused, Error::NoWeight), "{refused}");
-                assert!(refused.to_string().contains("all weights"), "{refused}");
+                assert!(refused.to_string().contains("sum to 0"), "{refused}");
             }
             assert_eq!(trainer.parameters(), before);
             before
