@@ -43,7 +43,7 @@ pub fn find(name: &str, hidden: usize) -> Result<Cell> {
                 format!(
                     "there is no cell `{name}`; there are {}, zoo/{}, zoo/{}, and .cell files",
                     NAMES.join(", "),
-                    zoo::NAMES.join(", zoo/"),
+                    zoo::names().collect::<Vec<_>>().join(", zoo/"),
                     written.join(", zoo/")
                 )
             })?;

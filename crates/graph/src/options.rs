@@ -79,6 +79,13 @@ impl Default for Options {
 pub struct Unroll(Option<u8>);
 
 /// A factor that there is no code for.
+///
+/// ```
+/// use retrograd_graph::Unroll;
+///
+/// let error = Unroll::by(33).unwrap_err();
+/// assert_eq!(error.to_string(), "a loop can be unrolled by 1 to 32 steps, not by 33");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a loop can be unrolled by 1 to {} steps, not by {factor}",

@@ -5,6 +5,20 @@ use retrograd_graph::passes::Refused;
 use retrograd_tape::Tape;
 
 /// A program that cannot be compiled.
+///
+/// ```
+/// use retrograd_jit::{CompileError, CompiledCell, Observe, Options, Purpose};
+/// use retrograd_tape::{Recorder, Role, Shape};
+///
+/// let r = Recorder::new();
+/// r.output("y", r.input("x", Role::Sequence, Shape::Scalar).tanh());
+/// let tape = r.finish("squash")?;
+/// let options = Options::default().with(|o| o.observe = vec![Observe::value("gate")]);
+/// let error = CompiledCell::<f32>::compile_with(&tape, &Purpose::Forward, &options).unwrap_err();
+/// assert!(matches!(error, CompileError::Observe(_)));
+/// assert_eq!(error.to_string(), "cannot observe: `squash` has no value `gate`; it has `x`");
+/// # Ok::<(), retrograd_tape::TapeError>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
@@ -70,6 +84,21 @@ impl CompileError {
 }
 
 /// A stepper that cannot be made.
+///
+/// ```
+/// use retrograd_jit::{Stepper, StepperError};
+/// use retrograd_tape::{Recorder, Role, Shape};
+///
+/// let r = Recorder::new();
+/// let x = r.input("x", Role::Sequence, Shape::Scalar);
+/// let h = r.state("h", Shape::Scalar, -1, None); // from the end of the sequence, which a stepper never sees
+/// r.output("y", r.next(h, 0.5 * h + x));
+/// let tape = r.finish("backward")?;
+/// let error = Stepper::<f32>::new(&tape, 1, &[&[], &[]]).unwrap_err();
+/// assert!(matches!(error, StepperError::Compile(_)));
+/// assert!(error.to_string().starts_with("`backward` cannot be run sample by sample"));
+/// # Ok::<(), retrograd_tape::TapeError>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum StepperError {
@@ -82,6 +111,18 @@ pub enum StepperError {
 }
 
 /// A run that cannot be.
+///
+/// ```
+/// use retrograd_jit::{CompiledCell, Purpose, RunError};
+/// use retrograd_tape::{Extent, Recorder, Role, Shape};
+///
+/// let r = Recorder::new();
+/// r.output("y", r.input("x", Role::Sequence, Shape::Scalar).tanh());
+/// let cell = CompiledCell::<f32>::compile(&r.finish("squash")?, &Purpose::Forward)?;
+/// let error = cell.run(Extent::steps(2), &[&[0.0; 3]], &mut [&mut [0.0; 2]]).unwrap_err();
+/// assert!(matches!(error, RunError::Length { expected: 2, found: 3, .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {

@@ -1,21 +1,4 @@
 //! Cells: one time step of one example, written as equations. Batch and time are never written.
-//!
-//! ```
-//! use retrograd::Cell;
-//!
-//! let cell = Cell::define("rnn", |c| {
-//!     let x = c.input("x", 4);
-//!     let h = c.state("h", 16);
-//!     let h = c.next(h, c.dense("h", 16, [x, h]).tanh()); // the new state, usable at once
-//!     let y = c.dense("forecast", 4, [h]);
-//!     c.output("y", y);
-//!     let target = c.target("next", 4);
-//!     c.loss((y - target).square().mean());
-//! })?;
-//! let names: Vec<&str> = cell.parameters().map(|p| p.name).collect();
-//! assert_eq!(names, ["h.x", "h.h", "h.bias", "forecast.h", "forecast.bias"]);
-//! # Ok::<(), retrograd::Error>(())
-//! ```
 
 use std::fmt;
 
@@ -29,6 +12,23 @@ use crate::stepper::StepperBuilder;
 
 /// A finished cell: its tape, how each parameter starts, and how likely each mask keeps an element.
 /// Prints itself as its tape.
+///
+/// ```
+/// use retrograd::Cell;
+///
+/// let cell = Cell::define("rnn", |c| {
+///     let x = c.input("x", 4);
+///     let h = c.state("h", 16);
+///     let h = c.next(h, c.dense("h", 16, [x, h]).tanh()); // the new state, usable at once
+///     let y = c.dense("forecast", 4, [h]);
+///     c.output("y", y);
+///     let target = c.target("next", 4);
+///     c.loss((y - target).square().mean());
+/// })?;
+/// let names: Vec<&str> = cell.parameters().map(|p| p.name).collect();
+/// assert_eq!(names, ["h.x", "h.h", "h.bias", "forecast.h", "forecast.bias"]);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Cell {
     tape: Tape,

@@ -6,6 +6,17 @@ use std::path::{Path, PathBuf};
 
 /// Reads a file of at most `limit` bytes.
 ///
+/// ```
+/// use retrograd::files;
+/// use std::path::Path;
+///
+/// let manifest = Path::new("Cargo.toml");
+/// assert!(files::read(manifest, 1 << 20)?.starts_with(b"[package]"));
+/// let error = files::read(manifest, 12).unwrap_err();
+/// assert_eq!(error.to_string(), "it has more than the 12 bytes that are read");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// # Errors
 /// The system's; and one that says so for what is no file (a directory, a pipe, or a device, which may have no end), for a
 /// file of more than `limit` bytes, and where memory for it is lacking.
@@ -19,6 +30,17 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 
 /// [`read`], also of a pipe, as a shell's `<(…)` makes one: waits for what its writer writes.
 ///
+/// ```
+/// use retrograd::files;
+/// use std::path::Path;
+///
+/// let bytes = files::read_or_receive(Path::new("Cargo.toml"), 1 << 20)?;
+/// assert!(bytes.starts_with(b"[package]"));
+/// let error = files::read_or_receive(Path::new("src"), 1 << 20).unwrap_err();
+/// assert_eq!(error.to_string(), "it is a directory, not a file");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// # Errors
 /// Those of [`read`], but for pipes.
 pub fn read_or_receive(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
@@ -30,6 +52,15 @@ pub fn read_or_receive(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 
 /// [`read`] of text in UTF-8.
 ///
+/// ```
+/// use retrograd::files;
+/// use std::path::Path;
+///
+/// let text = files::read_text(Path::new("Cargo.toml"), 1 << 20)?;
+/// assert!(text.contains("name = \"retrograd\""));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// # Errors
 /// Those of [`read`], and one for bytes that are not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
@@ -39,6 +70,14 @@ pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
 }
 
 /// Reads all that `reader` has, at most `limit` bytes.
+///
+/// ```
+/// use retrograd::files;
+///
+/// assert_eq!(files::read_all(&b"a,b"[..], 3)?, b"a,b");
+/// assert!(files::read_all(std::io::repeat(0), 1 << 10).is_err(), "it never ends");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
 /// The reader's; and one that says so if it has more, or if memory for it is lacking.
@@ -82,6 +121,12 @@ fn not_a_file(kind: FileType) -> Option<&'static str> {
 }
 
 /// A number of bytes for people, in the greatest binary unit that it has one of: "512 MiB", "18.6 GiB", "12 bytes".
+///
+/// ```
+/// use retrograd::files::size;
+///
+/// assert_eq!([512 << 20, 20_000_000_000, 12].map(size), ["512 MiB", "18.6 GiB", "12 bytes"]);
+/// ```
 #[must_use]
 pub fn size(bytes: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];

@@ -329,6 +329,20 @@ impl<T: Float> Program<T> {
 }
 
 /// Runs a [`Program`] again and again, in a workspace of its own. A clone of its program may have another at the same time.
+///
+/// ```
+/// use retrograd::{Batch, Extent, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("gru").unwrap(), 1, 8)?;
+/// let parameters = cell.initial_parameters(1)?;
+/// let mut session = cell.program().build()?.session();
+/// for x in [[0.1, 0.2], [0.3, 0.4]] {
+///     let batch = Batch::new(Extent::steps(2)).with("x", x.to_vec());
+///     let results = session.run(&parameters, &batch)?; // in the same workspace each time
+///     assert_eq!(results.output("y").map(<[f32]>::len), Some(2));
+/// }
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 pub struct Session<T: Float = f32> {
     program: Program<T>,
     work: Work<T>,
@@ -551,6 +565,27 @@ fn interpreted<T: Float>(
 }
 
 /// What a run of a [`Session`] gave.
+///
+/// ```
+/// use retrograd::{Batch, Cell, Extent, Observe};
+///
+/// let cell = Cell::define("sum", |c| {
+///     let (x, h) = (c.input("x", ()), c.state("h", ()));
+///     let h = c.next(h, h + x);
+///     c.output("y", 2.0 * h);
+///     c.loss(h.square());
+/// })?;
+/// let new_state = Observe::value("h'");
+/// let program = cell.program().gradients(["x"]).observe(new_state.clone()).build()?;
+/// let mut session = program.session();
+/// let results = session.run(&[], &Batch::new(Extent::steps(2)).with("x", vec![1.0, 2.0]))?;
+/// assert_eq!(results.loss(), Some(5.0), "the mean of 1 and 9");
+/// assert_eq!(results.output("y"), Some(&[2.0, 6.0][..]));
+/// assert_eq!(results.output("h"), Some(&[3.0][..]), "the final state");
+/// assert_eq!(results.gradient("x"), Some(&[4.0, 3.0][..]));
+/// assert_eq!(results.observed(&new_state), Some(&[1.0, 3.0][..]));
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Results<'a, T> {
     tape: &'a Tape,

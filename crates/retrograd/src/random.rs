@@ -13,6 +13,15 @@ pub use rand::{Rng, RngExt, SeedableRng};
 pub use rand_chacha::ChaCha8Rng;
 
 /// The random numbers of a `kind` of thing with this `name`: a ChaCha stream of the seed. The same on every machine.
+///
+/// ```
+/// use retrograd::random::{Rng, stream};
+///
+/// let first = |seed, name| stream(seed, "mask", name).next_u64();
+/// assert_eq!(first(1, "dropout"), first(1, "dropout"));
+/// assert_ne!(first(1, "dropout"), first(1, "other"));
+/// assert_ne!(first(1, "dropout"), first(2, "dropout"));
+/// ```
 pub fn stream(seed: u64, kind: &str, name: &str) -> ChaCha8Rng {
     // FNV-1a, 64 bits: a fixed function, where the standard library's hasher may change with its version.
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;

@@ -13,10 +13,36 @@ use crate::error::Error;
 use crate::init::Init;
 
 /// A recurrent part: takes the input and the number of hidden units, returns the new hidden state `[H]`.
+///
+/// ```
+/// use retrograd::{Builder, Cell, Var, zoo};
+///
+/// fn leaky<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
+///     let h = c.state("h", hidden);
+///     c.next(h, 0.9 * h + c.dense("new", hidden, [x]).tanh())
+/// }
+/// let recurrences: [zoo::Recurrence; 2] = [leaky, zoo::gru];
+/// for recurrence in recurrences {
+///     let cell = Cell::define("either", |c| c.output("y", recurrence(c, c.input("x", 2), 4)))?;
+///     assert_eq!(cell.new_states(), ["h'"]);
+/// }
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 pub type Recurrence = for<'t> fn(&'t Builder, Var<'t>, usize) -> Var<'t>;
 
 /// A cell that can be asked for by name.
+///
+/// ```
+/// use retrograd::{Cell, zoo};
+///
+/// let gru = zoo::find("gru").unwrap();
+/// assert_eq!((gru.number, gru.description), ("S6", "gated recurrent unit, reset before the product"));
+/// let cell = Cell::define(gru.name, |c| c.output("y", (gru.recurrence)(c, c.input("x", 2), 4)))?;
+/// assert_eq!(cell.name(), "gru");
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Entry {
     /// Its name.
     pub name: &'static str,
@@ -33,7 +59,14 @@ pub struct Entry {
 const QUESTION: &str = "\"What is the intuition behind LSTM networks?\"";
 
 /// All cells, in the question's order.
-pub static ENTRIES: [Entry; 10] = [
+///
+/// ```
+/// use retrograd::zoo::ENTRIES;
+///
+/// let grus: Vec<&str> = ENTRIES.iter().filter(|e| e.number == "S6").map(|e| e.name).collect();
+/// assert_eq!(grus, ["gru", "gru_after"]);
+/// ```
+pub static ENTRIES: &[Entry] = &[
     Entry {
         name: "rnn",
         number: "S1",
@@ -107,8 +140,19 @@ pub static ENTRIES: [Entry; 10] = [
 ];
 
 /// A cell that the program carries as a cell file, dimensions I (inputs) and, but for mLSTM, H (hidden units).
+///
+/// ```
+/// use retrograd::{Cell, zoo};
+///
+/// let peephole = zoo::written("peephole").unwrap();
+/// assert_eq!(peephole.description, "LSTM whose gates see the memory");
+/// let cell = Cell::from_text(peephole.text, &[("I", 2), ("H", 8)])?;
+/// assert_eq!(cell.new_states(), ["h'", "c'"]);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[cfg(feature = "text")]
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Written {
     /// Its name.
     pub name: &'static str,
@@ -119,8 +163,18 @@ pub struct Written {
 }
 
 /// Cells beside the question's, as cell files.
+///
+/// ```
+/// use retrograd::{Cell, zoo};
+///
+/// for written in &zoo::WRITTEN {
+///     let cell = Cell::from_text(written.text, &[("I", 3)])?;
+///     assert_eq!(cell.name(), written.name);
+/// }
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[cfg(feature = "text")]
-pub static WRITTEN: [Written; 8] = [
+pub static WRITTEN: &[Written] = &[
     Written {
         name: "peephole",
         description: "LSTM whose gates see the memory",
@@ -164,32 +218,51 @@ pub static WRITTEN: [Written; 8] = [
 ];
 
 /// The written cell of that name, if there is one.
+///
+/// ```
+/// use retrograd::zoo;
+///
+/// assert!(zoo::written("lnlstm").is_some());
+/// assert!(zoo::written("lstm").is_none(), "it is one of the question's: `find` has it");
+/// ```
 #[cfg(feature = "text")]
 pub fn written(name: &str) -> Option<&'static Written> {
     WRITTEN.iter().find(|w| w.name == name)
 }
 
 /// The names of all cells, in the question's order.
-pub const NAMES: [&str; 10] = [
-    "rnn",
-    "keepwrite",
-    "one_memory",
-    "one_memory_deep",
-    "one_hidden",
-    "one_hidden_deep",
-    "irnn",
-    "gru",
-    "gru_after",
-    "lstm",
-];
+///
+/// ```
+/// use retrograd::zoo;
+///
+/// assert!(zoo::names().all(|name| zoo::find(name).is_some()));
+/// ```
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ENTRIES.iter().map(|e| e.name)
+}
 
 /// The cell of that name, if there is one.
+///
+/// ```
+/// use retrograd::zoo;
+///
+/// assert_eq!(zoo::find("lstm").unwrap().number, "S7");
+/// assert!(zoo::find("peephole").is_none(), "it is a cell file: `written` has it");
+/// ```
 pub fn find(name: &str) -> Option<&'static Entry> {
     ENTRIES.iter().find(|e| e.name == name)
 }
 
 /// A cell that forecasts the next row of a series: input "x" `[inputs]`, output "y" = V h' + d `[inputs]` with the
 /// parameters `forecast.h` and `forecast.bias`, target "next" `[inputs]`, and as loss the mean squared error.
+///
+/// ```
+/// use retrograd::zoo;
+///
+/// let cell = zoo::forecaster(zoo::find("lstm").unwrap(), 3, 8)?;
+/// assert_eq!(cell.parameter_count(), 4 * 8 * (3 + 8 + 1) + 3 * (8 + 1));
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Cell`] if `inputs` or `hidden` is 0.
@@ -200,6 +273,14 @@ pub fn forecaster(entry: &Entry, inputs: usize, hidden: usize) -> Result<Cell, E
 
 /// [`forecaster`] with dropout (Srivastava et al. 2014) of what the forecast is read from: in training, each element of h'
 /// counts as 0 with probability `dropout` there, not in the recurrence (Zaremba et al., arXiv:1409.2329). 0 is none.
+///
+/// ```
+/// use retrograd::zoo;
+///
+/// let cell = zoo::forecaster_with_dropout(zoo::find("gru").unwrap(), 2, 8, 0.25)?;
+/// assert_eq!(cell.keep_probabilities(), [0.75]);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`forecaster`], and [`Error::KeepProbability`] unless `dropout` is at least 0 and less than 1.
@@ -225,6 +306,14 @@ pub fn forecaster_with_dropout(
 }
 
 /// S1, the plain recurrent network (Elman 1990): h' = tanh(h[x; h]).
+///
+/// ```
+/// use retrograd::{Cell, zoo};
+///
+/// let cell = Cell::define("rnn", |c| c.output("y", zoo::rnn(c, c.input("x", 2), 4)))?;
+/// assert_eq!(cell.parameter_count(), 4 * (2 + 4 + 1)); // W, U and b
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 pub fn rnn<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
     let h = c.state("h", hidden);
     c.next(h, c.dense("h", hidden, [x, h]).tanh())
@@ -235,6 +324,14 @@ pub fn rnn<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
 /// ```text
 /// c' = σ(keep[x; h]) ∘ c + σ(write[x; h]) ∘ tanh(c_int[x; h])
 /// h' = tanh(h_int[x; h]) ∘ σ(c')
+/// ```
+///
+/// ```
+/// use retrograd::{Cell, zoo};
+///
+/// let cell = Cell::define("keepwrite", |c| c.output("y", zoo::keepwrite(c, c.input("x", 2), 4)))?;
+/// assert_eq!(cell.new_states(), ["h'", "c'"]);
+/// # Ok::<(), retrograd::Error>(())
 /// ```
 pub fn keepwrite<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
     let h = c.state("h", hidden);
@@ -247,6 +344,14 @@ pub fn keepwrite<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
 /// ```text
 /// c' = tanh(memory[x; h; c])
 /// h' = tanh(h_int[x; h]) ∘ σ(c')
+/// ```
+///
+/// ```
+/// use retrograd::{Cell, zoo};
+///
+/// let cell = Cell::define("one_memory", |c| c.output("y", zoo::one_memory(c, c.input("x", 2), 4)))?;
+/// assert_eq!(cell.parameter_count(), 4 * (2 + 4 + 4 + 1) + 4 * (2 + 4 + 1)); // memory, h_int
+/// # Ok::<(), retrograd::Error>(())
 /// ```
 pub fn one_memory<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
     let h = c.state("h", hidden);
@@ -261,6 +366,14 @@ pub fn one_memory<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
 /// m  = tanh(memory_hidden[x; h; c])
 /// c' = tanh(memory[m])
 /// h' = tanh(h_int[x; h]) ∘ σ(c')
+/// ```
+///
+/// ```
+/// use retrograd::{Cell, zoo};
+///
+/// let cell = Cell::define("one_memory_deep", |c| c.output("y", zoo::one_memory_deep(c, c.input("x", 2), 4)))?;
+/// assert!(cell.parameters().any(|p| p.name == "memory_hidden.c"));
+/// # Ok::<(), retrograd::Error>(())
 /// ```
 pub fn one_memory_deep<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
     let h = c.state("h", hidden);
@@ -277,6 +390,14 @@ pub fn one_memory_deep<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t>
 /// c' = σ(keep[x; h]) ∘ c + σ(write[x; h]) ∘ tanh(c_int[x; h])
 /// h' = tanh(hidden[x; h; c'])
 /// ```
+///
+/// ```
+/// use retrograd::{Cell, Shape, zoo};
+///
+/// let cell = Cell::define("one_hidden", |c| c.output("y", zoo::one_hidden(c, c.input("x", 2), 4)))?;
+/// assert!(cell.parameters().any(|p| p.name == "hidden.c" && p.shape == Shape::Matrix(4, 4)));
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 pub fn one_hidden<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
     let h = c.state("h", hidden);
     let memory = gated_memory(c, x, h, hidden);
@@ -290,6 +411,14 @@ pub fn one_hidden<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
 /// g  = tanh(hidden_hidden[x; h; c'])
 /// h' = tanh(hidden[g])
 /// ```
+///
+/// ```
+/// use retrograd::{Cell, zoo};
+///
+/// let cell = Cell::define("one_hidden_deep", |c| c.output("y", zoo::one_hidden_deep(c, c.input("x", 2), 4)))?;
+/// assert!(cell.parameters().any(|p| p.name == "hidden_hidden.c"));
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 pub fn one_hidden_deep<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
     let h = c.state("h", hidden);
     let memory = gated_memory(c, x, h, hidden);
@@ -300,6 +429,14 @@ pub fn one_hidden_deep<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t>
 
 /// S5, the IRNN (Le, Jaitly & Hinton 2015, section 3): h' = relu(h[x; h]), where U starts as the identity, b as zeros and
 /// W normal with a standard deviation of 0.001.
+///
+/// ```
+/// use retrograd::{Cell, Init, zoo};
+///
+/// let cell = Cell::define("irnn", |c| c.output("y", zoo::irnn(c, c.input("x", 2), 4)))?;
+/// assert!(cell.parameters().any(|p| p.name == "h.h" && p.init == Init::Identity));
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 pub fn irnn<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
     let inputs = x.shape().map_or(1, Shape::len);
     let from_x = c.param_init("h.x", (hidden, inputs), Init::Normal(0.001));
@@ -316,6 +453,14 @@ pub fn irnn<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
 /// z  = σ(update[x; h])
 /// n  = tanh(W x + U (r ∘ h) + b),    W, U, b = new.x, new.h, new.bias
 /// h' = (1 − z) ∘ n + z ∘ h
+/// ```
+///
+/// ```
+/// use retrograd::{Cell, zoo};
+///
+/// let cell = Cell::define("gru", |c| c.output("y", zoo::gru(c, c.input("x", 2), 4)))?;
+/// assert_eq!(cell.parameter_count(), 3 * 4 * (2 + 4 + 1)); // reset, update, new
+/// # Ok::<(), retrograd::Error>(())
 /// ```
 pub fn gru<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
     let h = c.state("h", hidden);
@@ -334,6 +479,14 @@ pub fn gru<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
 /// n  = tanh(W x + b + r ∘ (U h + d)),    W, b, U, d = new.x, new.bias, new.h, new.h_bias
 /// h' = (1 − z) ∘ n + z ∘ h
 /// ```
+///
+/// ```
+/// use retrograd::{Cell, zoo};
+///
+/// let cell = Cell::define("gru_after", |c| c.output("y", zoo::gru_after(c, c.input("x", 2), 4)))?;
+/// assert_eq!(cell.parameter_count(), 3 * 4 * (2 + 4 + 1) + 4); // one more bias
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 pub fn gru_after<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
     let h = c.state("h", hidden);
     let reset = gate(c, "reset", x, h, hidden);
@@ -349,6 +502,14 @@ pub fn gru_after<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
 /// ```text
 /// c' = σ(forget[x; h]) ∘ c + σ(input[x; h]) ∘ tanh(cell[x; h])
 /// h' = σ(output[x; h]) ∘ tanh(c')
+/// ```
+///
+/// ```
+/// use retrograd::{Cell, Init, zoo};
+///
+/// let cell = Cell::define("lstm", |c| c.output("y", zoo::lstm(c, c.input("x", 2), 4)))?;
+/// assert!(cell.parameters().any(|p| p.name == "forget.bias" && p.init == Init::Constant(1.0)));
+/// # Ok::<(), retrograd::Error>(())
 /// ```
 pub fn lstm<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
     let h = c.state("h", hidden);

@@ -65,7 +65,7 @@ fn numbers(cell: &Cell) -> Vec<(String, Vec<f64>)> {
 
 #[test]
 fn every_zoo_cell_is_what_its_file_says() {
-    for name in zoo::NAMES {
+    for name in zoo::names() {
         let entry = zoo::find(name).expect("it is in the zoo");
         let built = zoo::forecaster(entry, 3, 5).expect("it is right");
         let read = file(name, &[("I", 3), ("H", 5)]);

@@ -6,6 +6,17 @@ use std::panic::Location;
 use crate::op::Number;
 
 /// A mistake in a recorded program, or in what it is run on.
+///
+/// ```
+/// use retrograd_tape::{Recorder, Shape, TapeError};
+///
+/// let r = Recorder::new();
+/// let (a, b) = (r.param("a", Shape::Vector(2)), r.param("b", Shape::Vector(3)));
+/// r.output("sum", a + b);
+/// let error = r.finish("sum").unwrap_err();
+/// assert!(matches!(&error, TapeError::Misfit { op, .. } if op == "add"));
+/// assert!(error.to_string().contains("`a` is [2], `b` is [3]"), "after this file's line");
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TapeError {

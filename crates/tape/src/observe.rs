@@ -11,6 +11,25 @@ use crate::tape::Tape;
 /// The name is the one in the cell; of several values of one name the last counts, as in a program that uses a name again. A layer's
 /// sum has the layer's name, unless what is made of it was given that.
 /// A state's own name is the value that a step reads (`c`), with a prime the one that it makes (`c'`).
+///
+/// ```
+/// use retrograd_tape::{Extent, Interpreter, Observe, Recorder, Shape};
+///
+/// let r = Recorder::new();
+/// let x = r.param("x", Shape::Scalar);
+/// r.output("y", 3.0 * x.square().named("square"));
+/// let tape = r.finish("observed")?;
+///
+/// let adjoint = Observe::adjoint("square");
+/// assert_eq!(adjoint.to_string(), "adjoint(square)");
+/// let square = tape.find(adjoint.name()).expect("it is on the tape");
+/// let mut run = Interpreter::observing(&tape, |_| false, &[square])?;
+/// run.forward(Extent::steps(1), &[&[5.0]])?;
+/// run.backward(&[Some(&[1.0])])?;
+/// assert_eq!(run.value(square)?, [25.0]);
+/// assert_eq!(run.adjoint(square)?, Some(&[3.0][..]));
+/// # Ok::<(), retrograd_tape::TapeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Observe {
     /// The value.

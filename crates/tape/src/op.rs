@@ -34,6 +34,17 @@ pub enum Reduction {
 }
 
 /// An op of the step graph.
+///
+/// ```
+/// use retrograd_tape::{Domain, Op, Shape, Type};
+///
+/// let product = Op::MatVec { transposed: false };
+/// let weights = Type::new(Shape::Matrix(8, 3), Domain::Once);
+/// let x = Type::new(Shape::Vector(3), Domain::Step);
+/// assert_eq!(product.infer(&[weights, x]), Ok(Type::new(Shape::Vector(8), Domain::Step)));
+/// let misfit = product.infer(&[weights, weights]).unwrap_err();
+/// assert_eq!(misfit.to_string(), "operand 1 should be [3]");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// The `id`-th input of the program, of the stated type.

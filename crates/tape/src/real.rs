@@ -14,6 +14,15 @@ mod sealed {
 }
 
 /// `f32` or `f64`: arithmetic and the functions that the op table needs. Sealed.
+///
+/// ```
+/// use retrograd_tape::Real;
+///
+/// fn logistic<T: Real>(x: T) -> T {
+///     T::ONE / (T::ONE + (-x).exp())
+/// }
+/// assert_eq!((logistic(0.0_f32), logistic(0.0_f64)), (0.5, 0.5));
+/// ```
 pub trait Real:
     sealed::Sealed
     + Copy

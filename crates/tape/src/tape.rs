@@ -31,6 +31,19 @@ pub struct Node {
 }
 
 /// What an input is for. It says which domain the input has and what a trainer does with it.
+///
+/// ```
+/// use retrograd_tape::{Domain, Recorder, Role, Shape};
+///
+/// let r = Recorder::new();
+/// let x = r.input("x", Role::Sequence, Shape::Vector(3));
+/// let w = r.param("w", Shape::Vector(3));
+/// r.output("y", w.dot(x));
+/// let tape = r.finish("linear")?;
+/// let inputs: Vec<_> = tape.inputs().iter().map(|i| (i.role, i.ty.domain)).collect();
+/// assert_eq!(inputs, [(Role::Sequence, Domain::Step), (Role::Param, Domain::Once)]);
+/// # Ok::<(), retrograd_tape::TapeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// A learned parameter, domain `once`.
@@ -95,6 +108,21 @@ pub struct Output {
 }
 
 /// A recorded program: one time step of one example, with batch and time implicit, and its loss over all of them.
+///
+/// ```
+/// use retrograd_tape::{Recorder, Role, Shape};
+///
+/// let r = Recorder::new();
+/// let x = r.input("x", Role::Sequence, Shape::Scalar);
+/// let h = r.state("h", Shape::Scalar, 1, None);
+/// let h = r.next(h, 0.5 * h + x);
+/// r.output("y", h);
+/// let tape = r.finish("leaky")?;
+/// assert_eq!((tape.input("x"), tape.input("h")), (Some(0), Some(1)));
+/// assert_eq!((tape.output("y"), tape.output("h")), (Some(0), Some(1)), "the final state follows");
+/// assert!(tape.to_string().starts_with("tape leaky\n  %0: step [] = input 0  # x\n"));
+/// # Ok::<(), retrograd_tape::TapeError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Tape {
     pub(crate) name: Arc<str>,

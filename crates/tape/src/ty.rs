@@ -5,6 +5,14 @@
 use std::fmt;
 
 /// The shape of a value per example: a scalar, a vector of n, or a row-major matrix of m rows and n columns.
+///
+/// ```
+/// use retrograd_tape::Shape;
+///
+/// let weights = Shape::Matrix(8, 3);
+/// assert_eq!((weights.len(), weights.rank(), weights.axis(1)), (24, 2, Some(3)));
+/// assert_eq!(weights.to_string(), "[8,3]");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Shape {
     /// One number.

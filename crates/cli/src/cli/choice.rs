@@ -152,9 +152,7 @@ pub(crate) fn near<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Stri
 
 /// The names that `--cell` knows.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    zoo::NAMES
-        .into_iter()
-        .chain(zoo::WRITTEN.iter().map(|w| w.name))
+    zoo::names().chain(zoo::WRITTEN.iter().map(|w| w.name))
 }
 
 /// Numbers a row that a cell of the zoo reads unless `--set I` says it.

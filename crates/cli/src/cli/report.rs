@@ -30,10 +30,10 @@ pub(super) fn cells() -> String {
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(WIDTH)
         .set_header(["cell", "no.", "what it is"]);
-    for cell in &zoo::ENTRIES {
+    for cell in zoo::ENTRIES {
         table.add_row([cell.name, cell.number, cell.description]);
     }
-    for cell in &zoo::WRITTEN {
+    for cell in zoo::WRITTEN {
         table.add_row([cell.name, "", cell.description]);
     }
     format!("{}\n", without_rules_inside(&table))

@@ -114,7 +114,7 @@ fn bad_usage() {
 
 fn cells() -> String {
     let written = retrograd::zoo::WRITTEN.iter().map(|w| w.name);
-    let all: Vec<&str> = retrograd::zoo::NAMES.into_iter().chain(written).collect();
+    let all: Vec<&str> = retrograd::zoo::names().chain(written).collect();
     all.join(", ")
 }
 

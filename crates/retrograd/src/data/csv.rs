@@ -32,6 +32,16 @@ pub struct Csv {
 }
 
 /// What the first line of a table is.
+///
+/// ```
+/// use retrograd::data::{Csv, DataError, Header};
+///
+/// let table = "1,10\n2,30\n";
+/// assert!(matches!(Csv::new().parse(table, "rain.csv"), Err(DataError::NoHeader { .. })));
+/// let series = Csv::new().header(Header::None).columns(["2"]).parse(table, "rain.csv")?;
+/// assert_eq!(series.rows(), [10.0, 30.0]);
+/// # Ok::<(), retrograd::data::DataError>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Header {

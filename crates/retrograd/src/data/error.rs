@@ -10,11 +10,17 @@ use crate::files::size;
 /// cut, and of many names the first.
 ///
 /// ```
+/// # #[cfg(feature = "csv")]
+/// # fn main() -> Result<(), retrograd::data::DataError> {
 /// use retrograd::data::{DataError, Series};
 ///
 /// let error = Series::from_csv_str("day,rain\nmon,1\ntue,?\n", "rain.csv", None).unwrap_err();
 /// assert!(matches!(error, DataError::NotANumber { line: 3, .. }));
 /// assert_eq!(error.to_string(), "rain.csv, line 3, column \"rain\": \"?\" is not a number");
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "csv"))]
+/// # fn main() {}
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -7,6 +7,8 @@ use super::shown::{list, shown};
 /// Something that was guessed about a table, or left out of it. Displayed, it is one line.
 ///
 /// ```
+/// # #[cfg(feature = "csv")]
+/// # fn main() -> Result<(), retrograd::data::DataError> {
 /// use retrograd::data::Series;
 ///
 /// let table = "day,sky,rain\nmon,grey,3\ntue,blue,0\n";
@@ -16,7 +18,10 @@ use super::shown::{list, shown};
 ///     "column \"day\" labels the rows",
 ///     "column \"sky\" is left out: \"grey\" (line 2) is not a number",
 /// ]);
-/// # Ok::<(), retrograd::data::DataError>(())
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "csv"))]
+/// # fn main() {}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -76,6 +81,22 @@ pub enum Note {
 }
 
 /// What a column counts that is an index.
+///
+/// ```
+/// # #[cfg(feature = "csv")]
+/// # fn main() -> Result<(), retrograd::data::DataError> {
+/// use retrograd::data::{Counts, Note, Series};
+///
+/// let table = "time,rain\n1700000000,3\n1700000060,0\n1700000120,1\n1700000180,0\n";
+/// let series = Series::from_csv_str(table, "rain.csv", None)?;
+/// let (column, counts, labels) = ("time".to_owned(), Counts::Seconds, true);
+/// assert_eq!(series.notes(), [Note::Index { column, counts, labels }]);
+/// assert_eq!(series.names(), ["rain"]);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "csv"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Counts {

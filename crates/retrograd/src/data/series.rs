@@ -8,6 +8,8 @@ use super::{DataError, Note};
 /// A multivariate time series: `len` rows in the order of time, `n` named columns, every value finite.
 ///
 /// ```
+/// # #[cfg(feature = "csv")]
+/// # fn main() -> Result<(), retrograd::data::DataError> {
 /// use retrograd::data::{Series, Split};
 ///
 /// let series = Series::from_csv_str("day,rain,sun\nmon,3,1\ntue,0,9\nwed,1,8\n", "sky.csv", None)?;
@@ -16,7 +18,10 @@ use super::{DataError, Note};
 /// assert_eq!(series.labels().unwrap()[2], "wed");
 /// let (training, validation) = series.split(Split::Count(1))?;
 /// assert_eq!((training, validation), (0..2, 2..3));
-/// # Ok::<(), retrograd::data::DataError>(())
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "csv"))]
+/// # fn main() {}
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
@@ -31,13 +36,18 @@ pub struct Series {
 /// How many of the last rows are kept for validation.
 ///
 /// ```
+/// # #[cfg(feature = "csv")]
+/// # fn main() -> Result<(), retrograd::data::DataError> {
 /// use retrograd::data::{Series, Split};
 ///
 /// let sunspots = Series::sunspots();
 /// let (training, validation) = sunspots.split(Split::Fraction(0.2))?;
 /// assert_eq!((training.len(), validation.len()), (247, 62));
 /// assert!(sunspots.split(Split::Count(309)).is_err(), "nothing would be left for training");
-/// # Ok::<(), retrograd::data::DataError>(())
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "csv"))]
+/// # fn main() {}
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Split {

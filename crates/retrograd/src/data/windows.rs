@@ -16,6 +16,18 @@ use rand::{Rng, RngExt};
 use super::{DataError, Series};
 
 /// The number types that batches come in.
+///
+/// ```
+/// use retrograd::data::{Batch, DataError, Element, Series, Windows};
+///
+/// fn all<F: Element>(series: &Series) -> Result<Batch<F>, DataError> {
+///     Windows::new(series, 0..series.len(), series.len() - 1)?.batch(&[0])
+/// }
+/// let series = Series::new(vec!["rain".to_owned()], vec![0.1, 0.2, 0.3])?;
+/// assert_eq!(all::<f32>(&series)?.input, [0.1_f32, 0.2]);
+/// assert_eq!(all::<f64>(&series)?.input, [0.1_f64, 0.2]);
+/// # Ok::<(), retrograd::data::DataError>(())
+/// ```
 pub trait Element: Copy + Default {
     /// The nearest value of this type.
     fn from_f64(value: f64) -> Self;
@@ -36,6 +48,8 @@ impl Element for f64 {
 /// Windows of `steps` + 1 rows inside one range of a (standardised) series.
 ///
 /// ```
+/// # #[cfg(feature = "csv")]
+/// # fn main() -> Result<(), retrograd::data::DataError> {
 /// use retrograd::data::{Series, Windows};
 /// use retrograd::random::{ChaCha8Rng, SeedableRng};
 ///
@@ -46,7 +60,10 @@ impl Element for f64 {
 /// for batch in windows.batches::<f32>(16, 8, &mut rng)? {
 ///     assert_eq!(batch.input.len(), 20 * 16);
 /// }
-/// # Ok::<(), retrograd::data::DataError>(())
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "csv"))]
+/// # fn main() {}
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
@@ -86,6 +103,18 @@ pub struct Batch<F> {
 }
 
 /// The batches of one epoch; see [`Windows::batches`].
+///
+/// ```
+/// use retrograd::data::{Epoch, Series, Windows};
+/// use retrograd::random::stream;
+///
+/// let series = Series::new(vec!["rain".to_owned()], (0..40).map(f64::from).collect())?;
+/// let windows = Windows::new(&series, 0..40, 8)?; // 32 of them
+/// let mut epoch: Epoch<f32> = windows.batches(4, 2, &mut stream(1, "windows", "training"))?;
+/// assert_eq!(epoch.len(), 32 / 2 / 4);
+/// assert!(epoch.all(|batch| batch.input.len() == 8 * 4));
+/// # Ok::<(), retrograd::data::DataError>(())
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Epoch<'a, F> {

@@ -64,6 +64,37 @@ pub use sgd::Sgd;
 
 /// What moves parameters along a gradient: its settings, and how it makes one step. What it remembers from step to step lies
 /// outside it, in [`Step::memory`].
+///
+/// Gradient descent without a memory; [the module's example](self) has one:
+///
+/// ```
+/// use retrograd::Float;
+/// use retrograd::optim::{Optimizer, OptimizerState, Step, StepError};
+///
+/// #[derive(Debug)]
+/// struct Descent(f64);
+///
+/// impl Optimizer for Descent {
+///     fn learning_rate(&self) -> f64 {
+///         self.0
+///     }
+///     fn set_learning_rate(&mut self, learning_rate: f64) {
+///         self.0 = learning_rate;
+///     }
+///     fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), StepError> {
+///         let rate = T::from_f64(self.0 * step.scale);
+///         for (p, &g) in step.parameters.iter_mut().zip(step.gradient) {
+///             *p = *p - rate * g;
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let mut x = [3.0];
+/// OptimizerState::new(Descent(0.5), 1)?.step(&mut x, &[2.0], 1.0).expect("it remembers nothing");
+/// assert_eq!(x, [2.0]);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 pub trait Optimizer: Debug + Send + Sync + 'static {
     /// The step size.
     fn learning_rate(&self) -> f64;
@@ -92,6 +123,37 @@ pub trait Optimizer: Debug + Send + Sync + 'static {
 }
 
 /// What an optimiser makes a step of. All slices are as long as the parameters.
+///
+/// [The module's example](self) uses its memory; this one the number of the step:
+///
+/// ```
+/// # use retrograd::Float;
+/// # use retrograd::optim::{Optimizer, OptimizerState, Step, StepError};
+/// # #[derive(Debug)]
+/// # struct Falling(f64);
+/// # impl Optimizer for Falling {
+/// #     fn learning_rate(&self) -> f64 {
+/// #         self.0
+/// #     }
+/// #     fn set_learning_rate(&mut self, learning_rate: f64) {
+/// #         self.0 = learning_rate;
+/// #     }
+/// fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), StepError> {
+///     let rate = T::from_f64(self.0 / step.number as f64 * step.scale);
+///     for (p, &g) in step.parameters.iter_mut().zip(step.gradient) {
+///         *p = *p - rate * g;
+///     }
+///     Ok(())
+/// }
+/// # }
+/// # let mut falling = OptimizerState::new(Falling(1.0), 1)?;
+/// # let mut x = [3.0];
+/// # for _ in 0..2 {
+/// #     falling.step(&mut x, &[1.0], 1.0).expect("it remembers nothing");
+/// # }
+/// # assert_eq!(x, [1.5]);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Step<'a, T> {
@@ -108,6 +170,18 @@ pub struct Step<'a, T> {
 }
 
 /// A step that an optimiser did not make; it has changed nothing.
+///
+/// ```
+/// use retrograd::Adam;
+/// use retrograd::optim::{OptimizerState, StepError};
+///
+/// let mut adam = OptimizerState::<_, f32>::new(Adam::new(1e-3), 2)?;
+/// let mut x = [0.5, 0.5];
+/// let error = adam.step(&mut x, &[1.0, 1e30], 1.0).unwrap_err(); // no f32 is as great as its square
+/// assert_eq!(error, StepError::Overflow { what: "Adam's mean squared gradient", element: 1 });
+/// assert_eq!(x, [0.5, 0.5]);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StepError {
@@ -245,12 +319,27 @@ impl<O: Optimizer, T: Float> AnyOptimizer<T> for OptimizerState<O, T> {
 
 /// What a learning rate is multiplied by when the share `done` of all steps is made and it is to fall to 0 as half a cosine
 /// (Loshchilov & Hutter 2017, equation 5): [`Trainer::set_learning_rate`](crate::Trainer::set_learning_rate) sets the product.
+///
+/// ```
+/// use retrograd::optim::half_cosine;
+///
+/// let rates = [0.0, 0.25, 0.5, 0.75, 1.0].map(|done| 3e-3 * half_cosine(done));
+/// assert_eq!((rates[0], rates[4]), (3e-3, 0.0));
+/// assert!(rates.is_sorted_by(|before, after| before > after));
+/// ```
 pub fn half_cosine(done: f64) -> f64 {
     0.5 * (1.0 + (std::f64::consts::PI * done).cos())
 }
 
 /// √Σ g², accumulated in f64 whatever the gradient's type. It is finite wherever the norm is: squares that overflow or vanish
 /// are taken of numbers that have been scaled first.
+///
+/// ```
+/// use retrograd::optim::global_norm;
+///
+/// assert_eq!(global_norm(&[3.0_f32, -4.0]), 5.0);
+/// assert!(global_norm(&[3e200, -4e200]).is_finite());
+/// ```
 pub fn global_norm<T: Float>(gradient: &[T]) -> f64 {
     let squares = |unit: f64| -> f64 {
         let scaled = gradient.iter().map(|g| g.to_f64() / unit);
@@ -272,6 +361,15 @@ pub fn global_norm<T: Float>(gradient: &[T]) -> f64 {
 }
 
 /// What to scale a gradient of this norm by so that its norm is at most `limit` (Pascanu et al. 2013, algorithm 1).
+///
+/// ```
+/// use retrograd::optim::{clip_scale, global_norm};
+///
+/// let gradient = [3.0, -4.0];
+/// let scale = clip_scale(global_norm(&gradient), Some(2.5));
+/// assert_eq!(gradient.map(|g| g * scale), [1.5, -2.0]);
+/// assert_eq!(clip_scale(5.0, None), 1.0);
+/// ```
 pub fn clip_scale(norm: f64, limit: Option<f64>) -> f64 {
     match limit {
         Some(limit) if norm > limit => limit / norm,

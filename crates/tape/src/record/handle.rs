@@ -12,6 +12,19 @@ use crate::tape::describe;
 use crate::ty::{Shape, Type};
 
 /// A handle of a recorded value; operators on it record more.
+///
+/// ```
+/// use retrograd_tape::{Recorder, Shape};
+///
+/// let r = Recorder::new();
+/// let w = r.param("w", Shape::Vector(2));
+/// let bowl = (0.5 * w.square() + 1.0).sum().named("bowl");
+/// assert_eq!((bowl.shape(), bowl.name().as_deref()), (Some(Shape::Scalar), Some("bowl")));
+/// r.output("y", bowl);
+/// let (value, gradient) = r.finish("bowl")?.value_and_gradient(&[&[1.0, 2.0]])?;
+/// assert_eq!((value, &gradient[0][..]), (4.5, &[1.0, 2.0][..]));
+/// # Ok::<(), retrograd_tape::TapeError>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Var<'t> {
     source: Source<'t>,
