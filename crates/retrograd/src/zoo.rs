@@ -167,7 +167,7 @@ pub struct Written {
 /// ```
 /// use retrograd::{Cell, zoo};
 ///
-/// for written in &zoo::WRITTEN {
+/// for written in zoo::WRITTEN {
 ///     let cell = Cell::from_text(written.text, &[("I", 3)])?;
 ///     assert_eq!(cell.name(), written.name);
 /// }
