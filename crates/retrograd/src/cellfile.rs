@@ -142,7 +142,7 @@ fn locate(places: &Places, e: Error) -> TextError {
         },
         _ => None,
     };
-    places.locate(&message, name)
+    places.locate(&message, name).caused_by(e)
 }
 
 impl From<TextError> for Error {

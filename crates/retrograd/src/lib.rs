@@ -38,6 +38,12 @@
 //! | save and load | [`Trainer::save`], [`Trainer::load`] |
 //! | check compiled code against the interpreted tape | [`TrainerBuilder::engine`] with [`Engine::Tape`] |
 //!
+//! # How fast
+//!
+//! A training step of an LSTM takes JAX or PyTorch, whichever is faster, 1.2 to 4.8 times as long as this library on one core, of a
+//! layer-norm LSTM 1.4 to 6.4 times; a cell compiles in 2 to 9 ms, whatever T and B are. The README has the table, and
+//! `docs/PERFORMANCE.md` all rows with their commands.
+//!
 //! # A year of weather
 //!
 //! ```

@@ -54,6 +54,7 @@ struct Content {
     /// The first is the place of the mistake.
     labels: Vec<(Span, String)>,
     help: Option<String>,
+    cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl TextError {
@@ -64,6 +65,7 @@ impl TextError {
             message,
             labels: vec![(at, label)],
             help: None,
+            cause: None,
         }))
     }
 
@@ -76,6 +78,12 @@ impl TextError {
     /// Says what to do.
     pub fn help(mut self, help: String) -> TextError {
         self.0.help = Some(help);
+        self
+    }
+
+    /// Keeps the error that this one shows the place of.
+    pub fn caused_by(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> TextError {
+        self.0.cause = Some(Arc::new(cause));
         self
     }
 
@@ -99,12 +107,18 @@ impl fmt::Display for TextError {
             message,
             labels,
             help,
+            ..
         } = &*self.0;
         f.write_str(&render::report(source, message, labels, help.as_deref()))
     }
 }
 
-impl std::error::Error for TextError {}
+impl std::error::Error for TextError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let cause = self.0.cause.as_deref()?;
+        Some(cause)
+    }
+}
 
 /// Longest name of which it is asked what was meant: the distance takes time and memory of the order of its square.
 const LONGEST: usize = 64;
