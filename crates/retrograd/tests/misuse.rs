@@ -306,8 +306,8 @@ fn budgets_flushing_and_sharing_are_within_reach() {
 #[cfg(feature = "text")]
 #[test]
 fn a_mistake_in_a_cell_file_keeps_its_cause() {
-    let text = "cell f(x[2]; h[2])\noutput y = x + h";
-    let error = Cell::from_text(text, &[]).expect_err("no next value");
+    let text = "cell f(x[2]; h[2] delay 2000000000)\nh' = 0.5 * h + x";
+    let error = Cell::from_text(text, &[]).expect_err("beyond all limits");
     let cause = std::error::Error::source(&error).and_then(|c| c.downcast_ref::<Error>());
     assert!(matches!(cause, Some(Error::Cell(_))), "{error}");
 }
