@@ -351,3 +351,34 @@ fn what_a_delay_begins_with_is_written_before_its_loop() {
     r.output("after0", v7);
     check(&r.finish("case").unwrap(), 1, 1, 10201624);
 }
+/// Chaotic: a difference's truncation is more than its two widths tell.
+#[test]
+fn second_derivatives_of_a_chaotic_program_are_compared_where_differences_tell_them() {
+    let r = Recorder::new();
+    let v0 = r.input("w3", Role::Param, Shape::Matrix(1, 1));
+    let v1 = r.input("w7", Role::Param, Shape::Vector(15));
+    let v2 = r.input("w11", Role::Param, Shape::Matrix(1, 15));
+    let v3 = r.apply(Op::MatVec { transposed: false }, &[v2, v1]);
+    let v4 = r.state("h29", Shape::Vector(1), 1, None);
+    let v5 = r.state("h30", Shape::Vector(1), 1, None);
+    let v6 = r.apply(Op::Map(Map::Add), &[v5, v5]);
+    let v7 = r.apply(Op::Map(Map::Tanh), &[v6]);
+    let v8 = r.apply(Op::Map(Map::Add), &[v7, v4]);
+    let v9 = r.apply(Op::MatVec { transposed: false }, &[v0, v3]);
+    let v10 = r.apply(Op::Reduce(Reduction::Mean), &[v9]);
+    let v11 = r.input("z29", Role::Param, Shape::Scalar);
+    let v12 = r.apply(Op::Map(Map::Mul), &[v10, v11]);
+    let v13 = r.apply(Op::Broadcast(Shape::Vector(1)), &[v12]);
+    let v14 = r.apply(Op::Map(Map::Mul), &[v8, v13]);
+    r.next(v4, v7);
+    r.next(v5, v8);
+    r.output("y0", v14);
+    let tape = r.finish("case").unwrap();
+    for t in [3, 11, 13] {
+        for seed in [4868413, 1, 2] {
+            let options = retrograd_graph::Options::default();
+            let compared = second::second_order(&tape, t, 2, seed, &options).unwrap();
+            assert!(t > 3 || compared == [1, 1], "{compared:?}");
+        }
+    }
+}

@@ -92,7 +92,7 @@ const BOUND: [&str; 33] = [
     "const",
 ];
 
-/// Every tag that [`tags`] can give: kinds of program, and ops with the domains that they may work over.
+/// Every tag that [`tags_of`] can give: kinds of program, and ops with the domains that they may work over.
 pub fn every_tag() -> Vec<String> {
     let maps = Map::ALL.into_iter().map(|m| m.row().name);
     let anywhere = maps.chain(ANYWHERE);
