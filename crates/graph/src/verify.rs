@@ -16,6 +16,7 @@ use crate::graph::Graph;
 use crate::passes::components::components;
 
 /// A broken rule, with its number and where.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("rule {rule}: {what}")]
 pub struct Broken {

@@ -200,6 +200,21 @@ fn grow<T: Copy>(values: &mut Vec<T>, count: usize, value: T) -> Result<(), Erro
     Ok(())
 }
 
+/// What messages call an input of this role.
+fn called(role: Role) -> &'static str {
+    match role {
+        Role::Sequence => "input",
+        Role::Static => "static input",
+        Role::Target => "target",
+        Role::Weight => "weight",
+        Role::Mask => "mask",
+        Role::Initial => "initial state",
+        Role::Cotangent => "cotangent",
+        Role::Tangent => "tangent",
+        Role::Param => "parameter",
+    }
+}
+
 /// Refuses a batch that the cell cannot run on.
 fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error> {
     let (t, b) = (batch.extent.steps, batch.extent.rows);
@@ -226,16 +241,10 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error
         }
     }
     for input in taken() {
-        let (role, may_miss) = match input.role {
-            Role::Sequence => ("input", false),
-            Role::Static => ("static input", false),
-            Role::Target => ("target", purpose == Purpose::Predict),
-            Role::Weight => ("weight", true),
-            Role::Mask => ("mask", true),
-            Role::Initial => ("initial state", true),
-            Role::Cotangent => ("cotangent", false),
-            Role::Tangent => ("tangent", false),
-            Role::Param => unreachable!("parameters are left out above"),
+        let role = called(input.role);
+        let may_miss = match input.role {
+            Role::Target => purpose == Purpose::Predict,
+            role => matches!(role, Role::Weight | Role::Mask | Role::Initial),
         };
         let count = length(input, t, b);
         match batch.array(&input.name) {
@@ -278,7 +287,7 @@ fn length(input: &Input, t: usize, b: usize) -> usize {
 }
 
 /// The first number of a batch that is not finite, as an error: of an input, or of a target where no weight of the batch is 0.
-pub(crate) fn first_non_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Error> {
+pub(crate) fn not_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Error> {
     let b = batch.extent.rows;
     let inputs = cell.tape().inputs().iter();
     let given = inputs.filter_map(|i| Some((i, batch.array(&i.name)?)));
@@ -288,15 +297,6 @@ pub(crate) fn first_non_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Optio
         weights.clone().all(weight)
     };
     for (input, values) in given.clone() {
-        let role = match input.role {
-            Role::Sequence => "input",
-            Role::Static => "static input",
-            Role::Target => "target",
-            Role::Weight => "weight",
-            Role::Initial => "initial state",
-            Role::Mask => "mask",
-            Role::Param | Role::Cotangent | Role::Tangent => continue,
-        };
         let n = input.ty.shape.len().max(1);
         let bad = values.iter().enumerate().find(|(k, v)| {
             !v.to_f64().is_finite() && (input.role != Role::Target || counts(k / n))
@@ -305,7 +305,7 @@ pub(crate) fn first_non_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Optio
             let point = k / n;
             return Some(Error::NonFiniteInput {
                 name: input.name.to_string(),
-                role,
+                role: called(input.role),
                 value: value.to_f64(),
                 t: point / b,
                 b: point % b,

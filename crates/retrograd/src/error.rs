@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use retrograd_tape::TapeError;
 
+use crate::files::size;
 use crate::init::Init;
 
 /// A mistake in a cell, a batch, a setting or a file of parameters.
@@ -226,7 +227,7 @@ pub enum Error {
         b: usize,
     },
     /// Arrays that need more memory than there is.
-    #[error("{what} need {bytes} bytes, which is more memory than there is")]
+    #[error("{what} need {}, which is more memory than there is", size(*bytes as u64))]
     NoMemory {
         /// Which arrays.
         what: &'static str,

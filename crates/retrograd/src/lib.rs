@@ -105,6 +105,7 @@ mod engine;
 mod error;
 mod init;
 mod program;
+mod session;
 mod stepper;
 mod trainer;
 
@@ -117,10 +118,11 @@ pub use engine::{Engine, Float};
 pub use error::Error;
 pub use init::Init;
 pub use optim::{Adam, Optimizer, Sgd};
-pub use program::{Program, ProgramBuilder, Results, Session};
+pub use program::{Program, ProgramBuilder};
 pub use retrograd_graph::{Unroll, UnrollError};
 pub use retrograd_jit::{CompileError, RunError, StepperError};
 pub use retrograd_tape::{Extent, Observe, Op, Real, Role, Shape, Tape, TapeError, Var};
+pub use session::{Results, Session};
 pub use stepper::{Stepper, StepperBuilder};
 pub use trainer::{Evaluation, NamedParameter, Report, Trainer, TrainerBuilder};
 

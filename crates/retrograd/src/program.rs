@@ -1,18 +1,16 @@
 //! [`Program`]: a cell compiled for what is asked of it: gradients of anything, values and adjoints of the step, products
 //! with the Hessian.
 
-use retrograd_tape::Extent;
 use std::sync::Arc;
 
 use retrograd_graph::{Options, Unroll};
-use retrograd_jit::{CompiledCell, Executor, Purpose, RunError};
-use retrograd_tape::{Domain, Interpreter, Observe, Role, Tape, Value, Yield};
+use retrograd_jit::{CompiledCell, Purpose};
+use retrograd_tape::{Observe, Role, Tape, Value, Yield};
 
-use crate::batch::{Batch, Feed, Purpose as Fed};
 use crate::cell::Cell;
-use crate::engine::{Engine, Float, at_least_one_thread, weighed, zeros};
+use crate::engine::{Engine, Float};
 use crate::error::Error;
-use crate::stepper::counted;
+use crate::session::Session;
 
 /// A cell made ready for what a [`ProgramBuilder`] asks for. It is immutable and cheap to clone, and serves any number of
 /// threads at once: whoever runs it has a [`Session`] of their own.
@@ -69,17 +67,17 @@ use crate::stepper::counted;
 /// ```
 #[derive(Clone)]
 pub struct Program<T: Float = f32> {
-    shared: Arc<Shared<T>>,
+    pub(crate) shared: Arc<Shared<T>>,
 }
 
-struct Shared<T: Float> {
-    cell: Cell,
-    request: Request,
-    code: Code<T>,
+pub(crate) struct Shared<T: Float> {
+    pub(crate) cell: Cell,
+    pub(crate) request: Request,
+    pub(crate) code: Code<T>,
 }
 
 /// What runs it.
-enum Code<T: Float> {
+pub(crate) enum Code<T: Float> {
     Jit {
         first: CompiledCell<T>,
         /// For products with the Hessian.
@@ -89,15 +87,15 @@ enum Code<T: Float> {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Request {
-    gradients: Vec<String>,
-    observe: Vec<Observe>,
+pub(crate) struct Request {
+    pub(crate) gradients: Vec<String>,
+    pub(crate) observe: Vec<Observe>,
     hessian: bool,
 }
 
 impl Request {
     /// Whether the loss is differentiated.
-    fn differentiates(&self) -> bool {
+    pub(crate) fn differentiates(&self) -> bool {
         let adjoint = |o: &Observe| matches!(o, Observe::Adjoint(_));
         !self.gradients.is_empty() || self.observe.iter().any(adjoint)
     }
@@ -277,7 +275,7 @@ impl<T: Float> std::fmt::Debug for Program<T> {
 }
 
 /// The observed values in the tape.
-fn find(tape: &Tape, observe: &[Observe]) -> Result<Vec<Value>, Error> {
+pub(crate) fn find(tape: &Tape, observe: &[Observe]) -> Result<Vec<Value>, Error> {
     let find = |o: &Observe| {
         let names = || tape.names().into_iter().map(str::to_owned).collect();
         let found = tape.find(o.name());
@@ -304,326 +302,7 @@ impl<T: Float> Program<T> {
 
     /// What runs the program: a workspace that stays from run to run, and settings.
     pub fn session(&self) -> Session<T> {
-        let (tape, request) = (self.cell().tape(), &self.shared.request);
-        let work = match &self.shared.code {
-            Code::Jit { first, second } => Work::Jit {
-                first: Box::new(first.executor()),
-                second: second.as_ref().map(|cell| Box::new(cell.executor())),
-            },
-            Code::Tape => {
-                let values = find(tape, &request.observe).expect("the builder found them");
-                let wanted =
-                    |i: &retrograd_tape::Input| request.gradients.iter().any(|n| **n == *i.name);
-                let run = Interpreter::observing(tape, wanted, &values);
-                Work::Tape(Box::new(run.expect("the builder found its values")))
-            }
-        };
-        Session {
-            work,
-            feed: Feed::new(self.cell(), 0),
-            arrays: Vec::new(),
-            product: Vec::new(),
-            program: self.clone(),
-        }
-    }
-}
-
-/// Runs a [`Program`] again and again, in a workspace of its own. A clone of its program may have another at the same time.
-///
-/// ```
-/// use retrograd::{Batch, Extent, zoo};
-///
-/// let cell = zoo::forecaster(zoo::find("gru").unwrap(), 1, 8)?;
-/// let parameters = cell.initial_parameters(1)?;
-/// let mut session = cell.program().build()?.session();
-/// for x in [[0.1, 0.2], [0.3, 0.4]] {
-///     let batch = Batch::new(Extent::steps(2)).with("x", x.to_vec());
-///     let results = session.run(&parameters, &batch)?; // in the same workspace each time
-///     assert_eq!(results.output("y").map(<[f32]>::len), Some(2));
-/// }
-/// # Ok::<(), retrograd::Error>(())
-/// ```
-pub struct Session<T: Float = f32> {
-    program: Program<T>,
-    work: Work<T>,
-    feed: Feed<T>,
-    /// What the last run gave, by name.
-    arrays: Vec<(String, Vec<T>)>,
-    /// The last product with the Hessian.
-    product: Vec<T>,
-}
-
-enum Work<T: Float> {
-    Jit {
-        first: Box<Executor<T>>,
-        second: Option<Box<Executor<T>>>,
-    },
-    Tape(Box<Interpreter<T>>),
-}
-
-impl<T: Float> Session<T> {
-    /// Lets compiled code use so many threads, at least 1; results are bitwise the same for any number.
-    ///
-    /// # Errors
-    /// [`Error::Setting`].
-    pub fn set_threads(&mut self, threads: usize) -> Result<(), Error> {
-        at_least_one_thread(threads)?;
-        self.executors(|executor| executor.set_threads(threads));
-        Ok(())
-    }
-
-    /// Lets runs of compiled code take no more than this many bytes beyond parameters, batch and results; see
-    /// [`TrainerBuilder::memory_budget`](crate::TrainerBuilder::memory_budget).
-    pub fn set_memory_budget(&mut self, bytes: Option<usize>) {
-        self.executors(|executor| executor.set_budget(bytes));
-    }
-
-    fn executors(&mut self, mut set: impl FnMut(&mut Executor<T>)) {
-        if let Work::Jit { first, second } = &mut self.work {
-            set(first);
-            second.as_deref_mut().map(set);
-        }
-    }
-
-    /// Runs the program on a batch with these parameters, all in one vector in the cell's order. Masks that the batch does not
-    /// bring are ones. Targets may be missing where nothing is differentiated: they count as zeros, and the loss means
-    /// nothing then.
-    ///
-    /// # Errors
-    /// [`Error::ParameterCount`], those of [`Trainer::step`](crate::Trainer::step) for batches, and [`Error::Run`].
-    pub fn run(&mut self, parameters: &[T], batch: &Batch<T>) -> Result<Results<'_, T>, Error> {
-        let shared = &*self.program.shared;
-        let cell = &shared.cell;
-        counted(cell, "parameters", parameters)?;
-        let fed = match shared.request.differentiates() {
-            true => Fed::Evaluate,
-            false => Fed::Predict,
-        };
-        let mut inputs: Vec<&[T]> = Vec::new();
-        self.feed
-            .inputs(cell, parameters, batch, fed, &mut inputs)?;
-        let extent = batch.extent;
-        let ran = match &mut self.work {
-            Work::Jit { first, .. } => compiled(first, extent, &inputs),
-            Work::Tape(interpreter) => {
-                interpreted(interpreter, cell.tape(), &shared.request, extent, &inputs)
-            }
-        };
-        if let Err(Error::Run(RunError::ComputedIndex { .. } | RunError::Index { .. })) = ran {
-            // Compiled code only knows that an index is outside; the tape names it, its example and its step.
-            cell.tape().check_indices(extent, &inputs)?;
-        }
-        self.arrays = ran?;
-        let results = Results {
-            tape: cell.tape(),
-            arrays: &self.arrays,
-        };
-        if fed == Fed::Evaluate && results.loss().is_some_and(|l| !l.is_finite()) {
-            weighed(cell, extent, &inputs)?;
-        }
-        // Nothing flows to an input that the loss does not depend on.
-        for name in &shared.request.gradients {
-            let key = format!("grad({name})");
-            if self.arrays.iter().all(|(known, _)| *known != key) {
-                let input = cell.tape().inputs().iter().position(|i| *i.name == **name);
-                let input = input.expect("the builder found it");
-                let len = match inputs[input].len() {
-                    0 => beginning(&cell.tape().inputs()[input], extent.rows),
-                    len => len,
-                };
-                self.arrays.push((key, vec![T::ZERO; len]));
-            }
-        }
-        Ok(Results {
-            tape: cell.tape(),
-            arrays: &self.arrays,
-        })
-    }
-
-    /// The product of the loss's Hessian in all parameters with a `direction`, both one vector in the cell's order: how the
-    /// gradient changes, per unit, where the parameters move along it.
-    ///
-    /// # Errors
-    /// As [`Session::run`]; [`Error::NoHessian`] if the program was built without [`ProgramBuilder::hessian_products`].
-    pub fn hessian_product(
-        &mut self,
-        parameters: &[T],
-        batch: &Batch<T>,
-        direction: &[T],
-    ) -> Result<&[T], Error> {
-        let cell = &self.program.shared.cell;
-        counted(cell, "parameters", parameters)?;
-        counted(cell, "elements of the direction", direction)?;
-        let Work::Jit {
-            second: Some(executor),
-            ..
-        } = &mut self.work
-        else {
-            return Err(Error::NoHessian);
-        };
-        let mut inputs: Vec<&[T]> = Vec::new();
-        let fed = Fed::Evaluate;
-        self.feed
-            .inputs(cell, parameters, batch, fed, &mut inputs)?;
-        let mut rest = direction;
-        for p in cell.parameters() {
-            let (this, after) = rest.split_at(p.shape.len());
-            inputs.push(this);
-            rest = after;
-        }
-        let arrays = compiled(executor, batch.extent, &inputs)?;
-        let infinite =
-            |(_, values): &(String, Vec<T>)| values.iter().any(|v| !v.to_f64().is_finite());
-        if arrays.iter().any(infinite) {
-            weighed(cell, batch.extent, &inputs[..cell.tape().inputs().len()])?;
-        }
-        self.product.clear();
-        for p in cell.parameters() {
-            let key = format!("tan(grad({}))", p.name);
-            match arrays.iter().find(|(name, _)| *name == key) {
-                Some((_, values)) => self.product.extend_from_slice(values),
-                None => self
-                    .product
-                    .resize(self.product.len() + p.shape.len(), T::ZERO),
-            }
-        }
-        Ok(&self.product)
-    }
-}
-
-impl<T: Float> std::fmt::Debug for Session<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session")
-            .field("cell", &self.program.cell().name())
-            .field("request", &self.program.shared.request)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Numbers of what a state begins with.
-fn beginning(input: &retrograd_tape::Input, b: usize) -> usize {
-    let points = match input.ty.domain {
-        Domain::Edge(k) => k * b,
-        Domain::Once | Domain::Row | Domain::Step => b,
-    };
-    points * input.ty.shape.len()
-}
-
-/// All outputs of a run, by name.
-fn compiled<T: Float>(
-    executor: &mut Executor<T>,
-    extent: Extent,
-    inputs: &[&[T]],
-) -> Result<Vec<(String, Vec<T>)>, Error> {
-    let cell = executor.cell();
-    let outputs = cell.outputs().iter().enumerate();
-    let array = |(k, o): (usize, &retrograd_tape::Output)| {
-        let values = zeros("the outputs", cell.output_len(k, extent))?;
-        Ok((o.name.to_string(), values))
-    };
-    let mut arrays: Vec<(String, Vec<T>)> = outputs.map(array).collect::<Result<_, Error>>()?;
-    let mut outputs: Vec<&mut [T]> = arrays
-        .iter_mut()
-        .map(|(_, values)| &mut values[..])
-        .collect();
-    executor.run(extent, inputs, &mut outputs)?;
-    Ok(arrays)
-}
-
-/// The same by the tape.
-fn interpreted<T: Float>(
-    run: &mut Interpreter<T>,
-    tape: &Tape,
-    request: &Request,
-    extent: Extent,
-    inputs: &[&[T]],
-) -> Result<Vec<(String, Vec<T>)>, Error> {
-    run.forward(extent, inputs)?;
-    if request.differentiates() {
-        let one = [T::ONE];
-        let outputs = tape.outputs().iter();
-        let seeds = outputs.map(|o| (o.role == Yield::Loss).then_some(&one[..]));
-        run.backward(&seeds.collect::<Vec<_>>())?;
-    }
-    let outputs = tape.outputs().iter().enumerate();
-    let outputs = outputs.map(|(k, o)| (o.name.to_string(), run.output(k).to_vec()));
-    let inputs = tape.inputs().iter().enumerate();
-    let gradients = inputs.filter_map(|(i, input)| {
-        let wanted = request.gradients.iter().any(|n| **n == *input.name);
-        let values = wanted.then(|| run.gradient(i)).flatten()?;
-        Some((format!("grad({})", input.name), values.to_vec()))
-    });
-    let mut arrays: Vec<(String, Vec<T>)> = outputs.chain(gradients).collect();
-    for (o, v) in request.observe.iter().zip(find(tape, &request.observe)?) {
-        let values = match o {
-            Observe::Value(_) => run.value(v)?,
-            Observe::Adjoint(_) => run.adjoint(v)?.map(<[T]>::to_vec).unwrap_or_default(),
-        };
-        arrays.push((o.to_string(), values));
-    }
-    Ok(arrays)
-}
-
-/// What a run of a [`Session`] gave.
-///
-/// ```
-/// use retrograd::{Batch, Cell, Extent, Observe};
-///
-/// let cell = Cell::define("sum", |c| {
-///     let (x, h) = (c.input("x", ()), c.state("h", ()));
-///     let h = c.next(h, h + x);
-///     c.output("y", 2.0 * h);
-///     c.loss(h.square());
-/// })?;
-/// let new_state = Observe::value("h'");
-/// let program = cell.program().gradients(["x"]).observe(new_state.clone()).build()?;
-/// let mut session = program.session();
-/// let results = session.run(&[], &Batch::new(Extent::steps(2)).with("x", vec![1.0, 2.0]))?;
-/// assert_eq!(results.loss(), Some(5.0), "the mean of 1 and 9");
-/// assert_eq!(results.output("y"), Some(&[2.0, 6.0][..]));
-/// assert_eq!(results.output("h"), Some(&[3.0][..]), "the final state");
-/// assert_eq!(results.gradient("x"), Some(&[4.0, 3.0][..]));
-/// assert_eq!(results.observed(&new_state), Some(&[1.0, 3.0][..]));
-/// # Ok::<(), retrograd::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Results<'a, T> {
-    tape: &'a Tape,
-    arrays: &'a [(String, Vec<T>)],
-}
-
-impl<'a, T: Float> Results<'a, T> {
-    /// The loss of the batch, if the cell has one.
-    pub fn loss(&self) -> Option<f64> {
-        let loss = self.tape.outputs().iter().find(|o| o.role == Yield::Loss)?;
-        Some(self.array(&loss.name)?[0].to_f64())
-    }
-
-    /// An output, `[T, B, shape]`, or under a state's name its final value, `[|d|, B, shape]`, to go on from.
-    pub fn output(&self, name: &str) -> Option<&'a [T]> {
-        self.array(name)
-    }
-
-    /// The gradient of the loss with respect to a parameter, an input or a state's beginning, laid out as it is; there is one
-    /// if [`ProgramBuilder::gradients`] asked for it.
-    pub fn gradient(&self, name: &str) -> Option<&'a [T]> {
-        self.derived(&format!("grad({name})"))
-    }
-
-    /// What was observed, `[T, B, shape]` for what varies over the steps.
-    pub fn observed(&self, observe: &Observe) -> Option<&'a [T]> {
-        self.derived(&observe.to_string())
-    }
-
-    /// What comes behind the cell's own outputs, one of which may have such a name.
-    fn derived(&self, name: &str) -> Option<&'a [T]> {
-        let found = self.arrays.iter().rfind(|(known, _)| known == name);
-        found.map(|(_, values)| &values[..])
-    }
-
-    fn array(&self, name: &str) -> Option<&'a [T]> {
-        let found = self.arrays.iter().find(|(known, _)| known == name);
-        found.map(|(_, values)| &values[..])
+        Session::new(self)
     }
 }
 

@@ -1,21 +1,20 @@
 //! Training: a cell, its parameters, an optimiser and the engine that runs it.
 
+mod builder;
+
 use std::ops::Range;
 use std::time::Duration;
 
-use retrograd_graph::Unroll;
-use retrograd_tape::{Shape, Yield};
+use retrograd_tape::Shape;
 
-use crate::batch::{Batch, Feed, Purpose, first_non_finite};
+use crate::batch::{Batch, Feed, Purpose, not_finite};
 use crate::cell::Cell;
-use crate::engine::{
-    Engine, Float, Runner, Settings, at_least_one_thread, emptied, weighed, zeros,
-};
+use crate::engine::{Engine, Float, Runner, emptied, weighed};
 use crate::error::Error;
-use crate::optim::{
-    AnyOptimizer, Optimizer, OptimizerState, StepError, clip_scale, global_norm, positive,
-};
+use crate::optim::{AnyOptimizer, StepError, clip_scale, first_non_finite, global_norm};
 use crate::stepper::{StepperBuilder, counted};
+
+pub use builder::TrainerBuilder;
 
 /// Trains a cell in numbers of type `T`. The same seed, batches and engine give bitwise the same parameters, for any
 /// number of threads.
@@ -50,31 +49,6 @@ pub struct Trainer<T: Float = f32> {
     before: Vec<T>,
     /// Where each parameter lies in `params` and `gradient`, in the cell's order.
     ranges: Vec<Range<usize>>,
-}
-
-/// The settings of a [`Trainer`] to be; [`Trainer::builder`] makes one.
-///
-/// ```
-/// use retrograd::{Engine, Sgd, Trainer, zoo};
-///
-/// let cell = zoo::forecaster(zoo::find("gru").unwrap(), 2, 8)?;
-/// let builder = Trainer::builder(cell, Sgd::new(0.1)).engine(Engine::Tape).seed(7).clip(1.0);
-/// let trainer = builder.double().build()?; // in f64
-/// assert_eq!(trainer.steps(), 0);
-/// # Ok::<(), retrograd::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct TrainerBuilder<O, T: Float = f32> {
-    cell: Cell,
-    optimizer: O,
-    engine: Engine,
-    seed: u64,
-    threads: usize,
-    unroll: Unroll,
-    memory_budget: Option<usize>,
-    flush: bool,
-    clip: Option<f64>,
-    of: std::marker::PhantomData<T>,
 }
 
 /// What a training step found, before it changed the parameters; see [`Trainer::step`].
@@ -139,142 +113,6 @@ pub struct Evaluation<'a, T: Float> {
     differentiated: bool,
 }
 
-impl Trainer<f32> {
-    /// A trainer's settings: [`Engine::Jit`], seed 0, one thread, no clipping, and f32 unless told otherwise.
-    pub fn builder<O: Optimizer>(cell: Cell, optimizer: O) -> TrainerBuilder<O> {
-        TrainerBuilder {
-            cell,
-            optimizer,
-            engine: Engine::default(),
-            seed: 0,
-            threads: 1,
-            unroll: Unroll::AUTO,
-            memory_budget: None,
-            flush: true,
-            clip: None,
-            of: std::marker::PhantomData,
-        }
-    }
-}
-
-impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
-    /// What runs the cell.
-    #[must_use]
-    pub fn engine(self, engine: Engine) -> Self {
-        TrainerBuilder { engine, ..self }
-    }
-
-    /// What the parameters' beginnings and the masks are drawn from.
-    #[must_use]
-    pub fn seed(self, seed: u64) -> Self {
-        TrainerBuilder { seed, ..self }
-    }
-
-    /// The number of threads, at least 1. The interpreted tape uses one.
-    #[must_use]
-    pub fn threads(self, threads: usize) -> Self {
-        TrainerBuilder { threads, ..self }
-    }
-
-    /// How many steps an unrolled iteration of a recurrence's compiled loop does, as [`Unroll::by`] allows; results are bitwise the same
-    /// for any factor. The interpreted tape has no such loop.
-    #[must_use]
-    pub fn unroll(self, unroll: Unroll) -> Self {
-        TrainerBuilder { unroll, ..self }
-    }
-
-    /// Lets a run of compiled code take no more than this many bytes beyond parameters, batch and results: blocks of steps get
-    /// shorter, and the backward step makes what it needs of the forward step again instead of keeping it. Gradients are
-    /// the same up to rounding. Without it, runs take what they are fastest with. Whether it is enough depends on steps and rows: a
-    /// run that needs more is an error that names the least, [`RunError::Budget`](crate::RunError::Budget). The interpreted tape
-    /// takes what it takes.
-    #[must_use]
-    pub fn memory_budget(self, bytes: usize) -> Self {
-        TrainerBuilder {
-            memory_budget: Some(bytes),
-            ..self
-        }
-    }
-
-    /// Scales gradients down whose norm, over all parameters, is greater than this.
-    #[must_use]
-    pub fn clip(self, norm: f64) -> Self {
-        TrainerBuilder {
-            clip: Some(norm),
-            ..self
-        }
-    }
-
-    /// Whether compiled code in f32 makes a state that decays, and its cotangent, 0 where it is below 2⁻¹²⁶, the least normal number;
-    /// it does unless told otherwise here. Denormal numbers make loops several times slower.
-    #[must_use]
-    pub fn flush(self, flush: bool) -> Self {
-        TrainerBuilder { flush, ..self }
-    }
-
-    /// Runs and trains the cell in f64.
-    #[must_use]
-    pub fn double(self) -> TrainerBuilder<O, f64> {
-        TrainerBuilder {
-            cell: self.cell,
-            optimizer: self.optimizer,
-            engine: self.engine,
-            seed: self.seed,
-            threads: self.threads,
-            unroll: self.unroll,
-            memory_budget: self.memory_budget,
-            flush: self.flush,
-            clip: self.clip,
-            of: std::marker::PhantomData,
-        }
-    }
-
-    /// Readies the engine and draws the parameters.
-    ///
-    /// # Errors
-    /// [`Error::NoLoss`], [`Error::Setting`], [`Error::NoMemory`], and [`Error::Compile`] if the cell cannot be compiled.
-    pub fn build(self) -> Result<Trainer<T>, Error> {
-        let cell = self.cell;
-        let outputs = cell.tape().outputs().iter();
-        let loss = outputs.map(|o| o.role).position(|r| r == Yield::Loss);
-        let loss = loss.ok_or_else(|| Error::NoLoss {
-            cell: cell.name().to_owned(),
-        })?;
-        at_least_one_thread(self.threads)?;
-        if let Some(norm) = self.clip {
-            positive("the norm to clip gradients at", norm)?;
-        }
-        let mut end = 0;
-        let ranges = cell.parameters().map(|p| {
-            let start = end;
-            end += p.shape.len();
-            start..end
-        });
-        let ranges: Vec<Range<usize>> = ranges.collect();
-        let params: Vec<T> = cell.initial_parameters(self.seed)?;
-        let settings = Settings {
-            threads: self.threads,
-            unroll: self.unroll,
-            memory_budget: self.memory_budget,
-            flush: self.flush,
-        };
-        Ok(Trainer {
-            engine: self.engine,
-            runner: Runner::new(self.engine, &cell, settings)?,
-            optimizer: Box::new(OptimizerState::new(self.optimizer, params.len())?),
-            clip: self.clip,
-            loss,
-            feed: Feed::new(&cell, self.seed),
-            slices: Vec::new(),
-            gradient: zeros("the gradients", params.len())?,
-            before: zeros("the parameters", params.len())?,
-            params,
-            ranges,
-            cell,
-        })
-    }
-}
-
 impl<T: Float> Trainer<T> {
     /// One step of training on a batch: loss, gradient, clipping, and the optimiser's step. Masks are drawn anew.
     ///
@@ -291,14 +129,14 @@ impl<T: Float> Trainer<T> {
         let gradient_norm = global_norm(&self.gradient);
         for (what, value) in [("loss", loss), ("norm of the gradient", gradient_norm)] {
             if !value.is_finite() {
-                let given = first_non_finite(&self.cell, batch);
+                let given = not_finite(&self.cell, batch);
                 return Err(given.unwrap_or(Error::NonFinite { what, value, step }));
             }
         }
         let scale = clip_scale(gradient_norm, self.clip);
         self.before.copy_from_slice(&self.params);
         let moved = self.optimizer.step(&mut self.params, &self.gradient, scale);
-        let infinite = self.params.iter().position(|p| !p.to_f64().is_finite());
+        let infinite = first_non_finite(&self.params);
         let error = match (moved, infinite) {
             (Err(StepError::Overflow { what, element }), _) => Error::Overflow {
                 what,
@@ -415,8 +253,7 @@ impl<T: Float> Trainer<T> {
     /// [`Error::ParameterCount`], [`Error::NonFiniteParameter`]. After an error the parameters are as before.
     pub fn set_parameters(&mut self, values: &[T]) -> Result<(), Error> {
         counted(&self.cell, "parameters", values)?;
-        let infinite = values.iter().position(|v| !v.to_f64().is_finite());
-        if let Some(at) = infinite {
+        if let Some(at) = first_non_finite(values) {
             let (name, element) = self.element(at);
             return Err(Error::NonFiniteParameter {
                 name,

@@ -37,6 +37,7 @@ impl Components {
 }
 
 /// A recurrence whose delays point both ways in time. `states` are the delays, by name.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BothWays {
     /// On some way around it a step needs itself.

@@ -30,28 +30,46 @@ pub fn flush(g: &Graph) -> Graph {
     })
 }
 
+/// What an op does with the numbers of a value that fades.
+enum Kind {
+    /// Numbers of them, one by one.
+    Computes(Map),
+    /// Puts them elsewhere as they are.
+    Moves,
+    /// Anything else, with which what fades ends.
+    Other,
+}
+
+fn kind(op: &Op) -> Kind {
+    match *op {
+        Op::Map(m) => Kind::Computes(m),
+        Op::Concat { .. } | Op::Slice { .. } | Op::Reshape(_) | Op::Broadcast(_) => Kind::Moves,
+        Op::Input { .. }
+        | Op::Constant { .. }
+        | Op::Zeros(_)
+        | Op::Reduce(_)
+        | Op::Dot
+        | Op::MatVec { .. }
+        | Op::Outer { .. }
+        | Op::Gather
+        | Op::Scatter { .. }
+        | Op::Delay(_)
+        | Op::Boundary(_)
+        | Op::Spread(_)
+        | Op::SumTo(_) => Kind::Other,
+    }
+}
+
 /// What fades when a delayed value does, in the same step: what element-wise ops make of it that give 0 for 0.
 fn fades_with(g: &Graph, delay: Value) -> HashSet<Value> {
     let mut found = HashSet::from_iter([delay]);
     let mut work = vec![delay];
     while let Some(v) = work.pop() {
         for u in g.users(v) {
-            let fades = match *g.op_of(u) {
-                Op::Map(m) => m.row().arity > 1 || (m.row().eval)(&[0.0]) == 0.0,
-                Op::Concat { .. } | Op::Slice { .. } | Op::Reshape(_) | Op::Broadcast(_) => true,
-                Op::Input { .. }
-                | Op::Constant { .. }
-                | Op::Zeros(_)
-                | Op::Reduce(_)
-                | Op::Dot
-                | Op::MatVec { .. }
-                | Op::Outer { .. }
-                | Op::Gather
-                | Op::Scatter { .. }
-                | Op::Delay(_)
-                | Op::Boundary(_)
-                | Op::Spread(_)
-                | Op::SumTo(_) => false,
+            let fades = match kind(g.op_of(u)) {
+                Kind::Computes(m) => m.row().arity > 1 || (m.row().eval)(&[0.0]) == 0.0,
+                Kind::Moves => true,
+                Kind::Other => false,
             };
             if fades && g.node(u).ty.domain == Domain::Step && found.insert(u) {
                 work.push(u);
@@ -70,26 +88,14 @@ fn carried(g: &Graph, x: Value, from: &HashSet<Value>, made: &mut HashSet<Value>
         if !from.contains(&v) {
             continue;
         }
-        match *g.op_of(v) {
-            Op::Map(_) => {
+        match kind(g.op_of(v)) {
+            Kind::Computes(_) => {
                 made.insert(v);
             }
-            Op::Concat { .. } | Op::Slice { .. } | Op::Reshape(_) | Op::Broadcast(_) => {
+            Kind::Moves => {
                 work.extend(g.operands(v).into_iter().filter(|&part| seen.insert(part)));
             }
-            Op::Input { .. }
-            | Op::Constant { .. }
-            | Op::Zeros(_)
-            | Op::Reduce(_)
-            | Op::Dot
-            | Op::MatVec { .. }
-            | Op::Outer { .. }
-            | Op::Gather
-            | Op::Scatter { .. }
-            | Op::Delay(_)
-            | Op::Boundary(_)
-            | Op::Spread(_)
-            | Op::SumTo(_) => {}
+            Kind::Other => {}
         }
     }
 }

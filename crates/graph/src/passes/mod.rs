@@ -33,6 +33,7 @@ pub enum Derivation {
 }
 
 /// A program that the passes cannot work on.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// A recurrence whose states need each other both forward and backward in time.

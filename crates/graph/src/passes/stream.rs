@@ -11,6 +11,7 @@ use retrograd_tape::{Domain, Op, Role, Type, Value, Yield};
 use crate::graph::Graph;
 
 /// A program that needs what has not come yet.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{program}` cannot be run sample by sample: {value} {why}")]
 pub struct NeedsFuture {

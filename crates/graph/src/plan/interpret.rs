@@ -49,6 +49,7 @@ impl Default for Cut {
 }
 
 /// Why a plan was not run: the caller's mistake. A plan that breaks its own promises is a panic instead.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InterpretError {
     /// No points.

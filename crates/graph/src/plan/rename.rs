@@ -18,11 +18,11 @@ impl Plan {
     pub fn renamed(&self, l: &Loop) -> Renamed {
         let mut l = l.clone();
         l.number = 0;
-        let (mut buffers, mut weights) = (Names::default(), Names::default());
+        let (mut buffers, mut weights) = (Numbering::default(), Numbering::default());
         for s in &mut l.body {
-            s.views_mut(&mut |v| v.buffer = buffers.name(v.buffer));
+            s.views_mut(&mut |v| v.buffer = buffers.number(v.buffer));
             if let Stmt::Product(p) = s {
-                p.weight = weights.name(p.weight);
+                p.weight = weights.number(p.weight);
             }
         }
         let alike = buffers.all.iter().map(|&u| {
@@ -42,19 +42,19 @@ impl Plan {
 
 /// Numbers in the order in which they first come.
 #[derive(Default)]
-struct Names {
+struct Numbering {
     all: Vec<usize>,
     known: rustc_hash::FxHashMap<usize, usize>,
 }
 
-impl Names {
-    fn name(&mut self, x: usize) -> usize {
+impl Numbering {
+    fn number(&mut self, x: usize) -> usize {
         let next = self.all.len();
-        let name = *self.known.entry(x).or_insert(next);
-        if name == next {
+        let number = *self.known.entry(x).or_insert(next);
+        if number == next {
             self.all.push(x);
         }
-        name
+        number
     }
 }
 

@@ -409,6 +409,11 @@ fn first_infinite<T: Float>(
     Some(chunk * CHUNK + within)
 }
 
+/// The first number that is not finite.
+pub(crate) fn first_non_finite<T: Float>(values: &[T]) -> Option<usize> {
+    first_infinite(values, values, |v, _| v)
+}
+
 /// It is to be finite in the parameters' precision too.
 fn check_learning_rate<T: Float>(learning_rate: f64) -> Result<(), Error> {
     not_negative("the learning rate", learning_rate)?;

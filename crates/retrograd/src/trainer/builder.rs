@@ -1,0 +1,174 @@
+//! [`TrainerBuilder`]: a trainer's settings.
+
+use std::ops::Range;
+
+use retrograd_graph::Unroll;
+use retrograd_tape::Yield;
+
+use super::Trainer;
+use crate::batch::Feed;
+use crate::cell::Cell;
+use crate::engine::{Engine, Float, Runner, Settings, at_least_one_thread, zeros};
+use crate::error::Error;
+use crate::optim::{Optimizer, OptimizerState, positive};
+
+/// The settings of a [`Trainer`] to be; [`Trainer::builder`] makes one.
+///
+/// ```
+/// use retrograd::{Engine, Sgd, Trainer, zoo};
+///
+/// let cell = zoo::forecaster(zoo::find("gru").unwrap(), 2, 8)?;
+/// let builder = Trainer::builder(cell, Sgd::new(0.1)).engine(Engine::Tape).seed(7).clip(1.0);
+/// let trainer = builder.double().build()?; // in f64
+/// assert_eq!(trainer.steps(), 0);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TrainerBuilder<O, T: Float = f32> {
+    cell: Cell,
+    optimizer: O,
+    engine: Engine,
+    seed: u64,
+    threads: usize,
+    unroll: Unroll,
+    memory_budget: Option<usize>,
+    flush: bool,
+    clip: Option<f64>,
+    of: std::marker::PhantomData<T>,
+}
+
+impl Trainer<f32> {
+    /// A trainer's settings: [`Engine::Jit`], seed 0, one thread, no clipping, and f32 unless told otherwise.
+    pub fn builder<O: Optimizer>(cell: Cell, optimizer: O) -> TrainerBuilder<O> {
+        TrainerBuilder {
+            cell,
+            optimizer,
+            engine: Engine::default(),
+            seed: 0,
+            threads: 1,
+            unroll: Unroll::AUTO,
+            memory_budget: None,
+            flush: true,
+            clip: None,
+            of: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
+    /// What runs the cell.
+    #[must_use]
+    pub fn engine(self, engine: Engine) -> Self {
+        TrainerBuilder { engine, ..self }
+    }
+
+    /// What the parameters' beginnings and the masks are drawn from.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        TrainerBuilder { seed, ..self }
+    }
+
+    /// The number of threads, at least 1. The interpreted tape uses one.
+    #[must_use]
+    pub fn threads(self, threads: usize) -> Self {
+        TrainerBuilder { threads, ..self }
+    }
+
+    /// How many steps an unrolled iteration of a recurrence's compiled loop does, as [`Unroll::by`] allows; results are bitwise the same
+    /// for any factor. The interpreted tape has no such loop.
+    #[must_use]
+    pub fn unroll(self, unroll: Unroll) -> Self {
+        TrainerBuilder { unroll, ..self }
+    }
+
+    /// Lets a run of compiled code take no more than this many bytes beyond parameters, batch and results: blocks of steps get
+    /// shorter, and the backward step makes what it needs of the forward step again instead of keeping it. Gradients are
+    /// the same up to rounding. Without it, runs take what they are fastest with. Whether it is enough depends on steps and rows: a
+    /// run that needs more is an error that names the least, [`RunError::Budget`](crate::RunError::Budget). The interpreted tape
+    /// takes what it takes.
+    #[must_use]
+    pub fn memory_budget(self, bytes: usize) -> Self {
+        TrainerBuilder {
+            memory_budget: Some(bytes),
+            ..self
+        }
+    }
+
+    /// Scales gradients down whose norm, over all parameters, is greater than this.
+    #[must_use]
+    pub fn clip(self, norm: f64) -> Self {
+        TrainerBuilder {
+            clip: Some(norm),
+            ..self
+        }
+    }
+
+    /// Whether compiled code in f32 makes a state that decays, and its cotangent, 0 where it is below 2⁻¹²⁶, the least normal number;
+    /// it does unless told otherwise here. Denormal numbers make loops several times slower.
+    #[must_use]
+    pub fn flush(self, flush: bool) -> Self {
+        TrainerBuilder { flush, ..self }
+    }
+
+    /// Runs and trains the cell in f64.
+    #[must_use]
+    pub fn double(self) -> TrainerBuilder<O, f64> {
+        TrainerBuilder {
+            cell: self.cell,
+            optimizer: self.optimizer,
+            engine: self.engine,
+            seed: self.seed,
+            threads: self.threads,
+            unroll: self.unroll,
+            memory_budget: self.memory_budget,
+            flush: self.flush,
+            clip: self.clip,
+            of: std::marker::PhantomData,
+        }
+    }
+
+    /// Readies the engine and draws the parameters.
+    ///
+    /// # Errors
+    /// [`Error::NoLoss`], [`Error::Setting`], [`Error::NoMemory`], and [`Error::Compile`] if the cell cannot be compiled.
+    pub fn build(self) -> Result<Trainer<T>, Error> {
+        let cell = self.cell;
+        let outputs = cell.tape().outputs().iter();
+        let loss = outputs.map(|o| o.role).position(|r| r == Yield::Loss);
+        let loss = loss.ok_or_else(|| Error::NoLoss {
+            cell: cell.name().to_owned(),
+        })?;
+        at_least_one_thread(self.threads)?;
+        if let Some(norm) = self.clip {
+            positive("the norm to clip gradients at", norm)?;
+        }
+        let mut end = 0;
+        let ranges = cell.parameters().map(|p| {
+            let start = end;
+            end += p.shape.len();
+            start..end
+        });
+        let ranges: Vec<Range<usize>> = ranges.collect();
+        let params: Vec<T> = cell.initial_parameters(self.seed)?;
+        let settings = Settings {
+            threads: self.threads,
+            unroll: self.unroll,
+            memory_budget: self.memory_budget,
+            flush: self.flush,
+        };
+        Ok(Trainer {
+            engine: self.engine,
+            runner: Runner::new(self.engine, &cell, settings)?,
+            optimizer: Box::new(OptimizerState::new(self.optimizer, params.len())?),
+            clip: self.clip,
+            loss,
+            feed: Feed::new(&cell, self.seed),
+            slices: Vec::new(),
+            gradient: zeros("the gradients", params.len())?,
+            before: zeros("the parameters", params.len())?,
+            params,
+            ranges,
+            cell,
+        })
+    }
+}
