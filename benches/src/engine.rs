@@ -8,7 +8,7 @@ use retrograd::Cell;
 use retrograd_graph::{Options, plan::cost};
 use retrograd_jit::predict::{Machine, run_shape};
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose, RunError};
-use retrograd_tape::{Input, Interpreter, Real, Role, Shape, Yield};
+use retrograd_tape::{Input, InputRole, Interpreter, OutputRole, Real, Shape};
 
 use crate::work::{Work, observed};
 
@@ -49,7 +49,7 @@ pub enum Portion {
 impl Portion {
     fn wants(self, input: &Input) -> bool {
         let matrix = matches!(input.ty.shape, Shape::Matrix(..));
-        input.role == Role::Param
+        input.role == InputRole::Param
             && match self {
                 Portion::Forward => false,
                 Portion::Vectors => !matrix,
@@ -108,10 +108,10 @@ impl<T: Element> Jit<T> {
     }
 
     /// Whether an output is what the step is made for.
-    fn is_result(&self, role: Yield) -> bool {
+    fn is_result(&self, role: OutputRole) -> bool {
         match self.portion {
-            Portion::Forward => role == Yield::Output,
-            Portion::Vectors | Portion::Whole => role == Yield::Gradient,
+            Portion::Forward => role == OutputRole::Output,
+            Portion::Vectors | Portion::Whole => role == OutputRole::Gradient,
         }
     }
 
@@ -185,7 +185,7 @@ impl<T: Element> Steps<T> for Jit<T> {
 
     fn gradients(&self) -> Vec<(String, Vec<T>)> {
         let outputs = self.compiled().outputs().iter().zip(&self.outputs);
-        let gradients = outputs.filter(|(o, _)| o.role == Yield::Gradient);
+        let gradients = outputs.filter(|(o, _)| o.role == OutputRole::Gradient);
         let named = gradients.map(|(o, values)| {
             let name = o
                 .name

@@ -1,6 +1,6 @@
 //! The arithmetic of a step that counts: products with weights. For the cells of `peers.py` this is its 10·B·T·G·H².
 
-use retrograd_tape::{Domain, Node, Op, Role, Tape, Value};
+use retrograd_tape::{Domain, InputRole, Node, Op, Tape, Value};
 
 /// FLOPs of the products of one training step with T·B = `points`, a multiply-add counting two: forward, the weight's
 /// gradient, and the operand's gradient if any parameter's gradient needs it.
@@ -26,7 +26,7 @@ pub fn of_step(tape: &Tape, points: usize) -> f64 {
 /// For every node, whether a parameter has an influence on it.
 fn depends_on_parameters(tape: &Tape) -> Vec<bool> {
     let is_param = |node: &Node| {
-        let input = |id: usize| tape.inputs()[id].role == Role::Param;
+        let input = |id: usize| tape.inputs()[id].role == InputRole::Param;
         matches!(node.op, Op::Input { id, .. } if input(id))
     };
     let mut found: Vec<bool> = tape.nodes().iter().map(is_param).collect();

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use anyhow::Result;
 use retrograd::Cell;
 use retrograd_jit::Stepper;
-use retrograd_tape::{Domain, Role, Shape};
+use retrograd_tape::{Domain, InputRole, Shape};
 
 use crate::work::Work;
 
@@ -77,7 +77,7 @@ impl Stream {
 /// element-wise work.
 pub fn bound(cell: &Cell, units: usize) -> f64 {
     let matrices = (cell.tape().inputs().iter()).filter_map(|i| match (i.role, i.ty.shape) {
-        (Role::Param, shape @ Shape::Matrix(..)) => Some(shape.len()),
+        (InputRole::Param, shape @ Shape::Matrix(..)) => Some(shape.len()),
         _ => None,
     });
     let bytes = 4 * matrices.sum::<usize>();

@@ -1,7 +1,7 @@
 //! What a step works on: inputs, weights and the cotangents gy of the outputs, the same for both engines.
 
 use retrograd::Cell;
-use retrograd_tape::{Domain, Real, Role, Tape, Type, Yield};
+use retrograd_tape::{Domain, InputRole, OutputRole, Real, Tape, Type};
 
 /// The arrays of a step of `t` steps and `b` rows.
 #[derive(Clone, Debug)]
@@ -24,14 +24,14 @@ impl Work<f32> {
         let mut parameters = parameters.into_iter();
         let tape = cell.tape();
         let inputs = tape.inputs().iter().map(|i| match i.role {
-            Role::Param => parameters.by_ref().take(i.ty.shape.len()).collect(),
-            Role::Initial => Vec::new(),
+            InputRole::Param => parameters.by_ref().take(i.ty.shape.len()).collect(),
+            InputRole::Initial => Vec::new(),
             _ => random.normal(count(i.ty, t, b)),
         });
         let inputs = inputs.collect();
         let outputs = tape.outputs().iter().map(|o| {
             let len = count(tape.node(o.value).ty, t, b);
-            (o.role == Yield::Output).then(|| random.normal(len))
+            (o.role == OutputRole::Output).then(|| random.normal(len))
         });
         let cotangents = outputs.collect();
         Work {
@@ -77,7 +77,7 @@ impl Work<f64> {
 pub fn observed(tape: &Tape) -> impl Iterator<Item = String> {
     let outputs = tape.outputs().iter();
     outputs
-        .filter(|o| o.role == Yield::Output)
+        .filter(|o| o.role == OutputRole::Output)
         .map(|o| o.name.to_string())
 }
 

@@ -13,7 +13,7 @@ use std::fmt::Write;
 
 use retrograd_graph::Graph;
 use retrograd_graph::passes::components::{Class, Components, components};
-use retrograd_tape::{Domain, Map, Op, Reduction, Role, Shape, Value, Yield};
+use retrograd_tape::{Domain, InputRole, Map, Op, OutputRole, Reduction, Shape, Value};
 
 /// A picture of a step graph. [`Drawing::dot`] gives it as text for Graphviz, [`Drawing::svg`] as an image.
 ///
@@ -148,7 +148,7 @@ fn fixed(g: &Graph) -> HashSet<Value> {
     let mut fixed = HashSet::new();
     for v in g.order() {
         let is = match *g.op_of(v) {
-            Op::Input { id, .. } => g.inputs()[id].role == Role::Param,
+            Op::Input { id, .. } => g.inputs()[id].role == InputRole::Param,
             Op::Delay(_) | Op::Boundary(_) => false,
             _ => g.operands(v).iter().all(|x| fixed.contains(x)),
         };
@@ -185,7 +185,7 @@ struct Draw<'g> {
 
 impl Draw<'_> {
     fn needed(&self) -> HashSet<Value> {
-        let shown = |role: Yield| role != Yield::Final;
+        let shown = |role: OutputRole| role != OutputRole::Final;
         let outputs = self.g.outputs();
         let some = outputs.iter().any(|o| shown(o.role));
         let roots = outputs.iter().filter(|o| shown(o.role) || !some);
@@ -205,7 +205,7 @@ impl Draw<'_> {
         match *self.g.op_of(v) {
             Op::Slice { .. } | Op::Spread(_) | Op::Broadcast(_) | Op::Reshape(_) => false,
             // States begin as zeros or are given: the label says it where they are not.
-            Op::Input { id, .. } => self.g.inputs()[id].role != Role::Initial,
+            Op::Input { id, .. } => self.g.inputs()[id].role != InputRole::Initial,
             _ => true,
         }
     }
@@ -432,10 +432,10 @@ impl Draw<'_> {
 
     /// Nodes for the outputs, one for all that are parts of one value.
     fn outputs(&mut self) {
-        let mut ports: Vec<(Value, Yield, Vec<String>)> = Vec::new();
+        let mut ports: Vec<(Value, OutputRole, Vec<String>)> = Vec::new();
         for o in self.g.outputs() {
             let (source, _) = self.source(o.value);
-            if o.role == Yield::Final || !self.at.contains_key(&source) {
+            if o.role == OutputRole::Final || !self.at.contains_key(&source) {
                 continue;
             }
             match ports.iter_mut().find(|p| (p.0, p.1) == (source, o.role)) {

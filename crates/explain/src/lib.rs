@@ -6,11 +6,11 @@ mod drawing;
 
 use retrograd_graph::passes::{self, Trace};
 use retrograd_graph::plan::cost::{self, RunShape, Task, Work};
-use retrograd_graph::plan::{Item, Keep, Kind, Loop, Plan, Product, Stmt, Storage};
+use retrograd_graph::plan::{Item, Kind, Lifetime, Loop, Plan, Product, Stmt, Storage};
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::predict::{Machine, run_shape};
 use retrograd_jit::{CompileError, CompiledCell, Memory, Purpose};
-use retrograd_tape::{Domain, Extent, Op, Role, Yield};
+use retrograd_tape::{Domain, Extent, InputRole, Op, OutputRole};
 
 use retrograd::{Cell, Error};
 
@@ -136,12 +136,12 @@ impl Explanation {
         let compiled = CompiledCell::compile_with(cell.tape(), purpose, options)?;
         let inputs = compiled.inputs().iter().enumerate();
         let zeros: Vec<usize> = inputs
-            .filter(|(_, i)| i.role == Role::Initial)
+            .filter(|(_, i)| i.role == InputRole::Initial)
             .map(|(k, _)| k)
             .collect();
         let outputs = compiled.outputs().iter().enumerate();
         let last: Vec<usize> = outputs
-            .filter(|(_, o)| o.role == Yield::Final)
+            .filter(|(_, o)| o.role == OutputRole::Final)
             .map(|(k, _)| k)
             .collect();
         let memory = compiled.memory(extent, (&zeros, &last))?;
@@ -244,9 +244,9 @@ impl Explanation {
         let plan = self.compiled.plan();
         let whole = |(u, buffer): (usize, &retrograd_graph::plan::Buffer)| {
             let kept = match plan.memory.keep[u] {
-                Keep::Whole => true,
-                Keep::Block(_) | Keep::Ring(_) => false,
-                Keep::Replayed(_) => !self.memory.replays,
+                Lifetime::Whole => true,
+                Lifetime::Block(_) | Lifetime::Ring(_) => false,
+                Lifetime::Replayed(_) => !self.memory.replays,
             };
             let own = buffer.storage == Storage::Workspace && buffer.domain == Domain::Step;
             if kept && own { buffer.len } else { 0 }

@@ -7,7 +7,7 @@ use retrograd::{Cell, CellText, zoo};
 use retrograd_explain::{Drawing, Explanation, Where};
 use retrograd_jit::predict::Machine;
 use retrograd_jit::{CompiledCell, Purpose};
-use retrograd_tape::{Role, Yield};
+use retrograd_tape::{InputRole, OutputRole};
 
 /// All cells that the program knows by name.
 fn cells() -> Vec<(&'static str, Cell)> {
@@ -28,9 +28,9 @@ fn counted(cell: &Cell, purpose: &Purpose, t: usize, b: usize) -> (usize, usize)
     let compiled = CompiledCell::<f32>::compile(cell.tape(), purpose).expect("it compiles");
     let inputs = compiled.inputs().iter().map(|i| {
         let points = match i.role {
-            Role::Initial => 0,
-            Role::Param => 1,
-            Role::Static => b,
+            InputRole::Initial => 0,
+            InputRole::Param => 1,
+            InputRole::Static => b,
             _ => t * b,
         };
         vec![0.1; points * i.ty.shape.len()]
@@ -38,7 +38,7 @@ fn counted(cell: &Cell, purpose: &Purpose, t: usize, b: usize) -> (usize, usize)
     let inputs: Vec<Vec<f32>> = inputs.collect();
     let outputs = compiled.outputs().iter().enumerate();
     let lens = outputs.map(|(k, o)| match o.role {
-        Yield::Final => 0,
+        OutputRole::Final => 0,
         _ => compiled.output_len(k, Extent { steps: t, rows: b }),
     });
     let mut outputs: Vec<Vec<f32>> = lens.map(|n| vec![0.0; n]).collect();

@@ -12,8 +12,8 @@ use petgraph::Direction;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::{EdgeRef, NodeIndexable};
 use retrograd_tape::{
-    Algebra, Domain, Input, Map, Observe, Op, Operands, Output, Role, Shape, Tape, Type, Value,
-    Yield,
+    Algebra, Domain, Input, InputRole, Map, Observe, Op, Operands, Output, OutputRole, Shape, Tape,
+    Type, Value,
 };
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
@@ -74,7 +74,7 @@ impl Graph {
     }
 
     /// The graph of a recorded program that hands out these values and adjoints besides, as outputs called `value(…)` and
-    /// `adjoint(…)`. An adjoint begins as an output of role [`Yield::Observed`], the value itself, which *adjoint*
+    /// `adjoint(…)`. An adjoint begins as an output of role [`OutputRole::Observed`], the value itself, which *adjoint*
     /// replaces. Its node is not joined with equal ones: the adjoint of one must not be that of both.
     ///
     /// # Errors
@@ -122,8 +122,8 @@ impl Graph {
         }
         for (o, v) in observed {
             let role = match o {
-                Observe::Value(_) => Yield::Output,
-                Observe::Adjoint(_) => Yield::Observed,
+                Observe::Value(_) => OutputRole::Output,
+                Observe::Adjoint(_) => OutputRole::Observed,
             };
             if g.outputs().iter().all(|k| *k.name != *o.to_string()) {
                 g.output(&o.to_string(), role, map[v.index()]);
@@ -215,7 +215,7 @@ impl Graph {
     }
 
     /// Adds an input.
-    pub fn input(&mut self, name: &str, role: Role, ty: Type) -> Value {
+    pub fn input(&mut self, name: &str, role: InputRole, ty: Type) -> Value {
         let id = self.inputs.len();
         let v = self.push(Op::Input { id, ty }, &[], ty);
         self.inputs.push(Input {
@@ -229,7 +229,7 @@ impl Graph {
     }
 
     /// Adds an output.
-    pub fn output(&mut self, name: &str, role: Yield, v: Value) {
+    pub fn output(&mut self, name: &str, role: OutputRole, v: Value) {
         self.outputs.push(Output {
             name: name.into(),
             role,
@@ -240,14 +240,14 @@ impl Graph {
 
     /// The values whose adjoints are wanted.
     pub(crate) fn observed(&self) -> Vec<Value> {
-        let observed = |o: &&Output| o.role == Yield::Observed;
+        let observed = |o: &&Output| o.role == OutputRole::Observed;
         let outputs = self.outputs.iter().filter(observed);
         outputs.map(|o| o.value).collect()
     }
 
-    /// Answers the output `k`, of role [`Yield::Observed`], with the adjoint that it asked for.
+    /// Answers the output `k`, of role [`OutputRole::Observed`], with the adjoint that it asked for.
     pub(crate) fn answer(&mut self, k: usize, adjoint: Value) {
-        self.outputs[k].role = Yield::Gradient;
+        self.outputs[k].role = OutputRole::Gradient;
         self.set_output(k, adjoint);
     }
 

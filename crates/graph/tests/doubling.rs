@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use retrograd_graph::{Graph, Options, passes};
-use retrograd_tape::{Recorder, Role, Shape, Tape, Var};
+use retrograd_tape::{InputRole, Recorder, Shape, Tape, Var};
 
 /// A state that fades, by way of whatever `through` does to it and back.
 fn fading(through: for<'t> fn(Var<'t>) -> Var<'t>) -> Tape {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(1));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(1));
     let h = r.state("h", Shape::Vector(1), 1, None);
     let next = r.next(h, through(0.5 * h + x));
     r.output("y", next);

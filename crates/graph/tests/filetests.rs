@@ -36,7 +36,7 @@ use retrograd_graph::passes::tangent::{self, Tangents};
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::passes::{adjoint, components, fuse, legalize, simplify, split};
 use retrograd_graph::{Graph, Options, Unroll, plan, text, verify};
-use retrograd_tape::{Map, Observe, Op, Role, Value, Yield};
+use retrograd_tape::{InputRole, Map, Observe, Op, OutputRole, Value};
 
 const RULE: &str = "\n----\n";
 
@@ -221,11 +221,11 @@ fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
 
 /// What the pass `tangent` differentiates.
 fn tangents(g: &Graph) -> Tangents {
-    let gradient = |i: &usize| g.outputs()[*i].role == Yield::Gradient;
+    let gradient = |i: &usize| g.outputs()[*i].role == OutputRole::Gradient;
     let outputs = 0..g.outputs().len();
     Tangents {
         along: (0..g.inputs().len())
-            .filter(|&i| g.inputs()[i].role == Role::Param)
+            .filter(|&i| g.inputs()[i].role == InputRole::Param)
             .collect(),
         of: match outputs.clone().any(|i| gradient(&i)) {
             true => outputs.filter(gradient).collect(),
@@ -263,7 +263,11 @@ fn same_numbers(name: &str, pass: &str, before: &mut BTreeMap<String, Vec<f64>>,
     let (t, b) = (4, 2);
     let after = interpret::run(g, t, b, &number);
     let close = |x: f64, y: f64, by: f64| (x - y).abs() <= by * (1.0 + x.abs()) || x == y;
-    for o in g.outputs().iter().filter(|o| o.role == Yield::Gradient) {
+    for o in g
+        .outputs()
+        .iter()
+        .filter(|o| o.role == OutputRole::Gradient)
+    {
         if let Some(slopes) = before.remove(&format!("{SLOPE}{}", o.name)) {
             before.remove(&*o.name);
             for (x, slope) in after[&*o.name].iter().zip(slopes) {
@@ -323,7 +327,11 @@ fn same_numbers(name: &str, pass: &str, before: &mut BTreeMap<String, Vec<f64>>,
         }
     }
     *before = after;
-    for o in g.outputs().iter().filter(|o| o.role == Yield::Observed) {
+    for o in g
+        .outputs()
+        .iter()
+        .filter(|o| o.role == OutputRole::Observed)
+    {
         let loss = |k: usize, by: f64| {
             interpret::run_moved(g, t, b, &number, Some((o.value, k, by)))["loss"][0]
         };

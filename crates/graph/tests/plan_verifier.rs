@@ -3,8 +3,8 @@
 use retrograd_graph::passes::adjoint::Differentiate;
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::plan::{
-    Inner, Instr, Item, Keep, Kind, Loop, Plan, Product, Region, Stmt, Storage, View, plan, stream,
-    verify,
+    Inner, Instr, Item, Kind, Lifetime, Loop, Plan, Product, Region, Stmt, Storage, View, plan,
+    stream, verify,
 };
 use retrograd_graph::{Graph, Options};
 use retrograd_tape::Domain;
@@ -270,7 +270,10 @@ fn without(cell: &str, f: fn(&Item) -> bool) -> usize {
         }
         false
     });
-    plan.memory.keep.iter_mut().for_each(|k| *k = Keep::Whole);
+    plan.memory
+        .keep
+        .iter_mut()
+        .for_each(|k| *k = Lifetime::Whole);
     plan.memory.replays.clear();
     rule(&plan)
 }
@@ -471,16 +474,16 @@ fn rule_12_two_loops_of_one_number() {
 #[test]
 fn rule_13_an_input_kept_for_a_block() {
     let mut plan = trained(LSTM);
-    plan.memory.keep[0] = Keep::Block(0);
+    plan.memory.keep[0] = Lifetime::Block(0);
     assert_eq!(rule(&plan), 13);
 }
 
 #[test]
 fn rule_13_kept_for_another_phase() {
     let mut plan = trained(LSTM);
-    let block = |k: &&mut Keep| matches!(k, Keep::Block(_));
+    let block = |k: &&mut Lifetime| matches!(k, Lifetime::Block(_));
     let keep = plan.memory.keep.iter_mut().find(block);
-    *keep.expect("something lives in one phase") = Keep::Block(0);
+    *keep.expect("something lives in one phase") = Lifetime::Block(0);
     let moved = rule(&plan);
     plan.memory.keep.pop();
     assert_eq!((moved, rule(&plan)), (13, 13));
@@ -501,8 +504,8 @@ fn rule_13_a_ring_that_is_too_short() {
     let trace = passes::run(&streamed, &[], &options).expect("it runs");
     let mut plan = stream(&trace.last().expect("the record at least").1, &options);
     verify(&plan).expect("a sound plan passes");
-    let ring = |k: &&mut Keep| matches!(k, Keep::Ring(n) if *n > 1);
+    let ring = |k: &&mut Lifetime| matches!(k, Lifetime::Ring(n) if *n > 1);
     let keep = plan.memory.keep.iter_mut().find(ring);
-    *keep.expect("the state has a ring") = Keep::Ring(1);
+    *keep.expect("the state has a ring") = Lifetime::Ring(1);
     assert_eq!(rule(&plan), 13);
 }

@@ -5,7 +5,7 @@ use retrograd_graph::passes::adjoint::Differentiate;
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::plan::{self, Plan};
 use retrograd_graph::{Graph, Options, work};
-use retrograd_tape::{Recorder, Role, Shape, Tape, Var, families};
+use retrograd_tape::{InputRole, Recorder, Shape, Tape, Var, families};
 
 /// The plan of a program with the gradients of its loss, the nodes that it was made from, and the operations that it took.
 fn planned(tape: &Tape) -> (Plan, usize, u64) {
@@ -50,7 +50,7 @@ fn work_grows_in_proportion_to_equations() {
 const SECOND: u64 = 1 << 23;
 
 fn scalar<'t>(r: &'t Recorder) -> (Var<'t>, Var<'t>) {
-    let x = r.input("x", Role::Sequence, Shape::Scalar);
+    let x = r.input("x", InputRole::Sequence, Shape::Scalar);
     (x, r.param("w", Shape::Scalar))
 }
 
@@ -82,7 +82,7 @@ fn squares_of_squares_are_quick() {
 #[test]
 fn sums_of_hundreds_of_products_are_quick() {
     is_quick("sums", |r| {
-        let x = r.input("x", Role::Sequence, Shape::Vector(3));
+        let x = r.input("x", InputRole::Sequence, Shape::Vector(3));
         let h = r.state("h", Shape::Vector(3), 1, None);
         let w = r.param("w", Shape::Matrix(3, 3));
         let mut y = h;
@@ -111,7 +111,7 @@ fn states_that_read_each_other_in_a_row_are_quick() {
 #[test]
 fn wide_concatenations_are_quick() {
     is_quick("wide", |r| {
-        let x = r.input("x", Role::Sequence, Shape::Vector(1));
+        let x = r.input("x", InputRole::Sequence, Shape::Vector(1));
         let h = r.state("h", Shape::Vector(1), 1, None);
         let w = r.param("w", Shape::Matrix(1, 300));
         let all = Var::concat(&[x + h, x * h].repeat(150));
@@ -122,7 +122,7 @@ fn wide_concatenations_are_quick() {
 #[test]
 fn slices_of_wide_concatenations_are_quick() {
     is_quick("slices", |r| {
-        let x = r.input("x", Role::Sequence, Shape::Vector(1));
+        let x = r.input("x", InputRole::Sequence, Shape::Vector(1));
         let w = r.param("w", Shape::Vector(1));
         let all = Var::concat(&[x * w, x + w].repeat(150));
         let parts: Vec<Var<'_>> = (0..300).map(|k| all.slice(k, 1).tanh()).collect();
@@ -133,7 +133,7 @@ fn slices_of_wide_concatenations_are_quick() {
 #[test]
 fn outer_products_of_wide_concatenations_are_quick() {
     is_quick("outer", |r| {
-        let x = r.input("x", Role::Sequence, Shape::Vector(1));
+        let x = r.input("x", InputRole::Sequence, Shape::Vector(1));
         let w = r.param("w", Shape::Vector(1));
         let (a, b) = (x * w, x + w);
         let all = Var::concat(&[a, b].repeat(75));
@@ -145,7 +145,7 @@ fn outer_products_of_wide_concatenations_are_quick() {
 #[test]
 fn concatenations_doubled_again_and_again_are_quick() {
     is_quick("doubled", |r| {
-        let x = r.input("x", Role::Sequence, Shape::Vector(1));
+        let x = r.input("x", InputRole::Sequence, Shape::Vector(1));
         let w = r.param("w", Shape::Vector(1));
         let mut y = x * w;
         for k in 0..18 {
@@ -159,7 +159,7 @@ fn concatenations_doubled_again_and_again_are_quick() {
 #[test]
 fn weights_doubled_again_and_again_are_quick() {
     is_quick("weights", |r| {
-        let x = r.input("x", Role::Sequence, Shape::Vector(2));
+        let x = r.input("x", InputRole::Sequence, Shape::Vector(2));
         let mut w = r.param("w", Shape::Matrix(1, 2));
         for _ in 0..14 {
             w = Var::concat(&[w, w]);

@@ -4,7 +4,7 @@ use retrograd_graph::passes::Derivation;
 use retrograd_graph::text::parse_graph;
 use retrograd_graph::{Graph, Options, passes};
 use retrograd_tape::generate::{Choices, generate};
-use retrograd_tape::{Algebra, Domain, Map, Op, Role, Shape, Type, Yield};
+use retrograd_tape::{Algebra, Domain, InputRole, Map, Op, OutputRole, Shape, Type};
 
 /// `parse(print(g)) == g`, and it prints the same.
 fn reads_back(g: &Graph) {
@@ -48,8 +48,8 @@ proptest::proptest! {
 fn awkward_names_and_numbers_read_back() {
     let ty = Type::new(Shape::Scalar, Domain::Step);
     let mut g = Graph::new("a name\nof two lines");
-    let x = g.input("# \"x\" \\ \u{2028}", Role::Sequence, ty);
-    let empty = g.input("", Role::Cotangent, ty);
+    let x = g.input("# \"x\" \\ \u{2028}", InputRole::Sequence, ty);
+    let empty = g.input("", InputRole::Cotangent, ty);
     let mut sum = g.op(Op::Map(Map::Add), &[x, empty]);
     g.label(sum, Some("h'".into()), None);
     let weird = f64::from_bits(0xfff8_0000_0000_0007);
@@ -67,26 +67,26 @@ fn awkward_names_and_numbers_read_back() {
         sum = g.op(Op::Map(Map::Mul), &[sum, c]);
     }
     g.label(sum, Some("input".into()), None);
-    g.output("a = b", Yield::Gradient, sum);
+    g.output("a = b", OutputRole::Gradient, sum);
     reads_back(&g);
 }
 
 #[test]
 fn equality_looks_at_everything_but_lines_and_numbers() {
-    let g = |op: Map, role: Role, name: &str| {
+    let g = |op: Map, role: InputRole, name: &str| {
         let mut g = Graph::new("g");
         g.constant(1.0, Shape::Scalar); // which nothing needs
         let x = g.input("x", role, Type::new(Shape::Vector(2), Domain::Step));
         let v = g.op(Op::Map(op), &[x]);
         g.label(v, Some(name.into()), None);
-        g.output("y", Yield::Output, v);
+        g.output("y", OutputRole::Output, v);
         g
     };
-    let one = g(Map::Tanh, Role::Sequence, "v");
+    let one = g(Map::Tanh, InputRole::Sequence, "v");
     assert!(one == parse_graph("one", &one.to_string()).expect("it reads"));
-    assert!(one != g(Map::Sigmoid, Role::Sequence, "v"));
-    assert!(one != g(Map::Tanh, Role::Target, "v"));
-    assert!(one != g(Map::Tanh, Role::Sequence, "w"));
+    assert!(one != g(Map::Sigmoid, InputRole::Sequence, "v"));
+    assert!(one != g(Map::Tanh, InputRole::Target, "v"));
+    assert!(one != g(Map::Tanh, InputRole::Sequence, "w"));
 }
 
 #[test]

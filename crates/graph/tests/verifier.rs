@@ -1,7 +1,7 @@
 //! One test breaks each rule of the verifier.
 
 use retrograd_graph::{Graph, verify};
-use retrograd_tape::{Algebra, Domain, Map, Op, Role, Shape, Type, Value, Yield};
+use retrograd_tape::{Algebra, Domain, InputRole, Map, Op, OutputRole, Shape, Type, Value};
 
 const STEP: Type = Type {
     shape: Shape::Vector(2),
@@ -11,7 +11,7 @@ const STEP: Type = Type {
 /// A graph with an input of two numbers a step, and zeros to begin with.
 fn started() -> (Graph, Value, Value) {
     let mut g = Graph::new("broken");
-    let x = g.input("x", Role::Sequence, STEP);
+    let x = g.input("x", InputRole::Sequence, STEP);
     let zeros = g.constant(0.0, STEP.shape);
     (g, x, zeros)
 }
@@ -28,7 +28,7 @@ fn a_sound_graph_passes() {
     let h = g.open_delay(1, STEP.shape);
     let sum = g.op(Op::Map(Map::Add), &[x, h]);
     g.close_delay(h, sum, zeros);
-    g.output("y", Yield::Output, sum);
+    g.output("y", OutputRole::Output, sum);
     verify(&g).expect("all rules hold");
 }
 
@@ -119,7 +119,7 @@ fn rule_4_two_nodes_of_one_input() {
 #[test]
 fn rule_5_two_inputs_of_one_name() {
     let (mut g, _, _) = started();
-    g.input("x", Role::Target, STEP);
+    g.input("x", InputRole::Target, STEP);
     let (rule, what) = broken(&g);
     assert_eq!(rule, 5);
     assert!(what.contains("`x`"), "{what}");
@@ -128,8 +128,8 @@ fn rule_5_two_inputs_of_one_name() {
 #[test]
 fn rule_5_two_outputs_of_one_name() {
     let (mut g, x, zeros) = started();
-    g.output("y", Yield::Output, x);
-    g.output("y", Yield::Output, zeros);
+    g.output("y", OutputRole::Output, x);
+    g.output("y", OutputRole::Output, zeros);
     assert_eq!(broken(&g).0, 5);
 }
 
@@ -143,7 +143,7 @@ fn rule_6_a_recurrence_that_runs_both_ways() {
     g.close_delay(future, sum, zeros);
     g.label(past, Some("past".into()), None);
     g.label(future, Some("future".into()), None);
-    g.output("y", Yield::Output, sum);
+    g.output("y", OutputRole::Output, sum);
     let (rule, what) = broken(&g);
     assert_eq!(rule, 6);
     assert!(what.contains("past") && what.contains("future"), "{what}");

@@ -39,10 +39,10 @@ pub(crate) struct IndexInput {
 ///
 /// ```
 /// use retrograd_jit::{CompiledCell, Purpose};
-/// use retrograd_tape::{Extent, Recorder, Role, Shape};
+/// use retrograd_tape::{Extent, Recorder, InputRole, Shape};
 ///
 /// let r = Recorder::new();
-/// let x = r.input("x", Role::Sequence, Shape::Scalar);
+/// let x = r.input("x", InputRole::Sequence, Shape::Scalar);
 /// let a = r.param("a", Shape::Scalar);
 /// let h = r.state("h", Shape::Scalar, 1, None);
 /// let h = r.next(h, a * h + x);

@@ -8,10 +8,10 @@ use retrograd_tape::Tape;
 ///
 /// ```
 /// use retrograd_jit::{CompileError, CompiledCell, Observe, Options, Purpose};
-/// use retrograd_tape::{Recorder, Role, Shape};
+/// use retrograd_tape::{Recorder, InputRole, Shape};
 ///
 /// let r = Recorder::new();
-/// r.output("y", r.input("x", Role::Sequence, Shape::Scalar).tanh());
+/// r.output("y", r.input("x", InputRole::Sequence, Shape::Scalar).tanh());
 /// let tape = r.finish("squash")?;
 /// let options = Options::default().with(|o| o.observe = vec![Observe::value("gate")]);
 /// let error = CompiledCell::<f32>::compile_with(&tape, &Purpose::Forward, &options).unwrap_err();
@@ -87,10 +87,10 @@ impl CompileError {
 ///
 /// ```
 /// use retrograd_jit::{Stepper, StepperError};
-/// use retrograd_tape::{Recorder, Role, Shape};
+/// use retrograd_tape::{Recorder, InputRole, Shape};
 ///
 /// let r = Recorder::new();
-/// let x = r.input("x", Role::Sequence, Shape::Scalar);
+/// let x = r.input("x", InputRole::Sequence, Shape::Scalar);
 /// let h = r.state("h", Shape::Scalar, -1, None); // from the end of the sequence, which a stepper never sees
 /// r.output("y", r.next(h, 0.5 * h + x));
 /// let tape = r.finish("backward")?;
@@ -114,10 +114,10 @@ pub enum StepperError {
 ///
 /// ```
 /// use retrograd_jit::{CompiledCell, Purpose, RunError};
-/// use retrograd_tape::{Extent, Recorder, Role, Shape};
+/// use retrograd_tape::{Extent, Recorder, InputRole, Shape};
 ///
 /// let r = Recorder::new();
-/// r.output("y", r.input("x", Role::Sequence, Shape::Scalar).tanh());
+/// r.output("y", r.input("x", InputRole::Sequence, Shape::Scalar).tanh());
 /// let cell = CompiledCell::<f32>::compile(&r.finish("squash")?, &Purpose::Forward)?;
 /// let error = cell.run(Extent::steps(2), &[&[0.0; 3]], &mut [&mut [0.0; 2]]).unwrap_err();
 /// assert!(matches!(error, RunError::Length { expected: 2, found: 3, .. }));

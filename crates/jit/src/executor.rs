@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use retrograd_graph::plan::{Item, Layout, Storage};
-use retrograd_tape::{Extent, Role};
+use retrograd_tape::{Extent, InputRole};
 
 use crate::cell::{CompiledCell, Program, are_rows, fits};
 use crate::element::Element;
@@ -278,7 +278,10 @@ impl<T: Element> Executor<T> {
             }
         }
         for (i, given) in self.cell.inputs().iter().zip(inputs) {
-            let zeros = matches!(i.role, Role::Initial | Role::Cotangent | Role::Tangent);
+            let zeros = matches!(
+                i.role,
+                InputRole::Initial | InputRole::Cotangent | InputRole::Tangent
+            );
             if given.is_empty() && zeros {
                 continue;
             }

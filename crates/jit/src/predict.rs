@@ -13,7 +13,7 @@ use retrograd_graph::plan::cycles::EMITTED_BYTES;
 use retrograd_graph::plan::{Item, Layout, Plan};
 use retrograd_graph::{Options, Target};
 use retrograd_kernels::peak;
-use retrograd_tape::{Extent, Recorder, Role, Shape};
+use retrograd_tape::{Extent, InputRole, Recorder, Shape};
 
 use crate::cell::CompiledCell;
 use crate::element::Element;
@@ -73,7 +73,7 @@ impl Machine {
     fn with_kernels(self, target: Target, during: Duration) -> Machine {
         let (t, b, len, rows) = (16, 32, 64, 128);
         let tape = Recorder::new();
-        let x = tape.input("x", Role::Sequence, Shape::Vector(len));
+        let x = tape.input("x", InputRole::Sequence, Shape::Vector(len));
         let w = tape.param("w", Shape::Matrix(rows, len));
         tape.output("y", w.matvec(x));
         let purpose = Purpose::Gradients {

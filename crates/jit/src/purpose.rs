@@ -4,7 +4,7 @@ use retrograd_graph::Graph;
 use retrograd_graph::passes::Derivation;
 use retrograd_graph::passes::adjoint::{Differentiate, Seed};
 use retrograd_graph::passes::tangent::Tangents;
-use retrograd_tape::{Role, Tape, Yield};
+use retrograd_tape::{InputRole, OutputRole, Tape};
 
 use crate::error::CompileError;
 
@@ -55,10 +55,10 @@ impl Purpose {
             given: tape
                 .outputs()
                 .iter()
-                .filter(|o| o.role != Yield::Loss)
+                .filter(|o| o.role != OutputRole::Loss)
                 .map(|o| o.name.to_string())
                 .collect(),
-            loss: tape.outputs().iter().any(|o| o.role == Yield::Loss),
+            loss: tape.outputs().iter().any(|o| o.role == OutputRole::Loss),
             wrt: tape.inputs().iter().map(|i| i.name.to_string()).collect(),
         }
     }
@@ -67,10 +67,10 @@ impl Purpose {
     ///
     /// ```
     /// use retrograd_jit::{CompiledCell, Purpose};
-    /// use retrograd_tape::{Extent, Recorder, Role, Shape};
+    /// use retrograd_tape::{Extent, Recorder, InputRole, Shape};
     ///
     /// let r = Recorder::new();
-    /// let x = r.input("x", Role::Sequence, Shape::Scalar);
+    /// let x = r.input("x", InputRole::Sequence, Shape::Scalar);
     /// let a = r.param("a", Shape::Scalar);
     /// let h = r.state("h", Shape::Scalar, 1, None);
     /// let h = r.next(h, a * h + x);
@@ -91,7 +91,7 @@ impl Purpose {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn hessian_vector(tape: &Tape) -> Purpose {
-        let parameters = tape.inputs().iter().filter(|i| i.role == Role::Param);
+        let parameters = tape.inputs().iter().filter(|i| i.role == InputRole::Param);
         let wrt: Vec<String> = parameters.map(|i| i.name.to_string()).collect();
         Purpose::HessianVector {
             given: Vec::new(),
@@ -151,7 +151,7 @@ fn gradients(
 }
 
 fn the_loss(g: &Graph) -> Result<usize, CompileError> {
-    let loss = g.outputs().iter().position(|o| o.role == Yield::Loss);
+    let loss = g.outputs().iter().position(|o| o.role == OutputRole::Loss);
     loss.ok_or_else(|| CompileError::Differentiate(format!("`{}` has no loss", g.name())))
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use retrograd_graph::passes::stream::{self, StreamState};
 use retrograd_graph::plan::Plan;
 use retrograd_graph::{Graph, Options, passes, plan};
-use retrograd_tape::{Domain, Input, Output, Role, Tape, Yield};
+use retrograd_tape::{Domain, Input, InputRole, Output, OutputRole, Tape};
 
 use crate::cell::{IndexInput, are_rows, count, fits, generate, index_inputs, of_width};
 use crate::element::Element;
@@ -23,10 +23,10 @@ use crate::exec::stream::{Stream, step_loop};
 ///
 /// ```
 /// use retrograd_jit::{CompiledCell, Purpose, Stepper};
-/// use retrograd_tape::{Recorder, Role, Shape};
+/// use retrograd_tape::{Recorder, InputRole, Shape};
 ///
 /// let r = Recorder::new();
-/// let x = r.input("x", Role::Sequence, Shape::Scalar);
+/// let x = r.input("x", InputRole::Sequence, Shape::Scalar);
 /// let a = r.param("a", Shape::Scalar);
 /// let h = r.state("h", Shape::Scalar, 1, None);
 /// let h = r.next(h, a * h + x);
@@ -300,7 +300,7 @@ impl<T: Element> Stepper<T> {
         let over_steps = |i: &Input| i.ty.domain == Domain::Step;
         let recorded = self.program.graph.inputs().iter().zip(given);
         for (i, x) in recorded.clone() {
-            let may_be_empty = some || i.role == Role::Initial;
+            let may_be_empty = some || i.role == InputRole::Initial;
             let expected = match i.ty.domain {
                 // They come with the samples.
                 Domain::Step => 0,
@@ -395,7 +395,7 @@ fn same(what: &'static str, expected: usize, found: usize) -> Result<(), RunErro
 }
 
 fn is_of_step(g: &Graph, o: &Output) -> bool {
-    o.role == Yield::Output && g.node(o.value).ty.domain == Domain::Step
+    o.role == OutputRole::Output && g.node(o.value).ty.domain == Domain::Step
 }
 
 /// The inputs over steps that the step's loop reads.

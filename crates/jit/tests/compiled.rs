@@ -3,7 +3,7 @@
 
 use retrograd_jit::{CompileError, CompiledCell, Observe, Options, Purpose, RunError, Target};
 use retrograd_tape::Extent;
-use retrograd_tape::{Recorder, Role, Shape, Tape, Var};
+use retrograd_tape::{InputRole, Recorder, Shape, Tape, Var};
 
 fn dense<'t>(t: &'t Recorder, name: &str, n: usize, xs: &[(&str, Var<'t>)]) -> Var<'t> {
     let products = xs.iter().map(|(k, x)| {
@@ -17,7 +17,7 @@ fn dense<'t>(t: &'t Recorder, name: &str, n: usize, xs: &[(&str, Var<'t>)]) -> V
 
 fn lstm(inputs: usize, hidden: usize) -> Tape {
     let t = Recorder::new();
-    let x = t.input("x", Role::Sequence, Shape::Vector(inputs));
+    let x = t.input("x", InputRole::Sequence, Shape::Vector(inputs));
     let h = t.state("h", Shape::Vector(hidden), 1, None);
     let c = t.state("c", Shape::Vector(hidden), 1, None);
     let xs = [("x", x), ("h", h)];
@@ -28,7 +28,7 @@ fn lstm(inputs: usize, hidden: usize) -> Tape {
     let c = t.next(c, f * c + i * g);
     let h = t.next(h, o * c.tanh());
     t.output("y", h);
-    let target = t.input("target", Role::Target, Shape::Vector(hidden));
+    let target = t.input("target", InputRole::Target, Shape::Vector(hidden));
     t.loss((h - target).square().mean());
     t.finish("lstm").expect("it is a program")
 }
@@ -50,8 +50,8 @@ fn numbers(n: usize, seed: u32) -> Vec<f32> {
 
 fn inputs(tape: &Tape, t: usize, b: usize) -> Vec<Vec<f32>> {
     let of = |(k, i): (usize, &retrograd_tape::Input)| match i.role {
-        Role::Param => numbers(i.ty.shape.len(), k as u32),
-        Role::Initial => Vec::new(),
+        InputRole::Param => numbers(i.ty.shape.len(), k as u32),
+        InputRole::Initial => Vec::new(),
         _ => numbers(i.ty.shape.len() * t * b, k as u32),
     };
     tape.inputs().iter().enumerate().map(of).collect()
@@ -179,7 +179,7 @@ fn threads_do_not_change_a_bit() {
 #[test]
 fn row_numbers_outside_the_table_are_refused() {
     let t = Recorder::new();
-    let index = t.input("word", Role::Sequence, Shape::Scalar);
+    let index = t.input("word", InputRole::Sequence, Shape::Scalar);
     t.output("row", t.param("table", Shape::Matrix(3, 2)).gather(index));
     let tape = t.finish("embedding").expect("it is a program");
     let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
@@ -208,7 +208,7 @@ fn row_numbers_outside_the_table_are_refused() {
 #[test]
 fn training_needs_a_loss() {
     let t = Recorder::new();
-    let x = t.input("x", Role::Sequence, Shape::Scalar);
+    let x = t.input("x", InputRole::Sequence, Shape::Scalar);
     t.output("y", x * 2.0);
     let tape = t.finish("no loss").expect("it is a program");
     let found = CompiledCell::<f32>::compile(&tape, &Purpose::Train);
@@ -219,9 +219,9 @@ fn training_needs_a_loss() {
 fn a_name_that_a_derivative_takes_is_an_error_that_says_which() {
     let program = |input: &str, output: &str| {
         let t = Recorder::new();
-        let x = t.input("x", Role::Sequence, Shape::Scalar);
+        let x = t.input("x", InputRole::Sequence, Shape::Scalar);
         let w = t.param("w", Shape::Scalar);
-        let other = t.input(input, Role::Sequence, Shape::Scalar);
+        let other = t.input(input, InputRole::Sequence, Shape::Scalar);
         let y = w * x + other;
         t.output("y", y);
         t.output(output, y.tanh().named("gate"));

@@ -5,7 +5,7 @@ use retrograd_graph::plan::{Cut, plan};
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::{CompiledCell, Element, Purpose};
 use retrograd_tape::Extent;
-use retrograd_tape::{Interpreter, Map, Op, Real, Recorder, Role, Shape, Tape, Var};
+use retrograd_tape::{InputRole, Interpreter, Map, Op, Real, Recorder, Shape, Tape, Var};
 
 const T: usize = 5;
 const B: usize = 3;
@@ -70,17 +70,17 @@ impl<'t> Power<'t> for Var<'t> {
 
 fn program(loss: Loss) -> Tape {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(N));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(N));
     let h = r.state("h", Shape::Vector(N), 1, None);
     let u = r.param("u", Shape::Matrix(N, N));
     let next = r.next(h, (u.matvec(h) + x).tanh());
     let y = r.param("v", Shape::Matrix(N, N)).matvec(next);
     r.output("y", y);
-    let t = r.input("t", Role::Target, Shape::Vector(N));
-    let k = r.input("k", Role::Target, Shape::Scalar);
+    let t = r.input("t", InputRole::Target, Shape::Vector(N));
+    let k = r.input("k", InputRole::Target, Shape::Scalar);
     r.loss(loss(&r, y, t, k));
-    r.weight(r.input("w", Role::Weight, Shape::Scalar));
-    r.weight(r.input("w2", Role::Weight, Shape::Scalar));
+    r.weight(r.input("w", InputRole::Weight, Shape::Scalar));
+    r.weight(r.input("w2", InputRole::Weight, Shape::Scalar));
     r.finish("covered").expect("it is a program")
 }
 
@@ -99,7 +99,7 @@ fn inputs<E: Real>(tape: &Tape, bad: f64, trailing: bool) -> Vec<Vec<E>> {
     let number = |k: usize, i: usize| 0.4 * ((7 * k + 3 * i) as f64).sin();
     let of = |(k, i): (usize, &retrograd_tape::Input)| {
         let n = i.ty.shape.len();
-        let points = if i.role == Role::Param { 1 } else { T * B };
+        let points = if i.role == InputRole::Param { 1 } else { T * B };
         let value = |j: usize| {
             let point = j / n;
             let [first, second] = is_covered(point, trailing);
@@ -113,7 +113,7 @@ fn inputs<E: Real>(tape: &Tape, bad: f64, trailing: bool) -> Vec<Vec<E>> {
             }
         };
         match i.role {
-            Role::Initial => Vec::new(),
+            InputRole::Initial => Vec::new(),
             _ => (0..points * n).map(|j| E::from_f64(value(j))).collect(),
         }
     };
@@ -129,7 +129,7 @@ fn doubles<E: Real>(a: &[E]) -> Vec<f64> {
 
 fn by_tape<E: Real>(tape: &Tape, given: &[Vec<E>]) -> Numbers {
     let slices: Vec<&[E]> = given.iter().map(Vec::as_slice).collect();
-    let mut run = Interpreter::<E>::with_gradients(tape, |i| i.role == Role::Param);
+    let mut run = Interpreter::<E>::with_gradients(tape, |i| i.role == InputRole::Param);
     run.forward(Extent { steps: T, rows: B }, &slices)
         .expect("it runs");
     let loss = tape.output("loss").expect("it has a loss");
@@ -269,14 +269,14 @@ fn a_loss_weighted_by_ones_is_the_unweighted_one() {
             given[tape.input(w).expect("it has one")].fill(1.0);
         }
         let r = Recorder::new();
-        let x = r.input("x", Role::Sequence, Shape::Vector(N));
+        let x = r.input("x", InputRole::Sequence, Shape::Vector(N));
         let h = r.state("h", Shape::Vector(N), 1, None);
         let u = r.param("u", Shape::Matrix(N, N));
         let next = r.next(h, (u.matvec(h) + x).tanh());
         let y = r.param("v", Shape::Matrix(N, N)).matvec(next);
         r.output("y", y);
-        let t = r.input("t", Role::Target, Shape::Vector(N));
-        let k = r.input("k", Role::Target, Shape::Scalar);
+        let t = r.input("t", InputRole::Target, Shape::Vector(N));
+        let k = r.input("k", InputRole::Target, Shape::Scalar);
         r.loss(loss(&r, y, t, k));
         let plain = r.finish("plain").expect("it is a program");
         let named =
@@ -293,11 +293,11 @@ fn a_loss_weighted_by_ones_is_the_unweighted_one() {
 fn weights_that_double_or_are_a_long_chain_are_looked_at_once() {
     let weighted = |weigh: for<'t> fn(Var<'t>) -> Var<'t>| {
         let r = Recorder::new();
-        let k = r.input("k", Role::Target, Shape::Scalar);
+        let k = r.input("k", InputRole::Target, Shape::Scalar);
         let table = r.param("table", Shape::Vector(N));
         let column = table.reshape(Shape::Matrix(N, 1));
         r.loss(column.gather(k).sum());
-        r.weight(weigh(r.input("w", Role::Weight, Shape::Scalar)));
+        r.weight(weigh(r.input("w", InputRole::Weight, Shape::Scalar)));
         r.finish("weighted").expect("it is right")
     };
     let doubled = weighted(|w| (0..60).fold(w, |w, _| w * w));

@@ -4,31 +4,31 @@ use retrograd_tape::Extent;
 use std::time::Instant;
 
 use retrograd_jit::{CompiledCell, Element, Options, Purpose, Stepper};
-use retrograd_tape::{Real, Recorder, Role, Shape, Tape, Var};
+use retrograd_tape::{InputRole, Real, Recorder, Shape, Tape, Var};
 
 /// h' = decay · h + x, and the loss in its sum.
 fn leaky(n: usize) -> Tape {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(n));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(n));
     let h = r.state("h", Shape::Vector(n), 1, None);
     let decay = r.param("decay", Shape::Vector(n));
     let h = r.next(h, decay * h + x);
     r.output("y", h);
     r.loss(h.sum());
-    r.weight(r.input("w", Role::Weight, Shape::Scalar));
+    r.weight(r.input("w", InputRole::Weight, Shape::Scalar));
     r.finish("leaky").expect("it is a program")
 }
 
 /// h' = tanh(U h + x): a product carries its cotangent.
 fn rnn(n: usize) -> Tape {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(n));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(n));
     let h = r.state("h", Shape::Vector(n), 1, None);
     let u = r.param("decay", Shape::Matrix(n, n));
     let h = r.next(h, (u.matvec(h) + x).tanh());
     r.output("y", h);
     r.loss(h.sum());
-    r.weight(r.input("w", Role::Weight, Shape::Scalar));
+    r.weight(r.input("w", InputRole::Weight, Shape::Scalar));
     r.finish("rnn").expect("it is a program")
 }
 
@@ -37,14 +37,14 @@ fn fading<T: Real>(tape: &Tape, t: usize, b: usize, decay: f64) -> Vec<Vec<T>> {
     let of = |i: &retrograd_tape::Input| {
         let n = i.ty.shape.len();
         let number = |k: usize| match (i.role, i.ty.shape) {
-            (Role::Param, Shape::Matrix(m, _)) if !k.is_multiple_of(m + 1) => 0.0,
-            (Role::Param, _) => decay,
-            (Role::Weight, _) => f64::from(u8::from(k >= (t - 1) * b)),
+            (InputRole::Param, Shape::Matrix(m, _)) if !k.is_multiple_of(m + 1) => 0.0,
+            (InputRole::Param, _) => decay,
+            (InputRole::Weight, _) => f64::from(u8::from(k >= (t - 1) * b)),
             _ => f64::from(u8::from(k < b * n)),
         };
-        let points = if i.role == Role::Param { 1 } else { t * b };
+        let points = if i.role == InputRole::Param { 1 } else { t * b };
         match i.role {
-            Role::Initial => Vec::new(),
+            InputRole::Initial => Vec::new(),
             _ => (0..points * n).map(|k| T::from_f64(number(k))).collect(),
         }
     };
@@ -125,7 +125,13 @@ fn a_stepper_flushes_as_a_run_does() {
     let right = run(&mut cell, &given, t, b)[y].clone();
     let fixed = tape.inputs().iter().zip(&given);
     let fixed: Vec<&[f32]> = fixed
-        .map(|(i, x)| if i.role == Role::Param { &x[..] } else { &[] })
+        .map(|(i, x)| {
+            if i.role == InputRole::Param {
+                &x[..]
+            } else {
+                &[]
+            }
+        })
         .collect();
     let mut stepper = Stepper::<f32>::new(&tape, b, &fixed).expect("it compiles");
     let x = &given[tape.input("x").expect("it has one")];
@@ -148,7 +154,7 @@ fn dense<'t>(t: &'t Recorder, name: &str, n: usize, xs: &[(&str, Var<'t>)]) -> V
 
 fn lstm(n: usize) -> Tape {
     let t = Recorder::new();
-    let x = t.input("x", Role::Sequence, Shape::Vector(n));
+    let x = t.input("x", InputRole::Sequence, Shape::Vector(n));
     let h = t.state("h", Shape::Vector(n), 1, None);
     let c = t.state("c", Shape::Vector(n), 1, None);
     let xs = [("x", x), ("h", h)];
@@ -165,7 +171,7 @@ fn lstm(n: usize) -> Tape {
 
 fn mingru(n: usize) -> Tape {
     let t = Recorder::new();
-    let x = t.input("x", Role::Sequence, Shape::Vector(n));
+    let x = t.input("x", InputRole::Sequence, Shape::Vector(n));
     let h = t.state("h", Shape::Vector(n), 1, None);
     let z = dense(&t, "z", n, &[("x", x)]).sigmoid();
     let new = dense(&t, "new", n, &[("x", x)]);
@@ -182,10 +188,10 @@ fn mingru(n: usize) -> Tape {
 fn times_with_and_without_flushing() {
     let usual = |tape: &Tape, t: usize, b: usize| -> Vec<Vec<f32>> {
         let of = |(k, i): (usize, &retrograd_tape::Input)| {
-            let points = if i.role == Role::Param { 1 } else { t * b };
+            let points = if i.role == InputRole::Param { 1 } else { t * b };
             let number = |j: usize| (0.3 * ((7 * k + 3 * j) as f64).sin()) as f32;
             match i.role {
-                Role::Initial => Vec::new(),
+                InputRole::Initial => Vec::new(),
                 _ => (0..points * i.ty.shape.len()).map(number).collect(),
             }
         };

@@ -15,7 +15,9 @@ use retrograd_graph::plan::{Cut, plan};
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::{CompiledCell, Element, Purpose};
 use retrograd_tape::Extent;
-use retrograd_tape::{Interpreter, Map, Op, Real, Recorder, Role, Shape, Tape, Var, Yield};
+use retrograd_tape::{
+    InputRole, Interpreter, Map, Op, OutputRole, Real, Recorder, Shape, Tape, Var,
+};
 
 /// Sets of inputs that each program is run on.
 const DRAWS: usize = 400;
@@ -162,7 +164,7 @@ const CASES: &[Case] = &[
 
 fn program(case: &Case) -> Tape {
     let r = Recorder::new();
-    let step = |name: &str, shape: Shape| r.input(name, Role::Sequence, shape);
+    let step = |name: &str, shape: Shape| r.input(name, InputRole::Sequence, shape);
     let given = Given {
         r: &r,
         x: step("x", Shape::Vector(5)),
@@ -277,7 +279,7 @@ fn all_engines<T: Element + Real>(case: &Case) {
         let planned = plan(graph, &options);
         let cell = CompiledCell::<T>::compile_with(&tape, &purpose, &options).expect("it compiles");
         let outputs: Vec<String> = (cell.outputs().iter())
-            .filter(|o| o.role == Yield::Output || o.role == Yield::Gradient)
+            .filter(|o| o.role == OutputRole::Output || o.role == OutputRole::Gradient)
             .map(|o| o.name.to_string())
             .collect();
         for seed in 0..DRAWS {

@@ -2,14 +2,14 @@
 
 use retrograd_jit::{CompiledCell, Element, Purpose, RunError, Stepper, StepperError};
 use retrograd_tape::Extent;
-use retrograd_tape::{Op, Recorder, Role, Shape, Tape};
+use retrograd_tape::{InputRole, Op, Recorder, Shape, Tape};
 
 const ROWS: usize = 3;
 
 /// y = table[2 x], and a loss that all of it is in.
 fn twice() -> Tape {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Scalar);
+    let x = r.input("x", InputRole::Sequence, Shape::Scalar);
     let table = r.param("table", Shape::Matrix(ROWS, 2));
     let row = table.gather(x + x);
     r.output("y", row);
@@ -95,8 +95,8 @@ fn a_sample_with_a_computed_index_outside_its_table_is_an_error_and_the_next_one
 #[test]
 fn what_a_stepper_makes_before_its_samples_is_checked_as_well() {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Scalar);
-    let s = r.input("s", Role::Static, Shape::Scalar);
+    let x = r.input("x", InputRole::Sequence, Shape::Scalar);
+    let s = r.input("s", InputRole::Static, Shape::Scalar);
     let table = r.param("table", Shape::Matrix(ROWS, 1));
     r.output("y", table.gather(s + s) * x);
     let tape = r.finish("chosen").expect("it is a program");
@@ -124,7 +124,7 @@ fn what_a_stepper_makes_before_its_samples_is_checked_as_well() {
 #[test]
 fn an_input_that_is_an_index_after_a_reshape_is_checked_before_the_run() {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(1));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(1));
     let table = r.param("table", Shape::Matrix(ROWS, 1));
     let index = r.apply(Op::Reshape(Shape::Scalar), &[x]);
     r.output("y", table.gather(index));

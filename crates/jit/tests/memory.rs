@@ -7,9 +7,9 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use retrograd_graph::Options;
-use retrograd_graph::plan::{Keep, Storage};
+use retrograd_graph::plan::{Lifetime, Storage};
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose, Stepper};
-use retrograd_tape::{Domain, Real, Role, Tape};
+use retrograd_tape::{Domain, InputRole, Real, Tape};
 use retrograd_text::read_tape;
 
 thread_local! {
@@ -89,9 +89,9 @@ impl<T: Element + Real> Arrays<T> {
             let x = (i as f64 * 0.37 + k as f64).sin() * 0.3;
             <T as Real>::from_f64(x)
         };
-        let points = |role: Role| if role == Role::Param { 1 } else { t * b };
+        let points = |role: InputRole| if role == InputRole::Param { 1 } else { t * b };
         let inputs = cell.inputs().iter().enumerate().map(|(k, i)| match i.role {
-            Role::Initial => Vec::new(),
+            InputRole::Initial => Vec::new(),
             role => {
                 let n = points(role) * i.ty.shape.len();
                 (0..n).map(|i| number(i, k)).collect()
@@ -177,7 +177,7 @@ fn six_numbers_a_unit_and_step_cross_to_the_backward_step_of_an_lstm() {
     let crosses = |u: &usize| {
         let array = &plan.buffers[*u];
         let own = array.storage == Storage::Workspace && array.domain == Domain::Step;
-        own && !matches!(plan.memory.keep[*u], Keep::Block(_))
+        own && !matches!(plan.memory.keep[*u], Lifetime::Block(_))
     };
     let numbers = (0..plan.buffers.len()).filter(crosses);
     let numbers: usize = numbers.map(|u| plan.buffers[u].len).sum();
@@ -267,7 +267,7 @@ fn a_sample_allocates_nothing() {
         for b in [1, 3, 40] {
             let tape = tape(text);
             let fixed = tape.inputs().iter().map(|i| match i.role {
-                Role::Param => vec![0.1f32; i.ty.shape.len()],
+                InputRole::Param => vec![0.1f32; i.ty.shape.len()],
                 _ => Vec::new(),
             });
             let fixed: Vec<Vec<f32>> = fixed.collect();

@@ -3,7 +3,7 @@
 
 use retrograd_jit::{CompileError, CompiledCell, Observe, Options, Purpose};
 use retrograd_tape::Extent;
-use retrograd_tape::{Interpreter, Recorder, Role, Shape, Tape};
+use retrograd_tape::{InputRole, Interpreter, Recorder, Shape, Tape};
 
 const N: usize = 3;
 const T: usize = 7;
@@ -13,9 +13,9 @@ const B: usize = 2;
 fn gated() -> Tape {
     let t = Recorder::new();
     let n = Shape::Vector(N);
-    let x = t.input("x", Role::Sequence, n);
+    let x = t.input("x", InputRole::Sequence, n);
     let [of_keep, of_read, of_made, of_h] =
-        ["keep", "c", "made", "h"].map(|v| t.input(&format!("move {v}"), Role::Sequence, n));
+        ["keep", "c", "made", "h"].map(|v| t.input(&format!("move {v}"), InputRole::Sequence, n));
     let h = t.state("h", n, 1, None);
     let c = t.state("c", n, 1, None);
     let read = (c + of_read).named("read");
@@ -26,8 +26,8 @@ fn gated() -> Tape {
     let c = t.next(c, made);
     let h = t.next(h, (w("hc").matvec(c).tanh() * keep + of_h).named("h made"));
     t.output("y", h);
-    let target = t.input("target", Role::Target, n);
-    let weight = t.input("weight", Role::Weight, Shape::Scalar);
+    let target = t.input("target", InputRole::Target, n);
+    let weight = t.input("weight", InputRole::Weight, Shape::Scalar);
     t.weight(weight);
     t.loss((h - target).square().sum());
     t.finish("gated").expect("it is a program")
@@ -45,14 +45,14 @@ fn inputs(tape: &Tape) -> Vec<Vec<f64>> {
     let of = |(k, i): (usize, &retrograd_tape::Input)| {
         let len = i.ty.shape.len()
             * match i.role {
-                Role::Param => 1,
-                Role::Initial => B,
+                InputRole::Param => 1,
+                InputRole::Initial => B,
                 _ => T * B,
             };
         (0..len)
             .map(|j| match i.role {
                 // The loss is taken at the last step alone.
-                Role::Weight => f64::from(u8::from(j >= (T - 1) * B)),
+                InputRole::Weight => f64::from(u8::from(j >= (T - 1) * B)),
                 _ if i.name.starts_with("move") => 0.0,
                 _ => 0.8 * (1.7 * k as f64 + 2.3 * j as f64).sin(),
             })

@@ -10,7 +10,7 @@ mod lower;
 mod second;
 
 use retrograd_jit::Target;
-use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape};
+use retrograd_tape::{Domain, InputRole, Map, Op, Recorder, Reduction, Shape, Tape};
 
 /// All engines agree, at these sizes with inputs of this seed, for every target that this machine runs.
 #[track_caller]
@@ -27,8 +27,8 @@ fn check(tape: &Tape, t: usize, b: usize, seed: u64) {
 #[test]
 fn a_row_number_half_way_between_two_is_rounded_to_even() {
     let r = Recorder::new();
-    let v0 = r.input("x0", Role::Sequence, Shape::Scalar);
-    let v1 = r.input("w1", Role::Param, Shape::Matrix(2, 1));
+    let v0 = r.input("x0", InputRole::Sequence, Shape::Scalar);
+    let v1 = r.input("w1", InputRole::Param, Shape::Matrix(2, 1));
     let v2 = r.apply(Op::constant(0.0, Shape::Scalar), &[]);
     let v3 = r.apply(Op::Map(Map::Mul), &[v0, v2]);
     let v4 = r.apply(Op::Map(Map::Sigmoid), &[v3]);
@@ -41,7 +41,7 @@ fn a_row_number_half_way_between_two_is_rounded_to_even() {
 #[test]
 fn the_gradient_of_columns_of_a_matrix_is_padded_with_zeros() {
     let r = Recorder::new();
-    let v0 = r.input("s2", Role::Static, Shape::Matrix(3, 3));
+    let v0 = r.input("s2", InputRole::Static, Shape::Matrix(3, 3));
     let v1 = r.apply(
         Op::Slice {
             axis: 1,
@@ -59,7 +59,7 @@ fn the_gradient_of_columns_of_a_matrix_is_padded_with_zeros() {
 fn columns_of_a_weight_matrix_may_be_a_weight_matrix() {
     let r = Recorder::new();
     let v0 = r.state("h2", Shape::Vector(1), 1, None);
-    let v1 = r.input("w11", Role::Param, Shape::Matrix(1, 3));
+    let v1 = r.input("w11", InputRole::Param, Shape::Matrix(1, 3));
     let v2 = r.apply(
         Op::Slice {
             axis: 1,
@@ -77,8 +77,8 @@ fn columns_of_a_weight_matrix_may_be_a_weight_matrix() {
 #[test]
 fn a_repeated_number_may_stand_beside_a_matrix() {
     let r = Recorder::new();
-    let v0 = r.input("z1", Role::Sequence, Shape::Matrix(1, 1));
-    let v1 = r.input("z2", Role::Sequence, Shape::Scalar);
+    let v0 = r.input("z1", InputRole::Sequence, Shape::Matrix(1, 1));
+    let v1 = r.input("z2", InputRole::Sequence, Shape::Scalar);
     let v2 = r.apply(Op::Broadcast(Shape::Matrix(1, 1)), &[v1]);
     let v3 = r.apply(Op::Concat { axis: 1 }, &[v2, v0]);
     r.output("l", v3);
@@ -89,8 +89,8 @@ fn a_repeated_number_may_stand_beside_a_matrix() {
 #[test]
 fn rows_of_an_outer_product_are_differentiated() {
     let r = Recorder::new();
-    let v0 = r.input("z3", Role::Sequence, Shape::Vector(4));
-    let v1 = r.input("z8", Role::Sequence, Shape::Vector(1));
+    let v0 = r.input("z3", InputRole::Sequence, Shape::Vector(4));
+    let v1 = r.input("z8", InputRole::Sequence, Shape::Vector(1));
     let v2 = r.apply(Op::Outer { to: Domain::Step }, &[v0, v1]);
     let v3 = r.apply(
         Op::Slice {
@@ -110,8 +110,8 @@ fn rows_of_an_outer_product_are_differentiated() {
 fn a_product_with_a_repeated_parameter_is_added_to_another() {
     let r = Recorder::new();
     let v0 = r.state("h2", Shape::Vector(1), 1, None);
-    let v1 = r.input("w10", Role::Param, Shape::Matrix(1, 1));
-    let v2 = r.input("z6", Role::Param, Shape::Scalar);
+    let v1 = r.input("w10", InputRole::Param, Shape::Matrix(1, 1));
+    let v2 = r.input("z6", InputRole::Param, Shape::Scalar);
     let v3 = r.apply(Op::Map(Map::Add), &[v2, v2]);
     let v4 = r.apply(Op::Broadcast(Shape::Matrix(1, 1)), &[v3]);
     let v5 = r.apply(Op::MatVec { transposed: false }, &[v1, v0]);
@@ -125,8 +125,8 @@ fn a_product_with_a_repeated_parameter_is_added_to_another() {
 #[test]
 fn rows_may_be_taken_from_a_matrix_of_each_step() {
     let r = Recorder::new();
-    let v0 = r.input("z7", Role::Sequence, Shape::Matrix(3, 2));
-    let v1 = r.input("x11", Role::Sequence, Shape::Scalar);
+    let v0 = r.input("z7", InputRole::Sequence, Shape::Matrix(3, 2));
+    let v1 = r.input("x11", InputRole::Sequence, Shape::Scalar);
     let v2 = r.apply(Op::Gather, &[v0, v1]);
     r.output("l", v2);
     check(&r.finish("case").unwrap(), 4, 3, 15465775);
@@ -136,9 +136,9 @@ fn rows_may_be_taken_from_a_matrix_of_each_step() {
 #[test]
 fn rows_may_be_taken_from_a_matrix_state() {
     let r = Recorder::new();
-    let v0 = r.input("x0", Role::Sequence, Shape::Vector(1));
+    let v0 = r.input("x0", InputRole::Sequence, Shape::Vector(1));
     let v1 = r.state("h2", Shape::Matrix(1, 1), 1, None);
-    let v2 = r.input("x5", Role::Sequence, Shape::Scalar);
+    let v2 = r.input("x5", InputRole::Sequence, Shape::Scalar);
     let v3 = r.apply(Op::Gather, &[v1, v2]);
     let v4 = r.apply(Op::Outer { to: Domain::Step }, &[v0, v3]);
     r.next(v1, v4);
@@ -149,9 +149,9 @@ fn rows_may_be_taken_from_a_matrix_state() {
 #[test]
 fn a_joined_array_takes_no_place_before_its_parts_are_computed() {
     let r = Recorder::new();
-    let v0 = r.input("x0", Role::Sequence, Shape::Vector(1));
+    let v0 = r.input("x0", InputRole::Sequence, Shape::Vector(1));
     let v1 = r.state("h2", Shape::Scalar, 1, None);
-    let v2 = r.input("w3", Role::Param, Shape::Matrix(1, 1));
+    let v2 = r.input("w3", InputRole::Param, Shape::Matrix(1, 1));
     let v3 = r.apply(Op::MatVec { transposed: true }, &[v2, v0]);
     let v4 = r.apply(Op::Outer { to: Domain::Step }, &[v0, v3]);
     let v5 = r.apply(Op::Broadcast(Shape::Matrix(1, 1)), &[v1]);
@@ -166,11 +166,11 @@ fn a_joined_array_takes_no_place_before_its_parts_are_computed() {
 #[test]
 fn a_gradient_takes_the_place_of_products_only_when_they_are_read() {
     let r = Recorder::new();
-    let v0 = r.input("x0", Role::Sequence, Shape::Vector(1));
+    let v0 = r.input("x0", InputRole::Sequence, Shape::Vector(1));
     let v1 = r.state("h3", Shape::Scalar, 1, None);
-    let v2 = r.input("w8", Role::Param, Shape::Matrix(2, 1));
+    let v2 = r.input("w8", InputRole::Param, Shape::Matrix(2, 1));
     let v3 = r.apply(Op::MatVec { transposed: false }, &[v2, v0]);
-    let v4 = r.input("z5", Role::Param, Shape::Matrix(2, 1));
+    let v4 = r.input("z5", InputRole::Param, Shape::Matrix(2, 1));
     let v5 = r.apply(Op::MatVec { transposed: false }, &[v4, v0]);
     let v6 = r.apply(Op::Map(Map::Add), &[v3, v3]);
     let v7 = r.apply(Op::Reduce(Reduction::Max), &[v5]);
@@ -185,8 +185,8 @@ fn a_gradient_takes_the_place_of_products_only_when_they_are_read() {
 #[test]
 fn a_padded_matrix_may_be_multiplied_as_a_weight_and_as_a_value() {
     let r = Recorder::new();
-    let v0 = r.input("x0", Role::Sequence, Shape::Vector(1));
-    let v1 = r.input("w37", Role::Param, Shape::Vector(6));
+    let v0 = r.input("x0", InputRole::Sequence, Shape::Vector(1));
+    let v1 = r.input("w37", InputRole::Param, Shape::Vector(6));
     let v2 = r.apply(Op::Outer { to: Domain::Step }, &[v1, v0]);
     let v3 = r.apply(
         Op::Slice {
@@ -215,7 +215,7 @@ fn a_gradient_that_is_delayed_takes_no_place_without_boundary_steps() {
         },
         &[v0],
     );
-    let v2 = r.input("z4", Role::Param, Shape::Matrix(2, 1));
+    let v2 = r.input("z4", InputRole::Param, Shape::Matrix(2, 1));
     let v3 = r.apply(Op::MatVec { transposed: false }, &[v2, v1]);
     let v4 = r.apply(Op::Map(Map::Add), &[v3, v3]);
     r.next(v0, v4);
@@ -227,7 +227,7 @@ fn a_gradient_that_is_delayed_takes_no_place_without_boundary_steps() {
 #[test]
 fn an_activation_of_an_activation_comes_after_it() {
     let r = Recorder::new();
-    let v0 = r.input("x0", Role::Sequence, Shape::Vector(16));
+    let v0 = r.input("x0", InputRole::Sequence, Shape::Vector(16));
     let v1 = r.apply(Op::Map(Map::Tanh), &[v0]);
     let v2 = r.apply(Op::Map(Map::Exp), &[v1]);
     r.output("y0", v1);
@@ -252,7 +252,7 @@ fn constant_matrices_of_one_value_may_differ_in_shape() {
 #[test]
 fn a_slice_of_zeros_beside_a_state_varies_over_the_steps() {
     let r = Recorder::new();
-    let v0 = r.input("x0", Role::Sequence, Shape::Vector(1));
+    let v0 = r.input("x0", InputRole::Sequence, Shape::Vector(1));
     let v1 = r.state("h1", Shape::Vector(7), -1, None);
     let v2 = r.apply(Op::Concat { axis: 0 }, &[v1, v1, v0]);
     let v3 = r.apply(
@@ -271,8 +271,8 @@ fn a_slice_of_zeros_beside_a_state_varies_over_the_steps() {
 #[test]
 fn a_slice_that_is_a_parameter_is_handed_out_for_every_step() {
     let r = Recorder::new();
-    let v0 = r.input("x0", Role::Sequence, Shape::Vector(2));
-    let v1 = r.input("p1", Role::Param, Shape::Vector(3));
+    let v0 = r.input("x0", InputRole::Sequence, Shape::Vector(2));
+    let v1 = r.input("p1", InputRole::Param, Shape::Vector(3));
     let v2 = r.apply(Op::Concat { axis: 0 }, &[v0, v1]);
     let v3 = r.apply(
         Op::Slice {
@@ -294,7 +294,7 @@ fn an_activation_that_is_not_stored_reads_what_it_read_in_its_region() {
     let v2 = r.apply(Op::Map(Map::Exp), &[v1]);
     let v3 = r.apply(Op::constant(-0.5, Shape::Matrix(8, 2)), &[]);
     let v4 = r.apply(Op::Map(Map::Pow), &[v2, v3]);
-    let v5 = r.input("z14", Role::Sequence, Shape::Vector(8));
+    let v5 = r.input("z14", InputRole::Sequence, Shape::Vector(8));
     let v6 = r.apply(Op::Reduce(Reduction::Mean), &[v4]);
     let v7 = r.apply(Op::Broadcast(Shape::Vector(2)), &[v6]);
     let v8 = r.apply(Op::Outer { to: Domain::Step }, &[v5, v7]);
@@ -307,8 +307,8 @@ fn an_activation_that_is_not_stored_reads_what_it_read_in_its_region() {
 #[test]
 fn what_is_the_same_for_all_rows_is_multiplied_for_each() {
     let r = Recorder::new();
-    let v0 = r.input("z0", Role::Sequence, Shape::Vector(1));
-    let v1 = r.input("w23", Role::Param, Shape::Matrix(1, 1));
+    let v0 = r.input("z0", InputRole::Sequence, Shape::Vector(1));
+    let v1 = r.input("w23", InputRole::Param, Shape::Matrix(1, 1));
     let v2 = r.apply(Op::MatVec { transposed: true }, &[v1, v0]);
     let v3 = r.apply(Op::SumTo(Domain::Once), &[v2]);
     r.output("y0", v3);
@@ -339,13 +339,13 @@ fn a_final_state_may_be_handed_out_after_a_replay() {
 #[test]
 fn what_a_delay_begins_with_is_written_before_its_loop() {
     let r = Recorder::new();
-    let v0 = r.input("x0", Role::Sequence, Shape::Vector(1));
+    let v0 = r.input("x0", InputRole::Sequence, Shape::Vector(1));
     let v1 = r.apply(Op::Map(Map::Sign), &[v0]);
-    let v2 = r.input("s9", Role::Static, Shape::Vector(1));
+    let v2 = r.input("s9", InputRole::Static, Shape::Vector(1));
     let v3 = r.apply(Op::Boundary(-1), &[v1, v2]);
     let to = Domain::Edge(1);
     let v4 = r.apply(Op::Outer { to }, &[v3, v2]);
-    let v5 = r.input("z10", Role::Param, Shape::Scalar);
+    let v5 = r.input("z10", InputRole::Param, Shape::Scalar);
     let v6 = r.apply(Op::Gather, &[v4, v5]);
     let v7 = r.apply(Op::Map(Map::Sigmoid), &[v6]);
     r.output("after0", v7);
@@ -355,9 +355,9 @@ fn what_a_delay_begins_with_is_written_before_its_loop() {
 #[test]
 fn second_derivatives_of_a_chaotic_program_are_compared_where_differences_tell_them() {
     let r = Recorder::new();
-    let v0 = r.input("w3", Role::Param, Shape::Matrix(1, 1));
-    let v1 = r.input("w7", Role::Param, Shape::Vector(15));
-    let v2 = r.input("w11", Role::Param, Shape::Matrix(1, 15));
+    let v0 = r.input("w3", InputRole::Param, Shape::Matrix(1, 1));
+    let v1 = r.input("w7", InputRole::Param, Shape::Vector(15));
+    let v2 = r.input("w11", InputRole::Param, Shape::Matrix(1, 15));
     let v3 = r.apply(Op::MatVec { transposed: false }, &[v2, v1]);
     let v4 = r.state("h29", Shape::Vector(1), 1, None);
     let v5 = r.state("h30", Shape::Vector(1), 1, None);
@@ -366,7 +366,7 @@ fn second_derivatives_of_a_chaotic_program_are_compared_where_differences_tell_t
     let v8 = r.apply(Op::Map(Map::Add), &[v7, v4]);
     let v9 = r.apply(Op::MatVec { transposed: false }, &[v0, v3]);
     let v10 = r.apply(Op::Reduce(Reduction::Mean), &[v9]);
-    let v11 = r.input("z29", Role::Param, Shape::Scalar);
+    let v11 = r.input("z29", InputRole::Param, Shape::Scalar);
     let v12 = r.apply(Op::Map(Map::Mul), &[v10, v11]);
     let v13 = r.apply(Op::Broadcast(Shape::Vector(1)), &[v12]);
     let v14 = r.apply(Op::Map(Map::Mul), &[v8, v13]);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use retrograd_jit::{CompiledCell, Purpose};
-use retrograd_tape::{Domain, Extent, Input, Interpreter, Role, Tape, Yield, families};
+use retrograd_tape::{Domain, Extent, Input, InputRole, Interpreter, OutputRole, Tape, families};
 
 fn compiled(tape: &Tape) -> CompiledCell<f32> {
     CompiledCell::compile(tape, &Purpose::Train).expect("it compiles")
@@ -24,8 +24,8 @@ fn gradients(n: usize, first: usize) -> Vec<Vec<f32>> {
     let mut k = first;
     let inputs: Vec<Vec<f32>> = (cell.inputs().iter())
         .map(|i| match i.role {
-            Role::Sequence => numbers(WIDTH * 33, 1),
-            Role::Param => {
+            InputRole::Sequence => numbers(WIDTH * 33, 1),
+            InputRole::Param => {
                 k += 1;
                 numbers(WIDTH, 2 + k)
             }
@@ -34,7 +34,7 @@ fn gradients(n: usize, first: usize) -> Vec<Vec<f32>> {
         .collect();
     let mut outputs: Vec<Vec<f32>> = (cell.outputs().iter())
         .map(|o| match o.role {
-            Yield::Gradient => vec![0.0; WIDTH],
+            OutputRole::Gradient => vec![0.0; WIDTH],
             _ => Vec::new(),
         })
         .collect();
@@ -99,7 +99,7 @@ fn a_loop_in_parts_is_the_loop() {
     right.forward(extent, &given).expect("it runs");
     let cotangents = tape.outputs().iter();
     let cotangents: Vec<Option<&[f64]>> = cotangents
-        .map(|o| (o.role == Yield::Loss).then_some(&[1.0][..]))
+        .map(|o| (o.role == OutputRole::Loss).then_some(&[1.0][..]))
         .collect();
     right.backward(&cotangents).expect("it runs");
 
@@ -121,7 +121,7 @@ fn a_loop_in_parts_is_the_loop() {
         .expect("it runs");
     for (o, found) in cell.outputs().iter().zip(&outputs) {
         let right: &[f64] = match o.role {
-            Yield::Gradient => {
+            OutputRole::Gradient => {
                 let of = |i: &Input| *o.name == *format!("grad({})", i.name);
                 let k = tape
                     .inputs()

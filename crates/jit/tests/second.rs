@@ -12,7 +12,7 @@ use check::{Random, second_order};
 use retrograd_graph::{Options, Target};
 use retrograd_jit::{CompileError, CompiledCell, Purpose};
 use retrograd_tape::generate::{Case, Choices, every_tag, generate};
-use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape, Var};
+use retrograd_tape::{Domain, InputRole, Map, Op, Recorder, Reduction, Shape, Tape, Var};
 
 #[track_caller]
 fn holds(tape: &Tape, t: usize, b: usize, seed: u64) {
@@ -29,8 +29,8 @@ fn holds(tape: &Tape, t: usize, b: usize, seed: u64) {
 fn around(f: impl for<'t> Fn(&'t Recorder, Var<'t>, Var<'t>) -> Var<'t>) -> Tape {
     let r = Recorder::new();
     let n = Shape::Vector(3);
-    let x = r.input("x", Role::Sequence, n);
-    let s = r.input("s", Role::Static, n);
+    let x = r.input("x", InputRole::Sequence, n);
+    let s = r.input("s", InputRole::Static, n);
     let a = r.param("a", n);
     let u = r.param("u", Shape::Matrix(3, 3));
     let h = r.state("h", n, 1, None);
@@ -88,15 +88,15 @@ fn every_structural_op_has_tangents_and_second_derivatives() {
     }
     // Tables of each step, of parameters and of each row; what is given back to one.
     each(&|r, p, q| {
-        let i = r.input("i", Role::Sequence, Shape::Scalar);
+        let i = r.input("i", InputRole::Sequence, Shape::Scalar);
         let w = r.param("w", Shape::Matrix(4, 3));
-        let s = r.input("m", Role::Static, Shape::Matrix(4, 3));
+        let s = r.input("m", InputRole::Static, Shape::Matrix(4, 3));
         q * w.gather(i) + s.gather(i) + p.outer(q).gather(i)
     });
     // What is summed over steps is used after them all.
     for to in [Domain::Step, Domain::Row, Domain::Once] {
         each(&|r, p, q| {
-            let i = r.input("i", Role::Sequence, Shape::Scalar);
+            let i = r.input("i", InputRole::Sequence, Shape::Scalar);
             let table = r.apply(Op::Scatter { rows: 4, to }, &[i, p * q]);
             r.output("table", table * table);
             p
@@ -113,13 +113,13 @@ fn every_structural_op_has_tangents_and_second_derivatives() {
         });
     }
     each(&|r, p, q| {
-        let s = r.input("z", Role::Static, n);
+        let s = r.input("z", InputRole::Static, n);
         p * r.apply(Op::Spread(Domain::Step), &[s * s]) + q
     });
     for d in [1, 2, -1, -3] {
         each(&|r, p, q| {
-            let init = r.input("z", Role::Static, n);
-            let x = r.input("w", Role::Sequence, n);
+            let init = r.input("z", InputRole::Static, n);
+            let x = r.input("w", InputRole::Sequence, n);
             let x = x.exp();
             let past = r.apply(Op::Delay(d), &[x, init]);
             let edge = r.apply(Op::Boundary(d), &[x * x, init]);
@@ -237,7 +237,7 @@ fn many_more_random_programs_have_tangents_and_second_derivatives() {
 fn the_purposes_say_what_they_take_and_give() {
     let r = Recorder::new();
     let w = r.param("w", Shape::Vector(2));
-    let x = r.input("x", Role::Sequence, Shape::Vector(2));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(2));
     let y = r.apply(Op::Map(Map::Mul), &[w, w]) * x;
     r.output("y", y);
     r.loss(y.sum());

@@ -2,7 +2,7 @@
 
 use retrograd_jit::{CompiledCell, Executor, Purpose, Stepper};
 use retrograd_tape::Extent;
-use retrograd_tape::Role;
+use retrograd_tape::InputRole;
 use retrograd_text::read_tape;
 
 const GRU: &str = "cell gru(x[3]; h[20])
@@ -28,8 +28,8 @@ fn a_cell_and_what_runs_it_go_to_other_threads_and_are_cloned() {
 fn inputs(cell: &CompiledCell<f32>, t: usize, b: usize, seed: usize) -> Vec<Vec<f32>> {
     let number = |i: usize| ((seed * 131 + i) as f32 * 0.37).sin() * 0.5;
     let of = |i: &retrograd_tape::Input| match i.role {
-        Role::Initial => 0,
-        Role::Param => i.ty.shape.len(),
+        InputRole::Initial => 0,
+        InputRole::Param => i.ty.shape.len(),
         _ => t * b * i.ty.shape.len(),
     };
     let lens = cell.inputs().iter().map(of);
@@ -113,7 +113,7 @@ fn stepper() -> Stepper<f32> {
 fn parameters(cell: &CompiledCell<f32>, seed: usize) -> Vec<Vec<f32>> {
     let mut given = inputs(cell, 1, 1, seed);
     for (x, i) in given.iter_mut().zip(cell.inputs()) {
-        if i.role != Role::Param {
+        if i.role != InputRole::Param {
             x.clear();
         }
     }

@@ -6,9 +6,9 @@
 mod check;
 
 use retrograd_graph::passes::Refused;
-use retrograd_graph::plan::{Item, Keep, Kind, Stmt};
+use retrograd_graph::plan::{Item, Kind, Lifetime, Stmt};
 use retrograd_jit::{CompileError, CompiledCell, Purpose, RunError, Stepper, StepperError, Target};
-use retrograd_tape::{Domain, Role, Tape};
+use retrograd_tape::{Domain, InputRole, Tape};
 use retrograd_text::read_tape;
 
 fn tape(text: &str) -> Tape {
@@ -217,11 +217,11 @@ fn delays_have_rings_of_a_power_of_two_that_do_not_grow() {
         .memory
         .keep
         .iter()
-        .filter(|k| matches!(k, Keep::Ring(_)));
-    let mut rings: Vec<Keep> = rings.copied().collect();
+        .filter(|k| matches!(k, Lifetime::Ring(_)));
+    let mut rings: Vec<Lifetime> = rings.copied().collect();
     rings.sort_by_key(|k| format!("{k:?}"));
     // Eight steps back and the step at hand, and three.
-    assert_eq!(rings, [Keep::Ring(16), Keep::Ring(4)], "{plan}");
+    assert_eq!(rings, [Lifetime::Ring(16), Lifetime::Ring(4)], "{plan}");
     let bytes = stepper.bytes();
     for _ in 0..1000 {
         stepper.step(&[&[0.5; 5]], &mut []).expect("it fits");
@@ -279,7 +279,7 @@ output y = h'
     let param = tape
         .inputs()
         .iter()
-        .position(|i| i.role == Role::Param)
+        .position(|i| i.role == InputRole::Param)
         .expect("a");
     let given = |a: f32| {
         let mut all = vec![Vec::new(); tape.inputs().len()];
@@ -354,7 +354,7 @@ fn arrays_that_do_not_fit_are_refused_and_nothing_has_run() {
     let param = tape
         .inputs()
         .iter()
-        .position(|i| i.role == Role::Param)
+        .position(|i| i.role == InputRole::Param)
         .expect("it has some");
     empty[param].clear();
     let made = Stepper::new(&tape, 1, &slices(&empty));
@@ -374,7 +374,7 @@ fn a_name_that_the_stream_needs_is_an_error() {
     let tape = tape("cell named(x[2]; h[2] init learned)\nh' = tanh(dense(x, h))\noutput y = h'\n");
     let mut graph = retrograd_graph::Graph::from_tape(&tape);
     let value = graph.outputs()[0].value;
-    graph.output("initial(h)", retrograd_tape::Yield::Output, value);
+    graph.output("initial(h)", retrograd_tape::OutputRole::Output, value);
     let refused = retrograd_graph::passes::streamed(&graph, &retrograd_graph::Options::verified())
         .expect_err("the name is taken");
     assert_eq!(

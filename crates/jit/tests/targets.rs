@@ -9,7 +9,7 @@ use retrograd_graph::{Graph, Level, passes};
 use retrograd_jit::{CompileError, CompiledCell, Element, Options, Purpose, Target};
 use retrograd_kernels::{Isa, kernels_for};
 use retrograd_tape::Extent;
-use retrograd_tape::{Domain, Map, Op, Recorder, Reduction, Role, Shape, Tape, Var};
+use retrograd_tape::{Domain, InputRole, Map, Op, Recorder, Reduction, Shape, Tape, Var};
 
 fn options(target: Target) -> Options {
     Options::default().with(|o| o.target = target)
@@ -61,7 +61,7 @@ fn run<T: Element + retrograd_tape::Real>(
 fn alone(map: Map, n: usize) -> Tape {
     let r = Recorder::new();
     let operands: Vec<Var<'_>> = (0..map.row().arity)
-        .map(|k| r.input(&format!("x{k}"), Role::Sequence, Shape::Vector(n)))
+        .map(|k| r.input(&format!("x{k}"), InputRole::Sequence, Shape::Vector(n)))
         .collect();
     r.output("y", r.apply(Op::Map(map), &operands));
     r.finish(map.row().name).expect("it is a program")
@@ -124,7 +124,7 @@ fn every_op_in_f64_takes_arrays_that_begin_anywhere() {
 #[test]
 fn rectified_rows_of_five_numbers_run_without_avx() {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(5));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(5));
     let (w, bias) = (
         r.param("w", Shape::Matrix(5, 5)),
         r.param("b", Shape::Vector(5)),
@@ -159,10 +159,10 @@ fn rectified_rows_of_five_numbers_run_without_avx() {
 fn folds_and_repeated_operands_take_arrays_that_begin_anywhere() {
     let r = Recorder::new();
     let n = Shape::Vector(19);
-    let x = r.input("x", Role::Sequence, n);
-    let y = r.input("y", Role::Sequence, n);
-    let s = r.input("s", Role::Sequence, Shape::Scalar);
-    let m = r.input("m", Role::Sequence, Shape::Matrix(3, 19));
+    let x = r.input("x", InputRole::Sequence, n);
+    let y = r.input("y", InputRole::Sequence, n);
+    let s = r.input("s", InputRole::Sequence, Shape::Scalar);
+    let m = r.input("m", InputRole::Sequence, Shape::Matrix(3, 19));
     let wide = r.apply(Op::Broadcast(n), &[s]);
     let chosen = r.apply(
         Op::Map(Map::Select),
@@ -278,7 +278,7 @@ fn targets_and_kernels_agree_about_the_machine() {
 #[test]
 fn plans_and_code_are_the_same_each_time() {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(24));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(24));
     let h = r.state("h", Shape::Vector(24), 1, None);
     let (w, u) = (
         r.param("w", Shape::Matrix(24, 24)),
@@ -320,8 +320,8 @@ fn plans_and_code_are_the_same_each_time() {
                 .expect("it compiles");
             let given: Vec<Vec<f64>> = (cell.inputs().iter())
                 .map(|i| match i.role {
-                    Role::Sequence => inputs[0].clone(),
-                    Role::Param => inputs[2].clone(),
+                    InputRole::Sequence => inputs[0].clone(),
+                    InputRole::Param => inputs[2].clone(),
                     _ => Vec::new(),
                 })
                 .collect();
@@ -344,7 +344,10 @@ fn more_than_one_row_has_the_same_bits_with_avx2_and_avx512() {
     let program = |n: usize| {
         let r = Recorder::new();
         let v = Shape::Vector(n);
-        let (x, h) = (r.input("x", Role::Sequence, v), r.state("h", v, 1, None));
+        let (x, h) = (
+            r.input("x", InputRole::Sequence, v),
+            r.state("h", v, 1, None),
+        );
         let (w, u, bias) = (
             r.param("w", Shape::Matrix(n, n)),
             r.param("u", Shape::Matrix(n, n)),
@@ -366,8 +369,8 @@ fn more_than_one_row_has_the_same_bits_with_avx2_and_avx512() {
             )
             .expect("it compiles");
             let len = |i: &retrograd_tape::Input| match i.role {
-                Role::Param => i.ty.shape.len(),
-                Role::Initial => 0,
+                InputRole::Param => i.ty.shape.len(),
+                InputRole::Initial => 0,
                 _ => match i.ty.domain {
                     Domain::Once => i.ty.shape.len(),
                     Domain::Row => i.ty.shape.len() * b,

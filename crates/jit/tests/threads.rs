@@ -3,7 +3,7 @@
 
 use retrograd_jit::{CompiledCell, Executor, Purpose};
 use retrograd_tape::Extent;
-use retrograd_tape::Role;
+use retrograd_tape::InputRole;
 use retrograd_text::read_tape;
 
 fn gru(hidden: usize) -> CompiledCell<f32> {
@@ -23,8 +23,8 @@ fn run(executor: &mut Executor<f32>, t: usize, b: usize) -> Vec<Vec<u32>> {
     let cell = executor.cell().clone();
     let number = |i: usize| (i as f32 * 0.37).sin() * 0.2;
     let lens = cell.inputs().iter().map(|i| match i.role {
-        Role::Initial => 0,
-        Role::Param => i.ty.shape.len(),
+        InputRole::Initial => 0,
+        InputRole::Param => i.ty.shape.len(),
         _ => t * b * i.ty.shape.len(),
     });
     let given: Vec<Vec<f32>> = lens.map(|n| (0..n).map(number).collect()).collect();

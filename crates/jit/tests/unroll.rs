@@ -5,7 +5,7 @@ use retrograd_graph::plan::{Inner, Kind};
 use retrograd_graph::{Options, Unroll};
 use retrograd_jit::{CompiledCell, Element, Purpose};
 use retrograd_tape::Extent;
-use retrograd_tape::{Real, Role, Tape};
+use retrograd_tape::{InputRole, Real, Tape};
 use retrograd_text::read_tape;
 
 const LSTM: &str = "cell lstm(x[5]; h[12], c[12])
@@ -50,10 +50,10 @@ fn run<T: Element + Real>(cell: &CompiledCell<T>, t: usize, b: usize) -> Vec<Vec
     let number = |i: usize, k: usize| <T as Real>::from_f64(((7 * i + k) as f64 * 0.37).sin());
     let input = |(i, x): (usize, &retrograd_tape::Input)| {
         let points = match x.role {
-            Role::Param => 1,
+            InputRole::Param => 1,
             // As many slots as the delay is long; the farthest is 2.
-            Role::Initial if &*x.name == "far" => 2 * b,
-            Role::Initial => b,
+            InputRole::Initial if &*x.name == "far" => 2 * b,
+            InputRole::Initial => b,
             _ => t * b,
         };
         let numbers = 0..points * x.ty.shape.len();

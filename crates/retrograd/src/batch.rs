@@ -3,7 +3,7 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use retrograd_tape::limits::MAX_POINTS;
-use retrograd_tape::{Domain, Extent, Input, Role, TapeError};
+use retrograd_tape::{Domain, Extent, Input, InputRole, TapeError};
 
 use crate::cell::Cell;
 use crate::data;
@@ -98,7 +98,7 @@ struct Mask<T> {
 impl<T: Float> Feed<T> {
     pub(crate) fn new(cell: &Cell, seed: u64) -> Feed<T> {
         let inputs = cell.tape().inputs().iter();
-        let masks = inputs.filter(|i| i.role == Role::Mask);
+        let masks = inputs.filter(|i| i.role == InputRole::Mask);
         let masks = masks
             .zip(cell.keep_probabilities())
             .map(|(input, &keep)| Mask {
@@ -130,12 +130,12 @@ impl<T: Float> Feed<T> {
             let count = length(input, batch.extent.steps, batch.extent.rows);
             let given = batch.array(&input.name);
             slices.push(match input.role {
-                Role::Param => {
+                InputRole::Param => {
                     let (this, rest) = params.split_at(count);
                     params = rest;
                     this
                 }
-                Role::Mask => {
+                InputRole::Mask => {
                     let mask = masks.next().expect("one for each mask of the cell");
                     match (given, purpose) {
                         (Some(values), _) => values,
@@ -143,12 +143,13 @@ impl<T: Float> Feed<T> {
                         (None, Purpose::Evaluate | Purpose::Predict) => &self.ones[..count],
                     }
                 }
-                Role::Weight => given.unwrap_or_else(|| &self.ones[..count]),
-                Role::Target => given.unwrap_or_else(|| &self.zeros[..count]),
-                Role::Initial => given.unwrap_or_default(),
-                Role::Sequence | Role::Static | Role::Cotangent | Role::Tangent => {
-                    given.expect("checked to be there")
-                }
+                InputRole::Weight => given.unwrap_or_else(|| &self.ones[..count]),
+                InputRole::Target => given.unwrap_or_else(|| &self.zeros[..count]),
+                InputRole::Initial => given.unwrap_or_default(),
+                InputRole::Sequence
+                | InputRole::Static
+                | InputRole::Cotangent
+                | InputRole::Tangent => given.expect("checked to be there"),
             });
         }
         Ok(())
@@ -159,7 +160,7 @@ impl<T: Float> Feed<T> {
         for input in cell.tape().inputs() {
             let count = length(input, batch.extent.steps, batch.extent.rows);
             let mask = match input.role {
-                Role::Mask => masks.next(),
+                InputRole::Mask => masks.next(),
                 _ => None,
             };
             if batch.array(&input.name).is_some() {
@@ -179,8 +180,8 @@ impl<T: Float> Feed<T> {
                         }
                     }));
                 }
-                (_, Role::Mask | Role::Weight) => grow(&mut self.ones, count, T::ONE)?,
-                (_, Role::Target) => grow(&mut self.zeros, count, T::ZERO)?,
+                (_, InputRole::Mask | InputRole::Weight) => grow(&mut self.ones, count, T::ONE)?,
+                (_, InputRole::Target) => grow(&mut self.zeros, count, T::ZERO)?,
                 _ => {}
             }
         }
@@ -201,17 +202,17 @@ fn grow<T: Copy>(values: &mut Vec<T>, count: usize, value: T) -> Result<(), Erro
 }
 
 /// What messages call an input of this role.
-fn called(role: Role) -> &'static str {
+fn called(role: InputRole) -> &'static str {
     match role {
-        Role::Sequence => "input",
-        Role::Static => "static input",
-        Role::Target => "target",
-        Role::Weight => "weight",
-        Role::Mask => "mask",
-        Role::Initial => "initial state",
-        Role::Cotangent => "cotangent",
-        Role::Tangent => "tangent",
-        Role::Param => "parameter",
+        InputRole::Sequence => "input",
+        InputRole::Static => "static input",
+        InputRole::Target => "target",
+        InputRole::Weight => "weight",
+        InputRole::Mask => "mask",
+        InputRole::Initial => "initial state",
+        InputRole::Cotangent => "cotangent",
+        InputRole::Tangent => "tangent",
+        InputRole::Param => "parameter",
     }
 }
 
@@ -230,7 +231,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error
     }
     let taken = || {
         let inputs = cell.tape().inputs().iter();
-        inputs.filter(|i| i.role != Role::Param)
+        inputs.filter(|i| i.role != InputRole::Param)
     };
     for (name, _) in &batch.arrays {
         if !taken().any(|i| *i.name == **name) {
@@ -243,8 +244,11 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error
     for input in taken() {
         let role = called(input.role);
         let may_miss = match input.role {
-            Role::Target => purpose == Purpose::Predict,
-            role => matches!(role, Role::Weight | Role::Mask | Role::Initial),
+            InputRole::Target => purpose == Purpose::Predict,
+            role => matches!(
+                role,
+                InputRole::Weight | InputRole::Mask | InputRole::Initial
+            ),
         };
         let count = length(input, t, b);
         match batch.array(&input.name) {
@@ -291,7 +295,7 @@ pub(crate) fn not_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Erro
     let b = batch.extent.rows;
     let inputs = cell.tape().inputs().iter();
     let given = inputs.filter_map(|i| Some((i, batch.array(&i.name)?)));
-    let weights = given.clone().filter(|(i, _)| i.role == Role::Weight);
+    let weights = given.clone().filter(|(i, _)| i.role == InputRole::Weight);
     let counts = |point: usize| {
         let weight = |(_, w): (_, &[T])| w.get(point).is_none_or(|w| w.to_f64() != 0.0);
         weights.clone().all(weight)
@@ -299,7 +303,7 @@ pub(crate) fn not_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Erro
     for (input, values) in given.clone() {
         let n = input.ty.shape.len().max(1);
         let bad = values.iter().enumerate().find(|(k, v)| {
-            !v.to_f64().is_finite() && (input.role != Role::Target || counts(k / n))
+            !v.to_f64().is_finite() && (input.role != InputRole::Target || counts(k / n))
         });
         if let Some((k, value)) = bad {
             let point = k / n;

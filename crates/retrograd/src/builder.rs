@@ -5,7 +5,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use retrograd_tape::{Input, LossReduction, Op, Recorder, Role, Shape, Tape, Value, Var};
+use retrograd_tape::{Input, InputRole, LossReduction, Op, Recorder, Shape, Tape, Value, Var};
 
 use crate::error::Error;
 use crate::init::Init;
@@ -116,8 +116,8 @@ impl Builder {
         let named = |role| tape.inputs().iter().filter(move |i| i.role == role);
         let init = |i: &Input| inits.iter().find(|p| *p.0 == *i.name).map(|p| p.2);
         let keep = |i: &Input| keeps.iter().find(|m| *m.0 == *i.name).map(|m| m.1);
-        let inits = named(Role::Param).map(|i| init(i).unwrap_or(Init::FanIn));
-        let keeps = named(Role::Mask).map(|i| keep(i).unwrap_or(1.0));
+        let inits = named(InputRole::Param).map(|i| init(i).unwrap_or(Init::FanIn));
+        let keeps = named(InputRole::Mask).map(|i| keep(i).unwrap_or(1.0));
         let (inits, keeps) = (inits.collect(), keeps.collect());
         Ok((tape, inits, keeps))
     }
@@ -128,26 +128,27 @@ impl Builder {
     /// An observation of every step; a batch brings `[T, B, shape]`.
     #[track_caller]
     pub fn input(&self, name: &str, shape: impl IntoShape) -> Var<'_> {
-        self.tape.input(name, Role::Sequence, shape.into_shape())
+        self.tape
+            .input(name, InputRole::Sequence, shape.into_shape())
     }
 
     /// A value that an example has at all steps; a batch brings `[B, shape]`.
     #[track_caller]
     pub fn static_input(&self, name: &str, shape: impl IntoShape) -> Var<'_> {
-        self.tape.input(name, Role::Static, shape.into_shape())
+        self.tape.input(name, InputRole::Static, shape.into_shape())
     }
 
     /// What an output is to be compared with at every step; a batch brings `[T, B, shape]`.
     #[track_caller]
     pub fn target(&self, name: &str, shape: impl IntoShape) -> Var<'_> {
-        self.tape.input(name, Role::Target, shape.into_shape())
+        self.tape.input(name, InputRole::Target, shape.into_shape())
     }
 
     /// A scalar to weigh the loss with at every step, for [`Builder::weight`]; a batch brings `[T, B]`, or nothing for
     /// ones.
     #[track_caller]
     pub fn weight_input(&self, name: &str) -> Var<'_> {
-        self.tape.input(name, Role::Weight, Shape::Scalar)
+        self.tape.input(name, InputRole::Weight, Shape::Scalar)
     }
 
     /// A dropout mask, drawn anew by the trainer for every element, example and step of a batch: 1/keep with probability
@@ -163,7 +164,7 @@ impl Builder {
             });
         }
         self.keeps.borrow_mut().push((name.to_owned(), keep));
-        self.tape.input(name, Role::Mask, shape.into_shape())
+        self.tape.input(name, InputRole::Mask, shape.into_shape())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use retrograd_tape::{Role, Shape, Tape};
+use retrograd_tape::{InputRole, Shape, Tape};
 
 use crate::builder::Builder;
 use crate::engine::{Float, reserved};
@@ -83,7 +83,11 @@ impl Cell {
 
     /// The parameters in the order they were declared.
     pub fn parameters(&self) -> impl Iterator<Item = Parameter<'_>> {
-        let params = self.tape.inputs().iter().filter(|i| i.role == Role::Param);
+        let params = self
+            .tape
+            .inputs()
+            .iter()
+            .filter(|i| i.role == InputRole::Param);
         params.zip(&self.inits).map(|(i, &init)| Parameter {
             name: &i.name,
             shape: i.ty.shape,

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use retrograd_tape::{Op, Role, Shape, TapeError, Var};
+use retrograd_tape::{InputRole, Op, Shape, TapeError, Var};
 use retrograd_text::{self as text, Initial, Places, Start, Target, TextError};
 
 use crate::builder::{Builder, State};
@@ -67,7 +67,7 @@ impl CellText {
     }
 
     /// Its inputs, in order: role, name, and the dimension that alone is its shape, as in `x[I]`.
-    pub fn inputs(&self) -> impl Iterator<Item = (Role, &str, Option<&str>)> {
+    pub fn inputs(&self) -> impl Iterator<Item = (InputRole, &str, Option<&str>)> {
         self.0.inputs()
     }
 
@@ -165,11 +165,11 @@ fn init(start: Start) -> Init {
 }
 
 impl Target for Builder {
-    fn input(&self, name: &str, role: Role, shape: Shape) -> Var<'_> {
+    fn input(&self, name: &str, role: InputRole, shape: Shape) -> Var<'_> {
         match role {
-            Role::Static => self.static_input(name, shape),
-            Role::Target => self.target(name, shape),
-            Role::Weight if shape == Shape::Scalar => self.weight_input(name),
+            InputRole::Static => self.static_input(name, shape),
+            InputRole::Target => self.target(name, shape),
+            InputRole::Weight if shape == Shape::Scalar => self.weight_input(name),
             _ => Builder::input(self, name, shape),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use retrograd_graph::{Options, Unroll};
 use retrograd_jit::{CompiledCell, Purpose};
-use retrograd_tape::{Observe, Role, Tape, Value, Yield};
+use retrograd_tape::{InputRole, Observe, OutputRole, Tape, Value};
 
 use crate::cell::Cell;
 use crate::engine::{Engine, Float};
@@ -222,7 +222,7 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
     pub fn build(self) -> Result<Program<T>, Error> {
         let (cell, request) = (self.cell, self.request);
         let tape = cell.tape();
-        let has_loss = tape.outputs().iter().any(|o| o.role == Yield::Loss);
+        let has_loss = tape.outputs().iter().any(|o| o.role == OutputRole::Loss);
         if (request.differentiates() || request.hessian) && !has_loss {
             return Err(Error::NoLoss {
                 cell: cell.name().to_owned(),
@@ -310,7 +310,7 @@ impl Cell {
     /// The names of its states, as a step makes them, for [`Observe`]: `h'`, `c'`.
     pub fn new_states(&self) -> Vec<String> {
         let inputs = self.tape().inputs().iter();
-        let states = inputs.filter(|i| i.role == Role::Initial);
+        let states = inputs.filter(|i| i.role == InputRole::Initial);
         states.map(|i| format!("{}'", i.name)).collect()
     }
 }

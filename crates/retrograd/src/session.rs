@@ -1,7 +1,7 @@
 //! [`Session`]: runs a program in a workspace of its own; [`Results`], what a run gave.
 
 use retrograd_jit::{Executor, RunError};
-use retrograd_tape::{Domain, Extent, Interpreter, Observe, Tape, Yield};
+use retrograd_tape::{Domain, Extent, Interpreter, Observe, OutputRole, Tape};
 
 use crate::batch::{Batch, Feed, Purpose as Fed};
 use crate::engine::{Float, at_least_one_thread, weighed, zeros};
@@ -247,7 +247,7 @@ fn interpreted<T: Float>(
     if request.differentiates() {
         let one = [T::ONE];
         let outputs = tape.outputs().iter();
-        let seeds = outputs.map(|o| (o.role == Yield::Loss).then_some(&one[..]));
+        let seeds = outputs.map(|o| (o.role == OutputRole::Loss).then_some(&one[..]));
         run.backward(&seeds.collect::<Vec<_>>())?;
     }
     let outputs = tape.outputs().iter().enumerate();
@@ -300,7 +300,11 @@ pub struct Results<'a, T> {
 impl<'a, T: Float> Results<'a, T> {
     /// The loss of the batch, if the cell has one.
     pub fn loss(&self) -> Option<f64> {
-        let loss = self.tape.outputs().iter().find(|o| o.role == Yield::Loss)?;
+        let loss = self
+            .tape
+            .outputs()
+            .iter()
+            .find(|o| o.role == OutputRole::Loss)?;
         Some(self.array(&loss.name)?[0].to_f64())
     }
 

@@ -1,7 +1,7 @@
 //! Streaming: a cell takes one sample after another, its states inside.
 
 use retrograd_jit::RunError;
-use retrograd_tape::{Domain, Role};
+use retrograd_tape::{Domain, InputRole};
 
 use crate::batch::axes;
 use crate::cell::Cell;
@@ -98,7 +98,7 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
     pub fn build(self) -> Result<Stepper<T>, Error> {
         let StepperBuilder { cell, rows, .. } = self;
         counted(cell, "parameters", self.parameters)?;
-        let fixed = |role| matches!(role, Role::Static | Role::Initial);
+        let fixed = |role| matches!(role, InputRole::Static | InputRole::Initial);
         let taken = cell.tape().inputs().iter().filter(|i| fixed(i.role));
         let known: Vec<String> = taken.map(|i| i.name.to_string()).collect();
         if let Some((name, _)) = self.arrays.iter().find(|(n, _)| !known.contains(n)) {
@@ -112,7 +112,7 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
         for (slice, input) in inputs.iter_mut().zip(cell.tape().inputs()) {
             match self.arrays.iter().find(|(n, _)| **n == *input.name) {
                 Some((_, values)) => *slice = values,
-                None if input.role == Role::Static => {
+                None if input.role == InputRole::Static => {
                     return Err(Error::MissingInput {
                         name: input.name.to_string(),
                         role: "static input",
@@ -124,9 +124,9 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
         }
         let run = retrograd_jit::Stepper::new(cell.tape(), rows, &inputs)?;
         let ones = |i: &retrograd_tape::Input| {
-            (i.role == Role::Mask).then(|| vec![T::ONE; rows * i.ty.shape.len()])
+            (i.role == InputRole::Mask).then(|| vec![T::ONE; rows * i.ty.shape.len()])
         };
-        let given = run.inputs().iter().filter(|i| i.role != Role::Mask);
+        let given = run.inputs().iter().filter(|i| i.role != InputRole::Mask);
         Ok(Stepper {
             inputs: given.map(|i| i.name.to_string()).collect(),
             masks: run.inputs().iter().map(ones).collect(),
@@ -255,7 +255,7 @@ fn listed<'a, T>(cell: &Cell, parameters: &'a [T]) -> Vec<&'a [T]> {
     let inputs = cell.tape().inputs().iter();
     inputs
         .map(|i| match (i.role, i.ty.domain) {
-            (Role::Param, Domain::Once) => {
+            (InputRole::Param, Domain::Once) => {
                 let (this, after) = rest.split_at(i.ty.shape.len());
                 rest = after;
                 this

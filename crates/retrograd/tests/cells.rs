@@ -3,7 +3,7 @@
 use retrograd::{Cell, Error, Init, Shape, State, zoo};
 use retrograd_graph::{Graph, passes::simplify::simplify};
 use retrograd_tape::Extent;
-use retrograd_tape::{Interpreter, Role};
+use retrograd_tape::{InputRole, Interpreter};
 
 fn file(name: &str, dimensions: &[(&str, usize)]) -> Cell {
     let path = format!("{}/cells/{name}.cell", env!("CARGO_MANIFEST_DIR"));
@@ -34,8 +34,8 @@ fn numbers(cell: &Cell) -> Vec<(String, Vec<f64>)> {
     let inputs: Vec<Vec<f64>> = (tape.inputs().iter())
         .map(|input| {
             let points = match input.role {
-                Role::Param => 1,
-                Role::Initial | Role::Static => b,
+                InputRole::Param => 1,
+                InputRole::Initial | InputRole::Static => b,
                 _ => t * b,
             };
             let seed = input.name.bytes().map(f64::from).sum::<f64>();

@@ -1,7 +1,9 @@
 //! Mistakes of whoever trains, streams and looks into a cell: each is an error that says where, and changes nothing.
 
 use retrograd::optim::{Optimizer, Step, StepError};
-use retrograd::{Adam, Batch, Cell, Error, Extent, Float, Role, Sgd, Shape, State, Trainer, zoo};
+use retrograd::{
+    Adam, Batch, Cell, Error, Extent, Float, InputRole, Sgd, Shape, State, Trainer, zoo,
+};
 
 fn said<T>(result: Result<T, Error>) -> String {
     match result {
@@ -254,7 +256,7 @@ fn what_is_recorded_past_the_builder_begins_as_parameters_do() {
         let x = c.input("x", ());
         let tape = x.tape().expect("it is on one");
         let w = tape.param("w", Shape::Scalar);
-        let m = tape.input("m", Role::Mask, Shape::Scalar);
+        let m = tape.input("m", InputRole::Mask, Shape::Scalar);
         c.loss((w * x * m).square());
     });
     let mut trainer = Trainer::builder(cell.expect("it is right"), Adam::new(0.1))

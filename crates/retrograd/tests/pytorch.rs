@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use retrograd::{Adam, Batch, Cell, Engine, Trainer, zoo};
 use retrograd_jit::{CompiledCell, Purpose};
-use retrograd_tape::{Interpreter, Role, Tape, Yield};
+use retrograd_tape::{InputRole, Interpreter, OutputRole, Tape};
 use serde::Deserialize;
 
 /// PyTorch's numbers and ours are the same sums in other orders. Each is a chain of T = 5 steps of sums of at most 15
@@ -85,8 +85,8 @@ impl Case {
     /// In the order of the tape's inputs.
     fn inputs(&self, tape: &Tape) -> Vec<&[f64]> {
         let inputs = tape.inputs().iter().map(|i| match (i.role, &*i.name) {
-            (Role::Param, name) => &self.params[name].data[..],
-            (Role::Initial, name) => &self.initial[name].data,
+            (InputRole::Param, name) => &self.params[name].data[..],
+            (InputRole::Initial, name) => &self.initial[name].data,
             (_, "x") => &self.x.data,
             (_, name) => {
                 assert_eq!(name, "next");
@@ -186,7 +186,7 @@ fn the_tape_gives_pytorchs_gradients_of_inputs_targets_and_initial_states() {
             .expect("it runs");
         let outputs = tape.outputs().iter();
         let cotangents: Vec<Option<&[f64]>> = outputs
-            .map(|o| (o.role == Yield::Loss).then_some(&[1.0][..]))
+            .map(|o| (o.role == OutputRole::Loss).then_some(&[1.0][..]))
             .collect();
         interpreter.backward(&cotangents).expect("it runs");
         for (name, array) in case.other_gradients() {

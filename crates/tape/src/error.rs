@@ -14,7 +14,7 @@ use crate::op::Number;
 /// let (a, b) = (r.param("a", Shape::Vector(2)), r.param("b", Shape::Vector(3)));
 /// r.output("sum", a + b);
 /// let error = r.finish("sum").unwrap_err();
-/// assert!(matches!(&error, TapeError::Misfit { op, .. } if op == "add"));
+/// assert!(matches!(&error, TapeError::TypeMismatch { op, .. } if op == "add"));
 /// assert!(error.to_string().contains("`a` is [2], `b` is [3]"), "after this file's line");
 /// ```
 #[non_exhaustive]
@@ -22,7 +22,7 @@ use crate::op::Number;
 pub enum TapeError {
     /// Operands whose shapes or domains do not go together.
     #[error("{at}: `{op}` does not fit: {operands}; {expected}")]
-    Misfit {
+    TypeMismatch {
         /// The op.
         op: String,
         /// Names and shapes of all operands.

@@ -6,7 +6,7 @@
 //! ```
 
 use crate::record::{Recorder, Var};
-use crate::tape::{Role, Tape};
+use crate::tape::{InputRole, Tape};
 use crate::ty::Shape;
 
 /// Numbers of a state and of an input.
@@ -18,7 +18,7 @@ const WIDTH: usize = 8;
 /// If `n` is 0.
 pub fn states(n: usize) -> Tape {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(WIDTH));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(WIDTH));
     let ends: Vec<Var<'_>> = (0..n)
         .map(|k| {
             let a = r.param(&format!("a.{k}"), Shape::Vector(WIDTH));
@@ -33,7 +33,7 @@ pub fn states(n: usize) -> Tape {
 /// A stack of `n` LSTM layers of 8 units, the loss the square of the last layer's.
 pub fn layers(n: usize) -> Tape {
     let r = Recorder::new();
-    let mut x = r.input("x", Role::Sequence, Shape::Vector(WIDTH));
+    let mut x = r.input("x", InputRole::Sequence, Shape::Vector(WIDTH));
     for k in 0..n {
         let h = r.state(&format!("{k}.h"), Shape::Vector(WIDTH), 1, None);
         let c = r.state(&format!("{k}.c"), Shape::Vector(WIDTH), 1, None);
@@ -57,7 +57,7 @@ pub fn layers(n: usize) -> Tape {
 /// One state that becomes the last of `n` equations, each of which reads the one before it: y = w tanh y + x, y + x or w y.
 pub fn equations(n: usize) -> Tape {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(WIDTH));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(WIDTH));
     let w = r.param("w", Shape::Vector(WIDTH));
     let h = r.state("h", Shape::Vector(WIDTH), 1, None);
     let mut y = h;

@@ -210,12 +210,12 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Recorder, Role, Shape, Var};
+    use crate::{InputRole, Recorder, Shape, Var};
 
     /// A layer of 12 units over 5 steps of 3 rows, and its inputs.
     fn layer(f: impl for<'t> Fn(Var<'t>) -> Var<'t>) -> (Tape, Vec<Vec<f64>>) {
         let r = Recorder::new();
-        let x = r.input("x", Role::Sequence, Shape::Vector(4));
+        let x = r.input("x", InputRole::Sequence, Shape::Vector(4));
         let w = r.param("w", Shape::Matrix(12, 4));
         let u = r.param("u", Shape::Matrix(12, 12));
         let h = r.state("h", Shape::Vector(12), 1, None);

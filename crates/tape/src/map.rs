@@ -46,7 +46,8 @@ pub enum Map {
 
 /// The product of a tangent or cotangent `t` with ∂y/∂x_i. An element-wise op's Jacobian is diagonal, so one rule serves
 /// forward and reverse mode. `None` stands for a derivative that is zero everywhere.
-pub type Slope = fn(&mut dyn Algebra, xs: &[Value], y: Value, i: usize, t: Value) -> Option<Value>;
+pub type DerivativeRule =
+    fn(&mut dyn Algebra, xs: &[Value], y: Value, i: usize, t: Value) -> Option<Value>;
 
 /// The definition of one element-wise op.
 pub struct MapRow {
@@ -65,7 +66,7 @@ pub struct MapRow {
     /// The value at a point.
     pub eval: fn(&[f64]) -> f64,
     /// The derivative rule.
-    pub slope: Slope,
+    pub slope: DerivativeRule,
 }
 
 impl fmt::Debug for MapRow {

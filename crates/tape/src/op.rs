@@ -122,7 +122,7 @@ pub enum Op {
 /// Why operands do not fit an op. The caller adds which node and where.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Misfit {
+pub enum TypeMismatch {
     /// The wrong number of operands.
     Arity {
         /// How many it takes.
@@ -144,19 +144,20 @@ pub enum Misfit {
     },
 }
 
-impl Misfit {
+impl TypeMismatch {
     /// What would fit, where `name` says what an operand is called.
     pub fn describe(&self, name: impl Fn(usize) -> String) -> String {
         match self {
-            Misfit::Arity { expected } => format!("it takes {expected} operands"),
-            Misfit::Shape { operand, expected } | Misfit::Domain { operand, expected } => {
+            TypeMismatch::Arity { expected } => format!("it takes {expected} operands"),
+            TypeMismatch::Shape { operand, expected }
+            | TypeMismatch::Domain { operand, expected } => {
                 format!("{} should be {expected}", name(*operand))
             }
         }
     }
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for TypeMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.describe(|operand| format!("operand {operand}")))
     }
@@ -240,18 +241,19 @@ impl Op {
     }
 
     /// The type of the result, or why the operands do not fit.
-    pub fn infer(&self, xs: &[Type]) -> Result<Type, Misfit> {
+    pub fn infer(&self, xs: &[Type]) -> Result<Type, TypeMismatch> {
         let arity_ok = match self.arity() {
             Some(n) => xs.len() == n,
             None => !xs.is_empty(),
         };
         if !arity_ok {
-            return Err(Misfit::Arity {
+            return Err(TypeMismatch::Arity {
                 expected: self.arity().unwrap_or(1),
             });
         }
-        let bad_shape = |operand, expected: String| Err(Misfit::Shape { operand, expected });
-        let bad_domain = |operand, expected: String| Err(Misfit::Domain { operand, expected });
+        let bad_shape = |operand, expected: String| Err(TypeMismatch::Shape { operand, expected });
+        let bad_domain =
+            |operand, expected: String| Err(TypeMismatch::Domain { operand, expected });
         let mut joined = Domain::Once;
         if !matches!(self, Op::Delay(_) | Op::Boundary(_)) {
             for (i, x) in xs.iter().enumerate() {

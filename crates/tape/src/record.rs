@@ -20,7 +20,9 @@ use crate::algebra::{Algebra, Value};
 use crate::error::TapeError;
 use crate::limits::{MAX_DELAY, MAX_ELEMENTS, MAX_OPS};
 use crate::op::Op;
-use crate::tape::{Input, Node, Operands, Output, Role, Tape, Yield, describe, no_order, schedule};
+use crate::tape::{
+    Input, InputRole, Node, Operands, Output, OutputRole, Tape, describe, no_order, schedule,
+};
 use crate::ty::{Domain, Shape, Type};
 pub use handle::Var;
 use state::States;
@@ -71,7 +73,7 @@ impl Inner {
     fn declare(
         &mut self,
         name: &str,
-        role: Role,
+        role: InputRole,
         ty: Type,
         at: &'static Location<'static>,
     ) -> Option<Value> {
@@ -204,7 +206,7 @@ impl Inner {
                     .zip(&types)
                     .map(|(&v, ty)| format!("{} is {}", describe(&self.nodes, v), ty.describe()))
                     .collect();
-                self.fail(TapeError::Misfit {
+                self.fail(TapeError::TypeMismatch {
                     op: op.name().into(),
                     operands: operands.join(", "),
                     expected,
@@ -257,17 +259,19 @@ impl Recorder {
     /// Declares an input. Its domain follows from its role. Initial values are declared by [`state`](Recorder::state),
     /// cotangents and tangents by differentiation: an input of these roles is a mistake.
     #[track_caller]
-    pub fn input(&self, name: &str, role: Role, shape: Shape) -> Var<'_> {
+    pub fn input(&self, name: &str, role: InputRole, shape: Shape) -> Var<'_> {
         let at = Location::caller();
         let domain = match role {
-            Role::Param => Domain::Once,
-            Role::Static => Domain::Row,
-            Role::Sequence | Role::Target | Role::Weight | Role::Mask => Domain::Step,
-            Role::Initial | Role::Cotangent | Role::Tangent => {
+            InputRole::Param => Domain::Once,
+            InputRole::Static => Domain::Row,
+            InputRole::Sequence | InputRole::Target | InputRole::Weight | InputRole::Mask => {
+                Domain::Step
+            }
+            InputRole::Initial | InputRole::Cotangent | InputRole::Tangent => {
                 return self.fail(TapeError::NotDeclared {
                     what: format!("the input `{name}` of role {role:?}"),
                     instead: match role {
-                        Role::Initial => "`state` declares what a state begins with",
+                        InputRole::Initial => "`state` declares what a state begins with",
                         _ => "differentiation declares it",
                     },
                     at: *at,
@@ -277,7 +281,13 @@ impl Recorder {
         self.declare(name, role, Type::new(shape, domain), at)
     }
 
-    fn declare(&self, name: &str, role: Role, ty: Type, at: &'static Location<'static>) -> Var<'_> {
+    fn declare(
+        &self,
+        name: &str,
+        role: InputRole,
+        ty: Type,
+        at: &'static Location<'static>,
+    ) -> Var<'_> {
         let value = self.inner.borrow_mut().declare(name, role, ty, at);
         self.var(value)
     }
@@ -285,7 +295,7 @@ impl Recorder {
     /// A learned parameter.
     #[track_caller]
     pub fn param(&self, name: &str, shape: Shape) -> Var<'_> {
-        self.input(name, Role::Param, shape)
+        self.input(name, InputRole::Param, shape)
     }
 
     /// A number that never changes.
@@ -348,7 +358,7 @@ impl Recorder {
         }
         inner.outputs.push(Output {
             name,
-            role: Yield::Output,
+            role: OutputRole::Output,
             value: v,
         });
     }
@@ -450,7 +460,7 @@ impl Recorder {
             }
             inner.outputs.push(Output {
                 name: "loss".into(),
-                role: Yield::Loss,
+                role: OutputRole::Loss,
                 value: total,
             });
         }

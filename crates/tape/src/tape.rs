@@ -33,19 +33,19 @@ pub struct Node {
 /// What an input is for. It says which domain the input has and what a trainer does with it.
 ///
 /// ```
-/// use retrograd_tape::{Domain, Recorder, Role, Shape};
+/// use retrograd_tape::{Domain, Recorder, InputRole, Shape};
 ///
 /// let r = Recorder::new();
-/// let x = r.input("x", Role::Sequence, Shape::Vector(3));
+/// let x = r.input("x", InputRole::Sequence, Shape::Vector(3));
 /// let w = r.param("w", Shape::Vector(3));
 /// r.output("y", w.dot(x));
 /// let tape = r.finish("linear")?;
 /// let inputs: Vec<_> = tape.inputs().iter().map(|i| (i.role, i.ty.domain)).collect();
-/// assert_eq!(inputs, [(Role::Sequence, Domain::Step), (Role::Param, Domain::Once)]);
+/// assert_eq!(inputs, [(InputRole::Sequence, Domain::Step), (InputRole::Param, Domain::Once)]);
 /// # Ok::<(), retrograd_tape::TapeError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
+pub enum InputRole {
     /// A learned parameter, domain `once`.
     Param,
     /// A value per example, domain `row`.
@@ -72,7 +72,7 @@ pub struct Input {
     /// Its name, unique among the inputs.
     pub name: Arc<str>,
     /// What it is for.
-    pub role: Role,
+    pub role: InputRole,
     /// Shape and domain.
     pub ty: Type,
     /// The node that reads it.
@@ -81,7 +81,7 @@ pub struct Input {
 
 /// What an output is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Yield {
+pub enum OutputRole {
     /// A value per step that the user asked for.
     Output,
     /// The loss of the whole batch of sequences, a scalar.
@@ -102,7 +102,7 @@ pub struct Output {
     /// Its name, unique among the outputs.
     pub name: Arc<str>,
     /// What it is for.
-    pub role: Yield,
+    pub role: OutputRole,
     /// The node that computes it.
     pub value: Value,
 }
@@ -110,10 +110,10 @@ pub struct Output {
 /// A recorded program: one time step of one example, with batch and time implicit, and its loss over all of them.
 ///
 /// ```
-/// use retrograd_tape::{Recorder, Role, Shape};
+/// use retrograd_tape::{Recorder, InputRole, Shape};
 ///
 /// let r = Recorder::new();
-/// let x = r.input("x", Role::Sequence, Shape::Scalar);
+/// let x = r.input("x", InputRole::Sequence, Shape::Scalar);
 /// let h = r.state("h", Shape::Scalar, 1, None);
 /// let h = r.next(h, 0.5 * h + x);
 /// r.output("y", h);
@@ -162,7 +162,7 @@ impl Tape {
     }
     /// The sum of all weights that the loss is divided by; none if there is no loss, or if it is a sum.
     pub fn loss_weight(&self) -> Option<Value> {
-        let loss = self.outputs.iter().find(|o| o.role == Yield::Loss)?;
+        let loss = self.outputs.iter().find(|o| o.role == OutputRole::Loss)?;
         let node = self.node(loss.value);
         (node.op == Op::Map(Map::Div)).then(|| node.operands[1])
     }

@@ -4,7 +4,7 @@ use retrograd_tape::Extent;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use retrograd_tape::{Interpreter, Recorder, Role, Shape, Var};
+use retrograd_tape::{InputRole, Interpreter, Recorder, Shape, Var};
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
@@ -43,7 +43,7 @@ const PRODUCTS: usize = 21;
 fn allocations(t: usize, b: usize) -> [usize; 2] {
     let h = 64;
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(5));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(5));
     let s = r.state("s", Shape::Vector(h), 1, None);
     let c = r.state("c", Shape::Vector(h), -2, None);
     let keep = dense(&r, "keep", h, &[x, s]).sigmoid();
@@ -54,8 +54,8 @@ fn allocations(t: usize, b: usize) -> [usize; 2] {
     let tape = r.finish("cell").unwrap();
     let data: Vec<Vec<f32>> = (tape.inputs().iter())
         .map(|i| match i.role {
-            Role::Param => vec![0.01; i.ty.shape.len()],
-            Role::Initial => Vec::new(),
+            InputRole::Param => vec![0.01; i.ty.shape.len()],
+            InputRole::Initial => Vec::new(),
             _ => vec![0.3; t * b * i.ty.shape.len()],
         })
         .collect();

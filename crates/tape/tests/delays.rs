@@ -1,7 +1,7 @@
 //! Delays of every kind, differentiated by the interpreter and compared with finite differences.
 
 use retrograd_tape::Extent;
-use retrograd_tape::{Directions, Interpreter, Recorder, Role, Shape, Tape, gradcheck};
+use retrograd_tape::{Directions, InputRole, Interpreter, Recorder, Shape, Tape, gradcheck};
 
 /// Numbers between -1 and 1 without a pattern.
 fn numbers(count: usize, seed: usize) -> Vec<f64> {
@@ -47,12 +47,12 @@ enum Init {
 
 fn recurrence(d: i32, init: Init) -> Tape {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(2));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(2));
     let w = r.param("w", Shape::Matrix(3, 2));
     let u = r.param("u", Shape::Matrix(3, 3));
     let init = match init {
         Init::Edge => None,
-        Init::Row => Some(r.input("h0", Role::Static, Shape::Vector(3))),
+        Init::Row => Some(r.input("h0", InputRole::Static, Shape::Vector(3))),
         Init::Learned => Some(r.param("h0", Shape::Vector(3))),
     };
     let h = r.state("h", Shape::Vector(3), d, init);
@@ -80,7 +80,7 @@ fn the_value_of_a_delay_is_that_of_its_definition() {
     for d in [1i32, 3, -1, -2] {
         let k = d.unsigned_abs() as usize;
         let r = Recorder::new();
-        let x = r.input("x", Role::Sequence, Shape::Scalar);
+        let x = r.input("x", InputRole::Sequence, Shape::Scalar);
         let s = r.state("s", Shape::Scalar, d, None);
         r.next(s, x);
         r.output("y", s);
@@ -111,7 +111,7 @@ fn the_value_of_a_delay_is_that_of_its_definition() {
 #[test]
 fn two_sweeps_a_delay_of_a_delay_and_a_state_that_keeps_itself_are_differentiated() {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(2));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(2));
     let w = r.param("w", Shape::Matrix(2, 2));
     let left = r.state("left", Shape::Vector(2), 1, None);
     let l = r.next(left, (x + w.matvec(left)).tanh());

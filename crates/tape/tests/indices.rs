@@ -1,13 +1,13 @@
 //! An index out of its table is an error that says which, where and what was found, whether it is given or computed.
 
 use retrograd_tape::Extent;
-use retrograd_tape::{Domain, Interpreter, Op, Recorder, Role, Shape, Tape, TapeError, Var};
+use retrograd_tape::{Domain, InputRole, Interpreter, Op, Recorder, Shape, Tape, TapeError, Var};
 
 /// The rows of `table` (5×2) that `index`, made of `word` (of so many numbers a step), says.
 fn embedding(words: Shape, index: impl for<'t> FnOnce(Var<'t>) -> Var<'t>) -> Tape {
     let r = Recorder::new();
     let table = r.param("table", Shape::Matrix(5, 2));
-    let word = r.input("word", Role::Sequence, words);
+    let word = r.input("word", InputRole::Sequence, words);
     r.loss(table.gather(index(word)).sum());
     r.finish("embedding").unwrap()
 }
@@ -109,20 +109,20 @@ fn a_computed_index_is_rounded_and_then_has_to_be_a_row() {
 #[test]
 fn an_index_of_less_than_every_step_says_what_it_varies_over() {
     for (role, place) in [
-        (Role::Param, (None, None)),
-        (Role::Static, (Some(1), None)),
-        (Role::Sequence, (Some(1), Some(0))),
+        (InputRole::Param, (None, None)),
+        (InputRole::Static, (Some(1), None)),
+        (InputRole::Sequence, (Some(1), Some(0))),
     ] {
         let r = Recorder::new();
         let table = r.param("table", Shape::Matrix(5, 2));
         let at = r.input("at", role, Shape::Scalar);
         // Read at each step, whatever the index varies over.
-        let x = r.input("x", Role::Sequence, Shape::Vector(2));
+        let x = r.input("x", InputRole::Sequence, Shape::Vector(2));
         r.loss((table.gather(at + 0.0) * x).sum());
         let tape = r.finish("domains").unwrap();
         let at: &[f32] = match role {
-            Role::Param => &[7.0],
-            Role::Static => &[1.0, 7.0],
+            InputRole::Param => &[7.0],
+            InputRole::Static => &[1.0, 7.0],
             _ => &[1.0, 7.0, 1.0, 1.0],
         };
         let e = tape
@@ -138,8 +138,8 @@ fn an_index_of_less_than_every_step_says_what_it_varies_over() {
 #[test]
 fn a_scatter_checks_its_index_too() {
     let r = Recorder::new();
-    let at = r.input("at", Role::Sequence, Shape::Scalar);
-    let v = r.input("v", Role::Sequence, Shape::Vector(2));
+    let at = r.input("at", InputRole::Sequence, Shape::Scalar);
+    let v = r.input("v", InputRole::Sequence, Shape::Vector(2));
     let (rows, to) = (3, Domain::Once);
     r.output("sums", r.apply(Op::Scatter { rows, to }, &[at * 1.0, v]));
     let tape = r.finish("scatter").unwrap();

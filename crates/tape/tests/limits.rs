@@ -3,7 +3,7 @@
 
 use retrograd_tape::Extent;
 use retrograd_tape::limits::{MAX_DELAY, MAX_ELEMENTS, MAX_OPS, MAX_POINTS};
-use retrograd_tape::{Domain, Interpreter, Op, Recorder, Role, Shape, TapeError, Var};
+use retrograd_tape::{Domain, InputRole, Interpreter, Op, Recorder, Shape, TapeError, Var};
 
 /// Recording it is all that matters.
 fn unused(_: Var<'_>) {}
@@ -29,7 +29,7 @@ fn a_value_of_too_many_numbers_is_refused_by_name() {
     ] {
         let declared: [&dyn Fn(&Recorder); 3] = [
             &|r| unused(r.param("huge", shape)),
-            &|r| unused(r.input("huge", Role::Sequence, shape)),
+            &|r| unused(r.input("huge", InputRole::Sequence, shape)),
             &|r| unused(r.state("huge", shape, 1, None)),
         ];
         for declare in declared {
@@ -82,7 +82,7 @@ fn a_delay_that_is_too_long_is_refused_by_name() {
             assert!(text.contains(part), "`{part}` is missing in: {text}");
         }
         let e = refused(|r| {
-            let x = r.input("x", Role::Sequence, Shape::Scalar);
+            let x = r.input("x", InputRole::Sequence, Shape::Scalar);
             r.apply(Op::Delay(d), &[x, r.constant(0.0, Shape::Scalar)]);
         });
         assert!(matches!(e, TapeError::DelayTooLong { .. }), "{e}");
@@ -135,7 +135,7 @@ fn memory_that_cannot_be_had_is_an_error_of_the_run_that_says_how_much() {
     };
     // 2²⁴ numbers at each of 2²⁰ points, in f64: 2⁴⁷ bytes. Nothing of it is an input.
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Scalar);
+    let x = r.input("x", InputRole::Sequence, Shape::Scalar);
     let v = x.broadcast(Shape::Vector(1 << 12));
     r.loss(v.outer(v).sum());
     let tape = r.finish("outer").unwrap();
@@ -161,7 +161,7 @@ fn memory_that_cannot_be_had_is_an_error_of_the_run_that_says_how_much() {
 
     // The slots of a long delay of many examples: zeros unless given, so that nobody has them yet.
     let r = Recorder::new();
-    let x = r.input("x", Role::Static, Shape::Scalar);
+    let x = r.input("x", InputRole::Static, Shape::Scalar);
     let s = r.state("s", Shape::Scalar, MAX_DELAY as i32, None);
     r.next(s, s + x);
     let tape = r.finish("slots").unwrap();
@@ -189,7 +189,7 @@ fn memory_that_cannot_be_had_is_an_error_of_the_run_that_says_how_much() {
 #[test]
 fn a_budget_is_kept_forward_and_backward() {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(100));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(100));
     r.loss(x.tanh().sum());
     let tape = r.finish("budget").unwrap();
     let given = vec![0.5f32; 1000];

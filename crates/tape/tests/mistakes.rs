@@ -2,8 +2,8 @@
 
 use retrograd_tape::Extent;
 use retrograd_tape::{
-    Directions, Domain, Interpreter, Map, Op, Probe, Recorder, Role, Shape, TapeError, Value, Var,
-    gradcheck,
+    Directions, Domain, InputRole, Interpreter, Map, Op, Probe, Recorder, Shape, TapeError, Value,
+    Var, gradcheck,
 };
 
 const FILE: &str = "crates/tape/tests/mistakes.rs";
@@ -30,7 +30,7 @@ fn shapes_that_do_not_fit_are_named_with_both_values_shapes_and_the_line() {
     let e = refused(
         |r| {
             let w = r.param("weights", Shape::Matrix(3, 4));
-            let x = r.input("wind", Role::Sequence, Shape::Vector(5));
+            let x = r.input("wind", InputRole::Sequence, Shape::Vector(5));
             let line = line!() + 1;
             r.output("y", w.matvec(x).tanh());
             Some(line)
@@ -42,7 +42,7 @@ fn shapes_that_do_not_fit_are_named_with_both_values_shapes_and_the_line() {
             "should be [4]",
         ],
     );
-    assert!(matches!(e, TapeError::Misfit { .. }));
+    assert!(matches!(e, TapeError::TypeMismatch { .. }));
     refused(
         |r| {
             let a = r.param("a", Shape::Vector(2));
@@ -154,7 +154,7 @@ fn a_recurrence_that_runs_both_ways_is_refused_and_its_states_named() {
 fn a_recurrence_of_both_signs_that_could_be_computed_is_refused_as_such() {
     let e = refused(
         |r| {
-            let x = r.input("x", Role::Sequence, Shape::Scalar);
+            let x = r.input("x", InputRole::Sequence, Shape::Scalar);
             // a reads b one step later, b reads a two steps earlier: once around is one step back.
             let a = r.state("early", Shape::Scalar, 2, None);
             let b = r.state("late", Shape::Scalar, -1, None);
@@ -172,7 +172,7 @@ fn a_recurrence_of_both_signs_that_could_be_computed_is_refused_as_such() {
 fn a_step_cannot_use_what_is_known_after_the_steps() {
     let e = refused(
         |r| {
-            let x = r.input("x", Role::Sequence, Shape::Scalar);
+            let x = r.input("x", InputRole::Sequence, Shape::Scalar);
             let total = r.apply(Op::SumTo(Domain::Once), &[x]);
             r.output("y", x / total);
             None
@@ -182,7 +182,7 @@ fn a_step_cannot_use_what_is_known_after_the_steps() {
     assert!(matches!(e, TapeError::AfterTheSteps { .. }));
     refused(
         |r| {
-            let x = r.input("x", Role::Sequence, Shape::Scalar);
+            let x = r.input("x", InputRole::Sequence, Shape::Scalar);
             let total = r.apply(Op::SumTo(Domain::Row), &[x]);
             let s = r.state("s", Shape::Scalar, 1, Some(total));
             r.next(s, s + x);
@@ -199,7 +199,7 @@ fn names_are_used_once() {
             "an input",
             (|r: &Recorder| {
                 r.param("twice", Shape::Scalar);
-                r.input("twice", Role::Sequence, Shape::Scalar);
+                r.input("twice", InputRole::Sequence, Shape::Scalar);
                 line!() - 1
             }) as fn(&Recorder) -> u32,
         ),
@@ -224,7 +224,7 @@ fn names_are_used_once() {
 fn a_loss_and_a_weight_are_scalars() {
     let e = refused(
         |r| {
-            let x = r.input("rain", Role::Sequence, Shape::Vector(4));
+            let x = r.input("rain", InputRole::Sequence, Shape::Vector(4));
             let line = line!() + 1;
             r.loss(x);
             Some(line)
@@ -234,7 +234,7 @@ fn a_loss_and_a_weight_are_scalars() {
     assert!(matches!(e, TapeError::NotScalar { .. }));
     let e = refused(
         |r| {
-            let x = r.input("rain", Role::Sequence, Shape::Vector(4));
+            let x = r.input("rain", InputRole::Sequence, Shape::Vector(4));
             let line = line!() + 1;
             r.weight(x);
             Some(line)
@@ -272,7 +272,7 @@ fn an_empty_shape_is_refused() {
 fn a_run_checks_sizes_lengths_and_indices() {
     let r = Recorder::new();
     let table = r.param("table", Shape::Matrix(3, 2));
-    let word = r.input("word", Role::Sequence, Shape::Scalar);
+    let word = r.input("word", InputRole::Sequence, Shape::Scalar);
     let s = r.state("s", Shape::Vector(2), 1, None);
     let next = r.next(s, s + table.gather(word));
     r.loss(next.sum());
@@ -475,13 +475,13 @@ fn ops_that_cannot_be_and_declarations_of_what_declares_itself_are_refused() {
     misused(
         &[
             ("initial", |r, _, _| {
-                unused(r.input("i", Role::Initial, Shape::Scalar))
+                unused(r.input("i", InputRole::Initial, Shape::Scalar))
             }),
             ("cotangent", |r, _, _| {
-                unused(r.input("c", Role::Cotangent, Shape::Scalar))
+                unused(r.input("c", InputRole::Cotangent, Shape::Scalar))
             }),
             ("tangent", |r, _, _| {
-                unused(r.input("t", Role::Tangent, Shape::Scalar))
+                unused(r.input("t", InputRole::Tangent, Shape::Scalar))
             }),
             ("input", |r, _, _| {
                 let ty = retrograd_tape::Type::new(Shape::Scalar, Domain::Once);
@@ -521,7 +521,7 @@ fn a_softmax_of_a_matrix_says_to_use_a_vector() {
 #[test]
 fn what_a_run_does_not_have_is_an_error_and_no_panic() {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(2));
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(2));
     r.loss(x.square().sum());
     let tape = r.finish("run").unwrap();
     let nowhere = Value(u32::MAX);

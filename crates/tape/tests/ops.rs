@@ -7,7 +7,7 @@ use std::cell::Cell;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use retrograd_tape::{
-    Algebra, Directions, Domain, Interpreter, Map, Op, Recorder, Reduction, Role, Shape, Tape,
+    Algebra, Directions, Domain, InputRole, Interpreter, Map, Op, Recorder, Reduction, Shape, Tape,
     Type, Value, Var, gradcheck, rules,
 };
 
@@ -175,12 +175,12 @@ impl Draw {
     /// An operand: an input, or, of boundary slots, what leaves a delay.
     fn operand<'t>(&self, r: &'t Recorder, name: &str, ty: Type) -> Var<'t> {
         let role = match ty.domain {
-            Domain::Once => Role::Param,
-            Domain::Row => Role::Static,
-            Domain::Step => Role::Sequence,
+            Domain::Once => InputRole::Param,
+            Domain::Row => InputRole::Static,
+            Domain::Step => InputRole::Sequence,
             Domain::Edge(k) => {
-                let x = r.input(&format!("{name}.x"), Role::Sequence, ty.shape);
-                let init = r.input(&format!("{name}.init"), Role::Static, ty.shape);
+                let x = r.input(&format!("{name}.x"), InputRole::Sequence, ty.shape);
+                let init = r.input(&format!("{name}.init"), InputRole::Static, ty.shape);
                 return r.apply(Op::Boundary(k as i32), &[x, init]);
             }
         };

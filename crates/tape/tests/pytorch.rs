@@ -3,7 +3,7 @@
 use retrograd_tape::Extent;
 use std::collections::BTreeSet;
 
-use retrograd_tape::{Domain, Interpreter, Map, Op, Recorder, Reduction, Role, Shape, Var};
+use retrograd_tape::{Domain, InputRole, Interpreter, Map, Op, Recorder, Reduction, Shape, Var};
 use serde_json::Value as Json;
 
 fn numbers(v: &Json) -> Vec<f64> {
@@ -91,10 +91,10 @@ fn check(case: &Json, t: usize, b: usize) {
         .take(if delay { 1 } else { operands.len() })
         .map(|(i, x)| {
             let role = match domain(&x["domain"]) {
-                Domain::Once => Role::Param,
-                Domain::Row => Role::Static,
-                Domain::Step => Role::Sequence,
-                Domain::Edge(_) => Role::Initial,
+                Domain::Once => InputRole::Param,
+                Domain::Row => InputRole::Static,
+                Domain::Step => InputRole::Sequence,
+                Domain::Edge(_) => InputRole::Initial,
             };
             r.input(&format!("x{i}"), role, shape(&x["shape"]))
         })

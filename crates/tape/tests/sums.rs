@@ -1,7 +1,7 @@
 //! Sums over 4 million points in f32: the loss and every kind of gradient of a parameter.
 
 use retrograd_tape::Extent;
-use retrograd_tape::{Interpreter, Recorder, Role, Shape, Tape};
+use retrograd_tape::{InputRole, Interpreter, Recorder, Shape, Tape};
 
 const POINTS: usize = 1 << 22;
 
@@ -9,8 +9,8 @@ const POINTS: usize = 1 << 22;
 /// a table and what a state begins with.
 fn program() -> Tape {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, Shape::Vector(2));
-    let zero = r.input("zero", Role::Sequence, Shape::Scalar);
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(2));
+    let zero = r.input("zero", InputRole::Sequence, Shape::Scalar);
     let factor = r.param("factor", Shape::Vector(2));
     let bias = r.param("bias", Shape::Vector(2));
     let matrix = r.param("matrix", Shape::Matrix(3, 2));
@@ -47,7 +47,7 @@ fn sums_over_four_million_points_are_off_by_ulps_however_the_points_are_cut() {
     let sum = |k: usize| -> f64 { x.iter().skip(k).step_by(2).map(|&x| f64::from(x)).sum() };
     let sums = [sum(0), sum(1)];
     for (t, b) in [(1, POINTS), (1 << 11, 1 << 11), (POINTS / 4, 4)] {
-        let mut run = Interpreter::<f32>::with_gradients(&tape, |i| i.role == Role::Param);
+        let mut run = Interpreter::<f32>::with_gradients(&tape, |i| i.role == InputRole::Param);
         // With the other parameters 0, each point's loss is 3 · (x₀ + x₁), rounded at most nine times.
         let (ones, zeros) = ([1.0; 8], [0.0; 8]);
         let inputs: [&[f32]; 7] = [

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use retrograd_tape::Role;
+use retrograd_tape::InputRole;
 
 use crate::error::{Source, Span, TextError};
 
@@ -46,7 +46,7 @@ impl CellFile {
     }
 
     /// Its inputs in the order of the text: role, name, and the symbolic dimension that alone is its shape, as in `x[I]`.
-    pub fn inputs(&self) -> impl Iterator<Item = (Role, &str, Option<&str>)> {
+    pub fn inputs(&self) -> impl Iterator<Item = (InputRole, &str, Option<&str>)> {
         self.statements.iter().filter_map(|s| match s {
             Statement::Input {
                 role, name, shape, ..
@@ -92,7 +92,7 @@ impl CellFile {
 pub(crate) enum Statement {
     /// An input of any role but `Param` and `Initial`; `keep` is a mask's.
     Input {
-        role: Role,
+        role: InputRole,
         name: Name,
         shape: Vec<Expr>,
         keep: Option<Expr>,

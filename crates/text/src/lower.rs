@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use retrograd_tape::Role;
+use retrograd_tape::InputRole;
 
 use crate::ast::{CellFile, Expr, Name, State, StateInit, Statement};
 use crate::error::{Span, TextError, nearest};
@@ -120,7 +120,7 @@ impl<'f> Lower<'f> {
             } => {
                 let form = self.declare(name, shape)?;
                 let role = *role;
-                if role == Role::Weight && form != Form::Scalar {
+                if role == InputRole::Weight && form != Form::Scalar {
                     let message = format!("a weight is a scalar, not {form}");
                     return Err(self.error(name.span, message, "expected a name without a shape"));
                 }

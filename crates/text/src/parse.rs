@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use retrograd_tape::Role;
+use retrograd_tape::InputRole;
 
 use crate::ast::{CellFile, Expr, ExprKind, Name, Start, State, StateInit, Statement};
 use crate::error::{Source, Span, TextError, nearest};
@@ -52,13 +52,13 @@ const LINES: [&str; 12] = [
     "sum_loss",
 ];
 
-fn input_role(word: &str) -> Option<Role> {
+fn input_role(word: &str) -> Option<InputRole> {
     match word {
-        "input" => Some(Role::Sequence),
-        "static" => Some(Role::Static),
-        "mask" => Some(Role::Mask),
-        "target" => Some(Role::Target),
-        "weight_input" => Some(Role::Weight),
+        "input" => Some(InputRole::Sequence),
+        "static" => Some(InputRole::Static),
+        "mask" => Some(InputRole::Mask),
+        "target" => Some(InputRole::Target),
+        "weight_input" => Some(InputRole::Weight),
         _ => None,
     }
 }
@@ -126,9 +126,9 @@ impl Parser {
                 ahead.next();
                 if role.is_some() && ahead.peek().0 == Token::Name {
                     self.lexer.next();
-                    out.push(self.input(role.unwrap_or(Role::Sequence))?);
+                    out.push(self.input(role.unwrap_or(InputRole::Sequence))?);
                 } else {
-                    out.push(self.input(Role::Sequence)?);
+                    out.push(self.input(InputRole::Sequence)?);
                 }
             }
             match self.lexer.peek().0 {
@@ -190,11 +190,11 @@ impl Parser {
         }
     }
 
-    fn input(&mut self, role: Role) -> Result<Statement, TextError> {
+    fn input(&mut self, role: InputRole) -> Result<Statement, TextError> {
         let name = self.name("a name")?;
         let shape = self.shape()?;
         let mut keep = None;
-        if role == Role::Mask {
+        if role == InputRole::Mask {
             if !self.lexer.take_word("keep") {
                 let what = "`keep` and the probability that an element is kept";
                 return Err(self.lexer.unexpected(what));

@@ -1,6 +1,6 @@
 //! What a cell file is recorded on.
 
-use retrograd_tape::{Domain, LossReduction, Op, Recorder, Role, Shape, Var};
+use retrograd_tape::{Domain, InputRole, LossReduction, Op, Recorder, Shape, Var};
 
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +38,7 @@ pub enum Initial<'t> {
 /// fail; after a mistake they give poisoned values, and whoever finishes the recording has the error.
 pub trait Target {
     /// An input of any role but `Param`, `Mask` and `Initial`.
-    fn input(&self, name: &str, role: Role, shape: Shape) -> Var<'_>;
+    fn input(&self, name: &str, role: InputRole, shape: Shape) -> Var<'_>;
     /// A dropout mask that keeps an element with probability `keep`.
     fn mask(&self, name: &str, shape: Shape, keep: f64) -> Var<'_>;
     /// A learned parameter.
@@ -69,11 +69,11 @@ pub trait Target {
 
 /// A bare tape: it does not know how parameters start or how likely a mask keeps an element.
 impl Target for Recorder {
-    fn input(&self, name: &str, role: Role, shape: Shape) -> Var<'_> {
+    fn input(&self, name: &str, role: InputRole, shape: Shape) -> Var<'_> {
         Recorder::input(self, name, role, shape)
     }
     fn mask(&self, name: &str, shape: Shape, _: f64) -> Var<'_> {
-        Recorder::input(self, name, Role::Mask, shape)
+        Recorder::input(self, name, InputRole::Mask, shape)
     }
     fn param(&self, name: &str, shape: Shape, _: Start) -> Var<'_> {
         Recorder::param(self, name, shape)

@@ -1,6 +1,6 @@
 //! A cell file after its names and shapes have been understood: what is to be recorded, in order.
 
-use retrograd_tape::{Domain, Map, Op, Role};
+use retrograd_tape::{Domain, InputRole, Map, Op};
 
 use crate::ast::Name;
 use crate::error::Span;
@@ -11,7 +11,7 @@ use crate::target::Start;
 #[derive(Debug)]
 pub(crate) enum Action {
     Input {
-        role: Role,
+        role: InputRole,
         name: Name,
         form: Form,
     },

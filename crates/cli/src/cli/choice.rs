@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use retrograd::zoo::{self, Entry, Written};
-use retrograd::{Batch, Cell, CellText, Role, data};
+use retrograd::{Batch, Cell, CellText, InputRole, data};
 
 /// Hidden units of a cell of the zoo unless `--hidden` says it.
 const HIDDEN: usize = 32;
@@ -222,15 +222,15 @@ impl Sizes {
 /// has set, that becomes the number of columns.
 fn fit(text: &CellText, columns: usize, given: &[(&str, usize)]) -> Result<Forecaster> {
     let mut dims: Vec<(&str, usize)> = given.to_vec();
-    let sequences = |role: Role| text.inputs().filter(move |i| i.0 == role);
-    for (_, _, dimension) in sequences(Role::Sequence).chain(sequences(Role::Target)) {
+    let sequences = |role: InputRole| text.inputs().filter(move |i| i.0 == role);
+    for (_, _, dimension) in sequences(InputRole::Sequence).chain(sequences(InputRole::Target)) {
         if let Some(name) = dimension
             && !dims.iter().any(|(n, _)| *n == name)
         {
             dims.push((name, columns));
         }
     }
-    let one = |role: Role, what: &str, write: &str| {
+    let one = |role: InputRole, what: &str, write: &str| {
         let mut all = sequences(role);
         match (all.next(), all.next()) {
             (Some((_, name, _)), None) => Ok(name.to_owned()),
@@ -246,8 +246,8 @@ fn fit(text: &CellText, columns: usize, given: &[(&str, usize)]) -> Result<Forec
             }
         }
     };
-    let input = one(Role::Sequence, "input", "cell name(x[I]; …) where I=4")?;
-    let target = one(Role::Target, "target", "target next[I]")?;
+    let input = one(InputRole::Sequence, "input", "cell name(x[I]; …) where I=4")?;
+    let target = one(InputRole::Target, "target", "target next[I]")?;
     let cell = text.cell(&dims)?;
     let rows = |n: usize| {
         if n == 1 {
@@ -278,7 +278,7 @@ fn fit(text: &CellText, columns: usize, given: &[(&str, usize)]) -> Result<Forec
         .tape()
         .outputs()
         .iter()
-        .filter(|o| o.role == retrograd_tape::Yield::Output)
+        .filter(|o| o.role == retrograd_tape::OutputRole::Output)
         .map(|o| (&*o.name, cell.tape().node(o.value).ty.shape.len()))
         .collect();
     let fitting: Vec<&str> = outputs

@@ -13,7 +13,7 @@ use retrograd_graph::plan::cost::Work;
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::Purpose;
 use retrograd_jit::predict::Machine;
-use retrograd_tape::{Role, Yield};
+use retrograd_tape::{InputRole, OutputRole};
 
 use super::args::{unroll, whole};
 use super::choice::{Choice, Sizes, near};
@@ -146,19 +146,19 @@ fn cell(choice: &Choice, sizes: &Sizes) -> Result<(Cell, String)> {
 /// Gradients of the loss or, for a cell without one, of its outputs.
 fn purpose(cell: &Cell, forward: bool) -> Purpose {
     let tape = cell.tape();
-    let named = |role: Yield| {
+    let named = |role: OutputRole| {
         let outputs = tape.outputs().iter().filter(move |o| o.role == role);
         outputs.map(|o| o.name.to_string())
     };
     if forward {
         return Purpose::Forward;
     }
-    if named(Yield::Loss).next().is_some() {
+    if named(OutputRole::Loss).next().is_some() {
         return Purpose::Train;
     }
-    let parameters = tape.inputs().iter().filter(|i| i.role == Role::Param);
+    let parameters = tape.inputs().iter().filter(|i| i.role == InputRole::Param);
     Purpose::Gradients {
-        given: named(Yield::Output).collect(),
+        given: named(OutputRole::Output).collect(),
         loss: false,
         wrt: parameters.map(|i| i.name.to_string()).collect(),
     }

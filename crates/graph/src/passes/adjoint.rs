@@ -4,9 +4,9 @@
 //! the final values, and what leaves at its other end belongs to the initial values. Both directions together are one
 //! graph.
 //!
-//! An output of role [`Yield::Observed`] becomes the adjoint of its value: the cotangent that is collected there anyhow.
+//! An output of role [`OutputRole::Observed`] becomes the adjoint of its value: the cotangent that is collected there anyhow.
 
-use retrograd_tape::{Algebra, Domain, Map, Op, Role, Type, Value, Yield, rules};
+use retrograd_tape::{Algebra, Domain, InputRole, Map, Op, OutputRole, Type, Value, rules};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::graph::{Graph, zeros};
@@ -37,14 +37,14 @@ impl Differentiate {
                 .outputs()
                 .iter()
                 .enumerate()
-                .filter(|(_, o)| o.role == Yield::Loss)
+                .filter(|(_, o)| o.role == OutputRole::Loss)
                 .map(|(i, _)| (i, Seed::One))
                 .collect(),
             wrt: g
                 .inputs()
                 .iter()
                 .enumerate()
-                .filter(|(_, i)| i.role == Role::Param)
+                .filter(|(_, i)| i.role == InputRole::Param)
                 .map(|(i, _)| i)
                 .collect(),
         }
@@ -73,7 +73,7 @@ pub fn adjoint(g: &Graph, what: &Differentiate) -> Graph {
                 let one = new.constant(1.0, ty.shape);
                 new.spread(one, ty.domain)
             }
-            Seed::Given => new.input(&format!("cot({})", output.name), Role::Cotangent, ty),
+            Seed::Given => new.input(&format!("cot({})", output.name), InputRole::Cotangent, ty),
         };
         cots.add(&mut new, output.value, t);
     }
@@ -148,7 +148,7 @@ pub fn adjoint(g: &Graph, what: &Differentiate) -> Graph {
     }
 
     for (k, o) in g.outputs().iter().enumerate() {
-        if o.role == Yield::Observed {
+        if o.role == OutputRole::Observed {
             let adjoint = cots.of(&mut new, o.value);
             new.answer(k, adjoint);
         }
@@ -156,7 +156,11 @@ pub fn adjoint(g: &Graph, what: &Differentiate) -> Graph {
     for &i in &what.wrt {
         let input = &g.inputs()[i];
         let gradient = cots.of(&mut new, input.value);
-        new.output(&format!("grad({})", input.name), Yield::Gradient, gradient);
+        new.output(
+            &format!("grad({})", input.name),
+            OutputRole::Gradient,
+            gradient,
+        );
     }
     new.prune();
     new

@@ -6,7 +6,7 @@
 //!
 //! Not a pass of a purpose's list: what a stepper needs instead of a derivation.
 
-use retrograd_tape::{Domain, Op, Role, Type, Value, Yield};
+use retrograd_tape::{Domain, InputRole, Op, OutputRole, Type, Value};
 
 use crate::graph::Graph;
 
@@ -55,13 +55,15 @@ pub struct Stream {
 pub fn stream(g: &Graph) -> Result<Stream, NeedsFuture> {
     let mut new = g.clone();
     new.retain_outputs(|g, o| match o.role {
-        Yield::Output => g.node(o.value).ty.domain == Domain::Step,
-        Yield::Final => true,
-        Yield::Loss | Yield::Gradient | Yield::Tangent | Yield::Observed => false,
+        OutputRole::Output => g.node(o.value).ty.domain == Domain::Step,
+        OutputRole::Final => true,
+        OutputRole::Loss | OutputRole::Gradient | OutputRole::Tangent | OutputRole::Observed => {
+            false
+        }
     });
     needs_no_future(&new)?;
     let outputs = new.outputs().to_vec();
-    let is_final = |o: &&retrograd_tape::Output| o.role == Yield::Final;
+    let is_final = |o: &&retrograd_tape::Output| o.role == OutputRole::Final;
     let mut made: Vec<(Value, usize, Option<usize>)> = Vec::new();
     let mut states = Vec::new();
     for (k, o) in outputs.iter().enumerate().filter(|(_, o)| is_final(o)) {
@@ -70,15 +72,15 @@ pub fn stream(g: &Graph) -> Result<Stream, NeedsFuture> {
         let known = made.iter().find(|m| m.0 == init).copied();
         let (_, beginning, computed) = match (known, *new.op_of(init)) {
             (Some(known), _) => known,
-            (None, Op::Input { id, .. }) if new.inputs()[id].role == Role::Initial => {
+            (None, Op::Input { id, .. }) if new.inputs()[id].role == InputRole::Initial => {
                 (init, id, None)
             }
             (None, _) => {
                 let ty = Type::new(new.node(init).ty.shape, Domain::Edge(delay));
                 let name = format!("initial({})", o.name);
                 let (id, out) = (new.inputs().len(), new.outputs().len());
-                new.output(&name, Yield::Output, init);
-                let input = new.input(&name, Role::Initial, ty);
+                new.output(&name, OutputRole::Output, init);
+                let input = new.input(&name, InputRole::Initial, ty);
                 let users: Vec<Value> = new.users(init).collect();
                 let same = |u: &Value| {
                     matches!(new.op_of(*u), Op::Delay(_) | Op::Boundary(_))

@@ -7,7 +7,7 @@
 //! its outputs, this pass makes Hessian-vector products (Pearlmutter 1994, "Fast exact multiplication by the Hessian"),
 //! at a small multiple of the gradient's cost.
 
-use retrograd_tape::{Algebra, Domain, Map, Op, Role, Type, Value, Yield, rules};
+use retrograd_tape::{Algebra, Domain, InputRole, Map, Op, OutputRole, Type, Value, rules};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::graph::{Graph, zeros};
@@ -47,7 +47,7 @@ pub fn tangent(g: &Graph, what: &Tangents) -> Graph {
     for &i in &what.along {
         let input = &g.inputs()[i];
         let name = format!("tan({})", input.name);
-        let t = new.input(&name, Role::Tangent, input.ty);
+        let t = new.input(&name, InputRole::Tangent, input.ty);
         tangents.insert(input.value, t);
     }
 
@@ -99,7 +99,7 @@ pub fn tangent(g: &Graph, what: &Tangents) -> Graph {
             Some(&t) => t,
             None => zeros(&mut new, g.node(output.value).ty),
         };
-        new.output(&format!("tan({})", output.name), Yield::Tangent, t);
+        new.output(&format!("tan({})", output.name), OutputRole::Tangent, t);
     }
     new.prune();
     new

@@ -12,7 +12,7 @@ use crate::plan::wide::is_wide;
 
 /// How a value comes about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum How {
+pub(crate) enum LoweringKind {
     /// Nothing is done: a place in another value, an input, or a constant.
     View,
     /// Element by element.
@@ -36,12 +36,12 @@ pub(crate) enum How {
 const PIECES: usize = 1024;
 
 /// A legalized graph with what the plan needs to know of it.
-pub(crate) struct Facts<'g> {
+pub(crate) struct Classified<'g> {
     pub(crate) g: &'g Graph,
     pub(crate) order: Vec<Value>,
     pub(crate) components: Components,
     /// By index of the value, as all of these.
-    how: Vec<Option<How>>,
+    how: Vec<Option<LoweringKind>>,
     /// Recurrence that a value is computed in, also those that joined one.
     class: Vec<Class>,
     /// Values that are computed in the place of another: the sum of an absorbed addition.
@@ -67,15 +67,15 @@ pub(crate) struct Source {
     pub(crate) elsewhere: bool,
 }
 
-impl<'g> Facts<'g> {
+impl<'g> Classified<'g> {
     /// How every value comes about, with a loop for each recurrence, or one a direction if work is not distributed.
-    pub(crate) fn classify(g: &'g Graph, distribute: bool) -> Facts<'g> {
+    pub(crate) fn classify(g: &'g Graph, distribute: bool) -> Classified<'g> {
         let order = g.order();
         let mut components = components(g).expect("checked before the first pass");
         if !distribute {
             components = coarsest(g, &components);
         }
-        let mut facts = Facts {
+        let mut facts = Classified {
             g,
             order,
             components,
@@ -97,7 +97,7 @@ impl<'g> Facts<'g> {
     }
 
     /// How a value comes about.
-    pub(crate) fn how(&self, v: Value) -> How {
+    pub(crate) fn lowering(&self, v: Value) -> LoweringKind {
         self.how[v.index()].expect("all values have been classified")
     }
 
@@ -126,25 +126,31 @@ impl<'g> Facts<'g> {
                 | Op::Zeros(_)
                 | Op::Broadcast(_)
                 | Op::Reshape(_)
-                | Op::Delay(_) => How::View,
-                Op::Boundary(_) | Op::Spread(_) | Op::Slice { axis: 0, .. } => How::View,
+                | Op::Delay(_) => LoweringKind::View,
+                Op::Boundary(_) | Op::Spread(_) | Op::Slice { axis: 0, .. } => LoweringKind::View,
                 Op::Slice { .. } | Op::Concat { .. }
                     if pieces[v.index()] <= PIECES && self.only_weighs(v) =>
                 {
-                    How::View
+                    LoweringKind::View
                 }
-                Op::Slice { .. } | Op::Gather => How::Row,
-                Op::Concat { axis: 0 } => How::Concat,
-                Op::Concat { .. } => How::Row,
-                Op::Map(_) => How::Lane,
-                Op::Reduce(_) | Op::Dot => How::Fold,
+                Op::Slice { .. } | Op::Gather => LoweringKind::Row,
+                Op::Concat { axis: 0 } => LoweringKind::Concat,
+                Op::Concat { .. } => LoweringKind::Row,
+                Op::Map(_) => LoweringKind::Lane,
+                Op::Reduce(_) | Op::Dot => LoweringKind::Fold,
                 Op::MatVec { .. } => {
                     let weighs = g.node(xs[0]).ty.domain == Domain::Once
                         && g.node(xs[1]).ty.domain != Domain::Once;
-                    if weighs { How::Product } else { How::Row }
+                    if weighs {
+                        LoweringKind::Product
+                    } else {
+                        LoweringKind::Row
+                    }
                 }
-                Op::Outer { .. } | Op::Scatter { .. } if !sums_over_points(g, v) => How::Row,
-                Op::Outer { .. } | Op::Scatter { .. } | Op::SumTo(_) => How::Global,
+                Op::Outer { .. } | Op::Scatter { .. } if !sums_over_points(g, v) => {
+                    LoweringKind::Row
+                }
+                Op::Outer { .. } | Op::Scatter { .. } | Op::SumTo(_) => LoweringKind::Global,
             };
             self.how[v.index()] = Some(how);
             self.class[v.index()] = self.components.class(v);
@@ -173,8 +179,10 @@ impl<'g> Facts<'g> {
         self.g.node(v).ty.domain == Domain::Once
             && !self.g.is_output(v)
             && self.g.users(v).all(|u| match self.how[u.index()] {
-                Some(How::Product) => self.g.operands(u)[0] == v && self.g.operands(u)[1] != v,
-                Some(How::View) => matches!(
+                Some(LoweringKind::Product) => {
+                    self.g.operands(u)[0] == v && self.g.operands(u)[1] != v
+                }
+                Some(LoweringKind::View) => matches!(
                     self.g.op_of(u),
                     Op::Concat { .. } | Op::Slice { axis: 1, .. }
                 ),
@@ -189,7 +197,7 @@ impl<'g> Facts<'g> {
             whole: true,
             elsewhere: false,
         };
-        while self.how(s.value) == How::View {
+        while self.lowering(s.value) == LoweringKind::View {
             let xs = self.g.operands(s.value);
             match *self.g.op_of(s.value) {
                 Op::Broadcast(_) | Op::Slice { .. } => s.whole = false,
@@ -214,12 +222,15 @@ impl<'g> Facts<'g> {
         }
         work.extend(self.biases.get(&v));
         while let Some(x) = work.pop() {
-            if self.how(x) == How::View && matches!(self.g.op_of(x), Op::Concat { .. }) {
+            if self.lowering(x) == LoweringKind::View
+                && matches!(self.g.op_of(x), Op::Concat { .. })
+            {
                 work.extend(self.g.operands(x));
                 continue;
             }
             let mut s = self.source(x);
-            if self.how(s.value) == How::View && matches!(self.g.op_of(s.value), Op::Concat { .. })
+            if self.lowering(s.value) == LoweringKind::View
+                && matches!(self.g.op_of(s.value), Op::Concat { .. })
             {
                 work.extend(self.g.operands(s.value));
                 continue;
@@ -236,8 +247,8 @@ impl<'g> Facts<'g> {
         let mut work = vec![(v, false)];
         while let Some((x, elsewhere)) = work.pop() {
             for u in self.g.users(x) {
-                match self.how(u) {
-                    How::View => {
+                match self.lowering(u) {
+                    LoweringKind::View => {
                         let moves = matches!(self.g.op_of(u), Op::Delay(_) | Op::Boundary(_));
                         let is_init = moves && self.g.operands(u)[0] != x;
                         work.push((u, elsewhere || moves || is_init));
@@ -263,12 +274,12 @@ impl<'g> Facts<'g> {
         // Sums with products may yet be absorbed: they count as products.
         let mut x = s.value;
         while let Some(xs) = as_map(self.g, x, Map::Add) {
-            if self.how(xs[1]) != How::Product && !self.is_bias(xs[1]) {
+            if self.lowering(xs[1]) != LoweringKind::Product && !self.is_bias(xs[1]) {
                 return false;
             }
             x = xs[0];
         }
-        is_wide(m, self.len(v)) && !s.elsewhere && self.how(x) == How::Product
+        is_wide(m, self.len(v)) && !s.elsewhere && self.lowering(x) == LoweringKind::Product
     }
 
     /// Finds sums that cost nothing: of a place and a product, which adds to the place, and of a place and a bias, which
@@ -281,11 +292,14 @@ impl<'g> Facts<'g> {
             };
             let (p, q) = (xs[0], xs[1]);
             let once = |x: Value| self.g.users(x).count() == 1 && !self.g.is_output(x);
-            let place = matches!(self.how(p), How::Product | How::Absorbed);
+            let place = matches!(
+                self.lowering(p),
+                LoweringKind::Product | LoweringKind::Absorbed
+            );
             if !place || !once(p) || p == q || self.domain(p) != self.domain(v) {
                 continue;
             }
-            let product = self.how(q) == How::Product
+            let product = self.lowering(q) == LoweringKind::Product
                 && once(q)
                 && self.class(q) == self.class(v)
                 && self.domain(q) == self.domain(v);
@@ -301,7 +315,7 @@ impl<'g> Facts<'g> {
                 continue;
             }
             self.alias[p.index()] = Some(v);
-            self.how[v.index()] = Some(How::Absorbed);
+            self.how[v.index()] = Some(LoweringKind::Absorbed);
             self.first.insert(v, first);
         }
         // What a value is added to comes after it.
@@ -327,7 +341,7 @@ impl<'g> Facts<'g> {
             if self.class(x) != Class::Parallel && self.class(x) != self.class(v) {
                 return false;
             }
-            if self.how(x) != How::Absorbed {
+            if self.lowering(x) != LoweringKind::Absorbed {
                 return true;
             }
             x = self.g.operands(x)[0];
@@ -338,7 +352,7 @@ impl<'g> Facts<'g> {
     fn is_bias(&self, v: Value) -> bool {
         let whole_vector = |x: Value| self.g.node(x).ty.shape.rank() == 1;
         let mut x = v;
-        while self.how(x) == How::View {
+        while self.lowering(x) == LoweringKind::View {
             match self.g.op_of(x) {
                 Op::Input { .. } => break,
                 Op::Slice { axis: 0, .. } if whole_vector(self.g.operands(x)[0]) => {
@@ -358,7 +372,7 @@ impl<'g> Facts<'g> {
     /// The product that completes an absorbed sum.
     pub(crate) fn last(&self, v: Value) -> Value {
         let mut v = v;
-        while self.how(v) == How::Absorbed {
+        while self.lowering(v) == LoweringKind::Absorbed {
             let xs = self.g.operands(v);
             v = if self.alias[xs[1].index()] == Some(v) {
                 xs[1]
@@ -373,7 +387,7 @@ impl<'g> Facts<'g> {
     pub(crate) fn added_to(&self, v: Value) -> Option<Value> {
         let sum = self.alias[v.index()]?;
         let xs = self.g.operands(sum);
-        (self.how(v) == How::Product && xs[1] == v).then_some(xs[0])
+        (self.lowering(v) == LoweringKind::Product && xs[1] == v).then_some(xs[0])
     }
 
     /// The value in whose place `v` is computed.

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap as HashMap;
 use crate::options::Options;
 use crate::passes::components::Class;
 use crate::passes::legalize::cut_into_outputs;
-use crate::plan::build::{Facts, How};
+use crate::plan::build::{Classified, LoweringKind};
 use crate::plan::reuse;
 use crate::plan::schedule::{Atom, Draft, DraftItem};
 use crate::plan::{Buffer, Storage, View};
@@ -24,7 +24,7 @@ pub(crate) enum Place {
 
 /// Where a stored value lives.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Home {
+pub(crate) enum Placement {
     /// In an array of its own.
     Own,
     /// In an array of its own with one step only: each step overwrites what the next has read.
@@ -36,10 +36,10 @@ pub(crate) enum Home {
 }
 
 /// The arrays and who lives where.
-pub(crate) struct Homes<'f, 'g> {
-    pub(crate) f: &'f Facts<'g>,
+pub(crate) struct Assignment<'f, 'g> {
+    pub(crate) f: &'f Classified<'g>,
     pub(crate) buffers: Vec<Buffer>,
-    pub(crate) homes: HashMap<Value, Home>,
+    pub(crate) homes: HashMap<Value, Placement>,
     /// Buffers of values with an array of their own.
     own: HashMap<Value, usize>,
     /// Buffer of each output.
@@ -50,10 +50,14 @@ pub(crate) struct Homes<'f, 'g> {
     reuse: bool,
 }
 
-impl<'f, 'g> Homes<'f, 'g> {
+impl<'f, 'g> Assignment<'f, 'g> {
     /// Finds out which values must be stored, and where.
-    pub(crate) fn new(f: &'f Facts<'g>, drafts: &[DraftItem], options: &Options) -> Homes<'f, 'g> {
-        let mut h = Homes {
+    pub(crate) fn new(
+        f: &'f Classified<'g>,
+        drafts: &[DraftItem],
+        options: &Options,
+    ) -> Assignment<'f, 'g> {
+        let mut h = Assignment {
             f,
             buffers: Vec::new(),
             homes: HashMap::default(),
@@ -72,9 +76,9 @@ impl<'f, 'g> Homes<'f, 'g> {
             h.outputs.push(b);
             h.output_of.entry(output.value).or_insert(id);
         }
-        let when = When::new(drafts);
+        let when = ProgramOrder::new(drafts);
         let stored = |h: &Self, v: Value| {
-            f.how(v) != How::View
+            f.lowering(v) != LoweringKind::View
                 && f.root(v) == v
                 && !h.homes.contains_key(&v)
                 && h.is_stored(v, &when)
@@ -103,15 +107,15 @@ impl<'f, 'g> Homes<'f, 'g> {
     fn allocate(&mut self, v: Value) {
         let f = self.f;
         let home = self.homes.get(&v).copied();
-        let Some(home @ (Home::Own | Home::Slot)) = home else {
+        let Some(home @ (Placement::Own | Placement::Slot)) = home else {
             return;
         };
         let name = f.g.node(v).name.as_deref();
         let name = name.map_or_else(|| f.g.op_of(v).name().to_string(), str::to_string);
-        let one_step = home == Home::Slot || self.is_local(v);
+        let one_step = home == Placement::Slot || self.is_local(v);
         let domain = if one_step { Domain::Row } else { f.domain(v) };
         let b = self.buffer(&name, domain, f.len(v), Storage::Workspace);
-        if home == Home::Own {
+        if home == Placement::Own {
             (self.buffers[b].front, self.buffers[b].back) = self.boundary_steps(v);
         }
         self.own.insert(v, b);
@@ -148,9 +152,9 @@ impl<'f, 'g> Homes<'f, 'g> {
     }
 
     /// A value is stored if something reads it that is not in the same sweep.
-    fn is_stored(&self, v: Value, when: &When) -> bool {
+    fn is_stored(&self, v: Value, when: &ProgramOrder) -> bool {
         let f = self.f;
-        if f.how(v) != How::Lane || f.g.is_output(v) {
+        if f.lowering(v) != LoweringKind::Lane || f.g.is_output(v) {
             return !cut_into_outputs(f.g, v);
         }
         let own = when.sweep(Atom::Value(v));
@@ -158,9 +162,9 @@ impl<'f, 'g> Homes<'f, 'g> {
         let mut work = vec![v];
         while let Some(x) = work.pop() {
             for u in f.g.users(x) {
-                let same_sweep = match f.how(u) {
-                    How::View if elsewhere(u) => false,
-                    How::View => {
+                let same_sweep = match f.lowering(u) {
+                    LoweringKind::View if elsewhere(u) => false,
+                    LoweringKind::View => {
                         if matches!(f.g.op_of(u), Op::Reshape(_) | Op::Spread(_)) {
                             work.push(u);
                             true
@@ -168,8 +172,8 @@ impl<'f, 'g> Homes<'f, 'g> {
                             f.readers(u).is_empty() && !f.g.is_output(u)
                         }
                     }
-                    How::Lane | How::Fold => when.sweep(Atom::Value(u)) == own,
-                    How::Concat => {
+                    LoweringKind::Lane | LoweringKind::Fold => when.sweep(Atom::Value(u)) == own,
+                    LoweringKind::Concat => {
                         f.g.operands(u)
                             .iter()
                             .enumerate()
@@ -187,22 +191,22 @@ impl<'f, 'g> Homes<'f, 'g> {
     }
 
     /// Chooses where a value lives.
-    fn settle(&self, v: Value, when: &When) -> Home {
+    fn settle(&self, v: Value, when: &ProgramOrder) -> Placement {
         let f = self.f;
         if let Some(&k) = self.output_of.get(&v) {
-            return Home::Output(k);
+            return Placement::Output(k);
         }
         if self.boundary_steps(v) != (0, 0) {
             return if self.reuse && self.is_slot(v, when) {
-                Home::Slot
+                Placement::Slot
             } else {
-                Home::Own
+                Placement::Own
             };
         }
         // A part of a concatenation that is computed beside it lives in it.
         let local = self.is_local(v);
         for u in f.g.users(v) {
-            if f.how(u) == How::Concat
+            if f.lowering(u) == LoweringKind::Concat
                 && f.class(u) == f.class(v)
                 && f.domain(u) == f.domain(v)
                 && self.homes.contains_key(&u)
@@ -210,17 +214,18 @@ impl<'f, 'g> Homes<'f, 'g> {
             {
                 let parts = f.g.operands(u);
                 let before = parts.iter().take_while(|&&x| x != v);
-                return Home::In(u, before.map(|&x| f.len(x)).sum());
+                return Placement::In(u, before.map(|&x| f.len(x)).sum());
             }
         }
-        Home::Own
+        Placement::Own
     }
 
     /// True if a value is only read within the step of the recurrence that computes it: one step's array is enough.
     pub(crate) fn is_local(&self, v: Value) -> bool {
         let f = self.f;
         let class = f.class(v);
-        let in_loop = |u: Value| f.class(u) == class && !matches!(f.how(u), How::Global);
+        let in_loop =
+            |u: Value| f.class(u) == class && !matches!(f.lowering(u), LoweringKind::Global);
         // What is added up in one place must be local as a whole.
         let parts = f.parts(v).iter().all(|&p| f.class(p) == class);
         self.reuse
@@ -241,9 +246,9 @@ impl<'f, 'g> Homes<'f, 'g> {
     pub(crate) fn get(&self, v: Value) -> Option<View> {
         let v = self.f.root(v);
         match self.homes.get(&v)? {
-            Home::Own | Home::Slot => Some(View::of(self.own[&v])),
-            Home::Output(k) => Some(View::of(self.outputs[*k])),
-            Home::In(whole, at) => Some(self.get(*whole)?.plus(*at)),
+            Placement::Own | Placement::Slot => Some(View::of(self.own[&v])),
+            Placement::Output(k) => Some(View::of(self.outputs[*k])),
+            Placement::In(whole, at) => Some(self.get(*whole)?.plus(*at)),
         }
     }
 
@@ -255,7 +260,7 @@ impl<'f, 'g> Homes<'f, 'g> {
     /// Where an operand is read.
     pub(crate) fn place(&self, v: Value) -> Place {
         let f = self.f;
-        if f.how(v) != How::View {
+        if f.lowering(v) != LoweringKind::View {
             return Place::At(
                 self.get(v)
                     .unwrap_or_else(|| panic!("{} is read but not stored", f.g.describe(v))),
@@ -315,16 +320,16 @@ impl<'f, 'g> Homes<'f, 'g> {
 }
 
 /// When everything is done.
-pub(crate) struct When {
+pub(crate) struct ProgramOrder {
     /// Item and statement of each atom.
     pub(crate) at: HashMap<Atom, (usize, usize)>,
     /// Atoms that share a sweep.
     sweep: HashMap<Atom, usize>,
 }
 
-impl When {
-    fn new(drafts: &[DraftItem]) -> When {
-        let mut when = When {
+impl ProgramOrder {
+    fn new(drafts: &[DraftItem]) -> ProgramOrder {
+        let mut when = ProgramOrder {
             at: HashMap::default(),
             sweep: HashMap::default(),
         };

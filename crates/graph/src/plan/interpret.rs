@@ -16,7 +16,7 @@ use retrograd_tape::{Domain, Real};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::plan::{
-    BlockAt, Buffer, Inner, Item, Keep, Kind, Layout, Loop, Plan, Product, Rhs, Storage, View,
+    BlockAt, Buffer, Inner, Item, Kind, Layout, Lifetime, Loop, Plan, Product, Rhs, Storage, View,
     Weight,
 };
 
@@ -214,8 +214,8 @@ impl<T: Real> Run<'_, T> {
                     "plan: step {step} of `{name}`, which has {steps}"
                 );
                 let step = match self.plan.memory.keep[v.buffer] {
-                    Keep::Ring(n) => step as usize % n,
-                    Keep::Whole | Keep::Block(_) | Keep::Replayed(_) => step as usize,
+                    Lifetime::Ring(n) => step as usize % n,
+                    Lifetime::Whole | Lifetime::Block(_) | Lifetime::Replayed(_) => step as usize,
                 };
                 step * self.b + row
             }

@@ -27,7 +27,7 @@ use petgraph::visit::EdgeRef;
 use retrograd_tape::{Domain, Op, Value};
 
 use crate::passes::components::Class;
-use crate::plan::build::{Facts, How};
+use crate::plan::build::{Classified, LoweringKind};
 use crate::work::Allowance;
 
 /// Joined work may be this much for each number that need not be stored: FLOPs that take about as long as writing a number
@@ -109,7 +109,7 @@ impl Classes {
 }
 
 struct Net<'f, 'g> {
-    f: &'f Facts<'g>,
+    f: &'f Classified<'g>,
     /// By index of the value, as all of these: where it stands in the order.
     place: Vec<usize>,
     /// What each computed value reads, views looked through.
@@ -129,7 +129,7 @@ const EACH: usize = 32;
 /// Where everything over steps is computed when all that should has joined, by index of the value. Where finding that out
 /// takes too long, what has not been tried stays apart.
 /// `wide`: there will be wide kernels.
-pub(crate) fn join(f: &Facts<'_>, wide: bool) -> Vec<Class> {
+pub(crate) fn join(f: &Classified<'_>, wide: bool) -> Vec<Class> {
     let net = Net::new(f);
     let links: usize = net.reads.iter().map(Vec::len).sum();
     let mut left = Allowance::of(SMALL + EACH * (f.order.len() + links));
@@ -137,8 +137,9 @@ pub(crate) fn join(f: &Facts<'_>, wide: bool) -> Vec<Class> {
     let mut class = net.apart();
     let mut best = net.with_consumers(&class, &mut left);
     let mut least = net.stored(&best);
-    let multiplies =
-        |class: &Classes, k: usize| (class.members[k].iter()).any(|&v| f.how(v) == How::Product);
+    let multiplies = |class: &Classes, k: usize| {
+        (class.members[k].iter()).any(|&v| f.lowering(v) == LoweringKind::Product)
+    };
     let mut product: Vec<bool> = (0..recurrences).map(|k| multiplies(&class, k)).collect();
     for j in 1..recurrences {
         for i in (0..j).rev() {
@@ -168,7 +169,7 @@ pub(crate) fn join(f: &Facts<'_>, wide: bool) -> Vec<Class> {
 }
 
 impl<'f, 'g> Net<'f, 'g> {
-    fn new(f: &'f Facts<'g>) -> Self {
+    fn new(f: &'f Classified<'g>) -> Self {
         let n = f.g.bound();
         let mut net = Net {
             f,
@@ -180,12 +181,16 @@ impl<'f, 'g> Net<'f, 'g> {
         for (i, &v) in f.order.iter().enumerate() {
             net.place[v.index()] = i;
         }
-        for &v in f.order.iter().filter(|v| f.how(**v) != How::View) {
+        for &v in f
+            .order
+            .iter()
+            .filter(|v| f.lowering(**v) != LoweringKind::View)
+        {
             let mut links = Vec::new();
             let mut work: Vec<(Value, Via)> =
                 (f.g.operands(v).iter()).map(|&x| (x, Via::Here)).collect();
             while let Some((x, via)) = work.pop() {
-                if f.how(x) != How::View {
+                if f.lowering(x) != LoweringKind::View {
                     links.push(Link { at: x, via });
                     net.readers[x.index()].push(Link { at: v, via });
                     continue;
@@ -231,9 +236,11 @@ impl<'f, 'g> Net<'f, 'g> {
 
     /// Work over steps that can be done point by point.
     fn is_pointwise(&self, v: Value) -> bool {
-        let how = self.f.how(v);
-        matches!(how, How::Lane | How::Fold | How::Row | How::Concat)
-            && self.f.domain(v) == Domain::Step
+        let how = self.f.lowering(v);
+        matches!(
+            how,
+            LoweringKind::Lane | LoweringKind::Fold | LoweringKind::Row | LoweringKind::Concat
+        ) && self.f.domain(v) == Domain::Step
     }
 
     /// These values and all that is computed from them, in order; a loop counts as a whole. Nothing if that is too much.
@@ -509,17 +516,22 @@ impl<'f, 'g> Net<'f, 'g> {
         let is_part = !readers.is_empty()
             && readers
                 .iter()
-                .all(|l| beside(l) && f.how(l.at) == How::Concat);
-        let in_sweep =
-            |l: &Link| beside(l) && matches!(f.how(l.at), How::Lane | How::Fold | How::Concat);
+                .all(|l| beside(l) && f.lowering(l.at) == LoweringKind::Concat);
+        let in_sweep = |l: &Link| {
+            beside(l)
+                && matches!(
+                    f.lowering(l.at),
+                    LoweringKind::Lane | LoweringKind::Fold | LoweringKind::Concat
+                )
+        };
         let one_loop = readers.first().is_some_and(|first| {
             let loop_of = |l: &Link| class.of(l.at);
             let same = |l: &Link| l.via == Via::Here && loop_of(l) == loop_of(first);
             loop_of(first) != Class::Parallel && readers.iter().all(same)
         });
-        match f.how(v) {
-            How::Lane => !readers.iter().all(in_sweep) && !one_loop,
-            How::View | How::Absorbed | How::Global => false,
+        match f.lowering(v) {
+            LoweringKind::Lane => !readers.iter().all(in_sweep) && !one_loop,
+            LoweringKind::View | LoweringKind::Absorbed | LoweringKind::Global => false,
             _ => !is_part,
         }
     }
@@ -528,8 +540,9 @@ impl<'f, 'g> Net<'f, 'g> {
     fn is_part(&self, class: &Classes, v: Value) -> bool {
         let f = self.f;
         let own = class.of(v);
-        let whole =
-            |l: &&Link| l.via == Via::Here && f.how(l.at) == How::Concat && class.of(l.at) == own;
+        let whole = |l: &&Link| {
+            l.via == Via::Here && f.lowering(l.at) == LoweringKind::Concat && class.of(l.at) == own
+        };
         let leaves = |l: &Link| class.of(l.at) != own;
         (self.readers(v).iter().filter(whole))
             .any(|l| f.g.is_output(l.at) || self.readers(l.at).iter().any(leaves))
@@ -566,7 +579,12 @@ impl<'f, 'g> Net<'f, 'g> {
     /// What only one recurrence reads joins it.
     fn producers(&self, class: &mut Classes, wide: bool) {
         let f = self.f;
-        let lane_wise = |v: &Value| matches!(f.how(*v), How::View | How::Lane | How::Concat);
+        let lane_wise = |v: &Value| {
+            matches!(
+                f.lowering(*v),
+                LoweringKind::View | LoweringKind::Lane | LoweringKind::Concat
+            )
+        };
         let slow: HashSet<Class> = (f.order.iter())
             .filter(|v| !lane_wise(v))
             .map(|&v| class.of(v))
@@ -579,13 +597,13 @@ impl<'f, 'g> Net<'f, 'g> {
             let takes: usize = (operands.filter(|&x| f.domain(x) == Domain::Step))
                 .map(|x| f.len(x))
                 .sum();
-            let small = match f.how(v) {
-                How::Lane => {
+            let small = match f.lowering(v) {
+                LoweringKind::Lane => {
                     let in_one_sweep =
-                        |l: &Link| f.how(l.at) == How::Lane && f.reads_whole(l.at, v);
+                        |l: &Link| f.lowering(l.at) == LoweringKind::Lane && f.reads_whole(l.at, v);
                     self.readers(v).iter().any(in_one_sweep)
                 }
-                How::Row => takes <= f.len(v) && self.work(v) <= WORK_A_NUMBER * f.len(v),
+                LoweringKind::Row => takes <= f.len(v) && self.work(v) <= WORK_A_NUMBER * f.len(v),
                 _ => false,
             };
             let readers = self.readers(v);

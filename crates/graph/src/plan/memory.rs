@@ -3,7 +3,7 @@
 //! Phases go through time a block of steps at a time. An array that lives and dies in one phase holds one block, with the
 //! boundary steps that the next block begins with. An array that crosses from a phase to the one that goes back through
 //! the same steps, as gates cross to the backward step, is kept whole, or, where memory is dear, made anew: a
-//! [`Replay`] runs the first phase's part that it needs once more for each block, from states that were kept at the
+//! [`Checkpointing`] runs the first phase's part that it needs once more for each block, from states that were kept at the
 //! blocks' borders. For T steps in blocks of K the memory is of the order K + T/K instead of T, the extra work at most one
 //! more forward phase. (Griewank & Walther, *Evaluating Derivatives*, 2nd ed., ch. 12: two levels of checkpoints.)
 //!
@@ -19,7 +19,7 @@ use crate::plan::{Buffer, Item, Plan, Storage};
 
 /// For how long an array of the program's own keeps its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
+pub enum Lifetime {
     /// To the end of the run.
     Whole,
     /// For one block of the phase of this number.
@@ -32,7 +32,7 @@ pub enum Keep {
 
 /// A part of a phase that can be run again, block by block, right before the same blocks of a later phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replay {
+pub struct Checkpointing {
     /// The phase that is run again.
     pub phase: usize,
     /// The phase that needs it, which goes through time in the other direction.
@@ -49,9 +49,9 @@ pub struct Replay {
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// For each array.
-    pub keep: Vec<Keep>,
+    pub keep: Vec<Lifetime>,
     /// What may be run again.
-    pub replays: Vec<Replay>,
+    pub replays: Vec<Checkpointing>,
     /// A long sequence is better replayed than kept: making anew what crosses between phases costs less than storing it for
     /// all steps.
     pub pays: bool,
@@ -93,9 +93,9 @@ impl Plan {
     /// True if array `u` holds one block of steps only.
     pub fn is_block(&self, u: usize, layout: Layout) -> bool {
         match self.memory.keep[u] {
-            Keep::Whole | Keep::Ring(_) => false,
-            Keep::Block(_) => true,
-            Keep::Replayed(_) => layout.replay,
+            Lifetime::Whole | Lifetime::Ring(_) => false,
+            Lifetime::Block(_) => true,
+            Lifetime::Replayed(_) => layout.replay,
         }
     }
 
@@ -103,8 +103,8 @@ impl Plan {
     /// boundary steps counted, is t modulo this power of two.
     pub fn ring(&self, u: usize) -> Option<usize> {
         match self.memory.keep[u] {
-            Keep::Ring(steps) => Some(steps),
-            Keep::Whole | Keep::Block(_) | Keep::Replayed(_) => {
+            Lifetime::Ring(steps) => Some(steps),
+            Lifetime::Whole | Lifetime::Block(_) | Lifetime::Replayed(_) => {
                 let theirs = self.buffers[u].storage != Storage::Workspace;
                 (self.memory.streams && theirs).then_some(1)
             }
@@ -128,13 +128,13 @@ impl Plan {
     /// Numbers of all arrays that keep one block where runs replay, a step of a row.
     pub fn block_numbers(&self) -> usize {
         (self.buffers.iter().zip(&self.memory.keep))
-            .filter(|(_, keep)| **keep != Keep::Whole)
+            .filter(|(_, keep)| **keep != Lifetime::Whole)
             .map(|(buffer, _)| buffer.len)
             .sum()
     }
 
     /// Numbers that a replay keeps for one block.
-    pub fn checkpoint(&self, replay: &Replay, b: usize) -> usize {
+    pub fn checkpoint(&self, replay: &Checkpointing, b: usize) -> usize {
         let reverse = self.phases().nth(replay.phase).is_some_and(|p| p.0);
         let history = replay.history.iter().map(|&u| {
             let x = &self.buffers[u];
@@ -200,9 +200,9 @@ impl Memory {
     pub(crate) fn stream(plan: &Plan) -> Memory {
         let keep = plan.buffers.iter().map(|x| match x.domain {
             Domain::Step if x.storage == Storage::Workspace => {
-                Keep::Ring((x.front + 1).next_power_of_two())
+                Lifetime::Ring((x.front + 1).next_power_of_two())
             }
-            _ => Keep::Whole,
+            _ => Lifetime::Whole,
         });
         Memory {
             keep: keep.collect(),
@@ -249,29 +249,29 @@ impl Memory {
         }
         // A replay that is not possible leaves its arrays whole, which may make another possible or not: until all are.
         loop {
-            let keep: Vec<Keep> = (lives.iter().enumerate())
+            let keep: Vec<Lifetime> = (lives.iter().enumerate())
                 .map(|(u, x)| match *x {
-                    Lives::Long => Keep::Whole,
+                    Lives::Long => Lifetime::Whole,
                     // A replay overwrites the last block, which has the last states.
                     Lives::In(p) => match chosen.iter().find(|pair| pair.0 == p) {
-                        Some(&(_, q)) if a.leaves_after(u, q) => Keep::Whole,
-                        _ => Keep::Block(p),
+                        Some(&(_, q)) if a.leaves_after(u, q) => Lifetime::Whole,
+                        _ => Lifetime::Block(p),
                     },
                     Lives::Between(p, q) => {
                         let k = chosen.iter().position(|&x| x == (p, q));
-                        k.map_or(Keep::Whole, Keep::Replayed)
+                        k.map_or(Lifetime::Whole, Lifetime::Replayed)
                     }
                 })
                 .collect();
             let found = chosen.iter().enumerate();
             let found = found.map(|(k, &pair)| a.replay(&keep, k, pair));
-            let found: Vec<Option<Replay>> = found.collect();
+            let found: Vec<Option<Checkpointing>> = found.collect();
             match found.iter().position(Option::is_none) {
                 Some(k) => {
                     chosen.remove(k);
                 }
                 None => {
-                    let replays: Vec<Replay> = found.into_iter().flatten().collect();
+                    let replays: Vec<Checkpointing> = found.into_iter().flatten().collect();
                     return Memory {
                         pays: a.pays(&keep, &replays),
                         keep,
@@ -375,7 +375,7 @@ impl Analysis<'_> {
     }
 
     /// True if the replays cost less than what they save storing.
-    fn pays(&self, keep: &[Keep], replays: &[Replay]) -> bool {
+    fn pays(&self, keep: &[Lifetime], replays: &[Checkpointing]) -> bool {
         let efforts = replays.iter().flat_map(|r| {
             let Item::Phase { items, .. } = &self.plan.items[self.phases[r.phase].0] else {
                 unreachable!("phases are phases")
@@ -383,7 +383,7 @@ impl Analysis<'_> {
             r.items.iter().map(|&i| effort(self.plan, &items[i]))
         });
         let crossing: usize = (self.plan.buffers.iter().zip(keep))
-            .filter(|(_, keep)| matches!(keep, Keep::Replayed(_)))
+            .filter(|(_, keep)| matches!(keep, Lifetime::Replayed(_)))
             .map(|(buffer, _)| buffer.len)
             .sum();
         let efforts: usize = efforts.sum();
@@ -391,7 +391,7 @@ impl Analysis<'_> {
     }
 
     /// The part of phase `p` that must run again so that `q` finds what crosses between them, if that is possible.
-    fn replay(&self, keep: &[Keep], k: usize, (p, q): (usize, usize)) -> Option<Replay> {
+    fn replay(&self, keep: &[Lifetime], k: usize, (p, q): (usize, usize)) -> Option<Checkpointing> {
         let Item::Phase { items, reverse } = &self.plan.items[self.phases[p].0] else {
             unreachable!("phases are phases")
         };
@@ -400,7 +400,7 @@ impl Analysis<'_> {
         let writers = |u: usize| self.writes[u].iter();
         let mut again: BTreeSet<usize> = BTreeSet::new();
         let mut wanted: Vec<usize> = (0..keep.len())
-            .filter(|&u| keep[u] == Keep::Replayed(k))
+            .filter(|&u| keep[u] == Lifetime::Replayed(k))
             .collect();
         let mut seen: BTreeSet<usize> = wanted.iter().copied().collect();
         let mut slots = Vec::new();
@@ -424,7 +424,7 @@ impl Analysis<'_> {
                         |x: &&Use| in_p(x).is_none() && x.item > start && x.item <= end;
                     if made_here.is_empty() {
                         // It must still be there, and what it was.
-                        if keep[r] != Keep::Whole || writers(r).any(|x| made_elsewhere(&x)) {
+                        if keep[r] != Lifetime::Whole || writers(r).any(|x| made_elsewhere(&x)) {
                             return None;
                         }
                         continue;
@@ -465,11 +465,11 @@ impl Analysis<'_> {
         }
         let history = (0..keep.len()).filter(|&u| {
             let window =
-                matches!(keep[u], Keep::Block(i) if i == p) || keep[u] == Keep::Replayed(k);
+                matches!(keep[u], Lifetime::Block(i) if i == p) || keep[u] == Lifetime::Replayed(k);
             let by_again = writers(u).filter_map(in_p).any(|i| again.contains(&i));
             window && by_again && self.plan.buffers[u].history(*reverse) > 0
         });
-        Some(Replay {
+        Some(Checkpointing {
             phase: p,
             by: q,
             items: again.iter().copied().collect(),

@@ -32,7 +32,7 @@ use smallvec::SmallVec;
 use crate::target::Target;
 
 pub use interpret::{Cut, InterpretError};
-pub use memory::{Keep, Layout, Memory, Replay};
+pub use memory::{Checkpointing, Layout, Lifetime, Memory};
 pub use rename::Renamed;
 pub use slices::Slices;
 pub use stages::{plan, stream};

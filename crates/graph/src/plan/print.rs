@@ -5,7 +5,7 @@ use std::fmt;
 use retrograd_tape::Domain;
 
 use crate::plan::{
-    BlockAt, Carried, Fold, Inner, Instr, Item, Keep, Kind, Loop, Plan, Product, Region, Stmt,
+    BlockAt, Carried, Fold, Inner, Instr, Item, Kind, Lifetime, Loop, Plan, Product, Region, Stmt,
     Storage, View,
 };
 
@@ -256,11 +256,11 @@ impl fmt::Display for Plan {
                 )?;
             }
             // Before memory is told a plan is printed only when a stage broke it.
-            match self.memory.keep.get(i).copied().unwrap_or(Keep::Whole) {
-                Keep::Whole => writeln!(f)?,
-                Keep::Block(p) => writeln!(f, ", one block of phase {p}")?,
-                Keep::Replayed(r) => writeln!(f, ", one block in replay {r}")?,
-                Keep::Ring(n) => writeln!(f, ", a ring of {n} steps")?,
+            match self.memory.keep.get(i).copied().unwrap_or(Lifetime::Whole) {
+                Lifetime::Whole => writeln!(f)?,
+                Lifetime::Block(p) => writeln!(f, ", one block of phase {p}")?,
+                Lifetime::Replayed(r) => writeln!(f, ", one block in replay {r}")?,
+                Lifetime::Ring(n) => writeln!(f, ", a ring of {n} steps")?,
             }
         }
         for (i, w) in self.weights.iter().enumerate() {

@@ -7,8 +7,8 @@ use retrograd_tape::{Domain, Op, Operands, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use smallvec::SmallVec;
 
-use crate::plan::build::{Facts, How};
-use crate::plan::home::{Homes, Place};
+use crate::plan::build::{Classified, LoweringKind};
+use crate::plan::home::{Assignment, Place};
 use crate::plan::schedule::{Atom, Draft, DraftItem};
 use crate::plan::{
     BlockAt, Fold, Inner, Instr, Item, Loop, Memory, Plan, Region, Stmt, View, Weight,
@@ -17,8 +17,8 @@ use crate::target::Target;
 
 /// Turns drafts into a plan.
 pub(crate) struct Emit<'f, 'g> {
-    f: &'f Facts<'g>,
-    homes: Homes<'f, 'g>,
+    f: &'f Classified<'g>,
+    homes: Assignment<'f, 'g>,
     weights: Vec<Weight>,
     /// Their numbers, by what tells them apart.
     numbers: HashMap<(Vec<BlockAt>, bool, usize), usize>,
@@ -26,7 +26,7 @@ pub(crate) struct Emit<'f, 'g> {
 }
 
 impl<'f, 'g> Emit<'f, 'g> {
-    pub(crate) fn new(f: &'f Facts<'g>, homes: Homes<'f, 'g>) -> Self {
+    pub(crate) fn new(f: &'f Classified<'g>, homes: Assignment<'f, 'g>) -> Self {
         Emit {
             f,
             homes,
@@ -155,7 +155,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                         }
                         op => unreachable!("{op} is not element-wise"),
                     }
-                    if f.how(v) == How::Lane
+                    if f.lowering(v) == LoweringKind::Lane
                         && let Some(to) = self.homes.get(v)
                     {
                         r.region.stores.push((r.known[&v], to));
@@ -164,8 +164,8 @@ impl<'f, 'g> Emit<'f, 'g> {
                 Atom::Part(whole, i) => {
                     let (xs, starts) = parts.entry(whole).or_insert_with(|| self.starts(whole));
                     let to = self.home(whole).plus(starts[i]);
-                    let lives_there =
-                        f.how(xs[i]) != How::View && self.homes.get(xs[i]) == Some(to);
+                    let lives_there = f.lowering(xs[i]) != LoweringKind::View
+                        && self.homes.get(xs[i]) == Some(to);
                     if !lives_there && !self.is_carried(xs[i], to) {
                         let x = self.operand(&mut r, xs[i]);
                         r.region.stores.push((x, to));
@@ -230,7 +230,7 @@ impl<'f, 'g> Emit<'f, 'g> {
         let xs = f.g.operands(v);
         let matrix = |v: Value| f.g.node(v).ty.shape.as_matrix();
         match *f.g.op_of(v) {
-            Op::MatVec { .. } if f.how(v) == How::Product => {
+            Op::MatVec { .. } if f.lowering(v) == LoweringKind::Product => {
                 let p = self.product(v);
                 out.push(Stmt::Product(p));
             }

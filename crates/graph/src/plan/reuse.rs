@@ -8,8 +8,8 @@ use retrograd_tape::{Domain, Op, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::passes::components::Class;
-use crate::plan::build::{Facts, How};
-use crate::plan::home::{Home, Homes, When};
+use crate::plan::build::{Classified, LoweringKind};
+use crate::plan::home::{Assignment, Placement, ProgramOrder};
 use crate::plan::schedule::Atom;
 use crate::work::Allowance;
 
@@ -27,12 +27,12 @@ struct Read {
 }
 
 /// Everything that reads a value.
-fn reads(f: &Facts<'_>, v: Value) -> Vec<Read> {
+fn reads(f: &Classified<'_>, v: Value) -> Vec<Read> {
     let mut out = Vec::new();
     let mut work = vec![(v, (0, f.len(v)), true, false)];
     while let Some((x, part, aligned, elsewhere)) = work.pop() {
         for u in f.g.users(x) {
-            if f.how(u) == How::View {
+            if f.lowering(u) == LoweringKind::View {
                 match *f.g.op_of(u) {
                     Op::Slice {
                         axis: 0,
@@ -49,12 +49,16 @@ fn reads(f: &Facts<'_>, v: Value) -> Vec<Read> {
                 }
                 continue;
             }
-            if f.how(u) == How::Absorbed {
+            if f.lowering(u) == LoweringKind::Absorbed {
                 // The sum lives in the same place; its readers are those of the root.
                 continue;
             }
-            let aligned = aligned && matches!(f.how(u), How::Lane | How::Fold | How::Concat);
-            if f.how(u) == How::Concat {
+            let aligned = aligned
+                && matches!(
+                    f.lowering(u),
+                    LoweringKind::Lane | LoweringKind::Fold | LoweringKind::Concat
+                );
+            if f.lowering(u) == LoweringKind::Concat {
                 for (i, _) in f.g.operands(u).iter().enumerate().filter(|(_, y)| **y == x) {
                     out.push(Read {
                         atom: Atom::Part(u, i),
@@ -76,10 +80,10 @@ fn reads(f: &Facts<'_>, v: Value) -> Vec<Read> {
     out
 }
 
-impl Homes<'_, '_> {
+impl Assignment<'_, '_> {
     /// True if one step's array is enough for a delayed value: only the next step reads it, before it is computed anew.
     /// What is left after the loop is what leaves at the sequence's end.
-    pub(crate) fn is_slot(&self, v: Value, when: &When) -> bool {
+    pub(crate) fn is_slot(&self, v: Value, when: &ProgramOrder) -> bool {
         let f = self.f;
         let Class::Recurrent(k) = f.class(v) else {
             return false;
@@ -95,7 +99,8 @@ impl Homes<'_, '_> {
             _ => true,
         };
         let mut delays = f.g.users(v).filter(|&u| f.g.operands(u)[0] == v);
-        if f.domain(v) != Domain::Step || !delays.all(fits) || f.how(v) == How::Concat {
+        if f.domain(v) != Domain::Step || !delays.all(fits) || f.lowering(v) == LoweringKind::Concat
+        {
             return false;
         }
         if f.parts(v).iter().any(|&p| f.class(p) != f.class(v)) {
@@ -107,7 +112,8 @@ impl Homes<'_, '_> {
             let reader = match r.atom {
                 Atom::Value(u) | Atom::Part(u, _) | Atom::Fill(u) => u,
             };
-            let same_loop = f.class(reader) == f.class(v) && f.how(reader) != How::Global;
+            let same_loop =
+                f.class(reader) == f.class(v) && f.lowering(reader) != LoweringKind::Global;
             if !r.elsewhere {
                 return same_loop;
             }
@@ -125,7 +131,7 @@ impl Homes<'_, '_> {
 }
 
 /// True if `reader` reads `v` through boundaries only.
-fn only_leaving(f: &Facts<'_>, v: Value, reader: Value) -> bool {
+fn only_leaving(f: &Classified<'_>, v: Value, reader: Value) -> bool {
     let through_delay =
         f.g.users(v)
             .filter(|&u| matches!(f.g.op_of(u), Op::Delay(_)))
@@ -138,10 +144,10 @@ fn only_leaving(f: &Facts<'_>, v: Value, reader: Value) -> bool {
 
 /// A value of one step that the next step puts beside others, to multiply them together, is stored where it will stand:
 /// it need not be copied. Nothing reads the place between.
-pub(crate) fn carry_in_place(h: &mut Homes<'_, '_>, when: &When) {
+pub(crate) fn carry_in_place(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
     let f = h.f;
     for &v in &f.order {
-        if h.homes.get(&v) != Some(&Home::Slot) {
+        if h.homes.get(&v) != Some(&Placement::Slot) {
             continue;
         }
         let delays =
@@ -151,11 +157,11 @@ pub(crate) fn carry_in_place(h: &mut Homes<'_, '_>, when: &When) {
         let written = when.at(Atom::Value(f.first(v)));
         let place = wholes.into_iter().find(|&(_, c)| {
             let before = |&(u, _): &(Value, bool)| {
-                f.how(u) == How::Product && when.at(Atom::Value(u)) < written
+                f.lowering(u) == LoweringKind::Product && when.at(Atom::Value(u)) < written
             };
-            f.how(c) == How::Concat
+            f.lowering(c) == LoweringKind::Concat
                 && f.class(c) == f.class(v)
-                && h.homes.get(&c) == Some(&Home::Own)
+                && h.homes.get(&c) == Some(&Placement::Own)
                 && h.is_local(c)
                 && f.readers(c).iter().all(before)
         });
@@ -163,7 +169,7 @@ pub(crate) fn carry_in_place(h: &mut Homes<'_, '_>, when: &When) {
             let parts = f.g.operands(c);
             let before = parts.iter().take_while(|&&x| x != d);
             let at = before.map(|&x| f.len(x)).sum();
-            h.homes.insert(v, Home::In(c, at));
+            h.homes.insert(v, Placement::In(c, at));
         }
     }
 }
@@ -177,7 +183,7 @@ type Taken = ((usize, usize), Value);
 
 /// Moves values into places that are free when they are stored. Where looking for them takes too long, what has none yet
 /// keeps an array of its own.
-pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
+pub(crate) fn take_places(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
     let f = h.f;
     let mut left = Allowance::of(SMALL + EACH * f.order.len());
     // By host: parts that are taken, and by what.
@@ -191,7 +197,7 @@ pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
             && parts.insert((host, part))
         {
             taken.entry(host).or_default().push((part, v));
-            h.homes.insert(v, Home::In(host, part.0));
+            h.homes.insert(v, Placement::In(host, part.0));
         }
     }
     // By length. What a concatenation takes changes nothing about who else is a host.
@@ -200,8 +206,13 @@ pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
         hosts.entry(f.len(r)).or_default().push(r);
     }
     let mut used: HashSet<Value> = HashSet::default();
-    for &v in f.order.iter().filter(|&&v| f.how(v) == How::Concat) {
-        if h.homes.get(&v) != Some(&Home::Own) || f.domain(v) != Domain::Step || h.is_local(v) {
+    for &v in f
+        .order
+        .iter()
+        .filter(|&&v| f.lowering(v) == LoweringKind::Concat)
+    {
+        if h.homes.get(&v) != Some(&Placement::Own) || f.domain(v) != Domain::Step || h.is_local(v)
+        {
             continue;
         }
         // A host has no boundary steps beside it.
@@ -218,18 +229,21 @@ pub(crate) fn take_places(h: &mut Homes<'_, '_>, when: &When) {
         });
         if let Some(r) = free {
             used.insert(r);
-            h.homes.insert(v, Home::In(r, 0));
+            h.homes.insert(v, Placement::In(r, 0));
         }
     }
 }
 
 /// The sweeps that read a sum of products: no other has a place to give away.
-fn reading_hosts(h: &Homes<'_, '_>, when: &When) -> HashSet<usize> {
+fn reading_hosts(h: &Assignment<'_, '_>, when: &ProgramOrder) -> HashSet<usize> {
     let f = h.f;
-    let lanes = f.order.iter().filter(|&&v| f.how(v) == How::Lane);
+    let lanes = f
+        .order
+        .iter()
+        .filter(|&&v| f.lowering(v) == LoweringKind::Lane);
     let reads = |v: &&Value| {
         let operands = f.g.operands(**v).into_iter();
-        let mut stored = operands.filter(|&x| f.how(x) != How::Lane);
+        let mut stored = operands.filter(|&x| f.lowering(x) != LoweringKind::Lane);
         stored.any(|x| is_host(h, f.root(f.source(x).value)))
     };
     lanes
@@ -239,11 +253,13 @@ fn reading_hosts(h: &Homes<'_, '_>, when: &When) -> HashSet<usize> {
 }
 
 /// A sum of products with an array of its own, for all steps.
-fn is_host(h: &Homes<'_, '_>, r: Value) -> bool {
+fn is_host(h: &Assignment<'_, '_>, r: Value) -> bool {
     let f = h.f;
-    matches!(f.how(r), How::Product | How::Absorbed)
-        && f.root(r) == r
-        && h.homes.get(&r) == Some(&Home::Own)
+    matches!(
+        f.lowering(r),
+        LoweringKind::Product | LoweringKind::Absorbed
+    ) && f.root(r) == r
+        && h.homes.get(&r) == Some(&Placement::Own)
         && h.boundary_steps(r) == (0, 0)
         && f.domain(r) == Domain::Step
         && !h.is_local(r)
@@ -251,13 +267,16 @@ fn is_host(h: &Homes<'_, '_>, r: Value) -> bool {
 
 /// The part of a sum of products that an element-wise value is computed from, if nothing reads that part after.
 fn pre_activation(
-    h: &Homes<'_, '_>,
+    h: &Assignment<'_, '_>,
     v: Value,
-    when: &When,
+    when: &ProgramOrder,
     left: &mut Allowance,
 ) -> Option<(Value, (usize, usize))> {
     let f = h.f;
-    if f.how(v) != How::Lane || h.homes.get(&v) != Some(&Home::Own) || f.domain(v) != Domain::Step {
+    if f.lowering(v) != LoweringKind::Lane
+        || h.homes.get(&v) != Some(&Placement::Own)
+        || f.domain(v) != Domain::Step
+    {
         return None;
     }
     if h.boundary_steps(v) != (0, 0) || h.is_local(v) {
@@ -270,7 +289,7 @@ fn pre_activation(
         if !left.spend(1) {
             return None;
         }
-        if f.how(x) == How::Lane {
+        if f.lowering(x) == LoweringKind::Lane {
             if seen.insert(x) && when.sweep(Atom::Value(x)) == sweep {
                 work.extend(f.g.operands(x));
             }
@@ -299,9 +318,9 @@ fn pre_activation(
 }
 
 /// Which numbers of `r` a view of it is.
-fn part_of(f: &Facts<'_>, x: Value, r: Value) -> Option<(usize, usize)> {
+fn part_of(f: &Classified<'_>, x: Value, r: Value) -> Option<(usize, usize)> {
     let (mut v, mut start) = (x, 0);
-    while f.how(v) == How::View {
+    while f.lowering(v) == LoweringKind::View {
         let from = f.g.operands(v)[0];
         match *f.g.op_of(v) {
             Op::Slice {
@@ -317,11 +336,11 @@ fn part_of(f: &Facts<'_>, x: Value, r: Value) -> Option<(usize, usize)> {
 
 /// True if nothing reads `o`, which lives from number `at` on, once the concatenation `c` is stored in its place.
 fn dead_after(
-    h: &Homes<'_, '_>,
+    h: &Assignment<'_, '_>,
     o: Value,
     at: usize,
     c: Value,
-    when: &When,
+    when: &ProgramOrder,
     left: &mut Allowance,
 ) -> bool {
     let f = h.f;
@@ -331,7 +350,7 @@ fn dead_after(
     let sweep = when.sweep(Atom::Part(c, 0));
     // A part that lives in the concatenation is stored when it is computed.
     let together = parts.iter().enumerate().all(|(i, p)| {
-        let lives_here = matches!(h.homes.get(p), Some(Home::In(whole, _)) if *whole == c);
+        let lives_here = matches!(h.homes.get(p), Some(Placement::In(whole, _)) if *whole == c);
         when.sweep(Atom::Part(c, i)) == sweep
             && (!lives_here || when.sweep(Atom::Value(*p)) == sweep)
     });

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap as HashMap;
 
 use crate::passes::components::Class;
 use crate::plan::Kind;
-use crate::plan::build::{Facts, How, Source};
+use crate::plan::build::{Classified, LoweringKind, Source};
 use crate::work;
 
 /// The smallest piece of element-wise work.
@@ -48,7 +48,7 @@ pub(crate) enum DraftItem {
 }
 
 /// The delays that stand for the boundary steps of their operands: one for each operand and direction, the longest.
-pub(crate) fn fills(f: &Facts<'_>) -> Vec<Value> {
+pub(crate) fn fills(f: &Classified<'_>) -> Vec<Value> {
     let mut longest: Vec<(usize, Value)> = Vec::new();
     let mut known: HashMap<(Value, bool), usize> = HashMap::default();
     for &v in &f.order {
@@ -78,7 +78,7 @@ struct Waits {
 }
 
 struct Schedule<'f, 'g> {
-    f: &'f Facts<'g>,
+    f: &'f Classified<'g>,
     fills: Vec<Value>,
     /// Where each value stands in the order, by its index.
     place: Vec<usize>,
@@ -110,7 +110,7 @@ struct Schedule<'f, 'g> {
 }
 
 /// Puts all work in order.
-pub(crate) fn schedule(f: &Facts<'_>) -> Vec<DraftItem> {
+pub(crate) fn schedule(f: &Classified<'_>) -> Vec<DraftItem> {
     let mut s = Schedule::new(f);
     let mut items = Vec::new();
     while s.left > 0 {
@@ -120,12 +120,12 @@ pub(crate) fn schedule(f: &Facts<'_>) -> Vec<DraftItem> {
 }
 
 /// True if both are weight gradients, or a bias gradient, of the same left operand.
-fn sums_the_same(f: &Facts<'_>, v: Value, x: Value) -> bool {
+fn sums_the_same(f: &Classified<'_>, v: Value, x: Value) -> bool {
     let left = |v: Value| match *f.g.op_of(v) {
         Op::Outer { to: Domain::Once } => {
             let xs = f.g.operands(v);
             let domain = f.domain(xs[0]).join(f.domain(xs[1]));
-            (f.how(v) == How::Global).then_some((xs[0], domain, true))
+            (f.lowering(v) == LoweringKind::Global).then_some((xs[0], domain, true))
         }
         Op::SumTo(Domain::Once) => Some((
             f.g.operands(v)[0],
@@ -142,7 +142,7 @@ fn sums_the_same(f: &Facts<'_>, v: Value, x: Value) -> bool {
 }
 
 impl<'f, 'g> Schedule<'f, 'g> {
-    fn new(f: &'f Facts<'g>) -> Self {
+    fn new(f: &'f Classified<'g>) -> Self {
         let fills = fills(f);
         let (n, all) = (f.order.len(), f.order.len() + fills.len());
         let recurrences = f.components.reverse.len();
@@ -188,7 +188,10 @@ impl<'f, 'g> Schedule<'f, 'g> {
     }
 
     fn is_computed(&self, v: Value) -> bool {
-        !matches!(self.f.how(v), How::View | How::Absorbed)
+        !matches!(
+            self.f.lowering(v),
+            LoweringKind::View | LoweringKind::Absorbed
+        )
     }
 
     /// Notes what everything waits for: values what they read and the boundary steps of that, fills what they are filled
@@ -263,7 +266,10 @@ impl<'f, 'g> Schedule<'f, 'g> {
     fn pointwise(&self, who: usize) -> Option<Domain> {
         let f = self.f;
         let &v = f.order.get(who)?;
-        let pointwise = matches!(f.how(v), How::Lane | How::Fold | How::Concat | How::Row);
+        let pointwise = matches!(
+            f.lowering(v),
+            LoweringKind::Lane | LoweringKind::Fold | LoweringKind::Concat | LoweringKind::Row
+        );
         (pointwise && f.class(v) == Class::Parallel).then(|| f.domain(v))
     }
 
@@ -294,7 +300,7 @@ impl<'f, 'g> Schedule<'f, 'g> {
         let v = f.order[i];
         if let Some(domain) = self.pointwise(i) {
             self.ready.entry(domain).or_default().insert(i);
-        } else if f.class(v) == Class::Parallel && f.how(v) == How::Product {
+        } else if f.class(v) == Class::Parallel && f.lowering(v) == LoweringKind::Product {
             self.products.insert(i);
         } else if f.class(v) == Class::Parallel {
             self.globals.insert(i);
@@ -441,7 +447,7 @@ impl<'f, 'g> Schedule<'f, 'g> {
     fn waits(&self, v: Value, group: &BTreeSet<usize>) -> bool {
         let f = self.f;
         let domain = f.domain(v);
-        if f.how(v) != How::Lane || domain != Domain::Step || f.g.is_output(v) {
+        if f.lowering(v) != LoweringKind::Lane || domain != Domain::Step || f.g.is_output(v) {
             return false;
         }
         let over_steps = |s: &&Source| f.domain(s.value) == Domain::Step;
@@ -449,7 +455,7 @@ impl<'f, 'g> Schedule<'f, 'g> {
         work::note(readers.len());
         let later = |&(u, elsewhere): &(Value, bool)| {
             !elsewhere
-                && f.how(u) == How::Lane
+                && f.lowering(u) == LoweringKind::Lane
                 && f.class(u) == Class::Parallel
                 && f.domain(u) == domain
                 && !group.contains(&self.place[u.index()])

@@ -2,8 +2,8 @@
 
 use crate::graph::Graph;
 use crate::options::{Options, Unroll};
-use crate::plan::build::Facts;
-use crate::plan::home::Homes;
+use crate::plan::build::Classified;
+use crate::plan::home::Assignment;
 use crate::plan::interchange::interchange;
 use crate::plan::memory::Memory;
 use crate::plan::nest::nest;
@@ -55,7 +55,7 @@ pub fn stream(g: &Graph, options: &Options) -> Plan {
 
 /// Everything but how long arrays keep their steps.
 fn loops(g: &Graph, options: &Options) -> Plan {
-    let mut facts = Facts::classify(g, options.distribute);
+    let mut facts = Classified::classify(g, options.distribute);
     if options.join {
         facts.join(options.wide);
     }
@@ -63,7 +63,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
         facts.absorb();
     }
     let drafts = schedule(&facts);
-    let homes = Homes::new(&facts, &drafts, options);
+    let homes = Assignment::new(&facts, &drafts, options);
     let check = options.verify;
     // The first that is a plan: a mistake in what comes before shows here.
     let mut plan = Emit::new(&facts, homes).run(drafts, options.target);

@@ -2,33 +2,33 @@
 
 use std::fmt;
 
-use retrograd_tape::{Domain, Op, Role, Value, Yield};
+use retrograd_tape::{Domain, InputRole, Op, OutputRole, Value};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::graph::Graph;
 use crate::text::cursor::as_name;
 
 /// What an input's line calls its role.
-pub(crate) const ROLES: [(Role, &str); 9] = [
-    (Role::Param, "param"),
-    (Role::Static, "static"),
-    (Role::Sequence, "input"),
-    (Role::Target, "target"),
-    (Role::Weight, "weight"),
-    (Role::Mask, "mask"),
-    (Role::Initial, "initial"),
-    (Role::Cotangent, "cotangent"),
-    (Role::Tangent, "tangent"),
+pub(crate) const ROLES: [(InputRole, &str); 9] = [
+    (InputRole::Param, "param"),
+    (InputRole::Static, "static"),
+    (InputRole::Sequence, "input"),
+    (InputRole::Target, "target"),
+    (InputRole::Weight, "weight"),
+    (InputRole::Mask, "mask"),
+    (InputRole::Initial, "initial"),
+    (InputRole::Cotangent, "cotangent"),
+    (InputRole::Tangent, "tangent"),
 ];
 
 /// What an output's line begins with.
-pub(crate) const YIELDS: [(Yield, &str); 6] = [
-    (Yield::Output, "output"),
-    (Yield::Loss, "loss"),
-    (Yield::Final, "final"),
-    (Yield::Gradient, "gradient"),
-    (Yield::Tangent, "tangent"),
-    (Yield::Observed, "observed"),
+pub(crate) const YIELDS: [(OutputRole, &str); 6] = [
+    (OutputRole::Output, "output"),
+    (OutputRole::Loss, "loss"),
+    (OutputRole::Final, "final"),
+    (OutputRole::Gradient, "gradient"),
+    (OutputRole::Tangent, "tangent"),
+    (OutputRole::Observed, "observed"),
 ];
 
 fn word<R: PartialEq>(table: &[(R, &'static str)], role: R) -> &'static str {

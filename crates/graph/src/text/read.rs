@@ -1,6 +1,6 @@
 //! Reads the printed form of a graph.
 
-use retrograd_tape::{Domain, Map, Number, Op, Operands, Reduction, Role, Shape, Type, Value};
+use retrograd_tape::{Domain, InputRole, Map, Number, Op, Operands, Reduction, Shape, Type, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::graph::Graph;
@@ -282,7 +282,7 @@ impl Reader {
         Ok(())
     }
 
-    fn input(&mut self, c: &mut Cursor<'_>, role: Role, ty: Type) -> Result<Value, ReadError> {
+    fn input(&mut self, c: &mut Cursor<'_>, role: InputRole, ty: Type) -> Result<Value, ReadError> {
         let (name, at) = c.name("the input's name")?;
         let v = self.graph.input(&name, role, ty);
         if let Some(name) = self.inputs.replace(name) {
@@ -352,7 +352,7 @@ impl Reader {
                 Err(c.error(typed, message, &found.to_string()))
             }
             Err(misfit) => {
-                use retrograd_tape::Misfit::*;
+                use retrograd_tape::TypeMismatch::*;
                 let expected = match misfit {
                     Arity { expected } => format!("{expected} operands"),
                     Shape { operand, expected } | Domain { operand, expected } => {

@@ -1,7 +1,7 @@
 //! Going through time a block of steps at a time: arrays that keep one block move along, and where memory is dear the
 //! backward phase runs the forward one's part again for each block.
 
-use retrograd_graph::plan::{Item, Keep, Replay};
+use retrograd_graph::plan::{Checkpointing, Item, Lifetime};
 
 use super::{Run, Span};
 use crate::element::Element;
@@ -54,7 +54,7 @@ impl<T: Element> Run<'_, T> {
     }
 
     /// Runs a part of an earlier phase again for one block.
-    fn replay(&mut self, number: usize, replay: &Replay, block: usize, span: Span) {
+    fn replay(&mut self, number: usize, replay: &Checkpointing, block: usize, span: Span) {
         for u in 0..self.plan.buffers.len() {
             if self.keeps_block_of(u, replay.phase) {
                 self.keep_from(u, span.t0);
@@ -73,9 +73,9 @@ impl<T: Element> Run<'_, T> {
         theirs
             && self.plan.is_block(u, self.layout)
             && match self.plan.memory.keep[u] {
-                Keep::Whole | Keep::Ring(_) => false,
-                Keep::Block(p) => p == phase,
-                Keep::Replayed(r) => self.plan.memory.replays[r].phase == phase,
+                Lifetime::Whole | Lifetime::Ring(_) => false,
+                Lifetime::Block(p) => p == phase,
+                Lifetime::Replayed(r) => self.plan.memory.replays[r].phase == phase,
             }
     }
 
@@ -112,7 +112,7 @@ impl<T: Element> Run<'_, T> {
     }
 
     /// Keeps, or brings back, what the steps of a block begin with.
-    fn checkpoint(&mut self, number: usize, replay: &Replay, block: usize, back: bool) {
+    fn checkpoint(&mut self, number: usize, replay: &Checkpointing, block: usize, back: bool) {
         let (plan, b, n) = (self.plan, self.b, self.layout.blocks(self.t));
         let reverse = plan.phases().nth(replay.phase).expect("its phase").0;
         let one = plan.checkpoint(replay, b);

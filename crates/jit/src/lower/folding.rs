@@ -7,7 +7,7 @@ use cranelift::prelude::*;
 use retrograd_graph::plan::plan;
 use retrograd_graph::{Graph, Options, Target, passes};
 use retrograd_tape::generate::{Choices, generate};
-use retrograd_tape::{Map, Op, Recorder, Role, Shape, Tape};
+use retrograd_tape::{InputRole, Map, Op, Recorder, Shape, Tape};
 
 use super::{Backend, lower};
 use crate::Purpose;
@@ -64,7 +64,7 @@ fn faulting(listing: &str) -> Vec<&str> {
 fn alone(map: Map) -> Tape {
     let r = Recorder::new();
     let operands: Vec<_> = (0..map.row().arity)
-        .map(|k| r.input(&format!("x{k}"), Role::Sequence, Shape::Vector(21)))
+        .map(|k| r.input(&format!("x{k}"), InputRole::Sequence, Shape::Vector(21)))
         .collect();
     r.output("y", r.apply(Op::Map(map), &operands));
     r.finish(map.row().name).expect("it is a program")

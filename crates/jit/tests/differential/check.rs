@@ -18,7 +18,7 @@ use retrograd_jit::{
     CompileError, CompiledCell, Element, Executor, Purpose, RunError, Stepper, StepperError,
 };
 use retrograd_tape::generate::{cotangents, inputs, jittered};
-use retrograd_tape::{Domain, Input, Interpreter, Op, Output, Real, Role, Tape, Yield};
+use retrograd_tape::{Domain, Input, InputRole, Interpreter, Op, Output, OutputRole, Real, Tape};
 
 /// Numbers on either side of each output that must stay as they are.
 const GUARD: usize = 64;
@@ -128,10 +128,14 @@ pub(crate) fn by_cell<T: Element + Real>(
 /// anything but an input of its name: then no run begins where a stepper can be told to go on.
 fn started_elsewhere(tape: &Tape, t: usize, b: usize, seed: u64) -> Option<Vec<Vec<f64>>> {
     let mut given = inputs(tape, t, b, seed);
-    let mut initial = (tape.inputs().iter().enumerate()).filter(|(_, i)| i.role == Role::Initial);
-    let states = tape.outputs().iter().filter(|o| o.role == Yield::Final);
+    let mut initial =
+        (tape.inputs().iter().enumerate()).filter(|(_, i)| i.role == InputRole::Initial);
+    let states = tape
+        .outputs()
+        .iter()
+        .filter(|o| o.role == OutputRole::Final);
     let named = |o: &Output| tape.input(&o.name).map(|k| tape.inputs()[k].role);
-    if !states.clone().all(|o| named(o) == Some(Role::Initial)) || states.count() == 0 {
+    if !states.clone().all(|o| named(o) == Some(InputRole::Initial)) || states.count() == 0 {
         return None;
     }
     initial.try_for_each(|(k, input)| {
@@ -593,8 +597,8 @@ pub(crate) fn stepper(tape: &Tape, t: usize, b: usize, seed: u64, target: Target
             let Some(found) = by_stepper::<f64>(tape, t, b, seed, target, None)? else {
                 let from_end = tape.nodes().iter().any(|n| matches!(n.op, Op::Delay(..0)));
                 let of_step = |o: &Output| match o.role {
-                    Yield::Output => tape.node(o.value).ty.domain == Domain::Step,
-                    role => role == Yield::Final,
+                    OutputRole::Output => tape.node(o.value).ty.domain == Domain::Step,
+                    role => role == OutputRole::Final,
                 };
                 let may = from_end || !tape.outputs().iter().any(of_step);
                 return if may {

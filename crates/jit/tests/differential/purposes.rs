@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use retrograd_graph::Graph;
 use retrograd_graph::passes::stream::stream;
 use retrograd_tape::generate::{Case, every_tag, tags_of};
-use retrograd_tape::{Domain, Output, Yield};
+use retrograd_tape::{Domain, Output, OutputRole};
 
 use super::check;
 use super::many::drawn;
@@ -68,8 +68,8 @@ fn every_purpose_is_compared_on_every_op_over_every_domain() {
         if clear >= check::ALL[5].1 && stream(&Graph::from_tape(&case.tape)).is_ok() {
             compared[1] += 1;
             count(&mut stepper, &case, |o| match o.role {
-                Yield::Output => case.tape.node(o.value).ty.domain == Domain::Step,
-                role => role == Yield::Final,
+                OutputRole::Output => case.tape.node(o.value).ty.domain == Domain::Step,
+                role => role == OutputRole::Final,
             });
         }
     }

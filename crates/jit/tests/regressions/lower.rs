@@ -2,7 +2,7 @@
 //! alone: they were joined as weight gradients are, and cut into outputs that only a sum over points can be cut into.
 
 use retrograd_graph::Options;
-use retrograd_tape::{Domain, Map, Op, Recorder, Role, Shape, Tape, Var};
+use retrograd_tape::{Domain, InputRole, Map, Op, Recorder, Shape, Tape, Var};
 
 use super::{check, second};
 
@@ -25,10 +25,10 @@ fn everything(tape: &Tape) {
 #[track_caller]
 fn program(y: impl for<'t> Fn(&'t Recorder, Var<'t>) -> Var<'t>) {
     let r = Recorder::new();
-    let x = r.input("x", Role::Sequence, VECTOR);
+    let x = r.input("x", InputRole::Sequence, VECTOR);
     let y = y(&r, x);
     r.output("y", y);
-    let next = r.input("next", Role::Target, y.shape().expect("it fits"));
+    let next = r.input("next", InputRole::Target, y.shape().expect("it fits"));
     r.loss((y - next).square().mean());
     everything(&r.finish("lower").expect("it is a program"));
 }
@@ -48,7 +48,7 @@ fn products_of_parameters_have_gradients_that_sum_over_nothing() {
 fn products_with_static_inputs_have_gradients_that_sum_over_rows() {
     program(|r, x| {
         let (a, b) = (r.param("a", MATRIX), r.param("b", MATRIX));
-        let q = r.input("q", Role::Static, VECTOR);
+        let q = r.input("q", InputRole::Static, VECTOR);
         x * a.matvec(q).dot(b.matvec(q)).broadcast(VECTOR)
     });
 }
@@ -56,10 +56,10 @@ fn products_with_static_inputs_have_gradients_that_sum_over_rows() {
 /// The same with matrices that each row has: their gradients sum over nothing, or over steps alone.
 #[test]
 fn products_with_static_matrices_have_gradients_for_each_row() {
-    for role in [Role::Static, Role::Param, Role::Sequence] {
+    for role in [InputRole::Static, InputRole::Param, InputRole::Sequence] {
         program(|r, x| {
-            let a = r.input("a", Role::Static, MATRIX);
-            let b = r.input("b", Role::Static, MATRIX);
+            let a = r.input("a", InputRole::Static, MATRIX);
+            let b = r.input("b", InputRole::Static, MATRIX);
             let q = r.input("q", role, VECTOR);
             x * a.matvec(q).dot(b.matvec(q)).broadcast(VECTOR)
         });
@@ -68,7 +68,7 @@ fn products_with_static_matrices_have_gradients_for_each_row() {
 
 #[test]
 fn a_learned_vector_may_pass_through_gates() {
-    for role in [Role::Param, Role::Static] {
+    for role in [InputRole::Param, InputRole::Static] {
         program(|r, x| {
             let (a, b) = (r.param("a", MATRIX), r.param("b", MATRIX));
             let q = r.input("q", role, VECTOR);
@@ -79,7 +79,7 @@ fn a_learned_vector_may_pass_through_gates() {
 
 #[test]
 fn joined_parameters_may_be_multiplied_with_a_parameter() {
-    for role in [Role::Param, Role::Static] {
+    for role in [InputRole::Param, InputRole::Static] {
         for axis in [0, 1] {
             program(|r, x| {
                 let (a, b) = (r.param("a", MATRIX), r.param("b", MATRIX));
@@ -93,7 +93,7 @@ fn joined_parameters_may_be_multiplied_with_a_parameter() {
 
 #[test]
 fn a_vector_may_be_multiplied_with_a_parameter_that_is_repeated() {
-    for role in [Role::Param, Role::Static] {
+    for role in [InputRole::Param, InputRole::Static] {
         let r = Recorder::new();
         let p = r.param("p", MATRIX);
         let one = r.input("one", role, Shape::Scalar);
@@ -112,12 +112,12 @@ fn a_vector_may_be_multiplied_with_a_parameter_that_is_repeated() {
 #[test]
 fn matrix_states_may_begin_as_outer_products() {
     for (left, right) in [
-        (Role::Param, Role::Param),
-        (Role::Static, Role::Param),
-        (Role::Static, Role::Static),
+        (InputRole::Param, InputRole::Param),
+        (InputRole::Static, InputRole::Param),
+        (InputRole::Static, InputRole::Static),
     ] {
         let r = Recorder::new();
-        let x = r.input("x", Role::Sequence, VECTOR);
+        let x = r.input("x", InputRole::Sequence, VECTOR);
         let [a, b] = ["a", "b"].map(|name| r.input(name, left, VECTOR));
         let q = r.input("q", right, VECTOR);
         let m = r.state("m", MATRIX, 1, Some(a.tanh().outer(q)));
@@ -135,9 +135,9 @@ fn matrix_states_may_begin_as_outer_products() {
 fn outer_products_of_final_states_sum_over_what_they_say() {
     for to in [Domain::Edge(2), Domain::Row, Domain::Once] {
         let r = Recorder::new();
-        let x = r.input("x", Role::Sequence, VECTOR);
-        let u = r.input("u", Role::Sequence, VECTOR);
-        let init = r.input("init", Role::Static, VECTOR);
+        let x = r.input("x", InputRole::Sequence, VECTOR);
+        let u = r.input("u", InputRole::Sequence, VECTOR);
+        let init = r.input("init", InputRole::Static, VECTOR);
         let [e, f] = [x, u].map(|v| r.apply(Op::Boundary(2), &[v.tanh(), init]));
         let (e, f) = (e.sin(), f.cos());
         let one = r.apply(Op::Outer { to }, &[e, f]);
@@ -154,10 +154,10 @@ fn outer_products_of_final_states_sum_over_what_they_say() {
 #[test]
 fn a_final_state_may_be_multiplied_with_a_weight() {
     let r = Recorder::new();
-    let v0 = r.input("w1", Role::Param, Shape::Vector(1));
-    let v1 = r.input("z1", Role::Sequence, Shape::Vector(1));
+    let v0 = r.input("w1", InputRole::Param, Shape::Vector(1));
+    let v1 = r.input("z1", InputRole::Sequence, Shape::Vector(1));
     let v2 = r.apply(Op::Boundary(1), &[v1, v0]);
-    let v3 = r.input("w5", Role::Param, Shape::Matrix(1, 1));
+    let v3 = r.input("w5", InputRole::Param, Shape::Matrix(1, 1));
     let v4 = r.apply(Op::MatVec { transposed: false }, &[v3, v2]);
     r.output("after0", v4);
     everything(&r.finish("case").unwrap());
@@ -168,17 +168,17 @@ fn a_final_state_may_be_multiplied_with_a_weight() {
 #[test]
 fn what_is_repeated_at_every_point_may_be_multiplied_with_a_weight() {
     for (role, to) in [
-        (Role::Param, Domain::Row),
-        (Role::Param, Domain::Step),
-        (Role::Static, Domain::Edge(2)),
-        (Role::Static, Domain::Step),
+        (InputRole::Param, Domain::Row),
+        (InputRole::Param, Domain::Step),
+        (InputRole::Static, Domain::Edge(2)),
+        (InputRole::Static, Domain::Step),
     ] {
         let r = Recorder::new();
         let v0 = r.input("v", role, Shape::Vector(3));
         let v1 = r.apply(Op::Spread(to), &[v0]);
-        let v2 = r.input("w", Role::Param, Shape::Matrix(2, 3));
+        let v2 = r.input("w", InputRole::Param, Shape::Matrix(2, 3));
         let v3 = r.apply(Op::MatVec { transposed: false }, &[v2, v1]);
-        let v4 = r.input("u", Role::Param, Shape::Matrix(2, 2));
+        let v4 = r.input("u", InputRole::Param, Shape::Matrix(2, 2));
         let v5 = r.apply(Op::MatVec { transposed: true }, &[v4, v1.slice(1, 2)]);
         r.output("y", v3);
         r.output("z", v5);
@@ -190,9 +190,9 @@ fn what_is_repeated_at_every_point_may_be_multiplied_with_a_weight() {
 #[test]
 fn a_sum_over_nothing_is_its_operand() {
     for (role, to) in [
-        (Role::Param, Domain::Once),
-        (Role::Static, Domain::Row),
-        (Role::Sequence, Domain::Step),
+        (InputRole::Param, Domain::Once),
+        (InputRole::Static, Domain::Row),
+        (InputRole::Sequence, Domain::Step),
     ] {
         let r = Recorder::new();
         let v0 = r.input("z0", role, VECTOR);
@@ -203,10 +203,10 @@ fn a_sum_over_nothing_is_its_operand() {
     }
     // Nor had it an array where its operand has none.
     let r = Recorder::new();
-    let v0 = r.input("p", Role::Param, Shape::Scalar);
+    let v0 = r.input("p", InputRole::Param, Shape::Scalar);
     let v1 = r.apply(Op::SumTo(Domain::Once), &[v0.broadcast(MATRIX)]);
     let v2 = r.apply(Op::SumTo(Domain::Once), &[r.constant(0.25, MATRIX)]);
-    let x = r.input("x", Role::Sequence, VECTOR);
+    let x = r.input("x", InputRole::Sequence, VECTOR);
     let (axis, start, len) = (1, 0, 1);
     r.output("y0", r.apply(Op::Slice { axis, start, len }, &[v1]));
     r.output("y1", v2.matvec(x));
@@ -217,9 +217,9 @@ fn a_sum_over_nothing_is_its_operand() {
 #[test]
 fn a_product_begins_with_nothing_that_is_known_after_its_loop() {
     let r = Recorder::new();
-    let v0 = r.input("z3", Role::Sequence, MATRIX);
-    let v1 = r.input("z4", Role::Param, MATRIX);
-    let v2 = r.input("s18", Role::Static, Shape::Scalar);
+    let v0 = r.input("z3", InputRole::Sequence, MATRIX);
+    let v1 = r.input("z4", InputRole::Param, MATRIX);
+    let v2 = r.input("s18", InputRole::Static, Shape::Scalar);
     let v3 = r.apply(Op::Gather, &[v0, v2]);
     let v4 = r.apply(Op::SumTo(Domain::Once), &[v3]);
     let v5 = r.apply(Op::Map(Map::Tanh), &[v4]);
@@ -233,7 +233,7 @@ fn a_product_begins_with_nothing_that_is_known_after_its_loop() {
 #[test]
 fn stacks_whose_weights_depend_on_each_other_are_not_both_made() {
     let r = Recorder::new();
-    let [x, u] = ["x", "u"].map(|name| r.input(name, Role::Static, VECTOR));
+    let [x, u] = ["x", "u"].map(|name| r.input(name, InputRole::Static, VECTOR));
     let [w, v] = ["w", "v"].map(|name| r.param(name, MATRIX));
     let q = r.param("q", VECTOR);
     let weight = |y| r.apply(Op::SumTo(Domain::Once), &[y]).tanh().outer(q);
@@ -247,7 +247,7 @@ fn stacks_whose_weights_depend_on_each_other_are_not_both_made() {
 #[test]
 fn biases_that_depend_on_a_part_of_their_stack_are_not_stacked() {
     let r = Recorder::new();
-    let x = r.input("x", Role::Static, VECTOR);
+    let x = r.input("x", InputRole::Static, VECTOR);
     let [w, v] = ["w", "v"].map(|name| r.param(name, MATRIX));
     let b = r.param("b", VECTOR);
     let one = w.matvec(x) + b;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use retrograd_graph::Unroll;
 use retrograd_jit::{Element, machine_bytes};
-use retrograd_tape::{Extent, Interpreter, Real, Role, Tape};
+use retrograd_tape::{Extent, InputRole, Interpreter, Real, Tape};
 
 use crate::cell::Cell;
 use crate::error::Error;
@@ -202,7 +202,7 @@ impl<T: Float> Runner<T> {
 fn params(tape: &Tape) -> impl Iterator<Item = usize> {
     let inputs = tape.inputs().iter().enumerate();
     inputs
-        .filter(|(_, x)| x.role == Role::Param)
+        .filter(|(_, x)| x.role == InputRole::Param)
         .map(|(i, _)| i)
 }
 

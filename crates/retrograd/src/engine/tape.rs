@@ -1,7 +1,7 @@
 //! The interpreted tape as an engine.
 
 use retrograd_tape::Extent;
-use retrograd_tape::{Interpreter, Role, Yield};
+use retrograd_tape::{InputRole, Interpreter, OutputRole};
 
 use super::{Float, emptied, params};
 use crate::cell::Cell;
@@ -23,9 +23,9 @@ impl<T: Float> OnTape<T> {
         let tape = cell.tape();
         let outputs = tape.outputs().iter();
         OnTape {
-            interpreter: Interpreter::with_gradients(tape, |i| i.role == Role::Param),
+            interpreter: Interpreter::with_gradients(tape, |i| i.role == InputRole::Param),
             params: params(tape).collect(),
-            is_loss: outputs.map(|o| o.role == Yield::Loss).collect(),
+            is_loss: outputs.map(|o| o.role == OutputRole::Loss).collect(),
             cotangents: Vec::new(),
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use retrograd_graph::Unroll;
-use retrograd_tape::Yield;
+use retrograd_tape::OutputRole;
 
 use super::Trainer;
 use crate::batch::Feed;
@@ -134,7 +134,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
     pub fn build(self) -> Result<Trainer<T>, Error> {
         let cell = self.cell;
         let outputs = cell.tape().outputs().iter();
-        let loss = outputs.map(|o| o.role).position(|r| r == Yield::Loss);
+        let loss = outputs.map(|o| o.role).position(|r| r == OutputRole::Loss);
         let loss = loss.ok_or_else(|| Error::NoLoss {
             cell: cell.name().to_owned(),
         })?;

@@ -9,24 +9,25 @@ use super::grow::MOST;
 use super::program::{End, Made, Program};
 use crate::map::Map;
 use crate::op::{Op, Reduction};
-use crate::tape::Role;
+use crate::tape::InputRole;
 use crate::ty::{Domain, Shape};
 
 /// Draws a program.
 pub(super) fn program(c: &mut Choices<'_>) -> Program {
     let mut g = Grow::new(c);
     let n = g.size();
-    g.input(Role::Sequence, Shape::Vector(n));
+    g.input(InputRole::Sequence, Shape::Vector(n));
     if g.c.chance(35) {
         let n = g.size();
         let shape = g.c.pick(&[Shape::Vector(n), Shape::Scalar]);
-        g.input(Role::Static, shape);
+        g.input(InputRole::Static, shape);
     }
     if g.c.chance(30) {
         let n = g.size();
         let shape =
             g.c.pick(&[Shape::Vector(n), Shape::Scalar, Shape::Matrix(n.min(4), 3)]);
-        let role = g.c.pick(&[Role::Sequence, Role::Param, Role::Mask]);
+        let role =
+            g.c.pick(&[InputRole::Sequence, InputRole::Param, InputRole::Mask]);
         g.input(role, shape);
     }
     let mut states = g.c.pick(&[1, 0, 1, 2, 2, 3, 3]);
@@ -88,8 +89,8 @@ impl Grow<'_, '_> {
         let level = self.c.pick(&[Domain::Row, Domain::Once]);
         let v = match self.c.below(9) {
             0..=3 => return None,
-            4 => self.input(Role::Param, shape),
-            5 => self.input(Role::Static, shape),
+            4 => self.input(InputRole::Param, shape),
+            5 => self.input(InputRole::Static, shape),
             6 => {
                 // Some begin as another does.
                 let same = |g: &Self, v: usize| g.shape(v) == shape;
@@ -103,7 +104,7 @@ impl Grow<'_, '_> {
             }),
             _ => self.over(Domain::Row, |g| {
                 let n = g.size();
-                let s = g.input(Role::Static, Shape::Vector(n));
+                let s = g.input(InputRole::Static, Shape::Vector(n));
                 match shape {
                     Shape::Vector(m) => g.dense(s, m),
                     Shape::Scalar => g.op(Op::Reduce(Reduction::Mean), &[s]),
@@ -200,7 +201,7 @@ impl Grow<'_, '_> {
                         let axis = 0;
                         self.op(Op::Slice { axis, start, len }, &[x])
                     }
-                    _ => self.input(Role::Sequence, shape),
+                    _ => self.input(InputRole::Sequence, shape),
                 }
             }
             (10, _) if self.c.chance(20) => state,
@@ -323,7 +324,7 @@ impl Grow<'_, '_> {
             let v = self.tame(v, 4.0);
             let term = match self.c.below(3) {
                 0 => {
-                    let target = self.input(Role::Target, shape);
+                    let target = self.input(InputRole::Target, shape);
                     let error = self.map(Map::Sub, &[v, target]);
                     let square = self.map(Map::Mul, &[error, error]);
                     self.op(Op::Reduce(Reduction::Mean), &[square])
@@ -350,7 +351,7 @@ impl Grow<'_, '_> {
             self.program.ends.push(End::Loss(second));
         }
         if self.c.chance(35) {
-            let weight = self.input(Role::Weight, Shape::Scalar);
+            let weight = self.input(InputRole::Weight, Shape::Scalar);
             self.program.ends.push(End::Weight(weight));
         }
         if self.c.chance(30) {

@@ -10,7 +10,7 @@ use crate::map::Map;
 use crate::op::{Op, Reduction};
 use crate::probe::kinks;
 use crate::real::Real;
-use crate::tape::{Input, Node, Role, Tape};
+use crate::tape::{Input, InputRole, Node, Tape};
 use crate::ty::{Domain, Shape, Type};
 
 fn count(ty: Type, t: usize, b: usize) -> usize {
@@ -36,20 +36,20 @@ pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
                 .wrapping_add(i as u64),
         );
         random.next();
-        if input.role == Role::Initial && random.next() < 0.0 {
+        if input.role == InputRole::Initial && random.next() < 0.0 {
             return Vec::new();
         }
         let scale = match (input.role, input.ty.shape) {
-            (Role::Param, Shape::Matrix(m, n)) => 1.5 / (m.max(n) as f64).sqrt(),
+            (InputRole::Param, Shape::Matrix(m, n)) => 1.5 / (m.max(n) as f64).sqrt(),
             _ => 1.0,
         };
         let number = |k: usize| {
             let x = random.next();
             let x = match (rows, input.role) {
                 (Some(rows), _) => (0.5 * (x + 1.0) * rows as f64).floor(),
-                (None, Role::Mask) => f64::from(x > 0.0),
-                (None, Role::Weight) if k > 0 && x < -0.5 => 0.0,
-                (None, Role::Weight) => 1.0 + 0.5 * x,
+                (None, InputRole::Mask) => f64::from(x > 0.0),
+                (None, InputRole::Weight) if k > 0 && x < -0.5 => 0.0,
+                (None, InputRole::Weight) => 1.0 + 0.5 * x,
                 _ => scale * x,
             };
             f64::from(x as f32)
@@ -62,7 +62,7 @@ pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
 /// A cotangent for each output, in the output's layout: 1 for the loss, -1 ‥ 1 for all others, numbers of f32.
 pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
     let draw = |(i, output): (usize, &crate::tape::Output)| {
-        if output.role == crate::tape::Yield::Loss {
+        if output.role == crate::tape::OutputRole::Loss {
             return vec![1.0];
         }
         let mut random = Random(

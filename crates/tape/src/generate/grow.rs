@@ -4,7 +4,7 @@ use super::Choices;
 use super::program::{End, Made, Program};
 use crate::map::Map;
 use crate::op::{Op, Reduction};
-use crate::tape::Role;
+use crate::tape::InputRole;
 use crate::ty::{Domain, Shape, Type};
 
 /// Sizes of axes: odd ones, powers of two, and their neighbours.
@@ -119,19 +119,22 @@ impl<'c, 'b> Grow<'c, 'b> {
         self.size().min(8)
     }
 
-    pub(super) fn input(&mut self, role: Role, shape: Shape) -> usize {
+    pub(super) fn input(&mut self, role: InputRole, shape: Shape) -> usize {
         let (letter, domain) = match role {
-            Role::Param => ("w", Domain::Once),
-            Role::Static => ("s", Domain::Row),
-            Role::Target => ("target", Domain::Step),
-            Role::Weight => ("weight", Domain::Step),
-            Role::Mask => ("mask", Domain::Step),
-            Role::Sequence | Role::Initial | Role::Cotangent | Role::Tangent => ("x", Domain::Step),
+            InputRole::Param => ("w", Domain::Once),
+            InputRole::Static => ("s", Domain::Row),
+            InputRole::Target => ("target", Domain::Step),
+            InputRole::Weight => ("weight", Domain::Step),
+            InputRole::Mask => ("mask", Domain::Step),
+            InputRole::Sequence
+            | InputRole::Initial
+            | InputRole::Cotangent
+            | InputRole::Tangent => ("x", Domain::Step),
         };
         let name = format!("{letter}{}", self.len());
         let bound = match (role, shape) {
-            (Role::Param, Shape::Matrix(m, n)) => 1.5 / (m.max(n) as f64).sqrt(),
-            (Role::Weight, _) => 1.5,
+            (InputRole::Param, Shape::Matrix(m, n)) => 1.5 / (m.max(n) as f64).sqrt(),
+            (InputRole::Weight, _) => 1.5,
             _ => 1.0,
         };
         let made = Made::Input { name, role, shape };
@@ -302,9 +305,9 @@ impl<'c, 'b> Grow<'c, 'b> {
     /// A new value that is made from nothing else over this domain.
     pub(super) fn fresh(&mut self, shape: Shape) -> usize {
         match self.level {
-            Domain::Once => self.input(Role::Param, shape),
-            Domain::Row => self.input(Role::Static, shape),
-            Domain::Step => self.input(Role::Sequence, shape),
+            Domain::Once => self.input(InputRole::Param, shape),
+            Domain::Row => self.input(InputRole::Static, shape),
+            Domain::Step => self.input(InputRole::Sequence, shape),
             Domain::Edge(k) => self.edge(k as i32, shape),
         }
     }
@@ -319,8 +322,8 @@ impl<'c, 'b> Grow<'c, 'b> {
         let x = self.tame(x, 4.0);
         let init = match self.c.below(4) {
             0 => self.constant(0.0, shape),
-            1 => self.input(Role::Param, shape),
-            2 => self.input(Role::Static, shape),
+            1 => self.input(InputRole::Param, shape),
+            2 => self.input(InputRole::Static, shape),
             _ => self.over(Domain::Row, |g| {
                 let v = g.like(shape);
                 g.tame(v, 4.0)
@@ -364,7 +367,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         }
         let (m, n) = (self.small(), self.small());
         match self.c.below(4) {
-            0 if self.level != Domain::Once => self.input(Role::Static, Shape::Matrix(m, n)),
+            0 if self.level != Domain::Once => self.input(InputRole::Static, Shape::Matrix(m, n)),
             0 | 1 => self.fresh(Shape::Matrix(m, n)),
             _ => {
                 let (a, b) = (self.like(Shape::Vector(m)), self.like(Shape::Vector(n)));
@@ -389,8 +392,8 @@ impl<'c, 'b> Grow<'c, 'b> {
                 self.op(Op::Broadcast(shape), &[one])
             }
             (_, 7) if shape.rank() < 2 => match self.c.below(3) {
-                0 => self.input(Role::Param, shape),
-                1 if self.level != Domain::Once => self.input(Role::Static, shape),
+                0 => self.input(InputRole::Param, shape),
+                1 if self.level != Domain::Once => self.input(InputRole::Static, shape),
                 _ => self.fresh(shape),
             },
             _ => self.made(shape),

@@ -3,7 +3,7 @@
 use super::grow::{Grow, MOST};
 use crate::map::Map;
 use crate::op::{Op, Reduction};
-use crate::tape::Role;
+use crate::tape::InputRole;
 use crate::ty::{Domain, Shape};
 
 impl Grow<'_, '_> {
@@ -126,7 +126,7 @@ impl Grow<'_, '_> {
 
     fn condition(&mut self, shape: Shape) -> usize {
         match self.c.below(4) {
-            0 if self.level() == Domain::Step => self.input(Role::Mask, shape),
+            0 if self.level() == Domain::Step => self.input(InputRole::Mask, shape),
             0 | 1 => self.like(shape),
             k => {
                 let m = [Map::Lt, Map::Le][k - 2];
@@ -197,7 +197,7 @@ impl Grow<'_, '_> {
                 });
                 let x = low.unwrap_or_else(|| {
                     let n = self.size();
-                    self.input(Role::Param, Shape::Vector(n))
+                    self.input(InputRole::Param, Shape::Vector(n))
                 });
                 self.in_all_points(x)
             }
@@ -221,7 +221,7 @@ impl Grow<'_, '_> {
                 let (m, n) = (self.size(), self.size());
                 let known = self
                     .find(|g, v| g.domain(v) == Domain::Once && g.shape(v) == Shape::Matrix(m, n));
-                known.unwrap_or_else(|| self.input(Role::Param, Shape::Matrix(m, n)))
+                known.unwrap_or_else(|| self.input(InputRole::Param, Shape::Matrix(m, n)))
             }
         };
         let index = self.index(self.shape(table).as_matrix().0);
@@ -232,7 +232,7 @@ impl Grow<'_, '_> {
     fn index(&mut self, rows: usize) -> usize {
         let v = match (self.c.below(3), self.level()) {
             (0, Domain::Once | Domain::Row | Domain::Step) => self.fresh(Shape::Scalar),
-            (1, Domain::Row | Domain::Step) => self.input(Role::Static, Shape::Scalar),
+            (1, Domain::Row | Domain::Step) => self.input(InputRole::Static, Shape::Scalar),
             _ => {
                 let x = self.like(Shape::Scalar);
                 let part = self.map(Map::Sigmoid, &[x]);
@@ -341,7 +341,7 @@ impl Grow<'_, '_> {
             sum = self.map(Map::Add, &[sum, product]);
         }
         if self.c.chance(60) {
-            let bias = self.input(Role::Param, Shape::Vector(n));
+            let bias = self.input(InputRole::Param, Shape::Vector(n));
             sum = self.map(Map::Add, &[sum, bias]);
         }
         if self.c.chance(50) {

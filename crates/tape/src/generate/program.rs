@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::TapeError;
 use crate::op::{Number, Op, Reduction};
 use crate::record::{LossReduction, Recorder, Var};
-use crate::tape::{Role, Tape};
+use crate::tape::{InputRole, Tape};
 use crate::ty::{Domain, Shape};
 
 /// What makes a value. Values are known by their place in the list.
@@ -13,7 +13,7 @@ use crate::ty::{Domain, Shape};
 pub(super) enum Made {
     Input {
         name: String,
-        role: Role,
+        role: InputRole,
         shape: Shape,
     },
     State {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::program::{End, Made, Program};
 use crate::op::Op;
-use crate::tape::Role;
+use crate::tape::InputRole;
 use crate::ty::{Domain, Shape, Type};
 
 /// Programs and sizes one step simpler than these. Not all can be recorded.
@@ -51,9 +51,9 @@ pub(super) fn candidates(
         if !matches!(p.made[i], Made::Input { .. }) {
             let mut q = p.clone();
             let role = match types[i].domain {
-                Domain::Once => Role::Param,
-                Domain::Row => Role::Static,
-                _ => Role::Sequence,
+                Domain::Once => InputRole::Param,
+                Domain::Row => InputRole::Static,
+                _ => InputRole::Sequence,
             };
             let (name, shape) = (format!("z{i}"), types[i].shape);
             q.made[i] = Made::Input { name, role, shape };
@@ -108,8 +108,8 @@ fn types(p: &Program) -> Vec<Type> {
         types.push(match made {
             Made::Input { role, shape, .. } => {
                 let domain = match role {
-                    Role::Param => Domain::Once,
-                    Role::Static => Domain::Row,
+                    InputRole::Param => Domain::Once,
+                    InputRole::Static => Domain::Row,
                     _ => Domain::Step,
                 };
                 Type::new(*shape, domain)

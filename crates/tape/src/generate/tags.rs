@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::algebra::Value;
 use crate::map::Map;
 use crate::op::Op;
-use crate::tape::{Node, Output, Role, Tape, Yield};
+use crate::tape::{InputRole, Node, Output, OutputRole, Tape};
 use crate::ty::{Domain, Shape, Type};
 
 /// Kinds of program that are not an op's name.
@@ -174,17 +174,17 @@ pub fn tags_of(tape: &Tape, pass: impl Fn(&Output) -> bool) -> BTreeSet<String> 
             .count();
         match (input.role, users) {
             (_, 0) => found.insert("an unused input"),
-            (Role::Param, 2..) => found.insert("shared weights"),
-            (Role::Static, _) => found.insert("static inputs"),
-            (Role::Weight, _) => found.insert("weight of the loss"),
+            (InputRole::Param, 2..) => found.insert("shared weights"),
+            (InputRole::Static, _) => found.insert("static inputs"),
+            (InputRole::Weight, _) => found.insert("weight of the loss"),
             _ => false,
         };
     }
     for o in outputs() {
         match (o.role, &tape.node(o.value).op) {
-            (Yield::Loss, _) => found.insert("loss"),
-            (Yield::Output, Op::Delay(_)) => found.insert("an output that is a state"),
-            (Yield::Output, _) if ty(o.value).domain != Domain::Step => {
+            (OutputRole::Loss, _) => found.insert("loss"),
+            (OutputRole::Output, Op::Delay(_)) => found.insert("an output that is a state"),
+            (OutputRole::Output, _) if ty(o.value).domain != Domain::Step => {
                 found.insert("outputs of lower domains")
             }
             _ => false,

@@ -3,7 +3,7 @@
 use super::grow::Grow;
 use crate::map::Map;
 use crate::op::Op;
-use crate::tape::Role;
+use crate::tape::InputRole;
 use crate::ty::{Domain, Shape};
 
 impl Grow<'_, '_> {
@@ -30,7 +30,7 @@ impl Grow<'_, '_> {
             return w;
         }
         let (m, n) = shape.as_matrix();
-        let new = |g: &mut Self, shape| g.input(Role::Param, shape);
+        let new = |g: &mut Self, shape| g.input(InputRole::Param, shape);
         match self.c.below(16) {
             9 => {
                 let w = new(self, shape);

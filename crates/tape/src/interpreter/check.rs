@@ -10,7 +10,7 @@ use crate::limits::MAX_POINTS;
 use crate::map::Map;
 use crate::op::Op;
 use crate::real::Real;
-use crate::tape::{Role, Tape};
+use crate::tape::{InputRole, Tape};
 use crate::ty::{Domain, Shape, Type};
 use rustc_hash::FxHashSet as HashSet;
 
@@ -36,7 +36,7 @@ impl<T: Real> Interpreter<T> {
             });
         }
         for (input, given) in self.inputs.iter().zip(inputs) {
-            if !(given.is_empty() && input.role == Role::Initial) {
+            if !(given.is_empty() && input.role == InputRole::Initial) {
                 let expected = length(input.ty, t, b);
                 if given.len() != expected {
                     return Err(self.wrong_length(

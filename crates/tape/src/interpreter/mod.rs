@@ -148,7 +148,7 @@ impl<T: Real> Interpreter<T> {
     }
 
     /// Computes all values from `inputs`, in the order of [`Tape::inputs`], for an extent of T steps and B examples. An empty slice for
-    /// an input of role [`Role::Initial`](crate::Role::Initial) means zeros.
+    /// an input of role [`InputRole::Initial`](crate::InputRole::Initial) means zeros.
     ///
     /// # Errors
     /// No steps or no examples, or more than [`MAX_POINTS`](crate::limits::MAX_POINTS) of both; too few or too many inputs; an input of another

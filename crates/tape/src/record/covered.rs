@@ -16,7 +16,7 @@ use super::{Appender, Inner};
 use crate::algebra::{Algebra, Value};
 use crate::map::Map;
 use crate::op::Op;
-use crate::tape::{Operands, Role};
+use crate::tape::{InputRole, Operands};
 use crate::ty::{Domain, Shape};
 
 /// What a node has to do with the targets of its step.
@@ -74,7 +74,7 @@ impl Inner {
             };
             let all = || (0..node.operands.len()).map(known);
             let found = match node.op {
-                Op::Input { id, .. } if self.inputs[id].role == Role::Target => Of::Target,
+                Op::Input { id, .. } if self.inputs[id].role == InputRole::Target => Of::Target,
                 Op::Delay(_) if known(0).raw() => Of::Target,
                 Op::Input { .. } | Op::Delay(_) | Op::Boundary(_) => Of::Prediction,
                 _ if node.ty.domain != Domain::Step => Of::Prediction,

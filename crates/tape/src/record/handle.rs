@@ -142,7 +142,7 @@ impl<'t> Var<'t> {
         let mut inner = tape.inner.borrow_mut();
         if ty.shape.rank() > 1 {
             let what = describe(&inner.nodes, v);
-            inner.fail(TapeError::Misfit {
+            inner.fail(TapeError::TypeMismatch {
                 op: name.into(),
                 operands: format!("{what} is {} {}", ty.shape, ty.domain),
                 expected: "it should be a vector, for which axis of a matrix is meant cannot be \

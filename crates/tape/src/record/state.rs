@@ -13,7 +13,7 @@ use super::{Appender, Inner, Recorder, Var};
 use crate::algebra::{Algebra, Value};
 use crate::error::TapeError;
 use crate::op::Op;
-use crate::tape::{Output, Role, Yield, describe};
+use crate::tape::{InputRole, Output, OutputRole, describe};
 use crate::ty::{Domain, Shape, Type};
 
 /// The declared states, in their order.
@@ -53,7 +53,7 @@ impl Recorder {
         let checked = self.inner.borrow_mut().check_type(name, edge, at);
         let init = checked.and_then(|()| match init {
             Some(v) => self.own("state", v, at),
-            None => self.declare(name, Role::Initial, edge, at).value(),
+            None => self.declare(name, InputRole::Initial, edge, at).value(),
         });
         let Some(v) = init else {
             return self.var(None);
@@ -201,7 +201,7 @@ impl Inner {
                 .expect("a boundary takes what its delay takes");
             self.outputs.push(Output {
                 name: s.name,
-                role: Yield::Final,
+                role: OutputRole::Final,
                 value,
             });
         }

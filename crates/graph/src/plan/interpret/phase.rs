@@ -6,7 +6,7 @@ use std::ops::Range;
 use retrograd_tape::Real;
 
 use super::Run;
-use crate::plan::{Item, Keep, Replay};
+use crate::plan::{Checkpointing, Item, Lifetime};
 
 impl<T: Real> Run<'_, T> {
     /// Runs a phase.
@@ -44,7 +44,7 @@ impl<T: Real> Run<'_, T> {
     }
 
     /// Runs a part of an earlier phase again for one block.
-    fn replay(&mut self, replay: &Replay, steps: Range<usize>) {
+    fn replay(&mut self, replay: &Checkpointing, steps: Range<usize>) {
         let number = self.plan.memory.replays.iter().position(|r| r == replay);
         let kept = self.kept[&(number.expect("one of the plan's"), steps.start)].clone();
         let (reverse, items) = self.plan.phases().nth(replay.phase).expect("its phase");
@@ -63,9 +63,9 @@ impl<T: Real> Run<'_, T> {
         let layout = self.layout();
         for (u, x) in self.plan.buffers.iter().enumerate() {
             let of = match self.plan.memory.keep[u] {
-                Keep::Whole | Keep::Ring(_) => None,
-                Keep::Block(p) => Some(p),
-                Keep::Replayed(r) => Some(self.plan.memory.replays[r].phase),
+                Lifetime::Whole | Lifetime::Ring(_) => None,
+                Lifetime::Block(p) => Some(p),
+                Lifetime::Replayed(r) => Some(self.plan.memory.replays[r].phase),
             };
             if of != Some(phase) || !self.plan.is_block(u, layout) {
                 continue;
@@ -95,7 +95,7 @@ impl<T: Real> Run<'_, T> {
     }
 
     /// Where the states are that a block of a replay begins with.
-    fn states(&self, replay: &Replay, block: &Range<usize>) -> Vec<(usize, Range<usize>)> {
+    fn states(&self, replay: &Checkpointing, block: &Range<usize>) -> Vec<(usize, Range<usize>)> {
         let (reverse, _) = self.plan.phases().nth(replay.phase).expect("its phase");
         let history = replay.history.iter().map(|&u| {
             let (steps, row) = (

@@ -3,7 +3,7 @@
 use retrograd_tape::{Op, Value};
 
 use super::Emit;
-use crate::plan::build::How;
+use crate::plan::build::LoweringKind;
 use crate::plan::{BlockAt, Product, Weight};
 
 impl Emit<'_, '_> {
@@ -59,7 +59,7 @@ impl Emit<'_, '_> {
     fn blocks(&self, m: Value, r: Rect, out: &mut Vec<BlockAt>) {
         let f = self.f;
         match *f.g.op_of(m) {
-            _ if f.how(m) != How::View => self.leaf(m, r, out),
+            _ if f.lowering(m) != LoweringKind::View => self.leaf(m, r, out),
             Op::Concat { axis } => {
                 let mut at = 0;
                 for x in f.g.operands(m) {

@@ -7,7 +7,7 @@ use retrograd_tape::Value;
 use rustc_hash::{FxHashMap as HashMap, FxHasher};
 
 use super::{Atom, Draft};
-use crate::plan::build::{Facts, How, Source};
+use crate::plan::build::{Classified, LoweringKind, Source};
 use crate::work;
 
 /// Most atoms of one sweep. What a sweep of more would hold in registers it has in memory anyway, and what allocates
@@ -15,7 +15,7 @@ use crate::work;
 const MOST: usize = 512;
 
 struct Body<'f, 'g> {
-    f: &'f Facts<'g>,
+    f: &'f Classified<'g>,
     atoms: Vec<Atom>,
     /// By atom, as all of these: how many numbers it goes over.
     lanes: Vec<usize>,
@@ -33,7 +33,7 @@ struct Body<'f, 'g> {
 }
 
 /// The body of a loop that computes a group of values, in their order, and fills boundary steps.
-pub(super) fn body(f: &Facts<'_>, group: &[Value], fills: &[Value]) -> Vec<Draft> {
+pub(super) fn body(f: &Classified<'_>, group: &[Value], fills: &[Value]) -> Vec<Draft> {
     let mut b = Body::new(f, group, fills);
     let mut out = Vec::new();
     let mut left = b.atoms.len();
@@ -64,7 +64,7 @@ pub(super) fn body(f: &Facts<'_>, group: &[Value], fills: &[Value]) -> Vec<Draft
 
 /// A sweep in pieces of no more than [`MOST`] atoms. Where it is cut depends on the ops around: what does the same again and
 /// again is cut at the same place each time, and the pieces that are equal then share one function.
-fn pieces<'a>(f: &Facts<'_>, mut sweep: &'a [Atom]) -> Vec<&'a [Atom]> {
+fn pieces<'a>(f: &Classified<'_>, mut sweep: &'a [Atom]) -> Vec<&'a [Atom]> {
     /// Atoms before a cut that decide where it is.
     const WINDOW: usize = 16;
     let hash = |atoms: &[Atom]| {
@@ -91,7 +91,7 @@ fn pieces<'a>(f: &Facts<'_>, mut sweep: &'a [Atom]) -> Vec<&'a [Atom]> {
 }
 
 impl<'f, 'g> Body<'f, 'g> {
-    fn new(f: &'f Facts<'g>, group: &[Value], fills: &[Value]) -> Self {
+    fn new(f: &'f Classified<'g>, group: &[Value], fills: &[Value]) -> Self {
         let mut b = Body {
             f,
             atoms: Vec::new(),
@@ -105,8 +105,8 @@ impl<'f, 'g> Body<'f, 'g> {
         };
         for &v in group {
             let xs = f.g.operands(v);
-            match f.how(v) {
-                How::Concat => {
+            match f.lowering(v) {
+                LoweringKind::Concat => {
                     b.parts.insert(v, xs.len());
                     for (i, &x) in xs.iter().enumerate() {
                         let mut s = f.source(x);
@@ -114,7 +114,7 @@ impl<'f, 'g> Body<'f, 'g> {
                         b.add(Atom::Part(v, i), f.len(x), &[s]);
                     }
                 }
-                How::Fold => b.add(Atom::Value(v), f.len(xs[0]), &f.reads(v)),
+                LoweringKind::Fold => b.add(Atom::Value(v), f.len(xs[0]), &f.reads(v)),
                 _ => b.add(Atom::Value(v), f.len(v), &f.reads(v)),
             }
         }
@@ -147,7 +147,12 @@ impl<'f, 'g> Body<'f, 'g> {
 
     /// It is a statement of its own.
     fn is_own(&self, i: usize) -> bool {
-        let own = |v: Value| matches!(self.f.how(v), How::Row | How::Product);
+        let own = |v: Value| {
+            matches!(
+                self.f.lowering(v),
+                LoweringKind::Row | LoweringKind::Product
+            )
+        };
         matches!(self.atoms[i], Atom::Value(v) if own(v))
     }
 
@@ -183,7 +188,7 @@ impl<'f, 'g> Body<'f, 'g> {
             let Atom::Value(v) = self.atoms[i] else {
                 continue;
             };
-            if self.f.how(v) != How::Lane {
+            if self.f.lowering(v) != LoweringKind::Lane {
                 continue;
             }
             for &(w, whole) in self.waited.get(&v).into_iter().flatten() {

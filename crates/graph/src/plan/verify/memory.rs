@@ -3,7 +3,7 @@
 use retrograd_tape::Domain;
 
 use super::broken;
-use crate::plan::{Item, Keep, Kind, Plan, Replay, Storage};
+use crate::plan::{Checkpointing, Item, Kind, Lifetime, Plan, Storage};
 use crate::verify::Broken;
 
 /// Rule 13.
@@ -31,10 +31,12 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
             None => false,
         };
         let sound = match *keep {
-            Keep::Whole => true,
-            Keep::Block(p) => own && one_sided(p),
-            Keep::Replayed(k) => own && memory.replays.get(k).is_some_and(|r| one_sided(r.phase)),
-            Keep::Ring(n) => own && memory.streams && n.is_power_of_two() && n > x.front,
+            Lifetime::Whole => true,
+            Lifetime::Block(p) => own && one_sided(p),
+            Lifetime::Replayed(k) => {
+                own && memory.replays.get(k).is_some_and(|r| one_sided(r.phase))
+            }
+            Lifetime::Ring(n) => own && memory.streams && n.is_power_of_two() && n > x.front,
         };
         if !sound {
             return broken(13, format!("`{}` cannot be kept so: {keep:?}", x.name));
@@ -53,14 +55,16 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
         for a in item.accesses(&plan.weights) {
             let u = a.view.buffer;
             let kept = |p: usize| match memory.keep[u] {
-                Keep::Whole | Keep::Ring(_) => true,
-                Keep::Block(q) => p == q,
-                Keep::Replayed(k) => [memory.replays[k].phase, memory.replays[k].by].contains(&p),
+                Lifetime::Whole | Lifetime::Ring(_) => true,
+                Lifetime::Block(q) => p == q,
+                Lifetime::Replayed(k) => {
+                    [memory.replays[k].phase, memory.replays[k].by].contains(&p)
+                }
             };
             let here = match own {
                 Some(p) => kept(p),
                 // First states come in and last ones leave between phases.
-                None => edge || matches!(memory.keep[u], Keep::Whole | Keep::Ring(_)),
+                None => edge || matches!(memory.keep[u], Lifetime::Whole | Lifetime::Ring(_)),
             };
             if !here {
                 let what = format!("`{}`: {a:?} where it is not kept", plan.buffers[u].name);
@@ -84,7 +88,7 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
     Ok(())
 }
 
-fn replay(plan: &Plan, phases: &[(bool, &[Item])], r: &Replay) -> Result<(), Broken> {
+fn replay(plan: &Plan, phases: &[(bool, &[Item])], r: &Checkpointing) -> Result<(), Broken> {
     let back = r.phase < r.by && r.by < phases.len() && phases[r.phase].0 != phases[r.by].0;
     let domain = |u: usize| plan.buffers.get(u).map(|x| x.domain);
     let there = back
