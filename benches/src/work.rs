@@ -87,7 +87,7 @@ pub fn count(ty: Type, t: usize, b: usize) -> usize {
         * match ty.domain {
             Domain::Once => 1,
             Domain::Row => b,
-            Domain::Edge(k) => k * b,
+            Domain::BoundarySlots(k) => k * b,
             Domain::Step => t * b,
         }
 }

@@ -280,7 +280,8 @@ fn without(cell: &str, f: fn(&Item) -> bool) -> usize {
 
 #[test]
 fn rule_6_a_boundary_that_nothing_fills() {
-    let filled = |i: &Item| !matches!(i, Item::Loop(l) if matches!(l.domain, Domain::Edge(_)));
+    let filled =
+        |i: &Item| !matches!(i, Item::Loop(l) if matches!(l.domain, Domain::BoundarySlots(_)));
     assert_eq!(without(MINGRU, filled), 6);
 }
 

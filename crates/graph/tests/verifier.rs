@@ -96,7 +96,7 @@ fn rule_3_a_value_that_depends_on_itself_within_a_step() {
 #[test]
 fn rule_3_a_delay_that_begins_with_itself() {
     let (mut g, x, _) = started();
-    let ty = Type::new(STEP.shape, Domain::Edge(1));
+    let ty = Type::new(STEP.shape, Domain::BoundarySlots(1));
     let end = g.add(Op::Boundary(1), &[], ty);
     g.close_delay(end, x, end);
     assert_eq!(broken(&g).0, 3);

@@ -339,7 +339,7 @@ pub(crate) fn count(domain: Domain, shape: Shape, t: usize, b: usize) -> usize {
     shape.len().saturating_mul(match domain {
         Domain::Once => 1,
         Domain::Row => b,
-        Domain::Edge(k) => k.saturating_mul(b),
+        Domain::BoundarySlots(k) => k.saturating_mul(b),
         Domain::Step => t.saturating_mul(b),
     })
 }
@@ -348,7 +348,7 @@ fn layout(domain: Domain, shape: Shape) -> String {
     let points = match domain {
         Domain::Once => return shape.to_string(),
         Domain::Row => "B".to_string(),
-        Domain::Edge(k) => format!("{k},B"),
+        Domain::BoundarySlots(k) => format!("{k},B"),
         Domain::Step => "T,B".to_string(),
     };
     match shape {

@@ -343,7 +343,7 @@ fn what_a_delay_begins_with_is_written_before_its_loop() {
     let v1 = r.apply(Op::Map(Map::Sign), &[v0]);
     let v2 = r.input("s9", InputRole::Static, Shape::Vector(1));
     let v3 = r.apply(Op::Boundary(-1), &[v1, v2]);
-    let to = Domain::Edge(1);
+    let to = Domain::BoundarySlots(1);
     let v4 = r.apply(Op::Outer { to }, &[v3, v2]);
     let v5 = r.input("z10", InputRole::Param, Shape::Scalar);
     let v6 = r.apply(Op::Gather, &[v4, v5]);

@@ -89,7 +89,7 @@ fn a_loop_in_parts_is_the_loop() {
             let points = match i.ty.domain {
                 Domain::Once => 1,
                 Domain::Step => 15,
-                Domain::Row | Domain::Edge(_) => 3,
+                Domain::Row | Domain::BoundarySlots(_) => 3,
             };
             numbers(8 * points, k).iter().map(|&x| x.into()).collect()
         })

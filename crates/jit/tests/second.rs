@@ -123,7 +123,7 @@ fn every_structural_op_has_tangents_and_second_derivatives() {
             let x = x.exp();
             let past = r.apply(Op::Delay(d), &[x, init]);
             let edge = r.apply(Op::Boundary(d), &[x * x, init]);
-            r.output("edge", edge.sin());
+            r.output("slots", edge.sin());
             p * past + q
         });
     }

@@ -156,7 +156,7 @@ fn fixed(tape: &Tape, b: usize) -> Vec<Vec<f32>> {
             let points = match input.ty.domain {
                 Domain::Once => 1,
                 Domain::Row => b,
-                Domain::Edge(_) | Domain::Step => 0,
+                Domain::BoundarySlots(_) | Domain::Step => 0,
             };
             (0..points * input.ty.shape.len())
                 .map(|i| number(i, k))

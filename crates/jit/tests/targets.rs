@@ -374,7 +374,7 @@ fn more_than_one_row_has_the_same_bits_with_avx2_and_avx512() {
                 _ => match i.ty.domain {
                     Domain::Once => i.ty.shape.len(),
                     Domain::Row => i.ty.shape.len() * b,
-                    Domain::Edge(k) => i.ty.shape.len() * k * b,
+                    Domain::BoundarySlots(k) => i.ty.shape.len() * k * b,
                     Domain::Step => i.ty.shape.len() * t * b,
                 },
             };

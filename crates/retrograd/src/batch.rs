@@ -280,7 +280,7 @@ fn points(input: &Input, t: usize, b: usize) -> usize {
     match input.ty.domain {
         Domain::Once => 1,
         Domain::Row => b,
-        Domain::Edge(k) => k.saturating_mul(b),
+        Domain::BoundarySlots(k) => k.saturating_mul(b),
         Domain::Step => t * b,
     }
 }
@@ -324,8 +324,8 @@ pub(crate) fn axes(input: &Input, t: usize, b: usize) -> String {
     let mut axes = match input.ty.domain {
         Domain::Once => vec![],
         Domain::Row => vec![format!("B = {b}")],
-        Domain::Edge(1) => vec![format!("B = {b}")],
-        Domain::Edge(k) => vec![format!("{k} slots"), format!("B = {b}")],
+        Domain::BoundarySlots(1) => vec![format!("B = {b}")],
+        Domain::BoundarySlots(k) => vec![format!("{k} slots"), format!("B = {b}")],
         Domain::Step => vec![format!("T = {t}"), format!("B = {b}")],
     };
     axes.extend((0..2).filter_map(|axis| input.ty.shape.axis(axis).map(|n| n.to_string())));

@@ -208,7 +208,7 @@ impl<T: Float> std::fmt::Debug for Session<T> {
 /// Numbers of what a state begins with.
 fn beginning(input: &retrograd_tape::Input, b: usize) -> usize {
     let points = match input.ty.domain {
-        Domain::Edge(k) => k * b,
+        Domain::BoundarySlots(k) => k * b,
         Domain::Once | Domain::Row | Domain::Step => b,
     };
     points * input.ty.shape.len()

@@ -232,7 +232,7 @@ impl Op {
             Op::Spread(to) => *to,
             Op::Input { ty, .. } => ty.domain,
             Op::Delay(_) => Domain::Step,
-            Op::Boundary(d) => Domain::Edge(d.unsigned_abs() as usize),
+            Op::Boundary(d) => Domain::BoundarySlots(d.unsigned_abs() as usize),
             _ => xs
                 .iter()
                 .try_fold(Domain::Once, |d, x| d.join(x.domain))
@@ -369,7 +369,7 @@ impl Op {
                 Shape::Matrix(rows, n)
             }
             Op::Delay(d) | Op::Boundary(d) => {
-                let edge = Domain::Edge(d.unsigned_abs() as usize);
+                let edge = Domain::BoundarySlots(d.unsigned_abs() as usize);
                 if d == 0 {
                     return bad_domain(0, "a delay other than 0".into());
                 }

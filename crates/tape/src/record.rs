@@ -158,8 +158,8 @@ impl Inner {
     fn check_type(&mut self, name: &str, ty: Type, at: &'static Location<'static>) -> Option<()> {
         let needs = match (ty.shape.is_empty(), ty.domain) {
             (true, _) => "at least one element",
-            (_, Domain::Edge(0)) => "a delay other than 0",
-            (_, Domain::Edge(steps)) => {
+            (_, Domain::BoundarySlots(0)) => "a delay other than 0",
+            (_, Domain::BoundarySlots(steps)) => {
                 self.check_delay(name, steps, at)?;
                 ""
             }

@@ -97,7 +97,7 @@ pub enum Domain {
     Row,
     /// One value an example and boundary slot: the `k` steps before a sequence's beginning (or after its end) that a
     /// delay by `k` reads.
-    Edge(usize),
+    BoundarySlots(usize),
     /// One value an example and time step.
     Step,
 }
@@ -124,7 +124,7 @@ impl fmt::Display for Domain {
         match self {
             Domain::Once => write!(f, "once"),
             Domain::Row => write!(f, "row"),
-            Domain::Edge(k) => write!(f, "edge {k}"),
+            Domain::BoundarySlots(k) => write!(f, "slots {k}"),
             Domain::Step => write!(f, "step"),
         }
     }
@@ -151,8 +151,10 @@ impl Type {
         match self.domain {
             Domain::Once => shape.to_string(),
             Domain::Row => format!("{shape} over rows"),
-            Domain::Edge(1) => format!("{shape} over rows, before or after all steps"),
-            Domain::Edge(k) => format!("{shape} over rows, {k} times before or after all steps"),
+            Domain::BoundarySlots(1) => format!("{shape} over rows, before or after all steps"),
+            Domain::BoundarySlots(k) => {
+                format!("{shape} over rows, {k} times before or after all steps")
+            }
             Domain::Step => format!("{shape} over steps"),
         }
     }

@@ -12,7 +12,7 @@ fn run<T: Real>(
 ) -> (Vec<f64>, Vec<f64>) {
     let r = Recorder::new();
     r.output("y", f(r.param("x", Shape::Vector(x.len()))));
-    let tape = r.finish("edge").unwrap();
+    let tape = r.finish("slots").unwrap();
     let numbers = |x: &[f64]| -> Vec<T> { x.iter().map(|&x| T::from_f64(x)).collect() };
     let mut run = Interpreter::<T>::new(&tape);
     run.forward(Extent { steps: 1, rows: 1 }, &[&numbers(x)])

@@ -87,7 +87,7 @@ fn a_delay_that_is_too_long_is_refused_by_name() {
         });
         assert!(matches!(e, TapeError::DelayTooLong { .. }), "{e}");
         let e = refused(|r| {
-            let slots = Domain::Edge(d.unsigned_abs() as usize);
+            let slots = Domain::BoundarySlots(d.unsigned_abs() as usize);
             r.apply(Op::Spread(slots), &[r.param("p", Shape::Scalar)]);
         });
         assert!(matches!(e, TapeError::DelayTooLong { .. }), "{e}");

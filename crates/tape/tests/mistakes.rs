@@ -493,7 +493,7 @@ fn ops_that_cannot_be_and_declarations_of_what_declares_itself_are_refused() {
     misused(
         &[
             ("spread", |r, m, _| {
-                unused(r.apply(Op::Spread(Domain::Edge(0)), &[m]))
+                unused(r.apply(Op::Spread(Domain::BoundarySlots(0)), &[m]))
             }),
             ("state", |r, _, _| {
                 unused(r.state("s", Shape::Scalar, 0, None))

@@ -90,7 +90,7 @@ impl Draw {
         match level {
             0 => Domain::Once,
             1 => Domain::Row,
-            _ if self.edge => Domain::Edge(EDGE),
+            _ if self.edge => Domain::BoundarySlots(EDGE),
             _ => Domain::Step,
         }
     }
@@ -178,7 +178,7 @@ impl Draw {
             Domain::Once => InputRole::Param,
             Domain::Row => InputRole::Static,
             Domain::Step => InputRole::Sequence,
-            Domain::Edge(k) => {
+            Domain::BoundarySlots(k) => {
                 let x = r.input(&format!("{name}.x"), InputRole::Sequence, ty.shape);
                 let init = r.input(&format!("{name}.init"), InputRole::Static, ty.shape);
                 return r.apply(Op::Boundary(k as i32), &[x, init]);
@@ -204,7 +204,7 @@ impl Draw {
                 let points = match input.ty.domain {
                     Domain::Once => 1,
                     Domain::Row => self.b,
-                    Domain::Edge(k) => k * self.b,
+                    Domain::BoundarySlots(k) => k * self.b,
                     Domain::Step => self.t * self.b,
                 };
                 (0..points * input.ty.shape.len())

@@ -30,7 +30,7 @@ fn domain(v: &Json) -> Domain {
         "once" => Domain::Once,
         "row" => Domain::Row,
         "step" => Domain::Step,
-        _ => Domain::Edge(v.strip_prefix("edge ").expect("edge").parse().unwrap()),
+        _ => Domain::BoundarySlots(v.strip_prefix("edge ").expect("slots").parse().unwrap()),
     }
 }
 
@@ -94,7 +94,7 @@ fn check(case: &Json, t: usize, b: usize) {
                 Domain::Once => InputRole::Param,
                 Domain::Row => InputRole::Static,
                 Domain::Step => InputRole::Sequence,
-                Domain::Edge(_) => InputRole::Initial,
+                Domain::BoundarySlots(_) => InputRole::Initial,
             };
             r.input(&format!("x{i}"), role, shape(&x["shape"]))
         })

@@ -270,8 +270,8 @@ impl Lower<'_> {
     pub(crate) fn domain(&self, e: &Expr) -> Result<Domain, TextError> {
         let found = match &e.kind {
             ExprKind::Name(name) => domain(name),
-            ExprKind::Call(c) if c.function.text == "edge" && c.args.len() == 1 => {
-                Some(Domain::Edge(self.whole(&c.args[0].value)?))
+            ExprKind::Call(c) if c.function.text == "slots" && c.args.len() == 1 => {
+                Some(Domain::BoundarySlots(self.whole(&c.args[0].value)?))
             }
             _ => None,
         };

@@ -114,7 +114,7 @@ fn delays(g: &Graph) -> Graph {
     let mut homes: HashMap<(Value, bool), (Value, usize)> = HashMap::default();
     let mut copies: HashMap<(Value, bool, Value, usize), ()> = HashMap::default();
     let fits = |homes: &HashMap<(Value, bool), (Value, usize)>, x: Value, d: i32, init: Value| {
-        let slots = if matches!(g.node(init).ty.domain, Domain::Edge(_)) {
+        let slots = if matches!(g.node(init).ty.domain, Domain::BoundarySlots(_)) {
             d.unsigned_abs() as usize
         } else {
             0
@@ -144,7 +144,7 @@ fn delays(g: &Graph) -> Graph {
     for v in g.order() {
         let key = |d: i32| {
             let xs = g.operands(v);
-            let slots = if matches!(g.node(xs[1]).ty.domain, Domain::Edge(_)) {
+            let slots = if matches!(g.node(xs[1]).ty.domain, Domain::BoundarySlots(_)) {
                 d.unsigned_abs() as usize
             } else {
                 0

@@ -97,7 +97,7 @@ fn is_kept(
     }
     match g.node(x).ty.domain {
         Domain::Once | Domain::Row => return true,
-        Domain::Edge(_) => return false,
+        Domain::BoundarySlots(_) => return false,
         Domain::Step => {}
     }
     if moved.contains(&x) || matches!(g.op_of(x), Op::Delay(_)) {

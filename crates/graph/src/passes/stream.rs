@@ -76,7 +76,7 @@ pub fn stream(g: &Graph) -> Result<Stream, NeedsFuture> {
                 (init, id, None)
             }
             (None, _) => {
-                let ty = Type::new(new.node(init).ty.shape, Domain::Edge(delay));
+                let ty = Type::new(new.node(init).ty.shape, Domain::BoundarySlots(delay));
                 let name = format!("initial({})", o.name);
                 let (id, out) = (new.inputs().len(), new.outputs().len());
                 new.output(&name, OutputRole::Output, init);

@@ -305,7 +305,7 @@ pub fn points(domain: Domain, t: usize, b: usize) -> (usize, usize) {
     match domain {
         Domain::Once => (1, 1),
         Domain::Row => (1, b),
-        Domain::Edge(k) => (k, b),
+        Domain::BoundarySlots(k) => (k, b),
         Domain::Step => (t, b),
     }
 }

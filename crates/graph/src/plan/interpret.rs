@@ -201,7 +201,7 @@ impl<T: Real> Run<'_, T> {
         let point = match buffer.domain {
             Domain::Once => 0,
             Domain::Row => row,
-            Domain::Edge(k) => {
+            Domain::BoundarySlots(k) => {
                 assert!(t < k, "plan: slot {t} of `{name}`, which has {k}");
                 t * self.b + row
             }
@@ -251,7 +251,7 @@ impl<T: Real> Run<'_, T> {
         let (steps, rows) = match domain {
             Domain::Once => (0..1, 1),
             Domain::Row => (0..1, self.b),
-            Domain::Edge(k) => (0..k, self.b),
+            Domain::BoundarySlots(k) => (0..k, self.b),
             Domain::Step => (steps.clone(), self.b),
         };
         steps.flat_map(|t| (0..rows).map(move |b| (t, b))).collect()
@@ -448,7 +448,7 @@ fn onto(to: Domain, (t, row): Point) -> Point {
     match to {
         Domain::Once => (0, 0),
         Domain::Row => (0, row),
-        Domain::Edge(_) | Domain::Step => (t, row),
+        Domain::BoundarySlots(_) | Domain::Step => (t, row),
     }
 }
 

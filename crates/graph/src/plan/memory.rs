@@ -350,7 +350,7 @@ impl Analysis<'_> {
                 // First states come in before the first block, last states leave from the last.
                 (None, write) => {
                     let at_start = v.from_end == reverse;
-                    let edge = matches!(x.domain, Some(Domain::Edge(_)));
+                    let edge = matches!(x.domain, Some(Domain::BoundarySlots(_)));
                     let beyond = if reverse { v.shift >= 0 } else { v.shift < 0 };
                     edge && beyond
                         && if write {
@@ -432,7 +432,8 @@ impl Analysis<'_> {
                     let steps = buffer.domain == Domain::Step;
                     // Others may have filled in its first states, or store over it when they have read it.
                     let only_here = writers(r).all(|x| {
-                        let fills = x.item < start && matches!(x.domain, Some(Domain::Edge(_)));
+                        let fills =
+                            x.item < start && matches!(x.domain, Some(Domain::BoundarySlots(_)));
                         in_p(x).is_some() || fills || steps && x.item == end
                     });
                     if !only_here {

@@ -74,7 +74,7 @@ impl Buffer {
             * match self.domain {
                 Domain::Once => 1,
                 Domain::Row => b,
-                Domain::Edge(k) => k * b,
+                Domain::BoundarySlots(k) => k * b,
                 Domain::Step => (self.front + t + self.back) * b,
             }
     }

@@ -412,7 +412,7 @@ impl<'f, 'g> Schedule<'f, 'g> {
 
     fn fill_domain(&self, k: usize) -> Domain {
         match *self.f.g.op_of(self.fills[k]) {
-            Op::Delay(d) | Op::Boundary(d) => Domain::Edge(d.unsigned_abs() as usize),
+            Op::Delay(d) | Op::Boundary(d) => Domain::BoundarySlots(d.unsigned_abs() as usize),
             _ => unreachable!("fills are delays"),
         }
     }

@@ -150,8 +150,10 @@ fn item(plan: &Plan, item: &Item, numbers: &mut Vec<usize>) -> Result<(), Broken
                 let of = plan.buffers[v.buffer].domain;
                 match domain {
                     // One slot of each row: an array of one step has it too.
-                    Domain::Edge(1) => matches!(of, Domain::Row | Domain::Step) || of == *domain,
-                    Domain::Edge(_) => of == Domain::Step || of == *domain,
+                    Domain::BoundarySlots(1) => {
+                        matches!(of, Domain::Row | Domain::Step) || of == *domain
+                    }
+                    Domain::BoundarySlots(_) => of == Domain::Step || of == *domain,
                     Domain::Once | Domain::Row | Domain::Step => of == *domain,
                 }
             };
@@ -203,11 +205,12 @@ fn places(plan: &Plan, t: Touch) -> Result<(), Broken> {
     }
     let (front, back) = (x.front as i64, x.back as i64);
     let there = match (t.domain, x.domain) {
-        (_, Domain::Once) | (Domain::Row | Domain::Edge(_) | Domain::Step, Domain::Row) => true,
-        (Domain::Edge(k), Domain::Edge(n)) => k == n,
+        (_, Domain::Once)
+        | (Domain::Row | Domain::BoundarySlots(_) | Domain::Step, Domain::Row) => true,
+        (Domain::BoundarySlots(k), Domain::BoundarySlots(n)) => k == n,
         (Domain::Step, Domain::Step) => !v.from_end && -front <= v.shift && v.shift <= back,
         // The first of k slots, and the last, where there is one step only.
-        (Domain::Edge(k), Domain::Step) => {
+        (Domain::BoundarySlots(k), Domain::Step) => {
             let end = i64::from(v.from_end);
             -front <= v.shift + end && k as i64 + v.shift + end <= 1 + back
         }
@@ -219,9 +222,9 @@ fn places(plan: &Plan, t: Touch) -> Result<(), Broken> {
     let own = match (t.domain, x.domain) {
         (Domain::Step, Domain::Step) => v.shift == 0,
         (Domain::Step, Domain::Row) => t.in_turn,
-        (Domain::Edge(k), Domain::Step) if v.from_end => v.shift >= 0 && k > 0,
-        (Domain::Edge(k), Domain::Step) => v.shift + k as i64 <= 0,
-        (Domain::Edge(k), Domain::Row) => k == 1,
+        (Domain::BoundarySlots(k), Domain::Step) if v.from_end => v.shift >= 0 && k > 0,
+        (Domain::BoundarySlots(k), Domain::Step) => v.shift + k as i64 <= 0,
+        (Domain::BoundarySlots(k), Domain::Row) => k == 1,
         (at, of) => at == of,
     };
     if t.write && !own {

@@ -12,7 +12,7 @@
 //!          | yield word "=" value ;
 //! value    = "%" integer ;                                    defined above, but for a delay's first operand
 //! type     = domain "[" [ integer [ "," integer ] ] "]" ;
-//! domain   = "once" | "row" | "step" | "edge" integer ;
+//! domain   = "once" | "row" | "step" | "slots" integer ;
 //! role     = "param" | "static" | "input" | "target" | "weight" | "mask" | "initial" | "cotangent" | "tangent" ;
 //! yield    = "output" | "loss" | "final" | "gradient" | "tangent" | "observed" ;
 //! op       = "const" number | "slice" integer ".." integer [ axis ] | "concat" [ axis ]

@@ -110,7 +110,7 @@ pub(crate) const DOMAINS: [(&str, Option<Domain>); 4] = [
     ("once", Some(Domain::Once)),
     ("row", Some(Domain::Row)),
     ("step", Some(Domain::Step)),
-    ("edge", None),
+    ("slots", None),
 ];
 
 impl fmt::Display for Graph {

@@ -115,7 +115,7 @@ fn domain(c: &mut Cursor<'_>) -> Result<Domain, ReadError> {
     let (word, at) = c.word(EXPECTED)?;
     match DOMAINS.iter().find(|(name, _)| *name == word) {
         Some((_, Some(domain))) => Ok(*domain),
-        Some((_, None)) => Ok(Domain::Edge(length(c, "how many slots")?)),
+        Some((_, None)) => Ok(Domain::BoundarySlots(length(c, "how many slots")?)),
         None => Err(c.error(at, format!("there is no domain {}", quoted(word)), EXPECTED)),
     }
 }

@@ -59,7 +59,7 @@ impl Run<'_> {
         match domain {
             Domain::Once => 1,
             Domain::Row => self.b,
-            Domain::Edge(k) => k * self.b,
+            Domain::BoundarySlots(k) => k * self.b,
             Domain::Step => self.t * self.b,
         }
     }
@@ -69,7 +69,7 @@ impl Run<'_> {
         match to {
             Domain::Once => 0,
             Domain::Row => p % self.b,
-            Domain::Edge(_) | Domain::Step => p,
+            Domain::BoundarySlots(_) | Domain::Step => p,
         }
     }
 

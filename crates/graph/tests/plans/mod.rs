@@ -116,7 +116,7 @@ fn run(
             let points = match input.ty.domain {
                 Domain::Once => 1,
                 Domain::Row => b,
-                Domain::Edge(k) => k * b,
+                Domain::BoundarySlots(k) => k * b,
                 Domain::Step => t * b,
             };
             let numbers = 0..points * input.ty.shape.len();

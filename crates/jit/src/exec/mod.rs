@@ -432,7 +432,7 @@ impl<'a, T: Element> Run<'a, T> {
         let (start, step, row) = match buffer.domain {
             Domain::Once => (0, 0, 0),
             Domain::Row => (0, 0, buffer.len),
-            Domain::Edge(_) => (0, self.b * buffer.len, buffer.len),
+            Domain::BoundarySlots(_) => (0, self.b * buffer.len, buffer.len),
             Domain::Step => {
                 let from = if v.from_end { self.t } else { span.t0 };
                 let t = from as i64 + v.shift + buffer.front as i64;

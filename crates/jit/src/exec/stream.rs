@@ -86,8 +86,8 @@ fn parts(plan: &Plan) -> Vec<Part> {
                 stepped = true;
                 Part::Step
             }
-            (Domain::Edge(_), _) if stepped => Part::States,
-            (Domain::Edge(_), _) => Part::Begin,
+            (Domain::BoundarySlots(_), _) if stepped => Part::States,
+            (Domain::BoundarySlots(_), _) => Part::Begin,
             (Domain::Once | Domain::Row, _) => Part::Bind,
         },
         Item::Nest { .. } | Item::Phase { .. } => unreachable!("not in a streaming plan"),
@@ -100,7 +100,7 @@ fn parts(plan: &Plan) -> Vec<Part> {
 /// for them.
 fn written(plan: &Plan, parts: &[Part]) -> Vec<bool> {
     let own = |x: &retrograd_graph::plan::Buffer| match x.domain {
-        Domain::Edge(_) | Domain::Step => true,
+        Domain::BoundarySlots(_) | Domain::Step => true,
         Domain::Once | Domain::Row => false,
     };
     let mut written: Vec<bool> = plan.buffers.iter().map(own).collect();

@@ -151,7 +151,7 @@ impl<T: Element> Need<'_, T> {
             match (x.domain, self.plan.ring(u)) {
                 (Domain::Once, _) => 1,
                 (Domain::Row, _) => b,
-                (Domain::Edge(k), _) => b.saturating_mul(k as u128),
+                (Domain::BoundarySlots(k), _) => b.saturating_mul(k as u128),
                 (Domain::Step, Some(ring)) => b.saturating_mul(ring as u128),
                 (Domain::Step, None) => b.saturating_mul(t + (x.front + x.back) as u128),
             }

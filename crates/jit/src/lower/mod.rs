@@ -278,9 +278,9 @@ impl Code<'_, '_> {
         let steps = match buffer.domain {
             Domain::Once => return (self.b.ins().iadd_imm_s(base, offset), 0),
             Domain::Row => return (self.b.ins().iadd_imm_s(base, offset), point),
-            Domain::Edge(_) => t,
+            Domain::BoundarySlots(_) => t,
             Domain::Step => {
-                debug_assert!(domain == Domain::Step || matches!(domain, Domain::Edge(_)));
+                debug_assert!(domain == Domain::Step || matches!(domain, Domain::BoundarySlots(_)));
                 let ring = self.plan.ring(v.buffer);
                 if ring == Some(1) {
                     return (self.b.ins().iadd_imm_s(base, offset), point);

@@ -139,7 +139,7 @@ fn started_elsewhere(tape: &Tape, t: usize, b: usize, seed: u64) -> Option<Vec<V
         return None;
     }
     initial.try_for_each(|(k, input)| {
-        let Domain::Edge(slots) = input.ty.domain else {
+        let Domain::BoundarySlots(slots) = input.ty.domain else {
             return None;
         };
         let number = |i: usize| f64::from((0.9 * (seed as f64 + (5 * k + i) as f64).sin()) as f32);

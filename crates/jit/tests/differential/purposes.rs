@@ -45,7 +45,7 @@ fn every_purpose_is_compared_on_every_op_over_every_domain() {
     // A stepper has no boundary slots but those that its states begin and end with, no sums over steps and no loss.
     let streams = |tag: &String| {
         let slots =
-            tag.contains("over edge") && !tag.starts_with("input") && !tag.starts_with("boundary");
+            tag.contains("over slots") && !tag.starts_with("input") && !tag.starts_with("boundary");
         let none = [
             "negative d",
             "loss",

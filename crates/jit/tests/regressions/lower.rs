@@ -133,7 +133,7 @@ fn matrix_states_may_begin_as_outer_products() {
 /// Slots of a delay's boundary are points like others: outer products there sum over nothing, over slots, or over all.
 #[test]
 fn outer_products_of_final_states_sum_over_what_they_say() {
-    for to in [Domain::Edge(2), Domain::Row, Domain::Once] {
+    for to in [Domain::BoundarySlots(2), Domain::Row, Domain::Once] {
         let r = Recorder::new();
         let x = r.input("x", InputRole::Sequence, VECTOR);
         let u = r.input("u", InputRole::Sequence, VECTOR);
@@ -170,7 +170,7 @@ fn what_is_repeated_at_every_point_may_be_multiplied_with_a_weight() {
     for (role, to) in [
         (InputRole::Param, Domain::Row),
         (InputRole::Param, Domain::Step),
-        (InputRole::Static, Domain::Edge(2)),
+        (InputRole::Static, Domain::BoundarySlots(2)),
         (InputRole::Static, Domain::Step),
     ] {
         let r = Recorder::new();

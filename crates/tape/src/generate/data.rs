@@ -17,7 +17,7 @@ fn count(ty: Type, t: usize, b: usize) -> usize {
     let points = match ty.domain {
         Domain::Once => 1,
         Domain::Row => b,
-        Domain::Edge(k) => k * b,
+        Domain::BoundarySlots(k) => k * b,
         Domain::Step => t * b,
     };
     points * ty.shape.len()

@@ -38,7 +38,7 @@ impl<'c, 'b> Grow<'c, 'b> {
             0..=5 => Domain::Step,
             6..=8 => Domain::Once,
             9..=11 => Domain::Row,
-            _ => Domain::Edge(slots),
+            _ => Domain::BoundarySlots(slots),
         };
         Grow {
             c,
@@ -88,7 +88,7 @@ impl<'c, 'b> Grow<'c, 'b> {
 
     fn push(&mut self, made: Made, ty: Type, bound: f64) -> usize {
         let leaves = |x: &usize| self.domain(*x) == Domain::Step && ty.domain != Domain::Step;
-        let edge = matches!(ty.domain, Domain::Edge(_));
+        let edge = matches!(ty.domain, Domain::BoundarySlots(_));
         let after = edge || made.operands().iter().any(|x| self.after[*x] || leaves(x));
         self.after.push(after);
         debug_assert!(bound.is_finite(), "{made:?}");
@@ -220,7 +220,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         let points = |d: Domain| match d {
             Domain::Once => 1.0,
             Domain::Row => 33.0,
-            Domain::Edge(k) => 33.0 * k as f64,
+            Domain::BoundarySlots(k) => 33.0 * k as f64,
             Domain::Step => 33.0 * 13.0,
         };
         points(op.work_domain(&types)) / points(ty.domain)
@@ -292,7 +292,7 @@ impl<'c, 'b> Grow<'c, 'b> {
     /// A value that passes and can be read where something is made now, a recent one most of the time. What is only there
     /// after the steps is read over boundary slots and by what is made of it.
     pub(super) fn find(&mut self, pass: impl Fn(&Self, usize) -> bool) -> Option<usize> {
-        let late = matches!(self.level, Domain::Edge(_));
+        let late = matches!(self.level, Domain::BoundarySlots(_));
         let found: Vec<usize> = (0..self.len())
             .rev()
             .filter(|&v| self.domain(v).within(self.level) && (late || !self.after[v]))
@@ -308,7 +308,7 @@ impl<'c, 'b> Grow<'c, 'b> {
             Domain::Once => self.input(InputRole::Param, shape),
             Domain::Row => self.input(InputRole::Static, shape),
             Domain::Step => self.input(InputRole::Sequence, shape),
-            Domain::Edge(k) => self.edge(k as i32, shape),
+            Domain::BoundarySlots(k) => self.edge(k as i32, shape),
         }
     }
 

@@ -53,40 +53,40 @@ const ANYWHERE: [&str; 11] = [
 ];
 
 /// Names of domains, whatever their number of slots.
-const DOMAINS: [&str; 4] = ["once", "row", "edge", "step"];
+const DOMAINS: [&str; 4] = ["once", "row", "slots", "step"];
 
 /// Ops that are bound to domains, and theirs: that of the work and, where it may be another, that of the result.
 const BOUND: [&str; 33] = [
     "input over once",
     "input over row",
-    "input over edge",
+    "input over slots",
     "input over step",
     "spread over row",
-    "spread over edge",
+    "spread over slots",
     "spread over step",
     "delay over step",
-    "boundary over edge",
+    "boundary over slots",
     "sum_to over row to once",
-    "sum_to over edge to once",
-    "sum_to over edge to row",
+    "sum_to over slots to once",
+    "sum_to over slots to row",
     "sum_to over step to once",
     "sum_to over step to row",
     "outer over once",
     "outer over row",
-    "outer over edge",
+    "outer over slots",
     "outer over step",
     "outer over row to once",
-    "outer over edge to once",
-    "outer over edge to row",
+    "outer over slots to once",
+    "outer over slots to row",
     "outer over step to once",
     "outer over step to row",
     "scatter over once",
     "scatter over row",
-    "scatter over edge",
+    "scatter over slots",
     "scatter over step",
     "scatter over row to once",
-    "scatter over edge to once",
-    "scatter over edge to row",
+    "scatter over slots to once",
+    "scatter over slots to row",
     "scatter over step to once",
     "scatter over step to row",
     "const",
@@ -160,7 +160,7 @@ pub fn tags_of(tape: &Tape, pass: impl Fn(&Output) -> bool) -> BTreeSet<String> 
                 match ty(xs[1]).domain {
                     Domain::Once => found.insert("learned initial states"),
                     Domain::Row => found.insert("initial states of each row"),
-                    Domain::Edge(_) | Domain::Step => false,
+                    Domain::BoundarySlots(_) | Domain::Step => false,
                 };
                 found.extend(beginning(tape, xs[1], &varies));
             }
@@ -201,7 +201,7 @@ fn op_over(tape: &Tape, i: usize) -> impl Iterator<Item = String> {
     let name = |d: Domain| match d {
         Domain::Once => "once",
         Domain::Row => "row",
-        Domain::Edge(_) => "edge",
+        Domain::BoundarySlots(_) => "slots",
         Domain::Step => "step",
     };
     let types: Vec<Type> = node.operands.iter().map(|&x| tape.node(x).ty).collect();

@@ -108,7 +108,7 @@ impl<T: Real> Interpreter<T> {
             (Domain::Once, Shape::Scalar) => "one number".to_string(),
             (Domain::Once, shape) => shape.to_string(),
             (Domain::Row, shape) => format!("B × {shape}"),
-            (Domain::Edge(k), shape) => format!("{k} × B × {shape}"),
+            (Domain::BoundarySlots(k), shape) => format!("{k} × B × {shape}"),
             (Domain::Step, shape) => format!("T × B × {shape}"),
         };
         TapeError::Length {

@@ -138,7 +138,7 @@ impl<T: Real> Memory<T> {
         match place.domain {
             Domain::Once => 0..n,
             Domain::Row => 0..self.batch * n,
-            Domain::Edge(_) | Domain::Step => {
+            Domain::BoundarySlots(_) | Domain::Step => {
                 let size = self.batch * n;
                 let tick = if self.plans[place.buffer].one_step {
                     0
@@ -159,7 +159,7 @@ impl<T: Real> Memory<T> {
         match place.domain {
             Domain::Once if rows > 1 && s.len() == 1 => Arg::Splat(s[0], s),
             Domain::Once if rows > 1 => Arg::Row(s),
-            Domain::Once | Domain::Row | Domain::Edge(_) | Domain::Step => Arg::Full(s),
+            Domain::Once | Domain::Row | Domain::BoundarySlots(_) | Domain::Step => Arg::Full(s),
         }
     }
 
@@ -293,7 +293,7 @@ impl<T: Real> Memory<T> {
                     let sum = &mut sum;
                     Total { data, sum }.rows(n, self.batch, x);
                 }
-                Domain::Edge(_) | Domain::Step => {
+                Domain::BoundarySlots(_) | Domain::Step => {
                     each::copy_rows(&mut out[range], n, self.batch, x, true);
                 }
             }

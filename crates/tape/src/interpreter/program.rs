@@ -85,7 +85,7 @@ impl Instr {
     pub(crate) fn sums(&self) -> Option<(usize, Summed)> {
         match (self.kind, self.dst) {
             (Kind::Back { init, .. }, _) => init
-                .filter(|init| !matches!(init.domain, Domain::Edge(_)))
+                .filter(|init| !matches!(init.domain, Domain::BoundarySlots(_)))
                 .map(|init| (init.buffer, Summed::Terms)),
             (Kind::Op(Op::Outer { .. }), Some(dst)) if self.reduces() => {
                 Some((dst.buffer, Summed::Products))
@@ -166,7 +166,7 @@ impl Plans {
 pub(crate) fn ticks(domain: Domain, t: usize) -> usize {
     match domain {
         Domain::Once | Domain::Row => 1,
-        Domain::Edge(k) => k,
+        Domain::BoundarySlots(k) => k,
         Domain::Step => t,
     }
 }
@@ -175,7 +175,7 @@ pub(crate) fn ticks(domain: Domain, t: usize) -> usize {
 pub(crate) fn rows(domain: Domain, b: usize) -> usize {
     match domain {
         Domain::Once => 1,
-        Domain::Row | Domain::Edge(_) | Domain::Step => b,
+        Domain::Row | Domain::BoundarySlots(_) | Domain::Step => b,
     }
 }
 

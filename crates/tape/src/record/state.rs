@@ -49,7 +49,7 @@ impl Recorder {
     #[track_caller]
     pub fn state<'t>(&'t self, name: &str, shape: Shape, d: i32, init: Option<Var<'t>>) -> Var<'t> {
         let at = Location::caller();
-        let edge = Type::new(shape, Domain::Edge(d.unsigned_abs() as usize));
+        let edge = Type::new(shape, Domain::BoundarySlots(d.unsigned_abs() as usize));
         let checked = self.inner.borrow_mut().check_type(name, edge, at);
         let init = checked.and_then(|()| match init {
             Some(v) => self.own("state", v, at),

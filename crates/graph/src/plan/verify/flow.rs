@@ -164,10 +164,10 @@ impl Flow<'_> {
         let x = &self.plan.buffers[buffer];
         let s = &mut self.arrays[buffer];
         let slots = match t.domain {
-            Domain::Edge(k) => k as i64,
+            Domain::BoundarySlots(k) => k as i64,
             Domain::Once | Domain::Row | Domain::Step => 1,
         };
-        let at_edge = x.domain == Domain::Step && matches!(t.domain, Domain::Edge(_));
+        let at_edge = x.domain == Domain::Step && matches!(t.domain, Domain::BoundarySlots(_));
         if t.write {
             if self.frozen[buffer] {
                 return broken(8, format!("`{}` is stored after it was packed", x.name));

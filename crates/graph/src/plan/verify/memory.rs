@@ -51,7 +51,7 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
             }
             _ => None,
         };
-        let edge = matches!(item, Item::Loop(l) if matches!(l.domain, Domain::Edge(_)));
+        let edge = matches!(item, Item::Loop(l) if matches!(l.domain, Domain::BoundarySlots(_)));
         for a in item.accesses(&plan.weights) {
             let u = a.view.buffer;
             let kept = |p: usize| match memory.keep[u] {
