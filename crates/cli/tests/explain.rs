@@ -74,7 +74,7 @@ fn the_text_begins_with_what_was_done() {
     ] {
         assert!(rest.contains(part), "{part}: {rest}");
     }
-    let one = told(&["--cell", "rnn", "--pass", "fuse"]);
+    let one = told(&["--cell", "rnn", "--pass", "stack_products"]);
     assert!(
         one.contains("before pass") && one.contains(", fuse:\ngraph rnn"),
         "{one}"

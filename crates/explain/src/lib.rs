@@ -176,7 +176,7 @@ impl Explanation {
     /// Products of weights and weight gradients in the program before they are fused, and after.
     pub fn fused(&self) -> (Counts, Counts) {
         let last = |name: &str| self.trace.iter().rposition(|(n, _)| *n == name);
-        let fuse = last("fuse").unwrap_or(self.trace.len() - 1);
+        let fuse = last("stack_products").unwrap_or(self.trace.len() - 1);
         let before = fuse.saturating_sub(1);
         (counts(&self.trace[before].1), counts(&self.trace[fuse].1))
     }

@@ -12,17 +12,17 @@ use crate::target::Target;
 /// ```
 /// use retrograd_graph::Options;
 /// let slow = Options::default().with(|o| o.nest = false);
-/// assert!(slow.fuse && !slow.nest);
+/// assert!(slow.stack_products && !slow.nest);
 /// assert_eq!(Options::SWITCHES.len(), Options::each_off().count());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Options {
     /// Constants, identities, common subexpressions, and work moved to the lowest domain it varies over. (Dead nodes go
-    /// with every pass; *fuse* tidies up after itself.)
+    /// with every pass; *stack_products* tidies up after itself.)
     pub simplify: bool,
     /// Products with concatenations split, products of one operand stacked, summed products joined.
-    pub fuse: bool,
+    pub stack_products: bool,
     /// What costs less to make again than to keep is made again on its reader's side.
     pub recompute: bool,
     /// A state that can decay, and its cotangent, is 0 where it is below the least normal number of single precision: arithmetic on
@@ -128,7 +128,7 @@ impl Options {
     /// Every switch and its name.
     pub const SWITCHES: [(&str, Switch); 12] = [
         ("simplify", |o| &mut o.simplify),
-        ("fuse", |o| &mut o.fuse),
+        ("stack_products", |o| &mut o.stack_products),
         ("recompute", |o| &mut o.recompute),
         ("flush", |o| &mut o.flush),
         ("distribute", |o| &mut o.distribute),
@@ -186,7 +186,7 @@ impl Options {
     fn all(on: bool) -> Options {
         Options {
             simplify: on,
-            fuse: on,
+            stack_products: on,
             recompute: on,
             flush: on,
             distribute: on,

@@ -28,7 +28,7 @@ fn a_carried_value_is_flushed_without_going_through_its_parts_again_and_again() 
     for tape in [doubled, chain] {
         let options = Options::default().with(|o| {
             o.simplify = false;
-            o.fuse = false;
+            o.stack_products = false;
         });
         let begun = Instant::now();
         let trace = passes::run(&Graph::from_tape(&tape), &[], &options).expect("it has an order");

@@ -178,7 +178,7 @@ fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
             "simplify" => simplify::simplify(&g, last),
             "adjoint" => adjoint::adjoint(&g, &adjoint::Differentiate::loss(&g)),
             "split" => split::split(&g),
-            "fuse" => fuse::fuse(&g, options.distribute),
+            "stack_products" => stack_products::stack_products(&g, options.distribute),
             "legalize" => legalize::legalize(&g),
             "recompute" => passes::recompute::recompute(&g),
             "flush" => passes::flush::flush(&g),

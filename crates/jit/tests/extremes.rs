@@ -1,4 +1,4 @@
-//! Rewriting keeps values and gradients at the ends of the range: every identity of *simplify*, *split* and *fuse*, and some
+//! Rewriting keeps values and gradients at the ends of the range: every identity of *simplify*, *split* and *stack_products*, and some
 //! that look like one, over zeros of both signs, infinities, NaN, denormal, tiny and huge numbers, in single and double
 //! precision. The tape computes what is written; the plan (with and without passes) and machine code have to agree with it.
 //!

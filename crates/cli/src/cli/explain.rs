@@ -21,7 +21,7 @@ use super::choice::{Choice, Sizes, near};
 /// The name that stands for the plan among the passes'.
 const PLAN: &str = "plan";
 /// The pass whose graph is drawn unless another is named.
-const DRAWN: &str = "fuse";
+const DRAWN: &str = "stack_products";
 
 /// What `retrograd explain` can be told.
 #[derive(Debug, clap::Args)]

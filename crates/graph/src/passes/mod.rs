@@ -5,11 +5,11 @@ pub mod adjoint;
 pub(crate) mod coarsest;
 pub mod components;
 pub mod flush;
-pub mod fuse;
 pub mod legalize;
 pub mod recompute;
 pub mod simplify;
 pub mod split;
+pub mod stack_products;
 pub mod stream;
 pub mod tangent;
 
@@ -91,15 +91,15 @@ pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<T
     if options.flush {
         step(&mut trace, check, "flush", flush::flush);
     }
-    if options.fuse {
+    if options.stack_products {
         step(&mut trace, check, "split", split::split);
         if options.simplify {
             step(&mut trace, check, "simplify", |g| {
                 simplify::simplify(g, true)
             });
         }
-        step(&mut trace, check, "fuse", |g| {
-            fuse::fuse(g, options.distribute)
+        step(&mut trace, check, "stack_products", |g| {
+            stack_products::stack_products(g, options.distribute)
         });
     }
     step(&mut trace, check, "legalize", legalize::legalize);

@@ -1,4 +1,4 @@
-//! *fuse gates*: fewer, larger products.
+//! *stack_products*: fewer, larger products.
 //!
 //! Inside one component only (fusing over its border would tie W x to U h and pull it back into the loop):
 //!
@@ -24,7 +24,7 @@ use crate::work::Allowance;
 
 /// Fuses products. With `distribute` those of one component; without, for a plan that has one loop a direction, those of one
 /// direction, and then W x + U h too is one product, of x and h copied side by side.
-pub fn fuse(g: &Graph, distribute: bool) -> Graph {
+pub fn stack_products(g: &Graph, distribute: bool) -> Graph {
     let is_product = |&v: &Value| matches!(g.op_of(v), Op::MatVec { .. } | Op::Outer { .. });
     if !g.order().iter().any(is_product) {
         return g.clone();
