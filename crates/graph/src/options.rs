@@ -33,7 +33,7 @@ pub struct Options {
     pub distribute: bool,
     /// Point-wise work that reads a recurrence, or that only one reads, joins it where fewer numbers cross between loops then;
     /// so do recurrences.
-    pub join: bool,
+    pub fuse: bool,
     /// Products are added to what is in their place, and begin with a bias.
     pub absorb: bool,
     /// Places are used again, and what one step alone reads has one step's array. Without it every stored value has an
@@ -132,7 +132,7 @@ impl Options {
         ("recompute", |o| &mut o.recompute),
         ("flush", |o| &mut o.flush),
         ("distribute", |o| &mut o.distribute),
-        ("join", |o| &mut o.join),
+        ("fuse", |o| &mut o.fuse),
         ("absorb", |o| &mut o.absorb),
         ("reuse", |o| &mut o.reuse),
         ("interchange", |o| &mut o.interchange),
@@ -190,7 +190,7 @@ impl Options {
             recompute: on,
             flush: on,
             distribute: on,
-            join: on,
+            fuse: on,
             absorb: on,
             reuse: on,
             interchange: on,

@@ -7,7 +7,7 @@ use crate::graph::{Graph, as_map};
 use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Class, Components, components};
 use crate::passes::legalize::sums_over_points;
-use crate::plan::join::join;
+use crate::plan::fuse::fuse;
 use crate::plan::wide::is_wide;
 
 /// How a value comes about.

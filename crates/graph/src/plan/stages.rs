@@ -56,7 +56,7 @@ pub fn stream(g: &Graph, options: &Options) -> Plan {
 /// Everything but how long arrays keep their steps.
 fn loops(g: &Graph, options: &Options) -> Plan {
     let mut facts = Classified::classify(g, options.distribute);
-    if options.join {
+    if options.fuse {
         facts.join(options.wide);
     }
     if options.absorb {

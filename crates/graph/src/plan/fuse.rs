@@ -1,4 +1,4 @@
-//! *join*: work that can run for all steps at once goes back into a recurrence where that lowers the numbers that cross
+//! *fuse*: work that can run for all steps at once goes back into a recurrence where that lowers the numbers that cross
 //! between loops, and so must be stored for all steps.
 //!
 //! Maximal distribution leaves a recurrence nothing but its own work. What reads it then needs all its values: the read-out
