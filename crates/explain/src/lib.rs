@@ -275,7 +275,7 @@ fn counts(g: &Graph) -> Counts {
 fn visit<'p>(items: &'p [Item], f: &mut dyn FnMut(&'p Item)) {
     for item in items {
         match item {
-            Item::Phase { items, .. } | Item::Nest { items, .. } => visit(items, f),
+            Item::Phase { items, .. } | Item::TimeTile { items, .. } => visit(items, f),
             other => f(other),
         }
     }
@@ -314,7 +314,7 @@ fn title(plan: &Plan, item: &Item) -> String {
         }
         Item::Loop(l) => loop_title(l),
         Item::Product { domain, product } => format!("W{} for all of {domain}", product.weight),
-        Item::Nest { items, .. } => {
+        Item::TimeTile { items, .. } => {
             let loops: Vec<String> = loops_of(item).into_iter().map(loop_title).collect();
             format!(
                 "{} with {} hoisted products, a few steps at a time",

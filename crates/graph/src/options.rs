@@ -11,8 +11,8 @@ use crate::target::Target;
 ///
 /// ```
 /// use retrograd_graph::Options;
-/// let slow = Options::default().with(|o| o.nest = false);
-/// assert!(slow.stack_products && !slow.nest);
+/// let slow = Options::default().with(|o| o.time_tile = false);
+/// assert!(slow.stack_products && !slow.time_tile);
 /// assert_eq!(Options::SWITCHES.len(), Options::each_off().count());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,7 +24,7 @@ pub struct Options {
     /// Products with concatenations split, products of one operand stacked, summed products joined.
     pub stack_products: bool,
     /// What costs less to make again than to keep is made again on its reader's side.
-    pub recompute: bool,
+    pub rematerialize: bool,
     /// A state that can decay, and its cotangent, is 0 where it is below the least normal number of single precision: arithmetic on
     /// denormal numbers is several times slower. Programs compiled in double precision are left as they are, whatever this says.
     pub flush: bool,
@@ -35,16 +35,16 @@ pub struct Options {
     /// so do recurrences.
     pub fuse: bool,
     /// Products are added to what is in their place, and begin with a bias.
-    pub absorb: bool,
+    pub accumulate_in_place: bool,
     /// Places are used again, and what one step alone reads has one step's array. Without it every stored value has an
     /// array of its own over its whole domain.
     pub reuse: bool,
     /// Element-wise recurrences go through time inside the loop over lanes, their states in registers.
     pub interchange: bool,
     /// Activations of stored values by wide kernels.
-    pub wide: bool,
+    pub outline_activations: bool,
     /// Recurrences and the products that only they read go through time together.
-    pub nest: bool,
+    pub time_tile: bool,
     /// Long blocks of steps through all that can go through time together: what lives within a block's work needs an array
     /// for one block only, and memory budgets can be kept. Without it everything over steps is done for all steps at once.
     pub phases: bool,
@@ -129,15 +129,15 @@ impl Options {
     pub const SWITCHES: [(&str, Switch); 12] = [
         ("simplify", |o| &mut o.simplify),
         ("stack_products", |o| &mut o.stack_products),
-        ("recompute", |o| &mut o.recompute),
+        ("rematerialize", |o| &mut o.rematerialize),
         ("flush", |o| &mut o.flush),
         ("distribute", |o| &mut o.distribute),
         ("fuse", |o| &mut o.fuse),
-        ("absorb", |o| &mut o.absorb),
+        ("accumulate_in_place", |o| &mut o.accumulate_in_place),
         ("reuse", |o| &mut o.reuse),
         ("interchange", |o| &mut o.interchange),
-        ("wide", |o| &mut o.wide),
-        ("nest", |o| &mut o.nest),
+        ("outline_activations", |o| &mut o.outline_activations),
+        ("time_tile", |o| &mut o.time_tile),
         ("phases", |o| &mut o.phases),
     ];
 
@@ -178,7 +178,7 @@ impl Options {
     pub fn streaming(self) -> Options {
         Options {
             distribute: false,
-            recompute: false,
+            rematerialize: false,
             ..self
         }
     }
@@ -187,15 +187,15 @@ impl Options {
         Options {
             simplify: on,
             stack_products: on,
-            recompute: on,
+            rematerialize: on,
             flush: on,
             distribute: on,
             fuse: on,
-            absorb: on,
+            accumulate_in_place: on,
             reuse: on,
             interchange: on,
-            wide: on,
-            nest: on,
+            outline_activations: on,
+            time_tile: on,
             observe: Vec::new(),
             phases: on,
             target: Target::host(),

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A second line `observe: value(keep), adjoint(c)` asks for these; an adjoint is compared with the slope of the loss in
-//! that value. A line `options: without nest, unroll 4, flush` says what `all`, `gradient`, `hessian`, `fuse`, `plan` and the plans
+//! that value. A line `options: without time_tile, unroll 4, flush` says what `all`, `gradient`, `hessian`, `fuse`, `plan` and the plans
 //! that are run do without, how many steps a turn of a loop over time does, and that what delays carry is flushed; in such a case, lines `default 1 `text`: …` are
 //! expectations of what the default options give.
 //!
@@ -116,7 +116,7 @@ fn unflushed() -> Options {
     Options::verified().with(|o| o.flush = false)
 }
 
-/// `without nest, unroll 4, flush`
+/// `without time_tile, unroll 4, flush`
 fn options_of(line: &str) -> Result<Options, String> {
     let mut options = unflushed();
     for wish in line.split(", ") {
@@ -180,7 +180,7 @@ fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
             "split" => split::split(&g),
             "stack_products" => stack_products::stack_products(&g, options.distribute),
             "legalize" => legalize::legalize(&g),
-            "recompute" => passes::recompute::recompute(&g),
+            "rematerialize" => passes::rematerialize::rematerialize(&g),
             "flush" => passes::flush::flush(&g),
             "tangent" => tangent::tangent(&g, &tangents(&g)),
             "all" | "gradient" | "hessian" => {

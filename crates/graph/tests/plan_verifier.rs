@@ -49,7 +49,7 @@ fn change(items: &mut [Item], f: &mut dyn FnMut(&mut Item) -> bool) -> bool {
     items.iter_mut().any(|item| {
         f(item)
             || match item {
-                Item::Nest { items, .. } | Item::Phase { items, .. } => change(items, f),
+                Item::TimeTile { items, .. } | Item::Phase { items, .. } => change(items, f),
                 _ => false,
             }
     })
@@ -252,7 +252,7 @@ fn rule_5_a_product_over_its_own_rows() {
 fn retain(items: &mut Vec<Item>, f: fn(&Item) -> bool) {
     items.retain(f);
     for item in items {
-        if let Item::Nest { items, .. } | Item::Phase { items, .. } = item {
+        if let Item::TimeTile { items, .. } | Item::Phase { items, .. } = item {
             retain(items, f);
         }
     }
@@ -392,7 +392,7 @@ fn rule_9_time_inside_of_products() {
 /// The rule that a change of the first nest breaks.
 fn in_nest(f: impl Fn(&mut bool, &mut Vec<Item>)) -> usize {
     broken(trained(LSTM), |item| match item {
-        Item::Nest { reverse, items } => {
+        Item::TimeTile { reverse, items } => {
             f(reverse, items);
             true
         }
@@ -433,7 +433,9 @@ fn rule_10_a_product_that_needs_a_later_block() {
 #[test]
 fn rule_11_a_phase_in_the_other_direction() {
     let found = broken(trained(LSTM), |item| match item {
-        Item::Phase { reverse, items } if items.iter().any(|i| matches!(i, Item::Nest { .. })) => {
+        Item::Phase { reverse, items }
+            if items.iter().any(|i| matches!(i, Item::TimeTile { .. })) =>
+        {
             *reverse = !*reverse;
             true
         }

@@ -6,7 +6,7 @@ pub(crate) mod coarsest;
 pub mod components;
 pub mod flush;
 pub mod legalize;
-pub mod recompute;
+pub mod rematerialize;
 pub mod simplify;
 pub mod split;
 pub mod stack_products;
@@ -103,8 +103,13 @@ pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<T
         });
     }
     step(&mut trace, check, "legalize", legalize::legalize);
-    if options.recompute {
-        step(&mut trace, check, "recompute", recompute::recompute);
+    if options.rematerialize {
+        step(
+            &mut trace,
+            check,
+            "rematerialize",
+            rematerialize::rematerialize,
+        );
     }
     Ok(trace)
 }

@@ -8,7 +8,7 @@ use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Class, Components, components};
 use crate::passes::legalize::sums_over_points;
 use crate::plan::fuse::fuse;
-use crate::plan::wide::is_wide;
+use crate::plan::outline_activations::is_wide;
 
 /// How a value comes about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) enum LoweringKind {
     Product,
     /// Nothing is done: the product that is its second operand adds to the place of its first, or the first product of
     /// that place begins with it.
-    Absorbed,
+    Accumulated,
     /// A sum over part of its domain.
     Global,
 }
@@ -92,7 +92,7 @@ impl<'g> Classified<'g> {
     }
 
     /// Point-wise work joins recurrences.
-    pub(crate) fn join(&mut self, wide: bool) {
+    pub(crate) fn join(&mut self, outline_activations: bool) {
         self.class = join(self, wide);
     }
 
@@ -294,7 +294,7 @@ impl<'g> Classified<'g> {
             let once = |x: Value| self.g.users(x).count() == 1 && !self.g.is_output(x);
             let place = matches!(
                 self.lowering(p),
-                LoweringKind::Product | LoweringKind::Absorbed
+                LoweringKind::Product | LoweringKind::Accumulated
             );
             if !place || !once(p) || p == q || self.domain(p) != self.domain(v) {
                 continue;
@@ -315,7 +315,7 @@ impl<'g> Classified<'g> {
                 continue;
             }
             self.alias[p.index()] = Some(v);
-            self.how[v.index()] = Some(LoweringKind::Absorbed);
+            self.how[v.index()] = Some(LoweringKind::Accumulated);
             self.first.insert(v, first);
         }
         // What a value is added to comes after it.
@@ -341,7 +341,7 @@ impl<'g> Classified<'g> {
             if self.class(x) != Class::Parallel && self.class(x) != self.class(v) {
                 return false;
             }
-            if self.lowering(x) != LoweringKind::Absorbed {
+            if self.lowering(x) != LoweringKind::Accumulated {
                 return true;
             }
             x = self.g.operands(x)[0];
@@ -372,7 +372,7 @@ impl<'g> Classified<'g> {
     /// The product that completes an absorbed sum.
     pub(crate) fn last(&self, v: Value) -> Value {
         let mut v = v;
-        while self.lowering(v) == LoweringKind::Absorbed {
+        while self.lowering(v) == LoweringKind::Accumulated {
             let xs = self.g.operands(v);
             v = if self.alias[xs[1].index()] == Some(v) {
                 xs[1]

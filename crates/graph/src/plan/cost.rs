@@ -359,7 +359,7 @@ impl Count<'_> {
                 Some(nest) => self.nested(product, nest),
                 None => self.product(1, all(*domain), product, false),
             },
-            Item::Nest { items, .. } => {
+            Item::TimeTile { items, .. } => {
                 let bytes = size_of::<f32>();
                 let nest = Nested {
                     rows: self.slices.rows(self.plan, items, bytes, b, 1),
@@ -477,7 +477,7 @@ pub fn most_rows(items: &[Item], w: usize, t: usize, b: usize) -> usize {
                 false => 0,
             }
         }
-        Item::Nest { items, .. } | Item::Phase { items, .. } => most_rows(items, w, t, b),
+        Item::TimeTile { items, .. } | Item::Phase { items, .. } => most_rows(items, w, t, b),
         _ => 0,
     };
     items.iter().map(one).max().unwrap_or(0)

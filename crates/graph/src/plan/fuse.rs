@@ -129,7 +129,7 @@ const EACH: usize = 32;
 /// Where everything over steps is computed when all that should has joined, by index of the value. Where finding that out
 /// takes too long, what has not been tried stays apart.
 /// `wide`: there will be wide kernels.
-pub(crate) fn join(f: &Classified<'_>, wide: bool) -> Vec<Class> {
+pub(crate) fn join(f: &Classified<'_>, outline_activations: bool) -> Vec<Class> {
     let net = Net::new(f);
     let links: usize = net.reads.iter().map(Vec::len).sum();
     let mut left = Allowance::of(SMALL + EACH * (f.order.len() + links));
@@ -531,7 +531,7 @@ impl<'f, 'g> Net<'f, 'g> {
         });
         match f.lowering(v) {
             LoweringKind::Lane => !readers.iter().all(in_sweep) && !one_loop,
-            LoweringKind::View | LoweringKind::Absorbed | LoweringKind::Global => false,
+            LoweringKind::View | LoweringKind::Accumulated | LoweringKind::Global => false,
             _ => !is_part,
         }
     }
@@ -577,7 +577,7 @@ impl<'f, 'g> Net<'f, 'g> {
     }
 
     /// What only one recurrence reads joins it.
-    fn producers(&self, class: &mut Classes, wide: bool) {
+    fn producers(&self, class: &mut Classes, outline_activations: bool) {
         let f = self.f;
         let lane_wise = |v: &Value| {
             matches!(

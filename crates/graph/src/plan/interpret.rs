@@ -266,7 +266,7 @@ impl<T: Real> Run<'_, T> {
                     self.product(product, p);
                 }
             }
-            Item::Nest { reverse, items } => {
+            Item::TimeTile { reverse, items } => {
                 let blocks = steps.len().div_ceil(self.cut.steps);
                 for i in 0..blocks {
                     let i = if *reverse { blocks - 1 - i } else { i };

@@ -411,7 +411,7 @@ impl Analysis<'_> {
                 }
                 if !matches!(
                     items[item],
-                    Item::Loop(_) | Item::Nest { .. } | Item::Product { .. }
+                    Item::Loop(_) | Item::TimeTile { .. } | Item::Product { .. }
                 ) {
                     return None;
                 }
@@ -492,7 +492,7 @@ fn carried(item: &Item) -> BTreeSet<usize> {
             }
             read
         }
-        Item::Nest { items, .. } => items.iter().flat_map(carried).collect(),
+        Item::TimeTile { items, .. } => items.iter().flat_map(carried).collect(),
         _ => BTreeSet::new(),
     }
 }

@@ -13,7 +13,7 @@ mod home;
 mod interchange;
 mod interpret;
 mod memory;
-mod nest;
+mod outline_activations;
 mod phase;
 mod print;
 mod region;
@@ -22,9 +22,9 @@ mod reuse;
 mod schedule;
 mod slices;
 mod stages;
+mod time_tile;
 mod unroll;
 mod verify;
-mod wide;
 
 use retrograd_tape::{Domain, Map, Reduction};
 use smallvec::SmallVec;
@@ -33,11 +33,11 @@ use crate::target::Target;
 
 pub use interpret::{Cut, InterpretError};
 pub use memory::{Checkpointing, Layout, Lifetime, Memory};
+pub use outline_activations::WIDE;
 pub use rename::Renamed;
 pub use slices::Slices;
 pub use stages::{plan, stream};
 pub use verify::verify;
-pub use wide::WIDE;
 
 /// Where an array lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -519,7 +519,7 @@ impl Plan {
             for item in items {
                 match item {
                     Item::Loop(l) => out.push(l),
-                    Item::Nest { items, .. } | Item::Phase { items, .. } => collect(items, out),
+                    Item::TimeTile { items, .. } | Item::Phase { items, .. } => collect(items, out),
                     _ => {}
                 }
             }

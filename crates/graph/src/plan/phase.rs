@@ -27,7 +27,7 @@ pub(crate) enum Direction {
 /// Which direction an item goes through time in.
 pub(crate) fn direction(item: &Item) -> Direction {
     match item {
-        Item::Nest { reverse, .. } | Item::Phase { reverse, .. } => Direction::Fixed(*reverse),
+        Item::TimeTile { reverse, .. } | Item::Phase { reverse, .. } => Direction::Fixed(*reverse),
         Item::Loop(l) => match l.kind {
             Kind::Recurrence { reverse } => Direction::Fixed(reverse),
             Kind::Parallel if l.domain == Domain::Step => Direction::Either,

@@ -98,7 +98,7 @@ impl Plan {
     fn items(&self, f: &mut fmt::Formatter<'_>, items: &[Item]) -> fmt::Result {
         for item in items {
             match item {
-                Item::Nest { reverse, items } => {
+                Item::TimeTile { reverse, items } => {
                     let order = if *reverse {
                         "last to first"
                     } else {

@@ -49,7 +49,7 @@ fn reads(f: &Classified<'_>, v: Value) -> Vec<Read> {
                 }
                 continue;
             }
-            if f.lowering(u) == LoweringKind::Absorbed {
+            if f.lowering(u) == LoweringKind::Accumulated {
                 // The sum lives in the same place; its readers are those of the root.
                 continue;
             }
@@ -257,7 +257,7 @@ fn is_host(h: &Assignment<'_, '_>, r: Value) -> bool {
     let f = h.f;
     matches!(
         f.lowering(r),
-        LoweringKind::Product | LoweringKind::Absorbed
+        LoweringKind::Product | LoweringKind::Accumulated
     ) && f.root(r) == r
         && h.homes.get(&r) == Some(&Placement::Own)
         && h.boundary_steps(r) == (0, 0)

@@ -190,7 +190,7 @@ impl<'f, 'g> Schedule<'f, 'g> {
     fn is_computed(&self, v: Value) -> bool {
         !matches!(
             self.f.lowering(v),
-            LoweringKind::View | LoweringKind::Absorbed
+            LoweringKind::View | LoweringKind::Accumulated
         )
     }
 

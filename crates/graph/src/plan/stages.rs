@@ -6,13 +6,13 @@ use crate::plan::build::Classified;
 use crate::plan::home::Assignment;
 use crate::plan::interchange::interchange;
 use crate::plan::memory::Memory;
-use crate::plan::nest::nest;
+use crate::plan::outline_activations::widen;
 use crate::plan::phase::phases;
 use crate::plan::region::Emit;
 use crate::plan::schedule::schedule;
+use crate::plan::time_tile::time_tile;
 use crate::plan::unroll::unroll;
 use crate::plan::verify::verify;
-use crate::plan::wide::widen;
 use crate::plan::{Item, Plan};
 
 /// Plans a graph that has been through the passes, with the stages that `options` want.
@@ -40,7 +40,7 @@ pub fn stream(g: &Graph, options: &Options) -> Plan {
     let mut plan = loops(
         g,
         &Options {
-            nest: false,
+            time_tile: false,
             phases: false,
             // A call does one step.
             unroll: Unroll::NONE,
@@ -57,9 +57,9 @@ pub fn stream(g: &Graph, options: &Options) -> Plan {
 fn loops(g: &Graph, options: &Options) -> Plan {
     let mut facts = Classified::classify(g, options.distribute);
     if options.fuse {
-        facts.join(options.wide);
+        facts.join(options.outline_activations);
     }
-    if options.absorb {
+    if options.accumulate_in_place {
         facts.absorb();
     }
     let drafts = schedule(&facts);
@@ -75,8 +75,14 @@ fn loops(g: &Graph, options: &Options) -> Plan {
         options.interchange,
         interchange,
     );
-    stage(&mut plan, check, "wide", options.wide, widen);
-    stage(&mut plan, check, "nest", options.nest, nest);
+    stage(
+        &mut plan,
+        check,
+        "outline_activations",
+        options.outline_activations,
+        widen,
+    );
+    stage(&mut plan, check, "time_tile", options.time_tile, time_tile);
     stage(&mut plan, check, "phases", options.phases, phases);
     stage(&mut plan, check, "unroll", true, |p| {
         unroll(&mut p.items, options.unroll)
@@ -112,7 +118,7 @@ fn number(items: &mut [Item], next: &mut usize) {
                 l.number = *next;
                 *next += 1;
             }
-            Item::Nest { items, .. } | Item::Phase { items, .. } => number(items, next),
+            Item::TimeTile { items, .. } | Item::Phase { items, .. } => number(items, next),
             _ => {}
         }
     }

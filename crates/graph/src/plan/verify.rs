@@ -123,7 +123,7 @@ fn item(plan: &Plan, item: &Item, numbers: &mut Vec<usize>) -> Result<(), Broken
             numbers.push(l.number);
             return self::r#loop(plan, l);
         }
-        Item::Nest { reverse, items } => {
+        Item::TimeTile { reverse, items } => {
             nest(plan, *reverse, items)?;
             return items.iter().try_for_each(|i| self::item(plan, i, numbers));
         }
@@ -411,7 +411,7 @@ fn time_inside(plan: &Plan, l: &Loop, carried: &[Carried]) -> Result<(), Broken>
 }
 
 /// Rule 10.
-fn nest(plan: &Plan, reverse: bool, items: &[Item]) -> Result<(), Broken> {
+fn time_tile(plan: &Plan, reverse: bool, items: &[Item]) -> Result<(), Broken> {
     let product = |i: &Item| {
         let domain = Domain::Step;
         matches!(i, Item::Product { domain: d, .. } if *d == domain)

@@ -55,7 +55,7 @@ impl Efforts {
     pub(crate) fn of(plan: &Plan) -> Efforts {
         fn visit(plan: &Plan, items: &[Item], out: &mut Vec<(usize, usize)>) {
             for item in items {
-                if let Item::Phase { items, .. } | Item::Nest { items, .. } = item {
+                if let Item::Phase { items, .. } | Item::TimeTile { items, .. } = item {
                     visit(plan, items, out);
                 }
                 if !matches!(item, Item::Phase { .. }) {
@@ -92,7 +92,7 @@ impl Efforts {
             for item in items {
                 match item {
                     Item::Phase { items, .. } => visit(items, f),
-                    Item::Nest { items, .. } => {
+                    Item::TimeTile { items, .. } => {
                         f(item);
                         visit(items, f);
                     }
@@ -125,7 +125,7 @@ fn domain(item: &Item) -> Domain {
         | Item::SumTo { domain, .. }
         | Item::OuterTo { domain, .. }
         | Item::Scatter { domain, .. } => *domain,
-        Item::Nest { .. } | Item::Phase { .. } => Domain::Step,
+        Item::TimeTile { .. } | Item::Phase { .. } => Domain::Step,
     }
 }
 

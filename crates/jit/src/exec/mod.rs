@@ -259,7 +259,7 @@ impl<'a, T: Element> Run<'a, T> {
                 }
             }
             Item::Loop(l) => self.run_loop(l, item, span),
-            Item::Nest { reverse, items } => {
+            Item::TimeTile { reverse, items } => {
                 let pieces = self.pieces(item, span);
                 self.nest(kernels, *reverse, items, (span, pieces));
             }
@@ -339,7 +339,7 @@ impl<'a, T: Element> Run<'a, T> {
 
     /// Products, loops over what they made and the recurrence behind them, a few steps at a time. With too few rows for all
     /// pieces, one after another: everything but the recurrence has steps for them.
-    fn nest(
+    fn time_tile(
         &mut self,
         kernels: &Kernels<T>,
         reverse: bool,

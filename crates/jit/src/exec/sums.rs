@@ -88,7 +88,7 @@ impl<T: Element> Run<'_, T> {
             } => self.scatter(at(*domain), *to, (*rows, *cols), (*index, *v), *y),
             Item::Pack(_)
             | Item::Loop(_)
-            | Item::Nest { .. }
+            | Item::TimeTile { .. }
             | Item::Phase { .. }
             | Item::Product { .. } => {
                 unreachable!("no sums")

@@ -121,7 +121,9 @@ impl<T: Element> Need<'_, T> {
                         let (steps, rows) = points(*domain, t, b);
                         f(steps * rows, rhs, bias);
                     }
-                    Item::Nest { items, .. } | Item::Phase { items, .. } => visit(items, t, b, f),
+                    Item::TimeTile { items, .. } | Item::Phase { items, .. } => {
+                        visit(items, t, b, f)
+                    }
                     _ => {}
                 }
             }

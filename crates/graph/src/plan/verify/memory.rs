@@ -77,7 +77,7 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
         let loops = plan.loops();
         let steps: Vec<_> = loops.into_iter().filter(step).collect();
         let forward = Kind::Recurrence { reverse: false };
-        let nested = |i: &Item| matches!(i, Item::Nest { .. } | Item::Phase { .. });
+        let nested = |i: &Item| matches!(i, Item::TimeTile { .. } | Item::Phase { .. });
         if steps.len() > 1
             || steps.iter().any(|l| l.kind != forward)
             || plan.items.iter().any(nested)

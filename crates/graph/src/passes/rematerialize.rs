@@ -1,4 +1,4 @@
-//! *recompute*: what costs less to make again than to keep is made again on its reader's side.
+//! *rematerialize*: what costs less to make again than to keep is made again on its reader's side.
 //!
 //! A value that crosses from one recurrence to another is kept for all steps. Where it is an element-wise op of values
 //! that are kept anyway, as tanh c is of c in an LSTM, the reader computes it: 6 numbers a unit and step cross instead
@@ -11,7 +11,7 @@ use crate::graph::Graph;
 use crate::passes::components::{Class, Components, components};
 
 /// Copies nodes to the recurrences that read them. Two equal nodes stand side by side then, so no rebuilding pass may follow.
-pub fn recompute(g: &Graph) -> Graph {
+pub fn rematerialize(g: &Graph) -> Graph {
     let Ok(components) = components(g) else {
         return g.clone();
     };

@@ -15,7 +15,7 @@ const SMALL: usize = 1 << 20;
 const EACH: usize = 64;
 
 /// Forms the nests of a plan. Where looking for them takes too long, the rest goes without.
-pub(crate) fn nest(plan: &mut Plan) {
+pub(crate) fn time_tile(plan: &mut Plan) {
     let touched = plan.items.iter().map(|i| i.touched(&plan.weights));
     let mut touched: Vec<Vec<Access>> = touched.collect();
     let accesses: usize = touched.iter().map(Vec::len).sum();
@@ -62,7 +62,7 @@ pub(crate) fn nest(plan: &mut Plan) {
             if products > 0 {
                 let mut items = out.split_off(out.len() - products);
                 items.push(item);
-                out.push(Item::Nest { reverse, items });
+                out.push(Item::TimeTile { reverse, items });
                 before.clear();
                 continue;
             }
