@@ -138,11 +138,11 @@ impl Machine {
         let bytes = (footprint(plan, leaf.item, run) * size_of::<T>()) as f64;
         let stays = near(plan.target);
         let cached = NEAR * plan.target.caches().l3 as f64;
-        // What a sweep goes through for one step and that does not stay comes from farther away each time.
-        let sweeps =
-            (all.iter()).filter(|x| matches!(x.work, Work::Sweep { .. } | Work::Matrix { .. }));
+        // What a lane loop goes through for one step and that does not stay comes from farther away each time.
+        let lane_loops =
+            (all.iter()).filter(|x| matches!(x.work, Work::LaneLoop { .. } | Work::Matrix { .. }));
         let beyond = |x: &Task| ((x.work.numbers() * size_of::<T>()) as f64 - stays).max(0.0);
-        let again: f64 = sweeps.map(|x| x.times as f64 * beyond(x)).sum();
+        let again: f64 = lane_loops.map(|x| x.times as f64 * beyond(x)).sum();
         let near = (bytes.min(cached) - stays).max(0.0) / self.cache_gbs;
         let far = (bytes - cached).max(0.0) / self.memory_gbs;
         let transfer = match all.is_empty() {
@@ -159,7 +159,7 @@ impl Machine {
     }
 }
 
-/// Bytes that stay in L2 of what an item, or a sweep over a step's rows, goes through.
+/// Bytes that stay in L2 of what an item, or a lane loop over a step's rows, goes through.
 fn near(target: Target) -> f64 {
     NEAR * target.caches().l2 as f64
 }
@@ -241,7 +241,7 @@ impl Machine {
             Work::Activate { map, rows, len } => {
                 c.activate + rows as f64 * vectors(len) * c.kernel(map)
             }
-            Work::Sweep {
+            Work::LaneLoop {
                 rows,
                 lanes,
                 loads,
@@ -258,7 +258,7 @@ impl Machine {
                 let body: f64 =
                     c.turn / side + instrs + ops.iter().map(|&m| c.emitted(m)).sum::<f64>();
                 let single = if lanes == 1 { c.single } else { 0.0 };
-                c.sweep + rows as f64 * (turns * body + c.folded * folds as f64 + single)
+                c.lane_loop + rows as f64 * (turns * body + c.folded * folds as f64 + single)
             }
             Work::Matrix {
                 rows,

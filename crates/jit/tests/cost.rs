@@ -74,7 +74,7 @@ fn an_lstm_has_one_step_product_a_slice_and_direction() {
         _ => None,
     });
     let emitted = work.iter().filter_map(|(times, w)| match w {
-        Work::Sweep {
+        Work::LaneLoop {
             rows, lanes, ops, ..
         } => {
             let activates = |m: &&Map| matches!(m, Map::Tanh | Map::Sigmoid);

@@ -373,7 +373,7 @@ fn work(work: &Work) -> String {
         Work::Activate { map, rows, len } => {
             format!("kernel {}: {} of {len}", map.row().name, rows_of(*rows))
         }
-        Work::Sweep {
+        Work::LaneLoop {
             rows,
             lanes,
             loads,

@@ -260,7 +260,7 @@ impl<'g> Classified<'g> {
         out
     }
 
-    /// True if `u` reads `v` number for number, so that one sweep can compute both.
+    /// True if `u` reads `v` number for number, so that one lane loop can compute both.
     pub(crate) fn reads_whole(&self, u: Value, v: Value) -> bool {
         self.reads(u).iter().any(|s| s.value == v && s.whole)
     }

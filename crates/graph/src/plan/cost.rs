@@ -15,7 +15,7 @@ pub struct Task {
     pub work: Work,
 }
 
-/// One call of a kernel, or one sweep of emitted code over the rows of a step.
+/// One call of a kernel, or one lane loop of emitted code over the rows of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
     /// `rows` rows of `inner` numbers by a weight of `inner` × `outer`; with the weight packed, unless it is for one row.
@@ -59,7 +59,7 @@ pub enum Work {
         len: usize,
     },
     /// Emitted element-wise code over rows of `lanes` numbers.
-    Sweep {
+    LaneLoop {
         /// Rows.
         rows: usize,
         /// Numbers a row.
@@ -104,7 +104,10 @@ impl Work {
                 numbers,
                 flops,
             } => rows * numbers * flops,
-            Work::Pack { .. } | Work::Activate { .. } | Work::Sweep { .. } | Work::Sum { .. } => 0,
+            Work::Pack { .. }
+            | Work::Activate { .. }
+            | Work::LaneLoop { .. }
+            | Work::Sum { .. } => 0,
         }
     }
 
@@ -112,7 +115,7 @@ impl Work {
     pub fn ops(&self) -> usize {
         match self {
             Work::Activate { rows, len, .. } => rows * len,
-            Work::Sweep {
+            Work::LaneLoop {
                 rows,
                 lanes,
                 ops,
@@ -135,7 +138,7 @@ impl Work {
             Work::Outer { terms, len, cols } => terms * (len + cols) + len * cols,
             Work::Pack { numbers } => 2 * numbers,
             Work::Activate { rows, len, .. } => 2 * rows * len,
-            Work::Sweep {
+            Work::LaneLoop {
                 rows,
                 lanes,
                 loads,
@@ -160,7 +163,7 @@ impl Work {
         match self {
             Work::Product { .. } | Work::Outer { .. } => self.flops() / cost.flops,
             Work::Activate { rows, len, .. } => cost.polynomial * rows * len,
-            Work::Sweep {
+            Work::LaneLoop {
                 rows,
                 lanes,
                 loads,
@@ -184,7 +187,7 @@ impl Work {
     /// Calls of precompiled kernels.
     pub fn calls(&self) -> usize {
         match self {
-            Work::Sweep { .. } | Work::Matrix { .. } => 0,
+            Work::LaneLoop { .. } | Work::Matrix { .. } => 0,
             _ => 1,
         }
     }
@@ -486,7 +489,7 @@ pub fn most_rows(items: &[Item], w: usize, t: usize, b: usize) -> usize {
 /// A statement that emitted code does row by row.
 fn statement(s: &Stmt, rows: usize) -> Work {
     match s {
-        Stmt::Region(r) => sweep(r, rows),
+        Stmt::Region(r) => lane_loop(r, rows),
         Stmt::MatVec {
             rows: m, cols: n, ..
         } => Work::Matrix {
@@ -520,7 +523,7 @@ fn statement(s: &Stmt, rows: usize) -> Work {
     }
 }
 
-fn sweep(r: &Region, rows: usize) -> Work {
+fn lane_loop(r: &Region, rows: usize) -> Work {
     let mut ops: Vec<Map> = Vec::new();
     let mut loads = 0;
     for i in &r.instrs {
@@ -532,7 +535,7 @@ fn sweep(r: &Region, rows: usize) -> Work {
     }
     let dots = r.folds.iter().filter(|f| f.0 == Fold::Dot);
     ops.extend(dots.map(|_| Map::Mul));
-    Work::Sweep {
+    Work::LaneLoop {
         rows,
         lanes: r.lanes,
         loads,

@@ -18,11 +18,11 @@ pub const EMITTED_BYTES: usize = 16;
 pub struct Cycles {
     /// FLOPs of f32 at the peak, a cycle: a multiply-add counts two.
     pub flops: f64,
-    /// An emitted sweep over a step's rows.
-    pub sweep: f64,
+    /// An emitted lane loop over a step's rows.
+    pub lane_loop: f64,
     /// A row of one number: latencies, not throughput.
     pub single: f64,
-    /// A vector of a sweep: its turn of the loop.
+    /// A vector of a lane loop: its turn of the loop.
     pub turn: f64,
     /// A load, store or simple op on an emitted vector: four a cycle.
     pub instr: f64,
@@ -80,7 +80,7 @@ pub struct Effort {
 /// 256-bit and 512-bit kernels with fused multiply-add, emitted vectors of 128 bits.
 pub const WIDE: Cycles = Cycles {
     flops: 32.0,
-    sweep: 5.0,
+    lane_loop: 5.0,
     single: 8.4,
     turn: 1.2,
     instr: 0.25,

@@ -9,7 +9,7 @@
 //! 2. *Consumers*: for each recurrence the part of its point-wise readers is taken in that leaves least to store. That is a
 //!    minimum cut: a value that is computed on the recurrence's side and read on the other side costs its length.
 //! 3. *Producers*: what only one recurrence reads joins it, if it takes no more to read than it makes: element-wise work,
-//!    outer products, rows of a table. Two kinds stay out, for they would make the loop slower than a load does: a sweep of its
+//!    outer products, rows of a table. Two kinds stay out, for they would make the loop slower than a load does: a lane loop of its
 //!    own, as of one number a row that is then repeated, which also keeps the recurrence from having time inside; and, in
 //!    an element-wise recurrence, an activation of what a product stored: outside, wide kernels compute it over many steps
 //!    at once, in its operand's place (6.5 cycles for four sigmoids of f32 with 256-bit vectors, 12.3 in the loop, against
@@ -517,7 +517,7 @@ impl<'f, 'g> Net<'f, 'g> {
             && readers
                 .iter()
                 .all(|l| beside(l) && f.lowering(l.at) == LoweringKind::Concat);
-        let in_sweep = |l: &Link| {
+        let in_lane_loop = |l: &Link| {
             beside(l)
                 && matches!(
                     f.lowering(l.at),
@@ -530,7 +530,7 @@ impl<'f, 'g> Net<'f, 'g> {
             loop_of(first) != Class::Parallel && readers.iter().all(same)
         });
         match f.lowering(v) {
-            LoweringKind::Lane => !readers.iter().all(in_sweep) && !one_loop,
+            LoweringKind::Lane => !readers.iter().all(in_lane_loop) && !one_loop,
             LoweringKind::View | LoweringKind::Accumulated | LoweringKind::Global => false,
             _ => !is_part,
         }
@@ -599,9 +599,9 @@ impl<'f, 'g> Net<'f, 'g> {
                 .sum();
             let small = match f.lowering(v) {
                 LoweringKind::Lane => {
-                    let in_one_sweep =
+                    let in_one_lane_loop =
                         |l: &Link| f.lowering(l.at) == LoweringKind::Lane && f.reads_whole(l.at, v);
-                    self.readers(v).iter().any(in_one_sweep)
+                    self.readers(v).iter().any(in_one_lane_loop)
                 }
                 LoweringKind::Row => takes <= f.len(v) && self.work(v) <= WORK_A_NUMBER * f.len(v),
                 _ => false,

@@ -151,18 +151,18 @@ impl<'f, 'g> Assignment<'f, 'g> {
         self.buffers.len() - 1
     }
 
-    /// A value is stored if something reads it that is not in the same sweep.
+    /// A value is stored if something reads it that is not in the same lane loop.
     fn is_stored(&self, v: Value, when: &ProgramOrder) -> bool {
         let f = self.f;
         if f.lowering(v) != LoweringKind::Lane || f.g.is_output(v) {
             return !cut_into_outputs(f.g, v);
         }
-        let own = when.sweep(Atom::Value(v));
+        let own = when.lane_loop(Atom::Value(v));
         let elsewhere = |u: Value| matches!(f.g.op_of(u), Op::Delay(_) | Op::Boundary(_));
         let mut work = vec![v];
         while let Some(x) = work.pop() {
             for u in f.g.users(x) {
-                let same_sweep = match f.lowering(u) {
+                let same_lane_loop = match f.lowering(u) {
                     LoweringKind::View if elsewhere(u) => false,
                     LoweringKind::View => {
                         if matches!(f.g.op_of(u), Op::Reshape(_) | Op::Spread(_)) {
@@ -172,17 +172,19 @@ impl<'f, 'g> Assignment<'f, 'g> {
                             f.readers(u).is_empty() && !f.g.is_output(u)
                         }
                     }
-                    LoweringKind::Lane | LoweringKind::Fold => when.sweep(Atom::Value(u)) == own,
+                    LoweringKind::Lane | LoweringKind::Fold => {
+                        when.lane_loop(Atom::Value(u)) == own
+                    }
                     LoweringKind::Concat => {
                         f.g.operands(u)
                             .iter()
                             .enumerate()
                             .filter(|(_, y)| **y == x)
-                            .all(|(i, _)| when.sweep(Atom::Part(u, i)) == own)
+                            .all(|(i, _)| when.lane_loop(Atom::Part(u, i)) == own)
                     }
                     _ => false,
                 };
-                if !same_sweep {
+                if !same_lane_loop {
                     return true;
                 }
             }
@@ -323,26 +325,27 @@ impl<'f, 'g> Assignment<'f, 'g> {
 pub(crate) struct ProgramOrder {
     /// Item and statement of each atom.
     pub(crate) at: HashMap<Atom, (usize, usize)>,
-    /// Atoms that share a sweep.
-    sweep: HashMap<Atom, usize>,
+    /// Atoms that share a lane loop.
+    lane_loop: HashMap<Atom, usize>,
 }
 
 impl ProgramOrder {
     fn new(drafts: &[DraftItem]) -> ProgramOrder {
         let mut when = ProgramOrder {
             at: HashMap::default(),
-            sweep: HashMap::default(),
+            lane_loop: HashMap::default(),
         };
-        let mut sweeps = 0;
+        let mut lane_loops = 0;
         for (i, item) in drafts.iter().enumerate() {
             match item {
                 DraftItem::Loop(_, _, body) => {
                     for (k, draft) in body.iter().enumerate() {
                         match draft {
                             Draft::Region(_, atoms) => {
-                                sweeps += 1;
+                                lane_loops += 1;
                                 when.at.extend(atoms.iter().map(|a| (*a, (i, k))));
-                                when.sweep.extend(atoms.iter().map(|a| (*a, sweeps)));
+                                when.lane_loop
+                                    .extend(atoms.iter().map(|a| (*a, lane_loops)));
                             }
                             Draft::Node(v) => {
                                 when.at.insert(Atom::Value(*v), (i, k));
@@ -361,9 +364,9 @@ impl ProgramOrder {
         when
     }
 
-    /// The sweep that an atom is part of; none for statements of their own.
-    pub(crate) fn sweep(&self, a: Atom) -> Option<usize> {
-        self.sweep.get(&a).copied()
+    /// The lane loop that an atom is part of; none for statements of their own.
+    pub(crate) fn lane_loop(&self, a: Atom) -> Option<usize> {
+        self.lane_loop.get(&a).copied()
     }
 
     /// Item and statement.

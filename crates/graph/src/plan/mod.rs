@@ -137,7 +137,7 @@ pub enum Fold {
     Dot,
 }
 
-/// An element-wise loop over `lanes` numbers of one point: loads, ops, stores, in one sweep.
+/// An element-wise loop over `lanes` numbers of one point: loads, ops, stores, in one lane loop.
 #[derive(Clone, Debug, Default)]
 pub struct Region {
     /// How many numbers.

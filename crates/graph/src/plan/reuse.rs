@@ -2,7 +2,7 @@
 //! what only the next step reads has one step's array.
 //!
 //! All of it rests on one property of a region: for each vector of lanes it loads all it needs before it stores anything.
-//! So a value may be stored where another is read in the same sweep at the same lanes, if nothing reads that one later.
+//! So a value may be stored where another is read in the same lane loop at the same lanes, if nothing reads that one later.
 
 use retrograd_tape::{Domain, Op, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
@@ -20,7 +20,7 @@ struct Read {
     atom: Atom,
     /// First number and length of the part.
     part: (usize, usize),
-    /// Lane i of the sweep reads number i of the part.
+    /// Lane i of the lane loop reads number i of the part.
     aligned: bool,
     /// It is read at another step.
     elsewhere: bool,
@@ -124,8 +124,8 @@ impl Assignment<'_, '_> {
             let (w, u) = (when.at(first), when.at(r.atom));
             u < w
                 || (r.aligned
-                    && when.sweep(r.atom).is_some()
-                    && when.sweep(r.atom) == when.sweep(written))
+                    && when.lane_loop(r.atom).is_some()
+                    && when.lane_loop(r.atom) == when.lane_loop(written))
         })
     }
 }
@@ -191,8 +191,8 @@ pub(crate) fn take_places(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
     let mut parts: HashSet<(Value, (usize, usize))> = HashSet::default();
     let reading = reading_hosts(h, when);
     for &v in &f.order {
-        let sweep = when.sweep(Atom::Value(v));
-        if sweep.is_some_and(|s| reading.contains(&s))
+        let lane_loop = when.lane_loop(Atom::Value(v));
+        if lane_loop.is_some_and(|s| reading.contains(&s))
             && let Some((host, part)) = pre_activation(h, v, when, &mut left)
             && parts.insert((host, part))
         {
@@ -234,7 +234,7 @@ pub(crate) fn take_places(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
     }
 }
 
-/// The sweeps that read a sum of products: no other has a place to give away.
+/// The lane loops that read a sum of products: no other has a place to give away.
 fn reading_hosts(h: &Assignment<'_, '_>, when: &ProgramOrder) -> HashSet<usize> {
     let f = h.f;
     let lanes = f
@@ -248,7 +248,7 @@ fn reading_hosts(h: &Assignment<'_, '_>, when: &ProgramOrder) -> HashSet<usize> 
     };
     lanes
         .filter(reads)
-        .filter_map(|&v| when.sweep(Atom::Value(v)))
+        .filter_map(|&v| when.lane_loop(Atom::Value(v)))
         .collect()
 }
 
@@ -282,7 +282,7 @@ fn pre_activation(
     if h.boundary_steps(v) != (0, 0) || h.is_local(v) {
         return None;
     }
-    let sweep = when.sweep(Atom::Value(v));
+    let lane_loop = when.lane_loop(Atom::Value(v));
     let mut work: Vec<Value> = f.g.operands(v).to_vec();
     let mut seen: HashSet<Value> = HashSet::default();
     while let Some(x) = work.pop() {
@@ -290,7 +290,7 @@ fn pre_activation(
             return None;
         }
         if f.lowering(x) == LoweringKind::Lane {
-            if seen.insert(x) && when.sweep(Atom::Value(x)) == sweep {
+            if seen.insert(x) && when.lane_loop(Atom::Value(x)) == lane_loop {
                 work.extend(f.g.operands(x));
             }
             continue;
@@ -306,10 +306,9 @@ fn pre_activation(
             continue;
         };
         let overlaps = |p: (usize, usize)| p.0 < part.0 + part.1 && part.0 < p.0 + p.1;
-        let only_here = all
-            .iter()
-            .filter(|y| overlaps(y.part))
-            .all(|y| y.aligned && !y.elsewhere && y.part == part && when.sweep(y.atom) == sweep);
+        let only_here = all.iter().filter(|y| overlaps(y.part)).all(|y| {
+            y.aligned && !y.elsewhere && y.part == part && when.lane_loop(y.atom) == lane_loop
+        });
         if part.1 == f.len(v) && only_here {
             return Some((r, part));
         }
@@ -347,12 +346,12 @@ fn dead_after(
     let parts = f.g.operands(c);
     let stored = when.at(Atom::Part(c, 0));
     left.spend(parts.len());
-    let sweep = when.sweep(Atom::Part(c, 0));
+    let lane_loop = when.lane_loop(Atom::Part(c, 0));
     // A part that lives in the concatenation is stored when it is computed.
     let together = parts.iter().enumerate().all(|(i, p)| {
         let lives_here = matches!(h.homes.get(p), Some(Placement::In(whole, _)) if *whole == c);
-        when.sweep(Atom::Part(c, i)) == sweep
-            && (!lives_here || when.sweep(Atom::Value(*p)) == sweep)
+        when.lane_loop(Atom::Part(c, i)) == lane_loop
+            && (!lives_here || when.lane_loop(Atom::Value(*p)) == lane_loop)
     });
     let spans = |start: usize, len: usize| {
         let mut from = 0;
@@ -365,8 +364,8 @@ fn dead_after(
         && reads(f, o).iter().all(|r| {
             let before = when.at(r.atom).0 < stored.0 || when.at(r.atom) < stored;
             let beside = r.aligned
-                && when.sweep(r.atom) == sweep
-                && sweep.is_some()
+                && when.lane_loop(r.atom) == lane_loop
+                && lane_loop.is_some()
                 && spans(at + r.part.0, r.part.1);
             !r.elsewhere && (before || beside)
         })

@@ -30,7 +30,7 @@ pub(crate) enum Atom {
 /// A statement that names values.
 #[derive(Clone, Debug)]
 pub(crate) enum Draft {
-    /// Atoms of one length in one sweep.
+    /// Atoms of one length in one lane loop.
     Region(usize, Vec<Atom>),
     /// A value with a statement of its own.
     Node(Value),
@@ -442,7 +442,7 @@ impl<'f, 'g> Schedule<'f, 'g> {
     }
 
     /// True if a member of a group is better computed later: nothing needs it but element-wise work of the same domain that
-    /// cannot be done yet, whose sweep then has it for nothing. Only what is made of one value over steps waits, so that
+    /// cannot be done yet, whose lane loop then has it for nothing. Only what is made of one value over steps waits, so that
     /// no more is kept for it than it is itself.
     fn waits(&self, v: Value, group: &BTreeSet<usize>) -> bool {
         let f = self.f;

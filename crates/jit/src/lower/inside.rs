@@ -32,7 +32,7 @@ struct Stream {
 }
 
 /// What goes through time.
-struct Sweep<'l> {
+struct LaneLoop<'l> {
     region: &'l Region,
     /// How many steps, and how many a turn.
     steps: Value,
@@ -162,7 +162,7 @@ impl Code<'_, '_> {
                 })
                 .collect();
             let fixed = fixed.iter().map(|&(v, at)| (v, in_row(code, at))).collect();
-            let sweep = Sweep {
+            let lane_loop = LaneLoop {
                 region: r,
                 steps,
                 unroll: l.unroll,
@@ -171,25 +171,25 @@ impl Code<'_, '_> {
                 streams,
                 fixed,
             };
-            code.tiles(&sweep);
+            code.tiles(&lane_loop);
         });
     }
 
     /// All lanes of a row: tiles, the vectors that remain together, then the lanes that remain one by one.
-    fn tiles(&mut self, sweep: &Sweep<'_>) {
+    fn tiles(&mut self, lane_loop: &LaneLoop<'_>) {
         let (lanes, bytes) = (self.lane.lanes() as usize, i64::from(self.lane.bytes()));
-        let vectors = sweep.region.lanes / lanes;
-        let (rest, vector) = (vectors % sweep.tile, 16);
+        let vectors = lane_loop.region.lanes / lanes;
+        let (rest, vector) = (vectors % lane_loop.tile, 16);
         let tiled = (vectors - rest) as i64 * vector;
         let done = vectors as i64 * vector;
-        let end = sweep.region.lanes as i64 * bytes;
+        let end = lane_loop.region.lanes as i64 * bytes;
         let parts = [
             (
                 0,
                 tiled,
-                sweep.tile as i64 * vector,
+                lane_loop.tile as i64 * vector,
                 Width::Full,
-                sweep.tile,
+                lane_loop.tile,
             ),
             (tiled, done, rest as i64 * vector, Width::Full, rest),
             (done, end, bytes, Width::One, 1),
@@ -197,18 +197,18 @@ impl Code<'_, '_> {
         for (lo, hi, by, width, vectors) in parts {
             self.part((lo, hi), by, width, &[], &mut |code, at, width, _| {
                 let at = at.from;
-                code.through_time(sweep, Tile { at, width, vectors });
+                code.through_time(lane_loop, Tile { at, width, vectors });
                 Vec::new()
             });
         }
     }
 
     /// One tile, from the first step to the last.
-    fn through_time(&mut self, sweep: &Sweep<'_>, tile: Tile) {
-        let r = sweep.region;
+    fn through_time(&mut self, lane_loop: &LaneLoop<'_>, tile: Tile) {
+        let r = lane_loop.region;
         let plan = self.plan;
         let over_steps = |v: View| plan.buffers[v.buffer].domain == Domain::Step;
-        let is_carried = |i: usize| sweep.carried.iter().any(|c| c.1 == Some(i));
+        let is_carried = |i: usize| lane_loop.carried.iter().any(|c| c.1 == Some(i));
         // What no step changes, by instruction and vector.
         let mut fixed: Vec<Option<Vec<Value>>> = Vec::with_capacity(r.instrs.len());
         let unchanging: Vec<bool> = (r.instrs.iter().enumerate())
@@ -221,9 +221,9 @@ impl Code<'_, '_> {
             .collect();
         for (instr, unchanging) in r.instrs.iter().zip(unchanging) {
             fixed.push(unchanging.then(|| match instr {
-                Instr::Load(v) => self.load_fixed(sweep, tile, *v),
+                Instr::Load(v) => self.load_fixed(lane_loop, tile, *v),
                 Instr::Splat(v) => {
-                    let from = self.fixed_address(sweep, *v);
+                    let from = self.fixed_address(lane_loop, *v);
                     vec![self.splat(from); tile.vectors]
                 }
                 Instr::Const(c) => vec![self.math().constant(*c); tile.vectors],
@@ -231,40 +231,40 @@ impl Code<'_, '_> {
             }));
         }
         let mut now = Now {
-            left: sweep.steps,
+            left: lane_loop.steps,
             at: Vec::new(),
             carried: Vec::new(),
         };
-        for s in &sweep.streams {
+        for s in &lane_loop.streams {
             let at = match s.lanes {
                 true => self.b.ins().iadd(s.at, tile.at),
                 false => s.at,
             };
             now.at.push(at);
         }
-        for &(_, load) in &sweep.carried {
+        for &(_, load) in &lane_loop.carried {
             let start = match load.map(|i| &r.instrs[i]) {
-                Some(Instr::Load(v)) => self.load_fixed(sweep, tile, *v),
+                Some(Instr::Load(v)) => self.load_fixed(lane_loop, tile, *v),
                 _ => vec![self.math().constant(0.0); tile.vectors],
             };
             now.carried.extend(start);
         }
         // What remains of a row is not worth more code.
-        let unroll = match tile.vectors == sweep.tile {
-            true => sweep.unroll,
+        let unroll = match tile.vectors == lane_loop.tile {
+            true => lane_loop.unroll,
             false => 1,
         };
         if unroll > 1 {
-            now = self.turns(sweep, tile, &fixed, unroll, now);
+            now = self.turns(lane_loop, tile, &fixed, unroll, now);
         }
-        now = self.turns(sweep, tile, &fixed, 1, now);
+        now = self.turns(lane_loop, tile, &fixed, 1, now);
         for &(from, v) in &r.stores {
             if self.plan.buffers[v.buffer].domain == Domain::Step {
                 continue;
             }
-            let k = sweep.carried.iter().position(|c| c.0 == from);
+            let k = lane_loop.carried.iter().position(|c| c.0 == from);
             let k = k.expect("what is stored at the end is carried");
-            let to = self.fixed_address(sweep, v);
+            let to = self.fixed_address(lane_loop, v);
             for j in 0..tile.vectors {
                 let to = self.b.ins().iadd(to, tile.at);
                 self.store_at(tile, j, now.carried[k * tile.vectors + j], to, 0);
@@ -275,7 +275,7 @@ impl Code<'_, '_> {
     /// Turns of `unroll` steps for as long as there are as many left.
     fn turns(
         &mut self,
-        sweep: &Sweep<'_>,
+        lane_loop: &LaneLoop<'_>,
         tile: Tile,
         fixed: &[Option<Vec<Value>>],
         unroll: usize,
@@ -304,7 +304,7 @@ impl Code<'_, '_> {
         self.b.switch_to_block(inside);
         let mut now = at_head.clone();
         for _ in 0..unroll {
-            now = self.step(sweep, tile, fixed, &now);
+            now = self.step(lane_loop, tile, fixed, &now);
         }
         now.left = self.b.ins().iadd_imm_s(now.left, -(unroll as i64));
         self.b.ins().jump(head, &now.args());
@@ -315,16 +315,16 @@ impl Code<'_, '_> {
     /// One step of a tile. Each vector's loads come before its stores.
     fn step(
         &mut self,
-        sweep: &Sweep<'_>,
+        lane_loop: &LaneLoop<'_>,
         tile: Tile,
         fixed: &[Option<Vec<Value>>],
         now: &Now,
     ) -> Now {
-        let r = sweep.region;
+        let r = lane_loop.region;
         let mut next = now.clone();
         let stream = |v: View, lanes: bool| {
             let plain = View { offset: 0, ..v };
-            let found = sweep.streams.iter();
+            let found = lane_loop.streams.iter();
             let mut found = found.map(|s| (s.view, s.lanes));
             found
                 .position(|s| s == (plain, lanes))
@@ -333,7 +333,7 @@ impl Code<'_, '_> {
         for j in 0..tile.vectors {
             let mut values: Vec<Value> = Vec::with_capacity(r.instrs.len());
             for (i, instr) in r.instrs.iter().enumerate() {
-                let carried = sweep.carried.iter().position(|c| c.1 == Some(i));
+                let carried = lane_loop.carried.iter().position(|c| c.1 == Some(i));
                 let value = match (&fixed[i], carried, instr) {
                     (Some(all), ..) => all[j],
                     (None, Some(k), _) => now.carried[k * tile.vectors + j],
@@ -361,28 +361,28 @@ impl Code<'_, '_> {
                     self.store_at(tile, j, values[from], to, v.offset);
                 }
             }
-            for (k, &(from, _)) in sweep.carried.iter().enumerate() {
+            for (k, &(from, _)) in lane_loop.carried.iter().enumerate() {
                 next.carried[k * tile.vectors + j] = values[from];
             }
         }
-        for (at, s) in next.at.iter_mut().zip(&sweep.streams) {
+        for (at, s) in next.at.iter_mut().zip(&lane_loop.streams) {
             *at = self.b.ins().iadd(*at, s.step);
         }
         next
     }
 
     /// Where a view is that has an address in the row.
-    fn fixed_address(&mut self, sweep: &Sweep<'_>, v: View) -> Value {
+    fn fixed_address(&mut self, lane_loop: &LaneLoop<'_>, v: View) -> Value {
         let plain = View { offset: 0, ..v };
-        let known = sweep.fixed.iter().find(|f| f.0 == plain);
+        let known = lane_loop.fixed.iter().find(|f| f.0 == plain);
         let at = known.expect("made of all").1;
         let offset = v.offset as i64 * i64::from(self.lane.bytes());
         self.b.ins().iadd_imm_s(at, offset)
     }
 
     /// A tile's numbers of such a view.
-    fn load_fixed(&mut self, sweep: &Sweep<'_>, tile: Tile, v: View) -> Vec<Value> {
-        let at = self.fixed_address(sweep, v);
+    fn load_fixed(&mut self, lane_loop: &LaneLoop<'_>, tile: Tile, v: View) -> Vec<Value> {
+        let at = self.fixed_address(lane_loop, v);
         let at = self.b.ins().iadd(at, tile.at);
         (0..tile.vectors)
             .map(|j| self.load_at(tile, j, at, 0))

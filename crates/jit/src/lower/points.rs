@@ -1,4 +1,4 @@
-//! The loop over rows and the sweep over a row's numbers: vectors first, what remains one by one.
+//! The loop over rows and the lane loop over a row's numbers: vectors first, what remains one by one.
 
 use std::collections::hash_map::Entry;
 
@@ -29,7 +29,7 @@ pub(crate) struct At {
     plus: i32,
 }
 
-/// What a sweep carries from vector to vector.
+/// What a lane loop carries from vector to vector.
 #[derive(Clone, Copy)]
 pub(crate) struct Carried {
     /// The neutral element that it begins with.
@@ -38,8 +38,8 @@ pub(crate) struct Carried {
     pub(crate) maximum: bool,
 }
 
-/// The body of a sweep: place, width and carried values to the carried values' successors.
-type Sweep<'s, C> = &'s mut dyn FnMut(&mut C, At, Width, &[Value]) -> Vec<Value>;
+/// The body of a lane loop: place, width and carried values to the carried values' successors.
+type LaneLoop<'s, C> = &'s mut dyn FnMut(&mut C, At, Width, &[Value]) -> Vec<Value>;
 
 impl<'f> Code<'_, 'f> {
     /// Statements for each row of the range at step `t`.
@@ -165,12 +165,12 @@ impl<'f> Code<'_, 'f> {
     /// vectors and those of the remainder (whose first lane counts), both from their starts on.
     ///
     /// The vectors of a turn carry values of their own, so that their sums do not wait for each other.
-    pub(crate) fn sweep(
+    pub(crate) fn lane_loop(
         &mut self,
         n: usize,
         turn: usize,
         carried: &[Carried],
-        body: Sweep<'_, Self>,
+        body: LaneLoop<'_, Self>,
     ) -> (Vec<Value>, Vec<Value>) {
         const VECTOR: i64 = 16;
         let bytes = i64::from(self.lane.bytes());
@@ -229,7 +229,7 @@ impl<'f> Code<'_, 'f> {
         by: i64,
         width: Width,
         carried: &[Value],
-        body: Sweep<'_, Self>,
+        body: LaneLoop<'_, Self>,
     ) -> Vec<Value> {
         if lo == hi {
             return carried.to_vec();

@@ -39,7 +39,7 @@ impl Code<'_, '_> {
         // A dot multiplies, too.
         let dots = r.folds.iter().filter(|f| f.0 == Fold::Dot).count();
         let turn = vectors_a_turn(ops, loads + r.stores.len() + r.folds.len() + dots);
-        let (full, one) = self.sweep(r.lanes, turn, &carried, &mut |code, at, width, sums| {
+        let (full, one) = self.lane_loop(r.lanes, turn, &carried, &mut |code, at, width, sums| {
             let mut values: Vec<Value> = Vec::with_capacity(r.instrs.len());
             for (i, instr) in r.instrs.iter().enumerate() {
                 let v = match (fixed[i], instr) {
@@ -112,7 +112,7 @@ impl Code<'_, '_> {
     }
 }
 
-/// Vectors that a turn of a sweep with these ops does, and so many loads, stores and folds. What a loop costs beside its work,
+/// Vectors that a turn of a lane loop with these ops does, and so many loads, stores and folds. What a loop costs beside its work,
 /// and what a sum waits for the one before, weighs where there is little work; elsewhere it only makes more code.
 pub(crate) fn vectors_a_turn(mut ops: impl Iterator<Item = Map> + Clone, moves: usize) -> usize {
     let simple = ops.clone().count();

@@ -5,7 +5,7 @@ use cranelift::prelude::*;
 use super::Code;
 use super::points::Carried;
 
-/// Vectors that a turn of a sweep with a load or two does.
+/// Vectors that a turn of a lane loop with a load or two does.
 const TURN: usize = 4;
 
 impl Code<'_, '_> {
@@ -34,7 +34,7 @@ impl Code<'_, '_> {
                 start: zero,
                 maximum: false,
             };
-            let (full, one) = code.sweep(cols, TURN, &[sum], &mut |code, at, width, sum| {
+            let (full, one) = code.lane_loop(cols, TURN, &[sum], &mut |code, at, width, sum| {
                 let (a, b) = (code.load(line, at, width), code.load(x, at, width));
                 vec![code.math().fma(a, b, sum[0])]
             });
@@ -53,7 +53,7 @@ impl Code<'_, '_> {
 
     /// y[cols] = m[rows, cols]ᵀ · x[rows]
     pub(crate) fn matvec_t(&mut self, rows: usize, cols: usize, m: Value, x: Value, y: Value) {
-        self.sweep(cols, 1, &[], &mut |code, at, width, _| {
+        self.lane_loop(cols, 1, &[], &mut |code, at, width, _| {
             let zero = code.math().constant(0.0);
             let sum = code.fold_rows(rows, zero, &mut |code, i, sum| {
                 let line = code.element(m, i, cols);
@@ -99,7 +99,7 @@ impl Code<'_, '_> {
             let from = code.element(a, i, 1);
             let left = code.splat(from);
             let line = code.element(y, i, cols);
-            code.sweep(cols, TURN, &[], &mut |code, at, width, _| {
+            code.lane_loop(cols, TURN, &[], &mut |code, at, width, _| {
                 let right = code.load(b, at, width);
                 let v = code.math().mul(left, right);
                 code.store(v, line, at, width);
@@ -116,7 +116,7 @@ impl Code<'_, '_> {
 
     /// y[rows, cols] = 0, but y[round(index)] = v; as for `gather`.
     pub(crate) fn scatter(&mut self, rows: usize, cols: usize, index: Value, v: Value, y: Value) {
-        self.sweep(rows * cols, TURN, &[], &mut |code, at, width, _| {
+        self.lane_loop(rows * cols, TURN, &[], &mut |code, at, width, _| {
             let zero = code.math().constant(0.0);
             code.store(zero, y, at, width);
             Vec::new()
@@ -169,7 +169,7 @@ impl Code<'_, '_> {
     }
 
     fn copy(&mut self, n: usize, from: Value, to: Value) {
-        self.sweep(n, TURN, &[], &mut |code, at, width, _| {
+        self.lane_loop(n, TURN, &[], &mut |code, at, width, _| {
             let v = code.load(from, at, width);
             code.store(v, to, at, width);
             Vec::new()

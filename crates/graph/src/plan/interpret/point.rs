@@ -94,7 +94,7 @@ impl<T: Real> Run<'_, T> {
         }
     }
 
-    /// For each vector of lanes all loads come before all stores; single numbers are loaded before the sweep, and folds
+    /// For each vector of lanes all loads come before all stores; single numbers are loaded before the lane loop, and folds
     /// stored after it.
     fn region(&mut self, r: &Region, p: Point) {
         let fixed = self.fixed(r, p);

@@ -1,4 +1,4 @@
-//! The statements of a loop's body: element-wise work of one length in as few sweeps as its order allows.
+//! The statements of a loop's body: element-wise work of one length in as few lane loops as its order allows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
@@ -10,8 +10,8 @@ use super::{Atom, Draft};
 use crate::plan::build::{Classified, LoweringKind, Source};
 use crate::work;
 
-/// Most atoms of one sweep. What a sweep of more would hold in registers it has in memory anyway, and what allocates
-/// registers takes longer than in proportion: 0.3 s for 16,000 ops in one sweep.
+/// Most atoms of one lane loop. What a lane loop of more would hold in registers it has in memory anyway, and what allocates
+/// registers takes longer than in proportion: 0.3 s for 16,000 ops in one lane loop.
 const MOST: usize = 512;
 
 struct Body<'f, 'g> {
@@ -22,7 +22,7 @@ struct Body<'f, 'g> {
     /// How much of the same loop it waits for.
     pending: Vec<usize>,
     taken: Vec<bool>,
-    /// By value: the atoms that wait for it, and whether they could have its lanes from their own sweep.
+    /// By value: the atoms that wait for it, and whether they could have its lanes from their own lane loop.
     waited: HashMap<Value, Vec<(usize, bool)>>,
     /// Parts of a concatenation that are not stored yet.
     parts: HashMap<Value, usize>,
@@ -53,18 +53,18 @@ pub(super) fn body(f: &Classified<'_>, group: &[Value], fills: &[Value]) -> Vec<
             .filter_map(|(n, all)| Some((*all.first()?, *n)))
             .min();
         let (_, lanes) = first.expect("a step has no cycle");
-        let sweep = b.sweep(lanes);
-        left -= sweep.len();
-        let sweep: Vec<Atom> = sweep.into_iter().map(|i| b.atoms[i]).collect();
-        let pieces = pieces(f, &sweep).into_iter();
+        let lane_loop = b.lane_loop(lanes);
+        left -= lane_loop.len();
+        let lane_loop: Vec<Atom> = lane_loop.into_iter().map(|i| b.atoms[i]).collect();
+        let pieces = pieces(f, &lane_loop).into_iter();
         out.extend(pieces.map(|piece| Draft::Region(lanes, piece.to_vec())));
     }
     out
 }
 
-/// A sweep in pieces of no more than [`MOST`] atoms. Where it is cut depends on the ops around: what does the same again and
+/// A lane loop in pieces of no more than [`MOST`] atoms. Where it is cut depends on the ops around: what does the same again and
 /// again is cut at the same place each time, and the pieces that are equal then share one function.
-fn pieces<'a>(f: &Classified<'_>, mut sweep: &'a [Atom]) -> Vec<&'a [Atom]> {
+fn pieces<'a>(f: &Classified<'_>, mut lane_loop: &'a [Atom]) -> Vec<&'a [Atom]> {
     /// Atoms before a cut that decide where it is.
     const WINDOW: usize = 16;
     let hash = |atoms: &[Atom]| {
@@ -78,15 +78,15 @@ fn pieces<'a>(f: &Classified<'_>, mut sweep: &'a [Atom]) -> Vec<&'a [Atom]> {
         h.finish()
     };
     let mut pieces = Vec::new();
-    while sweep.len() > MOST {
+    while lane_loop.len() > MOST {
         work::note(WINDOW * MOST);
         let cuts = MOST / 2..MOST;
-        let cut = cuts.min_by_key(|&n| hash(&sweep[n - WINDOW..n]));
-        let (piece, rest) = sweep.split_at(cut.expect("there are some"));
+        let cut = cuts.min_by_key(|&n| hash(&lane_loop[n - WINDOW..n]));
+        let (piece, rest) = lane_loop.split_at(cut.expect("there are some"));
         pieces.push(piece);
-        sweep = rest;
+        lane_loop = rest;
     }
-    pieces.push(sweep);
+    pieces.push(lane_loop);
     pieces
 }
 
@@ -176,15 +176,15 @@ impl<'f, 'g> Body<'f, 'g> {
         }
     }
 
-    /// All that one sweep over so many numbers can do now, in order.
-    fn sweep(&mut self, lanes: usize) -> Vec<usize> {
+    /// All that one lane loop over so many numbers can do now, in order.
+    fn lane_loop(&mut self, lanes: usize) -> Vec<usize> {
         let mut open = self.lane_wise.remove(&lanes).unwrap_or_default();
-        let mut sweep: Vec<usize> = Vec::new();
-        // How much of what an atom waits for the sweep itself has.
+        let mut lane_loop: Vec<usize> = Vec::new();
+        // How much of what an atom waits for the lane loop itself has.
         let mut had: HashMap<usize, usize> = HashMap::default();
         while let Some(i) = open.pop_first() {
             self.taken[i] = true;
-            sweep.push(i);
+            lane_loop.push(i);
             let Atom::Value(v) = self.atoms[i] else {
                 continue;
             };
@@ -202,7 +202,7 @@ impl<'f, 'g> Body<'f, 'g> {
                 }
             }
         }
-        for &i in &sweep {
+        for &i in &lane_loop {
             match self.atoms[i] {
                 Atom::Value(v) => self.is_there(v),
                 Atom::Part(v, _) => {
@@ -215,6 +215,6 @@ impl<'f, 'g> Body<'f, 'g> {
                 Atom::Fill(_) => {}
             }
         }
-        sweep
+        lane_loop
     }
 }
