@@ -271,11 +271,11 @@ fn counts(g: &Graph) -> Counts {
     out
 }
 
-/// Calls `f` with all items but phases and nests, whose own come in their place.
+/// Calls `f` with all items but sweeps and nests, whose own come in their place.
 fn visit<'p>(items: &'p [Item], f: &mut dyn FnMut(&'p Item)) {
     for item in items {
         match item {
-            Item::Phase { items, .. } | Item::TimeTile { items, .. } => visit(items, f),
+            Item::Sweep { items, .. } | Item::TimeTile { items, .. } => visit(items, f),
             other => f(other),
         }
     }
@@ -322,7 +322,7 @@ fn title(plan: &Plan, item: &Item) -> String {
                 items.len() - loops.len()
             )
         }
-        Item::Phase { .. } => "phase".to_owned(),
+        Item::Sweep { .. } => "sweep".to_owned(),
         Item::Outer { delta, rhs, .. } => {
             let right: Vec<String> = rhs.iter().map(|r| name(&r.x)).collect();
             format!(

@@ -47,7 +47,7 @@ pub struct Options {
     pub time_tile: bool,
     /// Long blocks of steps through all that can go through time together: what lives within a block's work needs an array
     /// for one block only, and memory budgets can be kept. Without it everything over steps is done for all steps at once.
-    pub phases: bool,
+    pub sweeps: bool,
     /// No switch but a choice: the machine that the program is planned and compiled for, this one's best unless told.
     pub target: Target,
     /// No switch but a check: each pass's graph and each stage's plan are held against the rules of their verifiers, and
@@ -138,7 +138,7 @@ impl Options {
         ("interchange", |o| &mut o.interchange),
         ("outline_activations", |o| &mut o.outline_activations),
         ("time_tile", |o| &mut o.time_tile),
-        ("phases", |o| &mut o.phases),
+        ("sweeps", |o| &mut o.sweeps),
     ];
 
     /// The same with a change. There may be more options tomorrow, so they are not written as a literal elsewhere.
@@ -197,7 +197,7 @@ impl Options {
             outline_activations: on,
             time_tile: on,
             observe: Vec::new(),
-            phases: on,
+            sweeps: on,
             target: Target::host(),
             verify: cfg!(debug_assertions),
             unroll: if on { Unroll::AUTO } else { Unroll::NONE },

@@ -49,7 +49,7 @@ fn change(items: &mut [Item], f: &mut dyn FnMut(&mut Item) -> bool) -> bool {
     items.iter_mut().any(|item| {
         f(item)
             || match item {
-                Item::TimeTile { items, .. } | Item::Phase { items, .. } => change(items, f),
+                Item::TimeTile { items, .. } | Item::Sweep { items, .. } => change(items, f),
                 _ => false,
             }
     })
@@ -159,8 +159,8 @@ fn rule_3_a_product_over_steps_of_what_has_none() {
 
 #[test]
 fn rule_4_a_parallel_loop_stores_in_one_steps_array() {
-    // Phases would be broken too.
-    let options = Options::verified().with(|o| o.phases = false);
+    // Sweeps would be broken too.
+    let options = Options::verified().with(|o| o.sweeps = false);
     let mut plan = trained_with(LSTM, &options);
     let loops = plan.loops();
     let parallel = |l: &&&Loop| l.kind == Kind::Parallel && l.domain == Domain::Step;
@@ -252,7 +252,7 @@ fn rule_5_a_product_over_its_own_rows() {
 fn retain(items: &mut Vec<Item>, f: fn(&Item) -> bool) {
     items.retain(f);
     for item in items {
-        if let Item::TimeTile { items, .. } | Item::Phase { items, .. } = item {
+        if let Item::TimeTile { items, .. } | Item::Sweep { items, .. } = item {
             retain(items, f);
         }
     }
@@ -431,9 +431,9 @@ fn rule_10_a_product_that_needs_a_later_block() {
 }
 
 #[test]
-fn rule_11_a_phase_in_the_other_direction() {
+fn rule_11_a_sweep_in_the_other_direction() {
     let found = broken(trained(LSTM), |item| match item {
-        Item::Phase { reverse, items }
+        Item::Sweep { reverse, items }
             if items.iter().any(|i| matches!(i, Item::TimeTile { .. })) =>
         {
             *reverse = !*reverse;
@@ -445,9 +445,9 @@ fn rule_11_a_phase_in_the_other_direction() {
 }
 
 #[test]
-fn rule_11_a_packing_in_a_phase() {
+fn rule_11_a_packing_in_a_sweep() {
     let found = broken(trained(LSTM), |item| match item {
-        Item::Phase { items, .. } => {
+        Item::Sweep { items, .. } => {
             items.insert(0, Item::Pack(0));
             true
         }
@@ -482,11 +482,11 @@ fn rule_13_an_input_kept_for_a_block() {
 }
 
 #[test]
-fn rule_13_kept_for_another_phase() {
+fn rule_13_kept_for_another_sweep() {
     let mut plan = trained(LSTM);
     let block = |k: &&mut Lifetime| matches!(k, Lifetime::Block(_));
     let keep = plan.memory.keep.iter_mut().find(block);
-    *keep.expect("something lives in one phase") = Lifetime::Block(0);
+    *keep.expect("something lives in one sweep") = Lifetime::Block(0);
     let moved = rule(&plan);
     plan.memory.keep.pop();
     assert_eq!((moved, rule(&plan)), (13, 13));
@@ -495,7 +495,7 @@ fn rule_13_kept_for_another_phase() {
 #[test]
 fn rule_13_a_replay_of_itself() {
     let mut plan = trained(LSTM);
-    plan.memory.replays[0].by = plan.memory.replays[0].phase;
+    plan.memory.replays[0].by = plan.memory.replays[0].sweep;
     assert_eq!(rule(&plan), 13);
 }
 

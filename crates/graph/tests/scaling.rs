@@ -99,7 +99,7 @@ fn states_that_read_each_other_in_a_row_are_quick() {
         let (x, w) = scalar(r);
         let mut y = x;
         for k in 0..60 {
-            // Forward and backward in turn: as many phases.
+            // Forward and backward in turn: as many sweeps.
             let d = if k % 2 == 0 { 1 } else { -1 };
             let h = r.state(&format!("h.{k}"), Shape::Scalar, d, None);
             y = r.next(h, (w * h + y).tanh());

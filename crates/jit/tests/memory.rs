@@ -240,7 +240,7 @@ fn a_matrix_memory_keeps_one_matrix_forward_and_few_for_training() {
     assert!(memory.bytes * 8 < matrices, "{memory:?}, not {matrices}");
 
     // Gradients are those of a plan that keeps every matrix.
-    let whole = Options::default().with(|o| o.phases = false);
+    let whole = Options::default().with(|o| o.sweeps = false);
     let kept = CompiledCell::compile_with(&tape, &Purpose::Train, &whole).expect("it compiles");
     let t = 64;
     let memory = train

@@ -1,5 +1,5 @@
 //! Distribution at its coarsest: instead of a loop for each recurrence and parallel work outside of them, all work over
-//! steps is done in *phases*, each one loop over time, forward and backward in turn, and every value in the first phase
+//! steps is done in *sweeps*, each one loop over time, forward and backward in turn, and every value in the first sweep
 //! that it can be in.
 //!
 //! For tests, as the other end of what distribution may do, and for measuring what it brings.
@@ -10,47 +10,47 @@ use rustc_hash::FxHashMap as HashMap;
 use crate::graph::Graph;
 use crate::passes::components::{Class, Components};
 
-/// The phases of a graph as if they were its recurrences. Even ones run forward, odd ones backward.
+/// The sweeps of a graph as if they were its recurrences. Even ones run forward, odd ones backward.
 pub(crate) fn coarsest(g: &Graph, fine: &Components) -> Components {
     let order = g.order();
-    // For a value over steps its phase; for any other the first phase that can read it.
-    let mut phase: HashMap<Value, usize> = HashMap::default();
-    // A recurrence is in one phase as a whole.
+    // For a value over steps its sweep; for any other the first sweep that can read it.
+    let mut sweep: HashMap<Value, usize> = HashMap::default();
+    // A recurrence is in one sweep as a whole.
     let mut least: Vec<usize> = fine.reverse.iter().map(|&r| usize::from(r)).collect();
     loop {
         let mut changed = false;
         for &v in &order {
             let mut p = (g.operands(v).iter().enumerate())
-                .map(|(i, x)| earliest(g, &phase, v, i, *x))
+                .map(|(i, x)| earliest(g, &sweep, v, i, *x))
                 .max()
                 .unwrap_or(0);
             if let Class::Recurrent(k) = fine.class(v) {
-                // Up to the next phase of its direction.
+                // Up to the next sweep of its direction.
                 p += (p + usize::from(fine.reverse[k])) % 2;
                 p = p.max(least[k]);
                 changed |= p > least[k];
                 least[k] = p;
             }
-            changed |= phase.insert(v, p) != Some(p);
+            changed |= sweep.insert(v, p) != Some(p);
         }
         if !changed {
             break;
         }
     }
     let over_steps = |v: &Value| g.node(*v).ty.domain == Domain::Step;
-    let last = order.iter().filter(|v| over_steps(v)).map(|v| phase[v]);
-    let phases = last.max().map_or(0, |p| p + 1);
+    let last = order.iter().filter(|v| over_steps(v)).map(|v| sweep[v]);
+    let sweeps = last.max().map_or(0, |p| p + 1);
     Components::new(
         (order.iter().copied().filter(over_steps))
-            .map(|v| (v, Class::Recurrent(phase[&v])))
+            .map(|v| (v, Class::Recurrent(sweep[&v])))
             .collect(),
-        (0..phases).map(|p| p % 2 == 1).collect(),
+        (0..sweeps).map(|p| p % 2 == 1).collect(),
     )
 }
 
-/// The first phase that operand `i` of `v` allows it.
-fn earliest(g: &Graph, phase: &HashMap<Value, usize>, v: Value, i: usize, x: Value) -> usize {
-    let p = phase.get(&x).copied().unwrap_or(0);
+/// The first sweep that operand `i` of `v` allows it.
+fn earliest(g: &Graph, sweep: &HashMap<Value, usize>, v: Value, i: usize, x: Value) -> usize {
+    let p = sweep.get(&x).copied().unwrap_or(0);
     if g.node(x).ty.domain != Domain::Step || matches!(g.op_of(x), Op::Input { .. }) {
         return p;
     }

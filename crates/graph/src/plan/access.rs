@@ -63,7 +63,7 @@ impl Item {
             Item::Scatter { index, v, y, .. } => {
                 out.extend([read(*index), read(*v), written(*y)]);
             }
-            Item::TimeTile { items, .. } | Item::Phase { items, .. } => {
+            Item::TimeTile { items, .. } | Item::Sweep { items, .. } => {
                 out.extend(items.iter().flat_map(|i| i.accesses(weights)));
             }
         }

@@ -193,14 +193,14 @@ impl Work {
     }
 }
 
-/// An item that is run as a whole: phases taken apart, nests not.
+/// An item that is run as a whole: sweeps taken apart, nests not.
 #[derive(Clone, Copy, Debug)]
 pub struct Leaf<'p> {
     /// The item.
     pub item: &'p Item,
     /// It goes through time a block at a time.
-    pub in_phase: bool,
-    /// Where runs replay, it is run once more for all blocks but the last of its phase: whether that one goes backward.
+    pub in_sweep: bool,
+    /// Where runs replay, it is run once more for all blocks but the last of its sweep: whether that one goes backward.
     pub replayed: Option<bool>,
 }
 
@@ -208,12 +208,12 @@ impl Plan {
     /// All items that are run as a whole, in order.
     pub fn leaves(&self) -> Vec<Leaf<'_>> {
         let mut out = Vec::new();
-        let mut phase = 0;
+        let mut sweep = 0;
         for item in &self.items {
-            let Item::Phase { reverse, items } = item else {
+            let Item::Sweep { reverse, items } = item else {
                 out.push(Leaf {
                     item,
-                    in_phase: false,
+                    in_sweep: false,
                     replayed: None,
                 });
                 continue;
@@ -221,13 +221,13 @@ impl Plan {
             out.extend(items.iter().enumerate().map(|(k, item)| {
                 Leaf {
                     item,
-                    in_phase: true,
+                    in_sweep: true,
                     replayed: (self.memory.replays.iter())
-                        .any(|r| r.phase == phase && r.items.contains(&k))
+                        .any(|r| r.sweep == sweep && r.items.contains(&k))
                         .then_some(*reverse),
                 }
             }));
-            phase += 1;
+            sweep += 1;
         }
         out
     }
@@ -281,13 +281,13 @@ pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> Vec<Task> {
         count.item(leaf.item, None);
         count.out
     };
-    if !leaf.in_phase {
+    if !leaf.in_sweep {
         return count(run.t);
     }
     let block = run.layout.block.min(run.t);
     let (mut whole, rest) = (run.t / block, run.t % block);
     let mut short = usize::from(rest > 0);
-    // Not again for the block that the phase ended with, which is the short one if it went forward.
+    // Not again for the block that the sweep ended with, which is the short one if it went forward.
     match leaf.replayed.filter(|_| run.layout.replay) {
         None => {}
         Some(false) => whole += whole + short - 1,
@@ -372,7 +372,7 @@ impl Count<'_> {
                     self.item(item, Some(nest));
                 }
             }
-            Item::Phase { .. } => unreachable!("leaves are no phases"),
+            Item::Sweep { .. } => unreachable!("leaves are no sweeps"),
             Item::Outer {
                 domain, len, rhs, ..
             } => {
@@ -480,7 +480,7 @@ pub fn most_rows(items: &[Item], w: usize, t: usize, b: usize) -> usize {
                 false => 0,
             }
         }
-        Item::TimeTile { items, .. } | Item::Phase { items, .. } => most_rows(items, w, t, b),
+        Item::TimeTile { items, .. } | Item::Sweep { items, .. } => most_rows(items, w, t, b),
         _ => 0,
     };
     items.iter().map(one).max().unwrap_or(0)

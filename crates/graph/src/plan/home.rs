@@ -90,8 +90,8 @@ impl<'f, 'g> Assignment<'f, 'g> {
                 h.homes.insert(v, home);
             }
         }
-        // What a replay needs is told by arrays: with phases none may be carried from step to step in part.
-        if h.reuse && !options.phases {
+        // What a replay needs is told by arrays: with sweeps none may be carried from step to step in part.
+        if h.reuse && !options.sweeps {
             reuse::carry_in_place(&mut h, &when);
         }
         if h.reuse {

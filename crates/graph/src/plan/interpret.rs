@@ -7,8 +7,8 @@
 //! Each op is computed in f64 and rounded to `T`; sums are added up in `T`, first to last.
 
 mod inside;
-mod phase;
 mod point;
+mod sweep;
 
 use std::ops::Range;
 
@@ -29,14 +29,14 @@ pub struct Cut {
     pub lanes: usize,
     /// Parallel loops go from the last point to the first.
     pub last_first: bool,
-    /// Steps that a phase's items do at a time; at least 1.
+    /// Steps that a sweep's items do at a time; at least 1.
     pub block: usize,
     /// What can be run again is, and not kept.
     pub replay: bool,
 }
 
 impl Default for Cut {
-    /// Nests of 3 steps in phases' blocks of 5 (so that short tests have several), 4 lanes, first to last, nothing twice.
+    /// Nests of 3 steps in sweeps' blocks of 5 (so that short tests have several), 4 lanes, first to last, nothing twice.
     fn default() -> Cut {
         Cut {
             steps: 3,
@@ -111,11 +111,11 @@ impl Plan {
             first: true,
             kept: HashMap::default(),
         };
-        let mut phase = 0;
+        let mut sweep = 0;
         for item in &self.items {
-            if let Item::Phase { reverse, items } = item {
-                run.phase(phase, *reverse, items);
-                phase += 1;
+            if let Item::Sweep { reverse, items } = item {
+                run.sweep(sweep, *reverse, items);
+                sweep += 1;
             } else {
                 run.item(item, 0..t);
             }
@@ -277,7 +277,7 @@ impl<T: Real> Run<'_, T> {
                     }
                 }
             }
-            Item::Phase { .. } => unreachable!("phases have no phases inside"),
+            Item::Sweep { .. } => unreachable!("sweeps have no sweeps inside"),
             Item::Outer {
                 domain,
                 delta,

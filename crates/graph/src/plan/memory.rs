@@ -1,11 +1,11 @@
 //! For how long an array keeps its steps.
 //!
-//! Phases go through time a block of steps at a time. An array that lives and dies in one phase holds one block, with the
-//! boundary steps that the next block begins with. An array that crosses from a phase to the one that goes back through
+//! Sweeps go through time a block of steps at a time. An array that lives and dies in one sweep holds one block, with the
+//! boundary steps that the next block begins with. An array that crosses from a sweep to the one that goes back through
 //! the same steps, as gates cross to the backward step, is kept whole, or, where memory is dear, made anew: a
-//! [`Checkpointing`] runs the first phase's part that it needs once more for each block, from states that were kept at the
+//! [`Checkpointing`] runs the first sweep's part that it needs once more for each block, from states that were kept at the
 //! blocks' borders. For T steps in blocks of K the memory is of the order K + T/K instead of T, the extra work at most one
-//! more forward phase. (Griewank & Walther, *Evaluating Derivatives*, 2nd ed., ch. 12: two levels of checkpoints.)
+//! more forward sweep. (Griewank & Walther, *Evaluating Derivatives*, 2nd ed., ch. 12: two levels of checkpoints.)
 //!
 //! All of this is known before anything runs: [`Plan::size`] of every array under a [`Layout`].
 
@@ -22,7 +22,7 @@ use crate::plan::{Buffer, Item, Plan, Storage};
 pub enum Lifetime {
     /// To the end of the run.
     Whole,
-    /// For one block of the phase of this number.
+    /// For one block of the sweep of this number.
     Block(usize),
     /// For one block if a run replays, else to its end: the replay's number.
     Replayed(usize),
@@ -30,14 +30,14 @@ pub enum Lifetime {
     Ring(usize),
 }
 
-/// A part of a phase that can be run again, block by block, right before the same blocks of a later phase.
+/// A part of a sweep that can be run again, block by block, right before the same blocks of a later sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpointing {
-    /// The phase that is run again.
-    pub phase: usize,
-    /// The phase that needs it, which goes through time in the other direction.
+    /// The sweep that is run again.
+    pub sweep: usize,
+    /// The sweep that needs it, which goes through time in the other direction.
     pub by: usize,
-    /// Which of the first phase's items.
+    /// Which of the first sweep's items.
     pub items: Vec<usize>,
     /// Arrays whose boundary steps must be as they were when the block began.
     pub history: Vec<usize>,
@@ -52,14 +52,14 @@ pub struct Memory {
     pub keep: Vec<Lifetime>,
     /// What may be run again.
     pub replays: Vec<Checkpointing>,
-    /// A long sequence is better replayed than kept: making anew what crosses between phases costs less than storing it for
+    /// A long sequence is better replayed than kept: making anew what crosses between sweeps costs less than storing it for
     /// all steps.
     pub pays: bool,
     /// A run has no end, samples come one after another: the caller's arrays over steps hold the step at hand alone.
     pub streams: bool,
 }
 
-/// A number that crosses between phases of a long sequence is written to memory and read back from there: worth this many
+/// A number that crosses between sweeps of a long sequence is written to memory and read back from there: worth this many
 /// element-wise ops in cache, the one that flushes a state among them. Minimal gated units and SRU need 6 to make one again, a
 /// matrix memory 8 and a little; a layer-norm LSTM 13 and more (made again, its step took 1.2 times as long at 32×32×100,
 /// Zen 3), an LSTM 17 and more.
@@ -82,10 +82,10 @@ impl Layout {
 }
 
 impl Plan {
-    /// The phases in order: whether they go backward in time, and their items.
-    pub fn phases(&self) -> impl Iterator<Item = (bool, &[Item])> {
+    /// The sweeps in order: whether they go backward in time, and their items.
+    pub fn sweeps(&self) -> impl Iterator<Item = (bool, &[Item])> {
         self.items.iter().filter_map(|i| match i {
-            Item::Phase { reverse, items } => Some((*reverse, items.as_slice())),
+            Item::Sweep { reverse, items } => Some((*reverse, items.as_slice())),
             _ => None,
         })
     }
@@ -135,7 +135,7 @@ impl Plan {
 
     /// Numbers that a replay keeps for one block.
     pub fn checkpoint(&self, replay: &Checkpointing, b: usize) -> usize {
-        let reverse = self.phases().nth(replay.phase).is_some_and(|p| p.0);
+        let reverse = self.sweeps().nth(replay.sweep).is_some_and(|p| p.0);
         let history = replay.history.iter().map(|&u| {
             let x = &self.buffers[u];
             x.history(reverse) * x.len * b
@@ -167,7 +167,7 @@ impl Plan {
 }
 
 impl Buffer {
-    /// Boundary steps on the side that a phase comes from.
+    /// Boundary steps on the side that a sweep comes from.
     pub fn history(&self, reverse: bool) -> usize {
         if reverse { self.back } else { self.front }
     }
@@ -178,8 +178,8 @@ impl Buffer {
 struct Use {
     /// Item of the plan.
     item: usize,
-    /// Phase that the item is, and which of its items.
-    phase: Option<(usize, usize)>,
+    /// Sweep that the item is, and which of its items.
+    sweep: Option<(usize, usize)>,
     /// Domain of the loop, where the item is one.
     domain: Option<Domain>,
     access: Access,
@@ -191,8 +191,8 @@ struct Analysis<'p> {
     uses: Vec<Vec<Use>>,
     /// Those that write.
     writes: Vec<Vec<Use>>,
-    /// Item of the plan and direction, by phase.
-    phases: Vec<(usize, bool)>,
+    /// Item of the plan and direction, by sweep.
+    sweeps: Vec<(usize, bool)>,
 }
 
 impl Memory {
@@ -212,27 +212,27 @@ impl Memory {
         }
     }
 
-    /// Finds out for how long the arrays of a plan, its phases formed, must keep their steps.
+    /// Finds out for how long the arrays of a plan, its sweeps formed, must keep their steps.
     pub(crate) fn of(plan: &Plan) -> Memory {
         let mut a = Analysis {
             plan,
             uses: plan.buffers.iter().map(|_| Vec::new()).collect(),
             writes: plan.buffers.iter().map(|_| Vec::new()).collect(),
-            phases: Vec::new(),
+            sweeps: Vec::new(),
         };
         for (i, item) in plan.items.iter().enumerate() {
-            if let Item::Phase { reverse, items } = item {
-                let phase = a.phases.len();
-                a.phases.push((i, *reverse));
+            if let Item::Sweep { reverse, items } = item {
+                let sweep = a.sweeps.len();
+                a.sweeps.push((i, *reverse));
                 for (k, inner) in items.iter().enumerate() {
-                    a.note(i, Some((phase, k)), inner);
+                    a.note(i, Some((sweep, k)), inner);
                 }
             } else {
                 a.note(i, None, item);
             }
         }
         let lives: Vec<Lives> = (0..plan.buffers.len()).map(|u| a.lives(u)).collect();
-        // What crosses from a phase to several others is replayed for that one that most is kept for.
+        // What crosses from a sweep to several others is replayed for that one that most is kept for.
         let mut pairs: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         for (x, buffer) in lives.iter().zip(&plan.buffers) {
             if let Lives::Between(p, q) = *x {
@@ -288,14 +288,14 @@ impl Memory {
 enum Lives {
     /// Everywhere, or in a way that blocks do not fit.
     Long,
-    /// In one phase, and where its first states come in and its last leave.
+    /// In one sweep, and where its first states come in and its last leave.
     In(usize),
-    /// In two phases that go through the same steps in both directions.
+    /// In two sweeps that go through the same steps in both directions.
     Between(usize, usize),
 }
 
 impl Analysis<'_> {
-    fn note(&mut self, item: usize, phase: Option<(usize, usize)>, it: &Item) {
+    fn note(&mut self, item: usize, sweep: Option<(usize, usize)>, it: &Item) {
         let domain = match it {
             Item::Loop(l) => Some(l.domain),
             _ => None,
@@ -304,7 +304,7 @@ impl Analysis<'_> {
             let u = access.view.buffer;
             let used = Use {
                 item,
-                phase,
+                sweep,
                 domain,
                 access,
             };
@@ -318,18 +318,18 @@ impl Analysis<'_> {
     fn lives(&self, u: usize) -> Lives {
         let buffer = &self.plan.buffers[u];
         let uses = &self.uses[u];
-        let touched: BTreeSet<usize> = uses.iter().filter_map(|x| Some(x.phase?.0)).collect();
+        let touched: BTreeSet<usize> = uses.iter().filter_map(|x| Some(x.sweep?.0)).collect();
         let mut touched = touched.into_iter();
         let (Some(p), q, None) = (touched.next(), touched.next(), touched.next()) else {
             return Lives::Long;
         };
-        let (start, reverse) = self.phases[p];
+        let (start, reverse) = self.sweeps[p];
         let end = match q {
-            Some(q) if self.phases[q].1 == reverse => return Lives::Long,
-            Some(q) => self.phases[q].0,
+            Some(q) if self.sweeps[q].1 == reverse => return Lives::Long,
+            Some(q) => self.sweeps[q].0,
             None => self.plan.items.len(),
         };
-        let made = |x: &Use| x.access.write && x.phase.is_some_and(|(i, _)| i == p);
+        let made = |x: &Use| x.access.write && x.sweep.is_some_and(|(i, _)| i == p);
         let one_sided = buffer.history(!reverse) == 0;
         if buffer.storage != Storage::Workspace
             || buffer.domain != Domain::Step
@@ -340,9 +340,9 @@ impl Analysis<'_> {
         }
         let fits = uses.iter().all(|x| {
             let v = x.access.view;
-            // Steps ahead of the item's own, as the first phase goes.
+            // Steps ahead of the item's own, as the first sweep goes.
             let ahead = if reverse { -v.shift } else { v.shift };
-            match (x.phase, x.access.write) {
+            match (x.sweep, x.access.write) {
                 (Some(_), true) => !v.from_end && v.shift == 0,
                 (Some(_), false) => {
                     !v.from_end && ahead <= 0 && -ahead <= buffer.history(reverse) as i64
@@ -368,17 +368,17 @@ impl Analysis<'_> {
         }
     }
 
-    /// True if the last states of array `u` are read after phase `q`, outside of phases.
+    /// True if the last states of array `u` are read after sweep `q`, outside of sweeps.
     fn leaves_after(&self, u: usize, q: usize) -> bool {
-        let after = |x: &Use| x.phase.is_none() && x.item > self.phases[q].0;
+        let after = |x: &Use| x.sweep.is_none() && x.item > self.sweeps[q].0;
         self.uses[u].iter().any(after)
     }
 
     /// True if the replays cost less than what they save storing.
     fn pays(&self, keep: &[Lifetime], replays: &[Checkpointing]) -> bool {
         let efforts = replays.iter().flat_map(|r| {
-            let Item::Phase { items, .. } = &self.plan.items[self.phases[r.phase].0] else {
-                unreachable!("phases are phases")
+            let Item::Sweep { items, .. } = &self.plan.items[self.sweeps[r.sweep].0] else {
+                unreachable!("sweeps are sweeps")
             };
             r.items.iter().map(|&i| effort(self.plan, &items[i]))
         });
@@ -390,13 +390,13 @@ impl Analysis<'_> {
         crossing > 0 && efforts <= EFFORT_A_NUMBER * crossing
     }
 
-    /// The part of phase `p` that must run again so that `q` finds what crosses between them, if that is possible.
+    /// The part of sweep `p` that must run again so that `q` finds what crosses between them, if that is possible.
     fn replay(&self, keep: &[Lifetime], k: usize, (p, q): (usize, usize)) -> Option<Checkpointing> {
-        let Item::Phase { items, reverse } = &self.plan.items[self.phases[p].0] else {
-            unreachable!("phases are phases")
+        let Item::Sweep { items, reverse } = &self.plan.items[self.sweeps[p].0] else {
+            unreachable!("sweeps are sweeps")
         };
-        let (start, end) = (self.phases[p].0, self.phases[q].0);
-        let in_p = |x: &Use| x.phase.filter(|&(i, _)| i == p).map(|(_, item)| item);
+        let (start, end) = (self.sweeps[p].0, self.sweeps[q].0);
+        let in_p = |x: &Use| x.sweep.filter(|&(i, _)| i == p).map(|(_, item)| item);
         let writers = |u: usize| self.writes[u].iter();
         let mut again: BTreeSet<usize> = BTreeSet::new();
         let mut wanted: Vec<usize> = (0..keep.len())
@@ -471,7 +471,7 @@ impl Analysis<'_> {
             window && by_again && self.plan.buffers[u].history(*reverse) > 0
         });
         Some(Checkpointing {
-            phase: p,
+            sweep: p,
             by: q,
             items: again.iter().copied().collect(),
             history: history.collect(),

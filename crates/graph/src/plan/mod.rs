@@ -14,7 +14,6 @@ mod interchange;
 mod interpret;
 mod memory;
 mod outline_activations;
-mod phase;
 mod print;
 mod region;
 mod rename;
@@ -22,6 +21,7 @@ mod reuse;
 mod schedule;
 mod slices;
 mod stages;
+mod sweep;
 mod time_tile;
 mod unroll;
 mod verify;
@@ -431,7 +431,7 @@ pub enum Item {
     },
     /// Work over steps that goes through time together, a long block of steps at a time ([`Layout`] says how long), from
     /// the last to the first if `reverse`.
-    Phase {
+    Sweep {
         /// Backward in time.
         reverse: bool,
         /// What is done for each block, in order.
@@ -519,7 +519,7 @@ impl Plan {
             for item in items {
                 match item {
                     Item::Loop(l) => out.push(l),
-                    Item::TimeTile { items, .. } | Item::Phase { items, .. } => collect(items, out),
+                    Item::TimeTile { items, .. } | Item::Sweep { items, .. } => collect(items, out),
                     _ => {}
                 }
             }

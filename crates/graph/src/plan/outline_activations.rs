@@ -36,7 +36,7 @@ pub(crate) fn widen(plan: &mut Plan) {
 fn items(all: &mut [Item], buffers: &mut Vec<Buffer>) {
     for item in all {
         match item {
-            Item::TimeTile { items: inner, .. } | Item::Phase { items: inner, .. } => {
+            Item::TimeTile { items: inner, .. } | Item::Sweep { items: inner, .. } => {
                 items(inner, buffers)
             }
             Item::Loop(l) if l.inner == Inner::Lanes => {

@@ -108,15 +108,15 @@ impl Plan {
                     self.items(f, items)?;
                     writeln!(f, "  end of blocks")?;
                 }
-                Item::Phase { reverse, items } => {
+                Item::Sweep { reverse, items } => {
                     let order = if *reverse {
                         "last to first"
                     } else {
                         "first to last"
                     };
-                    writeln!(f, "  phase, from {order}")?;
+                    writeln!(f, "  sweep, from {order}")?;
                     self.items(f, items)?;
-                    writeln!(f, "  end of phase")?;
+                    writeln!(f, "  end of sweep")?;
                 }
                 Item::Pack(w) => writeln!(f, "  pack W{w}")?,
                 Item::Product { domain, product } => {
@@ -258,7 +258,7 @@ impl fmt::Display for Plan {
             // Before memory is told a plan is printed only when a stage broke it.
             match self.memory.keep.get(i).copied().unwrap_or(Lifetime::Whole) {
                 Lifetime::Whole => writeln!(f)?,
-                Lifetime::Block(p) => writeln!(f, ", one block of phase {p}")?,
+                Lifetime::Block(p) => writeln!(f, ", one block of sweep {p}")?,
                 Lifetime::Replayed(r) => writeln!(f, ", one block in replay {r}")?,
                 Lifetime::Ring(n) => writeln!(f, ", a ring of {n} steps")?,
             }
@@ -283,9 +283,9 @@ impl fmt::Display for Plan {
             let list = |all: &[usize]| all.iter().map(array).collect::<Vec<_>>().join(", ");
             writeln!(
                 f,
-                "  replay {i}: items {:?} of phase {} before each block of phase {}, from [{}] and boundary steps of [{}]{long}",
+                "  replay {i}: items {:?} of sweep {} before each block of sweep {}, from [{}] and boundary steps of [{}]{long}",
                 r.items,
-                r.phase,
+                r.sweep,
                 r.by,
                 list(&r.slots),
                 list(&r.history)

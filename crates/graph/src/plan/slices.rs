@@ -95,7 +95,7 @@ impl Slices {
     }
 }
 
-/// The weights that an item multiplies with, nests and phases left out.
+/// The weights that an item multiplies with, nests and sweeps left out.
 fn weights(item: &Item) -> impl Iterator<Item = usize> + '_ {
     let (alone, body) = match item {
         Item::Product { product, .. } => (Some(product.weight), [].as_slice()),

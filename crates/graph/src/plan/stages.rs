@@ -7,9 +7,9 @@ use crate::plan::home::Assignment;
 use crate::plan::interchange::interchange;
 use crate::plan::memory::Memory;
 use crate::plan::outline_activations::widen;
-use crate::plan::phase::phases;
 use crate::plan::region::Emit;
 use crate::plan::schedule::schedule;
+use crate::plan::sweep::sweeps;
 use crate::plan::time_tile::time_tile;
 use crate::plan::unroll::unroll;
 use crate::plan::verify::verify;
@@ -41,7 +41,7 @@ pub fn stream(g: &Graph, options: &Options) -> Plan {
         g,
         &Options {
             time_tile: false,
-            phases: false,
+            sweeps: false,
             // A call does one step.
             unroll: Unroll::NONE,
             ..options.clone().streaming()
@@ -83,7 +83,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
         widen,
     );
     stage(&mut plan, check, "time_tile", options.time_tile, time_tile);
-    stage(&mut plan, check, "phases", options.phases, phases);
+    stage(&mut plan, check, "sweeps", options.sweeps, sweeps);
     stage(&mut plan, check, "unroll", true, |p| {
         unroll(&mut p.items, options.unroll)
     });
@@ -118,7 +118,7 @@ fn number(items: &mut [Item], next: &mut usize) {
                 l.number = *next;
                 *next += 1;
             }
-            Item::TimeTile { items, .. } | Item::Phase { items, .. } => number(items, next),
+            Item::TimeTile { items, .. } | Item::Sweep { items, .. } => number(items, next),
             _ => {}
         }
     }

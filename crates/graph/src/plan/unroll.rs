@@ -13,7 +13,7 @@ pub(crate) fn unroll(items: &mut [Item], wish: Unroll) {
             Item::Loop(l) if matches!(l.kind, Kind::Recurrence { .. }) => {
                 l.unroll = wish.factor().unwrap_or(AUTO);
             }
-            Item::TimeTile { items, .. } | Item::Phase { items, .. } => unroll(items, wish),
+            Item::TimeTile { items, .. } | Item::Sweep { items, .. } => unroll(items, wish),
             _ => {}
         }
     }

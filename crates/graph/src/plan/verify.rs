@@ -12,17 +12,17 @@
 //! 6. What is read is an input or was stored: by an earlier statement, by an earlier step of the recurrence, and at the
 //!    boundary before the loop. At the end all of each output is stored.
 //! 7. Blocks tile what they are the parts of: a weight, a weight gradient. A weight's arrays are of domain `once`.
-//! 8. Weights are packed once, not in nests or phases, before their products, and stay what they were.
+//! 8. Weights are packed once, not in nests or sweeps, before their products, and stay what they were.
 //! 9. Time inside: one region in a recurrence, no folds; loads of what it stores are at the same lanes, and those of the
 //!    step before are exactly what is carried.
 //! 10. Nests: at least one product over steps, parallel loops over steps, then one recurrence in the nest's direction, none
 //!     of which needs what an earlier one makes of a later block.
-//! 11. Phases: items over steps that suit the phase's direction, none of which needs what an earlier one makes of a later
-//!     block; no phases inside.
+//! 11. Sweeps: items over steps that suit the sweep's direction, none of which needs what an earlier one makes of a later
+//!     block; no sweeps inside.
 //! 12. Turns and numbers: recurrences do 1 to [`Unroll::MOST`] steps a turn, other loops one; loops are not yet numbered, or
 //!     0, 1, 2 … as they stand.
-//! 13. Memory, once told: an array that does not keep all steps is the program's own, over steps, and read in the phases
-//!     that it is kept for; rings hold the boundary; replays go back through an earlier phase. Loops have their numbers.
+//! 13. Memory, once told: an array that does not keep all steps is the program's own, over steps, and read in the sweeps
+//!     that it is kept for; rings hold the boundary; replays go back through an earlier sweep. Loops have their numbers.
 //!
 //! Rule 6 says that something was stored, not that it is still there: for that the plan interpreter compares numbers.
 
@@ -34,7 +34,7 @@ use retrograd_tape::Domain;
 
 use crate::options::Unroll;
 use crate::plan::access::{Access, goes_along, overlap};
-use crate::plan::phase::{Direction, direction};
+use crate::plan::sweep::{Direction, direction};
 use crate::plan::{
     BlockAt, Buffer, Carried, Fold, Inner, Instr, Item, Kind, Loop, Plan, Region, Stmt, Storage,
     View,
@@ -127,15 +127,15 @@ fn item(plan: &Plan, item: &Item, numbers: &mut Vec<usize>) -> Result<(), Broken
             nest(plan, *reverse, items)?;
             return items.iter().try_for_each(|i| self::item(plan, i, numbers));
         }
-        Item::Phase { reverse, items } => {
+        Item::Sweep { reverse, items } => {
             for i in items {
                 let fits = match direction(i) {
                     Direction::None => false,
                     Direction::Either => true,
                     Direction::Fixed(r) => r == *reverse,
                 };
-                if !fits || matches!(i, Item::Phase { .. }) {
-                    return broken(11, format!("a phase has no place for {i:?}"));
+                if !fits || matches!(i, Item::Sweep { .. }) {
+                    return broken(11, format!("a sweep has no place for {i:?}"));
                 }
             }
             along(plan, *reverse, items).or_else(|what| broken(11, what))?;

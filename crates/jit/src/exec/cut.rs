@@ -55,10 +55,10 @@ impl Efforts {
     pub(crate) fn of(plan: &Plan) -> Efforts {
         fn visit(plan: &Plan, items: &[Item], out: &mut Vec<(usize, usize)>) {
             for item in items {
-                if let Item::Phase { items, .. } | Item::TimeTile { items, .. } = item {
+                if let Item::Sweep { items, .. } | Item::TimeTile { items, .. } = item {
                     visit(plan, items, out);
                 }
-                if !matches!(item, Item::Phase { .. }) {
+                if !matches!(item, Item::Sweep { .. }) {
                     out.push((address(item), effort(plan, item)));
                 }
             }
@@ -91,7 +91,7 @@ impl Efforts {
         fn visit(items: &[Item], f: &mut dyn FnMut(&Item)) {
             for item in items {
                 match item {
-                    Item::Phase { items, .. } => visit(items, f),
+                    Item::Sweep { items, .. } => visit(items, f),
                     Item::TimeTile { items, .. } => {
                         f(item);
                         visit(items, f);
@@ -125,7 +125,7 @@ fn domain(item: &Item) -> Domain {
         | Item::SumTo { domain, .. }
         | Item::OuterTo { domain, .. }
         | Item::Scatter { domain, .. } => *domain,
-        Item::TimeTile { .. } | Item::Phase { .. } => Domain::Step,
+        Item::TimeTile { .. } | Item::Sweep { .. } => Domain::Step,
     }
 }
 

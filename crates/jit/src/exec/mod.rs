@@ -9,10 +9,10 @@ pub(crate) mod code;
 mod counting;
 pub(crate) mod cut;
 pub(crate) mod limit;
-mod phase;
 pub(crate) mod pool;
 pub(crate) mod stream;
 mod sums;
+mod sweep;
 mod workspace;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -199,7 +199,7 @@ impl<'a, T: Element> Run<'a, T> {
         }
     }
 
-    /// Runs the plan, and tells how long each item took: once a block for those of phases.
+    /// Runs the plan, and tells how long each item took: once a block for those of sweeps.
     pub(crate) fn run_timed(mut self) -> Result<Vec<(usize, Duration)>, Outside> {
         self.times = Some(Vec::new());
         self.go()?;
@@ -220,11 +220,11 @@ impl<'a, T: Element> Run<'a, T> {
             first: true,
         };
         self.begin();
-        let mut phase = 0;
+        let mut sweep = 0;
         for item in &self.plan.items {
-            if let Item::Phase { reverse, items } = item {
-                self.phase(phase, *reverse, items);
-                phase += 1;
+            if let Item::Sweep { reverse, items } = item {
+                self.sweep(sweep, *reverse, items);
+                sweep += 1;
             } else {
                 self.item(item, whole);
             }
@@ -274,7 +274,7 @@ impl<'a, T: Element> Run<'a, T> {
                 self.sum(kernels, item, span);
                 self.calls.sums += 1;
             }
-            Item::Phase { .. } => unreachable!("phases have no phases inside"),
+            Item::Sweep { .. } => unreachable!("sweeps have no sweeps inside"),
         }
     }
 

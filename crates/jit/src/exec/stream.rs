@@ -90,7 +90,7 @@ fn parts(plan: &Plan) -> Vec<Part> {
             (Domain::BoundarySlots(_), _) => Part::Begin,
             (Domain::Once | Domain::Row, _) => Part::Bind,
         },
-        Item::TimeTile { .. } | Item::Phase { .. } => unreachable!("not in a streaming plan"),
+        Item::TimeTile { .. } | Item::Sweep { .. } => unreachable!("not in a streaming plan"),
         _ => Part::Bind,
     };
     plan.items.iter().map(part).collect()

@@ -89,7 +89,7 @@ impl<T: Element> Run<'_, T> {
             Item::Pack(_)
             | Item::Loop(_)
             | Item::TimeTile { .. }
-            | Item::Phase { .. }
+            | Item::Sweep { .. }
             | Item::Product { .. } => {
                 unreachable!("no sums")
             }

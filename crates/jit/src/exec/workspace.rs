@@ -121,7 +121,7 @@ impl<T: Element> Need<'_, T> {
                         let (steps, rows) = points(*domain, t, b);
                         f(steps * rows, rhs, bias);
                     }
-                    Item::TimeTile { items, .. } | Item::Phase { items, .. } => {
+                    Item::TimeTile { items, .. } | Item::Sweep { items, .. } => {
                         visit(items, t, b, f)
                     }
                     _ => {}
@@ -131,9 +131,9 @@ impl<T: Element> Need<'_, T> {
         visit(&self.plan.items, self.sum_steps(), self.b, f);
     }
 
-    /// Steps that a sum goes over at a time: without phases all of them.
+    /// Steps that a sum goes over at a time: without sweeps all of them.
     pub(crate) fn sum_steps(&self) -> usize {
-        let in_blocks = self.plan.phases().next().is_some();
+        let in_blocks = self.plan.sweeps().next().is_some();
         if in_blocks {
             self.layout.block.min(self.t)
         } else {

@@ -87,7 +87,7 @@ pub(super) fn stored_before_read(plan: &Plan) -> Result<(), Broken> {
 impl Flow<'_> {
     fn item(&mut self, item: &Item, outermost: bool) -> Result<(), Broken> {
         match item {
-            Item::TimeTile { items, .. } | Item::Phase { items, .. } => {
+            Item::TimeTile { items, .. } | Item::Sweep { items, .. } => {
                 return items.iter().try_for_each(|i| self.item(i, false));
             }
             Item::Loop(l) => return self.run(l),

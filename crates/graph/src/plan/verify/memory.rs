@@ -18,14 +18,14 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
     if memory.keep.len() != plan.buffers.len() {
         return broken(13, format!("{} arrays are kept", memory.keep.len()));
     }
-    let phases: Vec<(bool, &[Item])> = plan.phases().collect();
+    let sweeps: Vec<(bool, &[Item])> = plan.sweeps().collect();
     for r in &memory.replays {
-        replay(plan, &phases, r)?;
+        replay(plan, &sweeps, r)?;
     }
     for (u, keep) in memory.keep.iter().enumerate() {
         let x = &plan.buffers[u];
         let own = x.storage == Storage::Workspace && x.domain == Domain::Step;
-        let one_sided = |p: usize| match phases.get(p) {
+        let one_sided = |p: usize| match sweeps.get(p) {
             Some((true, _)) => x.front == 0,
             Some((false, _)) => x.back == 0,
             None => false,
@@ -34,7 +34,7 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
             Lifetime::Whole => true,
             Lifetime::Block(p) => own && one_sided(p),
             Lifetime::Replayed(k) => {
-                own && memory.replays.get(k).is_some_and(|r| one_sided(r.phase))
+                own && memory.replays.get(k).is_some_and(|r| one_sided(r.sweep))
             }
             Lifetime::Ring(n) => own && memory.streams && n.is_power_of_two() && n > x.front,
         };
@@ -42,12 +42,12 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
             return broken(13, format!("`{}` cannot be kept so: {keep:?}", x.name));
         }
     }
-    let mut phase = 0;
+    let mut sweep = 0;
     for item in &plan.items {
         let own = match item {
-            Item::Phase { .. } => {
-                phase += 1;
-                Some(phase - 1)
+            Item::Sweep { .. } => {
+                sweep += 1;
+                Some(sweep - 1)
             }
             _ => None,
         };
@@ -58,12 +58,12 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
                 Lifetime::Whole | Lifetime::Ring(_) => true,
                 Lifetime::Block(q) => p == q,
                 Lifetime::Replayed(k) => {
-                    [memory.replays[k].phase, memory.replays[k].by].contains(&p)
+                    [memory.replays[k].sweep, memory.replays[k].by].contains(&p)
                 }
             };
             let here = match own {
                 Some(p) => kept(p),
-                // First states come in and last ones leave between phases.
+                // First states come in and last ones leave between sweeps.
                 None => edge || matches!(memory.keep[u], Lifetime::Whole | Lifetime::Ring(_)),
             };
             if !here {
@@ -77,7 +77,7 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
         let loops = plan.loops();
         let steps: Vec<_> = loops.into_iter().filter(step).collect();
         let forward = Kind::Recurrence { reverse: false };
-        let nested = |i: &Item| matches!(i, Item::TimeTile { .. } | Item::Phase { .. });
+        let nested = |i: &Item| matches!(i, Item::TimeTile { .. } | Item::Sweep { .. });
         if steps.len() > 1
             || steps.iter().any(|l| l.kind != forward)
             || plan.items.iter().any(nested)
@@ -88,11 +88,11 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
     Ok(())
 }
 
-fn replay(plan: &Plan, phases: &[(bool, &[Item])], r: &Checkpointing) -> Result<(), Broken> {
-    let back = r.phase < r.by && r.by < phases.len() && phases[r.phase].0 != phases[r.by].0;
+fn replay(plan: &Plan, sweeps: &[(bool, &[Item])], r: &Checkpointing) -> Result<(), Broken> {
+    let back = r.sweep < r.by && r.by < sweeps.len() && sweeps[r.sweep].0 != sweeps[r.by].0;
     let domain = |u: usize| plan.buffers.get(u).map(|x| x.domain);
     let there = back
-        && r.items.iter().all(|&i| i < phases[r.phase].1.len())
+        && r.items.iter().all(|&i| i < sweeps[r.sweep].1.len())
         && r.items.windows(2).all(|w| w[0] < w[1])
         && r.history.iter().all(|&u| domain(u) == Some(Domain::Step))
         && r.slots
@@ -100,6 +100,6 @@ fn replay(plan: &Plan, phases: &[(bool, &[Item])], r: &Checkpointing) -> Result<
             .all(|&u| domain(u).is_some_and(|d| d != Domain::Step));
     match there {
         true => Ok(()),
-        false => broken(13, format!("{r:?} goes back through no earlier phase")),
+        false => broken(13, format!("{r:?} goes back through no earlier sweep")),
     }
 }

@@ -235,6 +235,6 @@ pub(super) fn of_item(plan: &Plan, item: &Item, f: &mut Each<'_>) -> Result<(), 
             at(*domain, *v, *cols, false)?;
             at(*to, *y, rows * cols, true)
         }
-        Item::Loop(_) | Item::TimeTile { .. } | Item::Phase { .. } => Ok(()),
+        Item::Loop(_) | Item::TimeTile { .. } | Item::Sweep { .. } => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Phases, a block of steps at a time. Arrays have room for all steps here; what a plan keeps for one block only is
+//! Sweeps, a block of steps at a time. Arrays have room for all steps here; what a plan keeps for one block only is
 //! overwritten with NaN when the block is over, so that nobody can have read it later.
 
 use std::ops::Range;
@@ -9,8 +9,8 @@ use super::Run;
 use crate::plan::{Checkpointing, Item, Lifetime};
 
 impl<T: Real> Run<'_, T> {
-    /// Runs a phase.
-    pub(super) fn phase(&mut self, phase: usize, reverse: bool, items: &[Item]) {
+    /// Runs a sweep.
+    pub(super) fn sweep(&mut self, sweep: usize, reverse: bool, items: &[Item]) {
         let (plan, layout) = (self.plan, self.layout());
         let replays = if layout.replay {
             plan.memory.replays.as_slice()
@@ -22,12 +22,12 @@ impl<T: Real> Run<'_, T> {
             let i = if reverse { n - 1 - k } else { k };
             let steps = i * layout.block..self.t.min((i + 1) * layout.block);
             if k > 0 {
-                self.forget(phase, reverse, &steps);
-                for r in replays.iter().filter(|r| r.by == phase) {
+                self.forget(sweep, reverse, &steps);
+                for r in replays.iter().filter(|r| r.by == sweep) {
                     self.replay(r, steps.clone());
                 }
             }
-            for (number, r) in replays.iter().enumerate().filter(|r| r.1.phase == phase) {
+            for (number, r) in replays.iter().enumerate().filter(|r| r.1.sweep == sweep) {
                 let states = self.states(r, &steps);
                 let kept = states
                     .into_iter()
@@ -43,13 +43,13 @@ impl<T: Real> Run<'_, T> {
         self.first = true;
     }
 
-    /// Runs a part of an earlier phase again for one block.
+    /// Runs a part of an earlier sweep again for one block.
     fn replay(&mut self, replay: &Checkpointing, steps: Range<usize>) {
         let number = self.plan.memory.replays.iter().position(|r| r == replay);
         let kept = self.kept[&(number.expect("one of the plan's"), steps.start)].clone();
-        let (reverse, items) = self.plan.phases().nth(replay.phase).expect("its phase");
-        // Nothing is left of what the phase made the first time, or for the block before.
-        self.forget(replay.phase, reverse, &(0..0));
+        let (reverse, items) = self.plan.sweeps().nth(replay.sweep).expect("its sweep");
+        // Nothing is left of what the sweep made the first time, or for the block before.
+        self.forget(replay.sweep, reverse, &(0..0));
         for ((u, at), values) in self.states(replay, &steps).into_iter().zip(kept) {
             self.arrays[u][at].copy_from_slice(&values);
         }
@@ -58,16 +58,16 @@ impl<T: Real> Run<'_, T> {
         }
     }
 
-    /// Overwrites what arrays that keep one block of a phase keep, but the boundary steps that a block begins with.
-    fn forget(&mut self, phase: usize, reverse: bool, block: &Range<usize>) {
+    /// Overwrites what arrays that keep one block of a sweep keep, but the boundary steps that a block begins with.
+    fn forget(&mut self, sweep: usize, reverse: bool, block: &Range<usize>) {
         let layout = self.layout();
         for (u, x) in self.plan.buffers.iter().enumerate() {
             let of = match self.plan.memory.keep[u] {
                 Lifetime::Whole | Lifetime::Ring(_) => None,
                 Lifetime::Block(p) => Some(p),
-                Lifetime::Replayed(r) => Some(self.plan.memory.replays[r].phase),
+                Lifetime::Replayed(r) => Some(self.plan.memory.replays[r].sweep),
             };
-            if of != Some(phase) || !self.plan.is_block(u, layout) {
+            if of != Some(sweep) || !self.plan.is_block(u, layout) {
                 continue;
             }
             let row = self.b * x.len;
@@ -96,7 +96,7 @@ impl<T: Real> Run<'_, T> {
 
     /// Where the states are that a block of a replay begins with.
     fn states(&self, replay: &Checkpointing, block: &Range<usize>) -> Vec<(usize, Range<usize>)> {
-        let (reverse, _) = self.plan.phases().nth(replay.phase).expect("its phase");
+        let (reverse, _) = self.plan.sweeps().nth(replay.sweep).expect("its sweep");
         let history = replay.history.iter().map(|&u| {
             let (steps, row) = (
                 self.boundary(u, reverse, block),

@@ -1,11 +1,11 @@
-//! Phases: what can go through time together, a long block of steps at a time, does.
+//! Sweeps: what can go through time together, a long block of steps at a time, does.
 //!
-//! Items over steps in one direction form a phase as far as none needs what another makes of later blocks. What lives
-//! and dies in a phase then needs an array for one block only (`memory.rs`), whatever the length of the sequence, and a
-//! phase's states at its blocks' borders are all that it takes to run it again.
+//! Items over steps in one direction form a sweep as far as none needs what another makes of later blocks. What lives
+//! and dies in a sweep then needs an array for one block only (`memory.rs`), whatever the length of the sequence, and a
+//! sweep's states at its blocks' borders are all that it takes to run it again.
 //!
-//! An item that knows no direction goes where it is read: the loss's derivative with the backward phase, so that it does
-//! not cross from one phase to the next.
+//! An item that knows no direction goes where it is read: the loss's derivative with the backward sweep, so that it does
+//! not cross from one sweep to the next.
 
 use retrograd_tape::Domain;
 
@@ -16,7 +16,7 @@ use crate::work::Allowance;
 /// The direction in time that an item needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// Not over steps: it runs between phases.
+    /// Not over steps: it runs between sweeps.
     None,
     /// Its steps may come in any order.
     Either,
@@ -27,7 +27,7 @@ pub(crate) enum Direction {
 /// Which direction an item goes through time in.
 pub(crate) fn direction(item: &Item) -> Direction {
     match item {
-        Item::TimeTile { reverse, .. } | Item::Phase { reverse, .. } => Direction::Fixed(*reverse),
+        Item::TimeTile { reverse, .. } | Item::Sweep { reverse, .. } => Direction::Fixed(*reverse),
         Item::Loop(l) => match l.kind {
             Kind::Recurrence { reverse } => Direction::Fixed(reverse),
             Kind::Parallel if l.domain == Domain::Step => Direction::Either,
@@ -58,7 +58,7 @@ struct Order<'p> {
     allowance: Allowance,
 }
 
-/// Operations that forming phases may take in any plan, and for each access of its items.
+/// Operations that forming sweeps may take in any plan, and for each access of its items.
 const SMALL: usize = 1 << 20;
 const EACH: usize = 128;
 
@@ -156,7 +156,7 @@ impl<'p> Order<'p> {
         matches!(self.direction[i], Direction::Fixed(_))
     }
 
-    /// Work without a direction that comes before all recurrences left and that something between phases waits for, say a
+    /// Work without a direction that comes before all recurrences left and that something between sweeps waits for, say a
     /// sum of weights that the loss is divided by.
     fn ahead(&mut self) -> Vec<usize> {
         let left: Vec<usize> = self.left().collect();
@@ -167,7 +167,7 @@ impl<'p> Order<'p> {
             early[j] = !self.is_fixed(j) && before.all(|&i| early[i]);
         }
         for &j in left.iter().rev() {
-            // Only what later steps wait for is worth a phase of its own.
+            // Only what later steps wait for is worth a sweep of its own.
             let read_later = || self.before[j].iter().any(|&k| !self.placed[k]);
             if early[j] && self.direction[j] == Direction::None && read_later() {
                 wanted[j] = true;
@@ -185,7 +185,7 @@ impl<'p> Order<'p> {
         self.together(false, &without)
     }
 
-    /// The next phase: its direction and items. Something is left, and all of it is over steps.
+    /// The next sweep: its direction and items. Something is left, and all of it is over steps.
     fn next(&mut self) -> (bool, Vec<usize>) {
         let ahead = self.ahead();
         if !ahead.is_empty() {
@@ -201,7 +201,7 @@ impl<'p> Order<'p> {
         (reverse, self.without_late(reverse, members))
     }
 
-    /// Leaves out what no recurrence of the phase needs but one of the next does, if it can go along with that one.
+    /// Leaves out what no recurrence of the sweep needs but one of the next does, if it can go along with that one.
     fn without_late(&mut self, reverse: bool, members: Vec<usize>) -> Vec<usize> {
         let n = self.placed.len();
         let is_member = flags(n, &members);
@@ -240,7 +240,7 @@ impl<'p> Order<'p> {
         if joined { kept } else { members }
     }
 
-    /// Places everything between phases that can run now, and returns it in order.
+    /// Places everything between sweeps that can run now, and returns it in order.
     fn settle(&mut self) -> Vec<usize> {
         let mut done = Vec::new();
         self.allowance.spend(self.placed.len());
@@ -262,8 +262,8 @@ fn flags(n: usize, list: &[usize]) -> Vec<bool> {
     flags
 }
 
-/// Forms the phases of a plan. Where that takes too long there are none: all work over steps is done for all at once.
-pub(crate) fn phases(plan: &mut Plan) {
+/// Forms the sweeps of a plan. Where that takes too long there are none: all work over steps is done for all at once.
+pub(crate) fn sweeps(plan: &mut Plan) {
     let mut order = Order::new(plan);
     let mut sequence: Vec<(Option<bool>, Vec<usize>)> = Vec::new();
     while order.placed.contains(&false) {
@@ -285,9 +285,9 @@ pub(crate) fn phases(plan: &mut Plan) {
     let mut take = |i: usize| items[i].take().expect("each item has one place");
     plan.items = sequence
         .into_iter()
-        .map(|(phase, members)| match phase {
+        .map(|(sweep, members)| match sweep {
             None => take(members[0]),
-            Some(reverse) => Item::Phase {
+            Some(reverse) => Item::Sweep {
                 reverse,
                 items: members.into_iter().map(&mut take).collect(),
             },

@@ -1,5 +1,5 @@
 //! Going through time a block of steps at a time: arrays that keep one block move along, and where memory is dear the
-//! backward phase runs the forward one's part again for each block.
+//! backward sweep runs the forward one's part again for each block.
 
 use retrograd_graph::plan::{Checkpointing, Item, Lifetime};
 
@@ -7,20 +7,20 @@ use super::{Run, Span};
 use crate::element::Element;
 
 impl<T: Element> Run<'_, T> {
-    /// Puts arrays that keep one block where their phase begins, so that their first states can be filled in.
+    /// Puts arrays that keep one block where their sweep begins, so that their first states can be filled in.
     pub(super) fn begin(&mut self) {
         let last = (self.layout.blocks(self.t) - 1) * self.layout.block;
-        for (phase, (reverse, _)) in self.plan.phases().enumerate() {
+        for (sweep, (reverse, _)) in self.plan.sweeps().enumerate() {
             for u in 0..self.plan.buffers.len() {
-                if reverse && self.keeps_block_of(u, phase) {
+                if reverse && self.keeps_block_of(u, sweep) {
                     self.keep_from(u, last);
                 }
             }
         }
     }
 
-    /// Runs a phase of the plan.
-    pub(super) fn phase(&mut self, phase: usize, reverse: bool, items: &[Item]) {
+    /// Runs a sweep of the plan.
+    pub(super) fn sweep(&mut self, sweep: usize, reverse: bool, items: &[Item]) {
         let plan = self.plan;
         let n = self.layout.blocks(self.t);
         let used = if self.layout.replay {
@@ -38,13 +38,13 @@ impl<T: Element> Run<'_, T> {
                 first: k == 0,
             };
             if k > 0 {
-                self.move_along(phase, reverse, span);
-                // The block that the other phase ended with is still there when this one begins.
-                for (number, replay) in replays.clone().filter(|r| r.1.by == phase) {
+                self.move_along(sweep, reverse, span);
+                // The block that the other sweep ended with is still there when this one begins.
+                for (number, replay) in replays.clone().filter(|r| r.1.by == sweep) {
                     self.replay(number, replay, i, span);
                 }
             }
-            for (number, replay) in replays.clone().filter(|r| r.1.phase == phase) {
+            for (number, replay) in replays.clone().filter(|r| r.1.sweep == sweep) {
                 self.checkpoint(number, replay, i, false);
             }
             for item in items {
@@ -53,29 +53,29 @@ impl<T: Element> Run<'_, T> {
         }
     }
 
-    /// Runs a part of an earlier phase again for one block.
+    /// Runs a part of an earlier sweep again for one block.
     fn replay(&mut self, number: usize, replay: &Checkpointing, block: usize, span: Span) {
         for u in 0..self.plan.buffers.len() {
-            if self.keeps_block_of(u, replay.phase) {
+            if self.keeps_block_of(u, replay.sweep) {
                 self.keep_from(u, span.t0);
             }
         }
         self.checkpoint(number, replay, block, true);
-        let (_, items) = self.plan.phases().nth(replay.phase).expect("its phase");
+        let (_, items) = self.plan.sweeps().nth(replay.sweep).expect("its sweep");
         for &i in &replay.items {
             self.item(&items[i], span);
         }
     }
 
-    /// True if array `u` keeps one block, as phase `phase` goes through them.
-    fn keeps_block_of(&self, u: usize, phase: usize) -> bool {
+    /// True if array `u` keeps one block, as sweep `sweep` goes through them.
+    fn keeps_block_of(&self, u: usize, sweep: usize) -> bool {
         let theirs = !self.workspace.own[u].is_empty();
         theirs
             && self.plan.is_block(u, self.layout)
             && match self.plan.memory.keep[u] {
                 Lifetime::Whole | Lifetime::Ring(_) => false,
-                Lifetime::Block(p) => p == phase,
-                Lifetime::Replayed(r) => self.plan.memory.replays[r].phase == phase,
+                Lifetime::Block(p) => p == sweep,
+                Lifetime::Replayed(r) => self.plan.memory.replays[r].sweep == sweep,
             }
     }
 
@@ -88,10 +88,10 @@ impl<T: Element> Run<'_, T> {
         ws.bases[u] = ws.arrays[u].wrapping_sub(t0 * self.b * x.len);
     }
 
-    /// Moves the arrays of a phase on to its next block, with the boundary steps that it begins with.
-    fn move_along(&mut self, phase: usize, reverse: bool, span: Span) {
+    /// Moves the arrays of a sweep on to its next block, with the boundary steps that it begins with.
+    fn move_along(&mut self, sweep: usize, reverse: bool, span: Span) {
         for u in 0..self.plan.buffers.len() {
-            if !self.keeps_block_of(u, phase) {
+            if !self.keeps_block_of(u, sweep) {
                 continue;
             }
             let x = &self.plan.buffers[u];
@@ -114,7 +114,7 @@ impl<T: Element> Run<'_, T> {
     /// Keeps, or brings back, what the steps of a block begin with.
     fn checkpoint(&mut self, number: usize, replay: &Checkpointing, block: usize, back: bool) {
         let (plan, b, n) = (self.plan, self.b, self.layout.blocks(self.t));
-        let reverse = plan.phases().nth(replay.phase).expect("its phase").0;
+        let reverse = plan.sweeps().nth(replay.sweep).expect("its sweep").0;
         let one = plan.checkpoint(replay, b);
         let earlier = plan.memory.replays[..number].iter();
         let mut at: usize = earlier.map(|r| plan.checkpoint(r, b) * n).sum::<usize>() + block * one;
