@@ -86,14 +86,14 @@ fn the_text_begins_with_what_was_done() {
 fn an_unrolled_loop_is_told() {
     let arguments = |more: &[&'static str]| [&["--cell", "gru", "--pass", "plan"], more].concat();
     let told_with = |more: &[&'static str]| told(&arguments(more));
-    assert!(!told_with(&[]).contains("steps a turn"));
+    assert!(!told_with(&[]).contains("steps per iteration"));
     let four = told_with(&["--unroll", "4"]);
     assert!(
-        four.contains("for t from first to last, 4 steps a turn"),
+        four.contains("for t from first to last, 4 steps per iteration"),
         "{four}"
     );
     assert!(
-        four.contains("for t from last to first, 4 steps a turn"),
+        four.contains("for t from last to first, 4 steps per iteration"),
         "{four}"
     );
 }

@@ -54,7 +54,7 @@ pub struct Options {
     /// machine code against Cranelift's. A broken rule is a mistake of ours and a panic that names the pass. Verifiers cost
     /// as much as all else, so a build without debug assertions does without unless asked; tests ask.
     pub verify: bool,
-    /// No switch but a choice: steps that a turn of a recurrence's loop does.
+    /// No switch but a choice: steps that an iteration of a recurrence's loop does.
     pub unroll: Unroll,
     /// No switch but a wish: values and adjoints of the step to hand out, as outputs called `value(keep)`, `adjoint(c)`. The
     /// empty list costs nothing.
@@ -67,7 +67,7 @@ impl Default for Options {
     }
 }
 
-/// How many steps a turn of a recurrence's loop over time does: its body stands in the code as often.
+/// How many steps per iteration of a recurrence's loop over time does: its body stands in the code as often.
 ///
 /// ```
 /// use retrograd_graph::{Options, Unroll};
@@ -96,10 +96,10 @@ pub struct UnrollError {
 }
 
 impl Unroll {
-    /// As the plan wants it, which today is one step a turn for every loop: where time is inside, no factor was measured to
+    /// As the plan wants it, which today is one step an iteration for every loop: where time is inside, no factor was measured to
     /// be faster (docs/PERFORMANCE.md, "What was tried"); for loops with products, the bench `unroll` tells.
     pub const AUTO: Unroll = Unroll(None);
-    /// One step a turn.
+    /// One step an iteration.
     pub const NONE: Unroll = Unroll(Some(1));
     /// The greatest factor: code grows with it, and with it the time of compiling.
     pub const MOST: usize = 32;

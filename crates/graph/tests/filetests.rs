@@ -12,7 +12,7 @@
 //!
 //! A second line `observe: value(keep), adjoint(c)` asks for these; an adjoint is compared with the slope of the loss in
 //! that value. A line `options: without time_tile, unroll 4, flush` says what `all`, `gradient`, `hessian`, `fuse`, `plan` and the plans
-//! that are run do without, how many steps a turn of a loop over time does, and that what delays carry is flushed; in such a case, lines `default 1 `text`: …` are
+//! that are run do without, how many steps per iteration of a loop over time does, and that what delays carry is flushed; in such a case, lines `default 1 `text`: …` are
 //! expectations of what the default options give.
 //!
 //! `stream` stands for what a stepper does: *stream*, the driver's passes, and the plan for samples one after another.

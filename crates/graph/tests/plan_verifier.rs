@@ -457,7 +457,7 @@ fn rule_11_a_packing_in_a_sweep() {
 }
 
 #[test]
-fn rule_12_a_turn_of_no_steps() {
+fn rule_12_an_iteration_of_no_steps() {
     let found = in_loop(LSTM, |l| {
         l.unroll = 0;
         recurs(l)

@@ -18,7 +18,7 @@ use retrograd_tape::{Extent, InputRole, Recorder, Shape};
 use crate::cell::CompiledCell;
 use crate::element::Element;
 use crate::exec::code::isa;
-use crate::lower::vectors_a_turn;
+use crate::lower::vectors_per_iteration;
 use crate::purpose::Purpose;
 
 /// What a machine can do, on one thread.
@@ -250,15 +250,15 @@ impl Machine {
                 folds,
             } => {
                 // Remainders go one number at a time.
-                let turns = (lanes / small + lanes % small) as f64;
-                let side = vectors_a_turn(ops.iter().copied(), loads + stores + folds);
+                let iterations = (lanes / small + lanes % small) as f64;
+                let side = vectors_per_iteration(ops.iter().copied(), loads + stores + folds);
                 let side = side.min((lanes / small).max(1)) as f64;
                 let folds_of = (c.fold / side).max(c.instr) * folds as f64;
                 let instrs = c.instr * (loads + stores) as f64 + folds_of;
                 let body: f64 =
-                    c.turn / side + instrs + ops.iter().map(|&m| c.emitted(m)).sum::<f64>();
+                    c.iteration / side + instrs + ops.iter().map(|&m| c.emitted(m)).sum::<f64>();
                 let single = if lanes == 1 { c.single } else { 0.0 };
-                c.lane_loop + rows as f64 * (turns * body + c.folded * folds as f64 + single)
+                c.lane_loop + rows as f64 * (iterations * body + c.folded * folds as f64 + single)
             }
             Work::Matrix {
                 rows,

@@ -71,7 +71,7 @@ fn ops_hold<T: Element + retrograd_tape::Real>(epsilon: f64) {
     let offsets = 16 / size_of::<T>();
     for target in Target::all_runnable() {
         for map in Map::ALL {
-            // A vector; one and a remainder; turns of several vectors.
+            // A vector; one and a remainder; iterations of several vectors.
             for n in [4, 7, 37] {
                 let tape = alone(map, n);
                 let compile = |purpose: &Purpose| {

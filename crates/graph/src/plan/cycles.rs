@@ -22,8 +22,8 @@ pub struct Cycles {
     pub lane_loop: f64,
     /// A row of one number: latencies, not throughput.
     pub single: f64,
-    /// A vector of a lane loop: its turn of the loop.
-    pub turn: f64,
+    /// A vector of a lane loop: its iteration of the loop.
+    pub iteration: f64,
     /// A load, store or simple op on an emitted vector: four a cycle.
     pub instr: f64,
     /// A quotient or a root of an emitted vector.
@@ -82,7 +82,7 @@ pub const WIDE: Cycles = Cycles {
     flops: 32.0,
     lane_loop: 5.0,
     single: 8.4,
-    turn: 1.2,
+    iteration: 1.2,
     instr: 0.25,
     quotient: 4.0,
     fold: 1.5,

@@ -389,7 +389,7 @@ pub struct Loop {
     pub kind: Kind,
     /// What is innermost.
     pub inner: Inner,
-    /// Steps that a turn of the loop over time does, what remains being done one by one; 1 for loops that are no
+    /// Steps that an iteration of the loop over time does, what remains being done one by one; 1 for loops that are no
     /// recurrences.
     pub unroll: usize,
     /// What is done at each, in order.

@@ -72,7 +72,7 @@ impl Plan {
             write!(f, ", time inside")?;
         }
         if l.unroll > 1 {
-            write!(f, ", {} steps a turn", l.unroll)?;
+            write!(f, ", {} steps a iteration", l.unroll)?;
         }
         writeln!(f)?;
         if let Inner::Time(carried) = &l.inner {

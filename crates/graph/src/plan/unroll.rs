@@ -1,6 +1,6 @@
-//! Unrolling: a turn of a recurrence's loop over time does several steps, what remains being done one by one.
+//! Unrolling: an iteration of a recurrence's loop over time does several steps, what remains being done one by one.
 //!
-//! Addresses then advance by constants within a turn, and the loop's own work is done once a turn. Code grows with the
+//! Addresses then advance by constants within an iteration, and the loop's own work is done once an iteration. Code grows with the
 //! factor, never with T.
 
 use crate::options::Unroll;

@@ -19,7 +19,7 @@
 //!     of which needs what an earlier one makes of a later block.
 //! 11. Sweeps: items over steps that suit the sweep's direction, none of which needs what an earlier one makes of a later
 //!     block; no sweeps inside.
-//! 12. Turns and numbers: recurrences do 1 to [`Unroll::MOST`] steps a turn, other loops one; loops are not yet numbered, or
+//! 12. Turns and numbers: recurrences do 1 to [`Unroll::MOST`] steps per iteration, other loops one; loops are not yet numbered, or
 //!     0, 1, 2 … as they stand.
 //! 13. Memory, once told: an array that does not keep all steps is the program's own, over steps, and read in the sweeps
 //!     that it is kept for; rings hold the boundary; replays go back through an earlier sweep. Loops have their numbers.
@@ -221,7 +221,7 @@ fn places(plan: &Plan, t: Touch) -> Result<(), Broken> {
     }
     let own = match (t.domain, x.domain) {
         (Domain::Step, Domain::Step) => v.shift == 0,
-        (Domain::Step, Domain::Row) => t.in_turn,
+        (Domain::Step, Domain::Row) => t.in_iteration,
         (Domain::BoundarySlots(k), Domain::Step) if v.from_end => v.shift >= 0 && k > 0,
         (Domain::BoundarySlots(k), Domain::Step) => v.shift + k as i64 <= 0,
         (Domain::BoundarySlots(k), Domain::Row) => k == 1,
@@ -239,7 +239,7 @@ fn r#loop(plan: &Plan, l: &Loop) -> Result<(), Broken> {
     if l.unroll == 0 || l.unroll > most {
         return broken(
             12,
-            format!("a turn of loop {} does {} steps", l.number, l.unroll),
+            format!("a iteration of loop {} does {} steps", l.number, l.unroll),
         );
     }
     if recurs && l.domain != Domain::Step {

@@ -34,7 +34,7 @@ struct Stream {
 /// What goes through time.
 struct LaneLoop<'l> {
     region: &'l Region,
-    /// How many steps, and how many a turn.
+    /// How many steps, and how many an iteration.
     steps: Value,
     unroll: usize,
     /// Vectors of a tile.
@@ -255,9 +255,9 @@ impl Code<'_, '_> {
             false => 1,
         };
         if unroll > 1 {
-            now = self.turns(lane_loop, tile, &fixed, unroll, now);
+            now = self.iterations(lane_loop, tile, &fixed, unroll, now);
         }
-        now = self.turns(lane_loop, tile, &fixed, 1, now);
+        now = self.iterations(lane_loop, tile, &fixed, 1, now);
         for &(from, v) in &r.stores {
             if self.plan.buffers[v.buffer].domain == Domain::Step {
                 continue;
@@ -273,7 +273,7 @@ impl Code<'_, '_> {
     }
 
     /// Turns of `unroll` steps for as long as there are as many left.
-    fn turns(
+    fn iterations(
         &mut self,
         lane_loop: &LaneLoop<'_>,
         tile: Tile,

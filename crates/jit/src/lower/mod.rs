@@ -12,11 +12,11 @@ mod folding;
 mod inside;
 mod points;
 mod region;
-pub(crate) use region::vectors_a_turn;
+pub(crate) use region::vectors_per_iteration;
 mod rows;
 mod share;
 pub(crate) use share::{Names, share};
-mod turn;
+mod unrolled;
 
 use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
@@ -27,7 +27,7 @@ use retrograd_tape::{Domain, Map};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::vmath::{Lane, has_fma};
-use turn::Turn;
+use unrolled::Unrolled;
 
 /// Byte offsets of the fields of [`crate::exec::Frame`], in words of 8 bytes.
 pub(crate) mod field {
@@ -89,7 +89,7 @@ pub(crate) fn lower<'p>(
         range: [p[1], p[2], p[3], p[4]],
         names: names.map(|n| (p[5], n)),
         buffers: HashMap::default(),
-        turn: None,
+        iteration: None,
         b,
     };
     code.bases = code.field(field::BASES);
@@ -128,8 +128,8 @@ pub(crate) struct Code<'p, 'f> {
     names: Option<(Value, &'p Names)>,
     /// Base addresses that have been loaded, by array.
     buffers: HashMap<usize, Value>,
-    /// The turn of an unrolled loop over time that is being emitted.
-    turn: Option<Turn>,
+    /// The iteration of an unrolled loop over time that is being emitted.
+    iteration: Option<Unrolled>,
     b: FunctionBuilder<'f>,
 }
 
@@ -262,8 +262,8 @@ impl Code<'_, '_> {
     /// Address of a view's first number at step (or slot) `t` in row 0, and the bytes from row to row.
     fn step_address(&mut self, domain: Domain, v: View, t: Value) -> (Value, i64) {
         let buffer = &self.plan.buffers[v.buffer];
-        if buffer.domain == Domain::Step && self.turn.is_some() {
-            return (self.turn_address(domain, v, t), self.point(v));
+        if buffer.domain == Domain::Step && self.iteration.is_some() {
+            return (self.unrolled_address(domain, v, t), self.point(v));
         }
         self.address_at(domain, v, t)
     }
@@ -337,11 +337,11 @@ impl Code<'_, '_> {
         let steps = self.b.ins().isub(t1, t0);
         // As one step of all rows, or step by step.
         let one = self.imm(1);
-        let turns = self.b.ins().select(whole, one, steps);
+        let iterations = self.b.ins().select(whole, one, steps);
         let all = self.b.ins().imul(rows, steps);
         let rows = self.b.ins().select(whole, all, rows);
         let zero = self.imm(0);
-        self.count(zero, turns, false, &mut |code, i| {
+        self.count(zero, iterations, false, &mut |code, i| {
             let t = code.b.ins().iadd(t0, i);
             for s in &l.body {
                 if let Stmt::Activate { map, x, y, len } = s {

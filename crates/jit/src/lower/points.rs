@@ -160,15 +160,15 @@ impl<'f> Code<'_, 'f> {
         Math::new(&mut self.b, self.lane, self.fma)
     }
 
-    /// Runs `body` over `n` numbers: whole vectors, `turn` of them in a turn of the loop, then what remains one by one. It is
+    /// Runs `body` over `n` numbers: whole vectors, `iteration` of them in an iteration of the loop, then what remains one by one. It is
     /// given the place, the width and the carried values, and returns the carried values' successors. Returns those of the
     /// vectors and those of the remainder (whose first lane counts), both from their starts on.
     ///
-    /// The vectors of a turn carry values of their own, so that their sums do not wait for each other.
+    /// The vectors of an iteration carry values of their own, so that their sums do not wait for each other.
     pub(crate) fn lane_loop(
         &mut self,
         n: usize,
-        turn: usize,
+        iteration: usize,
         carried: &[Carried],
         body: LaneLoop<'_, Self>,
     ) -> (Vec<Value>, Vec<Value>) {
@@ -176,19 +176,19 @@ impl<'f> Code<'_, 'f> {
         let bytes = i64::from(self.lane.bytes());
         let all = n as i64 * bytes;
         let whole = all / VECTOR * VECTOR;
-        let by = turn as i64 * VECTOR;
-        let turns = whole / by * by;
+        let by = iteration as i64 * VECTOR;
+        let iterations = whole / by * by;
         let start: Vec<Value> = carried.iter().map(|c| c.start).collect();
         let mut full = start.clone();
-        if turns > 0 {
+        if iterations > 0 {
             let each = start.len();
             let next = self.part(
-                (0, turns),
+                (0, iterations),
                 by,
                 Width::Full,
-                &start.repeat(turn),
+                &start.repeat(iteration),
                 &mut |code, at, width, sums| {
-                    let vectors = (0..turn).flat_map(|v| {
+                    let vectors = (0..iteration).flat_map(|v| {
                         let plus = at.plus + (v as i64 * VECTOR) as i32;
                         body(code, At { plus, ..at }, width, &sums[v * each..][..each])
                     });
@@ -197,12 +197,13 @@ impl<'f> Code<'_, 'f> {
             );
             full = (carried.iter().enumerate())
                 .map(|(k, c)| {
-                    let of_turn: Vec<Value> = next.iter().skip(k).step_by(each).copied().collect();
-                    self.joined(&of_turn, c.maximum)
+                    let of_iteration: Vec<Value> =
+                        next.iter().skip(k).step_by(each).copied().collect();
+                    self.joined(&of_iteration, c.maximum)
                 })
                 .collect();
         }
-        let full = self.part((turns, whole), VECTOR, Width::Full, &full, body);
+        let full = self.part((iterations, whole), VECTOR, Width::Full, &full, body);
         let one = self.part((whole, all), bytes, Width::One, &start, body);
         (full, one)
     }

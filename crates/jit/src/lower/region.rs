@@ -38,39 +38,44 @@ impl Code<'_, '_> {
         let loads = (r.instrs.iter().filter(|i| matches!(i, Instr::Load(_)))).count();
         // A dot multiplies, too.
         let dots = r.folds.iter().filter(|f| f.0 == Fold::Dot).count();
-        let turn = vectors_a_turn(ops, loads + r.stores.len() + r.folds.len() + dots);
-        let (full, one) = self.lane_loop(r.lanes, turn, &carried, &mut |code, at, width, sums| {
-            let mut values: Vec<Value> = Vec::with_capacity(r.instrs.len());
-            for (i, instr) in r.instrs.iter().enumerate() {
-                let v = match (fixed[i], instr) {
-                    (Some(v), _) => v,
-                    (None, Instr::Load(view)) => code.load(row.address(*view), at, width),
-                    (None, Instr::Map(m, xs)) => {
-                        let xs: Vec<Value> = xs.iter().map(|&x| values[x]).collect();
-                        map(&mut code.math(), *m, &xs)
-                    }
-                    (None, Instr::Splat(_) | Instr::Const(_)) => unreachable!("fixed above"),
-                };
-                values.push(v);
-            }
-            for (i, view) in &r.stores {
-                code.store(values[*i], row.address(*view), at, width);
-            }
-            r.folds
-                .iter()
-                .zip(sums)
-                .map(|((fold, xs, _), &sum)| {
-                    let mut math = code.math();
-                    match fold {
-                        Fold::Reduce(Reduction::Sum | Reduction::Mean) => {
-                            math.add(sum, values[xs[0]])
+        let iteration = vectors_per_iteration(ops, loads + r.stores.len() + r.folds.len() + dots);
+        let (full, one) = self.lane_loop(
+            r.lanes,
+            iteration,
+            &carried,
+            &mut |code, at, width, sums| {
+                let mut values: Vec<Value> = Vec::with_capacity(r.instrs.len());
+                for (i, instr) in r.instrs.iter().enumerate() {
+                    let v = match (fixed[i], instr) {
+                        (Some(v), _) => v,
+                        (None, Instr::Load(view)) => code.load(row.address(*view), at, width),
+                        (None, Instr::Map(m, xs)) => {
+                            let xs: Vec<Value> = xs.iter().map(|&x| values[x]).collect();
+                            map(&mut code.math(), *m, &xs)
                         }
-                        Fold::Reduce(Reduction::Max) => math.max(sum, values[xs[0]]),
-                        Fold::Dot => math.fma(values[xs[0]], values[xs[1]], sum),
-                    }
-                })
-                .collect()
-        });
+                        (None, Instr::Splat(_) | Instr::Const(_)) => unreachable!("fixed above"),
+                    };
+                    values.push(v);
+                }
+                for (i, view) in &r.stores {
+                    code.store(values[*i], row.address(*view), at, width);
+                }
+                r.folds
+                    .iter()
+                    .zip(sums)
+                    .map(|((fold, xs, _), &sum)| {
+                        let mut math = code.math();
+                        match fold {
+                            Fold::Reduce(Reduction::Sum | Reduction::Mean) => {
+                                math.add(sum, values[xs[0]])
+                            }
+                            Fold::Reduce(Reduction::Max) => math.max(sum, values[xs[0]]),
+                            Fold::Dot => math.fma(values[xs[0]], values[xs[1]], sum),
+                        }
+                    })
+                    .collect()
+            },
+        );
         for (k, (fold, _, view)) in r.folds.iter().enumerate() {
             let Carried { start, maximum } = carried[k];
             let mut total = self.across(full[k], maximum);
@@ -112,9 +117,12 @@ impl Code<'_, '_> {
     }
 }
 
-/// Vectors that a turn of a lane loop with these ops does, and so many loads, stores and folds. What a loop costs beside its work,
+/// Vectors that an iteration of a lane loop with these ops does, and so many loads, stores and folds. What a loop costs beside its work,
 /// and what a sum waits for the one before, weighs where there is little work; elsewhere it only makes more code.
-pub(crate) fn vectors_a_turn(mut ops: impl Iterator<Item = Map> + Clone, moves: usize) -> usize {
+pub(crate) fn vectors_per_iteration(
+    mut ops: impl Iterator<Item = Map> + Clone,
+    moves: usize,
+) -> usize {
     let simple = ops.clone().count();
     let long = ops.any(|m| {
         matches!(

@@ -5,7 +5,7 @@ use cranelift::prelude::*;
 use super::Code;
 use super::points::Carried;
 
-/// Vectors that a turn of a lane loop with a load or two does.
+/// Vectors that an iteration of a lane loop with a load or two does.
 const TURN: usize = 4;
 
 impl Code<'_, '_> {

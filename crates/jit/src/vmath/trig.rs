@@ -124,8 +124,8 @@ impl Math<'_, '_> {
             }
             Function::Cos => {
                 let half = self.constant(0.5);
-                let turns = self.fma(x, per_pi, half);
-                let sum = self.add(turns, rounder);
+                let iterations = self.fma(x, per_pi, half);
+                let sum = self.add(iterations, rounder);
                 let n = self.sub(sum, rounder);
                 (sum, self.sub(n, half))
             }

@@ -15,7 +15,7 @@ pub(super) struct Touch {
     /// The points.
     pub(super) domain: Domain,
     /// They come one step after another.
-    pub(super) in_turn: bool,
+    pub(super) in_iteration: bool,
 }
 
 type Each<'f> = dyn FnMut(Touch) -> Result<(), Broken> + 'f;
@@ -23,7 +23,7 @@ type EachView<'f> = dyn FnMut(View, usize, bool) -> Result<(), Broken> + 'f;
 
 /// Of a statement of a loop, what it reads first.
 pub(super) fn of_stmt(plan: &Plan, l: &Loop, s: &Stmt, f: &mut Each<'_>) -> Result<(), Broken> {
-    let in_turn = matches!(l.kind, Kind::Recurrence { .. });
+    let in_iteration = matches!(l.kind, Kind::Recurrence { .. });
     let domain = l.domain;
     let mut each = |view, len, write| {
         f(Touch {
@@ -31,7 +31,7 @@ pub(super) fn of_stmt(plan: &Plan, l: &Loop, s: &Stmt, f: &mut Each<'_>) -> Resu
             len,
             write,
             domain,
-            in_turn,
+            in_iteration,
         })
     };
     match s {
@@ -82,7 +82,7 @@ fn block(b: &BlockAt, write: bool, domain: Domain, f: &mut Each<'_>) -> Result<(
             len,
             write,
             domain,
-            in_turn: false,
+            in_iteration: false,
         })
     })
 }
@@ -176,7 +176,7 @@ pub(super) fn of_item(plan: &Plan, item: &Item, f: &mut Each<'_>) -> Result<(), 
             len,
             write,
             domain,
-            in_turn: false,
+            in_iteration: false,
         })
     };
     match item {

@@ -1,4 +1,4 @@
-//! Unrolled loops over time: a turn does several steps, and addresses advance from one to the next by a step's bytes.
+//! Unrolled loops over time: an iteration does several steps, and addresses advance from one to the next by a step's bytes.
 
 use cranelift::prelude::*;
 use retrograd_graph::plan::View;
@@ -6,18 +6,18 @@ use retrograd_tape::Domain;
 
 use super::Code;
 
-/// One turn of an unrolled loop, as it is emitted step by step.
-pub(crate) struct Turn {
+/// One iteration of an unrolled loop, as it is emitted step by step.
+pub(crate) struct Unrolled {
     /// Backward in time.
     reverse: bool,
-    /// The step of the turn that is being emitted.
+    /// The step of the iteration that is being emitted.
     step: usize,
-    /// Where each view is, without its offset, and at which step of the turn.
+    /// Where each view is, without its offset, and at which step of the iteration.
     at: Vec<(View, usize, Value)>,
 }
 
 impl Code<'_, '_> {
-    /// A loop over the steps of the range in their order, `unroll` of them a turn, what remains one by one.
+    /// A loop over the steps of the range in their order, `unroll` of them an iteration, what remains one by one.
     pub(super) fn over_steps(
         &mut self,
         unroll: usize,
@@ -32,8 +32,8 @@ impl Code<'_, '_> {
         let rest = self.b.ins().urem_imm_s(steps, unroll as i64);
         let whole = self.b.ins().isub(steps, rest);
         let zero = self.imm(0);
-        let turns = self.b.ins().udiv_imm_s(whole, unroll as i64);
-        self.count(zero, turns, false, &mut |code, i| {
+        let iterations = self.b.ins().udiv_imm_s(whole, unroll as i64);
+        self.count(zero, iterations, false, &mut |code, i| {
             let done = code.b.ins().imul_imm_s(i, unroll as i64);
             let first = if reverse {
                 let from = code.b.ins().iadd_imm_s(t1, -1);
@@ -41,20 +41,20 @@ impl Code<'_, '_> {
             } else {
                 code.b.ins().iadd(t0, done)
             };
-            code.turn = Some(Turn {
+            code.iteration = Some(Unrolled {
                 reverse,
                 step: 0,
                 at: Vec::new(),
             });
             for step in 0..unroll {
-                if let Some(turn) = &mut code.turn {
-                    turn.step = step;
+                if let Some(iteration) = &mut code.iteration {
+                    iteration.step = step;
                 }
                 let ahead = if reverse { -(step as i64) } else { step as i64 };
                 let t = code.b.ins().iadd_imm_s(first, ahead);
                 body(code, t);
             }
-            code.turn = None;
+            code.iteration = None;
         });
         let (lo, hi) = if reverse {
             (t0, self.b.ins().isub(t1, whole))
@@ -64,22 +64,25 @@ impl Code<'_, '_> {
         self.count(lo, hi, reverse, body);
     }
 
-    /// Address of a view of an array over steps at the turn's step, which is `t`: a step's bytes from where it was.
-    pub(super) fn turn_address(&mut self, domain: Domain, v: View, t: Value) -> Value {
+    /// Address of a view of an array over steps at the iteration's step, which is `t`: a step's bytes from where it was.
+    pub(super) fn unrolled_address(&mut self, domain: Domain, v: View, t: Value) -> Value {
         let plain = View { offset: 0, ..v };
-        let turn = self.turn.as_ref().expect("a turn is being emitted");
-        let (reverse, step) = (turn.reverse, turn.step);
-        let known = turn.at.iter().position(|a| a.0 == plain);
-        let at = match known.map(|k| (k, turn.at[k])) {
+        let iteration = self
+            .iteration
+            .as_ref()
+            .expect("a iteration is being emitted");
+        let (reverse, step) = (iteration.reverse, iteration.step);
+        let known = iteration.at.iter().position(|a| a.0 == plain);
+        let at = match known.map(|k| (k, iteration.at[k])) {
             Some((k, (_, was, at))) => {
                 let bytes = self.step_bytes(v, reverse);
                 let at = (was..step).fold(at, |at, _| self.b.ins().iadd(at, bytes));
-                self.turn.as_mut().expect("as above").at[k] = (plain, step, at);
+                self.iteration.as_mut().expect("as above").at[k] = (plain, step, at);
                 at
             }
             None => {
                 let at = self.address_at(domain, plain, t).0;
-                self.turn
+                self.iteration
                     .as_mut()
                     .expect("as above")
                     .at
