@@ -39,7 +39,7 @@ pub struct Options {
     /// Places are used again, and what one step alone reads has one step's array. Without it every stored value has an
     /// array of its own over its whole domain.
     pub reuse: bool,
-    /// Element-wise recurrences go through time inside the loop over lanes, their states in registers.
+    /// Element-wise recurrences go through time innermost the loop over lanes, their states in registers.
     pub interchange: bool,
     /// Activations of stored values by wide kernels.
     pub outline_activations: bool,
@@ -96,7 +96,7 @@ pub struct UnrollError {
 }
 
 impl Unroll {
-    /// As the plan wants it, which today is one step an iteration for every loop: where time is inside, no factor was measured to
+    /// As the plan wants it, which today is one step an iteration for every loop: where time is innermost, no factor was measured to
     /// be faster (docs/PERFORMANCE.md, "What was tried"); for loops with products, the bench `unroll` tells.
     pub const AUTO: Unroll = Unroll(None);
     /// One step an iteration.

@@ -10,7 +10,7 @@
 //!    minimum cut: a value that is computed on the recurrence's side and read on the other side costs its length.
 //! 3. *Producers*: what only one recurrence reads joins it, if it takes no more to read than it makes: element-wise work,
 //!    outer products, rows of a table. Two kinds stay out, for they would make the loop slower than a load does: a lane loop of its
-//!    own, as of one number a row that is then repeated, which also keeps the recurrence from having time inside; and, in
+//!    own, as of one number a row that is then repeated, which also keeps the recurrence from having time innermost; and, in
 //!    an element-wise recurrence, an activation of what a product stored: outside, wide kernels compute it over many steps
 //!    at once, in its operand's place (6.5 cycles for four sigmoids of f32 with 256-bit vectors, 12.3 in the loop, against
 //!    half a cycle for the load; `jit/src/predict.rs`).

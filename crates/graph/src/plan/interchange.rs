@@ -1,4 +1,4 @@
-//! Loop interchange: an element-wise recurrence goes over lanes outside and over time inside.
+//! Loop interchange: an element-wise recurrence goes over lanes outside and over time innermost.
 //!
 //! Where every number of a state depends on the same number of earlier states alone, as in minGRU, IndRNN, SRU and in
 //! their adjoints, lanes are independent recurrences: all dependences run along time, within a lane, so that the two loops
@@ -12,11 +12,11 @@ use crate::work;
 use retrograd_tape::Domain;
 use rustc_hash::FxHashMap as HashMap;
 
-/// Most places that a loop with time inside reads and writes: each has an address that goes from step to step beside the
+/// Most places that a loop with time innermost reads and writes: each has an address that goes from step to step beside the
 /// states, and there are 16 registers.
 const MOST: usize = 256;
 
-/// Brings time inside, in all recurrences that allow it.
+/// Brings time innermost, in all recurrences that allow it.
 pub(crate) fn interchange(plan: &mut Plan) {
     for item in &mut plan.items {
         if let Item::Loop(l) = item

@@ -6,9 +6,9 @@
 //!
 //! Each op is computed in f64 and rounded to `T`; sums are added up in `T`, first to last.
 
-mod inside;
 mod point;
 mod sweep;
+mod time_innermost;
 
 use std::ops::Range;
 
@@ -424,7 +424,7 @@ impl<T: Real> Run<'_, T> {
 
     fn run_loop(&mut self, l: &Loop, steps: &Range<usize>) {
         if let Inner::Time(carried) = &l.inner {
-            return self.time_inside(l, carried, steps);
+            return self.time_innermost(l, carried, steps);
         }
         let mut points = self.points(l.domain, steps);
         let reverse = match l.kind {

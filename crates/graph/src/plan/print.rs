@@ -69,7 +69,7 @@ impl Plan {
             Kind::Recurrence { reverse: true } => write!(f, "  for t from last to first")?,
         }
         if let Inner::Time(_) = l.inner {
-            write!(f, ", time inside")?;
+            write!(f, ", time innermost")?;
         }
         if l.unroll > 1 {
             write!(f, ", {} steps a iteration", l.unroll)?;

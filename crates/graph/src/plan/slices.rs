@@ -28,7 +28,7 @@ pub struct Slices {
     pub cached: usize,
     /// Most rows of a hoisted product in a nest that are made at a time.
     pub block: usize,
-    /// Where the nest's recurrence has time inside, so many bytes of results are made at a time, if that is more rows.
+    /// Where the nest's recurrence has time innermost, so many bytes of results are made at a time, if that is more rows.
     pub inside_bytes: usize,
 }
 
@@ -43,7 +43,7 @@ impl Slices {
             // and more, slices of 64 rows are faster, at 13 neither, at 8 those of 32.
             cached: caches.l3 / 8 * 3,
             block: BLOCK_ROWS,
-            // A recurrence with time inside may find so many bytes of a product's results in L2.
+            // A recurrence with time innermost may find so many bytes of a product's results in L2.
             inside_bytes: caches.l2 / 8,
         }
     }

@@ -19,6 +19,6 @@ pub(crate) fn unroll(items: &mut [Item], wish: Unroll) {
     }
 }
 
-/// The factor where there is no wish. Where time is inside, none pays: the loop's own work goes on beside the step's
+/// The factor where there is no wish. Where time is innermost, none pays: the loop's own work goes on beside the step's
 /// (docs/PERFORMANCE.md). For loops with products, whose steps take some hundred cycles, `benches/benches/unroll.rs` tells.
 const AUTO: usize = 1;

@@ -13,7 +13,7 @@
 //!    boundary before the loop. At the end all of each output is stored.
 //! 7. Blocks tile what they are the parts of: a weight, a weight gradient. A weight's arrays are of domain `once`.
 //! 8. Weights are packed once, not in nests or sweeps, before their products, and stay what they were.
-//! 9. Time inside: one region in a recurrence, no folds; loads of what it stores are at the same lanes, and those of the
+//! 9. Time innermost: one region in a recurrence, no folds; loads of what it stores are at the same lanes, and those of the
 //!    step before are exactly what is carried.
 //! 10. Nests: at least one product over steps, parallel loops over steps, then one recurrence in the nest's direction, none
 //!     of which needs what an earlier one makes of a later block.
@@ -270,7 +270,7 @@ fn r#loop(plan: &Plan, l: &Loop) -> Result<(), Broken> {
     }
     match &l.inner {
         Inner::Lanes => Ok(()),
-        Inner::Time(carried) => time_inside(plan, l, carried),
+        Inner::Time(carried) => time_innermost(plan, l, carried),
     }
 }
 
@@ -367,7 +367,7 @@ fn meet(plan: &Plan, (a, n): (View, usize), (b, m): (View, usize)) -> bool {
 }
 
 /// Rule 9.
-fn time_inside(plan: &Plan, l: &Loop, carried: &[Carried]) -> Result<(), Broken> {
+fn time_innermost(plan: &Plan, l: &Loop, carried: &[Carried]) -> Result<(), Broken> {
     let ([Stmt::Region(r)], Kind::Recurrence { reverse }) = (l.body.as_slice(), l.kind) else {
         return broken(
             9,
@@ -375,7 +375,7 @@ fn time_inside(plan: &Plan, l: &Loop, carried: &[Carried]) -> Result<(), Broken>
         );
     };
     if !r.folds.is_empty() {
-        return broken(9, format!("loop {} folds with time inside", l.number));
+        return broken(9, format!("loop {} folds with time innermost", l.number));
     }
     let before = if reverse { 1 } else { -1 };
     let mut count = 0;
@@ -391,7 +391,7 @@ fn time_inside(plan: &Plan, l: &Loop, carried: &[Carried]) -> Result<(), Broken>
             }
             let aligned = matches!(instr, Instr::Load(_)) && v.offset == y.offset;
             if !aligned || v.from_end {
-                let what = format!("time inside: {v:?} is read where {y:?} is stored");
+                let what = format!("time innermost: {v:?} is read where {y:?} is stored");
                 return broken(9, what);
             }
             let needed =

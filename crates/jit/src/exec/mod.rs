@@ -109,7 +109,7 @@ struct Span {
     first: bool,
 }
 
-/// Rows times steps that a recurrence with time inside does at a time, at most. A tile touches a line in each step, far
+/// Rows times steps that a recurrence with time innermost does at a time, at most. A tile touches a line in each step, far
 /// from each other where there are many rows, and more of them than the hardware prefetches for cost more than a state
 /// does in memory: of 64, 128, 256, 1024 and all, 64 is the fastest (docs/PERFORMANCE.md).
 const INSIDE: usize = 64;

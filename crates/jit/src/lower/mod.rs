@@ -9,9 +9,9 @@
 
 #[cfg(test)]
 mod folding;
-mod inside;
 mod points;
 mod region;
+mod time_innermost;
 pub(crate) use region::vectors_per_iteration;
 mod rows;
 mod share;
@@ -161,7 +161,7 @@ impl Code<'_, '_> {
             }
         }
         if let Inner::Time(carried) = &l.inner {
-            return self.time_inside(l, carried);
+            return self.time_innermost(l, carried);
         }
         let reverse = matches!(l.kind, Kind::Recurrence { reverse: true });
         if l.kind == Kind::Parallel && self.activations_alone(l) {

@@ -1,4 +1,4 @@
-//! Recurrences with time inside: for each row, a tile of lanes goes through all steps of the range, the states in
+//! Recurrences with time innermost: for each row, a tile of lanes goes through all steps of the range, the states in
 //! registers.
 //!
 //! A tile is a cache line wide, or two, so that each line that it touches is used whole. Arrays without steps are read before the
@@ -84,10 +84,10 @@ impl Now {
 }
 
 impl Code<'_, '_> {
-    /// The whole of a recurrence with time inside.
-    pub(crate) fn time_inside(&mut self, l: &Loop, carried: &[Carried]) {
+    /// The whole of a recurrence with time innermost.
+    pub(crate) fn time_innermost(&mut self, l: &Loop, carried: &[Carried]) {
         let ([Stmt::Region(r)], Kind::Recurrence { reverse }) = (l.body.as_slice(), l.kind) else {
-            unreachable!("the plan has time inside of single regions only")
+            unreachable!("the plan has time innermost of single regions only")
         };
         let [t0, t1, b0, b1] = self.range;
         let first = if reverse {

@@ -1,4 +1,4 @@
-//! Recurrences with time inside: for each row, a few lanes at a time go through all steps of a run.
+//! Recurrences with time innermost: for each row, a few lanes at a time go through all steps of a run.
 
 use std::ops::Range;
 
@@ -10,11 +10,11 @@ use crate::plan::{Carried, Kind, Loop, Stmt};
 impl<T: Real> Run<'_, T> {
     /// Runs an element-wise recurrence. What is carried is read from memory at the first step only, and arrays without
     /// steps are written after the last: what relied on the array in between shows.
-    pub(super) fn time_inside(&mut self, l: &Loop, carried: &[Carried], steps: &Range<usize>) {
+    pub(super) fn time_innermost(&mut self, l: &Loop, carried: &[Carried], steps: &Range<usize>) {
         let ([Stmt::Region(r)], Kind::Recurrence { reverse }) = (l.body.as_slice(), l.kind) else {
-            panic!("plan: time is inside a recurrence with more than one region");
+            panic!("plan: time is innermost a recurrence with more than one region");
         };
-        assert!(r.folds.is_empty(), "plan: folds with time inside");
+        assert!(r.folds.is_empty(), "plan: folds with time innermost");
         let mut order: Vec<usize> = steps.clone().collect();
         if reverse {
             order.reverse();
