@@ -271,7 +271,7 @@ fn counts(g: &Graph) -> Counts {
     out
 }
 
-/// Calls `f` with all items but sweeps and nests, whose own come in their place.
+/// Calls `f` with all items but sweeps and time tiles, whose own come in their place.
 fn visit<'p>(items: &'p [Item], f: &mut dyn FnMut(&'p Item)) {
     for item in items {
         match item {

@@ -34,7 +34,7 @@ mod plans;
 
 use retrograd_graph::passes::tangent::{self, Tangents};
 use retrograd_graph::passes::{self, Derivation};
-use retrograd_graph::passes::{adjoint, components, fuse, legalize, simplify, split};
+use retrograd_graph::passes::{adjoint, components, legalize, simplify, split, stack_products};
 use retrograd_graph::{Graph, Options, Unroll, plan, text, verify};
 use retrograd_tape::{InputRole, Map, Observe, Op, OutputRole, Value};
 

@@ -389,7 +389,7 @@ fn rule_9_time_inside_of_products() {
     assert_eq!(found, 9);
 }
 
-/// The rule that a change of the first nest breaks.
+/// The rule that a change of the first time tile breaks.
 fn in_nest(f: impl Fn(&mut bool, &mut Vec<Item>)) -> usize {
     broken(trained(LSTM), |item| match item {
         Item::TimeTile { reverse, items } => {

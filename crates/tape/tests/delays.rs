@@ -22,7 +22,7 @@ fn inputs(tape: &Tape, t: usize, b: usize) -> Vec<Vec<f64>> {
             let points = match input.ty.domain {
                 Once => 1,
                 Row => b,
-                Edge(k) => k * b,
+                BoundarySlots(k) => k * b,
                 Step => t * b,
             };
             numbers(points * input.ty.shape.len(), i)

@@ -91,9 +91,9 @@ impl<'g> Classified<'g> {
         facts
     }
 
-    /// Point-wise work joins recurrences.
-    pub(crate) fn join(&mut self, outline_activations: bool) {
-        self.class = join(self, wide);
+    /// Fuses point-wise work with recurrences.
+    pub(crate) fn fuse(&mut self, outline_activations: bool) {
+        self.class = fuse(self, outline_activations);
     }
 
     /// How a value comes about.

@@ -193,7 +193,7 @@ impl Work {
     }
 }
 
-/// An item that is run as a whole: sweeps taken apart, nests not.
+/// An item that is run as a whole: sweeps taken apart, time tiles not.
 #[derive(Clone, Copy, Debug)]
 pub struct Leaf<'p> {
     /// The item.
@@ -267,7 +267,7 @@ pub fn effort(plan: &Plan, item: &Item) -> usize {
     efforts.sum()
 }
 
-/// All that is done of a leaf of a plan, nests taken apart, in order.
+/// All that is done of a leaf of a plan, time tiles taken apart, in order.
 pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> Vec<Task> {
     let count = |t: usize| {
         let mut count = Count {
@@ -313,9 +313,9 @@ pub fn points(domain: Domain, t: usize, b: usize) -> (usize, usize) {
     }
 }
 
-/// What a nest does at a time, at most.
+/// What a time tile does at a time, at most.
 #[derive(Clone, Copy)]
-struct Nested {
+struct Tile {
     rows: usize,
     steps: usize,
 }
@@ -337,7 +337,7 @@ impl Count<'_> {
         }
     }
 
-    fn item(&mut self, item: &Item, nested: Option<Nested>) {
+    fn item(&mut self, item: &Item, tile: Option<Tile>) {
         let (t, b) = (self.t, self.b);
         let all = |domain: Domain| {
             let (steps, rows) = points(domain, t, b);
@@ -355,21 +355,21 @@ impl Count<'_> {
                     let one = std::slice::from_ref(item);
                     self.slices.rows(self.plan, one, size_of::<f32>(), b, 1)
                 };
-                let slice = nested.map_or_else(alone, |n| n.rows);
+                let slice = tile.map_or_else(alone, |n| n.rows);
                 self.body(l, slice);
             }
-            Item::Product { domain, product } => match nested {
-                Some(nest) => self.nested(product, nest),
+            Item::Product { domain, product } => match tile {
+                Some(tile) => self.tiled(product, tile),
                 None => self.product(1, all(*domain), product, false),
             },
             Item::TimeTile { items, .. } => {
                 let bytes = size_of::<f32>();
-                let nest = Nested {
+                let tile = Tile {
                     rows: self.slices.rows(self.plan, items, bytes, b, 1),
                     steps: self.slices.steps(self.plan, items, b, bytes),
                 };
                 for item in items {
-                    self.item(item, Some(nest));
+                    self.item(item, Some(tile));
                 }
             }
             Item::Sweep { .. } => unreachable!("leaves are no sweeps"),
@@ -431,13 +431,13 @@ impl Count<'_> {
         }
     }
 
-    /// A product of a nest: where all rows are in one slice, in as many equal blocks of steps as it takes, the last one
+    /// A product of a time tile: where all rows are in one slice, in as many equal blocks of steps as it takes, the last one
     /// shorter; otherwise step by step for each slice.
-    fn nested(&mut self, p: &Product, nest: Nested) {
+    fn tiled(&mut self, p: &Product, tile: Tile) {
         let (t, b) = (self.t, self.b);
-        let slice = nest.rows;
+        let slice = tile.rows;
         if b == slice {
-            let blocks = t.div_ceil(nest.steps);
+            let blocks = t.div_ceil(tile.steps);
             self.product(blocks, (t * b).div_ceil(blocks), p, false);
         } else {
             let rest = b % slice;

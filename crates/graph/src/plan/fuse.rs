@@ -128,8 +128,8 @@ const EACH: usize = 32;
 
 /// Where everything over steps is computed when all that should has joined, by index of the value. Where finding that out
 /// takes too long, what has not been tried stays apart.
-/// `wide`: there will be wide kernels.
-pub(crate) fn join(f: &Classified<'_>, outline_activations: bool) -> Vec<Class> {
+/// `outline_activations`: wide kernels will compute activations of what products store.
+pub(crate) fn fuse(f: &Classified<'_>, outline_activations: bool) -> Vec<Class> {
     let net = Net::new(f);
     let links: usize = net.reads.iter().map(Vec::len).sum();
     let mut left = Allowance::of(SMALL + EACH * (f.order.len() + links));
@@ -164,7 +164,7 @@ pub(crate) fn join(f: &Classified<'_>, outline_activations: bool) -> Vec<Class> 
             }
         }
     }
-    net.producers(&mut best, wide);
+    net.producers(&mut best, outline_activations);
     best.class
 }
 
@@ -616,7 +616,7 @@ impl<'f, 'g> Net<'f, 'g> {
                 && readers
                     .iter()
                     .all(|l| pointwise(l) && class.of(l.at) == own)
-                && (slow.contains(&own) || !wide || !f.is_wide_activation(v))
+                && (slow.contains(&own) || !outline_activations || !f.is_wide_activation(v))
             {
                 class.class[v.index()] = own;
             }

@@ -23,7 +23,7 @@ use crate::plan::{
 /// What a plan leaves open: sizes and orders that must not change a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// Steps that a nest's items do at a time; at least 1.
+    /// Steps that a time tile's items do at a time; at least 1.
     pub steps: usize,
     /// Lanes of a region that are loaded before any of them is stored; at least 1.
     pub lanes: usize,
@@ -36,7 +36,7 @@ pub struct Cut {
 }
 
 impl Default for Cut {
-    /// Nests of 3 steps in sweeps' blocks of 5 (so that short tests have several), 4 lanes, first to last, nothing twice.
+    /// Time tiles of 3 steps in sweeps' blocks of 5 (so that short tests have several), 4 lanes, first to last, nothing twice.
     fn default() -> Cut {
         Cut {
             steps: 3,

@@ -423,7 +423,7 @@ pub enum Item {
     },
     /// Products over steps, loops over what they make, and the recurrence that reads it, which go through time together in
     /// blocks of steps, from the last to the first if `reverse`.
-    Nest {
+    TimeTile {
         /// Backward in time.
         reverse: bool,
         /// Products and parallel loops over steps, then one recurrence.

@@ -26,9 +26,9 @@ pub struct Slices {
     pub far_slice: usize,
     /// More bytes of weights than this are too many.
     pub cached: usize,
-    /// Most rows of a hoisted product in a nest that are made at a time.
+    /// Most rows of a hoisted product in a time tile that are made at a time.
     pub block: usize,
-    /// Where the nest's recurrence has time innermost, so many bytes of results are made at a time, if that is more rows.
+    /// Where the time tile's recurrence has time innermost, so many bytes of results are made at a time, if that is more rows.
     pub inside_bytes: usize,
 }
 
@@ -48,7 +48,7 @@ impl Slices {
         }
     }
 
-    /// How many of `rows` rows the items of a nest, or a recurrence alone, do at a time, for numbers of so many bytes: slices
+    /// How many of `rows` rows the items of a time tile, or a recurrence alone, do at a time, for numbers of so many bytes: slices
     /// are of equal size, but for the last, and as many for each thread. Runs ask, so nothing is allocated.
     pub fn rows(
         &self,
@@ -77,7 +77,7 @@ impl Slices {
         }
     }
 
-    /// Most steps of `rows` rows that the items of a nest do at a time.
+    /// Most steps of `rows` rows that the items of a time tile do at a time.
     pub fn steps(&self, plan: &Plan, items: &[Item], rows: usize, bytes: usize) -> usize {
         let inside = |i: &Item| matches!(i, Item::Loop(l) if l.inner != Inner::Lanes);
         let made: usize = items
@@ -95,7 +95,7 @@ impl Slices {
     }
 }
 
-/// The weights that an item multiplies with, nests and sweeps left out.
+/// The weights that an item multiplies with, time tiles and sweeps left out.
 fn weights(item: &Item) -> impl Iterator<Item = usize> + '_ {
     let (alone, body) = match item {
         Item::Product { product, .. } => (Some(product.weight), [].as_slice()),

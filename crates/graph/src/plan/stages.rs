@@ -57,7 +57,7 @@ pub fn stream(g: &Graph, options: &Options) -> Plan {
 fn loops(g: &Graph, options: &Options) -> Plan {
     let mut facts = Classified::classify(g, options.distribute);
     if options.fuse {
-        facts.join(options.outline_activations);
+        facts.fuse(options.outline_activations);
     }
     if options.accumulate_in_place {
         facts.absorb();

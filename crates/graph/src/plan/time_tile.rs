@@ -1,4 +1,4 @@
-//! Nests: a recurrence, the products that only it reads and what is done with them before it (an activation by a wide
+//! Time tiles: a recurrence, the products that only it reads and what is done with them before it (an activation by a wide
 //! kernel, say) go through time together, a block of steps at a time, so that what a product made is still in cache when
 //! the steps read it.
 //!
@@ -10,11 +10,11 @@ use crate::plan::access::{Access, conflict, goes_along, of_array};
 use crate::plan::{Item, Kind, Loop, Plan};
 use crate::work::Allowance;
 
-/// Operations that looking for nests may take in any plan, and for each access of its items.
+/// Operations that looking for time tiles may take in any plan, and for each access of its items.
 const SMALL: usize = 1 << 20;
 const EACH: usize = 64;
 
-/// Forms the nests of a plan. Where looking for them takes too long, the rest goes without.
+/// Forms the time tiles of a plan. Where looking for them takes too long, the rest goes without.
 pub(crate) fn time_tile(plan: &mut Plan) {
     let touched = plan.items.iter().map(|i| i.touched(&plan.weights));
     let mut touched: Vec<Vec<Access>> = touched.collect();
@@ -51,7 +51,7 @@ pub(crate) fn time_tile(plan: &mut Plan) {
         }
     }
     let mut out: Vec<Item> = Vec::new();
-    // What the last items of `out` touch, back to the last nest.
+    // What the last items of `out` touch, back to the last time tile.
     let mut before: Vec<Vec<Access>> = Vec::new();
     for (item, own) in std::mem::take(&mut plan.items).into_iter().zip(touched) {
         if let Item::Loop(l) = &item

@@ -12,10 +12,10 @@
 //! 6. What is read is an input or was stored: by an earlier statement, by an earlier step of the recurrence, and at the
 //!    boundary before the loop. At the end all of each output is stored.
 //! 7. Blocks tile what they are the parts of: a weight, a weight gradient. A weight's arrays are of domain `once`.
-//! 8. Weights are packed once, not in nests or sweeps, before their products, and stay what they were.
+//! 8. Weights are packed once, not in time tiles or sweeps, before their products, and stay what they were.
 //! 9. Time innermost: one region in a recurrence, no folds; loads of what it stores are at the same lanes, and those of the
 //!    step before are exactly what is carried.
-//! 10. Nests: at least one product over steps, parallel loops over steps, then one recurrence in the nest's direction, none
+//! 10. Time tiles: at least one product over steps, parallel loops over steps, then one recurrence in the time tile's direction, none
 //!     of which needs what an earlier one makes of a later block.
 //! 11. Sweeps: items over steps that suit the sweep's direction, none of which needs what an earlier one makes of a later
 //!     block; no sweeps inside.
@@ -124,7 +124,7 @@ fn item(plan: &Plan, item: &Item, numbers: &mut Vec<usize>) -> Result<(), Broken
             return self::r#loop(plan, l);
         }
         Item::TimeTile { reverse, items } => {
-            nest(plan, *reverse, items)?;
+            time_tile(plan, *reverse, items)?;
             return items.iter().try_for_each(|i| self::item(plan, i, numbers));
         }
         Item::Sweep { reverse, items } => {
@@ -429,7 +429,7 @@ fn time_tile(plan: &Plan, reverse: bool, items: &[Item]) -> Result<(), Broken> {
         _ => false,
     };
     if !formed {
-        let what = "a nest is not products and loops over steps, then a recurrence";
+        let what = "a time tile is not products and loops over steps, then a recurrence";
         return broken(10, what.into());
     }
     along(plan, reverse, items).or_else(|what| broken(10, what))

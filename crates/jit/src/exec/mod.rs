@@ -261,7 +261,7 @@ impl<'a, T: Element> Run<'a, T> {
             Item::Loop(l) => self.run_loop(l, item, span),
             Item::TimeTile { reverse, items } => {
                 let pieces = self.pieces(item, span);
-                self.nest(kernels, *reverse, items, (span, pieces));
+                self.time_tile(kernels, *reverse, items, (span, pieces));
             }
             Item::Product { domain, product } => {
                 self.product(kernels, *domain, product, (span, self.pieces(item, span)));
@@ -382,7 +382,7 @@ impl<'a, T: Element> Run<'a, T> {
                             // SAFETY: as for any loop; the blocks come in the order of the recurrence.
                             unsafe { f.run(frame, steps, (b0, b1)) };
                         }
-                        _ => unreachable!("a nest has products and loops"),
+                        _ => unreachable!("a time tile has products and loops"),
                     }
                 }
             }
