@@ -92,7 +92,7 @@ fn same_bits<T: Element + Real>(name: &str, text: &str) {
                 let numbers = right.iter().flatten();
                 assert!(numbers.into_iter().all(|x| Real::to_f64(*x).is_finite()));
                 let found = run(&unrolled, t, b);
-                let what = format!("{name}, {factor} steps a iteration, T={t} B={b}");
+                let what = format!("{name}, {factor} steps per iteration, T={t} B={b}");
                 assert_eq!(bits(&found), bits(&right), "{what}");
             }
         }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::Isa;
 
-/// Multiply-add turns of a burst: about a quarter of a millisecond.
-const TURNS: usize = 64 * 1024;
+/// Multiply-add iterations of a burst: about a quarter of a millisecond.
+const ITERATIONS: usize = 64 * 1024;
 
 /// The widest instructions that the machine has: `avx512`, `avx2` or `portable`.
 pub fn isa() -> &'static str {
@@ -28,9 +28,9 @@ pub fn peak_gflops(threads: usize, during: Duration) -> f64 {
 
 /// The same with the instructions of one set, or of the architecture's base if the machine does not have it.
 pub fn peak_gflops_of(isa: Isa, threads: usize, during: Duration) -> f64 {
-    let flops = loops::flops_a_turn(isa) * TURNS as f64;
+    let flops = loops::flops_per_iteration(isa) * ITERATIONS as f64;
     let burst = move || {
-        black_box(loops::multiply_add(isa, black_box(TURNS)));
+        black_box(loops::multiply_add(isa, black_box(ITERATIONS)));
     };
     together(threads, during, || burst) * flops / 1e9
 }
@@ -41,7 +41,7 @@ pub fn core_ghz(during: Duration) -> Option<f64> {
     #[cfg(target_arch = "x86_64")]
     {
         const CHAIN: u64 = 50_000;
-        // Four operations a turn, each a cycle after the one before.
+        // Four operations per iteration, each a cycle after the one before.
         let a_second = together(1, during, || || loops::cycles(black_box(CHAIN)));
         Some(a_second * 4.0 * CHAIN as f64 / 1e9)
     }

@@ -1,4 +1,4 @@
-//! No instruction set assumed: "registers" are arrays of 16 bytes, which LLVM turns into SSE2, NEON or scalars.
+//! No instruction set assumed: "registers" are arrays of 16 bytes, which LLVM iterations into SSE2, NEON or scalars.
 //! Micro-kernels of 4 rows × 2 registers, so that 16 registers of 128 bits suffice.
 //!
 //! Invariant: products are fused where the architecture's base has a fused instruction and separate where it has not,

@@ -142,7 +142,7 @@ pub(crate) struct Options {
     /// Threads that compiled code may use; the results do not depend on it.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1..=1024))]
     pub(crate) threads: usize,
-    /// Steps that a turn of a compiled loop over time does; the results do not depend on it [default: as the compiler
+    /// Steps that an iteration of a compiled loop over time does; the results do not depend on it [default: as the compiler
     /// chooses].
     #[arg(long, value_name = "N", value_parser = unroll)]
     pub(crate) unroll: Option<Unroll>,

@@ -40,7 +40,7 @@ pub(crate) struct Explain {
     /// Explains the forward step alone, as for forecasting; otherwise all of a training step.
     #[arg(long)]
     forward: bool,
-    /// Steps that a turn of a loop over time does [default: as the compiler chooses].
+    /// Steps that an iteration of a loop over time does [default: as the compiler chooses].
     #[arg(long, value_name = "N", value_parser = unroll)]
     unroll: Option<Unroll>,
     /// Prints only the graph before and after this pass (`plan`: the plan).

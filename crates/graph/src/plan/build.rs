@@ -284,7 +284,7 @@ impl<'g> Classified<'g> {
 
     /// Finds sums that cost nothing: of a place and a product, which adds to the place, and of a place and a bias, which
     /// the place's first product begins with. Nothing else may read the place.
-    pub(crate) fn absorb(&mut self) {
+    pub(crate) fn accumulate_in_place(&mut self) {
         for i in 0..self.order.len() {
             let v = self.order[i];
             let Some(xs) = as_map(self.g, v, Map::Add) else {

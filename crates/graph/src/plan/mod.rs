@@ -5,11 +5,11 @@
 //! is an offset into the array it reads.
 
 mod access;
+mod assignment;
 mod build;
 pub mod cost;
 pub mod cycles;
 mod fuse;
-mod home;
 mod interchange;
 mod interpret;
 mod memory;

@@ -72,7 +72,7 @@ impl Plan {
             write!(f, ", time innermost")?;
         }
         if l.unroll > 1 {
-            write!(f, ", {} steps a iteration", l.unroll)?;
+            write!(f, ", {} steps per iteration", l.unroll)?;
         }
         writeln!(f)?;
         if let Inner::Time(carried) = &l.inner {

@@ -7,8 +7,8 @@ use retrograd_tape::{Domain, Op, Operands, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use smallvec::SmallVec;
 
+use crate::plan::assignment::{Assignment, Place};
 use crate::plan::build::{Classified, LoweringKind};
-use crate::plan::home::{Assignment, Place};
 use crate::plan::schedule::{Atom, Draft, DraftItem};
 use crate::plan::{
     BlockAt, Fold, Inner, Instr, Item, Loop, Memory, Plan, Region, Stmt, View, Weight,
@@ -18,7 +18,7 @@ use crate::target::Target;
 /// Turns drafts into a plan.
 pub(crate) struct Emit<'f, 'g> {
     f: &'f Classified<'g>,
-    homes: Assignment<'f, 'g>,
+    assignment: Assignment<'f, 'g>,
     weights: Vec<Weight>,
     /// Their numbers, by what tells them apart.
     numbers: HashMap<(Vec<BlockAt>, bool, usize), usize>,
@@ -26,10 +26,10 @@ pub(crate) struct Emit<'f, 'g> {
 }
 
 impl<'f, 'g> Emit<'f, 'g> {
-    pub(crate) fn new(f: &'f Classified<'g>, homes: Assignment<'f, 'g>) -> Self {
+    pub(crate) fn new(f: &'f Classified<'g>, assignment: Assignment<'f, 'g>) -> Self {
         Emit {
             f,
-            homes,
+            assignment,
             weights: Vec::new(),
             numbers: HashMap::default(),
             packed: HashSet::default(),
@@ -84,7 +84,7 @@ impl<'f, 'g> Emit<'f, 'g> {
         Plan {
             name: self.f.g.name().into(),
             target,
-            buffers: self.homes.buffers,
+            buffers: self.assignment.buffers,
             weights: self.weights,
             items,
             memory: Memory::default(),
@@ -99,14 +99,14 @@ impl<'f, 'g> Emit<'f, 'g> {
 
     /// The array of a value that statements need as an array.
     fn at(&self, v: Value) -> View {
-        match self.homes.place(v) {
+        match self.assignment.place(v) {
             Place::At(view) => view,
             other => panic!("{} has no array: {other:?}", self.f.g.describe(v)),
         }
     }
 
-    fn home(&self, v: Value) -> View {
-        self.homes
+    fn place_of(&self, v: Value) -> View {
+        self.assignment
             .get(v)
             .unwrap_or_else(|| panic!("{} has no array", self.f.g.describe(v)))
     }
@@ -140,7 +140,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                             r.known.insert(v, i);
                         }
                         Op::Reduce(kind) => {
-                            let to = self.home(v);
+                            let to = self.place_of(v);
                             r.region.folds.push((
                                 Fold::Reduce(kind),
                                 xs.iter().copied().collect(),
@@ -148,7 +148,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                             ));
                         }
                         Op::Dot => {
-                            let to = self.home(v);
+                            let to = self.place_of(v);
                             r.region
                                 .folds
                                 .push((Fold::Dot, xs.iter().copied().collect(), to));
@@ -156,16 +156,16 @@ impl<'f, 'g> Emit<'f, 'g> {
                         op => unreachable!("{op} is not element-wise"),
                     }
                     if f.lowering(v) == LoweringKind::Lane
-                        && let Some(to) = self.homes.get(v)
+                        && let Some(to) = self.assignment.get(v)
                     {
                         r.region.stores.push((r.known[&v], to));
                     }
                 }
                 Atom::Part(whole, i) => {
                     let (xs, starts) = parts.entry(whole).or_insert_with(|| self.starts(whole));
-                    let to = self.home(whole).plus(starts[i]);
+                    let to = self.place_of(whole).plus(starts[i]);
                     let lives_there = f.lowering(xs[i]) != LoweringKind::View
-                        && self.homes.get(xs[i]) == Some(to);
+                        && self.assignment.get(xs[i]) == Some(to);
                     if !lives_there && !self.is_carried(xs[i], to) {
                         let x = self.operand(&mut r, xs[i]);
                         r.region.stores.push((x, to));
@@ -173,7 +173,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                 }
                 Atom::Fill(delay) => {
                     let x = self.operand(&mut r, f.g.operands(delay)[1]);
-                    r.region.stores.push((x, self.homes.boundary(delay)));
+                    r.region.stores.push((x, self.assignment.boundary(delay)));
                 }
             }
         }
@@ -192,8 +192,8 @@ impl<'f, 'g> Emit<'f, 'g> {
 
     /// True if a part of a concatenation is what the step before stored in its place, an array of one step.
     fn is_carried(&self, part: Value, to: View) -> bool {
-        let one_step = self.homes.buffers[to.buffer].domain == Domain::Row;
-        let at = matches!(self.f.g.op_of(part), Op::Delay(_)).then(|| self.homes.place(part));
+        let one_step = self.assignment.buffers[to.buffer].domain == Domain::Row;
+        let at = matches!(self.f.g.op_of(part), Op::Delay(_)).then(|| self.assignment.place(part));
         one_step
             && matches!(at, Some(Place::At(v)) if (v.buffer, v.offset) == (to.buffer, to.offset))
     }
@@ -206,7 +206,7 @@ impl<'f, 'g> Emit<'f, 'g> {
         {
             return i;
         }
-        let instr = match self.homes.place(v) {
+        let instr = match self.assignment.place(v) {
             Place::At(view) => Instr::Load(view),
             Place::Splat(view) => Instr::Splat(view),
             Place::Const(c) => Instr::Const(c),
@@ -242,7 +242,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                     transposed,
                     m: self.at(xs[0]),
                     x: self.at(xs[1]),
-                    y: self.home(v),
+                    y: self.place_of(v),
                 });
             }
             Op::Outer { .. } => {
@@ -252,7 +252,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                     cols,
                     a: self.at(xs[0]),
                     b: self.at(xs[1]),
-                    y: self.home(v),
+                    y: self.place_of(v),
                 });
             }
             Op::Gather => {
@@ -262,7 +262,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                     cols,
                     m: self.at(xs[0]),
                     index: self.at(xs[1]),
-                    y: self.home(v),
+                    y: self.place_of(v),
                 });
             }
             Op::Scatter { rows, .. } => out.push(Stmt::Scatter {
@@ -270,7 +270,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                 cols: f.len(xs[1]),
                 index: self.at(xs[0]),
                 v: self.at(xs[1]),
-                y: self.home(v),
+                y: self.place_of(v),
             }),
             Op::Slice { start, len, .. } => {
                 let (rows, ld) = matrix(xs[0]);
@@ -279,7 +279,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                     rows,
                     cols: len,
                     from,
-                    to: (self.home(v), len),
+                    to: (self.place_of(v), len),
                 });
             }
             Op::Concat { .. } => {
@@ -287,7 +287,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                 let mut at = 0;
                 for x in xs {
                     let cols = matrix(x).1;
-                    let to = (self.home(v).plus(at), ld);
+                    let to = (self.place_of(v).plus(at), ld);
                     out.push(Stmt::CopyBlock {
                         rows,
                         cols,

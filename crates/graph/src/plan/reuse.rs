@@ -8,8 +8,8 @@ use retrograd_tape::{Domain, Op, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::passes::components::Class;
+use crate::plan::assignment::{Assignment, Placement, ProgramOrder};
 use crate::plan::build::{Classified, LoweringKind};
-use crate::plan::home::{Assignment, Placement, ProgramOrder};
 use crate::plan::schedule::Atom;
 use crate::work::Allowance;
 
@@ -147,7 +147,7 @@ fn only_leaving(f: &Classified<'_>, v: Value, reader: Value) -> bool {
 pub(crate) fn carry_in_place(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
     let f = h.f;
     for &v in &f.order {
-        if h.homes.get(&v) != Some(&Placement::Slot) {
+        if h.placements.get(&v) != Some(&Placement::Slot) {
             continue;
         }
         let delays =
@@ -161,7 +161,7 @@ pub(crate) fn carry_in_place(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
             };
             f.lowering(c) == LoweringKind::Concat
                 && f.class(c) == f.class(v)
-                && h.homes.get(&c) == Some(&Placement::Own)
+                && h.placements.get(&c) == Some(&Placement::Own)
                 && h.is_local(c)
                 && f.readers(c).iter().all(before)
         });
@@ -169,7 +169,7 @@ pub(crate) fn carry_in_place(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
             let parts = f.g.operands(c);
             let before = parts.iter().take_while(|&&x| x != d);
             let at = before.map(|&x| f.len(x)).sum();
-            h.homes.insert(v, Placement::In(c, at));
+            h.placements.insert(v, Placement::In(c, at));
         }
     }
 }
@@ -197,7 +197,7 @@ pub(crate) fn take_places(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
             && parts.insert((host, part))
         {
             taken.entry(host).or_default().push((part, v));
-            h.homes.insert(v, Placement::In(host, part.0));
+            h.placements.insert(v, Placement::In(host, part.0));
         }
     }
     // By length. What a concatenation takes changes nothing about who else is a host.
@@ -211,7 +211,9 @@ pub(crate) fn take_places(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
         .iter()
         .filter(|&&v| f.lowering(v) == LoweringKind::Concat)
     {
-        if h.homes.get(&v) != Some(&Placement::Own) || f.domain(v) != Domain::Step || h.is_local(v)
+        if h.placements.get(&v) != Some(&Placement::Own)
+            || f.domain(v) != Domain::Step
+            || h.is_local(v)
         {
             continue;
         }
@@ -229,7 +231,7 @@ pub(crate) fn take_places(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
         });
         if let Some(r) = free {
             used.insert(r);
-            h.homes.insert(v, Placement::In(r, 0));
+            h.placements.insert(v, Placement::In(r, 0));
         }
     }
 }
@@ -259,7 +261,7 @@ fn is_host(h: &Assignment<'_, '_>, r: Value) -> bool {
         f.lowering(r),
         LoweringKind::Product | LoweringKind::Accumulated
     ) && f.root(r) == r
-        && h.homes.get(&r) == Some(&Placement::Own)
+        && h.placements.get(&r) == Some(&Placement::Own)
         && h.boundary_steps(r) == (0, 0)
         && f.domain(r) == Domain::Step
         && !h.is_local(r)
@@ -274,7 +276,7 @@ fn pre_activation(
 ) -> Option<(Value, (usize, usize))> {
     let f = h.f;
     if f.lowering(v) != LoweringKind::Lane
-        || h.homes.get(&v) != Some(&Placement::Own)
+        || h.placements.get(&v) != Some(&Placement::Own)
         || f.domain(v) != Domain::Step
     {
         return None;
@@ -349,7 +351,8 @@ fn dead_after(
     let lane_loop = when.lane_loop(Atom::Part(c, 0));
     // A part that lives in the concatenation is stored when it is computed.
     let together = parts.iter().enumerate().all(|(i, p)| {
-        let lives_here = matches!(h.homes.get(p), Some(Placement::In(whole, _)) if *whole == c);
+        let lives_here =
+            matches!(h.placements.get(p), Some(Placement::In(whole, _)) if *whole == c);
         when.lane_loop(Atom::Part(c, i)) == lane_loop
             && (!lives_here || when.lane_loop(Atom::Value(*p)) == lane_loop)
     });

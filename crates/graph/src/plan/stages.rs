@@ -2,8 +2,8 @@
 
 use crate::graph::Graph;
 use crate::options::{Options, Unroll};
+use crate::plan::assignment::Assignment;
 use crate::plan::build::Classified;
-use crate::plan::home::Assignment;
 use crate::plan::interchange::interchange;
 use crate::plan::memory::Memory;
 use crate::plan::outline_activations::widen;
@@ -60,13 +60,13 @@ fn loops(g: &Graph, options: &Options) -> Plan {
         facts.fuse(options.outline_activations);
     }
     if options.accumulate_in_place {
-        facts.absorb();
+        facts.accumulate_in_place();
     }
     let drafts = schedule(&facts);
-    let homes = Assignment::new(&facts, &drafts, options);
+    let assignment = Assignment::new(&facts, &drafts, options);
     let check = options.verify;
     // The first that is a plan: a mistake in what comes before shows here.
-    let mut plan = Emit::new(&facts, homes).run(drafts, options.target);
+    let mut plan = Emit::new(&facts, assignment).run(drafts, options.target);
     stage(&mut plan, check, "emit", true, |_| ());
     stage(
         &mut plan,

@@ -239,7 +239,7 @@ fn r#loop(plan: &Plan, l: &Loop) -> Result<(), Broken> {
     if l.unroll == 0 || l.unroll > most {
         return broken(
             12,
-            format!("a iteration of loop {} does {} steps", l.number, l.unroll),
+            format!("an iteration of loop {} does {} steps", l.number, l.unroll),
         );
     }
     if recurs && l.domain != Domain::Step {

@@ -70,7 +70,7 @@ impl Code<'_, '_> {
         let iteration = self
             .iteration
             .as_ref()
-            .expect("a iteration is being emitted");
+            .expect("an iteration is being emitted");
         let (reverse, step) = (iteration.reverse, iteration.step);
         let known = iteration.at.iter().position(|a| a.0 == plain);
         let at = match known.map(|k| (k, iteration.at[k])) {

@@ -14,27 +14,27 @@ fn lanes(isa: Isa) -> usize {
     }
 }
 
-/// FLOPs of one turn of [`multiply_add`].
-pub(super) fn flops_a_turn(isa: Isa) -> f64 {
+/// FLOPs per iteration of [`multiply_add`].
+pub(super) fn flops_per_iteration(isa: Isa) -> f64 {
     (2 * CHAINS * lanes(isa)) as f64
 }
 
-/// `turns` multiply-adds in each of 12 registers.
-pub(super) fn multiply_add(isa: Isa, turns: usize) -> f32 {
+/// `iterations` multiply-adds in each of 12 registers.
+pub(super) fn multiply_add(isa: Isa, iterations: usize) -> f32 {
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has it.
-        Isa::Avx512 if isa.available() => unsafe { x86::multiply_add_512(turns) },
+        Isa::Avx512 if isa.available() => unsafe { x86::multiply_add_512(iterations) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Isa::Avx2 if isa.available() => unsafe { x86::multiply_add_256(turns) },
-        _ => multiply_add_portable(turns),
+        Isa::Avx2 if isa.available() => unsafe { x86::multiply_add_256(iterations) },
+        _ => multiply_add_portable(iterations),
     }
 }
 
-/// A chain of 4·`turns` operations that take a cycle each, one after another.
+/// A chain of 4·`iterations` operations that take a cycle each, one after another.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn cycles(turns: u64) {
+pub(super) fn cycles(iterations: u64) {
     // SAFETY: counts in a register, and touches nothing else but the flags.
     unsafe {
         std::arch::asm!(
@@ -44,7 +44,7 @@ pub(super) fn cycles(turns: u64) {
             "add {n}, 1",
             "sub {n}, 2",
             "jg 2b",
-            n = inout(reg) turns => _,
+            n = inout(reg) iterations => _,
             options(nomem, nostack),
         );
     }
@@ -63,9 +63,9 @@ pub(super) fn sum(isa: Isa, x: &[f32]) -> f32 {
     }
 }
 
-fn multiply_add_portable(turns: usize) -> f32 {
+fn multiply_add_portable(iterations: usize) -> f32 {
     let mut chains = [[1e-9f32; 4]; CHAINS];
-    for _ in 0..turns {
+    for _ in 0..iterations {
         for x in chains.as_flattened_mut() {
             *x = *x * 0.5 + 1e-9;
         }
@@ -95,10 +95,10 @@ mod x86 {
     };
 
     #[target_feature(enable = "avx512f")]
-    pub(super) fn multiply_add_512(turns: usize) -> f32 {
+    pub(super) fn multiply_add_512(iterations: usize) -> f32 {
         let (a, b) = (_mm512_set1_ps(0.5), _mm512_set1_ps(1e-9));
         let mut chains = [b; CHAINS];
-        for _ in 0..turns {
+        for _ in 0..iterations {
             for x in &mut chains {
                 *x = _mm512_fmadd_ps(a, *x, b);
             }
@@ -107,10 +107,10 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn multiply_add_256(turns: usize) -> f32 {
+    pub(super) fn multiply_add_256(iterations: usize) -> f32 {
         let (a, b) = (_mm256_set1_ps(0.5), _mm256_set1_ps(1e-9));
         let mut chains = [b; CHAINS];
-        for _ in 0..turns {
+        for _ in 0..iterations {
             for x in &mut chains {
                 *x = _mm256_fmadd_ps(a, *x, b);
             }

@@ -17,7 +17,7 @@ impl Emit<'_, '_> {
                 col: 0,
                 rows,
                 cols,
-                view: self.home(v),
+                view: self.place_of(v),
                 ld: cols,
             }];
         }
@@ -34,7 +34,7 @@ impl Emit<'_, '_> {
                     let Op::Slice { start, len, .. } = *f.g.op_of(o.value) else {
                         unreachable!("filtered above")
                     };
-                    let view = self.homes.output(k);
+                    let view = self.assignment.output(k);
                     if matrix {
                         BlockAt {
                             row: start,
@@ -104,7 +104,7 @@ impl Emit<'_, '_> {
                 to,
                 a: (self.at(xs[0]), f.len(xs[0])),
                 b: (self.at(xs[1]), f.len(xs[1])),
-                y: self.home(first),
+                y: self.place_of(first),
             },
             Op::SumTo(to) => {
                 let len = f.len(first);
@@ -136,7 +136,7 @@ impl Emit<'_, '_> {
                 cols: f.len(xs[1]),
                 index: self.at(xs[0]),
                 v: self.at(xs[1]),
-                y: self.home(first),
+                y: self.place_of(first),
             },
             op => unreachable!("{op} sums nothing"),
         }

@@ -19,7 +19,7 @@ impl Emit<'_, '_> {
         Product {
             weight,
             x: self.at(xs[1]),
-            y: self.home(v),
+            y: self.place_of(v),
             add,
             bias,
         }

@@ -39,7 +39,7 @@ pub(crate) enum Placement {
 pub(crate) struct Assignment<'f, 'g> {
     pub(crate) f: &'f Classified<'g>,
     pub(crate) buffers: Vec<Buffer>,
-    pub(crate) homes: HashMap<Value, Placement>,
+    pub(crate) placements: HashMap<Value, Placement>,
     /// Buffers of values with an array of their own.
     own: HashMap<Value, usize>,
     /// Buffer of each output.
@@ -60,7 +60,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
         let mut h = Assignment {
             f,
             buffers: Vec::new(),
-            homes: HashMap::default(),
+            placements: HashMap::default(),
             own: HashMap::default(),
             outputs: Vec::new(),
             output_of: HashMap::default(),
@@ -80,14 +80,14 @@ impl<'f, 'g> Assignment<'f, 'g> {
         let stored = |h: &Self, v: Value| {
             f.lowering(v) != LoweringKind::View
                 && f.root(v) == v
-                && !h.homes.contains_key(&v)
+                && !h.placements.contains_key(&v)
                 && h.is_stored(v, &when)
         };
         // Users come after what they use: a part asks for its place when the whole has one.
         for &v in f.order.iter().rev() {
             if stored(&h, v) {
-                let home = h.settle(v, &when);
-                h.homes.insert(v, home);
+                let placement = h.settle(v, &when);
+                h.placements.insert(v, placement);
             }
         }
         // What a replay needs is told by arrays: with sweeps none may be carried from step to step in part.
@@ -106,16 +106,16 @@ impl<'f, 'g> Assignment<'f, 'g> {
     /// Makes the array of a value that has one of its own.
     fn allocate(&mut self, v: Value) {
         let f = self.f;
-        let home = self.homes.get(&v).copied();
-        let Some(home @ (Placement::Own | Placement::Slot)) = home else {
+        let placement = self.placements.get(&v).copied();
+        let Some(placement @ (Placement::Own | Placement::Slot)) = placement else {
             return;
         };
         let name = f.g.node(v).name.as_deref();
         let name = name.map_or_else(|| f.g.op_of(v).name().to_string(), str::to_string);
-        let one_step = home == Placement::Slot || self.is_local(v);
+        let one_step = placement == Placement::Slot || self.is_local(v);
         let domain = if one_step { Domain::Row } else { f.domain(v) };
         let b = self.buffer(&name, domain, f.len(v), Storage::Workspace);
-        if home == Placement::Own {
+        if placement == Placement::Own {
             (self.buffers[b].front, self.buffers[b].back) = self.boundary_steps(v);
         }
         self.own.insert(v, b);
@@ -211,7 +211,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
             if f.lowering(u) == LoweringKind::Concat
                 && f.class(u) == f.class(v)
                 && f.domain(u) == f.domain(v)
-                && self.homes.contains_key(&u)
+                && self.placements.contains_key(&u)
                 && self.is_local(u) == local
             {
                 let parts = f.g.operands(u);
@@ -247,7 +247,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
     /// Where a value is stored, if it is.
     pub(crate) fn get(&self, v: Value) -> Option<View> {
         let v = self.f.root(v);
-        match self.homes.get(&v)? {
+        match self.placements.get(&v)? {
             Placement::Own | Placement::Slot => Some(View::of(self.own[&v])),
             Placement::Output(k) => Some(View::of(self.outputs[*k])),
             Placement::In(whole, at) => Some(self.get(*whole)?.plus(*at)),
