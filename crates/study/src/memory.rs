@@ -23,7 +23,7 @@ pub struct Training {
     /// Sequences of a training step, made anew for each.
     pub rows: usize,
     /// Adam's step size.
-    pub rate: f64,
+    pub learning_rate: f64,
     /// The norm that gradients are clipped to.
     pub clip: f64,
     /// Training steps from one test to the next.
@@ -112,7 +112,7 @@ impl Memory {
         let mut test = stream(self.seed, "intuition", "test");
         let test = task.batch::<f32>(self.lag, training.tested, &mut test);
         let mut rng = stream(self.seed, "intuition", "training");
-        let mut trainer = Trainer::builder(cell.clone(), Adam::new(training.rate))
+        let mut trainer = Trainer::builder(cell.clone(), Adam::new(training.learning_rate))
             .engine(engine)
             .seed(self.seed)
             .clip(training.clip)
@@ -194,11 +194,11 @@ mod tests {
     use super::super::tasks;
     use super::*;
 
-    fn run(limit: u64, rate: f64) -> Learned {
-        run_on(Task::Order, limit, rate)
+    fn run(limit: u64, learning_rate: f64) -> Learned {
+        run_on(Task::Order, limit, learning_rate)
     }
 
-    fn run_on(task: Task, limit: u64, rate: f64) -> Learned {
+    fn run_on(task: Task, limit: u64, learning_rate: f64) -> Learned {
         let memory = Memory {
             system: System::named("keepwrite"),
             task,
@@ -208,7 +208,7 @@ mod tests {
             training: Training {
                 limit,
                 rows: 16,
-                rate,
+                learning_rate,
                 clip: 1.0,
                 every: 10,
                 tested: 64,

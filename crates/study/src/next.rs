@@ -44,7 +44,7 @@ pub struct Next {
     /// Windows of a training step.
     pub batch: usize,
     /// Adam's step size at first; it falls to 0 as half a cosine.
-    pub rate: f64,
+    pub learning_rate: f64,
     /// Dropout of what the forecast is read from.
     pub dropout: f64,
     /// The norm that gradients are clipped to.
@@ -118,7 +118,7 @@ impl Next {
         })?;
         let cell = zoo::forecaster_with_dropout(entry, columns, hidden, self.dropout)?;
         let parameters = cell.parameter_count();
-        let mut trainer = Trainer::builder(cell, Adam::new(self.rate))
+        let mut trainer = Trainer::builder(cell, Adam::new(self.learning_rate))
             .engine(engine)
             .seed(self.seed)
             .clip(self.clip)
@@ -130,8 +130,9 @@ impl Next {
         while done < self.steps {
             let epoch = windows.batches::<f32>(self.batch, STRIDE, &mut rng)?;
             for batch in epoch.take(self.steps - done) {
-                trainer
-                    .set_learning_rate(self.rate * half_cosine(done as f64 / self.steps as f64))?;
+                trainer.set_learning_rate(
+                    self.learning_rate * half_cosine(done as f64 / self.steps as f64),
+                )?;
                 trainer.step(&Batch::from(batch))?;
                 done += 1;
             }

@@ -68,7 +68,7 @@ impl Study {
             training: Training {
                 limit: 4000,
                 rows: 32,
-                rate: 3e-3,
+                learning_rate: 3e-3,
                 clip: 1.0,
                 every: 50,
                 tested: 256,
@@ -195,7 +195,7 @@ impl Study {
             steps: self.next_steps,
             window: 64,
             batch: 32,
-            rate: 3e-3,
+            learning_rate: 3e-3,
             dropout: 0.4,
             clip: 1.0,
         })

@@ -76,7 +76,7 @@ fn adding(cell: &str) -> Learned {
         training: Training {
             limit: 1500,
             rows: 32,
-            rate: 3e-3,
+            learning_rate: 3e-3,
             clip: 1.0,
             every: 50,
             tested: 256,

@@ -8,16 +8,16 @@
 //! - rounding, ε·Σ|c·output|/h for each rounding that reaches the outputs: every node is allowed 4 ulp at every step, ulps
 //!   that no later node enlarges (inputs should be of moderate size); and the gradient's own, alike.
 //!
-//! h is 2⁻¹⁴ ([`Probe::H`]): the sum of both is then about 1e-8 for functions whose values and derivatives are about 1.
+//! h is 2⁻¹⁴ ([`CentralDifferences::H`]): the sum of both is then about 1e-8 for functions whose values and derivatives are about 1.
 //!
 //! A point near a kink or jump is rejected: one where, of any point of any node in the run, the distance to the kink is no
 //! more than twice of what it changes between x and x ± 2h·u. So is a direction with such a curvature that the truncation
 //! would hide an error. What `stop_gradient` gives is frozen at its value in x, as the gradient takes it to be.
 
+use crate::central_differences::CentralDifferences;
 use crate::error::TapeError;
 use crate::interpreter::Interpreter;
 use crate::op::Number;
-use crate::probe::Probe;
 use crate::tape::Tape;
 
 /// The directions to compare along.
@@ -69,8 +69,8 @@ fn compare(
     seed: u64,
     tamper: impl FnOnce(&mut Vec<Vec<f64>>),
 ) -> Result<Report, TapeError> {
-    let mut probe = Probe::new(tape, t, b, inputs)?;
-    let run = probe.run();
+    let mut differences = CentralDifferences::new(tape, t, b, inputs)?;
+    let run = differences.run();
     let mut random = Random(seed);
     let weights: Vec<Vec<f64>> = (0..tape.outputs().len())
         .map(|i| run.output(i).iter().map(|_| random.next()).collect())
@@ -78,16 +78,16 @@ fn compare(
     let cotangents: Vec<Option<&[f64]>> = weights.iter().map(|w| Some(&w[..])).collect();
     run.backward(&cotangents)?;
     let scale = magnitude(run, &weights);
-    let gradient = |i| probe.run().gradient(i).map(<[f64]>::to_vec);
+    let gradient = |i| differences.run().gradient(i).map(<[f64]>::to_vec);
     let gradient: Vec<Option<Vec<f64>>> = (0..inputs.len()).map(gradient).collect();
-    let mut gradient: Vec<Vec<f64>> = (gradient.into_iter().zip(probe.point()))
+    let mut gradient: Vec<Vec<f64>> = (gradient.into_iter().zip(differences.point()))
         .map(|(g, x)| g.unwrap_or_else(|| vec![0.0; x.len()]))
         .collect();
     tamper(&mut gradient);
     let mut check = Check {
         scale,
         rounding: 4.0 * tape.nodes().len() as f64 * t as f64 * f64::EPSILON,
-        probe,
+        differences,
         weights,
         gradient,
         report: Report {
@@ -96,12 +96,14 @@ fn compare(
             worst: 0.0,
         },
     };
-    let free: Vec<bool> = (0..inputs.len()).map(|i| check.probe.moves(i)).collect();
+    let free: Vec<bool> = (0..inputs.len())
+        .map(|i| check.differences.moves(i))
+        .collect();
     match directions {
         Directions::Coordinates => {
             for i in (0..inputs.len()).filter(|&i| free[i]) {
-                for k in 0..check.probe.point()[i].len() {
-                    let mut u = zeros_like(check.probe.point());
+                for k in 0..check.differences.point()[i].len() {
+                    let mut u = zeros_like(check.differences.point());
                     u[i][k] = 1.0;
                     let name = &tape.inputs()[i].name;
                     check.along(&u, || format!("input `{name}` at number {k}"))?;
@@ -114,7 +116,7 @@ fn compare(
                 if check.report.checked == count {
                     break;
                 }
-                let mut u = zeros_like(check.probe.point());
+                let mut u = zeros_like(check.differences.point());
                 for (u, _) in u.iter_mut().zip(&free).filter(|(_, free)| **free) {
                     u.iter_mut().for_each(|u| *u = random.next());
                 }
@@ -135,7 +137,7 @@ fn compare(
 }
 
 struct Check<'a> {
-    probe: Probe<'a>,
+    differences: CentralDifferences<'a>,
     weights: Vec<Vec<f64>>,
     gradient: Vec<Vec<f64>>,
     /// Σ|c·output|
@@ -148,8 +150,8 @@ struct Check<'a> {
 impl Check<'_> {
     fn along(&mut self, u: &[Vec<f64>], place: impl FnOnce() -> String) -> Result<(), TapeError> {
         let weights = &self.weights;
-        let found = (self.probe).along(u, |run| Ok(vec![functional(run, weights)]))?;
-        let (numeric, truncation) = (found.slope[0], found.truncation[0]);
+        let found = (self.differences).along(u, |run| Ok(vec![functional(run, weights)]))?;
+        let (numeric, truncation) = (found.quotients[0], found.truncation[0]);
         let (mut analytic, mut terms) = (0.0, 0.0);
         for (g, u) in self.gradient.iter().flatten().zip(u.iter().flatten()) {
             analytic += g * u;
@@ -159,8 +161,9 @@ impl Check<'_> {
             self.report.rejected += 1;
             return Ok(());
         }
-        let tolerance =
-            truncation + self.rounding * (self.scale / Probe::H + terms) + f64::MIN_POSITIVE;
+        let tolerance = truncation
+            + self.rounding * (self.scale / CentralDifferences::H + terms)
+            + f64::MIN_POSITIVE;
         let share = (analytic - numeric).abs() / tolerance;
         if share.is_nan() || share > 1.0 {
             return Err(TapeError::Gradient {

@@ -26,6 +26,7 @@
 #![warn(missing_debug_implementations)]
 
 mod algebra;
+mod central_differences;
 mod compose;
 mod cycles;
 mod error;
@@ -40,7 +41,6 @@ pub mod limits;
 mod map;
 mod observe;
 mod op;
-mod probe;
 mod real;
 mod record;
 pub mod rules;
@@ -51,6 +51,7 @@ mod ty;
 mod var;
 
 pub use algebra::{Algebra, Value};
+pub use central_differences::{CentralDifferences, DifferenceQuotients};
 pub use cycles::cancels;
 pub use error::TapeError;
 pub use extent::Extent;
@@ -59,7 +60,6 @@ pub use interpreter::Interpreter;
 pub use map::{DerivativeRule, Map, MapRow};
 pub use observe::Observe;
 pub use op::{Number, Op, Reduction, TypeMismatch};
-pub use probe::{Probe, Slopes};
 pub use real::Real;
 pub use record::{LossReduction, Recorder, Var};
 pub use tape::{Input, InputRole, Node, Operands, Output, OutputRole, Schedule, Tape};

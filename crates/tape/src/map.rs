@@ -66,7 +66,7 @@ pub struct MapRow {
     /// The value at a point.
     pub eval: fn(&[f64]) -> f64,
     /// The derivative rule.
-    pub slope: DerivativeRule,
+    pub derivative: DerivativeRule,
 }
 
 impl fmt::Debug for MapRow {
@@ -169,7 +169,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| -x[0],
-                slope: |a, _, _, _, t| Some(a.map1(Map::Neg, t)),
+                derivative: |a, _, _, _, t| Some(a.map1(Map::Neg, t)),
             },
             Map::Recip => &MapRow {
                 name: "recip",
@@ -179,7 +179,7 @@ impl Map {
                 defined: |x| x[0] != 0.0,
                 kink: smooth,
                 eval: |x| 1.0 / x[0],
-                slope: |a, _, y, _, t| {
+                derivative: |a, _, y, _, t| {
                     let y2 = a.mul(y, y);
                     let ty2 = a.mul(t, y2);
                     Some(a.map1(Map::Neg, ty2))
@@ -193,7 +193,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0].exp(),
-                slope: |a, _, y, _, t| Some(a.mul(t, y)),
+                derivative: |a, _, y, _, t| Some(a.mul(t, y)),
             },
             Map::Ln => &MapRow {
                 name: "ln",
@@ -203,7 +203,7 @@ impl Map {
                 defined: |x| x[0] > 0.0,
                 kink: smooth,
                 eval: |x| x[0].ln(),
-                slope: |a, x, _, _, t| Some(a.map2(Map::Div, t, x[0])),
+                derivative: |a, x, _, _, t| Some(a.map2(Map::Div, t, x[0])),
             },
             Map::Sqrt => &MapRow {
                 name: "sqrt",
@@ -213,7 +213,7 @@ impl Map {
                 defined: |x| x[0] > 0.0,
                 kink: smooth,
                 eval: |x| x[0].sqrt(),
-                slope: |a, _, y, _, t| {
+                derivative: |a, _, y, _, t| {
                     let half = a.constant_like(y, 0.5);
                     let ht = a.mul(t, half);
                     Some(a.map2(Map::Div, ht, y))
@@ -227,7 +227,7 @@ impl Map {
                 defined: everywhere,
                 kink: at_zero,
                 eval: |x| x[0].abs(),
-                slope: |a, x, _, _, t| {
+                derivative: |a, x, _, _, t| {
                     let s = a.map1(Map::Sign, x[0]);
                     Some(a.mul(t, s))
                 },
@@ -240,7 +240,7 @@ impl Map {
                 defined: everywhere,
                 kink: at_zero,
                 eval: |x| sign(x[0]),
-                slope: flat,
+                derivative: flat,
             },
             Map::Sin => &MapRow {
                 name: "sin",
@@ -250,7 +250,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0].sin(),
-                slope: |a, x, _, _, t| {
+                derivative: |a, x, _, _, t| {
                     let c = a.map1(Map::Cos, x[0]);
                     Some(a.mul(t, c))
                 },
@@ -263,7 +263,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0].cos(),
-                slope: |a, x, _, _, t| {
+                derivative: |a, x, _, _, t| {
                     let s = a.map1(Map::Sin, x[0]);
                     let ts = a.mul(t, s);
                     Some(a.map1(Map::Neg, ts))
@@ -277,7 +277,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0].tanh(),
-                slope: |a, _, y, _, t| {
+                derivative: |a, _, y, _, t| {
                     let one = a.constant_like(y, 1.0);
                     let y2 = a.mul(y, y);
                     let s = a.map2(Map::Sub, one, y2);
@@ -292,7 +292,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| sigmoid(x[0]),
-                slope: |a, _, y, _, t| {
+                derivative: |a, _, y, _, t| {
                     let one = a.constant_like(y, 1.0);
                     let r = a.map2(Map::Sub, one, y);
                     let s = a.mul(y, r);
@@ -307,7 +307,7 @@ impl Map {
                 defined: everywhere,
                 kink: at_zero,
                 eval: |x| if x[0] <= 0.0 { 0.0 } else { x[0] },
-                slope: |a, x, _, _, t| {
+                derivative: |a, x, _, _, t| {
                     let zero = a.constant_like(x[0], 0.0);
                     let on = a.map2(Map::Lt, zero, x[0]);
                     let none = zeros_like(a, x[0]);
@@ -322,7 +322,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0].max(0.0) + (-x[0].abs()).exp().ln_1p(),
-                slope: |a, x, _, _, t| {
+                derivative: |a, x, _, _, t| {
                     let s = a.map1(Map::Sigmoid, x[0]);
                     Some(a.mul(t, s))
                 },
@@ -338,7 +338,7 @@ impl Map {
                 kink: at_zero,
                 eval: |x| x[0] / (1.0 + x[0].abs()),
                 // From x: 1 - |y| would cancel where |x| is large.
-                slope: |a, x, _, _, t| {
+                derivative: |a, x, _, _, t| {
                     let one = a.constant_like(x[0], 1.0);
                     let size = a.map1(Map::Abs, x[0]);
                     let d = a.map2(Map::Add, one, size);
@@ -354,7 +354,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0],
-                slope: |_, _, _, _, t| Some(t),
+                derivative: |_, _, _, _, t| Some(t),
             },
             Map::Flush => &MapRow {
                 name: "flush",
@@ -371,7 +371,7 @@ impl Map {
                         x[0]
                     }
                 },
-                slope: |_, _, _, _, t| Some(t),
+                derivative: |_, _, _, _, t| Some(t),
             },
             Map::StopGradient => &MapRow {
                 name: "stop_gradient",
@@ -381,7 +381,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0],
-                slope: flat,
+                derivative: flat,
             },
             Map::Add => &MapRow {
                 name: "add",
@@ -391,7 +391,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0] + x[1],
-                slope: |_, _, _, _, t| Some(t),
+                derivative: |_, _, _, _, t| Some(t),
             },
             Map::Sub => &MapRow {
                 name: "sub",
@@ -401,7 +401,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0] - x[1],
-                slope: |a, _, _, i, t| Some(if i == 0 { t } else { a.map1(Map::Neg, t) }),
+                derivative: |a, _, _, i, t| Some(if i == 0 { t } else { a.map1(Map::Neg, t) }),
             },
             Map::Mul => &MapRow {
                 name: "mul",
@@ -411,7 +411,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0] * x[1],
-                slope: |a, x, _, i, t| Some(a.mul(t, x[1 - i])),
+                derivative: |a, x, _, i, t| Some(a.mul(t, x[1 - i])),
             },
             Map::Div => &MapRow {
                 name: "div",
@@ -421,7 +421,7 @@ impl Map {
                 defined: |x| x[1] != 0.0,
                 kink: smooth,
                 eval: |x| x[0] / x[1],
-                slope: |a, x, y, i, t| {
+                derivative: |a, x, y, i, t| {
                     let tb = a.map2(Map::Div, t, x[1]);
                     if i == 0 {
                         return Some(tb);
@@ -438,7 +438,7 @@ impl Map {
                 defined: |x| x[0] > 0.0,
                 kink: smooth,
                 eval: |x| x[0].powf(x[1]),
-                slope: |a, x, y, i, t| {
+                derivative: |a, x, y, i, t| {
                     if i == 0 {
                         let one = a.constant_like(x[1], 1.0);
                         let b1 = a.map2(Map::Sub, x[1], one);
@@ -459,7 +459,7 @@ impl Map {
                 defined: everywhere,
                 kink: where_equal,
                 eval: |x| max(x[0], x[1]),
-                slope: |a, x, _, i, t| Some(won(a, x[1 - i], x[i], t)),
+                derivative: |a, x, _, i, t| Some(won(a, x[1 - i], x[i], t)),
             },
             Map::Min => &MapRow {
                 name: "min",
@@ -469,7 +469,7 @@ impl Map {
                 defined: everywhere,
                 kink: where_equal,
                 eval: |x| -max(-x[0], -x[1]),
-                slope: |a, x, _, i, t| Some(won(a, x[i], x[1 - i], t)),
+                derivative: |a, x, _, i, t| Some(won(a, x[i], x[1 - i], t)),
             },
             Map::Lt => &MapRow {
                 name: "lt",
@@ -479,7 +479,7 @@ impl Map {
                 defined: everywhere,
                 kink: where_equal,
                 eval: |x| f64::from(x[0] < x[1]),
-                slope: flat,
+                derivative: flat,
             },
             Map::Le => &MapRow {
                 name: "le",
@@ -489,7 +489,7 @@ impl Map {
                 defined: everywhere,
                 kink: where_equal,
                 eval: |x| f64::from(x[0] <= x[1]),
-                slope: flat,
+                derivative: flat,
             },
             Map::Eq => &MapRow {
                 name: "eq",
@@ -499,7 +499,7 @@ impl Map {
                 defined: everywhere,
                 kink: where_equal,
                 eval: |x| f64::from(x[0] == x[1]),
-                slope: flat,
+                derivative: flat,
             },
             Map::Select => &MapRow {
                 name: "select",
@@ -509,7 +509,7 @@ impl Map {
                 defined: everywhere,
                 kink: at_zero,
                 eval: |x| if x[0] != 0.0 { x[1] } else { x[2] },
-                slope: |a, x, y, i, t| {
+                derivative: |a, x, y, i, t| {
                     let zero = zeros_like(a, y);
                     match i {
                         1 => Some(a.op_map(Map::Select, &[x[0], t, zero])),

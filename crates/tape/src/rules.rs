@@ -26,7 +26,7 @@ pub fn vjp(
 ) -> Option<Value> {
     let raw = match *op {
         Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_) => None,
-        Op::Map(m) => (m.row().slope)(a, xs, y, i, t),
+        Op::Map(m) => (m.row().derivative)(a, xs, y, i, t),
         Op::Reduce(Reduction::Sum) => {
             let shape = a.ty(xs[0]).shape;
             Some(a.broadcast(t, shape))
@@ -137,7 +137,7 @@ pub fn jvp(
             // In the domain of y, where the other operands may vary too.
             let domain = a.ty(y).domain;
             let t = a.spread(t, domain);
-            (m.row().slope)(a, xs, y, i, t)
+            (m.row().derivative)(a, xs, y, i, t)
         }
         Op::Reduce(Reduction::Max) => {
             let weight = max_weights(a, xs[0], y);

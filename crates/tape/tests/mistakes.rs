@@ -2,8 +2,8 @@
 
 use retrograd_tape::Extent;
 use retrograd_tape::{
-    Directions, Domain, InputRole, Interpreter, Map, Op, Probe, Recorder, Shape, TapeError, Value,
-    Var, gradcheck,
+    CentralDifferences, Directions, Domain, InputRole, Interpreter, Map, Op, Recorder, Shape,
+    TapeError, Value, Var, gradcheck,
 };
 
 const FILE: &str = "crates/tape/tests/mistakes.rs";
@@ -557,7 +557,7 @@ fn what_a_run_does_not_have_is_an_error_and_no_panic() {
     assert!(matches!(check(&[&[1.0]]), Err(TapeError::Length { .. })));
     let all = Directions::Random(usize::MAX);
     assert!(gradcheck(&tape, usize::MAX, usize::MAX, &[&[1.0]], all, 1).is_err());
-    let mut probe = Probe::new(&tape, 1, 1, &[&[1.0, 2.0]]).unwrap();
+    let mut differences = CentralDifferences::new(&tape, 1, 1, &[&[1.0, 2.0]]).unwrap();
     for wrong in [
         vec![],
         vec![vec![]],
@@ -565,9 +565,13 @@ fn what_a_run_does_not_have_is_an_error_and_no_panic() {
         vec![vec![0.0; 2]; 2],
     ] {
         assert!(
-            probe.along(&wrong, |_| Ok(Vec::new())).is_err(),
+            differences.along(&wrong, |_| Ok(Vec::new())).is_err(),
             "{wrong:?}"
         );
     }
-    assert!(probe.along(&[vec![0.0; 2]], |_| Ok(Vec::new())).is_ok());
+    assert!(
+        differences
+            .along(&[vec![0.0; 2]], |_| Ok(Vec::new()))
+            .is_ok()
+    );
 }

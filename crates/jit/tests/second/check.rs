@@ -19,7 +19,7 @@ use retrograd_graph::Options;
 use retrograd_jit::{CompiledCell, Purpose};
 use retrograd_tape::Extent;
 use retrograd_tape::generate::inputs;
-use retrograd_tape::{Interpreter, Probe, Tape, TapeError};
+use retrograd_tape::{CentralDifferences, Interpreter, Tape, TapeError};
 
 /// Nodes of the adjoint for one of the program: the rule with the most (max) makes 8.
 const ADJOINT: f64 = 9.0;
@@ -132,8 +132,8 @@ pub(crate) fn second_order(
     let text = |e: TapeError| e.to_string();
     let data = inputs(tape, t, b, seed);
     let slices: Vec<&[f64]> = data.iter().map(Vec::as_slice).collect();
-    let mut probe = Probe::new(tape, t, b, &slices).map_err(text)?;
-    let free: Vec<usize> = (0..data.len()).filter(|&i| probe.moves(i)).collect();
+    let mut differences = CentralDifferences::new(tape, t, b, &slices).map_err(text)?;
+    let free: Vec<usize> = (0..data.len()).filter(|&i| differences.moves(i)).collect();
     let own = |i: &usize| tape.inputs()[*i].name.to_string();
     let free_names: Vec<String> = free.iter().map(own).collect();
     let output_names: Vec<String> = (tape.outputs().iter())
@@ -166,7 +166,7 @@ pub(crate) fn second_order(
             .collect()
     };
     let values: Arrays = (0..tape.outputs().len())
-        .map(|k| probe.run().output(k).to_vec())
+        .map(|k| differences.run().output(k).to_vec())
         .collect();
     let c = draw(&values);
     let cotangents: Vec<Option<&[f64]>> = c.iter().map(|c| Some(&c[..])).collect();
@@ -179,8 +179,11 @@ pub(crate) fn second_order(
             };
             Ok(free.iter().zip(like).map(read).collect())
         };
-    let point: Arrays = free.iter().map(|&i| probe.point()[i].clone()).collect();
-    let gradient = read_gradient(probe.run(), &point).map_err(text)?;
+    let point: Arrays = free
+        .iter()
+        .map(|&i| differences.point()[i].clone())
+        .collect();
+    let gradient = read_gradient(differences.run(), &point).map_err(text)?;
 
     let ulps = 4.0 * (tape.nodes().len() * t) as f64 * f64::EPSILON;
     let scale = size(&c, &values);
@@ -218,7 +221,11 @@ pub(crate) fn second_order(
         equal("u·(H v) and v·(H u)", bend, dot(&v, &hu), terms)?;
 
         // All inputs, row numbers too, which stay.
-        let mut along: Arrays = probe.point().iter().map(|x| vec![0.0; x.len()]).collect();
+        let mut along: Arrays = differences
+            .point()
+            .iter()
+            .map(|x| vec![0.0; x.len()])
+            .collect();
         for (&i, v) in free.iter().zip(&v) {
             along[i].clone_from(v);
         }
@@ -227,7 +234,7 @@ pub(crate) fn second_order(
             let g = read_gradient(run, &point)?;
             Ok(vec![dot(&c, &outputs), dot(&u, &g)])
         };
-        let found = probe.along(&along, numbers).map_err(text)?;
+        let found = differences.along(&along, numbers).map_err(text)?;
         if found.near_kink {
             continue;
         }
@@ -242,16 +249,16 @@ pub(crate) fn second_order(
             ),
         ];
         for (k, (what, exact, size, nodes, terms)) in checks.into_iter().enumerate() {
-            let (slope, truncation) = (found.slope[k], found.truncation[k]);
+            let (quotients, truncation) = (found.quotients[k], found.truncation[k]);
             // The two widths' difference tells the truncation where it is small beside what is measured: a program that is
             // chaotic bends more between them than it says.
-            let told = truncation <= TOLD * (terms + slope.abs());
-            if told && truncation <= CURVED * (size + slope.abs()) {
-                let rounding = nodes * ulps * (size / Probe::H + terms);
+            let told = truncation <= TOLD * (terms + quotients.abs());
+            if told && truncation <= CURVED * (size + quotients.abs()) {
+                let rounding = nodes * ulps * (size / CentralDifferences::H + terms);
                 near(
                     what,
                     exact,
-                    slope,
+                    quotients,
                     truncation + rounding + f64::MIN_POSITIVE,
                 )?;
                 compared[k] += 1;

@@ -82,9 +82,9 @@ pub use sgd::Sgd;
 ///         self.0 = learning_rate;
 ///     }
 ///     fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), StepError> {
-///         let rate = T::from_f64(self.0 * step.scale);
+///         let learning_rate = T::from_f64(self.0 * step.scale);
 ///         for (p, &g) in step.parameters.iter_mut().zip(step.gradient) {
-///             *p = *p - rate * g;
+///             *p = *p - learning_rate * g;
 ///         }
 ///         Ok(())
 ///     }
@@ -139,9 +139,9 @@ pub trait Optimizer: Debug + Send + Sync + 'static {
 /// #         self.0 = learning_rate;
 /// #     }
 /// fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), StepError> {
-///     let rate = T::from_f64(self.0 / step.number as f64 * step.scale);
+///     let learning_rate = T::from_f64(self.0 / step.number as f64 * step.scale);
 ///     for (p, &g) in step.parameters.iter_mut().zip(step.gradient) {
-///         *p = *p - rate * g;
+///         *p = *p - learning_rate * g;
 ///     }
 ///     Ok(())
 /// }

@@ -86,7 +86,7 @@ pub(crate) fn section(found: &Found<'_>) -> Section {
                 "All systems train alike: Adam with step size {}, {} new sequences a step, gradients clipped to norm {}, {}; \
                  no setting was chosen for any one system, and one step size need not suit all of them. Recurrent weights start uniform but \
                  for S5's identity, and S1 is trained from orthogonal ones too; S3 and the others are not. {}",
-                training.rate,
+                training.learning_rate,
                 training.rows,
                 training.clip,
                 seeds(found.study.memory_seeds),

@@ -94,7 +94,7 @@ fn method(found: &Found<'_>) -> String {
         next.steps,
         next.batch,
         next.window,
-        next.rate,
+        next.learning_rate,
         next.dropout,
         next.clip,
         whole(counts.clone().min().unwrap_or(0) as u64),

@@ -4,11 +4,11 @@ use crate::Extent;
 use smallvec::smallvec;
 
 use crate::algebra::Value;
+use crate::central_differences::kinks;
 use crate::gradcheck::Random;
 use crate::interpreter::{Interpreter, index_inputs};
 use crate::map::Map;
 use crate::op::{Op, Reduction};
-use crate::probe::kinks;
 use crate::real::Real;
 use crate::tape::{Input, InputRole, Node, Tape};
 use crate::ty::{Domain, Shape, Type};

@@ -14,7 +14,7 @@ use crate::tape::Tape;
 /// of |D(2h) - D(h)| off, up to terms of higher order. What `stop_gradient` gives is frozen at its value in x, as
 /// derivatives take it to be.
 #[derive(Debug)]
-pub struct Probe<'a> {
+pub struct CentralDifferences<'a> {
     tape: &'a Tape,
     run: Interpreter<f64>,
     point: Vec<Vec<f64>>,
@@ -24,9 +24,9 @@ pub struct Probe<'a> {
 
 /// What differences say of some numbers along one direction.
 #[derive(Clone, Debug)]
-pub struct Slopes {
-    /// D(h) of each number.
-    pub slope: Vec<f64>,
+pub struct DifferenceQuotients {
+    /// D(h) of each number: its difference quotient.
+    pub quotients: Vec<f64>,
     /// |D(2h) - D(h)| of each number: what may be allowed for truncation.
     pub truncation: Vec<f64>,
     /// A point of some op in the run is no further from a kink or jump than twice of what it moves by: the slopes may
@@ -34,7 +34,7 @@ pub struct Slopes {
     pub near_kink: bool,
 }
 
-impl<'a> Probe<'a> {
+impl<'a> CentralDifferences<'a> {
     /// The step width h: with values and derivatives of about 1, truncation and rounding are then about 1e-8 together.
     pub const H: f64 = 1.0 / 16384.0;
 
@@ -47,7 +47,7 @@ impl<'a> Probe<'a> {
         t: usize,
         b: usize,
         inputs: &[&[f64]],
-    ) -> Result<Probe<'a>, TapeError> {
+    ) -> Result<CentralDifferences<'a>, TapeError> {
         let mut run = Interpreter::<f64>::new(tape);
         run.forward(Extent { steps: t, rows: b }, inputs)?;
         // An empty slice stands for zeros: those can be moved, too.
@@ -58,7 +58,7 @@ impl<'a> Probe<'a> {
             })
             .collect();
         let kinks = kinks(&run, tape);
-        Ok(Probe {
+        Ok(CentralDifferences {
             tape,
             run,
             point,
@@ -89,8 +89,8 @@ impl<'a> Probe<'a> {
         &mut self,
         u: &[Vec<f64>],
         mut numbers: impl FnMut(&mut Interpreter<f64>) -> Result<Vec<f64>, TapeError>,
-    ) -> Result<Slopes, TapeError> {
-        const H: f64 = Probe::H;
+    ) -> Result<DifferenceQuotients, TapeError> {
+        const H: f64 = CentralDifferences::H;
         if u.len() != self.point.len() {
             return Err(TapeError::Count {
                 what: "inputs",
@@ -124,14 +124,14 @@ impl<'a> Probe<'a> {
                 });
             at.push(numbers(&mut self.run)?);
         }
-        let slope: Vec<f64> = (at[0].iter().zip(&at[1]))
+        let quotients: Vec<f64> = (at[0].iter().zip(&at[1]))
             .map(|(up, down)| (up - down) / (2.0 * H))
             .collect();
-        let truncation = (slope.iter().zip(at[2].iter().zip(&at[3])))
+        let truncation = (quotients.iter().zip(at[2].iter().zip(&at[3])))
             .map(|(slope, (up, down))| (slope - (up - down) / (4.0 * H)).abs())
             .collect();
-        Ok(Slopes {
-            slope,
+        Ok(DifferenceQuotients {
+            quotients,
             truncation,
             near_kink,
         })
