@@ -357,6 +357,19 @@ fn rule_8_a_weight_that_is_not_there() {
 }
 
 #[test]
+fn rule_8_a_weight_that_is_stored_once_more_after_it_was_packed() {
+    let mut plan =
+        trained("cell f(x[2]; h[2])\nparam a[2, 2]\nh' = tanh(a) @ h + x\nloss mean(h')");
+    let store = |i: &&Item| matches!(i, Item::Loop(l) if l.domain == Domain::Once);
+    let mut again = plan.items.iter().find(store).expect("tanh(a)").clone();
+    if let Item::Loop(l) = &mut again {
+        l.number = plan.loops().len();
+    }
+    plan.items.push(again);
+    assert_eq!(rule(&plan), 8);
+}
+
+#[test]
 fn rule_9_nothing_is_carried() {
     let found = in_loop(MINGRU, |l| match &mut l.inner {
         Inner::Time(carried) => {

@@ -67,7 +67,7 @@ fn product(plan: &Plan, p: &Product, each: &mut EachView<'_>) -> Result<(), Brok
 }
 
 /// The parts of a weight.
-fn weight(plan: &Plan, w: usize, f: &mut Each<'_>) -> Result<(), Broken> {
+pub(super) fn weight(plan: &Plan, w: usize, f: &mut Each<'_>) -> Result<(), Broken> {
     for b in &plan.weights[w].blocks {
         block(b, false, Domain::Once, f)?;
     }
