@@ -16,7 +16,7 @@ use crate::element::Element;
 use crate::error::{CompileError, RunError, StepperError};
 use crate::exec::code::{Code, generator};
 use crate::exec::cut::Efforts;
-use crate::executor::{Executor, Memory};
+use crate::executor::{Executor, RunMemory};
 use crate::lower::{Backend, share};
 use crate::purpose::Purpose;
 use crate::stepper::Stepper;
@@ -64,11 +64,11 @@ pub(crate) struct IndexInput {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct CompiledCell<T: Element> {
-    program: Arc<Program<T>>,
+    program: Arc<CellProgram<T>>,
 }
 
 /// What all clones of a cell share.
-pub(crate) struct Program<T: Element> {
+pub(crate) struct CellProgram<T: Element> {
     /// The program as it was recorded, and the passes that were wanted: what a stepper is made from.
     recorded: Graph,
     options: Options,
@@ -145,7 +145,7 @@ impl<T: Element> CompiledCell<T> {
         let plan = plan(&graph, options);
         let code = generate::<T>(&plan, options.verify)?;
         let indices = index_inputs(&graph);
-        let program = Program {
+        let program = CellProgram {
             recorded,
             options: options.clone(),
             graph,
@@ -198,7 +198,7 @@ impl<T: Element> CompiledCell<T> {
         &self,
         extent: Extent,
         left_out: (&[usize], &[usize]),
-    ) -> Result<Memory, RunError> {
+    ) -> Result<RunMemory, RunError> {
         self.executor().memory(extent, left_out)
     }
 
@@ -248,7 +248,7 @@ impl<T: Element> CompiledCell<T> {
         self.program.code.bytes
     }
 
-    pub(crate) fn program(&self) -> &Program<T> {
+    pub(crate) fn program(&self) -> &CellProgram<T> {
         &self.program
     }
 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 use retrograd_graph::plan::{Item, Layout, Storage};
 use retrograd_tape::{Extent, InputRole};
 
-use crate::cell::{CompiledCell, Program, are_rows, fits};
+use crate::cell::{CellProgram, CompiledCell, are_rows, fits};
 use crate::element::Element;
 use crate::error::RunError;
 use crate::exec::cut::Cut;
 use crate::exec::pool::{inside, parallelism};
-use crate::exec::{Calls, Need, Outside, Run, Workspace};
+use crate::exec::{Calls, IndexOutOfRange, MemoryNeed, PlanExecution, Workspace};
 
 /// What a run takes, known before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory {
+pub struct RunMemory {
     /// Bytes beyond the caller's arrays: arrays of the program's own, packed weights, scratch, addresses.
     pub bytes: usize,
     /// Steps that go through time together.
@@ -23,7 +23,7 @@ pub struct Memory {
     pub replays: bool,
 }
 
-impl Memory {
+impl RunMemory {
     /// How the run goes through time.
     pub fn layout(&self) -> Layout {
         Layout {
@@ -104,7 +104,7 @@ impl<T: Element> Executor<T> {
         self.budget = bytes;
     }
 
-    /// Refuses runs that would take more than this many bytes beyond the caller's arrays ([`RunError::Memory`]), before anything
+    /// Refuses runs that would take more than this many bytes beyond the caller's arrays ([`RunError::RunMemory`]), before anything
     /// is allocated; `None`, as at first, stands for the memory of the machine (or of its control group, on Linux). Other than
     /// a [budget](Self::set_budget), a limit never changes how a run goes through time.
     pub fn set_memory_limit(&mut self, bytes: Option<usize>) {
@@ -120,7 +120,7 @@ impl<T: Element> Executor<T> {
         &self,
         extent: Extent,
         left_out: (&[usize], &[usize]),
-    ) -> Result<Memory, RunError> {
+    ) -> Result<RunMemory, RunError> {
         let Extent { steps: t, rows: b } = extent;
         if t == 0 || b == 0 {
             return Err(RunError::Empty { t, b });
@@ -131,7 +131,7 @@ impl<T: Element> Executor<T> {
             Storage::Workspace => false,
         };
         let need = need(&self.cell, self.budget, (t, b), self.cut, &given)?;
-        Ok(Memory {
+        Ok(RunMemory {
             bytes: need.bytes(),
             block: need.layout.block,
             replays: need.layout.replay,
@@ -210,7 +210,7 @@ impl<T: Element> Executor<T> {
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
         count: bool,
-        how: impl FnOnce(Run<'_, T>) -> Result<R, Outside> + Send,
+        how: impl FnOnce(PlanExecution<'_, T>) -> Result<R, IndexOutOfRange> + Send,
     ) -> Result<R, RunError> {
         self.check(t, b, inputs, outputs)?;
         let cut = if count { Cut::ONE } else { self.cut };
@@ -225,7 +225,7 @@ impl<T: Element> Executor<T> {
         let Executor {
             cell, workspace, ..
         } = self;
-        let Program {
+        let CellProgram {
             plan,
             code,
             efforts,
@@ -234,7 +234,7 @@ impl<T: Element> Executor<T> {
         workspace.bind(plan, inputs, outputs);
         let run = |cut| {
             let how_cut = (cut, efforts);
-            how(Run::new(
+            how(PlanExecution::new(
                 plan,
                 code,
                 (t, b),
@@ -250,7 +250,7 @@ impl<T: Element> Executor<T> {
             1 => run(Cut::ONE),
             _ => inside(|shared| run(if shared { cut } else { Cut::ONE })),
         };
-        ran.map_err(|Outside| RunError::ComputedIndex {
+        ran.map_err(|IndexOutOfRange| RunError::ComputedIndex {
             program: plan.name.clone(),
         })
     }
@@ -312,14 +312,14 @@ fn need<'a, T: Element>(
     (t, b): (usize, usize),
     cut: Cut,
     given: &'a (dyn Fn(Storage) -> bool + Sync),
-) -> Result<Need<'a, T>, RunError> {
-    let Program {
+) -> Result<MemoryNeed<'a, T>, RunError> {
+    let CellProgram {
         plan,
         code,
         efforts,
         ..
     } = cell.program();
-    let mut need = Need {
+    let mut need = MemoryNeed {
         plan,
         kernels: code.kernels,
         t,

@@ -23,7 +23,7 @@ pub use element::Element;
 pub use error::{CompileError, RunError, StepperError};
 pub use exec::Calls;
 pub use exec::limit::machine_bytes;
-pub use executor::{Executor, Memory};
+pub use executor::{Executor, RunMemory};
 pub use purpose::Purpose;
 pub use retrograd_graph::{Options, Target};
 pub use retrograd_tape::Observe;

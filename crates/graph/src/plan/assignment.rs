@@ -13,7 +13,7 @@ use crate::plan::{Buffer, Storage, View};
 
 /// Where an operand is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Place {
+pub(crate) enum OperandPlace {
     /// Its numbers, one after another.
     At(View),
     /// One number for all of them.
@@ -260,21 +260,21 @@ impl<'f, 'g> Assignment<'f, 'g> {
     }
 
     /// Where an operand is read.
-    pub(crate) fn place(&self, v: Value) -> Place {
+    pub(crate) fn place(&self, v: Value) -> OperandPlace {
         let f = self.f;
         if f.lowering(v) != LoweringKind::View {
-            return Place::At(
+            return OperandPlace::At(
                 self.get(v)
                     .unwrap_or_else(|| panic!("{} is read but not stored", f.g.describe(v))),
             );
         }
         let xs = f.g.operands(v);
         match *f.g.op_of(v) {
-            Op::Input { id, .. } => Place::At(View::of(id)),
-            Op::Constant { value, .. } => Place::Const(value.0),
-            Op::Zeros(_) => Place::Const(0.0),
+            Op::Input { id, .. } => OperandPlace::At(View::of(id)),
+            Op::Constant { value, .. } => OperandPlace::Const(value.0),
+            Op::Zeros(_) => OperandPlace::Const(0.0),
             Op::Broadcast(_) => match self.place(xs[0]) {
-                Place::At(view) => Place::Splat(view),
+                OperandPlace::At(view) => OperandPlace::Splat(view),
                 other => other,
             },
             Op::Reshape(_) | Op::Spread(_) => self.place(xs[0]),
@@ -282,7 +282,9 @@ impl<'f, 'g> Assignment<'f, 'g> {
                 let (_, cols) = f.g.node(xs[0]).ty.shape.as_matrix();
                 let matrix = f.g.node(xs[0]).ty.shape.rank() == 2;
                 match self.place(xs[0]) {
-                    Place::At(view) => Place::At(view.plus(start * if matrix { cols } else { 1 })),
+                    OperandPlace::At(view) => {
+                        OperandPlace::At(view.plus(start * if matrix { cols } else { 1 }))
+                    }
                     other => other,
                 }
             }
@@ -293,9 +295,9 @@ impl<'f, 'g> Assignment<'f, 'g> {
         }
     }
 
-    fn moved(&self, x: Value, shift: i64, from_end: bool) -> Place {
+    fn moved(&self, x: Value, shift: i64, from_end: bool) -> OperandPlace {
         match self.place(x) {
-            Place::At(view) => Place::At(View {
+            OperandPlace::At(view) => OperandPlace::At(View {
                 shift: view.shift + shift,
                 from_end,
                 ..view

@@ -58,7 +58,7 @@ pub(crate) struct Classified<'g> {
 
 /// Where an operand comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Source {
+pub(crate) struct OperandSource {
     /// The value that is computed, or an input or constant.
     pub(crate) value: Value,
     /// The operand is that value, number for number.
@@ -191,8 +191,8 @@ impl<'g> Classified<'g> {
     }
 
     /// What an operand is read from.
-    pub(crate) fn source(&self, v: Value) -> Source {
-        let mut s = Source {
+    pub(crate) fn source(&self, v: Value) -> OperandSource {
+        let mut s = OperandSource {
             value: v,
             whole: true,
             elsewhere: false,
@@ -214,7 +214,7 @@ impl<'g> Classified<'g> {
     }
 
     /// All values that a computed value reads, with those that delays begin with.
-    pub(crate) fn reads(&self, v: Value) -> Vec<Source> {
+    pub(crate) fn reads(&self, v: Value) -> Vec<OperandSource> {
         let mut out = Vec::new();
         let mut work: Vec<Value> = self.g.operands(v).to_vec();
         if let Some(place) = self.added_to(v) {

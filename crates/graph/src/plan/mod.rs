@@ -31,7 +31,7 @@ use smallvec::SmallVec;
 
 use crate::target::Target;
 
-pub use interpret::{Cut, InterpretError};
+pub use interpret::{Blocking, InterpretError};
 pub use memory::{Checkpointing, Layout, Lifetime, Memory};
 pub use outline_activations::WIDE;
 pub use rename::Renamed;
@@ -348,7 +348,7 @@ pub struct Product {
 
 /// How a loop goes over its points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum LoopKind {
     /// In any order.
     Parallel,
     /// Step after step, from the last to the first if `reverse`.
@@ -369,7 +369,7 @@ pub struct Carried {
 
 /// What is innermost where a recurrence goes over steps, rows and lanes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Inner {
+pub enum Innermost {
     /// Lanes: every statement is done in all rows of a step, then the next one.
     Lanes,
     /// Time: for each row, a few lanes at a time go through all steps of a run, the states in registers. The body is one
@@ -386,9 +386,9 @@ pub struct Loop {
     /// The points.
     pub domain: Domain,
     /// Their order.
-    pub kind: Kind,
+    pub kind: LoopKind,
     /// What is innermost.
-    pub inner: Inner,
+    pub inner: Innermost,
     /// Steps that an iteration of the loop over time does, what remains being done one by one; 1 for loops that are no
     /// recurrences.
     pub unroll: usize,

@@ -7,7 +7,7 @@
 use retrograd_tape::{Domain, Map};
 
 use crate::plan::access;
-use crate::plan::{Buffer, Inner, Instr, Item, Kind, Plan, Region, Stmt, Storage, View};
+use crate::plan::{Buffer, Innermost, Instr, Item, LoopKind, Plan, Region, Stmt, Storage, View};
 use crate::work::Allowance;
 
 /// The activations that there are kernels for.
@@ -39,7 +39,7 @@ fn items(all: &mut [Item], buffers: &mut Vec<Buffer>) {
             Item::TimeTile { items: inner, .. } | Item::Sweep { items: inner, .. } => {
                 items(inner, buffers)
             }
-            Item::Loop(l) if l.inner == Inner::Lanes => {
+            Item::Loop(l) if l.inner == Innermost::Lanes => {
                 let mut body = Vec::with_capacity(l.body.len());
                 for stmt in std::mem::take(&mut l.body) {
                     match stmt {
@@ -61,7 +61,7 @@ fn items(all: &mut [Item], buffers: &mut Vec<Buffer>) {
 }
 
 /// Takes activations of loaded values out of a region; it loads the results instead.
-fn take_out(r: &mut Region, kind: Kind, buffers: &mut Vec<Buffer>) -> Vec<Stmt> {
+fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut Vec<Buffer>) -> Vec<Stmt> {
     // Different steps count as sharing: boundaries make them hard to tell apart, and it does not happen for pre-activations.
     let overlap = |a: View, b: View, lanes: usize| access::overlap((a, lanes), (b, lanes));
     let mut extra = Vec::new();
@@ -86,7 +86,7 @@ fn take_out(r: &mut Region, kind: Kind, buffers: &mut Vec<Buffer>) -> Vec<Stmt> 
         let stored = r.stores.iter().position(|s| s.0 == i);
         let Some(k) = stored else {
             // Rows of a parallel loop's steps may be done at once: one step's array is not enough there.
-            let recurs = matches!(kind, Kind::Recurrence { .. });
+            let recurs = matches!(kind, LoopKind::Recurrence { .. });
             let stays = !r
                 .stores
                 .iter()

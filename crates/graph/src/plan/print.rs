@@ -5,8 +5,8 @@ use std::fmt;
 use retrograd_tape::Domain;
 
 use crate::plan::{
-    BlockAt, Carried, Fold, Inner, Instr, Item, Kind, Lifetime, Loop, Plan, Product, Region, Stmt,
-    Storage, View,
+    BlockAt, Carried, Fold, Innermost, Instr, Item, Lifetime, Loop, LoopKind, Plan, Product,
+    Region, Stmt, Storage, View,
 };
 
 struct Show<'p>(&'p Plan, View);
@@ -64,18 +64,18 @@ impl Plan {
     /// What a loop goes over, and how.
     fn head(&self, f: &mut fmt::Formatter<'_>, l: &Loop) -> fmt::Result {
         match l.kind {
-            Kind::Parallel => write!(f, "  for all of {}", l.domain)?,
-            Kind::Recurrence { reverse: false } => write!(f, "  for t from first to last")?,
-            Kind::Recurrence { reverse: true } => write!(f, "  for t from last to first")?,
+            LoopKind::Parallel => write!(f, "  for all of {}", l.domain)?,
+            LoopKind::Recurrence { reverse: false } => write!(f, "  for t from first to last")?,
+            LoopKind::Recurrence { reverse: true } => write!(f, "  for t from last to first")?,
         }
-        if let Inner::Time(_) = l.inner {
+        if let Innermost::Time(_) = l.inner {
             write!(f, ", time innermost")?;
         }
         if l.unroll > 1 {
             write!(f, ", {} steps per iteration", l.unroll)?;
         }
         writeln!(f)?;
-        if let Inner::Time(carried) = &l.inner {
+        if let Innermost::Time(carried) = &l.inner {
             for Carried { load, from } in carried {
                 writeln!(f, "    {load} carries {from} of the step before")?;
             }

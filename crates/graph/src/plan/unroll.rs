@@ -4,13 +4,13 @@
 //! factor, never with T.
 
 use crate::options::Unroll;
-use crate::plan::{Item, Kind};
+use crate::plan::{Item, LoopKind};
 
 /// Sets the factor of every recurrence.
 pub(crate) fn unroll(items: &mut [Item], wish: Unroll) {
     for item in items {
         match item {
-            Item::Loop(l) if matches!(l.kind, Kind::Recurrence { .. }) => {
+            Item::Loop(l) if matches!(l.kind, LoopKind::Recurrence { .. }) => {
                 l.unroll = wish.factor().unwrap_or(AUTO);
             }
             Item::TimeTile { items, .. } | Item::Sweep { items, .. } => unroll(items, wish),

@@ -10,7 +10,7 @@ use cranelift::codegen::settings;
 use cranelift::prelude::*;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, ModuleError};
-use retrograd_graph::plan::{Kind, Loop, Plan};
+use retrograd_graph::plan::{Loop, LoopKind, Plan};
 use retrograd_graph::{Level, Target};
 use retrograd_kernels::{Isa, Kernels, Real, kernels_for};
 
@@ -23,7 +23,7 @@ type LoopFn<T> = unsafe extern "C" fn(*const Frame<T>, usize, usize, usize, usiz
 
 /// A function, which several loops may share, and the names of the arrays for this one.
 #[derive(Clone, Copy)]
-struct Part<T: Real> {
+struct NamedFunction<T: Real> {
     function: LoopFn<T>,
     names: *const usize,
 }
@@ -32,7 +32,7 @@ struct Part<T: Real> {
 #[derive(Clone, Copy)]
 pub(crate) struct LoopCode<T: Real> {
     /// What is done at each step, in order.
-    parts: *const [Part<T>],
+    parts: *const [NamedFunction<T>],
     reverse: bool,
 }
 
@@ -149,7 +149,7 @@ pub(crate) struct Code<T: Real> {
     module: Option<JITModule>,
     /// By loop: where its parts are, and whether it goes through time from the end.
     loops: Vec<(Range<usize>, bool)>,
-    parts: Vec<Part<T>>,
+    parts: Vec<NamedFunction<T>>,
     /// What parts are told. Never read but through them.
     _names: Vec<usize>,
     /// Those of the target that the functions are for.
@@ -210,17 +210,17 @@ impl<T: Real> Code<T> {
             let function = module.get_finalized_function(ids[*k].0);
             // SAFETY: `lower` made it with this signature for the host's C calling convention.
             let function = unsafe { std::mem::transmute::<*const u8, LoopFn<T>>(function) };
-            Part {
+            NamedFunction {
                 function,
                 names: mine.as_ptr(),
             }
         };
-        let parts: Vec<Part<T>> = calls.iter().flatten().map(part).collect();
+        let parts: Vec<NamedFunction<T>> = calls.iter().flatten().map(part).collect();
         let mut end = 0;
         let place = |(own, l): (&Vec<_>, &Loop)| {
             let start = end;
             end += own.len();
-            (start..end, l.kind == Kind::Recurrence { reverse: true })
+            (start..end, l.kind == LoopKind::Recurrence { reverse: true })
         };
         let loops = calls.iter().zip(plan.loops()).map(place).collect();
         Ok(Code {

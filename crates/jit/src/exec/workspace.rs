@@ -51,7 +51,7 @@ type EachSum<'f> = dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]) +
 
 /// How much a run needs.
 #[derive(Clone, Copy)]
-pub(crate) struct Need<'a, T: Real> {
+pub(crate) struct MemoryNeed<'a, T: Real> {
     pub(crate) plan: &'a Plan,
     pub(crate) kernels: &'a Kernels<T>,
     pub(crate) t: usize,
@@ -63,7 +63,7 @@ pub(crate) struct Need<'a, T: Real> {
     pub(crate) given: &'a (dyn Fn(Storage) -> bool + Sync),
 }
 
-impl<T: Element> Need<'_, T> {
+impl<T: Element> MemoryNeed<'_, T> {
     /// Numbers of array `u`; none if it is the caller's.
     pub(super) fn array(&self, u: usize) -> usize {
         match self.plan.buffers[u].storage {
@@ -289,8 +289,12 @@ impl<T: Element> Workspace<T> {
     /// already and fits, stays.
     ///
     /// # Errors
-    /// [`RunError::Memory`]. Then nothing is there.
-    pub(crate) fn fit(&mut self, need: &Need<'_, T>, limit: Option<usize>) -> Result<(), RunError> {
+    /// [`RunError::RunMemory`]. Then nothing is there.
+    pub(crate) fn fit(
+        &mut self,
+        need: &MemoryNeed<'_, T>,
+        limit: Option<usize>,
+    ) -> Result<(), RunError> {
         let plan = need.plan;
         let scratch = need.scratch();
         let fits = self.own.len() == plan.buffers.len()
@@ -313,7 +317,7 @@ impl<T: Element> Workspace<T> {
         // Before the new is there the old is gone.
         *self = Workspace::new();
         let (needed, limit) = (need.bytes(), limit.unwrap_or_else(machine_bytes));
-        let refused = |limit| RunError::Memory {
+        let refused = |limit| RunError::RunMemory {
             needed,
             limit,
             t: need.t,

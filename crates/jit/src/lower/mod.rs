@@ -21,7 +21,7 @@ mod unrolled;
 use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
-use retrograd_graph::plan::{Inner, Kind, Loop, Plan, Product, Stmt, View, WIDE};
+use retrograd_graph::plan::{Innermost, Loop, LoopKind, Plan, Product, Stmt, View, WIDE};
 use retrograd_kernels::{ADD, BACKWARD};
 use retrograd_tape::{Domain, Map};
 use rustc_hash::FxHashMap as HashMap;
@@ -160,11 +160,11 @@ impl Code<'_, '_> {
                 self.buffers.insert(i, base);
             }
         }
-        if let Inner::Time(carried) = &l.inner {
+        if let Innermost::Time(carried) = &l.inner {
             return self.time_innermost(l, carried);
         }
-        let reverse = matches!(l.kind, Kind::Recurrence { reverse: true });
-        if l.kind == Kind::Parallel && self.activations_alone(l) {
+        let reverse = matches!(l.kind, LoopKind::Recurrence { reverse: true });
+        if l.kind == LoopKind::Parallel && self.activations_alone(l) {
             return;
         }
         self.over_steps(l.unroll, reverse, &mut |code, t| {

@@ -3,7 +3,7 @@
 use cranelift::prelude::*;
 
 use super::Code;
-use super::points::Carried;
+use super::points::CarriedValues;
 
 /// Vectors that an iteration of a lane loop with a load or two does.
 const TURN: usize = 4;
@@ -30,7 +30,7 @@ impl Code<'_, '_> {
         self.times(rows, &mut |code, i| {
             let line = code.element(m, i, cols);
             let zero = code.math().constant(0.0);
-            let sum = Carried {
+            let sum = CarriedValues {
                 start: zero,
                 maximum: false,
             };

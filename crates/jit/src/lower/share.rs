@@ -3,7 +3,7 @@
 
 use cranelift::codegen::ir::Function;
 use cranelift::prelude::FunctionBuilderContext;
-use retrograd_graph::plan::{Inner, Loop, Plan, Renamed, Stmt};
+use retrograd_graph::plan::{Innermost, Loop, Plan, Renamed, Stmt};
 use rustc_hash::FxHashMap as HashMap;
 
 use super::{Backend, field, lower};
@@ -60,7 +60,7 @@ fn parts(l: &Loop) -> Vec<Loop> {
         Stmt::Region(r) => r.instrs.len(),
         _ => 8,
     };
-    if l.inner != Inner::Lanes || l.body.iter().map(size).sum::<usize>() <= MOST {
+    if l.inner != Innermost::Lanes || l.body.iter().map(size).sum::<usize>() <= MOST {
         return vec![l.clone()];
     }
     let mut parts: Vec<Loop> = Vec::new();
@@ -70,7 +70,7 @@ fn parts(l: &Loop) -> Vec<Loop> {
             parts.push(Loop {
                 body: Vec::new(),
                 unroll: 1,
-                inner: Inner::Lanes,
+                inner: Innermost::Lanes,
                 ..*l
             });
             room = MOST;

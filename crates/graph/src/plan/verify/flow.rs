@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::touch::{self, Touch};
 use super::{broken, touch::of_stmt};
-use crate::plan::{Item, Kind, Loop, Plan, Stmt, Storage, View};
+use crate::plan::{Item, Loop, LoopKind, Plan, Stmt, Storage, View};
 use crate::verify::Broken;
 
 /// Numbers of a point's value: ranges in order, none touching the next.
@@ -51,7 +51,7 @@ struct Stored {
     back: Vec<Spans>,
 }
 
-struct Flow<'p> {
+struct DataFlow<'p> {
     plan: &'p Plan,
     arrays: Vec<Stored>,
     packed: Vec<bool>,
@@ -72,7 +72,7 @@ pub(super) fn stored_before_read(plan: &Plan) -> Result<(), Broken> {
         }
         s
     });
-    let mut flow = Flow {
+    let mut flow = DataFlow {
         plan,
         arrays: arrays.collect(),
         packed: vec![false; plan.weights.len()],
@@ -90,7 +90,7 @@ pub(super) fn stored_before_read(plan: &Plan) -> Result<(), Broken> {
     Ok(())
 }
 
-impl Flow<'_> {
+impl DataFlow<'_> {
     fn item(&mut self, item: &Item, outermost: bool) -> Result<(), Broken> {
         match item {
             Item::TimeTile { items, .. } | Item::Sweep { items, .. } => {
@@ -123,8 +123,8 @@ impl Flow<'_> {
     fn run(&mut self, l: &Loop) -> Result<(), Broken> {
         let plan = self.plan;
         let reverse = match l.kind {
-            Kind::Parallel => None,
-            Kind::Recurrence { reverse } => Some(reverse),
+            LoopKind::Parallel => None,
+            LoopKind::Recurrence { reverse } => Some(reverse),
         };
         // What one step stores, the next ones find.
         let each = |s: &Stmt, f: &mut dyn FnMut(Touch)| {
