@@ -150,7 +150,7 @@ pub enum RunError {
     },
     /// More memory than there is, or than the run may take: see [`Executor::set_memory_limit`](crate::Executor::set_memory_limit).
     #[error("{t} steps of {b} rows need {} beyond the caller's arrays, {}", gib(*needed), beyond(*limit))]
-    RunMemory {
+    Memory {
         /// Bytes needed.
         needed: usize,
         /// Bytes that there may be; none if the allocator had no room for fewer.

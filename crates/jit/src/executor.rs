@@ -104,7 +104,7 @@ impl<T: Element> Executor<T> {
         self.budget = bytes;
     }
 
-    /// Refuses runs that would take more than this many bytes beyond the caller's arrays ([`RunError::RunMemory`]), before anything
+    /// Refuses runs that would take more than this many bytes beyond the caller's arrays ([`RunError::Memory`]), before anything
     /// is allocated; `None`, as at first, stands for the memory of the machine (or of its control group, on Linux). Other than
     /// a [budget](Self::set_budget), a limit never changes how a run goes through time.
     pub fn set_memory_limit(&mut self, bytes: Option<usize>) {

@@ -289,7 +289,7 @@ impl<T: Element> Workspace<T> {
     /// already and fits, stays.
     ///
     /// # Errors
-    /// [`RunError::RunMemory`]. Then nothing is there.
+    /// [`RunError::Memory`]. Then nothing is there.
     pub(crate) fn fit(
         &mut self,
         need: &MemoryNeed<'_, T>,
@@ -317,7 +317,7 @@ impl<T: Element> Workspace<T> {
         // Before the new is there the old is gone.
         *self = Workspace::new();
         let (needed, limit) = (need.bytes(), limit.unwrap_or_else(machine_bytes));
-        let refused = |limit| RunError::RunMemory {
+        let refused = |limit| RunError::Memory {
             needed,
             limit,
             t: need.t,
