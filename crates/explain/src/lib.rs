@@ -6,7 +6,7 @@ mod drawing;
 
 use retrograd_graph::passes::{self, Trace};
 use retrograd_graph::plan::cost::{self, CostTask, RunShape, Work};
-use retrograd_graph::plan::{Item, Lifetime, Loop, LoopKind, Plan, Product, Stmt, Storage};
+use retrograd_graph::plan::{Item, Lifetime, Loop, LoopKind, Plan, Product, Stmt, Storage, walk};
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::predict::{Machine, run_shape};
 use retrograd_jit::{CompileError, CompiledCell, Purpose, RunMemory};
@@ -185,17 +185,21 @@ impl Explanation {
     pub fn products(&self) -> Vec<WeightProduct> {
         let plan = self.compiled.plan();
         let mut out = Vec::new();
-        visit(&plan.items, &mut |item| match item {
-            Item::Product { product, .. } => out.push(product_of(plan, product, Where::Hoisted)),
-            Item::Loop(l) => {
-                let of = |s: &Stmt| match s {
-                    Stmt::Product(p) => Some(product_of(plan, p, Where::Loop(l.number))),
-                    _ => None,
-                };
-                out.extend(l.body.iter().filter_map(of));
+        for item in walk(&plan.items) {
+            match item {
+                Item::Product { product, .. } => {
+                    out.push(product_of(plan, product, Where::Hoisted));
+                }
+                Item::Loop(l) => {
+                    let of = |s: &Stmt| match s {
+                        Stmt::Product(p) => Some(product_of(plan, p, Where::Loop(l.number))),
+                        _ => None,
+                    };
+                    out.extend(l.body.iter().filter_map(of));
+                }
+                _ => {}
             }
-            _ => {}
-        });
+        }
         out
     }
 
@@ -271,24 +275,12 @@ fn counts(g: &Graph) -> Counts {
     out
 }
 
-/// Calls `f` with all items but sweeps and time tiles, whose own come in their place.
-fn visit<'p>(items: &'p [Item], f: &mut dyn FnMut(&'p Item)) {
-    for item in items {
-        match item {
-            Item::Sweep { items, .. } | Item::TimeTile { items, .. } => visit(items, f),
-            other => f(other),
-        }
-    }
-}
-
 fn loops_of(item: &Item) -> Vec<&Loop> {
-    let mut out = Vec::new();
-    visit(std::slice::from_ref(item), &mut |item| {
-        if let Item::Loop(l) = item {
-            out.push(l);
-        }
+    let loops = walk(std::slice::from_ref(item)).filter_map(|item| match item {
+        Item::Loop(l) => Some(l),
+        _ => None,
     });
-    out
+    loops.collect()
 }
 
 fn product_of(plan: &Plan, p: &Product, place: Where) -> WeightProduct {

@@ -4,7 +4,7 @@
 use retrograd_tape::{Domain, Map};
 
 use crate::plan::cycles::Effort;
-use crate::plan::{Fold, Instr, Item, Layout, Loop, Plan, Product, Region, Slices, Stmt};
+use crate::plan::{Fold, Instr, Item, Layout, Loop, Plan, Product, Region, Slices, Stmt, walk};
 
 /// Work of one kind, done a number of times.
 #[derive(Clone, Debug, PartialEq)]
@@ -480,10 +480,9 @@ pub fn most_rows(items: &[Item], w: usize, t: usize, b: usize) -> usize {
                 false => 0,
             }
         }
-        Item::TimeTile { items, .. } | Item::Sweep { items, .. } => most_rows(items, w, t, b),
         _ => 0,
     };
-    items.iter().map(one).max().unwrap_or(0)
+    walk(items).map(one).max().unwrap_or(0)
 }
 
 /// A statement that emitted code does row by row.

@@ -2,9 +2,11 @@
 
 use crate::graph::Graph;
 use crate::options::{Options, Unroll};
+use crate::plan::Plan;
 use crate::plan::assignment::Assignment;
 use crate::plan::build::Classified;
 use crate::plan::interchange::interchange;
+use crate::plan::item::each_loop;
 use crate::plan::memory::Memory;
 use crate::plan::outline_activations::widen;
 use crate::plan::region::Emit;
@@ -13,7 +15,6 @@ use crate::plan::sweep::sweeps;
 use crate::plan::time_tile::time_tile;
 use crate::plan::unroll::unroll;
 use crate::plan::verify::verify;
-use crate::plan::{Item, Plan};
 
 /// Plans a graph that has been through the passes, with the stages that `options` want.
 ///
@@ -88,7 +89,10 @@ fn loops(g: &Graph, options: &Options) -> Plan {
         unroll(&mut p.items, options.unroll)
     });
     stage(&mut plan, check, "number", true, |p| {
-        number(&mut p.items, &mut 0)
+        let mut numbers = 0..;
+        each_loop(&mut p.items, &mut |l| {
+            l.number = numbers.next().expect("it has no end");
+        });
     });
     plan
 }
@@ -107,19 +111,5 @@ fn stage(
     run(plan);
     if check && let Err(broken) = verify(plan) {
         panic!("plan stage `{name}` broke {broken}\n{plan}");
-    }
-}
-
-/// Numbers the loops in the order in which they stand in the plan.
-fn number(items: &mut [Item], next: &mut usize) {
-    for item in items {
-        match item {
-            Item::Loop(l) => {
-                l.number = *next;
-                *next += 1;
-            }
-            Item::TimeTile { items, .. } | Item::Sweep { items, .. } => number(items, next),
-            _ => {}
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! What a run needs beside the caller's arrays, counted before anything is allocated, and where it is.
 
 use retrograd_graph::plan::cost::{most_rows, points};
-use retrograd_graph::plan::{BlockAt, Item, Layout, Plan, Storage};
+use retrograd_graph::plan::{BlockAt, Item, Layout, Plan, Storage, walk};
 use retrograd_kernels::{Block, BlockMut, Buffer, Kernels, PieceMut, Real, Rhs, Weights};
 use retrograd_tape::Domain;
 
@@ -112,23 +112,15 @@ impl<T: Element> MemoryNeed<'_, T> {
 
     /// Calls `f` with the rows, right-hand sides and bias of every weight gradient.
     fn sums(&self, f: &mut EachSum<'_>) {
-        fn visit(items: &[Item], t: usize, b: usize, f: &mut EachSum<'_>) {
-            for item in items {
-                match item {
-                    Item::Outer {
-                        domain, rhs, bias, ..
-                    } => {
-                        let (steps, rows) = points(*domain, t, b);
-                        f(steps * rows, rhs, bias);
-                    }
-                    Item::TimeTile { items, .. } | Item::Sweep { items, .. } => {
-                        visit(items, t, b, f)
-                    }
-                    _ => {}
-                }
+        for item in walk(&self.plan.items) {
+            if let Item::Outer {
+                domain, rhs, bias, ..
+            } = item
+            {
+                let (steps, rows) = points(*domain, self.sum_steps(), self.b);
+                f(steps * rows, rhs, bias);
             }
         }
-        visit(&self.plan.items, self.sum_steps(), self.b, f);
     }
 
     /// Steps that a sum goes over at a time: without sweeps all of them.
