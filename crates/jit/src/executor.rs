@@ -5,7 +5,8 @@ use std::time::Duration;
 use retrograd_graph::plan::{Item, Layout, Storage};
 use retrograd_tape::{Extent, InputRole};
 
-use crate::cell::{CellProgram, CompiledCell, are_rows, fits};
+use crate::arguments::{are_rows, fits};
+use crate::cell::{CellProgram, CompiledCell};
 use crate::element::Element;
 use crate::error::RunError;
 use crate::exec::cut::Cut;
@@ -30,6 +31,39 @@ impl RunMemory {
             block: self.block,
             replay: self.replays,
         }
+    }
+}
+
+impl<T: Element> CompiledCell<T> {
+    /// What runs this cell again and again: a workspace and settings, on one thread and without a budget at first.
+    pub fn executor(&self) -> Executor<T> {
+        Executor::new(self.clone())
+    }
+
+    /// Runs the program once, in a workspace that is made for this run and given back after it; see [`Executor::run`]. Whoever
+    /// runs a cell more than once keeps an [`executor`](Self::executor).
+    ///
+    /// # Errors
+    /// As `Executor::run`.
+    pub fn run(
+        &self,
+        extent: Extent,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) -> Result<(), RunError> {
+        self.executor().run(extent, inputs, outputs)
+    }
+
+    /// What a run of a new executor takes; see [`Executor::memory`].
+    ///
+    /// # Errors
+    /// As `Executor::memory`.
+    pub fn memory(
+        &self,
+        extent: Extent,
+        left_out: (&[usize], &[usize]),
+    ) -> Result<RunMemory, RunError> {
+        self.executor().memory(extent, left_out)
     }
 }
 

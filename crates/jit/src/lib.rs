@@ -3,6 +3,7 @@
 //! [`CompiledCell`] is what a user meets, and [`Executor`], which runs it; `lower` makes the code and is free of unsafe; `exec` runs it and is the only
 //! module that is not.
 
+mod arguments;
 mod cell;
 mod element;
 mod error;
@@ -12,6 +13,7 @@ mod error;
 )]
 mod exec;
 mod executor;
+mod frame;
 mod lower;
 pub mod predict;
 mod purpose;

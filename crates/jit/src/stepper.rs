@@ -8,10 +8,11 @@ use retrograd_graph::plan::Plan;
 use retrograd_graph::{Graph, Options, passes, plan};
 use retrograd_tape::{Domain, Input, InputRole, Output, OutputRole, Tape};
 
-use crate::cell::{IndexInput, are_rows, count, fits, generate, index_inputs, of_width};
-use crate::element::Element;
+use crate::arguments::{IndexInput, are_rows, count, fits, index_inputs};
+use crate::cell::CompiledCell;
+use crate::element::{Element, of_width};
 use crate::error::{CompileError, RunError, StepperError};
-use crate::exec::code::Code;
+use crate::exec::code::{Code, generate};
 use crate::exec::stream::{StreamExecution, step_loop};
 
 /// A program that takes one sample of `b` rows at a time and goes on from the states that the one before left. What
@@ -410,4 +411,17 @@ fn sampled(g: &Graph, plan: &Plan) -> Vec<usize> {
     (over_steps.map(|(k, _)| k))
         .filter(|k| read.contains(k))
         .collect()
+}
+
+impl<T: Element> CompiledCell<T> {
+    /// Compiles the program for one sample of `b` rows after another, whatever this cell's purpose is. `inputs` are those of the
+    /// recorded program, laid out as for [`Executor::run`](crate::Executor::run): parameters and static inputs as they are, for initial states
+    /// perhaps an empty slice, which stands for zeros, and empty slices for inputs over steps, which come with the samples.
+    ///
+    /// # Errors
+    /// [`CompileError::Refused`] for a layer that reads the sequence from its end, or other needs of later samples;
+    /// [`CompileError::Idle`]; inputs that do not fit.
+    pub fn stepper(&self, b: usize, inputs: &[&[T]]) -> Result<Stepper<T>, StepperError> {
+        Stepper::of(&self.program().recorded, &self.program().options, b, inputs)
+    }
 }

@@ -3,13 +3,15 @@
 use crate::graph::Graph;
 use crate::options::{Options, Unroll};
 use crate::plan::Plan;
-use crate::plan::assignment::Assignment;
+use crate::plan::assignment::{Assignment, ProgramOrder};
 use crate::plan::build::Classified;
+use crate::plan::fuse::fuse;
 use crate::plan::interchange::interchange;
 use crate::plan::item::each_loop;
 use crate::plan::memory::Memory;
 use crate::plan::outline_activations::widen;
 use crate::plan::region::Emit;
+use crate::plan::reuse::reuse;
 use crate::plan::schedule::schedule;
 use crate::plan::sweep::sweeps;
 use crate::plan::time_tile::time_tile;
@@ -58,13 +60,18 @@ pub fn stream(g: &Graph, options: &Options) -> Plan {
 fn loops(g: &Graph, options: &Options) -> Plan {
     let mut facts = Classified::classify(g, options.distribute);
     if options.fuse {
-        facts.fuse(options.outline_activations);
+        facts.class = fuse(&facts, options.outline_activations);
     }
     if options.accumulate_in_place {
         facts.accumulate_in_place();
     }
     let drafts = schedule(&facts);
-    let assignment = Assignment::new(&facts, &drafts, options);
+    let order = ProgramOrder::new(&drafts);
+    let mut assignment = Assignment::new(&facts, &order, options.reuse);
+    if options.reuse {
+        reuse(&mut assignment, &order, options.sweeps);
+    }
+    assignment.allocate_all();
     let check = options.verify;
     // The first that is a plan: a mistake in what comes before shows here.
     let mut plan = Emit::new(&facts, assignment).run(drafts, options.target);

@@ -14,9 +14,10 @@ use retrograd_graph::plan::{Loop, LoopKind, Plan};
 use retrograd_graph::{Level, Target};
 use retrograd_kernels::{Isa, Kernels, Real, kernels_for};
 
-use super::Frame;
+use crate::element::Element;
 use crate::error::CompileError;
-use crate::lower::Names;
+use crate::frame::Frame;
+use crate::lower::{Backend, Names, share};
 
 /// A loop's function: frame, first step, end of steps, first row, end of rows, names.
 type LoopFn<T> = unsafe extern "C" fn(*const Frame<T>, usize, usize, usize, usize, *const usize);
@@ -250,4 +251,16 @@ impl<T: Real> Drop for Code<T> {
             unsafe { module.free_memory() };
         }
     }
+}
+
+/// The native code of a plan, for its target, checked by Cranelift's verifier if `verify` wants it.
+pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code<T>, CompileError> {
+    let isa = generator(plan.target, verify)?;
+    let backend = Backend {
+        isa: &*isa,
+        lane: T::LANE,
+    };
+    let mut context = FunctionBuilderContext::new();
+    let (functions, calls) = share(&backend, plan, &mut context);
+    Code::new(plan, isa.clone(), functions, &calls)
 }

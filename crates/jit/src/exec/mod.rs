@@ -22,33 +22,20 @@ use retrograd_graph::plan::cost::points;
 use retrograd_graph::plan::{
     Innermost, Item, Layout, Loop, LoopKind, Plan, Product, Slices, View, WIDE,
 };
-use retrograd_kernels::{ActivateFn, Activation, BACKWARD, Kernels, Real, Weights};
+use retrograd_kernels::{Activation, BACKWARD, Kernels, Real, Weights};
 use retrograd_tape::{Domain, Map};
 
 use crate::element::Element;
+use crate::frame::Frame;
 use code::Code;
 pub use counting::Calls;
 use cut::{Cut, Efforts, address};
 use pool::share;
 pub(crate) use workspace::{MemoryNeed, Workspace};
 
-/// What compiled loops are called with. Field order is known to [`crate::lower::field`].
-#[repr(C)]
-pub(crate) struct Frame<T: Real> {
-    bases: *const *mut T,
-    weights: *const Weights<T>,
-    product: retrograd_kernels::ProductFn<T>,
-    product_from: retrograd_kernels::ProductFromFn<T>,
-    steps: usize,
-    rows: usize,
-    /// Not 0 once an index was no row of its table: loops on any thread write 1, and who ran them looks once they are over.
-    outside: AtomicU64,
-    activations: [ActivateFn<T>; WIDE.len()],
-}
-
 impl<T: Element> Frame<T> {
     /// The addresses of a workspace that is bound, and the kernels, counting their calls if that is wanted.
-    fn new(
+    pub(crate) fn new(
         workspace: &Workspace<T>,
         kernels: &Kernels<T>,
         (steps, rows): (usize, usize),
@@ -73,15 +60,7 @@ impl<T: Element> Frame<T> {
             activations,
         }
     }
-
-    /// An index was no row of its table since this was last asked.
-    fn was_outside(&mut self) -> bool {
-        std::mem::take(self.outside.get_mut()) != 0
-    }
 }
-
-// SAFETY: while loops run the frame is read only, but for a mark that all of them set alike; what its addresses lead to is divided among the threads by rows.
-unsafe impl<T: Real> Sync for Frame<T> {}
 
 /// An index that the program computed was no row of its table. Which one, compiled code does not know.
 pub(crate) struct IndexOutOfRange;

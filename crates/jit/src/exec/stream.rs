@@ -8,9 +8,10 @@ use retrograd_tape::Domain;
 
 use super::code::{Code, LoopCode};
 use super::cut::{Cut, Efforts};
-use super::{Frame, MemoryNeed, PlanExecution, StepRange, Workspace};
+use super::{MemoryNeed, PlanExecution, StepRange, Workspace};
 use crate::element::Element;
 use crate::error::RunError;
+use crate::frame::Frame;
 
 /// When an item of a streaming plan is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
