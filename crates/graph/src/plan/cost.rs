@@ -4,7 +4,9 @@
 use retrograd_tape::{Domain, Map};
 
 use crate::plan::cycles::Effort;
-use crate::plan::{Fold, Instr, Item, Layout, Loop, Plan, Product, Region, Slices, Stmt, walk};
+use crate::plan::{
+    BufferId, Fold, Instr, Item, Layout, Loop, Plan, Product, Region, Slices, Stmt, WeightId, walk,
+};
 
 /// Work of one kind, done a number of times.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +23,7 @@ pub enum Work {
     /// `rows` rows of `inner` numbers by a weight of `inner` × `outer`; with the weight packed, unless it is for one row.
     Product {
         /// Number of the weight in the plan.
-        weight: usize,
+        weight: WeightId,
         /// Rows at once.
         rows: usize,
         /// Numbers read a row.
@@ -467,7 +469,7 @@ impl Count<'_> {
 
 /// The most rows that a product with weight `w` has at once, slices not counted, in blocks of `t` steps: it is packed for
 /// more than one.
-pub fn most_rows(items: &[Item], w: usize, t: usize, b: usize) -> usize {
+pub fn most_rows(items: &[Item], w: WeightId, t: usize, b: usize) -> usize {
     let one = |item: &Item| match item {
         Item::Product { domain, product } if product.weight == w => {
             let (steps, rows) = points(*domain, t, b);
@@ -547,9 +549,9 @@ fn lane_loop(r: &Region, rows: usize) -> Work {
 /// Numbers in all arrays that an item goes through: what has to come from wherever they lie.
 pub fn footprint(plan: &Plan, item: &Item, run: RunShape) -> usize {
     let accesses = item.accesses(&plan.weights);
-    let mut buffers: Vec<usize> = accesses.iter().map(|a| a.view.buffer).collect();
+    let mut buffers: Vec<BufferId> = accesses.iter().map(|a| a.view.buffer).collect();
     buffers.sort_unstable();
     buffers.dedup();
-    let size = |&u: &usize| plan.size(u, run.t, run.b, run.layout);
+    let size = |&u: &BufferId| plan.size(u, run.t, run.b, run.layout);
     buffers.iter().map(size).sum()
 }

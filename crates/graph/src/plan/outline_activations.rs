@@ -8,7 +8,7 @@ use retrograd_tape::{Domain, Map};
 
 use crate::plan::access;
 use crate::plan::item::each_loop;
-use crate::plan::{Buffer, Innermost, Instr, LoopKind, Plan, Region, Stmt, Storage, View};
+use crate::plan::{Buffer, Buffers, Innermost, Instr, LoopKind, Plan, Region, Stmt, Storage, View};
 use crate::work::Allowance;
 
 /// The activations that there are kernels for.
@@ -52,7 +52,7 @@ pub(crate) fn widen(plan: &mut Plan) {
 }
 
 /// Takes activations of loaded values out of a region; it loads the results instead.
-fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut Vec<Buffer>) -> Vec<Stmt> {
+fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut Buffers) -> Vec<Stmt> {
     // Different steps count as sharing: boundaries make them hard to tell apart, and it does not happen for pre-activations.
     let overlap = |a: View, b: View, lanes: usize| access::overlap((a, lanes), (b, lanes));
     let mut extra = Vec::new();
@@ -131,18 +131,19 @@ fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut Vec<Buffer>) -> Vec<St
     extra.retain(|&(_, from, _)| !written.iter().any(|&to| touch(to, from)));
     // Neighbours in memory get neighbouring places.
     extra.sort_by_key(|e| (e.0, e.1));
-    for (k, (m, from, i)) in extra.iter().enumerate() {
-        if k == 0 {
-            buffers.push(Buffer {
-                name: m.row().name.into(),
-                domain: Domain::Row,
-                len: extra.len() * r.lanes,
-                front: 0,
-                back: 0,
-                storage: Storage::Workspace,
-            });
-        }
-        let to = View::of(buffers.len() - 1).plus(k * r.lanes);
+    let together = extra.first().map(|(m, ..)| {
+        View::of(buffers.push(Buffer {
+            name: m.row().name.into(),
+            domain: Domain::Row,
+            len: extra.len() * r.lanes,
+            front: 0,
+            back: 0,
+            storage: Storage::Workspace,
+        }))
+    });
+    for (k, ((m, from, i), together)) in extra.iter().zip(together.into_iter().cycle()).enumerate()
+    {
+        let to = together.plus(k * r.lanes);
         calls.push((*m, *from, to, r.lanes));
         r.instrs[*i] = Instr::Load(to);
     }
