@@ -316,12 +316,19 @@ impl<T: Element> Workspace<T> {
         }
         let room = |n: usize| Buffer::<T>::try_new(n).map_err(|_| refused(None));
         let n = plan.buffers.len();
-        let arrays = plan.buffers.keys().map(|u| room(need.array(u)));
-        self.own = arrays.collect::<Result<_, _>>()?;
-        let packed = plan.weights.keys().map(|w| room(need.packed(w)));
-        self.packed = packed.collect::<Result<_, _>>()?;
-        let parts = (0..need.parts).map(|_| room(scratch));
-        self.scratch = parts.collect::<Result<_, _>>()?;
+        // What is counted is allocated, and no more: lists that grow as they are collected would have room to spare.
+        self.own = PrimaryMap::with_capacity(plan.buffers.len());
+        for u in plan.buffers.keys() {
+            self.own.push(room(need.array(u))?);
+        }
+        self.packed = PrimaryMap::with_capacity(plan.weights.len());
+        for w in plan.weights.keys() {
+            self.packed.push(room(need.packed(w))?);
+        }
+        self.scratch = Vec::with_capacity(need.parts);
+        for _ in 0..need.parts {
+            self.scratch.push(room(scratch)?);
+        }
         self.checkpoints = room(plan.checkpoints(need.t, need.b, need.layout))?;
         self.arrays = PrimaryMap::with_capacity(n);
         self.bases = PrimaryMap::with_capacity(n);
