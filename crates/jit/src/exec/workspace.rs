@@ -12,7 +12,7 @@ use crate::error::RunError;
 
 /// Rows of all products and sums that a block of steps has at least, where the sequence is long enough: enough for the
 /// kernels' full speed and for what begins with each block to cost nothing.
-const ROWS_A_BLOCK: usize = 4096;
+const ROWS_PER_BLOCK: usize = 4096;
 
 /// Workspace of a compiled plan, kept from run to run.
 pub(crate) struct Workspace<T: Real> {
@@ -196,7 +196,7 @@ impl<T: Element> MemoryNeed<'_, T> {
             block: t.div_ceil(blocks),
             replay,
         };
-        let fewest = t.div_ceil(ROWS_A_BLOCK.div_ceil(self.b));
+        let fewest = t.div_ceil(ROWS_PER_BLOCK.div_ceil(self.b));
         let memory = &self.plan.memory;
         let short = match memory.pays {
             true => self.short(),
@@ -237,7 +237,7 @@ impl<T: Element> MemoryNeed<'_, T> {
         // step · K + border · T / K is least where both are the same.
         let least = (t as f64 * border as f64 / step as f64).sqrt() as usize;
         let steps = (self.plan.target.caches().l2 / step).max(least).max(1);
-        t.div_ceil(steps.min(ROWS_A_BLOCK.div_ceil(b)))
+        t.div_ceil(steps.min(ROWS_PER_BLOCK.div_ceil(b)))
     }
 }
 
