@@ -55,7 +55,7 @@ pub use central_differences::{CentralDifferences, DifferenceQuotients};
 pub use cycles::cancels;
 pub use error::TapeError;
 pub use extent::Extent;
-pub use gradcheck::{Directions, Report, gradcheck};
+pub use gradcheck::{Directions, GradientReport, gradcheck};
 pub use interpreter::Interpreter;
 pub use map::{DerivativeRule, Map, MapRow};
 pub use observe::Observe;

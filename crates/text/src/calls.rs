@@ -2,12 +2,12 @@
 
 use retrograd_tape::{Domain, Map, Op, Reduction};
 
-use crate::ast::{Call, Expr, ExprKind, Label, Name};
+use crate::ast::{Call, Expr, ExprKind, LabelKind, Name};
 use crate::error::{Span, TextError, nearest};
 use crate::lower::Lower;
 use crate::sizes::{Form, Size};
 use crate::target::domain;
-use crate::typed::{Kind, Typed};
+use crate::typed::{Typed, TypedKind};
 use crate::values::spread_out;
 
 /// All functions but the element-wise ones.
@@ -78,12 +78,12 @@ impl Lower<'_> {
             "square" => {
                 let x = self.one(&args)?;
                 let form = x.form;
-                typed(Kind::Square(Box::new(x)), form)
+                typed(TypedKind::Square(Box::new(x)), form)
             }
             "softmax" => {
                 let x = self.one(&args)?;
                 let form = x.form;
-                typed(Kind::Softmax(Box::new(x)), form)
+                typed(TypedKind::Softmax(Box::new(x)), form)
             }
             "layer_norm" => {
                 let eps = match args.attribute("eps") {
@@ -92,7 +92,7 @@ impl Lower<'_> {
                 };
                 let x = self.one(&args)?;
                 let form = x.form;
-                typed(Kind::LayerNorm(Box::new(x), eps), form)
+                typed(TypedKind::LayerNorm(Box::new(x), eps), form)
             }
             "sum" | "mean" | "amax" => {
                 let reduction = match name {
@@ -101,7 +101,7 @@ impl Lower<'_> {
                     _ => Reduction::Max,
                 };
                 let xs = self.operands(&args, 1)?;
-                typed(Kind::Op(Op::Reduce(reduction), xs), Form::Scalar)
+                typed(TypedKind::Op(Op::Reduce(reduction), xs), Form::Scalar)
             }
             "dot" => {
                 let xs = self.operands(&args, 2)?;
@@ -109,7 +109,7 @@ impl Lower<'_> {
                     let [a, b] = [0, 1].map(|i| (xs[i].form, xs[i].span));
                     return Err(self.mismatch(name, a, b));
                 }
-                typed(Kind::Op(Op::Dot, xs), Form::Scalar)
+                typed(TypedKind::Op(Op::Dot, xs), Form::Scalar)
             }
             "broadcast" | "reshape" => {
                 let [x, to] = self.exprs(&args)?;
@@ -121,7 +121,7 @@ impl Lower<'_> {
                 let form = self.shape(sizes)?;
                 if name == "reshape" {
                     self.sizes.same_count(x.form, form, span);
-                    return typed(Kind::Reshape(Box::new(x)), form);
+                    return typed(TypedKind::Reshape(Box::new(x)), form);
                 }
                 if x.form != Form::Scalar {
                     let found = self.sizes.form(x.form);
@@ -148,7 +148,7 @@ impl Lower<'_> {
                 let [a, b] = self.exprs(&args)?;
                 let (a, b) = (self.value(a)?, self.value(b)?);
                 let (m, n) = (self.length(name, &a)?, self.length(name, &b)?);
-                typed(Kind::Outer(Box::new([a, b]), to), Form::Matrix(m, n))
+                typed(TypedKind::Outer(Box::new([a, b]), to), Form::Matrix(m, n))
             }
             "gather" => {
                 let [m, i] = self.exprs(&args)?;
@@ -158,7 +158,7 @@ impl Lower<'_> {
                     return Err(self.error(m.span, message, "expected a matrix"));
                 };
                 let i = self.index(i)?;
-                typed(Kind::Op(Op::Gather, vec![m, i]), Form::Vector(n))
+                typed(TypedKind::Op(Op::Gather, vec![m, i]), Form::Vector(n))
             }
             "scatter" => {
                 let (rows, to) = (self.needed(&args, "rows")?, self.needed(&args, "to")?);
@@ -166,7 +166,7 @@ impl Lower<'_> {
                 let [i, v] = self.exprs(&args)?;
                 let (i, v) = (self.value(i)?, self.value(v)?);
                 let (i, n) = (self.index(i)?, self.length(name, &v)?);
-                let kind = Kind::Op(Op::Scatter { rows, to }, vec![i, v]);
+                let kind = TypedKind::Op(Op::Scatter { rows, to }, vec![i, v]);
                 typed(kind, Form::Matrix(Size::Known(rows), n))
             }
             "delay" | "boundary" => self.delay(&args),
@@ -179,7 +179,7 @@ impl Lower<'_> {
                     "spread" => Op::Spread(to),
                     _ => Op::SumTo(to),
                 };
-                typed(Kind::Op(op, xs), form)
+                typed(TypedKind::Op(op, xs), form)
             }
             "embedding" => self.embedding(call, &args),
             _ => {
@@ -214,10 +214,10 @@ impl Lower<'_> {
         for arg in &call.args {
             match &arg.label {
                 None => args.operands.push(&arg.value),
-                Some((name, Label::Attribute)) if known.contains(&name.text.as_str()) => {
+                Some((name, LabelKind::Attribute)) if known.contains(&name.text.as_str()) => {
                     args.attributes.push((name, &arg.value));
                 }
-                Some((name, Label::Attribute)) => {
+                Some((name, LabelKind::Attribute)) => {
                     let message = format!("`{}` has no attribute `{}`", function.text, name.text);
                     let label = match known {
                         [] => "expected only operands".to_owned(),
@@ -225,7 +225,7 @@ impl Lower<'_> {
                     };
                     return Err(self.error(name.span, message, &label));
                 }
-                Some((name, Label::Operand)) => {
+                Some((name, LabelKind::Operand)) => {
                     let message = format!("`{}` does not call its operands", function.text);
                     let label = "only `dense` names operands, for its parameters";
                     return Err(self.error(name.span, message, label));
@@ -302,7 +302,7 @@ impl Lower<'_> {
             Form::Vector(n) if self.sizes.join(n, Size::Known(1)) => Ok(Typed {
                 span: i.span,
                 form: Form::Scalar,
-                kind: Kind::Reshape(Box::new(i)),
+                kind: TypedKind::Reshape(Box::new(i)),
             }),
             form => {
                 let message = format!("an index is one number, not {}", self.sizes.form(form));

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use retrograd_graph::plan::cost::points;
 use retrograd_graph::plan::{Inner, Item, Kind, Layout, Loop, Plan, Product, Slices, View, WIDE};
-use retrograd_kernels::{ActivateFn, Activation, BACKWARD, Kernels, Real, Weights};
+use retrograd_kernels::{ActivateFn, Activation, BACKWARD, Kernels, SimdElement, Weights};
 use retrograd_tape::{Domain, Map};
 
 use crate::element::Element;
@@ -32,7 +32,7 @@ pub(crate) use workspace::{Need, Workspace};
 
 /// What compiled loops are called with. Field order is known to [`crate::lower::field`].
 #[repr(C)]
-pub(crate) struct Frame<T: Real> {
+pub(crate) struct Frame<T: SimdElement> {
     bases: *const *mut T,
     weights: *const Weights<T>,
     product: retrograd_kernels::ProductFn<T>,
@@ -79,13 +79,13 @@ impl<T: Element> Frame<T> {
 }
 
 // SAFETY: while loops run the frame is read only, but for a mark that all of them set alike; what its addresses lead to is divided among the threads by rows.
-unsafe impl<T: Real> Sync for Frame<T> {}
+unsafe impl<T: SimdElement> Sync for Frame<T> {}
 
 /// An index that the program computed was no row of its table. Which one, compiled code does not know.
 pub(crate) struct Outside;
 
 /// One run: the plan, its code and everything with an address.
-pub(crate) struct Run<'a, T: Real> {
+pub(crate) struct Run<'a, T: SimdElement> {
     pub(crate) plan: &'a Plan,
     pub(crate) code: &'a Code<T>,
     pub(crate) t: usize,
@@ -151,7 +151,7 @@ struct Operands<T> {
     add: bool,
 }
 
-impl<T: Real> Operands<T> {
+impl<T: SimdElement> Operands<T> {
     /// `m` rows from the t-th step and row b on.
     ///
     /// # Safety

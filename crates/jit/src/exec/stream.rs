@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use retrograd_graph::plan::{Item, Kind, Layout, Loop, Plan, Slices, Storage};
-use retrograd_kernels::{Buffer, Kernels};
+use retrograd_kernels::{AlignedBuffer, Kernels};
 use retrograd_tape::Domain;
 
 use super::code::{Code, LoopCode};
@@ -51,8 +51,8 @@ pub(crate) struct Stream<T: Element> {
 #[derive(Clone)]
 struct Bound<T: Element> {
     /// By their numbers in the plan; empty where an array is among those of a workspace.
-    arrays: Vec<Buffer<T>>,
-    packed: Vec<Buffer<T>>,
+    arrays: Vec<AlignedBuffer<T>>,
+    packed: Vec<AlignedBuffer<T>>,
 }
 
 // SAFETY: its addresses lead to its own workspace, to arrays that it and its forks only read as long as there is more than
@@ -166,7 +166,7 @@ impl<T: Element> Stream<T> {
         let bound = Bound {
             arrays: arrays
                 .map(|(array, written)| match written {
-                    true => Buffer::default(),
+                    true => AlignedBuffer::default(),
                     false => std::mem::take(array),
                 })
                 .collect(),
@@ -195,7 +195,7 @@ impl<T: Element> Stream<T> {
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         let bound = self.bound.arrays.iter().chain(&self.bound.packed);
-        let numbers = bound.map(|b| Buffer::<T>::bytes_of(b.len()));
+        let numbers = bound.map(|b| AlignedBuffer::<T>::bytes_of(b.len()));
         self.workspace.bytes() + numbers.sum::<usize>()
     }
 

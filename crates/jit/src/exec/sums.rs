@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 use retrograd_graph::plan::cost::points;
 use retrograd_graph::plan::{BlockAt, Item, Rhs as PlanRhs, View};
-use retrograd_kernels::{BlockMut, Buffer, Kernels, OuterArgs, PieceMut, Rhs, RowOuterArgs};
+use retrograd_kernels::{
+    AlignedBuffer, BlockMut, Kernels, OuterArgs, OuterRhs, PieceMut, RowOuterArgs,
+};
 use retrograd_tape::{Domain, Real};
 
 use super::pool::share;
@@ -16,7 +18,7 @@ use crate::element::Element;
 
 /// How a sum is run: its points, and the pieces that it is cut into.
 #[derive(Clone, Copy)]
-struct Sum<'a, T: retrograd_kernels::Real> {
+struct Sum<'a, T: retrograd_kernels::SimdElement> {
     kernels: &'a Kernels<T>,
     steps: usize,
     rows: usize,
@@ -120,7 +122,7 @@ impl<T: Element> Run<'_, T> {
             let x = self.strided(r.x, span);
             let (own, rest) = blocks.split_at(r.to.len());
             blocks = rest;
-            lists.sides.push(Rhs {
+            lists.sides.push(OuterRhs {
                 ptr: x.at,
                 step_stride: x.step,
                 row_stride: x.row,
@@ -153,7 +155,7 @@ impl<T: Element> Run<'_, T> {
         let scratch = &mut self.workspace.scratch[..pieces];
         let slice = len.div_ceil(pieces).next_multiple_of(kernels.tile_rows);
         let args = Shared(&args);
-        let part = |(i, s): (usize, &mut Buffer<T>)| {
+        let part = |(i, s): (usize, &mut AlignedBuffer<T>)| {
             let args = &args;
             let (i0, i1) = ((i * slice).min(len), ((i + 1) * slice).min(len));
             if i0 < i1 {

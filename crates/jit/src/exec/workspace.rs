@@ -2,7 +2,9 @@
 
 use retrograd_graph::plan::cost::{most_rows, points};
 use retrograd_graph::plan::{BlockAt, Item, Layout, Plan, Storage};
-use retrograd_kernels::{Block, BlockMut, Buffer, Kernels, PieceMut, Real, Rhs, Weights};
+use retrograd_kernels::{
+    AlignedBuffer, Block, BlockMut, Kernels, OuterRhs, PieceMut, SimdElement, Weights,
+};
 use retrograd_tape::Domain;
 
 use super::limit::machine_bytes;
@@ -14,13 +16,13 @@ use crate::error::RunError;
 const ROWS_A_BLOCK: usize = 4096;
 
 /// Workspace of a compiled plan, kept from run to run.
-pub(crate) struct Workspace<T: Real> {
+pub(crate) struct Workspace<T: SimdElement> {
     /// One buffer for each array of the program's own, and stand-ins for arrays that the caller left out.
-    pub(super) own: Vec<Buffer<T>>,
-    pub(super) packed: Vec<Buffer<T>>,
-    pub(super) scratch: Vec<Buffer<T>>,
+    pub(super) own: Vec<AlignedBuffer<T>>,
+    pub(super) packed: Vec<AlignedBuffer<T>>,
+    pub(super) scratch: Vec<AlignedBuffer<T>>,
     /// Boundary states of all blocks, one replay after another.
-    pub(super) checkpoints: Buffer<T>,
+    pub(super) checkpoints: AlignedBuffer<T>,
     /// Where each array is.
     pub(super) arrays: Vec<*mut T>,
     /// Where step 0 of each array is, or would be if it were kept for more than a block.
@@ -33,25 +35,25 @@ pub(crate) struct Workspace<T: Real> {
 }
 
 // SAFETY: threads that share it during a run only read addresses.
-unsafe impl<T: Real> Sync for Workspace<T> {}
+unsafe impl<T: SimdElement> Sync for Workspace<T> {}
 
 /// Room for the descriptions of one sum.
 #[derive(Default)]
 pub(super) struct Lists<T> {
     pub(super) blocks: Vec<BlockMut<T>>,
-    pub(super) sides: Vec<Rhs<T>>,
+    pub(super) sides: Vec<OuterRhs<T>>,
     pub(super) pieces: Vec<PieceMut<T>>,
 }
 
 // SAFETY: addresses are only followed during a run, which sets them all anew.
-unsafe impl<T: Real> Send for Workspace<T> {}
+unsafe impl<T: SimdElement> Send for Workspace<T> {}
 
 /// What is done with the rows, right-hand sides and bias of a weight gradient.
 type EachSum<'f> = dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]) + 'f;
 
 /// How much a run needs.
 #[derive(Clone, Copy)]
-pub(crate) struct Need<'a, T: Real> {
+pub(crate) struct Need<'a, T: SimdElement> {
     pub(crate) plan: &'a Plan,
     pub(crate) kernels: &'a Kernels<T>,
     pub(crate) t: usize,
@@ -172,7 +174,7 @@ impl<T: Element> Need<'_, T> {
 
     /// Bytes of all of it.
     pub(crate) fn bytes(&self) -> usize {
-        let lines = |n: usize| Buffer::<T>::bytes_of(n);
+        let lines = |n: usize| AlignedBuffer::<T>::bytes_of(n);
         let arrays = (0..self.plan.buffers.len()).map(|u| lines(self.array(u)));
         let packed = (0..self.plan.weights.len()).map(|w| lines(self.packed(w)));
         let scratch = self.parts.saturating_mul(lines(self.scratch()));
@@ -188,12 +190,12 @@ impl<T: Element> Need<'_, T> {
         let blocks: usize = self.plan.weights.iter().map(|w| w.blocks.len()).sum();
         let lists = self.lists();
         let buffers = n + weights + self.parts;
-        buffers * size_of::<Buffer<T>>()
+        buffers * size_of::<AlignedBuffer<T>>()
             + n * (2 * size_of::<*mut T>() + size_of::<usize>())
             + blocks * size_of::<Block<T>>()
             + weights * size_of::<Weights<T>>()
             + lists.0 * size_of::<BlockMut<T>>()
-            + lists.1 * size_of::<Rhs<T>>()
+            + lists.1 * size_of::<OuterRhs<T>>()
             + lists.2 * size_of::<PieceMut<T>>()
     }
 
@@ -255,7 +257,7 @@ impl<T: Element> Workspace<T> {
             own: Vec::new(),
             packed: Vec::new(),
             scratch: Vec::new(),
-            checkpoints: Buffer::new(0),
+            checkpoints: AlignedBuffer::new(0),
             arrays: Vec::new(),
             bases: Vec::new(),
             origins: Vec::new(),
@@ -277,7 +279,7 @@ impl<T: Element> Workspace<T> {
         let all = self.own.iter().chain(&self.packed).chain(&self.scratch);
         let numbers: usize = all
             .chain([&self.checkpoints])
-            .map(|b| Buffer::<T>::bytes_of(b.len()))
+            .map(|b| AlignedBuffer::<T>::bytes_of(b.len()))
             .sum();
         let buffers = vec(&self.own) + vec(&self.packed) + vec(&self.scratch);
         let addresses = vec(&self.arrays) + vec(&self.bases) + vec(&self.origins);
@@ -322,7 +324,7 @@ impl<T: Element> Workspace<T> {
         if needed > limit {
             return Err(refused(Some(limit)));
         }
-        let room = |n: usize| Buffer::<T>::try_new(n).map_err(|_| refused(None));
+        let room = |n: usize| AlignedBuffer::<T>::try_new(n).map_err(|_| refused(None));
         fn made<U, E>(n: usize, f: impl Fn(usize) -> Result<U, E>) -> Result<Vec<U>, E> {
             let mut v = Vec::with_capacity(n);
             for i in 0..n {
@@ -368,7 +370,7 @@ impl<T: Element> Workspace<T> {
     }
 
     /// Descriptions of all weights: their blocks, and the packing where more than one row is multiplied.
-    pub(super) fn describe(&mut self, plan: &Plan, packed: &[Buffer<T>]) {
+    pub(super) fn describe(&mut self, plan: &Plan, packed: &[AlignedBuffer<T>]) {
         let bases = &self.bases;
         self.blocks.clear();
         for x in plan.weights.iter().flat_map(|w| &w.blocks) {

@@ -5,7 +5,7 @@ use smallvec::smallvec;
 
 use crate::algebra::Value;
 use crate::central_differences::kinks;
-use crate::gradcheck::Random;
+use crate::gradcheck::SplitMix64;
 use crate::interpreter::{Interpreter, index_inputs};
 use crate::map::Map;
 use crate::op::{Op, Reduction};
@@ -31,7 +31,7 @@ pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
     let draw = |(i, input): (usize, &Input)| {
         let rows = indices.iter().filter(|x| x.0 == i);
         let rows = rows.map(|x| x.1).min();
-        let mut random = Random(
+        let mut random = SplitMix64(
             seed.wrapping_mul(0x2545_f491_4f6c_dd1d)
                 .wrapping_add(i as u64),
         );
@@ -65,7 +65,7 @@ pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
         if output.role == crate::tape::OutputRole::Loss {
             return vec![1.0];
         }
-        let mut random = Random(
+        let mut random = SplitMix64(
             seed.wrapping_mul(0x9e6c_63d0_876a_68ad)
                 .wrapping_add(i as u64),
         );
@@ -115,7 +115,7 @@ pub(super) fn clearance(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) ->
 /// `unit` times the ulp of its row (½ for sums and products). One δ an op, so zeros stay zeros and what is the same value
 /// stays the same. What it changes in a run in f64 is what the ops' tolerances do to the results.
 pub fn jittered(tape: &Tape, unit: f64, seed: u64) -> Tape {
-    let mut random = Random(seed);
+    let mut random = SplitMix64(seed);
     let mut nodes: Vec<Node> = Vec::with_capacity(3 * tape.nodes.len());
     let mut place: Vec<Value> = Vec::with_capacity(tape.nodes.len());
     let mut delays = Vec::new();
