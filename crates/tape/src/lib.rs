@@ -47,6 +47,7 @@ pub mod rules;
 mod single;
 mod sums;
 mod tape;
+mod term;
 mod ty;
 mod var;
 
@@ -57,7 +58,7 @@ pub use error::TapeError;
 pub use extent::Extent;
 pub use gradcheck::{Directions, GradientReport, gradcheck};
 pub use interpreter::Interpreter;
-pub use map::{DerivativeRule, Map, MapRow};
+pub use map::{Map, MapRow};
 pub use observe::Observe;
 pub use op::{Number, Op, Reduction, TypeMismatch};
 pub use real::Real;

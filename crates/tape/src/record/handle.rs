@@ -1,14 +1,16 @@
 //! [`Var`], and which tape it is on.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
 use super::{Appender, Recorder};
-use crate::algebra::{Algebra, Value};
+use crate::algebra::Value;
 use crate::error::TapeError;
 use crate::op::Op;
 use crate::tape::describe;
+use crate::term::Term;
 use crate::ty::{Shape, Type};
 
 /// A handle of a recorded value; operators on it record more.
@@ -129,12 +131,12 @@ impl<'t> Var<'t> {
         tape.inner.borrow().nodes[v.index()].name.clone()
     }
 
-    /// Applies the composite function `name`, written over [`Algebra`], to a vector or a scalar.
+    /// Applies the composite function `name` to a vector or a scalar.
     pub(crate) fn compose(
         self,
         name: &str,
         at: &'static Location<'static>,
-        f: impl FnOnce(&mut dyn Algebra, Value) -> Value,
+        f: impl for<'a> FnOnce(Term<'a>) -> Term<'a>,
     ) -> Var<'t> {
         let (Some((tape, v)), Some(ty)) = (self.tape().zip(self.value()), self.ty()) else {
             return self;
@@ -154,7 +156,8 @@ impl<'t> Var<'t> {
         }
         let value = inner.room(at).map(|()| {
             let inner = &mut inner;
-            f(&mut Appender { inner, at }, v)
+            let mut appender = Appender { inner, at };
+            f(Term::new(&RefCell::new(&mut appender), v)).value
         });
         Var::on(tape, value)
     }
