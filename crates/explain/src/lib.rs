@@ -5,11 +5,11 @@
 mod drawing;
 
 use retrograd_graph::passes::{self, Trace};
-use retrograd_graph::plan::cost::{self, RunShape, Task, Work};
-use retrograd_graph::plan::{Item, Kind, Lifetime, Loop, Plan, Product, Stmt, Storage};
+use retrograd_graph::plan::cost::{self, CostTask, RunShape, Work};
+use retrograd_graph::plan::{Item, Lifetime, Loop, LoopKind, Plan, Product, Stmt, Storage, walk};
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::predict::{Machine, run_shape};
-use retrograd_jit::{CompileError, CompiledCell, Memory, Purpose};
+use retrograd_jit::{CompileError, CompiledCell, Purpose, RunMemory};
 use retrograd_tape::{Domain, Extent, InputRole, Op, OutputRole};
 
 use retrograd::{Cell, Error};
@@ -35,7 +35,7 @@ pub use drawing::Drawing;
 pub struct Explanation {
     trace: Trace,
     compiled: CompiledCell<f32>,
-    memory: Memory,
+    memory: RunMemory,
     extent: Extent,
 }
 
@@ -76,7 +76,7 @@ pub struct Part {
     /// What it is, in words.
     pub title: String,
     /// All that is done in it, equal work in one task.
-    pub tasks: Vec<Task>,
+    pub tasks: Vec<CostTask>,
     /// Seconds a run, predicted.
     pub seconds: f64,
 }
@@ -164,7 +164,7 @@ impl Explanation {
     }
 
     /// What a run takes beyond the caller's arrays.
-    pub fn memory(&self) -> Memory {
+    pub fn memory(&self) -> RunMemory {
         self.memory
     }
 
@@ -185,17 +185,21 @@ impl Explanation {
     pub fn products(&self) -> Vec<WeightProduct> {
         let plan = self.compiled.plan();
         let mut out = Vec::new();
-        visit(&plan.items, &mut |item| match item {
-            Item::Product { product, .. } => out.push(product_of(plan, product, Where::Hoisted)),
-            Item::Loop(l) => {
-                let of = |s: &Stmt| match s {
-                    Stmt::Product(p) => Some(product_of(plan, p, Where::Loop(l.number))),
-                    _ => None,
-                };
-                out.extend(l.body.iter().filter_map(of));
+        for item in walk(&plan.items) {
+            match item {
+                Item::Product { product, .. } => {
+                    out.push(product_of(plan, product, Where::Hoisted));
+                }
+                Item::Loop(l) => {
+                    let of = |s: &Stmt| match s {
+                        Stmt::Product(p) => Some(product_of(plan, p, Where::Loop(l.number))),
+                        _ => None,
+                    };
+                    out.extend(l.body.iter().filter_map(of));
+                }
+                _ => {}
             }
-            _ => {}
-        });
+        }
         out
     }
 
@@ -223,7 +227,7 @@ impl Explanation {
     pub fn parts(&self, machine: &Machine) -> Vec<Part> {
         let plan = self.compiled.plan();
         let part = |leaf: cost::Leaf<'_>| {
-            let mut tasks: Vec<Task> = Vec::new();
+            let mut tasks: Vec<CostTask> = Vec::new();
             for task in cost::tasks(plan, leaf, self.run_shape()) {
                 match tasks.iter_mut().find(|t| t.work == task.work) {
                     Some(same) => same.times += task.times,
@@ -271,24 +275,12 @@ fn counts(g: &Graph) -> Counts {
     out
 }
 
-/// Calls `f` with all items but sweeps and time tiles, whose own come in their place.
-fn visit<'p>(items: &'p [Item], f: &mut dyn FnMut(&'p Item)) {
-    for item in items {
-        match item {
-            Item::Sweep { items, .. } | Item::TimeTile { items, .. } => visit(items, f),
-            other => f(other),
-        }
-    }
-}
-
 fn loops_of(item: &Item) -> Vec<&Loop> {
-    let mut out = Vec::new();
-    visit(std::slice::from_ref(item), &mut |item| {
-        if let Item::Loop(l) = item {
-            out.push(l);
-        }
+    let loops = walk(std::slice::from_ref(item)).filter_map(|item| match item {
+        Item::Loop(l) => Some(l),
+        _ => None,
     });
-    out
+    loops.collect()
 }
 
 fn product_of(plan: &Plan, p: &Product, place: Where) -> WeightProduct {
@@ -339,8 +331,8 @@ fn title(plan: &Plan, item: &Item) -> String {
 
 fn loop_title(l: &Loop) -> String {
     match l.kind {
-        Kind::Parallel => format!("loop {} over all of {}", l.number, l.domain),
-        Kind::Recurrence { reverse: false } => format!("loop {}: t = 1 … T", l.number),
-        Kind::Recurrence { reverse: true } => format!("loop {}: t = T … 1", l.number),
+        LoopKind::Parallel => format!("loop {} over all of {}", l.number, l.domain),
+        LoopKind::Recurrence { reverse: false } => format!("loop {}: t = 1 … T", l.number),
+        LoopKind::Recurrence { reverse: true } => format!("loop {}: t = T … 1", l.number),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) use rebuild::{Rebuild, Rewrite, rebuild, rebuild_and_tell, rewrite};
 
 /// One op of the graph; its operands are the incoming edges, weighted with their slot.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct GraphNode {
     /// What it computes.
     pub op: Op,
     /// The sources of the incoming edges in the order of their slots: read more often than all else.
@@ -39,7 +39,7 @@ pub struct Node {
 #[derive(Clone, Debug)]
 pub struct Graph {
     name: Arc<str>,
-    net: StableDiGraph<Node, usize>,
+    net: StableDiGraph<GraphNode, usize>,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
     /// By index of the value: how many outputs it is. Shorter than the nodes where the rest is none.
@@ -145,7 +145,7 @@ impl Graph {
         &self.outputs
     }
     /// A node.
-    pub fn node(&self, v: Value) -> &Node {
+    pub fn node(&self, v: Value) -> &GraphNode {
         &self.net[index(v)]
     }
     /// A node's op.
@@ -203,7 +203,7 @@ impl Graph {
         self.net.node_bound()
     }
     /// The graph as petgraph sees it, for its algorithms.
-    pub(crate) fn net(&self) -> &StableDiGraph<Node, usize> {
+    pub(crate) fn net(&self) -> &StableDiGraph<GraphNode, usize> {
         &self.net
     }
     /// How messages call a value.
@@ -303,7 +303,7 @@ impl Graph {
     }
 
     fn push(&mut self, op: Op, xs: &[Value], ty: Type) -> Value {
-        let v = value(self.net.add_node(Node {
+        let v = value(self.net.add_node(GraphNode {
             op,
             operands: Operands::new(),
             ty,

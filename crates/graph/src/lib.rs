@@ -11,7 +11,7 @@ pub mod text;
 mod verify;
 pub mod work;
 
-pub use graph::{Graph, Node};
+pub use graph::{Graph, GraphNode};
 pub use options::{Options, Unroll, UnrollError};
 pub use target::{Caches, Level, Target, UnknownTarget};
 pub use verify::{Broken, verify};

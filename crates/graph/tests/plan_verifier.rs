@@ -3,8 +3,8 @@
 use retrograd_graph::passes::adjoint::Differentiate;
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::plan::{
-    Inner, Instr, Item, Kind, Lifetime, Loop, Plan, Product, Region, Stmt, Storage, View, plan,
-    stream, verify,
+    Innermost, Instr, Item, Lifetime, Loop, LoopKind, Plan, Product, Region, Stmt, Storage, View,
+    plan, stream, verify,
 };
 use retrograd_graph::{Graph, Options};
 use retrograd_tape::Domain;
@@ -69,7 +69,7 @@ fn rule(plan: &Plan) -> usize {
 }
 
 fn recurs(l: &Loop) -> bool {
-    matches!(l.kind, Kind::Recurrence { .. })
+    matches!(l.kind, LoopKind::Recurrence { .. })
 }
 
 /// The rule that the change of a region broke, of those in loops that `of` wants.
@@ -163,7 +163,7 @@ fn rule_4_a_parallel_loop_stores_in_one_steps_array() {
     let options = Options::verified().with(|o| o.sweeps = false);
     let mut plan = trained_with(LSTM, &options);
     let loops = plan.loops();
-    let parallel = |l: &&&Loop| l.kind == Kind::Parallel && l.domain == Domain::Step;
+    let parallel = |l: &&&Loop| l.kind == LoopKind::Parallel && l.domain == Domain::Step;
     let stores = loops.iter().filter(parallel);
     let mut stores = stores.flat_map(|l| &l.body).flat_map(Stmt::stores);
     let own = |v: &View| plan.buffers[v.buffer].storage == Storage::Workspace;
@@ -181,7 +181,7 @@ fn rule_4_a_parallel_loop_reads_what_another_of_its_points_stores() {
         }
     });
     assert!(change(&mut plan.items, &mut |item| match item {
-        Item::Loop(l) if l.kind == Kind::Parallel && l.domain == Domain::Step => {
+        Item::Loop(l) if l.kind == LoopKind::Parallel && l.domain == Domain::Step => {
             l.body.iter_mut().any(|s| match s {
                 Stmt::Region(r) if !r.stores.is_empty() => {
                     let shift = -1;
@@ -304,7 +304,7 @@ fn rule_6_a_part_that_nothing_stores() {
 fn rule_6_read_by_a_step_before_any_stores_it() {
     let found = in_loop(LSTM, |l| {
         // The recurrence backward: what its last statement makes, its first ones read.
-        let reverse = l.kind == Kind::Recurrence { reverse: true };
+        let reverse = l.kind == LoopKind::Recurrence { reverse: true };
         if reverse {
             l.body.reverse();
         }
@@ -357,13 +357,26 @@ fn rule_8_a_weight_that_is_not_there() {
 }
 
 #[test]
+fn rule_8_a_weight_that_is_stored_once_more_after_it_was_packed() {
+    let mut plan =
+        trained("cell f(x[2]; h[2])\nparam a[2, 2]\nh' = tanh(a) @ h + x\nloss mean(h')");
+    let store = |i: &&Item| matches!(i, Item::Loop(l) if l.domain == Domain::Once);
+    let mut again = plan.items.iter().find(store).expect("tanh(a)").clone();
+    if let Item::Loop(l) = &mut again {
+        l.number = plan.loops().len();
+    }
+    plan.items.push(again);
+    assert_eq!(rule(&plan), 8);
+}
+
+#[test]
 fn rule_9_nothing_is_carried() {
     let found = in_loop(MINGRU, |l| match &mut l.inner {
-        Inner::Time(carried) => {
+        Innermost::Time(carried) => {
             carried.clear();
             true
         }
-        Inner::Lanes => false,
+        Innermost::Lanes => false,
     });
     assert_eq!(found, 9);
 }
@@ -371,11 +384,11 @@ fn rule_9_nothing_is_carried() {
 #[test]
 fn rule_9_another_value_is_carried() {
     let found = in_loop(MINGRU, |l| match &mut l.inner {
-        Inner::Time(carried) => {
+        Innermost::Time(carried) => {
             carried[0].from = carried[0].load;
             true
         }
-        Inner::Lanes => false,
+        Innermost::Lanes => false,
     });
     assert_eq!(found, 9);
 }
@@ -383,7 +396,7 @@ fn rule_9_another_value_is_carried() {
 #[test]
 fn rule_9_time_inside_of_products() {
     let found = in_loop(LSTM, |l| {
-        l.inner = Inner::Time(Vec::new());
+        l.inner = Innermost::Time(Vec::new());
         recurs(l)
     });
     assert_eq!(found, 9);

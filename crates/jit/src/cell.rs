@@ -1,41 +1,22 @@
 //! [`CompiledCell`]: a program as machine code, shared by all who run it.
 
-use retrograd_tape::Extent;
-use rustc_hash::FxHashSet as HashSet;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cranelift::prelude::FunctionBuilderContext;
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::plan::{Plan, plan};
 use retrograd_graph::{Graph, Options, Target};
-use retrograd_tape::{Domain, Input, Map, Observe, Op, Output, Shape, Tape, Type, Value};
+use retrograd_tape::{Extent, Input, Observe, Output, Tape};
 
-use crate::element::Element;
-use crate::error::{CompileError, RunError, StepperError};
-use crate::exec::code::{Code, generator};
+use crate::arguments::{IndexInput, count, index_inputs};
+use crate::element::{Element, of_width};
+use crate::error::CompileError;
+use crate::exec::code::{Code, generate};
 use crate::exec::cut::Efforts;
-use crate::executor::{Executor, Memory};
-use crate::lower::{Backend, share};
 use crate::purpose::Purpose;
-use crate::stepper::Stepper;
-use crate::vmath::Lane;
-
-/// An input of row numbers of a table.
-#[derive(Clone, Debug)]
-pub(crate) struct IndexInput {
-    /// The input.
-    pub(crate) input: usize,
-    /// How many rows the table has.
-    pub(crate) rows: usize,
-    /// Inputs, one number a step, whose 0 covers it: what a weight of 0 covers is not read. None if what covers it is computed in
-    /// another way than by multiplying such inputs: then it is not known beforehand which are read.
-    pub(crate) weights: Option<Vec<usize>>,
-}
 
 /// A compiled program: immutable, cheap to clone (clones share plan and machine code), and free to be used from many threads
-/// at once. Whoever runs it has an [`Executor`] of their own, whose workspace stays from run to run.
+/// at once. Whoever runs it has an [`Executor`](crate::Executor) of their own, whose workspace stays from run to run.
 ///
 /// ```
 /// use retrograd_jit::{CompiledCell, Purpose};
@@ -64,14 +45,14 @@ pub(crate) struct IndexInput {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct CompiledCell<T: Element> {
-    program: Arc<Program<T>>,
+    program: Arc<CellProgram<T>>,
 }
 
 /// What all clones of a cell share.
-pub(crate) struct Program<T: Element> {
+pub(crate) struct CellProgram<T: Element> {
     /// The program as it was recorded, and the passes that were wanted: what a stepper is made from.
-    recorded: Graph,
-    options: Options,
+    pub(crate) recorded: Graph,
+    pub(crate) options: Options,
     pub(crate) graph: Graph,
     pub(crate) plan: Plan,
     pub(crate) code: Code<T>,
@@ -145,7 +126,7 @@ impl<T: Element> CompiledCell<T> {
         let plan = plan(&graph, options);
         let code = generate::<T>(&plan, options.verify)?;
         let indices = index_inputs(&graph);
-        let program = Program {
+        let program = CellProgram {
             recorded,
             options: options.clone(),
             graph,
@@ -158,48 +139,6 @@ impl<T: Element> CompiledCell<T> {
         Ok(CompiledCell {
             program: Arc::new(program),
         })
-    }
-
-    /// Compiles the program for one sample of `b` rows after another, whatever this cell's purpose is. `inputs` are those of the
-    /// recorded program, laid out as for [`Executor::run`]: parameters and static inputs as they are, for initial states
-    /// perhaps an empty slice, which stands for zeros, and empty slices for inputs over steps, which come with the samples.
-    ///
-    /// # Errors
-    /// [`CompileError::Refused`] for a layer that reads the sequence from its end, or other needs of later samples;
-    /// [`CompileError::Idle`]; inputs that do not fit.
-    pub fn stepper(&self, b: usize, inputs: &[&[T]]) -> Result<Stepper<T>, StepperError> {
-        Stepper::of(&self.program.recorded, &self.program.options, b, inputs)
-    }
-
-    /// What runs this cell again and again: a workspace and settings, on one thread and without a budget at first.
-    pub fn executor(&self) -> Executor<T> {
-        Executor::new(self.clone())
-    }
-
-    /// Runs the program once, in a workspace that is made for this run and given back after it; see [`Executor::run`]. Whoever
-    /// runs a cell more than once keeps an [`executor`](Self::executor).
-    ///
-    /// # Errors
-    /// As `Executor::run`.
-    pub fn run(
-        &self,
-        extent: Extent,
-        inputs: &[&[T]],
-        outputs: &mut [&mut [T]],
-    ) -> Result<(), RunError> {
-        self.executor().run(extent, inputs, outputs)
-    }
-
-    /// What a run of a new executor takes; see [`Executor::memory`].
-    ///
-    /// # Errors
-    /// As `Executor::memory`.
-    pub fn memory(
-        &self,
-        extent: Extent,
-        left_out: (&[usize], &[usize]),
-    ) -> Result<Memory, RunError> {
-        self.executor().memory(extent, left_out)
     }
 
     /// The arrays that a run reads, in order: the program's inputs, then cotangents, then tangents.
@@ -248,164 +187,7 @@ impl<T: Element> CompiledCell<T> {
         self.program.code.bytes
     }
 
-    pub(crate) fn program(&self) -> &Program<T> {
+    pub(crate) fn program(&self) -> &CellProgram<T> {
         &self.program
     }
-}
-
-/// An array has the numbers that its type says. Inlined, for a stepper asks for each sample.
-#[inline(always)]
-pub(crate) fn fits(
-    what: &'static str,
-    name: &str,
-    ty: Type,
-    found: usize,
-    t: usize,
-    b: usize,
-) -> Result<(), RunError> {
-    let expected = count(ty.domain, ty.shape, t, b);
-    if expected == found {
-        return Ok(());
-    }
-    Err(misfit(what, name, ty, expected, found, (t, b)))
-}
-
-#[cold]
-fn misfit(
-    what: &'static str,
-    name: &str,
-    ty: Type,
-    expected: usize,
-    found: usize,
-    (t, b): (usize, usize),
-) -> RunError {
-    RunError::Length {
-        what,
-        name: name.into(),
-        layout: layout(ty.domain, ty.shape),
-        expected,
-        found,
-        t,
-        b,
-    }
-}
-
-/// Numbers are row numbers of a table of so many rows, but for those that one of the weights covers: there it is 0.
-pub(crate) fn are_rows<T: Element>(
-    name: &str,
-    given: &[T],
-    rows: usize,
-    weights: &[&[T]],
-) -> Result<(), RunError> {
-    let bad = |(at, x): (usize, &T)| {
-        let x = x.to_f64();
-        let none = x.fract() != 0.0 || !(0.0..rows as f64).contains(&x);
-        none && weights.iter().all(|w| w[at].to_f64() != 0.0)
-    };
-    match given.iter().enumerate().position(bad) {
-        None => Ok(()),
-        Some(at) => Err(RunError::Index {
-            name: name.into(),
-            rows,
-            at,
-            found: format!("{:?}", given[at]),
-        }),
-    }
-}
-
-/// The options of a program in this precision: only in single precision is what delays carry flushed.
-pub(crate) fn of_width<T: Element>(options: &Options) -> Options {
-    options
-        .clone()
-        .with(|o| o.flush = options.flush && T::LANE == Lane::F32)
-}
-
-/// The native code of a plan, for its target, checked by Cranelift's verifier if `verify` wants it.
-pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code<T>, CompileError> {
-    let isa = generator(plan.target, verify)?;
-    let backend = Backend {
-        isa: &*isa,
-        lane: T::LANE,
-    };
-    let mut context = FunctionBuilderContext::new();
-    let (functions, calls) = share(&backend, plan, &mut context);
-    Code::new(plan, isa.clone(), functions, &calls)
-}
-
-/// Numbers of a value for `t` steps and `b` rows.
-#[inline]
-pub(crate) fn count(domain: Domain, shape: Shape, t: usize, b: usize) -> usize {
-    // No slice has as many numbers as fit none: what overflows fits no array.
-    shape.len().saturating_mul(match domain {
-        Domain::Once => 1,
-        Domain::Row => b,
-        Domain::BoundarySlots(k) => k.saturating_mul(b),
-        Domain::Step => t.saturating_mul(b),
-    })
-}
-
-fn layout(domain: Domain, shape: Shape) -> String {
-    let points = match domain {
-        Domain::Once => return shape.to_string(),
-        Domain::Row => "B".to_string(),
-        Domain::BoundarySlots(k) => format!("{k},B"),
-        Domain::Step => "T,B".to_string(),
-    };
-    match shape {
-        Shape::Scalar => format!("[{points}]"),
-        Shape::Vector(n) => format!("[{points},{n}]"),
-        Shape::Matrix(m, n) => format!("[{points},{m},{n}]"),
-    }
-}
-
-/// Inputs that are row numbers of a table, as they are or reshaped: they are checked before a run.
-pub(crate) fn index_inputs(g: &Graph) -> Vec<IndexInput> {
-    let mut found = Vec::new();
-    for v in g.order() {
-        let xs = g.operands(v);
-        let (mut index, rows) = match *g.op_of(v) {
-            Op::Gather => (xs[1], g.node(xs[0]).ty.shape.as_matrix().0),
-            Op::Scatter { rows, .. } => (xs[0], rows),
-            _ => continue,
-        };
-        let mut weights = Some(Vec::new());
-        loop {
-            match (g.op_of(index), &*g.operands(index)) {
-                (Op::Reshape(_), &[x]) => index = x,
-                // What a weight of 0 covers is row 0.
-                (Op::Map(Map::Select), &[weight, x, zero]) if matches!(g.op_of(zero), Op::Constant { value, .. } if value.0 == 0.0) =>
-                {
-                    let more = factors(g, weight);
-                    weights = weights.zip(more).map(|(a, b)| [a, b].concat());
-                    index = x;
-                }
-                _ => break,
-            }
-        }
-        if let Op::Input { id, .. } = *g.op_of(index) {
-            found.push(IndexInput {
-                input: id,
-                rows,
-                weights,
-            });
-        }
-    }
-    found
-}
-
-/// The inputs, one number a step, whose product a value is, each once.
-fn factors(g: &Graph, v: Value) -> Option<Vec<usize>> {
-    let mut inputs = Vec::new();
-    let (mut seen, mut work) = (HashSet::from_iter([v]), vec![v]);
-    while let Some(v) = work.pop() {
-        match *g.op_of(v) {
-            Op::Input { id, ty } if ty == Type::new(Shape::Scalar, Domain::Step) => inputs.push(id),
-            Op::Map(Map::Mul) => {
-                let operands = g.operands(v).into_iter();
-                work.extend(operands.filter(|&x| seen.insert(x)));
-            }
-            _ => return None,
-        }
-    }
-    Some(inputs)
 }

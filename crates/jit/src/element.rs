@@ -1,5 +1,6 @@
 //! The element types that code is generated for.
 
+use retrograd_graph::Options;
 use retrograd_tape::Real;
 
 use crate::vmath::Lane;
@@ -25,4 +26,11 @@ impl Element for f32 {
 
 impl Element for f64 {
     const LANE: Lane = Lane::F64;
+}
+
+/// The options of a program in this precision: only in single precision is what delays carry flushed.
+pub(crate) fn of_width<T: Element>(options: &Options) -> Options {
+    options
+        .clone()
+        .with(|o| o.flush = options.flush && T::LANE == Lane::F32)
 }

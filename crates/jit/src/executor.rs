@@ -5,16 +5,17 @@ use std::time::Duration;
 use retrograd_graph::plan::{Item, Layout, Storage};
 use retrograd_tape::{Extent, InputRole};
 
-use crate::cell::{CompiledCell, Program, are_rows, fits};
+use crate::arguments::{are_rows, fits};
+use crate::cell::{CellProgram, CompiledCell};
 use crate::element::Element;
 use crate::error::RunError;
 use crate::exec::cut::Cut;
 use crate::exec::pool::{inside, parallelism};
-use crate::exec::{Calls, Need, Outside, Run, Workspace};
+use crate::exec::{Calls, IndexOutOfRange, MemoryNeed, PlanExecution, Workspace};
 
 /// What a run takes, known before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory {
+pub struct RunMemory {
     /// Bytes beyond the caller's arrays: arrays of the program's own, packed weights, scratch, addresses.
     pub bytes: usize,
     /// Steps that go through time together.
@@ -23,13 +24,46 @@ pub struct Memory {
     pub replays: bool,
 }
 
-impl Memory {
+impl RunMemory {
     /// How the run goes through time.
     pub fn layout(&self) -> Layout {
         Layout {
             block: self.block,
             replay: self.replays,
         }
+    }
+}
+
+impl<T: Element> CompiledCell<T> {
+    /// What runs this cell again and again: a workspace and settings, on one thread and without a budget at first.
+    pub fn executor(&self) -> Executor<T> {
+        Executor::new(self.clone())
+    }
+
+    /// Runs the program once, in a workspace that is made for this run and given back after it; see [`Executor::run`]. Whoever
+    /// runs a cell more than once keeps an [`executor`](Self::executor).
+    ///
+    /// # Errors
+    /// As `Executor::run`.
+    pub fn run(
+        &self,
+        extent: Extent,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) -> Result<(), RunError> {
+        self.executor().run(extent, inputs, outputs)
+    }
+
+    /// What a run of a new executor takes; see [`Executor::memory`].
+    ///
+    /// # Errors
+    /// As `Executor::memory`.
+    pub fn memory(
+        &self,
+        extent: Extent,
+        left_out: (&[usize], &[usize]),
+    ) -> Result<RunMemory, RunError> {
+        self.executor().memory(extent, left_out)
     }
 }
 
@@ -120,7 +154,7 @@ impl<T: Element> Executor<T> {
         &self,
         extent: Extent,
         left_out: (&[usize], &[usize]),
-    ) -> Result<Memory, RunError> {
+    ) -> Result<RunMemory, RunError> {
         let Extent { steps: t, rows: b } = extent;
         if t == 0 || b == 0 {
             return Err(RunError::Empty { t, b });
@@ -131,7 +165,7 @@ impl<T: Element> Executor<T> {
             Storage::Workspace => false,
         };
         let need = need(&self.cell, self.budget, (t, b), self.cut, &given)?;
-        Ok(Memory {
+        Ok(RunMemory {
             bytes: need.bytes(),
             block: need.layout.block,
             replays: need.layout.replay,
@@ -210,7 +244,7 @@ impl<T: Element> Executor<T> {
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
         count: bool,
-        how: impl FnOnce(Run<'_, T>) -> Result<R, Outside> + Send,
+        how: impl FnOnce(PlanExecution<'_, T>) -> Result<R, IndexOutOfRange> + Send,
     ) -> Result<R, RunError> {
         self.check(t, b, inputs, outputs)?;
         let cut = if count { Cut::ONE } else { self.cut };
@@ -225,7 +259,7 @@ impl<T: Element> Executor<T> {
         let Executor {
             cell, workspace, ..
         } = self;
-        let Program {
+        let CellProgram {
             plan,
             code,
             efforts,
@@ -234,7 +268,7 @@ impl<T: Element> Executor<T> {
         workspace.bind(plan, inputs, outputs);
         let run = |cut| {
             let how_cut = (cut, efforts);
-            how(Run::new(
+            how(PlanExecution::new(
                 plan,
                 code,
                 (t, b),
@@ -250,7 +284,7 @@ impl<T: Element> Executor<T> {
             1 => run(Cut::ONE),
             _ => inside(|shared| run(if shared { cut } else { Cut::ONE })),
         };
-        ran.map_err(|Outside| RunError::ComputedIndex {
+        ran.map_err(|IndexOutOfRange| RunError::ComputedIndex {
             program: plan.name.clone(),
         })
     }
@@ -312,14 +346,14 @@ fn need<'a, T: Element>(
     (t, b): (usize, usize),
     cut: Cut,
     given: &'a (dyn Fn(Storage) -> bool + Sync),
-) -> Result<Need<'a, T>, RunError> {
-    let Program {
+) -> Result<MemoryNeed<'a, T>, RunError> {
+    let CellProgram {
         plan,
         code,
         efforts,
         ..
     } = cell.program();
-    let mut need = Need {
+    let mut need = MemoryNeed {
         plan,
         kernels: code.kernels,
         t,

@@ -3,6 +3,7 @@
 //! [`CompiledCell`] is what a user meets, and [`Executor`], which runs it; `lower` makes the code and is free of unsafe; `exec` runs it and is the only
 //! module that is not.
 
+mod arguments;
 mod cell;
 mod element;
 mod error;
@@ -12,6 +13,7 @@ mod error;
 )]
 mod exec;
 mod executor;
+mod frame;
 mod lower;
 pub mod predict;
 mod purpose;
@@ -23,7 +25,7 @@ pub use element::Element;
 pub use error::{CompileError, RunError, StepperError};
 pub use exec::Calls;
 pub use exec::limit::machine_bytes;
-pub use executor::{Executor, Memory};
+pub use executor::{Executor, RunMemory};
 pub use purpose::Purpose;
 pub use retrograd_graph::{Options, Target};
 pub use retrograd_tape::Observe;

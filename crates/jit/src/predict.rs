@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use retrograd_graph::plan::cost::{Leaf, RunShape, Task, Work, footprint, tasks};
+use retrograd_graph::plan::cost::{CostTask, Leaf, RunShape, Work, footprint, tasks};
 use retrograd_graph::plan::cycles::EMITTED_BYTES;
 use retrograd_graph::plan::{Item, Layout, Plan};
 use retrograd_graph::{Options, Target};
@@ -133,7 +133,7 @@ impl Machine {
     pub fn seconds<T: Element>(&self, plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> f64 {
         let all = tasks(plan, leaf, run);
         let cycles: f64 = (all.iter())
-            .map(|x: &Task| x.times as f64 * self.cycles::<T>(plan.target, &x.work))
+            .map(|x: &CostTask| x.times as f64 * self.cycles::<T>(plan.target, &x.work))
             .sum();
         let bytes = (footprint(plan, leaf.item, run) * size_of::<T>()) as f64;
         let stays = near(plan.target);
@@ -141,7 +141,7 @@ impl Machine {
         // What a lane loop goes through for one step and that does not stay comes from farther away each time.
         let lane_loops =
             (all.iter()).filter(|x| matches!(x.work, Work::LaneLoop { .. } | Work::Matrix { .. }));
-        let beyond = |x: &Task| ((x.work.numbers() * size_of::<T>()) as f64 - stays).max(0.0);
+        let beyond = |x: &CostTask| ((x.work.numbers() * size_of::<T>()) as f64 - stays).max(0.0);
         let again: f64 = lane_loops.map(|x| x.times as f64 * beyond(x)).sum();
         let near = (bytes.min(cached) - stays).max(0.0) / self.cache_gbs;
         let far = (bytes - cached).max(0.0) / self.memory_gbs;

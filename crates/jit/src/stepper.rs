@@ -8,11 +8,12 @@ use retrograd_graph::plan::Plan;
 use retrograd_graph::{Graph, Options, passes, plan};
 use retrograd_tape::{Domain, Input, InputRole, Output, OutputRole, Tape};
 
-use crate::cell::{IndexInput, are_rows, count, fits, generate, index_inputs, of_width};
-use crate::element::Element;
+use crate::arguments::{IndexInput, are_rows, count, fits, index_inputs};
+use crate::cell::CompiledCell;
+use crate::element::{Element, of_width};
 use crate::error::{CompileError, RunError, StepperError};
-use crate::exec::code::Code;
-use crate::exec::stream::{Stream, step_loop};
+use crate::exec::code::{Code, generate};
+use crate::exec::stream::{StreamExecution, step_loop};
 
 /// A program that takes one sample of `b` rows at a time and goes on from the states that the one before left. What
 /// depends on no sample (packed weights, exp A, a normalised weight) is made when parameters are set; a sample is one call of
@@ -49,14 +50,14 @@ use crate::exec::stream::{Stream, step_loop};
 /// A clone goes on from the same states by itself: they are copied, while machine code, parameters and all that is made of
 /// these are shared, until one of the two sets other parameters.
 pub struct Stepper<T: Element> {
-    program: Arc<Program<T>>,
-    stream: Stream<T>,
+    program: Arc<StepperProgram<T>>,
+    stream: StreamExecution<T>,
     /// What each state begins with, if the caller says so.
     beginnings: Vec<Option<Vec<T>>>,
 }
 
 /// What all clones of a stepper share, beside parameters.
-struct Program<T: Element> {
+struct StepperProgram<T: Element> {
     graph: Graph,
     plan: Plan,
     code: Code<T>,
@@ -144,12 +145,12 @@ impl<T: Element> Stepper<T> {
         };
         // Inputs have a plan's first arrays, outputs the next.
         let written: Vec<usize> = outputs.iter().map(|k| graph.inputs().len() + k).collect();
-        let stream = Stream::new(&plan, &code, b, &read, &written)?.ok_or_else(idle)?;
+        let stream = StreamExecution::new(&plan, &code, b, &read, &written)?.ok_or_else(idle)?;
         let mut indices = index_inputs(&graph);
         // What a weight covers belongs to a loss, which a stepper has none of.
         indices.retain(|i| i.weights.as_ref().is_some_and(Vec::is_empty));
         let of_sample = |i: &IndexInput| Some((read.iter().position(|&k| k == i.input)?, i.rows));
-        let program = Program {
+        let program = StepperProgram {
             sample_indices: indices.iter().filter_map(of_sample).collect(),
             indices: indices.iter().map(|i| (i.input, i.rows)).collect(),
             inputs: read.iter().map(|&k| graph.inputs()[k].clone()).collect(),
@@ -256,7 +257,7 @@ impl<T: Element> Stepper<T> {
 
     /// All states begin anew: with the initial states that were given, or with what the program says.
     pub fn reset(&mut self) {
-        let Program {
+        let StepperProgram {
             graph,
             plan,
             code,
@@ -410,4 +411,17 @@ fn sampled(g: &Graph, plan: &Plan) -> Vec<usize> {
     (over_steps.map(|(k, _)| k))
         .filter(|k| read.contains(k))
         .collect()
+}
+
+impl<T: Element> CompiledCell<T> {
+    /// Compiles the program for one sample of `b` rows after another, whatever this cell's purpose is. `inputs` are those of the
+    /// recorded program, laid out as for [`Executor::run`](crate::Executor::run): parameters and static inputs as they are, for initial states
+    /// perhaps an empty slice, which stands for zeros, and empty slices for inputs over steps, which come with the samples.
+    ///
+    /// # Errors
+    /// [`CompileError::Refused`] for a layer that reads the sequence from its end, or other needs of later samples;
+    /// [`CompileError::Idle`]; inputs that do not fit.
+    pub fn stepper(&self, b: usize, inputs: &[&[T]]) -> Result<Stepper<T>, StepperError> {
+        Stepper::of(&self.program().recorded, &self.program().options, b, inputs)
+    }
 }

@@ -1,7 +1,7 @@
 //! What a weight of 0 covers is not read, forward or backward, by any engine: no number of the run depends on the targets there.
 
 use retrograd_graph::passes;
-use retrograd_graph::plan::{Cut, plan};
+use retrograd_graph::plan::{Blocking, plan};
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::{CompiledCell, Element, Purpose};
 use retrograd_tape::Extent;
@@ -155,7 +155,7 @@ fn by_plan<E: Real>(tape: &Tape, given: &[Vec<E>], options: &Options) -> Numbers
     let trace = passes::run(&recorded, &derivations, options).expect("it has an order");
     let (_, graph) = trace.last().expect("it starts with one");
     let slices: Vec<&[E]> = given.iter().map(Vec::as_slice).collect();
-    let cut = Cut {
+    let cut = Blocking {
         steps: 2,
         lanes: 2,
         last_first: false,

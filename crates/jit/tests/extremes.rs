@@ -11,7 +11,7 @@
 )]
 
 use retrograd_graph::passes;
-use retrograd_graph::plan::{Cut, plan};
+use retrograd_graph::plan::{Blocking, plan};
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::{CompiledCell, Element, Purpose};
 use retrograd_tape::Extent;
@@ -287,7 +287,7 @@ fn all_engines<T: Element + Real>(case: &Case) {
             let right = by_tape(&mut run, &tape, &given);
             let slices: Vec<&[T]> = given.iter().map(Vec::as_slice).collect();
             let what = |engine: &str| format!("{name} by {engine}, {passes} passes, at {given:?}");
-            let cut = Cut {
+            let cut = Blocking {
                 steps: 1,
                 lanes: 4,
                 last_first: false,

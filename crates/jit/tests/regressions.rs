@@ -9,6 +9,7 @@ mod lower;
 #[path = "second/check.rs"]
 mod second;
 
+use retrograd_graph::Options;
 use retrograd_jit::Target;
 use retrograd_tape::{Domain, InputRole, Map, Op, Recorder, Reduction, Shape, Tape};
 
@@ -380,5 +381,27 @@ fn second_derivatives_of_a_chaotic_program_are_compared_where_differences_tell_t
             let compared = second::second_order(&tape, t, 2, seed, &options).unwrap();
             assert!(t > 3 || compared == [1, 1], "{compared:?}");
         }
+    }
+}
+
+/// A matrix is packed, and what lies beside it in one array is stored later, which the plan's verifier took for a fault.
+#[test]
+fn a_scattered_matrix_may_be_a_weight_of_second_derivatives() {
+    let r = Recorder::new();
+    let v0 = r.input("z2", InputRole::Static, Shape::Vector(1));
+    let v1 = r.input("z23", InputRole::Sequence, Shape::Vector(1));
+    let v2 = r.input("s57", InputRole::Static, Shape::Scalar);
+    let to = Domain::Once;
+    let v3 = r.apply(Op::Scatter { rows: 1, to }, &[v2, v0]);
+    let v4 = r.apply(Op::MatVec { transposed: true }, &[v3, v1]);
+    let v5 = r.apply(Op::Reduce(Reduction::Mean), &[v4]);
+    let v6 = r.apply(Op::Broadcast(Shape::Vector(1)), &[v5]);
+    r.loss(r.apply(Op::Reduce(Reduction::Mean), &[v6]));
+    let tape = r.finish("case").unwrap();
+    let mut choices: Vec<(&str, Options)> = Options::each_off().collect();
+    choices.extend([("nothing", Options::default()), ("all", Options::none())]);
+    for (name, options) in choices {
+        let found = second::second_order(&tape, 1, 1, 3098341, &options);
+        found.unwrap_or_else(|e| panic!("without {name}: {e}"));
     }
 }

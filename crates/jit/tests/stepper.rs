@@ -6,7 +6,7 @@
 mod check;
 
 use retrograd_graph::passes::Refused;
-use retrograd_graph::plan::{Item, Kind, Lifetime, Stmt};
+use retrograd_graph::plan::{Item, Lifetime, LoopKind, Stmt};
 use retrograd_jit::{CompileError, CompiledCell, Purpose, RunError, Stepper, StepperError, Target};
 use retrograd_tape::{Domain, InputRole, Tape};
 use retrograd_text::read_tape;
@@ -183,7 +183,7 @@ fn a_step_is_one_loop_and_what_depends_on_no_sample_is_outside_of_it() {
         let [step] = steps[..] else {
             panic!("{what} has {} loops over steps\n{plan}", steps.len())
         };
-        assert_eq!(step.kind, Kind::Recurrence { reverse: false });
+        assert_eq!(step.kind, LoopKind::Recurrence { reverse: false });
         let outside = plan.items.iter().all(|i| match i {
             Item::Pack(_) | Item::Loop(_) => true,
             Item::Product { domain, .. } => *domain != Domain::Step,

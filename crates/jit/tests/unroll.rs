@@ -1,7 +1,7 @@
 //! Unrolled loops over time: the same bits for every factor, whether it divides the number of steps or is more than all of
 //! them, from first to last and from last to first, with time outside and inside.
 
-use retrograd_graph::plan::{Inner, Kind};
+use retrograd_graph::plan::{Innermost, LoopKind};
 use retrograd_graph::{Options, Unroll};
 use retrograd_jit::{CompiledCell, Element, Purpose};
 use retrograd_tape::Extent;
@@ -82,7 +82,7 @@ fn same_bits<T: Element + Real>(name: &str, text: &str) {
         let unrolled = compiled::<T>(&tape, factor);
         let loops = unrolled.plan().loops().into_iter();
         let recurrences: Vec<usize> = loops
-            .filter(|l| matches!(l.kind, Kind::Recurrence { .. }))
+            .filter(|l| matches!(l.kind, LoopKind::Recurrence { .. }))
             .map(|l| l.unroll)
             .collect();
         assert_eq!(recurrences, [factor; 2], "{name}");
@@ -110,7 +110,7 @@ fn a_loop_with_time_inside_does_too() {
     let tape = read_tape("mingru", MINGRU, &[]).expect("a cell");
     let plan = compiled::<f32>(&tape, 4);
     let loops = plan.plan().loops().into_iter();
-    let inside = loops.filter(|l| matches!(l.inner, Inner::Time(_)));
+    let inside = loops.filter(|l| matches!(l.inner, Innermost::Time(_)));
     assert_eq!(inside.count(), 2, "{}", plan.plan());
     same_bits::<f32>("mingru", MINGRU);
     same_bits::<f64>("mingru", MINGRU);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use retrograd::{Cell, Unroll, zoo};
 use retrograd_explain::{Drawing, Explanation, Part, WeightProduct, Where};
-use retrograd_graph::plan::Kind;
+use retrograd_graph::plan::LoopKind;
 use retrograd_graph::plan::cost::Work;
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::Purpose;
@@ -208,7 +208,7 @@ fn summary(cell: &Cell, explained: &Explanation, parts: &[Part], machine: &Machi
     let inside = products.len() - hoisted;
     let calls = explained.product_calls();
     let loops = compiled.plan().loops();
-    let count = |kind: Kind| loops.iter().filter(|l| l.kind == kind).count();
+    let count = |kind: LoopKind| loops.iter().filter(|l| l.kind == kind).count();
     let flops: usize = parts.iter().map(Part::flops).sum();
     let seconds: f64 = parts.iter().map(|p| p.seconds).sum();
     let gflops = flops as f64 / seconds / 1e9;
@@ -250,9 +250,9 @@ fn summary(cell: &Cell, explained: &Explanation, parts: &[Part], machine: &Machi
         "loops",
         format!(
             "{} over time from first to last, {} from last to first, {} over all steps or rows at once",
-            count(Kind::Recurrence { reverse: false }),
-            count(Kind::Recurrence { reverse: true }),
-            count(Kind::Parallel),
+            count(LoopKind::Recurrence { reverse: false }),
+            count(LoopKind::Recurrence { reverse: true }),
+            count(LoopKind::Parallel),
         ),
     );
     line(

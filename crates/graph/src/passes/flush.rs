@@ -31,7 +31,7 @@ pub fn flush(g: &Graph) -> Graph {
 }
 
 /// What an op does with the numbers of a value that fades.
-enum Kind {
+enum EffectOnFading {
     /// Numbers of them, one by one.
     Computes(Map),
     /// Puts them elsewhere as they are.
@@ -40,10 +40,12 @@ enum Kind {
     Other,
 }
 
-fn kind(op: &Op) -> Kind {
+fn kind(op: &Op) -> EffectOnFading {
     match *op {
-        Op::Map(m) => Kind::Computes(m),
-        Op::Concat { .. } | Op::Slice { .. } | Op::Reshape(_) | Op::Broadcast(_) => Kind::Moves,
+        Op::Map(m) => EffectOnFading::Computes(m),
+        Op::Concat { .. } | Op::Slice { .. } | Op::Reshape(_) | Op::Broadcast(_) => {
+            EffectOnFading::Moves
+        }
         Op::Input { .. }
         | Op::Constant { .. }
         | Op::Zeros(_)
@@ -56,7 +58,7 @@ fn kind(op: &Op) -> Kind {
         | Op::Delay(_)
         | Op::Boundary(_)
         | Op::Spread(_)
-        | Op::SumTo(_) => Kind::Other,
+        | Op::SumTo(_) => EffectOnFading::Other,
     }
 }
 
@@ -67,9 +69,9 @@ fn fades_with(g: &Graph, delay: Value) -> HashSet<Value> {
     while let Some(v) = work.pop() {
         for u in g.users(v) {
             let fades = match kind(g.op_of(u)) {
-                Kind::Computes(m) => m.row().arity > 1 || (m.row().eval)(&[0.0]) == 0.0,
-                Kind::Moves => true,
-                Kind::Other => false,
+                EffectOnFading::Computes(m) => m.row().arity > 1 || (m.row().eval)(&[0.0]) == 0.0,
+                EffectOnFading::Moves => true,
+                EffectOnFading::Other => false,
             };
             if fades && g.node(u).ty.domain == Domain::Step && found.insert(u) {
                 work.push(u);
@@ -89,13 +91,13 @@ fn carried(g: &Graph, x: Value, from: &HashSet<Value>, made: &mut HashSet<Value>
             continue;
         }
         match kind(g.op_of(v)) {
-            Kind::Computes(_) => {
+            EffectOnFading::Computes(_) => {
                 made.insert(v);
             }
-            Kind::Moves => {
+            EffectOnFading::Moves => {
                 work.extend(g.operands(v).into_iter().filter(|&part| seen.insert(part)));
             }
-            Kind::Other => {}
+            EffectOnFading::Other => {}
         }
     }
 }

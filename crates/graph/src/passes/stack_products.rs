@@ -42,11 +42,11 @@ fn classes(g: &Graph, distribute: bool) -> Components {
 }
 
 /// Values grouped by a key, the groups in the order in which their first member came.
-struct Groups<K, V>(Vec<(K, Vec<V>)>, HashMap<K, usize>);
+struct InsertionOrder<K, V>(Vec<(K, Vec<V>)>, HashMap<K, usize>);
 
-impl<K: Clone + Eq + Hash, V> Groups<K, V> {
+impl<K: Clone + Eq + Hash, V> InsertionOrder<K, V> {
     fn new() -> Self {
-        Groups(Vec::new(), HashMap::default())
+        InsertionOrder(Vec::new(), HashMap::default())
     }
 
     fn add(&mut self, key: K, v: V) {
@@ -169,7 +169,7 @@ fn activation(g: &Graph, v: Value, left: &mut Allowance) -> usize {
 /// Products that can be stacked: same operand, orientation and component. Each group in the order of its stack.
 fn stackable(g: &Graph, c: &Components) -> Vec<Vec<Value>> {
     let order = g.order();
-    let mut groups = Groups::new();
+    let mut groups = InsertionOrder::new();
     for &v in &order {
         if let Some((transposed, _, x)) = weight_product(g, v) {
             groups.add((transposed, x, c.class(v)), v);
@@ -273,7 +273,7 @@ fn flatten(g: &Graph, v: Value, inner: &dyn Fn(Value) -> bool, out: &mut Vec<Val
 /// Groups the summed products whose operands can stand side by side in one array: results of element-wise ops of one
 /// component that no delay reads. All others would have to be copied there, which pays where it saves a product a step.
 fn joinable(g: &Graph, c: &Components, products: &[Value], distribute: bool) -> Vec<Vec<Value>> {
-    let mut groups = Groups::new();
+    let mut groups = InsertionOrder::new();
     for &p in products {
         let (transposed, _, x) = weight_product(g, p).expect("only products come here");
         let delayed = g
@@ -403,7 +403,7 @@ fn add_stacks(g: Graph) -> Graph {
 /// One more stack for each sum, if there is one.
 fn add_stack(g: &Graph) -> Option<Graph> {
     // What is added to each stack: another, or a bias for each part.
-    let mut groups = Groups::new();
+    let mut groups = InsertionOrder::new();
     let part = |x: Value| match g.op_of(x) {
         Op::Slice { axis: 0, start, .. } => Some((*start, g.operands(x)[0])),
         _ => None,
@@ -489,7 +489,7 @@ fn gradients(g: &Graph, distribute: bool) -> Graph {
             place.entry(x).or_insert(next);
         }
     }
-    let mut groups = Groups::new();
+    let mut groups = InsertionOrder::new();
     for &v in &order {
         let Op::Outer { to } = *g.op_of(v) else {
             continue;
@@ -543,7 +543,7 @@ fn bias_gradients(g: &Graph) -> Graph {
         if g.node(joined).ty.domain != g.node(x).ty.domain {
             return None;
         }
-        let joined = r.want(&mut Copy, joined);
+        let joined = r.want(&mut Unchanged, joined);
         let total = r.new.sum_to(joined, to);
         let len = g.node(x).ty.shape.axis(0)?;
         Some(slice(&mut r.new, 0, start, len, total))
@@ -552,8 +552,8 @@ fn bias_gradients(g: &Graph) -> Graph {
 }
 
 /// Copies what is wanted. What a joined δ depends on holds no sum of it.
-struct Copy;
-impl Rewrite for Copy {
+struct Unchanged;
+impl Rewrite for Unchanged {
     fn rewrite(&mut self, _: &mut Rebuild<'_>, _: Value) -> Option<Value> {
         None
     }

@@ -3,17 +3,15 @@
 use retrograd_tape::{Domain, Op, Value};
 use rustc_hash::FxHashMap as HashMap;
 
-use crate::options::Options;
 use crate::passes::components::Class;
 use crate::passes::legalize::cut_into_outputs;
 use crate::plan::build::{Classified, LoweringKind};
-use crate::plan::reuse;
 use crate::plan::schedule::{Atom, Draft, DraftItem};
 use crate::plan::{Buffer, Storage, View};
 
 /// Where an operand is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Place {
+pub(crate) enum OperandPlace {
     /// Its numbers, one after another.
     At(View),
     /// One number for all of them.
@@ -54,8 +52,8 @@ impl<'f, 'g> Assignment<'f, 'g> {
     /// Finds out which values must be stored, and where.
     pub(crate) fn new(
         f: &'f Classified<'g>,
-        drafts: &[DraftItem],
-        options: &Options,
+        order: &ProgramOrder,
+        reuse: bool,
     ) -> Assignment<'f, 'g> {
         let mut h = Assignment {
             f,
@@ -64,7 +62,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
             own: HashMap::default(),
             outputs: Vec::new(),
             output_of: HashMap::default(),
-            reuse: options.reuse,
+            reuse,
         };
         for (id, input) in f.g.inputs().iter().enumerate() {
             let (domain, len) = (input.ty.domain, input.ty.shape.len());
@@ -76,34 +74,29 @@ impl<'f, 'g> Assignment<'f, 'g> {
             h.outputs.push(b);
             h.output_of.entry(output.value).or_insert(id);
         }
-        let when = ProgramOrder::new(drafts);
         let stored = |h: &Self, v: Value| {
             f.lowering(v) != LoweringKind::View
                 && f.root(v) == v
                 && !h.placements.contains_key(&v)
-                && h.is_stored(v, &when)
+                && h.is_stored(v, order)
         };
         // Users come after what they use: a part asks for its place when the whole has one.
         for &v in f.order.iter().rev() {
             if stored(&h, v) {
-                let placement = h.settle(v, &when);
+                let placement = h.settle(v, order);
                 h.placements.insert(v, placement);
             }
-        }
-        // What a replay needs is told by arrays: with sweeps none may be carried from step to step in part.
-        if h.reuse && !options.sweeps {
-            reuse::carry_in_place(&mut h, &when);
-        }
-        if h.reuse {
-            reuse::take_places(&mut h, &when);
-        }
-        for &v in &f.order {
-            h.allocate(v);
         }
         h
     }
 
-    /// Makes the array of a value that has one of its own.
+    /// Makes the arrays of all values that have one of their own.
+    pub(crate) fn allocate_all(&mut self) {
+        for &v in &self.f.order {
+            self.allocate(v);
+        }
+    }
+
     fn allocate(&mut self, v: Value) {
         let f = self.f;
         let placement = self.placements.get(&v).copied();
@@ -260,21 +253,21 @@ impl<'f, 'g> Assignment<'f, 'g> {
     }
 
     /// Where an operand is read.
-    pub(crate) fn place(&self, v: Value) -> Place {
+    pub(crate) fn place(&self, v: Value) -> OperandPlace {
         let f = self.f;
         if f.lowering(v) != LoweringKind::View {
-            return Place::At(
+            return OperandPlace::At(
                 self.get(v)
                     .unwrap_or_else(|| panic!("{} is read but not stored", f.g.describe(v))),
             );
         }
         let xs = f.g.operands(v);
         match *f.g.op_of(v) {
-            Op::Input { id, .. } => Place::At(View::of(id)),
-            Op::Constant { value, .. } => Place::Const(value.0),
-            Op::Zeros(_) => Place::Const(0.0),
+            Op::Input { id, .. } => OperandPlace::At(View::of(id)),
+            Op::Constant { value, .. } => OperandPlace::Const(value.0),
+            Op::Zeros(_) => OperandPlace::Const(0.0),
             Op::Broadcast(_) => match self.place(xs[0]) {
-                Place::At(view) => Place::Splat(view),
+                OperandPlace::At(view) => OperandPlace::Splat(view),
                 other => other,
             },
             Op::Reshape(_) | Op::Spread(_) => self.place(xs[0]),
@@ -282,7 +275,9 @@ impl<'f, 'g> Assignment<'f, 'g> {
                 let (_, cols) = f.g.node(xs[0]).ty.shape.as_matrix();
                 let matrix = f.g.node(xs[0]).ty.shape.rank() == 2;
                 match self.place(xs[0]) {
-                    Place::At(view) => Place::At(view.plus(start * if matrix { cols } else { 1 })),
+                    OperandPlace::At(view) => {
+                        OperandPlace::At(view.plus(start * if matrix { cols } else { 1 }))
+                    }
                     other => other,
                 }
             }
@@ -293,9 +288,9 @@ impl<'f, 'g> Assignment<'f, 'g> {
         }
     }
 
-    fn moved(&self, x: Value, shift: i64, from_end: bool) -> Place {
+    fn moved(&self, x: Value, shift: i64, from_end: bool) -> OperandPlace {
         match self.place(x) {
-            Place::At(view) => Place::At(View {
+            OperandPlace::At(view) => OperandPlace::At(View {
                 shift: view.shift + shift,
                 from_end,
                 ..view
@@ -330,7 +325,7 @@ pub(crate) struct ProgramOrder {
 }
 
 impl ProgramOrder {
-    fn new(drafts: &[DraftItem]) -> ProgramOrder {
+    pub(crate) fn new(drafts: &[DraftItem]) -> ProgramOrder {
         let mut when = ProgramOrder {
             at: HashMap::default(),
             lane_loop: HashMap::default(),

@@ -7,7 +7,6 @@ use crate::graph::{Graph, as_map};
 use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Class, Components, components};
 use crate::passes::legalize::sums_over_points;
-use crate::plan::fuse::fuse;
 use crate::plan::outline_activations::is_wide;
 
 /// How a value comes about.
@@ -41,9 +40,9 @@ pub(crate) struct Classified<'g> {
     pub(crate) order: Vec<Value>,
     pub(crate) components: Components,
     /// By index of the value, as all of these.
-    how: Vec<Option<LoweringKind>>,
+    lowering: Vec<Option<LoweringKind>>,
     /// Recurrence that a value is computed in, also those that joined one.
-    class: Vec<Class>,
+    pub(crate) class: Vec<Class>,
     /// Values that are computed in the place of another: the sum of an absorbed addition.
     alias: Vec<Option<Value>>,
     /// The product that is the first to write to the place of an absorbed sum.
@@ -58,7 +57,7 @@ pub(crate) struct Classified<'g> {
 
 /// Where an operand comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Source {
+pub(crate) struct OperandSource {
     /// The value that is computed, or an input or constant.
     pub(crate) value: Value,
     /// The operand is that value, number for number.
@@ -79,7 +78,7 @@ impl<'g> Classified<'g> {
             g,
             order,
             components,
-            how: vec![None; g.bound()],
+            lowering: vec![None; g.bound()],
             class: vec![Class::Parallel; g.bound()],
             alias: vec![None; g.bound()],
             first: HashMap::default(),
@@ -91,14 +90,9 @@ impl<'g> Classified<'g> {
         facts
     }
 
-    /// Fuses point-wise work with recurrences.
-    pub(crate) fn fuse(&mut self, outline_activations: bool) {
-        self.class = fuse(self, outline_activations);
-    }
-
     /// How a value comes about.
     pub(crate) fn lowering(&self, v: Value) -> LoweringKind {
-        self.how[v.index()].expect("all values have been classified")
+        self.lowering[v.index()].expect("all values have been classified")
     }
 
     /// Where a value is computed.
@@ -120,7 +114,7 @@ impl<'g> Classified<'g> {
         let pieces = self.pieces();
         for &v in self.order.iter().rev() {
             let xs = g.operands(v);
-            let how = match *g.op_of(v) {
+            let lowering = match *g.op_of(v) {
                 Op::Input { .. }
                 | Op::Constant { .. }
                 | Op::Zeros(_)
@@ -152,7 +146,7 @@ impl<'g> Classified<'g> {
                 }
                 Op::Outer { .. } | Op::Scatter { .. } | Op::SumTo(_) => LoweringKind::Global,
             };
-            self.how[v.index()] = Some(how);
+            self.lowering[v.index()] = Some(lowering);
             self.class[v.index()] = self.components.class(v);
         }
     }
@@ -178,7 +172,7 @@ impl<'g> Classified<'g> {
     fn only_weighs(&self, v: Value) -> bool {
         self.g.node(v).ty.domain == Domain::Once
             && !self.g.is_output(v)
-            && self.g.users(v).all(|u| match self.how[u.index()] {
+            && self.g.users(v).all(|u| match self.lowering[u.index()] {
                 Some(LoweringKind::Product) => {
                     self.g.operands(u)[0] == v && self.g.operands(u)[1] != v
                 }
@@ -191,8 +185,8 @@ impl<'g> Classified<'g> {
     }
 
     /// What an operand is read from.
-    pub(crate) fn source(&self, v: Value) -> Source {
-        let mut s = Source {
+    pub(crate) fn source(&self, v: Value) -> OperandSource {
+        let mut s = OperandSource {
             value: v,
             whole: true,
             elsewhere: false,
@@ -214,7 +208,7 @@ impl<'g> Classified<'g> {
     }
 
     /// All values that a computed value reads, with those that delays begin with.
-    pub(crate) fn reads(&self, v: Value) -> Vec<Source> {
+    pub(crate) fn reads(&self, v: Value) -> Vec<OperandSource> {
         let mut out = Vec::new();
         let mut work: Vec<Value> = self.g.operands(v).to_vec();
         if let Some(place) = self.added_to(v) {
@@ -315,7 +309,7 @@ impl<'g> Classified<'g> {
                 continue;
             }
             self.alias[p.index()] = Some(v);
-            self.how[v.index()] = Some(LoweringKind::Accumulated);
+            self.lowering[v.index()] = Some(LoweringKind::Accumulated);
             self.first.insert(v, first);
         }
         // What a value is added to comes after it.

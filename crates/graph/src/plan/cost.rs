@@ -4,11 +4,11 @@
 use retrograd_tape::{Domain, Map};
 
 use crate::plan::cycles::Effort;
-use crate::plan::{Fold, Instr, Item, Layout, Loop, Plan, Product, Region, Slices, Stmt};
+use crate::plan::{Fold, Instr, Item, Layout, Loop, Plan, Product, Region, Slices, Stmt, walk};
 
 /// Work of one kind, done a number of times.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Task {
+pub struct CostTask {
     /// How often.
     pub times: usize,
     /// What.
@@ -268,7 +268,7 @@ pub fn effort(plan: &Plan, item: &Item) -> usize {
 }
 
 /// All that is done of a leaf of a plan, time tiles taken apart, in order.
-pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> Vec<Task> {
+pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> Vec<CostTask> {
     let count = |t: usize| {
         let mut count = Count {
             plan,
@@ -315,7 +315,7 @@ pub fn points(domain: Domain, t: usize, b: usize) -> (usize, usize) {
 
 /// What a time tile does at a time, at most.
 #[derive(Clone, Copy)]
-struct Tile {
+struct TileExtent {
     rows: usize,
     steps: usize,
 }
@@ -327,17 +327,17 @@ struct Count<'p> {
     slices: Slices,
     /// It is to be told which weights lie packed.
     packing: bool,
-    out: Vec<Task>,
+    out: Vec<CostTask>,
 }
 
 impl Count<'_> {
     fn add(&mut self, times: usize, work: Work) {
         if times > 0 {
-            self.out.push(Task { times, work });
+            self.out.push(CostTask { times, work });
         }
     }
 
-    fn item(&mut self, item: &Item, tile: Option<Tile>) {
+    fn item(&mut self, item: &Item, tile: Option<TileExtent>) {
         let (t, b) = (self.t, self.b);
         let all = |domain: Domain| {
             let (steps, rows) = points(domain, t, b);
@@ -364,7 +364,7 @@ impl Count<'_> {
             },
             Item::TimeTile { items, .. } => {
                 let bytes = size_of::<f32>();
-                let tile = Tile {
+                let tile = TileExtent {
                     rows: self.slices.rows(self.plan, items, bytes, b, 1),
                     steps: self.slices.steps(self.plan, items, b, bytes),
                 };
@@ -433,7 +433,7 @@ impl Count<'_> {
 
     /// A product of a time tile: where all rows are in one slice, in as many equal blocks of steps as it takes, the last one
     /// shorter; otherwise step by step for each slice.
-    fn tiled(&mut self, p: &Product, tile: Tile) {
+    fn tiled(&mut self, p: &Product, tile: TileExtent) {
         let (t, b) = (self.t, self.b);
         let slice = tile.rows;
         if b == slice {
@@ -480,10 +480,9 @@ pub fn most_rows(items: &[Item], w: usize, t: usize, b: usize) -> usize {
                 false => 0,
             }
         }
-        Item::TimeTile { items, .. } | Item::Sweep { items, .. } => most_rows(items, w, t, b),
         _ => 0,
     };
-    items.iter().map(one).max().unwrap_or(0)
+    walk(items).map(one).max().unwrap_or(0)
 }
 
 /// A statement that emitted code does row by row.

@@ -7,7 +7,9 @@
 //! the next step reads is not stored at all, but for the last step's.
 
 use crate::plan::access::overlap;
-use crate::plan::{Buffer, Carried, Inner, Instr, Item, Kind, Loop, Plan, Region, Stmt, View};
+use crate::plan::{
+    Buffer, Carried, Innermost, Instr, Item, Loop, LoopKind, Plan, Region, Stmt, View,
+};
 use crate::work;
 use retrograd_tape::Domain;
 use rustc_hash::FxHashMap as HashMap;
@@ -22,14 +24,14 @@ pub(crate) fn interchange(plan: &mut Plan) {
         if let Item::Loop(l) = item
             && let Some(carried) = carried(l, &plan.buffers)
         {
-            l.inner = Inner::Time(carried);
+            l.inner = Innermost::Time(carried);
         }
     }
 }
 
 /// What is carried from step to step in registers, if each lane depends on its own past alone.
 fn carried(l: &Loop, buffers: &[Buffer]) -> Option<Vec<Carried>> {
-    let Kind::Recurrence { reverse } = l.kind else {
+    let LoopKind::Recurrence { reverse } = l.kind else {
         return None;
     };
     let [Stmt::Region(r)] = l.body.as_slice() else {

@@ -16,13 +16,13 @@ use retrograd_tape::{Domain, Real};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::plan::{
-    BlockAt, Buffer, Inner, Item, Kind, Layout, Lifetime, Loop, Plan, Product, Rhs, Storage, View,
-    Weight,
+    BlockAt, Buffer, Innermost, Item, Layout, Lifetime, Loop, LoopKind, Plan, Product, Rhs,
+    Storage, View, Weight,
 };
 
 /// What a plan leaves open: sizes and orders that must not change a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct Blocking {
     /// Steps that a time tile's items do at a time; at least 1.
     pub steps: usize,
     /// Lanes of a region that are loaded before any of them is stored; at least 1.
@@ -35,10 +35,10 @@ pub struct Cut {
     pub replay: bool,
 }
 
-impl Default for Cut {
+impl Default for Blocking {
     /// Time tiles of 3 steps in sweeps' blocks of 5 (so that short tests have several), 4 lanes, first to last, nothing twice.
-    fn default() -> Cut {
-        Cut {
+    fn default() -> Blocking {
+        Blocking {
             steps: 3,
             lanes: 4,
             last_first: false,
@@ -60,7 +60,7 @@ pub enum InterpretError {
         /// Rows.
         b: usize,
         /// The sizes asked for.
-        cut: Cut,
+        cut: Blocking,
     },
     /// Too few or too many inputs.
     #[error("the plan has {expected} inputs, {found} were given")]
@@ -96,12 +96,12 @@ impl Plan {
         t: usize,
         b: usize,
         inputs: &[&[T]],
-        cut: Cut,
+        cut: Blocking,
     ) -> Result<Vec<Vec<T>>, InterpretError> {
         if t == 0 || b == 0 || cut.steps == 0 || cut.lanes == 0 || cut.block == 0 {
             return Err(InterpretError::Empty { t, b, cut });
         }
-        let mut run = Run {
+        let mut run = PlanRun {
             plan: self,
             t,
             b,
@@ -164,13 +164,13 @@ impl Plan {
 }
 
 /// A point of a loop: step (or boundary slot), row.
-type Point = (usize, usize);
+type StepAndRow = (usize, usize);
 
-struct Run<'p, T> {
+struct PlanRun<'p, T> {
     plan: &'p Plan,
     t: usize,
     b: usize,
-    cut: Cut,
+    cut: Blocking,
     arrays: Vec<Vec<T>>,
     /// Weights as matrices, once they are packed.
     packed: Vec<Option<Vec<T>>>,
@@ -180,7 +180,7 @@ struct Run<'p, T> {
     kept: HashMap<(usize, usize), Vec<Vec<T>>>,
 }
 
-impl<T: Real> Run<'_, T> {
+impl<T: Real> PlanRun<'_, T> {
     fn layout(&self) -> Layout {
         Layout {
             block: self.cut.block.min(self.t),
@@ -189,7 +189,7 @@ impl<T: Real> Run<'_, T> {
     }
 
     /// Where number `i` of a view is at a point. The one place that knows how arrays are laid out.
-    fn address(&self, v: View, (t, row): Point, i: usize) -> usize {
+    fn address(&self, v: View, (t, row): StepAndRow, i: usize) -> usize {
         let buffer = &self.plan.buffers[v.buffer];
         let name = &buffer.name;
         assert!(
@@ -223,11 +223,11 @@ impl<T: Real> Run<'_, T> {
         point * buffer.len + v.offset + i
     }
 
-    fn get(&self, v: View, p: Point, i: usize) -> T {
+    fn get(&self, v: View, p: StepAndRow, i: usize) -> T {
         self.arrays[v.buffer][self.address(v, p, i)]
     }
 
-    fn put(&mut self, v: View, p: Point, i: usize, x: T) {
+    fn put(&mut self, v: View, p: StepAndRow, i: usize, x: T) {
         let buffer = &self.plan.buffers[v.buffer];
         let given = matches!(buffer.storage, Storage::Input(_));
         assert!(!given, "plan: the input `{}` is written", buffer.name);
@@ -235,19 +235,19 @@ impl<T: Real> Run<'_, T> {
         self.arrays[v.buffer][at] = x;
     }
 
-    fn add(&mut self, v: View, p: Point, i: usize, x: T) {
+    fn add(&mut self, v: View, p: StepAndRow, i: usize, x: T) {
         self.put(v, p, i, self.get(v, p, i) + x);
     }
 
     /// The row of a matrix that a number means: the nearest, of two the even one.
-    fn line(&self, index: View, p: Point, rows: usize) -> usize {
+    fn line(&self, index: View, p: StepAndRow, rows: usize) -> usize {
         let i = self.get(index, p, 0).to_f64().round_ties_even();
         // NaN becomes 0.
         (i as i64).clamp(0, rows as i64 - 1) as usize
     }
 
     /// The points of a domain, over these steps if it has steps.
-    fn points(&self, domain: Domain, steps: &Range<usize>) -> Vec<Point> {
+    fn points(&self, domain: Domain, steps: &Range<usize>) -> Vec<StepAndRow> {
         let (steps, rows) = match domain {
             Domain::Once => (0..1, 1),
             Domain::Row => (0..1, self.b),
@@ -352,7 +352,7 @@ impl<T: Real> Run<'_, T> {
     }
 
     /// Σ δ xᵀ over points, into the parts of the result.
-    fn outer(&mut self, points: &[Point], (delta, len): (View, usize), rhs: &Rhs) {
+    fn outer(&mut self, points: &[StepAndRow], (delta, len): (View, usize), rhs: &Rhs) {
         let covered: usize = rhs.to.iter().map(|b| b.rows * b.cols).sum();
         assert_eq!(covered, len * rhs.len, "plan: parts of a weight gradient");
         for to in &rhs.to {
@@ -371,7 +371,7 @@ impl<T: Real> Run<'_, T> {
     }
 
     /// Σ x over points, of the numbers of one part of the result, which is one row.
-    fn sum(&mut self, points: &[Point], to: Domain, x: View, part: &BlockAt) {
+    fn sum(&mut self, points: &[StepAndRow], to: Domain, x: View, part: &BlockAt) {
         self.clear(to, part.view, part.cols);
         for &p in points {
             for j in 0..part.cols {
@@ -393,7 +393,7 @@ impl<T: Real> Run<'_, T> {
     }
 
     /// y (+)= W x at a point.
-    fn product(&mut self, product: &Product, p: Point) {
+    fn product(&mut self, product: &Product, p: StepAndRow) {
         let &Product {
             weight,
             x,
@@ -423,13 +423,13 @@ impl<T: Real> Run<'_, T> {
     }
 
     fn run_loop(&mut self, l: &Loop, steps: &Range<usize>) {
-        if let Inner::Time(carried) = &l.inner {
+        if let Innermost::Time(carried) = &l.inner {
             return self.time_innermost(l, carried, steps);
         }
         let mut points = self.points(l.domain, steps);
         let reverse = match l.kind {
-            Kind::Parallel => self.cut.last_first,
-            Kind::Recurrence { reverse } => reverse,
+            LoopKind::Parallel => self.cut.last_first,
+            LoopKind::Recurrence { reverse } => reverse,
         };
         if reverse {
             points.reverse();
@@ -444,7 +444,7 @@ impl<T: Real> Run<'_, T> {
 }
 
 /// The point of a lower domain that a point lies over.
-fn onto(to: Domain, (t, row): Point) -> Point {
+fn onto(to: Domain, (t, row): StepAndRow) -> StepAndRow {
     match to {
         Domain::Once => (0, 0),
         Domain::Row => (0, row),

@@ -15,7 +15,7 @@ use retrograd_tape::Domain;
 
 use crate::plan::access::Access;
 use crate::plan::cost::effort;
-use crate::plan::{Buffer, Item, Plan, Storage};
+use crate::plan::{Buffer, Item, Plan, Storage, walk};
 
 /// For how long an array of the program's own keeps its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -482,17 +482,15 @@ impl Analysis<'_> {
 
 /// The arrays that a loop of the item reads before it writes them.
 fn carried(item: &Item) -> BTreeSet<usize> {
-    match item {
-        Item::Loop(l) => {
-            let (mut read, mut written) = (BTreeSet::new(), BTreeSet::new());
-            for s in &l.body {
-                let loads = s.loads().into_iter().map(|v| v.buffer);
-                read.extend(loads.filter(|u| !written.contains(u)));
-                written.extend(s.stores().into_iter().map(|v| v.buffer));
-            }
-            read
+    let mut all = BTreeSet::new();
+    for item in walk(std::slice::from_ref(item)) {
+        let Item::Loop(l) = item else { continue };
+        let mut written = BTreeSet::new();
+        for s in &l.body {
+            let loads = s.loads().into_iter().map(|v| v.buffer);
+            all.extend(loads.filter(|u| !written.contains(u)));
+            written.extend(s.stores().into_iter().map(|v| v.buffer));
         }
-        Item::TimeTile { items, .. } => items.iter().flat_map(carried).collect(),
-        _ => BTreeSet::new(),
     }
+    all
 }

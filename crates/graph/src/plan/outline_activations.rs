@@ -7,7 +7,8 @@
 use retrograd_tape::{Domain, Map};
 
 use crate::plan::access;
-use crate::plan::{Buffer, Inner, Instr, Item, Kind, Plan, Region, Stmt, Storage, View};
+use crate::plan::item::each_loop;
+use crate::plan::{Buffer, Innermost, Instr, LoopKind, Plan, Region, Stmt, Storage, View};
 use crate::work::Allowance;
 
 /// The activations that there are kernels for.
@@ -28,40 +29,30 @@ pub(crate) fn is_wide(map: Map, len: usize) -> bool {
 
 /// Moves activations out of regions.
 pub(crate) fn widen(plan: &mut Plan) {
-    let mut made = std::mem::take(&mut plan.items);
-    items(&mut made, &mut plan.buffers);
-    plan.items = made;
-}
-
-fn items(all: &mut [Item], buffers: &mut Vec<Buffer>) {
-    for item in all {
-        match item {
-            Item::TimeTile { items: inner, .. } | Item::Sweep { items: inner, .. } => {
-                items(inner, buffers)
-            }
-            Item::Loop(l) if l.inner == Inner::Lanes => {
-                let mut body = Vec::with_capacity(l.body.len());
-                for stmt in std::mem::take(&mut l.body) {
-                    match stmt {
-                        Stmt::Region(mut r) if r.lanes >= FEWEST => {
-                            // Rows of the statements before it must be done: a call does all rows at once.
-                            body.extend(take_out(&mut r, l.kind, buffers));
-                            if !r.stores.is_empty() || !r.folds.is_empty() {
-                                body.push(Stmt::Region(r));
-                            }
-                        }
-                        other => body.push(other),
+    let buffers = &mut plan.buffers;
+    each_loop(&mut plan.items, &mut |l| {
+        if l.inner != Innermost::Lanes {
+            return;
+        }
+        let mut body = Vec::with_capacity(l.body.len());
+        for stmt in std::mem::take(&mut l.body) {
+            match stmt {
+                Stmt::Region(mut r) if r.lanes >= FEWEST => {
+                    // Rows of the statements before it must be done: a call does all rows at once.
+                    body.extend(take_out(&mut r, l.kind, buffers));
+                    if !r.stores.is_empty() || !r.folds.is_empty() {
+                        body.push(Stmt::Region(r));
                     }
                 }
-                l.body = body;
+                other => body.push(other),
             }
-            _ => {}
         }
-    }
+        l.body = body;
+    });
 }
 
 /// Takes activations of loaded values out of a region; it loads the results instead.
-fn take_out(r: &mut Region, kind: Kind, buffers: &mut Vec<Buffer>) -> Vec<Stmt> {
+fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut Vec<Buffer>) -> Vec<Stmt> {
     // Different steps count as sharing: boundaries make them hard to tell apart, and it does not happen for pre-activations.
     let overlap = |a: View, b: View, lanes: usize| access::overlap((a, lanes), (b, lanes));
     let mut extra = Vec::new();
@@ -86,7 +77,7 @@ fn take_out(r: &mut Region, kind: Kind, buffers: &mut Vec<Buffer>) -> Vec<Stmt> 
         let stored = r.stores.iter().position(|s| s.0 == i);
         let Some(k) = stored else {
             // Rows of a parallel loop's steps may be done at once: one step's array is not enough there.
-            let recurs = matches!(kind, Kind::Recurrence { .. });
+            let recurs = matches!(kind, LoopKind::Recurrence { .. });
             let stays = !r
                 .stores
                 .iter()

@@ -5,8 +5,8 @@ use std::fmt;
 use retrograd_tape::Domain;
 
 use crate::plan::{
-    BlockAt, Carried, Fold, Inner, Instr, Item, Kind, Lifetime, Loop, Plan, Product, Region, Stmt,
-    Storage, View,
+    BlockAt, Carried, Fold, Innermost, Instr, Item, Lifetime, Loop, LoopKind, Plan, Product,
+    Region, Stmt, Storage, View,
 };
 
 struct Show<'p>(&'p Plan, View);
@@ -64,18 +64,18 @@ impl Plan {
     /// What a loop goes over, and how.
     fn head(&self, f: &mut fmt::Formatter<'_>, l: &Loop) -> fmt::Result {
         match l.kind {
-            Kind::Parallel => write!(f, "  for all of {}", l.domain)?,
-            Kind::Recurrence { reverse: false } => write!(f, "  for t from first to last")?,
-            Kind::Recurrence { reverse: true } => write!(f, "  for t from last to first")?,
+            LoopKind::Parallel => write!(f, "  for all of {}", l.domain)?,
+            LoopKind::Recurrence { reverse: false } => write!(f, "  for t from first to last")?,
+            LoopKind::Recurrence { reverse: true } => write!(f, "  for t from last to first")?,
         }
-        if let Inner::Time(_) = l.inner {
+        if let Innermost::Time(_) = l.inner {
             write!(f, ", time innermost")?;
         }
         if l.unroll > 1 {
             write!(f, ", {} steps per iteration", l.unroll)?;
         }
         writeln!(f)?;
-        if let Inner::Time(carried) = &l.inner {
+        if let Innermost::Time(carried) = &l.inner {
             for Carried { load, from } in carried {
                 writeln!(f, "    {load} carries {from} of the step before")?;
             }
@@ -96,137 +96,124 @@ impl Plan {
     }
 
     fn items(&self, f: &mut fmt::Formatter<'_>, items: &[Item]) -> fmt::Result {
-        for item in items {
-            match item {
-                Item::TimeTile { reverse, items } => {
-                    let order = if *reverse {
-                        "last to first"
-                    } else {
-                        "first to last"
-                    };
-                    writeln!(f, "  in blocks of steps from {order}")?;
-                    self.items(f, items)?;
-                    writeln!(f, "  end of blocks")?;
+        items.iter().try_for_each(|item| self.item(f, item))
+    }
+
+    fn item(&self, f: &mut fmt::Formatter<'_>, item: &Item) -> fmt::Result {
+        let show = |v: &View| Show(self, *v);
+        let order = |reverse: bool| match reverse {
+            true => "last to first",
+            false => "first to last",
+        };
+        match item {
+            Item::TimeTile { reverse, items } => {
+                writeln!(f, "  in blocks of steps from {}", order(*reverse))?;
+                self.items(f, items)?;
+                writeln!(f, "  end of blocks")
+            }
+            Item::Sweep { reverse, items } => {
+                writeln!(f, "  sweep, from {}", order(*reverse))?;
+                self.items(f, items)?;
+                writeln!(f, "  end of sweep")
+            }
+            Item::Pack(w) => writeln!(f, "  pack W{w}"),
+            Item::Product { domain, product } => {
+                writeln!(f, "  for all of {domain}: {}", self.product(product))
+            }
+            Item::Outer {
+                domain,
+                delta,
+                rhs,
+                bias,
+                ..
+            } => {
+                let d = show(delta);
+                for r in rhs {
+                    let (to, x) = (self.parts(&r.to), show(&r.x));
+                    writeln!(f, "  {to} = Σ {domain} {d} · {x}ᵀ")?;
                 }
-                Item::Sweep { reverse, items } => {
-                    let order = if *reverse {
-                        "last to first"
-                    } else {
-                        "first to last"
-                    };
-                    writeln!(f, "  sweep, from {order}")?;
-                    self.items(f, items)?;
-                    writeln!(f, "  end of sweep")?;
-                }
-                Item::Pack(w) => writeln!(f, "  pack W{w}")?,
-                Item::Product { domain, product } => {
-                    writeln!(f, "  for all of {domain}: {}", self.product(product))?;
-                }
-                Item::Outer {
-                    domain,
-                    delta,
-                    rhs,
-                    bias,
-                    ..
-                } => {
-                    for r in rhs {
-                        let (d, x) = (Show(self, *delta), Show(self, r.x));
-                        writeln!(f, "  {} = Σ {domain} {d} · {x}ᵀ", self.parts(&r.to))?;
-                    }
-                    if !bias.is_empty() {
-                        writeln!(
-                            f,
-                            "  {} = Σ {domain} {}",
-                            self.parts(bias),
-                            Show(self, *delta)
-                        )?;
-                    }
-                }
-                Item::SumTo {
-                    domain,
-                    to,
-                    x,
-                    parts,
-                    ..
-                } => {
-                    writeln!(
-                        f,
-                        "  {} = Σ {domain} to {to} {}",
-                        self.parts(parts),
-                        Show(self, *x)
-                    )?;
-                }
-                Item::OuterTo {
-                    domain,
-                    to,
-                    a,
-                    b,
-                    y,
-                } => {
-                    let (a, b, y) = (Show(self, a.0), Show(self, b.0), Show(self, *y));
-                    writeln!(f, "  {y} = Σ {domain} to {to} {a} · {b}ᵀ")?;
-                }
-                Item::Scatter {
-                    domain,
-                    to,
-                    index,
-                    v,
-                    y,
-                    ..
-                } => {
-                    let (i, v, y) = (Show(self, *index), Show(self, *v), Show(self, *y));
-                    writeln!(f, "  {y} = Σ {domain} to {to} {v} in row {i}")?;
-                }
-                Item::Loop(l) => {
-                    self.head(f, l)?;
-                    for s in &l.body {
-                        match s {
-                            Stmt::Region(r) => self.region(f, r)?,
-                            Stmt::Product(p) => writeln!(f, "    {}", self.product(p))?,
-                            Stmt::Activate { map, x, y, len } => {
-                                let (x, y) = (Show(self, *x), Show(self, *y));
-                                writeln!(f, "    {y} = {} {x}, {len} lanes", map.row().name)?;
-                            }
-                            Stmt::MatVec {
-                                transposed,
-                                m,
-                                x,
-                                y,
-                                ..
-                            } => {
-                                let t = if *transposed { "ᵀ" } else { "" };
-                                let (m, x, y) = (Show(self, *m), Show(self, *x), Show(self, *y));
-                                writeln!(f, "    {y} = {m}{t} · {x}")?;
-                            }
-                            Stmt::OuterRow { a, b, y, .. } => {
-                                let (a, b, y) = (Show(self, *a), Show(self, *b), Show(self, *y));
-                                writeln!(f, "    {y} = {a} · {b}ᵀ")?;
-                            }
-                            Stmt::Gather { m, index, y, .. } => {
-                                let (m, i, y) =
-                                    (Show(self, *m), Show(self, *index), Show(self, *y));
-                                writeln!(f, "    {y} = row {i} of {m}")?;
-                            }
-                            Stmt::Scatter { index, v, y, .. } => {
-                                let (i, v, y) =
-                                    (Show(self, *index), Show(self, *v), Show(self, *y));
-                                writeln!(f, "    {y} = {v} in row {i} of zeros")?;
-                            }
-                            Stmt::CopyBlock {
-                                rows,
-                                cols,
-                                from,
-                                to,
-                            } => {
-                                let (a, b) = (Show(self, from.0), Show(self, to.0));
-                                writeln!(f, "    {b} = {a}, {rows} rows of {cols}")?;
-                            }
-                        }
-                    }
+                match bias.is_empty() {
+                    true => Ok(()),
+                    false => writeln!(f, "  {} = Σ {domain} {d}", self.parts(bias)),
                 }
             }
+            Item::SumTo {
+                domain,
+                to,
+                x,
+                parts,
+                ..
+            } => {
+                let (y, x) = (self.parts(parts), show(x));
+                writeln!(f, "  {y} = Σ {domain} to {to} {x}")
+            }
+            Item::OuterTo {
+                domain,
+                to,
+                a,
+                b,
+                y,
+            } => {
+                let (a, b, y) = (show(&a.0), show(&b.0), show(y));
+                writeln!(f, "  {y} = Σ {domain} to {to} {a} · {b}ᵀ")
+            }
+            Item::Scatter {
+                domain,
+                to,
+                index,
+                v,
+                y,
+                ..
+            } => {
+                let (i, v, y) = (show(index), show(v), show(y));
+                writeln!(f, "  {y} = Σ {domain} to {to} {v} in row {i}")
+            }
+            Item::Loop(l) => {
+                self.head(f, l)?;
+                l.body.iter().try_for_each(|s| self.stmt(f, s))
+            }
         }
-        Ok(())
+    }
+
+    fn stmt(&self, f: &mut fmt::Formatter<'_>, stmt: &Stmt) -> fmt::Result {
+        let show = |v: &View| Show(self, *v);
+        match stmt {
+            Stmt::Region(r) => self.region(f, r),
+            Stmt::Product(p) => writeln!(f, "    {}", self.product(p)),
+            Stmt::Activate { map, x, y, len } => {
+                let (x, y, map) = (show(x), show(y), map.row().name);
+                writeln!(f, "    {y} = {map} {x}, {len} lanes")
+            }
+            Stmt::MatVec {
+                transposed,
+                m,
+                x,
+                y,
+                ..
+            } => {
+                let t = if *transposed { "ᵀ" } else { "" };
+                writeln!(f, "    {} = {}{t} · {}", show(y), show(m), show(x))
+            }
+            Stmt::OuterRow { a, b, y, .. } => {
+                writeln!(f, "    {} = {} · {}ᵀ", show(y), show(a), show(b))
+            }
+            Stmt::Gather { m, index, y, .. } => {
+                writeln!(f, "    {} = row {} of {}", show(y), show(index), show(m))
+            }
+            Stmt::Scatter { index, v, y, .. } => {
+                let (i, v, y) = (show(index), show(v), show(y));
+                writeln!(f, "    {y} = {v} in row {i} of zeros")
+            }
+            Stmt::CopyBlock {
+                rows,
+                cols,
+                from,
+                to,
+            } => {
+                let (from, to) = (show(&from.0), show(&to.0));
+                writeln!(f, "    {to} = {from}, {rows} rows of {cols}")
+            }
+        }
     }
 
     fn parts(&self, parts: &[BlockAt]) -> String {

@@ -7,11 +7,11 @@ use retrograd_tape::{Domain, Op, Operands, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use smallvec::SmallVec;
 
-use crate::plan::assignment::{Assignment, Place};
+use crate::plan::assignment::{Assignment, OperandPlace};
 use crate::plan::build::{Classified, LoweringKind};
 use crate::plan::schedule::{Atom, Draft, DraftItem};
 use crate::plan::{
-    BlockAt, Fold, Inner, Instr, Item, Loop, Memory, Plan, Region, Stmt, View, Weight,
+    BlockAt, Fold, Innermost, Instr, Item, Loop, Memory, Plan, Region, Stmt, View, Weight,
 };
 use crate::target::Target;
 
@@ -61,7 +61,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                             number: 0,
                             domain,
                             kind,
-                            inner: Inner::Lanes,
+                            inner: Innermost::Lanes,
                             unroll: 1,
                             body: stmts,
                         }));
@@ -100,7 +100,7 @@ impl<'f, 'g> Emit<'f, 'g> {
     /// The array of a value that statements need as an array.
     fn at(&self, v: Value) -> View {
         match self.assignment.place(v) {
-            Place::At(view) => view,
+            OperandPlace::At(view) => view,
             other => panic!("{} has no array: {other:?}", self.f.g.describe(v)),
         }
     }
@@ -113,7 +113,7 @@ impl<'f, 'g> Emit<'f, 'g> {
 
     fn region(&self, lanes: usize, atoms: &[Atom]) -> Option<Region> {
         let f = self.f;
-        let mut r = Builder {
+        let mut r = RegionBuilder {
             region: Region {
                 lanes,
                 ..Region::default()
@@ -195,10 +195,10 @@ impl<'f, 'g> Emit<'f, 'g> {
         let one_step = self.assignment.buffers[to.buffer].domain == Domain::Row;
         let at = matches!(self.f.g.op_of(part), Op::Delay(_)).then(|| self.assignment.place(part));
         one_step
-            && matches!(at, Some(Place::At(v)) if (v.buffer, v.offset) == (to.buffer, to.offset))
+            && matches!(at, Some(OperandPlace::At(v)) if (v.buffer, v.offset) == (to.buffer, to.offset))
     }
 
-    fn operand(&self, r: &mut Builder, v: Value) -> usize {
+    fn operand(&self, r: &mut RegionBuilder, v: Value) -> usize {
         // A view that is the value itself, number for number.
         let s = self.f.source(v);
         if s.whole
@@ -207,9 +207,9 @@ impl<'f, 'g> Emit<'f, 'g> {
             return i;
         }
         let instr = match self.assignment.place(v) {
-            Place::At(view) => Instr::Load(view),
-            Place::Splat(view) => Instr::Splat(view),
-            Place::Const(c) => Instr::Const(c),
+            OperandPlace::At(view) => Instr::Load(view),
+            OperandPlace::Splat(view) => Instr::Splat(view),
+            OperandPlace::Const(c) => Instr::Const(c),
         };
         let key = match instr {
             Instr::Splat(view) => (Some(view), true, 0),
@@ -302,14 +302,14 @@ impl<'f, 'g> Emit<'f, 'g> {
     }
 }
 
-struct Builder {
+struct RegionBuilder {
     region: Region,
     known: HashMap<Value, usize>,
     /// Places and constants that have been loaded: where, whether one number for all lanes, and a constant's bits.
     loaded: HashMap<(Option<View>, bool, u64), usize>,
 }
 
-impl Builder {
+impl RegionBuilder {
     fn push(&mut self, i: Instr) -> usize {
         self.region.instrs.push(i);
         self.region.instrs.len() - 1

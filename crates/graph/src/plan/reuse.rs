@@ -142,9 +142,18 @@ fn only_leaving(f: &Classified<'_>, v: Value, reader: Value) -> bool {
     !through_delay
 }
 
+/// Changes placements so that places are used again; nothing is allocated yet. What a replay needs is told by arrays: where
+/// there will be sweeps, none may be carried from step to step in part.
+pub(crate) fn reuse(h: &mut Assignment<'_, '_>, order: &ProgramOrder, sweeps: bool) {
+    if !sweeps {
+        carry_in_place(h, order);
+    }
+    take_places(h, order);
+}
+
 /// A value of one step that the next step puts beside others, to multiply them together, is stored where it will stand:
 /// it need not be copied. Nothing reads the place between.
-pub(crate) fn carry_in_place(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
+fn carry_in_place(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
     let f = h.f;
     for &v in &f.order {
         if h.placements.get(&v) != Some(&Placement::Slot) {
@@ -183,7 +192,7 @@ type Taken = ((usize, usize), Value);
 
 /// Moves values into places that are free when they are stored. Where looking for them takes too long, what has none yet
 /// keeps an array of its own.
-pub(crate) fn take_places(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
+fn take_places(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
     let f = h.f;
     let mut left = Allowance::of(SMALL + EACH * f.order.len());
     // By host: parts that are taken, and by what.

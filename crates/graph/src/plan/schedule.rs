@@ -12,8 +12,8 @@ use retrograd_tape::{Domain, Op, Value};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::passes::components::Class;
-use crate::plan::Kind;
-use crate::plan::build::{Classified, LoweringKind, Source};
+use crate::plan::LoopKind;
+use crate::plan::build::{Classified, LoweringKind, OperandSource};
 use crate::work;
 
 /// The smallest piece of element-wise work.
@@ -40,7 +40,7 @@ pub(crate) enum Draft {
 #[derive(Clone, Debug)]
 pub(crate) enum DraftItem {
     /// A loop.
-    Loop(Domain, Kind, Vec<Draft>),
+    Loop(Domain, LoopKind, Vec<Draft>),
     /// A product over its whole domain.
     Product(Value),
     /// Sums of one left operand, or one other sum.
@@ -77,7 +77,7 @@ struct Waits {
     inside: bool,
 }
 
-struct Schedule<'f, 'g> {
+struct Scheduler<'f, 'g> {
     f: &'f Classified<'g>,
     fills: Vec<Value>,
     /// Where each value stands in the order, by its index.
@@ -111,7 +111,7 @@ struct Schedule<'f, 'g> {
 
 /// Puts all work in order.
 pub(crate) fn schedule(f: &Classified<'_>) -> Vec<DraftItem> {
-    let mut s = Schedule::new(f);
+    let mut s = Scheduler::new(f);
     let mut items = Vec::new();
     while s.left > 0 {
         items.push(s.next());
@@ -141,12 +141,12 @@ fn sums_the_same(f: &Classified<'_>, v: Value, x: Value) -> bool {
     }
 }
 
-impl<'f, 'g> Schedule<'f, 'g> {
+impl<'f, 'g> Scheduler<'f, 'g> {
     fn new(f: &'f Classified<'g>) -> Self {
         let fills = fills(f);
         let (n, all) = (f.order.len(), f.order.len() + fills.len());
         let recurrences = f.components.reverse.len();
-        let mut s = Schedule {
+        let mut s = Scheduler {
             f,
             place: vec![usize::MAX; f.g.bound()],
             waited: vec![Vec::new(); all],
@@ -377,7 +377,7 @@ impl<'f, 'g> Schedule<'f, 'g> {
             values.iter().for_each(|v| {
                 ready.remove(&self.place[v.index()]);
             });
-            return DraftItem::Loop(domain, Kind::Parallel, body);
+            return DraftItem::Loop(domain, LoopKind::Parallel, body);
         }
         if let Some(i) = self.products.pop_first() {
             self.finish(i);
@@ -407,7 +407,7 @@ impl<'f, 'g> Schedule<'f, 'g> {
         // It does not wait for itself.
         self.recurrences.remove(&k);
         let reverse = f.components.reverse[k];
-        DraftItem::Loop(Domain::Step, Kind::Recurrence { reverse }, body)
+        DraftItem::Loop(Domain::Step, LoopKind::Recurrence { reverse }, body)
     }
 
     fn fill_domain(&self, k: usize) -> Domain {
@@ -450,7 +450,7 @@ impl<'f, 'g> Schedule<'f, 'g> {
         if f.lowering(v) != LoweringKind::Lane || domain != Domain::Step || f.g.is_output(v) {
             return false;
         }
-        let over_steps = |s: &&Source| f.domain(s.value) == Domain::Step;
+        let over_steps = |s: &&OperandSource| f.domain(s.value) == Domain::Step;
         let readers = f.readers(v);
         work::note(readers.len());
         let later = |&(u, elsewhere): &(Value, bool)| {

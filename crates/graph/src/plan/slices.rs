@@ -2,7 +2,7 @@
 //!
 //! Rows are independent, so how they are cut changes no result.
 
-use crate::plan::{Inner, Item, Plan, Stmt};
+use crate::plan::{Innermost, Item, Plan, Stmt};
 use crate::target::Target;
 
 /// Rows of a recurrence that one thread does at a time, at most: what a slice needs stays in cache.
@@ -79,7 +79,7 @@ impl Slices {
 
     /// Most steps of `rows` rows that the items of a time tile do at a time.
     pub fn steps(&self, plan: &Plan, items: &[Item], rows: usize, bytes: usize) -> usize {
-        let inside = |i: &Item| matches!(i, Item::Loop(l) if l.inner != Inner::Lanes);
+        let inside = |i: &Item| matches!(i, Item::Loop(l) if l.inner != Innermost::Lanes);
         let made: usize = items
             .iter()
             .map(|i| match i {

@@ -2,18 +2,21 @@
 
 use crate::graph::Graph;
 use crate::options::{Options, Unroll};
-use crate::plan::assignment::Assignment;
+use crate::plan::Plan;
+use crate::plan::assignment::{Assignment, ProgramOrder};
 use crate::plan::build::Classified;
+use crate::plan::fuse::fuse;
 use crate::plan::interchange::interchange;
+use crate::plan::item::each_loop;
 use crate::plan::memory::Memory;
 use crate::plan::outline_activations::widen;
 use crate::plan::region::Emit;
+use crate::plan::reuse::reuse;
 use crate::plan::schedule::schedule;
 use crate::plan::sweep::sweeps;
 use crate::plan::time_tile::time_tile;
 use crate::plan::unroll::unroll;
 use crate::plan::verify::verify;
-use crate::plan::{Item, Plan};
 
 /// Plans a graph that has been through the passes, with the stages that `options` want.
 ///
@@ -57,13 +60,18 @@ pub fn stream(g: &Graph, options: &Options) -> Plan {
 fn loops(g: &Graph, options: &Options) -> Plan {
     let mut facts = Classified::classify(g, options.distribute);
     if options.fuse {
-        facts.fuse(options.outline_activations);
+        facts.class = fuse(&facts, options.outline_activations);
     }
     if options.accumulate_in_place {
         facts.accumulate_in_place();
     }
     let drafts = schedule(&facts);
-    let assignment = Assignment::new(&facts, &drafts, options);
+    let order = ProgramOrder::new(&drafts);
+    let mut assignment = Assignment::new(&facts, &order, options.reuse);
+    if options.reuse {
+        reuse(&mut assignment, &order, options.sweeps);
+    }
+    assignment.allocate_all();
     let check = options.verify;
     // The first that is a plan: a mistake in what comes before shows here.
     let mut plan = Emit::new(&facts, assignment).run(drafts, options.target);
@@ -88,7 +96,10 @@ fn loops(g: &Graph, options: &Options) -> Plan {
         unroll(&mut p.items, options.unroll)
     });
     stage(&mut plan, check, "number", true, |p| {
-        number(&mut p.items, &mut 0)
+        let mut numbers = 0..;
+        each_loop(&mut p.items, &mut |l| {
+            l.number = numbers.next().expect("it has no end");
+        });
     });
     plan
 }
@@ -107,19 +118,5 @@ fn stage(
     run(plan);
     if check && let Err(broken) = verify(plan) {
         panic!("plan stage `{name}` broke {broken}\n{plan}");
-    }
-}
-
-/// Numbers the loops in the order in which they stand in the plan.
-fn number(items: &mut [Item], next: &mut usize) {
-    for item in items {
-        match item {
-            Item::Loop(l) => {
-                l.number = *next;
-                *next += 1;
-            }
-            Item::TimeTile { items, .. } | Item::Sweep { items, .. } => number(items, next),
-            _ => {}
-        }
     }
 }

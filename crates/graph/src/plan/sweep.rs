@@ -10,7 +10,7 @@
 use retrograd_tape::Domain;
 
 use crate::plan::access::{Access, goes_along};
-use crate::plan::{Item, Kind, Plan};
+use crate::plan::{Item, LoopKind, Plan};
 use crate::work::Allowance;
 
 /// The direction in time that an item needs.
@@ -29,9 +29,9 @@ pub(crate) fn direction(item: &Item) -> Direction {
     match item {
         Item::TimeTile { reverse, .. } | Item::Sweep { reverse, .. } => Direction::Fixed(*reverse),
         Item::Loop(l) => match l.kind {
-            Kind::Recurrence { reverse } => Direction::Fixed(reverse),
-            Kind::Parallel if l.domain == Domain::Step => Direction::Either,
-            Kind::Parallel => Direction::None,
+            LoopKind::Recurrence { reverse } => Direction::Fixed(reverse),
+            LoopKind::Parallel if l.domain == Domain::Step => Direction::Either,
+            LoopKind::Parallel => Direction::None,
         },
         Item::Product { domain, .. }
         | Item::Outer { domain, .. }
@@ -46,7 +46,7 @@ pub(crate) fn direction(item: &Item) -> Direction {
 }
 
 /// The items of a plan that are still to be placed, with what keeps them in order.
-struct Order<'p> {
+struct ItemOrder<'p> {
     plan: &'p Plan,
     direction: Vec<Direction>,
     accesses: Vec<Vec<Access>>,
@@ -62,13 +62,13 @@ struct Order<'p> {
 const SMALL: usize = 1 << 20;
 const EACH: usize = 128;
 
-impl<'p> Order<'p> {
-    fn new(plan: &'p Plan) -> Order<'p> {
+impl<'p> ItemOrder<'p> {
+    fn new(plan: &'p Plan) -> ItemOrder<'p> {
         let touched = plan.items.iter().map(|i| i.touched(&plan.weights));
         let accesses: Vec<Vec<Access>> = touched.collect();
         let all: usize = accesses.iter().map(Vec::len).sum();
         let n = accesses.len();
-        let mut order = Order {
+        let mut order = ItemOrder {
             plan,
             direction: plan.items.iter().map(direction).collect(),
             placed: vec![false; n],
@@ -264,7 +264,7 @@ fn flags(n: usize, list: &[usize]) -> Vec<bool> {
 
 /// Forms the sweeps of a plan. Where that takes too long there are none: all work over steps is done for all at once.
 pub(crate) fn sweeps(plan: &mut Plan) {
-    let mut order = Order::new(plan);
+    let mut order = ItemOrder::new(plan);
     let mut sequence: Vec<(Option<bool>, Vec<usize>)> = Vec::new();
     while order.placed.contains(&false) {
         if order.allowance.is_spent() {

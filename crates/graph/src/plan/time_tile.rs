@@ -7,7 +7,7 @@
 use retrograd_tape::Domain;
 
 use crate::plan::access::{Access, conflict, goes_along, of_array};
-use crate::plan::{Item, Kind, Loop, Plan};
+use crate::plan::{Item, Loop, LoopKind, Plan};
 use crate::work::Allowance;
 
 /// Operations that looking for time tiles may take in any plan, and for each access of its items.
@@ -41,7 +41,7 @@ pub(crate) fn time_tile(plan: &mut Plan) {
         let reader = plan.items.get(to + 1);
         let follows = |l: &Loop| {
             let behind = [touched[to + 1].as_slice()];
-            matches!(l.kind, Kind::Recurrence { .. })
+            matches!(l.kind, LoopKind::Recurrence { .. })
                 && follow(&behind, &plan.items[i], &touched[i])
         };
         if !left.is_spent() && reader.is_some_and(|r| matches!(r, Item::Loop(l) if follows(l))) {
@@ -55,7 +55,7 @@ pub(crate) fn time_tile(plan: &mut Plan) {
     let mut before: Vec<Vec<Access>> = Vec::new();
     for (item, own) in std::mem::take(&mut plan.items).into_iter().zip(touched) {
         if let Item::Loop(l) = &item
-            && let Kind::Recurrence { reverse } = l.kind
+            && let LoopKind::Recurrence { reverse } = l.kind
         {
             let last = &out[out.len() - before.len()..];
             let products = together(last, &before, &own, reverse, plan, &mut left);
@@ -89,8 +89,7 @@ fn together(
         if !left.spend(members.len() * own.len()) {
             break;
         }
-        let parallel =
-            matches!(item, Item::Loop(p) if p.kind == Kind::Parallel && p.domain == Domain::Step);
+        let parallel = matches!(item, Item::Loop(p) if p.kind == LoopKind::Parallel && p.domain == Domain::Step);
         // A loop belongs to what it is done to: all that it reads and writes, the recurrence and its products do too.
         let along = |m: &&[Access]| goes_along(own, m, &plan.buffers, reverse);
         let joins =

@@ -4,19 +4,16 @@
 //! factor, never with T.
 
 use crate::options::Unroll;
-use crate::plan::{Item, Kind};
+use crate::plan::item::each_loop;
+use crate::plan::{Item, LoopKind};
 
 /// Sets the factor of every recurrence.
 pub(crate) fn unroll(items: &mut [Item], wish: Unroll) {
-    for item in items {
-        match item {
-            Item::Loop(l) if matches!(l.kind, Kind::Recurrence { .. }) => {
-                l.unroll = wish.factor().unwrap_or(AUTO);
-            }
-            Item::TimeTile { items, .. } | Item::Sweep { items, .. } => unroll(items, wish),
-            _ => {}
+    each_loop(items, &mut |l| {
+        if matches!(l.kind, LoopKind::Recurrence { .. }) {
+            l.unroll = wish.factor().unwrap_or(AUTO);
         }
-    }
+    });
 }
 
 /// The factor where there is no wish. Where time is innermost, none pays: the loop's own work goes on beside the step's

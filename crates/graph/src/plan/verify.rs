@@ -36,8 +36,8 @@ use crate::options::Unroll;
 use crate::plan::access::{Access, goes_along, overlap};
 use crate::plan::sweep::{Direction, direction};
 use crate::plan::{
-    BlockAt, Buffer, Carried, Fold, Inner, Instr, Item, Kind, Loop, Plan, Region, Stmt, Storage,
-    View,
+    BlockAt, Buffer, Carried, Fold, Innermost, Instr, Item, Loop, LoopKind, Plan, Region, Stmt,
+    Storage, View,
 };
 use crate::verify::Broken;
 use touch::Touch;
@@ -234,7 +234,7 @@ fn places(plan: &Plan, t: Touch) -> Result<(), Broken> {
 }
 
 fn r#loop(plan: &Plan, l: &Loop) -> Result<(), Broken> {
-    let recurs = matches!(l.kind, Kind::Recurrence { .. });
+    let recurs = matches!(l.kind, LoopKind::Recurrence { .. });
     let most = if recurs { Unroll::MOST } else { 1 };
     if l.unroll == 0 || l.unroll > most {
         return broken(
@@ -269,8 +269,8 @@ fn r#loop(plan: &Plan, l: &Loop) -> Result<(), Broken> {
         }
     }
     match &l.inner {
-        Inner::Lanes => Ok(()),
-        Inner::Time(carried) => time_innermost(plan, l, carried),
+        Innermost::Lanes => Ok(()),
+        Innermost::Time(carried) => time_innermost(plan, l, carried),
     }
 }
 
@@ -368,7 +368,7 @@ fn meet(plan: &Plan, (a, n): (View, usize), (b, m): (View, usize)) -> bool {
 
 /// Rule 9.
 fn time_innermost(plan: &Plan, l: &Loop, carried: &[Carried]) -> Result<(), Broken> {
-    let ([Stmt::Region(r)], Kind::Recurrence { reverse }) = (l.body.as_slice(), l.kind) else {
+    let ([Stmt::Region(r)], LoopKind::Recurrence { reverse }) = (l.body.as_slice(), l.kind) else {
         return broken(
             9,
             format!("loop {} is no recurrence of one region", l.number),
@@ -418,11 +418,11 @@ fn time_tile(plan: &Plan, reverse: bool, items: &[Item]) -> Result<(), Broken> {
     };
     let before = |i: &Item| {
         product(i)
-            || matches!(i, Item::Loop(l) if l.kind == Kind::Parallel && l.domain == Domain::Step)
+            || matches!(i, Item::Loop(l) if l.kind == LoopKind::Parallel && l.domain == Domain::Step)
     };
     let formed = match items {
         [first @ .., Item::Loop(last)] => {
-            last.kind == Kind::Recurrence { reverse }
+            last.kind == LoopKind::Recurrence { reverse }
                 && first.iter().all(before)
                 && first.iter().any(product)
         }

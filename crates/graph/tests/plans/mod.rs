@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use retrograd_graph::passes::stream::stream;
 use retrograd_graph::passes::tangent::{self, Tangents};
 use retrograd_graph::passes::{self, Derivation, adjoint, adjoint::Differentiate};
-use retrograd_graph::plan::{self, Cut, Plan, plan};
+use retrograd_graph::plan::{self, Blocking, Plan, plan};
 use retrograd_graph::{Graph, Options};
 use retrograd_tape::Domain;
 
@@ -25,7 +25,7 @@ pub(crate) fn agree(name: &str, g: &Graph, number: &dyn Fn(&str, usize) -> f64) 
             &[],
             &options,
             plan::stream,
-            (9, 2, Cut::default()),
+            (9, 2, Blocking::default()),
             number,
         );
         let right = interpret::run(&streamed.graph, 9, 2, number);
@@ -71,16 +71,16 @@ fn agree_on(
         (
             5,
             2,
-            Cut {
+            Blocking {
                 block: 2,
                 replay: true,
-                ..Cut::default()
+                ..Blocking::default()
             },
         ),
         (
             2,
             1,
-            Cut {
+            Blocking {
                 steps: 1,
                 lanes: 1,
                 last_first: true,
@@ -105,7 +105,7 @@ fn run(
     derivations: &[Derivation],
     options: &Options,
     make: fn(&Graph, &Options) -> Plan,
-    (t, b, cut): (usize, usize, Cut),
+    (t, b, cut): (usize, usize, Blocking),
     number: &dyn Fn(&str, usize) -> f64,
 ) -> BTreeMap<String, Vec<f64>> {
     let trace = passes::run(g, derivations, options).unwrap_or_else(|e| panic!("{name}: {e}"));

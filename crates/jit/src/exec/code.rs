@@ -10,20 +10,21 @@ use cranelift::codegen::settings;
 use cranelift::prelude::*;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, ModuleError};
-use retrograd_graph::plan::{Kind, Loop, Plan};
+use retrograd_graph::plan::{Loop, LoopKind, Plan};
 use retrograd_graph::{Level, Target};
 use retrograd_kernels::{Isa, Kernels, SimdElement, kernels_for};
 
-use super::Frame;
+use crate::element::Element;
 use crate::error::CompileError;
-use crate::lower::Names;
+use crate::frame::Frame;
+use crate::lower::{Backend, Names, share};
 
 /// A loop's function: frame, first step, end of steps, first row, end of rows, names.
 type LoopFn<T> = unsafe extern "C" fn(*const Frame<T>, usize, usize, usize, usize, *const usize);
 
 /// A function, which several loops may share, and the names of the arrays for this one.
 #[derive(Clone, Copy)]
-struct Part<T: SimdElement> {
+struct NamedFunction<T: SimdElement> {
     function: LoopFn<T>,
     names: *const usize,
 }
@@ -32,7 +33,7 @@ struct Part<T: SimdElement> {
 #[derive(Clone, Copy)]
 pub(crate) struct LoopCode<T: SimdElement> {
     /// What is done at each step, in order.
-    parts: *const [Part<T>],
+    parts: *const [NamedFunction<T>],
     reverse: bool,
 }
 
@@ -149,7 +150,7 @@ pub(crate) struct Code<T: SimdElement> {
     module: Option<JITModule>,
     /// By loop: where its parts are, and whether it goes through time from the end.
     loops: Vec<(Range<usize>, bool)>,
-    parts: Vec<Part<T>>,
+    parts: Vec<NamedFunction<T>>,
     /// What parts are told. Never read but through them.
     _names: Vec<usize>,
     /// Those of the target that the functions are for.
@@ -210,17 +211,17 @@ impl<T: SimdElement> Code<T> {
             let function = module.get_finalized_function(ids[*k].0);
             // SAFETY: `lower` made it with this signature for the host's C calling convention.
             let function = unsafe { std::mem::transmute::<*const u8, LoopFn<T>>(function) };
-            Part {
+            NamedFunction {
                 function,
                 names: mine.as_ptr(),
             }
         };
-        let parts: Vec<Part<T>> = calls.iter().flatten().map(part).collect();
+        let parts: Vec<NamedFunction<T>> = calls.iter().flatten().map(part).collect();
         let mut end = 0;
         let place = |(own, l): (&Vec<_>, &Loop)| {
             let start = end;
             end += own.len();
-            (start..end, l.kind == Kind::Recurrence { reverse: true })
+            (start..end, l.kind == LoopKind::Recurrence { reverse: true })
         };
         let loops = calls.iter().zip(plan.loops()).map(place).collect();
         Ok(Code {
@@ -250,4 +251,16 @@ impl<T: SimdElement> Drop for Code<T> {
             unsafe { module.free_memory() };
         }
     }
+}
+
+/// The native code of a plan, for its target, checked by Cranelift's verifier if `verify` wants it.
+pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code<T>, CompileError> {
+    let isa = generator(plan.target, verify)?;
+    let backend = Backend {
+        isa: &*isa,
+        lane: T::LANE,
+    };
+    let mut context = FunctionBuilderContext::new();
+    let (functions, calls) = share(&backend, plan, &mut context);
+    Code::new(plan, isa.clone(), functions, &calls)
 }

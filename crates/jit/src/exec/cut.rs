@@ -1,7 +1,7 @@
 //! Into how many pieces work is cut, decided by what it costs and never by timing, so that a run does the same on every day.
 
 use retrograd_graph::plan::cost::{effort, points};
-use retrograd_graph::plan::{Item, Plan};
+use retrograd_graph::plan::{Item, Plan, walk};
 use retrograd_tape::Domain;
 
 /// The least that a piece of work is to cost, in the units of [`Work::effort`](retrograd_graph::plan::cost::Work::effort).
@@ -53,18 +53,8 @@ pub(crate) struct Efforts(Vec<(usize, usize)>);
 impl Efforts {
     /// The items of a plan, which must stay where it is.
     pub(crate) fn of(plan: &Plan) -> Efforts {
-        fn visit(plan: &Plan, items: &[Item], out: &mut Vec<(usize, usize)>) {
-            for item in items {
-                if let Item::Sweep { items, .. } | Item::TimeTile { items, .. } = item {
-                    visit(plan, items, out);
-                }
-                if !matches!(item, Item::Sweep { .. }) {
-                    out.push((address(item), effort(plan, item)));
-                }
-            }
-        }
-        let mut out = Vec::new();
-        visit(plan, &plan.items, &mut out);
+        let all = walk(&plan.items).filter(|i| !matches!(i, Item::Sweep { .. }));
+        let mut out: Vec<_> = all.map(|i| (address(i), effort(plan, i))).collect();
         out.sort_unstable();
         Efforts(out)
     }
@@ -88,25 +78,10 @@ impl Efforts {
         cut: Cut,
         which: fn(&Item) -> bool,
     ) -> usize {
-        fn visit(items: &[Item], f: &mut dyn FnMut(&Item)) {
-            for item in items {
-                match item {
-                    Item::Sweep { items, .. } => visit(items, f),
-                    Item::TimeTile { items, .. } => {
-                        f(item);
-                        visit(items, f);
-                    }
-                    _ => f(item),
-                }
-            }
-        }
-        let mut most = 1;
-        visit(&plan.items, &mut |item| {
-            if which(item) {
-                most = most.max(self.pieces(item, sizes, cut));
-            }
-        });
-        most
+        let wanted = walk(&plan.items).filter(|i| !matches!(i, Item::Sweep { .. }) && which(i));
+        wanted
+            .map(|i| self.pieces(i, sizes, cut))
+            .fold(1, usize::max)
     }
 }
 

@@ -19,34 +19,23 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use retrograd_graph::plan::cost::points;
-use retrograd_graph::plan::{Inner, Item, Kind, Layout, Loop, Plan, Product, Slices, View, WIDE};
-use retrograd_kernels::{ActivateFn, Activation, BACKWARD, Kernels, SimdElement, Weights};
+use retrograd_graph::plan::{
+    Innermost, Item, Layout, Loop, LoopKind, Plan, Product, Slices, View, WIDE,
+};
+use retrograd_kernels::{Activation, BACKWARD, Kernels, SimdElement, Weights};
 use retrograd_tape::{Domain, Map};
 
 use crate::element::Element;
+use crate::frame::Frame;
 use code::Code;
 pub use counting::Calls;
 use cut::{Cut, Efforts, address};
 use pool::share;
-pub(crate) use workspace::{Need, Workspace};
-
-/// What compiled loops are called with. Field order is known to [`crate::lower::field`].
-#[repr(C)]
-pub(crate) struct Frame<T: SimdElement> {
-    bases: *const *mut T,
-    weights: *const Weights<T>,
-    product: retrograd_kernels::ProductFn<T>,
-    product_from: retrograd_kernels::ProductFromFn<T>,
-    steps: usize,
-    rows: usize,
-    /// Not 0 once an index was no row of its table: loops on any thread write 1, and who ran them looks once they are over.
-    outside: AtomicU64,
-    activations: [ActivateFn<T>; WIDE.len()],
-}
+pub(crate) use workspace::{MemoryNeed, Workspace};
 
 impl<T: Element> Frame<T> {
     /// The addresses of a workspace that is bound, and the kernels, counting their calls if that is wanted.
-    fn new(
+    pub(crate) fn new(
         workspace: &Workspace<T>,
         kernels: &Kernels<T>,
         (steps, rows): (usize, usize),
@@ -71,21 +60,13 @@ impl<T: Element> Frame<T> {
             activations,
         }
     }
-
-    /// An index was no row of its table since this was last asked.
-    fn was_outside(&mut self) -> bool {
-        std::mem::take(self.outside.get_mut()) != 0
-    }
 }
 
-// SAFETY: while loops run the frame is read only, but for a mark that all of them set alike; what its addresses lead to is divided among the threads by rows.
-unsafe impl<T: SimdElement> Sync for Frame<T> {}
-
 /// An index that the program computed was no row of its table. Which one, compiled code does not know.
-pub(crate) struct Outside;
+pub(crate) struct IndexOutOfRange;
 
 /// One run: the plan, its code and everything with an address.
-pub(crate) struct Run<'a, T: SimdElement> {
+pub(crate) struct PlanExecution<'a, T: SimdElement> {
     pub(crate) plan: &'a Plan,
     pub(crate) code: &'a Code<T>,
     pub(crate) t: usize,
@@ -102,7 +83,7 @@ pub(crate) struct Run<'a, T: SimdElement> {
 
 /// The steps that an item over steps is run for.
 #[derive(Clone, Copy)]
-struct Span {
+struct StepRange {
     t0: usize,
     t1: usize,
     /// Nothing has been summed up yet.
@@ -116,15 +97,15 @@ const INSIDE: usize = 64;
 
 /// An address that may go to another thread.
 #[derive(Clone, Copy)]
-struct Shared<P>(P);
+struct SendPtr<P>(P);
 // SAFETY: whoever uses the address keeps to its own part of the array.
-unsafe impl<P> Send for Shared<P> {}
+unsafe impl<P> Send for SendPtr<P> {}
 // SAFETY: as above.
-unsafe impl<P> Sync for Shared<P> {}
+unsafe impl<P> Sync for SendPtr<P> {}
 
 /// A view's addresses: of its number at the item's first step, and numbers from step to step and from row to row.
 #[derive(Clone, Copy)]
-pub(crate) struct Strided<T> {
+pub(crate) struct StridedPtr<T> {
     at: *mut T,
     step: usize,
     row: usize,
@@ -143,21 +124,21 @@ fn activation(m: Map) -> Activation {
 
 /// A product's addresses.
 #[derive(Clone, Copy)]
-struct Operands<T> {
+struct ProductOperands<T> {
     w: *const Weights<T>,
-    x: Strided<T>,
-    y: Strided<T>,
+    x: StridedPtr<T>,
+    y: StridedPtr<T>,
     bias: Option<*const T>,
     add: bool,
 }
 
-impl<T: SimdElement> Operands<T> {
+impl<T: SimdElement> ProductOperands<T> {
     /// `m` rows from the t-th step and row b on.
     ///
     /// # Safety
     /// The rows must exist, one after another, and nobody else may touch those of the results.
     unsafe fn multiply(&self, kernels: &Kernels<T>, t: usize, b: usize, m: usize) {
-        let Operands { w, x, y, bias, add } = self;
+        let ProductOperands { w, x, y, bias, add } = self;
         // Every other step from the weights' end, as in recurrences: packed weights give the same bits.
         let way = if t.is_multiple_of(2) { 0 } else { BACKWARD };
         // SAFETY: passed on to the caller; the bias is as long as a row of results.
@@ -172,7 +153,7 @@ impl<T: SimdElement> Operands<T> {
     }
 }
 
-impl<'a, T: Element> Run<'a, T> {
+impl<'a, T: Element> PlanExecution<'a, T> {
     /// Prepares a run for (T, B) over a workspace that fits and is bound to the caller's arrays.
     pub(crate) fn new(
         plan: &'a Plan,
@@ -184,7 +165,7 @@ impl<'a, T: Element> Run<'a, T> {
         count: bool,
     ) -> Self {
         let frame = Frame::new(workspace, code.kernels, (t, b), count);
-        Run {
+        PlanExecution {
             plan,
             code,
             t,
@@ -200,21 +181,21 @@ impl<'a, T: Element> Run<'a, T> {
     }
 
     /// Runs the plan, and tells how long each item took: once a block for those of sweeps.
-    pub(crate) fn run_timed(mut self) -> Result<Vec<(usize, Duration)>, Outside> {
+    pub(crate) fn run_timed(mut self) -> Result<Vec<(usize, Duration)>, IndexOutOfRange> {
         self.times = Some(Vec::new());
         self.go()?;
         Ok(self.times.unwrap_or_default())
     }
 
     /// Runs the plan.
-    pub(crate) fn run(mut self) -> Result<Calls, Outside> {
+    pub(crate) fn run(mut self) -> Result<Calls, IndexOutOfRange> {
         self.go()?;
         Ok(self.calls)
     }
 
-    fn go(&mut self) -> Result<(), Outside> {
+    fn go(&mut self) -> Result<(), IndexOutOfRange> {
         let before = counting::counted();
-        let whole = Span {
+        let whole = StepRange {
             t0: 0,
             t1: self.t,
             first: true,
@@ -233,12 +214,12 @@ impl<'a, T: Element> Run<'a, T> {
         self.calls.step_products = after.0 - before.0;
         self.calls.activations = after.1 - before.1;
         match self.frame.was_outside() {
-            true => Err(Outside),
+            true => Err(IndexOutOfRange),
             false => Ok(()),
         }
     }
 
-    fn item(&mut self, item: &Item, span: Span) {
+    fn item(&mut self, item: &Item, span: StepRange) {
         let start = self.times.is_some().then(Instant::now);
         self.run_item(item, span);
         if let (Some(times), Some(start)) = (&mut self.times, start) {
@@ -246,7 +227,7 @@ impl<'a, T: Element> Run<'a, T> {
         }
     }
 
-    fn run_item(&mut self, item: &Item, span: Span) {
+    fn run_item(&mut self, item: &Item, span: StepRange) {
         let kernels = self.code.kernels;
         match item {
             Item::Pack(w) => {
@@ -279,7 +260,7 @@ impl<'a, T: Element> Run<'a, T> {
     }
 
     /// Pieces that an item's work is cut into.
-    fn pieces(&self, item: &Item, span: Span) -> usize {
+    fn pieces(&self, item: &Item, span: StepRange) -> usize {
         let sizes = (span.t1 - span.t0, self.b);
         self.efforts.pieces(item, sizes, self.cut)
     }
@@ -294,7 +275,7 @@ impl<'a, T: Element> Run<'a, T> {
     }
 
     /// Runs a loop, which is what the item is.
-    fn run_loop(&self, l: &Loop, item: &Item, span: Span) {
+    fn run_loop(&self, l: &Loop, item: &Item, span: StepRange) {
         let f = self.code.of_loop(l.number);
         let (t0, t1) = match l.domain {
             Domain::Step => (span.t0, span.t1),
@@ -309,11 +290,11 @@ impl<'a, T: Element> Run<'a, T> {
             unsafe { f.run(frame, (t0, t1), (b0, b1)) }
         };
         match l.kind {
-            Kind::Recurrence { reverse } => {
+            LoopKind::Recurrence { reverse } => {
                 self.over_slices(std::slice::from_ref(item), pieces, |b0, b1| {
                     let most = match l.inner {
-                        Inner::Lanes => steps,
-                        Inner::Time(_) => (INSIDE / (b1 - b0)).max(1),
+                        Innermost::Lanes => steps,
+                        Innermost::Time(_) => (INSIDE / (b1 - b0)).max(1),
                     };
                     let blocks = steps.div_ceil(most);
                     for i in 0..blocks {
@@ -323,13 +304,13 @@ impl<'a, T: Element> Run<'a, T> {
                     }
                 })
             }
-            Kind::Parallel if pieces <= 1 => call(t0, t1, 0, rows),
-            Kind::Parallel if steps >= rows => {
+            LoopKind::Parallel if pieces <= 1 => call(t0, t1, 0, rows),
+            LoopKind::Parallel if steps >= rows => {
                 let slice = steps.div_ceil(4 * pieces);
                 let part = |i: usize| call(t0 + i * slice, t1.min(t0 + (i + 1) * slice), 0, rows);
                 share(pieces, steps.div_ceil(slice), part);
             }
-            Kind::Parallel => {
+            LoopKind::Parallel => {
                 let slice = rows.div_ceil(4 * pieces);
                 let part = |i: usize| call(t0, t1, i * slice, rows.min((i + 1) * slice));
                 share(pieces, rows.div_ceil(slice), part);
@@ -344,7 +325,7 @@ impl<'a, T: Element> Run<'a, T> {
         kernels: &Kernels<T>,
         reverse: bool,
         items: &[Item],
-        (span, pieces): (Span, usize),
+        (span, pieces): (StepRange, usize),
     ) {
         let (steps, rows) = (span.t1 - span.t0, self.b);
         if rows < pieces {
@@ -396,11 +377,11 @@ impl<'a, T: Element> Run<'a, T> {
         kernels: &Kernels<T>,
         domain: Domain,
         p: &Product,
-        (span, pieces): (Span, usize),
+        (span, pieces): (StepRange, usize),
     ) {
         let (steps, rows) = points(domain, span.t1 - span.t0, self.b);
         let m = steps * rows;
-        let operands = Shared(self.operands(p, span));
+        let operands = SendPtr(self.operands(p, span));
         let part = |i0: usize, i1: usize| {
             // SAFETY: rows i0..i1 exist, one after another from the first step on, and no other part writes the results.
             unsafe { { &operands }.0.multiply(kernels, 0, i0, i1 - i0) }
@@ -416,8 +397,8 @@ impl<'a, T: Element> Run<'a, T> {
     }
 
     /// Addresses of a product.
-    fn operands(&self, p: &Product, span: Span) -> Operands<T> {
-        Operands {
+    fn operands(&self, p: &Product, span: StepRange) -> ProductOperands<T> {
+        ProductOperands {
             w: &self.workspace.weights[p.weight],
             x: self.strided(p.x, span),
             y: self.strided(p.y, span),
@@ -427,7 +408,7 @@ impl<'a, T: Element> Run<'a, T> {
     }
 
     /// Where a view begins in an item over a domain; if that is over steps, at the first of the span.
-    fn strided(&self, v: View, span: Span) -> Strided<T> {
+    fn strided(&self, v: View, span: StepRange) -> StridedPtr<T> {
         let buffer = &self.plan.buffers[v.buffer];
         let (start, step, row) = match buffer.domain {
             Domain::Once => (0, 0, 0),
@@ -442,6 +423,6 @@ impl<'a, T: Element> Run<'a, T> {
         };
         // The first step may lie beyond what a base of an array of one block is the base of; the view does not.
         let at = self.workspace.bases[v.buffer].wrapping_add(start + v.offset);
-        Strided { at, step, row }
+        StridedPtr { at, step, row }
     }
 }

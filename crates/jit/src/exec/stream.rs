@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use retrograd_graph::plan::{Item, Kind, Layout, Loop, Plan, Slices, Storage};
+use retrograd_graph::plan::{Item, Layout, Loop, LoopKind, Plan, Slices, Storage};
 use retrograd_kernels::{AlignedBuffer, Kernels};
 use retrograd_tape::Domain;
 
 use super::code::{Code, LoopCode};
 use super::cut::{Cut, Efforts};
-use super::{Frame, Need, Run, Span, Workspace};
+use super::{MemoryNeed, PlanExecution, StepRange, Workspace};
 use crate::element::Element;
 use crate::error::RunError;
+use crate::frame::Frame;
 
 /// When an item of a streaming plan is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum StreamPart {
     /// When parameters or static inputs are set.
     Bind,
     /// When states are set.
@@ -27,14 +28,14 @@ enum Part {
 
 /// What a streaming plan runs on. Every array but those of the sample at hand is its own, its workspace's, or one that it
 /// shares with its forks: parameters and what is made of them.
-pub(crate) struct Stream<T: Element> {
+pub(crate) struct StreamExecution<T: Element> {
     /// Arrays that samples and states are written to; empty where an array is among the bound ones.
     workspace: Workspace<T>,
-    bound: Arc<Bound<T>>,
+    bound: Arc<BoundArrays<T>>,
     frame: Frame<T>,
     kernels: &'static Kernels<T>,
     step: LoopCode<T>,
-    parts: Vec<Part>,
+    parts: Vec<StreamPart>,
     /// The arrays that come with a sample.
     inputs: Vec<usize>,
     outputs: Vec<usize>,
@@ -47,9 +48,9 @@ pub(crate) struct Stream<T: Element> {
     outside: bool,
 }
 
-/// What parts other than [`Part::Bind`] only read. Whoever changes it has it alone: see [`Stream::own`].
+/// What parts other than [`StreamPart::Bind`] only read. Whoever changes it has it alone: see [`StreamExecution::own`].
 #[derive(Clone)]
-struct Bound<T: Element> {
+struct BoundArrays<T: Element> {
     /// By their numbers in the plan; empty where an array is among those of a workspace.
     arrays: Vec<AlignedBuffer<T>>,
     packed: Vec<AlignedBuffer<T>>,
@@ -57,9 +58,9 @@ struct Bound<T: Element> {
 
 // SAFETY: its addresses lead to its own workspace, to arrays that it and its forks only read as long as there is more than
 // one of them, and, only while `step` runs, to what the caller has borrowed.
-unsafe impl<T: Element> Send for Stream<T> {}
+unsafe impl<T: Element> Send for StreamExecution<T> {}
 // SAFETY: through a shared reference no address is followed.
-unsafe impl<T: Element> Sync for Stream<T> {}
+unsafe impl<T: Element> Sync for StreamExecution<T> {}
 
 const LAYOUT: Layout = Layout {
     block: 1,
@@ -77,28 +78,28 @@ pub(crate) fn step_loop(plan: &Plan) -> Option<&Loop> {
     found
 }
 
-fn parts(plan: &Plan) -> Vec<Part> {
+fn parts(plan: &Plan) -> Vec<StreamPart> {
     let mut stepped = false;
     let part = |item: &Item| match item {
         Item::Loop(l) => match (l.domain, l.kind) {
             (Domain::Step, kind) => {
-                assert_eq!(kind, Kind::Recurrence { reverse: false });
+                assert_eq!(kind, LoopKind::Recurrence { reverse: false });
                 stepped = true;
-                Part::Step
+                StreamPart::Step
             }
-            (Domain::BoundarySlots(_), _) if stepped => Part::States,
-            (Domain::BoundarySlots(_), _) => Part::Begin,
-            (Domain::Once | Domain::Row, _) => Part::Bind,
+            (Domain::BoundarySlots(_), _) if stepped => StreamPart::States,
+            (Domain::BoundarySlots(_), _) => StreamPart::Begin,
+            (Domain::Once | Domain::Row, _) => StreamPart::Bind,
         },
         Item::TimeTile { .. } | Item::Sweep { .. } => unreachable!("not in a streaming plan"),
-        _ => Part::Bind,
+        _ => StreamPart::Bind,
     };
     plan.items.iter().map(part).collect()
 }
 
 /// For each array, whether it is one stream's alone: it is of the sample or the states, or something else is written there
 /// for them.
-fn written(plan: &Plan, parts: &[Part]) -> Vec<bool> {
+fn written(plan: &Plan, parts: &[StreamPart]) -> Vec<bool> {
     let own = |x: &retrograd_graph::plan::Buffer| match x.domain {
         Domain::BoundarySlots(_) | Domain::Step => true,
         Domain::Once | Domain::Row => false,
@@ -108,7 +109,7 @@ fn written(plan: &Plan, parts: &[Part]) -> Vec<bool> {
         .items
         .iter()
         .zip(parts)
-        .filter(|(_, p)| **p != Part::Bind)
+        .filter(|(_, p)| **p != StreamPart::Bind)
     {
         let Item::Loop(l) = item else {
             unreachable!("only loops depend on samples")
@@ -120,7 +121,7 @@ fn written(plan: &Plan, parts: &[Part]) -> Vec<bool> {
     written
 }
 
-impl<T: Element> Stream<T> {
+impl<T: Element> StreamExecution<T> {
     /// Room for `b` rows. `inputs` and `outputs` are the arrays that come with a sample, by their numbers in the plan; all
     /// others are zeros. None if there is nothing to do for a sample.
     ///
@@ -141,7 +142,7 @@ impl<T: Element> Stream<T> {
         let read: Vec<Storage> = inputs.iter().map(|&u| plan.buffers[u].storage).collect();
         let given = |s| read.contains(&s);
         let mut workspace = Workspace::new();
-        let need = Need {
+        let need = MemoryNeed {
             plan,
             kernels: code.kernels,
             t: 1,
@@ -163,7 +164,7 @@ impl<T: Element> Stream<T> {
         let parts = parts(plan);
         let written = written(plan, &parts);
         let arrays = workspace.own.iter_mut().zip(written);
-        let bound = Bound {
+        let bound = BoundArrays {
             arrays: arrays
                 .map(|(array, written)| match written {
                     true => AlignedBuffer::default(),
@@ -172,7 +173,7 @@ impl<T: Element> Stream<T> {
                 .collect(),
             packed: std::mem::take(&mut workspace.packed),
         };
-        Ok(Some(Stream {
+        Ok(Some(StreamExecution {
             frame: Frame::new(&workspace, code.kernels, (0, b), false),
             kernels: code.kernels,
             slice: Slices::of(plan.target).rows(plan, &plan.items, size_of::<T>(), b, 1),
@@ -206,7 +207,7 @@ impl<T: Element> Stream<T> {
         workspace.scratch = self.workspace.scratch.clone();
         workspace.arrays = self.workspace.arrays.clone();
         workspace.origins = self.workspace.origins.clone();
-        let mut fork = Stream {
+        let mut fork = StreamExecution {
             frame: Frame::new(&workspace, self.kernels, (0, self.b), false),
             kernels: self.kernels,
             workspace,
@@ -289,27 +290,28 @@ impl<T: Element> Stream<T> {
             Arc::get_mut(&mut self.bound).is_some(),
             "what forks read is not written"
         );
-        self.run(plan, code, Part::Bind);
+        self.run(plan, code, StreamPart::Bind);
     }
 
     /// The states become what the arrays of their beginnings hold.
     pub(crate) fn begin(&mut self, plan: &Plan, code: &Code<T>) {
         self.t = 0;
-        self.run(plan, code, Part::Begin);
+        self.run(plan, code, StreamPart::Begin);
     }
 
     /// Fills the arrays of the outputs that say what the states are.
     pub(crate) fn states(&mut self, plan: &Plan, code: &Code<T>) {
-        self.run(plan, code, Part::States);
+        self.run(plan, code, StreamPart::States);
     }
 
-    fn run(&mut self, plan: &Plan, code: &Code<T>, part: Part) {
+    fn run(&mut self, plan: &Plan, code: &Code<T>, part: StreamPart) {
         let items = plan.items.iter().zip(&self.parts);
         let sizes = (self.t, self.b);
         let alone = (Cut::ONE, &Efforts::default());
-        let mut run = Run::new(plan, code, sizes, alone, LAYOUT, &mut self.workspace, false);
+        let mut run =
+            PlanExecution::new(plan, code, sizes, alone, LAYOUT, &mut self.workspace, false);
         for (item, _) in items.filter(|(_, p)| **p == part) {
-            let span = Span {
+            let span = StepRange {
                 t0: 0,
                 t1: 0,
                 first: true,
@@ -318,7 +320,7 @@ impl<T: Element> Stream<T> {
         }
         let outside = run.frame.was_outside();
         // Whoever asks what the states are has heard of it with the sample that made them.
-        self.outside |= outside && part != Part::States;
+        self.outside |= outside && part != StreamPart::States;
     }
 
     /// An index was no row of its table, in a sample or in what was made before it, since this was last asked.

@@ -13,16 +13,16 @@ use retrograd_kernels::{
 use retrograd_tape::{Domain, Real};
 
 use super::pool::share;
-use super::{Run, Shared, Span, Strided};
+use super::{PlanExecution, SendPtr, StepRange, StridedPtr};
 use crate::element::Element;
 
 /// How a sum is run: its points, and the pieces that it is cut into.
 #[derive(Clone, Copy)]
-struct Sum<'a, T: retrograd_kernels::SimdElement> {
+struct SumRun<'a, T: retrograd_kernels::SimdElement> {
     kernels: &'a Kernels<T>,
     steps: usize,
     rows: usize,
-    span: Span,
+    span: StepRange,
     pieces: usize,
 }
 
@@ -33,13 +33,13 @@ struct Gradient<'a> {
     bias: &'a [BlockAt],
 }
 
-impl<T: Element> Run<'_, T> {
+impl<T: Element> PlanExecution<'_, T> {
     /// Runs a sum of the plan.
-    pub(super) fn sum(&mut self, kernels: &Kernels<T>, item: &Item, span: Span) {
+    pub(super) fn sum(&mut self, kernels: &Kernels<T>, item: &Item, span: StepRange) {
         let pieces = self.pieces(item, span);
         let at = |domain: Domain| {
             let (steps, rows) = points(domain, span.t1 - span.t0, self.b);
-            Sum {
+            SumRun {
                 kernels,
                 steps,
                 rows,
@@ -99,7 +99,7 @@ impl<T: Element> Run<'_, T> {
     }
 
     /// Σ δ xᵀ, cut by the rows of the results.
-    fn weight_gradient(&mut self, sum: Sum<'_, T>, gradient: &Gradient<'_>) {
+    fn weight_gradient(&mut self, sum: SumRun<'_, T>, gradient: &Gradient<'_>) {
         let (kernels, span) = (sum.kernels, sum.span);
         let (delta, len) = gradient.delta;
         let d = self.strided(delta, span);
@@ -154,7 +154,7 @@ impl<T: Element> Run<'_, T> {
         let pieces = sum.pieces.min(self.workspace.scratch.len());
         let scratch = &mut self.workspace.scratch[..pieces];
         let slice = len.div_ceil(pieces).next_multiple_of(kernels.tile_rows);
-        let args = Shared(&args);
+        let args = SendPtr(&args);
         let part = |(i, s): (usize, &mut AlignedBuffer<T>)| {
             let args = &args;
             let (i0, i1) = ((i * slice).min(len), ((i + 1) * slice).min(len));
@@ -174,7 +174,7 @@ impl<T: Element> Run<'_, T> {
     }
 
     /// Sums of vectors: one in all, cut by columns, or one a row, cut by rows.
-    fn sum_to(&self, sum: Sum<'_, T>, to: Domain, x: View, parts: &[BlockAt]) {
+    fn sum_to(&self, sum: SumRun<'_, T>, to: Domain, x: View, parts: &[BlockAt]) {
         let x = self.strided(x, sum.span);
         // The domains below a step are `row` and `once`.
         let (sums, over) = match to {
@@ -182,7 +182,7 @@ impl<T: Element> Run<'_, T> {
             _ => (sum.rows, 1),
         };
         for part in parts {
-            let places = Shared((x, self.strided(part.view, sum.span)));
+            let places = SendPtr((x, self.strided(part.view, sum.span)));
             let cols = part.cols;
             // Rows and columns of the result.
             let some = |r0: usize, r1: usize, c0: usize, c1: usize| {
@@ -212,7 +212,7 @@ impl<T: Element> Run<'_, T> {
     }
 
     /// Σ a bᵀ for each row by itself, cut by rows.
-    fn outer_to(&self, sum: Sum<'_, T>, a: (View, usize), b: (View, usize), y: View) {
+    fn outer_to(&self, sum: SumRun<'_, T>, a: (View, usize), b: (View, usize), y: View) {
         let (m, n) = (a.1, b.1);
         let (a, b) = (self.strided(a.0, sum.span), self.strided(b.0, sum.span));
         let y = self.strided(y, sum.span);
@@ -230,7 +230,7 @@ impl<T: Element> Run<'_, T> {
             steps: sum.steps,
             add: !sum.span.first,
         };
-        let args = Shared(args);
+        let args = SendPtr(args);
         cut(sum.rows, sum.pieces, 1, |b0, b1| {
             let args = &{ &args }.0;
             // SAFETY: vectors and matrices of these rows lie in arrays of checked length; each part writes its own rows'.
@@ -242,14 +242,14 @@ impl<T: Element> Run<'_, T> {
     /// is one, whose own rows are divided: every piece goes over all points, and so keeps their order.
     fn scatter(
         &self,
-        sum: Sum<'_, T>,
+        sum: SumRun<'_, T>,
         to: Domain,
         (lines, cols): (usize, usize),
         (index, v): (View, View),
         y: View,
     ) {
         let views = [index, v, y].map(|v| self.strided(v, sum.span));
-        let views = Shared(views);
+        let views = SendPtr(views);
         let some = |r0: usize, r1: usize, l0: usize, l1: usize| {
             let [i, v, y] = { &views }.0;
             if sum.span.first {
@@ -288,7 +288,7 @@ impl<T: Element> Run<'_, T> {
     }
 }
 
-impl<T: Element> Sum<'_, T> {
+impl<T: Element> SumRun<'_, T> {
     /// Rows `rows` of a result: Σ over steps and `over` rows of vectors from `src` on, `n` columns at `dst`.
     ///
     /// # Safety
@@ -296,8 +296,8 @@ impl<T: Element> Sum<'_, T> {
     unsafe fn vectors(
         &self,
         over: usize,
-        (src, x): (*mut T, Strided<T>),
-        (dst, y): (*mut T, Strided<T>),
+        (src, x): (*mut T, StridedPtr<T>),
+        (dst, y): (*mut T, StridedPtr<T>),
         rows: (usize, usize),
         n: usize,
     ) {
@@ -321,7 +321,7 @@ impl<T: Element> Sum<'_, T> {
         points: T,
         src: *mut T,
         dst: *mut T,
-        y: Strided<T>,
+        y: StridedPtr<T>,
         rows: (usize, usize),
         n: usize,
     ) {

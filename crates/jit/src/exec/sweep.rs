@@ -3,10 +3,10 @@
 
 use retrograd_graph::plan::{Checkpointing, Item, Lifetime};
 
-use super::{Run, Span};
+use super::{PlanExecution, StepRange};
 use crate::element::Element;
 
-impl<T: Element> Run<'_, T> {
+impl<T: Element> PlanExecution<'_, T> {
     /// Puts arrays that keep one block where their sweep begins, so that their first states can be filled in.
     pub(super) fn begin(&mut self) {
         let last = (self.layout.blocks(self.t) - 1) * self.layout.block;
@@ -32,7 +32,7 @@ impl<T: Element> Run<'_, T> {
         for k in 0..n {
             let i = if reverse { n - 1 - k } else { k };
             let t0 = i * self.layout.block;
-            let span = Span {
+            let span = StepRange {
                 t0,
                 t1: self.t.min(t0 + self.layout.block),
                 first: k == 0,
@@ -54,7 +54,7 @@ impl<T: Element> Run<'_, T> {
     }
 
     /// Runs a part of an earlier sweep again for one block.
-    fn replay(&mut self, number: usize, replay: &Checkpointing, block: usize, span: Span) {
+    fn replay(&mut self, number: usize, replay: &Checkpointing, block: usize, span: StepRange) {
         for u in 0..self.plan.buffers.len() {
             if self.keeps_block_of(u, replay.sweep) {
                 self.keep_from(u, span.t0);
@@ -89,7 +89,7 @@ impl<T: Element> Run<'_, T> {
     }
 
     /// Moves the arrays of a sweep on to its next block, with the boundary steps that it begins with.
-    fn move_along(&mut self, sweep: usize, reverse: bool, span: Span) {
+    fn move_along(&mut self, sweep: usize, reverse: bool, span: StepRange) {
         for u in 0..self.plan.buffers.len() {
             if !self.keeps_block_of(u, sweep) {
                 continue;

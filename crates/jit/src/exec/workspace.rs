@@ -1,7 +1,7 @@
 //! What a run needs beside the caller's arrays, counted before anything is allocated, and where it is.
 
 use retrograd_graph::plan::cost::{most_rows, points};
-use retrograd_graph::plan::{BlockAt, Item, Layout, Plan, Storage};
+use retrograd_graph::plan::{BlockAt, Item, Layout, Plan, Storage, walk};
 use retrograd_kernels::{
     AlignedBuffer, Block, BlockMut, Kernels, OuterRhs, PieceMut, SimdElement, Weights,
 };
@@ -53,7 +53,7 @@ type EachSum<'f> = dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]) +
 
 /// How much a run needs.
 #[derive(Clone, Copy)]
-pub(crate) struct Need<'a, T: SimdElement> {
+pub(crate) struct MemoryNeed<'a, T: SimdElement> {
     pub(crate) plan: &'a Plan,
     pub(crate) kernels: &'a Kernels<T>,
     pub(crate) t: usize,
@@ -65,7 +65,7 @@ pub(crate) struct Need<'a, T: SimdElement> {
     pub(crate) given: &'a (dyn Fn(Storage) -> bool + Sync),
 }
 
-impl<T: Element> Need<'_, T> {
+impl<T: Element> MemoryNeed<'_, T> {
     /// Numbers of array `u`; none if it is the caller's.
     pub(super) fn array(&self, u: usize) -> usize {
         match self.plan.buffers[u].storage {
@@ -114,23 +114,15 @@ impl<T: Element> Need<'_, T> {
 
     /// Calls `f` with the rows, right-hand sides and bias of every weight gradient.
     fn sums(&self, f: &mut EachSum<'_>) {
-        fn visit(items: &[Item], t: usize, b: usize, f: &mut EachSum<'_>) {
-            for item in items {
-                match item {
-                    Item::Outer {
-                        domain, rhs, bias, ..
-                    } => {
-                        let (steps, rows) = points(*domain, t, b);
-                        f(steps * rows, rhs, bias);
-                    }
-                    Item::TimeTile { items, .. } | Item::Sweep { items, .. } => {
-                        visit(items, t, b, f)
-                    }
-                    _ => {}
-                }
+        for item in walk(&self.plan.items) {
+            if let Item::Outer {
+                domain, rhs, bias, ..
+            } = item
+            {
+                let (steps, rows) = points(*domain, self.sum_steps(), self.b);
+                f(steps * rows, rhs, bias);
             }
         }
-        visit(&self.plan.items, self.sum_steps(), self.b, f);
     }
 
     /// Steps that a sum goes over at a time: without sweeps all of them.
@@ -292,7 +284,11 @@ impl<T: Element> Workspace<T> {
     ///
     /// # Errors
     /// [`RunError::Memory`]. Then nothing is there.
-    pub(crate) fn fit(&mut self, need: &Need<'_, T>, limit: Option<usize>) -> Result<(), RunError> {
+    pub(crate) fn fit(
+        &mut self,
+        need: &MemoryNeed<'_, T>,
+        limit: Option<usize>,
+    ) -> Result<(), RunError> {
         let plan = need.plan;
         let scratch = need.scratch();
         let fits = self.own.len() == plan.buffers.len()

@@ -5,7 +5,7 @@
 //! does all points of the range; a recurrence is given all steps and goes through them in its own order. Strides depend on
 //! the number of rows, which is only known when it runs; code size depends on neither steps nor rows.
 //!
-//! [`Frame`]: crate::exec::Frame
+//! [`Frame`]: crate::frame::Frame
 
 #[cfg(test)]
 mod folding;
@@ -21,29 +21,14 @@ mod unrolled;
 use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
-use retrograd_graph::plan::{Inner, Kind, Loop, Plan, Product, Stmt, View, WIDE};
+use retrograd_graph::plan::{Innermost, Loop, LoopKind, Plan, Product, Stmt, View, WIDE};
 use retrograd_kernels::{ADD, BACKWARD};
 use retrograd_tape::{Domain, Map};
 use rustc_hash::FxHashMap as HashMap;
 
+use crate::frame::offset;
 use crate::vmath::{Lane, has_fma};
 use unrolled::Unrolled;
-
-/// Byte offsets of the fields of [`crate::exec::Frame`], in words of 8 bytes.
-pub(crate) mod field {
-    pub(crate) const BASES: i32 = 0;
-    pub(crate) const WEIGHTS: i32 = 8;
-    pub(crate) const PRODUCT: i32 = 16;
-    pub(crate) const PRODUCT_FROM: i32 = 24;
-    pub(crate) const STEPS: i32 = 32;
-    pub(crate) const ROWS: i32 = 40;
-    /// Not 0 once an index was no row of its table. Loops write it.
-    pub(crate) const OUTSIDE: i32 = 48;
-    /// The activations of [`retrograd_graph::plan::WIDE`], one after another.
-    pub(crate) const ACTIVATIONS: i32 = 56;
-    /// Bytes of one weight's description.
-    pub(crate) const WEIGHT_BYTES: i64 = 48;
-}
 
 /// Most addresses of arrays, or of views in a row, that a loop has at hand, in registers or where those are spilled to. A
 /// loop of more loads them where they are wanted.
@@ -92,9 +77,9 @@ pub(crate) fn lower<'p>(
         iteration: None,
         b,
     };
-    code.bases = code.field(field::BASES);
-    code.steps = code.field(field::STEPS);
-    code.rows = code.field(field::ROWS);
+    code.bases = code.field(offset::BASES);
+    code.steps = code.field(offset::STEPS);
+    code.rows = code.field(offset::ROWS);
     code.whole(l);
     code.b.ins().return_(&[]);
     code.b.seal_all_blocks();
@@ -160,11 +145,11 @@ impl Code<'_, '_> {
                 self.buffers.insert(i, base);
             }
         }
-        if let Inner::Time(carried) = &l.inner {
+        if let Innermost::Time(carried) = &l.inner {
             return self.time_innermost(l, carried);
         }
-        let reverse = matches!(l.kind, Kind::Recurrence { reverse: true });
-        if l.kind == Kind::Parallel && self.activations_alone(l) {
+        let reverse = matches!(l.kind, LoopKind::Recurrence { reverse: true });
+        if l.kind == LoopKind::Parallel && self.activations_alone(l) {
             return;
         }
         self.over_steps(l.unroll, reverse, &mut |code, t| {
@@ -381,7 +366,7 @@ impl Code<'_, '_> {
             .iter()
             .position(|&m| m == map)
             .expect("the plan only asks for these");
-        let callee = self.field(field::ACTIVATIONS + 8 * k as i32);
+        let callee = self.field(offset::ACTIVATIONS + offset::ADDRESS * k as i32);
         let len = self.imm(len as i64);
         self.call(callee, &[rows, len, x, ldx, y, ldy]);
     }
@@ -405,10 +390,10 @@ impl Code<'_, '_> {
             self.first_row(domain, p.y, t),
         );
         let m = self.b.ins().isub(b1, b0);
-        let weights = self.field(field::WEIGHTS);
+        let weights = self.field(offset::WEIGHTS);
         let w = match self.names {
             None => {
-                let far = p.weight as i64 * field::WEIGHT_BYTES;
+                let far = p.weight as i64 * offset::WEIGHT_BYTES;
                 self.b.ins().iadd_imm_s(weights, far)
             }
             Some((table, names)) => {
@@ -428,11 +413,11 @@ impl Code<'_, '_> {
         match p.bias {
             Some(bias) => {
                 let bias = self.step_address(domain, bias, t).0;
-                let callee = self.field(field::PRODUCT_FROM);
+                let callee = self.field(offset::PRODUCT_FROM);
                 self.call(callee, &[w, m, x, ldx, bias, y, ldy, how]);
             }
             None => {
-                let callee = self.field(field::PRODUCT);
+                let callee = self.field(offset::PRODUCT);
                 self.call(callee, &[w, m, x, ldx, y, ldy, how]);
             }
         }

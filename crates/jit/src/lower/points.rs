@@ -11,11 +11,11 @@ use super::{Code, Width, trusted, views};
 use crate::vmath::Math;
 
 /// Addresses of a row's views.
-pub(crate) struct Row {
+pub(crate) struct RowAddresses {
     at: HashMap<View, Value>,
 }
 
-impl Row {
+impl RowAddresses {
     /// Address of the first number in this row of one of the statements' views.
     pub(crate) fn address(&self, v: View) -> Value {
         self.at[&v]
@@ -31,7 +31,7 @@ pub(crate) struct At {
 
 /// What a lane loop carries from vector to vector.
 #[derive(Clone, Copy)]
-pub(crate) struct Carried {
+pub(crate) struct CarriedValues {
     /// The neutral element that it begins with.
     pub(crate) start: Value,
     /// It is a maximum, not a sum.
@@ -79,7 +79,7 @@ impl<'f> Code<'_, 'f> {
                     (*v, code.b.ins().iadd_imm_s(base, v.offset as i64 * bytes))
                 })
                 .collect();
-            let row = Row { at };
+            let row = RowAddresses { at };
             for s in stmts {
                 match s {
                     Stmt::Region(r) => code.region(r, &row),
@@ -169,7 +169,7 @@ impl<'f> Code<'_, 'f> {
         &mut self,
         n: usize,
         iteration: usize,
-        carried: &[Carried],
+        carried: &[CarriedValues],
         body: LaneLoop<'_, Self>,
     ) -> (Vec<Value>, Vec<Value>) {
         const VECTOR: i64 = 16;

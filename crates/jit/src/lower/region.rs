@@ -5,12 +5,12 @@ use retrograd_graph::plan::{Fold, Instr, Region};
 use retrograd_tape::{Map, Reduction};
 
 use super::Code;
-use super::points::{Carried, Row};
+use super::points::{CarriedValues, RowAddresses};
 use crate::vmath::Math;
 
 impl Code<'_, '_> {
     /// One region for one row.
-    pub(crate) fn region(&mut self, r: &Region, row: &Row) {
+    pub(crate) fn region(&mut self, r: &Region, row: &RowAddresses) {
         // What does not change along the row is made once.
         let fixed: Vec<Option<Value>> = r
             .instrs
@@ -21,14 +21,14 @@ impl Code<'_, '_> {
                 Instr::Load(_) | Instr::Map(..) => None,
             })
             .collect();
-        let carried: Vec<Carried> = r
+        let carried: Vec<CarriedValues> = r
             .folds
             .iter()
             .map(|(fold, ..)| {
                 let maximum = matches!(fold, Fold::Reduce(Reduction::Max));
                 let neutral = if maximum { f64::NEG_INFINITY } else { 0.0 };
                 let start = self.math().constant(neutral);
-                Carried { start, maximum }
+                CarriedValues { start, maximum }
             })
             .collect();
         let ops = r.instrs.iter().filter_map(|i| match i {
@@ -77,7 +77,7 @@ impl Code<'_, '_> {
             },
         );
         for (k, (fold, _, view)) in r.folds.iter().enumerate() {
-            let Carried { start, maximum } = carried[k];
+            let CarriedValues { start, maximum } = carried[k];
             let mut total = self.across(full[k], maximum);
             if one[k] != start {
                 // The remainder's sum is in the first lane; `full` began with the same neutral value.

@@ -3,7 +3,8 @@
 use cranelift::prelude::*;
 
 use super::Code;
-use super::points::Carried;
+use super::points::CarriedValues;
+use crate::frame::offset;
 
 /// Vectors that an iteration of a lane loop with a load or two does.
 const TURN: usize = 4;
@@ -30,7 +31,7 @@ impl Code<'_, '_> {
         self.times(rows, &mut |code, i| {
             let line = code.element(m, i, cols);
             let zero = code.math().constant(0.0);
-            let sum = Carried {
+            let sum = CarriedValues {
                 start: zero,
                 maximum: false,
             };
@@ -147,7 +148,7 @@ impl Code<'_, '_> {
         self.b.switch_to_block(mark);
         let one = self.imm(1);
         let to = self.frame;
-        (self.b.ins()).store(super::trusted(), one, to, super::field::OUTSIDE);
+        (self.b.ins()).store(super::trusted(), one, to, offset::OUTSIDE);
         self.b.ins().jump(on, &[]);
         self.b.switch_to_block(on);
         self.element(m, at, cols)

@@ -3,10 +3,11 @@
 
 use cranelift::codegen::ir::Function;
 use cranelift::prelude::FunctionBuilderContext;
-use retrograd_graph::plan::{Inner, Loop, Plan, Renamed, Stmt};
+use retrograd_graph::plan::{Innermost, Loop, Plan, Renamed, Stmt};
 use rustc_hash::FxHashMap as HashMap;
 
-use super::{Backend, field, lower};
+use super::{Backend, lower};
+use crate::frame::offset;
 
 /// What a function that serves several loops is told: arrays and weights, in the order in which the loop first names them.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +45,7 @@ impl Names {
 
     /// As the function reads them: bytes into the table of addresses, then into that of weights.
     pub(crate) fn table(&self) -> impl Iterator<Item = usize> + '_ {
-        let weight = |w: &usize| w * field::WEIGHT_BYTES as usize;
+        let weight = |w: &usize| w * offset::WEIGHT_BYTES as usize;
         let buffers = self.buffers.iter().map(|u| 8 * u);
         buffers.chain(self.weights.iter().map(weight))
     }
@@ -60,7 +61,7 @@ fn parts(l: &Loop) -> Vec<Loop> {
         Stmt::Region(r) => r.instrs.len(),
         _ => 8,
     };
-    if l.inner != Inner::Lanes || l.body.iter().map(size).sum::<usize>() <= MOST {
+    if l.inner != Innermost::Lanes || l.body.iter().map(size).sum::<usize>() <= MOST {
         return vec![l.clone()];
     }
     let mut parts: Vec<Loop> = Vec::new();
@@ -70,7 +71,7 @@ fn parts(l: &Loop) -> Vec<Loop> {
             parts.push(Loop {
                 body: Vec::new(),
                 unroll: 1,
-                inner: Inner::Lanes,
+                inner: Innermost::Lanes,
                 ..*l
             });
             room = MOST;

@@ -6,7 +6,7 @@
 
 use cranelift::codegen::ir::BlockArg;
 use cranelift::prelude::*;
-use retrograd_graph::plan::{Carried, Instr, Kind, Loop, Region, Stmt, View, WIDE};
+use retrograd_graph::plan::{Carried, Instr, Loop, LoopKind, Region, Stmt, View, WIDE};
 use retrograd_tape::Domain;
 
 use super::region::map;
@@ -21,7 +21,7 @@ const DEEP_TILE: usize = 8;
 
 /// An array over steps as the loop reads or writes it: without the offset, which is a constant.
 #[derive(Clone, Copy)]
-struct Stream {
+struct SteppedArray {
     view: View,
     /// Each lane has its own number; else one number is repeated.
     lanes: bool,
@@ -32,7 +32,7 @@ struct Stream {
 }
 
 /// What goes through time.
-struct LaneLoop<'l> {
+struct TimeLoop<'l> {
     region: &'l Region,
     /// How many steps, and how many an iteration.
     steps: Value,
@@ -41,14 +41,14 @@ struct LaneLoop<'l> {
     tile: usize,
     /// Instructions whose values the next step may want, and which load has them there.
     carried: Vec<(usize, Option<usize>)>,
-    streams: Vec<Stream>,
+    streams: Vec<SteppedArray>,
     /// Where arrays without steps are, in the row.
     fixed: Vec<(View, Value)>,
 }
 
 /// A tile of lanes.
 #[derive(Clone, Copy)]
-struct Tile {
+struct LaneTile {
     /// Byte of its first lane.
     at: Value,
     width: Width,
@@ -86,7 +86,8 @@ impl Now {
 impl Code<'_, '_> {
     /// The whole of a recurrence with time innermost.
     pub(crate) fn time_innermost(&mut self, l: &Loop, carried: &[Carried]) {
-        let ([Stmt::Region(r)], Kind::Recurrence { reverse }) = (l.body.as_slice(), l.kind) else {
+        let ([Stmt::Region(r)], LoopKind::Recurrence { reverse }) = (l.body.as_slice(), l.kind)
+        else {
             unreachable!("the plan has time innermost of single regions only")
         };
         let [t0, t1, b0, b1] = self.range;
@@ -154,7 +155,7 @@ impl Code<'_, '_> {
             };
             let streams = streams
                 .iter()
-                .map(|&(view, lanes, at)| Stream {
+                .map(|&(view, lanes, at)| SteppedArray {
                     view,
                     lanes,
                     at: in_row(code, at),
@@ -162,7 +163,7 @@ impl Code<'_, '_> {
                 })
                 .collect();
             let fixed = fixed.iter().map(|&(v, at)| (v, in_row(code, at))).collect();
-            let lane_loop = LaneLoop {
+            let lane_loop = TimeLoop {
                 region: r,
                 steps,
                 unroll: l.unroll,
@@ -176,7 +177,7 @@ impl Code<'_, '_> {
     }
 
     /// All lanes of a row: tiles, the vectors that remain together, then the lanes that remain one by one.
-    fn tiles(&mut self, lane_loop: &LaneLoop<'_>) {
+    fn tiles(&mut self, lane_loop: &TimeLoop<'_>) {
         let (lanes, bytes) = (self.lane.lanes() as usize, i64::from(self.lane.bytes()));
         let vectors = lane_loop.region.lanes / lanes;
         let (rest, vector) = (vectors % lane_loop.tile, 16);
@@ -197,14 +198,14 @@ impl Code<'_, '_> {
         for (lo, hi, by, width, vectors) in parts {
             self.part((lo, hi), by, width, &[], &mut |code, at, width, _| {
                 let at = at.from;
-                code.through_time(lane_loop, Tile { at, width, vectors });
+                code.through_time(lane_loop, LaneTile { at, width, vectors });
                 Vec::new()
             });
         }
     }
 
     /// One tile, from the first step to the last.
-    fn through_time(&mut self, lane_loop: &LaneLoop<'_>, tile: Tile) {
+    fn through_time(&mut self, lane_loop: &TimeLoop<'_>, tile: LaneTile) {
         let r = lane_loop.region;
         let plan = self.plan;
         let over_steps = |v: View| plan.buffers[v.buffer].domain == Domain::Step;
@@ -275,8 +276,8 @@ impl Code<'_, '_> {
     /// Turns of `unroll` steps for as long as there are as many left.
     fn iterations(
         &mut self,
-        lane_loop: &LaneLoop<'_>,
-        tile: Tile,
+        lane_loop: &TimeLoop<'_>,
+        tile: LaneTile,
         fixed: &[Option<Vec<Value>>],
         unroll: usize,
         start: Now,
@@ -315,8 +316,8 @@ impl Code<'_, '_> {
     /// One step of a tile. Each vector's loads come before its stores.
     fn step(
         &mut self,
-        lane_loop: &LaneLoop<'_>,
-        tile: Tile,
+        lane_loop: &TimeLoop<'_>,
+        tile: LaneTile,
         fixed: &[Option<Vec<Value>>],
         now: &Now,
     ) -> Now {
@@ -372,7 +373,7 @@ impl Code<'_, '_> {
     }
 
     /// Where a view is that has an address in the row.
-    fn fixed_address(&mut self, lane_loop: &LaneLoop<'_>, v: View) -> Value {
+    fn fixed_address(&mut self, lane_loop: &TimeLoop<'_>, v: View) -> Value {
         let plain = View { offset: 0, ..v };
         let known = lane_loop.fixed.iter().find(|f| f.0 == plain);
         let at = known.expect("made of all").1;
@@ -381,7 +382,7 @@ impl Code<'_, '_> {
     }
 
     /// A tile's numbers of such a view.
-    fn load_fixed(&mut self, lane_loop: &LaneLoop<'_>, tile: Tile, v: View) -> Vec<Value> {
+    fn load_fixed(&mut self, lane_loop: &TimeLoop<'_>, tile: LaneTile, v: View) -> Vec<Value> {
         let at = self.fixed_address(lane_loop, v);
         let at = self.b.ins().iadd(at, tile.at);
         (0..tile.vectors)
@@ -390,7 +391,7 @@ impl Code<'_, '_> {
     }
 
     /// Vector `j` of a tile from `offset` numbers behind an address on.
-    fn load_at(&mut self, tile: Tile, j: usize, at: Value, offset: usize) -> Value {
+    fn load_at(&mut self, tile: LaneTile, j: usize, at: Value, offset: usize) -> Value {
         let far = self.far(j, offset);
         match tile.width {
             Width::Full => self.math().load(at, far),
@@ -403,7 +404,7 @@ impl Code<'_, '_> {
     }
 
     /// Stores vector `j` of a tile.
-    fn store_at(&mut self, tile: Tile, j: usize, v: Value, at: Value, offset: usize) {
+    fn store_at(&mut self, tile: LaneTile, j: usize, v: Value, at: Value, offset: usize) {
         let far = self.far(j, offset);
         match tile.width {
             Width::Full => self.math().store(v, at, far),

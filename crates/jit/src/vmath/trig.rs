@@ -27,7 +27,7 @@ pub const SIN_COS_FAST_F32: f64 = 65_536.0;
 pub const SIN_COS_FAST_F64: f64 = 1_048_576.0;
 
 #[derive(Clone, Copy)]
-enum Function {
+enum SinOrCos {
     Sin,
     Cos,
 }
@@ -45,17 +45,17 @@ impl Math<'_, '_> {
     ///
     /// Ends the current block and leaves the builder in a new, sealed one.
     pub fn sin(&mut self, x: Value) -> Value {
-        self.trigonometric(x, Function::Sin)
+        self.trigonometric(x, SinOrCos::Sin)
     }
 
     /// cos x, within [`SIN_COS_ULP`] for every x.
     ///
     /// Ends the current block and leaves the builder in a new, sealed one.
     pub fn cos(&mut self, x: Value) -> Value {
-        self.trigonometric(x, Function::Cos)
+        self.trigonometric(x, SinOrCos::Cos)
     }
 
-    fn trigonometric(&mut self, x: Value, function: Function) -> Value {
+    fn trigonometric(&mut self, x: Value, function: SinOrCos) -> Value {
         let (r, parity) = self.reduce_by_pi(x, function);
         // sin(r)/r in r², so that the sign of ±0 stays.
         let coefficients: &[f64] = match self.lane {
@@ -114,15 +114,15 @@ impl Math<'_, '_> {
     }
 
     /// (r, an integer whose last bit says that the sign is to change).
-    fn reduce_by_pi(&mut self, x: Value, function: Function) -> (Value, Value) {
+    fn reduce_by_pi(&mut self, x: Value, function: SinOrCos) -> (Value, Value) {
         let rounder = self.constant(self.lane.magic());
         let per_pi = self.constant(FRAC_1_PI);
         let (sum, n) = match function {
-            Function::Sin => {
+            SinOrCos::Sin => {
                 let sum = self.fma(x, per_pi, rounder);
                 (sum, self.sub(sum, rounder))
             }
-            Function::Cos => {
+            SinOrCos::Cos => {
                 let half = self.constant(0.5);
                 let iterations = self.fma(x, per_pi, half);
                 let sum = self.add(iterations, rounder);
@@ -172,10 +172,10 @@ impl Math<'_, '_> {
     }
 
     /// `std`'s function of each element.
-    fn call_each(&mut self, x: Value, function: Function) -> Value {
+    fn call_each(&mut self, x: Value, function: SinOrCos) -> Value {
         let address = match function {
-            Function::Sin => sin as extern "C" fn(f64) -> f64 as usize,
-            Function::Cos => cos as extern "C" fn(f64) -> f64 as usize,
+            SinOrCos::Sin => sin as extern "C" fn(f64) -> f64 as usize,
+            SinOrCos::Cos => cos as extern "C" fn(f64) -> f64 as usize,
         };
         let signature = self.unary_signature();
         let callee = self.b.ins().iconst(types::I64, address as i64);

@@ -12,7 +12,7 @@ use retrograd_tape::Extent;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use retrograd_graph::passes::{self, Refused};
-use retrograd_graph::plan::{Cut, Plan, plan};
+use retrograd_graph::plan::{Blocking, Plan, plan};
 use retrograd_graph::{Graph, Options, Target, Unroll};
 use retrograd_jit::{
     CompileError, CompiledCell, Element, Executor, Purpose, RunError, Stepper, StepperError,
@@ -326,7 +326,7 @@ pub(crate) fn by_plan<T: Real>(
     let given = arguments::<T>(tape, graph.inputs(), t, b, seed)?;
     let slices: Vec<&[T]> = given.iter().map(Vec::as_slice).collect();
     // Sizes and orders that must not matter, another choice for each case.
-    let cut = Cut {
+    let cut = Blocking {
         steps: 1 + (seed % 4) as usize,
         lanes: 1 + (seed / 4 % 5) as usize,
         last_first: seed / 20 % 2 == 1,

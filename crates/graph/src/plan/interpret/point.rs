@@ -2,12 +2,12 @@
 
 use retrograd_tape::{Real, Reduction};
 
-use super::{Point, Run};
+use super::{PlanRun, StepAndRow};
 use crate::plan::{Fold, Instr, Region, Stmt};
 
-impl<T: Real> Run<'_, T> {
+impl<T: Real> PlanRun<'_, T> {
     /// A statement.
-    pub(super) fn stmt(&mut self, stmt: &Stmt, p: Point) {
+    pub(super) fn stmt(&mut self, stmt: &Stmt, p: StepAndRow) {
         match stmt {
             Stmt::Region(r) => self.region(r, p),
             Stmt::Product(product) => self.product(product, p),
@@ -96,7 +96,7 @@ impl<T: Real> Run<'_, T> {
 
     /// For each vector of lanes all loads come before all stores; single numbers are loaded before the lane loop, and folds
     /// stored after it.
-    fn region(&mut self, r: &Region, p: Point) {
+    fn region(&mut self, r: &Region, p: StepAndRow) {
         let fixed = self.fixed(r, p);
         let mut folds: Vec<T> = r.folds.iter().map(|(fold, ..)| start(*fold)).collect();
         for first in (0..r.lanes).step_by(self.cut.lanes) {
@@ -125,7 +125,7 @@ impl<T: Real> Run<'_, T> {
     }
 
     /// What is the same in all lanes of a point, by instruction.
-    pub(super) fn fixed(&self, r: &Region, p: Point) -> Vec<Option<T>> {
+    pub(super) fn fixed(&self, r: &Region, p: StepAndRow) -> Vec<Option<T>> {
         (r.instrs.iter())
             .map(|instr| match instr {
                 Instr::Splat(v) => Some(self.get(*v, p, 0)),
@@ -136,7 +136,7 @@ impl<T: Real> Run<'_, T> {
     }
 
     /// The values of all instructions in one lane; those that are fixed are given.
-    pub(super) fn lane(&self, r: &Region, fixed: &[Option<T>], p: Point, i: usize) -> Vec<T> {
+    pub(super) fn lane(&self, r: &Region, fixed: &[Option<T>], p: StepAndRow, i: usize) -> Vec<T> {
         let mut values: Vec<T> = Vec::with_capacity(r.instrs.len());
         for (instr, fixed) in r.instrs.iter().zip(fixed) {
             let value = match (fixed, instr) {

@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use retrograd_tape::Real;
 
-use super::Run;
+use super::PlanRun;
 use crate::plan::{Checkpointing, Item, Lifetime};
 
-impl<T: Real> Run<'_, T> {
+impl<T: Real> PlanRun<'_, T> {
     /// Runs a sweep.
     pub(super) fn sweep(&mut self, sweep: usize, reverse: bool, items: &[Item]) {
         let (plan, layout) = (self.plan, self.layout());

@@ -4,14 +4,15 @@ use std::ops::Range;
 
 use retrograd_tape::{Domain, Real};
 
-use super::Run;
-use crate::plan::{Carried, Kind, Loop, Stmt};
+use super::PlanRun;
+use crate::plan::{Carried, Loop, LoopKind, Stmt};
 
-impl<T: Real> Run<'_, T> {
+impl<T: Real> PlanRun<'_, T> {
     /// Runs an element-wise recurrence. What is carried is read from memory at the first step only, and arrays without
     /// steps are written after the last: what relied on the array in between shows.
     pub(super) fn time_innermost(&mut self, l: &Loop, carried: &[Carried], steps: &Range<usize>) {
-        let ([Stmt::Region(r)], Kind::Recurrence { reverse }) = (l.body.as_slice(), l.kind) else {
+        let ([Stmt::Region(r)], LoopKind::Recurrence { reverse }) = (l.body.as_slice(), l.kind)
+        else {
             panic!("plan: time is innermost a recurrence with more than one region");
         };
         assert!(r.folds.is_empty(), "plan: folds with time innermost");

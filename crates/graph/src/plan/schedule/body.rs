@@ -7,7 +7,7 @@ use retrograd_tape::Value;
 use rustc_hash::{FxHashMap as HashMap, FxHasher};
 
 use super::{Atom, Draft};
-use crate::plan::build::{Classified, LoweringKind, Source};
+use crate::plan::build::{Classified, LoweringKind, OperandSource};
 use crate::work;
 
 /// Most atoms of one lane loop. What a lane loop of more would hold in registers it has in memory anyway, and what allocates
@@ -129,7 +129,7 @@ impl<'f, 'g> Body<'f, 'g> {
         b
     }
 
-    fn add(&mut self, atom: Atom, lanes: usize, reads: &[Source]) {
+    fn add(&mut self, atom: Atom, lanes: usize, reads: &[OperandSource]) {
         let i = self.atoms.len();
         let mut pending = 0;
         for s in reads.iter().filter(|s| !s.elsewhere) {

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::touch::{self, Touch};
 use super::{broken, touch::of_stmt};
-use crate::plan::{Item, Kind, Loop, Plan, Stmt, Storage, View};
+use crate::plan::{Item, Loop, LoopKind, Plan, Stmt, Storage, View};
 use crate::verify::Broken;
 
 /// Numbers of a point's value: ranges in order, none touching the next.
@@ -31,6 +31,12 @@ impl Spans {
         let k = self.0.partition_point(|s| s.1 < from + len);
         self.0.get(k).is_some_and(|s| s.0 <= from)
     }
+
+    /// True if some of the range is in it.
+    fn meet(&self, from: usize, len: usize) -> bool {
+        let k = self.0.partition_point(|s| s.1 <= from);
+        self.0.get(k).is_some_and(|s| s.0 < from + len)
+    }
 }
 
 /// What is stored in an array.
@@ -45,12 +51,12 @@ struct Stored {
     back: Vec<Spans>,
 }
 
-struct Flow<'p> {
+struct DataFlow<'p> {
     plan: &'p Plan,
     arrays: Vec<Stored>,
     packed: Vec<bool>,
-    /// Arrays whose numbers are in a packing.
-    frozen: Vec<bool>,
+    /// Which numbers of each array are in a packing.
+    frozen: Vec<Spans>,
 }
 
 /// Rules 6 and 8.
@@ -66,11 +72,11 @@ pub(super) fn stored_before_read(plan: &Plan) -> Result<(), Broken> {
         }
         s
     });
-    let mut flow = Flow {
+    let mut flow = DataFlow {
         plan,
         arrays: arrays.collect(),
         packed: vec![false; plan.weights.len()],
-        frozen: vec![false; plan.buffers.len()],
+        frozen: vec![Spans::default(); plan.buffers.len()],
     };
     (plan.items.iter()).try_for_each(|i| flow.item(i, true))?;
     for (x, s) in plan.buffers.iter().zip(&flow.arrays) {
@@ -84,7 +90,7 @@ pub(super) fn stored_before_read(plan: &Plan) -> Result<(), Broken> {
     Ok(())
 }
 
-impl Flow<'_> {
+impl DataFlow<'_> {
     fn item(&mut self, item: &Item, outermost: bool) -> Result<(), Broken> {
         match item {
             Item::TimeTile { items, .. } | Item::Sweep { items, .. } => {
@@ -97,9 +103,10 @@ impl Flow<'_> {
                     return broken(8, format!("W{w} is packed again, or for each block"));
                 }
                 self.packed[*w] = true;
-                for b in &self.plan.weights[*w].blocks {
-                    self.frozen[b.view.buffer] = true;
-                }
+                touch::weight(self.plan, *w, &mut |t| {
+                    self.frozen[t.view.buffer].add(t.view.offset, t.len);
+                    Ok(())
+                })?;
             }
             _ => {}
         }
@@ -116,8 +123,8 @@ impl Flow<'_> {
     fn run(&mut self, l: &Loop) -> Result<(), Broken> {
         let plan = self.plan;
         let reverse = match l.kind {
-            Kind::Parallel => None,
-            Kind::Recurrence { reverse } => Some(reverse),
+            LoopKind::Parallel => None,
+            LoopKind::Recurrence { reverse } => Some(reverse),
         };
         // What one step stores, the next ones find.
         let each = |s: &Stmt, f: &mut dyn FnMut(Touch)| {
@@ -169,7 +176,7 @@ impl Flow<'_> {
         };
         let at_edge = x.domain == Domain::Step && matches!(t.domain, Domain::BoundarySlots(_));
         if t.write {
-            if self.frozen[buffer] {
+            if self.frozen[buffer].meet(offset, t.len) {
                 return broken(8, format!("`{}` is stored after it was packed", x.name));
             }
             if !at_edge {

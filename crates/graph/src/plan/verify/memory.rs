@@ -3,7 +3,7 @@
 use retrograd_tape::Domain;
 
 use super::broken;
-use crate::plan::{Checkpointing, Item, Kind, Lifetime, Plan, Storage};
+use crate::plan::{Checkpointing, Item, Lifetime, LoopKind, Plan, Storage};
 use crate::verify::Broken;
 
 /// Rule 13.
@@ -76,7 +76,7 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
         let step = |l: &&crate::plan::Loop| l.domain == Domain::Step;
         let loops = plan.loops();
         let steps: Vec<_> = loops.into_iter().filter(step).collect();
-        let forward = Kind::Recurrence { reverse: false };
+        let forward = LoopKind::Recurrence { reverse: false };
         let nested = |i: &Item| matches!(i, Item::TimeTile { .. } | Item::Sweep { .. });
         if steps.len() > 1
             || steps.iter().any(|l| l.kind != forward)

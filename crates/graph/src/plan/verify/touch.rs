@@ -2,7 +2,7 @@
 
 use retrograd_tape::Domain;
 
-use crate::plan::{BlockAt, Instr, Item, Kind, Loop, Plan, Product, Stmt, View};
+use crate::plan::{BlockAt, Instr, Item, Loop, LoopKind, Plan, Product, Stmt, View};
 use crate::verify::Broken;
 
 /// A place.
@@ -23,7 +23,7 @@ type EachView<'f> = dyn FnMut(View, usize, bool) -> Result<(), Broken> + 'f;
 
 /// Of a statement of a loop, what it reads first.
 pub(super) fn of_stmt(plan: &Plan, l: &Loop, s: &Stmt, f: &mut Each<'_>) -> Result<(), Broken> {
-    let in_iteration = matches!(l.kind, Kind::Recurrence { .. });
+    let in_iteration = matches!(l.kind, LoopKind::Recurrence { .. });
     let domain = l.domain;
     let mut each = |view, len, write| {
         f(Touch {
@@ -67,7 +67,7 @@ fn product(plan: &Plan, p: &Product, each: &mut EachView<'_>) -> Result<(), Brok
 }
 
 /// The parts of a weight.
-fn weight(plan: &Plan, w: usize, f: &mut Each<'_>) -> Result<(), Broken> {
+pub(super) fn weight(plan: &Plan, w: usize, f: &mut Each<'_>) -> Result<(), Broken> {
     for b in &plan.weights[w].blocks {
         block(b, false, Domain::Once, f)?;
     }

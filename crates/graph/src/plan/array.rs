@@ -1,0 +1,130 @@
+//! Arrays, the parts of them that are read and written, and weights made of such parts.
+
+use retrograd_tape::Domain;
+
+/// Where an array lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// The caller's, read only: the input of this number.
+    Input(usize),
+    /// The caller's, written: the output of this number.
+    Output(usize),
+    /// The program's own.
+    Workspace,
+}
+
+/// An array: one value of `len` numbers for each point of a domain, points outermost, time before rows.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// What it holds, for print-outs.
+    pub name: String,
+    /// The points it has a value for.
+    pub domain: Domain,
+    /// Numbers a point.
+    pub len: usize,
+    /// Boundary steps before the first step (domain `step` only).
+    pub front: usize,
+    /// Boundary steps after the last step (domain `step` only).
+    pub back: usize,
+    /// Where it lives.
+    pub storage: Storage,
+}
+
+impl Buffer {
+    /// Numbers in the array for `t` steps and `b` rows.
+    pub fn size(&self, t: usize, b: usize) -> usize {
+        self.len
+            * match self.domain {
+                Domain::Once => 1,
+                Domain::Row => b,
+                Domain::BoundarySlots(k) => k * b,
+                Domain::Step => (self.front + t + self.back) * b,
+            }
+    }
+}
+
+/// A part of each point's value in a buffer, as a loop reads or writes it.
+///
+/// At point (t, b) of a loop the view starts at `offset` in the value of the buffer's point: row b if the buffer has rows,
+/// and step `t + shift` if it has steps, or, `from_end`, `T + t + shift` (in a loop over boundary slots, t is the slot).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct View {
+    /// The array.
+    pub buffer: usize,
+    /// First number within a point's value.
+    pub offset: usize,
+    /// Steps away from the loop's.
+    pub shift: i64,
+    /// Counted from the sequence's end.
+    pub from_end: bool,
+}
+
+impl View {
+    /// The whole of a buffer, at the loop's own step.
+    pub fn of(buffer: usize) -> View {
+        View {
+            buffer,
+            offset: 0,
+            shift: 0,
+            from_end: false,
+        }
+    }
+    /// The view `n` numbers further.
+    pub fn plus(self, n: usize) -> View {
+        View {
+            offset: self.offset + n,
+            ..self
+        }
+    }
+}
+
+/// A matrix in parts: a block of it at (`row`, `col`), stored row-major with `ld` numbers from row to row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BlockAt {
+    /// First row of the block in the whole.
+    pub row: usize,
+    /// First column.
+    pub col: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub cols: usize,
+    /// Where its first number is.
+    pub view: View,
+    /// Numbers from row to row.
+    pub ld: usize,
+}
+
+/// A weight matrix as products use it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weight {
+    /// For print-outs.
+    pub name: String,
+    /// Rows of the whole matrix.
+    pub rows: usize,
+    /// Columns of the whole matrix.
+    pub cols: usize,
+    /// Products use the transpose.
+    pub transposed: bool,
+    /// Its parts, of domain `once`.
+    pub blocks: Vec<BlockAt>,
+}
+
+impl Weight {
+    /// Numbers that a product reads a row.
+    pub fn inner(&self) -> usize {
+        if self.transposed {
+            self.rows
+        } else {
+            self.cols
+        }
+    }
+    /// Numbers that a product writes a row.
+    pub fn outer(&self) -> usize {
+        if self.transposed {
+            self.cols
+        } else {
+            self.rows
+        }
+    }
+}

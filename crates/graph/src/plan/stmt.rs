@@ -1,0 +1,186 @@
+//! Statements: what a loop does at each of its points.
+
+use retrograd_tape::{Map, Reduction};
+use smallvec::SmallVec;
+
+use super::View;
+
+/// A value inside a region, one vector of lanes at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Instr {
+    /// The lanes of a view.
+    Load(View),
+    /// One number, repeated for all lanes.
+    Splat(View),
+    /// A constant.
+    Const(f64),
+    /// An element-wise op on earlier instructions.
+    Map(Map, SmallVec<[usize; 3]>),
+}
+
+/// What a region sums up over its lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fold {
+    /// A reduction of one value.
+    Reduce(Reduction),
+    /// Σ aᵢ bᵢ
+    Dot,
+}
+
+/// An element-wise loop over `lanes` numbers of one point: loads, ops, stores, in one lane loop.
+#[derive(Clone, Debug, Default)]
+pub struct Region {
+    /// How many numbers.
+    pub lanes: usize,
+    /// In order; operands are earlier ones.
+    pub instrs: Vec<Instr>,
+    /// Which instruction's lanes go where.
+    pub stores: Vec<(usize, View)>,
+    /// Folds of instructions' lanes, into one number each.
+    pub folds: Vec<(Fold, SmallVec<[usize; 2]>, View)>,
+}
+
+/// One thing to do at every point of a loop.
+#[derive(Clone, Debug)]
+pub enum Stmt {
+    /// An element-wise loop over a point's numbers.
+    Region(Region),
+    /// A product with a weight matrix, for all rows of the step at once.
+    Product(Product),
+    /// y = map(x) for a block of numbers in all rows of the step at once, by a precompiled kernel.
+    Activate {
+        /// One of [`WIDE`](super::WIDE).
+        map: Map,
+        /// The operands.
+        x: View,
+        /// The results; may be the operands' place.
+        y: View,
+        /// How many numbers a row.
+        len: usize,
+    },
+    /// A product with a matrix of the point's own.
+    MatVec {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+        /// Use its transpose.
+        transposed: bool,
+        /// The matrix.
+        m: View,
+        /// The vector.
+        x: View,
+        /// The result.
+        y: View,
+    },
+    /// a bᵀ of a point's own vectors.
+    OuterRow {
+        /// Length of a.
+        rows: usize,
+        /// Length of b.
+        cols: usize,
+        /// Left vector.
+        a: View,
+        /// Right vector.
+        b: View,
+        /// The result.
+        y: View,
+    },
+    /// A row of a matrix: y = m[clamp(round(index))].
+    Gather {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+        /// The matrix.
+        m: View,
+        /// A number.
+        index: View,
+        /// The result.
+        y: View,
+    },
+    /// A matrix of zeros but for one row: y[clamp(round(index))] = v.
+    Scatter {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+        /// A number.
+        index: View,
+        /// The row.
+        v: View,
+        /// The result.
+        y: View,
+    },
+    /// A rectangle copied between two matrices.
+    CopyBlock {
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+        /// From, and its numbers from row to row.
+        from: (View, usize),
+        /// To, and its numbers from row to row.
+        to: (View, usize),
+    },
+}
+
+impl Stmt {
+    /// What the statement reads, weights not counted.
+    pub fn loads(&self) -> Vec<View> {
+        match self {
+            Stmt::Region(r) => {
+                let views = r.instrs.iter().filter_map(|i| match i {
+                    Instr::Load(v) | Instr::Splat(v) => Some(*v),
+                    Instr::Const(_) | Instr::Map(..) => None,
+                });
+                views.collect()
+            }
+            Stmt::Product(p) => [p.x]
+                .into_iter()
+                .chain(p.bias)
+                .chain(p.add.then_some(p.y))
+                .collect(),
+            Stmt::Activate { x, .. } => vec![*x],
+            Stmt::MatVec { m, x, .. } => vec![*m, *x],
+            Stmt::OuterRow { a, b, .. } => vec![*a, *b],
+            Stmt::Gather { m, index, .. } => vec![*m, *index],
+            Stmt::Scatter { index, v, .. } => vec![*index, *v],
+            Stmt::CopyBlock { from, .. } => vec![from.0],
+        }
+    }
+
+    /// What the statement writes.
+    pub fn stores(&self) -> Vec<View> {
+        match self {
+            Stmt::Region(r) => r
+                .stores
+                .iter()
+                .map(|s| s.1)
+                .chain(r.folds.iter().map(|f| f.2))
+                .collect(),
+            Stmt::Product(p) => vec![p.y],
+            Stmt::Activate { y, .. }
+            | Stmt::MatVec { y, .. }
+            | Stmt::OuterRow { y, .. }
+            | Stmt::Gather { y, .. }
+            | Stmt::Scatter { y, .. } => vec![*y],
+            Stmt::CopyBlock { to, .. } => vec![to.0],
+        }
+    }
+}
+
+/// y (+)= x · W: a row for each point.
+#[derive(Clone, Copy, Debug)]
+pub struct Product {
+    /// Number of the weight.
+    pub weight: usize,
+    /// The rows.
+    pub x: View,
+    /// The results.
+    pub y: View,
+    /// Add to what is there.
+    pub add: bool,
+    /// A vector of domain `once` that every row of results begins with; never together with `add`.
+    pub bias: Option<View>,
+}

@@ -1,0 +1,158 @@
+//! What a caller's arrays have to be: their lengths, and which numbers of them are rows of a table.
+
+use retrograd_graph::Graph;
+use retrograd_tape::{Domain, Map, Op, Shape, Type, Value};
+use rustc_hash::FxHashSet as HashSet;
+
+use crate::element::Element;
+use crate::error::RunError;
+
+/// An input of row numbers of a table.
+#[derive(Clone, Debug)]
+pub(crate) struct IndexInput {
+    /// The input.
+    pub(crate) input: usize,
+    /// How many rows the table has.
+    pub(crate) rows: usize,
+    /// Inputs, one number a step, whose 0 covers it: what a weight of 0 covers is not read. None if what covers it is computed in
+    /// another way than by multiplying such inputs: then it is not known beforehand which are read.
+    pub(crate) weights: Option<Vec<usize>>,
+}
+
+/// An array has the numbers that its type says. Inlined, for a stepper asks for each sample.
+#[inline(always)]
+pub(crate) fn fits(
+    what: &'static str,
+    name: &str,
+    ty: Type,
+    found: usize,
+    t: usize,
+    b: usize,
+) -> Result<(), RunError> {
+    let expected = count(ty.domain, ty.shape, t, b);
+    if expected == found {
+        return Ok(());
+    }
+    Err(mismatch(what, name, ty, expected, found, (t, b)))
+}
+
+#[cold]
+fn mismatch(
+    what: &'static str,
+    name: &str,
+    ty: Type,
+    expected: usize,
+    found: usize,
+    (t, b): (usize, usize),
+) -> RunError {
+    RunError::Length {
+        what,
+        name: name.into(),
+        layout: layout(ty.domain, ty.shape),
+        expected,
+        found,
+        t,
+        b,
+    }
+}
+
+/// Numbers are row numbers of a table of so many rows, but for those that one of the weights covers: there it is 0.
+pub(crate) fn are_rows<T: Element>(
+    name: &str,
+    given: &[T],
+    rows: usize,
+    weights: &[&[T]],
+) -> Result<(), RunError> {
+    let bad = |(at, x): (usize, &T)| {
+        let x = x.to_f64();
+        let none = x.fract() != 0.0 || !(0.0..rows as f64).contains(&x);
+        none && weights.iter().all(|w| w[at].to_f64() != 0.0)
+    };
+    match given.iter().enumerate().position(bad) {
+        None => Ok(()),
+        Some(at) => Err(RunError::Index {
+            name: name.into(),
+            rows,
+            at,
+            found: format!("{:?}", given[at]),
+        }),
+    }
+}
+
+/// Numbers of a value for `t` steps and `b` rows.
+#[inline]
+pub(crate) fn count(domain: Domain, shape: Shape, t: usize, b: usize) -> usize {
+    // No slice has as many numbers as fit none: what overflows fits no array.
+    shape.len().saturating_mul(match domain {
+        Domain::Once => 1,
+        Domain::Row => b,
+        Domain::BoundarySlots(k) => k.saturating_mul(b),
+        Domain::Step => t.saturating_mul(b),
+    })
+}
+
+fn layout(domain: Domain, shape: Shape) -> String {
+    let points = match domain {
+        Domain::Once => return shape.to_string(),
+        Domain::Row => "B".to_string(),
+        Domain::BoundarySlots(k) => format!("{k},B"),
+        Domain::Step => "T,B".to_string(),
+    };
+    match shape {
+        Shape::Scalar => format!("[{points}]"),
+        Shape::Vector(n) => format!("[{points},{n}]"),
+        Shape::Matrix(m, n) => format!("[{points},{m},{n}]"),
+    }
+}
+
+/// Inputs that are row numbers of a table, as they are or reshaped: they are checked before a run.
+pub(crate) fn index_inputs(g: &Graph) -> Vec<IndexInput> {
+    let mut found = Vec::new();
+    for v in g.order() {
+        let xs = g.operands(v);
+        let (mut index, rows) = match *g.op_of(v) {
+            Op::Gather => (xs[1], g.node(xs[0]).ty.shape.as_matrix().0),
+            Op::Scatter { rows, .. } => (xs[0], rows),
+            _ => continue,
+        };
+        let mut weights = Some(Vec::new());
+        loop {
+            match (g.op_of(index), &*g.operands(index)) {
+                (Op::Reshape(_), &[x]) => index = x,
+                // What a weight of 0 covers is row 0.
+                (Op::Map(Map::Select), &[weight, x, zero]) if matches!(g.op_of(zero), Op::Constant { value, .. } if value.0 == 0.0) =>
+                {
+                    let more = factors(g, weight);
+                    weights = weights.zip(more).map(|(a, b)| [a, b].concat());
+                    index = x;
+                }
+                _ => break,
+            }
+        }
+        if let Op::Input { id, .. } = *g.op_of(index) {
+            found.push(IndexInput {
+                input: id,
+                rows,
+                weights,
+            });
+        }
+    }
+    found
+}
+
+/// The inputs, one number a step, whose product a value is, each once.
+fn factors(g: &Graph, v: Value) -> Option<Vec<usize>> {
+    let mut inputs = Vec::new();
+    let (mut seen, mut work) = (HashSet::from_iter([v]), vec![v]);
+    while let Some(v) = work.pop() {
+        match *g.op_of(v) {
+            Op::Input { id, ty } if ty == Type::new(Shape::Scalar, Domain::Step) => inputs.push(id),
+            Op::Map(Map::Mul) => {
+                let operands = g.operands(v).into_iter();
+                work.extend(operands.filter(|&x| seen.insert(x)));
+            }
+            _ => return None,
+        }
+    }
+    Some(inputs)
+}

@@ -1,0 +1,58 @@
+//! What compiled loops are called with, and where in it they find what.
+
+use std::sync::atomic::AtomicU64;
+
+use retrograd_graph::plan::WIDE;
+use retrograd_kernels::{ActivateFn, SimdElement, Weights};
+
+/// What compiled loops are called with. Compiled code reads its fields at [`offset`].
+#[repr(C)]
+pub(crate) struct Frame<T: SimdElement> {
+    pub(crate) bases: *const *mut T,
+    pub(crate) weights: *const Weights<T>,
+    pub(crate) product: retrograd_kernels::ProductFn<T>,
+    pub(crate) product_from: retrograd_kernels::ProductFromFn<T>,
+    pub(crate) steps: usize,
+    pub(crate) rows: usize,
+    /// Not 0 once an index was no row of its table: loops on any thread write 1, and who ran them looks once they are over.
+    pub(crate) outside: AtomicU64,
+    pub(crate) activations: [ActivateFn<T>; WIDE.len()],
+}
+
+impl<T: SimdElement> Frame<T> {
+    /// An index was no row of its table since this was last asked.
+    pub(crate) fn was_outside(&mut self) -> bool {
+        std::mem::take(self.outside.get_mut()) != 0
+    }
+}
+
+// SAFETY: while loops run the frame is read only, but for a mark that all of them set alike; what its addresses lead to is divided among the threads by rows.
+unsafe impl<T: SimdElement> Sync for Frame<T> {}
+
+/// Byte offsets of a frame's fields, the same for both precisions: everything in it is an address or a word.
+pub(crate) mod offset {
+    use std::mem::{offset_of, size_of};
+
+    use super::{Frame, WIDE, Weights};
+
+    macro_rules! offsets {
+        ($($name:ident $field:ident),*) => {$(
+            pub(crate) const $name: i32 = offset_of!(Frame<f32>, $field) as i32;
+            const _: () = assert!(offset_of!(Frame<f64>, $field) as i32 == $name);
+        )*};
+    }
+
+    offsets!(BASES bases, WEIGHTS weights, PRODUCT product, PRODUCT_FROM product_from, STEPS steps, ROWS rows);
+    offsets!(OUTSIDE outside, ACTIVATIONS activations);
+
+    /// Bytes of an address, such as that of an activation.
+    pub(crate) const ADDRESS: i32 = size_of::<*const ()>() as i32;
+    /// Bytes of one weight's description.
+    pub(crate) const WEIGHT_BYTES: i64 = size_of::<Weights<f32>>() as i64;
+
+    const _: () = assert!(size_of::<Weights<f64>>() as i64 == WEIGHT_BYTES);
+    const _: () =
+        assert!(size_of::<Frame<f32>>() as i32 == ACTIVATIONS + ADDRESS * WIDE.len() as i32);
+    // Emitted code loads words of 8 bytes.
+    const _: () = assert!(ADDRESS == 8);
+}
