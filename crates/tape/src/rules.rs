@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use crate::algebra::{Algebra, Value};
 use crate::op::{Op, Reduction};
-use crate::term::{Shared, Term};
+use crate::term::{SharedAlgebra, Term};
 use crate::ty::Type;
 
 /// The cotangent that operand `i` of `y = op(xs)` receives when `y`'s is `t`, in the operand's own domain.
@@ -29,7 +29,7 @@ pub fn vjp(
     t: Value,
 ) -> Option<Value> {
     let types: SmallVec<[Type; 3]> = xs.iter().map(|&x| a.ty(x)).collect();
-    let algebra: Shared<'_> = RefCell::new(a);
+    let algebra: SharedAlgebra<'_> = RefCell::new(a);
     let term = |v| Term::new(&algebra, v);
     let xs: SmallVec<[Term<'_>; 3]> = xs.iter().map(|&x| term(x)).collect();
     let t = transposed(op, &xs, term(y), i, term(t))?;
@@ -114,7 +114,7 @@ pub fn jvp(
     i: usize,
     t: Value,
 ) -> Option<Value> {
-    let algebra: Shared<'_> = RefCell::new(a);
+    let algebra: SharedAlgebra<'_> = RefCell::new(a);
     let term = |v| Term::new(&algebra, v);
     let mut xs: SmallVec<[Term<'_>; 3]> = xs.iter().map(|&x| term(x)).collect();
     let (y, t) = (term(y), term(t));

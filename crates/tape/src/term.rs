@@ -15,17 +15,17 @@ use crate::op::{Op, Reduction};
 use crate::ty::{Domain, Shape, Type};
 
 /// The algebra that terms apply ops in.
-pub(crate) type Shared<'a> = RefCell<&'a mut (dyn Algebra + 'a)>;
+pub(crate) type SharedAlgebra<'a> = RefCell<&'a mut (dyn Algebra + 'a)>;
 
 /// A value and the algebra it belongs to.
 #[derive(Clone, Copy)]
 pub(crate) struct Term<'a> {
-    algebra: &'a Shared<'a>,
+    algebra: &'a SharedAlgebra<'a>,
     pub(crate) value: Value,
 }
 
 impl<'a> Term<'a> {
-    pub(crate) fn new(algebra: &'a Shared<'a>, value: Value) -> Term<'a> {
+    pub(crate) fn new(algebra: &'a SharedAlgebra<'a>, value: Value) -> Term<'a> {
         Term { algebra, value }
     }
 

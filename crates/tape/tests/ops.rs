@@ -201,13 +201,7 @@ impl Draw {
         };
         (tape.inputs().iter())
             .map(|input| {
-                let points = match input.ty.domain {
-                    Domain::Once => 1,
-                    Domain::Row => self.b,
-                    Domain::BoundarySlots(k) => k * self.b,
-                    Domain::Step => self.t * self.b,
-                };
-                (0..points * input.ty.shape.len())
+                (0..input.ty.numbers(self.t, self.b))
                     .map(|_| match index {
                         Some(name) if input.name.starts_with(name) => {
                             (uniform() * self.m as f64).floor()

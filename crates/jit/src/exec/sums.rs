@@ -5,7 +5,6 @@
 use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
-use retrograd_graph::plan::cost::points;
 use retrograd_graph::plan::{BlockAt, Item, Rhs as PlanRhs, View};
 use retrograd_kernels::{
     AlignedBuffer, BlockMut, Kernels, OuterArgs, OuterRhs, PieceMut, RowOuterArgs,
@@ -38,7 +37,7 @@ impl<T: Element> PlanExecution<'_, T> {
     pub(super) fn sum(&mut self, kernels: &Kernels<T>, item: &Item, span: StepRange) {
         let pieces = self.pieces(item, span);
         let at = |domain: Domain| {
-            let (steps, rows) = points(domain, span.t1 - span.t0, self.b);
+            let (steps, rows) = (domain.steps(span.t1 - span.t0), domain.rows(self.b));
             SumRun {
                 kernels,
                 steps,

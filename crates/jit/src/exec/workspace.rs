@@ -1,11 +1,10 @@
 //! What a run needs beside the caller's arrays, counted before anything is allocated, and where it is.
 
-use retrograd_graph::plan::cost::{most_rows, points};
+use retrograd_graph::plan::cost::most_rows;
 use retrograd_graph::plan::{BlockAt, Item, Layout, Plan, Storage, walk};
 use retrograd_kernels::{
     AlignedBuffer, Block, BlockMut, Kernels, OuterRhs, PieceMut, SimdElement, Weights,
 };
-use retrograd_tape::Domain;
 
 use super::limit::machine_bytes;
 use crate::element::Element;
@@ -119,7 +118,7 @@ impl<T: Element> MemoryNeed<'_, T> {
                 domain, rhs, bias, ..
             } = item
             {
-                let (steps, rows) = points(*domain, self.sum_steps(), self.b);
+                let (steps, rows) = (domain.steps(self.sum_steps()), domain.rows(self.b));
                 f(steps * rows, rhs, bias);
             }
         }
@@ -144,13 +143,9 @@ impl<T: Element> MemoryNeed<'_, T> {
         let (t, b) = (self.t as u128, self.b as u128);
         let points = |u: usize| {
             let x = &self.plan.buffers[u];
-            match (x.domain, self.plan.ring(u)) {
-                (Domain::Once, _) => 1,
-                (Domain::Row, _) => b,
-                (Domain::BoundarySlots(k), _) => b.saturating_mul(k as u128),
-                (Domain::Step, Some(ring)) => b.saturating_mul(ring as u128),
-                (Domain::Step, None) => b.saturating_mul(t + (x.front + x.back) as u128),
-            }
+            let steps = self.t.saturating_add(x.front + x.back);
+            let steps = self.plan.ring(u).unwrap_or(steps);
+            x.domain.points(steps, self.b) as u128
         };
         let arrays = self.plan.buffers.iter().enumerate();
         let numbers = arrays.map(|(u, x)| points(u).saturating_mul(x.len as u128));

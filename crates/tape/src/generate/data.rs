@@ -13,16 +13,6 @@ use crate::real::Real;
 use crate::tape::{Input, InputRole, Node, Tape};
 use crate::ty::{Domain, Shape, Type};
 
-fn count(ty: Type, t: usize, b: usize) -> usize {
-    let points = match ty.domain {
-        Domain::Once => 1,
-        Domain::Row => b,
-        Domain::BoundarySlots(k) => k * b,
-        Domain::Step => t * b,
-    };
-    points * ty.shape.len()
-}
-
 /// Numbers for every input, by its role: -1 ‥ 1 for most; weight matrices smaller the larger they are; whole numbers for
 /// indices; 0 and 1 for masks; 0 and about 1 for weights of the loss, never all 0; nothing for half of the initial states.
 /// All are numbers of f32. They depend on the seed and on what the inputs are alone.
@@ -54,7 +44,7 @@ pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
             };
             f64::from(x as f32)
         };
-        (0..count(input.ty, t, b)).map(number).collect()
+        (0..input.ty.numbers(t, b)).map(number).collect()
     };
     tape.inputs().iter().enumerate().map(draw).collect()
 }
@@ -71,7 +61,7 @@ pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
         );
         random.next();
         let ty = tape.node(output.value).ty;
-        (0..count(ty, t, b))
+        (0..ty.numbers(t, b))
             .map(|_| f64::from(random.next() as f32))
             .collect()
     };

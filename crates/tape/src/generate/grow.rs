@@ -217,12 +217,7 @@ impl<'c, 'b> Grow<'c, 'b> {
     /// How many points an op sums over at most: see the sizes that [`super::generate`] draws.
     fn terms(&self, op: &Op, xs: &[usize], ty: Type) -> f64 {
         let types: Vec<Type> = xs.iter().map(|&x| self.types[x]).collect();
-        let points = |d: Domain| match d {
-            Domain::Once => 1.0,
-            Domain::Row => 33.0,
-            Domain::BoundarySlots(k) => 33.0 * k as f64,
-            Domain::Step => 33.0 * 13.0,
-        };
+        let points = |d: Domain| d.points(13, 33) as f64;
         points(op.work_domain(&types)) / points(ty.domain)
     }
 

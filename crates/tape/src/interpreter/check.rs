@@ -2,7 +2,6 @@
 
 use super::Interpreter;
 use super::execute::BadIndex;
-use super::program::{rows, ticks};
 use crate::Extent;
 use crate::algebra::Value;
 use crate::error::TapeError;
@@ -37,7 +36,7 @@ impl<T: Real> Interpreter<T> {
         }
         for (input, given) in self.inputs.iter().zip(inputs) {
             if !(given.is_empty() && input.role == InputRole::Initial) {
-                let expected = length(input.ty, t, b);
+                let expected = input.ty.numbers(t, b);
                 if given.len() != expected {
                     return Err(self.wrong_length(
                         "input",
@@ -55,7 +54,7 @@ impl<T: Real> Interpreter<T> {
             let covered = |at: usize| index.weights.iter().any(|&w| inputs[w][at].to_f64() == 0.0);
             let wrong = |(at, x): (usize, &T)| !whole(x.to_f64()) && !covered(at);
             if let Some(at) = inputs[i].iter().enumerate().position(wrong) {
-                let rows = rows(self.inputs[i].ty.domain, b);
+                let rows = self.inputs[i].ty.domain.rows(b);
                 return Err(self.outside(BadIndex {
                     index: k,
                     tick: at / rows,
@@ -89,7 +88,7 @@ impl<T: Real> Interpreter<T> {
         ty: Type,
         found: usize,
     ) -> Result<(), TapeError> {
-        let expected = length(ty, self.memory.steps, self.memory.batch);
+        let expected = ty.numbers(self.memory.steps, self.memory.batch);
         if found == expected {
             return Ok(());
         }
@@ -119,12 +118,6 @@ impl<T: Real> Interpreter<T> {
             found,
         }
     }
-}
-
-/// How many numbers a value of a type has at `t` steps and `b` examples; the greatest `usize` if they are more.
-pub(super) fn length(ty: Type, t: usize, b: usize) -> usize {
-    let points = ticks(ty.domain, t).saturating_mul(rows(ty.domain, b));
-    points.saturating_mul(ty.shape.len())
 }
 
 /// An index of a table, by `gather` or `scatter`.

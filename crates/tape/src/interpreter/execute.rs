@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::program::{BufferPlan, BufferView, Instruction, InstructionKind, Summed, rows, ticks};
+use super::program::{BufferPlan, BufferView, Instruction, InstructionKind, Summed};
 use super::rows::{self as each, Blocks, Operand, Total};
 use crate::error::TapeError;
 use crate::op::Op;
@@ -79,9 +79,9 @@ impl<T: Real> Buffers<T> {
         let sizes = |plan: &BufferPlan| -> [u128; 3] {
             let ticks = match (plan.one_step, plan.constant) {
                 (true, _) | (_, Some(_)) => 1,
-                (false, None) => ticks(plan.domain, self.steps),
+                (false, None) => plan.domain.steps(self.steps),
             };
-            let rows = rows(plan.domain, self.batch);
+            let rows = plan.domain.rows(self.batch);
             let size = ticks as u128 * rows as u128 * plan.len as u128;
             match plan.summed {
                 _ if !plan.used => [0; 3],
@@ -172,7 +172,7 @@ impl<T: Real> Buffers<T> {
     pub(crate) fn run(&mut self, instr: &Instruction, tick: usize) -> Result<(), BadIndex<T>> {
         match (&instr.kind, &instr.dst) {
             (&InstructionKind::Index(index), _) => {
-                let batch = rows(instr.work, self.batch);
+                let batch = instr.work.rows(self.batch);
                 let found = self.read(&instr.args[0], tick, batch);
                 if let Some((row, found)) = each::outside(batch, self.tables[index], found) {
                     return Err(BadIndex {
@@ -241,7 +241,7 @@ impl<T: Real> Buffers<T> {
             data: &mut data,
             sum: &mut sum,
         };
-        let rows = rows(instr.work, self.batch);
+        let rows = instr.work.rows(self.batch);
         let size = dst.shape.as_matrix();
         let arg = |i: usize| self.read(&instr.args[i], tick, rows);
         match op {
@@ -334,7 +334,7 @@ impl<T: Real> Buffers<T> {
     }
 
     fn op(&self, op: &Op, out: &mut [T], shape: Shape, instr: &Instruction, tick: usize) {
-        let rows = rows(instr.work, self.batch);
+        let rows = instr.work.rows(self.batch);
         let n = shape.len();
         let add = instr.accumulate;
         let arg = |i: usize| self.read(&instr.args[i], tick, rows);

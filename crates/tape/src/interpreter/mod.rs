@@ -20,13 +20,11 @@ use crate::Extent;
 use std::sync::Arc;
 
 use backward::Backward;
+use check::IndexUse;
 #[cfg(feature = "generate")]
 pub(crate) use check::index_inputs;
-use check::{IndexUse, length};
 use execute::{BadIndex, Buffers};
-use program::{
-    BufferPlans, BufferView, Instruction, InstructionKind, InterpreterProgram, Segment, ticks,
-};
+use program::{BufferPlans, BufferView, Instruction, InstructionKind, InterpreterProgram, Segment};
 
 use crate::algebra::Value;
 use crate::error::TapeError;
@@ -269,9 +267,9 @@ impl<T: Real> Interpreter<T> {
                 count: self.places.len(),
             });
         };
-        let rows = program::rows(domain, self.memory.batch);
+        let rows = domain.rows(self.memory.batch);
         let n = place.shape.len();
-        Ok((0..ticks(domain, self.memory.steps))
+        Ok((0..domain.steps(self.memory.steps))
             .flat_map(|tick| {
                 let of_tick = self.memory.read(place, tick, rows);
                 (0..rows).flat_map(move |r| of_tick.row(r, n).iter().copied())
@@ -286,7 +284,9 @@ impl<T: Real> Interpreter<T> {
 
     /// How many numbers input `i` has at the present sizes.
     pub(crate) fn input_length(&self, i: usize) -> usize {
-        length(self.inputs[i].ty, self.memory.steps, self.memory.batch)
+        self.inputs[i]
+            .ty
+            .numbers(self.memory.steps, self.memory.batch)
     }
 
     /// True if input `i` is an index of gather or scatter: whole numbers, in which nothing has a derivative.
@@ -333,8 +333,8 @@ impl<T: Real> Interpreter<T> {
         let node = tape.node(v);
         let types: Vec<Type> = node.operands.iter().map(|&x| tape.node(x).ty).collect();
         let domain = node.op.work_domain(&types);
-        let rows = program::rows(domain, self.memory.batch);
-        for tick in 0..ticks(domain, self.memory.steps) {
+        let rows = domain.rows(self.memory.batch);
+        for tick in 0..domain.steps(self.memory.steps) {
             for r in 0..rows {
                 let operands: Vec<&[T]> = node
                     .operands
@@ -364,7 +364,7 @@ fn run<T: Real>(
         match segment {
             Segment::Whole(list) => {
                 for instr in list.iter().filter(|i| !skip(i)) {
-                    for tick in 0..ticks(instr.work, memory.steps) {
+                    for tick in 0..instr.work.steps(memory.steps) {
                         memory.run(instr, tick)?;
                     }
                     memory.settle([instr]);
@@ -415,7 +415,7 @@ impl Tape {
         let gradients = (self.inputs().iter().enumerate())
             .map(|(i, input)| match interpreter.gradient(i) {
                 Some(g) => g.to_vec(),
-                None => vec![T::ZERO; length(input.ty, 1, 1)],
+                None => vec![T::ZERO; input.ty.numbers(1, 1)],
             })
             .collect();
         Ok((value, gradients))

@@ -165,23 +165,6 @@ impl BufferPlans {
     }
 }
 
-/// How many ticks a domain has at `t` steps: each is computed on its own, for all rows at once.
-pub(crate) fn ticks(domain: Domain, t: usize) -> usize {
-    match domain {
-        Domain::Once | Domain::Row => 1,
-        Domain::BoundarySlots(k) => k,
-        Domain::Step => t,
-    }
-}
-
-/// How many rows there are at a tick of a domain.
-pub(crate) fn rows(domain: Domain, b: usize) -> usize {
-    match domain {
-        Domain::Once => 1,
-        Domain::Row | Domain::BoundarySlots(_) | Domain::Step => b,
-    }
-}
-
 /// The groups of nodes that run one after the other: what does not need the steps, each sweep, what needs them done.
 pub(crate) fn phases(tape: &Tape) -> Vec<(Option<usize>, Vec<Value>)> {
     let schedule = tape.schedule();
