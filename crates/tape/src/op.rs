@@ -164,6 +164,50 @@ impl fmt::Display for TypeMismatch {
 }
 
 impl Op {
+    /// One op of each name but those of inputs and element-wise ops, with the least attributes.
+    const STRUCTURAL: [Op; 19] = [
+        Op::Constant {
+            value: Number(0.0),
+            shape: Shape::Scalar,
+        },
+        Op::Zeros(Shape::Scalar),
+        Op::Reduce(Reduction::Sum),
+        Op::Reduce(Reduction::Mean),
+        Op::Reduce(Reduction::Max),
+        Op::Dot,
+        Op::Broadcast(Shape::Scalar),
+        Op::Concat { axis: 0 },
+        Op::Slice {
+            axis: 0,
+            start: 0,
+            len: 1,
+        },
+        Op::Reshape(Shape::Scalar),
+        Op::MatVec { transposed: false },
+        Op::MatVec { transposed: true },
+        Op::Outer { to: Domain::Once },
+        Op::Gather,
+        Op::Scatter {
+            rows: 1,
+            to: Domain::Once,
+        },
+        Op::Delay(1),
+        Op::Boundary(1),
+        Op::Spread(Domain::Once),
+        Op::SumTo(Domain::Once),
+    ];
+
+    /// One op of each name but inputs, with the least attributes.
+    pub fn each() -> impl Iterator<Item = Op> {
+        let maps = Map::ALL.into_iter().map(Op::Map);
+        maps.chain(Op::STRUCTURAL)
+    }
+
+    /// The op of this name, with the least attributes, which readers of text replace by theirs.
+    pub fn by_name(name: &str) -> Option<Op> {
+        Op::each().find(|op| op.name() == name)
+    }
+
     /// A constant op.
     pub fn constant(value: f64, shape: Shape) -> Op {
         Op::Constant {
@@ -427,6 +471,18 @@ impl fmt::Display for Op {
             Op::Scatter { rows, to } => write!(f, " {rows} {to}"),
             Op::Delay(d) | Op::Boundary(d) => write!(f, " {d}"),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_op_is_found_by_its_name() {
+        for op in Op::each() {
+            assert_eq!(Op::by_name(op.name()), Some(op));
         }
     }
 }
