@@ -19,7 +19,10 @@ fn path() -> PathBuf {
 
 /// The text of a marked section.
 fn section(name: &str) -> String {
-    let plan = include_str!("../src/plan/mod.rs");
+    let plan = concat!(
+        include_str!("../src/plan/item.rs"),
+        include_str!("../src/plan/stmt.rs")
+    );
     let table = |enumeration: &str| source::table(plan, enumeration);
     match name {
         "element-wise ops" => ops::element_wise(),
@@ -38,7 +41,7 @@ fn section(name: &str) -> String {
         ),
         "items" => table("Item"),
         "statements" => table("Stmt"),
-        "inner" => table("Inner"),
+        "inner" => table("Innermost"),
         "instructions" => table("Instr"),
         other => panic!("docs/IR.md has a section `{other}`, which nothing prints"),
     }

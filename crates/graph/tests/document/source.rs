@@ -14,7 +14,14 @@ pub(crate) fn between(source: &str, from: &str, to: Option<&str>) -> String {
 
 /// Without the brackets of links between docs.
 fn unlinked(text: &str) -> String {
-    text.replace("[`", "`").replace("`]", "`")
+    let text = text.replace("[`", "`").replace("`]", "`");
+    // What a link leads to stands in parentheses behind it.
+    let mut parts = text.split("`(super::");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let rest = part.split_once(')').map_or(part, |(_, rest)| rest);
+        text + "`" + rest
+    })
 }
 
 /// Variants of an enumeration of a source, each with its doc.
