@@ -6,7 +6,9 @@ mod drawing;
 
 use retrograd_graph::passes::{self, Trace};
 use retrograd_graph::plan::cost::{self, CostTask, RunShape, Work};
-use retrograd_graph::plan::{Item, Lifetime, Loop, LoopKind, Plan, Product, Stmt, Storage, walk};
+use retrograd_graph::plan::{
+    BufferId, Item, Lifetime, Loop, LoopKind, Plan, Product, Stmt, Storage, walk,
+};
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::predict::{Machine, run_shape};
 use retrograd_jit::{CompileError, CompiledCell, Purpose, RunMemory};
@@ -192,7 +194,9 @@ impl Explanation {
                 }
                 Item::Loop(l) => {
                     let of = |s: &Stmt| match s {
-                        Stmt::Product(p) => Some(product_of(plan, p, Where::Loop(l.number))),
+                        Stmt::Product(p) => {
+                            Some(product_of(plan, p, Where::Loop(l.number.as_u32() as usize)))
+                        }
                         _ => None,
                     };
                     out.extend(l.body.iter().filter_map(of));
@@ -246,7 +250,7 @@ impl Explanation {
     /// Numbers a row and step that are kept for the whole run, as from the forward to the backward step.
     pub fn stash(&self) -> usize {
         let plan = self.compiled.plan();
-        let whole = |(u, buffer): (usize, &retrograd_graph::plan::Buffer)| {
+        let whole = |(u, buffer): (BufferId, &retrograd_graph::plan::Buffer)| {
             let kept = match plan.memory.keep[u] {
                 Lifetime::Whole => true,
                 Lifetime::Block(_) | Lifetime::Ring(_) => false,
@@ -255,7 +259,7 @@ impl Explanation {
             let own = buffer.storage == Storage::Workspace && buffer.domain == Domain::Step;
             if kept && own { buffer.len } else { 0 }
         };
-        plan.buffers.iter().enumerate().map(whole).sum()
+        plan.buffers.iter().map(whole).sum()
     }
 }
 
@@ -285,9 +289,9 @@ fn loops_of(item: &Item) -> Vec<&Loop> {
 
 fn product_of(plan: &Plan, p: &Product, place: Where) -> WeightProduct {
     let w = &plan.weights[p.weight];
-    let name = |u: usize| plan.buffers[u].name.clone();
+    let name = |u: BufferId| plan.buffers[u].name.clone();
     WeightProduct {
-        weight: p.weight,
+        weight: p.weight.as_u32() as usize,
         weights: w.blocks.iter().map(|x| name(x.view.buffer)).collect(),
         size: (w.rows, w.cols),
         transposed: w.transposed,

@@ -3,8 +3,8 @@
 use retrograd_graph::passes::adjoint::Differentiate;
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::plan::{
-    Innermost, Instr, Item, Lifetime, Loop, LoopKind, Plan, Product, Region, Stmt, Storage, View,
-    plan, stream, verify,
+    BufferId, Innermost, Instr, Item, Lifetime, Loop, LoopId, LoopKind, Plan, Product, Region,
+    Stmt, Storage, View, WeightId, plan, stream, verify,
 };
 use retrograd_graph::{Graph, Options};
 use retrograd_tape::Domain;
@@ -91,11 +91,10 @@ fn in_loop(cell: &str, f: fn(&mut Loop) -> bool) -> usize {
 }
 
 /// The number of the array with this name.
-fn array(plan: &Plan, name: &str) -> usize {
-    let mut names = plan.buffers.iter().map(|x| &*x.name);
-    names
-        .position(|n| n == name)
-        .expect("there is such an array")
+fn array(plan: &Plan, name: &str) -> BufferId {
+    let mut arrays = plan.buffers.iter();
+    let found = arrays.find(|(_, x)| x.name == name);
+    found.expect("there is such an array").0
 }
 
 fn first_store(r: &mut Region) -> Option<&mut View> {
@@ -105,14 +104,14 @@ fn first_store(r: &mut Region) -> Option<&mut View> {
 #[test]
 fn rule_1_an_input_with_another_number() {
     let mut plan = trained(LSTM);
-    plan.buffers[0].storage = Storage::Input(7);
+    plan.buffers[BufferId::of_input(0)].storage = Storage::Input(7);
     assert_eq!(rule(&plan), 1);
 }
 
 #[test]
 fn rule_1_boundary_steps_of_the_callers() {
     let mut plan = trained(LSTM);
-    plan.buffers[0].front = 1;
+    plan.buffers[BufferId::of_input(0)].front = 1;
     assert_eq!(rule(&plan), 1);
 }
 
@@ -175,7 +174,7 @@ fn rule_4_a_parallel_loop_stores_in_one_steps_array() {
 #[test]
 fn rule_4_a_parallel_loop_reads_what_another_of_its_points_stores() {
     let mut plan = trained(LSTM);
-    plan.buffers.iter_mut().for_each(|x| {
+    plan.buffers.values_mut().for_each(|x| {
         if x.storage == Storage::Workspace && x.domain == Domain::Step {
             x.front += 1;
         }
@@ -265,15 +264,12 @@ fn without(cell: &str, f: fn(&Item) -> bool) -> usize {
     let mut next = 0;
     change(&mut plan.items, &mut |item| {
         if let Item::Loop(l) = item {
-            l.number = next;
+            l.number = LoopId::from_u32(next);
             next += 1;
         }
         false
     });
-    plan.memory
-        .keep
-        .iter_mut()
-        .for_each(|k| *k = Lifetime::Whole);
+    (plan.memory.keep.values_mut()).for_each(|k| *k = Lifetime::Whole);
     plan.memory.replays.clear();
     rule(&plan)
 }
@@ -316,7 +312,7 @@ fn rule_6_read_by_a_step_before_any_stores_it() {
 #[test]
 fn rule_7_a_weight_with_a_gap() {
     let mut plan = trained(LSTM);
-    plan.weights[0].blocks.pop();
+    plan.weights[WeightId::from_u32(0)].blocks.pop();
     assert_eq!(rule(&plan), 7);
 }
 
@@ -324,7 +320,7 @@ fn rule_7_a_weight_with_a_gap() {
 fn rule_7_a_weight_that_varies() {
     let mut plan = trained(LSTM);
     let x = array(&plan, "x");
-    plan.weights[0].blocks[0].view = View::of(x);
+    plan.weights[WeightId::from_u32(0)].blocks[0].view = View::of(x);
     assert_eq!(rule(&plan), 7);
 }
 
@@ -339,20 +335,23 @@ fn rule_7_a_gradient_with_a_gap() {
 
 #[test]
 fn rule_8_not_packed() {
-    assert_eq!(without(LSTM, |i| !matches!(i, Item::Pack(0))), 8);
+    assert_eq!(
+        without(LSTM, |i| !matches!(i, Item::Pack(w) if w.as_u32() == 0)),
+        8
+    );
 }
 
 #[test]
 fn rule_8_packed_twice() {
     let mut plan = trained(LSTM);
-    plan.items.push(Item::Pack(0));
+    plan.items.push(Item::Pack(WeightId::from_u32(0)));
     assert_eq!(rule(&plan), 8);
 }
 
 #[test]
 fn rule_8_a_weight_that_is_not_there() {
     let mut plan = trained(LSTM);
-    plan.items.push(Item::Pack(99));
+    plan.items.push(Item::Pack(WeightId::from_u32(99)));
     assert_eq!(rule(&plan), 8);
 }
 
@@ -363,7 +362,7 @@ fn rule_8_a_weight_that_is_stored_once_more_after_it_was_packed() {
     let store = |i: &&Item| matches!(i, Item::Loop(l) if l.domain == Domain::Once);
     let mut again = plan.items.iter().find(store).expect("tanh(a)").clone();
     if let Item::Loop(l) = &mut again {
-        l.number = plan.loops().len();
+        l.number = LoopId::from_u32(plan.loops().len() as u32);
     }
     plan.items.push(again);
     assert_eq!(rule(&plan), 8);
@@ -461,7 +460,7 @@ fn rule_11_a_sweep_in_the_other_direction() {
 fn rule_11_a_packing_in_a_sweep() {
     let found = broken(trained(LSTM), |item| match item {
         Item::Sweep { items, .. } => {
-            items.insert(0, Item::Pack(0));
+            items.insert(0, Item::Pack(WeightId::from_u32(0)));
             true
         }
         _ => false,
@@ -481,8 +480,8 @@ fn rule_12_an_iteration_of_no_steps() {
 #[test]
 fn rule_12_two_loops_of_one_number() {
     let found = in_loop(LSTM, |l| {
-        l.number += 1;
-        l.number == 2
+        l.number = LoopId::from_u32(l.number.as_u32() + 1);
+        l.number.as_u32() == 2
     });
     assert_eq!(found, 12);
 }
@@ -490,7 +489,7 @@ fn rule_12_two_loops_of_one_number() {
 #[test]
 fn rule_13_an_input_kept_for_a_block() {
     let mut plan = trained(LSTM);
-    plan.memory.keep[0] = Lifetime::Block(0);
+    plan.memory.keep[BufferId::of_input(0)] = Lifetime::Block(0);
     assert_eq!(rule(&plan), 13);
 }
 
@@ -498,10 +497,11 @@ fn rule_13_an_input_kept_for_a_block() {
 fn rule_13_kept_for_another_sweep() {
     let mut plan = trained(LSTM);
     let block = |k: &&mut Lifetime| matches!(k, Lifetime::Block(_));
-    let keep = plan.memory.keep.iter_mut().find(block);
+    let keep = plan.memory.keep.values_mut().find(block);
     *keep.expect("something lives in one sweep") = Lifetime::Block(0);
     let moved = rule(&plan);
-    plan.memory.keep.pop();
+    let keep = plan.memory.keep.values().skip(1).copied();
+    plan.memory.keep = keep.collect();
     assert_eq!((moved, rule(&plan)), (13, 13));
 }
 
@@ -521,7 +521,7 @@ fn rule_13_a_ring_that_is_too_short() {
     let mut plan = stream(&trace.last().expect("the record at least").1, &options);
     verify(&plan).expect("a sound plan passes");
     let ring = |k: &&mut Lifetime| matches!(k, Lifetime::Ring(n) if *n > 1);
-    let keep = plan.memory.keep.iter_mut().find(ring);
+    let keep = plan.memory.keep.values_mut().find(ring);
     *keep.expect("the state has a ring") = Lifetime::Ring(1);
     assert_eq!(rule(&plan), 13);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use retrograd_graph::passes::stream::{self, StreamState};
-use retrograd_graph::plan::Plan;
+use retrograd_graph::plan::{BufferId, Plan};
 use retrograd_graph::{Graph, Options, passes, plan};
 use retrograd_tape::{Domain, Input, InputRole, Output, OutputRole, Tape};
 
@@ -68,7 +68,7 @@ struct StepperProgram<T: Element> {
     inputs: Vec<Input>,
     outputs: Vec<Output>,
     /// The arrays of the latter.
-    written: Vec<usize>,
+    written: Vec<BufferId>,
     /// Row numbers of tables: for each input of a sample the rows, and for each input of the program.
     sample_indices: Vec<(usize, usize)>,
     indices: Vec<(usize, usize)>,
@@ -143,9 +143,11 @@ impl<T: Element> Stepper<T> {
         let idle = || CompileError::Idle {
             program: plan.name.clone(),
         };
-        // Inputs have a plan's first arrays, outputs the next.
-        let written: Vec<usize> = outputs.iter().map(|k| graph.inputs().len() + k).collect();
-        let stream = StreamExecution::new(&plan, &code, b, &read, &written)?.ok_or_else(idle)?;
+        let written: Vec<BufferId> = (outputs.iter())
+            .map(|&k| array_of_output(&graph, k))
+            .collect();
+        let arrays: Vec<BufferId> = read.iter().map(|&k| BufferId::of_input(k)).collect();
+        let stream = StreamExecution::new(&plan, &code, b, &arrays, &written)?.ok_or_else(idle)?;
         let mut indices = index_inputs(&graph);
         // What a weight covers belongs to a loss, which a stepper has none of.
         indices.retain(|i| i.weights.as_ref().is_some_and(Vec::is_empty));
@@ -266,7 +268,7 @@ impl<T: Element> Stepper<T> {
         } = &*self.program;
         let stream = &mut self.stream;
         for (state, beginning) in states.iter().zip(&self.beginnings) {
-            let to = state.beginning;
+            let to = BufferId::of_input(state.beginning);
             match (beginning, state.computed) {
                 (Some(given), _) => stream.array(to).copy_from_slice(given),
                 (None, None) => stream.array(to).fill(T::default()),
@@ -332,7 +334,7 @@ impl<T: Element> Stepper<T> {
                         stream.own(&program.plan);
                     }
                     bound = true;
-                    stream.array(k).copy_from_slice(x);
+                    stream.array(BufferId::of_input(k)).copy_from_slice(x);
                 }
             }
         }
@@ -369,10 +371,10 @@ impl<T: Element> Stepper<T> {
         self.stream.states(&self.program.plan, &self.program.code);
         for s in 0..self.program.states.len() {
             let from = array_of_output(&self.program.graph, self.program.states[s].value);
-            let to = self.program.states[s].beginning;
+            let to = BufferId::of_input(self.program.states[s].beginning);
             self.stream.copy(from, to, 0);
         }
-        let to = self.program.states[set].beginning;
+        let to = BufferId::of_input(self.program.states[set].beginning);
         self.stream.array(to).copy_from_slice(values);
         self.stream.begin(&self.program.plan, &self.program.code);
         Ok(())
@@ -380,8 +382,8 @@ impl<T: Element> Stepper<T> {
 }
 
 /// The array of output `k` of a program; inputs have the first ones.
-fn array_of_output(g: &Graph, k: usize) -> usize {
-    g.inputs().len() + k
+fn array_of_output(g: &Graph, k: usize) -> BufferId {
+    BufferId::of_input(g.inputs().len() + k)
 }
 
 fn same(what: &'static str, expected: usize, found: usize) -> Result<(), RunError> {
@@ -402,14 +404,14 @@ fn is_of_step(g: &Graph, o: &Output) -> bool {
 /// The inputs over steps that the step's loop reads.
 fn sampled(g: &Graph, plan: &Plan) -> Vec<usize> {
     let body = step_loop(plan).map_or(&[][..], |l| &l.body);
-    let read: Vec<usize> = (body.iter())
+    let read: Vec<BufferId> = (body.iter())
         .flat_map(|s| s.loads())
         .map(|v| v.buffer)
         .collect();
     let inputs = g.inputs().iter().enumerate();
     let over_steps = inputs.filter(|(_, i)| i.ty.domain == Domain::Step);
     (over_steps.map(|(k, _)| k))
-        .filter(|k| read.contains(k))
+        .filter(|&k| read.contains(&BufferId::of_input(k)))
         .collect()
 }
 

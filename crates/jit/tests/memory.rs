@@ -174,12 +174,12 @@ fn six_numbers_a_unit_and_step_cross_to_the_backward_step_of_an_lstm() {
     let cell = compiled::<f32>(&tape(LSTM), &Purpose::Train);
     let plan = cell.plan();
     // All that is not for one block's work alone, whether it could be replayed or not.
-    let crosses = |u: &usize| {
+    let crosses = |u: &retrograd_graph::plan::BufferId| {
         let array = &plan.buffers[*u];
         let own = array.storage == Storage::Workspace && array.domain == Domain::Step;
         own && !matches!(plan.memory.keep[*u], Lifetime::Block(_))
     };
-    let numbers = (0..plan.buffers.len()).filter(crosses);
+    let numbers = plan.buffers.keys().filter(crosses);
     let numbers: usize = numbers.map(|u| plan.buffers[u].len).sum();
     // Four gates, c and h, of 64 units.
     assert_eq!(numbers, 6 * 64);
@@ -218,7 +218,12 @@ fn a_matrix_memory_keeps_one_matrix_forward_and_few_for_training() {
     let forward = compiled::<f32>(&tape, &Purpose::Forward);
     let plan = forward.plan();
     let over_steps = |x: &&retrograd_graph::plan::Buffer| x.domain == Domain::Step;
-    let longest = plan.buffers.iter().filter(over_steps).map(|x| x.len).max();
+    let longest = plan
+        .buffers
+        .values()
+        .filter(over_steps)
+        .map(|x| x.len)
+        .max();
     // Six vectors of D at most, and the gates: no step's matrix is kept beyond it.
     assert!(longest.is_some_and(|n| n < D * D), "{plan}");
     let memory = |t| {

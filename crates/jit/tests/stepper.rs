@@ -216,7 +216,7 @@ fn delays_have_rings_of_a_power_of_two_that_do_not_grow() {
     let rings = plan
         .memory
         .keep
-        .iter()
+        .values()
         .filter(|k| matches!(k, Lifetime::Ring(_)));
     let mut rings: Vec<Lifetime> = rings.copied().collect();
     rings.sort_by_key(|k| format!("{k:?}"));

@@ -452,7 +452,6 @@ fn memory(explained: &Explanation) -> String {
     let mut arrays: Vec<(usize, String)> = plan
         .buffers
         .iter()
-        .enumerate()
         .filter(|(_, x)| x.storage == retrograd_graph::plan::Storage::Workspace)
         .map(|(u, x)| {
             let size = plan.size(u, t, b, memory.layout()) * size_of::<f32>();

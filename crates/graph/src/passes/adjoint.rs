@@ -7,7 +7,7 @@
 //! An output of role [`OutputRole::Observed`] becomes the adjoint of its value: the cotangent that is collected there anyhow.
 
 use retrograd_tape::{Algebra, Domain, InputRole, Map, Op, OutputRole, Type, Value, rules};
-use rustc_hash::FxHashMap as HashMap;
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::graph::{Graph, zeros};
 
@@ -53,142 +53,36 @@ impl Differentiate {
 
 /// Adds the adjoint step, and gives observed values' outputs their adjoints.
 pub fn adjoint(g: &Graph, what: &Differentiate) -> Graph {
-    let mut new = g.clone();
     let order = g.order();
-
-    // Nodes on a path from a wanted input to a seeded output, over delays too: only these need a cotangent.
-    let wanted = what.wrt.iter().map(|&i| g.inputs()[i].value);
-    let below = g.below(wanted.chain(g.observed()));
-    let above = g.above(what.seeds.iter().map(|&(o, _)| g.outputs()[o].value));
-    let active = |v: Value| below.contains(&v) && above.contains(&v);
-
-    let mut cots = Cotangents {
-        cot: HashMap::default(),
-    };
-    for &(o, seed) in &what.seeds {
-        let output = g.outputs()[o].clone();
-        let ty = g.node(output.value).ty;
-        let t = match seed {
-            Seed::One => {
-                let one = new.constant(1.0, ty.shape);
-                new.spread(one, ty.domain)
-            }
-            Seed::Given => new.input(&format!("cot({})", output.name), InputRole::Cotangent, ty),
-        };
-        cots.add(&mut new, output.value, t);
-    }
-
-    // A delay and the boundary of the same operands are transposed together, by one reverse delay. It adds to the
-    // cotangent of x at once; what it delays is known only when the walk has reached all of its group.
-    let mut groups: HashMap<(i32, Value, Value), Group> = HashMap::default();
-    let mut closing = Vec::new();
-    for &v in &order {
-        if let (true, &(Op::Delay(d) | Op::Boundary(d))) = (active(v), g.op_of(v)) {
-            let xs = g.operands(v);
-            let group = groups.entry((d, xs[0], xs[1])).or_insert_with(|| {
-                let reverse = new.open_delay(-d, g.node(v).ty.shape);
-                if active(xs[0]) {
-                    cots.add(&mut new, xs[0], reverse);
-                }
-                Group {
-                    reverse,
-                    waiting: 0,
-                    steps: None,
-                    ends: None,
-                }
-            });
-            group.waiting += 1;
+    let mut a = Adjoint::new(g, what);
+    a.seed(what);
+    a.open_delays(&order);
+    for &v in order.iter().rev() {
+        match *g.op_of(v) {
+            _ if !a.is_active(v) => {}
+            op @ (Op::Delay(d) | Op::Boundary(d)) => a.transpose_delay(v, op, d),
+            op => a.transpose(v, op),
         }
     }
-
-    for &v in order.iter().rev().filter(|&&v| active(v)) {
-        let xs = g.operands(v);
-        let cot = cots.cot.get(&v).copied();
-        let op = *g.op_of(v);
-        if let Op::Delay(d) | Op::Boundary(d) = op {
-            let group = groups
-                .get_mut(&(d, xs[0], xs[1]))
-                .expect("active delays have a group");
-            let part = if matches!(op, Op::Delay(_)) {
-                &mut group.steps
-            } else {
-                &mut group.ends
-            };
-            *part = match (*part, cot) {
-                (Some(a), Some(b)) => Some(new.map2(Map::Add, a, b)),
-                (a, b) => a.or(b),
-            };
-            group.waiting -= 1;
-            if group.waiting == 0 {
-                let shape = g.node(v).ty.shape;
-                let steps = group
-                    .steps
-                    .unwrap_or_else(|| zeros(&mut new, Type::new(shape, Domain::Step)));
-                let ends = group.ends.unwrap_or_else(|| new.zeros(shape));
-                closing.push((group.reverse, steps, ends));
-                if active(xs[1]) {
-                    let slots = new.op(Op::Boundary(-d), &[steps, ends]);
-                    let to = g.node(xs[1]).ty.domain;
-                    let t = new.sum_to(slots, to);
-                    cots.add(&mut new, xs[1], t);
-                }
-            }
-        } else if let Some(t) = cot {
-            for (i, &x) in xs.iter().enumerate() {
-                if active(x)
-                    && let Some(tx) = rules::vjp(&mut new, &op, &xs, v, i, t)
-                {
-                    cots.add(&mut new, x, tx);
-                }
-            }
-        }
-    }
-    for (reverse, steps, ends) in closing {
-        new.close_delay(reverse, steps, ends);
-    }
-
-    for (k, o) in g.outputs().iter().enumerate() {
-        if o.role == OutputRole::Observed {
-            let adjoint = cots.of(&mut new, o.value);
-            new.answer(k, adjoint);
-        }
-    }
-    for &i in &what.wrt {
-        let input = &g.inputs()[i];
-        let gradient = cots.of(&mut new, input.value);
-        new.output(
-            &format!("grad({})", input.name),
-            OutputRole::Gradient,
-            gradient,
-        );
-    }
-    new.prune();
-    new
+    a.finish(what)
 }
 
-/// The cotangents collected so far.
-struct Cotangents {
-    cot: HashMap<Value, Value>,
+/// The walk from outputs to inputs.
+struct Adjoint<'g> {
+    g: &'g Graph,
+    new: Graph,
+    /// Nodes on a path from a wanted input to a seeded output, over delays too: only these need a cotangent.
+    active: HashSet<Value>,
+    /// The cotangents collected so far.
+    cotangents: HashMap<Value, Value>,
+    /// By the delay's distance and operands.
+    groups: HashMap<(i32, Value, Value), Group>,
+    /// Reverse delays, and what each delays and begins with.
+    closing: Vec<(Value, Value, Value)>,
 }
 
-impl Cotangents {
-    /// The whole cotangent of a value, once all of its users have been seen.
-    fn of(&self, g: &mut Graph, v: Value) -> Value {
-        let ty = g.node(v).ty;
-        let there = self.cot.get(&v).copied();
-        there.unwrap_or_else(|| zeros(g, ty))
-    }
-
-    fn add(&mut self, g: &mut Graph, v: Value, t: Value) {
-        let sum = match self.cot.get(&v) {
-            Some(&before) => g.map2(Map::Add, before, t),
-            None => t,
-        };
-        self.cot.insert(v, sum);
-    }
-}
-
-/// A delay and its boundary, whose transposes are one reverse delay.
+/// A delay and its boundary, whose transposes are one reverse delay. It adds to the cotangent of x at once; what it delays is
+/// known only when the walk has reached all of the group.
 struct Group {
     reverse: Value,
     /// Nodes of the group that the walk has not reached.
@@ -197,4 +91,151 @@ struct Group {
     steps: Option<Value>,
     /// Cotangent of the boundary.
     ends: Option<Value>,
+}
+
+impl<'g> Adjoint<'g> {
+    fn new(g: &'g Graph, what: &Differentiate) -> Self {
+        let wanted = what.wrt.iter().map(|&i| g.inputs()[i].value);
+        let below = g.below(wanted.chain(g.observed()));
+        let above = g.above(what.seeds.iter().map(|&(o, _)| g.outputs()[o].value));
+        Adjoint {
+            g,
+            new: g.clone(),
+            active: below.intersection(&above).copied().collect(),
+            cotangents: HashMap::default(),
+            groups: HashMap::default(),
+            closing: Vec::new(),
+        }
+    }
+
+    fn is_active(&self, v: Value) -> bool {
+        self.active.contains(&v)
+    }
+
+    fn add(&mut self, v: Value, t: Value) {
+        let sum = match self.cotangents.get(&v) {
+            Some(&before) => self.new.map2(Map::Add, before, t),
+            None => t,
+        };
+        self.cotangents.insert(v, sum);
+    }
+
+    /// The whole cotangent of a value, once all of its users have been seen.
+    fn cotangent(&mut self, v: Value) -> Value {
+        let there = self.cotangents.get(&v).copied();
+        there.unwrap_or_else(|| zeros(&mut self.new, self.g.node(v).ty))
+    }
+
+    /// The cotangents that the walk begins with.
+    fn seed(&mut self, what: &Differentiate) {
+        for &(o, seed) in &what.seeds {
+            let output = &self.g.outputs()[o];
+            let ty = self.g.node(output.value).ty;
+            let t = match seed {
+                Seed::One => {
+                    let one = self.new.constant(1.0, ty.shape);
+                    self.new.spread(one, ty.domain)
+                }
+                Seed::Given => {
+                    let name = format!("cot({})", output.name);
+                    self.new.input(&name, InputRole::Cotangent, ty)
+                }
+            };
+            self.add(output.value, t);
+        }
+    }
+
+    /// Opens a reverse delay for every group.
+    fn open_delays(&mut self, order: &[Value]) {
+        let g = self.g;
+        for &v in order {
+            let (true, &(Op::Delay(d) | Op::Boundary(d))) = (self.is_active(v), g.op_of(v)) else {
+                continue;
+            };
+            let xs = g.operands(v);
+            let key = (d, xs[0], xs[1]);
+            if !self.groups.contains_key(&key) {
+                let reverse = self.new.open_delay(-d, g.node(v).ty.shape);
+                if self.is_active(xs[0]) {
+                    self.add(xs[0], reverse);
+                }
+                let group = Group {
+                    reverse,
+                    waiting: 0,
+                    steps: None,
+                    ends: None,
+                };
+                self.groups.insert(key, group);
+            }
+            let group = self.groups.get_mut(&key).expect("it is there now");
+            group.waiting += 1;
+        }
+    }
+
+    /// The transpose of a delay by `d`, or of its boundary, as far as it is known: all of it with the group's last node.
+    fn transpose_delay(&mut self, v: Value, op: Op, d: i32) {
+        let (g, new) = (self.g, &mut self.new);
+        let xs = g.operands(v);
+        let group = self.groups.get_mut(&(d, xs[0], xs[1]));
+        let group = group.expect("active delays have a group");
+        let part = match op {
+            Op::Delay(_) => &mut group.steps,
+            _ => &mut group.ends,
+        };
+        *part = match (*part, self.cotangents.get(&v).copied()) {
+            (Some(a), Some(b)) => Some(new.map2(Map::Add, a, b)),
+            (a, b) => a.or(b),
+        };
+        group.waiting -= 1;
+        if group.waiting > 0 {
+            return;
+        }
+        let shape = g.node(v).ty.shape;
+        let steps = group
+            .steps
+            .unwrap_or_else(|| zeros(new, Type::new(shape, Domain::Step)));
+        let ends = group.ends.unwrap_or_else(|| new.zeros(shape));
+        self.closing.push((group.reverse, steps, ends));
+        if self.active.contains(&xs[1]) {
+            let slots = new.op(Op::Boundary(-d), &[steps, ends]);
+            let t = new.sum_to(slots, g.node(xs[1]).ty.domain);
+            self.add(xs[1], t);
+        }
+    }
+
+    /// Adds what a node's cotangent gives its operands.
+    fn transpose(&mut self, v: Value, op: Op) {
+        let Some(&t) = self.cotangents.get(&v) else {
+            return;
+        };
+        let xs = self.g.operands(v);
+        for (i, &x) in xs.iter().enumerate() {
+            if self.is_active(x)
+                && let Some(tx) = rules::vjp(&mut self.new, &op, &xs, v, i, t)
+            {
+                self.add(x, tx);
+            }
+        }
+    }
+
+    /// Closes the delays, and makes outputs of what was asked for.
+    fn finish(mut self, what: &Differentiate) -> Graph {
+        for (reverse, steps, ends) in std::mem::take(&mut self.closing) {
+            self.new.close_delay(reverse, steps, ends);
+        }
+        for (k, o) in self.g.outputs().iter().enumerate() {
+            if o.role == OutputRole::Observed {
+                let adjoint = self.cotangent(o.value);
+                self.new.answer(k, adjoint);
+            }
+        }
+        for &i in &what.wrt {
+            let input = &self.g.inputs()[i];
+            let gradient = self.cotangent(input.value);
+            let name = format!("grad({})", input.name);
+            self.new.output(&name, OutputRole::Gradient, gradient);
+        }
+        self.new.prune();
+        self.new
+    }
 }

@@ -1,6 +1,24 @@
 //! Arrays, the parts of them that are read and written, and weights made of such parts.
 
+use cranelift_entity::{EntityRef, PrimaryMap, entity_impl};
 use retrograd_tape::Domain;
+
+/// The number of an array among a plan's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(u32);
+entity_impl!(BufferId, "buffer");
+
+impl BufferId {
+    /// The array of input `k`: inputs have a plan's first ones, outputs the next.
+    pub fn of_input(k: usize) -> BufferId {
+        BufferId::new(k)
+    }
+}
+
+/// The number of a weight among a plan's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WeightId(u32);
+entity_impl!(WeightId, "W");
 
 /// Where an array lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +68,7 @@ impl Buffer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct View {
     /// The array.
-    pub buffer: usize,
+    pub buffer: BufferId,
     /// First number within a point's value.
     pub offset: usize,
     /// Steps away from the loop's.
@@ -61,7 +79,7 @@ pub struct View {
 
 impl View {
     /// The whole of a buffer, at the loop's own step.
-    pub fn of(buffer: usize) -> View {
+    pub fn of(buffer: BufferId) -> View {
         View {
             buffer,
             offset: 0,
@@ -77,6 +95,12 @@ impl View {
         }
     }
 }
+
+/// The arrays of a plan.
+pub type Buffers = PrimaryMap<BufferId, Buffer>;
+
+/// The weights of a plan.
+pub type Weights = PrimaryMap<WeightId, Weight>;
 
 /// A matrix in parts: a block of it at (`row`, `col`), stored row-major with `ld` numbers from row to row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,7 +7,7 @@ use crate::passes::components::Class;
 use crate::passes::legalize::cut_into_outputs;
 use crate::plan::build::{Classified, LoweringKind};
 use crate::plan::schedule::{Atom, Draft, DraftItem};
-use crate::plan::{Buffer, Storage, View};
+use crate::plan::{Buffer, BufferId, Buffers, Storage, View};
 
 /// Where an operand is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,12 +36,12 @@ pub(crate) enum Placement {
 /// The arrays and who lives where.
 pub(crate) struct Assignment<'f, 'g> {
     pub(crate) f: &'f Classified<'g>,
-    pub(crate) buffers: Vec<Buffer>,
+    pub(crate) buffers: Buffers,
     pub(crate) placements: HashMap<Value, Placement>,
     /// Buffers of values with an array of their own.
-    own: HashMap<Value, usize>,
+    own: HashMap<Value, BufferId>,
     /// Buffer of each output.
-    outputs: Vec<usize>,
+    outputs: Vec<BufferId>,
     /// The first output that a value is.
     output_of: HashMap<Value, usize>,
     /// Places may be used again, from step to step or by other values.
@@ -57,7 +57,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
     ) -> Assignment<'f, 'g> {
         let mut h = Assignment {
             f,
-            buffers: Vec::new(),
+            buffers: Buffers::new(),
             placements: HashMap::default(),
             own: HashMap::default(),
             outputs: Vec::new(),
@@ -132,7 +132,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
         (front, back)
     }
 
-    fn buffer(&mut self, name: &str, domain: Domain, len: usize, storage: Storage) -> usize {
+    fn buffer(&mut self, name: &str, domain: Domain, len: usize, storage: Storage) -> BufferId {
         self.buffers.push(Buffer {
             name: name.into(),
             domain,
@@ -140,8 +140,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
             front: 0,
             back: 0,
             storage,
-        });
-        self.buffers.len() - 1
+        })
     }
 
     /// A value is stored if something reads it that is not in the same lane loop.
@@ -263,7 +262,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
         }
         let xs = f.g.operands(v);
         match *f.g.op_of(v) {
-            Op::Input { id, .. } => OperandPlace::At(View::of(id)),
+            Op::Input { id, .. } => OperandPlace::At(View::of(BufferId::of_input(id))),
             Op::Constant { value, .. } => OperandPlace::Const(value.0),
             Op::Zeros(_) => OperandPlace::Const(0.0),
             Op::Broadcast(_) => match self.place(xs[0]) {

@@ -1,197 +1,15 @@
 //! What a plan asks of the machine for T steps of B rows: arithmetic, element-wise work, kernel calls and bytes, item by
 //! item. A pure function of the plan and its target: how long it takes is for whoever knows the machine.
 
+mod work;
+
 use retrograd_tape::{Domain, Map};
 
-use crate::plan::cycles::Effort;
-use crate::plan::{Fold, Instr, Item, Layout, Loop, Plan, Product, Region, Slices, Stmt, walk};
+use crate::plan::{
+    BufferId, Fold, Instr, Item, Layout, Loop, Plan, Product, Region, Slices, Stmt, WeightId, walk,
+};
 
-/// Work of one kind, done a number of times.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CostTask {
-    /// How often.
-    pub times: usize,
-    /// What.
-    pub work: Work,
-}
-
-/// One call of a kernel, or one lane loop of emitted code over the rows of a step.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Work {
-    /// `rows` rows of `inner` numbers by a weight of `inner` × `outer`; with the weight packed, unless it is for one row.
-    Product {
-        /// Number of the weight in the plan.
-        weight: usize,
-        /// Rows at once.
-        rows: usize,
-        /// Numbers read a row.
-        inner: usize,
-        /// Numbers written a row.
-        outer: usize,
-        /// The weight lies packed.
-        packed: bool,
-        /// Its transpose is used.
-        transposed: bool,
-        /// It is called by a loop, at every step.
-        inside: bool,
-    },
-    /// Σ δ xᵀ over `terms` points, for right-hand sides of `cols` numbers together.
-    Outer {
-        /// Points that are summed over.
-        terms: usize,
-        /// Numbers of δ.
-        len: usize,
-        /// Numbers of all right-hand sides.
-        cols: usize,
-    },
-    /// A weight of so many numbers is packed.
-    Pack {
-        /// Numbers.
-        numbers: usize,
-    },
-    /// An activation by a wide kernel.
-    Activate {
-        /// Which.
-        map: Map,
-        /// Rows at once.
-        rows: usize,
-        /// Numbers a row.
-        len: usize,
-    },
-    /// Emitted element-wise code over rows of `lanes` numbers.
-    LaneLoop {
-        /// Rows.
-        rows: usize,
-        /// Numbers a row.
-        lanes: usize,
-        /// Loads a lane.
-        loads: usize,
-        /// Stores a lane.
-        stores: usize,
-        /// Ops a lane.
-        ops: Vec<Map>,
-        /// Sums over all lanes.
-        folds: usize,
-    },
-    /// Emitted code over a matrix of each row's own: `numbers` multiply-adds, copies or stores a row.
-    Matrix {
-        /// Rows.
-        rows: usize,
-        /// Numbers a row.
-        numbers: usize,
-        /// FLOPs a number: 2 for a product, 1 for an outer product, 0 for a copy.
-        flops: usize,
-    },
-    /// `points` vectors of `len` numbers are added up.
-    Sum {
-        /// Vectors.
-        points: usize,
-        /// Numbers.
-        len: usize,
-    },
-}
-
-impl Work {
-    /// FLOPs of products, a multiply-add counting two. Element-wise work has none: see [`Work::ops`].
-    pub fn flops(&self) -> usize {
-        match *self {
-            Work::Product {
-                rows, inner, outer, ..
-            } => 2 * rows * inner * outer,
-            Work::Outer { terms, len, cols } => 2 * terms * len * cols,
-            Work::Matrix {
-                rows,
-                numbers,
-                flops,
-            } => rows * numbers * flops,
-            Work::Pack { .. }
-            | Work::Activate { .. }
-            | Work::LaneLoop { .. }
-            | Work::Sum { .. } => 0,
-        }
-    }
-
-    /// Element-wise ops, an activation counting one.
-    pub fn ops(&self) -> usize {
-        match self {
-            Work::Activate { rows, len, .. } => rows * len,
-            Work::LaneLoop {
-                rows,
-                lanes,
-                ops,
-                folds,
-                ..
-            } => rows * lanes * (ops.len() + folds),
-            Work::Sum { points, len } => points * len,
-            Work::Product { .. } | Work::Outer { .. } | Work::Pack { .. } | Work::Matrix { .. } => {
-                0
-            }
-        }
-    }
-
-    /// Numbers read and written, those of a weight once a call.
-    pub fn numbers(&self) -> usize {
-        match *self {
-            Work::Product {
-                rows, inner, outer, ..
-            } => rows * (inner + outer) + inner * outer,
-            Work::Outer { terms, len, cols } => terms * (len + cols) + len * cols,
-            Work::Pack { numbers } => 2 * numbers,
-            Work::Activate { rows, len, .. } => 2 * rows * len,
-            Work::LaneLoop {
-                rows,
-                lanes,
-                loads,
-                stores,
-                ..
-            } => rows * lanes * (loads + stores),
-            Work::Matrix { rows, numbers, .. } => rows * numbers,
-            Work::Sum { points, len } => (points + 1) * len,
-        }
-    }
-
-    /// What it costs in numbers stored and loaded: element-wise ops that take about as long as it does.
-    pub fn effort(&self, cost: Effort) -> usize {
-        // What is off by more than a rounding or two is a polynomial.
-        let op = |m: &Map| {
-            if m.row().ulp > 2.0 {
-                cost.polynomial
-            } else {
-                1
-            }
-        };
-        match self {
-            Work::Product { .. } | Work::Outer { .. } => self.flops() / cost.flops,
-            Work::Activate { rows, len, .. } => cost.polynomial * rows * len,
-            Work::LaneLoop {
-                rows,
-                lanes,
-                loads,
-                stores,
-                ops,
-                folds,
-            } => {
-                let simple = loads + stores + cost.fold * folds;
-                rows * lanes * (ops.iter().map(op).sum::<usize>() + simple)
-            }
-            Work::Matrix {
-                rows,
-                numbers,
-                flops,
-            } => rows * numbers * flops.max(&1),
-            Work::Sum { points, len } => points * len,
-            Work::Pack { numbers } => *numbers,
-        }
-    }
-
-    /// Calls of precompiled kernels.
-    pub fn calls(&self) -> usize {
-        match self {
-            Work::LaneLoop { .. } | Work::Matrix { .. } => 0,
-            _ => 1,
-        }
-    }
-}
+pub use work::{CostTask, Work};
 
 /// An item that is run as a whole: sweeps taken apart, time tiles not.
 #[derive(Clone, Copy, Debug)]
@@ -467,7 +285,7 @@ impl Count<'_> {
 
 /// The most rows that a product with weight `w` has at once, slices not counted, in blocks of `t` steps: it is packed for
 /// more than one.
-pub fn most_rows(items: &[Item], w: usize, t: usize, b: usize) -> usize {
+pub fn most_rows(items: &[Item], w: WeightId, t: usize, b: usize) -> usize {
     let one = |item: &Item| match item {
         Item::Product { domain, product } if product.weight == w => {
             let (steps, rows) = points(*domain, t, b);
@@ -547,9 +365,9 @@ fn lane_loop(r: &Region, rows: usize) -> Work {
 /// Numbers in all arrays that an item goes through: what has to come from wherever they lie.
 pub fn footprint(plan: &Plan, item: &Item, run: RunShape) -> usize {
     let accesses = item.accesses(&plan.weights);
-    let mut buffers: Vec<usize> = accesses.iter().map(|a| a.view.buffer).collect();
+    let mut buffers: Vec<BufferId> = accesses.iter().map(|a| a.view.buffer).collect();
     buffers.sort_unstable();
     buffers.dedup();
-    let size = |&u: &usize| plan.size(u, run.t, run.b, run.layout);
+    let size = |&u: &BufferId| plan.size(u, run.t, run.b, run.layout);
     buffers.iter().map(size).sum()
 }

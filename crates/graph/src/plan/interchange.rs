@@ -8,7 +8,7 @@
 
 use crate::plan::access::overlap;
 use crate::plan::{
-    Buffer, Carried, Innermost, Instr, Item, Loop, LoopKind, Plan, Region, Stmt, View,
+    BufferId, Buffers, Carried, Innermost, Instr, Item, Loop, LoopKind, Plan, Region, Stmt, View,
 };
 use crate::work;
 use retrograd_tape::Domain;
@@ -30,7 +30,7 @@ pub(crate) fn interchange(plan: &mut Plan) {
 }
 
 /// What is carried from step to step in registers, if each lane depends on its own past alone.
-fn carried(l: &Loop, buffers: &[Buffer]) -> Option<Vec<Carried>> {
+fn carried(l: &Loop, buffers: &Buffers) -> Option<Vec<Carried>> {
     let LoopKind::Recurrence { reverse } = l.kind else {
         return None;
     };
@@ -43,7 +43,7 @@ fn carried(l: &Loop, buffers: &[Buffer]) -> Option<Vec<Carried>> {
         return None;
     }
     let before = if reverse { 1 } else { -1 };
-    let mut stores: HashMap<usize, Vec<(usize, View)>> = HashMap::default();
+    let mut stores: HashMap<BufferId, Vec<(usize, View)>> = HashMap::default();
     for &(from, to) in &r.stores {
         stores.entry(to.buffer).or_default().push((from, to));
     }
@@ -76,11 +76,11 @@ fn carried(l: &Loop, buffers: &[Buffer]) -> Option<Vec<Carried>> {
 
 /// True if no two stores meet, at whatever steps.
 fn stores_are_apart(r: &Region) -> bool {
-    let mut places: Vec<(usize, usize)> = (r.stores.iter())
+    let mut places: Vec<(BufferId, usize)> = (r.stores.iter())
         .map(|s| (s.1.buffer, s.1.offset))
         .collect();
     places.sort_unstable();
     // All are of one length, so that those that meet are neighbours, or their neighbours meet.
-    let apart = |a: &(usize, usize), b: &(usize, usize)| a.0 != b.0 || a.1 + r.lanes <= b.1;
+    let apart = |a: &(BufferId, usize), b: &(BufferId, usize)| a.0 != b.0 || a.1 + r.lanes <= b.1;
     places.windows(2).all(|w| apart(&w[0], &w[1]))
 }

@@ -12,12 +12,13 @@ mod time_innermost;
 
 use std::ops::Range;
 
+use cranelift_entity::{PrimaryMap, SecondaryMap};
 use retrograd_tape::{Domain, Real};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::plan::{
-    BlockAt, Buffer, Innermost, Item, Layout, Lifetime, Loop, LoopKind, Plan, Product, Rhs,
-    Storage, View, Weight,
+    BlockAt, Buffer, BufferId, Innermost, Item, Layout, Lifetime, Loop, LoopKind, Plan, Product,
+    Rhs, Storage, View, Weight, WeightId,
 };
 
 /// What a plan leaves open: sizes and orders that must not change a result.
@@ -107,7 +108,7 @@ impl Plan {
             b,
             cut,
             arrays: self.arrays(t, b, inputs)?,
-            packed: vec![None; self.weights.len()],
+            packed: SecondaryMap::new(),
             first: true,
             kept: HashMap::default(),
         };
@@ -120,9 +121,9 @@ impl Plan {
                 run.item(item, 0..t);
             }
         }
-        let outputs = self.buffers.iter().zip(run.arrays);
+        let outputs = self.buffers.values().zip(run.arrays);
         let mut outputs: Vec<(usize, Vec<T>)> = outputs
-            .filter_map(|(buffer, array)| match buffer.storage {
+            .filter_map(|(buffer, (_, array))| match buffer.storage {
                 Storage::Output(k) => Some((k, array)),
                 Storage::Input(_) | Storage::Workspace => None,
             })
@@ -136,9 +137,9 @@ impl Plan {
         t: usize,
         b: usize,
         inputs: &[&[T]],
-    ) -> Result<Vec<Vec<T>>, InterpretError> {
+    ) -> Result<PrimaryMap<BufferId, Vec<T>>, InterpretError> {
         let is_input = |storage: &Storage| matches!(storage, Storage::Input(_));
-        let expected = (self.buffers.iter()).filter(|x| is_input(&x.storage));
+        let expected = (self.buffers.values()).filter(|x| is_input(&x.storage));
         let (expected, found) = (expected.count(), inputs.len());
         if expected != found {
             return Err(InterpretError::Count { expected, found });
@@ -159,21 +160,21 @@ impl Plan {
                 }),
             }
         };
-        self.buffers.iter().map(make).collect()
+        self.buffers.values().map(make).collect()
     }
 }
 
 /// A point of a loop: step (or boundary slot), row.
 type StepAndRow = (usize, usize);
 
-struct PlanRun<'p, T> {
+struct PlanRun<'p, T: Clone> {
     plan: &'p Plan,
     t: usize,
     b: usize,
     cut: Blocking,
-    arrays: Vec<Vec<T>>,
+    arrays: PrimaryMap<BufferId, Vec<T>>,
     /// Weights as matrices, once they are packed.
-    packed: Vec<Option<Vec<T>>>,
+    packed: SecondaryMap<WeightId, Option<Vec<T>>>,
     /// Nothing has been summed up yet.
     first: bool,
     /// States that blocks began with, by replay and first step.
@@ -380,7 +381,7 @@ impl<T: Real> PlanRun<'_, T> {
         }
     }
 
-    fn pack(&mut self, w: usize) {
+    fn pack(&mut self, w: WeightId) {
         let weight = &self.plan.weights[w];
         let mut matrix = vec![T::NAN; weight.rows * weight.cols];
         for block in &weight.blocks {
@@ -409,7 +410,7 @@ impl<T: Real> PlanRun<'_, T> {
                 None => T::ZERO,
             };
             let matrix = self.packed[weight].as_ref();
-            let matrix = matrix.unwrap_or_else(|| panic!("plan: W{weight} is not packed"));
+            let matrix = matrix.unwrap_or_else(|| panic!("plan: {weight} is not packed"));
             for j in 0..w.inner() {
                 let at = if w.transposed {
                     j * w.cols + i

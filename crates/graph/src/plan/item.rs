@@ -1,8 +1,14 @@
 //! Items: loops, and products and sums over whole domains, in the order in which they run.
 
+use cranelift_entity::entity_impl;
 use retrograd_tape::Domain;
 
-use super::{BlockAt, Product, Stmt, View};
+/// The number of a loop among a plan's, and of its function.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LoopId(u32);
+entity_impl!(LoopId, "loop");
+
+use super::{BlockAt, Product, Stmt, View, WeightId};
 
 /// How a loop goes over its points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +46,7 @@ pub enum Innermost {
 #[derive(Clone, Debug)]
 pub struct Loop {
     /// Its place among the plan's loops, which is the number of its function.
-    pub number: usize,
+    pub number: LoopId,
     /// The points.
     pub domain: Domain,
     /// Their order.
@@ -69,7 +75,7 @@ pub struct Rhs {
 #[derive(Clone, Debug)]
 pub enum Item {
     /// A weight is brought into the order that products read it in; needed before products of more than one row.
-    Pack(usize),
+    Pack(WeightId),
     /// A loop.
     Loop(Loop),
     /// A product over all points of a domain at once.

@@ -11,11 +11,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cranelift_entity::PrimaryMap;
 use retrograd_tape::Domain;
 
 use crate::plan::access::Access;
 use crate::plan::cost::effort;
-use crate::plan::{Buffer, Item, Plan, Storage, walk};
+use crate::plan::{Buffer, BufferId, Item, Plan, Storage, walk};
 
 /// For how long an array of the program's own keeps its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,16 +41,16 @@ pub struct Checkpointing {
     /// Which of the first sweep's items.
     pub items: Vec<usize>,
     /// Arrays whose boundary steps must be as they were when the block began.
-    pub history: Vec<usize>,
+    pub history: Vec<BufferId>,
     /// Arrays of one step that must be as they were when the block began.
-    pub slots: Vec<usize>,
+    pub slots: Vec<BufferId>,
 }
 
 /// For how long all arrays keep their steps.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// For each array.
-    pub keep: Vec<Lifetime>,
+    pub keep: PrimaryMap<BufferId, Lifetime>,
     /// What may be run again.
     pub replays: Vec<Checkpointing>,
     /// A long sequence is better replayed than kept: making anew what crosses between sweeps costs less than storing it for
@@ -91,7 +92,7 @@ impl Plan {
     }
 
     /// True if array `u` holds one block of steps only.
-    pub fn is_block(&self, u: usize, layout: Layout) -> bool {
+    pub fn is_block(&self, u: BufferId, layout: Layout) -> bool {
         match self.memory.keep[u] {
             Lifetime::Whole | Lifetime::Ring(_) => false,
             Lifetime::Block(_) => true,
@@ -101,7 +102,7 @@ impl Plan {
 
     /// Steps that array `u`, of domain `step`, has places for if that does not depend on the run: where step t would be,
     /// boundary steps counted, is t modulo this power of two.
-    pub fn ring(&self, u: usize) -> Option<usize> {
+    pub fn ring(&self, u: BufferId) -> Option<usize> {
         match self.memory.keep[u] {
             Lifetime::Ring(steps) => Some(steps),
             Lifetime::Whole | Lifetime::Block(_) | Lifetime::Replayed(_) => {
@@ -112,7 +113,7 @@ impl Plan {
     }
 
     /// Numbers in array `u` for `t` steps and `b` rows.
-    pub fn size(&self, u: usize, t: usize, b: usize, layout: Layout) -> usize {
+    pub fn size(&self, u: BufferId, t: usize, b: usize, layout: Layout) -> usize {
         let x = &self.buffers[u];
         if let (Domain::Step, Some(steps)) = (x.domain, self.ring(u)) {
             return steps * b * x.len;
@@ -127,9 +128,9 @@ impl Plan {
 
     /// Numbers of all arrays that keep one block where runs replay, a step of a row.
     pub fn block_numbers(&self) -> usize {
-        (self.buffers.iter().zip(&self.memory.keep))
-            .filter(|(_, keep)| **keep != Lifetime::Whole)
-            .map(|(buffer, _)| buffer.len)
+        (self.buffers.iter())
+            .filter(|(u, _)| self.memory.keep[*u] != Lifetime::Whole)
+            .map(|(_, buffer)| buffer.len)
             .sum()
     }
 
@@ -160,9 +161,8 @@ impl Plan {
 
     /// Numbers of the program's own arrays, checkpoints among them; packed weights and the like not counted.
     pub fn workspace(&self, t: usize, b: usize, layout: Layout) -> usize {
-        let own =
-            (0..self.buffers.len()).filter(|&u| self.buffers[u].storage == Storage::Workspace);
-        own.map(|u| self.size(u, t, b, layout)).sum::<usize>() + self.checkpoints(t, b, layout)
+        let own = (self.buffers.iter()).filter(|(_, x)| x.storage == Storage::Workspace);
+        own.map(|(u, _)| self.size(u, t, b, layout)).sum::<usize>() + self.checkpoints(t, b, layout)
     }
 }
 
@@ -188,9 +188,9 @@ struct Use {
 struct Analysis<'p> {
     plan: &'p Plan,
     /// By array.
-    uses: Vec<Vec<Use>>,
+    uses: PrimaryMap<BufferId, Vec<Use>>,
     /// Those that write.
-    writes: Vec<Vec<Use>>,
+    writes: PrimaryMap<BufferId, Vec<Use>>,
     /// Item of the plan and direction, by sweep.
     sweeps: Vec<(usize, bool)>,
 }
@@ -198,7 +198,7 @@ struct Analysis<'p> {
 impl Memory {
     /// For a plan whose samples come one after another: what is read later is kept until then and no longer.
     pub(crate) fn stream(plan: &Plan) -> Memory {
-        let keep = plan.buffers.iter().map(|x| match x.domain {
+        let keep = plan.buffers.values().map(|x| match x.domain {
             Domain::Step if x.storage == Storage::Workspace => {
                 Lifetime::Ring((x.front + 1).next_power_of_two())
             }
@@ -216,8 +216,8 @@ impl Memory {
     pub(crate) fn of(plan: &Plan) -> Memory {
         let mut a = Analysis {
             plan,
-            uses: plan.buffers.iter().map(|_| Vec::new()).collect(),
-            writes: plan.buffers.iter().map(|_| Vec::new()).collect(),
+            uses: plan.buffers.values().map(|_| Vec::new()).collect(),
+            writes: plan.buffers.values().map(|_| Vec::new()).collect(),
             sweeps: Vec::new(),
         };
         for (i, item) in plan.items.iter().enumerate() {
@@ -231,10 +231,10 @@ impl Memory {
                 a.note(i, None, item);
             }
         }
-        let lives: Vec<Lives> = (0..plan.buffers.len()).map(|u| a.lives(u)).collect();
+        let lives: PrimaryMap<BufferId, Lives> = plan.buffers.keys().map(|u| a.lives(u)).collect();
         // What crosses from a sweep to several others is replayed for that one that most is kept for.
         let mut pairs: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-        for (x, buffer) in lives.iter().zip(&plan.buffers) {
+        for (x, buffer) in lives.values().zip(plan.buffers.values()) {
             if let Lives::Between(p, q) = *x {
                 *pairs.entry((p, q)).or_default() += buffer.len;
             }
@@ -249,7 +249,7 @@ impl Memory {
         }
         // A replay that is not possible leaves its arrays whole, which may make another possible or not: until all are.
         loop {
-            let keep: Vec<Lifetime> = (lives.iter().enumerate())
+            let keep: PrimaryMap<BufferId, Lifetime> = (lives.iter())
                 .map(|(u, x)| match *x {
                     Lives::Long => Lifetime::Whole,
                     // A replay overwrites the last block, which has the last states.
@@ -315,7 +315,7 @@ impl Analysis<'_> {
         }
     }
 
-    fn lives(&self, u: usize) -> Lives {
+    fn lives(&self, u: BufferId) -> Lives {
         let buffer = &self.plan.buffers[u];
         let uses = &self.uses[u];
         let touched: BTreeSet<usize> = uses.iter().filter_map(|x| Some(x.sweep?.0)).collect();
@@ -369,40 +369,45 @@ impl Analysis<'_> {
     }
 
     /// True if the last states of array `u` are read after sweep `q`, outside of sweeps.
-    fn leaves_after(&self, u: usize, q: usize) -> bool {
+    fn leaves_after(&self, u: BufferId, q: usize) -> bool {
         let after = |x: &Use| x.sweep.is_none() && x.item > self.sweeps[q].0;
         self.uses[u].iter().any(after)
     }
 
     /// True if the replays cost less than what they save storing.
-    fn pays(&self, keep: &[Lifetime], replays: &[Checkpointing]) -> bool {
+    fn pays(&self, keep: &PrimaryMap<BufferId, Lifetime>, replays: &[Checkpointing]) -> bool {
         let efforts = replays.iter().flat_map(|r| {
             let Item::Sweep { items, .. } = &self.plan.items[self.sweeps[r.sweep].0] else {
                 unreachable!("sweeps are sweeps")
             };
             r.items.iter().map(|&i| effort(self.plan, &items[i]))
         });
-        let crossing: usize = (self.plan.buffers.iter().zip(keep))
-            .filter(|(_, keep)| matches!(keep, Lifetime::Replayed(_)))
-            .map(|(buffer, _)| buffer.len)
+        let crossing: usize = (self.plan.buffers.iter())
+            .filter(|(u, _)| matches!(keep[*u], Lifetime::Replayed(_)))
+            .map(|(_, buffer)| buffer.len)
             .sum();
         let efforts: usize = efforts.sum();
         crossing > 0 && efforts <= EFFORT_A_NUMBER * crossing
     }
 
     /// The part of sweep `p` that must run again so that `q` finds what crosses between them, if that is possible.
-    fn replay(&self, keep: &[Lifetime], k: usize, (p, q): (usize, usize)) -> Option<Checkpointing> {
+    fn replay(
+        &self,
+        keep: &PrimaryMap<BufferId, Lifetime>,
+        k: usize,
+        (p, q): (usize, usize),
+    ) -> Option<Checkpointing> {
         let Item::Sweep { items, reverse } = &self.plan.items[self.sweeps[p].0] else {
             unreachable!("sweeps are sweeps")
         };
         let (start, end) = (self.sweeps[p].0, self.sweeps[q].0);
         let in_p = |x: &Use| x.sweep.filter(|&(i, _)| i == p).map(|(_, item)| item);
-        let writers = |u: usize| self.writes[u].iter();
+        let writers = |u: BufferId| self.writes[u].iter();
         let mut again: BTreeSet<usize> = BTreeSet::new();
-        let mut wanted: Vec<usize> = (0..keep.len())
+        let mut wanted: Vec<BufferId> = (keep.keys())
             .filter(|&u| keep[u] == Lifetime::Replayed(k))
             .collect();
-        let mut seen: BTreeSet<usize> = wanted.iter().copied().collect();
+        let mut seen: BTreeSet<BufferId> = wanted.iter().copied().collect();
         let mut slots = Vec::new();
         while let Some(u) = wanted.pop() {
             for item in writers(u).filter_map(in_p) {
@@ -446,8 +451,8 @@ impl Analysis<'_> {
             }
         }
         // One-step arrays that the part writes: those that it reads first carry something from step to step.
-        let carry: BTreeSet<usize> = again.iter().flat_map(|&i| carried(&items[i])).collect();
-        for (u, buffer) in self.plan.buffers.iter().enumerate() {
+        let carry: BTreeSet<BufferId> = again.iter().flat_map(|&i| carried(&items[i])).collect();
+        for (u, buffer) in &self.plan.buffers {
             let by_again = |x: &Use| in_p(x).is_some_and(|i| again.contains(&i));
             if buffer.storage != Storage::Workspace || !writers(u).any(by_again) {
                 continue;
@@ -464,7 +469,7 @@ impl Analysis<'_> {
                 slots.push(u);
             }
         }
-        let history = (0..keep.len()).filter(|&u| {
+        let history = keep.keys().filter(|&u| {
             let window =
                 matches!(keep[u], Lifetime::Block(i) if i == p) || keep[u] == Lifetime::Replayed(k);
             let by_again = writers(u).filter_map(in_p).any(|i| again.contains(&i));
@@ -481,7 +486,7 @@ impl Analysis<'_> {
 }
 
 /// The arrays that a loop of the item reads before it writes them.
-fn carried(item: &Item) -> BTreeSet<usize> {
+fn carried(item: &Item) -> BTreeSet<BufferId> {
     let mut all = BTreeSet::new();
     for item in walk(std::slice::from_ref(item)) {
         let Item::Loop(l) = item else { continue };

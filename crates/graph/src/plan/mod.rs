@@ -31,9 +31,9 @@ mod verify;
 
 use crate::target::Target;
 
-pub use array::{BlockAt, Buffer, Storage, View, Weight};
+pub use array::{BlockAt, Buffer, BufferId, Buffers, Storage, View, Weight, WeightId, Weights};
 pub use interpret::{Blocking, InterpretError};
-pub use item::{Carried, Innermost, Item, Loop, LoopKind, Rhs, walk};
+pub use item::{Carried, Innermost, Item, Loop, LoopId, LoopKind, Rhs, walk};
 pub use memory::{Checkpointing, Layout, Lifetime, Memory};
 pub use outline_activations::WIDE;
 pub use rename::Renamed;
@@ -50,9 +50,9 @@ pub struct Plan {
     /// The machine that it is for: whoever makes code of it, runs it or counts its cost goes by this.
     pub target: Target,
     /// All arrays.
-    pub buffers: Vec<Buffer>,
+    pub buffers: Buffers,
     /// All weights of products.
-    pub weights: Vec<Weight>,
+    pub weights: Weights,
     /// What to do, in order.
     pub items: Vec<Item>,
     /// For how long its arrays keep their steps.

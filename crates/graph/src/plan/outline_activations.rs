@@ -8,7 +8,7 @@ use retrograd_tape::{Domain, Map};
 
 use crate::plan::access;
 use crate::plan::item::each_loop;
-use crate::plan::{Buffer, Innermost, Instr, LoopKind, Plan, Region, Stmt, Storage, View};
+use crate::plan::{Buffer, Buffers, Innermost, Instr, LoopKind, Plan, Region, Stmt, Storage, View};
 use crate::work::Allowance;
 
 /// The activations that there are kernels for.
@@ -51,20 +51,33 @@ pub(crate) fn widen(plan: &mut Plan) {
     });
 }
 
+/// A call of a wide kernel: what it computes, of what, and where to.
+#[derive(Clone, Copy)]
+struct Call {
+    map: Map,
+    x: View,
+    y: View,
+    len: usize,
+}
+
+/// True if parts of `lanes` numbers of two views are in one place. Different steps count as sharing: boundaries make them hard
+/// to tell apart, and it does not happen for pre-activations.
+fn meet(a: View, b: View, lanes: usize) -> bool {
+    a.buffer == b.buffer && access::overlap((a, lanes), (b, lanes))
+}
+
 /// Takes activations of loaded values out of a region; it loads the results instead.
-fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut Vec<Buffer>) -> Vec<Stmt> {
-    // Different steps count as sharing: boundaries make them hard to tell apart, and it does not happen for pre-activations.
-    let overlap = |a: View, b: View, lanes: usize| access::overlap((a, lanes), (b, lanes));
+fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut Buffers) -> Vec<Stmt> {
     let mut extra = Vec::new();
-    let mut calls: Vec<(Map, View, View, usize)> = Vec::new();
+    let mut calls: Vec<Call> = Vec::new();
     let all = r.instrs.len() + r.stores.len();
     let mut left = Allowance::of(SMALL + EACH * all);
     for i in 0..r.instrs.len() {
-        let Instr::Map(m, xs) = &r.instrs[i] else {
+        let Instr::Map(map, xs) = &r.instrs[i] else {
             continue;
         };
-        let (m, x) = (*m, xs[0]);
-        if !WIDE.contains(&m) {
+        let (map, x) = (*map, xs[0]);
+        if !WIDE.contains(&map) {
             continue;
         }
         // What there is no time to look at stays where it is.
@@ -74,95 +87,115 @@ fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut Vec<Buffer>) -> Vec<St
         let Instr::Load(from) = r.instrs[x] else {
             continue;
         };
-        let stored = r.stores.iter().position(|s| s.0 == i);
-        let Some(k) = stored else {
-            // Rows of a parallel loop's steps may be done at once: one step's array is not enough there.
-            let recurs = matches!(kind, LoopKind::Recurrence { .. });
-            let stays = !r
-                .stores
-                .iter()
-                .any(|s| s.1.buffer == from.buffer && overlap(s.1, from, r.lanes) && s.1 != from);
-            if recurs && stays {
-                extra.push((m, from, i));
+        match r.stores.iter().position(|s| s.0 == i) {
+            Some(k) => {
+                let call = Call {
+                    map,
+                    x: from,
+                    y: r.stores[k].1,
+                    len: r.lanes,
+                };
+                if r.can_do_without(x, k, call) && calls.iter().all(|&c| are_apart(c, call)) {
+                    r.instrs[i] = Instr::Load(call.y);
+                    r.instrs[x] = Instr::Const(0.0);
+                    r.stores.remove(k);
+                    calls.push(call);
+                }
             }
-            continue;
-        };
-        let to = r.stores[k].1;
-        let used_once = !r.stores.iter().any(|s| s.0 == x)
-            && !r.folds.iter().any(|f| f.1.contains(&x))
-            && r.instrs
-                .iter()
-                .filter(|o| matches!(o, Instr::Map(_, ys) if ys.contains(&x)))
-                .count()
-                == 1;
-        if !used_once {
-            continue;
-        }
-        // What the call overwrites nothing else in the region may want, and nothing else may overwrite.
-        let free = |v: View| v.buffer != to.buffer || !overlap(v, to, r.lanes);
-        let loads_free = r.instrs.iter().enumerate().all(|(j, o)| match o {
-            Instr::Load(v) if j != x => free(*v),
-            Instr::Splat(v) => v.buffer != to.buffer,
-            _ => true,
-        });
-        let in_place = from == to || from.buffer != to.buffer;
-        let folds_free = r
-            .folds
-            .iter()
-            .all(|f| f.2.buffer != to.buffer && f.2.buffer != from.buffer);
-        // The operand must be there before the region: not stored by it.
-        let stored_here = r.stores.iter().enumerate().any(|(j, s)| {
-            j != k && (s.1.buffer == from.buffer && overlap(s.1, from, r.lanes) || !free(s.1))
-        });
-        // Calls run in any order: none may read or write what another writes, be it the operand of this activation.
-        let touch = |a: View, b: View| a.buffer == b.buffer && overlap(a, b, r.lanes);
-        let apart =
-            (calls.iter()).all(|&(_, x, y, _)| !touch(y, from) && !touch(x, to) && !touch(y, to));
-        if loads_free && in_place && folds_free && !stored_here && apart {
-            calls.push((m, from, to, r.lanes));
-            r.instrs[i] = Instr::Load(to);
-            r.instrs[x] = Instr::Const(0.0);
-            r.stores.remove(k);
+            None => {
+                // Rows of a parallel loop's steps may be done at once: one step's array is not enough there.
+                let recurs = matches!(kind, LoopKind::Recurrence { .. });
+                let changed = |s: &(usize, View)| meet(s.1, from, r.lanes) && s.1 != from;
+                if recurs && !r.stores.iter().any(changed) {
+                    extra.push((map, from, i));
+                }
+            }
         }
     }
     // What one call writes no other may read.
-    let written: Vec<View> = calls.iter().map(|c| c.2).collect();
-    let touch = |a: View, b: View| a.buffer == b.buffer && overlap(a, b, r.lanes);
-    extra.retain(|&(_, from, _)| !written.iter().any(|&to| touch(to, from)));
+    extra.retain(|&(_, from, _)| !calls.iter().any(|c| meet(c.y, from, r.lanes)));
+    store_results(r, extra, buffers, &mut calls);
+    r.prune();
+    merged(calls)
+}
+
+/// Calls run in any order: none may read or write what another writes.
+fn are_apart(a: Call, b: Call) -> bool {
+    !meet(a.y, b.x, b.len) && !meet(a.x, b.y, b.len) && !meet(a.y, b.y, b.len)
+}
+
+/// Gives results that nothing stores, of these activations, an array of one step.
+fn store_results(
+    r: &mut Region,
+    mut extra: Vec<(Map, View, usize)>,
+    buffers: &mut Buffers,
+    calls: &mut Vec<Call>,
+) {
     // Neighbours in memory get neighbouring places.
     extra.sort_by_key(|e| (e.0, e.1));
-    for (k, (m, from, i)) in extra.iter().enumerate() {
-        if k == 0 {
-            buffers.push(Buffer {
-                name: m.row().name.into(),
-                domain: Domain::Row,
-                len: extra.len() * r.lanes,
-                front: 0,
-                back: 0,
-                storage: Storage::Workspace,
-            });
-        }
-        let to = View::of(buffers.len() - 1).plus(k * r.lanes);
-        calls.push((*m, *from, to, r.lanes));
-        r.instrs[*i] = Instr::Load(to);
+    let Some((first, ..)) = extra.first() else {
+        return;
+    };
+    let results = View::of(buffers.push(Buffer {
+        name: first.row().name.into(),
+        domain: Domain::Row,
+        len: extra.len() * r.lanes,
+        front: 0,
+        back: 0,
+        storage: Storage::Workspace,
+    }));
+    for (k, &(map, x, i)) in extra.iter().enumerate() {
+        let y = results.plus(k * r.lanes);
+        let len = r.lanes;
+        calls.push(Call { map, x, y, len });
+        r.instrs[i] = Instr::Load(y);
     }
-    r.prune();
-    // Neighbours are one call.
-    calls.sort_by_key(|c| (c.0, c.1, c.2));
-    let mut merged: Vec<(Map, View, View, usize)> = Vec::new();
+}
+
+/// Calls of neighbours as one call.
+fn merged(mut calls: Vec<Call>) -> Vec<Stmt> {
+    calls.sort_by_key(|c| (c.map, c.x, c.y));
+    let mut merged: Vec<Call> = Vec::new();
     for c in calls {
         match merged.last_mut() {
-            Some(b) if b.0 == c.0 && b.1.plus(b.3) == c.1 && b.2.plus(b.3) == c.2 => b.3 += c.3,
+            Some(b) if b.map == c.map && b.x.plus(b.len) == c.x && b.y.plus(b.len) == c.y => {
+                b.len += c.len;
+            }
             _ => merged.push(c),
         }
     }
-    merged
-        .into_iter()
-        .map(|(map, x, y, len)| Stmt::Activate { map, x, y, len })
-        .collect()
+    let stmt = |Call { map, x, y, len }| Stmt::Activate { map, x, y, len };
+    merged.into_iter().map(stmt).collect()
 }
 
 impl Region {
+    /// True if a call before the region can do the activation of what instruction `x` loads, which is store `k`.
+    fn can_do_without(&self, x: usize, k: usize, call: Call) -> bool {
+        let (from, to) = (call.x, call.y);
+        let reads_x = |o: &&Instr| matches!(o, Instr::Map(_, ys) if ys.contains(&x));
+        let used_once = !self.stores.iter().any(|s| s.0 == x)
+            && !self.folds.iter().any(|f| f.1.contains(&x))
+            && self.instrs.iter().filter(reads_x).count() == 1;
+        // What the call overwrites nothing else in the region may want, and nothing else may overwrite.
+        let loads_free = self.instrs.iter().enumerate().all(|(j, o)| match o {
+            Instr::Load(v) if j != x => !meet(*v, to, self.lanes),
+            Instr::Splat(v) => v.buffer != to.buffer,
+            _ => true,
+        });
+        let folded = |f: &(_, _, View)| [to.buffer, from.buffer].contains(&f.2.buffer);
+        // The operand must be there before the region: not stored by it.
+        let stored_here = self
+            .stores
+            .iter()
+            .enumerate()
+            .any(|(j, s)| j != k && (meet(s.1, from, self.lanes) || meet(s.1, to, self.lanes)));
+        used_once
+            && loads_free
+            && (from == to || from.buffer != to.buffer)
+            && !self.folds.iter().any(folded)
+            && !stored_here
+    }
+
     /// Drops instructions that nothing uses.
     fn prune(&mut self) {
         let mut used = vec![false; self.instrs.len()];

@@ -5,8 +5,8 @@ use std::fmt;
 use retrograd_tape::Domain;
 
 use crate::plan::{
-    BlockAt, Carried, Fold, Innermost, Instr, Item, Lifetime, Loop, LoopKind, Plan, Product,
-    Region, Stmt, Storage, View,
+    BlockAt, BufferId, Carried, Fold, Innermost, Instr, Item, Lifetime, Loop, LoopKind, Plan,
+    Product, Region, Stmt, Storage, View,
 };
 
 struct Show<'p>(&'p Plan, View);
@@ -18,7 +18,7 @@ impl fmt::Display for Show<'_> {
         match buffer.storage {
             Storage::Input(_) => write!(f, "in.{}", buffer.name)?,
             Storage::Output(_) => write!(f, "out.{}", buffer.name)?,
-            Storage::Workspace => write!(f, "{}.{}", buffer.name, view.buffer)?,
+            Storage::Workspace => write!(f, "{}.{}", buffer.name, view.buffer.as_u32())?,
         }
         if view.offset > 0 {
             write!(f, "+{}", view.offset)?;
@@ -90,7 +90,7 @@ impl Plan {
         let bias = p.bias.map(|b| format!("{} + ", Show(self, b)));
         let (bias, y, x) = (bias.unwrap_or_default(), Show(self, p.y), Show(self, p.x));
         format!(
-            "{y} {op} {bias}W{}{t}[{},{}] · {x}",
+            "{y} {op} {bias}{}{t}[{},{}] · {x}",
             p.weight, w.rows, w.cols
         )
     }
@@ -116,7 +116,7 @@ impl Plan {
                 self.items(f, items)?;
                 writeln!(f, "  end of sweep")
             }
-            Item::Pack(w) => writeln!(f, "  pack W{w}"),
+            Item::Pack(w) => writeln!(f, "  pack {w}"),
             Item::Product { domain, product } => {
                 writeln!(f, "  for all of {domain}: {}", self.product(product))
             }
@@ -231,10 +231,16 @@ impl fmt::Display for Plan {
         for (i, b) in self
             .buffers
             .iter()
-            .enumerate()
             .filter(|(_, b)| b.storage == Storage::Workspace)
         {
-            write!(f, "  array {}.{i}: {} [{}]", b.name, b.domain, b.len)?;
+            write!(
+                f,
+                "  array {}.{}: {} [{}]",
+                b.name,
+                i.as_u32(),
+                b.domain,
+                b.len
+            )?;
             if b.front + b.back > 0 {
                 write!(
                     f,
@@ -250,11 +256,11 @@ impl fmt::Display for Plan {
                 Lifetime::Ring(n) => writeln!(f, ", a ring of {n} steps")?,
             }
         }
-        for (i, w) in self.weights.iter().enumerate() {
+        for (i, w) in &self.weights {
             let t = if w.transposed { "ᵀ" } else { "" };
             writeln!(
                 f,
-                "  weight W{i}{t}[{},{}]: {}",
+                "  weight {i}{t}[{},{}]: {}",
                 w.rows,
                 w.cols,
                 self.parts(&w.blocks)
@@ -266,8 +272,8 @@ impl fmt::Display for Plan {
             false => "",
         };
         for (i, r) in self.memory.replays.iter().enumerate() {
-            let array = |&u: &usize| format!("{}.{u}", self.buffers[u].name);
-            let list = |all: &[usize]| all.iter().map(array).collect::<Vec<_>>().join(", ");
+            let array = |&u: &BufferId| format!("{}.{}", self.buffers[u].name, u.as_u32());
+            let list = |all: &[BufferId]| all.iter().map(array).collect::<Vec<_>>().join(", ");
             writeln!(
                 f,
                 "  replay {i}: items {:?} of sweep {} before each block of sweep {}, from [{}] and boundary steps of [{}]{long}",

@@ -11,7 +11,8 @@ use crate::plan::assignment::{Assignment, OperandPlace};
 use crate::plan::build::{Classified, LoweringKind};
 use crate::plan::schedule::{Atom, Draft, DraftItem};
 use crate::plan::{
-    BlockAt, Fold, Innermost, Instr, Item, Loop, Memory, Plan, Region, Stmt, View, Weight,
+    BlockAt, Fold, Innermost, Instr, Item, Loop, LoopId, Memory, Plan, Region, Stmt, View,
+    WeightId, Weights,
 };
 use crate::target::Target;
 
@@ -19,10 +20,10 @@ use crate::target::Target;
 pub(crate) struct Emit<'f, 'g> {
     f: &'f Classified<'g>,
     assignment: Assignment<'f, 'g>,
-    weights: Vec<Weight>,
+    weights: Weights,
     /// Their numbers, by what tells them apart.
-    numbers: HashMap<(Vec<BlockAt>, bool, usize), usize>,
-    packed: HashSet<usize>,
+    numbers: HashMap<(Vec<BlockAt>, bool, usize), WeightId>,
+    packed: HashSet<WeightId>,
 }
 
 impl<'f, 'g> Emit<'f, 'g> {
@@ -30,7 +31,7 @@ impl<'f, 'g> Emit<'f, 'g> {
         Emit {
             f,
             assignment,
-            weights: Vec::new(),
+            weights: Weights::new(),
             numbers: HashMap::default(),
             packed: HashSet::default(),
         }
@@ -58,7 +59,7 @@ impl<'f, 'g> Emit<'f, 'g> {
                     }
                     if !stmts.is_empty() {
                         items.push(Item::Loop(Loop {
-                            number: 0,
+                            number: LoopId::from_u32(0),
                             domain,
                             kind,
                             inner: Innermost::Lanes,
@@ -91,7 +92,7 @@ impl<'f, 'g> Emit<'f, 'g> {
         }
     }
 
-    fn pack(&mut self, weight: usize, items: &mut Vec<Item>) {
+    fn pack(&mut self, weight: WeightId, items: &mut Vec<Item>) {
         if self.packed.insert(weight) {
             items.push(Item::Pack(weight));
         }

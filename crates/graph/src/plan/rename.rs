@@ -1,14 +1,18 @@
 //! Loops that differ in the names of their arrays only: one function serves them all.
 
-use crate::plan::{Instr, Loop, Plan, Stmt, View};
+use std::hash::Hash;
+
+use cranelift_entity::EntityRef;
+
+use crate::plan::{BufferId, Instr, Loop, LoopId, Plan, Stmt, View, WeightId};
 
 /// A loop that names its arrays and weights by the order in which they first come.
 #[derive(Clone, Debug)]
 pub struct Renamed {
     /// The arrays by their new names.
-    pub buffers: Vec<usize>,
+    pub buffers: Vec<BufferId>,
     /// The weights by their new names.
-    pub weights: Vec<usize>,
+    pub weights: Vec<WeightId>,
     /// Everything else: equal for loops that do the same to their arrays, which are alike in all that an address depends on.
     pub form: String,
 }
@@ -17,8 +21,8 @@ impl Plan {
     /// A loop of the plan, its arrays' names apart.
     pub fn renamed(&self, l: &Loop) -> Renamed {
         let mut l = l.clone();
-        l.number = 0;
-        let (mut buffers, mut weights) = (Numbering::default(), Numbering::default());
+        l.number = LoopId::from_u32(0);
+        let (mut buffers, mut weights) = (Numbering::new(), Numbering::new());
         for s in &mut l.body {
             s.views_mut(&mut |v| v.buffer = buffers.number(v.buffer));
             if let Stmt::Product(p) = s {
@@ -41,15 +45,21 @@ impl Plan {
 }
 
 /// Numbers in the order in which they first come.
-#[derive(Default)]
-struct Numbering {
-    all: Vec<usize>,
-    known: rustc_hash::FxHashMap<usize, usize>,
+struct Numbering<K> {
+    all: Vec<K>,
+    known: rustc_hash::FxHashMap<K, K>,
 }
 
-impl Numbering {
-    fn number(&mut self, x: usize) -> usize {
-        let next = self.all.len();
+impl<K: EntityRef + Hash> Numbering<K> {
+    fn new() -> Self {
+        Numbering {
+            all: Vec::new(),
+            known: Default::default(),
+        }
+    }
+
+    fn number(&mut self, x: K) -> K {
+        let next = K::new(self.all.len());
         let number = *self.known.entry(x).or_insert(next);
         if number == next {
             self.all.push(x);

@@ -2,7 +2,7 @@
 //!
 //! Rows are independent, so how they are cut changes no result.
 
-use crate::plan::{Innermost, Item, Plan, Stmt};
+use crate::plan::{Innermost, Item, Plan, Stmt, WeightId};
 use crate::target::Target;
 
 /// Rows of a recurrence that one thread does at a time, at most: what a slice needs stays in cache.
@@ -96,7 +96,7 @@ impl Slices {
 }
 
 /// The weights that an item multiplies with, time tiles and sweeps left out.
-fn weights(item: &Item) -> impl Iterator<Item = usize> + '_ {
+fn weights(item: &Item) -> impl Iterator<Item = WeightId> + '_ {
     let (alone, body) = match item {
         Item::Product { product, .. } => (Some(product.weight), [].as_slice()),
         Item::Loop(l) => (None, l.body.as_slice()),

@@ -2,7 +2,6 @@
 
 use crate::graph::Graph;
 use crate::options::{Options, Unroll};
-use crate::plan::Plan;
 use crate::plan::assignment::{Assignment, ProgramOrder};
 use crate::plan::build::Classified;
 use crate::plan::fuse::fuse;
@@ -17,6 +16,7 @@ use crate::plan::sweep::sweeps;
 use crate::plan::time_tile::time_tile;
 use crate::plan::unroll::unroll;
 use crate::plan::verify::verify;
+use crate::plan::{LoopId, Plan};
 
 /// Plans a graph that has been through the passes, with the stages that `options` want.
 ///
@@ -96,7 +96,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
         unroll(&mut p.items, options.unroll)
     });
     stage(&mut plan, check, "number", true, |p| {
-        let mut numbers = 0..;
+        let mut numbers = (0..).map(LoopId::from_u32);
         each_loop(&mut p.items, &mut |l| {
             l.number = numbers.next().expect("it has no end");
         });

@@ -3,7 +3,7 @@
 use retrograd_tape::{Map, Reduction};
 use smallvec::SmallVec;
 
-use super::View;
+use super::{View, WeightId};
 
 /// A value inside a region, one vector of lanes at a time.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,7 +174,7 @@ impl Stmt {
 #[derive(Clone, Copy, Debug)]
 pub struct Product {
     /// Number of the weight.
-    pub weight: usize,
+    pub weight: WeightId,
     /// The rows.
     pub x: View,
     /// The results.

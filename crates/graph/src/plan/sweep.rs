@@ -7,10 +7,11 @@
 //! An item that knows no direction goes where it is read: the loss's derivative with the backward sweep, so that it does
 //! not cross from one sweep to the next.
 
+use cranelift_entity::SecondaryMap;
 use retrograd_tape::Domain;
 
 use crate::plan::access::{Access, goes_along};
-use crate::plan::{Item, LoopKind, Plan};
+use crate::plan::{BufferId, Item, LoopKind, Plan};
 use crate::work::Allowance;
 
 /// The direction in time that an item needs.
@@ -83,8 +84,8 @@ impl<'p> ItemOrder<'p> {
 
     /// Finds who must come after whom: after all who wrote what it touches, and all who read what it writes.
     fn sort(&mut self) {
-        let mut readers = vec![Vec::new(); self.plan.buffers.len()];
-        let mut writers: Vec<Vec<usize>> = readers.clone();
+        let mut readers: SecondaryMap<BufferId, Vec<usize>> = SecondaryMap::new();
+        let mut writers = readers.clone();
         for (j, own) in self.accesses.iter().enumerate() {
             let by_array = || own.chunk_by(|a, b| a.view.buffer == b.view.buffer);
             let writes = |all: &[Access]| all.iter().any(|a| a.write);

@@ -36,8 +36,8 @@ use crate::options::Unroll;
 use crate::plan::access::{Access, goes_along, overlap};
 use crate::plan::sweep::{Direction, direction};
 use crate::plan::{
-    BlockAt, Buffer, Carried, Fold, Innermost, Instr, Item, Loop, LoopKind, Plan, Region, Stmt,
-    Storage, View,
+    BlockAt, Buffer, Carried, Fold, Innermost, Instr, Item, Loop, LoopId, LoopKind, Plan, Region,
+    Stmt, Storage, View,
 };
 use crate::verify::Broken;
 use touch::Touch;
@@ -48,23 +48,23 @@ use touch::Touch;
 /// The first rule that is broken.
 pub fn verify(plan: &Plan) -> Result<(), Broken> {
     arrays(plan)?;
-    for (w, weight) in plan.weights.iter().enumerate() {
+    for (w, weight) in &plan.weights {
         let once = |b: &BlockAt| {
             let buffer = plan.buffers.get(b.view.buffer);
             buffer.is_some_and(|x| x.domain == Domain::Once)
         };
         if !weight.blocks.iter().all(once) {
-            return broken(7, format!("W{w} has parts that are not of domain once"));
+            return broken(7, format!("{w} has parts that are not of domain once"));
         }
         tiles(&weight.blocks, weight.rows, weight.cols)
-            .or_else(|why| broken(7, format!("W{w}: {why}")))?;
+            .or_else(|why| broken(7, format!("{w}: {why}")))?;
     }
     let mut numbers = Vec::new();
     for item in &plan.items {
         self::item(plan, item, &mut numbers)?;
     }
-    let numbered = numbers.iter().enumerate().all(|(i, &n)| i == n);
-    if !numbered && (numbers.iter().any(|&n| n != 0) || !plan.memory.keep.is_empty()) {
+    let numbered = (0..).zip(&numbers).all(|(i, n)| i == n.as_u32());
+    if !numbered && (numbers.iter().any(|n| n.as_u32() != 0) || !plan.memory.keep.is_empty()) {
         return broken(12, format!("loops are numbered {numbers:?}"));
     }
     flow::stored_before_read(plan)?;
@@ -77,7 +77,7 @@ fn broken<T>(rule: usize, what: String) -> Result<T, Broken> {
 
 fn arrays(plan: &Plan) -> Result<(), Broken> {
     let (mut inputs, mut outputs) = (0, 0);
-    for (u, x) in plan.buffers.iter().enumerate() {
+    for (u, x) in plan.buffers.values().enumerate() {
         let numbered = match x.storage {
             Storage::Input(k) => {
                 inputs += 1;
@@ -117,7 +117,7 @@ fn tiles(blocks: &[BlockAt], rows: usize, cols: usize) -> Result<(), String> {
 }
 
 /// What can be said of an item by itself.
-fn item(plan: &Plan, item: &Item, numbers: &mut Vec<usize>) -> Result<(), Broken> {
+fn item(plan: &Plan, item: &Item, numbers: &mut Vec<LoopId>) -> Result<(), Broken> {
     match item {
         Item::Loop(l) => {
             numbers.push(l.number);

@@ -4,13 +4,14 @@
 use std::ops::Range;
 
 use cranelift::codegen::Context;
+use cranelift::codegen::entity::PrimaryMap;
 use cranelift::codegen::ir::Function;
 use cranelift::codegen::isa::{self, OwnedTargetIsa};
 use cranelift::codegen::settings;
 use cranelift::prelude::*;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, ModuleError};
-use retrograd_graph::plan::{Loop, LoopKind, Plan};
+use retrograd_graph::plan::{Loop, LoopId, LoopKind, Plan};
 use retrograd_graph::{Level, Target};
 use retrograd_kernels::{Isa, Kernels, Real, kernels_for};
 
@@ -149,7 +150,7 @@ pub(crate) fn generator(target: Target, verify: bool) -> Result<OwnedTargetIsa, 
 pub(crate) struct Code<T: Real> {
     module: Option<JITModule>,
     /// By loop: where its parts are, and whether it goes through time from the end.
-    loops: Vec<(Range<usize>, bool)>,
+    loops: PrimaryMap<LoopId, (Range<usize>, bool)>,
     parts: Vec<NamedFunction<T>>,
     /// What parts are told. Never read but through them.
     _names: Vec<usize>,
@@ -235,7 +236,7 @@ impl<T: Real> Code<T> {
     }
 
     /// The code of the `i`-th loop, which stays where it is for as long as `self`.
-    pub(crate) fn of_loop(&self, i: usize) -> LoopCode<T> {
+    pub(crate) fn of_loop(&self, i: LoopId) -> LoopCode<T> {
         let (parts, reverse) = &self.loops[i];
         LoopCode {
             parts: &self.parts[parts.clone()],

@@ -50,8 +50,8 @@ impl<T: Element> Frame<T> {
             ),
         };
         Frame {
-            bases: workspace.bases.as_ptr(),
-            weights: workspace.weights.as_ptr(),
+            bases: workspace.bases.as_values_slice().as_ptr(),
+            weights: workspace.weights.as_values_slice().as_ptr(),
             product,
             product_from,
             steps,

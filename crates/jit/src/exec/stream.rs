@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use retrograd_graph::plan::{Item, Layout, Loop, LoopKind, Plan, Slices, Storage};
+use cranelift::codegen::entity::PrimaryMap;
+use retrograd_graph::plan::{
+    BufferId, Item, Layout, Loop, LoopKind, Plan, Slices, Storage, WeightId,
+};
 use retrograd_kernels::{Buffer, Kernels};
 use retrograd_tape::Domain;
 
@@ -37,8 +40,8 @@ pub(crate) struct StreamExecution<T: Element> {
     step: LoopCode<T>,
     parts: Vec<StreamPart>,
     /// The arrays that come with a sample.
-    inputs: Vec<usize>,
-    outputs: Vec<usize>,
+    inputs: Vec<BufferId>,
+    outputs: Vec<BufferId>,
     /// Samples since the states were set.
     t: usize,
     b: usize,
@@ -52,8 +55,8 @@ pub(crate) struct StreamExecution<T: Element> {
 #[derive(Clone)]
 struct BoundArrays<T: Element> {
     /// By their numbers in the plan; empty where an array is among those of a workspace.
-    arrays: Vec<Buffer<T>>,
-    packed: Vec<Buffer<T>>,
+    arrays: PrimaryMap<BufferId, Buffer<T>>,
+    packed: PrimaryMap<WeightId, Buffer<T>>,
 }
 
 // SAFETY: its addresses lead to its own workspace, to arrays that it and its forks only read as long as there is more than
@@ -99,12 +102,12 @@ fn parts(plan: &Plan) -> Vec<StreamPart> {
 
 /// For each array, whether it is one stream's alone: it is of the sample or the states, or something else is written there
 /// for them.
-fn written(plan: &Plan, parts: &[StreamPart]) -> Vec<bool> {
+fn written(plan: &Plan, parts: &[StreamPart]) -> PrimaryMap<BufferId, bool> {
     let own = |x: &retrograd_graph::plan::Buffer| match x.domain {
         Domain::BoundarySlots(_) | Domain::Step => true,
         Domain::Once | Domain::Row => false,
     };
-    let mut written: Vec<bool> = plan.buffers.iter().map(own).collect();
+    let mut written: PrimaryMap<BufferId, bool> = plan.buffers.values().map(own).collect();
     for (item, _) in plan
         .items
         .iter()
@@ -131,8 +134,8 @@ impl<T: Element> StreamExecution<T> {
         plan: &Plan,
         code: &Code<T>,
         b: usize,
-        inputs: &[usize],
-        outputs: &[usize],
+        inputs: &[BufferId],
+        outputs: &[BufferId],
     ) -> Result<Option<Self>, RunError> {
         let Some(step) = step_loop(plan) else {
             return Ok(None);
@@ -154,7 +157,7 @@ impl<T: Element> StreamExecution<T> {
         need.can_be_addressed()?;
         workspace.fit(&need, None)?;
         let count = |is: fn(&Storage) -> bool| {
-            let storages = plan.buffers.iter().map(|x| &x.storage);
+            let storages = plan.buffers.values().map(|x| &x.storage);
             storages.filter(|s| is(s)).count()
         };
         let n = count(|s| matches!(s, Storage::Input(_)));
@@ -163,7 +166,7 @@ impl<T: Element> StreamExecution<T> {
         workspace.bind(plan, &vec![&[][..]; n], &mut none);
         let parts = parts(plan);
         let written = written(plan, &parts);
-        let arrays = workspace.own.iter_mut().zip(written);
+        let arrays = workspace.own.values_mut().zip(written.values());
         let bound = BoundArrays {
             arrays: arrays
                 .map(|(array, written)| match written {
@@ -195,7 +198,7 @@ impl<T: Element> StreamExecution<T> {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        let bound = self.bound.arrays.iter().chain(&self.bound.packed);
+        let bound = self.bound.arrays.values().chain(self.bound.packed.values());
         let numbers = bound.map(|b| Buffer::<T>::bytes_of(b.len()));
         self.workspace.bytes() + numbers.sum::<usize>()
     }
@@ -235,49 +238,50 @@ impl<T: Element> StreamExecution<T> {
     fn address(&mut self, plan: &Plan) {
         // Only who has the bound arrays alone may write to them, and does so by addresses that allow it.
         let alone = Arc::get_mut(&mut self.bound).map(|b| {
-            let arrays = b.arrays.iter_mut();
-            arrays.map(|a| a.as_mut_ptr()).collect::<Vec<_>>()
+            let arrays = b.arrays.values_mut();
+            arrays
+                .map(|a| a.as_mut_ptr())
+                .collect::<PrimaryMap<BufferId, _>>()
         });
-        let bound = |u: usize| match &alone {
+        let bound = |u: BufferId| match &alone {
             Some(addresses) => addresses[u],
             None => self.bound.arrays[u].as_ptr().cast_mut(),
         };
         let ws = &mut self.workspace;
-        for (u, own) in ws.own.iter_mut().enumerate() {
+        for (u, own) in &mut ws.own {
             ws.arrays[u] = match own.is_empty() {
                 true => bound(u),
                 false => own.as_mut_ptr(),
             };
         }
-        ws.bases.clear();
-        ws.bases.extend(&ws.arrays);
+        ws.bases.clone_from(&ws.arrays);
         ws.describe(plan, &self.bound.packed);
         self.frame = Frame::new(ws, self.kernels, (0, self.b), false);
     }
 
     /// Numbers of an array that is not the caller's.
-    fn len(&self, u: usize) -> usize {
+    fn len(&self, u: BufferId) -> usize {
         // One of the two is empty.
         self.workspace.own[u].len() + self.bound.arrays[u].len()
     }
 
     /// An array that is not the caller's, by its number in the plan.
-    pub(crate) fn read(&self, u: usize) -> &[T] {
+    pub(crate) fn read(&self, u: BufferId) -> &[T] {
         // SAFETY: an array of our own, or one that forks share and nobody writes to while there are any; of this length.
         unsafe { std::slice::from_raw_parts(self.workspace.arrays[u], self.len(u)) }
     }
 
     /// As `read`, to be changed; after [`own`](Self::own), if it is one of the bound arrays.
-    pub(crate) fn array(&mut self, u: usize) -> &mut [T] {
+    pub(crate) fn array(&mut self, u: BufferId) -> &mut [T] {
         let ours = !self.workspace.own[u].is_empty() || Arc::get_mut(&mut self.bound).is_some();
-        assert!(ours, "array {u} is read by forks");
+        assert!(ours, "{u} is read by forks");
         // SAFETY: the address of an array that is this stream's alone, whose numbers nobody else can touch while `self` is
         // borrowed. (By way of the address that compiled code has, so that it stays valid.)
         unsafe { std::slice::from_raw_parts_mut(self.workspace.arrays[u], self.len(u)) }
     }
 
     /// Copies an array to the `i`-th part of its length of another, which is not one of the bound ones.
-    pub(crate) fn copy(&mut self, from: usize, to: usize, i: usize) {
+    pub(crate) fn copy(&mut self, from: BufferId, to: BufferId, i: usize) {
         let (len, arrays) = (self.len(from), &self.workspace.arrays);
         assert!(from != to && (i + 1) * len <= self.workspace.own[to].len());
         // SAFETY: two arrays of at least these lengths; the second one is the workspace's own.
@@ -345,7 +349,7 @@ impl<T: Element> StreamExecution<T> {
                 _ => arrays[u],
             };
         }
-        self.frame.bases = bases.as_ptr();
+        self.frame.bases = bases.as_values_slice().as_ptr();
         let t = self.t;
         let mut b0 = 0;
         while b0 < self.b {

@@ -1,7 +1,7 @@
 //! Going through time a block of steps at a time: arrays that keep one block move along, and where memory is dear the
 //! backward sweep runs the forward one's part again for each block.
 
-use retrograd_graph::plan::{Checkpointing, Item, Lifetime};
+use retrograd_graph::plan::{BufferId, Checkpointing, Item, Lifetime};
 
 use super::{PlanExecution, StepRange};
 use crate::element::Element;
@@ -11,7 +11,7 @@ impl<T: Element> PlanExecution<'_, T> {
     pub(super) fn begin(&mut self) {
         let last = (self.layout.blocks(self.t) - 1) * self.layout.block;
         for (sweep, (reverse, _)) in self.plan.sweeps().enumerate() {
-            for u in 0..self.plan.buffers.len() {
+            for u in self.plan.buffers.keys() {
                 if reverse && self.keeps_block_of(u, sweep) {
                     self.keep_from(u, last);
                 }
@@ -55,7 +55,7 @@ impl<T: Element> PlanExecution<'_, T> {
 
     /// Runs a part of an earlier sweep again for one block.
     fn replay(&mut self, number: usize, replay: &Checkpointing, block: usize, span: StepRange) {
-        for u in 0..self.plan.buffers.len() {
+        for u in self.plan.buffers.keys() {
             if self.keeps_block_of(u, replay.sweep) {
                 self.keep_from(u, span.t0);
             }
@@ -68,7 +68,7 @@ impl<T: Element> PlanExecution<'_, T> {
     }
 
     /// True if array `u` keeps one block, as sweep `sweep` goes through them.
-    fn keeps_block_of(&self, u: usize, sweep: usize) -> bool {
+    fn keeps_block_of(&self, u: BufferId, sweep: usize) -> bool {
         let theirs = !self.workspace.own[u].is_empty();
         theirs
             && self.plan.is_block(u, self.layout)
@@ -80,7 +80,7 @@ impl<T: Element> PlanExecution<'_, T> {
     }
 
     /// Array `u` now keeps the block from step `t0` on.
-    fn keep_from(&mut self, u: usize, t0: usize) {
+    fn keep_from(&mut self, u: BufferId, t0: usize) {
         let x = &self.plan.buffers[u];
         let ws = &mut *self.workspace;
         ws.origins[u] = t0;
@@ -90,7 +90,7 @@ impl<T: Element> PlanExecution<'_, T> {
 
     /// Moves the arrays of a sweep on to its next block, with the boundary steps that it begins with.
     fn move_along(&mut self, sweep: usize, reverse: bool, span: StepRange) {
-        for u in 0..self.plan.buffers.len() {
+        for u in self.plan.buffers.keys() {
             if !self.keeps_block_of(u, sweep) {
                 continue;
             }

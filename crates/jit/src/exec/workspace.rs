@@ -1,7 +1,8 @@
 //! What a run needs beside the caller's arrays, counted before anything is allocated, and where it is.
 
+use cranelift::codegen::entity::{EntityRef, PrimaryMap};
 use retrograd_graph::plan::cost::{most_rows, points};
-use retrograd_graph::plan::{BlockAt, Item, Layout, Plan, Storage, walk};
+use retrograd_graph::plan::{BlockAt, BufferId, Item, Layout, Plan, Storage, WeightId, walk};
 use retrograd_kernels::{Block, BlockMut, Buffer, Kernels, PieceMut, Real, Rhs, Weights};
 use retrograd_tape::Domain;
 
@@ -16,19 +17,19 @@ const ROWS_A_BLOCK: usize = 4096;
 /// Workspace of a compiled plan, kept from run to run.
 pub(crate) struct Workspace<T: Real> {
     /// One buffer for each array of the program's own, and stand-ins for arrays that the caller left out.
-    pub(super) own: Vec<Buffer<T>>,
-    pub(super) packed: Vec<Buffer<T>>,
+    pub(super) own: PrimaryMap<BufferId, Buffer<T>>,
+    pub(super) packed: PrimaryMap<WeightId, Buffer<T>>,
     pub(super) scratch: Vec<Buffer<T>>,
     /// Boundary states of all blocks, one replay after another.
     pub(super) checkpoints: Buffer<T>,
     /// Where each array is.
-    pub(super) arrays: Vec<*mut T>,
+    pub(super) arrays: PrimaryMap<BufferId, *mut T>,
     /// Where step 0 of each array is, or would be if it were kept for more than a block.
-    pub(super) bases: Vec<*mut T>,
+    pub(super) bases: PrimaryMap<BufferId, *mut T>,
     /// The first step that each array keeps.
-    pub(super) origins: Vec<usize>,
+    pub(super) origins: PrimaryMap<BufferId, usize>,
     pub(super) blocks: Vec<Block<T>>,
-    pub(super) weights: Vec<Weights<T>>,
+    pub(super) weights: PrimaryMap<WeightId, Weights<T>>,
     pub(super) lists: Lists<T>,
 }
 
@@ -65,7 +66,7 @@ pub(crate) struct MemoryNeed<'a, T: Real> {
 
 impl<T: Element> MemoryNeed<'_, T> {
     /// Numbers of array `u`; none if it is the caller's.
-    pub(super) fn array(&self, u: usize) -> usize {
+    pub(super) fn array(&self, u: BufferId) -> usize {
         match self.plan.buffers[u].storage {
             Storage::Workspace => self.plan.size(u, self.t, self.b, self.layout),
             theirs if (self.given)(theirs) => 0,
@@ -74,7 +75,7 @@ impl<T: Element> MemoryNeed<'_, T> {
     }
 
     /// Numbers of the packing of weight `w`; none if no product has more than one row, unless the packing serves many samples.
-    pub(super) fn packed(&self, w: usize) -> usize {
+    pub(super) fn packed(&self, w: WeightId) -> usize {
         let weight = &self.plan.weights[w];
         let rows = most_rows(&self.plan.items, w, self.layout.block.min(self.t), self.b);
         if rows > 1 || self.plan.memory.streams {
@@ -140,18 +141,17 @@ impl<T: Element> MemoryNeed<'_, T> {
     /// [`RunError::Extent`].
     pub(crate) fn can_be_addressed(&self) -> Result<(), RunError> {
         let (t, b) = (self.t as u128, self.b as u128);
-        let points = |u: usize| {
-            let x = &self.plan.buffers[u];
-            match (x.domain, self.plan.ring(u)) {
+        let points = |(u, x): (BufferId, &retrograd_graph::plan::Buffer)| {
+            let points = match (x.domain, self.plan.ring(u)) {
                 (Domain::Once, _) => 1,
                 (Domain::Row, _) => b,
                 (Domain::BoundarySlots(k), _) => b.saturating_mul(k as u128),
                 (Domain::Step, Some(ring)) => b.saturating_mul(ring as u128),
                 (Domain::Step, None) => b.saturating_mul(t + (x.front + x.back) as u128),
-            }
+            };
+            points.saturating_mul(x.len as u128)
         };
-        let arrays = self.plan.buffers.iter().enumerate();
-        let numbers = arrays.map(|(u, x)| points(u).saturating_mul(x.len as u128));
+        let numbers = self.plan.buffers.iter().map(points);
         let numbers = numbers.fold(t.saturating_mul(b), u128::saturating_add);
         if numbers.saturating_mul(size_of::<T>() as u128) <= isize::MAX as u128 {
             return Ok(());
@@ -165,8 +165,8 @@ impl<T: Element> MemoryNeed<'_, T> {
     /// Bytes of all of it.
     pub(crate) fn bytes(&self) -> usize {
         let lines = |n: usize| Buffer::<T>::bytes_of(n);
-        let arrays = (0..self.plan.buffers.len()).map(|u| lines(self.array(u)));
-        let packed = (0..self.plan.weights.len()).map(|w| lines(self.packed(w)));
+        let arrays = self.plan.buffers.keys().map(|u| lines(self.array(u)));
+        let packed = self.plan.weights.keys().map(|w| lines(self.packed(w)));
         let scratch = self.parts.saturating_mul(lines(self.scratch()));
         let checkpoints = lines(self.plan.checkpoints(self.t, self.b, self.layout));
         let others = [scratch, checkpoints, self.described()];
@@ -177,7 +177,7 @@ impl<T: Element> MemoryNeed<'_, T> {
     /// Bytes of addresses and descriptions.
     fn described(&self) -> usize {
         let (n, weights) = (self.plan.buffers.len(), self.plan.weights.len());
-        let blocks: usize = self.plan.weights.iter().map(|w| w.blocks.len()).sum();
+        let blocks: usize = self.plan.weights.values().map(|w| w.blocks.len()).sum();
         let lists = self.lists();
         let buffers = n + weights + self.parts;
         buffers * size_of::<Buffer<T>>()
@@ -244,15 +244,15 @@ impl<T: Element> MemoryNeed<'_, T> {
 impl<T: Element> Workspace<T> {
     pub(crate) fn new() -> Self {
         Workspace {
-            own: Vec::new(),
-            packed: Vec::new(),
+            own: PrimaryMap::new(),
+            packed: PrimaryMap::new(),
             scratch: Vec::new(),
             checkpoints: Buffer::new(0),
-            arrays: Vec::new(),
-            bases: Vec::new(),
-            origins: Vec::new(),
+            arrays: PrimaryMap::new(),
+            bases: PrimaryMap::new(),
+            origins: PrimaryMap::new(),
             blocks: Vec::new(),
-            weights: Vec::new(),
+            weights: PrimaryMap::new(),
             lists: Lists {
                 blocks: Vec::new(),
                 sides: Vec::new(),
@@ -266,15 +266,19 @@ impl<T: Element> Workspace<T> {
         fn vec<U>(v: &Vec<U>) -> usize {
             v.capacity() * size_of::<U>()
         }
-        let all = self.own.iter().chain(&self.packed).chain(&self.scratch);
+        fn map<K: EntityRef, U>(m: &PrimaryMap<K, U>) -> usize {
+            m.len() * size_of::<U>()
+        }
+        let all = self.own.values().chain(self.packed.values());
+        let all = all.chain(&self.scratch);
         let numbers: usize = all
             .chain([&self.checkpoints])
             .map(|b| Buffer::<T>::bytes_of(b.len()))
             .sum();
-        let buffers = vec(&self.own) + vec(&self.packed) + vec(&self.scratch);
-        let addresses = vec(&self.arrays) + vec(&self.bases) + vec(&self.origins);
+        let buffers = map(&self.own) + map(&self.packed) + vec(&self.scratch);
+        let addresses = map(&self.arrays) + map(&self.bases) + map(&self.origins);
         let lists = vec(&self.lists.blocks) + vec(&self.lists.sides) + vec(&self.lists.pieces);
-        numbers + buffers + addresses + lists + vec(&self.blocks) + vec(&self.weights)
+        numbers + buffers + addresses + lists + vec(&self.blocks) + map(&self.weights)
     }
 
     /// Makes room for what a run needs, if that is at most `limit` bytes (`None` for what the machine has); what is there
@@ -290,16 +294,8 @@ impl<T: Element> Workspace<T> {
         let plan = need.plan;
         let scratch = need.scratch();
         let fits = self.own.len() == plan.buffers.len()
-            && self
-                .own
-                .iter()
-                .enumerate()
-                .all(|(u, x)| x.len() == need.array(u))
-            && self
-                .packed
-                .iter()
-                .enumerate()
-                .all(|(w, x)| x.len() == need.packed(w))
+            && self.own.iter().all(|(u, x)| x.len() == need.array(u))
+            && self.packed.iter().all(|(w, x)| x.len() == need.packed(w))
             && self.scratch.len() == need.parts
             && self.scratch.iter().all(|x| x.len() == scratch)
             && self.checkpoints.len() == plan.checkpoints(need.t, need.b, need.layout);
@@ -319,23 +315,26 @@ impl<T: Element> Workspace<T> {
             return Err(refused(Some(limit)));
         }
         let room = |n: usize| Buffer::<T>::try_new(n).map_err(|_| refused(None));
-        fn made<U, E>(n: usize, f: impl Fn(usize) -> Result<U, E>) -> Result<Vec<U>, E> {
-            let mut v = Vec::with_capacity(n);
-            for i in 0..n {
-                v.push(f(i)?);
-            }
-            Ok(v)
-        }
         let n = plan.buffers.len();
-        self.own = made(n, |u| room(need.array(u)))?;
-        self.packed = made(plan.weights.len(), |w| room(need.packed(w)))?;
-        self.scratch = made(need.parts, |_| room(scratch))?;
+        // What is counted is allocated, and no more: lists that grow as they are collected would have room to spare.
+        self.own = PrimaryMap::with_capacity(plan.buffers.len());
+        for u in plan.buffers.keys() {
+            self.own.push(room(need.array(u))?);
+        }
+        self.packed = PrimaryMap::with_capacity(plan.weights.len());
+        for w in plan.weights.keys() {
+            self.packed.push(room(need.packed(w))?);
+        }
+        self.scratch = Vec::with_capacity(need.parts);
+        for _ in 0..need.parts {
+            self.scratch.push(room(scratch)?);
+        }
         self.checkpoints = room(plan.checkpoints(need.t, need.b, need.layout))?;
-        self.arrays = Vec::with_capacity(n);
-        self.bases = Vec::with_capacity(n);
-        self.origins = Vec::with_capacity(n);
-        self.blocks = Vec::with_capacity(plan.weights.iter().map(|w| w.blocks.len()).sum());
-        self.weights = Vec::with_capacity(plan.weights.len());
+        self.arrays = PrimaryMap::with_capacity(n);
+        self.bases = PrimaryMap::with_capacity(n);
+        self.origins = PrimaryMap::with_capacity(n);
+        self.blocks = Vec::with_capacity(plan.weights.values().map(|w| w.blocks.len()).sum());
+        self.weights = PrimaryMap::with_capacity(plan.weights.len());
         let lists = need.lists();
         self.lists.blocks = Vec::with_capacity(lists.0);
         self.lists.sides = Vec::with_capacity(lists.1);
@@ -348,7 +347,7 @@ impl<T: Element> Workspace<T> {
         self.arrays.clear();
         self.bases.clear();
         self.origins.clear();
-        for (buffer, own) in plan.buffers.iter().zip(&mut self.own) {
+        for (buffer, own) in plan.buffers.values().zip(self.own.values_mut()) {
             self.arrays.push(match buffer.storage {
                 // The caller's inputs are only read: no statement of a plan stores to an input.
                 Storage::Input(k) if !inputs[k].is_empty() => inputs[k].as_ptr().cast_mut(),
@@ -356,18 +355,20 @@ impl<T: Element> Workspace<T> {
                 _ => own.as_mut_ptr(),
             });
         }
-        self.bases.extend(&self.arrays);
-        self.origins.resize(plan.buffers.len(), 0);
+        for &array in self.arrays.values() {
+            self.bases.push(array);
+            self.origins.push(0);
+        }
         let packed = std::mem::take(&mut self.packed);
         self.describe(plan, &packed);
         self.packed = packed;
     }
 
     /// Descriptions of all weights: their blocks, and the packing where more than one row is multiplied.
-    pub(super) fn describe(&mut self, plan: &Plan, packed: &[Buffer<T>]) {
+    pub(super) fn describe(&mut self, plan: &Plan, packed: &PrimaryMap<WeightId, Buffer<T>>) {
         let bases = &self.bases;
         self.blocks.clear();
-        for x in plan.weights.iter().flat_map(|w| &w.blocks) {
+        for x in plan.weights.values().flat_map(|w| &w.blocks) {
             self.blocks.push(Block {
                 // Weights are of domain `once`: their place in the array is their offset.
                 ptr: bases[x.view.buffer].wrapping_add(x.view.offset),
@@ -380,7 +381,7 @@ impl<T: Element> Workspace<T> {
         }
         self.weights.clear();
         let mut blocks = self.blocks.as_slice();
-        for (w, packed) in plan.weights.iter().zip(packed) {
+        for (w, packed) in plan.weights.values().zip(packed.values()) {
             let (own, rest) = blocks.split_at(w.blocks.len());
             blocks = rest;
             self.weights.push(Weights {

@@ -21,7 +21,7 @@ mod unrolled;
 use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
-use retrograd_graph::plan::{Innermost, Loop, LoopKind, Plan, Product, Stmt, View, WIDE};
+use retrograd_graph::plan::{BufferId, Innermost, Loop, LoopKind, Plan, Product, Stmt, View, WIDE};
 use retrograd_kernels::{ADD, BACKWARD};
 use retrograd_tape::{Domain, Map};
 use rustc_hash::FxHashMap as HashMap;
@@ -112,7 +112,7 @@ pub(crate) struct Code<'p, 'f> {
     /// Where the names are, if the function serves several loops, and those of the loop that is lowered.
     names: Option<(Value, &'p Names)>,
     /// Base addresses that have been loaded, by array.
-    buffers: HashMap<usize, Value>,
+    buffers: HashMap<BufferId, Value>,
     /// The iteration of an unrolled loop over time that is being emitted.
     iteration: Option<Unrolled>,
     b: FunctionBuilder<'f>,
@@ -135,7 +135,7 @@ impl Code<'_, '_> {
 
     fn whole(&mut self, l: &Loop) {
         // Addresses of all arrays, once, unless they are more than can be at hand.
-        let mut used: Vec<usize> = l.body.iter().flat_map(views).map(|v| v.buffer).collect();
+        let mut used: Vec<BufferId> = l.body.iter().flat_map(views).map(|v| v.buffer).collect();
         used.sort_unstable();
         used.dedup();
         if used.len() <= AT_HAND {
@@ -184,17 +184,17 @@ impl Code<'_, '_> {
     }
 
     /// Where an array is.
-    fn base(&mut self, buffer: usize) -> Value {
+    fn base(&mut self, buffer: BufferId) -> Value {
         match self.buffers.get(&buffer) {
             Some(&base) => base,
             None => self.load_base(buffer, MemFlagsData::trusted()),
         }
     }
 
-    fn load_base(&mut self, buffer: usize, flags: MemFlagsData) -> Value {
+    fn load_base(&mut self, buffer: BufferId, flags: MemFlagsData) -> Value {
         match self.names {
             None => {
-                let at = 8 * buffer as i32;
+                let at = 8 * buffer.as_u32() as i32;
                 self.b.ins().load(types::I64, flags, self.bases, at)
             }
             Some((table, names)) => {
@@ -393,7 +393,7 @@ impl Code<'_, '_> {
         let weights = self.field(offset::WEIGHTS);
         let w = match self.names {
             None => {
-                let far = p.weight as i64 * offset::WEIGHT_BYTES;
+                let far = i64::from(p.weight.as_u32()) * offset::WEIGHT_BYTES;
                 self.b.ins().iadd_imm_s(weights, far)
             }
             Some((table, names)) => {

@@ -80,79 +80,60 @@ impl<'f> Code<'_, 'f> {
                 })
                 .collect();
             let row = RowAddresses { at };
-            for s in stmts {
-                match s {
-                    Stmt::Region(r) => code.region(r, &row),
-                    Stmt::Product(_) | Stmt::Activate { .. } => {
-                        unreachable!("these are for all rows")
-                    }
-                    Stmt::MatVec {
-                        rows,
-                        cols,
-                        transposed,
-                        m,
-                        x,
-                        y,
-                    } => {
-                        let (m, x, y) = (row.address(*m), row.address(*x), row.address(*y));
-                        if *transposed {
-                            code.matvec_t(*rows, *cols, m, x, y)
-                        } else {
-                            code.matvec(*rows, *cols, m, x, y)
-                        }
-                    }
-                    Stmt::OuterRow {
-                        rows,
-                        cols,
-                        a,
-                        b,
-                        y,
-                    } => {
-                        code.outer(
-                            *rows,
-                            *cols,
-                            row.address(*a),
-                            row.address(*b),
-                            row.address(*y),
-                        );
-                    }
-                    Stmt::Gather {
-                        rows,
-                        cols,
-                        m,
-                        index,
-                        y,
-                    } => {
-                        code.gather(
-                            *rows,
-                            *cols,
-                            row.address(*m),
-                            row.address(*index),
-                            row.address(*y),
-                        );
-                    }
-                    Stmt::Scatter {
-                        rows,
-                        cols,
-                        index,
-                        v,
-                        y,
-                    } => {
-                        let (index, v) = (row.address(*index), row.address(*v));
-                        code.scatter(*rows, *cols, index, v, row.address(*y));
-                    }
-                    Stmt::CopyBlock {
-                        rows,
-                        cols,
-                        from,
-                        to,
-                    } => {
-                        let (a, b) = (row.address(from.0), row.address(to.0));
-                        code.copy_block(*rows, *cols, (a, from.1), (b, to.1));
-                    }
-                }
-            }
+            stmts.iter().for_each(|s| code.row_stmt(s, &row));
         });
+    }
+
+    /// A statement in one row.
+    fn row_stmt(&mut self, s: &Stmt, row: &RowAddresses) {
+        let at = |v: &View| row.address(*v);
+        match s {
+            Stmt::Region(r) => self.region(r, row),
+            Stmt::Product(_) | Stmt::Activate { .. } => unreachable!("these are for all rows"),
+            Stmt::MatVec {
+                rows,
+                cols,
+                transposed: false,
+                m,
+                x,
+                y,
+            } => self.matvec(*rows, *cols, at(m), at(x), at(y)),
+            Stmt::MatVec {
+                rows,
+                cols,
+                transposed: true,
+                m,
+                x,
+                y,
+            } => self.matvec_t(*rows, *cols, at(m), at(x), at(y)),
+            Stmt::OuterRow {
+                rows,
+                cols,
+                a,
+                b,
+                y,
+            } => self.outer(*rows, *cols, at(a), at(b), at(y)),
+            Stmt::Gather {
+                rows,
+                cols,
+                m,
+                index,
+                y,
+            } => self.gather(*rows, *cols, at(m), at(index), at(y)),
+            Stmt::Scatter {
+                rows,
+                cols,
+                index,
+                v,
+                y,
+            } => self.scatter(*rows, *cols, at(index), at(v), at(y)),
+            Stmt::CopyBlock {
+                rows,
+                cols,
+                from,
+                to,
+            } => self.copy_block(*rows, *cols, (at(&from.0), from.1), (at(&to.0), to.1)),
+        }
     }
 
     /// Emission of maths at the current place.

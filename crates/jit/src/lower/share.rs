@@ -1,9 +1,10 @@
 //! One function for all loops that differ in the names of their arrays only, as those of a stack's layers or of states that
 //! know nothing of each other: code and compile time grow with what is different.
 
+use cranelift::codegen::entity::EntityRef;
 use cranelift::codegen::ir::Function;
 use cranelift::prelude::FunctionBuilderContext;
-use retrograd_graph::plan::{Innermost, Loop, Plan, Renamed, Stmt};
+use retrograd_graph::plan::{BufferId, Innermost, Loop, Plan, Renamed, Stmt, WeightId};
 use rustc_hash::FxHashMap as HashMap;
 
 use super::{Backend, lower};
@@ -12,41 +13,37 @@ use crate::frame::offset;
 /// What a function that serves several loops is told: arrays and weights, in the order in which the loop first names them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
-    buffers: Vec<usize>,
-    weights: Vec<usize>,
+    buffers: Vec<BufferId>,
+    weights: Vec<WeightId>,
     /// Where in these an array or a weight is.
-    place: HashMap<(bool, usize), usize>,
+    buffer_places: HashMap<BufferId, usize>,
+    weight_places: HashMap<WeightId, usize>,
 }
 
 impl Names {
     fn of(renamed: &Renamed) -> Names {
-        let numbered = |all: &[usize], weight: bool| -> Vec<((bool, usize), usize)> {
-            let all = all.iter().enumerate();
-            all.map(|(k, &x)| ((weight, x), k)).collect()
-        };
-        let buffers = numbered(&renamed.buffers, false);
-        let weights = numbered(&renamed.weights, true);
         Names {
             buffers: renamed.buffers.clone(),
             weights: renamed.weights.clone(),
-            place: buffers.into_iter().chain(weights).collect(),
+            buffer_places: renamed.buffers.iter().copied().zip(0..).collect(),
+            weight_places: renamed.weights.iter().copied().zip(0..).collect(),
         }
     }
 
     /// Where an array of the loop stands in the table.
-    pub(super) fn buffer(&self, u: usize) -> i32 {
-        self.place[&(false, u)] as i32
+    pub(super) fn buffer(&self, u: BufferId) -> i32 {
+        self.buffer_places[&u] as i32
     }
 
     /// Where a weight of the loop stands in the table.
-    pub(super) fn weight(&self, w: usize) -> i32 {
-        (self.buffers.len() + self.place[&(true, w)]) as i32
+    pub(super) fn weight(&self, w: WeightId) -> i32 {
+        (self.buffers.len() + self.weight_places[&w]) as i32
     }
 
     /// As the function reads them: bytes into the table of addresses, then into that of weights.
     pub(crate) fn table(&self) -> impl Iterator<Item = usize> + '_ {
-        let weight = |w: &usize| w * offset::WEIGHT_BYTES as usize;
-        let buffers = self.buffers.iter().map(|u| 8 * u);
+        let weight = |w: &WeightId| w.index() * offset::WEIGHT_BYTES as usize;
+        let buffers = self.buffers.iter().map(|u| 8 * u.index());
         buffers.chain(self.weights.iter().map(weight))
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use retrograd_tape::Real;
 
 use super::PlanRun;
-use crate::plan::{Checkpointing, Item, Lifetime};
+use crate::plan::{BufferId, Checkpointing, Item, Lifetime};
 
 impl<T: Real> PlanRun<'_, T> {
     /// Runs a sweep.
@@ -61,7 +61,7 @@ impl<T: Real> PlanRun<'_, T> {
     /// Overwrites what arrays that keep one block of a sweep keep, but the boundary steps that a block begins with.
     fn forget(&mut self, sweep: usize, reverse: bool, block: &Range<usize>) {
         let layout = self.layout();
-        for (u, x) in self.plan.buffers.iter().enumerate() {
+        for (u, x) in &self.plan.buffers {
             let of = match self.plan.memory.keep[u] {
                 Lifetime::Whole | Lifetime::Ring(_) => None,
                 Lifetime::Block(p) => Some(p),
@@ -85,7 +85,7 @@ impl<T: Real> PlanRun<'_, T> {
     }
 
     /// The steps of an array, its boundary steps counted, that a block begins with.
-    fn boundary(&self, u: usize, reverse: bool, block: &Range<usize>) -> Range<usize> {
+    fn boundary(&self, u: BufferId, reverse: bool, block: &Range<usize>) -> Range<usize> {
         let x = &self.plan.buffers[u];
         if reverse {
             x.front + block.end..x.front + block.end + x.back
@@ -95,7 +95,11 @@ impl<T: Real> PlanRun<'_, T> {
     }
 
     /// Where the states are that a block of a replay begins with.
-    fn states(&self, replay: &Checkpointing, block: &Range<usize>) -> Vec<(usize, Range<usize>)> {
+    fn states(
+        &self,
+        replay: &Checkpointing,
+        block: &Range<usize>,
+    ) -> Vec<(BufferId, Range<usize>)> {
         let (reverse, _) = self.plan.sweeps().nth(replay.sweep).expect("its sweep");
         let history = replay.history.iter().map(|&u| {
             let (steps, row) = (

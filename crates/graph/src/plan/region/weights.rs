@@ -4,7 +4,7 @@ use retrograd_tape::{Op, Value};
 
 use super::Emit;
 use crate::plan::build::LoweringKind;
-use crate::plan::{BlockAt, Product, Weight};
+use crate::plan::{BlockAt, Product, Weight, WeightId};
 
 impl Emit<'_, '_> {
     pub(super) fn product(&mut self, v: Value) -> Product {
@@ -25,7 +25,7 @@ impl Emit<'_, '_> {
         }
     }
 
-    fn weight(&mut self, m: Value, transposed: bool) -> usize {
+    fn weight(&mut self, m: Value, transposed: bool) -> WeightId {
         let (rows, cols) = self.f.g.node(m).ty.shape.as_matrix();
         let mut blocks = Vec::new();
         self.blocks(
@@ -40,7 +40,7 @@ impl Emit<'_, '_> {
             },
             &mut blocks,
         );
-        let next = self.weights.len();
+        let next = self.weights.next_key();
         let key = (blocks.clone(), transposed, rows);
         let number = *self.numbers.entry(key).or_insert(next);
         if number == next {

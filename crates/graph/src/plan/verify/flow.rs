@@ -1,11 +1,12 @@
 //! Rules 6 and 8: what is read was stored, packings are of what they will be of.
 
+use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
 use retrograd_tape::Domain;
 use smallvec::SmallVec;
 
 use super::touch::{self, Touch};
 use super::{broken, touch::of_stmt};
-use crate::plan::{Item, Loop, LoopKind, Plan, Stmt, Storage, View};
+use crate::plan::{BufferId, Item, Loop, LoopKind, Plan, Stmt, Storage, View, WeightId};
 use crate::verify::Broken;
 
 /// Numbers of a point's value: ranges in order, none touching the next.
@@ -53,15 +54,15 @@ struct Stored {
 
 struct DataFlow<'p> {
     plan: &'p Plan,
-    arrays: Vec<Stored>,
-    packed: Vec<bool>,
+    arrays: PrimaryMap<BufferId, Stored>,
+    packed: EntitySet<WeightId>,
     /// Which numbers of each array are in a packing.
-    frozen: Vec<Spans>,
+    frozen: SecondaryMap<BufferId, Spans>,
 }
 
 /// Rules 6 and 8.
 pub(super) fn stored_before_read(plan: &Plan) -> Result<(), Broken> {
-    let arrays = plan.buffers.iter().map(|x| {
+    let arrays = plan.buffers.values().map(|x| {
         let mut s = Stored {
             front: vec![Spans::default(); x.front],
             back: vec![Spans::default(); x.back],
@@ -75,11 +76,11 @@ pub(super) fn stored_before_read(plan: &Plan) -> Result<(), Broken> {
     let mut flow = DataFlow {
         plan,
         arrays: arrays.collect(),
-        packed: vec![false; plan.weights.len()],
-        frozen: vec![Spans::default(); plan.buffers.len()],
+        packed: EntitySet::new(),
+        frozen: SecondaryMap::new(),
     };
     (plan.items.iter()).try_for_each(|i| flow.item(i, true))?;
-    for (x, s) in plan.buffers.iter().zip(&flow.arrays) {
+    for (x, s) in plan.buffers.values().zip(flow.arrays.values()) {
         if matches!(x.storage, Storage::Output(_)) && !s.inside.hold(0, x.len) {
             return broken(
                 6,
@@ -99,10 +100,9 @@ impl DataFlow<'_> {
             Item::Loop(l) => return self.run(l),
             Item::Product { product, .. } => self.product(product.weight)?,
             Item::Pack(w) => {
-                if self.packed[*w] || !outermost {
-                    return broken(8, format!("W{w} is packed again, or for each block"));
+                if !self.packed.insert(*w) || !outermost {
+                    return broken(8, format!("{w} is packed again, or for each block"));
                 }
-                self.packed[*w] = true;
                 touch::weight(self.plan, *w, &mut |t| {
                     self.frozen[t.view.buffer].add(t.view.offset, t.len);
                     Ok(())
@@ -113,10 +113,10 @@ impl DataFlow<'_> {
         touch::of_item(self.plan, item, &mut |t| self.touch(t, None))
     }
 
-    fn product(&self, w: usize) -> Result<(), Broken> {
-        match self.packed[w] {
+    fn product(&self, w: WeightId) -> Result<(), Broken> {
+        match self.packed.contains(w) {
             true => Ok(()),
-            false => broken(8, format!("a product with W{w}, which is not packed")),
+            false => broken(8, format!("a product with {w}, which is not packed")),
         }
     }
 

@@ -3,7 +3,7 @@
 use retrograd_tape::Domain;
 
 use super::broken;
-use crate::plan::{Checkpointing, Item, Lifetime, LoopKind, Plan, Storage};
+use crate::plan::{BufferId, Checkpointing, Item, Lifetime, LoopKind, Plan, Storage};
 use crate::verify::Broken;
 
 /// Rule 13.
@@ -22,7 +22,7 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
     for r in &memory.replays {
         replay(plan, &sweeps, r)?;
     }
-    for (u, keep) in memory.keep.iter().enumerate() {
+    for (u, keep) in &memory.keep {
         let x = &plan.buffers[u];
         let own = x.storage == Storage::Workspace && x.domain == Domain::Step;
         let one_sided = |p: usize| match sweeps.get(p) {
@@ -90,7 +90,7 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
 
 fn replay(plan: &Plan, sweeps: &[(bool, &[Item])], r: &Checkpointing) -> Result<(), Broken> {
     let back = r.sweep < r.by && r.by < sweeps.len() && sweeps[r.sweep].0 != sweeps[r.by].0;
-    let domain = |u: usize| plan.buffers.get(u).map(|x| x.domain);
+    let domain = |u: BufferId| plan.buffers.get(u).map(|x| x.domain);
     let there = back
         && r.items.iter().all(|&i| i < sweeps[r.sweep].1.len())
         && r.items.windows(2).all(|w| w[0] < w[1])

@@ -2,7 +2,7 @@
 
 use retrograd_tape::Domain;
 
-use crate::plan::{BlockAt, Instr, Item, Loop, LoopKind, Plan, Product, Stmt, View};
+use crate::plan::{BlockAt, Instr, Item, Loop, LoopKind, Plan, Product, Stmt, View, WeightId};
 use crate::verify::Broken;
 
 /// A place.
@@ -56,7 +56,7 @@ pub(super) fn of_stmt(plan: &Plan, l: &Loop, s: &Stmt, f: &mut Each<'_>) -> Resu
 
 fn product(plan: &Plan, p: &Product, each: &mut EachView<'_>) -> Result<(), Broken> {
     let Some(w) = plan.weights.get(p.weight) else {
-        return super::broken(8, format!("there is no W{}", p.weight));
+        return super::broken(8, format!("there is no {}", p.weight));
     };
     each(p.x, w.inner(), false)?;
     p.bias.map_or(Ok(()), |b| each(b, w.outer(), false))?;
@@ -67,7 +67,7 @@ fn product(plan: &Plan, p: &Product, each: &mut EachView<'_>) -> Result<(), Brok
 }
 
 /// The parts of a weight.
-pub(super) fn weight(plan: &Plan, w: usize, f: &mut Each<'_>) -> Result<(), Broken> {
+pub(super) fn weight(plan: &Plan, w: WeightId, f: &mut Each<'_>) -> Result<(), Broken> {
     for b in &plan.weights[w].blocks {
         block(b, false, Domain::Once, f)?;
     }
@@ -180,8 +180,8 @@ pub(super) fn of_item(plan: &Plan, item: &Item, f: &mut Each<'_>) -> Result<(), 
         })
     };
     match item {
-        Item::Pack(w) if *w >= plan.weights.len() => {
-            super::broken(8, format!("there is no W{w} to pack"))
+        Item::Pack(w) if !plan.weights.is_valid(*w) => {
+            super::broken(8, format!("there is no {w} to pack"))
         }
         Item::Pack(w) => weight(plan, *w, f),
         Item::Product { domain, product: p } => {
