@@ -139,7 +139,7 @@ fn files_that_the_documents_name_exist() {
         .expect("docs/IR.md")
         .to_owned();
     let mut named = 0;
-    for document in ["docs/IR.md", "docs/ADD-AN-OP.md"] {
+    for document in ["docs/IR.md", "docs/ADD-AN-OP.md", "docs/ADD-A-PASS.md"] {
         let text = std::fs::read_to_string(root.join(document)).expect("it can be read");
         let paths = text.split('`').skip(1).step_by(2).filter(|word| {
             let top = ["crates/", "data/", "docs/", "fuzz/", "benches/"];

@@ -19,8 +19,8 @@
 //!     of which needs what an earlier one makes of a later block.
 //! 11. Sweeps: items over steps that suit the sweep's direction, none of which needs what an earlier one makes of a later
 //!     block; no sweeps inside.
-//! 12. Turns and numbers: recurrences do 1 to [`Unroll::MOST`] steps per iteration, other loops one; loops are not yet numbered, or
-//!     0, 1, 2 … as they stand.
+//! 12. Unrolling and numbers: recurrences do 1 to [`Unroll::MOST`] steps per iteration, other loops one; loops are not yet
+//!     numbered, or 0, 1, 2 … as they stand.
 //! 13. Memory, once told: an array that does not keep all steps is the program's own, over steps, and read in the sweeps
 //!     that it is kept for; rings hold the boundary; replays go back through an earlier sweep. Loops have their numbers.
 //!
