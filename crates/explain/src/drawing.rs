@@ -30,15 +30,15 @@ use retrograd_tape::{Domain, InputRole, Map, Op, OutputRole, Reduction, Shape, V
 #[derive(Clone, Debug)]
 pub struct Drawing {
     pub(super) title: String,
-    pub(super) nodes: Vec<Node>,
-    pub(super) edges: Vec<Edge>,
+    pub(super) nodes: Vec<DrawnNode>,
+    pub(super) edges: Vec<DrawnEdge>,
     /// For each recurrence, whether it runs from the last step to the first.
     pub(super) recurrences: Vec<bool>,
 }
 
 /// What a node's outline says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     /// What is read or handed out.
     Port,
     /// A value of another step.
@@ -53,7 +53,7 @@ pub(super) enum Kind {
 
 /// Where a node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(super) enum NodePlace {
     /// For all steps and rows at once.
     Steps,
     /// Once a row or once at all.
@@ -63,9 +63,9 @@ pub(super) enum Place {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) kind: Kind,
-    pub(super) place: Place,
+pub(super) struct DrawnNode {
+    pub(super) kind: NodeKind,
+    pub(super) place: NodePlace,
     /// What it does, in large letters.
     pub(super) label: String,
     /// Its name or sizes, in small ones.
@@ -73,7 +73,7 @@ pub(super) struct Node {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Edge {
+pub(super) struct DrawnEdge {
     pub(super) from: usize,
     pub(super) to: usize,
     /// Shape, or which part of it.
@@ -179,8 +179,8 @@ struct Draw<'g> {
     components: &'g Components,
     /// The node of each value that has one.
     at: HashMap<Value, usize>,
-    nodes: Vec<Node>,
-    edges: Vec<Edge>,
+    nodes: Vec<DrawnNode>,
+    edges: Vec<DrawnEdge>,
 }
 
 impl Draw<'_> {
@@ -231,11 +231,11 @@ impl Draw<'_> {
         (v, label)
     }
 
-    fn place(&self, v: Value) -> Place {
+    fn place(&self, v: Value) -> NodePlace {
         match (self.components.class(v), self.g.node(v).ty.domain) {
-            (Class::Recurrent(k), _) => Place::Recurrence(k),
-            (Class::Parallel, Domain::Step) => Place::Steps,
-            (Class::Parallel, _) => Place::Once,
+            (Class::Recurrent(k), _) => NodePlace::Recurrence(k),
+            (Class::Parallel, Domain::Step) => NodePlace::Steps,
+            (Class::Parallel, _) => NodePlace::Once,
         }
     }
 
@@ -247,7 +247,7 @@ impl Draw<'_> {
         named.map(|n| n.to_string())
     }
 
-    fn node(&self, v: Value) -> Node {
+    fn node(&self, v: Value) -> DrawnNode {
         let g = self.g;
         let xs = g.operands(v);
         let shape = g.node(v).ty.shape;
@@ -256,7 +256,7 @@ impl Draw<'_> {
             name.map_or_else(Vec::new, |n| wrapped(n))
         };
         let (kind, label, notes) = match *g.op_of(v) {
-            Op::Input { id, .. } => (Kind::Port, g.inputs()[id].name.to_string(), Vec::new()),
+            Op::Input { id, .. } => (NodeKind::Port, g.inputs()[id].name.to_string(), Vec::new()),
             Op::Delay(d) => {
                 let name = g.node(v).name.as_ref();
                 let label = name.map_or_else(|| "carry".to_owned(), |n| n.to_string());
@@ -269,7 +269,7 @@ impl Draw<'_> {
                 if self.fixed.contains(&xs[1]) && init != ["0"] {
                     notes.push(format!("begins as {}", init.join(" | ")));
                 }
-                (Kind::State, label, notes)
+                (NodeKind::State, label, notes)
             }
             Op::MatVec { transposed } => {
                 let (matrix, notes) = match self.fixed.contains(&xs[0]) {
@@ -284,23 +284,27 @@ impl Draw<'_> {
                     true => format!("{cols} × {rows}"),
                 };
                 let notes = [vec![size], notes].concat();
-                (Kind::Product, format!("{matrix}{t} · {x}"), notes)
+                (NodeKind::Product, format!("{matrix}{t} · {x}"), notes)
             }
             Op::Outer { to: Domain::Once } => {
                 let (rows, cols) = shape.as_matrix();
                 (
-                    Kind::Product,
+                    NodeKind::Product,
                     "Σ δ xᵀ".to_owned(),
                     vec![format!("{rows} × {cols}, over steps and rows")],
                 )
             }
             Op::Outer { .. } => {
                 let [a, b] = [0, 1].map(|k| self.name(xs[k]).unwrap_or_else(|| "·".to_owned()));
-                (Kind::Product, format!("{a} {b}ᵀ"), vec![shape.to_string()])
+                (
+                    NodeKind::Product,
+                    format!("{a} {b}ᵀ"),
+                    vec![shape.to_string()],
+                )
             }
             Op::Map(m) => {
                 let (label, operand) = self.map(m, &xs);
-                (Kind::Map, label, [operand, own()].concat())
+                (NodeKind::Map, label, [operand, own()].concat())
             }
             Op::Reduce(r) => {
                 let label = match r {
@@ -308,25 +312,25 @@ impl Draw<'_> {
                     Reduction::Mean => "mean",
                     Reduction::Max => "max",
                 };
-                (Kind::Other, label.to_owned(), own())
+                (NodeKind::Other, label.to_owned(), own())
             }
-            Op::Dot => (Kind::Other, "dot".to_owned(), own()),
-            Op::Concat { .. } => (Kind::Other, "joined".to_owned(), own()),
+            Op::Dot => (NodeKind::Other, "dot".to_owned(), own()),
+            Op::Concat { .. } => (NodeKind::Other, "joined".to_owned(), own()),
             Op::SumTo(to) => {
                 let over = match (g.node(xs[0]).ty.domain, to) {
                     (Domain::Step, Domain::Once) => "over steps and rows",
                     (_, Domain::Once) => "over rows",
                     _ => "over steps",
                 };
-                (Kind::Other, "Σ".to_owned(), vec![over.to_owned()])
+                (NodeKind::Other, "Σ".to_owned(), vec![over.to_owned()])
             }
             Op::Boundary(d) => (
-                Kind::Other,
+                NodeKind::Other,
                 "boundary".to_owned(),
                 vec![format!("of delay {d}")],
             ),
             Op::Gather => (
-                Kind::Other,
+                NodeKind::Other,
                 "row of".to_owned(),
                 wrapped(&grouped(&self.parts(xs[0]))),
             ),
@@ -336,9 +340,9 @@ impl Draw<'_> {
             | Op::Slice { .. }
             | Op::Spread(_)
             | Op::Broadcast(_)
-            | Op::Reshape(_)) => (Kind::Other, op.name().to_owned(), own()),
+            | Op::Reshape(_)) => (NodeKind::Other, op.name().to_owned(), own()),
         };
-        Node {
+        DrawnNode {
             kind,
             place: self.place(v),
             label,
@@ -421,7 +425,7 @@ impl Draw<'_> {
                 continue;
             }
             added.push((from, label.clone()));
-            self.edges.push(Edge {
+            self.edges.push(DrawnEdge {
                 from,
                 to,
                 label,
@@ -449,16 +453,16 @@ impl Draw<'_> {
             let to = self.nodes.len();
             let (first, rest) = names.split_first().expect("an output has a name");
             let place = match self.place(source) {
-                Place::Recurrence(_) => Place::Steps,
+                NodePlace::Recurrence(_) => NodePlace::Steps,
                 other => other,
             };
-            self.nodes.push(Node {
-                kind: Kind::Port,
+            self.nodes.push(DrawnNode {
+                kind: NodeKind::Port,
                 place,
                 label: first.clone(),
                 notes: rest.to_vec(),
             });
-            self.edges.push(Edge {
+            self.edges.push(DrawnEdge {
                 from,
                 to,
                 label,

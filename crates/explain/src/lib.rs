@@ -72,7 +72,7 @@ pub enum Where {
 
 /// One part of a plan that is run as a whole, and its cost.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct PlanPart {
     /// What it is, in words.
     pub title: String,
     /// All that is done in it, equal work in one task.
@@ -81,7 +81,7 @@ pub struct Part {
     pub seconds: f64,
 }
 
-impl Part {
+impl PlanPart {
     /// FLOPs of products a run.
     pub fn flops(&self) -> usize {
         self.tasks.iter().map(|t| t.times * t.work.flops()).sum()
@@ -99,7 +99,7 @@ impl Part {
 
 /// How many products there are before and after fusing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ProductCounts {
     /// Products of weights with vectors.
     pub products: usize,
     /// Σ δ xᵀ over steps and rows.
@@ -174,7 +174,7 @@ impl Explanation {
     }
 
     /// Products of weights and weight gradients in the program before they are fused, and after.
-    pub fn fused(&self) -> (Counts, Counts) {
+    pub fn fused(&self) -> (ProductCounts, ProductCounts) {
         let last = |name: &str| self.trace.iter().rposition(|(n, _)| *n == name);
         let fuse = last("stack_products").unwrap_or(self.trace.len() - 1);
         let before = fuse.saturating_sub(1);
@@ -220,7 +220,7 @@ impl Explanation {
     }
 
     /// All parts in the order in which they run, with the time that they take on a machine.
-    pub fn parts(&self, machine: &Machine) -> Vec<Part> {
+    pub fn parts(&self, machine: &Machine) -> Vec<PlanPart> {
         let plan = self.compiled.plan();
         let part = |leaf: cost::Leaf<'_>| {
             let mut tasks: Vec<Task> = Vec::new();
@@ -230,7 +230,7 @@ impl Explanation {
                     None => tasks.push(task),
                 }
             }
-            Part {
+            PlanPart {
                 title: title(plan, leaf.item),
                 tasks,
                 seconds: machine.seconds::<f32>(plan, leaf, self.run_shape()),
@@ -255,8 +255,8 @@ impl Explanation {
     }
 }
 
-fn counts(g: &Graph) -> Counts {
-    let mut out = Counts::default();
+fn counts(g: &Graph) -> ProductCounts {
+    let mut out = ProductCounts::default();
     for v in g.order() {
         let xs = g.operands(v);
         let domain = |k: usize| g.node(xs[k]).ty.domain;

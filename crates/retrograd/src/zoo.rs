@@ -372,7 +372,7 @@ pub fn one_memory<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
 /// use retrograd::{Cell, zoo};
 ///
 /// let cell = Cell::define("one_memory_deep", |c| c.output("y", zoo::one_memory_deep(c, c.input("x", 2), 4)))?;
-/// assert!(cell.parameters().any(|p| p.name == "memory_hidden.c"));
+/// assert!(cell.parameter_specs().any(|p| p.name == "memory_hidden.c"));
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 pub fn one_memory_deep<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
@@ -395,7 +395,7 @@ pub fn one_memory_deep<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t>
 /// use retrograd::{Cell, Shape, zoo};
 ///
 /// let cell = Cell::define("one_hidden", |c| c.output("y", zoo::one_hidden(c, c.input("x", 2), 4)))?;
-/// assert!(cell.parameters().any(|p| p.name == "hidden.c" && p.shape == Shape::Matrix(4, 4)));
+/// assert!(cell.parameter_specs().any(|p| p.name == "hidden.c" && p.shape == Shape::Matrix(4, 4)));
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 pub fn one_hidden<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
@@ -416,7 +416,7 @@ pub fn one_hidden<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
 /// use retrograd::{Cell, zoo};
 ///
 /// let cell = Cell::define("one_hidden_deep", |c| c.output("y", zoo::one_hidden_deep(c, c.input("x", 2), 4)))?;
-/// assert!(cell.parameters().any(|p| p.name == "hidden_hidden.c"));
+/// assert!(cell.parameter_specs().any(|p| p.name == "hidden_hidden.c"));
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 pub fn one_hidden_deep<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
@@ -434,7 +434,7 @@ pub fn one_hidden_deep<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t>
 /// use retrograd::{Cell, Init, zoo};
 ///
 /// let cell = Cell::define("irnn", |c| c.output("y", zoo::irnn(c, c.input("x", 2), 4)))?;
-/// assert!(cell.parameters().any(|p| p.name == "h.h" && p.init == Init::Identity));
+/// assert!(cell.parameter_specs().any(|p| p.name == "h.h" && p.init == Init::Identity));
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 pub fn irnn<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
@@ -508,7 +508,7 @@ pub fn gru_after<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {
 /// use retrograd::{Cell, Init, zoo};
 ///
 /// let cell = Cell::define("lstm", |c| c.output("y", zoo::lstm(c, c.input("x", 2), 4)))?;
-/// assert!(cell.parameters().any(|p| p.name == "forget.bias" && p.init == Init::Constant(1.0)));
+/// assert!(cell.parameter_specs().any(|p| p.name == "forget.bias" && p.init == Init::Constant(1.0)));
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 pub fn lstm<'t>(c: &'t Builder, x: Var<'t>, hidden: usize) -> Var<'t> {

@@ -1,6 +1,6 @@
 //! Cell files: those in `cells/` are the zoo's cells, and the language says what the builder says.
 
-use retrograd::{Cell, Error, Init, Shape, State, zoo};
+use retrograd::{Cell, Error, Init, Shape, StateSpec, zoo};
 use retrograd_graph::{Graph, passes::simplify::simplify};
 use retrograd_tape::Extent;
 use retrograd_tape::{InputRole, Interpreter};
@@ -12,7 +12,7 @@ fn file(name: &str, dimensions: &[(&str, usize)]) -> Cell {
 
 /// Name, shape and beginning of all parameters, by name.
 fn parameters(cell: &Cell) -> Vec<(String, Shape, Init)> {
-    let mut all: Vec<_> = (cell.parameters())
+    let mut all: Vec<_> = (cell.parameter_specs())
         .map(|p| (p.name.to_owned(), p.shape, p.init))
         .collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));
@@ -88,7 +88,7 @@ fn every_zoo_cell_is_what_its_file_says() {
 fn the_other_cells_have_the_parameters_of_their_papers() {
     let count = |name: &str, dimensions: &[(&str, usize)]| {
         let cell = file(name, dimensions);
-        let forecast: usize = (cell.parameters())
+        let forecast: usize = (cell.parameter_specs())
             .filter(|p| p.name.starts_with("forecast"))
             .map(|p| p.shape.len())
             .sum();
@@ -161,12 +161,12 @@ fn the_language_says_what_the_builder_says() {
     let built = Cell::define("everything", |c| {
         let x = c.input("x", 3);
         let word = c.input("word", ());
-        let h = c.state_with("h", 4, State::delay(2));
-        let back = c.state_with("back", 4, State::delay(-1));
+        let h = c.state_with("h", 4, StateSpec::delay(2));
+        let back = c.state_with("back", 4, StateSpec::delay(-1));
         let m = c.state("M", (4, 3));
-        let l = c.state_with("l", 4, State::delay(1).init_learned());
+        let l = c.state_with("l", 4, StateSpec::delay(1).init_learned());
         let s = c.static_input("s", 4);
-        let s0 = c.state_with("s0", 4, State::delay(1).init(s.tanh()));
+        let s0 = c.state_with("s0", 4, StateSpec::delay(1).init(s.tanh()));
         let drop = c.mask("drop", 4, 0.9);
         let w = c.param_init("W", (4, 3), Init::Orthogonal);
         let a = c.param_init("a", (), Init::Constant(0.5));

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use retrograd::data::Header;
 use retrograd::{Engine, Unroll};
 
-use super::choice::{Choice, Sizes};
+use super::choice::{Choice, SizeArgs};
 use super::explain::Explain;
 
 /// Trains recurrent cells, compiled to machine code, to forecast the next row of a table.
@@ -20,11 +20,11 @@ use super::explain::Explain;
 #[derive(Debug, Parser)]
 #[command(name = "retrograd", version, args_conflicts_with_subcommands = true)]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
-pub(crate) struct Args {
+pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     #[command(flatten)]
-    pub(crate) options: Options,
+    pub(crate) options: TrainingArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,14 +67,14 @@ pub(crate) struct Intuition {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Train {
     #[command(flatten)]
-    pub(crate) table: Table,
+    pub(crate) table: TableArgs,
     #[command(flatten)]
-    pub(crate) options: Options,
+    pub(crate) options: TrainingArgs,
 }
 
 /// A table and how it is read.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Table {
+pub(crate) struct TableArgs {
     /// The observations: a header line with the columns' names, then one row of comma-separated numbers a line, oldest
     /// first; at most 512 MiB. `-` is standard input.
     #[arg(long = "data", value_name = "FILE.csv")]
@@ -97,19 +97,19 @@ pub(crate) struct Table {
 
 /// Where the observations come from.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum DataSource {
     SeattleWeather,
     /// A file.
-    File(Table),
+    File(TableArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct TrainingArgs {
     /// The recurrent cell: a name that `retrograd cells` lists, or a cell file.
     #[arg(long, value_name = "NAME|FILE.cell", default_value = "keepwrite", value_parser = Choice::parse)]
     pub(crate) cell: Choice,
     #[command(flatten)]
-    pub(crate) sizes: Sizes,
+    pub(crate) sizes: SizeArgs,
     /// What trains it: `jit` (compiled to machine code) or `tape` (interpreted).
     #[arg(long, value_name = "jit|tape", default_value_t = Engine::Jit)]
     pub(crate) engine: Engine,

@@ -31,7 +31,7 @@ pub(crate) enum Choice {
 
 /// What the command line says about a cell's size.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Sizes {
+pub(crate) struct SizeArgs {
     /// Hidden units, `--set H=N` for a cell file [default: 32, or what the file says].
     #[arg(long, value_name = "N", value_parser = super::args::whole(1..=LARGEST_OF_ZOO))]
     pub(crate) hidden: Option<usize>,
@@ -98,7 +98,7 @@ impl Choice {
     pub(crate) fn forecaster(
         &self,
         columns: usize,
-        sizes: &Sizes,
+        sizes: &SizeArgs,
         dropout: Option<f64>,
     ) -> Result<Forecaster> {
         if let Choice::Zoo(entry) = self {
@@ -158,7 +158,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 /// Numbers a row that a cell of the zoo reads unless `--set I` says it.
 const INPUTS: usize = 4;
 
-impl Sizes {
+impl SizeArgs {
     /// Inputs and hidden units of a cell of the zoo, whose dimensions are I and H like those of cell files.
     ///
     /// # Errors
@@ -326,7 +326,7 @@ fn fit(text: &CellText, columns: usize, given: &[(&str, usize)]) -> Result<Forec
 
 impl Forecaster {
     /// Windows under the names that the cell calls them by.
-    pub(crate) fn batch(&self, windows: data::Batch<f32>) -> Batch {
+    pub(crate) fn batch(&self, windows: data::WindowBatch<f32>) -> Batch {
         Batch::new(Extent::steps(windows.steps).rows(windows.batch))
             .with(&self.input, windows.input)
             .with(&self.target, windows.target)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use retrograd::{Cell, Unroll, zoo};
-use retrograd_explain::{Drawing, Explanation, Part, WeightProduct, Where};
+use retrograd_explain::{Drawing, Explanation, PlanPart, WeightProduct, Where};
 use retrograd_graph::plan::Kind;
 use retrograd_graph::plan::cost::Work;
 use retrograd_graph::{Graph, Options};
@@ -16,7 +16,7 @@ use retrograd_jit::predict::Machine;
 use retrograd_tape::{InputRole, OutputRole};
 
 use super::args::{unroll, whole};
-use super::choice::{Choice, Sizes, near};
+use super::choice::{Choice, SizeArgs, near};
 
 /// The name that stands for the plan among the passes'.
 const PLAN: &str = "plan";
@@ -30,7 +30,7 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "NAME|FILE.cell", default_value = "keepwrite", value_parser = Choice::parse)]
     cell: Choice,
     #[command(flatten)]
-    sizes: Sizes,
+    sizes: SizeArgs,
     /// Steps of a run.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = whole(1..=1_000_000_000))]
     steps: usize,
@@ -127,7 +127,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 /// The cell in the sizes that are asked for, and what they are.
-fn cell(choice: &Choice, sizes: &Sizes) -> Result<(Cell, String)> {
+fn cell(choice: &Choice, sizes: &SizeArgs) -> Result<(Cell, String)> {
     if let Choice::Zoo(entry) = choice {
         let [inputs, hidden] = sizes.of_zoo(entry.name)?;
         let cell = zoo::forecaster(entry, inputs, hidden)?;
@@ -195,7 +195,7 @@ fn drawing(cell: &Cell, explained: &Explanation, args: &Explain, size: &str) -> 
     Ok(drawing.titled(format!("{}: {what} after `{pass}`, {size}", cell.name())))
 }
 
-fn summary(cell: &Cell, explained: &Explanation, parts: &[Part], machine: &Machine) -> String {
+fn summary(cell: &Cell, explained: &Explanation, parts: &[PlanPart], machine: &Machine) -> String {
     let mut out = String::new();
     let Extent { steps: t, rows: b } = explained.extent();
     let compiled = explained.compiled();
@@ -209,7 +209,7 @@ fn summary(cell: &Cell, explained: &Explanation, parts: &[Part], machine: &Machi
     let calls = explained.product_calls();
     let loops = compiled.plan().loops();
     let count = |kind: Kind| loops.iter().filter(|l| l.kind == kind).count();
-    let flops: usize = parts.iter().map(Part::flops).sum();
+    let flops: usize = parts.iter().map(PlanPart::flops).sum();
     let seconds: f64 = parts.iter().map(|p| p.seconds).sum();
     let gflops = flops as f64 / seconds / 1e9;
     let memory = explained.memory();
@@ -260,8 +260,8 @@ fn summary(cell: &Cell, explained: &Explanation, parts: &[Part], machine: &Machi
         format!(
             "{} FLOPs of products, {} element-wise ops, {} read and written, a step",
             quantity(flops as f64 / t as f64),
-            quantity(parts.iter().map(Part::ops).sum::<usize>() as f64 / t as f64),
-            bytes(parts.iter().map(Part::bytes).sum::<usize>() as f64 / t as f64),
+            quantity(parts.iter().map(PlanPart::ops).sum::<usize>() as f64 / t as f64),
+            bytes(parts.iter().map(PlanPart::bytes).sum::<usize>() as f64 / t as f64),
         ),
     );
     line(
@@ -324,7 +324,7 @@ fn product(p: &WeightProduct) -> [String; 4] {
     [name, place, fused, p.names()]
 }
 
-fn details(explained: &Explanation, parts: &[Part]) -> String {
+fn details(explained: &Explanation, parts: &[PlanPart]) -> String {
     let mut out = String::from("\nwhat runs, in this order\n");
     let t = explained.extent().steps;
     let total: f64 = parts.iter().map(|p| p.seconds).sum();

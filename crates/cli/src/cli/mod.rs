@@ -20,14 +20,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use retrograd::data::printable;
 
-use args::{Args, Command, Source};
+use args::{Cli, Command, DataSource};
 
 /// Bad usage; other mistakes are 1.
 const USAGE: u8 = 2;
 
 /// Runs the command line that the process was started with.
 pub(crate) fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Cli::try_parse() {
         Ok(args) => args,
         Err(e) if e.use_stderr() => {
             complain(&paragraph(&args::paragraph(&e)));
@@ -49,8 +49,8 @@ pub(crate) fn main() -> ExitCode {
                 Err(e) => fail(&e),
             };
         }
-        Some(Command::Train(train)) => (Source::File(train.table), train.options),
-        None => (Source::SeattleWeather, args.options),
+        Some(Command::Train(train)) => (DataSource::File(train.table), train.options),
+        None => (DataSource::SeattleWeather, args.options),
     };
     match run::run(&source, &options) {
         Ok(results) if options.json => print(&report::json(&results)),

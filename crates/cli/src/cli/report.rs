@@ -11,7 +11,7 @@ use retrograd::{Engine, zoo};
 use retrograd_study::baseline::Scores;
 use serde_json::json;
 
-use super::run::Results;
+use super::run::TrainingResults;
 
 /// Columns of the terminal that tables are made for.
 const WIDTH: u16 = 80;
@@ -40,7 +40,7 @@ pub(super) fn cells() -> String {
 }
 
 /// The results as one JSON object on one line.
-pub(super) fn json(r: &Results) -> String {
+pub(super) fn json(r: &TrainingResults) -> String {
     let columns = r.data.series.names().iter().enumerate().map(|(k, name)| {
         let forecasts = r.scores.iter().enumerate().map(|(at, s)| {
             let key = if at == 0 { "model" } else { &s.name };
@@ -87,7 +87,7 @@ pub(super) fn json(r: &Results) -> String {
 }
 
 /// The results for a person.
-pub(super) fn text(r: &Results) -> String {
+pub(super) fn text(r: &TrainingResults) -> String {
     let mut out = String::new();
     let (data, options) = (&r.data, &r.options);
     let label = |row: usize| match data.series.labels() {
@@ -147,7 +147,7 @@ pub(super) fn text(r: &Results) -> String {
 }
 
 /// What was guessed when the data were read, a line each.
-fn notes(r: &Results) -> String {
+fn notes(r: &TrainingResults) -> String {
     let notes = r.data.series.notes().iter().enumerate();
     let lines = notes.map(|(k, note)| {
         let heading = if k == 0 { "data" } else { "" };
@@ -160,7 +160,7 @@ fn notes(r: &Results) -> String {
 }
 
 /// How the model was chosen: who reads a validation error must know.
-fn choice(r: &Results) -> &'static str {
+fn choice(r: &TrainingResults) -> &'static str {
     match r.data.embedded {
         true => {
             "The default settings were chosen on the training part alone: `retrograd --rows\n\
@@ -172,7 +172,7 @@ fn choice(r: &Results) -> &'static str {
 }
 
 /// The table of validation errors and who wins how many columns.
-fn errors(r: &Results) -> String {
+fn errors(r: &TrainingResults) -> String {
     let mut table = Table::new();
     table
         .load_style(UTF8_HORIZONTAL_ONLY)
@@ -259,7 +259,7 @@ fn engine(engine: Engine) -> &'static str {
 }
 
 /// Windows a second.
-fn rate(r: &Results) -> f64 {
+fn rate(r: &TrainingResults) -> f64 {
     (r.trained.losses.len() * r.batch) as f64 / r.trained.time.as_secs_f64()
 }
 

@@ -4,7 +4,7 @@ use retrograd::Extent;
 use std::path::PathBuf;
 
 use super::ENGINE;
-use retrograd::{Adam, Batch, Cell, Engine, Error, Sgd, State, Trainer, Unroll, zoo};
+use retrograd::{Adam, Batch, Cell, Engine, Error, Sgd, StateSpec, Trainer, Unroll, zoo};
 
 const LR: f64 = 0.01;
 
@@ -98,7 +98,7 @@ fn a_copy_delayed_by_three_steps_is_learned_by_a_skip_recurrence() {
     target.extend(&x[..(t - 3) * b]);
     let cell = Cell::define("copy", |c| {
         let x = c.input("x", 1);
-        let h = c.state_with("h", 4, State::delay(3));
+        let h = c.state_with("h", 4, StateSpec::delay(3));
         let y = c.dense("y", 1, [h]);
         c.next(h, c.dense("h", 4, [x, h]));
         c.output("y", y);
@@ -327,7 +327,7 @@ fn batches_that_do_not_fit_say_what_is_wrong() {
 
 #[test]
 fn windows_of_a_series_are_batches_of_a_forecaster() {
-    let windows = retrograd::data::Batch {
+    let windows = retrograd::data::WindowBatch {
         steps: 3,
         batch: 2,
         columns: 2,

@@ -1,6 +1,6 @@
 //! What reading a table guesses: said in its notes, or refused with what to do.
 
-use retrograd::data::{Counts, Csv, DataError, Header, Note, Series, Standardizer};
+use retrograd::data::{Csv, DataError, Header, IndexUnit, Note, Series, Standardizer};
 
 use super::names;
 
@@ -116,7 +116,7 @@ fn a_column_of_times_is_forecast_only_if_it_is_asked_for() {
         series.notes(),
         [Note::Index {
             column: "clock".to_owned(),
-            counts: Counts::Seconds,
+            unit: IndexUnit::Seconds,
             labels: true
         }]
     );

@@ -5,27 +5,27 @@ mod findings;
 use std::collections::BTreeMap;
 
 use super::numbers::{log_quantile, seeds as counted, share, short};
-use super::{Drawing, Found, Section, Table};
+use super::{Found, Picture, Section, Table};
 use crate::flow::Curves;
 use crate::study::{BIASES, flow_systems, memory_systems};
 use crate::systems::{Recurrent, System};
-use crate::tasks::Task;
+use crate::tasks::MemoryTask;
 use crate::{Job, Outcome};
-use retrograd_plot::{Axis, Figure, Line, LinePanel, LinePlot};
+use retrograd_plot::{Axis, Curve, Figure, LinePanel, LinePlot};
 
 /// A state's error flow over seeds, at each k.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Flow {
+pub(crate) struct FlowQuantiles {
     median: Vec<f64>,
     /// The quartiles.
     band: Vec<(f64, f64)>,
 }
 
-type Flows = BTreeMap<String, Flow>;
+type FlowsByState = BTreeMap<String, FlowQuantiles>;
 
 impl Found<'_> {
     /// Of these jobs, k from 0 to `steps`; `relative` to what reaches the last hidden state of the same run.
-    fn flows(&self, jobs: impl Iterator<Item = Job>, steps: usize, relative: bool) -> Flows {
+    fn flows(&self, jobs: impl Iterator<Item = Job>, steps: usize, relative: bool) -> FlowsByState {
         let mut states: BTreeMap<String, Vec<Vec<f64>>> = BTreeMap::new();
         for job in jobs {
             let curves: &Curves = match self.store.get(&job) {
@@ -46,7 +46,7 @@ impl Found<'_> {
             }
         }
         let over = |curves: Vec<Vec<f64>>| {
-            let mut flow = Flow::default();
+            let mut flow = FlowQuantiles::default();
             for k in 0..=steps {
                 let at = |c: &Vec<f64>| c.get(k).copied().unwrap_or(f64::INFINITY);
                 let values: Vec<f64> = curves.iter().map(at).collect();
@@ -61,7 +61,7 @@ impl Found<'_> {
     }
 
     /// Before training.
-    fn start(&self, system: System) -> Flows {
+    fn start(&self, system: System) -> FlowsByState {
         let seeds = self.study.seeds(self.study.flow_seeds);
         let jobs = seeds.map(|seed| self.study.flow(system, seed));
         self.flows(jobs, self.study.flow.steps, false)
@@ -73,17 +73,17 @@ impl Found<'_> {
     }
 
     /// Before training on the adding problem, of the seeds that are trained, relative to the last hidden state's.
-    fn before(&self, system: System) -> Flows {
+    fn before(&self, system: System) -> FlowsByState {
         let seeds = self.study.seeds(self.trained_seeds());
         let jobs = seeds.map(|seed| self.study.flow(system, seed));
         self.flows(jobs, self.study.flow.steps, true)
     }
 
     /// After training on the adding problem, relative to the last hidden state's.
-    fn after(&self, system: System) -> Flows {
+    fn after(&self, system: System) -> FlowsByState {
         let seeds = self.study.seeds(self.trained_seeds());
         let lag = self.study.looked_at;
-        let jobs = seeds.map(|seed| self.study.memory(system, Task::Adding, lag, seed));
+        let jobs = seeds.map(|seed| self.study.memory(system, MemoryTask::Adding, lag, seed));
         self.flows(jobs, lag - 1, true)
     }
 
@@ -94,7 +94,7 @@ impl Found<'_> {
 }
 
 /// The state that carries a system's memory: c where there is one.
-fn carrier(flows: &Flows) -> (&str, &Flow) {
+fn carrier(flows: &FlowsByState) -> (&str, &FlowQuantiles) {
     let of = |state: &str| flows.get_key_value(state);
     let (state, flow) = of("c'").or_else(|| of("h'")).expect("every cell has a h");
     (bare(state), flow)
@@ -105,7 +105,7 @@ fn bare(state: &str) -> &str {
     state.trim_end_matches('\'')
 }
 
-impl Flow {
+impl FlowQuantiles {
     fn at(&self, k: usize) -> f64 {
         self.median[k.min(self.median.len() - 1)]
     }
@@ -140,9 +140,9 @@ pub(crate) fn section(found: &Found<'_>) -> Section {
     }
 }
 
-fn drawings(found: &Found<'_>) -> Vec<Drawing> {
+fn drawings(found: &Found<'_>) -> Vec<Picture> {
     let lag = found.study.looked_at;
-    let panel = |title: &str, lines: Vec<Line>| LinePanel {
+    let panel = |title: &str, lines: Vec<Curve>| LinePanel {
         title: title.to_owned(),
         x: Axis::named("k, steps before the loss"),
         y: Axis::named(format!(
@@ -152,13 +152,13 @@ fn drawings(found: &Found<'_>) -> Vec<Drawing> {
         .log(),
         lines,
     };
-    let all = |state: &str| -> Vec<Line> {
+    let all = |state: &str| -> Vec<Curve> {
         let flows = System::all().map(|s| (s, found.start(s)));
         flows
             .filter_map(|(s, flows)| Some(line(s.label(), s, flows.get(state)?)))
             .collect()
     };
-    let carriers = |systems: Vec<System>, flows: &dyn Fn(System) -> Flows| -> Vec<Line> {
+    let carriers = |systems: Vec<System>, flows: &dyn Fn(System) -> FlowsByState| -> Vec<Curve> {
         let of = |s: System| {
             let flows = flows(s);
             let (state, flow) = carrier(&flows);
@@ -174,7 +174,7 @@ fn drawings(found: &Found<'_>) -> Vec<Drawing> {
         ],
     };
     let (rnn, lstm) = (System::named("rnn"), System::named("lstm"));
-    let mut biases: Vec<Line> = carriers(BIASES.map(|b| lstm.keeping(b)).to_vec(), &|s| {
+    let mut biases: Vec<Curve> = carriers(BIASES.map(|b| lstm.keeping(b)).to_vec(), &|s| {
         found.start(s)
     });
     // Bias 1 is drawn as S7 is in all pictures.
@@ -203,14 +203,14 @@ fn drawings(found: &Found<'_>) -> Vec<Drawing> {
     };
     let mut after = carriers(memory_systems(), &|s| found.after(s));
     for (line, system) in after.iter_mut().zip(memory_systems()) {
-        let (solved, of) = found.solved(system, Task::Adding, lag);
+        let (solved, of) = found.solved(system, MemoryTask::Adding, lag);
         line.name += &format!(" ({solved}/{of})");
     }
     let trained = LinePlot {
         title: format!("Error flow after training on the adding problem at lag {lag}"),
         panels: trained_panels(found.trained_seeds(), after),
     };
-    let drawing = |name, caption: &str, plot| Drawing {
+    let drawing = |name, caption: &str, plot| Picture {
         name,
         caption: caption.to_owned(),
         figure: Figure::Lines(plot),
@@ -246,9 +246,9 @@ fn drawings(found: &Found<'_>) -> Vec<Drawing> {
 }
 
 /// All systems down to where an axis can still show the greater ones, and the greater ones apart.
-fn trained_panels(seeds: u64, lines: Vec<Line>) -> Vec<LinePanel> {
+fn trained_panels(seeds: u64, lines: Vec<Curve>) -> Vec<LinePanel> {
     let seeds = counted(seeds);
-    let panel = |title: &str, floor: f64, lines: Vec<Line>| LinePanel {
+    let panel = |title: &str, floor: f64, lines: Vec<Curve>| LinePanel {
         title: title.to_owned(),
         x: Axis::named("k, steps before the loss"),
         y: Axis {
@@ -260,8 +260,8 @@ fn trained_panels(seeds: u64, lines: Vec<Line>) -> Vec<LinePanel> {
         },
         lines,
     };
-    let near = |l: &&Line| l.points.iter().all(|p| p.1 >= 1e-3);
-    let greater: Vec<Line> = lines.iter().filter(near).cloned().collect();
+    let near = |l: &&Curve| l.points.iter().all(|p| p.1 >= 1e-3);
+    let greater: Vec<Curve> = lines.iter().filter(near).cloned().collect();
     let mut panels = vec![panel("in brackets: how many runs solved it", 1e-12, lines)];
     if !greater.is_empty() {
         panels.push(panel("those that stay above 0.001", 1e-3, greater));
@@ -269,9 +269,9 @@ fn trained_panels(seeds: u64, lines: Vec<Line>) -> Vec<LinePanel> {
     panels
 }
 
-fn line(name: String, system: System, flow: &Flow) -> Line {
+fn line(name: String, system: System, flow: &FlowQuantiles) -> Curve {
     let points = flow.median.iter().enumerate();
-    Line {
+    Curve {
         name,
         kind: system.kind(),
         variant: system.variant(),
@@ -364,7 +364,7 @@ fn after(found: &Found<'_>) -> Table {
     let mut rows = Vec::new();
     for system in memory_systems() {
         let (before, after) = (found.before(system), found.after(system));
-        let (solved, of) = found.solved(system, Task::Adding, lag);
+        let (solved, of) = found.solved(system, MemoryTask::Adding, lag);
         for (state, after) in &after {
             rows.push(vec![
                 system.label(),

@@ -1,20 +1,20 @@
 //! What the tasks of long memory say.
 
 use super::numbers::{list, median, more_runs, percent, seeds, short, whole};
-use super::{Drawing, Found, Section, Table};
+use super::{Found, Picture, Section, Table};
 use crate::Outcome;
 use crate::memory::Learned;
 use crate::study::memory_systems;
 use crate::systems::{Recurrent, System};
-use crate::tasks::{ALPHABET, ITEMS, Task};
-use retrograd_plot::{Figure, Tile, TileGroup, TilePlot};
+use crate::tasks::{ALPHABET, ITEMS, MemoryTask};
+use retrograd_plot::{Figure, ShareTile, TileGroup, TilePlot};
 
 impl Found<'_> {
     /// The runs of a system on a task at a lag.
     pub(crate) fn learned(
         &self,
         system: System,
-        task: Task,
+        task: MemoryTask,
         lag: usize,
     ) -> impl Iterator<Item = &Learned> {
         let seeds = self.study.seeds(self.study.memory_seeds);
@@ -27,7 +27,7 @@ impl Found<'_> {
     }
 
     /// How many of these runs solved it, of how many.
-    pub(crate) fn solved(&self, system: System, task: Task, lag: usize) -> (usize, usize) {
+    pub(crate) fn solved(&self, system: System, task: MemoryTask, lag: usize) -> (usize, usize) {
         let runs = self.learned(system, task, lag);
         runs.fold((0, 0), |(solved, of), run| {
             (solved + usize::from(run.solved.is_some()), of + 1)
@@ -37,7 +37,7 @@ impl Found<'_> {
     /// The same over all tasks and lags.
     fn solved_in_all(&self, system: System) -> (usize, usize) {
         let mut all = (0, 0);
-        for task in Task::ALL {
+        for task in MemoryTask::ALL {
             for &lag in &self.study.lags {
                 let (solved, of) = self.solved(system, task, lag);
                 all = (all.0 + solved, all.1 + of);
@@ -47,14 +47,14 @@ impl Found<'_> {
     }
 
     /// The median training step of those runs that solved it.
-    fn steps(&self, system: System, task: Task, lag: usize) -> Option<u64> {
+    fn steps(&self, system: System, task: MemoryTask, lag: usize) -> Option<u64> {
         let solved = self.learned(system, task, lag).filter_map(|r| r.solved);
         let steps: Vec<f64> = solved.map(|s| s as f64).collect();
         (!steps.is_empty()).then(|| median(&steps) as u64)
     }
 
     /// The longest lag that all runs solved, all shorter ones too.
-    fn reach(&self, system: System, task: Task) -> Option<usize> {
+    fn reach(&self, system: System, task: MemoryTask) -> Option<usize> {
         let whole = |lag: &&usize| {
             let (solved, of) = self.solved(system, task, **lag);
             solved == of
@@ -65,7 +65,7 @@ impl Found<'_> {
 
 pub(crate) fn section(found: &Found<'_>) -> Section {
     let training = found.study.training;
-    let criteria = Task::ALL.map(|t| format!("{}: {}", t.name(), t.criterion()));
+    let criteria = MemoryTask::ALL.map(|t| format!("{}: {}", t.name(), t.criterion()));
     Section {
         title: "Who learns what lies far back?".to_owned(),
         method: vec![
@@ -94,14 +94,17 @@ pub(crate) fn section(found: &Found<'_>) -> Section {
             ),
         ],
         findings: findings(found),
-        drawings: vec![Drawing {
+        drawings: vec![Picture {
             name: "memory",
             caption:
                 "Success rate over seeds and median training steps to success, by task and lag."
                     .to_owned(),
             figure: Figure::Tiles(tiles(found)),
         }],
-        tables: Task::ALL.into_iter().map(|t| table(found, t)).collect(),
+        tables: MemoryTask::ALL
+            .into_iter()
+            .map(|t| table(found, t))
+            .collect(),
     }
 }
 
@@ -109,7 +112,7 @@ pub(crate) fn section(found: &Found<'_>) -> Section {
 fn sizes(found: &Found<'_>) -> String {
     let budget = found.study.parameters as f64;
     let counts = memory_systems().into_iter().flat_map(|s| {
-        let runs = Task::ALL.map(|t| found.learned(s, t, found.study.lags[0]).next());
+        let runs = MemoryTask::ALL.map(|t| found.learned(s, t, found.study.lags[0]).next());
         runs.into_iter().flatten().map(|r| r.parameters as f64)
     });
     let off = counts
@@ -129,7 +132,7 @@ fn findings(found: &Found<'_>) -> Vec<String> {
         format!("{} {solved} of {all}", System::named(cell).label())
     };
     let mut reach = Vec::new();
-    for task in Task::ALL {
+    for task in MemoryTask::ALL {
         let all: Vec<(String, usize)> = memory_systems()
             .into_iter()
             .filter_map(|s| Some((s.label(), found.reach(s, task)?)))
@@ -204,7 +207,7 @@ fn findings(found: &Found<'_>) -> Vec<String> {
         .collect();
     let diverged: usize = memory_systems()
         .into_iter()
-        .flat_map(|s| Task::ALL.map(|t| (s, t)))
+        .flat_map(|s| MemoryTask::ALL.map(|t| (s, t)))
         .flat_map(|(s, t)| found.study.lags.iter().map(move |&lag| (s, t, lag)))
         .map(|(s, t, lag)| {
             found
@@ -267,7 +270,7 @@ fn plain_or_gates(plain: usize, orthogonal: usize, lstm: usize, of: usize) -> St
 }
 
 fn tiles(found: &Found<'_>) -> TilePlot {
-    let group = |task: Task| TileGroup {
+    let group = |task: MemoryTask| TileGroup {
         title: task.name().to_owned(),
         columns: found
             .study
@@ -295,20 +298,20 @@ fn tiles(found: &Found<'_>) -> TilePlot {
             whole(found.study.training.limit)
         ),
         rows: memory_systems().iter().map(System::label).collect(),
-        groups: Task::ALL.map(group).to_vec(),
+        groups: MemoryTask::ALL.map(group).to_vec(),
     }
 }
 
-fn tile(found: &Found<'_>, system: System, task: Task, lag: usize) -> Tile {
+fn tile(found: &Found<'_>, system: System, task: MemoryTask, lag: usize) -> ShareTile {
     let (solved, of) = found.solved(system, task, lag);
-    Tile {
+    ShareTile {
         share: solved as f64 / of.max(1) as f64,
         above: format!("{solved}/{of}"),
         below: found.steps(system, task, lag).map_or("–".to_owned(), whole),
     }
 }
 
-fn table(found: &Found<'_>, task: Task) -> Table {
+fn table(found: &Found<'_>, task: MemoryTask) -> Table {
     let limit = whole(found.study.training.limit);
     let cell = |system: System, lag: usize| {
         let (solved, of) = found.solved(system, task, lag);
