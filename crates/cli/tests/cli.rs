@@ -342,7 +342,7 @@ fn files_that_cannot_be_read_or_written_and_diverging_training_exit_with_1() {
     assert!(message.contains("A smaller learning rate"), "{message}");
 }
 
-const LSTM: &str = include_str!("../../retrograd/cells/lstm.cell");
+const LSTM: &str = include_str!("../../retrograd/tests/cells/lstm.cell");
 
 #[test]
 fn a_cell_file_trains_and_its_symbolic_sizes_follow_the_data_and_the_caller() {

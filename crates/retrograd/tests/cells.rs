@@ -1,13 +1,20 @@
-//! Cell files: those in `cells/` are the zoo's cells, and the language says what the builder says.
+//! Cell files: those in `tests/cells` say what the zoo's functions say, and the language says what the builder says.
 
 use retrograd::{Cell, Error, Init, Shape, StateSpec, zoo};
 use retrograd_graph::{Graph, passes::simplify::simplify};
 use retrograd_tape::Extent;
 use retrograd_tape::{InputRole, Interpreter};
 
+/// The zoo's cells that are files, and those of its functions that are written in the language here.
+const FOLDERS: [&str; 2] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/cells"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cells"),
+];
+
 fn file(name: &str, dimensions: &[(&str, usize)]) -> Cell {
-    let path = format!("{}/cells/{name}.cell", env!("CARGO_MANIFEST_DIR"));
-    Cell::from_file(&path, dimensions).unwrap_or_else(|e| panic!("{e}"))
+    let files = FOLDERS.map(|f| format!("{f}/{name}.cell"));
+    let path = files.iter().find(|f| std::path::Path::new(f).exists());
+    Cell::from_file(path.expect("there is one"), dimensions).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Name, shape and beginning of all parameters, by name.
@@ -114,9 +121,9 @@ fn the_other_cells_have_the_parameters_of_their_papers() {
 
 #[test]
 fn every_file_stands_alone() {
-    let folder = format!("{}/cells", env!("CARGO_MANIFEST_DIR"));
     let mut found = 0;
-    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+    let entries = FOLDERS.map(|f| std::fs::read_dir(f).expect("the folder is there"));
+    for entry in entries.into_iter().flatten() {
         let path = entry.expect("it can be read").path();
         let cell = Cell::from_file(&path, &[]).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(path.file_stem().and_then(|s| s.to_str()), Some(cell.name()));

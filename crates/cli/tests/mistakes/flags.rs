@@ -123,7 +123,7 @@ fn settings_that_the_data_or_the_cell_do_not_allow() {
     let at = directory("settings");
     std::fs::write(
         at.join("lstm.cell"),
-        include_str!("../../../retrograd/cells/lstm.cell"),
+        include_str!("../../../retrograd/tests/cells/lstm.cell"),
     )
     .unwrap();
     std::fs::write(at.join("file"), "").unwrap();
