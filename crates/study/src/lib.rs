@@ -61,7 +61,7 @@ pub enum StudyError {
         cause: std::io::Error,
     },
     /// A file of results with a line that is none.
-    #[error("{}, line {line}: not a result of a study; another --out, or the file moved away, begins anew: {cause}", path.display())]
+    #[error("{}, line {line}: not a result of a study; to begin anew, move the file away or choose another directory: {cause}", path.display())]
     Results {
         /// The file.
         path: PathBuf,

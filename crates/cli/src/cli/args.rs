@@ -202,6 +202,18 @@ fn parse<N: FromStr + Display>(
     number.ok_or_else(|| format!("expected {expected}"))
 }
 
+/// A message of the library with its options called by their flags.
+pub(super) fn with_flags(message: &str) -> String {
+    const FLAGS: [(&str, &str); 4] = [
+        ("`Header::None`", "`--header no`"),
+        ("`Header::Names`", "`--header yes`"),
+        ("`Csv::thousands`", "`--thousands`"),
+        ("`Csv::reversed`", "`--reverse`"),
+    ];
+    let replace = |said: String, (option, flag): (&str, &str)| said.replace(option, flag);
+    FLAGS.into_iter().fold(message.to_owned(), replace)
+}
+
 /// A mistake in usage as one paragraph: clap's message and its hints, without the summary of the usage.
 pub(crate) fn paragraph(e: &clap::Error) -> String {
     let text = e.render().to_string();

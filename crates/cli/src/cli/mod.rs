@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use retrograd::data::printable;
 
-use args::{Cli, Command, DataSource};
+use args::{Cli, Command, DataSource, with_flags};
 
 /// Bad usage; other mistakes are 1.
 const USAGE: u8 = 2;
@@ -68,7 +68,7 @@ fn fail(e: &anyhow::Error) -> ExitCode {
             let lines = shown.trim_end().lines().map(paragraph);
             complain(&lines.collect::<Vec<_>>().join("\n"));
         }
-        _ => complain(&paragraph(&format!("error: {}", causes(e)))),
+        _ => complain(&paragraph(&with_flags(&format!("error: {}", causes(e))))),
     }
     ExitCode::FAILURE
 }

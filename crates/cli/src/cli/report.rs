@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use retrograd::data::{Note, printable};
+use retrograd::data::printable;
 use retrograd::{Engine, zoo};
 use retrograd_study::baseline::Scores;
 use serde_json::json;
 
+use super::args::with_flags;
 use super::run::TrainingResults;
 
 /// Columns of the terminal that tables are made for.
@@ -79,7 +80,7 @@ pub(super) fn json(r: &TrainingResults) -> String {
         "step_ms_tape": milliseconds(r.timing.tape),
         "training_seconds": r.trained.time.as_secs_f64(),
         "examples_per_second": rate(r),
-        "notes": r.data.series.notes().iter().map(Note::to_string).collect::<Vec<_>>(),
+        "notes": r.data.series.notes().iter().map(|n| with_flags(&n.to_string())).collect::<Vec<_>>(),
         "plots": r.plots,
         "model": r.model,
     });
@@ -153,7 +154,7 @@ fn notes(r: &TrainingResults) -> String {
         let heading = if k == 0 { "data" } else { "" };
         format!(
             "{heading:<16} {}\n",
-            printable(&note.to_string(), LONGEST_NOTE)
+            printable(&with_flags(&note.to_string()), LONGEST_NOTE)
         )
     });
     lines.collect()

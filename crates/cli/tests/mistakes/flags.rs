@@ -220,8 +220,8 @@ fn results_that_are_no_file_or_not_those_of_a_study() {
     let intuition = |out| ["intuition", "--quick", "--out", out];
     let mut rows = vec![mistake(
         &intuition("other"),
-        "other/results.jsonl, line 1: not a result of a study; another --out, or the file moved away, \
-         begins anew: missing field `key` at line 1 column 2",
+        "other/results.jsonl, line 1: not a result of a study; to begin anew, move the file away or choose another directory: \
+         missing field `key` at line 1 column 2",
     )];
     #[cfg(target_os = "linux")]
     {

@@ -148,7 +148,7 @@ impl fmt::Display for Note {
             Note::More { columns } => write!(f, "{columns} more columns are left out"),
             Note::NumericNames { names, line } => write!(
                 f,
-                "line {line} is taken for names of columns, though {} could be data; `--header no` (`Header::None`) reads it so",
+                "line {line} is taken for names of columns, though {} could be data; `Header::None` reads it as data",
                 list(names)
             ),
             Note::Unordered { column, line } => write!(
