@@ -44,7 +44,7 @@ pub struct Explanation {
 pub struct WeightProduct {
     /// Its number in the plan's list of weights.
     pub weight: usize,
-    /// Names of the matrices that are stacked or joined in it, in order; one for a product that is not fused.
+    /// Names of the matrices that are stacked in it, in order; one for a product by itself.
     pub weights: Vec<String>,
     /// Rows and columns of the whole.
     pub size: (usize, usize),
@@ -97,7 +97,7 @@ impl PlanPart {
     }
 }
 
-/// How many products there are before and after fusing.
+/// Numbers of products, before or after they are stacked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProductCounts {
     /// Products of weights with vectors.
@@ -173,12 +173,15 @@ impl Explanation {
         &self.trace
     }
 
-    /// Products of weights and weight gradients in the program before they are fused, and after.
-    pub fn fused(&self) -> (ProductCounts, ProductCounts) {
+    /// Products of weights and weight gradients in the program, before and after the pass that stacks them.
+    pub fn stacked(&self) -> (ProductCounts, ProductCounts) {
         let last = |name: &str| self.trace.iter().rposition(|(n, _)| *n == name);
-        let fuse = last("stack_products").unwrap_or(self.trace.len() - 1);
-        let before = fuse.saturating_sub(1);
-        (counts(&self.trace[before].1), counts(&self.trace[fuse].1))
+        let stacked = last("stack_products").unwrap_or(self.trace.len() - 1);
+        let before = stacked.saturating_sub(1);
+        (
+            counts(&self.trace[before].1),
+            counts(&self.trace[stacked].1),
+        )
     }
 
     /// All products with weights that the program does, in the plan's order.

@@ -1,9 +1,6 @@
 //! What can be said on the command line.
 
-use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
 use retrograd::data::Header;
@@ -11,6 +8,7 @@ use retrograd::{Engine, Unroll};
 
 use super::choice::{Choice, SizeArgs};
 use super::explain::Explain;
+use super::values::{between, dropout, header, unroll, whole};
 
 /// Trains recurrent cells, compiled to machine code, to forecast the next row of a table.
 ///
@@ -31,7 +29,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Does the same with a CSV file of yours.
     Train(Box<Train>),
-    /// Shows what the compiler makes of a cell: products fused and hoisted, loops, memory, the time to expect, the graph
+    /// Shows what the compiler makes of a cell: products stacked and hoisted, loops, memory, the time to expect, the graph
     /// after each pass; and draws it.
     Explain(Box<Explain>),
     /// Lists the cells that --cell can name.
@@ -152,54 +150,6 @@ pub(crate) struct TrainingArgs {
     /// Prints the results as one JSON object; what was guessed about the data is its `notes`.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-pub(super) fn whole(
-    range: RangeInclusive<usize>,
-) -> impl Fn(&str) -> Result<usize, String> + Clone {
-    let expected = match *range.end() {
-        usize::MAX => format!("a whole number of at least {}", range.start()),
-        end => format!("a whole number from {} to {end}", range.start()),
-    };
-    move |text| parse(text, &expected, |n| range.contains(n))
-}
-
-/// More than `low` and less than `high`.
-fn between(low: f64, high: f64) -> impl Fn(&str) -> Result<f64, String> + Clone {
-    let expected = match high {
-        f64::MAX => format!("a number of more than {low}"),
-        _ => format!("a number of more than {low} and less than {high}"),
-    };
-    move |text| parse(text, &expected, |x| *x > low && *x < high)
-}
-
-/// A factor that there is code for.
-pub(super) fn unroll(text: &str) -> Result<Unroll, String> {
-    let expected = format!("a whole number from 1 to {}", Unroll::MOST);
-    let factor = parse(text, &expected, |_: &usize| true)?;
-    Unroll::by(factor).map_err(|e| e.to_string())
-}
-
-fn header(text: &str) -> Result<Header, String> {
-    match text {
-        "yes" => Ok(Header::Names),
-        "no" => Ok(Header::None),
-        _ => Err("expected `yes` or `no`".to_owned()),
-    }
-}
-
-fn dropout(text: &str) -> Result<f64, String> {
-    let expected = "a number of at least 0 and less than 1";
-    parse(text, expected, |p| (0.0..1.0).contains(p))
-}
-
-fn parse<N: FromStr + Display>(
-    text: &str,
-    expected: &str,
-    fits: impl Fn(&N) -> bool,
-) -> Result<N, String> {
-    let number = text.trim().parse().ok().filter(fits);
-    number.ok_or_else(|| format!("expected {expected}"))
 }
 
 /// A message of the library with its options called by their flags.

@@ -13,6 +13,7 @@ mod progress;
 mod report;
 mod run;
 mod timing;
+mod values;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

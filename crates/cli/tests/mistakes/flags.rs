@@ -181,7 +181,7 @@ fn settings_that_the_data_or_the_cell_do_not_allow() {
         ),
         mistake(
             &["explain", "--pass", "fold"],
-            "there is no pass `fold`; this program went through record, simplify, adjoint, flush, split, fuse, legalize, recompute, plan",
+            "there is no pass `fold`; this program went through record, simplify, adjoint, flush, split, stack_products, legalize, rematerialize, plan",
         ),
         mistake(
             &["explain", "--cell", "lstm", "--set", "Q=3"],
