@@ -44,9 +44,9 @@ fn the_text_begins_with_what_was_done() {
         "rnn, forward step, I=3 H=8\n\n\
          run        10 steps of 2 rows, f32; 123 parameters\n\
          products   3 with weights as written and differentiated, 3 after stacking\n           \
-         2 hoisted (2 calls a run), 1 left in loops (10 calls a run)\n\
+         2 hoisted (2 calls per run), 1 left in loops (10 calls per run)\n\
          loops      1 over time from first to last, 0 from last to first, 5 over all steps or rows at once\n\
-         work       448 FLOPs of products, 36.2 element-wise ops, 881 bytes read and written, a step\n"
+         work       448 FLOPs of products, 36.2 element-wise ops, 881 bytes read and written, per step\n"
     );
     // By hand. FLOPs of a step: a multiply-add for each weight and row, 2 · 2 (8·3 + 8·8 + 3·8) = 448.
     // Ops of the run: tanh, 8·2·10 = 160; difference, square and sum of 3·2·10, 180; sum over 20 points and of the one

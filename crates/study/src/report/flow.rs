@@ -141,8 +141,44 @@ pub(crate) fn section(found: &Found<'_>) -> Section {
 }
 
 fn drawings(found: &Found<'_>) -> Vec<Picture> {
-    let lag = found.study.looked_at;
-    let panel = |title: &str, lines: Vec<Curve>| LinePanel {
+    let drawing = |name, caption: String, plot| Picture {
+        name,
+        caption,
+        figure: Figure::Lines(plot),
+    };
+    let (seed, seeds) = (found.study.seed, counted(found.study.flow_seeds));
+    vec![
+        drawing(
+            "flow-start",
+            format!(
+                "Error flow of all systems before training, by state; first seed {seed}, {seeds}."
+            ),
+            start_plot(found),
+        ),
+        drawing(
+            "flow-depends",
+            format!(
+                "Error flow before training by keep bias, and with orthogonal recurrent weights, over {seeds}; c or h \
+                      names the state."
+            ),
+            causes_plot(found),
+        ),
+        drawing(
+            "flow-trained",
+            format!(
+                "Error flow after training, relative to that into the last h, on sequences as long as the trained ones, over \
+                      {}; of each system the state that carries its memory, the table has the others. The first panel is \
+                      cut off below 10⁻¹², and curves that end there go on below it.",
+                counted(found.trained_seeds())
+            ),
+            trained_plot(found),
+        ),
+    ]
+}
+
+/// A panel of flow before training.
+fn start_panel(found: &Found<'_>, title: &str, lines: Vec<Curve>) -> LinePanel {
+    LinePanel {
         title: title.to_owned(),
         x: Axis::named("k, steps before the loss"),
         y: Axis::named(format!(
@@ -151,98 +187,78 @@ fn drawings(found: &Found<'_>) -> Vec<Picture> {
         ))
         .log(),
         lines,
+    }
+}
+
+/// The flow into the state that carries the memory of each of these systems.
+fn carriers(
+    systems: impl IntoIterator<Item = System>,
+    flows: impl Fn(System) -> FlowsByState,
+) -> Vec<Curve> {
+    let of = |s: System| {
+        let flows = flows(s);
+        let (state, flow) = carrier(&flows);
+        line(format!("{}: {state}", s.label()), s, flow)
     };
+    systems.into_iter().map(of).collect()
+}
+
+/// Every system before training, by state.
+fn start_plot(found: &Found<'_>) -> LinePlot {
     let all = |state: &str| -> Vec<Curve> {
         let flows = System::all().map(|s| (s, found.start(s)));
         flows
             .filter_map(|(s, flows)| Some(line(s.label(), s, flows.get(state)?)))
             .collect()
     };
-    let carriers = |systems: Vec<System>, flows: &dyn Fn(System) -> FlowsByState| -> Vec<Curve> {
-        let of = |s: System| {
-            let flows = flows(s);
-            let (state, flow) = carrier(&flows);
-            line(format!("{}: {state}", s.label()), s, flow)
-        };
-        systems.into_iter().map(of).collect()
-    };
-    let start = LinePlot {
+    let panel = |title, state| start_panel(found, title, all(state));
+    LinePlot {
         title: "Error flow before training, uniform recurrent weights, keep bias 1".to_owned(),
         panels: vec![
-            panel("into the memory c, of those that have one", all("c'")),
-            panel("into the hidden state h", all("h'")),
+            panel("into the memory c, of those that have one", "c'"),
+            panel("into the hidden state h", "h'"),
         ],
-    };
+    }
+}
+
+/// What the bias of the keep gate and orthogonal recurrent weights make of it.
+fn causes_plot(found: &Found<'_>) -> LinePlot {
+    let start = |s: System| found.start(s);
     let (rnn, lstm) = (System::named("rnn"), System::named("lstm"));
-    let mut biases: Vec<Curve> = carriers(BIASES.map(|b| lstm.keeping(b)).to_vec(), &|s| {
-        found.start(s)
-    });
+    let mut biases = carriers(BIASES.map(|b| lstm.keeping(b)), start);
     // Bias 1 is drawn as S7 is in all pictures.
     for ((line, bias), variant) in biases.iter_mut().zip(BIASES).zip([1, 0, 2, 3]) {
         (line.variant, line.name) = (variant, format!("S7 lstm: c, bias {bias}"));
     }
-    let references = carriers(vec![rnn, rnn.with(Recurrent::Orthogonal)], &|s| {
-        found.start(s)
-    });
-    biases.extend(references);
-    let orthogonal = System::all()
-        .filter(|s| s.cell != "irnn")
-        .map(|s| s.with(Recurrent::Orthogonal));
-    let mut orthogonal = carriers(orthogonal.collect(), &|s| found.start(s));
-    let plain = System::all().filter(|s| s.cell != "irnn");
-    for (line, plain) in orthogonal.iter_mut().zip(plain) {
+    biases.extend(carriers([rnn, rnn.with(Recurrent::Orthogonal)], start));
+    let plain = || System::all().filter(|s| s.cell != "irnn");
+    let mut orthogonal = carriers(plain().map(|s| s.with(Recurrent::Orthogonal)), start);
+    for (line, plain) in orthogonal.iter_mut().zip(plain()) {
         line.name = line.name.replace(", orthogonal", "");
         line.variant = plain.variant();
     }
-    let depends = LinePlot {
+    let panel = |title, lines| start_panel(found, title, lines);
+    LinePlot {
         title: "What error flow depends on, before training".to_owned(),
         panels: vec![
             panel("the bias of S7's keep gate, against S1", biases),
             panel("orthogonal recurrent weights, keep bias 1", orthogonal),
         ],
-    };
-    let mut after = carriers(memory_systems(), &|s| found.after(s));
+    }
+}
+
+/// After training, with how many runs solved the task.
+fn trained_plot(found: &Found<'_>) -> LinePlot {
+    let lag = found.study.looked_at;
+    let mut after = carriers(memory_systems(), |s| found.after(s));
     for (line, system) in after.iter_mut().zip(memory_systems()) {
         let (solved, of) = found.solved(system, MemoryTask::Adding, lag);
         line.name += &format!(" ({solved}/{of})");
     }
-    let trained = LinePlot {
+    LinePlot {
         title: format!("Error flow after training on the adding problem at lag {lag}"),
         panels: trained_panels(found.trained_seeds(), after),
-    };
-    let drawing = |name, caption: &str, plot| Picture {
-        name,
-        caption: caption.to_owned(),
-        figure: Figure::Lines(plot),
-    };
-    let (seed, seeds) = (found.study.seed, counted(found.study.flow_seeds));
-    vec![
-        drawing(
-            "flow-start",
-            &format!(
-                "Error flow of all systems before training, by state; first seed {seed}, {seeds}."
-            ),
-            start,
-        ),
-        drawing(
-            "flow-depends",
-            &format!(
-                "Error flow before training by keep bias, and with orthogonal recurrent weights, over {seeds}; c or h \
-                      names the state."
-            ),
-            depends,
-        ),
-        drawing(
-            "flow-trained",
-            &format!(
-                "Error flow after training, relative to that into the last h, on sequences as long as the trained ones, over \
-                      {}; of each system the state that carries its memory, the table has the others. The first panel is \
-                      cut off below 10⁻¹², and curves that end there go on below it.",
-                counted(found.trained_seeds())
-            ),
-            trained,
-        ),
-    ]
+    }
 }
 
 /// All systems down to where an axis can still show the greater ones, and the greater ones apart.

@@ -261,7 +261,7 @@ fn table(sequences: &[Sequence<'_>]) -> Table {
         ]
     };
     Table {
-        caption: "LoweringKind open the gates are over one sequence, from 0 to 1, mean over units and runs; and by how much the unit changes at a mark that \
+        caption: "How open the gates are over one sequence, from 0 to 1, mean over units and runs; and by how much the unit changes at a mark that \
                   opens most, and the one that shuts most."
             .to_owned(),
         head: ["gate", "at a mark", "elsewhere", "opens most", "shuts most"]

@@ -126,105 +126,99 @@ fn sizes(found: &Found<'_>) -> String {
 }
 
 fn findings(found: &Found<'_>) -> Vec<String> {
-    let of = |cell: &str| found.solved_in_all(System::named(cell));
-    let told = |cell: &str| {
-        let (solved, all) = of(cell);
-        format!("{} {solved} of {all}", System::named(cell).label())
-    };
-    let mut reach = Vec::new();
-    for task in MemoryTask::ALL {
+    vec![
+        longest_lags(found),
+        question(
+            found,
+            "Question 1",
+            "a single network for the memory",
+            ["one_memory", "one_memory_deep"],
+        ),
+        question(
+            found,
+            "Question 2",
+            "a single network for the hidden state",
+            ["one_hidden", "one_hidden_deep"],
+        ),
+        plain_against_lstm(found),
+        ranking(found),
+    ]
+}
+
+/// For each task the longest lag that a system solved with every seed.
+fn longest_lags(found: &Found<'_>) -> String {
+    let of = |task: MemoryTask| {
         let all: Vec<(String, usize)> = memory_systems()
             .into_iter()
             .filter_map(|s| Some((s.label(), found.reach(s, task)?)))
             .collect();
-        let longest = all.iter().map(|r| r.1).max();
-        reach.push(match longest {
-            None => format!(
-                "the {}: no system solved the shortest lag with every seed",
-                task.name()
-            ),
-            Some(longest) => {
-                let names: Vec<String> = all
-                    .iter()
-                    .filter(|r| r.1 == longest)
-                    .map(|r| r.0.clone())
-                    .collect();
-                format!("the {}: lag {longest}, by {}", task.name(), list(&names))
-            }
-        });
-    }
-    let first = format!(
-        "The longest lag up to which every seed succeeded: {}.",
-        reach.join("; ")
-    );
-
-    let compare = |question: &str, what: &str, cell: &str| {
-        let (gated, all) = of("keepwrite");
-        let deep = format!("{cell}_deep");
-        format!(
-            "{question}, all tasks and lags together: {}, {}, {}; {}.",
-            told("keepwrite"),
-            told(cell),
-            told(&deep),
-            one_or_gates(what, gated, [of(cell).0, of(&deep).0], all)
-        )
+        let name = task.name();
+        let Some(longest) = all.iter().map(|r| r.1).max() else {
+            return format!("the {name}: no system solved the shortest lag with every seed");
+        };
+        let names = all.into_iter().filter(|r| r.1 == longest).map(|r| r.0);
+        let names: Vec<String> = names.collect();
+        format!("the {name}: lag {longest}, by {}", list(&names))
     };
-    let second = compare(
-        "Question 1",
-        "a single network for the memory",
-        "one_memory",
-    );
-    let third = compare(
-        "Question 2",
-        "a single network for the hidden state",
-        "one_hidden",
-    );
+    format!(
+        "The longest lag up to which every seed succeeded: {}.",
+        MemoryTask::ALL.map(of).join("; ")
+    )
+}
 
+/// The question's gated form against the two forms of `what`, the cells `one`.
+fn question(found: &Found<'_>, question: &str, what: &str, one: [&str; 2]) -> String {
+    let [gated, plain, deep] = ["keepwrite", one[0], one[1]].map(System::named);
+    let told = |system: System| {
+        let (solved, of) = found.solved_in_all(system);
+        format!("{} {solved} of {of}", system.label())
+    };
+    let (solved, of) = found.solved_in_all(gated);
+    let others = [plain, deep].map(|s| found.solved_in_all(s).0);
+    format!(
+        "{question}, all tasks and lags together: {}, {}, {}; {}.",
+        told(gated),
+        told(plain),
+        told(deep),
+        one_or_gates(what, solved, others, of)
+    )
+}
+
+fn plain_against_lstm(found: &Found<'_>) -> String {
     let (rnn, lstm) = (System::named("rnn"), System::named("lstm"));
-    let orthogonal = rnn.with(Recurrent::Orthogonal);
-    let (at, runs) = (
-        |s: System| found.solved_in_all(s).0,
-        found.solved_in_all(rnn).1,
-    );
-    let fourth = format!(
-        "S1 solves {} of {runs} runs, with orthogonal recurrent weights {}; S7 solves {}. {}",
-        at(rnn),
-        at(orthogonal),
-        at(lstm),
-        plain_or_gates(at(rnn), at(orthogonal), at(lstm), runs),
-    );
-    let mut all: Vec<(String, usize, usize)> = memory_systems()
-        .into_iter()
-        .map(|s| {
-            let (solved, of) = found.solved_in_all(s);
-            (s.label(), solved, of)
-        })
-        .collect();
-    all.sort_by_key(|x| std::cmp::Reverse(x.1));
-    let ranking: Vec<String> = all
-        .iter()
-        .map(|(n, s, of)| format!("{n} {s}/{of}"))
-        .collect();
-    let diverged: usize = memory_systems()
-        .into_iter()
-        .flat_map(|s| MemoryTask::ALL.map(|t| (s, t)))
-        .flat_map(|(s, t)| found.study.lags.iter().map(move |&lag| (s, t, lag)))
-        .map(|(s, t, lag)| {
-            found
-                .learned(s, t, lag)
-                .filter(|r| r.diverged.is_some())
-                .count()
-        })
-        .sum();
-    let fifth = format!(
+    let (plain, runs) = found.solved_in_all(rnn);
+    let orthogonal = found.solved_in_all(rnn.with(Recurrent::Orthogonal)).0;
+    let lstm = found.solved_in_all(lstm).0;
+    format!(
+        "S1 solves {plain} of {runs} runs, with orthogonal recurrent weights {orthogonal}; S7 solves {lstm}. {}",
+        plain_or_gates(plain, orthogonal, lstm, runs),
+    )
+}
+
+/// All systems by the runs that they solved, and how many runs diverged.
+fn ranking(found: &Found<'_>) -> String {
+    let with_count = |s: System| (s.label(), found.solved_in_all(s));
+    let mut all: Vec<_> = memory_systems().into_iter().map(with_count).collect();
+    all.sort_by_key(|(_, (solved, _))| std::cmp::Reverse(*solved));
+    let told = |(name, (solved, of)): &(String, (usize, usize))| format!("{name} {solved}/{of}");
+    let told: Vec<String> = all.iter().map(told).collect();
+    let mut diverged = 0;
+    for system in memory_systems() {
+        for task in MemoryTask::ALL {
+            for &lag in &found.study.lags {
+                let runs = found.learned(system, task, lag);
+                diverged += runs.filter(|r| r.diverged.is_some()).count();
+            }
+        }
+    }
+    format!(
         "Runs solved, most first: {}. {}",
-        list(&ranking),
+        list(&told),
         match diverged {
             0 => "No run diverged.".to_owned(),
             n => format!("{n} runs diverged, to numbers that are not finite, and count as failed."),
         }
-    );
-    vec![first, second, third, fourth, fifth]
+    )
 }
 
 /// What the runs solved say of the question's gated form against the two forms of one network.

@@ -20,14 +20,6 @@ pub(super) fn summary(
     let mut out = String::new();
     let Extent { steps: t, rows: b } = explained.extent();
     let compiled = explained.compiled();
-    let (before, after) = explained.stacked();
-    let products = explained.products();
-    let hoisted = products
-        .iter()
-        .filter(|p| p.place == Where::Hoisted)
-        .count();
-    let inside = products.len() - hoisted;
-    let calls = explained.product_calls();
     let loops = compiled.plan().loops();
     let count = |kind: Kind| loops.iter().filter(|l| l.kind == kind).count();
     let flops: usize = parts.iter().map(PlanPart::flops).sum();
@@ -44,28 +36,8 @@ pub(super) fn summary(
             cell.parameter_count()
         ),
     );
-    line(
-        "products",
-        format!(
-            "{} with weights as written and differentiated, {} after stacking",
-            before.products, after.products
-        ),
-    );
-    line(
-        "",
-        format!(
-            "{hoisted} hoisted ({} calls a run), {inside} left in loops ({} calls a run)",
-            calls.0, calls.1
-        ),
-    );
-    if before.gradients > 0 {
-        line(
-            "",
-            format!(
-                "{} weight gradients Σ δ xᵀ, {} after stacking",
-                before.gradients, after.gradients
-            ),
-        );
+    for (k, text) in product_counts(explained).into_iter().enumerate() {
+        line(if k == 0 { "products" } else { "" }, text);
     }
     line(
         "loops",
@@ -79,7 +51,7 @@ pub(super) fn summary(
     line(
         "work",
         format!(
-            "{} FLOPs of products, {} element-wise ops, {} read and written, a step",
+            "{} FLOPs of products, {} element-wise ops, {} read and written, per step",
             quantity(flops as f64 / t as f64),
             quantity(parts.iter().map(PlanPart::ops).sum::<usize>() as f64 / t as f64),
             bytes(parts.iter().map(PlanPart::bytes).sum::<usize>() as f64 / t as f64),
@@ -88,7 +60,7 @@ pub(super) fn summary(
     line(
         "memory",
         format!(
-            "{} beyond the caller's arrays; {} numbers a row and step are kept for the whole run",
+            "{} beyond the caller's arrays; {} numbers per row and step are kept for the whole run",
             bytes(memory.bytes as f64),
             explained.stash()
         ),
@@ -96,7 +68,7 @@ pub(super) fn summary(
     line(
         "prediction",
         format!(
-            "{} a run on one thread, {gflops:.1} GFLOP/s: {:.0} % of this machine's {:.0}",
+            "{} per run on one thread, {gflops:.1} GFLOP/s: {:.0} % of this machine's {:.0}",
             time(seconds),
             100.0 * gflops / machine.peak_gflops,
             machine.peak_gflops
@@ -110,6 +82,33 @@ pub(super) fn summary(
             bytes(compiled.code_bytes() as f64)
         ),
     );
+    out
+}
+
+/// How many products there are, and where they run.
+fn product_counts(explained: &Explanation) -> Vec<String> {
+    let (before, after) = explained.stacked();
+    let products = explained.products();
+    let hoisted = products.iter().filter(|p| p.place == Where::Hoisted);
+    let hoisted = hoisted.count();
+    let inside = products.len() - hoisted;
+    let calls = explained.product_calls();
+    let mut out = vec![
+        format!(
+            "{} with weights as written and differentiated, {} after stacking",
+            before.products, after.products
+        ),
+        format!(
+            "{hoisted} hoisted ({} calls per run), {inside} left in loops ({} calls per run)",
+            calls.0, calls.1
+        ),
+    ];
+    if before.gradients > 0 {
+        out.push(format!(
+            "{} weight gradients Σ δ xᵀ, {} after stacking",
+            before.gradients, after.gradients
+        ));
+    }
     out
 }
 
@@ -154,14 +153,14 @@ pub(super) fn details(explained: &Explanation, parts: &[PlanPart]) -> String {
         .enumerate()
         .filter(|(_, p)| !p.tasks.is_empty())
     {
-        let a_step = |n: usize| n as f64 / t as f64;
+        let per_step = |n: usize| n as f64 / t as f64;
         let _ = writeln!(out, "  {:>2}  {}", k + 1, part.title);
         let _ = writeln!(
             out,
-            "      {} FLOPs, {} ops, {} a step; predicted {}, {:.0} %",
-            quantity(a_step(part.flops())),
-            quantity(a_step(part.ops())),
-            bytes(a_step(part.bytes())),
+            "      {} FLOPs, {} ops, {} per step; predicted {}, {:.0} %",
+            quantity(per_step(part.flops())),
+            quantity(per_step(part.ops())),
+            bytes(per_step(part.bytes())),
             time(part.seconds),
             100.0 * part.seconds / total
         );
@@ -279,7 +278,7 @@ pub(super) fn memory(explained: &Explanation) -> String {
             let size = plan.size(u, t, b, memory.layout()) * size_of::<f32>();
             (
                 size,
-                format!("{} [{}] a point of {}", x.name, x.len, x.domain),
+                format!("{} [{}] per point of {}", x.name, x.len, x.domain),
             )
         })
         .collect();
