@@ -14,8 +14,8 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use retrograd::{Cell, zoo};
 use retrograd_bench::cells;
-use retrograd_bench::engine::{Jit, Portion, Steps};
-use retrograd_bench::work::Work;
+use retrograd_bench::engine::{JitEngine, Portion, Steps};
+use retrograd_bench::work::StepArrays;
 use retrograd_jit::{CompiledCell, Purpose};
 use retrograd_tape::{Extent, Tape, families};
 
@@ -51,7 +51,7 @@ fn all_cells(c: &mut Criterion) {
     for name in cells::NAMES {
         let cell = cells::find(name, 64).expect("a cell");
         group.bench_function(BenchmarkId::new("stacked", name), |b| {
-            b.iter(|| Jit::<f32>::new(black_box(&cell), Portion::Whole, 1));
+            b.iter(|| JitEngine::<f32>::new(black_box(&cell), Portion::Whole, 1));
         });
     }
     group.finish();
@@ -61,14 +61,14 @@ fn lengths(c: &mut Criterion) {
     let mut group = c.benchmark_group("first_result");
     let cell = cells::find("lstm", 16).expect("a cell");
     for steps in [10, 10_000] {
-        let work = Work::new(&cell, steps, 1);
+        let work = StepArrays::new(&cell, steps, 1);
         group.bench_function(BenchmarkId::new("compile_and_run", steps), |b| {
             b.iter(|| {
-                let mut jit = Jit::<f32>::new(&cell, Portion::Whole, 1).expect("it compiles");
+                let mut jit = JitEngine::<f32>::new(&cell, Portion::Whole, 1).expect("it compiles");
                 jit.step(&work);
             });
         });
-        let mut jit = Jit::<f32>::new(&cell, Portion::Whole, 1).expect("it compiles");
+        let mut jit = JitEngine::<f32>::new(&cell, Portion::Whole, 1).expect("it compiles");
         group.bench_function(BenchmarkId::new("run", steps), |b| {
             b.iter(|| jit.step(&work))
         });

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use retrograd_bench::cells;
-use retrograd_bench::engine::{Jit, Portion, Steps, Tape};
+use retrograd_bench::engine::{JitEngine, Portion, Steps, TapeEngine};
 use retrograd_bench::shape::HxBxT;
-use retrograd_bench::work::Work;
+use retrograd_bench::work::StepArrays;
 
 /// Streaming, a small batch, and one where products are all.
 const SHAPES: [&str; 3] = ["32x1x100", "64x16x50", "128x32x20"];
@@ -25,13 +25,13 @@ fn engines(c: &mut Criterion) {
                 steps,
             } = shape.parse().expect("a shape");
             let cell = cells::find(name, hidden).expect("a cell");
-            let work = Work::new(&cell, steps, rows);
+            let work = StepArrays::new(&cell, steps, rows);
             group.throughput(Throughput::Elements(steps as u64));
-            let mut jit = Jit::<f32>::new(&cell, Portion::Whole, 1).expect("it compiles");
+            let mut jit = JitEngine::<f32>::new(&cell, Portion::Whole, 1).expect("it compiles");
             group.bench_function(BenchmarkId::new("jit", shape), |b| {
                 b.iter(|| jit.step(black_box(&work)));
             });
-            let mut tape = Tape::<f32>::new(&cell);
+            let mut tape = TapeEngine::<f32>::new(&cell);
             group.bench_function(BenchmarkId::new("tape", shape), |b| {
                 b.iter(|| tape.step(black_box(&work)));
             });

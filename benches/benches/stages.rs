@@ -170,15 +170,15 @@ fn optimisers(c: &mut Criterion) {
         let gradient = numbers(n);
         let id = |name| BenchmarkId::new(name, n);
         let mut adam = OptimizerState::<_, f32>::new(Adam::new(1e-3), n).expect("it makes sense");
-        let mut params = numbers(n);
+        let mut parameters = numbers(n);
         group.bench_function(id("adam"), |b| {
-            b.iter(|| adam.step(&mut params, black_box(&gradient), 1.0));
+            b.iter(|| adam.step(&mut parameters, black_box(&gradient), 1.0));
         });
         let sgd = Sgd::new(1e-3).momentum(0.9);
         let mut sgd = OptimizerState::<_, f32>::new(sgd, n).expect("it makes sense");
-        let mut params = numbers(n);
+        let mut parameters = numbers(n);
         group.bench_function(id("sgd"), |b| {
-            b.iter(|| sgd.step(&mut params, black_box(&gradient), 1.0));
+            b.iter(|| sgd.step(&mut parameters, black_box(&gradient), 1.0));
         });
     }
     group.finish();

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use retrograd_bench::cells;
-use retrograd_bench::engine::{Jit, Portion, Steps};
+use retrograd_bench::engine::{JitEngine, Portion, Steps};
 use retrograd_bench::shape::HxBxT;
-use retrograd_bench::work::Work;
+use retrograd_bench::work::StepArrays;
 use retrograd_graph::{Options, Unroll};
 
 /// Two whose recurrence is a product, two whose recurrence is element-wise.
@@ -35,10 +35,10 @@ fn factors(c: &mut Criterion) {
             let mut group = c.benchmark_group(format!("unroll/{name}/{shape}"));
             group.throughput(Throughput::Elements(steps as u64));
             let cell = cells::find(name, hidden).expect("a cell");
-            let work = Work::new(&cell, steps, rows);
+            let work = StepArrays::new(&cell, steps, rows);
             for (factor, unroll) in &factors {
                 let options = Options::default().with(|o| o.unroll = *unroll);
-                let jit = Jit::<f32>::with_options(&cell, Portion::Whole, 1, &options);
+                let jit = JitEngine::<f32>::with_options(&cell, Portion::Whole, 1, &options);
                 let mut jit = jit.expect("it compiles");
                 group.bench_function(BenchmarkId::from_parameter(factor), |b| {
                     b.iter(|| jit.step(black_box(&work)));

@@ -19,8 +19,8 @@
 use anyhow::{Context, Result, ensure};
 use retrograd::Cell;
 
-use crate::engine::{Jit, Portion, Steps, Tape};
-use crate::work::Work;
+use crate::engine::{JitEngine, Portion, Steps, TapeEngine};
+use crate::work::StepArrays;
 
 /// How much further from the exact gradient than rounding takes the tape compiled code may be: its activations' 4 ulp against
 /// the tape's 1.
@@ -54,13 +54,13 @@ pub enum Agreement {
 /// Names the parameter whose gradients differ by more than rounding does.
 pub fn check(
     cell: &Cell,
-    work: &Work<f32>,
+    work: &StepArrays<f32>,
     jit: &dyn Steps<f32>,
     tape: &dyn Steps<f32>,
 ) -> Result<Agreement> {
     let (jit, tape) = (jit.gradients(), tape.gradients());
     let wide = work.widen();
-    let mut exact_tape = Tape::<f64>::new(cell);
+    let mut exact_tape = TapeEngine::<f64>::new(cell);
     exact_tape.step(&wide);
     let exact = exact_tape.gradients();
     let beyond = overflows(&jit, &tape, &exact)?;
@@ -80,7 +80,7 @@ pub fn check(
             *size = size.max(moved);
         }
     }
-    let mut wide_jit = Jit::<f64>::new(cell, Portion::Whole, 1)?;
+    let mut wide_jit = JitEngine::<f64>::new(cell, Portion::Whole, 1)?;
     wide_jit.step(&wide);
     let wide_jit = wide_jit.gradients();
     let found_wide = distances(&wide_jit, &exact)?;
@@ -121,9 +121,9 @@ pub fn check(
     }
     let nothing = (0..exact.len()).any(|k| lost(k) || !finite(&exact[k].1));
     if nothing && work.t > 1 {
-        let shorter = Work::new(cell, work.t / 2, work.b);
-        let mut jit = Jit::<f32>::new(cell, Portion::Whole, 1)?;
-        let mut tape = Tape::<f32>::new(cell);
+        let shorter = StepArrays::new(cell, work.t / 2, work.b);
+        let mut jit = JitEngine::<f32>::new(cell, Portion::Whole, 1)?;
+        let mut tape = TapeEngine::<f32>::new(cell);
         jit.step(&shorter);
         tape.step(&shorter);
         let found = check(cell, &shorter, &jit, &tape);
@@ -195,13 +195,13 @@ fn distances<T: Copy + Into<f64>>(
 mod tests {
     use super::*;
     use crate::cells;
-    use crate::engine::{Jit, Portion};
+    use crate::engine::{JitEngine, Portion};
 
     /// An engine that has these gradients.
     struct Off(Vec<(String, Vec<f32>)>);
 
     impl Steps<f32> for Off {
-        fn step(&mut self, _: &Work<f32>) {}
+        fn step(&mut self, _: &StepArrays<f32>) {}
         fn gradients(&self) -> Vec<(String, Vec<f32>)> {
             self.0.clone()
         }
@@ -217,9 +217,9 @@ mod tests {
     fn both_engines_agree_on_every_cell() {
         for name in cells::NAMES {
             let cell = cells::find(name, 20).unwrap();
-            let work = Work::new(&cell, 9, 3);
-            let mut jit = Jit::<f32>::new(&cell, Portion::Whole, 1).unwrap();
-            let mut tape = Tape::<f32>::new(&cell);
+            let work = StepArrays::new(&cell, 9, 3);
+            let mut jit = JitEngine::<f32>::new(&cell, Portion::Whole, 1).unwrap();
+            let mut tape = TapeEngine::<f32>::new(&cell);
             jit.step(&work);
             tape.step(&work);
             check(&cell, &work, &jit, &tape).unwrap();
@@ -229,15 +229,15 @@ mod tests {
     #[test]
     fn more_than_rounding_is_found_where_gradients_explode() {
         let cell = cells::find("lnlstm", 24).unwrap();
-        let work = Work::new(&cell, 40, 4);
-        let mut jit = Jit::<f32>::new(&cell, Portion::Whole, 1).unwrap();
+        let work = StepArrays::new(&cell, 40, 4);
+        let mut jit = JitEngine::<f32>::new(&cell, Portion::Whole, 1).unwrap();
         // Inputs 64 ulp away.
         let mut far = work.clone();
         for x in far.inputs.iter_mut().flatten() {
             *x *= 1.0 + 64.0 * f32::EPSILON;
         }
         jit.step(&far);
-        let mut tape = Tape::<f32>::new(&cell);
+        let mut tape = TapeEngine::<f32>::new(&cell);
         tape.step(&work);
         assert!(check(&cell, &work, &jit, &tape).is_err());
     }
@@ -253,9 +253,9 @@ mod tests {
         })
         .unwrap();
         for steps in [60, 400] {
-            let work = Work::new(&cell, steps, 2);
-            let mut jit = Jit::<f32>::new(&cell, Portion::Whole, 1).unwrap();
-            let mut tape = Tape::<f32>::new(&cell);
+            let work = StepArrays::new(&cell, steps, 2);
+            let mut jit = JitEngine::<f32>::new(&cell, Portion::Whole, 1).unwrap();
+            let mut tape = TapeEngine::<f32>::new(&cell);
             jit.step(&work);
             tape.step(&work);
             let found = check(&cell, &work, &jit, &tape).unwrap();
@@ -266,8 +266,8 @@ mod tests {
             assert!(error.to_string().contains("`w` are beyond f32"), "{error}");
         }
         // And so is one that has none where there are some.
-        let work = Work::new(&cell, 5, 2);
-        let mut tape = Tape::<f32>::new(&cell);
+        let work = StepArrays::new(&cell, 5, 2);
+        let mut tape = TapeEngine::<f32>::new(&cell);
         tape.step(&work);
         let none = Off(vec![("w".into(), vec![f32::INFINITY; 3])]);
         assert!(check(&cell, &work, &none, &tape).is_err());
@@ -276,8 +276,8 @@ mod tests {
     #[test]
     fn a_wrong_gradient_is_found() {
         let cell = cells::find("lstm", 12).unwrap();
-        let work = Work::new(&cell, 5, 2);
-        let mut tape = Tape::<f32>::new(&cell);
+        let work = StepArrays::new(&cell, 5, 2);
+        let mut tape = TapeEngine::<f32>::new(&cell);
         tape.step(&work);
         let mut gradients = tape.gradients();
         gradients[1].1[7] *= 1.01;

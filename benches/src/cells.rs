@@ -141,7 +141,7 @@ mod tests {
     fn a_cell_is_found_by_name_in_the_zoo_and_by_file_and_a_wrong_name_says_which_there_are() {
         let file = concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/../crates/retrograd/cells/lstm.cell"
+            "/../crates/retrograd/tests/cells/lstm.cell"
         );
         for name in ["lstm", "zoo/lstm", "irnn", "mlstm", "zoo/peephole", file] {
             let cell = find(name, 6).unwrap();

@@ -10,7 +10,7 @@ use retrograd_jit::predict::{Machine, run_shape};
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose, RunError};
 use retrograd_tape::{Input, InputRole, Interpreter, OutputRole, Real, Shape};
 
-use crate::work::{Work, observed};
+use crate::work::{StepArrays, observed};
 
 /// Something that makes training steps.
 pub trait Steps<T> {
@@ -18,7 +18,7 @@ pub trait Steps<T> {
     ///
     /// # Panics
     /// If the work is not that of the engine's cell.
-    fn step(&mut self, work: &Work<T>);
+    fn step(&mut self, work: &StepArrays<T>);
 
     /// The last step's gradient of each parameter, by the parameter's name.
     fn gradients(&self) -> Vec<(String, Vec<T>)>;
@@ -30,7 +30,7 @@ pub trait Steps<T> {
     fn compile_ms(&self) -> f64;
 
     /// Seconds that a step should take on one thread, where there is a model of it.
-    fn predicted_seconds(&self, _: &Machine, _: &Work<T>) -> Option<f64> {
+    fn predicted_seconds(&self, _: &Machine, _: &StepArrays<T>) -> Option<f64> {
         None
     }
 }
@@ -60,20 +60,20 @@ impl Portion {
 
 /// Machine code.
 #[derive(Debug)]
-pub struct Jit<T: Element> {
+pub struct JitEngine<T: Element> {
     executor: Executor<T>,
     /// One for each output of the compiled program; empty where it is not handed out.
     outputs: Vec<Vec<T>>,
     portion: Portion,
 }
 
-impl<T: Element> Jit<T> {
+impl<T: Element> JitEngine<T> {
     /// Compiles the cell's step.
     ///
     /// # Errors
     /// Those of compiling.
-    pub fn new(cell: &Cell, portion: Portion, threads: usize) -> Result<Jit<T>> {
-        Jit::with_options(cell, portion, threads, &Options::default())
+    pub fn new(cell: &Cell, portion: Portion, threads: usize) -> Result<JitEngine<T>> {
+        JitEngine::with_options(cell, portion, threads, &Options::default())
     }
 
     /// Compiles the cell's step with the passes and plan stages that `options` want.
@@ -85,7 +85,7 @@ impl<T: Element> Jit<T> {
         portion: Portion,
         threads: usize,
         options: &Options,
-    ) -> Result<Jit<T>> {
+    ) -> Result<JitEngine<T>> {
         let tape = cell.tape();
         let wanted = tape.inputs().iter().filter(|i| portion.wants(i));
         let purpose = match portion {
@@ -100,7 +100,7 @@ impl<T: Element> Jit<T> {
         let mut executor = cell.executor();
         executor.set_threads(threads);
         let outputs = cell.outputs().iter().map(|_| Vec::new()).collect();
-        Ok(Jit {
+        Ok(JitEngine {
             executor,
             outputs,
             portion,
@@ -121,11 +121,11 @@ impl<T: Element> Jit<T> {
     }
 }
 
-impl<T: Element> Jit<T> {
+impl<T: Element> JitEngine<T> {
     /// A step, with what the compiled program's `f` does with the arrays.
     fn with<R>(
         &mut self,
-        work: &Work<T>,
+        work: &StepArrays<T>,
         f: impl FnOnce(&mut Executor<T>, &[&[T]], &mut [&mut [T]]) -> Result<R, RunError>,
     ) -> R {
         let (t, b) = (work.t, work.b);
@@ -155,7 +155,7 @@ impl<T: Element> Jit<T> {
     }
 
     /// A step that tells how long each item of the plan took.
-    pub fn time_items(&mut self, work: &Work<T>) -> Vec<Duration> {
+    pub fn time_items(&mut self, work: &StepArrays<T>) -> Vec<Duration> {
         self.with(work, |x, i, o| {
             x.time_items(
                 Extent {
@@ -169,8 +169,8 @@ impl<T: Element> Jit<T> {
     }
 }
 
-impl<T: Element> Steps<T> for Jit<T> {
-    fn step(&mut self, work: &Work<T>) {
+impl<T: Element> Steps<T> for JitEngine<T> {
+    fn step(&mut self, work: &StepArrays<T>) {
         self.with(work, |x, i, o| {
             x.run(
                 Extent {
@@ -205,7 +205,7 @@ impl<T: Element> Steps<T> for Jit<T> {
         self.compiled().compile_time().as_secs_f64() * 1e3
     }
 
-    fn predicted_seconds(&self, machine: &Machine, work: &Work<T>) -> Option<f64> {
+    fn predicted_seconds(&self, machine: &Machine, work: &StepArrays<T>) -> Option<f64> {
         let run = self
             .run_shape(Extent {
                 steps: work.t,
@@ -218,21 +218,21 @@ impl<T: Element> Steps<T> for Jit<T> {
 
 /// The interpreted tape.
 #[derive(Debug)]
-pub struct Tape<T: Real> {
+pub struct TapeEngine<T: Real> {
     interpreter: Interpreter<T>,
     /// Position among the inputs, and name, of each parameter.
     parameters: Vec<(usize, String)>,
     compile_ms: f64,
 }
 
-impl<T: Real> Tape<T> {
+impl<T: Real> TapeEngine<T> {
     /// Prepares the cell's step.
-    pub fn new(cell: &Cell) -> Tape<T> {
+    pub fn new(cell: &Cell) -> TapeEngine<T> {
         let start = std::time::Instant::now();
         let interpreter = Interpreter::with_gradients(cell.tape(), |i| Portion::Whole.wants(i));
         let inputs = cell.tape().inputs().iter().enumerate();
         let parameters = inputs.filter(|(_, i)| Portion::Whole.wants(i));
-        Tape {
+        TapeEngine {
             interpreter,
             parameters: parameters.map(|(k, i)| (k, i.name.to_string())).collect(),
             compile_ms: start.elapsed().as_secs_f64() * 1e3,
@@ -240,8 +240,8 @@ impl<T: Real> Tape<T> {
     }
 }
 
-impl<T: Real> Steps<T> for Tape<T> {
-    fn step(&mut self, work: &Work<T>) {
+impl<T: Real> Steps<T> for TapeEngine<T> {
+    fn step(&mut self, work: &StepArrays<T>) {
         let inputs: Vec<&[T]> = work.inputs.iter().map(Vec::as_slice).collect();
         let cotangents: Vec<Option<&[T]>> = work.cotangents.iter().map(Option::as_deref).collect();
         let forward = self.interpreter.forward(

@@ -7,27 +7,27 @@ use retrograd::Cell;
 use retrograd_jit::Stepper;
 use retrograd_tape::{Domain, InputRole, Shape};
 
-use crate::work::Work;
+use crate::work::StepArrays;
 
 /// Samples that are gone through again and again.
 const SAMPLES: usize = 16;
 
 /// A stepper and its samples.
 #[derive(Debug)]
-pub struct Stream {
+pub struct SampleStream {
     stepper: Stepper<f32>,
     /// By sample, then by input.
     samples: Vec<Vec<Vec<f32>>>,
     next: usize,
 }
 
-impl Stream {
+impl SampleStream {
     /// Compiles a cell for samples of `b` rows.
     ///
     /// # Errors
     /// If there is no stepper for it.
-    pub fn new(cell: &Cell, b: usize) -> Result<Stream> {
-        let work = Work::new(cell, SAMPLES, b);
+    pub fn new(cell: &Cell, b: usize) -> Result<SampleStream> {
+        let work = StepArrays::new(cell, SAMPLES, b);
         let inputs = cell.tape().inputs();
         let over_steps = |k: usize| inputs[k].ty.domain == Domain::Step;
         let fixed = (0..inputs.len()).map(|k| match over_steps(k) {
@@ -45,7 +45,7 @@ impl Stream {
             };
             read.iter().map(part).collect()
         };
-        Ok(Stream {
+        Ok(SampleStream {
             samples: (0..SAMPLES).map(sample).collect(),
             stepper,
             next: 0,

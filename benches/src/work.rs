@@ -5,7 +5,7 @@ use retrograd_tape::{InputRole, OutputRole, Real, Tape};
 
 /// The arrays of a step of `t` steps and `b` rows.
 #[derive(Clone, Debug)]
-pub struct Work<T> {
+pub struct StepArrays<T> {
     /// Steps.
     pub t: usize,
     /// Rows.
@@ -16,10 +16,10 @@ pub struct Work<T> {
     pub cotangents: Vec<Option<Vec<T>>>,
 }
 
-impl Work<f32> {
+impl StepArrays<f32> {
     /// Weights as the cell initialises them, everything else standard normal. The same on every call.
-    pub fn new(cell: &Cell, t: usize, b: usize) -> Work<f32> {
-        let mut random = Random(1);
+    pub fn new(cell: &Cell, t: usize, b: usize) -> StepArrays<f32> {
+        let mut random = Lcg(1);
         let parameters: Vec<f32> = cell.initial_parameters(1).expect("there is memory");
         let mut parameters = parameters.into_iter();
         let tape = cell.tape();
@@ -34,7 +34,7 @@ impl Work<f32> {
             (o.role == OutputRole::Output).then(|| random.normal(len))
         });
         let cotangents = outputs.collect();
-        Work {
+        StepArrays {
             t,
             b,
             inputs,
@@ -43,9 +43,9 @@ impl Work<f32> {
     }
 
     /// The same numbers in f64.
-    pub fn widen(&self) -> Work<f64> {
+    pub fn widen(&self) -> StepArrays<f64> {
         let wide = |v: &Vec<f32>| v.iter().map(|&x| f64::from(x)).collect();
-        Work {
+        StepArrays {
             t: self.t,
             b: self.b,
             inputs: self.inputs.iter().map(wide).collect(),
@@ -56,15 +56,15 @@ impl Work<f32> {
     }
 }
 
-impl Work<f64> {
+impl StepArrays<f64> {
     /// All inputs moved at random by up to half an ulp of f32, another way for each seed.
-    pub fn moved(&self, seed: u32) -> Work<f64> {
+    pub fn moved(&self, seed: u32) -> StepArrays<f64> {
         self.moved_by(f64::from(f32::EPSILON) / 2.0, seed)
     }
 
     /// All inputs moved at random by up to this much of themselves, another way for each seed.
-    pub fn moved_by(&self, most: f64, seed: u32) -> Work<f64> {
-        let mut random = Random(seed);
+    pub fn moved_by(&self, most: f64, seed: u32) -> StepArrays<f64> {
+        let mut random = Lcg(seed);
         let mut work = self.clone();
         for x in work.inputs.iter_mut().flatten() {
             *x *= 1.0 + most * (2.0 * random.uniform() - 1.0);
@@ -82,9 +82,9 @@ pub fn observed(tape: &Tape) -> impl Iterator<Item = String> {
 }
 
 /// A linear congruential generator (Numerical Recipes, chapter 7.1), good enough for a load.
-struct Random(u32);
+struct Lcg(u32);
 
-impl Random {
+impl Lcg {
     fn normal<T: Real>(&mut self, n: usize) -> Vec<T> {
         (0..n).map(|_| T::from_f64(self.one())).collect()
     }

@@ -121,7 +121,7 @@ mod tests {
                 .unwrap()
         });
         assert!((of_x - moved).abs() < NEAR, "{of_x} {moved}");
-        let before = cell.parameters().take_while(|p| p.name != "keep.bias");
+        let before = cell.parameter_specs().take_while(|p| p.name != "keep.bias");
         let at = before.map(|p| p.shape.len()).sum::<usize>() + 2;
         let moved = difference(|h| {
             let mut parameters = parameters.clone();
@@ -163,7 +163,7 @@ mod tests {
                 .map(|(p, d)| p + h * d)
                 .collect();
             let results = session.run(&moved, &batch()).unwrap();
-            cell.parameters()
+            cell.parameter_specs()
                 .flat_map(|p| results.gradient(p.name).unwrap().to_vec())
                 .collect()
         };

@@ -10,12 +10,12 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use retrograd::Cell;
 use retrograd_bench::agreement::Agreement;
-use retrograd_bench::engine::{Jit, Portion, Steps, Tape};
+use retrograd_bench::engine::{JitEngine, Portion, Steps, TapeEngine};
 use retrograd_bench::measure::{peak_rss_mb, times};
 use retrograd_bench::peak::Rates;
 use retrograd_bench::shape::HxBxT;
-use retrograd_bench::stream::{Stream, bound};
-use retrograd_bench::work::Work;
+use retrograd_bench::stream::{SampleStream, bound};
+use retrograd_bench::work::StepArrays;
 use retrograd_bench::{agreement, cells, flops};
 use retrograd_graph::plan::cost;
 use retrograd_jit::predict::Machine;
@@ -40,7 +40,7 @@ struct Arguments {
     secs: f64,
     /// Engines; with both, their gradients are compared
     #[arg(long, value_delimiter = ',', default_value = "jit,tape")]
-    engines: Vec<Engine>,
+    engines: Vec<EngineArg>,
     /// Also time the compiled step in parts: forward, backward recurrence, weight gradients
     #[arg(long)]
     parts: bool,
@@ -56,14 +56,14 @@ struct Arguments {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Engine {
-    Jit,
-    Tape,
+enum EngineArg {
+    JitEngine,
+    TapeEngine,
 }
 
 /// The keys of `peers.py`, then our own.
 #[derive(Serialize)]
-struct Line<'a> {
+struct StepLine<'a> {
     #[serde(rename = "impl")]
     engine: &'static str,
     cell: &'a str,
@@ -93,7 +93,7 @@ struct Line<'a> {
     predicted_share: Option<f64>,
     workspace_mb: f64,
     #[serde(flatten)]
-    parts: Option<Parts>,
+    parts: Option<PortionTimes>,
 }
 
 /// Samples one after another.
@@ -141,7 +141,7 @@ struct ItemLine<'a> {
 
 /// Least times of programs that do less. Differences tell where time goes, roughly: less may fuse and stash otherwise.
 #[derive(Serialize)]
-struct Parts {
+struct PortionTimes {
     /// Outputs only; nothing is kept for a backward part.
     forward_ms: f64,
     /// Also gradients of vectors: all but the weight gradients of matrices.
@@ -180,7 +180,7 @@ fn main() -> Result<()> {
 /// Prints what a sample takes.
 fn samples(name: &str, shape: HxBxT, secs: f64) -> Result<()> {
     let cell = cells::find(name, shape.hidden)?;
-    let mut stream = Stream::new(&cell, shape.rows)?;
+    let mut stream = SampleStream::new(&cell, shape.rows)?;
     let clock = || core_ghz(Duration::from_millis(50));
     let before = clock();
     let times = times(secs, || (0..shape.steps).for_each(|_| stream.step()));
@@ -216,8 +216,8 @@ fn measure(
     machine: &Machine,
 ) -> Result<()> {
     let cell = cells::find(name, shape.hidden)?;
-    let work = Work::new(&cell, shape.steps, shape.rows);
-    let row = Row {
+    let work = StepArrays::new(&cell, shape.steps, shape.rows);
+    let row = GridRow {
         arguments,
         name,
         shape,
@@ -227,16 +227,16 @@ fn measure(
     };
     let threads = usize::from(arguments.threads);
     let (mut jit, mut tape) = (None, None);
-    if arguments.engines.contains(&Engine::Jit) {
+    if arguments.engines.contains(&EngineArg::JitEngine) {
         let parts = (arguments.parts).then(|| row.parts(&cell)).transpose()?;
-        let new = |cell: &Cell| Jit::<f32>::new(cell, Portion::Whole, threads);
+        let new = |cell: &Cell| JitEngine::<f32>::new(cell, Portion::Whole, threads);
         jit = Some(row.print("retrograd-jit", threads, peak[1], parts, new)?);
     }
     if arguments.items {
         row.items(&cell)?;
     }
-    if arguments.engines.contains(&Engine::Tape) {
-        let new = |cell: &Cell| Ok(Tape::<f32>::new(cell));
+    if arguments.engines.contains(&EngineArg::TapeEngine) {
+        let new = |cell: &Cell| Ok(TapeEngine::<f32>::new(cell));
         tape = Some(row.print("retrograd-tape", 1, peak[0], None, new)?);
     }
     if let (Some(jit), Some(tape)) = (jit, tape) {
@@ -255,23 +255,23 @@ fn measure(
 }
 
 /// A cell and shape to be measured.
-struct Row<'a> {
+struct GridRow<'a> {
     arguments: &'a Arguments,
     name: &'a str,
     shape: HxBxT,
-    work: &'a Work<f32>,
+    work: &'a StepArrays<f32>,
     machine: &'a Machine,
     flops: f64,
 }
 
-impl Row<'_> {
+impl GridRow<'_> {
     /// Makes an engine from scratch, measures it, and prints the line.
     fn print<S: Steps<f32>>(
         &self,
         engine: &'static str,
         threads: usize,
         peak: f64,
-        parts: Option<Parts>,
+        parts: Option<PortionTimes>,
         new: impl FnOnce(&Cell) -> Result<S>,
     ) -> Result<S> {
         let start = Instant::now();
@@ -280,7 +280,7 @@ impl Row<'_> {
         let first = start.elapsed();
         let times = times(self.arguments.secs, || steps.step(self.work));
         let gflops = self.flops / times.min_ms / 1e6;
-        let line = Line {
+        let line = StepLine {
             engine,
             cell: self.name,
             inputs: self.shape.hidden,
@@ -307,7 +307,7 @@ impl Row<'_> {
 
     /// Prints what each item of the plan does and how long it takes.
     fn items(&self, cell: &Cell) -> Result<()> {
-        let mut jit = Jit::<f32>::new(cell, Portion::Whole, 1)?;
+        let mut jit = JitEngine::<f32>::new(cell, Portion::Whole, 1)?;
         let mut least: Vec<Duration> = jit.time_items(self.work);
         let start = Instant::now();
         while start.elapsed().as_secs_f64() < self.arguments.secs {
@@ -337,12 +337,12 @@ impl Row<'_> {
         Ok(())
     }
 
-    fn parts(&self, cell: &Cell) -> Result<Parts> {
+    fn parts(&self, cell: &Cell) -> Result<PortionTimes> {
         let least = |extent| {
-            let mut jit = Jit::<f32>::new(cell, extent, usize::from(self.arguments.threads))?;
+            let mut jit = JitEngine::<f32>::new(cell, extent, usize::from(self.arguments.threads))?;
             anyhow::Ok(times(self.arguments.secs, || jit.step(self.work)).min_ms)
         };
-        Ok(Parts {
+        Ok(PortionTimes {
             forward_ms: least(Portion::Forward)?,
             vectors_ms: least(Portion::Vectors)?,
         })

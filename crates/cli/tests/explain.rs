@@ -43,10 +43,10 @@ fn the_text_begins_with_what_was_done() {
         head,
         "rnn, forward step, I=3 H=8\n\n\
          run        10 steps of 2 rows, f32; 123 parameters\n\
-         products   3 with weights as written and differentiated, 3 after fusing\n           \
-         2 hoisted (2 calls a run), 1 left in loops (10 calls a run)\n\
+         products   3 with weights as written and differentiated, 3 after stacking\n           \
+         2 hoisted (2 calls per run), 1 left in loops (10 calls per run)\n\
          loops      1 over time from first to last, 0 from last to first, 5 over all steps or rows at once\n\
-         work       448 FLOPs of products, 36.2 element-wise ops, 881 bytes read and written, a step\n"
+         work       448 FLOPs of products, 36.2 element-wise ops, 881 bytes read and written, per step\n"
     );
     // By hand. FLOPs of a step: a multiply-add for each weight and row, 2 · 2 (8·3 + 8·8 + 3·8) = 448.
     // Ops of the run: tanh, 8·2·10 = 160; difference, square and sum of 3·2·10, 180; sum over 20 points and of the one
@@ -76,7 +76,7 @@ fn the_text_begins_with_what_was_done() {
     }
     let one = told(&["--cell", "rnn", "--pass", "stack_products"]);
     assert!(
-        one.contains("before pass") && one.contains(", fuse:\ngraph rnn"),
+        one.contains("before pass") && one.contains(", stack_products:\ngraph rnn"),
         "{one}"
     );
     assert!(!one.contains("legalize"), "{one}");
@@ -105,7 +105,7 @@ fn drawings_are_written_where_they_are_asked_for() {
     let [svg, dot] = [&svg, &dot].map(|path| path.to_str().expect("it is text"));
     told(&["--cell", "lstm", "--summary", "--svg", svg, "--dot", dot]);
     let svg = std::fs::read_to_string(svg).expect("it is there");
-    assert!(svg.starts_with("<svg") && svg.contains("forward step after `fuse`"));
+    assert!(svg.starts_with("<svg") && svg.contains("forward step after `stack_products`"));
     assert!(
         std::fs::read_to_string(dot)
             .expect("it is there")
@@ -119,8 +119,8 @@ fn mistakes_say_what_there_is() {
         (&["--cell", "lsmt"], "did you mean `lstm`?"),
         (&["--cell", "no/such.cell"], "no/such.cell"),
         (
-            &["--cell", "lstm", "--pass", "fues"],
-            "there is no pass `fues` (did you mean `fuse`?)",
+            &["--cell", "lstm", "--pass", "stack_product"],
+            "there is no pass `stack_product` (did you mean `stack_products`?)",
         ),
         (
             &["--cell", "lstm", "--set", "D=3"],

@@ -46,7 +46,7 @@ pub struct Explanation {
 pub struct WeightProduct {
     /// Its number in the plan's list of weights.
     pub weight: usize,
-    /// Names of the matrices that are stacked or joined in it, in order; one for a product that is not fused.
+    /// Names of the matrices that are stacked in it, in order; one for a product by itself.
     pub weights: Vec<String>,
     /// Rows and columns of the whole.
     pub size: (usize, usize),
@@ -74,7 +74,7 @@ pub enum Where {
 
 /// One part of a plan that is run as a whole, and its cost.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct PlanPart {
     /// What it is, in words.
     pub title: String,
     /// All that is done in it, equal work in one task.
@@ -83,7 +83,7 @@ pub struct Part {
     pub seconds: f64,
 }
 
-impl Part {
+impl PlanPart {
     /// FLOPs of products a run.
     pub fn flops(&self) -> usize {
         self.tasks.iter().map(|t| t.times * t.work.flops()).sum()
@@ -99,9 +99,9 @@ impl Part {
     }
 }
 
-/// How many products there are before and after fusing.
+/// Numbers of products, before or after they are stacked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ProductCounts {
     /// Products of weights with vectors.
     pub products: usize,
     /// Σ δ xᵀ over steps and rows.
@@ -175,12 +175,15 @@ impl Explanation {
         &self.trace
     }
 
-    /// Products of weights and weight gradients in the program before they are fused, and after.
-    pub fn fused(&self) -> (Counts, Counts) {
+    /// Products of weights and weight gradients in the program, before and after the pass that stacks them.
+    pub fn stacked(&self) -> (ProductCounts, ProductCounts) {
         let last = |name: &str| self.trace.iter().rposition(|(n, _)| *n == name);
-        let fuse = last("stack_products").unwrap_or(self.trace.len() - 1);
-        let before = fuse.saturating_sub(1);
-        (counts(&self.trace[before].1), counts(&self.trace[fuse].1))
+        let stacked = last("stack_products").unwrap_or(self.trace.len() - 1);
+        let before = stacked.saturating_sub(1);
+        (
+            counts(&self.trace[before].1),
+            counts(&self.trace[stacked].1),
+        )
     }
 
     /// All products with weights that the program does, in the plan's order.
@@ -228,7 +231,7 @@ impl Explanation {
     }
 
     /// All parts in the order in which they run, with the time that they take on a machine.
-    pub fn parts(&self, machine: &Machine) -> Vec<Part> {
+    pub fn parts(&self, machine: &Machine) -> Vec<PlanPart> {
         let plan = self.compiled.plan();
         let part = |leaf: cost::Leaf<'_>| {
             let mut tasks: Vec<CostTask> = Vec::new();
@@ -238,7 +241,7 @@ impl Explanation {
                     None => tasks.push(task),
                 }
             }
-            Part {
+            PlanPart {
                 title: title(plan, leaf.item),
                 tasks,
                 seconds: machine.seconds::<f32>(plan, leaf, self.run_shape()),
@@ -263,8 +266,8 @@ impl Explanation {
     }
 }
 
-fn counts(g: &Graph) -> Counts {
-    let mut out = Counts::default();
+fn counts(g: &Graph) -> ProductCounts {
+    let mut out = ProductCounts::default();
     for v in g.order() {
         let xs = g.operands(v);
         let domain = |k: usize| g.node(xs[k]).ty.domain;

@@ -74,11 +74,11 @@ fn products_that_are_told_are_those_that_are_called() {
 }
 
 #[test]
-fn an_lstm_has_its_gates_fused_and_its_input_hoisted() {
+fn an_lstm_has_its_gates_stacked_and_its_input_hoisted() {
     let cell = zoo::forecaster(zoo::find("lstm").expect("it is there"), 3, 8).expect("a cell");
     let told = Explanation::new(&cell, &Purpose::Forward, Extent { steps: 10, rows: 2 })
         .expect("it compiles");
-    let (before, after) = told.fused();
+    let (before, after) = told.stacked();
     assert_eq!((before.products, after.products), (9, 3));
     let products = told.products();
     let fours = products.iter().filter(|p| p.weights.len() == 4);

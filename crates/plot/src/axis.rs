@@ -1,7 +1,7 @@
 //! Axes: ranges, ticks with readable numbers, and the frame of a panel.
 
 use crate::PlotError;
-use crate::canvas::{Anchor, Canvas, Lettering, Point, colour, text_width};
+use crate::canvas::{Anchor, Canvas, Lettering, PixelPoint, colour, text_width};
 
 pub(crate) const TICK: Lettering = Lettering {
     em: 22.0,
@@ -10,16 +10,16 @@ pub(crate) const TICK: Lettering = Lettering {
 
 /// A value axis, linear or logarithmic, that covers `low..=high`: finite, low < high, and low > 0 on a logarithmic one.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Scale {
+pub(crate) struct AxisScale {
     pub(crate) low: f64,
     pub(crate) high: f64,
     pub(crate) log: bool,
 }
 
-impl Scale {
+impl AxisScale {
     /// From the least to the greatest of `values` that the axis can show; where they are equal or there are none, with
     /// something around.
-    pub(crate) fn tight(values: impl Iterator<Item = f64>, log: bool) -> Scale {
+    pub(crate) fn tight(values: impl Iterator<Item = f64>, log: bool) -> AxisScale {
         let shown = values.filter(|v| v.is_finite() && (!log || *v > 0.0));
         let (low, high) = shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
             (low.min(v), high.max(v))
@@ -35,7 +35,7 @@ impl Scale {
             (_, false, true) => (0.1, 10.0),
             (_, false, false) => (0.0, 1.0),
         };
-        Scale { low, high, log }.in_range()
+        AxisScale { low, high, log }.in_range()
     }
 
     /// Covers the finite ones of `values` with 5 % to spare, on a logarithmic axis if that is allowed and they span more
@@ -55,7 +55,7 @@ impl Scale {
             };
         }
         if may_be_log && low > 0.0 && high / low > LOG_FROM {
-            return Scale {
+            return AxisScale {
                 low,
                 high,
                 log: true,
@@ -78,11 +78,11 @@ impl Scale {
     }
 
     /// Wider by this share of it at both ends.
-    pub(crate) fn widened(self, share: f64) -> Scale {
-        let Scale { low, high, log } = self;
+    pub(crate) fn widened(self, share: f64) -> AxisScale {
+        let AxisScale { low, high, log } = self;
         if log {
             let spare = (share * (high.ln() - low.ln())).exp();
-            return Scale {
+            return AxisScale {
                 low: low / spare,
                 high: high * spare,
                 log,
@@ -91,7 +91,7 @@ impl Scale {
         }
         // Both halves may be finite where the whole is not.
         let spare = share * high - share * low;
-        Scale {
+        AxisScale {
             low: low - spare,
             high: high + spare,
             log,
@@ -100,7 +100,7 @@ impl Scale {
     }
 
     /// With finite ends, apart from each other; those of a logarithmic axis more than 0.
-    fn in_range(self) -> Scale {
+    fn in_range(self) -> AxisScale {
         let least = if self.log {
             f64::from_bits(1)
         } else {
@@ -113,12 +113,12 @@ impl Scale {
             false if low > 0.0 => (low / 2.0, high),
             false => (low, if high < 0.0 { high / 2.0 } else { 1.0 }),
         };
-        Scale { low, high, ..self }
+        AxisScale { low, high, ..self }
     }
 
     /// 0 at `low`, 1 at `high`; clamped, so that nothing is drawn off the page.
     pub(crate) fn position(self, value: f64) -> f64 {
-        let Scale { low, high, log } = self;
+        let AxisScale { low, high, log } = self;
         if value <= low || value.is_nan() {
             return 0.0;
         }
@@ -207,16 +207,16 @@ fn number(value: f64, step: f64) -> String {
 
 /// The rectangle that data are drawn into, in logical pixels, with its two scales.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Panel {
+pub(crate) struct PlotArea {
     pub(crate) left: f64,
     pub(crate) right: f64,
     pub(crate) top: f64,
     pub(crate) bottom: f64,
-    pub(crate) x: Scale,
-    pub(crate) y: Scale,
+    pub(crate) x: AxisScale,
+    pub(crate) y: AxisScale,
 }
 
-impl Panel {
+impl PlotArea {
     pub(crate) fn x_at(&self, value: f64) -> f64 {
         self.left + self.x.position(value) * (self.right - self.left)
     }
@@ -233,7 +233,7 @@ impl Panel {
         width: f64,
         colour: plotters::style::RGBColor,
     ) -> Result<(), PlotError> {
-        let mut run: Vec<Point> = Vec::new();
+        let mut run: Vec<PixelPoint> = Vec::new();
         for (x, y) in points.chain([(f64::NAN, f64::NAN)]) {
             if y.is_finite() {
                 run.push((self.x_at(x), self.y_at(y)));
@@ -301,7 +301,7 @@ pub(crate) fn widest(ticks: &[(f64, String)]) -> f64 {
 mod tests {
     use super::*;
 
-    fn texts(scale: Scale, count: usize) -> Vec<String> {
+    fn texts(scale: AxisScale, count: usize) -> Vec<String> {
         scale
             .ticks(count)
             .into_iter()
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn linear_ticks_are_round_numbers_with_just_enough_decimals() {
-        let scale = |low, high| Scale {
+        let scale = |low, high| AxisScale {
             low,
             high,
             log: false,
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn log_ticks_cover_narrow_and_wide_ranges() {
-        let scale = |low, high| Scale {
+        let scale = |low, high| AxisScale {
             low,
             high,
             log: true,
@@ -342,14 +342,14 @@ mod tests {
 
     #[test]
     fn the_axis_is_logarithmic_only_where_values_span_much_and_are_positive() {
-        let scale = |values: &[f64], log| Scale::covering(values.iter().copied(), log);
+        let scale = |values: &[f64], log| AxisScale::covering(values.iter().copied(), log);
         assert!(scale(&[0.1, 1.0], true).log);
         assert!(!scale(&[0.5, 1.0], true).log);
         assert!(!scale(&[0.0, 1.0], true).log);
         assert!(!scale(&[0.1, 1.0], false).log);
         assert_eq!(
             scale(&[f64::NAN], true),
-            Scale {
+            AxisScale {
                 low: 0.0,
                 high: 1.0,
                 log: false
@@ -382,8 +382,8 @@ mod tests {
         prop_oneof![both, near]
     }
 
-    fn check(scale: Scale, values: &[f64], count: usize) {
-        let Scale { low, high, log } = scale;
+    fn check(scale: AxisScale, values: &[f64], count: usize) {
+        let AxisScale { low, high, log } = scale;
         assert!(
             low.is_finite() && high.is_finite() && low < high,
             "{scale:?}"
@@ -416,8 +416,8 @@ mod tests {
         fn any_finite_values_get_an_axis_with_few_ticks((a, b) in ends(), count in 1_usize..12) {
             let both = [a, b];
             for log in [false, true] {
-                check(Scale::covering(both.into_iter(), log), &both, count);
-                let tight = Scale::tight(both.into_iter(), log);
+                check(AxisScale::covering(both.into_iter(), log), &both, count);
+                let tight = AxisScale::tight(both.into_iter(), log);
                 check(tight, &both, count);
                 check(tight.widened(0.04), &both, count);
             }
@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn denormals_and_the_greatest_numbers_have_round_ticks() {
-        let scale = |low, high| Scale {
+        let scale = |low, high| AxisScale {
             low,
             high,
             log: false,
@@ -437,7 +437,7 @@ mod tests {
         );
         assert_eq!(texts(scale(-1e308, 1e308), 2), ["−1e308", "0", "1e308"]);
         assert_eq!(texts(scale(1e7, 1.2e7), 2), ["1.0e7", "1.1e7", "1.2e7"]);
-        let outlier = Scale::covering([1e-320, 1e10].into_iter(), true);
+        let outlier = AxisScale::covering([1e-320, 1e10].into_iter(), true);
         assert!(outlier.log && outlier.ticks(9).len() <= 12, "{outlier:?}");
     }
 }

@@ -54,7 +54,7 @@ pub(crate) mod colour {
 }
 
 /// A point in logical pixels from the upper left corner.
-pub(crate) type Point = (f64, f64);
+pub(crate) type PixelPoint = (f64, f64);
 
 /// Where a text's given point lies on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,18 +74,19 @@ pub(crate) struct Lettering {
 /// What plots draw on, whichever the format.
 pub(crate) trait Canvas {
     /// A line through the points, `width` logical pixels wide.
-    fn line(&self, points: &[Point], width: f64, colour: RGBColor) -> Result<(), PlotError>;
+    fn line(&self, points: &[PixelPoint], width: f64, colour: RGBColor) -> Result<(), PlotError>;
     /// A filled polygon, of an opacity from 0 to 1.
-    fn area(&self, corners: &[Point], colour: RGBColor, opacity: f64) -> Result<(), PlotError>;
+    fn area(&self, corners: &[PixelPoint], colour: RGBColor, opacity: f64)
+    -> Result<(), PlotError>;
     /// A filled rectangle from its upper left to its lower right corner.
-    fn rect(&self, from: Point, to: Point, colour: RGBColor) -> Result<(), PlotError>;
+    fn rect(&self, from: PixelPoint, to: PixelPoint, colour: RGBColor) -> Result<(), PlotError>;
     /// A filled disc.
-    fn disc(&self, centre: Point, radius: f64, colour: RGBColor) -> Result<(), PlotError>;
+    fn disc(&self, centre: PixelPoint, radius: f64, colour: RGBColor) -> Result<(), PlotError>;
     /// Horizontal text whose baseline starts, is centred, or ends at `at`.
     fn text(
         &self,
         text: &str,
-        at: Point,
+        at: PixelPoint,
         anchor: Anchor,
         lettering: Lettering,
     ) -> Result<(), PlotError>;
@@ -93,8 +94,8 @@ pub(crate) trait Canvas {
     /// A dashed line from `from` to `to`; `pattern` is lengths of stroke and gap in turn.
     fn dashes(
         &self,
-        from: Point,
-        to: Point,
+        from: PixelPoint,
+        to: PixelPoint,
         pattern: &[f64],
         width: f64,
         colour: RGBColor,
@@ -105,14 +106,14 @@ pub(crate) trait Canvas {
     /// A dashed line through the points; `pattern` is lengths of stroke and gap in turn, in logical pixels along the line.
     fn dashed(
         &self,
-        points: &[Point],
+        points: &[PixelPoint],
         pattern: &[f64],
         width: f64,
         colour: RGBColor,
     ) -> Result<(), PlotError> {
         let mut pieces = pattern.iter().cycle().copied();
         let (mut left, mut stroke) = (pieces.next().unwrap_or(f64::INFINITY), true);
-        let mut path: Vec<Point> = points.first().copied().into_iter().collect();
+        let mut path: Vec<PixelPoint> = points.first().copied().into_iter().collect();
         for pair in points.windows(2) {
             let (from, to) = (pair[0], pair[1]);
             let length = (to.0 - from.0).hypot(to.1 - from.1);
@@ -306,7 +307,7 @@ struct Page<'a, DB: DrawingBackend> {
 }
 
 impl<DB: DrawingBackend> Page<'_, DB> {
-    fn pixel(&self, point: Point) -> (i32, i32) {
+    fn pixel(&self, point: PixelPoint) -> (i32, i32) {
         (
             (point.0 * self.scale).round() as i32,
             (point.1 * self.scale).round() as i32,
@@ -315,7 +316,7 @@ impl<DB: DrawingBackend> Page<'_, DB> {
 }
 
 impl<DB: DrawingBackend> Canvas for Page<'_, DB> {
-    fn line(&self, points: &[Point], width: f64, colour: RGBColor) -> Result<(), PlotError> {
+    fn line(&self, points: &[PixelPoint], width: f64, colour: RGBColor) -> Result<(), PlotError> {
         let mut path: Vec<(i32, i32)> = points.iter().map(|&point| self.pixel(point)).collect();
         path.dedup();
         let style = colour.stroke_width((width * self.scale).round().max(1.0) as u32);
@@ -340,7 +341,12 @@ impl<DB: DrawingBackend> Canvas for Page<'_, DB> {
         Ok(())
     }
 
-    fn area(&self, corners: &[Point], colour: RGBColor, opacity: f64) -> Result<(), PlotError> {
+    fn area(
+        &self,
+        corners: &[PixelPoint],
+        colour: RGBColor,
+        opacity: f64,
+    ) -> Result<(), PlotError> {
         let corners: Vec<(i32, i32)> = corners.iter().map(|&c| self.pixel(c)).collect();
         let style = colour.mix(opacity).filled();
         self.area
@@ -348,14 +354,14 @@ impl<DB: DrawingBackend> Canvas for Page<'_, DB> {
             .map_err(backend)
     }
 
-    fn rect(&self, from: Point, to: Point, colour: RGBColor) -> Result<(), PlotError> {
+    fn rect(&self, from: PixelPoint, to: PixelPoint, colour: RGBColor) -> Result<(), PlotError> {
         let corners = [self.pixel(from), self.pixel(to)];
         self.area
             .draw(&Rectangle::new(corners, colour.filled()))
             .map_err(backend)
     }
 
-    fn disc(&self, centre: Point, radius: f64, colour: RGBColor) -> Result<(), PlotError> {
+    fn disc(&self, centre: PixelPoint, radius: f64, colour: RGBColor) -> Result<(), PlotError> {
         let radius = (radius * self.scale).round() as i32;
         self.area
             .draw(&Circle::new(self.pixel(centre), radius, colour.filled()))
@@ -365,7 +371,7 @@ impl<DB: DrawingBackend> Canvas for Page<'_, DB> {
     fn text(
         &self,
         text: &str,
-        at: Point,
+        at: PixelPoint,
         anchor: Anchor,
         lettering: Lettering,
     ) -> Result<(), PlotError> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::PlotError;
-use crate::axis::{Panel, Scale, TICK, widest};
+use crate::axis::{AxisScale, PlotArea, TICK, widest};
 use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten, text_width};
 use retrograd::data::{DataError, Series};
 
@@ -173,15 +173,15 @@ impl ForecastPlot {
             lettering,
         )?;
 
-        let scales: Vec<Scale> = shown
+        let scales: Vec<AxisScale> = shown
             .iter()
-            .map(|p| Scale::covering(p.observed.iter().chain(&p.predicted).copied(), false))
+            .map(|p| AxisScale::covering(p.observed.iter().chain(&p.predicted).copied(), false))
             .collect();
         let tick_width = scales
             .iter()
             .map(|y| widest(&y.ticks(PANEL_TICKS)))
             .fold(0.0, f64::max);
-        let x = Scale {
+        let x = AxisScale {
             low: 0.0,
             high: (self.x_labels.len() - 1).max(1) as f64,
             log: false,
@@ -194,7 +194,7 @@ impl ForecastPlot {
         draw_legend(canvas, right)?;
         for (k, (panel, y)) in shown.iter().zip(scales).enumerate() {
             let top = HEAD + k as f64 * PANEL_STEP;
-            let frame = Panel {
+            let frame = PlotArea {
                 left,
                 right,
                 top: top + PANEL_HEAD,

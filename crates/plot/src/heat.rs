@@ -2,7 +2,7 @@
 
 use plotters::style::RGBColor;
 
-use crate::axis::{Panel, Scale, TICK};
+use crate::axis::{AxisScale, PlotArea, TICK};
 use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten};
 use crate::{PlotError, TITLE, WIDTH};
 
@@ -160,13 +160,13 @@ impl HeatPlot {
     }
 
     /// A panel whose x axis is steps and whose y axis is from 0 to `height` downwards.
-    fn panel(&self, top: f64, tall: f64, height: f64) -> Panel {
-        let scale = |high| Scale {
+    fn panel(&self, top: f64, tall: f64, height: f64) -> PlotArea {
+        let scale = |high| AxisScale {
             low: 0.0,
             high,
             log: false,
         };
-        Panel {
+        PlotArea {
             left: LEFT,
             right: f64::from(WIDTH) - RIGHT,
             top,
@@ -178,7 +178,7 @@ impl HeatPlot {
 }
 
 impl HeatMap {
-    fn draw(&self, canvas: &dyn Canvas, panel: &Panel, row_name: &str) -> Result<(), PlotError> {
+    fn draw(&self, canvas: &dyn Canvas, panel: &PlotArea, row_name: &str) -> Result<(), PlotError> {
         let at = (panel.left, panel.top - 12.0);
         canvas.text(&self.name, at, Anchor::Start, name(&self.name, panel))?;
         let rows = format!("{} {}", self.rows.len(), shorten(row_name, 30));
@@ -201,7 +201,7 @@ impl HeatMap {
 }
 
 impl HeatInput {
-    fn draw(&self, canvas: &dyn Canvas, panel: &Panel) -> Result<(), PlotError> {
+    fn draw(&self, canvas: &dyn Canvas, panel: &PlotArea) -> Result<(), PlotError> {
         let at = (panel.left, panel.top - 12.0);
         canvas.text(&self.name, at, Anchor::Start, name(&self.name, panel))?;
         for (value, text) in [(0.0, "0"), (1.0, "1")] {
@@ -230,7 +230,7 @@ impl HeatInput {
 }
 
 /// How the name above a panel is lettered: what its rows are stands beside it.
-fn name(text: &str, panel: &Panel) -> Lettering {
+fn name(text: &str, panel: &PlotArea) -> Lettering {
     fitting(text, NAME, 0.6 * (panel.right - panel.left))
 }
 

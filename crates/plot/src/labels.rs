@@ -3,7 +3,7 @@
 use plotters::style::RGBColor;
 
 use crate::PlotError;
-use crate::axis::Panel;
+use crate::axis::PlotArea;
 use crate::canvas::{Anchor, Canvas, Lettering, colour, text_width};
 
 pub(crate) const LABEL: Lettering = Lettering {
@@ -12,15 +12,15 @@ pub(crate) const LABEL: Lettering = Lettering {
 };
 
 /// A line's name in the right margin, with a sample of the line.
-pub(crate) struct Label {
+pub(crate) struct LineLabel {
     pub(crate) text: String,
     pub(crate) value: f64,
-    pub(crate) sample: Sample,
+    pub(crate) sample: Swatch,
 }
 
 /// What the line looks like.
-pub(crate) enum Sample {
-    Line(RGBColor, f64),
+pub(crate) enum Swatch {
+    Curve(RGBColor, f64),
     Marked(RGBColor),
     Dashed(RGBColor, &'static [f64]),
 }
@@ -32,8 +32,8 @@ const SAMPLE: f64 = 52.0;
 /// Draws the names where their lines end, or as near as they fit.
 pub(crate) fn draw_labels(
     canvas: &dyn Canvas,
-    panel: &Panel,
-    labels: &[Label],
+    panel: &PlotArea,
+    labels: &[LineLabel],
 ) -> Result<(), PlotError> {
     let wanted: Vec<f64> = labels.iter().map(|label| panel.y_at(label.value)).collect();
     let placed = spread(&wanted, 1.5 * LABEL.em, panel.top, panel.bottom);
@@ -45,12 +45,12 @@ pub(crate) fn draw_labels(
             colour::FRAME,
         )?;
         match label.sample {
-            Sample::Line(tone, width) => canvas.line(&[(start, y), (end, y)], width, tone)?,
-            Sample::Marked(tone) => {
+            Swatch::Curve(tone, width) => canvas.line(&[(start, y), (end, y)], width, tone)?,
+            Swatch::Marked(tone) => {
                 canvas.line(&[(start, y), (end, y)], 4.0, tone)?;
                 canvas.disc((f64::midpoint(start, end), y), 6.0, tone)?;
             }
-            Sample::Dashed(tone, pattern) => {
+            Swatch::Dashed(tone, pattern) => {
                 canvas.dashes((start, y), (end, y), pattern, 4.0, tone)?;
             }
         }
@@ -65,7 +65,7 @@ pub(crate) fn draw_labels(
 }
 
 /// What the names take to the right of a panel, in logical pixels.
-pub(crate) fn labels_width(labels: &[Label]) -> f64 {
+pub(crate) fn labels_width(labels: &[LineLabel]) -> f64 {
     let widths = labels.iter().map(|label| text_width(&label.text, LABEL));
     LABEL_GAP + SAMPLE + 10.0 + widths.fold(0.0, f64::max)
 }

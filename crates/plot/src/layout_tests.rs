@@ -4,10 +4,10 @@ use std::cell::RefCell;
 
 use plotters::style::RGBColor;
 
-use crate::canvas::{Anchor, Canvas, Lettering, Point, text_width};
+use crate::canvas::{Anchor, Canvas, Lettering, PixelPoint, text_width};
 use crate::{
-    Axis, Figure, ForecastPanel, ForecastPlot, HeatInput, HeatMap, HeatPlot, Line, LinePanel,
-    LinePlot, LossPlot, PlotError, Range, RangePanel, RangePlot, Reference, Tile, TileGroup,
+    Axis, Curve, Figure, ForecastPanel, ForecastPlot, HeatInput, HeatMap, HeatPlot, LinePanel,
+    LinePlot, LossPlot, PlotError, Range, RangePanel, RangePlot, Reference, ShareTile, TileGroup,
     TilePlot, loss,
 };
 
@@ -15,26 +15,26 @@ use crate::{
 #[derive(Default)]
 struct Boxes {
     texts: RefCell<Vec<(String, [f64; 4])>>,
-    points: RefCell<Vec<Point>>,
+    points: RefCell<Vec<PixelPoint>>,
 }
 
 impl Canvas for Boxes {
-    fn line(&self, points: &[Point], _: f64, _: RGBColor) -> Result<(), PlotError> {
+    fn line(&self, points: &[PixelPoint], _: f64, _: RGBColor) -> Result<(), PlotError> {
         self.points.borrow_mut().extend(points);
         Ok(())
     }
 
-    fn area(&self, corners: &[Point], _: RGBColor, _: f64) -> Result<(), PlotError> {
+    fn area(&self, corners: &[PixelPoint], _: RGBColor, _: f64) -> Result<(), PlotError> {
         self.points.borrow_mut().extend(corners);
         Ok(())
     }
 
-    fn rect(&self, from: Point, to: Point, _: RGBColor) -> Result<(), PlotError> {
+    fn rect(&self, from: PixelPoint, to: PixelPoint, _: RGBColor) -> Result<(), PlotError> {
         self.points.borrow_mut().extend([from, to]);
         Ok(())
     }
 
-    fn disc(&self, centre: Point, _: f64, _: RGBColor) -> Result<(), PlotError> {
+    fn disc(&self, centre: PixelPoint, _: f64, _: RGBColor) -> Result<(), PlotError> {
         self.points.borrow_mut().push(centre);
         Ok(())
     }
@@ -42,7 +42,7 @@ impl Canvas for Boxes {
     fn text(
         &self,
         text: &str,
-        (x, y): Point,
+        (x, y): PixelPoint,
         anchor: Anchor,
         lettering: Lettering,
     ) -> Result<(), PlotError> {
@@ -76,7 +76,8 @@ impl Boxes {
                 assert!(apart, "{text:?} and {other:?} overlap: {a:?}, {b:?}");
             }
         }
-        let inside = |&(x, y): &Point| (0.0..=width).contains(&x) && (0.0..=height).contains(&y);
+        let inside =
+            |&(x, y): &PixelPoint| (0.0..=width).contains(&x) && (0.0..=height).contains(&y);
         assert!(self.points.borrow().iter().all(inside));
     }
 }
@@ -171,7 +172,7 @@ fn check(figure: &Figure) {
 fn the_texts_of_curves_stay_on_the_page_and_apart() {
     let long = "a title that goes on and on ".repeat(8);
     for (log, scale) in [(true, -1.0), (true, 1.0), (false, 1.0), (true, 0.0)] {
-        let line = |k: usize| Line {
+        let line = |k: usize| Curve {
             name: format!("S{k} a system of a long name: c"),
             kind: k,
             variant: k % 5,
@@ -200,7 +201,7 @@ fn the_texts_of_curves_stay_on_the_page_and_apart() {
 #[test]
 fn the_texts_of_tiles_stay_on_the_page_and_apart() {
     for columns in [1, 4, 6] {
-        let tile = |k: usize| Tile {
+        let tile = |k: usize| ShareTile {
             share: k as f64 / 2.0,
             above: "10/10".to_owned(),
             below: "20,000".to_owned(),

@@ -24,10 +24,10 @@ use std::path::Path;
 pub use figure::Figure;
 pub use forecast::{ForecastPanel, ForecastPlot};
 pub use heat::{HeatInput, HeatMap, HeatPlot};
-pub use lines::{Axis, Line, LinePanel, LinePlot};
+pub use lines::{Axis, Curve, LinePanel, LinePlot};
 pub use loss::{LossPlot, Reference};
 pub use ranges::{Range, RangePanel, RangePlot};
-pub use tiles::{Tile, TileGroup, TilePlot};
+pub use tiles::{ShareTile, TileGroup, TilePlot};
 
 /// The width of a picture in logical pixels.
 const WIDTH: u32 = 1600;

@@ -1,8 +1,8 @@
 //! [`LinePlot`]: curves with bands, panels one above the other, each curve named where it ends.
 
-use crate::axis::{Panel, Scale, widest};
-use crate::canvas::{Anchor, Canvas, Lettering, Point, colour, fitting, shorten};
-use crate::labels::{Label, Sample, draw_labels, labels_width};
+use crate::axis::{AxisScale, PlotArea, widest};
+use crate::canvas::{Anchor, Canvas, Lettering, PixelPoint, colour, fitting, shorten};
+use crate::labels::{LineLabel, Swatch, draw_labels, labels_width};
 use crate::{DASHES, PlotError, TITLE, WIDTH};
 
 const PANEL_TITLE: Lettering = Lettering {
@@ -23,9 +23,9 @@ const BELOW: f64 = 96.0;
 /// Panels of curves, one above the other.
 ///
 /// ```
-/// use retrograd_plot::{Axis, Figure, Line, LinePanel, LinePlot};
+/// use retrograd_plot::{Axis, Figure, Curve, LinePanel, LinePlot};
 ///
-/// let line = Line { name: "lstm".to_owned(), points: vec![(1.0, 1.0), (10.0, 0.1)], ..Line::default() };
+/// let line = Curve { name: "lstm".to_owned(), points: vec![(1.0, 1.0), (10.0, 0.1)], ..Curve::default() };
 /// let panel = LinePanel {
 ///     title: "error flow".to_owned(),
 ///     x: Axis::named("steps back"),
@@ -54,7 +54,7 @@ pub struct LinePanel {
     /// What is on the y axis.
     pub y: Axis,
     /// The curves.
-    pub lines: Vec<Line>,
+    pub lines: Vec<Curve>,
 }
 
 /// An axis, which covers what is drawn.
@@ -70,7 +70,7 @@ pub struct Axis {
 
 /// A curve.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Line {
+pub struct Curve {
     /// Its name.
     pub name: String,
     /// Its colour: which of seven kinds of thing it belongs to, from 0.
@@ -119,9 +119,9 @@ impl LinePlot {
 
 impl LinePanel {
     fn draw(&self, canvas: &dyn Canvas, top: f64) -> Result<(), PlotError> {
-        let labels: Vec<Label> = self.lines.iter().filter_map(label).collect();
-        let y = self.y.scale(self.lines.iter().flat_map(Line::ys));
-        let panel = Panel {
+        let labels: Vec<LineLabel> = self.lines.iter().filter_map(label).collect();
+        let y = self.y.scale(self.lines.iter().flat_map(Curve::ys));
+        let panel = PlotArea {
             left: 24.0 + widest(&y.ticks(8)) + 12.0,
             right: f64::from(WIDTH) - labels_width(&labels) - 24.0,
             top: top + ABOVE,
@@ -149,20 +149,20 @@ impl LinePanel {
     }
 }
 
-fn label(line: &Line) -> Option<Label> {
+fn label(line: &Curve) -> Option<LineLabel> {
     let last = line.points.iter().rev().find(|p| p.1.is_finite())?;
     let tone = line.tone();
-    Some(Label {
+    Some(LineLabel {
         text: shorten(&line.name, 40),
         value: last.1,
         sample: match line.dashes() {
-            [] => Sample::Line(tone, 4.0),
-            dashes => Sample::Dashed(tone, dashes),
+            [] => Swatch::Curve(tone, 4.0),
+            dashes => Swatch::Dashed(tone, dashes),
         },
     })
 }
 
-impl Line {
+impl Curve {
     fn tone(&self) -> plotters::style::RGBColor {
         colour::KINDS[self.kind % colour::KINDS.len()]
     }
@@ -179,28 +179,28 @@ impl Line {
         self.points.iter().map(|p| p.1).chain(band)
     }
 
-    fn draw_band(&self, canvas: &dyn Canvas, panel: &Panel) -> Result<(), PlotError> {
+    fn draw_band(&self, canvas: &dyn Canvas, panel: &PlotArea) -> Result<(), PlotError> {
         let at = |x: f64, y: f64| (panel.x_at(x), panel.y_at(y));
         let both = self.points.iter().zip(&self.band);
         let both = both.filter(|(_, (low, high))| low.is_finite() && high.is_finite());
-        let above: Vec<Point> = both.clone().map(|(p, band)| at(p.0, band.1)).collect();
+        let above: Vec<PixelPoint> = both.clone().map(|(p, band)| at(p.0, band.1)).collect();
         let below = both.rev().map(|(p, band)| at(p.0, band.0));
         match above.len() {
             0 | 1 => Ok(()),
             _ => {
-                let corners: Vec<Point> = above.iter().copied().chain(below).collect();
+                let corners: Vec<PixelPoint> = above.iter().copied().chain(below).collect();
                 canvas.area(&corners, self.tone(), 0.15)
             }
         }
     }
 
-    fn draw(&self, canvas: &dyn Canvas, panel: &Panel) -> Result<(), PlotError> {
+    fn draw(&self, canvas: &dyn Canvas, panel: &PlotArea) -> Result<(), PlotError> {
         let points = self.points.iter().copied();
         if self.dashes().is_empty() {
             return panel.curve(canvas, points, 4.0, self.tone());
         }
         for run in self.points.split(|p| !p.1.is_finite()) {
-            let run: Vec<Point> = run
+            let run: Vec<PixelPoint> = run
                 .iter()
                 .map(|p| (panel.x_at(p.0), panel.y_at(p.1)))
                 .collect();
@@ -226,10 +226,10 @@ impl Axis {
     }
 
     /// Covers the values with a little to spare.
-    fn scale(&self, values: impl Iterator<Item = f64>) -> Scale {
+    fn scale(&self, values: impl Iterator<Item = f64>) -> AxisScale {
         let scale = self.tight(values).widened(0.04);
         match self.floor {
-            Some(floor) if scale.low < floor && floor < scale.high => Scale {
+            Some(floor) if scale.low < floor && floor < scale.high => AxisScale {
                 low: floor,
                 ..scale
             },
@@ -238,7 +238,7 @@ impl Axis {
     }
 
     /// From the least to the greatest of the values that the axis can show.
-    fn tight(&self, values: impl Iterator<Item = f64>) -> Scale {
-        Scale::tight(values, self.log)
+    fn tight(&self, values: impl Iterator<Item = f64>) -> AxisScale {
+        AxisScale::tight(values, self.log)
     }
 }

@@ -2,9 +2,9 @@
 
 use plotters::style::RGBColor;
 
-use crate::axis::{Panel, Scale, widest};
+use crate::axis::{AxisScale, PlotArea, widest};
 use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten};
-use crate::labels::{Label, Sample, draw_labels, labels_width};
+use crate::labels::{LineLabel, Swatch, draw_labels, labels_width};
 use crate::{DASHES, PlotError, TITLE, WIDTH};
 
 pub(crate) const SIZE: (u32, u32) = (WIDTH, 900);
@@ -130,21 +130,21 @@ impl LossPlot {
         (self.training.len() / 30).clamp(1, 1000) | 1
     }
 
-    fn labels(&self, smoothed: &[f64], window: usize) -> Vec<Label> {
+    fn labels(&self, smoothed: &[f64], window: usize) -> Vec<LineLabel> {
         let mut labels = Vec::new();
         let last = |values: &[f64]| values.iter().rev().copied().find(|v| v.is_finite());
         if let Some(value) = last(&self.training) {
-            let sample = Sample::Line(colour::PALE_BLUE, 4.0);
-            labels.push(Label {
+            let sample = Swatch::Curve(colour::PALE_BLUE, 4.0);
+            labels.push(LineLabel {
                 text: "training, each step".to_owned(),
                 value,
                 sample,
             });
         }
         if let Some(value) = last(smoothed) {
-            let sample = Sample::Line(colour::BLUE, 4.0);
+            let sample = Swatch::Curve(colour::BLUE, 4.0);
             let text = format!("training, mean of {window} steps");
-            labels.push(Label {
+            labels.push(LineLabel {
                 text,
                 value,
                 sample,
@@ -156,12 +156,12 @@ impl LossPlot {
                 Some(end) if end.is_finite() => format!("validation: {}", three_digits(value)),
                 _ => "validation: not finite at the end".to_owned(),
             };
-            labels.push(Label {
+            labels.push(LineLabel {
                 text,
                 value,
                 sample: match self.is_marked() {
-                    true => Sample::Marked(colour::VERMILION),
-                    false => Sample::Line(colour::VERMILION, 4.0),
+                    true => Swatch::Marked(colour::VERMILION),
+                    false => Swatch::Curve(colour::VERMILION, 4.0),
                 },
             });
         }
@@ -169,21 +169,21 @@ impl LossPlot {
             let (tone, pattern) = reference_style(k);
             if loss.is_finite() {
                 let text = format!("{}: {}", shorten(name, 28), three_digits(*loss));
-                labels.push(Label {
+                labels.push(LineLabel {
                     text,
                     value: *loss,
-                    sample: Sample::Dashed(tone, pattern),
+                    sample: Swatch::Dashed(tone, pattern),
                 });
             }
         }
         labels
     }
 
-    fn panel(&self, labels: &[Label]) -> Panel {
+    fn panel(&self, labels: &[LineLabel]) -> PlotArea {
         let losses = self.training.iter().copied();
         let validation = self.validation.iter().map(|&(_, loss)| loss);
         let references = self.references.iter().map(|reference| reference.loss);
-        let y = Scale::covering(losses.chain(validation).chain(references), true);
+        let y = AxisScale::covering(losses.chain(validation).chain(references), true);
         let last_validation = self
             .validation
             .iter()
@@ -191,12 +191,12 @@ impl LossPlot {
             .max()
             .unwrap_or(0);
         let steps = self.training.len().max(last_validation).max(1);
-        Panel {
+        PlotArea {
             left: 24.0 + widest(&y.ticks(9)) + 12.0,
             right: f64::from(SIZE.0) - labels_width(labels) - 24.0,
             top: 124.0,
             bottom: f64::from(SIZE.1) - 100.0,
-            x: Scale {
+            x: AxisScale {
                 low: 0.0,
                 high: steps as f64,
                 log: false,

@@ -1,6 +1,6 @@
 //! [`RangePlot`]: a number a thing with its range, one below the other, against references.
 
-use crate::axis::{Panel, Scale, TICK};
+use crate::axis::{AxisScale, PlotArea, TICK};
 use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten, text_width};
 use crate::loss::{Reference, three_digits};
 use crate::{DASHES, PlotError, TITLE, WIDTH};
@@ -111,14 +111,14 @@ impl RangePanel {
         let names = self.ranges.iter().map(|r| text_width(&r.name, NAME));
         let names = names.fold(0.0, f64::max).min(0.3 * width);
         let numbers = self.ranges.iter().flat_map(|r| [r.low, r.middle, r.high]);
-        let x = Scale::covering(numbers.chain(self.reference.iter().map(|r| r.loss)), false);
-        let panel = Panel {
+        let x = AxisScale::covering(numbers.chain(self.reference.iter().map(|r| r.loss)), false);
+        let panel = PlotArea {
             left: 24.0 + names + 20.0,
             right: width - 150.0,
             top: top + ABOVE,
             bottom: top + ABOVE + ROW * self.ranges.len() as f64,
             x,
-            y: Scale {
+            y: AxisScale {
                 low: 0.0,
                 high: 1.0,
                 log: false,

@@ -35,9 +35,9 @@ const FULL: RGBColor = RGBColor(86, 180, 233);
 /// A table of shares.
 ///
 /// ```
-/// use retrograd_plot::{Figure, Tile, TileGroup, TilePlot};
+/// use retrograd_plot::{Figure, ShareTile, TileGroup, TilePlot};
 ///
-/// let tile = |share: f64| Tile { share, above: format!("{share:.1}"), below: "of 5 seeds".to_owned() };
+/// let tile = |share: f64| ShareTile { share, above: format!("{share:.1}"), below: "of 5 seeds".to_owned() };
 /// let group = TileGroup {
 ///     title: "lag 10".to_owned(),
 ///     columns: vec!["rnn".to_owned(), "lstm".to_owned()],
@@ -72,12 +72,12 @@ pub struct TileGroup {
     /// The columns' names.
     pub columns: Vec<String>,
     /// For each row, its tiles.
-    pub tiles: Vec<Vec<Tile>>,
+    pub tiles: Vec<Vec<ShareTile>>,
 }
 
 /// One tile.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Tile {
+pub struct ShareTile {
     /// From 0 to 1.
     pub share: f64,
     /// The share as text.
@@ -172,7 +172,7 @@ impl TileGroup {
     }
 }
 
-impl Tile {
+impl ShareTile {
     fn draw(
         &self,
         canvas: &dyn Canvas,

@@ -58,8 +58,8 @@ impl<T> Batch<T> {
 }
 
 /// Windows of a series, under the names of [`crate::zoo::forecaster`]: "x" and "next".
-impl<T> From<data::Batch<T>> for Batch<T> {
-    fn from(windows: data::Batch<T>) -> Batch<T> {
+impl<T> From<data::WindowBatch<T>> for Batch<T> {
+    fn from(windows: data::WindowBatch<T>) -> Batch<T> {
         Batch::new(Extent {
             steps: windows.steps,
             rows: windows.batch,
@@ -71,7 +71,7 @@ impl<T> From<data::Batch<T>> for Batch<T> {
 
 /// What a run is for: it decides what the masks are and whether targets may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum RunMode {
     /// Masks are drawn.
     Train,
     /// Masks are ones.
@@ -113,34 +113,34 @@ impl<T: Float> Feed<T> {
         }
     }
 
-    /// Appends the slices to run the cell with, in the order of the tape's inputs. `params` are all parameters, one after
+    /// Appends the slices to run the cell with, in the order of the tape's inputs. `parameters` are all parameters, one after
     /// the other. Nothing is drawn if the batch does not fit.
     pub(crate) fn inputs<'a>(
         &'a mut self,
         cell: &Cell,
-        params: &'a [T],
+        parameters: &'a [T],
         batch: &'a Batch<T>,
-        purpose: Purpose,
+        mode: RunMode,
         slices: &mut Vec<&'a [T]>,
     ) -> Result<(), Error> {
-        check(cell, batch, purpose)?;
-        self.draw(cell, batch, purpose)?;
-        let (mut params, mut masks) = (params, self.masks.iter());
+        check(cell, batch, mode)?;
+        self.draw(cell, batch, mode)?;
+        let (mut parameters, mut masks) = (parameters, self.masks.iter());
         for input in cell.tape().inputs() {
             let count = input.ty.numbers(batch.extent.steps, batch.extent.rows);
             let given = batch.array(&input.name);
             slices.push(match input.role {
                 InputRole::Param => {
-                    let (this, rest) = params.split_at(count);
-                    params = rest;
+                    let (this, rest) = parameters.split_at(count);
+                    parameters = rest;
                     this
                 }
                 InputRole::Mask => {
                     let mask = masks.next().expect("one for each mask of the cell");
-                    match (given, purpose) {
+                    match (given, mode) {
                         (Some(values), _) => values,
-                        (None, Purpose::Train) => &mask.values[..],
-                        (None, Purpose::Evaluate | Purpose::Predict) => &self.ones[..count],
+                        (None, RunMode::Train) => &mask.values[..],
+                        (None, RunMode::Evaluate | RunMode::Predict) => &self.ones[..count],
                     }
                 }
                 InputRole::Weight => given.unwrap_or_else(|| &self.ones[..count]),
@@ -155,7 +155,7 @@ impl<T: Float> Feed<T> {
         Ok(())
     }
 
-    fn draw(&mut self, cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error> {
+    fn draw(&mut self, cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
         let mut masks = self.masks.iter_mut();
         for input in cell.tape().inputs() {
             let count = input.ty.numbers(batch.extent.steps, batch.extent.rows);
@@ -167,7 +167,7 @@ impl<T: Float> Feed<T> {
                 continue;
             }
             match (mask, input.role) {
-                (Some(mask), _) if purpose == Purpose::Train => {
+                (Some(mask), _) if mode == RunMode::Train => {
                     let kept = T::from_f64(1.0 / mask.keep);
                     // In 2⁻³²: half the random bits of `random_bool`, which is what drawing takes its time for.
                     let kept_below = (mask.keep * 4_294_967_296.0) as u64;
@@ -217,7 +217,7 @@ fn called(role: InputRole) -> &'static str {
 }
 
 /// Refuses a batch that the cell cannot run on.
-fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error> {
+fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
     let (t, b) = (batch.extent.steps, batch.extent.rows);
     if t == 0 || b == 0 {
         return Err(Error::EmptyBatch { t, b });
@@ -244,7 +244,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error
     for input in taken() {
         let role = called(input.role);
         let may_miss = match input.role {
-            InputRole::Target => purpose == Purpose::Predict,
+            InputRole::Target => mode == RunMode::Predict,
             role => matches!(
                 role,
                 InputRole::Weight | InputRole::Mask | InputRole::Initial

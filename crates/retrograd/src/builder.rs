@@ -14,13 +14,13 @@ use crate::init::Init;
 /// with the user's line; the methods themselves never fail.
 ///
 /// ```
-/// use retrograd::{Cell, Init, State};
+/// use retrograd::{Cell, Init, StateSpec};
 ///
 /// let cell = Cell::define("attention over two earlier steps", |c| {
 ///     let x = c.input("x", 3);
 ///     let place = c.static_input("place", 2); // the same at all steps of an example
 ///     let h = c.state("h", 8);
-///     let before = c.state_with("g", 8, State::delay(2).init_learned());
+///     let before = c.state_with("g", 8, StateSpec::delay(2).init_learned());
 ///     let scale = c.param_init("scale", 8, Init::Constant(1.0));
 ///     let h = c.next(h, scale * c.dense("h", 8, [x, place, h, before]).tanh());
 ///     c.next(before, h);
@@ -31,7 +31,7 @@ use crate::init::Init;
 ///     c.loss(-(right * logits.softmax().ln()).sum());
 ///     c.weight(c.weight_input("w")); // 0 where a step does not count
 /// })?;
-/// assert!(cell.parameters().any(|p| p.name == "g.init"));
+/// assert!(cell.parameter_specs().any(|p| p.name == "g.init"));
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 pub struct Builder {
@@ -46,26 +46,26 @@ pub struct Builder {
 /// How a state reaches back and what it is before the beginning.
 ///
 /// ```
-/// use retrograd::{Cell, State};
+/// use retrograd::{Cell, StateSpec};
 ///
 /// let cell = Cell::define("echo", |c| {
 ///     let x = c.input("x", 1);
-///     let far = c.state_with("far", 1, State::delay(3).init_learned());
+///     let far = c.state_with("far", 1, StateSpec::delay(3).init_learned());
 ///     let next = c.next(far, x + 0.5 * far); // an echo three steps later
-///     let back = c.state_with("back", 1, State::delay(-1)); // from the end of the sequence
+///     let back = c.state_with("back", 1, StateSpec::delay(-1)); // from the end of the sequence
 ///     c.next(back, 0.9 * back + x);
 ///     c.output("y", next + back);
 /// })?;
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct State<'t> {
+pub struct StateSpec<'t> {
     delay: i32,
-    init: StateInit<'t>,
+    init: InitialState<'t>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum StateInit<'t> {
+enum InitialState<'t> {
     Given,
     Learned,
     Value(Var<'t>),
@@ -174,7 +174,7 @@ impl Builder {
     /// at the first step.
     #[track_caller]
     pub fn state(&self, name: &str, shape: impl IntoShape) -> Var<'_> {
-        self.state_with(name, shape, State::delay(1))
+        self.state_with(name, shape, StateSpec::delay(1))
     }
 
     /// A state with another delay or beginning. A learned beginning is a parameter called `<name>.init` that starts as
@@ -184,15 +184,15 @@ impl Builder {
         &'t self,
         name: &str,
         shape: impl IntoShape,
-        state: State<'t>,
+        state: StateSpec<'t>,
     ) -> Var<'t> {
         let shape = shape.into_shape();
         let init = match state.init {
-            StateInit::Given => None,
-            StateInit::Learned => {
+            InitialState::Given => None,
+            InitialState::Learned => {
                 Some(self.param_init(&format!("{name}.init"), shape, Init::Zeros))
             }
-            StateInit::Value(v) => Some(v),
+            InitialState::Value(v) => Some(v),
         };
         self.tape.state(name, shape, state.delay, init)
     }
@@ -315,27 +315,27 @@ impl Builder {
     }
 }
 
-impl<'t> State<'t> {
+impl<'t> StateSpec<'t> {
     /// The value `d` steps earlier, or −d steps later for d < 0: a layer that reads the sequence from its end.
-    pub fn delay(d: i32) -> State<'t> {
-        State {
+    pub fn delay(d: i32) -> StateSpec<'t> {
+        StateSpec {
             delay: d,
-            init: StateInit::Given,
+            init: InitialState::Given,
         }
     }
 
     /// Begins as a learned parameter, the same for all examples, called `<state>.init`. A batch cannot give another beginning.
-    pub fn init_learned(self) -> State<'t> {
-        State {
-            init: StateInit::Learned,
+    pub fn init_learned(self) -> StateSpec<'t> {
+        StateSpec {
+            init: InitialState::Learned,
             ..self
         }
     }
 
     /// Begins as a value that does not change with the step: of static inputs, parameters or constants.
-    pub fn init(self, v: Var<'t>) -> State<'t> {
-        State {
-            init: StateInit::Value(v),
+    pub fn init(self, v: Var<'t>) -> StateSpec<'t> {
+        StateSpec {
+            init: InitialState::Value(v),
             ..self
         }
     }

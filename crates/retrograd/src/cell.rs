@@ -25,7 +25,7 @@ use crate::stepper::StepperBuilder;
 ///     let target = c.target("next", 4);
 ///     c.loss((y - target).square().mean());
 /// })?;
-/// let names: Vec<&str> = cell.parameters().map(|p| p.name).collect();
+/// let names: Vec<&str> = cell.parameter_specs().map(|p| p.name).collect();
 /// assert_eq!(names, ["h.x", "h.h", "h.bias", "forecast.h", "forecast.bias"]);
 /// # Ok::<(), retrograd::Error>(())
 /// ```
@@ -38,16 +38,16 @@ pub struct Cell {
     keeps: Vec<f64>,
 }
 
-/// One parameter of a cell; see [`Cell::parameters`].
+/// One parameter of a cell; see [`Cell::parameter_specs`].
 ///
 /// ```
 /// let cell = retrograd::zoo::forecaster(retrograd::zoo::find("lstm").unwrap(), 2, 8)?;
-/// let forget = cell.parameters().find(|p| p.name == "forget.bias").unwrap();
+/// let forget = cell.parameter_specs().find(|p| p.name == "forget.bias").unwrap();
 /// assert_eq!((forget.shape.len(), forget.init), (8, retrograd::Init::Constant(1.0)));
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Parameter<'a> {
+pub struct ParameterSpec<'a> {
     /// Its name, unique in the cell.
     pub name: &'a str,
     /// Its shape.
@@ -82,13 +82,13 @@ impl Cell {
     }
 
     /// The parameters in the order they were declared.
-    pub fn parameters(&self) -> impl Iterator<Item = Parameter<'_>> {
-        let params = self
+    pub fn parameter_specs(&self) -> impl Iterator<Item = ParameterSpec<'_>> {
+        let parameters = self
             .tape
             .inputs()
             .iter()
             .filter(|i| i.role == InputRole::Param);
-        params.zip(&self.inits).map(|(i, &init)| Parameter {
+        parameters.zip(&self.inits).map(|(i, &init)| ParameterSpec {
             name: &i.name,
             shape: i.ty.shape,
             init,
@@ -97,7 +97,7 @@ impl Cell {
 
     /// The number of all parameters' elements.
     pub fn parameter_count(&self) -> usize {
-        self.parameters().map(|p| p.shape.len()).sum()
+        self.parameter_specs().map(|p| p.shape.len()).sum()
     }
 
     /// All parameters before training, one after the other, for a seed.
@@ -106,7 +106,7 @@ impl Cell {
     /// [`Error::NoMemory`].
     pub fn initial_parameters<T: Float>(&self, seed: u64) -> Result<Vec<T>, Error> {
         let mut all = reserved("the parameters", self.parameter_count())?;
-        for p in self.parameters() {
+        for p in self.parameter_specs() {
             p.init
                 .draw(p.name, p.shape, seed, |x| all.push(T::from_f64(x)));
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use retrograd_tape::{InputRole, Op, Shape, TapeError, Var};
 use retrograd_text::{self as text, Initial, Initialiser, RecordTarget, SourceMap, TextError};
 
-use crate::builder::{Builder, State};
+use crate::builder::{Builder, StateSpec};
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::init::Init;
@@ -183,7 +183,7 @@ impl RecordTarget for Builder {
         Builder::init(self, name, init(start));
     }
     fn state<'t>(&'t self, name: &str, shape: Shape, delay: i32, init: Initial<'t>) -> Var<'t> {
-        let state = State::delay(delay);
+        let state = StateSpec::delay(delay);
         let state = match init {
             Initial::Given => state,
             Initial::Learned => state.init_learned(),

@@ -110,8 +110,8 @@ mod stepper;
 mod trainer;
 
 pub use batch::Batch;
-pub use builder::{Builder, IntoShape, State};
-pub use cell::{Cell, Parameter};
+pub use builder::{Builder, IntoShape, StateSpec};
+pub use cell::{Cell, ParameterSpec};
 #[cfg(feature = "text")]
 pub use cellfile::CellText;
 pub use engine::{Engine, Float};

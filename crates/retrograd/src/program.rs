@@ -67,17 +67,17 @@ use crate::session::Session;
 /// ```
 #[derive(Clone)]
 pub struct Program<T: Float = f32> {
-    pub(crate) shared: Arc<Shared<T>>,
+    pub(crate) shared: Arc<ProgramData<T>>,
 }
 
-pub(crate) struct Shared<T: Float> {
+pub(crate) struct ProgramData<T: Float> {
     pub(crate) cell: Cell,
     pub(crate) request: Request,
-    pub(crate) code: Code<T>,
+    pub(crate) code: ProgramCode<T>,
 }
 
 /// What runs it.
-pub(crate) enum Code<T: Float> {
+pub(crate) enum ProgramCode<T: Float> {
     Jit {
         first: CompiledCell<T>,
         /// For products with the Hessian.
@@ -164,7 +164,7 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
     #[must_use]
     pub fn parameter_gradients(self) -> Self {
         let cell = self.cell;
-        self.gradients(cell.parameters().map(|p| p.name))
+        self.gradients(cell.parameter_specs().map(|p| p.name))
     }
 
     /// A value of the step, or its adjoint, by the name that [`Var::named`](crate::Var::named) gave it.
@@ -247,16 +247,16 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
                 let second = request.hessian.then(|| {
                     CompiledCell::compile_with(tape, &Purpose::hessian_vector(tape), &options)
                 });
-                Code::Jit {
+                ProgramCode::Jit {
                     first,
                     second: second.transpose()?,
                 }
             }
             Engine::Tape if request.hessian => return Err(Error::NoHessian),
-            Engine::Tape => Code::Tape,
+            Engine::Tape => ProgramCode::Tape,
         };
         Ok(Program {
-            shared: Arc::new(Shared {
+            shared: Arc::new(ProgramData {
                 cell: cell.clone(),
                 request,
                 code,

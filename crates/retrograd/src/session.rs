@@ -3,11 +3,11 @@
 use retrograd_jit::{Executor, RunError};
 use retrograd_tape::{Extent, Interpreter, Observe, OutputRole, Tape};
 
-use crate::batch::{Batch, Feed, Purpose as Fed};
+use crate::batch::{Batch, Feed, RunMode};
 use crate::engine::{Float, at_least_one_thread, weighed, zeros};
 use crate::error::Error;
 use crate::optim::first_non_finite;
-use crate::program::{Code, Program, Request, find};
+use crate::program::{Program, ProgramCode, Request, find};
 use crate::stepper::counted;
 
 /// Runs a [`Program`] again and again, in a workspace of its own. A clone of its program may have another at the same time.
@@ -27,7 +27,7 @@ use crate::stepper::counted;
 /// ```
 pub struct Session<T: Float = f32> {
     program: Program<T>,
-    work: Work<T>,
+    work: SessionEngine<T>,
     feed: Feed<T>,
     /// What the last run gave, by name.
     arrays: Vec<(String, Vec<T>)>,
@@ -35,7 +35,7 @@ pub struct Session<T: Float = f32> {
     product: Vec<T>,
 }
 
-enum Work<T: Float> {
+enum SessionEngine<T: Float> {
     Jit {
         first: Box<Executor<T>>,
         second: Option<Box<Executor<T>>>,
@@ -47,16 +47,16 @@ impl<T: Float> Session<T> {
     pub(crate) fn new(program: &Program<T>) -> Session<T> {
         let (tape, request) = (program.cell().tape(), &program.shared.request);
         let work = match &program.shared.code {
-            Code::Jit { first, second } => Work::Jit {
+            ProgramCode::Jit { first, second } => SessionEngine::Jit {
                 first: Box::new(first.executor()),
                 second: second.as_ref().map(|cell| Box::new(cell.executor())),
             },
-            Code::Tape => {
+            ProgramCode::Tape => {
                 let values = find(tape, &request.observe).expect("the builder found them");
                 let wanted =
                     |i: &retrograd_tape::Input| request.gradients.iter().any(|n| **n == *i.name);
                 let run = Interpreter::observing(tape, wanted, &values);
-                Work::Tape(Box::new(run.expect("the builder found its values")))
+                SessionEngine::Tape(Box::new(run.expect("the builder found its values")))
             }
         };
         Session {
@@ -85,7 +85,7 @@ impl<T: Float> Session<T> {
     }
 
     fn executors(&mut self, mut set: impl FnMut(&mut Executor<T>)) {
-        if let Work::Jit { first, second } = &mut self.work {
+        if let SessionEngine::Jit { first, second } = &mut self.work {
             set(first);
             second.as_deref_mut().map(set);
         }
@@ -101,17 +101,17 @@ impl<T: Float> Session<T> {
         let shared = &*self.program.shared;
         let cell = &shared.cell;
         counted(cell, "parameters", parameters)?;
-        let fed = match shared.request.differentiates() {
-            true => Fed::Evaluate,
-            false => Fed::Predict,
+        let mode = match shared.request.differentiates() {
+            true => RunMode::Evaluate,
+            false => RunMode::Predict,
         };
         let mut inputs: Vec<&[T]> = Vec::new();
         self.feed
-            .inputs(cell, parameters, batch, fed, &mut inputs)?;
+            .inputs(cell, parameters, batch, mode, &mut inputs)?;
         let extent = batch.extent;
         let ran = match &mut self.work {
-            Work::Jit { first, .. } => compiled(first, extent, &inputs),
-            Work::Tape(interpreter) => {
+            SessionEngine::Jit { first, .. } => compiled(first, extent, &inputs),
+            SessionEngine::Tape(interpreter) => {
                 interpreted(interpreter, cell.tape(), &shared.request, extent, &inputs)
             }
         };
@@ -124,7 +124,7 @@ impl<T: Float> Session<T> {
             tape: cell.tape(),
             arrays: &self.arrays,
         };
-        if fed == Fed::Evaluate && results.loss().is_some_and(|l| !l.is_finite()) {
+        if mode == RunMode::Evaluate && results.loss().is_some_and(|l| !l.is_finite()) {
             weighed(cell, extent, &inputs)?;
         }
         // Nothing flows to an input that the loss does not depend on.
@@ -160,7 +160,7 @@ impl<T: Float> Session<T> {
         let cell = &self.program.shared.cell;
         counted(cell, "parameters", parameters)?;
         counted(cell, "elements of the direction", direction)?;
-        let Work::Jit {
+        let SessionEngine::Jit {
             second: Some(executor),
             ..
         } = &mut self.work
@@ -168,11 +168,11 @@ impl<T: Float> Session<T> {
             return Err(Error::NoHessian);
         };
         let mut inputs: Vec<&[T]> = Vec::new();
-        let fed = Fed::Evaluate;
+        let mode = RunMode::Evaluate;
         self.feed
-            .inputs(cell, parameters, batch, fed, &mut inputs)?;
+            .inputs(cell, parameters, batch, mode, &mut inputs)?;
         let mut rest = direction;
-        for p in cell.parameters() {
+        for p in cell.parameter_specs() {
             let (this, after) = rest.split_at(p.shape.len());
             inputs.push(this);
             rest = after;
@@ -183,7 +183,7 @@ impl<T: Float> Session<T> {
             weighed(cell, batch.extent, &inputs[..cell.tape().inputs().len()])?;
         }
         self.product.clear();
-        for p in cell.parameters() {
+        for p in cell.parameter_specs() {
             let key = format!("tan(grad({}))", p.name);
             match arrays.iter().find(|(name, _)| *name == key) {
                 Some((_, values)) => self.product.extend_from_slice(values),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use retrograd_tape::Shape;
 
-use crate::batch::{Batch, Feed, Purpose, not_finite};
+use crate::batch::{Batch, Feed, RunMode, not_finite};
 use crate::cell::Cell;
 use crate::engine::{Engine, Float, Runner, emptied, weighed};
 use crate::error::Error;
@@ -43,11 +43,11 @@ pub struct Trainer<T: Float = f32> {
     feed: Feed<T>,
     /// The allocation of a run's list of inputs, for the next run; always empty.
     slices: Vec<&'static [T]>,
-    params: Vec<T>,
+    parameters: Vec<T>,
     gradient: Vec<T>,
     /// The parameters before the last step.
     before: Vec<T>,
-    /// Where each parameter lies in `params` and `gradient`, in the cell's order.
+    /// Where each parameter lies in `parameters` and `gradient`, in the cell's order.
     ranges: Vec<Range<usize>>,
 }
 
@@ -123,7 +123,7 @@ impl<T: Float> Trainer<T> {
     /// [`Error::Overflow`] if what the optimiser remembers would not be finite, and [`Error::Diverged`] if a parameter would not.
     /// After an error the parameters are as before; so is the optimiser, but after [`Error::Diverged`].
     pub fn step(&mut self, batch: &Batch<T>) -> Result<Report, Error> {
-        self.run(batch, Purpose::Train, true)?;
+        self.run(batch, RunMode::Train, true)?;
         let step = self.optimizer.steps() + 1;
         let loss = self.last_loss();
         let gradient_norm = global_norm(&self.gradient);
@@ -134,9 +134,11 @@ impl<T: Float> Trainer<T> {
             }
         }
         let scale = clip_scale(gradient_norm, self.clip);
-        self.before.copy_from_slice(&self.params);
-        let moved = self.optimizer.step(&mut self.params, &self.gradient, scale);
-        let infinite = first_non_finite(&self.params);
+        self.before.copy_from_slice(&self.parameters);
+        let moved = self
+            .optimizer
+            .step(&mut self.parameters, &self.gradient, scale);
+        let infinite = first_non_finite(&self.parameters);
         let error = match (moved, infinite) {
             (Err(StepError::Overflow { what, element }), _) => Error::Overflow {
                 what,
@@ -153,7 +155,7 @@ impl<T: Float> Trainer<T> {
                 Error::Diverged {
                     parameter,
                     element,
-                    value: self.params[at].to_f64(),
+                    value: self.parameters[at].to_f64(),
                     step,
                 }
             }
@@ -165,7 +167,7 @@ impl<T: Float> Trainer<T> {
                 });
             }
         };
-        self.params.copy_from_slice(&self.before);
+        self.parameters.copy_from_slice(&self.before);
         Err(error)
     }
 
@@ -174,7 +176,7 @@ impl<T: Float> Trainer<T> {
     /// # Errors
     /// Those of [`Trainer::step`] for batches. The loss is given as it is, finite or not.
     pub fn evaluate(&mut self, batch: &Batch<T>) -> Result<Evaluation<'_, T>, Error> {
-        self.evaluation(batch, Purpose::Evaluate, false)
+        self.evaluation(batch, RunMode::Evaluate, false)
     }
 
     /// As [`Trainer::evaluate`], where targets may be missing: they count as zeros, and the loss means nothing then. Numbers that
@@ -183,7 +185,7 @@ impl<T: Float> Trainer<T> {
     /// # Errors
     /// Those of [`Trainer::step`] for batches.
     pub fn predict(&mut self, batch: &Batch<T>) -> Result<Evaluation<'_, T>, Error> {
-        self.evaluation(batch, Purpose::Predict, false)
+        self.evaluation(batch, RunMode::Predict, false)
     }
 
     /// As [`Trainer::evaluate`], with the gradient of the loss in the parameters besides; no parameter changes. Gradients of
@@ -192,7 +194,7 @@ impl<T: Float> Trainer<T> {
     /// # Errors
     /// Those of [`Trainer::step`] for batches.
     pub fn differentiate(&mut self, batch: &Batch<T>) -> Result<Evaluation<'_, T>, Error> {
-        self.evaluation(batch, Purpose::Evaluate, true)
+        self.evaluation(batch, RunMode::Evaluate, true)
     }
 
     /// The cell.
@@ -233,18 +235,18 @@ impl<T: Float> Trainer<T> {
     pub fn named_parameters(&self) -> impl Iterator<Item = NamedParameter<'_, T>> {
         let ranges = self.ranges.iter().cloned();
         self.cell
-            .parameters()
+            .parameter_specs()
             .zip(ranges)
             .map(|(p, range)| NamedParameter {
                 name: p.name,
                 shape: p.shape,
-                values: &self.params[range],
+                values: &self.parameters[range],
             })
     }
 
     /// All parameters' values in one vector, one parameter after the other in the cell's order, each row-major.
     pub fn parameters(&self) -> &[T] {
-        &self.params
+        &self.parameters
     }
 
     /// Sets all parameters from such a vector; the optimiser's memory of them stays.
@@ -261,14 +263,14 @@ impl<T: Float> Trainer<T> {
                 value: values[at].to_f64(),
             });
         }
-        self.params.copy_from_slice(values);
+        self.parameters.copy_from_slice(values);
         Ok(())
     }
 
     /// The trained cell for one sample after another: see [`Stepper`](crate::Stepper). It has the parameters of now, and does
     /// not follow further training.
     pub fn stepper(&self) -> StepperBuilder<'_, T> {
-        StepperBuilder::new(&self.cell, &self.params)
+        StepperBuilder::new(&self.cell, &self.parameters)
     }
 
     /// One parameter's values, row-major.
@@ -283,15 +285,23 @@ impl<T: Float> Trainer<T> {
     /// # Errors
     /// [`Error::UnknownParameter`], [`Error::ParameterLength`], [`Error::NonFiniteParameter`].
     pub fn set_parameter(&mut self, name: &str, values: &[T]) -> Result<(), Error> {
-        let Some(at) = self.cell.parameters().position(|p| p.name == name) else {
+        let Some(at) = self.cell.parameter_specs().position(|p| p.name == name) else {
             return Err(Error::UnknownParameter {
                 name: name.to_owned(),
-                known: self.cell.parameters().map(|p| p.name.to_owned()).collect(),
+                known: self
+                    .cell
+                    .parameter_specs()
+                    .map(|p| p.name.to_owned())
+                    .collect(),
             });
         };
         let range = self.ranges[at].clone();
         if values.len() != range.len() {
-            let shape = self.cell.parameters().nth(at).map(|p| p.shape.to_string());
+            let shape = self
+                .cell
+                .parameter_specs()
+                .nth(at)
+                .map(|p| p.shape.to_string());
             return Err(Error::ParameterLength {
                 name: name.to_owned(),
                 shape: shape.unwrap_or_default(),
@@ -307,18 +317,18 @@ impl<T: Float> Trainer<T> {
                 value,
             });
         }
-        self.params[range].copy_from_slice(values);
+        self.parameters[range].copy_from_slice(values);
         Ok(())
     }
 
     /// The parameter that an element of the vector of all belongs to, and which of its elements that is.
     fn element(&self, at: usize) -> (String, usize) {
-        let of = |(p, range): (crate::cell::Parameter<'_>, &Range<usize>)| {
+        let of = |(p, range): (crate::cell::ParameterSpec<'_>, &Range<usize>)| {
             range
                 .contains(&at)
                 .then(|| (p.name.to_owned(), at - range.start))
         };
-        let mut all = self.cell.parameters().zip(&self.ranges);
+        let mut all = self.cell.parameter_specs().zip(&self.ranges);
         // An optimiser of the user's may name any.
         all.find_map(of).unwrap_or(("?".to_owned(), at))
     }
@@ -326,24 +336,24 @@ impl<T: Float> Trainer<T> {
     fn evaluation(
         &mut self,
         batch: &Batch<T>,
-        purpose: Purpose,
+        mode: RunMode,
         differentiated: bool,
     ) -> Result<Evaluation<'_, T>, Error> {
-        self.run(batch, purpose, differentiated)?;
+        self.run(batch, mode, differentiated)?;
         Ok(Evaluation {
             trainer: self,
             differentiated,
         })
     }
 
-    fn run(&mut self, batch: &Batch<T>, purpose: Purpose, gradient: bool) -> Result<(), Error> {
+    fn run(&mut self, batch: &Batch<T>, mode: RunMode, gradient: bool) -> Result<(), Error> {
         let mut inputs: Vec<&[T]> = std::mem::take(&mut self.slices);
         let feed = &mut self.feed;
-        feed.inputs(&self.cell, &self.params, batch, purpose, &mut inputs)?;
+        feed.inputs(&self.cell, &self.parameters, batch, mode, &mut inputs)?;
         let gradient = gradient.then_some(&mut self.gradient[..]);
         let mut ran = self.runner.run(batch.extent, &inputs, gradient);
         let loss = || self.runner.output(self.loss)[0];
-        if ran.is_ok() && purpose != Purpose::Predict && !loss().to_f64().is_finite() {
+        if ran.is_ok() && mode != RunMode::Predict && !loss().to_f64().is_finite() {
             ran = weighed(&self.cell, batch.extent, &inputs);
         }
         self.slices = emptied(inputs);
@@ -361,7 +371,7 @@ impl<T: Float> std::fmt::Debug for Trainer<T> {
             .field("cell", &self.cell.name())
             .field("engine", &self.engine)
             .field("optimizer", self.optimizer.settings())
-            .field("parameters", &self.params.len())
+            .field("parameters", &self.parameters.len())
             .finish_non_exhaustive()
     }
 }
@@ -383,7 +393,7 @@ impl<'a, T: Float> Evaluation<'a, T> {
         let at = self
             .trainer
             .cell
-            .parameters()
+            .parameter_specs()
             .position(|p| p.name == name)?;
         let range = self.trainer.ranges[at].clone();
         self.differentiated.then(|| &self.trainer.gradient[range])

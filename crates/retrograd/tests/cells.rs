@@ -1,18 +1,25 @@
-//! Cell files: those in `cells/` are the zoo's cells, and the language says what the builder says.
+//! Cell files: those in `tests/cells` say what the zoo's functions say, and the language says what the builder says.
 
-use retrograd::{Cell, Error, Init, Shape, State, zoo};
+use retrograd::{Cell, Error, Init, Shape, StateSpec, zoo};
 use retrograd_graph::{Graph, passes::simplify::simplify};
 use retrograd_tape::Extent;
 use retrograd_tape::{InputRole, Interpreter};
 
+/// The zoo's cells that are files, and those of its functions that are written in the language here.
+const FOLDERS: [&str; 2] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/cells"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cells"),
+];
+
 fn file(name: &str, dimensions: &[(&str, usize)]) -> Cell {
-    let path = format!("{}/cells/{name}.cell", env!("CARGO_MANIFEST_DIR"));
-    Cell::from_file(&path, dimensions).unwrap_or_else(|e| panic!("{e}"))
+    let files = FOLDERS.map(|f| format!("{f}/{name}.cell"));
+    let path = files.iter().find(|f| std::path::Path::new(f).exists());
+    Cell::from_file(path.expect("there is one"), dimensions).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Name, shape and beginning of all parameters, by name.
 fn parameters(cell: &Cell) -> Vec<(String, Shape, Init)> {
-    let mut all: Vec<_> = (cell.parameters())
+    let mut all: Vec<_> = (cell.parameter_specs())
         .map(|p| (p.name.to_owned(), p.shape, p.init))
         .collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));
@@ -88,7 +95,7 @@ fn every_zoo_cell_is_what_its_file_says() {
 fn the_other_cells_have_the_parameters_of_their_papers() {
     let count = |name: &str, dimensions: &[(&str, usize)]| {
         let cell = file(name, dimensions);
-        let forecast: usize = (cell.parameters())
+        let forecast: usize = (cell.parameter_specs())
             .filter(|p| p.name.starts_with("forecast"))
             .map(|p| p.shape.len())
             .sum();
@@ -114,9 +121,9 @@ fn the_other_cells_have_the_parameters_of_their_papers() {
 
 #[test]
 fn every_file_stands_alone() {
-    let folder = format!("{}/cells", env!("CARGO_MANIFEST_DIR"));
     let mut found = 0;
-    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+    let entries = FOLDERS.map(|f| std::fs::read_dir(f).expect("the folder is there"));
+    for entry in entries.into_iter().flatten() {
         let path = entry.expect("it can be read").path();
         let cell = Cell::from_file(&path, &[]).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(path.file_stem().and_then(|s| s.to_str()), Some(cell.name()));
@@ -161,12 +168,12 @@ fn the_language_says_what_the_builder_says() {
     let built = Cell::define("everything", |c| {
         let x = c.input("x", 3);
         let word = c.input("word", ());
-        let h = c.state_with("h", 4, State::delay(2));
-        let back = c.state_with("back", 4, State::delay(-1));
+        let h = c.state_with("h", 4, StateSpec::delay(2));
+        let back = c.state_with("back", 4, StateSpec::delay(-1));
         let m = c.state("M", (4, 3));
-        let l = c.state_with("l", 4, State::delay(1).init_learned());
+        let l = c.state_with("l", 4, StateSpec::delay(1).init_learned());
         let s = c.static_input("s", 4);
-        let s0 = c.state_with("s0", 4, State::delay(1).init(s.tanh()));
+        let s0 = c.state_with("s0", 4, StateSpec::delay(1).init(s.tanh()));
         let drop = c.mask("drop", 4, 0.9);
         let w = c.param_init("W", (4, 3), Init::Orthogonal);
         let a = c.param_init("a", (), Init::Constant(0.5));

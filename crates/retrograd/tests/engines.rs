@@ -49,11 +49,11 @@ fn any_number_of_threads_gives_bitwise_the_same_parameters() {
         }
         let y = trainer.predict(&batches(1)[0]).unwrap();
         let y = y.output("y").unwrap().to_vec();
-        let params: Vec<f32> = trainer
+        let parameters: Vec<f32> = trainer
             .named_parameters()
             .flat_map(|p| p.values.to_vec())
             .collect();
-        (params, y)
+        (parameters, y)
     };
     let one = run(1);
     for threads in [2, 3] {

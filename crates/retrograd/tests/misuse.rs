@@ -2,7 +2,7 @@
 
 use retrograd::optim::{Optimizer, Step, StepError};
 use retrograd::{
-    Adam, Batch, Cell, Error, Extent, Float, InputRole, Sgd, Shape, State, Trainer, zoo,
+    Adam, Batch, Cell, Error, Extent, Float, InputRole, Sgd, Shape, StateSpec, Trainer, zoo,
 };
 
 fn said<T>(result: Result<T, Error>) -> String {
@@ -176,7 +176,7 @@ fn what_is_asked_for_by_the_wrong_name_is_told_where_it_is() {
         )
     );
     let learned = Cell::define("learned", |c| {
-        let h = c.state_with("h", 2, State::delay(1).init_learned());
+        let h = c.state_with("h", 2, StateSpec::delay(1).init_learned());
         let h = c.next(h, 0.5 * h + c.input("x", 2));
         c.loss(h.square().sum());
     })

@@ -124,7 +124,7 @@ fn every_cell_of_the_zoo_is_compared() {
 fn parameters_have_pytorchs_names_and_shapes() {
     for case in cases() {
         let cell = case.cell();
-        let shapes = cell.parameters().map(|p| {
+        let shapes = cell.parameter_specs().map(|p| {
             let axes = (0..2).filter_map(|axis| p.shape.axis(axis)).collect();
             (p.name.to_owned(), axes)
         });

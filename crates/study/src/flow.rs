@@ -7,33 +7,24 @@ use serde::Serialize;
 
 use crate::observed::observe;
 use crate::systems::System;
-use crate::tasks::Task;
+use crate::tasks::{MemoryTask, SequenceExtent};
 use retrograd::Batch;
 use retrograd::Cell;
 use retrograd::Engine;
 use retrograd::Error;
 use retrograd::random::stream;
 
-/// How far back the error is followed, and over how many sequences its size is averaged.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Extent {
-    /// The greatest k.
-    pub steps: usize,
-    /// Sequences of the adding problem, each of `steps` + 1 steps.
-    pub rows: usize,
-}
-
 /// One measurement before training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Flow {
+pub struct FlowJob {
     /// What is measured.
     pub system: System,
     /// The number of parameters that its size is chosen for.
     pub parameters: usize,
     /// What parameters and sequences are drawn from.
     pub seed: u64,
-    /// How far back.
-    pub extent: Extent,
+    /// The greatest k, and over how many sequences of the adding problem, of so many steps and one more, the size is averaged.
+    pub extent: SequenceExtent,
 }
 
 /// For each state, ‖∂L_T/∂s_{T−k}‖ at k = 0, 1, …: the root mean square over sequences of the norm over units. L is the
@@ -41,19 +32,20 @@ pub struct Flow {
 /// curve ends early where a number is not finite.
 pub type Curves = BTreeMap<String, Vec<f64>>;
 
-impl Flow {
+impl FlowJob {
     /// Measures it.
     ///
     /// # Errors
     /// [`Error::Compile`], [`Error::NoSuchValue`].
     pub fn run(&self, engine: Engine) -> Result<Curves, Error> {
-        let ends = Task::Adding.ends();
+        let ends = MemoryTask::Adding.ends();
         let hidden = self.system.hidden(ends, self.parameters)?;
         let cell = self.system.cell(ends, hidden)?;
-        let params: Vec<f64> = cell.initial_parameters(self.seed)?;
+        let parameters: Vec<f64> = cell.initial_parameters(self.seed)?;
         let mut rng = stream(self.seed, "intuition", "error flow");
-        let batch = Task::Adding.last_asked(self.extent.steps + 1, self.extent.rows, &mut rng);
-        measure(&cell, &params, &batch, engine)
+        let batch =
+            MemoryTask::Adding.last_asked(self.extent.steps + 1, self.extent.rows, &mut rng);
+        measure(&cell, &parameters, &batch, engine)
     }
 }
 
@@ -63,14 +55,14 @@ impl Flow {
 /// [`Error::Compile`], [`Error::NoSuchValue`].
 pub(crate) fn measure(
     cell: &Cell,
-    params: &[f64],
+    parameters: &[f64],
     batch: &Batch<f64>,
     engine: Engine,
 ) -> Result<Curves, Error> {
     let (t, b) = (batch.extent.steps, batch.extent.rows);
     let states = cell.new_states();
     let adjoints: Vec<Observe> = states.iter().map(|s| Observe::adjoint(s)).collect();
-    let adjoints = observe(cell, params, batch, engine, &adjoints)?;
+    let adjoints = observe(cell, parameters, batch, engine, &adjoints)?;
     let curve = |adjoint: &Vec<f64>| -> Vec<f64> {
         let steps = adjoint.chunks_exact(adjoint.len() / t);
         // The batch's loss is the mean over its b sequences, so that a sequence's own adjoint is b times as great.
@@ -94,11 +86,11 @@ mod tests {
     #[test]
     fn both_engines_measure_the_same_flow() {
         for system in System::all() {
-            let flow = Flow {
+            let flow = FlowJob {
                 system,
                 parameters: 300,
                 seed: 3,
-                extent: Extent { steps: 12, rows: 2 },
+                extent: SequenceExtent { steps: 12, rows: 2 },
             };
             let jit = flow.run(Engine::Jit).unwrap();
             let tape = flow.run(Engine::Tape).unwrap();
@@ -126,11 +118,11 @@ mod tests {
     #[test]
     fn the_identity_recurrence_never_enlarges_the_error_and_loses_little() {
         for seed in 1..=3 {
-            let flow = Flow {
+            let flow = FlowJob {
                 system: System::named("irnn"),
                 parameters: 300,
                 seed,
-                extent: Extent { steps: 30, rows: 4 },
+                extent: SequenceExtent { steps: 30, rows: 4 },
             };
             let curve = &flow.run(Engine::Jit).unwrap()["h'"];
             assert!(curve[0] > 0.0);

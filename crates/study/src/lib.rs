@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use report::{Drawing, Report, Section, Table};
+pub use report::{Picture, Section, StudyReport, Table};
 pub use runner::{Done, Progress};
 pub use store::Store;
 pub use study::{Scale, Study};
@@ -61,7 +61,7 @@ pub enum StudyError {
         cause: std::io::Error,
     },
     /// A file of results with a line that is none.
-    #[error("{}, line {line}: not a result of a study; another --out, or the file moved away, begins anew: {cause}", path.display())]
+    #[error("{}, line {line}: not a result of a study; to begin anew, move the file away or choose another directory: {cause}", path.display())]
     Results {
         /// The file.
         path: PathBuf,
@@ -86,13 +86,13 @@ pub enum StudyError {
 #[serde(rename_all = "snake_case")]
 pub enum Job {
     /// Error flow before training.
-    Flow(flow::Flow),
+    Flow(flow::FlowJob),
     /// Saturation before training.
-    Saturation(saturation::Saturation),
+    Saturation(saturation::SaturationJob),
     /// Training on a task.
-    Memory(memory::Memory),
+    Memory(memory::MemoryJob),
     /// Training on a series.
-    Next(next::Next),
+    Next(next::NextJob),
 }
 
 /// What a job gives.
@@ -102,7 +102,7 @@ pub enum Outcome {
     /// Of [`Job::Flow`].
     Flow(flow::Curves),
     /// Of [`Job::Saturation`].
-    Saturation(saturation::Stream),
+    Saturation(saturation::SaturationCurve),
     /// Of [`Job::Memory`].
     Memory(memory::Learned),
     /// Of [`Job::Next`].

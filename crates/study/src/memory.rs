@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::flow::{self, Curves};
 use crate::observed::observe;
-use crate::saturation::{self, Stream};
+use crate::saturation::{self, SaturationCurve};
 use crate::systems::System;
-use crate::tasks::Task;
+use crate::tasks::{MemoryTask, SequenceExtent};
 use retrograd::Adam;
 use retrograd::Cell;
 use retrograd::Engine;
@@ -34,12 +34,12 @@ pub struct Training {
 
 /// One training run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Memory {
+pub struct MemoryJob {
     /// What learns.
     pub system: System,
     /// The task.
-    pub task: Task,
-    /// How far back it has to remember, see [`Task`].
+    pub task: MemoryTask,
+    /// How far back it has to remember, see [`MemoryTask`].
     pub lag: usize,
     /// The number of parameters that its size is chosen for.
     pub parameters: usize,
@@ -57,7 +57,7 @@ pub struct Look {
     /// Sequences that the error flow is averaged over. They are as long as those that were trained on.
     pub sequences: usize,
     /// Saturation.
-    pub stream: saturation::Extent,
+    pub stream: SequenceExtent,
 }
 
 /// What came of it.
@@ -67,7 +67,7 @@ pub struct Learned {
     pub solved: Option<u64>,
     /// The training step whose loss or gradient was no finite number, after which nothing more was learned.
     pub diverged: Option<u64>,
-    /// The last test's score, see [`Task::criterion`].
+    /// The last test's score, see [`MemoryTask::criterion`].
     pub score: f64,
     /// Hidden units.
     pub hidden: usize,
@@ -83,7 +83,7 @@ pub struct Seen {
     /// Error flow.
     pub flow: Curves,
     /// Saturation.
-    pub stream: Stream,
+    pub stream: SaturationCurve,
     /// The gates over one sequence, of a cell that has all three.
     pub gates: Option<Gates>,
 }
@@ -100,7 +100,7 @@ pub struct Gates {
 /// The gates of the question's memory, and of no other cell all three.
 const GATES: [&str; 3] = ["keep", "write", "read"];
 
-impl Memory {
+impl MemoryJob {
     /// Trains and tests.
     ///
     /// # Errors
@@ -151,13 +151,19 @@ impl Memory {
         }
         if let Some(look) = self.look {
             let values = trainer.named_parameters().flat_map(|p| p.values);
-            let params: Vec<f64> = values.map(|&v| f64::from(v)).collect();
-            learned.seen = Some(self.look(look, &cell, &params, engine)?);
+            let parameters: Vec<f64> = values.map(|&v| f64::from(v)).collect();
+            learned.seen = Some(self.look(look, &cell, &parameters, engine)?);
         }
         Ok(learned)
     }
 
-    fn look(&self, look: Look, cell: &Cell, params: &[f64], engine: Engine) -> Result<Seen, Error> {
+    fn look(
+        &self,
+        look: Look,
+        cell: &Cell,
+        parameters: &[f64],
+        engine: Engine,
+    ) -> Result<Seen, Error> {
         let mut rng = stream(self.seed, "intuition", "error flow");
         let sequences = self.task.last_asked(self.lag, look.sequences, &mut rng);
         let mut rng = stream(self.seed, "intuition", "stream");
@@ -165,20 +171,25 @@ impl Memory {
             .task
             .endless(look.stream.steps, look.stream.rows, &mut rng);
         Ok(Seen {
-            flow: flow::measure(cell, params, &sequences, engine)?,
-            stream: saturation::measure(cell, params, &self.system, &long, engine)?,
-            gates: self.gates(cell, params, engine)?,
+            flow: flow::measure(cell, parameters, &sequences, engine)?,
+            stream: saturation::measure(cell, parameters, &self.system, &long, engine)?,
+            gates: self.gates(cell, parameters, engine)?,
         })
     }
 
-    fn gates(&self, cell: &Cell, params: &[f64], engine: Engine) -> Result<Option<Gates>, Error> {
+    fn gates(
+        &self,
+        cell: &Cell,
+        parameters: &[f64],
+        engine: Engine,
+    ) -> Result<Option<Gates>, Error> {
         if GATES.iter().any(|g| cell.tape().find(g).is_none()) {
             return Ok(None);
         }
         let mut rng = stream(self.seed, "intuition", "gates");
         let batch = self.task.batch::<f64>(self.lag, 1, &mut rng);
         let values = GATES.map(Observe::value);
-        let gates = observe(cell, params, &batch, engine, &values)?;
+        let gates = observe(cell, parameters, &batch, engine, &values)?;
         let rounded = |g: Vec<f64>| g.iter().map(|v| (v * 1e3).round() / 1e3).collect();
         let x = batch.array("x").expect("a task's batch has it").to_vec();
         let names = GATES.map(str::to_owned).into_iter();
@@ -195,11 +206,11 @@ mod tests {
     use super::*;
 
     fn run(limit: u64, learning_rate: f64) -> Learned {
-        run_on(Task::Order, limit, learning_rate)
+        run_on(MemoryTask::Order, limit, learning_rate)
     }
 
-    fn run_on(task: Task, limit: u64, learning_rate: f64) -> Learned {
-        let memory = Memory {
+    fn run_on(task: MemoryTask, limit: u64, learning_rate: f64) -> Learned {
+        let memory = MemoryJob {
             system: System::named("keepwrite"),
             task,
             lag: tasks::SHORTEST,
@@ -215,7 +226,7 @@ mod tests {
             },
             look: Some(Look {
                 sequences: 2,
-                stream: saturation::Extent { steps: 40, rows: 2 },
+                stream: SequenceExtent { steps: 40, rows: 2 },
             }),
         };
         memory.run(Engine::Jit).unwrap()
@@ -245,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_cell_of_every_task_is_looked_into_at_the_length_that_it_was_trained_on() {
-        for task in Task::ALL {
+        for task in MemoryTask::ALL {
             let seen = run_on(task, 1, 1e-3).seen.unwrap();
             assert_eq!(seen.flow["c'"].len(), task.steps(tasks::SHORTEST));
             assert!(seen.flow["h'"][0] > 0.0, "{task:?}");

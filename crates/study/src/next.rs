@@ -28,7 +28,7 @@ pub enum Observed {
 
 /// One training run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Next {
+pub struct NextJob {
     /// What is observed.
     pub data: Observed,
     /// A cell of the zoo, just as it is there.
@@ -101,7 +101,7 @@ impl Observed {
     }
 }
 
-impl Next {
+impl NextJob {
     /// Trains on the first rows and forecasts the last.
     ///
     /// # Errors

@@ -3,13 +3,13 @@
 use retrograd::{Batch, Cell, Engine, Error, Observe};
 
 /// What is observed of a run on a batch, each an array `[T, B, shape]`, in the order asked for. Adjoints are those of the
-/// batch's loss. `params` are all parameters in the cell's order.
+/// batch's loss. `parameters` are all parameters in the cell's order.
 ///
 /// # Errors
 /// [`Error::Compile`] or [`Error::NoSuchValue`], and what a batch that does not fit gives.
 pub(crate) fn observe(
     cell: &Cell,
-    params: &[f64],
+    parameters: &[f64],
     batch: &Batch<f64>,
     engine: Engine,
     observe: &[Observe],
@@ -17,7 +17,7 @@ pub(crate) fn observe(
     let builder = cell.program().double().engine(engine);
     let builder = (observe.iter()).fold(builder, |b, o| b.observe(o.clone()));
     let mut session = builder.build()?.session();
-    let results = session.run(params, batch)?;
+    let results = session.run(parameters, batch)?;
     let of = |o| results.observed(o).expect("it was asked for").to_vec();
     Ok(observe.iter().map(of).collect())
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::observed::observe;
 use crate::systems::System;
-use crate::tasks::Task;
+use crate::tasks::{MemoryTask, SequenceExtent};
 use retrograd::Batch;
 use retrograd::Cell;
 use retrograd::Engine;
@@ -17,36 +17,27 @@ pub const SATURATED: f64 = 0.95;
 /// A state without bounds counts as exploded beyond this: ten times the greatest input.
 pub const EXPLODED: f64 = 10.0;
 
-/// How long a stream is, and how many there are.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Extent {
-    /// Steps.
-    pub steps: usize,
-    /// Streams.
-    pub rows: usize,
-}
-
 /// One measurement before training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Saturation {
+pub struct SaturationJob {
     /// What is measured.
     pub system: System,
     /// The number of parameters that its size is chosen for.
     pub parameters: usize,
     /// What parameters and streams are drawn from.
     pub seed: u64,
-    /// How long.
-    pub extent: Extent,
+    /// How long the streams are, and how many.
+    pub extent: SequenceExtent,
 }
 
 /// What a state was like at some steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stream {
+pub struct SaturationCurve {
     /// The state: the memory of a cell that has one, else the hidden state.
     pub state: String,
     /// The steps, from 1.
     pub steps: Vec<usize>,
-    /// The share of units that are saturated or exploded, see [`Bound`].
+    /// The share of units that are saturated or exploded, see [`SaturationBound`].
     pub share: Vec<f64>,
     /// The share of units that are 0, as only rectified ones are.
     pub dead: Vec<f64>,
@@ -56,7 +47,7 @@ pub struct Stream {
 
 /// When a unit counts as saturated or exploded.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Bound {
+pub enum SaturationBound {
     /// It is the value of a tanh: beyond ±[`SATURATED`], where the slope is below a tenth.
     Tanh,
     /// It is a mixture of such values, as a GRU's hidden state: beyond ±[`SATURATED`] too, which says nothing of a slope.
@@ -70,41 +61,41 @@ pub enum Bound {
     None,
 }
 
-impl Bound {
+impl SaturationBound {
     /// That of the state which carries a system's memory.
-    pub(crate) fn of(system: &System) -> Bound {
+    pub(crate) fn of(system: &System) -> SaturationBound {
         match system.cell {
-            "keepwrite" => Bound::ReadBySigmoid,
-            "lstm" => Bound::ReadByTanh,
-            "gru" | "gru_after" => Bound::Mixture,
-            "irnn" | "one_hidden" | "one_hidden_deep" => Bound::None,
-            _ => Bound::Tanh,
+            "keepwrite" => SaturationBound::ReadBySigmoid,
+            "lstm" => SaturationBound::ReadByTanh,
+            "gru" | "gru_after" => SaturationBound::Mixture,
+            "irnn" | "one_hidden" | "one_hidden_deep" => SaturationBound::None,
+            _ => SaturationBound::Tanh,
         }
     }
 
     pub(crate) fn limit(self) -> f64 {
         match self {
-            Bound::Tanh | Bound::Mixture => SATURATED,
-            Bound::ReadByTanh => SATURATED.atanh(),
-            Bound::ReadBySigmoid => 2.0 * SATURATED.atanh(),
-            Bound::None => EXPLODED,
+            SaturationBound::Tanh | SaturationBound::Mixture => SATURATED,
+            SaturationBound::ReadByTanh => SATURATED.atanh(),
+            SaturationBound::ReadBySigmoid => 2.0 * SATURATED.atanh(),
+            SaturationBound::None => EXPLODED,
         }
     }
 }
 
-impl Saturation {
+impl SaturationJob {
     /// Measures it.
     ///
     /// # Errors
     /// [`Error::Compile`], [`Error::NoSuchValue`].
-    pub fn run(&self, engine: Engine) -> Result<Stream, Error> {
-        let ends = Task::Adding.ends();
+    pub fn run(&self, engine: Engine) -> Result<SaturationCurve, Error> {
+        let ends = MemoryTask::Adding.ends();
         let hidden = self.system.hidden(ends, self.parameters)?;
         let cell = self.system.cell(ends, hidden)?;
-        let params: Vec<f64> = cell.initial_parameters(self.seed)?;
+        let parameters: Vec<f64> = cell.initial_parameters(self.seed)?;
         let mut rng = stream(self.seed, "intuition", "stream");
-        let batch = Task::Adding.endless(self.extent.steps, self.extent.rows, &mut rng);
-        measure(&cell, &params, &self.system, &batch, engine)
+        let batch = MemoryTask::Adding.endless(self.extent.steps, self.extent.rows, &mut rng);
+        measure(&cell, &parameters, &self.system, &batch, engine)
     }
 }
 
@@ -114,11 +105,11 @@ impl Saturation {
 /// [`Error::Compile`], [`Error::NoSuchValue`].
 pub(crate) fn measure(
     cell: &Cell,
-    params: &[f64],
+    parameters: &[f64],
     system: &System,
     batch: &Batch<f64>,
     engine: Engine,
-) -> Result<Stream, Error> {
+) -> Result<SaturationCurve, Error> {
     let t = batch.extent.steps;
     let states = cell.new_states();
     let state = states
@@ -126,11 +117,11 @@ pub(crate) fn measure(
         .find(|s| *s == "c'")
         .unwrap_or(&states[0])
         .clone();
-    let values = observe(cell, params, batch, engine, &[Observe::value(&state)])?;
+    let values = observe(cell, parameters, batch, engine, &[Observe::value(&state)])?;
     let at_step = values[0].len() / t;
-    let limit = Bound::of(system).limit();
+    let limit = SaturationBound::of(system).limit();
     let steps = spaced(t);
-    let mut out = Stream {
+    let mut out = SaturationCurve {
         state,
         share: Vec::with_capacity(steps.len()),
         dead: Vec::with_capacity(steps.len()),
@@ -169,12 +160,12 @@ mod tests {
     use super::*;
     use crate::systems::Recurrent;
 
-    fn stream_of(system: System) -> Stream {
-        let saturation = Saturation {
+    fn stream_of(system: System) -> SaturationCurve {
+        let saturation = SaturationJob {
             system,
             parameters: 600,
             seed: 2,
-            extent: Extent {
+            extent: SequenceExtent {
                 steps: 1000,
                 rows: 2,
             },
@@ -184,7 +175,7 @@ mod tests {
 
     #[test]
     fn bounds_are_where_the_reader_is_saturated() {
-        let of = |cell| Bound::of(&System::named(cell)).limit();
+        let of = |cell| SaturationBound::of(&System::named(cell)).limit();
         assert!((of("lstm").tanh() - SATURATED).abs() < 1e-12);
         let sigmoid = 1.0 / (1.0 + (-of("keepwrite")).exp());
         assert!((2.0 * sigmoid - 1.0 - SATURATED).abs() < 1e-12);

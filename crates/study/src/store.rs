@@ -20,7 +20,7 @@ const MOST: u64 = 1 << 30;
 pub struct Store {
     path: PathBuf,
     engine: Engine,
-    known: HashMap<String, Entry>,
+    known: HashMap<String, StoredOutcome>,
     file: Mutex<File>,
     /// The run that finished the study, where this store comes of one.
     pub(crate) finished: Option<Finished>,
@@ -41,14 +41,14 @@ pub(crate) struct Finished {
 
 /// A result and what it took.
 #[derive(Clone, Debug)]
-struct Entry {
+struct StoredOutcome {
     outcome: Outcome,
     seconds: f64,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct StoredLine {
     key: String,
     seconds: f64,
     outcome: Outcome,
@@ -90,12 +90,13 @@ impl Store {
         }
         let mut known = HashMap::new();
         for (k, line) in text[..whole].lines().enumerate() {
-            let line: Line = serde_json::from_str(line).map_err(|cause| StudyError::Results {
-                path: path.clone(),
-                line: k + 1,
-                cause,
-            })?;
-            let entry = Entry {
+            let line: StoredLine =
+                serde_json::from_str(line).map_err(|cause| StudyError::Results {
+                    path: path.clone(),
+                    line: k + 1,
+                    cause,
+                })?;
+            let entry = StoredOutcome {
                 outcome: line.outcome,
                 seconds: line.seconds,
             };
@@ -135,7 +136,7 @@ impl Store {
         outcome: &Outcome,
         seconds: f64,
     ) -> Result<(), StudyError> {
-        let line = Line {
+        let line = StoredLine {
             key: job.key(),
             seconds,
             outcome: outcome.clone(),
@@ -153,6 +154,7 @@ impl Store {
 
     /// Makes an outcome known.
     pub(crate) fn learn(&mut self, job: &Job, outcome: Outcome, seconds: f64) {
-        self.known.insert(job.key(), Entry { outcome, seconds });
+        self.known
+            .insert(job.key(), StoredOutcome { outcome, seconds });
     }
 }

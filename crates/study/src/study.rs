@@ -1,12 +1,12 @@
 //! [`Study`]: which jobs a scale has.
 
 use crate::Job;
-use crate::flow::{self, Flow};
-use crate::memory::{Look, Memory, Training};
-use crate::next::{Next, Observed};
-use crate::saturation::{self, Saturation};
+use crate::flow::FlowJob;
+use crate::memory::{Look, MemoryJob, Training};
+use crate::next::{NextJob, Observed};
+use crate::saturation::SaturationJob;
 use crate::systems::{Recurrent, System};
-use crate::tasks::Task;
+use crate::tasks::{MemoryTask, SequenceExtent};
 
 /// How long a study may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Study {
     /// The number of parameters that every system's size is chosen for.
     pub parameters: usize,
     /// Error flow.
-    pub flow: flow::Extent,
+    pub flow: SequenceExtent,
     /// Seeds of the error flow and of the saturation before training.
     pub flow_seeds: u64,
     /// Lags of the long memory.
@@ -41,7 +41,7 @@ pub struct Study {
     /// The lag of the adding problem after which trained cells are looked into.
     pub looked_at: usize,
     /// Saturation.
-    pub stream: saturation::Extent,
+    pub stream: SequenceExtent,
     /// Seeds of the next observation.
     pub next_seeds: u64,
     /// Training steps of the next observation.
@@ -58,7 +58,7 @@ impl Study {
             scale,
             seed,
             parameters: 4000,
-            flow: flow::Extent {
+            flow: SequenceExtent {
                 steps: 200,
                 rows: 16,
             },
@@ -74,7 +74,7 @@ impl Study {
                 tested: 256,
             },
             looked_at: 100,
-            stream: saturation::Extent {
+            stream: SequenceExtent {
                 steps: 5000,
                 rows: 8,
             },
@@ -92,11 +92,11 @@ impl Study {
                     ..usual.training
                 },
                 looked_at: 40,
-                stream: saturation::Extent {
+                stream: SequenceExtent {
                     steps: 2000,
                     rows: 4,
                 },
-                flow: flow::Extent {
+                flow: SequenceExtent {
                     steps: 100,
                     rows: 8,
                 },
@@ -128,7 +128,7 @@ impl Study {
             let seeds = self.seeds(self.flow_seeds);
             jobs.extend(seeds.map(|seed| self.saturation(system, seed)));
         }
-        for task in Task::ALL {
+        for task in MemoryTask::ALL {
             for system in memory_systems() {
                 for &lag in &self.lags {
                     let seeds = self.seeds(self.memory_seeds);
@@ -152,7 +152,7 @@ impl Study {
     }
 
     pub(crate) fn flow(&self, system: System, seed: u64) -> Job {
-        Job::Flow(Flow {
+        Job::Flow(FlowJob {
             system,
             parameters: self.parameters,
             seed,
@@ -161,7 +161,7 @@ impl Study {
     }
 
     pub(crate) fn saturation(&self, system: System, seed: u64) -> Job {
-        Job::Saturation(Saturation {
+        Job::Saturation(SaturationJob {
             system,
             parameters: self.parameters,
             seed,
@@ -169,13 +169,13 @@ impl Study {
         })
     }
 
-    pub(crate) fn memory(&self, system: System, task: Task, lag: usize, seed: u64) -> Job {
+    pub(crate) fn memory(&self, system: System, task: MemoryTask, lag: usize, seed: u64) -> Job {
         let look = Look {
             sequences: self.flow.rows,
             stream: self.stream,
         };
-        let looked_at = task == Task::Adding && lag == self.looked_at;
-        Job::Memory(Memory {
+        let looked_at = task == MemoryTask::Adding && lag == self.looked_at;
+        Job::Memory(MemoryJob {
             system,
             task,
             lag,
@@ -187,7 +187,7 @@ impl Study {
     }
 
     pub(crate) fn next(&self, data: Observed, cell: &'static str, seed: u64) -> Job {
-        Job::Next(Next {
+        Job::Next(NextJob {
             data,
             cell,
             parameters: self.parameters,

@@ -142,7 +142,7 @@ impl System {
     pub(crate) fn cell(&self, ends: Ends, hidden: usize) -> Result<Cell, Error> {
         let plain = Cell::define(self.cell, |c| record(c, self.entry(), ends, hidden))?;
         let starts: Vec<(String, Init)> = plain
-            .parameters()
+            .parameter_specs()
             .filter_map(|p| Some((p.name.to_owned(), self.start(p.name, p.shape, hidden)?)))
             .collect();
         Cell::define(self.cell, |c| {
@@ -210,7 +210,8 @@ pub(crate) fn nearest(
 
 /// Whether the cell has a gate that keeps a state.
 fn has_keep_gate(entry: &'static Entry) -> bool {
-    zoo::forecaster(entry, 1, 1).is_ok_and(|cell| cell.parameters().any(|p| KEEP.contains(&p.name)))
+    zoo::forecaster(entry, 1, 1)
+        .is_ok_and(|cell| cell.parameter_specs().any(|p| KEEP.contains(&p.name)))
 }
 
 fn record(c: &Builder, entry: &Entry, ends: Ends, hidden: usize) {
@@ -258,7 +259,7 @@ mod tests {
     fn starts_are_those_that_the_system_says() {
         let init = |system: System, name: &str| {
             let cell = system.cell(ENDS, 5).unwrap();
-            let found = cell.parameters().find(|p| p.name == name);
+            let found = cell.parameter_specs().find(|p| p.name == name);
             found.map(|p| p.init).unwrap_or(Init::Zeros)
         };
         let lstm = System::named("lstm");

@@ -32,10 +32,19 @@ pub const MARKED_EVERY: usize = 50;
 /// The shortest lag that all tasks can be made for.
 pub const SHORTEST: usize = 10;
 
+/// How long sequences are, and how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct SequenceExtent {
+    /// Steps.
+    pub steps: usize,
+    /// Sequences.
+    pub rows: usize,
+}
+
 /// A task; see the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Task {
+pub enum MemoryTask {
     /// The adding problem.
     Adding,
     /// The copy task.
@@ -44,24 +53,24 @@ pub enum Task {
     Order,
 }
 
-impl Task {
+impl MemoryTask {
     /// All of them.
-    pub const ALL: [Task; 3] = [Task::Adding, Task::Copy, Task::Order];
+    pub const ALL: [MemoryTask; 3] = [MemoryTask::Adding, MemoryTask::Copy, MemoryTask::Order];
 
     /// Its name for people.
     pub fn name(self) -> &'static str {
         match self {
-            Task::Adding => "adding problem",
-            Task::Copy => "copy task",
-            Task::Order => "temporal order",
+            MemoryTask::Adding => "adding problem",
+            MemoryTask::Copy => "copy task",
+            MemoryTask::Order => "temporal order",
         }
     }
 
     pub(crate) fn ends(self) -> Ends {
         let (inputs, outputs, classes) = match self {
-            Task::Adding => (2, 1, false),
-            Task::Copy => (ALPHABET + 2, ALPHABET, true),
-            Task::Order => (SYMBOLS, 4, true),
+            MemoryTask::Adding => (2, 1, false),
+            MemoryTask::Copy => (ALPHABET + 2, ALPHABET, true),
+            MemoryTask::Order => (SYMBOLS, 4, true),
         };
         Ends {
             inputs,
@@ -73,25 +82,25 @@ impl Task {
     /// Steps of a sequence.
     pub fn steps(self, lag: usize) -> usize {
         match self {
-            Task::Adding | Task::Order => lag,
-            Task::Copy => lag + 2 * ITEMS - 1,
+            MemoryTask::Adding | MemoryTask::Order => lag,
+            MemoryTask::Copy => lag + 2 * ITEMS - 1,
         }
     }
 
     /// When it counts as solved, on sequences that were not trained on.
     pub fn criterion(self) -> &'static str {
         match self {
-            Task::Adding => "mean squared error below 0.01 (always to answer 1 gets 0.167)",
-            Task::Copy => "at least 95 % of the symbols right (guessing gets 25 %)",
-            Task::Order => "at least 95 % of the sequences right (guessing gets 25 %)",
+            MemoryTask::Adding => "mean squared error below 0.01 (always to answer 1 gets 0.167)",
+            MemoryTask::Copy => "at least 95 % of the symbols right (guessing gets 25 %)",
+            MemoryTask::Order => "at least 95 % of the sequences right (guessing gets 25 %)",
         }
     }
 
-    /// Whether a score, see `Task::score`, is a solution.
+    /// Whether a score, see `MemoryTask::score`, is a solution.
     pub fn solved(self, score: f64) -> bool {
         match self {
-            Task::Adding => score < 0.01,
-            Task::Copy | Task::Order => score >= 0.95,
+            MemoryTask::Adding => score < 0.01,
+            MemoryTask::Copy | MemoryTask::Order => score >= 0.95,
         }
     }
 
@@ -111,9 +120,9 @@ impl Task {
         };
         for row in 0..b {
             match self {
-                Task::Adding => sequences.adding(row, t, rng),
-                Task::Copy => sequences.copy(row, lag, rng),
-                Task::Order => sequences.order(row, t, rng),
+                MemoryTask::Adding => sequences.adding(row, t, rng),
+                MemoryTask::Copy => sequences.copy(row, lag, rng),
+                MemoryTask::Order => sequences.order(row, t, rng),
             }
         }
         Batch::new(Extent::steps(t).rows(b))
@@ -138,11 +147,13 @@ impl Task {
         let mut x = vec![0.0; t * b * ends.inputs];
         for read in x.chunks_exact_mut(ends.inputs) {
             match self {
-                Task::Adding => {
+                MemoryTask::Adding => {
                     read[0] = rng.random::<f64>();
                     read[1] = f64::from(u8::from(rng.random_range(0..MARKED_EVERY) == 0));
                 }
-                Task::Copy | Task::Order => read[rng.random_range(0..ends.inputs)] = 1.0,
+                MemoryTask::Copy | MemoryTask::Order => {
+                    read[rng.random_range(0..ends.inputs)] = 1.0
+                }
             }
         }
         Batch::new(Extent::steps(t).rows(b))
@@ -164,8 +175,10 @@ impl Task {
         for ((y, target), _) in asked {
             count += 1.0;
             sum += match self {
-                Task::Adding => (y[0].to_f64() - target[0].to_f64()).powi(2),
-                Task::Copy | Task::Order => f64::from(u8::from(greatest(y) == greatest(target))),
+                MemoryTask::Adding => (y[0].to_f64() - target[0].to_f64()).powi(2),
+                MemoryTask::Copy | MemoryTask::Order => {
+                    f64::from(u8::from(greatest(y) == greatest(target)))
+                }
             };
         }
         sum / count
@@ -250,17 +263,17 @@ mod tests {
 
     const B: usize = 40;
 
-    fn batch(task: Task, lag: usize) -> Batch<f64> {
+    fn batch(task: MemoryTask, lag: usize) -> Batch<f64> {
         task.batch(lag, B, &mut ChaCha8Rng::seed_from_u64(7))
     }
 
     /// What one row reads at one step.
-    fn read(task: Task, batch: &Batch<f64>, step: usize, row: usize) -> &[f64] {
+    fn read(task: MemoryTask, batch: &Batch<f64>, step: usize, row: usize) -> &[f64] {
         let n = task.ends().inputs;
         &batch.array("x").unwrap()[(step * B + row) * n..][..n]
     }
 
-    fn asked(task: Task, batch: &Batch<f64>, step: usize, row: usize) -> Option<&[f64]> {
+    fn asked(task: MemoryTask, batch: &Batch<f64>, step: usize, row: usize) -> Option<&[f64]> {
         let n = task.ends().outputs;
         let weight = batch.array("weight").unwrap()[step * B + row];
         assert!(weight == 0.0 || weight == 1.0);
@@ -271,20 +284,20 @@ mod tests {
     #[test]
     fn adding_marks_a_number_in_either_half_and_asks_for_their_sum() {
         for lag in [10, 11, 50] {
-            let batch = batch(Task::Adding, lag);
+            let batch = batch(MemoryTask::Adding, lag);
             assert_eq!(batch.extent.steps, lag);
             for row in 0..B {
                 let marked: Vec<usize> = (0..lag)
-                    .filter(|&s| read(Task::Adding, &batch, s, row)[1] == 1.0)
+                    .filter(|&s| read(MemoryTask::Adding, &batch, s, row)[1] == 1.0)
                     .collect();
                 assert_eq!(marked.len(), 2);
                 assert!(marked[0] < lag / 2 && marked[1] >= lag / 2);
                 let sum: f64 = marked
                     .iter()
-                    .map(|&s| read(Task::Adding, &batch, s, row)[0])
+                    .map(|&s| read(MemoryTask::Adding, &batch, s, row)[0])
                     .sum();
                 for step in 0..lag {
-                    let asked = asked(Task::Adding, &batch, step, row);
+                    let asked = asked(MemoryTask::Adding, &batch, step, row);
                     assert_eq!(asked.map(|a| a[0]), (step == lag - 1).then_some(sum));
                 }
             }
@@ -294,15 +307,15 @@ mod tests {
     #[test]
     fn copy_asks_for_the_symbols_in_their_order_a_lag_after_the_last() {
         for lag in [10, 33] {
-            let batch = batch(Task::Copy, lag);
+            let batch = batch(MemoryTask::Copy, lag);
             assert_eq!(batch.extent.steps, lag + 2 * ITEMS - 1);
             for row in 0..B {
-                let symbol = |step| greatest(read(Task::Copy, &batch, step, row));
+                let symbol = |step| greatest(read(MemoryTask::Copy, &batch, step, row));
                 for step in 0..batch.extent.steps {
-                    let total: f64 = read(Task::Copy, &batch, step, row).iter().sum();
+                    let total: f64 = read(MemoryTask::Copy, &batch, step, row).iter().sum();
                     assert_eq!(total, 1.0);
                     let item = step.checked_sub(ITEMS - 1 + lag);
-                    let asked = asked(Task::Copy, &batch, step, row).map(greatest);
+                    let asked = asked(MemoryTask::Copy, &batch, step, row).map(greatest);
                     assert_eq!(asked, item.map(symbol));
                     let expected = match step {
                         s if s < ITEMS => symbol(s),
@@ -320,9 +333,9 @@ mod tests {
     fn order_asks_which_of_x_and_y_came_first() {
         let mut classes = [0; 4];
         for lag in [10, 57] {
-            let batch = batch(Task::Order, lag);
+            let batch = batch(MemoryTask::Order, lag);
             for row in 0..B {
-                let symbol = |step| greatest(read(Task::Order, &batch, step, row));
+                let symbol = |step| greatest(read(MemoryTask::Order, &batch, step, row));
                 let places: Vec<usize> = (0..lag).filter(|&s| symbol(s) < 2).collect();
                 assert_eq!(places.len(), 2);
                 assert!((lag / 10..lag / 5).contains(&places[0]));
@@ -330,7 +343,7 @@ mod tests {
                 let class = 2 * symbol(places[0]) + symbol(places[1]);
                 classes[class] += 1;
                 for step in 0..lag {
-                    let asked = asked(Task::Order, &batch, step, row).map(greatest);
+                    let asked = asked(MemoryTask::Order, &batch, step, row).map(greatest);
                     assert_eq!(asked, (step == lag - 1).then_some(class));
                 }
             }
@@ -340,7 +353,7 @@ mod tests {
 
     #[test]
     fn the_right_answer_is_a_solution_and_a_guess_is_none() {
-        for task in Task::ALL {
+        for task in MemoryTask::ALL {
             let batch = batch(task, 20);
             let target = batch.array("target").unwrap().to_vec();
             let right = task.score(&batch, &target);

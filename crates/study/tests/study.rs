@@ -6,11 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use retrograd::Engine;
-use retrograd_study::flow::{Extent, Flow};
-use retrograd_study::memory::{Learned, Memory, Training};
+use retrograd_study::flow::FlowJob;
+use retrograd_study::memory::{Learned, MemoryJob, Training};
 use retrograd_study::systems::{Recurrent, System};
-use retrograd_study::tasks::Task;
-use retrograd_study::{Done, Scale, Store, Study, StudyError, saturation};
+use retrograd_study::tasks::{MemoryTask, SequenceExtent};
+use retrograd_study::{Done, Scale, Store, Study, StudyError};
 
 /// A fresh directory for one test's files.
 fn directory(test: &str) -> PathBuf {
@@ -23,11 +23,11 @@ fn directory(test: &str) -> PathBuf {
 /// three seeds.
 fn flow(system: System) -> (f64, f64) {
     let at = |seed| {
-        let flow = Flow {
+        let flow = FlowJob {
             system,
             parameters: 4000,
             seed,
-            extent: Extent {
+            extent: SequenceExtent {
                 steps: 100,
                 rows: 8,
             },
@@ -67,9 +67,9 @@ fn how_it_starts_matters_as_much_as_the_gates() {
 }
 
 fn adding(cell: &str) -> Learned {
-    let memory = Memory {
+    let memory = MemoryJob {
         system: System::named(cell),
-        task: Task::Adding,
+        task: MemoryTask::Adding,
         lag: 30,
         parameters: 4000,
         seed: 1,
@@ -99,7 +99,7 @@ fn small() -> Study {
     let quick = Study::new(Scale::Quick, 5);
     Study {
         parameters: 150,
-        flow: Extent { steps: 20, rows: 2 },
+        flow: SequenceExtent { steps: 20, rows: 2 },
         flow_seeds: 1,
         lags: vec![10],
         memory_seeds: 1,
@@ -111,7 +111,7 @@ fn small() -> Study {
             ..quick.training
         },
         looked_at: 10,
-        stream: saturation::Extent { steps: 60, rows: 2 },
+        stream: SequenceExtent { steps: 60, rows: 2 },
         next_seeds: 1,
         next_steps: 2,
         ..quick

@@ -1,16 +1,14 @@
 //! What can be said on the command line.
 
-use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
 use retrograd::data::Header;
 use retrograd::{Engine, Unroll};
 
-use super::choice::{Choice, Sizes};
+use super::choice::{Choice, SizeArgs};
 use super::explain::Explain;
+use super::values::{between, dropout, header, unroll, whole};
 
 /// Trains recurrent cells, compiled to machine code, to forecast the next row of a table.
 ///
@@ -20,18 +18,18 @@ use super::explain::Explain;
 #[derive(Debug, Parser)]
 #[command(name = "retrograd", version, args_conflicts_with_subcommands = true)]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
-pub(crate) struct Args {
+pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     #[command(flatten)]
-    pub(crate) options: Options,
+    pub(crate) options: TrainingArgs,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Does the same with a CSV file of yours.
     Train(Box<Train>),
-    /// Shows what the compiler makes of a cell: products fused and hoisted, loops, memory, the time to expect, the graph
+    /// Shows what the compiler makes of a cell: products stacked and hoisted, loops, memory, the time to expect, the graph
     /// after each pass; and draws it.
     Explain(Box<Explain>),
     /// Lists the cells that --cell can name.
@@ -67,14 +65,14 @@ pub(crate) struct Intuition {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Train {
     #[command(flatten)]
-    pub(crate) table: Table,
+    pub(crate) table: TableArgs,
     #[command(flatten)]
-    pub(crate) options: Options,
+    pub(crate) options: TrainingArgs,
 }
 
 /// A table and how it is read.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Table {
+pub(crate) struct TableArgs {
     /// The observations: a header line with the columns' names, then one row of comma-separated numbers a line, oldest
     /// first; at most 512 MiB. `-` is standard input.
     #[arg(long = "data", value_name = "FILE.csv")]
@@ -97,19 +95,19 @@ pub(crate) struct Table {
 
 /// Where the observations come from.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum DataSource {
     SeattleWeather,
     /// A file.
-    File(Table),
+    File(TableArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct TrainingArgs {
     /// The recurrent cell: a name that `retrograd cells` lists, or a cell file.
     #[arg(long, value_name = "NAME|FILE.cell", default_value = "keepwrite", value_parser = Choice::parse)]
     pub(crate) cell: Choice,
     #[command(flatten)]
-    pub(crate) sizes: Sizes,
+    pub(crate) sizes: SizeArgs,
     /// What trains it: `jit` (compiled to machine code) or `tape` (interpreted).
     #[arg(long, value_name = "jit|tape", default_value_t = Engine::Jit)]
     pub(crate) engine: Engine,
@@ -154,52 +152,16 @@ pub(crate) struct Options {
     pub(crate) json: bool,
 }
 
-pub(super) fn whole(
-    range: RangeInclusive<usize>,
-) -> impl Fn(&str) -> Result<usize, String> + Clone {
-    let expected = match *range.end() {
-        usize::MAX => format!("a whole number of at least {}", range.start()),
-        end => format!("a whole number from {} to {end}", range.start()),
-    };
-    move |text| parse(text, &expected, |n| range.contains(n))
-}
-
-/// More than `low` and less than `high`.
-fn between(low: f64, high: f64) -> impl Fn(&str) -> Result<f64, String> + Clone {
-    let expected = match high {
-        f64::MAX => format!("a number of more than {low}"),
-        _ => format!("a number of more than {low} and less than {high}"),
-    };
-    move |text| parse(text, &expected, |x| *x > low && *x < high)
-}
-
-/// A factor that there is code for.
-pub(super) fn unroll(text: &str) -> Result<Unroll, String> {
-    let expected = format!("a whole number from 1 to {}", Unroll::MOST);
-    let factor = parse(text, &expected, |_: &usize| true)?;
-    Unroll::by(factor).map_err(|e| e.to_string())
-}
-
-fn header(text: &str) -> Result<Header, String> {
-    match text {
-        "yes" => Ok(Header::Names),
-        "no" => Ok(Header::None),
-        _ => Err("expected `yes` or `no`".to_owned()),
-    }
-}
-
-fn dropout(text: &str) -> Result<f64, String> {
-    let expected = "a number of at least 0 and less than 1";
-    parse(text, expected, |p| (0.0..1.0).contains(p))
-}
-
-fn parse<N: FromStr + Display>(
-    text: &str,
-    expected: &str,
-    fits: impl Fn(&N) -> bool,
-) -> Result<N, String> {
-    let number = text.trim().parse().ok().filter(fits);
-    number.ok_or_else(|| format!("expected {expected}"))
+/// A message of the library with its options called by their flags.
+pub(super) fn with_flags(message: &str) -> String {
+    const FLAGS: [(&str, &str); 4] = [
+        ("`Header::None`", "`--header no`"),
+        ("`Header::Names`", "`--header yes`"),
+        ("`Csv::thousands`", "`--thousands`"),
+        ("`Csv::reversed`", "`--reverse`"),
+    ];
+    let replace = |said: String, (option, flag): (&str, &str)| said.replace(option, flag);
+    FLAGS.into_iter().fold(message.to_owned(), replace)
 }
 
 /// A mistake in usage as one paragraph: clap's message and its hints, without the summary of the usage.

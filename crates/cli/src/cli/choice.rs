@@ -1,12 +1,12 @@
 //! `--cell`: a cell by name or by its file, and how it is fitted to the data.
 
-use retrograd::Extent;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use retrograd::zoo::{self, Entry, Written};
-use retrograd::{Batch, Cell, CellText, InputRole, data};
+use retrograd::{Batch, Cell, CellText, Extent, InputRole, data};
+use retrograd_tape::{Output, OutputRole};
 
 /// Hidden units of a cell of the zoo unless `--hidden` says it.
 const HIDDEN: usize = 32;
@@ -31,9 +31,9 @@ pub(crate) enum Choice {
 
 /// What the command line says about a cell's size.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Sizes {
+pub(crate) struct SizeArgs {
     /// Hidden units, `--set H=N` for a cell file [default: 32, or what the file says].
-    #[arg(long, value_name = "N", value_parser = super::args::whole(1..=LARGEST_OF_ZOO))]
+    #[arg(long, value_name = "N", value_parser = super::values::whole(1..=LARGEST_OF_ZOO))]
     pub(crate) hidden: Option<usize>,
     /// Gives a cell file's symbolic dimension another value, at most 1000000; may be repeated.
     #[arg(long, value_name = "NAME=N", value_parser = dimension)]
@@ -98,7 +98,7 @@ impl Choice {
     pub(crate) fn forecaster(
         &self,
         columns: usize,
-        sizes: &Sizes,
+        sizes: &SizeArgs,
         dropout: Option<f64>,
     ) -> Result<Forecaster> {
         if let Choice::Zoo(entry) = self {
@@ -158,7 +158,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 /// Numbers a row that a cell of the zoo reads unless `--set I` says it.
 const INPUTS: usize = 4;
 
-impl Sizes {
+impl SizeArgs {
     /// Inputs and hidden units of a cell of the zoo, whose dimensions are I and H like those of cell files.
     ///
     /// # Errors
@@ -218,115 +218,124 @@ impl Sizes {
     }
 }
 
-/// A cell file for rows of so many columns: where the shape of its input or target is a symbolic dimension that nobody
-/// has set, that becomes the number of columns.
+/// Fits a cell file to rows of `columns` numbers: a symbolic dimension that is the shape of its input or target becomes the number of
+/// columns, unless it is set.
 fn fit(text: &CellText, columns: usize, given: &[(&str, usize)]) -> Result<Forecaster> {
     let mut dims: Vec<(&str, usize)> = given.to_vec();
-    let sequences = |role: InputRole| text.inputs().filter(move |i| i.0 == role);
-    for (_, _, dimension) in sequences(InputRole::Sequence).chain(sequences(InputRole::Target)) {
+    let rows = of_role(text, InputRole::Sequence).chain(of_role(text, InputRole::Target));
+    for (_, dimension) in rows {
         if let Some(name) = dimension
             && !dims.iter().any(|(n, _)| *n == name)
         {
             dims.push((name, columns));
         }
     }
-    let one = |role: InputRole, what: &str, write: &str| {
-        let mut all = sequences(role);
-        match (all.next(), all.next()) {
-            (Some((_, name, _)), None) => Ok(name.to_owned()),
-            (first, second) => {
-                let found = if first.is_none() { "none" } else { "several" };
-                let message =
-                    format!("to forecast rows, a cell needs one {what}; this one has {found}");
-                Err(text.mistake(
-                    second.map(|s| s.1),
-                    message,
-                    format!("expected one, as in `{write}`"),
-                ))
-            }
-        }
-    };
-    let input = one(InputRole::Sequence, "input", "cell name(x[I]; …) where I=4")?;
-    let target = one(InputRole::Target, "target", "target next[I]")?;
+    let input = only(
+        text,
+        InputRole::Sequence,
+        "input",
+        "cell name(x[I]; …) where I=4",
+    )?;
+    let target = only(text, InputRole::Target, "target", "target next[I]")?;
     let cell = text.cell(&dims)?;
-    let rows = |n: usize| {
-        if n == 1 {
-            "1 column".to_owned()
-        } else {
-            format!("{n} columns")
-        }
-    };
-    for i in cell.tape().inputs() {
-        let name: &str = &i.name;
-        if (name == input || name == target) && i.ty.shape.len() != columns {
-            let message = format!(
-                "`{name}` has {} numbers, but the data has {}",
-                i.ty.shape.len(),
-                rows(columns)
-            );
-            let symbolic = text.inputs().find(|i| i.1 == name).and_then(|i| i.2);
-            let expected = match symbolic {
-                Some(d) => format!("expected {columns}: leave `--set {d}=…` out"),
-                None => {
-                    format!("expected `{name}[{columns}]`, or `{name}[I]` with `where I={columns}`")
-                }
-            };
-            return Err(text.mistake(Some(name), message, expected).into());
-        }
-    }
-    let outputs: Vec<(&str, usize)> = cell
-        .tape()
-        .outputs()
-        .iter()
-        .filter(|o| o.role == retrograd_tape::OutputRole::Output)
-        .map(|o| (&*o.name, cell.tape().node(o.value).ty.shape.len()))
-        .collect();
-    let fitting: Vec<&str> = outputs
-        .iter()
-        .filter(|o| o.1 == columns)
-        .map(|o| o.0)
-        .collect();
-    let output = match fitting[..] {
-        [one] => one.to_owned(),
-        _ if fitting.contains(&"y") => "y".to_owned(),
-        _ => {
-            let message = format!(
-                "no output is known to be the forecast: {} have {} numbers, as the data has",
-                fitting.len(),
-                columns
-            );
-            let at = outputs.first().map(|o| o.0);
-            let expected =
-                format!("expected one output of {columns} numbers, as in `output y = dense(h')`");
-            return Err(text.mistake(at, message, expected).into());
-        }
-    };
+    check_length(text, &cell, &input, columns)?;
+    check_length(text, &cell, &target, columns)?;
     let size: Vec<String> = (text.dimensions())
-        .filter_map(|d| {
-            let set = dims.iter().find(|(n, _)| *n == d).map(|(_, n)| *n);
-            Some(format!("{d}={}", set.or_else(|| text.default_of(d))?))
-        })
+        .filter_map(|d| Some(format!("{d}={}", size_of_dimension(text, &dims, d)?)))
         .collect();
-    let set = dims.iter().find(|(n, _)| *n == "H").map(|(_, n)| *n);
     Ok(Forecaster {
         name: text.name().to_owned(),
-        hidden: set.or_else(|| text.default_of("H")),
-        size: if size.is_empty() {
-            "a cell file".to_owned()
-        } else {
-            size.join(", ")
+        hidden: size_of_dimension(text, &dims, "H"),
+        size: match size.is_empty() {
+            true => "a cell file".to_owned(),
+            false => size.join(", "),
         },
         dropout: None,
+        output: forecast_of(text, &cell, columns)?,
         cell,
         input,
         target,
-        output,
     })
+}
+
+/// The inputs of a role: name, and the dimension that alone is its shape.
+fn of_role(text: &CellText, role: InputRole) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let inputs = text.inputs().filter(move |i| i.0 == role);
+    inputs.map(|(_, name, dimension)| (name, dimension))
+}
+
+/// What a dimension is: as set, or as the file gives it.
+pub(super) fn size_of_dimension(
+    text: &CellText,
+    set: &[(&str, usize)],
+    dimension: &str,
+) -> Option<usize> {
+    let set = set.iter().find(|(name, _)| *name == dimension);
+    set.map(|(_, n)| *n).or_else(|| text.default_of(dimension))
+}
+
+/// The name of the only input of a role.
+fn only(text: &CellText, role: InputRole, what: &str, write: &str) -> Result<String> {
+    let mut all = of_role(text, role);
+    let found = match (all.next(), all.next()) {
+        (Some((name, _)), None) => return Ok(name.to_owned()),
+        (None, _) => ("none", None),
+        (_, second) => ("several", second.map(|s| s.0)),
+    };
+    let message = format!(
+        "to forecast rows, a cell needs one {what}; this one has {}",
+        found.0
+    );
+    let expected = format!("expected one, as in `{write}`");
+    Err(text.mistake(found.1, message, expected).into())
+}
+
+/// Refuses an input that has not one number for each column.
+fn check_length(text: &CellText, cell: &Cell, name: &str, columns: usize) -> Result<()> {
+    let mut inputs = cell.tape().inputs().iter();
+    let input = inputs.find(|i| *i.name == *name);
+    let found = input.map_or(columns, |i| i.ty.shape.len());
+    if found == columns {
+        return Ok(());
+    }
+    let rows = match columns {
+        1 => "1 column".to_owned(),
+        n => format!("{n} columns"),
+    };
+    let message = format!("`{name}` has {found} numbers, but the data has {rows}");
+    let symbolic = text.inputs().find(|i| i.1 == name).and_then(|i| i.2);
+    let expected = match symbolic {
+        Some(d) => format!("expected {columns}: leave `--set {d}=…` out"),
+        None => format!("expected `{name}[{columns}]`, or `{name}[I]` with `where I={columns}`"),
+    };
+    Err(text.mistake(Some(name), message, expected).into())
+}
+
+/// The output that forecasts: the only one with a number for each column, or `y` among several.
+fn forecast_of(text: &CellText, cell: &Cell, columns: usize) -> Result<String> {
+    let outputs = cell.tape().outputs().iter();
+    let outputs: Vec<_> = outputs.filter(|o| o.role == OutputRole::Output).collect();
+    let fits = |o: &&&Output| cell.tape().node(o.value).ty.shape.len() == columns;
+    let fitting: Vec<&str> = outputs.iter().filter(fits).map(|o| &*o.name).collect();
+    match fitting[..] {
+        [one] => Ok(one.to_owned()),
+        _ if fitting.contains(&"y") => Ok("y".to_owned()),
+        _ => {
+            let message = format!(
+                "no output is known to be the forecast: {} have {columns} numbers, as the data has",
+                fitting.len()
+            );
+            let expected =
+                format!("expected one output of {columns} numbers, as in `output y = dense(h')`");
+            let at = outputs.first().map(|o| &*o.name);
+            Err(text.mistake(at, message, expected).into())
+        }
+    }
 }
 
 impl Forecaster {
     /// Windows under the names that the cell calls them by.
-    pub(crate) fn batch(&self, windows: data::Batch<f32>) -> Batch {
+    pub(crate) fn batch(&self, windows: data::WindowBatch<f32>) -> Batch {
         Batch::new(Extent::steps(windows.steps).rows(windows.batch))
             .with(&self.input, windows.input)
             .with(&self.target, windows.target)

@@ -13,6 +13,7 @@ mod progress;
 mod report;
 mod run;
 mod timing;
+mod values;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -20,14 +21,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use retrograd::data::printable;
 
-use args::{Args, Command, Source};
+use args::{Cli, Command, DataSource, with_flags};
 
 /// Bad usage; other mistakes are 1.
 const USAGE: u8 = 2;
 
 /// Runs the command line that the process was started with.
 pub(crate) fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Cli::try_parse() {
         Ok(args) => args,
         Err(e) if e.use_stderr() => {
             complain(&paragraph(&args::paragraph(&e)));
@@ -49,8 +50,8 @@ pub(crate) fn main() -> ExitCode {
                 Err(e) => fail(&e),
             };
         }
-        Some(Command::Train(train)) => (Source::File(train.table), train.options),
-        None => (Source::SeattleWeather, args.options),
+        Some(Command::Train(train)) => (DataSource::File(train.table), train.options),
+        None => (DataSource::SeattleWeather, args.options),
     };
     match run::run(&source, &options) {
         Ok(results) if options.json => print(&report::json(&results)),
@@ -68,7 +69,7 @@ fn fail(e: &anyhow::Error) -> ExitCode {
             let lines = shown.trim_end().lines().map(paragraph);
             complain(&lines.collect::<Vec<_>>().join("\n"));
         }
-        _ => complain(&paragraph(&format!("error: {}", causes(e)))),
+        _ => complain(&paragraph(&with_flags(&format!("error: {}", causes(e))))),
     }
     ExitCode::FAILURE
 }

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use retrograd_study::Done;
 
 /// A bar over all training steps.
-pub(super) struct Progress {
+pub(super) struct TrainingProgress {
     bar: ProgressBar,
     epochs: usize,
 }
@@ -83,14 +83,14 @@ fn target() -> ProgressDrawTarget {
     }
 }
 
-impl Progress {
+impl TrainingProgress {
     /// A bar of `steps` steps in `epochs` epochs, hidden unless standard error is a terminal.
-    pub(super) fn new(steps: usize, epochs: usize) -> Progress {
+    pub(super) fn new(steps: usize, epochs: usize) -> TrainingProgress {
         let bar = ProgressBar::with_draw_target(Some(steps as u64), target());
         let style = ProgressStyle::with_template("{bar:24} {msg}, {eta} left");
         bar.set_style(style.expect("the template is right"));
         bar.set_message(format!("epoch 1/{epochs}"));
-        Progress { bar, epochs }
+        TrainingProgress { bar, epochs }
     }
 
     /// One step was made, of the loss `loss`; `examples` were seen in `time` since the start.
@@ -106,7 +106,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for TrainingProgress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

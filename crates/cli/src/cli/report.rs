@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use retrograd::data::{Note, printable};
+use retrograd::data::printable;
 use retrograd::{Engine, zoo};
 use retrograd_study::baseline::Scores;
 use serde_json::json;
 
-use super::run::Results;
+use super::args::with_flags;
+use super::run::TrainingResults;
 
 /// Columns of the terminal that tables are made for.
 const WIDTH: u16 = 80;
@@ -40,7 +41,7 @@ pub(super) fn cells() -> String {
 }
 
 /// The results as one JSON object on one line.
-pub(super) fn json(r: &Results) -> String {
+pub(super) fn json(r: &TrainingResults) -> String {
     let columns = r.data.series.names().iter().enumerate().map(|(k, name)| {
         let forecasts = r.scores.iter().enumerate().map(|(at, s)| {
             let key = if at == 0 { "model" } else { &s.name };
@@ -79,7 +80,7 @@ pub(super) fn json(r: &Results) -> String {
         "step_ms_tape": milliseconds(r.timing.tape),
         "training_seconds": r.trained.time.as_secs_f64(),
         "examples_per_second": rate(r),
-        "notes": r.data.series.notes().iter().map(Note::to_string).collect::<Vec<_>>(),
+        "notes": r.data.series.notes().iter().map(|n| with_flags(&n.to_string())).collect::<Vec<_>>(),
         "plots": r.plots,
         "model": r.model,
     });
@@ -87,7 +88,7 @@ pub(super) fn json(r: &Results) -> String {
 }
 
 /// The results for a person.
-pub(super) fn text(r: &Results) -> String {
+pub(super) fn text(r: &TrainingResults) -> String {
     let mut out = String::new();
     let (data, options) = (&r.data, &r.options);
     let label = |row: usize| match data.series.labels() {
@@ -147,20 +148,20 @@ pub(super) fn text(r: &Results) -> String {
 }
 
 /// What was guessed when the data were read, a line each.
-fn notes(r: &Results) -> String {
+fn notes(r: &TrainingResults) -> String {
     let notes = r.data.series.notes().iter().enumerate();
     let lines = notes.map(|(k, note)| {
         let heading = if k == 0 { "data" } else { "" };
         format!(
             "{heading:<16} {}\n",
-            printable(&note.to_string(), LONGEST_NOTE)
+            printable(&with_flags(&note.to_string()), LONGEST_NOTE)
         )
     });
     lines.collect()
 }
 
 /// How the model was chosen: who reads a validation error must know.
-fn choice(r: &Results) -> &'static str {
+fn choice(r: &TrainingResults) -> &'static str {
     match r.data.embedded {
         true => {
             "The default settings were chosen on the training part alone: `retrograd --rows\n\
@@ -172,7 +173,7 @@ fn choice(r: &Results) -> &'static str {
 }
 
 /// The table of validation errors and who wins how many columns.
-fn errors(r: &Results) -> String {
+fn errors(r: &TrainingResults) -> String {
     let mut table = Table::new();
     table
         .load_style(UTF8_HORIZONTAL_ONLY)
@@ -259,7 +260,7 @@ fn engine(engine: Engine) -> &'static str {
 }
 
 /// Windows a second.
-fn rate(r: &Results) -> f64 {
+fn rate(r: &TrainingResults) -> f64 {
     (r.trained.losses.len() * r.batch) as f64 / r.trained.time.as_secs_f64()
 }
 

@@ -14,9 +14,9 @@ use retrograd::{Adam, Trainer};
 use retrograd_plot::{ForecastPlot, LossPlot, Reference};
 use retrograd_study::baseline::{Baseline, Scores, score};
 
-use super::args::{Options, Source, Table};
+use super::args::{DataSource, TableArgs, TrainingArgs};
 use super::choice::Forecaster;
-use super::progress::Progress;
+use super::progress::TrainingProgress;
 use super::timing::{self, Timing};
 
 /// Windows of an epoch start so many rows apart, from an offset that each epoch draws anew.
@@ -34,8 +34,8 @@ const LONGEST_NAME: usize = 60;
 const PLOTTED: usize = 120;
 
 /// What a run found.
-pub(super) struct Results {
-    pub(super) options: Options,
+pub(super) struct TrainingResults {
+    pub(super) options: TrainingArgs,
     pub(super) forecaster: Forecaster,
     pub(super) data: Data,
     pub(super) steps: usize,
@@ -72,7 +72,7 @@ pub(super) struct Trained {
 }
 
 /// Does the main job.
-pub(super) fn run(source: &Source, options: &Options) -> Result<Results> {
+pub(super) fn run(source: &DataSource, options: &TrainingArgs) -> Result<TrainingResults> {
     if options.json && options.out.to_str().is_none() {
         bail!(
             "--out {}: JSON cannot name files in a directory whose name is not UTF-8; choose another --out, or leave --json out",
@@ -115,7 +115,7 @@ pub(super) fn run(source: &Source, options: &Options) -> Result<Results> {
     )?;
     let model = options.out.join("model.json");
     trainer.save(&model)?;
-    Ok(Results {
+    Ok(TrainingResults {
         plots: plots(
             &forecaster.name,
             &data,
@@ -138,7 +138,7 @@ pub(super) fn run(source: &Source, options: &Options) -> Result<Results> {
 }
 
 /// Steps of a window and windows of a batch: as asked for, else what suits the length of the training part.
-fn window(data: &Data, options: &Options) -> Result<(usize, usize)> {
+fn window(data: &Data, options: &TrainingArgs) -> Result<(usize, usize)> {
     let rows = data.training.len();
     let steps = options.steps.unwrap_or(STEPS.min(rows / 2).max(1));
     let batch = options
@@ -160,11 +160,11 @@ fn train(
     data: &Data,
     windows: &Windows<'_>,
     batch: usize,
-    options: &Options,
+    options: &TrainingArgs,
 ) -> Result<Trained> {
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let total = (options.epochs).saturating_mul(windows.batches_per_epoch(batch, STRIDE)?);
-    let progress = Progress::new(total, options.epochs);
+    let progress = TrainingProgress::new(total, options.epochs);
     let mut trained = Trained {
         losses: Vec::new(),
         validation: vec![(0, data.validation_error(trainer, forecaster)?)],
@@ -195,7 +195,7 @@ fn plots(
     trained: &Trained,
     predicted: &[f64],
     scores: &[Scores],
-    options: &Options,
+    options: &TrainingArgs,
 ) -> Result<Vec<PathBuf>> {
     let references = Baseline::ALL.iter().zip(&scores[1..]);
     let loss = LossPlot {
@@ -222,7 +222,7 @@ fn plots(
     Ok(paths.to_vec())
 }
 
-impl Results {
+impl TrainingResults {
     /// What was done.
     pub(super) fn title(&self) -> String {
         self.data.title(&self.forecaster.name)
@@ -238,10 +238,10 @@ impl Data {
         )
     }
 
-    fn read(source: &Source, options: &Options) -> Result<Data> {
+    fn read(source: &DataSource, options: &TrainingArgs) -> Result<Data> {
         let (name, series) = match source {
-            Source::SeattleWeather => ("Seattle weather".to_owned(), Series::seattle_weather()),
-            Source::File(table) => read(table)?,
+            DataSource::SeattleWeather => ("Seattle weather".to_owned(), Series::seattle_weather()),
+            DataSource::File(table) => read(table)?,
         };
         if series.columns() > MOST_COLUMNS {
             bail!(
@@ -257,7 +257,7 @@ impl Data {
         let standardizer = Standardizer::fit(&series, training.clone())?;
         Ok(Data {
             name,
-            embedded: matches!(source, Source::SeattleWeather),
+            embedded: matches!(source, DataSource::SeattleWeather),
             standard: standardizer.transform(&series)?,
             standardizer,
             series,
@@ -302,7 +302,7 @@ impl Data {
 }
 
 /// Reads a table; its name is that of its file, for titles.
-fn read(table: &Table) -> Result<(String, Series)> {
+fn read(table: &TableArgs) -> Result<(String, Series)> {
     let mut csv = Csv::new()
         .header(table.header.unwrap_or_default())
         .reversed(table.reverse)

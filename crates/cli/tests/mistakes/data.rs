@@ -19,9 +19,9 @@ fn of(header: &str, value: impl Fn(u32) -> String) -> String {
 
 #[test]
 fn tables() {
-    let names = "Put names above it, or say `--header no` (`Header::None`), which calls the columns 1, 2, …; or `--header yes` if these are names";
+    let names = "Put names above it, or say `--header no`, which calls the columns 1, 2, …; or `--header yes` if these are names";
     let unit = "Give the column in another unit, take its logarithm, or leave it out";
-    let commas = "has a comma in it; write numbers without, or say `--thousands` (`Csv::thousands`) if it parts thousands";
+    let commas = "has a comma in it; write numbers without commas, or say `--thousands` if they separate thousands";
     let row = "x.csv, line 4";
     let wide = |cell: &dyn Fn(usize) -> String| {
         let cells: Vec<String> = (0..1_000_000).map(cell).collect();
@@ -50,9 +50,9 @@ fn tables() {
         ("day,n\nmon,\"1,000\"\n".into(), none, format!("x.csv, line 2, column \"n\": \"1,000\" {commas}")),
         (b"day,n\nmon,1\n\xff\xfe,2\n".into(), none, "x.csv, line 3: not UTF-8 text; save the file as CSV in UTF-8".into()),
         ("day,n\nmon,\"1\n".into(), none, "the series of 1 rows cannot be split with a fraction of 0.2 for validation; both parts need at least one row".into()),
-        (of("day,n", |k| format!("2024-01-{:02},{}", 31 - k, k % 3)).into(), none, "x.csv: the rows are not in the order of time: column \"day\" goes back from 2024-01-31 (line 2) to 2024-01-30; `--reverse` (`Csv::reversed`) reads the last row first".into()),
-        (of("at,n", |k| format!("{},{}", 1_700_000_000 - 60 * k, k % 3)).into(), none, "x.csv: the rows are not in the order of time: column \"at\" goes back from 1700000000 (line 2) to 1699999940; `--reverse` (`Csv::reversed`) reads the last row first".into()),
-        (of("day,n", |k| format!("2024-01-{:02},{}", k + 1, k % 3)).into(), &["--reverse"], "x.csv: the rows are not in the order of time: column \"day\" goes back from 2024-01-20 (line 21) to 2024-01-19; leave `--reverse` (`Csv::reversed`) out".into()),
+        (of("day,n", |k| format!("2024-01-{:02},{}", 31 - k, k % 3)).into(), none, "x.csv: the rows are not in the order of time: column \"day\" goes back from 2024-01-31 (line 2) to 2024-01-30; `--reverse` reads the last row first".into()),
+        (of("at,n", |k| format!("{},{}", 1_700_000_000 - 60 * k, k % 3)).into(), none, "x.csv: the rows are not in the order of time: column \"at\" goes back from 1700000000 (line 2) to 1699999940; `--reverse` reads the last row first".into()),
+        (of("day,n", |k| format!("2024-01-{:02},{}", k + 1, k % 3)).into(), &["--reverse"], "x.csv: the rows are not in the order of time: column \"day\" goes back from 2024-01-20 (line 21) to 2024-01-19; leave `--reverse` out".into()),
         (of("id,epoch", |k| format!("{k},{}", 1_700_000_000 + 60 * k)).into(), none, "x.csv: no column is left to forecast: id, epoch only count rows or time; ask for one by name to forecast it".into()),
         (table().into(), &["--columns", "rain,snu"], "x.csv: there is no column \"snu\" (did you mean \"sun\"?); the columns are date, rain, sun".into()),
         (table().into(), &["--columns", "sun,sun"], "column \"sun\" is asked for twice".into()),

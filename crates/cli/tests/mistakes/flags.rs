@@ -123,7 +123,7 @@ fn settings_that_the_data_or_the_cell_do_not_allow() {
     let at = directory("settings");
     std::fs::write(
         at.join("lstm.cell"),
-        include_str!("../../../retrograd/cells/lstm.cell"),
+        include_str!("../../../retrograd/tests/cells/lstm.cell"),
     )
     .unwrap();
     std::fs::write(at.join("file"), "").unwrap();
@@ -181,7 +181,7 @@ fn settings_that_the_data_or_the_cell_do_not_allow() {
         ),
         mistake(
             &["explain", "--pass", "fold"],
-            "there is no pass `fold`; this program went through record, simplify, adjoint, flush, split, fuse, legalize, recompute, plan",
+            "there is no pass `fold`; this program went through record, simplify, adjoint, flush, split, stack_products, legalize, rematerialize, plan",
         ),
         mistake(
             &["explain", "--cell", "lstm", "--set", "Q=3"],
@@ -220,8 +220,8 @@ fn results_that_are_no_file_or_not_those_of_a_study() {
     let intuition = |out| ["intuition", "--quick", "--out", out];
     let mut rows = vec![mistake(
         &intuition("other"),
-        "other/results.jsonl, line 1: not a result of a study; another --out, or the file moved away, \
-         begins anew: missing field `key` at line 1 column 2",
+        "other/results.jsonl, line 1: not a result of a study; to begin anew, move the file away or choose another directory: \
+         missing field `key` at line 1 column 2",
     )];
     #[cfg(target_os = "linux")]
     {

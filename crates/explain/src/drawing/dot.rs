@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::svg::{DELAY, RECURRENCES, edge_label};
-use super::{Drawing, Kind, Node, Place};
+use super::{Drawing, DrawnNode, NodeKind, NodePlace};
 
 impl Drawing {
     /// The picture in Graphviz's language, each recurrence a cluster: `dot -Tpdf` and others draw it.
@@ -21,11 +21,11 @@ impl Drawing {
                 "  subgraph cluster_{k} {{\n    label={};\n    style=\"rounded,filled\";\n    fillcolor=\"{fill}\";\n    color=\"{line}\";",
                 quoted(&self.recurrence(k))
             );
-            self.nodes_of(&mut out, "    ", |place| place == Place::Recurrence(k));
+            self.nodes_of(&mut out, "    ", |place| place == NodePlace::Recurrence(k));
             out.push_str("  }\n");
         }
         self.nodes_of(&mut out, "  ", |place| {
-            !matches!(place, Place::Recurrence(_))
+            !matches!(place, NodePlace::Recurrence(_))
         });
         for edge in &self.edges {
             let style = match edge.delay {
@@ -43,7 +43,7 @@ impl Drawing {
         out
     }
 
-    fn nodes_of(&self, out: &mut String, indent: &str, here: impl Fn(Place) -> bool) {
+    fn nodes_of(&self, out: &mut String, indent: &str, here: impl Fn(NodePlace) -> bool) {
         for (i, node) in self.nodes.iter().enumerate().filter(|(_, n)| here(n.place)) {
             let lines: Vec<&str> = [node.label.as_str()]
                 .into_iter()
@@ -55,19 +55,19 @@ impl Drawing {
     }
 }
 
-fn look(node: &Node) -> String {
+fn look(node: &DrawnNode) -> String {
     let shape = match node.kind {
-        Kind::Port => "shape=parallelogram",
-        Kind::State => "shape=box, style=\"rounded,filled\", color=\"#d55e00\"",
-        Kind::Product => "shape=box, penwidth=2, color=\"#0072b2\"",
-        Kind::Map => "shape=ellipse",
-        Kind::Other => "shape=box",
+        NodeKind::Port => "shape=parallelogram",
+        NodeKind::State => "shape=box, style=\"rounded,filled\", color=\"#d55e00\"",
+        NodeKind::Product => "shape=box, penwidth=2, color=\"#0072b2\"",
+        NodeKind::Map => "shape=ellipse",
+        NodeKind::Other => "shape=box",
     };
     let fill = match node.place {
-        Place::Steps => "#f0f0f0",
-        Place::Once | Place::Recurrence(_) => "#ffffff",
+        NodePlace::Steps => "#f0f0f0",
+        NodePlace::Once | NodePlace::Recurrence(_) => "#ffffff",
     };
-    let filled = if node.kind == Kind::State {
+    let filled = if node.kind == NodeKind::State {
         ""
     } else {
         ", style=filled"

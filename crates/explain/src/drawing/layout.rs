@@ -3,7 +3,7 @@
 use dugong::graphlib::{Graph, GraphOptions};
 use dugong::{EdgeLabel, GraphLabel, NodeLabel, Point, layout};
 
-use super::{Drawing, Kind, Node, Place};
+use super::{Drawing, DrawnNode, NodeKind, NodePlace};
 
 /// Sizes of letters, in pixels: of labels and of notes.
 pub(super) const LABEL: f64 = 15.0;
@@ -28,7 +28,7 @@ pub(super) struct Area {
 
 /// A drawing's places, in pixels.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct DrawingLayout {
     pub(super) width: f64,
     pub(super) height: f64,
     /// One for each node.
@@ -45,7 +45,7 @@ pub(super) fn width(text: &str, size: f64) -> f64 {
 }
 
 /// What a node needs.
-fn size(node: &Node) -> (f64, f64) {
+fn size(node: &DrawnNode) -> (f64, f64) {
     let widest = node
         .notes
         .iter()
@@ -55,12 +55,12 @@ fn size(node: &Node) -> (f64, f64) {
     let (w, h) = (widest + 2.0 * PADDING, lines + 2.0 * PADDING);
     match node.kind {
         // Round as far as the text lets it be.
-        Kind::Map => (w.max(h), h),
+        NodeKind::Map => (w.max(h), h),
         _ => (w + PADDING, h),
     }
 }
 
-pub(super) fn places(drawing: &Drawing) -> Places {
+pub(super) fn places(drawing: &Drawing) -> DrawingLayout {
     let mut g: Graph<NodeLabel, EdgeLabel, GraphLabel> = Graph::new(GraphOptions {
         multigraph: true,
         compound: true,
@@ -74,9 +74,9 @@ pub(super) fn places(drawing: &Drawing) -> Places {
         marginy: 16.0,
         ..GraphLabel::default()
     });
-    let inside = |node: &Node| match node.place {
-        Place::Recurrence(k) => Some(k),
-        Place::Steps | Place::Once => None,
+    let inside = |node: &DrawnNode| match node.place {
+        NodePlace::Recurrence(k) => Some(k),
+        NodePlace::Steps | NodePlace::Once => None,
     };
     let mut used: Vec<usize> = drawing.nodes.iter().filter_map(inside).collect();
     used.sort_unstable();
@@ -149,7 +149,7 @@ pub(super) fn places(drawing: &Drawing) -> Places {
         };
         (points, middle)
     });
-    Places {
+    DrawingLayout {
         width: g.graph().width,
         height: g.graph().height,
         nodes: (0..drawing.nodes.len()).map(|i| area(&id(i))).collect(),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use dugong::Point;
 
 use super::layout::{Area, LABEL, LEADING, NOTE, places, width};
-use super::{Drawing, Kind, Node, Place};
+use super::{Drawing, DrawnNode, NodeKind, NodePlace};
 
 const INK: &str = "#222222";
 const FLOW: &str = "#555555";
@@ -113,51 +113,51 @@ impl Drawing {
     }
 
     /// What the colours and outlines mean that occur.
-    fn legend(&self) -> Vec<(Sample, String)> {
+    fn legend(&self) -> Vec<(LegendKey, String)> {
         let mut all = Vec::new();
-        let has = |kind: Kind| self.nodes.iter().any(|n| n.kind == kind);
+        let has = |kind: NodeKind| self.nodes.iter().any(|n| n.kind == kind);
         let shapes = [
-            (Kind::Port, "input or output"),
-            (Kind::State, "state: the value of another step"),
-            (Kind::Product, "product with a matrix"),
-            (Kind::Map, "element by element"),
-            (Kind::Other, "sum or other op"),
+            (NodeKind::Port, "input or output"),
+            (NodeKind::State, "state: the value of another step"),
+            (NodeKind::Product, "product with a matrix"),
+            (NodeKind::Map, "element by element"),
+            (NodeKind::Other, "sum or other op"),
         ];
         for (kind, what) in shapes {
             if has(kind) {
-                all.push((Sample::Outline(kind), what.to_owned()));
+                all.push((LegendKey::Outline(kind), what.to_owned()));
             }
         }
-        if self.nodes.iter().any(|n| n.place == Place::Steps) {
+        if self.nodes.iter().any(|n| n.place == NodePlace::Steps) {
             all.push((
-                Sample::Fill(Place::Steps),
+                LegendKey::Fill(NodePlace::Steps),
                 "outside loops over time: all steps at once".to_owned(),
             ));
         }
-        if self.nodes.iter().any(|n| n.place == Place::Once) {
+        if self.nodes.iter().any(|n| n.place == NodePlace::Once) {
             all.push((
-                Sample::Fill(Place::Once),
+                LegendKey::Fill(NodePlace::Once),
                 "once, not at every step".to_owned(),
             ));
         }
         for k in 0..self.recurrences.len() {
             let name = self.recurrence(k);
             all.push((
-                Sample::Fill(Place::Recurrence(k)),
+                LegendKey::Fill(NodePlace::Recurrence(k)),
                 format!("{name}, one step after the other"),
             ));
         }
         if self.edges.iter().any(|e| e.delay.is_some()) {
-            all.push((Sample::Delay, "delay: to another step".to_owned()));
+            all.push((LegendKey::Delay, "delay: to another step".to_owned()));
         }
         all
     }
 }
 
 /// What a line of the legend shows.
-enum Sample {
-    Outline(Kind),
-    Fill(Place),
+enum LegendKey {
+    Outline(NodeKind),
+    Fill(NodePlace),
     Delay,
 }
 
@@ -178,11 +178,11 @@ pub(super) fn edge_label(label: &str, delay: Option<i32>) -> String {
 
 const ROW: f64 = 24.0;
 
-fn legend_height(legend: &[(Sample, String)]) -> f64 {
+fn legend_height(legend: &[(LegendKey, String)]) -> f64 {
     ROW * legend.len() as f64 + MARGIN
 }
 
-fn draw_legend(out: &mut String, legend: &[(Sample, String)], top: f64) {
+fn draw_legend(out: &mut String, legend: &[(LegendKey, String)], top: f64) {
     for (i, (sample, what)) in legend.iter().enumerate() {
         let (x, y) = (MARGIN, top + ROW * (i as f64 + 0.5));
         let area = Area {
@@ -191,15 +191,15 @@ fn draw_legend(out: &mut String, legend: &[(Sample, String)], top: f64) {
             width: 32.0,
             height: 16.0,
         };
-        let node = |kind, place| Node {
+        let node = |kind, place| DrawnNode {
             kind,
             place,
             label: String::new(),
             notes: Vec::new(),
         };
         match *sample {
-            Sample::Outline(kind) => out.push_str(&outline(&node(kind, Place::Once), &area)),
-            Sample::Fill(place) => {
+            LegendKey::Outline(kind) => out.push_str(&outline(&node(kind, NodePlace::Once), &area)),
+            LegendKey::Fill(place) => {
                 let [fill, line] = colors(place);
                 let _ = writeln!(
                     out,
@@ -207,7 +207,7 @@ fn draw_legend(out: &mut String, legend: &[(Sample, String)], top: f64) {
                     rectangle(&area)
                 );
             }
-            Sample::Delay => {
+            LegendKey::Delay => {
                 let _ = writeln!(
                     out,
                     "<path d=\"M{x:.1} {y:.1}h30\" stroke=\"{DELAY}\" stroke-width=\"1.8\" stroke-dasharray=\"6 3\" marker-end=\"url(#delay)\"/>"
@@ -218,39 +218,39 @@ fn draw_legend(out: &mut String, legend: &[(Sample, String)], top: f64) {
     }
 }
 
-fn colors(place: Place) -> [&'static str; 2] {
+fn colors(place: NodePlace) -> [&'static str; 2] {
     match place {
-        Place::Steps => STEPS,
-        Place::Once => ONCE,
-        Place::Recurrence(k) => RECURRENCES[k % RECURRENCES.len()],
+        NodePlace::Steps => STEPS,
+        NodePlace::Once => ONCE,
+        NodePlace::Recurrence(k) => RECURRENCES[k % RECURRENCES.len()],
     }
 }
 
 /// A node's outline.
-fn outline(node: &Node, area: &Area) -> String {
+fn outline(node: &DrawnNode, area: &Area) -> String {
     let [fill, line] = colors(node.place);
     let fill = match node.place {
         // On the ground of the loop's box.
-        Place::Recurrence(_) => "#ffffff",
+        NodePlace::Recurrence(_) => "#ffffff",
         _ => fill,
     };
     let at = rectangle(area);
     match node.kind {
-        Kind::Product => {
+        NodeKind::Product => {
             format!("<rect {at} fill=\"{fill}\" stroke=\"{PRODUCT}\" stroke-width=\"2.4\"/>\n")
         }
-        Kind::State => format!(
+        NodeKind::State => format!(
             "<rect {at} rx=\"12\" fill=\"{fill}\" stroke=\"{DELAY}\" stroke-width=\"1.8\"/>\n"
         ),
-        Kind::Map => format!(
+        NodeKind::Map => format!(
             "<ellipse cx=\"{:.1}\" cy=\"{:.1}\" rx=\"{:.1}\" ry=\"{:.1}\" fill=\"{fill}\" stroke=\"{line}\" stroke-width=\"1.4\"/>\n",
             area.x,
             area.y,
             area.width / 2.0,
             area.height / 2.0
         ),
-        Kind::Other => format!("<rect {at} rx=\"3\" fill=\"{fill}\" stroke=\"{line}\"/>\n"),
-        Kind::Port => {
+        NodeKind::Other => format!("<rect {at} rx=\"3\" fill=\"{fill}\" stroke=\"{line}\"/>\n"),
+        NodeKind::Port => {
             let (w, h, lean) = (area.width / 2.0, area.height / 2.0, 6.0);
             let (x, y) = (area.x, area.y);
             format!(
@@ -269,7 +269,7 @@ fn outline(node: &Node, area: &Area) -> String {
 }
 
 /// A node's label and notes, in the middle of its area.
-fn words(out: &mut String, node: &Node, area: &Area) {
+fn words(out: &mut String, node: &DrawnNode, area: &Area) {
     let lines = LABEL + NOTE * node.notes.len() as f64;
     let mut y = area.y - LEADING * lines / 2.0 + LABEL;
     text(out, (area.x, y), LABEL, "middle", &node.label);

@@ -80,7 +80,7 @@ pub enum DataError {
     /// The first line looks like the data below it, so the columns have no names.
     #[error(
         "{file}, line {line}: expected a header line with column names, found {} ({found}). Put names above it, or say \
-         `--header no` (`Header::None`), which calls the columns 1, 2, …; or `--header yes` if these are names", if *numbers { "only numbers" } else { "what looks like data" }
+         `Header::None`, which calls the columns 1, 2, …; or `Header::Names` if these are names", if *numbers { "only numbers" } else { "what looks like data" }
     )]
     NoHeader {
         /// The file.
@@ -212,8 +212,8 @@ pub enum DataError {
     },
     /// A number with commas between its thousands.
     #[error(
-        "{file}, line {line}, column \"{}\": \"{text}\" has a comma in it; write numbers without, or say `--thousands` \
-         (`Csv::thousands`) if it parts thousands",
+        "{file}, line {line}, column \"{}\": \"{text}\" has a comma in it; write numbers without commas, or \
+         say `Csv::thousands` if they separate thousands",
         shown(column)
     )]
     Thousands {
@@ -375,7 +375,7 @@ fn allowance(limit: &Option<u64>) -> String {
 
 fn turn(reversed: bool) -> &'static str {
     match reversed {
-        false => "`--reverse` (`Csv::reversed`) reads the last row first",
-        true => "leave `--reverse` (`Csv::reversed`) out",
+        false => "`Csv::reversed` reads the last row first",
+        true => "leave `Csv::reversed` out",
     }
 }

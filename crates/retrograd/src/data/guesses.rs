@@ -1,19 +1,19 @@
 //! What is told of a table that was read: what was left out of it, and rows that go back in time.
 
-use super::load::{Column, Kind, Table};
+use super::load::{Column, ColumnKind, CsvTable};
 use super::records::cut;
-use super::times::{self, Index, Order};
+use super::times::{self, DateOrder, IndexColumn};
 use super::{DataError, Header, Note, Series};
 
 /// Notes about columns that are left out, before the rest is only counted.
 const MOST_NOTES: usize = 20;
 
-impl Table<'_> {
+impl CsvTable<'_> {
     /// What is left out of all columns, or guessed.
     pub(super) fn notes(
         &self,
         chosen: &[usize],
-        indices: &[(usize, Index)],
+        indices: &[(usize, IndexColumn)],
         label: Option<usize>,
     ) -> Vec<Note> {
         let mut notes = Vec::new();
@@ -51,14 +51,14 @@ impl Table<'_> {
                 (Some(None), _) => continue,
                 (Some(Some(index)), _) => Note::Index {
                     column: name(),
-                    counts: index.counts,
+                    unit: index.unit,
                     labels: is_label,
                 },
                 (None, _) if is_label => continue,
                 (None, None) => Note::Blank { column: name() },
                 (None, Some((line, text))) => match column.kind {
-                    Kind::Number | Kind::Thousands => Note::Unnamed { position: k + 1 },
-                    Kind::Text | Kind::Blank => Note::Text {
+                    ColumnKind::Number | ColumnKind::Thousands => Note::Unnamed { position: k + 1 },
+                    ColumnKind::Text | ColumnKind::Blank => Note::Text {
                         column: name(),
                         line: *line,
                         text: text.clone(),
@@ -81,7 +81,7 @@ impl Table<'_> {
         &self,
         series: &Series,
         chosen: &[usize],
-        indices: &[(usize, Index)],
+        indices: &[(usize, IndexColumn)],
         label: Option<usize>,
         notes: &mut Vec<Note>,
     ) -> Result<(), DataError> {
@@ -90,17 +90,18 @@ impl Table<'_> {
             && labels.first().is_some_and(|l| times::is_date(l))
         {
             match times::order(labels.iter().map(String::as_str)) {
-                Order::Kept => {}
-                Order::Broken(row) => notes.push(Note::Unordered {
+                DateOrder::Kept => {}
+                DateOrder::Broken(row) => notes.push(Note::Unordered {
                     column: self.columns[label].name.clone(),
                     line: self.line_of(row)?,
                 }),
-                Order::Backwards(row) => return Err(self.backwards(label, row)?),
+                DateOrder::Backwards(row) => return Err(self.backwards(label, row)?),
             }
             return Ok(());
         }
         // Where columns are asked for by name, times among them and a label of numbers are still times.
-        let falls = |(c, index): &(usize, Index)| (index.falls != self.how.reversed).then_some(*c);
+        let falls =
+            |(c, index): &(usize, IndexColumn)| (index.falls != self.how.reversed).then_some(*c);
         let falling = indices.iter().find_map(falls).or_else(|| {
             let asked = |k: &usize| {
                 let values: Vec<f64> = series.column(*k).collect();

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use csv::StringRecord;
 
 use super::records::{cut, is_missing, records, without_commas};
-use super::times::{self, Index};
+use super::times::{self, IndexColumn};
 use super::{Csv, DataError, Header, Series};
 
 /// Columns that are looked through for a name that is nearly the one that was asked for, and the longest name there.
@@ -19,7 +19,7 @@ const NEAREST_OF: usize = 1000;
 const NEAREST_LENGTH: usize = 64;
 
 /// A text with what is known of its columns.
-pub(super) struct Table<'t> {
+pub(super) struct CsvTable<'t> {
     text: &'t str,
     pub(super) file: &'t str,
     pub(super) how: &'t Csv,
@@ -34,12 +34,12 @@ pub(super) struct Column {
     pub(super) name: String,
     /// The first cell that is not missing, cut, and its line.
     pub(super) first: Option<(u64, String)>,
-    pub(super) kind: Kind,
+    pub(super) kind: ColumnKind,
 }
 
 /// What a column's first cell that is not missing is. A gap in the first row must not hide a column.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum ColumnKind {
     Number,
     /// Digits in groups of three with commas between them.
     Thousands,
@@ -50,7 +50,7 @@ pub(super) enum Kind {
 /// Parses `text`; see [`Csv`] for the rules.
 pub(super) fn parse(text: &str, file: &str, how: &Csv) -> Result<Series, DataError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let table = Table::scan(text, file, how)?;
+    let table = CsvTable::scan(text, file, how)?;
     let chosen = table.choose()?;
     let values = table.values(&chosen)?;
     let (chosen, values, indices) = table.without_indices(chosen, values)?;
@@ -73,10 +73,10 @@ pub(super) fn parse(text: &str, file: &str, how: &Csv) -> Result<Series, DataErr
     Ok(series.with_notes(notes))
 }
 
-impl<'t> Table<'t> {
+impl<'t> CsvTable<'t> {
     /// Goes through the text once: the header, the number of rows, all as long as it, and what each column begins with.
-    fn scan(text: &'t str, file: &'t str, how: &'t Csv) -> Result<Table<'t>, DataError> {
-        let mut table = Table {
+    fn scan(text: &'t str, file: &'t str, how: &'t Csv) -> Result<CsvTable<'t>, DataError> {
+        let mut table = CsvTable {
             text,
             file,
             how,
@@ -96,7 +96,7 @@ impl<'t> Table<'t> {
                         false => (k + 1).to_string(),
                     },
                     first: None,
-                    kind: Kind::Blank,
+                    kind: ColumnKind::Blank,
                 };
                 table.columns = cells.iter().enumerate().map(column).collect();
             }
@@ -107,7 +107,7 @@ impl<'t> Table<'t> {
             let unknown = |(column, _): &(&mut Column, &str)| column.first.is_none();
             for (column, cell) in table.columns.iter_mut().zip(cells).filter(unknown) {
                 if !is_missing(cell) {
-                    column.kind = Kind::of(cell, how);
+                    column.kind = ColumnKind::of(cell, how);
                     column.first = Some((line, cut(cell)));
                 }
             }
@@ -162,10 +162,10 @@ impl<'t> Table<'t> {
         for Column { name, first, kind } in &self.columns {
             let date = first.as_ref().is_some_and(|(_, cell)| times::is_date(cell));
             let same = match kind {
-                Kind::Number => name.parse::<f64>().is_ok(),
-                Kind::Thousands => without_commas(name).is_some(),
-                Kind::Text if date => times::is_date(name),
-                Kind::Text | Kind::Blank => continue,
+                ColumnKind::Number => name.parse::<f64>().is_ok(),
+                ColumnKind::Thousands => without_commas(name).is_some(),
+                ColumnKind::Text if date => times::is_date(name),
+                ColumnKind::Text | ColumnKind::Blank => continue,
             };
             match same {
                 true => like += 1,
@@ -183,7 +183,8 @@ impl<'t> Table<'t> {
             None => (0..self.columns.len())
                 .filter(|&c| {
                     let column = &self.columns[c];
-                    matches!(column.kind, Kind::Number | Kind::Thousands) && !column.name.is_empty()
+                    matches!(column.kind, ColumnKind::Number | ColumnKind::Thousands)
+                        && !column.name.is_empty()
                 })
                 .collect(),
         };
@@ -337,7 +338,7 @@ impl<'t> Table<'t> {
         &self,
         chosen: Vec<usize>,
         values: Vec<f64>,
-    ) -> Result<(Vec<usize>, Vec<f64>, Vec<(usize, Index)>), DataError> {
+    ) -> Result<(Vec<usize>, Vec<f64>, Vec<(usize, IndexColumn)>), DataError> {
         if self.how.columns.is_some() {
             return Ok((chosen, values, Vec::new()));
         }
@@ -346,7 +347,7 @@ impl<'t> Table<'t> {
             let values: Vec<f64> = values.iter().skip(k).step_by(n).copied().collect();
             times::index(&self.columns[chosen[k]].name, &values)
         };
-        let found: Vec<Option<Index>> = (0..n).map(index).collect();
+        let found: Vec<Option<IndexColumn>> = (0..n).map(index).collect();
         if found.iter().all(Option::is_none) {
             return Ok((chosen, values, Vec::new()));
         }
@@ -372,23 +373,23 @@ impl<'t> Table<'t> {
     }
 
     /// The column that labels the rows. A file such as "YEAR,SUNACTIVITY" has no text column.
-    fn label(&self, chosen: &[usize], indices: &[(usize, Index)]) -> Option<usize> {
+    fn label(&self, chosen: &[usize], indices: &[(usize, IndexColumn)]) -> Option<usize> {
         let mut taken = vec![false; self.columns.len()];
         chosen.iter().for_each(|&c| taken[c] = true);
-        let text = |c: &usize| self.columns[*c].kind == Kind::Text && !taken[*c];
+        let text = |c: &usize| self.columns[*c].kind == ColumnKind::Text && !taken[*c];
         let text = (0..self.columns.len()).find(text);
         text.or_else(|| indices.first().map(|i| i.0))
             .or_else(|| (!taken[0]).then_some(0))
     }
 }
 
-impl Kind {
-    fn of(cell: &str, how: &Csv) -> Kind {
+impl ColumnKind {
+    fn of(cell: &str, how: &Csv) -> ColumnKind {
         match (cell.parse::<f64>(), without_commas(cell)) {
-            (Ok(_), _) => Kind::Number,
-            (_, Some(_)) if how.thousands => Kind::Number,
-            (_, Some(_)) => Kind::Thousands,
-            _ => Kind::Text,
+            (Ok(_), _) => ColumnKind::Number,
+            (_, Some(_)) if how.thousands => ColumnKind::Number,
+            (_, Some(_)) => ColumnKind::Thousands,
+            _ => ColumnKind::Text,
         }
     }
 }

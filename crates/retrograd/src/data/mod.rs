@@ -2,7 +2,7 @@
 //!
 //! For whoever trains a cell on a table of numbers. The road is [`Series`] (a CSV file or an embedded data set, in its
 //! own units) → [`Series::split`] → [`Standardizer::fit`] on the training part only → [`Windows`] of the standardised
-//! training part → [`Batch`]es in the `[T, B, n]` layout that compiled cells read.
+//! training part → [`WindowBatch`]es in the `[T, B, n]` layout that compiled cells read.
 //!
 //! Invariant: every value in a `Series` is finite, and every array is as long as its documented shape says. What would
 //! break that is a [`DataError`] which names the file, the line and the column.
@@ -27,8 +27,8 @@ mod windows;
 #[cfg(feature = "csv")]
 pub use csv::{Csv, Header};
 pub use error::DataError;
-pub use note::{Counts, Note};
+pub use note::{IndexUnit, Note};
 pub use series::{Series, Split};
 pub use shown::printable;
 pub use standardize::Standardizer;
-pub use windows::{Batch, Element, Epoch, Windows};
+pub use windows::{Epoch, WindowBatch, Windows};

@@ -54,8 +54,8 @@ pub enum Note {
     Index {
         /// Its name.
         column: String,
-        /// What it counts.
-        counts: Counts,
+        /// What it counts in.
+        unit: IndexUnit,
         /// Whether it labels the rows.
         labels: bool,
     },
@@ -80,17 +80,17 @@ pub enum Note {
     },
 }
 
-/// What a column counts that is an index.
+/// The unit that an index column counts in.
 ///
 /// ```
 /// # #[cfg(feature = "csv")]
 /// # fn main() -> Result<(), retrograd::data::DataError> {
-/// use retrograd::data::{Counts, Note, Series};
+/// use retrograd::data::{IndexUnit, Note, Series};
 ///
 /// let table = "time,rain\n1700000000,3\n1700000060,0\n1700000120,1\n1700000180,0\n";
 /// let series = Series::from_csv_str(table, "rain.csv", None)?;
-/// let (column, counts, labels) = ("time".to_owned(), Counts::Seconds, true);
-/// assert_eq!(series.notes(), [Note::Index { column, counts, labels }]);
+/// let (column, unit, labels) = ("time".to_owned(), IndexUnit::Seconds, true);
+/// assert_eq!(series.notes(), [Note::Index { column, unit, labels }]);
 /// assert_eq!(series.names(), ["rain"]);
 /// # Ok(())
 /// # }
@@ -99,7 +99,7 @@ pub enum Note {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Counts {
+pub enum IndexUnit {
     /// Whole numbers at one distance, as numbers of rows or years are.
     Rows,
     /// Days, written as eight digits.
@@ -132,7 +132,7 @@ impl fmt::Display for Note {
             }
             Note::Index {
                 column,
-                counts,
+                unit,
                 labels,
             } => {
                 let does = match labels {
@@ -141,14 +141,14 @@ impl fmt::Display for Note {
                 };
                 write!(
                     f,
-                    "column \"{}\" {counts}: {does} and is not forecast unless it is asked for by name",
+                    "column \"{}\" {unit}: {does} and is not forecast unless it is asked for by name",
                     shown(column)
                 )
             }
             Note::More { columns } => write!(f, "{columns} more columns are left out"),
             Note::NumericNames { names, line } => write!(
                 f,
-                "line {line} is taken for names of columns, though {} could be data; `--header no` (`Header::None`) reads it so",
+                "line {line} is taken for names of columns, though {} could be data; `Header::None` reads it as data",
                 list(names)
             ),
             Note::Unordered { column, line } => write!(
@@ -160,15 +160,15 @@ impl fmt::Display for Note {
     }
 }
 
-impl fmt::Display for Counts {
+impl fmt::Display for IndexUnit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Counts::Rows => "counts evenly",
-            Counts::Days => "is days as eight digits",
-            Counts::Seconds => "is time in seconds since 1970",
-            Counts::Milliseconds => "is time in milliseconds since 1970",
-            Counts::Microseconds => "is time in microseconds since 1970",
-            Counts::Nanoseconds => "is time in nanoseconds since 1970",
+            IndexUnit::Rows => "counts evenly",
+            IndexUnit::Days => "is days as eight digits",
+            IndexUnit::Seconds => "is time in seconds since 1970",
+            IndexUnit::Milliseconds => "is time in milliseconds since 1970",
+            IndexUnit::Microseconds => "is time in microseconds since 1970",
+            IndexUnit::Nanoseconds => "is time in nanoseconds since 1970",
         })
     }
 }

@@ -20,7 +20,7 @@ use super::{DataError, Series};
 /// # Ok::<(), retrograd::data::DataError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Parts")]
+#[serde(try_from = "SavedStandardizer")]
 #[must_use]
 pub struct Standardizer {
     names: Vec<String>,
@@ -31,16 +31,18 @@ pub struct Standardizer {
 /// What a file says a standardiser is.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Parts {
+struct SavedStandardizer {
     names: Vec<String>,
     mean: Vec<f64>,
     scale: Vec<f64>,
 }
 
-impl TryFrom<Parts> for Standardizer {
+impl TryFrom<SavedStandardizer> for Standardizer {
     type Error = &'static str;
 
-    fn try_from(Parts { names, mean, scale }: Parts) -> Result<Standardizer, Self::Error> {
+    fn try_from(
+        SavedStandardizer { names, mean, scale }: SavedStandardizer,
+    ) -> Result<Standardizer, Self::Error> {
         let sane = scale.iter().all(|s| s.is_finite() && *s > 0.0);
         match (names.len(), sane && mean.iter().all(|m| m.is_finite())) {
             (0, _) => Err("a standardiser has at least one column"),

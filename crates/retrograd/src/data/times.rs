@@ -3,15 +3,15 @@
 //! Everything here is a guess about what a column means. A guess leaves a column out, aloud, or refuses a table; it never
 //! changes a number.
 
-use super::Counts;
+use super::IndexUnit;
 
 /// A moment to compare with others of the same column: year, month, day, hour, minute, second, billionths of a second.
 type Moment = [u64; 7];
 
 /// A column of numbers that is an index.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Index {
-    pub(super) counts: Counts,
+pub(super) struct IndexColumn {
+    pub(super) unit: IndexUnit,
     /// Whether it falls from row to row.
     pub(super) falls: bool,
 }
@@ -22,18 +22,18 @@ const EVEN_ROWS: usize = 8;
 const TIME_ROWS: usize = 3;
 
 /// What unix time is from March 1973 to November 2286 in each unit: the ranges do not overlap.
-const UNIX: [(f64, f64, Counts); 4] = [
-    (1e8, 1e10, Counts::Seconds),
-    (1e11, 1e13, Counts::Milliseconds),
-    (1e14, 1e16, Counts::Microseconds),
-    (1e17, 1e19, Counts::Nanoseconds),
+const UNIX: [(f64, f64, IndexUnit); 4] = [
+    (1e8, 1e10, IndexUnit::Seconds),
+    (1e11, 1e13, IndexUnit::Milliseconds),
+    (1e14, 1e16, IndexUnit::Microseconds),
+    (1e17, 1e19, IndexUnit::Nanoseconds),
 ];
 
 /// Whether a column of whole numbers that never turn is time or counts rows. Time is in the range of unix time and mostly goes
 /// on evenly (within a tenth of the median distance, for there are gaps and jitter) or is called a time; or is written as
 /// year, month and day in eight digits. What counts rows goes on by one distance throughout; where it goes back, it must be
 /// called a count or a time.
-pub(super) fn index(name: &str, values: &[f64]) -> Option<Index> {
+pub(super) fn index(name: &str, values: &[f64]) -> Option<IndexColumn> {
     if values.len() < TIME_ROWS || values.iter().any(|v| v.fract() != 0.0) {
         return None;
     }
@@ -45,28 +45,28 @@ pub(super) fn index(name: &str, values: &[f64]) -> Option<Index> {
     if rises == falls {
         return None;
     }
-    let found = |counts| Some(Index { counts, falls });
+    let found = |unit| Some(IndexColumn { unit, falls });
     let within = |low: f64, high: f64| values.iter().all(|v| (low..high).contains(v));
-    let unit = UNIX.iter().find(|(low, high, _)| within(*low, *high));
-    if let Some((_, _, counts)) = unit
+    let scale = UNIX.iter().find(|(low, high, _)| within(*low, *high));
+    if let Some((_, _, unit)) = scale
         && (called(name, &TIMES) || mostly_even(&distances))
     {
-        return found(*counts);
+        return found(*unit);
     }
     let days = |v: &f64| moments(&format!("{v}"))[0].is_some();
     if within(1e7, 3e7) && values.iter().all(days) {
-        return found(Counts::Days);
+        return found(IndexUnit::Days);
     }
     let even = distances.iter().all(|d| *d == distances[0]);
     match even && values.len() >= EVEN_ROWS && (rises || called(name, &COUNTS)) {
-        true => found(Counts::Rows),
+        true => found(IndexUnit::Rows),
         false => None,
     }
 }
 
 /// Whether a column is time by its numbers, and falls.
 pub(super) fn is_falling_time(name: &str, values: &[f64]) -> bool {
-    index(name, values).is_some_and(|i| i.falls && i.counts != Counts::Rows)
+    index(name, values).is_some_and(|i| i.falls && i.unit != IndexUnit::Rows)
 }
 
 /// Words in the names of columns that are time, and of those that count.
@@ -97,7 +97,7 @@ fn mostly_even(distances: &[f64]) -> bool {
 
 /// How the dates of a column follow each other.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Order {
+pub(super) enum DateOrder {
     /// They never go back, or are no dates.
     Kept,
     /// Some go back, the first in this row; more go on.
@@ -108,7 +108,7 @@ pub(super) enum Order {
 
 /// How dates follow each other. Of the readings that all of them allow (day or month first), the one that goes back least
 /// often counts.
-pub(super) fn order<'a>(texts: impl Iterator<Item = &'a str>) -> Order {
+pub(super) fn order<'a>(texts: impl Iterator<Item = &'a str>) -> DateOrder {
     #[derive(Clone, Copy)]
     struct Reading {
         before: Moment,
@@ -142,13 +142,13 @@ pub(super) fn order<'a>(texts: impl Iterator<Item = &'a str>) -> Order {
             };
         }
         if readings.iter().all(Option::is_none) {
-            return Order::Kept;
+            return DateOrder::Kept;
         }
     }
     match readings.into_iter().flatten().min_by_key(|r| r.falls) {
-        Some(r) if r.falls > r.rises => Order::Backwards(r.first),
-        Some(r) if r.falls > 0 => Order::Broken(r.first),
-        _ => Order::Kept,
+        Some(r) if r.falls > r.rises => DateOrder::Backwards(r.first),
+        Some(r) if r.falls > 0 => DateOrder::Broken(r.first),
+        _ => DateOrder::Kept,
     }
 }
 
@@ -351,8 +351,12 @@ mod tests {
         ];
         for (a, b) in earlier_and_later {
             assert!(is_date(a) && is_date(b), "{a}, {b}");
-            assert_eq!(order([a, b].into_iter()), Order::Kept, "{a}, {b}");
-            assert_eq!(order([b, a].into_iter()), Order::Backwards(1), "{b}, {a}");
+            assert_eq!(order([a, b].into_iter()), DateOrder::Kept, "{a}, {b}");
+            assert_eq!(
+                order([b, a].into_iter()),
+                DateOrder::Backwards(1),
+                "{b}, {a}"
+            );
         }
     }
 
@@ -376,40 +380,43 @@ mod tests {
         ] {
             assert!(!is_date(text), "{text}");
         }
-        assert_eq!(order(["day 3", "day 2"].into_iter()), Order::Kept);
+        assert_eq!(order(["day 3", "day 2"].into_iter()), DateOrder::Kept);
     }
 
     #[test]
     fn the_reading_that_goes_on_counts_and_a_step_back_is_found() {
         let days_first = ["01/02/2020", "02/02/2020", "01/03/2020"];
-        assert_eq!(order(days_first.into_iter()), Order::Kept);
+        assert_eq!(order(days_first.into_iter()), DateOrder::Kept);
         let broken = ["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-02"];
-        assert_eq!(order(broken.into_iter()), Order::Broken(3));
+        assert_eq!(order(broken.into_iter()), DateOrder::Broken(3));
         let mostly = ["2020-01-04", "2020-01-03", "2020-01-05", "2020-01-01"];
-        assert_eq!(order(mostly.into_iter()), Order::Backwards(1));
-        assert_eq!(order(["2020", "2019", "x"].into_iter()), Order::Kept);
+        assert_eq!(order(mostly.into_iter()), DateOrder::Backwards(1));
+        assert_eq!(order(["2020", "2019", "x"].into_iter()), DateOrder::Kept);
     }
 
     #[test]
     fn indices_are_told_from_data() {
-        let counts = |name: &str, values: &[f64]| index(name, values).map(|i| (i.counts, i.falls));
+        let counts = |name: &str, values: &[f64]| index(name, values).map(|i| (i.unit, i.falls));
         let run = |first: f64, by: f64, n: usize| -> Vec<f64> {
             (0..n).map(|k| first + by * k as f64).collect()
         };
-        assert_eq!(counts("a", &run(1.0, 1.0, 8)), Some((Counts::Rows, false)));
+        assert_eq!(
+            counts("a", &run(1.0, 1.0, 8)),
+            Some((IndexUnit::Rows, false))
+        );
         assert_eq!(counts("a", &run(1.0, 1.0, 7)), None, "too few to say");
         assert_eq!(counts("a", &run(9.0, -1.0, 9)), None, "data may well fall");
         assert_eq!(
             counts("Year", &run(2008.0, -1.0, 9)),
-            Some((Counts::Rows, true))
+            Some((IndexUnit::Rows, true))
         );
         assert_eq!(counts("a", &run(0.5, 1.0, 9)), None, "not whole");
         assert_eq!(counts("a", &[5.0; 9]), None, "constant");
         for (unit, which) in [
-            (1.0, Counts::Seconds),
-            (1e3, Counts::Milliseconds),
-            (1e6, Counts::Microseconds),
-            (1e9, Counts::Nanoseconds),
+            (1.0, IndexUnit::Seconds),
+            (1e3, IndexUnit::Milliseconds),
+            (1e6, IndexUnit::Microseconds),
+            (1e9, IndexUnit::Nanoseconds),
         ] {
             let hours = run(1.6e9 * unit, 3600.0 * unit, 3);
             assert_eq!(counts("a", &hours), Some((which, false)));
@@ -418,15 +425,15 @@ mod tests {
         for (k, t) in gaps.iter_mut().enumerate() {
             *t += (k / 5) as f64 * 172_800.0 + (k % 3) as f64 * 60.0;
         }
-        assert_eq!(counts("a", &gaps), Some((Counts::Seconds, false)));
+        assert_eq!(counts("a", &gaps), Some((IndexUnit::Seconds, false)));
         let counter = [1.2e9, 1.3e9, 1.31e9, 1.6e9, 1.61e9];
         assert_eq!(counts("bytes", &counter), None, "a counter of bytes");
         assert_eq!(
             counts("open_time", &counter),
-            Some((Counts::Seconds, false))
+            Some((IndexUnit::Seconds, false))
         );
         let days = [20_191_230.0, 20_191_231.0, 20_200_102.0];
-        assert_eq!(counts("a", &days), Some((Counts::Days, false)));
+        assert_eq!(counts("a", &days), Some((IndexUnit::Days, false)));
         assert_eq!(
             counts("a", &[20_191_230.0, 20_191_240.0, 20_191_250.0]),
             None

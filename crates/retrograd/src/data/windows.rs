@@ -12,38 +12,9 @@ use std::ops::Range;
 
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
+use retrograd_tape::Real;
 
 use super::{DataError, Series};
-
-/// The number types that batches come in.
-///
-/// ```
-/// use retrograd::data::{Batch, DataError, Element, Series, Windows};
-///
-/// fn all<F: Element>(series: &Series) -> Result<Batch<F>, DataError> {
-///     Windows::new(series, 0..series.len(), series.len() - 1)?.batch(&[0])
-/// }
-/// let series = Series::new(vec!["rain".to_owned()], vec![0.1, 0.2, 0.3])?;
-/// assert_eq!(all::<f32>(&series)?.input, [0.1_f32, 0.2]);
-/// assert_eq!(all::<f64>(&series)?.input, [0.1_f64, 0.2]);
-/// # Ok::<(), retrograd::data::DataError>(())
-/// ```
-pub trait Element: Copy + Default {
-    /// The nearest value of this type.
-    fn from_f64(value: f64) -> Self;
-}
-
-impl Element for f32 {
-    fn from_f64(value: f64) -> Self {
-        value as f32
-    }
-}
-
-impl Element for f64 {
-    fn from_f64(value: f64) -> Self {
-        value
-    }
-}
 
 /// Windows of `steps` + 1 rows inside one range of a (standardised) series.
 ///
@@ -77,17 +48,17 @@ pub struct Windows<'a> {
 /// B windows of T steps, time-major: value c of window b at step t is at `(t * B + b) * n + c`.
 ///
 /// ```
-/// use retrograd::data::{Batch, Series, Windows};
+/// use retrograd::data::{WindowBatch, Series, Windows};
 ///
 /// let series = Series::new(vec!["rain".to_owned()], vec![0.0, 1.0, 2.0, 3.0])?;
-/// let batch: Batch<f32> = Windows::new(&series, 0..4, 2)?.batch(&[0, 1])?;
+/// let batch: WindowBatch<f32> = Windows::new(&series, 0..4, 2)?.batch(&[0, 1])?;
 /// assert_eq!(batch.input, [0.0, 1.0, 1.0, 2.0], "step 0 of both windows, then step 1");
 /// assert_eq!(batch.target, [1.0, 2.0, 2.0, 3.0]);
 /// # Ok::<(), retrograd::data::DataError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
-pub struct Batch<F> {
+pub struct WindowBatch<F> {
     /// T, the steps of a window.
     pub steps: usize,
     /// B, the windows.
@@ -201,7 +172,7 @@ impl<'a> Windows<'a> {
     /// # Errors
     /// [`DataError::BadSetting`] if `batch` or `stride` is 0 or there are fewer than `batch` different windows;
     /// [`DataError::NoMemory`] if the arrays of a batch need more than [`Windows::limit`], or more than the system gives now.
-    pub fn batches<F: Element>(
+    pub fn batches<F: Real>(
         &self,
         batch: usize,
         stride: usize,
@@ -249,7 +220,7 @@ impl<'a> Windows<'a> {
     ///
     /// # Errors
     /// [`DataError::BadRange`] if a window would reach beyond the range; [`DataError::NoMemory`] as for [`Windows::batches`].
-    pub fn batch<F: Element>(&self, starts: &[usize]) -> Result<Batch<F>, DataError> {
+    pub fn batch<F: Real>(&self, starts: &[usize]) -> Result<WindowBatch<F>, DataError> {
         let last = self.range.start + self.len();
         match starts
             .iter()
@@ -295,11 +266,11 @@ impl<'a> Windows<'a> {
         Ok([array()?, array()?])
     }
 
-    fn gather<F: Element>(
+    fn gather<F: Real>(
         &self,
         starts: &[usize],
         [mut input, mut target]: [Vec<F>; 2],
-    ) -> Batch<F> {
+    ) -> WindowBatch<F> {
         let columns = self.series.columns();
         for t in 0..self.steps {
             for &start in starts {
@@ -312,7 +283,7 @@ impl<'a> Windows<'a> {
                 );
             }
         }
-        Batch {
+        WindowBatch {
             steps: self.steps,
             batch: starts.len(),
             columns,
@@ -323,10 +294,10 @@ impl<'a> Windows<'a> {
     }
 }
 
-impl<F: Element> Iterator for Epoch<'_, F> {
-    type Item = Batch<F>;
+impl<F: Real> Iterator for Epoch<'_, F> {
+    type Item = WindowBatch<F>;
 
-    fn next(&mut self) -> Option<Batch<F>> {
+    fn next(&mut self) -> Option<WindowBatch<F>> {
         let starts = self.starts.get(self.at..self.at + self.batch)?;
         self.at += self.batch;
         let count = self.windows.steps * self.batch * self.windows.series.columns();
@@ -341,7 +312,7 @@ impl<F: Element> Iterator for Epoch<'_, F> {
     }
 }
 
-impl<F: Element> ExactSizeIterator for Epoch<'_, F> {}
+impl<F: Real> ExactSizeIterator for Epoch<'_, F> {}
 
 fn at_least_one(what: &'static str, found: usize) -> Result<(), DataError> {
     match found {

@@ -8,7 +8,7 @@ use retrograd_graph::Options;
 use retrograd_jit::{CompiledCell, Executor, Purpose, RunError};
 use retrograd_tape::Tape;
 
-use super::{Float, Settings, emptied, params, reserve};
+use super::{Float, Settings, emptied, parameter_inputs, reserve};
 use crate::cell::Cell;
 use crate::error::Error;
 
@@ -17,8 +17,8 @@ use crate::error::Error;
 pub(crate) struct OnJit<T: Float> {
     tape: Tape,
     settings: Settings,
-    train: Program<T>,
-    forward: Option<Program<T>>,
+    train: CompiledProgram<T>,
+    forward: Option<CompiledProgram<T>>,
     /// Where the outputs of each run lie, in the order of the tape's outputs; both programs write here.
     values: Vec<Vec<T>>,
     /// The allocation of a run's list of slices, for the next run; always empty.
@@ -26,7 +26,7 @@ pub(crate) struct OnJit<T: Float> {
 }
 
 /// A compiled program and where its outputs go.
-struct Program<T: Float> {
+struct CompiledProgram<T: Float> {
     executor: Executor<T>,
     /// For each output that is a gradient, its place in the vector of all parameters. The outputs before them are the tape's.
     gradients: Vec<Range<usize>>,
@@ -38,7 +38,7 @@ impl<T: Float> OnJit<T> {
     pub(crate) fn new(cell: &Cell, settings: Settings) -> Result<OnJit<T>, Error> {
         let tape = cell.tape().clone();
         Ok(OnJit {
-            train: Program::compile(&tape, &Purpose::Train, settings)?,
+            train: CompiledProgram::compile(&tape, &Purpose::Train, settings)?,
             forward: None,
             values: tape.outputs().iter().map(|_| Vec::new()).collect(),
             slices: Vec::new(),
@@ -48,8 +48,12 @@ impl<T: Float> OnJit<T> {
     }
 }
 
-impl<T: Float> Program<T> {
-    fn compile(tape: &Tape, purpose: &Purpose, settings: Settings) -> Result<Program<T>, Error> {
+impl<T: Float> CompiledProgram<T> {
+    fn compile(
+        tape: &Tape,
+        purpose: &Purpose,
+        settings: Settings,
+    ) -> Result<CompiledProgram<T>, Error> {
         let options = Options::default().with(|o| {
             o.unroll = settings.unroll;
             o.flush = settings.flush;
@@ -59,7 +63,7 @@ impl<T: Float> Program<T> {
         executor.set_threads(settings.threads);
         executor.set_budget(settings.memory_budget);
         let mut end = 0;
-        let places = params(tape).map(|i| {
+        let places = parameter_inputs(tape).map(|i| {
             let input = &tape.inputs()[i];
             let start = end;
             end += input.ty.shape.len();
@@ -77,7 +81,7 @@ impl<T: Float> Program<T> {
             "gradients come in the order of the tape's inputs"
         );
         let zeros = zeros.into_iter().map(|(_, range)| range).collect();
-        Ok(Program {
+        Ok(CompiledProgram {
             executor,
             gradients,
             zeros,
@@ -96,7 +100,8 @@ impl<T: Float> OnJit<T> {
             (Some(_), _) => &mut self.train,
             (None, Some(forward)) => forward,
             (None, forward) => {
-                let compiled = Program::compile(&self.tape, &Purpose::Forward, self.settings)?;
+                let compiled =
+                    CompiledProgram::compile(&self.tape, &Purpose::Forward, self.settings)?;
                 forward.insert(compiled)
             }
         };

@@ -199,7 +199,7 @@ impl<T: Float> Runner<T> {
 }
 
 /// The parameters' positions among the tape's inputs.
-fn params(tape: &Tape) -> impl Iterator<Item = usize> {
+fn parameter_inputs(tape: &Tape) -> impl Iterator<Item = usize> {
     let inputs = tape.inputs().iter().enumerate();
     inputs
         .filter(|(_, x)| x.role == InputRole::Param)

@@ -3,7 +3,7 @@
 use retrograd_tape::Extent;
 use retrograd_tape::{InputRole, Interpreter, OutputRole};
 
-use super::{Float, emptied, params};
+use super::{Float, emptied, parameter_inputs};
 use crate::cell::Cell;
 use crate::error::Error;
 
@@ -11,7 +11,7 @@ use crate::error::Error;
 pub(crate) struct OnTape<T: Float> {
     interpreter: Interpreter<T>,
     /// The parameters' positions among the inputs.
-    params: Vec<usize>,
+    parameters: Vec<usize>,
     /// For each output, whether it is the loss.
     is_loss: Vec<bool>,
     /// The allocation of a run's list of cotangents, for the next run; always empty.
@@ -24,7 +24,7 @@ impl<T: Float> OnTape<T> {
         let outputs = tape.outputs().iter();
         OnTape {
             interpreter: Interpreter::with_gradients(tape, |i| i.role == InputRole::Param),
-            params: params(tape).collect(),
+            parameters: parameter_inputs(tape).collect(),
             is_loss: outputs.map(|o| o.role == OutputRole::Loss).collect(),
             cotangents: Vec::new(),
         }
@@ -48,7 +48,7 @@ impl<T: Float> OnTape<T> {
         let ran = self.interpreter.backward(&cotangents);
         self.cotangents = emptied(cotangents);
         ran?;
-        for &i in &self.params {
+        for &i in &self.parameters {
             let this = rest
                 .split_off_mut(..inputs[i].len())
                 .expect("it is as long as all parameters");

@@ -143,13 +143,13 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             positive("the norm to clip gradients at", norm)?;
         }
         let mut end = 0;
-        let ranges = cell.parameters().map(|p| {
+        let ranges = cell.parameter_specs().map(|p| {
             let start = end;
             end += p.shape.len();
             start..end
         });
         let ranges: Vec<Range<usize>> = ranges.collect();
-        let params: Vec<T> = cell.initial_parameters(self.seed)?;
+        let parameters: Vec<T> = cell.initial_parameters(self.seed)?;
         let settings = Settings {
             threads: self.threads,
             unroll: self.unroll,
@@ -159,14 +159,14 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         Ok(Trainer {
             engine: self.engine,
             runner: Runner::new(self.engine, &cell, settings)?,
-            optimizer: Box::new(OptimizerState::new(self.optimizer, params.len())?),
+            optimizer: Box::new(OptimizerState::new(self.optimizer, parameters.len())?),
             clip: self.clip,
             loss,
             feed: Feed::new(&cell, self.seed),
             slices: Vec::new(),
-            gradient: zeros("the gradients", params.len())?,
-            before: zeros("the parameters", params.len())?,
-            params,
+            gradient: zeros("the gradients", parameters.len())?,
+            before: zeros("the parameters", parameters.len())?,
+            parameters,
             ranges,
             cell,
         })

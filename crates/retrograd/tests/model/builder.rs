@@ -1,4 +1,4 @@
-use retrograd::{Cell, Error, Init, Shape, State};
+use retrograd::{Cell, Error, Init, Shape, StateSpec};
 
 /// The message of the mistake, which must name this file.
 fn mistake(write: impl FnOnce(&retrograd::Builder)) -> String {
@@ -7,7 +7,7 @@ fn mistake(write: impl FnOnce(&retrograd::Builder)) -> String {
 }
 
 fn names(cell: &Cell) -> Vec<&str> {
-    cell.parameters().map(|p| p.name).collect()
+    cell.parameter_specs().map(|p| p.name).collect()
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_state_without_next_is_named_where_it_was_declared() {
 fn a_recurrence_that_runs_both_ways_is_refused() {
     let message = mistake(|c| {
         let past = c.state("past", 2);
-        let future = c.state_with("future", 2, State::delay(-1));
+        let future = c.state_with("future", 2, StateSpec::delay(-1));
         c.next(past, (past + future).tanh());
         c.next(future, (past - future).tanh());
     });
@@ -94,7 +94,7 @@ fn a_name_used_twice_is_refused() {
 #[test]
 fn a_delay_of_zero_is_refused() {
     let message = mistake(|c| {
-        c.state_with("h", 2, State::delay(0));
+        c.state_with("h", 2, StateSpec::delay(0));
     });
     assert!(
         message.contains("`h`") && message.contains(file!()),
@@ -157,13 +157,16 @@ fn dense_names_its_matrices_after_its_operands() {
         "a.x", "a.h", "a.bias", "b.x", "b.h", "b.x_2", "b.3", "b.bias", "c.s",
     ];
     assert_eq!(names(&cell), expected);
-    let shapes: Vec<String> = cell.parameters().map(|p| p.shape.to_string()).collect();
+    let shapes: Vec<String> = cell
+        .parameter_specs()
+        .map(|p| p.shape.to_string())
+        .collect();
     let expected = [
         "[3,2]", "[3,3]", "[3]", "[3,2]", "[3,3]", "[3,2]", "[3,3]", "[3]", "[3,1]",
     ];
     assert_eq!(shapes, expected);
     // The fan-in is that of the whole sum.
-    let init = cell.parameters().next().map(|p| p.init);
+    let init = cell.parameter_specs().next().map(|p| p.init);
     assert_eq!(init, Some(Init::Uniform(1.0 / 5f64.sqrt())));
 }
 
@@ -203,14 +206,14 @@ fn a_dense_of_nothing_is_its_bias() {
 #[test]
 fn a_learned_beginning_is_a_parameter_of_zeros() {
     let cell = Cell::define("learned", |c| {
-        let h = c.state_with("h", (2, 3), State::delay(3).init_learned());
+        let h = c.state_with("h", (2, 3), StateSpec::delay(3).init_learned());
         let s = c.static_input("s", (2, 3));
-        let m = c.state_with("m", (2, 3), State::delay(-2).init(s.tanh()));
+        let m = c.state_with("m", (2, 3), StateSpec::delay(-2).init(s.tanh()));
         c.next(h, h * 0.5);
         c.next(m, m * 0.5);
     })
     .expect("the cell is right");
-    let p = cell.parameters().next().expect("one parameter");
+    let p = cell.parameter_specs().next().expect("one parameter");
     assert_eq!(
         (p.name, p.shape, p.init),
         ("h.init", Shape::Matrix(2, 3), Init::Zeros)
@@ -227,7 +230,7 @@ fn an_embedding_takes_a_row_of_its_table() {
         c.output("y", c.embedding("table", 10, 4, word));
     })
     .expect("the cell is right");
-    let p = cell.parameters().next().expect("one parameter");
+    let p = cell.parameter_specs().next().expect("one parameter");
     assert_eq!((p.name, p.shape), ("table", Shape::Matrix(10, 4)));
 }
 

@@ -1,10 +1,10 @@
 //! Runs once with each engine: see `on_tape` and `compiled`.
 
-use retrograd::Extent;
-use std::path::PathBuf;
+#[path = "trainer/parameters.rs"]
+mod parameters;
 
 use super::ENGINE;
-use retrograd::{Adam, Batch, Cell, Engine, Error, Sgd, State, Trainer, Unroll, zoo};
+use retrograd::{Adam, Batch, Cell, Engine, Error, Extent, Sgd, StateSpec, Trainer, Unroll, zoo};
 
 const LR: f64 = 0.01;
 
@@ -30,10 +30,6 @@ fn all(trainer: &Trainer) -> Vec<f32> {
         .named_parameters()
         .flat_map(|p| p.values.to_vec())
         .collect()
-}
-
-fn in_temporary(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("retrograd-{}-{ENGINE}-{name}", std::process::id()))
 }
 
 #[test]
@@ -98,7 +94,7 @@ fn a_copy_delayed_by_three_steps_is_learned_by_a_skip_recurrence() {
     target.extend(&x[..(t - 3) * b]);
     let cell = Cell::define("copy", |c| {
         let x = c.input("x", 1);
-        let h = c.state_with("h", 4, State::delay(3));
+        let h = c.state_with("h", 4, StateSpec::delay(3));
         let y = c.dense("y", 1, [h]);
         c.next(h, c.dense("h", 4, [x, h]));
         c.output("y", y);
@@ -327,7 +323,7 @@ fn batches_that_do_not_fit_say_what_is_wrong() {
 
 #[test]
 fn windows_of_a_series_are_batches_of_a_forecaster() {
-    let windows = retrograd::data::Batch {
+    let windows = retrograd::data::WindowBatch {
         steps: 3,
         batch: 2,
         columns: 2,
@@ -374,89 +370,12 @@ fn settings_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn parameters_are_set_by_name() {
-    let mut trainer = trainer(forecaster("rnn"));
-    trainer
-        .set_parameter("h.bias", &[1.0, 2.0, 3.0, 4.0])
-        .unwrap();
-    assert_eq!(trainer.parameter("h.bias"), Some(&[1.0, 2.0, 3.0, 4.0][..]));
-    let e = trainer.set_parameter("h.y", &[0.0]).expect_err("unknown");
-    assert!(e.to_string().contains("`h.x`"), "{e}");
-    let e = trainer
-        .set_parameter("h.bias", &[0.0])
-        .expect_err("too short");
-    assert!(e.to_string().contains("[4], 4 values; found 1"), "{e}");
-    let e = trainer.set_parameter("h.bias", &[0.0, f32::NAN, 0.0, 0.0]);
-    assert!(matches!(
-        e,
-        Err(Error::NonFiniteParameter { element: 1, .. })
-    ));
-}
-
-#[test]
-fn saved_parameters_come_back_exactly() {
-    let path = in_temporary("saved.json");
-    let mut one = trainer(forecaster("gru_after"));
-    one.step(&batch()).unwrap();
-    one.save(&path).unwrap();
-    let mut other = trainer(forecaster("gru_after"));
-    assert_ne!(all(&one), all(&other));
-    other.load(&path).unwrap();
-    assert_eq!(all(&one), all(&other));
-
-    let mut rnn = trainer(forecaster("rnn"));
-    let before = all(&rnn);
-    let e = rnn.load(&path).expect_err("another cell's");
-    assert!(e.to_string().contains("`h.x` [4,2]"), "{e}");
-    let cell = zoo::forecaster(zoo::find("gru_after").unwrap(), 2, 5).unwrap();
-    let e = trainer(cell).load(&path).expect_err("another size");
-    assert!(
-        e.to_string()
-            .contains("`reset.x` is [5, 2], in the file [4, 2]"),
-        "{e}"
-    );
-    std::fs::write(&path, "{\"cell\": 3}").unwrap();
-    assert!(matches!(rnn.load(&path), Err(Error::NotParameters { .. })));
-    std::fs::remove_file(&path).unwrap();
-    assert!(matches!(rnn.load(&path), Err(Error::File { .. })));
-    assert_eq!(all(&rnn), before);
-}
-
-#[test]
 fn engines_have_names() {
     for engine in Engine::ALL {
         assert_eq!(engine.name().parse::<Engine>().unwrap(), engine);
     }
     let e = "gpu".parse::<Engine>().unwrap_err().to_string();
     assert!(e.contains("`gpu`") && e.contains("`jit`"), "{e}");
-}
-
-#[test]
-fn all_parameters_are_set_at_once_or_not_at_all() {
-    let mut trainer = trainer(forecaster("rnn"));
-    let all: Vec<f32> = (0..trainer.parameters().len())
-        .map(|i| i as f32 / 64.0)
-        .collect();
-    trainer.set_parameters(&all).unwrap();
-    assert_eq!(trainer.parameters(), all);
-    let first = trainer.named_parameters().next().unwrap();
-    assert_eq!(first.values, &all[..first.shape.len()]);
-    let e = trainer
-        .set_parameters(&all[1..])
-        .expect_err("one is missing");
-    assert!(
-        matches!(e, Error::ParameterCount { found, .. } if found == all.len() - 1),
-        "{e}"
-    );
-    let mut wrong = all.clone();
-    let second = first_of_second(&trainer);
-    wrong[second + 1] = f32::NAN;
-    let e = trainer.set_parameters(&wrong).expect_err("it is no number");
-    assert!(
-        matches!(&e, Error::NonFiniteParameter { name, element: 1, .. } if name == "h.h"),
-        "{e}"
-    );
-    assert_eq!(trainer.parameters(), all);
 }
 
 /// Where the second parameter begins in the vector of all.

@@ -7,7 +7,7 @@ fn cell(name: &str) -> Cell {
 /// Names of the gates' parameters, without the readout's.
 fn names(name: &str) -> Vec<String> {
     let cell = cell(name);
-    let mut names: Vec<String> = cell.parameters().map(|p| p.name.to_owned()).collect();
+    let mut names: Vec<String> = cell.parameter_specs().map(|p| p.name.to_owned()).collect();
     assert_eq!(
         names.split_off(names.len() - 2),
         ["forecast.h", "forecast.bias"]
@@ -70,7 +70,12 @@ fn parameters_have_the_names_of_their_gates() {
 
 #[test]
 fn beginnings_are_those_of_the_papers() {
-    let init = |cell: &Cell, name: &str| cell.parameters().find(|p| p.name == name).unwrap().init;
+    let init = |cell: &Cell, name: &str| {
+        cell.parameter_specs()
+            .find(|p| p.name == name)
+            .unwrap()
+            .init
+    };
     let irnn = cell("irnn");
     assert_eq!(init(&irnn, "h.h"), Init::Identity);
     assert_eq!(init(&irnn, "h.bias"), Init::Zeros);

@@ -107,7 +107,7 @@ fn a_table_without_a_header_says_so() {
     assert_eq!(
         text,
         "t.csv, line 1: expected a header line with column names, found only numbers (1, 2). Put names above it, or say \
-         `--header no` (`Header::None`), which calls the columns 1, 2, …; or `--header yes` if these are names"
+         `Header::None`, which calls the columns 1, 2, …; or `Header::Names` if these are names"
     );
 }
 

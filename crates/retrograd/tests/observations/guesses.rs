@@ -1,6 +1,6 @@
 //! What reading a table guesses: said in its notes, or refused with what to do.
 
-use retrograd::data::{Counts, Csv, DataError, Header, Note, Series, Standardizer};
+use retrograd::data::{Csv, DataError, Header, IndexUnit, Note, Series, Standardizer};
 
 use super::names;
 
@@ -15,7 +15,7 @@ fn refused(csv: &Csv, text: &str) -> String {
 
 #[test]
 fn a_row_of_data_is_not_taken_for_names() {
-    let rest = "Put names above it, or say `--header no` (`Header::None`), which calls the columns 1, 2, …; or `--header yes` \
+    let rest = "Put names above it, or say `Header::None`, which calls the columns 1, 2, …; or `Header::Names` \
                 if these are names";
     let like =
         "t.csv, line 1: expected a header line with column names, found what looks like data";
@@ -62,7 +62,7 @@ fn names_that_are_partly_numbers_are_noted() {
     assert_eq!(series.names(), ["2019", "total"]);
     assert_eq!(
         series.notes()[0].to_string(),
-        "line 1 is taken for names of columns, though 2019 could be data; `--header no` (`Header::None`) reads it so"
+        "line 1 is taken for names of columns, though 2019 could be data; `Header::None` reads it as data"
     );
 }
 
@@ -116,7 +116,7 @@ fn a_column_of_times_is_forecast_only_if_it_is_asked_for() {
         series.notes(),
         [Note::Index {
             column: "clock".to_owned(),
-            counts: Counts::Seconds,
+            unit: IndexUnit::Seconds,
             labels: true
         }]
     );
@@ -149,7 +149,7 @@ fn rows_from_the_newest_to_the_oldest_are_refused_unless_they_are_turned() {
     assert_eq!(
         refused(&Csv::new(), back),
         "t.csv: the rows are not in the order of time: column \"day\" goes back from 2024-01-03 (line 2) to 2024-01-02; \
-         `--reverse` (`Csv::reversed`) reads the last row first"
+         `Csv::reversed` reads the last row first"
     );
     let series = turned.parse(back, "t.csv").unwrap();
     assert_eq!(series.rows(), [1.0, 2.0, 3.0]);
@@ -158,7 +158,7 @@ fn rows_from_the_newest_to_the_oldest_are_refused_unless_they_are_turned() {
     assert_eq!(
         refused(&turned, on),
         "t.csv: the rows are not in the order of time: column \"day\" goes back from 2024-01-02 (line 3) to 2024-01-01; \
-         leave `--reverse` (`Csv::reversed`) out"
+         leave `Csv::reversed` out"
     );
     // Times as numbers: as a column that is left out, one that is asked for, and one that labels.
     let table = hours("clock", (0..12).rev());
@@ -174,7 +174,8 @@ fn rows_from_the_newest_to_the_oldest_are_refused_unless_they_are_turned() {
         let series = csv.reversed(true).parse(&table, "t.csv").unwrap();
         assert_eq!(series.row(0)[0], 0.5, "{columns:?}");
         assert!(
-            refused(&csv_turned(&columns), &hours("clock", 0..12)).contains("leave `--reverse`")
+            refused(&csv_turned(&columns), &hours("clock", 0..12))
+                .contains("leave `Csv::reversed`")
         );
     }
     let years: String = (0..9)
@@ -206,7 +207,7 @@ fn turning_a_series_turns_rows_and_labels_and_twice_is_none() {
 #[test]
 fn numbers_with_commas_are_refused_or_read_never_dropped() {
     let table = "day,n\nmon,\"1,000\"\ntue,\"-12,345.5\"\nwed,7\n";
-    let message = "\"1,000\" has a comma in it; write numbers without, or say `--thousands` (`Csv::thousands`) if it parts thousands";
+    let message = "\"1,000\" has a comma in it; write numbers without commas, or say `Csv::thousands` if they separate thousands";
     assert_eq!(
         refused(&Csv::new(), table),
         format!("t.csv, line 2, column \"n\": {message}")

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use retrograd::data::{Batch, DataError, Series, Windows};
+use retrograd::data::{DataError, Series, WindowBatch, Windows};
 
 use super::names;
 
@@ -20,7 +20,7 @@ fn counting(rows: usize) -> Series {
 fn a_batch_is_time_major_and_its_target_is_the_row_after_its_input() {
     let series = counting(20);
     let windows = Windows::new(&series, 2..12, 3).unwrap();
-    let batch: Batch<f32> = windows.batch(&[2, 8]).unwrap();
+    let batch: WindowBatch<f32> = windows.batch(&[2, 8]).unwrap();
     assert_eq!((batch.steps, batch.batch, batch.columns), (3, 2, 2));
     assert_eq!(
         batch.input,
@@ -30,7 +30,7 @@ fn a_batch_is_time_major_and_its_target_is_the_row_after_its_input() {
         batch.target,
         [3., -3., 9., -9., 4., -4., 10., -10., 5., -5., 11., -11.]
     );
-    let double: Batch<f64> = windows.batch(&[2, 8]).unwrap();
+    let double: WindowBatch<f64> = windows.batch(&[2, 8]).unwrap();
     assert!(
         double
             .input
@@ -51,7 +51,7 @@ fn with_stride_one_an_epoch_sees_every_window_and_all_batches_are_full() {
     let windows = Windows::new(&series, 5..40, 4).unwrap();
     assert_eq!(windows.len(), 31);
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let batches: Vec<Batch<f32>> = windows.batches(8, 1, &mut rng).unwrap().collect();
+    let batches: Vec<WindowBatch<f32>> = windows.batches(8, 1, &mut rng).unwrap().collect();
     assert_eq!(batches.len(), windows.batches_per_epoch(8, 1).unwrap());
     let starts: Vec<usize> = batches.iter().flat_map(|b| b.starts.clone()).collect();
     assert_eq!(starts.len(), 32);
@@ -88,7 +88,7 @@ fn a_strided_epoch_has_its_count_whatever_the_offset_and_no_window_twice_in_a_ba
 fn the_same_seed_gives_the_same_batches() {
     let series = Series::seattle_weather();
     let windows = Windows::new(&series, 0..1169, 64).unwrap();
-    let draw = |seed| -> Vec<Batch<f32>> {
+    let draw = |seed| -> Vec<WindowBatch<f32>> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         windows.batches(32, 8, &mut rng).unwrap().collect()
     };
@@ -103,7 +103,8 @@ fn a_batch_of_all_windows_is_possible_and_of_more_is_refused() {
     let windows = Windows::new(&series, 0..10, 4).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     for stride in [1, 4, 100] {
-        let batches: Vec<Batch<f64>> = windows.batches(6, stride, &mut rng).unwrap().collect();
+        let batches: Vec<WindowBatch<f64>> =
+            windows.batches(6, stride, &mut rng).unwrap().collect();
         assert_eq!(batches.len(), 1);
         assert_eq!(batches[0].starts.iter().collect::<BTreeSet<_>>().len(), 6);
     }

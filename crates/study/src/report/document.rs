@@ -7,7 +7,7 @@ use retrograd_plot::Figure;
 
 /// A report.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Report {
+pub struct StudyReport {
     /// Its title.
     pub title: String,
     /// What comes first, in paragraphs; a text between backquotes is code.
@@ -26,14 +26,14 @@ pub struct Section {
     /// The findings, each a paragraph.
     pub findings: Vec<String>,
     /// The pictures.
-    pub drawings: Vec<Drawing>,
+    pub drawings: Vec<Picture>,
     /// The tables.
     pub tables: Vec<Table>,
 }
 
 /// A picture and what it shows.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Drawing {
+pub struct Picture {
     /// The name of its files, without extension.
     pub name: &'static str,
     /// What it shows.
@@ -69,7 +69,7 @@ th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #ddd; text-align: rig
 th:first-child, td:first-child { text-align: left; }
 ";
 
-impl Report {
+impl StudyReport {
     /// As Markdown, with the pictures in files beside it.
     pub fn markdown(&self) -> String {
         let mut out = format!("# {}\n\n", self.title);
@@ -81,7 +81,7 @@ impl Report {
             for finding in &section.findings {
                 paragraph(&format!("> {finding}"));
             }
-            for Drawing { name, caption, .. } in &section.drawings {
+            for Picture { name, caption, .. } in &section.drawings {
                 paragraph(&format!("![{caption}]({name}.svg)\n\n*{caption}*"));
             }
             for table in &section.tables {
@@ -106,7 +106,7 @@ impl Report {
             let _ = writeln!(body, "<h2>{}</h2>", escape(&section.title));
             body += &paragraphs(&section.method, "method");
             body += &paragraphs(&section.findings, "finding");
-            for Drawing {
+            for Picture {
                 caption, figure, ..
             } in &section.drawings
             {
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_report_becomes_markdown_and_html() {
-        let report = Report {
+        let report = StudyReport {
             title: "Less < more".to_owned(),
             intro: vec!["see `a < b`".to_owned()],
             sections: vec![Section {

@@ -5,27 +5,27 @@ mod findings;
 use std::collections::BTreeMap;
 
 use super::numbers::{log_quantile, seeds as counted, share, short};
-use super::{Drawing, Found, Section, Table};
+use super::{Found, Picture, Section, Table};
 use crate::flow::Curves;
 use crate::study::{BIASES, flow_systems, memory_systems};
 use crate::systems::{Recurrent, System};
-use crate::tasks::Task;
+use crate::tasks::MemoryTask;
 use crate::{Job, Outcome};
-use retrograd_plot::{Axis, Figure, Line, LinePanel, LinePlot};
+use retrograd_plot::{Axis, Curve, Figure, LinePanel, LinePlot};
 
 /// A state's error flow over seeds, at each k.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Flow {
+pub(crate) struct FlowQuantiles {
     median: Vec<f64>,
     /// The quartiles.
     band: Vec<(f64, f64)>,
 }
 
-type Flows = BTreeMap<String, Flow>;
+type FlowsByState = BTreeMap<String, FlowQuantiles>;
 
 impl Found<'_> {
     /// Of these jobs, k from 0 to `steps`; `relative` to what reaches the last hidden state of the same run.
-    fn flows(&self, jobs: impl Iterator<Item = Job>, steps: usize, relative: bool) -> Flows {
+    fn flows(&self, jobs: impl Iterator<Item = Job>, steps: usize, relative: bool) -> FlowsByState {
         let mut states: BTreeMap<String, Vec<Vec<f64>>> = BTreeMap::new();
         for job in jobs {
             let curves: &Curves = match self.store.get(&job) {
@@ -46,7 +46,7 @@ impl Found<'_> {
             }
         }
         let over = |curves: Vec<Vec<f64>>| {
-            let mut flow = Flow::default();
+            let mut flow = FlowQuantiles::default();
             for k in 0..=steps {
                 let at = |c: &Vec<f64>| c.get(k).copied().unwrap_or(f64::INFINITY);
                 let values: Vec<f64> = curves.iter().map(at).collect();
@@ -61,7 +61,7 @@ impl Found<'_> {
     }
 
     /// Before training.
-    fn start(&self, system: System) -> Flows {
+    fn start(&self, system: System) -> FlowsByState {
         let seeds = self.study.seeds(self.study.flow_seeds);
         let jobs = seeds.map(|seed| self.study.flow(system, seed));
         self.flows(jobs, self.study.flow.steps, false)
@@ -73,17 +73,17 @@ impl Found<'_> {
     }
 
     /// Before training on the adding problem, of the seeds that are trained, relative to the last hidden state's.
-    fn before(&self, system: System) -> Flows {
+    fn before(&self, system: System) -> FlowsByState {
         let seeds = self.study.seeds(self.trained_seeds());
         let jobs = seeds.map(|seed| self.study.flow(system, seed));
         self.flows(jobs, self.study.flow.steps, true)
     }
 
     /// After training on the adding problem, relative to the last hidden state's.
-    fn after(&self, system: System) -> Flows {
+    fn after(&self, system: System) -> FlowsByState {
         let seeds = self.study.seeds(self.trained_seeds());
         let lag = self.study.looked_at;
-        let jobs = seeds.map(|seed| self.study.memory(system, Task::Adding, lag, seed));
+        let jobs = seeds.map(|seed| self.study.memory(system, MemoryTask::Adding, lag, seed));
         self.flows(jobs, lag - 1, true)
     }
 
@@ -94,7 +94,7 @@ impl Found<'_> {
 }
 
 /// The state that carries a system's memory: c where there is one.
-fn carrier(flows: &Flows) -> (&str, &Flow) {
+fn carrier(flows: &FlowsByState) -> (&str, &FlowQuantiles) {
     let of = |state: &str| flows.get_key_value(state);
     let (state, flow) = of("c'").or_else(|| of("h'")).expect("every cell has a h");
     (bare(state), flow)
@@ -105,7 +105,7 @@ fn bare(state: &str) -> &str {
     state.trim_end_matches('\'')
 }
 
-impl Flow {
+impl FlowQuantiles {
     fn at(&self, k: usize) -> f64 {
         self.median[k.min(self.median.len() - 1)]
     }
@@ -140,9 +140,45 @@ pub(crate) fn section(found: &Found<'_>) -> Section {
     }
 }
 
-fn drawings(found: &Found<'_>) -> Vec<Drawing> {
-    let lag = found.study.looked_at;
-    let panel = |title: &str, lines: Vec<Line>| LinePanel {
+fn drawings(found: &Found<'_>) -> Vec<Picture> {
+    let drawing = |name, caption: String, plot| Picture {
+        name,
+        caption,
+        figure: Figure::Lines(plot),
+    };
+    let (seed, seeds) = (found.study.seed, counted(found.study.flow_seeds));
+    vec![
+        drawing(
+            "flow-start",
+            format!(
+                "Error flow of all systems before training, by state; first seed {seed}, {seeds}."
+            ),
+            start_plot(found),
+        ),
+        drawing(
+            "flow-depends",
+            format!(
+                "Error flow before training by keep bias, and with orthogonal recurrent weights, over {seeds}; c or h \
+                      names the state."
+            ),
+            causes_plot(found),
+        ),
+        drawing(
+            "flow-trained",
+            format!(
+                "Error flow after training, relative to that into the last h, on sequences as long as the trained ones, over \
+                      {}; of each system the state that carries its memory, the table has the others. The first panel is \
+                      cut off below 10⁻¹², and curves that end there go on below it.",
+                counted(found.trained_seeds())
+            ),
+            trained_plot(found),
+        ),
+    ]
+}
+
+/// A panel of flow before training.
+fn start_panel(found: &Found<'_>, title: &str, lines: Vec<Curve>) -> LinePanel {
+    LinePanel {
         title: title.to_owned(),
         x: Axis::named("k, steps before the loss"),
         y: Axis::named(format!(
@@ -151,104 +187,84 @@ fn drawings(found: &Found<'_>) -> Vec<Drawing> {
         ))
         .log(),
         lines,
+    }
+}
+
+/// The flow into the state that carries the memory of each of these systems.
+fn carriers(
+    systems: impl IntoIterator<Item = System>,
+    flows: impl Fn(System) -> FlowsByState,
+) -> Vec<Curve> {
+    let of = |s: System| {
+        let flows = flows(s);
+        let (state, flow) = carrier(&flows);
+        line(format!("{}: {state}", s.label()), s, flow)
     };
-    let all = |state: &str| -> Vec<Line> {
+    systems.into_iter().map(of).collect()
+}
+
+/// Every system before training, by state.
+fn start_plot(found: &Found<'_>) -> LinePlot {
+    let all = |state: &str| -> Vec<Curve> {
         let flows = System::all().map(|s| (s, found.start(s)));
         flows
             .filter_map(|(s, flows)| Some(line(s.label(), s, flows.get(state)?)))
             .collect()
     };
-    let carriers = |systems: Vec<System>, flows: &dyn Fn(System) -> Flows| -> Vec<Line> {
-        let of = |s: System| {
-            let flows = flows(s);
-            let (state, flow) = carrier(&flows);
-            line(format!("{}: {state}", s.label()), s, flow)
-        };
-        systems.into_iter().map(of).collect()
-    };
-    let start = LinePlot {
+    let panel = |title, state| start_panel(found, title, all(state));
+    LinePlot {
         title: "Error flow before training, uniform recurrent weights, keep bias 1".to_owned(),
         panels: vec![
-            panel("into the memory c, of those that have one", all("c'")),
-            panel("into the hidden state h", all("h'")),
+            panel("into the memory c, of those that have one", "c'"),
+            panel("into the hidden state h", "h'"),
         ],
-    };
+    }
+}
+
+/// What the bias of the keep gate and orthogonal recurrent weights make of it.
+fn causes_plot(found: &Found<'_>) -> LinePlot {
+    let start = |s: System| found.start(s);
     let (rnn, lstm) = (System::named("rnn"), System::named("lstm"));
-    let mut biases: Vec<Line> = carriers(BIASES.map(|b| lstm.keeping(b)).to_vec(), &|s| {
-        found.start(s)
-    });
+    let mut biases = carriers(BIASES.map(|b| lstm.keeping(b)), start);
     // Bias 1 is drawn as S7 is in all pictures.
     for ((line, bias), variant) in biases.iter_mut().zip(BIASES).zip([1, 0, 2, 3]) {
         (line.variant, line.name) = (variant, format!("S7 lstm: c, bias {bias}"));
     }
-    let references = carriers(vec![rnn, rnn.with(Recurrent::Orthogonal)], &|s| {
-        found.start(s)
-    });
-    biases.extend(references);
-    let orthogonal = System::all()
-        .filter(|s| s.cell != "irnn")
-        .map(|s| s.with(Recurrent::Orthogonal));
-    let mut orthogonal = carriers(orthogonal.collect(), &|s| found.start(s));
-    let plain = System::all().filter(|s| s.cell != "irnn");
-    for (line, plain) in orthogonal.iter_mut().zip(plain) {
+    biases.extend(carriers([rnn, rnn.with(Recurrent::Orthogonal)], start));
+    let plain = || System::all().filter(|s| s.cell != "irnn");
+    let mut orthogonal = carriers(plain().map(|s| s.with(Recurrent::Orthogonal)), start);
+    for (line, plain) in orthogonal.iter_mut().zip(plain()) {
         line.name = line.name.replace(", orthogonal", "");
         line.variant = plain.variant();
     }
-    let depends = LinePlot {
+    let panel = |title, lines| start_panel(found, title, lines);
+    LinePlot {
         title: "What error flow depends on, before training".to_owned(),
         panels: vec![
             panel("the bias of S7's keep gate, against S1", biases),
             panel("orthogonal recurrent weights, keep bias 1", orthogonal),
         ],
-    };
-    let mut after = carriers(memory_systems(), &|s| found.after(s));
+    }
+}
+
+/// After training, with how many runs solved the task.
+fn trained_plot(found: &Found<'_>) -> LinePlot {
+    let lag = found.study.looked_at;
+    let mut after = carriers(memory_systems(), |s| found.after(s));
     for (line, system) in after.iter_mut().zip(memory_systems()) {
-        let (solved, of) = found.solved(system, Task::Adding, lag);
+        let (solved, of) = found.solved(system, MemoryTask::Adding, lag);
         line.name += &format!(" ({solved}/{of})");
     }
-    let trained = LinePlot {
+    LinePlot {
         title: format!("Error flow after training on the adding problem at lag {lag}"),
         panels: trained_panels(found.trained_seeds(), after),
-    };
-    let drawing = |name, caption: &str, plot| Drawing {
-        name,
-        caption: caption.to_owned(),
-        figure: Figure::Lines(plot),
-    };
-    let (seed, seeds) = (found.study.seed, counted(found.study.flow_seeds));
-    vec![
-        drawing(
-            "flow-start",
-            &format!(
-                "Error flow of all systems before training, by state; first seed {seed}, {seeds}."
-            ),
-            start,
-        ),
-        drawing(
-            "flow-depends",
-            &format!(
-                "Error flow before training by keep bias, and with orthogonal recurrent weights, over {seeds}; c or h \
-                      names the state."
-            ),
-            depends,
-        ),
-        drawing(
-            "flow-trained",
-            &format!(
-                "Error flow after training, relative to that into the last h, on sequences as long as the trained ones, over \
-                      {}; of each system the state that carries its memory, the table has the others. The first panel is \
-                      cut off below 10⁻¹², and curves that end there go on below it.",
-                counted(found.trained_seeds())
-            ),
-            trained,
-        ),
-    ]
+    }
 }
 
 /// All systems down to where an axis can still show the greater ones, and the greater ones apart.
-fn trained_panels(seeds: u64, lines: Vec<Line>) -> Vec<LinePanel> {
+fn trained_panels(seeds: u64, lines: Vec<Curve>) -> Vec<LinePanel> {
     let seeds = counted(seeds);
-    let panel = |title: &str, floor: f64, lines: Vec<Line>| LinePanel {
+    let panel = |title: &str, floor: f64, lines: Vec<Curve>| LinePanel {
         title: title.to_owned(),
         x: Axis::named("k, steps before the loss"),
         y: Axis {
@@ -260,8 +276,8 @@ fn trained_panels(seeds: u64, lines: Vec<Line>) -> Vec<LinePanel> {
         },
         lines,
     };
-    let near = |l: &&Line| l.points.iter().all(|p| p.1 >= 1e-3);
-    let greater: Vec<Line> = lines.iter().filter(near).cloned().collect();
+    let near = |l: &&Curve| l.points.iter().all(|p| p.1 >= 1e-3);
+    let greater: Vec<Curve> = lines.iter().filter(near).cloned().collect();
     let mut panels = vec![panel("in brackets: how many runs solved it", 1e-12, lines)];
     if !greater.is_empty() {
         panels.push(panel("those that stay above 0.001", 1e-3, greater));
@@ -269,9 +285,9 @@ fn trained_panels(seeds: u64, lines: Vec<Line>) -> Vec<LinePanel> {
     panels
 }
 
-fn line(name: String, system: System, flow: &Flow) -> Line {
+fn line(name: String, system: System, flow: &FlowQuantiles) -> Curve {
     let points = flow.median.iter().enumerate();
-    Line {
+    Curve {
         name,
         kind: system.kind(),
         variant: system.variant(),
@@ -364,7 +380,7 @@ fn after(found: &Found<'_>) -> Table {
     let mut rows = Vec::new();
     for system in memory_systems() {
         let (before, after) = (found.before(system), found.after(system));
-        let (solved, of) = found.solved(system, Task::Adding, lag);
+        let (solved, of) = found.solved(system, MemoryTask::Adding, lag);
         for (state, after) in &after {
             rows.push(vec![
                 system.label(),

@@ -1,10 +1,10 @@
 //! What the gates of a trained S2 do over one sequence.
 
 use super::numbers::{mean, share};
-use super::{Drawing, Found, Section, Table};
+use super::{Found, Picture, Section, Table};
 use crate::memory::{Gates, Learned};
 use crate::systems::System;
-use crate::tasks::Task;
+use crate::tasks::MemoryTask;
 use retrograd_plot::{Figure, HeatInput, HeatMap, HeatPlot};
 
 /// A gate over one sequence.
@@ -66,7 +66,7 @@ impl<'a> Sequence<'a> {
 
 pub(crate) fn section(found: &Found<'_>) -> Section {
     let (lag, system) = (found.study.looked_at, System::named("keepwrite"));
-    let runs: Vec<&Learned> = found.learned(system, Task::Adding, lag).collect();
+    let runs: Vec<&Learned> = found.learned(system, MemoryTask::Adding, lag).collect();
     let solved = runs.iter().filter(|r| r.solved.is_some()).count();
     let mut section = Section {
         title: "What, and how much: what do the gates do?".to_owned(),
@@ -193,7 +193,7 @@ fn keeping(others: f64, most: f64) -> String {
     )
 }
 
-fn drawing(sequence: &Sequence<'_>, learned: &Learned, lag: usize) -> Drawing {
+fn drawing(sequence: &Sequence<'_>, learned: &Learned, lag: usize) -> Picture {
     let write = sequence.gates.iter().find(|g| g.name == "write");
     let order = sequence.by_response(write.unwrap_or(&sequence.gates[0]));
     let steps = sequence.numbers.len();
@@ -229,7 +229,7 @@ fn drawing(sequence: &Sequence<'_>, learned: &Learned, lag: usize) -> Drawing {
             marked: (0..steps).map(|s| sequence.marked.contains(&s)).collect(),
         }],
     };
-    Drawing {
+    Picture {
         name: "gates",
         caption: format!(
             "Gates of the question's LSTM, trained on the adding problem at lag {lag}, over one sequence: a row a unit, in the \
@@ -261,7 +261,7 @@ fn table(sequences: &[Sequence<'_>]) -> Table {
         ]
     };
     Table {
-        caption: "LoweringKind open the gates are over one sequence, from 0 to 1, mean over units and runs; and by how much the unit changes at a mark that \
+        caption: "How open the gates are over one sequence, from 0 to 1, mean over units and runs; and by how much the unit changes at a mark that \
                   opens most, and the one that shuts most."
             .to_owned(),
         head: ["gate", "at a mark", "elsewhere", "opens most", "shuts most"]

@@ -1,20 +1,20 @@
 //! What the tasks of long memory say.
 
 use super::numbers::{list, median, more_runs, percent, seeds, short, whole};
-use super::{Drawing, Found, Section, Table};
+use super::{Found, Picture, Section, Table};
 use crate::Outcome;
 use crate::memory::Learned;
 use crate::study::memory_systems;
 use crate::systems::{Recurrent, System};
-use crate::tasks::{ALPHABET, ITEMS, Task};
-use retrograd_plot::{Figure, Tile, TileGroup, TilePlot};
+use crate::tasks::{ALPHABET, ITEMS, MemoryTask};
+use retrograd_plot::{Figure, ShareTile, TileGroup, TilePlot};
 
 impl Found<'_> {
     /// The runs of a system on a task at a lag.
     pub(crate) fn learned(
         &self,
         system: System,
-        task: Task,
+        task: MemoryTask,
         lag: usize,
     ) -> impl Iterator<Item = &Learned> {
         let seeds = self.study.seeds(self.study.memory_seeds);
@@ -27,7 +27,7 @@ impl Found<'_> {
     }
 
     /// How many of these runs solved it, of how many.
-    pub(crate) fn solved(&self, system: System, task: Task, lag: usize) -> (usize, usize) {
+    pub(crate) fn solved(&self, system: System, task: MemoryTask, lag: usize) -> (usize, usize) {
         let runs = self.learned(system, task, lag);
         runs.fold((0, 0), |(solved, of), run| {
             (solved + usize::from(run.solved.is_some()), of + 1)
@@ -37,7 +37,7 @@ impl Found<'_> {
     /// The same over all tasks and lags.
     fn solved_in_all(&self, system: System) -> (usize, usize) {
         let mut all = (0, 0);
-        for task in Task::ALL {
+        for task in MemoryTask::ALL {
             for &lag in &self.study.lags {
                 let (solved, of) = self.solved(system, task, lag);
                 all = (all.0 + solved, all.1 + of);
@@ -47,14 +47,14 @@ impl Found<'_> {
     }
 
     /// The median training step of those runs that solved it.
-    fn steps(&self, system: System, task: Task, lag: usize) -> Option<u64> {
+    fn steps(&self, system: System, task: MemoryTask, lag: usize) -> Option<u64> {
         let solved = self.learned(system, task, lag).filter_map(|r| r.solved);
         let steps: Vec<f64> = solved.map(|s| s as f64).collect();
         (!steps.is_empty()).then(|| median(&steps) as u64)
     }
 
     /// The longest lag that all runs solved, all shorter ones too.
-    fn reach(&self, system: System, task: Task) -> Option<usize> {
+    fn reach(&self, system: System, task: MemoryTask) -> Option<usize> {
         let whole = |lag: &&usize| {
             let (solved, of) = self.solved(system, task, **lag);
             solved == of
@@ -65,7 +65,7 @@ impl Found<'_> {
 
 pub(crate) fn section(found: &Found<'_>) -> Section {
     let training = found.study.training;
-    let criteria = Task::ALL.map(|t| format!("{}: {}", t.name(), t.criterion()));
+    let criteria = MemoryTask::ALL.map(|t| format!("{}: {}", t.name(), t.criterion()));
     Section {
         title: "Who learns what lies far back?".to_owned(),
         method: vec![
@@ -94,14 +94,17 @@ pub(crate) fn section(found: &Found<'_>) -> Section {
             ),
         ],
         findings: findings(found),
-        drawings: vec![Drawing {
+        drawings: vec![Picture {
             name: "memory",
             caption:
                 "Success rate over seeds and median training steps to success, by task and lag."
                     .to_owned(),
             figure: Figure::Tiles(tiles(found)),
         }],
-        tables: Task::ALL.into_iter().map(|t| table(found, t)).collect(),
+        tables: MemoryTask::ALL
+            .into_iter()
+            .map(|t| table(found, t))
+            .collect(),
     }
 }
 
@@ -109,7 +112,7 @@ pub(crate) fn section(found: &Found<'_>) -> Section {
 fn sizes(found: &Found<'_>) -> String {
     let budget = found.study.parameters as f64;
     let counts = memory_systems().into_iter().flat_map(|s| {
-        let runs = Task::ALL.map(|t| found.learned(s, t, found.study.lags[0]).next());
+        let runs = MemoryTask::ALL.map(|t| found.learned(s, t, found.study.lags[0]).next());
         runs.into_iter().flatten().map(|r| r.parameters as f64)
     });
     let off = counts
@@ -123,105 +126,99 @@ fn sizes(found: &Found<'_>) -> String {
 }
 
 fn findings(found: &Found<'_>) -> Vec<String> {
-    let of = |cell: &str| found.solved_in_all(System::named(cell));
-    let told = |cell: &str| {
-        let (solved, all) = of(cell);
-        format!("{} {solved} of {all}", System::named(cell).label())
-    };
-    let mut reach = Vec::new();
-    for task in Task::ALL {
+    vec![
+        longest_lags(found),
+        question(
+            found,
+            "Question 1",
+            "a single network for the memory",
+            ["one_memory", "one_memory_deep"],
+        ),
+        question(
+            found,
+            "Question 2",
+            "a single network for the hidden state",
+            ["one_hidden", "one_hidden_deep"],
+        ),
+        plain_against_lstm(found),
+        ranking(found),
+    ]
+}
+
+/// For each task the longest lag that a system solved with every seed.
+fn longest_lags(found: &Found<'_>) -> String {
+    let of = |task: MemoryTask| {
         let all: Vec<(String, usize)> = memory_systems()
             .into_iter()
             .filter_map(|s| Some((s.label(), found.reach(s, task)?)))
             .collect();
-        let longest = all.iter().map(|r| r.1).max();
-        reach.push(match longest {
-            None => format!(
-                "the {}: no system solved the shortest lag with every seed",
-                task.name()
-            ),
-            Some(longest) => {
-                let names: Vec<String> = all
-                    .iter()
-                    .filter(|r| r.1 == longest)
-                    .map(|r| r.0.clone())
-                    .collect();
-                format!("the {}: lag {longest}, by {}", task.name(), list(&names))
-            }
-        });
-    }
-    let first = format!(
-        "The longest lag up to which every seed succeeded: {}.",
-        reach.join("; ")
-    );
-
-    let compare = |question: &str, what: &str, cell: &str| {
-        let (gated, all) = of("keepwrite");
-        let deep = format!("{cell}_deep");
-        format!(
-            "{question}, all tasks and lags together: {}, {}, {}; {}.",
-            told("keepwrite"),
-            told(cell),
-            told(&deep),
-            one_or_gates(what, gated, [of(cell).0, of(&deep).0], all)
-        )
+        let name = task.name();
+        let Some(longest) = all.iter().map(|r| r.1).max() else {
+            return format!("the {name}: no system solved the shortest lag with every seed");
+        };
+        let names = all.into_iter().filter(|r| r.1 == longest).map(|r| r.0);
+        let names: Vec<String> = names.collect();
+        format!("the {name}: lag {longest}, by {}", list(&names))
     };
-    let second = compare(
-        "Question 1",
-        "a single network for the memory",
-        "one_memory",
-    );
-    let third = compare(
-        "Question 2",
-        "a single network for the hidden state",
-        "one_hidden",
-    );
+    format!(
+        "The longest lag up to which every seed succeeded: {}.",
+        MemoryTask::ALL.map(of).join("; ")
+    )
+}
 
+/// The question's gated form against the two forms of `what`, the cells `one`.
+fn question(found: &Found<'_>, question: &str, what: &str, one: [&str; 2]) -> String {
+    let [gated, plain, deep] = ["keepwrite", one[0], one[1]].map(System::named);
+    let told = |system: System| {
+        let (solved, of) = found.solved_in_all(system);
+        format!("{} {solved} of {of}", system.label())
+    };
+    let (solved, of) = found.solved_in_all(gated);
+    let others = [plain, deep].map(|s| found.solved_in_all(s).0);
+    format!(
+        "{question}, all tasks and lags together: {}, {}, {}; {}.",
+        told(gated),
+        told(plain),
+        told(deep),
+        one_or_gates(what, solved, others, of)
+    )
+}
+
+fn plain_against_lstm(found: &Found<'_>) -> String {
     let (rnn, lstm) = (System::named("rnn"), System::named("lstm"));
-    let orthogonal = rnn.with(Recurrent::Orthogonal);
-    let (at, runs) = (
-        |s: System| found.solved_in_all(s).0,
-        found.solved_in_all(rnn).1,
-    );
-    let fourth = format!(
-        "S1 solves {} of {runs} runs, with orthogonal recurrent weights {}; S7 solves {}. {}",
-        at(rnn),
-        at(orthogonal),
-        at(lstm),
-        plain_or_gates(at(rnn), at(orthogonal), at(lstm), runs),
-    );
-    let mut all: Vec<(String, usize, usize)> = memory_systems()
-        .into_iter()
-        .map(|s| {
-            let (solved, of) = found.solved_in_all(s);
-            (s.label(), solved, of)
-        })
-        .collect();
-    all.sort_by_key(|x| std::cmp::Reverse(x.1));
-    let ranking: Vec<String> = all
-        .iter()
-        .map(|(n, s, of)| format!("{n} {s}/{of}"))
-        .collect();
-    let diverged: usize = memory_systems()
-        .into_iter()
-        .flat_map(|s| Task::ALL.map(|t| (s, t)))
-        .flat_map(|(s, t)| found.study.lags.iter().map(move |&lag| (s, t, lag)))
-        .map(|(s, t, lag)| {
-            found
-                .learned(s, t, lag)
-                .filter(|r| r.diverged.is_some())
-                .count()
-        })
-        .sum();
-    let fifth = format!(
+    let (plain, runs) = found.solved_in_all(rnn);
+    let orthogonal = found.solved_in_all(rnn.with(Recurrent::Orthogonal)).0;
+    let lstm = found.solved_in_all(lstm).0;
+    format!(
+        "S1 solves {plain} of {runs} runs, with orthogonal recurrent weights {orthogonal}; S7 solves {lstm}. {}",
+        plain_or_gates(plain, orthogonal, lstm, runs),
+    )
+}
+
+/// All systems by the runs that they solved, and how many runs diverged.
+fn ranking(found: &Found<'_>) -> String {
+    let with_count = |s: System| (s.label(), found.solved_in_all(s));
+    let mut all: Vec<_> = memory_systems().into_iter().map(with_count).collect();
+    all.sort_by_key(|(_, (solved, _))| std::cmp::Reverse(*solved));
+    let told = |(name, (solved, of)): &(String, (usize, usize))| format!("{name} {solved}/{of}");
+    let told: Vec<String> = all.iter().map(told).collect();
+    let mut diverged = 0;
+    for system in memory_systems() {
+        for task in MemoryTask::ALL {
+            for &lag in &found.study.lags {
+                let runs = found.learned(system, task, lag);
+                diverged += runs.filter(|r| r.diverged.is_some()).count();
+            }
+        }
+    }
+    format!(
         "Runs solved, most first: {}. {}",
-        list(&ranking),
+        list(&told),
         match diverged {
             0 => "No run diverged.".to_owned(),
             n => format!("{n} runs diverged, to numbers that are not finite, and count as failed."),
         }
-    );
-    vec![first, second, third, fourth, fifth]
+    )
 }
 
 /// What the runs solved say of the question's gated form against the two forms of one network.
@@ -267,7 +264,7 @@ fn plain_or_gates(plain: usize, orthogonal: usize, lstm: usize, of: usize) -> St
 }
 
 fn tiles(found: &Found<'_>) -> TilePlot {
-    let group = |task: Task| TileGroup {
+    let group = |task: MemoryTask| TileGroup {
         title: task.name().to_owned(),
         columns: found
             .study
@@ -295,20 +292,20 @@ fn tiles(found: &Found<'_>) -> TilePlot {
             whole(found.study.training.limit)
         ),
         rows: memory_systems().iter().map(System::label).collect(),
-        groups: Task::ALL.map(group).to_vec(),
+        groups: MemoryTask::ALL.map(group).to_vec(),
     }
 }
 
-fn tile(found: &Found<'_>, system: System, task: Task, lag: usize) -> Tile {
+fn tile(found: &Found<'_>, system: System, task: MemoryTask, lag: usize) -> ShareTile {
     let (solved, of) = found.solved(system, task, lag);
-    Tile {
+    ShareTile {
         share: solved as f64 / of.max(1) as f64,
         above: format!("{solved}/{of}"),
         below: found.steps(system, task, lag).map_or("–".to_owned(), whole),
     }
 }
 
-fn table(found: &Found<'_>, task: Task) -> Table {
+fn table(found: &Found<'_>, task: MemoryTask) -> Table {
     let limit = whole(found.study.training.limit);
     let cell = |system: System, lag: usize| {
         let (solved, of) = found.solved(system, task, lag);

@@ -1,4 +1,4 @@
-//! [`Report`]: what a study found, as Markdown and as one HTML page, with its pictures.
+//! [`StudyReport`]: what a study found, as Markdown and as one HTML page, with its pictures.
 //!
 //! Invariant: a paragraph is put together from the outcomes, and for whatever it says there is a sentence for the opposite.
 
@@ -13,7 +13,7 @@ mod saturation;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use document::{Drawing, Report, Section, Table};
+pub use document::{Picture, Section, StudyReport, Table};
 
 use super::{Scale, Store, Study, StudyError};
 use retrograd::Engine;
@@ -23,7 +23,7 @@ impl Study {
     ///
     /// # Errors
     /// [`StudyError::Missing`] if a job has no outcome.
-    pub fn report(&self, store: &Store) -> Result<Report, StudyError> {
+    pub fn report(&self, store: &Store) -> Result<StudyReport, StudyError> {
         let jobs = self.jobs();
         let missing = jobs.iter().filter(|j| store.get(j).is_none()).count();
         if missing > 0 {
@@ -34,7 +34,7 @@ impl Study {
         }
         let found = Found { study: self, store };
         let seconds: f64 = jobs.iter().filter_map(|j| store.seconds(j)).sum();
-        Ok(Report {
+        Ok(StudyReport {
             title: "Why gates, and why not one network?".to_owned(),
             intro: vec![
                 "An LSTM keeps a memory c beside its hidden state h: a keep gate decides how much of c \
@@ -97,7 +97,7 @@ struct Found<'a> {
     store: &'a Store,
 }
 
-impl Report {
+impl StudyReport {
     /// Writes `report.md`, `report.html` and the pictures, each as SVG and as PNG, into a directory, and says where the two
     /// pages are.
     ///

@@ -1,7 +1,7 @@
 //! What the real series say.
 
 use super::numbers::{list, median, percent, quantile, whole};
-use super::{Drawing, Found, Section, Table};
+use super::{Found, Picture, Section, Table};
 use crate::baseline::Scores;
 use crate::next::{Forecast, Observed};
 use crate::systems::System;
@@ -59,7 +59,7 @@ pub(crate) fn section(found: &Found<'_>) -> Result<Section, StudyError> {
         section.tables.push(table(data, &errors, &baselines));
         panels.push(panel(data, &errors, &baselines));
     }
-    section.drawings.push(Drawing {
+    section.drawings.push(Picture {
         name: "next",
         caption: "Validation error of the next observation: median and range over seeds."
             .to_owned(),

@@ -1,16 +1,16 @@
 //! What the long streams say.
 
 use super::numbers::{list, mean, middle, percent, quantile, seeds as counted, short, whole};
-use super::{Drawing, Found, Section, Table};
-use crate::saturation::{Bound, EXPLODED, SATURATED, Stream};
+use super::{Found, Picture, Section, Table};
+use crate::saturation::{EXPLODED, SATURATED, SaturationBound, SaturationCurve};
 use crate::study::{memory_systems, stream_systems};
 use crate::systems::{Recurrent, System};
-use crate::tasks::{MARKED_EVERY, Task};
+use crate::tasks::{MARKED_EVERY, MemoryTask};
 use crate::{Job, Outcome};
-use retrograd_plot::{Axis, Figure, Line, LinePanel, LinePlot};
+use retrograd_plot::{Axis, Curve, Figure, LinePanel, LinePlot};
 
 impl Found<'_> {
-    fn streams(&self, jobs: impl Iterator<Item = Job>) -> Vec<&Stream> {
+    fn streams(&self, jobs: impl Iterator<Item = Job>) -> Vec<&SaturationCurve> {
         let stream = |job: Job| match self.store.get(&job) {
             Some(Outcome::Saturation(stream)) => Some(stream),
             Some(Outcome::Memory(learned)) => learned.seen.as_ref().map(|s| &s.stream),
@@ -19,15 +19,15 @@ impl Found<'_> {
         jobs.filter_map(stream).collect()
     }
 
-    fn stream_start(&self, system: System) -> Vec<&Stream> {
+    fn stream_start(&self, system: System) -> Vec<&SaturationCurve> {
         let seeds = self.study.seeds(self.study.flow_seeds);
         self.streams(seeds.map(|seed| self.study.saturation(system, seed)))
     }
 
-    fn stream_trained(&self, system: System) -> Vec<&Stream> {
+    fn stream_trained(&self, system: System) -> Vec<&SaturationCurve> {
         let seeds = self.study.seeds(self.study.memory_seeds);
         let lag = self.study.looked_at;
-        self.streams(seeds.map(|seed| self.study.memory(system, Task::Adding, lag, seed)))
+        self.streams(seeds.map(|seed| self.study.memory(system, MemoryTask::Adding, lag, seed)))
     }
 }
 
@@ -35,22 +35,22 @@ impl Found<'_> {
 const HUGE: f64 = 1e12;
 
 /// The last number of a measure of each stream.
-fn last(streams: &[&Stream], of: fn(&Stream) -> &[f64]) -> Vec<f64> {
+fn last(streams: &[&SaturationCurve], of: fn(&SaturationCurve) -> &[f64]) -> Vec<f64> {
     streams
         .iter()
         .filter_map(|s| of(s).last().copied())
         .collect()
 }
 
-fn share(s: &Stream) -> &[f64] {
+fn share(s: &SaturationCurve) -> &[f64] {
     &s.share
 }
 
-fn dead(s: &Stream) -> &[f64] {
+fn dead(s: &SaturationCurve) -> &[f64] {
     &s.dead
 }
 
-fn size(s: &Stream) -> &[f64] {
+fn size(s: &SaturationCurve) -> &[f64] {
     &s.size
 }
 
@@ -76,8 +76,8 @@ pub(crate) fn section(found: &Found<'_>) -> Section {
              ±{SATURATED} too, which says nothing of a slope. S4's c has no squashing reader component by component and a rectified \
              unit (S5) has no bound: they count as exploded beyond {EXPLODED}. A unit that is exactly 0 counts as at 0, apart.",
             whole(extent.steps as u64),
-            Bound::ReadByTanh.limit(),
-            Bound::ReadBySigmoid.limit(),
+            SaturationBound::ReadByTanh.limit(),
+            SaturationBound::ReadBySigmoid.limit(),
         )],
         findings: [start(found), trained(found)].concat(),
         drawings: drawings(found),
@@ -105,7 +105,7 @@ pub(crate) fn section(found: &Found<'_>) -> Section {
 const LARGE: f64 = 1000.0;
 
 /// What a system's units are at the end of a stream.
-struct End {
+struct StreamEnd {
     name: String,
     /// The shares of units saturated or exploded, and at 0, means over runs.
     lost: f64,
@@ -114,9 +114,9 @@ struct End {
     sizes: Vec<f64>,
 }
 
-impl End {
-    fn new(system: System, streams: &[&Stream]) -> End {
-        End {
+impl StreamEnd {
+    fn new(system: System, streams: &[&SaturationCurve]) -> StreamEnd {
+        StreamEnd {
             name: system.label(),
             lost: mean(&last(streams, share)),
             zero: mean(&last(streams, dead)),
@@ -139,10 +139,10 @@ impl End {
 }
 
 fn start(found: &Found<'_>) -> Vec<String> {
-    let end = |s: System| End::new(s, &found.stream_start(s));
+    let end = |s: System| StreamEnd::new(s, &found.stream_start(s));
     let [irnn, wide, tanh] = identities().map(end);
     let (plain, lstm) = (end(System::named("rnn")), end(System::named("lstm")));
-    let half = |s: &&Stream| {
+    let half = |s: &&SaturationCurve| {
         let half = s
             .steps
             .iter()
@@ -167,7 +167,7 @@ fn start(found: &Found<'_>) -> Vec<String> {
 }
 
 /// `most` is the greatest share saturated or exploded of all other systems.
-fn piling_up(wide: &End, irnn: &End, growth: f64, most: f64) -> String {
+fn piling_up(wide: &StreamEnd, irnn: &StreamEnd, growth: f64, most: f64) -> String {
     format!(
         "Before training, the identity recurrence (S5) with input weights of the usual size ends the stream with {} of its units \
          exploded and {} at 0: {}. With the tiny input weights that it is published with it is {} exploded and {} at 0, and over the \
@@ -190,7 +190,7 @@ fn piling_up(wide: &End, irnn: &End, growth: f64, most: f64) -> String {
     )
 }
 
-fn tanh_identity(tanh: &End, plain: &End, lstm: &End) -> String {
+fn tanh_identity(tanh: &StreamEnd, plain: &StreamEnd, lstm: &StreamEnd) -> String {
     format!(
         "With a tanh, the identity cannot explode: {} of its units are saturated at the end, of the plain S1 {}, of the memory of \
          S7 {}. {}",
@@ -207,8 +207,8 @@ fn tanh_identity(tanh: &End, plain: &End, lstm: &End) -> String {
 
 fn trained(found: &Found<'_>) -> Vec<String> {
     let ends = memory_systems().into_iter();
-    let mut ends: Vec<End> = ends
-        .map(|s| End::new(s, &found.stream_trained(s)))
+    let mut ends: Vec<StreamEnd> = ends
+        .map(|s| StreamEnd::new(s, &found.stream_trained(s)))
         .collect();
     ends.sort_by(|a, b| b.lost.total_cmp(&a.lost));
     vec![
@@ -218,14 +218,14 @@ fn trained(found: &Found<'_>) -> Vec<String> {
 }
 
 /// The ends are sorted by what is lost, the most first.
-fn shares(lag: usize, ends: &[End]) -> String {
-    let told: Vec<String> = ends.iter().map(End::told).collect();
-    let gated = |e: &&End| {
+fn shares(lag: usize, ends: &[StreamEnd]) -> String {
+    let told: Vec<String> = ends.iter().map(StreamEnd::told).collect();
+    let gated = |e: &&StreamEnd| {
         ["S2", "S4", "S6", "S7"]
             .iter()
             .any(|n| e.name.starts_with(n))
     };
-    let most = |gated: &dyn Fn(&&End) -> bool| {
+    let most = |gated: &dyn Fn(&&StreamEnd) -> bool| {
         let shares = ends.iter().filter(|e| gated(e)).map(|e| e.lost + e.zero);
         shares.fold(0.0, f64::max)
     };
@@ -246,7 +246,7 @@ fn shares(lag: usize, ends: &[End]) -> String {
     )
 }
 
-fn sizes(steps: usize, ends: &[End]) -> String {
+fn sizes(steps: usize, ends: &[StreamEnd]) -> String {
     let large: Vec<String> = ends
         .iter()
         .filter(|e| e.large() > 0)
@@ -272,16 +272,17 @@ fn sizes(steps: usize, ends: &[End]) -> String {
     }
 }
 
-fn drawings<'a>(found: &'a Found<'_>) -> Vec<Drawing> {
+fn drawings<'a>(found: &'a Found<'_>) -> Vec<Picture> {
     let plot = |title: String,
                 systems: Vec<System>,
                 seeds: u64,
-                of: &dyn Fn(System) -> Vec<&'a Stream>| {
-        let lines = |measure: fn(&Stream) -> &[f64], middle: fn(&[f64]) -> f64| -> Vec<Line> {
-            let systems = systems.iter();
-            let lines = systems.filter_map(|s| line(s, &of(*s), measure, middle));
-            lines.collect()
-        };
+                of: &dyn Fn(System) -> Vec<&'a SaturationCurve>| {
+        let lines =
+            |measure: fn(&SaturationCurve) -> &[f64], middle: fn(&[f64]) -> f64| -> Vec<Curve> {
+                let systems = systems.iter();
+                let lines = systems.filter_map(|s| line(s, &of(*s), measure, middle));
+                lines.collect()
+            };
         let panel = |title: &str, y: Axis, lines| LinePanel {
             title: title.to_owned(),
             x: Axis::named("step of the stream").log(),
@@ -322,14 +323,14 @@ fn drawings<'a>(found: &'a Found<'_>) -> Vec<Drawing> {
         &|s| found.stream_trained(s),
     );
     vec![
-        Drawing {
+        Picture {
             name: "saturation-start",
             caption:
                 "The identity recurrence beside all other systems under a long stream, before training."
                     .to_owned(),
             figure: Figure::Lines(start),
         },
-        Drawing {
+        Picture {
             name: "saturation-trained",
             caption: "The same after training, with the systems that were trained.".to_owned(),
             figure: Figure::Lines(trained),
@@ -338,13 +339,13 @@ fn drawings<'a>(found: &'a Found<'_>) -> Vec<Drawing> {
 }
 
 /// The lines that are 0 throughout, as one.
-fn together(lines: Vec<Line>) -> Vec<Line> {
-    let (mut zero, mut others): (Vec<Line>, Vec<Line>) = lines
+fn together(lines: Vec<Curve>) -> Vec<Curve> {
+    let (mut zero, mut others): (Vec<Curve>, Vec<Curve>) = lines
         .into_iter()
         .partition(|l| l.band.iter().all(|b| b.1 == 0.0));
     if zero.len() > 1 {
         let first = zero.swap_remove(0);
-        zero = vec![Line {
+        zero = vec![Curve {
             name: if others.is_empty() {
                 "all: 0"
             } else {
@@ -362,14 +363,14 @@ fn together(lines: Vec<Line>) -> Vec<Line> {
 
 fn line(
     system: &System,
-    streams: &[&Stream],
-    measure: fn(&Stream) -> &[f64],
+    streams: &[&SaturationCurve],
+    measure: fn(&SaturationCurve) -> &[f64],
     middle: fn(&[f64]) -> f64,
-) -> Option<Line> {
+) -> Option<Curve> {
     let first = streams.first()?;
     let at = |k: usize| -> Vec<f64> { streams.iter().map(|s| measure(s)[k].min(HUGE)).collect() };
     let steps = first.steps.iter().enumerate();
-    Some(Line {
+    Some(Curve {
         name: format!("{}: {}", system.label(), first.state.trim_end_matches('\'')),
         kind: system.kind(),
         variant: system.variant(),
@@ -386,7 +387,7 @@ fn line(
 fn table<'a>(
     caption: &str,
     systems: Vec<System>,
-    of: &dyn Fn(System) -> Vec<&'a Stream>,
+    of: &dyn Fn(System) -> Vec<&'a SaturationCurve>,
     steps: usize,
 ) -> Table {
     let at: Vec<usize> = [10, 100, 1000, steps]
@@ -400,7 +401,7 @@ fn table<'a>(
             .map_or("", |s| s.state.trim_end_matches('\''));
         let mut row = vec![system.label(), state.to_owned()];
         for &t in &at {
-            let near = |s: &&Stream| {
+            let near = |s: &&SaturationCurve| {
                 let k = s.steps.iter().position(|&step| step >= t);
                 k.map_or(f64::NAN, |k| s.share[k])
             };
@@ -430,8 +431,8 @@ fn table<'a>(
 mod tests {
     use super::*;
 
-    fn end(name: &str, lost: f64, zero: f64, sizes: &[f64]) -> End {
-        End {
+    fn end(name: &str, lost: f64, zero: f64, sizes: &[f64]) -> StreamEnd {
+        StreamEnd {
             name: name.to_owned(),
             lost,
             zero,
@@ -462,13 +463,13 @@ mod tests {
 
     #[test]
     fn lines_at_nothing_become_one() {
-        let line = |name: &str, high| Line {
+        let line = |name: &str, high| Curve {
             name: name.to_owned(),
             points: vec![(1.0, high)],
             band: vec![(0.0, high)],
-            ..Line::default()
+            ..Curve::default()
         };
-        let names = |lines: Vec<Line>| -> Vec<String> {
+        let names = |lines: Vec<Curve>| -> Vec<String> {
             together(lines).into_iter().map(|l| l.name).collect()
         };
         let lines = vec![line("a", 0.0), line("b", 0.5), line("c", 0.0)];

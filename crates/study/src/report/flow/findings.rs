@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 
 use super::super::Found;
 use super::super::numbers::{factor, list, relate, share, short};
-use super::{Flow, carrier};
+use super::{FlowQuantiles, carrier};
 use crate::study::{BIASES, memory_systems};
 use crate::systems::{Recurrent, System};
-use crate::tasks::Task;
+use crate::tasks::MemoryTask;
 
 pub(crate) fn findings(found: &Found<'_>, far: usize) -> Vec<String> {
     let at = |system: System| carrier(&found.start(system)).1.at(far);
@@ -66,7 +66,7 @@ pub(crate) fn findings(found: &Found<'_>, far: usize) -> Vec<String> {
     out
 }
 
-fn gated_against_plain(far: usize, lstm: &Flow, rnn: &Flow) -> Vec<String> {
+fn gated_against_plain(far: usize, lstm: &FlowQuantiles, rnn: &FlowQuantiles) -> Vec<String> {
     let (s7, s1) = (lstm.at(far), rnn.at(far));
     let first = match relate(s7, s1) {
         Ordering::Greater => format!(
@@ -241,7 +241,7 @@ fn learners(found: &Found<'_>) -> Vec<Learner> {
     let (lag, far) = (found.study.looked_at, found.trained_far());
     let of = |system: System| {
         let (before, after) = (found.before(system), found.after(system));
-        let (solved, of) = found.solved(system, Task::Adding, lag);
+        let (solved, of) = found.solved(system, MemoryTask::Adding, lag);
         Learner {
             name: system.label(),
             before: carrier(&before).1.at(far),
@@ -314,10 +314,10 @@ mod tests {
     use super::*;
 
     /// A flow that keeps so much a step.
-    fn keeping(kept: f64) -> Flow {
+    fn keeping(kept: f64) -> FlowQuantiles {
         let median: Vec<f64> = (0..=100).map(|k| f64::powi(kept, k)).collect();
         let band = median.iter().map(|m| (*m, *m)).collect();
-        Flow { median, band }
+        FlowQuantiles { median, band }
     }
 
     fn learner(name: &str, before: f64, solved: usize) -> Learner {

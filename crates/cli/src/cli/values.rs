@@ -1,0 +1,57 @@
+//! Parsers of the values of flags; each says what it expected.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use retrograd::Unroll;
+use retrograd::data::Header;
+
+/// A whole number in a range; `usize::MAX` as its end means none.
+pub(super) fn whole(
+    range: RangeInclusive<usize>,
+) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    let expected = match *range.end() {
+        usize::MAX => format!("a whole number of at least {}", range.start()),
+        end => format!("a whole number from {} to {end}", range.start()),
+    };
+    move |text| parse(text, &expected, |n| range.contains(n))
+}
+
+/// More than `low` and less than `high`.
+pub(super) fn between(low: f64, high: f64) -> impl Fn(&str) -> Result<f64, String> + Clone {
+    let expected = match high {
+        f64::MAX => format!("a number of more than {low}"),
+        _ => format!("a number of more than {low} and less than {high}"),
+    };
+    move |text| parse(text, &expected, |x| *x > low && *x < high)
+}
+
+/// A factor that there is code for.
+pub(super) fn unroll(text: &str) -> Result<Unroll, String> {
+    let expected = format!("a whole number from 1 to {}", Unroll::MOST);
+    let factor = parse(text, &expected, |_: &usize| true)?;
+    Unroll::by(factor).map_err(|e| e.to_string())
+}
+
+pub(super) fn header(text: &str) -> Result<Header, String> {
+    match text {
+        "yes" => Ok(Header::Names),
+        "no" => Ok(Header::None),
+        _ => Err("expected `yes` or `no`".to_owned()),
+    }
+}
+
+pub(super) fn dropout(text: &str) -> Result<f64, String> {
+    let expected = "a number of at least 0 and less than 1";
+    parse(text, expected, |p| (0.0..1.0).contains(p))
+}
+
+fn parse<N: FromStr + Display>(
+    text: &str,
+    expected: &str,
+    fits: impl Fn(&N) -> bool,
+) -> Result<N, String> {
+    let number = text.trim().parse().ok().filter(fits);
+    number.ok_or_else(|| format!("expected {expected}"))
+}
