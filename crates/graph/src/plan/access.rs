@@ -2,7 +2,7 @@
 
 use retrograd_tape::Domain;
 
-use crate::plan::{BufferId, Buffers, Item, Product, Stmt, View, Weights};
+use crate::plan::{BufferId, BufferMap, Item, Product, Stmt, View, WeightMap};
 use crate::work;
 
 /// One place that an item reads or writes.
@@ -22,7 +22,7 @@ fn written(view: View) -> Access {
     Access { view, write: true }
 }
 
-fn product(p: &Product, weights: &Weights, out: &mut Vec<Access>) {
+fn product(p: &Product, weights: &WeightMap, out: &mut Vec<Access>) {
     out.extend([p.x].into_iter().chain(p.bias).map(read));
     out.extend(p.add.then_some(read(p.y)));
     out.extend(weights[p.weight].blocks.iter().map(|b| read(b.view)));
@@ -31,7 +31,7 @@ fn product(p: &Product, weights: &Weights, out: &mut Vec<Access>) {
 
 impl Item {
     /// Everything that the item reads and writes, those of its parts one after another.
-    pub(crate) fn accesses(&self, weights: &Weights) -> Vec<Access> {
+    pub(crate) fn accesses(&self, weights: &WeightMap) -> Vec<Access> {
         let mut out = Vec::new();
         match self {
             Item::Pack(w) => out.extend(weights[*w].blocks.iter().map(|b| read(b.view))),
@@ -73,7 +73,7 @@ impl Item {
 
 impl Item {
     /// The same, sorted by array and each once: which numbers of a point's value does not matter to who may change places.
-    pub(crate) fn touched(&self, weights: &Weights) -> Vec<Access> {
+    pub(crate) fn touched(&self, weights: &WeightMap) -> Vec<Access> {
         let mut all = self.accesses(weights);
         work::note(all.len());
         all.iter_mut().for_each(|a| a.view.offset = 0);
@@ -123,7 +123,7 @@ pub(crate) fn conflict(first: &[Access], second: &[Access]) -> bool {
 pub(crate) fn goes_along(
     first: &[Access],
     second: &[Access],
-    buffers: &Buffers,
+    buffers: &BufferMap,
     reverse: bool,
 ) -> bool {
     // Steps ahead, in the direction in which the blocks go.

@@ -91,10 +91,10 @@ impl View {
 }
 
 /// The arrays of a plan.
-pub type Buffers = PrimaryMap<BufferId, Buffer>;
+pub type BufferMap = PrimaryMap<BufferId, Buffer>;
 
 /// The weights of a plan.
-pub type Weights = PrimaryMap<WeightId, Weight>;
+pub type WeightMap = PrimaryMap<WeightId, Weight>;
 
 /// A matrix in parts: a block of it at (`row`, `col`), stored row-major with `ld` numbers from row to row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,7 +7,7 @@ use crate::passes::components::Class;
 use crate::passes::legalize::cut_into_outputs;
 use crate::plan::build::{Classified, LoweringKind};
 use crate::plan::schedule::{Atom, Draft, DraftItem};
-use crate::plan::{Buffer, BufferId, Buffers, Storage, View};
+use crate::plan::{Buffer, BufferId, BufferMap, Storage, View};
 
 /// Where an operand is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,7 +36,7 @@ pub(crate) enum Placement {
 /// The arrays and who lives where.
 pub(crate) struct Assignment<'f, 'g> {
     pub(crate) f: &'f Classified<'g>,
-    pub(crate) buffers: Buffers,
+    pub(crate) buffers: BufferMap,
     pub(crate) placements: HashMap<Value, Placement>,
     /// Buffers of values with an array of their own.
     own: HashMap<Value, BufferId>,
@@ -57,7 +57,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
     ) -> Assignment<'f, 'g> {
         let mut h = Assignment {
             f,
-            buffers: Buffers::new(),
+            buffers: BufferMap::new(),
             placements: HashMap::default(),
             own: HashMap::default(),
             outputs: Vec::new(),

@@ -8,7 +8,7 @@
 
 use crate::plan::access::overlap;
 use crate::plan::{
-    BufferId, Buffers, Carried, Innermost, Instr, Item, Loop, LoopKind, Plan, Region, Stmt, View,
+    BufferId, BufferMap, Carried, Innermost, Instr, Item, Loop, LoopKind, Plan, Region, Stmt, View,
 };
 use crate::work;
 use retrograd_tape::Domain;
@@ -30,7 +30,7 @@ pub(crate) fn interchange(plan: &mut Plan) {
 }
 
 /// What is carried from step to step in registers, if each lane depends on its own past alone.
-fn carried(l: &Loop, buffers: &Buffers) -> Option<Vec<Carried>> {
+fn carried(l: &Loop, buffers: &BufferMap) -> Option<Vec<Carried>> {
     let LoopKind::Recurrence { reverse } = l.kind else {
         return None;
     };

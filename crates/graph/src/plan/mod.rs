@@ -31,7 +31,7 @@ mod verify;
 
 use crate::target::Target;
 
-pub use array::{BlockAt, Buffer, BufferId, Buffers, Storage, View, Weight, WeightId, Weights};
+pub use array::{BlockAt, Buffer, BufferId, BufferMap, Storage, View, Weight, WeightId, WeightMap};
 pub use interpret::{Blocking, InterpretError};
 pub use item::{Carried, Innermost, Item, Loop, LoopId, LoopKind, Rhs, walk};
 pub use memory::{Checkpointing, Layout, Lifetime, Memory};
@@ -50,9 +50,9 @@ pub struct Plan {
     /// The machine that it is for: whoever makes code of it, runs it or counts its cost goes by this.
     pub target: Target,
     /// All arrays.
-    pub buffers: Buffers,
+    pub buffers: BufferMap,
     /// All weights of products.
-    pub weights: Weights,
+    pub weights: WeightMap,
     /// What to do, in order.
     pub items: Vec<Item>,
     /// For how long its arrays keep their steps.

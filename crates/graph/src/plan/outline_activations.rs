@@ -8,7 +8,9 @@ use retrograd_tape::{Domain, Map};
 
 use crate::plan::access;
 use crate::plan::item::each_loop;
-use crate::plan::{Buffer, Buffers, Innermost, Instr, LoopKind, Plan, Region, Stmt, Storage, View};
+use crate::plan::{
+    Buffer, BufferMap, Innermost, Instr, LoopKind, Plan, Region, Stmt, Storage, View,
+};
 use crate::work::Allowance;
 
 /// The activations that there are kernels for.
@@ -53,7 +55,7 @@ pub(crate) fn widen(plan: &mut Plan) {
 
 /// A call of a wide kernel: what it computes, of what, and where to.
 #[derive(Clone, Copy)]
-struct Call {
+struct WideCall {
     map: Map,
     x: View,
     y: View,
@@ -67,9 +69,9 @@ fn meet(a: View, b: View, lanes: usize) -> bool {
 }
 
 /// Takes activations of loaded values out of a region; it loads the results instead.
-fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut Buffers) -> Vec<Stmt> {
+fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut BufferMap) -> Vec<Stmt> {
     let mut extra = Vec::new();
-    let mut calls: Vec<Call> = Vec::new();
+    let mut calls: Vec<WideCall> = Vec::new();
     let all = r.instrs.len() + r.stores.len();
     let mut left = Allowance::of(SMALL + EACH * all);
     for i in 0..r.instrs.len() {
@@ -89,7 +91,7 @@ fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut Buffers) -> Vec<Stmt> 
         };
         match r.stores.iter().position(|s| s.0 == i) {
             Some(k) => {
-                let call = Call {
+                let call = WideCall {
                     map,
                     x: from,
                     y: r.stores[k].1,
@@ -120,7 +122,7 @@ fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut Buffers) -> Vec<Stmt> 
 }
 
 /// Calls run in any order: none may read or write what another writes.
-fn are_apart(a: Call, b: Call) -> bool {
+fn are_apart(a: WideCall, b: WideCall) -> bool {
     !meet(a.y, b.x, b.len) && !meet(a.x, b.y, b.len) && !meet(a.y, b.y, b.len)
 }
 
@@ -128,8 +130,8 @@ fn are_apart(a: Call, b: Call) -> bool {
 fn store_results(
     r: &mut Region,
     mut extra: Vec<(Map, View, usize)>,
-    buffers: &mut Buffers,
-    calls: &mut Vec<Call>,
+    buffers: &mut BufferMap,
+    calls: &mut Vec<WideCall>,
 ) {
     // Neighbours in memory get neighbouring places.
     extra.sort_by_key(|e| (e.0, e.1));
@@ -147,15 +149,15 @@ fn store_results(
     for (k, &(map, x, i)) in extra.iter().enumerate() {
         let y = results.plus(k * r.lanes);
         let len = r.lanes;
-        calls.push(Call { map, x, y, len });
+        calls.push(WideCall { map, x, y, len });
         r.instrs[i] = Instr::Load(y);
     }
 }
 
 /// Calls of neighbours as one call.
-fn merged(mut calls: Vec<Call>) -> Vec<Stmt> {
+fn merged(mut calls: Vec<WideCall>) -> Vec<Stmt> {
     calls.sort_by_key(|c| (c.map, c.x, c.y));
-    let mut merged: Vec<Call> = Vec::new();
+    let mut merged: Vec<WideCall> = Vec::new();
     for c in calls {
         match merged.last_mut() {
             Some(b) if b.map == c.map && b.x.plus(b.len) == c.x && b.y.plus(b.len) == c.y => {
@@ -164,13 +166,13 @@ fn merged(mut calls: Vec<Call>) -> Vec<Stmt> {
             _ => merged.push(c),
         }
     }
-    let stmt = |Call { map, x, y, len }| Stmt::Activate { map, x, y, len };
+    let stmt = |WideCall { map, x, y, len }| Stmt::Activate { map, x, y, len };
     merged.into_iter().map(stmt).collect()
 }
 
 impl Region {
     /// True if a call before the region can do the activation of what instruction `x` loads, which is store `k`.
-    fn can_do_without(&self, x: usize, k: usize, call: Call) -> bool {
+    fn can_do_without(&self, x: usize, k: usize, call: WideCall) -> bool {
         let (from, to) = (call.x, call.y);
         let reads_x = |o: &&Instr| matches!(o, Instr::Map(_, ys) if ys.contains(&x));
         let used_once = !self.stores.iter().any(|s| s.0 == x)

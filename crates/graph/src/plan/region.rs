@@ -12,7 +12,7 @@ use crate::plan::build::{Classified, LoweringKind};
 use crate::plan::schedule::{Atom, Draft, DraftItem};
 use crate::plan::{
     BlockAt, Fold, Innermost, Instr, Item, Loop, LoopId, Memory, Plan, Region, Stmt, View,
-    WeightId, Weights,
+    WeightId, WeightMap,
 };
 use crate::target::Target;
 
@@ -20,7 +20,7 @@ use crate::target::Target;
 pub(crate) struct Emit<'f, 'g> {
     f: &'f Classified<'g>,
     assignment: Assignment<'f, 'g>,
-    weights: Weights,
+    weights: WeightMap,
     /// Their numbers, by what tells them apart.
     numbers: HashMap<(Vec<BlockAt>, bool, usize), WeightId>,
     packed: HashSet<WeightId>,
@@ -31,7 +31,7 @@ impl<'f, 'g> Emit<'f, 'g> {
         Emit {
             f,
             assignment,
-            weights: Weights::new(),
+            weights: WeightMap::new(),
             numbers: HashMap::default(),
             packed: HashSet::default(),
         }
