@@ -9,18 +9,18 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use retrograd::optim::{Adam, OptimizerState, Sgd};
 use retrograd_kernels::{
-    Activation, BlockMut, Buffer, Isa, Kernels, OuterArgs, Packed, Part, PieceMut, Real, Rhs,
-    kernels_for, product_unpacked,
+    Activation, AlignedBuffer, BlockMut, BlockSlice, Isa, Kernels, OuterArgs, OuterRhs, Packed,
+    PieceMut, SimdElement, kernels_for, product_unpacked,
 };
 
 /// The kernels that the machine's best target has.
-fn widest<T: Real>() -> &'static Kernels<T> {
+fn widest<T: SimdElement>() -> &'static Kernels<T> {
     kernels_for(Isa::widest()).expect("the machine has it")
 }
 
 /// Not zeros, and no subnormals on the way.
-fn numbers(n: usize) -> Buffer<f32> {
-    let mut buffer = Buffer::new(n);
+fn numbers(n: usize) -> AlignedBuffer<f32> {
+    let mut buffer = AlignedBuffer::new(n);
     for (i, x) in buffer.iter_mut().enumerate() {
         *x = ((i * 37 % 101) as f32 - 50.0) / 64.0;
     }
@@ -38,7 +38,7 @@ fn products(c: &mut Criterion) {
     ] {
         let (w, a) = (numbers(outer * inner), numbers(m * inner));
         let mut out = numbers(m * outer);
-        let part = [Part::whole(&w, outer, inner)];
+        let part = [BlockSlice::whole(&w, outer, inner)];
         let packed = Packed::new(widest(), outer, inner, false, &part);
         let shape = format!("{m}x{inner}x{outer}");
         group.throughput(Throughput::Elements((2 * m * inner * outer) as u64));
@@ -71,7 +71,7 @@ fn packing(c: &mut Criterion) {
     let mut group = c.benchmark_group("pack");
     for [outer, inner] in [[128, 32], [512, 128], [2048, 512]] {
         let w = numbers(outer * inner);
-        let part = [Part::whole(&w, outer, inner)];
+        let part = [BlockSlice::whole(&w, outer, inner)];
         group.throughput(Throughput::Elements((outer * inner) as u64));
         for transposed in [false, true] {
             let direction = if transposed { "backward" } else { "forward" };
@@ -116,7 +116,7 @@ fn weight_gradients(c: &mut Criterion) {
         let (m, n) = (4 * hidden, hidden);
         let (delta, x, h) = (numbers(terms * m), numbers(terms * n), numbers(terms * n));
         let (mut dw, mut du, mut db) = (numbers(m * n), numbers(m * n), numbers(m));
-        let whole = |to: &mut Buffer<f32>| BlockMut {
+        let whole = |to: &mut AlignedBuffer<f32>| BlockMut {
             ptr: to.as_mut_ptr(),
             ld: n,
             row: 0,
@@ -125,7 +125,7 @@ fn weight_gradients(c: &mut Criterion) {
             cols: n,
         };
         let to = [whole(&mut dw), whole(&mut du)];
-        let rhs = [(&x, &to[0]), (&h, &to[1])].map(|(from, dst)| Rhs {
+        let rhs = [(&x, &to[0]), (&h, &to[1])].map(|(from, dst)| OuterRhs {
             ptr: from.as_ptr(),
             step_stride: n,
             row_stride: n,
@@ -152,7 +152,7 @@ fn weight_gradients(c: &mut Criterion) {
             add: false,
         };
         let k = widest::<f32>();
-        let mut scratch = Buffer::<f32>::new(k.outer_scratch_len(terms, 2 * n, rhs.len()));
+        let mut scratch = AlignedBuffer::<f32>::new(k.outer_scratch_len(terms, 2 * n, rhs.len()));
         group.throughput(Throughput::Elements((2 * m * 2 * n * terms) as u64));
         group.bench_function(format!("{m}x{n} twice, K={terms}"), |b| {
             // SAFETY: everything is described as it lies, and nothing overlaps.

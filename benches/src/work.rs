@@ -1,7 +1,7 @@
 //! What a step works on: inputs, weights and the cotangents gy of the outputs, the same for both engines.
 
 use retrograd::Cell;
-use retrograd_tape::{Domain, InputRole, OutputRole, Real, Tape, Type};
+use retrograd_tape::{InputRole, OutputRole, Real, Tape};
 
 /// The arrays of a step of `t` steps and `b` rows.
 #[derive(Clone, Debug)]
@@ -26,11 +26,11 @@ impl Work<f32> {
         let inputs = tape.inputs().iter().map(|i| match i.role {
             InputRole::Param => parameters.by_ref().take(i.ty.shape.len()).collect(),
             InputRole::Initial => Vec::new(),
-            _ => random.normal(count(i.ty, t, b)),
+            _ => random.normal(i.ty.numbers(t, b)),
         });
         let inputs = inputs.collect();
         let outputs = tape.outputs().iter().map(|o| {
-            let len = count(tape.node(o.value).ty, t, b);
+            let len = tape.node(o.value).ty.numbers(t, b);
             (o.role == OutputRole::Output).then(|| random.normal(len))
         });
         let cotangents = outputs.collect();
@@ -79,17 +79,6 @@ pub fn observed(tape: &Tape) -> impl Iterator<Item = String> {
     outputs
         .filter(|o| o.role == OutputRole::Output)
         .map(|o| o.name.to_string())
-}
-
-/// Numbers that a value of this type has at `t` steps and `b` rows.
-pub fn count(ty: Type, t: usize, b: usize) -> usize {
-    ty.shape.len()
-        * match ty.domain {
-            Domain::Once => 1,
-            Domain::Row => b,
-            Domain::BoundarySlots(k) => k * b,
-            Domain::Step => t * b,
-        }
 }
 
 /// A linear congruential generator (Numerical Recipes, chapter 7.1), good enough for a load.

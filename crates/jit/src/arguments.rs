@@ -29,7 +29,7 @@ pub(crate) fn fits(
     t: usize,
     b: usize,
 ) -> Result<(), RunError> {
-    let expected = count(ty.domain, ty.shape, t, b);
+    let expected = ty.numbers(t, b);
     if expected == found {
         return Ok(());
     }
@@ -77,18 +77,6 @@ pub(crate) fn are_rows<T: Element>(
             found: format!("{:?}", given[at]),
         }),
     }
-}
-
-/// Numbers of a value for `t` steps and `b` rows.
-#[inline]
-pub(crate) fn count(domain: Domain, shape: Shape, t: usize, b: usize) -> usize {
-    // No slice has as many numbers as fit none: what overflows fits no array.
-    shape.len().saturating_mul(match domain {
-        Domain::Once => 1,
-        Domain::Row => b,
-        Domain::BoundarySlots(k) => k.saturating_mul(b),
-        Domain::Step => t.saturating_mul(b),
-    })
 }
 
 fn layout(domain: Domain, shape: Shape) -> String {

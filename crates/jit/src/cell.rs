@@ -8,7 +8,7 @@ use retrograd_graph::plan::{Plan, plan};
 use retrograd_graph::{Graph, Options, Target};
 use retrograd_tape::{Extent, Input, Observe, Output, Tape};
 
-use crate::arguments::{IndexInput, count, index_inputs};
+use crate::arguments::{IndexInput, index_inputs};
 use crate::element::{Element, of_width};
 use crate::error::CompileError;
 use crate::exec::code::{Code, generate};
@@ -164,7 +164,7 @@ impl<T: Element> CompiledCell<T> {
     /// Numbers that output `k` has in a run; `usize::MAX` if they are more than can be counted.
     pub fn output_len(&self, k: usize, extent: Extent) -> usize {
         let ty = self.program.graph.node(self.outputs()[k].value).ty;
-        count(ty.domain, ty.shape, extent.steps, extent.rows)
+        ty.numbers(extent.steps, extent.rows)
     }
 
     /// The machine that it was compiled for.

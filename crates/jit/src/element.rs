@@ -6,7 +6,7 @@ use retrograd_tape::Real;
 use crate::vmath::Lane;
 
 /// f32 or f64.
-pub trait Element: Real + retrograd_kernels::Real {
+pub trait Element: Real + retrograd_kernels::SimdElement {
     /// The vectors of it.
     const LANE: Lane;
     /// The row that an index means, of a table of so many: the nearest whole number, ½ to even, if it is one of them. As in

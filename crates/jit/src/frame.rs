@@ -3,11 +3,11 @@
 use std::sync::atomic::AtomicU64;
 
 use retrograd_graph::plan::WIDE;
-use retrograd_kernels::{ActivateFn, Real, Weights};
+use retrograd_kernels::{ActivateFn, SimdElement, Weights};
 
 /// What compiled loops are called with. Compiled code reads its fields at [`offset`].
 #[repr(C)]
-pub(crate) struct Frame<T: Real> {
+pub(crate) struct Frame<T: SimdElement> {
     pub(crate) bases: *const *mut T,
     pub(crate) weights: *const Weights<T>,
     pub(crate) product: retrograd_kernels::ProductFn<T>,
@@ -19,7 +19,7 @@ pub(crate) struct Frame<T: Real> {
     pub(crate) activations: [ActivateFn<T>; WIDE.len()],
 }
 
-impl<T: Real> Frame<T> {
+impl<T: SimdElement> Frame<T> {
     /// An index was no row of its table since this was last asked.
     pub(crate) fn was_outside(&mut self) -> bool {
         std::mem::take(self.outside.get_mut()) != 0
@@ -27,7 +27,7 @@ impl<T: Real> Frame<T> {
 }
 
 // SAFETY: while loops run the frame is read only, but for a mark that all of them set alike; what its addresses lead to is divided among the threads by rows.
-unsafe impl<T: Real> Sync for Frame<T> {}
+unsafe impl<T: SimdElement> Sync for Frame<T> {}
 
 /// Byte offsets of a frame's fields, the same for both precisions: everything in it is an address or a word.
 pub(crate) mod offset {

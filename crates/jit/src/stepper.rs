@@ -8,7 +8,7 @@ use retrograd_graph::plan::{BufferId, Plan};
 use retrograd_graph::{Graph, Options, passes, plan};
 use retrograd_tape::{Domain, Input, InputRole, Output, OutputRole, Tape};
 
-use crate::arguments::{IndexInput, are_rows, count, fits, index_inputs};
+use crate::arguments::{IndexInput, are_rows, fits, index_inputs};
 use crate::cell::CompiledCell;
 use crate::element::{Element, of_width};
 use crate::error::{CompileError, RunError, StepperError};
@@ -307,7 +307,7 @@ impl<T: Element> Stepper<T> {
             let expected = match i.ty.domain {
                 // They come with the samples.
                 Domain::Step => 0,
-                domain => count(domain, i.ty.shape, 1, b),
+                _ => i.ty.numbers(1, b),
             };
             if x.len() != expected && !(x.is_empty() && may_be_empty) {
                 fits("input", &i.name, i.ty, x.len(), 0, b)?;

@@ -9,7 +9,7 @@ use retrograd_graph::{Graph, Level, passes};
 use retrograd_jit::{CompileError, CompiledCell, Element, Options, Purpose, Target};
 use retrograd_kernels::{Isa, kernels_for};
 use retrograd_tape::Extent;
-use retrograd_tape::{Domain, InputRole, Map, Op, Recorder, Reduction, Shape, Tape, Var};
+use retrograd_tape::{InputRole, Map, Op, Recorder, Reduction, Shape, Tape, Var};
 
 fn options(target: Target) -> Options {
     Options::default().with(|o| o.target = target)
@@ -371,12 +371,7 @@ fn more_than_one_row_has_the_same_bits_with_avx2_and_avx512() {
             let len = |i: &retrograd_tape::Input| match i.role {
                 InputRole::Param => i.ty.shape.len(),
                 InputRole::Initial => 0,
-                _ => match i.ty.domain {
-                    Domain::Once => i.ty.shape.len(),
-                    Domain::Row => i.ty.shape.len() * b,
-                    Domain::BoundarySlots(k) => i.ty.shape.len() * k * b,
-                    Domain::Step => i.ty.shape.len() * t * b,
-                },
+                _ => i.ty.numbers(t, b),
             };
             let scale = 1.0 / n as f32;
             let given: Vec<Vec<f32>> = (cell.inputs().iter().enumerate())

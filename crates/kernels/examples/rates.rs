@@ -6,8 +6,8 @@
 //! the outer products only, `--activations` the activations only.
 
 use retrograd_kernels::{
-    Activation, BlockMut, Buffer, Isa, Kernels, OuterArgs, Part, PieceMut, Rhs, Weights,
-    kernels_for,
+    Activation, AlignedBuffer, BlockMut, BlockSlice, Isa, Kernels, OuterArgs, OuterRhs, PieceMut,
+    Weights, kernels_for,
 };
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -26,8 +26,8 @@ fn best(mut f: impl FnMut()) -> f64 {
     best
 }
 
-fn numbers(n: usize) -> Buffer<f32> {
-    let mut b = Buffer::new(n);
+fn numbers(n: usize) -> AlignedBuffer<f32> {
+    let mut b = AlignedBuffer::new(n);
     let mut s = 1u32;
     for x in b.iter_mut() {
         s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -90,7 +90,7 @@ fn product(
         (outer, inner)
     };
     let (w, a, mut c) = (numbers(rows * cols), numbers(m * inner), numbers(m * outer));
-    let block = Part::whole(&w, rows, cols);
+    let block = BlockSlice::whole(&w, rows, cols);
     let block = retrograd_kernels::Block {
         ptr: block.data.as_ptr(),
         ld: block.ld,
@@ -99,7 +99,7 @@ fn product(
         rows: block.rows,
         cols: block.cols,
     };
-    let mut packing = Buffer::<f32>::new(k.packed_len(rows, cols, transposed));
+    let mut packing = AlignedBuffer::<f32>::new(k.packed_len(rows, cols, transposed));
     let mut weights = Weights {
         rows,
         cols,
@@ -159,7 +159,7 @@ fn outer(peak: Option<f64>, k: &Kernels<f32>, m: usize, n: usize, terms: usize, 
         cols: n,
     };
     let dst = [whole(w.as_mut_ptr()), whole(w2.as_mut_ptr())];
-    let rhs = [0, 1].map(|i| Rhs {
+    let rhs = [0, 1].map(|i| OuterRhs {
         ptr: r.as_ptr(),
         step_stride: n,
         row_stride: n,
@@ -186,7 +186,7 @@ fn outer(peak: Option<f64>, k: &Kernels<f32>, m: usize, n: usize, terms: usize, 
         n_bias: 1,
         add: true,
     };
-    let mut scratch = Buffer::<f32>::new(k.outer_scratch_len(terms, n * n_rhs, n_rhs));
+    let mut scratch = AlignedBuffer::<f32>::new(k.outer_scratch_len(terms, n * n_rhs, n_rhs));
     // SAFETY: everything is described as it lies.
     let s = best(|| unsafe { (k.outer)(&args, 0, m, scratch.as_mut_ptr()) });
     report(

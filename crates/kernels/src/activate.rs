@@ -10,8 +10,8 @@
 //! the rows is neither read nor written.
 
 use crate::ActivateFn;
-use crate::functions::{Exp, Function, Sigmoid, Softplus, Tanh};
-use crate::simd::{Op, Simd};
+use crate::functions::{Exp, LaneFunction, Sigmoid, Softplus, Tanh};
+use crate::simd::{Simd, SimdOp};
 use std::marker::PhantomData;
 
 /// A function of one number, to be applied to many. NaN gives NaN; ±∞, ±0 and subnormals behave as in `std`.
@@ -53,7 +53,7 @@ pub(crate) fn kernel<S: Simd>(f: Activation) -> ActivateFn<S::T> {
 ///
 /// # Safety
 /// See [`ActivateFn`].
-unsafe extern "C" fn activate<S: Simd, F: Function>(
+unsafe extern "C" fn activate<S: Simd, F: LaneFunction>(
     rows: usize,
     n: usize,
     x: *const S::T,
@@ -90,7 +90,7 @@ struct Activate<S: Simd, F> {
     set: PhantomData<(S, F)>,
 }
 
-impl<S: Simd, F: Function> Op for Activate<S, F> {
+impl<S: Simd, F: LaneFunction> SimdOp for Activate<S, F> {
     #[inline(always)]
     unsafe fn run(self) {
         let n = self.n;

@@ -3,7 +3,7 @@
 //! Invariant: reached through `crate::kernels_for` only, which checks the machine.
 
 use crate::Isa;
-use crate::simd::{Op, Simd};
+use crate::simd::{Simd, SimdOp};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 pub(crate) struct Avx2<T>(PhantomData<T>);
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn run<O: Op>(op: O) {
+unsafe fn run<O: SimdOp>(op: O) {
     // SAFETY: this is `vectorize` of the instruction set; the caller vouches for the operation's memory.
     unsafe { op.run() }
 }
@@ -28,7 +28,7 @@ impl Simd for Avx2<f32> {
     const FUSED: bool = true;
 
     #[inline(always)]
-    unsafe fn vectorize<O: Op>(op: O) {
+    unsafe fn vectorize<O: SimdOp>(op: O) {
         // SAFETY: the caller vouches for the instruction set and the operation's memory.
         unsafe { run(op) }
     }
@@ -164,7 +164,7 @@ impl Simd for Avx2<f64> {
     const FUSED: bool = true;
 
     #[inline(always)]
-    unsafe fn vectorize<O: Op>(op: O) {
+    unsafe fn vectorize<O: SimdOp>(op: O) {
         // SAFETY: the caller vouches for the instruction set and the operation's memory.
         unsafe { run(op) }
     }

@@ -5,7 +5,7 @@
 
 use crate::Isa;
 use crate::avx2::{sums_pd, sums_ps};
-use crate::simd::{Op, Simd};
+use crate::simd::{Simd, SimdOp};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 pub(crate) struct Avx512<T>(PhantomData<T>);
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-unsafe fn run<O: Op>(op: O) {
+unsafe fn run<O: SimdOp>(op: O) {
     // SAFETY: this is `vectorize` of the instruction set; the caller vouches for the operation's memory.
     unsafe { op.run() }
 }
@@ -27,7 +27,7 @@ impl Simd for Avx512<f32> {
     const FUSED: bool = true;
 
     #[inline(always)]
-    unsafe fn vectorize<O: Op>(op: O) {
+    unsafe fn vectorize<O: SimdOp>(op: O) {
         // SAFETY: the caller vouches for the instruction set and the operation's memory.
         unsafe { run(op) }
     }
@@ -169,7 +169,7 @@ impl Simd for Avx512<f64> {
     const FUSED: bool = true;
 
     #[inline(always)]
-    unsafe fn vectorize<O: Op>(op: O) {
+    unsafe fn vectorize<O: SimdOp>(op: O) {
         // SAFETY: the caller vouches for the instruction set and the operation's memory.
         unsafe { run(op) }
     }

@@ -5,7 +5,7 @@
 //! Invariant: nothing in this module's public API can access memory out of bounds: every length is checked by a panic.
 
 use crate::types::{Block, Weights};
-use crate::{Activation, Kernels, Real};
+use crate::{Activation, Kernels, SimdElement};
 use std::alloc::{Layout, alloc_zeroed};
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,21 +14,21 @@ use std::ops::{Deref, DerefMut};
 /// A cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([u64; 8]);
+struct CacheLine([u64; 8]);
 
 /// Elements aligned to 64 bytes, zero at first. Derefs to a slice.
 #[derive(Clone)]
-pub struct Buffer<T> {
-    lines: Vec<Line>,
+pub struct AlignedBuffer<T> {
+    lines: Vec<CacheLine>,
     len: usize,
     element: PhantomData<T>,
 }
 
-impl<T: Real> Buffer<T> {
+impl<T: SimdElement> AlignedBuffer<T> {
     /// `len` zeros.
     pub fn new(len: usize) -> Self {
         Self {
-            lines: vec![Line([0; 8]); (len * size_of::<T>()).div_ceil(64)],
+            lines: vec![CacheLine([0; 8]); (len * size_of::<T>()).div_ceil(64)],
             len,
             element: PhantomData,
         }
@@ -44,7 +44,7 @@ impl<T: Real> Buffer<T> {
         if n == 0 {
             return Ok(Self::new(0));
         }
-        let layout = Layout::array::<Line>(n).map_err(|_| TooMany)?;
+        let layout = Layout::array::<CacheLine>(n).map_err(|_| TooMany)?;
         // SAFETY: the layout is not empty.
         let lines = unsafe { alloc_zeroed(layout) };
         if lines.is_null() {
@@ -71,36 +71,36 @@ impl fmt::Display for TooMany {
 
 impl std::error::Error for TooMany {}
 
-impl<T> Buffer<T> {
+impl<T> AlignedBuffer<T> {
     /// Bytes that a buffer of `len` elements takes.
     pub const fn bytes_of(len: usize) -> usize {
         (len * size_of::<T>()).div_ceil(64) * 64
     }
 }
 
-impl<T: Real> Default for Buffer<T> {
+impl<T: SimdElement> Default for AlignedBuffer<T> {
     fn default() -> Self {
         Self::new(0)
     }
 }
 
-impl<T: Real> Deref for Buffer<T> {
+impl<T: SimdElement> Deref for AlignedBuffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         // SAFETY: the lines hold at least `len` elements, are aligned to more than an element, and every bit pattern is an
-        // f32 and an f64 (`Real` is sealed).
+        // f32 and an f64 (`SimdElement` is sealed).
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }
 
-impl<T: Real> DerefMut for Buffer<T> {
+impl<T: SimdElement> DerefMut for AlignedBuffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as for `deref`, and every f32 and f64 is a bit pattern that a line may hold.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
 }
 
-impl<T: Real> fmt::Debug for Buffer<T> {
+impl<T: SimdElement> fmt::Debug for AlignedBuffer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
@@ -108,7 +108,7 @@ impl<T: Real> fmt::Debug for Buffer<T> {
 
 /// One row-major block of a bigger matrix, as a slice.
 #[derive(Clone, Copy, Debug)]
-pub struct Part<'a, T> {
+pub struct BlockSlice<'a, T> {
     /// Its rows, `ld` elements apart; the last may end with the block.
     pub data: &'a [T],
     /// Elements from one row to the next, at least `cols`.
@@ -123,7 +123,7 @@ pub struct Part<'a, T> {
     pub cols: usize,
 }
 
-impl<'a, T: Real> Part<'a, T> {
+impl<'a, T: SimdElement> BlockSlice<'a, T> {
     /// A whole matrix [rows, cols].
     pub fn whole(data: &'a [T], rows: usize, cols: usize) -> Self {
         Self {
@@ -137,7 +137,7 @@ impl<'a, T: Real> Part<'a, T> {
     }
 
     fn block(&self, rows: usize, cols: usize) -> Block<T> {
-        let &Part {
+        let &BlockSlice {
             data,
             ld,
             row,
@@ -180,15 +180,15 @@ fn extent(rows: usize, cols: usize, ld: usize) -> usize {
 
 /// A packed matrix W [rows, cols] with the kernels that packed it.
 #[derive(Clone)]
-pub struct Packed<T: Real> {
+pub struct Packed<T: SimdElement> {
     kernels: &'static Kernels<T>,
     rows: usize,
     cols: usize,
     transposed: bool,
-    data: Buffer<T>,
+    data: AlignedBuffer<T>,
 }
 
-impl<T: Real> Packed<T> {
+impl<T: SimdElement> Packed<T> {
     /// Packs the matrix [rows, cols] that `parts` tile.
     ///
     /// # Panics
@@ -198,9 +198,9 @@ impl<T: Real> Packed<T> {
         rows: usize,
         cols: usize,
         transposed: bool,
-        parts: &[Part<'_, T>],
+        parts: &[BlockSlice<'_, T>],
     ) -> Self {
-        let mut data = Buffer::new(kernels.packed_len(rows, cols, transposed));
+        let mut data = AlignedBuffer::new(kernels.packed_len(rows, cols, transposed));
         let blocks: Vec<_> = parts.iter().map(|p| p.block(rows, cols)).collect();
         let w = Weights {
             rows,
@@ -251,7 +251,7 @@ impl<T: Real> Packed<T> {
     }
 }
 
-impl<T: Real> fmt::Debug for Packed<T> {
+impl<T: SimdElement> fmt::Debug for Packed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             kernels,
@@ -274,11 +274,11 @@ impl<T: Real> fmt::Debug for Packed<T> {
 /// # Panics
 /// If a part lies outside the matrix or is shorter than it says, or `a` has not m·k or `c` not m·n elements.
 #[expect(clippy::too_many_arguments, reason = "three matrices")]
-pub fn product_unpacked<T: Real>(
+pub fn product_unpacked<T: SimdElement>(
     kernels: &'static Kernels<T>,
     (rows, cols): (usize, usize),
     transposed: bool,
-    parts: &[Part<'_, T>],
+    parts: &[BlockSlice<'_, T>],
     m: usize,
     a: &[T],
     c: &mut [T],
@@ -297,7 +297,7 @@ pub fn product_unpacked<T: Real>(
 }
 
 /// The weights are sound; checks the rest.
-fn checked<T: Real>(
+fn checked<T: SimdElement>(
     kernels: &Kernels<T>,
     w: &Weights<T>,
     m: usize,
@@ -316,7 +316,7 @@ fn checked<T: Real>(
 ///
 /// # Panics
 /// If `src` has not rows · dst.len() elements.
-pub fn sum_rows<T: Real>(
+pub fn sum_rows<T: SimdElement>(
     kernels: &'static Kernels<T>,
     src: &[T],
     rows: usize,
@@ -333,7 +333,7 @@ pub fn sum_rows<T: Real>(
 ///
 /// # Panics
 /// If `x` and `y` differ in length.
-pub fn activate<T: Real>(kernels: &'static Kernels<T>, f: Activation, x: &[T], y: &mut [T]) {
+pub fn activate<T: SimdElement>(kernels: &'static Kernels<T>, f: Activation, x: &[T], y: &mut [T]) {
     let n = x.len();
     assert_eq!(n, y.len(), "f goes from as many elements to as many");
     // SAFETY: the length was checked, and `Kernels` exist only for what the machine has.

@@ -6,13 +6,13 @@
 //!
 //! Invariant: everything is rounded here, at compile time, once.
 
-use crate::Real;
+use crate::SimdElement;
 use std::f64::consts::{LN_2, LOG2_E};
 use std::ops::{Div, Neg, Sub};
 
 /// What eˣ and its relatives need to know of an element type.
 pub(crate) trait Coefficients:
-    Real + Neg<Output = Self> + Sub<Output = Self> + Div<Output = Self>
+    SimdElement + Neg<Output = Self> + Sub<Output = Self> + Div<Output = Self>
 {
     /// log₂ e ÷ 2, log₂ e and 2·log₂ e.
     const LOG2_E: [Self; 3];

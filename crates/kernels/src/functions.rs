@@ -18,7 +18,7 @@ use crate::simd::Simd;
 ///
 /// # Safety of the method
 /// As the methods of [`Simd`]: below `vectorize` only.
-pub(crate) trait Function {
+pub(crate) trait LaneFunction {
     unsafe fn of<S: Simd>(x: S::V) -> S::V;
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Softplus;
 
 /// eˣ = e^r·2^(n/2)·2^(n/2) with n even: only the last product can leave the normal range, so that subnormal results are
 /// rounded once, and twice the usual range of r (two terms more) saves the splitting of an integer.
-impl Function for Exp {
+impl LaneFunction for Exp {
     #[inline(always)]
     unsafe fn of<S: Simd>(x: S::V) -> S::V {
         let [low, high] = S::T::EXP_RANGE;
@@ -43,7 +43,7 @@ impl Function for Exp {
 
 /// c ÷ (c + e⁻ˣ·c), with e⁻ˣ·c = eʳ·2^(n + s) and c = 2ˢ in the bias of n: the denominator stays finite down to the x at
 /// which the result rounds to 0. So the lower tail has all its digits (½ + ½·tanh(x/2) would cancel there).
-impl Function for Sigmoid {
+impl LaneFunction for Sigmoid {
     #[inline(always)]
     unsafe fn of<S: Simd>(x: S::V) -> S::V {
         let [low, high] = S::T::SIGMOID_RANGE;
@@ -70,7 +70,7 @@ impl Function for Sigmoid {
 
 /// u ÷ (u + 2), u = e²ˣ − 1 = 2ⁿ·(e²ʳ − 1) − (1 − 2ⁿ), whose parts cancel nowhere: for n = 0 the second vanishes (as
 /// 1 − 1 = +0, which leaves the sign of u = −0). An x that rounds to ±1 anyway is limited to where u is still finite.
-impl Function for Tanh {
+impl LaneFunction for Tanh {
     #[inline(always)]
     unsafe fn of<S: Simd>(x: S::V) -> S::V {
         let limit = S::T::TANH_LIMIT;
@@ -100,7 +100,7 @@ impl Function for Tanh {
 
 /// ln(1 + eˣ) = max(x, 0) + ln(1 + t), t = e^−|x|, and ln(1 + t) = 2·artanh(t/(2 + t)), an odd series in
 /// s = 2t/(2 + t) ≤ 2/3 that needs no exponent taken apart.
-impl Function for Softplus {
+impl LaneFunction for Softplus {
     #[inline(always)]
     unsafe fn of<S: Simd>(x: S::V) -> S::V {
         let [zero, _, two] = S::T::SMALL;

@@ -17,10 +17,10 @@
 //! calls kernels holds on to it. Nothing is chosen here.
 //!
 //! ```
-//! use retrograd_kernels::{Isa, Packed, Part, kernels_for};
+//! use retrograd_kernels::{Isa, Packed, BlockSlice, kernels_for};
 //! let kernels = kernels_for(Isa::widest()).unwrap();
 //! let w = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]; // [2, 3]
-//! let packed = Packed::new(kernels, 2, 3, false, &[Part::whole(&w, 2, 3)]);
+//! let packed = Packed::new(kernels, 2, 3, false, &[BlockSlice::whole(&w, 2, 3)]);
 //! let mut y = [0.0; 2];
 //! packed.product(1, &[1.0, 0.0, 1.0], &mut y, false);
 //! assert_eq!(y, [4.0, 10.0]);
@@ -58,20 +58,24 @@ mod types;
 mod unpacked;
 
 pub use activate::Activation;
-pub use buffer::{Buffer, Packed, Part, TooMany, activate, product_unpacked, sum_rows};
-pub use types::{ADD, BACKWARD, Block, BlockMut, OuterArgs, PieceMut, Rhs, RowOuterArgs, Weights};
+pub use buffer::{
+    AlignedBuffer, BlockSlice, Packed, TooMany, activate, product_unpacked, sum_rows,
+};
+pub use types::{
+    ADD, BACKWARD, Block, BlockMut, OuterArgs, OuterRhs, PieceMut, RowOuterArgs, Weights,
+};
 
 use std::fmt;
 
 /// The kernels for T of one instruction set, if the machine has it.
-pub fn kernels_for<T: Real>(isa: Isa) -> Option<&'static Kernels<T>> {
+pub fn kernels_for<T: SimdElement>(isa: Isa) -> Option<&'static Kernels<T>> {
     T::kernels_for(isa)
 }
 
 /// The kernels for elements T of one instruction set. They exist only for instruction sets that the machine has, so
 /// a kernel's preconditions are about memory alone.
 #[derive(Debug)]
-pub struct Kernels<T: Real> {
+pub struct Kernels<T: SimdElement> {
     /// The instruction set.
     pub isa: Isa,
     /// Columns of a panel.
@@ -171,7 +175,7 @@ pub type SumRowsFn<T> = unsafe extern "C" fn(
 pub type ActivateFn<T> =
     unsafe extern "C" fn(rows: usize, n: usize, x: *const T, ldx: usize, y: *mut T, ldy: usize);
 
-impl<T: Real> Kernels<T> {
+impl<T: SimdElement> Kernels<T> {
     const fn of<S: simd::Simd<T = T>>() -> Self {
         Self {
             isa: S::ISA,
@@ -265,7 +269,7 @@ impl fmt::Display for Isa {
 }
 
 /// An element: f32 or f64.
-pub trait Real:
+pub trait SimdElement:
     sealed::Tables
     + Copy
     + Default
@@ -280,20 +284,20 @@ pub trait Real:
     fn mul_add(self, a: Self, b: Self) -> Self;
 }
 
-impl Real for f32 {
+impl SimdElement for f32 {
     fn mul_add(self, a: f32, b: f32) -> f32 {
         f32::mul_add(self, a, b)
     }
 }
 
-impl Real for f64 {
+impl SimdElement for f64 {
     fn mul_add(self, a: f64, b: f64) -> f64 {
         f64::mul_add(self, a, b)
     }
 }
 
 mod sealed {
-    use super::{Isa, Kernels, Real};
+    use super::{Isa, Kernels, SimdElement};
     use crate::portable::Portable;
     #[cfg(target_arch = "x86_64")]
     use crate::{avx2::Avx2, avx512::Avx512};
@@ -303,7 +307,7 @@ mod sealed {
         /// The kernels of an instruction set, if the machine has it.
         fn kernels_for(isa: Isa) -> Option<&'static Kernels<Self>>
         where
-            Self: Real;
+            Self: SimdElement;
     }
 
     impl Tables for f32 {

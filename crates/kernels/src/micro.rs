@@ -5,14 +5,14 @@
 //! Invariant: an element of C is the chain fma(a₀, b₀, s), fma(a₁, b₁, ·), … over k in ascending order, where s is 0 or the
 //! column's bias, added to the old value at the end if asked. So its value doesn't depend on R, on V, or on its neighbours.
 
-use crate::simd::{Op, Simd, prefetch};
+use crate::simd::{Simd, SimdOp, prefetch};
 
 /// Below this many terms the tile is over before a prefetched line of C could arrive.
 const PREFETCH_FROM: usize = 32;
 
 /// What a sum of products is added to.
 #[derive(Debug)]
-pub(crate) enum Start<T> {
+pub(crate) enum SumStart<T> {
     /// Nothing: C is overwritten.
     Zero,
     /// The same row for every row of C, which is overwritten.
@@ -21,35 +21,35 @@ pub(crate) enum Start<T> {
     Old,
 }
 
-impl<T> Clone for Start<T> {
+impl<T> Clone for SumStart<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<T> Copy for Start<T> {}
+impl<T> Copy for SumStart<T> {}
 
-impl<T> Start<T> {
+impl<T> SumStart<T> {
     /// `Old` or `Zero`.
     #[inline(always)]
     pub(crate) fn adding(add: bool) -> Self {
-        if add { Start::Old } else { Start::Zero }
+        if add { SumStart::Old } else { SumStart::Zero }
     }
 
     /// The start of the columns from `j` on, for the first terms of the sums; the later ones' is `Old`.
     #[inline(always)]
     pub(crate) fn part(self, first: bool, j: usize) -> Self {
         if !first {
-            return Start::Old;
+            return SumStart::Old;
         }
         match self {
-            Start::Bias(row) => Start::Bias(row.wrapping_add(j)),
-            Start::Zero | Start::Old => self,
+            SumStart::Bias(row) => SumStart::Bias(row.wrapping_add(j)),
+            SumStart::Zero | SumStart::Old => self,
         }
     }
 }
 
 /// One tile's operands. Strides in elements.
-pub(crate) struct Tile<T> {
+pub(crate) struct TileArgs<T> {
     /// Terms of each sum.
     pub(crate) k: usize,
     pub(crate) a: *const T,
@@ -66,22 +66,22 @@ pub(crate) struct Tile<T> {
     /// Columns of C to be written: at least 1, at most the tile's width.
     pub(crate) cols: usize,
     /// What the sums are added to; a bias at the tile's first column.
-    pub(crate) start: Start<T>,
+    pub(crate) start: SumStart<T>,
 }
 
-impl<T> Clone for Tile<T> {
+impl<T> Clone for TileArgs<T> {
     fn clone(&self) -> Self {
         Self { ..*self }
     }
 }
 
 /// `R` rows × `V` registers; with `V` over 2 several panels side by side, with `V` = 1 the first half of one.
-struct Run<'a, S: Simd, const R: usize, const V: usize>(&'a Tile<S::T>);
+struct MicroKernel<'a, S: Simd, const R: usize, const V: usize>(&'a TileArgs<S::T>);
 
-impl<S: Simd, const R: usize, const V: usize> Op for Run<'_, S, R, V> {
+impl<S: Simd, const R: usize, const V: usize> SimdOp for MicroKernel<'_, S, R, V> {
     #[inline(always)]
     unsafe fn run(self) {
-        let &Tile {
+        let &TileArgs {
             k,
             a,
             a_row,
@@ -93,7 +93,7 @@ impl<S: Simd, const R: usize, const V: usize> Op for Run<'_, S, R, V> {
             cols,
             start,
         } = self.0;
-        let add = matches!(start, Start::Old);
+        let add = matches!(start, SumStart::Old);
         // SAFETY: the tile describes R rows of k elements of A, panels of k·NR elements, and R rows of `cols` elements of C
         // and `cols` of the bias; every access below is to those. Prefetches access nothing.
         unsafe {
@@ -105,7 +105,7 @@ impl<S: Simd, const R: usize, const V: usize> Op for Run<'_, S, R, V> {
                 }
             }
             let mut acc = [[S::zero(); V]; R];
-            if let Start::Bias(row) = start {
+            if let SumStart::Bias(row) = start {
                 for v in 0..V {
                     let n = cols.saturating_sub(v * S::LANES);
                     if n > 0 {
@@ -170,12 +170,12 @@ pub(crate) fn panels_at_once(rows: usize) -> usize {
 /// # Safety
 /// The tile's memory must be accessible as its fields say, and the machine must have the instruction set.
 #[inline(always)]
-pub(crate) unsafe fn tile<S: Simd>(rows: usize, panels: usize, t: &Tile<S::T>) {
+pub(crate) unsafe fn tile<S: Simd>(rows: usize, panels: usize, t: &TileArgs<S::T>) {
     // SAFETY: passed on to the caller.
     unsafe {
         match (rows, panels) {
-            (2, 2) => S::vectorize(Run::<S, 2, 4>(t)),
-            (3, 2) => S::vectorize(Run::<S, 3, 4>(t)),
+            (2, 2) => S::vectorize(MicroKernel::<S, 2, 4>(t)),
+            (3, 2) => S::vectorize(MicroKernel::<S, 3, 4>(t)),
             _ if t.cols <= S::LANES => rows_of::<S, 1>(rows, t),
             _ => rows_of::<S, 2>(rows, t),
         }
@@ -184,23 +184,23 @@ pub(crate) unsafe fn tile<S: Simd>(rows: usize, panels: usize, t: &Tile<S::T>) {
 
 /// `rows` as a constant, so that the sums are registers.
 #[inline(always)]
-unsafe fn rows_of<S: Simd, const V: usize>(rows: usize, t: &Tile<S::T>) {
+unsafe fn rows_of<S: Simd, const V: usize>(rows: usize, t: &TileArgs<S::T>) {
     debug_assert!((1..=S::MR).contains(&rows));
     // SAFETY: passed on to the caller.
     unsafe {
         match rows {
-            1 => S::vectorize(Run::<S, 1, V>(t)),
-            2 => S::vectorize(Run::<S, 2, V>(t)),
-            3 => S::vectorize(Run::<S, 3, V>(t)),
-            4 => S::vectorize(Run::<S, 4, V>(t)),
-            5 if S::MR >= 5 => S::vectorize(Run::<S, 5, V>(t)),
-            6 if S::MR >= 6 => S::vectorize(Run::<S, 6, V>(t)),
-            7 if S::MR >= 7 => S::vectorize(Run::<S, 7, V>(t)),
-            8 if S::MR >= 8 => S::vectorize(Run::<S, 8, V>(t)),
-            9 if S::MR >= 9 => S::vectorize(Run::<S, 9, V>(t)),
-            10 if S::MR >= 10 => S::vectorize(Run::<S, 10, V>(t)),
-            11 if S::MR >= 11 => S::vectorize(Run::<S, 11, V>(t)),
-            12 if S::MR >= 12 => S::vectorize(Run::<S, 12, V>(t)),
+            1 => S::vectorize(MicroKernel::<S, 1, V>(t)),
+            2 => S::vectorize(MicroKernel::<S, 2, V>(t)),
+            3 => S::vectorize(MicroKernel::<S, 3, V>(t)),
+            4 => S::vectorize(MicroKernel::<S, 4, V>(t)),
+            5 if S::MR >= 5 => S::vectorize(MicroKernel::<S, 5, V>(t)),
+            6 if S::MR >= 6 => S::vectorize(MicroKernel::<S, 6, V>(t)),
+            7 if S::MR >= 7 => S::vectorize(MicroKernel::<S, 7, V>(t)),
+            8 if S::MR >= 8 => S::vectorize(MicroKernel::<S, 8, V>(t)),
+            9 if S::MR >= 9 => S::vectorize(MicroKernel::<S, 9, V>(t)),
+            10 if S::MR >= 10 => S::vectorize(MicroKernel::<S, 10, V>(t)),
+            11 if S::MR >= 11 => S::vectorize(MicroKernel::<S, 11, V>(t)),
+            12 if S::MR >= 12 => S::vectorize(MicroKernel::<S, 12, V>(t)),
             _ => {}
         }
     }

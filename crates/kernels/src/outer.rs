@@ -8,10 +8,10 @@
 //! Invariant: an element of a result is summed over K in ascending order in blocks that start at multiples of
 //! [`K_BLOCK`], whatever the range of rows and whatever the tile it falls in.
 
-use crate::micro::{Start, Tile, part, tile};
+use crate::micro::{SumStart, TileArgs, part, tile};
 use crate::simd::Simd;
 use crate::terms::{PackDelta, PackRhs, TILES, Terms, tile_len};
-use crate::types::{BlockMut, OuterArgs, PieceMut, Rhs, list};
+use crate::types::{BlockMut, OuterArgs, OuterRhs, PieceMut, list};
 use std::marker::PhantomData;
 
 /// Terms of a K block: a panel's block and a tile of δ share L1 (measured in `ceiling/`, Zen 4).
@@ -72,8 +72,8 @@ pub(crate) unsafe extern "C" fn outer<S: Simd>(
 }
 
 /// Columns `col .. col + cols` of a right-hand side, packed at `at`.
-struct Panel<'a, T> {
-    rhs: &'a Rhs<T>,
+struct RhsPanel<'a, T> {
+    rhs: &'a OuterRhs<T>,
     col: usize,
     cols: usize,
     at: *const T,
@@ -81,7 +81,7 @@ struct Panel<'a, T> {
 
 struct Outer<'a, S: Simd> {
     args: &'a OuterArgs<S::T>,
-    rhs: &'a [Rhs<S::T>],
+    rhs: &'a [OuterRhs<S::T>],
     bias: &'a [PieceMut<S::T>],
     rows: std::ops::Range<usize>,
     scratch: *mut S::T,
@@ -98,7 +98,7 @@ impl<S: Simd> Outer<'_, S> {
         loop {
             // Pack the next panels; `next` is where to go on: right-hand side and column.
             let mut at = self.scratch;
-            let mut panels: [Option<Panel<S::T>>; MAX_PANELS] = [const { None }; MAX_PANELS];
+            let mut panels: [Option<RhsPanel<S::T>>; MAX_PANELS] = [const { None }; MAX_PANELS];
             for panel in panels.iter_mut().take(panels_together::<S>()) {
                 while self.rhs.get(next.0).is_some_and(|r| next.1 >= r.n) {
                     next = (next.0 + 1, 0);
@@ -126,7 +126,7 @@ impl<S: Simd> Outer<'_, S> {
                         out: at,
                         set: PhantomData,
                     });
-                    *panel = Some(Panel {
+                    *panel = Some(RhsPanel {
                         rhs,
                         col: next.1,
                         cols,
@@ -156,7 +156,7 @@ impl<S: Simd> Outer<'_, S> {
         kk: usize,
         add: bool,
         bias: bool,
-        panels: &[Option<Panel<S::T>>],
+        panels: &[Option<RhsPanel<S::T>>],
         at: *mut S::T,
     ) {
         let args = self.args;
@@ -213,7 +213,7 @@ impl<S: Simd> Outer<'_, S> {
                             let Some((c, ldc)) = place(blocks, r0, p.col) else {
                                 continue;
                             };
-                            let operands = Tile {
+                            let operands = TileArgs {
                                 k: kk,
                                 a: at.add((t - t0) * tile_len::<S>(kk)),
                                 a_row: 1,
@@ -223,7 +223,7 @@ impl<S: Simd> Outer<'_, S> {
                                 c,
                                 ldc,
                                 cols: p.cols,
-                                start: Start::adding(add),
+                                start: SumStart::adding(add),
                             };
                             tile::<S>(r1 - r0, 1, &operands);
                         }

@@ -5,7 +5,7 @@
 //!
 //! Invariant: reads walk along rows of W. A packing that walks columns costs as much as a training step (`ceiling/`).
 
-use crate::simd::{Op, Simd};
+use crate::simd::{Simd, SimdOp};
 use crate::types::{Block, Weights, list};
 use std::marker::PhantomData;
 
@@ -40,7 +40,7 @@ pub(crate) unsafe extern "C" fn pack<S: Simd>(w: *const Weights<S::T>, out: *mut
         }
         for &block in list(w.blocks, w.n_blocks) {
             if w.transposed {
-                S::vectorize(Copy::<S> {
+                S::vectorize(PackCopy::<S> {
                     w: block,
                     k,
                     out,
@@ -59,14 +59,14 @@ pub(crate) unsafe extern "C" fn pack<S: Simd>(w: *const Weights<S::T>, out: *mut
 }
 
 /// A block of W into panels of W.
-struct Copy<S: Simd> {
+struct PackCopy<S: Simd> {
     w: Block<S::T>,
     k: usize,
     out: *mut S::T,
     set: PhantomData<S>,
 }
 
-impl<S: Simd> Op for Copy<S> {
+impl<S: Simd> SimdOp for PackCopy<S> {
     #[inline(always)]
     unsafe fn run(self) {
         let Block {
@@ -109,7 +109,7 @@ struct Transpose<S: Simd> {
     set: PhantomData<S>,
 }
 
-impl<S: Simd> Op for Transpose<S> {
+impl<S: Simd> SimdOp for Transpose<S> {
     #[inline(always)]
     unsafe fn run(self) {
         let Block {

@@ -6,7 +6,7 @@
 
 use crate::Isa;
 use crate::coefficients::Coefficients;
-use crate::simd::{Op, Simd};
+use crate::simd::{Simd, SimdOp};
 use std::marker::PhantomData;
 
 /// `N` elements of 16 bytes together.
@@ -30,7 +30,7 @@ impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
     ));
 
     #[inline(never)]
-    unsafe fn vectorize<O: Op>(op: O) {
+    unsafe fn vectorize<O: SimdOp>(op: O) {
         // SAFETY: the caller vouches for the operation's memory.
         unsafe { op.run() }
     }

@@ -7,8 +7,8 @@
 //! Invariant: with packed weights an element of C depends on its own row of A and column of B only, bit for bit:
 //! K blocks start at multiples of [`K_BLOCK`], whatever m is.
 
-use crate::micro::{Start, Tile, panels_at_once, part, tile};
-use crate::row::Row;
+use crate::micro::{SumStart, TileArgs, panels_at_once, part, tile};
+use crate::row::RowProduct;
 use crate::simd::Simd;
 use crate::types::{ADD, BACKWARD, Weights, list};
 use crate::unpacked;
@@ -32,7 +32,7 @@ pub(crate) unsafe extern "C" fn product<S: Simd>(
     how: u32,
 ) {
     // SAFETY: passed on to the caller.
-    unsafe { start::<S>(w, m, a, lda, Start::adding(how & ADD != 0), c, ldc, how) }
+    unsafe { start::<S>(w, m, a, lda, SumStart::adding(how & ADD != 0), c, ldc, how) }
 }
 
 /// See [`crate::ProductFromFn`].
@@ -50,7 +50,7 @@ pub(crate) unsafe extern "C" fn product_from<S: Simd>(
     how: u32,
 ) {
     // SAFETY: passed on to the caller.
-    unsafe { start::<S>(w, m, a, lda, Start::Bias(bias), c, ldc, how) }
+    unsafe { start::<S>(w, m, a, lda, SumStart::Bias(bias), c, ldc, how) }
 }
 
 /// Either of the two.
@@ -64,7 +64,7 @@ unsafe fn start<S: Simd>(
     m: usize,
     a: *const S::T,
     lda: usize,
-    start: Start<S::T>,
+    start: SumStart<S::T>,
     c: *mut S::T,
     ldc: usize,
     how: u32,
@@ -80,9 +80,9 @@ unsafe fn start<S: Simd>(
         if k == 0 {
             for i in 0..m {
                 match start {
-                    Start::Zero => c.add(i * ldc).write_bytes(0, n),
-                    Start::Bias(row) => c.add(i * ldc).copy_from_nonoverlapping(row, n),
-                    Start::Old => {}
+                    SumStart::Zero => c.add(i * ldc).write_bytes(0, n),
+                    SumStart::Bias(row) => c.add(i * ldc).copy_from_nonoverlapping(row, n),
+                    SumStart::Old => {}
                 }
             }
         } else if w.packed.is_null() {
@@ -90,7 +90,7 @@ unsafe fn start<S: Simd>(
             unpacked::product::<S>(w.transposed, backward, k, blocks, m, a, lda, start, c, ldc);
         } else if m == 1 {
             let b = w.packed;
-            S::vectorize(Row::<S> {
+            S::vectorize(RowProduct::<S> {
                 k,
                 n,
                 a,
@@ -118,7 +118,7 @@ unsafe fn packed<S: Simd>(
     lda: usize,
     b: *const S::T,
     backward: bool,
-    start: Start<S::T>,
+    start: SumStart<S::T>,
     c: *mut S::T,
     ldc: usize,
 ) {
@@ -144,7 +144,7 @@ unsafe fn packed<S: Simd>(
                         let (i0, i1) = (part(m, tiles, t), part(m, tiles, t + 1));
                         // SAFETY: rows i0..i1 of A and C exist; the panels from column j on have k·NR elements each.
                         unsafe {
-                            let operands = Tile {
+                            let operands = TileArgs {
                                 k: kk,
                                 a: a.add(i0 * lda + k0),
                                 a_row: lda,

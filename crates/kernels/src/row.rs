@@ -7,24 +7,24 @@
 //! Invariant: bit for bit the sums of `micro`'s tiles: K blocks start at multiples of [`K_BLOCK`], a block's sum is one
 //! ascending chain.
 
-use crate::micro::Start;
+use crate::micro::SumStart;
 use crate::product::K_BLOCK;
-use crate::simd::{Op, Simd};
+use crate::simd::{Simd, SimdOp};
 
 /// The operands; all sizes at least 1.
-pub(crate) struct Row<S: Simd> {
+pub(crate) struct RowProduct<S: Simd> {
     pub(crate) k: usize,
     pub(crate) n: usize,
     pub(crate) a: *const S::T,
     /// The panels.
     pub(crate) b: *const S::T,
-    pub(crate) start: Start<S::T>,
+    pub(crate) start: SumStart<S::T>,
     pub(crate) c: *mut S::T,
     /// Groups from the last to the first.
     pub(crate) backward: bool,
 }
 
-impl<S: Simd> Op for Row<S> {
+impl<S: Simd> SimdOp for RowProduct<S> {
     #[inline(always)]
     unsafe fn run(self) {
         let whole = self.n / (4 * S::NR);
@@ -45,7 +45,7 @@ impl<S: Simd> Op for Row<S> {
     }
 }
 
-impl<S: Simd> Row<S> {
+impl<S: Simd> RowProduct<S> {
     /// The columns from `j` on, fewer than eight registers.
     #[inline(always)]
     unsafe fn rest(&self, j: usize) {
@@ -65,7 +65,7 @@ impl<S: Simd> Row<S> {
     /// Columns from `j` on, `V` registers of them or, unless they are `WHOLE`, as many as there are.
     #[inline(always)]
     unsafe fn group<const V: usize, const WHOLE: bool>(&self, j: usize) {
-        let &Row {
+        let &RowProduct {
             k,
             n,
             a,
@@ -82,7 +82,7 @@ impl<S: Simd> Row<S> {
             for k0 in (0..k).step_by(K_BLOCK) {
                 let start = start.part(k0 == 0, j);
                 let mut acc = [S::zero(); V];
-                if let Start::Bias(row) = start {
+                if let SumStart::Bias(row) = start {
                     for (v, acc) in acc.iter_mut().enumerate() {
                         let (row, at) = (row.wrapping_add(v * S::LANES), v * S::LANES);
                         if WHOLE {
@@ -99,7 +99,7 @@ impl<S: Simd> Row<S> {
                         *acc = S::fma(x, w, *acc);
                     }
                 }
-                let add = matches!(start, Start::Old);
+                let add = matches!(start, SumStart::Old);
                 for (v, acc) in acc.into_iter().enumerate() {
                     let (to, at) = (c.wrapping_add(v * S::LANES), v * S::LANES);
                     if WHOLE {

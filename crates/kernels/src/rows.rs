@@ -7,7 +7,7 @@
 //! are the same.
 
 use crate::RowOuterArgs;
-use crate::simd::{Op, Simd};
+use crate::simd::{Simd, SimdOp};
 use std::marker::PhantomData;
 
 /// Rows of a tile.
@@ -43,7 +43,7 @@ struct RowOuter<S: Simd> {
     set: PhantomData<S>,
 }
 
-impl<S: Simd> Op for RowOuter<S> {
+impl<S: Simd> SimdOp for RowOuter<S> {
     #[inline(always)]
     unsafe fn run(self) {
         let mut x = self.args;

@@ -1,7 +1,7 @@
 //! What the drivers need of an instruction set: one register type and two dozen operations on it.
 //!
 //! For the drivers in this crate and for whoever adds an instruction set. The drivers are written once over [`Simd`];
-//! an instruction set is a type that implements it. Loops over registers are [`Op`]s: `Simd::vectorize` compiles their
+//! an instruction set is a type that implements it. Loops over registers are [`SimdOp`]s: `Simd::vectorize` compiles their
 //! bodies with the set's features switched on, so everything below it inlines into plain vector code.
 //!
 //! Invariant: a `Simd` method runs only below that type's own `vectorize`, and `vectorize` only on a machine that
@@ -11,7 +11,7 @@ use crate::Isa;
 use crate::coefficients::Coefficients;
 
 /// A piece of work whose body is to be compiled for an instruction set. Implementations are `#[inline(always)]`.
-pub(crate) trait Op {
+pub(crate) trait SimdOp {
     /// # Safety
     /// Called only from [`Simd::vectorize`] of the instruction set that the operation is written for; each operation's
     /// fields must describe memory that it may access.
@@ -38,7 +38,7 @@ pub(crate) trait Simd: Sized + 'static {
     /// Columns of a panel.
     const NR: usize = 2 * Self::LANES;
 
-    unsafe fn vectorize<O: Op>(op: O);
+    unsafe fn vectorize<O: SimdOp>(op: O);
     unsafe fn zero() -> Self::V;
     unsafe fn splat(x: Self::T) -> Self::V;
     unsafe fn load(p: *const Self::T) -> Self::V;

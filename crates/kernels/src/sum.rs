@@ -4,7 +4,7 @@
 //!
 //! Invariant: each element is summed in order, rows running fastest, and added to the old value at the end if asked.
 
-use crate::simd::{Op, Simd};
+use crate::simd::{Simd, SimdOp};
 use std::marker::PhantomData;
 
 /// Registers summed side by side: enough sums under way to hide an addition's latency, and 512 bytes read in a row.
@@ -51,7 +51,7 @@ struct SumRows<S: Simd> {
     set: PhantomData<S>,
 }
 
-impl<S: Simd> Op for SumRows<S> {
+impl<S: Simd> SimdOp for SumRows<S> {
     #[inline(always)]
     unsafe fn run(self) {
         let mut j = 0;

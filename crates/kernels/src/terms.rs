@@ -4,7 +4,7 @@
 //!
 //! Invariant: only the columns asked for are read; the sums of δ run in ascending order over the terms of a block.
 
-use crate::simd::{Op, Simd};
+use crate::simd::{Simd, SimdOp};
 use std::marker::PhantomData;
 
 /// Tiles of δ packed together, so that a row of δ is read a few cache lines at a time.
@@ -78,7 +78,7 @@ pub(crate) struct PackRhs<S: Simd> {
     pub(crate) set: PhantomData<S>,
 }
 
-impl<S: Simd> Op for PackRhs<S> {
+impl<S: Simd> SimdOp for PackRhs<S> {
     #[inline(always)]
     unsafe fn run(self) {
         let (n0, n1) = (self.cols, self.cols.saturating_sub(S::LANES));
@@ -123,7 +123,7 @@ pub(crate) struct PackDelta<S: Simd> {
     pub(crate) set: PhantomData<S>,
 }
 
-impl<S: Simd> Op for PackDelta<S> {
+impl<S: Simd> SimdOp for PackDelta<S> {
     #[inline(always)]
     unsafe fn run(self) {
         const { assert!(S::MR <= S::NR, "a row of a tile fits two registers") };

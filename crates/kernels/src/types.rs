@@ -104,7 +104,7 @@ impl<T> Weights<T> {
 /// A right-hand side of [`OuterArgs`]: vectors r of `n` elements, and where Σ δ rᵀ goes.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Rhs<T> {
+pub struct OuterRhs<T> {
     /// The vector of step 0, row 0.
     pub ptr: *const T,
     /// From one step to the next.
@@ -137,7 +137,7 @@ pub struct OuterArgs<T> {
     /// Rows (examples) of a step. The sums have steps · rows terms, rows running fastest.
     pub rows: usize,
     /// The right-hand sides.
-    pub rhs: *const Rhs<T>,
+    pub rhs: *const OuterRhs<T>,
     /// How many right-hand sides; may be 0.
     pub n_rhs: usize,
     /// Pieces that make up Σ δ (m elements), or none if it isn't wanted.
@@ -209,9 +209,9 @@ unsafe impl<T: Sync> Send for Weights<T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Weights<T> {}
 // SAFETY: as above.
-unsafe impl<T: Sync> Send for Rhs<T> {}
+unsafe impl<T: Sync> Send for OuterRhs<T> {}
 // SAFETY: as above.
-unsafe impl<T: Sync> Sync for Rhs<T> {}
+unsafe impl<T: Sync> Sync for OuterRhs<T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Send for OuterArgs<T> {}
 // SAFETY: as above.

@@ -9,8 +9,8 @@
 //! Invariant: an element of C depends on its own row of A, not on m; the order of its sum is fixed by the list of blocks and
 //! the way they are gone through.
 
-use crate::micro::Start;
-use crate::simd::{Op, Simd};
+use crate::micro::SumStart;
+use crate::simd::{Simd, SimdOp};
 use crate::types::Block;
 use std::marker::PhantomData;
 
@@ -30,7 +30,7 @@ pub(crate) unsafe fn product<S: Simd>(
     m: usize,
     a: *const S::T,
     lda: usize,
-    start: Start<S::T>,
+    start: SumStart<S::T>,
     c: *mut S::T,
     ldc: usize,
 ) {
@@ -85,14 +85,14 @@ pub(crate) unsafe fn product<S: Simd>(
 }
 
 /// What is done with a block's rows, a few at a time.
-trait Groups {
+trait RowGroups {
     /// Does rows r .. r + Q of the block, which must exist; `first` if they are the first that are done.
     unsafe fn rows<const Q: usize>(&self, r: usize, first: bool);
 }
 
 /// Goes through rows by eight, what remains by four, two and one; from the last to the first eight if `backward`.
 #[inline(always)]
-unsafe fn in_groups(rows: usize, backward: bool, work: &impl Groups) {
+unsafe fn in_groups(rows: usize, backward: bool, work: &impl RowGroups) {
     let whole = rows / 8;
     // SAFETY: each call covers rows that exist.
     unsafe {
@@ -112,7 +112,7 @@ unsafe fn in_groups(rows: usize, backward: bool, work: &impl Groups) {
 
 /// The rows behind the last eight, which may be the first that are done.
 #[inline(always)]
-unsafe fn rest(rows: usize, first: bool, work: &impl Groups) {
+unsafe fn rest(rows: usize, first: bool, work: &impl RowGroups) {
     let r = rows / 8 * 8;
     // SAFETY: as above.
     unsafe {
@@ -135,13 +135,13 @@ struct Dots<S: Simd> {
     m: usize,
     a: *const S::T,
     lda: usize,
-    start: Start<S::T>,
+    start: SumStart<S::T>,
     c: *mut S::T,
     ldc: usize,
     set: PhantomData<S>,
 }
 
-impl<S: Simd> Op for Dots<S> {
+impl<S: Simd> SimdOp for Dots<S> {
     #[inline(always)]
     unsafe fn run(self) {
         // SAFETY: passed on to the caller.
@@ -149,7 +149,7 @@ impl<S: Simd> Op for Dots<S> {
     }
 }
 
-impl<S: Simd> Groups for Dots<S> {
+impl<S: Simd> RowGroups for Dots<S> {
     /// With every row of A; the sums of rows are apart, so which is first does not matter.
     #[inline(always)]
     unsafe fn rows<const Q: usize>(&self, r: usize, _first: bool) {
@@ -177,9 +177,9 @@ impl<S: Simd> Groups for Dots<S> {
                 let mut sums = S::sums(acc);
                 let c = self.c.add(i * self.ldc + r);
                 let from = match self.start {
-                    Start::Zero => None,
-                    Start::Bias(row) => Some(row.add(r)),
-                    Start::Old => Some(c.cast_const()),
+                    SumStart::Zero => None,
+                    SumStart::Bias(row) => Some(row.add(r)),
+                    SumStart::Old => Some(c.cast_const()),
                 };
                 // By way of arrays, so that it is one register each.
                 if let Some(from) = from {
@@ -202,13 +202,13 @@ struct Sums<S: Simd> {
     m: usize,
     a: *const S::T,
     lda: usize,
-    start: Start<S::T>,
+    start: SumStart<S::T>,
     c: *mut S::T,
     ldc: usize,
     set: PhantomData<S>,
 }
 
-impl<S: Simd> Op for Sums<S> {
+impl<S: Simd> SimdOp for Sums<S> {
     #[inline(always)]
     unsafe fn run(self) {
         // SAFETY: passed on to the caller.
@@ -216,7 +216,7 @@ impl<S: Simd> Op for Sums<S> {
     }
 }
 
-impl<S: Simd> Groups for Sums<S> {
+impl<S: Simd> RowGroups for Sums<S> {
     /// Weighted, onto every row of C.
     #[inline(always)]
     unsafe fn rows<const Q: usize>(&self, r: usize, first: bool) {
@@ -236,9 +236,9 @@ impl<S: Simd> Groups for Sums<S> {
                     let n = cols - j;
                     // Two chains, so that the latency is half as long.
                     let mut even = match start {
-                        Start::Zero => S::zero(),
-                        Start::Bias(row) => S::load_up_to(row.add(j), n),
-                        Start::Old => S::load_up_to(c.add(j), n),
+                        SumStart::Zero => S::zero(),
+                        SumStart::Bias(row) => S::load_up_to(row.add(j), n),
+                        SumStart::Old => S::load_up_to(c.add(j), n),
                     };
                     let mut odd = S::zero();
                     for (q, &x) in x.iter().enumerate() {

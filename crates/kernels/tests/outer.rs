@@ -5,7 +5,7 @@ mod rows;
 
 use common::{Element, Guarded, Numbers, Sum, cuts, size};
 use proptest::prelude::*;
-use retrograd_kernels::{BlockMut, Isa, Kernels, OuterArgs, PieceMut, Rhs, kernels_for};
+use retrograd_kernels::{BlockMut, Isa, Kernels, OuterArgs, OuterRhs, PieceMut, kernels_for};
 
 #[derive(Clone, Debug)]
 struct Case {
@@ -168,7 +168,7 @@ impl<T: Element> Destinations<T> {
         ranges: &[(usize, usize)],
     ) {
         let rhs: Vec<_> = (0..rhs.len())
-            .map(|r| Rhs {
+            .map(|r| OuterRhs {
                 ptr: rhs[r].data.ptr(),
                 step_stride: rhs[r].step,
                 row_stride: rhs[r].row,

@@ -5,8 +5,8 @@ mod common;
 use common::{Element, Guarded, Numbers, Sum, cuts, size};
 use proptest::prelude::*;
 use retrograd_kernels::{
-    ADD, BACKWARD, Block, Isa, Kernels, Packed, Part, Real, Weights, kernels_for, product_unpacked,
-    sum_rows,
+    ADD, BACKWARD, Block, BlockSlice, Isa, Kernels, Packed, SimdElement, Weights, kernels_for,
+    product_unpacked, sum_rows,
 };
 
 /// What the product is added to.
@@ -296,7 +296,7 @@ fn the_safe_products_agree_with_arithmetic() {
     // [2, 3] from two stacked rows.
     let (top, bottom) = ([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]);
     let parts = [
-        Part {
+        BlockSlice {
             data: &top,
             ld: 3,
             row: 0,
@@ -304,7 +304,7 @@ fn the_safe_products_agree_with_arithmetic() {
             rows: 1,
             cols: 3,
         },
-        Part {
+        BlockSlice {
             data: &bottom,
             ld: 3,
             row: 1,
@@ -340,7 +340,7 @@ fn a_part_outside_the_matrix_is_refused() {
         1,
         1,
         false,
-        &[Part {
+        &[BlockSlice {
             data: &[0.0; 4],
             ld: 2,
             row: 0,
@@ -362,6 +362,6 @@ fn there_are_kernels_for_exactly_the_instruction_sets_that_the_machine_has() {
     assert_eq!(widest::<f32>().tile_rows, Isa::widest().tile_rows());
 }
 
-fn widest<T: Real>() -> &'static Kernels<T> {
+fn widest<T: SimdElement>() -> &'static Kernels<T> {
     kernels_for(Isa::widest()).expect("the machine has it")
 }

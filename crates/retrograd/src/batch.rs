@@ -127,7 +127,7 @@ impl<T: Float> Feed<T> {
         self.draw(cell, batch, purpose)?;
         let (mut params, mut masks) = (params, self.masks.iter());
         for input in cell.tape().inputs() {
-            let count = length(input, batch.extent.steps, batch.extent.rows);
+            let count = input.ty.numbers(batch.extent.steps, batch.extent.rows);
             let given = batch.array(&input.name);
             slices.push(match input.role {
                 InputRole::Param => {
@@ -158,7 +158,7 @@ impl<T: Float> Feed<T> {
     fn draw(&mut self, cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error> {
         let mut masks = self.masks.iter_mut();
         for input in cell.tape().inputs() {
-            let count = length(input, batch.extent.steps, batch.extent.rows);
+            let count = input.ty.numbers(batch.extent.steps, batch.extent.rows);
             let mask = match input.role {
                 InputRole::Mask => masks.next(),
                 _ => None,
@@ -250,7 +250,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error
                 InputRole::Weight | InputRole::Mask | InputRole::Initial
             ),
         };
-        let count = length(input, t, b);
+        let count = input.ty.numbers(t, b);
         match batch.array(&input.name) {
             Some(values) if values.len() == count => {}
             Some(values) => {
@@ -273,21 +273,6 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, purpose: Purpose) -> Result<(), Error
         }
     }
     Ok(())
-}
-
-/// The number of points of the input's domain. [`check`] has bounded T × B.
-fn points(input: &Input, t: usize, b: usize) -> usize {
-    match input.ty.domain {
-        Domain::Once => 1,
-        Domain::Row => b,
-        Domain::BoundarySlots(k) => k.saturating_mul(b),
-        Domain::Step => t * b,
-    }
-}
-
-/// More than any array has where that is not to be counted.
-fn length(input: &Input, t: usize, b: usize) -> usize {
-    points(input, t, b).saturating_mul(input.ty.shape.len())
 }
 
 /// The first number of a batch that is not finite, as an error: of an input, or of a target where no weight of the batch is 0.

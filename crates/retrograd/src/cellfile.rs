@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use retrograd_tape::{InputRole, Op, Shape, TapeError, Var};
-use retrograd_text::{self as text, Initial, Places, Start, Target, TextError};
+use retrograd_text::{self as text, Initial, Initialiser, RecordTarget, SourceMap, TextError};
 
 use crate::builder::{Builder, State};
 use crate::cell::Cell;
@@ -124,7 +124,7 @@ impl Cell {
 }
 
 /// A mistake that came out when the cell was finished, with its place in the text.
-fn locate(places: &Places, e: Error) -> TextError {
+fn locate(places: &SourceMap, e: Error) -> TextError {
     let message = e.to_string();
     let name = match &e {
         Error::KeepProbability { name, .. }
@@ -152,19 +152,19 @@ impl From<TextError> for Error {
 }
 
 /// How a parameter starts; [`Init::FanIn`] unless the file says it.
-fn init(start: Start) -> Init {
+fn init(start: Initialiser) -> Init {
     match start {
-        Start::Unsaid | Start::FanIn => Init::FanIn,
-        Start::Zeros => Init::Zeros,
-        Start::Constant(x) => Init::Constant(x),
-        Start::Uniform(k) => Init::Uniform(k),
-        Start::Normal(deviation) => Init::Normal(deviation),
-        Start::Identity => Init::Identity,
-        Start::Orthogonal => Init::Orthogonal,
+        Initialiser::Unspecified | Initialiser::FanIn => Init::FanIn,
+        Initialiser::Zeros => Init::Zeros,
+        Initialiser::Constant(x) => Init::Constant(x),
+        Initialiser::Uniform(k) => Init::Uniform(k),
+        Initialiser::Normal(deviation) => Init::Normal(deviation),
+        Initialiser::Identity => Init::Identity,
+        Initialiser::Orthogonal => Init::Orthogonal,
     }
 }
 
-impl Target for Builder {
+impl RecordTarget for Builder {
     fn input(&self, name: &str, role: InputRole, shape: Shape) -> Var<'_> {
         match role {
             InputRole::Static => self.static_input(name, shape),
@@ -176,10 +176,10 @@ impl Target for Builder {
     fn mask(&self, name: &str, shape: Shape, keep: f64) -> Var<'_> {
         Builder::mask(self, name, shape, keep)
     }
-    fn param(&self, name: &str, shape: Shape, start: Start) -> Var<'_> {
+    fn param(&self, name: &str, shape: Shape, start: Initialiser) -> Var<'_> {
         self.param_init(name, shape, init(start))
     }
-    fn init(&self, name: &str, start: Start) {
+    fn init(&self, name: &str, start: Initialiser) {
         Builder::init(self, name, init(start));
     }
     fn state<'t>(&'t self, name: &str, shape: Shape, delay: i32, init: Initial<'t>) -> Var<'t> {

@@ -1,7 +1,7 @@
 //! [`Session`]: runs a program in a workspace of its own; [`Results`], what a run gave.
 
 use retrograd_jit::{Executor, RunError};
-use retrograd_tape::{Domain, Extent, Interpreter, Observe, OutputRole, Tape};
+use retrograd_tape::{Extent, Interpreter, Observe, OutputRole, Tape};
 
 use crate::batch::{Batch, Feed, Purpose as Fed};
 use crate::engine::{Float, at_least_one_thread, weighed, zeros};
@@ -134,7 +134,7 @@ impl<T: Float> Session<T> {
                 let input = cell.tape().inputs().iter().position(|i| *i.name == **name);
                 let input = input.expect("the builder found it");
                 let len = match inputs[input].len() {
-                    0 => beginning(&cell.tape().inputs()[input], extent.rows),
+                    0 => cell.tape().inputs()[input].ty.numbers(1, extent.rows),
                     len => len,
                 };
                 self.arrays.push((key, vec![T::ZERO; len]));
@@ -203,15 +203,6 @@ impl<T: Float> std::fmt::Debug for Session<T> {
             .field("request", &self.program.shared.request)
             .finish_non_exhaustive()
     }
-}
-
-/// Numbers of what a state begins with.
-fn beginning(input: &retrograd_tape::Input, b: usize) -> usize {
-    let points = match input.ty.domain {
-        Domain::BoundarySlots(k) => k * b,
-        Domain::Once | Domain::Row | Domain::Step => b,
-    };
-    points * input.ty.shape.len()
 }
 
 /// All outputs of a run, by name.

@@ -1,5 +1,5 @@
-//! What derivative rules and composite functions are written over: anything that can apply an op to values.
-//! The tape, its backward recorder and the graph builder implement it, so a rule is written once.
+//! [`Algebra`]: anything that can apply an op to values. The tape, its backward program and the graph implement it, so
+//! that derivative rules and composite functions are written once.
 
 use crate::map::Map;
 use crate::op::{Op, Reduction};
@@ -42,11 +42,6 @@ pub trait Algebra {
     /// A constant of the given shape.
     fn constant(&mut self, value: f64, shape: Shape) -> Value {
         self.op(Op::constant(value, shape), &[])
-    }
-    /// A constant of `v`'s shape.
-    fn constant_like(&mut self, v: Value, value: f64) -> Value {
-        let shape = self.ty(v).shape;
-        self.constant(value, shape)
     }
     /// Zeros of a derivative ([`Op::Zeros`]): unlike a constant 0 they stay 0 whatever they are multiplied with.
     fn zeros(&mut self, shape: Shape) -> Value {

@@ -13,13 +13,13 @@ use crate::sums;
 /// A read-only matrix in a slice: element (i, j) is `data[i * row_stride + j * column_stride]`. Strides may be 0, which
 /// repeats a row or a column.
 #[derive(Clone, Copy)]
-pub(crate) struct Strided<'a, T> {
+pub(crate) struct StridedMatrix<'a, T> {
     pub(crate) data: &'a [T],
     pub(crate) row_stride: usize,
     pub(crate) column_stride: usize,
 }
 
-impl<T> Strided<'_, T> {
+impl<T> StridedMatrix<'_, T> {
     /// Checks that a matrix of `rows` × `columns`, neither of them 0, lies within the slice.
     fn check(&self, what: &str, rows: usize, columns: usize) {
         let last = (rows - 1)
@@ -46,8 +46,8 @@ pub(crate) fn gemm<T: Real>(
     (m, n, k): (usize, usize, usize),
     c: &mut [T],
     accumulate: bool,
-    a: Strided<'_, T>,
-    b: Strided<'_, T>,
+    a: StridedMatrix<'_, T>,
+    b: StridedMatrix<'_, T>,
 ) {
     assert_eq!(
         Some(c.len()),
@@ -99,8 +99,8 @@ const FEW: usize = 6;
 fn narrow<T: Real>(
     (m, n, k): (usize, usize, usize),
     c: &mut [T],
-    a: Strided<'_, T>,
-    b: Strided<'_, T>,
+    a: StridedMatrix<'_, T>,
+    b: StridedMatrix<'_, T>,
 ) -> bool {
     let left = |i: usize, l: usize| a.data[i * a.row_stride + l * a.column_stride];
     let right = |l: usize| &b.data[l * b.row_stride..][..n];
@@ -147,7 +147,7 @@ fn narrow<T: Real>(
 }
 
 /// The number types that `matrixmultiply` has a product of.
-pub trait Product: Sized {
+pub trait MatrixMultiply: Sized {
     /// C += A·B: C is m×n, A is m×k, B is k×n, with strides of rows and columns.
     ///
     /// # Safety
@@ -165,7 +165,7 @@ pub trait Product: Sized {
 
 macro_rules! product {
     ($t:ident, $gemm:path) => {
-        impl Product for $t {
+        impl MatrixMultiply for $t {
             unsafe fn product(
                 (m, k, n): (usize, usize, usize),
                 a: *const $t,
@@ -193,8 +193,8 @@ product!(f64, matrixmultiply::dgemm);
 mod tests {
     use super::*;
 
-    fn matrix(data: &[f64], row_stride: usize, column_stride: usize) -> Strided<'_, f64> {
-        Strided {
+    fn matrix(data: &[f64], row_stride: usize, column_stride: usize) -> StridedMatrix<'_, f64> {
+        StridedMatrix {
             data,
             row_stride,
             column_stride,
@@ -247,12 +247,12 @@ mod tests {
             let b = vec![T::from_f64(0.25); k * n];
             let mut c = vec![T::ZERO; m * n];
             let (row_stride, column_stride) = if by_columns { (1, k) } else { (n, 1) };
-            let left = Strided {
+            let left = StridedMatrix {
                 data: &a,
                 row_stride: k,
                 column_stride: 1,
             };
-            let right = Strided {
+            let right = StridedMatrix {
                 data: &b,
                 row_stride,
                 column_stride,

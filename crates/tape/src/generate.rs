@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::tape::Tape;
-use program::Program;
+use program::GeneratedProgram;
 
 pub use data::{cotangents, inputs, jittered};
 pub use tags::{every_tag, tags_of};
@@ -91,7 +91,7 @@ pub struct Case {
     /// For each input of the tape its numbers, in the layout of its domain; all of them are numbers of f32. Empty for
     /// initial states that are left out.
     pub inputs: Vec<Vec<f64>>,
-    program: Program,
+    program: GeneratedProgram,
 }
 
 /// Draws a case.
@@ -107,7 +107,12 @@ pub fn generate(choices: &mut Choices<'_>) -> Case {
 }
 
 impl Case {
-    fn new(program: Program, t: usize, b: usize, seed: u64) -> Result<Case, crate::TapeError> {
+    fn new(
+        program: GeneratedProgram,
+        t: usize,
+        b: usize,
+        seed: u64,
+    ) -> Result<Case, crate::TapeError> {
         let tape = program.record()?;
         let inputs = inputs(&tape, t, b, seed);
         Ok(Case {
@@ -196,7 +201,7 @@ mod tests {
 
     /// Bytes without a pattern.
     pub(super) fn bytes(seed: u64, n: usize) -> Vec<u8> {
-        let mut random = crate::gradcheck::Random(seed);
+        let mut random = crate::gradcheck::SplitMix64(seed);
         (0..n)
             .map(|_| (128.0 + 128.0 * random.next()) as u8)
             .collect()

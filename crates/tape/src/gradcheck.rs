@@ -31,7 +31,7 @@ pub enum Directions {
 
 /// What a passed check has compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Report {
+pub struct GradientReport {
     /// Derivatives that were compared.
     pub checked: usize,
     /// Derivatives that were not, being near a kink or too curved.
@@ -56,7 +56,7 @@ pub fn gradcheck(
     inputs: &[&[f64]],
     directions: Directions,
     seed: u64,
-) -> Result<Report, TapeError> {
+) -> Result<GradientReport, TapeError> {
     compare(tape, (t, b), inputs, directions, seed, |_| {})
 }
 
@@ -68,10 +68,10 @@ fn compare(
     directions: Directions,
     seed: u64,
     tamper: impl FnOnce(&mut Vec<Vec<f64>>),
-) -> Result<Report, TapeError> {
+) -> Result<GradientReport, TapeError> {
     let mut differences = CentralDifferences::new(tape, t, b, inputs)?;
     let run = differences.run();
-    let mut random = Random(seed);
+    let mut random = SplitMix64(seed);
     let weights: Vec<Vec<f64>> = (0..tape.outputs().len())
         .map(|i| run.output(i).iter().map(|_| random.next()).collect())
         .collect();
@@ -90,7 +90,7 @@ fn compare(
         differences,
         weights,
         gradient,
-        report: Report {
+        report: GradientReport {
             checked: 0,
             rejected: 0,
             worst: 0.0,
@@ -144,7 +144,7 @@ struct Check<'a> {
     scale: f64,
     /// Relative error of the functional.
     rounding: f64,
-    report: Report,
+    report: GradientReport,
 }
 
 impl Check<'_> {
@@ -195,10 +195,10 @@ fn magnitude(run: &Interpreter<f64>, weights: &[Vec<f64>]) -> f64 {
     terms(run, weights).map(f64::abs).sum()
 }
 
-/// SplitMix64 (Steele, Lea & Flood 2014): enough for test directions, without a dependency.
-pub(crate) struct Random(pub(crate) u64);
+/// SplitMix64 of Steele, Lea & Flood (2014): enough for test directions, without a dependency.
+pub(crate) struct SplitMix64(pub(crate) u64);
 
-impl Random {
+impl SplitMix64 {
     /// Uniform in -1 ‥ 1.
     pub(crate) fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -225,7 +225,7 @@ mod tests {
         let next = r.next(h, f(w.matvec(x) + u.matvec(h)));
         r.loss(next.square().mean());
         let tape = r.finish("layer").unwrap();
-        let mut random = Random(7);
+        let mut random = SplitMix64(7);
         let inputs = [5 * 3 * 4, 48, 144, 0];
         let inputs = inputs.map(|n| (0..n).map(|_| 0.5 * random.next()).collect());
         (tape, inputs.to_vec())
@@ -235,7 +235,7 @@ mod tests {
         (tape, inputs): &(Tape, Vec<Vec<f64>>),
         directions: Directions,
         tamper: impl FnOnce(&mut Vec<Vec<f64>>),
-    ) -> Result<Report, TapeError> {
+    ) -> Result<GradientReport, TapeError> {
         let inputs: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
         compare(tape, (5, 3), &inputs, directions, 3, tamper)
     }

@@ -1,11 +1,10 @@
-//! The element-wise ops: one row of [`Map::row`]'s table defines one op wholly: name, arity, accuracy, where it is
-//! defined, where its slope jumps, its value and its derivative. Printer, parser, generators and tolerances read the row.
-//! Two matches elsewhere must name every op (the interpreter's loops and the lowering); the compiler lists them for
-//! whoever adds one.
+//! The element-wise ops. One row of [`Map::row`]'s table defines an op completely: its name, arity and accuracy, where it is
+//! defined, where its derivative jumps, its value and its derivative. Printer, parser, generators and tolerances read the
+//! row. The few matches elsewhere that name every op have no `_` arm, so the compiler lists them when an op is added.
 
 use std::fmt;
 
-use crate::algebra::{Algebra, Value};
+use crate::term::Term;
 
 /// An element-wise op on operands of one shape. Comparisons give 1 or 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,10 +43,9 @@ pub enum Map {
     Select,
 }
 
-/// The product of a tangent or cotangent `t` with ∂y/∂x_i. An element-wise op's Jacobian is diagonal, so one rule serves
-/// forward and reverse mode. `None` stands for a derivative that is zero everywhere.
-pub type DerivativeRule =
-    fn(&mut dyn Algebra, xs: &[Value], y: Value, i: usize, t: Value) -> Option<Value>;
+/// The product of a tangent or cotangent `t` with ∂y/∂x_i, from (xs, y, i, t). An element-wise op's Jacobian is diagonal, so
+/// one rule serves forward and reverse mode. `None` stands for a derivative that is zero everywhere.
+type DerivativeRule = for<'a> fn(&[Term<'a>], Term<'a>, usize, Term<'a>) -> Option<Term<'a>>;
 
 /// The definition of one element-wise op.
 pub struct MapRow {
@@ -66,7 +64,7 @@ pub struct MapRow {
     /// The value at a point.
     pub eval: fn(&[f64]) -> f64,
     /// The derivative rule.
-    pub derivative: DerivativeRule,
+    pub(crate) derivative: DerivativeRule,
 }
 
 impl fmt::Debug for MapRow {
@@ -76,6 +74,9 @@ impl fmt::Debug for MapRow {
         shown.field("ulp", &self.ulp).finish_non_exhaustive()
     }
 }
+
+/// The least normal number of single precision.
+const LEAST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
 
 fn everywhere(_: &[f64]) -> bool {
     true
@@ -89,7 +90,7 @@ fn at_zero(x: &[f64]) -> f64 {
 fn where_equal(x: &[f64]) -> f64 {
     (x[0] - x[1]).abs()
 }
-fn flat(_: &mut dyn Algebra, _: &[Value], _: Value, _: usize, _: Value) -> Option<Value> {
+fn flat<'a>(_: &[Term<'a>], _: Term<'a>, _: usize, _: Term<'a>) -> Option<Term<'a>> {
     None
 }
 
@@ -103,7 +104,7 @@ pub(crate) fn sigmoid(x: f64) -> f64 {
     }
 }
 
-/// -1, 0 or 1; NaN stays NaN (unlike `f64::signum`, zero has sign zero).
+/// -1, 0 or 1; NaN stays NaN (unlike `f64::signum`, 0 gives 0).
 pub(crate) fn sign(x: f64) -> f64 {
     if x == 0.0 { 0.0 } else { x.signum() }
 }
@@ -169,7 +170,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| -x[0],
-                derivative: |a, _, _, _, t| Some(a.map1(Map::Neg, t)),
+                derivative: |_, _, _, t| Some(-t),
             },
             Map::Recip => &MapRow {
                 name: "recip",
@@ -179,11 +180,7 @@ impl Map {
                 defined: |x| x[0] != 0.0,
                 kink: smooth,
                 eval: |x| 1.0 / x[0],
-                derivative: |a, _, y, _, t| {
-                    let y2 = a.mul(y, y);
-                    let ty2 = a.mul(t, y2);
-                    Some(a.map1(Map::Neg, ty2))
-                },
+                derivative: |_, y, _, t| Some(-(t * (y * y))),
             },
             Map::Exp => &MapRow {
                 name: "exp",
@@ -193,7 +190,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0].exp(),
-                derivative: |a, _, y, _, t| Some(a.mul(t, y)),
+                derivative: |_, y, _, t| Some(t * y),
             },
             Map::Ln => &MapRow {
                 name: "ln",
@@ -203,7 +200,7 @@ impl Map {
                 defined: |x| x[0] > 0.0,
                 kink: smooth,
                 eval: |x| x[0].ln(),
-                derivative: |a, x, _, _, t| Some(a.map2(Map::Div, t, x[0])),
+                derivative: |x, _, _, t| Some(t / x[0]),
             },
             Map::Sqrt => &MapRow {
                 name: "sqrt",
@@ -213,11 +210,7 @@ impl Map {
                 defined: |x| x[0] > 0.0,
                 kink: smooth,
                 eval: |x| x[0].sqrt(),
-                derivative: |a, _, y, _, t| {
-                    let half = a.constant_like(y, 0.5);
-                    let ht = a.mul(t, half);
-                    Some(a.map2(Map::Div, ht, y))
-                },
+                derivative: |_, y, _, t| Some(t * 0.5 / y),
             },
             Map::Abs => &MapRow {
                 name: "abs",
@@ -227,10 +220,7 @@ impl Map {
                 defined: everywhere,
                 kink: at_zero,
                 eval: |x| x[0].abs(),
-                derivative: |a, x, _, _, t| {
-                    let s = a.map1(Map::Sign, x[0]);
-                    Some(a.mul(t, s))
-                },
+                derivative: |x, _, _, t| Some(t * x[0].sign()),
             },
             Map::Sign => &MapRow {
                 name: "sign",
@@ -250,10 +240,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0].sin(),
-                derivative: |a, x, _, _, t| {
-                    let c = a.map1(Map::Cos, x[0]);
-                    Some(a.mul(t, c))
-                },
+                derivative: |x, _, _, t| Some(t * x[0].cos()),
             },
             Map::Cos => &MapRow {
                 name: "cos",
@@ -263,11 +250,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0].cos(),
-                derivative: |a, x, _, _, t| {
-                    let s = a.map1(Map::Sin, x[0]);
-                    let ts = a.mul(t, s);
-                    Some(a.map1(Map::Neg, ts))
-                },
+                derivative: |x, _, _, t| Some(-(t * x[0].sin())),
             },
             Map::Tanh => &MapRow {
                 name: "tanh",
@@ -277,12 +260,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0].tanh(),
-                derivative: |a, _, y, _, t| {
-                    let one = a.constant_like(y, 1.0);
-                    let y2 = a.mul(y, y);
-                    let s = a.map2(Map::Sub, one, y2);
-                    Some(a.mul(t, s))
-                },
+                derivative: |_, y, _, t| Some(t * (y.one() - y * y)),
             },
             Map::Sigmoid => &MapRow {
                 name: "sigmoid",
@@ -292,12 +270,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| sigmoid(x[0]),
-                derivative: |a, _, y, _, t| {
-                    let one = a.constant_like(y, 1.0);
-                    let r = a.map2(Map::Sub, one, y);
-                    let s = a.mul(y, r);
-                    Some(a.mul(t, s))
-                },
+                derivative: |_, y, _, t| Some(t * (y * (y.one() - y))),
             },
             Map::Relu => &MapRow {
                 name: "relu",
@@ -307,11 +280,9 @@ impl Map {
                 defined: everywhere,
                 kink: at_zero,
                 eval: |x| if x[0] <= 0.0 { 0.0 } else { x[0] },
-                derivative: |a, x, _, _, t| {
-                    let zero = a.constant_like(x[0], 0.0);
-                    let on = a.map2(Map::Lt, zero, x[0]);
-                    let none = zeros_like(a, x[0]);
-                    Some(a.op_map(Map::Select, &[on, t, none]))
+                derivative: |x, y, _, t| {
+                    let positive = x[0].constant(0.0).lt(x[0]);
+                    Some(positive.select(t, x[0].zeros(y.shape())))
                 },
             },
             Map::Softplus => &MapRow {
@@ -322,10 +293,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0].max(0.0) + (-x[0].abs()).exp().ln_1p(),
-                derivative: |a, x, _, _, t| {
-                    let s = a.map1(Map::Sigmoid, x[0]);
-                    Some(a.mul(t, s))
-                },
+                derivative: |x, _, _, t| Some(t * x[0].sigmoid()),
             },
             Map::Softsign => &MapRow {
                 name: "softsign",
@@ -338,12 +306,9 @@ impl Map {
                 kink: at_zero,
                 eval: |x| x[0] / (1.0 + x[0].abs()),
                 // From x: 1 - |y| would cancel where |x| is large.
-                derivative: |a, x, _, _, t| {
-                    let one = a.constant_like(x[0], 1.0);
-                    let size = a.map1(Map::Abs, x[0]);
-                    let d = a.map2(Map::Add, one, size);
-                    let d2 = a.mul(d, d);
-                    Some(a.map2(Map::Div, t, d2))
+                derivative: |x, _, _, t| {
+                    let d = x[0].one() + x[0].abs();
+                    Some(t / (d * d))
                 },
             },
             Map::Copy => &MapRow {
@@ -354,7 +319,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0],
-                derivative: |_, _, _, _, t| Some(t),
+                derivative: |_, _, _, t| Some(t),
             },
             Map::Flush => &MapRow {
                 name: "flush",
@@ -364,14 +329,8 @@ impl Map {
                 defined: everywhere,
                 // It jumps next to 0, by what is no difference at any other number.
                 kink: at_zero,
-                eval: |x| {
-                    if x[0].abs() < f64::from(f32::MIN_POSITIVE) {
-                        0.0
-                    } else {
-                        x[0]
-                    }
-                },
-                derivative: |_, _, _, _, t| Some(t),
+                eval: |x| if x[0].abs() < LEAST_NORMAL { 0.0 } else { x[0] },
+                derivative: |_, _, _, t| Some(t),
             },
             Map::StopGradient => &MapRow {
                 name: "stop_gradient",
@@ -391,7 +350,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0] + x[1],
-                derivative: |_, _, _, _, t| Some(t),
+                derivative: |_, _, _, t| Some(t),
             },
             Map::Sub => &MapRow {
                 name: "sub",
@@ -401,7 +360,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0] - x[1],
-                derivative: |a, _, _, i, t| Some(if i == 0 { t } else { a.map1(Map::Neg, t) }),
+                derivative: |_, _, i, t| Some(if i == 0 { t } else { -t }),
             },
             Map::Mul => &MapRow {
                 name: "mul",
@@ -411,7 +370,7 @@ impl Map {
                 defined: everywhere,
                 kink: smooth,
                 eval: |x| x[0] * x[1],
-                derivative: |a, x, _, i, t| Some(a.mul(t, x[1 - i])),
+                derivative: |x, _, i, t| Some(t * x[1 - i]),
             },
             Map::Div => &MapRow {
                 name: "div",
@@ -421,14 +380,7 @@ impl Map {
                 defined: |x| x[1] != 0.0,
                 kink: smooth,
                 eval: |x| x[0] / x[1],
-                derivative: |a, x, y, i, t| {
-                    let tb = a.map2(Map::Div, t, x[1]);
-                    if i == 0 {
-                        return Some(tb);
-                    }
-                    let tby = a.mul(tb, y);
-                    Some(a.map1(Map::Neg, tby))
-                },
+                derivative: |x, y, i, t| Some(if i == 0 { t / x[1] } else { -(t / x[1] * y) }),
             },
             Map::Pow => &MapRow {
                 name: "pow",
@@ -438,17 +390,15 @@ impl Map {
                 defined: |x| x[0] > 0.0,
                 kink: smooth,
                 eval: |x| x[0].powf(x[1]),
-                derivative: |a, x, y, i, t| {
-                    if i == 0 {
-                        let one = a.constant_like(x[1], 1.0);
-                        let b1 = a.map2(Map::Sub, x[1], one);
-                        let p = a.map2(Map::Pow, x[0], b1);
-                        let bp = a.mul(x[1], p);
-                        return Some(a.mul(t, bp));
-                    }
-                    let l = a.map1(Map::Ln, x[0]);
-                    let yl = a.mul(y, l);
-                    Some(a.mul(t, yl))
+                derivative: |x, y, i, t| {
+                    let (a, b, by_base) = (x[0], x[1], i == 0);
+                    Some(
+                        t * if by_base {
+                            b * a.pow(b - 1.0)
+                        } else {
+                            y * a.ln()
+                        },
+                    )
                 },
             },
             Map::Max => &MapRow {
@@ -459,7 +409,7 @@ impl Map {
                 defined: everywhere,
                 kink: where_equal,
                 eval: |x| max(x[0], x[1]),
-                derivative: |a, x, _, i, t| Some(won(a, x[1 - i], x[i], t)),
+                derivative: |x, _, i, t| Some(t * share(x[1 - i], x[i])),
             },
             Map::Min => &MapRow {
                 name: "min",
@@ -469,7 +419,7 @@ impl Map {
                 defined: everywhere,
                 kink: where_equal,
                 eval: |x| -max(-x[0], -x[1]),
-                derivative: |a, x, _, i, t| Some(won(a, x[i], x[1 - i], t)),
+                derivative: |x, _, i, t| Some(t * share(x[i], x[1 - i])),
             },
             Map::Lt => &MapRow {
                 name: "lt",
@@ -509,33 +459,20 @@ impl Map {
                 defined: everywhere,
                 kink: at_zero,
                 eval: |x| if x[0] != 0.0 { x[1] } else { x[2] },
-                derivative: |a, x, y, i, t| {
-                    let zero = zeros_like(a, y);
-                    match i {
-                        1 => Some(a.op_map(Map::Select, &[x[0], t, zero])),
-                        2 => Some(a.op_map(Map::Select, &[x[0], zero, t])),
-                        _ => None,
-                    }
+                derivative: |x, y, i, t| match i {
+                    0 => None,
+                    1 => Some(x[0].select(t, y.zeros(y.shape()))),
+                    _ => Some(x[0].select(y.zeros(y.shape()), t)),
                 },
             },
         }
     }
 }
 
-/// A derivative's zeros, of `v`'s shape.
-fn zeros_like(a: &mut dyn Algebra, v: Value) -> Value {
-    let shape = a.ty(v).shape;
-    a.zeros(shape)
-}
-
-/// `t` where `low < high`, half of it where they are equal, 0 elsewhere: how PyTorch breaks ties of max and min.
-fn won(a: &mut dyn Algebra, low: Value, high: Value, t: Value) -> Value {
-    let half = a.constant_like(low, 0.5);
-    let lt = a.map2(Map::Lt, low, high);
-    let eq = a.map2(Map::Eq, low, high);
-    let tie = a.mul(half, eq);
-    let share = a.map2(Map::Add, lt, tie);
-    a.mul(t, share)
+/// 1 where `low < high`, ½ where they are equal, 0 elsewhere: how PyTorch breaks ties of max and min.
+fn share<'a>(low: Term<'a>, high: Term<'a>) -> Term<'a> {
+    let half = low.constant(0.5);
+    low.lt(high) + half * low.equals(high)
 }
 
 #[cfg(test)]

@@ -119,51 +119,51 @@ pub enum Op {
     SumTo(Domain),
 }
 
-/// Why operands do not fit an op. The caller adds which node and where.
-#[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TypeMismatch {
-    /// The wrong number of operands.
-    Arity {
-        /// How many it takes.
-        expected: usize,
-    },
-    /// Shapes that do not go together; operand index and what it would have to be.
-    Shape {
-        /// Which operand.
-        operand: usize,
-        /// What would fit.
-        expected: String,
-    },
-    /// Domains that do not go together.
-    Domain {
-        /// Which operand.
-        operand: usize,
-        /// What would fit.
-        expected: String,
-    },
-}
-
-impl TypeMismatch {
-    /// What would fit, where `name` says what an operand is called.
-    pub fn describe(&self, name: impl Fn(usize) -> String) -> String {
-        match self {
-            TypeMismatch::Arity { expected } => format!("it takes {expected} operands"),
-            TypeMismatch::Shape { operand, expected }
-            | TypeMismatch::Domain { operand, expected } => {
-                format!("{} should be {expected}", name(*operand))
-            }
-        }
-    }
-}
-
-impl fmt::Display for TypeMismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.describe(|operand| format!("operand {operand}")))
-    }
-}
-
 impl Op {
+    /// One op of each name but those of inputs and element-wise ops, with the least attributes.
+    const STRUCTURAL: [Op; 19] = [
+        Op::Constant {
+            value: Number(0.0),
+            shape: Shape::Scalar,
+        },
+        Op::Zeros(Shape::Scalar),
+        Op::Reduce(Reduction::Sum),
+        Op::Reduce(Reduction::Mean),
+        Op::Reduce(Reduction::Max),
+        Op::Dot,
+        Op::Broadcast(Shape::Scalar),
+        Op::Concat { axis: 0 },
+        Op::Slice {
+            axis: 0,
+            start: 0,
+            len: 1,
+        },
+        Op::Reshape(Shape::Scalar),
+        Op::MatVec { transposed: false },
+        Op::MatVec { transposed: true },
+        Op::Outer { to: Domain::Once },
+        Op::Gather,
+        Op::Scatter {
+            rows: 1,
+            to: Domain::Once,
+        },
+        Op::Delay(1),
+        Op::Boundary(1),
+        Op::Spread(Domain::Once),
+        Op::SumTo(Domain::Once),
+    ];
+
+    /// One op of each name but inputs, with the least attributes.
+    pub fn each() -> impl Iterator<Item = Op> {
+        let maps = Map::ALL.into_iter().map(Op::Map);
+        maps.chain(Op::STRUCTURAL)
+    }
+
+    /// The op of this name, with the least attributes, which readers of text replace by theirs.
+    pub fn by_name(name: &str) -> Option<Op> {
+        Op::each().find(|op| op.name() == name)
+    }
+
     /// A constant op.
     pub fn constant(value: f64, shape: Shape) -> Op {
         Op::Constant {
@@ -239,173 +239,6 @@ impl Op {
                 .unwrap_or(Domain::Step),
         }
     }
-
-    /// The type of the result, or why the operands do not fit.
-    pub fn infer(&self, xs: &[Type]) -> Result<Type, TypeMismatch> {
-        let arity_ok = match self.arity() {
-            Some(n) => xs.len() == n,
-            None => !xs.is_empty(),
-        };
-        if !arity_ok {
-            return Err(TypeMismatch::Arity {
-                expected: self.arity().unwrap_or(1),
-            });
-        }
-        let bad_shape = |operand, expected: String| Err(TypeMismatch::Shape { operand, expected });
-        let bad_domain =
-            |operand, expected: String| Err(TypeMismatch::Domain { operand, expected });
-        let mut joined = Domain::Once;
-        if !matches!(self, Op::Delay(_) | Op::Boundary(_)) {
-            for (i, x) in xs.iter().enumerate() {
-                match joined.join(x.domain) {
-                    Some(d) => joined = d,
-                    None => return bad_domain(i, format!("a domain that goes with {joined}")),
-                }
-            }
-        }
-        let shape = match *self {
-            Op::Input { ty, .. } => return Ok(ty),
-            Op::Constant { shape, .. } | Op::Zeros(shape) => shape,
-            Op::Map(_) => {
-                for (i, x) in xs.iter().enumerate().skip(1) {
-                    if x.shape != xs[0].shape {
-                        return bad_shape(i, xs[0].shape.to_string());
-                    }
-                }
-                xs[0].shape
-            }
-            Op::Reduce(_) => {
-                if xs[0].shape.is_empty() {
-                    return bad_shape(0, "at least one element".into());
-                }
-                Shape::Scalar
-            }
-            Op::Dot => {
-                if xs[0].shape != xs[1].shape {
-                    return bad_shape(1, xs[0].shape.to_string());
-                }
-                Shape::Scalar
-            }
-            Op::Broadcast(to) => {
-                if xs[0].shape != Shape::Scalar {
-                    return bad_shape(0, "a scalar".into());
-                }
-                to
-            }
-            Op::Concat { axis } => {
-                let mut total = 0;
-                for (i, x) in xs.iter().enumerate() {
-                    let Some(n) = x.shape.axis(axis) else {
-                        return bad_shape(i, format!("a value with an axis {axis}"));
-                    };
-                    total = n.saturating_add(total);
-                    if x.shape.with_axis(axis, 0) != xs[0].shape.with_axis(axis, 0) {
-                        return bad_shape(i, format!("{} but for axis {axis}", xs[0].shape));
-                    }
-                }
-                xs[0].shape.with_axis(axis, total)
-            }
-            Op::Slice { axis, start, len } => match xs[0].shape.axis(axis) {
-                Some(n) if len > 0 && start.checked_add(len).is_some_and(|end| end <= n) => {
-                    xs[0].shape.with_axis(axis, len)
-                }
-                _ => {
-                    let needed = start.saturating_add(len.max(1));
-                    return bad_shape(0, format!("at least {needed} along axis {axis}"));
-                }
-            },
-            Op::Reshape(to) => {
-                if to.len() != xs[0].shape.len() {
-                    return bad_shape(0, format!("{} elements", to.len()));
-                }
-                to
-            }
-            Op::MatVec { transposed } => {
-                let Shape::Matrix(m, n) = xs[0].shape else {
-                    return bad_shape(0, "a matrix".into());
-                };
-                let (out, inner) = if transposed { (n, m) } else { (m, n) };
-                if xs[1].shape != Shape::Vector(inner) {
-                    return bad_shape(1, Shape::Vector(inner).to_string());
-                }
-                Shape::Vector(out)
-            }
-            Op::Outer { to } => {
-                let Shape::Vector(m) = xs[0].shape else {
-                    return bad_shape(0, "a vector".into());
-                };
-                let Shape::Vector(n) = xs[1].shape else {
-                    return bad_shape(1, "a vector".into());
-                };
-                if !to.within(joined) {
-                    return bad_domain(0, format!("a domain that contains {to}"));
-                }
-                joined = to;
-                Shape::Matrix(m, n)
-            }
-            Op::Gather => {
-                let Shape::Matrix(rows, n) = xs[0].shape else {
-                    return bad_shape(0, "a matrix".into());
-                };
-                if rows == 0 {
-                    return bad_shape(0, "a matrix with rows".into());
-                }
-                if xs[1].shape != Shape::Scalar {
-                    return bad_shape(1, "a scalar".into());
-                }
-                Shape::Vector(n)
-            }
-            Op::Scatter { rows, to } => {
-                if xs[0].shape != Shape::Scalar {
-                    return bad_shape(0, "a scalar".into());
-                }
-                let Shape::Vector(n) = xs[1].shape else {
-                    return bad_shape(1, "a vector".into());
-                };
-                if !to.within(joined) {
-                    return bad_domain(1, format!("a domain that contains {to}"));
-                }
-                joined = to;
-                Shape::Matrix(rows, n)
-            }
-            Op::Delay(d) | Op::Boundary(d) => {
-                let edge = Domain::BoundarySlots(d.unsigned_abs() as usize);
-                if d == 0 {
-                    return bad_domain(0, "a delay other than 0".into());
-                }
-                if xs[0].domain != Domain::Step {
-                    return bad_domain(0, "a value of each step".into());
-                }
-                if !xs[1].domain.within(edge) {
-                    return bad_domain(1, format!("a value of {edge} or less"));
-                }
-                if xs[1].shape != xs[0].shape {
-                    return bad_shape(1, xs[0].shape.to_string());
-                }
-                joined = if matches!(self, Op::Delay(_)) {
-                    Domain::Step
-                } else {
-                    edge
-                };
-                xs[0].shape
-            }
-            Op::Spread(to) => {
-                if !xs[0].domain.within(to) {
-                    return bad_domain(0, format!("a domain within {to}"));
-                }
-                joined = to;
-                xs[0].shape
-            }
-            Op::SumTo(to) => {
-                if !to.within(xs[0].domain) {
-                    return bad_domain(0, format!("a domain that contains {to}"));
-                }
-                joined = to;
-                xs[0].shape
-            }
-        };
-        Ok(Type::new(shape, joined))
-    }
 }
 
 impl fmt::Display for Op {
@@ -427,6 +260,18 @@ impl fmt::Display for Op {
             Op::Scatter { rows, to } => write!(f, " {rows} {to}"),
             Op::Delay(d) | Op::Boundary(d) => write!(f, " {d}"),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_op_is_found_by_its_name() {
+        for op in Op::each() {
+            assert_eq!(Op::by_name(op.name()), Some(op));
         }
     }
 }

@@ -6,9 +6,9 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 use crate::single;
 
 mod sealed {
-    use crate::gemm::Product;
+    use crate::gemm::MatrixMultiply;
 
-    pub trait Sealed: Product {}
+    pub trait Sealed: MatrixMultiply {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
 }

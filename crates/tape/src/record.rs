@@ -38,7 +38,7 @@ pub enum LossReduction {
 }
 
 #[derive(Default)]
-struct Inner {
+struct Recording {
     nodes: Vec<Node>,
     inputs: Vec<Input>,
     /// Names of the inputs, and those of the outputs.
@@ -54,7 +54,7 @@ struct Inner {
 /// Records a program. Share it by reference; [`Var`]s borrow it.
 #[derive(Default)]
 pub struct Recorder {
-    inner: RefCell<Inner>,
+    inner: RefCell<Recording>,
 }
 
 impl fmt::Debug for Recorder {
@@ -69,7 +69,7 @@ impl fmt::Debug for Recorder {
     }
 }
 
-impl Inner {
+impl Recording {
     fn declare(
         &mut self,
         name: &str,
@@ -220,7 +220,7 @@ impl Inner {
 
 /// Lets rules and composite functions record on the tape; the recorder is borrowed for as long as they run.
 struct Appender<'a> {
-    inner: &'a mut Inner,
+    inner: &'a mut Recording,
     at: &'static Location<'static>,
 }
 

@@ -2,14 +2,14 @@
 //!
 //! A sum of n terms, one after the other, can be off by n/2 ulp of its size: in f32, 4 million terms lose three of seven
 //! digits. Two ways around it: [`sum`] halves what is longer than a block ([Higham 1993], pairwise summation: the error grows
-//! with log n), and [`Sum`], to which terms are added over time, adds what one addition rounded away with the next term (Kahan
+//! with log n), and [`CompensatedSum`], to which terms are added over time, adds what one addition rounded away with the next term (Kahan
 //! 1965, with the branch-free TwoSum of Knuth 1969): about one ulp in all, as long as the terms do not cancel.
 //!
 //! [Higham 1993]: https://doi.org/10.1137/0914050
 
 use crate::real::Real;
 
-/// Terms that [`sum`] adds up without halving, and points whose products [`Sum::part`] adds up before they are settled.
+/// Terms that [`sum`] adds up without halving, and points whose products [`CompensatedSum::part`] adds up before they are settled.
 pub(crate) const BLOCK: usize = 256;
 
 /// Sums that go on side by side within a block.
@@ -67,7 +67,7 @@ fn between<T: Real>(from: usize, to: usize, f: &impl Fn(usize) -> T) -> T {
 ///
 /// Invariant: between segments of a program it is settled: `carry` and `part` are zeros, and the buffer is the sum.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sum<T> {
+pub(crate) struct CompensatedSum<T> {
     /// What the buffer's last addition rounded away.
     pub(crate) carry: Vec<T>,
     /// Terms that are not yet in the buffer; empty if all are added to the buffer at once.
@@ -91,7 +91,7 @@ fn add<T: Real>(to: &mut T, carry: &mut T, x: T) {
     *to = after;
 }
 
-impl<T: Real> Sum<T> {
+impl<T: Real> CompensatedSum<T> {
     /// total[at..] += x
     pub(crate) fn add(&mut self, total: &mut [T], at: usize, x: &[T]) {
         self.dirty = true;
@@ -102,7 +102,7 @@ impl<T: Real> Sum<T> {
         }
     }
 
-    /// How many more points may be added to `part` before it is [taken over](Sum::added).
+    /// How many more points may be added to `part` before it is [taken over](CompensatedSum::added).
     pub(crate) fn room(&self) -> usize {
         BLOCK - self.points
     }
@@ -185,9 +185,9 @@ mod tests {
     #[test]
     fn a_sum_over_time_is_off_by_an_ulp_and_its_parts_by_half_a_block() {
         let mut total = [0.0f32];
-        let mut s = Sum {
+        let mut s = CompensatedSum {
             carry: vec![0.0],
-            ..Sum::default()
+            ..CompensatedSum::default()
         };
         (0..N).for_each(|_| s.add(&mut total, 0, &[TERM]));
         s.settle(&mut total);
@@ -212,9 +212,9 @@ mod tests {
             ([f32::NAN, 1.0, 1.0], f32::NAN),
         ] {
             let mut total = [0.0];
-            let mut s = Sum {
+            let mut s = CompensatedSum {
                 carry: vec![0.0],
-                ..Sum::default()
+                ..CompensatedSum::default()
             };
             for x in terms {
                 s.add(&mut total, 0, &[x]);

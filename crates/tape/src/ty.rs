@@ -85,7 +85,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// What a value varies over. The order is by inclusion: `Once < Row < Step` and `Row < Edge(k)`.
+/// What a value varies over. The order is by inclusion: `Once < Row < Step` and `Row < BoundarySlots(k)`.
 ///
 /// An operation on values of several domains happens in their [`join`](Domain::join): a value of a lower domain is the
 /// same for every point of a higher one.
@@ -111,6 +111,31 @@ impl Domain {
             (Domain::Row, d) | (d, Domain::Row) => Some(d),
             _ => None,
         }
+    }
+
+    /// How many steps a domain has where there are `t`: a boundary slot counts as one, and so does a domain without steps.
+    #[inline]
+    pub fn steps(self, t: usize) -> usize {
+        match self {
+            Domain::Once | Domain::Row => 1,
+            Domain::BoundarySlots(k) => k,
+            Domain::Step => t,
+        }
+    }
+
+    /// How many rows a domain has at each of its steps where there are `b`.
+    #[inline]
+    pub fn rows(self, b: usize) -> usize {
+        match self {
+            Domain::Once => 1,
+            Domain::Row | Domain::BoundarySlots(_) | Domain::Step => b,
+        }
+    }
+
+    /// How many points a domain has at `t` steps of `b` rows; `usize::MAX` if they are more.
+    #[inline]
+    pub fn points(self, t: usize, b: usize) -> usize {
+        self.steps(t).saturating_mul(self.rows(b))
     }
 
     /// True if every value of this domain is also one of `other`.
@@ -143,6 +168,12 @@ impl Type {
     /// A type from its two parts.
     pub fn new(shape: Shape, domain: Domain) -> Type {
         Type { shape, domain }
+    }
+
+    /// How many numbers a value has at `t` steps of `b` rows; `usize::MAX` if they are more.
+    #[inline]
+    pub fn numbers(self, t: usize, b: usize) -> usize {
+        self.domain.points(t, b).saturating_mul(self.shape.len())
     }
 
     /// For messages: `[3] over steps`.

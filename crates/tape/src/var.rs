@@ -4,7 +4,6 @@
 use std::ops;
 use std::panic::Location;
 
-use crate::algebra::Algebra;
 use crate::compose;
 use crate::map::Map;
 use crate::op::{Op, Reduction};
@@ -230,7 +229,8 @@ impl<'t> Var<'t> {
     /// (x - mean) ÷ √(variance + eps) of a vector, without gain and bias. A matrix is a mistake: an axis cannot be given yet.
     #[track_caller]
     pub fn layer_norm(self, eps: f64) -> Var<'t> {
-        let norm = |a: &mut dyn Algebra, v| compose::layer_norm(a, v, eps);
-        self.compose("layer_norm", Location::caller(), norm)
+        self.compose("layer_norm", Location::caller(), |x| {
+            compose::layer_norm(x, eps)
+        })
     }
 }

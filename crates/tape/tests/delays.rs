@@ -14,19 +14,10 @@ fn numbers(count: usize, seed: usize) -> Vec<f64> {
 }
 
 fn inputs(tape: &Tape, t: usize, b: usize) -> Vec<Vec<f64>> {
-    use retrograd_tape::Domain::*;
     tape.inputs()
         .iter()
         .enumerate()
-        .map(|(i, input)| {
-            let points = match input.ty.domain {
-                Once => 1,
-                Row => b,
-                BoundarySlots(k) => k * b,
-                Step => t * b,
-            };
-            numbers(points * input.ty.shape.len(), i)
-        })
+        .map(|(i, input)| numbers(input.ty.numbers(t, b), i))
         .collect()
 }
 

@@ -201,13 +201,7 @@ impl Draw {
         };
         (tape.inputs().iter())
             .map(|input| {
-                let points = match input.ty.domain {
-                    Domain::Once => 1,
-                    Domain::Row => self.b,
-                    Domain::BoundarySlots(k) => k * self.b,
-                    Domain::Step => self.t * self.b,
-                };
-                (0..points * input.ty.shape.len())
+                (0..input.ty.numbers(self.t, self.b))
                     .map(|_| match index {
                         Some(name) if input.name.starts_with(name) => {
                             (uniform() * self.m as f64).floor()
@@ -318,7 +312,8 @@ fn the_tangent_of_every_op_is_that_of_its_differences_and_so_is_the_tangents_gra
         let y = a.op(op, &xs);
         r.output("y", a.values[y.index()].0);
         // The sum of what the op's operands give.
-        let mut tangent = a.constant_like(y, 0.0);
+        let shape = a.ty(y).shape;
+        let mut tangent = a.constant(0.0, shape);
         tangent = a.spread(tangent, a.ty(y).domain);
         for (i, ty) in types.iter().enumerate().filter(|(i, _)| Some(*i) != index) {
             let t = draw.operand(&r, &format!("t{i}"), *ty);

@@ -100,13 +100,13 @@ pub(crate) enum Statement {
     Param {
         name: Name,
         shape: Vec<Expr>,
-        init: Option<Start>,
+        init: Option<InitialiserCall>,
     },
-    State(State),
+    State(StateDeclaration),
     /// `init forget.bias = 1`
     Init {
         name: Name,
-        start: Start,
+        start: InitialiserCall,
     },
     /// `a = …` and `c' = …`
     Assign {
@@ -124,15 +124,15 @@ pub(crate) enum Statement {
 
 /// `h[64] delay 2 init learned`
 #[derive(Clone, Debug)]
-pub(crate) struct State {
+pub(crate) struct StateDeclaration {
     pub(crate) name: Name,
     pub(crate) shape: Vec<Expr>,
     pub(crate) delay: Option<Expr>,
-    pub(crate) init: StateInit,
+    pub(crate) init: InitialValue,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum StateInit {
+pub(crate) enum InitialValue {
     Given,
     Learned,
     Value(Expr),
@@ -140,7 +140,7 @@ pub(crate) enum StateInit {
 
 /// How a parameter starts: a name and a number, if it takes one.
 #[derive(Clone, Debug)]
-pub(crate) struct Start {
+pub(crate) struct InitialiserCall {
     pub(crate) kind: Name,
     pub(crate) number: Option<Expr>,
     pub(crate) span: Span,
@@ -232,13 +232,13 @@ pub(crate) struct Call {
 #[derive(Clone, Debug)]
 pub(crate) struct Arg {
     /// `axis=` or `h:`
-    pub(crate) label: Option<(Name, Label)>,
+    pub(crate) label: Option<(Name, LabelKind)>,
     pub(crate) value: Expr,
 }
 
 /// What a label is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Label {
+pub(crate) enum LabelKind {
     /// `axis=1`: an attribute of the function.
     Attribute,
     /// `h: r * h`: what a dense calls the operand.

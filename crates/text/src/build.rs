@@ -9,13 +9,13 @@ use crate::ast::CellFile;
 use crate::error::{Source, Span, TextError};
 use crate::lower::lower;
 use crate::parse::parse_cell;
-use crate::sizes::{Form, Size, Sizes};
-use crate::target::{Initial, Target};
-use crate::typed::{Action, Beginning, Kind, Typed};
+use crate::sizes::{Form, Size, SizeSolver};
+use crate::target::{Initial, RecordTarget};
+use crate::typed::{Action, Beginning, Typed, TypedKind};
 
 /// Where the parts of a recorded cell stand in its file: for mistakes that come out only when the recording is finished.
 #[derive(Debug)]
-pub struct Places {
+pub struct SourceMap {
     source: Arc<Source>,
     /// The cell's name, in its head.
     head: Span,
@@ -24,7 +24,7 @@ pub struct Places {
     poisoned: Option<Span>,
 }
 
-impl Places {
+impl SourceMap {
     /// The mistake that finishing the recording told of: under the value that did not fit, or under `name`, or under what
     /// the message names in backticks, or under the cell's name. A position in Rust code, which the message may begin
     /// with, is left out.
@@ -62,18 +62,18 @@ fn without_position(message: &str) -> &str {
 ///
 /// # Errors
 /// Names that are not known, shapes that do not fit, sizes that nothing gives. What remains (values of domains that do
-/// not go together, recurrences that run both ways) comes out when the recording is finished; [`Places`] says where.
-pub fn record<T: Target>(
+/// not go together, recurrences that run both ways) comes out when the recording is finished; [`SourceMap`] says where.
+pub fn record<T: RecordTarget>(
     file: &CellFile,
     overrides: &[(&str, usize)],
     target: &T,
-) -> Result<Places, TextError> {
+) -> Result<SourceMap, TextError> {
     let lowered = lower(file, overrides)?;
     let mut build = Build {
         target,
         sizes: &lowered.sizes,
         values: HashMap::new(),
-        places: Places {
+        places: SourceMap {
             source: file.source.clone(),
             head: file.name.span,
             names: HashMap::new(),
@@ -83,7 +83,7 @@ pub fn record<T: Target>(
         becomes: (lowered.actions.iter())
             .filter_map(|action| match action {
                 Action::Next { name, value, .. } => match &value.kind {
-                    Kind::Value(alias) => Some((alias.as_str(), name.text.as_str())),
+                    TypedKind::Value(alias) => Some((alias.as_str(), name.text.as_str())),
                     _ => None,
                 },
                 _ => None,
@@ -116,15 +116,15 @@ pub fn read_tape(name: &str, text: &str, overrides: &[(&str, usize)]) -> Result<
 
 struct Build<'t, 'l, T> {
     target: &'t T,
-    sizes: &'l Sizes,
+    sizes: &'l SizeSolver,
     values: HashMap<String, Var<'t>>,
-    places: Places,
+    places: SourceMap,
     mislabelled: Option<TextError>,
     /// Which next value of a state a name stands for, as in `h' = hidden`.
     becomes: HashMap<&'l str, &'l str>,
 }
 
-impl<'t, T: Target> Build<'t, '_, T> {
+impl<'t, T: RecordTarget> Build<'t, '_, T> {
     fn shape(&self, form: Form) -> Shape {
         self.sizes.shape(form).expect("all sizes are solved")
     }
@@ -216,9 +216,9 @@ impl<'t, T: Target> Build<'t, '_, T> {
     fn value(&mut self, e: &Typed) -> Option<Var<'t>> {
         let target = self.target;
         let v = match &e.kind {
-            Kind::Constant(x) => target.constant(*x, Shape::Scalar),
-            Kind::Value(name) => self.values[name],
-            Kind::Map(map, xs) => {
+            TypedKind::Constant(x) => target.constant(*x, Shape::Scalar),
+            TypedKind::Value(name) => self.values[name],
+            TypedKind::Map(map, xs) => {
                 let mut operands = self.all(xs)?;
                 if e.form != Form::Scalar {
                     for x in &mut operands {
@@ -229,29 +229,29 @@ impl<'t, T: Target> Build<'t, '_, T> {
                 }
                 target.apply(Op::Map(*map), &operands)
             }
-            Kind::Square(x) => self.value(x)?.square(),
-            Kind::Softmax(x) => self.value(x)?.softmax(),
-            Kind::LayerNorm(x, eps) => self.value(x)?.layer_norm(*eps),
-            Kind::Op(op, xs) => {
+            TypedKind::Square(x) => self.value(x)?.square(),
+            TypedKind::Softmax(x) => self.value(x)?.softmax(),
+            TypedKind::LayerNorm(x, eps) => self.value(x)?.layer_norm(*eps),
+            TypedKind::Op(op, xs) => {
                 let operands = self.all(xs)?;
                 target.apply(*op, &operands)
             }
-            Kind::Broadcast(x) => {
+            TypedKind::Broadcast(x) => {
                 let x = self.value(x)?;
                 target.apply(Op::Broadcast(self.shape(e.form)), &[x])
             }
-            Kind::Reshape(x) => {
+            TypedKind::Reshape(x) => {
                 let x = self.value(x)?;
                 target.apply(Op::Reshape(self.shape(e.form)), &[x])
             }
-            Kind::Outer(xs, to) => {
+            TypedKind::Outer(xs, to) => {
                 let [a, b] = [self.value(&xs[0])?, self.value(&xs[1])?];
                 match to {
                     Some(to) => target.apply(Op::Outer { to: *to }, &[a, b]),
                     None => a.outer(b),
                 }
             }
-            Kind::Dense {
+            TypedKind::Dense {
                 name,
                 size,
                 operands,
@@ -278,7 +278,7 @@ impl<'t, T: Target> Build<'t, '_, T> {
                 }
                 target.dense(name, self.size(*size), &xs, *bias)
             }
-            Kind::Embedding {
+            TypedKind::Embedding {
                 name,
                 rows,
                 size,

@@ -1,40 +1,23 @@
 //! The functions of the cell file: those of the op table and the composite ones.
 
-use retrograd_tape::{Domain, Map, Op, Reduction};
+use retrograd_tape::{Domain, Op};
 
-use crate::ast::{Call, Expr, ExprKind, Label, Name};
+use crate::ast::{Call, Expr, ExprKind, LabelKind, Name};
 use crate::error::{Span, TextError, nearest};
 use crate::lower::Lower;
 use crate::sizes::{Form, Size};
 use crate::target::domain;
-use crate::typed::{Kind, Typed};
+use crate::typed::{Typed, TypedKind};
 use crate::values::spread_out;
 
-/// All functions but the element-wise ones.
-const FUNCTIONS: [&str; 23] = [
+/// The functions that are not ops.
+const COMPOSITE: [&str; 6] = [
     "square",
     "softmax",
     "layer_norm",
     "dense",
     "dense_no_bias",
     "embedding",
-    "sum",
-    "mean",
-    "amax",
-    "dot",
-    "broadcast",
-    "concat",
-    "slice",
-    "reshape",
-    "matvec",
-    "matvec_t",
-    "outer",
-    "gather",
-    "scatter",
-    "delay",
-    "boundary",
-    "spread",
-    "sum_to",
 ];
 
 /// A call whose operands and attributes have been told apart.
@@ -69,22 +52,8 @@ impl Lower<'_> {
             return Err(error.help(part));
         }
         let args = self.args(call, span)?;
-        if let Some(map) = Map::by_name(name) {
-            let xs = self.operands(&args, map.row().arity)?;
-            return self.element_wise(name, map, xs, span);
-        }
-        let typed = |kind, form| Ok(Typed { kind, form, span });
-        match name {
-            "square" => {
-                let x = self.one(&args)?;
-                let form = x.form;
-                typed(Kind::Square(Box::new(x)), form)
-            }
-            "softmax" => {
-                let x = self.one(&args)?;
-                let form = x.form;
-                typed(Kind::Softmax(Box::new(x)), form)
-            }
+        let kind: fn(Box<Typed>) -> TypedKind = match name {
+            "embedding" => return self.embedding(call, &args),
             "layer_norm" => {
                 let eps = match args.attribute("eps") {
                     Some(e) => self.number(e)?,
@@ -92,106 +61,122 @@ impl Lower<'_> {
                 };
                 let x = self.one(&args)?;
                 let form = x.form;
-                typed(Kind::LayerNorm(Box::new(x), eps), form)
+                let kind = TypedKind::LayerNorm(Box::new(x), eps);
+                return Ok(Typed { kind, form, span });
             }
-            "sum" | "mean" | "amax" => {
-                let reduction = match name {
-                    "sum" => Reduction::Sum,
-                    "mean" => Reduction::Mean,
-                    _ => Reduction::Max,
-                };
-                let xs = self.operands(&args, 1)?;
-                typed(Kind::Op(Op::Reduce(reduction), xs), Form::Scalar)
+            "square" => TypedKind::Square,
+            "softmax" => TypedKind::Softmax,
+            _ => return self.op(&args),
+        };
+        let x = self.one(&args)?;
+        let form = x.form;
+        let kind = kind(Box::new(x));
+        Ok(Typed { kind, form, span })
+    }
+
+    /// Understands a call of an op of the table.
+    fn op(&mut self, args: &Args<'_>) -> Result<Typed, TextError> {
+        let (name, span) = (args.function.text.as_str(), args.span);
+        let typed = |kind, form| Ok(Typed { kind, form, span });
+        match Op::by_name(name) {
+            Some(Op::Map(map)) => {
+                let xs = self.operands(args, map.row().arity)?;
+                self.element_wise(name, map, xs, span)
             }
-            "dot" => {
-                let xs = self.operands(&args, 2)?;
+            Some(op @ Op::Reduce(_)) => {
+                let xs = self.operands(args, 1)?;
+                typed(TypedKind::Op(op, xs), Form::Scalar)
+            }
+            Some(Op::Dot) => {
+                let xs = self.operands(args, 2)?;
                 if !self.sizes.join_forms(xs[0].form, xs[1].form) {
                     let [a, b] = [0, 1].map(|i| (xs[i].form, xs[i].span));
                     return Err(self.mismatch(name, a, b));
                 }
-                typed(Kind::Op(Op::Dot, xs), Form::Scalar)
+                typed(TypedKind::Op(Op::Dot, xs), Form::Scalar)
             }
-            "broadcast" | "reshape" => {
-                let [x, to] = self.exprs(&args)?;
-                let x = self.value(x)?;
-                let ExprKind::Shape(sizes) = &to.kind else {
-                    let message = format!("`{name}` needs a shape");
-                    return Err(self.error(to.span, message, "expected a shape, as in [2, 3]"));
-                };
-                let form = self.shape(sizes)?;
-                if name == "reshape" {
-                    self.sizes.same_count(x.form, form, span);
-                    return typed(Kind::Reshape(Box::new(x)), form);
-                }
+            Some(Op::Broadcast(_)) => {
+                let (x, form) = self.shaped(args)?;
                 if x.form != Form::Scalar {
                     let found = self.sizes.form(x.form);
                     let message = format!("only a scalar can be repeated, and this is {found}");
                     return Err(self.error(x.span, message, "expected a scalar"));
                 }
-                Ok(Typed {
-                    span,
-                    ..spread_out(x, form)
-                })
+                let x = spread_out(x, form);
+                Ok(Typed { span, ..x })
             }
-            "concat" => self.concat(&args),
-            "slice" => self.slice(&args),
-            "matvec" | "matvec_t" => {
-                let [m, v] = self.exprs(&args)?;
-                let (m, v) = (self.value(m)?, self.value(v)?);
-                self.product(name == "matvec_t", m, v, span)
+            Some(Op::Reshape(_)) => {
+                let (x, form) = self.shaped(args)?;
+                self.sizes.same_count(x.form, form, span);
+                typed(TypedKind::Reshape(Box::new(x)), form)
             }
-            "outer" => {
-                let to = match args.attribute("to") {
-                    Some(e) => Some(self.domain(e)?),
-                    None => None,
-                };
-                let [a, b] = self.exprs(&args)?;
-                let (a, b) = (self.value(a)?, self.value(b)?);
+            Some(Op::Concat { .. }) => self.concat(args),
+            Some(Op::Slice { .. }) => self.slice(args),
+            Some(Op::MatVec { transposed }) => {
+                let [m, v] = self.two(args)?;
+                self.product(transposed, m, v, span)
+            }
+            Some(Op::Outer { .. }) => {
+                let to = args.attribute("to").map(|e| self.domain(e)).transpose()?;
+                let [a, b] = self.two(args)?;
                 let (m, n) = (self.length(name, &a)?, self.length(name, &b)?);
-                typed(Kind::Outer(Box::new([a, b]), to), Form::Matrix(m, n))
+                typed(TypedKind::Outer(Box::new([a, b]), to), Form::Matrix(m, n))
             }
-            "gather" => {
-                let [m, i] = self.exprs(&args)?;
-                let (m, i) = (self.value(m)?, self.value(i)?);
+            Some(Op::Gather) => {
+                let [m, i] = self.two(args)?;
                 let Form::Matrix(_, n) = m.form else {
                     let message = format!("`gather` takes a row of a matrix, not of {}", m.form);
                     return Err(self.error(m.span, message, "expected a matrix"));
                 };
                 let i = self.index(i)?;
-                typed(Kind::Op(Op::Gather, vec![m, i]), Form::Vector(n))
+                typed(TypedKind::Op(Op::Gather, vec![m, i]), Form::Vector(n))
             }
-            "scatter" => {
-                let (rows, to) = (self.needed(&args, "rows")?, self.needed(&args, "to")?);
+            Some(Op::Scatter { .. }) => {
+                let (rows, to) = (self.needed(args, "rows")?, self.needed(args, "to")?);
                 let (rows, to) = (self.whole(rows)?, self.domain(to)?);
-                let [i, v] = self.exprs(&args)?;
-                let (i, v) = (self.value(i)?, self.value(v)?);
+                let [i, v] = self.two(args)?;
                 let (i, n) = (self.index(i)?, self.length(name, &v)?);
-                let kind = Kind::Op(Op::Scatter { rows, to }, vec![i, v]);
+                let kind = TypedKind::Op(Op::Scatter { rows, to }, vec![i, v]);
                 typed(kind, Form::Matrix(Size::Known(rows), n))
             }
-            "delay" | "boundary" => self.delay(&args),
-            "spread" | "sum_to" => {
-                let to = self.needed(&args, "to")?;
+            Some(Op::Delay(_) | Op::Boundary(_)) => self.delay(args),
+            Some(op @ (Op::Spread(_) | Op::SumTo(_))) => {
+                let to = self.needed(args, "to")?;
                 let to = self.domain(to)?;
-                let xs = self.operands(&args, 1)?;
+                let xs = self.operands(args, 1)?;
                 let form = xs[0].form;
-                let op = match name {
-                    "spread" => Op::Spread(to),
+                let op = match op {
+                    Op::Spread(_) => Op::Spread(to),
                     _ => Op::SumTo(to),
                 };
-                typed(Kind::Op(op, xs), form)
+                typed(TypedKind::Op(op, xs), form)
             }
-            "embedding" => self.embedding(call, &args),
-            _ => {
-                let message = format!("there is no function `{name}`");
-                let error = self.error(call.function.span, message, "expected a function");
-                let known = Map::ALL.iter().map(|m| m.row().name).chain(FUNCTIONS);
-                Err(match nearest(name, known) {
-                    Some(near) => error.help(format!("did you mean `{near}`?")),
-                    None => error,
-                })
+            None | Some(Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_)) => {
+                Err(self.unknown(args.function))
             }
         }
+    }
+
+    fn unknown(&self, function: &Name) -> TextError {
+        let message = format!("there is no function `{}`", function.text);
+        let error = self.error(function.span, message, "expected a function");
+        let ops = Op::each().filter(|op| op.arity() != Some(0));
+        let ops = ops.map(|op| op.name());
+        match nearest(&function.text, ops.chain(COMPOSITE)) {
+            Some(near) => error.help(format!("did you mean `{near}`?")),
+            None => error,
+        }
+    }
+
+    /// The operand of a function that takes a value and a shape.
+    fn shaped(&mut self, args: &Args<'_>) -> Result<(Typed, Form), TextError> {
+        let [x, to] = self.exprs(args)?;
+        let x = self.value(x)?;
+        let ExprKind::Shape(sizes) = &to.kind else {
+            let message = format!("`{}` needs a shape", args.function.text);
+            return Err(self.error(to.span, message, "expected a shape, as in [2, 3]"));
+        };
+        Ok((x, self.shape(sizes)?))
     }
 
     /// Tells operands from attributes; a function knows its attributes.
@@ -214,10 +199,10 @@ impl Lower<'_> {
         for arg in &call.args {
             match &arg.label {
                 None => args.operands.push(&arg.value),
-                Some((name, Label::Attribute)) if known.contains(&name.text.as_str()) => {
+                Some((name, LabelKind::Attribute)) if known.contains(&name.text.as_str()) => {
                     args.attributes.push((name, &arg.value));
                 }
-                Some((name, Label::Attribute)) => {
+                Some((name, LabelKind::Attribute)) => {
                     let message = format!("`{}` has no attribute `{}`", function.text, name.text);
                     let label = match known {
                         [] => "expected only operands".to_owned(),
@@ -225,7 +210,7 @@ impl Lower<'_> {
                     };
                     return Err(self.error(name.span, message, &label));
                 }
-                Some((name, Label::Operand)) => {
+                Some((name, LabelKind::Operand)) => {
                     let message = format!("`{}` does not call its operands", function.text);
                     let label = "only `dense` names operands, for its parameters";
                     return Err(self.error(name.span, message, label));
@@ -249,6 +234,11 @@ impl Lower<'_> {
     pub(crate) fn one(&mut self, args: &Args<'_>) -> Result<Typed, TextError> {
         let [x] = self.exprs(args)?;
         self.value(x)
+    }
+
+    fn two(&mut self, args: &Args<'_>) -> Result<[Typed; 2], TextError> {
+        let [a, b] = self.exprs(args)?;
+        Ok([self.value(a)?, self.value(b)?])
     }
 
     pub(crate) fn operands(&mut self, args: &Args<'_>, n: usize) -> Result<Vec<Typed>, TextError> {
@@ -302,7 +292,7 @@ impl Lower<'_> {
             Form::Vector(n) if self.sizes.join(n, Size::Known(1)) => Ok(Typed {
                 span: i.span,
                 form: Form::Scalar,
-                kind: Kind::Reshape(Box::new(i)),
+                kind: TypedKind::Reshape(Box::new(i)),
             }),
             form => {
                 let message = format!("an index is one number, not {}", self.sizes.form(form));

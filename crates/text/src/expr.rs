@@ -1,6 +1,6 @@
 //! The one expression grammar.
 
-use crate::ast::{Arg, Call, Expr, ExprKind, Infix, Label, Name};
+use crate::ast::{Arg, Call, Expr, ExprKind, Infix, LabelKind, Name};
 use crate::error::{Span, TextError};
 use crate::lexer::Token;
 use crate::parse::Parser;
@@ -197,8 +197,8 @@ impl Parser {
         let mut ahead = self.lexer.clone();
         ahead.next();
         let kind = match (self.lexer.peek().0, ahead.peek().0) {
-            (Token::Name, Token::Sign("=")) => Some(Label::Attribute),
-            (Token::Name, Token::Sign(":")) => Some(Label::Operand),
+            (Token::Name, Token::Sign("=")) => Some(LabelKind::Attribute),
+            (Token::Name, Token::Sign(":")) => Some(LabelKind::Operand),
             _ => None,
         };
         let mut label = None;

@@ -2,12 +2,12 @@
 
 use retrograd_tape::Op;
 
-use crate::ast::{Call, ExprKind, Label};
+use crate::ast::{Call, ExprKind, LabelKind};
 use crate::calls::Args;
 use crate::error::{Span, TextError};
 use crate::lower::Lower;
 use crate::sizes::{Form, Size};
-use crate::typed::{Kind, Typed};
+use crate::typed::{Typed, TypedKind};
 use crate::values::spread_out;
 
 impl Lower<'_> {
@@ -32,7 +32,7 @@ impl Lower<'_> {
         let total = self.sizes.sum(sizes, args.span);
         Ok(Typed {
             form: xs[0].form.with_axis(axis, total),
-            kind: Kind::Op(Op::Concat { axis }, xs),
+            kind: TypedKind::Op(Op::Concat { axis }, xs),
             span: args.span,
         })
     }
@@ -59,7 +59,7 @@ impl Lower<'_> {
         self.sizes.at_least(n, end, range.span);
         Ok(Typed {
             form: x.form.with_axis(axis, Size::Known(len)),
-            kind: Kind::Op(Op::Slice { axis, start, len }, vec![x]),
+            kind: TypedKind::Op(Op::Slice { axis, start, len }, vec![x]),
             span: args.span,
         })
     }
@@ -93,7 +93,7 @@ impl Lower<'_> {
             _ => Op::Boundary(d),
         };
         Ok(Typed {
-            kind: Kind::Op(op, vec![x, init]),
+            kind: TypedKind::Op(op, vec![x, init]),
             form,
             span: args.span,
         })
@@ -134,8 +134,8 @@ impl Lower<'_> {
         for arg in &call.args {
             let label = match &arg.label {
                 None => None,
-                Some((name, Label::Operand)) => Some(name.clone()),
-                Some((name, Label::Attribute)) => {
+                Some((name, LabelKind::Operand)) => Some(name.clone()),
+                Some((name, LabelKind::Attribute)) => {
                     let message = format!("`dense` has no attribute `{}`", name.text);
                     let label = "expected operands; `h: value` calls one `h`";
                     return Err(self.error(name.span, message, label));
@@ -152,7 +152,7 @@ impl Lower<'_> {
         self.wanted.push((size, call.function.span));
         Ok(Typed {
             form: Form::Vector(size),
-            kind: Kind::Dense {
+            kind: TypedKind::Dense {
                 name,
                 size,
                 operands,
@@ -179,7 +179,7 @@ impl Lower<'_> {
         self.wanted.push((size, call.function.span));
         Ok(Typed {
             form: Form::Vector(size),
-            kind: Kind::Embedding {
+            kind: TypedKind::Embedding {
                 name,
                 rows,
                 size,

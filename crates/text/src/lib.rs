@@ -1,7 +1,7 @@
 //! The language of cell files: the equations of a recurrent cell as text, read and recorded on a tape.
 //!
 //! A cell file is read into a tree ([`parse_cell`]). Its names are looked up, its shapes inferred and the widths of its
-//! dense layers solved from their use, and it is recorded on a [`Target`] ([`record`]): a bare tape ([`read_tape`]) or a
+//! dense layers solved from their use, and it is recorded on a [`RecordTarget`] ([`record`]): a bare tape ([`read_tape`]) or a
 //! builder that also knows how parameters start. A mistake is a [`TextError`], which displays itself with the file, the
 //! line, carets under the place, what was expected and, where it can tell, what was meant.
 //!
@@ -82,7 +82,7 @@ mod typed;
 mod values;
 
 pub use ast::CellFile;
-pub use build::{Places, read_tape, record};
+pub use build::{SourceMap, read_tape, record};
 pub use error::{Source, Span, TextError};
 pub use parse::parse_cell;
-pub use target::{Initial, Start, Target};
+pub use target::{Initial, Initialiser, RecordTarget};

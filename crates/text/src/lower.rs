@@ -4,32 +4,32 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use retrograd_tape::InputRole;
 
-use crate::ast::{CellFile, Expr, Name, State, StateInit, Statement};
+use crate::ast::{CellFile, Expr, InitialValue, Name, StateDeclaration, Statement};
 use crate::error::{Span, TextError, nearest};
-use crate::sizes::{Form, Size, Sizes};
-use crate::target::Start;
-use crate::typed::{Action, Beginning, Kind, Typed};
+use crate::sizes::{Form, Size, SizeSolver};
+use crate::target::Initialiser;
+use crate::typed::{Action, Beginning, Typed, TypedKind};
 use crate::values::spread_out;
 
 /// What is to be recorded, and the sizes of it, all known.
 #[derive(Debug)]
 pub(crate) struct Lowered {
     pub(crate) actions: Vec<Action>,
-    pub(crate) sizes: Sizes,
+    pub(crate) sizes: SizeSolver,
 }
 
 pub(crate) struct Lower<'f> {
     pub(crate) file: &'f CellFile,
     /// Symbolic dimensions.
     pub(crate) dims: BTreeMap<&'f str, f64>,
-    pub(crate) sizes: Sizes,
+    pub(crate) sizes: SizeSolver,
     pub(crate) scope: BTreeMap<String, (Form, Span)>,
     states: HashMap<String, (Form, Span)>,
     outputs: HashMap<String, Span>,
     /// Names that are given somewhere in the file.
     pub(crate) given: HashSet<&'f str>,
     /// States whose beginning uses names that come later.
-    pub(crate) waiting: Vec<&'f State>,
+    pub(crate) waiting: Vec<&'f StateDeclaration>,
     actions: Vec<Action>,
     /// What parameters of a layer in the present equation are called after, and the layer that has the name.
     pub(crate) naming: Option<String>,
@@ -43,7 +43,7 @@ pub(crate) fn lower(file: &CellFile, overrides: &[(&str, usize)]) -> Result<Lowe
     let mut lower = Lower {
         file,
         dims: BTreeMap::new(),
-        sizes: Sizes::default(),
+        sizes: SizeSolver::default(),
         scope: BTreeMap::new(),
         states: HashMap::new(),
         outputs: HashMap::new(),
@@ -68,7 +68,7 @@ fn defines(s: &Statement) -> Option<&str> {
         Statement::Input { name, .. }
         | Statement::Param { name, .. }
         | Statement::Assign { name, .. }
-        | Statement::State(State { name, .. }) => Some(&name.text),
+        | Statement::State(StateDeclaration { name, .. }) => Some(&name.text),
         Statement::Init { .. }
         | Statement::Output { .. }
         | Statement::Loss(_)
@@ -146,7 +146,7 @@ impl<'f> Lower<'f> {
                 let form = self.declare(name, shape)?;
                 let start = match init {
                     Some(init) => self.start(init)?,
-                    None => Start::Unsaid,
+                    None => Initialiser::Unspecified,
                 };
                 let name = name.clone();
                 self.actions.push(Action::Param { name, form, start });
@@ -179,7 +179,7 @@ impl<'f> Lower<'f> {
                 if !self.scope.contains_key(&name.text) {
                     self.bind(&name, value.form)?;
                     let (form, span) = (value.form, value.span);
-                    let kind = Kind::Value(name.text.clone());
+                    let kind = TypedKind::Value(name.text.clone());
                     let named = name.clone();
                     self.actions.push(Action::Define { name: named, value });
                     value = Typed { kind, form, span };
@@ -247,9 +247,9 @@ impl<'f> Lower<'f> {
     }
 
     /// True if all that a state's beginning needs stands above.
-    fn ready(&self, state: &State) -> bool {
+    fn ready(&self, state: &StateDeclaration) -> bool {
         match &state.init {
-            StateInit::Value(e) => {
+            InitialValue::Value(e) => {
                 let mut names = Vec::new();
                 e.names(&mut names);
                 let later = |n: &&str| !self.scope.contains_key(*n) && self.given.contains(*n);
@@ -267,7 +267,7 @@ impl<'f> Lower<'f> {
         Ok(())
     }
 
-    fn state(&mut self, s: &State) -> Result<(), TextError> {
+    fn state(&mut self, s: &StateDeclaration) -> Result<(), TextError> {
         let form = self.declare(&s.name, &s.shape)?;
         let delay = match &s.delay {
             None => 1,
@@ -282,9 +282,9 @@ impl<'f> Lower<'f> {
             }
         };
         let init = match &s.init {
-            StateInit::Given => Beginning::Given,
-            StateInit::Learned => Beginning::Learned,
-            StateInit::Value(e) => {
+            InitialValue::Given => Beginning::Given,
+            InitialValue::Learned => Beginning::Learned,
+            InitialValue::Value(e) => {
                 let value = self.value(e)?;
                 let found = value.form;
                 if found == Form::Scalar {
@@ -359,7 +359,7 @@ impl<'f> Lower<'f> {
 
     fn finish(mut self) -> Result<Lowered, TextError> {
         if let Some(s) = self.waiting.first()
-            && let StateInit::Value(e) = &s.init
+            && let InitialValue::Value(e) = &s.init
         {
             self.value(e)?;
         }

@@ -6,7 +6,7 @@ use crate::ast;
 use crate::ast::{Expr, ExprKind, Infix};
 use crate::error::{TextError, nearest};
 use crate::lower::Lower;
-use crate::target::Start;
+use crate::target::Initialiser;
 
 impl Lower<'_> {
     /// The value of an expression of numbers and dimensions.
@@ -73,19 +73,19 @@ impl Lower<'_> {
     }
 
     /// How a parameter starts.
-    pub(crate) fn start(&self, s: &ast::Start) -> Result<Start, TextError> {
+    pub(crate) fn start(&self, s: &ast::InitialiserCall) -> Result<Initialiser, TextError> {
         let number = match &s.number {
             Some(e) => self.number(e)?,
             None => 0.0,
         };
         Ok(match s.kind.text.as_str() {
-            "zeros" => Start::Zeros,
-            "constant" => Start::Constant(number),
-            "uniform" => Start::Uniform(number),
-            "fan_in" => Start::FanIn,
-            "normal" => Start::Normal(number),
-            "identity" => Start::Identity,
-            "orthogonal" => Start::Orthogonal,
+            "zeros" => Initialiser::Zeros,
+            "constant" => Initialiser::Constant(number),
+            "uniform" => Initialiser::Uniform(number),
+            "fan_in" => Initialiser::FanIn,
+            "normal" => Initialiser::Normal(number),
+            "identity" => Initialiser::Identity,
+            "orthogonal" => Initialiser::Orthogonal,
             other => {
                 let message = format!("no parameter starts as `{other}`");
                 return Err(self.error(s.span, message, "expected zeros or another start"));

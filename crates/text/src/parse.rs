@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use retrograd_tape::InputRole;
 
-use crate::ast::{CellFile, Expr, ExprKind, Name, Start, State, StateInit, Statement};
+use crate::ast::{
+    CellFile, Expr, ExprKind, InitialValue, InitialiserCall, Name, StateDeclaration, Statement,
+};
 use crate::error::{Source, Span, TextError, nearest};
 use crate::lexer::{Lexer, Token};
 
@@ -209,11 +211,11 @@ impl Parser {
         })
     }
 
-    fn state(&mut self) -> Result<State, TextError> {
+    fn state(&mut self) -> Result<StateDeclaration, TextError> {
         let name = self.name("a state's name")?;
         let shape = self.shape()?;
         let mut delay = None;
-        let mut init = StateInit::Given;
+        let mut init = InitialValue::Given;
         loop {
             if self.lexer.take_word("delay") {
                 delay = Some(self.expression()?);
@@ -221,12 +223,12 @@ impl Parser {
                 init = match self.word() {
                     Some("learned") => {
                         self.lexer.next();
-                        StateInit::Learned
+                        InitialValue::Learned
                     }
-                    _ => StateInit::Value(self.expression()?),
+                    _ => InitialValue::Value(self.expression()?),
                 };
             } else {
-                return Ok(State {
+                return Ok(StateDeclaration {
                     name,
                     shape,
                     delay,
@@ -237,12 +239,12 @@ impl Parser {
     }
 
     /// `normal(0.1)`, `orthogonal`, or a number for all elements.
-    fn start(&mut self) -> Result<Start, TextError> {
+    fn start(&mut self) -> Result<InitialiserCall, TextError> {
         let at = self.lexer.peek().1;
         if let Some("zeros" | "fan_in" | "identity" | "orthogonal") = self.word() {
             let kind = self.name("")?;
             let span = kind.span;
-            return Ok(Start {
+            return Ok(InitialiserCall {
                 kind,
                 number: None,
                 span,
@@ -254,7 +256,7 @@ impl Parser {
             let number = Some(self.expression()?);
             self.lexer.expect(")", "after the number")?;
             let span = kind.span.to(self.lexer.behind());
-            return Ok(Start { kind, number, span });
+            return Ok(InitialiserCall { kind, number, span });
         }
         let number = match self.lexer.peek().0 {
             Token::Number(_) | Token::Sign("-" | "(") => self.expression()?,
@@ -270,7 +272,7 @@ impl Parser {
             text: "constant".into(),
             span: at,
         };
-        Ok(Start {
+        Ok(InitialiserCall {
             kind,
             number: Some(number),
             span,

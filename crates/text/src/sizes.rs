@@ -25,7 +25,7 @@ pub(crate) enum Form {
 
 /// What a size has to be besides equal to another.
 #[derive(Clone, Debug)]
-enum Need {
+enum SizeConstraint {
     /// `total` is the sum of the parts.
     Sum { total: Size, parts: Vec<Size> },
     /// A slice ends within it.
@@ -36,10 +36,10 @@ enum Need {
 
 /// Unknown sizes and what is known of them.
 #[derive(Debug, Default)]
-pub(crate) struct Sizes {
+pub(crate) struct SizeSolver {
     /// What each unknown is equal to, if anything.
     equal: Vec<Option<Size>>,
-    needs: Vec<(Need, Span)>,
+    needs: Vec<(SizeConstraint, Span)>,
 }
 
 impl From<Shape> for Form {
@@ -99,7 +99,7 @@ impl Form {
     }
 }
 
-impl Sizes {
+impl SizeSolver {
     /// A new unknown.
     pub(crate) fn unknown(&mut self) -> Size {
         self.equal.push(None);
@@ -160,7 +160,7 @@ impl Sizes {
     /// The sum of sizes.
     pub(crate) fn sum(&mut self, parts: Vec<Size>, at: Span) -> Size {
         let total = self.unknown();
-        self.needs.push((Need::Sum { total, parts }, at));
+        self.needs.push((SizeConstraint::Sum { total, parts }, at));
         // What is known is used at once, so that messages tell more.
         let _ = self.settle();
         self.get(total)
@@ -168,12 +168,13 @@ impl Sizes {
 
     /// A slice of a size ends at `end`.
     pub(crate) fn at_least(&mut self, size: Size, end: usize, at: Span) {
-        self.needs.push((Need::AtLeast { size, end }, at));
+        self.needs.push((SizeConstraint::AtLeast { size, end }, at));
     }
 
     /// A reshape.
     pub(crate) fn same_count(&mut self, from: Form, to: Form, at: Span) {
-        self.needs.push((Need::SameCount { from, to }, at));
+        self.needs
+            .push((SizeConstraint::SameCount { from, to }, at));
     }
 
     /// Draws conclusions until there are no more.
@@ -202,9 +203,9 @@ impl Sizes {
     }
 
     /// True if something new is known.
-    fn conclude(&mut self, need: &Need) -> Result<bool, (String, String)> {
+    fn conclude(&mut self, need: &SizeConstraint) -> Result<bool, (String, String)> {
         match need {
-            Need::Sum { total, parts } => {
+            SizeConstraint::Sum { total, parts } => {
                 let mut known = 0usize;
                 let mut open = Vec::new();
                 for &p in parts {
@@ -230,15 +231,15 @@ impl Sizes {
                     _ => Ok(false),
                 }
             }
-            Need::AtLeast { size, end } => match self.get(*size) {
+            SizeConstraint::AtLeast { size, end } => match self.get(*size) {
                 Size::Known(n) if n < *end => Err((
                     format!("the slice ends at {end}, but there are only {n} elements"),
                     format!("expected at most {n} as its end"),
                 )),
                 _ => Ok(false),
             },
-            Need::SameCount { from, to } => {
-                let count = |f: Form, sizes: &Sizes| sizes.shape(f).map(Shape::len);
+            SizeConstraint::SameCount { from, to } => {
+                let count = |f: Form, sizes: &SizeSolver| sizes.shape(f).map(Shape::len);
                 match (count(*from, self), count(*to, self)) {
                     (Some(a), Some(b)) if a != b => Err((
                         format!("{a} elements cannot be reshaped to {b}"),

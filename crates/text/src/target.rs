@@ -4,9 +4,9 @@ use retrograd_tape::{Domain, InputRole, LossReduction, Op, Recorder, Shape, Var}
 
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Start {
+pub enum Initialiser {
     /// As the target starts parameters of which nothing is said.
-    Unsaid,
+    Unspecified,
     /// 0.
     Zeros,
     /// One number for all elements.
@@ -36,15 +36,15 @@ pub enum Initial<'t> {
 
 /// What a cell file is recorded on: a bare tape, or a builder that also keeps how parameters start. The methods do not
 /// fail; after a mistake they give poisoned values, and whoever finishes the recording has the error.
-pub trait Target {
+pub trait RecordTarget {
     /// An input of any role but `Param`, `Mask` and `Initial`.
     fn input(&self, name: &str, role: InputRole, shape: Shape) -> Var<'_>;
     /// A dropout mask that keeps an element with probability `keep`.
     fn mask(&self, name: &str, shape: Shape, keep: f64) -> Var<'_>;
     /// A learned parameter.
-    fn param(&self, name: &str, shape: Shape, start: Start) -> Var<'_>;
+    fn param(&self, name: &str, shape: Shape, start: Initialiser) -> Var<'_>;
     /// Says anew how a parameter starts.
-    fn init(&self, name: &str, start: Start);
+    fn init(&self, name: &str, start: Initialiser);
     /// A state: a value `delay` steps earlier.
     fn state<'t>(&'t self, name: &str, shape: Shape, delay: i32, init: Initial<'t>) -> Var<'t>;
     /// What a state becomes; the value is called by the state's name with a prime if it has no name.
@@ -68,17 +68,17 @@ pub trait Target {
 }
 
 /// A bare tape: it does not know how parameters start or how likely a mask keeps an element.
-impl Target for Recorder {
+impl RecordTarget for Recorder {
     fn input(&self, name: &str, role: InputRole, shape: Shape) -> Var<'_> {
         Recorder::input(self, name, role, shape)
     }
     fn mask(&self, name: &str, shape: Shape, _: f64) -> Var<'_> {
         Recorder::input(self, name, InputRole::Mask, shape)
     }
-    fn param(&self, name: &str, shape: Shape, _: Start) -> Var<'_> {
+    fn param(&self, name: &str, shape: Shape, _: Initialiser) -> Var<'_> {
         Recorder::param(self, name, shape)
     }
-    fn init(&self, _: &str, _: Start) {}
+    fn init(&self, _: &str, _: Initialiser) {}
     fn state<'t>(&'t self, name: &str, shape: Shape, delay: i32, init: Initial<'t>) -> Var<'t> {
         let init = match init {
             Initial::Given => None,

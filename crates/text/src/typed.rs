@@ -5,7 +5,7 @@ use retrograd_tape::{Domain, InputRole, Map, Op};
 use crate::ast::Name;
 use crate::error::Span;
 use crate::sizes::{Form, Size};
-use crate::target::Start;
+use crate::target::Initialiser;
 
 /// One thing to record.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) enum Action {
     Param {
         name: Name,
         form: Form,
-        start: Start,
+        start: Initialiser,
     },
     State {
         name: Name,
@@ -33,7 +33,7 @@ pub(crate) enum Action {
     },
     Init {
         name: Name,
-        start: Start,
+        start: Initialiser,
     },
     /// A value is given a name.
     Define {
@@ -66,13 +66,13 @@ pub(crate) enum Beginning {
 /// An expression whose names, ops and shape are known.
 #[derive(Debug)]
 pub(crate) struct Typed {
-    pub(crate) kind: Kind,
+    pub(crate) kind: TypedKind,
     pub(crate) form: Form,
     pub(crate) span: Span,
 }
 
 #[derive(Debug)]
-pub(crate) enum Kind {
+pub(crate) enum TypedKind {
     Constant(f64),
     Value(String),
     /// Element by element; scalars are repeated.

@@ -6,17 +6,17 @@ use crate::ast::{Expr, ExprKind, Infix};
 use crate::error::{Span, TextError, nearest};
 use crate::lower::Lower;
 use crate::sizes::Form;
-use crate::typed::{Kind, Typed};
+use crate::typed::{Typed, TypedKind};
 
 impl Lower<'_> {
     /// Understands an expression that is a value.
     pub(crate) fn value(&mut self, e: &Expr) -> Result<Typed, TextError> {
         let span = e.span;
         let (kind, form) = match &e.kind {
-            ExprKind::Number(x) => (Kind::Constant(*x), Form::Scalar),
+            ExprKind::Number(x) => (TypedKind::Constant(*x), Form::Scalar),
             ExprKind::Name(name) => match self.dims.get(name.as_str()) {
-                Some(&x) => (Kind::Constant(x), Form::Scalar),
-                None => (Kind::Value(name.clone()), self.look_up(name, span)?),
+                Some(&x) => (TypedKind::Constant(x), Form::Scalar),
+                None => (TypedKind::Value(name.clone()), self.look_up(name, span)?),
             },
             ExprKind::Neg(inner) => {
                 let inner = self.value(inner)?;
@@ -133,7 +133,7 @@ impl Lower<'_> {
                 .and(m.0, format!("this is {}", m.1)));
         };
         Ok(Typed {
-            kind: Kind::Op(Op::MatVec { transposed }, vec![m, v]),
+            kind: TypedKind::Op(Op::MatVec { transposed }, vec![m, v]),
             form: self.sizes.form(Form::Vector(n)),
             span: at,
         })
@@ -156,7 +156,7 @@ impl Lower<'_> {
             }
         }
         let form = wide.map_or(Form::Scalar, |(form, _)| self.sizes.form(form));
-        let kind = Kind::Map(map, operands);
+        let kind = TypedKind::Map(map, operands);
         Ok(Typed { kind, form, span })
     }
 
@@ -188,7 +188,7 @@ pub(crate) fn spread_out(value: Typed, form: Form) -> Typed {
     }
     Typed {
         span: value.span,
-        kind: Kind::Broadcast(Box::new(value)),
+        kind: TypedKind::Broadcast(Box::new(value)),
         form,
     }
 }

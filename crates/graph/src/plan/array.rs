@@ -51,13 +51,7 @@ pub struct Buffer {
 impl Buffer {
     /// Numbers in the array for `t` steps and `b` rows.
     pub fn size(&self, t: usize, b: usize) -> usize {
-        self.len
-            * match self.domain {
-                Domain::Once => 1,
-                Domain::Row => b,
-                Domain::BoundarySlots(k) => k * b,
-                Domain::Step => (self.front + t + self.back) * b,
-            }
+        self.len * self.domain.points(self.front + t + self.back, b)
     }
 }
 

@@ -121,16 +121,6 @@ pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> Vec<CostTask> {
     out
 }
 
-/// Steps and rows of a domain.
-pub fn points(domain: Domain, t: usize, b: usize) -> (usize, usize) {
-    match domain {
-        Domain::Once => (1, 1),
-        Domain::Row => (1, b),
-        Domain::BoundarySlots(k) => (k, b),
-        Domain::Step => (t, b),
-    }
-}
-
 /// What a time tile does at a time, at most.
 #[derive(Clone, Copy)]
 struct TileExtent {
@@ -158,7 +148,7 @@ impl Count<'_> {
     fn item(&mut self, item: &Item, tile: Option<TileExtent>) {
         let (t, b) = (self.t, self.b);
         let all = |domain: Domain| {
-            let (steps, rows) = points(domain, t, b);
+            let (steps, rows) = (domain.steps(t), domain.rows(b));
             steps * rows
         };
         match item {
@@ -228,7 +218,7 @@ impl Count<'_> {
 
     /// A loop's statements. What is done row by row counts once for all rows of a step.
     fn body(&mut self, l: &Loop, slice: usize) {
-        let (steps, rows) = points(l.domain, self.t, self.b);
+        let (steps, rows) = (l.domain.steps(self.t), l.domain.rows(self.b));
         let slice = slice.min(rows);
         let whole = rows / slice;
         let rest = rows % slice;
@@ -288,13 +278,13 @@ impl Count<'_> {
 pub fn most_rows(items: &[Item], w: WeightId, t: usize, b: usize) -> usize {
     let one = |item: &Item| match item {
         Item::Product { domain, product } if product.weight == w => {
-            let (steps, rows) = points(*domain, t, b);
+            let (steps, rows) = (domain.steps(t), domain.rows(b));
             steps * rows
         }
         Item::Loop(l) => {
             let uses = |s: &Stmt| matches!(s, Stmt::Product(p) if p.weight == w);
             match l.body.iter().any(uses) {
-                true => points(l.domain, t, b).1,
+                true => l.domain.rows(b),
                 false => 0,
             }
         }

@@ -32,7 +32,7 @@ use network::{Classes, Link, Net, Via};
 
 /// Joined work may be this much for each number that need not be stored: FLOPs that take about as long as writing a number
 /// to memory and reading it back.
-const WORK_A_NUMBER: usize = 8;
+const WORK_PER_NUMBER: usize = 8;
 
 /// Operations that any program may take.
 const SMALL: usize = 1 << 21;
@@ -144,7 +144,7 @@ impl Net<'_, '_> {
                 .for_each(|v| class.class[v.index()] = Class::Recurrent(k));
             let after = stored(&class);
             let work: usize = joined.iter().map(|&v| self.work(v)).sum();
-            if after < before && work <= WORK_A_NUMBER * (before - after) {
+            if after < before && work <= WORK_PER_NUMBER * (before - after) {
                 class.put(self, &joined, k);
             } else {
                 let back = joined.iter().zip(own);
@@ -192,7 +192,9 @@ impl Net<'_, '_> {
                         |l: &Link| f.lowering(l.at) == LoweringKind::Lane && f.reads_whole(l.at, v);
                     self.readers(v).iter().any(in_one_lane_loop)
                 }
-                LoweringKind::Row => takes <= f.len(v) && self.work(v) <= WORK_A_NUMBER * f.len(v),
+                LoweringKind::Row => {
+                    takes <= f.len(v) && self.work(v) <= WORK_PER_NUMBER * f.len(v)
+                }
                 _ => false,
             };
             let readers = self.readers(v);

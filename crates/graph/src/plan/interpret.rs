@@ -249,12 +249,11 @@ impl<T: Real> PlanRun<'_, T> {
 
     /// The points of a domain, over these steps if it has steps.
     fn points(&self, domain: Domain, steps: &Range<usize>) -> Vec<StepAndRow> {
-        let (steps, rows) = match domain {
-            Domain::Once => (0..1, 1),
-            Domain::Row => (0..1, self.b),
-            Domain::BoundarySlots(k) => (0..k, self.b),
-            Domain::Step => (steps.clone(), self.b),
+        let steps = match domain {
+            Domain::Step => steps.clone(),
+            _ => 0..domain.steps(0),
         };
+        let rows = domain.rows(self.b);
         steps.flat_map(|t| (0..rows).map(move |b| (t, b))).collect()
     }
 

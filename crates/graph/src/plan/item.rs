@@ -2,6 +2,7 @@
 
 use cranelift_entity::entity_impl;
 use retrograd_tape::Domain;
+use smallvec::{SmallVec, smallvec};
 
 /// The number of a loop among a plan's, and of its function.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -179,11 +180,18 @@ impl Item {
 
 /// The items, each followed by those inside it.
 pub fn walk(items: &[Item]) -> impl Iterator<Item = &Item> {
-    let mut left: Vec<&Item> = items.iter().rev().collect();
+    // Inline: a sweep has time tiles, which have no more such; and runs, which walk over plans too, allocate nothing.
+    let mut levels: SmallVec<[std::slice::Iter<'_, Item>; 4]> = smallvec![items.iter()];
     std::iter::from_fn(move || {
-        let item = left.pop()?;
-        left.extend(item.inner().iter().rev());
-        Some(item)
+        loop {
+            match levels.last_mut()?.next() {
+                Some(item) => {
+                    levels.push(item.inner().iter());
+                    return Some(item);
+                }
+                None => levels.pop(),
+            };
+        }
     })
 }
 

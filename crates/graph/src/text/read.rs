@@ -1,6 +1,6 @@
 //! Reads the printed form of a graph.
 
-use retrograd_tape::{Domain, InputRole, Map, Number, Op, Operands, Reduction, Shape, Type, Value};
+use retrograd_tape::{Domain, InputRole, Number, Op, Operands, Shape, Type, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::graph::Graph;
@@ -67,28 +67,7 @@ type Numbered = (usize, usize);
 
 /// Names of all ops that are not inputs.
 fn op_names() -> impl Iterator<Item = &'static str> {
-    const OTHERS: [&str; 19] = [
-        "const",
-        "zeros",
-        "sum",
-        "mean",
-        "amax",
-        "dot",
-        "broadcast",
-        "concat",
-        "slice",
-        "reshape",
-        "matvec",
-        "matvec_t",
-        "outer",
-        "gather",
-        "scatter",
-        "delay",
-        "boundary",
-        "spread",
-        "sum_to",
-    ];
-    Map::ALL.iter().map(|m| m.row().name).chain(OTHERS)
+    Op::each().map(|op| op.name())
 }
 
 fn end_of_line(c: &Cursor<'_>) -> Result<(), ReadError> {
@@ -189,36 +168,34 @@ fn constant(c: &mut Cursor<'_>) -> Result<Number, ReadError> {
 
 /// The op of that name, its attributes read; `None` if there is none.
 fn attributes(c: &mut Cursor<'_>, word: &str, ty: Type) -> Result<Option<Op>, ReadError> {
-    if let Some(m) = Map::by_name(word) {
-        return Ok(Some(Op::Map(m)));
-    }
-    Ok(Some(match word {
-        "const" => Op::Constant {
+    let Some(op) = Op::by_name(word) else {
+        return Ok(None);
+    };
+    Ok(Some(match op {
+        Op::Constant { .. } => Op::Constant {
             value: constant(c)?,
             shape: ty.shape,
         },
-        "zeros" => Op::Zeros(ty.shape),
-        "sum" => Op::Reduce(Reduction::Sum),
-        "mean" => Op::Reduce(Reduction::Mean),
-        "amax" => Op::Reduce(Reduction::Max),
-        "dot" => Op::Dot,
-        "broadcast" => Op::Broadcast(ty.shape),
-        "concat" => Op::Concat { axis: axis(c)? },
-        "slice" => slice(c)?,
-        "reshape" => Op::Reshape(ty.shape),
-        "matvec" => Op::MatVec { transposed: false },
-        "matvec_t" => Op::MatVec { transposed: true },
-        "outer" => Op::Outer { to: domain(c)? },
-        "gather" => Op::Gather,
-        "scatter" => Op::Scatter {
+        Op::Zeros(_) => Op::Zeros(ty.shape),
+        Op::Broadcast(_) => Op::Broadcast(ty.shape),
+        Op::Concat { .. } => Op::Concat { axis: axis(c)? },
+        Op::Slice { .. } => slice(c)?,
+        Op::Reshape(_) => Op::Reshape(ty.shape),
+        Op::Outer { .. } => Op::Outer { to: domain(c)? },
+        Op::Scatter { .. } => Op::Scatter {
             rows: length(c, "how many rows")?,
             to: domain(c)?,
         },
-        "delay" => Op::Delay(steps(c)?),
-        "boundary" => Op::Boundary(steps(c)?),
-        "spread" => Op::Spread(domain(c)?),
-        "sum_to" => Op::SumTo(domain(c)?),
-        _ => return Ok(None),
+        Op::Delay(_) => Op::Delay(steps(c)?),
+        Op::Boundary(_) => Op::Boundary(steps(c)?),
+        Op::Spread(_) => Op::Spread(domain(c)?),
+        Op::SumTo(_) => Op::SumTo(domain(c)?),
+        Op::Input { .. }
+        | Op::Map(_)
+        | Op::Reduce(_)
+        | Op::Dot
+        | Op::MatVec { .. }
+        | Op::Gather => op,
     }))
 }
 

@@ -180,68 +180,74 @@ impl Run<'_> {
             _ => {}
         }
         let x: Vec<Vec<f64>> = xs.iter().map(|&x| self.operand(x, p)).collect();
-        match op {
-            Op::Map(m) => {
-                let point = |i: usize| x.iter().map(|a| a[i]).collect::<Vec<f64>>();
-                (0..n).map(|i| (m.row().eval)(&point(i))).collect()
-            }
-            Op::Reduce(Reduction::Sum) => vec![x[0].iter().sum()],
-            Op::Reduce(Reduction::Mean) => vec![x[0].iter().sum::<f64>() / x[0].len() as f64],
-            Op::Reduce(Reduction::Max) => vec![x[0].iter().copied().fold(f64::MIN, f64::max)],
-            Op::Dot => vec![x[0].iter().zip(&x[1]).map(|(a, b)| a * b).sum()],
-            Op::Broadcast(_) => vec![x[0][0]; n],
-            Op::Reshape(_) | Op::Spread(_) => x[0].clone(),
-            Op::Concat { axis: 1 } => {
-                let rows = shape.as_matrix().0;
-                (0..rows)
-                    .flat_map(|r| {
-                        x.iter()
-                            .flat_map(move |a| a[a.len() / rows * r..][..a.len() / rows].to_vec())
-                    })
-                    .collect()
-            }
-            Op::Concat { .. } => x.concat(),
-            Op::Slice { axis, start, len } => {
-                // Rows of an axis-0 slice are whole elements of the outer axis.
-                let (rows, columns) = match (shapes[0], axis) {
-                    (Shape::Matrix(m, k), 0) => (1, m * k),
-                    (other, _) => other.as_matrix(),
-                };
-                let width = match (shapes[0], axis) {
-                    (Shape::Matrix(_, k), 0) => k,
-                    _ => 1,
-                };
-                (0..rows)
-                    .flat_map(|r| x[0][r * columns + start * width..][..len * width].to_vec())
-                    .collect()
-            }
-            Op::MatVec { transposed } => {
-                let (m, k) = shapes[0].as_matrix();
-                let entry = |i: usize, j: usize| {
-                    if transposed {
-                        x[0][j * k + i]
-                    } else {
-                        x[0][i * k + j]
-                    }
-                };
-                let inner = if transposed { m } else { k };
-                (0..n)
-                    .map(|i| (0..inner).map(|j| entry(i, j) * x[1][j]).sum())
-                    .collect()
-            }
-            Op::Gather => {
-                let (rows, k) = shapes[0].as_matrix();
-                let row = (x[1][0].round().max(0.0) as usize).min(rows - 1);
-                x[0][row * k..][..k].to_vec()
-            }
-            Op::Input { .. }
-            | Op::Constant { .. }
-            | Op::Zeros(_)
-            | Op::Delay(_)
-            | Op::Boundary(_)
-            | Op::SumTo(_)
-            | Op::Outer { .. }
-            | Op::Scatter { .. } => unreachable!("done above"),
+        at_a_point(op, shape, &shapes, &x)
+    }
+}
+
+/// The result of an op whose operands are those of its own point.
+fn at_a_point(op: Op, shape: Shape, shapes: &[Shape], x: &[Vec<f64>]) -> Vec<f64> {
+    let n = shape.len();
+    match op {
+        Op::Map(m) => {
+            let point = |i: usize| x.iter().map(|a| a[i]).collect::<Vec<f64>>();
+            (0..n).map(|i| (m.row().eval)(&point(i))).collect()
         }
+        Op::Reduce(Reduction::Sum) => vec![x[0].iter().sum()],
+        Op::Reduce(Reduction::Mean) => vec![x[0].iter().sum::<f64>() / x[0].len() as f64],
+        Op::Reduce(Reduction::Max) => vec![x[0].iter().copied().fold(f64::MIN, f64::max)],
+        Op::Dot => vec![x[0].iter().zip(&x[1]).map(|(a, b)| a * b).sum()],
+        Op::Broadcast(_) => vec![x[0][0]; n],
+        Op::Reshape(_) | Op::Spread(_) => x[0].clone(),
+        Op::Concat { axis: 1 } => {
+            let rows = shape.as_matrix().0;
+            (0..rows)
+                .flat_map(|r| {
+                    x.iter()
+                        .flat_map(move |a| a[a.len() / rows * r..][..a.len() / rows].to_vec())
+                })
+                .collect()
+        }
+        Op::Concat { .. } => x.concat(),
+        Op::Slice { axis, start, len } => {
+            // Rows of an axis-0 slice are whole elements of the outer axis.
+            let (rows, columns) = match (shapes[0], axis) {
+                (Shape::Matrix(m, k), 0) => (1, m * k),
+                (other, _) => other.as_matrix(),
+            };
+            let width = match (shapes[0], axis) {
+                (Shape::Matrix(_, k), 0) => k,
+                _ => 1,
+            };
+            (0..rows)
+                .flat_map(|r| x[0][r * columns + start * width..][..len * width].to_vec())
+                .collect()
+        }
+        Op::MatVec { transposed } => {
+            let (m, k) = shapes[0].as_matrix();
+            let entry = |i: usize, j: usize| {
+                if transposed {
+                    x[0][j * k + i]
+                } else {
+                    x[0][i * k + j]
+                }
+            };
+            let inner = if transposed { m } else { k };
+            (0..n)
+                .map(|i| (0..inner).map(|j| entry(i, j) * x[1][j]).sum())
+                .collect()
+        }
+        Op::Gather => {
+            let (rows, k) = shapes[0].as_matrix();
+            let row = (x[1][0].round().max(0.0) as usize).min(rows - 1);
+            x[0][row * k..][..k].to_vec()
+        }
+        Op::Input { .. }
+        | Op::Constant { .. }
+        | Op::Zeros(_)
+        | Op::Delay(_)
+        | Op::Boundary(_)
+        | Op::SumTo(_)
+        | Op::Outer { .. }
+        | Op::Scatter { .. } => unreachable!("done above"),
     }
 }

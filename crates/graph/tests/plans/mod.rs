@@ -8,7 +8,6 @@ use retrograd_graph::passes::tangent::{self, Tangents};
 use retrograd_graph::passes::{self, Derivation, adjoint, adjoint::Differentiate};
 use retrograd_graph::plan::{self, Blocking, Plan, plan};
 use retrograd_graph::{Graph, Options};
-use retrograd_tape::Domain;
 
 use crate::interpret;
 
@@ -113,13 +112,7 @@ fn run(
     let plan = make(last, options);
     let inputs: Vec<Vec<f64>> = (last.inputs().iter())
         .map(|input| {
-            let points = match input.ty.domain {
-                Domain::Once => 1,
-                Domain::Row => b,
-                Domain::BoundarySlots(k) => k * b,
-                Domain::Step => t * b,
-            };
-            let numbers = 0..points * input.ty.shape.len();
+            let numbers = 0..input.ty.numbers(t, b);
             numbers.map(|i| number(&input.name, i)).collect()
         })
         .collect();

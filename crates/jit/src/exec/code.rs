@@ -13,7 +13,7 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, ModuleError};
 use retrograd_graph::plan::{Loop, LoopId, LoopKind, Plan};
 use retrograd_graph::{Level, Target};
-use retrograd_kernels::{Isa, Kernels, Real, kernels_for};
+use retrograd_kernels::{Isa, Kernels, SimdElement, kernels_for};
 
 use crate::element::Element;
 use crate::error::CompileError;
@@ -25,25 +25,25 @@ type LoopFn<T> = unsafe extern "C" fn(*const Frame<T>, usize, usize, usize, usiz
 
 /// A function, which several loops may share, and the names of the arrays for this one.
 #[derive(Clone, Copy)]
-struct NamedFunction<T: Real> {
+struct NamedFunction<T: SimdElement> {
     function: LoopFn<T>,
     names: *const usize,
 }
 
 /// A loop's code.
 #[derive(Clone, Copy)]
-pub(crate) struct LoopCode<T: Real> {
+pub(crate) struct LoopCode<T: SimdElement> {
     /// What is done at each step, in order.
     parts: *const [NamedFunction<T>],
     reverse: bool,
 }
 
 // SAFETY: parts and names are only read, and stay where they are for as long as the code.
-unsafe impl<T: Real> Send for LoopCode<T> {}
+unsafe impl<T: SimdElement> Send for LoopCode<T> {}
 // SAFETY: as above.
-unsafe impl<T: Real> Sync for LoopCode<T> {}
+unsafe impl<T: SimdElement> Sync for LoopCode<T> {}
 
-impl<T: Real> LoopCode<T> {
+impl<T: SimdElement> LoopCode<T> {
     /// Runs the loop for these steps and rows.
     ///
     /// # Safety
@@ -147,7 +147,7 @@ pub(crate) fn generator(target: Target, verify: bool) -> Result<OwnedTargetIsa, 
 }
 
 /// Functions in executable memory, the memory, and the kernels that they call.
-pub(crate) struct Code<T: Real> {
+pub(crate) struct Code<T: SimdElement> {
     module: Option<JITModule>,
     /// By loop: where its parts are, and whether it goes through time from the end.
     loops: PrimaryMap<LoopId, (Range<usize>, bool)>,
@@ -162,11 +162,11 @@ pub(crate) struct Code<T: Real> {
 
 // SAFETY: the memory is executable and read only once it is finalized, and the module is only touched again when it is
 // freed, by whoever owns it.
-unsafe impl<T: Real> Send for Code<T> {}
+unsafe impl<T: SimdElement> Send for Code<T> {}
 // SAFETY: as above.
-unsafe impl<T: Real> Sync for Code<T> {}
+unsafe impl<T: SimdElement> Sync for Code<T> {}
 
-impl<T: Real> Code<T> {
+impl<T: SimdElement> Code<T> {
     /// Compiles a plan's functions for its target, whose generator `isa` is. `calls` says for each loop which are those of its
     /// parts, and what each is to be told.
     pub(crate) fn new(
@@ -245,7 +245,7 @@ impl<T: Real> Code<T> {
     }
 }
 
-impl<T: Real> Drop for Code<T> {
+impl<T: SimdElement> Drop for Code<T> {
     fn drop(&mut self) {
         if let Some(module) = self.module.take() {
             // SAFETY: functions are only called through `&self`, so none runs any more.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use retrograd_graph::plan::WIDE;
 use retrograd_kernels::{
-    ActivateFn, Isa, Kernels, ProductFn, ProductFromFn, Real, Weights, kernels_for,
+    ActivateFn, Isa, Kernels, ProductFn, ProductFromFn, SimdElement, Weights, kernels_for,
 };
 
 use super::activation;
@@ -36,12 +36,12 @@ pub(super) fn counted() -> (usize, usize) {
 
 /// The table of an instruction set, by its number in [`Isa::ALL`]. Kernels have no room for a context: what they count for
 /// is in the function's type.
-fn counted_ones<T: Real, const ISA: usize>() -> &'static Kernels<T> {
+fn counted_ones<T: SimdElement, const ISA: usize>() -> &'static Kernels<T> {
     kernels_for(Isa::ALL[ISA]).expect("`counting` is asked for what the machine has")
 }
 
 /// Counts, then multiplies.
-unsafe extern "C" fn product<T: Real, const ISA: usize>(
+unsafe extern "C" fn product<T: SimdElement, const ISA: usize>(
     w: *const Weights<T>,
     m: usize,
     a: *const T,
@@ -56,7 +56,7 @@ unsafe extern "C" fn product<T: Real, const ISA: usize>(
 }
 
 /// Counts, then multiplies.
-unsafe extern "C" fn product_from<T: Real, const ISA: usize>(
+unsafe extern "C" fn product_from<T: SimdElement, const ISA: usize>(
     w: *const Weights<T>,
     m: usize,
     a: *const T,
@@ -72,7 +72,7 @@ unsafe extern "C" fn product_from<T: Real, const ISA: usize>(
 }
 
 /// Counts, then applies the activation of this number in [`WIDE`].
-unsafe extern "C" fn one<T: Real, const ISA: usize, const K: usize>(
+unsafe extern "C" fn one<T: SimdElement, const ISA: usize, const K: usize>(
     rows: usize,
     n: usize,
     x: *const T,
@@ -88,7 +88,7 @@ unsafe extern "C" fn one<T: Real, const ISA: usize, const K: usize>(
 /// The kernels that emitted code calls, counting.
 type Counting<T> = (ProductFn<T>, ProductFromFn<T>, [ActivateFn<T>; WIDE.len()]);
 
-fn table<T: Real, const ISA: usize>() -> Counting<T> {
+fn table<T: SimdElement, const ISA: usize>() -> Counting<T> {
     (
         product::<T, ISA>,
         product_from::<T, ISA>,
@@ -102,7 +102,7 @@ fn table<T: Real, const ISA: usize>() -> Counting<T> {
 }
 
 /// The kernels of an instruction set that emitted code calls, counting.
-pub(super) fn counting<T: Real>(isa: Isa) -> Counting<T> {
+pub(super) fn counting<T: SimdElement>(isa: Isa) -> Counting<T> {
     match isa {
         Isa::Avx512 => table::<T, { position(Isa::Avx512) }>(),
         Isa::Avx2 => table::<T, { position(Isa::Avx2) }>(),

@@ -1,6 +1,6 @@
 //! Into how many pieces work is cut, decided by what it costs and never by timing, so that a run does the same on every day.
 
-use retrograd_graph::plan::cost::{effort, points};
+use retrograd_graph::plan::cost::effort;
 use retrograd_graph::plan::{Item, Plan, walk};
 use retrograd_tape::Domain;
 
@@ -65,7 +65,8 @@ impl Efforts {
             return 1;
         }
         let at = self.0.binary_search_by_key(&address(item), |x| x.0);
-        let (steps, rows) = points(domain(item), t, b);
+        let domain = domain(item);
+        let (steps, rows) = (domain.steps(t), domain.rows(b));
         let effort = at.map_or(0, |at| self.0[at].1);
         cut.pieces(effort.saturating_mul(steps * rows))
     }

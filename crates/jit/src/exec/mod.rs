@@ -18,11 +18,10 @@ mod workspace;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use retrograd_graph::plan::cost::points;
 use retrograd_graph::plan::{
     Innermost, Item, Layout, Loop, LoopKind, Plan, Product, Slices, View, WIDE,
 };
-use retrograd_kernels::{Activation, BACKWARD, Kernels, Real, Weights};
+use retrograd_kernels::{Activation, BACKWARD, Kernels, SimdElement, Weights};
 use retrograd_tape::{Domain, Map};
 
 use crate::element::Element;
@@ -66,7 +65,7 @@ impl<T: Element> Frame<T> {
 pub(crate) struct IndexOutOfRange;
 
 /// One run: the plan, its code and everything with an address.
-pub(crate) struct PlanExecution<'a, T: Real> {
+pub(crate) struct PlanExecution<'a, T: SimdElement> {
     pub(crate) plan: &'a Plan,
     pub(crate) code: &'a Code<T>,
     pub(crate) t: usize,
@@ -132,7 +131,7 @@ struct ProductOperands<T> {
     add: bool,
 }
 
-impl<T: Real> ProductOperands<T> {
+impl<T: SimdElement> ProductOperands<T> {
     /// `m` rows from the t-th step and row b on.
     ///
     /// # Safety
@@ -279,9 +278,9 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         let f = self.code.of_loop(l.number);
         let (t0, t1) = match l.domain {
             Domain::Step => (span.t0, span.t1),
-            other => (0, points(other, 0, 0).0),
+            other => (0, other.steps(0)),
         };
-        let (steps, rows) = (t1 - t0, points(l.domain, 0, self.b).1);
+        let (steps, rows) = (t1 - t0, l.domain.rows(self.b));
         let pieces = self.pieces(item, span);
         let frame = &self.frame;
         let call = |t0: usize, t1: usize, b0: usize, b1: usize| {
@@ -379,7 +378,7 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         p: &Product,
         (span, pieces): (StepRange, usize),
     ) {
-        let (steps, rows) = points(domain, span.t1 - span.t0, self.b);
+        let (steps, rows) = (domain.steps(span.t1 - span.t0), domain.rows(self.b));
         let m = steps * rows;
         let operands = SendPtr(self.operands(p, span));
         let part = |i0: usize, i1: usize| {

@@ -6,7 +6,7 @@ use cranelift::codegen::entity::PrimaryMap;
 use retrograd_graph::plan::{
     BufferId, Item, Layout, Loop, LoopKind, Plan, Slices, Storage, WeightId,
 };
-use retrograd_kernels::{Buffer, Kernels};
+use retrograd_kernels::{AlignedBuffer, Kernels};
 use retrograd_tape::Domain;
 
 use super::code::{Code, LoopCode};
@@ -55,8 +55,8 @@ pub(crate) struct StreamExecution<T: Element> {
 #[derive(Clone)]
 struct BoundArrays<T: Element> {
     /// By their numbers in the plan; empty where an array is among those of a workspace.
-    arrays: PrimaryMap<BufferId, Buffer<T>>,
-    packed: PrimaryMap<WeightId, Buffer<T>>,
+    arrays: PrimaryMap<BufferId, AlignedBuffer<T>>,
+    packed: PrimaryMap<WeightId, AlignedBuffer<T>>,
 }
 
 // SAFETY: its addresses lead to its own workspace, to arrays that it and its forks only read as long as there is more than
@@ -170,7 +170,7 @@ impl<T: Element> StreamExecution<T> {
         let bound = BoundArrays {
             arrays: arrays
                 .map(|(array, written)| match written {
-                    true => Buffer::default(),
+                    true => AlignedBuffer::default(),
                     false => std::mem::take(array),
                 })
                 .collect(),
@@ -199,7 +199,7 @@ impl<T: Element> StreamExecution<T> {
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         let bound = self.bound.arrays.values().chain(self.bound.packed.values());
-        let numbers = bound.map(|b| Buffer::<T>::bytes_of(b.len()));
+        let numbers = bound.map(|b| AlignedBuffer::<T>::bytes_of(b.len()));
         self.workspace.bytes() + numbers.sum::<usize>()
     }
 

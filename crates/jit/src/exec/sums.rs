@@ -5,9 +5,10 @@
 use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
-use retrograd_graph::plan::cost::points;
 use retrograd_graph::plan::{BlockAt, Item, Rhs as PlanRhs, View};
-use retrograd_kernels::{BlockMut, Buffer, Kernels, OuterArgs, PieceMut, Rhs, RowOuterArgs};
+use retrograd_kernels::{
+    AlignedBuffer, BlockMut, Kernels, OuterArgs, OuterRhs, PieceMut, RowOuterArgs,
+};
 use retrograd_tape::{Domain, Real};
 
 use super::pool::share;
@@ -16,7 +17,7 @@ use crate::element::Element;
 
 /// How a sum is run: its points, and the pieces that it is cut into.
 #[derive(Clone, Copy)]
-struct SumRun<'a, T: retrograd_kernels::Real> {
+struct SumRun<'a, T: retrograd_kernels::SimdElement> {
     kernels: &'a Kernels<T>,
     steps: usize,
     rows: usize,
@@ -36,7 +37,7 @@ impl<T: Element> PlanExecution<'_, T> {
     pub(super) fn sum(&mut self, kernels: &Kernels<T>, item: &Item, span: StepRange) {
         let pieces = self.pieces(item, span);
         let at = |domain: Domain| {
-            let (steps, rows) = points(domain, span.t1 - span.t0, self.b);
+            let (steps, rows) = (domain.steps(span.t1 - span.t0), domain.rows(self.b));
             SumRun {
                 kernels,
                 steps,
@@ -120,7 +121,7 @@ impl<T: Element> PlanExecution<'_, T> {
             let x = self.strided(r.x, span);
             let (own, rest) = blocks.split_at(r.to.len());
             blocks = rest;
-            lists.sides.push(Rhs {
+            lists.sides.push(OuterRhs {
                 ptr: x.at,
                 step_stride: x.step,
                 row_stride: x.row,
@@ -153,7 +154,7 @@ impl<T: Element> PlanExecution<'_, T> {
         let scratch = &mut self.workspace.scratch[..pieces];
         let slice = len.div_ceil(pieces).next_multiple_of(kernels.tile_rows);
         let args = SendPtr(&args);
-        let part = |(i, s): (usize, &mut Buffer<T>)| {
+        let part = |(i, s): (usize, &mut AlignedBuffer<T>)| {
             let args = &args;
             let (i0, i1) = ((i * slice).min(len), ((i + 1) * slice).min(len));
             if i0 < i1 {

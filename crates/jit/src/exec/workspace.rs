@@ -1,10 +1,11 @@
 //! What a run needs beside the caller's arrays, counted before anything is allocated, and where it is.
 
 use cranelift::codegen::entity::{EntityRef, PrimaryMap};
-use retrograd_graph::plan::cost::{most_rows, points};
+use retrograd_graph::plan::cost::most_rows;
 use retrograd_graph::plan::{BlockAt, BufferId, Item, Layout, Plan, Storage, WeightId, walk};
-use retrograd_kernels::{Block, BlockMut, Buffer, Kernels, PieceMut, Real, Rhs, Weights};
-use retrograd_tape::Domain;
+use retrograd_kernels::{
+    AlignedBuffer, Block, BlockMut, Kernels, OuterRhs, PieceMut, SimdElement, Weights,
+};
 
 use super::limit::machine_bytes;
 use crate::element::Element;
@@ -12,16 +13,16 @@ use crate::error::RunError;
 
 /// Rows of all products and sums that a block of steps has at least, where the sequence is long enough: enough for the
 /// kernels' full speed and for what begins with each block to cost nothing.
-const ROWS_A_BLOCK: usize = 4096;
+const ROWS_PER_BLOCK: usize = 4096;
 
 /// Workspace of a compiled plan, kept from run to run.
-pub(crate) struct Workspace<T: Real> {
+pub(crate) struct Workspace<T: SimdElement> {
     /// One buffer for each array of the program's own, and stand-ins for arrays that the caller left out.
-    pub(super) own: PrimaryMap<BufferId, Buffer<T>>,
-    pub(super) packed: PrimaryMap<WeightId, Buffer<T>>,
-    pub(super) scratch: Vec<Buffer<T>>,
+    pub(super) own: PrimaryMap<BufferId, AlignedBuffer<T>>,
+    pub(super) packed: PrimaryMap<WeightId, AlignedBuffer<T>>,
+    pub(super) scratch: Vec<AlignedBuffer<T>>,
     /// Boundary states of all blocks, one replay after another.
-    pub(super) checkpoints: Buffer<T>,
+    pub(super) checkpoints: AlignedBuffer<T>,
     /// Where each array is.
     pub(super) arrays: PrimaryMap<BufferId, *mut T>,
     /// Where step 0 of each array is, or would be if it were kept for more than a block.
@@ -34,25 +35,25 @@ pub(crate) struct Workspace<T: Real> {
 }
 
 // SAFETY: threads that share it during a run only read addresses.
-unsafe impl<T: Real> Sync for Workspace<T> {}
+unsafe impl<T: SimdElement> Sync for Workspace<T> {}
 
 /// Room for the descriptions of one sum.
 #[derive(Default)]
 pub(super) struct Lists<T> {
     pub(super) blocks: Vec<BlockMut<T>>,
-    pub(super) sides: Vec<Rhs<T>>,
+    pub(super) sides: Vec<OuterRhs<T>>,
     pub(super) pieces: Vec<PieceMut<T>>,
 }
 
 // SAFETY: addresses are only followed during a run, which sets them all anew.
-unsafe impl<T: Real> Send for Workspace<T> {}
+unsafe impl<T: SimdElement> Send for Workspace<T> {}
 
 /// What is done with the rows, right-hand sides and bias of a weight gradient.
 type EachSum<'f> = dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]) + 'f;
 
 /// How much a run needs.
 #[derive(Clone, Copy)]
-pub(crate) struct MemoryNeed<'a, T: Real> {
+pub(crate) struct MemoryNeed<'a, T: SimdElement> {
     pub(crate) plan: &'a Plan,
     pub(crate) kernels: &'a Kernels<T>,
     pub(crate) t: usize,
@@ -118,7 +119,7 @@ impl<T: Element> MemoryNeed<'_, T> {
                 domain, rhs, bias, ..
             } = item
             {
-                let (steps, rows) = points(*domain, self.sum_steps(), self.b);
+                let (steps, rows) = (domain.steps(self.sum_steps()), domain.rows(self.b));
                 f(steps * rows, rhs, bias);
             }
         }
@@ -142,14 +143,9 @@ impl<T: Element> MemoryNeed<'_, T> {
     pub(crate) fn can_be_addressed(&self) -> Result<(), RunError> {
         let (t, b) = (self.t as u128, self.b as u128);
         let points = |(u, x): (BufferId, &retrograd_graph::plan::Buffer)| {
-            let points = match (x.domain, self.plan.ring(u)) {
-                (Domain::Once, _) => 1,
-                (Domain::Row, _) => b,
-                (Domain::BoundarySlots(k), _) => b.saturating_mul(k as u128),
-                (Domain::Step, Some(ring)) => b.saturating_mul(ring as u128),
-                (Domain::Step, None) => b.saturating_mul(t + (x.front + x.back) as u128),
-            };
-            points.saturating_mul(x.len as u128)
+            let steps = self.t.saturating_add(x.front + x.back);
+            let steps = self.plan.ring(u).unwrap_or(steps);
+            (x.domain.points(steps, self.b) as u128).saturating_mul(x.len as u128)
         };
         let numbers = self.plan.buffers.iter().map(points);
         let numbers = numbers.fold(t.saturating_mul(b), u128::saturating_add);
@@ -164,7 +160,7 @@ impl<T: Element> MemoryNeed<'_, T> {
 
     /// Bytes of all of it.
     pub(crate) fn bytes(&self) -> usize {
-        let lines = |n: usize| Buffer::<T>::bytes_of(n);
+        let lines = |n: usize| AlignedBuffer::<T>::bytes_of(n);
         let arrays = self.plan.buffers.keys().map(|u| lines(self.array(u)));
         let packed = self.plan.weights.keys().map(|w| lines(self.packed(w)));
         let scratch = self.parts.saturating_mul(lines(self.scratch()));
@@ -180,12 +176,12 @@ impl<T: Element> MemoryNeed<'_, T> {
         let blocks: usize = self.plan.weights.values().map(|w| w.blocks.len()).sum();
         let lists = self.lists();
         let buffers = n + weights + self.parts;
-        buffers * size_of::<Buffer<T>>()
+        buffers * size_of::<AlignedBuffer<T>>()
             + n * (2 * size_of::<*mut T>() + size_of::<usize>())
             + blocks * size_of::<Block<T>>()
             + weights * size_of::<Weights<T>>()
             + lists.0 * size_of::<BlockMut<T>>()
-            + lists.1 * size_of::<Rhs<T>>()
+            + lists.1 * size_of::<OuterRhs<T>>()
             + lists.2 * size_of::<PieceMut<T>>()
     }
 
@@ -196,7 +192,7 @@ impl<T: Element> MemoryNeed<'_, T> {
             block: t.div_ceil(blocks),
             replay,
         };
-        let fewest = t.div_ceil(ROWS_A_BLOCK.div_ceil(self.b));
+        let fewest = t.div_ceil(ROWS_PER_BLOCK.div_ceil(self.b));
         let memory = &self.plan.memory;
         let short = match memory.pays {
             true => self.short(),
@@ -237,7 +233,7 @@ impl<T: Element> MemoryNeed<'_, T> {
         // step · K + border · T / K is least where both are the same.
         let least = (t as f64 * border as f64 / step as f64).sqrt() as usize;
         let steps = (self.plan.target.caches().l2 / step).max(least).max(1);
-        t.div_ceil(steps.min(ROWS_A_BLOCK.div_ceil(b)))
+        t.div_ceil(steps.min(ROWS_PER_BLOCK.div_ceil(b)))
     }
 }
 
@@ -247,7 +243,7 @@ impl<T: Element> Workspace<T> {
             own: PrimaryMap::new(),
             packed: PrimaryMap::new(),
             scratch: Vec::new(),
-            checkpoints: Buffer::new(0),
+            checkpoints: AlignedBuffer::new(0),
             arrays: PrimaryMap::new(),
             bases: PrimaryMap::new(),
             origins: PrimaryMap::new(),
@@ -273,7 +269,7 @@ impl<T: Element> Workspace<T> {
         let all = all.chain(&self.scratch);
         let numbers: usize = all
             .chain([&self.checkpoints])
-            .map(|b| Buffer::<T>::bytes_of(b.len()))
+            .map(|b| AlignedBuffer::<T>::bytes_of(b.len()))
             .sum();
         let buffers = map(&self.own) + map(&self.packed) + vec(&self.scratch);
         let addresses = map(&self.arrays) + map(&self.bases) + map(&self.origins);
@@ -314,7 +310,7 @@ impl<T: Element> Workspace<T> {
         if needed > limit {
             return Err(refused(Some(limit)));
         }
-        let room = |n: usize| Buffer::<T>::try_new(n).map_err(|_| refused(None));
+        let room = |n: usize| AlignedBuffer::<T>::try_new(n).map_err(|_| refused(None));
         let n = plan.buffers.len();
         // What is counted is allocated, and no more: lists that grow as they are collected would have room to spare.
         self.own = PrimaryMap::with_capacity(plan.buffers.len());
@@ -365,7 +361,11 @@ impl<T: Element> Workspace<T> {
     }
 
     /// Descriptions of all weights: their blocks, and the packing where more than one row is multiplied.
-    pub(super) fn describe(&mut self, plan: &Plan, packed: &PrimaryMap<WeightId, Buffer<T>>) {
+    pub(super) fn describe(
+        &mut self,
+        plan: &Plan,
+        packed: &PrimaryMap<WeightId, AlignedBuffer<T>>,
+    ) {
         let bases = &self.bases;
         self.blocks.clear();
         for x in plan.weights.values().flat_map(|w| &w.blocks) {

@@ -19,7 +19,7 @@ use retrograd_graph::Options;
 use retrograd_jit::{CompiledCell, Purpose};
 use retrograd_tape::Extent;
 use retrograd_tape::generate::inputs;
-use retrograd_tape::{CentralDifferences, Interpreter, Tape, TapeError};
+use retrograd_tape::{CentralDifferences, DifferenceQuotients, Interpreter, Tape, TapeError};
 
 /// Nodes of the adjoint for one of the program: the rule with the most (max) makes 8.
 const ADJOINT: f64 = 9.0;
@@ -80,44 +80,106 @@ fn equal(what: &str, a: f64, b: f64, terms: f64) -> Result<(), String> {
 /// A compiled cell and the sizes it runs at.
 struct Compiled {
     cell: CompiledCell<f64>,
-    t: usize,
-    b: usize,
+    extent: Extent,
 }
 
 impl Compiled {
+    fn new(
+        tape: &Tape,
+        purpose: &Purpose,
+        options: &Options,
+        extent: Extent,
+    ) -> Result<Compiled, String> {
+        let cell = CompiledCell::compile_with(tape, purpose, options);
+        let cell = cell.map_err(|e| e.to_string())?;
+        Ok(Compiled { cell, extent })
+    }
+
     /// The outputs of these names.
-    fn run(&mut self, given: &[&[f64]], names: &[String]) -> Result<Arrays, String> {
+    fn run(&self, given: &[&[f64]], names: &[String]) -> Result<Arrays, String> {
         let cell = &self.cell;
         let mut out: Arrays = (0..cell.outputs().len())
-            .map(|k| {
-                vec![
-                    f64::NAN;
-                    cell.output_len(
-                        k,
-                        Extent {
-                            steps: self.t,
-                            rows: self.b
-                        }
-                    )
-                ]
-            })
+            .map(|k| vec![f64::NAN; cell.output_len(k, self.extent)])
             .collect();
         let mut slices: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-        cell.run(
-            Extent {
-                steps: self.t,
-                rows: self.b,
-            },
-            given,
-            &mut slices,
-        )
-        .map_err(|e| e.to_string())?;
+        let ran = cell.run(self.extent, given, &mut slices);
+        ran.map_err(|e| e.to_string())?;
         let find = |name: &String| {
             let k = cell.output(name);
             k.map(|k| out[k].clone())
                 .ok_or_else(|| format!("there is no output `{name}`"))
         };
         names.iter().map(find).collect()
+    }
+}
+
+fn wrapped(f: &str, names: &[String]) -> Vec<String> {
+    names.iter().map(|n| format!("{f}({n})")).collect()
+}
+
+fn arrays<'a>(a: &'a [Vec<f64>], more: impl IntoIterator<Item = &'a Vec<f64>>) -> Vec<&'a [f64]> {
+    a.iter().chain(more).map(Vec::as_slice).collect()
+}
+
+/// A program compiled both ways, at a point.
+struct Subject {
+    data: Arrays,
+    /// The inputs that can be moved, and their values.
+    free: Vec<usize>,
+    point: Arrays,
+    free_names: Vec<String>,
+    output_names: Vec<String>,
+    /// J v.
+    forward: Compiled,
+    /// The gradient, and H v.
+    hessian: Compiled,
+    /// Cotangents of the outputs.
+    c: Arrays,
+}
+
+impl Subject {
+    fn tangents(&self, v: &[Vec<f64>]) -> Result<Arrays, String> {
+        let given = arrays(&self.data, v);
+        self.forward
+            .run(&given, &wrapped("tan", &self.output_names))
+    }
+
+    /// The gradient and the Hessian's product with v.
+    fn products(&self, v: &[Vec<f64>]) -> Result<(Arrays, Arrays), String> {
+        let given = arrays(&self.data, self.c.iter().chain(v));
+        let gradients = wrapped("grad", &self.free_names);
+        let hv = self.hessian.run(&given, &wrapped("tan", &gradients))?;
+        Ok((self.hessian.run(&given, &gradients)?, hv))
+    }
+
+    /// The tape's gradient of c · outputs, where its run stands.
+    fn gradient(&self, run: &mut Interpreter<f64>) -> Result<Arrays, TapeError> {
+        let cotangents: Vec<Option<&[f64]>> = self.c.iter().map(|c| Some(&c[..])).collect();
+        run.backward(&cotangents)?;
+        let read = |(&i, x): (&usize, &Vec<f64>)| match run.gradient(i) {
+            Some(g) => g.to_vec(),
+            None => vec![0.0; x.len()],
+        };
+        Ok(self.free.iter().zip(&self.point).map(read).collect())
+    }
+
+    /// Central differences along v: of c · outputs, and of u · gradient.
+    fn along(
+        &self,
+        differences: &mut CentralDifferences<'_>,
+        u: &[Vec<f64>],
+        v: &[Vec<f64>],
+    ) -> Result<DifferenceQuotients, TapeError> {
+        // All inputs, row numbers too, which stay.
+        let zeros = differences.point().iter().map(|x| vec![0.0; x.len()]);
+        let mut along: Arrays = zeros.collect();
+        for (&i, v) in self.free.iter().zip(v) {
+            along[i].clone_from(v);
+        }
+        differences.along(&along, |run| {
+            let outputs: Arrays = (0..self.c.len()).map(|k| run.output(k).to_vec()).collect();
+            Ok(vec![dot(&self.c, &outputs), dot(u, &self.gradient(run)?)])
+        })
     }
 }
 
@@ -131,136 +193,88 @@ pub(crate) fn second_order(
 ) -> Verdict {
     let text = |e: TapeError| e.to_string();
     let data = inputs(tape, t, b, seed);
-    let slices: Vec<&[f64]> = data.iter().map(Vec::as_slice).collect();
-    let mut differences = CentralDifferences::new(tape, t, b, &slices).map_err(text)?;
+    let mut differences = CentralDifferences::new(tape, t, b, &arrays(&data, [])).map_err(text)?;
     let free: Vec<usize> = (0..data.len()).filter(|&i| differences.moves(i)).collect();
-    let own = |i: &usize| tape.inputs()[*i].name.to_string();
-    let free_names: Vec<String> = free.iter().map(own).collect();
-    let output_names: Vec<String> = (tape.outputs().iter())
-        .map(|o| o.name.to_string())
-        .collect();
-    let wrapped = |f: &str, names: &[String]| -> Vec<String> {
-        names.iter().map(|n| format!("{f}({n})")).collect()
-    };
-    let compile = |purpose| -> Result<Compiled, String> {
-        let cell = CompiledCell::compile_with(tape, &purpose, options);
-        let cell = cell.map_err(|e| e.to_string())?;
-        Ok(Compiled { cell, t, b })
-    };
-    let mut forward = compile(Purpose::JacobianVector {
-        along: free_names.clone(),
-        of: output_names.clone(),
-    })?;
-    // The loss has a cotangent of its own here: it is an output like any other.
-    let mut hessian = compile(Purpose::HessianVector {
-        given: output_names.clone(),
-        loss: false,
-        wrt: free_names.clone(),
-        along: free_names.clone(),
-    })?;
-
+    let free_names = free.iter().map(|&i| tape.inputs()[i].name.to_string());
+    let free_names: Vec<String> = free_names.collect();
+    let output_names = tape.outputs().iter().map(|o| o.name.to_string());
+    let output_names: Vec<String> = output_names.collect();
     let mut random = Random(seed ^ 0x5ec0);
     let mut draw = |like: &[Vec<f64>]| -> Arrays {
         (like.iter())
             .map(|a| a.iter().map(|_| random.next()).collect())
             .collect()
     };
-    let values: Arrays = (0..tape.outputs().len())
-        .map(|k| differences.run().output(k).to_vec())
-        .collect();
-    let c = draw(&values);
-    let cotangents: Vec<Option<&[f64]>> = c.iter().map(|c| Some(&c[..])).collect();
-    let read_gradient =
-        |run: &mut Interpreter<f64>, like: &[Vec<f64>]| -> Result<Arrays, TapeError> {
-            run.backward(&cotangents)?;
-            let read = |(&i, like): (&usize, &Vec<f64>)| match run.gradient(i) {
-                Some(g) => g.to_vec(),
-                None => vec![0.0; like.len()],
-            };
-            Ok(free.iter().zip(like).map(read).collect())
-        };
-    let point: Arrays = free
-        .iter()
-        .map(|&i| differences.point()[i].clone())
-        .collect();
-    let gradient = read_gradient(differences.run(), &point).map_err(text)?;
+    let outputs = (0..tape.outputs().len()).map(|k| differences.run().output(k).to_vec());
+    let values: Arrays = outputs.collect();
+    let forward = Purpose::JacobianVector {
+        along: free_names.clone(),
+        of: output_names.clone(),
+    };
+    // The loss has a cotangent of its own here: it is an output like any other.
+    let hessian = Purpose::HessianVector {
+        given: output_names.clone(),
+        loss: false,
+        wrt: free_names.clone(),
+        along: free_names.clone(),
+    };
+    let extent = Extent { steps: t, rows: b };
+    let point = free.iter().map(|&i| differences.point()[i].clone());
+    let subject = Subject {
+        forward: Compiled::new(tape, &forward, options, extent)?,
+        hessian: Compiled::new(tape, &hessian, options, extent)?,
+        c: draw(&values),
+        point: point.collect(),
+        data,
+        free,
+        free_names,
+        output_names,
+    };
+    let gradient = subject.gradient(differences.run()).map_err(text)?;
 
     let ulps = 4.0 * (tape.nodes().len() * t) as f64 * f64::EPSILON;
-    let scale = size(&c, &values);
+    let scale = size(&subject.c, &values);
     let mut compared = [0, 0];
     for _ in 0..TRIES {
         let mut unit = || {
-            let mut u = draw(&point);
+            let mut u = draw(&subject.point);
             let length = dot(&u, &u).sqrt();
             u.iter_mut().flatten().for_each(|u| *u /= length);
             u
         };
         let (u, v) = (unit(), unit());
 
-        let given: Vec<&[f64]> = (slices.iter().copied())
-            .chain(v.iter().map(Vec::as_slice))
-            .collect();
-        let jv = forward.run(&given, &wrapped("tan", &output_names))?;
-        let tangent = dot(&c, &jv);
-        let terms = size(&c, &jv) + size(&gradient, &v);
+        let jv = subject.tangents(&v)?;
+        let tangent = dot(&subject.c, &jv);
+        let jv_terms = size(&subject.c, &jv);
+        let terms = jv_terms + size(&gradient, &v);
         equal("c·(J v) and g·v", tangent, dot(&gradient, &v), terms)?;
 
-        let mut product = |v: &[Vec<f64>]| {
-            let given: Vec<&[f64]> = (slices.iter().copied())
-                .chain(c.iter().chain(v).map(Vec::as_slice))
-                .collect();
-            let gradients = wrapped("grad", &free_names);
-            let hv = hessian.run(&given, &wrapped("tan", &gradients))?;
-            Ok::<_, String>((hessian.run(&given, &gradients)?, hv))
-        };
-        let (g, hv) = product(&v)?;
-        let (_, hu) = product(&u)?;
+        let (g, hv) = subject.products(&v)?;
+        let (_, hu) = subject.products(&u)?;
         let bend = dot(&u, &hv);
         equal("g of both", dot(&g, &u), dot(&gradient, &u), size(&g, &u))?;
         let terms = size(&u, &hv) + size(&v, &hu);
         equal("u·(H v) and v·(H u)", bend, dot(&v, &hu), terms)?;
 
-        // All inputs, row numbers too, which stay.
-        let mut along: Arrays = differences
-            .point()
-            .iter()
-            .map(|x| vec![0.0; x.len()])
-            .collect();
-        for (&i, v) in free.iter().zip(&v) {
-            along[i].clone_from(v);
-        }
-        let numbers = |run: &mut Interpreter<f64>| {
-            let outputs: Arrays = (0..c.len()).map(|k| run.output(k).to_vec()).collect();
-            let g = read_gradient(run, &point)?;
-            Ok(vec![dot(&c, &outputs), dot(&u, &g)])
-        };
-        let found = differences.along(&along, numbers).map_err(text)?;
+        let found = subject.along(&mut differences, &u, &v).map_err(text)?;
         if found.near_kink {
             continue;
         }
+        let bent = scale + size(&u, &gradient);
         let checks = [
-            ("J v", tangent, scale, 1.0, size(&c, &jv)),
-            (
-                "H v",
-                bend,
-                scale + size(&u, &gradient),
-                ADJOINT,
-                size(&u, &hv),
-            ),
+            ("J v", tangent, scale, 1.0, jv_terms),
+            ("H v", bend, bent, ADJOINT, size(&u, &hv)),
         ];
         for (k, (what, exact, size, nodes, terms)) in checks.into_iter().enumerate() {
-            let (quotients, truncation) = (found.quotients[k], found.truncation[k]);
+            let (quotient, truncation) = (found.quotients[k], found.truncation[k]);
             // The two widths' difference tells the truncation where it is small beside what is measured: a program that is
             // chaotic bends more between them than it says.
-            let told = truncation <= TOLD * (terms + quotients.abs());
-            if told && truncation <= CURVED * (size + quotients.abs()) {
+            let told = truncation <= TOLD * (terms + quotient.abs());
+            if told && truncation <= CURVED * (size + quotient.abs()) {
                 let rounding = nodes * ulps * (size / CentralDifferences::H + terms);
-                near(
-                    what,
-                    exact,
-                    quotients,
-                    truncation + rounding + f64::MIN_POSITIVE,
-                )?;
+                let tolerance = truncation + rounding + f64::MIN_POSITIVE;
+                near(what, exact, quotient, tolerance)?;
                 compared[k] += 1;
             }
         }

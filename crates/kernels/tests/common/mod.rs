@@ -1,10 +1,10 @@
 //! Numbers, naive sums with their tolerance, and memory whose ends are guarded.
 
 use proptest::prelude::*;
-use retrograd_kernels::Real;
+use retrograd_kernels::SimdElement;
 
 /// An element with what the tests need beyond the crate.
-pub(crate) trait Element: Real {
+pub(crate) trait Element: SimdElement {
     /// The distance from 1 to the next number.
     const EPS: f64;
     fn of(x: f64) -> Self;

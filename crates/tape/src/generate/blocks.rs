@@ -6,14 +6,14 @@
 use super::Choices;
 use super::grow::Grow;
 use super::grow::MOST;
-use super::program::{End, Made, Program};
+use super::program::{FinalCall, GeneratedProgram, Made};
 use crate::map::Map;
 use crate::op::{Op, Reduction};
 use crate::tape::InputRole;
 use crate::ty::{Domain, Shape};
 
 /// Draws a program.
-pub(super) fn program(c: &mut Choices<'_>) -> Program {
+pub(super) fn program(c: &mut Choices<'_>) -> GeneratedProgram {
     let mut g = Grow::new(c);
     let n = g.size();
     g.input(InputRole::Sequence, Shape::Vector(n));
@@ -260,14 +260,14 @@ impl Grow<'_, '_> {
             if let Some(v) = v.filter(|v| !taken.contains(v) || v % 4 == 0) {
                 let name = format!("y{}", taken.len());
                 taken.push(v);
-                self.program.ends.push(End::Output { name, value: v });
+                self.program.ends.push(FinalCall::Output { name, value: v });
             }
         }
         if self.c.chance(40)
             && let Some(value) = self.total()
         {
             let name = "rest".into();
-            self.program.ends.push(End::Output { name, value });
+            self.program.ends.push(FinalCall::Output { name, value });
         }
         if self.c.chance(75) {
             self.loss();
@@ -294,7 +294,7 @@ impl Grow<'_, '_> {
         }
         for (k, (_, value)) in sums.into_iter().enumerate() {
             let name = format!("after{k}");
-            self.program.ends.push(End::Output { name, value });
+            self.program.ends.push(FinalCall::Output { name, value });
         }
     }
 
@@ -345,17 +345,17 @@ impl Grow<'_, '_> {
             let x = self.any();
             self.op(Op::Reduce(Reduction::Mean), &[x])
         });
-        self.program.ends.push(End::Loss(loss));
+        self.program.ends.push(FinalCall::Loss(loss));
         if self.c.chance(15) {
             let second = self.like(Shape::Scalar);
-            self.program.ends.push(End::Loss(second));
+            self.program.ends.push(FinalCall::Loss(second));
         }
         if self.c.chance(35) {
             let weight = self.input(InputRole::Weight, Shape::Scalar);
-            self.program.ends.push(End::Weight(weight));
+            self.program.ends.push(FinalCall::Weight(weight));
         }
         if self.c.chance(30) {
-            self.program.ends.push(End::Sum);
+            self.program.ends.push(FinalCall::Sum);
         }
     }
 }

@@ -5,23 +5,13 @@ use smallvec::smallvec;
 
 use crate::algebra::Value;
 use crate::central_differences::kinks;
-use crate::gradcheck::Random;
+use crate::gradcheck::SplitMix64;
 use crate::interpreter::{Interpreter, index_inputs};
 use crate::map::Map;
 use crate::op::{Op, Reduction};
 use crate::real::Real;
 use crate::tape::{Input, InputRole, Node, Tape};
 use crate::ty::{Domain, Shape, Type};
-
-fn count(ty: Type, t: usize, b: usize) -> usize {
-    let points = match ty.domain {
-        Domain::Once => 1,
-        Domain::Row => b,
-        Domain::BoundarySlots(k) => k * b,
-        Domain::Step => t * b,
-    };
-    points * ty.shape.len()
-}
 
 /// Numbers for every input, by its role: -1 ‥ 1 for most; weight matrices smaller the larger they are; whole numbers for
 /// indices; 0 and 1 for masks; 0 and about 1 for weights of the loss, never all 0; nothing for half of the initial states.
@@ -31,7 +21,7 @@ pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
     let draw = |(i, input): (usize, &Input)| {
         let rows = indices.iter().filter(|x| x.0 == i);
         let rows = rows.map(|x| x.1).min();
-        let mut random = Random(
+        let mut random = SplitMix64(
             seed.wrapping_mul(0x2545_f491_4f6c_dd1d)
                 .wrapping_add(i as u64),
         );
@@ -54,7 +44,7 @@ pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
             };
             f64::from(x as f32)
         };
-        (0..count(input.ty, t, b)).map(number).collect()
+        (0..input.ty.numbers(t, b)).map(number).collect()
     };
     tape.inputs().iter().enumerate().map(draw).collect()
 }
@@ -65,13 +55,13 @@ pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
         if output.role == crate::tape::OutputRole::Loss {
             return vec![1.0];
         }
-        let mut random = Random(
+        let mut random = SplitMix64(
             seed.wrapping_mul(0x9e6c_63d0_876a_68ad)
                 .wrapping_add(i as u64),
         );
         random.next();
         let ty = tape.node(output.value).ty;
-        (0..count(ty, t, b))
+        (0..ty.numbers(t, b))
             .map(|_| f64::from(random.next() as f32))
             .collect()
     };
@@ -115,7 +105,7 @@ pub(super) fn clearance(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) ->
 /// `unit` times the ulp of its row (½ for sums and products). One δ an op, so zeros stay zeros and what is the same value
 /// stays the same. What it changes in a run in f64 is what the ops' tolerances do to the results.
 pub fn jittered(tape: &Tape, unit: f64, seed: u64) -> Tape {
-    let mut random = Random(seed);
+    let mut random = SplitMix64(seed);
     let mut nodes: Vec<Node> = Vec::with_capacity(3 * tape.nodes.len());
     let mut place: Vec<Value> = Vec::with_capacity(tape.nodes.len());
     let mut delays = Vec::new();

@@ -1,7 +1,7 @@
 //! A program in the making: appends values, keeps their types and an estimate of their greatest magnitude, finds operands.
 
 use super::Choices;
-use super::program::{End, Made, Program};
+use super::program::{FinalCall, GeneratedProgram, Made};
 use crate::map::Map;
 use crate::op::{Op, Reduction};
 use crate::tape::InputRole;
@@ -16,7 +16,7 @@ pub(super) const MOST: usize = 72;
 /// A program in the making.
 pub(super) struct Grow<'c, 'b> {
     pub(super) c: &'c mut Choices<'b>,
-    pub(super) program: Program,
+    pub(super) program: GeneratedProgram,
     pub(super) types: Vec<Type>,
     /// About the greatest magnitude of each value.
     bounds: Vec<f64>,
@@ -42,7 +42,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         };
         Grow {
             c,
-            program: Program::default(),
+            program: GeneratedProgram::default(),
             types: Vec::new(),
             bounds: Vec::new(),
             after: Vec::new(),
@@ -155,7 +155,7 @@ impl<'c, 'b> Grow<'c, 'b> {
 
     pub(super) fn next(&mut self, state: usize, value: usize) {
         let value = self.tame(value, 1.0);
-        self.program.ends.push(End::Next { state, value });
+        self.program.ends.push(FinalCall::Next { state, value });
     }
 
     /// Applies an op; its operands must fit and be where it is defined.
@@ -217,12 +217,7 @@ impl<'c, 'b> Grow<'c, 'b> {
     /// How many points an op sums over at most: see the sizes that [`super::generate`] draws.
     fn terms(&self, op: &Op, xs: &[usize], ty: Type) -> f64 {
         let types: Vec<Type> = xs.iter().map(|&x| self.types[x]).collect();
-        let points = |d: Domain| match d {
-            Domain::Once => 1.0,
-            Domain::Row => 33.0,
-            Domain::BoundarySlots(k) => 33.0 * k as f64,
-            Domain::Step => 33.0 * 13.0,
-        };
+        let points = |d: Domain| d.points(13, 33) as f64;
         points(op.work_domain(&types)) / points(ty.domain)
     }
 

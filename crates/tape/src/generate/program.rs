@@ -30,7 +30,7 @@ pub(super) enum Made {
 
 /// What is said of values once they are all there.
 #[derive(Clone, Debug)]
-pub(super) enum End {
+pub(super) enum FinalCall {
     Next {
         state: usize,
         value: usize,
@@ -47,9 +47,9 @@ pub(super) enum End {
 
 /// The calls in order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Program {
+pub(super) struct GeneratedProgram {
     pub(super) made: Vec<Made>,
-    pub(super) ends: Vec<End>,
+    pub(super) ends: Vec<FinalCall>,
 }
 
 impl Made {
@@ -63,22 +63,22 @@ impl Made {
     }
 }
 
-impl End {
+impl FinalCall {
     /// The values it speaks of.
     pub(super) fn operands(&self) -> impl Iterator<Item = usize> {
         match *self {
-            End::Next { state, value } => [Some(state), Some(value)],
-            End::Output { value, .. } | End::Loss(value) | End::Weight(value) => {
+            FinalCall::Next { state, value } => [Some(state), Some(value)],
+            FinalCall::Output { value, .. } | FinalCall::Loss(value) | FinalCall::Weight(value) => {
                 [Some(value), None]
             }
-            End::Sum => [None, None],
+            FinalCall::Sum => [None, None],
         }
         .into_iter()
         .flatten()
     }
 }
 
-impl Program {
+impl GeneratedProgram {
     /// Makes the calls.
     pub(super) fn record(&self) -> Result<Tape, TapeError> {
         let r = Recorder::new();
@@ -101,13 +101,13 @@ impl Program {
         }
         for end in &self.ends {
             match end {
-                End::Next { state, value } => {
+                FinalCall::Next { state, value } => {
                     r.next(vars[*state], vars[*value]);
                 }
-                End::Output { name, value } => r.output(name, vars[*value]),
-                End::Loss(v) => r.loss(vars[*v]),
-                End::Weight(v) => r.weight(vars[*v]),
-                End::Sum => r.reduce_loss(LossReduction::Sum),
+                FinalCall::Output { name, value } => r.output(name, vars[*value]),
+                FinalCall::Loss(v) => r.loss(vars[*v]),
+                FinalCall::Weight(v) => r.weight(vars[*v]),
+                FinalCall::Sum => r.reduce_loss(LossReduction::Sum),
             }
         }
         r.finish("case")
@@ -154,7 +154,7 @@ fn op(op: &Op) -> String {
     }
 }
 
-impl fmt::Display for Program {
+impl fmt::Display for GeneratedProgram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "let r = Recorder::new();")?;
         for (i, made) in self.made.iter().enumerate() {
@@ -184,11 +184,11 @@ impl fmt::Display for Program {
         }
         for end in &self.ends {
             match end {
-                End::Next { state, value } => writeln!(f, "r.next(v{state}, v{value});")?,
-                End::Output { name, value } => writeln!(f, "r.output({name:?}, v{value});")?,
-                End::Loss(v) => writeln!(f, "r.loss(v{v});")?,
-                End::Weight(v) => writeln!(f, "r.weight(v{v});")?,
-                End::Sum => writeln!(f, "r.reduce_loss(LossReduction::Sum);")?,
+                FinalCall::Next { state, value } => writeln!(f, "r.next(v{state}, v{value});")?,
+                FinalCall::Output { name, value } => writeln!(f, "r.output({name:?}, v{value});")?,
+                FinalCall::Loss(v) => writeln!(f, "r.loss(v{v});")?,
+                FinalCall::Weight(v) => writeln!(f, "r.weight(v{v});")?,
+                FinalCall::Sum => writeln!(f, "r.reduce_loss(LossReduction::Sum);")?,
             }
         }
         Ok(())

@@ -2,21 +2,21 @@
 
 use std::collections::HashMap;
 
-use super::program::{End, Made, Program};
+use super::program::{FinalCall, GeneratedProgram, Made};
 use crate::op::Op;
 use crate::tape::InputRole;
 use crate::ty::{Domain, Shape, Type};
 
 /// Programs and sizes one step simpler than these. Not all can be recorded.
 pub(super) fn candidates(
-    p: &Program,
+    p: &GeneratedProgram,
     t: usize,
     b: usize,
-) -> impl Iterator<Item = (Program, usize, usize)> {
-    let mut found: Vec<(Program, usize, usize)> = Vec::new();
-    let mut add = |q: Program, t: usize, b: usize| found.push((live(&q), t, b));
+) -> impl Iterator<Item = (GeneratedProgram, usize, usize)> {
+    let mut found: Vec<(GeneratedProgram, usize, usize)> = Vec::new();
+    let mut add = |q: GeneratedProgram, t: usize, b: usize| found.push((live(&q), t, b));
     for k in 0..p.ends.len() {
-        if !matches!(p.ends[k], End::Next { .. }) {
+        if !matches!(p.ends[k], FinalCall::Next { .. }) {
             let mut q = p.clone();
             q.ends.remove(k);
             add(q, t, b);
@@ -24,14 +24,14 @@ pub(super) fn candidates(
     }
     // What an output or loss is made from, instead.
     for (k, end) in p.ends.iter().enumerate() {
-        if let End::Output { value, .. } | End::Loss(value) = *end {
+        if let FinalCall::Output { value, .. } | FinalCall::Loss(value) = *end {
             for &x in p.made[value].operands() {
                 let mut q = p.clone();
                 let name = match end {
-                    End::Output { name, .. } => name.clone(),
+                    FinalCall::Output { name, .. } => name.clone(),
                     _ => "l".into(),
                 };
-                q.ends[k] = End::Output { name, value: x };
+                q.ends[k] = FinalCall::Output { name, value: x };
                 add(q, t, b);
             }
         }
@@ -58,7 +58,7 @@ pub(super) fn candidates(
             let (name, shape) = (format!("z{i}"), types[i].shape);
             q.made[i] = Made::Input { name, role, shape };
             q.ends
-                .retain(|e| !matches!(e, End::Next { state, .. } if *state == i));
+                .retain(|e| !matches!(e, FinalCall::Next { state, .. } if *state == i));
             add(q, t, b);
         }
         if let Made::State { d, init, .. } = &p.made[i] {
@@ -102,7 +102,7 @@ pub(super) fn candidates(
     found.into_iter()
 }
 
-fn types(p: &Program) -> Vec<Type> {
+fn types(p: &GeneratedProgram) -> Vec<Type> {
     let mut types: Vec<Type> = Vec::with_capacity(p.made.len());
     for made in &p.made {
         types.push(match made {
@@ -126,10 +126,10 @@ fn types(p: &Program) -> Vec<Type> {
 }
 
 /// `j` wherever `i` was used. A state that was replaced becomes nothing.
-fn replaced(p: &Program, i: usize, j: usize) -> Program {
+fn replaced(p: &GeneratedProgram, i: usize, j: usize) -> GeneratedProgram {
     let mut q = p.clone();
     q.ends
-        .retain(|e| !matches!(e, End::Next { state, .. } if *state == i));
+        .retain(|e| !matches!(e, FinalCall::Next { state, .. } if *state == i));
     rename(&mut q, |v| {
         if *v == i {
             *v = j;
@@ -138,7 +138,7 @@ fn replaced(p: &Program, i: usize, j: usize) -> Program {
     q
 }
 
-fn rename(p: &mut Program, mut change: impl FnMut(&mut usize)) {
+fn rename(p: &mut GeneratedProgram, mut change: impl FnMut(&mut usize)) {
     for made in &mut p.made {
         match made {
             Made::Input { .. } => {}
@@ -148,18 +148,20 @@ fn rename(p: &mut Program, mut change: impl FnMut(&mut usize)) {
     }
     for end in &mut p.ends {
         match end {
-            End::Next { state, value } => {
+            FinalCall::Next { state, value } => {
                 change(state);
                 change(value);
             }
-            End::Output { value, .. } | End::Loss(value) | End::Weight(value) => change(value),
-            End::Sum => {}
+            FinalCall::Output { value, .. } | FinalCall::Loss(value) | FinalCall::Weight(value) => {
+                change(value)
+            }
+            FinalCall::Sum => {}
         }
     }
 }
 
 /// Axes of length `n` made `m` long.
-fn resized(p: &Program, n: usize, m: usize) -> Program {
+fn resized(p: &GeneratedProgram, n: usize, m: usize) -> GeneratedProgram {
     let mut q = p.clone();
     let axis = |k: usize| if k == n { m } else { k };
     let resize = |s: &mut Shape| {
@@ -187,16 +189,19 @@ fn resized(p: &Program, n: usize, m: usize) -> Program {
 }
 
 /// The program without what nothing needs.
-fn live(p: &Program) -> Program {
+fn live(p: &GeneratedProgram) -> GeneratedProgram {
     let next: HashMap<usize, usize> = (p.ends.iter())
         .filter_map(|e| match e {
-            End::Next { state, value } => Some((*state, *value)),
+            FinalCall::Next { state, value } => Some((*state, *value)),
             _ => None,
         })
         .collect();
     let mut needed = vec![false; p.made.len()];
-    let roots = p.ends.iter().filter(|e| !matches!(e, End::Next { .. }));
-    let mut work: Vec<usize> = roots.flat_map(End::operands).collect();
+    let roots = p
+        .ends
+        .iter()
+        .filter(|e| !matches!(e, FinalCall::Next { .. }));
+    let mut work: Vec<usize> = roots.flat_map(FinalCall::operands).collect();
     // A program of states alone keeps them.
     if work.is_empty() {
         work = next.keys().copied().collect();
@@ -208,14 +213,14 @@ fn live(p: &Program) -> Program {
         }
     }
     let mut place = vec![0; p.made.len()];
-    let mut q = Program::default();
+    let mut q = GeneratedProgram::default();
     for (i, made) in p.made.iter().enumerate() {
         if needed[i] {
             place[i] = q.made.len();
             q.made.push(made.clone());
         }
     }
-    let kept = |e: &&End| e.operands().all(|v| needed[v]);
+    let kept = |e: &&FinalCall| e.operands().all(|v| needed[v]);
     q.ends = p.ends.iter().filter(kept).cloned().collect();
     rename(&mut q, |v| *v = place[*v]);
     q

@@ -37,20 +37,29 @@ const KINDS: [&str; 25] = [
     "outputs of lower domains",
 ];
 
-/// Structural ops that work over any domain.
-const ANYWHERE: [&str; 11] = [
-    "sum",
-    "mean",
-    "amax",
-    "dot",
-    "broadcast",
-    "concat",
-    "slice",
-    "reshape",
-    "matvec",
-    "matvec_t",
-    "gather",
-];
+/// True for ops that work over any domain.
+fn over_any_domain(op: &Op) -> bool {
+    match op {
+        Op::Map(_)
+        | Op::Reduce(_)
+        | Op::Dot
+        | Op::Broadcast(_)
+        | Op::Concat { .. }
+        | Op::Slice { .. }
+        | Op::Reshape(_)
+        | Op::MatVec { .. }
+        | Op::Gather => true,
+        Op::Input { .. }
+        | Op::Constant { .. }
+        | Op::Zeros(_)
+        | Op::Outer { .. }
+        | Op::Scatter { .. }
+        | Op::Delay(_)
+        | Op::Boundary(_)
+        | Op::Spread(_)
+        | Op::SumTo(_) => false,
+    }
+}
 
 /// Names of domains, whatever their number of slots.
 const DOMAINS: [&str; 4] = ["once", "row", "slots", "step"];
@@ -94,9 +103,9 @@ const BOUND: [&str; 33] = [
 
 /// Every tag that [`tags_of`] can give: kinds of program, and ops with the domains that they may work over.
 pub fn every_tag() -> Vec<String> {
-    let maps = Map::ALL.into_iter().map(|m| m.row().name);
-    let anywhere = maps.chain(ANYWHERE);
-    let over = anywhere.flat_map(|op| DOMAINS.map(|d| format!("{op} over {d}")));
+    let over = Op::each()
+        .filter(over_any_domain)
+        .flat_map(|op| DOMAINS.map(|d| format!("{} over {d}", op.name())));
     over.chain(BOUND.into_iter().chain(KINDS).map(str::to_string))
         .collect()
 }

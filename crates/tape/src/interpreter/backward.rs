@@ -1,7 +1,9 @@
 //! The backward program: the tape's nodes walked in reverse order, once, with the derivative rules appending
 //! instructions. A cotangent that is used again is added up in place.
 
-use super::program::{Instr, Kind, Place, Plans, Program, Segment, phases};
+use super::program::{
+    BufferPlans, BufferView, Instruction, InstructionKind, InterpreterProgram, Segment, phases,
+};
 use crate::algebra::{Algebra, Value};
 use crate::map::Map;
 use crate::op::Op;
@@ -13,13 +15,13 @@ use rustc_hash::FxHashMap as HashMap;
 /// The backward program with the places where cotangents of outputs are put and gradients of inputs are found.
 #[derive(Clone, Debug)]
 pub(crate) struct Backward {
-    pub(crate) program: Program,
+    pub(crate) program: InterpreterProgram,
     /// For each output, where its cotangent is added; `None` if nothing that wants a gradient influences it.
-    pub(crate) seeds: Vec<Option<Place>>,
+    pub(crate) seeds: Vec<Option<BufferView>>,
     /// For each input, its gradient.
-    pub(crate) gradients: Vec<Option<Place>>,
+    pub(crate) gradients: Vec<Option<BufferView>>,
     /// For each observed value, its adjoint.
-    pub(crate) adjoints: Vec<(Value, Option<Place>)>,
+    pub(crate) adjoints: Vec<(Value, Option<BufferView>)>,
 }
 
 /// The cotangent of a node while its consumers are walked.
@@ -29,26 +31,26 @@ enum Cotangent {
     /// The only contribution so far, which others read too.
     Shared(Value),
     /// A buffer of its own, to which more may be added.
-    Own(Place),
+    Own(BufferView),
 }
 
 /// Appends instructions. Values below the tape's length are the tape's nodes.
-struct Appender<'a> {
-    plans: &'a mut Plans,
-    values: Vec<(Type, Place)>,
+struct BackwardBuilder<'a> {
+    plans: &'a mut BufferPlans,
+    values: Vec<(Type, BufferView)>,
     /// Instructions of the present segment that run at each step; those that run over all of their domain.
-    steps: Vec<Instr>,
-    whole: Vec<Instr>,
+    steps: Vec<Instruction>,
+    whole: Vec<Instruction>,
     in_sweep: bool,
 }
 
-impl Appender<'_> {
-    fn value(&mut self, ty: Type, place: Place) -> Value {
+impl BackwardBuilder<'_> {
+    fn value(&mut self, ty: Type, place: BufferView) -> Value {
         self.values.push((ty, place));
         Value(self.values.len() as u32 - 1)
     }
 
-    fn list(&mut self, work: Domain) -> &mut Vec<Instr> {
+    fn list(&mut self, work: Domain) -> &mut Vec<Instruction> {
         // What does not vary over the steps is computed once, before the sweep that uses it.
         if self.in_sweep && work == Domain::Step {
             &mut self.steps
@@ -59,13 +61,13 @@ impl Appender<'_> {
 
     fn emit(
         &mut self,
-        kind: Kind,
-        args: impl IntoIterator<Item = Place>,
-        dst: Option<Place>,
+        kind: InstructionKind,
+        args: impl IntoIterator<Item = BufferView>,
+        dst: Option<BufferView>,
         work: Domain,
         accumulate: bool,
     ) {
-        let instr = Instr {
+        let instr = Instruction {
             kind,
             args: args.into_iter().collect(),
             dst,
@@ -76,20 +78,20 @@ impl Appender<'_> {
     }
 
     /// dst += v
-    fn add_into(&mut self, dst: Place, v: Value) {
+    fn add_into(&mut self, dst: BufferView, v: Value) {
         let (ty, from) = self.values[v.index()];
-        let copy = Kind::Op(Op::Spread(ty.domain));
+        let copy = InstructionKind::Op(Op::Spread(ty.domain));
         self.emit(copy, [from], Some(dst), ty.domain, true);
     }
 
     /// The instruction that made `v`, if `v` is new since buffer `mark` and nothing reads it yet: the last one made.
-    fn producer(&mut self, v: Value, mark: usize) -> Option<&mut Instr> {
+    fn producer(&mut self, v: Value, mark: usize) -> Option<&mut Instruction> {
         let (ty, place) = self.values[v.index()];
         let last = self.plans.list.len() - 1;
         if place.buffer < mark || place.buffer != last || place.domain != ty.domain {
             return None;
         }
-        let of = |i: &Instr| i.dst.is_some_and(|d| d.buffer == last);
+        let of = |i: &Instruction| i.dst.is_some_and(|d| d.buffer == last);
         if self.steps.last().is_some_and(of) {
             return self.steps.last_mut();
         }
@@ -105,7 +107,7 @@ impl Appender<'_> {
             Cotangent::None => Cotangent::Shared(v),
             Cotangent::Own(sum) => {
                 if let Some(instr) = fresh {
-                    instr.dst = Some(Place {
+                    instr.dst = Some(BufferView {
                         shape: place.shape,
                         ..sum
                     });
@@ -122,7 +124,7 @@ impl Appender<'_> {
             Cotangent::Shared(before) => {
                 let sum = self.plans.fresh(ty.shape, ty.domain);
                 let args = [self.values[before.index()].1, place];
-                let add = Kind::Op(Op::Map(Map::Add));
+                let add = InstructionKind::Op(Op::Map(Map::Add));
                 self.emit(add, args, Some(sum), ty.domain, false);
                 Cotangent::Own(sum)
             }
@@ -130,23 +132,29 @@ impl Appender<'_> {
     }
 }
 
-impl Algebra for Appender<'_> {
+impl Algebra for BackwardBuilder<'_> {
     fn op(&mut self, op: Op, xs: &[Value]) -> Value {
         let types: Vec<Type> = xs.iter().map(|x| self.values[x.index()].0).collect();
         let ty = op
             .infer(&types)
             .expect("rules apply ops to operands that fit");
-        let args: Vec<Place> = xs.iter().map(|x| self.values[x.index()].1).collect();
+        let args: Vec<BufferView> = xs.iter().map(|x| self.values[x.index()].1).collect();
         let place = match op {
             Op::Constant { value, shape } => self.plans.constant(value.0, shape),
             Op::Zeros(shape) => self.plans.constant(0.0, shape),
-            Op::Spread(_) | Op::Reshape(_) => Place {
+            Op::Spread(_) | Op::Reshape(_) => BufferView {
                 shape: ty.shape,
                 ..args[0]
             },
             _ => {
                 let dst = self.plans.fresh(ty.shape, ty.domain);
-                self.emit(Kind::Op(op), args, Some(dst), op.work_domain(&types), false);
+                self.emit(
+                    InstructionKind::Op(op),
+                    args,
+                    Some(dst),
+                    op.work_domain(&types),
+                    false,
+                );
                 dst
             }
         };
@@ -234,15 +242,15 @@ fn active(tape: &Tape, wanted: &dyn Fn(&Input) -> bool, observed: &[Value]) -> V
 
 pub(crate) fn backward(
     tape: &Tape,
-    places: &[Place],
-    plans: &mut Plans,
+    places: &[BufferView],
+    plans: &mut BufferPlans,
     wanted: &dyn Fn(&Input) -> bool,
     observed: &[Value],
 ) -> Backward {
     let nodes = tape.nodes();
     let active = active(tape, wanted, observed);
     // These have a whole buffer, zeros at first: they are handed in or out, or receive from other steps.
-    let mut kept: Vec<Option<Place>> = vec![None; nodes.len()];
+    let mut kept: Vec<Option<BufferView>> = vec![None; nodes.len()];
     let mut keep = |v: Value| {
         if active[v.index()] && kept[v.index()].is_none() {
             let ty = tape.node(v).ty;
@@ -261,13 +269,13 @@ pub(crate) fn backward(
         .iter()
         .map(|k| k.map_or(Cotangent::None, Cotangent::Own))
         .collect();
-    let mut program = Program::default();
+    let mut program = InterpreterProgram::default();
     for &place in kept.iter().flatten() {
         plans.list[place.buffer].used = true;
         program.zero.push(place.buffer);
     }
     let values = nodes.iter().zip(places).map(|(n, &p)| (n.ty, p)).collect();
-    let mut a = Appender {
+    let mut a = BackwardBuilder {
         plans,
         values,
         steps: Vec::new(),
@@ -287,7 +295,7 @@ pub(crate) fn backward(
                 Cotangent::Own(place) => a.value(node.ty, place),
             };
             if let Op::Delay(d) | Op::Boundary(d) = node.op {
-                let kind = Kind::Back {
+                let kind = InstructionKind::Back {
                     d,
                     boundary: matches!(node.op, Op::Boundary(_)),
                     x: kept[node.operands[0].index()],
@@ -326,7 +334,12 @@ pub(crate) fn backward(
 }
 
 /// Buffers of one sweep alone need to hold the present step only.
-fn keep_one_step(program: &Program, plans: &mut Plans, places: &[Place], kept: &[Option<Place>]) {
+fn keep_one_step(
+    program: &InterpreterProgram,
+    plans: &mut BufferPlans,
+    places: &[BufferView],
+    kept: &[Option<BufferView>],
+) {
     let mut home: HashMap<usize, Option<usize>> = HashMap::default();
     for place in places.iter().chain(kept.iter().flatten()) {
         home.insert(place.buffer, None);

@@ -1,8 +1,7 @@
 //! What a run is given, checked before anything is computed.
 
 use super::Interpreter;
-use super::execute::Outside;
-use super::program::{rows, ticks};
+use super::execute::BadIndex;
 use crate::Extent;
 use crate::algebra::Value;
 use crate::error::TapeError;
@@ -37,7 +36,7 @@ impl<T: Real> Interpreter<T> {
         }
         for (input, given) in self.inputs.iter().zip(inputs) {
             if !(given.is_empty() && input.role == InputRole::Initial) {
-                let expected = length(input.ty, t, b);
+                let expected = input.ty.numbers(t, b);
                 if given.len() != expected {
                     return Err(self.wrong_length(
                         "input",
@@ -55,8 +54,8 @@ impl<T: Real> Interpreter<T> {
             let covered = |at: usize| index.weights.iter().any(|&w| inputs[w][at].to_f64() == 0.0);
             let wrong = |(at, x): (usize, &T)| !whole(x.to_f64()) && !covered(at);
             if let Some(at) = inputs[i].iter().enumerate().position(wrong) {
-                let rows = rows(self.inputs[i].ty.domain, b);
-                return Err(self.outside(Outside {
+                let rows = self.inputs[i].ty.domain.rows(b);
+                return Err(self.outside(BadIndex {
                     index: k,
                     tick: at / rows,
                     row: at % rows,
@@ -68,7 +67,7 @@ impl<T: Real> Interpreter<T> {
     }
 
     /// Says where an index is out of its table.
-    pub(super) fn outside(&self, at: Outside<T>) -> TapeError {
+    pub(super) fn outside(&self, at: BadIndex<T>) -> TapeError {
         let index = &self.indices[at.index];
         // A value of a lower domain is the same at all points of the one it is used in.
         let domain = self.places[index.value.index()].domain;
@@ -89,7 +88,7 @@ impl<T: Real> Interpreter<T> {
         ty: Type,
         found: usize,
     ) -> Result<(), TapeError> {
-        let expected = length(ty, self.memory.steps, self.memory.batch);
+        let expected = ty.numbers(self.memory.steps, self.memory.batch);
         if found == expected {
             return Ok(());
         }
@@ -121,15 +120,9 @@ impl<T: Real> Interpreter<T> {
     }
 }
 
-/// How many numbers a value of a type has at `t` steps and `b` examples; the greatest `usize` if they are more.
-pub(super) fn length(ty: Type, t: usize, b: usize) -> usize {
-    let points = ticks(ty.domain, t).saturating_mul(rows(ty.domain, b));
-    points.saturating_mul(ty.shape.len())
-}
-
 /// An index of a table, by `gather` or `scatter`.
 #[derive(Clone, Debug)]
-pub(crate) struct Index {
+pub(crate) struct IndexUse {
     /// The node that uses it.
     pub(crate) user: Value,
     /// The index.
@@ -147,7 +140,7 @@ pub(crate) struct Index {
 }
 
 /// Every use of an index, in the tape's order.
-pub(crate) fn indices(tape: &Tape) -> Vec<Index> {
+pub(crate) fn indices(tape: &Tape) -> Vec<IndexUse> {
     let mut found = Vec::new();
     for (i, node) in tape.nodes().iter().enumerate() {
         let (value, rows, table) = match node.op {
@@ -190,7 +183,7 @@ pub(crate) fn indices(tape: &Tape) -> Vec<Index> {
             Op::Input { .. } => tape.describe(source),
             _ => name,
         };
-        found.push(Index {
+        found.push(IndexUse {
             user: Value(i as u32),
             value,
             input: match tape.node(source).op {
@@ -231,7 +224,7 @@ fn factors(tape: &Tape, v: Value) -> Option<Vec<usize>> {
 /// Inputs that are used as an index of gather or scatter, with the rows they index.
 #[cfg(feature = "generate")]
 pub(crate) fn index_inputs(tape: &Tape) -> Vec<(usize, usize)> {
-    let of = |i: Index| Some((i.input?, i.rows));
+    let of = |i: IndexUse| Some((i.input?, i.rows));
     indices(tape).into_iter().filter_map(of).collect()
 }
 

@@ -2,21 +2,21 @@
 
 use std::ops::Range;
 
-use super::program::{Instr, Kind, Place, Plan, Summed, rows, ticks};
-use super::rows::{self as each, Arg, Blocks, Total};
+use super::program::{BufferPlan, BufferView, Instruction, InstructionKind, Summed};
+use super::rows::{self as each, Blocks, Operand, Total};
 use crate::error::TapeError;
 use crate::op::Op;
 use crate::real::Real;
-use crate::sums::Sum;
+use crate::sums::CompensatedSum;
 use crate::ty::{Domain, Shape};
 
 /// The buffers, and the sizes of the present run.
 #[derive(Clone, Debug)]
-pub(crate) struct Memory<T> {
-    pub(crate) plans: Vec<Plan>,
+pub(crate) struct Buffers<T> {
+    pub(crate) plans: Vec<BufferPlan>,
     pub(crate) data: Vec<Vec<T>>,
     /// What buffers need in which terms of many points are added up; empty for others.
-    pub(crate) sums: Vec<Sum<T>>,
+    pub(crate) sums: Vec<CompensatedSum<T>>,
     /// For each index, the rows of its table.
     pub(crate) tables: Vec<usize>,
     pub(crate) steps: usize,
@@ -25,7 +25,7 @@ pub(crate) struct Memory<T> {
 
 /// An index out of its table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Outside<T> {
+pub(crate) struct BadIndex<T> {
     /// Which of the interpreter's indices.
     pub(crate) index: usize,
     pub(crate) tick: usize,
@@ -59,7 +59,7 @@ fn slot(d: i32, boundary: bool, t: usize, tick: usize) -> usize {
     }
 }
 
-impl<T: Real> Memory<T> {
+impl<T: Real> Buffers<T> {
     /// How many numbers all buffers hold.
     pub(crate) fn numbers(&self) -> usize {
         let sums = self.sums.iter().map(|s| s.carry.len() + s.part.len());
@@ -76,12 +76,12 @@ impl<T: Real> Memory<T> {
         budget: usize,
     ) -> Result<(), TapeError> {
         // Sizes of the buffer, its carry and its part. All limits multiplied are far below 2¹²⁸.
-        let sizes = |plan: &Plan| -> [u128; 3] {
+        let sizes = |plan: &BufferPlan| -> [u128; 3] {
             let ticks = match (plan.one_step, plan.constant) {
                 (true, _) | (_, Some(_)) => 1,
-                (false, None) => ticks(plan.domain, self.steps),
+                (false, None) => plan.domain.steps(self.steps),
             };
-            let rows = rows(plan.domain, self.batch);
+            let rows = plan.domain.rows(self.batch);
             let size = ticks as u128 * rows as u128 * plan.len as u128;
             match plan.summed {
                 _ if !plan.used => [0; 3],
@@ -129,11 +129,13 @@ impl<T: Real> Memory<T> {
     /// Gives all memory back.
     pub(crate) fn free(&mut self) {
         self.data.iter_mut().for_each(|d| *d = Vec::new());
-        self.sums.iter_mut().for_each(|s| *s = Sum::default());
+        self.sums
+            .iter_mut()
+            .for_each(|s| *s = CompensatedSum::default());
     }
 
     /// Where in its buffer a place is at a tick.
-    pub(crate) fn range(&self, place: &Place, tick: usize) -> Range<usize> {
+    pub(crate) fn range(&self, place: &BufferView, tick: usize) -> Range<usize> {
         let n = place.shape.len();
         match place.domain {
             Domain::Once => 0..n,
@@ -151,27 +153,29 @@ impl<T: Real> Memory<T> {
     }
 
     /// A place's value at a tick of a domain with `rows` rows.
-    pub(crate) fn read(&self, place: &Place, tick: usize, rows: usize) -> Arg<'_, T> {
+    pub(crate) fn read(&self, place: &BufferView, tick: usize, rows: usize) -> Operand<'_, T> {
         let s = &self.data[place.buffer][self.range(place, tick)];
         if self.plans[place.buffer].constant.is_some() {
-            return Arg::Splat(s[0], s);
+            return Operand::Splat(s[0], s);
         }
         match place.domain {
-            Domain::Once if rows > 1 && s.len() == 1 => Arg::Splat(s[0], s),
-            Domain::Once if rows > 1 => Arg::Row(s),
-            Domain::Once | Domain::Row | Domain::BoundarySlots(_) | Domain::Step => Arg::Full(s),
+            Domain::Once if rows > 1 && s.len() == 1 => Operand::Splat(s[0], s),
+            Domain::Once if rows > 1 => Operand::Row(s),
+            Domain::Once | Domain::Row | Domain::BoundarySlots(_) | Domain::Step => {
+                Operand::Full(s)
+            }
         }
     }
 
     /// # Errors
     /// An index out of its table, which is then not read.
-    pub(crate) fn run(&mut self, instr: &Instr, tick: usize) -> Result<(), Outside<T>> {
+    pub(crate) fn run(&mut self, instr: &Instruction, tick: usize) -> Result<(), BadIndex<T>> {
         match (&instr.kind, &instr.dst) {
-            (&Kind::Index(index), _) => {
-                let batch = rows(instr.work, self.batch);
+            (&InstructionKind::Index(index), _) => {
+                let batch = instr.work.rows(self.batch);
                 let found = self.read(&instr.args[0], tick, batch);
                 if let Some((row, found)) = each::outside(batch, self.tables[index], found) {
-                    return Err(Outside {
+                    return Err(BadIndex {
                         index,
                         tick,
                         row,
@@ -179,8 +183,10 @@ impl<T: Real> Memory<T> {
                     });
                 }
             }
-            (Kind::Op(op), Some(dst)) if instr.reduces() => self.total(op, dst, instr, tick),
-            (Kind::Op(op), Some(dst)) => {
+            (InstructionKind::Op(op), Some(dst)) if instr.reduces() => {
+                self.total(op, dst, instr, tick)
+            }
+            (InstructionKind::Op(op), Some(dst)) => {
                 // The destination is out of the table while the operands are read from it.
                 let mut out = std::mem::take(&mut self.data[dst.buffer]);
                 match *op {
@@ -194,7 +200,7 @@ impl<T: Real> Memory<T> {
                 self.data[dst.buffer] = out;
             }
             (
-                Kind::Back {
+                InstructionKind::Back {
                     d,
                     boundary,
                     x,
@@ -211,7 +217,7 @@ impl<T: Real> Memory<T> {
                     self.add(to, at, &instr.args[0], tick);
                 }
             }
-            (Kind::Transpose, Some(dst)) => {
+            (InstructionKind::Transpose, Some(dst)) => {
                 if self.transposes() {
                     let mut out = std::mem::take(&mut self.data[dst.buffer]);
                     let from = &instr.args[0];
@@ -220,20 +226,22 @@ impl<T: Real> Memory<T> {
                     self.data[dst.buffer] = out;
                 }
             }
-            (Kind::Op(_) | Kind::Transpose, None) => unreachable!("a value has a destination"),
+            (InstructionKind::Op(_) | InstructionKind::Transpose, None) => {
+                unreachable!("a value has a destination")
+            }
         }
         Ok(())
     }
 
     /// Adds the terms of one tick to a sum over points.
-    fn total(&mut self, op: &Op, dst: &Place, instr: &Instr, tick: usize) {
+    fn total(&mut self, op: &Op, dst: &BufferView, instr: &Instruction, tick: usize) {
         let mut data = std::mem::take(&mut self.data[dst.buffer]);
         let mut sum = std::mem::take(&mut self.sums[dst.buffer]);
         let mut total = Total {
             data: &mut data,
             sum: &mut sum,
         };
-        let rows = rows(instr.work, self.batch);
+        let rows = instr.work.rows(self.batch);
         let size = dst.shape.as_matrix();
         let arg = |i: usize| self.read(&instr.args[i], tick, rows);
         match op {
@@ -261,8 +269,8 @@ impl<T: Real> Memory<T> {
     }
 
     /// Ends the sums that instructions have added to.
-    pub(crate) fn settle<'a>(&mut self, instrs: impl IntoIterator<Item = &'a Instr>) {
-        for (buffer, _) in instrs.into_iter().filter_map(Instr::sums) {
+    pub(crate) fn settle<'a>(&mut self, instrs: impl IntoIterator<Item = &'a Instruction>) {
+        for (buffer, _) in instrs.into_iter().filter_map(Instruction::sums) {
             self.sums[buffer].settle(&mut self.data[buffer]);
         }
     }
@@ -273,7 +281,7 @@ impl<T: Real> Memory<T> {
     }
 
     /// to[at] += from[tick], rows added up where `to` has one alone.
-    fn add(&mut self, to: &Place, at: usize, from: &Place, tick: usize) {
+    fn add(&mut self, to: &BufferView, at: usize, from: &BufferView, tick: usize) {
         let range = self.range(to, at);
         let mut out = std::mem::take(&mut self.data[to.buffer]);
         if to.buffer == from.buffer {
@@ -305,8 +313,8 @@ impl<T: Real> Memory<T> {
     fn delay(
         &self,
         out: &mut [T],
-        instr: &Instr,
-        dst: &Place,
+        instr: &Instruction,
+        dst: &BufferView,
         d: i32,
         boundary: bool,
         tick: usize,
@@ -325,8 +333,8 @@ impl<T: Real> Memory<T> {
         each::copy_rows(&mut out[to], n, self.batch, x, instr.accumulate);
     }
 
-    fn op(&self, op: &Op, out: &mut [T], shape: Shape, instr: &Instr, tick: usize) {
-        let rows = rows(instr.work, self.batch);
+    fn op(&self, op: &Op, out: &mut [T], shape: Shape, instr: &Instruction, tick: usize) {
+        let rows = instr.work.rows(self.batch);
         let n = shape.len();
         let add = instr.accumulate;
         let arg = |i: usize| self.read(&instr.args[i], tick, rows);
@@ -336,7 +344,7 @@ impl<T: Real> Memory<T> {
             Op::Constant { value, .. } => out.fill(T::from_f64(value.0)),
             Op::Zeros(_) => out.fill(T::ZERO),
             Op::Map(m) => {
-                let mut args = [Arg::Full(&[][..]); 3];
+                let mut args = [Operand::Full(&[][..]); 3];
                 for (i, a) in args.iter_mut().enumerate().take(instr.args.len()) {
                     *a = arg(i);
                 }

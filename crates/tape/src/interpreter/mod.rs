@@ -20,18 +20,18 @@ use crate::Extent;
 use std::sync::Arc;
 
 use backward::Backward;
+use check::IndexUse;
 #[cfg(feature = "generate")]
 pub(crate) use check::index_inputs;
-use check::{Index, length};
-use execute::{Memory, Outside};
-use program::{Instr, Kind, Place, Plans, Program, Segment, ticks};
+use execute::{BadIndex, Buffers};
+use program::{BufferPlans, BufferView, Instruction, InstructionKind, InterpreterProgram, Segment};
 
 use crate::algebra::Value;
 use crate::error::TapeError;
 use crate::map::Map;
 use crate::op::Op;
 use crate::real::Real;
-use crate::sums::Sum;
+use crate::sums::CompensatedSum;
 use crate::tape::{Input, Tape};
 use crate::ty::{Domain, Type};
 
@@ -41,22 +41,22 @@ pub struct Interpreter<T: Real> {
     inputs: Vec<Input>,
     outputs: Vec<(Arc<str>, Type)>,
     /// Of every node.
-    places: Vec<Place>,
+    places: Vec<BufferView>,
     domains: Vec<Domain>,
-    output_places: Vec<Place>,
-    forward: Program,
+    output_places: Vec<BufferView>,
+    forward: InterpreterProgram,
     backward: Backward,
     /// Buffers below this number belong to the forward program.
     forward_buffers: usize,
-    memory: Memory<T>,
-    indices: Vec<Index>,
-    state: State,
+    memory: Buffers<T>,
+    indices: Vec<IndexUse>,
+    state: RunState,
     budget: usize,
 }
 
 /// How far the present sizes have been run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum RunState {
     /// Not at all: there are no values.
     New,
     /// Forward; backward buffers are yet to be allocated.
@@ -105,7 +105,7 @@ impl<T: Real> Interpreter<T> {
         observed: &[Value],
         kept: impl Fn(Value) -> bool,
     ) -> Interpreter<T> {
-        let mut plans = Plans::default();
+        let mut plans = BufferPlans::default();
         let indices = check::indices(tape);
         let (forward, places) = program::forward(tape, &mut plans, &indices, kept);
         let forward_buffers = plans.list.len();
@@ -127,16 +127,16 @@ impl<T: Real> Interpreter<T> {
             forward,
             backward,
             forward_buffers,
-            memory: Memory {
+            memory: Buffers {
                 data: vec![Vec::new(); plans.list.len()],
-                sums: vec![Sum::default(); plans.list.len()],
+                sums: vec![CompensatedSum::default(); plans.list.len()],
                 tables: indices.iter().map(|i| i.rows).collect(),
                 plans: plans.list,
                 steps: 0,
                 batch: 0,
             },
             indices,
-            state: State::New,
+            state: RunState::New,
             budget: usize::MAX,
         }
     }
@@ -158,10 +158,10 @@ impl<T: Real> Interpreter<T> {
     pub fn forward(&mut self, extent: Extent, inputs: &[&[T]]) -> Result<(), TapeError> {
         let Extent { steps: t, rows: b } = extent;
         self.check(t, b, inputs)?;
-        if (t, b) != (self.memory.steps, self.memory.batch) || self.state == State::New {
+        if (t, b) != (self.memory.steps, self.memory.batch) || self.state == RunState::New {
             (self.memory.steps, self.memory.batch) = (t, b);
             self.allocate(0..self.forward_buffers)?;
-            self.state = State::Forward;
+            self.state = RunState::Forward;
         }
         self.compute(inputs, false)
     }
@@ -172,7 +172,7 @@ impl<T: Real> Interpreter<T> {
     /// # Errors
     /// As for `forward`; also if there was no run.
     pub fn forward_frozen(&mut self, inputs: &[&[T]]) -> Result<(), TapeError> {
-        if self.state == State::New {
+        if self.state == RunState::New {
             return Err(TapeError::NotRun);
         }
         self.check(self.memory.steps, self.memory.batch, inputs)?;
@@ -195,7 +195,7 @@ impl<T: Real> Interpreter<T> {
     /// Before the first run; too few or too many cotangents; one of another length than its output; more memory than there
     /// is, or than the [budget](Interpreter::set_budget) allows.
     pub fn backward(&mut self, cotangents: &[Option<&[T]>]) -> Result<(), TapeError> {
-        if self.state == State::New {
+        if self.state == RunState::New {
             return Err(TapeError::NotRun);
         }
         if cotangents.len() != self.outputs.len() {
@@ -210,9 +210,9 @@ impl<T: Real> Interpreter<T> {
                 self.check_length("the cotangent of", name, *ty, c.len())?;
             }
         }
-        if self.state == State::Forward {
+        if self.state == RunState::Forward {
             self.allocate(self.forward_buffers..self.memory.data.len())?;
-            self.state = State::Both;
+            self.state = RunState::Both;
         }
         for &z in &self.backward.program.zero {
             self.memory.data[z].fill(T::ZERO);
@@ -256,7 +256,7 @@ impl<T: Real> Interpreter<T> {
     /// # Errors
     /// Before the first run; a value that the tape does not have.
     pub fn value(&self, v: Value) -> Result<Vec<T>, TapeError> {
-        if self.state == State::New {
+        if self.state == RunState::New {
             return Err(TapeError::NotRun);
         }
         let Some((place, &domain)) = self.places.get(v.index()).zip(self.domains.get(v.index()))
@@ -267,9 +267,9 @@ impl<T: Real> Interpreter<T> {
                 count: self.places.len(),
             });
         };
-        let rows = program::rows(domain, self.memory.batch);
+        let rows = domain.rows(self.memory.batch);
         let n = place.shape.len();
-        Ok((0..ticks(domain, self.memory.steps))
+        Ok((0..domain.steps(self.memory.steps))
             .flat_map(|tick| {
                 let of_tick = self.memory.read(place, tick, rows);
                 (0..rows).flat_map(move |r| of_tick.row(r, n).iter().copied())
@@ -284,7 +284,9 @@ impl<T: Real> Interpreter<T> {
 
     /// How many numbers input `i` has at the present sizes.
     pub(crate) fn input_length(&self, i: usize) -> usize {
-        length(self.inputs[i].ty, self.memory.steps, self.memory.batch)
+        self.inputs[i]
+            .ty
+            .numbers(self.memory.steps, self.memory.batch)
     }
 
     /// True if input `i` is an index of gather or scatter: whole numbers, in which nothing has a derivative.
@@ -297,7 +299,7 @@ impl<T: Real> Interpreter<T> {
         let allocated = self.memory.allocate(buffers, self.budget);
         if allocated.is_err() {
             self.memory.free();
-            self.state = State::New;
+            self.state = RunState::New;
         }
         allocated
     }
@@ -320,7 +322,7 @@ impl<T: Real> Interpreter<T> {
             }
         }
         run(&self.forward, &mut self.memory, frozen).map_err(|at| {
-            self.state = State::New;
+            self.state = RunState::New;
             self.outside(at)
         })
     }
@@ -331,8 +333,8 @@ impl<T: Real> Interpreter<T> {
         let node = tape.node(v);
         let types: Vec<Type> = node.operands.iter().map(|&x| tape.node(x).ty).collect();
         let domain = node.op.work_domain(&types);
-        let rows = program::rows(domain, self.memory.batch);
-        for tick in 0..ticks(domain, self.memory.steps) {
+        let rows = domain.rows(self.memory.batch);
+        for tick in 0..domain.steps(self.memory.steps) {
             for r in 0..rows {
                 let operands: Vec<&[T]> = node
                     .operands
@@ -350,13 +352,19 @@ impl<T: Real> Interpreter<T> {
     }
 }
 
-fn run<T: Real>(program: &Program, memory: &mut Memory<T>, frozen: bool) -> Result<(), Outside<T>> {
-    let skip = |i: &Instr| frozen && matches!(i.kind, Kind::Op(Op::Map(Map::StopGradient)));
+fn run<T: Real>(
+    program: &InterpreterProgram,
+    memory: &mut Buffers<T>,
+    frozen: bool,
+) -> Result<(), BadIndex<T>> {
+    let skip = |i: &Instruction| {
+        frozen && matches!(i.kind, InstructionKind::Op(Op::Map(Map::StopGradient)))
+    };
     for segment in &program.segments {
         match segment {
             Segment::Whole(list) => {
                 for instr in list.iter().filter(|i| !skip(i)) {
-                    for tick in 0..ticks(instr.work, memory.steps) {
+                    for tick in 0..instr.work.steps(memory.steps) {
                         memory.run(instr, tick)?;
                     }
                     memory.settle([instr]);
@@ -407,7 +415,7 @@ impl Tape {
         let gradients = (self.inputs().iter().enumerate())
             .map(|(i, input)| match interpreter.gradient(i) {
                 Some(g) => g.to_vec(),
-                None => vec![T::ZERO; length(input.ty, 1, 1)],
+                None => vec![T::ZERO; input.ty.numbers(1, 1)],
             })
             .collect();
         Ok((value, gradients))

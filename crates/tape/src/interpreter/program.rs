@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap as HashMap;
 use smallvec::{SmallVec, smallvec};
 
-use super::check::Index;
+use super::check::IndexUse;
 use crate::algebra::Value;
 use crate::op::Op;
 use crate::tape::{Operands, Tape};
@@ -11,7 +11,7 @@ use crate::ty::{Domain, Shape};
 
 /// One buffer: a value per point of its domain.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct BufferPlan {
     /// Elements per point.
     pub(crate) len: usize,
     pub(crate) domain: Domain,
@@ -25,7 +25,7 @@ pub(crate) struct Plan {
     pub(crate) summed: Summed,
 }
 
-/// How what a buffer adds up is kept accurate (see [`crate::sums::Sum`]).
+/// How what a buffer adds up is kept accurate (see [`crate::sums::CompensatedSum`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Summed {
     /// It is no sum over points.
@@ -40,24 +40,24 @@ pub(crate) enum Summed {
 /// Where a value is: a buffer, seen with a shape of as many elements. The buffer's domain may be lower than the value's
 /// own: a value that was spread is read in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct BufferView {
     pub(crate) buffer: usize,
     pub(crate) domain: Domain,
     pub(crate) shape: Shape,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum InstructionKind {
     /// An op of the table.
     Op(Op),
     /// The transpose of `Delay(d)`, or of `Boundary(d)`: adds the cotangent (the operand) to those of x and init.
     Back {
         d: i32,
         boundary: bool,
-        x: Option<Place>,
-        init: Option<Place>,
+        x: Option<BufferView>,
+        init: Option<BufferView>,
     },
-    /// The transpose of a matrix, made once for all steps (see [`Program::transpose`]).
+    /// The transpose of a matrix, made once for all steps (see [`InterpreterProgram::transpose`]).
     Transpose,
     /// Checks that the operand, an index of this number in the interpreter's list, is within its table.
     Index(usize),
@@ -65,17 +65,17 @@ pub(crate) enum Kind {
 
 /// One instruction. At each tick of its work domain (see [`ticks`]) it computes all rows.
 #[derive(Clone, Debug)]
-pub(crate) struct Instr {
-    pub(crate) kind: Kind,
-    pub(crate) args: SmallVec<[Place; 3]>,
-    /// `None` for `Back`, whose destinations are operands, and for `Index`, which has none.
-    pub(crate) dst: Option<Place>,
+pub(crate) struct Instruction {
+    pub(crate) kind: InstructionKind,
+    pub(crate) args: SmallVec<[BufferView; 3]>,
+    /// `None` for `Back`, whose destinations are operands, and for `IndexUse`, which has none.
+    pub(crate) dst: Option<BufferView>,
     pub(crate) work: Domain,
     /// Add to the destination instead of overwriting it.
     pub(crate) accumulate: bool,
 }
 
-impl Instr {
+impl Instruction {
     /// True if the destination has fewer points than the work: several points are summed into one.
     pub(crate) fn reduces(&self) -> bool {
         self.dst.is_some_and(|d| d.domain != self.work)
@@ -84,10 +84,10 @@ impl Instr {
     /// The buffer in which terms of several points are added up, and how.
     pub(crate) fn sums(&self) -> Option<(usize, Summed)> {
         match (self.kind, self.dst) {
-            (Kind::Back { init, .. }, _) => init
+            (InstructionKind::Back { init, .. }, _) => init
                 .filter(|init| !matches!(init.domain, Domain::BoundarySlots(_)))
                 .map(|init| (init.buffer, Summed::Terms)),
-            (Kind::Op(Op::Outer { .. }), Some(dst)) if self.reduces() => {
+            (InstructionKind::Op(Op::Outer { .. }), Some(dst)) if self.reduces() => {
                 Some((dst.buffer, Summed::Products))
             }
             (_, Some(dst)) if self.reduces() => Some((dst.buffer, Summed::Terms)),
@@ -100,13 +100,16 @@ impl Instr {
 #[derive(Clone, Debug)]
 pub(crate) enum Segment {
     /// Each instruction over all its ticks, one after the other.
-    Whole(Vec<Instr>),
+    Whole(Vec<Instruction>),
     /// All instructions at each step, forward or backward in time.
-    Sweep { backward: bool, steps: Vec<Instr> },
+    Sweep {
+        backward: bool,
+        steps: Vec<Instruction>,
+    },
 }
 
 impl Segment {
-    pub(crate) fn instrs(&self) -> &[Instr] {
+    pub(crate) fn instrs(&self) -> &[Instruction] {
         match self {
             Segment::Whole(list) | Segment::Sweep { steps: list, .. } => list,
         }
@@ -114,7 +117,7 @@ impl Segment {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Program {
+pub(crate) struct InterpreterProgram {
     pub(crate) segments: Vec<Segment>,
     /// Buffers to be set to 0 before a run: sums are added up in them.
     pub(crate) zero: Vec<usize>,
@@ -122,15 +125,15 @@ pub(crate) struct Program {
 
 /// All buffers of an interpreter, and the shared ones of constants.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Plans {
-    pub(crate) list: Vec<Plan>,
+pub(crate) struct BufferPlans {
+    pub(crate) list: Vec<BufferPlan>,
     /// Buffers of constants, by the number's bits and how often it stands there.
     constants: HashMap<(u64, usize), usize>,
 }
 
-impl Plans {
-    pub(crate) fn fresh(&mut self, shape: Shape, domain: Domain) -> Place {
-        self.list.push(Plan {
+impl BufferPlans {
+    pub(crate) fn fresh(&mut self, shape: Shape, domain: Domain) -> BufferView {
+        self.list.push(BufferPlan {
             len: shape.len(),
             domain,
             constant: None,
@@ -138,14 +141,14 @@ impl Plans {
             used: false,
             summed: Summed::No,
         });
-        Place {
+        BufferView {
             buffer: self.list.len() - 1,
             domain,
             shape,
         }
     }
 
-    pub(crate) fn constant(&mut self, value: f64, shape: Shape) -> Place {
+    pub(crate) fn constant(&mut self, value: f64, shape: Shape) -> BufferView {
         let key = (value.to_bits(), shape.len());
         let buffer = self.constants.get(&key).copied().unwrap_or_else(|| {
             let place = self.fresh(shape, Domain::Once);
@@ -154,28 +157,11 @@ impl Plans {
             self.constants.insert(key, place.buffer);
             place.buffer
         });
-        Place {
+        BufferView {
             buffer,
             domain: Domain::Once,
             shape,
         }
-    }
-}
-
-/// How many ticks a domain has at `t` steps: each is computed on its own, for all rows at once.
-pub(crate) fn ticks(domain: Domain, t: usize) -> usize {
-    match domain {
-        Domain::Once | Domain::Row => 1,
-        Domain::BoundarySlots(k) => k,
-        Domain::Step => t,
-    }
-}
-
-/// How many rows there are at a tick of a domain.
-pub(crate) fn rows(domain: Domain, b: usize) -> usize {
-    match domain {
-        Domain::Once => 1,
-        Domain::Row | Domain::BoundarySlots(_) | Domain::Step => b,
     }
 }
 
@@ -201,10 +187,10 @@ pub(crate) fn phases(tape: &Tape) -> Vec<(Option<usize>, Vec<Value>)> {
 /// index, one of `indices`, is checked.
 pub(crate) fn forward(
     tape: &Tape,
-    plans: &mut Plans,
-    indices: &[Index],
+    plans: &mut BufferPlans,
+    indices: &[IndexUse],
     kept: impl Fn(Value) -> bool,
-) -> (Program, Vec<Place>) {
+) -> (InterpreterProgram, Vec<BufferView>) {
     let nodes = tape.nodes();
     let mut handed_out = vec![false; nodes.len()];
     for o in tape.outputs() {
@@ -214,7 +200,7 @@ pub(crate) fn forward(
     for (k, index) in indices.iter().enumerate() {
         index_of.insert(index.user, k);
     }
-    let mut places: Vec<Place> = Vec::with_capacity(nodes.len());
+    let mut places: Vec<BufferView> = Vec::with_capacity(nodes.len());
     for (i, node) in nodes.iter().enumerate() {
         let handed_out = handed_out[i];
         let place = match node.op {
@@ -225,7 +211,7 @@ pub(crate) fn forward(
                 if handed_out {
                     plans.fresh(node.ty.shape, node.ty.domain)
                 } else {
-                    Place {
+                    BufferView {
                         shape: node.ty.shape,
                         ..from
                     }
@@ -235,7 +221,7 @@ pub(crate) fn forward(
         };
         places.push(place);
     }
-    let mut program = Program::default();
+    let mut program = InterpreterProgram::default();
     for (sweep, values) in phases(tape) {
         let mut list = Vec::new();
         for v in values {
@@ -243,8 +229,8 @@ pub(crate) fn forward(
             let dst = places[v.index()];
             if let Some(&k) = index_of.get(&v) {
                 let index = places[indices[k].value.index()];
-                list.push(Instr {
-                    kind: Kind::Index(k),
+                list.push(Instruction {
+                    kind: InstructionKind::Index(k),
                     args: smallvec![index],
                     dst: None,
                     work: index.domain,
@@ -263,8 +249,8 @@ pub(crate) fn forward(
                 _ => false,
             };
             if !in_place {
-                list.push(Instr {
-                    kind: Kind::Op(node.op),
+                list.push(Instruction {
+                    kind: InstructionKind::Op(node.op),
                     args: node.operands.iter().map(|x| places[x.index()]).collect(),
                     dst: Some(dst),
                     work: work(tape, &node.op, &node.operands),
@@ -292,20 +278,20 @@ fn work(tape: &Tape, op: &Op, operands: &Operands) -> Domain {
     op.work_domain(&types)
 }
 
-impl Program {
+impl InterpreterProgram {
     /// A product reads its right side faster by rows than by columns: 32×128×512 in f32 runs at 92 GFLOP/s, not 65, and
     /// 4×128×512 at 21, not 5 (one core of Zen 4). So what the steps multiply M·v with is also kept transposed, as a third
     /// operand.
-    fn transpose(&mut self, plans: &mut Plans) {
+    fn transpose(&mut self, plans: &mut BufferPlans) {
         // Constants of one value and length share a buffer, whatever their shapes.
-        let mut made: HashMap<(usize, Shape), Place> = HashMap::default();
+        let mut made: HashMap<(usize, Shape), BufferView> = HashMap::default();
         let segments = std::mem::take(&mut self.segments);
         for mut segment in segments {
             let mut before = Vec::new();
             if let Segment::Sweep { steps, .. } = &mut segment {
                 for instr in steps {
                     let matrix = instr.args.first().copied();
-                    let (Kind::Op(Op::MatVec { transposed: false }), Some(matrix)) =
+                    let (InstructionKind::Op(Op::MatVec { transposed: false }), Some(matrix)) =
                         (instr.kind, matrix)
                     else {
                         continue;
@@ -317,8 +303,8 @@ impl Program {
                                 .or_insert_with(|| {
                                     let (m, n) = matrix.shape.as_matrix();
                                     let copy = plans.fresh(Shape::Matrix(n, m), Domain::Once);
-                                    before.push(Instr {
-                                        kind: Kind::Transpose,
+                                    before.push(Instruction {
+                                        kind: InstructionKind::Transpose,
                                         args: smallvec![matrix],
                                         dst: Some(copy),
                                         work: Domain::Once,
@@ -336,7 +322,7 @@ impl Program {
     }
 
     /// Drops empty segments, marks the buffers in use, and lets sums accumulate from 0.
-    pub(crate) fn finish(&mut self, plans: &mut Plans) {
+    pub(crate) fn finish(&mut self, plans: &mut BufferPlans) {
         self.transpose(plans);
         self.segments.retain(|s| !s.instrs().is_empty());
         for segment in &mut self.segments {

@@ -1,15 +1,15 @@
 //! The loops of the interpreter: each computes one op for all rows of one tick. Element-wise loops run over plain slices,
 //! so that LLVM vectorises them.
 
-use crate::gemm::{Strided, gemm};
+use crate::gemm::{StridedMatrix, gemm};
 use crate::map::Map;
 use crate::op::Reduction;
 use crate::real::Real;
-use crate::sums::{self, Sum, sum};
+use crate::sums::{self, CompensatedSum, sum};
 
 /// An operand at one tick.
 #[derive(Clone, Copy)]
-pub(crate) enum Arg<'a, T> {
+pub(crate) enum Operand<'a, T> {
     /// A value for each row, one after the other.
     Full(&'a [T]),
     /// One value for all rows.
@@ -18,22 +18,22 @@ pub(crate) enum Arg<'a, T> {
     Splat(T, &'a [T]),
 }
 
-impl<'a, T: Copy> Arg<'a, T> {
+impl<'a, T: Copy> Operand<'a, T> {
     /// The value of row `r`; a value has `n` elements.
     pub(crate) fn row(self, r: usize, n: usize) -> &'a [T] {
         match self {
-            Arg::Full(s) => &s[r * n..][..n],
-            Arg::Row(s) | Arg::Splat(_, s) => s,
+            Operand::Full(s) => &s[r * n..][..n],
+            Operand::Row(s) | Operand::Splat(_, s) => s,
         }
     }
 
     /// All rows as a matrix of `n` columns.
-    fn matrix(self, n: usize) -> Strided<'a, T> {
+    fn matrix(self, n: usize) -> StridedMatrix<'a, T> {
         let (data, row_stride) = match self {
-            Arg::Full(s) => (s, n),
-            Arg::Row(s) | Arg::Splat(_, s) => (s, 0),
+            Operand::Full(s) => (s, n),
+            Operand::Row(s) | Operand::Splat(_, s) => (s, 0),
         };
-        Strided {
+        StridedMatrix {
             data,
             row_stride,
             column_stride: 1,
@@ -50,18 +50,18 @@ fn put<T: Real, const ADD: bool>(to: &mut T, x: T) {
     }
 }
 
-fn map1<T: Real, const ADD: bool>(out: &mut [T], n: usize, x: Arg<'_, T>, f: impl Fn(T) -> T) {
+fn map1<T: Real, const ADD: bool>(out: &mut [T], n: usize, x: Operand<'_, T>, f: impl Fn(T) -> T) {
     match x {
-        Arg::Splat(x, _) => {
+        Operand::Splat(x, _) => {
             let y = f(x);
             out.iter_mut().for_each(|o| put::<T, ADD>(o, y));
         }
-        Arg::Full(x) => {
+        Operand::Full(x) => {
             for (o, &x) in out.iter_mut().zip(x) {
                 put::<T, ADD>(o, f(x));
             }
         }
-        Arg::Row(x) => {
+        Operand::Row(x) => {
             for row in out.chunks_exact_mut(n) {
                 for (o, &x) in row.iter_mut().zip(x) {
                     put::<T, ADD>(o, f(x));
@@ -74,14 +74,14 @@ fn map1<T: Real, const ADD: bool>(out: &mut [T], n: usize, x: Arg<'_, T>, f: imp
 fn map2<T: Real, const ADD: bool>(
     out: &mut [T],
     n: usize,
-    x: Arg<'_, T>,
-    y: Arg<'_, T>,
+    x: Operand<'_, T>,
+    y: Operand<'_, T>,
     f: impl Fn(T, T) -> T,
 ) {
     match (x, y) {
-        (Arg::Full(_), Arg::Splat(y, _)) => map1::<T, ADD>(out, n, x, |x| f(x, y)),
-        (Arg::Splat(x, _), Arg::Full(_)) => map1::<T, ADD>(out, n, y, |y| f(x, y)),
-        (Arg::Full(x), Arg::Full(y)) => {
+        (Operand::Full(_), Operand::Splat(y, _)) => map1::<T, ADD>(out, n, x, |x| f(x, y)),
+        (Operand::Splat(x, _), Operand::Full(_)) => map1::<T, ADD>(out, n, y, |y| f(x, y)),
+        (Operand::Full(x), Operand::Full(y)) => {
             for ((o, &x), &y) in out.iter_mut().zip(x).zip(y) {
                 put::<T, ADD>(o, f(x, y));
             }
@@ -99,10 +99,10 @@ fn map2<T: Real, const ADD: bool>(
 fn map3<T: Real, const ADD: bool>(
     out: &mut [T],
     n: usize,
-    args: &[Arg<'_, T>],
+    args: &[Operand<'_, T>],
     f: impl Fn(T, T, T) -> T,
 ) {
-    let n = if args.iter().all(|a| matches!(a, Arg::Full(_))) {
+    let n = if args.iter().all(|a| matches!(a, Operand::Full(_))) {
         out.len()
     } else {
         n
@@ -136,7 +136,7 @@ fn sigmoid<T: Real>(x: T) -> T {
 }
 
 /// An element-wise op as its row defines it ([`crate::MapRow::eval`]).
-pub(crate) fn map<T: Real, const ADD: bool>(m: Map, out: &mut [T], n: usize, a: &[Arg<'_, T>]) {
+pub(crate) fn map<T: Real, const ADD: bool>(m: Map, out: &mut [T], n: usize, a: &[Operand<'_, T>]) {
     let (zero, one) = (T::ZERO, T::ONE);
     match m {
         Map::Neg => map1::<T, ADD>(out, n, a[0], |x| -x),
@@ -172,12 +172,12 @@ pub(crate) fn map<T: Real, const ADD: bool>(m: Map, out: &mut [T], n: usize, a: 
     }
 }
 
-impl<'a, T: Copy> Arg<'a, T> {
+impl<'a, T: Copy> Operand<'a, T> {
     /// The rows `rows` of it.
-    fn part(self, rows: std::ops::Range<usize>, n: usize) -> Arg<'a, T> {
+    fn part(self, rows: std::ops::Range<usize>, n: usize) -> Operand<'a, T> {
         match self {
-            Arg::Full(s) => Arg::Full(&s[rows.start * n..rows.end * n]),
-            Arg::Row(_) | Arg::Splat(..) => self,
+            Operand::Full(s) => Operand::Full(&s[rows.start * n..rows.end * n]),
+            Operand::Row(_) | Operand::Splat(..) => self,
         }
     }
 }
@@ -185,15 +185,15 @@ impl<'a, T: Copy> Arg<'a, T> {
 /// A buffer in which the terms of many points are added up.
 pub(crate) struct Total<'a, T> {
     pub(crate) data: &'a mut [T],
-    pub(crate) sum: &'a mut Sum<T>,
+    pub(crate) sum: &'a mut CompensatedSum<T>,
 }
 
 impl<T: Real> Total<'_, T> {
     /// Adds the value of each row to its row, or all of them up if the total has one row alone.
-    pub(crate) fn rows(&mut self, n: usize, rows: usize, x: Arg<'_, T>) {
+    pub(crate) fn rows(&mut self, n: usize, rows: usize, x: Operand<'_, T>) {
         let single = self.data.len() == n;
         match x {
-            Arg::Full(x) if x.len() == self.data.len() => self.sum.add(self.data, 0, x),
+            Operand::Full(x) if x.len() == self.data.len() => self.sum.add(self.data, 0, x),
             _ => {
                 for r in 0..rows {
                     let at = if single { 0 } else { r * n };
@@ -208,8 +208,8 @@ impl<T: Real> Total<'_, T> {
         &mut self,
         (m, n): (usize, usize),
         rows: usize,
-        index: Arg<'_, T>,
-        v: Arg<'_, T>,
+        index: Operand<'_, T>,
+        v: Operand<'_, T>,
     ) {
         let single = self.data.len() == m * n;
         for r in 0..rows {
@@ -224,8 +224,8 @@ impl<T: Real> Total<'_, T> {
         &mut self,
         (m, n): (usize, usize),
         rows: usize,
-        a: Arg<'_, T>,
-        b: Arg<'_, T>,
+        a: Operand<'_, T>,
+        b: Operand<'_, T>,
     ) {
         if self.data.len() != m * n {
             outer(&mut self.sum.part, (m, n), rows, a, b, true);
@@ -254,10 +254,16 @@ fn copy<T: Real>(out: &mut [T], x: &[T], add: bool) {
 }
 
 /// The value of each row to its row of `out`; all of them added up if `out` has one row alone.
-pub(crate) fn copy_rows<T: Real>(out: &mut [T], n: usize, rows: usize, x: Arg<'_, T>, add: bool) {
+pub(crate) fn copy_rows<T: Real>(
+    out: &mut [T],
+    n: usize,
+    rows: usize,
+    x: Operand<'_, T>,
+    add: bool,
+) {
     let single = out.len() == n;
     match x {
-        Arg::Full(x) if x.len() == out.len() => copy(out, x, add),
+        Operand::Full(x) if x.len() == out.len() => copy(out, x, add),
         _ => {
             for r in 0..rows {
                 let at = if single { 0 } else { r * n };
@@ -276,7 +282,7 @@ fn put_if<T: Real>(to: &mut T, x: T, add: bool) {
 }
 
 /// All `n` elements of each row to one.
-pub(crate) fn reduce<T: Real>(r: Reduction, out: &mut [T], n: usize, x: Arg<'_, T>, add: bool) {
+pub(crate) fn reduce<T: Real>(r: Reduction, out: &mut [T], n: usize, x: Operand<'_, T>, add: bool) {
     for (k, o) in out.iter_mut().enumerate() {
         let x = x.row(k, n);
         let y = match r {
@@ -289,14 +295,20 @@ pub(crate) fn reduce<T: Real>(r: Reduction, out: &mut [T], n: usize, x: Arg<'_, 
 }
 
 /// Σ xᵢ·yᵢ of each row.
-pub(crate) fn dot<T: Real>(out: &mut [T], n: usize, x: Arg<'_, T>, y: Arg<'_, T>, add: bool) {
+pub(crate) fn dot<T: Real>(
+    out: &mut [T],
+    n: usize,
+    x: Operand<'_, T>,
+    y: Operand<'_, T>,
+    add: bool,
+) {
     for (r, o) in out.iter_mut().enumerate() {
         put_if(o, sums::dot(x.row(r, n), y.row(r, n)), add);
     }
 }
 
 /// The scalar of each row, `n` times.
-pub(crate) fn broadcast<T: Real>(out: &mut [T], n: usize, x: Arg<'_, T>, add: bool) {
+pub(crate) fn broadcast<T: Real>(out: &mut [T], n: usize, x: Operand<'_, T>, add: bool) {
     for (r, o) in out.chunks_exact_mut(n).enumerate() {
         let x = x.row(r, 1)[0];
         o.iter_mut().for_each(|o| put_if(o, x, add));
@@ -315,7 +327,7 @@ pub(crate) struct Blocks {
     pub(crate) from_width: usize,
 }
 
-pub(crate) fn blocks<T: Real>(out: &mut [T], rows: usize, x: Arg<'_, T>, b: Blocks, add: bool) {
+pub(crate) fn blocks<T: Real>(out: &mut [T], rows: usize, x: Operand<'_, T>, b: Blocks, add: bool) {
     for r in 0..rows {
         let x = x.row(r, b.count * b.from_width);
         for k in 0..b.count {
@@ -331,20 +343,20 @@ pub(crate) fn matvec<T: Real>(
     out: &mut [T],
     (m, n): (usize, usize),
     transposed: bool,
-    matrix: Arg<'_, T>,
-    v: Arg<'_, T>,
+    matrix: Operand<'_, T>,
+    v: Operand<'_, T>,
     add: bool,
 ) {
     let (to, from) = if transposed { (n, m) } else { (m, n) };
     let rows = out.len() / to;
     let shared = match matrix {
-        Arg::Full(_) if rows > 1 => None,
-        Arg::Full(s) | Arg::Row(s) | Arg::Splat(_, s) => Some(s),
+        Operand::Full(_) if rows > 1 => None,
+        Operand::Full(s) | Operand::Row(s) | Operand::Splat(_, s) => Some(s),
     };
     if let Some(data) = shared {
         // rows×to = rows×from · from×to
         let (row_stride, column_stride) = if transposed { (n, 1) } else { (1, n) };
-        let right = Strided {
+        let right = StridedMatrix {
             data,
             row_stride,
             column_stride,
@@ -389,14 +401,14 @@ pub(crate) fn outer<T: Real>(
     out: &mut [T],
     (m, n): (usize, usize),
     rows: usize,
-    a: Arg<'_, T>,
-    b: Arg<'_, T>,
+    a: Operand<'_, T>,
+    b: Operand<'_, T>,
     add: bool,
 ) {
     if out.len() == m * n {
         // m×n = m×rows · rows×n
         let a = a.matrix(m);
-        let left = Strided {
+        let left = StridedMatrix {
             data: a.data,
             row_stride: a.column_stride,
             column_stride: a.row_stride,
@@ -414,7 +426,11 @@ pub(crate) fn outer<T: Real>(
 }
 
 /// Where the first of these indices is that means none of `rows` rows; of each row of the batch.
-pub(crate) fn outside<T: Real>(batch: usize, rows: usize, index: Arg<'_, T>) -> Option<(usize, T)> {
+pub(crate) fn outside<T: Real>(
+    batch: usize,
+    rows: usize,
+    index: Operand<'_, T>,
+) -> Option<(usize, T)> {
     let within = |i: f64| i >= 0.0 && i < rows as f64;
     (0..batch)
         .map(|r| (r, index.row(r, 1)[0]))
@@ -430,8 +446,8 @@ fn row_of<T: Real>(index: T) -> usize {
 pub(crate) fn gather<T: Real>(
     out: &mut [T],
     (m, n): (usize, usize),
-    matrix: Arg<'_, T>,
-    index: Arg<'_, T>,
+    matrix: Operand<'_, T>,
+    index: Operand<'_, T>,
     add: bool,
 ) {
     for (r, out) in out.chunks_exact_mut(n).enumerate() {
@@ -445,8 +461,8 @@ pub(crate) fn scatter<T: Real>(
     out: &mut [T],
     (m, n): (usize, usize),
     rows: usize,
-    index: Arg<'_, T>,
-    v: Arg<'_, T>,
+    index: Operand<'_, T>,
+    v: Operand<'_, T>,
     add: bool,
 ) {
     if !add {

@@ -12,7 +12,7 @@
 
 use std::panic::Location;
 
-use super::{Appender, Inner};
+use super::{Appender, Recording};
 use crate::algebra::{Algebra, Value};
 use crate::map::Map;
 use crate::op::Op;
@@ -39,7 +39,7 @@ impl Of {
     }
 }
 
-impl Inner {
+impl Recording {
     /// Weight · loss, 0 where the weight is 0.
     pub(super) fn covered(
         &mut self,

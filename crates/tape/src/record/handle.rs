@@ -1,14 +1,16 @@
 //! [`Var`], and which tape it is on.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
 use super::{Appender, Recorder};
-use crate::algebra::{Algebra, Value};
+use crate::algebra::Value;
 use crate::error::TapeError;
 use crate::op::Op;
 use crate::tape::describe;
+use crate::term::Term;
 use crate::ty::{Shape, Type};
 
 /// A handle of a recorded value; operators on it record more.
@@ -27,11 +29,11 @@ use crate::ty::{Shape, Type};
 /// ```
 #[derive(Clone, Copy)]
 pub struct Var<'t> {
-    source: Source<'t>,
+    source: VarSource<'t>,
 }
 
 #[derive(Clone, Copy)]
-enum Source<'t> {
+enum VarSource<'t> {
     /// A value of a tape; without one it is poison, and an error has been recorded.
     On(&'t Recorder, Option<Value>),
     /// Of no tape, because no values were given here that would tell which: poison, and whoever uses it records the error.
@@ -59,8 +61,8 @@ impl Recorder {
         at: &'static Location<'static>,
     ) -> Option<Value> {
         let error = match v.source {
-            Source::On(tape, value) if std::ptr::eq(tape, self) => return value,
-            Source::On(tape, value) => TapeError::TwoTapes {
+            VarSource::On(tape, value) if std::ptr::eq(tape, self) => return value,
+            VarSource::On(tape, value) => TapeError::TwoTapes {
                 op: op.into(),
                 value: match value {
                     Some(v) => describe(&tape.inner.borrow().nodes, v),
@@ -68,7 +70,7 @@ impl Recorder {
                 },
                 at: *at,
             },
-            Source::Nowhere(at) => TapeError::Empty {
+            VarSource::Nowhere(at) => TapeError::Empty {
                 name: "concat".into(),
                 needs: "at least one value",
                 at: *at,
@@ -81,23 +83,23 @@ impl Recorder {
 impl<'t> Var<'t> {
     pub(super) fn on(tape: &'t Recorder, value: Option<Value>) -> Var<'t> {
         Var {
-            source: Source::On(tape, value),
+            source: VarSource::On(tape, value),
         }
     }
 
     /// The tape that the value is on; `None` for a [`concat`](Var::concat) of nothing, which is on none.
     pub fn tape(self) -> Option<&'t Recorder> {
         match self.source {
-            Source::On(tape, _) => Some(tape),
-            Source::Nowhere(_) => None,
+            VarSource::On(tape, _) => Some(tape),
+            VarSource::Nowhere(_) => None,
         }
     }
 
     /// The value's handle; `None` after a mistake.
     pub fn value(self) -> Option<Value> {
         match self.source {
-            Source::On(_, value) => value,
-            Source::Nowhere(_) => None,
+            VarSource::On(_, value) => value,
+            VarSource::Nowhere(_) => None,
         }
     }
 
@@ -129,12 +131,12 @@ impl<'t> Var<'t> {
         tape.inner.borrow().nodes[v.index()].name.clone()
     }
 
-    /// Applies the composite function `name`, written over [`Algebra`], to a vector or a scalar.
+    /// Applies the composite function `name` to a vector or a scalar.
     pub(crate) fn compose(
         self,
         name: &str,
         at: &'static Location<'static>,
-        f: impl FnOnce(&mut dyn Algebra, Value) -> Value,
+        f: impl for<'a> FnOnce(Term<'a>) -> Term<'a>,
     ) -> Var<'t> {
         let (Some((tape, v)), Some(ty)) = (self.tape().zip(self.value()), self.ty()) else {
             return self;
@@ -154,7 +156,8 @@ impl<'t> Var<'t> {
         }
         let value = inner.room(at).map(|()| {
             let inner = &mut inner;
-            f(&mut Appender { inner, at }, v)
+            let mut appender = Appender { inner, at };
+            f(Term::new(&RefCell::new(&mut appender), v)).value
         });
         Var::on(tape, value)
     }
@@ -163,7 +166,7 @@ impl<'t> Var<'t> {
     pub(crate) fn apply(op: Op, xs: &[Var<'t>], at: &'static Location<'static>) -> Var<'t> {
         let Some(tape) = xs.iter().find_map(|x| x.tape()) else {
             return xs.first().copied().unwrap_or(Var {
-                source: Source::Nowhere(at),
+                source: VarSource::Nowhere(at),
             });
         };
         let Some(mut values) = tape.own_all(op.name(), xs, at) else {

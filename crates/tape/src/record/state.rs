@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use smallvec::smallvec;
 
-use super::{Appender, Inner, Recorder, Var};
+use super::{Appender, Recorder, Recording, Var};
 use crate::algebra::{Algebra, Value};
 use crate::error::TapeError;
 use crate::op::Op;
@@ -19,14 +19,14 @@ use crate::ty::{Domain, Shape, Type};
 /// The declared states, in their order.
 #[derive(Default)]
 pub(super) struct States {
-    list: Vec<State>,
+    list: Vec<DeclaredState>,
     names: HashSet<Arc<str>>,
     /// Position of the state that a delay is.
     of: HashMap<Value, usize>,
 }
 
 /// A declared state.
-struct State {
+struct DeclaredState {
     name: Arc<str>,
     delay: Value,
     at: &'static Location<'static>,
@@ -74,7 +74,7 @@ impl Recorder {
     }
 }
 
-impl Inner {
+impl Recording {
     /// Records the delay of a new state that begins with `init`; `edge` is what it would be at most.
     fn open(
         &mut self,
@@ -115,7 +115,7 @@ impl Inner {
         );
         self.states.of.insert(delay, self.states.list.len());
         self.states.names.insert(name.clone());
-        self.states.list.push(State {
+        self.states.list.push(DeclaredState {
             name,
             delay,
             at,

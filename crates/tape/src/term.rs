@@ -1,0 +1,165 @@
+//! [`Term`]: a value of an [`Algebra`] with operators, in which derivative rules and composite functions read like the
+//! mathematics they stand for.
+//!
+//! Ops are appended in the order in which Rust evaluates the expression, which the printed text of graphs shows: a number on
+//! the left of an operator is therefore a [`Term::constant`], evaluated first.
+
+use std::cell::RefCell;
+use std::ops;
+
+use smallvec::SmallVec;
+
+use crate::algebra::{Algebra, Value};
+use crate::map::Map;
+use crate::op::{Op, Reduction};
+use crate::ty::{Domain, Shape, Type};
+
+/// The algebra that terms apply ops in.
+pub(crate) type SharedAlgebra<'a> = RefCell<&'a mut (dyn Algebra + 'a)>;
+
+/// A value and the algebra it belongs to.
+#[derive(Clone, Copy)]
+pub(crate) struct Term<'a> {
+    algebra: &'a SharedAlgebra<'a>,
+    pub(crate) value: Value,
+}
+
+impl<'a> Term<'a> {
+    pub(crate) fn new(algebra: &'a SharedAlgebra<'a>, value: Value) -> Term<'a> {
+        Term { algebra, value }
+    }
+
+    pub(crate) fn ty(self) -> Type {
+        self.algebra.borrow().ty(self.value)
+    }
+
+    pub(crate) fn shape(self) -> Shape {
+        self.ty().shape
+    }
+
+    /// An op on values of one algebra, at least one.
+    pub(crate) fn apply(op: Op, xs: &[Term<'a>]) -> Term<'a> {
+        let values: SmallVec<[Value; 3]> = xs.iter().map(|x| x.value).collect();
+        xs[0].with(|a| a.op(op, &values))
+    }
+
+    fn with(self, f: impl FnOnce(&mut dyn Algebra) -> Value) -> Term<'a> {
+        let value = f(&mut **self.algebra.borrow_mut());
+        Term { value, ..self }
+    }
+
+    fn map(self, m: Map) -> Term<'a> {
+        Term::apply(Op::Map(m), &[self])
+    }
+
+    fn map2(self, m: Map, other: Term<'a>) -> Term<'a> {
+        Term::apply(Op::Map(m), &[self, other])
+    }
+
+    /// A constant of this value's shape.
+    pub(crate) fn constant(self, x: f64) -> Term<'a> {
+        let shape = self.shape();
+        self.with(|a| a.constant(x, shape))
+    }
+
+    /// 1 in this value's shape.
+    pub(crate) fn one(self) -> Term<'a> {
+        self.constant(1.0)
+    }
+
+    /// The zeros of a derivative ([`Op::Zeros`]).
+    pub(crate) fn zeros(self, shape: Shape) -> Term<'a> {
+        self.with(|a| a.zeros(shape))
+    }
+
+    pub(crate) fn recip(self) -> Term<'a> {
+        self.map(Map::Recip)
+    }
+    pub(crate) fn exp(self) -> Term<'a> {
+        self.map(Map::Exp)
+    }
+    pub(crate) fn ln(self) -> Term<'a> {
+        self.map(Map::Ln)
+    }
+    pub(crate) fn sqrt(self) -> Term<'a> {
+        self.map(Map::Sqrt)
+    }
+    pub(crate) fn abs(self) -> Term<'a> {
+        self.map(Map::Abs)
+    }
+    pub(crate) fn sign(self) -> Term<'a> {
+        self.map(Map::Sign)
+    }
+    pub(crate) fn sin(self) -> Term<'a> {
+        self.map(Map::Sin)
+    }
+    pub(crate) fn cos(self) -> Term<'a> {
+        self.map(Map::Cos)
+    }
+    pub(crate) fn sigmoid(self) -> Term<'a> {
+        self.map(Map::Sigmoid)
+    }
+    pub(crate) fn stop_gradient(self) -> Term<'a> {
+        self.map(Map::StopGradient)
+    }
+    pub(crate) fn pow(self, exponent: Term<'a>) -> Term<'a> {
+        self.map2(Map::Pow, exponent)
+    }
+    /// 1 where this is less, else 0.
+    pub(crate) fn lt(self, other: Term<'a>) -> Term<'a> {
+        self.map2(Map::Lt, other)
+    }
+    /// 1 where both are equal, else 0.
+    pub(crate) fn equals(self, other: Term<'a>) -> Term<'a> {
+        self.map2(Map::Eq, other)
+    }
+    /// `yes` where this is not 0, else `no`.
+    pub(crate) fn select(self, yes: Term<'a>, no: Term<'a>) -> Term<'a> {
+        Term::apply(Op::Map(Map::Select), &[self, yes, no])
+    }
+
+    pub(crate) fn reduce(self, r: Reduction) -> Term<'a> {
+        Term::apply(Op::Reduce(r), &[self])
+    }
+    /// See [`Algebra::sum`].
+    pub(crate) fn sum(self) -> Term<'a> {
+        self.with(|a| a.sum(self.value))
+    }
+    /// See [`Algebra::broadcast`].
+    pub(crate) fn broadcast(self, shape: Shape) -> Term<'a> {
+        self.with(|a| a.broadcast(self.value, shape))
+    }
+    /// See [`Algebra::spread`].
+    pub(crate) fn spread(self, to: Domain) -> Term<'a> {
+        self.with(|a| a.spread(self.value, to))
+    }
+    /// See [`Algebra::sum_to`].
+    pub(crate) fn sum_to(self, to: Domain) -> Term<'a> {
+        self.with(|a| a.sum_to(self.value, to))
+    }
+}
+
+macro_rules! operators {
+    ($($trait:ident $method:ident),*) => {$(
+        impl<'a> ops::$trait for Term<'a> {
+            type Output = Term<'a>;
+            fn $method(self, other: Term<'a>) -> Term<'a> {
+                self.map2(Map::$trait, other)
+            }
+        }
+        impl<'a> ops::$trait<f64> for Term<'a> {
+            type Output = Term<'a>;
+            fn $method(self, other: f64) -> Term<'a> {
+                self.map2(Map::$trait, self.constant(other))
+            }
+        }
+    )*};
+}
+operators!(Add add, Sub sub, Mul mul, Div div);
+
+impl<'a> ops::Neg for Term<'a> {
+    type Output = Term<'a>;
+    fn neg(self) -> Term<'a> {
+        self.map(Map::Neg)
+    }
+}
