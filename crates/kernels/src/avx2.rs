@@ -3,18 +3,13 @@
 //! Invariant: reached through `crate::kernels_for` only, which checks the machine.
 
 use crate::Isa;
-use crate::simd::{Simd, SimdOp};
+use crate::simd::Simd;
+use crate::x86::one_instruction;
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
 /// The instruction set with its element type.
 pub(crate) struct Avx2<T>(PhantomData<T>);
-
-#[target_feature(enable = "avx2,fma")]
-unsafe fn run<O: SimdOp>(op: O) {
-    // SAFETY: this is `vectorize` of the instruction set; the caller vouches for the operation's memory.
-    unsafe { op.run() }
-}
 
 /// A mask of n lanes is a window into this: lanes before the middle are on.
 const MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -27,27 +22,13 @@ impl Simd for Avx2<f32> {
     const MR: usize = Isa::Avx2.tile_rows();
     const FUSED: bool = true;
 
-    #[inline(always)]
-    unsafe fn vectorize<O: SimdOp>(op: O) {
-        // SAFETY: the caller vouches for the instruction set and the operation's memory.
-        unsafe { run(op) }
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn zero() -> __m256 {
-        _mm256_setzero_ps()
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn splat(x: f32) -> __m256 {
-        _mm256_set1_ps(x)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn load(p: *const f32) -> __m256 {
-        // SAFETY: the caller vouches for 8 elements.
-        unsafe { _mm256_loadu_ps(p) }
-    }
+    one_instruction!(
+        "avx2,fma", f32, __m256;
+        _mm256_setzero_ps, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps;
+        _mm256_fmadd_ps, _mm256_fmsub_ps;
+        add _mm256_add_ps, sub _mm256_sub_ps, mul _mm256_mul_ps, div _mm256_div_ps, min _mm256_min_ps, max _mm256_max_ps
+    );
+
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn load_part(p: *const f32, n: usize) -> __m256 {
@@ -56,55 +37,9 @@ impl Simd for Avx2<f32> {
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn store(p: *mut f32, v: __m256) {
-        // SAFETY: the caller vouches for 8 elements.
-        unsafe { _mm256_storeu_ps(p, v) }
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
     unsafe fn store_part(p: *mut f32, n: usize, v: __m256) {
         // SAFETY: the caller vouches for n < 8 elements, so the window lies in MASKS; masked-off lanes are not accessed.
         unsafe { _mm256_maskstore_ps(p, _mm256_loadu_si256(MASKS.as_ptr().add(8 - n).cast()), v) }
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn add(a: __m256, b: __m256) -> __m256 {
-        _mm256_add_ps(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
-        _mm256_fmadd_ps(a, b, c)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn fms(a: __m256, b: __m256, c: __m256) -> __m256 {
-        _mm256_fmsub_ps(a, b, c)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn sub(a: __m256, b: __m256) -> __m256 {
-        _mm256_sub_ps(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn mul(a: __m256, b: __m256) -> __m256 {
-        _mm256_mul_ps(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn min(a: __m256, b: __m256) -> __m256 {
-        _mm256_min_ps(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn max(a: __m256, b: __m256) -> __m256 {
-        _mm256_max_ps(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn div(a: __m256, b: __m256) -> __m256 {
-        _mm256_div_ps(a, b)
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
@@ -163,38 +98,18 @@ impl Simd for Avx2<f64> {
     const MR: usize = Isa::Avx2.tile_rows();
     const FUSED: bool = true;
 
-    #[inline(always)]
-    unsafe fn vectorize<O: SimdOp>(op: O) {
-        // SAFETY: the caller vouches for the instruction set and the operation's memory.
-        unsafe { run(op) }
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn zero() -> __m256d {
-        _mm256_setzero_pd()
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn splat(x: f64) -> __m256d {
-        _mm256_set1_pd(x)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn load(p: *const f64) -> __m256d {
-        // SAFETY: the caller vouches for 4 elements.
-        unsafe { _mm256_loadu_pd(p) }
-    }
+    one_instruction!(
+        "avx2,fma", f64, __m256d;
+        _mm256_setzero_pd, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd;
+        _mm256_fmadd_pd, _mm256_fmsub_pd;
+        add _mm256_add_pd, sub _mm256_sub_pd, mul _mm256_mul_pd, div _mm256_div_pd, min _mm256_min_pd, max _mm256_max_pd
+    );
+
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn load_part(p: *const f64, n: usize) -> __m256d {
         // SAFETY: the caller vouches for n < 4 elements, so the window lies in MASKS; masked-off lanes are not accessed.
         unsafe { _mm256_maskload_pd(p, _mm256_loadu_si256(MASKS.as_ptr().add(8 - 2 * n).cast())) }
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn store(p: *mut f64, v: __m256d) {
-        // SAFETY: the caller vouches for 4 elements.
-        unsafe { _mm256_storeu_pd(p, v) }
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
@@ -207,46 +122,6 @@ impl Simd for Avx2<f64> {
                 v,
             )
         }
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn add(a: __m256d, b: __m256d) -> __m256d {
-        _mm256_add_pd(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn fma(a: __m256d, b: __m256d, c: __m256d) -> __m256d {
-        _mm256_fmadd_pd(a, b, c)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn fms(a: __m256d, b: __m256d, c: __m256d) -> __m256d {
-        _mm256_fmsub_pd(a, b, c)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn sub(a: __m256d, b: __m256d) -> __m256d {
-        _mm256_sub_pd(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn mul(a: __m256d, b: __m256d) -> __m256d {
-        _mm256_mul_pd(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn min(a: __m256d, b: __m256d) -> __m256d {
-        _mm256_min_pd(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn max(a: __m256d, b: __m256d) -> __m256d {
-        _mm256_max_pd(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn div(a: __m256d, b: __m256d) -> __m256d {
-        _mm256_div_pd(a, b)
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]

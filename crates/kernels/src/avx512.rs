@@ -5,18 +5,13 @@
 
 use crate::Isa;
 use crate::avx2::{sums_pd, sums_ps};
-use crate::simd::{Simd, SimdOp};
+use crate::simd::Simd;
+use crate::x86::one_instruction;
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
 /// The instruction set with its element type.
 pub(crate) struct Avx512<T>(PhantomData<T>);
-
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-unsafe fn run<O: SimdOp>(op: O) {
-    // SAFETY: this is `vectorize` of the instruction set; the caller vouches for the operation's memory.
-    unsafe { op.run() }
-}
 
 impl Simd for Avx512<f32> {
     type T = f32;
@@ -26,27 +21,13 @@ impl Simd for Avx512<f32> {
     const MR: usize = Isa::Avx512.tile_rows();
     const FUSED: bool = true;
 
-    #[inline(always)]
-    unsafe fn vectorize<O: SimdOp>(op: O) {
-        // SAFETY: the caller vouches for the instruction set and the operation's memory.
-        unsafe { run(op) }
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn zero() -> __m512 {
-        _mm512_setzero_ps()
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn splat(x: f32) -> __m512 {
-        _mm512_set1_ps(x)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn load(p: *const f32) -> __m512 {
-        // SAFETY: the caller vouches for 16 elements.
-        unsafe { _mm512_loadu_ps(p) }
-    }
+    one_instruction!(
+        "avx512f,avx512dq,avx512vl,avx2,fma", f32, __m512;
+        _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps;
+        _mm512_fmadd_ps, _mm512_fmsub_ps;
+        add _mm512_add_ps, sub _mm512_sub_ps, mul _mm512_mul_ps, div _mm512_div_ps, min _mm512_min_ps, max _mm512_max_ps
+    );
+
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
     unsafe fn load_part(p: *const f32, n: usize) -> __m512 {
@@ -55,55 +36,9 @@ impl Simd for Avx512<f32> {
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn store(p: *mut f32, v: __m512) {
-        // SAFETY: the caller vouches for 16 elements.
-        unsafe { _mm512_storeu_ps(p, v) }
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
     unsafe fn store_part(p: *mut f32, n: usize, v: __m512) {
         // SAFETY: the caller vouches for n < 16 elements; masked-off lanes are not accessed.
         unsafe { _mm512_mask_storeu_ps(p, (1u16 << n) - 1, v) }
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn add(a: __m512, b: __m512) -> __m512 {
-        _mm512_add_ps(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
-        _mm512_fmadd_ps(a, b, c)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn fms(a: __m512, b: __m512, c: __m512) -> __m512 {
-        _mm512_fmsub_ps(a, b, c)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn sub(a: __m512, b: __m512) -> __m512 {
-        _mm512_sub_ps(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn mul(a: __m512, b: __m512) -> __m512 {
-        _mm512_mul_ps(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn min(a: __m512, b: __m512) -> __m512 {
-        _mm512_min_ps(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn max(a: __m512, b: __m512) -> __m512 {
-        _mm512_max_ps(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn div(a: __m512, b: __m512) -> __m512 {
-        _mm512_div_ps(a, b)
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
@@ -168,27 +103,13 @@ impl Simd for Avx512<f64> {
     const MR: usize = Isa::Avx512.tile_rows();
     const FUSED: bool = true;
 
-    #[inline(always)]
-    unsafe fn vectorize<O: SimdOp>(op: O) {
-        // SAFETY: the caller vouches for the instruction set and the operation's memory.
-        unsafe { run(op) }
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn zero() -> __m512d {
-        _mm512_setzero_pd()
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn splat(x: f64) -> __m512d {
-        _mm512_set1_pd(x)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn load(p: *const f64) -> __m512d {
-        // SAFETY: the caller vouches for 8 elements.
-        unsafe { _mm512_loadu_pd(p) }
-    }
+    one_instruction!(
+        "avx512f,avx512dq,avx512vl,avx2,fma", f64, __m512d;
+        _mm512_setzero_pd, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd;
+        _mm512_fmadd_pd, _mm512_fmsub_pd;
+        add _mm512_add_pd, sub _mm512_sub_pd, mul _mm512_mul_pd, div _mm512_div_pd, min _mm512_min_pd, max _mm512_max_pd
+    );
+
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
     unsafe fn load_part(p: *const f64, n: usize) -> __m512d {
@@ -197,55 +118,9 @@ impl Simd for Avx512<f64> {
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn store(p: *mut f64, v: __m512d) {
-        // SAFETY: the caller vouches for 8 elements.
-        unsafe { _mm512_storeu_pd(p, v) }
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
     unsafe fn store_part(p: *mut f64, n: usize, v: __m512d) {
         // SAFETY: the caller vouches for n < 8 elements; masked-off lanes are not accessed.
         unsafe { _mm512_mask_storeu_pd(p, (1u8 << n) - 1, v) }
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn add(a: __m512d, b: __m512d) -> __m512d {
-        _mm512_add_pd(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn fma(a: __m512d, b: __m512d, c: __m512d) -> __m512d {
-        _mm512_fmadd_pd(a, b, c)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn fms(a: __m512d, b: __m512d, c: __m512d) -> __m512d {
-        _mm512_fmsub_pd(a, b, c)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn sub(a: __m512d, b: __m512d) -> __m512d {
-        _mm512_sub_pd(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn mul(a: __m512d, b: __m512d) -> __m512d {
-        _mm512_mul_pd(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn min(a: __m512d, b: __m512d) -> __m512d {
-        _mm512_min_pd(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn max(a: __m512d, b: __m512d) -> __m512d {
-        _mm512_max_pd(a, b)
-    }
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn div(a: __m512d, b: __m512d) -> __m512d {
-        _mm512_div_pd(a, b)
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]

@@ -56,6 +56,8 @@ mod sum;
 mod terms;
 mod types;
 mod unpacked;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use activate::Activation;
 pub use buffer::{
