@@ -1,12 +1,9 @@
 //! The constants of [`crate::functions`]: limits, the parts of ln 2, and polynomials.
 //!
-//! The polynomials are the minimax fits of `retrograd-jit`'s `vmath/exp.rs` (relative error, our own Remez exchange in
-//! 60 digits), lowest power first; each states its error before rounding. So both engines compute the same values up
-//! to rounding.
-//!
 //! Invariant: everything is rounded here, at compile time, once.
 
 use crate::SimdElement;
+use crate::polynomials::*;
 use std::f64::consts::{LN_2, LOG2_E};
 use std::ops::{Div, Neg, Sub};
 
@@ -65,47 +62,10 @@ impl Coefficients for f32 {
     const SIGMOID_SCALE: [f32; 2] = [-24.0, 1.0 / (1u32 << 24) as f32];
     const TANH_LIMIT: f32 = 9.1;
     const SMALL: [f32; 3] = [0.0, 1.0, 2.0];
-    // Relative error of eʳ 2⁻²⁶·¹.
-    const EXP_REST: &'static [f32] = &narrow([
-        0.500_000_36,
-        0.166_666_14,
-        0.041_661_27,
-        0.008_336_104,
-        0.001_410_446_9,
-        0.000_196_116,
-    ]);
-    // Relative error 2⁻²³·².
-    const EXP_MINUS: &'static [f32] = &narrow(scaled(
-        [
-            1.0,
-            1.0,
-            0.499_992_31,
-            0.166_671_16,
-            0.041_890_33,
-            0.008_312_501,
-        ],
-        1.0,
-        -1.0,
-    ));
-    // Relative error 2⁻²⁶·²; the fit is in 2r.
-    const EXPM1: &'static [f32] = &narrow(scaled(
-        [
-            1.0,
-            0.499_999_97,
-            0.166_665_43,
-            0.041_667_2,
-            0.008_366_58,
-            0.001_388_251_1,
-        ],
-        2.0,
-        2.0,
-    ));
-    // Relative error 2⁻²⁷·⁷ of the whole; the fit is in (s/2)².
-    const ARTANH: &'static [f32] = &narrow(scaled(
-        [0.333_332_1, 0.200_107_63, 0.140_009_03, 0.140_059_95],
-        0.25,
-        0.25,
-    ));
+    const EXP_REST: &'static [f32] = &narrow(rest::<8, 6>(EXP_F32));
+    const EXP_MINUS: &'static [f32] = &narrow(scaled(EXP_HALF_F32, 1.0, -1.0));
+    const EXPM1: &'static [f32] = &narrow(scaled(EXPM1_F32, 2.0, 2.0));
+    const ARTANH: &'static [f32] = &narrow(scaled(ARTANH_F32, 0.25, 0.25));
 
     #[inline(always)]
     fn low_bits_to_exponent(self) -> f32 {
@@ -125,83 +85,16 @@ impl Coefficients for f64 {
     const SIGMOID_SCALE: [f64; 2] = [-54.0, 1.0 / (1u64 << 54) as f64];
     const TANH_LIMIT: f64 = 19.1;
     const SMALL: [f64; 3] = [0.0, 1.0, 2.0];
-    // Relative error of eʳ 2⁻⁵⁶·⁵.
-    const EXP_REST: &'static [f64] = &[
-        0.499_999_999_999_999_3,
-        0.166_666_666_666_669_38,
-        0.041_666_666_666_702_185,
-        0.008_333_333_333_269_74,
-        0.001_388_888_888_356_426_2,
-        0.000_198_412_698_928_923_47,
-        2.480_159_083_652_075_3e-5,
-        2.755_730_062_068_281_6e-6,
-        2.755_615_657_149_180_7e-7,
-        2.505_503_650_021_797e-8,
-        2.106_245_060_194_533e-9,
-        1.593_553_028_336_054_2e-10,
-    ];
-    // Relative error 2⁻⁵⁷·⁹.
-    const EXP_MINUS: &'static [f64] = &scaled(
-        [
-            1.0,
-            1.0,
-            0.500_000_000_000_001_1,
-            0.166_666_666_666_664_1,
-            0.041_666_666_666_529_73,
-            0.008_333_333_333_494_98,
-            0.001_388_888_894_375_989_3,
-            0.000_198_412_695_057_660_4,
-            2.480_149_294_966_484e-5,
-            2.755_758_681_128_234_7e-6,
-            2.763_030_624_796_187_4e-7,
-            2.500_001_637_788_809e-8,
-        ],
-        1.0,
-        -1.0,
-    );
-    // Relative error 2⁻⁵⁵·⁶; the fit is in 2r.
-    const EXPM1: &'static [f64] = &scaled(
-        [
-            1.0,
-            0.500_000_000_000_000_6,
-            0.166_666_666_666_665_88,
-            0.041_666_666_666_576_466,
-            0.008_333_333_333_389_736,
-            0.001_388_888_893_166_718_6,
-            0.000_198_412_697_187_031_74,
-            2.480_150_514_265_217_3e-5,
-            2.755_740_769_460_470_5e-6,
-            2.762_609_283_796_581_6e-7,
-            2.505_377_254_870_313_3e-8,
-        ],
-        2.0,
-        2.0,
-    );
-    // Relative error 2⁻⁵⁴·² of the whole; the fit is in (s/2)².
-    const ARTANH: &'static [f64] = &scaled(
-        [
-            0.333_333_333_333_388_5,
-            0.199_999_999_980_248_48,
-            0.142_857_145_289_988_47,
-            0.111_110_964_523_164_5,
-            0.090_914_070_364_589_29,
-            0.076_821_477_610_839_21,
-            0.067_931_571_144_609_06,
-            0.049_514_106_670_827_916,
-            0.088_698_787_927_540_46,
-        ],
-        0.25,
-        0.25,
-    );
+    const EXP_REST: &'static [f64] = &rest::<14, 12>(EXP_F64);
+    const EXP_MINUS: &'static [f64] = &scaled(EXP_HALF_F64, 1.0, -1.0);
+    const EXPM1: &'static [f64] = &scaled(EXPM1_F64, 2.0, 2.0);
+    const ARTANH: &'static [f64] = &scaled(ARTANH_F64, 0.25, 0.25);
 
     #[inline(always)]
     fn low_bits_to_exponent(self) -> f64 {
         f64::from_bits(self.to_bits() << 52)
     }
 }
-
-const LN_2_F32: [f64; 2] = [0.693_145_751_953_125, 1.428_606_765_330_187e-6];
-const LN_2_F64: [f64; 2] = [6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10];
 
 /// Coefficient i times first·ratioⁱ, powers of two or signs: nothing rounds.
 const fn scaled<const N: usize>(mut c: [f64; N], first: f64, ratio: f64) -> [f64; N] {
@@ -212,6 +105,17 @@ const fn scaled<const N: usize>(mut c: [f64; N], first: f64, ratio: f64) -> [f64
         i += 1;
     }
     c
+}
+
+/// Without the first two, which are 1 and 1.
+const fn rest<const N: usize, const M: usize>(c: [f64; N]) -> [f64; M] {
+    let mut out = [0.0; M];
+    let mut i = 0;
+    while i < M {
+        out[i] = c[i + 2];
+        i += 1;
+    }
+    out
 }
 
 /// Rounded to `f32`.

@@ -47,6 +47,7 @@ mod micro;
 mod outer;
 mod pack;
 pub mod peak;
+pub mod polynomials;
 mod portable;
 mod product;
 mod row;

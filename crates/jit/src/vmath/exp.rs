@@ -4,12 +4,12 @@
 //! the parts are those of FreeBSD's `e_expf.c` and `e_exp.c`, whose products with n are exact), and
 //! eʳ by a polynomial. n comes out of one multiply-add as the exponent field of 2ⁿ (module [`super`]).
 //!
-//! The polynomials are minimax fits to the relative error of this very form, by our own Remez exchange in 60 digits;
-//! each states its error before rounding. The measured errors are those of
+//! The polynomials are those of the kernels ([`polynomials`]). The measured errors are those of
 //! `cargo test --release -p retrograd-jit --test vmath -- --ignored --nocapture --test-threads=2`.
 
 use super::{Lane, Math};
 use cranelift::prelude::*;
+use retrograd_kernels::polynomials;
 use std::f64::consts::LOG2_E;
 
 /// Largest error of [`Math::exp`], in ulp. Measured: 1.61 (every `f32`), 1.41 (4·10⁶ `f64`); without fused
@@ -24,11 +24,20 @@ pub const SIGMOID_ULP: f64 = 4.0;
 /// fused multiply-add 3.05 (every 211th `f32`).
 pub const SOFTPLUS_ULP: f64 = 4.0;
 
-/// ln 2 in two parts, both positive. Products of the first with integers of 9 bits (20 in `f64`) are exact.
+/// ln 2 in two parts; see [`polynomials`].
 pub(super) fn ln2_parts(lane: Lane) -> (f64, f64) {
+    let [high, low] = match lane {
+        Lane::F32 => polynomials::LN_2_F32,
+        Lane::F64 => polynomials::LN_2_F64,
+    };
+    (high, low)
+}
+
+/// The polynomial of a precision.
+fn fit(lane: Lane, single: &'static [f64], double: &'static [f64]) -> &'static [f64] {
     match lane {
-        Lane::F32 => (0.693_145_751_953_125, 1.428_606_765_330_187e-6),
-        Lane::F64 => (6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10),
+        Lane::F32 => single,
+        Lane::F64 => double,
     }
 }
 
@@ -64,7 +73,7 @@ impl Math<'_, '_> {
                 self.add(r, low)
             }
         };
-        let coefficients = exp_coefficients(self.lane, 2);
+        let coefficients = fit(self.lane, &polynomials::EXP_F32, &polynomials::EXP_F64);
         let power = if self.fma {
             self.polynomial(r, coefficients)
         } else {
@@ -109,7 +118,12 @@ impl Math<'_, '_> {
         let minus_r = self.fma(n, part, x);
         let part = self.constant(ln2_low);
         let minus_r = self.fma(n, part, minus_r);
-        let coefficients: Vec<f64> = exp_coefficients(self.lane, 1)
+        let fit = fit(
+            self.lane,
+            &polynomials::EXP_HALF_F32,
+            &polynomials::EXP_HALF_F64,
+        );
+        let coefficients: Vec<f64> = fit
             .iter()
             .enumerate()
             .map(|(power, c)| if power % 2 == 1 { -c } else { *c })
@@ -151,7 +165,7 @@ impl Math<'_, '_> {
             }
         };
         // (e^2r − 1)/r as a polynomial in r: the fit is in 2r.
-        let fit = expm1_coefficients(self.lane);
+        let fit = fit(self.lane, &polynomials::EXPM1_F32, &polynomials::EXPM1_F64);
         let coefficients: Vec<f64> = fit
             .iter()
             .enumerate()
@@ -187,22 +201,11 @@ impl Math<'_, '_> {
         let s = self.div(twice, denominator);
         let z = self.mul(s, s);
         // The fit is in (s/2)².
-        let fit: &[f64] = match self.lane {
-            // Relative error 2⁻²⁷·⁷ of the whole.
-            Lane::F32 => &[0.333_332_1, 0.200_107_63, 0.140_009_03, 0.140_059_95],
-            // Relative error 2⁻⁵⁴·².
-            Lane::F64 => &[
-                0.333_333_333_333_388_5,
-                0.199_999_999_980_248_48,
-                0.142_857_145_289_988_47,
-                0.111_110_964_523_164_5,
-                0.090_914_070_364_589_29,
-                0.076_821_477_610_839_21,
-                0.067_931_571_144_609_06,
-                0.049_514_106_670_827_916,
-                0.088_698_787_927_540_46,
-            ],
-        };
+        let fit = fit(
+            self.lane,
+            &polynomials::ARTANH_F32,
+            &polynomials::ARTANH_F64,
+        );
         let coefficients: Vec<f64> = fit
             .iter()
             .enumerate()
@@ -213,92 +216,5 @@ impl Math<'_, '_> {
         let log = self.fma(s, tail, s);
         let ramp = self.relu(x);
         self.add(ramp, log)
-    }
-}
-
-/// eʳ for |r| ≤ ½·ln 2·`range`, lowest power first.
-fn exp_coefficients(lane: Lane, range: u32) -> &'static [f64] {
-    match (lane, range) {
-        // Relative error 2⁻²³·².
-        (Lane::F32, 1) => &[
-            1.0,
-            1.0,
-            0.499_992_31,
-            0.166_671_16,
-            0.041_890_33,
-            0.008_312_501,
-        ],
-        // Relative error 2⁻²⁶·¹.
-        (Lane::F32, _) => &[
-            1.0,
-            1.0,
-            0.500_000_36,
-            0.166_666_14,
-            0.041_661_27,
-            0.008_336_104,
-            0.001_410_446_9,
-            0.000_196_116,
-        ],
-        // Relative error 2⁻⁵⁷·⁹.
-        (Lane::F64, 1) => &[
-            1.0,
-            1.0,
-            0.500_000_000_000_001_1,
-            0.166_666_666_666_664_1,
-            0.041_666_666_666_529_73,
-            0.008_333_333_333_494_98,
-            0.001_388_888_894_375_989_3,
-            0.000_198_412_695_057_660_4,
-            2.480_149_294_966_484e-5,
-            2.755_758_681_128_234_7e-6,
-            2.763_030_624_796_187_4e-7,
-            2.500_001_637_788_809e-8,
-        ],
-        // Relative error 2⁻⁵⁶·⁵.
-        (Lane::F64, _) => &[
-            1.0,
-            1.0,
-            0.499_999_999_999_999_3,
-            0.166_666_666_666_669_38,
-            0.041_666_666_666_702_185,
-            0.008_333_333_333_269_74,
-            0.001_388_888_888_356_426_2,
-            0.000_198_412_698_928_923_47,
-            2.480_159_083_652_075_3e-5,
-            2.755_730_062_068_281_6e-6,
-            2.755_615_657_149_180_7e-7,
-            2.505_503_650_021_797e-8,
-            2.106_245_060_194_533e-9,
-            1.593_553_028_336_054_2e-10,
-        ],
-    }
-}
-
-/// (eʳ − 1)/r for |r| ≤ ½·ln 2.
-fn expm1_coefficients(lane: Lane) -> &'static [f64] {
-    match lane {
-        // Relative error 2⁻²⁶·².
-        Lane::F32 => &[
-            1.0,
-            0.499_999_97,
-            0.166_665_43,
-            0.041_667_2,
-            0.008_366_58,
-            0.001_388_251_1,
-        ],
-        // Relative error 2⁻⁵⁵·⁶.
-        Lane::F64 => &[
-            1.0,
-            0.500_000_000_000_000_6,
-            0.166_666_666_666_665_88,
-            0.041_666_666_666_576_466,
-            0.008_333_333_333_389_736,
-            0.001_388_888_893_166_718_6,
-            0.000_198_412_697_187_031_74,
-            2.480_150_514_265_217_3e-5,
-            2.755_740_769_460_470_5e-6,
-            2.762_609_283_796_581_6e-7,
-            2.505_377_254_870_313_3e-8,
-        ],
     }
 }
