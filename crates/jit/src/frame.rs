@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use retrograd_graph::plan::WIDE;
+use retrograd_graph::plan::WideActivation;
 use retrograd_kernels::{ActivateFn, SimdElement, Weights};
 
 /// What compiled loops are called with. Compiled code reads its fields at [`offset`].
@@ -16,7 +16,7 @@ pub(crate) struct Frame<T: SimdElement> {
     pub(crate) rows: usize,
     /// Not 0 once an index was no row of its table: loops on any thread write 1, and who ran them looks once they are over.
     pub(crate) outside: AtomicU64,
-    pub(crate) activations: [ActivateFn<T>; WIDE.len()],
+    pub(crate) activations: [ActivateFn<T>; WideActivation::ALL.len()],
 }
 
 impl<T: SimdElement> Frame<T> {
@@ -33,7 +33,7 @@ unsafe impl<T: SimdElement> Sync for Frame<T> {}
 pub(crate) mod offset {
     use std::mem::{offset_of, size_of};
 
-    use super::{Frame, WIDE, Weights};
+    use super::{Frame, Weights, WideActivation};
 
     macro_rules! offsets {
         ($($name:ident $field:ident),*) => {$(
@@ -51,8 +51,9 @@ pub(crate) mod offset {
     pub(crate) const WEIGHT_BYTES: i64 = size_of::<Weights<f32>>() as i64;
 
     const _: () = assert!(size_of::<Weights<f64>>() as i64 == WEIGHT_BYTES);
-    const _: () =
-        assert!(size_of::<Frame<f32>>() as i32 == ACTIVATIONS + ADDRESS * WIDE.len() as i32);
+    const _: () = assert!(
+        size_of::<Frame<f32>>() as i32 == ACTIVATIONS + ADDRESS * WideActivation::ALL.len() as i32
+    );
     // Emitted code loads words of 8 bytes.
     const _: () = assert!(ADDRESS == 8);
 }

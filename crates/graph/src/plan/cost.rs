@@ -230,7 +230,7 @@ impl Count<'_> {
                 }
                 Stmt::Activate { map, len, .. } => {
                     for (times, rows) in [(whole, slice), (usize::from(rest > 0), rest)] {
-                        let (map, len) = (*map, *len);
+                        let (map, len) = (map.map(), *len);
                         self.add(steps * times, Work::Activate { map, rows, len });
                     }
                 }

@@ -148,7 +148,7 @@ impl Cycles {
         }
     }
 
-    /// Cycles of an activation's kernel a widest vector. (Plans call kernels for [`plan::WIDE`](crate::plan::WIDE) alone; for all
+    /// Cycles of an activation's kernel a widest vector. (Plans call kernels for [`plan::WideActivation`](crate::plan::WideActivation) alone; for all
     /// others it is what the emitted code would take.)
     pub fn kernel(&self, map: Map) -> f64 {
         match map {

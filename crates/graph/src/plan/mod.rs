@@ -35,11 +35,10 @@ pub use array::{BlockAt, Buffer, BufferId, BufferMap, Storage, View, Weight, Wei
 pub use interpret::{Blocking, InterpretError};
 pub use item::{Carried, Innermost, Item, Loop, LoopId, LoopKind, Rhs, walk};
 pub use memory::{Checkpointing, Layout, Lifetime, Memory};
-pub use outline_activations::WIDE;
 pub use rename::Renamed;
 pub use slices::Slices;
 pub use stages::{plan, stream};
-pub use stmt::{Fold, Instr, Product, Region, Stmt};
+pub use stmt::{Fold, Instr, Product, Region, Stmt, WideActivation};
 pub use verify::verify;
 
 /// A plan for one program, for any number of steps and rows.

@@ -10,11 +10,9 @@ use crate::plan::access;
 use crate::plan::item::each_loop;
 use crate::plan::{
     Buffer, BufferMap, Innermost, Instr, LoopKind, Plan, Region, Stmt, Storage, View,
+    WideActivation,
 };
 use crate::work::Allowance;
-
-/// The activations that there are kernels for.
-pub const WIDE: [Map; 4] = [Map::Tanh, Map::Sigmoid, Map::Exp, Map::Softplus];
 
 /// Fewer numbers than this a row are computed in the region: a call costs about what 32 numbers cost there (8 ns against
 /// 0.25 ns a number, f32, Zen 4; docs/PERFORMANCE.md).
@@ -26,7 +24,7 @@ const EACH: usize = 64;
 
 /// True if a kernel computes `map` for `len` numbers a row faster than emitted code.
 pub(crate) fn is_wide(map: Map, len: usize) -> bool {
-    WIDE.contains(&map) && len >= FEWEST
+    WideActivation::of(map).is_some() && len >= FEWEST
 }
 
 /// Moves activations out of regions.
@@ -56,7 +54,7 @@ pub(crate) fn widen(plan: &mut Plan) {
 /// A call of a wide kernel: what it computes, of what, and where to.
 #[derive(Clone, Copy)]
 struct WideCall {
-    map: Map,
+    map: WideActivation,
     x: View,
     y: View,
     len: usize,
@@ -78,10 +76,9 @@ fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut BufferMap) -> Vec<Stmt
         let Instr::Map(map, xs) = &r.instrs[i] else {
             continue;
         };
-        let (map, x) = (*map, xs[0]);
-        if !WIDE.contains(&map) {
+        let (Some(map), x) = (WideActivation::of(*map), xs[0]) else {
             continue;
-        }
+        };
         // What there is no time to look at stays where it is.
         if !left.spend(all + calls.len() + extra.len()) {
             break;
@@ -129,17 +126,17 @@ fn are_apart(a: WideCall, b: WideCall) -> bool {
 /// Gives results that nothing stores, of these activations, an array of one step.
 fn store_results(
     r: &mut Region,
-    mut extra: Vec<(Map, View, usize)>,
+    mut extra: Vec<(WideActivation, View, usize)>,
     buffers: &mut BufferMap,
     calls: &mut Vec<WideCall>,
 ) {
     // Neighbours in memory get neighbouring places.
-    extra.sort_by_key(|e| (e.0, e.1));
+    extra.sort_by_key(|e| (e.0.map(), e.1));
     let Some((first, ..)) = extra.first() else {
         return;
     };
     let results = View::of(buffers.push(Buffer {
-        name: first.row().name.into(),
+        name: first.map().row().name.into(),
         domain: Domain::Row,
         len: extra.len() * r.lanes,
         front: 0,
@@ -156,7 +153,7 @@ fn store_results(
 
 /// Calls of neighbours as one call.
 fn merged(mut calls: Vec<WideCall>) -> Vec<Stmt> {
-    calls.sort_by_key(|c| (c.map, c.x, c.y));
+    calls.sort_by_key(|c| (c.map.map(), c.x, c.y));
     let mut merged: Vec<WideCall> = Vec::new();
     for c in calls {
         match merged.last_mut() {

@@ -181,7 +181,7 @@ impl Plan {
             Stmt::Region(r) => self.region(f, r),
             Stmt::Product(p) => writeln!(f, "    {}", self.product(p)),
             Stmt::Activate { map, x, y, len } => {
-                let (x, y, map) = (show(x), show(y), map.row().name);
+                let (x, y, map) = (show(x), show(y), map.map().row().name);
                 writeln!(f, "    {y} = {map} {x}, {len} lanes")
             }
             Stmt::MatVec {

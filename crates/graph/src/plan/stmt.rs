@@ -40,6 +40,44 @@ pub struct Region {
     pub folds: Vec<(Fold, SmallVec<[usize; 2]>, View)>,
 }
 
+/// An activation that precompiled kernels compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WideActivation {
+    /// tanh x.
+    Tanh,
+    /// 1 ÷ (1 + e⁻ˣ).
+    Sigmoid,
+    /// eˣ.
+    Exp,
+    /// ln(1 + eˣ).
+    Softplus,
+}
+
+impl WideActivation {
+    /// All of them, each at the place of its discriminant.
+    pub const ALL: [WideActivation; 4] = [
+        WideActivation::Tanh,
+        WideActivation::Sigmoid,
+        WideActivation::Exp,
+        WideActivation::Softplus,
+    ];
+
+    /// The one that is this element-wise op, if there is one.
+    pub fn of(map: Map) -> Option<Self> {
+        Self::ALL.into_iter().find(|a| a.map() == map)
+    }
+
+    /// The element-wise op that it is.
+    pub fn map(self) -> Map {
+        match self {
+            WideActivation::Tanh => Map::Tanh,
+            WideActivation::Sigmoid => Map::Sigmoid,
+            WideActivation::Exp => Map::Exp,
+            WideActivation::Softplus => Map::Softplus,
+        }
+    }
+}
+
 /// One thing to do at every point of a loop.
 #[derive(Clone, Debug)]
 pub enum Stmt {
@@ -49,8 +87,8 @@ pub enum Stmt {
     Product(Product),
     /// y = map(x) for a block of numbers in all rows of the step at once, by a precompiled kernel.
     Activate {
-        /// One of [`WIDE`](super::WIDE).
-        map: Map,
+        /// Which.
+        map: WideActivation,
         /// The operands.
         x: View,
         /// The results; may be the operands' place.

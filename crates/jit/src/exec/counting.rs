@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use retrograd_graph::plan::WIDE;
+use retrograd_graph::plan::WideActivation;
 use retrograd_kernels::{
     ActivateFn, Isa, Kernels, ProductFn, ProductFromFn, SimdElement, Weights, kernels_for,
 };
@@ -71,7 +71,7 @@ unsafe extern "C" fn product_from<T: SimdElement, const ISA: usize>(
     unsafe { (counted_ones::<T, ISA>().product_from)(w, m, a, lda, bias, c, ldc, how) }
 }
 
-/// Counts, then applies the activation of this number in [`WIDE`].
+/// Counts, then applies the activation of this number in [`WideActivation::ALL`].
 unsafe extern "C" fn one<T: SimdElement, const ISA: usize, const K: usize>(
     rows: usize,
     n: usize,
@@ -82,11 +82,19 @@ unsafe extern "C" fn one<T: SimdElement, const ISA: usize, const K: usize>(
 ) {
     ACTIVATIONS.with(|n| n.set(n.get() + 1));
     // SAFETY: passed on from the caller.
-    unsafe { (counted_ones::<T, ISA>().activation(activation(WIDE[K])))(rows, n, x, ldx, y, ldy) }
+    unsafe {
+        (counted_ones::<T, ISA>().activation(activation(WideActivation::ALL[K])))(
+            rows, n, x, ldx, y, ldy,
+        )
+    }
 }
 
 /// The kernels that emitted code calls, counting.
-type Counting<T> = (ProductFn<T>, ProductFromFn<T>, [ActivateFn<T>; WIDE.len()]);
+type Counting<T> = (
+    ProductFn<T>,
+    ProductFromFn<T>,
+    [ActivateFn<T>; WideActivation::ALL.len()],
+);
 
 fn table<T: SimdElement, const ISA: usize>() -> Counting<T> {
     (

@@ -19,10 +19,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use retrograd_graph::plan::{
-    Innermost, Item, Layout, Loop, LoopKind, Plan, Product, Slices, View, WIDE,
+    Innermost, Item, Layout, Loop, LoopKind, Plan, Product, Slices, View, WideActivation,
 };
 use retrograd_kernels::{Activation, BACKWARD, Kernels, SimdElement, Weights};
-use retrograd_tape::{Domain, Map};
+use retrograd_tape::Domain;
 
 use crate::element::Element;
 use crate::frame::Frame;
@@ -45,7 +45,7 @@ impl<T: Element> Frame<T> {
             false => (
                 kernels.product,
                 kernels.product_from,
-                WIDE.map(|m| kernels.activation(activation(m))),
+                WideActivation::ALL.map(|m| kernels.activation(activation(m))),
             ),
         };
         Frame {
@@ -110,14 +110,13 @@ pub(crate) struct StridedPtr<T> {
     row: usize,
 }
 
-/// The kernel of an activation that plans may call one for.
-fn activation(m: Map) -> Activation {
-    match m {
-        Map::Tanh => Activation::Tanh,
-        Map::Sigmoid => Activation::Sigmoid,
-        Map::Exp => Activation::Exp,
-        Map::Softplus => Activation::Softplus,
-        other => unreachable!("{} is not in the plan's list", other.row().name),
+/// The kernels' name of an activation.
+fn activation(a: WideActivation) -> Activation {
+    match a {
+        WideActivation::Tanh => Activation::Tanh,
+        WideActivation::Sigmoid => Activation::Sigmoid,
+        WideActivation::Exp => Activation::Exp,
+        WideActivation::Softplus => Activation::Softplus,
     }
 }
 

@@ -21,9 +21,11 @@ mod unrolled;
 use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
-use retrograd_graph::plan::{BufferId, Innermost, Loop, LoopKind, Plan, Product, Stmt, View, WIDE};
+use retrograd_graph::plan::{
+    BufferId, Innermost, Loop, LoopKind, Plan, Product, Stmt, View, WideActivation,
+};
 use retrograd_kernels::{ADD, BACKWARD};
-use retrograd_tape::{Domain, Map};
+use retrograd_tape::Domain;
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::frame::offset;
@@ -341,7 +343,7 @@ impl Code<'_, '_> {
     fn call_activation(
         &mut self,
         domain: Domain,
-        map: Map,
+        map: WideActivation,
         (x, y): (View, View),
         len: usize,
         t: Value,
@@ -355,18 +357,14 @@ impl Code<'_, '_> {
     fn activate(
         &mut self,
         domain: Domain,
-        map: Map,
+        map: WideActivation,
         (x, y): (View, View),
         len: usize,
         t: Value,
         rows: Value,
     ) {
         let ((x, ldx), (y, ldy)) = (self.first_row(domain, x, t), self.first_row(domain, y, t));
-        let k = WIDE
-            .iter()
-            .position(|&m| m == map)
-            .expect("the plan only asks for these");
-        let callee = self.field(offset::ACTIVATIONS + offset::ADDRESS * k as i32);
+        let callee = self.field(offset::ACTIVATIONS + offset::ADDRESS * map as i32);
         let len = self.imm(len as i64);
         self.call(callee, &[rows, len, x, ldx, y, ldy]);
     }

@@ -6,7 +6,7 @@
 
 use cranelift::codegen::ir::BlockArg;
 use cranelift::prelude::*;
-use retrograd_graph::plan::{Carried, Instr, Loop, LoopKind, Region, Stmt, View, WIDE};
+use retrograd_graph::plan::{Carried, Instr, Loop, LoopKind, Region, Stmt, View, WideActivation};
 use retrograd_tape::Domain;
 
 use super::region::map;
@@ -97,7 +97,7 @@ impl Code<'_, '_> {
             t0
         };
         let steps = self.b.ins().isub(t1, t0);
-        let waits = |i: &Instr| matches!(i, Instr::Map(m, _) if WIDE.contains(m));
+        let waits = |i: &Instr| matches!(i, Instr::Map(m, _) if WideActivation::of(*m).is_some());
         let tile = match r.instrs.iter().any(waits) {
             true => DEEP_TILE,
             false => TILE,

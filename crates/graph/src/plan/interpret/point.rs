@@ -13,7 +13,7 @@ impl<T: Real> PlanRun<'_, T> {
             Stmt::Product(product) => self.product(product, p),
             Stmt::Activate { map, x, y, len } => {
                 for i in 0..*len {
-                    let value = (map.row().eval)(&[self.get(*x, p, i).to_f64()]);
+                    let value = (map.map().row().eval)(&[self.get(*x, p, i).to_f64()]);
                     self.put(*y, p, i, T::from_f64(value));
                 }
             }
