@@ -2,9 +2,10 @@
 
 use plotters::style::RGBColor;
 
+use crate::PlotError;
 use crate::axis::{AxisScale, PlotArea, TICK};
 use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten};
-use crate::{PlotError, TITLE, WIDTH};
+use crate::style::{TITLE, WIDTH};
 
 const NAME: Lettering = Lettering {
     em: 24.0,

@@ -1,9 +1,10 @@
 //! [`LinePlot`]: curves with bands, panels one above the other, each curve named where it ends.
 
+use crate::PlotError;
 use crate::axis::{AxisScale, PlotArea, widest};
 use crate::canvas::{Anchor, Canvas, Lettering, PixelPoint, colour, fitting, shorten};
 use crate::labels::{LineLabel, Swatch, draw_labels, labels_width};
-use crate::{DASHES, PlotError, TITLE, WIDTH};
+use crate::style::{DASHES, TITLE, WIDTH};
 
 const PANEL_TITLE: Lettering = Lettering {
     em: 25.0,

@@ -1,9 +1,10 @@
 //! [`RangePlot`]: a number a thing with its range, one below the other, against references.
 
+use crate::PlotError;
 use crate::axis::{AxisScale, PlotArea, TICK};
 use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten, text_width};
 use crate::loss::{Reference, three_digits};
-use crate::{DASHES, PlotError, TITLE, WIDTH};
+use crate::style::{DASHES, TITLE, WIDTH};
 
 const NAME: Lettering = Lettering {
     em: 23.0,

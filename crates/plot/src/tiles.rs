@@ -2,8 +2,9 @@
 
 use plotters::style::RGBColor;
 
+use crate::PlotError;
 use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, text_width};
-use crate::{PlotError, TITLE, WIDTH};
+use crate::style::{TITLE, WIDTH};
 
 const NAME: Lettering = Lettering {
     em: 23.0,

@@ -7,8 +7,8 @@ use retrograd_tape::{Domain, Extent, Input, InputRole, TapeError};
 
 use crate::cell::Cell;
 use crate::data;
-use crate::engine::{Float, reserve};
 use crate::error::Error;
+use crate::numbers::{Float, reserve};
 use crate::random::stream;
 
 /// T steps of B examples. Arrays are time-major and row-major: element k of example b at step t of an input of n elements

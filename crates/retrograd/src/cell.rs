@@ -1,14 +1,14 @@
 //! Cells: one time step of one example, written as equations. Batch and time are never written.
 
 use std::fmt;
+use std::ops::Range;
 
 use retrograd_tape::{InputRole, Shape, Tape};
 
 use crate::builder::Builder;
-use crate::engine::{Float, reserved};
 use crate::error::Error;
 use crate::init::Init;
-use crate::stepper::StepperBuilder;
+use crate::numbers::{Float, reserved};
 
 /// A finished cell: its tape, how each parameter starts, and how likely each mask keeps an element.
 /// Prints itself as its tape.
@@ -95,6 +95,29 @@ impl Cell {
         })
     }
 
+    /// Where each parameter lies in the vector of all.
+    pub(crate) fn parameter_ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let mut end = 0;
+        self.parameter_specs().map(move |p| {
+            let start = end;
+            end += p.shape.len();
+            start..end
+        })
+    }
+
+    /// An error unless `values` has one number for each element of all parameters; messages call them `what`.
+    pub(crate) fn check_count<T>(&self, what: &'static str, values: &[T]) -> Result<(), Error> {
+        if values.len() == self.parameter_count() {
+            return Ok(());
+        }
+        Err(Error::ParameterCount {
+            what,
+            cell: self.name().to_owned(),
+            expected: self.parameter_count(),
+            found: values.len(),
+        })
+    }
+
     /// The number of all parameters' elements.
     pub fn parameter_count(&self) -> usize {
         self.parameter_specs().map(|p| p.shape.len()).sum()
@@ -111,12 +134,6 @@ impl Cell {
                 .draw(p.name, p.shape, seed, |x| all.push(T::from_f64(x)));
         }
         Ok(all)
-    }
-
-    /// The cell for one sample after another, with these parameters, one after the other in the cell's order: see
-    /// [`Stepper`](crate::Stepper).
-    pub fn stepper<'a, T: Float>(&'a self, parameters: &'a [T]) -> StepperBuilder<'a, T> {
-        StepperBuilder::new(self, parameters)
     }
 
     /// For each mask in the order of the tape's inputs, the probability that an element is kept.

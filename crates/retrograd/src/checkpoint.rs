@@ -7,9 +7,9 @@ use std::path::Path;
 use retrograd_tape::Shape;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Float;
 use crate::error::Error;
 use crate::files::{read_text, replace};
+use crate::numbers::Float;
 use crate::trainer::Trainer;
 
 #[derive(Serialize, Deserialize)]

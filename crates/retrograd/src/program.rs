@@ -8,12 +8,12 @@ use retrograd_jit::{CompiledCell, Purpose};
 use retrograd_tape::{InputRole, Observe, OutputRole, Tape, Value};
 
 use crate::cell::Cell;
-use crate::engine::{Engine, Float};
+use crate::engine::Engine;
 use crate::error::Error;
-use crate::session::Session;
+use crate::numbers::Float;
 
 /// A cell made ready for what a [`ProgramBuilder`] asks for. It is immutable and cheap to clone, and serves any number of
-/// threads at once: whoever runs it has a [`Session`] of their own.
+/// threads at once: whoever runs it has a [`Session`](crate::Session) of their own.
 ///
 /// ```
 /// use retrograd::{Batch, Cell, Extent, Observe};
@@ -176,7 +176,7 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
         self
     }
 
-    /// Products of the Hessian of the loss, in all parameters, with vectors: [`Session::hessian_product`].
+    /// Products of the Hessian of the loss, in all parameters, with vectors: [`Session::hessian_product`](crate::Session::hessian_product).
     #[must_use]
     pub fn hessian_products(mut self) -> Self {
         self.request.hessian = true;
@@ -298,11 +298,6 @@ impl<T: Float> Program<T> {
     /// The cell.
     pub fn cell(&self) -> &Cell {
         &self.shared.cell
-    }
-
-    /// What runs the program: a workspace that stays from run to run, and settings.
-    pub fn session(&self) -> Session<T> {
-        Session::new(self)
     }
 }
 

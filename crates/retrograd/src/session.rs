@@ -4,11 +4,11 @@ use retrograd_jit::{Executor, RunError};
 use retrograd_tape::{Domain, Extent, Interpreter, Observe, OutputRole, Tape};
 
 use crate::batch::{Batch, Feed, RunMode};
-use crate::engine::{Float, at_least_one_thread, weighed, zeros};
+use crate::engine::{at_least_one_thread, weighed};
 use crate::error::Error;
+use crate::numbers::{Float, zeros};
 use crate::optim::first_non_finite;
 use crate::program::{Program, ProgramCode, Request, find};
-use crate::stepper::counted;
 
 /// Runs a [`Program`] again and again, in a workspace of its own. A clone of its program may have another at the same time.
 ///
@@ -43,10 +43,11 @@ enum SessionEngine<T: Float> {
     Tape(Box<Interpreter<T>>),
 }
 
-impl<T: Float> Session<T> {
-    pub(crate) fn new(program: &Program<T>) -> Session<T> {
-        let (tape, request) = (program.cell().tape(), &program.shared.request);
-        let work = match &program.shared.code {
+impl<T: Float> Program<T> {
+    /// A session, which runs the program: a workspace that stays from run to run, and settings.
+    pub fn session(&self) -> Session<T> {
+        let (tape, request) = (self.cell().tape(), &self.shared.request);
+        let work = match &self.shared.code {
             ProgramCode::Jit { first, second } => SessionEngine::Jit {
                 first: Box::new(first.executor()),
                 second: second.as_ref().map(|cell| Box::new(cell.executor())),
@@ -61,13 +62,15 @@ impl<T: Float> Session<T> {
         };
         Session {
             work,
-            feed: Feed::new(program.cell(), 0),
+            feed: Feed::new(self.cell(), 0),
             arrays: Vec::new(),
             product: Vec::new(),
-            program: program.clone(),
+            program: self.clone(),
         }
     }
+}
 
+impl<T: Float> Session<T> {
     /// Lets compiled code use so many threads, at least 1; results are bitwise the same for any number.
     ///
     /// # Errors
@@ -100,7 +103,7 @@ impl<T: Float> Session<T> {
     pub fn run(&mut self, parameters: &[T], batch: &Batch<T>) -> Result<Results<'_, T>, Error> {
         let shared = &*self.program.shared;
         let cell = &shared.cell;
-        counted(cell, "parameters", parameters)?;
+        cell.check_count("parameters", parameters)?;
         let mode = match shared.request.differentiates() {
             true => RunMode::Evaluate,
             false => RunMode::Predict,
@@ -158,8 +161,8 @@ impl<T: Float> Session<T> {
         direction: &[T],
     ) -> Result<&[T], Error> {
         let cell = &self.program.shared.cell;
-        counted(cell, "parameters", parameters)?;
-        counted(cell, "elements of the direction", direction)?;
+        cell.check_count("parameters", parameters)?;
+        cell.check_count("elements of the direction", direction)?;
         let SessionEngine::Jit {
             second: Some(executor),
             ..

@@ -5,8 +5,8 @@ use retrograd_tape::{Domain, InputRole};
 
 use crate::batch::axes;
 use crate::cell::Cell;
-use crate::engine::{Float, emptied};
 use crate::error::Error;
+use crate::numbers::{Float, emptied};
 
 /// A compiled cell that takes one sample (of one or more rows) at a time and goes on from the states that the one before
 /// left: one call of machine code a sample, no allocation, no lock. A clone goes on from the same states in a workspace of its own,
@@ -65,16 +65,19 @@ pub struct StepperBuilder<'a, T: Float = f32> {
     arrays: Vec<(String, Vec<T>)>,
 }
 
-impl<'a, T: Float> StepperBuilder<'a, T> {
-    pub(crate) fn new(cell: &'a Cell, parameters: &'a [T]) -> Self {
+impl Cell {
+    /// A [`Stepper`] of the cell with these parameters, one after the other in the cell's order.
+    pub fn stepper<'a, T: Float>(&'a self, parameters: &'a [T]) -> StepperBuilder<'a, T> {
         StepperBuilder {
-            cell,
+            cell: self,
             parameters,
             rows: 1,
             arrays: Vec::new(),
         }
     }
+}
 
+impl<'a, T: Float> StepperBuilder<'a, T> {
     /// Rows of a sample, independent of each other; 1 unless told otherwise.
     #[must_use]
     pub fn rows(self, rows: usize) -> Self {
@@ -97,7 +100,7 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
     /// not fit; [`Error::MissingInput`], [`Error::NotFixed`], [`Error::ParameterCount`].
     pub fn build(self) -> Result<Stepper<T>, Error> {
         let StepperBuilder { cell, rows, .. } = self;
-        counted(cell, "parameters", self.parameters)?;
+        cell.check_count("parameters", self.parameters)?;
         let fixed = |role| matches!(role, InputRole::Static | InputRole::Initial);
         let taken = cell.tape().inputs().iter().filter(|i| fixed(i.role));
         let known: Vec<String> = taken.map(|i| i.name.to_string()).collect();
@@ -210,7 +213,7 @@ impl<T: Float> Stepper<T> {
     /// # Errors
     /// [`Error::ParameterCount`].
     pub fn set_parameters(&mut self, parameters: &[T]) -> Result<(), Error> {
-        counted(&self.cell, "parameters", parameters)?;
+        self.cell.check_count("parameters", parameters)?;
         Ok(self.run.set_inputs(&listed(&self.cell, parameters))?)
     }
 }
@@ -234,19 +237,6 @@ impl<T: Float> std::fmt::Debug for Stepper<T> {
             .field("inputs", &self.inputs)
             .finish_non_exhaustive()
     }
-}
-
-/// Refuses a vector that has not one number for each element of all parameters.
-pub(crate) fn counted<T>(cell: &Cell, what: &'static str, values: &[T]) -> Result<(), Error> {
-    if values.len() == cell.parameter_count() {
-        return Ok(());
-    }
-    Err(Error::ParameterCount {
-        what,
-        cell: cell.name().to_owned(),
-        expected: cell.parameter_count(),
-        found: values.len(),
-    })
 }
 
 /// The parameters in the order of the tape's inputs, nothing for other inputs.

@@ -9,10 +9,11 @@ use retrograd_tape::Shape;
 
 use crate::batch::{Batch, Feed, RunMode, not_finite};
 use crate::cell::Cell;
-use crate::engine::{Engine, Float, Runner, emptied, weighed};
+use crate::engine::{Engine, Runner, weighed};
 use crate::error::Error;
+use crate::numbers::{Float, emptied};
 use crate::optim::{AnyOptimizer, StepError, clip_scale, first_non_finite, global_norm};
-use crate::stepper::{StepperBuilder, counted};
+use crate::stepper::StepperBuilder;
 
 pub use builder::TrainerBuilder;
 
@@ -254,7 +255,7 @@ impl<T: Float> Trainer<T> {
     /// # Errors
     /// [`Error::ParameterCount`], [`Error::NonFiniteParameter`]. After an error the parameters are as before.
     pub fn set_parameters(&mut self, values: &[T]) -> Result<(), Error> {
-        counted(&self.cell, "parameters", values)?;
+        self.cell.check_count("parameters", values)?;
         if let Some(at) = first_non_finite(values) {
             let (name, element) = self.element(at);
             return Err(Error::NonFiniteParameter {
@@ -270,7 +271,7 @@ impl<T: Float> Trainer<T> {
     /// The trained cell for one sample after another: see [`Stepper`](crate::Stepper). It has the parameters of now, and does
     /// not follow further training.
     pub fn stepper(&self) -> StepperBuilder<'_, T> {
-        StepperBuilder::new(&self.cell, &self.parameters)
+        self.cell.stepper(&self.parameters)
     }
 
     /// One parameter's values, row-major.

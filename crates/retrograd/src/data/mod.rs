@@ -16,6 +16,8 @@ mod guesses;
 mod load;
 mod note;
 #[cfg(feature = "csv")]
+mod read;
+#[cfg(feature = "csv")]
 mod records;
 mod series;
 mod shown;

@@ -7,30 +7,15 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use retrograd_graph::Unroll;
-use retrograd_jit::{Element, machine_bytes};
-use retrograd_tape::{Extent, InputRole, Interpreter, Real, Tape};
+use retrograd_tape::{Extent, Interpreter};
 
 use crate::cell::Cell;
 use crate::error::Error;
+use crate::numbers::Float;
 use jit::OnJit;
 use tape::OnTape;
 
-/// `f32` or `f64`: the numbers that cells are run in. Arithmetic and functions are those of [`Real`]: `+ - * /`, comparisons,
-/// `T::from_f64`, `to_f64`, `T::ZERO`, `T::ONE`, `sqrt`, `exp`, `ln`, `abs` and others.
-///
-/// ```
-/// use retrograd::Float;
-///
-/// fn mean<T: Float>(values: &[T]) -> f64 {
-///     values.iter().map(|v| v.to_f64()).sum::<f64>() / values.len() as f64
-/// }
-/// assert_eq!(mean(&[1.0_f32, 2.0]), 1.5);
-/// ```
-pub trait Float: Element + Real {}
-
-impl Float for f32 {}
-impl Float for f64 {}
+pub(crate) use jit::Settings;
 
 /// Refuses to run on no thread.
 pub(crate) fn at_least_one_thread(threads: usize) -> Result<(), Error> {
@@ -42,52 +27,6 @@ pub(crate) fn at_least_one_thread(threads: usize) -> Result<(), Error> {
         }),
         _ => Ok(()),
     }
-}
-
-/// So many zeros.
-///
-/// # Errors
-/// [`Error::NoMemory`].
-pub(crate) fn zeros<T: Float>(what: &'static str, len: usize) -> Result<Vec<T>, Error> {
-    let mut values = reserved(what, len)?;
-    values.resize(len, T::ZERO);
-    Ok(values)
-}
-
-/// Room for so many numbers.
-///
-/// # Errors
-/// [`Error::NoMemory`].
-pub(crate) fn reserved<T>(what: &'static str, len: usize) -> Result<Vec<T>, Error> {
-    let mut values = Vec::new();
-    reserve(&mut values, what, len)?;
-    Ok(values)
-}
-
-/// Room for so many numbers in all, if the machine has the memory: a user's number may decide how many.
-///
-/// # Errors
-/// [`Error::NoMemory`].
-pub(crate) fn reserve<T>(values: &mut Vec<T>, what: &'static str, len: usize) -> Result<(), Error> {
-    let bytes = len.saturating_mul(size_of::<T>());
-    let more = len.saturating_sub(values.len());
-    match bytes <= machine_bytes() && values.try_reserve_exact(more).is_ok() {
-        true => Ok(()),
-        false => Err(Error::NoMemory { what, bytes }),
-    }
-}
-
-/// How compiled code is made and run. The interpreted tape has no use for any of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    /// At most so many threads.
-    pub(crate) threads: usize,
-    /// Steps of an unrolled iteration of a recurrence's loop.
-    pub(crate) unroll: Unroll,
-    /// Whether what delays carry is flushed, in single precision.
-    pub(crate) flush: bool,
-    /// At most so many bytes beyond the caller's arrays.
-    pub(crate) memory_budget: Option<usize>,
 }
 
 /// An error if a batch's weights sum to 0, which a loss that is no finite number may come from.
@@ -195,40 +134,5 @@ impl<T: Float> Runner<T> {
             Runner::Jit(runner) => Some(runner.compile_time()),
             Runner::Tape(_) => None,
         }
-    }
-}
-
-/// The parameters' positions among the tape's inputs.
-fn parameter_inputs(tape: &Tape) -> impl Iterator<Item = usize> {
-    let inputs = tape.inputs().iter().enumerate();
-    inputs
-        .filter(|(_, x)| x.role == InputRole::Param)
-        .map(|(i, _)| i)
-}
-
-/// The vector's allocation without what it held, to be filled with borrows of another lifetime. Collecting a vector's own
-/// elements, mapped to others of their layout, is done in place.
-pub(crate) fn emptied<A, B>(mut vector: Vec<A>) -> Vec<B> {
-    vector.clear();
-    let none = vector.into_iter().map(|_| unreachable!("it is empty"));
-    none.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::emptied;
-
-    #[test]
-    fn an_emptied_vector_keeps_its_allocation() {
-        let (one, mut two) = ([1.0_f32], [2.0_f32]);
-        let mut shared: Vec<&[f32]> = Vec::with_capacity(9);
-        shared.push(&one);
-        let at = shared.as_ptr().addr();
-        let shared: Vec<&'static [f32]> = emptied(shared);
-        assert_eq!((shared.as_ptr().addr(), shared.capacity()), (at, 9));
-        let unique: Vec<&mut [f32]> = vec![&mut two];
-        let at = unique.as_ptr().addr();
-        let unique: Vec<&'static mut [f32]> = emptied(unique);
-        assert_eq!((unique.as_ptr().addr(), unique.capacity()), (at, 1));
     }
 }

@@ -1,11 +1,10 @@
 //! The interpreted tape as an engine.
 
-use retrograd_tape::Extent;
-use retrograd_tape::{InputRole, Interpreter, OutputRole};
+use retrograd_tape::{Extent, InputRole, Interpreter, OutputRole};
 
-use super::{Float, emptied, parameter_inputs};
 use crate::cell::Cell;
 use crate::error::Error;
+use crate::numbers::{Float, emptied};
 
 /// [`Engine::Tape`].
 pub(crate) struct OnTape<T: Float> {
@@ -24,7 +23,9 @@ impl<T: Float> OnTape<T> {
         let outputs = tape.outputs().iter();
         OnTape {
             interpreter: Interpreter::with_gradients(tape, |i| i.role == InputRole::Param),
-            parameters: parameter_inputs(tape).collect(),
+            parameters: (0..tape.inputs().len())
+                .filter(|&i| tape.inputs()[i].role == InputRole::Param)
+                .collect(),
             is_loss: outputs.map(|o| o.role == OutputRole::Loss).collect(),
             cotangents: Vec::new(),
         }

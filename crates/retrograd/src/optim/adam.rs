@@ -3,8 +3,8 @@
 use super::{
     Optimizer, Step, StepError, first_infinite, flushed, fraction, memory, not_negative, positive,
 };
-use crate::engine::Float;
 use crate::error::Error;
+use crate::numbers::Float;
 
 /// Adam (Kingma & Ba 2015, algorithm 1), with bias correction, and decoupled weight decay (Loshchilov & Hutter 2019,
 /// algorithm 2) if asked for.

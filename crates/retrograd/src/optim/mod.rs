@@ -56,8 +56,8 @@ mod sgd;
 
 use std::fmt::Debug;
 
-use crate::engine::{Float, zeros};
 use crate::error::Error;
+use crate::numbers::{Float, zeros};
 
 pub use adam::Adam;
 pub use sgd::Sgd;

@@ -1,15 +1,14 @@
 //! [`TrainerBuilder`]: a trainer's settings.
 
-use std::ops::Range;
-
 use retrograd_graph::Unroll;
 use retrograd_tape::OutputRole;
 
 use super::Trainer;
 use crate::batch::Feed;
 use crate::cell::Cell;
-use crate::engine::{Engine, Float, Runner, Settings, at_least_one_thread, zeros};
+use crate::engine::{Engine, Runner, Settings, at_least_one_thread};
 use crate::error::Error;
+use crate::numbers::{Float, zeros};
 use crate::optim::{Optimizer, OptimizerState, positive};
 
 /// The settings of a [`Trainer`] to be; [`Trainer::builder`] makes one.
@@ -142,13 +141,6 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         if let Some(norm) = self.clip {
             positive("the norm to clip gradients at", norm)?;
         }
-        let mut end = 0;
-        let ranges = cell.parameter_specs().map(|p| {
-            let start = end;
-            end += p.shape.len();
-            start..end
-        });
-        let ranges: Vec<Range<usize>> = ranges.collect();
         let parameters: Vec<T> = cell.initial_parameters(self.seed)?;
         let settings = Settings {
             threads: self.threads,
@@ -167,7 +159,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             gradient: zeros("the gradients", parameters.len())?,
             before: zeros("the parameters", parameters.len())?,
             parameters,
-            ranges,
+            ranges: cell.parameter_ranges().collect(),
             cell,
         })
     }
