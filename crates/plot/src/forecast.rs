@@ -6,24 +6,14 @@ use std::path::Path;
 use crate::PlotError;
 use crate::axis::{AxisScale, PlotArea, TICK, widest};
 use crate::canvas::{self, Anchor, Canvas, Lettering, colour, fitting, shorten, text_width};
+use crate::style::{TITLE, WIDTH};
 use retrograd::data::{DataError, Series};
 
-const TITLE: Lettering = Lettering {
-    em: 30.0,
-    bold: true,
-};
-const PANEL_TITLE: Lettering = Lettering {
-    em: 24.0,
-    bold: true,
-};
-const AXIS: Lettering = Lettering {
-    em: 24.0,
-    bold: false,
-};
+const PANEL_TITLE: Lettering = Lettering::bold(24.0);
+const AXIS: Lettering = Lettering::plain(24.0);
 
 /// More panels than this make a page that nobody reads; the title says how many are left out.
 const MAX_PANELS: usize = 8;
-const WIDTH: u32 = 1600;
 const HEAD: f64 = 110.0;
 const FOOT: f64 = 90.0;
 /// A panel with the title above it, in logical pixels.

@@ -12,10 +12,7 @@ use crate::style::{DASHES, TITLE, WIDTH};
 
 pub(crate) const SIZE: (u32, u32) = (WIDTH, 900);
 
-const AXIS: Lettering = Lettering {
-    em: 24.0,
-    bold: false,
-};
+const AXIS: Lettering = Lettering::plain(24.0);
 
 /// Training loss of every step, validation loss of every epoch, and references as horizontal lines.
 ///

@@ -6,14 +6,8 @@ use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten, text_wi
 use crate::loss::{Reference, three_digits};
 use crate::style::{DASHES, TITLE, WIDTH};
 
-const NAME: Lettering = Lettering {
-    em: 23.0,
-    bold: false,
-};
-const HEAD: Lettering = Lettering {
-    em: 25.0,
-    bold: true,
-};
+const NAME: Lettering = Lettering::plain(23.0);
+const HEAD: Lettering = Lettering::bold(25.0);
 
 const TOP: f64 = 76.0;
 /// Above a panel's frame: its title, and the references' names.

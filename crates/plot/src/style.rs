@@ -5,10 +5,7 @@ use crate::canvas::Lettering;
 /// The width of a picture in logical pixels.
 pub(crate) const WIDTH: u32 = 1600;
 
-pub(crate) const TITLE: Lettering = Lettering {
-    em: 30.0,
-    bold: true,
-};
+pub(crate) const TITLE: Lettering = Lettering::bold(30.0);
 
 /// Dash patterns, in logical pixels.
 pub(crate) const DASHES: [&[f64]; 4] = [
