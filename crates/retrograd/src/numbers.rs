@@ -21,7 +21,7 @@ pub trait Float: Element + Real {}
 impl Float for f32 {}
 impl Float for f64 {}
 
-/// So many zeros.
+/// `len` zeros.
 ///
 /// # Errors
 /// [`Error::NoMemory`].
@@ -31,7 +31,7 @@ pub(crate) fn zeros<T: Float>(what: &'static str, len: usize) -> Result<Vec<T>, 
     Ok(values)
 }
 
-/// Room for so many numbers.
+/// An empty vector with room for `len` numbers.
 ///
 /// # Errors
 /// [`Error::NoMemory`].
@@ -41,7 +41,7 @@ pub(crate) fn reserved<T>(what: &'static str, len: usize) -> Result<Vec<T>, Erro
     Ok(values)
 }
 
-/// Room for so many numbers in all, if the machine has the memory: a user's number may decide how many.
+/// Makes room for `len` numbers in all, or fails if the machine lacks the memory: a user's input may decide `len`.
 ///
 /// # Errors
 /// [`Error::NoMemory`].
@@ -54,8 +54,8 @@ pub(crate) fn reserve<T>(values: &mut Vec<T>, what: &'static str, len: usize) ->
     }
 }
 
-/// The vector's allocation without what it held, to be filled with borrows of another lifetime. Collecting a vector's own
-/// elements, mapped to others of their layout, is done in place.
+/// The vector's allocation, emptied, to be filled with borrows of another lifetime. Collecting a mapped vector into elements of the
+/// same layout happens in place.
 pub(crate) fn emptied<A, B>(mut vector: Vec<A>) -> Vec<B> {
     vector.clear();
     let none = vector.into_iter().map(|_| unreachable!("it is empty"));

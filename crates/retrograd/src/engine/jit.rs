@@ -11,38 +11,38 @@ use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::{Float, emptied, reserve};
 
-/// How compiled code is made and run. The interpreted tape has no use for any of it.
+/// How code is compiled and run. The interpreted tape uses none of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    /// At most so many threads.
+    /// The greatest number of threads.
     pub(crate) threads: usize,
     /// Steps of an unrolled iteration of a recurrence's loop.
     pub(crate) unroll: Unroll,
     /// Whether what delays carry is flushed, in single precision.
     pub(crate) flush: bool,
-    /// At most so many bytes beyond the caller's arrays.
+    /// The greatest number of bytes beyond the caller's arrays.
     pub(crate) memory_budget: Option<usize>,
 }
 
-/// [`Engine::Jit`]. The program that also computes gradients is compiled at once, the one for outputs alone when it is
-/// first needed.
+/// [`Engine::Jit`]. The program that also computes gradients is compiled immediately, the one for outputs alone when it is first
+/// needed.
 pub(crate) struct OnJit<T: Float> {
     cell: Cell,
     settings: Settings,
     train: CompiledProgram<T>,
     forward: Option<CompiledProgram<T>>,
-    /// Where the outputs of each run lie, in the order of the tape's outputs; both programs write here.
+    /// The outputs of the last run, in the order of the tape's outputs; both programs write here.
     values: Vec<Vec<T>>,
-    /// The allocation of a run's list of slices, for the next run; always empty.
+    /// The allocation of the last run's list of slices, reused by the next; always empty.
     slices: Vec<&'static mut [T]>,
 }
 
-/// A compiled program and where its outputs go.
+/// A compiled program and the destinations of its outputs.
 struct CompiledProgram<T: Float> {
     executor: Executor<T>,
-    /// For each output that is a gradient, its place in the vector of all parameters. The outputs before them are the tape's.
+    /// For each output that is a gradient, its range in the flat vector of parameters. The tape's own outputs come before them.
     gradients: Vec<Range<usize>>,
-    /// Places in that vector of parameters that the loss does not depend on.
+    /// The ranges of parameters that the loss does not depend on.
     zeros: Vec<Range<usize>>,
 }
 
@@ -144,7 +144,7 @@ impl<T: Float> OnJit<T> {
         &self.values[i]
     }
 
-    /// Time spent on compiling so far.
+    /// Time spent compiling so far.
     pub(crate) fn compile_time(&self) -> Duration {
         let programs = [Some(&self.train), self.forward.as_ref()];
         let times = programs

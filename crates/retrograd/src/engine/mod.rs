@@ -1,4 +1,4 @@
-//! What runs a cell: machine code or the interpreted tape. All that knows a particular engine stands in this folder.
+//! The engines that run a cell: machine code and the interpreted tape. Only this folder knows a particular engine.
 
 mod jit;
 mod tape;
@@ -17,7 +17,7 @@ use tape::OnTape;
 
 pub(crate) use jit::Settings;
 
-/// Refuses to run on no thread.
+/// Rejects zero threads.
 pub(crate) fn at_least_one_thread(threads: usize) -> Result<(), Error> {
     match threads {
         0 => Err(Error::Setting {
@@ -29,7 +29,7 @@ pub(crate) fn at_least_one_thread(threads: usize) -> Result<(), Error> {
     }
 }
 
-/// An error if a batch's weights sum to 0, which a loss that is no finite number may come from.
+/// An error if a batch's weights sum to 0, which explains a loss that is not finite.
 pub(crate) fn weighed<T: Float>(cell: &Cell, extent: Extent, inputs: &[&[T]]) -> Result<(), Error> {
     let tape = cell.tape();
     let Some(sum) = tape.loss_weight() else {
@@ -44,7 +44,7 @@ pub(crate) fn weighed<T: Float>(cell: &Cell, extent: Extent, inputs: &[&[T]]) ->
     }
 }
 
-/// What runs a cell.
+/// The engine that runs a cell.
 ///
 /// ```
 /// use retrograd::Engine;
@@ -90,14 +90,14 @@ impl FromStr for Engine {
     }
 }
 
-/// A cell that is ready to run.
+/// A cell, ready to run on an engine.
 pub(crate) enum Runner<T: Float> {
     Jit(Box<OnJit<T>>),
     Tape(Box<OnTape<T>>),
 }
 
 impl<T: Float> Runner<T> {
-    /// Makes a cell ready to run on an engine.
+    /// Prepares a cell for an engine.
     pub(crate) fn new(engine: Engine, cell: &Cell, settings: Settings) -> Result<Self, Error> {
         Ok(match engine {
             Engine::Jit => Runner::Jit(Box::new(OnJit::new(cell, settings)?)),
@@ -105,9 +105,9 @@ impl<T: Float> Runner<T> {
         })
     }
 
-    /// Runs T steps of B examples. `inputs` are in the order of the tape's inputs, their lengths checked by the
-    /// caller; an empty slice for an initial state means zeros. With `gradient`, also writes the loss's gradient with
-    /// respect to all parameters there, one after the other in the tape's order.
+    /// Runs T steps of B examples. `inputs` are in the order of the tape's inputs, and the caller has checked their lengths; an
+    /// empty slice for an initial state means zeros. With `gradient`, also writes the gradient of the loss with respect to the flat
+    /// vector of parameters there.
     pub(crate) fn run(
         &mut self,
         extent: Extent,
@@ -120,7 +120,7 @@ impl<T: Float> Runner<T> {
         }
     }
 
-    /// The last run's output `i`, in the order of the tape's outputs.
+    /// Output `i` of the last run, in the order of the tape's outputs.
     pub(crate) fn output(&self, i: usize) -> &[T] {
         match self {
             Runner::Jit(runner) => runner.output(i),
@@ -128,7 +128,7 @@ impl<T: Float> Runner<T> {
         }
     }
 
-    /// Time spent on compiling so far; none if this engine does not compile.
+    /// Time spent compiling so far; None if this engine does not compile.
     pub(crate) fn compile_time(&self) -> Option<Duration> {
         match self {
             Runner::Jit(runner) => Some(runner.compile_time()),

@@ -13,7 +13,7 @@ pub(crate) struct OnTape<T: Float> {
     parameters: Vec<usize>,
     /// For each output, whether it is the loss.
     is_loss: Vec<bool>,
-    /// The allocation of a run's list of cotangents, for the next run; always empty.
+    /// The allocation of the last run's list of cotangents, reused by the next; always empty.
     cotangents: Vec<Option<&'static [T]>>,
 }
 

@@ -15,7 +15,7 @@ use crate::numbers::Float;
 pub struct Sgd {
     /// The step size.
     pub learning_rate: f64,
-    /// μ, how much of the last step is taken again.
+    /// μ, the share of the last step that is repeated.
     pub momentum: f64,
 }
 
