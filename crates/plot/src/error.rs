@@ -9,7 +9,7 @@ pub enum PlotError {
     Unwritable {
         /// The picture's path.
         path: std::path::PathBuf,
-        /// What the operating system says.
+        /// The operating system's message.
         #[source]
         cause: std::io::Error,
     },

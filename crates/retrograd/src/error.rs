@@ -265,7 +265,7 @@ pub enum Error {
     File {
         /// The path as given.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's message.
         #[source]
         cause: std::io::Error,
     },

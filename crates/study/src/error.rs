@@ -29,7 +29,7 @@ pub enum StudyError {
     File {
         /// The path.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's message.
         #[source]
         cause: std::io::Error,
     },

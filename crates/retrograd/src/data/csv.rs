@@ -1,9 +1,9 @@
-//! [`Csv`]: how a table of comma-separated values is to be read.
+//! [`Csv`]: options for reading a table of comma-separated values.
 
-/// How a CSV text is read: a header line, then one row of as many cells a line.
+/// Options for reading CSV: a header line, then rows with the same number of cells, one per line.
 ///
-/// What a table does not say itself is guessed aloud ([`Series::notes`]) or refused. A byte order mark, CRLF, quoted cells,
-/// blank lines and spaces around a cell are allowed; a gap, NaN or text in a value column is an error.
+/// Where a table is ambiguous, the reader guesses and reports it ([`Series::notes`]), or rejects the table. A byte order mark,
+/// CRLF, quoted cells, blank lines and spaces around a cell are allowed; a gap, NaN or text in a value column is an error.
 ///
 /// ```
 /// use retrograd::data::Csv;
@@ -24,7 +24,7 @@ pub struct Csv {
     pub(super) limit: u64,
 }
 
-/// What the first line of a table is.
+/// The meaning of a table's first line.
 ///
 /// ```
 /// use retrograd::data::{Csv, DataError, Header};
@@ -38,10 +38,10 @@ pub struct Csv {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Header {
-    /// Names of columns, unless it looks like the data below it: that is refused.
+    /// Column names; a line that looks like the data below it is rejected.
     #[default]
     Guess,
-    /// Names of columns, whatever it looks like.
+    /// Column names, whatever they look like.
     Names,
     /// Data: the columns are called "1", "2", ….
     None,
@@ -60,7 +60,7 @@ impl Default for Csv {
 }
 
 impl Csv {
-    /// Bytes that are read at most, unless [`Csv::limit`] says it: 512 MiB.
+    /// The default limit in bytes: 512 MiB.
     pub const LIMIT: u64 = 512 << 20;
 
     /// Reads all columns of numbers, in the file's order.
@@ -68,33 +68,34 @@ impl Csv {
         Csv::default()
     }
 
-    /// These columns, in this order. Without, every named column that is numeric in the first row where it is not empty,
-    /// unless it is an index: whole numbers that count rows or time. The first column that is not numeric labels the rows; if
+    /// Reads these columns, in this order. By default, reads every named column that is numeric in the first row where it is not
+    /// empty, except an index: whole numbers that count rows or time. The first column that is not numeric labels the rows; if
     /// there is none, an index does, or else the file's first column unless it is a value column itself.
     pub fn columns<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Csv {
         self.columns = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
-    /// What the first line is; guessed unless said.
+    /// Sets the meaning of the first line, which is guessed by default.
     pub fn header(mut self, header: Header) -> Csv {
         self.header = header;
         self
     }
 
-    /// Whether the file's last row is the first in time. A table whose dates go back is refused without.
+    /// Whether the file's last row is the first in time. Otherwise, a table whose dates go back is rejected.
     pub fn reversed(mut self, reversed: bool) -> Csv {
         self.reversed = reversed;
         self
     }
 
-    /// Whether commas part thousands, as in `"1,000"`. A column of such numbers is refused without.
+    /// Whether commas separate thousands, as in `"1,000"`. Otherwise, a column of such numbers is rejected.
     pub fn thousands(mut self, thousands: bool) -> Csv {
         self.thousands = thousands;
         self
     }
 
-    /// Bytes that are read at most, [`Csv::LIMIT`] unless said. The numbers take up to four times as many again.
+    /// The greatest number of bytes to read, [`Csv::LIMIT`] by default. The parsed numbers take up to four times as much memory
+    /// again.
     pub fn limit(mut self, bytes: u64) -> Csv {
         self.limit = bytes;
         self

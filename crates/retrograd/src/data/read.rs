@@ -1,4 +1,4 @@
-//! Reading a [`Csv`]: from a file, a reader or a text; and the tables that the library carries.
+//! Reading CSV from a file, a reader or a text, and the embedded data sets.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -19,7 +19,7 @@ impl Csv {
         self.bytes(&bytes, &path.display().to_string())
     }
 
-    /// Reads all that `reader` has, such as standard input; `file` is what messages call it.
+    /// Reads from `reader`, such as standard input, to its end; messages call it `file`.
     ///
     /// # Errors
     /// As [`Csv::open`].
@@ -28,10 +28,10 @@ impl Csv {
         self.bytes(&bytes, file)
     }
 
-    /// Reads text; `file` is what messages call it.
+    /// Parses text; messages call it `file`.
     ///
     /// # Errors
-    /// Every variant of [`DataError`] that names a file, except that it cannot be read.
+    /// Every variant of [`DataError`] that names a file, except those for files that cannot be read.
     pub fn parse(&self, text: &str, file: &str) -> Result<Series, DataError> {
         parse(text, file, self)
     }
@@ -70,7 +70,7 @@ impl Csv {
 }
 
 impl Series {
-    /// Reads a CSV file with a header line: these columns, or all that [`Csv::columns`] describes.
+    /// Reads a CSV file with a header line: these columns, or by default those that [`Csv::columns`] describes.
     ///
     /// # Errors
     /// As [`Csv::open`].
@@ -81,7 +81,7 @@ impl Series {
         Csv::of(columns).open(path)
     }
 
-    /// Reads CSV from `reader`, such as standard input; `file` is what messages call it. See [`Series::from_csv_path`].
+    /// Reads CSV from `reader`, such as standard input; messages call it `file`. See [`Series::from_csv_path`].
     ///
     /// # Errors
     /// As [`Csv::open`].
@@ -93,7 +93,7 @@ impl Series {
         Csv::of(columns).read(reader, file)
     }
 
-    /// Reads CSV text; `file` is what messages call it. See [`Series::from_csv_path`].
+    /// Parses CSV text; messages call it `file`. See [`Series::from_csv_path`].
     ///
     /// # Errors
     /// As [`Csv::parse`].
@@ -130,7 +130,7 @@ impl Series {
     }
 }
 
-/// A data set of ours, in which nothing is left to be guessed.
+/// An embedded data set, without notes.
 fn embedded(text: &str, file: &str, columns: &[&str]) -> Series {
     let series = Csv::new()
         .columns(columns.iter().copied())
