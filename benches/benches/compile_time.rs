@@ -98,16 +98,9 @@ fn sizes(c: &mut Criterion) {
     }
 }
 
-fn short() -> Criterion {
-    Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(600))
-}
-
 criterion_group! {
     name = benches;
-    config = short();
+    config = Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(600));
     targets = all_cells, lengths, sizes
 }
 criterion_main!(benches);

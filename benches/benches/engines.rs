@@ -40,16 +40,9 @@ fn engines(c: &mut Criterion) {
     }
 }
 
-fn short() -> Criterion {
-    Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(600))
-}
-
 criterion_group! {
     name = benches;
-    config = short();
+    config = Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(600));
     targets = engines
 }
 criterion_main!(benches);

@@ -49,16 +49,9 @@ fn suite(c: &mut Criterion) {
     group.finish();
 }
 
-fn few() -> Criterion {
-    Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(1))
-        .measurement_time(Duration::from_secs(10))
-}
-
 criterion_group! {
     name = benches;
-    config = few();
+    config = Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(1)).measurement_time(Duration::from_secs(10));
     targets = suite
 }
 criterion_main!(benches);

@@ -184,16 +184,9 @@ fn optimisers(c: &mut Criterion) {
     group.finish();
 }
 
-fn short() -> Criterion {
-    Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(100))
-        .measurement_time(Duration::from_millis(300))
-}
-
 criterion_group! {
     name = benches;
-    config = short();
+    config = Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_millis(300));
     targets = products, packing, activations, weight_gradients, optimisers
 }
 criterion_main!(benches);

@@ -25,16 +25,9 @@ fn samples(c: &mut Criterion) {
     }
 }
 
-fn short() -> Criterion {
-    Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(600))
-}
-
 criterion_group! {
     name = benches;
-    config = short();
+    config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(600));
     targets = samples
 }
 criterion_main!(benches);

@@ -120,14 +120,14 @@ pub fn check(
         }
     }
     let nothing = (0..exact.len()).any(|k| lost(k) || !finite(&exact[k].1));
-    if nothing && work.t > 1 {
-        let shorter = StepArrays::new(cell, work.t / 2, work.b);
+    if nothing && work.extent.steps > 1 {
+        let shorter = StepArrays::new(cell, work.extent.steps / 2, work.extent.rows);
         let mut jit = JitEngine::<f32>::new(cell, Portion::Whole, 1)?;
         let mut tape = TapeEngine::<f32>::new(cell);
         jit.step(&shorter);
         tape.step(&shorter);
         let found = check(cell, &shorter, &jit, &tape);
-        found.with_context(|| format!("with {} steps", shorter.t))?;
+        found.with_context(|| format!("with {} steps", shorter.extent.steps))?;
     }
     Ok(match beyond.is_empty() {
         true => Agreement::IllConditioned(sizes.into_iter().fold(0.0, f64::max)),

@@ -128,10 +128,9 @@ impl<T: Element> JitEngine<T> {
         work: &StepArrays<T>,
         f: impl FnOnce(&mut Executor<T>, &[&[T]], &mut [&mut [T]]) -> Result<R, RunError>,
     ) -> R {
-        let (t, b) = (work.t, work.b);
         for k in 0..self.outputs.len() {
             if self.is_result(self.compiled().outputs()[k].role) {
-                let len = self.compiled().output_len(k, Extent { steps: t, rows: b });
+                let len = self.compiled().output_len(k, work.extent);
                 self.outputs[k].resize(len, T::ZERO);
             }
         }
@@ -156,31 +155,13 @@ impl<T: Element> JitEngine<T> {
 
     /// A step that tells how long each item of the plan took.
     pub fn time_items(&mut self, work: &StepArrays<T>) -> Vec<Duration> {
-        self.with(work, |x, i, o| {
-            x.time_items(
-                Extent {
-                    steps: work.t,
-                    rows: work.b,
-                },
-                i,
-                o,
-            )
-        })
+        self.with(work, |x, i, o| x.time_items(work.extent, i, o))
     }
 }
 
 impl<T: Element> Steps<T> for JitEngine<T> {
     fn step(&mut self, work: &StepArrays<T>) {
-        self.with(work, |x, i, o| {
-            x.run(
-                Extent {
-                    steps: work.t,
-                    rows: work.b,
-                },
-                i,
-                o,
-            )
-        });
+        self.with(work, |x, i, o| x.run(work.extent, i, o));
     }
 
     fn gradients(&self) -> Vec<(String, Vec<T>)> {
@@ -206,12 +187,7 @@ impl<T: Element> Steps<T> for JitEngine<T> {
     }
 
     fn predicted_seconds(&self, machine: &Machine, work: &StepArrays<T>) -> Option<f64> {
-        let run = self
-            .run_shape(Extent {
-                steps: work.t,
-                rows: work.b,
-            })
-            .ok()?;
+        let run = self.run_shape(work.extent).ok()?;
         Some(machine.run_seconds::<T>(self.compiled().plan(), run))
     }
 }
@@ -244,13 +220,7 @@ impl<T: Real> Steps<T> for TapeEngine<T> {
     fn step(&mut self, work: &StepArrays<T>) {
         let inputs: Vec<&[T]> = work.inputs.iter().map(Vec::as_slice).collect();
         let cotangents: Vec<Option<&[T]>> = work.cotangents.iter().map(Option::as_deref).collect();
-        let forward = self.interpreter.forward(
-            Extent {
-                steps: work.t,
-                rows: work.b,
-            },
-            &inputs,
-        );
+        let forward = self.interpreter.forward(work.extent, &inputs);
         let ran = forward.and_then(|()| self.interpreter.backward(&cotangents));
         ran.expect("the work is the cell's");
     }

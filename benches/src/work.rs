@@ -1,15 +1,13 @@
 //! What a step works on: inputs, weights and the cotangents gy of the outputs, the same for both engines.
 
 use retrograd::Cell;
-use retrograd_tape::{InputRole, OutputRole, Real, Tape};
+use retrograd_tape::{Extent, InputRole, OutputRole, Real, Tape};
 
-/// The arrays of a step of `t` steps and `b` rows.
+/// The arrays of a training step.
 #[derive(Clone, Debug)]
 pub struct StepArrays<T> {
-    /// Steps.
-    pub t: usize,
-    /// Rows.
-    pub b: usize,
+    /// Steps and rows.
+    pub extent: Extent,
     /// In the order of the tape's inputs; initial states are left out (empty): they are zeros.
     pub inputs: Vec<Vec<T>>,
     /// In the order of the tape's outputs; `None` where there is no output of the user's.
@@ -35,8 +33,7 @@ impl StepArrays<f32> {
         });
         let cotangents = outputs.collect();
         StepArrays {
-            t,
-            b,
+            extent: Extent { steps: t, rows: b },
             inputs,
             cotangents,
         }
@@ -46,8 +43,7 @@ impl StepArrays<f32> {
     pub fn widen(&self) -> StepArrays<f64> {
         let wide = |v: &Vec<f32>| v.iter().map(|&x| f64::from(x)).collect();
         StepArrays {
-            t: self.t,
-            b: self.b,
+            extent: self.extent,
             inputs: self.inputs.iter().map(wide).collect(),
             cotangents: (self.cotangents.iter())
                 .map(|c| c.as_ref().map(wide))

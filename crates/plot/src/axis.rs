@@ -3,10 +3,7 @@
 use crate::PlotError;
 use crate::canvas::{Anchor, Canvas, Lettering, PixelPoint, colour, text_width};
 
-pub(crate) const TICK: Lettering = Lettering {
-    em: 22.0,
-    bold: false,
-};
+pub(crate) const TICK: Lettering = Lettering::plain(22.0);
 
 /// A value axis, linear or logarithmic, that covers `low..=high`: finite, low < high, and low > 0 on a logarithmic one.
 #[derive(Debug, Clone, Copy, PartialEq)]

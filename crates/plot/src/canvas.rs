@@ -71,6 +71,16 @@ pub(crate) struct Lettering {
     pub(crate) bold: bool,
 }
 
+impl Lettering {
+    pub(crate) const fn plain(em: f64) -> Lettering {
+        Lettering { em, bold: false }
+    }
+
+    pub(crate) const fn bold(em: f64) -> Lettering {
+        Lettering { em, bold: true }
+    }
+}
+
 /// What plots draw on, whichever the format.
 pub(crate) trait Canvas {
     /// A line through the points, `width` logical pixels wide.

@@ -1,28 +1,19 @@
 //! [`ForecastPlot`]: small multiples, one panel a column, observed against predicted.
 
 use std::ops::Range;
+use std::path::Path;
 
 use crate::PlotError;
 use crate::axis::{AxisScale, PlotArea, TICK, widest};
-use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten, text_width};
+use crate::canvas::{self, Anchor, Canvas, Lettering, colour, fitting, shorten, text_width};
+use crate::style::{TITLE, WIDTH};
 use retrograd::data::{DataError, Series};
 
-const TITLE: Lettering = Lettering {
-    em: 30.0,
-    bold: true,
-};
-const PANEL_TITLE: Lettering = Lettering {
-    em: 24.0,
-    bold: true,
-};
-const AXIS: Lettering = Lettering {
-    em: 24.0,
-    bold: false,
-};
+const PANEL_TITLE: Lettering = Lettering::bold(24.0);
+const AXIS: Lettering = Lettering::plain(24.0);
 
 /// More panels than this make a page that nobody reads; the title says how many are left out.
 const MAX_PANELS: usize = 8;
-const WIDTH: u32 = 1600;
 const HEAD: f64 = 110.0;
 const FOOT: f64 = 90.0;
 /// A panel with the title above it, in logical pixels.
@@ -72,6 +63,26 @@ pub struct ForecastPanel {
     pub observed: Vec<f64>,
     /// What was predicted for the same rows, `[rows]`. Values that are not finite leave gaps.
     pub predicted: Vec<f64>,
+}
+
+impl ForecastPlot {
+    /// Writes the picture as PNG, 1600 pixels wide, higher with the number of panels.
+    ///
+    /// # Errors
+    /// [`PlotError`] if there is nothing to plot, lengths differ, or the file cannot be written.
+    pub fn write_png(&self, path: impl AsRef<Path>) -> Result<(), PlotError> {
+        self.check()?;
+        canvas::write_png(path.as_ref(), self.size(), &mut |canvas| self.draw(canvas))
+    }
+
+    /// Writes the picture as SVG.
+    ///
+    /// # Errors
+    /// As [`ForecastPlot::write_png`].
+    pub fn write_svg(&self, path: impl AsRef<Path>) -> Result<(), PlotError> {
+        self.check()?;
+        canvas::write_svg(path.as_ref(), self.size(), &mut |canvas| self.draw(canvas))
+    }
 }
 
 impl ForecastPlot {

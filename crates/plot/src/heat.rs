@@ -2,18 +2,13 @@
 
 use plotters::style::RGBColor;
 
+use crate::PlotError;
 use crate::axis::{AxisScale, PlotArea, TICK};
 use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten};
-use crate::{PlotError, TITLE, WIDTH};
+use crate::style::{TITLE, WIDTH};
 
-const NAME: Lettering = Lettering {
-    em: 24.0,
-    bold: true,
-};
-const AXIS: Lettering = Lettering {
-    em: 23.0,
-    bold: false,
-};
+const NAME: Lettering = Lettering::bold(24.0);
+const AXIS: Lettering = Lettering::plain(23.0);
 
 const TOP: f64 = 76.0;
 const LEFT: f64 = 100.0;

@@ -6,10 +6,7 @@ use crate::PlotError;
 use crate::axis::PlotArea;
 use crate::canvas::{Anchor, Canvas, Lettering, colour, text_width};
 
-pub(crate) const LABEL: Lettering = Lettering {
-    em: 22.0,
-    bold: false,
-};
+pub(crate) const LABEL: Lettering = Lettering::plain(22.0);
 
 /// A line's name in the right margin, with a sample of the line.
 pub(crate) struct LineLabel {

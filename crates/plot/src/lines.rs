@@ -1,18 +1,13 @@
 //! [`LinePlot`]: curves with bands, panels one above the other, each curve named where it ends.
 
+use crate::PlotError;
 use crate::axis::{AxisScale, PlotArea, widest};
 use crate::canvas::{Anchor, Canvas, Lettering, PixelPoint, colour, fitting, shorten};
 use crate::labels::{LineLabel, Swatch, draw_labels, labels_width};
-use crate::{DASHES, PlotError, TITLE, WIDTH};
+use crate::style::{DASHES, TITLE, WIDTH};
 
-const PANEL_TITLE: Lettering = Lettering {
-    em: 25.0,
-    bold: true,
-};
-const AXIS: Lettering = Lettering {
-    em: 23.0,
-    bold: false,
-};
+const PANEL_TITLE: Lettering = Lettering::bold(25.0);
+const AXIS: Lettering = Lettering::plain(23.0);
 
 /// Above the first panel; a panel with all that belongs to it, and of that what lies above and below its frame.
 const TOP: f64 = 76.0;

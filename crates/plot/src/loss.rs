@@ -1,18 +1,18 @@
 //! [`LossPlot`]: how the loss fell, against what has to be beaten.
 
+use std::path::Path;
+
 use plotters::style::RGBColor;
 
+use crate::PlotError;
 use crate::axis::{AxisScale, PlotArea, widest};
-use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten};
+use crate::canvas::{self, Anchor, Canvas, Lettering, colour, fitting, shorten};
 use crate::labels::{LineLabel, Swatch, draw_labels, labels_width};
-use crate::{DASHES, PlotError, TITLE, WIDTH};
+use crate::style::{DASHES, TITLE, WIDTH};
 
 pub(crate) const SIZE: (u32, u32) = (WIDTH, 900);
 
-const AXIS: Lettering = Lettering {
-    em: 24.0,
-    bold: false,
-};
+const AXIS: Lettering = Lettering::plain(24.0);
 
 /// Training loss of every step, validation loss of every epoch, and references as horizontal lines.
 ///
@@ -56,6 +56,24 @@ pub struct Reference {
 }
 
 impl LossPlot {
+    /// Writes the picture as PNG, 1600 × 900 pixels.
+    ///
+    /// # Errors
+    /// [`PlotError`] if there is nothing to plot or the file cannot be written.
+    pub fn write_png(&self, path: impl AsRef<Path>) -> Result<(), PlotError> {
+        self.check()?;
+        canvas::write_png(path.as_ref(), SIZE, &mut |canvas| self.draw(canvas))
+    }
+
+    /// Writes the picture as SVG.
+    ///
+    /// # Errors
+    /// As [`LossPlot::write_png`].
+    pub fn write_svg(&self, path: impl AsRef<Path>) -> Result<(), PlotError> {
+        self.check()?;
+        canvas::write_svg(path.as_ref(), SIZE, &mut |canvas| self.draw(canvas))
+    }
+
     pub(crate) fn check(&self) -> Result<(), PlotError> {
         if self.training.is_empty() && self.validation.is_empty() {
             return Err(PlotError::NoData(

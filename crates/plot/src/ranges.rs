@@ -1,18 +1,13 @@
 //! [`RangePlot`]: a number a thing with its range, one below the other, against references.
 
+use crate::PlotError;
 use crate::axis::{AxisScale, PlotArea, TICK};
 use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, shorten, text_width};
 use crate::loss::{Reference, three_digits};
-use crate::{DASHES, PlotError, TITLE, WIDTH};
+use crate::style::{DASHES, TITLE, WIDTH};
 
-const NAME: Lettering = Lettering {
-    em: 23.0,
-    bold: false,
-};
-const HEAD: Lettering = Lettering {
-    em: 25.0,
-    bold: true,
-};
+const NAME: Lettering = Lettering::plain(23.0);
+const HEAD: Lettering = Lettering::bold(25.0);
 
 const TOP: f64 = 76.0;
 /// Above a panel's frame: its title, and the references' names.

@@ -2,25 +2,14 @@
 
 use plotters::style::RGBColor;
 
+use crate::PlotError;
 use crate::canvas::{Anchor, Canvas, Lettering, colour, fitting, text_width};
-use crate::{PlotError, TITLE, WIDTH};
+use crate::style::{TITLE, WIDTH};
 
-const NAME: Lettering = Lettering {
-    em: 23.0,
-    bold: false,
-};
-const HEAD: Lettering = Lettering {
-    em: 23.0,
-    bold: true,
-};
-const SHARE: Lettering = Lettering {
-    em: 23.0,
-    bold: true,
-};
-const TEXT: Lettering = Lettering {
-    em: 20.0,
-    bold: false,
-};
+const NAME: Lettering = Lettering::plain(23.0);
+const HEAD: Lettering = Lettering::bold(23.0);
+const SHARE: Lettering = Lettering::bold(23.0);
+const TEXT: Lettering = Lettering::plain(20.0);
 
 const TOP: f64 = 76.0;
 const HEADS: f64 = 84.0;

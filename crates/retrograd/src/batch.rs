@@ -7,13 +7,13 @@ use retrograd_tape::{Domain, Extent, Input, InputRole, TapeError};
 
 use crate::cell::Cell;
 use crate::data;
-use crate::engine::{Float, reserve};
 use crate::error::Error;
+use crate::numbers::{Float, reserve};
 use crate::random::stream;
 
-/// T steps of B examples. Arrays are time-major and row-major: element k of example b at step t of an input of n elements
-/// is at `(t * B + b) * n + k`; static inputs are `[B, n]`; the beginning of a state is `[d, B, n]` for its |d| slots. No length
-/// tells time-major data from example-major: whoever has `[B, T, n]` changes the order first.
+/// T steps of B examples. Arrays are time-major and row-major: element k of example b at step t of an input of n elements is at `(t
+/// * B + b) * n + k`; static inputs are `[B, n]`; the initial value of a state is `[d, B, n]` for its |d| slots. Lengths cannot
+/// tell time-major from example-major data: transpose `[B, T, n]` first.
 ///
 /// ```
 /// use retrograd::{Batch, Extent};
@@ -41,8 +41,7 @@ impl<T> Batch<T> {
         }
     }
 
-    /// The batch with an array; one of the same name is replaced. Lengths are checked where the batch is used, against
-    /// the cell.
+    /// The batch with an array; one of the same name is replaced. Lengths are checked against the cell when the batch is used.
     #[must_use]
     pub fn with(mut self, name: &str, values: Vec<T>) -> Batch<T> {
         self.arrays.retain(|(n, _)| n != name);
@@ -69,7 +68,7 @@ impl<T> From<data::WindowBatch<T>> for Batch<T> {
     }
 }
 
-/// What a run is for: it decides what the masks are and whether targets may be missing.
+/// The mode of a run, which decides what masks are and whether targets may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunMode {
     /// Masks are drawn.
@@ -80,7 +79,7 @@ pub(crate) enum RunMode {
     Predict,
 }
 
-/// What the trainer adds to a batch: masks from its seed, and ones and zeros for what may be left out.
+/// Adds to a batch what it leaves out: masks drawn from a seed, and ones and zeros.
 #[derive(Debug)]
 pub(crate) struct Feed<T> {
     masks: Vec<Mask<T>>,
@@ -113,8 +112,8 @@ impl<T: Float> Feed<T> {
         }
     }
 
-    /// Appends the slices to run the cell with, in the order of the tape's inputs. `parameters` are all parameters, one after
-    /// the other. Nothing is drawn if the batch does not fit.
+    /// Appends the slices to run the cell on, in the order of the tape's inputs. `parameters` is the flat vector. Nothing is drawn
+    /// if the batch does not fit.
     pub(crate) fn inputs<'a>(
         &'a mut self,
         cell: &Cell,
@@ -216,7 +215,7 @@ fn called(role: InputRole) -> &'static str {
     }
 }
 
-/// Refuses a batch that the cell cannot run on.
+/// Rejects a batch that the cell cannot run on.
 fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
     let (t, b) = (batch.extent.steps, batch.extent.rows);
     if t == 0 || b == 0 {
@@ -275,7 +274,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
     Ok(())
 }
 
-/// The first number of a batch that is not finite, as an error: of an input, or of a target where no weight of the batch is 0.
+/// An error for the first number of a batch that is not finite, in an input, or in a target that no weight of 0 covers.
 pub(crate) fn not_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Error> {
     let b = batch.extent.rows;
     let inputs = cell.tape().inputs().iter();

@@ -1,4 +1,4 @@
-//! What a user writes a cell with: inputs, states, parameters, and what comes out.
+//! The builder: inputs, states, parameters and outputs of a cell.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,8 +10,8 @@ use retrograd_tape::{Input, InputRole, LossReduction, Op, Recorder, Shape, Tape,
 use crate::error::Error;
 use crate::init::Init;
 
-/// Records a cell; [`Cell::define`](crate::Cell::define) hands it to the user's closure. A mistake comes out of `define`, the first one,
-/// with the user's line; the methods themselves never fail.
+/// Records a cell; [`Cell::define`](crate::Cell::define) passes it to the user's closure. Its methods never fail: `define` returns
+/// the first mistake, with the user's line.
 ///
 /// ```
 /// use retrograd::{Cell, Init, StateSpec};
@@ -39,11 +39,11 @@ pub struct Builder {
     inits: RefCell<Vec<(String, Shape, Init)>>,
     keeps: RefCell<Vec<(String, f64)>>,
     error: RefCell<Option<Error>>,
-    /// Sums made by `dense`, and the state that each is the next value of, if it is.
+    /// Sums recorded by `dense`, each with the state whose next value it is, if any.
     pub(crate) sums: RefCell<Vec<(Value, Option<Arc<str>>)>>,
 }
 
-/// How a state reaches back and what it is before the beginning.
+/// The delay and the initial value of a state.
 ///
 /// ```
 /// use retrograd::{Cell, StateSpec};
@@ -71,7 +71,7 @@ enum InitialState<'t> {
     Value(Var<'t>),
 }
 
-/// What can say a shape: `()` for a scalar, `n` for a vector, `(m, n)` for a matrix of m rows, or a [`Shape`].
+/// Types that convert to a shape: `()` for a scalar, `n` for a vector, `(m, n)` for a matrix of m rows, and [`Shape`].
 ///
 /// ```
 /// use retrograd::{IntoShape, Shape};
@@ -104,14 +104,14 @@ impl Builder {
         }
     }
 
-    /// The tape, and in its inputs' order how each parameter starts and how likely each mask keeps an element.
+    /// The tape and, in the order of its inputs, the initialisation of each parameter and the keep probability of each mask.
     #[track_caller]
     pub(crate) fn finish(self, name: &str) -> Result<(Tape, Vec<Init>, Vec<f64>), Error> {
         if let Some(e) = self.error.into_inner() {
             return Err(e);
         }
         let tape = self.tape.finish(name)?;
-        // What was recorded without the builder, by way of a value's tape, begins as any parameter does, and is kept.
+        // What was recorded without the builder, on a value's tape, has the default initialisation and is always kept.
         let (inits, keeps) = (self.inits.into_inner(), self.keeps.into_inner());
         let named = |role| tape.inputs().iter().filter(move |i| i.role == role);
         let init = |i: &Input| inits.iter().find(|p| *p.0 == *i.name).map(|p| p.2);
@@ -123,37 +123,36 @@ impl Builder {
     }
 }
 
-/// Inputs: what a batch brings.
+/// Inputs, which a batch provides.
 impl Builder {
-    /// An observation of every step; a batch brings `[T, B, shape]`.
+    /// An input that varies over steps; a batch has `[T, B, shape]`.
     #[track_caller]
     pub fn input(&self, name: &str, shape: impl IntoShape) -> Var<'_> {
         self.tape
             .input(name, InputRole::Sequence, shape.into_shape())
     }
 
-    /// A value that an example has at all steps; a batch brings `[B, shape]`.
+    /// An input that is the same at all steps of an example; a batch has `[B, shape]`.
     #[track_caller]
     pub fn static_input(&self, name: &str, shape: impl IntoShape) -> Var<'_> {
         self.tape.input(name, InputRole::Static, shape.into_shape())
     }
 
-    /// What an output is to be compared with at every step; a batch brings `[T, B, shape]`.
+    /// A target, with which the loss compares an output at every step; a batch has `[T, B, shape]`.
     #[track_caller]
     pub fn target(&self, name: &str, shape: impl IntoShape) -> Var<'_> {
         self.tape.input(name, InputRole::Target, shape.into_shape())
     }
 
-    /// A scalar to weigh the loss with at every step, for [`Builder::weight`]; a batch brings `[T, B]`, or nothing for
-    /// ones.
+    /// A scalar weight of the loss at every step, for [`Builder::weight`]; a batch has `[T, B]`, or leaves it out for ones.
     #[track_caller]
     pub fn weight_input(&self, name: &str) -> Var<'_> {
         self.tape.input(name, InputRole::Weight, Shape::Scalar)
     }
 
-    /// A dropout mask, drawn anew by the trainer for every element, example and step of a batch: 1/keep with probability
-    /// `keep`, else 0 (inverted dropout: its mean is 1), and 1 where no training takes place. `keep` times the mask is 0
-    /// or 1 in training and its mean afterwards, which is what zoneout needs.
+    /// A dropout mask. In training, each element of each example and step is drawn as 1/keep with probability `keep`, else 0
+    /// (inverted dropout: its mean is 1); otherwise it is 1. `keep` times the mask is 0 or 1 in training and its mean afterwards,
+    /// as zoneout requires.
     #[track_caller]
     pub fn mask(&self, name: &str, shape: impl IntoShape, keep: f64) -> Var<'_> {
         if !(keep > 0.0 && keep <= 1.0) {
@@ -168,17 +167,17 @@ impl Builder {
     }
 }
 
-/// States: what reaches across time.
+/// States, which carry values across steps.
 impl Builder {
-    /// A state: what [`Builder::next`] gave one step earlier, zeros (or what the batch brings under its name, `[B, shape]`)
-    /// at the first step.
+    /// A state: the value passed to [`Builder::next`] one step earlier; at the first step zeros, or the array `[B, shape]` that the
+    /// batch has under its name.
     #[track_caller]
     pub fn state(&self, name: &str, shape: impl IntoShape) -> Var<'_> {
         self.state_with(name, shape, StateSpec::delay(1))
     }
 
-    /// A state with another delay or beginning. A learned beginning is a parameter called `<name>.init` that starts as
-    /// zeros.
+    /// A state with another delay or initial value. A learned initial value is a parameter called `<name>.init`, itself initialised
+    /// with zeros.
     #[track_caller]
     pub fn state_with<'t>(
         &'t self,
@@ -197,8 +196,8 @@ impl Builder {
         self.tape.state(name, shape, state.delay, init)
     }
 
-    /// Says what a state becomes, and returns that value, usable at once. Messages call it by the state's name with a
-    /// prime, unless it has a name of its own; a [`Builder::dense`] of it calls its matrix by the state's name.
+    /// Sets the next value of a state, and returns it for further use in this step. Messages call it by the state's name with a
+    /// prime, unless it has a name of its own; a [`Builder::dense`] of it names its matrix after the state.
     #[track_caller]
     pub fn next<'t>(&'t self, state: Var<'t>, value: Var<'t>) -> Var<'t> {
         let next = self.tape.next(state, value);
@@ -214,13 +213,13 @@ impl Builder {
 
 /// Parameters.
 impl Builder {
-    /// A learned parameter, which starts as [`Init::FanIn`].
+    /// A learned parameter, initialised with [`Init::FanIn`].
     #[track_caller]
     pub fn param(&self, name: &str, shape: impl IntoShape) -> Var<'_> {
         self.param_init(name, shape, Init::FanIn)
     }
 
-    /// A learned parameter and what it starts as.
+    /// A learned parameter with its initialisation.
     #[track_caller]
     pub fn param_init(&self, name: &str, shape: impl IntoShape, init: Init) -> Var<'_> {
         let shape = shape.into_shape();
@@ -229,7 +228,7 @@ impl Builder {
         self.tape.param(name, shape)
     }
 
-    /// Changes what a parameter declared before starts as: `c.init("forget.bias", Init::Constant(1.0))`.
+    /// Changes the initialisation of a parameter declared earlier: `c.init("forget.bias", Init::Constant(1.0))`.
     #[track_caller]
     pub fn init(&self, name: &str, init: Init) {
         let found = self.inits.borrow_mut().iter_mut().find_map(|p| {
@@ -264,7 +263,7 @@ impl Builder {
         }
     }
 
-    /// Notes a mistake, unless there was one before.
+    /// Records a mistake, unless there was one before.
     fn fail(&self, e: Error) {
         if !self.tape.has_failed() {
             self.error.borrow_mut().get_or_insert(e);
@@ -274,49 +273,48 @@ impl Builder {
 
 /// Values and results.
 impl Builder {
-    /// A number that never changes, in every element.
+    /// A constant, the same number in every element.
     #[track_caller]
     pub fn constant(&self, value: f64, shape: impl IntoShape) -> Var<'_> {
         self.tape.constant(value, shape.into_shape())
     }
 
-    /// Applies any op of the table; [`Var`]'s operators and functions cover most of them.
+    /// Applies any op of the table; the operators and methods of [`Var`] cover most of them.
     #[track_caller]
     pub fn apply<'t>(&'t self, op: Op, operands: &[Var<'t>]) -> Var<'t> {
         self.tape.apply(op, operands)
     }
 
-    /// Hands a value out: `[T, B, shape]`. A state's final value is an output already, under the state's name, which no other
+    /// Declares an output, `[T, B, shape]`. The final value of a state already is an output, under the state's name, which no other
     /// output may have.
     #[track_caller]
     pub fn output(&self, name: &str, v: Var<'_>) {
         self.tape.output(name, v);
     }
 
-    /// Adds to the loss of every example and step, a scalar. Over a batch of sequences it is averaged, see
-    /// [`Builder::weight`].
+    /// Adds a scalar to the loss of every example and step. Over a batch, losses are averaged; see [`Builder::weight`].
     #[track_caller]
     pub fn loss(&self, v: Var<'_>) {
         self.tape.loss(v);
     }
 
-    /// Weighs the loss of every example and step by a scalar, of any sign: the loss of a batch is Σ weight·loss ÷ Σ weight over its
-    /// steps and examples. A mask is a weight of 0: what it covers is not read, so that targets there may be NaN, infinite, or no
-    /// row of a table; they change neither the loss nor a gradient. A batch whose weights sum to 0 is an error,
+    /// Weights the loss of every example and step by a scalar of any sign: the loss of a batch is Σ weight·loss ÷ Σ weight over its
+    /// steps and examples. A weight of 0 masks a step: its targets are not read and may be NaN, infinite, or no row of a table;
+    /// they change neither the loss nor a gradient. A batch whose weights sum to 0 is an error,
     /// [`Error::NoWeight`](crate::Error::NoWeight).
     #[track_caller]
     pub fn weight(&self, v: Var<'_>) {
         self.tape.weight(v);
     }
 
-    /// Makes the loss of a batch Σ weight·loss, without the division.
+    /// Sums instead of averaging: the loss of a batch is Σ weight·loss.
     pub fn sum_loss(&self) {
         self.tape.reduce_loss(LossReduction::Sum);
     }
 }
 
 impl<'t> StateSpec<'t> {
-    /// The value `d` steps earlier, or −d steps later for d < 0: a layer that reads the sequence from its end.
+    /// The value `d` steps earlier; for d < 0, −d steps later, for a layer that reads the sequence from its end.
     pub fn delay(d: i32) -> StateSpec<'t> {
         StateSpec {
             delay: d,
@@ -324,7 +322,7 @@ impl<'t> StateSpec<'t> {
         }
     }
 
-    /// Begins as a learned parameter, the same for all examples, called `<state>.init`. A batch cannot give another beginning.
+    /// The initial value is a learned parameter `<state>.init`, the same for all examples. A batch cannot replace it.
     pub fn init_learned(self) -> StateSpec<'t> {
         StateSpec {
             init: InitialState::Learned,
@@ -332,7 +330,7 @@ impl<'t> StateSpec<'t> {
         }
     }
 
-    /// Begins as a value that does not change with the step: of static inputs, parameters or constants.
+    /// The initial value is computed from static inputs, parameters or constants.
     pub fn init(self, v: Var<'t>) -> StateSpec<'t> {
         StateSpec {
             init: InitialState::Value(v),

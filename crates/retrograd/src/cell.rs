@@ -1,17 +1,16 @@
 //! Cells: one time step of one example, written as equations. Batch and time are never written.
 
 use std::fmt;
+use std::ops::Range;
 
 use retrograd_tape::{InputRole, Shape, Tape};
 
 use crate::builder::Builder;
-use crate::engine::{Float, reserved};
 use crate::error::Error;
 use crate::init::Init;
-use crate::stepper::StepperBuilder;
+use crate::numbers::{Float, reserved};
 
-/// A finished cell: its tape, how each parameter starts, and how likely each mask keeps an element.
-/// Prints itself as its tape.
+/// A finished cell: its tape, the initialisation of each parameter and the keep probability of each mask. It displays as its tape.
 ///
 /// ```
 /// use retrograd::Cell;
@@ -52,7 +51,7 @@ pub struct ParameterSpec<'a> {
     pub name: &'a str,
     /// Its shape.
     pub shape: Shape,
-    /// What it is before training.
+    /// Its initialisation.
     pub init: Init,
 }
 
@@ -60,8 +59,8 @@ impl Cell {
     /// Records the cell that `write` describes.
     ///
     /// # Errors
-    /// The first mistake in it: [`Error::Cell`] for values that do not fit (names, shapes, the user's line), a state
-    /// without `next`, names used twice, a recurrence that runs both ways; [`Error::KeepProbability`],
+    /// The first mistake: [`Error::Cell`] for shapes that do not fit (the message has names, shapes and the user's line), a state
+    /// without `next`, a name used twice, or a recurrence that runs both ways in time; [`Error::KeepProbability`],
     /// [`Error::NoSuchParameter`], [`Error::BadInit`].
     #[track_caller]
     pub fn define(name: &str, write: impl FnOnce(&Builder)) -> Result<Cell, Error> {
@@ -81,7 +80,7 @@ impl Cell {
         &self.tape
     }
 
-    /// The parameters in the order they were declared.
+    /// Descriptors of the parameters, in the order of their declaration.
     pub fn parameter_specs(&self) -> impl Iterator<Item = ParameterSpec<'_>> {
         let parameters = self
             .tape
@@ -95,12 +94,35 @@ impl Cell {
         })
     }
 
+    /// The range of each parameter in the flat vector.
+    pub(crate) fn parameter_ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let mut end = 0;
+        self.parameter_specs().map(move |p| {
+            let start = end;
+            end += p.shape.len();
+            start..end
+        })
+    }
+
+    /// Rejects a vector that does not have one number per element of all parameters; the message calls it `what`.
+    pub(crate) fn check_count<T>(&self, what: &'static str, values: &[T]) -> Result<(), Error> {
+        if values.len() == self.parameter_count() {
+            return Ok(());
+        }
+        Err(Error::ParameterCount {
+            what,
+            cell: self.name().to_owned(),
+            expected: self.parameter_count(),
+            found: values.len(),
+        })
+    }
+
     /// The number of all parameters' elements.
     pub fn parameter_count(&self) -> usize {
         self.parameter_specs().map(|p| p.shape.len()).sum()
     }
 
-    /// All parameters before training, one after the other, for a seed.
+    /// The flat vector of parameters before training, for a seed.
     ///
     /// # Errors
     /// [`Error::NoMemory`].
@@ -113,13 +135,7 @@ impl Cell {
         Ok(all)
     }
 
-    /// The cell for one sample after another, with these parameters, one after the other in the cell's order: see
-    /// [`Stepper`](crate::Stepper).
-    pub fn stepper<'a, T: Float>(&'a self, parameters: &'a [T]) -> StepperBuilder<'a, T> {
-        StepperBuilder::new(self, parameters)
-    }
-
-    /// For each mask in the order of the tape's inputs, the probability that an element is kept.
+    /// The probability that an element is kept, for each mask in the order of the tape's inputs.
     pub fn keep_probabilities(&self) -> &[f64] {
         &self.keeps
     }

@@ -1,5 +1,5 @@
-//! Cells from text: what a cell file says, said to the [`Builder`], so that parameters are called and start as they
-//! would with the API. The language is described in [`retrograd_text`].
+//! Cells from text: a cell file is replayed on the [`Builder`], so that parameters get the same names and initial values as with
+//! the API. The language is described in [`retrograd_text`].
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use crate::cell::Cell;
 use crate::error::Error;
 use crate::init::Init;
 
-/// A cell file that has been read, but whose symbolic dimensions may still be given other values. The language, with its grammar,
-/// is described in the documentation of the crate `retrograd_text`.
+/// A cell file that has been parsed; its symbolic dimensions can still be set. The language, with its grammar, is described in the
+/// documentation of the crate `retrograd_text`.
 ///
 /// ```
 /// use retrograd::CellText;
@@ -61,12 +61,12 @@ impl CellText {
         self.0.dimensions()
     }
 
-    /// The value that the text gives a dimension, where that is a number.
+    /// The default of a dimension, if the text gives it as a number.
     pub fn default_of(&self, dimension: &str) -> Option<usize> {
         self.0.default_of(dimension)
     }
 
-    /// Its inputs, in order: role, name, and the dimension that alone is its shape, as in `x[I]`.
+    /// Its inputs, in order: role, name, and the dimension if that alone is the shape, as in `x[I]`.
     pub fn inputs(&self) -> impl Iterator<Item = (InputRole, &str, Option<&str>)> {
         self.0.inputs()
     }
@@ -84,8 +84,8 @@ impl CellText {
         cell.map_err(|e| Error::from(locate(&places, e)))
     }
 
-    /// A mistake that whoever uses the cell found about one of its inputs or outputs or, without a name, the cell; it
-    /// shows the place like one that the reader finds.
+    /// A mistake that the caller found in the input or output `name`, or without a name in the cell as a whole; it shows the place
+    /// in the text as the parser's mistakes do.
     pub fn mistake(&self, name: Option<&str>, message: String, expected: String) -> Error {
         self.0.mistake(name, message, expected).into()
     }
@@ -123,7 +123,7 @@ impl Cell {
     }
 }
 
-/// A mistake that came out when the cell was finished, with its place in the text.
+/// A mistake found when the cell was finished, with its place in the text.
 fn locate(places: &SourceMap, e: Error) -> TextError {
     let message = e.to_string();
     let name = match &e {
@@ -151,7 +151,7 @@ impl From<TextError> for Error {
     }
 }
 
-/// How a parameter starts; [`Init::FanIn`] unless the file says it.
+/// The initial value of a parameter; [`Init::FanIn`] unless the file gives one.
 fn init(start: Initialiser) -> Init {
     match start {
         Initialiser::Unspecified | Initialiser::FanIn => Init::FanIn,

@@ -7,9 +7,9 @@ use std::path::Path;
 use retrograd_tape::Shape;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Float;
 use crate::error::Error;
 use crate::files::{read_text, replace};
+use crate::numbers::Float;
 use crate::trainer::Trainer;
 
 #[derive(Serialize, Deserialize)]
@@ -55,8 +55,9 @@ impl<T: Float> Trainer<T> {
     /// and shape and in any order; its own name does not matter.
     ///
     /// # Errors
-    /// [`Error::File`], also for what is no file or far larger than the cell's parameters can be, [`Error::NotParameters`], and [`Error::OtherParameters`], which names the first difference. After an error
-    /// the parameters are as before.
+    /// [`Error::File`], also for anything but a regular file, or for one far larger than the cell's parameters can be,
+    /// [`Error::NotParameters`], and [`Error::OtherParameters`], which names the first difference. After an error the parameters
+    /// are unchanged.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let text = read_text(path, self.largest_file()).map_err(|cause| Error::File {
@@ -81,8 +82,8 @@ impl<T: Float> Trainer<T> {
         Ok(())
     }
 
-    /// Bytes that a file is read to: several times what the parameters take, so that a file of a somewhat larger cell is told
-    /// by its first difference.
+    /// The greatest size of a file in bytes: several times what the parameters take, so that the file of a somewhat larger cell is
+    /// still read and its first difference named.
     fn largest_file(&self) -> u64 {
         /// A number of f64 in 17 digits, its sign, point, exponent and comma take 25.
         const A_NUMBER: u64 = 400;
@@ -90,7 +91,7 @@ impl<T: Float> Trainer<T> {
         (A_NUMBER * self.cell().parameter_count() as u64).max(LEAST)
     }
 
-    /// The first thing that a file has otherwise than the cell.
+    /// The first difference between a file and the cell.
     fn difference(&self, saved: &Saved) -> Option<String> {
         for p in self.named_parameters() {
             let (name, expected) = (p.name, lengths(p.shape));

@@ -6,9 +6,9 @@ use crate::builder::Builder;
 use crate::init::Init;
 
 impl Builder {
-    /// The sum of one matrix product an operand, plus a bias: `[n]`. See [`Builder::dense_no_bias`] for the matrices'
-    /// names; the bias is `<name>.bias`, and starts as they do. The sum itself is called `name`: to observe the gate that is made of
-    /// it, give that the name, `c.dense("forget", n, [x, h]).sigmoid().named("forget")`.
+    /// The sum of one matrix product per operand, plus a bias: `[n]`. See [`Builder::dense_no_bias`] for the names of the matrices;
+    /// the bias is `<name>.bias`, with the same initialisation. The sum itself is called `name`; to observe a gate computed from
+    /// it, give the gate that name, `c.dense("forget", n, [x, h]).sigmoid().named("forget")`.
     #[track_caller]
     pub fn dense<'t>(
         &'t self,
@@ -19,13 +19,13 @@ impl Builder {
         self.affine(name, n, operands.into_iter().collect(), true)
     }
 
-    /// The sum of one matrix product an operand: `[n]`. The matrix of an operand `[k]` is a parameter `[n, k]` called
-    /// `<name>.<operand>`: the operand's name without primes, `<operand>_<i>` where that is taken, or the operand's
-    /// position, from 0, if it has no name: saved files have these names, so [`Var::named`](crate::Var::named) keeps them from changing
-    /// with the order. A scalar operand counts as `[1]`.
+    /// The sum of one matrix product per operand: `[n]`. The matrix of an operand `[k]` is a parameter `[n, k]` called
+    /// `<name>.<operand>`: the operand's name without primes, `<operand>_<i>` where that is taken, or the operand's position, from
+    /// 0, if it has no name. Saved files contain these names; [`Var::named`](crate::Var::named) keeps them independent of the
+    /// order. A scalar operand counts as `[1]`.
     ///
-    /// All of them start uniform in ±1/√(sum of the operands' widths): the fan-in of the whole sum, as if it were one
-    /// product with the operands' concatenation.
+    /// All of them are initialised uniformly in ±1/√(sum of the operands' widths), the fan-in of one product with the concatenated
+    /// operands.
     #[track_caller]
     pub fn dense_no_bias<'t>(
         &'t self,
@@ -92,8 +92,8 @@ impl Builder {
         sum.named(name)
     }
 
-    /// What a matrix is called after: the state, if the value is a sum that a state becomes, else the value's own name
-    /// without primes.
+    /// The operand's part of a matrix's name: the state, if the value is a sum that becomes its next value, else the value's own
+    /// name without primes.
     fn operand_name(&self, v: Var<'_>) -> Option<String> {
         let sums = self.sums.borrow();
         let state = sums.iter().find(|s| Some(s.0) == v.value());
@@ -105,7 +105,7 @@ impl Builder {
     }
 
     /// Row `index` (a scalar or `[1]`, a whole number from 0 to `vocabulary` − 1) of a learned table `[vocabulary, n]` called
-    /// `name`, which starts standard normal as PyTorch's `nn.Embedding`: `[n]`.
+    /// `name`, initialised from the standard normal distribution as PyTorch's `nn.Embedding`: `[n]`.
     #[track_caller]
     pub fn embedding<'t>(
         &'t self,

@@ -1,5 +1,5 @@
-//! What can go wrong between a cell's equations and a trained model. Every variant is a mistake that the user can mend,
-//! and says what was expected and what was found; broken invariants of ours panic instead.
+//! Errors from writing a cell to training it. Every variant is a mistake that the user can correct, and says what was expected and
+//! what was found; a broken invariant of the library panics instead.
 
 use std::panic::Location;
 use std::path::PathBuf;
@@ -26,15 +26,15 @@ use crate::init::Init;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Equations that do not fit together (the message names the values, their shapes and the user's line), or an input
-    /// that is to be an index and is none.
+    /// Equations that do not fit together (the message names the values, their shapes and the user's line), or an index that is not
+    /// a row of its table.
     #[error(transparent)]
     Cell(Box<TapeError>),
     /// A mistake in a cell file: the message shows the line, the place and what was expected.
     #[cfg(feature = "text")]
     #[error(transparent)]
     Text(Box<retrograd_text::TextError>),
-    /// A dropout mask whose keep probability is none.
+    /// A dropout mask whose keep probability is out of range.
     #[error(
         "{at}: mask `{name}` keeps each element with probability {keep}; expected more than 0 and at most 1"
     )]
@@ -59,7 +59,7 @@ pub enum Error {
         /// The user's line.
         at: Location<'static>,
     },
-    /// An initialisation that its parameter's shape or its own number rules out.
+    /// An initialisation that does not fit the parameter's shape, or whose number is out of range.
     #[error("{at}: parameter `{name}` {shape} cannot start as {init:?}: {needs}")]
     BadInit {
         /// The parameter.
@@ -73,20 +73,20 @@ pub enum Error {
         /// The user's line.
         at: Location<'static>,
     },
-    /// A cell that is to be trained or differentiated but says no loss.
+    /// A cell without a loss, to be trained or differentiated.
     #[error("the cell `{cell}` has no loss to differentiate: say `c.loss(…)` in its definition")]
     NoLoss {
         /// The cell.
         cell: String,
     },
-    /// A setting that makes no sense.
+    /// A setting out of range.
     #[error("{what} is {found}; expected {expected}")]
     Setting {
         /// Which setting.
         what: &'static str,
         /// What was given.
         found: String,
-        /// What would do.
+        /// What it may be.
         expected: String,
     },
     /// A batch without steps or without examples.
@@ -118,7 +118,7 @@ pub enum Error {
         /// The arrays that the cell takes.
         known: Vec<String>,
     },
-    /// An array given to a stepper for good that is neither a static input nor the beginning of a state.
+    /// An array given to a stepper's builder that is neither a static input nor an initial state.
     #[error(
         "`{name}` is {}; what can be given once and for all is {}",
         if *sampled { "no static input or beginning of a state: inputs come with each sample, to `step`" } else { "no input of the cell" },
@@ -127,9 +127,9 @@ pub enum Error {
     NotFixed {
         /// The array.
         name: String,
-        /// The cell has such an input, for each sample.
+        /// Whether the cell has such an input, which comes with each sample.
         sampled: bool,
-        /// The static inputs and beginnings.
+        /// The static inputs and initial states.
         known: Vec<String>,
     },
     /// An array of the wrong length.
@@ -166,7 +166,7 @@ pub enum Error {
         /// The number of values given.
         found: usize,
     },
-    /// A loss or gradient that is no finite number. The parameters are as they were before that step.
+    /// A loss or gradient that is not finite. The parameters are those before that step.
     #[error(
         "the {what} became {value} at step {step}; the parameters are as they were before that step. \
          A smaller learning rate or gradient clipping may help"
@@ -179,8 +179,7 @@ pub enum Error {
         /// The training step, the first being 1.
         step: u64,
     },
-    /// A number that the optimiser remembers would not be finite. The parameters and the optimiser are as they were before that
-    /// step.
+    /// A number in the optimiser's memory would not be finite. The parameters and the optimiser are those before that step.
     #[error(
         "{what} of parameter `{parameter}` would not be finite after step {step}: its gradient is too large to be squared or \
          summed; nothing has changed. Gradient clipping helps"
@@ -193,8 +192,7 @@ pub enum Error {
         /// The training step, the first being 1.
         step: u64,
     },
-    /// A parameter that a step of the optimiser would have made something else than a finite number. The parameters are as they
-    /// were before that step.
+    /// A parameter would not be finite after a step of the optimiser. The parameters are those before that step.
     #[error(
         "step {step} would make element {element} of parameter `{parameter}` {value}; the parameters are as they were before \
          that step. A smaller learning rate may help"
@@ -209,7 +207,7 @@ pub enum Error {
         /// The training step, the first being 1.
         step: u64,
     },
-    /// A batch with a number that is not finite, which made the loss or its gradient so. The parameters are as they were.
+    /// A batch with a number that is not finite, which makes the loss or its gradient so. The parameters have not changed.
     #[error(
         "the {role} `{name}` is {value} at step {t} of row {b}, and so is the loss or its gradient; nothing has changed. A weight \
          of 0 leaves steps out whose targets are missing"
@@ -234,7 +232,7 @@ pub enum Error {
         /// Bytes that they need.
         bytes: usize,
     },
-    /// A vector of the wrong length that is to hold a number for each element of all parameters.
+    /// A flat vector of parameters of the wrong length.
     #[error("the {what} have {found} numbers; all parameters of the cell `{cell}` have {expected}")]
     ParameterCount {
         /// `parameters` or `elements of the direction`.
@@ -252,7 +250,7 @@ pub enum Error {
          Leave it out"
     )]
     NoWeight,
-    /// A parameter that was given a value which is no finite number.
+    /// A parameter was set to a number that is not finite.
     #[error("parameter `{name}` cannot be {value}, as element {element} would be")]
     NonFiniteParameter {
         /// The parameter.
@@ -267,11 +265,11 @@ pub enum Error {
     File {
         /// The path as given.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's message.
         #[source]
         cause: std::io::Error,
     },
-    /// A file that is no file of parameters.
+    /// A file that does not hold parameters.
     #[error("{}: not a file of parameters: {cause}", path.display())]
     NotParameters {
         /// The path as given.
@@ -290,7 +288,7 @@ pub enum Error {
         /// The first difference, expected and found.
         difference: String,
     },
-    /// Numbers that compiled code refuses, such as an index that is none.
+    /// An error of compiled code, such as an index that is not a row of its table.
     #[error(transparent)]
     Run(#[from] retrograd_jit::RunError),
     /// A cell that cannot run sample by sample, such as one that reads the sequence from its end.
@@ -299,26 +297,26 @@ pub enum Error {
     /// A cell that cannot be compiled.
     #[error("this cell cannot be compiled: {0}")]
     Compile(#[from] retrograd_jit::CompileError),
-    /// A value to observe, or an input to differentiate in, that the cell does not have.
+    /// A value to observe, or an input to differentiate with respect to, that the cell does not have.
     #[error("the cell `{cell}` has no {what} `{name}`; it has {}{}", list(known), hint(what, *is_value))]
     NoSuchValue {
         /// The cell.
         cell: String,
         /// `value` or `input`.
         what: &'static str,
-        /// An input was asked for, and there is a value of that name.
+        /// Whether an input was requested and there is a value of that name.
         is_value: bool,
         /// The name that was given.
         name: String,
         /// The names of the cell's values.
         known: Vec<String>,
     },
-    /// A product with the Hessian of a program that was not built for it, or that the tape is to interpret.
+    /// A product with the Hessian, requested from a program that was not built for it or runs on the tape.
     #[error(
         "no products with the Hessian here: ask for them with `hessian_products()`, of compiled code"
     )]
     NoHessian,
-    /// An engine of another name.
+    /// A name that no engine has.
     #[error("there is no engine `{name}`; the engines are `jit` and `tape`")]
     UnknownEngine {
         /// The name that was given.

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all, and files that are read only if they are files of a size that was agreed to.
+//! Files that are written whole or not at all, and reading of regular files up to a size limit.
 
 use std::fs::{self, File, FileType};
 use std::io::{self, Read};
@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 /// ```
 ///
 /// # Errors
-/// The system's; and one that says so for what is no file (a directory, a pipe, or a device, which may have no end), for a
-/// file of more than `limit` bytes, and where memory for it is lacking.
+/// Those of the system, and errors for anything but a regular file (a directory, a pipe, or a device, which may have no end), for a
+/// file of more than `limit` bytes, and if memory for it is lacking.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     // Before it is opened: opening a pipe waits for its writer, and opening a device may do something.
     match not_a_file(fs::metadata(path)?.file_type()) {
@@ -28,7 +28,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// [`read`], also of a pipe, as a shell's `<(…)` makes one: waits for what its writer writes.
+/// [`read`], also of a pipe such as a shell's `<(…)`, until its writer closes it.
 ///
 /// ```
 /// use retrograd::files;
@@ -42,7 +42,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// ```
 ///
 /// # Errors
-/// Those of [`read`], but for pipes.
+/// Those of [`read`], except for pipes.
 pub fn read_or_receive(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     match not_a_file(fs::metadata(path)?.file_type()) {
         Some(what) if what != PIPE => Err(refused(what)),
@@ -69,7 +69,7 @@ pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
         .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("not UTF-8 text: {e}")))
 }
 
-/// Reads all that `reader` has, at most `limit` bytes.
+/// Reads `reader` to its end, at most `limit` bytes.
 ///
 /// ```
 /// use retrograd::files;
@@ -80,7 +80,7 @@ pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
 /// ```
 ///
 /// # Errors
-/// The reader's; and one that says so if it has more, or if memory for it is lacking.
+/// Those of the reader, and errors if it has more, or if memory for it is lacking.
 pub fn read_all(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // Memory is asked for fallibly in there.
@@ -101,7 +101,7 @@ fn refused(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
-/// What something is that is no file.
+/// What a file type is, if not a regular file.
 fn not_a_file(kind: FileType) -> Option<&'static str> {
     #[cfg(unix)]
     {
@@ -120,7 +120,7 @@ fn not_a_file(kind: FileType) -> Option<&'static str> {
     }
 }
 
-/// A number of bytes for people, in the greatest binary unit that it has one of: "512 MiB", "18.6 GiB", "12 bytes".
+/// A number of bytes for display, in the largest binary unit of which there is at least one: "512 MiB", "18.6 GiB", "12 bytes".
 ///
 /// ```
 /// use retrograd::files::size;
@@ -140,8 +140,8 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// Has `write` write a file beside `path`, then puts it in its place in one step: an interrupted run leaves the old file or
-/// the new one.
+/// Calls `write` for a temporary file beside `path`, then renames it to `path`: an interrupted run leaves the old file or the new
+/// one, never a part.
 ///
 /// ```
 /// let path = std::env::temp_dir().join("retrograd-files-example.txt");
@@ -150,7 +150,7 @@ pub fn size(bytes: u64) -> String {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// The file beside it ends in `.<extension>`, whatever `path` ends in.
+/// The temporary file ends in `.<extension>`, whatever `path` ends in.
 pub fn replace<E: From<io::Error>>(
     path: &Path,
     extension: &str,

@@ -1,5 +1,5 @@
-//! How parameters start. Every parameter draws from its own stream of the seed, chosen by its name, so that adding,
-//! removing or reordering parameters leaves the others as they were.
+//! Initial values of parameters. Every parameter draws from a random stream of its own, chosen by seed and name, so that adding,
+//! removing or reordering parameters leaves the others unchanged.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -7,7 +7,7 @@ use retrograd_tape::Shape;
 
 use crate::random::stream;
 
-/// What a parameter is before training.
+/// The initial value of a parameter.
 ///
 /// ```
 /// use retrograd::{Init, Shape};
@@ -38,7 +38,7 @@ pub enum Init {
 }
 
 impl Init {
-    /// What the initialisation lacks for a parameter of this shape, if anything.
+    /// What the initialisation requires of the parameter and this shape does not meet, if anything.
     pub(crate) fn unmet_need(self, shape: Shape) -> Option<&'static str> {
         let matrix = matches!(shape, Shape::Matrix(..));
         match self {
@@ -60,14 +60,14 @@ impl Init {
     /// The values of the parameter `name`, row-major, for a seed. The same on every call.
     ///
     /// # Panics
-    /// If there is no memory for so many; [`Cell::initial_parameters`](crate::Cell::initial_parameters) says so by an error.
+    /// If there is no memory for so many; [`Cell::initial_parameters`](crate::Cell::initial_parameters) returns an error instead.
     pub fn values(self, name: &str, shape: Shape, seed: u64) -> Vec<f64> {
         let mut values = Vec::with_capacity(shape.len());
         self.draw(name, shape, seed, |x| values.push(x));
         values
     }
 
-    /// Hands out [`values`](Self::values) one after the other.
+    /// Passes [`values`](Self::values) to `give` one by one.
     pub(crate) fn draw(self, name: &str, shape: Shape, seed: u64, mut give: impl FnMut(f64)) {
         let mut rng = stream(seed, "parameter", name);
         let (rows, columns) = shape.as_matrix();

@@ -1,4 +1,4 @@
-//! [`Program`]: a cell compiled for what is asked of it: gradients of anything, values and adjoints of the step, products
+//! [`Program`]: a cell compiled for what a caller requests: gradients of any input, values and adjoints inside the step, products
 //! with the Hessian.
 
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use retrograd_jit::{CompiledCell, Purpose};
 use retrograd_tape::{InputRole, Observe, OutputRole, Tape, Value};
 
 use crate::cell::Cell;
-use crate::engine::{Engine, Float};
+use crate::engine::Engine;
 use crate::error::Error;
-use crate::session::Session;
+use crate::numbers::Float;
 
-/// A cell made ready for what a [`ProgramBuilder`] asks for. It is immutable and cheap to clone, and serves any number of
-/// threads at once: whoever runs it has a [`Session`] of their own.
+/// A cell compiled for the results that a [`ProgramBuilder`] requests. It is immutable, cheap to clone, and serves any number of
+/// threads at once, each with a [`Session`](crate::Session) of its own.
 ///
 /// ```
 /// use retrograd::{Batch, Cell, Extent, Observe};
@@ -76,7 +76,7 @@ pub(crate) struct ProgramData<T: Float> {
     pub(crate) code: ProgramCode<T>,
 }
 
-/// What runs it.
+/// The engine.
 pub(crate) enum ProgramCode<T: Float> {
     Jit {
         first: CompiledCell<T>,
@@ -94,7 +94,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Whether the loss is differentiated.
+    /// Whether the request needs derivatives of the loss.
     pub(crate) fn differentiates(&self) -> bool {
         let adjoint = |o: &Observe| matches!(o, Observe::Adjoint(_));
         !self.gradients.is_empty() || self.observe.iter().any(adjoint)
@@ -112,7 +112,7 @@ impl Request {
     }
 }
 
-/// What a [`Program`] is to give besides outputs, loss and final states; [`Cell::program`] makes one.
+/// The results that a [`Program`] computes besides outputs, loss and final states; [`Cell::program`] makes one.
 ///
 /// ```
 /// use retrograd::{Engine, zoo};
@@ -132,8 +132,7 @@ pub struct ProgramBuilder<'a, T: Float = f32> {
 }
 
 impl Cell {
-    /// What is to be compiled of this cell: nothing but outputs, loss and final states, by machine code in f32, until more is
-    /// asked for.
+    /// Starts a request for a program. By default it computes outputs, loss and final states, compiled, in f32.
     pub fn program(&self) -> ProgramBuilder<'_> {
         ProgramBuilder {
             cell: self,
@@ -147,8 +146,8 @@ impl Cell {
 }
 
 impl<'a, T: Float> ProgramBuilder<'a, T> {
-    /// Gradients of the loss with respect to these parameters, inputs, static inputs, targets, or beginnings of states: by the
-    /// state's name, or `<state>.init` if its beginning is learned. Gradients of values of the step are their adjoints, see
+    /// Requests gradients of the loss with respect to these parameters, inputs, static inputs, targets, or initial states: by the
+    /// state's name, or `<state>.init` if the initial state is learned. Gradients of values inside the step are adjoints; see
     /// [`observe`](Self::observe).
     #[must_use]
     pub fn gradients<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Self {
@@ -160,14 +159,14 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
         self
     }
 
-    /// Gradients of the loss with respect to all parameters.
+    /// Requests gradients of the loss with respect to all parameters.
     #[must_use]
     pub fn parameter_gradients(self) -> Self {
         let cell = self.cell;
         self.gradients(cell.parameter_specs().map(|p| p.name))
     }
 
-    /// A value of the step, or its adjoint, by the name that [`Var::named`](crate::Var::named) gave it.
+    /// Requests a value inside the step, or its adjoint, by the name that [`Var::named`](crate::Var::named) gave it.
     #[must_use]
     pub fn observe(mut self, observe: Observe) -> Self {
         if !self.request.observe.contains(&observe) {
@@ -176,20 +175,21 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
         self
     }
 
-    /// Products of the Hessian of the loss, in all parameters, with vectors: [`Session::hessian_product`].
+    /// Requests products of the Hessian of the loss, with respect to all parameters, with vectors:
+    /// [`Session::hessian_product`](crate::Session::hessian_product).
     #[must_use]
     pub fn hessian_products(mut self) -> Self {
         self.request.hessian = true;
         self
     }
 
-    /// What runs it.
+    /// The engine.
     #[must_use]
     pub fn engine(self, engine: Engine) -> Self {
         ProgramBuilder { engine, ..self }
     }
 
-    /// How many steps an unrolled iteration of a recurrence's compiled loop does; results are bitwise the same for any factor.
+    /// The number of steps in an unrolled iteration of a recurrence's compiled loop; results are bitwise the same for any factor.
     #[must_use]
     pub fn unroll(self, unroll: Unroll) -> Self {
         ProgramBuilder { unroll, ..self }
@@ -217,7 +217,7 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
     /// Compiles it.
     ///
     /// # Errors
-    /// [`Error::NoLoss`] if what is asked for needs one, [`Error::NoSuchValue`] for a name that the cell does not have,
+    /// [`Error::NoLoss`] if the request needs one, [`Error::NoSuchValue`] for a name that the cell does not have,
     /// [`Error::Compile`], and [`Error::NoHessian`] for [`hessian_products`](Self::hessian_products) of the interpreted tape.
     pub fn build(self) -> Result<Program<T>, Error> {
         let (cell, request) = (self.cell, self.request);
@@ -299,15 +299,10 @@ impl<T: Float> Program<T> {
     pub fn cell(&self) -> &Cell {
         &self.shared.cell
     }
-
-    /// What runs the program: a workspace that stays from run to run, and settings.
-    pub fn session(&self) -> Session<T> {
-        Session::new(self)
-    }
 }
 
 impl Cell {
-    /// The names of its states, as a step makes them, for [`Observe`]: `h'`, `c'`.
+    /// The names of the new values of its states, for [`Observe`]: `h'`, `c'`.
     pub fn new_states(&self) -> Vec<String> {
         let inputs = self.tape().inputs().iter();
         let states = inputs.filter(|i| i.role == InputRole::Initial);

@@ -1,5 +1,4 @@
-//! Random numbers: one seed, and a stream of its own for each thing that draws from it, so that what one thing draws changes
-//! nothing for another.
+//! Random numbers: one seed, and a separate stream for each consumer, so that consumers do not affect each other.
 //!
 //! ```
 //! use retrograd::random::{RngExt, stream};
@@ -12,7 +11,7 @@
 pub use rand::{Rng, RngExt, SeedableRng};
 pub use rand_chacha::ChaCha8Rng;
 
-/// The random numbers of a `kind` of thing with this `name`: a ChaCha stream of the seed. The same on every machine.
+/// The random numbers for a `kind` of consumer with this `name`: a ChaCha stream of the seed, the same on every machine.
 ///
 /// ```
 /// use retrograd::random::{Rng, stream};

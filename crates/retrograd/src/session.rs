@@ -1,16 +1,16 @@
-//! [`Session`]: runs a program in a workspace of its own; [`Results`], what a run gave.
+//! [`Session`] runs a program in a workspace of its own; [`Results`] are the results of a run.
 
 use retrograd_jit::{Executor, RunError};
 use retrograd_tape::{Extent, Interpreter, Observe, OutputRole, Tape};
 
 use crate::batch::{Batch, Feed, RunMode};
-use crate::engine::{Float, at_least_one_thread, weighed, zeros};
+use crate::engine::{at_least_one_thread, weighed};
 use crate::error::Error;
+use crate::numbers::{Float, zeros};
 use crate::optim::first_non_finite;
 use crate::program::{Program, ProgramCode, Request, find};
-use crate::stepper::counted;
 
-/// Runs a [`Program`] again and again, in a workspace of its own. A clone of its program may have another at the same time.
+/// Runs a [`Program`], any number of times, in a workspace of its own. A program may have many sessions at the same time.
 ///
 /// ```
 /// use retrograd::{Batch, Extent, zoo};
@@ -29,7 +29,7 @@ pub struct Session<T: Float = f32> {
     program: Program<T>,
     work: SessionEngine<T>,
     feed: Feed<T>,
-    /// What the last run gave, by name.
+    /// The results of the last run, by name.
     arrays: Vec<(String, Vec<T>)>,
     /// The last product with the Hessian.
     product: Vec<T>,
@@ -43,10 +43,11 @@ enum SessionEngine<T: Float> {
     Tape(Box<Interpreter<T>>),
 }
 
-impl<T: Float> Session<T> {
-    pub(crate) fn new(program: &Program<T>) -> Session<T> {
-        let (tape, request) = (program.cell().tape(), &program.shared.request);
-        let work = match &program.shared.code {
+impl<T: Float> Program<T> {
+    /// Opens a session: a workspace that is reused from run to run, and settings.
+    pub fn session(&self) -> Session<T> {
+        let (tape, request) = (self.cell().tape(), &self.shared.request);
+        let work = match &self.shared.code {
             ProgramCode::Jit { first, second } => SessionEngine::Jit {
                 first: Box::new(first.executor()),
                 second: second.as_ref().map(|cell| Box::new(cell.executor())),
@@ -61,14 +62,16 @@ impl<T: Float> Session<T> {
         };
         Session {
             work,
-            feed: Feed::new(program.cell(), 0),
+            feed: Feed::new(self.cell(), 0),
             arrays: Vec::new(),
             product: Vec::new(),
-            program: program.clone(),
+            program: self.clone(),
         }
     }
+}
 
-    /// Lets compiled code use so many threads, at least 1; results are bitwise the same for any number.
+impl<T: Float> Session<T> {
+    /// Sets the number of threads of compiled code, at least 1; results are bitwise the same for any number.
     ///
     /// # Errors
     /// [`Error::Setting`].
@@ -78,7 +81,7 @@ impl<T: Float> Session<T> {
         Ok(())
     }
 
-    /// Lets runs of compiled code take no more than this many bytes beyond parameters, batch and results; see
+    /// Limits the memory of compiled code to this many bytes beyond parameters, batch and results; see
     /// [`TrainerBuilder::memory_budget`](crate::TrainerBuilder::memory_budget).
     pub fn set_memory_budget(&mut self, bytes: Option<usize>) {
         self.executors(|executor| executor.set_budget(bytes));
@@ -91,16 +94,15 @@ impl<T: Float> Session<T> {
         }
     }
 
-    /// Runs the program on a batch with these parameters, all in one vector in the cell's order. Masks that the batch does not
-    /// bring are ones. Targets may be missing where nothing is differentiated: they count as zeros, and the loss means
-    /// nothing then.
+    /// Runs the program on a batch with a flat vector of parameters in the cell's order. Masks that the batch does not have are
+    /// ones. If nothing is differentiated, targets may be missing: they count as zeros, and the loss is then meaningless.
     ///
     /// # Errors
     /// [`Error::ParameterCount`], those of [`Trainer::step`](crate::Trainer::step) for batches, and [`Error::Run`].
     pub fn run(&mut self, parameters: &[T], batch: &Batch<T>) -> Result<Results<'_, T>, Error> {
         let shared = &*self.program.shared;
         let cell = &shared.cell;
-        counted(cell, "parameters", parameters)?;
+        cell.check_count("parameters", parameters)?;
         let mode = match shared.request.differentiates() {
             true => RunMode::Evaluate,
             false => RunMode::Predict,
@@ -146,8 +148,8 @@ impl<T: Float> Session<T> {
         })
     }
 
-    /// The product of the loss's Hessian in all parameters with a `direction`, both one vector in the cell's order: how the
-    /// gradient changes, per unit, where the parameters move along it.
+    /// The product of the Hessian of the loss, with respect to all parameters, with a `direction`: the derivative of the gradient
+    /// along it. Parameters and direction are flat vectors in the cell's order.
     ///
     /// # Errors
     /// As [`Session::run`]; [`Error::NoHessian`] if the program was built without [`ProgramBuilder::hessian_products`](crate::ProgramBuilder::hessian_products).
@@ -158,8 +160,8 @@ impl<T: Float> Session<T> {
         direction: &[T],
     ) -> Result<&[T], Error> {
         let cell = &self.program.shared.cell;
-        counted(cell, "parameters", parameters)?;
-        counted(cell, "elements of the direction", direction)?;
+        cell.check_count("parameters", parameters)?;
+        cell.check_count("elements of the direction", direction)?;
         let SessionEngine::Jit {
             second: Some(executor),
             ..
@@ -226,7 +228,7 @@ fn compiled<T: Float>(
     Ok(arrays)
 }
 
-/// The same by the tape.
+/// The same, computed by the tape.
 fn interpreted<T: Float>(
     run: &mut Interpreter<T>,
     tape: &Tape,
@@ -260,7 +262,7 @@ fn interpreted<T: Float>(
     Ok(arrays)
 }
 
-/// What a run of a [`Session`] gave.
+/// The results of a run of a [`Session`].
 ///
 /// ```
 /// use retrograd::{Batch, Cell, Extent, Observe};
@@ -299,23 +301,24 @@ impl<'a, T: Float> Results<'a, T> {
         Some(self.array(&loss.name)?[0].to_f64())
     }
 
-    /// An output, `[T, B, shape]`, or under a state's name its final value, `[|d|, B, shape]`, to go on from.
+    /// An output, `[T, B, shape]`, or under a state's name its final value, `[|d|, B, shape]`, from which a later batch can
+    /// continue.
     pub fn output(&self, name: &str) -> Option<&'a [T]> {
         self.array(name)
     }
 
-    /// The gradient of the loss with respect to a parameter, an input or a state's beginning, laid out as it is; there is one
-    /// if [`ProgramBuilder::gradients`](crate::ProgramBuilder::gradients) asked for it.
+    /// The gradient of the loss with respect to a parameter, an input or an initial state, with the same layout; present if
+    /// [`ProgramBuilder::gradients`](crate::ProgramBuilder::gradients) requested it.
     pub fn gradient(&self, name: &str) -> Option<&'a [T]> {
         self.derived(&format!("grad({name})"))
     }
 
-    /// What was observed, `[T, B, shape]` for what varies over the steps.
+    /// An observed value or adjoint, `[T, B, shape]` if it varies over steps.
     pub fn observed(&self, observe: &Observe) -> Option<&'a [T]> {
         self.derived(&observe.to_string())
     }
 
-    /// What comes behind the cell's own outputs, one of which may have such a name.
+    /// An array after the cell's own outputs, one of which may have the same name.
     fn derived(&self, name: &str) -> Option<&'a [T]> {
         let found = self.arrays.iter().rfind(|(known, _)| known == name);
         found.map(|(_, values)| &values[..])

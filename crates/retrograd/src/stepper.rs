@@ -1,18 +1,20 @@
-//! Streaming: a cell takes one sample after another, its states inside.
+//! Streaming: a cell processes one sample after another and keeps its states.
 
 use retrograd_jit::RunError;
 use retrograd_tape::{Domain, InputRole};
 
 use crate::batch::axes;
 use crate::cell::Cell;
-use crate::engine::{Float, emptied};
 use crate::error::Error;
+use crate::numbers::{Float, emptied};
 
-/// A compiled cell that takes one sample (of one or more rows) at a time and goes on from the states that the one before
-/// left: one call of machine code a sample, no allocation, no lock. A clone goes on from the same states in a workspace of its own,
-/// with the code and the parameters shared. What depends on no sample, such as packed weights,
-/// is made when parameters are set. Masks are ones; there is no loss, so what only the loss reads, as targets do, is not asked for. A
-/// sample that is not finite makes what follows from it so, until [`reset`](Self::reset) or [`set_state`](Self::set_state).
+/// A compiled cell for streaming: each sample (of one or more rows) continues from the states that the previous one left, with one
+/// call of machine code per sample, no allocation and no lock. A clone continues from the same states in a workspace of its own,
+/// and shares code and parameters. Whatever depends on no sample, such as packed weights, is computed when parameters are set.
+/// Masks are ones. There is no loss, so inputs that only the loss reads, such as targets, are not taken. A sample that is not
+/// finite makes states and outputs so until [`reset`](Self::reset) or [`set_state`](Self::set_state). It wraps
+/// [`retrograd_jit::Stepper`], which takes a tape's inputs by position and knows no parameters, masks or batches: this one keeps
+/// the flat vector of parameters apart from the samples and fills in the masks.
 ///
 /// ```
 /// use retrograd::{Adam, Trainer, zoo};
@@ -33,15 +35,15 @@ use crate::error::Error;
 pub struct Stepper<T: Float = f32> {
     run: retrograd_jit::Stepper<T>,
     cell: Cell,
-    /// What the caller gives with a sample.
+    /// Names of the inputs that the caller passes with a sample.
     inputs: Vec<String>,
-    /// For each of the program's inputs of a sample: ones, where it is a mask.
+    /// For each of the program's inputs per sample: ones if it is a mask.
     masks: Vec<Option<Vec<T>>>,
-    /// The allocation of a sample's list of inputs, for the next; always empty.
+    /// The allocation of the last sample's list of inputs, reused by the next; always empty.
     slices: Vec<&'static [T]>,
 }
 
-/// The settings of a [`Stepper`] to be: how many rows a sample has, static inputs and beginnings of states.
+/// The settings of a [`Stepper`]: the rows of a sample, static inputs and initial states.
 ///
 /// ```
 /// use retrograd::Cell;
@@ -65,24 +67,27 @@ pub struct StepperBuilder<'a, T: Float = f32> {
     arrays: Vec<(String, Vec<T>)>,
 }
 
-impl<'a, T: Float> StepperBuilder<'a, T> {
-    pub(crate) fn new(cell: &'a Cell, parameters: &'a [T]) -> Self {
+impl Cell {
+    /// Builds a [`Stepper`] of the cell with a flat vector of parameters in the cell's order.
+    pub fn stepper<'a, T: Float>(&'a self, parameters: &'a [T]) -> StepperBuilder<'a, T> {
         StepperBuilder {
-            cell,
+            cell: self,
             parameters,
             rows: 1,
             arrays: Vec::new(),
         }
     }
+}
 
-    /// Rows of a sample, independent of each other; 1 unless told otherwise.
+impl<'a, T: Float> StepperBuilder<'a, T> {
+    /// The number of rows of a sample, which are independent of each other; by default 1.
     #[must_use]
     pub fn rows(self, rows: usize) -> Self {
         StepperBuilder { rows, ..self }
     }
 
-    /// A static input, `[B, n]`, or what a state begins with, `[d, B, n]` for its d slots, zeros if nothing is said. A beginning
-    /// that is learned or computed stays; [`Stepper::set_state`] sets the state itself.
+    /// A static input, `[B, n]`, or an initial state, `[d, B, n]` for its d slots, by default zeros. An initial state that is
+    /// learned or computed cannot be replaced here; [`Stepper::set_state`] sets the state itself.
     #[must_use]
     pub fn with(mut self, name: &str, values: Vec<T>) -> Self {
         self.arrays.retain(|(n, _)| n != name);
@@ -93,11 +98,11 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
     /// Compiles the cell.
     ///
     /// # Errors
-    /// [`Error::Stepper`] for a cell that needs later samples (the message names the state or value) and for arrays that do
-    /// not fit; [`Error::MissingInput`], [`Error::NotFixed`], [`Error::ParameterCount`].
+    /// [`Error::Stepper`] for a cell that reads later samples (the message names the state or value) and for arrays of the wrong
+    /// length; [`Error::MissingInput`], [`Error::NotFixed`], [`Error::ParameterCount`].
     pub fn build(self) -> Result<Stepper<T>, Error> {
         let StepperBuilder { cell, rows, .. } = self;
-        counted(cell, "parameters", self.parameters)?;
+        cell.check_count("parameters", self.parameters)?;
         let fixed = |role| matches!(role, InputRole::Static | InputRole::Initial);
         let taken = cell.tape().inputs().iter().filter(|i| fixed(i.role));
         let known: Vec<String> = taken.map(|i| i.name.to_string()).collect();
@@ -138,22 +143,22 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
 }
 
 impl<T: Float> Stepper<T> {
-    /// Names of what comes with a sample, in order: the cell's inputs, those that nothing but the loss needs left out.
+    /// Names of the arrays of a sample, in order: the cell's inputs without those that only the loss reads.
     pub fn inputs(&self) -> impl Iterator<Item = &str> {
         self.inputs.iter().map(|name| &**name)
     }
 
-    /// Names of what a sample gives, in order.
+    /// Names of the outputs, in order.
     pub fn outputs(&self) -> impl Iterator<Item = &str> {
         self.run.outputs().iter().map(|o| &*o.name)
     }
 
-    /// Takes a sample, an array `[B, n]` for each of [`inputs`](Self::inputs), and gives the first output, `[B, n]` (nothing
-    /// if there is none); [`output`](Self::output) gives the others.
+    /// Processes a sample, an array `[B, n]` for each of [`inputs`](Self::inputs), and returns the first output, `[B, n]` (empty if
+    /// there is none); [`output`](Self::output) returns the others.
     ///
     /// # Errors
-    /// [`Error::Run`] for arrays that do not fit, and then nothing has happened; also for an index that was computed and is no row
-    /// of its table, and then the sample has been taken.
+    /// [`Error::Run`] for arrays of the wrong length, in which case the states are unchanged; also for a computed index that is not
+    /// a row of its table, in which case the sample has been processed.
     pub fn step(&mut self, inputs: &[&[T]]) -> Result<&[T], Error> {
         if inputs.len() != self.inputs.len() {
             return Err(Error::Run(RunError::Count {
@@ -187,30 +192,30 @@ impl<T: Float> Stepper<T> {
         Some(self.run.output(k))
     }
 
-    /// All states begin anew, as they did at first.
+    /// Resets all states to their initial values.
     pub fn reset(&mut self) {
         self.run.reset();
     }
 
-    /// A state as it is now, `[d, B, n]` for its d slots, the oldest first.
+    /// The current value of a state, `[d, B, n]` for its d slots, the oldest first.
     pub fn state(&mut self, name: &str) -> Option<&[T]> {
         self.run.state(name)
     }
 
-    /// Sets a state, laid out as [`state`](Self::state) gives it.
+    /// Sets a state, laid out as [`state`](Self::state) returns it.
     ///
     /// # Errors
-    /// [`Error::Run`] if there is none of this name, or its length is another.
+    /// [`Error::Run`] if there is no state of this name, or the length is wrong.
     pub fn set_state(&mut self, name: &str, values: &[T]) -> Result<(), Error> {
         Ok(self.run.set_state(name, values)?)
     }
 
-    /// Other parameters, one after the other in the cell's order; states go on as they are.
+    /// Replaces the parameters by a flat vector in the cell's order; states are kept.
     ///
     /// # Errors
     /// [`Error::ParameterCount`].
     pub fn set_parameters(&mut self, parameters: &[T]) -> Result<(), Error> {
-        counted(&self.cell, "parameters", parameters)?;
+        self.cell.check_count("parameters", parameters)?;
         Ok(self.run.set_inputs(&listed(&self.cell, parameters))?)
     }
 }
@@ -236,20 +241,7 @@ impl<T: Float> std::fmt::Debug for Stepper<T> {
     }
 }
 
-/// Refuses a vector that has not one number for each element of all parameters.
-pub(crate) fn counted<T>(cell: &Cell, what: &'static str, values: &[T]) -> Result<(), Error> {
-    if values.len() == cell.parameter_count() {
-        return Ok(());
-    }
-    Err(Error::ParameterCount {
-        what,
-        cell: cell.name().to_owned(),
-        expected: cell.parameter_count(),
-        found: values.len(),
-    })
-}
-
-/// The parameters in the order of the tape's inputs, nothing for other inputs.
+/// The parameters in the order of the tape's inputs; empty slices for other inputs.
 fn listed<'a, T>(cell: &Cell, parameters: &'a [T]) -> Vec<&'a [T]> {
     let mut rest = parameters;
     let inputs = cell.tape().inputs().iter();

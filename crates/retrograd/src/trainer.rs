@@ -9,15 +9,16 @@ use retrograd_tape::Shape;
 
 use crate::batch::{Batch, Feed, RunMode, not_finite};
 use crate::cell::Cell;
-use crate::engine::{Engine, Float, Runner, emptied, weighed};
+use crate::engine::{Engine, Runner, weighed};
 use crate::error::Error;
+use crate::numbers::{Float, emptied};
 use crate::optim::{AnyOptimizer, StepError, clip_scale, first_non_finite, global_norm};
-use crate::stepper::{StepperBuilder, counted};
+use crate::stepper::StepperBuilder;
 
 pub use builder::TrainerBuilder;
 
-/// Trains a cell in numbers of type `T`. The same seed, batches and engine give bitwise the same parameters, for any
-/// number of threads.
+/// Trains a cell in numbers of type `T`. The same seed, batches and engine give bitwise the same parameters, with any number of
+/// threads.
 ///
 /// ```
 /// use retrograd::{Adam, Batch, Extent, Trainer, zoo};
@@ -38,10 +39,10 @@ pub struct Trainer<T: Float = f32> {
     runner: Runner<T>,
     optimizer: Box<dyn AnyOptimizer<T>>,
     clip: Option<f64>,
-    /// Position of the loss among the outputs.
+    /// The position of the loss among the outputs.
     loss: usize,
     feed: Feed<T>,
-    /// The allocation of a run's list of inputs, for the next run; always empty.
+    /// The allocation of the last run's list of inputs, reused by the next; always empty.
     slices: Vec<&'static [T]>,
     parameters: Vec<T>,
     gradient: Vec<T>,
@@ -51,7 +52,7 @@ pub struct Trainer<T: Float = f32> {
     ranges: Vec<Range<usize>>,
 }
 
-/// What a training step found, before it changed the parameters; see [`Trainer::step`].
+/// Loss and gradient norm of a training step, measured before it changed the parameters; see [`Trainer::step`].
 ///
 /// ```
 /// use retrograd::{Batch, Extent, Sgd, Trainer, zoo};
@@ -73,7 +74,7 @@ pub struct Report {
     pub gradient_norm: f64,
 }
 
-/// A parameter of a trainer and its present values; see [`Trainer::named_parameters`].
+/// A parameter of a trainer and its current values; see [`Trainer::named_parameters`].
 ///
 /// ```
 /// use retrograd::{Sgd, Trainer, zoo};
@@ -95,7 +96,7 @@ pub struct NamedParameter<'a, T> {
     pub values: &'a [T],
 }
 
-/// What a run of the cell gave; see [`Trainer::evaluate`], [`Trainer::predict`] and [`Trainer::differentiate`].
+/// The results of running the cell; see [`Trainer::evaluate`], [`Trainer::predict`] and [`Trainer::differentiate`].
 ///
 /// ```
 /// use retrograd::{Batch, Extent, Sgd, Trainer, zoo};
@@ -114,14 +115,14 @@ pub struct Evaluation<'a, T: Float> {
 }
 
 impl<T: Float> Trainer<T> {
-    /// One step of training on a batch: loss, gradient, clipping, and the optimiser's step. Masks are drawn anew.
+    /// One step of training on a batch: loss, gradient, clipping, and the optimiser's step. New masks are drawn.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`], [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::InputLength`]; [`Error::Cell`] or [`Error::Run`] if
-    /// an index is none, or if the memory budget is too small; [`Error::NoWeight`] if the weights sum to 0;
-    /// [`Error::NonFinite`] if the loss or the gradient is no finite number, and [`Error::NonFiniteInput`] if the batch is why;
-    /// [`Error::Overflow`] if what the optimiser remembers would not be finite, and [`Error::Diverged`] if a parameter would not.
-    /// After an error the parameters are as before; so is the optimiser, but after [`Error::Diverged`].
+    /// [`Error::EmptyBatch`], [`Error::MissingInput`], [`Error::UnknownInput`], [`Error::InputLength`]; [`Error::Cell`] or
+    /// [`Error::Run`] if an index is not a row of its table, or if the memory budget is too small; [`Error::NoWeight`] if the
+    /// weights sum to 0; [`Error::NonFinite`] if the loss or the gradient is not finite, and [`Error::NonFiniteInput`] if the batch
+    /// is the reason; [`Error::Overflow`] if the optimiser's memory would not be finite, and [`Error::Diverged`] if a parameter
+    /// would not. After an error the parameters are unchanged, and so is the optimiser except after [`Error::Diverged`].
     pub fn step(&mut self, batch: &Batch<T>) -> Result<Report, Error> {
         self.run(batch, RunMode::Train, true)?;
         let step = self.optimizer.steps() + 1;
@@ -171,16 +172,16 @@ impl<T: Float> Trainer<T> {
         Err(error)
     }
 
-    /// Runs the cell on a batch with all masks 1, and gives its loss, outputs and final states.
+    /// Runs the cell on a batch with all masks 1, and returns loss, outputs and final states.
     ///
     /// # Errors
-    /// Those of [`Trainer::step`] for batches. The loss is given as it is, finite or not.
+    /// Those of [`Trainer::step`] for batches. The loss may be infinite or NaN.
     pub fn evaluate(&mut self, batch: &Batch<T>) -> Result<Evaluation<'_, T>, Error> {
         self.evaluation(batch, RunMode::Evaluate, false)
     }
 
-    /// As [`Trainer::evaluate`], where targets may be missing: they count as zeros, and the loss means nothing then. Numbers that
-    /// are not finite go through.
+    /// As [`Trainer::evaluate`], but targets may be missing: they count as zeros, and the loss is then meaningless. Numbers that
+    /// are not finite are accepted.
     ///
     /// # Errors
     /// Those of [`Trainer::step`] for batches.
@@ -188,8 +189,8 @@ impl<T: Float> Trainer<T> {
         self.evaluation(batch, RunMode::Predict, false)
     }
 
-    /// As [`Trainer::evaluate`], with the gradient of the loss in the parameters besides; no parameter changes. Gradients of
-    /// inputs are a [`Program`](crate::Program)'s.
+    /// As [`Trainer::evaluate`], and also computes the gradient of the loss with respect to the parameters; no parameter changes.
+    /// For gradients of inputs, use a [`Program`](crate::Program).
     ///
     /// # Errors
     /// Those of [`Trainer::step`] for batches.
@@ -202,18 +203,18 @@ impl<T: Float> Trainer<T> {
         &self.cell
     }
 
-    /// What runs it.
+    /// The engine.
     pub fn engine(&self) -> Engine {
         self.engine
     }
 
-    /// Time spent on compiling so far: training's program at the start, that of [`Trainer::evaluate`] and
+    /// Time spent compiling so far: the training program is compiled at the start, the one for [`Trainer::evaluate`] and
     /// [`Trainer::predict`] at their first call. None if the engine does not compile.
     pub fn compile_time(&self) -> Option<Duration> {
         self.runner.compile_time()
     }
 
-    /// Training steps made so far.
+    /// The number of training steps so far.
     pub fn steps(&self) -> u64 {
         self.optimizer.steps()
     }
@@ -244,17 +245,17 @@ impl<T: Float> Trainer<T> {
             })
     }
 
-    /// All parameters' values in one vector, one parameter after the other in the cell's order, each row-major.
+    /// The values of all parameters in one vector, parameter by parameter in the cell's order, each row-major.
     pub fn parameters(&self) -> &[T] {
         &self.parameters
     }
 
-    /// Sets all parameters from such a vector; the optimiser's memory of them stays.
+    /// Sets all parameters from such a vector; the optimiser keeps its memory.
     ///
     /// # Errors
-    /// [`Error::ParameterCount`], [`Error::NonFiniteParameter`]. After an error the parameters are as before.
+    /// [`Error::ParameterCount`], [`Error::NonFiniteParameter`]. After an error the parameters are unchanged.
     pub fn set_parameters(&mut self, values: &[T]) -> Result<(), Error> {
-        counted(&self.cell, "parameters", values)?;
+        self.cell.check_count("parameters", values)?;
         if let Some(at) = first_non_finite(values) {
             let (name, element) = self.element(at);
             return Err(Error::NonFiniteParameter {
@@ -267,10 +268,10 @@ impl<T: Float> Trainer<T> {
         Ok(())
     }
 
-    /// The trained cell for one sample after another: see [`Stepper`](crate::Stepper). It has the parameters of now, and does
+    /// The trained cell for streaming, sample by sample: see [`Stepper`](crate::Stepper). It copies the current parameters and does
     /// not follow further training.
     pub fn stepper(&self) -> StepperBuilder<'_, T> {
-        StepperBuilder::new(&self.cell, &self.parameters)
+        self.cell.stepper(&self.parameters)
     }
 
     /// One parameter's values, row-major.
@@ -280,7 +281,7 @@ impl<T: Float> Trainer<T> {
             .map(|p| p.values)
     }
 
-    /// Sets one parameter; the optimiser's memory of it stays.
+    /// Sets one parameter; the optimiser keeps its memory.
     ///
     /// # Errors
     /// [`Error::UnknownParameter`], [`Error::ParameterLength`], [`Error::NonFiniteParameter`].
@@ -321,7 +322,7 @@ impl<T: Float> Trainer<T> {
         Ok(())
     }
 
-    /// The parameter that an element of the vector of all belongs to, and which of its elements that is.
+    /// The parameter to which an element of the flat vector belongs, and the element's index in it.
     fn element(&self, at: usize) -> (String, usize) {
         let of = |(p, range): (crate::cell::ParameterSpec<'_>, &Range<usize>)| {
             range
@@ -382,13 +383,14 @@ impl<'a, T: Float> Evaluation<'a, T> {
         self.trainer.last_loss()
     }
 
-    /// An output, `[T, B, shape]`, or under a state's name its final value, `[|d|, B, shape]`, to go on from.
+    /// An output, `[T, B, shape]`, or under a state's name its final value, `[|d|, B, shape]`, from which a later batch can
+    /// continue.
     pub fn output(&self, name: &str) -> Option<&'a [T]> {
         let i = self.trainer.cell.tape().output(name)?;
         Some(self.trainer.runner.output(i))
     }
 
-    /// The gradient of the loss with respect to a parameter, row-major; there is one after [`Trainer::differentiate`].
+    /// The gradient of the loss with respect to a parameter, row-major; present after [`Trainer::differentiate`].
     pub fn gradient(&self, name: &str) -> Option<&'a [T]> {
         let at = self
             .trainer

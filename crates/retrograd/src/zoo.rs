@@ -64,7 +64,7 @@ pub struct Entry {
 
 const QUESTION: &str = "\"What is the intuition behind LSTM networks?\"";
 
-/// All cells, in the question's order.
+/// The question's cells, in its order.
 ///
 /// ```
 /// use retrograd::zoo::ENTRIES;
@@ -259,8 +259,8 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     ENTRIES.iter().find(|e| e.name == name)
 }
 
-/// A cell that forecasts the next row of a series: input "x" `[inputs]`, output "y" = V h' + d `[inputs]` with the
-/// parameters `forecast.h` and `forecast.bias`, target "next" `[inputs]`, and as loss the mean squared error.
+/// A cell that forecasts the next row of a series, with input "x" `[inputs]`, output "y" = V h' + d `[inputs]` with the parameters
+/// `forecast.h` and `forecast.bias`, target "next" `[inputs]`, and as loss the mean squared error.
 ///
 /// ```
 /// use retrograd::zoo;

@@ -1,8 +1,7 @@
 //! The cells at the ends of single precision: with saturated gates, and with inputs far beyond what they were made for, values
 //! and gradients stay finite on both engines.
 
-use retrograd::Extent;
-use retrograd::{Adam, Batch, Cell, Engine, Trainer};
+use retrograd::{Adam, Batch, Cell, Engine, Extent, Trainer};
 
 const T: usize = 8;
 const B: usize = 2;
@@ -10,9 +9,12 @@ const I: usize = 3;
 
 /// Every cell file.
 fn cells() -> Vec<String> {
-    let folder = format!("{}/cells", env!("CARGO_MANIFEST_DIR"));
-    let files = std::fs::read_dir(folder).expect("the folder is there");
-    let paths = files.map(|f| f.expect("it can be read").path().display().to_string());
+    let folders = ["cells", "tests/cells"].map(|f| format!("{}/{f}", env!("CARGO_MANIFEST_DIR")));
+    let files = folders.map(|f| std::fs::read_dir(f).expect("the folder is there"));
+    let paths = files
+        .into_iter()
+        .flatten()
+        .map(|f| f.expect("it can be read").path().display().to_string());
     let mut paths: Vec<String> = paths.collect();
     paths.sort();
     assert!(paths.len() >= 18, "{paths:?}");

@@ -18,8 +18,6 @@ use retrograd_tape::{InputRole, OutputRole};
 use super::choice::{Choice, SizeArgs, near, size_of_dimension};
 use super::values::{unroll, whole};
 
-/// The name that stands for the plan among the passes'.
-const PLAN: &str = "plan";
 /// The pass whose graph is drawn unless another is named.
 const DRAWN: &str = "stack_products";
 
@@ -171,7 +169,7 @@ fn passes(explained: &Explanation) -> Vec<&'static str> {
             names.push(name);
         }
     }
-    names.push(PLAN);
+    names.push(text::PLAN);
     names
 }
 

@@ -1,13 +1,13 @@
-//! What can be wrong with a table of observations, said so that a person can mend it.
+//! Errors in tables of observations, with messages that tell a person what to correct.
 
 use std::path::PathBuf;
 
 use super::shown::{list, shown};
 use crate::files::size;
 
-/// A mistake in the data or in what was asked of it. `file` is the path, or the name that was given to the text.
-/// Lines are the file's physical lines, the first being 1. Messages show names and cells without control characters, long ones
-/// cut, and of many names the first.
+/// A mistake in the data or in a request for it. `file` is the path, or the name given to the text. Lines are physical lines, the
+/// first being 1. Messages show names and cells without control characters, shorten long ones, and of many names list only the
+/// first.
 ///
 /// ```
 /// # #[cfg(feature = "csv")]
@@ -30,28 +30,28 @@ pub enum DataError {
     Unreadable {
         /// The path as given.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's message.
         #[source]
         cause: std::io::Error,
     },
-    /// More bytes than are read.
+    /// The file exceeds the size limit.
     #[error(
         "{file}: has more than the {} that are read; leave out rows or columns that are not needed", size(*limit)
     )]
     TooLarge {
         /// The file.
         file: String,
-        /// Bytes that are read at most.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// Arrays that need more memory than may be used, or than there is.
+    /// Arrays that exceed the memory limit, or the memory of the system.
     #[error("{what} need {}{}", size(*bytes), allowance(limit))]
     NoMemory {
-        /// Which arrays, with what makes them so large.
+        /// The arrays, with what makes them so large.
         what: String,
         /// Bytes that they need, at most [`u64::MAX`].
         bytes: u64,
-        /// Bytes that they may use; None where the system refused them.
+        /// The limit in bytes; None if the system lacks the memory.
         limit: Option<u64>,
     },
     /// The bytes are not UTF-8 text.
@@ -62,12 +62,12 @@ pub enum DataError {
         /// The line with the first byte that is not UTF-8.
         line: u64,
     },
-    /// The CSV reader gave up.
+    /// The text is not CSV.
     #[error("{file}: not readable as CSV: {cause}")]
     Malformed {
         /// The file.
         file: String,
-        /// What the reader says.
+        /// The reader's message.
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -87,9 +87,9 @@ pub enum DataError {
         file: String,
         /// The line that should be the header.
         line: u64,
-        /// What stands there.
+        /// The text there.
         found: String,
-        /// Whether that is numbers alone.
+        /// Whether it consists of numbers alone.
         numbers: bool,
     },
     /// A header without data.
@@ -100,7 +100,7 @@ pub enum DataError {
         /// The header's line.
         line: u64,
     },
-    /// No column was asked for by name, and none is numeric.
+    /// No column was requested by name, and none is numeric.
     #[error(
         "{file}: no column holds numbers; the columns are {} (cells must be separated by commas)",
         list(columns)
@@ -111,7 +111,7 @@ pub enum DataError {
         /// All columns of the file.
         columns: Vec<String>,
     },
-    /// No column was asked for by name, and each that is numeric is an index or a time.
+    /// No column was requested by name, and every numeric one is an index or a time.
     #[error(
         "{file}: no column is left to forecast: {} only count rows or time; ask for one by name to forecast it",
         list(columns)
@@ -131,16 +131,16 @@ pub enum DataError {
         file: String,
         /// The column with the dates or times.
         column: String,
-        /// The line of the row that is read first of the first two that go back.
+        /// The line of the row before the first step back.
         line: u64,
-        /// What stands there.
+        /// The text there.
         before: String,
-        /// What stands in the row that is read next.
+        /// The text in the row after it.
         after: String,
-        /// Whether the file's last row was to be the first.
+        /// Whether the rows were read in reverse order.
         reversed: bool,
     },
-    /// A column was asked for that is not in the file.
+    /// A requested column is not in the file.
     #[error(
         "{file}: there is no column \"{}\"{}; the columns are {}",
         shown(name),
@@ -150,9 +150,9 @@ pub enum DataError {
     UnknownColumn {
         /// The file.
         file: String,
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
-        /// A column whose name is nearly that, if there is one.
+        /// The column with the most similar name, if one is similar.
         nearest: Option<String>,
         /// All columns of the file.
         columns: Vec<String>,
@@ -174,13 +174,13 @@ pub enum DataError {
         /// Position of the second, counted from 1.
         second: usize,
     },
-    /// A column was asked for twice.
+    /// A column was requested twice.
     #[error("column \"{}\" is asked for twice", shown(name))]
     RepeatedRequest {
         /// The name.
         name: String,
     },
-    /// A list of no columns was asked for.
+    /// An empty list of columns was requested.
     #[error("no column is asked for; name at least one, or leave the list away to get all")]
     NoColumnRequested,
     /// A row has fewer or more cells than the header.
@@ -254,10 +254,10 @@ pub enum DataError {
         /// The column's name.
         column: String,
     },
-    /// Values were given to build a series from that do not make a finite `[len, n]` array.
+    /// Values for a series that are not a finite `[len, n]` array.
     #[error("{0}")]
     BadSeries(String),
-    /// The series has too few rows for what was asked.
+    /// The series has too few rows for a request.
     #[error("the {part} has {rows} rows; {what} needs at least {needed}")]
     TooShort {
         /// Which rows: "series", "training part".
@@ -276,7 +276,7 @@ pub enum DataError {
     BadSplit {
         /// Rows of the series.
         rows: usize,
-        /// What was asked for.
+        /// The requested split.
         asked: String,
     },
     /// A range of rows that is empty or reaches beyond the series.
@@ -293,7 +293,7 @@ pub enum DataError {
         /// Rows of the series.
         rows: usize,
     },
-    /// A standardiser meets a series with other columns than those it was fitted on.
+    /// A standardiser is applied to other columns than it was fitted on.
     #[error(
         "the standardiser was fitted on the columns {}; the series has {}",
         list(fitted),
@@ -321,7 +321,7 @@ pub enum DataError {
         /// What it may be.
         expected: &'static str,
     },
-    /// A number so many standard deviations from the mean that 32 bits do not hold its square.
+    /// A number so many standard deviations from the mean that its square does not fit into 32 bits.
     #[error(
         "row {row}, column \"{}\": {value:e} lies {deviations:.0e} standard deviations from the mean of the training part; expected \
          less than 1e18. Mend the number, take the column's logarithm, or leave the column out",

@@ -1,15 +1,15 @@
-//! What is told of a table that was read: what was left out of it, and rows that go back in time.
+//! Notes about a table that was read: columns left out, and rows that go back in time.
 
 use super::load::{Column, ColumnKind, CsvTable};
 use super::records::cut;
 use super::times::{self, DateOrder, IndexColumn};
 use super::{DataError, Header, Note, Series};
 
-/// Notes about columns that are left out, before the rest is only counted.
+/// The number of notes about columns left out; further columns are only counted.
 const MOST_NOTES: usize = 20;
 
 impl CsvTable<'_> {
-    /// What is left out of all columns, or guessed.
+    /// Notes about columns that are left out or were guessed.
     pub(super) fn notes(
         &self,
         chosen: &[usize],
@@ -76,7 +76,7 @@ impl CsvTable<'_> {
         notes
     }
 
-    /// Refuses rows that go back in time, as the labels' dates say or, where they are none, a column of times.
+    /// Rejects rows that go back in time, by the dates of the labels or, if these are no dates, by a column of times.
     pub(super) fn check_order(
         &self,
         series: &Series,
@@ -145,7 +145,7 @@ impl CsvTable<'_> {
         })
     }
 
-    /// Where a row of the series stands among those of the file.
+    /// The position of a row of the series among the file's rows.
     fn place(&self, row: usize) -> usize {
         match self.how.reversed {
             true => self.rows - 1 - row,

@@ -1,9 +1,9 @@
-//! CSV text to a [`Series`]: which columns, which line, and what is wrong with which cell.
+//! CSV text to a [`Series`]: chooses columns, parses cells, and locates mistakes.
 //!
-//! Invariant: a cell of a chosen column either becomes a finite number or stops the load; nothing is skipped or filled. What
-//! is guessed about a column is in the series' notes.
+//! Invariant: a cell of a chosen column either becomes a finite number or stops the load; nothing is skipped or filled. Guesses
+//! about columns are reported in the series' notes.
 //!
-//! The text is gone through several times, so that no more than it and the numbers is ever in memory.
+//! The text is scanned several times, so that nothing but the text and the numbers is ever in memory.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,11 +14,11 @@ use super::records::{cut, is_missing, records, without_commas};
 use super::times::{self, IndexColumn};
 use super::{Csv, DataError, Header, Series};
 
-/// Columns that are looked through for a name that is nearly the one that was asked for, and the longest name there.
+/// The number of columns that are searched for a similar name, and the longest name that is compared.
 const NEAREST_OF: usize = 1000;
 const NEAREST_LENGTH: usize = 64;
 
-/// A text with what is known of its columns.
+/// A text and its columns.
 pub(super) struct CsvTable<'t> {
     text: &'t str,
     pub(super) file: &'t str,
@@ -37,7 +37,7 @@ pub(super) struct Column {
     pub(super) kind: ColumnKind,
 }
 
-/// What a column's first cell that is not missing is. A gap in the first row must not hide a column.
+/// The kind of a column's first cell that is not missing. A gap in the first row must not hide a column.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum ColumnKind {
     Number,
@@ -74,7 +74,8 @@ pub(super) fn parse(text: &str, file: &str, how: &Csv) -> Result<Series, DataErr
 }
 
 impl<'t> CsvTable<'t> {
-    /// Goes through the text once: the header, the number of rows, all as long as it, and what each column begins with.
+    /// Scans the text once, for the header, the number of rows, and the first cell of each column; all rows must be as long as the
+    /// header.
     fn scan(text: &'t str, file: &'t str, how: &'t Csv) -> Result<CsvTable<'t>, DataError> {
         let mut table = CsvTable {
             text,
@@ -156,7 +157,7 @@ impl<'t> CsvTable<'t> {
         Ok(())
     }
 
-    /// Whether the first line is like the rows below: numbers above numbers, dates above dates, and no name above either.
+    /// Whether the first line looks like the rows below: numbers above numbers, dates above dates, and no name above either.
     fn header_is_data(&self) -> bool {
         let mut like = 0;
         for Column { name, first, kind } in &self.columns {
@@ -176,7 +177,7 @@ impl<'t> CsvTable<'t> {
         like > 0
     }
 
-    /// The columns that are asked for or, without, all named ones of numbers.
+    /// The requested columns or, by default, all named columns of numbers.
     fn choose(&self) -> Result<Vec<usize>, DataError> {
         let chosen = match &self.how.columns {
             Some(requested) => self.find(requested)?,
@@ -225,7 +226,7 @@ impl<'t> CsvTable<'t> {
         requested.iter().map(place).collect()
     }
 
-    /// The column whose name is at most a third of its letters away, case aside.
+    /// The column whose name differs in at most a third of its letters, ignoring case.
     fn nearest(&self, name: &str) -> Option<String> {
         let wanted = name.trim().to_lowercase();
         if wanted.len() > NEAREST_LENGTH {
@@ -332,7 +333,7 @@ impl<'t> CsvTable<'t> {
         })
     }
 
-    /// What is to be forecast: without those that only count rows or time, where no column is asked for by name.
+    /// The columns to forecast: if none was requested by name, leaves out those that only count rows or time.
     #[expect(clippy::type_complexity, reason = "columns, their numbers, indices")]
     fn without_indices(
         &self,

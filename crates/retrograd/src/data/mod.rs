@@ -1,11 +1,11 @@
 //! Observations: reading them, splitting them, standardising them and cutting them into windows.
 //!
-//! For whoever trains a cell on a table of numbers. The road is [`Series`] (a CSV file or an embedded data set, in its
-//! own units) → [`Series::split`] → [`Standardizer::fit`] on the training part only → [`Windows`] of the standardised
-//! training part → [`WindowBatch`]es in the `[T, B, n]` layout that compiled cells read.
+//! To train a cell on a table of numbers, go from [`Series`] (a CSV file or an embedded data set, in its own units) →
+//! [`Series::split`] → [`Standardizer::fit`] on the training part only → [`Windows`] of the standardised training part →
+//! [`WindowBatch`]es in the `[T, B, n]` layout that cells read.
 //!
-//! Invariant: every value in a `Series` is finite, and every array is as long as its documented shape says. What would
-//! break that is a [`DataError`] which names the file, the line and the column.
+//! Invariant: every value in a `Series` is finite, and every array has its documented shape. Data that would break this is rejected
+//! with a [`DataError`] that names the file, the line and the column.
 
 #[cfg(feature = "csv")]
 mod csv;
@@ -15,6 +15,8 @@ mod guesses;
 #[cfg(feature = "csv")]
 mod load;
 mod note;
+#[cfg(feature = "csv")]
+mod read;
 #[cfg(feature = "csv")]
 mod records;
 mod series;

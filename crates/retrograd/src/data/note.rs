@@ -1,10 +1,10 @@
-//! [`Note`]: what reading a table had to guess, for whoever wants to know.
+//! [`Note`]: a guess made while reading a table.
 
 use std::fmt;
 
 use super::shown::{list, shown};
 
-/// Something that was guessed about a table, or left out of it. Displayed, it is one line.
+/// A guess about a table, or a column left out of it. It displays as one line.
 ///
 /// ```
 /// # #[cfg(feature = "csv")]
@@ -31,7 +31,7 @@ pub enum Note {
         /// Its name.
         column: String,
     },
-    /// A column that is left out, for it holds text.
+    /// A column left out because it holds text.
     Text {
         /// Its name.
         column: String,
@@ -40,17 +40,17 @@ pub enum Note {
         /// That cell, cut to 40 characters.
         text: String,
     },
-    /// A column that is left out, for it holds nothing.
+    /// A column left out because it is empty.
     Blank {
         /// Its name.
         column: String,
     },
-    /// A column of numbers that is left out, for it has no name.
+    /// A column of numbers left out because it has no name.
     Unnamed {
         /// Its position, the first being 1.
         position: usize,
     },
-    /// A column of numbers that only counts rows or time: it is forecast only if it is asked for by name.
+    /// A column of numbers that only counts rows or time: it is forecast only if requested by name.
     Index {
         /// Its name.
         column: String,
@@ -59,19 +59,19 @@ pub enum Note {
         /// Whether it labels the rows.
         labels: bool,
     },
-    /// Further columns that are left out, where there are many.
+    /// Further columns left out, if there are many.
     More {
         /// How many.
         columns: usize,
     },
-    /// Names of columns that are numbers, in a line that is taken for the header since others are not.
+    /// Column names that are numbers, in a line that is taken for the header because other names are not.
     NumericNames {
         /// The names.
         names: Vec<String>,
         /// The header's line.
         line: u64,
     },
-    /// Dates that mostly go on but go back somewhere. The rows are taken in the file's order.
+    /// Dates that mostly advance but go back somewhere. The rows are taken in the file's order.
     Unordered {
         /// The column with the dates.
         column: String,
@@ -100,7 +100,7 @@ pub enum Note {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IndexUnit {
-    /// Whole numbers at one distance, as numbers of rows or years are.
+    /// Whole numbers at equal distances, such as row numbers or years.
     Rows,
     /// Days, written as eight digits.
     Days,

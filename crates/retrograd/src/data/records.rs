@@ -1,11 +1,11 @@
-//! The records of a CSV text with their lines, and what a cell is.
+//! The records of a CSV text with their line numbers, and the interpretation of a cell.
 
 use csv::StringRecord;
 
 use super::DataError;
 use super::shown::printable;
 
-/// Calls `each` with the lines and cells of the header and the data rows, all of the header's length.
+/// Calls `each` with line number and cells of the header and of each data row, all of the header's length.
 pub(super) fn records(
     text: &str,
     file: &str,
@@ -95,7 +95,7 @@ pub(super) fn is_missing(cell: &str) -> bool {
         .any(|word| cell.eq_ignore_ascii_case(word))
 }
 
-/// A number whose thousands are parted by commas, such as "-1,234,567.8", without these.
+/// A number with commas between thousands, such as "-1,234,567.8", without the commas.
 pub(super) fn without_commas(cell: &str) -> Option<String> {
     let (whole, fraction) = cell.split_once('.').unwrap_or((cell, ""));
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! [`Series`]: named columns of finite numbers, row after row in time.
+//! [`Series`]: named columns of finite numbers, one row per time step.
 
 use std::ops::Range;
 
@@ -33,7 +33,7 @@ pub struct Series {
     notes: Vec<Note>,
 }
 
-/// How many of the last rows are kept for validation.
+/// The number of last rows that are kept for validation.
 ///
 /// ```
 /// # #[cfg(feature = "csv")]
@@ -88,7 +88,7 @@ impl Series {
         })
     }
 
-    /// The same series with a text for every row (a date, say); `name` says what the texts are.
+    /// The same series with a label for every row, such as a date; `name` is the name of the labels.
     ///
     /// # Errors
     /// [`DataError::SliceLength`] unless there are `len` labels.
@@ -104,7 +104,7 @@ impl Series {
         Ok(self)
     }
 
-    /// The same series with the unit of every column that `unit_of` knows; it is used in plots only.
+    /// The same series with units, from `unit_of` by column name; they are used in plots only.
     pub fn with_units(mut self, unit_of: impl Fn(&str) -> Option<String>) -> Self {
         self.units = self.names.iter().map(|name| unit_of(name)).collect();
         self
@@ -176,13 +176,13 @@ impl Series {
         self.labels.as_ref().map(|(_, labels)| labels.as_slice())
     }
 
-    /// What the labels are: the name of the column that they come from.
+    /// The name of the labels: that of the column that they come from.
     #[must_use]
     pub fn label_name(&self) -> Option<&str> {
         self.labels.as_ref().map(|(name, _)| name.as_str())
     }
 
-    /// What was guessed when the series was read, or left out of it; nothing for a series that was not read from a table.
+    /// What was guessed or left out when the series was read; empty for a series that was not read from a table.
     #[must_use]
     pub fn notes(&self) -> &[Note] {
         &self.notes
@@ -193,7 +193,7 @@ impl Series {
         Self { notes, ..self }
     }
 
-    /// The same rows from the last to the first, with their labels: of a table whose newest row comes first.
+    /// The same rows and labels in reverse order, for a table whose newest row comes first.
     pub fn reversed(self) -> Self {
         let n = self.columns();
         let mut rows = self.rows;
@@ -212,7 +212,7 @@ impl Series {
         }
     }
 
-    /// The first `rows` rows alone.
+    /// The first `rows` rows.
     ///
     /// # Errors
     /// [`DataError::BadRange`] if there are fewer, or if `rows` is 0.
@@ -228,7 +228,7 @@ impl Series {
         })
     }
 
-    /// The training rows and, after them, the validation rows. Time order is kept: nothing is shuffled.
+    /// The ranges of training rows and of the validation rows after them, in the order of time.
     ///
     /// # Errors
     /// [`DataError::BadSplit`] if a part would be empty.
@@ -261,7 +261,7 @@ impl Series {
         }
     }
 
-    /// Checks that `range` is not empty and lies inside the series; `part` is what messages call it.
+    /// Checks that `range` is not empty and lies inside the series; messages call it `part`.
     ///
     /// # Errors
     /// [`DataError::BadRange`].

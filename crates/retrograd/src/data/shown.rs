@@ -1,12 +1,12 @@
-//! Names and cells as messages, tables and plots show them: whoever wrote the file chose them.
+//! Names and cells from a user's file, made safe for messages, tables and plots.
 
 /// Characters of a name in a message.
 const NAME: usize = 40;
 /// Names in a list of them.
 const NAMES: usize = 20;
 
-/// A text for one place on a line: what would move the cursor, break the line or turn its direction is escaped, as in `\\n` or
-/// `\\u{1b}`, and after `most` characters it is cut with an ellipsis.
+/// A text fit for one line: characters that move the cursor, break the line or change its direction are escaped, as in `\\n` or
+/// `\\u{1b}`, and text beyond `most` characters is replaced by an ellipsis.
 ///
 /// ```
 /// use retrograd::data::printable;
@@ -42,7 +42,7 @@ pub(super) fn shown(text: &str) -> String {
     printable(text, NAME)
 }
 
-/// Names in a message, of many the first.
+/// Names in a message; of many only the first.
 pub(super) fn list(names: &[String]) -> String {
     let first: Vec<String> = names.iter().take(NAMES).map(|n| shown(n)).collect();
     let rest = match names.len().saturating_sub(NAMES) {

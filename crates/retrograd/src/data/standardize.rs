@@ -1,4 +1,4 @@
-//! [`Standardizer`]: to mean 0 and standard deviation 1, as measured on the training part alone.
+//! [`Standardizer`]: scales columns to mean 0 and standard deviation 1, measured on the training part alone.
 
 use std::ops::Range;
 
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{DataError, Series};
 
-/// Mean and standard deviation of every column of the training part. Validation rows never enter: the model would see
-/// through them what it is to predict. Saved beside a trained model, it turns its numbers back into units.
+/// Mean and standard deviation of every column of the training part. Validation rows do not enter, since the model would learn from
+/// them what it has to predict. Save it with a trained model to convert forecasts back to units.
 ///
 /// ```
 /// use retrograd::data::{Series, Standardizer};
@@ -28,7 +28,7 @@ pub struct Standardizer {
     scale: Vec<f64>,
 }
 
-/// What a file says a standardiser is.
+/// A standardiser as stored in a file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SavedStandardizer {
@@ -55,15 +55,15 @@ impl TryFrom<SavedStandardizer> for Standardizer {
     }
 }
 
-/// Numbers of the training part up to this, and standard deviations from its inverse to it, can be squared and summed, here
-/// and in scores.
+/// The greatest number of the training part and, with its inverse, the range of standard deviations: such numbers can be squared
+/// and summed, here and in scores.
 const MOST: f64 = 1e100;
-/// Standardised numbers below this have squares in the range of f32, with room for the sum of a hundred.
+/// Squares of standardised numbers below this fit into f32, with room for a sum of a hundred.
 const FARTHEST: f64 = 1e18;
 
 impl Standardizer {
-    /// Measures the rows `training` of `series`. The scale is the population standard deviation (÷ N); of a column that is
-    /// constant there, it is 1.
+    /// Measures the rows `training` of `series`. The scale is the population standard deviation (÷ N), or 1 for a column that is
+    /// constant there.
     ///
     /// # Errors
     /// [`DataError::BadRange`] if `training` is empty or reaches beyond the series, [`DataError::Scale`] if a column's numbers there
@@ -135,8 +135,8 @@ impl Standardizer {
     /// The series in standardised units: (x − mean) ÷ scale.
     ///
     /// # Errors
-    /// [`DataError::OtherColumns`] if the series has other columns than those that were measured, [`DataError::OutOfScale`] for a
-    /// number of 1e18 standard deviations or more, whose square f32 does not hold.
+    /// [`DataError::OtherColumns`] if the series has other columns than the measured one, [`DataError::OutOfScale`] for a number of
+    /// 1e18 standard deviations or more, whose square does not fit into f32.
     pub fn transform(&self, series: &Series) -> Result<Series, DataError> {
         self.check_columns(series)?;
         let (rows, n) = (self.transform_rows(series.rows())?, self.names.len());
@@ -156,7 +156,7 @@ impl Standardizer {
     /// The series in its own units again: x · scale + mean.
     ///
     /// # Errors
-    /// [`DataError::OtherColumns`] if the series has other columns than those that were measured.
+    /// [`DataError::OtherColumns`] if the series has other columns than the measured one.
     pub fn inverse(&self, series: &Series) -> Result<Series, DataError> {
         self.check_columns(series)?;
         Ok(series.with_rows(self.inverse_rows(series.rows())?))

@@ -1,6 +1,6 @@
-//! Which columns are time, and whether they go on or back.
+//! Detects columns that are time, and whether time advances in them or goes back.
 //!
-//! Everything here is a guess about what a column means. A guess leaves a column out, aloud, or refuses a table; it never
+//! Everything here is a guess about what a column means. A guess leaves a column out, with a note, or rejects a table; it never
 //! changes a number.
 
 use super::IndexUnit;
@@ -16,12 +16,12 @@ pub(super) struct IndexColumn {
     pub(super) falls: bool,
 }
 
-/// Fewest rows that show a column to be an index by even distances alone.
+/// The fewest rows by which a column counts as an index from equal distances alone.
 const EVEN_ROWS: usize = 8;
-/// Fewest rows that show a column to be time, where its numbers look like it.
+/// The fewest rows by which a column counts as time.
 const TIME_ROWS: usize = 3;
 
-/// What unix time is from March 1973 to November 2286 in each unit: the ranges do not overlap.
+/// Unix time from March 1973 to November 2286 in each unit; the ranges do not overlap.
 const UNIX: [(f64, f64, IndexUnit); 4] = [
     (1e8, 1e10, IndexUnit::Seconds),
     (1e11, 1e13, IndexUnit::Milliseconds),
@@ -29,10 +29,9 @@ const UNIX: [(f64, f64, IndexUnit); 4] = [
     (1e17, 1e19, IndexUnit::Nanoseconds),
 ];
 
-/// Whether a column of whole numbers that never turn is time or counts rows. Time is in the range of unix time and mostly goes
-/// on evenly (within a tenth of the median distance, for there are gaps and jitter) or is called a time; or is written as
-/// year, month and day in eight digits. What counts rows goes on by one distance throughout; where it goes back, it must be
-/// called a count or a time.
+/// Whether a monotonic column of whole numbers is time or counts rows. Time is in the range of unix time and has mostly equal
+/// distances (within a tenth of the median, to allow for gaps and jitter) or a name that says time; or it is year, month and day in
+/// eight digits. A count has equal distances throughout; if it falls, its name must say count or time.
 pub(super) fn index(name: &str, values: &[f64]) -> Option<IndexColumn> {
     if values.len() < TIME_ROWS || values.iter().any(|v| v.fract() != 0.0) {
         return None;
@@ -106,8 +105,7 @@ pub(super) enum DateOrder {
     Backwards(usize),
 }
 
-/// How dates follow each other. Of the readings that all of them allow (day or month first), the one that goes back least
-/// often counts.
+/// The order of dates. Of the readings that fit all of them (day or month first), the one that goes back least often counts.
 pub(super) fn order<'a>(texts: impl Iterator<Item = &'a str>) -> DateOrder {
     #[derive(Clone, Copy)]
     struct Reading {
@@ -165,8 +163,8 @@ enum Piece {
     Month(u64),
 }
 
-/// What a text may mean as a date, with a time or without: day first, month first. Dates that begin or name their year or
-/// month mean the same twice; what is no date means nothing.
+/// The possible readings of a text as a date, with or without a time: day first, and month first. They are equal for dates that
+/// begin with the year or name the month, and None for any other text.
 fn moments(text: &str) -> [Option<Moment>; 2] {
     use Piece::{Month, Number};
     let Some((pieces, said)) = pieces(text) else {
@@ -238,7 +236,7 @@ fn moment([year, month, day]: [u64; 3], rest: &[Piece], said: Said) -> Option<Mo
     possible.then_some(out)
 }
 
-/// What words in a date say.
+/// The meaning of words in a date.
 #[derive(Clone, Copy, Default)]
 struct Said {
     /// p.m. or a.m.
@@ -247,7 +245,7 @@ struct Said {
     week: bool,
 }
 
-/// The pieces of a text that has nothing but numbers, months, days of the week and what stands between them in dates.
+/// The pieces of a text that consists of numbers, months, days of the week and the separators of dates.
 fn pieces(text: &str) -> Option<(Vec<Piece>, Said)> {
     const LONGEST: usize = 48;
     if text.len() > LONGEST {

@@ -1,10 +1,10 @@
-//! [`Windows`]: training samples for predicting the next row, cut from one long series.
+//! [`Windows`]: training examples for predicting the next row, cut from one long series.
 //!
-//! A window of T steps that starts at row s reads `input[t]` = row s+t and is to predict `target[t]` = row s+t+1, so it
-//! spans T+1 rows. An epoch takes starts a `stride` apart from an offset that is drawn anew each time: the windows of one
-//! epoch overlap little (T ÷ stride times), yet over the epochs every start is used. All batches have exactly B windows, so one compiled
-//! shape serves; the last batch is topped up with further random windows instead of dropping the remainder. On the
-//! 1,169 training rows of the Seattle data, T = 64, B = 32 and a stride of 8 give 139 windows, 5 batches an epoch.
+//! A window of T steps that starts at row s has `input[t]` = row s+t and `target[t]` = row s+t+1, so it spans T+1 rows. An epoch
+//! takes starts that are `stride` rows apart, from a random offset drawn for each epoch: the windows of one epoch overlap little (T
+//! ÷ stride times), yet over many epochs every start is used. All batches have exactly B windows; the last batch is filled up with
+//! further random windows instead of dropping the remainder. On the 1,169 training rows of the Seattle data, T = 64, B = 32 and a
+//! stride of 8 give 139 windows, 5 batches per epoch.
 
 use std::collections::HashSet;
 use std::marker::PhantomData;
@@ -65,9 +65,9 @@ pub struct WindowBatch<F> {
     pub batch: usize,
     /// n, the columns.
     pub columns: usize,
-    /// The rows that the model reads, `[T, B, n]`.
+    /// The input rows, `[T, B, n]`.
     pub input: Vec<F>,
-    /// The rows that it is to predict: each one row after its input, `[T, B, n]`.
+    /// The rows to predict, each one row after its input, `[T, B, n]`.
     pub target: Vec<F>,
     /// The row of the series at which each window starts, `[B]`.
     pub starts: Vec<usize>,
@@ -97,14 +97,14 @@ pub struct Epoch<'a, F> {
 }
 
 impl<'a> Windows<'a> {
-    /// Bytes that the arrays of a batch may take, unless [`Windows::limit`] says it: 1 GiB.
+    /// The default limit on the bytes of a batch: 1 GiB.
     pub const LIMIT: u64 = 1 << 30;
 
-    /// All windows of `steps` steps whose inputs and targets lie in `range`.
+    /// The windows of `steps` steps whose inputs and targets lie in `range`.
     ///
     /// # Errors
-    /// [`DataError::BadSetting`] if `steps` is 0, [`DataError::BadRange`], and [`DataError::TooShort`] if the range has
-    /// not `steps` + 1 rows.
+    /// [`DataError::BadSetting`] if `steps` is 0, [`DataError::BadRange`], and [`DataError::TooShort`] if the range has fewer than
+    /// `steps` + 1 rows.
     pub fn new(series: &'a Series, range: Range<usize>, steps: usize) -> Result<Self, DataError> {
         at_least_one("the number of steps of a window", steps)?;
         series.check_range("part to cut windows from", &range)?;
@@ -124,7 +124,7 @@ impl<'a> Windows<'a> {
         })
     }
 
-    /// The same windows with another limit on the bytes that the arrays of a batch may take.
+    /// The same windows with another limit on the bytes of a batch.
     pub fn limit(self, bytes: u64) -> Self {
         Self {
             limit: bytes,
@@ -145,7 +145,7 @@ impl<'a> Windows<'a> {
         self.steps
     }
 
-    /// Batches an epoch: the same for every epoch, whatever its offset.
+    /// The number of batches per epoch, whatever its offset.
     ///
     /// # Errors
     /// As [`Windows::batches`].
@@ -165,13 +165,13 @@ impl<'a> Windows<'a> {
         Ok(self.len().div_ceil(stride).div_ceil(batch))
     }
 
-    /// One epoch: batches of exactly `batch` different windows in a random order. Every start `offset + k · stride`
-    /// is seen at least once, the offset being drawn from 0..stride; what the last batch lacks is drawn from all
-    /// starts. A stride of 1 sees every window of the range.
+    /// One epoch: batches of exactly `batch` different windows in a random order. Every start `offset + k · stride` is used at
+    /// least once, with the offset drawn from 0..stride; the missing windows of the last batch are drawn from all starts. A stride
+    /// of 1 uses every window of the range.
     ///
     /// # Errors
     /// [`DataError::BadSetting`] if `batch` or `stride` is 0 or there are fewer than `batch` different windows;
-    /// [`DataError::NoMemory`] if the arrays of a batch need more than [`Windows::limit`], or more than the system gives now.
+    /// [`DataError::NoMemory`] if a batch needs more than [`Windows::limit`], or more than the system has.
     pub fn batches<F: Real>(
         &self,
         batch: usize,
@@ -216,7 +216,7 @@ impl<'a> Windows<'a> {
         Ok(starts)
     }
 
-    /// The batch of the windows that start at the given rows of the series.
+    /// The batch of windows that start at these rows of the series.
     ///
     /// # Errors
     /// [`DataError::BadRange`] if a window would reach beyond the range; [`DataError::NoMemory`] as for [`Windows::batches`].

@@ -1,48 +1,59 @@
 //! Machine code as an engine.
 
-use retrograd_tape::Extent;
 use std::ops::Range;
 use std::time::Duration;
 
-use retrograd_graph::Options;
+use retrograd_graph::{Options, Unroll};
 use retrograd_jit::{CompiledCell, Executor, Purpose, RunError};
-use retrograd_tape::Tape;
+use retrograd_tape::Extent;
 
-use super::{Float, Settings, emptied, parameter_inputs, reserve};
 use crate::cell::Cell;
 use crate::error::Error;
+use crate::numbers::{Float, emptied, reserve};
 
-/// [`Engine::Jit`]. The program that also computes gradients is compiled at once, the one for outputs alone when it is
-/// first needed.
+/// How code is compiled and run. The interpreted tape uses none of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// The greatest number of threads.
+    pub(crate) threads: usize,
+    /// Steps of an unrolled iteration of a recurrence's loop.
+    pub(crate) unroll: Unroll,
+    /// Whether what delays carry is flushed, in single precision.
+    pub(crate) flush: bool,
+    /// The greatest number of bytes beyond the caller's arrays.
+    pub(crate) memory_budget: Option<usize>,
+}
+
+/// [`Engine::Jit`]. The program that also computes gradients is compiled immediately, the one for outputs alone when it is first
+/// needed.
 pub(crate) struct OnJit<T: Float> {
-    tape: Tape,
+    cell: Cell,
     settings: Settings,
     train: CompiledProgram<T>,
     forward: Option<CompiledProgram<T>>,
-    /// Where the outputs of each run lie, in the order of the tape's outputs; both programs write here.
+    /// The outputs of the last run, in the order of the tape's outputs; both programs write here.
     values: Vec<Vec<T>>,
-    /// The allocation of a run's list of slices, for the next run; always empty.
+    /// The allocation of the last run's list of slices, reused by the next; always empty.
     slices: Vec<&'static mut [T]>,
 }
 
-/// A compiled program and where its outputs go.
+/// A compiled program and the destinations of its outputs.
 struct CompiledProgram<T: Float> {
     executor: Executor<T>,
-    /// For each output that is a gradient, its place in the vector of all parameters. The outputs before them are the tape's.
+    /// For each output that is a gradient, its range in the flat vector of parameters. The tape's own outputs come before them.
     gradients: Vec<Range<usize>>,
-    /// Places in that vector of parameters that the loss does not depend on.
+    /// The ranges of parameters that the loss does not depend on.
     zeros: Vec<Range<usize>>,
 }
 
 impl<T: Float> OnJit<T> {
     pub(crate) fn new(cell: &Cell, settings: Settings) -> Result<OnJit<T>, Error> {
-        let tape = cell.tape().clone();
         Ok(OnJit {
-            train: CompiledProgram::compile(&tape, &Purpose::Train, settings)?,
+            train: CompiledProgram::compile(cell, &Purpose::Train, settings)?,
             forward: None,
-            values: tape.outputs().iter().map(|_| Vec::new()).collect(),
+            values: cell.tape().outputs().iter().map(|_| Vec::new()).collect(),
             slices: Vec::new(),
-            tape,
+            cell: cell.clone(),
             settings,
         })
     }
@@ -50,7 +61,7 @@ impl<T: Float> OnJit<T> {
 
 impl<T: Float> CompiledProgram<T> {
     fn compile(
-        tape: &Tape,
+        cell: &Cell,
         purpose: &Purpose,
         settings: Settings,
     ) -> Result<CompiledProgram<T>, Error> {
@@ -58,19 +69,15 @@ impl<T: Float> CompiledProgram<T> {
             o.unroll = settings.unroll;
             o.flush = settings.flush;
         });
-        let cell = CompiledCell::compile_with(tape, purpose, &options)?;
-        let mut executor = cell.executor();
+        let compiled = CompiledCell::compile_with(cell.tape(), purpose, &options)?;
+        let mut executor = compiled.executor();
         executor.set_threads(settings.threads);
         executor.set_budget(settings.memory_budget);
-        let mut end = 0;
-        let places = parameter_inputs(tape).map(|i| {
-            let input = &tape.inputs()[i];
-            let start = end;
-            end += input.ty.shape.len();
-            (format!("grad({})", input.name), start..end)
-        });
+        let places = cell.parameter_specs().zip(cell.parameter_ranges());
+        let places = places.map(|(p, range)| (format!("grad({})", p.name), range));
         let mut zeros: Vec<(String, Range<usize>)> = places.collect();
-        let outputs = cell.outputs().iter().skip(tape.outputs().len());
+        let outputs = compiled.outputs().iter();
+        let outputs = outputs.skip(cell.tape().outputs().len());
         let gradients = outputs.map(|o| {
             let at = zeros.iter().position(|(name, _)| *name == *o.name);
             zeros.remove(at.expect("a gradient of a parameter")).1
@@ -101,7 +108,7 @@ impl<T: Float> OnJit<T> {
             (None, Some(forward)) => forward,
             (None, forward) => {
                 let compiled =
-                    CompiledProgram::compile(&self.tape, &Purpose::Forward, self.settings)?;
+                    CompiledProgram::compile(&self.cell, &Purpose::Forward, self.settings)?;
                 forward.insert(compiled)
             }
         };
@@ -128,7 +135,7 @@ impl<T: Float> OnJit<T> {
         self.slices = emptied(outputs);
         if let Err(RunError::ComputedIndex { .. } | RunError::Index { .. }) = ran {
             // Compiled code only knows that an index is outside; the tape names it, its example and its step.
-            self.tape.check_indices(extent, inputs)?;
+            self.cell.tape().check_indices(extent, inputs)?;
         }
         Ok(ran?)
     }
@@ -137,7 +144,7 @@ impl<T: Float> OnJit<T> {
         &self.values[i]
     }
 
-    /// Time spent on compiling so far.
+    /// Time spent compiling so far.
     pub(crate) fn compile_time(&self) -> Duration {
         let programs = [Some(&self.train), self.forward.as_ref()];
         let times = programs

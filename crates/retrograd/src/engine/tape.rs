@@ -1,11 +1,10 @@
 //! The interpreted tape as an engine.
 
-use retrograd_tape::Extent;
-use retrograd_tape::{InputRole, Interpreter, OutputRole};
+use retrograd_tape::{Extent, InputRole, Interpreter, OutputRole};
 
-use super::{Float, emptied, parameter_inputs};
 use crate::cell::Cell;
 use crate::error::Error;
+use crate::numbers::{Float, emptied};
 
 /// [`Engine::Tape`].
 pub(crate) struct OnTape<T: Float> {
@@ -14,7 +13,7 @@ pub(crate) struct OnTape<T: Float> {
     parameters: Vec<usize>,
     /// For each output, whether it is the loss.
     is_loss: Vec<bool>,
-    /// The allocation of a run's list of cotangents, for the next run; always empty.
+    /// The allocation of the last run's list of cotangents, reused by the next; always empty.
     cotangents: Vec<Option<&'static [T]>>,
 }
 
@@ -24,7 +23,9 @@ impl<T: Float> OnTape<T> {
         let outputs = tape.outputs().iter();
         OnTape {
             interpreter: Interpreter::with_gradients(tape, |i| i.role == InputRole::Param),
-            parameters: parameter_inputs(tape).collect(),
+            parameters: (0..tape.inputs().len())
+                .filter(|&i| tape.inputs()[i].role == InputRole::Param)
+                .collect(),
             is_loss: outputs.map(|o| o.role == OutputRole::Loss).collect(),
             cotangents: Vec::new(),
         }

@@ -3,11 +3,11 @@
 use super::{
     Optimizer, Step, StepError, first_infinite, flushed, fraction, memory, not_negative, positive,
 };
-use crate::engine::Float;
 use crate::error::Error;
+use crate::numbers::Float;
 
-/// Adam (Kingma & Ba 2015, algorithm 1), with bias correction, and decoupled weight decay (Loshchilov & Hutter 2019,
-/// algorithm 2) if asked for.
+/// Adam (Kingma & Ba 2015, algorithm 1), with bias correction, and decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2)
+/// if requested.
 ///
 /// ```
 /// use retrograd::Adam;
@@ -26,7 +26,7 @@ pub struct Adam {
     pub beta2: f64,
     /// ε, added to the root of the mean squared gradient.
     pub epsilon: f64,
-    /// λ: every step first takes learning rate · λ of each parameter away.
+    /// λ: every step first subtracts learning rate · λ of each parameter.
     pub weight_decay: f64,
 }
 

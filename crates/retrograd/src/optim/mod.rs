@@ -1,7 +1,7 @@
 //! Optimisers: the trait [`Optimizer`], which is open, and [`Adam`] and [`Sgd`], which implement it. All parameters are one flat
 //! vector, and a step is one pass over it.
 //!
-//! An optimiser of your own says how it moves the parameters and what it remembers from step to step:
+//! An optimiser of your own says how it moves the parameters and what it remembers between steps:
 //!
 //! ```
 //! use retrograd::optim::{Optimizer, Step, StepError};
@@ -56,13 +56,13 @@ mod sgd;
 
 use std::fmt::Debug;
 
-use crate::engine::{Float, zeros};
 use crate::error::Error;
+use crate::numbers::{Float, zeros};
 
 pub use adam::Adam;
 pub use sgd::Sgd;
 
-/// What moves parameters along a gradient: its settings, and how it makes one step. What it remembers from step to step lies
+/// Moves parameters along a gradient: its settings, and the computation of one step. What it remembers between steps is stored
 /// outside it, in [`Step::memory`].
 ///
 /// Gradient descent without a memory; [the module's example](self) has one:
@@ -102,7 +102,7 @@ pub trait Optimizer: Debug + Send + Sync + 'static {
     /// Sets the step size, for schedules. It is a finite number of at least 0.
     fn set_learning_rate(&mut self, learning_rate: f64);
 
-    /// Whether the settings make sense; asked once, before the first step. The learning rate has been checked.
+    /// Checks the settings; called once, before the first step. The learning rate has already been checked.
     ///
     /// # Errors
     /// [`Error::Setting`].
@@ -110,19 +110,19 @@ pub trait Optimizer: Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Names of the vectors that it remembers, each as long as the parameters and zeros before the first step.
+    /// Names of the vectors that it keeps between steps. Each is as long as the parameters, and zero before the first step.
     fn memory(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Makes a step.
+    /// Computes one step.
     ///
     /// # Errors
-    /// [`StepError`]; then it has changed nothing.
+    /// [`StepError`]; nothing has changed then.
     fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), StepError>;
 }
 
-/// What an optimiser makes a step of. All slices are as long as the parameters.
+/// The arguments of an optimiser's step. All slices are as long as the parameters.
 ///
 /// [The module's example](self) uses its memory; this one the number of the step:
 ///
@@ -159,17 +159,17 @@ pub trait Optimizer: Debug + Send + Sync + 'static {
 pub struct Step<'a, T> {
     /// The number of the step, the first being 1.
     pub number: u64,
-    /// What is to be moved.
+    /// The parameters to move.
     pub parameters: &'a mut [T],
-    /// The gradient in the parameters, before scaling.
+    /// The gradient with respect to the parameters, before scaling.
     pub gradient: &'a [T],
-    /// What the gradient is to be multiplied by, 1 unless it is clipped: an optimiser that leaves it out is not clipped.
+    /// The factor to multiply the gradient by, 1 unless it is clipped: an optimiser that ignores it does not clip.
     pub scale: f64,
     /// The vectors that [`Optimizer::memory`] names, in that order.
     pub memory: &'a mut [Vec<T>],
 }
 
-/// A step that an optimiser did not make; it has changed nothing.
+/// Why an optimiser rejected a step. Nothing has changed.
 ///
 /// ```
 /// use retrograd::Adam;
@@ -185,16 +185,16 @@ pub struct Step<'a, T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StepError {
-    /// A number that it remembers would not be finite.
+    /// A number in its memory would not be finite.
     #[error("{what} would not be finite at element {element}")]
     Overflow {
         /// What would not be finite.
         what: &'static str,
-        /// Whose, as a position in the vector of all parameters.
+        /// The element, as a position in the vector of all parameters.
         element: usize,
     },
-    /// Other than as many vectors in [`Step::memory`] as it needs: whoever passes a step on to another optimiser passes on its
-    /// [`Optimizer::memory`] too.
+    /// [`Step::memory`] does not have as many vectors as it needs: an optimiser that wraps another must also forward its
+    /// [`Optimizer::memory`].
     #[error("the optimiser remembers {needed} vectors, and was given {found}")]
     Memory {
         /// How many it needs.
@@ -204,7 +204,7 @@ pub enum StepError {
     },
 }
 
-/// The vectors of a step's memory, as many as an optimiser has.
+/// The `N` vectors of a step's memory.
 ///
 /// # Errors
 /// [`StepError::Memory`].
@@ -215,8 +215,8 @@ fn memory<T, const N: usize>(memory: &mut [Vec<T>]) -> Result<&mut [Vec<T>; N], 
         .map_err(|_| StepError::Memory { needed: N, found })
 }
 
-/// An optimiser at work on a vector of `n` parameters: its settings, what it remembers, and how many steps it has made. A
-/// [`Trainer`](crate::Trainer) has one; use it directly to train something of your own.
+/// An optimiser together with its memory for `n` parameters and the number of steps so far. A [`Trainer`](crate::Trainer) has one;
+/// use it directly to train anything else.
 ///
 /// ```
 /// use retrograd::Adam;
@@ -283,11 +283,11 @@ impl<O: Optimizer, T: Float> OptimizerState<O, T> {
 
 /// [`OptimizerState`] of any optimiser.
 pub(crate) trait AnyOptimizer<T>: Debug + Send + Sync {
-    /// Settings, for people.
+    /// The settings, for display.
     fn settings(&self) -> &dyn Debug;
     fn learning_rate(&self) -> f64;
     fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error>;
-    /// The steps made so far.
+    /// The number of steps so far.
     fn steps(&self) -> u64;
     /// As [`OptimizerState::step`].
     fn step(&mut self, parameters: &mut [T], gradient: &[T], scale: f64) -> Result<(), StepError>;
@@ -317,8 +317,8 @@ impl<O: Optimizer, T: Float> AnyOptimizer<T> for OptimizerState<O, T> {
     }
 }
 
-/// What a learning rate is multiplied by when the share `done` of all steps is made and it is to fall to 0 as half a cosine
-/// (Loshchilov & Hutter 2017, equation 5): [`Trainer::set_learning_rate`](crate::Trainer::set_learning_rate) sets the product.
+/// The factor of a learning rate that falls to 0 as half a cosine (Loshchilov & Hutter 2017, equation 5), after the share `done` of
+/// all steps. Pass the product to [`Trainer::set_learning_rate`](crate::Trainer::set_learning_rate).
 ///
 /// ```
 /// use retrograd::optim::half_cosine;
@@ -331,8 +331,8 @@ pub fn half_cosine(done: f64) -> f64 {
     0.5 * (1.0 + (std::f64::consts::PI * done).cos())
 }
 
-/// √Σ g², accumulated in f64 whatever the gradient's type. It is finite wherever the norm is: squares that overflow or vanish
-/// are taken of numbers that have been scaled first.
+/// √Σ g², accumulated in f64 whatever the gradient's type. It is finite whenever the norm is: where squares would overflow or
+/// vanish, the numbers are scaled first.
 ///
 /// ```
 /// use retrograd::optim::global_norm;
@@ -360,7 +360,7 @@ pub fn global_norm<T: Float>(gradient: &[T]) -> f64 {
     }
 }
 
-/// What to scale a gradient of this norm by so that its norm is at most `limit` (Pascanu et al. 2013, algorithm 1).
+/// The factor that scales a gradient of this norm to a norm of at most `limit` (Pascanu et al. 2013, algorithm 1).
 ///
 /// ```
 /// use retrograd::optim::{clip_scale, global_norm};
@@ -387,8 +387,8 @@ fn flushed<T: Float>(x: T) -> T {
     }
 }
 
-/// The first place where `value` of what is remembered and the gradient is not finite. Chunks are looked at without a branch, so
-/// that the compiler can do so in vectors.
+/// The first position at which `value` of memory and gradient is not finite. Chunks are tested without a branch, so that the
+/// compiler vectorises the test.
 fn first_infinite<T: Float>(
     memory: &[T],
     gradient: &[T],
@@ -414,7 +414,7 @@ pub(crate) fn first_non_finite<T: Float>(values: &[T]) -> Option<usize> {
     first_infinite(values, values, |v, _| v)
 }
 
-/// It is to be finite in the parameters' precision too.
+/// Requires the learning rate to be finite in the parameters' precision too.
 fn check_learning_rate<T: Float>(learning_rate: f64) -> Result<(), Error> {
     not_negative("the learning rate", learning_rate)?;
     match T::from_f64(learning_rate).to_f64().is_finite() {

@@ -1,8 +1,8 @@
 //! Gradient descent, plain and with momentum.
 
 use super::{Optimizer, Step, StepError, first_infinite, flushed, fraction, memory};
-use crate::engine::Float;
 use crate::error::Error;
+use crate::numbers::Float;
 
 /// Stochastic gradient descent with momentum (Polyak 1964; in PyTorch's form, b ← μ b + g, θ ← θ − learning rate · b).
 ///
@@ -15,7 +15,7 @@ use crate::error::Error;
 pub struct Sgd {
     /// The step size.
     pub learning_rate: f64,
-    /// μ, how much of the last step is taken again.
+    /// μ, the share of the last step that is repeated.
     pub momentum: f64,
 }
 

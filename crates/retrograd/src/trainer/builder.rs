@@ -1,15 +1,14 @@
 //! [`TrainerBuilder`]: a trainer's settings.
 
-use std::ops::Range;
-
 use retrograd_graph::Unroll;
 use retrograd_tape::OutputRole;
 
 use super::Trainer;
 use crate::batch::Feed;
 use crate::cell::Cell;
-use crate::engine::{Engine, Float, Runner, Settings, at_least_one_thread, zeros};
+use crate::engine::{Engine, Runner, Settings, at_least_one_thread};
 use crate::error::Error;
+use crate::numbers::{Float, zeros};
 use crate::optim::{Optimizer, OptimizerState, positive};
 
 /// The settings of a [`Trainer`] to be; [`Trainer::builder`] makes one.
@@ -38,7 +37,7 @@ pub struct TrainerBuilder<O, T: Float = f32> {
 }
 
 impl Trainer<f32> {
-    /// A trainer's settings: [`Engine::Jit`], seed 0, one thread, no clipping, and f32 unless told otherwise.
+    /// A trainer's settings: [`Engine::Jit`], seed 0, one thread, no clipping, f32.
     pub fn builder<O: Optimizer>(cell: Cell, optimizer: O) -> TrainerBuilder<O> {
         TrainerBuilder {
             cell,
@@ -56,13 +55,13 @@ impl Trainer<f32> {
 }
 
 impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
-    /// What runs the cell.
+    /// The engine that runs the cell.
     #[must_use]
     pub fn engine(self, engine: Engine) -> Self {
         TrainerBuilder { engine, ..self }
     }
 
-    /// What the parameters' beginnings and the masks are drawn from.
+    /// The seed of initial parameters and masks.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         TrainerBuilder { seed, ..self }
@@ -74,18 +73,17 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         TrainerBuilder { threads, ..self }
     }
 
-    /// How many steps an unrolled iteration of a recurrence's compiled loop does, as [`Unroll::by`] allows; results are bitwise the same
-    /// for any factor. The interpreted tape has no such loop.
+    /// The number of steps in an unrolled iteration of a recurrence's compiled loop, as [`Unroll::by`] allows; results are bitwise
+    /// the same for any factor. The interpreted tape has no such loop.
     #[must_use]
     pub fn unroll(self, unroll: Unroll) -> Self {
         TrainerBuilder { unroll, ..self }
     }
 
-    /// Lets a run of compiled code take no more than this many bytes beyond parameters, batch and results: blocks of steps get
-    /// shorter, and the backward step makes what it needs of the forward step again instead of keeping it. Gradients are
-    /// the same up to rounding. Without it, runs take what they are fastest with. Whether it is enough depends on steps and rows: a
-    /// run that needs more is an error that names the least, [`RunError::Budget`](crate::RunError::Budget). The interpreted tape
-    /// takes what it takes.
+    /// Limits the memory of compiled code to this many bytes beyond parameters, batch and results: blocks of steps get shorter, and
+    /// the backward step recomputes forward values instead of keeping them. Gradients are the same up to rounding. Without a
+    /// budget, runs use the memory that makes them fastest. Whether a budget suffices depends on steps and rows: a run that needs
+    /// more fails with [`RunError::Budget`](crate::RunError::Budget), which names the minimum. The interpreted tape ignores it.
     #[must_use]
     pub fn memory_budget(self, bytes: usize) -> Self {
         TrainerBuilder {
@@ -94,7 +92,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         }
     }
 
-    /// Scales gradients down whose norm, over all parameters, is greater than this.
+    /// Scales down gradients whose norm, over all parameters, is greater than this.
     #[must_use]
     pub fn clip(self, norm: f64) -> Self {
         TrainerBuilder {
@@ -103,8 +101,8 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         }
     }
 
-    /// Whether compiled code in f32 makes a state that decays, and its cotangent, 0 where it is below 2⁻¹²⁶, the least normal number;
-    /// it does unless told otherwise here. Denormal numbers make loops several times slower.
+    /// Whether compiled code in f32 sets a decaying state and its cotangent to 0 below 2⁻¹²⁶, the least normal number; by default
+    /// it does. Denormal numbers make loops several times slower.
     #[must_use]
     pub fn flush(self, flush: bool) -> Self {
         TrainerBuilder { flush, ..self }
@@ -127,7 +125,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         }
     }
 
-    /// Readies the engine and draws the parameters.
+    /// Prepares the engine and draws the parameters.
     ///
     /// # Errors
     /// [`Error::NoLoss`], [`Error::Setting`], [`Error::NoMemory`], and [`Error::Compile`] if the cell cannot be compiled.
@@ -142,13 +140,6 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         if let Some(norm) = self.clip {
             positive("the norm to clip gradients at", norm)?;
         }
-        let mut end = 0;
-        let ranges = cell.parameter_specs().map(|p| {
-            let start = end;
-            end += p.shape.len();
-            start..end
-        });
-        let ranges: Vec<Range<usize>> = ranges.collect();
         let parameters: Vec<T> = cell.initial_parameters(self.seed)?;
         let settings = Settings {
             threads: self.threads,
@@ -167,7 +158,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             gradient: zeros("the gradients", parameters.len())?,
             before: zeros("the parameters", parameters.len())?,
             parameters,
-            ranges,
+            ranges: cell.parameter_ranges().collect(),
             cell,
         })
     }

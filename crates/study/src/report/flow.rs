@@ -1,121 +1,17 @@
 //! What the error flow says.
 
 mod findings;
+mod quantiles;
 
-use std::collections::BTreeMap;
+use quantiles::{FlowQuantiles, FlowsByState, bare, carrier};
 
-use super::numbers::{log_quantile, seeds as counted, share, short};
-use super::{Found, Picture, Section, Table};
-use crate::flow::Curves;
+use super::found::Found;
+use super::numbers::{seeds as counted, share, short};
+use super::{Picture, Section, Table};
 use crate::study::{BIASES, flow_systems, memory_systems};
 use crate::systems::{Recurrent, System};
 use crate::tasks::MemoryTask;
-use crate::{Job, Outcome};
 use retrograd_plot::{Axis, Curve, Figure, LinePanel, LinePlot};
-
-/// A state's error flow over seeds, at each k.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct FlowQuantiles {
-    median: Vec<f64>,
-    /// The quartiles.
-    band: Vec<(f64, f64)>,
-}
-
-type FlowsByState = BTreeMap<String, FlowQuantiles>;
-
-impl Found<'_> {
-    /// Of these jobs, k from 0 to `steps`; `relative` to what reaches the last hidden state of the same run.
-    fn flows(&self, jobs: impl Iterator<Item = Job>, steps: usize, relative: bool) -> FlowsByState {
-        let mut states: BTreeMap<String, Vec<Vec<f64>>> = BTreeMap::new();
-        for job in jobs {
-            let curves: &Curves = match self.store.get(&job) {
-                Some(Outcome::Flow(curves)) => curves,
-                Some(Outcome::Memory(learned)) => match &learned.seen {
-                    Some(seen) => &seen.flow,
-                    None => continue,
-                },
-                _ => continue,
-            };
-            let unit = match relative {
-                true => curves["h'"].first().copied().unwrap_or(f64::NAN),
-                false => 1.0,
-            };
-            for (state, curve) in curves {
-                let curve = curve.iter().map(|f| f / unit).collect();
-                states.entry(state.clone()).or_default().push(curve);
-            }
-        }
-        let over = |curves: Vec<Vec<f64>>| {
-            let mut flow = FlowQuantiles::default();
-            for k in 0..=steps {
-                let at = |c: &Vec<f64>| c.get(k).copied().unwrap_or(f64::INFINITY);
-                let values: Vec<f64> = curves.iter().map(at).collect();
-                let at = |share| log_quantile(&values, share);
-                flow.median.push(at(0.5));
-                flow.band.push((at(0.25), at(0.75)));
-            }
-            flow
-        };
-        let all = states.into_iter();
-        all.map(|(state, curves)| (state, over(curves))).collect()
-    }
-
-    /// Before training.
-    fn start(&self, system: System) -> FlowsByState {
-        let seeds = self.study.seeds(self.study.flow_seeds);
-        let jobs = seeds.map(|seed| self.study.flow(system, seed));
-        self.flows(jobs, self.study.flow.steps, false)
-    }
-
-    /// The seeds that both [`Found::before`] and [`Found::after`] are of.
-    fn trained_seeds(&self) -> u64 {
-        self.study.memory_seeds.min(self.study.flow_seeds)
-    }
-
-    /// Before training on the adding problem, of the seeds that are trained, relative to the last hidden state's.
-    fn before(&self, system: System) -> FlowsByState {
-        let seeds = self.study.seeds(self.trained_seeds());
-        let jobs = seeds.map(|seed| self.study.flow(system, seed));
-        self.flows(jobs, self.study.flow.steps, true)
-    }
-
-    /// After training on the adding problem, relative to the last hidden state's.
-    fn after(&self, system: System) -> FlowsByState {
-        let seeds = self.study.seeds(self.trained_seeds());
-        let lag = self.study.looked_at;
-        let jobs = seeds.map(|seed| self.study.memory(system, MemoryTask::Adding, lag, seed));
-        self.flows(jobs, lag - 1, true)
-    }
-
-    /// The farthest k that trained flow is told at: that of the first step of a sequence as long as the trained ones.
-    fn trained_far(&self) -> usize {
-        (self.study.looked_at - 1).min(self.study.flow.steps)
-    }
-}
-
-/// The state that carries a system's memory: c where there is one.
-fn carrier(flows: &FlowsByState) -> (&str, &FlowQuantiles) {
-    let of = |state: &str| flows.get_key_value(state);
-    let (state, flow) = of("c'").or_else(|| of("h'")).expect("every cell has a h");
-    (bare(state), flow)
-}
-
-/// A state's name without its prime.
-fn bare(state: &str) -> &str {
-    state.trim_end_matches('\'')
-}
-
-impl FlowQuantiles {
-    fn at(&self, k: usize) -> f64 {
-        self.median[k.min(self.median.len() - 1)]
-    }
-
-    /// What a step keeps of the error, on the average from k = 10 (half of k where that is less) to k.
-    fn kept(&self, k: usize) -> f64 {
-        let from = 10.min(k / 2);
-        (self.at(k) / self.at(from)).powf(1.0 / (k - from) as f64)
-    }
-}
 
 pub(crate) fn section(found: &Found<'_>) -> Section {
     let far = found.study.flow.steps.min(100);

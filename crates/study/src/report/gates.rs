@@ -1,7 +1,8 @@
 //! What the gates of a trained S2 do over one sequence.
 
+use super::found::Found;
 use super::numbers::{mean, share};
-use super::{Found, Picture, Section, Table};
+use super::{Picture, Section, Table};
 use crate::memory::{Gates, Learned};
 use crate::systems::System;
 use crate::tasks::MemoryTask;

@@ -1,7 +1,8 @@
 //! What the tasks of long memory say.
 
+use super::found::Found;
 use super::numbers::{list, median, more_runs, percent, seeds, short, whole};
-use super::{Found, Picture, Section, Table};
+use super::{Picture, Section, Table};
 use crate::Outcome;
 use crate::memory::Learned;
 use crate::study::memory_systems;

@@ -4,6 +4,7 @@
 
 mod document;
 mod flow;
+mod found;
 mod gates;
 mod memory;
 mod next;
@@ -15,7 +16,9 @@ use std::path::{Path, PathBuf};
 
 pub use document::{Picture, Section, StudyReport, Table};
 
-use super::{Scale, Store, Study, StudyError};
+use found::Found;
+
+use crate::{Scale, Store, Study, StudyError};
 use retrograd::Engine;
 
 impl Study {
@@ -89,12 +92,6 @@ fn finished(store: &Store) -> String {
         run.cores,
         if run.cores == 1 { "core" } else { "cores" },
     )
-}
-
-/// A study whose every job has an outcome.
-struct Found<'a> {
-    study: &'a Study,
-    store: &'a Store,
 }
 
 impl StudyReport {

@@ -1,7 +1,8 @@
 //! What the real series say.
 
+use super::found::Found;
 use super::numbers::{list, median, percent, quantile, whole};
-use super::{Found, Picture, Section, Table};
+use super::{Picture, Section, Table};
 use crate::baseline::Scores;
 use crate::next::{Forecast, Observed};
 use crate::systems::System;

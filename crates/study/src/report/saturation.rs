@@ -1,7 +1,8 @@
 //! What the long streams say.
 
+use super::found::Found;
 use super::numbers::{list, mean, middle, percent, quantile, seeds as counted, short, whole};
-use super::{Found, Picture, Section, Table};
+use super::{Picture, Section, Table};
 use crate::saturation::{EXPLODED, SATURATED, SaturationBound, SaturationCurve};
 use crate::study::{memory_systems, stream_systems};
 use crate::systems::{Recurrent, System};

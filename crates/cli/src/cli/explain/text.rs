@@ -8,8 +8,10 @@ use retrograd_graph::plan::cost::Work;
 use retrograd_graph::plan::{LoopKind, Storage};
 use retrograd_jit::predict::Machine;
 
-use super::PLAN;
 use super::units::{bytes, quantity, time};
+
+/// The name that stands for the plan among the passes'.
+pub(super) const PLAN: &str = "plan";
 
 pub(super) fn summary(
     cell: &Cell,

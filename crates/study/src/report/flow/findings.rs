@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
-use super::super::Found;
+use super::super::found::Found;
 use super::super::numbers::{factor, list, relate, share, short};
-use super::{FlowQuantiles, carrier};
+use super::quantiles::{FlowQuantiles, carrier};
 use crate::study::{BIASES, memory_systems};
 use crate::systems::{Recurrent, System};
 use crate::tasks::MemoryTask;

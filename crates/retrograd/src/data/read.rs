@@ -1,0 +1,140 @@
+//! Reading CSV from a file, a reader or a text, and the embedded data sets.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::load::parse;
+use super::{Csv, DataError, Series};
+use crate::files::{read_all, read_or_receive};
+
+impl Csv {
+    /// Reads a file, or a pipe.
+    ///
+    /// # Errors
+    /// Every variant of [`DataError`] that names a file; among them [`DataError::Unreadable`] for a directory or a device and
+    /// [`DataError::TooLarge`].
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Series, DataError> {
+        let path = path.as_ref();
+        let bytes = read_or_receive(path, self.limit).map_err(|e| self.unreadable(path, e))?;
+        self.bytes(&bytes, &path.display().to_string())
+    }
+
+    /// Reads from `reader`, such as standard input, to its end; messages call it `file`.
+    ///
+    /// # Errors
+    /// As [`Csv::open`].
+    pub fn read(&self, reader: impl Read, file: &str) -> Result<Series, DataError> {
+        let bytes = read_all(reader, self.limit).map_err(|e| self.unreadable(file.as_ref(), e))?;
+        self.bytes(&bytes, file)
+    }
+
+    /// Parses text; messages call it `file`.
+    ///
+    /// # Errors
+    /// Every variant of [`DataError`] that names a file, except those for files that cannot be read.
+    pub fn parse(&self, text: &str, file: &str) -> Result<Series, DataError> {
+        parse(text, file, self)
+    }
+
+    fn unreadable(&self, path: &Path, cause: io::Error) -> DataError {
+        match cause.kind() {
+            io::ErrorKind::FileTooLarge => DataError::TooLarge {
+                file: path.display().to_string(),
+                limit: self.limit,
+            },
+            _ => DataError::Unreadable {
+                path: path.to_owned(),
+                cause,
+            },
+        }
+    }
+
+    fn bytes(&self, bytes: &[u8], file: &str) -> Result<Series, DataError> {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let before = &bytes[..error.valid_up_to()];
+            let line = 1 + before.iter().filter(|&&b| b == b'\n').count() as u64;
+            DataError::NotUtf8 {
+                file: file.to_owned(),
+                line,
+            }
+        })?;
+        self.parse(text, file)
+    }
+
+    fn of(columns: Option<&[String]>) -> Csv {
+        match columns {
+            Some(names) => Csv::new().columns(names),
+            None => Csv::new(),
+        }
+    }
+}
+
+impl Series {
+    /// Reads a CSV file with a header line: these columns, or by default those that [`Csv::columns`] describes.
+    ///
+    /// # Errors
+    /// As [`Csv::open`].
+    pub fn from_csv_path(
+        path: impl AsRef<Path>,
+        columns: Option<&[String]>,
+    ) -> Result<Self, DataError> {
+        Csv::of(columns).open(path)
+    }
+
+    /// Reads CSV from `reader`, such as standard input; messages call it `file`. See [`Series::from_csv_path`].
+    ///
+    /// # Errors
+    /// As [`Csv::open`].
+    pub fn from_csv_reader(
+        reader: impl Read,
+        file: &str,
+        columns: Option<&[String]>,
+    ) -> Result<Self, DataError> {
+        Csv::of(columns).read(reader, file)
+    }
+
+    /// Parses CSV text; messages call it `file`. See [`Series::from_csv_path`].
+    ///
+    /// # Errors
+    /// As [`Csv::parse`].
+    pub fn from_csv_str(
+        text: &str,
+        file: &str,
+        columns: Option<&[String]>,
+    ) -> Result<Self, DataError> {
+        Csv::of(columns).parse(text, file)
+    }
+
+    /// The embedded daily weather of Seattle, 2012–2015: `[1461, 4]`, columns `precipitation` (mm), `temp_max` and
+    /// `temp_min` (°C), `wind` (m/s), labelled by `date`. Source: NOAA; see data/README.md.
+    pub fn seattle_weather() -> Self {
+        let text = include_str!("../../data/seattle-weather.csv");
+        let columns = ["precipitation", "temp_max", "temp_min", "wind"];
+        let series = embedded(text, "seattle-weather.csv (embedded)", &columns);
+        series.with_units(|column| {
+            let unit = match column {
+                "precipitation" => "mm",
+                "temp_max" | "temp_min" => "°C",
+                "wind" => "m/s",
+                _ => return None,
+            };
+            Some(unit.to_owned())
+        })
+    }
+
+    /// The embedded yearly sunspot number, 1700–2008: `[309, 1]`, column `SUNACTIVITY` (a count), labelled by `YEAR`.
+    /// Source: NOAA; see data/README.md.
+    pub fn sunspots() -> Self {
+        let text = include_str!("../../data/sunspots.csv");
+        embedded(text, "sunspots.csv (embedded)", &["SUNACTIVITY"])
+    }
+}
+
+/// An embedded data set, without notes.
+fn embedded(text: &str, file: &str, columns: &[&str]) -> Series {
+    let series = Csv::new()
+        .columns(columns.iter().copied())
+        .parse(text, file);
+    let series = series.unwrap_or_else(|e| panic!("the embedded data set is broken: {e}"));
+    series.with_notes(Vec::new())
+}

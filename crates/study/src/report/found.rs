@@ -1,0 +1,9 @@
+//! [`Found`]: what a report is made of.
+
+use crate::{Store, Study};
+
+/// A study whose every job has an outcome.
+pub(super) struct Found<'a> {
+    pub(super) study: &'a Study,
+    pub(super) store: &'a Store,
+}
