@@ -1,4 +1,4 @@
-//! Both engines compute the same gradients: what is fast must be right.
+//! Checks that both engines compute the same gradients.
 //!
 //! The tolerance is measured, not guessed. The tape in f64 on the same numbers is right to about 2⁻²⁹ of what f32 can be, so its
 //! distance from the tape in f32 is what rounding to f32 does to this cell at this length and batch (the steps, the

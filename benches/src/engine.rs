@@ -12,9 +12,9 @@ use retrograd_tape::{Input, InputRole, Interpreter, OutputRole, Real, Shape};
 
 use crate::work::{StepArrays, observed};
 
-/// Something that makes training steps.
+/// An engine that runs training steps.
 pub trait Steps<T> {
-    /// One step.
+    /// Runs one step.
     ///
     /// # Panics
     /// If the work is not that of the engine's cell.
@@ -23,19 +23,19 @@ pub trait Steps<T> {
     /// The last step's gradient of each parameter, by the parameter's name.
     fn gradients(&self) -> Vec<(String, Vec<T>)>;
 
-    /// Bytes of arrays that the engine holds beside the caller's.
+    /// Bytes of the engine's arrays, not counting the caller's.
     fn workspace_bytes(&self) -> usize;
 
-    /// Milliseconds of making the engine from the cell, what other work is lazy not counted.
+    /// Milliseconds to prepare the engine from the cell, without lazy work.
     fn compile_ms(&self) -> f64;
 
-    /// Seconds that a step should take on one thread, where there is a model of it.
+    /// Predicted seconds of a step on one thread, if there is a model.
     fn predicted_seconds(&self, _: &Machine, _: &StepArrays<T>) -> Option<f64> {
         None
     }
 }
 
-/// How much of the step a compiled program is for.
+/// The part of a step that a compiled program computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Portion {
     /// Outputs alone.

@@ -1,5 +1,5 @@
-//! What the benchmarks share: cells as the peers write them, their training step on both engines, and what the machine
-//! can do at most. The binary `grid` prints all of it, one JSON line an engine and shape.
+//! Shared code of the benchmarks: cells as PyTorch and JAX programs write them, their training step on both engines, and the peak
+//! rates of the machine. The binary `grid` prints all of it, one JSON line per engine and shape.
 //!
 //! A *step* here is one training step without the optimiser: forward over T steps of B rows from zero state, loss
 //! Σ y·gy for fixed random gy, gradients of all weights and biases (not of the input). Weights count as changed before

@@ -1,4 +1,4 @@
-//! Times as the peers' program takes them, and the process's memory.
+//! Timing as in `peers.py`, and the memory of the process.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub struct Times {
     /// The median.
     pub median_ms: f64,
-    /// The least: what the machine does when nobody else has it.
+    /// The minimum, without interference by other work.
     pub min_ms: f64,
 }
 
@@ -28,7 +28,7 @@ pub fn times(secs: f64, mut f: impl FnMut()) -> Times {
     }
 }
 
-/// The most memory (MiB) that the process has had in use so far; `None` where the system does not say (`/proc`).
+/// The peak memory of the process so far in MiB; `None` if the system does not report it (`/proc`).
 pub fn peak_rss_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;

@@ -1,5 +1,5 @@
-//! What the machine can do at most: fused multiply-adds in registers, and reading memory. Shares of it are comparable
-//! between machines where times are not.
+//! Peak rates of the machine: fused multiply-adds in registers, and reading memory. Shares of the peak are comparable between
+//! machines; times are not.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Samples one after another: what a stepper works on, and how few cycles a sample could take.
+//! Streaming: samples for a stepper, and a lower bound on the cycles per sample.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use retrograd_tape::{Domain, InputRole, Shape};
 
 use crate::work::StepArrays;
 
-/// Samples that are gone through again and again.
+/// The number of samples, used cyclically.
 const SAMPLES: usize = 16;
 
 /// A stepper and its samples.
@@ -57,7 +57,7 @@ impl SampleStream {
         &self.stepper
     }
 
-    /// Takes the next sample. One input is the usual case; more make a list, which is allocated.
+    /// Processes the next sample. With more than one input, a list is allocated.
     pub fn step(&mut self) {
         let sample = &self.samples[self.next];
         self.next = (self.next + 1) % SAMPLES;

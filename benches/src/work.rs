@@ -1,4 +1,4 @@
-//! What a step works on: inputs, weights and the cotangents gy of the outputs, the same for both engines.
+//! The arrays of a step: inputs, weights and the cotangents gy of the outputs, the same for both engines.
 
 use retrograd::Cell;
 use retrograd_tape::{Extent, InputRole, OutputRole, Real, Tape};

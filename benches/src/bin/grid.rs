@@ -1,4 +1,4 @@
-//! Training steps of recurrent cells, one JSON line an engine and shape, with the keys of `peers.py` and more:
+//! Measures training steps of recurrent cells, one JSON line per engine and shape, with the keys of `peers.py` and more:
 //!
 //!     cargo run -q --release -p retrograd-bench --bin grid -- --cell lstm --shapes 32x1x100,128x32x100 --threads 1
 //!     cargo run -q --release -p retrograd-bench --bin grid -- --stepper --cell lstm --shapes 16x1x1000,64x1x1000,128x1x1000

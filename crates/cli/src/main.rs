@@ -1,4 +1,4 @@
-//! The program `retrograd`: trains a cell on a table of observations and says how well it forecasts, and how fast it ran.
+//! The program `retrograd`: trains a cell on a table of observations and reports how well it forecasts and how fast it ran.
 #![forbid(unsafe_code)]
 
 mod cli;

@@ -1,8 +1,8 @@
-//! [`Drawing`]: a step graph as a picture, for people.
+//! [`Drawing`]: a step graph as a picture.
 //!
-//! What depends on parameters and constants alone is written into the label of the op that reads it, so that a product
-//! stands there with the names of the weights that are stacked in it; slices, broadcasts and changes of shape are labels
-//! of edges. What stays are states, products, element-wise ops, sums, inputs and outputs, in groups by where they run.
+//! Values that depend on parameters and constants alone are written into the label of the op that reads them, so that a product
+//! shows the names of its stacked weights; slices, broadcasts and changes of shape are labels of edges. The nodes are states,
+//! products, element-wise ops, sums, inputs and outputs, grouped by where they run.
 
 mod build;
 mod dot;
@@ -30,10 +30,10 @@ pub struct Drawing {
     pub(super) recurrences: Vec<bool>,
 }
 
-/// What a node's outline says.
+/// The kind of a node, shown by its outline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum NodeKind {
-    /// What is read or handed out.
+    /// An input or output.
     Port,
     /// A value of another step.
     State,
@@ -50,7 +50,7 @@ pub(super) enum NodeKind {
 pub(super) enum NodePlace {
     /// For all steps and rows at once.
     Steps,
-    /// Once a row or once at all.
+    /// Once per row, or once per run.
     Once,
     /// Step after step, in the recurrence of this number.
     Recurrence(usize),
@@ -60,9 +60,9 @@ pub(super) enum NodePlace {
 pub(super) struct DrawnNode {
     pub(super) kind: NodeKind,
     pub(super) place: NodePlace,
-    /// What it does, in large letters.
+    /// Its label, in large letters.
     pub(super) label: String,
-    /// Its name or sizes, in small ones.
+    /// Its name or sizes, in small letters.
     pub(super) notes: Vec<String>,
 }
 
@@ -70,19 +70,19 @@ pub(super) struct DrawnNode {
 pub(super) struct DrawnEdge {
     pub(super) from: usize,
     pub(super) to: usize,
-    /// Shape, or which part of it.
+    /// Shape, or the part that is read.
     pub(super) label: String,
-    /// From one step to another: steps.
+    /// The delay in steps, for an edge from one step to another.
     pub(super) delay: Option<i32>,
 }
 
 impl Drawing {
-    /// Says what the picture shows.
+    /// Sets the title.
     pub fn titled(self, title: String) -> Drawing {
         Drawing { title, ..self }
     }
 
-    /// What a recurrence is called.
+    /// The name of a recurrence.
     pub(super) fn recurrence(&self, k: usize) -> String {
         match self.recurrences[k] {
             false => format!("recurrence {}: t = 1 … T", k + 1),

@@ -1,5 +1,4 @@
-//! What the compiler makes of a cell and what it will cost, known before anything runs: [`Explanation`], and pictures of
-//! the step graph: [`Drawing`].
+//! [`Explanation`] shows how a cell is compiled and what a run will cost, before anything runs; [`Drawing`] draws step graphs.
 #![forbid(unsafe_code)]
 
 mod drawing;
@@ -18,8 +17,8 @@ use retrograd::{Cell, Error};
 
 pub use drawing::Drawing;
 
-/// A compiled cell in full view: the graph after each pass, the plan, and for T steps of B rows what its loops do, what
-/// memory they take and, on some machine, how long.
+/// A compiled cell in full view: the graph after each pass, the plan and, for T steps of B rows, the work of its loops, their
+/// memory and their predicted time on a machine.
 ///
 /// ```
 /// use retrograd_explain::{Explanation, Where};
@@ -41,7 +40,7 @@ pub struct Explanation {
     extent: Extent,
 }
 
-/// A product with weights, as it is run.
+/// A product with weights, as the plan executes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightProduct {
     /// Its number in the plan's list of weights.
@@ -50,9 +49,9 @@ pub struct WeightProduct {
     pub weights: Vec<String>,
     /// Rows and columns of the whole.
     pub size: (usize, usize),
-    /// The transpose is used, as the adjoint of a product does.
+    /// Whether the transpose is used, as in the adjoint of a product.
     pub transposed: bool,
-    /// Where it is done.
+    /// Where it is computed.
     pub place: Where,
 }
 
@@ -63,7 +62,7 @@ impl WeightProduct {
     }
 }
 
-/// Where a product is done.
+/// Where a product is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Where {
     /// For many steps, or for all rows, at once.
@@ -72,27 +71,27 @@ pub enum Where {
     Loop(usize),
 }
 
-/// One part of a plan that is run as a whole, and its cost.
+/// One part of a plan that runs as a whole, and its cost.
 #[derive(Clone, Debug)]
 pub struct PlanPart {
-    /// What it is, in words.
+    /// A description.
     pub title: String,
-    /// All that is done in it, equal work in one task.
+    /// Its work, with equal work in one task.
     pub tasks: Vec<CostTask>,
-    /// Seconds a run, predicted.
+    /// Predicted seconds per run.
     pub seconds: f64,
 }
 
 impl PlanPart {
-    /// FLOPs of products a run.
+    /// FLOPs of products per run.
     pub fn flops(&self) -> usize {
         self.tasks.iter().map(|t| t.times * t.work.flops()).sum()
     }
-    /// Element-wise ops a run.
+    /// Element-wise ops per run.
     pub fn ops(&self) -> usize {
         self.tasks.iter().map(|t| t.times * t.work.ops()).sum()
     }
-    /// Bytes read and written a run, those in cache too.
+    /// Bytes read and written per run, including those in cache.
     pub fn bytes(&self) -> usize {
         let numbers = self.tasks.iter().map(|t| t.times * t.work.numbers());
         numbers.sum::<usize>() * size_of::<f32>()
@@ -109,8 +108,7 @@ pub struct ProductCounts {
 }
 
 impl Explanation {
-    /// Compiles the cell, and looks at a run in f32, whose initial states are zeros and whose final
-    /// states are not wanted.
+    /// Compiles the cell, and considers a run in f32 with initial states of zero and without final states.
     ///
     /// # Errors
     /// Those of compiling, and [`Error::EmptyBatch`].
@@ -165,12 +163,12 @@ impl Explanation {
         &self.compiled
     }
 
-    /// What a run takes beyond the caller's arrays.
+    /// The memory of a run beyond the caller's arrays.
     pub fn memory(&self) -> RunMemory {
         self.memory
     }
 
-    /// The graph after each pass, `record` being the program as it was written.
+    /// The graph after each pass; `record` is the program as written.
     pub fn trace(&self) -> &Trace {
         &self.trace
     }
@@ -186,7 +184,7 @@ impl Explanation {
         )
     }
 
-    /// All products with weights that the program does, in the plan's order.
+    /// All products with weights, in the plan's order.
     pub fn products(&self) -> Vec<WeightProduct> {
         let plan = self.compiled.plan();
         let mut out = Vec::new();
@@ -210,7 +208,7 @@ impl Explanation {
         out
     }
 
-    /// How often the kernel of products is called a run: for many steps at once, and for one step.
+    /// The number of calls of the product kernel per run: for many steps at once, and for one step.
     pub fn product_calls(&self) -> (usize, usize) {
         let plan = self.compiled.plan();
         let (mut hoisted, mut stepwise) = (0, 0);
@@ -225,12 +223,12 @@ impl Explanation {
         (hoisted, stepwise)
     }
 
-    /// The run whose cost is told.
+    /// The run whose cost is predicted.
     pub fn run_shape(&self) -> RunShape {
         run_shape(self.extent, self.memory.layout())
     }
 
-    /// All parts in the order in which they run, with the time that they take on a machine.
+    /// All parts in the order in which they run, with their predicted times on a machine.
     pub fn parts(&self, machine: &Machine) -> Vec<PlanPart> {
         let plan = self.compiled.plan();
         let part = |leaf: cost::Leaf<'_>| {
@@ -250,7 +248,7 @@ impl Explanation {
         plan.leaves().into_iter().map(part).collect()
     }
 
-    /// Numbers a row and step that are kept for the whole run, as from the forward to the backward step.
+    /// Numbers per row and step that are kept for the whole run, from the forward to the backward step.
     pub fn stash(&self) -> usize {
         let plan = self.compiled.plan();
         let whole = |(u, buffer): (BufferId, &retrograd_graph::plan::Buffer)| {
@@ -302,7 +300,7 @@ fn product_of(plan: &Plan, p: &Product, place: Where) -> WeightProduct {
     }
 }
 
-/// What an item is, in words.
+/// A description of an item.
 fn title(plan: &Plan, item: &Item) -> String {
     let name = |v: &retrograd_graph::plan::View| plan.buffers[v.buffer].name.clone();
     match item {

@@ -16,17 +16,17 @@ pub enum PlotError {
     /// There is nothing to draw.
     #[error("nothing to plot: {0}")]
     NoData(String),
-    /// So many panels or rows that the picture would be too high.
+    /// The picture would be too high for its panels or rows.
     #[error(
         "the picture would be {height} pixels high; at most {most} are drawn: plot fewer panels or rows"
     )]
     TooHigh {
         /// The height in logical pixels.
         height: u32,
-        /// The greatest that is drawn.
+        /// The limit.
         most: u32,
     },
-    /// Arrays that belong together differ in length.
+    /// Arrays differ in length that belong together.
     #[error("{what}: found {found} values, expected {expected}")]
     Length {
         /// Which array.

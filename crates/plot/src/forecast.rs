@@ -1,4 +1,4 @@
-//! [`ForecastPlot`]: small multiples, one panel a column, observed against predicted.
+//! [`ForecastPlot`]: small multiples, one panel per column, observed against predicted.
 
 use std::ops::Range;
 use std::path::Path;
@@ -42,13 +42,13 @@ const PANEL_TICKS: usize = 6;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForecastPlot {
-    /// What predicts what.
+    /// The title.
     pub title: String,
-    /// What `x_labels` are, for the x axis: "date".
+    /// The name of the x axis: "date".
     pub x_name: String,
-    /// A text for every row, such as its date, `[rows]`.
+    /// A label for every row, such as its date, `[rows]`.
     pub x_labels: Vec<String>,
-    /// One a column.
+    /// One per column.
     pub panels: Vec<ForecastPanel>,
 }
 
@@ -59,9 +59,9 @@ pub struct ForecastPanel {
     pub name: String,
     /// Its unit, if known.
     pub unit: Option<String>,
-    /// What was observed, `[rows]`, in that unit.
+    /// The observed values, `[rows]`, in that unit.
     pub observed: Vec<f64>,
-    /// What was predicted for the same rows, `[rows]`. Values that are not finite leave gaps.
+    /// The predicted values of the same rows, `[rows]`. Values that are not finite leave gaps.
     pub predicted: Vec<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! [`HeatPlot`]: values from 0 to 1 of many units over time, one map below the other, and what was read below them.
+//! [`HeatPlot`]: values from 0 to 1 of many units over time, one map below the other, with the inputs below them.
 
 use plotters::style::RGBColor;
 
@@ -55,15 +55,15 @@ const VIRIDIS: [(f64, f64, f64); 9] = [
 pub struct HeatPlot {
     /// What is shown.
     pub title: String,
-    /// What is on the x axis.
+    /// The x axis.
     pub x_name: String,
-    /// What the rows of a map are.
+    /// The name of a map's rows.
     pub row_name: String,
     /// Steps.
     pub steps: usize,
-    /// The maps, from above.
+    /// The maps, from the top.
     pub maps: Vec<HeatMap>,
-    /// What was read, drawn as bars below the maps.
+    /// The inputs, drawn as bars below the maps.
     pub read: Vec<HeatInput>,
 }
 
@@ -72,16 +72,16 @@ pub struct HeatPlot {
 pub struct HeatMap {
     /// Its name.
     pub name: String,
-    /// A row's values from 0 to 1, one a step; rows from above.
+    /// The values of each row from 0 to 1, one per step; rows from the top.
     pub rows: Vec<Vec<f64>>,
 }
 
-/// One number a step, from 0 to 1.
+/// One number per step, from 0 to 1.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HeatInput {
     /// Its name.
     pub name: String,
-    /// One a step.
+    /// One per step.
     pub values: Vec<f64>,
     /// For each step, whether its bar stands out, in another colour and below a triangle.
     pub marked: Vec<bool>,

@@ -1,8 +1,8 @@
 //! Pictures, as PNG and as SVG: of a training run, [`LossPlot`] and [`ForecastPlot`]; of a study, [`Figure`].
 //!
-//! For whoever reads the results of a run. Text is measured and drawn with the DejaVu font that the `dejavu` crate
-//! carries, so a picture needs no font of the machine. Colours are those of Okabe and Ito ("Color Universal Design",
-//! 2008), which colour-blind readers can tell apart; lines differ in dash or marker as well.
+//! Text is measured and drawn with the DejaVu font that the `dejavu` crate carries, so a picture does not depend on installed
+//! fonts. Colours are those of Okabe and Ito ("Color Universal Design", 2008), which colour-blind readers can tell apart; lines
+//! differ in dash or marker as well.
 //!
 //! Invariant: both formats come from one drawing, 1600 logical pixels wide, laid out by the measured widths of its texts.
 

@@ -35,18 +35,18 @@ const BELOW: f64 = 96.0;
 pub struct LinePlot {
     /// What is shown.
     pub title: String,
-    /// The panels, from above.
+    /// The panels, from the top.
     pub panels: Vec<LinePanel>,
 }
 
 /// Curves in one frame.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LinePanel {
-    /// What sets it apart from the others.
+    /// Its title.
     pub title: String,
-    /// What is on the x axis.
+    /// The x axis.
     pub x: Axis,
-    /// What is on the y axis.
+    /// The y axis.
     pub y: Axis,
     /// The curves.
     pub lines: Vec<Curve>,
@@ -55,11 +55,11 @@ pub struct LinePanel {
 /// An axis, which covers what is drawn.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Axis {
-    /// What is on it, with its unit.
+    /// Its name, with the unit.
     pub name: String,
-    /// Whether it is logarithmic. What is not positive lies at its lower end then.
+    /// Whether it is logarithmic. Values that are not positive are then drawn at its lower end.
     pub log: bool,
-    /// A number that it goes no lower than.
+    /// A lower limit of the axis.
     pub floor: Option<f64>,
 }
 
@@ -68,13 +68,13 @@ pub struct Axis {
 pub struct Curve {
     /// Its name.
     pub name: String,
-    /// Its colour: which of seven kinds of thing it belongs to, from 0.
+    /// Its colour: the index of one of seven kinds, from 0.
     pub kind: usize,
-    /// Its dashes: which of its kind it is, from 0, which has none.
+    /// Its dashes: its index within its kind, from 0, which is solid.
     pub variant: usize,
-    /// x and y, x rising.
+    /// x and y, with x increasing.
     pub points: Vec<(f64, f64)>,
-    /// For each point the ends of a band in y; or nothing.
+    /// The ends of a band in y for each point; empty for none.
     pub band: Vec<(f64, f64)>,
 }
 

@@ -1,4 +1,4 @@
-//! [`LossPlot`]: how the loss fell, against what has to be beaten.
+//! [`LossPlot`]: the loss over training, against reference losses.
 
 use std::path::Path;
 

@@ -35,7 +35,7 @@ const BELOW: f64 = 104.0;
 pub struct RangePlot {
     /// What is shown.
     pub title: String,
-    /// The panels, from above.
+    /// The panels, from the top.
     pub panels: Vec<RangePanel>,
 }
 
@@ -57,7 +57,7 @@ pub struct RangePanel {
 pub struct Range {
     /// Its name.
     pub name: String,
-    /// Its colour: which of seven kinds of thing it belongs to, from 0.
+    /// Its colour: the index of one of seven kinds, from 0.
     pub kind: usize,
     /// The least.
     pub low: f64,

@@ -1,6 +1,6 @@
 //! Write one time step of a recurrent cell as equations, and train it on the CPU at the speed of a hand-tuned LSTM.
 //!
-//! Batch and time are never written. The library derives the backward step, fuses the gates, hoists loop-invariant work out of
+//! You never write batch or time. The library derives the backward step, fuses the gates, hoists loop-invariant work out of
 //! the time loop, and compiles the rest to machine code in milliseconds.
 //!
 //! ```
@@ -30,18 +30,18 @@
 //! | --- | --- |
 //! | write a cell | [`Cell::define`] and its [`Builder`]; or a cell file, [`Cell::from_file`]; or one of the [`zoo`] |
 //! | learn the cell language | the documentation of the crate `retrograd_text`, and [`CellText`] |
-//! | say how parameters start | [`Init`] |
+//! | initialise parameters | [`Init`] |
 //! | train | [`Trainer`], with [`Adam`], [`Sgd`] or an [`Optimizer`] of your own |
-//! | bring data | [`Batch`]; from a table, [`data::Series`] and [`data::Windows`] |
+//! | prepare data | [`Batch`]; from a table, [`data::Series`] and [`data::Windows`] |
 //! | forecast or stream | [`Trainer::predict`]; sample by sample, [`Stepper`] |
-//! | look into a cell | [`Program`]: gradients of inputs, values and adjoints of gates, products with the Hessian, from many threads |
+//! | inspect a cell | [`Program`]: gradients of inputs, values and adjoints of gates, products with the Hessian, from many threads |
 //! | save and load | [`Trainer::save`], [`Trainer::load`] |
 //! | check compiled code against the interpreted tape | [`TrainerBuilder::engine`] with [`Engine::Tape`] |
 //!
 //! # How fast
 //!
-//! A training step of an LSTM takes JAX or PyTorch, whichever is faster, 1.2 to 4.8 times as long as this library on one core, of a
-//! layer-norm LSTM 1.4 to 6.4 times; a cell compiles in 2 to 9 ms, whatever T and B are. The README has the table, and
+//! On one core, JAX or PyTorch, whichever is faster, takes 1.2 to 4.8 times as long as this library for a training step of an LSTM, and
+//! 1.4 to 6.4 times as long for a layer-norm LSTM; a cell compiles in 2 to 9 ms, whatever T and B are. The README has the table, and
 //! `docs/PERFORMANCE.md` all rows with their commands.
 //!
 //! # A year of weather
@@ -79,13 +79,13 @@
 //!
 //! # Features
 //!
-//! Both are on by default. `text`: cell files, [`CellText`], and the zoo's cells that are written in them. `csv`: [`data::Series`]
-//! from CSV files, and the series that the library carries.
+//! Both are on by default. `text`: cell files, [`CellText`], and the zoo's cells that are cell files. `csv`: [`data::Series`] from CSV
+//! files, and the embedded series.
 //!
 //! # Errors and limits
 //!
-//! What a user can mend is an [`Error`] (or, for tables of observations, a [`data::DataError`]); none of it panics but where
-//! the documentation of a function says so. Results are bitwise the same for any number of threads.
+//! A mistake of the user's is an [`Error`] (or, for tables of observations, a [`data::DataError`]), never a panic, unless the
+//! documentation of a function says so. Results are bitwise the same for any number of threads.
 #![forbid(unsafe_code)]
 
 pub mod data;
@@ -128,7 +128,7 @@ pub use session::{Results, Session};
 pub use stepper::{Stepper, StepperBuilder};
 pub use trainer::{Evaluation, NamedParameter, Report, Trainer, TrainerBuilder};
 
-/// The crates that this one is built of, for what their types name in turn.
+/// The crates below this one, for the types that appear in its interface.
 #[cfg(feature = "text")]
 #[doc(no_inline)]
 pub use retrograd_text as text;

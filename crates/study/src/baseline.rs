@@ -1,7 +1,7 @@
-//! What a model has to beat: three forecasts of the next row that need no network, and the score that all share.
+//! Baselines that a model has to beat: three forecasts of the next row without a network, and the score of all forecasts.
 //!
-//! Everything here is in the series' own units; only [`Scores::mse`] and [`Scores::mse_per_column`] are standardised,
-//! by the training part. Every forecast is for the same rows, the `targets`, and for row i reads rows before i only.
+//! Everything here is in the series' own units; only [`Scores::mse`] and [`Scores::mse_per_column`] are standardised, by the
+//! training part. All forecasts are for the same rows, the `targets`; the forecast of row i reads only rows before i.
 
 use std::ops::Range;
 
@@ -14,21 +14,21 @@ use retrograd::data::{DataError, Series, Standardizer};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BaselineError {
-    /// The series, or what was asked of it.
+    /// The series, or a request for it.
     #[error(transparent)]
     Data(#[from] DataError),
     /// The least-squares fit of the autoregression did not converge.
     #[error("the least-squares autoregression on the last {lags} rows did not converge")]
     NoFit {
-        /// Rows that the autoregression looks back on.
+        /// Rows that the autoregression reads.
         lags: usize,
     },
 }
 
-/// How far a forecast is off, over one set of target rows.
+/// The errors of a forecast over one set of target rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// Who made the forecast.
+    /// The name of the forecast's author.
     pub name: String,
     /// Mean squared error of every column in standardised units, `[n]`.
     pub mse_per_column: Vec<f64>,
@@ -42,8 +42,8 @@ pub struct Scores {
 /// row k being the forecast of row `targets.start + k`.
 ///
 /// # Errors
-/// [`DataError::BadRange`] if the targets are not rows of the series, [`DataError::SliceLength`] if the predictions do
-/// not fit them, [`DataError::OtherColumns`] if the standardiser is another series'.
+/// [`DataError::BadRange`] if the targets are not rows of the series, [`DataError::SliceLength`] if the predictions do not fit
+/// them, [`DataError::OtherColumns`] if the standardiser was fitted on other columns.
 pub fn score(
     name: &str,
     predictions: &[f64],
@@ -87,19 +87,19 @@ pub fn score(
 /// A forecast of the next row without a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Baseline {
-    /// Tomorrow is as today: row i is predicted as row i − 1.
+    /// Row i is predicted as row i − 1.
     Persistence,
     /// Every row is predicted as the mean of the training part.
     Mean,
     /// A linear function of the last `lags` rows, all columns and an intercept, by least squares on the training part.
     Autoregression {
-        /// Rows that it looks back on.
+        /// Rows that it reads.
         lags: usize,
     },
 }
 
 impl Baseline {
-    /// The three that every run is compared with.
+    /// The three baselines of every run.
     pub const ALL: [Self; 3] = [
         Self::Persistence,
         Self::Mean,
@@ -116,7 +116,7 @@ impl Baseline {
         }
     }
 
-    /// A name for people, in tables and plots.
+    /// A name for tables and plots.
     #[must_use]
     pub fn title(self) -> String {
         match self {

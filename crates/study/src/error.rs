@@ -33,18 +33,18 @@ pub enum StudyError {
         #[source]
         cause: std::io::Error,
     },
-    /// A file of results with a line that is none.
+    /// A file of results with an invalid line.
     #[error("{}, line {line}: not a result of a study; to begin anew, move the file away or choose another directory: {cause}", path.display())]
     Results {
         /// The file.
         path: PathBuf,
         /// The line, the first being 1.
         line: usize,
-        /// What is wrong with it.
+        /// The parser's message.
         #[source]
         cause: serde_json::Error,
     },
-    /// A report of a study that has not ended.
+    /// A report was requested of a study that has not ended.
     #[error("{missing} of the {of} jobs of the study have no result yet")]
     Missing {
         /// Jobs without a result.

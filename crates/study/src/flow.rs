@@ -1,4 +1,4 @@
-//! Error flow (S8 of the question): how strongly the loss at the last step feels a state k steps earlier.
+//! Error flow (S8 of the question): the gradient of the loss at the last step with respect to a state k steps earlier.
 
 use std::collections::BTreeMap;
 
@@ -17,23 +17,23 @@ use retrograd::random::stream;
 /// One measurement before training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct FlowJob {
-    /// What is measured.
+    /// The system to measure.
     pub system: System,
-    /// The number of parameters that its size is chosen for.
+    /// The number of parameters to choose its size for.
     pub parameters: usize,
-    /// What parameters and sequences are drawn from.
+    /// The seed of parameters and sequences.
     pub seed: u64,
-    /// The greatest k, and over how many sequences of the adding problem, of so many steps and one more, the size is averaged.
+    /// The greatest k, and the number of sequences of the adding problem to average over, each one step longer than k.
     pub extent: SequenceExtent,
 }
 
-/// For each state, ‖∂L_T/∂s_{T−k}‖ at k = 0, 1, …: the root mean square over sequences of the norm over units. L is the
-/// loss of the answer at step T, s what that state is after step T − k, and everything made of it follows. A
-/// curve ends early where a number is not finite.
+/// For each state, ‖∂L_T/∂s_{T−k}‖ at k = 0, 1, …: the root mean square over sequences of the norm over units. L is the loss of the
+/// answer at step T, and s the state after step T − k, which everything later depends on. A curve ends early where a number is not
+/// finite.
 pub type Curves = BTreeMap<String, Vec<f64>>;
 
 impl FlowJob {
-    /// Measures it.
+    /// Runs the measurement.
     ///
     /// # Errors
     /// [`Error::Compile`], [`Error::NoSuchValue`].
@@ -49,7 +49,7 @@ impl FlowJob {
     }
 }
 
-/// Error flow of a cell with these parameters over sequences that ask for nothing before their last step.
+/// Error flow of a cell with these parameters over sequences that request an answer only at their last step.
 ///
 /// # Errors
 /// [`Error::Compile`], [`Error::NoSuchValue`].

@@ -1,4 +1,4 @@
-//! [`Job`]: one run of an experiment, and [`Outcome`], what it gives.
+//! [`Job`] is one run of an experiment, [`Outcome`] its result.
 
 use retrograd::Engine;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub enum Job {
     Next(next::NextJob),
 }
 
-/// What a job gives.
+/// The result of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -35,14 +35,13 @@ pub enum Outcome {
 }
 
 impl Job {
-    /// All that its outcome depends on, as one line of text.
+    /// Everything that its outcome depends on, as one line of text.
     pub fn key(&self) -> String {
         let settings = serde_json::to_string(self).expect("settings are always JSON");
         format!("{} {settings}", self.edition())
     }
 
-    /// Raised for a kind of job whenever what it measures is changed otherwise than by its settings: older results of
-    /// that kind are then made anew.
+    /// Increased for a kind of job when a change of code changes its measurements: older results of that kind are then recomputed.
     fn edition(&self) -> u32 {
         match self {
             Job::Flow(_) | Job::Saturation(_) => 2,
@@ -51,7 +50,7 @@ impl Job {
         }
     }
 
-    /// Runs it.
+    /// Runs the job.
     ///
     /// # Errors
     /// Those of the experiment.
@@ -64,7 +63,7 @@ impl Job {
         })
     }
 
-    /// About how many multiplications it takes at most: to order jobs by, and for estimates.
+    /// An upper estimate of its multiplications, to order jobs and estimate times.
     pub fn cost(&self) -> f64 {
         /// Compiling, in multiplications.
         const COMPILING: f64 = 1e8;

@@ -1,9 +1,9 @@
-//! The question that the project began with, answered by measurement: why gates, and why not one network? Each experiment
-//! has a module; this one puts together which runs a [`Study`] has.
+//! Measurements that answer the question with which the project began: why gates, and why not one network? Each experiment has a
+//! module; a [`Study`] is a list of runs of them.
 //!
-//! A run is a [`Job`]: its settings say all about it, so that its outcome depends on nothing else. `store` keeps the
-//! outcomes of a directory under their jobs' settings, [`Study::run`] makes what is missing, and [`Study::report`] draws and
-//! tells what there is. Every number of a report comes from such an outcome.
+//! A run is a [`Job`]: its outcome depends on its settings alone. `store` keeps outcomes in a directory by the settings of their
+//! jobs, [`Study::run`] computes missing ones, and [`Study::report`] describes and draws them. Every number in a report comes from
+//! such an outcome.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Long memory: a system learns a task at a lag until it solves it or its steps are used up, and may be looked into then.
+//! Long memory: a system trains on a task at a lag until it solves it or reaches its last step, and can then be inspected.
 
 use retrograd::Observe;
 use serde::{Deserialize, Serialize};
@@ -15,57 +15,57 @@ use retrograd::Error;
 use retrograd::Trainer;
 use retrograd::random::stream;
 
-/// How training goes; the same for all systems.
+/// The settings of training, which are the same for all systems.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Training {
-    /// The most training steps.
+    /// The greatest number of training steps.
     pub limit: u64,
-    /// Sequences of a training step, made anew for each.
+    /// New sequences per training step.
     pub rows: usize,
-    /// Adam's step size.
+    /// Adam's learning rate.
     pub learning_rate: f64,
     /// The norm that gradients are clipped to.
     pub clip: f64,
     /// Training steps from one test to the next.
     pub every: u64,
-    /// Sequences of the test, the same ones each time, which are not trained on.
+    /// Sequences of the test, the same each time and not trained on.
     pub tested: usize,
 }
 
 /// One training run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct MemoryJob {
-    /// What learns.
+    /// The system to train.
     pub system: System,
     /// The task.
     pub task: MemoryTask,
-    /// How far back it has to remember, see [`MemoryTask`].
+    /// The lag of the task; see [`MemoryTask`].
     pub lag: usize,
-    /// The number of parameters that its size is chosen for.
+    /// The number of parameters to choose its size for.
     pub parameters: usize,
-    /// What parameters and sequences are drawn from.
+    /// The seed of parameters and sequences.
     pub seed: u64,
-    /// How it learns.
+    /// The settings of training.
     pub training: Training,
-    /// What the cell is looked at for afterwards, if it is.
+    /// The measurements of the trained cell, if any.
     pub look: Option<Look>,
 }
 
-/// What a trained cell is looked at for.
+/// Measurements of a trained cell.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Look {
-    /// Sequences that the error flow is averaged over. They are as long as those that were trained on.
+    /// The number of sequences to average the error flow over. They are as long as the training sequences.
     pub sequences: usize,
     /// Saturation.
     pub stream: SequenceExtent,
 }
 
-/// What came of it.
+/// The result of training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Learned {
     /// The training step after which the test was passed.
     pub solved: Option<u64>,
-    /// The training step whose loss or gradient was no finite number, after which nothing more was learned.
+    /// The training step whose loss or gradient was not finite, at which training ended.
     pub diverged: Option<u64>,
     /// The last test's score, see [`MemoryTask::criterion`].
     pub score: f64,
@@ -73,11 +73,11 @@ pub struct Learned {
     pub hidden: usize,
     /// Parameters.
     pub parameters: usize,
-    /// What was seen afterwards.
+    /// The measurements of the trained cell.
     pub seen: Option<Seen>,
 }
 
-/// A look into a trained cell.
+/// The measurements of a trained cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
     /// Error flow.
@@ -91,7 +91,7 @@ pub struct Seen {
 /// Gates of all units at each step of one sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gates {
-    /// What is read, `[T, inputs]`.
+    /// The input, `[T, inputs]`.
     pub x: Vec<f64>,
     /// The gates by name, each `[T, H]`, to three decimals.
     pub gates: Vec<(String, Vec<f64>)>,

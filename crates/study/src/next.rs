@@ -1,4 +1,4 @@
-//! Next observation: a cell of the zoo learns to forecast a series' next row, as the program does without a command.
+//! Next observation: a cell of the zoo trains to forecast the next row of a series, as the program does without a command.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -16,7 +16,7 @@ use retrograd::data::{Series, Split, Standardizer, Windows};
 use retrograd::optim::half_cosine;
 use retrograd::zoo;
 
-/// A series that the program carries.
+/// An embedded series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Observed {
@@ -29,13 +29,13 @@ pub enum Observed {
 /// One training run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct NextJob {
-    /// What is observed.
+    /// The series.
     pub data: Observed,
-    /// A cell of the zoo, just as it is there.
+    /// A cell of the zoo, unchanged.
     pub cell: &'static str,
-    /// The number of parameters that its size is chosen for.
+    /// The number of parameters to choose its size for.
     pub parameters: usize,
-    /// What parameters, batches and dropout are drawn from.
+    /// The seed of parameters, batches and dropout.
     pub seed: u64,
     /// Training steps.
     pub steps: usize,
@@ -43,15 +43,15 @@ pub struct NextJob {
     pub window: usize,
     /// Windows of a training step.
     pub batch: usize,
-    /// Adam's step size at first; it falls to 0 as half a cosine.
+    /// Adam's initial learning rate, which falls to 0 as half a cosine.
     pub learning_rate: f64,
-    /// Dropout of what the forecast is read from.
+    /// Dropout between hidden state and forecast.
     pub dropout: f64,
     /// The norm that gradients are clipped to.
     pub clip: f64,
 }
 
-/// How good the forecasts are.
+/// The error of the forecasts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Forecast {
     /// Mean squared error of the validation rows in standardised units, mean over the columns.
@@ -62,16 +62,16 @@ pub struct Forecast {
     pub parameters: usize,
 }
 
-/// The share of rows, the last ones, that nothing is trained on.
+/// The share of rows, at the end, that is not trained on.
 const VALIDATION: f64 = 0.2;
-/// Windows of an epoch start so many rows apart.
+/// Rows between the starts of an epoch's windows.
 const STRIDE: usize = 8;
 
 impl Observed {
     /// Both.
     pub const ALL: [Observed; 2] = [Observed::Weather, Observed::Sunspots];
 
-    /// Its name for people.
+    /// Its name for display.
     pub fn name(self) -> &'static str {
         match self {
             Observed::Weather => "Seattle weather",

@@ -2,8 +2,8 @@
 
 use retrograd::{Batch, Cell, Engine, Error, Observe};
 
-/// What is observed of a run on a batch, each an array `[T, B, shape]`, in the order asked for. Adjoints are those of the
-/// batch's loss. `parameters` are all parameters in the cell's order.
+/// The observed values of a run on a batch, each an array `[T, B, shape]`, in the requested order. Adjoints are those of the
+/// batch's loss. `parameters` is the flat vector in the cell's order.
 ///
 /// # Errors
 /// [`Error::Compile`] or [`Error::NoSuchValue`], and what a batch that does not fit gives.

@@ -1,4 +1,4 @@
-//! Runs the jobs of a study that have no outcome yet, one thread a job.
+//! Runs the jobs of a study that have no outcome yet, one job per thread.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,20 +10,20 @@ use crate::store::Finished;
 use crate::{Job, Outcome, Store, Study, StudyError};
 use retrograd::Engine;
 
-/// Is told how far a study is.
+/// Receives the progress of a study.
 pub trait Progress {
     /// Called before the first job and after each.
     fn done(&mut self, work: Done);
 }
 
-/// How far a study is.
+/// The progress of a study.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Done {
     /// Jobs that have an outcome.
     pub jobs: usize,
     /// All jobs.
     pub of: usize,
-    /// What this call has done and still has to do, in units of [`Job::cost`].
+    /// The work that this call has done and still has to do, in units of [`Job::cost`].
     pub cost: (f64, f64),
 }
 
@@ -34,11 +34,11 @@ impl<F: FnMut(Done)> Progress for F {
 }
 
 impl Study {
-    /// Runs every job that the directory has no outcome of, the longest first, on so many threads, and stores each outcome as
-    /// soon as it is there. Outcomes depend on neither the number of threads nor the order.
+    /// Runs every job without an outcome in the directory, the longest first, on `threads` threads, and stores each outcome
+    /// immediately. Outcomes depend on neither the number of threads nor the order.
     ///
     /// # Errors
-    /// The first that a job or the file gives; what was done is kept.
+    /// The first error of a job or of the file; finished outcomes are kept.
     pub fn run(
         &self,
         directory: &Path,

@@ -1,4 +1,4 @@
-//! Saturation: what becomes of a state under a long stream of input.
+//! Saturation: the states of a cell under a long stream of input.
 
 use retrograd::Observe;
 use serde::{Deserialize, Serialize};
@@ -12,25 +12,25 @@ use retrograd::Engine;
 use retrograd::Error;
 use retrograd::random::stream;
 
-/// A tanh whose value is beyond this has a slope below a tenth.
+/// Beyond this value, the slope of a tanh is below a tenth.
 pub const SATURATED: f64 = 0.95;
-/// A state without bounds counts as exploded beyond this: ten times the greatest input.
+/// An unbounded state counts as exploded beyond this: ten times the greatest input.
 pub const EXPLODED: f64 = 10.0;
 
 /// One measurement before training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct SaturationJob {
-    /// What is measured.
+    /// The system to measure.
     pub system: System,
-    /// The number of parameters that its size is chosen for.
+    /// The number of parameters to choose its size for.
     pub parameters: usize,
-    /// What parameters and streams are drawn from.
+    /// The seed of parameters and streams.
     pub seed: u64,
-    /// How long the streams are, and how many.
+    /// The length and the number of streams.
     pub extent: SequenceExtent,
 }
 
-/// What a state was like at some steps.
+/// A state at some steps of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SaturationCurve {
     /// The state: the memory of a cell that has one, else the hidden state.
@@ -50,19 +50,20 @@ pub struct SaturationCurve {
 pub enum SaturationBound {
     /// It is the value of a tanh: beyond ±[`SATURATED`], where the slope is below a tenth.
     Tanh,
-    /// It is a mixture of such values, as a GRU's hidden state: beyond ±[`SATURATED`] too, which says nothing of a slope.
+    /// It is a mixture of such values, as a GRU's hidden state: also beyond ±[`SATURATED`], though without a statement about
+    /// slopes.
     Mixture,
     /// It is read through a tanh: beyond ±artanh [`SATURATED`], where that tanh's value is beyond ±[`SATURATED`].
     ReadByTanh,
     /// It is read through a sigmoid σ(c) = ½ (1 + tanh(c ÷ 2)): beyond twice that, where the slope is as small a part of
     /// its greatest.
     ReadBySigmoid,
-    /// Neither it nor what reads it component by component is squashed: it counts as exploded beyond ±[`EXPLODED`].
+    /// Neither the state nor its component-wise reader is squashed: it counts as exploded beyond ±[`EXPLODED`].
     None,
 }
 
 impl SaturationBound {
-    /// That of the state which carries a system's memory.
+    /// The bound of the state that carries a system's memory.
     pub(crate) fn of(system: &System) -> SaturationBound {
         match system.cell {
             "keepwrite" => SaturationBound::ReadBySigmoid,
@@ -84,7 +85,7 @@ impl SaturationBound {
 }
 
 impl SaturationJob {
-    /// Measures it.
+    /// Runs the measurement.
     ///
     /// # Errors
     /// [`Error::Compile`], [`Error::NoSuchValue`].
@@ -99,7 +100,7 @@ impl SaturationJob {
     }
 }
 
-/// Runs a cell on streams that never end in a question.
+/// Runs a cell on streams that never request an answer.
 ///
 /// # Errors
 /// [`Error::Compile`], [`Error::NoSuchValue`].

@@ -1,4 +1,4 @@
-//! [`Store`]: the outcomes of jobs in a file of a line each, there as soon as a job is done.
+//! [`Store`]: the outcomes of jobs in a file, one line each, written as soon as a job ends.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -15,31 +15,31 @@ use retrograd::files::read_text;
 /// Bytes of a file of results that are read: the full study's has some MiB.
 const MOST: u64 = 1 << 30;
 
-/// A directory's results, by [`Job::key`]. Those of other studies are left as they are.
+/// The results in a directory, by [`Job::key`]. Results of other studies are kept.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
     engine: Engine,
     known: HashMap<String, StoredOutcome>,
     file: Mutex<File>,
-    /// The run that finished the study, where this store comes of one.
+    /// The run that finished the study, if this store comes from one.
     pub(crate) finished: Option<Finished>,
 }
 
-/// A run of what was missing of a study.
+/// A run of a study's missing jobs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Finished {
-    /// Jobs that it did.
+    /// The number of its jobs.
     pub(crate) jobs: usize,
-    /// What it took from beginning to end.
+    /// Its duration in seconds.
     pub(crate) seconds: f64,
-    /// Jobs at a time.
+    /// Jobs at the same time.
     pub(crate) threads: usize,
     /// Cores that the machine gave it.
     pub(crate) cores: usize,
 }
 
-/// A result and what it took.
+/// An outcome and its time.
 #[derive(Clone, Debug)]
 struct StoredOutcome {
     outcome: Outcome,
@@ -55,9 +55,9 @@ struct StoredLine {
 }
 
 impl Store {
-    /// Opens the results of an engine in a directory, and makes both if need be: `results.jsonl`, or `results-tape.jsonl` of
-    /// the tape, whose numbers differ in their last digits, and training makes more of that. A last line without its end, which a run that was
-    /// stopped in the middle of writing may leave, is removed.
+    /// Opens the results of an engine in a directory, and creates both if necessary: `results.jsonl`, or `results-tape.jsonl` for
+    /// the tape, whose numbers differ in the last digits, a difference that training amplifies. An incomplete last line, left by a
+    /// run that was interrupted while writing, is removed.
     ///
     /// # Errors
     /// [`StudyError::File`], also if `results.jsonl` is no file or has more than 1 GiB; [`StudyError::Results`] for any other line
@@ -111,17 +111,17 @@ impl Store {
         })
     }
 
-    /// What the results are by.
+    /// The engine of the results.
     pub fn engine(&self) -> Engine {
         self.engine
     }
 
-    /// The outcome of a job, if it is there.
+    /// The outcome of a job, if present.
     pub fn get(&self, job: &Job) -> Option<&Outcome> {
         self.known.get(&job.key()).map(|e| &e.outcome)
     }
 
-    /// How long a job took, in seconds of one core, if its outcome is there.
+    /// The time of a job in seconds of one core, if its outcome is present.
     pub fn seconds(&self, job: &Job) -> Option<f64> {
         self.known.get(&job.key()).map(|e| e.seconds)
     }

@@ -1,4 +1,4 @@
-//! [`Study`]: which jobs a scale has.
+//! [`Study`]: the jobs of each scale.
 
 use crate::Job;
 use crate::flow::FlowJob;
@@ -8,25 +8,25 @@ use crate::saturation::SaturationJob;
 use crate::systems::{Recurrent, System};
 use crate::tasks::{MemoryTask, SequenceExtent};
 
-/// How long a study may take.
+/// The size of a study.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// Minutes: few seeds and short lags.
     Quick,
     /// About an hour on two cores.
     Usual,
-    /// As long as it takes: more seeds, lags up to 1000, more training steps.
+    /// Days: more seeds, lags up to 1000, more training steps.
     Full,
 }
 
-/// A study's settings; [`Study::jobs`] are the runs it is made of.
+/// The settings of a study; [`Study::jobs`] lists its runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Study {
     /// Its scale.
     pub scale: Scale,
     /// The first seed; the others follow it.
     pub seed: u64,
-    /// The number of parameters that every system's size is chosen for.
+    /// The number of parameters to choose every system's size for.
     pub parameters: usize,
     /// Error flow.
     pub flow: SequenceExtent,
@@ -38,7 +38,7 @@ pub struct Study {
     pub memory_seeds: u64,
     /// How the long memory is trained.
     pub training: Training,
-    /// The lag of the adding problem after which trained cells are looked into.
+    /// The lag of the adding problem at which trained cells are measured.
     pub looked_at: usize,
     /// Saturation.
     pub stream: SequenceExtent,
@@ -145,7 +145,7 @@ impl Study {
         jobs
     }
 
-    /// So many seeds, from the study's own on.
+    /// `count` seeds, beginning with the study's own.
     pub(crate) fn seeds(&self, count: u64) -> impl Iterator<Item = u64> + use<> {
         let first = self.seed;
         (0..count).map(move |k| first.wrapping_add(k))
@@ -202,8 +202,8 @@ impl Study {
     }
 }
 
-/// What the error flow before training is measured of: every cell with uniform and orthogonal recurrent weights, and each
-/// of these with every bias of its keep gate, if it has one. The IRNN's recurrent weights are the identity.
+/// The systems whose error flow is measured before training: every cell with uniform and orthogonal recurrent weights, and each of
+/// these with every bias of its keep gate, if it has one. The IRNN's recurrent weights are the identity.
 pub(crate) fn flow_systems() -> Vec<System> {
     let mut systems = Vec::new();
     for system in System::all() {
@@ -221,7 +221,7 @@ pub(crate) fn flow_systems() -> Vec<System> {
     systems
 }
 
-/// What is put under a long stream: the identity recurrence, rectified and with tanh, beside the others.
+/// The systems that read a long stream: the identity recurrence, rectified and with tanh, beside the others.
 pub(crate) fn stream_systems() -> Vec<System> {
     let irnn = System::named("irnn");
     let mut systems = vec![
@@ -236,7 +236,7 @@ pub(crate) fn stream_systems() -> Vec<System> {
     systems
 }
 
-/// What learns the tasks: every cell, and the plain recurrent network with orthogonal weights too.
+/// The systems that train on the tasks: every cell, and the plain recurrent network with orthogonal weights too.
 pub(crate) fn memory_systems() -> Vec<System> {
     let mut systems: Vec<System> = System::all().collect();
     systems.insert(1, System::named("rnn").with(Recurrent::Orthogonal));

@@ -1,5 +1,5 @@
-//! The systems that are compared: a cell of the zoo, how its recurrent weights start, and how far its keep gate starts
-//! open; and for each the number of hidden units that brings it to a given number of parameters.
+//! The compared systems: a cell of the zoo with initialisations of its recurrent weights and of its keep gate's bias; and the
+//! number of hidden units that brings a system to a given number of parameters.
 
 use retrograd::{Shape, Var};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use retrograd::Error;
 use retrograd::Init;
 use retrograd::zoo::{self, Entry};
 
-/// How the weights start that lead from a step's states, or from layers inside the recurrence, to the next.
+/// The initialisation of the weights that lead from the states of one step, or from layers inside the recurrence, to the next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recurrent {
@@ -22,17 +22,16 @@ pub enum Recurrent {
     Identity,
 }
 
-/// A cell and how it starts.
+/// A cell and its initialisation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct System {
     /// A cell of the zoo.
     pub cell: &'static str,
-    /// How its recurrent weights start.
+    /// The initialisation of its recurrent weights.
     pub recurrent: Recurrent,
-    /// What the bias of its keep gate starts as (forget gate of the LSTM, update gate of the GRU, which keeps where it is
-    /// open); none for cells without one.
+    /// The initial bias of its keep gate (the forget gate of the LSTM, the update gate of the GRU); None for cells without one.
     pub keep_bias: Option<f64>,
-    /// Whether the input weights start uniform in ±1/√fan-in where the zoo has something else, as in the IRNN.
+    /// Whether input weights are initialised uniformly in ±1/√fan-in where the zoo has something else, as in the IRNN.
     pub wide_input: bool,
 }
 
@@ -42,7 +41,7 @@ const KEEP: [&str; 3] = ["forget.bias", "keep.bias", "update.bias"];
 /// The read-out's parameters start with this.
 pub(crate) const READOUT: &str = "readout";
 
-/// What a system is to read and to give.
+/// The sizes of a system's input and output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {
     /// Numbers of the input "x".
@@ -153,7 +152,7 @@ impl System {
         })
     }
 
-    /// What a parameter starts as, where that is not what the zoo says.
+    /// The initialisation of a parameter, if it differs from the zoo's.
     fn start(&self, name: &str, shape: Shape, hidden: usize) -> Option<Init> {
         if let Some(bias) = self.keep_bias
             && KEEP.contains(&name)

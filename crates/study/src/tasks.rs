@@ -1,14 +1,14 @@
-//! Synthetic tasks of long memory: what they read, what is to come out, and when they count as solved.
+//! Synthetic tasks of long memory: their inputs, their answers, and when they count as solved.
 //!
-//! - **Adding** (Hochreiter & Schmidhuber, Neural Computation 9 (1997), section 5.4, in the form of Le et al.,
-//!   arXiv:1504.00941, section 4.1): a number uniform in 0..1 and a mark a step; two steps are marked, one in either half.
-//!   At the last step, the sum of the two marked numbers is asked for. Always to answer 1 has a mean squared error of 1/6.
-//! - **Copy** (in the tradition of Hochreiter & Schmidhuber; form of Arjovsky et al., arXiv:1511.06464, section 5.1):
-//!   [`ITEMS`] symbols of an alphabet of [`ALPHABET`], then blanks, then a sign, upon which the symbols are asked for in
-//!   their order, with blanks as input. Guessing gets 1 in [`ALPHABET`] right.
-//! - **Temporal order** (Hochreiter & Schmidhuber 1997, section 5.6, experiment 6a): symbols X or Y at two places, one
-//!   in the second tenth of the sequence, one in the sixth, other symbols elsewhere. At the last step the class is asked
-//!   for: XX, XY, YX or YY. Guessing gets a quarter right.
+//! - **Adding** (Hochreiter & Schmidhuber, Neural Computation 9 (1997), section 5.4, in the form of Le et al., arXiv:1504.00941,
+//!   section 4.1): each step has a number uniform in 0..1 and a mark; two steps are marked, one in either half. The answer at the
+//!   last step is the sum of the two marked numbers. The constant answer 1 has a mean squared error of 1/6.
+//! - **Copy** (in the tradition of Hochreiter & Schmidhuber; form of Arjovsky et al., arXiv:1511.06464, section 5.1): [`ITEMS`]
+//!   symbols of an alphabet of [`ALPHABET`], then blanks, then a sign, after which the answer is the symbols in their order, with
+//!   blanks as input. Guessing gets 1 in [`ALPHABET`] right.
+//! - **Temporal order** (Hochreiter & Schmidhuber 1997, section 5.6, experiment 6a): symbols X or Y at two places, one in the
+//!   second tenth of the sequence, one in the sixth, other symbols elsewhere. The answer at the last step is the class: XX, XY, YX
+//!   or YY. Guessing gets a quarter right.
 //!
 //! The *lag* is the length of the sequence in adding and order, and the number of steps between the last symbol and the
 //! first answer in copy.
@@ -27,12 +27,12 @@ pub const ALPHABET: usize = 4;
 pub const ITEMS: usize = 3;
 /// Symbols of the temporal order: X, Y and four others.
 const SYMBOLS: usize = 6;
-/// Steps from one mark of an endless stream of the adding problem to the next, on the average.
+/// The average number of steps between marks in an endless stream of the adding problem.
 pub const MARKED_EVERY: usize = 50;
-/// The shortest lag that all tasks can be made for.
+/// The shortest lag of all tasks.
 pub const SHORTEST: usize = 10;
 
-/// How long sequences are, and how many there are.
+/// The length and the number of sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct SequenceExtent {
     /// Steps.
@@ -57,7 +57,7 @@ impl MemoryTask {
     /// All of them.
     pub const ALL: [MemoryTask; 3] = [MemoryTask::Adding, MemoryTask::Copy, MemoryTask::Order];
 
-    /// Its name for people.
+    /// Its name for display.
     pub fn name(self) -> &'static str {
         match self {
             MemoryTask::Adding => "adding problem",
@@ -87,7 +87,7 @@ impl MemoryTask {
         }
     }
 
-    /// When it counts as solved, on sequences that were not trained on.
+    /// The criterion of a solution, on sequences that were not trained on.
     pub fn criterion(self) -> &'static str {
         match self {
             MemoryTask::Adding => "mean squared error below 0.01 (always to answer 1 gets 0.167)",
@@ -104,7 +104,7 @@ impl MemoryTask {
         }
     }
 
-    /// `b` sequences: "x", "target" and "weight", which is 1 where an answer is asked for and 0 elsewhere.
+    /// `b` sequences: "x", "target" and "weight", which is 1 where an answer is requested and 0 elsewhere.
     ///
     /// # Panics
     /// If the lag is less than [`SHORTEST`].
@@ -131,7 +131,7 @@ impl MemoryTask {
             .with("weight", sequences.weight)
     }
 
-    /// The same, but only the last step's answer is asked for.
+    /// The same, but only the last step's answer is requested.
     pub(crate) fn last_asked(self, lag: usize, b: usize, rng: &mut impl Rng) -> Batch<f64> {
         let batch = self.batch::<f64>(lag, b, rng);
         let mut weight = vec![0.0; batch.extent.steps * b];
@@ -140,8 +140,8 @@ impl MemoryTask {
         batch.with("weight", weight)
     }
 
-    /// `b` streams of `t` steps of what the task reads, in which nothing is asked: of the adding problem, one step in
-    /// [`MARKED_EVERY`] is marked; of the others, every symbol is as likely at every step.
+    /// `b` streams of `t` steps of the task's input, without requested answers: of the adding problem, one step in [`MARKED_EVERY`]
+    /// is marked; of the others, every symbol is as likely at every step.
     pub(crate) fn endless(self, t: usize, b: usize, rng: &mut impl Rng) -> Batch<f64> {
         let ends = self.ends();
         let mut x = vec![0.0; t * b * ends.inputs];

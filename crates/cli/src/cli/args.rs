@@ -1,4 +1,4 @@
-//! What can be said on the command line.
+//! The command line's arguments.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,10 @@ use super::choice::{Choice, SizeArgs};
 use super::explain::Explain;
 use super::values::{between, dropout, header, unroll, whole};
 
-/// Trains recurrent cells, compiled to machine code, to forecast the next row of a table.
+/// Compiles recurrent cells to machine code and trains them to forecast the next row of a table.
 ///
-/// Without a command: forecasts tomorrow's precipitation, temperatures and wind in Seattle from all days so far, with
-/// weather data that the program carries, and compares the forecast with three simple ones and the compiled code with
-/// the interpreter.
+/// Without a command: forecasts tomorrow's precipitation, temperatures and wind in Seattle from all days so far, on embedded
+/// weather data, and compares the forecast with three simple ones and the compiled code with the interpreter.
 #[derive(Debug, Parser)]
 #[command(name = "retrograd", version, args_conflicts_with_subcommands = true)]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
@@ -27,37 +26,36 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Does the same with a CSV file of yours.
+    /// Does the same with your own CSV file.
     Train(Box<Train>),
-    /// Shows what the compiler makes of a cell: products stacked and hoisted, loops, memory, the time to expect, the graph
-    /// after each pass; and draws it.
+    /// Shows how a cell is compiled: products stacked and hoisted, loops, memory, predicted time, the graph after each pass; and
+    /// draws the graph.
     Explain(Box<Explain>),
     /// Lists the cells that --cell can name.
     Cells,
-    /// Measures why an LSTM has gates: error flow, long memory, saturation, and forecasts of the cells S1 to S7.
+    /// Measures why an LSTM has gates: error flow, long memory, saturation, and forecasts by the cells S1 to S7.
     Intuition(Intuition),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Intuition {
-    /// Takes minutes: few seeds, short lags.
+    /// Runs for minutes: few seeds, short lags.
     #[arg(long, conflicts_with = "full")]
     pub(crate) quick: bool,
-    /// Takes days: more seeds, lags up to 1000. Without either, it takes about an hour on two cores.
+    /// Runs for days: more seeds, lags up to 1000. Without --quick or --full, it runs for about an hour on two cores.
     #[arg(long)]
     pub(crate) full: bool,
     /// The first seed: the same seed gives the same numbers.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Runs at a time [default: as many as there are cores]; the results do not depend on it.
+    /// Number of runs at the same time [default: number of cores]; the results do not depend on it.
     #[arg(long, value_name = "N", value_parser = whole(1..=1024))]
     pub(crate) threads: Option<usize>,
-    /// What runs it: `jit` (compiled to machine code) or `tape` (interpreted, to see what compiling buys).
+    /// The engine: `jit` (compiled to machine code) or `tape` (interpreted, for comparison).
     #[arg(long, value_name = "jit|tape", default_value_t = Engine::Jit)]
     pub(crate) engine: Engine,
-    /// Directory for results, report and pictures [default: retrograd-out/intuition, with -quick or -full, and -tape]. Results are
-    /// kept run by run: what is there already is not measured again, so that a study goes on where it was stopped, the
-    /// runs that it was in the middle of from their beginning.
+    /// Directory for results, report and pictures [default: retrograd-out/intuition, with -quick or -full, and -tape]. Each run's
+    /// result is stored when it ends: a stopped study continues with the runs that have no result yet.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -70,25 +68,25 @@ pub(crate) struct Train {
     pub(crate) options: TrainingArgs,
 }
 
-/// A table and how it is read.
+/// A table and the options for reading it.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct TableArgs {
-    /// The observations: a header line with the columns' names, then one row of comma-separated numbers a line, oldest
-    /// first; at most 512 MiB. `-` is standard input.
+    /// The observations: a header line with the columns' names, then one row of comma-separated numbers per line, oldest first; at
+    /// most 512 MiB. `-` is standard input.
     #[arg(long = "data", value_name = "FILE.csv")]
     pub(crate) path: PathBuf,
-    /// The columns to read and to forecast, separated by commas [default: all that hold numbers, but for those that only
-    /// count rows or time].
+    /// The columns to read and forecast, separated by commas [default: all that hold numbers, except those that only count rows or
+    /// time].
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     pub(crate) columns: Option<Vec<String>>,
-    /// Whether the first line has the columns' names; without them, they are called 1, 2, … [default: it does, and what
-    /// looks like data is refused].
+    /// Whether the first line has the columns' names; without names, columns are called 1, 2, … [default: yes, but a line that
+    /// looks like data is rejected].
     #[arg(long, value_name = "yes|no", value_parser = header)]
     pub(crate) header: Option<Header>,
-    /// Reads the last row first: for tables whose newest row comes first.
+    /// Reverses the rows, for tables whose newest row comes first.
     #[arg(long)]
     pub(crate) reverse: bool,
-    /// Reads numbers with commas between their thousands, as in "1,000".
+    /// Accepts numbers with commas between thousands, as in "1,000".
     #[arg(long)]
     pub(crate) thousands: bool,
 }
@@ -108,46 +106,43 @@ pub(crate) struct TrainingArgs {
     pub(crate) cell: Choice,
     #[command(flatten)]
     pub(crate) sizes: SizeArgs,
-    /// What trains it: `jit` (compiled to machine code) or `tape` (interpreted).
+    /// The engine: `jit` (compiled to machine code) or `tape` (interpreted).
     #[arg(long, value_name = "jit|tape", default_value_t = Engine::Jit)]
     pub(crate) engine: Engine,
-    /// Passes over the training part; the learning rate falls to zero over them.
+    /// Passes over the training part, in which the learning rate falls to zero.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = whole(1..=1_000_000))]
     pub(crate) epochs: usize,
-    /// Rows of a training window [default: 64, fewer in a short series].
+    /// Rows per training window [default: 64, fewer in a short series].
     #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
     pub(crate) steps: Option<usize>,
-    /// Windows of a training step [default: 32, fewer in a short series].
+    /// Windows per training step [default: 32, fewer in a short series].
     #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
     pub(crate) batch: Option<usize>,
-    /// Adam's step size at the beginning.
+    /// Adam's initial learning rate.
     #[arg(long, value_name = "X", default_value_t = 0.003, value_parser = between(0.0, f64::MAX))]
     pub(crate) learning_rate: f64,
-    /// Probability that training leaves a hidden unit out of a forecast; less than 1 [default: 0.4; cell files say their
-    /// own].
+    /// Probability that training drops a hidden unit from a forecast; less than 1 [default: 0.4; cell files have their own masks].
     #[arg(long, value_name = "P", value_parser = dropout)]
     pub(crate) dropout: Option<f64>,
-    /// Share of the rows, the last ones, that is kept for validation.
+    /// Share of the rows, taken from the end, that is kept for validation.
     #[arg(long, value_name = "X", default_value_t = 0.2, value_parser = between(0.0, 1.0))]
     pub(crate) validation: f64,
-    /// Reads the first N rows only: with as many as the training part has, settings can be compared without a look at
-    /// the validation part.
+    /// Reads the first N rows only, for example the training part, to compare settings without using the validation part.
     #[arg(long, value_name = "N", value_parser = whole(1..=usize::MAX))]
     pub(crate) rows: Option<usize>,
-    /// What all random numbers are drawn from: the same seed gives the same model.
+    /// Seed of all random numbers: the same seed gives the same model.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Threads that compiled code may use; the results do not depend on it.
+    /// Threads of compiled code; the results do not depend on it.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1..=1024))]
     pub(crate) threads: usize,
-    /// Steps that an iteration of a compiled loop over time does; the results do not depend on it [default: as the compiler
-    /// chooses].
+    /// Steps per iteration of compiled loops over time; the results do not depend on it [default: chosen by the compiler].
     #[arg(long, value_name = "N", value_parser = unroll)]
     pub(crate) unroll: Option<Unroll>,
-    /// Directory for the plots and the trained parameters; made if it is not there. With --json, its name must be UTF-8.
+    /// Directory for the plots and the trained parameters, created if missing. With --json, its name must be UTF-8.
     #[arg(long, value_name = "DIR", default_value = "retrograd-out")]
     pub(crate) out: PathBuf,
-    /// Prints the results as one JSON object; what was guessed about the data is its `notes`.
+    /// Prints the results as one JSON object; guesses about the data are in its `notes`.
     #[arg(long)]
     pub(crate) json: bool,
 }

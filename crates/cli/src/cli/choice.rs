@@ -1,4 +1,4 @@
-//! `--cell`: a cell by name or by its file, and how it is fitted to the data.
+//! `--cell`: a cell by name or file, and its adaptation to the data.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use retrograd::zoo::{self, Entry, Written};
 use retrograd::{Batch, Cell, CellText, Extent, InputRole, data};
 use retrograd_tape::{Output, OutputRole};
 
-/// Hidden units of a cell of the zoo unless `--hidden` says it.
+/// Default of `--hidden` for a cell of the zoo.
 const HIDDEN: usize = 32;
-/// Dropout of a cell of the zoo unless `--dropout` says it.
+/// Default of `--dropout` for a cell of the zoo.
 const DROPOUT: f64 = 0.4;
 
 /// The largest dimension of a cell of the zoo.
@@ -23,35 +23,35 @@ const LARGEST: usize = 1_000_000;
 pub(crate) enum Choice {
     /// One of the zoo's.
     Zoo(&'static Entry),
-    /// One that the program carries as text.
+    /// One of the zoo's that is a cell file.
     Written(&'static Written),
     /// A cell file, not read yet.
     File(PathBuf),
 }
 
-/// What the command line says about a cell's size.
+/// Arguments for a cell's size.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SizeArgs {
-    /// Hidden units, `--set H=N` for a cell file [default: 32, or what the file says].
+    /// Hidden units; the same as `--set H=N` for a cell file [default: 32, or as the file says].
     #[arg(long, value_name = "N", value_parser = super::values::whole(1..=LARGEST_OF_ZOO))]
     pub(crate) hidden: Option<usize>,
-    /// Gives a cell file's symbolic dimension another value, at most 1000000; may be repeated.
+    /// Sets a symbolic dimension of a cell file, to at most 1000000; may be repeated.
     #[arg(long, value_name = "NAME=N", value_parser = dimension)]
     pub(crate) set: Vec<(String, usize)>,
 }
 
-/// A cell that forecasts the next row of a series, and what it calls what it reads and gives.
+/// A cell that forecasts the next row of a series, and the names of its input, target and output.
 #[derive(Clone, Debug)]
 pub(crate) struct Forecaster {
     /// The cell.
     pub(crate) cell: Cell,
     /// Its name.
     pub(crate) name: String,
-    /// Hidden units, where that is said; None for a file without a dimension H.
+    /// Hidden units; None for a file without a dimension H.
     pub(crate) hidden: Option<usize>,
-    /// What its size is, for people.
+    /// Its size, for display.
     pub(crate) size: String,
-    /// Of what its forecast is read from; none for cell files, which say their own.
+    /// Dropout before the forecast; None for cell files, which have their own masks.
     pub(crate) dropout: Option<f64>,
     input: String,
     target: String,
@@ -60,7 +60,7 @@ pub(crate) struct Forecaster {
 }
 
 impl Choice {
-    /// Reads the argument. A path is what ends in `.cell` or has a directory.
+    /// Parses the argument. It is a path if it ends in `.cell` or has a directory.
     pub(crate) fn parse(name: &str) -> Result<Choice, String> {
         if let Some(entry) = zoo::find(name) {
             return Ok(Choice::Zoo(entry));
@@ -91,7 +91,7 @@ impl Choice {
         })
     }
 
-    /// The cell for a series of so many columns.
+    /// The cell for a series with this number of columns.
     ///
     /// # Errors
     /// A cell file with a mistake, or one that cannot forecast such rows; settings that the cell does not take.
@@ -142,7 +142,7 @@ impl fmt::Display for Choice {
     }
 }
 
-/// A hint at the known name that is most like one, if any is.
+/// A hint at the most similar known name, if any is similar.
 pub(crate) fn near<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
     let distance = |known: &&str| strsim::osa_distance(&name.to_lowercase(), known);
     let nearest = known.min_by_key(distance);
@@ -155,14 +155,14 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     zoo::names().chain(zoo::WRITTEN.iter().map(|w| w.name))
 }
 
-/// Numbers a row that a cell of the zoo reads unless `--set I` says it.
+/// Default of `--set I` for a cell of the zoo.
 const INPUTS: usize = 4;
 
 impl SizeArgs {
     /// Inputs and hidden units of a cell of the zoo, whose dimensions are I and H like those of cell files.
     ///
     /// # Errors
-    /// Another dimension, one that is set twice, or a size that `--hidden` would refuse.
+    /// An unknown dimension, one that is set twice, or a size that `--hidden` would reject.
     pub(crate) fn of_zoo(&self, cell: &str) -> Result<[usize; 2]> {
         let hidden = self.hidden.map(|n| ("H", n));
         let set = self.set.iter().map(|(name, n)| (name.as_str(), *n));
@@ -182,7 +182,7 @@ impl SizeArgs {
         Ok([inputs.unwrap_or(INPUTS), hidden.unwrap_or(HIDDEN)])
     }
 
-    /// What `--set` and `--hidden` say about a cell file's dimensions.
+    /// The dimensions of a cell file that `--set` and `--hidden` set.
     ///
     /// # Errors
     /// `--hidden` where the file has no dimension H, or where `--set` also says it.
@@ -264,7 +264,7 @@ fn of_role(text: &CellText, role: InputRole) -> impl Iterator<Item = (&str, Opti
     inputs.map(|(_, name, dimension)| (name, dimension))
 }
 
-/// What a dimension is: as set, or as the file gives it.
+/// The value of a dimension: as set, or the file's default.
 pub(super) fn size_of_dimension(
     text: &CellText,
     set: &[(&str, usize)],
@@ -290,7 +290,7 @@ fn only(text: &CellText, role: InputRole, what: &str, write: &str) -> Result<Str
     Err(text.mistake(found.1, message, expected).into())
 }
 
-/// Refuses an input that has not one number for each column.
+/// Rejects an input whose length is not the number of columns.
 fn check_length(text: &CellText, cell: &Cell, name: &str, columns: usize) -> Result<()> {
     let mut inputs = cell.tape().inputs().iter();
     let input = inputs.find(|i| *i.name == *name);
@@ -311,7 +311,7 @@ fn check_length(text: &CellText, cell: &Cell, name: &str, columns: usize) -> Res
     Err(text.mistake(Some(name), message, expected).into())
 }
 
-/// The output that forecasts: the only one with a number for each column, or `y` among several.
+/// The name of the output that forecasts: the only one with a number for each column, or `y` among several.
 fn forecast_of(text: &CellText, cell: &Cell, columns: usize) -> Result<String> {
     let outputs = cell.tape().outputs().iter();
     let outputs: Vec<_> = outputs.filter(|o| o.role == OutputRole::Output).collect();
@@ -334,14 +334,14 @@ fn forecast_of(text: &CellText, cell: &Cell, columns: usize) -> Result<String> {
 }
 
 impl Forecaster {
-    /// Windows under the names that the cell calls them by.
+    /// A batch of windows under the cell's own names.
     pub(crate) fn batch(&self, windows: data::WindowBatch<f32>) -> Batch {
         Batch::new(Extent::steps(windows.steps).rows(windows.batch))
             .with(&self.input, windows.input)
             .with(&self.target, windows.target)
     }
 
-    /// `t` rows of one sequence to forecast from.
+    /// A batch of one sequence of `t` rows.
     pub(crate) fn rows(&self, t: usize, x: Vec<f32>) -> Batch {
         Batch::new(Extent::steps(t)).with(&self.input, x)
     }

@@ -1,4 +1,4 @@
-//! `retrograd explain`: what the compiler makes of a cell, as text for people, a summary first.
+//! `retrograd explain`: how a cell is compiled, as text, with a summary first.
 
 mod text;
 mod units;
@@ -18,10 +18,10 @@ use retrograd_tape::{InputRole, OutputRole};
 use super::choice::{Choice, SizeArgs, near, size_of_dimension};
 use super::values::{unroll, whole};
 
-/// The pass whose graph is drawn unless another is named.
+/// The pass whose graph is drawn by default.
 const DRAWN: &str = "stack_products";
 
-/// What `retrograd explain` can be told.
+/// Arguments of `retrograd explain`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Explain {
     /// The recurrent cell: a name that `retrograd cells` lists, or a cell file.
@@ -35,20 +35,20 @@ pub(crate) struct Explain {
     /// Rows (examples) of a run.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = whole(1..=1_000_000))]
     batch: usize,
-    /// Explains the forward step alone, as for forecasting; otherwise all of a training step.
+    /// Explains the forward step alone, as for forecasting, instead of a whole training step.
     #[arg(long)]
     forward: bool,
-    /// Steps that an iteration of a loop over time does [default: as the compiler chooses].
+    /// Steps per iteration of loops over time [default: chosen by the compiler].
     #[arg(long, value_name = "N", value_parser = unroll)]
     unroll: Option<Unroll>,
-    /// Prints only the graph before and after this pass (`plan`: the plan).
+    /// Prints only the graph before and after this pass, or the plan for `plan`.
     #[arg(long, value_name = "PASS", conflicts_with = "summary")]
     pass: Option<String>,
     /// Leaves out the graphs.
     #[arg(long)]
     summary: bool,
-    /// Writes a drawing in the language of Graphviz: of the forward step after `stack_products` or, with --pass, of all that is
-    /// explained after that pass.
+    /// Writes a drawing for Graphviz: of the forward step after `stack_products` or, with --pass, of the explained program after
+    /// that pass.
     #[arg(long, value_name = "FILE.dot")]
     dot: Option<PathBuf>,
     /// Writes the same drawing as an SVG image.
@@ -56,7 +56,7 @@ pub(crate) struct Explain {
     svg: Option<PathBuf>,
 }
 
-/// Explains a cell, and writes the drawings that are asked for.
+/// Explains a cell, and writes the requested drawings.
 pub(super) fn explain(args: &Explain) -> Result<String> {
     let (cell, size) = cell(&args.cell, &args.sizes)?;
     let purpose = purpose(&cell, args.forward);
@@ -124,7 +124,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("{}: cannot be written", path.display()))
 }
 
-/// The cell in the sizes that are asked for, and what they are.
+/// The cell in the requested sizes, and the sizes as text.
 fn cell(choice: &Choice, sizes: &SizeArgs) -> Result<(Cell, String)> {
     if let Choice::Zoo(entry) = choice {
         let [inputs, hidden] = sizes.of_zoo(entry.name)?;
@@ -161,7 +161,7 @@ fn purpose(cell: &Cell, forward: bool) -> Purpose {
     }
 }
 
-/// Names that `--pass` can say, each once.
+/// The names that `--pass` accepts, each once.
 fn passes(explained: &Explanation) -> Vec<&'static str> {
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in explained.trace() {

@@ -1,4 +1,4 @@
-//! `retrograd intuition`: runs the study and says where its report is.
+//! `retrograd intuition`: runs the study and reports where its pages are.
 
 use std::path::PathBuf;
 use std::thread;
@@ -10,7 +10,7 @@ use retrograd_study::{Done, Scale, Study};
 use super::args::Intuition;
 use super::progress::StudyProgress;
 
-/// Runs what is missing of the study, writes the report, and returns its findings.
+/// Runs the jobs without a result, writes the report, and returns its findings.
 pub(super) fn run(args: &Intuition) -> Result<String> {
     let scale = match (args.quick, args.full) {
         (true, _) => Scale::Quick,

@@ -1,9 +1,8 @@
-//! The command line: `args` is what can be said, `run` does it, `report` says what came out.
+//! The command line: `args` parses it, `run` does the work, `report` formats the results.
 //!
-//! Invariant: standard output gets the results and nothing else; a mistake is one paragraph on standard error, or for one
-//! in a cell file its line with carets under it, and an exit code of 2 (usage) or 1 (cells, data, files, training). What was
-//! guessed about the data is in the head of the results, or in the JSON. No text of the user's reaches the terminal with
-//! control characters in it.
+//! Invariant: standard output gets the results and nothing else. A mistake is one paragraph on standard error, or for a cell file
+//! the line with carets under it, and an exit code of 2 (usage) or 1 (cells, data, files, training). Guesses about the data are at
+//! the head of the results, or in the JSON. Text from the user's files reaches the terminal without control characters.
 
 mod args;
 mod choice;
@@ -23,10 +22,10 @@ use retrograd::data::printable;
 
 use args::{Cli, Command, DataSource, with_flags};
 
-/// Bad usage; other mistakes are 1.
+/// Exit code of bad usage; other mistakes exit with 1.
 const USAGE: u8 = 2;
 
-/// Runs the command line that the process was started with.
+/// Runs the process's command line.
 pub(crate) fn main() -> ExitCode {
     let args = match Cli::try_parse() {
         Ok(args) => args,
@@ -74,13 +73,13 @@ fn fail(e: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// A line for a terminal: names of files, columns and cells in it may hold anything, and be of any length.
+/// A line fit for a terminal: names of files, columns and cells may contain anything, at any length.
 fn paragraph(line: &str) -> String {
     const LONGEST: usize = 2000;
     printable(line, LONGEST)
 }
 
-/// An error and its causes on one line. Messages of the library end with their cause, which is not said twice then.
+/// An error and its causes on one line. The library's messages already end with their cause, which is not repeated.
 fn causes(e: &anyhow::Error) -> String {
     e.chain().fold(String::new(), |said, cause| {
         let cause = cause.to_string();
@@ -92,7 +91,7 @@ fn causes(e: &anyhow::Error) -> String {
     })
 }
 
-/// Prints to standard output. Whoever closes the pipe early has read enough.
+/// Prints to standard output. A pipe that is closed early is no error.
 fn print(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -105,7 +104,7 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-/// One paragraph on standard error; if that is closed, there is nobody to tell.
+/// Writes one paragraph to standard error; failure to do so is ignored.
 fn complain(message: &str) {
     let _ = writeln!(io::stderr().lock(), "{message}");
 }

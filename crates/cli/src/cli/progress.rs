@@ -1,4 +1,4 @@
-//! Progress bars: on standard error, and only for a person.
+//! Progress bars, on standard error if that is a terminal.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ pub(super) struct TrainingProgress {
     epochs: usize,
 }
 
-/// A bar over all jobs of a study; where standard error is no terminal, a line now and then.
+/// A bar over all jobs of a study; if standard error is not a terminal, a line now and then.
 pub(super) struct StudyProgress {
     bar: ProgressBar,
-    /// When it began and last wrote a line.
+    /// When it began, and when it last wrote a line.
     begun: Instant,
     told: Option<Instant>,
 }
@@ -37,7 +37,7 @@ impl StudyProgress {
         }
     }
 
-    /// Shows how far it is.
+    /// Updates the bar.
     pub(super) fn set(&mut self, done: Done) {
         let (cost, left) = done.cost;
         let message = message(done, self.begun.elapsed());
@@ -54,7 +54,7 @@ impl StudyProgress {
     }
 }
 
-/// How far a study is, and from its first job's end on, about how long what is left takes.
+/// The progress of a study and, once a job has ended, an estimate of the time left.
 fn message(done: Done, elapsed: Duration) -> String {
     let (cost, left) = done.cost;
     let runs = format!("{} of {} runs", done.jobs, done.of);
@@ -93,7 +93,7 @@ impl TrainingProgress {
         TrainingProgress { bar, epochs }
     }
 
-    /// One step was made, of the loss `loss`; `examples` were seen in `time` since the start.
+    /// Records a step with its loss, after `examples` examples in `time`.
     pub(super) fn step(&self, epoch: usize, loss: f64, examples: usize, time: Duration) {
         self.bar.inc(1);
         if !self.bar.is_hidden() {

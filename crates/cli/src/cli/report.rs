@@ -1,4 +1,4 @@
-//! What came out, as text for people and as JSON for programs.
+//! The results, as text for people and as JSON for programs.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::args::with_flags;
 use super::run::TrainingResults;
 
-/// Columns of the terminal that tables are made for.
+/// The width of tables in columns of a terminal.
 const WIDTH: u16 = 80;
 
 /// Characters of a label or of a column's name.
@@ -147,7 +147,7 @@ pub(super) fn text(r: &TrainingResults) -> String {
     out
 }
 
-/// What was guessed when the data were read, a line each.
+/// Guesses made when the data were read, one per line.
 fn notes(r: &TrainingResults) -> String {
     let notes = r.data.series.notes().iter().enumerate();
     let lines = notes.map(|(k, note)| {
@@ -160,7 +160,7 @@ fn notes(r: &TrainingResults) -> String {
     lines.collect()
 }
 
-/// How the model was chosen: who reads a validation error must know.
+/// How the model was chosen, which a reader of validation errors must know.
 fn choice(r: &TrainingResults) -> &'static str {
     match r.data.embedded {
         true => {
@@ -172,7 +172,7 @@ fn choice(r: &TrainingResults) -> &'static str {
     }
 }
 
-/// The table of validation errors and who wins how many columns.
+/// The table of validation errors, and the number of columns won and lost.
 fn errors(r: &TrainingResults) -> String {
     let mut table = Table::new();
     table
@@ -233,7 +233,7 @@ fn row(name: &str, scores: &[Scores], value: impl Fn(&Scores) -> f64) -> Vec<Str
     std::iter::once(name.to_owned()).chain(cells).collect()
 }
 
-/// Three decimals; where that says nothing or too much, three digits.
+/// Three decimals, or three significant digits for very small and large numbers.
 fn number(x: f64) -> String {
     match x.abs() {
         0.0 | 0.01..1e5 => format!("{x:.3}"),
@@ -241,7 +241,7 @@ fn number(x: f64) -> String {
     }
 }
 
-/// The table's lines without those between its rows.
+/// The table's lines without the rules between rows.
 fn without_rules_inside(table: &Table) -> String {
     let text = table.trim_fmt();
     let lines: Vec<&str> = text.lines().collect();
@@ -259,7 +259,7 @@ fn engine(engine: Engine) -> &'static str {
     }
 }
 
-/// Windows a second.
+/// Windows per second.
 fn rate(r: &TrainingResults) -> f64 {
     (r.trained.losses.len() * r.batch) as f64 / r.trained.time.as_secs_f64()
 }

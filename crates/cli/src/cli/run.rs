@@ -1,4 +1,4 @@
-//! The main job: read, split, standardise, train, forecast, score, time, plot.
+//! The main task: read, split, standardise, train, forecast, score, time, plot.
 
 use std::fs;
 use std::io;
@@ -19,21 +19,21 @@ use super::choice::Forecaster;
 use super::progress::TrainingProgress;
 use super::timing::{self, Timing};
 
-/// Windows of an epoch start so many rows apart, from an offset that each epoch draws anew.
+/// Rows between the starts of an epoch's windows, from an offset that each epoch draws.
 const STRIDE: usize = 8;
-/// Defaults for windows; a short series gets shorter and fewer ones.
+/// Default length and number of windows; a short series has shorter and fewer ones.
 const STEPS: usize = 64;
 const BATCH: usize = 32;
-/// Gradients of a greater norm are scaled down to it.
+/// The norm to which gradients are clipped.
 const CLIP: f64 = 1.0;
-/// Columns that are forecast at most: the autoregression's work grows with their square.
+/// The greatest number of columns: the work of the autoregression grows with its square.
 const MOST_COLUMNS: usize = 1024;
 /// Characters of a file's name in titles.
 const LONGEST_NAME: usize = 60;
 /// Rows of the forecast plot.
 const PLOTTED: usize = 120;
 
-/// What a run found.
+/// The results of a run.
 pub(super) struct TrainingResults {
     pub(super) options: TrainingArgs,
     pub(super) forecaster: Forecaster,
@@ -49,7 +49,7 @@ pub(super) struct TrainingResults {
     pub(super) model: PathBuf,
 }
 
-/// The observations and how they are split.
+/// The observations and their split.
 pub(super) struct Data {
     pub(super) name: String,
     pub(super) embedded: bool,
@@ -61,17 +61,17 @@ pub(super) struct Data {
     standard: Series,
 }
 
-/// How training went.
+/// The course of training.
 pub(super) struct Trained {
     /// The loss of every step.
     pub(super) losses: Vec<f64>,
-    /// Validation error after so many steps, once an epoch: for the plot, nothing is chosen by it.
+    /// Validation error by number of steps, once per epoch: for the plot, nothing is chosen by it.
     validation: Vec<(usize, f64)>,
     /// Time for training steps, without the validation between them.
     pub(super) time: Duration,
 }
 
-/// Does the main job.
+/// Does the main task.
 pub(super) fn run(source: &DataSource, options: &TrainingArgs) -> Result<TrainingResults> {
     if options.json && options.out.to_str().is_none() {
         bail!(
@@ -137,7 +137,7 @@ pub(super) fn run(source: &DataSource, options: &TrainingArgs) -> Result<Trainin
     })
 }
 
-/// Steps of a window and windows of a batch: as asked for, else what suits the length of the training part.
+/// Steps of a window and windows of a batch: as requested, else by the length of the training part.
 fn window(data: &Data, options: &TrainingArgs) -> Result<(usize, usize)> {
     let rows = data.training.len();
     let steps = options.steps.unwrap_or(STEPS.min(rows / 2).max(1));
@@ -188,7 +188,7 @@ fn train(
     Ok(trained)
 }
 
-/// Writes the pictures, and says where they are.
+/// Writes the pictures, and returns their paths.
 fn plots(
     name: &str,
     data: &Data,
@@ -223,7 +223,7 @@ fn plots(
 }
 
 impl TrainingResults {
-    /// What was done.
+    /// A title that says what was done.
     pub(super) fn title(&self) -> String {
         self.data.title(&self.forecaster.name)
     }
@@ -266,8 +266,8 @@ impl Data {
         })
     }
 
-    /// The model's forecast of every validation row, `[rows, n]` in the series' own units: it reads all rows from the first
-    /// on, one after the other, and each forecast is made before the row is read.
+    /// The model's forecast of every validation row, `[rows, n]` in the series' own units: it reads all rows in order, and each
+    /// forecast is computed before its row is read.
     fn forecast(&self, trainer: &mut Trainer, forecaster: &Forecaster) -> Result<Vec<f64>> {
         let (n, first) = (self.series.columns(), self.validation.start);
         let read = self.validation.end - 1;

@@ -1,15 +1,15 @@
-//! What a training step costs: compiled code and interpreter on the same batch.
+//! The time of a training step, with compiled code and with the interpreter on the same batch.
 
 use std::time::{Duration, Instant};
 
 use retrograd::{Adam, Batch, Cell, Engine, Error, Trainer, Unroll};
 
-/// At least so many runs, however long they take …
+/// The fewest runs, however long they take …
 const FEWEST_RUNS: usize = 3;
-/// … and as many as fit into this time.
+/// … and the time to fill with runs.
 const TIME: Duration = Duration::from_millis(700);
 
-/// Times of both engines.
+/// The times of both engines.
 pub(super) struct Timing {
     /// The programs for training and for forecasting.
     pub(super) compile: Duration,
@@ -19,8 +19,8 @@ pub(super) struct Timing {
     pub(super) tape: Duration,
 }
 
-/// Times training steps (forward, backward, Adam) on one batch: the fastest of several, for what slows a run down on a
-/// machine with other work is not the program.
+/// Times training steps (forward, backward, Adam) on one batch: the fastest of several, since slower runs are due to other work on
+/// the machine.
 pub(super) fn measure(
     cell: &Cell,
     batch: &Batch,

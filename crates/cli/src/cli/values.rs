@@ -27,7 +27,7 @@ pub(super) fn between(low: f64, high: f64) -> impl Fn(&str) -> Result<f64, Strin
     move |text| parse(text, &expected, |x| *x > low && *x < high)
 }
 
-/// A factor that there is code for.
+/// An unroll factor that the compiler supports.
 pub(super) fn unroll(text: &str) -> Result<Unroll, String> {
     let expected = format!("a whole number from 1 to {}", Unroll::MOST);
     let factor = parse(text, &expected, |_: &usize| true)?;

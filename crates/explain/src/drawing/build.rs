@@ -1,4 +1,4 @@
-//! A graph as a drawing: which values have a node, what stands in it, and what leads to it.
+//! Builds a drawing from a graph: chooses the values that are nodes, their labels and their edges.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -124,7 +124,7 @@ impl Draw<'_> {
         }
     }
 
-    /// The value that stands for this one, and which part of it is meant.
+    /// The value whose node represents this one, and the part that is read.
     fn source(&self, v: Value) -> (Value, String) {
         let mut v = v;
         let mut part = None;
@@ -153,7 +153,7 @@ impl Draw<'_> {
         }
     }
 
-    /// What a label calls an operand.
+    /// The name of an operand in a label.
     fn name(&self, v: Value) -> Option<String> {
         let (source, _) = self.source(v);
         let named = self.g.node(v).name.as_ref();
@@ -294,7 +294,7 @@ impl Draw<'_> {
         }
     }
 
-    /// What a fixed value is made of, by name.
+    /// The names of the parts of a fixed value.
     fn parts(&self, v: Value) -> Vec<String> {
         let node = self.g.node(v);
         let xs = self.g.operands(v);
@@ -397,7 +397,7 @@ impl Draw<'_> {
     }
 }
 
-/// A number as one writes it.
+/// A number in decimal notation.
 fn number(x: f64) -> String {
     match x {
         _ if x == 0.0 => "0".to_owned(),

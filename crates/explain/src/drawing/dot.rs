@@ -6,7 +6,7 @@ use super::svg::{DELAY, RECURRENCES, edge_label};
 use super::{Drawing, DrawnNode, NodeKind, NodePlace};
 
 impl Drawing {
-    /// The picture in Graphviz's language, each recurrence a cluster: `dot -Tpdf` and others draw it.
+    /// The picture in Graphviz's language, with each recurrence as a cluster, for `dot -Tpdf` and other tools.
     pub fn dot(&self) -> String {
         let mut out = format!(
             "digraph {} {{\n  graph [label={}, labelloc=t, fontname=\"sans-serif\"];\n  \

@@ -1,4 +1,4 @@
-//! Where everything of a drawing goes: a layered layout (Sugiyama et al. 1981) by `dugong`, each recurrence in a box.
+//! The layout of a drawing: a layered layout (Sugiyama et al. 1981) by `dugong`, each recurrence in a box.
 
 use dugong::graphlib::{Graph, GraphOptions};
 use dugong::{EdgeLabel, GraphLabel, NodeLabel, Point, layout};

@@ -112,7 +112,7 @@ impl Drawing {
         out
     }
 
-    /// What the colours and outlines mean that occur.
+    /// The meaning of the colours and outlines in the picture.
     fn legend(&self) -> Vec<(LegendKey, String)> {
         let mut all = Vec::new();
         let has = |kind: NodeKind| self.nodes.iter().any(|n| n.kind == kind);

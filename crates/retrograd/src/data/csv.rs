@@ -2,7 +2,7 @@
 
 /// Options for reading CSV: a header line, then rows with the same number of cells, one per line.
 ///
-/// Where a table is ambiguous, the reader guesses and reports it ([`Series::notes`]), or rejects the table. A byte order mark,
+/// Where a table is ambiguous, the reader guesses and reports it ([`Series::notes`](super::Series::notes)), or rejects the table. A byte order mark,
 /// CRLF, quoted cells, blank lines and spaces around a cell are allowed; a gap, NaN or text in a value column is an error.
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! The parts of a report, and how they become Markdown and HTML.
+//! The parts of a report, and their rendering as Markdown and HTML.
 
 use std::fmt::Write;
 
@@ -10,18 +10,18 @@ use retrograd_plot::Figure;
 pub struct StudyReport {
     /// Its title.
     pub title: String,
-    /// What comes first, in paragraphs; a text between backquotes is code.
+    /// The introduction, in paragraphs; text between backquotes is code.
     pub intro: Vec<String>,
-    /// One a question.
+    /// One per question.
     pub sections: Vec<Section>,
 }
 
-/// What was found about one question.
+/// The findings on one question.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Section {
     /// The question.
     pub title: String,
-    /// What was measured, in paragraphs.
+    /// The method, in paragraphs.
     pub method: Vec<String>,
     /// The findings, each a paragraph.
     pub findings: Vec<String>,
@@ -31,7 +31,7 @@ pub struct Section {
     pub tables: Vec<Table>,
 }
 
-/// A picture and what it shows.
+/// A picture and its caption.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
     /// The name of its files, without extension.
@@ -53,7 +53,7 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
-/// Readable by itself, on paper and on a telephone.
+/// The style sheet, for screens of any size and for paper.
 const STYLE: &str = "
 body { font: 17px/1.5 sans-serif; color: #1e1e1e; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1, h2 { line-height: 1.2; }

@@ -1,4 +1,4 @@
-//! What the error flow says.
+//! The section on error flow.
 
 mod findings;
 mod quantiles;

@@ -1,4 +1,4 @@
-//! [`Found`]: what a report is made of.
+//! [`Found`]: the results that a report is made from.
 
 use crate::{Store, Study};
 

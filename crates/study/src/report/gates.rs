@@ -1,4 +1,4 @@
-//! What the gates of a trained S2 do over one sequence.
+//! The section on the gates of a trained S2 over one sequence.
 
 use super::found::Found;
 use super::numbers::{mean, share};

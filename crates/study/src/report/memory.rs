@@ -1,4 +1,4 @@
-//! What the tasks of long memory say.
+//! The section on the tasks of long memory.
 
 use super::found::Found;
 use super::numbers::{list, median, more_runs, percent, seeds, short, whole};

@@ -1,6 +1,6 @@
-//! [`StudyReport`]: what a study found, as Markdown and as one HTML page, with its pictures.
+//! [`StudyReport`]: the findings of a study, as Markdown and as one HTML page, with pictures.
 //!
-//! Invariant: a paragraph is put together from the outcomes, and for whatever it says there is a sentence for the opposite.
+//! Invariant: every paragraph is composed from outcomes, and for every statement there is a sentence for the opposite.
 
 mod document;
 mod flow;
@@ -22,7 +22,7 @@ use crate::{Scale, Store, Study, StudyError};
 use retrograd::Engine;
 
 impl Study {
-    /// What the outcomes of all jobs say.
+    /// Composes the report from the outcomes of all jobs.
     ///
     /// # Errors
     /// [`StudyError::Missing`] if a job has no outcome.

@@ -1,4 +1,4 @@
-//! What the real series say.
+//! The section on the real series.
 
 use super::found::Found;
 use super::numbers::{list, median, percent, quantile, whole};

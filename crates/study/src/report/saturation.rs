@@ -1,4 +1,4 @@
-//! What the long streams say.
+//! The section on long streams.
 
 use super::found::Found;
 use super::numbers::{list, mean, middle, percent, quantile, seeds as counted, short, whole};

@@ -1,4 +1,4 @@
-//! The sentences: each is made of numbers alone, and has an opposite.
+//! The sentences: each is composed from numbers alone, and has an opposite.
 
 use std::cmp::Ordering;
 
