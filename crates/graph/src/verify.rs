@@ -6,8 +6,8 @@
 //! 3. Without the first operands of delays the graph has no cycle.
 //! 4. The inputs' table and the input nodes agree, one node per input.
 //! 5. Names of inputs are unique, and so are names of outputs.
-//! 6. Delays of one recurrence all point the same way in time. (A recurrence of both could be computed if all walks around
-//!    it led to earlier steps, or all to later ones; it is rejected too, with another message.)
+//! 6. Delays of one recurrence all point the same way in time. (A recurrence of both could be computed if all walks
+//!    around it led to earlier steps, or all to later ones; it is rejected too, with another message.)
 
 use petgraph::visit::EdgeRef;
 use retrograd_tape::{Op, Type};

@@ -4,13 +4,13 @@
 //! n = round(x/π + ½): one odd polynomial on |r| ≤ π/2 serves both (a minimax fit of our own), and the sign is the
 //! parity of n.
 //!
-//! π is subtracted in parts (Cody & Waite 1980, ch. 8). With fused multiply-add three parts of full length do: as long as
-//! the difference is not yet small it is exact, being a multiple of the first part's last place. Without it the
-//! parts are short enough for exact products; in `f32` the reduction then goes through `f64`. Every part is rounded
-//! down, so that all are positive and n = 0 leaves −0 what it is.
+//! π is subtracted in parts (Cody & Waite 1980, ch. 8). With fused multiply-add, three parts of full length suffice:
+//! until the difference is small it is exact, being a multiple of the first part's last place. Without it, the parts
+//! are short enough for exact products; in `f32` the reduction then uses `f64`. Every part is rounded down, so that all
+//! are positive and n = 0 preserves −0.
 //!
 //! Beyond [`SIN_COS_FAST_F32`] and [`SIN_COS_FAST_F64`] a cold block calls `std` (which reduces by Payne & Hanek's
-//! method) for the vector: one branch, taken only if an element is so large or infinite.
+//! method) for the vector: one branch, taken only if an element is that large or infinite.
 
 use super::{Lane, Math};
 use cranelift::codegen::ir::{BlockArg, InstBuilder, SigRef};
@@ -113,7 +113,7 @@ impl Math<'_, '_> {
         result
     }
 
-    /// (r, an integer whose last bit says that the sign is to change).
+    /// (r, an integer whose lowest bit says whether to change the sign).
     fn reduce_by_pi(&mut self, x: Value, function: SinOrCos) -> (Value, Value) {
         let rounder = self.constant(self.lane.magic());
         let per_pi = self.constant(FRAC_1_PI);
