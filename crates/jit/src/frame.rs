@@ -27,7 +27,8 @@ impl<T: Real> Frame<T> {
     }
 }
 
-// SAFETY: while loops run the frame is read only, but for a mark that all of them set alike; what its addresses lead to is divided among the threads by rows.
+// SAFETY: while loops run the frame is read only, except for a mark that all of them set to the same value; the arrays
+// it points to are divided among the threads by rows.
 unsafe impl<T: Real> Sync for Frame<T> {}
 
 /// Byte offsets of a frame's fields, the same for both precisions: every field is an address or a word.

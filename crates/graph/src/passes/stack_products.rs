@@ -6,8 +6,8 @@
 //! - products that are summed become one with joined operands: Σ Uᵢᵀ δᵢ = [U₁;U₂…]ᵀ [δ₁;δ₂…];
 //! - products that share their operand become one with stacked weights, gates of one activation side by side:
 //!   Wᵢ x = slice of [W₁;W₂…] x;
-//! - slices of two such stacks that are added pairwise are slices of their sum, which is one accumulation; so are slices
-//!   that biases are added to;
+//! - slices of two such stacks that are added pairwise are slices of their sum, which is one accumulation; likewise
+//!   slices that biases are added to;
 //! - weight gradients Σ δᵢ xᵀ and Σ δᵢ that share x become one of the joined δ.
 
 mod gradients;

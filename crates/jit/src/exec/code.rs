@@ -38,7 +38,7 @@ pub(crate) struct LoopCode<T: Real> {
     reverse: bool,
 }
 
-// SAFETY: parts and names are only read, and stay where they are for as long as the code.
+// SAFETY: parts and names are only read, and do not move while the code lives.
 unsafe impl<T: Real> Send for LoopCode<T> {}
 // SAFETY: as above.
 unsafe impl<T: Real> Sync for LoopCode<T> {}
@@ -56,7 +56,7 @@ impl<T: Real> LoopCode<T> {
         (t0, t1): (usize, usize),
         (b0, b1): (usize, usize),
     ) {
-        // SAFETY: the code that they belong to is there.
+        // SAFETY: the code that they belong to has not been dropped.
         let parts = unsafe { &*self.parts };
         // A loop of one part iterates over its steps itself.
         if let [all] = parts {
@@ -66,7 +66,7 @@ impl<T: Real> LoopCode<T> {
         for i in 0..t1 - t0 {
             let t = if self.reverse { t1 - 1 - i } else { t0 + i };
             for part in parts {
-                // SAFETY: as above; what a part reads of this step, those before it have written.
+                // SAFETY: as above; the parts before it have written what a part reads of this step.
                 unsafe { (part.function)(frame, t, t + 1, b0, b1, part.names) };
             }
         }
@@ -132,7 +132,7 @@ pub(crate) fn generator(target: Target, verify: bool) -> Result<OwnedTargetIsa, 
     set(&mut flags, "opt_level", "speed")?;
     set(&mut flags, "is_pic", "false")?;
     set(&mut flags, "enable_probestack", "false")?;
-    // A user's compile time does not pay for the verifier.
+    // Only on request: verifying adds to compile time.
     set(&mut flags, "enable_verifier", &verify.to_string())?;
     // Of the host, only its architecture and calling convention are used.
     let native = cranelift_native::builder_with_options(false)
@@ -160,8 +160,8 @@ pub(crate) struct Code<T: Real> {
     pub(crate) bytes: usize,
 }
 
-// SAFETY: the memory is executable and read only once it is finalized, and the module is only touched again when it is
-// freed, by whoever owns it.
+// SAFETY: the memory is executable and read-only once it is finalized, and the module is touched again only when its
+// owner frees it.
 unsafe impl<T: Real> Send for Code<T> {}
 // SAFETY: as above.
 unsafe impl<T: Real> Sync for Code<T> {}
@@ -210,7 +210,7 @@ impl<T: Real> Code<T> {
             let (mine, others) = rest.split_at(own.table().count());
             rest = others;
             let function = module.get_finalized_function(ids[*k].0);
-            // SAFETY: `lower` made it with this signature for the host's C calling convention.
+            // SAFETY: `lower` compiled it with this signature for the host's C calling convention.
             let function = unsafe { std::mem::transmute::<*const u8, LoopFn<T>>(function) };
             NamedFunction {
                 function,
@@ -248,7 +248,7 @@ impl<T: Real> Code<T> {
 impl<T: Real> Drop for Code<T> {
     fn drop(&mut self) {
         if let Some(module) = self.module.take() {
-            // SAFETY: functions are only called through `&self`, so none runs any more.
+            // SAFETY: functions are called only through `&self`, so none is running.
             unsafe { module.free_memory() };
         }
     }

@@ -98,7 +98,7 @@ const INSIDE: usize = 64;
 /// An address that may be sent to another thread.
 #[derive(Clone, Copy)]
 struct SendPtr<P>(P);
-// SAFETY: whoever uses the address keeps to its own part of the array.
+// SAFETY: each user of the address accesses only its own part of the array.
 unsafe impl<P> Send for SendPtr<P> {}
 // SAFETY: as above.
 unsafe impl<P> Sync for SendPtr<P> {}
@@ -136,7 +136,7 @@ impl<T: Real> ProductOperands<T> {
     /// `m` rows from the t-th step and row b on.
     ///
     /// # Safety
-    /// The rows must exist, one after another, and nobody else may touch those of the results.
+    /// The rows must exist and be contiguous, and nobody else may touch those of the results.
     unsafe fn multiply(&self, kernels: &Kernels<T>, t: usize, b: usize, m: usize) {
         let ProductOperands { w, x, y, bias, add } = self;
         // Odd steps read the weights backward, as in recurrences: packed weights give the same bits.
@@ -233,8 +233,8 @@ impl<'a, T: Element> PlanExecution<'a, T> {
             Item::Pack(w) => {
                 let weights = &self.workspace.weights[*w];
                 if !weights.packed.is_null() {
-                    // SAFETY: the blocks lie in arrays of checked length that are complete at this point of the plan, and
-                    // the packing has the length that the kernels ask for; nobody reads it while parts are made.
+                    // SAFETY: the blocks lie in arrays of checked length that are complete at this point of the plan,
+                    // and the packing has the length that the kernels require; nobody reads it while it is written.
                     unsafe { (kernels.pack)(weights, weights.packed.cast_mut()) };
                     self.calls.packs += 1;
                 }
@@ -285,8 +285,8 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         let pieces = self.pieces(item, span);
         let frame = &self.frame;
         let call = |t0: usize, t1: usize, b0: usize, b1: usize| {
-            // SAFETY: the frame's arrays have the lengths that the plan says, and the range lies within what they keep.
-            // Loops write only at their own points, and ranges given to different threads share none.
+            // SAFETY: the frame's arrays have the lengths that the plan says, and hold the range. Loops write only at
+            // their own points, and ranges given to different threads share none.
             unsafe { f.run(frame, (t0, t1), (b0, b1)) }
         };
         match l.kind {
@@ -383,7 +383,8 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         let m = steps * rows;
         let operands = SendPtr(self.operands(p, span));
         let part = |i0: usize, i1: usize| {
-            // SAFETY: rows i0..i1 exist, one after another from the first step on, and no other part writes the results.
+            // SAFETY: rows i0..i1 exist and are contiguous from the first step on, and no other part writes the
+            // results.
             unsafe { { &operands }.0.multiply(kernels, 0, i0, i1 - i0) }
         };
         let slice = m.div_ceil(4 * pieces).next_multiple_of(kernels.tile_rows);

@@ -60,10 +60,10 @@ struct BoundArrays<T: Element> {
     packed: PrimaryMap<WeightId, Buffer<T>>,
 }
 
-// SAFETY: its addresses lead to its own workspace, to arrays that it and its forks only read as long as there is more than
-// one of them, and, only while `step` runs, to what the caller has borrowed.
+// SAFETY: its addresses point into its own workspace, into arrays that it and its forks only read while they share
+// them, and, only while `step` runs, into what the caller has lent.
 unsafe impl<T: Element> Send for StreamExecution<T> {}
-// SAFETY: through a shared reference no address is followed.
+// SAFETY: no address is dereferenced through a shared reference.
 unsafe impl<T: Element> Sync for StreamExecution<T> {}
 
 const LAYOUT: Layout = Layout {
@@ -268,7 +268,7 @@ impl<T: Element> StreamExecution<T> {
 
     /// An array that is not the caller's, by its number in the plan.
     pub(crate) fn read(&self, u: BufferId) -> &[T] {
-        // SAFETY: an array of our own, or one that forks share and nobody writes to while there are any; of this length.
+        // SAFETY: an array of this length, our own, or shared by forks and not written while it is.
         unsafe { std::slice::from_raw_parts(self.workspace.arrays[u], self.len(u)) }
     }
 
@@ -276,8 +276,8 @@ impl<T: Element> StreamExecution<T> {
     pub(crate) fn array(&mut self, u: BufferId) -> &mut [T] {
         let ours = !self.workspace.own[u].is_empty() || Arc::get_mut(&mut self.bound).is_some();
         assert!(ours, "{u} is read by forks");
-        // SAFETY: the address of an array that is this stream's alone, whose numbers nobody else can touch while `self` is
-        // borrowed. (By way of the address that compiled code has, so that it stays valid.)
+        // SAFETY: the address of an array that is this stream's alone, which nobody else can touch while `self` is
+        // borrowed. (Through the address that compiled code has, so that it stays valid.)
         unsafe { std::slice::from_raw_parts_mut(self.workspace.arrays[u], self.len(u)) }
     }
 
@@ -355,12 +355,12 @@ impl<T: Element> StreamExecution<T> {
         let mut b0 = 0;
         while b0 < self.b {
             let b1 = self.b.min(b0 + self.slice);
-            // SAFETY: the caller's arrays have a step's numbers, all others those that the plan says; the code is that of
-            // the plan, still mapped.
+            // SAFETY: the caller's arrays have the length of a step, all others those that the plan says; the code is
+            // that of the plan, and still mapped.
             unsafe { self.step.run(&self.frame, (t, t + 1), (b0, b1)) }
             b0 = b1;
         }
-        // Rings have places modulo powers of two: going past the greatest number is no break.
+        // Rings are indexed modulo powers of two, so wrapping around is harmless.
         self.t = t.wrapping_add(1);
     }
 }

@@ -158,8 +158,8 @@ impl<T: Element> PlanExecution<'_, T> {
             let args = &args;
             let (i0, i1) = ((i * slice).min(len), ((i + 1) * slice).min(len));
             if i0 < i1 {
-                // SAFETY: all vectors and destinations lie in arrays of checked length; each part writes its own
-                // rows of the results, and has a scratch of its own, of the length that the kernels ask for.
+                // SAFETY: all vectors and destinations lie in arrays of checked length; each part writes its own rows
+                // of the results, and has a scratch of its own, of the length that the kernels require.
                 unsafe { (kernels.outer)(args.0, i0, i1, s.as_mut_ptr()) };
             }
         };
@@ -186,7 +186,7 @@ impl<T: Element> PlanExecution<'_, T> {
             // Rows and columns of the result.
             let some = |r0: usize, r1: usize, c0: usize, c1: usize| {
                 let (x, y) = { &places }.0;
-                // SAFETY: numbers of vectors that lie in arrays of checked length; parts share none of the results'.
+                // SAFETY: the vectors lie in arrays of checked length; parts share no number of the results.
                 unsafe {
                     let (src, dst) = (x.at.add(part.col + c0), y.at.add(c0));
                     match (x.step, x.row) {
@@ -232,7 +232,8 @@ impl<T: Element> PlanExecution<'_, T> {
         let args = SendPtr(args);
         cut(sum.rows, sum.pieces, 1, |b0, b1| {
             let args = &{ &args }.0;
-            // SAFETY: vectors and matrices of these rows lie in arrays of checked length; each part writes its own rows'.
+            // SAFETY: vectors and matrices of these rows lie in arrays of checked length; each part writes its own
+            // rows.
             unsafe { (sum.kernels.row_outer)(args, b0, b1) }
         });
     }
@@ -254,7 +255,7 @@ impl<T: Element> PlanExecution<'_, T> {
             if sum.span.first {
                 let tables = if to == Domain::Once { 0..1 } else { r0..r1 };
                 for r in tables {
-                    // SAFETY: these lines of a table, which are this piece's own.
+                    // SAFETY: these rows of a table exist, and are this piece's own.
                     unsafe {
                         let from = y.at.add(r * y.row + l0 * cols);
                         std::slice::from_raw_parts_mut(from, (l1 - l0) * cols)

@@ -104,8 +104,8 @@ impl<T: Element> PlanExecution<'_, T> {
             };
             debug_assert!((from.max(to) + h) * row <= self.workspace.own[u].len());
             let array = self.workspace.arrays[u];
-            // SAFETY: the array keeps a block and its boundary steps; the block before this one is next to it in time, so
-            // the steps from its border on are kept in both, at these places.
+            // SAFETY: the array keeps a block and its boundary steps; the previous block is adjacent in time, so both
+            // keep the steps from its border on, at these positions.
             unsafe { std::ptr::copy(array.add(from * row), array.add(to * row), h * row) };
             self.keep_from(u, span.t0);
         }
@@ -137,7 +137,7 @@ impl<T: Element> PlanExecution<'_, T> {
         for (u, from, len) in history.chain(slots) {
             let kept = &mut ws.checkpoints[at..at + len];
             debug_assert!(from + len <= ws.own[u].len());
-            // SAFETY: the array keeps this block with its boundary steps, or one step, and nobody else works on it now.
+            // SAFETY: the array keeps this block with its boundary steps, or one step, and nobody else accesses it now.
             let place = unsafe { std::slice::from_raw_parts_mut(ws.arrays[u].add(from), len) };
             if back {
                 place.copy_from_slice(kept);

@@ -44,7 +44,7 @@ pub(super) struct Lists<T> {
     pub(super) pieces: Vec<PieceMut<T>>,
 }
 
-// SAFETY: addresses are only followed during a run, which sets them all anew.
+// SAFETY: addresses are dereferenced only during a run, which sets all of them first.
 unsafe impl<T: Real> Send for Workspace<T> {}
 
 /// Called with the rows, right-hand sides and bias of a weight gradient.
@@ -203,7 +203,7 @@ impl<T: Element> MemoryNeed<'_, T> {
             true => self.short(),
             false => fewest,
         };
-        // One block is kept in any case.
+        // A single block is kept in any case.
         let replays = memory.pays && short > 1;
         let Some(budget) = budget else {
             return Ok(of(short, replays));

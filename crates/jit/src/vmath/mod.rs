@@ -1,9 +1,8 @@
 //! Element-wise maths on 128-bit vectors, emitted as Cranelift IR.
 //!
-//! For the lowering of element-wise regions: [`Math`] wraps a `FunctionBuilder` and turns one op on one vector of
+//! Used by the lowering of element-wise regions: [`Math`] wraps a `FunctionBuilder` and turns one op on one vector of
 //! four `f32` or two `f64` ([`Lane`]) into a few branch-free instructions. Everything is emitted at the builder's
-//! current position; nothing is called, except by sine and cosine beyond their reduction's range (see
-//! [`Math::sin`]).
+//! current position; nothing is called, except by sine and cosine beyond their reduction's range (see [`Math::sin`]).
 //!
 //! Every function guarantees:
 //! - a NaN in an operand is a NaN in the result, through every clamp (`pow(NaN, 0)` and `pow(1, NaN)`, which are 1 as

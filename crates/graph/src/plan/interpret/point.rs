@@ -94,8 +94,8 @@ impl<T: Real> PlanRun<'_, T> {
         }
     }
 
-    /// For each vector of lanes all loads come before all stores; single numbers are loaded before the lane loop, and folds
-    /// stored after it.
+    /// For each vector of lanes, all loads come before all stores; single numbers are loaded before the lane loop, and
+    /// folds stored after it.
     fn region(&mut self, r: &Region, p: StepAndRow) {
         let fixed = self.fixed(r, p);
         let mut folds: Vec<T> = r.folds.iter().map(|(fold, ..)| start(*fold)).collect();
