@@ -1,7 +1,8 @@
 //! The step graph: what one time step computes, with batch and time implicit, over petgraph.
 //!
-//! Invariant: every node but a `delay` comes after its operands in [`Graph::order`]; cycles exist only through the first
-//! operand of a delay. Passes do not edit a graph, they rebuild it ([`Rebuild`]): what nothing uses is not copied.
+//! Invariant: every node but a `delay` comes after its operands in [`Graph::order`]; cycles exist only through the
+//! first operand of a delay. Passes do not edit a graph, they rebuild it ([`Rebuild`]), and a rebuild does not copy
+//! unused nodes.
 
 mod rebuild;
 
@@ -23,15 +24,15 @@ pub(crate) use rebuild::{Rebuild, Rewrite, rebuild, rebuild_and_tell, rewrite};
 /// One op of the graph; its operands are the incoming edges, weighted with their slot.
 #[derive(Clone, Debug)]
 pub struct GraphNode {
-    /// What it computes.
+    /// The op that computes it.
     pub op: Op,
-    /// The sources of the incoming edges in the order of their slots: read more often than all else.
+    /// The sources of the incoming edges in slot order, cached because they are read more often than anything else.
     operands: Operands,
     /// Shape and domain of the result.
     pub ty: Type,
-    /// The user's name for it.
+    /// The user's name for the value.
     pub name: Option<Arc<str>>,
-    /// The user's line.
+    /// The line of the user's program that recorded it.
     pub at: Option<&'static Location<'static>>,
 }
 
@@ -42,7 +43,7 @@ pub struct Graph {
     net: StableDiGraph<GraphNode, usize>,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
-    /// By index of the value: how many outputs it is. Shorter than the nodes where the rest is none.
+    /// Indexed by value: how many outputs the value is. Shorter than the node table if no later value is an output.
     yields: Vec<u32>,
     known: HashMap<(Op, Operands), Value>,
 }
@@ -73,12 +74,13 @@ impl Graph {
         Graph::observing(tape, &[]).expect("there is no name to be wrong")
     }
 
-    /// The graph of a recorded program that hands out these values and adjoints besides, as outputs called `value(…)` and
-    /// `adjoint(…)`. An adjoint begins as an output of role [`OutputRole::Observed`], the value itself, which *adjoint*
-    /// replaces. Its node is not joined with equal ones: the adjoint of one must not be that of both.
+    /// The graph of a recorded program with additional outputs for these values and adjoints, named `value(…)` and
+    /// `adjoint(…)`. An adjoint starts as an output of role [`OutputRole::Observed`] that holds the value itself;
+    /// *adjoint* replaces it. The node of such a value is not merged with equal ones: the adjoint of one must not
+    /// become that of both.
     ///
     /// # Errors
-    /// The first observed name that no value has.
+    /// The first observed name that belongs to no value.
     pub fn observing<'o>(tape: &Tape, observe: &'o [Observe]) -> Result<Graph, &'o str> {
         let mut observed: Vec<(&Observe, Value)> = Vec::new();
         for o in observe {
@@ -167,11 +169,11 @@ impl Graph {
                 value(e.target())
             })
     }
-    /// These values and all that depends on them, over delays too.
+    /// These values and everything that depends on them, through delays too.
     pub(crate) fn below(&self, from: impl Iterator<Item = Value>) -> HashSet<Value> {
         reached(from.collect(), |v| self.users(v).collect())
     }
-    /// These values and all that they depend on, over delays too.
+    /// These values and everything they depend on, through delays too.
     pub(crate) fn above(&self, from: impl Iterator<Item = Value>) -> HashSet<Value> {
         reached(from.collect(), |v| self.operands(v).to_vec())
     }
@@ -179,26 +181,26 @@ impl Graph {
     pub fn is_output(&self, v: Value) -> bool {
         self.times_output(v) > 0
     }
-    /// How many outputs of the program a value is.
+    /// How many of the program's outputs the value is.
     pub(crate) fn times_output(&self, v: Value) -> usize {
         self.yields.get(v.index()).map_or(0, |&n| n as usize)
     }
-    /// Notes that a value is an output once more.
+    /// Records one more output for a value.
     fn yields(&mut self, v: Value) {
         if self.yields.len() <= v.index() {
             self.yields.resize(v.index() + 1, 0);
         }
         self.yields[v.index()] += 1;
     }
-    /// How many nodes there are.
+    /// Number of nodes.
     pub fn len(&self) -> usize {
         self.net.node_count()
     }
-    /// True if there is no node.
+    /// True if the graph has no nodes.
     pub fn is_empty(&self) -> bool {
         self.net.node_count() == 0
     }
-    /// More than the index of any value.
+    /// An upper bound on value indices, exclusive.
     pub(crate) fn bound(&self) -> usize {
         self.net.node_bound()
     }
@@ -206,7 +208,7 @@ impl Graph {
     pub(crate) fn net(&self) -> &StableDiGraph<GraphNode, usize> {
         &self.net
     }
-    /// How messages call a value.
+    /// The value as messages name it.
     pub fn describe(&self, v: Value) -> String {
         match &self.node(v).name {
             Some(name) => format!("`{name}`"),
@@ -238,20 +240,20 @@ impl Graph {
         self.yields(v);
     }
 
-    /// The values whose adjoints are wanted.
+    /// The values whose adjoints are requested.
     pub(crate) fn observed(&self) -> Vec<Value> {
         let observed = |o: &&Output| o.role == OutputRole::Observed;
         let outputs = self.outputs.iter().filter(observed);
         outputs.map(|o| o.value).collect()
     }
 
-    /// Answers the output `k`, of role [`OutputRole::Observed`], with the adjoint that it asked for.
+    /// Replaces output `k`, of role [`OutputRole::Observed`], by the adjoint that it requested.
     pub(crate) fn answer(&mut self, k: usize, adjoint: Value) {
         self.outputs[k].role = OutputRole::Gradient;
         self.set_output(k, adjoint);
     }
 
-    /// Drops the outputs that `keep` does not want.
+    /// Drops the outputs for which `keep` is false.
     pub(crate) fn retain_outputs(&mut self, keep: impl Fn(&Graph, &Output) -> bool) {
         let mut outputs = std::mem::take(&mut self.outputs);
         outputs.retain(|o| keep(self, o));
@@ -260,25 +262,25 @@ impl Graph {
         self.outputs = outputs;
     }
 
-    /// Says anew what an output is.
+    /// Replaces the value of an output.
     pub(crate) fn set_output(&mut self, k: usize, v: Value) {
         self.yields[self.outputs[k].value.index()] -= 1;
         self.yields(v);
         self.outputs[k].value = v;
     }
 
-    /// Adds a delay whose operands are not known yet; [`close_delay`](Graph::close_delay) says what they are.
+    /// Adds a delay whose operands are not known yet; [`close_delay`](Graph::close_delay) sets them.
     pub fn open_delay(&mut self, d: i32, shape: Shape) -> Value {
         let ty = Type::new(shape, Domain::Step);
         self.push(Op::Delay(d), &[], ty)
     }
 
-    /// Gives an open delay its operands.
+    /// Sets the operands of an open delay.
     pub fn close_delay(&mut self, delay: Value, x: Value, init: Value) {
         self.read(delay, &[x, init]);
     }
 
-    /// Gives a node without operands these.
+    /// Sets the operands of a node that has none.
     fn read(&mut self, user: Value, xs: &[Value]) {
         for (slot, x) in xs.iter().enumerate() {
             self.net.add_edge(index(*x), index(user), slot);
@@ -286,7 +288,7 @@ impl Graph {
         self.net[index(user)].operands = xs.into();
     }
 
-    /// Names a value, unless it has a name.
+    /// Names a value that has no name yet.
     pub fn label(
         &mut self,
         v: Value,
@@ -314,13 +316,13 @@ impl Graph {
         v
     }
 
-    /// Adds an op without looking for an equal one, or says why its operands do not fit. For tests of the verifier and
-    /// for readers of text; passes use [`Algebra::op`].
+    /// Adds an op without looking for an equal one and without checking it. For tests of the verifier and for the text
+    /// reader; passes use [`Algebra::op`].
     pub fn add(&mut self, op: Op, xs: &[Value], ty: Type) -> Value {
         self.push(op, xs, ty)
     }
 
-    /// Lets `user` read `to` wherever it reads `from`.
+    /// Redirects every read of `from` by `user` to `to`.
     pub(crate) fn replace_operand(&mut self, user: Value, from: Value, to: Value) {
         let edges = self.net.edges_connecting(index(from), index(user));
         let edges: Vec<(_, usize)> = edges.map(|e| (e.id(), *e.weight())).collect();
@@ -331,7 +333,7 @@ impl Graph {
         }
     }
 
-    /// Adds an op as it was read from text; a pass that adds an equal one finds it.
+    /// Adds an op read from text, and registers it so that a pass that adds an equal one finds it.
     pub(crate) fn restore(&mut self, op: Op, xs: &[Value], ty: Type) -> Value {
         let v = self.push(op, xs, ty);
         let key = (op, Operands::from_slice(xs));
@@ -339,7 +341,7 @@ impl Graph {
         v
     }
 
-    /// Takes out the nodes that no output needs, inputs excepted: users of a value are then all there is to ask for.
+    /// Removes the nodes that no output needs, except inputs, so that the users of a value are exactly its live users.
     pub(crate) fn prune(&mut self) {
         let mut needed = vec![false; self.net.node_bound()];
         for v in self.order() {
@@ -349,8 +351,8 @@ impl Graph {
         self.known.retain(|_, v| needed[v.index()]);
     }
 
-    /// All nodes that an output needs, each after its operands; the operand of a delay may come later. The inputs come
-    /// first. Deterministic: it depends on the graph alone.
+    /// All nodes that an output needs, each after its operands except that the operand of a delay may come later.
+    /// Inputs come first. Deterministic: the order depends on the graph alone.
     pub fn order(&self) -> Vec<Value> {
         let mut seen = vec![false; self.net.node_bound()];
         let mut out = Vec::with_capacity(self.net.node_count());
@@ -399,10 +401,10 @@ fn reached(mut work: Vec<Value>, next: impl Fn(Value) -> Vec<Value>) -> HashSet<
 }
 
 impl Algebra for Graph {
-    /// Adds an op, or finds the equal one that is there already.
+    /// Adds an op, or returns the existing equal one.
     ///
     /// # Panics
-    /// If the operands do not fit: passes build from checked values, so that is a bug of the pass.
+    /// If the operands do not fit. Passes build from checked values, so that is a bug in the pass.
     fn op(&mut self, op: Op, xs: &[Value]) -> Value {
         let key = (op, Operands::from_slice(xs));
         if let Some(&v) = self.known.get(&key) {
@@ -422,7 +424,7 @@ impl Algebra for Graph {
     }
 }
 
-/// A constant scalar or shaped value, as number; looks through `spread`.
+/// The number, if `v` is a constant, scalar or shaped; looks through `spread`.
 pub(crate) fn constant(g: &Graph, v: Value) -> Option<f64> {
     match g.op_of(v) {
         Op::Constant { value, .. } => Some(value.0),
@@ -432,7 +434,8 @@ pub(crate) fn constant(g: &Graph, v: Value) -> Option<f64> {
     }
 }
 
-/// True for the zeros of a derivative, which are 0 whatever they meet. A written 0 is none of them.
+/// True for the zeros of a derivative, which stay 0 whatever they are multiplied with. A 0 that the program writes is
+/// not one of them.
 pub(crate) fn is_zero(g: &Graph, v: Value) -> bool {
     match g.op_of(v) {
         Op::Zeros(_) => true,
@@ -441,13 +444,13 @@ pub(crate) fn is_zero(g: &Graph, v: Value) -> bool {
     }
 }
 
-/// A derivative's zeros of a type.
+/// A derivative's zeros of the given type.
 pub(crate) fn zeros(g: &mut Graph, ty: Type) -> Value {
     let z = g.zeros(ty.shape);
     g.spread(z, ty.domain)
 }
 
-/// The operands if `v` is that element-wise op.
+/// The operands of `v` if it is this element-wise op.
 pub(crate) fn as_map(g: &Graph, v: Value, m: Map) -> Option<Operands> {
     (*g.op_of(v) == Op::Map(m)).then(|| g.operands(v))
 }

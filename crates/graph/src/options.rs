@@ -4,10 +4,11 @@ use retrograd_tape::Observe;
 
 use crate::target::Target;
 
-/// One switch for every pass and plan stage that a program can do without, and the machine that all of it is for. All are
-/// on by default; a result is the same without any of them, up to rounding. Tests switch them off in turn, so that a wrong result is pinned to one.
+/// A switch for every optional pass and plan stage, and the target machine. All switches are on by default; a result is
+/// the same without any of them, up to rounding. Tests switch them off one by one, so that a wrong result is traced to
+/// one of them.
 ///
-/// Not optional: the adjoint, *legalize*, scheduling and storing.
+/// Not optional: the adjoint, *legalize*, scheduling and the assignment of arrays.
 ///
 /// ```
 /// use retrograd_graph::Options;
@@ -18,46 +19,47 @@ use crate::target::Target;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Options {
-    /// Constants, identities, common subexpressions, and work moved to the lowest domain it varies over. (Dead nodes go
-    /// with every pass; *stack_products* tidies up after itself.)
+    /// Constants, identities, common subexpressions, and work moved to the lowest domain it varies over. (Every pass
+    /// drops dead nodes; *stack_products* cleans up after itself.)
     pub simplify: bool,
     /// Products with concatenations split, products of one operand stacked, summed products joined.
     pub stack_products: bool,
-    /// What costs less to make again than to keep is made again on its reader's side.
+    /// Values that are cheaper to recompute than to store are recomputed by their reader.
     pub rematerialize: bool,
-    /// A state that can decay, and its cotangent, is 0 where it is below the least normal number of single precision: arithmetic on
-    /// denormal numbers is several times slower. Programs compiled in double precision are left as they are, whatever this says.
+    /// A decaying state, and its cotangent, is set to 0 below the least normal number of single precision: arithmetic
+    /// on denormal numbers is several times slower. Programs compiled in double precision are unaffected.
     pub flush: bool,
-    /// Maximal distribution of the time loop: hoisted products, parallel work outside recurrences, a loop for each
-    /// recurrence. Without it all work of a direction in time that can share a loop does, step after step.
+    /// Maximal distribution of the time loop: hoisted products, parallel work outside recurrences, one loop per
+    /// recurrence. Without it, all work of one direction in time that can share a loop does, step after step.
     pub distribute: bool,
-    /// Point-wise work that reads a recurrence, or that only one reads, joins it where fewer numbers cross between loops then;
-    /// so do recurrences.
+    /// Point-wise work that reads a recurrence, or that only one recurrence reads, joins it where this reduces the
+    /// numbers that cross between loops; recurrences are fused by the same criterion.
     pub fuse: bool,
-    /// Products are added to what is in their place, and begin with a bias.
+    /// Products accumulate onto the values already in their array, and start from a bias.
     pub accumulate_in_place: bool,
-    /// Places are used again, and what one step alone reads has one step's array. Without it every stored value has an
-    /// array of its own over its whole domain.
+    /// Arrays are reused, and a value that only one step reads has an array of one step. Without it, every stored value
+    /// has an array of its own over its whole domain.
     pub reuse: bool,
-    /// Element-wise recurrences go through time innermost the loop over lanes, their states in registers.
+    /// Element-wise recurrences run with time innermost, inside the loop over lanes, with their states in registers.
     pub interchange: bool,
-    /// Activations of stored values by wide kernels.
+    /// Wide kernels compute activations of stored values.
     pub outline_activations: bool,
-    /// Recurrences and the products that only they read go through time together.
+    /// Recurrences and the products that only they read run over time together, block by block.
     pub time_tile: bool,
-    /// Long blocks of steps through all that can go through time together: what lives within a block's work needs an array
-    /// for one block only, and memory budgets can be kept. Without it everything over steps is done for all steps at once.
+    /// Everything that can run over time together does so in long blocks of steps: a value used only within a block
+    /// needs an array for one block, and memory budgets can be met. Without it, work over steps is done for all steps
+    /// at once.
     pub sweeps: bool,
-    /// No switch but a choice: the machine that the program is planned and compiled for, this one's best unless told.
+    /// Not a switch: the machine that the program is planned and compiled for, by default the host's best.
     pub target: Target,
-    /// No switch but a check: each pass's graph and each stage's plan are held against the rules of their verifiers, and
-    /// machine code against Cranelift's. A broken rule is a mistake of ours and a panic that names the pass. Verifiers cost
-    /// as much as all else, so a build without debug assertions does without unless asked; tests ask.
+    /// Not a switch: each pass's graph and each stage's plan are checked by their verifiers, and machine code by
+    /// Cranelift's. A broken rule is a bug in this crate and panics with the name of the pass. Verifiers cost as much
+    /// as all else, so builds without debug assertions skip them by default; tests turn them on.
     pub verify: bool,
-    /// No switch but a choice: steps that an iteration of a recurrence's loop does.
+    /// Not a switch: the number of steps per iteration of a recurrence's loop.
     pub unroll: Unroll,
-    /// No switch but a wish: values and adjoints of the step to hand out, as outputs called `value(keep)`, `adjoint(c)`. The
-    /// empty list costs nothing.
+    /// Not a switch: values and adjoints of the step to return as outputs named `value(keep)`, `adjoint(c)`. The empty
+    /// list costs nothing.
     pub observe: Vec<Observe>,
 }
 
@@ -67,7 +69,7 @@ impl Default for Options {
     }
 }
 
-/// How many steps per iteration of a recurrence's loop over time does: its body stands in the code as often.
+/// How many steps one iteration of a recurrence's loop over time does: the code contains that many copies of its body.
 ///
 /// ```
 /// use retrograd_graph::{Options, Unroll};
@@ -78,7 +80,7 @@ impl Default for Options {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Unroll(Option<u8>);
 
-/// A factor that there is no code for.
+/// An unroll factor that is out of range.
 ///
 /// ```
 /// use retrograd_graph::Unroll;
@@ -96,15 +98,16 @@ pub struct UnrollError {
 }
 
 impl Unroll {
-    /// As the plan wants it, which today is one step an iteration for every loop: where time is innermost, no factor was measured to
-    /// be faster (docs/PERFORMANCE.md, "What was tried"); for loops with products, the bench `unroll` tells.
+    /// The plan's choice, which is currently one step per iteration for every loop: with time innermost, no factor was
+    /// measured to be faster (docs/PERFORMANCE.md, "What was tried"); for loops with products, the bench `unroll`
+    /// tells.
     pub const AUTO: Unroll = Unroll(None);
-    /// One step an iteration.
+    /// One step per iteration.
     pub const NONE: Unroll = Unroll(Some(1));
-    /// The greatest factor: code grows with it, and with it the time of compiling.
+    /// The greatest factor: code size and compile time grow with it.
     pub const MOST: usize = 32;
 
-    /// By this factor.
+    /// Unrolls by this factor.
     ///
     /// # Errors
     /// If it is 0 or more than [`Unroll::MOST`].
@@ -115,17 +118,17 @@ impl Unroll {
         }
     }
 
-    /// The factor, if there is a wish.
+    /// The factor, if one was requested.
     pub fn factor(self) -> Option<usize> {
         self.0.map(usize::from)
     }
 }
 
-/// A switch of some options.
+/// Selects one switch of the options.
 type Switch = fn(&mut Options) -> &mut bool;
 
 impl Options {
-    /// Every switch and its name.
+    /// Every switch with its name.
     pub const SWITCHES: [(&str, Switch); 12] = [
         ("simplify", |o| &mut o.simplify),
         ("stack_products", |o| &mut o.stack_products),
@@ -141,14 +144,14 @@ impl Options {
         ("sweeps", |o| &mut o.sweeps),
     ];
 
-    /// The same with a change. There may be more options tomorrow, so they are not written as a literal elsewhere.
+    /// These options with a change. Options may be added, so other crates do not write them as a literal.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Options)) -> Options {
         change(&mut self);
         self
     }
 
-    /// The default, and everything verified: what tests compile with.
+    /// The default with verification on: what tests compile with.
     pub fn verified() -> Options {
         Options {
             verify: true,
@@ -156,7 +159,7 @@ impl Options {
         }
     }
 
-    /// Nothing that isn't needed; verified, for it is asked for where a result is in doubt.
+    /// Every switch off; verified, because these options are used when a result is in doubt.
     pub fn none() -> Options {
         Options {
             verify: true,
@@ -164,7 +167,7 @@ impl Options {
         }
     }
 
-    /// Everything but one, for each in turn, with the name of the one; verified.
+    /// All switches on except one, for each in turn, with the name of that one; verified.
     pub fn each_off() -> impl Iterator<Item = (&'static str, Options)> {
         Options::SWITCHES.into_iter().map(|(name, switch)| {
             let mut options = Options::verified();
@@ -173,8 +176,8 @@ impl Options {
         })
     }
 
-    /// The same for samples that come one after another: one loop has all the work of a step, and nothing crosses from it
-    /// to another that it would pay to make again.
+    /// These options for samples that come one after another: one loop has all the work of a step, so no value crosses
+    /// to another loop that would be worth recomputing.
     pub fn streaming(self) -> Options {
         Options {
             distribute: false,

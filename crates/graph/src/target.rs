@@ -1,11 +1,11 @@
 //! [`Target`]: the machine that a program is planned and compiled for.
 //!
-//! For everybody who decides something by the machine: the planner, code generation and the choice of kernels all read
-//! the same description, so that the same program for the same target is the same plan, the same code and the same bits
-//! wherever it was compiled. It is plain data. What a level is assumed to have (vectors, caches, cycles) is committed
-//! here and in [`plan::cycles`](crate::plan::cycles), never measured: what a cost decides may regroup a sum.
+//! The planner, code generation and the choice of kernels all decide by this one description, so that the same program
+//! for the same target has the same plan, the same code and the same bits wherever it was compiled. It is plain data.
+//! The properties assumed of a level (vectors, caches, cycles) are committed here and in
+//! [`plan::cycles`](crate::plan::cycles), never measured: a decision based on cost may regroup a sum.
 //!
-//! Invariant: nothing but [`Target::host`], [`Target::runs_here`] and [`Target::all_runnable`] asks the machine at hand.
+//! Invariant: only [`Target::host`], [`Target::runs_here`] and [`Target::all_runnable`] query the host.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use crate::plan::cycles::{self, Cycles};
 /// An instruction set level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// The base of an architecture that has no levels here: AArch64, RISC-V, s390x.
+    /// The base of an architecture without levels here: AArch64, RISC-V, s390x.
     Portable,
     /// The base of x86-64: SSE2, vectors of 128 bits, no fused multiply-add.
     Baseline,
@@ -25,14 +25,14 @@ pub enum Level {
     Avx512,
 }
 
-/// Nominal sizes of a core's caches, in bytes: what plans of a level are made for, whatever the machine at hand has.
+/// Nominal sizes of a core's caches, in bytes: plans of a level assume them, whatever the host has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caches {
-    /// Of data, nearest to the core.
+    /// First-level data cache.
     pub l1: usize,
-    /// The core's own second.
+    /// The core's second-level cache.
     pub l2: usize,
-    /// The last, which cores may share.
+    /// The last-level cache, which cores may share.
     pub l3: usize,
 }
 
@@ -51,7 +51,7 @@ pub struct Target {
     bf16: bool,
 }
 
-/// A name that is no target's.
+/// A string that names no target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "there is no target `{0}`; there are `portable`, `baseline`, `avx2`, `avx512`, `avx512+bf16`"
@@ -59,7 +59,7 @@ pub struct Target {
 pub struct UnknownTarget(String);
 
 impl Target {
-    /// The base of an architecture that has no levels here. No x86-64 machine runs it: there it is [`Target::baseline`].
+    /// The base of an architecture without levels here. No x86-64 machine runs it: there it is [`Target::baseline`].
     pub const fn portable() -> Target {
         Target::of(Level::Portable)
     }
@@ -83,7 +83,7 @@ impl Target {
         Target { level, bf16: false }
     }
 
-    /// The same with products of 16-bit numbers (AVX-512 BF16). Nothing uses them yet.
+    /// This target with products of 16-bit numbers (AVX-512 BF16). Nothing uses them yet.
     ///
     /// # Panics
     /// For a level below AVX-512.
@@ -96,14 +96,14 @@ impl Target {
         Target { bf16: true, ..self }
     }
 
-    /// The best target that this machine runs.
+    /// The best target that the host runs.
     pub fn host() -> Target {
         let best = Target::all_runnable().pop();
         best.expect("every machine runs its architecture's base")
     }
 
-    /// One target for each level that this machine runs, the least first. The last is [`Target::host`], which says what
-    /// else the machine has.
+    /// One target for each level that the host runs, lowest first. The last is [`Target::host`], which includes the
+    /// host's further features.
     pub fn all_runnable() -> Vec<Target> {
         let mut all: Vec<Target> = [
             Target::portable(),
@@ -123,7 +123,7 @@ impl Target {
         all
     }
 
-    /// Whether this machine has all that the target says.
+    /// Whether the host has all features of the target.
     pub fn runs_here(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         {
@@ -153,13 +153,13 @@ impl Target {
         self.level
     }
 
-    /// Whether it multiplies 16-bit numbers (BF16).
+    /// Whether the target multiplies 16-bit numbers (BF16).
     pub fn bf16(self) -> bool {
         self.bf16
     }
 
-    /// Whether it multiplies and adds in one instruction, rounding once. Without it emitted code and kernels round twice, so
-    /// that results differ from those of targets that have it.
+    /// Whether the target has fused multiply-add, which rounds once. Without it, emitted code and kernels round twice,
+    /// so that results differ from those of targets that have it.
     pub fn fma(self) -> bool {
         match self.level {
             Level::Portable | Level::Avx2 | Level::Avx512 => true,
@@ -167,7 +167,7 @@ impl Target {
         }
     }
 
-    /// Bytes of the vectors that kernels have. (Emitted code has [`cycles::EMITTED_BYTES`] on all of them.)
+    /// Vector width of kernels in bytes. (Emitted code has [`cycles::EMITTED_BYTES`] on all targets.)
     pub fn vector_bytes(self) -> usize {
         match self.level {
             Level::Portable | Level::Baseline => 16,
@@ -176,12 +176,12 @@ impl Target {
         }
     }
 
-    /// Nominal sizes of its caches: those of the machines of the level that have least, or nearly.
+    /// Nominal cache sizes: approximately the smallest found among machines of the level.
     pub fn caches(self) -> Caches {
         const KIB: usize = 1 << 10;
         const MIB: usize = 1 << 20;
         let (l1, l2, l3) = match self.level {
-            // Nehalem; Cortex-A76 has as much.
+            // Nehalem; Cortex-A76 is equal.
             Level::Portable | Level::Baseline => (32 * KIB, 256 * KIB, 8 * MIB),
             // Zen 2 and 3.
             Level::Avx2 => (32 * KIB, 512 * KIB, 16 * MIB),
@@ -191,7 +191,7 @@ impl Target {
         Caches { l1, l2, l3 }
     }
 
-    /// What work costs on it.
+    /// The table of costs in cycles.
     pub fn cycles(self) -> &'static Cycles {
         match self.level {
             Level::Portable | Level::Baseline => &cycles::NARROW,

@@ -1,13 +1,13 @@
 //! The verifier. Rules:
 //!
 //! 1. An op has as many operands as it takes, in slots 0, 1, 2 …, each filled once.
-//! 2. Types: a node's shape and domain are what its op gives for its operands ([`Op::infer`]); this covers the domains
-//!    (only spread, sums, delays and boundaries lead from one to another).
+//! 2. Types: a node's shape and domain are those that its op infers from its operands ([`Op::infer`]); this covers the
+//!    domains (only spread, sums, delays and boundaries lead from one to another).
 //! 3. Without the first operands of delays the graph has no cycle.
-//! 4. The inputs' table and the input nodes agree, one node an input.
+//! 4. The inputs' table and the input nodes agree, one node per input.
 //! 5. Names of inputs are unique, and so are names of outputs.
-//! 6. Delays of one recurrence all point the same way in time. (A recurrence of both could be computed if all walks around
-//!    it led to earlier steps, or all to later ones; it is refused too, with another message.)
+//! 6. Delays of one recurrence all point the same way in time. (A recurrence of both could be computed if all walks
+//!    around it led to earlier steps, or all to later ones; it is rejected too, with another message.)
 
 use petgraph::visit::EdgeRef;
 use retrograd_tape::{Op, Type};
@@ -15,14 +15,14 @@ use retrograd_tape::{Op, Type};
 use crate::graph::Graph;
 use crate::passes::components::components;
 
-/// A broken rule, with its number and where.
+/// A broken rule, with its number and location.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("rule {rule}: {what}")]
 pub struct Broken {
     /// Number of the rule in the module's list.
     pub rule: usize,
-    /// Which node breaks it and how.
+    /// The node that breaks it, and how.
     pub what: String,
 }
 
@@ -106,7 +106,7 @@ pub fn verify(g: &Graph) -> Result<(), Broken> {
     }
 }
 
-/// The first name that rule 5 forbids, and what is called so: `an input` or `an output`.
+/// The first name that breaks rule 5, and what it names: `an input` or `an output`.
 pub(crate) fn named_twice(g: &Graph) -> Option<(&'static str, &str)> {
     let twice = |names: &mut Vec<&'_ str>| {
         names.sort_unstable();

@@ -1,9 +1,9 @@
-//! What passes and plan stages do, counted: operations, never time, so that a program is compiled the same way on every
-//! machine and every day.
+//! Counts the work of passes and plan stages, in operations and never in time, so that a program is compiled the same
+//! way on every machine and every day.
 //!
-//! A stage whose work may grow faster than the program has an `Allowance` in proportion to the program's size. Where it
-//! is used up, the stage leaves what it has not looked at as it was: unsplit, unfused, unjoined. No program that anybody
-//! wrote by hand has been seen to get there.
+//! A stage whose work may grow faster than the program has an `Allowance` in proportion to the program's size. When it
+//! is used up, the stage leaves the rest as it was: unsplit, unfused, unjoined. No hand-written program has been seen
+//! to reach that limit.
 
 use std::cell::Cell;
 
@@ -11,13 +11,13 @@ thread_local! {
     static DONE: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Operations that passes and plan stages have done on this thread: nodes looked at, edges followed, pairs compared. For
+/// Operations that passes and plan stages have done on this thread: nodes visited, edges followed, pairs compared. For
 /// tests of how work grows with a program.
 pub fn done() -> u64 {
     DONE.get()
 }
 
-/// Notes that so many operations were done.
+/// Adds to the count of operations.
 pub(crate) fn note(operations: usize) {
     DONE.set(DONE.get() + operations as u64);
 }
@@ -29,14 +29,14 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// So many operations.
+    /// An allowance of this many operations.
     pub(crate) fn of(operations: usize) -> Allowance {
         Allowance {
             left: operations as u64,
         }
     }
 
-    /// Does so many operations; false once there have been too many, which whoever asks then leaves undone.
+    /// Spends operations; false once the allowance is exceeded, on which the caller leaves its work undone.
     pub(crate) fn spend(&mut self, operations: usize) -> bool {
         let done = self.left.min(operations as u64);
         note(done as usize);

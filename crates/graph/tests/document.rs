@@ -1,5 +1,5 @@
-//! `docs/IR.md` says what the code says. Its marked sections are printed from the op table, the derivative rules and the
-//! module docs; its cells are read, and what follows them is what they become.
+//! Holds `docs/IR.md` to the code. Its marked sections are printed from the op table, the derivative rules and the
+//! module docs; its cells are parsed, and the blocks after them are the results.
 //!
 //! `BLESS=1 cargo test -p retrograd-graph --test document` rewrites the sections and the blocks. Read what it wrote.
 

@@ -1,4 +1,4 @@
-//! What stands in a value many times, or at the end of a long chain, costs a pass no more than once.
+//! A pass visits a value once, even if it occurs many times in another or at the end of a long chain.
 
 use std::time::{Duration, Instant};
 

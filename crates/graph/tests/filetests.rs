@@ -10,19 +10,20 @@
 //! the graph after the last pass, or the listing of components, or the plan, or the error
 //! ```
 //!
-//! A second line `observe: value(keep), adjoint(c)` asks for these; an adjoint is compared with the slope of the loss in
-//! that value. A line `options: without time_tile, unroll 4, flush` says what `all`, `gradient`, `hessian`, `fuse`, `plan` and the plans
-//! that are run do without, how many steps per iteration of a loop over time does, and that what delays carry is flushed; in such a case, lines `default 1 `text`: …` are
-//! expectations of what the default options give.
+//! A second line `observe: value(keep), adjoint(c)` observes these; an adjoint is compared with the derivative of the
+//! loss with respect to that value. A line `options: without time_tile, unroll 4, flush` says which options `all`,
+//! `gradient`, `hessian`, `fuse`, `plan` and the executed plans switch off, the unroll factor, and that delayed values
+//! are flushed; in such a case, lines `default 1 `text`: …` are expectations of the result with default options.
 //!
-//! `stream` stands for what a stepper does: *stream*, the driver's passes, and the plan for samples one after another.
-//! `simplify early` is the pass before a differentiation; `adjoint` is that of the loss in all parameters, `tangent` that
-//! of all that a differentiation gave before it, or of all outputs, in all parameters. `all` stands for the driver's
-//! passes, `gradient` for the driver's passes with the gradients of the loss, `hessian` with their tangents too.
+//! `stream` stands for the stages of a stepper: *stream*, the driver's passes, and the plan for samples one after
+//! another. `simplify early` is the pass before a differentiation; `adjoint` is that of the loss with respect to all
+//! parameters, `tangent` that of all outputs of the preceding differentiation, or of all outputs, with respect to all
+//! parameters. `all` stands for the driver's passes, `gradient` for the driver's passes with the gradients of the loss,
+//! `hessian` with their tangents too.
 //! Each graph is also run, before and after every pass, on numbers that depend on the inputs' names alone: the results
-//! must be equal up to rounding, gradients must be the differences of the loss, and tangents those of what they belong to.
-//! So are its plans, with and without each optional pass.
-//! An `expect` line says in how many lines of the result a text stands, and what that means: what was blessed is checked.
+//! must be equal up to rounding, and gradients and tangents must agree with differences. The same holds for its
+//! plans, with and without each optional pass.
+//! An `expect` line says how many lines of the result contain a text, and what that means: it checks blessed output.
 //! `BLESS=1 cargo test -p retrograd-graph --test filetests` rewrites what is below the second line. Read what it wrote.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! One test or more breaks each rule of the plan's verifier.
+//! Each rule of the plan's verifier is broken by at least one test.
 
 #[path = "plan_verifier/items.rs"]
 mod items;

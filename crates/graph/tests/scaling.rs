@@ -1,5 +1,5 @@
-//! How the work of passes and planner grows with a program, counted in operations and never in time, and that no short
-//! program makes much of it.
+//! How the work of passes and planner grows with a program, counted in operations and never in time; and that no short
+//! program causes much of it.
 
 use retrograd_graph::passes::adjoint::Differentiate;
 use retrograd_graph::passes::{self, Derivation};

@@ -1,4 +1,4 @@
-//! The canonical text form: what is read is what was printed, and mistakes are shown.
+//! The canonical text form: reading inverts printing, and mistakes are located.
 
 use retrograd_graph::passes::Derivation;
 use retrograd_graph::text::parse_graph;

@@ -1,4 +1,4 @@
-//! What a caller's arrays have to be: their lengths, and which numbers of them are rows of a table.
+//! Requirements on a caller's arrays: their lengths, and which of their numbers must be rows of a table.
 
 use retrograd_graph::Graph;
 use retrograd_tape::{Domain, Map, Op, Shape, Type, Value};
@@ -7,19 +7,19 @@ use rustc_hash::FxHashSet as HashSet;
 use crate::element::Element;
 use crate::error::RunError;
 
-/// An input of row numbers of a table.
+/// An input whose numbers are rows of a table.
 #[derive(Clone, Debug)]
 pub(crate) struct IndexInput {
     /// The input.
     pub(crate) input: usize,
-    /// How many rows the table has.
+    /// Number of rows of the table.
     pub(crate) rows: usize,
-    /// Inputs, one number a step, whose 0 covers it: what a weight of 0 covers is not read. None if what covers it is computed in
-    /// another way than by multiplying such inputs: then it is not known beforehand which are read.
+    /// Inputs, one number per step, that mask the index: where one is 0, the index is not read. None if the mask is
+    /// computed other than by multiplying such inputs, so that it is not known beforehand which are read.
     pub(crate) weights: Option<Vec<usize>>,
 }
 
-/// An array has the numbers that its type says. Inlined, for a stepper asks for each sample.
+/// Checks that an array has the length that its type requires. Inlined, because a stepper calls it for every sample.
 #[inline(always)]
 pub(crate) fn fits(
     what: &'static str,
@@ -56,7 +56,7 @@ fn mismatch(
     }
 }
 
-/// Numbers are row numbers of a table of so many rows, but for those that one of the weights covers: there it is 0.
+/// Checks that numbers are rows of a table, except where one of the weights is 0, which masks them.
 pub(crate) fn are_rows<T: Element>(
     name: &str,
     given: &[T],
@@ -93,7 +93,7 @@ fn layout(domain: Domain, shape: Shape) -> String {
     }
 }
 
-/// Inputs that are row numbers of a table, as they are or reshaped: they are checked before a run.
+/// Inputs that are row numbers of a table, directly or reshaped: they are checked before a run.
 pub(crate) fn index_inputs(g: &Graph) -> Vec<IndexInput> {
     let mut found = Vec::new();
     for v in g.order() {
@@ -107,7 +107,7 @@ pub(crate) fn index_inputs(g: &Graph) -> Vec<IndexInput> {
         loop {
             match (g.op_of(index), &*g.operands(index)) {
                 (Op::Reshape(_), &[x]) => index = x,
-                // What a weight of 0 covers is row 0.
+                // Where the weight is 0, the index is row 0.
                 (Op::Map(Map::Select), &[weight, x, zero]) if matches!(g.op_of(zero), Op::Constant { value, .. } if value.0 == 0.0) =>
                 {
                     let more = factors(g, weight);
@@ -128,7 +128,7 @@ pub(crate) fn index_inputs(g: &Graph) -> Vec<IndexInput> {
     found
 }
 
-/// The inputs, one number a step, whose product a value is, each once.
+/// The inputs, one number per step, whose product the value is, without duplicates.
 fn factors(g: &Graph, v: Value) -> Option<Vec<usize>> {
     let mut inputs = Vec::new();
     let (mut seen, mut work) = (HashSet::from_iter([v]), vec![v]);

@@ -1,4 +1,4 @@
-//! [`CompiledCell`]: a program as machine code, shared by all who run it.
+//! [`CompiledCell`]: a program as machine code, which any number of users can share.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,8 +15,8 @@ use crate::exec::code::{Code, generate};
 use crate::exec::cut::Efforts;
 use crate::purpose::Purpose;
 
-/// A compiled program: immutable, cheap to clone (clones share plan and machine code), and free to be used from many threads
-/// at once. Whoever runs it has an [`Executor`](crate::Executor) of their own, whose workspace stays from run to run.
+/// A compiled program: immutable, cheap to clone (clones share plan and machine code), and usable from many threads at
+/// once. Each user runs it with an [`Executor`](crate::Executor) of their own, which keeps its workspace between runs.
 ///
 /// ```
 /// use retrograd_jit::{CompiledCell, Purpose};
@@ -48,16 +48,16 @@ pub struct CompiledCell<T: Element> {
     program: Arc<CellProgram<T>>,
 }
 
-/// What all clones of a cell share.
+/// The data shared by all clones of a cell.
 pub(crate) struct CellProgram<T: Element> {
-    /// The program as it was recorded, and the passes that were wanted: what a stepper is made from.
+    /// The program as recorded, and the requested passes: a stepper is made from these.
     pub(crate) recorded: Graph,
     pub(crate) options: Options,
     pub(crate) graph: Graph,
     pub(crate) plan: Plan,
     pub(crate) code: Code<T>,
     pub(crate) indices: Vec<IndexInput>,
-    /// By the addresses of the plan's items, which stay where they are.
+    /// Keyed by the addresses of the plan's items, which do not move.
     pub(crate) efforts: Efforts,
     compile_time: Duration,
 }
@@ -81,7 +81,7 @@ impl<T: Element> std::fmt::Debug for CompiledCell<T> {
 }
 
 impl<T: Element> CompiledCell<T> {
-    /// Compiles a program for this machine.
+    /// Compiles a program for the host.
     ///
     /// # Errors
     /// See [`CompileError`].
@@ -89,10 +89,10 @@ impl<T: Element> CompiledCell<T> {
         Self::compile_with(tape, purpose, &Options::default())
     }
 
-    /// Compiles a program with the passes and plan stages that `options` want, for their target.
+    /// Compiles a program with the passes and plan stages that `options` enable, for their target.
     ///
     /// # Errors
-    /// See [`CompileError`]; among them a target that this machine does not run.
+    /// See [`CompileError`]; one of them is a target that the host does not run.
     pub fn compile_with(
         tape: &Tape,
         purpose: &Purpose,
@@ -161,23 +161,23 @@ impl<T: Element> CompiledCell<T> {
         self.outputs().iter().position(|o| &*o.name == name)
     }
 
-    /// Numbers that output `k` has in a run; `usize::MAX` if they are more than can be counted.
+    /// Number of elements of output `k` in a run; `usize::MAX` if that overflows.
     pub fn output_len(&self, k: usize, extent: Extent) -> usize {
         let ty = self.program.graph.node(self.outputs()[k].value).ty;
         ty.numbers(extent.steps, extent.rows)
     }
 
-    /// The machine that it was compiled for.
+    /// The target that it was compiled for.
     pub fn target(&self) -> Target {
         self.plan().target
     }
 
-    /// The plan that the code was made from.
+    /// The plan that the code was generated from.
     pub fn plan(&self) -> &Plan {
         &self.program.plan
     }
 
-    /// Time that compiling took, all stages.
+    /// Compile time of all stages together.
     pub fn compile_time(&self) -> Duration {
         self.program.compile_time
     }

@@ -7,10 +7,10 @@ use crate::vmath::Lane;
 
 /// f32 or f64.
 pub trait Element: Real + retrograd_kernels::SimdElement {
-    /// The vectors of it.
+    /// The vector type of its lanes.
     const LANE: Lane;
-    /// The row that an index means, of a table of so many: the nearest whole number, ½ to even, if it is one of them. As in
-    /// compiled code.
+    /// The row that an index selects in a table of `rows` rows: the nearest integer, rounding half to even, if it is
+    /// one of them. Compiled code does the same.
     fn row_of(self, rows: usize) -> Option<usize> {
         let nearest = self.to_f64().round_ties_even();
         // NaN is in no range.
@@ -28,7 +28,7 @@ impl Element for f64 {
     const LANE: Lane = Lane::F64;
 }
 
-/// The options of a program in this precision: only in single precision is what delays carry flushed.
+/// The options for this precision: the values that delays carry are flushed in single precision only.
 pub(crate) fn of_width<T: Element>(options: &Options) -> Options {
     options
         .clone()

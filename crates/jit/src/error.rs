@@ -1,4 +1,4 @@
-//! What can go wrong when a program is compiled or run.
+//! Errors of compiling and running.
 
 use retrograd_graph::Target;
 use retrograd_graph::passes::Refused;
@@ -22,30 +22,30 @@ use retrograd_tape::Tape;
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// A recurrence runs both ways in time, a derivative's name is taken, or a program that is to run sample by sample needs
-    /// later samples.
+    /// A recurrence runs both ways in time, the name of a derivative is taken, or a program that is to run sample by
+    /// sample needs later samples.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// A program that is to run sample by sample has nothing to do for a sample.
+    /// A program that is to run sample by sample has no work for a sample.
     #[error("`{program}` has nothing to do for a sample: no output over steps and no state")]
     Idle {
         /// The program's name.
         program: String,
     },
-    /// The machine does not run what it was to be compiled for.
+    /// The host does not run the requested target.
     #[error("this machine does not run code for the target `{target}`; its best is `{host}`")]
     Target {
-        /// What was asked for.
+        /// The requested target.
         target: Target,
-        /// The best that this machine runs.
+        /// The best target that the host runs.
         host: Target,
     },
-    /// There is no code generator for this machine.
+    /// There is no code generator for the host.
     #[error("no code can be generated for this machine: {what}: {source}")]
     Host {
-        /// What it is about.
+        /// The property of the host that is at fault.
         what: String,
-        /// What the code generator said.
+        /// The code generator's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An input or output that the differentiation names does not exist or cannot be used so.
@@ -54,12 +54,12 @@ pub enum CompileError {
     /// A value that is to be observed does not exist, or its adjoint is not computed.
     #[error("cannot observe: {0}")]
     Observe(String),
-    /// The code generator failed: a bug of this crate.
+    /// The code generator failed: a bug in this crate.
     #[error("the code generator failed on `{program}`: {why}")]
     Codegen {
         /// The program's name.
         program: String,
-        /// All that it said.
+        /// The code generator's full message.
         why: String,
         /// Its error.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -83,7 +83,7 @@ impl CompileError {
     }
 }
 
-/// A stepper that cannot be made.
+/// A stepper that cannot be created.
 ///
 /// ```
 /// use retrograd_jit::{Stepper, StepperError};
@@ -102,7 +102,7 @@ impl CompileError {
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum StepperError {
-    /// The program cannot be compiled for it.
+    /// The program cannot be compiled for a stepper.
     #[error(transparent)]
     Compile(#[from] CompileError),
     /// Parameters, static inputs or initial states that do not fit.
@@ -110,7 +110,7 @@ pub enum StepperError {
     Run(#[from] RunError),
 }
 
-/// A run that cannot be.
+/// A run that was rejected, or failed.
 ///
 /// ```
 /// use retrograd_jit::{CompiledCell, Purpose, RunError};
@@ -134,33 +134,33 @@ pub enum RunError {
         /// Rows.
         b: usize,
     },
-    /// The budget is too small for any way of running.
+    /// The budget is too small for every layout.
     #[error(
         "{t} steps of {b} rows need at least {least} bytes beyond the caller's arrays, and the budget is {budget} bytes"
     )]
     Budget {
-        /// Bytes that there may be.
+        /// Bytes allowed.
         budget: usize,
-        /// The fewest bytes that would do.
+        /// The fewest bytes that would suffice.
         least: usize,
         /// Steps.
         t: usize,
         /// Rows.
         b: usize,
     },
-    /// More memory than there is, or than the run may take: see [`Executor::set_memory_limit`](crate::Executor::set_memory_limit).
+    /// More memory than is available or allowed: see [`Executor::set_memory_limit`](crate::Executor::set_memory_limit).
     #[error("{t} steps of {b} rows need {} beyond the caller's arrays, {}", gib(*needed), beyond(*limit))]
     Memory {
         /// Bytes needed.
         needed: usize,
-        /// Bytes that there may be; none if the allocator had no room for fewer.
+        /// Bytes allowed; none if the allocation itself failed.
         limit: Option<usize>,
         /// Steps.
         t: usize,
         /// Rows.
         b: usize,
     },
-    /// So many steps and rows that addresses cannot tell all their numbers apart.
+    /// So many steps and rows that the addresses of their numbers would overflow.
     #[error("{t} steps of {b} rows are more numbers than can be addressed")]
     Extent {
         /// Steps.
@@ -168,12 +168,12 @@ pub enum RunError {
         /// Rows.
         b: usize,
     },
-    /// More or fewer arrays than the program has.
+    /// The wrong number of arrays.
     #[error("the program has {expected} {what}, and {found} were given")]
     Count {
         /// `inputs` or `outputs`.
         what: &'static str,
-        /// How many it has.
+        /// How many the program has.
         expected: usize,
         /// How many were given.
         found: usize,
@@ -206,28 +206,28 @@ pub enum RunError {
         /// The program's states.
         known: Vec<String>,
     },
-    /// An index that the program computes is, rounded, no row of its table. Compiled code does not know which one:
+    /// An index that the program computes is not, rounded, a row of its table. Compiled code does not record which one:
     /// `Tape::check_indices` finds its example and step.
     #[error("`{program}` computes an index that is no row of its table")]
     ComputedIndex {
         /// The program.
         program: String,
     },
-    /// A row number (of an embedding) that is not a whole number below the number of rows.
+    /// A row number (of an embedding) that is not an integer below the number of rows.
     #[error("input `{name}` holds row numbers below {rows}, but number {at} of it is {found}")]
     Index {
         /// The input.
         name: String,
         /// Rows of the table.
         rows: usize,
-        /// Which number.
+        /// Position of the number in the input.
         at: usize,
-        /// What it is.
+        /// Its value.
         found: String,
     },
 }
 
-/// Bytes for a message.
+/// A number of bytes for a message.
 fn gib(bytes: usize) -> String {
     format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }
@@ -239,7 +239,7 @@ fn beyond(limit: Option<usize>) -> String {
     }
 }
 
-/// Names for a message.
+/// A list of names for a message.
 fn list(names: &[String]) -> String {
     match names {
         [] => "none".into(),

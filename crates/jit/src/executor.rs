@@ -1,4 +1,4 @@
-//! [`Executor`]: what runs a compiled cell, behind an interface that checks every length.
+//! [`Executor`]: runs a compiled cell, behind an interface that checks every length.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use crate::exec::cut::Cut;
 use crate::exec::pool::{inside, parallelism};
 use crate::exec::{Calls, IndexOutOfRange, MemoryNeed, PlanExecution, Workspace};
 
-/// What a run takes, known before it.
+/// The memory of a run, known beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunMemory {
     /// Bytes beyond the caller's arrays: arrays of the program's own, packed weights, scratch, addresses.
     pub bytes: usize,
-    /// Steps that go through time together.
+    /// Steps per block that run over time together.
     pub block: usize,
-    /// The backward step runs the forward step again, block by block, instead of having its values kept.
+    /// The backward step replays the forward step, block by block, instead of having its values kept.
     pub replays: bool,
 }
 
 impl RunMemory {
-    /// How the run goes through time.
+    /// How the run goes over time.
     pub fn layout(&self) -> Layout {
         Layout {
             block: self.block,
@@ -35,13 +35,13 @@ impl RunMemory {
 }
 
 impl<T: Element> CompiledCell<T> {
-    /// What runs this cell again and again: a workspace and settings, on one thread and without a budget at first.
+    /// An executor for this cell: a workspace and settings, initially with one thread and no budget.
     pub fn executor(&self) -> Executor<T> {
         Executor::new(self.clone())
     }
 
-    /// Runs the program once, in a workspace that is made for this run and given back after it; see [`Executor::run`]. Whoever
-    /// runs a cell more than once keeps an [`executor`](Self::executor).
+    /// Runs the program once, in a workspace that is allocated for this run and freed after it; see [`Executor::run`].
+    /// To run a cell more than once, keep an [`executor`](Self::executor).
     ///
     /// # Errors
     /// As `Executor::run`.
@@ -54,7 +54,7 @@ impl<T: Element> CompiledCell<T> {
         self.executor().run(extent, inputs, outputs)
     }
 
-    /// What a run of a new executor takes; see [`Executor::memory`].
+    /// The memory that a run of a new executor takes; see [`Executor::memory`].
     ///
     /// # Errors
     /// As `Executor::memory`.
@@ -67,9 +67,9 @@ impl<T: Element> CompiledCell<T> {
     }
 }
 
-/// Runs a [`CompiledCell`] again and again: a workspace, which grows to what a run needs and stays, and how runs are to use the
-/// machine. It belongs to one run at a time; cells, which it shares, serve any number of them at once. A clone has the same
-/// settings, and an empty workspace of its own.
+/// Runs a [`CompiledCell`] repeatedly: it has a workspace, which grows to what a run needs and is kept, and settings
+/// for how runs use the machine. It serves one run at a time; the cell that it shares serves any number of them at
+/// once. A clone has the same settings, and an empty workspace of its own.
 pub struct Executor<T: Element> {
     cell: CompiledCell<T>,
     workspace: Workspace<T>,
@@ -116,40 +116,41 @@ impl<T: Element> Executor<T> {
         &self.cell
     }
 
-    /// Lets runs cut their work into as many as `threads` pieces at a time, at most one for each thread that the machine runs at
-    /// once ([`std::thread::available_parallelism`]). They are done by the rayon pool that the run is called in, else by
-    /// rayon's pool of the process: executors make no threads of their own. Work that is too little to be worth waking a
+    /// Lets runs cut their work into as many as `threads` concurrent pieces, at most one for each thread that the
+    /// machine runs at once ([`std::thread::available_parallelism`]). The rayon pool that the run is called in does
+    /// them, else rayon's global pool: executors create no threads of their own. Work too small to be worth waking a
     /// thread stays on one. Results are the same, bit by bit, for any number.
     pub fn set_threads(&mut self, threads: usize) {
         self.cut = Cut::into(threads.clamp(1, parallelism()));
     }
 
-    /// Cuts work into this many pieces at a time, even where that does not pay, or the machine has fewer threads: for tests
-    /// of what does not depend on it.
+    /// Cuts work into this many concurrent pieces, even where that does not pay, or the machine has fewer threads: for
+    /// tests of results that must not depend on it.
     #[doc(hidden)]
     pub fn cut_into(&mut self, pieces: usize) {
         self.cut = Cut::always(pieces.max(1));
     }
 
-    /// Lets runs take no more than this many bytes beyond the caller's arrays; `None`, as at first, lets them take what they
-    /// are fastest with. With less memory, blocks of steps get shorter, and a backward step makes what it needs of the
-    /// forward step again instead of keeping it. Gradients are the same up to rounding.
+    /// Limits runs to this many bytes beyond the caller's arrays; `None`, the default, lets them take what is fastest.
+    /// With less memory, blocks of steps get shorter, and a backward step recomputes the values of the forward step
+    /// that it needs instead of keeping them. Gradients are the same up to rounding.
     pub fn set_budget(&mut self, bytes: Option<usize>) {
         self.budget = bytes;
     }
 
-    /// Refuses runs that would take more than this many bytes beyond the caller's arrays ([`RunError::Memory`]), before anything
-    /// is allocated; `None`, as at first, stands for the memory of the machine (or of its control group, on Linux). Other than
-    /// a [budget](Self::set_budget), a limit never changes how a run goes through time.
+    /// Rejects runs that would take more than this many bytes beyond the caller's arrays ([`RunError::Memory`]), before
+    /// anything is allocated; `None`, the default, stands for the memory of the machine (or of its control group, on
+    /// Linux). Unlike a [budget](Self::set_budget), a limit never changes how a run goes over time.
     pub fn set_memory_limit(&mut self, bytes: Option<usize>) {
         self.limit = bytes;
     }
 
-    /// What a run will take beyond the caller's arrays, and how it will go through time. The
-    /// inputs and outputs at the positions `left_out` will be empty; each has an array of the program's own in its place.
+    /// The memory that a run will take beyond the caller's arrays, and how it will go over time. The inputs and outputs
+    /// at the positions `left_out` will be empty; each is replaced by an array of the program's own.
     ///
     /// # Errors
-    /// No steps or no rows, more bytes than the budget has (the error names the fewest), more than can be addressed.
+    /// If there are no steps or no rows, more bytes than the budget (the error names the fewest), or more than can be
+    /// addressed.
     pub fn memory(
         &self,
         extent: Extent,
@@ -172,20 +173,21 @@ impl<T: Element> Executor<T> {
         })
     }
 
-    /// Bytes that the last run's arrays, packed weights and scratch take; the caller's arrays not counted.
+    /// Bytes of the last run's arrays, packed weights and scratch, without the caller's arrays.
     pub fn workspace_bytes(&self) -> usize {
         self.workspace.bytes()
     }
 
     /// Runs the program for T steps of B rows.
     ///
-    /// Layouts: domain `once`: the shape; `row`: `[B, shape]`; `edge k`: `[k, B, shape]`; `step`: `[T, B, shape]`. An empty
-    /// slice for an initial state, a cotangent or a tangent stands for zeros; an empty slice for an output says it is not wanted.
+    /// Layouts: domain `once`: the shape; `row`: `[B, shape]`; `slots k`: `[k, B, shape]`; `step`: `[T, B, shape]`. An
+    /// empty slice for an initial state, a cotangent or a tangent stands for zeros; an empty slice for an output says
+    /// that it is not requested.
     ///
     /// # Errors
-    /// Arrays whose number or lengths do not fit, inputs that are to be row numbers of a table and are none, more memory than
-    /// there may be: then nothing has run. [`RunError::ComputedIndex`], if that happens during the run: then what the outputs
-    /// hold is open, and the next run is not affected.
+    /// Arrays whose number or lengths do not fit, row numbers that are not rows of their table, more memory than is
+    /// allowed: then nothing has run. [`RunError::ComputedIndex`], if that happens during the run: then the contents of
+    /// the outputs are unspecified, and the next run is not affected.
     pub fn run(
         &mut self,
         extent: Extent,
@@ -197,7 +199,7 @@ impl<T: Element> Executor<T> {
             .map(|_| ())
     }
 
-    /// Like [`run`](Self::run), on one thread, and tells how often kernels were called.
+    /// Like [`run`](Self::run), on one thread, and returns how often kernels were called.
     ///
     /// # Errors
     /// As `run`.
@@ -211,7 +213,8 @@ impl<T: Element> Executor<T> {
         self.run_with(t, b, inputs, outputs, true, |run| run.run())
     }
 
-    /// Like [`run`](Self::run), and tells how long each of the plan's [`leaves`](retrograd_graph::plan::Plan::leaves) took.
+    /// Like [`run`](Self::run), and returns how long each of the plan's [`leaves`](retrograd_graph::plan::Plan::leaves)
+    /// took.
     ///
     /// # Errors
     /// As `run`.
@@ -278,7 +281,7 @@ impl<T: Element> Executor<T> {
                 count,
             ))
         };
-        // Without work that is worth a second thread, none is called.
+        // If no work is worth a second thread, no pool is entered.
         let sizes = (steps, b);
         let ran = match efforts.most(plan, sizes, cut, |_| true) {
             1 => run(Cut::ONE),
@@ -338,7 +341,7 @@ impl<T: Element> Executor<T> {
     }
 }
 
-/// What a run takes: the layout that is fastest within the budget, whatever the number of threads (for the length of
+/// The memory of a run: the fastest layout within the budget, whatever the number of threads (because the length of
 /// blocks changes bits), and scratch for as many threads as the rest has room for.
 fn need<'a, T: Element>(
     cell: &'a CompiledCell<T>,

@@ -1,11 +1,11 @@
-//! What compiled loops are called with, and where in it they find what.
+//! The arguments of compiled loops, and the offsets of their fields.
 
 use std::sync::atomic::AtomicU64;
 
 use retrograd_graph::plan::WideActivation;
 use retrograd_kernels::{ActivateFn, SimdElement, Weights};
 
-/// What compiled loops are called with. Compiled code reads its fields at [`offset`].
+/// The argument block of compiled loops. Compiled code reads its fields at [`offset`].
 #[repr(C)]
 pub(crate) struct Frame<T: SimdElement> {
     pub(crate) bases: *const *mut T,
@@ -14,22 +14,24 @@ pub(crate) struct Frame<T: SimdElement> {
     pub(crate) product_from: retrograd_kernels::ProductFromFn<T>,
     pub(crate) steps: usize,
     pub(crate) rows: usize,
-    /// Not 0 once an index was no row of its table: loops on any thread write 1, and who ran them looks once they are over.
+    /// Non-zero once an index was no row of its table: loops on any thread write 1, and the caller checks it after they
+    /// finish.
     pub(crate) outside: AtomicU64,
     pub(crate) activations: [ActivateFn<T>; WideActivation::ALL.len()],
 }
 
 impl<T: SimdElement> Frame<T> {
-    /// An index was no row of its table since this was last asked.
+    /// Whether an index was no row of its table since the last call.
     pub(crate) fn was_outside(&mut self) -> bool {
         std::mem::take(self.outside.get_mut()) != 0
     }
 }
 
-// SAFETY: while loops run the frame is read only, but for a mark that all of them set alike; what its addresses lead to is divided among the threads by rows.
+// SAFETY: while loops run the frame is read only, except for a mark that all of them set to the same value; the arrays
+// it points to are divided among the threads by rows.
 unsafe impl<T: SimdElement> Sync for Frame<T> {}
 
-/// Byte offsets of a frame's fields, the same for both precisions: everything in it is an address or a word.
+/// Byte offsets of a frame's fields, the same for both precisions: every field is an address or a word.
 pub(crate) mod offset {
     use std::mem::{offset_of, size_of};
 
@@ -45,9 +47,9 @@ pub(crate) mod offset {
     offsets!(BASES bases, WEIGHTS weights, PRODUCT product, PRODUCT_FROM product_from, STEPS steps, ROWS rows);
     offsets!(OUTSIDE outside, ACTIVATIONS activations);
 
-    /// Bytes of an address, such as that of an activation.
+    /// Size of an address, such as that of an activation.
     pub(crate) const ADDRESS: i32 = size_of::<*const ()>() as i32;
-    /// Bytes of one weight's description.
+    /// Size of one weight's description.
     pub(crate) const WEIGHT_BYTES: i64 = size_of::<Weights<f32>>() as i64;
 
     const _: () = assert!(size_of::<Weights<f64>>() as i64 == WEIGHT_BYTES);

@@ -1,7 +1,7 @@
 //! Machine code for step graphs: loops are lowered by Cranelift, products and sums are calls into packed kernels.
 //!
-//! [`CompiledCell`] is what a user meets, and [`Executor`], which runs it; `lower` makes the code and is free of unsafe; `exec` runs it and is the only
-//! module that is not.
+//! [`CompiledCell`] and [`Executor`], which runs it, are the interface; `lower` generates the code and contains no
+//! unsafe code; `exec` runs it and is the only module that does.
 
 mod arguments;
 mod cell;

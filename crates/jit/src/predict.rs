@@ -1,10 +1,10 @@
-//! How long a plan's items will take on one thread: what they ask for ([`retrograd_graph::plan::cost`]) in cycles of
-//! kernels and emitted code, and what the machine gives, measured in a moment.
+//! Predicts how long a plan's items will take on one thread: their work ([`retrograd_graph::plan::cost`]), its cost in
+//! cycles of kernels and emitted code, and the machine's rates, which are measured in a fraction of a second.
 //!
 //! The model is linear: time = Σ count · constant. The constants are the committed cycles of the plan's target
-//! ([`retrograd_graph::plan::cycles`]). Rates of arithmetic, cache and memory, and how near packed products and weight
-//! gradients come to the peak, are the machine's own ([`Machine::measure`]), for whoever asks how long a run will take:
-//! compiling asks nobody.
+//! ([`retrograd_graph::plan::cycles`]). Rates of arithmetic, cache and memory, and how close packed products and weight
+//! gradients come to the peak, are the machine's own ([`Machine::measure`]); only predictions use them, never
+//! compilation.
 
 use std::time::{Duration, Instant};
 
@@ -21,42 +21,42 @@ use crate::exec::code::isa;
 use crate::lower::vectors_per_iteration;
 use crate::purpose::Purpose;
 
-/// What a machine can do, on one thread.
+/// The performance of a machine, on one thread.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Machine {
-    /// Fused multiply-adds in f32, GFLOP/s, a multiply-add counting two.
+    /// Fused multiply-adds in f32, GFLOP/s; a multiply-add counts as two.
     pub peak_gflops: f64,
-    /// Reading what does not fit L2, GB/s (10⁹ bytes).
+    /// Reading data that does not fit L2, GB/s (10⁹ bytes).
     pub cache_gbs: f64,
-    /// Reading what fits no cache, GB/s.
+    /// Reading data that fits no cache, GB/s.
     pub memory_gbs: f64,
-    /// Time of packed products against that of their multiply-adds at the peak, what the model adds for small ones not
-    /// counted.
+    /// Time of packed products relative to that of their multiply-adds at the peak, without the terms that the model
+    /// adds for small ones.
     pub product: f64,
-    /// The same of weight gradients.
+    /// The same for weight gradients.
     pub outer: f64,
 }
 
-/// The share of L2 that what an item goes through may take and stay there, and that of the last cache.
+/// The share of L2, and of the last-level cache, up to which the data of an item stays there.
 const NEAR: f64 = 0.75;
-/// Going through arrays that are read and written, against reading alone.
+/// Cost of reading and writing arrays, relative to reading alone.
 const TRANSFER: f64 = 1.4;
-/// The share of L1 that a product's operands and results may take and stay there; beyond, a row of its tile is read and
+/// The share of L1 up to which a product's operands and results stay there; beyond it, a row of its tile is read and
 /// written from L2.
 const NEAREST: f64 = 0.75;
-/// Terms of a block of a product, and of a weight gradient: their tiles are written once a block.
+/// Terms per block of a product, and of a weight gradient: their tiles are written once per block.
 const INNER: usize = 512;
 const TERMS: usize = 256;
 /// Numbers of a point that a sum over steps and rows adds at once.
 const WIDE: usize = 64;
 
 impl Machine {
-    /// Measures what the machine at hand does for its best target, for about a third of a second.
+    /// Measures the host for its best target, in about a third of a second.
     pub fn measure() -> Machine {
         Machine::measure_for(Target::host())
     }
 
-    /// The same for another target that it runs: rates of the target's kernels.
+    /// The same for another target that the host runs: rates of that target's kernels.
     pub fn measure_for(target: Target) -> Machine {
         let during = Duration::from_millis(60);
         let machine = Machine {
@@ -69,7 +69,7 @@ impl Machine {
         machine.with_kernels(target, during)
     }
 
-    /// The machine with what its kernels reach: measured on the products of one matrix and its gradient, which stay in L2.
+    /// Adds the rates that kernels reach: measured on the products of one matrix and its gradient, which stay in L2.
     fn with_kernels(self, target: Target, during: Duration) -> Machine {
         let (t, b, len, rows) = (16, 32, 64, 128);
         let tape = Recorder::new();
@@ -83,7 +83,7 @@ impl Machine {
         };
         let tape = tape.finish("kernels").expect("it is a program");
         let options = Options::default().with(|o| o.target = target);
-        // A machine that nothing can be compiled for has nothing to be predicted.
+        // If nothing can be compiled for a machine, there is nothing to predict.
         let Ok(cell) = CompiledCell::<f32>::compile_with(&tape, &purpose, &options) else {
             return self;
         };
@@ -118,7 +118,7 @@ impl Machine {
                 leaf,
                 run_shape(Extent { steps: t, rows: b }, layout),
             );
-            // What is far beyond these was measured while something else ran.
+            // A value far outside this range was disturbed by other load.
             let against = (time.as_secs_f64() / expected).clamp(0.9, 2.0);
             match leaf.item {
                 Item::Product { .. } => out.product = against,
@@ -129,7 +129,7 @@ impl Machine {
         out
     }
 
-    /// Seconds that a leaf of a plan for numbers of type `T` takes.
+    /// Predicted seconds of a leaf of a plan for numbers of type `T`.
     pub fn seconds<T: Element>(&self, plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> f64 {
         let all = tasks(plan, leaf, run);
         let cycles: f64 = (all.iter())
@@ -138,7 +138,7 @@ impl Machine {
         let bytes = (footprint(plan, leaf.item, run) * size_of::<T>()) as f64;
         let stays = near(plan.target);
         let cached = NEAR * plan.target.caches().l3 as f64;
-        // What a lane loop goes through for one step and that does not stay comes from farther away each time.
+        // Data of a lane loop's step that does not stay in cache comes from farther away each time.
         let lane_loops =
             (all.iter()).filter(|x| matches!(x.work, Work::LaneLoop { .. } | Work::Matrix { .. }));
         let beyond = |x: &CostTask| ((x.work.numbers() * size_of::<T>()) as f64 - stays).max(0.0);
@@ -152,14 +152,14 @@ impl Machine {
         cycles * plan.target.cycles().flops / self.peak_gflops / 1e9 + transfer
     }
 
-    /// Seconds that a whole run takes.
+    /// Predicted seconds of a whole run.
     pub fn run_seconds<T: Element>(&self, plan: &Plan, run: RunShape) -> f64 {
         let leaves = plan.leaves().into_iter();
         leaves.map(|leaf| self.seconds::<T>(plan, leaf, run)).sum()
     }
 }
 
-/// Bytes that stay in L2 of what an item, or a lane loop over a step's rows, goes through.
+/// Bytes up to which the data of an item, or of a lane loop over a step's rows, stays in L2.
 fn near(target: Target) -> f64 {
     NEAR * target.caches().l2 as f64
 }
@@ -174,7 +174,7 @@ pub fn run_shape(extent: Extent, layout: Layout) -> RunShape {
 }
 
 impl Machine {
-    /// Cycles of one piece of work.
+    /// Cycles of one task.
     fn cycles<T: Element>(&self, target: Target, work: &Work) -> f64 {
         let c = target.cycles();
         let vector = target.vector_bytes() / size_of::<T>();
@@ -192,7 +192,7 @@ impl Machine {
                 packed: true,
                 ..
             } => {
-                // Tiles of a few rows are bound by the panels that they read: a line a cycle from L1, half one from L2.
+                // Tiles of a few rows are bound by reading panels: one line per cycle from L1, half a line from L2.
                 let panels = outer.div_ceil(2 * vector) as f64;
                 let tiles = rows.div_ceil(tile_rows) as f64;
                 let numbers = (2 * vector) as f64;
@@ -218,7 +218,7 @@ impl Machine {
                 transposed,
                 ..
             } => {
-                // By the bytes that come from L2, whatever the vectors.
+                // Bound by the bytes from L2, whatever the vector width.
                 let (of, long) = match transposed {
                     true => (inner, outer),
                     false => (outer, inner),
@@ -249,7 +249,7 @@ impl Machine {
                 ref ops,
                 folds,
             } => {
-                // Remainders go one number at a time.
+                // Remainders are done one number at a time.
                 let iterations = (lanes / small + lanes % small) as f64;
                 let side = vectors_per_iteration(ops.iter().copied(), loads + stores + folds);
                 let side = side.min((lanes / small).max(1)) as f64;

@@ -8,33 +8,33 @@ use retrograd_tape::{InputRole, OutputRole, Tape};
 
 use crate::error::CompileError;
 
-/// What to compile a program for. The program's outputs, its loss and its final states are there for every purpose.
+/// What to compile a program for. Every purpose includes the program's outputs, its loss and its final states.
 #[derive(Clone, Debug, Default)]
 pub enum Purpose {
     /// Outputs, loss and final states only.
     #[default]
     Forward,
-    /// Also the gradients of the loss in all parameters.
+    /// Also the gradients of the loss with respect to all parameters.
     Train,
     /// Also these gradients.
     Gradients {
-        /// Names of outputs whose cotangents are inputs named `cot(<output>)`; left out, they are zeros.
+        /// Names of outputs whose cotangents are inputs named `cot(<output>)`; omitted ones are zeros.
         given: Vec<String>,
         /// Differentiate the loss too, with cotangent 1.
         loss: bool,
         /// Names of the inputs whose gradients become outputs named `grad(<input>)`.
         wrt: Vec<String>,
     },
-    /// Also how outputs move where inputs do: the product J·v of the outputs' Jacobian with a vector (forward mode).
+    /// Also the product J·v of the outputs' Jacobian with a vector (forward mode).
     JacobianVector {
-        /// Names of the inputs that move. The direction, v, is inputs of the same types named `tan(<input>)`.
+        /// Names of the inputs that vary. The direction, v, is inputs of the same types named `tan(<input>)`.
         along: Vec<String>,
         /// Names of the outputs (the loss and final states among them) whose tangents become outputs of the same types
         /// named `tan(<output>)`.
         of: Vec<String>,
     },
-    /// Also gradients as [`Purpose::Gradients`], and how these move where inputs do: with L = loss + Σ cotangent·output, the
-    /// cotangents held fixed, the product H·v of ∂²L ÷ ∂wrt ∂along with a vector.
+    /// Also gradients as [`Purpose::Gradients`], and their derivatives along inputs: with L = loss + Σ
+    /// cotangent·output, the cotangents held fixed, the product H·v of ∂²L ÷ ∂wrt ∂along with a vector.
     HessianVector {
         /// As for `Gradients`.
         given: Vec<String>,
@@ -43,13 +43,14 @@ pub enum Purpose {
         /// As for `Gradients`: the rows of H. Each input also gets its part of H·v, an output of the input's type named
         /// `tan(grad(<input>))`.
         wrt: Vec<String>,
-        /// Names of the inputs that move, the columns of H. The direction, v, is inputs named `tan(<input>)`.
+        /// Names of the inputs that vary, the columns of H. The direction, v, is inputs named `tan(<input>)`.
         along: Vec<String>,
     },
 }
 
 impl Purpose {
-    /// The gradients in every input that has one, with a cotangent input for every output that is not the loss.
+    /// The gradients with respect to every input that has one, with a cotangent input for every output that is not the
+    /// loss.
     pub fn everything(tape: &Tape) -> Purpose {
         Purpose::Gradients {
             given: tape
@@ -63,7 +64,7 @@ impl Purpose {
         }
     }
 
-    /// The product of the Hessian of the loss in all parameters with a vector.
+    /// The product of the Hessian of the loss with respect to all parameters and a vector.
     ///
     /// ```
     /// use retrograd_jit::{CompiledCell, Purpose};
@@ -101,10 +102,10 @@ impl Purpose {
         }
     }
 
-    /// The differentiations that a program needs for this, in order, as the passes' driver takes them.
+    /// The differentiations for this purpose, in order, as the passes' driver takes them.
     ///
     /// # Errors
-    /// [`CompileError::Differentiate`] if there is no loss or no input or output of a name, or one is named twice.
+    /// [`CompileError::Differentiate`] if there is no loss or no input or output of that name, or one is named twice.
     pub fn derivations(&self, g: &Graph) -> Result<Vec<Derivation>, CompileError> {
         Ok(match self {
             Purpose::Forward => Vec::new(),
@@ -165,7 +166,7 @@ fn outputs(g: &Graph, names: &[String]) -> Result<Vec<usize>, CompileError> {
     positions("output", &known, names)
 }
 
-/// Where the names stand among the known ones; each may be asked for once.
+/// The positions of names among the known ones; each may be requested once.
 fn positions(what: &str, known: &[&str], names: &[String]) -> Result<Vec<usize>, CompileError> {
     let mut found = Vec::with_capacity(names.len());
     for name in names {

@@ -1,4 +1,4 @@
-//! [`Stepper`]: a program that runs sample by sample, its states inside.
+//! [`Stepper`]: runs a program sample by sample and keeps its states.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,12 +15,12 @@ use crate::error::{CompileError, RunError, StepperError};
 use crate::exec::code::{Code, generate};
 use crate::exec::stream::{StreamExecution, step_loop};
 
-/// A program that takes one sample of `b` rows at a time and goes on from the states that the one before left. What
-/// depends on no sample (packed weights, exp A, a normalised weight) is made when parameters are set; a sample is one call of
-/// compiled code, which allocates nothing and takes no lock.
+/// A program that takes one sample of `b` rows at a time and continues from the states that the previous one left.
+/// Values that depend on no sample (packed weights, exp A, a normalised weight) are computed when parameters are set; a
+/// sample is one call of compiled code, which allocates nothing and takes no lock.
 ///
-/// Its results are those of a run over the whole sequence, up to rounding: products have another order of their sums.
-/// There is no loss, so targets and weights are not asked for (unless an output reads them).
+/// Its results are those of a run over the whole sequence, up to rounding: products add in another order. There is no
+/// loss, so targets and weights are not inputs (unless an output reads them).
 ///
 /// ```
 /// use retrograd_jit::{CompiledCell, Purpose, Stepper};
@@ -47,29 +47,30 @@ use crate::exec::stream::{StreamExecution, step_loop};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A clone goes on from the same states by itself: they are copied, while machine code, parameters and all that is made of
-/// these are shared, until one of the two sets other parameters.
+/// A clone continues independently from the same states: these are copied, while machine code, parameters and the
+/// values computed from them are shared, until one of the two sets other parameters.
 pub struct Stepper<T: Element> {
     program: Arc<StepperProgram<T>>,
     stream: StreamExecution<T>,
-    /// What each state begins with, if the caller says so.
+    /// The initial value of each state, if the caller sets it.
     beginnings: Vec<Option<Vec<T>>>,
 }
 
-/// What all clones of a stepper share, beside parameters.
+/// The data shared by all clones of a stepper, beside parameters.
 struct StepperProgram<T: Element> {
     graph: Graph,
     plan: Plan,
     code: Code<T>,
-    /// Inputs of the program as it was recorded.
+    /// Number of inputs of the recorded program.
     recorded: usize,
     states: Vec<StreamState>,
-    /// What comes with a sample, and what comes out.
+    /// The inputs and outputs of each sample.
     inputs: Vec<Input>,
     outputs: Vec<Output>,
-    /// The arrays of the latter.
+    /// The arrays of the outputs.
     written: Vec<BufferId>,
-    /// Row numbers of tables: for each input of a sample the rows, and for each input of the program.
+    /// Inputs that are row numbers, with the number of rows: among the inputs of a sample, and among those of the
+    /// program.
     sample_indices: Vec<(usize, usize)>,
     indices: Vec<(usize, usize)>,
     compile_time: Duration,
@@ -104,7 +105,7 @@ impl<T: Element> Stepper<T> {
         Self::with_options(tape, &Options::default(), b, inputs)
     }
 
-    /// The same with the passes and plan stages that `options` want, for their target.
+    /// The same with the passes and plan stages that `options` enable, for their target.
     ///
     /// # Errors
     /// As there.
@@ -149,7 +150,7 @@ impl<T: Element> Stepper<T> {
         let arrays: Vec<BufferId> = read.iter().map(|&k| BufferId::of_input(k)).collect();
         let stream = StreamExecution::new(&plan, &code, b, &arrays, &written)?.ok_or_else(idle)?;
         let mut indices = index_inputs(&graph);
-        // What a weight covers belongs to a loss, which a stepper has none of.
+        // A masked index belongs to a loss, which a stepper does not have.
         indices.retain(|i| i.weights.as_ref().is_some_and(Vec::is_empty));
         let of_sample = |i: &IndexInput| Some((read.iter().position(|&k| k == i.input)?, i.rows));
         let program = StepperProgram {
@@ -176,7 +177,7 @@ impl<T: Element> Stepper<T> {
         Ok(stepper)
     }
 
-    /// All indices that were computed since this was last asked were rows of their tables.
+    /// Checks that all indices computed since the last call were rows of their tables.
     #[inline]
     fn inside(&mut self) -> Result<(), RunError> {
         match self.stream.was_outside() {
@@ -187,12 +188,12 @@ impl<T: Element> Stepper<T> {
         }
     }
 
-    /// What comes with a sample, in order: the program's inputs over steps that outputs or states need.
+    /// The inputs of a sample, in order: the program's inputs over steps that outputs or states need.
     pub fn inputs(&self) -> &[Input] {
         &self.program.inputs
     }
 
-    /// What a sample gives, in order: the program's outputs over steps.
+    /// The outputs of a sample, in order: the program's outputs over steps.
     pub fn outputs(&self) -> &[Output] {
         &self.program.outputs
     }
@@ -207,29 +208,29 @@ impl<T: Element> Stepper<T> {
         self.stream.rows()
     }
 
-    /// The plan that the code was made from.
+    /// The plan that the code was generated from.
     pub fn plan(&self) -> &Plan {
         &self.program.plan
     }
 
-    /// Time that compiling took, all stages.
+    /// Compile time of all stages together.
     pub fn compile_time(&self) -> Duration {
         self.program.compile_time
     }
 
-    /// Bytes of all arrays, packed weights among them.
+    /// Bytes of all arrays, including packed weights.
     pub fn bytes(&self) -> usize {
         self.stream.bytes()
     }
 
-    /// Takes a sample: `inputs` are arrays `[B, shape]` in the order of [`inputs`](Self::inputs), `outputs` such arrays in
-    /// the order of [`outputs`](Self::outputs). One that is empty stays inside, and so do all if there is none.
+    /// Takes a sample: `inputs` are arrays `[B, shape]` in the order of [`inputs`](Self::inputs), `outputs` such arrays
+    /// in the order of [`outputs`](Self::outputs). An empty output, or all if none is given, is kept in the stepper.
     ///
     /// # Errors
-    /// Arrays whose number or lengths do not fit, numbers that are to be row numbers and are none. Then nothing has run.
-    /// [`RunError::ComputedIndex`], if the program computes such a number, for this sample or for what states began with: then
-    /// the sample has been taken, outputs and states are as if the number were the nearest row's, and the next sample (or
-    /// [`set_state`](Self::set_state), or [`reset`](Self::reset)) goes on from there.
+    /// Arrays whose number or lengths do not fit, numbers that are not rows of their table. Then nothing has run.
+    /// [`RunError::ComputedIndex`], if the program computes such a number, for this sample or for the initial states:
+    /// then the sample has been taken, outputs and states are as if the number were that of the nearest row, and the
+    /// next sample (or [`set_state`](Self::set_state), or [`reset`](Self::reset)) continues from there.
     pub fn step(&mut self, inputs: &[&[T]], outputs: &mut [&mut [T]]) -> Result<(), RunError> {
         let b = self.stream.rows();
         same("inputs", self.program.inputs.len(), inputs.len())?;
@@ -252,12 +253,12 @@ impl<T: Element> Stepper<T> {
         self.inside()
     }
 
-    /// Output `k` of the last sample that it was not written elsewhere for, `[B, shape]`; zeros before the first.
+    /// Output `k` of the last sample that kept it in the stepper, `[B, shape]`; zeros before the first.
     pub fn output(&self, k: usize) -> &[T] {
         self.stream.read(self.program.written[k])
     }
 
-    /// All states begin anew: with the initial states that were given, or with what the program says.
+    /// Resets all states: to the initial states that were given, or to those that the program computes.
     pub fn reset(&mut self) {
         let StepperProgram {
             graph,
@@ -287,12 +288,13 @@ impl<T: Element> Stepper<T> {
         stream.begin(plan, code);
     }
 
-    /// Parameters and static inputs anew, and what [`reset`](Self::reset) begins with, as when the stepper was made; an empty
-    /// slice leaves what is there. States go on as they are.
+    /// Sets parameters and static inputs, and the initial states for [`reset`](Self::reset), as on creation; an empty
+    /// slice keeps the current ones. Current states are unchanged.
     ///
     /// # Errors
-    /// Arrays whose number or lengths do not fit, numbers that are to be row numbers and are none: then nothing has changed.
-    /// [`RunError::ComputedIndex`], if such a number is computed: then all are set, as if it were the nearest row's.
+    /// Arrays whose number or lengths do not fit, numbers that are not rows of their table: then nothing has changed.
+    /// [`RunError::ComputedIndex`], if such a number is computed: then all are set, as if it were that of the nearest
+    /// row.
     pub fn set_inputs(&mut self, inputs: &[&[T]]) -> Result<(), RunError> {
         self.bind(inputs, true)
     }
@@ -305,7 +307,7 @@ impl<T: Element> Stepper<T> {
         for (i, x) in recorded.clone() {
             let may_be_empty = some || i.role == InputRole::Initial;
             let expected = match i.ty.domain {
-                // They come with the samples.
+                // Passed with the samples.
                 Domain::Step => 0,
                 _ => i.ty.numbers(1, b),
             };
@@ -344,8 +346,8 @@ impl<T: Element> Stepper<T> {
         self.inside()
     }
 
-    /// What a state is, `[|d|, B, shape]` for a delay by d, the oldest slot first: what a run would end with. None if there
-    /// is no state of this name.
+    /// The current value of a state, `[|d|, B, shape]` for a delay by d, the oldest slot first: the final value of a
+    /// run that ended here. None if there is no state of this name.
     pub fn state(&mut self, name: &str) -> Option<&[T]> {
         let s = self.program.states.iter().position(|s| s.name == name)?;
         let u = array_of_output(&self.program.graph, self.program.states[s].value);
@@ -353,10 +355,10 @@ impl<T: Element> Stepper<T> {
         Some(self.stream.array(u))
     }
 
-    /// Sets a state, laid out as [`state`](Self::state) gives it; the others stay.
+    /// Sets a state, in the layout that [`state`](Self::state) returns; the others are unchanged.
     ///
     /// # Errors
-    /// [`RunError::NoState`], or a wrong number of numbers. Then nothing has changed.
+    /// [`RunError::NoState`], or a wrong length. Then nothing has changed.
     pub fn set_state(&mut self, name: &str, values: &[T]) -> Result<(), RunError> {
         let Some(set) = self.program.states.iter().position(|s| s.name == name) else {
             return Err(RunError::NoState {
@@ -366,8 +368,8 @@ impl<T: Element> Stepper<T> {
         };
         let i = &self.program.graph.inputs()[self.program.states[set].beginning];
         fits("state", name, i.ty, values.len(), 1, self.stream.rows())?;
-        // Where the slots of one lie in a ring depends on the steps so far, which are those of all: so all begin anew, with
-        // what they are.
+        // The position of a state's slots in its ring depends on the number of steps so far, which all states share: so
+        // all restart, from their current values.
         self.stream.states(&self.program.plan, &self.program.code);
         for s in 0..self.program.states.len() {
             let from = array_of_output(&self.program.graph, self.program.states[s].value);
@@ -381,7 +383,7 @@ impl<T: Element> Stepper<T> {
     }
 }
 
-/// The array of output `k` of a program; inputs have the first ones.
+/// The array of output `k` of a program; those of the inputs come first.
 fn array_of_output(g: &Graph, k: usize) -> BufferId {
     BufferId::of_input(g.inputs().len() + k)
 }
@@ -416,12 +418,13 @@ fn sampled(g: &Graph, plan: &Plan) -> Vec<usize> {
 }
 
 impl<T: Element> CompiledCell<T> {
-    /// Compiles the program for one sample of `b` rows after another, whatever this cell's purpose is. `inputs` are those of the
-    /// recorded program, laid out as for [`Executor::run`](crate::Executor::run): parameters and static inputs as they are, for initial states
-    /// perhaps an empty slice, which stands for zeros, and empty slices for inputs over steps, which come with the samples.
+    /// Compiles the program to run sample by sample, with `b` rows each, whatever this cell's purpose is. `inputs` are
+    /// those of the recorded program, laid out as for [`Executor::run`](crate::Executor::run): parameters and static
+    /// inputs in full, initial states optionally as an empty slice, which stands for zeros, and empty slices for inputs
+    /// over steps, which are passed with the samples.
     ///
     /// # Errors
-    /// [`CompileError::Refused`] for a layer that reads the sequence from its end, or other needs of later samples;
+    /// [`CompileError::Refused`] for a layer that reads the sequence from its end, or another use of later samples;
     /// [`CompileError::Idle`]; inputs that do not fit.
     pub fn stepper(&self, b: usize, inputs: &[&[T]]) -> Result<Stepper<T>, StepperError> {
         Stepper::of(&self.program().recorded, &self.program().options, b, inputs)

@@ -1,4 +1,4 @@
-//! What a compiled cell promises beside right numbers: how often kernels are called, what it says to arrays that do not
+//! Properties of a compiled cell beside right numbers: how often kernels are called, its errors for arrays that do not
 //! fit, and the same bits for any number of threads.
 
 use retrograd_jit::{CompileError, CompiledCell, Observe, Options, Purpose, RunError, Target};

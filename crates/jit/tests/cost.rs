@@ -1,4 +1,4 @@
-//! What a plan asks for, against counts by hand, and what the model of its time does with it.
+//! The cost of a plan against counts by hand, and the time that the model derives from it.
 
 use retrograd_graph::plan::cost::{RunShape, Work, tasks};
 use retrograd_jit::predict::{Machine, run_shape};

@@ -1,4 +1,5 @@
-//! What a weight of 0 covers is not read, forward or backward, by any engine: no number of the run depends on the targets there.
+//! No engine reads data masked by a weight of 0, forward or backward: no number of the run depends on the targets
+//! there.
 
 use retrograd_graph::passes;
 use retrograd_graph::plan::{Blocking, plan};

@@ -1,4 +1,4 @@
-//! Denormal numbers: a state that decays is flushed in single precision, and only there.
+//! Denormal numbers: a decaying state is flushed in single precision, and only there.
 
 use retrograd_tape::Extent;
 use std::time::Instant;

@@ -1,9 +1,9 @@
-//! Random cells (see [`retrograd_tape::generate`]) through all engines: tape, plan interpreter, compiled code. A failure is cut down and printed as Rust:
-//! it goes to `regressions.rs` before it is mended.
+//! Random cells (see [`retrograd_tape::generate`]) on all engines: tape, plan interpreter, compiled code. A failure is
+//! shrunk and printed as Rust, to be added to `regressions.rs` before it is fixed.
 //!
-//! Each case is compiled for one of the targets that the machine runs, which its seed draws. The cases are the same in every run.
-//! `cargo test --release -p retrograd-jit --test differential -- --ignored` tries fifty
-//! thousand others, each by all comparisons and with second derivatives (`differential/many.rs`).
+//! Each case is compiled for one of the targets that the machine runs, drawn by its seed. The cases are the same in
+//! every run. `cargo test --release -p retrograd-jit --test differential -- --ignored` tries fifty thousand others,
+//! each by all comparisons and with second derivatives (`differential/many.rs`).
 
 #[path = "differential/check.rs"]
 mod check;

@@ -2,9 +2,10 @@
 //! that look like one, over zeros of both signs, infinities, NaN, denormal, tiny and huge numbers, in single and double
 //! precision. The tape computes what is written; the plan (with and without passes) and machine code have to agree with it.
 //!
-//! A product or sum here has one term, since the order of a sum's terms is not told (docs/IR.md, "What rewriting may
-//! change"), or terms of one size. So each number is that of the tape up to the rounding of a few ops: 4 ulp, or 4 of the
-//! least denormal. The sign of zero counts where a value is made element by element; a gradient begins as a sum.
+//! A product or sum here has one term, since the order of a sum's terms is unspecified (docs/IR.md, "What rewriting may
+//! change"), or terms of one size. So each number is that of the tape up to the rounding of a few ops: 4 ulp, or 4 of
+//! the least denormal. The sign of zero counts where a value is computed element by element; a gradient starts as a
+//! sum.
 #![expect(
     clippy::eq_op,
     reason = "x - x and x / x are among the identities that must hold at infinities"

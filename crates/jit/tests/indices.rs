@@ -1,4 +1,5 @@
-//! Indices that a program computes: rounded, and refused if they are then no row of their table, wherever that happens.
+//! Indices that a program computes: rounded, and rejected if they are then no row of their table, wherever that
+//! happens.
 
 use retrograd_jit::{CompiledCell, Element, Purpose, RunError, Stepper, StepperError};
 use retrograd_tape::Extent;

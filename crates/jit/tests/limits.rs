@@ -1,4 +1,4 @@
-//! Steps and rows beyond the memory there is are refused by a typed error, before anything is touched.
+//! Steps and rows beyond the available memory are rejected by a typed error, before anything is touched.
 
 use retrograd_jit::{CompiledCell, Purpose, RunError, Stepper, StepperError};
 use retrograd_tape::Extent;

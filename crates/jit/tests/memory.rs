@@ -1,5 +1,5 @@
-//! What a run takes is known before it: the allocator sees the planned bytes and no others, a budget is kept, and long
-//! sequences train and run in little memory.
+//! The memory of a run is known beforehand: the allocator sees the planned bytes and no others, a budget is met, and
+//! long sequences train and run in little memory.
 
 use retrograd_tape::Extent;
 use std::alloc::{GlobalAlloc, Layout, System};

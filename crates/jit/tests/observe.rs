@@ -1,5 +1,5 @@
-//! Values and adjoints of the step, handed out by name: an adjoint is the slope of the loss in the value at one step,
-//! compiled and interpreted, and what is not asked for costs nothing.
+//! Observed values and adjoints of the step: an adjoint is the derivative of the loss with respect to the value at one
+//! step, compiled and interpreted, and an unobserved value costs nothing.
 
 use retrograd_jit::{CompileError, CompiledCell, Observe, Options, Purpose};
 use retrograd_tape::Extent;

@@ -1,5 +1,5 @@
-//! Programs that were compiled wrongly once, as the generator found them and shrinking left them (see
-//! `tests/differential.rs`). Each says what was wrong.
+//! Programs that were once compiled wrongly, as found by the generator and shrunk (see `tests/differential.rs`). Each
+//! says what was wrong.
 
 #[path = "differential/check.rs"]
 #[expect(dead_code, reason = "targets are drawn for random programs")]

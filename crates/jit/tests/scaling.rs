@@ -1,4 +1,4 @@
-//! Programs of many equal parts: one function serves all of them, and compiling them is quick.
+//! Programs of many equal parts: one function serves all of them, and they compile quickly.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Sample by sample: the numbers of a whole run for every cell file and every kind of state, what is refused, what one may set
-//! and read, and no allocation. (Random programs: `differential.rs`.)
+//! Sample by sample: the results of a whole run for every cell file and every kind of state, which programs are
+//! rejected, what can be set and read, and no allocation. (Random programs: `differential.rs`.)
 
 #[path = "differential/check.rs"]
 #[expect(dead_code, reason = "the other comparisons are for random programs")]

@@ -1,7 +1,7 @@
-//! What a target promises: code that runs on any machine which has what it says, wherever arrays begin; an error where
-//! the machine has less; and nothing that depends on more.
+//! The guarantees of a target: code that runs on any machine with its features, wherever arrays start; an error where
+//! the machine has fewer; and nothing that depends on more.
 //!
-//! Loads are 16 bytes at addresses that are aligned to a number only. Instructions of AVX take such operands from memory,
+//! Loads are 16 bytes at addresses that are aligned to a number only. AVX instructions accept such operands in memory,
 //! those before it fault: so every op is run on arrays at every misalignment, for every target that this machine runs.
 
 use retrograd_graph::plan::plan;

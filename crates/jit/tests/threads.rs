@@ -1,5 +1,5 @@
-//! Runs share one pool of threads, however many executors there are and however many threads each may use, and call for no
-//! thread where there is too little work. One test, for it counts the threads of the process.
+//! Runs share one pool of threads, however many executors there are and however many threads each may use, and wake no
+//! thread if there is too little work. One test, because it counts the threads of the process.
 
 use retrograd_jit::{CompiledCell, Executor, Purpose};
 use retrograd_tape::Extent;

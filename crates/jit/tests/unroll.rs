@@ -1,5 +1,5 @@
-//! Unrolled loops over time: the same bits for every factor, whether it divides the number of steps or is more than all of
-//! them, from first to last and from last to first, with time outside and inside.
+//! Unrolled loops over time: the same bits for every factor, whether it divides the number of steps or exceeds it, from
+//! first to last and from last to first, with time outermost and innermost.
 
 use retrograd_graph::plan::{Innermost, LoopKind};
 use retrograd_graph::{Options, Unroll};

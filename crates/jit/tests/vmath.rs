@@ -1,4 +1,4 @@
-//! The vector maths against references of more precision: `f32` against `std` in `f64`, `f64` against double-double.
+//! The vector maths against references of higher precision: `f32` against `std` in `f64`, `f64` against double-double.
 //!
 //! Errors are in units of the last place of the reference rounded to the element type; the bounds are the constants
 //! beside the functions. A quick run samples; the ignored tests take every `f32`, and millions of `f64`:

@@ -1,23 +1,23 @@
-//! Copies of a graph in the making: how passes rewrite.
+//! Rebuilding a graph: how passes rewrite.
 
 use retrograd_tape::{Algebra, Op, Operands, Value};
 
 use super::Graph;
 
-/// A copy of a graph in the making: a pass walks the old graph in order and says what each node becomes.
+/// A copy of a graph under construction: a pass walks the old graph in order and says what each node becomes.
 pub(crate) struct Rebuild<'g> {
     pub(crate) old: &'g Graph,
     pub(crate) new: Graph,
-    /// By index of the old value.
+    /// Indexed by old value.
     map: Vec<Option<Value>>,
     /// New delays and their old operands.
     open: Vec<(Value, Value, Value)>,
-    /// Some node has become another op, or of other operands.
+    /// Set once a node becomes another op or gets other operands.
     changed: bool,
 }
 
 impl<'g> Rebuild<'g> {
-    /// Starts a copy: all inputs are there.
+    /// Starts a copy, which has all inputs.
     pub(crate) fn new(old: &'g Graph) -> Rebuild<'g> {
         let mut r = Rebuild {
             old,
@@ -38,13 +38,13 @@ impl<'g> Rebuild<'g> {
         self.map[v.index()].expect("what is read comes first")
     }
 
-    /// What an old node's operands have become. Not for delays, whose first operand comes later.
+    /// What an old node's operands have become. Not for delays: their first operand comes later.
     pub(crate) fn operands(&self, v: Value) -> Operands {
         self.old.operands(v).iter().map(|&x| self.get(x)).collect()
     }
 
-    /// Says what an old value becomes; the name goes along. A value of a lower domain (a part of a concatenation may be
-    /// one) is spread: sums count points, and outputs have the type that was declared.
+    /// Sets what an old value becomes; its name is kept. A value of a lower domain (such as a part of a concatenation)
+    /// is spread, because sums count points and outputs must have their declared type.
     pub(crate) fn set(&mut self, v: Value, becomes: Value) {
         let node = self.old.node(v);
         let (name, at) = (node.name.clone(), node.at);
@@ -54,8 +54,8 @@ impl<'g> Rebuild<'g> {
         self.changed = self.changed || !self.is_copy(v, becomes);
     }
 
-    /// True if a new node is the same op of what the old one's operands have become. Those of a delay do not count: it is
-    /// closed with what its old operands have become in any case.
+    /// True if the new node is the old op applied to what the old operands have become. The operands of a delay are not
+    /// compared: it is closed with what its old operands have become in any case.
     fn is_copy(&self, v: Value, becomes: Value) -> bool {
         let op = self.old.op_of(v);
         let same = || self.new.operands(becomes) == self.operands(v);
@@ -84,12 +84,12 @@ impl<'g> Rebuild<'g> {
         becomes
     }
 
-    /// Ends the copy: closes the delays and copies the table of outputs.
+    /// Finishes the copy: closes the delays and copies the outputs.
     pub(crate) fn finish(self) -> Graph {
         self.close().0
     }
 
-    /// The same; also says whether the copy differs from what was copied, in more than the numbers of its nodes.
+    /// Finishes the copy; also returns whether it differs from the original in more than node numbers.
     fn close(mut self) -> (Graph, bool) {
         for (delay, x, init) in std::mem::take(&mut self.open) {
             self.new.close_delay(delay, self.get(x), self.get(init));
@@ -98,22 +98,22 @@ impl<'g> Rebuild<'g> {
             self.new.output(&o.name, o.role, self.get(o.value));
         }
         self.new.prune();
-        // Two nodes that have become one, or one that nothing needs, are fewer.
+        // Merged or unneeded nodes show in the count.
         let changed = self.changed || self.new.len() != self.old.len();
         (self.new, changed)
     }
 }
 
-/// What a pass makes of a node. `None` copies it.
+/// A pass's rule for nodes. `None` copies the node.
 pub(crate) trait Rewrite {
     /// What `v` of the old graph becomes; [`Rebuild::want`] gives what other old nodes have become.
     fn rewrite(&mut self, r: &mut Rebuild<'_>, v: Value) -> Option<Value>;
 }
 
 impl Rebuild<'_> {
-    /// What an old value becomes, rewriting it and what it depends on if that has not been done.
+    /// What an old value becomes, after rewriting it and its dependencies where that is still to be done.
     pub(crate) fn want(&mut self, rule: &mut dyn Rewrite, v: Value) -> Value {
-        // A stack of its own: chains of ops are longer than a thread's.
+        // An explicit stack: chains of ops can be longer than a thread's stack allows.
         let mut work = vec![v];
         while let Some(&v) = work.last() {
             if self.map[v.index()].is_some() {
@@ -166,7 +166,7 @@ pub(crate) fn rebuild(
     rewrite(g, &mut f)
 }
 
-/// Rebuilds a graph with a closure, and tells whether that changed anything.
+/// Rebuilds a graph with a closure, and returns whether anything changed.
 pub(crate) fn rebuild_and_tell(
     g: &Graph,
     mut f: impl FnMut(&mut Rebuild<'_>, Value) -> Option<Value>,

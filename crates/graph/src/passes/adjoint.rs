@@ -1,17 +1,18 @@
 //! *adjoint*: adds the backward step to the graph, from the one table of derivative rules.
 //!
-//! The adjoint of a step is a step: that of `delay(d)` is `delay(-d)`, whose slots beyond the end are the cotangents of
-//! the final values, and what leaves at its other end belongs to the initial values. Both directions together are one
-//! graph.
+//! The adjoint of a step is a step: the adjoint of `delay(d)` is `delay(-d)`, whose slots beyond the end are the
+//! cotangents of the final values, and whose boundary at the other end holds those of the initial values. Both
+//! directions together are one graph.
 //!
-//! An output of role [`OutputRole::Observed`] becomes the adjoint of its value: the cotangent that is collected there anyhow.
+//! An output of role [`OutputRole::Observed`] becomes the adjoint of its value, the cotangent that the pass collects
+//! for it anyway.
 
 use retrograd_tape::{Algebra, Domain, InputRole, Map, Op, OutputRole, Type, Value, rules};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::graph::{Graph, zeros};
 
-/// The cotangent that an output is given.
+/// The cotangent assigned to an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seed {
     /// The constant 1: differentiate this output (the loss).
@@ -20,7 +21,7 @@ pub enum Seed {
     Given,
 }
 
-/// What to differentiate: outputs with their seeds, and inputs whose gradients are wanted, by position.
+/// What to differentiate: outputs with their seeds, and inputs whose gradients are requested, by position.
 #[derive(Clone, Debug, Default)]
 pub struct Differentiate {
     /// Outputs and their cotangents; all others have cotangent 0.
@@ -30,7 +31,7 @@ pub struct Differentiate {
 }
 
 impl Differentiate {
-    /// The gradients of the loss in all parameters.
+    /// The gradients of the loss with respect to all parameters.
     pub fn loss(g: &Graph) -> Differentiate {
         Differentiate {
             seeds: g
@@ -51,7 +52,7 @@ impl Differentiate {
     }
 }
 
-/// Adds the adjoint step, and gives observed values' outputs their adjoints.
+/// Adds the adjoint step, and replaces the outputs of observed values by their adjoints.
 pub fn adjoint(g: &Graph, what: &Differentiate) -> Graph {
     let order = g.order();
     let mut a = Adjoint::new(g, what);
@@ -71,21 +72,21 @@ pub fn adjoint(g: &Graph, what: &Differentiate) -> Graph {
 struct Adjoint<'g> {
     g: &'g Graph,
     new: Graph,
-    /// Nodes on a path from a wanted input to a seeded output, over delays too: only these need a cotangent.
+    /// Nodes on a path from a requested input to a seeded output, through delays too: only these need a cotangent.
     active: HashSet<Value>,
     /// The cotangents collected so far.
     cotangents: HashMap<Value, Value>,
-    /// By the delay's distance and operands.
+    /// Keyed by the delay's distance and operands.
     groups: HashMap<(i32, Value, Value), Group>,
-    /// Reverse delays, and what each delays and begins with.
+    /// Reverse delays, each with its operand and its initial value.
     closing: Vec<(Value, Value, Value)>,
 }
 
-/// A delay and its boundary, whose transposes are one reverse delay. It adds to the cotangent of x at once; what it delays is
-/// known only when the walk has reached all of the group.
+/// A delay and its boundary, whose transposes are one reverse delay. It adds to the cotangent of x at once; its operand
+/// is known only when the walk has reached the whole group.
 struct Group {
     reverse: Value,
-    /// Nodes of the group that the walk has not reached.
+    /// Number of the group's nodes that the walk has not reached.
     waiting: usize,
     /// Cotangent of the delay.
     steps: Option<Value>,
@@ -120,13 +121,13 @@ impl<'g> Adjoint<'g> {
         self.cotangents.insert(v, sum);
     }
 
-    /// The whole cotangent of a value, once all of its users have been seen.
+    /// The total cotangent of a value, once all of its users have been visited.
     fn cotangent(&mut self, v: Value) -> Value {
         let there = self.cotangents.get(&v).copied();
         there.unwrap_or_else(|| zeros(&mut self.new, self.g.node(v).ty))
     }
 
-    /// The cotangents that the walk begins with.
+    /// The cotangents that the walk starts from.
     fn seed(&mut self, what: &Differentiate) {
         for &(o, seed) in &what.seeds {
             let output = &self.g.outputs()[o];
@@ -172,7 +173,7 @@ impl<'g> Adjoint<'g> {
         }
     }
 
-    /// The transpose of a delay by `d`, or of its boundary, as far as it is known: all of it with the group's last node.
+    /// The transpose of a delay by `d`, or of its boundary, as far as it is known: complete at the group's last node.
     fn transpose_delay(&mut self, v: Value, op: Op, d: i32) {
         let (g, new) = (self.g, &mut self.new);
         let xs = g.operands(v);
@@ -203,7 +204,7 @@ impl<'g> Adjoint<'g> {
         }
     }
 
-    /// Adds what a node's cotangent gives its operands.
+    /// Adds a node's contributions to the cotangents of its operands.
     fn transpose(&mut self, v: Value, op: Op) {
         let Some(&t) = self.cotangents.get(&v) else {
             return;
@@ -218,7 +219,7 @@ impl<'g> Adjoint<'g> {
         }
     }
 
-    /// Closes the delays, and makes outputs of what was asked for.
+    /// Closes the delays, and adds the requested outputs.
     fn finish(mut self, what: &Differentiate) -> Graph {
         for (reverse, steps, ends) in std::mem::take(&mut self.closing) {
             self.new.close_delay(reverse, steps, ends);

@@ -1,8 +1,8 @@
-//! Distribution at its coarsest: instead of a loop for each recurrence and parallel work outside of them, all work over
-//! steps is done in *sweeps*, each one loop over time, forward and backward in turn, and every value in the first sweep
-//! that it can be in.
+//! Distribution at its coarsest: instead of one loop per recurrence with parallel work outside, all work over steps is
+//! done in *sweeps*, each one loop over time, alternating forward and backward, and every value is in the first sweep
+//! that can compute it.
 //!
-//! For tests, as the other end of what distribution may do, and for measuring what it brings.
+//! Tests use it as the opposite extreme of distribution; it also serves to measure what distribution gains.
 
 use retrograd_tape::{Domain, Op, Value};
 use rustc_hash::FxHashMap as HashMap;
@@ -13,9 +13,9 @@ use crate::passes::components::{Class, Components};
 /// The sweeps of a graph as if they were its recurrences. Even ones run forward, odd ones backward.
 pub(crate) fn coarsest(g: &Graph, fine: &Components) -> Components {
     let order = g.order();
-    // For a value over steps its sweep; for any other the first sweep that can read it.
+    // For a value over steps, its sweep; for any other, the first sweep that can read it.
     let mut sweep: HashMap<Value, usize> = HashMap::default();
-    // A recurrence is in one sweep as a whole.
+    // A recurrence lies within one sweep as a whole.
     let mut least: Vec<usize> = fine.reverse.iter().map(|&r| usize::from(r)).collect();
     loop {
         let mut changed = false;
@@ -25,7 +25,7 @@ pub(crate) fn coarsest(g: &Graph, fine: &Components) -> Components {
                 .max()
                 .unwrap_or(0);
             if let Class::Recurrent(k) = fine.class(v) {
-                // Up to the next sweep of its direction.
+                // Advance to the next sweep of its direction.
                 p += (p + usize::from(fine.reverse[k])) % 2;
                 p = p.max(least[k]);
                 changed |= p > least[k];
@@ -48,7 +48,7 @@ pub(crate) fn coarsest(g: &Graph, fine: &Components) -> Components {
     )
 }
 
-/// The first sweep that operand `i` of `v` allows it.
+/// The first sweep that operand `i` of `v` permits.
 fn earliest(g: &Graph, sweep: &HashMap<Value, usize>, v: Value, i: usize, x: Value) -> usize {
     let p = sweep.get(&x).copied().unwrap_or(0);
     if g.node(x).ty.domain != Domain::Step || matches!(g.op_of(x), Op::Input { .. }) {
@@ -57,7 +57,7 @@ fn earliest(g: &Graph, sweep: &HashMap<Value, usize>, v: Value, i: usize, x: Val
     let done_by_then = match *g.op_of(v) {
         // Earlier steps are done in a forward loop, later ones in a backward loop.
         Op::Delay(d) if i == 0 => (d < 0) == (p % 2 == 1),
-        // What is summed over steps or leaves at an end has to be complete.
+        // A sum over steps, or a value leaving at an end, must be complete.
         _ => g.node(v).ty.domain == Domain::Step,
     };
     if done_by_then { p } else { p + 1 }

@@ -21,7 +21,7 @@ pub enum Class {
 #[derive(Clone, Debug)]
 pub struct Components {
     class: HashMap<Value, Class>,
-    /// For each recurrence: true if it runs from the last step to the first.
+    /// For each recurrence, whether it runs from the last step to the first.
     pub reverse: Vec<bool>,
 }
 
@@ -40,7 +40,7 @@ impl Components {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BothWays {
-    /// On some way around it a step needs itself.
+    /// Some walk around it goes 0 steps, so that a step needs itself.
     #[error(
         "the states {states} feed each other both forward and backward in time; no order of the steps can compute them"
     )]
@@ -48,7 +48,7 @@ pub enum BothWays {
         /// The delays.
         states: String,
     },
-    /// Each way around it leads to earlier steps, or each to later ones: it could be computed, with other delays.
+    /// Every walk around it leads to earlier steps, or every walk to later ones: other delays would make it computable.
     #[error(
         "the states {states} feed each other both forward and backward in time, which is not supported: all delays of one recurrence must point one way; write it with other delays"
     )]
@@ -58,7 +58,7 @@ pub enum BothWays {
     },
 }
 
-/// Finds the recurrences. They are numbered in the order in which their first node comes.
+/// Finds the recurrences, numbered in the order of their first nodes.
 ///
 /// # Errors
 /// A recurrence whose delays point both ways in time.

@@ -1,18 +1,19 @@
-//! *flush*: a state that decays ends at 0, not among the denormal numbers.
+//! *flush*: a decaying state becomes 0 instead of a denormal number.
 //!
-//! A state that is multiplied by a factor in every step, and a cotangent on its way back through it, fade until they are below
-//! the least normal number of single precision and stay there, for rounding to nearest keeps h where h · 0.9 rounds to h. Arithmetic
-//! on such numbers takes a processor many times as long. So what comes back to a delay by element-wise ops alone is flushed where an
-//! element-wise op makes it: three instructions in registers and no array, and everything reads what was flushed. What only comes
-//! back by a product is not: products of denormal numbers were measured to take no longer (`jit/tests/denormals.rs`), and
-//! a flush between a product and its place would cost a store. The derivative of `flush` is 1, so this comes after all derivations.
+//! A state that is multiplied by a factor in every step, and a cotangent on its way back through it, fade below the
+//! least normal number of single precision and stay there, because rounding to nearest keeps h where h · 0.9 rounds to
+//! h. Arithmetic on such numbers takes a processor many times as long. So a value that returns to a delay through
+//! element-wise ops alone is flushed where an element-wise op computes it: three instructions in registers and no
+//! array, and every reader reads the flushed value. A value that returns only through a product is not: products of
+//! denormal numbers were measured to take no longer (`jit/tests/denormals.rs`), and a flush between a product and its
+//! array would cost a store. The derivative of `flush` is 1, so this runs after all derivations.
 
 use retrograd_tape::{Algebra, Domain, Map, Op, Value};
 use rustc_hash::FxHashSet as HashSet;
 
 use crate::graph::{Graph, rebuild};
 
-/// Flushes what delays carry, where it decays.
+/// Flushes decaying values that delays carry.
 pub fn flush(g: &Graph) -> Graph {
     let mut made: HashSet<Value> = HashSet::default();
     for v in g.order() {
@@ -30,13 +31,13 @@ pub fn flush(g: &Graph) -> Graph {
     })
 }
 
-/// What an op does with the numbers of a value that fades.
+/// What an op does with the elements of a fading value.
 enum EffectOnFading {
-    /// Numbers of them, one by one.
+    /// Computes new elements from them, one by one.
     Computes(Map),
-    /// Puts them elsewhere as they are.
+    /// Moves them unchanged.
     Moves,
-    /// Anything else, with which what fades ends.
+    /// Anything else; fading ends here.
     Other,
 }
 
@@ -62,7 +63,8 @@ fn kind(op: &Op) -> EffectOnFading {
     }
 }
 
-/// What fades when a delayed value does, in the same step: what element-wise ops make of it that give 0 for 0.
+/// The values that fade with a delayed value in the same step: those computed from it by element-wise ops that map 0 to
+/// 0.
 fn fades_with(g: &Graph, delay: Value) -> HashSet<Value> {
     let mut found = HashSet::from_iter([delay]);
     let mut work = vec![delay];
@@ -81,8 +83,8 @@ fn fades_with(g: &Graph, delay: Value) -> HashSet<Value> {
     found
 }
 
-/// Notes the element-wise ops that a carried value consists of, if they come from what is `from` the delay. Each value is looked
-/// at once: parts may stand in a concatenation many times.
+/// Collects the element-wise ops that compute a carried value, if their operands are in `from`, the values that fade
+/// with the delay. Each value is visited once: a concatenation may contain a part many times.
 fn carried(g: &Graph, x: Value, from: &HashSet<Value>, made: &mut HashSet<Value>) {
     let mut seen = HashSet::from_iter([x]);
     let mut work = vec![x];

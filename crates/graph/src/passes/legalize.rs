@@ -1,10 +1,10 @@
-//! *legalize*: copies where a value needs a place of its own.
+//! *legalize*: inserts copies where a value needs an array of its own.
 //!
-//! After it, what the plan takes for granted holds: whatever a product or a sum over points reads has an array (a constant
-//! or a repeated scalar has none); the operand of every delay and boundary is a value that is computed
-//! (so that it can be stored with boundary rows beside it) and all its delays into one direction begin with the same
-//! values; and every output is computed into an array of its own, or is a slice of a sum that is cut into outputs.
-//! *simplify* drops every `copy`, so those that a plan has are from here.
+//! It establishes what the plan assumes: everything that a product or a sum over points reads has an array (a constant
+//! or a repeated scalar has none); the operand of every delay and boundary is a computed value (so that it can be
+//! stored with boundary rows beside it), and all its delays in one direction have the same initial values; and every
+//! output is computed into an array of its own, or is a slice of a sum that is cut into outputs. *simplify* drops every
+//! `copy`, so all copies in a plan come from this pass.
 
 use retrograd_tape::{Algebra, Domain, Map, Op, Type, Value};
 use rustc_hash::FxHashMap as HashMap;
@@ -16,7 +16,7 @@ pub fn legalize(g: &Graph) -> Graph {
     outputs(&delays(&arrays(&sums(g))))
 }
 
-/// Without sums over nothing, which *simplify* drops if it runs.
+/// Removes sums over nothing, which *simplify* drops if it runs.
 fn sums(g: &Graph) -> Graph {
     rebuild(g, |r, v| match g.op_of(v) {
         Op::SumTo(_) if !sums_over_points(g, v) => Some(r.get(g.operands(v)[0])),
@@ -42,7 +42,7 @@ pub(crate) fn computed(g: &Graph, v: Value) -> bool {
 
 fn arrays(g: &Graph) -> Graph {
     rebuild(g, |r, v| match g.op_of(v) {
-        // No pass follows that could leave out what zeros are multiplied with: from here on they are a constant.
+        // No later pass removes multiplications by zeros: from here on they are a constant.
         Op::Zeros(shape) => Some(r.new.constant(0.0, *shape)),
         Op::MatVec { .. } if is_weight_product(g, v) => {
             let xs = g.operands(v);
@@ -72,8 +72,8 @@ fn is_weight_product(g: &Graph, v: Value) -> bool {
         && domain(1) != Domain::Once
 }
 
-/// As [`array`], with a copy also where there are fewer vectors than points: a product over a domain takes its points' vectors
-/// for rows that lie one after another. (*simplify* leaves none: it multiplies once what is the same.)
+/// As [`array`], with a copy also where there are fewer vectors than points: a product over a domain treats its points'
+/// vectors as contiguous rows. (*simplify* leaves no such case: it computes a product of equal vectors once.)
 fn at_every_point(r: &mut Rebuild<'_>, x: Value) -> Value {
     let op = *r.old.op_of(x);
     match op {
@@ -110,7 +110,8 @@ fn array(r: &mut Rebuild<'_>, x: Value) -> Value {
 }
 
 fn delays(g: &Graph) -> Graph {
-    // Which beginnings share an array: by operand, direction, initial value, and length where that varies by slot.
+    // Which initial values share an array: keyed by operand, direction, initial value, and length where that varies by
+    // slot.
     let mut homes: HashMap<(Value, bool), (Value, usize)> = HashMap::default();
     let mut copies: HashMap<(Value, bool, Value, usize), ()> = HashMap::default();
     let fits = |homes: &HashMap<(Value, bool), (Value, usize)>, x: Value, d: i32, init: Value| {
@@ -182,8 +183,9 @@ fn delays(g: &Graph) -> Graph {
     r.finish()
 }
 
-/// True if `v` is a sum over points of its operands: it varies over less than they do together. An outer product does not
-/// if `to` holds all that they vary over, as the gradient of a matrix of parameters that a parameter is multiplied with.
+/// True if `v` is a sum over points of its operands: it varies over less than they do together. An outer product is
+/// none if `to` covers everything that they vary over, as in the gradient of a matrix of parameters that is multiplied
+/// by a parameter.
 pub(crate) fn sums_over_points(g: &Graph, v: Value) -> bool {
     let types: Vec<Type> = g.operands(v).iter().map(|&x| g.node(x).ty).collect();
     let sum = matches!(
@@ -193,7 +195,7 @@ pub(crate) fn sums_over_points(g: &Graph, v: Value) -> bool {
     sum && g.op_of(v).work_domain(&types) != g.node(v).ty.domain
 }
 
-/// True if `v` is a sum over points that is cut into outputs and used for nothing else.
+/// True if `v` is a sum over points that is cut into outputs and has no other use.
 pub(crate) fn cut_into_outputs(g: &Graph, v: Value) -> bool {
     let sums = matches!(
         *g.op_of(v),
@@ -211,10 +213,10 @@ pub(crate) fn cut_into_outputs(g: &Graph, v: Value) -> bool {
 }
 
 fn outputs(g: &Graph) -> Graph {
-    // Not a rebuild: that would find two copies of one value to be equal.
+    // Not a rebuild: that would merge two copies of one value.
     let mut new = g.clone();
     let mut taken = rustc_hash::FxHashSet::default();
-    // Slices that are outputs in place stay, and what has a copy of an output is not cut: once told, it stays so.
+    // Slices that are outputs in place stay, and a value with a copy of an output is not cut: the first answer is kept.
     let mut cut: HashMap<Value, bool> = HashMap::default();
     for k in 0..new.outputs().len() {
         let v = new.outputs()[k].value;

@@ -1,5 +1,5 @@
-//! The passes, each a function from graph to graph, and the driver that runs them in order and verifies after each if
-//! that is wanted ([`Options::verify`]).
+//! The passes, each a function from graph to graph, and the driver that runs them in order and, if [`Options::verify`]
+//! is set, verifies the graph after each.
 
 pub mod adjoint;
 pub(crate) mod coarsest;
@@ -19,11 +19,11 @@ use crate::verify::{named_twice, verify};
 use adjoint::Differentiate;
 use tangent::Tangents;
 
-/// A program after each pass, by the pass's name.
+/// The program after each pass, with the pass's name.
 pub type Trace = Vec<(&'static str, Graph)>;
 
-/// One differentiation of a program. What it adds are inputs and outputs behind those that are there already, so the
-/// positions that the next one names can be told beforehand.
+/// One differentiation of a program. It appends inputs and outputs to the existing ones, so the positions that the next
+/// derivation names are known beforehand.
 #[derive(Clone, Debug)]
 pub enum Derivation {
     /// Reverse mode: gradients.
@@ -32,17 +32,17 @@ pub enum Derivation {
     Tangent(Tangents),
 }
 
-/// A program that the passes cannot work on.
+/// A program that the passes reject.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// A recurrence whose states need each other both forward and backward in time.
     #[error(transparent)]
     BothWays(#[from] components::BothWays),
-    /// A program that is to run sample by sample needs later samples.
+    /// A program that is to run sample by sample but needs later samples.
     #[error(transparent)]
     Future(#[from] stream::NeedsFuture),
-    /// A pass names what it adds after what it derives, and the program has that name already.
+    /// A pass derives the names of its additions from the program's names, and the program already uses one of them.
     #[error("the {pass} adds {kind} `{name}`, and the program has one of that name already")]
     NameTaken {
         /// `adjoint`, `tangent` or `stream`.
@@ -54,15 +54,14 @@ pub enum Refused {
     },
 }
 
-/// Runs the passes that `options` want on a program, after the derivations in their order, and returns what each pass
-/// made of it. The last
-/// graph is what the plan is made from.
+/// Runs the derivations in order, and the passes that `options` enable, and returns the graph after each pass. The plan
+/// is built from the last.
 ///
 /// # Errors
 /// [`Refused`], which says why.
 ///
 /// # Panics
-/// If a pass breaks a rule of the verifier, where [`Options::verify`] wants it to be asked; the message names the pass.
+/// If a pass breaks a rule of the verifier and [`Options::verify`] is set; the message names the pass.
 pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<Trace, Refused> {
     components::components(g)?;
     let check = options.verify;
@@ -114,7 +113,7 @@ pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<T
     Ok(trace)
 }
 
-/// What *stream* leaves of a program, for [`run`] to go on with.
+/// The program that *stream* leaves, as input to [`run`].
 ///
 /// # Errors
 /// [`Refused`], which says why.
@@ -131,7 +130,7 @@ pub fn streamed(g: &Graph, options: &Options) -> Result<stream::Stream, Refused>
     Ok(left)
 }
 
-/// A pass's additions may not be called what something is called already.
+/// Checks that a pass's additions do not reuse an existing name.
 fn names_are_free(pass: &'static str, g: &Graph) -> Result<(), Refused> {
     match named_twice(g) {
         None => Ok(()),
@@ -146,7 +145,7 @@ fn last(trace: &Trace) -> &Graph {
     &trace.last().expect("it starts with one").1
 }
 
-/// Runs a pass on the last graph, and verifies what it makes if that is wanted.
+/// Runs a pass on the last graph, and verifies the result if `check` is set.
 fn step(trace: &mut Trace, check: bool, name: &'static str, pass: impl FnOnce(&Graph) -> Graph) {
     let next = pass(last(trace));
     if check {

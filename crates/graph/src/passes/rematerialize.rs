@@ -1,8 +1,8 @@
-//! *rematerialize*: what costs less to make again than to keep is made again on its reader's side.
+//! *rematerialize*: values that are cheaper to recompute than to store are recomputed by their reader.
 //!
-//! A value that crosses from one recurrence to another is kept for all steps. Where it is an element-wise op of values
-//! that are kept anyway, as tanh c is of c in an LSTM, the reader computes it: 6 numbers a unit and step cross instead
-//! of 7. (The canonical form of rematerialisation: copying nodes to the reader's side of a cut.)
+//! A value that crosses from one recurrence to another is stored for all steps. If it is an element-wise op of values
+//! that are stored anyway, as tanh c is of c in an LSTM, the reader computes it: 6 numbers per unit and step cross
+//! instead of 7. (The standard form of rematerialisation: nodes are copied to the reader's side of a cut.)
 
 use retrograd_tape::{Domain, Map, Op, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
@@ -10,7 +10,8 @@ use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use crate::graph::Graph;
 use crate::passes::components::{Class, Components, components};
 
-/// Copies nodes to the recurrences that read them. Two equal nodes stand side by side then, so no rebuilding pass may follow.
+/// Copies nodes to the recurrences that read them. The graph then has two equal nodes, so no rebuilding pass may
+/// follow.
 pub fn rematerialize(g: &Graph) -> Graph {
     let Ok(components) = components(g) else {
         return g.clone();
@@ -47,7 +48,7 @@ pub fn rematerialize(g: &Graph) -> Graph {
     new
 }
 
-/// Where each value is computed: in its recurrence, in the only one that reads it, or for all steps at once.
+/// Where each value is computed: in its recurrence, in the only recurrence that reads it, or for all steps at once.
 fn sides(g: &Graph, components: &Components) -> HashMap<Value, Class> {
     let mut side: HashMap<Value, Class> = HashMap::default();
     for v in g.order().into_iter().rev() {
@@ -71,12 +72,12 @@ fn sides(g: &Graph, components: &Components) -> HashMap<Value, Class> {
     side
 }
 
-/// Cheaper to compute than to store and load in every step: arithmetic, and what there are wide kernels for.
+/// Cheaper to compute than to store and load in every step: arithmetic, and ops that have wide kernels.
 fn is_cheap(map: Map) -> bool {
     !matches!(map, Map::Pow | Map::Ln | Map::Sin | Map::Cos)
 }
 
-/// True if what a value is read from has an array over all steps, whatever becomes of its reader `v`.
+/// True if the value behind operand `x` is stored for all steps, whatever becomes of its reader `v`.
 fn is_kept(
     g: &Graph,
     side: &HashMap<Value, Class>,

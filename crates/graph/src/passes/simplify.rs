@@ -1,16 +1,17 @@
 //! *simplify*: constant folding, algebraic identities, common subexpressions and dead nodes.
 //!
-//! The identities are exact in floating point, for infinities, NaN and the sign of zero too; docs/IR.md, "What rewriting may
-//! change", lists the two that round otherwise (constants, a sum of n equal numbers). x·0 is 0 only for the zeros of a
-//! derivative ([`Op::Zeros`]); a written 0 is a number like any other. Factors do not move across sums: s (M x) overflows
-//! where (s M) x does not. What depends on a lower domain alone is computed there: `spread` moves towards the outputs.
+//! The identities are exact in floating point, including infinities, NaN and the sign of zero; docs/IR.md, "What
+//! rewriting may change", lists the two that round differently (constants, a sum of n equal numbers). x·0 is 0 only for
+//! the zeros of a derivative ([`Op::Zeros`]); a written 0 is a number like any other. Factors do not move across sums:
+//! s (M x) overflows where (s M) x does not. Work that depends on a lower domain alone is done there: `spread` moves
+//! towards the outputs.
 
 use retrograd_tape::{Algebra, Domain, Map, Op, Operands, Reduction, Shape, Type, Value};
 
 use crate::graph::{Graph, as_map, constant, is_zero, rebuild_and_tell, zeros};
 
-/// Simplifies until nothing changes. With `last` (no differentiation follows) `stop_gradient` goes too; until then, a value
-/// whose adjoint is wanted stays a node of its own, whatever it equals.
+/// Simplifies until nothing changes. With `last` (no differentiation follows) `stop_gradient` is removed too; until
+/// then, a value whose adjoint is requested stays a node of its own, even if an equal one exists.
 pub fn simplify(g: &Graph, last: bool) -> Graph {
     let (mut g, mut changed) = round(g, last);
     for _ in 1..ROUNDS {
@@ -22,8 +23,8 @@ pub fn simplify(g: &Graph, last: bool) -> Graph {
     g
 }
 
-/// Most rounds. An op's rules see what its operands have become, so that a second round finds little and a third nothing;
-/// each round's result is a program like any other.
+/// Maximal number of rounds. An op's rules see the simplified operands, so that a second round finds little and a third
+/// nothing; stopping after any round leaves a valid program.
 const ROUNDS: usize = 32;
 
 /// One round, and whether it changed anything.
@@ -40,7 +41,7 @@ fn round(g: &Graph, last: bool) -> (Graph, bool) {
                 Some(r.new.add(op, &xs, g.node(v).ty))
             }
             Op::Delay(_) => {
-                // Equal delays are found here: their operands may only be compared in the old graph.
+                // Equal delays are merged here: their operands can only be compared in the old graph.
                 let xs = g.operands(v);
                 let ty = g.node(v).ty;
                 if vanishes(g, op, &xs) {
@@ -66,7 +67,7 @@ fn round(g: &Graph, last: bool) -> (Graph, bool) {
     })
 }
 
-/// Applies an op, or gives the simpler value that equals its result.
+/// Applies an op, or returns a simpler value equal to its result.
 fn apply(g: &mut Graph, op: Op, xs: &[Value], last: bool) -> Value {
     if let Some(v) = lower(g, op, xs, last) {
         return v;
@@ -103,7 +104,7 @@ fn apply(g: &mut Graph, op: Op, xs: &[Value], last: bool) -> Value {
     simpler.unwrap_or_else(|| g.op(op, xs))
 }
 
-/// True if a derivative's zeros make the result of an op zeros: the op is linear in them.
+/// True if a derivative's zeros as operands make the result zeros, the op being linear in them.
 fn vanishes(g: &Graph, op: Op, xs: &[Value]) -> bool {
     let zero = |i: usize| is_zero(g, xs[i]);
     match op {
@@ -145,7 +146,7 @@ fn vanishes(g: &Graph, op: Op, xs: &[Value]) -> bool {
     }
 }
 
-/// The number that a state, whose delay or boundary has these operands, begins with and keeps.
+/// The constant value of a state whose delay or boundary has these operands: its initial value, which it keeps.
 fn kept(g: &Graph, xs: &[Value]) -> Option<f64> {
     let (x, init) = (constant(g, xs[0])?, constant(g, xs[1])?);
     (x.to_bits() == init.to_bits()).then_some(x)
@@ -205,7 +206,7 @@ fn map(g: &mut Graph, m: Map, xs: &[Value], ty: Type, last: bool) -> Option<Valu
         Map::StopGradient if last => Some(xs[0]),
         Map::Neg => as_map(g, xs[0], Map::Neg).map(|y| y[0]),
         Map::Add => {
-            // x + 0 is x but for x = -0, x + -0 is x.
+            // x + 0 is x except for x = -0; x + -0 is x.
             if is_zero(g, xs[0]) || is(0, -0.0) {
                 return Some(typed(g, xs[1]));
             }
@@ -221,7 +222,7 @@ fn map(g: &mut Graph, m: Map, xs: &[Value], ty: Type, last: bool) -> Option<Valu
             add_concats(g, xs[0], xs[1])
         }
         Map::Sub => {
-            // x - 0 is x; 0 - x is -x but for x = 0, -0 - x is -x.
+            // x - 0 is x; 0 - x is -x except for x = 0; -0 - x is -x.
             if is_zero(g, xs[1]) || is(1, 0.0) {
                 return Some(typed(g, xs[0]));
             }
@@ -278,9 +279,9 @@ fn reduce(g: &mut Graph, r: Reduction, x: Value, last: bool) -> Option<Value> {
             let n = g.constant(shape.len() as f64, Shape::Scalar);
             Some(apply(g, Op::Map(Map::Mul), &[one, n], false))
         }
-        // The sum that a mean is made of may overflow.
+        // The sum behind the mean may overflow.
         Reduction::Mean => None,
-        // The slope is shared by the elements that equal the greatest one, and NaN equals none.
+        // The derivative is shared by the elements that equal the maximum, and NaN equals none.
         Reduction::Max => last.then_some(one),
     }
 }
@@ -303,15 +304,15 @@ fn reshape(g: &mut Graph, shape: Shape, x: Value) -> Option<Value> {
     }
 }
 
-/// True for a number that is the same in both widths, up to rounding. Only such constants are folded: what `f32` cannot hold
-/// is left to the program, which may be run in `f32`.
+/// True for a number that is the same in both widths, up to rounding. Only such constants are folded: numbers outside
+/// the range of `f32` are left to the program, which may run in `f32`.
 fn in_range(y: f64) -> bool {
     y == 0.0
         || !y.is_finite()
         || (f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX)).contains(&y.abs())
 }
 
-/// A slice, looked up in what it slices.
+/// A slice, resolved through the op that it slices.
 pub(crate) fn slice(g: &mut Graph, axis: usize, start: usize, len: usize, x: Value) -> Value {
     let shape = g.ty(x).shape;
     if shape.axis(axis) == Some(len) {
@@ -346,11 +347,12 @@ pub(crate) fn slice(g: &mut Graph, axis: usize, start: usize, len: usize, x: Val
     }
 }
 
-/// Most parts that a concatenation has after nested ones have been joined to it: doubled eighteen times it would have a
-/// quarter of a million.
+/// Maximal number of parts after nested concatenations are flattened: one doubled eighteen times would have a quarter
+/// of a million.
 const PARTS: usize = 1024;
 
-/// A concatenation with nested ones, neighbouring zeros and neighbouring slices of one value joined.
+/// A concatenation with nested concatenations flattened, and neighbouring zeros and neighbouring slices of one value
+/// joined.
 pub(crate) fn concat(g: &mut Graph, axis: usize, xs: &[Value]) -> Value {
     let mut parts: Vec<Value> = Vec::new();
     let inner = |x: &Value| match *g.op_of(*x) {
@@ -435,7 +437,7 @@ fn add_concats(g: &mut Graph, a: Value, b: Value) -> Option<Value> {
             } else {
                 (x, xa, xn, &ys)
             };
-            // A part that is not zero is taken whole or not at all; `concat` joins its pieces again.
+            // A non-zero part is taken whole or not at all; `concat` joins its pieces again.
             if !is_zero(g, v) && !covered(g, zeros, start, n) {
                 return None;
             }

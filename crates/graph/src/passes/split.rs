@@ -1,5 +1,5 @@
-//! *split*: a product with a concatenation becomes a sum of products, one an operand, so that each can be taken out of
-//! the time loop on its own. So do the slices of a product, and the weight gradient of a concatenation.
+//! *split*: a product with a concatenation becomes a sum of products, one per operand, so that each can be hoisted out
+//! of the time loop separately. Slices of a product, and the weight gradient of a concatenation, are split likewise.
 
 use retrograd_tape::{Algebra, Map, Op, Operands, Value};
 
@@ -7,10 +7,10 @@ use crate::graph::{Graph, rebuild_and_tell};
 use crate::passes::simplify::{concat, slice};
 use crate::work::Allowance;
 
-/// Nodes that any program may come to have by being split.
+/// Nodes to which splitting may grow any program, however small.
 const SMALL: usize = 1 << 14;
 
-/// Splits products until none has a concatenation as its operand. A program that would grow beyond all measure, as with an
+/// Splits products until none has a concatenation as its operand. A program that would grow excessively, as with an
 /// outer product of two concatenations of hundreds of parts each, is left as it is.
 pub fn split(g: &Graph) -> Graph {
     let mut left = Allowance::of(SMALL + 16 * g.len());
@@ -28,7 +28,7 @@ pub fn split(g: &Graph) -> Graph {
     }
 }
 
-/// How many parts the next round makes of the products that it splits.
+/// How many parts the next round creates from the products that it splits.
 fn made(g: &Graph) -> usize {
     let parts = |v: Value| match g.op_of(v) {
         Op::Concat { axis: 0 } => g.operands(v).len(),
@@ -46,7 +46,7 @@ fn made(g: &Graph) -> usize {
     g.order().into_iter().map(of).sum()
 }
 
-/// Splits what can be seen to be split, and tells whether there was any.
+/// Splits the products that can be split now, and returns whether there were any.
 fn once(g: &Graph) -> (Graph, bool) {
     rebuild_and_tell(g, |r, v| {
         let op = *g.op_of(v);
@@ -78,7 +78,7 @@ fn once(g: &Graph) -> (Graph, bool) {
                     .into_iter()
                     .map(|(_, _, part)| {
                         let mut ys: Operands = xs.iter().map(|&x| r.get(x)).collect();
-                        // A part that does not vary over the whole domain still counts once a point of it.
+                        // A part that does not vary over the whole domain still counts once per point of it.
                         let part = r.get(part);
                         ys[k] = r.new.spread(part, g.node(xs[k]).ty.domain);
                         r.new.op(op, &ys)
@@ -106,7 +106,7 @@ fn once(g: &Graph) -> (Graph, bool) {
                 start,
                 len,
             } => {
-                // A product of which only slices are used: each slice is a product of its own.
+                // A product of which only slices are used: each slice becomes a product of its own.
                 let Op::MatVec { transposed } = *g.op_of(xs[0]) else {
                     return None;
                 };

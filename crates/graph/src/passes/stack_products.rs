@@ -1,13 +1,13 @@
 //! *stack_products*: fewer, larger products.
 //!
-//! Inside one component only (fusing over its border would tie W x to U h and pull it back into the loop):
+//! Within one component only (stacking across its border would tie W x to U h and pull it back into the loop):
 //!
 //! - sums are put in order: products outside the recurrence first, then biases, then its own products, then the rest;
 //! - products that are summed become one with joined operands: Σ Uᵢᵀ δᵢ = [U₁;U₂…]ᵀ [δ₁;δ₂…];
 //! - products that share their operand become one with stacked weights, gates of one activation side by side:
 //!   Wᵢ x = slice of [W₁;W₂…] x;
-//! - slices of two such stacks that are added pairwise are slices of their sum, which is one accumulation; so are slices
-//!   that biases are added to;
+//! - slices of two such stacks that are added pairwise are slices of their sum, which is one accumulation; likewise
+//!   slices that biases are added to;
 //! - weight gradients Σ δᵢ xᵀ and Σ δᵢ that share x become one of the joined δ.
 
 mod gradients;
@@ -23,8 +23,8 @@ use gradients::{bias_gradients, gradients};
 use stacks::{add_stacks, stacks};
 use sums::sums;
 
-/// Fuses products. With `distribute` those of one component; without, for a plan that has one loop a direction, those of one
-/// direction, and then W x + U h too is one product, of x and h copied side by side.
+/// Stacks products. With `distribute`, those of one component; without, for a plan with one loop per direction, those
+/// of one direction, which also turns W x + U h into one product of x and h copied side by side.
 pub fn stack_products(g: &Graph, distribute: bool) -> Graph {
     let is_product = |&v: &Value| matches!(g.op_of(v), Op::MatVec { .. } | Op::Outer { .. });
     if !g.order().iter().any(is_product) {

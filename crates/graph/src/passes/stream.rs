@@ -1,16 +1,16 @@
-//! *stream*: what is left of a program when its samples come one after another and never end.
+//! *stream*: reduces a program to what it can compute when its samples come one after another and never end.
 //!
-//! Outputs that there is one of a step stay, and so do the states: what they end with is what they are, whenever it is
-//! asked for. The loss and what only it needs goes. Every state begins with an input, so that it can be set at any time;
-//! what the program says it begins with, if it does, becomes an output.
+//! Outputs per step stay, and so do the states: their final value is their current value, available at any time. The
+//! loss, and work that only it needs, is dropped. Every state starts from an input, so that it can be set at any time;
+//! the initial value that the program gives it, if any, becomes an output.
 //!
-//! Not a pass of a purpose's list: what a stepper needs instead of a derivation.
+//! Not in the pass list of a purpose: a stepper runs it in place of a derivation.
 
 use retrograd_tape::{Domain, InputRole, Op, OutputRole, Type, Value};
 
 use crate::graph::Graph;
 
-/// A program that needs what has not come yet.
+/// The error for a program that needs samples which have not come yet.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{program}` cannot be run sample by sample: {value} {why}")]
@@ -19,7 +19,7 @@ pub struct NeedsFuture {
     pub program: String,
     /// The state or value that needs later samples.
     pub value: String,
-    /// In which way.
+    /// Why it needs them.
     pub why: String,
 }
 
@@ -28,30 +28,30 @@ pub struct NeedsFuture {
 pub struct StreamState {
     /// Its name.
     pub name: String,
-    /// Steps that it is delayed by: the slots it has.
+    /// Steps that it is delayed by, which is its number of slots.
     pub delay: usize,
-    /// The output, of domain `edge`, that says what it is.
+    /// The output, of domain `slots`, with its current value.
     pub value: usize,
-    /// The input, of domain `edge`, that it begins with.
+    /// The input, of domain `slots`, with its initial value.
     pub beginning: usize,
-    /// The output, of domain `once` or `row`, that the program computes its beginning into.
+    /// The output, of domain `once` or `row`, for the initial value that the program computes.
     pub computed: Option<usize>,
 }
 
-/// A program for one sample after another.
+/// The program to run for one sample after another.
 #[derive(Clone, Debug)]
 pub struct Stream {
-    /// The outputs over steps, then those of the states, then what states begin with.
+    /// Its outputs are those over steps, then the states, then the computed initial values of states.
     pub graph: Graph,
-    /// The states, in the order of the program's.
+    /// The states, in the program's order.
     pub states: Vec<StreamState>,
 }
 
-/// What is left of a recorded program.
+/// Reduces a recorded program to its streaming part.
 ///
 /// # Errors
-/// A state that reads the sequence from its end, or an output or state that needs a sum over all steps or what a state
-/// ends with.
+/// If a state reads the sequence from its end, or an output or state needs a sum over all steps or the final value of a
+/// state.
 pub fn stream(g: &Graph) -> Result<Stream, NeedsFuture> {
     let mut new = g.clone();
     new.retain_outputs(|g, o| match o.role {
@@ -106,7 +106,7 @@ pub fn stream(g: &Graph) -> Result<Stream, NeedsFuture> {
     Ok(Stream { graph: new, states })
 }
 
-/// Steps that a delay or boundary, whose sign has been checked, is about.
+/// Number of steps of a delay or boundary, whose sign has been checked.
 fn delay_of(g: &Graph, v: Value) -> usize {
     match *g.op_of(v) {
         Op::Delay(d) | Op::Boundary(d) => d.unsigned_abs() as usize,
@@ -123,7 +123,7 @@ fn needs_no_future(g: &Graph) -> Result<(), NeedsFuture> {
         })
     };
     let from_end = |d: i32| format!("reads the sequence from its end (delay {d})");
-    // A state that nothing needs is a state nevertheless.
+    // A state that nothing needs is still a state.
     for o in g.outputs() {
         if let Op::Boundary(d @ ..0) = *g.op_of(o.value) {
             return fails(

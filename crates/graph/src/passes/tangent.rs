@@ -1,11 +1,11 @@
 //! *tangent*: adds the tangent step to the graph (forward mode), from the one table of derivative rules: the product of
-//! the Jacobian of chosen outputs in chosen inputs with a vector that is given when the program runs.
+//! the Jacobian of chosen outputs with respect to chosen inputs and a vector that is given at run time.
 //!
-//! The tangent of a step is a step in the same direction of time. `delay` and `boundary` are linear in what they delay
-//! and in their initial value together, so that of `delay(x, init)` is `delay(ẋ, init̊)`; every other op has its rule in
-//! [`rules::jvp`]. The rules are closed and the adjoint of a step is a step: run after *adjoint*, with gradients as
-//! its outputs, this pass makes Hessian-vector products (Pearlmutter 1994, "Fast exact multiplication by the Hessian"),
-//! at a small multiple of the gradient's cost.
+//! The tangent of a step is a step in the same direction of time. `delay` and `boundary` are jointly linear in their
+//! operand and their initial value, so the tangent of `delay(x, init)` is `delay(ẋ, init̊)`; every other op has its
+//! rule in [`rules::jvp`]. The rules are closed and the adjoint of a step is a step: run after *adjoint*, with
+//! gradients as its outputs, this pass computes Hessian-vector products (Pearlmutter 1994, "Fast exact multiplication
+//! by the Hessian"), at a small multiple of the gradient's cost.
 
 use retrograd_tape::{Algebra, Domain, InputRole, Map, Op, OutputRole, Type, Value, rules};
 use rustc_hash::FxHashMap as HashMap;
@@ -13,18 +13,19 @@ use rustc_hash::FxHashMap as HashMap;
 use crate::graph::{Graph, zeros};
 use crate::passes::adjoint::Differentiate;
 
-/// Which product: of the derivatives of `of` in `along`, both by position in the graph that the pass is given.
+/// Which Jacobian-vector product: the derivatives of `of` along `along`, both given by position in the graph that the
+/// pass receives.
 #[derive(Clone, Debug, Default)]
 pub struct Tangents {
-    /// Inputs that move. Each gets a new input of its type named `tan(<input>)`: the direction that it moves in. All
-    /// others stay.
+    /// Inputs that vary. Each gets a new input of its type named `tan(<input>)`, its direction. All others are
+    /// constant.
     pub along: Vec<usize>,
     /// Outputs whose tangents become outputs of their types named `tan(<output>)`.
     pub of: Vec<usize>,
 }
 
 impl Tangents {
-    /// Those of the gradients that [`adjoint`](super::adjoint::adjoint) will add to `g`, whose outputs they follow: the
+    /// The tangents of the gradients that [`adjoint`](super::adjoint::adjoint) will add to `g` after its outputs: the
     /// product of the Hessian's rows `wrt` and columns `along` with a vector.
     pub fn of_gradients(g: &Graph, what: &Differentiate, along: Vec<usize>) -> Tangents {
         let first = g.outputs().len();
@@ -39,7 +40,7 @@ impl Tangents {
 pub fn tangent(g: &Graph, what: &Tangents) -> Graph {
     let mut new = g.clone();
 
-    // Nodes on a path from a moving input to a wanted output, over delays too: only these need a tangent.
+    // Nodes on a path from a varying input to a requested output, through delays too: only these need a tangent.
     let moving = g.below(what.along.iter().map(|&i| g.inputs()[i].value));
     let wanted = g.above(what.of.iter().map(|&o| g.outputs()[o].value));
 
@@ -105,7 +106,7 @@ pub fn tangent(g: &Graph, what: &Tangents) -> Graph {
     new
 }
 
-/// The tangents of the two operands of a delay or boundary, zeros for what does not move.
+/// The tangents of the two operands of a delay or boundary, zeros for operands that do not vary.
 fn carried(
     new: &mut Graph,
     tangents: &HashMap<Value, Value>,

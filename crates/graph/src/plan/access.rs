@@ -1,16 +1,16 @@
-//! What an item of a plan reads and writes: which items may change places, and which may go through time together.
+//! The accesses of a plan's items: which items may be reordered, and which may run over time together.
 
 use retrograd_tape::Domain;
 
 use crate::plan::{BufferId, BufferMap, Item, Product, Stmt, View, WeightMap};
 use crate::work;
 
-/// One place that an item reads or writes.
+/// One range that an item reads or writes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Access {
-    /// Which numbers, from the item's own steps.
+    /// Which numbers, relative to the item's own steps.
     pub(crate) view: View,
-    /// It is written.
+    /// Whether it is written.
     pub(crate) write: bool,
 }
 
@@ -30,7 +30,7 @@ fn product(p: &Product, weights: &WeightMap, out: &mut Vec<Access>) {
 }
 
 impl Item {
-    /// Everything that the item reads and writes, those of its parts one after another.
+    /// Every access of the item, those of its parts in order.
     pub(crate) fn accesses(&self, weights: &WeightMap) -> Vec<Access> {
         let mut out = Vec::new();
         match self {
@@ -72,7 +72,7 @@ impl Item {
 }
 
 impl Item {
-    /// The same, sorted by array and each once: which numbers of a point's value does not matter to who may change places.
+    /// The same accesses, sorted by array and without duplicates: offsets within a point do not matter for reordering.
     pub(crate) fn touched(&self, weights: &WeightMap) -> Vec<Access> {
         let mut all = self.accesses(weights);
         work::note(all.len());
@@ -83,20 +83,21 @@ impl Item {
     }
 }
 
-/// Those to one array, of sorted ones.
+/// The accesses to one array, from a sorted list.
 pub(crate) fn of_array(all: &[Access], buffer: BufferId) -> &[Access] {
     let from = all.partition_point(|a| a.view.buffer < buffer);
     let rest = &all[from..];
     &rest[..rest.partition_point(|a| a.view.buffer == buffer)]
 }
 
-/// True if `holds` of all pairs of accesses to one array of which at least one writes. Both are sorted.
+/// True if `holds` is true of all pairs of accesses to one array of which at least one is a write. Both lists are
+/// sorted.
 fn meetings(
     first: &[Access],
     second: &[Access],
     mut holds: impl FnMut(Access, Access) -> bool,
 ) -> bool {
-    // The fewer are looked up among the more.
+    // Look the shorter list up in the longer one.
     let few = if first.len() <= second.len() {
         first
     } else {
@@ -113,20 +114,20 @@ fn meetings(
         })
 }
 
-/// True if the two, which are sorted, may not change places.
+/// True if the two, given by sorted lists, may not be reordered.
 pub(crate) fn conflict(first: &[Access], second: &[Access]) -> bool {
     !meetings(first, second, |_, _| false)
 }
 
-/// True if `second` may do a block of steps right after `first` did that block, blocks going from the last to the first
-/// if `reverse`: it needs nothing that later blocks of `first` make, and destroys nothing that they need. Both are sorted.
+/// True if `second` may do each block of steps right after `first` has, blocks going from last to first if `reverse`:
+/// it needs nothing that later blocks of `first` compute, and destroys nothing that they need. Both lists are sorted.
 pub(crate) fn goes_along(
     first: &[Access],
     second: &[Access],
     buffers: &BufferMap,
     reverse: bool,
 ) -> bool {
-    // Steps ahead, in the direction in which the blocks go.
+    // Steps ahead, in the direction of the blocks.
     let ahead = |v: View| if reverse { -v.shift } else { v.shift };
     meetings(first, second, |a, b| {
         if buffers[a.view.buffer].domain != Domain::Step || a.view.from_end || b.view.from_end {
@@ -141,7 +142,7 @@ pub(crate) fn goes_along(
     })
 }
 
-/// True if parts of a point's value, each from its view's offset on and so long, have numbers in common.
+/// True if two parts of a point's value, each given by the offset of its view and its length, overlap.
 pub(crate) fn overlap((a, n): (View, usize), (b, m): (View, usize)) -> bool {
     a.offset < b.offset + m && b.offset < a.offset + n
 }

@@ -1,4 +1,4 @@
-//! Arrays, the parts of them that are read and written, and weights made of such parts.
+//! Arrays, the views of them that are read and written, and weights composed of such views.
 
 use cranelift_entity::{EntityRef, PrimaryMap, entity_impl};
 use retrograd_tape::Domain;
@@ -34,11 +34,11 @@ pub enum Storage {
 /// An array: one value of `len` numbers for each point of a domain, points outermost, time before rows.
 #[derive(Clone, Debug)]
 pub struct Buffer {
-    /// What it holds, for print-outs.
+    /// Name in print-outs.
     pub name: String,
-    /// The points it has a value for.
+    /// The points that it has a value for.
     pub domain: Domain,
-    /// Numbers a point.
+    /// Numbers per point.
     pub len: usize,
     /// Boundary steps before the first step (domain `step` only).
     pub front: usize,
@@ -49,7 +49,7 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Numbers in the array for `t` steps and `b` rows.
+    /// Number of elements for `t` steps and `b` rows.
     pub fn size(&self, t: usize, b: usize) -> usize {
         self.len * self.domain.points(self.front + t + self.back, b)
     }
@@ -57,15 +57,16 @@ impl Buffer {
 
 /// A part of each point's value in a buffer, as a loop reads or writes it.
 ///
-/// At point (t, b) of a loop the view starts at `offset` in the value of the buffer's point: row b if the buffer has rows,
-/// and step `t + shift` if it has steps, or, `from_end`, `T + t + shift` (in a loop over boundary slots, t is the slot).
+/// At point (t, b) of a loop, the view starts at `offset` in the value at a point of the buffer: that of row b if the
+/// buffer has rows, and of step `t + shift` if it has steps, or, if `from_end`, of `T + t + shift` (in a loop over
+/// boundary slots, t is the slot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct View {
     /// The array.
     pub buffer: BufferId,
     /// First number within a point's value.
     pub offset: usize,
-    /// Steps away from the loop's.
+    /// Steps relative to the loop's step.
     pub shift: i64,
     /// Counted from the sequence's end.
     pub from_end: bool,
@@ -81,7 +82,7 @@ impl View {
             from_end: false,
         }
     }
-    /// The view `n` numbers further.
+    /// The view shifted by `n` numbers within the point.
     pub fn plus(self, n: usize) -> View {
         View {
             offset: self.offset + n,
@@ -96,10 +97,10 @@ pub type BufferMap = PrimaryMap<BufferId, Buffer>;
 /// The weights of a plan.
 pub type WeightMap = PrimaryMap<WeightId, Weight>;
 
-/// A matrix in parts: a block of it at (`row`, `col`), stored row-major with `ld` numbers from row to row.
+/// A block of a matrix, at (`row`, `col`), stored row-major with `ld` numbers from row to row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlockAt {
-    /// First row of the block in the whole.
+    /// First row of the block in the matrix.
     pub row: usize,
     /// First column.
     pub col: usize,
@@ -107,7 +108,7 @@ pub struct BlockAt {
     pub rows: usize,
     /// Columns.
     pub cols: usize,
-    /// Where its first number is.
+    /// The location of its first number.
     pub view: View,
     /// Numbers from row to row.
     pub ld: usize,
@@ -116,7 +117,7 @@ pub struct BlockAt {
 /// A weight matrix as products use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weight {
-    /// For print-outs.
+    /// Name in print-outs.
     pub name: String,
     /// Rows of the whole matrix.
     pub rows: usize,
@@ -124,12 +125,12 @@ pub struct Weight {
     pub cols: usize,
     /// Products use the transpose.
     pub transposed: bool,
-    /// Its parts, of domain `once`.
+    /// The blocks it is composed of, of domain `once`.
     pub blocks: Vec<BlockAt>,
 }
 
 impl Weight {
-    /// Numbers that a product reads a row.
+    /// Numbers that a product reads per row.
     pub fn inner(&self) -> usize {
         if self.transposed {
             self.rows
@@ -137,7 +138,7 @@ impl Weight {
             self.cols
         }
     }
-    /// Numbers that a product writes a row.
+    /// Numbers that a product writes per row.
     pub fn outer(&self) -> usize {
         if self.transposed {
             self.cols

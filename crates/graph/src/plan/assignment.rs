@@ -1,4 +1,4 @@
-//! Gives values their arrays: which values need one, and where it is.
+//! Assigns arrays to values: which values need one, and where each is stored.
 
 use retrograd_tape::{Domain, Op, Value};
 use rustc_hash::FxHashMap as HashMap;
@@ -14,7 +14,7 @@ use crate::plan::{Buffer, BufferId, BufferMap, Storage, View};
 pub(crate) enum OperandPlace {
     /// Its numbers, one after another.
     At(View),
-    /// One number for all of them.
+    /// One number, repeated for all lanes.
     Splat(View),
     /// A constant.
     Const(f64),
@@ -25,31 +25,31 @@ pub(crate) enum OperandPlace {
 pub(crate) enum Placement {
     /// In an array of its own.
     Own,
-    /// In an array of its own with one step only: each step overwrites what the next has read.
+    /// In an array of its own with one step only: each step overwrites the value once the next step has read it.
     Slot,
     /// In an output's array.
     Output(usize),
-    /// In the place of another value, from this number on.
+    /// In the array of another value, from this offset on.
     In(Value, usize),
 }
 
-/// The arrays and who lives where.
+/// The arrays, and the placement of values in them.
 pub(crate) struct Assignment<'f, 'g> {
     pub(crate) f: &'f Classified<'g>,
     pub(crate) buffers: BufferMap,
     pub(crate) placements: HashMap<Value, Placement>,
-    /// Buffers of values with an array of their own.
+    /// Buffers of the values that have an array of their own.
     own: HashMap<Value, BufferId>,
-    /// Buffer of each output.
+    /// The buffer of each output.
     outputs: Vec<BufferId>,
-    /// The first output that a value is.
+    /// The first output that each value is.
     output_of: HashMap<Value, usize>,
-    /// Places may be used again, from step to step or by other values.
+    /// Whether arrays may be reused, from step to step or by other values.
     reuse: bool,
 }
 
 impl<'f, 'g> Assignment<'f, 'g> {
-    /// Finds out which values must be stored, and where.
+    /// Determines which values must be stored, and where.
     pub(crate) fn new(
         f: &'f Classified<'g>,
         order: &ProgramOrder,
@@ -80,7 +80,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
                 && !h.placements.contains_key(&v)
                 && h.is_stored(v, order)
         };
-        // Users come after what they use: a part asks for its place when the whole has one.
+        // Users come after what they use, so that a part is placed after its whole.
         for &v in f.order.iter().rev() {
             if stored(&h, v) {
                 let placement = h.settle(v, order);
@@ -90,7 +90,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
         h
     }
 
-    /// Makes the arrays of all values that have one of their own.
+    /// Allocates the arrays of all values that have one of their own.
     pub(crate) fn allocate_all(&mut self) {
         for &v in &self.f.order {
             self.allocate(v);
@@ -143,7 +143,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
         })
     }
 
-    /// A value is stored if something reads it that is not in the same lane loop.
+    /// A value is stored if something outside its lane loop reads it.
     fn is_stored(&self, v: Value, when: &ProgramOrder) -> bool {
         let f = self.f;
         if f.lowering(v) != LoweringKind::Lane || f.g.is_output(v) {
@@ -184,7 +184,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
         false
     }
 
-    /// Chooses where a value lives.
+    /// Chooses the placement of a value.
     fn settle(&self, v: Value, when: &ProgramOrder) -> Placement {
         let f = self.f;
         if let Some(&k) = self.output_of.get(&v) {
@@ -197,7 +197,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
                 Placement::Own
             };
         }
-        // A part of a concatenation that is computed beside it lives in it.
+        // A part of a concatenation that is computed alongside it is stored in it.
         let local = self.is_local(v);
         for u in f.g.users(v) {
             if f.lowering(u) == LoweringKind::Concat
@@ -214,13 +214,13 @@ impl<'f, 'g> Assignment<'f, 'g> {
         Placement::Own
     }
 
-    /// True if a value is only read within the step of the recurrence that computes it: one step's array is enough.
+    /// True if a value is read only within the step of the recurrence that computes it: an array of one step is enough.
     pub(crate) fn is_local(&self, v: Value) -> bool {
         let f = self.f;
         let class = f.class(v);
         let in_loop =
             |u: Value| f.class(u) == class && !matches!(f.lowering(u), LoweringKind::Global);
-        // What is added up in one place must be local as a whole.
+        // Values accumulated in one place must be local as a whole.
         let parts = f.parts(v).iter().all(|&p| f.class(p) == class);
         self.reuse
             && matches!(class, Class::Recurrent(_))
@@ -298,7 +298,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
         }
     }
 
-    /// Where the boundary steps of a delayed value are, for a loop over their slots.
+    /// The location of the boundary steps of a delayed value, for a loop over their slots.
     pub(crate) fn boundary(&self, delay: Value) -> View {
         let x = self.f.g.operands(delay)[0];
         let view = self.get(x).expect("delayed values are stored");
@@ -315,7 +315,7 @@ impl<'f, 'g> Assignment<'f, 'g> {
     }
 }
 
-/// When everything is done.
+/// The position in the program at which each atom is executed.
 pub(crate) struct ProgramOrder {
     /// Item and statement of each atom.
     pub(crate) at: HashMap<Atom, (usize, usize)>,
@@ -358,12 +358,12 @@ impl ProgramOrder {
         when
     }
 
-    /// The lane loop that an atom is part of; none for statements of their own.
+    /// The lane loop that contains an atom; none for statements of their own.
     pub(crate) fn lane_loop(&self, a: Atom) -> Option<usize> {
         self.lane_loop.get(&a).copied()
     }
 
-    /// Item and statement.
+    /// Item and statement of an atom.
     pub(crate) fn at(&self, a: Atom) -> (usize, usize) {
         self.at[&a]
     }

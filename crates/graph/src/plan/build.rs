@@ -1,4 +1,4 @@
-//! What the plan needs to know of a legalized graph: how each value comes about, and in which loop.
+//! Classifies a legalized graph for the plan: how each value is computed, and in which loop.
 
 use retrograd_tape::{Domain, Map, Op, Value};
 use rustc_hash::FxHashMap as HashMap;
@@ -9,10 +9,10 @@ use crate::passes::components::{Class, Components, components};
 use crate::passes::legalize::sums_over_points;
 use crate::plan::outline_activations::is_wide;
 
-/// How a value comes about.
+/// How a value is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoweringKind {
-    /// Nothing is done: a place in another value, an input, or a constant.
+    /// No work: a view into another value, an input, or a constant.
     View,
     /// Element by element.
     Lane,
@@ -24,50 +24,50 @@ pub(crate) enum LoweringKind {
     Row,
     /// A product with a weight.
     Product,
-    /// Nothing is done: the product that is its second operand adds to the place of its first, or the first product of
-    /// that place begins with it.
+    /// No work: the product that is its second operand accumulates onto the array of its first, or the first product of
+    /// that array starts from it.
     Accumulated,
     /// A sum over part of its domain.
     Global,
 }
 
-/// Most pieces of a weight that products read in place. One of more is put together once.
+/// Maximal number of blocks of a weight that products read in place. A weight of more is assembled once.
 const PIECES: usize = 1024;
 
-/// A legalized graph with what the plan needs to know of it.
+/// A legalized graph with the plan's analysis of it.
 pub(crate) struct Classified<'g> {
     pub(crate) g: &'g Graph,
     pub(crate) order: Vec<Value>,
     pub(crate) components: Components,
-    /// By index of the value, as all of these.
+    /// Indexed by value, like all vectors here.
     lowering: Vec<Option<LoweringKind>>,
-    /// Recurrence that a value is computed in, also those that joined one.
+    /// The recurrence that each value is computed in, including values that joined one.
     pub(crate) class: Vec<Class>,
-    /// Values that are computed in the place of another: the sum of an absorbed addition.
+    /// Values that are computed in the array of another: the sum of an absorbed addition.
     alias: Vec<Option<Value>>,
-    /// The product that is the first to write to the place of an absorbed sum.
+    /// The product that writes the array of an absorbed sum first.
     first: HashMap<Value, Value>,
-    /// The value in whose place another is computed, once and for all.
+    /// The value in whose array another is computed, fully resolved.
     root: Vec<Option<Value>>,
-    /// What is computed in the place of a root.
+    /// The values that are computed in the array of a root.
     parts: HashMap<Value, Vec<Value>>,
-    /// Products that begin with a vector of domain `once`.
+    /// Products that start from a vector of domain `once`.
     pub(crate) biases: HashMap<Value, Value>,
 }
 
 /// Where an operand comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OperandSource {
-    /// The value that is computed, or an input or constant.
+    /// The computed value, input or constant.
     pub(crate) value: Value,
-    /// The operand is that value, number for number.
+    /// Whether the operand is that value, number for number.
     pub(crate) whole: bool,
-    /// It is read at another step or slot.
+    /// Whether it is read at another step or slot.
     pub(crate) elsewhere: bool,
 }
 
 impl<'g> Classified<'g> {
-    /// How every value comes about, with a loop for each recurrence, or one a direction if work is not distributed.
+    /// Classifies every value, with one loop per recurrence, or one per direction if work is not distributed.
     pub(crate) fn classify(g: &'g Graph, distribute: bool) -> Classified<'g> {
         let order = g.order();
         let mut components = components(g).expect("checked before the first pass");
@@ -90,7 +90,7 @@ impl<'g> Classified<'g> {
         facts
     }
 
-    /// How a value comes about.
+    /// How a value is computed.
     pub(crate) fn lowering(&self, v: Value) -> LoweringKind {
         self.lowering[v.index()].expect("all values have been classified")
     }
@@ -100,7 +100,7 @@ impl<'g> Classified<'g> {
         self.class[v.index()]
     }
 
-    /// Numbers of a value per point.
+    /// Numbers per point of a value.
     pub(crate) fn len(&self, v: Value) -> usize {
         self.g.node(v).ty.shape.len()
     }
@@ -151,7 +151,7 @@ impl<'g> Classified<'g> {
         }
     }
 
-    /// Of how many pieces a value that is put together of others' parts is, by index.
+    /// The number of blocks of each value that is composed of parts of others, indexed by value.
     fn pieces(&self) -> Vec<usize> {
         let mut pieces = vec![1usize; self.g.bound()];
         for &v in &self.order {
@@ -168,7 +168,8 @@ impl<'g> Classified<'g> {
         pieces
     }
 
-    /// A part of, or several, weight matrices that only products (and such parts) use: products read them in place.
+    /// True for a part, or a concatenation, of weight matrices that only products (and such values) use: products read
+    /// it in place.
     fn only_weighs(&self, v: Value) -> bool {
         self.g.node(v).ty.domain == Domain::Once
             && !self.g.is_output(v)
@@ -184,7 +185,7 @@ impl<'g> Classified<'g> {
             })
     }
 
-    /// What an operand is read from.
+    /// The source of an operand.
     pub(crate) fn source(&self, v: Value) -> OperandSource {
         let mut s = OperandSource {
             value: v,
@@ -207,7 +208,7 @@ impl<'g> Classified<'g> {
         s
     }
 
-    /// All values that a computed value reads, with those that delays begin with.
+    /// All values that a computed value reads, including initial values of delays.
     pub(crate) fn reads(&self, v: Value) -> Vec<OperandSource> {
         let mut out = Vec::new();
         let mut work: Vec<Value> = self.g.operands(v).to_vec();
@@ -235,7 +236,7 @@ impl<'g> Classified<'g> {
         out
     }
 
-    /// The computed values that read `v`, over views.
+    /// The computed values that read `v`, through views.
     pub(crate) fn readers(&self, v: Value) -> Vec<(Value, bool)> {
         let mut out = Vec::new();
         let mut work = vec![(v, false)];
@@ -259,13 +260,13 @@ impl<'g> Classified<'g> {
         self.reads(u).iter().any(|s| s.value == v && s.whole)
     }
 
-    /// True if a value is an activation that a wide kernel can compute from what a product stores.
+    /// True if a value is an activation that a wide kernel can compute from a stored product.
     pub(crate) fn is_wide_activation(&self, v: Value) -> bool {
         let &Op::Map(m) = self.g.op_of(v) else {
             return false;
         };
         let s = self.source(self.g.operands(v)[0]);
-        // Sums with products may yet be absorbed: they count as products.
+        // Sums with products may still be absorbed, so they count as products.
         let mut x = s.value;
         while let Some(xs) = as_map(self.g, x, Map::Add) {
             if self.lowering(xs[1]) != LoweringKind::Product && !self.is_bias(xs[1]) {
@@ -276,8 +277,8 @@ impl<'g> Classified<'g> {
         is_wide(m, self.len(v)) && !s.elsewhere && self.lowering(x) == LoweringKind::Product
     }
 
-    /// Finds sums that cost nothing: of a place and a product, which adds to the place, and of a place and a bias, which
-    /// the place's first product begins with. Nothing else may read the place.
+    /// Finds sums that cost nothing: of an array and a product, which accumulates onto the array, and of an array and a
+    /// bias, which the array's first product starts from. Nothing else may read the array.
     pub(crate) fn accumulate_in_place(&mut self) {
         for i in 0..self.order.len() {
             let v = self.order[i];
@@ -312,7 +313,7 @@ impl<'g> Classified<'g> {
             self.lowering[v.index()] = Some(LoweringKind::Accumulated);
             self.first.insert(v, first);
         }
-        // What a value is added to comes after it.
+        // The sum comes after its operands.
         for &v in self.order.iter().rev() {
             if let Some(sum) = self.alias[v.index()] {
                 let root = self.root(sum);
@@ -322,13 +323,13 @@ impl<'g> Classified<'g> {
         }
     }
 
-    /// Everything that is added up in the place of a value.
+    /// Every value that is accumulated in the array of a root.
     pub(crate) fn parts(&self, root: Value) -> &[Value] {
         self.parts.get(&root).map_or(&[], Vec::as_slice)
     }
 
-    /// True if what `v` adds to `p` is there before the products of `p` are: no loop that `v` is not in makes one of them, so
-    /// none has to be done first for what is added.
+    /// True if the value that `v` adds to `p` is available before the products of `p`: no loop without `v` computes one
+    /// of them, so none has to be ordered before it.
     fn is_there_before(&self, v: Value, p: Value) -> bool {
         let mut x = p;
         loop {
@@ -358,7 +359,7 @@ impl<'g> Classified<'g> {
         self.domain(v) == Domain::Once && whole_vector(v)
     }
 
-    /// The product that is the first to write to the place of an absorbed sum.
+    /// The product that writes the array of an absorbed sum first.
     pub(crate) fn first(&self, v: Value) -> Value {
         self.first.get(&v).copied().unwrap_or(v)
     }
@@ -377,14 +378,15 @@ impl<'g> Classified<'g> {
         v
     }
 
-    /// The place that a product adds to, if it does: the other operand of the sum that it is absorbed in.
+    /// The value whose array a product accumulates onto, if it does: the other operand of the sum that it is absorbed
+    /// in.
     pub(crate) fn added_to(&self, v: Value) -> Option<Value> {
         let sum = self.alias[v.index()]?;
         let xs = self.g.operands(sum);
         (self.lowering(v) == LoweringKind::Product && xs[1] == v).then_some(xs[0])
     }
 
-    /// The value in whose place `v` is computed.
+    /// The value in whose array `v` is computed.
     pub(crate) fn root(&self, v: Value) -> Value {
         self.root[v.index()].unwrap_or(v)
     }

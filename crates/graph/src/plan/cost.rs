@@ -1,5 +1,6 @@
-//! What a plan asks of the machine for T steps of B rows: arithmetic, element-wise work, kernel calls and bytes, item by
-//! item. A pure function of the plan and its target: how long it takes is for whoever knows the machine.
+//! The cost of a plan for T steps of B rows: arithmetic, element-wise work, kernel calls and bytes, item by item. It is
+//! a pure function of the plan and its target; how long that takes depends on the machine, which `jit::predict`
+//! measures.
 
 mod work;
 
@@ -11,19 +12,19 @@ use crate::plan::{
 
 pub use work::{CostTask, Work};
 
-/// An item that is run as a whole: sweeps taken apart, time tiles not.
+/// An item that runs as a whole: the items of sweeps are separate leaves, those of time tiles are not.
 #[derive(Clone, Copy, Debug)]
 pub struct Leaf<'p> {
     /// The item.
     pub item: &'p Item,
-    /// It goes through time a block at a time.
+    /// Whether it runs one block of steps at a time.
     pub in_sweep: bool,
-    /// Where runs replay, it is run once more for all blocks but the last of its sweep: whether that one goes backward.
+    /// Set if replaying runs repeat it for all blocks but the last of its sweep: whether that sweep goes backward.
     pub replayed: Option<bool>,
 }
 
 impl Plan {
-    /// All items that are run as a whole, in order.
+    /// All leaves, in order.
     pub fn leaves(&self) -> Vec<Leaf<'_>> {
         let mut out = Vec::new();
         let mut sweep = 0;
@@ -51,18 +52,18 @@ impl Plan {
     }
 }
 
-/// A run whose cost is asked for.
+/// The shape of a run to be costed.
 #[derive(Clone, Copy, Debug)]
 pub struct RunShape {
     /// Steps.
     pub t: usize,
     /// Rows.
     pub b: usize,
-    /// How it goes through time. How it cuts products is the target's ([`Slices::of`]); numbers count as of four bytes.
+    /// How it runs over time. Products are cut as the target says ([`Slices::of`]); a number counts as four bytes.
     pub layout: Layout,
 }
 
-/// What an item costs for one step of one row: see [`Work::effort`].
+/// The cost of an item for one step of one row: see [`Work::effort`].
 pub fn effort(plan: &Plan, item: &Item) -> usize {
     let mut count = Count {
         plan,
@@ -75,7 +76,7 @@ pub fn effort(plan: &Plan, item: &Item) -> usize {
             block: 1,
             inside_bytes: 0,
         },
-        // What it costs to multiply does not depend on it here.
+        // The cost of a product does not depend on packing here.
         packing: false,
         out: Vec::new(),
     };
@@ -85,7 +86,7 @@ pub fn effort(plan: &Plan, item: &Item) -> usize {
     efforts.sum()
 }
 
-/// All that is done of a leaf of a plan, time tiles taken apart, in order.
+/// All tasks of a leaf of a plan, with time tiles expanded, in order.
 pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> Vec<CostTask> {
     let count = |t: usize| {
         let mut count = Count {
@@ -105,7 +106,7 @@ pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> Vec<CostTask> {
     let block = run.layout.block.min(run.t);
     let (mut whole, rest) = (run.t / block, run.t % block);
     let mut short = usize::from(rest > 0);
-    // Not again for the block that the sweep ended with, which is the short one if it went forward.
+    // The block that the sweep ended with is not repeated; it is the short one if the sweep went forward.
     match leaf.replayed.filter(|_| run.layout.replay) {
         None => {}
         Some(false) => whole += whole + short - 1,
@@ -121,7 +122,7 @@ pub fn tasks(plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> Vec<CostTask> {
     out
 }
 
-/// What a time tile does at a time, at most.
+/// The extent of a time tile's iteration, at most.
 #[derive(Clone, Copy)]
 struct TileExtent {
     rows: usize,
@@ -133,7 +134,7 @@ struct Count<'p> {
     t: usize,
     b: usize,
     slices: Slices,
-    /// It is to be told which weights lie packed.
+    /// Whether the task list says which weights are packed.
     packing: bool,
     out: Vec<CostTask>,
 }
@@ -189,7 +190,7 @@ impl Count<'_> {
                 self.add(1, Work::Outer { terms, len, cols });
             }
             Item::SumTo { domain, len, x, .. } => {
-                // What is the same at every point is multiplied by their number.
+                // A value that is the same at every point is multiplied by their number.
                 let points = match self.plan.buffers[x.buffer].domain {
                     Domain::Once => 1,
                     _ => all(*domain),
@@ -216,7 +217,7 @@ impl Count<'_> {
         }
     }
 
-    /// A loop's statements. What is done row by row counts once for all rows of a step.
+    /// A loop's statements. Work done row by row is counted once for all rows of a step.
     fn body(&mut self, l: &Loop, slice: usize) {
         let (steps, rows) = (l.domain.steps(self.t), l.domain.rows(self.b));
         let slice = slice.min(rows);
@@ -239,8 +240,8 @@ impl Count<'_> {
         }
     }
 
-    /// A product of a time tile: where all rows are in one slice, in as many equal blocks of steps as it takes, the last one
-    /// shorter; otherwise step by step for each slice.
+    /// A product of a time tile: if all rows are in one slice, in as many equal blocks of steps as it takes, the last
+    /// one shorter; otherwise step by step for each slice.
     fn tiled(&mut self, p: &Product, tile: TileExtent) {
         let (t, b) = (self.t, self.b);
         let slice = tile.rows;
@@ -273,8 +274,8 @@ impl Count<'_> {
     }
 }
 
-/// The most rows that a product with weight `w` has at once, slices not counted, in blocks of `t` steps: it is packed for
-/// more than one.
+/// The maximal number of rows that a product with weight `w` does at once, ignoring slices, in blocks of `t` steps: the
+/// weight is packed if it is more than one.
 pub fn most_rows(items: &[Item], w: WeightId, t: usize, b: usize) -> usize {
     let one = |item: &Item| match item {
         Item::Product { domain, product } if product.weight == w => {
@@ -293,7 +294,7 @@ pub fn most_rows(items: &[Item], w: WeightId, t: usize, b: usize) -> usize {
     walk(items).map(one).max().unwrap_or(0)
 }
 
-/// A statement that emitted code does row by row.
+/// A statement that emitted code runs row by row.
 fn statement(s: &Stmt, rows: usize) -> Work {
     match s {
         Stmt::Region(r) => lane_loop(r, rows),
@@ -352,7 +353,7 @@ fn lane_loop(r: &Region, rows: usize) -> Work {
     }
 }
 
-/// Numbers in all arrays that an item goes through: what has to come from wherever they lie.
+/// Numbers in all arrays that an item accesses: the data that has to be fetched from wherever it lies.
 pub fn footprint(plan: &Plan, item: &Item, run: RunShape) -> usize {
     let accesses = item.accesses(&plan.weights);
     let mut buffers: Vec<BufferId> = accesses.iter().map(|a| a.view.buffer).collect();

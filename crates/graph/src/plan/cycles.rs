@@ -1,79 +1,79 @@
-//! The committed table of what work costs, in cycles: what the cost models of planner and predictions rest on.
+//! The committed table of costs in cycles, the basis of the cost models of the planner and of predictions.
 //!
-//! A cycle here is the time in which the machine makes [`Cycles::flops`] FLOPs of f32 at its peak; with 32 of them it is a
-//! cycle where there is one 512-bit multiply-add or two of 256 bits. The constants of [`WIDE`] are fitted to the times of all items of 18 cells
-//! in 136 shapes on Zen 4 with AVX-512, and on Zen 3 with AVX2 seen to hold for 16 cells in 3 (`grid --items`;
-//! docs/PERFORMANCE.md, "Predicted times").
+//! A cycle here is the time in which the machine does [`Cycles::flops`] FLOPs of f32 at its peak; with 32 of them it is
+//! a clock cycle on a machine with one 512-bit multiply-add or two of 256 bits. The constants of [`WIDE`] are fitted to
+//! the times of all items of 18 cells in 136 shapes on Zen 4 with AVX-512, and were seen to hold on Zen 3 with AVX2 for
+//! 16 cells in 3 (`grid --items`; docs/PERFORMANCE.md, "Predicted times").
 //!
-//! Invariant: nothing here is measured on the machine at hand: what a cost decides may change bits, and a target's plans
-//! are the same everywhere.
+//! Invariant: nothing here is measured on the host: a decision based on cost may change bits, and a target's plans are
+//! the same everywhere.
 
 use retrograd_tape::Map;
 
-/// Bytes of the vectors that emitted code has, on every target: the widest that Cranelift emits.
+/// Vector width of emitted code in bytes, on every target: the widest that Cranelift emits.
 pub const EMITTED_BYTES: usize = 16;
 
-/// What work costs on a target. Cycles, where nothing else is said.
+/// The cost of work on a target, in cycles unless stated otherwise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cycles {
-    /// FLOPs of f32 at the peak, a cycle: a multiply-add counts two.
+    /// Peak FLOPs of f32 per cycle: a multiply-add counts as two.
     pub flops: f64,
     /// An emitted lane loop over a step's rows.
     pub lane_loop: f64,
-    /// A row of one number: latencies, not throughput.
+    /// A row of one number: dominated by latency, not throughput.
     pub single: f64,
-    /// A vector of a lane loop: its iteration of the loop.
+    /// Per vector of a lane loop: its share of the loop's iteration.
     pub iteration: f64,
-    /// A load, store or simple op on an emitted vector: four a cycle.
+    /// A load, store or simple op on an emitted vector: four per cycle.
     pub instr: f64,
-    /// A quotient or a root of an emitted vector.
+    /// A quotient or square root of an emitted vector.
     pub quotient: f64,
-    /// A vector's part in a fold.
+    /// Folding one vector.
     pub fold: f64,
-    /// A row's fold into one number.
+    /// Reducing a row's fold to one number.
     pub folded: f64,
-    /// An emitted vector of a row's own matrix, multiplied.
+    /// Multiplying an emitted vector of a row's own matrix.
     pub multiplied: f64,
-    /// The same, written.
+    /// Writing one.
     pub written: f64,
-    /// A call of an activation's kernel.
+    /// A call of an activation kernel.
     pub activate: f64,
-    /// A call of a product's kernel that reads weights as they lie.
+    /// A call of a product kernel that reads unpacked weights.
     pub streamed: f64,
     /// 64 bytes of such weights from L2.
     pub weights: f64,
-    /// What those add that come from farther away.
+    /// Additional cost of weights from farther away.
     pub far_weights: f64,
-    /// Weight rows that such a kernel does at once, a number.
+    /// Weight rows that such a kernel does at once, per number.
     pub at_once: f64,
-    /// What as many rows cost at least, however short.
+    /// Minimal cost of that many rows, however short.
     pub narrow: f64,
-    /// A widest vector of a weight packed.
+    /// Packing a widest vector of a weight.
     pub pack: f64,
-    /// 64 bytes of a right-hand side of a weight gradient packed.
+    /// Packing 64 bytes of a right-hand side of a weight gradient.
     pub pack_terms: f64,
-    /// A row of a product's tile that is read and written from L2.
+    /// Reading and writing a row of a product's tile in L2.
     pub far_row: f64,
     /// Writing a row of a tile of a weight gradient.
     pub tile_row: f64,
     /// A sum over steps and rows.
     pub sum: f64,
-    /// 64 bytes of it.
+    /// 64 bytes of such a sum.
     pub summed: f64,
-    /// What those add that lie beyond the first 64 numbers of a point.
+    /// Additional cost of those beyond the first 64 numbers of a point.
     pub summed_wide: f64,
-    /// What work costs in numbers stored and loaded, for choices of the planner.
+    /// Costs in units of numbers stored and loaded, for the planner's choices.
     pub effort: Effort,
 }
 
-/// Costs in numbers stored and loaded, of which one costs 1.
+/// Costs in units of numbers stored and loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
     /// FLOPs of a product with a weight that cost as much as one number.
     pub flops: usize,
-    /// An activation, or another op that is a polynomial.
+    /// An activation, or another op computed by a polynomial.
     pub polynomial: usize,
-    /// A fold's share of a lane: a chain of additions, and what is left of a vector is added up by itself.
+    /// A fold's share of a lane: a chain of additions, and a partial vector is added up separately.
     pub fold: usize,
 }
 
@@ -109,8 +109,8 @@ pub const WIDE: Cycles = Cycles {
     },
 };
 
-/// 128-bit kernels. Emitted code is as wide as elsewhere, and so its cycles are those of [`WIDE`]; at the peak there are two
-/// multiplications and two additions of four numbers a cycle (by the tables of Zen 2 and later; not measured).
+/// 128-bit kernels. Emitted code is as wide as elsewhere, so its cycles are those of [`WIDE`]; the peak is two
+/// multiplications and two additions of four numbers per cycle (by the tables of Zen 2 and later; not measured).
 pub const NARROW: Cycles = Cycles {
     flops: 16.0,
     ..WIDE
@@ -124,16 +124,17 @@ impl Cycles {
             Map::Sigmoid => 12.3,
             Map::Softplus => 23.0,
             Map::Exp => 8.8,
-            // Not among the cells that were measured: like the exponential, or twice it; a power is both of its parts.
+            // Not among the measured cells: like the exponential, or twice it; a power costs the sum of its parts.
             Map::Ln => 8.0,
             Map::Sin | Map::Cos => 15.0,
             Map::Pow => 17.0,
-            // The unit for quotients and roots is not pipelined. By the tables for 128 bits of f32: one result in 3 to 5 cycles.
+            // The unit for quotients and roots is not pipelined. By the tables for 128 bits of f32: one result every 3
+            // to 5 cycles.
             Map::Div | Map::Recip | Map::Sqrt => self.quotient,
             Map::Softsign => self.quotient + 2.0 * self.instr,
-            // No instruction.
+            // Compiles to no instruction.
             Map::Copy | Map::StopGradient => 0.0,
-            // A few that no dependency holds up.
+            // A few instructions that wait for no dependency.
             Map::Sign | Map::Max | Map::Min | Map::Flush => 3.0 * self.instr,
             Map::Neg
             | Map::Abs
@@ -148,14 +149,14 @@ impl Cycles {
         }
     }
 
-    /// Cycles of an activation's kernel a widest vector. (Plans call kernels for [`plan::WideActivation`](crate::plan::WideActivation) alone; for all
-    /// others it is what the emitted code would take.)
+    /// Cycles of an activation kernel per widest vector. (Plans call kernels for [`plan::WideActivation`](crate::plan::WideActivation)
+    /// alone; for all other ops this is the cost of emitted code.)
     pub fn kernel(&self, map: Map) -> f64 {
         match map {
             // Measured.
             Map::Tanh => 8.0,
             Map::Sigmoid => 12.9,
-            // By the number of their instructions.
+            // Estimated from their instruction counts.
             Map::Exp => 7.0,
             Map::Softplus => 16.0,
             Map::Neg

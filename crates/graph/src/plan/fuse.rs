@@ -1,22 +1,23 @@
-//! *fuse*: work that can run for all steps at once goes back into a recurrence where that lowers the numbers that cross
-//! between loops, and so must be stored for all steps.
+//! *fuse*: work that can run for all steps at once moves back into a recurrence where that reduces the numbers that
+//! cross between loops, and so must be stored for all steps.
 //!
-//! Maximal distribution leaves a recurrence nothing but its own work. What reads it then needs all its values: the read-out
-//! C q of a matrix memory would need every step's matrix. Three things are done about it, in this order:
+//! Maximal distribution leaves a recurrence only its own work. Its readers then need all its values: the read-out C q
+//! of a matrix memory would need every step's matrix. Three things reduce this, in this order:
 //!
-//! 1. Two recurrences in one direction become one loop, with the point-wise work between them, where less crosses then. Not
-//!    if both have products with weights: each product's weights would push the other's out of cache in every step.
-//! 2. *Consumers*: for each recurrence the part of its point-wise readers is taken in that leaves least to store. That is a
+//! 1. Two recurrences in one direction become one loop, with the point-wise work between them, where that reduces the
+//!    crossing numbers. Not if both have products with weights: each product's weights would evict the other's from
+//!    cache in every step.
+//! 2. *Consumers*: each recurrence takes in the set of point-wise readers that leaves least to store. It is found as a
 //!    minimum cut: a value that is computed on the recurrence's side and read on the other side costs its length.
-//! 3. *Producers*: what only one recurrence reads joins it, if it takes no more to read than it makes: element-wise work,
-//!    outer products, rows of a table. Two kinds stay out, for they would make the loop slower than a load does: a lane loop of its
-//!    own, as of one number a row that is then repeated, which also keeps the recurrence from having time innermost; and, in
-//!    an element-wise recurrence, an activation of what a product stored: outside, wide kernels compute it over many steps
-//!    at once, in its operand's place (6.5 cycles for four sigmoids of f32 with 256-bit vectors, 12.3 in the loop, against
-//!    half a cycle for the load; `jit/src/predict.rs`).
+//! 3. *Producers*: work that only one recurrence reads joins it, if it reads no more numbers than it computes:
+//!    element-wise work, outer products, rows of a table. Two kinds stay out, because they would make the loop slower
+//!    than a load does: a lane loop of its own, as of one number per row that is then repeated, which also prevents
+//!    time innermost; and, in an element-wise recurrence, an activation of a stored product: outside, wide kernels
+//!    compute it over many steps at once, in its operand's place (6.5 cycles for four sigmoids of f32 with 256-bit
+//!    vectors, 12.3 in the loop, against half a cycle for the load; `jit/src/predict.rs`).
 //!
-//! A product with a weight is on neither side of these: what reads a hoisted product of a recurrence's values cannot join it,
-//! so that nothing pulls a product into a loop.
+//! Products with weights are in none of these sets: a reader of a hoisted product of a recurrence's values cannot join
+//! the recurrence, so that no product is pulled into a loop.
 
 mod cut;
 mod network;
@@ -30,19 +31,18 @@ use crate::plan::build::{Classified, LoweringKind};
 use crate::work::Allowance;
 use network::{Classes, Link, Net, Via};
 
-/// Joined work may be this much for each number that need not be stored: FLOPs that take about as long as writing a number
-/// to memory and reading it back.
+/// Maximal FLOPs of joined work per number that need not be stored: they take about as long as writing a number to
+/// memory and reading it back.
 const WORK_PER_NUMBER: usize = 8;
 
-/// Operations that any program may take.
+/// Operations allowed for any program, however small.
 const SMALL: usize = 1 << 21;
 
-/// Operations a value, and the same a link between two, that finding what should join takes at most.
+/// Operations allowed per value, and per link between two, for finding what should join.
 const EACH: usize = 32;
 
-/// Where everything over steps is computed when all that should has joined, by index of the value. Where finding that out
-/// takes too long, what has not been tried stays apart.
-/// `outline_activations`: wide kernels will compute activations of what products store.
+/// The classes of all values over steps after everything that should has joined, indexed by value. If the search takes
+/// too long, the rest stays apart. `outline_activations`: wide kernels will compute activations of stored products.
 pub(crate) fn fuse(f: &Classified<'_>, outline_activations: bool) -> Vec<Class> {
     let net = Net::new(f);
     let links: usize = net.reads.iter().map(Vec::len).sum();
@@ -70,7 +70,7 @@ pub(crate) fn fuse(f: &Classified<'_>, outline_activations: bool) -> Vec<Class> 
             };
             let joined = net.with_consumers(&merged, &mut left);
             let stored = net.stored(&joined);
-            // What was not looked at to the end stays as it was.
+            // An incomplete result is discarded.
             if left.spend(f.order.len()) && stored < least {
                 (class, best, least) = (merged, joined, stored);
                 product[i] |= product[j];
@@ -83,7 +83,8 @@ pub(crate) fn fuse(f: &Classified<'_>, outline_activations: bool) -> Vec<Class> 
 }
 
 impl Net<'_, '_> {
-    /// Recurrences `i` and `j`, which go one way, and what is between them as one, if one loop can compute them.
+    /// Recurrences `i` and `j`, which have one direction, and the work between them as one, if one loop can compute
+    /// them.
     fn merged(&self, class: &Classes, i: usize, j: usize, left: &mut Allowance) -> Option<Classes> {
         let reverse = self.f.components.reverse[i];
         let both = [class.members[i].as_slice(), &class.members[j]].concat();
@@ -121,7 +122,8 @@ impl Net<'_, '_> {
             if joined.is_empty() {
                 continue;
             }
-            // What is stored of others depends on where their readers are, and, for parts, the readers of the whole.
+            // What other recurrences store depends on where their readers are, and, for parts, on the readers of the
+            // whole.
             let mut touched = joined.clone();
             let mut from = 0;
             for _ in 0..2 {
@@ -154,7 +156,7 @@ impl Net<'_, '_> {
         class
     }
 
-    /// FLOPs a point.
+    /// FLOPs per point.
     fn work(&self, v: Value) -> usize {
         let f = self.f;
         let operand = |i: usize| f.len(f.g.operands(v)[i]);
@@ -165,7 +167,7 @@ impl Net<'_, '_> {
         }
     }
 
-    /// What only one recurrence reads joins it.
+    /// Work that only one recurrence reads joins it.
     fn producers(&self, class: &mut Classes, outline_activations: bool) {
         let f = self.f;
         let lane_wise = |v: &Value| {

@@ -1,10 +1,10 @@
-//! Loop interchange: an element-wise recurrence goes over lanes outside and over time innermost.
+//! Loop interchange: an element-wise recurrence runs over lanes outside and over time innermost.
 //!
-//! Where every number of a state depends on the same number of earlier states alone, as in minGRU, IndRNN, SRU and in
-//! their adjoints, lanes are independent recurrences: all dependences run along time, within a lane, so that the two loops
-//! may change places (Allen & Kennedy, *Optimizing Compilers for Modern Architectures*, section 5.2). A few lanes then go
-//! through many steps with their states in registers: nothing is stored for the next step to load, and a state that only
-//! the next step reads is not stored at all, but for the last step's.
+//! If every number of a state depends on the same number of earlier states alone, as in minGRU, IndRNN, SRU and in
+//! their adjoints, lanes are independent recurrences: all dependences run along time, within a lane, so that the two
+//! loops may be interchanged (Allen & Kennedy, *Optimizing Compilers for Modern Architectures*, section 5.2). A few
+//! lanes then run through many steps with their states in registers: nothing is stored for the next step to load, and a
+//! state that only the next step reads is not stored at all, except that of the last step.
 
 use crate::plan::access::overlap;
 use crate::plan::{
@@ -14,11 +14,11 @@ use crate::work;
 use retrograd_tape::Domain;
 use rustc_hash::FxHashMap as HashMap;
 
-/// Most places that a loop with time innermost reads and writes: each has an address that goes from step to step beside the
-/// states, and there are 16 registers.
+/// Maximal number of views that a loop with time innermost reads and writes: each has an address that advances from
+/// step to step beside the states, and there are 16 registers.
 const MOST: usize = 256;
 
-/// Brings time innermost, in all recurrences that allow it.
+/// Moves time innermost, in all recurrences that allow it.
 pub(crate) fn interchange(plan: &mut Plan) {
     for item in &mut plan.items {
         if let Item::Loop(l) = item
@@ -29,7 +29,7 @@ pub(crate) fn interchange(plan: &mut Plan) {
     }
 }
 
-/// What is carried from step to step in registers, if each lane depends on its own past alone.
+/// The values carried from step to step in registers, if each lane depends on its own past alone.
 fn carried(l: &Loop, buffers: &BufferMap) -> Option<Vec<Carried>> {
     let LoopKind::Recurrence { reverse } = l.kind else {
         return None;
@@ -63,8 +63,8 @@ fn carried(l: &Loop, buffers: &BufferMap) -> Option<Vec<Carried>> {
             if !aligned || view.from_end || to.from_end {
                 return None;
             }
-            // Arrays without steps hold what the step before left there. Reads further back are loads: the lane's own
-            // stores came before them.
+            // Arrays without steps hold the previous step's values. Reads further back are loads: the lane's own stores
+            // came before them.
             let steps = buffers[view.buffer].domain == Domain::Step;
             if !steps || view.shift - to.shift == before {
                 carried.push(Carried { load, from });
@@ -74,13 +74,13 @@ fn carried(l: &Loop, buffers: &BufferMap) -> Option<Vec<Carried>> {
     Some(carried)
 }
 
-/// True if no two stores meet, at whatever steps.
+/// True if no two stores overlap, at whatever steps.
 fn stores_are_apart(r: &Region) -> bool {
     let mut places: Vec<(BufferId, usize)> = (r.stores.iter())
         .map(|s| (s.1.buffer, s.1.offset))
         .collect();
     places.sort_unstable();
-    // All are of one length, so that those that meet are neighbours, or their neighbours meet.
+    // All have the same length, so that if any two overlap, two neighbours do.
     let apart = |a: &(BufferId, usize), b: &(BufferId, usize)| a.0 != b.0 || a.1 + r.lanes <= b.1;
     places.windows(2).all(|w| apart(&w[0], &w[1]))
 }

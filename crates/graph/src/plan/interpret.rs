@@ -1,8 +1,9 @@
-//! A plan executed as it stands: slow, obvious, one number after another. The oracle between tape and machine code.
+//! Executes a plan as it stands: slow, obvious, one number after another. The oracle between tape and machine code.
 //!
-//! It uses the plan's own arrays, views and order, so a mistake in storage, in the reuse of places or in the schedule shows
-//! here, and one in the lowering does not. Every array begins as NaN: a read of what nothing has written shows. What the
-//! plan promises is checked: views lie within their arrays' points, inputs are not written, weights are packed before use.
+//! It uses the plan's own arrays, views and order, so a mistake in storage, in the reuse of arrays or in the schedule
+//! shows here, and one in the lowering does not. Every array starts as NaN, so that a read of unwritten data shows. The
+//! plan's invariants are checked: views lie within their arrays' points, inputs are not written, weights are packed
+//! before use.
 //!
 //! Each op is computed in f64 and rounded to `T`; sums are added up in `T`, first to last.
 
@@ -21,23 +22,24 @@ use crate::plan::{
     Rhs, Storage, View, Weight, WeightId,
 };
 
-/// What a plan leaves open: sizes and orders that must not change a result.
+/// Choices that a plan leaves open: sizes and orders that must not change a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocking {
-    /// Steps that a time tile's items do at a time; at least 1.
+    /// Steps that a time tile's items do per block; at least 1.
     pub steps: usize,
     /// Lanes of a region that are loaded before any of them is stored; at least 1.
     pub lanes: usize,
-    /// Parallel loops go from the last point to the first.
+    /// Whether parallel loops go from the last point to the first.
     pub last_first: bool,
-    /// Steps that a sweep's items do at a time; at least 1.
+    /// Steps that a sweep's items do per block; at least 1.
     pub block: usize,
-    /// What can be run again is, and not kept.
+    /// Whether whatever can be replayed is replayed instead of kept.
     pub replay: bool,
 }
 
 impl Default for Blocking {
-    /// Time tiles of 3 steps in sweeps' blocks of 5 (so that short tests have several), 4 lanes, first to last, nothing twice.
+    /// Time tiles of 3 steps in sweeps' blocks of 5 (so that short tests have several), 4 lanes, first to last, no
+    /// replay.
     fn default() -> Blocking {
         Blocking {
             steps: 3,
@@ -49,7 +51,7 @@ impl Default for Blocking {
     }
 }
 
-/// Why a plan was not run: the caller's mistake. A plan that breaks its own promises is a panic instead.
+/// Why a plan was not run: a mistake of the caller. A plan that breaks its own invariants panics instead.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InterpretError {
@@ -60,23 +62,23 @@ pub enum InterpretError {
         t: usize,
         /// Rows.
         b: usize,
-        /// The sizes asked for.
+        /// The requested sizes.
         cut: Blocking,
     },
     /// Too few or too many inputs.
     #[error("the plan has {expected} inputs, {found} were given")]
     Count {
-        /// The plan's.
+        /// Number of inputs of the plan.
         expected: usize,
-        /// The caller's.
+        /// Number of inputs given.
         found: usize,
     },
     /// An input of the wrong size.
     #[error("input `{name}` has {found} numbers, not {expected}")]
     Length {
-        /// The input's.
+        /// Name of the input.
         name: String,
-        /// Numbers that it has for this many steps and rows.
+        /// Numbers required for this many steps and rows.
         expected: usize,
         /// Numbers given.
         found: usize,
@@ -91,7 +93,7 @@ impl Plan {
     /// Inputs whose number or lengths do not fit, or no points.
     ///
     /// # Panics
-    /// If the plan breaks what it promises; the message names the array.
+    /// If the plan breaks an invariant; the message names the array.
     pub fn interpret<T: Real>(
         &self,
         t: usize,
@@ -175,9 +177,9 @@ struct PlanRun<'p, T: Clone> {
     arrays: PrimaryMap<BufferId, Vec<T>>,
     /// Weights as matrices, once they are packed.
     packed: SecondaryMap<WeightId, Option<Vec<T>>>,
-    /// Nothing has been summed up yet.
+    /// No sum has been started yet.
     first: bool,
-    /// States that blocks began with, by replay and first step.
+    /// States at the starts of blocks, keyed by replay and first step.
     kept: HashMap<(usize, usize), Vec<Vec<T>>>,
 }
 
@@ -189,7 +191,7 @@ impl<T: Real> PlanRun<'_, T> {
         }
     }
 
-    /// Where number `i` of a view is at a point. The one place that knows how arrays are laid out.
+    /// The index of number `i` of a view at a point. Only this function knows the layout of arrays.
     fn address(&self, v: View, (t, row): StepAndRow, i: usize) -> usize {
         let buffer = &self.plan.buffers[v.buffer];
         let name = &buffer.name;
@@ -240,7 +242,7 @@ impl<T: Real> PlanRun<'_, T> {
         self.put(v, p, i, self.get(v, p, i) + x);
     }
 
-    /// The row of a matrix that a number means: the nearest, of two the even one.
+    /// The matrix row that an index selects: the nearest, rounding half to even.
     fn line(&self, index: View, p: StepAndRow, rows: usize) -> usize {
         let i = self.get(index, p, 0).to_f64().round_ties_even();
         // NaN becomes 0.
@@ -341,7 +343,7 @@ impl<T: Real> PlanRun<'_, T> {
         }
     }
 
-    /// What a sum over points begins with.
+    /// The initial value of a sum over points.
     fn clear(&mut self, to: Domain, y: View, len: usize) {
         if !self.first {
             return;
@@ -351,7 +353,7 @@ impl<T: Real> PlanRun<'_, T> {
         }
     }
 
-    /// Σ δ xᵀ over points, into the parts of the result.
+    /// Σ δ xᵀ over points, into the blocks of the result.
     fn outer(&mut self, points: &[StepAndRow], (delta, len): (View, usize), rhs: &Rhs) {
         let covered: usize = rhs.to.iter().map(|b| b.rows * b.cols).sum();
         assert_eq!(covered, len * rhs.len, "plan: parts of a weight gradient");
@@ -370,7 +372,7 @@ impl<T: Real> PlanRun<'_, T> {
         }
     }
 
-    /// Σ x over points, of the numbers of one part of the result, which is one row.
+    /// Σ x over points, for the numbers of one block of the result, which is one row.
     fn sum(&mut self, points: &[StepAndRow], to: Domain, x: View, part: &BlockAt) {
         self.clear(to, part.view, part.cols);
         for &p in points {
@@ -434,7 +436,7 @@ impl<T: Real> PlanRun<'_, T> {
         if reverse {
             points.reverse();
         }
-        // A statement is done in all rows of a step before the next one is.
+        // A statement is done in all rows of a step before the next statement.
         for step in points.chunk_by(|p, q| p.0 == q.0) {
             for stmt in &l.body {
                 step.iter().for_each(|&p| self.stmt(stmt, p));
@@ -443,7 +445,7 @@ impl<T: Real> PlanRun<'_, T> {
     }
 }
 
-/// The point of a lower domain that a point lies over.
+/// The point of a lower domain that corresponds to a point.
 fn onto(to: Domain, (t, row): StepAndRow) -> StepAndRow {
     match to {
         Domain::Once => (0, 0),

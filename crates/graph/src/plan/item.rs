@@ -4,14 +4,14 @@ use cranelift_entity::entity_impl;
 use retrograd_tape::Domain;
 use smallvec::{SmallVec, smallvec};
 
-/// The number of a loop among a plan's, and of its function.
+/// The number of a loop, and of its function, among a plan's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LoopId(u32);
 entity_impl!(LoopId, "loop");
 
 use super::{BlockAt, Product, Stmt, View, WeightId};
 
-/// How a loop goes over its points.
+/// The order in which a loop visits its points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoopKind {
     /// In any order.
@@ -23,30 +23,30 @@ pub enum LoopKind {
     },
 }
 
-/// A load in a recurrence whose numbers the step before computed: it need not read them from memory.
+/// A load in a recurrence whose value the previous step computed, so that it need not be read from memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Carried {
     /// The instruction that loads.
     pub load: usize,
-    /// The instruction whose value, one step before, it is.
+    /// The instruction whose value in the previous step it is.
     pub from: usize,
 }
 
-/// What is innermost where a recurrence goes over steps, rows and lanes.
+/// The innermost dimension of a recurrence over steps, rows and lanes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Innermost {
-    /// Lanes: every statement is done in all rows of a step, then the next one.
+    /// Lanes: each statement is done for all rows of a step before the next one.
     Lanes,
-    /// Time: for each row, a few lanes at a time go through all steps of a run, the states in registers. The body is one
-    /// region without folds whose stored arrays are read at the same lanes only. What it stores to arrays without steps it
-    /// stores after a run's last step.
+    /// Time: for each row, a few lanes at a time run through all steps of a run, with the states in registers. The body
+    /// is one region without folds that reads the arrays it stores at the same lanes only. Arrays without steps are
+    /// stored after the run's last step.
     Time(Vec<Carried>),
 }
 
 /// A loop over a domain.
 #[derive(Clone, Debug)]
 pub struct Loop {
-    /// Its place among the plan's loops, which is the number of its function.
+    /// Its position among the plan's loops, which is the number of its function.
     pub number: LoopId,
     /// The points.
     pub domain: Domain,
@@ -54,10 +54,10 @@ pub struct Loop {
     pub kind: LoopKind,
     /// What is innermost.
     pub inner: Innermost,
-    /// Steps that an iteration of the loop over time does, what remains being done one by one; 1 for loops that are no
+    /// Steps per iteration of the loop over time, the remainder being done one by one; 1 for loops that are no
     /// recurrences.
     pub unroll: usize,
-    /// What is done at each, in order.
+    /// The work at each point, in order.
     pub body: Vec<Stmt>,
 }
 
@@ -68,14 +68,14 @@ pub struct Rhs {
     pub x: View,
     /// Their length.
     pub len: usize,
-    /// Where the parts of Σ δ xᵀ go.
+    /// The destinations of the blocks of Σ δ xᵀ.
     pub to: Vec<BlockAt>,
 }
 
 /// One step of a plan.
 #[derive(Clone, Debug)]
 pub enum Item {
-    /// A weight is brought into the order that products read it in; needed before products of more than one row.
+    /// Packs a weight into the layout that products read; needed before products of more than one row.
     Pack(WeightId),
     /// A loop.
     Loop(Loop),
@@ -86,25 +86,25 @@ pub enum Item {
         /// The product.
         product: Product,
     },
-    /// Products over steps, loops over what they make, and the recurrence that reads it, which go through time together in
-    /// blocks of steps, from the last to the first if `reverse`.
+    /// Products over steps, loops over their results, and the recurrence that reads these, which run over time together
+    /// in blocks of steps, from the last to the first if `reverse`.
     TimeTile {
         /// Backward in time.
         reverse: bool,
         /// Products and parallel loops over steps, then one recurrence.
         items: Vec<Item>,
     },
-    /// Work over steps that goes through time together, a long block of steps at a time ([`Layout`](super::Layout) says how long), from
-    /// the last to the first if `reverse`.
+    /// Work over steps that runs over time together, one long block of steps at a time ([`Layout`](super::Layout) says
+    /// how long), from the last to the first if `reverse`.
     Sweep {
         /// Backward in time.
         reverse: bool,
-        /// What is done for each block, in order.
+        /// The work for each block, in order.
         items: Vec<Item>,
     },
     /// Weight gradients: Σ δ xᵀ over all points of a domain, for every right-hand side that shares δ, and Σ δ.
     Outer {
-        /// What is summed over.
+        /// The domain that is summed over.
         domain: Domain,
         /// The left vectors.
         delta: View,
@@ -112,27 +112,27 @@ pub enum Item {
         len: usize,
         /// The right-hand sides.
         rhs: Vec<Rhs>,
-        /// Where the parts of Σ δ go; none if it is not wanted.
+        /// The destinations of the blocks of Σ δ; empty if it is not needed.
         bias: Vec<BlockAt>,
     },
-    /// Σ x over what `to` lacks of `domain`.
+    /// Σ x over the dimensions of `domain` that `to` lacks.
     SumTo {
-        /// What is summed over.
+        /// The domain that is summed over.
         domain: Domain,
-        /// What remains.
+        /// The domain of the result.
         to: Domain,
         /// The values.
         x: View,
-        /// Numbers a point.
+        /// Numbers per point.
         len: usize,
-        /// Where the parts go; one row each.
+        /// The destinations of the blocks, one row each.
         parts: Vec<BlockAt>,
     },
-    /// Σ a bᵀ over what `to`, which is not `once`, lacks of `domain`.
+    /// Σ a bᵀ over the dimensions of `domain` that `to`, which is not `once`, lacks.
     OuterTo {
-        /// What is summed over.
+        /// The domain that is summed over.
         domain: Domain,
-        /// What remains.
+        /// The domain of the result.
         to: Domain,
         /// Left vectors and their length.
         a: (View, usize),
@@ -143,17 +143,17 @@ pub enum Item {
     },
     /// Rows added up by index: `y[index] += v`.
     Scatter {
-        /// What is summed over.
+        /// The domain that is summed over.
         domain: Domain,
-        /// What remains.
+        /// The domain of the result.
         to: Domain,
         /// Rows of the result.
         rows: usize,
-        /// Numbers a row.
+        /// Numbers per row.
         cols: usize,
-        /// Which row.
+        /// The index of the row.
         index: View,
-        /// What is added to it.
+        /// The row that is added.
         v: View,
         /// The result.
         y: View,
@@ -161,7 +161,7 @@ pub enum Item {
 }
 
 impl Item {
-    /// The items of a time tile or a sweep; none of another.
+    /// The items of a time tile or a sweep; empty for other items.
     pub fn inner(&self) -> &[Item] {
         match self {
             Item::TimeTile { items, .. } | Item::Sweep { items, .. } => items,
@@ -169,7 +169,7 @@ impl Item {
         }
     }
 
-    /// The same, to change.
+    /// The same items, mutable.
     pub(crate) fn inner_mut(&mut self) -> &mut [Item] {
         match self {
             Item::TimeTile { items, .. } | Item::Sweep { items, .. } => items,
@@ -178,9 +178,10 @@ impl Item {
     }
 }
 
-/// The items, each followed by those inside it.
+/// The items in order, each followed by the items inside it.
 pub fn walk(items: &[Item]) -> impl Iterator<Item = &Item> {
-    // Inline: a sweep has time tiles, which have no more such; and runs, which walk over plans too, allocate nothing.
+    // Inline, because runs walk over plans too and allocate nothing: a sweep contains time tiles, and these no further
+    // tiles.
     let mut levels: SmallVec<[std::slice::Iter<'_, Item>; 4]> = smallvec![items.iter()];
     std::iter::from_fn(move || {
         loop {

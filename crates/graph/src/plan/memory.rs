@@ -1,11 +1,11 @@
-//! For how long an array keeps its steps.
+//! How long each array keeps its steps.
 //!
-//! Sweeps go through time a block of steps at a time. An array that lives and dies in one sweep holds one block, with the
-//! boundary steps that the next block begins with. An array that crosses from a sweep to the one that goes back through
-//! the same steps, as gates cross to the backward step, is kept whole, or, where memory is dear, made anew: a
-//! [`Checkpointing`] runs the first sweep's part that it needs once more for each block, from states that were kept at the
-//! blocks' borders. For T steps in blocks of K the memory is of the order K + T/K instead of T, the extra work at most one
-//! more forward sweep. (Griewank & Walther, *Evaluating Derivatives*, 2nd ed., ch. 12: two levels of checkpoints.)
+//! Sweeps run over time one block of steps at a time. An array that is used in one sweep only holds one block, with the
+//! boundary steps that the next block starts from. An array that crosses from a sweep to the one that goes back through
+//! the same steps, as gates cross to the backward step, is kept whole, or, under a memory budget, recomputed: a
+//! [`Checkpointing`] runs the part of the first sweep that it needs once more for each block, from states kept at the
+//! blocks' borders. For T steps in blocks of K the memory is of the order K + T/K instead of T, the extra work at most
+//! one more forward sweep. (Griewank & Walther, *Evaluating Derivatives*, 2nd ed., ch. 12: two levels of checkpoints.)
 //!
 //! All of this is known before anything runs: [`Plan::size`] of every array under a [`Layout`].
 
@@ -16,16 +16,16 @@ use retrograd_tape::Domain;
 
 use crate::plan::{Buffer, BufferId, Item, Plan, Storage};
 
-/// For how long an array of the program's own keeps its steps.
+/// How long an array of the program's own keeps its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
-    /// To the end of the run.
+    /// Until the end of the run.
     Whole,
     /// For one block of the sweep of this number.
     Block(usize),
-    /// For one block if a run replays, else to its end: the replay's number.
+    /// For one block if a run replays, else until its end: the replay's number.
     Replayed(usize),
-    /// So many steps, a power of two: each is stored in the place of the one that many steps before it.
+    /// This many steps, a power of two: each step overwrites the one that many steps before it.
     Ring(usize),
 }
 
@@ -34,41 +34,41 @@ pub enum Lifetime {
 pub struct Checkpointing {
     /// The sweep that is run again.
     pub sweep: usize,
-    /// The sweep that needs it, which goes through time in the other direction.
+    /// The sweep that needs it, which runs over time in the other direction.
     pub by: usize,
-    /// Which of the first sweep's items.
+    /// The first sweep's items that are run again.
     pub items: Vec<usize>,
-    /// Arrays whose boundary steps must be as they were when the block began.
+    /// Arrays whose boundary steps must be restored to their state at the start of the block.
     pub history: Vec<BufferId>,
-    /// Arrays of one step that must be as they were when the block began.
+    /// Arrays of one step that must be restored to their state at the start of the block.
     pub slots: Vec<BufferId>,
 }
 
-/// For how long all arrays keep their steps.
+/// How long all arrays keep their steps.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// For each array.
     pub keep: PrimaryMap<BufferId, Lifetime>,
-    /// What may be run again.
+    /// The parts that can be replayed.
     pub replays: Vec<Checkpointing>,
-    /// A long sequence is better replayed than kept: making anew what crosses between sweeps costs less than storing it for
-    /// all steps.
+    /// Whether a long sequence is better replayed than kept: recomputing the values that cross between sweeps costs
+    /// less than storing them for all steps.
     pub pays: bool,
-    /// A run has no end, samples come one after another: the caller's arrays over steps hold the step at hand alone.
+    /// Whether samples come one after another without end: the caller's arrays over steps hold the current step alone.
     pub streams: bool,
 }
 
-/// How a run for some T and B goes through time.
+/// How a run for some T and B goes over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Steps a block, from 1 to T.
+    /// Steps per block, from 1 to T.
     pub block: usize,
-    /// What can be replayed is.
+    /// Whether everything that can be replayed is.
     pub replay: bool,
 }
 
 impl Layout {
-    /// Blocks that `t` steps make.
+    /// Number of blocks in `t` steps.
     pub fn blocks(&self, t: usize) -> usize {
         t.div_ceil(self.block)
     }
@@ -83,7 +83,7 @@ impl Plan {
         })
     }
 
-    /// True if array `u` holds one block of steps only.
+    /// True if array `u` holds only one block of steps.
     pub fn is_block(&self, u: BufferId, layout: Layout) -> bool {
         match self.memory.keep[u] {
             Lifetime::Whole | Lifetime::Ring(_) => false,
@@ -92,8 +92,8 @@ impl Plan {
         }
     }
 
-    /// Steps that array `u`, of domain `step`, has places for if that does not depend on the run: where step t would be,
-    /// boundary steps counted, is t modulo this power of two.
+    /// Capacity in steps of array `u`, of domain `step`, if it does not depend on the run: step t, boundary steps
+    /// included, is stored at t modulo this power of two.
     pub fn ring(&self, u: BufferId) -> Option<usize> {
         match self.memory.keep[u] {
             Lifetime::Ring(steps) => Some(steps),
@@ -104,7 +104,7 @@ impl Plan {
         }
     }
 
-    /// Numbers in array `u` for `t` steps and `b` rows.
+    /// Number of elements of array `u` for `t` steps and `b` rows.
     pub fn size(&self, u: BufferId, t: usize, b: usize, layout: Layout) -> usize {
         let x = &self.buffers[u];
         if let (Domain::Step, Some(steps)) = (x.domain, self.ring(u)) {
@@ -118,7 +118,7 @@ impl Plan {
         x.size(steps, b)
     }
 
-    /// Numbers of all arrays that keep one block where runs replay, a step of a row.
+    /// Numbers of all arrays that keep one block in replaying runs, per step and row.
     pub fn block_numbers(&self) -> usize {
         (self.buffers.iter())
             .filter(|(u, _)| self.memory.keep[*u] != Lifetime::Whole)
@@ -126,7 +126,7 @@ impl Plan {
             .sum()
     }
 
-    /// Numbers that a replay keeps for one block.
+    /// Numbers that a replay keeps per block.
     pub fn checkpoint(&self, replay: &Checkpointing, b: usize) -> usize {
         let reverse = self.sweeps().nth(replay.sweep).is_some_and(|p| p.0);
         let history = replay.history.iter().map(|&u| {
@@ -151,7 +151,7 @@ impl Plan {
         one.saturating_mul(layout.blocks(t))
     }
 
-    /// Numbers of the program's own arrays, checkpoints among them; packed weights and the like not counted.
+    /// Numbers of the program's own arrays, checkpoints included, without packed weights and the like.
     pub fn workspace(&self, t: usize, b: usize, layout: Layout) -> usize {
         let own = (self.buffers.iter()).filter(|(_, x)| x.storage == Storage::Workspace);
         own.map(|(u, _)| self.size(u, t, b, layout)).sum::<usize>() + self.checkpoints(t, b, layout)
@@ -159,14 +159,14 @@ impl Plan {
 }
 
 impl Buffer {
-    /// Boundary steps on the side that a sweep comes from.
+    /// Boundary steps on the side that a sweep starts from.
     pub fn history(&self, reverse: bool) -> usize {
         if reverse { self.back } else { self.front }
     }
 }
 
 impl Memory {
-    /// For a plan whose samples come one after another: what is read later is kept until then and no longer.
+    /// For a plan for single samples: each value is kept until its last read and no longer.
     pub(crate) fn stream(plan: &Plan) -> Memory {
         let keep = plan.buffers.values().map(|x| match x.domain {
             Domain::Step if x.storage == Storage::Workspace => {

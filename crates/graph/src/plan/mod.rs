@@ -1,8 +1,8 @@
-//! The plan: which loop runs what over which arrays. The last stage before code, and the first that knows of memory.
+//! The plan: which loop runs what over which arrays. The last stage before code, and the first that deals with memory.
 //!
-//! A plan is a list of [`Item`]s that run one after another: loops over a domain, recurrences over time, and products and
-//! sums over a whole domain. Values that cross between them, and values that a delay reads, have arrays; a delayed reader
-//! is an offset into the array it reads.
+//! A plan is a list of [`Item`]s that run one after another: loops over a domain, recurrences over time, and products
+//! and sums over a whole domain. Values that cross between them, and values that a delay reads, have arrays; a delayed
+//! read is an offset into the array.
 
 mod access;
 mod array;
@@ -46,20 +46,20 @@ pub use verify::verify;
 pub struct Plan {
     /// The program's name.
     pub name: String,
-    /// The machine that it is for: whoever makes code of it, runs it or counts its cost goes by this.
+    /// The target machine: code generation, execution and cost all use it.
     pub target: Target,
     /// All arrays.
     pub buffers: BufferMap,
     /// All weights of products.
     pub weights: WeightMap,
-    /// What to do, in order.
+    /// The work, in order.
     pub items: Vec<Item>,
-    /// For how long its arrays keep their steps.
+    /// How long its arrays keep their steps.
     pub memory: Memory,
 }
 
 impl Plan {
-    /// All loops, in the order in which they stand in the plan.
+    /// All loops, in plan order.
     pub fn loops(&self) -> Vec<&Loop> {
         let loops = walk(&self.items).filter_map(|item| match item {
             Item::Loop(l) => Some(l),

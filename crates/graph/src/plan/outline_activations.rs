@@ -1,8 +1,8 @@
-//! Activations over contiguous blocks leave their regions: precompiled kernels with the machine's widest vectors compute
-//! them for all rows of a step at once, where the emitted code has 128-bit vectors.
+//! Moves activations over contiguous blocks out of their regions: precompiled kernels with the machine's widest vectors
+//! compute them for all rows of a step at once, whereas emitted code has 128-bit vectors.
 //!
-//! It pays where the operand lies in memory anyway, as a pre-activation does that a product made; gates of one activation
-//! lie side by side, so that one call serves several. A result that nothing stores gets one step's array for it.
+//! It pays where the operand is in memory anyway, as a pre-activation computed by a product is; gates of one activation
+//! lie side by side, so that one call serves several. A result that nothing stores gets an array of one step for it.
 
 use retrograd_tape::{Domain, Map};
 
@@ -14,15 +14,15 @@ use crate::plan::{
 };
 use crate::work::Allowance;
 
-/// Fewer numbers than this a row are computed in the region: a call costs about what 32 numbers cost there (8 ns against
-/// 0.25 ns a number, f32, Zen 4; docs/PERFORMANCE.md).
+/// With fewer numbers per row than this, the region computes them: a call costs about as much as 32 numbers there (8 ns
+/// against 0.25 ns per number, f32, Zen 4; docs/PERFORMANCE.md).
 const FEWEST: usize = 16;
 
-/// Operations that looking for activations may take in any region, and for each of its instructions.
+/// Operations allowed for finding activations, for any region and per instruction.
 const SMALL: usize = 1 << 20;
 const EACH: usize = 64;
 
-/// True if a kernel computes `map` for `len` numbers a row faster than emitted code.
+/// True if a kernel computes `map` for `len` numbers per row faster than emitted code.
 pub(crate) fn is_wide(map: Map, len: usize) -> bool {
     WideActivation::of(map).is_some() && len >= FEWEST
 }
@@ -38,7 +38,7 @@ pub(crate) fn widen(plan: &mut Plan) {
         for stmt in std::mem::take(&mut l.body) {
             match stmt {
                 Stmt::Region(mut r) if r.lanes >= FEWEST => {
-                    // Rows of the statements before it must be done: a call does all rows at once.
+                    // The preceding statements must be done for all rows: a call does all rows at once.
                     body.extend(take_out(&mut r, l.kind, buffers));
                     if !r.stores.is_empty() || !r.folds.is_empty() {
                         body.push(Stmt::Region(r));
@@ -51,7 +51,7 @@ pub(crate) fn widen(plan: &mut Plan) {
     });
 }
 
-/// A call of a wide kernel: what it computes, of what, and where to.
+/// A call of a wide kernel: the activation, its operands, and its results.
 #[derive(Clone, Copy)]
 struct WideCall {
     map: WideActivation,
@@ -60,13 +60,13 @@ struct WideCall {
     len: usize,
 }
 
-/// True if parts of `lanes` numbers of two views are in one place. Different steps count as sharing: boundaries make them hard
-/// to tell apart, and it does not happen for pre-activations.
+/// True if parts of `lanes` numbers of two views overlap. Different steps count as overlapping: boundaries make them
+/// hard to tell apart, and it does not happen for pre-activations.
 fn meet(a: View, b: View, lanes: usize) -> bool {
     a.buffer == b.buffer && access::overlap((a, lanes), (b, lanes))
 }
 
-/// Takes activations of loaded values out of a region; it loads the results instead.
+/// Moves activations of loaded values out of a region, which loads the results instead.
 fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut BufferMap) -> Vec<Stmt> {
     let mut extra = Vec::new();
     let mut calls: Vec<WideCall> = Vec::new();
@@ -79,7 +79,7 @@ fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut BufferMap) -> Vec<Stmt
         let (Some(map), x) = (WideActivation::of(*map), xs[0]) else {
             continue;
         };
-        // What there is no time to look at stays where it is.
+        // When time is up, the rest stays where it is.
         if !left.spend(all + calls.len() + extra.len()) {
             break;
         }
@@ -102,7 +102,7 @@ fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut BufferMap) -> Vec<Stmt
                 }
             }
             None => {
-                // Rows of a parallel loop's steps may be done at once: one step's array is not enough there.
+                // A parallel loop may do rows of several steps at once: one step's array is not enough there.
                 let recurs = matches!(kind, LoopKind::Recurrence { .. });
                 let changed = |s: &(usize, View)| meet(s.1, from, r.lanes) && s.1 != from;
                 if recurs && !r.stores.iter().any(changed) {
@@ -111,7 +111,7 @@ fn take_out(r: &mut Region, kind: LoopKind, buffers: &mut BufferMap) -> Vec<Stmt
             }
         }
     }
-    // What one call writes no other may read.
+    // No call may read what another writes.
     extra.retain(|&(_, from, _)| !calls.iter().any(|c| meet(c.y, from, r.lanes)));
     store_results(r, extra, buffers, &mut calls);
     r.prune();
@@ -123,14 +123,14 @@ fn are_apart(a: WideCall, b: WideCall) -> bool {
     !meet(a.y, b.x, b.len) && !meet(a.x, b.y, b.len) && !meet(a.y, b.y, b.len)
 }
 
-/// Gives results that nothing stores, of these activations, an array of one step.
+/// Gives these activations, whose results nothing stores, an array of one step.
 fn store_results(
     r: &mut Region,
     mut extra: Vec<(WideActivation, View, usize)>,
     buffers: &mut BufferMap,
     calls: &mut Vec<WideCall>,
 ) {
-    // Neighbours in memory get neighbouring places.
+    // Neighbours in memory get neighbouring destinations.
     extra.sort_by_key(|e| (e.0.map(), e.1));
     let Some((first, ..)) = extra.first() else {
         return;
@@ -151,7 +151,7 @@ fn store_results(
     }
 }
 
-/// Calls of neighbours as one call.
+/// Merges calls on adjacent ranges.
 fn merged(mut calls: Vec<WideCall>) -> Vec<Stmt> {
     calls.sort_by_key(|c| (c.map.map(), c.x, c.y));
     let mut merged: Vec<WideCall> = Vec::new();
@@ -168,21 +168,22 @@ fn merged(mut calls: Vec<WideCall>) -> Vec<Stmt> {
 }
 
 impl Region {
-    /// True if a call before the region can do the activation of what instruction `x` loads, which is store `k`.
+    /// True if a call before the region can do the activation of the value that instruction `x` loads, which is store
+    /// `k`.
     fn can_do_without(&self, x: usize, k: usize, call: WideCall) -> bool {
         let (from, to) = (call.x, call.y);
         let reads_x = |o: &&Instr| matches!(o, Instr::Map(_, ys) if ys.contains(&x));
         let used_once = !self.stores.iter().any(|s| s.0 == x)
             && !self.folds.iter().any(|f| f.1.contains(&x))
             && self.instrs.iter().filter(reads_x).count() == 1;
-        // What the call overwrites nothing else in the region may want, and nothing else may overwrite.
+        // Nothing else in the region may read what the call overwrites, and nothing else may overwrite it.
         let loads_free = self.instrs.iter().enumerate().all(|(j, o)| match o {
             Instr::Load(v) if j != x => !meet(*v, to, self.lanes),
             Instr::Splat(v) => v.buffer != to.buffer,
             _ => true,
         });
         let folded = |f: &(_, _, View)| [to.buffer, from.buffer].contains(&f.2.buffer);
-        // The operand must be there before the region: not stored by it.
+        // The operand must be available before the region: not stored by it.
         let stored_here = self
             .stores
             .iter()
@@ -195,7 +196,7 @@ impl Region {
             && !stored_here
     }
 
-    /// Drops instructions that nothing uses.
+    /// Drops unused instructions.
     fn prune(&mut self) {
         let mut used = vec![false; self.instrs.len()];
         for (i, _) in &self.stores {

@@ -61,7 +61,7 @@ impl Plan {
         Ok(())
     }
 
-    /// What a loop goes over, and how.
+    /// The domain, order and kind of a loop.
     fn head(&self, f: &mut fmt::Formatter<'_>, l: &Loop) -> fmt::Result {
         match l.kind {
             LoopKind::Parallel => write!(f, "  for all of {}", l.domain)?,
@@ -248,7 +248,7 @@ impl fmt::Display for Plan {
                     b.front, b.back
                 )?;
             }
-            // Before memory is told a plan is printed only when a stage broke it.
+            // Before the memory analysis, a plan is printed only when a stage broke it.
             match self.memory.keep.get(i).copied().unwrap_or(Lifetime::Whole) {
                 Lifetime::Whole => writeln!(f)?,
                 Lifetime::Block(p) => writeln!(f, ", one block of sweep {p}")?,

@@ -1,4 +1,4 @@
-//! Emits the plan: drafts name values, the plan's statements name arrays.
+//! Emits the plan: drafts refer to values, the plan's statements to arrays.
 
 mod sums;
 mod weights;
@@ -21,7 +21,7 @@ pub(crate) struct Emit<'f, 'g> {
     f: &'f Classified<'g>,
     assignment: Assignment<'f, 'g>,
     weights: WeightMap,
-    /// Their numbers, by what tells them apart.
+    /// Numbers of weights, keyed by what distinguishes them.
     numbers: HashMap<(Vec<BlockAt>, bool, usize), WeightId>,
     packed: HashSet<WeightId>,
 }
@@ -37,7 +37,7 @@ impl<'f, 'g> Emit<'f, 'g> {
         }
     }
 
-    /// The plan, for a machine.
+    /// Emits the plan for a target.
     pub(crate) fn run(mut self, drafts: Vec<DraftItem>, target: Target) -> Plan {
         let mut items = Vec::new();
         for draft in drafts {
@@ -98,7 +98,7 @@ impl<'f, 'g> Emit<'f, 'g> {
         }
     }
 
-    /// The array of a value that statements need as an array.
+    /// The array of a value, for statements that need an array.
     fn at(&self, v: Value) -> View {
         match self.assignment.place(v) {
             OperandPlace::At(view) => view,
@@ -122,7 +122,7 @@ impl<'f, 'g> Emit<'f, 'g> {
             known: HashMap::default(),
             loaded: HashMap::default(),
         };
-        // Where the parts of each concatenation begin.
+        // Offsets of the parts of each concatenation.
         let mut parts: HashMap<Value, (Operands, Vec<usize>)> = HashMap::default();
         for atom in atoms {
             match *atom {
@@ -182,7 +182,7 @@ impl<'f, 'g> Emit<'f, 'g> {
         (!empty).then_some(r.region)
     }
 
-    /// The parts of a concatenation, and where they begin.
+    /// The parts of a concatenation, and their offsets.
     fn starts(&self, whole: Value) -> (Operands, Vec<usize>) {
         let xs = self.f.g.operands(whole);
         let lens = xs.iter().map(|&x| self.f.len(x));
@@ -191,7 +191,8 @@ impl<'f, 'g> Emit<'f, 'g> {
         (xs, starts)
     }
 
-    /// True if a part of a concatenation is what the step before stored in its place, an array of one step.
+    /// True if a part of a concatenation is already in place: the previous step stored it there, in an array of one
+    /// step.
     fn is_carried(&self, part: Value, to: View) -> bool {
         let one_step = self.assignment.buffers[to.buffer].domain == Domain::Row;
         let at = matches!(self.f.g.op_of(part), Op::Delay(_)).then(|| self.assignment.place(part));
@@ -200,7 +201,7 @@ impl<'f, 'g> Emit<'f, 'g> {
     }
 
     fn operand(&self, r: &mut RegionBuilder, v: Value) -> usize {
-        // A view that is the value itself, number for number.
+        // A view that equals the value, number for number.
         let s = self.f.source(v);
         if s.whole
             && let Some(&i) = r.known.get(&s.value)
@@ -306,7 +307,8 @@ impl<'f, 'g> Emit<'f, 'g> {
 struct RegionBuilder {
     region: Region,
     known: HashMap<Value, usize>,
-    /// Places and constants that have been loaded: where, whether one number for all lanes, and a constant's bits.
+    /// Views and constants that have been loaded: the view, whether it is one number for all lanes, and a constant's
+    /// bits.
     loaded: HashMap<(Option<View>, bool, u64), usize>,
 }
 

@@ -1,4 +1,4 @@
-//! Loops that differ in the names of their arrays only: one function serves them all.
+//! Loops that differ only in the names of their arrays, and so can share one function.
 
 use std::hash::Hash;
 
@@ -6,19 +6,20 @@ use cranelift_entity::EntityRef;
 
 use crate::plan::{BufferId, Instr, Loop, LoopId, Plan, Stmt, View, WeightId};
 
-/// A loop that names its arrays and weights by the order in which they first come.
+/// A loop whose arrays and weights are renumbered in the order of their first use.
 #[derive(Clone, Debug)]
 pub struct Renamed {
     /// The arrays by their new names.
     pub buffers: Vec<BufferId>,
     /// The weights by their new names.
     pub weights: Vec<WeightId>,
-    /// Everything else: equal for loops that do the same to their arrays, which are alike in all that an address depends on.
+    /// Everything else: equal for loops that do the same to their arrays, which agree in everything that an address
+    /// depends on.
     pub form: String,
 }
 
 impl Plan {
-    /// A loop of the plan, its arrays' names apart.
+    /// A loop of the plan, with its arrays renumbered.
     pub fn renamed(&self, l: &Loop) -> Renamed {
         let mut l = l.clone();
         l.number = LoopId::from_u32(0);
@@ -31,7 +32,7 @@ impl Plan {
         }
         let alike = buffers.all.iter().map(|&u| {
             let x = &self.buffers[u];
-            // A plan whose memory is not told yet has no rings.
+            // Before the memory analysis, a plan has no rings.
             let ring = self.memory.keep.get(u).and_then(|_| self.ring(u));
             (x.domain, x.len, x.front, x.back, ring)
         });
@@ -44,7 +45,7 @@ impl Plan {
     }
 }
 
-/// Numbers in the order in which they first come.
+/// Numbers keys in the order of their first use.
 struct Numbering<K> {
     all: Vec<K>,
     known: rustc_hash::FxHashMap<K, K>,
@@ -69,7 +70,7 @@ impl<K: EntityRef + Hash> Numbering<K> {
 }
 
 impl Stmt {
-    /// Every place that the statement reads or writes.
+    /// Every view that the statement reads or writes.
     fn views_mut(&mut self, f: &mut dyn FnMut(&mut View)) {
         match self {
             Stmt::Region(r) => {

@@ -1,8 +1,8 @@
-//! Places that are used again: a gate's activation takes the place of its pre-activation, δ takes that of the gate, and
-//! what only the next step reads has one step's array.
+//! Reuse of arrays: a gate's activation takes the place of its pre-activation, δ takes that of the gate, and a value
+//! that only the next step reads has an array of one step.
 //!
-//! All of it rests on one property of a region: for each vector of lanes it loads all it needs before it stores anything.
-//! So a value may be stored where another is read in the same lane loop at the same lanes, if nothing reads that one later.
+//! All of it rests on one property of a region: for each vector of lanes, all loads come before all stores. So a value
+//! may be stored where another is read in the same lane loop at the same lanes, if the other has no later reader.
 
 use retrograd_tape::{Domain, Op, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
@@ -13,20 +13,20 @@ use crate::plan::build::{Classified, LoweringKind};
 use crate::plan::schedule::Atom;
 use crate::work::Allowance;
 
-/// One place where a value, or a part of it, is read.
+/// One read of a value, or of a part of it.
 #[derive(Clone, Copy, Debug)]
 struct Read {
-    /// What is done with it.
+    /// The atom that reads it.
     atom: Atom,
-    /// First number and length of the part.
+    /// Offset and length of the part.
     part: (usize, usize),
     /// Lane i of the lane loop reads number i of the part.
     aligned: bool,
-    /// It is read at another step.
+    /// Whether it is read at another step.
     elsewhere: bool,
 }
 
-/// Everything that reads a value.
+/// All reads of a value.
 fn reads(f: &Classified<'_>, v: Value) -> Vec<Read> {
     let mut out = Vec::new();
     let mut work = vec![(v, (0, f.len(v)), true, false)];
@@ -50,7 +50,7 @@ fn reads(f: &Classified<'_>, v: Value) -> Vec<Read> {
                 continue;
             }
             if f.lowering(u) == LoweringKind::Accumulated {
-                // The sum lives in the same place; its readers are those of the root.
+                // The sum is stored in the same place; its readers are those of the root.
                 continue;
             }
             let aligned = aligned
@@ -81,15 +81,15 @@ fn reads(f: &Classified<'_>, v: Value) -> Vec<Read> {
 }
 
 impl Assignment<'_, '_> {
-    /// True if one step's array is enough for a delayed value: only the next step reads it, before it is computed anew.
-    /// What is left after the loop is what leaves at the sequence's end.
+    /// True if an array of one step is enough for a delayed value: only the next step reads it, before it is
+    /// recomputed. After the loop, the array holds the value that leaves at the sequence's end.
     pub(crate) fn is_slot(&self, v: Value, when: &ProgramOrder) -> bool {
         let f = self.f;
         let Class::Recurrent(k) = f.class(v) else {
             return false;
         };
         let one_step = if f.components.reverse[k] { -1 } else { 1 };
-        // What it begins with is written to its place before the loop is, and to none but that.
+        // The initial value is written before the loop, and to this array only.
         let begins = when.at.get(&Atom::Value(f.first(v)));
         let fits = |u: Value| match *f.g.op_of(u) {
             Op::Delay(d) | Op::Boundary(d) => {
@@ -106,7 +106,7 @@ impl Assignment<'_, '_> {
         if f.parts(v).iter().any(|&p| f.class(p) != f.class(v)) {
             return false;
         }
-        // A sum is complete when its last product is, and overwritten by its first.
+        // A sum is complete after its last product, and its first product overwrites it.
         let (first, written) = (Atom::Value(f.first(v)), Atom::Value(f.last(v)));
         reads(f, v).iter().all(|r| {
             let reader = match r.atom {
@@ -118,7 +118,7 @@ impl Assignment<'_, '_> {
                 return same_loop;
             }
             if !same_loop {
-                // After the loop only what leaves it may be read.
+                // After the loop, only the value leaving it may be read.
                 return only_leaving(f, v, reader);
             }
             let (w, u) = (when.at(first), when.at(r.atom));
@@ -142,8 +142,8 @@ fn only_leaving(f: &Classified<'_>, v: Value, reader: Value) -> bool {
     !through_delay
 }
 
-/// Changes placements so that places are used again; nothing is allocated yet. What a replay needs is told by arrays: where
-/// there will be sweeps, none may be carried from step to step in part.
+/// Changes placements to reuse arrays; nothing is allocated yet. A replay's inputs are determined per array, so if
+/// there will be sweeps, no array may be carried from step to step in part.
 pub(crate) fn reuse(h: &mut Assignment<'_, '_>, order: &ProgramOrder, sweeps: bool) {
     if !sweeps {
         carry_in_place(h, order);
@@ -151,8 +151,8 @@ pub(crate) fn reuse(h: &mut Assignment<'_, '_>, order: &ProgramOrder, sweeps: bo
     take_places(h, order);
 }
 
-/// A value of one step that the next step puts beside others, to multiply them together, is stored where it will stand:
-/// it need not be copied. Nothing reads the place between.
+/// A one-step value that the next step concatenates with others, to multiply them together, is stored directly in the
+/// concatenation, so that it need not be copied. Nothing reads the place in between.
 fn carry_in_place(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
     let f = h.f;
     for &v in &f.order {
@@ -183,19 +183,19 @@ fn carry_in_place(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
     }
 }
 
-/// Operations that looking for places may take in any program, and for each value.
+/// Operations allowed for finding places to reuse, for any program and per value.
 const SMALL: usize = 1 << 18;
 const EACH: usize = 32;
 
-/// A part of a value's place, as offset and length, and who has taken it.
+/// A part of a value's place, as offset and length, and the value that has taken it.
 type Taken = ((usize, usize), Value);
 
-/// Moves values into places that are free when they are stored. Where looking for them takes too long, what has none yet
-/// keeps an array of its own.
+/// Moves values into places that are free when they are stored. If the search takes too long, the rest keep arrays of
+/// their own.
 fn take_places(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
     let f = h.f;
     let mut left = Allowance::of(SMALL + EACH * f.order.len());
-    // By host: parts that are taken, and by what.
+    // By host: the parts that are taken, and by which value.
     let mut taken: HashMap<Value, Vec<Taken>> = HashMap::default();
     let mut parts: HashSet<(Value, (usize, usize))> = HashSet::default();
     let reading = reading_hosts(h, when);
@@ -209,7 +209,7 @@ fn take_places(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
             h.placements.insert(v, Placement::In(host, part.0));
         }
     }
-    // By length. What a concatenation takes changes nothing about who else is a host.
+    // By length. The parts that a concatenation takes do not change which other values are hosts.
     let mut hosts: HashMap<usize, Vec<Value>> = HashMap::default();
     for &r in f.order.iter().filter(|&&r| is_host(h, r)) {
         hosts.entry(f.len(r)).or_default().push(r);
@@ -245,7 +245,7 @@ fn take_places(h: &mut Assignment<'_, '_>, when: &ProgramOrder) {
     }
 }
 
-/// The lane loops that read a sum of products: no other has a place to give away.
+/// The lane loops that read a sum of products: no other has a place to offer.
 fn reading_hosts(h: &Assignment<'_, '_>, when: &ProgramOrder) -> HashSet<usize> {
     let f = h.f;
     let lanes = f
@@ -276,7 +276,7 @@ fn is_host(h: &Assignment<'_, '_>, r: Value) -> bool {
         && !h.is_local(r)
 }
 
-/// The part of a sum of products that an element-wise value is computed from, if nothing reads that part after.
+/// The part of a sum of products that an element-wise value is computed from, if that part has no later reader.
 fn pre_activation(
     h: &Assignment<'_, '_>,
     v: Value,
@@ -312,7 +312,7 @@ fn pre_activation(
         }
         let all = reads(f, r);
         left.spend(all.len());
-        // The part that x is.
+        // The part that is x.
         let Some(part) = part_of(f, x, r) else {
             continue;
         };
@@ -327,7 +327,7 @@ fn pre_activation(
     None
 }
 
-/// Which numbers of `r` a view of it is.
+/// The range of `r` that a view of it covers.
 fn part_of(f: &Classified<'_>, x: Value, r: Value) -> Option<(usize, usize)> {
     let (mut v, mut start) = (x, 0);
     while f.lowering(v) == LoweringKind::View {
@@ -344,7 +344,7 @@ fn part_of(f: &Classified<'_>, x: Value, r: Value) -> Option<(usize, usize)> {
     (f.root(v) == r).then(|| (start, f.len(x)))
 }
 
-/// True if nothing reads `o`, which lives from number `at` on, once the concatenation `c` is stored in its place.
+/// True if nothing reads `o`, which is stored from offset `at` on, once the concatenation `c` is stored in its place.
 fn dead_after(
     h: &Assignment<'_, '_>,
     o: Value,
@@ -358,7 +358,7 @@ fn dead_after(
     let stored = when.at(Atom::Part(c, 0));
     left.spend(parts.len());
     let lane_loop = when.lane_loop(Atom::Part(c, 0));
-    // A part that lives in the concatenation is stored when it is computed.
+    // A part that is placed in the concatenation is stored when it is computed.
     let together = parts.iter().enumerate().all(|(i, p)| {
         let lives_here =
             matches!(h.placements.get(p), Some(Placement::In(whole, _)) if *whole == c);

@@ -1,8 +1,8 @@
-//! Distributes the work over loops, in order: everything that can run over its whole domain at once does, and the
-//! recurrences step after step.
+//! Distributes the work over loops, in order: everything that can run over its whole domain at once does, and
+//! recurrences run step after step.
 //!
-//! Loops are drafts here: they name values, not arrays. Each value waits for a number of others, which is counted down as
-//! these are done: what an order costs is in proportion to what is read.
+//! Loops are drafts here: they refer to values, not arrays. Each value counts down the number of others that it waits
+//! for, so the cost of scheduling is proportional to the number of reads.
 
 mod body;
 
@@ -21,13 +21,13 @@ use crate::work;
 pub(crate) enum Atom {
     /// A value that is computed element by element, or a fold.
     Value(Value),
-    /// A part of a concatenation, by its number, is stored in its place.
+    /// Storing a part of a concatenation, given by its number, in its place.
     Part(Value, usize),
-    /// The boundary steps of a delayed value receive what it begins with: a delay that reads them stands for them.
+    /// Filling the boundary steps of a delayed value with its initial value; identified by a delay that reads them.
     Fill(Value),
 }
 
-/// A statement that names values.
+/// A statement that refers to values.
 #[derive(Clone, Debug)]
 pub(crate) enum Draft {
     /// Atoms of one length in one lane loop.
@@ -36,7 +36,7 @@ pub(crate) enum Draft {
     Node(Value),
 }
 
-/// An item that names values.
+/// An item that refers to values.
 #[derive(Clone, Debug)]
 pub(crate) enum DraftItem {
     /// A loop.
@@ -47,7 +47,7 @@ pub(crate) enum DraftItem {
     Global(Vec<Value>),
 }
 
-/// The delays that stand for the boundary steps of their operands: one for each operand and direction, the longest.
+/// The delays that represent the boundary steps of their operands: for each operand and direction, the longest.
 pub(crate) fn fills(f: &Classified<'_>) -> Vec<Value> {
     let mut longest: Vec<(usize, Value)> = Vec::new();
     let mut known: HashMap<(Value, bool), usize> = HashMap::default();
@@ -66,50 +66,50 @@ pub(crate) fn fills(f: &Classified<'_>) -> Vec<Value> {
     longest.into_iter().map(|e| e.1).collect()
 }
 
-/// Who waits for something.
+/// An entry in the list of those that wait for something.
 #[derive(Clone, Copy, Debug)]
 struct Waits {
-    /// A place in the order, or behind those the number of a fill.
+    /// A position in the order, or beyond those the number of a fill.
     who: usize,
-    /// It reads it at its own point, so that one loop can have both.
+    /// Whether it reads at its own point, so that one loop can compute both.
     here: bool,
-    /// The two are of one recurrence, which as a whole does not wait for itself.
+    /// Whether the two are in one recurrence, which as a whole does not wait for itself.
     inside: bool,
 }
 
 struct Scheduler<'f, 'g> {
     f: &'f Classified<'g>,
     fills: Vec<Value>,
-    /// Where each value stands in the order, by its index.
+    /// Position of each value in the order, indexed by value.
     place: Vec<usize>,
-    /// By place or fill, as the next two: who waits for it.
+    /// Indexed by position or fill, like the next two: the entries that wait for it.
     waited: Vec<Vec<Waits>>,
-    /// For how much it waits.
+    /// The number of things that it waits for.
     pending: Vec<usize>,
-    /// For how much of that a parallel loop over its domain that begins now could not have made before it.
+    /// The number of those that a parallel loop over its domain starting now could not compute before it.
     beyond: Vec<usize>,
-    /// What such a loop can make, by place.
+    /// Positions that such a loop can compute.
     open: Vec<bool>,
-    /// Of that, what is better computed later.
+    /// Of those, the values that are better computed later.
     late: Vec<bool>,
-    /// What is open since its domain was last looked at, by domain.
+    /// Positions opened since their domain was last visited, by domain.
     fresh: BTreeMap<Domain, BTreeSet<usize>>,
-    /// Point-wise work that waits for nothing, by domain, late or not.
+    /// Point-wise work that waits for nothing, by domain, including work that is better done later.
     ready: BTreeMap<Domain, BTreeSet<usize>>,
     products: BTreeSet<usize>,
     globals: BTreeSet<usize>,
-    /// The same by what is summed.
+    /// Sums that wait for nothing, by their left operand.
     sums: HashMap<Value, BTreeSet<usize>>,
     ready_fills: BTreeSet<usize>,
-    /// For how much each recurrence waits, and what it computes.
+    /// The number of things that each recurrence waits for, and the values that it computes.
     outside: Vec<usize>,
     members: Vec<Vec<Value>>,
     recurrences: BTreeSet<usize>,
-    /// Values and fills that are not done.
+    /// The number of values and fills that are not done.
     left: usize,
 }
 
-/// Puts all work in order.
+/// Schedules all work.
 pub(crate) fn schedule(f: &Classified<'_>) -> Vec<DraftItem> {
     let mut s = Scheduler::new(f);
     let mut items = Vec::new();
@@ -135,7 +135,7 @@ fn sums_the_same(f: &Classified<'_>, v: Value, x: Value) -> bool {
         _ => None,
     };
     match (left(v), left(x)) {
-        // Sums alone are not worth a pass over δ in common.
+        // Sums alone are not worth a shared pass over δ.
         (Some((a, d, outer)), Some((b, e, other))) => a == b && d == e && (outer || other),
         _ => false,
     }
@@ -194,11 +194,11 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         )
     }
 
-    /// Notes what everything waits for: values what they read and the boundary steps of that, fills what they are filled
-    /// with.
+    /// Sets up the dependences: values wait for their operands and the boundary steps of these, fills for their initial
+    /// values.
     fn wait(&mut self, computed: &[usize]) {
         let (f, n) = (self.f, self.f.order.len());
-        // The fills of a value, by the value itself and by the product that completes it.
+        // The fills of a value, keyed by the value itself and by the product that completes it.
         let mut of: HashMap<Value, Vec<usize>> = HashMap::default();
         let mut of_itself: HashMap<Value, Vec<usize>> = HashMap::default();
         for (k, &d) in self.fills.iter().enumerate() {
@@ -254,7 +254,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         }
     }
 
-    /// The recurrence that computes what is at a place.
+    /// The recurrence that computes the value at a position.
     fn recurrence(&self, who: usize) -> Option<usize> {
         match self.f.class(*self.f.order.get(who)?) {
             Class::Recurrent(k) => Some(k),
@@ -262,7 +262,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         }
     }
 
-    /// The domain of point-wise work at a place that is done for all points at once.
+    /// The domain of the point-wise work at a position, if it is done for all points at once.
     fn pointwise(&self, who: usize) -> Option<Domain> {
         let f = self.f;
         let &v = f.order.get(who)?;
@@ -273,7 +273,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         (pointwise && f.class(v) == Class::Parallel).then(|| f.domain(v))
     }
 
-    /// A loop over its domain could make what is at place `i`; then it could also make what waits for that alone.
+    /// A loop over its domain could compute position `i`; then it could also compute whatever waits for that alone.
     fn opens(&mut self, i: usize) {
         let Some(domain) = self.pointwise(i) else {
             return;
@@ -309,7 +309,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         }
     }
 
-    /// A place or fill is done: who waits for it waits no longer.
+    /// A position or fill is done: its waiters no longer wait for it.
     fn finish(&mut self, what: usize) {
         let n = self.f.order.len();
         self.left -= 1;
@@ -342,8 +342,8 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         }
     }
 
-    /// The next item: a loop over a domain that has something to do for all points at once, else a product, else sums,
-    /// else a recurrence.
+    /// The next item: a loop over a domain with work for all points at once, else a product, else sums, else a
+    /// recurrence.
     fn next(&mut self) -> DraftItem {
         let f = self.f;
         let mut domains: Vec<(usize, Domain)> = (self.ready.iter())
@@ -372,7 +372,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
             group.into_iter().for_each(|i| self.finish(i));
             let n = f.order.len();
             fills.into_iter().for_each(|k| self.finish(n + k));
-            // What the group's own members waited for is done too.
+            // Dependences within the group are done too.
             let ready = self.ready.entry(domain).or_default();
             values.iter().for_each(|v| {
                 ready.remove(&self.place[v.index()]);
@@ -404,7 +404,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         for v in group {
             self.finish(self.place[v.index()]);
         }
-        // It does not wait for itself.
+        // A recurrence does not wait for itself.
         self.recurrences.remove(&k);
         let reverse = f.components.reverse[k];
         DraftItem::Loop(Domain::Step, LoopKind::Recurrence { reverse }, body)
@@ -417,7 +417,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         }
     }
 
-    /// Everything point-wise of a domain that one loop can do now, but for what is better done later; it is taken.
+    /// Takes all point-wise work of a domain that one loop can do now, except what is better done later.
     fn group(&mut self, domain: Domain) -> BTreeSet<usize> {
         let f = self.f;
         let mut fresh = self.fresh.remove(&domain).unwrap_or_default();
@@ -430,7 +430,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
             }
             self.late[i] = false;
             group.insert(i);
-            // What it reads waits no longer.
+            // Its operands no longer wait.
             for s in f.reads(f.order[i]) {
                 let x = self.place[s.value.index()];
                 if self.late.get(x) == Some(&true) {
@@ -441,9 +441,9 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         group
     }
 
-    /// True if a member of a group is better computed later: nothing needs it but element-wise work of the same domain that
-    /// cannot be done yet, whose lane loop then has it for nothing. Only what is made of one value over steps waits, so that
-    /// no more is kept for it than it is itself.
+    /// True if a member of a group is better computed later: only element-wise work of the same domain that cannot be
+    /// done yet needs it, and that work's lane loop then computes it for free. Only values computed from one value over
+    /// steps are deferred, so that no more numbers are kept for it than it has itself.
     fn waits(&self, v: Value, group: &BTreeSet<usize>) -> bool {
         let f = self.f;
         let domain = f.domain(v);

@@ -1,4 +1,4 @@
-//! The driver: the stages that make a plan, in order, each verified if that is wanted ([`Options::verify`]).
+//! The driver: the stages that build a plan, in order, each verified if [`Options::verify`] is set.
 
 use crate::graph::Graph;
 use crate::options::{Options, Unroll};
@@ -18,11 +18,10 @@ use crate::plan::unroll::unroll;
 use crate::plan::verify::verify;
 use crate::plan::{LoopId, Plan};
 
-/// Plans a graph that has been through the passes, with the stages that `options` want.
+/// Plans a graph that has been through the passes, with the stages that `options` enable.
 ///
 /// # Panics
-/// If a stage breaks a rule of the plan's verifier, where [`Options::verify`] wants it to be asked; the message names the
-/// stage.
+/// If a stage breaks a rule of the plan's verifier and [`Options::verify`] is set; the message names the stage.
 pub fn plan(g: &Graph, options: &Options) -> Plan {
     let check = options.verify;
     let mut plan = loops(g, options);
@@ -32,9 +31,9 @@ pub fn plan(g: &Graph, options: &Options) -> Plan {
     plan
 }
 
-/// Plans a graph that has been through *stream* and the passes for samples that come one after another: what depends on no
-/// sample comes first, then one loop with all the work of a step, whose function is called for each, then what the states
-/// are, for whoever asks.
+/// Plans a graph that has been through *stream* and the passes, for samples that come one after another: first the work
+/// that depends on no sample, then one loop with all the work of a step, whose function is called for each sample, then
+/// the values of the states, computed on request.
 ///
 /// # Panics
 /// As [`plan`].
@@ -56,7 +55,7 @@ pub fn stream(g: &Graph, options: &Options) -> Plan {
     plan
 }
 
-/// Everything but how long arrays keep their steps.
+/// All stages except the memory analysis.
 fn loops(g: &Graph, options: &Options) -> Plan {
     let mut facts = Classified::classify(g, options.distribute);
     if options.fuse {
@@ -73,7 +72,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
     }
     assignment.allocate_all();
     let check = options.verify;
-    // The first that is a plan: a mistake in what comes before shows here.
+    // The first stage that yields a plan: mistakes in earlier ones show here.
     let mut plan = Emit::new(&facts, assignment).run(drafts, options.target);
     stage(&mut plan, check, "emit", true, |_| ());
     stage(
@@ -104,7 +103,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
     plan
 }
 
-/// Runs a stage if it is wanted, and verifies what it makes if that is.
+/// Runs a stage if it is enabled, and verifies its result if `check` is set.
 fn stage(
     plan: &mut Plan,
     check: bool,

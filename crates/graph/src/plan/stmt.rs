@@ -18,7 +18,7 @@ pub enum Instr {
     Map(Map, SmallVec<[usize; 3]>),
 }
 
-/// What a region sums up over its lanes.
+/// A reduction over a region's lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fold {
     /// A reduction of one value.
@@ -27,16 +27,16 @@ pub enum Fold {
     Dot,
 }
 
-/// An element-wise loop over `lanes` numbers of one point: loads, ops, stores, in one lane loop.
+/// An element-wise loop over `lanes` numbers of one point: loads, ops and stores in one lane loop.
 #[derive(Clone, Debug, Default)]
 pub struct Region {
-    /// How many numbers.
+    /// Number of lanes.
     pub lanes: usize,
-    /// In order; operands are earlier ones.
+    /// In order; operands are earlier instructions.
     pub instrs: Vec<Instr>,
-    /// Which instruction's lanes go where.
+    /// Stores of instructions' lanes to views.
     pub stores: Vec<(usize, View)>,
-    /// Folds of instructions' lanes, into one number each.
+    /// Folds of instructions' lanes, each to one number.
     pub folds: Vec<(Fold, SmallVec<[usize; 2]>, View)>,
 }
 
@@ -78,7 +78,7 @@ impl WideActivation {
     }
 }
 
-/// One thing to do at every point of a loop.
+/// One unit of work at every point of a loop.
 #[derive(Clone, Debug)]
 pub enum Stmt {
     /// An element-wise loop over a point's numbers.
@@ -93,10 +93,10 @@ pub enum Stmt {
         x: View,
         /// The results; may be the operands' place.
         y: View,
-        /// How many numbers a row.
+        /// Numbers per row.
         len: usize,
     },
-    /// A product with a matrix of the point's own.
+    /// A product with a matrix that the point has of its own.
     MatVec {
         /// Rows of the matrix.
         rows: usize,
@@ -111,7 +111,7 @@ pub enum Stmt {
         /// The result.
         y: View,
     },
-    /// a bᵀ of a point's own vectors.
+    /// a bᵀ of vectors that the point has of its own.
     OuterRow {
         /// Length of a.
         rows: usize,
@@ -132,18 +132,18 @@ pub enum Stmt {
         cols: usize,
         /// The matrix.
         m: View,
-        /// A number.
+        /// The index, a number.
         index: View,
         /// The result.
         y: View,
     },
-    /// A matrix of zeros but for one row: y[clamp(round(index))] = v.
+    /// A matrix of zeros except for one row: y[clamp(round(index))] = v.
     Scatter {
         /// Rows of the matrix.
         rows: usize,
         /// Columns.
         cols: usize,
-        /// A number.
+        /// The index, a number.
         index: View,
         /// The row.
         v: View,
@@ -156,15 +156,15 @@ pub enum Stmt {
         rows: usize,
         /// Columns.
         cols: usize,
-        /// From, and its numbers from row to row.
+        /// Source, and its numbers from row to row.
         from: (View, usize),
-        /// To, and its numbers from row to row.
+        /// Destination, and its numbers from row to row.
         to: (View, usize),
     },
 }
 
 impl Stmt {
-    /// What the statement reads, weights not counted.
+    /// The views that the statement reads, excluding weights.
     pub fn loads(&self) -> Vec<View> {
         match self {
             Stmt::Region(r) => {
@@ -188,7 +188,7 @@ impl Stmt {
         }
     }
 
-    /// What the statement writes.
+    /// The views that the statement writes.
     pub fn stores(&self) -> Vec<View> {
         match self {
             Stmt::Region(r) => r
@@ -208,7 +208,7 @@ impl Stmt {
     }
 }
 
-/// y (+)= x · W: a row for each point.
+/// y (+)= x · W: one row per point.
 #[derive(Clone, Copy, Debug)]
 pub struct Product {
     /// Number of the weight.
@@ -217,8 +217,8 @@ pub struct Product {
     pub x: View,
     /// The results.
     pub y: View,
-    /// Add to what is there.
+    /// Add to the present values.
     pub add: bool,
-    /// A vector of domain `once` that every row of results begins with; never together with `add`.
+    /// A vector of domain `once` that every row of results starts from; never together with `add`.
     pub bias: Option<View>,
 }

@@ -1,10 +1,10 @@
-//! Sweeps: what can go through time together, a long block of steps at a time, does.
+//! Sweeps: everything that can run over time together does, one long block of steps at a time.
 //!
-//! Items over steps in one direction form a sweep as far as none needs what another makes of later blocks. What lives
-//! and dies in a sweep then needs an array for one block only (`memory.rs`), whatever the length of the sequence, and a
-//! sweep's states at its blocks' borders are all that it takes to run it again.
+//! Items over steps in one direction form a sweep as long as none needs what another computes in later blocks. An array
+//! used only within a sweep then needs one block (`memory.rs`), whatever the length of the sequence, and the sweep's
+//! states at its blocks' borders are all that is needed to run it again.
 //!
-//! An item that knows no direction goes where it is read: the loss's derivative with the backward sweep, so that it does
+//! An item without a direction goes where it is read: the loss's derivative with the backward sweep, so that it does
 //! not cross from one sweep to the next.
 
 use cranelift_entity::SecondaryMap;
@@ -25,7 +25,7 @@ pub(crate) enum Direction {
     Fixed(bool),
 }
 
-/// Which direction an item goes through time in.
+/// The direction in which an item runs over time.
 pub(crate) fn direction(item: &Item) -> Direction {
     match item {
         Item::TimeTile { reverse, .. } | Item::Sweep { reverse, .. } => Direction::Fixed(*reverse),
@@ -46,20 +46,20 @@ pub(crate) fn direction(item: &Item) -> Direction {
     }
 }
 
-/// The items of a plan that are still to be placed, with what keeps them in order.
+/// The items of a plan that are still to be placed, with their dependences.
 struct ItemOrder<'p> {
     plan: &'p Plan,
     direction: Vec<Direction>,
     accesses: Vec<Vec<Access>>,
-    /// For each item the earlier ones that it must come after.
+    /// For each item, the earlier ones that it must come after.
     after: Vec<Vec<usize>>,
-    /// For each item the later ones that must come after it.
+    /// For each item, the later ones that must come after it.
     before: Vec<Vec<usize>>,
     placed: Vec<bool>,
     allowance: Allowance,
 }
 
-/// Operations that forming sweeps may take in any plan, and for each access of its items.
+/// Operations allowed for forming sweeps, for any plan and per access of its items.
 const SMALL: usize = 1 << 20;
 const EACH: usize = 128;
 
@@ -82,7 +82,8 @@ impl<'p> ItemOrder<'p> {
         order
     }
 
-    /// Finds who must come after whom: after all who wrote what it touches, and all who read what it writes.
+    /// Finds the dependences: an item comes after all earlier writers of what it accesses, and all earlier readers of
+    /// what it writes.
     fn sort(&mut self) {
         let mut readers: SecondaryMap<BufferId, Vec<usize>> = SecondaryMap::new();
         let mut writers = readers.clone();
@@ -120,7 +121,7 @@ impl<'p> ItemOrder<'p> {
         (0..self.placed.len()).filter(|&i| !self.placed[i])
     }
 
-    /// Items left that can go through time together in one direction, those of `without` excepted.
+    /// Remaining items that can run over time together in one direction, excluding `without`.
     fn together(&mut self, reverse: bool, without: &[usize]) -> Vec<usize> {
         let mut barred = flags(self.placed.len(), without);
         let mut is_member = vec![false; self.placed.len()];
@@ -157,8 +158,8 @@ impl<'p> ItemOrder<'p> {
         matches!(self.direction[i], Direction::Fixed(_))
     }
 
-    /// Work without a direction that comes before all recurrences left and that something between sweeps waits for, say a
-    /// sum of weights that the loss is divided by.
+    /// Work without a direction that comes before all remaining recurrences and that something between sweeps waits
+    /// for, such as a sum of weights that the loss is divided by.
     fn ahead(&mut self) -> Vec<usize> {
         let left: Vec<usize> = self.left().collect();
         let mut wanted = vec![false; self.placed.len()];
@@ -168,7 +169,7 @@ impl<'p> ItemOrder<'p> {
             early[j] = !self.is_fixed(j) && before.all(|&i| early[i]);
         }
         for &j in left.iter().rev() {
-            // Only what later steps wait for is worth a sweep of its own.
+            // Only work that later items wait for is worth a sweep of its own.
             let read_later = || self.before[j].iter().any(|&k| !self.placed[k]);
             if early[j] && self.direction[j] == Direction::None && read_later() {
                 wanted[j] = true;
@@ -186,7 +187,7 @@ impl<'p> ItemOrder<'p> {
         self.together(false, &without)
     }
 
-    /// The next sweep: its direction and items. Something is left, and all of it is over steps.
+    /// The next sweep: its direction and items. Something remains, and all of it is over steps.
     fn next(&mut self) -> (bool, Vec<usize>) {
         let ahead = self.ahead();
         if !ahead.is_empty() {
@@ -202,7 +203,8 @@ impl<'p> ItemOrder<'p> {
         (reverse, self.without_late(reverse, members))
     }
 
-    /// Leaves out what no recurrence of the sweep needs but one of the next does, if it can go along with that one.
+    /// Leaves out items that no recurrence of the sweep needs but one of the next does, if they can run along with that
+    /// one.
     fn without_late(&mut self, reverse: bool, members: Vec<usize>) -> Vec<usize> {
         let n = self.placed.len();
         let is_member = flags(n, &members);
@@ -219,7 +221,7 @@ impl<'p> ItemOrder<'p> {
         let (mut late, mut kept): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
         let mut is_late = vec![false; n];
         for &i in &members {
-            // What reads something that is left out is left out too.
+            // Readers of an item that is left out are left out too.
             is_late[i] = !here[i] && there[i] || self.after[i].iter().any(|&j| is_late[j]);
             if is_late[i] {
                 late.push(i);
@@ -256,14 +258,15 @@ impl<'p> ItemOrder<'p> {
     }
 }
 
-/// Which of `n` items are in a list.
+/// The list as flags for `n` items.
 fn flags(n: usize, list: &[usize]) -> Vec<bool> {
     let mut flags = vec![false; n];
     list.iter().for_each(|&i| flags[i] = true);
     flags
 }
 
-/// Forms the sweeps of a plan. Where that takes too long there are none: all work over steps is done for all at once.
+/// Forms the sweeps of a plan. If that takes too long, there are none: all work over steps is done for all steps at
+/// once.
 pub(crate) fn sweeps(plan: &mut Plan) {
     let mut order = ItemOrder::new(plan);
     let mut sequence: Vec<(Option<bool>, Vec<usize>)> = Vec::new();

@@ -1,6 +1,6 @@
-//! Time tiles: a recurrence, the products that only it reads and what is done with them before it (an activation by a wide
-//! kernel, say) go through time together, a block of steps at a time, so that what a product made is still in cache when
-//! the steps read it.
+//! Time tiles: a recurrence, the products that only it reads and the work on their results before it (such as an
+//! activation by a wide kernel) run over time together, one block of steps at a time, so that a product's results are
+//! still in cache when the steps read them.
 //!
 //! Hoisting is a matter of many rows at once, not of before-the-loop.
 
@@ -10,11 +10,11 @@ use crate::plan::access::{Access, conflict, goes_along, of_array};
 use crate::plan::{Item, Loop, LoopKind, Plan};
 use crate::work::Allowance;
 
-/// Operations that looking for time tiles may take in any plan, and for each access of its items.
+/// Operations allowed for finding time tiles, for any plan and per access of its items.
 const SMALL: usize = 1 << 20;
 const EACH: usize = 64;
 
-/// Forms the time tiles of a plan. Where looking for them takes too long, the rest goes without.
+/// Forms the time tiles of a plan. If the search takes too long, the rest goes without.
 pub(crate) fn time_tile(plan: &mut Plan) {
     let touched = plan.items.iter().map(|i| i.touched(&plan.weights));
     let mut touched: Vec<Vec<Access>> = touched.collect();
@@ -51,7 +51,7 @@ pub(crate) fn time_tile(plan: &mut Plan) {
         }
     }
     let mut out: Vec<Item> = Vec::new();
-    // What the last items of `out` touch, back to the last time tile.
+    // The accesses of the last items of `out`, back to the last time tile.
     let mut before: Vec<Vec<Access>> = Vec::new();
     for (item, own) in std::mem::take(&mut plan.items).into_iter().zip(touched) {
         if let Item::Loop(l) = &item
@@ -73,8 +73,8 @@ pub(crate) fn time_tile(plan: &mut Plan) {
     plan.items = out;
 }
 
-/// How many of the last items go through time together with the recurrence behind them: products that it follows, and
-/// loops over the steps of such products. `touched`: what each of them touches, `own` what the recurrence does.
+/// How many of the last items run over time together with the recurrence behind them: products that it follows, and
+/// loops over the steps of such products. `touched` has the accesses of each, `own` those of the recurrence.
 fn together(
     items: &[Item],
     touched: &[Vec<Access>],
@@ -90,7 +90,7 @@ fn together(
             break;
         }
         let parallel = matches!(item, Item::Loop(p) if p.kind == LoopKind::Parallel && p.domain == Domain::Step);
-        // A loop belongs to what it is done to: all that it reads and writes, the recurrence and its products do too.
+        // A loop joins if the recurrence and its products also touch all that it reads and writes.
         let along = |m: &&[Access]| goes_along(own, m, &plan.buffers, reverse);
         let joins =
             parallel && members.iter().any(|m| conflict(own, m)) && members.iter().all(along);
@@ -106,8 +106,8 @@ fn together(
     products
 }
 
-/// True if all that comes behind a product, which is what the item is, can run right behind it, step by step: it reads
-/// each result at its own step only, and changes nothing that the product reads.
+/// True if everything behind a product, which the item must be, can run right behind it, step by step: it reads each
+/// result at its own step only, and changes nothing that the product reads.
 fn follow(members: &[&[Access]], item: &Item, own: &[Access]) -> bool {
     let Item::Product {
         domain: Domain::Step,

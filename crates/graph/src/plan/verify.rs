@@ -1,30 +1,35 @@
-//! The plan's verifier: what execution rests on, `jit::exec`'s and the kernels' unsafe code among it. Rules:
+//! The plan's verifier: the invariants that execution relies on, including the unsafe code of `jit::exec` and the
+//! kernels. Rules:
 //!
 //! 1. Arrays: inputs and outputs are numbered 0, 1, 2 …, each with one array, inputs' arrays first; only arrays of the
 //!    program's own, over steps, have boundary steps.
 //! 2. An input's array is never written.
-//! 3. What is read or written lies within the array: within a point's numbers, within the steps and their boundary for any
-//!    T of at least 1, and the array has the points, or fewer: a value of a lower domain is there for all of a higher one.
-//! 4. A point stores at itself only: parallel loops at their own points, recurrences also in one step's arrays, loops over
-//!    boundary slots beyond the sequence. What a parallel loop stores it reads at its own point only.
-//! 5. Regions: operands are earlier instructions, as many as the op takes; no two stores meet; what is stored is read at
-//!    the same lanes only. All other statements store apart from what they read, an activation perhaps exactly there.
-//! 6. What is read is an input or was stored: by an earlier statement, by an earlier step of the recurrence, and at the
-//!    boundary before the loop. At the end all of each output is stored.
-//! 7. Blocks tile what they are the parts of: a weight, a weight gradient. A weight's arrays are of domain `once`.
-//! 8. Weights are packed once, not in time tiles or sweeps, before their products, and stay what they were.
-//! 9. Time innermost: one region in a recurrence, no folds; loads of what it stores are at the same lanes, and those of the
-//!    step before are exactly what is carried.
-//! 10. Time tiles: at least one product over steps, parallel loops over steps, then one recurrence in the time tile's direction, none
-//!     of which needs what an earlier one makes of a later block.
-//! 11. Sweeps: items over steps that suit the sweep's direction, none of which needs what an earlier one makes of a later
+//! 3. Every read and write lies within its array: within a point's numbers, within the steps and their boundary for any
+//!    T of at least 1, and the array has the points, or fewer: a value of a lower domain is the same at all points of a
+//!    higher one.
+//! 4. A point stores at itself only: parallel loops at their own points, recurrences also in one step's arrays, loops
+//!    over boundary slots beyond the sequence. A parallel loop reads what it stores at its own point only.
+//! 5. Regions: operands are earlier instructions, as many as the op takes; no two stores overlap; stored values are
+//!    read at the same lanes only. In all other statements, stores do not overlap reads, except that an activation may
+//!    store exactly where it reads.
+//! 6. Every value read is an input or was stored: by an earlier statement, by an earlier step of the recurrence, and at
+//!    the boundary before the loop. At the end, all of each output is stored.
+//! 7. Blocks tile the weight or weight gradient that they compose. A weight's arrays are of domain `once`.
+//! 8. Weights are packed once, not in time tiles or sweeps, before their products, and do not change afterwards.
+//! 9. Time innermost: one region in a recurrence, no folds; loads of what it stores are at the same lanes, and those of
+//!    the previous step are exactly the carried ones.
+//! 10. Time tiles: at least one product over steps, parallel loops over steps, then one recurrence in the time tile's
+//!     direction; none needs what an earlier one computes in a later block.
+//! 11. Sweeps: items over steps that suit the sweep's direction; none needs what an earlier one computes in a later
 //!     block; no sweeps inside.
-//! 12. Unrolling and numbers: recurrences do 1 to [`Unroll::MOST`] steps per iteration, other loops one; loops are not yet
-//!     numbered, or 0, 1, 2 … as they stand.
-//! 13. Memory, once told: an array that does not keep all steps is the program's own, over steps, and read in the sweeps
-//!     that it is kept for; rings hold the boundary; replays go back through an earlier sweep. Loops have their numbers.
+//! 12. Unrolling and numbers: recurrences do 1 to [`Unroll::MOST`] steps per iteration, other loops one; loops are not
+//!     yet numbered, or numbered 0, 1, 2 … in plan order.
+//! 13. Memory, once determined: an array that does not keep all steps is the program's own, over steps, and read in the
+//!     sweeps that it is kept for; rings hold the boundary; replays go back through an earlier sweep. Loops have their
+//!     numbers.
 //!
-//! Rule 6 says that something was stored, not that it is still there: for that the plan interpreter compares numbers.
+//! Rule 6 says that a value was stored, not that it has not been overwritten: the plan interpreter compares numbers for
+//! that.
 
 mod flow;
 mod memory;
@@ -98,7 +103,7 @@ fn arrays(plan: &Plan) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Why blocks are not a matrix of `rows` by `cols`, each number once.
+/// Why blocks do not tile a matrix of `rows` by `cols`, covering each number once.
 fn tiles(blocks: &[BlockAt], rows: usize, cols: usize) -> Result<(), String> {
     let within = |b: &&BlockAt| b.row + b.rows <= rows && b.col + b.cols <= cols;
     let covered: usize = blocks.iter().map(|b| b.rows * b.cols).sum();
@@ -116,7 +121,7 @@ fn tiles(blocks: &[BlockAt], rows: usize, cols: usize) -> Result<(), String> {
     }
 }
 
-/// What can be said of an item by itself.
+/// The rules about an item by itself.
 fn item(plan: &Plan, item: &Item, numbers: &mut Vec<LoopId>) -> Result<(), Broken> {
     match item {
         Item::Loop(l) => {
@@ -157,7 +162,7 @@ fn item(plan: &Plan, item: &Item, numbers: &mut Vec<LoopId>) -> Result<(), Broke
                     Domain::Once | Domain::Row | Domain::Step => of == *domain,
                 }
             };
-            // A product over a domain takes its points for rows that lie one after another.
+            // A product over a domain treats its points as contiguous rows.
             if !rows(p.x) || plan.buffers[p.y.buffer].domain != *domain || p.y.shift != 0 {
                 return broken(
                     3,
@@ -185,7 +190,7 @@ fn item(plan: &Plan, item: &Item, numbers: &mut Vec<LoopId>) -> Result<(), Broke
     }
 }
 
-/// Rules 2, 3 and half of 4, of one place.
+/// Rules 2, 3 and half of 4, for one access.
 fn places(plan: &Plan, t: Touch) -> Result<(), Broken> {
     let v = t.view;
     let Some(x) = plan.buffers.get(v.buffer) else {
@@ -209,7 +214,7 @@ fn places(plan: &Plan, t: Touch) -> Result<(), Broken> {
         | (Domain::Row | Domain::BoundarySlots(_) | Domain::Step, Domain::Row) => true,
         (Domain::BoundarySlots(k), Domain::BoundarySlots(n)) => k == n,
         (Domain::Step, Domain::Step) => !v.from_end && -front <= v.shift && v.shift <= back,
-        // The first of k slots, and the last, where there is one step only.
+        // The first of k slots, and the last, if there is one step only.
         (Domain::BoundarySlots(k), Domain::Step) => {
             let end = i64::from(v.from_end);
             -front <= v.shift + end && k as i64 + v.shift + end <= 1 + back
@@ -297,7 +302,7 @@ fn statement(plan: &Plan, s: &Stmt) -> Result<(), Broken> {
     }
 }
 
-/// A product's results are apart from its rows, in a step or in all.
+/// A product's results do not overlap its operands, in a step or in all.
 fn product(plan: &Plan, p: &crate::plan::Product, at_step: bool) -> Result<(), Broken> {
     let w = &plan.weights[p.weight];
     let x = match at_step {
@@ -358,7 +363,7 @@ fn region(plan: &Plan, r: &Region) -> Result<(), Broken> {
     Ok(())
 }
 
-/// True if parts of two views have numbers in common at one point.
+/// True if parts of two views overlap at one point.
 fn meet(plan: &Plan, (a, n): (View, usize), (b, m): (View, usize)) -> bool {
     let steps = || plan.buffers[a.buffer].domain == Domain::Step;
     a.buffer == b.buffer
@@ -435,12 +440,12 @@ fn time_tile(plan: &Plan, reverse: bool, items: &[Item]) -> Result<(), Broken> {
     along(plan, reverse, items).or_else(|what| broken(10, what))
 }
 
-/// Whether items can go through time together, block by block.
+/// Checks that items can run over time together, block by block.
 fn along(plan: &Plan, reverse: bool, items: &[Item]) -> Result<(), String> {
     let mut all: Vec<(usize, Access)> = Vec::new();
     for (i, item) in items.iter().enumerate() {
         let mut of = item.accesses(&plan.weights);
-        // Which numbers of a point's value does not matter here.
+        // Offsets within a point do not matter here.
         of.iter_mut().for_each(|a| a.view.offset = 0);
         all.extend(of.into_iter().map(|a| (i, a)));
     }

@@ -1,4 +1,4 @@
-//! A cursor over one line of the canonical form, and the error that the reader gives.
+//! A cursor over one line of the canonical form, and the reader's error type.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use std::str::FromStr;
 #[error("{name}:{line}:{column}: {message}; expected {expected}")]
 #[non_exhaustive]
 pub struct ReadError {
-    /// What the caller calls the text: a path, as a rule.
+    /// The caller's name for the text, usually a path.
     pub name: String,
     /// The line, from 1.
     pub line: usize,
@@ -19,9 +19,9 @@ pub struct ReadError {
     pub expected: String,
 }
 
-/// Reads one line from its beginning to its end. Blanks before a token do not count.
+/// Reads one line from start to end, skipping blanks before tokens.
 pub(crate) struct Cursor<'t> {
-    /// What errors call the text.
+    /// The name of the text in errors.
     name: &'t str,
     line: usize,
     text: &'t str,
@@ -29,7 +29,7 @@ pub(crate) struct Cursor<'t> {
 }
 
 impl<'t> Cursor<'t> {
-    /// At the beginning of a line, which has this number.
+    /// At the start of a line with this number.
     pub(crate) fn new(name: &'t str, line: usize, text: &'t str) -> Cursor<'t> {
         Cursor {
             name,
@@ -39,17 +39,17 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// What is left of the line, from its next token.
+    /// The remainder of the line, from its next token.
     pub(crate) fn rest(&self) -> &'t str {
         self.text[self.at..].trim_start()
     }
 
-    /// The number of the line, and the byte at which its next token begins.
+    /// The line number, and the byte offset of the next token.
     pub(crate) fn place(&self) -> (usize, usize) {
         (self.line, self.text.len() - self.rest().len())
     }
 
-    /// A mistake at a byte of this line.
+    /// An error at a byte of this line.
     pub(crate) fn error(&self, at: usize, message: String, expected: &str) -> ReadError {
         ReadError {
             name: self.name.to_owned(),
@@ -60,7 +60,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Says what was expected in place of the next token.
+    /// An error that says what was expected in place of the next token.
     pub(crate) fn unexpected<T>(&self, expected: &str) -> Result<T, ReadError> {
         let token = |rest: &'t str| match word_length(rest).max(number_length(rest)) {
             0 => rest.chars().next().map(|first| &rest[..first.len_utf8()]),
@@ -73,14 +73,14 @@ impl<'t> Cursor<'t> {
         Err(self.error(self.place().1, message, expected))
     }
 
-    /// Reads the first `n` bytes of [`Cursor::rest`]; they and where they begin.
+    /// Reads the first `n` bytes of [`Cursor::rest`]; returns them and their offset.
     fn read(&mut self, n: usize) -> (&'t str, usize) {
         let at = self.place().1;
         self.at = at + n;
         (&self.text[at..self.at], at)
     }
 
-    /// True, and the sign is read, if it comes next.
+    /// Reads the sign if it comes next, and returns whether it did.
     pub(crate) fn take(&mut self, sign: &str) -> bool {
         let there = self.rest().starts_with(sign);
         if there {
@@ -89,7 +89,7 @@ impl<'t> Cursor<'t> {
         there
     }
 
-    /// Reads this sign.
+    /// Reads this sign, or fails.
     pub(crate) fn expect(&mut self, sign: &str, what: &str) -> Result<(), ReadError> {
         match self.take(sign) {
             true => Ok(()),
@@ -97,7 +97,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// True, and the word is read, if it comes next.
+    /// Reads the word if it comes next, and returns whether it did.
     pub(crate) fn take_word(&mut self, word: &str) -> bool {
         let n = word_length(self.rest());
         let there = &self.rest()[..n] == word;
@@ -107,7 +107,7 @@ impl<'t> Cursor<'t> {
         there
     }
 
-    /// Reads a word of letters, digits and `_`, and where it begins.
+    /// Reads a word of letters, digits and `_`; returns it and its offset.
     pub(crate) fn word(&mut self, what: &str) -> Result<(&'t str, usize), ReadError> {
         match word_length(self.rest()) {
             0 => self.unexpected(what),
@@ -115,7 +115,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Reads a whole number that its type holds.
+    /// Reads an integer that fits its type.
     pub(crate) fn whole<N: FromStr>(&mut self, what: &str) -> Result<N, ReadError> {
         let n = number_length(self.rest());
         match self.rest()[..n].parse() {
@@ -143,7 +143,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Reads a name: all up to the next blank, or a quoted string. It and where it begins.
+    /// Reads a name, which extends to the next blank or is a quoted string; returns it and its offset.
     pub(crate) fn name(&mut self, what: &str) -> Result<(String, usize), ReadError> {
         let rest = self.rest();
         let (name, n) = match rest.strip_prefix('"') {
@@ -168,7 +168,7 @@ impl<'t> Cursor<'t> {
     }
 }
 
-/// A piece of the text for a message: its beginning, if it is long.
+/// A piece of the text for a message; a long one is cut after its beginning.
 pub(crate) fn quoted(text: &str) -> String {
     const LONGEST: usize = 40;
     let mut chars = text.chars();
@@ -189,7 +189,7 @@ fn word_length(rest: &str) -> usize {
     }
 }
 
-/// Digits, a fraction, an exponent. In `0..4` the fraction lacks its digits, so that the number is `0`.
+/// Length of digits, a fraction, an exponent. In `0..4` the fraction has no digits, so that the number is `0`.
 fn number_length(rest: &str) -> usize {
     let digits = |from: usize| {
         let rest = rest.get(from..).unwrap_or("");
@@ -211,7 +211,8 @@ fn number_length(rest: &str) -> usize {
     n
 }
 
-/// A quoted string without its opening quote: the string, and the bytes up to and with the closing quote.
+/// Reads a quoted string without its opening quote: returns the string, and the bytes up to and including the closing
+/// quote.
 fn unquote(rest: &str) -> Option<(String, usize)> {
     let mut out = String::new();
     let mut chars = rest.char_indices();
@@ -228,7 +229,7 @@ fn unquote(rest: &str) -> Option<(String, usize)> {
                     let code = rest[i + 2..].strip_prefix('{')?;
                     let code = &code[..code.find('}')?];
                     out.push(char::from_u32(u32::from_str_radix(code, 16).ok()?)?);
-                    // The opening brace, the digits and the closing one.
+                    // The opening brace, the digits and the closing brace.
                     chars.nth(code.chars().count() + 1);
                 }
                 _ => return None,
@@ -239,7 +240,7 @@ fn unquote(rest: &str) -> Option<(String, usize)> {
     None
 }
 
-/// A name as [`Cursor::name`] reads it: quoted where it holds what would end it.
+/// A name in the form that [`Cursor::name`] reads: quoted if it contains a character that would end it.
 pub(crate) fn as_name(name: &str) -> String {
     let ends = |c: char| c.is_whitespace() || c.is_control() || "\"#\\".contains(c);
     match name.is_empty() || name.contains(ends) {

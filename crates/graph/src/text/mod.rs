@@ -1,8 +1,8 @@
 //! The canonical text form of a graph: how it is printed and read.
 //!
-//! One op a line, in the order of [`Graph::order`]. The text holds all that makes two graphs differ, so that
-//! `parse_graph(print(g)) == g`. Invariant: no text makes the reader panic; a mistake is a [`ReadError`] with its place and
-//! what was expected. The language of cell files has a crate of its own, `retrograd-text`.
+//! One op per line, in the order of [`Graph::order`]. The text contains everything that distinguishes two graphs, so
+//! that `parse_graph(print(g)) == g`. Invariant: no text makes the reader panic; a mistake is a [`ReadError`] with its
+//! position and what was expected. The language of cell files has a crate of its own, `retrograd-text`.
 //!
 //! # Grammar
 //!

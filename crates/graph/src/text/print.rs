@@ -1,4 +1,5 @@
-//! The printed form of a graph: one op a line in a deterministic order, everything that makes two graphs differ.
+//! The printed form of a graph: one op per line in a deterministic order, with everything that distinguishes two
+//! graphs.
 
 use std::fmt;
 
@@ -8,7 +9,7 @@ use rustc_hash::FxHashMap as HashMap;
 use crate::graph::Graph;
 use crate::text::cursor::as_name;
 
-/// What an input's line calls its role.
+/// The roles as the lines of inputs name them.
 pub(crate) const ROLES: [(InputRole, &str); 9] = [
     (InputRole::Param, "param"),
     (InputRole::Static, "static"),
@@ -21,7 +22,7 @@ pub(crate) const ROLES: [(InputRole, &str); 9] = [
     (InputRole::Tangent, "tangent"),
 ];
 
-/// What an output's line begins with.
+/// The keywords that lines of outputs begin with.
 pub(crate) const YIELDS: [(OutputRole, &str); 6] = [
     (OutputRole::Output, "output"),
     (OutputRole::Loss, "loss"),
@@ -36,7 +37,7 @@ fn word<R: PartialEq>(table: &[(R, &'static str)], role: R) -> &'static str {
     row.expect("the table has all roles").1
 }
 
-/// What lines call each value: `%` and its place in the order.
+/// The name of each value in the text: `%` and its place in the order.
 pub(crate) fn numbers(order: &[Value]) -> HashMap<Value, String> {
     order
         .iter()
@@ -74,7 +75,7 @@ pub(crate) fn line(g: &Graph, v: Value, names: &HashMap<Value, String>) -> Strin
     s
 }
 
-/// What an op has besides its operands and the type of its result, with a blank before it.
+/// An op's attributes, which are neither operands nor implied by the type of the result, preceded by a blank.
 fn attributes(op: &Op) -> String {
     let along = |axis: usize| match axis {
         0 => String::new(),
@@ -92,7 +93,7 @@ fn attributes(op: &Op) -> String {
         Op::Outer { to } | Op::Spread(to) | Op::SumTo(to) => format!(" {to}"),
         Op::Scatter { rows, to } => format!(" {rows} {to}"),
         Op::Delay(d) | Op::Boundary(d) => format!(" {d}"),
-        // The inputs' table says it, or the type of the result.
+        // Implied by the table of inputs or by the result type.
         Op::Input { .. }
         | Op::Zeros(_)
         | Op::Map(_)
@@ -105,7 +106,7 @@ fn attributes(op: &Op) -> String {
     }
 }
 
-/// What the domains are called; an edge is followed by its number of slots.
+/// Names of the domains; `slots` is followed by the number of slots.
 pub(crate) const DOMAINS: [(&str, Option<Domain>); 4] = [
     ("once", Some(Domain::Once)),
     ("row", Some(Domain::Row)),
@@ -129,8 +130,8 @@ impl fmt::Display for Graph {
     }
 }
 
-/// Graphs are equal if they have the same name, inputs and outputs, and what the outputs need are the same ops with
-/// the same operands and names. Numbers of nodes and source lines do not count, nor does what nothing needs.
+/// Graphs are equal if they have the same name, inputs and outputs, and the nodes that the outputs need are the same
+/// ops with the same operands and names. Node numbers, source lines and unneeded nodes are not compared.
 impl PartialEq for Graph {
     fn eq(&self, other: &Graph) -> bool {
         let (ours, theirs) = (self.order(), other.order());

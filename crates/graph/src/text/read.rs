@@ -7,8 +7,8 @@ use crate::graph::Graph;
 use crate::text::cursor::{Cursor, ReadError, quoted};
 use crate::text::print::{DOMAINS, ROLES, YIELDS};
 
-/// Reads a graph; errors call the text `name`. The result has passed every check but those of whole graphs, which are
-/// the verifier's.
+/// Reads a graph; errors call the text `name`. Each line of the result has been checked; rules about whole graphs are
+/// left to the verifier.
 ///
 /// # Errors
 /// The first mistake, with its line and column.
@@ -45,16 +45,16 @@ pub fn parse_graph(name: &str, text: &str) -> Result<Graph, ReadError> {
 
 struct Reader {
     graph: Graph,
-    /// What is called `%3`, and the line that says so.
+    /// The values by their numbers (`%3`), with the line that defines each.
     values: HashMap<usize, (Value, usize)>,
     /// Delays whose operands are not known yet.
     open: Vec<Open>,
-    /// Names of inputs so far, and of outputs.
+    /// Names of the inputs and outputs read so far.
     inputs: HashSet<String>,
     outputs: HashSet<String>,
 }
 
-/// A delay that has been read, but perhaps not its operands.
+/// A delay that has been read, whose operands may not have been yet.
 struct Open {
     node: Value,
     op: Op,
@@ -62,7 +62,7 @@ struct Open {
     line: usize,
 }
 
-/// The number of a value, and where it stands in its line.
+/// The number of a value, and its offset in the line.
 type Numbered = (usize, usize);
 
 /// Names of all ops that are not inputs.
@@ -84,7 +84,7 @@ fn number(c: &mut Cursor<'_>) -> Result<Numbered, ReadError> {
     Ok((c.whole("the value's number")?, at))
 }
 
-/// A count or a length. Cell files have the same limit; what ops add up and multiply then stays within `usize`.
+/// A count or a length. The limit is that of cell files, so that sums and products of lengths stay within `usize`.
 fn length(c: &mut Cursor<'_>, what: &str) -> Result<usize, ReadError> {
     Ok(c.whole::<u32>(what)? as usize)
 }
@@ -113,7 +113,7 @@ fn shape(c: &mut Cursor<'_>) -> Result<Shape, ReadError> {
     Ok(shape)
 }
 
-/// By how many steps.
+/// A number of steps.
 fn steps(c: &mut Cursor<'_>) -> Result<i32, ReadError> {
     let negative = c.take("-");
     let at = c.place().1;
@@ -156,7 +156,7 @@ fn constant(c: &mut Cursor<'_>) -> Result<Number, ReadError> {
         return Ok(Number(sign * f64::INFINITY));
     }
     if c.take_word("NaN") {
-        // A NaN other than the usual one is followed by its bits.
+        // A NaN other than the canonical one is followed by its bits.
         let bits = match c.rest().starts_with(|c: char| c.is_ascii_digit()) {
             true => c.whole("the bits of a NaN")?,
             false => f64::NAN.to_bits(),
@@ -166,7 +166,7 @@ fn constant(c: &mut Cursor<'_>) -> Result<Number, ReadError> {
     Ok(Number(sign * c.number()?))
 }
 
-/// The op of that name, its attributes read; `None` if there is none.
+/// The op of that name with its attributes; `None` if no op has it.
 fn attributes(c: &mut Cursor<'_>, word: &str, ty: Type) -> Result<Option<Op>, ReadError> {
     let Some(op) = Op::by_name(word) else {
         return Ok(None);
@@ -199,7 +199,7 @@ fn attributes(c: &mut Cursor<'_>, word: &str, ty: Type) -> Result<Option<Op>, Re
     }))
 }
 
-/// The op or role that is most like `word`, if one is near enough to have been meant.
+/// The op or role most similar to `word`, if one is near enough to have been meant.
 fn nearest(word: &str) -> Option<&'static str> {
     let letters: Vec<char> = word.chars().take(32).collect();
     let distance = |known: &str| {
@@ -232,7 +232,7 @@ impl Reader {
         }
     }
 
-    /// A line of a node: `%3: step [4] = matvec %1, %2  # name`.
+    /// Reads the line of a node: `%3: step [4] = matvec %1, %2  # name`.
     fn node(&mut self, c: &mut Cursor<'_>) -> Result<(), ReadError> {
         let (n, at) = number(c)?;
         let line = c.place().0;
@@ -269,7 +269,7 @@ impl Reader {
         Ok(v)
     }
 
-    /// An op from its attributes on; `typed` is where its type begins.
+    /// Reads an op from its attributes on; its type begins at `typed`.
     fn op(
         &mut self,
         c: &mut Cursor<'_>,
@@ -312,7 +312,8 @@ impl Reader {
         Ok(self.graph.restore(op, &xs, ty))
     }
 
-    /// The op fits its operands, and its type is this; mistakes of the one are shown at `at`, of the other at `typed`.
+    /// Checks that the op fits its operands, and gives this type; errors of the former are placed at `at`, of the
+    /// latter at `typed`.
     fn check(
         &self,
         c: &Cursor<'_>,
@@ -344,7 +345,7 @@ impl Reader {
         }
     }
 
-    /// A line of an output: `output y = %3`.
+    /// Reads the line of an output: `output y = %3`.
     fn output(&mut self, c: &mut Cursor<'_>) -> Result<(), ReadError> {
         let (word, at) = c.word("a value (`%0: …`) or an output (`output y = %0`)")?;
         let Some(&(role, _)) = YIELDS.iter().find(|(_, name)| *name == word) else {
@@ -364,7 +365,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Gives the delays their operands, now that all values are known.
+    /// Sets the operands of the delays, now that all values are known.
     fn close(mut self, name: &str, text: &str) -> Result<Graph, ReadError> {
         let mut lines = (1..).zip(text.split('\n'));
         for open in std::mem::take(&mut self.open) {

@@ -1,5 +1,5 @@
-//! The tables of ops: names and docs from where the ops are defined, types from `Op::infer`, derivatives from the rules
-//! themselves, applied to words.
+//! The tables of ops: names and docs from the ops' definitions, types from `Op::infer`, derivatives from the rules
+//! themselves, applied symbolically.
 
 use std::collections::BTreeSet;
 

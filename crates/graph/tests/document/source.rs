@@ -1,4 +1,4 @@
-//! What doc comments of the source say, as Markdown.
+//! Doc comments of the source, as Markdown.
 
 /// The lines of a module's doc from the one that begins with `from` up to the one that is `to`, or to the doc's end.
 pub(crate) fn between(source: &str, from: &str, to: Option<&str>) -> String {

@@ -1,5 +1,5 @@
-//! A graph run as it stands, slow and obvious: every value at every point, on demand. For comparing a program before and
-//! after a pass.
+//! Evaluates a graph as it stands, slow and obvious: every value at every point, on demand. For comparing a program
+//! before and after a pass.
 
 use std::collections::{BTreeMap, HashMap};
 

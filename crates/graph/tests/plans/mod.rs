@@ -1,5 +1,5 @@
-//! Every case's plans, executed: with all optional passes, without any, and without each. Their numbers are those of the
-//! graph as it was read.
+//! Executes every case's plans: with all optional passes, with none, and without each. Their results are those of the
+//! graph as read.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! From a target to code generator and kernels, and executable memory: compiles functions and keeps them mapped for as long
-//! as they may be called, beside the kernels that they call.
+//! Chooses code generator and kernels for a target, compiles functions, and keeps their executable memory mapped for as
+//! long as they may be called, beside the kernels that they call.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ use crate::lower::{Backend, Names, share};
 /// A loop's function: frame, first step, end of steps, first row, end of rows, names.
 type LoopFn<T> = unsafe extern "C" fn(*const Frame<T>, usize, usize, usize, usize, *const usize);
 
-/// A function, which several loops may share, and the names of the arrays for this one.
+/// A function, which several loops may share, and the names of one loop's arrays.
 #[derive(Clone, Copy)]
 struct NamedFunction<T: SimdElement> {
     function: LoopFn<T>,
@@ -33,12 +33,12 @@ struct NamedFunction<T: SimdElement> {
 /// A loop's code.
 #[derive(Clone, Copy)]
 pub(crate) struct LoopCode<T: SimdElement> {
-    /// What is done at each step, in order.
+    /// The functions that are called at each step, in order.
     parts: *const [NamedFunction<T>],
     reverse: bool,
 }
 
-// SAFETY: parts and names are only read, and stay where they are for as long as the code.
+// SAFETY: parts and names are only read, and do not move while the code lives.
 unsafe impl<T: SimdElement> Send for LoopCode<T> {}
 // SAFETY: as above.
 unsafe impl<T: SimdElement> Sync for LoopCode<T> {}
@@ -47,8 +47,8 @@ impl<T: SimdElement> LoopCode<T> {
     /// Runs the loop for these steps and rows.
     ///
     /// # Safety
-    /// The frame's arrays must have the lengths that the plan says, with the range in what they keep; nobody else may touch
-    /// what the loop writes there. The [`Code`] must not have been dropped.
+    /// The frame's arrays must have the lengths that the plan says, and must hold the range; nobody else may touch what
+    /// the loop writes there. The [`Code`] must not have been dropped.
     #[inline(always)]
     pub(crate) unsafe fn run(
         self,
@@ -56,9 +56,9 @@ impl<T: SimdElement> LoopCode<T> {
         (t0, t1): (usize, usize),
         (b0, b1): (usize, usize),
     ) {
-        // SAFETY: the code that they belong to is there.
+        // SAFETY: the code that they belong to has not been dropped.
         let parts = unsafe { &*self.parts };
-        // A loop of one part goes through its steps itself.
+        // A loop of one part iterates over its steps itself.
         if let [all] = parts {
             // SAFETY: passed on to the caller; the names are those of the loop.
             return unsafe { (all.function)(frame, t0, t1, b0, b1, all.names) };
@@ -66,7 +66,7 @@ impl<T: SimdElement> LoopCode<T> {
         for i in 0..t1 - t0 {
             let t = if self.reverse { t1 - 1 - i } else { t0 + i };
             for part in parts {
-                // SAFETY: as above; what a part reads of this step, those before it have written.
+                // SAFETY: as above; the parts before it have written what a part reads of this step.
                 unsafe { (part.function)(frame, t, t + 1, b0, b1, part.names) };
             }
         }
@@ -82,7 +82,7 @@ pub(crate) fn isa(target: Target) -> Isa {
     }
 }
 
-/// What Cranelift is told that a target has: no more than the target says, whatever the machine at hand has besides.
+/// The features of a target for Cranelift: no more than the target says, whatever the host has.
 fn features(target: Target) -> &'static [&'static str] {
     const AVX2: [&str; 7] = [
         "has_sse3",
@@ -112,10 +112,10 @@ fn features(target: Target) -> &'static [&'static str] {
     }
 }
 
-/// The code generator of a target; `verify`: Cranelift checks what it is given.
+/// The code generator of a target; with `verify`, Cranelift verifies its input.
 ///
 /// # Errors
-/// If this machine does not run the target's code, or nothing can be generated for its architecture.
+/// If the host does not run the target's code, or its architecture has no code generator.
 pub(crate) fn generator(target: Target, verify: bool) -> Result<OwnedTargetIsa, CompileError> {
     if !target.runs_here() {
         return Err(CompileError::Target {
@@ -132,9 +132,9 @@ pub(crate) fn generator(target: Target, verify: bool) -> Result<OwnedTargetIsa, 
     set(&mut flags, "opt_level", "speed")?;
     set(&mut flags, "is_pic", "false")?;
     set(&mut flags, "enable_probestack", "false")?;
-    // A user's compile time does not pay for the verifier.
+    // Only on request: verifying adds to compile time.
     set(&mut flags, "enable_verifier", &verify.to_string())?;
-    // Of the machine at hand only its architecture and conventions of calling.
+    // Of the host, only its architecture and calling convention are used.
     let native = cranelift_native::builder_with_options(false)
         .map_err(|e| CompileError::host("its architecture", e))?;
     let mut isa = isa::lookup(native.triple().clone())
@@ -149,26 +149,26 @@ pub(crate) fn generator(target: Target, verify: bool) -> Result<OwnedTargetIsa, 
 /// Functions in executable memory, the memory, and the kernels that they call.
 pub(crate) struct Code<T: SimdElement> {
     module: Option<JITModule>,
-    /// By loop: where its parts are, and whether it goes through time from the end.
+    /// By loop: the range of its parts, and whether it runs backward in time.
     loops: PrimaryMap<LoopId, (Range<usize>, bool)>,
     parts: Vec<NamedFunction<T>>,
-    /// What parts are told. Never read but through them.
+    /// The tables of names that parts read. Accessed through the parts' pointers only.
     _names: Vec<usize>,
-    /// Those of the target that the functions are for.
+    /// The kernels of the target that the functions were compiled for.
     pub(crate) kernels: &'static Kernels<T>,
     /// Bytes of machine code.
     pub(crate) bytes: usize,
 }
 
-// SAFETY: the memory is executable and read only once it is finalized, and the module is only touched again when it is
-// freed, by whoever owns it.
+// SAFETY: the memory is executable and read-only once it is finalized, and the module is touched again only when its
+// owner frees it.
 unsafe impl<T: SimdElement> Send for Code<T> {}
 // SAFETY: as above.
 unsafe impl<T: SimdElement> Sync for Code<T> {}
 
 impl<T: SimdElement> Code<T> {
-    /// Compiles a plan's functions for its target, whose generator `isa` is. `calls` says for each loop which are those of its
-    /// parts, and what each is to be told.
+    /// Compiles a plan's functions for its target, whose generator is `isa`. `calls` has, for each loop, the functions
+    /// of its parts and the names for each.
     pub(crate) fn new(
         plan: &Plan,
         isa: OwnedTargetIsa,
@@ -210,7 +210,7 @@ impl<T: SimdElement> Code<T> {
             let (mine, others) = rest.split_at(own.table().count());
             rest = others;
             let function = module.get_finalized_function(ids[*k].0);
-            // SAFETY: `lower` made it with this signature for the host's C calling convention.
+            // SAFETY: `lower` compiled it with this signature for the host's C calling convention.
             let function = unsafe { std::mem::transmute::<*const u8, LoopFn<T>>(function) };
             NamedFunction {
                 function,
@@ -235,7 +235,7 @@ impl<T: SimdElement> Code<T> {
         })
     }
 
-    /// The code of the `i`-th loop, which stays where it is for as long as `self`.
+    /// The code of a loop, which does not move while `self` lives.
     pub(crate) fn of_loop(&self, i: LoopId) -> LoopCode<T> {
         let (parts, reverse) = &self.loops[i];
         LoopCode {
@@ -248,13 +248,13 @@ impl<T: SimdElement> Code<T> {
 impl<T: SimdElement> Drop for Code<T> {
     fn drop(&mut self) {
         if let Some(module) = self.module.take() {
-            // SAFETY: functions are only called through `&self`, so none runs any more.
+            // SAFETY: functions are called only through `&self`, so none is running.
             unsafe { module.free_memory() };
         }
     }
 }
 
-/// The native code of a plan, for its target, checked by Cranelift's verifier if `verify` wants it.
+/// Generates native code of a plan for its target; with `verify`, Cranelift's verifier checks it.
 pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code<T>, CompileError> {
     let isa = generator(plan.target, verify)?;
     let backend = Backend {

@@ -9,18 +9,18 @@ use retrograd_kernels::{
 
 use super::activation;
 
-/// How often kernels were called in a run.
+/// Number of kernel calls in a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Calls {
     /// Products over many steps, or a whole domain, at once.
     pub hoisted_products: usize,
-    /// Products inside recurrences: one for each slice of rows.
+    /// Products inside recurrences: one per slice of rows.
     pub step_products: usize,
-    /// Activations of a block of numbers, by a wide kernel: one for each slice of rows.
+    /// Activations of a block of numbers by a wide kernel: one per slice of rows.
     pub activations: usize,
     /// Weights packed.
     pub packs: usize,
-    /// Weight gradients (each for all right-hand sides of one left operand) and other sums: one for each block of steps.
+    /// Weight gradients (one for all right-hand sides of a left operand) and other sums: one per block of steps.
     pub sums: usize,
 }
 
@@ -34,8 +34,8 @@ pub(super) fn counted() -> (usize, usize) {
     (PRODUCTS.with(Cell::get), ACTIVATIONS.with(Cell::get))
 }
 
-/// The table of an instruction set, by its number in [`Isa::ALL`]. Kernels have no room for a context: what they count for
-/// is in the function's type.
+/// The table of an instruction set, by its number in [`Isa::ALL`]. Kernels have no context argument, so the table that
+/// a counting kernel forwards to is in the function's type.
 fn counted_ones<T: SimdElement, const ISA: usize>() -> &'static Kernels<T> {
     kernels_for(Isa::ALL[ISA]).expect("`counting` is asked for what the machine has")
 }
@@ -89,7 +89,7 @@ unsafe extern "C" fn one<T: SimdElement, const ISA: usize, const K: usize>(
     }
 }
 
-/// The kernels that emitted code calls, counting.
+/// The kernels that emitted code calls, in counting versions.
 type Counting<T> = (
     ProductFn<T>,
     ProductFromFn<T>,
@@ -109,7 +109,7 @@ fn table<T: SimdElement, const ISA: usize>() -> Counting<T> {
     )
 }
 
-/// The kernels of an instruction set that emitted code calls, counting.
+/// Counting versions of the kernels of an instruction set that emitted code calls.
 pub(super) fn counting<T: SimdElement>(isa: Isa) -> Counting<T> {
     match isa {
         Isa::Avx512 => table::<T, { position(Isa::Avx512) }>(),
@@ -118,7 +118,7 @@ pub(super) fn counting<T: SimdElement>(isa: Isa) -> Counting<T> {
     }
 }
 
-/// Where an instruction set stands in [`Isa::ALL`].
+/// The position of an instruction set in [`Isa::ALL`].
 const fn position(isa: Isa) -> usize {
     let mut i = 0;
     while Isa::ALL[i] as u8 != isa as u8 {

@@ -1,22 +1,22 @@
-//! Into how many pieces work is cut, decided by what it costs and never by timing, so that a run does the same on every day.
+//! Into how many pieces work is cut: decided by its cost and never by timing, so that every run is cut the same way.
 
 use retrograd_graph::plan::cost::effort;
 use retrograd_graph::plan::{Item, Plan, walk};
 use retrograd_tape::Domain;
 
-/// The least that a piece of work is to cost, in the units of [`Work::effort`](retrograd_graph::plan::cost::Work::effort).
+/// The minimal cost of a piece of work, in the units of [`Work::effort`](retrograd_graph::plan::cost::Work::effort).
 ///
-/// A sleeping thread works about 10 µs after it was called, and whoever called it sleeps as long after the last piece is done.
-/// An effort of 1, a number loaded or stored by emitted 128-bit code, takes 0.1 ns or less, so a piece of 10⁵ takes up to
-/// 10 µs: below twice that, two threads are not faster than one.
+/// A sleeping thread starts working about 10 µs after it is woken, and its caller sleeps as long after the last piece
+/// is done. An effort of 1, a number loaded or stored by emitted 128-bit code, takes 0.1 ns or less, so a piece of 10⁵
+/// takes up to 10 µs: below twice that, two threads are not faster than one.
 const PIECE: usize = 200_000;
 
 /// How a run may cut its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
-    /// Pieces at a time, at most.
+    /// Maximal number of concurrent pieces.
     pub(crate) threads: usize,
-    /// The least effort of a piece.
+    /// Minimal effort of a piece.
     piece: usize,
 }
 
@@ -24,7 +24,7 @@ impl Cut {
     /// All work is done in one piece.
     pub(crate) const ONE: Cut = Cut::into(1);
 
-    /// At most `threads` pieces at a time, none of them too small.
+    /// At most `threads` concurrent pieces, none of them too small.
     pub(crate) const fn into(threads: usize) -> Cut {
         Cut {
             threads,
@@ -37,7 +37,7 @@ impl Cut {
         Cut { threads, piece: 0 }
     }
 
-    /// Pieces of work that costs this much.
+    /// Number of pieces for work of this cost.
     fn pieces(self, effort: usize) -> usize {
         match effort.checked_div(self.piece) {
             Some(pieces) => pieces.clamp(1, self.threads),
@@ -46,12 +46,13 @@ impl Cut {
     }
 }
 
-/// What each item of a plan costs for one point of its domain, by the item's address: runs ask, and allocate nothing.
+/// The cost of each item of a plan for one point of its domain, keyed by the item's address, so that runs look it up
+/// without allocating.
 #[derive(Debug, Default)]
 pub(crate) struct Efforts(Vec<(usize, usize)>);
 
 impl Efforts {
-    /// The items of a plan, which must stay where it is.
+    /// The efforts of a plan's items; the plan must not move.
     pub(crate) fn of(plan: &Plan) -> Efforts {
         let all = walk(&plan.items).filter(|i| !matches!(i, Item::Sweep { .. }));
         let mut out: Vec<_> = all.map(|i| (address(i), effort(plan, i))).collect();
@@ -59,7 +60,7 @@ impl Efforts {
         Efforts(out)
     }
 
-    /// Pieces that an item is cut into for `t` steps of `b` rows.
+    /// Number of pieces that an item is cut into for `t` steps of `b` rows.
     pub(crate) fn pieces(&self, item: &Item, (t, b): (usize, usize), cut: Cut) -> usize {
         if cut.threads <= 1 {
             return 1;
@@ -71,7 +72,7 @@ impl Efforts {
         cut.pieces(effort.saturating_mul(steps * rows))
     }
 
-    /// The most pieces that any of the items that `which` names is cut into.
+    /// The maximal number of pieces over the items that `which` selects.
     pub(crate) fn most(
         &self,
         plan: &Plan,
@@ -86,12 +87,12 @@ impl Efforts {
     }
 }
 
-/// Where an item is.
+/// An item's address.
 pub(crate) fn address(item: &Item) -> usize {
     std::ptr::from_ref(item).addr()
 }
 
-/// The points that an item is done at.
+/// The points at which an item is executed.
 fn domain(item: &Item) -> Domain {
     match item {
         Item::Pack(_) => Domain::Once,

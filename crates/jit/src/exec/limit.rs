@@ -1,10 +1,10 @@
-//! How much memory the machine has: what runs ask for beyond it is refused before anything is touched. Linux promises more
-//! than there is, and ends whoever comes to use it.
+//! The machine's amount of memory: a run that needs more is rejected before anything is touched. Linux overcommits, and
+//! kills the process that comes to use the memory.
 
 use std::sync::OnceLock;
 
-/// Bytes of memory that this process may come to use: the machine's, or its control group's if that is less. All that
-/// addresses can tell apart where the system does not say. Read once.
+/// Bytes of memory available to this process: the machine's, or its control group's if that is less; the whole address
+/// space if the system does not say. Read once.
 pub fn machine_bytes() -> usize {
     static FOUND: OnceLock<usize> = OnceLock::new();
     *FOUND.get_or_init(|| {

@@ -1,9 +1,9 @@
 //! Running a compiled plan: the only module of this crate that touches memory through raw pointers.
 //!
-//! Invariant: every address that compiled code or a kernel is given lies in an array whose length has been checked against
-//! the plan for the steps and rows of this run, and no two threads write the same numbers: loops are cut by rows (or, in
-//! parallel loops, by steps and rows), sums by the rows of their result. An array that keeps one block of steps is
-//! addressed as if all its steps were there; only steps of the block at hand and its boundary steps are followed.
+//! Invariant: every address passed to compiled code or a kernel lies in an array whose length has been checked against
+//! the plan for the steps and rows of this run, and no two threads write the same numbers: loops are cut by rows (or,
+//! in parallel loops, by steps and rows), sums by the rows of their result. An array that keeps one block of steps is
+//! addressed as if it had all steps; only steps of the current block and its boundary steps are dereferenced.
 
 pub(crate) mod code;
 mod counting;
@@ -33,7 +33,7 @@ use pool::share;
 pub(crate) use workspace::{MemoryNeed, Workspace};
 
 impl<T: Element> Frame<T> {
-    /// The addresses of a workspace that is bound, and the kernels, counting their calls if that is wanted.
+    /// The frame of a bound workspace and the kernels, in counting versions if requested.
     pub(crate) fn new(
         workspace: &Workspace<T>,
         kernels: &Kernels<T>,
@@ -61,7 +61,7 @@ impl<T: Element> Frame<T> {
     }
 }
 
-/// An index that the program computed was no row of its table. Which one, compiled code does not know.
+/// An index that the program computed is no row of its table. Compiled code does not record which one.
 pub(crate) struct IndexOutOfRange;
 
 /// One run: the plan, its code and everything with an address.
@@ -76,33 +76,33 @@ pub(crate) struct PlanExecution<'a, T: SimdElement> {
     pub(crate) workspace: &'a mut Workspace<T>,
     frame: Frame<T>,
     calls: Calls,
-    /// Where the time of each item goes, by the item's address, if it is wanted.
+    /// The time of each item, by the item's address, if requested.
     times: Option<Vec<(usize, Duration)>>,
 }
 
-/// The steps that an item over steps is run for.
+/// The range of steps that an item over steps is run for.
 #[derive(Clone, Copy)]
 struct StepRange {
     t0: usize,
     t1: usize,
-    /// Nothing has been summed up yet.
+    /// No sum has been started yet.
     first: bool,
 }
 
-/// Rows times steps that a recurrence with time innermost does at a time, at most. A tile touches a line in each step, far
-/// from each other where there are many rows, and more of them than the hardware prefetches for cost more than a state
-/// does in memory: of 64, 128, 256, 1024 and all, 64 is the fastest (docs/PERFORMANCE.md).
+/// Maximal product of rows and steps that a recurrence with time innermost does at a time. A tile touches one cache
+/// line per step, far apart from each other if there are many rows, and more of them than the hardware prefetches for
+/// cost more than a state in memory does: of 64, 128, 256, 1024 and all, 64 is the fastest (docs/PERFORMANCE.md).
 const INSIDE: usize = 64;
 
-/// An address that may go to another thread.
+/// An address that may be sent to another thread.
 #[derive(Clone, Copy)]
 struct SendPtr<P>(P);
-// SAFETY: whoever uses the address keeps to its own part of the array.
+// SAFETY: each user of the address accesses only its own part of the array.
 unsafe impl<P> Send for SendPtr<P> {}
 // SAFETY: as above.
 unsafe impl<P> Sync for SendPtr<P> {}
 
-/// A view's addresses: of its number at the item's first step, and numbers from step to step and from row to row.
+/// The addresses of a view: its number at the item's first step, and the strides per step and per row.
 #[derive(Clone, Copy)]
 pub(crate) struct StridedPtr<T> {
     at: *mut T,
@@ -110,7 +110,7 @@ pub(crate) struct StridedPtr<T> {
     row: usize,
 }
 
-/// The kernels' name of an activation.
+/// The kernel of an activation that has one.
 fn activation(a: WideActivation) -> Activation {
     match a {
         WideActivation::Tanh => Activation::Tanh,
@@ -134,10 +134,10 @@ impl<T: SimdElement> ProductOperands<T> {
     /// `m` rows from the t-th step and row b on.
     ///
     /// # Safety
-    /// The rows must exist, one after another, and nobody else may touch those of the results.
+    /// The rows must exist and be contiguous, and nobody else may touch those of the results.
     unsafe fn multiply(&self, kernels: &Kernels<T>, t: usize, b: usize, m: usize) {
         let ProductOperands { w, x, y, bias, add } = self;
-        // Every other step from the weights' end, as in recurrences: packed weights give the same bits.
+        // Odd steps read the weights backward, as in recurrences: packed weights give the same bits.
         let way = if t.is_multiple_of(2) { 0 } else { BACKWARD };
         // SAFETY: passed on to the caller; the bias is as long as a row of results.
         unsafe {
@@ -152,7 +152,7 @@ impl<T: SimdElement> ProductOperands<T> {
 }
 
 impl<'a, T: Element> PlanExecution<'a, T> {
-    /// Prepares a run for (T, B) over a workspace that fits and is bound to the caller's arrays.
+    /// Prepares a run for (T, B) over a sufficient workspace that is bound to the caller's arrays.
     pub(crate) fn new(
         plan: &'a Plan,
         code: &'a Code<T>,
@@ -178,7 +178,7 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         }
     }
 
-    /// Runs the plan, and tells how long each item took: once a block for those of sweeps.
+    /// Runs the plan, and returns how long each item took: once per block for items of sweeps.
     pub(crate) fn run_timed(mut self) -> Result<Vec<(usize, Duration)>, IndexOutOfRange> {
         self.times = Some(Vec::new());
         self.go()?;
@@ -231,8 +231,8 @@ impl<'a, T: Element> PlanExecution<'a, T> {
             Item::Pack(w) => {
                 let weights = &self.workspace.weights[*w];
                 if !weights.packed.is_null() {
-                    // SAFETY: the blocks lie in arrays of checked length that are complete at this point of the plan, and
-                    // the packing has the length that the kernels ask for; nobody reads it while parts are made.
+                    // SAFETY: the blocks lie in arrays of checked length that are complete at this point of the plan,
+                    // and the packing has the length that the kernels require; nobody reads it while it is written.
                     unsafe { (kernels.pack)(weights, weights.packed.cast_mut()) };
                     self.calls.packs += 1;
                 }
@@ -257,13 +257,13 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         }
     }
 
-    /// Pieces that an item's work is cut into.
+    /// Number of pieces that an item's work is cut into.
     fn pieces(&self, item: &Item, span: StepRange) -> usize {
         let sizes = (span.t1 - span.t0, self.b);
         self.efforts.pieces(item, sizes, self.cut)
     }
 
-    /// Calls `f` for slices of the rows of recurrences, in so many pieces at a time.
+    /// Calls `f` for slices of the rows of recurrences, this many pieces at a time.
     fn over_slices(&self, items: &[Item], pieces: usize, f: impl Fn(usize, usize) + Sync) {
         let rows = self.b;
         let slice =
@@ -272,7 +272,7 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         share(pieces, rows.div_ceil(slice), part);
     }
 
-    /// Runs a loop, which is what the item is.
+    /// Runs a loop; `item` is the same loop as an item.
     fn run_loop(&self, l: &Loop, item: &Item, span: StepRange) {
         let f = self.code.of_loop(l.number);
         let (t0, t1) = match l.domain {
@@ -283,8 +283,8 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         let pieces = self.pieces(item, span);
         let frame = &self.frame;
         let call = |t0: usize, t1: usize, b0: usize, b1: usize| {
-            // SAFETY: the frame's arrays have the lengths that the plan says, and the range lies within what they keep.
-            // Loops write only at their own points, and ranges given to different threads share none.
+            // SAFETY: the frame's arrays have the lengths that the plan says, and hold the range. Loops write only at
+            // their own points, and ranges given to different threads share none.
             unsafe { f.run(frame, (t0, t1), (b0, b1)) }
         };
         match l.kind {
@@ -316,8 +316,8 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         }
     }
 
-    /// Products, loops over what they made and the recurrence behind them, a few steps at a time. With too few rows for all
-    /// pieces, one after another: everything but the recurrence has steps for them.
+    /// Runs products, the loops over their results and the recurrence behind them, a few steps at a time. With too few
+    /// rows for all pieces, they run one after another: all but the recurrence have steps to divide.
     fn time_tile(
         &mut self,
         kernels: &Kernels<T>,
@@ -343,7 +343,7 @@ impl<'a, T: Element> PlanExecution<'a, T> {
                     match item {
                         Item::Product { product, .. } => {
                             let p = self.operands(product, span);
-                            // Rows of neighbouring steps lie side by side where the slice is all of them.
+                            // Rows of neighbouring steps are contiguous if the slice covers all rows.
                             let (calls, m) = match b1 - b0 == rows {
                                 true => (1, (t1 - t0) * rows),
                                 false => (t1 - t0, b1 - b0),
@@ -369,7 +369,7 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         self.calls.hoisted_products += made.into_inner();
     }
 
-    /// A product over all points: as one matrix, for the points of a domain lie one after another.
+    /// A product over all points, as one matrix, because the points of a domain are contiguous.
     fn product(
         &self,
         kernels: &Kernels<T>,
@@ -381,7 +381,8 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         let m = steps * rows;
         let operands = SendPtr(self.operands(p, span));
         let part = |i0: usize, i1: usize| {
-            // SAFETY: rows i0..i1 exist, one after another from the first step on, and no other part writes the results.
+            // SAFETY: rows i0..i1 exist and are contiguous from the first step on, and no other part writes the
+            // results.
             unsafe { { &operands }.0.multiply(kernels, 0, i0, i1 - i0) }
         };
         let slice = m.div_ceil(4 * pieces).next_multiple_of(kernels.tile_rows);
@@ -394,7 +395,7 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         }
     }
 
-    /// Addresses of a product.
+    /// The addresses of a product.
     fn operands(&self, p: &Product, span: StepRange) -> ProductOperands<T> {
         ProductOperands {
             w: &self.workspace.weights[p.weight],
@@ -405,7 +406,7 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         }
     }
 
-    /// Where a view begins in an item over a domain; if that is over steps, at the first of the span.
+    /// The start of a view in an item over a domain; if that is over steps, at the span's first step.
     fn strided(&self, v: View, span: StepRange) -> StridedPtr<T> {
         let buffer = &self.plan.buffers[v.buffer];
         let (start, step, row) = match buffer.domain {
@@ -419,7 +420,7 @@ impl<'a, T: Element> PlanExecution<'a, T> {
                 (t as usize * row, row, buffer.len)
             }
         };
-        // The first step may lie beyond what a base of an array of one block is the base of; the view does not.
+        // The base of a one-block array may lie outside it; the address of the view does not.
         let at = self.workspace.bases[v.buffer].wrapping_add(start + v.offset);
         StridedPtr { at, step, row }
     }

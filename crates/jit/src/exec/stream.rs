@@ -1,4 +1,4 @@
-//! One sample after another: what depends on no sample is done once, a sample is one call of compiled code.
+//! Sample-by-sample execution: work that depends on no sample is done once, a sample is one call of compiled code.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::element::Element;
 use crate::error::RunError;
 use crate::frame::Frame;
 
-/// When an item of a streaming plan is run.
+/// When an item of a streaming plan runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StreamPart {
     /// When parameters or static inputs are set.
@@ -25,21 +25,21 @@ enum StreamPart {
     Begin,
     /// For every sample.
     Step,
-    /// When somebody asks for the states.
+    /// When the states are read.
     States,
 }
 
-/// What a streaming plan runs on. Every array but those of the sample at hand is its own, its workspace's, or one that it
-/// shares with its forks: parameters and what is made of them.
+/// The data of a streaming plan. Every array except those of the current sample is in its own workspace, or shared with
+/// its forks: parameters and what is computed from them.
 pub(crate) struct StreamExecution<T: Element> {
-    /// Arrays that samples and states are written to; empty where an array is among the bound ones.
+    /// Arrays that samples and states are written to; empty for arrays that are among the bound ones.
     workspace: Workspace<T>,
     bound: Arc<BoundArrays<T>>,
     frame: Frame<T>,
     kernels: &'static Kernels<T>,
     step: LoopCode<T>,
     parts: Vec<StreamPart>,
-    /// The arrays that come with a sample.
+    /// The arrays passed with each sample.
     inputs: Vec<BufferId>,
     outputs: Vec<BufferId>,
     /// Samples since the states were set.
@@ -47,22 +47,23 @@ pub(crate) struct StreamExecution<T: Element> {
     b: usize,
     /// Rows that are done at a time.
     slice: usize,
-    /// A part other than a sample's had an index that was no row of its table.
+    /// A part other than a sample's had an index that is no row of its table.
     outside: bool,
 }
 
-/// What parts other than [`StreamPart::Bind`] only read. Whoever changes it has it alone: see [`StreamExecution::own`].
+/// Data that parts other than [`StreamPart::Bind`] only read. It is changed only while unshared: see
+/// [`StreamExecution::own`].
 #[derive(Clone)]
 struct BoundArrays<T: Element> {
-    /// By their numbers in the plan; empty where an array is among those of a workspace.
+    /// By array; empty for arrays that are in a workspace.
     arrays: PrimaryMap<BufferId, AlignedBuffer<T>>,
     packed: PrimaryMap<WeightId, AlignedBuffer<T>>,
 }
 
-// SAFETY: its addresses lead to its own workspace, to arrays that it and its forks only read as long as there is more than
-// one of them, and, only while `step` runs, to what the caller has borrowed.
+// SAFETY: its addresses point into its own workspace, into arrays that it and its forks only read while they share
+// them, and, only while `step` runs, into what the caller has lent.
 unsafe impl<T: Element> Send for StreamExecution<T> {}
-// SAFETY: through a shared reference no address is followed.
+// SAFETY: no address is dereferenced through a shared reference.
 unsafe impl<T: Element> Sync for StreamExecution<T> {}
 
 const LAYOUT: Layout = Layout {
@@ -70,7 +71,7 @@ const LAYOUT: Layout = Layout {
     replay: false,
 };
 
-/// The loop of all the work of a step; none if there is no such work.
+/// The loop with all the work of a step; none if there is no such work.
 pub(crate) fn step_loop(plan: &Plan) -> Option<&Loop> {
     let mut steps = plan.loops().into_iter();
     let found = steps.find(|l| l.domain == Domain::Step);
@@ -100,8 +101,8 @@ fn parts(plan: &Plan) -> Vec<StreamPart> {
     plan.items.iter().map(part).collect()
 }
 
-/// For each array, whether it is one stream's alone: it is of the sample or the states, or something else is written there
-/// for them.
+/// For each array, whether it belongs to one stream alone: it belongs to the sample or the states, or parts that run
+/// for these write to it.
 fn written(plan: &Plan, parts: &[StreamPart]) -> PrimaryMap<BufferId, bool> {
     let own = |x: &retrograd_graph::plan::Buffer| match x.domain {
         Domain::BoundarySlots(_) | Domain::Step => true,
@@ -125,11 +126,11 @@ fn written(plan: &Plan, parts: &[StreamPart]) -> PrimaryMap<BufferId, bool> {
 }
 
 impl<T: Element> StreamExecution<T> {
-    /// Room for `b` rows. `inputs` and `outputs` are the arrays that come with a sample, by their numbers in the plan; all
-    /// others are zeros. None if there is nothing to do for a sample.
+    /// Allocates for `b` rows. `inputs` and `outputs` are the arrays passed with a sample, by their numbers in the
+    /// plan; all others start as zeros. None if a sample has no work.
     ///
     /// # Errors
-    /// More memory than there is.
+    /// More memory than is available.
     pub(crate) fn new(
         plan: &Plan,
         code: &Code<T>,
@@ -141,7 +142,7 @@ impl<T: Element> StreamExecution<T> {
             return Ok(None);
         };
         let step = code.of_loop(step.number);
-        // Outputs that the caller does not want have an array here.
+        // Outputs that the caller does not request have an array here.
         let read: Vec<Storage> = inputs.iter().map(|&u| plan.buffers[u].storage).collect();
         let given = |s| read.contains(&s);
         let mut workspace = Workspace::new();
@@ -196,14 +197,14 @@ impl<T: Element> StreamExecution<T> {
         self.b
     }
 
-    /// Bytes held.
+    /// Bytes allocated.
     pub(crate) fn bytes(&self) -> usize {
         let bound = self.bound.arrays.values().chain(self.bound.packed.values());
         let numbers = bound.map(|b| AlignedBuffer::<T>::bytes_of(b.len()));
         self.workspace.bytes() + numbers.sum::<usize>()
     }
 
-    /// Another stream that goes on from the same states: they are copied, what is bound is shared.
+    /// Another stream that continues from the same states: these are copied, bound arrays are shared.
     pub(crate) fn fork(&self, plan: &Plan) -> Self {
         let mut workspace = Workspace::new();
         workspace.own = self.workspace.own.clone();
@@ -228,15 +229,15 @@ impl<T: Element> StreamExecution<T> {
         fork
     }
 
-    /// Makes what is bound this stream's alone, so that it may be changed: a copy, if a fork reads it too.
+    /// Makes the bound arrays this stream's alone, so that they may be changed: copies them if a fork reads them too.
     pub(crate) fn own(&mut self, plan: &Plan) {
         Arc::make_mut(&mut self.bound);
         self.address(plan);
     }
 
-    /// Sets all addresses anew.
+    /// Recomputes all addresses.
     fn address(&mut self, plan: &Plan) {
-        // Only who has the bound arrays alone may write to them, and does so by addresses that allow it.
+        // Bound arrays may be written only while unshared, and then through addresses that permit it.
         let alone = Arc::get_mut(&mut self.bound).map(|b| {
             let arrays = b.arrays.values_mut();
             arrays
@@ -259,7 +260,7 @@ impl<T: Element> StreamExecution<T> {
         self.frame = Frame::new(ws, self.kernels, (0, self.b), false);
     }
 
-    /// Numbers of an array that is not the caller's.
+    /// Length of an array that is not the caller's.
     fn len(&self, u: BufferId) -> usize {
         // One of the two is empty.
         self.workspace.own[u].len() + self.bound.arrays[u].len()
@@ -267,20 +268,20 @@ impl<T: Element> StreamExecution<T> {
 
     /// An array that is not the caller's, by its number in the plan.
     pub(crate) fn read(&self, u: BufferId) -> &[T] {
-        // SAFETY: an array of our own, or one that forks share and nobody writes to while there are any; of this length.
+        // SAFETY: an array of this length, our own, or shared by forks and not written while it is.
         unsafe { std::slice::from_raw_parts(self.workspace.arrays[u], self.len(u)) }
     }
 
-    /// As `read`, to be changed; after [`own`](Self::own), if it is one of the bound arrays.
+    /// As `read`, but mutable; after [`own`](Self::own), if it is one of the bound arrays.
     pub(crate) fn array(&mut self, u: BufferId) -> &mut [T] {
         let ours = !self.workspace.own[u].is_empty() || Arc::get_mut(&mut self.bound).is_some();
         assert!(ours, "{u} is read by forks");
-        // SAFETY: the address of an array that is this stream's alone, whose numbers nobody else can touch while `self` is
-        // borrowed. (By way of the address that compiled code has, so that it stays valid.)
+        // SAFETY: the address of an array that is this stream's alone, which nobody else can touch while `self` is
+        // borrowed. (Through the address that compiled code has, so that it stays valid.)
         unsafe { std::slice::from_raw_parts_mut(self.workspace.arrays[u], self.len(u)) }
     }
 
-    /// Copies an array to the `i`-th part of its length of another, which is not one of the bound ones.
+    /// Copies an array to the `i`-th part, of the same length, of another, which is not one of the bound ones.
     pub(crate) fn copy(&mut self, from: BufferId, to: BufferId, i: usize) {
         let (len, arrays) = (self.len(from), &self.workspace.arrays);
         assert!(from != to && (i + 1) * len <= self.workspace.own[to].len());
@@ -288,7 +289,7 @@ impl<T: Element> StreamExecution<T> {
         unsafe { std::ptr::copy_nonoverlapping(arrays[from], arrays[to].add(i * len), len) }
     }
 
-    /// Does what depends on parameters and static inputs alone; after [`own`](Self::own).
+    /// Runs the work that depends on parameters and static inputs alone; after [`own`](Self::own).
     pub(crate) fn bind(&mut self, plan: &Plan, code: &Code<T>) {
         assert!(
             Arc::get_mut(&mut self.bound).is_some(),
@@ -297,13 +298,13 @@ impl<T: Element> StreamExecution<T> {
         self.run(plan, code, StreamPart::Bind);
     }
 
-    /// The states become what the arrays of their beginnings hold.
+    /// Sets the states to the contents of the arrays of their initial values.
     pub(crate) fn begin(&mut self, plan: &Plan, code: &Code<T>) {
         self.t = 0;
         self.run(plan, code, StreamPart::Begin);
     }
 
-    /// Fills the arrays of the outputs that say what the states are.
+    /// Fills the arrays of the outputs that hold the states.
     pub(crate) fn states(&mut self, plan: &Plan, code: &Code<T>) {
         self.run(plan, code, StreamPart::States);
     }
@@ -323,17 +324,17 @@ impl<T: Element> StreamExecution<T> {
             run.item(item, span);
         }
         let outside = run.frame.was_outside();
-        // Whoever asks what the states are has heard of it with the sample that made them.
+        // A bad index while reading states was reported with the sample that computed them.
         self.outside |= outside && part != StreamPart::States;
     }
 
-    /// An index was no row of its table, in a sample or in what was made before it, since this was last asked.
+    /// Whether an index was no row of its table, in a sample or before it, since the last call.
     #[inline]
     pub(crate) fn was_outside(&mut self) -> bool {
         self.frame.was_outside() | std::mem::take(&mut self.outside)
     }
 
-    /// One sample. An output that is not given, or has no numbers, stays here.
+    /// Takes one sample. An output that is not given, or is empty, is written to an array of the stream.
     /// `code` must be that of `new`, and the slices those of the arrays named there, of one step's length each.
     #[inline]
     pub(crate) fn step(&mut self, _code: &Code<T>, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
@@ -354,12 +355,12 @@ impl<T: Element> StreamExecution<T> {
         let mut b0 = 0;
         while b0 < self.b {
             let b1 = self.b.min(b0 + self.slice);
-            // SAFETY: the caller's arrays have a step's numbers, all others those that the plan says; the code is that of
-            // the plan, still mapped.
+            // SAFETY: the caller's arrays have the length of a step, all others those that the plan says; the code is
+            // that of the plan, and still mapped.
             unsafe { self.step.run(&self.frame, (t, t + 1), (b0, b1)) }
             b0 = b1;
         }
-        // Rings have places modulo powers of two: going past the greatest number is no break.
+        // Rings are indexed modulo powers of two, so wrapping around is harmless.
         self.t = t.wrapping_add(1);
     }
 }

@@ -1,6 +1,7 @@
-//! Sums over time and batch: weight gradients by the packed kernels, everything else by those of vectors and rows.
+//! Sums over time and batch: weight gradients by the packed kernels, everything else by the kernels for vectors and
+//! rows.
 //!
-//! Invariant: a sum has one order, whatever it is cut into: pieces are rows of the batch, or of the result, or columns.
+//! Invariant: a sum has one order, however it is cut: pieces are rows of the batch, or of the result, or columns.
 
 use std::sync::atomic::Ordering;
 
@@ -15,7 +16,7 @@ use super::pool::share;
 use super::{PlanExecution, SendPtr, StepRange, StridedPtr};
 use crate::element::Element;
 
-/// How a sum is run: its points, and the pieces that it is cut into.
+/// A sum to run: its points, and the number of pieces that it is cut into.
 #[derive(Clone, Copy)]
 struct SumRun<'a, T: retrograd_kernels::SimdElement> {
     kernels: &'a Kernels<T>,
@@ -25,7 +26,7 @@ struct SumRun<'a, T: retrograd_kernels::SimdElement> {
     pieces: usize,
 }
 
-/// A weight gradient: the left vectors with their length, the right-hand sides, and where Σ δ goes.
+/// A weight gradient: the left vectors with their length, the right-hand sides, and the destinations of Σ δ.
 struct Gradient<'a> {
     delta: (View, usize),
     rhs: &'a [PlanRhs],
@@ -158,8 +159,8 @@ impl<T: Element> PlanExecution<'_, T> {
             let args = &args;
             let (i0, i1) = ((i * slice).min(len), ((i + 1) * slice).min(len));
             if i0 < i1 {
-                // SAFETY: all vectors and destinations lie in arrays of checked length; each part writes its own
-                // rows of the results, and has a scratch of its own, of the length that the kernels ask for.
+                // SAFETY: all vectors and destinations lie in arrays of checked length; each part writes its own rows
+                // of the results, and has a scratch of its own, of the length that the kernels require.
                 unsafe { (kernels.outer)(args.0, i0, i1, s.as_mut_ptr()) };
             }
         };
@@ -172,7 +173,7 @@ impl<T: Element> PlanExecution<'_, T> {
         self.workspace.lists = lists;
     }
 
-    /// Sums of vectors: one in all, cut by columns, or one a row, cut by rows.
+    /// Sums of vectors: a single one, cut by columns, or one per row, cut by rows.
     fn sum_to(&self, sum: SumRun<'_, T>, to: Domain, x: View, parts: &[BlockAt]) {
         let x = self.strided(x, sum.span);
         // The domains below a step are `row` and `once`.
@@ -186,7 +187,7 @@ impl<T: Element> PlanExecution<'_, T> {
             // Rows and columns of the result.
             let some = |r0: usize, r1: usize, c0: usize, c1: usize| {
                 let (x, y) = { &places }.0;
-                // SAFETY: numbers of vectors that lie in arrays of checked length; parts share none of the results'.
+                // SAFETY: the vectors lie in arrays of checked length; parts share no number of the results.
                 unsafe {
                     let (src, dst) = (x.at.add(part.col + c0), y.at.add(c0));
                     match (x.step, x.row) {
@@ -210,7 +211,7 @@ impl<T: Element> PlanExecution<'_, T> {
         }
     }
 
-    /// Σ a bᵀ for each row by itself, cut by rows.
+    /// Σ a bᵀ for each row separately, cut by rows.
     fn outer_to(&self, sum: SumRun<'_, T>, a: (View, usize), b: (View, usize), y: View) {
         let (m, n) = (a.1, b.1);
         let (a, b) = (self.strided(a.0, sum.span), self.strided(b.0, sum.span));
@@ -232,13 +233,14 @@ impl<T: Element> PlanExecution<'_, T> {
         let args = SendPtr(args);
         cut(sum.rows, sum.pieces, 1, |b0, b1| {
             let args = &{ &args }.0;
-            // SAFETY: vectors and matrices of these rows lie in arrays of checked length; each part writes its own rows'.
+            // SAFETY: vectors and matrices of these rows lie in arrays of checked length; each part writes its own
+            // rows.
             unsafe { (sum.kernels.row_outer)(args, b0, b1) }
         });
     }
 
-    /// Vectors added to rows of a table by their numbers. Each row of the batch has a table, and they are cut by these; or there
-    /// is one, whose own rows are divided: every piece goes over all points, and so keeps their order.
+    /// Vectors added to rows of a table by index. If each row of the batch has a table, the work is cut by batch rows;
+    /// if there is one table, by its rows: every piece visits all points, and so keeps their order.
     fn scatter(
         &self,
         sum: SumRun<'_, T>,
@@ -254,7 +256,7 @@ impl<T: Element> PlanExecution<'_, T> {
             if sum.span.first {
                 let tables = if to == Domain::Once { 0..1 } else { r0..r1 };
                 for r in tables {
-                    // SAFETY: these lines of a table, which are this piece's own.
+                    // SAFETY: these rows of a table exist, and are this piece's own.
                     unsafe {
                         let from = y.at.add(r * y.row + l0 * cols);
                         std::slice::from_raw_parts_mut(from, (l1 - l0) * cols)
@@ -310,8 +312,8 @@ impl<T: Element> SumRun<'_, T> {
         }
     }
 
-    /// As [`vectors`](Self::vectors), of a vector that is the same at every one of `points` points, as the weight of a loss that
-    /// has none: as many times as there are.
+    /// As [`vectors`](Self::vectors), for a vector that is the same at all of `points` points, such as the default
+    /// weight of a loss: multiplied by their number.
     ///
     /// # Safety
     /// As there.
@@ -347,10 +349,10 @@ fn steps_as_number<T: Element>(n: usize) -> T {
     <T as Real>::from_f64(n as f64)
 }
 
-/// Columns that one piece has at least: a cache line of the smaller numbers.
+/// Minimal number of columns of a piece: a cache line of the smaller numbers.
 const LINE: usize = 16;
 
-/// Calls `f` for parts of `0..n`, multiples of `unit` long but for the last, so many at a time.
+/// Calls `f` for parts of `0..n`, of lengths that are multiples of `unit` except the last, this many at a time.
 fn cut(n: usize, pieces: usize, unit: usize, f: impl Fn(usize, usize) + Sync) {
     let slice = n.div_ceil(pieces).next_multiple_of(unit);
     let part = |i: usize| f(i * slice, n.min((i + 1) * slice));

@@ -1,5 +1,5 @@
-//! Going through time a block of steps at a time: arrays that keep one block move along, and where memory is dear the
-//! backward sweep runs the forward one's part again for each block.
+//! Runs sweeps one block of steps at a time: arrays that keep one block move along, and under a memory budget the
+//! backward sweep runs part of the forward one again for each block.
 
 use retrograd_graph::plan::{BufferId, Checkpointing, Item, Lifetime};
 
@@ -7,7 +7,7 @@ use super::{PlanExecution, StepRange};
 use crate::element::Element;
 
 impl<T: Element> PlanExecution<'_, T> {
-    /// Puts arrays that keep one block where their sweep begins, so that their first states can be filled in.
+    /// Moves arrays that keep one block to where their sweep starts, so that their initial states can be filled in.
     pub(super) fn begin(&mut self) {
         let last = (self.layout.blocks(self.t) - 1) * self.layout.block;
         for (sweep, (reverse, _)) in self.plan.sweeps().enumerate() {
@@ -39,7 +39,7 @@ impl<T: Element> PlanExecution<'_, T> {
             };
             if k > 0 {
                 self.move_along(sweep, reverse, span);
-                // The block that the other sweep ended with is still there when this one begins.
+                // The block that the other sweep ended with is still in memory when this sweep starts.
                 for (number, replay) in replays.clone().filter(|r| r.1.by == sweep) {
                     self.replay(number, replay, i, span);
                 }
@@ -67,7 +67,7 @@ impl<T: Element> PlanExecution<'_, T> {
         }
     }
 
-    /// True if array `u` keeps one block, as sweep `sweep` goes through them.
+    /// True if array `u` keeps one block at a time in sweep `sweep`.
     fn keeps_block_of(&self, u: BufferId, sweep: usize) -> bool {
         let theirs = !self.workspace.own[u].is_empty();
         theirs
@@ -79,16 +79,16 @@ impl<T: Element> PlanExecution<'_, T> {
             }
     }
 
-    /// Array `u` now keeps the block from step `t0` on.
+    /// Sets the first step that array `u` keeps to `t0`.
     fn keep_from(&mut self, u: BufferId, t0: usize) {
         let x = &self.plan.buffers[u];
         let ws = &mut *self.workspace;
         ws.origins[u] = t0;
-        // Where step 0 would be: only steps that are kept are followed from there.
+        // The would-be address of step 0: only steps that are kept are dereferenced.
         ws.bases[u] = ws.arrays[u].wrapping_sub(t0 * self.b * x.len);
     }
 
-    /// Moves the arrays of a sweep on to its next block, with the boundary steps that it begins with.
+    /// Moves the arrays of a sweep to its next block, with the boundary steps that it starts from.
     fn move_along(&mut self, sweep: usize, reverse: bool, span: StepRange) {
         for u in self.plan.buffers.keys() {
             if !self.keeps_block_of(u, sweep) {
@@ -104,14 +104,14 @@ impl<T: Element> PlanExecution<'_, T> {
             };
             debug_assert!((from.max(to) + h) * row <= self.workspace.own[u].len());
             let array = self.workspace.arrays[u];
-            // SAFETY: the array keeps a block and its boundary steps; the block before this one is next to it in time, so
-            // the steps from its border on are kept in both, at these places.
+            // SAFETY: the array keeps a block and its boundary steps; the previous block is adjacent in time, so both
+            // keep the steps from its border on, at these positions.
             unsafe { std::ptr::copy(array.add(from * row), array.add(to * row), h * row) };
             self.keep_from(u, span.t0);
         }
     }
 
-    /// Keeps, or brings back, what the steps of a block begin with.
+    /// Saves, or restores, the states that a block starts from.
     fn checkpoint(&mut self, number: usize, replay: &Checkpointing, block: usize, back: bool) {
         let (plan, b, n) = (self.plan, self.b, self.layout.blocks(self.t));
         let reverse = plan.sweeps().nth(replay.sweep).expect("its sweep").0;
@@ -137,7 +137,7 @@ impl<T: Element> PlanExecution<'_, T> {
         for (u, from, len) in history.chain(slots) {
             let kept = &mut ws.checkpoints[at..at + len];
             debug_assert!(from + len <= ws.own[u].len());
-            // SAFETY: the array keeps this block with its boundary steps, or one step, and nobody else works on it now.
+            // SAFETY: the array keeps this block with its boundary steps, or one step, and nobody else accesses it now.
             let place = unsafe { std::slice::from_raw_parts_mut(ws.arrays[u].add(from), len) };
             if back {
                 place.copy_from_slice(kept);

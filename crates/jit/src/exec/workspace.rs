@@ -1,4 +1,4 @@
-//! What a run needs beside the caller's arrays, counted before anything is allocated, and where it is.
+//! The memory of a run beside the caller's arrays, counted before anything is allocated, and its addresses.
 
 use cranelift::codegen::entity::{EntityRef, PrimaryMap};
 use retrograd_graph::plan::cost::most_rows;
@@ -11,21 +11,21 @@ use super::limit::machine_bytes;
 use crate::element::Element;
 use crate::error::RunError;
 
-/// Rows of all products and sums that a block of steps has at least, where the sequence is long enough: enough for the
-/// kernels' full speed and for what begins with each block to cost nothing.
+/// Minimal number of rows of all products and sums in a block of steps, if the sequence is long enough: enough for the
+/// kernels' full speed and to make the overhead of a block negligible.
 const ROWS_PER_BLOCK: usize = 4096;
 
-/// Workspace of a compiled plan, kept from run to run.
+/// Workspace of a compiled plan, kept between runs.
 pub(crate) struct Workspace<T: SimdElement> {
-    /// One buffer for each array of the program's own, and stand-ins for arrays that the caller left out.
+    /// One buffer per array of the program's own, and stand-ins for arrays that the caller omitted.
     pub(super) own: PrimaryMap<BufferId, AlignedBuffer<T>>,
     pub(super) packed: PrimaryMap<WeightId, AlignedBuffer<T>>,
     pub(super) scratch: Vec<AlignedBuffer<T>>,
     /// Boundary states of all blocks, one replay after another.
     pub(super) checkpoints: AlignedBuffer<T>,
-    /// Where each array is.
+    /// The address of each array.
     pub(super) arrays: PrimaryMap<BufferId, *mut T>,
-    /// Where step 0 of each array is, or would be if it were kept for more than a block.
+    /// The address of step 0 of each array, or where it would be if the array kept all steps.
     pub(super) bases: PrimaryMap<BufferId, *mut T>,
     /// The first step that each array keeps.
     pub(super) origins: PrimaryMap<BufferId, usize>,
@@ -37,7 +37,7 @@ pub(crate) struct Workspace<T: SimdElement> {
 // SAFETY: threads that share it during a run only read addresses.
 unsafe impl<T: SimdElement> Sync for Workspace<T> {}
 
-/// Room for the descriptions of one sum.
+/// Storage for the descriptions of one sum.
 #[derive(Default)]
 pub(super) struct Lists<T> {
     pub(super) blocks: Vec<BlockMut<T>>,
@@ -45,28 +45,28 @@ pub(super) struct Lists<T> {
     pub(super) pieces: Vec<PieceMut<T>>,
 }
 
-// SAFETY: addresses are only followed during a run, which sets them all anew.
+// SAFETY: addresses are dereferenced only during a run, which sets all of them first.
 unsafe impl<T: SimdElement> Send for Workspace<T> {}
 
-/// What is done with the rows, right-hand sides and bias of a weight gradient.
+/// Called with the rows, right-hand sides and bias of a weight gradient.
 type EachSum<'f> = dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]) + 'f;
 
-/// How much a run needs.
+/// The memory that a run needs.
 #[derive(Clone, Copy)]
 pub(crate) struct MemoryNeed<'a, T: SimdElement> {
     pub(crate) plan: &'a Plan,
     pub(crate) kernels: &'a Kernels<T>,
     pub(crate) t: usize,
     pub(crate) b: usize,
-    /// Threads that sums are divided among, each with scratch of its own.
+    /// Number of threads that sums are divided among, each with scratch of its own.
     pub(crate) parts: usize,
     pub(crate) layout: Layout,
-    /// Which of the caller's arrays are there.
+    /// Which of the caller's arrays are given.
     pub(crate) given: &'a (dyn Fn(Storage) -> bool + Sync),
 }
 
 impl<T: Element> MemoryNeed<'_, T> {
-    /// Numbers of array `u`; none if it is the caller's.
+    /// Length of array `u`; 0 if it is the caller's.
     pub(super) fn array(&self, u: BufferId) -> usize {
         match self.plan.buffers[u].storage {
             Storage::Workspace => self.plan.size(u, self.t, self.b, self.layout),
@@ -75,7 +75,8 @@ impl<T: Element> MemoryNeed<'_, T> {
         }
     }
 
-    /// Numbers of the packing of weight `w`; none if no product has more than one row, unless the packing serves many samples.
+    /// Length of the packing of weight `w`; 0 if no product has more than one row, unless the packing serves many
+    /// samples.
     pub(super) fn packed(&self, w: WeightId) -> usize {
         let weight = &self.plan.weights[w];
         let rows = most_rows(&self.plan.items, w, self.layout.block.min(self.t), self.b);
@@ -87,7 +88,7 @@ impl<T: Element> MemoryNeed<'_, T> {
         }
     }
 
-    /// Numbers of one part's scratch.
+    /// Length of one part's scratch.
     pub(super) fn scratch(&self) -> usize {
         let mut most = 0;
         self.sums(&mut |rows, rhs, _| {
@@ -98,7 +99,7 @@ impl<T: Element> MemoryNeed<'_, T> {
         most
     }
 
-    /// The most blocks, right-hand sides and pieces that a sum has.
+    /// The maximal numbers of blocks, right-hand sides and pieces of a sum.
     fn lists(&self) -> (usize, usize, usize) {
         let mut most = (0, 0, 0);
         self.sums(&mut |_, rhs, bias| {
@@ -125,7 +126,7 @@ impl<T: Element> MemoryNeed<'_, T> {
         }
     }
 
-    /// Steps that a sum goes over at a time: without sweeps all of them.
+    /// Steps that a sum covers at a time: all of them without sweeps.
     pub(crate) fn sum_steps(&self) -> usize {
         let in_blocks = self.plan.sweeps().next().is_some();
         if in_blocks {
@@ -135,7 +136,7 @@ impl<T: Element> MemoryNeed<'_, T> {
         }
     }
 
-    /// Arrays are addressed as if all steps of each were there. This says that addresses can tell all their bytes apart:
+    /// Checks that addresses can distinguish all bytes of every array with all of its steps, as arrays are addressed:
     /// then no number of steps, rows or bytes that a run computes from T and B overflows.
     ///
     /// # Errors
@@ -158,7 +159,7 @@ impl<T: Element> MemoryNeed<'_, T> {
         })
     }
 
-    /// Bytes of all of it.
+    /// Bytes in total.
     pub(crate) fn bytes(&self) -> usize {
         let lines = |n: usize| AlignedBuffer::<T>::bytes_of(n);
         let arrays = self.plan.buffers.keys().map(|u| lines(self.array(u)));
@@ -185,7 +186,7 @@ impl<T: Element> MemoryNeed<'_, T> {
             + lists.2 * size_of::<PieceMut<T>>()
     }
 
-    /// The fastest layout that takes no more than `budget` bytes, or the fewest bytes that there is a layout for.
+    /// The fastest layout that takes no more than `budget` bytes, or the fewest bytes that some layout needs.
     pub(crate) fn choose(mut self, budget: Option<usize>) -> Result<Layout, usize> {
         let t = self.t;
         let of = |blocks: usize, replay| Layout {
@@ -198,7 +199,7 @@ impl<T: Element> MemoryNeed<'_, T> {
             true => self.short(),
             false => fewest,
         };
-        // One block is kept in any case.
+        // A single block is kept in any case.
         let replays = memory.pays && short > 1;
         let Some(budget) = budget else {
             return Ok(of(short, replays));
@@ -223,14 +224,14 @@ impl<T: Element> MemoryNeed<'_, T> {
         Err(least)
     }
 
-    /// Blocks of a sequence that is replayed rather than kept: short enough for what they make to be in cache when it is
-    /// read, if that does not take more room for the states at their borders.
+    /// Block length of a sequence that is replayed rather than kept: short enough for a block's values to be in cache
+    /// when they are read, unless that takes more memory for the states at the borders.
     fn short(&self) -> usize {
         let (t, b, plan) = (self.t, self.b, self.plan);
         let step = b * plan.block_numbers() * size_of::<T>();
         let border = plan.memory.replays.iter().map(|r| plan.checkpoint(r, b));
         let border = border.sum::<usize>() * size_of::<T>();
-        // step · K + border · T / K is least where both are the same.
+        // step · K + border · T / K is minimal where both terms are equal.
         let least = (t as f64 * border as f64 / step as f64).sqrt() as usize;
         let steps = (self.plan.target.caches().l2 / step).max(least).max(1);
         t.div_ceil(steps.min(ROWS_PER_BLOCK.div_ceil(b)))
@@ -257,7 +258,7 @@ impl<T: Element> Workspace<T> {
         }
     }
 
-    /// Bytes held.
+    /// Bytes allocated.
     pub(crate) fn bytes(&self) -> usize {
         fn vec<U>(v: &Vec<U>) -> usize {
             v.capacity() * size_of::<U>()
@@ -277,11 +278,11 @@ impl<T: Element> Workspace<T> {
         numbers + buffers + addresses + lists + vec(&self.blocks) + map(&self.weights)
     }
 
-    /// Makes room for what a run needs, if that is at most `limit` bytes (`None` for what the machine has); what is there
-    /// already and fits, stays.
+    /// Allocates what a run needs, if that is at most `limit` bytes (`None`: the machine's memory); an allocation that
+    /// already fits is kept.
     ///
     /// # Errors
-    /// [`RunError::Memory`]. Then nothing is there.
+    /// [`RunError::Memory`]. The workspace is then empty.
     pub(crate) fn fit(
         &mut self,
         need: &MemoryNeed<'_, T>,
@@ -298,7 +299,7 @@ impl<T: Element> Workspace<T> {
         if fits {
             return Ok(());
         }
-        // Before the new is there the old is gone.
+        // Free the old allocation before making the new one.
         *self = Workspace::new();
         let (needed, limit) = (need.bytes(), limit.unwrap_or_else(machine_bytes));
         let refused = |limit| RunError::Memory {
@@ -312,7 +313,7 @@ impl<T: Element> Workspace<T> {
         }
         let room = |n: usize| AlignedBuffer::<T>::try_new(n).map_err(|_| refused(None));
         let n = plan.buffers.len();
-        // What is counted is allocated, and no more: lists that grow as they are collected would have room to spare.
+        // Allocate exactly what was counted: lists that grow as they are collected would have spare capacity.
         self.own = PrimaryMap::with_capacity(plan.buffers.len());
         for u in plan.buffers.keys() {
             self.own.push(room(need.array(u))?);
@@ -338,7 +339,7 @@ impl<T: Element> Workspace<T> {
         Ok(())
     }
 
-    /// Sets the addresses of all arrays, the caller's and our own, for a run that is about to begin.
+    /// Sets the addresses of all arrays, the caller's and the workspace's, for the next run.
     pub(crate) fn bind(&mut self, plan: &Plan, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
         self.arrays.clear();
         self.bases.clear();
@@ -360,7 +361,7 @@ impl<T: Element> Workspace<T> {
         self.packed = packed;
     }
 
-    /// Descriptions of all weights: their blocks, and the packing where more than one row is multiplied.
+    /// Descriptions of all weights: their blocks, and the packing if more than one row is multiplied.
     pub(super) fn describe(
         &mut self,
         plan: &Plan,
@@ -370,7 +371,7 @@ impl<T: Element> Workspace<T> {
         self.blocks.clear();
         for x in plan.weights.values().flat_map(|w| &w.blocks) {
             self.blocks.push(Block {
-                // Weights are of domain `once`: their place in the array is their offset.
+                // Weights are of domain `once`: their position in the array is their offset.
                 ptr: bases[x.view.buffer].wrapping_add(x.view.offset),
                 ld: x.ld,
                 row: x.row,

@@ -1,4 +1,5 @@
-//! What code for x86-64 without AVX reads from memory, seen in its listing: nothing that wants alignment.
+//! Checks, in the listing of code for x86-64 without AVX, that no instruction has a memory operand that must be
+//! aligned.
 
 use cranelift::codegen::Context;
 use cranelift::codegen::control::ControlPlane;
@@ -40,20 +41,20 @@ fn listing<T: Element>(tape: &Tape, target: Target) -> String {
     text
 }
 
-/// Lines whose instruction works on whole vectors, has an operand in memory that need not be aligned, and is no move.
+/// Lines whose instruction works on whole vectors, has a possibly unaligned memory operand, and is no move.
 fn faulting(listing: &str) -> Vec<&str> {
     let folds = |line: &&str| {
         let line = line.trim();
         let (mnemonic, operands) = line.split_once(' ').unwrap_or((line, ""));
-        // Moves of a whole vector are those that allow any address; of one number, those of its size.
+        // Moves of whole vectors allow any address; moves of one number require its alignment only.
         let moves = mnemonic.starts_with("mov");
-        // Scalars are smaller than 16 bytes: they fault nowhere.
+        // Scalars are smaller than 16 bytes and never fault.
         let scalar = ["ss", "sd", "b", "w", "l", "q"]
             .iter()
             .any(|s| mnemonic.ends_with(s))
             && !mnemonic.starts_with('p')
             && !["unpck", "shuf"].iter().any(|s| mnemonic.starts_with(s));
-        // Constants and slots of the stack are aligned by Cranelift itself.
+        // Cranelift aligns constants and stack slots itself.
         let memory =
             operands.contains("(%") && !operands.contains("(%rsp") && !operands.contains("(%rbp");
         memory && operands.contains("%xmm") && !moves && !scalar
@@ -90,11 +91,11 @@ fn no_instruction_without_avx_has_an_operand_in_memory_that_may_be_off_a_boundar
             compares += text.matches("cmp").count();
         }
     }
-    // The list has what faulted.
+    // The list contains the instructions that faulted.
     assert!(compares > 100, "{compares}");
 }
 
-/// The test's own eyes: where folding is right, it is seen.
+/// A check of the test itself: folding that is allowed is detected.
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn folded_operands_are_seen_where_they_are_allowed() {
@@ -106,7 +107,7 @@ fn folded_operands_are_seen_where_they_are_allowed() {
     }
 }
 
-/// docs/UPSTREAM.md's ten lines. When this fails, the fault is mended there: take the cast of `Math::load` out.
+/// docs/UPSTREAM.md's ten lines. When this fails, the fault is fixed upstream: remove the cast in `Math::load`.
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn cranelift_still_folds_what_a_compare_before_avx_faults_on() {

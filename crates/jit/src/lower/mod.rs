@@ -1,9 +1,9 @@
-//! Lowering: one native function a loop of the plan.
+//! Lowering: one native function per loop of the plan.
 //!
-//! A function takes a [`Frame`], the range of steps and rows it is to do and the names of its arrays,
-//! `fn(frame, t0, t1, b0, b1, names)`: loops that differ in their names only share one. A parallel loop
-//! does all points of the range; a recurrence is given all steps and goes through them in its own order. Strides depend on
-//! the number of rows, which is only known when it runs; code size depends on neither steps nor rows.
+//! A function takes a [`Frame`], a range of steps and rows and the names of its arrays, `fn(frame, t0, t1, b0, b1,
+//! names)`: loops that differ only in their names share one. A parallel loop does all points of the range; a recurrence
+//! is given all steps and visits them in its own order. Strides depend on the number of rows, which is known only at
+//! run time; code size depends on neither steps nor rows.
 //!
 //! [`Frame`]: crate::frame::Frame
 
@@ -32,11 +32,11 @@ use crate::frame::offset;
 use crate::vmath::{Lane, has_fma};
 use unrolled::Unrolled;
 
-/// Most addresses of arrays, or of views in a row, that a loop has at hand, in registers or where those are spilled to. A
-/// loop of more loads them where they are wanted.
+/// Maximal number of addresses, of arrays or of views in a row, that a loop keeps in registers or spill slots. A loop
+/// with more loads them where they are needed.
 const AT_HAND: usize = 256;
 
-/// What all loops of a plan are lowered with.
+/// The settings that all loops of a plan are lowered with.
 pub(crate) struct Backend<'a> {
     pub(crate) isa: &'a dyn TargetIsa,
     pub(crate) lane: Lane,
@@ -49,8 +49,8 @@ pub(crate) fn signature(isa: &dyn TargetIsa) -> Signature {
     s
 }
 
-/// Lowers one loop. With `names`, its own, the function serves all loops of its form, and reads theirs from its last
-/// argument.
+/// Lowers one loop. With `names`, those of the loop itself, the function serves all loops of its form, and reads their
+/// names from its last argument.
 pub(crate) fn lower<'p>(
     backend: &Backend<'_>,
     plan: &'p Plan,
@@ -89,7 +89,7 @@ pub(crate) fn lower<'p>(
     f
 }
 
-/// One or a whole vector of elements at a time.
+/// Whether one element or a whole vector is processed at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Width {
     /// A vector.
@@ -98,7 +98,7 @@ pub(crate) enum Width {
     One,
 }
 
-/// The function in the making.
+/// The function under construction.
 pub(crate) struct Code<'p, 'f> {
     plan: &'p Plan,
     lane: Lane,
@@ -111,16 +111,16 @@ pub(crate) struct Code<'p, 'f> {
     rows: Value,
     /// t0, t1, b0, b1
     range: [Value; 4],
-    /// Where the names are, if the function serves several loops, and those of the loop that is lowered.
+    /// The address of the names, if the function serves several loops, and the names of the loop being lowered.
     names: Option<(Value, &'p Names)>,
-    /// Base addresses that have been loaded, by array.
+    /// Base addresses loaded so far, by array.
     buffers: HashMap<BufferId, Value>,
-    /// The iteration of an unrolled loop over time that is being emitted.
+    /// The current iteration of an unrolled loop over time.
     iteration: Option<Unrolled>,
     b: FunctionBuilder<'f>,
 }
 
-/// Memory that is ours, mapped and aligned to an element.
+/// Flags for memory of our own, mapped and aligned to an element.
 pub(crate) fn trusted() -> MemFlagsData {
     MemFlagsData::trusted()
 }
@@ -136,7 +136,7 @@ impl Code<'_, '_> {
     }
 
     fn whole(&mut self, l: &Loop) {
-        // Addresses of all arrays, once, unless they are more than can be at hand.
+        // Load the addresses of all arrays once, unless there are too many to keep.
         let mut used: Vec<BufferId> = l.body.iter().flat_map(views).map(|v| v.buffer).collect();
         used.sort_unstable();
         used.dedup();
@@ -163,7 +163,7 @@ impl Code<'_, '_> {
                         code.call_activation(l.domain, *map, (*x, *y), *len, t);
                     }
                     _ => {
-                        // Neighbouring statements that work row by row share the loop over rows.
+                        // Neighbouring statements that work row by row share one loop over rows.
                         let whole =
                             |s: &&Stmt| matches!(s, Stmt::Product(_) | Stmt::Activate { .. });
                         let mut room = AT_HAND;
@@ -185,7 +185,7 @@ impl Code<'_, '_> {
         });
     }
 
-    /// Where an array is.
+    /// The address of an array.
     fn base(&mut self, buffer: BufferId) -> Value {
         match self.buffers.get(&buffer) {
             Some(&base) => base,
@@ -208,7 +208,7 @@ impl Code<'_, '_> {
         }
     }
 
-    /// A loop of `i` from `lo` to `hi`, or from the last to the first.
+    /// A loop of `i` from `lo` to `hi`, or in reverse.
     fn count(
         &mut self,
         lo: Value,
@@ -255,7 +255,7 @@ impl Code<'_, '_> {
         self.address_at(domain, v, t)
     }
 
-    /// The same, from the step's number.
+    /// The same, computed from the step's number.
     fn address_at(&mut self, domain: Domain, v: View, t: Value) -> (Value, i64) {
         let buffer = &self.plan.buffers[v.buffer];
         let base = self.base(v.buffer);
@@ -293,12 +293,13 @@ impl Code<'_, '_> {
         (self.b.ins().iadd_imm_s(at, offset), point)
     }
 
-    /// Address of a view's first number at step `t` in the first row of the range, and its numbers from row to row.
+    /// Address of a view's first number at step `t` in the first row of the range, and its stride between rows in
+    /// numbers.
     fn first_row(&mut self, domain: Domain, v: View, t: Value) -> (Value, Value) {
         let (at, stride) = self.step_address(domain, v, t);
         let far = self.b.ins().imul_imm_s(self.range[2], stride);
         let at = self.b.ins().iadd(at, far);
-        // What is the same for all rows is read for each.
+        // A value that is the same for all rows has stride 0.
         let numbers = match stride {
             0 => 0,
             _ => self.plan.buffers[v.buffer].len as i64,
@@ -306,8 +307,8 @@ impl Code<'_, '_> {
         (at, self.imm(numbers))
     }
 
-    /// A parallel loop of activations and nothing else over whole steps: rows of neighbouring steps lie one after another,
-    /// so that one call does them all. False if the loop is another, or is cut by rows where that is known here.
+    /// A parallel loop over whole steps of activations only: rows of neighbouring steps are contiguous, so that one
+    /// call does them all. Returns false for any other loop, or if a cut by rows is known here.
     fn activations_alone(&mut self, l: &Loop) -> bool {
         let each = |s: &Stmt| match s {
             Stmt::Activate { x, y, .. } => [x, y]
@@ -353,7 +354,7 @@ impl Code<'_, '_> {
         self.activate(domain, map, (x, y), len, t, rows);
     }
 
-    /// y = map(x) for so many rows from the first of the range at step `t` on.
+    /// y = map(x) for this many rows from the first of the range at step `t` on.
     fn activate(
         &mut self,
         domain: Domain,
@@ -401,7 +402,7 @@ impl Code<'_, '_> {
                 self.b.ins().iadd(weights, far)
             }
         };
-        // Every other step goes through the weights from their end: what the step before read last is still in cache.
+        // Odd steps read the weights backward: the end that the previous step read last is still in cache.
         let one = self.imm(1);
         let odd = self.b.ins().band(t, one);
         let odd = self.b.ins().imul_imm_s(odd, i64::from(BACKWARD));

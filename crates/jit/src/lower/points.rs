@@ -1,4 +1,4 @@
-//! The loop over rows and the lane loop over a row's numbers: vectors first, what remains one by one.
+//! The loop over rows, and the lane loop over a row's numbers: vectors first, the remainder one by one.
 
 use std::collections::hash_map::Entry;
 
@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap as HashMap;
 use super::{Code, Width, trusted, views};
 use crate::vmath::Math;
 
-/// Addresses of a row's views.
+/// Addresses of the views in a row.
 pub(crate) struct RowAddresses {
     at: HashMap<View, Value>,
 }
@@ -22,23 +22,24 @@ impl RowAddresses {
     }
 }
 
-/// A place in a row: so many bytes from its first number, a constant apart, so that vectors side by side share an address.
+/// A position in a row: a byte offset from its first number, with the constant part separate, so that adjacent vectors
+/// share an address.
 #[derive(Clone, Copy)]
 pub(crate) struct At {
     pub(crate) from: Value,
     plus: i32,
 }
 
-/// What a lane loop carries from vector to vector.
+/// A value that a lane loop carries from vector to vector.
 #[derive(Clone, Copy)]
 pub(crate) struct CarriedValues {
-    /// The neutral element that it begins with.
+    /// The neutral element that it starts from.
     pub(crate) start: Value,
-    /// It is a maximum, not a sum.
+    /// Whether it is a maximum instead of a sum.
     pub(crate) maximum: bool,
 }
 
-/// The body of a lane loop: place, width and carried values to the carried values' successors.
+/// The body of a lane loop: maps position, width and carried values to the carried values' successors.
 type LaneLoop<'s, C> = &'s mut dyn FnMut(&mut C, At, Width, &[Value]) -> Vec<Value>;
 
 impl<'f> Code<'_, 'f> {
@@ -47,7 +48,7 @@ impl<'f> Code<'_, 'f> {
         let mut all: Vec<View> = stmts.iter().flat_map(views).collect();
         all.sort_unstable();
         all.dedup();
-        // Views that differ in their offset only share an address: the first of them carries it.
+        // Views that differ only in their offset share an address, that of the first of them.
         let mut steps: Vec<(View, Value, i64)> = Vec::new();
         let mut number: HashMap<View, usize> = HashMap::default();
         for v in &all {
@@ -84,7 +85,7 @@ impl<'f> Code<'_, 'f> {
         });
     }
 
-    /// A statement in one row.
+    /// A statement for one row.
     fn row_stmt(&mut self, s: &Stmt, row: &RowAddresses) {
         let at = |v: &View| row.address(*v);
         match s {
@@ -136,16 +137,17 @@ impl<'f> Code<'_, 'f> {
         }
     }
 
-    /// Emission of maths at the current place.
+    /// Emits maths at the current position.
     pub(crate) fn math(&mut self) -> Math<'_, 'f> {
         Math::new(&mut self.b, self.lane, self.fma)
     }
 
-    /// Runs `body` over `n` numbers: whole vectors, `iteration` of them in an iteration of the loop, then what remains one by one. It is
-    /// given the place, the width and the carried values, and returns the carried values' successors. Returns those of the
-    /// vectors and those of the remainder (whose first lane counts), both from their starts on.
+    /// Runs `body` over `n` numbers: whole vectors, `iteration` of them per iteration of the loop, then the remainder
+    /// one by one. The body receives the position, the width and the carried values, and returns the carried values'
+    /// successors. Returns those of the vectors and those of the remainder (of which the first lane is valid), both
+    /// starting from their neutral elements.
     ///
-    /// The vectors of an iteration carry values of their own, so that their sums do not wait for each other.
+    /// Each vector of an iteration has carried values of its own, so that their sums do not wait for each other.
     pub(crate) fn lane_loop(
         &mut self,
         n: usize,
@@ -189,7 +191,7 @@ impl<'f> Code<'_, 'f> {
         (full, one)
     }
 
-    /// The sum or maximum of vectors, by pairs.
+    /// The sum or maximum of vectors, reduced pairwise.
     fn joined(&mut self, vectors: &[Value], maximum: bool) -> Value {
         match vectors {
             [one] => *one,
@@ -204,7 +206,7 @@ impl<'f> Code<'_, 'f> {
         }
     }
 
-    /// A loop over the bytes from one place to another.
+    /// A loop over the bytes from one position to another.
     pub(super) fn part(
         &mut self,
         (lo, hi): (i64, i64),
@@ -247,7 +249,7 @@ impl<'f> Code<'_, 'f> {
         let from = self.b.ins().iadd(base, at.from);
         match width {
             Width::Full => self.math().load(from, at.plus),
-            // One by one, the constant part is 0.
+            // In the remainder, the constant part is 0.
             Width::One => self.splat(from),
         }
     }

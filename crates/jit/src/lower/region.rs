@@ -11,7 +11,7 @@ use crate::vmath::Math;
 impl Code<'_, '_> {
     /// One region for one row.
     pub(crate) fn region(&mut self, r: &Region, row: &RowAddresses) {
-        // What does not change along the row is made once.
+        // Loop-invariant values of the row are computed once.
         let fixed: Vec<Option<Value>> = r
             .instrs
             .iter()
@@ -36,7 +36,7 @@ impl Code<'_, '_> {
             _ => None,
         });
         let loads = (r.instrs.iter().filter(|i| matches!(i, Instr::Load(_)))).count();
-        // A dot multiplies, too.
+        // A dot product also multiplies.
         let dots = r.folds.iter().filter(|f| f.0 == Fold::Dot).count();
         let iteration = vectors_per_iteration(ops, loads + r.stores.len() + r.folds.len() + dots);
         let (full, one) = self.lane_loop(
@@ -80,7 +80,7 @@ impl Code<'_, '_> {
             let CarriedValues { start, maximum } = carried[k];
             let mut total = self.across(full[k], maximum);
             if one[k] != start {
-                // The remainder's sum is in the first lane; `full` began with the same neutral value.
+                // The remainder's sum is in the first lane; `full` started from the same neutral value.
                 let rest = self.b.ins().extractlane(one[k], 0);
                 let rest = self.b.ins().splat(self.lane.vector_type(), rest);
                 let mut math = self.math();
@@ -117,8 +117,8 @@ impl Code<'_, '_> {
     }
 }
 
-/// Vectors that an iteration of a lane loop with these ops does, and so many loads, stores and folds. What a loop costs beside its work,
-/// and what a sum waits for the one before, weighs where there is little work; elsewhere it only makes more code.
+/// Number of vectors per iteration of a lane loop with these ops, and this many loads, stores and folds. Loop overhead,
+/// and a sum's latency, matter where there is little work; elsewhere more vectors only grow the code.
 pub(crate) fn vectors_per_iteration(
     mut ops: impl Iterator<Item = Map> + Clone,
     moves: usize,

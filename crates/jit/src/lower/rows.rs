@@ -1,4 +1,4 @@
-//! Statements on a point's own matrices: products, outer products, rows by index, copies of rectangles.
+//! Statements on matrices of one point: products, outer products, rows by index, copies of rectangles.
 
 use cranelift::prelude::*;
 
@@ -6,7 +6,7 @@ use super::Code;
 use super::points::CarriedValues;
 use crate::frame::offset;
 
-/// Vectors that an iteration of a lane loop with a load or two does.
+/// Vectors per iteration of a lane loop with a load or two.
 const TURN: usize = 4;
 
 impl Code<'_, '_> {
@@ -14,7 +14,7 @@ impl Code<'_, '_> {
         i64::from(self.lane.bytes())
     }
 
-    /// A loop over `0 .. n` with `n` known.
+    /// A loop over `0 .. n` for a constant `n`.
     fn times(&mut self, n: usize, body: &mut dyn FnMut(&mut Self, Value)) {
         let (lo, hi) = (self.imm(0), self.imm(n as i64));
         self.count(lo, hi, false, body);
@@ -109,13 +109,13 @@ impl Code<'_, '_> {
         });
     }
 
-    /// y[cols] = m[round(index)]; the nearest row and a mark in the frame, if there is no such row.
+    /// y[cols] = m[round(index)]; if there is no such row, the nearest one, with a mark in the frame.
     pub(crate) fn gather(&mut self, rows: usize, cols: usize, m: Value, index: Value, y: Value) {
         let line = self.line(rows, cols, m, index);
         self.copy(cols, line, y);
     }
 
-    /// y[rows, cols] = 0, but y[round(index)] = v; as for `gather`.
+    /// y[rows, cols] = 0, except y[round(index)] = v; as for `gather`.
     pub(crate) fn scatter(&mut self, rows: usize, cols: usize, index: Value, v: Value, y: Value) {
         self.lane_loop(rows * cols, TURN, &[], &mut |code, at, width, _| {
             let zero = code.math().constant(0.0);
@@ -126,8 +126,9 @@ impl Code<'_, '_> {
         self.copy(cols, v, line);
     }
 
-    /// Address of the row of m that an index means: the nearest whole number, ½ to even. If that is no row, the run is an error,
-    /// which the frame is told; memory is safe all the same, for the row is clamped to those there are.
+    /// Address of the row of m that an index selects: the nearest integer, rounding half to even. If that is no row,
+    /// the run is an error, which is marked in the frame; memory stays safe because the row is clamped to the existing
+    /// ones.
     fn line(&mut self, rows: usize, cols: usize, m: Value, index: Value) -> Value {
         let at = self
             .b
@@ -139,7 +140,7 @@ impl Code<'_, '_> {
         let (zero, last) = (self.imm(0), self.imm(rows as i64 - 1));
         let at = self.b.ins().smax(at, zero);
         let at = self.b.ins().smin(at, last);
-        // NaN is equal to nothing.
+        // NaN is unequal to everything.
         let back = (self.b.ins()).fcvt_from_sint(self.lane.scalar_type(), at);
         let outside = self.b.ins().fcmp(FloatCC::NotEqual, nearest, back);
         let (mark, on) = (self.b.create_block(), self.b.create_block());
@@ -154,7 +155,7 @@ impl Code<'_, '_> {
         self.element(m, at, cols)
     }
 
-    /// A rectangle from one matrix to another; each is an address and its numbers from row to row.
+    /// Copies a rectangle from one matrix to another; each is an address and its stride between rows in numbers.
     pub(crate) fn copy_block(
         &mut self,
         rows: usize,

@@ -1,5 +1,5 @@
-//! One function for all loops that differ in the names of their arrays only, as those of a stack's layers or of states that
-//! know nothing of each other: code and compile time grow with what is different.
+//! Shares one function among all loops that differ only in the names of their arrays, such as those of a stack's layers
+//! or of independent states, so that code and compile time grow only with the number of distinct forms.
 
 use cranelift::codegen::entity::EntityRef;
 use cranelift::codegen::ir::Function;
@@ -10,12 +10,12 @@ use rustc_hash::FxHashMap as HashMap;
 use super::{Backend, lower};
 use crate::frame::offset;
 
-/// What a function that serves several loops is told: arrays and weights, in the order in which the loop first names them.
+/// The names that a shared function receives: arrays and weights, in the order of their first use in the loop.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     buffers: Vec<BufferId>,
     weights: Vec<WeightId>,
-    /// Where in these an array or a weight is.
+    /// The position of an array or a weight in these lists.
     buffer_places: HashMap<BufferId, usize>,
     weight_places: HashMap<WeightId, usize>,
 }
@@ -30,17 +30,17 @@ impl Names {
         }
     }
 
-    /// Where an array of the loop stands in the table.
+    /// The position of one of the loop's arrays in the table.
     pub(super) fn buffer(&self, u: BufferId) -> i32 {
         self.buffer_places[&u] as i32
     }
 
-    /// Where a weight of the loop stands in the table.
+    /// The position of one of the loop's weights in the table.
     pub(super) fn weight(&self, w: WeightId) -> i32 {
         (self.buffers.len() + self.weight_places[&w]) as i32
     }
 
-    /// As the function reads them: bytes into the table of addresses, then into that of weights.
+    /// The table as the function reads it: byte offsets into the table of addresses, then into that of weights.
     pub(crate) fn table(&self) -> impl Iterator<Item = usize> + '_ {
         let weight = |w: &WeightId| w.index() * offset::WEIGHT_BYTES as usize;
         let buffers = self.buffers.iter().map(|u| 8 * u.index());
@@ -48,11 +48,12 @@ impl Names {
     }
 }
 
-/// Ops of one function, beyond which a loop's body is cut into parts: allocating registers takes longer than in proportion.
+/// Number of ops beyond which a loop's body is cut into several functions: register allocation takes more than
+/// proportional time.
 const MOST: usize = 1024;
 
-/// The parts of a loop, each a loop of some of its statements, which go through a step one after the other; the loop itself
-/// if it is short. What one statement tells another is in memory anyway.
+/// The parts of a loop, each a loop of some of its statements, which run one after another at each step; a short loop
+/// is its only part. Statements communicate through memory in any case.
 fn parts(l: &Loop) -> Vec<Loop> {
     let size = |s: &Stmt| match s {
         Stmt::Region(r) => r.instrs.len(),
@@ -80,8 +81,8 @@ fn parts(l: &Loop) -> Vec<Loop> {
     parts
 }
 
-/// All functions of a plan; and for each loop those of its parts, with what each is to be told. A function of one loop has the
-/// names in its code.
+/// All functions of a plan; and for each loop the functions of its parts, with the names for each. A function of a
+/// single loop has the names in its code.
 pub(crate) fn share(
     backend: &Backend<'_>,
     plan: &Plan,
@@ -90,7 +91,7 @@ pub(crate) fn share(
     let loops: Vec<Vec<Loop>> = plan.loops().into_iter().map(parts).collect();
     let parts: Vec<&Loop> = loops.iter().flatten().collect();
     let mut renamed: Vec<Renamed> = parts.iter().map(|l| plan.renamed(l)).collect();
-    // The parts of each form, the forms in the order in which they come.
+    // The parts of each form, in the order of the forms' first occurrence.
     let mut forms: Vec<Vec<usize>> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::default();
     for (i, r) in renamed.iter_mut().enumerate() {

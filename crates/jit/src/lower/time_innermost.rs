@@ -1,8 +1,8 @@
-//! Recurrences with time innermost: for each row, a tile of lanes goes through all steps of the range, the states in
-//! registers.
+//! Recurrences with time innermost: for each row, a tile of lanes runs through all steps of the range, with the states
+//! in registers.
 //!
-//! A tile is a cache line wide, or two, so that each line that it touches is used whole. Arrays without steps are read before the
-//! first step and written after the last.
+//! A tile is one or two cache lines wide, so that each line that it touches is used whole. Arrays without steps are
+//! read before the first step and written after the last.
 
 use cranelift::codegen::ir::BlockArg;
 use cranelift::prelude::*;
@@ -12,50 +12,50 @@ use retrograd_tape::Domain;
 use super::region::map;
 use super::{Code, Width, trusted};
 
-/// Vectors of 16 bytes in a tile: a line of 64 bytes.
+/// Vectors of 16 bytes per tile: a line of 64 bytes.
 const TILE: usize = 4;
 
-/// The same where each step has an activation to wait for before the next one can begin: it takes as many independent
-/// lanes to fill that time (an SRU's forward loop, H = 32, B = 1: 4.9 µs for 100 steps against 5.8).
+/// The same where each step waits for an activation before the next one can start: it takes this many independent lanes
+/// to fill that latency (an SRU's forward loop, H = 32, B = 1: 4.9 µs for 100 steps against 5.8).
 const DEEP_TILE: usize = 8;
 
-/// An array over steps as the loop reads or writes it: without the offset, which is a constant.
+/// An array over steps as the loop reads or writes it, without the offset, which is a constant.
 #[derive(Clone, Copy)]
 struct SteppedArray {
     view: View,
-    /// Each lane has its own number; else one number is repeated.
+    /// Whether each lane has its own number; else one number is repeated.
     lanes: bool,
-    /// Where it is at the first step, in the row.
+    /// Its address at the first step, in the row.
     at: Value,
     /// Bytes from step to step, in the loop's order.
     step: Value,
 }
 
-/// What goes through time.
+/// The loop over time.
 struct TimeLoop<'l> {
     region: &'l Region,
-    /// How many steps, and how many an iteration.
+    /// Number of steps, and steps per iteration.
     steps: Value,
     unroll: usize,
-    /// Vectors of a tile.
+    /// Vectors per tile.
     tile: usize,
-    /// Instructions whose values the next step may want, and which load has them there.
+    /// Instructions whose values the next step may read, and the load that reads them there.
     carried: Vec<(usize, Option<usize>)>,
     streams: Vec<SteppedArray>,
-    /// Where arrays without steps are, in the row.
+    /// Addresses of arrays without steps, in the row.
     fixed: Vec<(View, Value)>,
 }
 
 /// A tile of lanes.
 #[derive(Clone, Copy)]
 struct LaneTile {
-    /// Byte of its first lane.
+    /// Byte offset of its first lane.
     at: Value,
     width: Width,
     vectors: usize,
 }
 
-/// Where a loop is: every stream's address, and the carried values, vector by vector.
+/// The state of the loop: every stream's address, and the carried values, vector by vector.
 #[derive(Clone)]
 struct Now {
     left: Value,
@@ -72,7 +72,7 @@ impl Now {
             .collect()
     }
 
-    /// The same in the parameters of a block.
+    /// The same, taken from the parameters of a block.
     fn params(&self, params: &[Value]) -> Now {
         let (at, carried) = params[1..].split_at(self.at.len());
         Now {
@@ -84,7 +84,7 @@ impl Now {
 }
 
 impl Code<'_, '_> {
-    /// The whole of a recurrence with time innermost.
+    /// Lowers a recurrence with time innermost.
     pub(crate) fn time_innermost(&mut self, l: &Loop, carried: &[Carried]) {
         let ([Stmt::Region(r)], LoopKind::Recurrence { reverse }) = (l.body.as_slice(), l.kind)
         else {
@@ -130,7 +130,7 @@ impl Code<'_, '_> {
         }
         fixed.sort_unstable();
         fixed.dedup();
-        // A carried load of an array over steps is read once, where the first step would read it.
+        // A carried load of an array over steps is read from memory once, for the first step.
         let firsts: Vec<View> = carried
             .iter()
             .filter_map(|c| match r.instrs[c.load] {
@@ -176,7 +176,7 @@ impl Code<'_, '_> {
         });
     }
 
-    /// All lanes of a row: tiles, the vectors that remain together, then the lanes that remain one by one.
+    /// All lanes of a row: tiles, then the remaining vectors together, then the remaining lanes one by one.
     fn tiles(&mut self, lane_loop: &TimeLoop<'_>) {
         let (lanes, bytes) = (self.lane.lanes() as usize, i64::from(self.lane.bytes()));
         let vectors = lane_loop.region.lanes / lanes;
@@ -210,7 +210,7 @@ impl Code<'_, '_> {
         let plan = self.plan;
         let over_steps = |v: View| plan.buffers[v.buffer].domain == Domain::Step;
         let is_carried = |i: usize| lane_loop.carried.iter().any(|c| c.1 == Some(i));
-        // What no step changes, by instruction and vector.
+        // Loop-invariant values, by instruction and vector.
         let mut fixed: Vec<Option<Vec<Value>>> = Vec::with_capacity(r.instrs.len());
         let unchanging: Vec<bool> = (r.instrs.iter().enumerate())
             .map(|(i, x)| match x {
@@ -250,7 +250,7 @@ impl Code<'_, '_> {
             };
             now.carried.extend(start);
         }
-        // What remains of a row is not worth more code.
+        // The remainder of a row is not worth more code.
         let unroll = match tile.vectors == lane_loop.tile {
             true => lane_loop.unroll,
             false => 1,
@@ -273,7 +273,7 @@ impl Code<'_, '_> {
         }
     }
 
-    /// Turns of `unroll` steps for as long as there are as many left.
+    /// Iterations of `unroll` steps as long as that many are left.
     fn iterations(
         &mut self,
         lane_loop: &TimeLoop<'_>,
@@ -372,7 +372,7 @@ impl Code<'_, '_> {
         next
     }
 
-    /// Where a view is that has an address in the row.
+    /// The address in the row of a view that has one.
     fn fixed_address(&mut self, lane_loop: &TimeLoop<'_>, v: View) -> Value {
         let plain = View { offset: 0, ..v };
         let known = lane_loop.fixed.iter().find(|f| f.0 == plain);
@@ -381,7 +381,7 @@ impl Code<'_, '_> {
         self.b.ins().iadd_imm_s(at, offset)
     }
 
-    /// A tile's numbers of such a view.
+    /// A tile's numbers in such a view.
     fn load_fixed(&mut self, lane_loop: &TimeLoop<'_>, tile: LaneTile, v: View) -> Vec<Value> {
         let at = self.fixed_address(lane_loop, v);
         let at = self.b.ins().iadd(at, tile.at);
@@ -390,7 +390,7 @@ impl Code<'_, '_> {
             .collect()
     }
 
-    /// Vector `j` of a tile from `offset` numbers behind an address on.
+    /// Vector `j` of a tile, `offset` numbers after an address.
     fn load_at(&mut self, tile: LaneTile, j: usize, at: Value, offset: usize) -> Value {
         let far = self.far(j, offset);
         match tile.width {

@@ -1,4 +1,4 @@
-//! Unrolled loops over time: an iteration does several steps, and addresses advance from one to the next by a step's bytes.
+//! Unrolled loops over time: an iteration does several steps, and addresses advance by the bytes of one step.
 
 use cranelift::prelude::*;
 use retrograd_graph::plan::View;
@@ -6,18 +6,18 @@ use retrograd_tape::Domain;
 
 use super::Code;
 
-/// One iteration of an unrolled loop, as it is emitted step by step.
+/// One iteration of an unrolled loop, emitted step by step.
 pub(crate) struct Unrolled {
     /// Backward in time.
     reverse: bool,
-    /// The step of the iteration that is being emitted.
+    /// The current step of the iteration.
     step: usize,
-    /// Where each view is, without its offset, and at which step of the iteration.
+    /// The address of each view, without its offset, and the step of the iteration that it is for.
     at: Vec<(View, usize, Value)>,
 }
 
 impl Code<'_, '_> {
-    /// A loop over the steps of the range in their order, `unroll` of them an iteration, what remains one by one.
+    /// A loop over the steps of the range in their order, `unroll` of them per iteration, the remainder one by one.
     pub(super) fn over_steps(
         &mut self,
         unroll: usize,
@@ -64,7 +64,8 @@ impl Code<'_, '_> {
         self.count(lo, hi, reverse, body);
     }
 
-    /// Address of a view of an array over steps at the iteration's step, which is `t`: a step's bytes from where it was.
+    /// Address of a view of an array over steps at the iteration's current step, `t`: advanced by a step's bytes from
+    /// its last address.
     pub(super) fn unrolled_address(&mut self, domain: Domain, v: View, t: Value) -> Value {
         let plain = View { offset: 0, ..v };
         let iteration = self
@@ -94,7 +95,7 @@ impl Code<'_, '_> {
         self.b.ins().iadd_imm_s(at, offset)
     }
 
-    /// Bytes from a step to the next one in the loop's order, in a view's array.
+    /// Bytes from one step to the next, in the loop's order, in a view's array.
     pub(super) fn step_bytes(&mut self, v: View, reverse: bool) -> Value {
         let point = self.point(v);
         self.b

@@ -1,19 +1,18 @@
 //! Element-wise maths on 128-bit vectors, emitted as Cranelift IR.
 //!
-//! For the lowering of element-wise regions: [`Math`] wraps a `FunctionBuilder` and turns one op on one vector of
+//! Used by the lowering of element-wise regions: [`Math`] wraps a `FunctionBuilder` and turns one op on one vector of
 //! four `f32` or two `f64` ([`Lane`]) into a few branch-free instructions. Everything is emitted at the builder's
-//! current position; nothing is called, except by sine and cosine beyond their reduction's range (see
-//! [`Math::sin`]).
+//! current position; nothing is called, except by sine and cosine beyond their reduction's range (see [`Math::sin`]).
 //!
-//! What every function keeps:
+//! Every function guarantees:
 //! - a NaN in an operand is a NaN in the result, through every clamp (`pow(NaN, 0)` and `pow(1, NaN)`, which are 1 as
 //!   in `std`, and [`Math::select`], [`Math::lt`], [`Math::le`], [`Math::eq`] excepted);
 //! - ±∞, ±0 and subnormal operands and results behave as in `std`; nothing is flushed to zero;
 //! - the error stays below the constant beside the function ([`EXP_ULP`] and its siblings), in units of the last
 //!   place of the correctly rounded result, with and without fused multiply-add.
 //!
-//! Constants are `vconst`s, emitted anew by each op: with `opt_level = speed` Cranelift merges equal ones and takes
-//! them out of the loop.
+//! Constants are `vconst`s, emitted by each op: with `opt_level = speed` Cranelift merges equal ones and hoists them
+//! out of the loop.
 //!
 //! # Choosing instructions
 //!
@@ -38,8 +37,8 @@ pub use trig::{SIN_COS_FAST_F32, SIN_COS_FAST_F64, SIN_COS_ULP};
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
 
-/// Largest error of [`Math::softsign`], in ulp: half a one of the division, and of the sum up to half of its own, which is
-/// at most one of the quotient.
+/// Largest error of [`Math::softsign`], in ulp: half an ulp from the division, and up to half an ulp of the sum, which
+/// is at most one ulp of the quotient.
 pub const SOFTSIGN_ULP: f64 = 1.5;
 
 /// The element type of a 128-bit vector.
@@ -105,7 +104,7 @@ impl Lane {
         }
     }
 
-    /// 1.5·2^mantissa_bits: added to a small number it rounds that number to an integer.
+    /// 1.5·2^mantissa_bits: adding it to a small number rounds that number to an integer.
     fn magic(self) -> f64 {
         match self {
             Lane::F32 => 12_582_912.0,
@@ -124,16 +123,16 @@ impl Lane {
     /// `value`, rounded to the element type, as bits.
     fn bits(self, value: f64) -> u64 {
         match self {
-            // The rounding to the element type is what the caller asks for.
+            // The caller requests the rounding to the element type.
             Lane::F32 => u64::from((value as f32).to_bits()),
             Lane::F64 => value.to_bits(),
         }
     }
 }
 
-/// Whether `isa` multiplies and adds vectors in one instruction; the field `fma` of [`Math`].
+/// Whether `isa` has a fused multiply-add on vectors; the field `fma` of [`Math`].
 ///
-/// Where it does not, Cranelift's `fma` is a call for each element, so [`Math`] multiplies and adds instead.
+/// Without it, Cranelift's `fma` is a call for each element, so [`Math`] multiplies and adds instead.
 pub fn has_fma(isa: &dyn TargetIsa) -> bool {
     let set = |name| {
         isa.isa_flags()
@@ -151,7 +150,7 @@ pub fn has_fma(isa: &dyn TargetIsa) -> bool {
 ///
 /// Every operand and result is a vector of type [`Lane::vector_type`].
 pub struct Math<'a, 'f> {
-    /// Where the instructions go.
+    /// The builder that receives the instructions.
     pub b: &'a mut FunctionBuilder<'f>,
     /// The element type of operands and results.
     pub lane: Lane,
@@ -175,17 +174,18 @@ impl<'a, 'f> Math<'a, 'f> {
         Math { b, lane, fma }
     }
 
-    /// The vector at an address that is aligned to an element only, and `offset` bytes.
+    /// Loads the vector at `offset` bytes from an address that is aligned to an element only.
     ///
-    /// Operands from memory come from here. Before AVX, instructions want operands in memory at multiples of 16 bytes.
-    /// Cranelift knows that of most, loads what may lie elsewhere on its own, and folds all other loads into the instruction
-    /// that uses them; but packed compares are not marked, and fault (docs/UPSTREAM.md). So without AVX no load is
-    /// folded: it is one of integers, and its cast to floats, which is no instruction, stands between it and its user.
-    /// Nothing is lost, for nothing but aligned operands can be folded there.
+    /// All memory operands come from here. Before AVX, instructions require operands in memory to be aligned to 16
+    /// bytes. Cranelift knows that of most, uses a separate load for operands that may be unaligned, and folds all
+    /// other loads into the instruction that uses them; but packed compares are not marked, and fault
+    /// (docs/UPSTREAM.md). So without AVX no load is folded: the load is one of integers, and its cast to floats, which
+    /// is no instruction, separates it from its user. Nothing is lost, because only aligned operands could be folded
+    /// there.
     pub fn load(&mut self, at: Value, offset: i32) -> Value {
         let flags = MemFlagsData::new().with_notrap();
         let vector = self.lane.vector_type();
-        // On x86-64 a target has both AVX and FMA or neither; elsewhere there are no operands in memory.
+        // On x86-64 a target has both AVX and FMA or neither; elsewhere there are no memory operands.
         if self.fma {
             return self.b.ins().load(vector, flags, at, offset);
         }
@@ -194,7 +194,7 @@ impl<'a, 'f> Math<'a, 'f> {
         self.float_bits(bits)
     }
 
-    /// Stores a vector there.
+    /// Stores a vector at such an address.
     pub fn store(&mut self, x: Value, at: Value, offset: i32) {
         let flags = MemFlagsData::new().with_notrap();
         self.b.ins().store(flags, x, at, offset);
@@ -278,8 +278,9 @@ impl<'a, 'f> Math<'a, 'f> {
         self.b.ins().fabs(x)
     }
 
-    /// x, but 0 where |x| < 2⁻¹²⁶, the least normal number of single precision; NaN stays. Three instructions: in single precision
-    /// on integers, which take a cycle each where a comparison of floats takes three or more, for recurrences wait for them.
+    /// x, or 0 where |x| < 2⁻¹²⁶, the least normal number of single precision; NaN stays. Three instructions: in single
+    /// precision on integers, which take a cycle each where a comparison of floats takes three or more, because
+    /// recurrences wait for them.
     pub fn flush(&mut self, x: Value) -> Value {
         if self.lane == Lane::F64 {
             let least = self.constant(f64::from(f32::MIN_POSITIVE));
@@ -287,7 +288,7 @@ impl<'a, 'f> Math<'a, 'f> {
             let kept = self.compare(FloatCC::UnorderedOrGreaterThanOrEqual, size, least);
             return self.masked(kept, x);
         }
-        // Numbers below the least normal one have an exponent of zeros.
+        // Numbers below the least normal one have a zero exponent field.
         let ty = self.lane.int_vector_type();
         let bits = self.int_bits(x);
         let exponent = self.splat_bits(ty, u64::from(f32::INFINITY.to_bits()));

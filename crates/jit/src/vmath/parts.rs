@@ -1,4 +1,4 @@
-//! What the functions are made of: constants, casts, masks, clamps, polynomials.
+//! Building blocks of the functions: constants, casts, masks, clamps, polynomials.
 
 use super::Math;
 use cranelift::codegen::ir::{ConstantData, Endianness};

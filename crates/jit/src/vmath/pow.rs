@@ -1,8 +1,8 @@
 //! xʸ = ±e^(y·ln|x|).
 //!
-//! An error of y·ln|x|, up to 745, is a relative error of the result, so ln|x| needs more bits than the result has:
-//! in `f32` it is taken in `f64`, two halves of the vector after each other; in `f64` as an unevaluated sum of two
-//! `f64` (double-double; the building blocks are those of Dekker 1971).
+//! An error of y·ln|x|, up to 745, is a relative error of the result, so ln|x| needs more bits than the result has: in
+//! `f32` it is computed in `f64`, one half of the vector after the other; in `f64` as an unevaluated sum of two `f64`
+//! (double-double; the building blocks are those of Dekker 1971).
 
 use super::exp::ln2_parts;
 use super::{Lane, Math};
@@ -47,7 +47,7 @@ impl Math<'_, '_> {
         let high = self.ln_edges(x, high);
         let (product, error) = self.two_product(y, high);
         let tail = self.fma(y, low, error);
-        // Where the product is infinite or NaN its error is NaN; and far out it doesn't matter.
+        // If the product is infinite or NaN, its error is NaN; and far out the error does not matter.
         let bound = self.constant(1024.0);
         let size = self.abs(product);
         let inside = self.compare(FloatCC::LessThan, size, bound);
@@ -137,7 +137,7 @@ impl Math<'_, '_> {
         let sign = self.sign_of(x);
         let sign = self.masked(odd, sign);
         let power = self.b.ins().bxor(power, sign);
-        // −∞ < x < 0 with a broken y: ones are a NaN.
+        // −∞ < x < 0 with a non-integer y: all ones is a NaN.
         let minus_infinity = self.constant(f64::NEG_INFINITY);
         let negative = self.compare(FloatCC::LessThan, x, zero);
         let finite = self.compare(FloatCC::LessThan, minus_infinity, x);

@@ -4,13 +4,13 @@
 //! n = round(x/π + ½): one odd polynomial on |r| ≤ π/2 serves both (a minimax fit of our own), and the sign is the
 //! parity of n.
 //!
-//! π is subtracted in parts (Cody & Waite 1980, ch. 8). With fused multiply-add three parts of full length do: as long as
-//! the difference is not yet small it is exact, being a multiple of the first part's last place. Without it the
-//! parts are short enough for exact products; in `f32` the reduction then goes through `f64`. Every part is rounded
-//! down, so that all are positive and n = 0 leaves −0 what it is.
+//! π is subtracted in parts (Cody & Waite 1980, ch. 8). With fused multiply-add, three parts of full length suffice:
+//! until the difference is small it is exact, being a multiple of the first part's last place. Without it, the parts
+//! are short enough for exact products; in `f32` the reduction then uses `f64`. Every part is rounded down, so that all
+//! are positive and n = 0 preserves −0.
 //!
 //! Beyond [`SIN_COS_FAST_F32`] and [`SIN_COS_FAST_F64`] a cold block calls `std` (which reduces by Payne & Hanek's
-//! method) for the vector: one branch, taken only if an element is so large or infinite.
+//! method) for the vector: one branch, taken only if an element is that large or infinite.
 
 use super::{Lane, Math};
 use cranelift::codegen::ir::{BlockArg, InstBuilder, SigRef};
@@ -18,8 +18,8 @@ use cranelift::codegen::isa::CallConv;
 use cranelift::prelude::*;
 use std::f64::consts::FRAC_1_PI;
 
-/// Largest error of [`Math::sin`] and [`Math::cos`], in ulp, for every operand. Measured: 2.45 (every `f32`), 2.77 without fused multiply-add, 2.00 and
-/// the reference's 0.56 (4·10⁶ `f64`).
+/// Largest error of [`Math::sin`] and [`Math::cos`], in ulp, for every operand. Measured: 2.45 (every `f32`), 2.77
+/// without fused multiply-add, 2.00 and the reference's 0.56 (4·10⁶ `f64`).
 pub const SIN_COS_ULP: f64 = 3.0;
 /// Up to this |x| no call is made in `f32`.
 pub const SIN_COS_FAST_F32: f64 = 65_536.0;
@@ -113,7 +113,7 @@ impl Math<'_, '_> {
         result
     }
 
-    /// (r, an integer whose last bit says that the sign is to change).
+    /// (r, an integer whose lowest bit says whether to change the sign).
     fn reduce_by_pi(&mut self, x: Value, function: SinOrCos) -> (Value, Value) {
         let rounder = self.constant(self.lane.magic());
         let per_pi = self.constant(FRAC_1_PI);

@@ -1,5 +1,4 @@
-//! What random programs hold that each purpose is really compared on: every op over every domain that the purpose has, in like
-//! shares.
+//! Random programs really exercise each purpose: every op over every domain that the purpose has, in similar shares.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! One program on each engine: its outputs, gradients among them, by name.
+//! One program on each engine: its outputs, including gradients, by name.
 
 use retrograd_graph::passes::{self, Refused};
 use retrograd_graph::plan::{Blocking, Plan, plan};

@@ -1,5 +1,6 @@
-//! Products of parameters, and of what each row has, with each other. Their derivatives are outer products that sum over nothing, or over rows
-//! alone: they were joined as weight gradients are, and cut into outputs that only a sum over points can be cut into.
+//! Products of parameters, and of values of each row, with each other. Their derivatives are outer products that sum
+//! over nothing, or over rows alone: they were joined like weight gradients, and cut into outputs as only a sum over
+//! points can be.
 
 use retrograd_graph::Options;
 use retrograd_tape::{Domain, InputRole, Map, Op, Recorder, Shape, Tape, Var};

@@ -1,4 +1,4 @@
-//! Errors in ulp, and where to look for them.
+//! Errors in ulp, and the operands to measure them at.
 
 use super::kernel::Kernel;
 use super::reference::pseudo_random;

@@ -1,4 +1,4 @@
-//! References of about 100 bits: double-double arithmetic and the functions made of it.
+//! References of about 100 bits: double-double arithmetic and functions built on it.
 
 /// An unevaluated sum of two `f64`, the second below half an ulp of the first, times 2^`scale`.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use crate::passes::simplify::{concat, slice};
 pub(super) fn gradients(g: &Graph, distribute: bool) -> Graph {
     let c = classes(g, distribute);
     let order = g.order();
-    // The δ that already stand side by side, as a product joined them.
+    // The δ that already lie side by side because a product joined them.
     let mut place: HashMap<Value, usize> = HashMap::default();
     for &v in order
         .iter()
@@ -29,7 +29,7 @@ pub(super) fn gradients(g: &Graph, distribute: bool) -> Graph {
             continue;
         };
         let xs = g.operands(v);
-        // What sums over nothing is no weight gradient: joining it would save no product.
+        // A gradient that sums over nothing is no weight gradient: joining it would save no product.
         if !matches!(g.op_of(xs[0]), Op::Map(_)) || !sums_over_points(g, v) {
             continue;
         }
@@ -53,7 +53,7 @@ pub(super) fn gradients(g: &Graph, distribute: bool) -> Graph {
     })
 }
 
-/// The sum over time and batch of a part of a joined δ is a part of the sum of all of it.
+/// Replaces the sum over time and batch of a part of a joined δ by a part of the sum of all of it.
 pub(super) fn bias_gradients(g: &Graph) -> Graph {
     let mut home: HashMap<Value, (Value, usize)> = HashMap::default();
     for v in g.order() {
@@ -85,7 +85,7 @@ pub(super) fn bias_gradients(g: &Graph) -> Graph {
     rewrite(g, &mut rule)
 }
 
-/// Copies what is wanted. What a joined δ depends on holds no sum of it.
+/// Copies what is requested. The operands of a joined δ contain no sum of it.
 struct Unchanged;
 impl Rewrite for Unchanged {
     fn rewrite(&mut self, _: &mut Rebuild<'_>, _: Value) -> Option<Value> {

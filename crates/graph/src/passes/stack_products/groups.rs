@@ -1,4 +1,4 @@
-//! Groups of nodes that can be computed together, and the one node that stands for each.
+//! Groups of nodes that can be computed together, and the one node that replaces each.
 
 use std::hash::Hash;
 
@@ -16,7 +16,7 @@ pub(super) fn classes(g: &Graph, distribute: bool) -> Components {
     if distribute { fine } else { coarsest(g, &fine) }
 }
 
-/// Values grouped by a key, the groups in the order in which their first member came.
+/// Values grouped by a key; the groups are in the order of their first members.
 pub(super) struct InsertionOrder<K, V>(pub(super) Vec<(K, Vec<V>)>, HashMap<K, usize>);
 
 impl<K: Clone + Eq + Hash, V> InsertionOrder<K, V> {
@@ -33,7 +33,7 @@ impl<K: Clone + Eq + Hash, V> InsertionOrder<K, V> {
     }
 }
 
-/// A product of a weight matrix with a vector: transposed or not, matrix, vector.
+/// The parts of a product of a weight matrix with a vector: transposed or not, matrix, vector.
 pub(super) fn weight_product(g: &Graph, v: Value) -> Option<(bool, Value, Value)> {
     let Op::MatVec { transposed } = *g.op_of(v) else {
         return None;
@@ -43,17 +43,17 @@ pub(super) fn weight_product(g: &Graph, v: Value) -> Option<(bool, Value, Value)
     weighs.then_some((transposed, xs[0], xs[1]))
 }
 
-/// Operations a node that finding out what may be fused takes at most.
+/// Maximal number of operations per node spent on finding out what may be stacked.
 const EACH: usize = 64;
 
 pub(super) fn allowance(g: &Graph) -> Allowance {
     Allowance::of((1 << 18) + EACH * g.len())
 }
 
-/// Groups whose members can be computed together: none depends on another of its group, values carried by delays included, be it
-/// by way of groups that come before, which are computed together too. `own` is the operand that a member does not share
-/// with the others. Searched from both ends in turn: what weights depend on is little, and so is what depends on a
-/// gradient. Where finding out takes too long, a group is left out.
+/// The groups whose members can be computed together: no member depends on another of its group, values carried by
+/// delays included, even through earlier groups, which are computed together too. `own` is the operand that a member
+/// does not share with the others. The search alternates between both ends: weights depend on little, and little
+/// depends on a gradient. A group whose search takes too long is left out.
 pub(super) fn independent(
     g: &Graph,
     groups: impl Iterator<Item = Vec<Value>>,
@@ -72,8 +72,8 @@ pub(super) fn independent(
     kept
 }
 
-/// True if none of the members is among what `from` depends on, where the members of each of the `kept` groups depend on each
-/// other.
+/// True if `from` depends on none of the members, where the members of each of the `kept` groups count as depending on
+/// each other.
 pub(super) fn are_apart(
     g: &Graph,
     members: &[Value],
@@ -112,16 +112,16 @@ pub(super) fn are_apart(
     true
 }
 
-/// A set of nodes that are replaced together: each member becomes a slice of one node.
+/// Nodes that are replaced together: each member becomes a slice of one node.
 pub(super) struct Together<'g, F> {
-    /// For each member: its group.
+    /// The group of each member.
     group_of: HashMap<Value, usize>,
     groups: Vec<Vec<Value>>,
     done: Vec<Option<Value>>,
-    /// For each member: where it begins in the one node.
+    /// Each member's offset in the one node.
     start: HashMap<Value, usize>,
     axis: usize,
-    /// The one node, from the new values of all members' operands.
+    /// Builds the one node from the new values of all members' operands.
     make: F,
     g: &'g Graph,
 }

@@ -9,8 +9,8 @@ use crate::passes::components::Components;
 use crate::passes::simplify::concat;
 use crate::work::Allowance;
 
-/// Which activation a product feeds: the first nonlinear op on a path of sums, products and slices. None if it takes too
-/// long to find out.
+/// The activation that a product feeds: the first nonlinear op on a path of sums, products and slices; none if the
+/// search takes too long.
 pub(super) fn activation(g: &Graph, v: Value, left: &mut Allowance) -> usize {
     let mut level = vec![v];
     let mut seen: HashSet<Value> = HashSet::default();
@@ -38,7 +38,7 @@ pub(super) fn activation(g: &Graph, v: Value, left: &mut Allowance) -> usize {
     0
 }
 
-/// Products that can be stacked: same operand, orientation and component. Each group in the order of its stack.
+/// Products that can be stacked: same operand, orientation and component. Each group is in stacking order.
 pub(super) fn stackable(g: &Graph, c: &Components) -> Vec<Vec<Value>> {
     let order = g.order();
     let mut groups = InsertionOrder::new();
@@ -74,10 +74,10 @@ pub(super) fn stacks(g: &Graph, distribute: bool) -> Graph {
     })
 }
 
-/// Sums of slices of two stacks, or of a stack's slices and biases, part by part, become slices of one sum. Repeated for
-/// further stacks, so many as one sum may have.
+/// Sums of slices of two stacks, or of a stack's slices and biases, part by part, become slices of one sum. Repeated
+/// for further stacks, as one sum may have several.
 pub(super) fn add_stacks(g: Graph) -> Graph {
-    /// More stacks are added up as they are.
+    /// Further stacks are added without being merged.
     const ROUNDS: usize = 32;
     let mut g = g;
     for _ in 0..ROUNDS {
@@ -89,9 +89,9 @@ pub(super) fn add_stacks(g: Graph) -> Graph {
     g
 }
 
-/// One more stack for each sum, if there is one.
+/// Merges one more stack into each sum, if there is one.
 pub(super) fn add_stack(g: &Graph) -> Option<Graph> {
-    // What is added to each stack: another, or a bias for each part.
+    // What is added to each stack: another stack, or a bias for each part.
     let mut groups = InsertionOrder::new();
     let part = |x: Value| match g.op_of(x) {
         Op::Slice { axis: 0, start, .. } => Some((*start, g.operands(x)[0])),
@@ -119,7 +119,7 @@ pub(super) fn add_stack(g: &Graph) -> Option<Graph> {
         };
         groups.add((p, other), (start, v));
     }
-    // Only whole stacks: something is added to every part, and to nothing else of it.
+    // Only whole stacks: every part has an addend, and no other slice of the stack has one.
     let groups = groups.0.into_iter().filter_map(|((p, q), mut parts)| {
         parts.sort_unstable();
         let total: usize = parts.iter().map(|&(_, v)| g.node(v).ty.shape.len()).sum();

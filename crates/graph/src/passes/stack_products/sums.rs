@@ -1,4 +1,4 @@
-//! Sums in order, and one product in place of products that are summed.
+//! Ordering sums, and joining products that are summed.
 
 use retrograd_tape::{Algebra, Domain, Map, Op, Value};
 use rustc_hash::FxHashMap as HashMap;
@@ -14,7 +14,7 @@ pub(super) fn sums(g: &Graph, distribute: bool) -> Graph {
     let c = classes(g, distribute);
     let order = g.order().into_iter();
     let place: HashMap<Value, usize> = order.enumerate().map(|(i, v)| (v, i)).collect();
-    // Where a matrix stands in the forward stack: its transpose joins in the same order.
+    // The position of a matrix in the forward stack: its transpose joins in the same order.
     let mut rank: HashMap<Value, usize> = HashMap::default();
     for group in stackable(g, &c) {
         for (i, &v) in group.iter().enumerate() {
@@ -53,7 +53,8 @@ pub(super) fn sums(g: &Graph, distribute: bool) -> Graph {
             });
             joined.push((class, join(r, &group)));
         }
-        // A stable order: what a hoisted product can begin with stands behind it, what the loop adds comes last.
+        // A stable order: terms that a hoisted product can start from come right after it, terms that the loop adds
+        // come last.
         let bias = |t: Value| g.node(t).ty.domain == Domain::Once;
         let (biases, rest): (Vec<Value>, Vec<Value>) = rest.into_iter().partition(|&t| bias(t));
         joined.sort_by_key(|(class, _)| *class);
@@ -62,7 +63,7 @@ pub(super) fn sums(g: &Graph, distribute: bool) -> Graph {
             .partition(|(class, _)| *class == Class::Parallel);
         let mut all: Vec<Value> = hoisted.into_iter().map(|(_, p)| p).collect();
         let biases: Vec<Value> = biases.into_iter().map(|t| r.get(t)).collect();
-        // Several biases are one, made once.
+        // Several biases become one, computed once.
         let bias = biases.into_iter().reduce(|a, b| r.new.map2(Map::Add, a, b));
         let (before, after) = if all.is_empty() {
             (None, bias)
@@ -91,8 +92,9 @@ fn flatten(g: &Graph, v: Value, inner: &dyn Fn(Value) -> bool, out: &mut Vec<Val
     }
 }
 
-/// Groups the summed products whose operands can stand side by side in one array: results of element-wise ops of one
-/// component that no delay reads. All others would have to be copied there, which pays where it saves a product a step.
+/// Groups the summed products whose operands can lie side by side in one array: results of element-wise ops of one
+/// component that no delay reads. All others would have to be copied there, which pays where it saves one product per
+/// step.
 fn joinable(g: &Graph, c: &Components, products: &[Value], distribute: bool) -> Vec<Vec<Value>> {
     let mut groups = InsertionOrder::new();
     for &p in products {
@@ -103,7 +105,7 @@ fn joinable(g: &Graph, c: &Components, products: &[Value], distribute: bool) -> 
         let single = g.users(p).count() == 1 && !g.is_output(p);
         let in_place = matches!(g.op_of(x), Op::Map(_)) && !delayed;
         let free = single && (in_place || !distribute);
-        // What cannot be joined is a group of its own.
+        // A product that cannot be joined is a group of its own.
         let alone = (!free).then_some(p);
         groups.add((transposed, c.class(p), c.class(x), alone), p);
     }

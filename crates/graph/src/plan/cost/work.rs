@@ -1,4 +1,4 @@
-//! Kinds of work, and what each asks of the machine.
+//! Kinds of work, and the cost of each.
 
 use retrograd_tape::Map;
 
@@ -8,30 +8,30 @@ use crate::plan::cycles::Effort;
 /// Work of one kind, done a number of times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CostTask {
-    /// How often.
+    /// Number of repetitions.
     pub times: usize,
-    /// What.
+    /// The work of each.
     pub work: Work,
 }
 
 /// One call of a kernel, or one lane loop of emitted code over the rows of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
-    /// `rows` rows of `inner` numbers by a weight of `inner` × `outer`; with the weight packed, unless it is for one row.
+    /// `rows` rows of `inner` numbers times a weight of `inner` × `outer`, packed unless it is for one row.
     Product {
         /// Number of the weight in the plan.
         weight: WeightId,
         /// Rows at once.
         rows: usize,
-        /// Numbers read a row.
+        /// Numbers read per row.
         inner: usize,
-        /// Numbers written a row.
+        /// Numbers written per row.
         outer: usize,
-        /// The weight lies packed.
+        /// Whether the weight is packed.
         packed: bool,
-        /// Its transpose is used.
+        /// Whether its transpose is used.
         transposed: bool,
-        /// It is called by a loop, at every step.
+        /// Whether a loop calls it at every step.
         inside: bool,
     },
     /// Σ δ xᵀ over `terms` points, for right-hand sides of `cols` numbers together.
@@ -43,45 +43,45 @@ pub enum Work {
         /// Numbers of all right-hand sides.
         cols: usize,
     },
-    /// A weight of so many numbers is packed.
+    /// Packing a weight of this size.
     Pack {
         /// Numbers.
         numbers: usize,
     },
     /// An activation by a wide kernel.
     Activate {
-        /// Which.
+        /// The activation.
         map: Map,
         /// Rows at once.
         rows: usize,
-        /// Numbers a row.
+        /// Numbers per row.
         len: usize,
     },
     /// Emitted element-wise code over rows of `lanes` numbers.
     LaneLoop {
         /// Rows.
         rows: usize,
-        /// Numbers a row.
+        /// Numbers per row.
         lanes: usize,
-        /// Loads a lane.
+        /// Loads per lane.
         loads: usize,
-        /// Stores a lane.
+        /// Stores per lane.
         stores: usize,
-        /// Ops a lane.
+        /// Ops per lane.
         ops: Vec<Map>,
-        /// Sums over all lanes.
+        /// Folds over all lanes.
         folds: usize,
     },
-    /// Emitted code over a matrix of each row's own: `numbers` multiply-adds, copies or stores a row.
+    /// Emitted code over a matrix that each row has of its own: `numbers` multiply-adds, copies or stores per row.
     Matrix {
         /// Rows.
         rows: usize,
-        /// Numbers a row.
+        /// Numbers per row.
         numbers: usize,
-        /// FLOPs a number: 2 for a product, 1 for an outer product, 0 for a copy.
+        /// FLOPs per number: 2 for a product, 1 for an outer product, 0 for a copy.
         flops: usize,
     },
-    /// `points` vectors of `len` numbers are added up.
+    /// Adding up `points` vectors of `len` numbers.
     Sum {
         /// Vectors.
         points: usize,
@@ -91,7 +91,7 @@ pub enum Work {
 }
 
 impl Work {
-    /// FLOPs of products, a multiply-add counting two. Element-wise work has none: see [`Work::ops`].
+    /// FLOPs of products; a multiply-add counts as two. Element-wise work has none: see [`Work::ops`].
     pub fn flops(&self) -> usize {
         match *self {
             Work::Product {
@@ -110,7 +110,7 @@ impl Work {
         }
     }
 
-    /// Element-wise ops, an activation counting one.
+    /// Element-wise ops; an activation counts as one.
     pub fn ops(&self) -> usize {
         match self {
             Work::Activate { rows, len, .. } => rows * len,
@@ -128,7 +128,7 @@ impl Work {
         }
     }
 
-    /// Numbers read and written, those of a weight once a call.
+    /// Numbers read and written; those of a weight are counted once per call.
     pub fn numbers(&self) -> usize {
         match *self {
             Work::Product {
@@ -149,9 +149,9 @@ impl Work {
         }
     }
 
-    /// What it costs in numbers stored and loaded: element-wise ops that take about as long as it does.
+    /// The cost in units of numbers stored and loaded: element-wise ops that take about as long count the same.
     pub fn effort(&self, cost: Effort) -> usize {
-        // What is off by more than a rounding or two is a polynomial.
+        // An op with an error of more than a rounding or two is a polynomial.
         let op = |m: &Map| {
             if m.row().ulp > 2.0 {
                 cost.polynomial

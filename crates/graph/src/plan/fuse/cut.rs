@@ -1,4 +1,4 @@
-//! Consumers: which readers of a recurrence leave least to store if they are computed in it, as a minimum cut.
+//! Consumers: the readers of a recurrence that leave least to store if computed in it, found by a minimum cut.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,12 +12,12 @@ use super::network::{Classes, Net, Via};
 use crate::passes::components::Class;
 use crate::work::Allowance;
 
-/// More than any cut costs.
+/// Greater than the cost of any cut.
 const NEVER: usize = usize::MAX >> 16;
 
 impl Net<'_, '_> {
-    /// The readers of recurrence `k` that leave least to store if they are computed in it: the fewest of them. Nothing if it
-    /// takes too long to find them.
+    /// The readers of recurrence `k` that leave least to store if they are computed in it, the smallest such set. Empty
+    /// if the search takes too long.
     pub(super) fn consumers(
         &self,
         class: &Classes,
@@ -36,7 +36,7 @@ impl Net<'_, '_> {
         let joins = |v: &Value| self.is_pointwise(*v) && class.of(*v) == Class::Parallel;
         let mut taken: Vec<Value> = below.all.iter().copied().filter(joins).collect();
         taken.iter().for_each(|v| inside[v.index()] = true);
-        // What reads something of the recurrence that comes about elsewhere, or later, stays where it is.
+        // A value that reads something of the recurrence computed elsewhere, or later, stays where it is.
         loop {
             let before = taken.len();
             if !left.spend(before) {
@@ -62,7 +62,7 @@ impl Net<'_, '_> {
         Some(taken)
     }
 
-    /// Which of `taken` are on the recurrence's side of the minimum cut.
+    /// The values of `taken` that are on the recurrence's side of the minimum cut.
     fn cut(
         &self,
         class: &Classes,
@@ -73,7 +73,7 @@ impl Net<'_, '_> {
         let f = self.f;
         let reverse = f.components.reverse[k];
         let members = &class.members[k];
-        // Two nodes a value: it is computed in the loop, and nothing outside needs it.
+        // Two nodes per value: it is computed in the loop, and nothing outside needs it.
         let mut net: DiGraph<(), usize> = DiGraph::new();
         let (source, sink) = (net.add_node(()), net.add_node(()));
         let mut node: HashMap<Value, (NodeIndex, NodeIndex)> = HashMap::new();
@@ -97,7 +97,7 @@ impl Net<'_, '_> {
                             net.add_edge(local, read, NEVER);
                         }
                     }
-                    // What leaves at the end is in the last step's array.
+                    // A value leaving at the end is in the last step's array.
                     (Via::Boundary(_), _) => leaves |= long,
                     _ => leaves = true,
                 }
@@ -125,13 +125,13 @@ impl Net<'_, '_> {
                 net.add_edge(made, local, f.len(v));
             }
         }
-        // A flow goes over every edge a few times, and each of its paths tries the source's edges from the first on.
+        // A flow visits every edge a few times, and each of its paths tries the source's edges from the first on.
         let paths = members.len() * taken.len() / 8;
         if !left.spend(8 * (net.node_count() + net.edge_count()) + paths) {
             return None;
         }
         let (_, flows) = dinics(&net, source, sink);
-        // The side of the source: what can still be reached from it.
+        // The source's side: the nodes that can still be reached from it.
         let mut reached: HashSet<NodeIndex> = HashSet::from([source]);
         let mut work = vec![source];
         while let Some(n) = work.pop() {

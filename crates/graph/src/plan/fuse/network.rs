@@ -1,4 +1,4 @@
-//! Who reads what, views looked through, and what a choice of loops leaves to be stored for all steps.
+//! Readers and operands with views resolved, and the numbers that a choice of loops must store for all steps.
 
 use std::collections::HashSet;
 
@@ -8,16 +8,16 @@ use crate::passes::components::Class;
 use crate::plan::build::{Classified, LoweringKind};
 use crate::work::Allowance;
 
-/// How a value gets to its reader.
+/// How a value reaches its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Via {
     /// At the same point.
     Here,
     /// At another step.
     Delay(i32),
-    /// As it leaves at an end of the sequence.
+    /// As a value leaving at an end of the sequence.
     Boundary(i32),
-    /// As what a delay begins with.
+    /// As the initial value of a delay.
     Init,
 }
 
@@ -28,9 +28,9 @@ pub(super) struct Link {
     pub(super) via: Via,
 }
 
-/// What can be got to from some values.
+/// The values reachable from some values.
 pub(super) struct Reached {
-    /// By index of the value.
+    /// Indexed by value.
     pub(super) seen: Vec<bool>,
     /// In order.
     pub(super) all: Vec<Value>,
@@ -42,12 +42,12 @@ impl Reached {
     }
 }
 
-/// Where everything is computed.
+/// The class that each value is computed in.
 #[derive(Clone)]
 pub(super) struct Classes {
-    /// By index of the value.
+    /// Indexed by value.
     pub(super) class: Vec<Class>,
-    /// What each recurrence computes, in order.
+    /// The values that each recurrence computes, in order.
     pub(super) members: Vec<Vec<Value>>,
 }
 
@@ -56,7 +56,7 @@ impl Classes {
         self.class[v.index()]
     }
 
-    /// These values join recurrence `k`, whatever they were in.
+    /// Moves these values to recurrence `k` from wherever they were.
     pub(super) fn put(&mut self, net: &Net<'_, '_>, joined: &[Value], k: usize) {
         let mut from: Vec<usize> = Vec::new();
         for &v in joined {
@@ -81,13 +81,13 @@ impl Classes {
 
 pub(super) struct Net<'f, 'g> {
     pub(super) f: &'f Classified<'g>,
-    /// By index of the value, as all of these: where it stands in the order.
+    /// Indexed by value, like all vectors here: the position in the order.
     pub(super) place: Vec<usize>,
-    /// What each computed value reads, views looked through.
+    /// The operands of each computed value, with views resolved.
     pub(super) reads: Vec<Vec<Link>>,
-    /// What reads it.
+    /// Its readers.
     pub(super) readers: Vec<Vec<Link>>,
-    /// It is computed.
+    /// Whether it is computed.
     pub(super) computed: Vec<bool>,
 }
 
@@ -131,7 +131,7 @@ impl<'f, 'g> Net<'f, 'g> {
         net
     }
 
-    /// As distribution leaves it.
+    /// The classes after distribution.
     pub(super) fn apart(&self) -> Classes {
         let f = self.f;
         let mut class = Classes {
@@ -157,7 +157,7 @@ impl<'f, 'g> Net<'f, 'g> {
         &self.readers[v.index()]
     }
 
-    /// Work over steps that can be done point by point.
+    /// True for work over steps that can be done point by point.
     pub(super) fn is_pointwise(&self, v: Value) -> bool {
         let how = self.f.lowering(v);
         matches!(
@@ -166,7 +166,7 @@ impl<'f, 'g> Net<'f, 'g> {
         ) && self.f.domain(v) == Domain::Step
     }
 
-    /// These values and all that is computed from them, in order; a loop counts as a whole. Nothing if that is too much.
+    /// These values and all that is computed from them, in order; a loop counts as a whole. None if that is too much.
     pub(super) fn reached<'n>(
         &'n self,
         class: &Classes,
@@ -203,7 +203,7 @@ impl<'f, 'g> Net<'f, 'g> {
         Some(Reached { seen, all })
     }
 
-    /// True if a loop in this direction has the value when its reader wants it.
+    /// True if a loop in this direction has the value when its reader needs it.
     pub(super) fn in_time(via: Via, reverse: bool) -> bool {
         match via {
             Via::Here => true,
@@ -212,7 +212,7 @@ impl<'f, 'g> Net<'f, 'g> {
         }
     }
 
-    /// A read for which one step's array is not enough.
+    /// True for a read for which an array of one step is not enough.
     pub(super) fn is_long(&self, via: Via, reverse: bool) -> bool {
         let one_step = if reverse { -1 } else { 1 };
         matches!(via, Via::Delay(d) | Via::Boundary(d) if d != one_step)
@@ -250,7 +250,7 @@ impl<'f, 'g> Net<'f, 'g> {
         }
     }
 
-    /// True if a value of a recurrence lives in a concatenation beside it that is stored for all steps.
+    /// True if a value of a recurrence is stored in a concatenation beside it that is stored for all steps.
     pub(super) fn is_part(&self, class: &Classes, v: Value) -> bool {
         let f = self.f;
         let own = class.of(v);
@@ -262,13 +262,13 @@ impl<'f, 'g> Net<'f, 'g> {
             .any(|l| f.g.is_output(l.at) || self.readers(l.at).iter().any(leaves))
     }
 
-    /// Numbers that are stored a row and step, by what is known before anything is scheduled.
+    /// Numbers stored per row and step, as far as is known before scheduling.
     pub(super) fn stored(&self, class: &Classes) -> usize {
         let all = self.f.order.iter();
         all.map(|&v| self.stored_of(class, v)).sum()
     }
 
-    /// Those of a value.
+    /// The stored numbers of one value.
     pub(super) fn stored_of(&self, class: &Classes, v: Value) -> usize {
         let f = self.f;
         if f.domain(v) != Domain::Step || !self.computed[v.index()] {

@@ -1,4 +1,4 @@
-//! What is done at one point of a loop.
+//! The work at one point of a loop.
 
 use retrograd_tape::{Real, Reduction};
 
@@ -94,8 +94,8 @@ impl<T: Real> PlanRun<'_, T> {
         }
     }
 
-    /// For each vector of lanes all loads come before all stores; single numbers are loaded before the lane loop, and folds
-    /// stored after it.
+    /// For each vector of lanes, all loads come before all stores; single numbers are loaded before the lane loop, and
+    /// folds stored after it.
     fn region(&mut self, r: &Region, p: StepAndRow) {
         let fixed = self.fixed(r, p);
         let mut folds: Vec<T> = r.folds.iter().map(|(fold, ..)| start(*fold)).collect();
@@ -124,7 +124,7 @@ impl<T: Real> PlanRun<'_, T> {
         }
     }
 
-    /// What is the same in all lanes of a point, by instruction.
+    /// The instructions with the same value in all lanes of a point, indexed by instruction.
     pub(super) fn fixed(&self, r: &Region, p: StepAndRow) -> Vec<Option<T>> {
         (r.instrs.iter())
             .map(|instr| match instr {
@@ -135,7 +135,7 @@ impl<T: Real> PlanRun<'_, T> {
             .collect()
     }
 
-    /// The values of all instructions in one lane; those that are fixed are given.
+    /// The values of all instructions in one lane; `fixed` has those that are the same in all lanes.
     pub(super) fn lane(&self, r: &Region, fixed: &[Option<T>], p: StepAndRow, i: usize) -> Vec<T> {
         let mut values: Vec<T> = Vec::with_capacity(r.instrs.len());
         for (instr, fixed) in r.instrs.iter().zip(fixed) {
@@ -161,7 +161,7 @@ fn start<T: Real>(fold: Fold) -> T {
     }
 }
 
-/// The greater number; NaN if there is one.
+/// The greater number; NaN if either is NaN.
 fn greater<T: Real>(a: T, b: T) -> T {
     if a.is_nan() || a > b { a } else { b }
 }

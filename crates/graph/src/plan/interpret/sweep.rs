@@ -1,5 +1,5 @@
-//! Sweeps, a block of steps at a time. Arrays have room for all steps here; what a plan keeps for one block only is
-//! overwritten with NaN when the block is over, so that nobody can have read it later.
+//! Sweeps, one block of steps at a time. Arrays have room for all steps here; an array that the plan keeps for one
+//! block only is overwritten with NaN when the block is over, so that a later read shows.
 
 use std::ops::Range;
 
@@ -48,7 +48,7 @@ impl<T: Real> PlanRun<'_, T> {
         let number = self.plan.memory.replays.iter().position(|r| r == replay);
         let kept = self.kept[&(number.expect("one of the plan's"), steps.start)].clone();
         let (reverse, items) = self.plan.sweeps().nth(replay.sweep).expect("its sweep");
-        // Nothing is left of what the sweep made the first time, or for the block before.
+        // Discards what the sweep computed the first time, or for the previous block.
         self.forget(replay.sweep, reverse, &(0..0));
         for ((u, at), values) in self.states(replay, &steps).into_iter().zip(kept) {
             self.arrays[u][at].copy_from_slice(&values);
@@ -58,7 +58,7 @@ impl<T: Real> PlanRun<'_, T> {
         }
     }
 
-    /// Overwrites what arrays that keep one block of a sweep keep, but the boundary steps that a block begins with.
+    /// Overwrites the arrays that keep one block of a sweep, except the boundary steps that a block starts from.
     fn forget(&mut self, sweep: usize, reverse: bool, block: &Range<usize>) {
         let layout = self.layout();
         for (u, x) in &self.plan.buffers {
@@ -84,7 +84,7 @@ impl<T: Real> PlanRun<'_, T> {
         }
     }
 
-    /// The steps of an array, its boundary steps counted, that a block begins with.
+    /// The steps of an array, boundary steps included, that a block starts from.
     fn boundary(&self, u: BufferId, reverse: bool, block: &Range<usize>) -> Range<usize> {
         let x = &self.plan.buffers[u];
         if reverse {
@@ -94,7 +94,7 @@ impl<T: Real> PlanRun<'_, T> {
         }
     }
 
-    /// Where the states are that a block of a replay begins with.
+    /// The location of the states that a block of a replay starts from.
     fn states(
         &self,
         replay: &Checkpointing,

@@ -1,4 +1,4 @@
-//! Recurrences with time innermost: for each row, a few lanes at a time go through all steps of a run.
+//! Recurrences with time innermost: for each row, a few lanes at a time run through all steps.
 
 use std::ops::Range;
 
@@ -8,8 +8,8 @@ use super::PlanRun;
 use crate::plan::{Carried, Loop, LoopKind, Stmt};
 
 impl<T: Real> PlanRun<'_, T> {
-    /// Runs an element-wise recurrence. What is carried is read from memory at the first step only, and arrays without
-    /// steps are written after the last: what relied on the array in between shows.
+    /// Runs an element-wise recurrence. Carried values are read from memory at the first step only, and arrays without
+    /// steps are written after the last, so that code relying on the array in between shows.
     pub(super) fn time_innermost(&mut self, l: &Loop, carried: &[Carried], steps: &Range<usize>) {
         let ([Stmt::Region(r)], LoopKind::Recurrence { reverse }) = (l.body.as_slice(), l.kind)
         else {

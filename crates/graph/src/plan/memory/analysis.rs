@@ -1,4 +1,4 @@
-//! Finds out for how long each array of a plan with sweeps must keep its steps, and what can be run again instead.
+//! Determines how long each array of a plan with sweeps must keep its steps, and what can be replayed instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,36 +10,36 @@ use crate::plan::access::Access;
 use crate::plan::cost::effort;
 use crate::plan::{BufferId, Item, Plan, Storage, walk};
 
-/// A number that crosses between sweeps of a long sequence is written to memory and read back from there: worth this many
-/// element-wise ops in cache, the one that flushes a state among them. Minimal gated units and SRU need 6 to make one again, a
-/// matrix memory 8 and a little; a layer-norm LSTM 13 and more (made again, its step took 1.2 times as long at 32×32×100,
-/// Zen 3), an LSTM 17 and more.
+/// A number that crosses between sweeps of a long sequence is written to memory and read back: that is worth this many
+/// element-wise ops in cache, including the one that flushes a state. Minimal gated units and SRU need 6 to recompute
+/// one, a matrix memory slightly more than 8; a layer-norm LSTM 13 and more (recomputed, its step took 1.2 times as
+/// long at 32×32×100, Zen 3), an LSTM 17 and more.
 const EFFORT_A_NUMBER: usize = 9;
 
 /// One use of an array.
 #[derive(Clone, Copy)]
 struct Use {
-    /// Item of the plan.
+    /// Number of the plan's item.
     item: usize,
-    /// Sweep that the item is, and which of its items.
+    /// The sweep, if the item is one, and the item within it.
     sweep: Option<(usize, usize)>,
-    /// Domain of the loop, where the item is one.
+    /// Domain of the loop, if the item is one.
     domain: Option<Domain>,
     access: Access,
 }
 
 struct Analysis<'p> {
     plan: &'p Plan,
-    /// By array.
+    /// Indexed by array.
     uses: PrimaryMap<BufferId, Vec<Use>>,
-    /// Those that write.
+    /// The uses that write.
     writes: PrimaryMap<BufferId, Vec<Use>>,
-    /// Item of the plan and direction, by sweep.
+    /// Item number and direction of each sweep.
     sweeps: Vec<(usize, bool)>,
 }
 
 impl Memory {
-    /// Finds out for how long the arrays of a plan, its sweeps formed, must keep their steps.
+    /// Determines how long the arrays of a plan must keep their steps, after sweeps have been formed.
     pub(crate) fn of(plan: &Plan) -> Memory {
         let mut a = Analysis {
             plan,
@@ -59,7 +59,7 @@ impl Memory {
             }
         }
         let lives: PrimaryMap<BufferId, Lives> = plan.buffers.keys().map(|u| a.lives(u)).collect();
-        // What crosses from a sweep to several others is replayed for that one that most is kept for.
+        // Arrays that cross from one sweep to several others are replayed for the one with the most to keep.
         let mut pairs: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         for (x, buffer) in lives.values().zip(plan.buffers.values()) {
             if let Lives::Between(p, q) = *x {
@@ -74,12 +74,13 @@ impl Memory {
                 chosen.push((p, q));
             }
         }
-        // A replay that is not possible leaves its arrays whole, which may make another possible or not: until all are.
+        // An impossible replay leaves its arrays whole, which can affect whether others are possible: iterate until all
+        // are.
         loop {
             let keep: PrimaryMap<BufferId, Lifetime> = (lives.iter())
                 .map(|(u, x)| match *x {
                     Lives::Long => Lifetime::Whole,
-                    // A replay overwrites the last block, which has the last states.
+                    // A replay overwrites the last block, which holds the last states.
                     Lives::In(p) => match chosen.iter().find(|pair| pair.0 == p) {
                         Some(&(_, q)) if a.leaves_after(u, q) => Lifetime::Whole,
                         _ => Lifetime::Block(p),
@@ -111,13 +112,13 @@ impl Memory {
     }
 }
 
-/// Where an array is used.
+/// The extent of an array's uses.
 enum Lives {
-    /// Everywhere, or in a way that blocks do not fit.
+    /// Everywhere, or in a way that does not fit blocks.
     Long,
-    /// In one sweep, and where its first states come in and its last leave.
+    /// In one sweep, and where its initial states come in and its final ones leave.
     In(usize),
-    /// In two sweeps that go through the same steps in both directions.
+    /// In two sweeps that run over the same steps in both directions.
     Between(usize, usize),
 }
 
@@ -167,14 +168,14 @@ impl Analysis<'_> {
         }
         let fits = uses.iter().all(|x| {
             let v = x.access.view;
-            // Steps ahead of the item's own, as the first sweep goes.
+            // Steps ahead of the item's own, in the direction of the first sweep.
             let ahead = if reverse { -v.shift } else { v.shift };
             match (x.sweep, x.access.write) {
                 (Some(_), true) => !v.from_end && v.shift == 0,
                 (Some(_), false) => {
                     !v.from_end && ahead <= 0 && -ahead <= buffer.history(reverse) as i64
                 }
-                // First states come in before the first block, last states leave from the last.
+                // Initial states come in before the first block, final states leave from the last.
                 (None, write) => {
                     let at_start = v.from_end == reverse;
                     let edge = matches!(x.domain, Some(Domain::BoundarySlots(_)));
@@ -195,13 +196,13 @@ impl Analysis<'_> {
         }
     }
 
-    /// True if the last states of array `u` are read after sweep `q`, outside of sweeps.
+    /// True if the final states of array `u` are read after sweep `q`, outside of sweeps.
     fn leaves_after(&self, u: BufferId, q: usize) -> bool {
         let after = |x: &Use| x.sweep.is_none() && x.item > self.sweeps[q].0;
         self.uses[u].iter().any(after)
     }
 
-    /// True if the replays cost less than what they save storing.
+    /// True if the replays cost less than the stores that they save.
     fn pays(&self, keep: &PrimaryMap<BufferId, Lifetime>, replays: &[Checkpointing]) -> bool {
         let efforts = replays.iter().flat_map(|r| {
             let Item::Sweep { items, .. } = &self.plan.items[self.sweeps[r.sweep].0] else {
@@ -217,7 +218,7 @@ impl Analysis<'_> {
         crossing > 0 && efforts <= EFFORT_A_NUMBER * crossing
     }
 
-    /// The part of sweep `p` that must run again so that `q` finds what crosses between them, if that is possible.
+    /// The part of sweep `p` that must run again to provide the values that cross to `q`, if that is possible.
     fn replay(
         &self,
         keep: &PrimaryMap<BufferId, Lifetime>,
@@ -247,7 +248,7 @@ impl Analysis<'_> {
                 ) {
                     return None;
                 }
-                // What it reads must be as it was, and what it writes is written as a whole.
+                // Its inputs must be unchanged, and its outputs are written as a whole.
                 for a in items[item].touched(&self.plan.weights) {
                     let r = a.view.buffer;
                     let buffer = &self.plan.buffers[r];
@@ -255,14 +256,14 @@ impl Analysis<'_> {
                     let made_elsewhere =
                         |x: &&Use| in_p(x).is_none() && x.item > start && x.item <= end;
                     if made_here.is_empty() {
-                        // It must still be there, and what it was.
+                        // The input must still exist, and be unchanged.
                         if keep[r] != Lifetime::Whole || writers(r).any(|x| made_elsewhere(&x)) {
                             return None;
                         }
                         continue;
                     }
                     let steps = buffer.domain == Domain::Step;
-                    // Others may have filled in its first states, or store over it when they have read it.
+                    // Other items may have filled in its initial states, or overwrite it after reading it.
                     let only_here = writers(r).all(|x| {
                         let fills =
                             x.item < start && matches!(x.domain, Some(Domain::BoundarySlots(_)));
@@ -277,7 +278,7 @@ impl Analysis<'_> {
                 }
             }
         }
-        // One-step arrays that the part writes: those that it reads first carry something from step to step.
+        // One-step arrays that the part writes: those that it reads first carry a value from step to step.
         let carry: BTreeSet<BufferId> = again.iter().flat_map(|&i| carried(&items[i])).collect();
         for (u, buffer) in &self.plan.buffers {
             let by_again = |x: &Use| in_p(x).is_some_and(|i| again.contains(&i));
@@ -285,7 +286,7 @@ impl Analysis<'_> {
                 continue;
             }
             let steps = buffer.domain == Domain::Step;
-            // Nothing may want to know afterwards what the replay overwrites.
+            // Nothing may later read what the replay overwrites.
             let wanted_later = self.uses[u]
                 .iter()
                 .any(|x| x.item >= end && in_p(x).is_none());

@@ -1,4 +1,4 @@
-//! Sums over points, weight gradients among them, and where their parts go.
+//! Sums over points, weight gradients included, and the destinations of their blocks.
 
 use retrograd_tape::{Domain, Op, Value};
 
@@ -7,7 +7,7 @@ use crate::passes::legalize::cut_into_outputs;
 use crate::plan::{BlockAt, Item, Rhs};
 
 impl Emit<'_, '_> {
-    /// Where the parts of a sum go: its own array, or the outputs it is cut into.
+    /// The destinations of a sum's blocks: its own array, or the outputs that it is cut into.
     fn parts(&self, v: Value) -> Vec<BlockAt> {
         let f = self.f;
         let (rows, cols) = f.g.node(v).ty.shape.as_matrix();
@@ -108,7 +108,7 @@ impl Emit<'_, '_> {
             },
             Op::SumTo(to) => {
                 let len = f.len(first);
-                // Whatever its shape, a sum treats its numbers as one row, but for parts of matrices.
+                // Apart from blocks of matrices, a sum of any shape treats its numbers as one row.
                 let parts = self
                     .parts(first)
                     .into_iter()

@@ -1,4 +1,4 @@
-//! Products with weights: which parts of which arrays a weight is.
+//! Weights of products: the blocks of arrays that compose each.
 
 use retrograd_tape::{Op, Value};
 
@@ -55,7 +55,7 @@ impl Emit<'_, '_> {
         number
     }
 
-    /// The stored parts of a rectangle of a matrix.
+    /// Collects the stored blocks of a rectangle of a matrix.
     fn blocks(&self, m: Value, r: Rect, out: &mut Vec<BlockAt>) {
         let f = self.f;
         match *f.g.op_of(m) {
@@ -120,7 +120,7 @@ impl Emit<'_, '_> {
         }
     }
 
-    /// A rectangle of a matrix that is stored as a whole.
+    /// Adds a rectangle of a matrix that is stored as a whole.
     fn leaf(&self, m: Value, r: Rect, out: &mut Vec<BlockAt>) {
         let ld = self.f.g.node(m).ty.shape.as_matrix().1;
         let view = self.at(m).plus(r.from_row * ld + r.from_col);

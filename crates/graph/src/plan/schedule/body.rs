@@ -10,25 +10,25 @@ use super::{Atom, Draft};
 use crate::plan::build::{Classified, LoweringKind, OperandSource};
 use crate::work;
 
-/// Most atoms of one lane loop. What a lane loop of more would hold in registers it has in memory anyway, and what allocates
-/// registers takes longer than in proportion: 0.3 s for 16,000 ops in one lane loop.
+/// Maximal number of atoms in one lane loop. Beyond it, a lane loop's values are in memory rather than registers
+/// anyway, and register allocation takes more than proportional time: 0.3 s for 16,000 ops in one lane loop.
 const MOST: usize = 512;
 
 struct Body<'f, 'g> {
     f: &'f Classified<'g>,
     atoms: Vec<Atom>,
-    /// By atom, as all of these: how many numbers it goes over.
+    /// Indexed by atom, like all vectors here: its number of lanes.
     lanes: Vec<usize>,
-    /// How much of the same loop it waits for.
+    /// The number of things in the same loop that it waits for.
     pending: Vec<usize>,
     taken: Vec<bool>,
-    /// By value: the atoms that wait for it, and whether they could have its lanes from their own lane loop.
+    /// By value: the atoms that wait for it, and whether the same lane loop could compute both.
     waited: HashMap<Value, Vec<(usize, bool)>>,
     /// Parts of a concatenation that are not stored yet.
     parts: HashMap<Value, usize>,
     /// Statements of their own that wait for nothing.
     ready: BTreeSet<usize>,
-    /// Element-wise work that waits for nothing, by its length.
+    /// Element-wise work that waits for nothing, by length.
     lane_wise: BTreeMap<usize, BTreeSet<usize>>,
 }
 
@@ -62,10 +62,10 @@ pub(super) fn body(f: &Classified<'_>, group: &[Value], fills: &[Value]) -> Vec<
     out
 }
 
-/// A lane loop in pieces of no more than [`MOST`] atoms. Where it is cut depends on the ops around: what does the same again and
-/// again is cut at the same place each time, and the pieces that are equal then share one function.
+/// Cuts a lane loop into pieces of no more than [`MOST`] atoms. The cuts depend on the surrounding ops: repeated work
+/// is cut at the same place each time, and equal pieces then share one function.
 fn pieces<'a>(f: &Classified<'_>, mut lane_loop: &'a [Atom]) -> Vec<&'a [Atom]> {
-    /// Atoms before a cut that decide where it is.
+    /// Number of atoms before a cut that determine its place.
     const WINDOW: usize = 16;
     let hash = |atoms: &[Atom]| {
         let mut h = FxHasher::default();
@@ -145,7 +145,7 @@ impl<'f, 'g> Body<'f, 'g> {
         self.taken.push(false);
     }
 
-    /// It is a statement of its own.
+    /// Whether it is a statement of its own.
     fn is_own(&self, i: usize) -> bool {
         let own = |v: Value| {
             matches!(
@@ -165,7 +165,7 @@ impl<'f, 'g> Body<'f, 'g> {
         }
     }
 
-    /// A value is computed: nothing waits for it any more.
+    /// Marks a value as computed: nothing waits for it any more.
     fn is_there(&mut self, v: Value) {
         for (i, _) in self.waited.remove(&v).unwrap_or_default() {
             work::note(1);
@@ -176,11 +176,11 @@ impl<'f, 'g> Body<'f, 'g> {
         }
     }
 
-    /// All that one lane loop over so many numbers can do now, in order.
+    /// Everything that one lane loop over this many numbers can do now, in order.
     fn lane_loop(&mut self, lanes: usize) -> Vec<usize> {
         let mut open = self.lane_wise.remove(&lanes).unwrap_or_default();
         let mut lane_loop: Vec<usize> = Vec::new();
-        // How much of what an atom waits for the lane loop itself has.
+        // The number of an atom's dependences that the lane loop itself satisfies.
         let mut had: HashMap<usize, usize> = HashMap::default();
         while let Some(i) = open.pop_first() {
             self.taken[i] = true;

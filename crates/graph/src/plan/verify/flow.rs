@@ -1,4 +1,4 @@
-//! Rules 6 and 8: what is read was stored, packings are of what they will be of.
+//! Rules 6 and 8: every value read was stored, and packed weights are not changed afterwards.
 
 use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
 use retrograd_tape::Domain;
@@ -9,7 +9,7 @@ use super::{broken, touch::of_stmt};
 use crate::plan::{BufferId, Item, Loop, LoopKind, Plan, Stmt, Storage, View, WeightId};
 use crate::verify::Broken;
 
-/// Numbers of a point's value: ranges in order, none touching the next.
+/// Ranges of a point's numbers, in order, none touching the next.
 #[derive(Clone, Debug, Default)]
 struct Spans(SmallVec<[(usize, usize); 2]>);
 
@@ -33,19 +33,19 @@ impl Spans {
         self.0.get(k).is_some_and(|s| s.0 <= from)
     }
 
-    /// True if some of the range is in it.
+    /// True if some of the range is covered.
     fn meet(&self, from: usize, len: usize) -> bool {
         let k = self.0.partition_point(|s| s.1 <= from);
         self.0.get(k).is_some_and(|s| s.0 < from + len)
     }
 }
 
-/// What is stored in an array.
+/// The stored part of an array.
 #[derive(Clone, Debug, Default)]
 struct Stored {
-    /// At every point; of arrays over steps at every step of the sequence.
+    /// At every point; for arrays over steps, at every step of the sequence.
     inside: Spans,
-    /// By an earlier step of the loop at hand.
+    /// By an earlier step of the current loop.
     before: Spans,
     /// At boundary steps, from the sequence outward.
     front: Vec<Spans>,
@@ -56,7 +56,7 @@ struct DataFlow<'p> {
     plan: &'p Plan,
     arrays: PrimaryMap<BufferId, Stored>,
     packed: EntitySet<WeightId>,
-    /// Which numbers of each array are in a packing.
+    /// The numbers of each array that a packing has read.
     frozen: SecondaryMap<BufferId, Spans>,
 }
 
@@ -126,7 +126,7 @@ impl DataFlow<'_> {
             LoopKind::Parallel => None,
             LoopKind::Recurrence { reverse } => Some(reverse),
         };
-        // What one step stores, the next ones find.
+        // Later steps find what one step stores.
         let each = |s: &Stmt, f: &mut dyn FnMut(Touch)| {
             of_stmt(plan, l, s, &mut |t| {
                 f(t);
@@ -183,7 +183,7 @@ impl DataFlow<'_> {
                 s.inside.add(offset, t.len);
                 return Ok(());
             }
-            // Rule 3 has seen to it that the steps are there.
+            // Rule 3 has checked that the steps exist.
             for k in shift..shift + slots {
                 let place = match from_end {
                     true => &mut s.back[k as usize],

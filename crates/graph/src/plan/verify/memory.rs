@@ -1,4 +1,4 @@
-//! Rule 13: for how long arrays keep their steps.
+//! Rule 13: how long arrays keep their steps.
 
 use retrograd_tape::Domain;
 
@@ -63,7 +63,7 @@ pub(super) fn memory(plan: &Plan) -> Result<(), Broken> {
             };
             let here = match own {
                 Some(p) => kept(p),
-                // First states come in and last ones leave between sweeps.
+                // Initial states come in and final ones leave between sweeps.
                 None => edge || matches!(memory.keep[u], Lifetime::Whole | Lifetime::Ring(_)),
             };
             if !here {

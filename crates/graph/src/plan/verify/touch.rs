@@ -1,27 +1,27 @@
-//! Every place that a plan reads or writes, with its length and the points it is read or written at.
+//! Every range that a plan reads or writes, with its length and the points at which it does.
 
 use retrograd_tape::Domain;
 
 use crate::plan::{BlockAt, Instr, Item, Loop, LoopKind, Plan, Product, Stmt, View, WeightId};
 use crate::verify::Broken;
 
-/// A place.
+/// A range that is read or written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Touch {
     pub(super) view: View,
-    /// Numbers.
+    /// Its length in numbers.
     pub(super) len: usize,
     pub(super) write: bool,
-    /// The points.
+    /// The points at which it is accessed.
     pub(super) domain: Domain,
-    /// They come one step after another.
+    /// Whether they are visited step after step.
     pub(super) in_iteration: bool,
 }
 
 type Each<'f> = dyn FnMut(Touch) -> Result<(), Broken> + 'f;
 type EachView<'f> = dyn FnMut(View, usize, bool) -> Result<(), Broken> + 'f;
 
-/// Of a statement of a loop, what it reads first.
+/// Visits the accesses of a loop's statement, reads first.
 pub(super) fn of_stmt(plan: &Plan, l: &Loop, s: &Stmt, f: &mut Each<'_>) -> Result<(), Broken> {
     let in_iteration = matches!(l.kind, LoopKind::Recurrence { .. });
     let domain = l.domain;
@@ -66,7 +66,7 @@ fn product(plan: &Plan, p: &Product, each: &mut EachView<'_>) -> Result<(), Brok
     each(p.y, w.outer(), true)
 }
 
-/// The parts of a weight.
+/// Visits the blocks of a weight.
 pub(super) fn weight(plan: &Plan, w: WeightId, f: &mut Each<'_>) -> Result<(), Broken> {
     for b in &plan.weights[w].blocks {
         block(b, false, Domain::Once, f)?;
@@ -74,7 +74,7 @@ pub(super) fn weight(plan: &Plan, w: WeightId, f: &mut Each<'_>) -> Result<(), B
     Ok(())
 }
 
-/// The rows of a block, as one where they lie one after another.
+/// Visits the rows of a block, as one range if they are contiguous.
 fn block(b: &BlockAt, write: bool, domain: Domain, f: &mut Each<'_>) -> Result<(), Broken> {
     matrix((b.rows, b.cols), (b.view, b.ld), &mut |view, len| {
         f(Touch {
@@ -98,7 +98,7 @@ fn matrix(
     }
 }
 
-/// Of a statement that is neither a region nor a product.
+/// Visits the accesses of a statement that is neither a region nor a product.
 pub(super) fn of_other(s: &Stmt, each: &mut EachView<'_>) -> Result<(), Broken> {
     match *s {
         Stmt::Region(_) | Stmt::Product(_) => Ok(()),
@@ -168,7 +168,7 @@ pub(super) fn of_other(s: &Stmt, each: &mut EachView<'_>) -> Result<(), Broken> 
     }
 }
 
-/// Of an item that has no items inside and is no loop.
+/// Visits the accesses of an item that contains no items and is no loop.
 pub(super) fn of_item(plan: &Plan, item: &Item, f: &mut Each<'_>) -> Result<(), Broken> {
     let mut at = |domain: Domain, view: View, len: usize, write: bool| {
         f(Touch {
