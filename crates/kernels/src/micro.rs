@@ -7,6 +7,9 @@
 
 use crate::simd::{Simd, SimdOp, prefetch};
 
+/// Terms of a K block: 12 rows of A and a panel's block then share L1 and L2 (measured in `ceiling/`, Zen 4).
+pub(crate) const K_BLOCK: usize = 512;
+
 /// Below this many terms the tile is over before a prefetched line of C could arrive.
 const PREFETCH_FROM: usize = 32;
 

@@ -7,14 +7,12 @@
 //! Invariant: with packed weights an element of C depends on its own row of A and column of B only, bit for bit:
 //! K blocks start at multiples of [`K_BLOCK`], whatever m is.
 
-use crate::micro::{SumStart, TileArgs, panels_at_once, part, tile};
+use crate::micro::{K_BLOCK, SumStart, TileArgs, panels_at_once, part, tile};
 use crate::row::RowProduct;
 use crate::simd::Simd;
 use crate::types::{ADD, BACKWARD, Weights, list};
 use crate::unpacked;
 
-/// Terms of a K block: 12 rows of A and a panel's block then share L1 and L2 (measured in `ceiling/`, Zen 4).
-pub(crate) const K_BLOCK: usize = 512;
 /// Tiles in a group of rows, at most: 120 rows × 512 terms are 240 kB of f32, a quarter of L2.
 const GROUP: usize = 10;
 

@@ -7,8 +7,7 @@
 //! Invariant: bit for bit the sums of `micro`'s tiles: K blocks start at multiples of [`K_BLOCK`], a block's sum is one
 //! ascending chain.
 
-use crate::micro::SumStart;
-use crate::product::K_BLOCK;
+use crate::micro::{K_BLOCK, SumStart};
 use crate::simd::{Simd, SimdOp};
 
 /// The operands; all sizes at least 1.

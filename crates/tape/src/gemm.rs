@@ -1,6 +1,8 @@
 //! Matrix products: loops where a side is one row or column, else a length-checked call of the `matrixmultiply` crate, the
 //! one place of the crate with unsafe code.
 //!
+//! `real.rs` names this file, which names it: a number type is what matrices can be multiplied of.
+//!
 //! Invariant: no pointer is handed over before every index that the product can reach has been checked against its slice.
 #![expect(
     unsafe_code,

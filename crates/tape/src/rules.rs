@@ -1,4 +1,4 @@
-//! The derivative rules of all ops, written once over [`Term`].
+//! The derivative rules of all ops, written once over `Term`.
 //!
 //! A rule gives the product of a cotangent ([`vjp`]) or a tangent ([`jvp`]) with the derivative in one operand. Ops are
 //! either element-wise (their row has the derivative), linear in each operand (forward mode applies the op itself, reverse

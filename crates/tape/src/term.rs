@@ -3,6 +3,9 @@
 //!
 //! Ops are appended in the order in which Rust evaluates the expression, which the printed text of graphs shows: a number on
 //! the left of an operator is therefore a [`Term::constant`], evaluated first.
+//!
+//! This file, `algebra.rs`, `op.rs` and `map.rs` name each other, and cannot do otherwise: the derivative in an op's row is an
+//! expression in ops of the same table.
 
 use std::cell::RefCell;
 use std::ops;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use retrograd_tape::InputRole;
 
-use crate::error::{Source, Span, TextError};
+use crate::error::TextError;
+use crate::source::{Source, Span};
 
 /// A name and where it stands.
 #[derive(Clone, Debug)]

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use retrograd_tape::{Op, Recorder, Shape, Tape, Var};
 
 use crate::ast::CellFile;
-use crate::error::{Source, Span, TextError};
+use crate::error::TextError;
 use crate::lower::lower;
 use crate::parse::parse_cell;
 use crate::sizes::{Form, Size, SizeSolver};
+use crate::source::{Source, Span};
 use crate::target::{Initial, RecordTarget};
 use crate::typed::{Action, Beginning, Typed, TypedKind};
 

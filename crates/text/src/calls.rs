@@ -3,12 +3,12 @@
 use retrograd_tape::{Domain, Op};
 
 use crate::ast::{Call, Expr, ExprKind, LabelKind, Name};
-use crate::error::{Span, TextError, nearest};
+use crate::error::{TextError, nearest};
 use crate::lower::Lower;
 use crate::sizes::{Form, Size};
+use crate::source::Span;
 use crate::target::domain;
-use crate::typed::{Typed, TypedKind};
-use crate::values::spread_out;
+use crate::typed::{Typed, TypedKind, spread_out};
 
 /// The functions that are not ops.
 const COMPOSITE: [&str; 6] = [

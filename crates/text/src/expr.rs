@@ -1,9 +1,10 @@
 //! The one expression grammar.
 
 use crate::ast::{Arg, Call, Expr, ExprKind, Infix, LabelKind, Name};
-use crate::error::{Span, TextError};
+use crate::error::TextError;
 use crate::lexer::Token;
 use crate::parse::Parser;
+use crate::source::Span;
 
 /// How deep an expression may be nested: all that follows walks it by recursion.
 const DEEPEST: usize = 200;

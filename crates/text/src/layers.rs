@@ -4,11 +4,11 @@ use retrograd_tape::Op;
 
 use crate::ast::{Call, ExprKind, LabelKind};
 use crate::calls::Args;
-use crate::error::{Span, TextError};
+use crate::error::TextError;
 use crate::lower::Lower;
 use crate::sizes::{Form, Size};
-use crate::typed::{Typed, TypedKind};
-use crate::values::spread_out;
+use crate::source::Span;
+use crate::typed::{Typed, TypedKind, spread_out};
 
 impl Lower<'_> {
     pub(crate) fn concat(&mut self, args: &Args<'_>) -> Result<Typed, TextError> {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::error::{Source, Span, TextError};
+use crate::error::TextError;
+use crate::source::{Source, Span};
 
 /// A token. Names and numbers are read out of the text by their span.
 #[derive(Clone, Copy, Debug, PartialEq)]

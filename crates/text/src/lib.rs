@@ -77,12 +77,14 @@ mod numbers;
 mod parse;
 mod render;
 mod sizes;
+mod source;
 mod target;
 mod typed;
 mod values;
 
 pub use ast::CellFile;
 pub use build::{SourceMap, read_tape, record};
-pub use error::{Source, Span, TextError};
+pub use error::TextError;
 pub use parse::parse_cell;
+pub use source::{Source, Span};
 pub use target::{Initial, Initialiser, RecordTarget};

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use retrograd_tape::InputRole;
 
 use crate::ast::{CellFile, Expr, InitialValue, Name, StateDeclaration, Statement};
-use crate::error::{Span, TextError, nearest};
+use crate::error::{TextError, nearest};
 use crate::sizes::{Form, Size, SizeSolver};
+use crate::source::Span;
 use crate::target::Initialiser;
-use crate::typed::{Action, Beginning, Typed, TypedKind};
-use crate::values::spread_out;
+use crate::typed::{Action, Beginning, Typed, TypedKind, spread_out};
 
 /// What is to be recorded, and the sizes of it, all known.
 #[derive(Debug)]

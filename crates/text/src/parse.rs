@@ -7,8 +7,9 @@ use retrograd_tape::InputRole;
 use crate::ast::{
     CellFile, Expr, ExprKind, InitialValue, InitialiserCall, Name, StateDeclaration, Statement,
 };
-use crate::error::{Source, Span, TextError, nearest};
+use crate::error::{TextError, nearest};
 use crate::lexer::{Lexer, Token};
+use crate::source::{Source, Span};
 
 /// Longest text that is read, in bytes.
 const LONGEST: usize = 16 << 20;

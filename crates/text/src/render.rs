@@ -5,7 +5,7 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use crate::error::{Source, Span};
+use crate::source::{Source, Span};
 
 /// Longest piece of the text, in bytes, that is given to the renderer uncut. It holds 30 lines of 130 characters.
 const WHOLE: usize = 4096;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use retrograd_tape::Shape;
 
-use crate::error::Span;
+use crate::source::Span;
 
 /// A size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

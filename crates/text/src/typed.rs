@@ -3,8 +3,8 @@
 use retrograd_tape::{Domain, InputRole, Map, Op};
 
 use crate::ast::Name;
-use crate::error::Span;
 use crate::sizes::{Form, Size};
+use crate::source::Span;
 use crate::target::Initialiser;
 
 /// One thing to record.
@@ -101,4 +101,16 @@ pub(crate) enum TypedKind {
         size: Size,
         index: Box<Typed>,
     },
+}
+
+/// A scalar repeated to a form.
+pub(crate) fn spread_out(value: Typed, form: Form) -> Typed {
+    if form == Form::Scalar {
+        return value;
+    }
+    Typed {
+        span: value.span,
+        kind: TypedKind::Broadcast(Box::new(value)),
+        form,
+    }
 }

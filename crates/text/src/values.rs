@@ -3,9 +3,10 @@
 use retrograd_tape::{Map, Op, Shape};
 
 use crate::ast::{Expr, ExprKind, Infix};
-use crate::error::{Span, TextError, nearest};
+use crate::error::{TextError, nearest};
 use crate::lower::Lower;
 use crate::sizes::Form;
+use crate::source::Span;
 use crate::typed::{Typed, TypedKind};
 
 impl Lower<'_> {
@@ -178,17 +179,5 @@ impl Lower<'_> {
             [n] => Shape::Vector(n),
             [m, n, ..] => Shape::Matrix(m, n),
         }))
-    }
-}
-
-/// A scalar repeated to a form.
-pub(crate) fn spread_out(value: Typed, form: Form) -> Typed {
-    if form == Form::Scalar {
-        return value;
-    }
-    Typed {
-        span: value.span,
-        kind: TypedKind::Broadcast(Box::new(value)),
-        form,
     }
 }

@@ -1,7 +1,6 @@
 //! What a run is given, checked before anything is computed.
 
 use super::Interpreter;
-use super::execute::BadIndex;
 use crate::Extent;
 use crate::algebra::Value;
 use crate::error::TapeError;
@@ -12,6 +11,16 @@ use crate::real::Real;
 use crate::tape::{InputRole, Tape};
 use crate::ty::{Domain, Shape, Type};
 use rustc_hash::FxHashSet as HashSet;
+
+/// An index out of its table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BadIndex<T> {
+    /// Which of the interpreter's indices.
+    pub(crate) index: usize,
+    pub(crate) tick: usize,
+    pub(crate) row: usize,
+    pub(crate) found: T,
+}
 
 impl<T: Real> Interpreter<T> {
     pub(super) fn check(&self, t: usize, b: usize, inputs: &[&[T]]) -> Result<(), TapeError> {

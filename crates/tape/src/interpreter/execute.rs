@@ -1,5 +1,6 @@
 //! Runs one instruction at one tick.
 
+use super::check::BadIndex;
 use std::ops::Range;
 
 use super::program::{BufferPlan, BufferView, Instruction, InstructionKind, Summed};
@@ -21,16 +22,6 @@ pub(crate) struct Buffers<T> {
     pub(crate) tables: Vec<usize>,
     pub(crate) steps: usize,
     pub(crate) batch: usize,
-}
-
-/// An index out of its table.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BadIndex<T> {
-    /// Which of the interpreter's indices.
-    pub(crate) index: usize,
-    pub(crate) tick: usize,
-    pub(crate) row: usize,
-    pub(crate) found: T,
 }
 
 /// Where a delay finds a value.

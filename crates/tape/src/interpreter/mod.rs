@@ -20,10 +20,11 @@ use crate::Extent;
 use std::sync::Arc;
 
 use backward::Backward;
+use check::BadIndex;
 use check::IndexUse;
 #[cfg(feature = "generate")]
 pub(crate) use check::index_inputs;
-use execute::{BadIndex, Buffers};
+use execute::Buffers;
 use program::{BufferPlans, BufferView, Instruction, InstructionKind, InterpreterProgram, Segment};
 
 use crate::algebra::Value;
