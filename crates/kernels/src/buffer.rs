@@ -202,14 +202,7 @@ impl<T: SimdElement> Packed<T> {
     ) -> Self {
         let mut data = AlignedBuffer::new(kernels.packed_len(rows, cols, transposed));
         let blocks: Vec<_> = parts.iter().map(|p| p.block(rows, cols)).collect();
-        let w = Weights {
-            rows,
-            cols,
-            transposed,
-            blocks: blocks.as_ptr(),
-            n_blocks: blocks.len(),
-            packed: std::ptr::null(),
-        };
+        let w = Weights::unpacked(rows, cols, transposed, &blocks);
         // SAFETY: the blocks were checked against the matrix and their slices, the buffer has the packing's length, and
         // `Kernels` exist only for what the machine has.
         unsafe { (kernels.pack)(&w, data.as_mut_ptr()) };
@@ -285,14 +278,7 @@ pub fn product_unpacked<T: SimdElement>(
     add: bool,
 ) {
     let blocks: Vec<_> = parts.iter().map(|p| p.block(rows, cols)).collect();
-    let w = Weights {
-        rows,
-        cols,
-        transposed,
-        blocks: blocks.as_ptr(),
-        n_blocks: blocks.len(),
-        packed: std::ptr::null(),
-    };
+    let w = Weights::unpacked(rows, cols, transposed, &blocks);
     checked(kernels, &w, m, a, c, add);
 }
 

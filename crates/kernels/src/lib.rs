@@ -65,7 +65,8 @@ pub use buffer::{
     AlignedBuffer, BlockSlice, Packed, TooMany, activate, product_unpacked, sum_rows,
 };
 pub use types::{
-    ADD, BACKWARD, Block, BlockMut, OuterArgs, OuterRhs, PieceMut, RowOuterArgs, Weights,
+    ADD, BACKWARD, Block, BlockMut, OuterArgs, OuterRhs, PieceMut, RowOuterArgs, StridedBlock,
+    Weights,
 };
 
 use std::fmt;

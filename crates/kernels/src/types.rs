@@ -11,12 +11,12 @@ pub const ADD: u32 = 1;
 /// unpacked, sums have another order.
 pub const BACKWARD: u32 = 2;
 
-/// One row-major block, read only, of a bigger matrix [R, C].
+/// One row-major block of a bigger matrix [R, C], by the address of its first element.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Block<T> {
+pub struct StridedBlock<P> {
     /// Its first element.
-    pub ptr: *const T,
+    pub ptr: P,
     /// Elements from one row of the block to the next.
     pub ld: usize,
     /// Where its first row lies in the bigger matrix.
@@ -29,23 +29,11 @@ pub struct Block<T> {
     pub cols: usize,
 }
 
-/// As [`Block`], to be written.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct BlockMut<T> {
-    /// Its first element.
-    pub ptr: *mut T,
-    /// Elements from one row of the block to the next.
-    pub ld: usize,
-    /// Where its first row lies in the bigger matrix.
-    pub row: usize,
-    /// Where its first column lies in the bigger matrix.
-    pub col: usize,
-    /// Rows of the block.
-    pub rows: usize,
-    /// Columns of the block.
-    pub cols: usize,
-}
+/// A block to be read.
+pub type Block<T> = StridedBlock<*const T>;
+
+/// A block to be written.
+pub type BlockMut<T> = StridedBlock<*mut T>;
 
 /// A contiguous piece of a vector, to be written.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +70,23 @@ pub struct Weights<T> {
 }
 
 impl<T> Weights<T> {
+    /// A matrix in blocks, not packed. It holds their address.
+    pub(crate) fn unpacked(
+        rows: usize,
+        cols: usize,
+        transposed: bool,
+        blocks: &[Block<T>],
+    ) -> Self {
+        Weights {
+            rows,
+            cols,
+            transposed,
+            blocks: blocks.as_ptr(),
+            n_blocks: blocks.len(),
+            packed: std::ptr::null(),
+        }
+    }
+
     /// Terms of each sum of the product.
     pub fn inner(&self) -> usize {
         if self.transposed {

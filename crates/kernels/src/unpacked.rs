@@ -54,30 +54,21 @@ pub(crate) unsafe fn product<S: Simd>(
             // SAFETY: the block's place lies inside W, so the offsets lie inside A's and C's rows.
             unsafe {
                 let (a, c) = (a.add(k0), c.add(j0));
+                let product = BlockProduct::<S> {
+                    w,
+                    backward,
+                    m,
+                    a,
+                    lda,
+                    start,
+                    c,
+                    ldc,
+                    set: PhantomData,
+                };
                 if transposed {
-                    S::vectorize(Sums::<S> {
-                        w,
-                        backward,
-                        m,
-                        a,
-                        lda,
-                        start,
-                        c,
-                        ldc,
-                        set: PhantomData,
-                    });
+                    S::vectorize(Sums(product));
                 } else {
-                    S::vectorize(Dots::<S> {
-                        w,
-                        backward,
-                        m,
-                        a,
-                        lda,
-                        start,
-                        c,
-                        ldc,
-                        set: PhantomData,
-                    });
+                    S::vectorize(Dots(product));
                 }
             }
         }
@@ -128,8 +119,8 @@ unsafe fn rest(rows: usize, first: bool, work: &impl RowGroups) {
     }
 }
 
-/// C[i, r] = start + Σ_p A[i, p] W[r, p] of one block.
-struct Dots<S: Simd> {
+/// A product with one block, by its rows.
+struct BlockProduct<S: Simd> {
     w: Block<S::T>,
     backward: bool,
     m: usize,
@@ -141,11 +132,14 @@ struct Dots<S: Simd> {
     set: PhantomData<S>,
 }
 
+/// C[i, r] = start + Σ_p A[i, p] W[r, p] of one block.
+struct Dots<S: Simd>(BlockProduct<S>);
+
 impl<S: Simd> SimdOp for Dots<S> {
     #[inline(always)]
     unsafe fn run(self) {
         // SAFETY: passed on to the caller.
-        unsafe { in_groups(self.w.rows, self.backward, &self) }
+        unsafe { in_groups(self.0.w.rows, self.0.backward, &self) }
     }
 }
 
@@ -153,12 +147,12 @@ impl<S: Simd> RowGroups for Dots<S> {
     /// With every row of A; the sums of rows are apart, so which is first does not matter.
     #[inline(always)]
     unsafe fn rows<const Q: usize>(&self, r: usize, _first: bool) {
-        let Block { ptr, ld, cols, .. } = self.w;
+        let Block { ptr, ld, cols, .. } = self.0.w;
         // SAFETY: the block has `cols` columns and rows r .. r + Q, A rows of `cols` elements, C columns r .. r + Q.
         unsafe {
             let w = ptr.add(r * ld);
-            for i in 0..self.m {
-                let x = self.a.add(i * self.lda);
+            for i in 0..self.0.m {
+                let x = self.0.a.add(i * self.0.lda);
                 let mut acc = [S::zero(); 8];
                 let mut p = 0;
                 while p + S::LANES <= cols {
@@ -175,8 +169,8 @@ impl<S: Simd> RowGroups for Dots<S> {
                     }
                 }
                 let mut sums = S::sums(acc);
-                let c = self.c.add(i * self.ldc + r);
-                let from = match self.start {
+                let c = self.0.c.add(i * self.0.ldc + r);
+                let from = match self.0.start {
                     SumStart::Zero => None,
                     SumStart::Bias(row) => Some(row.add(r)),
                     SumStart::Old => Some(c.cast_const()),
@@ -196,23 +190,13 @@ impl<S: Simd> RowGroups for Dots<S> {
 }
 
 /// C[i, j] = start + Σ_r A[i, r] W[r, j] of one block.
-struct Sums<S: Simd> {
-    w: Block<S::T>,
-    backward: bool,
-    m: usize,
-    a: *const S::T,
-    lda: usize,
-    start: SumStart<S::T>,
-    c: *mut S::T,
-    ldc: usize,
-    set: PhantomData<S>,
-}
+struct Sums<S: Simd>(BlockProduct<S>);
 
 impl<S: Simd> SimdOp for Sums<S> {
     #[inline(always)]
     unsafe fn run(self) {
         // SAFETY: passed on to the caller.
-        unsafe { in_groups(self.w.rows, self.backward, &self) }
+        unsafe { in_groups(self.0.w.rows, self.0.backward, &self) }
     }
 }
 
@@ -220,16 +204,16 @@ impl<S: Simd> RowGroups for Sums<S> {
     /// Weighted, onto every row of C.
     #[inline(always)]
     unsafe fn rows<const Q: usize>(&self, r: usize, first: bool) {
-        let Block { ptr, ld, cols, .. } = self.w;
-        let start = self.start.part(first, 0);
+        let Block { ptr, ld, cols, .. } = self.0.w;
+        let start = self.0.start.part(first, 0);
         // SAFETY: the block has `cols` columns and rows r .. r + Q, C rows of `cols` elements, A columns r .. r + Q.
         unsafe {
             let w = ptr.add(r * ld);
-            for i in 0..self.m {
-                let c = self.c.add(i * self.ldc);
+            for i in 0..self.0.m {
+                let c = self.0.c.add(i * self.0.ldc);
                 let mut x = [S::zero(); Q];
                 for (q, x) in x.iter_mut().enumerate() {
-                    *x = S::splat(*self.a.add(i * self.lda + r + q));
+                    *x = S::splat(*self.0.a.add(i * self.0.lda + r + q));
                 }
                 let mut j = 0;
                 while j < cols {
