@@ -64,6 +64,19 @@ pub struct Entry {
 
 const QUESTION: &str = "\"What is the intuition behind LSTM networks?\"";
 
+/// A table of cells: name and function, number, description, reference.
+macro_rules! entries {
+    ($($cell:ident $number:literal $description:literal, $reference:expr;)*) => {
+        &[$(Entry {
+            name: stringify!($cell),
+            number: $number,
+            description: $description,
+            reference: $reference,
+            recurrence: $cell,
+        }),*]
+    };
+}
+
 /// The question's cells, in its order.
 ///
 /// ```
@@ -72,78 +85,28 @@ const QUESTION: &str = "\"What is the intuition behind LSTM networks?\"";
 /// let grus: Vec<&str> = ENTRIES.iter().filter(|e| e.number == "S6").map(|e| e.name).collect();
 /// assert_eq!(grus, ["gru", "gru_after"]);
 /// ```
-pub static ENTRIES: &[Entry] = &[
-    Entry {
-        name: "rnn",
-        number: "S1",
-        description: "plain recurrent network, one tanh layer",
-        reference: "Elman, \"Finding structure in time\", Cognitive Science 14 (1990)",
-        recurrence: rnn,
-    },
-    Entry {
-        name: "keepwrite",
-        number: "S2",
-        description: "the question's LSTM: keep and write gates, read through a sigmoid",
-        reference: QUESTION,
-        recurrence: keepwrite,
-    },
-    Entry {
-        name: "one_memory",
-        number: "S3",
-        description: "one layer makes the new memory of input, hidden state and memory",
-        reference: QUESTION,
-        recurrence: one_memory,
-    },
-    Entry {
-        name: "one_memory_deep",
-        number: "S3",
-        description: "the same with a hidden tanh layer inside",
-        reference: QUESTION,
-        recurrence: one_memory_deep,
-    },
-    Entry {
-        name: "one_hidden",
-        number: "S4",
-        description: "one layer makes the new hidden state of input, hidden state and memory",
-        reference: QUESTION,
-        recurrence: one_hidden,
-    },
-    Entry {
-        name: "one_hidden_deep",
-        number: "S4",
-        description: "the same with a hidden tanh layer inside",
-        reference: QUESTION,
-        recurrence: one_hidden_deep,
-    },
-    Entry {
-        name: "irnn",
-        number: "S5",
-        description: "rectified recurrent network whose recurrence starts as the identity",
-        reference: "Le, Jaitly & Hinton, arXiv:1504.00941 (2015)",
-        recurrence: irnn,
-    },
-    Entry {
-        name: "gru",
-        number: "S6",
-        description: "gated recurrent unit, reset before the product",
-        reference: "Cho et al., arXiv:1406.1078 (2014), equations 5-8",
-        recurrence: gru,
-    },
-    Entry {
-        name: "gru_after",
-        number: "S6",
-        description: "gated recurrent unit, reset after the product, as PyTorch and cuDNN have it",
-        reference: "Cho et al., arXiv:1406.1078v1 (2014); torch.nn.GRU",
-        recurrence: gru_after,
-    },
-    Entry {
-        name: "lstm",
-        number: "S7",
-        description: "standard LSTM with input, forget and output gates, forget bias 1",
-        reference: "Gers, Schmidhuber & Cummins, Neural Computation 12 (2000); forget bias: Jozefowicz et al., ICML 2015",
-        recurrence: lstm,
-    },
-];
+pub static ENTRIES: &[Entry] = entries! {
+    rnn "S1" "plain recurrent network, one tanh layer",
+        "Elman, \"Finding structure in time\", Cognitive Science 14 (1990)";
+    keepwrite "S2" "the question's LSTM: keep and write gates, read through a sigmoid",
+        QUESTION;
+    one_memory "S3" "one layer makes the new memory of input, hidden state and memory",
+        QUESTION;
+    one_memory_deep "S3" "the same with a hidden tanh layer inside",
+        QUESTION;
+    one_hidden "S4" "one layer makes the new hidden state of input, hidden state and memory",
+        QUESTION;
+    one_hidden_deep "S4" "the same with a hidden tanh layer inside",
+        QUESTION;
+    irnn "S5" "rectified recurrent network whose recurrence starts as the identity",
+        "Le, Jaitly & Hinton, arXiv:1504.00941 (2015)";
+    gru "S6" "gated recurrent unit, reset before the product",
+        "Cho et al., arXiv:1406.1078 (2014), equations 5-8";
+    gru_after "S6" "gated recurrent unit, reset after the product, as PyTorch and cuDNN have it",
+        "Cho et al., arXiv:1406.1078v1 (2014); torch.nn.GRU";
+    lstm "S7" "standard LSTM with input, forget and output gates, forget bias 1",
+        "Gers, Schmidhuber & Cummins, Neural Computation 12 (2000); forget bias: Jozefowicz et al., ICML 2015";
+};
 
 /// A cell that is shipped as a cell file. Its dimensions are I (inputs) and H (hidden units), except for mLSTM, which has D.
 ///
@@ -168,6 +131,18 @@ pub struct Written {
     pub text: &'static str,
 }
 
+/// A table of cell files: name, which is the file's, and description.
+#[cfg(feature = "text")]
+macro_rules! written {
+    ($($name:ident $description:literal;)*) => {
+        &[$(Written {
+            name: stringify!($name),
+            description: $description,
+            text: include_str!(concat!("../cells/", stringify!($name), ".cell")),
+        }),*]
+    };
+}
+
 /// Cells other than the question's, as cell files.
 ///
 /// ```
@@ -180,48 +155,16 @@ pub struct Written {
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 #[cfg(feature = "text")]
-pub static WRITTEN: &[Written] = &[
-    Written {
-        name: "peephole",
-        description: "LSTM whose gates see the memory",
-        text: include_str!("../cells/peephole.cell"),
-    },
-    Written {
-        name: "lstmp",
-        description: "LSTM whose hidden state is a projection of its memory",
-        text: include_str!("../cells/lstmp.cell"),
-    },
-    Written {
-        name: "lnlstm",
-        description: "LSTM with layer normalisation",
-        text: include_str!("../cells/lnlstm.cell"),
-    },
-    Written {
-        name: "mingru",
-        description: "minimal gated recurrence, element-wise in time",
-        text: include_str!("../cells/mingru.cell"),
-    },
-    Written {
-        name: "indrnn",
-        description: "units that see their own past alone, element-wise in time",
-        text: include_str!("../cells/indrnn.cell"),
-    },
-    Written {
-        name: "sru",
-        description: "simple recurrent unit: gates see their own unit's memory, element-wise in time",
-        text: include_str!("../cells/sru.cell"),
-    },
-    Written {
-        name: "mlstm",
-        description: "matrix memory with exponential gates; dimension D",
-        text: include_str!("../cells/mlstm.cell"),
-    },
-    Written {
-        name: "lstm4",
-        description: "four LSTM layers",
-        text: include_str!("../cells/lstm4.cell"),
-    },
-];
+pub static WRITTEN: &[Written] = written! {
+    peephole "LSTM whose gates see the memory";
+    lstmp "LSTM whose hidden state is a projection of its memory";
+    lnlstm "LSTM with layer normalisation";
+    mingru "minimal gated recurrence, element-wise in time";
+    indrnn "units that see their own past alone, element-wise in time";
+    sru "simple recurrent unit: gates see their own unit's memory, element-wise in time";
+    mlstm "matrix memory with exponential gates; dimension D";
+    lstm4 "four LSTM layers";
+};
 
 /// The written cell of that name, if there is one.
 ///
