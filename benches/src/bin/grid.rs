@@ -57,8 +57,8 @@ struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum EngineArg {
-    JitEngine,
-    TapeEngine,
+    Jit,
+    Tape,
 }
 
 /// The keys of `peers.py`, then our own.
@@ -227,7 +227,7 @@ fn measure(
     };
     let threads = usize::from(arguments.threads);
     let (mut jit, mut tape) = (None, None);
-    if arguments.engines.contains(&EngineArg::JitEngine) {
+    if arguments.engines.contains(&EngineArg::Jit) {
         let parts = (arguments.parts).then(|| row.parts(&cell)).transpose()?;
         let new = |cell: &Cell| JitEngine::<f32>::new(cell, Portion::Whole, threads);
         jit = Some(row.print("retrograd-jit", threads, peak[1], parts, new)?);
@@ -235,7 +235,7 @@ fn measure(
     if arguments.items {
         row.items(&cell)?;
     }
-    if arguments.engines.contains(&EngineArg::TapeEngine) {
+    if arguments.engines.contains(&EngineArg::Tape) {
         let new = |cell: &Cell| Ok(TapeEngine::<f32>::new(cell));
         tape = Some(row.print("retrograd-tape", 1, peak[0], None, new)?);
     }

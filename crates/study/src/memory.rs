@@ -23,6 +23,8 @@ pub struct Training {
     /// New sequences per training step.
     pub rows: usize,
     /// Adam's learning rate.
+    // Stored results have it in their keys.
+    #[serde(rename = "rate")]
     pub learning_rate: f64,
     /// The norm that gradients are clipped to.
     pub clip: f64,

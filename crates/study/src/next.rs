@@ -44,6 +44,8 @@ pub struct NextJob {
     /// Windows of a training step.
     pub batch: usize,
     /// Adam's initial learning rate, which falls to 0 as half a cosine.
+    // Stored results have it in their keys.
+    #[serde(rename = "rate")]
     pub learning_rate: f64,
     /// Dropout between hidden state and forecast.
     pub dropout: f64,

@@ -10,7 +10,7 @@ use retrograd_study::flow::FlowJob;
 use retrograd_study::memory::{Learned, MemoryJob, Training};
 use retrograd_study::systems::{Recurrent, System};
 use retrograd_study::tasks::{MemoryTask, SequenceExtent};
-use retrograd_study::{Done, Scale, Store, Study, StudyError};
+use retrograd_study::{Done, Job, Scale, Store, Study, StudyError};
 
 /// A fresh directory for one test's files.
 fn directory(test: &str) -> PathBuf {
@@ -92,6 +92,41 @@ fn the_lstm_solves_the_adding_problem_at_a_lag_where_the_plain_network_does_not(
     assert!(lstm.solved.is_some(), "{lstm:?}");
     assert!(rnn.solved.is_none() && rnn.score > 0.05, "{rnn:?}");
     assert!(lstm.parameters.abs_diff(rnn.parameters) <= 200);
+}
+
+/// Results are stored by these keys: with others, hours of training would be done again.
+#[test]
+fn the_keys_of_stored_results_stay() {
+    let keys: Vec<String> = small().jobs().iter().map(Job::key).collect();
+    let one = |kind: &str| {
+        let found = keys.iter().find(|k| k.contains(kind));
+        found.unwrap_or_else(|| panic!("{kind}: {keys:?}")).as_str()
+    };
+    let found = [
+        r#"{"flow":"#,
+        r#"{"saturation":"#,
+        r#"{"memory":"#,
+        r#"{"next":"#,
+    ]
+    .map(one);
+    let system = |cell: &str| {
+        format!(
+            r#""system":{{"cell":"{cell}","recurrent":"zoo","keep_bias":null,"wide_input":false}}"#
+        )
+    };
+    let rnn = system("rnn");
+    let expected = [
+        format!(r#"2 {{"flow":{{{rnn},"parameters":150,"seed":5,"extent":{{"steps":20,"rows":2}}}}}}"#),
+        format!(
+            r#"2 {{"saturation":{{{},"parameters":150,"seed":5,"extent":{{"steps":60,"rows":2}}}}}}"#,
+            system("irnn")
+        ),
+        format!(
+            r#"2 {{"memory":{{{rnn},"task":"adding","lag":10,"parameters":150,"seed":5,"training":{{"limit":20,"rows":4,"rate":0.003,"clip":1.0,"every":10,"tested":16}},"look":{{"sequences":2,"stream":{{"steps":60,"rows":2}}}}}}}}"#
+        ),
+        r#"1 {"next":{"data":"weather","cell":"rnn","parameters":150,"seed":5,"steps":2,"window":64,"batch":32,"rate":0.003,"dropout":0.4,"clip":1.0}}"#.to_owned(),
+    ];
+    assert_eq!(found, expected.each_ref().map(String::as_str));
 }
 
 /// Seconds' worth of a study, with a job of every kind.

@@ -2,7 +2,6 @@
 
 use cranelift_entity::entity_impl;
 use retrograd_tape::Domain;
-use smallvec::{SmallVec, smallvec};
 
 /// The number of a loop, and of its function, among a plan's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -180,18 +179,22 @@ impl Item {
 
 /// The items in order, each followed by the items inside it.
 pub fn walk(items: &[Item]) -> impl Iterator<Item = &Item> {
-    // Inline, because runs walk over plans too and allocate nothing: a sweep contains time tiles, and these no further
-    // tiles.
-    let mut levels: SmallVec<[std::slice::Iter<'_, Item>; 4]> = smallvec![items.iter()];
+    // Runs walk over plans too, so nothing is allocated: a sweep contains time tiles, and these no further tiles.
+    let mut levels = [items.iter(), [].iter(), [].iter(), [].iter()];
+    let mut depth = 0;
     std::iter::from_fn(move || {
         loop {
-            match levels.last_mut()?.next() {
+            match levels[depth].next() {
                 Some(item) => {
-                    levels.push(item.inner().iter());
+                    if !item.inner().is_empty() {
+                        depth += 1;
+                        levels[depth] = item.inner().iter();
+                    }
                     return Some(item);
                 }
-                None => levels.pop(),
-            };
+                None if depth == 0 => return None,
+                None => depth -= 1,
+            }
         }
     })
 }

@@ -254,8 +254,8 @@ impl<T: Element> StreamExecution<T> {
                 true => bound(u),
                 false => own.as_mut_ptr(),
             };
+            ws.bases[u] = ws.arrays[u];
         }
-        ws.bases.clone_from(&ws.arrays);
         ws.describe(plan, &self.bound.packed);
         self.frame = Frame::new(ws, self.kernels, (0, self.b), false);
     }

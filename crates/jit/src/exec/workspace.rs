@@ -330,6 +330,11 @@ impl<T: Element> Workspace<T> {
         self.arrays = PrimaryMap::with_capacity(n);
         self.bases = PrimaryMap::with_capacity(n);
         self.origins = PrimaryMap::with_capacity(n);
+        for _ in plan.buffers.keys() {
+            self.arrays.push(std::ptr::null_mut());
+            self.bases.push(std::ptr::null_mut());
+            self.origins.push(0);
+        }
         self.blocks = Vec::with_capacity(plan.weights.values().map(|w| w.blocks.len()).sum());
         self.weights = PrimaryMap::with_capacity(plan.weights.len());
         let lists = need.lists();
@@ -341,21 +346,18 @@ impl<T: Element> Workspace<T> {
 
     /// Sets the addresses of all arrays, the caller's and the workspace's, for the next run.
     pub(crate) fn bind(&mut self, plan: &Plan, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
-        self.arrays.clear();
-        self.bases.clear();
-        self.origins.clear();
-        for (buffer, own) in plan.buffers.values().zip(self.own.values_mut()) {
-            self.arrays.push(match buffer.storage {
+        let places = self.arrays.values_mut().zip(self.bases.values_mut());
+        let buffers = plan.buffers.values().zip(self.own.values_mut());
+        for ((array, base), (buffer, own)) in places.zip(buffers) {
+            *array = match buffer.storage {
                 // The caller's inputs are only read: no statement of a plan stores to an input.
                 Storage::Input(k) if !inputs[k].is_empty() => inputs[k].as_ptr().cast_mut(),
                 Storage::Output(k) if !outputs[k].is_empty() => outputs[k].as_mut_ptr(),
                 _ => own.as_mut_ptr(),
-            });
+            };
+            *base = *array;
         }
-        for &array in self.arrays.values() {
-            self.bases.push(array);
-            self.origins.push(0);
-        }
+        self.origins.values_mut().for_each(|step| *step = 0);
         let packed = std::mem::take(&mut self.packed);
         self.describe(plan, &packed);
         self.packed = packed;
