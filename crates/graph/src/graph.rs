@@ -413,7 +413,7 @@ impl Algebra for Graph {
         let types: Vec<Type> = xs.iter().map(|&x| self.node(x).ty).collect();
         let ty = op
             .infer(&types)
-            .unwrap_or_else(|misfit| panic!("{op} of {types:?}: {misfit:?}"));
+            .unwrap_or_else(|mismatch| panic!("{op} of {types:?}: {mismatch:?}"));
         let v = self.push(op, xs, ty);
         self.known.insert(key, v);
         v

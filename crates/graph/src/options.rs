@@ -99,7 +99,7 @@ pub struct UnrollError {
 
 impl Unroll {
     /// The plan's choice, which is currently one step per iteration for every loop: with time innermost, no factor was
-    /// measured to be faster (docs/PERFORMANCE.md, "What was tried"); for loops with products, the bench `unroll`
+    /// measured to be faster (docs/PERFORMANCE.md, "What we expected and what came"); for loops with products, the bench `unroll`
     /// tells.
     pub const AUTO: Unroll = Unroll(None);
     /// One step per iteration.

@@ -67,7 +67,7 @@ pub fn verify(g: &Graph) -> Result<(), Broken> {
                     ),
                 );
             }
-            Err(misfit) => return broken(2, format!("{}: {misfit:?}", g.describe(v))),
+            Err(mismatch) => return broken(2, format!("{}: {mismatch:?}", g.describe(v))),
         }
         if let Op::Input { id, .. } = op
             && g.inputs().get(*id).map(|i| i.value) != Some(v)

@@ -112,15 +112,15 @@ fn array(r: &mut Rebuild<'_>, x: Value) -> Value {
 fn delays(g: &Graph) -> Graph {
     // Which initial values share an array: keyed by operand, direction, initial value, and length where that varies by
     // slot.
-    let mut homes: HashMap<(Value, bool), (Value, usize)> = HashMap::default();
+    let mut arrays: HashMap<(Value, bool), (Value, usize)> = HashMap::default();
     let mut copies: HashMap<(Value, bool, Value, usize), ()> = HashMap::default();
-    let fits = |homes: &HashMap<(Value, bool), (Value, usize)>, x: Value, d: i32, init: Value| {
+    let fits = |arrays: &HashMap<(Value, bool), (Value, usize)>, x: Value, d: i32, init: Value| {
         let slots = if matches!(g.node(init).ty.domain, Domain::BoundarySlots(_)) {
             d.unsigned_abs() as usize
         } else {
             0
         };
-        match homes.get(&(x, d > 0)) {
+        match arrays.get(&(x, d > 0)) {
             None => (true, slots),
             Some(&(other, n)) => (other == init && n == slots, slots),
         }
@@ -128,9 +128,9 @@ fn delays(g: &Graph) -> Graph {
     for v in g.order() {
         if let &(Op::Delay(d) | Op::Boundary(d)) = g.op_of(v) {
             let xs = g.operands(v);
-            let (ok, slots) = fits(&homes, xs[0], d, xs[1]);
+            let (ok, slots) = fits(&arrays, xs[0], d, xs[1]);
             if computed(g, xs[0]) && ok {
-                homes.insert((xs[0], d > 0), (xs[1], slots));
+                arrays.insert((xs[0], d > 0), (xs[1], slots));
             } else {
                 copies.insert((xs[0], d > 0, xs[1], slots), ());
             }

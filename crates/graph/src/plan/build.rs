@@ -43,9 +43,9 @@ pub(crate) struct Classified<'g> {
     lowering: Vec<Option<LoweringKind>>,
     /// The recurrence that each value is computed in, including values that joined one.
     pub(crate) class: Vec<Class>,
-    /// Values that are computed in the array of another: the sum of an absorbed addition.
+    /// Values that are computed in the array of another: the sum of an addition that accumulates in place.
     alias: Vec<Option<Value>>,
-    /// The product that writes the array of an absorbed sum first.
+    /// The product that writes the array of a sum in place first.
     first: HashMap<Value, Value>,
     /// The value in whose array another is computed, fully resolved.
     root: Vec<Option<Value>>,
@@ -74,7 +74,7 @@ impl<'g> Classified<'g> {
         if !distribute {
             components = coarsest(g, &components);
         }
-        let mut facts = Classified {
+        let mut classified = Classified {
             g,
             order,
             components,
@@ -86,8 +86,8 @@ impl<'g> Classified<'g> {
             parts: HashMap::default(),
             biases: HashMap::default(),
         };
-        facts.classes();
-        facts
+        classified.classes();
+        classified
     }
 
     /// How a value is computed.
@@ -266,7 +266,7 @@ impl<'g> Classified<'g> {
             return false;
         };
         let s = self.source(self.g.operands(v)[0]);
-        // Sums with products may still be absorbed, so they count as products.
+        // Sums with products may still accumulate in place, so they count as products.
         let mut x = s.value;
         while let Some(xs) = as_map(self.g, x, Map::Add) {
             if self.lowering(xs[1]) != LoweringKind::Product && !self.is_bias(xs[1]) {
@@ -359,12 +359,12 @@ impl<'g> Classified<'g> {
         self.domain(v) == Domain::Once && whole_vector(v)
     }
 
-    /// The product that writes the array of an absorbed sum first.
+    /// The product that writes the array of a sum in place first.
     pub(crate) fn first(&self, v: Value) -> Value {
         self.first.get(&v).copied().unwrap_or(v)
     }
 
-    /// The product that completes an absorbed sum.
+    /// The product that completes a sum in place.
     pub(crate) fn last(&self, v: Value) -> Value {
         let mut v = v;
         while self.lowering(v) == LoweringKind::Accumulated {
@@ -378,7 +378,7 @@ impl<'g> Classified<'g> {
         v
     }
 
-    /// The value whose array a product accumulates onto, if it does: the other operand of the sum that it is absorbed
+    /// The value whose array a product accumulates onto, if it does: the other operand of the sum that it accumulates
     /// in.
     pub(crate) fn added_to(&self, v: Value) -> Option<Value> {
         let sum = self.alias[v.index()]?;

@@ -57,23 +57,23 @@ pub fn stream(g: &Graph, options: &Options) -> Plan {
 
 /// All stages except the memory analysis.
 fn loops(g: &Graph, options: &Options) -> Plan {
-    let mut facts = Classified::classify(g, options.distribute);
+    let mut classified = Classified::classify(g, options.distribute);
     if options.fuse {
-        facts.class = fuse(&facts, options.outline_activations);
+        classified.class = fuse(&classified, options.outline_activations);
     }
     if options.accumulate_in_place {
-        facts.accumulate_in_place();
+        classified.accumulate_in_place();
     }
-    let drafts = schedule(&facts);
+    let drafts = schedule(&classified);
     let order = ProgramOrder::new(&drafts);
-    let mut assignment = Assignment::new(&facts, &order, options.reuse);
+    let mut assignment = Assignment::new(&classified, &order, options.reuse);
     if options.reuse {
         reuse(&mut assignment, &order, options.sweeps);
     }
     assignment.allocate_all();
     let check = options.verify;
     // The first stage that yields a plan: mistakes in earlier ones show here.
-    let mut plan = Emit::new(&facts, assignment).run(drafts, options.target);
+    let mut plan = Emit::new(&classified, assignment).run(drafts, options.target);
     stage(&mut plan, check, "emit", true, |_| ());
     stage(
         &mut plan,

@@ -9,12 +9,12 @@
 //! ```text
 //! graph    = "graph" word NEWLINE { line NEWLINE } ;          a line that begins with # is a comment
 //! line     = value ":" type "=" ( role word | op [ value { "," value } ] ) [ "#" word ]
-//!          | yield word "=" value ;
+//!          | output word "=" value ;
 //! value    = "%" integer ;                                    defined above, but for a delay's first operand
 //! type     = domain "[" [ integer [ "," integer ] ] "]" ;
 //! domain   = "once" | "row" | "step" | "slots" integer ;
 //! role     = "param" | "static" | "input" | "target" | "weight" | "mask" | "initial" | "cotangent" | "tangent" ;
-//! yield    = "output" | "loss" | "final" | "gradient" | "tangent" | "observed" ;
+//! output   = "output" | "loss" | "final" | "gradient" | "tangent" | "observed" ;
 //! op       = "const" number | "slice" integer ".." integer [ axis ] | "concat" [ axis ]
 //!          | ( "outer" | "spread" | "sum_to" ) domain | "scatter" integer domain
 //!          | ( "delay" | "boundary" ) [ "-" ] integer | NAME ;    any other op of the table

@@ -329,9 +329,9 @@ impl Reader {
                 let message = format!("`{}` of these operands is not {ty}", op.name());
                 Err(c.error(typed, message, &found.to_string()))
             }
-            Err(misfit) => {
+            Err(mismatch) => {
                 use retrograd_tape::TypeMismatch::*;
-                let expected = match misfit {
+                let expected = match mismatch {
                     Arity { expected } => format!("{expected} operands"),
                     Shape { operand, expected } | Domain { operand, expected } => {
                         format!("{expected} as operand {operand}")

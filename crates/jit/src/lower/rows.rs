@@ -7,7 +7,7 @@ use super::points::CarriedValues;
 use crate::frame::offset;
 
 /// Vectors per iteration of a lane loop with a load or two.
-const TURN: usize = 4;
+const VECTORS: usize = 4;
 
 impl Code<'_, '_> {
     fn bytes(&self) -> i64 {
@@ -35,7 +35,7 @@ impl Code<'_, '_> {
                 start: zero,
                 maximum: false,
             };
-            let (full, one) = code.lane_loop(cols, TURN, &[sum], &mut |code, at, width, sum| {
+            let (full, one) = code.lane_loop(cols, VECTORS, &[sum], &mut |code, at, width, sum| {
                 let (a, b) = (code.load(line, at, width), code.load(x, at, width));
                 vec![code.math().fma(a, b, sum[0])]
             });
@@ -100,7 +100,7 @@ impl Code<'_, '_> {
             let from = code.element(a, i, 1);
             let left = code.splat(from);
             let line = code.element(y, i, cols);
-            code.lane_loop(cols, TURN, &[], &mut |code, at, width, _| {
+            code.lane_loop(cols, VECTORS, &[], &mut |code, at, width, _| {
                 let right = code.load(b, at, width);
                 let v = code.math().mul(left, right);
                 code.store(v, line, at, width);
@@ -117,7 +117,7 @@ impl Code<'_, '_> {
 
     /// y[rows, cols] = 0, except y[round(index)] = v; as for `gather`.
     pub(crate) fn scatter(&mut self, rows: usize, cols: usize, index: Value, v: Value, y: Value) {
-        self.lane_loop(rows * cols, TURN, &[], &mut |code, at, width, _| {
+        self.lane_loop(rows * cols, VECTORS, &[], &mut |code, at, width, _| {
             let zero = code.math().constant(0.0);
             code.store(zero, y, at, width);
             Vec::new()
@@ -171,7 +171,7 @@ impl Code<'_, '_> {
     }
 
     fn copy(&mut self, n: usize, from: Value, to: Value) {
-        self.lane_loop(n, TURN, &[], &mut |code, at, width, _| {
+        self.lane_loop(n, VECTORS, &[], &mut |code, at, width, _| {
             let v = code.load(from, at, width);
             code.store(v, to, at, width);
             Vec::new()

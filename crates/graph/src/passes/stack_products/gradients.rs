@@ -55,7 +55,7 @@ pub(super) fn gradients(g: &Graph, distribute: bool) -> Graph {
 
 /// Replaces the sum over time and batch of a part of a joined δ by a part of the sum of all of it.
 pub(super) fn bias_gradients(g: &Graph) -> Graph {
-    let mut home: HashMap<Value, (Value, usize)> = HashMap::default();
+    let mut place: HashMap<Value, (Value, usize)> = HashMap::default();
     for v in g.order() {
         if matches!(g.op_of(v), Op::Concat { axis: 0 })
             && g.users(v)
@@ -63,7 +63,7 @@ pub(super) fn bias_gradients(g: &Graph) -> Graph {
         {
             let mut at = 0;
             for x in g.operands(v) {
-                home.entry(x).or_insert((v, at));
+                place.entry(x).or_insert((v, at));
                 at += g.node(x).ty.shape.axis(0).expect("parts have the axis");
             }
         }
@@ -73,7 +73,7 @@ pub(super) fn bias_gradients(g: &Graph) -> Graph {
             return None;
         };
         let x = g.operands(v)[0];
-        let &(joined, start) = home.get(&x)?;
+        let &(joined, start) = place.get(&x)?;
         if g.node(joined).ty.domain != g.node(x).ty.domain {
             return None;
         }
