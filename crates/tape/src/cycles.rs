@@ -1,5 +1,37 @@
 //! Recurrences whose delays point both ways in time: which of them no order of the steps can compute.
 
+/// A recurrence whose delays point both ways in time; `states` names them.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BothWays {
+    /// Some walk around it goes 0 steps, so that a step needs itself.
+    #[error(
+        "the states {states} feed each other both forward and backward in time; no order of the steps can compute them"
+    )]
+    NoOrder {
+        /// The delays.
+        states: String,
+    },
+    /// Every walk around it leads to earlier steps, or every walk to later ones: other delays would make it computable.
+    #[error(
+        "the states {states} feed each other both forward and backward in time, which is not supported: all delays of one recurrence must point one way; write it with other delays"
+    )]
+    Mixed {
+        /// The delays.
+        states: String,
+    },
+}
+
+impl BothWays {
+    /// The error for states of a recurrence that no order of the steps can compute, or that other delays would make computable.
+    pub fn new(no_order: bool, states: String) -> BothWays {
+        match no_order {
+            true => BothWays::NoOrder { states },
+            false => BothWays::Mixed { states },
+        }
+    }
+}
+
 /// True if, among strongly connected nodes, some walk back to where it began goes 0 steps in time: a value at a step then
 /// needs itself. `edges` are (from, to, steps), with nodes numbered below `nodes`.
 ///

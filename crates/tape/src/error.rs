@@ -3,6 +3,7 @@
 
 use std::panic::Location;
 
+use crate::cycles::BothWays;
 use crate::op::Number;
 
 /// A mistake in a recorded program, or in what it is run on.
@@ -197,22 +198,9 @@ pub enum TapeError {
         /// The value's position on the tape.
         value: usize,
     },
-    /// A recurrence that needs earlier and later steps: on some way around it, a step needs itself.
-    #[error(
-        "the states {states} feed each other both forward and backward in time; no order of the steps can compute them"
-    )]
-    BothWays {
-        /// Names of the states.
-        states: String,
-    },
-    /// A recurrence whose delays point both ways, though each way around it leads to earlier steps (or each to later ones).
-    #[error(
-        "the states {states} feed each other both forward and backward in time, which is not supported: all delays of one recurrence must point one way; write it with other delays"
-    )]
-    MixedDelays {
-        /// Names of the states.
-        states: String,
-    },
+    /// A recurrence whose delays point both ways in time.
+    #[error(transparent)]
+    BothWays(#[from] BothWays),
     /// A value that is used by the steps but is only known after all of them.
     #[error("`{what}` is known only after the last step, but the steps use it")]
     AfterTheSteps {

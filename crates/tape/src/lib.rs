@@ -54,7 +54,7 @@ mod var;
 
 pub use algebra::{Algebra, Value};
 pub use central_differences::{CentralDifferences, DifferenceQuotients};
-pub use cycles::cancels;
+pub use cycles::{BothWays, cancels};
 pub use error::TapeError;
 pub use extent::Extent;
 pub use gradcheck::{Directions, GradientReport, gradcheck};

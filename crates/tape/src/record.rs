@@ -17,6 +17,7 @@ use rustc_hash::FxHashSet as HashSet;
 use smallvec::smallvec;
 
 use crate::algebra::{Algebra, Value};
+use crate::cycles::BothWays;
 use crate::error::TapeError;
 use crate::limits::{MAX_DELAY, MAX_ELEMENTS, MAX_OPS};
 use crate::op::Op;
@@ -482,10 +483,7 @@ impl Recorder {
             Ok(_) => {}
             Err((true, vs)) => {
                 let states = names(&vs);
-                return Err(match no_order(&inner.nodes, &vs) {
-                    true => TapeError::BothWays { states },
-                    false => TapeError::MixedDelays { states },
-                });
+                return Err(BothWays::new(no_order(&inner.nodes, &vs), states).into());
             }
             Err((false, vs)) => return Err(TapeError::AfterTheSteps { what: names(&vs) }),
         }

@@ -1,6 +1,6 @@
 //! What a user can do wrong in recording a program, and what is said then. (In running one: `run_mistakes.rs`.)
 
-use retrograd_tape::{Domain, InputRole, Map, Op, Recorder, Shape, TapeError, Var};
+use retrograd_tape::{BothWays, Domain, InputRole, Map, Op, Recorder, Shape, TapeError, Var};
 
 const FILE: &str = "crates/tape/tests/mistakes.rs";
 
@@ -143,7 +143,7 @@ fn a_recurrence_that_runs_both_ways_is_refused_and_its_states_named() {
         },
         &["`past`", "`future`"],
     );
-    assert!(matches!(e, TapeError::BothWays { .. }));
+    assert!(matches!(e, TapeError::BothWays(BothWays::NoOrder { .. })));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_recurrence_of_both_signs_that_could_be_computed_is_refused_as_such() {
         },
         &["`early`", "`late`", "not supported", "other delays"],
     );
-    assert!(matches!(e, TapeError::MixedDelays { .. }));
+    assert!(matches!(e, TapeError::BothWays(BothWays::Mixed { .. })));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! A component with a delay inside is a recurrence; it runs step after step, forward or backward in time. Everything
 //! else is parallel over its domain.
 
-use retrograd_tape::{Op, Value, cancels};
+use retrograd_tape::{BothWays, Op, Value, cancels};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::graph::Graph;
@@ -34,28 +34,6 @@ impl Components {
     pub fn class(&self, v: Value) -> Class {
         self.class.get(&v).copied().unwrap_or(Class::Parallel)
     }
-}
-
-/// A recurrence whose delays point both ways in time. `states` are the delays, by name.
-#[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BothWays {
-    /// Some walk around it goes 0 steps, so that a step needs itself.
-    #[error(
-        "the states {states} feed each other both forward and backward in time; no order of the steps can compute them"
-    )]
-    NoOrder {
-        /// The delays.
-        states: String,
-    },
-    /// Every walk around it leads to earlier steps, or every walk to later ones: other delays would make it computable.
-    #[error(
-        "the states {states} feed each other both forward and backward in time, which is not supported: all delays of one recurrence must point one way; write it with other delays"
-    )]
-    Mixed {
-        /// The delays.
-        states: String,
-    },
 }
 
 /// Finds the recurrences, numbered in the order of their first nodes.
@@ -100,10 +78,7 @@ pub fn components(g: &Graph) -> Result<Components, BothWays> {
                 .map(|(v, d)| format!("{} (delay {d})", g.describe(*v)))
                 .collect();
             let states = states.join(", ");
-            return Err(match no_order(g, members) {
-                true => BothWays::NoOrder { states },
-                false => BothWays::Mixed { states },
-            });
+            return Err(BothWays::new(no_order(g, members), states));
         }
         out.reverse.push(backward > 0);
     }

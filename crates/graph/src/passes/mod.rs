@@ -38,7 +38,7 @@ pub enum Derivation {
 pub enum Refused {
     /// A recurrence whose states need each other both forward and backward in time.
     #[error(transparent)]
-    BothWays(#[from] components::BothWays),
+    BothWays(#[from] retrograd_tape::BothWays),
     /// A program that is to run sample by sample but needs later samples.
     #[error(transparent)]
     Future(#[from] stream::NeedsFuture),
