@@ -210,6 +210,7 @@ impl<T: Element> StreamExecution<T> {
         workspace.own = self.workspace.own.clone();
         workspace.scratch = self.workspace.scratch.clone();
         workspace.arrays = self.workspace.arrays.clone();
+        workspace.bases = self.workspace.bases.clone();
         workspace.origins = self.workspace.origins.clone();
         let mut fork = StreamExecution {
             frame: Frame::new(&workspace, self.kernels, (0, self.b), false),
