@@ -324,7 +324,7 @@ impl Map {
             Map::Flush => &MapRow {
                 name: "flush",
                 arity: 1,
-                doc: "x, but 0 where \\|x\\| < 2⁻¹²⁶, the least normal number of single precision; NaN stays",
+                doc: "x, but 0 where |x| < 2⁻¹²⁶, the least normal number of single precision; NaN stays",
                 ulp: 0.0,
                 defined: everywhere,
                 // It jumps next to 0, by what is no difference at any other number.
