@@ -15,7 +15,7 @@ pub(crate) const BLOCK: usize = 256;
 /// Independent partial sums within a block.
 const LANES: usize = 8;
 
-/// Σ f(i) over 0..n: blocks of 256 terms in eight interleaved sums, which vectorise where one would not, and pairs of blocks.
+/// Σ f(i) over 0..n: blocks of 256 terms in eight interleaved sums, which vectorise unlike one sum; then pairs of blocks.
 pub(crate) fn sum<T: Real>(n: usize, f: impl Fn(usize) -> T) -> T {
     between(0, n, &f)
 }
