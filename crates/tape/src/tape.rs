@@ -82,7 +82,7 @@ pub struct Input {
 /// The role of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OutputRole {
-    /// A value per step that the user asked for.
+    /// A value per step that the user requested.
     Output,
     /// The loss of the whole batch of sequences, a scalar.
     Loss,

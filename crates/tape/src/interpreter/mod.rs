@@ -230,7 +230,7 @@ impl<T: Real> Interpreter<T> {
     }
 
     /// The gradient of input `i` (in the order of [`Tape::inputs`]) from the last backward run, in the input's layout; `None`
-    /// where no gradient can flow or none is wanted.
+    /// where no gradient can flow or none was requested.
     ///
     /// # Panics
     /// If there is no such input.
