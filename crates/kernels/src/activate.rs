@@ -1,20 +1,20 @@
-//! Activations over blocks of rows: y[r, j] = f(x[r, j]), in place if wanted.
+//! Activations over blocks of rows: y[r, j] = f(x[r, j]), optionally in place.
 //!
-//! For the gates of a cell, where those that share an activation lie side by side in every row.
+//! For the gates of a cell, where gates that share an activation are adjacent in every row.
 //!
-//! One register at a time: a function is a chain of some 15 operations of 3 to 4 cycles, and the next registers' chains
-//! start while it runs. Unrolling by 2, 3 or 4 was no faster on Zen 4 (`examples/rates.rs`: 0.8 cycles an element of f32
-//! with AVX-512); neither would be a division by reciprocal and Newton steps, as the divider works beside the multipliers.
+//! One register at a time: a function is a chain of some 15 operations of 3 to 4 cycles, and the next registers' chains start
+//! while it runs. Unrolling by 2, 3 or 4 was no faster on Zen 4 (`examples/rates.rs`: 0.8 cycles per element of f32 with
+//! AVX-512); nor would division by reciprocal and Newton steps be, as the divider works in parallel with the multipliers.
 //!
-//! Invariant: an element of y depends on its element of x alone, bit for bit, wherever it lies; memory between
-//! the rows is neither read nor written.
+//! Invariant: an element of y depends on its element of x alone, bit for bit, regardless of its position; memory
+//! between the rows is neither read nor written.
 
 use crate::ActivateFn;
 use crate::functions::{Exp, LaneFunction, Sigmoid, Softplus, Tanh};
 use crate::simd::{Simd, SimdOp};
 use std::marker::PhantomData;
 
-/// A function of one number, to be applied to many. NaN gives NaN; ±∞, ±0 and subnormals behave as in `std`.
+/// A function of one number, applied element-wise. NaN gives NaN; ±∞, ±0 and subnormals behave as in `std`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// tanh x.
@@ -39,7 +39,7 @@ impl Activation {
     pub const ULP: f64 = 4.0;
 }
 
-/// The kernel of a function.
+/// The kernel of an activation.
 pub(crate) fn kernel<S: Simd>(f: Activation) -> ActivateFn<S::T> {
     match f {
         Activation::Tanh => activate::<S, Tanh>,
@@ -76,7 +76,7 @@ unsafe extern "C" fn activate<S: Simd, F: LaneFunction>(
         ldy,
         set: PhantomData,
     };
-    // SAFETY: the caller vouches for the memory and the instruction set.
+    // SAFETY: the caller guarantees the memory and the instruction set.
     unsafe { S::vectorize(op) }
 }
 

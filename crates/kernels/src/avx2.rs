@@ -1,6 +1,6 @@
 //! AVX2 with FMA: registers of 8 f32 or 4 f64, micro-kernels of 6 rows × 2 registers (12 of the 16 registers accumulate).
 //!
-//! Invariant: reached through `crate::kernels_for` only, which checks the machine.
+//! Invariant: used only through `crate::kernels_for`, which checks the machine.
 
 use crate::Isa;
 use crate::simd::Simd;
@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 /// The instruction set with its element type.
 pub(crate) struct Avx2<T>(PhantomData<T>);
 
-/// A mask of n lanes is a window into this: lanes before the middle are on.
+/// A mask of n lanes is a window into this: lanes before the middle are set.
 const MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
 impl Simd for Avx2<f32> {
@@ -32,13 +32,13 @@ impl Simd for Avx2<f32> {
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn load_part(p: *const f32, n: usize) -> __m256 {
-        // SAFETY: the caller vouches for n < 8 elements, so the window lies in MASKS; masked-off lanes are not accessed.
+        // SAFETY: the caller guarantees n < 8 elements, so the window lies in MASKS; masked-off lanes are not accessed.
         unsafe { _mm256_maskload_ps(p, _mm256_loadu_si256(MASKS.as_ptr().add(8 - n).cast())) }
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn store_part(p: *mut f32, n: usize, v: __m256) {
-        // SAFETY: the caller vouches for n < 8 elements, so the window lies in MASKS; masked-off lanes are not accessed.
+        // SAFETY: the caller guarantees n < 8 elements, so the window lies in MASKS; masked-off lanes are not accessed.
         unsafe { _mm256_maskstore_ps(p, _mm256_loadu_si256(MASKS.as_ptr().add(8 - n).cast()), v) }
     }
     #[inline]
@@ -56,7 +56,7 @@ impl Simd for Avx2<f32> {
     unsafe fn transpose(src: *const f32, ld: usize, dst: *mut f32, ldd: usize) {
         let (mut pair, mut quad) = ([_mm256_setzero_ps(); 8], [_mm256_setzero_pd(); 8]);
         for i in 0..4 {
-            // SAFETY: the caller vouches for 8 rows of 8 elements.
+            // SAFETY: the caller guarantees 8 rows of 8 elements.
             let (a, b) = unsafe {
                 (
                     _mm256_loadu_ps(src.add(2 * i * ld)),
@@ -83,7 +83,7 @@ impl Simd for Avx2<f32> {
                 _mm256_permute2f128_pd::<0x31>(quad[c], quad[4 + c]),
             ];
             for (l, v) in lanes.into_iter().enumerate() {
-                // SAFETY: the caller vouches for 8 rows of 8 elements.
+                // SAFETY: the caller guarantees 8 rows of 8 elements.
                 unsafe { _mm256_storeu_ps(dst.add((4 * l + c) * ldd), _mm256_castpd_ps(v)) }
             }
         }
@@ -108,13 +108,13 @@ impl Simd for Avx2<f64> {
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn load_part(p: *const f64, n: usize) -> __m256d {
-        // SAFETY: the caller vouches for n < 4 elements, so the window lies in MASKS; masked-off lanes are not accessed.
+        // SAFETY: the caller guarantees n < 4 elements, so the window lies in MASKS; masked-off lanes are not accessed.
         unsafe { _mm256_maskload_pd(p, _mm256_loadu_si256(MASKS.as_ptr().add(8 - 2 * n).cast())) }
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn store_part(p: *mut f64, n: usize, v: __m256d) {
-        // SAFETY: the caller vouches for n < 4 elements, so the window lies in MASKS; masked-off lanes are not accessed.
+        // SAFETY: the caller guarantees n < 4 elements, so the window lies in MASKS; masked-off lanes are not accessed.
         unsafe {
             _mm256_maskstore_pd(
                 p,
@@ -139,7 +139,7 @@ impl Simd for Avx2<f64> {
         let mut pair = [_mm256_setzero_pd(); 4];
         // pair[2i + c], 128-bit lane L: column 2L + c of rows 2i, 2i + 1.
         for i in 0..2 {
-            // SAFETY: the caller vouches for 4 rows of 4 elements.
+            // SAFETY: the caller guarantees 4 rows of 4 elements.
             let (a, b) = unsafe {
                 (
                     _mm256_loadu_pd(src.add(2 * i * ld)),
@@ -155,14 +155,14 @@ impl Simd for Avx2<f64> {
                 _mm256_permute2f128_pd::<0x31>(pair[c], pair[2 + c]),
             ];
             for (l, v) in lanes.into_iter().enumerate() {
-                // SAFETY: the caller vouches for 4 rows of 4 elements.
+                // SAFETY: the caller guarantees 4 rows of 4 elements.
                 unsafe { _mm256_storeu_pd(dst.add((2 * l + c) * ldd), v) }
             }
         }
     }
 }
 
-/// The sums over the lanes of eight registers: a tree of pairwise additions, three levels for all eight together.
+/// The sums over the lanes of eight registers: a tree of pairwise additions, with three levels for all eight together.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(crate) fn sums_ps(v: [__m256; 8]) -> [f32; 8] {
@@ -192,7 +192,7 @@ pub(crate) fn sums_pd(v: [__m256d; 8]) -> [f64; 8] {
             _mm256_permute2f128_pd::<0x20>(low, high),
             _mm256_permute2f128_pd::<0x31>(low, high),
         );
-        // SAFETY: `out` holds 8 elements, of which these are four.
+        // SAFETY: `out` holds 8 elements; these are four of them.
         unsafe { _mm256_storeu_pd(out.as_mut_ptr().add(4 * i), sum) };
     }
     out

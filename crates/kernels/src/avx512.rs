@@ -1,7 +1,7 @@
 //! AVX-512 (F, DQ, VL): registers of 16 f32 or 8 f64, micro-kernels of 12 rows × 2 registers (24 of the 32 registers
-//! accumulate). Masks make remainders cost what whole registers cost.
+//! accumulate). With masks, a remainder costs as much as a whole register.
 //!
-//! Invariant: reached through `crate::kernels_for` only, which checks the machine.
+//! Invariant: used only through `crate::kernels_for`, which checks the machine.
 
 use crate::Isa;
 use crate::avx2::{sums_pd, sums_ps};
@@ -31,13 +31,13 @@ impl Simd for Avx512<f32> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
     unsafe fn load_part(p: *const f32, n: usize) -> __m512 {
-        // SAFETY: the caller vouches for n < 16 elements; masked-off lanes are not accessed.
+        // SAFETY: the caller guarantees n < 16 elements; masked-off lanes are not accessed.
         unsafe { _mm512_maskz_loadu_ps((1u16 << n) - 1, p) }
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
     unsafe fn store_part(p: *mut f32, n: usize, v: __m512) {
-        // SAFETY: the caller vouches for n < 16 elements; masked-off lanes are not accessed.
+        // SAFETY: the caller guarantees n < 16 elements; masked-off lanes are not accessed.
         unsafe { _mm512_mask_storeu_ps(p, (1u16 << n) - 1, v) }
     }
     #[inline]
@@ -64,7 +64,7 @@ impl Simd for Avx512<f32> {
         let (mut pair, mut quad) = ([zero; 16], [_mm512_setzero_pd(); 16]);
         // Interleave rows two by two: pair[2i], pair[2i + 1] hold columns (0 1), (2 3) of rows 2i, 2i + 1, per 128-bit lane.
         for i in 0..8 {
-            // SAFETY: the caller vouches for 16 rows of 16 elements.
+            // SAFETY: the caller guarantees 16 rows of 16 elements.
             let (a, b) = unsafe {
                 (
                     _mm512_loadu_ps(src.add(2 * i * ld)),
@@ -88,7 +88,7 @@ impl Simd for Avx512<f32> {
         for c in 0..4 {
             let lanes = transpose_lanes([quad[c], quad[4 + c], quad[8 + c], quad[12 + c]]);
             for (l, v) in lanes.into_iter().enumerate() {
-                // SAFETY: the caller vouches for 16 rows of 16 elements.
+                // SAFETY: the caller guarantees 16 rows of 16 elements.
                 unsafe { _mm512_storeu_ps(dst.add((4 * l + c) * ldd), _mm512_castpd_ps(v)) }
             }
         }
@@ -113,13 +113,13 @@ impl Simd for Avx512<f64> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
     unsafe fn load_part(p: *const f64, n: usize) -> __m512d {
-        // SAFETY: the caller vouches for n < 8 elements; masked-off lanes are not accessed.
+        // SAFETY: the caller guarantees n < 8 elements; masked-off lanes are not accessed.
         unsafe { _mm512_maskz_loadu_pd((1u8 << n) - 1, p) }
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
     unsafe fn store_part(p: *mut f64, n: usize, v: __m512d) {
-        // SAFETY: the caller vouches for n < 8 elements; masked-off lanes are not accessed.
+        // SAFETY: the caller guarantees n < 8 elements; masked-off lanes are not accessed.
         unsafe { _mm512_mask_storeu_pd(p, (1u8 << n) - 1, v) }
     }
     #[inline]
@@ -145,7 +145,7 @@ impl Simd for Avx512<f64> {
         let mut pair = [_mm512_setzero_pd(); 8];
         // pair[2i + c], 128-bit lane L: column 2L + c of rows 2i, 2i + 1.
         for i in 0..4 {
-            // SAFETY: the caller vouches for 8 rows of 8 elements.
+            // SAFETY: the caller guarantees 8 rows of 8 elements.
             let (a, b) = unsafe {
                 (
                     _mm512_loadu_pd(src.add(2 * i * ld)),
@@ -158,7 +158,7 @@ impl Simd for Avx512<f64> {
         for c in 0..2 {
             let lanes = transpose_lanes([pair[c], pair[2 + c], pair[4 + c], pair[6 + c]]);
             for (l, v) in lanes.into_iter().enumerate() {
-                // SAFETY: the caller vouches for 8 rows of 8 elements.
+                // SAFETY: the caller guarantees 8 rows of 8 elements.
                 unsafe { _mm512_storeu_pd(dst.add((2 * l + c) * ldd), v) }
             }
         }

@@ -1,8 +1,8 @@
-//! Memory for packings and scratch, and kernels with their lengths checked.
+//! Memory for packings and scratch, and kernels with checked lengths.
 //!
-//! For Rust callers and tests; compiled code uses the function pointers.
+//! For Rust callers and tests; compiled code uses the raw function pointers.
 //!
-//! Invariant: nothing in this module's public API can access memory out of bounds: every length is checked by a panic.
+//! Invariant: nothing in this module's public API can access memory out of bounds: a wrong length panics.
 
 use crate::types::{Block, Weights};
 use crate::{Activation, Kernels, SimdElement};
@@ -16,7 +16,7 @@ use std::ops::{Deref, DerefMut};
 #[repr(C, align(64))]
 struct CacheLine([u64; 8]);
 
-/// Elements aligned to 64 bytes, zero at first. Derefs to a slice.
+/// Elements aligned to 64 bytes, initially zero. Derefs to a slice.
 #[derive(Clone)]
 pub struct AlignedBuffer<T> {
     lines: Vec<CacheLine>,
@@ -37,7 +37,7 @@ impl<T: SimdElement> AlignedBuffer<T> {
     /// `len` zeros, if the allocator has room for them.
     ///
     /// # Errors
-    /// It has not, or they are more than addresses can tell apart.
+    /// The allocator has no room, or the size exceeds the address space.
     pub fn try_new(len: usize) -> Result<Self, TooMany> {
         let bytes = len.checked_mul(size_of::<T>()).ok_or(TooMany)?;
         let n = bytes.div_ceil(64);
@@ -51,7 +51,7 @@ impl<T: SimdElement> AlignedBuffer<T> {
             return Err(TooMany);
         }
         Ok(Self {
-            // SAFETY: allocated just now by the global allocator, with the layout of so many lines, which zeros are.
+            // SAFETY: just allocated by the global allocator with the layout of that many lines; zeros are valid lines.
             lines: unsafe { Vec::from_raw_parts(lines.cast(), n, n) },
             len,
             element: PhantomData,
@@ -87,15 +87,15 @@ impl<T: SimdElement> Default for AlignedBuffer<T> {
 impl<T: SimdElement> Deref for AlignedBuffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: the lines hold at least `len` elements, are aligned to more than an element, and every bit pattern is an
-        // f32 and an f64 (`SimdElement` is sealed).
+        // SAFETY: the lines hold at least `len` elements, are aligned more strictly than an element, and every bit
+        // pattern is a valid f32 and f64 (`SimdElement` is sealed).
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }
 
 impl<T: SimdElement> DerefMut for AlignedBuffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as for `deref`, and every f32 and f64 is a bit pattern that a line may hold.
+        // SAFETY: as for `deref`, and every f32 and f64 is a valid bit pattern of a line.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
 }
@@ -106,16 +106,16 @@ impl<T: SimdElement> fmt::Debug for AlignedBuffer<T> {
     }
 }
 
-/// One row-major block of a bigger matrix, as a slice.
+/// One row-major block of a larger matrix, as a slice.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockSlice<'a, T> {
-    /// Its rows, `ld` elements apart; the last may end with the block.
+    /// Its rows, `ld` elements apart; the slice may end with the block's last row.
     pub data: &'a [T],
     /// Elements from one row to the next, at least `cols`.
     pub ld: usize,
-    /// Where its first row lies in the bigger matrix.
+    /// The position of its first row in the larger matrix.
     pub row: usize,
-    /// Where its first column lies in the bigger matrix.
+    /// The position of its first column in the larger matrix.
     pub col: usize,
     /// Rows of the block.
     pub rows: usize,
@@ -165,7 +165,7 @@ impl<'a, T: SimdElement> BlockSlice<'a, T> {
     }
 }
 
-/// Elements that `rows` rows of `cols`, `ld` apart, reach over.
+/// Elements spanned by `rows` rows of `cols`, `ld` apart.
 fn extent(rows: usize, cols: usize, ld: usize) -> usize {
     assert!(
         ld >= cols || rows <= 1,
@@ -192,7 +192,7 @@ impl<T: SimdElement> Packed<T> {
     /// Packs the matrix [rows, cols] that `parts` tile.
     ///
     /// # Panics
-    /// If a part lies outside the matrix or is shorter than it says.
+    /// If a part lies outside the matrix or its slice is too short.
     pub fn new(
         kernels: &'static Kernels<T>,
         rows: usize,
@@ -204,7 +204,7 @@ impl<T: SimdElement> Packed<T> {
         let blocks: Vec<_> = parts.iter().map(|p| p.block(rows, cols)).collect();
         let w = Weights::unpacked(rows, cols, transposed, &blocks);
         // SAFETY: the blocks were checked against the matrix and their slices, the buffer has the packing's length, and
-        // `Kernels` exist only for what the machine has.
+        // `Kernels` exist only for instruction sets that the machine has.
         unsafe { (kernels.pack)(&w, data.as_mut_ptr()) };
         Self {
             kernels,
@@ -218,7 +218,7 @@ impl<T: SimdElement> Packed<T> {
     /// C[m, n] (+)= A[m, k] · Wᵀ (k = cols, n = rows), or · W if transposed (k = rows, n = cols). Rows of A and C without gaps.
     ///
     /// # Panics
-    /// If `a` has not m·k or `c` not m·n elements.
+    /// If the length of `a` is not m·k or that of `c` is not m·n.
     pub fn product(&self, m: usize, a: &[T], c: &mut [T], add: bool) {
         let Self {
             kernels,
@@ -262,10 +262,10 @@ impl<T: SimdElement> fmt::Debug for Packed<T> {
     }
 }
 
-/// As [`Packed::product`], straight from the parts that tile W [rows, cols]: for few rows of A.
+/// As [`Packed::product`], but directly from the parts that tile W [rows, cols]: for few rows of A.
 ///
 /// # Panics
-/// If a part lies outside the matrix or is shorter than it says, or `a` has not m·k or `c` not m·n elements.
+/// If a part lies outside the matrix or its slice is too short, or the length of `a` is not m·k or that of `c` is not m·n.
 #[expect(clippy::too_many_arguments, reason = "three matrices")]
 pub fn product_unpacked<T: SimdElement>(
     kernels: &'static Kernels<T>,
@@ -282,7 +282,7 @@ pub fn product_unpacked<T: SimdElement>(
     checked(kernels, &w, m, a, c, add);
 }
 
-/// The weights are sound; checks the rest.
+/// Checks everything except the weights, which are valid.
 fn checked<T: SimdElement>(
     kernels: &Kernels<T>,
     w: &Weights<T>,
@@ -294,14 +294,14 @@ fn checked<T: SimdElement>(
     let (k, n) = (w.inner(), w.outer());
     assert_eq!(a.len(), m * k, "A is [{m}, {k}]");
     assert_eq!(c.len(), m * n, "C is [{m}, {n}]");
-    // SAFETY: the caller checked W, the lengths are checked here, and `Kernels` exist only for what the machine has.
+    // SAFETY: the caller checked W, the lengths are checked here, and `Kernels` exist only for sets that the machine has.
     unsafe { (kernels.product)(w, m, a.as_ptr(), k, c.as_mut_ptr(), n, add.into()) }
 }
 
 /// dst (+)= the sum of the rows of `src`, `[rows, dst.len()]`.
 ///
 /// # Panics
-/// If `src` has not rows · dst.len() elements.
+/// If the length of `src` is not rows · dst.len().
 pub fn sum_rows<T: SimdElement>(
     kernels: &'static Kernels<T>,
     src: &[T],
@@ -311,7 +311,7 @@ pub fn sum_rows<T: SimdElement>(
 ) {
     let n = dst.len();
     assert_eq!(src.len(), rows * n, "the vectors are [{rows}, {n}]");
-    // SAFETY: the length was checked, and `Kernels` exist only for what the machine has.
+    // SAFETY: the length was checked, and `Kernels` exist only for instruction sets that the machine has.
     unsafe { (kernels.sum_rows)(src.as_ptr(), 0, n, 1, rows, n, dst.as_mut_ptr(), add.into()) }
 }
 
@@ -322,6 +322,6 @@ pub fn sum_rows<T: SimdElement>(
 pub fn activate<T: SimdElement>(kernels: &'static Kernels<T>, f: Activation, x: &[T], y: &mut [T]) {
     let n = x.len();
     assert_eq!(n, y.len(), "f goes from as many elements to as many");
-    // SAFETY: the length was checked, and `Kernels` exist only for what the machine has.
+    // SAFETY: the length was checked, and `Kernels` exist only for instruction sets that the machine has.
     unsafe { kernels.activation(f)(1, n, x.as_ptr(), n, y.as_mut_ptr(), n) }
 }

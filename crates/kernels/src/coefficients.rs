@@ -1,39 +1,39 @@
 //! The constants of [`crate::functions`]: limits, the parts of ln 2, and polynomials.
 //!
-//! Invariant: everything is rounded here, at compile time, once.
+//! Invariant: every constant is rounded here, once, at compile time.
 
 use crate::SimdElement;
 use crate::polynomials::*;
 use std::f64::consts::{LN_2, LOG2_E};
 use std::ops::{Div, Neg, Sub};
 
-/// What eˣ and its relatives need to know of an element type.
+/// Constants of an element type for eˣ and related functions.
 pub(crate) trait Coefficients:
     SimdElement + Neg<Output = Self> + Sub<Output = Self> + Div<Output = Self>
 {
     /// log₂ e ÷ 2, log₂ e and 2·log₂ e.
     const LOG2_E: [Self; 3];
-    /// 1.5·2^m + bias of the exponent, m the bits of the mantissa. A sum with it rounds to an integer, and the low bits
-    /// of the sum are the exponent field of 2 to that integer.
+    /// 1.5·2^m + the exponent's bias, where m is the number of mantissa bits. Adding it rounds to an integer, and the
+    /// low bits of the sum are the exponent field of 2 to that integer.
     const ROUNDER: Self;
-    /// ln 2 in two parts, both positive (FreeBSD's `e_expf.c` and `e_exp.c`). Products of the first with integers of
-    /// 9 bits (20 in `f64`) are exact; twice and half the parts have the same property.
+    /// ln 2 in two parts, both positive (FreeBSD's `e_expf.c` and `e_exp.c`). Products of the first with integers of 9
+    /// bits (20 in `f64`) are exact; twice and half the parts have the same property.
     const LN_2: [Self; 2];
     /// Twice [`Self::LN_2`], negative.
     const MINUS_LN_4: [Self; 2];
     /// Half of [`Self::LN_2`], negative.
     const MINUS_HALF_LN_2: [Self; 2];
-    /// −½·ln 2 in one part, where that is good enough for tanh with a fused multiply-add: |n| ≤ 27 in `f32`, so that it is
-    /// off by no more than 3·10⁻⁸, and that for large e²ˣ only.
+    /// −½·ln 2 in one part, which suffices for tanh with a fused multiply-add: |n| ≤ 27 in `f32`, so the error is at
+    /// most 3·10⁻⁸, and that only for large e²ˣ.
     const MINUS_HALF_LN_2_WHOLE: Option<Self>;
     /// Beyond these eˣ is 0 or ∞: ln of half the least subnormal, and of the largest number.
     const EXP_RANGE: [Self; 2];
-    /// Below the first sigmoid rounds to 0; above the second it has long been 1.
+    /// Below the first sigmoid rounds to 0; well below the second it is already 1.
     const SIGMOID_RANGE: [Self; 2];
-    /// s and c = 2ˢ, by which sigmoid scales its denominator, so that it is finite down to the x at which the result
+    /// s and c = 2ˢ: sigmoid scales its denominator by c, which keeps it finite down to the x at which the result
     /// rounds to 0.
     const SIGMOID_SCALE: [Self; 2];
-    /// From here on tanh is 1, and e²ˣ still finite.
+    /// From here on tanh is 1, while e²ˣ is still finite.
     const TANH_LIMIT: Self;
     /// 0, 1 and 2.
     const SMALL: [Self; 3];
@@ -46,7 +46,7 @@ pub(crate) trait Coefficients:
     /// (2·artanh(s/2) − s)/s³ as a polynomial in s², for 0 ≤ s ≤ 2/3.
     const ARTANH: &'static [Self];
 
-    /// The lowest bits of the number moved to where its exponent and sign are.
+    /// The lowest bits of the number moved to the exponent and sign fields.
     fn low_bits_to_exponent(self) -> Self;
 }
 
@@ -96,7 +96,7 @@ impl Coefficients for f64 {
     }
 }
 
-/// Coefficient i times first·ratioⁱ, powers of two or signs: nothing rounds.
+/// Coefficient i times first·ratioⁱ, where both are powers of two or signs: nothing rounds.
 const fn scaled<const N: usize>(mut c: [f64; N], first: f64, ratio: f64) -> [f64; N] {
     let (mut i, mut factor) = (0, first);
     while i < N {
@@ -107,7 +107,7 @@ const fn scaled<const N: usize>(mut c: [f64; N], first: f64, ratio: f64) -> [f64
     c
 }
 
-/// Without the first two, which are 1 and 1.
+/// All but the first two, which are 1 and 1.
 const fn rest<const N: usize, const M: usize>(c: [f64; N]) -> [f64; M] {
     let mut out = [0.0; M];
     let mut i = 0;

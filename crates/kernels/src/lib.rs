@@ -1,7 +1,7 @@
-//! Packed matrix products, reductions over whole sequences and wide activations: what a recurrent cell's time goes into.
+//! Packed matrix products, reductions over whole sequences and wide activations: the bulk of a recurrent cell's run time.
 //!
-//! For the code that `retrograd-jit` compiles, which calls these kernels through function pointers, and for Rust
-//! callers. A kernel computes a product, a sum or one function, never a cell's expression.
+//! The code that `retrograd-jit` compiles calls these kernels through function pointers; Rust callers may use them,
+//! too. A kernel computes a product, a sum or one function, never a cell's expression.
 //!
 //! | kernel | computes | for |
 //! | --- | --- | --- |
@@ -13,8 +13,8 @@
 //! | [`sum_rows`](Kernels::sum_rows) | Σ of vectors over steps and rows | other sums over time and batch |
 //! | [`activation`](Kernels::activation) | y = f(x), element by element | gates that share an activation |
 //!
-//! Each exists for f32 and f64 and for every [`Isa`]: [`kernels_for`] gives the table of one instruction set, and whoever
-//! calls kernels holds on to it. Nothing is chosen here.
+//! Each exists for f32 and f64 and for every [`Isa`]: [`kernels_for`] returns the table of one instruction set, which
+//! the caller keeps. This crate never chooses a set.
 //!
 //! ```
 //! use retrograd_kernels::{Isa, Packed, BlockSlice, kernels_for};
@@ -26,14 +26,14 @@
 //! assert_eq!(y, [4.0, 10.0]);
 //! ```
 //!
-//! Invariants: no kernel allocates, unwinds, or accesses memory beyond the matrices described to it; an
-//! element of a packed product, of an outer product or of an activation has the same bits whatever rows are computed
-//! together with it, so that work may be split over threads anyhow. Nothing is kept from call to call, and the environment
-//! is not read.
+//! Invariants: no kernel allocates, unwinds, or accesses memory beyond the matrices described to it; an element of a
+//! packed product, of an outer product or of an activation has the same bits regardless of the rows computed together
+//! with it, so work may be split over threads in any way. No state is kept between calls, and the environment is not
+//! read.
 //!
-//! One file an instruction set (`avx512`, `avx2`, `portable`) implements a small trait; blocking and packing are
-//! written once over it (`product`, `row`, `unpacked`, `pack`, `outer`, `terms`, `rows`, `sum`, on the tiles of `micro`), and so are
-//! the activations (`activate`, `functions`, `coefficients`).
+//! One file per instruction set (`avx512`, `avx2`, `portable`) implements a small trait; blocking and packing are
+//! written once over it (`product`, `row`, `unpacked`, `pack`, `outer`, `terms`, `rows`, `sum`, on the tiles of
+//! `micro`), and so are the activations (`activate`, `functions`, `coefficients`).
 
 mod activate;
 #[cfg(target_arch = "x86_64")]
@@ -71,20 +71,20 @@ pub use types::{
 
 use std::fmt;
 
-/// The kernels for T of one instruction set, if the machine has it.
+/// The kernels for T of one instruction set, if the machine supports it.
 pub fn kernels_for<T: SimdElement>(isa: Isa) -> Option<&'static Kernels<T>> {
     T::kernels_for(isa)
 }
 
-/// The kernels for elements T of one instruction set. They exist only for instruction sets that the machine has, so
-/// a kernel's preconditions are about memory alone.
+/// The kernels for elements T of one instruction set. They exist only for instruction sets that the machine supports,
+/// so a kernel's preconditions concern memory alone.
 #[derive(Debug)]
 pub struct Kernels<T: SimdElement> {
     /// The instruction set.
     pub isa: Isa,
     /// Columns of a panel.
     pub panel: usize,
-    /// Rows of the largest micro-kernel. Numbers of rows just above a multiple of it cost most.
+    /// Rows of the largest micro-kernel. Row counts just above a multiple of it are the least efficient.
     pub tile_rows: usize,
     /// C[m, n] (+)= A[m, k] · B.
     pub product: ProductFn<T>,
@@ -102,12 +102,12 @@ pub struct Kernels<T: SimdElement> {
     outer_scratch_len: fn(usize, usize, usize) -> usize,
 }
 
-/// `product(w, m, a, lda, c, ldc, how)`: C[m, rows] = A[m, cols] · Wᵀ, or C[m, cols] = A[m, rows] · W if `w.transposed`; `how` is 0
-/// or made of [`ADD`] and [`BACKWARD`]. Strides `lda`, `ldc` in elements from row to row.
+/// `product(w, m, a, lda, c, ldc, how)`: C[m, rows] = A[m, cols] · Wᵀ, or C[m, cols] = A[m, rows] · W if `w.transposed`;
+/// `how` is 0 or a combination of [`ADD`] and [`BACKWARD`]. Strides `lda`, `ldc` in elements from row to row.
 ///
 /// # Safety
-/// `w` must be readable with the blocks (if `packed` is null) or the packing that it names, the latter made by `pack` of the
-/// same `Kernels`. `a` must have m readable rows, `c` m writable rows that overlap nothing else.
+/// `w` must be readable, with its blocks (if `packed` is null) or its packing, made by `pack` of the same `Kernels`.
+/// `a` must have m readable rows, `c` m writable rows that overlap nothing else.
 pub type ProductFn<T> = unsafe extern "C" fn(
     w: *const Weights<T>,
     m: usize,
@@ -118,8 +118,8 @@ pub type ProductFn<T> = unsafe extern "C" fn(
     how: u32,
 );
 
-/// `product_from(w, m, a, lda, bias, c, ldc, how)`: as [`ProductFn`], but C[i, :] = bias + A[i, :] · B for each of the m rows: the sums
-/// begin from the bias instead of 0, for which C is not passed over again; `how` may be [`BACKWARD`].
+/// `product_from(w, m, a, lda, bias, c, ldc, how)`: as [`ProductFn`], but C[i, :] = bias + A[i, :] · B for each of the
+/// m rows: the sums start from the bias instead of 0, which saves another pass over C; `how` may be [`BACKWARD`].
 ///
 /// # Safety
 /// As for [`ProductFn`]; `bias` must have as many readable elements as C has columns, and `c` must not overlap it.
@@ -140,19 +140,19 @@ pub type ProductFromFn<T> = unsafe extern "C" fn(
 /// `w` and its blocks must be readable; `out` must have [`Kernels::packed_len`] writable elements that overlap nothing else.
 pub type PackFn<T> = unsafe extern "C" fn(w: *const Weights<T>, out: *mut T);
 
-/// `outer(args, i0, i1, scratch)`: rows i0..i1 of all results of `args`; other rows are not touched. A row's bits don't depend
-/// on the range.
+/// `outer(args, i0, i1, scratch)`: rows i0..i1 of all results of `args`; other rows are not touched. A row's bits do
+/// not depend on the range.
 ///
 /// # Safety
-/// `args` must be readable with all that it names; rows i0..i1 of the destinations must be writable and overlap nothing else;
-/// `scratch` must have [`Kernels::outer_scratch_len`] writable elements, one scratch for each thread.
+/// `args` must be readable with everything it refers to; rows i0..i1 of the destinations must be writable and overlap
+/// nothing else; `scratch` must have [`Kernels::outer_scratch_len`] writable elements, one scratch per thread.
 pub type OuterFn<T> =
     unsafe extern "C" fn(args: *const OuterArgs<T>, i0: usize, i1: usize, scratch: *mut T);
 
 /// `row_outer(args, b0, b1)`: the matrices of rows b0..b1 of `args`. A matrix has the same bits on every instruction set.
 ///
 /// # Safety
-/// `args` must be readable with all that it names; the matrices of these rows must be writable and overlap nothing else.
+/// `args` must be readable with everything it refers to; these rows' matrices must be writable and overlap nothing else.
 pub type RowOuterFn<T> = unsafe extern "C" fn(args: *const RowOuterArgs<T>, b0: usize, b1: usize);
 
 /// `sum_rows(src, step_stride, row_stride, steps, rows, n, dst, add)`: dst = Σ over t < steps, b < rows of the n elements
@@ -172,10 +172,10 @@ pub type SumRowsFn<T> = unsafe extern "C" fn(
 );
 
 /// `activate(rows, n, x, ldx, y, ldy)`: y[r, j] = f(x[r, j]) for `rows` rows of n elements, `ldx` and `ldy` elements apart.
-/// An element has the same bits wherever it lies in a row.
+/// An element has the same bits regardless of its position in a row.
 ///
 /// # Safety
-/// The rows of `x` must be readable, those of `y` writable; `y` may be `x` with the same stride, and overlap nothing else.
+/// The rows of `x` must be readable, those of `y` writable; `y` may be `x` with the same stride, or overlap nothing else.
 pub type ActivateFn<T> =
     unsafe extern "C" fn(rows: usize, n: usize, x: *const T, ldx: usize, y: *mut T, ldy: usize);
 
@@ -201,13 +201,13 @@ impl<T: SimdElement> Kernels<T> {
         (self.activate)(f)
     }
 
-    /// Elements of the packing of a matrix [rows, cols]: those of the matrix, the product's columns rounded up to whole panels.
+    /// Elements of the packing of a matrix [rows, cols], with the product's columns rounded up to whole panels.
     pub fn packed_len(&self, rows: usize, cols: usize, transposed: bool) -> usize {
         pack::packed_len(self.panel, rows, cols, transposed)
     }
 
-    /// Elements of scratch that `outer` needs for `k` = steps · rows terms and right-hand sides of `n` elements in all, whose
-    /// destinations have `runs` runs of columns in all: as a rule one a right-hand side, more where blocks lie side by side.
+    /// Elements of scratch that `outer` needs for `k` = steps · rows terms and right-hand sides of `n` elements, whose
+    /// destinations have `runs` runs of columns, in total: usually one per right-hand side, more for adjacent blocks.
     pub fn outer_scratch_len(&self, k: usize, n: usize, runs: usize) -> usize {
         (self.outer_scratch_len)(k, n, runs)
     }
@@ -220,7 +220,7 @@ pub enum Isa {
     Avx512,
     /// AVX2 and FMA.
     Avx2,
-    /// The base of the architecture that this crate was compiled for.
+    /// The baseline of the architecture that this crate was compiled for.
     Portable,
 }
 
@@ -228,7 +228,7 @@ impl Isa {
     /// All of them, the widest first.
     pub const ALL: [Isa; 3] = [Isa::Avx512, Isa::Avx2, Isa::Portable];
 
-    /// The widest that the machine has.
+    /// The widest that the machine supports.
     pub fn widest() -> Isa {
         let mut all = Isa::ALL.into_iter();
         all.find(|isa| isa.available()).unwrap_or(Isa::Portable)
@@ -243,7 +243,7 @@ impl Isa {
         }
     }
 
-    /// Whether the machine has it.
+    /// Whether the machine supports it.
     pub fn available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -284,7 +284,7 @@ pub trait SimdElement:
     + std::ops::Add<Output = Self>
     + std::ops::Mul<Output = Self>
 {
-    /// self · a + b with one rounding.
+    /// self · a + b with a single rounding.
     fn mul_add(self, a: Self, b: Self) -> Self;
 }
 
@@ -306,9 +306,9 @@ mod sealed {
     #[cfg(target_arch = "x86_64")]
     use crate::{avx2::Avx2, avx512::Avx512};
 
-    /// Which kernels there are for an element.
+    /// The kernels that exist for an element.
     pub trait Tables: Sized + 'static {
-        /// The kernels of an instruction set, if the machine has it.
+        /// The kernels of an instruction set, if the machine supports it.
         fn kernels_for(isa: Isa) -> Option<&'static Kernels<Self>>
         where
             Self: SimdElement;

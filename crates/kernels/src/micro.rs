@@ -3,17 +3,17 @@
 //! For the drivers of `product` and `outer`. Shapes: C[R, V·LANES] (+)= A[R, k] · B[k, V·LANES].
 //!
 //! Invariant: an element of C is the chain fma(a₀, b₀, s), fma(a₁, b₁, ·), … over k in ascending order, where s is 0 or the
-//! column's bias, added to the old value at the end if asked. So its value doesn't depend on R, on V, or on its neighbours.
+//! column's bias; on request it is added to the old value at the end. So its value does not depend on R, V or its neighbours.
 
 use crate::simd::{Simd, SimdOp, prefetch};
 
-/// Terms of a K block: 12 rows of A and a panel's block then share L1 and L2 (measured in `ceiling/`, Zen 4).
+/// Terms of a K block: 12 rows of A and a panel's block then fit L1 and L2 together (measured in `ceiling/`, Zen 4).
 pub(crate) const K_BLOCK: usize = 512;
 
-/// Below this many terms the tile is over before a prefetched line of C could arrive.
+/// Below this many terms the tile finishes before a prefetched line of C could arrive.
 const PREFETCH_FROM: usize = 32;
 
-/// What a sum of products is added to.
+/// The addend of a sum of products.
 #[derive(Debug)]
 pub(crate) enum SumStart<T> {
     /// Nothing: C is overwritten.
@@ -38,7 +38,7 @@ impl<T> SumStart<T> {
         if add { SumStart::Old } else { SumStart::Zero }
     }
 
-    /// The start of the columns from `j` on, for the first terms of the sums; the later ones' is `Old`.
+    /// The start for the columns from `j` on, for the first terms of the sums; for later terms it is `Old`.
     #[inline(always)]
     pub(crate) fn part(self, first: bool, j: usize) -> Self {
         if !first {
@@ -68,7 +68,7 @@ pub(crate) struct TileArgs<T> {
     pub(crate) ldc: usize,
     /// Columns of C to be written: at least 1, at most the tile's width.
     pub(crate) cols: usize,
-    /// What the sums are added to; a bias at the tile's first column.
+    /// The addend of the sums; a bias points at the tile's first column.
     pub(crate) start: SumStart<T>,
 }
 
@@ -78,7 +78,7 @@ impl<T> Clone for TileArgs<T> {
     }
 }
 
-/// `R` rows × `V` registers; with `V` over 2 several panels side by side, with `V` = 1 the first half of one.
+/// `R` rows × `V` registers; with `V` > 2 several panels side by side, with `V` = 1 the first half of one.
 struct MicroKernel<'a, S: Simd, const R: usize, const V: usize>(&'a TileArgs<S::T>);
 
 impl<S: Simd, const R: usize, const V: usize> SimdOp for MicroKernel<'_, S, R, V> {
@@ -97,8 +97,8 @@ impl<S: Simd, const R: usize, const V: usize> SimdOp for MicroKernel<'_, S, R, V
             start,
         } = self.0;
         let add = matches!(start, SumStart::Old);
-        // SAFETY: the tile describes R rows of k elements of A, panels of k·NR elements, and R rows of `cols` elements of C
-        // and `cols` of the bias; every access below is to those. Prefetches access nothing.
+        // SAFETY: the tile describes R rows of k elements of A, panels of k·NR elements, and R rows of `cols` elements
+        // of C and `cols` of the bias; every access below is within those. Prefetches access nothing.
         unsafe {
             if add && k >= PREFETCH_FROM {
                 for i in 0..R {
@@ -159,8 +159,8 @@ impl<S: Simd, const R: usize, const V: usize> SimdOp for MicroKernel<'_, S, R, V
     }
 }
 
-/// How many panels a tile of `rows` rows should take side by side: few rows alone have too few sums under way to hide
-/// the latency of a fused multiply-add (4 cycles, one or two a cycle). One row has a kernel of its own: see `row`.
+/// How many panels a tile of `rows` rows should take side by side: a few rows alone have too few sums in flight to hide
+/// the latency of a fused multiply-add (4 cycles, one or two per cycle). One row has its own kernel: see `row`.
 pub(crate) fn panels_at_once(rows: usize) -> usize {
     match rows {
         2 | 3 => 2,
@@ -174,7 +174,7 @@ pub(crate) fn panels_at_once(rows: usize) -> usize {
 /// The tile's memory must be accessible as its fields say, and the machine must have the instruction set.
 #[inline(always)]
 pub(crate) unsafe fn tile<S: Simd>(rows: usize, panels: usize, t: &TileArgs<S::T>) {
-    // SAFETY: passed on to the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match (rows, panels) {
             (2, 2) => S::vectorize(MicroKernel::<S, 2, 4>(t)),
@@ -185,11 +185,11 @@ pub(crate) unsafe fn tile<S: Simd>(rows: usize, panels: usize, t: &TileArgs<S::T
     }
 }
 
-/// `rows` as a constant, so that the sums are registers.
+/// Makes `rows` a constant, so that the sums are kept in registers.
 #[inline(always)]
 unsafe fn rows_of<S: Simd, const V: usize>(rows: usize, t: &TileArgs<S::T>) {
     debug_assert!((1..=S::MR).contains(&rows));
-    // SAFETY: passed on to the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match rows {
             1 => S::vectorize(MicroKernel::<S, 1, V>(t)),
@@ -209,7 +209,7 @@ unsafe fn rows_of<S: Simd, const V: usize>(rows: usize, t: &TileArgs<S::T>) {
     }
 }
 
-/// Row `t` of `tiles` nearly equal parts of `n`: where it starts.
+/// The start of part `t` when `n` is divided into `tiles` nearly equal parts.
 #[inline(always)]
 pub(crate) fn part(n: usize, tiles: usize, t: usize) -> usize {
     n / tiles * t + (n % tiles).min(t)

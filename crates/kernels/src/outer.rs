@@ -1,12 +1,12 @@
-//! Σ δ rᵀ over a whole sequence, for all right-hand sides of the same δ together, with Σ δ in passing.
+//! Σ δ rᵀ over a whole sequence, for all right-hand sides of the same δ together, and Σ δ in the same pass.
 //!
-//! For weight and bias gradients. K = steps · rows is cut into blocks of [`K_BLOCK`]; in each, panels of the right-hand
-//! sides are packed as far as half of L2 goes, then δ is packed a few tiles at a time and multiplied with all of them.
-//! Panels begin anew at the column boundaries of the destination blocks, tiles at their row boundaries: so a tile always
-//! lies in one destination, and nothing is scattered.
+//! For weight and bias gradients. K = steps · rows is divided into blocks of [`K_BLOCK`]; in each, panels of the
+//! right-hand sides are packed until they fill half of L2, then δ is packed a few tiles at a time and multiplied by all
+//! of them. Panels restart at the column boundaries of the destination blocks, tiles at their row boundaries, so a tile
+//! always lies in one destination, and nothing is scattered.
 //!
 //! Invariant: an element of a result is summed over K in ascending order in blocks that start at multiples of
-//! [`K_BLOCK`], whatever the range of rows and whatever the tile it falls in.
+//! [`K_BLOCK`], regardless of the range of rows and of the tile that contains it.
 
 use crate::micro::{SumStart, TileArgs, part, tile};
 use crate::simd::Simd;
@@ -14,13 +14,13 @@ use crate::terms::{PackDelta, PackRhs, TILES, Terms, tile_len};
 use crate::types::{BlockMut, OuterArgs, OuterRhs, PieceMut, list};
 use std::marker::PhantomData;
 
-/// Terms of a K block: a panel's block and a tile of δ share L1 (measured in `ceiling/`, Zen 4).
+/// Terms of a K block: a panel's block and a tile of δ fit L1 together (measured in `ceiling/`, Zen 4).
 pub(crate) const K_BLOCK: usize = 256;
 /// Bytes of panels packed together: half of a megabyte of L2.
 const PANEL_BYTES: usize = 512 << 10;
-/// Most panels packed together: what takes those bytes with AVX2; AVX-512 needs half as many.
+/// Most panels packed together: the number that fills those bytes with AVX2; AVX-512 needs half as many.
 const MAX_PANELS: usize = 32;
-/// Bytes that loads like to be aligned to.
+/// Preferred alignment of loads, in bytes.
 const ALIGN: usize = 64;
 
 /// Elements of scratch for `k` terms and panels of `n` columns in `runs` runs.
@@ -30,7 +30,7 @@ pub(crate) fn scratch_len<S: Simd>(k: usize, n: usize, runs: usize) -> usize {
     panels * k * S::NR + TILES * tile_len::<S>(k) + ALIGN / size_of::<S::T>()
 }
 
-/// Panels packed together.
+/// The panels packed together.
 fn panels_together<S: Simd>() -> usize {
     (PANEL_BYTES / (K_BLOCK * S::NR * size_of::<S::T>())).min(MAX_PANELS)
 }
@@ -45,8 +45,8 @@ pub(crate) unsafe extern "C" fn outer<S: Simd>(
     i1: usize,
     scratch: *mut S::T,
 ) {
-    // SAFETY: the caller vouches for the arguments and what they point to, for `scratch_len` elements of scratch (some
-    // of which go into its alignment), and for the instruction set.
+    // SAFETY: the caller guarantees the arguments and everything they refer to, `scratch_len` elements of scratch (some
+    // of which are used for its alignment), and the instruction set.
     unsafe {
         let args = &*args;
         let i1 = i1.min(args.m);
@@ -63,7 +63,7 @@ pub(crate) unsafe extern "C" fn outer<S: Simd>(
             set: PhantomData,
         };
         let k = args.steps * args.rows;
-        // Once even without terms, to overwrite with zeros.
+        // Runs once even without terms, to overwrite with zeros.
         run.block(0, K_BLOCK.min(k), args.add);
         for k0 in (K_BLOCK..k).step_by(K_BLOCK) {
             run.block(k0, K_BLOCK.min(k - k0), true);
@@ -96,7 +96,7 @@ impl<S: Simd> Outer<'_, S> {
     unsafe fn block(&self, k0: usize, kk: usize, add: bool) {
         let (mut next, mut bias) = ((0, 0), true);
         loop {
-            // Pack the next panels; `next` is where to go on: right-hand side and column.
+            // Pack the next panels; `next` is where to continue: right-hand side and column.
             let mut at = self.scratch;
             let mut panels: [Option<RhsPanel<S::T>>; MAX_PANELS] = [const { None }; MAX_PANELS];
             for panel in panels.iter_mut().take(panels_together::<S>()) {
@@ -106,7 +106,7 @@ impl<S: Simd> Outer<'_, S> {
                 let Some(rhs) = self.rhs.get(next.0) else {
                     break;
                 };
-                // SAFETY: the blocks are the caller's; the panel's columns exist; scratch has room for them.
+                // SAFETY: the caller guarantees the blocks; the panel's columns exist; scratch has room for them.
                 unsafe {
                     let end =
                         boundary(list(rhs.dst, rhs.n_dst), rhs.n, |b| (b.col, b.cols), next.1);
@@ -140,13 +140,13 @@ impl<S: Simd> Outer<'_, S> {
             if panels[0].is_none() && !sums_left {
                 return;
             }
-            // SAFETY: what was packed lies before `at`; the rest of scratch has room for TILES of δ.
+            // SAFETY: everything packed lies before `at`; the rest of scratch has room for TILES of δ.
             unsafe { self.tiles(k0, kk, add, bias, &panels, at) };
             bias = false;
         }
     }
 
-    /// Packs δ and multiplies it with the panels; `bias`: sums it, too.
+    /// Packs δ and multiplies it by the panels; with `bias`, also sums it.
     ///
     /// # Safety
     /// As [`outer`]; `at` has room for [`TILES`] tiles.
@@ -172,7 +172,7 @@ impl<S: Simd> Outer<'_, S> {
         while i < self.rows.end {
             let mut end = boundary(self.bias, self.rows.end, |p| (p.start, p.len), i);
             for r in self.rhs {
-                // SAFETY: the caller's list.
+                // SAFETY: the caller guarantees the list.
                 end = boundary(unsafe { list(r.dst, r.n_dst) }, end, |b| (b.row, b.rows), i);
             }
             let (from, n) = (i, end - i);
@@ -191,8 +191,8 @@ impl<S: Simd> Outer<'_, S> {
                     std::ptr::null_mut()
                 };
                 let set = PhantomData;
-                // SAFETY: these columns of δ exist, at most MR a tile; the piece holds them, because tiles end at its
-                // boundaries; scratch has room for the tiles.
+                // SAFETY: these columns of δ exist, at most MR per tile; the piece contains them, because tiles end at
+                // its boundaries; scratch has room for the tiles.
                 unsafe {
                     S::vectorize(PackDelta::<S> {
                         terms,
@@ -207,7 +207,7 @@ impl<S: Simd> Outer<'_, S> {
                 for t in t0..t1 {
                     let (r0, r1) = rows(t);
                     for p in panels.iter().flatten() {
-                        // SAFETY: the destination holds the whole tile, because tiles and panels end at its boundaries.
+                        // SAFETY: the destination contains the whole tile, because tiles and panels end at its boundaries.
                         unsafe {
                             let blocks = list(p.rhs.dst, p.rhs.n_dst);
                             let Some((c, ldc)) = place(blocks, r0, p.col) else {
@@ -245,7 +245,7 @@ fn boundary<B>(spans: &[B], end: usize, span: impl Fn(&B) -> (usize, usize), at:
         .fold(end, usize::min)
 }
 
-/// Where the element (row, col) lies, and the stride of its block's rows.
+/// The address of element (row, col), and the stride of its block's rows.
 fn place<T>(blocks: &[BlockMut<T>], row: usize, col: usize) -> Option<(*mut T, usize)> {
     let holds =
         |b: &&BlockMut<T>| row.wrapping_sub(b.row) < b.rows && col.wrapping_sub(b.col) < b.cols;
@@ -257,7 +257,7 @@ fn place<T>(blocks: &[BlockMut<T>], row: usize, col: usize) -> Option<(*mut T, u
     })
 }
 
-/// Where element `at` of a vector in pieces lies, or null.
+/// The address of element `at` of a vector in pieces, or null.
 fn piece<T>(pieces: &[PieceMut<T>], at: usize) -> *mut T {
     let holds = |p: &&PieceMut<T>| at.wrapping_sub(p.start) < p.len;
     pieces

@@ -1,15 +1,15 @@
 //! Packing weights: blocks in, panels out.
 //!
-//! For `product`. Panel j holds columns j·NR .. (j + 1)·NR of B (that is Wᵀ or W), zeros beyond the last column, term after
-//! term: element (p, q) at (j·k + p)·NR + q. So a micro-kernel reads it from front to back.
+//! For `product`. Panel j holds columns j·NR .. (j + 1)·NR of B (Wᵀ or W), zeros beyond the last column, term by term:
+//! element (p, q) is at (j·k + p)·NR + q. So a micro-kernel reads it from front to back.
 //!
-//! Invariant: reads walk along rows of W. A packing that walks columns costs as much as a training step (`ceiling/`).
+//! Invariant: reads run along rows of W. Packing along columns costs as much as a training step (`ceiling/`).
 
 use crate::simd::{Simd, SimdOp};
 use crate::types::{Block, Weights, list};
 use std::marker::PhantomData;
 
-/// Rows of W packed together when they are copied: as many streams as a prefetcher follows, and bursts of 1 kB out.
+/// Rows of W copied together: as many streams as a prefetcher follows, with output in bursts of 1 kB.
 const ROWS: usize = 8;
 
 /// Elements of a packing with panels of `nr` columns.
@@ -27,7 +27,7 @@ pub(crate) fn packed_len(nr: usize, rows: usize, cols: usize, transposed: bool) 
 /// # Safety
 /// See [`crate::PackFn`].
 pub(crate) unsafe extern "C" fn pack<S: Simd>(w: *const Weights<S::T>, out: *mut S::T) {
-    // SAFETY: the caller vouches for W, its blocks and `packed_len` elements of `out`.
+    // SAFETY: the caller guarantees W, its blocks and `packed_len` elements of `out`.
     unsafe {
         let w = &*w;
         let (k, n) = (w.inner(), w.outer());
@@ -58,7 +58,7 @@ pub(crate) unsafe extern "C" fn pack<S: Simd>(w: *const Weights<S::T>, out: *mut
     }
 }
 
-/// A block of W into panels of W.
+/// Packs a block of W into panels of W.
 struct PackCopy<S: Simd> {
     w: Block<S::T>,
     k: usize,
@@ -101,7 +101,7 @@ impl<S: Simd> SimdOp for PackCopy<S> {
     }
 }
 
-/// A block of W into panels of Wᵀ.
+/// Packs a block of W into panels of Wᵀ.
 struct Transpose<S: Simd> {
     w: Block<S::T>,
     k: usize,

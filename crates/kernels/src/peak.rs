@@ -1,5 +1,5 @@
-//! What the machine can do at most: fused multiply-adds in registers, and reading memory. Shares of it are comparable
-//! between machines where times are not.
+//! The machine's peak rates: fused multiply-adds in registers, and reading memory. Shares of them can be compared
+//! between machines; times cannot.
 
 mod loops;
 
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::Isa;
 
-/// Multiply-add iterations of a burst: about a quarter of a millisecond.
+/// Multiply-add iterations per burst: about a quarter of a millisecond.
 const ITERATIONS: usize = 64 * 1024;
 
-/// The widest instructions that the machine has: `avx512`, `avx2` or `portable`.
+/// The widest instructions that the machine supports: `avx512`, `avx2` or `portable`.
 pub fn isa() -> &'static str {
     match Isa::widest() {
         Isa::Avx512 => "avx512",
@@ -21,12 +21,12 @@ pub fn isa() -> &'static str {
     }
 }
 
-/// The machine's rate of fused multiply-adds in f32, GFLOP/s, all threads at once.
+/// The machine's peak rate of fused multiply-adds in f32, GFLOP/s, with all threads running at once.
 pub fn peak_gflops(threads: usize, during: Duration) -> f64 {
     peak_gflops_of(Isa::widest(), threads, during)
 }
 
-/// The same with the instructions of one set, or of the architecture's base if the machine does not have it.
+/// The same with one instruction set, or with the architecture's baseline if the machine does not support it.
 pub fn peak_gflops_of(isa: Isa, threads: usize, during: Duration) -> f64 {
     let flops = loops::flops_per_iteration(isa) * ITERATIONS as f64;
     let burst = move || {
@@ -35,13 +35,13 @@ pub fn peak_gflops_of(isa: Isa, threads: usize, during: Duration) -> f64 {
     together(threads, during, || burst) * flops / 1e9
 }
 
-/// The core's clock, GHz, at its best: a time stamp counter or a clock on the wall knows nothing of it. None where there is
-/// no such measurement (only x86-64 has one).
+/// The core's clock at its best, GHz, which neither a time stamp counter nor a wall clock reveals. None where it cannot
+/// be measured (only x86-64 supports it).
 pub fn core_ghz(during: Duration) -> Option<f64> {
     #[cfg(target_arch = "x86_64")]
     {
         const CHAIN: u64 = 50_000;
-        // Four operations per iteration, each a cycle after the one before.
+        // Four operations per iteration, each one cycle after the previous.
         let a_second = together(1, during, || || loops::cycles(black_box(CHAIN)));
         Some(a_second * 4.0 * CHAIN as f64 / 1e9)
     }
@@ -52,13 +52,13 @@ pub fn core_ghz(during: Duration) -> Option<f64> {
     }
 }
 
-/// The rate of reading an array of `bytes` a thread again and again, GB/s, all threads at once.
+/// The rate of repeatedly reading an array of `bytes` per thread, GB/s, with all threads running at once.
 pub fn read_gbs(threads: usize, bytes: usize, during: Duration) -> f64 {
     let isa = Isa::widest();
-    // Small arrays are read several times a burst, so that the clock does not count.
+    // Small arrays are read several times per burst, so that the clock's overhead does not matter.
     let again = (4_usize << 20).div_ceil(bytes);
     let reader = || {
-        // Not zeros: pages of zeros may all be one.
+        // Not zeros: all pages of zeros may be the same page.
         let array = vec![1.0f32; bytes / 4];
         move || {
             for _ in 0..again {
@@ -69,8 +69,8 @@ pub fn read_gbs(threads: usize, bytes: usize, during: Duration) -> f64 {
     together(threads, during, reader) * (again * bytes) as f64 / 1e9
 }
 
-/// Calls per second of what `make` makes for each thread, summed over threads that run at the same time; the best call of
-/// each counts, for the machine may be shared.
+/// Calls per second of the functions that `make` returns, one per thread, summed over threads that run at the same
+/// time; each thread's best call counts, because the machine may be shared.
 fn together<F: FnMut()>(threads: usize, during: Duration, make: impl Fn() -> F + Sync) -> f64 {
     let barrier = Barrier::new(threads);
     let one = || {

@@ -1,8 +1,8 @@
-//! Polynomials and constants of eˣ and its relatives, for the kernels and for emitted code: both compute the same values up to
-//! rounding.
+//! Polynomials and constants of eˣ and related functions, for the kernels and for emitted code: both compute the same
+//! values up to rounding.
 //!
-//! The polynomials are minimax fits to the relative error, lowest power first; each states its error before rounding to the
-//! precision. `cargo run --release -p retrograd-kernels --example minimax` computes them anew and compares.
+//! The polynomials are minimax fits to the relative error, lowest power first; each states its error before rounding to
+//! the precision. `cargo run --release -p retrograd-kernels --example minimax` recomputes and compares them.
 
 /// ln 2 in two parts, both positive (FreeBSD's `e_expf.c` and `e_exp.c`), for f32: products of the first with integers of 9
 /// bits are exact.

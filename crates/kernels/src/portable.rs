@@ -1,15 +1,15 @@
-//! No instruction set assumed: "registers" are arrays of 16 bytes, which LLVM iterations into SSE2, NEON or scalars.
-//! Micro-kernels of 4 rows × 2 registers, so that 16 registers of 128 bits suffice.
+//! Requires no instruction set: "registers" are arrays of 16 bytes, and LLVM compiles loops over them to SSE2, NEON or
+//! scalars. Micro-kernels of 4 rows × 2 registers, so that 16 registers of 128 bits suffice.
 //!
-//! Invariant: products are fused where the architecture's base has a fused instruction and separate where it has not,
-//! the same in every kernel and however the crate is built: the bits of a target do not depend on flags of the compiler.
+//! Invariant: products are fused where the architecture's baseline has a fused instruction and separate otherwise, the
+//! same in every kernel and build: a target's bits do not depend on compiler flags.
 
 use crate::Isa;
 use crate::coefficients::Coefficients;
 use crate::simd::{Simd, SimdOp};
 use std::marker::PhantomData;
 
-/// `N` elements of 16 bytes together.
+/// `N` elements, 16 bytes in total.
 pub(crate) struct Portable<T, const N: usize>(PhantomData<T>);
 
 /// The stand-in for a register.
@@ -31,7 +31,7 @@ impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
 
     #[inline(never)]
     unsafe fn vectorize<O: SimdOp>(op: O) {
-        // SAFETY: the caller vouches for the operation's memory.
+        // SAFETY: the caller guarantees the operation's memory.
         unsafe { op.run() }
     }
     #[inline(always)]
@@ -44,27 +44,27 @@ impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
     }
     #[inline(always)]
     unsafe fn load(p: *const T) -> Lanes<T, N> {
-        // SAFETY: the caller vouches for N elements.
+        // SAFETY: the caller guarantees N elements.
         Lanes(unsafe { p.cast::<[T; N]>().read_unaligned() })
     }
     #[inline(always)]
     unsafe fn load_part(p: *const T, n: usize) -> Lanes<T, N> {
         let mut v = [T::default(); N];
         for (i, x) in v.iter_mut().enumerate().take(n) {
-            // SAFETY: the caller vouches for n elements.
+            // SAFETY: the caller guarantees n elements.
             *x = unsafe { *p.add(i) };
         }
         Lanes(v)
     }
     #[inline(always)]
     unsafe fn store(p: *mut T, v: Lanes<T, N>) {
-        // SAFETY: the caller vouches for N elements.
+        // SAFETY: the caller guarantees N elements.
         unsafe { p.cast::<[T; N]>().write_unaligned(v.0) }
     }
     #[inline(always)]
     unsafe fn store_part(p: *mut T, n: usize, v: Lanes<T, N>) {
         for (i, x) in v.0.into_iter().enumerate().take(n) {
-            // SAFETY: the caller vouches for n elements.
+            // SAFETY: the caller guarantees n elements.
             unsafe { *p.add(i) = x };
         }
     }
@@ -159,7 +159,7 @@ impl<T: Coefficients, const N: usize> Simd for Portable<T, N> {
     unsafe fn transpose(src: *const T, ld: usize, dst: *mut T, ldd: usize) {
         for i in 0..N {
             for j in 0..N {
-                // SAFETY: the caller vouches for N rows of N elements on both sides.
+                // SAFETY: the caller guarantees N rows of N elements on both sides.
                 unsafe { *dst.add(j * ldd + i) = *src.add(i * ld + j) };
             }
         }

@@ -1,11 +1,11 @@
 //! C[m, n] (+)= A[m, k] · B, or bias[n] + A · B, where B is Wᵀ or W.
 //!
-//! For compiled code, through a function pointer: no allocation, no unwinding. With packed weights the loops go rows in
-//! groups → K in blocks → panels → tiles of rows, so that the rows of a group stay in L2 and a panel's block serves all of
-//! them; without, `unpacked` reads the weights as they lie.
+//! For compiled code, through a function pointer: no allocation, no unwinding. With packed weights the loop order is
+//! rows in groups → K in blocks → panels → tiles of rows, so that a group's rows stay in L2 and all of them share a
+//! panel's block; without packing, `unpacked` reads the weights in place.
 //!
-//! Invariant: with packed weights an element of C depends on its own row of A and column of B only, bit for bit:
-//! K blocks start at multiples of [`K_BLOCK`], whatever m is.
+//! Invariant: with packed weights an element of C depends only on its own row of A and column of B, bit for bit: K
+//! blocks start at multiples of [`K_BLOCK`], whatever m is.
 
 use crate::micro::{K_BLOCK, SumStart, TileArgs, panels_at_once, part, tile};
 use crate::row::RowProduct;
@@ -13,7 +13,7 @@ use crate::simd::Simd;
 use crate::types::{ADD, BACKWARD, Weights, list};
 use crate::unpacked;
 
-/// Tiles in a group of rows, at most: 120 rows × 512 terms are 240 kB of f32, a quarter of L2.
+/// Maximum number of tiles in a group of rows: 120 rows × 512 terms are 240 kB of f32, a quarter of L2.
 const GROUP: usize = 10;
 
 /// See [`crate::ProductFn`].
@@ -29,7 +29,7 @@ pub(crate) unsafe extern "C" fn product<S: Simd>(
     ldc: usize,
     how: u32,
 ) {
-    // SAFETY: passed on to the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { start::<S>(w, m, a, lda, SumStart::adding(how & ADD != 0), c, ldc, how) }
 }
 
@@ -47,11 +47,11 @@ pub(crate) unsafe extern "C" fn product_from<S: Simd>(
     ldc: usize,
     how: u32,
 ) {
-    // SAFETY: passed on to the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { start::<S>(w, m, a, lda, SumStart::Bias(bias), c, ldc, how) }
 }
 
-/// Either of the two.
+/// Implements both kernels.
 #[expect(
     clippy::too_many_arguments,
     reason = "three matrices with their strides"
@@ -67,7 +67,7 @@ unsafe fn start<S: Simd>(
     ldc: usize,
     how: u32,
 ) {
-    // SAFETY: the caller vouches for W and what it points to, A [m, k], C [m, n] and the bias [n], and the instruction set.
+    // SAFETY: the caller guarantees W and everything it refers to, A [m, k], C [m, n], the bias [n] and the instruction set.
     unsafe {
         let w = &*w;
         let (k, n) = (w.inner(), w.outer());

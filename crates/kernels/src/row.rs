@@ -1,11 +1,11 @@
-//! One row by packed weights: C[1, n] = start + A[1, k] · B. At one row reading the weights is the work, and a call's
-//! overhead what can be saved.
+//! One row times packed weights: C[1, n] = start + A[1, k] · B. For one row, reading the weights is the work, and only
+//! a call's overhead can be saved.
 //!
-//! For `product`, which has tiles for more rows. Columns go in groups of up to eight registers, so that eight sums under way
-//! hide the latency of a fused multiply-add; a group's panels are read from front to back, side by side.
+//! For `product`, which has tiles for more rows. Columns are processed in groups of up to eight registers, so that eight sums
+//! in flight hide the latency of a fused multiply-add; a group's panels are read from front to back, side by side.
 //!
-//! Invariant: bit for bit the sums of `micro`'s tiles: K blocks start at multiples of [`K_BLOCK`], a block's sum is one
-//! ascending chain.
+//! Invariant: bit for bit the sums of `micro`'s tiles: K blocks start at multiples of [`K_BLOCK`], and a block's sum is
+//! one ascending chain.
 
 use crate::micro::{K_BLOCK, SumStart};
 use crate::simd::{Simd, SimdOp};
@@ -27,7 +27,7 @@ impl<S: Simd> SimdOp for RowProduct<S> {
     #[inline(always)]
     unsafe fn run(self) {
         let whole = self.n / (4 * S::NR);
-        // SAFETY: the panels of columns j .. n exist, and a group is asked for columns that do.
+        // SAFETY: the panels of columns j .. n exist, and a group is called only for columns that exist.
         unsafe {
             if self.backward {
                 self.rest(whole * 4 * S::NR);
@@ -48,7 +48,7 @@ impl<S: Simd> RowProduct<S> {
     /// The columns from `j` on, fewer than eight registers.
     #[inline(always)]
     unsafe fn rest(&self, j: usize) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             match (self.n - j).div_ceil(S::LANES) {
                 0 => {}
@@ -61,7 +61,7 @@ impl<S: Simd> RowProduct<S> {
         }
     }
 
-    /// Columns from `j` on, `V` registers of them or, unless they are `WHOLE`, as many as there are.
+    /// Columns from `j` on: `V` whole registers, or only the existing columns unless `WHOLE`.
     #[inline(always)]
     unsafe fn group<const V: usize, const WHOLE: bool>(&self, j: usize) {
         let &RowProduct {

@@ -1,10 +1,10 @@
-//! Outer products of each row by itself: Y_b [m, n] (+)= Σ over steps t of a(t, b) b(t, b)ᵀ, a matrix for every row b.
+//! Outer products per row: Y_b [m, n] (+)= Σ over steps t of a(t, b) b(t, b)ᵀ, one matrix for every row b.
 //!
-//! For sums over time that leave a matrix a row, and, with one number on the left, for multiples of vectors.
+//! For sums over time that produce one matrix per row, and, with one number on the left, for multiples of vectors.
 //!
-//! Invariant: an element is the chain s + a₀ b₀, · + a₁ b₁, … over steps in ascending order, where s is 0 or the old value,
-//! product and sum rounded each: with or without fused instructions, in whichever tile and on whichever thread, the bits
-//! are the same.
+//! Invariant: an element is the chain s + a₀ b₀, · + a₁ b₁, … over steps in ascending order, where s is 0 or the old
+//! value, and product and sum are rounded separately: the bits are the same with or without fused instructions, in
+//! every tile and on every thread.
 
 use crate::RowOuterArgs;
 use crate::simd::{Simd, SimdOp};
@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 /// Rows of a tile.
 const TILE: usize = 4;
 
-/// Registers of a row of a tile: its 8 sums hide an addition's latency, and with 2 of b and a number of a fit 16 registers.
+/// Registers per row of a tile: its 8 sums hide an addition's latency and, with 2 of b and a number of a, fit 16 registers.
 const WIDE: usize = 2;
 
 /// See [`crate::RowOuterFn`].
@@ -26,13 +26,13 @@ pub(crate) unsafe extern "C" fn row_outer<S: Simd>(
     b1: usize,
 ) {
     let op = RowOuter::<S> {
-        // SAFETY: the caller vouches for the description.
+        // SAFETY: the caller guarantees the description.
         args: unsafe { *args },
         b0,
         b1,
         set: PhantomData,
     };
-    // SAFETY: the caller vouches for the memory and the instruction set.
+    // SAFETY: the caller guarantees the memory and the instruction set.
     unsafe { S::vectorize(op) }
 }
 
@@ -48,14 +48,14 @@ impl<S: Simd> SimdOp for RowOuter<S> {
     unsafe fn run(self) {
         let mut x = self.args;
         if x.n == 1 {
-            // A column lies in memory as a row does.
+            // A column has the memory layout of a row.
             std::mem::swap(&mut x.a, &mut x.b);
             std::mem::swap(&mut x.a_step, &mut x.b_step);
             std::mem::swap(&mut x.a_row, &mut x.b_row);
             std::mem::swap(&mut x.m, &mut x.n);
         }
         for row in self.b0..self.b1 {
-            // SAFETY: the caller vouches for this row of all three arrays.
+            // SAFETY: the caller guarantees this row of all three arrays.
             let (a, b, y) = unsafe {
                 (
                     x.a.add(row * x.a_row),
@@ -80,7 +80,7 @@ impl<S: Simd> SimdOp for RowOuter<S> {
     }
 }
 
-/// R rows of one matrix: a, b and y are those of step 0, a and y at the first of these rows.
+/// R rows of one matrix: a, b and y point to step 0, a and y to the first of these rows.
 ///
 /// # Safety
 /// They must exist for all steps.
@@ -117,7 +117,7 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(
     y: *mut S::T,
     n: usize,
 ) {
-    // SAFETY: the caller vouches for R rows and min(n, V·LANES) columns, at every step.
+    // SAFETY: the caller guarantees R rows and min(n, V·LANES) columns, at every step.
     unsafe {
         let mut sum = [[S::zero(); V]; R];
         if x.add {

@@ -1,8 +1,8 @@
-//! What the drivers need of an instruction set: one register type and two dozen operations on it.
+//! The interface of an instruction set to the drivers: one register type and two dozen operations on it.
 //!
-//! For the drivers in this crate and for whoever adds an instruction set. The drivers are written once over [`Simd`];
-//! an instruction set is a type that implements it. Loops over registers are [`SimdOp`]s: `Simd::vectorize` compiles their
-//! bodies with the set's features switched on, so everything below it inlines into plain vector code.
+//! For the drivers in this crate and for adding instruction sets. The drivers are written once over [`Simd`]; an
+//! instruction set is a type that implements it. Loops over registers are [`SimdOp`]s: `Simd::vectorize` compiles their
+//! bodies with the set's features enabled, so everything below it inlines into plain vector code.
 //!
 //! Invariant: a `Simd` method runs only below that type's own `vectorize`, and `vectorize` only on a machine that
 //! has the instruction set (`crate::Isa::available`).
@@ -10,7 +10,7 @@
 use crate::Isa;
 use crate::coefficients::Coefficients;
 
-/// A piece of work whose body is to be compiled for an instruction set. Implementations are `#[inline(always)]`.
+/// An operation whose body is compiled for an instruction set. Implementations are `#[inline(always)]`.
 pub(crate) trait SimdOp {
     /// # Safety
     /// Called only from [`Simd::vectorize`] of the instruction set that the operation is written for; each operation's
@@ -31,7 +31,7 @@ pub(crate) trait Simd: Sized + 'static {
     const ISA: Isa;
     /// Elements in a register.
     const LANES: usize;
-    /// Most rows of a micro-kernel: `MR` × 2 accumulators, 2 columns' registers and one broadcast fit the register file.
+    /// Most rows of a micro-kernel: `MR` × 2 accumulators, 2 registers of columns and one broadcast fit the register file.
     const MR: usize;
     /// Whether `fma` and `fms` round once.
     const FUSED: bool;
@@ -48,7 +48,7 @@ pub(crate) trait Simd: Sized + 'static {
     /// Stores the first `n < LANES` elements.
     unsafe fn store_part(p: *mut Self::T, n: usize, v: Self::V);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
-    /// a·b + c, fused on every set that can.
+    /// a·b + c, fused on every set that supports it.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// a·b − c, as `fma`.
     unsafe fn fms(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
@@ -59,7 +59,7 @@ pub(crate) trait Simd: Sized + 'static {
     /// The larger one; b if either is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
-    /// The lowest bits of a number moved to where its exponent and sign are, zeros to the mantissa.
+    /// The lowest bits of a number moved to the exponent and sign fields, with zeros in the mantissa.
     unsafe fn low_bits_to_exponent(v: Self::V) -> Self::V;
     /// The sum over the lanes of each of eight registers, in the same order for each.
     unsafe fn sums(v: [Self::V; 8]) -> [Self::T; 8];
@@ -69,7 +69,7 @@ pub(crate) trait Simd: Sized + 'static {
     /// `load` of a whole register or of its first `n` elements.
     #[inline(always)]
     unsafe fn load_up_to(p: *const Self::T, n: usize) -> Self::V {
-        // SAFETY: the caller vouches for min(n, LANES) elements and the instruction set.
+        // SAFETY: the caller guarantees min(n, LANES) elements and the instruction set.
         unsafe {
             if n >= Self::LANES {
                 Self::load(p)
@@ -82,7 +82,7 @@ pub(crate) trait Simd: Sized + 'static {
     /// `store` of a whole register or of its first `n` elements.
     #[inline(always)]
     unsafe fn store_up_to(p: *mut Self::T, n: usize, v: Self::V) {
-        // SAFETY: the caller vouches for min(n, LANES) elements and the instruction set.
+        // SAFETY: the caller guarantees min(n, LANES) elements and the instruction set.
         unsafe {
             if n >= Self::LANES {
                 Self::store(p, v)
@@ -93,7 +93,7 @@ pub(crate) trait Simd: Sized + 'static {
     }
 }
 
-/// Asks for the cache line at `p`; any address will do.
+/// Prefetches the cache line at `p`; any address is allowed.
 #[inline(always)]
 pub(crate) fn prefetch<T>(p: *const T) {
     #[cfg(target_arch = "x86_64")]

@@ -1,13 +1,13 @@
 //! The sum of the vectors of a sequence: dst[n] (+)= Σ over steps t and rows b of src(t, b)[n].
 //!
-//! For bias gradients that no outer product computes in passing, and for sums over time or batch.
+//! For bias gradients that no outer product computes along the way, and for sums over time or batch.
 //!
-//! Invariant: each element is summed in order, rows running fastest, and added to the old value at the end if asked.
+//! Invariant: each element is summed in order, rows running fastest, and on request added to the old value at the end.
 
 use crate::simd::{Simd, SimdOp};
 use std::marker::PhantomData;
 
-/// Registers summed side by side: enough sums under way to hide an addition's latency, and 512 bytes read in a row.
+/// Registers summed side by side: enough sums in flight to hide an addition's latency, and 512 contiguous bytes per read.
 const WIDE: usize = 8;
 
 /// See [`crate::SumRowsFn`].
@@ -35,7 +35,7 @@ pub(crate) unsafe extern "C" fn sum_rows<S: Simd>(
         add: add != 0,
         set: PhantomData,
     };
-    // SAFETY: the caller vouches for the memory and the instruction set.
+    // SAFETY: the caller guarantees the memory and the instruction set.
     unsafe { S::vectorize(op) }
 }
 

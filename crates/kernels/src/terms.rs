@@ -1,8 +1,8 @@
-//! The vectors of a sequence with their two strides, and their packing for the outer product.
+//! The vectors of a sequence, addressed by two strides, and their packing for the outer product.
 //!
-//! For `outer`. δ goes into tiles: term after term the rows of one micro-kernel. Right-hand sides go into panels.
+//! For `outer`. δ is packed into tiles: term by term, the rows of one micro-kernel. Right-hand sides are packed into panels.
 //!
-//! Invariant: only the columns asked for are read; the sums of δ run in ascending order over the terms of a block.
+//! Invariant: only the requested columns are read; the sums of δ run in ascending order over the terms of a block.
 
 use crate::simd::{Simd, SimdOp};
 use std::marker::PhantomData;
@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 /// Tiles of δ packed together, so that a row of δ is read a few cache lines at a time.
 pub(crate) const TILES: usize = 4;
 
-/// Elements of a packed tile of δ. Whole registers are stored, so the last one reaches beyond the tile.
+/// Elements of a packed tile of δ. Whole registers are stored, so the last one extends beyond the tile.
 pub(crate) fn tile_len<S: Simd>(k: usize) -> usize {
     k * S::MR + S::NR
 }
@@ -33,7 +33,7 @@ impl<T> Clone for Terms<T> {
 impl<T> Copy for Terms<T> {}
 
 impl<T> Terms<T> {
-    /// Where steps follow each other as rows do, or a step is a row, there is one level instead of two.
+    /// Where steps are spaced like rows, or a step is a row, one level replaces two.
     pub(crate) fn new(
         ptr: *const T,
         step_stride: usize,
@@ -57,8 +57,8 @@ impl<T> Terms<T> {
         }
     }
 
-    /// Term k0 + p, and how many terms from it on follow each other at `row_stride`: a loop in two levels, so that there is
-    /// no division a term.
+    /// Term k0 + p, and the number of terms from it on that follow each other at `row_stride`: a two-level loop, which
+    /// avoids a division per term.
     #[inline(always)]
     fn run(&self, p: usize) -> (*const T, usize) {
         let (t, b) = ((self.k0 + p) / self.rows, (self.k0 + p) % self.rows);
@@ -69,7 +69,7 @@ impl<T> Terms<T> {
     }
 }
 
-/// Columns of the terms into a panel, zeros beyond them.
+/// Packs columns of the terms into a panel, with zeros beyond them.
 pub(crate) struct PackRhs<S: Simd> {
     pub(crate) terms: Terms<S::T>,
     pub(crate) col: usize,
@@ -111,7 +111,7 @@ impl<S: Simd> SimdOp for PackRhs<S> {
     }
 }
 
-/// Columns of the terms from `col` on into tiles side by side, and their sums to `sum` unless that is null.
+/// Packs columns of the terms from `col` on into tiles side by side, and sums them into `sum` unless that is null.
 pub(crate) struct PackDelta<S: Simd> {
     pub(crate) terms: Terms<S::T>,
     pub(crate) col: usize,
@@ -130,7 +130,7 @@ impl<S: Simd> SimdOp for PackDelta<S> {
         let cols = self.cols;
         let tile = tile_len::<S>(self.terms.kk);
         let mut p = 0;
-        // SAFETY: the terms' columns exist and parts are at most that. Whole registers are stored; what is too much is
+        // SAFETY: the terms' columns exist and parts do not exceed them. Whole registers are stored; the excess is
         // overwritten by the next term or lies in the slack of `tile_len`. `sum` holds all the columns.
         unsafe {
             // Registers, hence the loops over constants and no iterator over a part of them.

@@ -1,17 +1,17 @@
-//! The argument structures, laid out as C would so that compiled code can build them.
+//! The argument structures, with C layout so that compiled code can build them.
 //!
 //! For callers of the raw kernels. All strides and lengths are in elements. Nothing here owns memory.
 //!
-//! Invariant: a list of blocks *tiles* its matrix: every element belongs to exactly one block. Kernels trust that.
+//! Invariant: a list of blocks *tiles* its matrix: every element belongs to exactly one block. Kernels rely on that.
 
-/// Of a product's last argument: add to what is there.
+/// Flag for a product's last argument: add to the existing values.
 pub const ADD: u32 = 1;
-/// Of a product's last argument: go through the weights from their end. Where weights are larger than a cache and used again
-/// and again, every other time from the end is faster: what was read last is still there. Packed, it changes no result;
-/// unpacked, sums have another order.
+/// Flag for a product's last argument: read the weights from their end. If weights exceed a cache and are used
+/// repeatedly, reading every other time from the end is faster, because the most recently read part is still cached.
+/// Packed, it changes no result; unpacked, sums have another order.
 pub const BACKWARD: u32 = 2;
 
-/// One row-major block of a bigger matrix [R, C], by the address of its first element.
+/// One row-major block of a larger matrix [R, C], by the address of its first element.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct StridedBlock<P> {
@@ -19,9 +19,9 @@ pub struct StridedBlock<P> {
     pub ptr: P,
     /// Elements from one row of the block to the next.
     pub ld: usize,
-    /// Where its first row lies in the bigger matrix.
+    /// The position of its first row in the larger matrix.
     pub row: usize,
-    /// Where its first column lies in the bigger matrix.
+    /// The position of its first column in the larger matrix.
     pub col: usize,
     /// Rows of the block.
     pub rows: usize,
@@ -41,13 +41,13 @@ pub type BlockMut<T> = StridedBlock<*mut T>;
 pub struct PieceMut<T> {
     /// Its first element.
     pub ptr: *mut T,
-    /// Where it lies in the vector.
+    /// Its position in the vector.
     pub start: usize,
     /// Its elements.
     pub len: usize,
 }
 
-/// A matrix W [rows, cols] to multiply by, given as the blocks that tile it and, if it pays, packed as well.
+/// A matrix W [rows, cols] to multiply by, given as the blocks that tile it and, if worthwhile, packed as well.
 ///
 /// With `transposed == false` the product is C[m, rows] = A[m, cols] · Wᵀ (for each row of A a matrix-vector product),
 /// with `transposed == true` it is C[m, cols] = A[m, rows] · W.
@@ -58,19 +58,19 @@ pub struct Weights<T> {
     pub rows: usize,
     /// Columns of W.
     pub cols: usize,
-    /// Which product; a packing is for one of the two.
+    /// Selects the product; a packing serves one of the two.
     pub transposed: bool,
-    /// The blocks that tile W. Not read by a product if `packed` is there.
+    /// The blocks that tile W. Not read by a product if `packed` is not null.
     pub blocks: *const Block<T>,
     /// How many blocks.
     pub n_blocks: usize,
-    /// Filled by [`crate::Kernels::pack`] of the same kernels, or null: then the product reads the blocks as they lie,
-    /// which is for few rows of A. Aligned to 64 bytes it is faster.
+    /// Filled by [`crate::Kernels::pack`] of the same kernels, or null: then the product reads the blocks in place,
+    /// which suits few rows of A. Alignment to 64 bytes makes it faster.
     pub packed: *const T,
 }
 
 impl<T> Weights<T> {
-    /// A matrix in blocks, not packed. It holds their address.
+    /// An unpacked matrix in blocks. It holds their address.
     pub(crate) fn unpacked(
         rows: usize,
         cols: usize,
@@ -106,7 +106,7 @@ impl<T> Weights<T> {
     }
 }
 
-/// A right-hand side of [`OuterArgs`]: vectors r of `n` elements, and where Σ δ rᵀ goes.
+/// A right-hand side of [`OuterArgs`]: vectors r of `n` elements, and the destination of Σ δ rᵀ.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct OuterRhs<T> {
@@ -145,7 +145,7 @@ pub struct OuterArgs<T> {
     pub rhs: *const OuterRhs<T>,
     /// How many right-hand sides; may be 0.
     pub n_rhs: usize,
-    /// Pieces that make up Σ δ (m elements), or none if it isn't wanted.
+    /// Pieces that make up Σ δ (m elements), or none if it is not needed.
     pub bias: *const PieceMut<T>,
     /// How many pieces.
     pub n_bias: usize,
@@ -153,8 +153,8 @@ pub struct OuterArgs<T> {
     pub add: bool,
 }
 
-/// Outer products of each row by itself: Y(b) [m, n] = Σ over steps t of a(t, b) b(t, b)ᵀ. Vector (t, b) starts at
-/// `ptr + t·step + b·row` and is contiguous, as is each matrix.
+/// Outer products per row: Y(b) [m, n] = Σ over steps t of a(t, b) b(t, b)ᵀ. Vector (t, b) starts at `ptr + t·step +
+/// b·row` and is contiguous, as is each matrix.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct RowOuterArgs<T> {
@@ -184,7 +184,7 @@ pub struct RowOuterArgs<T> {
     pub add: bool,
 }
 
-/// The slice of a pointer and a length, where the pointer of an empty list may be anything.
+/// The slice of a pointer and a length; the pointer of an empty list may be arbitrary.
 ///
 /// # Safety
 /// `n` elements at `ptr` must be readable and unchanging for as long as the slice is used.
@@ -192,12 +192,12 @@ pub(crate) unsafe fn list<'a, U>(ptr: *const U, n: usize) -> &'a [U] {
     if n == 0 {
         return &[];
     }
-    // SAFETY: passed on to the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { std::slice::from_raw_parts(ptr, n) }
 }
 
-// SAFETY: these, here and below, are descriptions; handing one to another thread touches no memory. What the memory
-// allows is promised where a kernel is called, which is unsafe.
+// SAFETY: these, here and below, are descriptions; sending one to another thread touches no memory. The validity of the
+// memory is guaranteed by the unsafe call of a kernel.
 unsafe impl<T: Sync> Send for Block<T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Block<T> {}

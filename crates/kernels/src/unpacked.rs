@@ -1,13 +1,13 @@
-//! Products straight from row-major weight blocks, for few rows of A: dots forward, sums of rows backward.
+//! Products directly from row-major weight blocks, for few rows of A: dot products forward, sums of rows backward.
 //!
-//! For `product` when nothing is packed. At one row the work is reading the weights, so they are read once, in order,
-//! eight rows at a time: eight sums under way, eight streams for the prefetcher.
+//! For `product` when nothing is packed. For one row the work is reading the weights, so they are read once, in order,
+//! eight rows at a time: eight sums in flight, eight streams for the prefetcher.
 //!
-//! Weights that do not fit L2 gain by going through them from their end every other time (`backward`): what was read last is
-//! still there.
+//! Weights that do not fit L2 benefit from being read from their end every other time (`backward`): the most recently
+//! read part is still cached.
 //!
-//! Invariant: an element of C depends on its own row of A, not on m; the order of its sum is fixed by the list of blocks and
-//! the way they are gone through.
+//! Invariant: an element of C depends on its own row of A, not on m; the order of its sum is fixed by the list of
+//! blocks and the direction in which they are read.
 
 use crate::micro::SumStart;
 use crate::simd::{Simd, SimdOp};
@@ -17,7 +17,7 @@ use std::marker::PhantomData;
 /// C[m, n] = `start` + A[m, k] · Wᵀ (or · W, `transposed`), all sizes at least 1.
 ///
 /// # Safety
-/// The blocks must tile W and be readable, A and C have their m rows and a bias n elements, and the machine the instruction set.
+/// The blocks must tile W and be readable; A and C must have m rows, a bias n elements; the machine must support the set.
 #[expect(
     clippy::too_many_arguments,
     reason = "three matrices with their strides"
@@ -34,7 +34,7 @@ pub(crate) unsafe fn product<S: Simd>(
     c: *mut S::T,
     ldc: usize,
 ) {
-    // The blocks that begin a sum come first: they overwrite (unless told to add), the others add. So C needs no zeroing.
+    // Blocks that begin a sum come first: they overwrite (unless told to add), the others add. So C needs no zeroing.
     for first in [true, false] {
         for i in 0..blocks.len() {
             let w = blocks[if backward { blocks.len() - 1 - i } else { i }];
@@ -51,7 +51,7 @@ pub(crate) unsafe fn product<S: Simd>(
                 continue;
             }
             let start = start.part(first, j0);
-            // SAFETY: the block's place lies inside W, so the offsets lie inside A's and C's rows.
+            // SAFETY: the block lies inside W, so the offsets lie inside A's and C's rows.
             unsafe {
                 let (a, c) = (a.add(k0), c.add(j0));
                 let product = BlockProduct::<S> {
@@ -75,13 +75,13 @@ pub(crate) unsafe fn product<S: Simd>(
     }
 }
 
-/// What is done with a block's rows, a few at a time.
+/// An operation on a block's rows, a few at a time.
 trait RowGroups {
-    /// Does rows r .. r + Q of the block, which must exist; `first` if they are the first that are done.
+    /// Processes rows r .. r + Q of the block, which must exist; `first` if they are the first to be processed.
     unsafe fn rows<const Q: usize>(&self, r: usize, first: bool);
 }
 
-/// Goes through rows by eight, what remains by four, two and one; from the last to the first eight if `backward`.
+/// Processes rows by eight, the remainder by four, two and one; from the last eight to the first if `backward`.
 #[inline(always)]
 unsafe fn in_groups(rows: usize, backward: bool, work: &impl RowGroups) {
     let whole = rows / 8;
@@ -101,7 +101,7 @@ unsafe fn in_groups(rows: usize, backward: bool, work: &impl RowGroups) {
     }
 }
 
-/// The rows behind the last eight, which may be the first that are done.
+/// The rows after the last eight, which may be the first to be processed.
 #[inline(always)]
 unsafe fn rest(rows: usize, first: bool, work: &impl RowGroups) {
     let r = rows / 8 * 8;
@@ -119,7 +119,7 @@ unsafe fn rest(rows: usize, first: bool, work: &impl RowGroups) {
     }
 }
 
-/// A product with one block, by its rows.
+/// A product with one block, by rows of the block.
 struct BlockProduct<S: Simd> {
     w: Block<S::T>,
     backward: bool,
@@ -138,13 +138,13 @@ struct Dots<S: Simd>(BlockProduct<S>);
 impl<S: Simd> SimdOp for Dots<S> {
     #[inline(always)]
     unsafe fn run(self) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: guaranteed by the caller.
         unsafe { in_groups(self.0.w.rows, self.0.backward, &self) }
     }
 }
 
 impl<S: Simd> RowGroups for Dots<S> {
-    /// With every row of A; the sums of rows are apart, so which is first does not matter.
+    /// For every row of A; the sums of rows are independent, so which is first does not matter.
     #[inline(always)]
     unsafe fn rows<const Q: usize>(&self, r: usize, _first: bool) {
         let Block { ptr, ld, cols, .. } = self.0.w;
@@ -175,7 +175,7 @@ impl<S: Simd> RowGroups for Dots<S> {
                     SumStart::Bias(row) => Some(row.add(r)),
                     SumStart::Old => Some(c.cast_const()),
                 };
-                // By way of arrays, so that it is one register each.
+                // Through arrays, so that each is one register.
                 if let Some(from) = from {
                     let mut old = [S::T::default(); 8];
                     from.copy_to_nonoverlapping(old.as_mut_ptr(), Q);
@@ -195,13 +195,13 @@ struct Sums<S: Simd>(BlockProduct<S>);
 impl<S: Simd> SimdOp for Sums<S> {
     #[inline(always)]
     unsafe fn run(self) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: guaranteed by the caller.
         unsafe { in_groups(self.0.w.rows, self.0.backward, &self) }
     }
 }
 
 impl<S: Simd> RowGroups for Sums<S> {
-    /// Weighted, onto every row of C.
+    /// Adds the rows, weighted, to every row of C.
     #[inline(always)]
     unsafe fn rows<const Q: usize>(&self, r: usize, first: bool) {
         let Block { ptr, ld, cols, .. } = self.0.w;
@@ -218,7 +218,7 @@ impl<S: Simd> RowGroups for Sums<S> {
                 let mut j = 0;
                 while j < cols {
                     let n = cols - j;
-                    // Two chains, so that the latency is half as long.
+                    // Two chains, which halve the latency.
                     let mut even = match start {
                         SumStart::Zero => S::zero(),
                         SumStart::Bias(row) => S::load_up_to(row.add(j), n),

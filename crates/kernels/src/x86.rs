@@ -1,4 +1,4 @@
-//! The methods of [`Simd`](crate::simd::Simd) that are one instruction each, for every x86-64 instruction set and element.
+//! The methods of [`Simd`](crate::simd::Simd) that are single instructions, for every x86-64 instruction set and element.
 
 /// Methods of an `impl Simd`: the set's features, element and register, then the intrinsics.
 macro_rules! one_instruction {
@@ -8,10 +8,10 @@ macro_rules! one_instruction {
         unsafe fn vectorize<O: $crate::simd::SimdOp>(op: O) {
             #[target_feature(enable = $features)]
             unsafe fn run<O: $crate::simd::SimdOp>(op: O) {
-                // SAFETY: this is `vectorize` of the instruction set; the caller vouches for the operation's memory.
+                // SAFETY: this is `vectorize` of the instruction set; the caller guarantees the operation's memory.
                 unsafe { op.run() }
             }
-            // SAFETY: the caller vouches for the instruction set and the operation's memory.
+            // SAFETY: the caller guarantees the instruction set and the operation's memory.
             unsafe { run(op) }
         }
         #[inline]
@@ -27,13 +27,13 @@ macro_rules! one_instruction {
         #[inline]
         #[target_feature(enable = $features)]
         unsafe fn load(p: *const $t) -> $v {
-            // SAFETY: the caller vouches for `LANES` elements.
+            // SAFETY: the caller guarantees `LANES` elements.
             unsafe { $load(p) }
         }
         #[inline]
         #[target_feature(enable = $features)]
         unsafe fn store(p: *mut $t, v: $v) {
-            // SAFETY: the caller vouches for `LANES` elements.
+            // SAFETY: the caller guarantees `LANES` elements.
             unsafe { $store(p, v) }
         }
         #[inline]

@@ -5,7 +5,7 @@ use crate::map::Map;
 use crate::op::{Op, Reduction};
 use crate::ty::{Domain, Shape, Type};
 
-/// A handle of a value in whichever [`Algebra`] made it.
+/// A handle of a value in the [`Algebra`] that created it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Value(pub u32);
 
@@ -18,7 +18,7 @@ impl Value {
 
 /// Applies ops to values. Implementers provide [`op`](Algebra::op) and [`ty`](Algebra::ty); the rest follows.
 pub trait Algebra {
-    /// Applies `op`. The operands must fit (see [`Op::infer`]): rules are only applied to checked values.
+    /// Applies `op`. The operands must fit (see [`Op::infer`]): rules are applied to checked values only.
     fn op(&mut self, op: Op, xs: &[Value]) -> Value;
     /// Shape and domain of a value.
     fn ty(&self, v: Value) -> Type;
@@ -43,7 +43,7 @@ pub trait Algebra {
     fn constant(&mut self, value: f64, shape: Shape) -> Value {
         self.op(Op::constant(value, shape), &[])
     }
-    /// Zeros of a derivative ([`Op::Zeros`]): unlike a constant 0 they stay 0 whatever they are multiplied with.
+    /// Zeros of a derivative ([`Op::Zeros`]): unlike a constant 0 they stay 0 whatever they are multiplied by.
     fn zeros(&mut self, shape: Shape) -> Value {
         self.op(Op::Zeros(shape), &[])
     }
@@ -63,7 +63,7 @@ pub trait Algebra {
             self.op(Op::Reduce(Reduction::Sum), &[v])
         }
     }
-    /// The value in the domain `to`, which contains its own: the same for every point of `to`.
+    /// The value extended to the domain `to`, which contains its own: it is the same at every point of `to`.
     fn spread(&mut self, v: Value, to: Domain) -> Value {
         if self.ty(v).domain == to {
             v
@@ -71,7 +71,7 @@ pub trait Algebra {
             self.op(Op::Spread(to), &[v])
         }
     }
-    /// The sum over all of the value's domain that `to` lacks.
+    /// The sum over the part of the value's domain that `to` lacks.
     fn sum_to(&mut self, v: Value, to: Domain) -> Value {
         if self.ty(v).domain == to {
             v

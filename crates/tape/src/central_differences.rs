@@ -1,4 +1,4 @@
-//! Central differences of a run, in f64: the witness that gradients, tangents and products with Hessians are compared with.
+//! Central differences of a run, in f64: the reference for gradients, tangents and products with Hessians.
 
 use crate::Extent;
 use crate::algebra::Value;
@@ -10,32 +10,32 @@ use crate::tape::Tape;
 
 /// A program at a point, from which its inputs can be moved.
 ///
-/// With D(h) = (f(x + h·u) - f(x - h·u)) ÷ 2h, D(2h) is four times as far from the derivative as D(h), so D(h) is a third
-/// of |D(2h) - D(h)| off, up to terms of higher order. What `stop_gradient` gives is frozen at its value in x, as
-/// derivatives take it to be.
+/// With D(h) = (f(x + h·u) - f(x - h·u)) ÷ 2h, the error of D(2h) is four times that of D(h), so the error of D(h) is a
+/// third of |D(2h) - D(h)|, up to terms of higher order. The result of `stop_gradient` is frozen at its value in x, as
+/// derivatives assume.
 #[derive(Debug)]
 pub struct CentralDifferences<'a> {
     tape: &'a Tape,
     run: Interpreter<f64>,
     point: Vec<Vec<f64>>,
-    /// Distances to kinks at the point, of all nodes that have any.
+    /// Distances to kinks at the point, of all nodes that have kinks.
     kinks: Vec<f64>,
 }
 
-/// What differences say of some numbers along one direction.
+/// The differences of some numbers along one direction.
 #[derive(Clone, Debug)]
 pub struct DifferenceQuotients {
     /// D(h) of each number: its difference quotient.
     pub quotients: Vec<f64>,
-    /// |D(2h) - D(h)| of each number: what may be allowed for truncation.
+    /// |D(2h) - D(h)| of each number: the tolerance for truncation.
     pub truncation: Vec<f64>,
-    /// A point of some op in the run is no further from a kink or jump than twice of what it moves by: the slopes may
-    /// be of both sides of it.
+    /// At some point of an op in the run, the distance to a kink or jump is at most twice the point's own change: the
+    /// slopes may come from both sides of it.
     pub near_kink: bool,
 }
 
 impl<'a> CentralDifferences<'a> {
-    /// The step width h: with values and derivatives of about 1, truncation and rounding are then about 1e-8 together.
+    /// The step width h: for values and derivatives of about 1, truncation and rounding together are then about 1e-8.
     pub const H: f64 = 1.0 / 16384.0;
 
     /// A program at `t` steps, `b` examples and these `inputs` (as [`Interpreter::forward`] takes them).
@@ -50,7 +50,7 @@ impl<'a> CentralDifferences<'a> {
     ) -> Result<CentralDifferences<'a>, TapeError> {
         let mut run = Interpreter::<f64>::new(tape);
         run.forward(Extent { steps: t, rows: b }, inputs)?;
-        // An empty slice stands for zeros: those can be moved, too.
+        // An empty slice stands for zeros, which can be moved, too.
         let point = (inputs.iter().enumerate())
             .map(|(i, x)| match x.is_empty() {
                 true => vec![0.0; run.input_length(i)],
@@ -66,7 +66,7 @@ impl<'a> CentralDifferences<'a> {
         })
     }
 
-    /// The run: at the point, until differences are taken.
+    /// The run: at the point, until differences are computed.
     pub fn run(&mut self) -> &mut Interpreter<f64> {
         &mut self.run
     }
@@ -81,10 +81,10 @@ impl<'a> CentralDifferences<'a> {
         !self.run.is_index(i)
     }
 
-    /// Differences along `u` (one array for each input, as long as it) of the `numbers` that are read off a run.
+    /// Differences along `u` (one array per input, of the input's length) of the `numbers` read off a run.
     ///
     /// # Errors
-    /// A direction of another length than the point; those of a run, and those of `numbers`.
+    /// A direction whose length differs from the point's; those of a run, and those of `numbers`.
     pub fn along(
         &mut self,
         u: &[Vec<f64>],
@@ -138,12 +138,12 @@ impl<'a> CentralDifferences<'a> {
     }
 }
 
-/// Distance to the nearest kink or jump, of all points of all nodes that have one, in a fixed order.
+/// Distances to the nearest kink or jump, for all points of all nodes that have one, in a fixed order.
 pub(crate) fn kinks<T: Real>(run: &Interpreter<T>, tape: &Tape) -> Vec<f64> {
     let mut found = Vec::new();
     for (i, node) in tape.nodes().iter().enumerate() {
         let visit = |f: &mut dyn FnMut(&[&[T]])| run.points(tape, Value(i as u32), f);
-        // How far a computed index is from the next row.
+        // The distance of a computed index from the next row.
         let to_half = |i: f64| (i - i.floor() - 0.5).abs();
         match node.op {
             Op::Map(m) => visit(&mut |xs| {
@@ -159,8 +159,8 @@ pub(crate) fn kinks<T: Real>(run: &Interpreter<T>, tape: &Tape) -> Vec<f64> {
                 }
             }),
             Op::Reduce(Reduction::Max) => visit(&mut |xs| {
-                // Between the two greatest, and between the greatest and the greatest that is less: where several are equal and
-                // move together, another may overtake them.
+                // Between the two greatest, and between the greatest and the next smaller value: where several are
+                // equal and move together, the next one may overtake them.
                 let (mut first, mut second) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
                 let mut less = f64::NEG_INFINITY;
                 for x in xs[0].iter().map(|x| x.to_f64()) {

@@ -1,10 +1,10 @@
-//! Recurrences whose delays point both ways in time: which of them no order of the steps can compute.
+//! Recurrences whose delays point both ways in time, and which of them no order of the steps can compute.
 
 /// A recurrence whose delays point both ways in time; `states` names them.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BothWays {
-    /// Some walk around it goes 0 steps, so that a step needs itself.
+    /// Some walk around it takes 0 steps in total, so that a step needs itself.
     #[error(
         "the states {states} feed each other both forward and backward in time; no order of the steps can compute them"
     )]
@@ -12,7 +12,7 @@ pub enum BothWays {
         /// The delays.
         states: String,
     },
-    /// Every walk around it leads to earlier steps, or every walk to later ones: other delays would make it computable.
+    /// Every walk around it leads to earlier steps, or every walk to later ones: with other delays it could be computed.
     #[error(
         "the states {states} feed each other both forward and backward in time, which is not supported: all delays of one recurrence must point one way; write it with other delays"
     )]
@@ -23,7 +23,7 @@ pub enum BothWays {
 }
 
 impl BothWays {
-    /// The error for states of a recurrence that no order of the steps can compute, or that other delays would make computable.
+    /// The error for states of a recurrence that no order of the steps can compute, or that only other delays would allow.
     pub fn new(no_order: bool, states: String) -> BothWays {
         match no_order {
             true => BothWays::NoOrder { states },
@@ -32,17 +32,17 @@ impl BothWays {
     }
 }
 
-/// True if, among strongly connected nodes, some walk back to where it began goes 0 steps in time: a value at a step then
-/// needs itself. `edges` are (from, to, steps), with nodes numbered below `nodes`.
+/// True if, among strongly connected nodes, some walk back to its own start takes 0 steps in time: a value at a step
+/// then needs itself. `edges` are (from, to, steps), with nodes numbered below `nodes`.
 ///
-/// Otherwise all cycles go forward, or all backward, and the recurrence is one that could be computed.
+/// Otherwise all cycles run forward, or all run backward, and the recurrence could be computed.
 pub fn cancels(nodes: usize, edges: &[(usize, usize, i64)]) -> bool {
-    // A cycle of one sign and one of the other make, some times over, a walk of 0 steps.
+    // A cycle of one sign and one of the other, each repeated often enough, form a walk of 0 steps.
     not_all_forward(nodes, edges, 1) && not_all_forward(nodes, edges, -1)
 }
 
-/// True if some cycle's steps, times `sign`, sum to 0 or less. By Bellman and Ford: an edge of d steps weighs d (n + 1) - 1,
-/// so that a cycle, which has at most n edges, weighs less than 0 exactly if its steps sum to 0 or less.
+/// True if the steps of some cycle, times `sign`, sum to 0 or less. By Bellman-Ford: an edge of d steps weighs d (n +
+/// 1) - 1, so a cycle, which has at most n edges, weighs less than 0 exactly if its steps sum to 0 or less.
 fn not_all_forward(nodes: usize, edges: &[(usize, usize, i64)], sign: i64) -> bool {
     let scale = nodes as i64 + 1;
     let mut distance = vec![0i64; nodes];

@@ -1,12 +1,12 @@
-//! What can go wrong while a tape is recorded or run. Every error is the user's mistake; one made while recording names
-//! the line it was made on.
+//! Errors of recording and of running a tape. Every error is the user's mistake; an error of recording names the line
+//! of the mistake.
 
 use std::panic::Location;
 
 use crate::cycles::BothWays;
 use crate::op::Number;
 
-/// A mistake in a recorded program, or in what it is run on.
+/// A mistake in a recorded program or in the arguments of a run.
 ///
 /// ```
 /// use retrograd_tape::{Recorder, Shape, TapeError};
@@ -21,14 +21,14 @@ use crate::op::Number;
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TapeError {
-    /// Operands whose shapes or domains do not go together.
+    /// Operands whose shapes or domains do not match.
     #[error("{at}: `{op}` does not fit: {operands}; {expected}")]
     TypeMismatch {
         /// The op.
         op: String,
         /// Names and shapes of all operands.
         operands: String,
-        /// Which operand would have to be what.
+        /// Which operand does not fit, and the type that would.
         expected: String,
         /// The user's line.
         at: Location<'static>,
@@ -49,10 +49,10 @@ pub enum TapeError {
         /// Where it was set the second time.
         at: Location<'static>,
     },
-    /// `next` of something that is no state.
+    /// `next` called with a value that is not a state.
     #[error("{at}: `next` needs a state, and {what} is none")]
     NotAState {
-        /// What was given.
+        /// The value.
         what: String,
         /// Where.
         at: Location<'static>,
@@ -117,10 +117,10 @@ pub enum TapeError {
         /// Where.
         at: Location<'static>,
     },
-    /// What only a declaration may record was recorded in another way.
+    /// An op that only a declaration may record, recorded in another way.
     #[error("{at}: {what} cannot be recorded so: {instead}")]
     NotDeclared {
-        /// What was recorded.
+        /// The op.
         what: String,
         /// What to do instead.
         instead: &'static str,
@@ -158,7 +158,7 @@ pub enum TapeError {
     TooManyOps {
         /// The limit.
         limit: usize,
-        /// Where the first one too many was recorded.
+        /// Where the first op beyond the limit was recorded.
         at: Location<'static>,
     },
     /// A run of more points than [`MAX_POINTS`](crate::limits::MAX_POINTS).
@@ -173,23 +173,23 @@ pub enum TapeError {
         /// The limit.
         limit: usize,
     },
-    /// A run that needs more memory than there is, or than its budget.
+    /// A run that needs more memory than is available, or than its budget.
     #[error(
         "the run needs {:.1} GiB of memory, which cannot be had; fewer steps or examples need less",
         *bytes as f64 / (1u64 << 30) as f64
     )]
     Memory {
-        /// How many bytes all its buffers take.
+        /// Bytes that all its buffers take.
         bytes: u64,
     },
-    /// A position that there is not.
+    /// A position that does not exist.
     #[error("there is no {what} {index}: the program has {count}")]
     NoSuch {
         /// `value`.
         what: &'static str,
         /// The position.
         index: usize,
-        /// How many there are.
+        /// The number of positions.
         count: usize,
     },
     /// The adjoint of a value that is not observed.
@@ -201,7 +201,7 @@ pub enum TapeError {
     /// A recurrence whose delays point both ways in time.
     #[error(transparent)]
     BothWays(#[from] BothWays),
-    /// A value that is used by the steps but is only known after all of them.
+    /// A value that the steps use but that is only known after all of them.
     #[error("`{what}` is known only after the last step, but the steps use it")]
     AfterTheSteps {
         /// The value.
@@ -218,9 +218,9 @@ pub enum TapeError {
     Count {
         /// `inputs` or `cotangents`.
         what: &'static str,
-        /// How many there are.
+        /// The number that the program has.
         expected: usize,
-        /// How many were given.
+        /// The number given.
         found: usize,
     },
     /// A slice of the wrong length.
@@ -232,12 +232,12 @@ pub enum TapeError {
         name: String,
         /// What the numbers are.
         layout: String,
-        /// How many there should be.
+        /// The expected length.
         expected: usize,
-        /// How many were given.
+        /// The length given.
         found: usize,
     },
-    /// An index that is none of its table's rows; or an input that is used as one and is not a whole number.
+    /// An index that is not a row of its table, or an input that is used as an index and is not a whole number.
     #[error(
         "{index} is an index of the {rows} rows (0 to {}) of {table}, but{} it is {found}",
         rows.saturating_sub(1),
@@ -246,13 +246,13 @@ pub enum TapeError {
     Index {
         /// The input or value.
         index: String,
-        /// The example, if the index varies over them.
+        /// The example, if the index varies over examples.
         row: Option<usize>,
-        /// The step (counted from 0), if the index varies over them.
+        /// The step (counted from 0), if the index varies over steps.
         step: Option<usize>,
-        /// The number there.
+        /// The offending number.
         found: String,
-        /// How many rows the table has.
+        /// Rows of the table.
         rows: usize,
         /// The table.
         table: String,
@@ -266,24 +266,24 @@ pub enum TapeError {
         .analytic.0, .numeric.0, .tolerance.0
     )]
     Gradient {
-        /// Which input and number, or which direction.
+        /// The input and the number within it, or the direction.
         place: String,
-        /// From the backward run.
+        /// The derivative from the backward run.
         analytic: Number,
-        /// From differences of forward runs.
+        /// The derivative from differences of forward runs.
         numeric: Number,
-        /// By how much they may differ.
+        /// The tolerance.
         tolerance: Number,
     },
-    /// Nothing could be compared with central differences.
+    /// No derivative could be compared with central differences.
     #[error("all {rejected} derivatives are too near a kink or too curved to be compared")]
     NearKink {
-        /// How many were tried.
+        /// The number of attempts.
         rejected: usize,
     },
 }
 
-/// ` at step 3 of row 1`: where a value is.
+/// ` at step 3 of row 1`: the place of a value.
 fn place(step: Option<usize>, row: Option<usize>) -> String {
     match (step, row) {
         (Some(step), Some(row)) => format!(" at step {step} of row {row}"),

@@ -1,8 +1,8 @@
-//! [`Extent`]: how far a run reaches.
+//! [`Extent`]: the size of a run in steps and rows.
 
 use std::fmt;
 
-/// T steps of B rows: what a run goes through. A row is one example, or one sequence, of a batch.
+/// T steps of B rows: the extent of a run. A row is one example, or one sequence, of a batch.
 ///
 /// ```
 /// use retrograd_tape::Extent;
@@ -21,12 +21,12 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// So many steps of one row.
+    /// `steps` steps of one row.
     pub const fn steps(steps: usize) -> Extent {
         Extent { steps, rows: 1 }
     }
 
-    /// The same for so many rows.
+    /// The same steps for `rows` rows.
     #[must_use]
     pub const fn rows(self, rows: usize) -> Extent {
         Extent { rows, ..self }

@@ -1,4 +1,4 @@
-//! Families of programs that grow with one number, for measuring how the work of compiling grows with a program.
+//! Families of programs whose size is one parameter, for measuring how compile time grows with the program.
 //!
 //! ```
 //! use retrograd_tape::families;
@@ -9,10 +9,10 @@ use crate::record::{Recorder, Var};
 use crate::tape::{InputRole, Tape};
 use crate::ty::Shape;
 
-/// Numbers of a state and of an input.
+/// Numbers per state and per input.
 const WIDTH: usize = 8;
 
-/// `n` leaky integrators of one input, none of which reads another, h' = σ(a) h + x. The loss is the sum of their squares.
+/// `n` independent leaky integrators of one input, h' = σ(a) h + x. The loss is the sum of their squares.
 ///
 /// # Panics
 /// If `n` is 0.
@@ -30,7 +30,7 @@ pub fn states(n: usize) -> Tape {
     finish(r, "states")
 }
 
-/// A stack of `n` LSTM layers of 8 units, the loss the square of the last layer's.
+/// A stack of `n` LSTM layers of 8 units; the loss is the square of the last layer's output.
 pub fn layers(n: usize) -> Tape {
     let r = Recorder::new();
     let mut x = r.input("x", InputRole::Sequence, Shape::Vector(WIDTH));
@@ -54,7 +54,7 @@ pub fn layers(n: usize) -> Tape {
     finish(r, "layers")
 }
 
-/// One state that becomes the last of `n` equations, each of which reads the one before it: y = w tanh y + x, y + x or w y.
+/// One state whose next value is the last of `n` equations, each reading the one before: y = w tanh y + x, y + x or w y.
 pub fn equations(n: usize) -> Tape {
     let r = Recorder::new();
     let x = r.input("x", InputRole::Sequence, Shape::Vector(WIDTH));
@@ -74,7 +74,7 @@ pub fn equations(n: usize) -> Tape {
     finish(r, "equations")
 }
 
-/// The sum of values, added up in order.
+/// The sum of values, added in order.
 fn sum<'t>(all: &[Var<'t>]) -> Var<'t> {
     let sum = all.iter().copied().reduce(|a, b| a + b);
     sum.expect("there is at least one")

@@ -1,9 +1,9 @@
 //! Matrix products: loops where a side is one row or column, else a length-checked call of the `matrixmultiply` crate, the
 //! one place of the crate with unsafe code.
 //!
-//! `real.rs` names this file, which names it: a number type is what matrices can be multiplied of.
+//! `real.rs` and this file name each other: a number type must have a matrix product.
 //!
-//! Invariant: no pointer is handed over before every index that the product can reach has been checked against its slice.
+//! Invariant: no pointer is passed on before every index that the product can reach has been checked against its slice.
 #![expect(
     unsafe_code,
     reason = "the entry points of the `matrixmultiply` crate take pointers; there are no safe ones"
@@ -38,12 +38,12 @@ impl<T> StridedMatrix<'_, T> {
     }
 }
 
-/// C = A·B, or C += A·B: C is `[m, n]`, row-major without gaps; A is m×k, B is k×n. One thread. A sum has k terms, added up in
-/// blocks one after the other: whoever sums over points cuts them into blocks ([`crate::sums`]).
+/// C = A·B, or C += A·B: C is `[m, n]`, row-major without gaps; A is m×k, B is k×n. Single-threaded. A sum's k terms
+/// are added in blocks, one after the other: callers that sum over points divide them into blocks ([`crate::sums`]).
 ///
 /// # Panics
-/// If a matrix does not lie within its slice: the interpreter's buffers are sized from checked shapes, so this would be
-/// its bug.
+/// If a matrix does not lie within its slice. The interpreter sizes its buffers from checked shapes, so this would be a
+/// bug of the interpreter.
 pub(crate) fn gemm<T: Real>(
     (m, n, k): (usize, usize, usize),
     c: &mut [T],
@@ -92,12 +92,12 @@ pub(crate) fn gemm<T: Real>(
     }
 }
 
-/// Rows of a product up to which the right side is read as it lies. The crate packs it first, which so few rows do not pay
-/// for: at 4×128×512 in f32 this is 21 GFLOP/s, not 8; at 8 rows both have about 25 (one core of Zen 4).
+/// Rows of a product up to which the right side is read in place. The crate packs it first, which does not pay off for so few
+/// rows: at 4×128×512 in f32 this reaches 21 GFLOP/s instead of 8; at 8 rows both reach about 25 (one core of Zen 4).
 const FEW: usize = 6;
 
-/// C += A·B where packing a matrix would cost more than the product. False if it is no such product, or of strides that these
-/// loops do not have.
+/// C += A·B where packing a matrix would cost more than the product. False if the product is too large for that, or has
+/// strides that these loops do not support.
 fn narrow<T: Real>(
     (m, n, k): (usize, usize, usize),
     c: &mut [T],
@@ -107,7 +107,7 @@ fn narrow<T: Real>(
     let left = |i: usize, l: usize| a.data[i * a.row_stride + l * a.column_stride];
     let right = |l: usize| &b.data[l * b.row_stride..][..n];
     if (m <= FEW || k == 1) && b.column_stride == 1 {
-        // Four terms a pass over a row of C, for loads and stores of it are what the time goes to.
+        // Four terms per pass over a row of C, because its loads and stores dominate the time.
         let whole = k - k % 4;
         for l in (0..whole).step_by(4) {
             let rows = [right(l), right(l + 1), right(l + 2), right(l + 3)];
@@ -148,12 +148,12 @@ fn narrow<T: Real>(
     true
 }
 
-/// The number types that `matrixmultiply` has a product of.
+/// The number types that `matrixmultiply` has a product for.
 pub trait MatrixMultiply: Sized {
     /// C += A·B: C is m×n, A is m×k, B is k×n, with strides of rows and columns.
     ///
     /// # Safety
-    /// Every element of the three lies where its pointer may be read, and C's written; C overlaps neither.
+    /// Every element of A, B and C must be readable through its pointer, and those of C writable; C overlaps neither A nor B.
     unsafe fn product(
         size: (usize, usize, usize),
         a: *const Self,
@@ -177,7 +177,7 @@ macro_rules! product {
                 c: *mut $t,
                 [c_row, c_column]: [isize; 2],
             ) {
-                // SAFETY: as the caller promises.
+                // SAFETY: guaranteed by the caller.
                 unsafe {
                     $gemm(
                         m, k, n, 1.0, a, a_row, a_column, b, b_row, b_column, 1.0, c, c_row,

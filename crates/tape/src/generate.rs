@@ -1,13 +1,13 @@
-//! Random programs, for tests that compare engines: every op that can be recorded, states of every kind, recurrences that
-//! follow, feed or ignore each other, losses with and without weights.
+//! Random programs, for tests that compare engines: every op that can be recorded, states of every kind, recurrences
+//! that follow, feed or ignore each other, losses with and without weights.
 //!
-//! [`generate`] draws a [`Case`] from [`Choices`], which are bytes: whoever has bytes can drive it (a property test, a
-//! fuzzer, a counter), fewer and smaller bytes give smaller programs, and equal bytes give equal programs. A case prints
-//! as Rust that records it again, and [`Case::smaller`] lists simpler ones, so that a failure can be cut down.
+//! [`generate`] draws a [`Case`] from [`Choices`], which are bytes, so any source of bytes can drive it (a property
+//! test, a fuzzer, a counter). Fewer and smaller bytes give smaller programs; equal bytes give equal programs. A case
+//! prints as Rust that records it again, and [`Case::smaller`] lists simpler cases, for reducing a failure.
 //!
 //! Invariants: every case records without an error and runs without NaN; its values stay of the order of 1, so that
-//! differences between engines mean something. [`Case::clearance`] says how far it stays from kinks and jumps, where a
-//! difference of one rounding decides between two results.
+//! differences between engines are meaningful. [`Case::clearance`] is its distance from kinks and jumps, where one
+//! rounding decides between two results.
 //!
 //! ```
 //! use retrograd_tape::{Extent, Interpreter, generate::{Choices, generate}};
@@ -37,7 +37,7 @@ use program::GeneratedProgram;
 pub use data::{cotangents, inputs, jittered};
 pub use tags::{every_tag, tags_of};
 
-/// A source of decisions: bytes, and zeros when they are used up. A zero is always the plainest choice.
+/// A source of decisions: bytes, followed by zeros when they run out. A zero is always the plainest choice.
 #[derive(Clone, Debug)]
 pub struct Choices<'a> {
     bytes: &'a [u8],
@@ -45,12 +45,12 @@ pub struct Choices<'a> {
 }
 
 impl<'a> Choices<'a> {
-    /// Decisions from these bytes.
+    /// Decisions from the given bytes.
     pub fn new(bytes: &'a [u8]) -> Choices<'a> {
         Choices { bytes, at: 0 }
     }
 
-    /// True if all bytes are used: from here on every decision is the plainest.
+    /// True if all bytes are used: every further decision is the plainest.
     pub fn exhausted(&self) -> bool {
         self.at >= self.bytes.len()
     }
@@ -71,13 +71,13 @@ impl<'a> Choices<'a> {
         usize::from(self.byte()) * 100 / 256 >= 100 - percent
     }
 
-    /// One of several.
+    /// One of several alternatives.
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 }
 
-/// A program with sizes and inputs to run it on.
+/// A program with its sizes and the seed of its inputs.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The program.
@@ -86,10 +86,10 @@ pub struct Case {
     pub t: usize,
     /// Rows: examples side by side.
     pub b: usize,
-    /// What the inputs were drawn from.
+    /// The seed that the inputs were drawn from.
     pub seed: u64,
-    /// For each input of the tape its numbers, in the layout of its domain; all of them are numbers of f32. Empty for
-    /// initial states that are left out.
+    /// The numbers of each input of the tape, in the layout of its domain; all are exact in f32. Empty for initial
+    /// states that are left out.
     pub inputs: Vec<Vec<f64>>,
     program: GeneratedProgram,
 }
@@ -97,7 +97,7 @@ pub struct Case {
 /// Draws a case.
 ///
 /// # Panics
-/// If the program that was drawn cannot be recorded: a bug of this module.
+/// If the drawn program cannot be recorded, which is a bug of this module.
 pub fn generate(choices: &mut Choices<'_>) -> Case {
     let t = choices.pick(&[1, 2, 3, 4, 5, 6, 7, 8, 13]);
     let b = choices.pick(&[1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 13, 33]);
@@ -125,24 +125,24 @@ impl Case {
         })
     }
 
-    /// The inputs as runs take them.
+    /// The inputs in the form that runs take.
     pub fn slices(&self) -> Vec<&[f64]> {
         self.inputs.iter().map(Vec::as_slice).collect()
     }
 
-    /// What the program holds, as keys of a histogram: see [`tags_of`].
+    /// The program's features, as keys of a histogram: see [`tags_of`].
     pub fn tags(&self) -> BTreeSet<String> {
         tags_of(&self.tape, |_| true)
     }
 
-    /// The distance to the nearest kink or jump in the run of this case. An operand that lies exactly on one in f32, in f64
-    /// and in a [`jittered`] run (a zero initial state, the two sides of x = x) does not count: no rounding moves it. None if
-    /// the case does not run: one that was cut down may lack what kept an index in its table.
+    /// The distance to the nearest kink or jump in a run of this case. An operand that lies exactly on one in f32, in
+    /// f64 and in a [`jittered`] run (a zero initial state, the two sides of x = x) does not count: no rounding moves
+    /// it. None if the case does not run: a reduced case may lack the ops that kept an index within its table.
     pub fn clearance(&self) -> Option<f64> {
         data::clearance(&self.tape, self.t, self.b, &self.inputs)
     }
 
-    /// The least [`clearance`](Self::clearance) at its own and these sizes, steps and rows, where it can be run there.
+    /// The least [`clearance`](Self::clearance) at its own sizes and at these (steps, rows), where it can be run.
     pub fn clearance_at(&self, sizes: &[(usize, usize)]) -> Option<f64> {
         let others = sizes.iter().filter_map(|&(t, b)| self.at(t, b));
         others
@@ -150,18 +150,18 @@ impl Case {
             .try_fold(self.clearance()?, |least, d| Some(least.min(d?)))
     }
 
-    /// The same program and seed at other sizes, if it can be run there.
+    /// The same program and seed at other sizes, if it can be run with them.
     pub fn at(&self, t: usize, b: usize) -> Option<Case> {
         Case::new(self.program.clone(), t, b, self.seed).ok()
     }
 
-    /// Simpler cases, the greatest cuts first. Each can be recorded.
+    /// Simpler cases, the greatest reductions first. Each can be recorded.
     pub fn smaller(&self) -> impl Iterator<Item = Case> + '_ {
         shrink::candidates(&self.program, self.t, self.b)
             .filter_map(|(p, t, b)| Case::new(p, t, b, self.seed).ok())
     }
 
-    /// The simplest case on the way down from this one that `fails` still holds for, looking at no more than `tries`.
+    /// The simplest case, on the way down from this one, for which `fails` still holds; at most `tries` cases are tested.
     pub fn shrink(&self, mut tries: usize, mut fails: impl FnMut(&Case) -> bool) -> Case {
         let mut best = self.clone();
         loop {
@@ -180,7 +180,7 @@ impl Case {
 }
 
 impl fmt::Display for Case {
-    /// Rust that records the program and gives its sizes and seed.
+    /// Rust that records the program, with its sizes and seed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.program)?;
         writeln!(

@@ -1,18 +1,18 @@
 //! Compares the interpreter's gradients with central differences in f64.
 //!
-//! The function that is compared is L(x) = Σ c·output with random c, over all outputs, the loss included; x is all inputs.
+//! The function under test is L(x) = Σ c·output with random c, over all outputs, the loss included; x is all inputs.
 //! Its derivative along a direction u of length 1 is, with D(h) = (L(x + h·u) - L(x - h·u)) ÷ 2h, D(h) up to
 //!
-//! - truncation, h²·L‴/6 and less: D(2h) is four times as far off, so the error is a third of |D(2h) - D(h)|; the whole of
-//!   that is allowed, for the terms of higher order;
-//! - rounding, ε·Σ|c·output|/h for each rounding that reaches the outputs: every node is allowed 4 ulp at every step, ulps
-//!   that no later node enlarges (inputs should be of moderate size); and the gradient's own, alike.
+//! - truncation, h²·L‴/6 and less: the error of D(2h) is four times as large, so the error is a third of |D(2h) -
+//!   D(h)|; the tolerance is all of that, to cover the terms of higher order;
+//! - rounding, ε·Σ|c·output|/h for each rounding that reaches the outputs: the tolerance is 4 ulp per node and step,
+//!   provided that no later node enlarges them (inputs should be of moderate size); and the same for the gradient.
 //!
 //! h is 2⁻¹⁴ ([`CentralDifferences::H`]): the sum of both is then about 1e-8 for functions whose values and derivatives are about 1.
 //!
-//! A point near a kink or jump is rejected: one where, of any point of any node in the run, the distance to the kink is no
-//! more than twice of what it changes between x and x ± 2h·u. So is a direction with such a curvature that the truncation
-//! would hide an error. What `stop_gradient` gives is frozen at its value in x, as the gradient takes it to be.
+//! A point near a kink or jump is rejected: one where, at any point of any node in the run, the distance to the kink is
+//! at most twice the node's change between x and x ± 2h·u. So is a direction with so much curvature that truncation
+//! would hide an error. The result of `stop_gradient` is frozen at its value in x, as the gradient assumes.
 
 use crate::central_differences::CentralDifferences;
 use crate::error::TapeError;
@@ -25,22 +25,22 @@ use crate::tape::Tape;
 pub enum Directions {
     /// Every coordinate of every input: for small programs.
     Coordinates,
-    /// So many random directions through all inputs at once: for large ones.
+    /// This many random directions through all inputs at once: for large programs.
     Random(usize),
 }
 
-/// What a passed check has compared.
+/// Statistics of a passed check.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GradientReport {
     /// Derivatives that were compared.
     pub checked: usize,
-    /// Derivatives that were not, being near a kink or too curved.
+    /// Derivatives that were skipped: near a kink or with too much curvature.
     pub rejected: usize,
     /// The greatest difference, as a share of its tolerance.
     pub worst: f64,
 }
 
-/// The greatest truncation that is accepted, relative to the size of the function and its derivative.
+/// The greatest accepted truncation, relative to the size of the function and its derivative.
 const CURVED: f64 = 1e-4;
 
 /// Compares gradients of `tape` at `t` steps, `b` examples and these `inputs` (as [`Interpreter::forward`] takes them) with
@@ -111,7 +111,7 @@ fn compare(
             }
         }
         Directions::Random(count) => {
-            // Ten tries for each direction that is wanted.
+            // Ten tries for each requested direction.
             for k in 0..count.saturating_mul(10) {
                 if check.report.checked == count {
                     break;

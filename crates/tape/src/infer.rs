@@ -1,4 +1,4 @@
-//! Which type an op's result has, and why operands may not fit.
+//! The type of an op's result, and the reasons why operands may not fit.
 
 use std::fmt;
 
@@ -11,17 +11,17 @@ use crate::ty::{Domain, Shape, Type};
 pub enum TypeMismatch {
     /// The wrong number of operands.
     Arity {
-        /// How many it takes.
+        /// The number that the op takes.
         expected: usize,
     },
-    /// Shapes that do not go together; operand index and what it would have to be.
+    /// Shapes that do not match: the operand's index and the shape that would fit.
     Shape {
         /// Which operand.
         operand: usize,
         /// What would fit.
         expected: String,
     },
-    /// Domains that do not go together.
+    /// Domains that do not match.
     Domain {
         /// Which operand.
         operand: usize,
@@ -31,7 +31,7 @@ pub enum TypeMismatch {
 }
 
 impl TypeMismatch {
-    /// What would fit, where `name` says what an operand is called.
+    /// The type that would fit; `name` gives each operand's name.
     pub fn describe(&self, name: impl Fn(usize) -> String) -> String {
         match self {
             TypeMismatch::Arity { expected } => format!("it takes {expected} operands"),
@@ -123,7 +123,7 @@ impl Op {
         Ok(Type::new(xs[0].shape, domain))
     }
 
-    /// The shape of the result of an op with as many operands as it takes.
+    /// The shape of an op's result, given the right number of operands.
     fn infer_shape(&self, xs: &[Type]) -> Result<Shape, TypeMismatch> {
         let shape = |i: usize| xs[i].shape;
         let scalar = |i: usize| match shape(i) {

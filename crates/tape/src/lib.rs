@@ -1,7 +1,7 @@
 //! A small reverse-mode autodiff library: the op table, a tape that records it, and an interpreter that runs it.
 //!
-//! It stands alone (it knows nothing of graphs, passes or machine code) and is the oracle of everything above it. This is
-//! Rosenbrock's function, its value and its gradient:
+//! It is self-contained (it knows nothing of graphs, passes or machine code) and the oracle of everything above it.
+//! Rosenbrock's function, with its value and gradient:
 //!
 //! ```
 //! use retrograd_tape::{Recorder, Shape};
@@ -18,10 +18,10 @@
 //! # Ok::<(), retrograd_tape::TapeError>(())
 //! ```
 //!
-//! A program with time has inputs per step and states ([`Recorder::state`]); [`Interpreter`] runs it over batch and time, and
-//! [`gradcheck`] compares its gradients with differences.
+//! A program with time has inputs per step and states ([`Recorder::state`]); [`Interpreter`] runs it over batch and
+//! time, and [`gradcheck`] compares its gradients with central differences.
 //!
-//! Unsafe code is denied but for one call, of the matrix product in `gemm.rs`.
+//! Unsafe code is denied except for one call, that of the matrix product in `gemm.rs`.
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations)]
 

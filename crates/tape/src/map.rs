@@ -43,8 +43,8 @@ pub enum Map {
     Select,
 }
 
-/// The product of a tangent or cotangent `t` with ∂y/∂x_i, from (xs, y, i, t). An element-wise op's Jacobian is diagonal, so
-/// one rule serves forward and reverse mode. `None` stands for a derivative that is zero everywhere.
+/// The product of a tangent or cotangent `t` with ∂y/∂x_i, from (xs, y, i, t). An element-wise op's Jacobian is
+/// diagonal, so one rule serves forward and reverse mode. `None` stands for a derivative that is zero everywhere.
 type DerivativeRule = for<'a> fn(&[Term<'a>], Term<'a>, usize, Term<'a>) -> Option<Term<'a>>;
 
 /// The definition of one element-wise op.
@@ -53,9 +53,9 @@ pub struct MapRow {
     pub name: &'static str,
     /// Number of operands.
     pub arity: usize,
-    /// What it computes, for the op table.
+    /// Its definition, for the op table.
     pub doc: &'static str,
-    /// Error of a compiled or interpreted result against the exact one, at most, in ulp of the result.
+    /// Maximum error of a compiled or interpreted result against the exact one, in ulp of the result.
     pub ulp: f64,
     /// Where value and derivative are defined and finite.
     pub defined: fn(&[f64]) -> bool,
@@ -299,7 +299,7 @@ impl Map {
                 name: "softsign",
                 arity: 1,
                 doc: "x / (1 + |x|)",
-                // Half an ulp of the division, and one for what the sum is off by.
+                // Half an ulp for the division, and one for the error of the sum.
                 ulp: 1.5,
                 defined: everywhere,
                 // Value and slope are continuous there; the slope has a kink.
@@ -327,7 +327,7 @@ impl Map {
                 doc: "x, but 0 where |x| < 2⁻¹²⁶, the least normal number of single precision; NaN stays",
                 ulp: 0.0,
                 defined: everywhere,
-                // It jumps next to 0, by what is no difference at any other number.
+                // It jumps next to 0, by an amount that is negligible at any other number.
                 kink: at_zero,
                 eval: |x| if x[0].abs() < LEAST_NORMAL { 0.0 } else { x[0] },
                 derivative: |_, _, _, t| Some(t),

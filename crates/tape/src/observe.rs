@@ -1,16 +1,16 @@
-//! [`Observe`]: a value of the step, or its adjoint, that a run is to hand out besides the program's outputs.
+//! [`Observe`]: a value of the step, or its adjoint, that a run outputs in addition to the program's outputs.
 
 use std::fmt;
 
 use crate::algebra::Value;
 use crate::tape::Tape;
 
-/// A named value of the step (a gate, a state), or its adjoint, to be handed out as an array in the layout of the value's
-/// domain: `[T, B, shape]` for what varies over the steps.
+/// A named value of the step (a gate, a state), or its adjoint, to be returned as an array in the layout of the value's
+/// domain: `[T, B, shape]` for a value that varies over the steps.
 ///
-/// The name is the one in the cell; of several values of one name the last counts, as in a program that uses a name again. A layer's
-/// sum has the layer's name, unless what is made of it was given that.
-/// A state's own name is the value that a step reads (`c`), with a prime the one that it makes (`c'`).
+/// The name is the one in the cell; if several values share it, the last one counts, as in a program that reuses a
+/// name. A layer's sum has the layer's name, unless a value computed from it was given that name. A state's own name is
+/// the value that a step reads (`c`), with a prime the value that it computes (`c'`).
 ///
 /// ```
 /// use retrograd_tape::{Extent, Interpreter, Observe, Recorder, Shape};
@@ -34,8 +34,8 @@ use crate::tape::Tape;
 pub enum Observe {
     /// The value.
     Value(String),
-    /// The derivative of what is differentiated (the loss) in this value: what it would change by, per unit, if the value
-    /// were moved at one step, example and element, and everything that is computed from it followed.
+    /// The derivative of the differentiated quantity (the loss) in this value: its change, per unit, if the value were
+    /// moved at one step, example and element, along with everything computed from it.
     Adjoint(String),
 }
 
@@ -58,7 +58,7 @@ impl Observe {
     }
 }
 
-/// What the output is called: `value(keep)`, `adjoint(c)`.
+/// The output's name: `value(keep)`, `adjoint(c)`.
 impl fmt::Display for Observe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -76,7 +76,7 @@ impl Tape {
         Some(Value(at as u32))
     }
 
-    /// The names of all values that have one, each once, in the tape's order.
+    /// The names of all named values, each once, in the tape's order.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for name in self.nodes().iter().filter_map(|n| n.name.as_deref()) {

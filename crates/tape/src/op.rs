@@ -1,5 +1,5 @@
-//! The ops of a step: what they are called, what they take and what type they give. Derivatives stand in
-//! [`crate::rules`] (and, for element-wise ops, in the op's row of [`crate::map`]).
+//! The ops of a step: their names, operands and result types. Derivatives are in [`crate::rules`] (and, for
+//! element-wise ops, in the op's row of [`crate::map`]).
 
 use std::fmt;
 
@@ -120,7 +120,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// One op of each name but those of inputs and element-wise ops, with the least attributes.
+    /// One op of each name except inputs and element-wise ops, with minimal attributes.
     const STRUCTURAL: [Op; 19] = [
         Op::Constant {
             value: Number(0.0),
@@ -153,13 +153,13 @@ impl Op {
         Op::SumTo(Domain::Once),
     ];
 
-    /// One op of each name but inputs, with the least attributes.
+    /// One op of each name except inputs, with minimal attributes.
     pub fn each() -> impl Iterator<Item = Op> {
         let maps = Map::ALL.into_iter().map(Op::Map);
         maps.chain(Op::STRUCTURAL)
     }
 
-    /// The op of this name, with the least attributes, which readers of text replace by theirs.
+    /// The op of this name, with minimal attributes, which readers of text replace by the actual ones.
     pub fn by_name(name: &str) -> Option<Op> {
         Op::each().find(|op| op.name() == name)
     }
@@ -172,7 +172,7 @@ impl Op {
         }
     }
 
-    /// How many steps before the result's step operand `k` is read: those of a delay's first, 0 for all others.
+    /// How many steps before the result's step operand `k` is read: the delay for a delay's first operand, else 0.
     pub fn steps_back(&self, k: usize) -> i64 {
         match *self {
             Op::Delay(d) if k == 0 => i64::from(d),

@@ -71,7 +71,7 @@ pub trait Real:
     fn tanh(self) -> Self;
     /// selfʸ
     fn powf(self, y: Self) -> Self;
-    /// The greater; the other one if one is NaN.
+    /// The greater; if one is NaN, the other.
     fn max(self, other: Self) -> Self;
     /// True if NaN.
     fn is_nan(self) -> bool;

@@ -1,6 +1,6 @@
 //! Recording: [`Recorder`] owns the growing tape, [`Var`] is a copyable handle with operators.
 //!
-//! A mistake poisons the values that follow from it; [`Recorder::finish`] returns the first one, with the user's line.
+//! A mistake poisons the values computed from it; [`Recorder::finish`] returns the first mistake, with the user's line.
 //! Nothing panics, and nothing grows beyond the [limits](crate::limits).
 
 mod covered;
@@ -28,7 +28,7 @@ use crate::ty::{Domain, Shape, Type};
 pub use handle::Var;
 use state::States;
 
-/// How the losses of all examples and steps become one number.
+/// How the losses of all examples and steps are combined into one number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LossReduction {
     /// Σ weight·loss ÷ Σ weight; NaN if all weights are 0.
@@ -136,7 +136,7 @@ impl Recording {
         None
     }
 
-    /// Fails if a delay is longer than one can be.
+    /// Fails if a delay is longer than the limit.
     fn check_delay(
         &mut self,
         name: &str,
@@ -155,7 +155,7 @@ impl Recording {
         None
     }
 
-    /// Fails if a value (`name`, or what an op of that name gives) cannot be of type `ty`, whatever it is computed from.
+    /// Fails if a value (`name`, or the result of an op of that name) cannot be of type `ty`, whatever its operands.
     fn check_type(&mut self, name: &str, ty: Type, at: &'static Location<'static>) -> Option<()> {
         let needs = match (ty.shape.is_empty(), ty.domain) {
             (true, _) => "at least one element",
@@ -219,7 +219,7 @@ impl Recording {
     }
 }
 
-/// Lets rules and composite functions record on the tape; the recorder is borrowed for as long as they run.
+/// Lets rules and composite functions record on the tape; the recorder stays borrowed while they run.
 struct Appender<'a> {
     inner: &'a mut Recording,
     at: &'static Location<'static>,
@@ -246,7 +246,7 @@ impl Recorder {
         Var::on(self, value)
     }
 
-    /// Whether a mistake has been recorded: [`Recorder::finish`] will tell the first.
+    /// Whether a mistake has been recorded: [`Recorder::finish`] will return the first one.
     pub fn has_failed(&self) -> bool {
         self.inner.borrow().error.is_some()
     }
@@ -305,7 +305,7 @@ impl Recorder {
         self.record(Op::constant(value, shape), &[], Location::caller())
     }
 
-    /// Applies any op of the table but an input, which [`input`](Recorder::input) declares.
+    /// Applies any op of the table except inputs, which [`input`](Recorder::input) declares.
     #[track_caller]
     pub fn apply<'t>(&'t self, op: Op, xs: &[Var<'t>]) -> Var<'t> {
         let at = Location::caller();
@@ -330,7 +330,7 @@ impl Recorder {
         self.var(value)
     }
 
-    /// The values of `xs`; none, and an error, if one is not of this tape.
+    /// The values of `xs`; none, and an error, if one is not on this tape.
     fn own_all(
         &self,
         op: &str,
@@ -340,7 +340,7 @@ impl Recorder {
         xs.iter().map(|&x| self.own(op, x, at)).collect()
     }
 
-    /// Hands a value out, per example and step.
+    /// Outputs a value, per example and step.
     #[track_caller]
     pub fn output(&self, name: &str, v: Var<'_>) {
         let at = Location::caller();
@@ -364,7 +364,7 @@ impl Recorder {
         });
     }
 
-    /// Adds a loss: a scalar per example and step. Several losses are added up.
+    /// Adds a loss: a scalar per example and step. Several losses are summed.
     #[track_caller]
     pub fn loss(&self, v: Var<'_>) {
         let at = Location::caller();
@@ -377,8 +377,8 @@ impl Recorder {
         }
     }
 
-    /// Weighs the loss of each example and step; a mask is a weight of 0. What a weight of 0 covers is not read: targets there
-    /// may be NaN, infinite, or no row of a table, and move nothing. If all weights of a run are 0, their mean is 0 ÷ 0, NaN.
+    /// Weighs the loss of each example and step; a mask is a weight of 0. Targets under a weight of 0 are not read: they may
+    /// be NaN, infinite, or no row of a table, without any effect. If all weights of a run are 0, their mean is 0 ÷ 0, NaN.
     #[track_caller]
     pub fn weight(&self, v: Var<'_>) {
         let at = Location::caller();
@@ -444,7 +444,7 @@ impl Recorder {
                 Some(weight) => inner.covered(weight, loss, at),
                 None => loss,
             };
-            // Recording once more may have moved it.
+            // Recording it again may have moved it.
             let given = inner.weight;
             let mut a = Appender {
                 inner: &mut inner,

@@ -15,8 +15,8 @@ use crate::op::{Op, Reduction};
 use crate::term::{SharedAlgebra, Term};
 use crate::ty::Type;
 
-/// The cotangent that operand `i` of `y = op(xs)` receives when `y`'s is `t`, in the operand's own domain.
-/// `None` if the derivative is zero everywhere.
+/// The cotangent that operand `i` of `y = op(xs)` receives when `y`'s is `t`, in the operand's own domain. `None` if
+/// the derivative is zero everywhere.
 ///
 /// # Panics
 /// For `delay` and `boundary`, which are not local to a step.
@@ -33,8 +33,8 @@ pub fn vjp(
     let term = |v| Term::new(&algebra, v);
     let xs: SmallVec<[Term<'_>; 3]> = xs.iter().map(|&x| term(x)).collect();
     let t = transposed(op, &xs, term(y), i, term(t))?;
-    // What the op did in its work domain comes back to the operand's: repeated where it was summed, summed where it was
-    // repeated. Two of the transposes sum to the operand's domain themselves.
+    // The result in the op's work domain is brought back to the operand's domain: repeated where the op summed, summed
+    // where it repeated. Two of the transposes sum to the operand's domain themselves.
     if matches!((op, i), (Op::MatVec { .. } | Op::Gather, 0)) {
         return Some(t.value);
     }
@@ -150,7 +150,7 @@ pub fn jvp(
     Some(tangent.value)
 }
 
-/// Which elements reach the maximum `y` of `x`, their weights summing to 1.
+/// The elements that attain the maximum `y` of `x`, as weights summing to 1.
 fn max_weights<'a>(x: Term<'a>, y: Term<'a>) -> Term<'a> {
     let hit = x.equals(y.broadcast(x.shape()));
     hit / hit.sum().broadcast(x.shape())

@@ -1,27 +1,27 @@
-//! Sums that stay accurate however many terms they have.
+//! Sums that stay accurate for any number of terms.
 //!
 //! A sum of n terms, one after the other, can be off by n/2 ulp of its size: in f32, 4 million terms lose three of seven
-//! digits. Two ways around it: [`sum`] halves what is longer than a block ([Higham 1993], pairwise summation: the error grows
-//! with log n), and [`CompensatedSum`], to which terms are added over time, adds what one addition rounded away with the next term (Kahan
+//! digits. Two remedies: [`sum`] halves ranges longer than a block ([Higham 1993], pairwise summation: the error grows with
+//! log n); [`CompensatedSum`], for terms that arrive over time, adds each addition's rounding error to the next term (Kahan
 //! 1965, with the branch-free TwoSum of Knuth 1969): about one ulp in all, as long as the terms do not cancel.
 //!
 //! [Higham 1993]: https://doi.org/10.1137/0914050
 
 use crate::real::Real;
 
-/// Terms that [`sum`] adds up without halving, and points whose products [`CompensatedSum::part`] adds up before they are settled.
+/// Terms that [`sum`] adds without halving, and points whose products [`CompensatedSum::part`] accumulates before settling.
 pub(crate) const BLOCK: usize = 256;
 
-/// Sums that go on side by side within a block.
+/// Independent partial sums within a block.
 const LANES: usize = 8;
 
-/// Σ f(i) over 0..n: blocks of 256 terms in eight interleaved sums, which vectorise where one would not, and pairs of blocks.
+/// Σ f(i) over 0..n: blocks of 256 terms in eight interleaved sums, which vectorise unlike one sum; then pairs of blocks.
 pub(crate) fn sum<T: Real>(n: usize, f: impl Fn(usize) -> T) -> T {
     between(0, n, &f)
 }
 
-/// Σ xᵢ·yᵢ, in the order of [`sum`]: over slices of eight, in which no index is checked (with
-/// checks, a product of one row with 512 columns of 128 numbers ran at 1.5 GFLOP/s in f32; one core of Zen 4).
+/// Σ xᵢ·yᵢ, in the order of [`sum`]: over slices of eight, without bounds checks on indices (with checks, a product of
+/// one row with 512 columns of 128 numbers ran at 1.5 GFLOP/s in f32; one core of Zen 4).
 pub(crate) fn dot<T: Real>(x: &[T], y: &[T]) -> T {
     let y = &y[..x.len()];
     if x.len() > BLOCK {
@@ -63,22 +63,22 @@ fn between<T: Real>(from: usize, to: usize, f: &impl Fn(usize) -> T) -> T {
     lanes.into_iter().fold(total, |a, b| a + b)
 }
 
-/// What a buffer, to which terms are added over all points of a run, needs besides itself.
+/// The additional state of a buffer to which terms are added over all points of a run.
 ///
 /// Invariant: between segments of a program it is settled: `carry` and `part` are zeros, and the buffer is the sum.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CompensatedSum<T> {
-    /// What the buffer's last addition rounded away.
+    /// The rounding error of the buffer's last addition.
     pub(crate) carry: Vec<T>,
-    /// Terms that are not yet in the buffer; empty if all are added to the buffer at once.
+    /// Terms that are not yet in the buffer; empty if all terms go to the buffer directly.
     pub(crate) part: Vec<T>,
-    /// How many points `part` is the sum over.
+    /// The number of points summed in `part`.
     points: usize,
-    /// Something was added since it was settled.
+    /// Terms were added since it was last settled.
     dirty: bool,
 }
 
-/// to += x + carry, where `carry` is then what that addition rounds away.
+/// to += x + carry; `carry` becomes the rounding error of that addition.
 #[inline(always)]
 fn add<T: Real>(to: &mut T, carry: &mut T, x: T) {
     let x = x + *carry;
@@ -86,7 +86,7 @@ fn add<T: Real>(to: &mut T, carry: &mut T, x: T) {
     let after = before + x;
     let added = after - before;
     let rest = (before - (after - added)) + (x - added);
-    // Of an infinite sum there is no rest.
+    // An infinite sum has no rounding error.
     *carry = if rest.is_nan() { T::ZERO } else { rest };
     *to = after;
 }
@@ -107,7 +107,7 @@ impl<T: Real> CompensatedSum<T> {
         BLOCK - self.points
     }
 
-    /// Says that terms of `points` more points were added to `part`.
+    /// Records that terms of `points` more points were added to `part`.
     pub(crate) fn added(&mut self, total: &mut [T], points: usize) {
         self.dirty = true;
         self.points += points;
@@ -123,7 +123,7 @@ impl<T: Real> CompensatedSum<T> {
         }
     }
 
-    /// Makes `total` the sum.
+    /// Settles: `total` becomes the sum.
     pub(crate) fn settle(&mut self, total: &mut [T]) {
         if !std::mem::take(&mut self.dirty) {
             return;
@@ -136,7 +136,7 @@ impl<T: Real> CompensatedSum<T> {
         }
     }
 
-    /// Forgets what is not settled: a run that was cut short left it.
+    /// Discards unsettled terms, left by an interrupted run.
     pub(crate) fn clear(&mut self) {
         if std::mem::take(&mut self.dirty) {
             self.points = 0;

@@ -1,4 +1,4 @@
-//! The finished tape: a straight list of ops, each after its operands, but for the next values of states.
+//! The finished tape: a straight list of ops, each after its operands, except for the next values of states.
 
 use std::fmt;
 use std::panic::Location;
@@ -18,9 +18,9 @@ pub type Operands = SmallVec<[Value; 3]>;
 /// One recorded op.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// What it computes.
+    /// The op.
     pub op: Op,
-    /// From what. All are earlier nodes, except the first operand of a `delay`.
+    /// Its operands. All are earlier nodes, except the first operand of a `delay`.
     pub operands: Operands,
     /// Shape and domain of the result.
     pub ty: Type,
@@ -30,7 +30,7 @@ pub struct Node {
     pub at: Option<&'static Location<'static>>,
 }
 
-/// What an input is for. It says which domain the input has and what a trainer does with it.
+/// The role of an input. It determines the input's domain and how a trainer treats it.
 ///
 /// ```
 /// use retrograd_tape::{Domain, Recorder, InputRole, Shape};
@@ -52,11 +52,11 @@ pub enum InputRole {
     Static,
     /// An observation per example and step.
     Sequence,
-    /// What the outputs are compared with, per example and step.
+    /// The reference for the outputs, per example and step.
     Target,
     /// The weight of the loss, per example and step.
     Weight,
-    /// Random numbers that a trainer draws anew for each batch (dropout), per example and step.
+    /// Random numbers that a trainer redraws for each batch (dropout), per example and step.
     Mask,
     /// The initial slots of a state, domain `edge`; zeros unless given.
     Initial,
@@ -71,7 +71,7 @@ pub enum InputRole {
 pub struct Input {
     /// Its name, unique among the inputs.
     pub name: Arc<str>,
-    /// What it is for.
+    /// Its role.
     pub role: InputRole,
     /// Shape and domain.
     pub ty: Type,
@@ -79,20 +79,20 @@ pub struct Input {
     pub value: Value,
 }
 
-/// What an output is for.
+/// The role of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OutputRole {
-    /// A value per step that the user asked for.
+    /// A value per step that the user requested.
     Output,
     /// The loss of the whole batch of sequences, a scalar.
     Loss,
-    /// The last slots of a state, to go on from.
+    /// The last slots of a state, to continue from.
     Final,
     /// The gradient of an input, or the adjoint of an observed value, in a differentiated program.
     Gradient,
-    /// How an output moves where inputs move, in a differentiated program.
+    /// The change of an output along the inputs' directions, in a differentiated program.
     Tangent,
-    /// A value whose adjoint is wanted; differentiating makes it a `Gradient`.
+    /// A value whose adjoint is requested; differentiation turns it into a `Gradient`.
     Observed,
 }
 
@@ -101,7 +101,7 @@ pub enum OutputRole {
 pub struct Output {
     /// Its name, unique among the outputs.
     pub name: Arc<str>,
-    /// What it is for.
+    /// Its role.
     pub role: OutputRole,
     /// The node that computes it.
     pub value: Value,
@@ -160,13 +160,13 @@ impl Tape {
     pub fn output(&self, name: &str) -> Option<usize> {
         self.outputs.iter().position(|o| &*o.name == name)
     }
-    /// The sum of all weights that the loss is divided by; none if there is no loss, or if it is a sum.
+    /// The sum of all weights, by which the loss is divided; none if there is no loss, or if it is a sum.
     pub fn loss_weight(&self) -> Option<Value> {
         let loss = self.outputs.iter().find(|o| o.role == OutputRole::Loss)?;
         let node = self.node(loss.value);
         (node.op == Op::Map(Map::Div)).then(|| node.operands[1])
     }
-    /// How an error message calls a value: its name, or its op and number.
+    /// The name of a value in error messages: its own, or its op and number.
     pub fn describe(&self, v: Value) -> String {
         describe(&self.nodes, v)
     }
@@ -207,13 +207,13 @@ pub struct Schedule {
     pub sweep: Vec<usize>,
     /// Number of sweeps. Even ones run forward in time, odd ones backward.
     pub sweeps: usize,
-    /// For each node, true if it needs the steps done (it depends on a sum over them, or on a boundary).
+    /// For each node, true if it needs the steps to be finished (it depends on a sum over them, or on a boundary).
     pub after: Vec<bool>,
 }
 
 /// Assigns every step node to a sweep over time: even sweeps run forward, odd ones backward, and a value is computed
 /// before it is read. `Err` names the nodes of a recurrence that neither direction can compute, or of a step that needs
-/// what is only known after the steps.
+/// a value only known after the steps.
 pub(crate) fn schedule(nodes: &[Node]) -> Result<Schedule, (bool, Vec<Value>)> {
     let n = nodes.len();
     let mut after = vec![false; n];
@@ -221,7 +221,7 @@ pub(crate) fn schedule(nodes: &[Node]) -> Result<Schedule, (bool, Vec<Value>)> {
         let from = |v: &Value| nodes[v.index()].ty.domain;
         let leaves =
             node.ty.domain != Domain::Step && node.operands.iter().any(|v| from(v) == Domain::Step);
-        // A delay's first operand may be a later node, but it is of domain `step`, which nothing after the steps is.
+        // A delay's first operand may be a later node, but its domain is `step`, which no node after the steps has.
         after[i] = leaves || node.operands.iter().any(|v| after[v.index()]);
         if after[i] && node.ty.domain == Domain::Step {
             return Err((false, vec![Value(i as u32)]));
@@ -270,13 +270,13 @@ pub(crate) fn schedule(nodes: &[Node]) -> Result<Schedule, (bool, Vec<Value>)> {
     }
 }
 
-/// The delays of a recurrence (delays that depend on each other) that has some of either direction.
+/// The delays of a recurrence (delays that depend on each other) that has delays in both directions.
 fn both_ways(nodes: &[Node]) -> Vec<Value> {
     let steps = |node: &Node| match node.op {
         Op::Delay(d) => Some(d),
         _ => None,
     };
-    // What a node depends on.
+    // The nodes that a node depends on.
     let sources = |i: usize| {
         let mut seen = vec![false; nodes.len()];
         let mut todo = nodes[i].operands.to_vec();
@@ -304,7 +304,7 @@ fn both_ways(nodes: &[Node]) -> Vec<Value> {
     Vec::new()
 }
 
-/// True if no order of the steps can compute the recurrence that these delays, of [`both_ways`], are of.
+/// True if no order of the steps can compute the recurrence formed by these delays of [`both_ways`].
 pub(crate) fn no_order(nodes: &[Node], delays: &[Value]) -> bool {
     let Some(&first) = delays.first() else {
         return true;
@@ -342,7 +342,7 @@ pub(crate) fn no_order(nodes: &[Node], delays: &[Value]) -> bool {
 }
 
 impl Tape {
-    /// Which sweep over time computes which step node. Recording has checked that there is such an order.
+    /// The sweep over time that computes each step node. Recording has checked that such an order exists.
     pub fn schedule(&self) -> Schedule {
         schedule(&self.nodes).expect("checked when the tape was finished")
     }

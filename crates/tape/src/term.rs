@@ -1,10 +1,10 @@
 //! [`Term`]: a value of an [`Algebra`] with operators, in which derivative rules and composite functions read like the
 //! mathematics they stand for.
 //!
-//! Ops are appended in the order in which Rust evaluates the expression, which the printed text of graphs shows: a number on
-//! the left of an operator is therefore a [`Term::constant`], evaluated first.
+//! Ops are appended in the order in which Rust evaluates the expression, and the printed text of graphs shows that
+//! order: a number on the left of an operator is therefore a [`Term::constant`], evaluated first.
 //!
-//! This file, `algebra.rs`, `op.rs` and `map.rs` name each other, and cannot do otherwise: the derivative in an op's row is an
+//! This file, `algebra.rs`, `op.rs` and `map.rs` necessarily name each other: the derivative in an op's row is an
 //! expression in ops of the same table.
 
 use std::cell::RefCell;
@@ -40,7 +40,7 @@ impl<'a> Term<'a> {
         self.ty().shape
     }
 
-    /// An op on values of one algebra, at least one.
+    /// An op on one or more values of the same algebra.
     pub(crate) fn apply(op: Op, xs: &[Term<'a>]) -> Term<'a> {
         let values: SmallVec<[Value; 3]> = xs.iter().map(|x| x.value).collect();
         xs[0].with(|a| a.op(op, &values))

@@ -24,7 +24,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// How many numbers a value of this shape holds; the greatest `usize` if they are more than that.
+    /// The number of elements of a value of this shape; saturates at `usize::MAX`.
     pub fn len(self) -> usize {
         match self {
             Shape::Scalar => 1,
@@ -33,7 +33,7 @@ impl Shape {
         }
     }
 
-    /// True for a shape without any number, such as a vector of length 0.
+    /// True for a shape without elements, such as a vector of length 0.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
@@ -55,7 +55,7 @@ impl Shape {
         }
     }
 
-    /// The same shape with `len` along `axis`; an axis it does not have changes nothing.
+    /// The same shape with `len` along `axis`; an axis beyond its rank changes nothing.
     pub fn with_axis(self, axis: usize, len: usize) -> Shape {
         match (self, axis) {
             (Shape::Vector(_), 0) => Shape::Vector(len),
@@ -85,25 +85,25 @@ impl fmt::Display for Shape {
     }
 }
 
-/// What a value varies over. The order is by inclusion: `Once < Row < Step` and `Row < BoundarySlots(k)`.
+/// The points that a value varies over. The order is by inclusion: `Once < Row < Step` and `Row < BoundarySlots(k)`.
 ///
 /// An operation on values of several domains happens in their [`join`](Domain::join): a value of a lower domain is the
 /// same for every point of a higher one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Domain {
-    /// One value in all: parameters and what depends on parameters alone.
+    /// A single value: parameters and values that depend on parameters alone.
     Once,
-    /// One value an example: static inputs.
+    /// One value per example: static inputs.
     Row,
-    /// One value an example and boundary slot: the `k` steps before a sequence's beginning (or after its end) that a
+    /// One value per example and boundary slot: the `k` steps before a sequence's beginning (or after its end) that a
     /// delay by `k` reads.
     BoundarySlots(usize),
-    /// One value an example and time step.
+    /// One value per example and time step.
     Step,
 }
 
 impl Domain {
-    /// The least domain that holds both; none for boundary slots and steps, which have no common one.
+    /// The least domain that contains both; none for boundary slots and steps, which have no common one.
     pub fn join(self, other: Domain) -> Option<Domain> {
         match (self, other) {
             (a, b) if a == b => Some(a),
@@ -113,7 +113,7 @@ impl Domain {
         }
     }
 
-    /// How many steps a domain has where there are `t`: a boundary slot counts as one, and so does a domain without steps.
+    /// The number of steps of a domain in a run of `t`: a boundary slot counts as one, and a domain without steps has one.
     #[inline]
     pub fn steps(self, t: usize) -> usize {
         match self {
@@ -123,7 +123,7 @@ impl Domain {
         }
     }
 
-    /// How many rows a domain has at each of its steps where there are `b`.
+    /// The number of rows of a domain at each of its steps in a run of `b`.
     #[inline]
     pub fn rows(self, b: usize) -> usize {
         match self {
@@ -132,7 +132,7 @@ impl Domain {
         }
     }
 
-    /// How many points a domain has at `t` steps of `b` rows; `usize::MAX` if they are more.
+    /// The number of points of a domain at `t` steps of `b` rows; saturates at `usize::MAX`.
     #[inline]
     pub fn points(self, t: usize, b: usize) -> usize {
         self.steps(t).saturating_mul(self.rows(b))
@@ -160,7 +160,7 @@ impl fmt::Display for Domain {
 pub struct Type {
     /// Shape per example.
     pub shape: Shape,
-    /// What the value varies over.
+    /// The domain that the value varies over.
     pub domain: Domain,
 }
 
@@ -170,7 +170,7 @@ impl Type {
         Type { shape, domain }
     }
 
-    /// How many numbers a value has at `t` steps of `b` rows; `usize::MAX` if they are more.
+    /// The number of elements of a value at `t` steps of `b` rows; saturates at `usize::MAX`.
     #[inline]
     pub fn numbers(self, t: usize, b: usize) -> usize {
         self.domain.points(t, b).saturating_mul(self.shape.len())

@@ -1,4 +1,4 @@
-//! What a user writes with a [`Var`]: operators, functions, reductions, and the composite functions of
+//! The user's interface to a [`Var`]: operators, functions, reductions, and the composite functions of
 //! [`crate::compose`].
 
 use std::ops;
@@ -97,9 +97,9 @@ impl<'t> Var<'t> {
         softplus Softplus,
         /// x / (1 + |x|)
         softsign Softsign,
-        /// The value, but 0 where its size is below 2⁻¹²⁶, the least normal number of single precision.
+        /// The value, flushed to 0 where its magnitude is below 2⁻¹²⁶, the least normal number of single precision.
         flush Flush,
-        /// The value, which no gradient passes.
+        /// The value, through which no gradient passes.
         stop_gradient StopGradient
     );
     functions_of_two!(
@@ -159,7 +159,7 @@ impl<'t> Var<'t> {
         Var::apply(Op::Broadcast(shape), &[self], Location::caller())
     }
 
-    /// Joins values along axis 0. Nothing joined is a mistake, which the recorder is told by whatever uses the result.
+    /// Joins values along axis 0. Joining no values is a mistake, which is recorded when the result is first used.
     #[track_caller]
     pub fn concat(parts: &[Var<'t>]) -> Var<'t> {
         Var::apply(Op::Concat { axis: 0 }, parts, Location::caller())

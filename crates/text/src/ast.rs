@@ -1,4 +1,4 @@
-//! What a cell file says, as a tree with places.
+//! A cell file's contents, as a tree with source places.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use retrograd_tape::InputRole;
 use crate::error::TextError;
 use crate::source::{Source, Span};
 
-/// A name and where it stands.
+/// A name and its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Name {
     /// The name, with its primes.
@@ -20,7 +20,7 @@ pub(crate) struct Name {
 pub struct CellFile {
     pub(crate) source: Arc<Source>,
     pub(crate) name: Name,
-    /// Symbolic dimensions and their values, which may use earlier ones.
+    /// Symbolic dimensions and their values, which may refer to earlier ones.
     pub(crate) dims: Vec<(Name, Expr)>,
     /// The inputs and states of the head, then the lines.
     pub(crate) statements: Vec<Statement>,
@@ -37,7 +37,7 @@ impl CellFile {
         self.dims.iter().map(|(name, _)| name.text.as_str())
     }
 
-    /// The value that its `where` gives a dimension, where that is a number.
+    /// The value that the cell's `where` gives a dimension, if it is a number.
     pub fn default_of(&self, dimension: &str) -> Option<usize> {
         let (_, value) = self.dims.iter().find(|(n, _)| n.text == dimension)?;
         match value.kind {
@@ -46,7 +46,7 @@ impl CellFile {
         }
     }
 
-    /// Its inputs in the order of the text: role, name, and the symbolic dimension that alone is its shape, as in `x[I]`.
+    /// Its inputs in textual order: role, name, and the symbolic dimension if that alone is its shape, as in `x[I]`.
     pub fn inputs(&self) -> impl Iterator<Item = (InputRole, &str, Option<&str>)> {
         self.statements.iter().filter_map(|s| match s {
             Statement::Input {
@@ -91,7 +91,7 @@ impl CellFile {
 /// A line of a cell file.
 #[derive(Clone, Debug)]
 pub(crate) enum Statement {
-    /// An input of any role but `Param` and `Initial`; `keep` is a mask's.
+    /// An input of any role except `Param` and `Initial`; `keep` belongs to a mask.
     Input {
         role: InputRole,
         name: Name,
@@ -139,7 +139,7 @@ pub(crate) enum InitialValue {
     Value(Expr),
 }
 
-/// How a parameter starts: a name and a number, if it takes one.
+/// How a parameter starts: a name, and a number if the name takes one.
 #[derive(Clone, Debug)]
 pub(crate) struct InitialiserCall {
     pub(crate) kind: Name,
@@ -152,7 +152,7 @@ pub(crate) struct InitialiserCall {
 pub(crate) struct Expr {
     pub(crate) kind: ExprKind,
     pub(crate) span: Span,
-    /// Levels of nesting.
+    /// Its depth of nesting.
     pub(crate) depth: usize,
 }
 
@@ -225,7 +225,7 @@ impl Infix {
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) function: Name,
-    /// What stands in brackets.
+    /// The contents of the brackets.
     pub(crate) sizes: Option<Vec<Expr>>,
     pub(crate) args: Vec<Arg>,
 }
@@ -237,11 +237,11 @@ pub(crate) struct Arg {
     pub(crate) value: Expr,
 }
 
-/// What a label is.
+/// The kind of a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LabelKind {
     /// `axis=1`: an attribute of the function.
     Attribute,
-    /// `h: r * h`: what a dense calls the operand.
+    /// `h: r * h`: the name of a dense layer's operand.
     Operand,
 }

@@ -1,4 +1,4 @@
-//! Records what a cell file says.
+//! Records the contents of a cell file.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::source::{Source, Span};
 use crate::target::{Initial, RecordTarget};
 use crate::typed::{Action, Beginning, Typed, TypedKind};
 
-/// Where the parts of a recorded cell stand in its file: for mistakes that come out only when the recording is finished.
+/// Places of a recorded cell's parts in its file, for mistakes that only appear when the recording is finished.
 #[derive(Debug)]
 pub struct SourceMap {
     source: Arc<Source>,
@@ -26,9 +26,9 @@ pub struct SourceMap {
 }
 
 impl SourceMap {
-    /// The mistake that finishing the recording told of: under the value that did not fit, or under `name`, or under what
-    /// the message names in backticks, or under the cell's name. A position in Rust code, which the message may begin
-    /// with, is left out.
+    /// The mistake found on finishing the recording, shown under the value that did not fit, else under `name`, else
+    /// under whatever the message names in backticks, else under the cell's name. A position in Rust code at the start
+    /// of the message is left out.
     pub fn locate(&self, message: &str, name: Option<&str>) -> TextError {
         let message = without_position(message);
         let spoken = message.split('`').skip(1).step_by(2);
@@ -59,11 +59,11 @@ fn without_position(message: &str) -> &str {
     }
 }
 
-/// Records a cell, with other values for its symbolic dimensions where given.
+/// Records a cell, optionally with other values for its symbolic dimensions.
 ///
 /// # Errors
-/// Names that are not known, shapes that do not fit, sizes that nothing gives. What remains (values of domains that do
-/// not go together, recurrences that run both ways) comes out when the recording is finished; [`SourceMap`] says where.
+/// Unknown names, shapes that do not fit, sizes that nothing determines. Other mistakes (values of incompatible domains,
+/// recurrences that run both ways) only appear when the recording is finished; [`SourceMap`] then locates them.
 pub fn record<T: RecordTarget>(
     file: &CellFile,
     overrides: &[(&str, usize)],
@@ -121,7 +121,7 @@ struct Build<'t, 'l, T> {
     values: HashMap<String, Var<'t>>,
     places: SourceMap,
     mislabelled: Option<TextError>,
-    /// Which next value of a state a name stands for, as in `h' = hidden`.
+    /// The state whose next value a name stands for, as in `h' = hidden`.
     becomes: HashMap<&'l str, &'l str>,
 }
 
@@ -137,7 +137,7 @@ impl<'t, T: RecordTarget> Build<'t, '_, T> {
         }
     }
 
-    /// A value that has just been made; `None`, and the place kept, if it is poisoned.
+    /// A newly recorded value; `None` if it is poisoned, in which case its place is kept.
     fn made(&mut self, v: Var<'t>, at: Span) -> Option<Var<'t>> {
         if v.value().is_none() {
             self.places.poisoned.get_or_insert(at);
@@ -181,7 +181,7 @@ impl<'t, T: RecordTarget> Build<'t, '_, T> {
                 target.init(&name.text, *start);
             }
             Action::Define { name, value } => {
-                // A value that a state becomes is called by the state's name, as `next` would call it.
+                // The next value of a state is named after the state, as `next` would name it.
                 let own = self.becomes.get(name.text.as_str()).copied();
                 let v = self.value(value)?.named(own.unwrap_or(&name.text));
                 self.bind(&name.text, v, name.span)?;

@@ -1,4 +1,4 @@
-//! The functions of the cell file: those of the op table and the composite ones.
+//! The functions of cell files: those of the op table and the composite ones.
 
 use retrograd_tape::{Domain, Op};
 
@@ -20,7 +20,7 @@ const COMPOSITE: [&str; 6] = [
     "embedding",
 ];
 
-/// A call whose operands and attributes have been told apart.
+/// A call split into operands and attributes.
 pub(crate) struct Args<'c> {
     pub(crate) function: &'c Name,
     pub(crate) span: Span,
@@ -36,7 +36,7 @@ impl<'c> Args<'c> {
 }
 
 impl Lower<'_> {
-    /// Understands a call.
+    /// Resolves a call.
     pub(crate) fn call(&mut self, call: &Call, span: Span) -> Result<Typed, TextError> {
         let name = call.function.text.as_str();
         let layer = match name {
@@ -74,7 +74,7 @@ impl Lower<'_> {
         Ok(Typed { kind, form, span })
     }
 
-    /// Understands a call of an op of the table.
+    /// Resolves a call of an op of the table.
     fn op(&mut self, args: &Args<'_>) -> Result<Typed, TextError> {
         let (name, span) = (args.function.text.as_str(), args.span);
         let typed = |kind, form| Ok(Typed { kind, form, span });
@@ -179,7 +179,7 @@ impl Lower<'_> {
         Ok((x, self.shape(sizes)?))
     }
 
-    /// Tells operands from attributes; a function knows its attributes.
+    /// Separates operands from attributes, given the attributes that the function has.
     fn args<'c>(&self, call: &'c Call, span: Span) -> Result<Args<'c>, TextError> {
         let function = &call.function;
         let known: &[&str] = match function.text.as_str() {

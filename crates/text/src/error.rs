@@ -1,4 +1,4 @@
-//! Where in a text a mistake is, and what to say about it. How it is shown is in `render.rs`.
+//! Mistakes in a text: their places and messages. `render.rs` displays them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::render;
 use crate::source::{Source, Span};
 
-/// A mistake in a text. It displays itself with the line and carets under the place.
+/// A mistake in a text. Its display includes the line, with carets under the place.
 #[derive(Clone, Debug)]
 pub struct TextError(Box<Content>);
 
@@ -21,7 +21,7 @@ struct Content {
 }
 
 impl TextError {
-    /// A mistake, its place and what to say under it.
+    /// A mistake, its place and the label under it.
     pub fn new(source: &Arc<Source>, at: Span, message: String, label: String) -> TextError {
         TextError(Box::new(Content {
             source: source.clone(),
@@ -32,37 +32,37 @@ impl TextError {
         }))
     }
 
-    /// Points at another place too.
+    /// Points at another place, too.
     pub fn and(mut self, at: Span, label: String) -> TextError {
         self.0.labels.push((at, label));
         self
     }
 
-    /// Says what to do.
+    /// Adds advice.
     pub fn help(mut self, help: String) -> TextError {
         self.0.help = Some(help);
         self
     }
 
-    /// Keeps the error that this one shows the place of.
+    /// Keeps the underlying error.
     pub fn caused_by(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> TextError {
         self.0.cause = Some(Arc::new(cause));
         self
     }
 
-    /// What is wrong, without the place.
+    /// The message, without the place.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// Line and column of the place, from 1, in characters.
+    /// Line and column of the place, counted from 1, in characters.
     pub fn position(&self) -> (usize, usize) {
         render::position(&self.0.source.text, self.0.labels[0].0.start)
     }
 }
 
-/// The whole report: file, line, carets and what was expected. It is plain ASCII but for what the text holds, so that it
-/// can go anywhere, and short, however long the text's lines are.
+/// The whole report: file, line, carets and what was expected. It is plain ASCII except for excerpts of the text, so it
+/// can be written anywhere, and short even if the text's lines are long.
 impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Content {
@@ -83,10 +83,10 @@ impl std::error::Error for TextError {
     }
 }
 
-/// Longest name of which it is asked what was meant: the distance takes time and memory of the order of its square.
+/// Longest name for which suggestions are sought: the edit distance takes time and memory quadratic in the length.
 const LONGEST: usize = 64;
 
-/// The known name that is most like `name`, if one is near enough to have been meant.
+/// The known name most similar to `name`, if it is similar enough to have been meant.
 pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let length = name.chars().count();
     let far = 1 + length / 4;

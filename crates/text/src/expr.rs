@@ -1,4 +1,4 @@
-//! The one expression grammar.
+//! The expression grammar.
 
 use crate::ast::{Arg, Call, Expr, ExprKind, Infix, LabelKind, Name};
 use crate::error::TextError;
@@ -6,10 +6,10 @@ use crate::lexer::Token;
 use crate::parse::Parser;
 use crate::source::Span;
 
-/// How deep an expression may be nested: all that follows walks it by recursion.
+/// The greatest depth of an expression: all later stages recurse over it.
 const DEEPEST: usize = 200;
 
-/// How tightly an operator binds; more is tighter. Unary minus stands between `*` and `@`.
+/// An operator's precedence; a greater number binds tighter. Unary minus is between `*` and `@`.
 fn binding(infix: Infix) -> u8 {
     match infix {
         Infix::Lt | Infix::Le | Infix::Gt | Infix::Ge | Infix::Eq => 1,
@@ -50,7 +50,7 @@ impl Parser {
         ))
     }
 
-    /// Operators that bind tighter than `than`; `level` counts the calls that are open.
+    /// Operators that bind tighter than `than`; `level` is the recursion depth.
     fn infix(&mut self, than: u8, level: usize) -> Result<Expr, TextError> {
         self.shallow(level, self.lexer.peek().1)?;
         let mut left = self.unary(level)?;
@@ -140,7 +140,7 @@ impl Parser {
         }
     }
 
-    /// The closing bracket of one that was opened at `open`.
+    /// The bracket that closes the one at `open`.
     fn close(&mut self, sign: &'static str, open: Span) -> Result<(), TextError> {
         match self.lexer.take(sign) {
             true => Ok(()),

@@ -1,4 +1,4 @@
-//! Functions of the cell file that take more than operands: parts of values, delays, and layers with parameters.
+//! Functions of cell files that take more than operands: parts of values, delays, and layers with parameters.
 
 use retrograd_tape::Op;
 
@@ -22,7 +22,7 @@ impl Lower<'_> {
                 return Err(self.error(x.span, message, "expected a vector or a matrix"));
             };
             sizes.push(n);
-            // All but the joined axis is the same.
+            // All axes except the joined one have equal lengths.
             let alike = x.form.with_axis(axis, sizes[0]);
             if !self.sizes.join_forms(xs[0].form, alike) {
                 let [a, b] = [&xs[0], x].map(|x| (x.form, x.span));
@@ -99,7 +99,7 @@ impl Lower<'_> {
         })
     }
 
-    /// What the parameters of a layer are called after: the name that its equation gives.
+    /// The prefix of a layer's parameter names: the name that its equation defines.
     fn layer_name(&mut self, at: Span) -> Result<String, TextError> {
         let error = |me: &Self, message: &str| {
             let label = "expected an equation of its own, whose name its parameters get";

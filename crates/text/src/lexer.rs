@@ -1,24 +1,24 @@
-//! The lexer. Tokens are made on demand; inside brackets the ends of lines do not count, and `#` begins a comment.
+//! The lexer. Tokens are produced on demand; inside brackets line ends are ignored, and `#` begins a comment.
 
 use std::sync::Arc;
 
 use crate::error::TextError;
 use crate::source::{Source, Span};
 
-/// A token. Names and numbers are read out of the text by their span.
+/// A token. Names and numbers are read from the text through their span.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Token {
     /// A letter or `_`, letters, digits, `_`, dots before a letter, and primes at the end.
     Name,
     /// Digits, with a fraction or an exponent.
     Number(f64),
-    /// A sign, or two that belong together.
+    /// A sign of one or two characters.
     Sign(&'static str),
     /// The end of a line.
     Newline,
     /// The end of the text.
     End,
-    /// Something that no text has.
+    /// Text that forms no token.
     Stray,
 }
 
@@ -52,12 +52,12 @@ impl Lexer {
         &self.source.text[self.at..]
     }
 
-    /// The text of a place.
+    /// The text at a place.
     pub(crate) fn text(&self, span: Span) -> &str {
         &self.source.text[span.start..span.end]
     }
 
-    /// Where the last token ended, as an empty place.
+    /// The end of the last token, as an empty place.
     pub(crate) fn behind(&self) -> Span {
         Span {
             start: self.last,
@@ -101,7 +101,7 @@ impl Lexer {
         (token, Span { start, end })
     }
 
-    /// The next token, which stays.
+    /// The next token, without consuming it.
     pub(crate) fn peek(&self) -> (Token, Span) {
         let mut ahead = Lexer {
             source: self.source.clone(),
@@ -110,7 +110,7 @@ impl Lexer {
         ahead.next()
     }
 
-    /// True, and the sign is read, if it comes next.
+    /// True if this sign comes next, in which case it is consumed.
     pub(crate) fn take(&mut self, sign: &'static str) -> bool {
         let there = self.peek().0 == Token::Sign(sign);
         if there {
@@ -119,7 +119,7 @@ impl Lexer {
         there
     }
 
-    /// Reads this sign.
+    /// Consumes this sign.
     pub(crate) fn expect(&mut self, sign: &'static str, whence: &str) -> Result<Span, TextError> {
         let (token, span) = self.peek();
         if token == Token::Sign(sign) {
@@ -129,7 +129,7 @@ impl Lexer {
         Err(self.unexpected(&format!("`{sign}` {whence}")))
     }
 
-    /// Reads a name.
+    /// Consumes a name.
     pub(crate) fn name(&mut self, what: &str) -> Result<(String, Span), TextError> {
         match self.peek() {
             (Token::Name, span) => {
@@ -140,7 +140,7 @@ impl Lexer {
         }
     }
 
-    /// True if the given word comes next; it is read.
+    /// True if the given word comes next, in which case it is consumed.
     pub(crate) fn take_word(&mut self, word: &str) -> bool {
         let (token, span) = self.peek();
         let there = token == Token::Name && self.text(span) == word;
@@ -157,7 +157,7 @@ impl Lexer {
         }
     }
 
-    /// Says what was expected in place of the next token.
+    /// Reports what was expected in place of the next token.
     pub(crate) fn unexpected(&self, expected: &str) -> TextError {
         let (token, span) = self.peek();
         let found = match token {
@@ -165,7 +165,7 @@ impl Lexer {
             Token::End => "the end of the text".to_owned(),
             _ => format!("`{}`", self.text(span)),
         };
-        // The end of a line is shown where the line's last token ended.
+        // The end of a line is reported at the end of the line's last token.
         let span = match token {
             Token::Newline | Token::End => self.behind(),
             _ => span,

@@ -1,4 +1,4 @@
-//! From a cell file's tree to what is to be recorded: names are looked up, shapes inferred, sizes of denses solved.
+//! From a cell file's tree to the list of things to record: resolves names, infers shapes, solves the sizes of dense layers.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use crate::source::Span;
 use crate::target::Initialiser;
 use crate::typed::{Action, Beginning, Typed, TypedKind, spread_out};
 
-/// What is to be recorded, and the sizes of it, all known.
+/// The things to record, with all sizes known.
 #[derive(Debug)]
 pub(crate) struct Lowered {
     pub(crate) actions: Vec<Action>,
@@ -26,19 +26,19 @@ pub(crate) struct Lower<'f> {
     pub(crate) scope: BTreeMap<String, (Form, Span)>,
     states: HashMap<String, (Form, Span)>,
     outputs: HashMap<String, Span>,
-    /// Names that are given somewhere in the file.
+    /// Names defined somewhere in the file.
     pub(crate) given: HashSet<&'f str>,
-    /// States whose beginning uses names that come later.
+    /// States whose initial value uses names that come later.
     pub(crate) waiting: Vec<&'f StateDeclaration>,
     actions: Vec<Action>,
-    /// What parameters of a layer in the present equation are called after, and the layer that has the name.
+    /// The prefix of layer parameters' names in the present equation, and the layer that has taken the prefix.
     pub(crate) naming: Option<String>,
     pub(crate) named: Option<Span>,
-    /// Sizes that must be known in the end, and whose they are.
+    /// Sizes that must be known in the end, and their owners.
     pub(crate) wanted: Vec<(Size, Span)>,
 }
 
-/// Understands a cell file, with other values for its symbolic dimensions where given.
+/// Resolves a cell file, optionally with other values for its symbolic dimensions.
 pub(crate) fn lower(file: &CellFile, overrides: &[(&str, usize)]) -> Result<Lowered, TextError> {
     let mut lower = Lower {
         file,
@@ -62,7 +62,7 @@ pub(crate) fn lower(file: &CellFile, overrides: &[(&str, usize)]) -> Result<Lowe
     lower.finish()
 }
 
-/// The name that a statement brings into the file.
+/// The name that a statement defines.
 fn defines(s: &Statement) -> Option<&str> {
     match s {
         Statement::Input { name, .. }
@@ -175,7 +175,7 @@ impl<'f> Lower<'f> {
                 let mut value = self.value(value)?;
                 self.naming = None;
                 let name = name.clone();
-                // The name also is the value's, from here on, unless there is a value of that name.
+                // From here on the name also denotes the value, unless a value already has that name.
                 if !self.scope.contains_key(&name.text) {
                     self.bind(&name, value.form)?;
                     let (form, span) = (value.form, value.span);
@@ -210,7 +210,7 @@ impl<'f> Lower<'f> {
         Err(error.help("use mean(…) or sum(…)".into()))
     }
 
-    /// The shape of a declaration whose name is new.
+    /// The shape of a declaration, whose name must be new.
     fn declare(&mut self, name: &Name, shape: &[Expr]) -> Result<Form, TextError> {
         if name.text.ends_with('\'') {
             let message = format!("`{}` cannot be declared", name.text);
@@ -246,7 +246,7 @@ impl<'f> Lower<'f> {
         })
     }
 
-    /// True if all that a state's beginning needs stands above.
+    /// True if everything that a state's initial value needs is defined above it.
     fn ready(&self, state: &StateDeclaration) -> bool {
         match &state.init {
             InitialValue::Value(e) => {

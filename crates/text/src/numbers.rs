@@ -1,4 +1,4 @@
-//! What is known before anything is recorded: dimensions, sizes, probabilities, and how parameters start.
+//! Quantities known before recording: dimensions, sizes, probabilities, and how parameters start.
 
 use retrograd_tape::Map;
 

@@ -1,4 +1,4 @@
-//! Reads a cell file into its tree. Expressions are in `expr.rs`.
+//! Parses a cell file into its tree. Expressions are in `expr.rs`.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use crate::error::{TextError, nearest};
 use crate::lexer::{Lexer, Token};
 use crate::source::{Source, Span};
 
-/// Longest text that is read, in bytes.
+/// Maximum length of a text, in bytes.
 const LONGEST: usize = 16 << 20;
 
-/// Reads a cell file of at most 16 MiB.
+/// Parses a cell file of at most 16 MiB.
 ///
 /// # Errors
-/// The first mistake of the syntax, with its line.
+/// The first syntax error, with its line.
 pub fn parse_cell(name: &str, text: &str) -> Result<CellFile, TextError> {
     if text.len() > LONGEST {
         let message = format!(
@@ -124,7 +124,7 @@ impl Parser {
                 out.push(Statement::State(self.state()?));
             } else {
                 let role = self.word().and_then(input_role);
-                // An input may be called `target`: a role is followed by a name.
+                // An input may be called `target`: a role must be followed by a name.
                 let mut ahead = self.lexer.clone();
                 ahead.next();
                 if role.is_some() && ahead.peek().0 == Token::Name {

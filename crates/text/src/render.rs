@@ -1,22 +1,22 @@
-//! How a mistake is shown: the lines with the places, carets under them, labels and help.
+//! Rendering of mistakes: the affected lines, carets under the places, labels and help.
 //!
-//! The renderer is that of rustc ([`annotate_snippets`]), without colours. It shows whole lines where several places are on
-//! one; so what it gets is cut before, to [`WHOLE`] bytes of text or to a window around each place.
+//! The renderer is that of rustc ([`annotate_snippets`]), without colours. It shows whole lines where several places
+//! share one, so its input is first cut to [`WHOLE`] bytes of text or to a window around each place.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::source::{Source, Span};
 
-/// Longest piece of the text, in bytes, that is given to the renderer uncut. It holds 30 lines of 130 characters.
+/// Longest part of the text, in bytes, that is passed to the renderer uncut. It holds 30 lines of 130 characters.
 const WHOLE: usize = 4096;
 
-/// How many characters of a longer line are shown before and after the beginning of a place.
+/// The number of characters of a longer line shown before and after the beginning of a place.
 const AROUND: usize = 50;
 
-/// Longest message, label or help, in characters: a name in it may be as long as the text.
+/// Longest message, label or help, in characters: a name within it may be as long as the text.
 const LONGEST: usize = 1000;
 
-/// The report of a mistake; the first of the labels is its place.
+/// The report of a mistake; the first label is its place.
 pub(crate) fn report(
     source: &Source,
     message: &str,
@@ -36,7 +36,7 @@ pub(crate) fn report(
     Renderer::plain().render(&[group]) + "\n"
 }
 
-/// Line and column of a byte of the text, from 1, in characters.
+/// Line and column of a byte of the text, counted from 1, in characters.
 pub(crate) fn position(text: &str, at: usize) -> (usize, usize) {
     let line = text[..at].matches('\n').count() + 1;
     let column = text[line_start(text, at)..at].chars().count() + 1;
@@ -51,7 +51,7 @@ fn line_end(text: &str, at: usize) -> usize {
     text[at..].find('\n').map_or(text.len(), |n| at + n)
 }
 
-/// The first of the labels is the mistake's place, the others belong to it.
+/// The first label is the mistake's place; the others are related to it.
 fn kind(i: usize) -> AnnotationKind {
     match i {
         0 => AnnotationKind::Primary,
@@ -59,7 +59,7 @@ fn kind(i: usize) -> AnnotationKind {
     }
 }
 
-/// The lines that hold all labels, if they can be shown uncut.
+/// The lines that contain all labels, if they are short enough to be shown uncut.
 fn piece(text: &str, labels: &[(Span, String)]) -> Option<Span> {
     let start = labels.iter().map(|(at, _)| at.start).min()?;
     let end = labels.iter().map(|(at, _)| at.end).max()?;
@@ -82,7 +82,7 @@ fn whole<'s>(
     snippet.annotations(labels.iter().enumerate().map(annotation))
 }
 
-/// Adds a label with what stands around it in its line. A place that goes on in the next line is shown to the end of this.
+/// Adds a label with the surrounding part of its line. A place that continues on the next line is shown up to the line's end.
 fn window<'s>(
     group: Group<'s>,
     source: &'s Source,

@@ -1,4 +1,4 @@
-//! Sizes that are not known yet: the widths of dense layers, solved from how their results are used.
+//! Sizes not yet known: the widths of dense layers, solved from the uses of their results.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ use crate::source::Span;
 pub(crate) enum Size {
     /// A number.
     Known(usize),
-    /// The unknown of this number.
+    /// The unknown with this number.
     Unknown(usize),
 }
 
-/// A shape whose sizes may be unknown; how many axes it has always is known.
+/// A shape whose sizes may be unknown; its number of axes is always known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Scalar,
@@ -23,21 +23,21 @@ pub(crate) enum Form {
     Matrix(Size, Size),
 }
 
-/// What a size has to be besides equal to another.
+/// Constraints on sizes other than equality.
 #[derive(Clone, Debug)]
 enum SizeConstraint {
     /// `total` is the sum of the parts.
     Sum { total: Size, parts: Vec<Size> },
-    /// A slice ends within it.
+    /// A slice ends within the size.
     AtLeast { size: Size, end: usize },
-    /// Two shapes have as many elements.
+    /// Two shapes have equally many elements.
     SameCount { from: Form, to: Form },
 }
 
-/// Unknown sizes and what is known of them.
+/// Unknown sizes and the knowledge about them so far.
 #[derive(Debug, Default)]
 pub(crate) struct SizeSolver {
-    /// What each unknown is equal to, if anything.
+    /// The size that each unknown is equal to, if any.
     equal: Vec<Option<Size>>,
     needs: Vec<(SizeConstraint, Span)>,
 }
@@ -80,7 +80,7 @@ impl Form {
         }
     }
 
-    /// The same with another size along an axis.
+    /// The same shape with another size along an axis.
     pub(crate) fn with_axis(self, axis: usize, n: Size) -> Form {
         match (self, axis) {
             (Form::Vector(_), 0) => Form::Vector(n),
@@ -106,7 +106,7 @@ impl SizeSolver {
         Size::Unknown(self.equal.len() - 1)
     }
 
-    /// What is known of a size by now.
+    /// The current knowledge of a size.
     pub(crate) fn get(&self, size: Size) -> Size {
         let mut size = size;
         while let Size::Unknown(k) = size {
@@ -118,7 +118,7 @@ impl SizeSolver {
         size
     }
 
-    /// What is known of a shape by now.
+    /// The current knowledge of a shape.
     pub(crate) fn form(&self, form: Form) -> Form {
         match form {
             Form::Scalar => Form::Scalar,
@@ -137,7 +137,7 @@ impl SizeSolver {
         }
     }
 
-    /// Makes two sizes one; false if they differ.
+    /// Unifies two sizes; false if they differ.
     #[must_use]
     pub(crate) fn join(&mut self, a: Size, b: Size) -> bool {
         match (self.get(a), self.get(b)) {
@@ -150,7 +150,7 @@ impl SizeSolver {
         }
     }
 
-    /// Makes two shapes one; false if they differ.
+    /// Unifies two shapes; false if they differ.
     #[must_use]
     pub(crate) fn join_forms(&mut self, a: Form, b: Form) -> bool {
         let (a, b) = (a.sizes(), b.sizes());
@@ -161,12 +161,12 @@ impl SizeSolver {
     pub(crate) fn sum(&mut self, parts: Vec<Size>, at: Span) -> Size {
         let total = self.unknown();
         self.needs.push((SizeConstraint::Sum { total, parts }, at));
-        // What is known is used at once, so that messages tell more.
+        // Known sizes are used at once, so that messages say more.
         let _ = self.settle();
         self.get(total)
     }
 
-    /// A slice of a size ends at `end`.
+    /// Requires that a slice of a size ends at `end`.
     pub(crate) fn at_least(&mut self, size: Size, end: usize, at: Span) {
         self.needs.push((SizeConstraint::AtLeast { size, end }, at));
     }
@@ -177,10 +177,10 @@ impl SizeSolver {
             .push((SizeConstraint::SameCount { from, to }, at));
     }
 
-    /// Draws conclusions until there are no more.
+    /// Propagates constraints until nothing changes.
     ///
     /// # Errors
-    /// A need that cannot be met: where, what is wrong and what was expected.
+    /// A constraint that cannot be met: its place, the problem and what was expected.
     pub(crate) fn settle(&mut self) -> Result<(), (Span, String, String)> {
         loop {
             let mut moved = false;
@@ -202,7 +202,7 @@ impl SizeSolver {
         }
     }
 
-    /// True if something new is known.
+    /// True if something new was learned.
     fn conclude(&mut self, need: &SizeConstraint) -> Result<bool, (String, String)> {
         match need {
             SizeConstraint::Sum { total, parts } => {

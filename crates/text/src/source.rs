@@ -1,8 +1,8 @@
-//! A text and places in it.
+//! A text and places within it.
 
 use std::sync::Arc;
 
-/// A text and what messages call it: a path, as a rule.
+/// A text and its name in messages, usually a path.
 #[derive(Debug)]
 pub struct Source {
     /// Its name.
@@ -31,7 +31,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// From the beginning of this to the end of another.
+    /// From the beginning of this place to the end of another.
     pub fn to(self, end: Span) -> Span {
         Span {
             start: self.start,

@@ -1,11 +1,11 @@
-//! What a cell file is recorded on.
+//! The target that a cell file is recorded on.
 
 use retrograd_tape::{Domain, InputRole, LossReduction, Op, Recorder, Shape, Var};
 
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initialiser {
-    /// As the target starts parameters of which nothing is said.
+    /// The target's default for parameters without a stated start.
     Unspecified,
     /// 0.
     Zeros,
@@ -23,7 +23,7 @@ pub enum Initialiser {
     Orthogonal,
 }
 
-/// What a state is before the first step.
+/// A state's value before the first step.
 #[derive(Clone, Copy, Debug)]
 pub enum Initial<'t> {
     /// Zeros unless given.
@@ -34,32 +34,32 @@ pub enum Initial<'t> {
     Value(Var<'t>),
 }
 
-/// What a cell file is recorded on: a bare tape, or a builder that also keeps how parameters start. The methods do not
-/// fail; after a mistake they give poisoned values, and whoever finishes the recording has the error.
+/// The target that a cell file is recorded on: a bare tape, or a builder that also keeps how parameters start. The
+/// methods do not fail; after a mistake they return poisoned values, and finishing the recording returns the error.
 pub trait RecordTarget {
-    /// An input of any role but `Param`, `Mask` and `Initial`.
+    /// An input of any role except `Param`, `Mask` and `Initial`.
     fn input(&self, name: &str, role: InputRole, shape: Shape) -> Var<'_>;
     /// A dropout mask that keeps an element with probability `keep`.
     fn mask(&self, name: &str, shape: Shape, keep: f64) -> Var<'_>;
     /// A learned parameter.
     fn param(&self, name: &str, shape: Shape, start: Initialiser) -> Var<'_>;
-    /// Says anew how a parameter starts.
+    /// Replaces a parameter's start.
     fn init(&self, name: &str, start: Initialiser);
     /// A state: a value `delay` steps earlier.
     fn state<'t>(&'t self, name: &str, shape: Shape, delay: i32, init: Initial<'t>) -> Var<'t>;
-    /// What a state becomes; the value is called by the state's name with a prime if it has no name.
+    /// A state's next value; if it has no name, it is named after the state, with a prime.
     fn next<'t>(&'t self, state: Var<'t>, value: Var<'t>) -> Var<'t>;
     /// A number.
     fn constant(&self, value: f64, shape: Shape) -> Var<'_>;
     /// Any op.
     fn apply<'t>(&'t self, op: Op, operands: &[Var<'t>]) -> Var<'t>;
-    /// One product an operand with parameters `<name>.<operand>`, summed, plus `<name>.bias` if it has one.
+    /// The sum of one product per operand, with parameters `<name>.<operand>`, plus `<name>.bias` if it has one.
     fn dense<'t>(&'t self, name: &str, n: usize, operands: &[Var<'t>], bias: bool) -> Var<'t>;
     /// A row of a learned table `[rows, n]`.
     fn embedding<'t>(&'t self, name: &str, rows: usize, n: usize, index: Var<'t>) -> Var<'t>;
-    /// Hands a value out.
+    /// Outputs a value.
     fn output(&self, name: &str, v: Var<'_>);
-    /// Adds to the loss.
+    /// Adds a term to the loss.
     fn loss(&self, v: Var<'_>);
     /// Weighs the loss.
     fn weight(&self, v: Var<'_>);
@@ -67,7 +67,7 @@ pub trait RecordTarget {
     fn sum_loss(&self);
 }
 
-/// A bare tape: it does not know how parameters start or how likely a mask keeps an element.
+/// A bare tape: it records neither how parameters start nor how likely a mask keeps an element.
 impl RecordTarget for Recorder {
     fn input(&self, name: &str, role: InputRole, shape: Shape) -> Var<'_> {
         Recorder::input(self, name, role, shape)

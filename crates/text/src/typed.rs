@@ -1,4 +1,4 @@
-//! A cell file after its names and shapes have been understood: what is to be recorded, in order.
+//! A cell file with resolved names and shapes: the things to record, in order.
 
 use retrograd_tape::{Domain, InputRole, Map, Op};
 
@@ -35,12 +35,12 @@ pub(crate) enum Action {
         name: Name,
         start: Initialiser,
     },
-    /// A value is given a name.
+    /// Names a value.
     Define {
         name: Name,
         value: Typed,
     },
-    /// A state is given its next value, called `name`.
+    /// Sets a state's next value, called `name`.
     Next {
         state: String,
         name: Name,
@@ -55,7 +55,7 @@ pub(crate) enum Action {
     SumLoss,
 }
 
-/// What a state is before the first step.
+/// A state's value before the first step.
 #[derive(Debug)]
 pub(crate) enum Beginning {
     Given,
@@ -75,23 +75,23 @@ pub(crate) struct Typed {
 pub(crate) enum TypedKind {
     Constant(f64),
     Value(String),
-    /// Element by element; scalars are repeated.
+    /// An element-wise op; scalars are repeated.
     Map(Map, Vec<Typed>),
     Square(Box<Typed>),
     Softmax(Box<Typed>),
     LayerNorm(Box<Typed>, f64),
-    /// An op that is known wholly.
+    /// An op with all its attributes known.
     Op(Op, Vec<Typed>),
     /// A scalar repeated to the result's shape.
     Broadcast(Box<Typed>),
     /// The same elements in the result's shape.
     Reshape(Box<Typed>),
-    /// a bᵀ, in the domain of the two or summed to one.
+    /// a bᵀ, in the joint domain of the two or summed to a given one.
     Outer(Box<[Typed; 2]>, Option<Domain>),
     Dense {
         name: String,
         size: Size,
-        /// With what each is to be called.
+        /// With the name of each operand.
         operands: Vec<(Option<Name>, Typed)>,
         bias: bool,
     },

@@ -1,4 +1,4 @@
-//! Expressions of the cell file: names, operators, and what goes with what. Functions are in `calls.rs`.
+//! Expressions of cell files: names, operators, and which operands match. Functions are in `calls.rs`.
 
 use retrograd_tape::{Map, Op, Shape};
 
@@ -10,7 +10,7 @@ use crate::source::Span;
 use crate::typed::{Typed, TypedKind};
 
 impl Lower<'_> {
-    /// Understands an expression that is a value.
+    /// Resolves an expression that is a value.
     pub(crate) fn value(&mut self, e: &Expr) -> Result<Typed, TextError> {
         let span = e.span;
         let (kind, form) = match &e.kind {
@@ -140,7 +140,7 @@ impl Lower<'_> {
         })
     }
 
-    /// An element-wise op: all operands have one shape, or are scalars.
+    /// An element-wise op: all operands have the same shape or are scalars.
     pub(crate) fn element_wise(
         &mut self,
         sign: &str,
@@ -169,7 +169,7 @@ impl Lower<'_> {
             .and(a.1, format!("this is {x}"))
     }
 
-    /// A shape of sizes that are numbers.
+    /// A shape whose sizes are all numbers.
     pub(crate) fn shape(&self, sizes: &[Expr]) -> Result<Form, TextError> {
         let sizes: Vec<usize> = (sizes.iter())
             .map(|e| self.whole(e))

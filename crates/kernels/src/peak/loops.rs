@@ -2,7 +2,7 @@
 
 use crate::Isa;
 
-/// Independent chains of multiply-adds: latency (4 to 5 cycles) times units (2) at least, and few enough for 16 registers.
+/// Independent chains of multiply-adds: at least latency (4 to 5 cycles) times units (2), but few enough for 16 registers.
 const CHAINS: usize = 12;
 
 /// Numbers of f32 in a vector.
@@ -23,7 +23,7 @@ pub(super) fn flops_per_iteration(isa: Isa) -> f64 {
 pub(super) fn multiply_add(isa: Isa, iterations: usize) -> f32 {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the machine has it.
+        // SAFETY: the machine supports it.
         Isa::Avx512 if isa.available() => unsafe { x86::multiply_add_512(iterations) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
@@ -32,10 +32,10 @@ pub(super) fn multiply_add(isa: Isa, iterations: usize) -> f32 {
     }
 }
 
-/// A chain of 4·`iterations` operations that take a cycle each, one after another.
+/// A chain of 4·`iterations` one-cycle operations, each dependent on the previous.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn cycles(iterations: u64) {
-    // SAFETY: counts in a register, and touches nothing else but the flags.
+    // SAFETY: counts in a register, and changes nothing else but the flags.
     unsafe {
         std::arch::asm!(
             "2:",
@@ -50,7 +50,7 @@ pub(super) fn cycles(iterations: u64) {
     }
 }
 
-/// Σ x, in the order that is fastest.
+/// Σ x, in the fastest order.
 pub(super) fn sum(isa: Isa, x: &[f32]) -> f32 {
     match isa {
         #[cfg(target_arch = "x86_64")]

@@ -1,7 +1,7 @@
-//! The shape of a whole program: inputs, blocks of states that run one way in time, outputs, loss.
+//! The structure of a whole program: inputs, blocks of states that run in one direction of time, outputs, loss.
 //!
-//! Values of earlier blocks are operands of later ones and never the other way round, so blocks may run in opposite
-//! directions: no recurrence runs both ways.
+//! Values of earlier blocks are operands of later ones, never the reverse, so blocks may run in opposite directions
+//! without any recurrence running both ways.
 
 use super::Choices;
 use super::grow::Grow;
@@ -84,7 +84,7 @@ impl Grow<'_, '_> {
         }
     }
 
-    /// What a state begins with: zeros or what is given, an input, or what is computed before the steps.
+    /// The initial value of a state: zeros or given, an input, or computed before the steps.
     fn beginning(&mut self, shape: Shape) -> Option<usize> {
         let level = self.c.pick(&[Domain::Row, Domain::Once]);
         let v = match self.c.below(9) {
@@ -92,7 +92,7 @@ impl Grow<'_, '_> {
             4 => self.input(InputRole::Param, shape),
             5 => self.input(InputRole::Static, shape),
             6 => {
-                // Some begin as another does.
+                // Some states share another's initial value.
                 let same = |g: &Self, v: usize| g.shape(v) == shape;
                 self.over(level, |g| g.find(same))?
             }
@@ -118,8 +118,8 @@ impl Grow<'_, '_> {
         Some(self.tame(v, 1.0))
     }
 
-    /// What was made before the steps and is not used yet meets values of each step, so that what a program gives step by
-    /// step depends on it.
+    /// Combines unused values from before the steps with values of each step, so that the results of every step depend
+    /// on them.
     fn bring_into_steps(&mut self) {
         let low = |g: &Self, v: &usize| g.domain(*v).within(Domain::Row) && !g.is_after(*v);
         let unused = self.unused();
@@ -160,7 +160,7 @@ impl Grow<'_, '_> {
         }
     }
 
-    /// What a state becomes.
+    /// The next value of a state.
     fn successor(&mut self, state: usize, open: &[usize]) -> usize {
         let shape = self.shape(state);
         let other = open
@@ -209,7 +209,7 @@ impl Grow<'_, '_> {
         }
     }
 
-    /// Adds what another state of the block says to a vector, sometimes.
+    /// Sometimes adds the contribution of another state of the block to a vector.
     fn with_another(&mut self, v: usize, state: usize, open: &[usize]) -> usize {
         let others: Vec<usize> = open.iter().copied().filter(|s| *s != state).collect();
         let shape = self.shape(v);
@@ -256,7 +256,7 @@ impl Grow<'_, '_> {
                 }),
                 _ => Some(self.any()),
             };
-            // One value may be handed out twice.
+            // One value may be output twice.
             if let Some(v) = v.filter(|v| !taken.contains(v) || v % 4 == 0) {
                 let name = format!("y{}", taken.len());
                 taken.push(v);
@@ -275,7 +275,7 @@ impl Grow<'_, '_> {
         self.hand_out_what_is_after();
     }
 
-    /// Outputs of what is only there after the steps and nothing has used: one a domain, of all of it or of the mean.
+    /// Outputs of unused values that only exist after the steps: one per domain, of the whole value or its mean.
     fn hand_out_what_is_after(&mut self) {
         let mut sums: Vec<(Domain, usize)> = Vec::new();
         for v in self.unused() {
@@ -298,7 +298,7 @@ impl Grow<'_, '_> {
         }
     }
 
-    /// Values that nothing uses, but for inputs.
+    /// Unused values other than inputs.
     fn unused(&self) -> Vec<usize> {
         let mut used = vec![false; self.len()];
         for made in &self.program.made {
@@ -311,7 +311,7 @@ impl Grow<'_, '_> {
         (0..used.len()).filter(|v| !used[*v] && !input(v)).collect()
     }
 
-    /// The sum of most of what nothing has used yet, so that little of a program is dead.
+    /// The sum of most unused values, so that little of a program is dead.
     fn total(&mut self) -> Option<usize> {
         let unused = self.unused().into_iter().filter(|v| !self.is_after(*v));
         let unused: Vec<usize> = unused.collect();

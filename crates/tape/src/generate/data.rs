@@ -1,4 +1,4 @@
-//! Numbers to run a program on, and how near to a kink they bring it.
+//! Numbers to run a program on, and their distance from kinks.
 
 use crate::Extent;
 use smallvec::smallvec;
@@ -13,9 +13,9 @@ use crate::real::Real;
 use crate::tape::{Input, InputRole, Node, Tape};
 use crate::ty::{Domain, Shape, Type};
 
-/// Numbers for every input, by its role: -1 ‥ 1 for most; weight matrices smaller the larger they are; whole numbers for
-/// indices; 0 and 1 for masks; 0 and about 1 for weights of the loss, never all 0; nothing for half of the initial states.
-/// All are numbers of f32. They depend on the seed and on what the inputs are alone.
+/// Numbers for every input, by its role: -1 ‥ 1 for most; weight matrices smaller the larger they are; whole numbers
+/// for indices; 0 and 1 for masks; 0 and about 1 for weights of the loss, never all 0; none for half of the initial
+/// states. All are exact in f32. They depend only on the seed and on the inputs' roles and types.
 pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
     let indices = index_inputs(tape);
     let draw = |(i, input): (usize, &Input)| {
@@ -49,7 +49,7 @@ pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
     tape.inputs().iter().enumerate().map(draw).collect()
 }
 
-/// A cotangent for each output, in the output's layout: 1 for the loss, -1 ‥ 1 for all others, numbers of f32.
+/// A cotangent for each output, in the output's layout: 1 for the loss, -1 ‥ 1 for all others, exact in f32.
 pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
     let draw = |(i, output): (usize, &crate::tape::Output)| {
         if output.role == crate::tape::OutputRole::Loss {
@@ -77,7 +77,7 @@ fn distances<T: Real>(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> O
     let mut run = Interpreter::<T>::new(tape);
     run.forward(Extent { steps: t, rows: b }, &slices).ok()?;
     let mut found = kinks(&run, tape);
-    // What is not finite is as near to a jump as can be.
+    // A non-finite value counts as lying on a jump.
     let outputs = (0..tape.outputs().len()).flat_map(|i| run.output(i));
     let finite = outputs.into_iter().all(|x| x.to_f64().is_finite());
     found.push(if finite {
@@ -92,7 +92,7 @@ fn distances<T: Real>(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> O
 pub(super) fn clearance(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> Option<f64> {
     let double = distances::<f64>(tape, t, b, inputs)?;
     let single = distances::<f32>(tape, t, b, inputs)?;
-    // A billion times what f64 rounds by, and still less than any distance that is asked for.
+    // A billion times the rounding error of f64, and still less than any clearance that tests require.
     let moved = distances::<f64>(&jittered(tape, 1e-10, 1), t, b, inputs)?;
     let nearest = (double.iter().zip(&single).zip(&moved))
         .map(|((d, s), m)| [*d, *s, *m])
@@ -101,9 +101,9 @@ pub(super) fn clearance(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) ->
     Some(nearest)
 }
 
-/// The same program with rounding errors in it: the result of each op that rounds is multiplied by 1 + δ, |δ| up to
-/// `unit` times the ulp of its row (½ for sums and products). One δ an op, so zeros stay zeros and what is the same value
-/// stays the same. What it changes in a run in f64 is what the ops' tolerances do to the results.
+/// The same program with rounding errors: the result of each op that rounds is multiplied by 1 + δ, |δ| up to `unit`
+/// times the ulp of its row (½ for sums and products). There is one δ per op, so zeros stay zeros and equal values stay
+/// equal. The change this causes in an f64 run is the effect of the ops' tolerances on the results.
 pub fn jittered(tape: &Tape, unit: f64, seed: u64) -> Tape {
     let mut random = SplitMix64(seed);
     let mut nodes: Vec<Node> = Vec::with_capacity(3 * tape.nodes.len());

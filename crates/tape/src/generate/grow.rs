@@ -1,4 +1,4 @@
-//! A program in the making: appends values, keeps their types and an estimate of their greatest magnitude, finds operands.
+//! A program under construction: appends values, tracks their types and estimated greatest magnitudes, finds operands.
 
 use super::Choices;
 use super::program::{FinalCall, GeneratedProgram, Made};
@@ -10,21 +10,21 @@ use crate::ty::{Domain, Shape, Type};
 /// Sizes of axes: odd ones, powers of two, and their neighbours.
 const SIZES: [usize; 11] = [1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 33];
 
-/// Numbers that a value of each example and step may have; larger ones would only make tests slow.
+/// Numbers that a value per example and step may have; larger ones would only slow tests down.
 pub(super) const MOST: usize = 72;
 
-/// A program in the making.
+/// A program under construction.
 pub(super) struct Grow<'c, 'b> {
     pub(super) c: &'c mut Choices<'b>,
     pub(super) program: GeneratedProgram,
     pub(super) types: Vec<Type>,
-    /// About the greatest magnitude of each value.
+    /// Estimate of each value's greatest magnitude.
     bounds: Vec<f64>,
-    /// Which values are only there after the steps: no step may read them.
+    /// Values that only exist after the steps: no step may read them.
     after: Vec<bool>,
-    /// The domain of what is made now: operands vary over this or less.
+    /// The domain of the values being generated: operands vary over this or less.
     level: Domain,
-    /// The domain that most of the program's ops work over.
+    /// The domain of most of the program's ops.
     focus: Domain,
     /// Sizes that axes of this program have, so that shapes meet.
     pub(super) sizes: Vec<usize>,
@@ -68,7 +68,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         self.level
     }
 
-    /// Makes something over this domain.
+    /// Generates values over this domain.
     pub(super) fn over<T>(&mut self, level: Domain, make: impl FnOnce(&mut Self) -> T) -> T {
         let before = std::mem::replace(&mut self.level, level);
         let made = make(self);
@@ -76,7 +76,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         made
     }
 
-    /// A domain to work over: the program's own most of the time.
+    /// A domain to work over: usually the program's own.
     pub(super) fn some_level(&mut self) -> Domain {
         match self.c.below(8) {
             5 => Domain::Once,
@@ -102,7 +102,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         self.after[v]
     }
 
-    /// Says what is known of a value's magnitude.
+    /// Records what is known about a value's magnitude.
     pub(super) fn bound_by(&mut self, v: usize, bound: f64) -> usize {
         self.bounds[v] = bound;
         v
@@ -114,7 +114,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         self.sizes[k]
     }
 
-    /// A size of this program that is small enough for matrices of each example.
+    /// A size of this program that is small enough for matrices per example.
     pub(super) fn small(&mut self) -> usize {
         self.size().min(8)
     }
@@ -141,7 +141,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         self.push(made, Type::new(shape, domain), bound)
     }
 
-    /// Its values are taken to be within -1 ‥ 1: see [`Grow::next`].
+    /// Its values are assumed to be within -1 ‥ 1: see [`Grow::next`].
     pub(super) fn state(&mut self, shape: Shape, d: i32, init: Option<usize>) -> usize {
         let name = format!("h{}", self.len());
         let made = Made::State {
@@ -158,7 +158,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         self.program.ends.push(FinalCall::Next { state, value });
     }
 
-    /// Applies an op; its operands must fit and be where it is defined.
+    /// Applies an op; its operands must fit and lie where it is defined.
     pub(super) fn op(&mut self, op: Op, xs: &[usize]) -> usize {
         let types: Vec<Type> = xs.iter().map(|&x| self.types[x]).collect();
         let ty = op
@@ -176,7 +176,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         self.op(Op::Map(m), xs)
     }
 
-    /// An estimate: products of many terms grow as random sums do.
+    /// An estimate: products of many terms grow like random sums.
     fn bound(&self, op: &Op, xs: &[usize], ty: Type) -> f64 {
         let b = |i: usize| self.bounds[xs[i]];
         let n = xs.first().map_or(1, |&x| self.shape(x).len()) as f64;
@@ -214,15 +214,15 @@ impl<'c, 'b> Grow<'c, 'b> {
         }
     }
 
-    /// How many points an op sums over at most: see the sizes that [`super::generate`] draws.
+    /// Upper bound on the points that an op sums over: see the sizes that [`super::generate`] draws.
     fn terms(&self, op: &Op, xs: &[usize], ty: Type) -> f64 {
         let types: Vec<Type> = xs.iter().map(|&x| self.types[x]).collect();
         let points = |d: Domain| d.points(13, 33) as f64;
         points(op.work_domain(&types)) / points(ty.domain)
     }
 
-    /// The value, scaled or squashed down to this magnitude. Only what is of moderate size is squashed: the slope of what
-    /// is squashed grows from step to step.
+    /// The value, scaled or squashed down to this magnitude. Only values of moderate size are squashed: the slope of a
+    /// squashed value grows from step to step.
     pub(super) fn tame(&mut self, v: usize, most: f64) -> usize {
         let bound = self.bounds[v];
         if bound <= most {
@@ -242,7 +242,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         }
     }
 
-    /// The value, times the power of two below `by`: scaling rounds nothing.
+    /// The value times the power of two below `by`, a scaling without rounding.
     fn scaled(&mut self, v: usize, by: f64) -> usize {
         let c = self.constant(by.log2().floor().exp2(), self.shape(v));
         self.map(Map::Mul, &[v, c])
@@ -257,7 +257,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         self.map(Map::Add, &[v, c])
     }
 
-    /// A value that is at least ¼, made from this one.
+    /// A value of at least ¼, computed from this one.
     pub(super) fn positive(&mut self, v: usize) -> usize {
         let v = self.tame(v, 2.0);
         match self.c.below(5) {
@@ -284,8 +284,8 @@ impl<'c, 'b> Grow<'c, 'b> {
         }
     }
 
-    /// A value that passes and can be read where something is made now, a recent one most of the time. What is only there
-    /// after the steps is read over boundary slots and by what is made of it.
+    /// A value that passes the filter and is readable in the present domain, usually a recent one. Values that only
+    /// exist after the steps are read over boundary slots and by ops on those.
     pub(super) fn find(&mut self, pass: impl Fn(&Self, usize) -> bool) -> Option<usize> {
         let late = matches!(self.level, Domain::BoundarySlots(_));
         let found: Vec<usize> = (0..self.len())
@@ -297,7 +297,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         (!found.is_empty()).then(|| found[self.c.below(near.min(found.len()))])
     }
 
-    /// A new value that is made from nothing else over this domain.
+    /// A new value over this domain that depends on no other.
     pub(super) fn fresh(&mut self, shape: Shape) -> usize {
         match self.level {
             Domain::Once => self.input(InputRole::Param, shape),
@@ -307,7 +307,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         }
     }
 
-    /// What leaves a delay by `k`, or by -k.
+    /// The values that leave a delay by `k`, or by -k.
     fn edge(&mut self, k: i32, shape: Shape) -> usize {
         let known = |g: &Self, v: usize| g.shape(v) == shape && g.domain(v) == Domain::Step;
         let x = self.over(Domain::Step, |g| match g.c.chance(60) {
@@ -328,7 +328,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         self.op(Op::Boundary(d), &[x, init])
     }
 
-    /// Any value but large matrices, most of the time one of this very domain.
+    /// Any value but large matrices, usually one of exactly this domain.
     pub(super) fn any(&mut self) -> usize {
         let low = self.c.chance(10);
         let found = self.find(|g, v| (low || g.domain(v) == g.level) && g.shape(v).len() <= MOST);
@@ -349,7 +349,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         })
     }
 
-    /// A matrix of this domain; where there are steps, or slots, perhaps one of each example.
+    /// A matrix of this domain; where there are steps, or slots, perhaps one per example.
     pub(super) fn matrix(&mut self) -> usize {
         let is = |g: &Self, v: usize| {
             let here = g.domain(v) != Domain::Once || g.level == Domain::Once;
@@ -376,7 +376,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         self.op(Op::Outer { to }, &[a, b])
     }
 
-    /// A value of this shape, most of the time of this very domain.
+    /// A value of this shape, usually of exactly this domain.
     pub(super) fn like(&mut self, shape: Shape) -> usize {
         let here = self.c.chance(85);
         let found = self.find(|g, v| g.shape(v) == shape && (!here || g.domain(v) == g.level));
@@ -395,7 +395,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         }
     }
 
-    /// A new value of this shape, from others.
+    /// A new value of this shape, computed from others.
     pub(super) fn made(&mut self, shape: Shape) -> usize {
         match shape {
             Shape::Scalar => {

@@ -1,4 +1,4 @@
-//! One op at a time, with operands where it is defined.
+//! One op at a time, with operands for which it is defined.
 
 use super::grow::{Grow, MOST};
 use crate::map::Map;
@@ -27,7 +27,7 @@ impl Grow<'_, '_> {
         self.tame(v, 4.0)
     }
 
-    /// A sum over the points of this domain, or over some of them, or an op that could be one but sums over nothing.
+    /// A sum over all or some of the points of this domain, or an op that could sum but sums over nothing.
     pub(super) fn over_points(&mut self) -> usize {
         let all = [Domain::Once, Domain::Row, self.level()];
         let below = all.into_iter().filter(|d| d.within(self.level()));
@@ -215,7 +215,7 @@ impl Grow<'_, '_> {
     fn gather(&mut self) -> usize {
         let table = match self.c.below(4) {
             0 => self.matrix(),
-            // What is read over boundary slots, rows or once has tables like that.
+            // Tables read over boundary slots, rows or once are of that domain, too.
             1 if self.level() != Domain::Step => self.matrix(),
             _ => {
                 let (m, n) = (self.size(), self.size());

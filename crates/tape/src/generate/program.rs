@@ -1,4 +1,4 @@
-//! A program as a list of calls of [`Recorder`]: what the generator makes, shrinking edits, and Rust is printed from.
+//! A program as a list of calls of [`Recorder`]: the generator builds it, the shrinker edits it, and Rust is printed from it.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::record::{LossReduction, Recorder, Var};
 use crate::tape::{InputRole, Tape};
 use crate::ty::{Domain, Shape};
 
-/// What makes a value. Values are known by their place in the list.
+/// A call that creates a value. Values are identified by their index in the list.
 #[derive(Clone, Debug)]
 pub(super) enum Made {
     Input {
@@ -28,7 +28,7 @@ pub(super) enum Made {
     },
 }
 
-/// What is said of values once they are all there.
+/// Calls that follow once all values exist.
 #[derive(Clone, Debug)]
 pub(super) enum FinalCall {
     Next {
@@ -53,7 +53,7 @@ pub(super) struct GeneratedProgram {
 }
 
 impl Made {
-    /// The values it is made from.
+    /// The values that it reads.
     pub(super) fn operands(&self) -> &[usize] {
         match self {
             Made::Input { .. } => &[],
@@ -64,7 +64,7 @@ impl Made {
 }
 
 impl FinalCall {
-    /// The values it speaks of.
+    /// The values that it refers to.
     pub(super) fn operands(&self) -> impl Iterator<Item = usize> {
         match *self {
             FinalCall::Next { state, value } => [Some(state), Some(value)],

@@ -22,7 +22,7 @@ pub(super) fn candidates(
             add(q, t, b);
         }
     }
-    // What an output or loss is made from, instead.
+    // An operand of the output or loss in its place.
     for (k, end) in p.ends.iter().enumerate() {
         if let FinalCall::Output { value, .. } | FinalCall::Loss(value) = *end {
             for &x in p.made[value].operands() {
@@ -38,7 +38,7 @@ pub(super) fn candidates(
     }
     let types = types(p);
     for i in (0..p.made.len()).rev() {
-        // Another value in its place: one that it is made from, or any.
+        // Another value in its place: one of its operands, or any.
         let mut others: Vec<usize> = p.made[i].operands().to_vec();
         others.extend((0..i).filter(|&j| p.made[j].operands().is_empty()));
         others.retain(|&j| types[j].shape == types[i].shape);
@@ -160,7 +160,7 @@ fn rename(p: &mut GeneratedProgram, mut change: impl FnMut(&mut usize)) {
     }
 }
 
-/// Axes of length `n` made `m` long.
+/// Resizes axes of length `n` to `m`.
 fn resized(p: &GeneratedProgram, n: usize, m: usize) -> GeneratedProgram {
     let mut q = p.clone();
     let axis = |k: usize| if k == n { m } else { k };
@@ -188,7 +188,7 @@ fn resized(p: &GeneratedProgram, n: usize, m: usize) -> GeneratedProgram {
     q
 }
 
-/// The program without what nothing needs.
+/// The program without unused values.
 fn live(p: &GeneratedProgram) -> GeneratedProgram {
     let next: HashMap<usize, usize> = (p.ends.iter())
         .filter_map(|e| match e {

@@ -1,4 +1,4 @@
-//! What a program holds, for histograms of generated cases.
+//! Features of a program, for histograms of generated cases.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::op::Op;
 use crate::tape::{InputRole, Node, Output, OutputRole, Tape};
 use crate::ty::{Domain, Shape, Type};
 
-/// Kinds of program that are not an op's name.
+/// Kinds of program, as opposed to names of ops.
 const KINDS: [&str; 25] = [
     "two recurrences",
     "states that feed each other",
@@ -64,7 +64,7 @@ fn over_any_domain(op: &Op) -> bool {
 /// Names of domains, whatever their number of slots.
 const DOMAINS: [&str; 4] = ["once", "row", "slots", "step"];
 
-/// Ops that are bound to domains, and theirs: that of the work and, where it may be another, that of the result.
+/// Ops that are bound to domains, and those domains: that of the work and, where it may differ, that of the result.
 const BOUND: [&str; 33] = [
     "input over once",
     "input over row",
@@ -101,7 +101,7 @@ const BOUND: [&str; 33] = [
     "const",
 ];
 
-/// Every tag that [`tags_of`] can give: kinds of program, and ops with the domains that they may work over.
+/// Every tag that [`tags_of`] can return: kinds of program, and ops with the domains that they may work over.
 pub fn every_tag() -> Vec<String> {
     let over = Op::each()
         .filter(over_any_domain)
@@ -110,8 +110,8 @@ pub fn every_tag() -> Vec<String> {
         .collect()
 }
 
-/// What the outputs that pass depend on, as [`every_tag`] lists it: ops over domains, and kinds of program. Ops over
-/// `once` count where an input is in them: without one they are a constant.
+/// Tags of everything that the selected outputs depend on, as in [`every_tag`]: ops over domains, and kinds of program.
+/// Ops over `once` count only if they depend on an input: without one they are a constant.
 pub fn tags_of(tape: &Tape, pass: impl Fn(&Output) -> bool) -> BTreeSet<String> {
     let mut found: BTreeSet<&str> = BTreeSet::new();
     let mut ops = BTreeSet::new();
@@ -204,7 +204,7 @@ pub fn tags_of(tape: &Tape, pass: impl Fn(&Output) -> bool) -> BTreeSet<String> 
     ops
 }
 
-/// An op and the domain that it works over, and that of its result if it is another.
+/// An op, the domain that it works over, and that of its result if it differs.
 fn op_over(tape: &Tape, i: usize) -> impl Iterator<Item = String> {
     let node = &tape.nodes()[i];
     let name = |d: Domain| match d {
@@ -218,7 +218,7 @@ fn op_over(tape: &Tape, i: usize) -> impl Iterator<Item = String> {
     let op = node.op.name();
     let over = match node.op {
         Op::Constant { .. } => Some(op.to_string()),
-        // A sum of what has one number, which the recorder leaves out.
+        // A sum over a single number, which the recorder leaves out.
         Op::SumTo(_) if work == result => None,
         _ if work == result => Some(format!("{op} over {}", name(work))),
         _ => Some(format!("{op} over {} to {}", name(work), name(result))),
@@ -254,7 +254,7 @@ fn product(tape: &Tape, node: &Node, varies: &[bool]) -> Option<&'static str> {
     }
 }
 
-/// How a state begins, if not with an input or a constant.
+/// The initial value of a state, unless it is an input or a constant.
 fn beginning(tape: &Tape, init: Value, varies: &[bool]) -> Vec<&'static str> {
     let computed = !matches!(tape.node(init).op, Op::Input { .. } | Op::Constant { .. });
     let mut found = Vec::new();
@@ -272,7 +272,7 @@ fn beginning(tape: &Tape, init: Value, varies: &[bool]) -> Vec<&'static str> {
     found
 }
 
-/// Which nodes the given ones need, themselves included.
+/// The nodes that the given ones depend on, themselves included.
 fn ancestors(tape: &Tape, from: impl Iterator<Item = Value>) -> Vec<bool> {
     let mut seen = vec![false; tape.nodes().len()];
     let mut work: Vec<Value> = from.collect();

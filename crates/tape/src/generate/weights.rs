@@ -1,4 +1,4 @@
-//! Products with weight matrices: new ones, some that are used elsewhere, some that are computed from parameters.
+//! Products with weight matrices: new ones, ones used elsewhere, and ones computed from parameters.
 
 use super::grow::Grow;
 use crate::map::Map;
@@ -21,7 +21,7 @@ impl Grow<'_, '_> {
         self.op(Op::MatVec { transposed }, &[w, x])
     }
 
-    /// A matrix of parameters, new, used before, or computed.
+    /// A matrix of parameters: new, used before, or computed.
     fn weights(&mut self, shape: Shape) -> usize {
         let once = |g: &Self, v: usize| g.shape(v) == shape && g.domain(v) == Domain::Once;
         if self.c.chance(40)

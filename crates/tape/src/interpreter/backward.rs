@@ -1,5 +1,5 @@
-//! The backward program: the tape's nodes walked in reverse order, once, with the derivative rules appending
-//! instructions. A cotangent that is used again is added up in place.
+//! The backward program: the tape's nodes are walked once in reverse order, and the derivative rules append
+//! instructions. A cotangent that has several contributions is accumulated in place.
 
 use super::program::{
     BufferPlans, BufferView, Instruction, InstructionKind, InterpreterProgram, Segment, phases,
@@ -12,11 +12,11 @@ use crate::tape::{Input, Tape};
 use crate::ty::{Domain, Type};
 use rustc_hash::FxHashMap as HashMap;
 
-/// The backward program with the places where cotangents of outputs are put and gradients of inputs are found.
+/// The backward program, with the places of the outputs' cotangents and the inputs' gradients.
 #[derive(Clone, Debug)]
 pub(crate) struct Backward {
     pub(crate) program: InterpreterProgram,
-    /// For each output, where its cotangent is added; `None` if nothing that wants a gradient influences it.
+    /// For each output, where its cotangent is added; `None` if it does not depend on any node that needs a gradient.
     pub(crate) seeds: Vec<Option<BufferView>>,
     /// For each input, its gradient.
     pub(crate) gradients: Vec<Option<BufferView>>,
@@ -24,21 +24,21 @@ pub(crate) struct Backward {
     pub(crate) adjoints: Vec<(Value, Option<BufferView>)>,
 }
 
-/// The cotangent of a node while its consumers are walked.
+/// The cotangent of a node while its consumers are visited.
 #[derive(Clone, Copy)]
 enum Cotangent {
     None,
-    /// The only contribution so far, which others read too.
+    /// The only contribution so far, in a buffer that others read, too.
     Shared(Value),
-    /// A buffer of its own, to which more may be added.
+    /// A buffer of its own, to which more can be added.
     Own(BufferView),
 }
 
-/// Appends instructions. Values below the tape's length are the tape's nodes.
+/// Appends instructions. Values numbered below the tape's length are the tape's nodes.
 struct BackwardBuilder<'a> {
     plans: &'a mut BufferPlans,
     values: Vec<(Type, BufferView)>,
-    /// Instructions of the present segment that run at each step; those that run over all of their domain.
+    /// Instructions of the present segment that run at each step, and those that run over their whole domain.
     steps: Vec<Instruction>,
     whole: Vec<Instruction>,
     in_sweep: bool,
@@ -51,7 +51,7 @@ impl BackwardBuilder<'_> {
     }
 
     fn list(&mut self, work: Domain) -> &mut Vec<Instruction> {
-        // What does not vary over the steps is computed once, before the sweep that uses it.
+        // Values that do not vary over the steps are computed once, before the sweep that uses them.
         if self.in_sweep && work == Domain::Step {
             &mut self.steps
         } else {
@@ -84,7 +84,7 @@ impl BackwardBuilder<'_> {
         self.emit(copy, [from], Some(dst), ty.domain, true);
     }
 
-    /// The instruction that made `v`, if `v` is new since buffer `mark` and nothing reads it yet: the last one made.
+    /// The instruction that computed `v`, if `v` is newer than buffer `mark` and still unread: the last instruction.
     fn producer(&mut self, v: Value, mark: usize) -> Option<&mut Instruction> {
         let (ty, place) = self.values[v.index()];
         let last = self.plans.list.len() - 1;
@@ -98,7 +98,7 @@ impl BackwardBuilder<'_> {
         self.whole.last_mut().filter(|i| of(i))
     }
 
-    /// Adds the contribution `v`, made since buffer `mark`, to a cotangent.
+    /// Adds the contribution `v`, computed since buffer `mark`, to a cotangent.
     fn contribute(&mut self, to: &mut Cotangent, v: Value, mark: usize) {
         let (ty, place) = self.values[v.index()];
         let fresh = self.producer(v, mark);
@@ -166,7 +166,7 @@ impl Algebra for BackwardBuilder<'_> {
     }
 }
 
-/// An algebra of types alone.
+/// An algebra on types alone.
 struct Types(Vec<Type>);
 
 impl Algebra for Types {
@@ -182,10 +182,10 @@ impl Algebra for Types {
     }
 }
 
-/// Nodes that have a derivative in a wanted input or an observed value, and that an output has a derivative in.
+/// Nodes with a derivative in a wanted input or an observed value, and in which some output has a derivative.
 fn active(tape: &Tape, wanted: &dyn Fn(&Input) -> bool, observed: &[Value]) -> Vec<bool> {
     let nodes = tape.nodes();
-    // For each node, the operands that it has a derivative in.
+    // For each node, the operands in which it has a derivative.
     let paths: Vec<Vec<usize>> = nodes
         .iter()
         .map(|node| {
@@ -249,7 +249,7 @@ pub(crate) fn backward(
 ) -> Backward {
     let nodes = tape.nodes();
     let active = active(tape, wanted, observed);
-    // These have a whole buffer, zeros at first: they are handed in or out, or receive from other steps.
+    // These have a whole buffer, initially zeros: they are passed in or out, or receive contributions from other steps.
     let mut kept: Vec<Option<BufferView>> = vec![None; nodes.len()];
     let mut keep = |v: Value| {
         if active[v.index()] && kept[v.index()].is_none() {
@@ -333,7 +333,7 @@ pub(crate) fn backward(
     }
 }
 
-/// Buffers of one sweep alone need to hold the present step only.
+/// Buffers used within one sweep alone need to hold only the present step.
 fn keep_one_step(
     program: &InterpreterProgram,
     plans: &mut BufferPlans,

@@ -1,4 +1,4 @@
-//! What a run is given, checked before anything is computed.
+//! Checks of a run's arguments before anything is computed.
 
 use super::Interpreter;
 use crate::Extent;
@@ -75,10 +75,10 @@ impl<T: Real> Interpreter<T> {
         Ok(())
     }
 
-    /// Says where an index is out of its table.
+    /// Reports where an index is out of its table.
     pub(super) fn outside(&self, at: BadIndex<T>) -> TapeError {
         let index = &self.indices[at.index];
-        // A value of a lower domain is the same at all points of the one it is used in.
+        // A value of a lower domain is the same at all points of the domain that uses it.
         let domain = self.places[index.value.index()].domain;
         TapeError::Index {
             index: index.name.clone(),
@@ -136,15 +136,15 @@ pub(crate) struct IndexUse {
     pub(crate) user: Value,
     /// The index.
     pub(crate) value: Value,
-    /// The input that it is, if nothing is computed.
+    /// The input that the index is, unless it is computed.
     pub(crate) input: Option<usize>,
-    /// Inputs, one number a step, whose 0 covers that input (see `record/covered.rs`): what they cover is not read.
+    /// Inputs, one number per step, whose 0 covers that input (see `record/covered.rs`): covered numbers are not read.
     weights: Vec<usize>,
-    /// What it is called.
+    /// The index's name.
     name: String,
-    /// What the table is called.
+    /// The table's name.
     table: String,
-    /// How many rows the table has.
+    /// Rows of the table.
     pub(crate) rows: usize,
 }
 
@@ -172,14 +172,14 @@ pub(crate) fn indices(tape: &Tape) -> Vec<IndexUse> {
             source = tape.node(source).operands[0];
         }
         let name = tape.describe(source);
-        // None where what covers it is computed in another way than by multiplying inputs: then it is not known beforehand
-        // which numbers are read.
+        // None if the cover is computed otherwise than as a product of inputs: then it is unknown beforehand which
+        // numbers are read.
         let mut weights = Some(Vec::new());
         loop {
             let node = tape.node(source);
             match node.op {
                 Op::Spread(_) | Op::Reshape(_) => source = node.operands[0],
-                // What a weight of 0 covers is row 0.
+                // An index under a weight of 0 is row 0.
                 Op::Map(Map::Select) if is_zero(tape, node.operands[2]) => {
                     let more = factors(tape, node.operands[0]);
                     weights = weights.zip(more).map(|(a, b)| [a, b].concat());
@@ -212,7 +212,7 @@ fn is_zero(tape: &Tape, v: Value) -> bool {
     matches!(tape.node(v).op, Op::Constant { value, .. } if value.0 == 0.0)
 }
 
-/// The inputs, one number a step, whose product a value is, each once.
+/// The inputs, one number per step, whose product a value is, each once.
 fn factors(tape: &Tape, v: Value) -> Option<Vec<usize>> {
     let mut inputs = Vec::new();
     let (mut seen, mut work) = (HashSet::from_iter([v]), vec![v]);
@@ -230,7 +230,7 @@ fn factors(tape: &Tape, v: Value) -> Option<Vec<usize>> {
     Some(inputs)
 }
 
-/// Inputs that are used as an index of gather or scatter, with the rows they index.
+/// Inputs that are used as an index of gather or scatter, with the number of rows that they index.
 #[cfg(feature = "generate")]
 pub(crate) fn index_inputs(tape: &Tape) -> Vec<(usize, usize)> {
     let of = |i: IndexUse| Some((i.input?, i.rows));
@@ -238,10 +238,10 @@ pub(crate) fn index_inputs(tape: &Tape) -> Vec<(usize, usize)> {
 }
 
 impl Tape {
-    /// Looks for an index out of its table: runs, for an extent of these `inputs` (as
-    /// [`Interpreter::forward`] takes them), what indices depend on and nothing else. Compiled code, which only knows that
-    /// there is one, learns from here which it is and where. A computed index that rounds to another row there than here
-    /// may be found by one of the two alone.
+    /// Looks for an index out of its table: runs only the nodes that indices depend on, for an extent of these `inputs`
+    /// (as [`Interpreter::forward`] takes them). Compiled code only detects that such an index exists; this function
+    /// finds which it is and where. A computed index that rounds to different rows in the two engines may be found by
+    /// only one of them.
     ///
     /// # Errors
     /// [`TapeError::Index`] for the first such index; those of a run.

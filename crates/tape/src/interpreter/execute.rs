@@ -11,14 +11,14 @@ use crate::real::Real;
 use crate::sums::CompensatedSum;
 use crate::ty::{Domain, Shape};
 
-/// The buffers, and the sizes of the present run.
+/// The buffers and sizes of the present run.
 #[derive(Clone, Debug)]
 pub(crate) struct Buffers<T> {
     pub(crate) plans: Vec<BufferPlan>,
     pub(crate) data: Vec<Vec<T>>,
-    /// What buffers need in which terms of many points are added up; empty for others.
+    /// State of the buffers in which terms of many points are accumulated; empty for others.
     pub(crate) sums: Vec<CompensatedSum<T>>,
-    /// For each index, the rows of its table.
+    /// For each index, the number of rows of its table.
     pub(crate) tables: Vec<usize>,
     pub(crate) steps: usize,
     pub(crate) batch: usize,
@@ -41,7 +41,7 @@ fn extended(d: i32, t: usize, i: usize) -> From {
     }
 }
 
-/// Which slot of e a delay reads at step `tick`, or a boundary at slot `tick`.
+/// The slot of e that a delay reads at step `tick`, or a boundary at slot `tick`.
 fn slot(d: i32, boundary: bool, t: usize, tick: usize) -> usize {
     match (d > 0, boundary) {
         (true, false) | (false, true) => tick,
@@ -51,22 +51,22 @@ fn slot(d: i32, boundary: bool, t: usize, tick: usize) -> usize {
 }
 
 impl<T: Real> Buffers<T> {
-    /// How many numbers all buffers hold.
+    /// The total number of elements of all buffers.
     pub(crate) fn numbers(&self) -> usize {
         let sums = self.sums.iter().map(|s| s.carry.len() + s.part.len());
         self.data.iter().map(Vec::len).chain(sums).sum()
     }
 
-    /// Gives these buffers their sizes.
+    /// Resizes the buffers to these sizes.
     ///
     /// # Errors
-    /// If all buffers together would be larger than the budget, or than what the machine gives.
+    /// If all buffers together exceed the budget or the memory that the machine can provide.
     pub(crate) fn allocate(
         &mut self,
         buffers: Range<usize>,
         budget: usize,
     ) -> Result<(), TapeError> {
-        // Sizes of the buffer, its carry and its part. All limits multiplied are far below 2¹²⁸.
+        // Sizes of the buffer, its carry and its part. The product of all limits is far below 2¹²⁸.
         let sizes = |plan: &BufferPlan| -> [u128; 3] {
             let ticks = match (plan.one_step, plan.constant) {
                 (true, _) | (_, Some(_)) => 1,
@@ -96,7 +96,7 @@ impl<T: Real> Buffers<T> {
         if needed > budget as u128 {
             return Err(too_much);
         }
-        // One request for all of it: many small ones, each of which is granted, may exceed what there is.
+        // A single request for the total: many small requests may each be granted and together exceed the available memory.
         let new = usize::try_from(new).map_err(|_| too_much.clone())?;
         let mut probe: Vec<u8> = Vec::new();
         probe.try_reserve_exact(new).map_err(|_| too_much.clone())?;
@@ -107,7 +107,7 @@ impl<T: Real> Buffers<T> {
             let sum = &mut self.sums[i];
             let lists = [&mut self.data[i], &mut sum.carry, &mut sum.part];
             for ((list, size), x) in lists.into_iter().zip(sizes).zip([number, T::ZERO, T::ZERO]) {
-                // It fits: all of them together do.
+                // The buffer fits, because all of them together do.
                 let size = size as usize;
                 list.try_reserve_exact(size.saturating_sub(list.len()))
                     .map_err(|_| too_much.clone())?;
@@ -117,7 +117,7 @@ impl<T: Real> Buffers<T> {
         Ok(())
     }
 
-    /// Gives all memory back.
+    /// Releases all memory.
     pub(crate) fn free(&mut self) {
         self.data.iter_mut().for_each(|d| *d = Vec::new());
         self.sums
@@ -125,7 +125,7 @@ impl<T: Real> Buffers<T> {
             .for_each(|s| *s = CompensatedSum::default());
     }
 
-    /// Where in its buffer a place is at a tick.
+    /// The range of a place within its buffer at a tick.
     pub(crate) fn range(&self, place: &BufferView, tick: usize) -> Range<usize> {
         let n = place.shape.len();
         match place.domain {
@@ -159,7 +159,7 @@ impl<T: Real> Buffers<T> {
     }
 
     /// # Errors
-    /// An index out of its table, which is then not read.
+    /// An index out of its table; the table is then not read.
     pub(crate) fn run(&mut self, instr: &Instruction, tick: usize) -> Result<(), BadIndex<T>> {
         match (&instr.kind, &instr.dst) {
             (&InstructionKind::Index(index), _) => {
@@ -178,7 +178,7 @@ impl<T: Real> Buffers<T> {
                 self.total(op, dst, instr, tick)
             }
             (InstructionKind::Op(op), Some(dst)) => {
-                // The destination is out of the table while the operands are read from it.
+                // The destination is taken out of its table while the operands are read from it.
                 let mut out = std::mem::take(&mut self.data[dst.buffer]);
                 match *op {
                     Op::Delay(d) => self.delay(&mut out, instr, dst, d, false, tick),
@@ -259,19 +259,19 @@ impl<T: Real> Buffers<T> {
         self.sums[dst.buffer] = sum;
     }
 
-    /// Ends the sums that instructions have added to.
+    /// Finishes the sums that instructions have added to.
     pub(crate) fn settle<'a>(&mut self, instrs: impl IntoIterator<Item = &'a Instruction>) {
         for (buffer, _) in instrs.into_iter().filter_map(Instruction::sums) {
             self.sums[buffer].settle(&mut self.data[buffer]);
         }
     }
 
-    /// Whether transposed copies of matrices are made and used: they cost about as much as a step of one row.
+    /// Whether transposed copies of matrices are made and used: they cost about as much as one row's step.
     fn transposes(&self) -> bool {
         self.batch >= 4 && self.steps >= 4
     }
 
-    /// to[at] += from[tick], rows added up where `to` has one alone.
+    /// to[at] += from[tick]; rows are summed if `to` has only one.
     fn add(&mut self, to: &BufferView, at: usize, from: &BufferView, tick: usize) {
         let range = self.range(to, at);
         let mut out = std::mem::take(&mut self.data[to.buffer]);
@@ -405,7 +405,7 @@ impl<T: Real> Buffers<T> {
     }
 }
 
-/// A value along an axis: how many blocks it consists of, and elements a block.
+/// A value along an axis: its number of blocks, and the elements per block.
 fn along(shape: Shape, axis: usize) -> (usize, usize) {
     let count = if axis == 0 { 1 } else { shape.as_matrix().0 };
     (count, shape.len() / count.max(1))

@@ -1,14 +1,14 @@
-//! Runs a tape as it stands, forward and backward, over batch and time: the oracle that compiled code is compared with,
-//! and a fair baseline for its speed (buffers allocated once, matrix products by the `matrixmultiply` crate, vectorisable
-//! loops; no fusion, no hoisting).
+//! Runs a tape unchanged, forward and backward, over batch and time: the oracle that compiled code is compared with,
+//! and a fair baseline for its speed (buffers allocated once, matrix products by the `matrixmultiply` crate,
+//! vectorisable loops; no fusion, no hoisting).
 //!
 //! Layouts are row-major: a value of domain `once` is `[shape]`, of `row` `[B, shape]`, of `edge k` `[k, B, shape]`, of
 //! `step` `[T, B, shape]`.
 //!
 //! Invariants: nodes run in the order of [`Tape::schedule`], and backward in its exact reverse; the values of all steps
-//! are kept from a forward run to the backward run after it; a run with the sizes of the one before allocates nothing (but
-//! what `matrixmultiply` packs products of several rows into). Sums over points (the loss, gradients of parameters) are
-//! accurate however many points there are: see [`crate::sums`].
+//! are kept from a forward run to the backward run after it; a run with the same sizes as the previous one allocates
+//! nothing (except where `matrixmultiply` packs products of several rows). Sums over points (the loss, gradients of
+//! parameters) are accurate for any number of points: see [`crate::sums`].
 
 mod backward;
 mod check;
@@ -36,18 +36,18 @@ use crate::sums::CompensatedSum;
 use crate::tape::{Input, Tape};
 use crate::ty::{Domain, Type};
 
-/// A tape made ready to run in `f32` or `f64`.
+/// A tape prepared to run in `f32` or `f64`.
 #[derive(Clone, Debug)]
 pub struct Interpreter<T: Real> {
     inputs: Vec<Input>,
     outputs: Vec<(Arc<str>, Type)>,
-    /// Of every node.
+    /// Shape and domain of every node.
     places: Vec<BufferView>,
     domains: Vec<Domain>,
     output_places: Vec<BufferView>,
     forward: InterpreterProgram,
     backward: Backward,
-    /// Buffers below this number belong to the forward program.
+    /// Buffers numbered below this belong to the forward program.
     forward_buffers: usize,
     memory: Buffers<T>,
     indices: Vec<IndexUse>,
@@ -55,14 +55,14 @@ pub struct Interpreter<T: Real> {
     budget: usize,
 }
 
-/// How far the present sizes have been run.
+/// Progress of runs at the present sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RunState {
-    /// Not at all: there are no values.
+    /// No run yet: there are no values.
     New,
-    /// Forward; backward buffers are yet to be allocated.
+    /// A forward run; backward buffers are not yet allocated.
     Forward,
-    /// Backward buffers are allocated, too.
+    /// A forward run; backward buffers are allocated, too.
     Both,
 }
 
@@ -72,17 +72,17 @@ impl<T: Real> Interpreter<T> {
         Interpreter::with_gradients(tape, |_| true)
     }
 
-    /// Prepares a tape, with gradients to those inputs alone that are `wanted`. Fewer gradients are less work backward: a
-    /// trainer wants those of parameters.
+    /// Prepares a tape, with gradients only to the inputs that are `wanted`. Fewer gradients mean less backward work: a
+    /// trainer needs only those of parameters.
     pub fn with_gradients(tape: &Tape, wanted: impl Fn(&Input) -> bool) -> Interpreter<T> {
         Interpreter::build(tape, wanted, &[], |_| true)
     }
 
-    /// As [`with_gradients`](Interpreter::with_gradients), with the adjoints of these values besides, for
+    /// As [`with_gradients`](Interpreter::with_gradients), plus the adjoints of these values for
     /// [`adjoint`](Interpreter::adjoint); [`Tape::find`] finds a value by its name.
     ///
     /// # Errors
-    /// An observed value that the tape does not have.
+    /// An observed value that is not on the tape.
     pub fn observing(
         tape: &Tape,
         wanted: impl Fn(&Input) -> bool,
@@ -99,7 +99,7 @@ impl<T: Real> Interpreter<T> {
         }
     }
 
-    /// Prepares those nodes of a tape that are `kept`. A kept node's operands are, too.
+    /// Prepares only the nodes of a tape that are `kept`. The operands of a kept node must be kept, too.
     fn build(
         tape: &Tape,
         wanted: impl Fn(&Input) -> bool,
@@ -142,8 +142,8 @@ impl<T: Real> Interpreter<T> {
         }
     }
 
-    /// How many bytes the buffers of a run may take in all; without it, as many as the machine gives. A run that needs more
-    /// is refused with [`TapeError::Memory`].
+    /// Limits the bytes that the buffers of a run may take in total; by default the limit is the machine's memory. A
+    /// run that needs more fails with [`TapeError::Memory`].
     pub fn set_budget(&mut self, bytes: usize) {
         self.budget = bytes;
     }
@@ -151,11 +151,10 @@ impl<T: Real> Interpreter<T> {
     /// Computes all values from `inputs`, in the order of [`Tape::inputs`], for an extent of T steps and B examples. An empty slice for
     /// an input of role [`InputRole::Initial`](crate::InputRole::Initial) means zeros.
     ///
-    /// # Errors
-    /// No steps or no examples, or more than [`MAX_POINTS`](crate::limits::MAX_POINTS) of both; too few or too many inputs; an input of another
-    /// length than its layout has; an input that is used as an index and is not a whole number; more memory than there is,
-    /// or than the [budget](Interpreter::set_budget) allows; an index, also a computed one, that is none of its table's rows:
-    /// the values of the run before are gone then.
+    /// No steps or no examples, or more than [`MAX_POINTS`](crate::limits::MAX_POINTS) of both; too few or too many
+    /// inputs; an input whose length does not match its layout; an input that is used as an index and is not a whole
+    /// number; more memory than is available, or than the [budget](Interpreter::set_budget) allows; an index, given or
+    /// computed, that is not a row of its table: the values of the previous run are then lost.
     pub fn forward(&mut self, extent: Extent, inputs: &[&[T]]) -> Result<(), TapeError> {
         let Extent { steps: t, rows: b } = extent;
         self.check(t, b, inputs)?;
@@ -167,11 +166,11 @@ impl<T: Real> Interpreter<T> {
         self.compute(inputs, false)
     }
 
-    /// As [`forward`](Interpreter::forward) at the sizes of the last run, but every `stop_gradient` keeps the value that it
-    /// had in that run: the function whose derivative `backward` gives.
+    /// As [`forward`](Interpreter::forward) at the sizes of the last run, but every `stop_gradient` keeps its value
+    /// from that run: this is the function that `backward` differentiates.
     ///
     /// # Errors
-    /// As for `forward`; also if there was no run.
+    /// As for `forward`; also if there was no previous run.
     pub fn forward_frozen(&mut self, inputs: &[&[T]]) -> Result<(), TapeError> {
         if self.state == RunState::New {
             return Err(TapeError::NotRun);
@@ -184,17 +183,17 @@ impl<T: Real> Interpreter<T> {
     /// the first.
     ///
     /// # Panics
-    /// If there is no such output, as an index of a slice does.
+    /// If there is no such output.
     pub fn output(&self, i: usize) -> &[T] {
         &self.memory.data[self.output_places[i].buffer]
     }
 
-    /// Computes the gradients of Σ cotangent·output, one cotangent for each output in the output's layout; `None` stands for
-    /// zeros. The loss's is one number, usually 1.
+    /// Computes the gradients of Σ cotangent·output, given one cotangent per output in the output's layout; `None`
+    /// stands for zeros. The cotangent of the loss is one number, usually 1.
     ///
     /// # Errors
-    /// Before the first run; too few or too many cotangents; one of another length than its output; more memory than there
-    /// is, or than the [budget](Interpreter::set_budget) allows.
+    /// A call before the first run; too few or too many cotangents; one whose length does not match its output; more
+    /// memory than is available, or than the [budget](Interpreter::set_budget) allows.
     pub fn backward(&mut self, cotangents: &[Option<&[T]>]) -> Result<(), TapeError> {
         if self.state == RunState::New {
             return Err(TapeError::NotRun);
@@ -231,10 +230,10 @@ impl<T: Real> Interpreter<T> {
     }
 
     /// The gradient of input `i` (in the order of [`Tape::inputs`]) from the last backward run, in the input's layout; `None`
-    /// where no gradient can flow or none is wanted.
+    /// where no gradient can flow or none was requested.
     ///
     /// # Panics
-    /// If there is no such input, as an index of a slice does.
+    /// If there is no such input.
     pub fn gradient(&self, i: usize) -> Option<&[T]> {
         let place = self.backward.gradients[i].as_ref()?;
         Some(&self.memory.data[place.buffer])
@@ -255,7 +254,7 @@ impl<T: Real> Interpreter<T> {
     /// Any value of the last run, in the layout of its domain.
     ///
     /// # Errors
-    /// Before the first run; a value that the tape does not have.
+    /// A call before the first run; a value that is not on the tape.
     pub fn value(&self, v: Value) -> Result<Vec<T>, TapeError> {
         if self.state == RunState::New {
             return Err(TapeError::NotRun);
@@ -283,19 +282,19 @@ impl<T: Real> Interpreter<T> {
         self.memory.numbers() * size_of::<T>()
     }
 
-    /// How many numbers input `i` has at the present sizes.
+    /// The number of elements of input `i` at the present sizes.
     pub(crate) fn input_length(&self, i: usize) -> usize {
         self.inputs[i]
             .ty
             .numbers(self.memory.steps, self.memory.batch)
     }
 
-    /// True if input `i` is an index of gather or scatter: whole numbers, in which nothing has a derivative.
+    /// True if input `i` is an index of gather or scatter: whole numbers, which have no derivative.
     pub(crate) fn is_index(&self, i: usize) -> bool {
         self.indices.iter().any(|index| index.input == Some(i))
     }
 
-    /// Gives these buffers their sizes for the present run. If there is not memory enough for them, all are given back.
+    /// Resizes these buffers for the present run. If there is not enough memory for them, all are released.
     fn allocate(&mut self, buffers: std::ops::Range<usize>) -> Result<(), TapeError> {
         let allocated = self.memory.allocate(buffers, self.budget);
         if allocated.is_err() {
@@ -328,8 +327,8 @@ impl<T: Real> Interpreter<T> {
         })
     }
 
-    /// Calls `visit` with the operands of every point that node `v` computed in the last run: all its rows and ticks, and all
-    /// elements if it is element-wise, else one slice an operand.
+    /// Calls `visit` with the operands of every point that node `v` computed in the last run: for all its rows and
+    /// ticks, and per element if it is element-wise, else with one slice per operand.
     pub(crate) fn points(&self, tape: &Tape, v: Value, mut visit: impl FnMut(&[&[T]])) {
         let node = tape.node(v);
         let types: Vec<Type> = node.operands.iter().map(|&x| tape.node(x).ty).collect();
@@ -386,8 +385,8 @@ fn run<T: Real>(
 }
 
 impl Tape {
-    /// The value of the program's first output, a scalar, and its gradient in every input, for a program without time: one
-    /// example, one step. Zeros where no gradient can flow.
+    /// The value of the program's first output, a scalar, and its gradient in every input, for a program without time:
+    /// one example, one step. The gradient is zeros where none can flow.
     ///
     /// # Errors
     /// As [`Interpreter::forward`]; also if the first output is not a scalar.

@@ -1,4 +1,4 @@
-//! What the interpreter runs: instruction lists over numbered buffers, and how they are made from a tape.
+//! The interpreter's program: instruction lists over numbered buffers, and their construction from a tape.
 
 use rustc_hash::FxHashMap as HashMap;
 use smallvec::{SmallVec, smallvec};
@@ -15,30 +15,30 @@ pub(crate) struct BufferPlan {
     /// Elements per point.
     pub(crate) len: usize,
     pub(crate) domain: Domain,
-    /// Of a constant: filled once, never written again.
+    /// Holds a constant: filled once, never written again.
     pub(crate) constant: Option<f64>,
-    /// Of domain `step`, but only the present step's value is kept.
+    /// Of domain `step`, but keeps only the present step's value.
     pub(crate) one_step: bool,
     /// Some instruction uses it.
     pub(crate) used: bool,
-    /// Terms of all points of a run are added up in it.
+    /// Accumulates terms of all points of a run.
     pub(crate) summed: Summed,
 }
 
-/// How what a buffer adds up is kept accurate (see [`crate::sums::CompensatedSum`]).
+/// How accumulation in a buffer is kept accurate (see [`crate::sums::CompensatedSum`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Summed {
     /// It is no sum over points.
     #[default]
     No,
-    /// What an addition rounds away is kept beside it.
+    /// The rounding error of each addition is kept beside it.
     Terms,
-    /// So it is, and products are added up for a block of points first.
+    /// The same, and products are first summed over a block of points.
     Products,
 }
 
-/// Where a value is: a buffer, seen with a shape of as many elements. The buffer's domain may be lower than the value's
-/// own: a value that was spread is read in place.
+/// Where a value is stored: a buffer, viewed with a shape of equally many elements. The buffer's domain may be lower
+/// than the value's own: a spread value is read in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BufferView {
     pub(crate) buffer: usize,
@@ -57,9 +57,9 @@ pub(crate) enum InstructionKind {
         x: Option<BufferView>,
         init: Option<BufferView>,
     },
-    /// The transpose of a matrix, made once for all steps (see [`InterpreterProgram::transpose`]).
+    /// The transpose of a matrix, computed once for all steps (see [`InterpreterProgram::transpose`]).
     Transpose,
-    /// Checks that the operand, an index of this number in the interpreter's list, is within its table.
+    /// Checks that the operand, an index with this number in the interpreter's list, is within its table.
     Index(usize),
 }
 
@@ -81,7 +81,7 @@ impl Instruction {
         self.dst.is_some_and(|d| d.domain != self.work)
     }
 
-    /// The buffer in which terms of several points are added up, and how.
+    /// The buffer in which terms of several points are accumulated, and how.
     pub(crate) fn sums(&self) -> Option<(usize, Summed)> {
         match (self.kind, self.dst) {
             (InstructionKind::Back { init, .. }, _) => init
@@ -119,7 +119,7 @@ impl Segment {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct InterpreterProgram {
     pub(crate) segments: Vec<Segment>,
-    /// Buffers to be set to 0 before a run: sums are added up in them.
+    /// Buffers to zero before a run because sums accumulate in them.
     pub(crate) zero: Vec<usize>,
 }
 
@@ -127,7 +127,7 @@ pub(crate) struct InterpreterProgram {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BufferPlans {
     pub(crate) list: Vec<BufferPlan>,
-    /// Buffers of constants, by the number's bits and how often it stands there.
+    /// Buffers of constants, by the number's bits and its element count.
     constants: HashMap<(u64, usize), usize>,
 }
 
@@ -165,7 +165,7 @@ impl BufferPlans {
     }
 }
 
-/// The groups of nodes that run one after the other: what does not need the steps, each sweep, what needs them done.
+/// The groups of nodes that run one after the other: those before the steps, each sweep, those after the steps.
 pub(crate) fn phases(tape: &Tape) -> Vec<(Option<usize>, Vec<Value>)> {
     let schedule = tape.schedule();
     let of = |keep: &dyn Fn(usize) -> bool| -> Vec<Value> {
@@ -183,8 +183,8 @@ pub(crate) fn phases(tape: &Tape) -> Vec<(Option<usize>, Vec<Value>)> {
     phases
 }
 
-/// The forward program, of the nodes that are `kept` alone, and the place of every node's value. Before a table is read, its
-/// index, one of `indices`, is checked.
+/// The forward program of the `kept` nodes, and the place of every node's value. Before a table is read, its index, one
+/// of `indices`, is checked.
 pub(crate) fn forward(
     tape: &Tape,
     plans: &mut BufferPlans,
@@ -279,9 +279,9 @@ fn work(tape: &Tape, op: &Op, operands: &Operands) -> Domain {
 }
 
 impl InterpreterProgram {
-    /// A product reads its right side faster by rows than by columns: 32×128×512 in f32 runs at 92 GFLOP/s, not 65, and
-    /// 4×128×512 at 21, not 5 (one core of Zen 4). So what the steps multiply M·v with is also kept transposed, as a third
-    /// operand.
+    /// A product reads its right side faster by rows than by columns: 32×128×512 in f32 runs at 92 GFLOP/s instead of
+    /// 65, and 4×128×512 at 21 instead of 5 (one core of Zen 4). So matrices of M·v within the steps are also kept
+    /// transposed, as a third operand.
     fn transpose(&mut self, plans: &mut BufferPlans) {
         // Constants of one value and length share a buffer, whatever their shapes.
         let mut made: HashMap<(usize, Shape), BufferView> = HashMap::default();

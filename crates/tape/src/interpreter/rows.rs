@@ -10,11 +10,11 @@ use crate::sums::{self, CompensatedSum, sum};
 /// An operand at one tick.
 #[derive(Clone, Copy)]
 pub(crate) enum Operand<'a, T> {
-    /// A value for each row, one after the other.
+    /// A value for each row, contiguous.
     Full(&'a [T]),
     /// One value for all rows.
     Row(&'a [T]),
-    /// One value for all rows, all of whose elements are this number.
+    /// One value for all rows, with all elements equal to this number.
     Splat(T, &'a [T]),
 }
 
@@ -182,14 +182,14 @@ impl<'a, T: Copy> Operand<'a, T> {
     }
 }
 
-/// A buffer in which the terms of many points are added up.
+/// A buffer in which the terms of many points are accumulated.
 pub(crate) struct Total<'a, T> {
     pub(crate) data: &'a mut [T],
     pub(crate) sum: &'a mut CompensatedSum<T>,
 }
 
 impl<T: Real> Total<'_, T> {
-    /// Adds the value of each row to its row, or all of them up if the total has one row alone.
+    /// Adds the value of each row to its row, or sums them all if the total has only one row.
     pub(crate) fn rows(&mut self, n: usize, rows: usize, x: Operand<'_, T>) {
         let single = self.data.len() == n;
         match x {
@@ -203,7 +203,7 @@ impl<T: Real> Total<'_, T> {
         }
     }
 
-    /// Adds v to row i of the `m`×`n` matrix of each row of the batch, or of the one matrix that there is.
+    /// Adds v to row i of the `m`×`n` matrix of each row of the batch, or of the single shared matrix.
     pub(crate) fn scatter(
         &mut self,
         (m, n): (usize, usize),
@@ -219,7 +219,7 @@ impl<T: Real> Total<'_, T> {
         }
     }
 
-    /// Adds a bᵀ of each row, or the sum of them over all rows if there is one matrix alone.
+    /// Adds a bᵀ of each row, or their sum over all rows if there is a single shared matrix.
     pub(crate) fn outer(
         &mut self,
         (m, n): (usize, usize),
@@ -242,7 +242,7 @@ impl<T: Real> Total<'_, T> {
     }
 }
 
-/// Copies, or adds, slice to slice.
+/// Copies or adds one slice to another.
 fn copy<T: Real>(out: &mut [T], x: &[T], add: bool) {
     if add {
         for (o, &x) in out.iter_mut().zip(x) {
@@ -253,7 +253,7 @@ fn copy<T: Real>(out: &mut [T], x: &[T], add: bool) {
     }
 }
 
-/// The value of each row to its row of `out`; all of them added up if `out` has one row alone.
+/// The value of each row to its row of `out`; their sum if `out` has only one row.
 pub(crate) fn copy_rows<T: Real>(
     out: &mut [T],
     n: usize,
@@ -281,7 +281,7 @@ fn put_if<T: Real>(to: &mut T, x: T, add: bool) {
     }
 }
 
-/// All `n` elements of each row to one.
+/// Reduces all `n` elements of each row to one.
 pub(crate) fn reduce<T: Real>(r: Reduction, out: &mut [T], n: usize, x: Operand<'_, T>, add: bool) {
     for (k, o) in out.iter_mut().enumerate() {
         let x = x.row(k, n);
@@ -307,7 +307,7 @@ pub(crate) fn dot<T: Real>(
     }
 }
 
-/// The scalar of each row, `n` times.
+/// The scalar of each row, repeated `n` times.
 pub(crate) fn broadcast<T: Real>(out: &mut [T], n: usize, x: Operand<'_, T>, add: bool) {
     for (r, o) in out.chunks_exact_mut(n).enumerate() {
         let x = x.row(r, 1)[0];
@@ -382,7 +382,7 @@ pub(crate) fn matvec<T: Real>(
     }
 }
 
-/// Mᵀ; M is `m`×`n`. In tiles, so that neither side is walked with a long stride for long.
+/// Mᵀ; M is `m`×`n`. In tiles, so that neither side is read or written with a long stride for long.
 pub(crate) fn transpose<T: Real>(out: &mut [T], (m, n): (usize, usize), matrix: &[T]) {
     const TILE: usize = 16;
     for i0 in (0..m).step_by(TILE) {
@@ -396,7 +396,7 @@ pub(crate) fn transpose<T: Real>(out: &mut [T], (m, n): (usize, usize), matrix: 
     }
 }
 
-/// a bᵀ of each row, or the sum of all rows if `out` has one alone; a has `m` elements, b `n`.
+/// a bᵀ of each row, or the sum of all rows if `out` has only one; a has `m` elements, b `n`.
 pub(crate) fn outer<T: Real>(
     out: &mut [T],
     (m, n): (usize, usize),
@@ -425,7 +425,7 @@ pub(crate) fn outer<T: Real>(
     }
 }
 
-/// Where the first of these indices is that means none of `rows` rows; of each row of the batch.
+/// The position of the first of these indices that is not one of `rows` rows; for each row of the batch.
 pub(crate) fn outside<T: Real>(
     batch: usize,
     rows: usize,
@@ -437,7 +437,7 @@ pub(crate) fn outside<T: Real>(
         .find(|(_, i)| !within(i.to_f64().round_ties_even()))
 }
 
-/// The row that an index means: rounded, ½ to even. It was found to be one of the table's before.
+/// The row that an index denotes: rounded, ½ to even. The index has already been checked against the table.
 fn row_of<T: Real>(index: T) -> usize {
     index.to_f64().round_ties_even() as usize
 }
@@ -456,7 +456,7 @@ pub(crate) fn gather<T: Real>(
     }
 }
 
-/// v to row i of the `m`×`n` matrix of each row of the batch, or of the one matrix that `out` holds.
+/// Writes v to row i of the `m`×`n` matrix of each row of the batch, or of the single matrix of `out`.
 pub(crate) fn scatter<T: Real>(
     out: &mut [T],
     (m, n): (usize, usize),

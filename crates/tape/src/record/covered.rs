@@ -1,14 +1,14 @@
-//! What a weight of 0 covers is not read: the loss of a covered point is 0 and moves nothing, whatever its targets are.
+//! Targets under a weight of 0 are not read: the loss of a covered point is 0 and has no effect, whatever its targets are.
 //!
-//! 0 · NaN is NaN, so multiplying with the weight is not enough, neither forward nor backward. Where the loss meets
-//! predictions, their cotangents are selected: what the loss computes from targets is recorded once more, over
+//! 0 · NaN is NaN, so multiplying by the weight is not enough, neither forward nor backward. Where the loss meets
+//! predictions, their cotangents are selected: the part of the loss computed from targets is recorded again, over
 //!
-//! - `select(weight, t, 0)` for each target t (a row number under weight 0 is row 0, which there is),
+//! - `select(weight, t, 0)` for each target t (a row number under weight 0 becomes row 0, which exists),
 //! - `select(weight, p, stop_gradient(p))` for each prediction p that meets what comes from targets: its value is p, and its
 //!   cotangent is 0 where the weight is; *simplify* makes it p again when nothing is left to be differentiated.
 //!
-//! A product with a matrix that is the same for all steps is not met element by element: what comes from targets is made 0
-//! before it, and its result is a prediction.
+//! A matrix product whose matrix is the same for all steps does not work element by element: values from targets are
+//! set to 0 before it, and its result counts as a prediction.
 
 use std::panic::Location;
 
@@ -19,12 +19,12 @@ use crate::op::Op;
 use crate::tape::{InputRole, Operands};
 use crate::ty::{Domain, Shape};
 
-/// What a node has to do with the targets of its step.
+/// How a node depends on the targets of its step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Of {
-    /// Nothing.
+    /// It does not.
     Prediction,
-    /// It depends on them by a product with a matrix.
+    /// It depends on them through a product with a matrix.
     Product,
     /// It is one, or was one at an earlier or later step.
     Target,
@@ -33,7 +33,7 @@ enum Of {
 }
 
 impl Of {
-    /// It may be no number where the targets are none.
+    /// It may be NaN where the targets are.
     fn raw(self) -> bool {
         matches!(self, Of::Target | Of::Targets)
     }
@@ -64,7 +64,7 @@ impl Recording {
         self.drop_replaced(&again, covered)
     }
 
-    /// For each node, what it has to do with targets.
+    /// For each node, its dependence on targets.
     fn of_targets(&self) -> Vec<Of> {
         let mut of: Vec<Of> = Vec::with_capacity(self.nodes.len());
         for (i, node) in self.nodes.iter().enumerate() {
@@ -109,7 +109,7 @@ impl Recording {
         needed
     }
 
-    /// Records a node that comes from targets over what its operands have become.
+    /// Records a node that depends on targets again, over the replacements of its operands.
     fn once_more(
         &mut self,
         v: Value,
@@ -157,7 +157,7 @@ impl Recording {
         a.op_map(Map::Select, &[on, x, other])
     }
 
-    /// Takes out what was recorded once more and is needed by nothing else. Returns where `v` is then.
+    /// Removes the re-recorded nodes that nothing else needs. Returns the new place of `v`.
     fn drop_replaced(&mut self, again: &[Option<Value>], v: Value) -> Value {
         let n = self.nodes.len();
         let mut users = vec![0usize; n];

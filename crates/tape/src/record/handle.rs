@@ -1,4 +1,4 @@
-//! [`Var`], and which tape it is on.
+//! [`Var`], and the tape that it is on.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -36,7 +36,7 @@ pub struct Var<'t> {
 enum VarSource<'t> {
     /// A value of a tape; without one it is poison, and an error has been recorded.
     On(&'t Recorder, Option<Value>),
-    /// Of no tape, because no values were given here that would tell which: poison, and whoever uses it records the error.
+    /// On no tape, because no operands determined one: poison, and the next use of it records the error.
     Nowhere(&'static Location<'static>),
 }
 
@@ -53,7 +53,7 @@ impl fmt::Debug for Var<'_> {
 }
 
 impl Recorder {
-    /// The value of `v`; none if it is poison, or not of this tape, which is then an error in the call of `op`.
+    /// The value of `v`; none if it is poison or not on this tape, which is then an error in the call of `op`.
     pub(super) fn own(
         &self,
         op: &str,

@@ -1,4 +1,4 @@
-//! States: delays that are declared before it is known what they delay.
+//! States: delays that are declared before their operand is known.
 //!
 //! Invariant: until [`Recorder::next`] closes it, a state's delay has itself as its first operand; a finished tape has
 //! no such delay.
@@ -21,7 +21,7 @@ use crate::ty::{Domain, Shape, Type};
 pub(super) struct States {
     list: Vec<DeclaredState>,
     names: HashSet<Arc<str>>,
-    /// Position of the state that a delay is.
+    /// Position of the state that a delay implements.
     of: HashMap<Value, usize>,
 }
 
@@ -35,7 +35,7 @@ struct DeclaredState {
 }
 
 impl States {
-    /// Values have got other places in the tape.
+    /// Updates the states after values have moved within the tape.
     pub(super) fn moved(&mut self, place: impl Fn(Value) -> Value) {
         self.list.iter_mut().for_each(|s| s.delay = place(s.delay));
         self.of = self.of.drain().map(|(v, i)| (place(v), i)).collect();
@@ -43,9 +43,9 @@ impl States {
 }
 
 impl Recorder {
-    /// Declares a state: a value as it was `d` steps earlier (later for d < 0). Without `init` its first |d| slots are an
-    /// input of the same name, zeros unless given; with `init` (of domain `once` or `row`) they are that value.
-    /// [`Recorder::next`] says what it becomes.
+    /// Declares a state: a value as it was `d` steps earlier (later for d < 0). Without `init` its first |d| slots are
+    /// an input of the same name, zeros unless given; with `init` (of domain `once` or `row`) they are that value.
+    /// [`Recorder::next`] sets its next value.
     #[track_caller]
     pub fn state<'t>(&'t self, name: &str, shape: Shape, d: i32, init: Option<Var<'t>>) -> Var<'t> {
         let at = Location::caller();
@@ -62,7 +62,7 @@ impl Recorder {
         self.var(state)
     }
 
-    /// Says what a state becomes, and returns that value, usable at once.
+    /// Sets a state's next value, and returns that value, usable at once.
     #[track_caller]
     pub fn next<'t>(&'t self, state: Var<'t>, next: Var<'t>) -> Var<'t> {
         let at = Location::caller();
@@ -75,7 +75,7 @@ impl Recorder {
 }
 
 impl Recording {
-    /// Records the delay of a new state that begins with `init`; `edge` is what it would be at most.
+    /// Records the delay of a new state with initial value `init`; `edge` is the largest domain of that value.
     fn open(
         &mut self,
         name: &str,
@@ -157,7 +157,7 @@ impl Recording {
         Some(next)
     }
 
-    /// Records that a value (the `which` one of a state) is not of the type that was expected, but of the one found.
+    /// Records a type mismatch of a value (the `which` one of a state): the type expected and the type found.
     fn misfit(
         &mut self,
         name: &str,
@@ -178,7 +178,7 @@ impl Recording {
         None
     }
 
-    /// Every state has a next value.
+    /// Checks that every state has a next value.
     pub(super) fn check_states(&self) -> Result<(), TapeError> {
         match self.states.list.iter().find(|s| !s.closed) {
             None => Ok(()),
@@ -189,7 +189,7 @@ impl Recording {
         }
     }
 
-    /// Hands out what the states end with.
+    /// Outputs the final values of the states.
     pub(super) fn final_values(&mut self, at: &'static Location<'static>) {
         for s in std::mem::take(&mut self.states.list) {
             let node = self.nodes[s.delay.index()].clone();
