@@ -250,6 +250,24 @@ impl Builder {
         }
     }
 
+    /// The parameter of this name, if one has been declared: to weigh a layer's matrix in the loss, or to use one matrix twice.
+    ///
+    /// ```
+    /// use retrograd::Cell;
+    ///
+    /// let cell = Cell::define("penalised", |c| {
+    ///     let x = c.input("x", 3);
+    ///     let y = c.dense("y", 3, [x]);
+    ///     let weights = c.parameter("y.x").expect("the layer has made it");
+    ///     c.loss((y - x).square().mean() + 1e-4 * weights.square().sum());
+    ///     c.output("y", y);
+    /// })?;
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    pub fn parameter(&self, name: &str) -> Option<Var<'_>> {
+        self.tape.parameter(name)
+    }
+
     #[track_caller]
     fn check_init(&self, name: &str, shape: Shape, init: Init) {
         if let Some(needs) = init.unmet_need(shape) {

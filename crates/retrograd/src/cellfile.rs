@@ -200,13 +200,17 @@ impl RecordTarget for Builder {
     fn apply<'t>(&'t self, op: Op, operands: &[Var<'t>]) -> Var<'t> {
         Builder::apply(self, op, operands)
     }
-    fn dense<'t>(&'t self, name: &str, n: usize, operands: &[Var<'t>], bias: bool) -> Var<'t> {
-        let operands = operands.iter().copied();
-        if bias {
-            Builder::dense(self, name, n, operands)
-        } else {
-            self.dense_no_bias(name, n, operands)
-        }
+    fn parameter(&self, name: &str) -> Option<Var<'_>> {
+        Builder::parameter(self, name)
+    }
+    fn dense<'t>(
+        &'t self,
+        name: &str,
+        n: usize,
+        operands: &[(&str, Var<'t>)],
+        bias: bool,
+    ) -> Var<'t> {
+        self.affine(name, n, operands, bias)
     }
     fn embedding<'t>(&'t self, name: &str, rows: usize, n: usize, index: Var<'t>) -> Var<'t> {
         Builder::embedding(self, name, rows, n, index)

@@ -16,7 +16,7 @@ impl Builder {
         n: usize,
         operands: impl IntoIterator<Item = Var<'t>>,
     ) -> Var<'t> {
-        self.affine(name, n, operands.into_iter().collect(), true)
+        self.affine_of(name, n, operands, true)
     }
 
     /// The sum of one matrix product per operand: `[n]`. The matrix of an operand `[k]` is a parameter `[n, k]` called
@@ -33,19 +33,43 @@ impl Builder {
         n: usize,
         operands: impl IntoIterator<Item = Var<'t>>,
     ) -> Var<'t> {
-        self.affine(name, n, operands.into_iter().collect(), false)
+        self.affine_of(name, n, operands, false)
     }
 
+    /// [`affine`](Self::affine) of operands that name their matrices.
     #[track_caller]
-    fn affine<'t>(
+    fn affine_of<'t>(
         &'t self,
         name: &str,
         n: usize,
-        operands: Vec<Var<'t>>,
-        with_bias: bool,
+        operands: impl IntoIterator<Item = Var<'t>>,
+        bias: bool,
+    ) -> Var<'t> {
+        let mut taken = vec!["bias".to_owned()];
+        let mut named = Vec::new();
+        for (i, v) in operands.into_iter().enumerate() {
+            let mut own = self.operand_name(v).unwrap_or_else(|| i.to_string());
+            if taken.contains(&own) {
+                own = format!("{own}_{i}");
+            }
+            taken.push(own.clone());
+            named.push((own, v));
+        }
+        let named: Vec<(&str, Var<'t>)> = named.iter().map(|(own, v)| (own.as_str(), *v)).collect();
+        self.affine(name, n, &named, bias)
+    }
+
+    /// The sum of one product per operand, whose matrix is called `<name>.<operand>`, and perhaps of a bias.
+    #[track_caller]
+    pub(crate) fn affine<'t>(
+        &'t self,
+        name: &str,
+        n: usize,
+        operands: &[(&str, Var<'t>)],
+        bias: bool,
     ) -> Var<'t> {
         let mut widths = Vec::with_capacity(operands.len());
-        for v in &operands {
+        for (_, v) in operands {
             match v.shape() {
                 Some(shape) => widths.push(shape.len()),
                 None => return *v,
@@ -53,17 +77,9 @@ impl Builder {
         }
         let fan_in = widths.iter().sum::<usize>().max(1);
         let init = Init::Uniform(1.0 / (fan_in as f64).sqrt());
-        let mut taken = vec!["bias".to_owned()];
         let mut total = None;
-        for (i, (v, width)) in operands.into_iter().zip(widths).enumerate() {
-            let own = self.operand_name(v).unwrap_or_else(|| i.to_string());
-            let operand = if taken.contains(&own) {
-                format!("{own}_{i}")
-            } else {
-                own
-            };
+        for (&(operand, v), width) in operands.iter().zip(widths) {
             let weight = self.param_init(&format!("{name}.{operand}"), (n, width), init);
-            taken.push(operand);
             let column = match v.shape() {
                 Some(Shape::Scalar) => v.reshape(Shape::Vector(1)),
                 _ => v,
@@ -74,7 +90,7 @@ impl Builder {
                 Some(sum) => sum + product,
             });
         }
-        let sum = if with_bias {
+        let sum = if bias {
             let bias = self.param_init(&format!("{name}.bias"), n, init);
             match total {
                 None => return bias,

@@ -13,7 +13,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use rustc_hash::FxHashSet as HashSet;
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use smallvec::smallvec;
 
 use crate::algebra::{Algebra, Value};
@@ -42,8 +42,9 @@ pub enum LossReduction {
 struct Recording {
     nodes: Vec<Node>,
     inputs: Vec<Input>,
-    /// Names of the inputs, and those of the outputs.
-    names: [HashSet<Arc<str>>; 2],
+    /// Each input's number, by its name.
+    input_names: HashMap<Arc<str>, usize>,
+    output_names: HashSet<Arc<str>>,
     outputs: Vec<Output>,
     states: States,
     loss: Option<Value>,
@@ -78,7 +79,7 @@ impl Recording {
         ty: Type,
         at: &'static Location<'static>,
     ) -> Option<Value> {
-        if self.names[0].contains(name) {
+        if self.input_names.contains_key(name) {
             self.fail(TapeError::NameTaken {
                 kind: "an input",
                 name: name.into(),
@@ -92,7 +93,7 @@ impl Recording {
         let id = self.inputs.len();
         let op = Op::Input { id, ty };
         let value = self.push(op, smallvec![], ty, Some(name.clone()), at);
-        self.names[0].insert(name.clone());
+        self.input_names.insert(name.clone(), id);
         self.inputs.push(Input {
             name,
             role,
@@ -299,6 +300,15 @@ impl Recorder {
         self.input(name, InputRole::Param, shape)
     }
 
+    /// The parameter of this name, if one has been declared.
+    pub fn parameter(&self, name: &str) -> Option<Var<'_>> {
+        let inner = self.inner.borrow();
+        let input = &inner.inputs[*inner.input_names.get(name)?];
+        let value = (input.role == InputRole::Param).then_some(input.value)?;
+        drop(inner);
+        Some(self.var(Some(value)))
+    }
+
     /// A number that never changes.
     #[track_caller]
     pub fn constant(&self, value: f64, shape: Shape) -> Var<'_> {
@@ -349,7 +359,7 @@ impl Recorder {
         };
         let mut inner = self.inner.borrow_mut();
         let name: Arc<str> = name.into();
-        if !inner.names[1].insert(name.clone()) {
+        if !inner.output_names.insert(name.clone()) {
             inner.fail(TapeError::NameTaken {
                 kind: "an output",
                 name: name.to_string(),

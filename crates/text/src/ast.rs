@@ -1,11 +1,8 @@
-//! A cell file's contents, as a tree with source places.
-
-use std::sync::Arc;
+//! A cell file's lines and expressions, as a tree with source places. Whole files are in `library.rs`.
 
 use retrograd_tape::InputRole;
 
-use crate::error::TextError;
-use crate::source::{Source, Span};
+use crate::source::Span;
 
 /// A name and its place.
 #[derive(Clone, Debug)]
@@ -13,79 +10,6 @@ pub(crate) struct Name {
     /// The name, with its primes.
     pub(crate) text: String,
     pub(crate) span: Span,
-}
-
-/// A cell file.
-#[derive(Clone, Debug)]
-pub struct CellFile {
-    pub(crate) source: Arc<Source>,
-    pub(crate) name: Name,
-    /// Symbolic dimensions and their values, which may refer to earlier ones.
-    pub(crate) dims: Vec<(Name, Expr)>,
-    /// The inputs and states of the head, then the lines.
-    pub(crate) statements: Vec<Statement>,
-}
-
-impl CellFile {
-    /// The cell's name.
-    pub fn name(&self) -> &str {
-        &self.name.text
-    }
-
-    /// The names of its symbolic dimensions.
-    pub fn dimensions(&self) -> impl Iterator<Item = &str> {
-        self.dims.iter().map(|(name, _)| name.text.as_str())
-    }
-
-    /// The value that the cell's `where` gives a dimension, if it is a number.
-    pub fn default_of(&self, dimension: &str) -> Option<usize> {
-        let (_, value) = self.dims.iter().find(|(n, _)| n.text == dimension)?;
-        match value.kind {
-            ExprKind::Number(x) if x >= 1.0 && x.fract() == 0.0 => Some(x as usize),
-            _ => None,
-        }
-    }
-
-    /// Its inputs in textual order: role, name, and the symbolic dimension if that alone is its shape, as in `x[I]`.
-    pub fn inputs(&self) -> impl Iterator<Item = (InputRole, &str, Option<&str>)> {
-        self.statements.iter().filter_map(|s| match s {
-            Statement::Input {
-                role, name, shape, ..
-            } => {
-                let dimension = match &shape[..] {
-                    [one] => self.symbol(one),
-                    _ => None,
-                };
-                Some((*role, name.text.as_str(), dimension))
-            }
-            _ => None,
-        })
-    }
-
-    fn symbol<'e>(&self, e: &'e Expr) -> Option<&'e str> {
-        let ExprKind::Name(name) = &e.kind else {
-            return None;
-        };
-        let known = self.dims.iter().any(|(dim, _)| dim.text == *name);
-        known.then_some(name)
-    }
-
-    /// A mistake about one of its inputs or outputs, or, without a name, about the cell.
-    pub fn mistake(&self, name: Option<&str>, message: String, expected: String) -> TextError {
-        let found = self.statements.iter().find_map(|s| match s {
-            Statement::Input { name: n, .. } | Statement::Output { name: n, .. } => {
-                (Some(n.text.as_str()) == name).then_some(n.span)
-            }
-            _ => None,
-        });
-        let at = found.unwrap_or(self.name.span);
-        TextError::new(&self.source, at, message, expected)
-    }
-
-    /// The text and its name.
-    pub fn source(&self) -> &Arc<Source> {
-        &self.source
-    }
 }
 
 /// A line of a cell file.
@@ -114,13 +38,89 @@ pub(crate) enum Statement {
         name: Name,
         value: Expr,
     },
+    /// `layer f = dense[H]`: a layer that is applied by its name, each time with the same parameters.
+    Layer {
+        name: Name,
+        call: Call,
+    },
+    /// `for k in 0..L carrying y = x { … }`
+    For(Repetition),
     Output {
         name: Name,
         value: Expr,
     },
     Loss(Expr),
     Weight(Expr),
-    SumLoss,
+    SumLoss(Span),
+}
+
+impl Statement {
+    /// A place of the statement.
+    pub(crate) fn span(&self) -> Span {
+        match self {
+            Statement::Input { name, .. }
+            | Statement::Param { name, .. }
+            | Statement::State(StateDeclaration { name, .. })
+            | Statement::Init { name, .. }
+            | Statement::Assign { name, .. }
+            | Statement::Layer { name, .. }
+            | Statement::For(Repetition { index: name, .. })
+            | Statement::Output { name, .. } => name.span,
+            Statement::Loss(e) | Statement::Weight(e) => e.span,
+            Statement::SumLoss(at) => *at,
+        }
+    }
+
+    /// The names that the statement defines for the lines below it.
+    pub(crate) fn defines(&self) -> impl Iterator<Item = &Name> {
+        let (one, more): (Option<&Name>, &[(Name, Expr)]) = match self {
+            Statement::Input { name, .. }
+            | Statement::Param { name, .. }
+            | Statement::Assign { name, .. }
+            | Statement::Layer { name, .. }
+            | Statement::State(StateDeclaration { name, .. }) => (Some(name), &[]),
+            Statement::For(repetition) => (None, &repetition.carried),
+            Statement::Init { .. }
+            | Statement::Output { .. }
+            | Statement::Loss(_)
+            | Statement::Weight(_)
+            | Statement::SumLoss(_) => (None, &[]),
+        };
+        one.into_iter().chain(more.iter().map(|(name, _)| name))
+    }
+
+    /// Adds all names that the statement uses.
+    pub(crate) fn names<'s>(&'s self, out: &mut Vec<&'s str>) {
+        match self {
+            Statement::Input { .. } | Statement::Param { .. } | Statement::SumLoss(_) => {}
+            Statement::Init { name, .. } => out.push(&name.text),
+            Statement::State(s) => {
+                if let InitialValue::Value(e) = &s.init {
+                    e.names(out);
+                }
+            }
+            Statement::Assign { value, .. }
+            | Statement::Output { value, .. }
+            | Statement::Loss(value)
+            | Statement::Weight(value) => value.names(out),
+            Statement::Layer { call, .. } => call.names(out),
+            Statement::For(repetition) => {
+                repetition.carried.iter().for_each(|(_, e)| e.names(out));
+                repetition.body.iter().for_each(|s| s.names(out));
+            }
+        }
+    }
+}
+
+/// Lines that are repeated with an index, and the values that each round hands to the next.
+#[derive(Clone, Debug)]
+pub(crate) struct Repetition {
+    pub(crate) index: Name,
+    pub(crate) from: Expr,
+    /// The end, which is excluded.
+    pub(crate) to: Expr,
+    pub(crate) carried: Vec<(Name, Expr)>,
+    pub(crate) body: Vec<Statement>,
 }
 
 /// `h[64] delay 2 init learned`
@@ -163,6 +163,8 @@ pub(crate) enum ExprKind {
     Neg(Box<Expr>),
     Infix(Infix, Box<Expr>, Box<Expr>),
     Call(Call),
+    /// `x[0]`, `M[1..3, 0]`
+    Part(Box<Expr>, Vec<Selection>),
     /// `[4, 2]`
     Shape(Vec<Expr>),
     /// `2..5`
@@ -180,10 +182,20 @@ impl Expr {
                 a.names(out);
                 b.names(out);
             }
-            ExprKind::Call(c) => c.args.iter().for_each(|a| a.value.names(out)),
+            ExprKind::Call(c) => c.names(out),
+            ExprKind::Part(a, _) => a.names(out),
             ExprKind::Shape(sizes) => sizes.iter().for_each(|e| e.names(out)),
         }
     }
+}
+
+/// What is selected along one axis.
+#[derive(Clone, Debug)]
+pub(crate) enum Selection {
+    /// `2`: one index; the axis is dropped.
+    One(Expr),
+    /// `1..3`, `1..`, `..3` or `..`.
+    Range(Option<Expr>, Option<Expr>),
 }
 
 /// An infix operator.
@@ -194,6 +206,7 @@ pub(crate) enum Infix {
     Mul,
     Div,
     MatMul,
+    Pow,
     Lt,
     Le,
     Gt,
@@ -202,12 +215,13 @@ pub(crate) enum Infix {
 }
 
 impl Infix {
-    pub(crate) const ALL: [(&'static str, Infix); 10] = [
+    pub(crate) const ALL: [(&'static str, Infix); 11] = [
         ("+", Infix::Add),
         ("-", Infix::Sub),
         ("*", Infix::Mul),
         ("/", Infix::Div),
         ("@", Infix::MatMul),
+        ("^", Infix::Pow),
         ("<", Infix::Lt),
         ("<=", Infix::Le),
         (">", Infix::Gt),
@@ -228,6 +242,14 @@ pub(crate) struct Call {
     /// The contents of the brackets.
     pub(crate) sizes: Option<Vec<Expr>>,
     pub(crate) args: Vec<Arg>,
+}
+
+impl Call {
+    /// Adds all names in the operands, and the function's own, which may be a layer's.
+    pub(crate) fn names<'e>(&'e self, out: &mut Vec<&'e str>) {
+        out.push(&self.function.text);
+        self.args.iter().for_each(|a| a.value.names(out));
+    }
 }
 
 #[derive(Clone, Debug)]

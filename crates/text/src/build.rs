@@ -5,19 +5,21 @@ use std::sync::Arc;
 
 use retrograd_tape::{Op, Recorder, Shape, Tape, Var};
 
-use crate::ast::CellFile;
+use crate::ast::Name;
 use crate::error::TextError;
+use crate::library::CellFile;
 use crate::lower::lower;
 use crate::parse::parse_cell;
 use crate::sizes::{Form, Size, SizeSolver};
 use crate::source::{Source, Span};
-use crate::target::{Initial, RecordTarget};
-use crate::typed::{Action, Beginning, Typed, TypedKind};
+use crate::target::{Initial, RecordTarget, as_vector};
+use crate::typed::{Action, Beginning, LayerUse, Typed, TypedKind, ValueId};
 
 /// Places of a recorded cell's parts in its file, for mistakes that only appear when the recording is finished.
 #[derive(Debug)]
 pub struct SourceMap {
-    source: Arc<Source>,
+    /// The cell's file, and those that it uses.
+    sources: Vec<Arc<Source>>,
     /// The cell's name, in its head.
     head: Span,
     names: HashMap<String, Span>,
@@ -39,7 +41,9 @@ impl SourceMap {
             places.truncate(1);
         }
         let at = places.first().copied().unwrap_or(self.head);
-        let error = TextError::new(&self.source, at, message.to_owned(), "here".into());
+        let source = &self.sources[at.file as usize];
+        let error = TextError::new(source, at, message.to_owned(), "here".into());
+        let error = error.among(&self.sources);
         (places.iter().skip(1)).fold(error, |error, &also| error.and(also, "and here".into()))
     }
 }
@@ -73,33 +77,21 @@ pub fn record<T: RecordTarget>(
     let mut build = Build {
         target,
         sizes: &lowered.sizes,
-        values: HashMap::new(),
+        values: vec![None; lowered.values],
+        parameters: HashMap::new(),
         places: SourceMap {
-            source: file.source.clone(),
-            head: file.name.span,
+            sources: file.library.sources().cloned().collect(),
+            head: file.main().name.span,
             names: HashMap::new(),
             poisoned: None,
         },
-        mislabelled: None,
-        becomes: (lowered.actions.iter())
-            .filter_map(|action| match action {
-                Action::Next { name, value, .. } => match &value.kind {
-                    TypedKind::Value(alias) => Some((alias.as_str(), name.text.as_str())),
-                    _ => None,
-                },
-                _ => None,
-            })
-            .collect(),
     };
     for action in &lowered.actions {
         if build.action(action).is_none() {
             break;
         }
     }
-    match build.mislabelled {
-        Some(e) => Err(e),
-        None => Ok(build.places),
-    }
+    Ok(build.places)
 }
 
 /// Reads a cell file and records it on a bare tape.
@@ -118,11 +110,10 @@ pub fn read_tape(name: &str, text: &str, overrides: &[(&str, usize)]) -> Result<
 struct Build<'t, 'l, T> {
     target: &'t T,
     sizes: &'l SizeSolver,
-    values: HashMap<String, Var<'t>>,
+    values: Vec<Option<Var<'t>>>,
+    /// Parameters that were looked up.
+    parameters: HashMap<String, Var<'t>>,
     places: SourceMap,
-    mislabelled: Option<TextError>,
-    /// The state whose next value a name stands for, as in `h' = hidden`.
-    becomes: HashMap<&'l str, &'l str>,
 }
 
 impl<'t, T: RecordTarget> Build<'t, '_, T> {
@@ -150,19 +141,35 @@ impl<'t, T: RecordTarget> Build<'t, '_, T> {
     fn action(&mut self, action: &Action) -> Option<()> {
         let target = self.target;
         match action {
-            Action::Input { role, name, form } => {
+            Action::Input {
+                id,
+                role,
+                name,
+                form,
+            } => {
                 let v = target.input(&name.text, *role, self.shape(*form));
-                self.bind(&name.text, v, name.span)?;
+                self.bind(*id, name, v)?;
             }
-            Action::Mask { name, form, keep } => {
+            Action::Mask {
+                id,
+                name,
+                form,
+                keep,
+            } => {
                 let v = target.mask(&name.text, self.shape(*form), *keep);
-                self.bind(&name.text, v, name.span)?;
+                self.bind(*id, name, v)?;
             }
-            Action::Param { name, form, start } => {
+            Action::Param {
+                id,
+                name,
+                form,
+                start,
+            } => {
                 let v = target.param(&name.text, self.shape(*form), *start);
-                self.bind(&name.text, v, name.span)?;
+                self.bind(*id, name, v)?;
             }
             Action::State {
+                id,
                 name,
                 form,
                 delay,
@@ -174,22 +181,29 @@ impl<'t, T: RecordTarget> Build<'t, '_, T> {
                     Beginning::Value(v) => Initial::Value(self.value(v)?),
                 };
                 let v = target.state(&name.text, self.shape(*form), *delay, init);
-                self.bind(&name.text, v, name.span)?;
+                self.bind(*id, name, v)?;
             }
             Action::Init { name, start } => {
                 self.places.names.insert(name.text.clone(), name.span);
                 target.init(&name.text, *start);
             }
-            Action::Define { name, value } => {
-                // The next value of a state is named after the state, as `next` would name it.
-                let own = self.becomes.get(name.text.as_str()).copied();
-                let v = self.value(value)?.named(own.unwrap_or(&name.text));
-                self.bind(&name.text, v, name.span)?;
-            }
-            Action::Next { state, name, value } => {
+            Action::Define { id, name, value } => {
                 let v = self.value(value)?;
-                let v = target.next(self.values[state], v);
-                self.bind(&name.text, v, value.span)?;
+                match name {
+                    Some(name) => self.bind(*id, name, v.named(&name.text))?,
+                    None => self.values[id.0] = Some(self.made(v, value.span)?),
+                }
+            }
+            Action::Next {
+                id,
+                state,
+                name,
+                value,
+            } => {
+                let v = self.value(value)?;
+                let v = target.next(self.at(*state)?, v);
+                self.places.names.insert(name.text.clone(), value.span);
+                self.values[id.0] = Some(self.made(v, value.span)?);
             }
             Action::Output { name, value } => {
                 let v = self.value(value)?;
@@ -203,11 +217,50 @@ impl<'t, T: RecordTarget> Build<'t, '_, T> {
         Some(())
     }
 
-    fn bind(&mut self, name: &str, v: Var<'t>, at: Span) -> Option<()> {
-        self.places.names.insert(name.to_owned(), at);
-        let v = self.made(v, at)?;
-        self.values.insert(name.to_owned(), v);
+    fn bind(&mut self, id: ValueId, name: &Name, v: Var<'t>) -> Option<()> {
+        self.places.names.insert(name.text.clone(), name.span);
+        self.values[id.0] = Some(self.made(v, name.span)?);
         Some(())
+    }
+
+    /// The value under a number, which an earlier action recorded.
+    fn at(&self, id: ValueId) -> Option<Var<'t>> {
+        self.values[id.0]
+    }
+
+    /// A parameter that an earlier action or layer made.
+    fn parameter(&mut self, name: &str) -> Option<Var<'t>> {
+        if let Some(&v) = self.parameters.get(name) {
+            return Some(v);
+        }
+        let v = self.target.parameter(name)?;
+        self.parameters.insert(name.to_owned(), v);
+        Some(v)
+    }
+
+    /// A dense layer of parameters that an earlier one made.
+    fn dense_again(
+        &mut self,
+        layer: &LayerUse,
+        size: Size,
+        operands: &[(&str, Var<'t>)],
+        bias: bool,
+    ) -> Option<Var<'t>> {
+        let mut sum: Option<Var<'t>> = None;
+        for (own, x) in operands {
+            let weight = self.parameter(&format!("{}.{own}", layer.name))?;
+            let product = weight.matvec(as_vector(*x));
+            sum = Some(sum.map_or(product, |sum| sum + product));
+        }
+        let bias = match bias {
+            true => Some(self.parameter(&format!("{}.bias", layer.name))?),
+            false => None,
+        };
+        match (sum, bias) {
+            (Some(sum), Some(bias)) => Some(sum + bias),
+            (Some(v), None) | (None, Some(v)) => Some(v),
+            (None, None) => Some(self.target.constant(0.0, Shape::Vector(self.size(size)))),
+        }
     }
 
     fn all(&mut self, xs: &[Typed]) -> Option<Vec<Var<'t>>> {
@@ -218,7 +271,8 @@ impl<'t, T: RecordTarget> Build<'t, '_, T> {
         let target = self.target;
         let v = match &e.kind {
             TypedKind::Constant(x) => target.constant(*x, Shape::Scalar),
-            TypedKind::Value(name) => self.values[name],
+            TypedKind::Value(id) => self.at(*id)?,
+            TypedKind::Parameter(name) => self.parameter(name)?,
             TypedKind::Map(map, xs) => {
                 let mut operands = self.all(xs)?;
                 if e.form != Form::Scalar {
@@ -253,40 +307,31 @@ impl<'t, T: RecordTarget> Build<'t, '_, T> {
                 }
             }
             TypedKind::Dense {
-                name,
+                layer,
                 size,
                 operands,
                 bias,
             } => {
                 let mut xs = Vec::new();
-                for (label, x) in operands {
-                    let v = self.value(x)?;
-                    let own = match label {
-                        Some(label) => v.named(&label.text).name(),
-                        None => None,
-                    };
-                    if let (Some(label), Some(own)) = (label, own)
-                        && *own != *label.text
-                    {
-                        let message = format!("this value already is called `{own}`");
-                        let expected = "expected a value without a name of its own".to_owned();
-                        let source = &self.places.source;
-                        let error = TextError::new(source, label.span, message, expected);
-                        self.mislabelled = Some(error);
-                        return None;
-                    }
-                    xs.push(v);
+                for (own, x) in operands {
+                    xs.push((own.as_str(), self.value(x)?));
                 }
-                target.dense(name, self.size(*size), &xs, *bias)
+                match layer.again {
+                    true => self.dense_again(layer, *size, &xs, *bias)?,
+                    false => target.dense(&layer.name, self.size(*size), &xs, *bias),
+                }
             }
             TypedKind::Embedding {
-                name,
+                layer,
                 rows,
                 size,
                 index,
             } => {
                 let index = self.value(index)?;
-                target.embedding(name, *rows, self.size(*size), index)
+                match layer.again {
+                    true => self.parameter(&layer.name)?.gather(index),
+                    false => target.embedding(&layer.name, *rows, self.size(*size), index),
+                }
             }
         };
         self.made(v, e.span)

@@ -35,25 +35,25 @@ impl<'c> Args<'c> {
     }
 }
 
-impl Lower<'_> {
+impl<'f> Lower<'f> {
     /// Resolves a call.
     pub(crate) fn call(&mut self, call: &Call, span: Span) -> Result<Typed, TextError> {
         let name = call.function.text.as_str();
-        let layer = match name {
-            "dense" => return self.dense(call, span, true),
-            "dense_no_bias" => return self.dense(call, span, false),
-            "embedding" => true,
-            _ => false,
-        };
-        if let (Some(_), false) = (&call.sizes, layer) {
+        if let Some(value) = self.call_defined(call, span)? {
+            return Ok(value);
+        }
+        match name {
+            "dense" => return self.dense(call, span, true, None),
+            "dense_no_bias" => return self.dense(call, span, false, None),
+            "embedding" => return self.embedding(call, span, None),
+            _ => {}
+        }
+        if call.sizes.is_some() {
             let message = format!("`{name}` takes no size in brackets");
-            let error = self.error(call.function.span, message, "expected its operands in ( )");
-            let part = format!("a part of a value is `slice({name}, 0..4)`");
-            return Err(error.help(part));
+            return Err(self.error(call.function.span, message, "expected its operands in ( )"));
         }
         let args = self.args(call, span)?;
         let kind: fn(Box<Typed>) -> TypedKind = match name {
-            "embedding" => return self.embedding(call, &args),
             "layer_norm" => {
                 let eps = match args.attribute("eps") {
                     Some(e) => self.number(e)?,
@@ -162,7 +162,10 @@ impl Lower<'_> {
         let error = self.error(function.span, message, "expected a function");
         let ops = Op::each().filter(|op| op.arity() != Some(0));
         let ops = ops.map(|op| op.name());
-        match nearest(&function.text, ops.chain(COMPOSITE)) {
+        let layers = self.frame().layers.keys().map(String::as_str);
+        let defined = self.library.names(self.frame().routine.file());
+        let known = ops.chain(COMPOSITE).chain(layers).chain(defined);
+        match nearest(&function.text, known) {
             Some(near) => error.help(format!("did you mean `{near}`?")),
             None => error,
         }
@@ -180,10 +183,11 @@ impl Lower<'_> {
     }
 
     /// Separates operands from attributes, given the attributes that the function has.
-    fn args<'c>(&self, call: &'c Call, span: Span) -> Result<Args<'c>, TextError> {
+    pub(crate) fn args<'c>(&self, call: &'c Call, span: Span) -> Result<Args<'c>, TextError> {
         let function = &call.function;
         let known: &[&str] = match function.text.as_str() {
             "layer_norm" => &["eps"],
+            "embedding" => &["name"],
             "concat" | "slice" => &["axis"],
             "outer" | "spread" | "sum_to" => &["to"],
             "scatter" => &["rows", "to"],

@@ -12,7 +12,8 @@ pub struct TextError(Box<Content>);
 
 #[derive(Clone, Debug)]
 struct Content {
-    source: Arc<Source>,
+    /// The texts in which the places are; the first has the mistake.
+    sources: Vec<Arc<Source>>,
     message: String,
     /// The first is the place of the mistake.
     labels: Vec<(Span, String)>,
@@ -24,7 +25,7 @@ impl TextError {
     /// A mistake, its place and the label under it.
     pub fn new(source: &Arc<Source>, at: Span, message: String, label: String) -> TextError {
         TextError(Box::new(Content {
-            source: source.clone(),
+            sources: vec![source.clone()],
             message,
             labels: vec![(at, label)],
             help: None,
@@ -35,6 +36,16 @@ impl TextError {
     /// Points at another place, too.
     pub fn and(mut self, at: Span, label: String) -> TextError {
         self.0.labels.push((at, label));
+        self
+    }
+
+    /// The same mistake, whose places are in any of these texts.
+    pub(crate) fn among(mut self, sources: &[Arc<Source>]) -> TextError {
+        for source in sources {
+            if self.0.sources.iter().all(|s| s.file != source.file) {
+                self.0.sources.push(source.clone());
+            }
+        }
         self
     }
 
@@ -57,7 +68,7 @@ impl TextError {
 
     /// Line and column of the place, counted from 1, in characters.
     pub fn position(&self) -> (usize, usize) {
-        render::position(&self.0.source.text, self.0.labels[0].0.start)
+        render::position(&self.0.sources[0].text, self.0.labels[0].0.start)
     }
 }
 
@@ -66,13 +77,13 @@ impl TextError {
 impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Content {
-            source,
+            sources,
             message,
             labels,
             help,
             ..
         } = &*self.0;
-        f.write_str(&render::report(source, message, labels, help.as_deref()))
+        f.write_str(&render::report(sources, message, labels, help.as_deref()))
     }
 }
 

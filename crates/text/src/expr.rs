@@ -1,6 +1,6 @@
 //! The expression grammar.
 
-use crate::ast::{Arg, Call, Expr, ExprKind, Infix, LabelKind, Name};
+use crate::ast::{Arg, Call, Expr, ExprKind, Infix, LabelKind, Name, Selection};
 use crate::error::TextError;
 use crate::lexer::Token;
 use crate::parse::Parser;
@@ -9,13 +9,14 @@ use crate::source::Span;
 /// The greatest depth of an expression: all later stages recurse over it.
 const DEEPEST: usize = 200;
 
-/// An operator's precedence; a greater number binds tighter. Unary minus is between `*` and `@`.
+/// An operator's precedence; a greater number binds tighter. Unary minus is between `*` and `@`, but may begin an exponent.
 fn binding(infix: Infix) -> u8 {
     match infix {
         Infix::Lt | Infix::Le | Infix::Gt | Infix::Ge | Infix::Eq => 1,
         Infix::Add | Infix::Sub => 2,
         Infix::Mul | Infix::Div => 3,
         Infix::MatMul => 5,
+        Infix::Pow => 6,
     }
 }
 const NEGATION: u8 = 4;
@@ -67,8 +68,14 @@ impl Parser {
             }
             self.lexer.next();
             self.lexer.skip_newlines();
-            // `A @ B @ x` is A (B x); the others group from the left.
-            let right = self.infix(tightness - u8::from(infix == Infix::MatMul), level + 1)?;
+            // `A @ B @ x` is A (B x), `x^y^z` is x^(y^z); the others group from the left.
+            let right = match infix {
+                Infix::Pow if self.lexer.peek().0 == Token::Sign("-") => {
+                    self.negation(tightness - 1, level + 1)?
+                }
+                Infix::MatMul | Infix::Pow => self.infix(tightness - 1, level + 1)?,
+                _ => self.infix(tightness, level + 1)?,
+            };
             let (span, depths) = (left.span.to(right.span), [left.depth, right.depth]);
             let kind = ExprKind::Infix(infix, Box::new(left), Box::new(right));
             left = self.made(kind, span, &depths)?;
@@ -88,11 +95,16 @@ impl Parser {
     }
 
     fn unary(&mut self, level: usize) -> Result<Expr, TextError> {
-        let (_, at) = self.lexer.peek();
-        if !self.lexer.take("-") {
-            return self.atom(level);
+        match self.lexer.peek().0 {
+            Token::Sign("-") => self.negation(NEGATION, level),
+            _ => self.atom(level),
         }
-        let inner = self.infix(NEGATION, level + 1)?;
+    }
+
+    /// A minus and its operand, whose operators bind tighter than `than`.
+    fn negation(&mut self, than: u8, level: usize) -> Result<Expr, TextError> {
+        let at = self.lexer.expect("-", "")?;
+        let inner = self.infix(than, level + 1)?;
         let (span, depth) = (at.to(inner.span), inner.depth);
         let kind = match inner.kind {
             ExprKind::Number(x) => ExprKind::Number(-x),
@@ -101,7 +113,33 @@ impl Parser {
         self.made(kind, span, &[depth])
     }
 
+    /// A value without operators, and the parts that are selected from it.
     fn atom(&mut self, level: usize) -> Result<Expr, TextError> {
+        let mut whole = self.plain(level)?;
+        let mut inside = level;
+        while self.lexer.peek().0 == Token::Sign("[") {
+            inside += 1;
+            let selections = self.selections(inside)?;
+            let span = whole.span.to(self.lexer.behind());
+            whole = self.part(whole, selections, span)?;
+        }
+        Ok(whole)
+    }
+
+    fn part(&self, whole: Expr, selections: Vec<Selection>, span: Span) -> Result<Expr, TextError> {
+        let mut depths = vec![whole.depth];
+        for selection in &selections {
+            match selection {
+                Selection::One(e) => depths.push(e.depth),
+                Selection::Range(a, b) => {
+                    depths.extend([a, b].into_iter().flatten().map(|e| e.depth));
+                }
+            }
+        }
+        self.made(ExprKind::Part(Box::new(whole), selections), span, &depths)
+    }
+
+    fn plain(&mut self, level: usize) -> Result<Expr, TextError> {
         let (token, span) = self.lexer.peek();
         match token {
             Token::Number(x) if x.is_infinite() => {
@@ -119,7 +157,8 @@ impl Parser {
             Token::Name => {
                 let name = self.name("a name")?;
                 match self.lexer.peek().0 {
-                    Token::Sign("(" | "[") => self.call(name, level),
+                    Token::Sign("(") => self.call(name, None, level),
+                    Token::Sign("[") => self.bracketed(name, level),
                     _ => self.made(ExprKind::Name(name.text), span, &[]),
                 }
             }
@@ -165,13 +204,79 @@ impl Parser {
         Ok(sizes)
     }
 
-    /// The call of a function whose name has been read.
-    fn call(&mut self, function: Name, level: usize) -> Result<Expr, TextError> {
-        let start = function.span;
+    /// `dense[64](x)`, or a part of a value, `x[0]`, whose name has been read.
+    fn bracketed(&mut self, name: Name, level: usize) -> Result<Expr, TextError> {
+        let selections = self.selections(level)?;
+        if self.lexer.peek().0 == Token::Sign("(") {
+            let sizes = (selections.into_iter())
+                .map(|selection| match selection {
+                    Selection::One(size) => Ok(size),
+                    Selection::Range(..) => Err(TextError::new(
+                        &self.source,
+                        name.span,
+                        format!("`{}` is called with a range as its size", name.text),
+                        "expected sizes, as in dense[64](x)".into(),
+                    )),
+                })
+                .collect::<Result<_, _>>()?;
+            return self.call(name, Some(sizes), level);
+        }
+        let span = name.span.to(self.lexer.behind());
+        let value = self.made(ExprKind::Name(name.text), name.span, &[])?;
+        self.part(value, selections, span)
+    }
+
+    /// `[0]`, `[1..3, ..]`
+    fn selections(&mut self, level: usize) -> Result<Vec<Selection>, TextError> {
+        let open = self.lexer.expect("[", "")?;
+        let mut selections = Vec::new();
+        while !self.lexer.take("]") {
+            let first = match self.lexer.peek().0 {
+                Token::Sign("..") => None,
+                _ => Some(self.infix(0, level + 1)?),
+            };
+            let range = self.lexer.take("..");
+            let ends = matches!(self.lexer.peek().0, Token::Sign("," | "]"));
+            selections.push(match first {
+                Some(one) if !range => Selection::One(one),
+                first if ends => Selection::Range(first, None),
+                first => Selection::Range(first, Some(self.infix(0, level + 1)?)),
+            });
+            if !self.lexer.take(",") {
+                self.close("]", open)?;
+                break;
+            }
+        }
+        Ok(selections)
+    }
+
+    /// A layer, with or without operands.
+    pub(crate) fn layer_call(&mut self, function: Name) -> Result<Expr, TextError> {
         let sizes = match self.lexer.peek().0 {
-            Token::Sign("[") => Some(self.sizes(level)?),
+            Token::Sign("[") => Some(self.sizes(0)?),
             _ => None,
         };
+        if self.lexer.peek().0 == Token::Sign("(") {
+            return self.call(function, sizes, 0);
+        }
+        let span = function.span.to(self.lexer.behind());
+        let args = Vec::new();
+        let kind = ExprKind::Call(Call {
+            function,
+            sizes,
+            args,
+        });
+        self.made(kind, span, &[])
+    }
+
+    /// The call of a function whose name and sizes have been read.
+    fn call(
+        &mut self,
+        function: Name,
+        sizes: Option<Vec<Expr>>,
+        level: usize,
+    ) -> Result<Expr, TextError> {
+        let start = function.span;
         let open = self.lexer.expect("(", "and the operands")?;
         let mut args = Vec::new();
         while !self.lexer.take(")") {

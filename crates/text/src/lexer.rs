@@ -8,10 +8,12 @@ use crate::source::{Source, Span};
 /// A token. Names and numbers are read from the text through their span.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Token {
-    /// A letter or `_`, letters, digits, `_`, dots before a letter, and primes at the end.
+    /// A letter or `_`, letters, digits, `_`, dots before one of these, and primes at the end.
     Name,
-    /// Digits, with a fraction or an exponent.
+    /// Digits, with a fraction or an exponent: `2`, `2.`, `.5`, `1e-3`.
     Number(f64),
+    /// A text in double quotes, on one line.
+    Quoted,
     /// A sign of one or two characters.
     Sign(&'static str),
     /// The end of a line.
@@ -22,12 +24,12 @@ pub(crate) enum Token {
     Stray,
 }
 
-const SIGNS: [&str; 19] = [
-    "..", "<=", ">=", "==", "(", ")", "[", "]", ",", ";", ":", "=", "+", "-", "*", "/", "@", "<",
-    ">",
+const SIGNS: [&str; 22] = [
+    "..", "<=", ">=", "==", "(", ")", "[", "]", "{", "}", ",", ";", ":", "=", "+", "-", "*", "/",
+    "@", "^", "<", ">",
 ];
 
-/// Reads tokens from a text.
+/// Reads tokens from a text. Braces are no brackets here: lines end inside them.
 #[derive(Clone, Debug)]
 pub(crate) struct Lexer {
     pub(crate) source: Arc<Source>,
@@ -60,6 +62,7 @@ impl Lexer {
     /// The end of the last token, as an empty place.
     pub(crate) fn behind(&self) -> Span {
         Span {
+            file: self.source.file,
             start: self.last,
             end: self.last,
         }
@@ -97,8 +100,8 @@ impl Lexer {
         }
         self.at += n;
         self.last = self.at;
-        let end = self.at;
-        (token, Span { start, end })
+        let (file, end) = (self.source.file, self.at);
+        (token, Span { file, start, end })
     }
 
     /// The next token, without consuming it.
@@ -189,11 +192,19 @@ fn token(rest: &str) -> (Token, usize) {
     if first.is_alphabetic() || first == '_' {
         return (Token::Name, name_length(rest));
     }
-    if first.is_ascii_digit() {
+    let fraction = rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
+    if first.is_ascii_digit() || (first == '.' && fraction) {
         let n = number_length(rest.as_bytes());
         return match rest[..n].parse() {
             Ok(x) => (Token::Number(x), n),
             Err(_) => (Token::Stray, n),
+        };
+    }
+    if first == '"' {
+        let inside = &rest[1..];
+        return match inside.find(['"', '\n']) {
+            Some(n) if inside[n..].starts_with('"') => (Token::Quoted, n + 2),
+            _ => (Token::Stray, 1),
         };
     }
     match SIGNS.iter().find(|s| rest.starts_with(**s)) {
@@ -208,7 +219,10 @@ fn name_length(rest: &str) -> usize {
     while let Some(c) = chars.next() {
         let part = c.is_alphanumeric()
             || c == '_'
-            || (c == '.' && chars.peek().is_some_and(|&d| d.is_alphabetic() || d == '_'));
+            || (c == '.'
+                && chars
+                    .peek()
+                    .is_some_and(|&d| d.is_alphanumeric() || d == '_'));
         if !part {
             break;
         }
@@ -223,7 +237,8 @@ fn number_length(rest: &[u8]) -> usize {
         from + rest[from..].iter().take_while(is_digit).count()
     };
     let mut n = digits(0);
-    if rest.get(n) == Some(&b'.') && rest.get(n + 1).is_some_and(u8::is_ascii_digit) {
+    // `1..3` is a range of two numbers.
+    if rest.get(n) == Some(&b'.') && rest.get(n + 1) != Some(&b'.') {
         n = digits(n + 1);
     }
     if matches!(rest.get(n), Some(b'e' | b'E')) {

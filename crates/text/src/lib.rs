@@ -66,25 +66,29 @@
 #![forbid(unsafe_code)]
 
 mod ast;
+mod block;
 mod build;
 mod calls;
 mod error;
 mod expr;
 mod layers;
 mod lexer;
+mod library;
+mod lines;
 mod lower;
 mod numbers;
 mod parse;
 mod render;
+mod routine;
 mod sizes;
 mod source;
 mod target;
 mod typed;
 mod values;
 
-pub use ast::CellFile;
 pub use build::{SourceMap, read_tape, record};
 pub use error::TextError;
-pub use parse::parse_cell;
+pub use library::{CellFile, Found, Wanted};
+pub use parse::{parse_cell, parse_cell_with};
 pub use source::{Source, Span};
 pub use target::{Initial, Initialiser, RecordTarget};

@@ -1,368 +1,339 @@
-//! From a cell file's tree to the list of things to record: resolves names, infers shapes, solves the sizes of dense layers.
+//! From the trees of a cell file, and of what it uses, to the list of things to record: resolves names, infers shapes, solves
+//! the sizes of dense layers, and expands functions, cells that are layers, and repetitions.
+//!
+//! Here is what all of that shares: frames, names, and the limit on the program's size. Lines are in `block.rs`, calls of
+//! functions and cells in `routine.rs`, expressions in `values.rs`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
-use retrograd_tape::InputRole;
-
-use crate::ast::{CellFile, Expr, InitialValue, Name, StateDeclaration, Statement};
-use crate::error::{TextError, nearest};
+use crate::ast::{Call, Name, StateDeclaration};
+use crate::error::TextError;
+use crate::library::{CellFile, Library, Routine};
 use crate::sizes::{Form, Size, SizeSolver};
-use crate::source::Span;
-use crate::target::Initialiser;
-use crate::typed::{Action, Beginning, Typed, TypedKind, spread_out};
+use crate::source::{Source, Span};
+use crate::typed::{Action, ValueId};
+
+/// The most lines and expressions that a program may have once everything is expanded.
+const MOST: usize = 1 << 20;
+
+/// The most places of use that a mistake inside of functions shows.
+const SHOWN: usize = 3;
 
 /// The things to record, with all sizes known.
 #[derive(Debug)]
 pub(crate) struct Lowered {
     pub(crate) actions: Vec<Action>,
+    pub(crate) values: usize,
     pub(crate) sizes: SizeSolver,
 }
 
 pub(crate) struct Lower<'f> {
-    pub(crate) file: &'f CellFile,
-    /// Symbolic dimensions.
-    pub(crate) dims: BTreeMap<&'f str, f64>,
+    pub(crate) library: &'f Library,
     pub(crate) sizes: SizeSolver,
-    pub(crate) scope: BTreeMap<String, (Form, Span)>,
-    states: HashMap<String, (Form, Span)>,
-    outputs: HashMap<String, Span>,
-    /// Names defined somewhere in the file.
-    pub(crate) given: HashSet<&'f str>,
-    /// States whose initial value uses names that come later.
-    pub(crate) waiting: Vec<&'f StateDeclaration>,
-    actions: Vec<Action>,
-    /// The prefix of layer parameters' names in the present equation, and the layer that has taken the prefix.
-    pub(crate) naming: Option<String>,
-    pub(crate) named: Option<Span>,
+    pub(crate) values: Vec<ValueInfo>,
+    /// Values and parameters by their full names, for names such as `l1.h` and `l1.forget.x`.
+    pub(crate) known: HashMap<String, ValueId>,
+    pub(crate) parameters: HashMap<String, Parameter>,
+    /// Layers by the full names that their parameters begin with.
+    pub(crate) layers: HashMap<String, Layer>,
+    /// The cell, and the functions and cells that are being expanded, each called by the one before it.
+    pub(crate) frames: Vec<Frame<'f>>,
+    pub(crate) outputs: HashMap<String, Span>,
+    pub(crate) actions: Vec<Action>,
     /// Sizes that must be known in the end, and their owners.
     pub(crate) wanted: Vec<(Size, Span)>,
+    /// How many applications of shared layers there were.
+    pub(crate) applications: usize,
+    /// What is left of [`MOST`].
+    left: usize,
+}
+
+/// A value that has a number.
+pub(crate) struct ValueInfo {
+    pub(crate) form: Form,
+    /// What it is called in the name of a matrix that it is multiplied with.
+    pub(crate) label: Option<String>,
+}
+
+/// A parameter.
+#[derive(Clone, Debug)]
+pub(crate) struct Parameter {
+    /// Its full name.
+    pub(crate) name: String,
+    pub(crate) form: Form,
+}
+
+/// A layer with parameters.
+pub(crate) struct Layer {
+    pub(crate) at: Span,
+    /// The application of a shared layer that made it, or 0.
+    pub(crate) application: usize,
+    pub(crate) size: Size,
+    /// What each operand is called, and its size.
+    pub(crate) operands: Vec<(String, Size)>,
+}
+
+/// The cell, or a function or cell that is being expanded.
+pub(crate) struct Frame<'f> {
+    pub(crate) routine: &'f Routine,
+    pub(crate) dims: BTreeMap<String, f64>,
+    pub(crate) scope: BTreeMap<String, (ValueId, Span)>,
+    /// What each name in the scope stood for before, in the order in which they were bound.
+    pub(crate) bound: Vec<(String, Option<(ValueId, Span)>)>,
+    pub(crate) states: HashMap<String, Span>,
+    /// Layers to be applied by name.
+    pub(crate) layers: HashMap<String, SharedLayer<'f>>,
+    /// Names defined somewhere in the open blocks.
+    pub(crate) given: HashSet<&'f str>,
+    /// The state whose next value a name stands for, as in `h' = hidden`.
+    pub(crate) becomes: HashMap<&'f str, &'f str>,
+    /// States whose initial value uses names that come later.
+    pub(crate) waiting: Vec<&'f StateDeclaration>,
+    /// Carried names that this round has not given yet.
+    pub(crate) carried: HashSet<&'f str>,
+    /// What the names of its values and states begin with, and those of its parameters; empty for the cell itself.
+    pub(crate) prefix: String,
+    pub(crate) parameters: String,
+    /// What they end with: the rounds of the repetitions that are being expanded, `.0`.
+    pub(crate) suffix: String,
+    /// The application of a shared layer that it is a part of, or 0.
+    pub(crate) application: usize,
+    /// Nothing gives it a name: it may not make parameters.
+    pub(crate) nameless: bool,
+    /// The name that the present equation defines; empty for a function's result.
+    pub(crate) equation: Option<String>,
+    /// Where it is used.
+    pub(crate) call: Option<Span>,
+}
+
+/// `layer f = dense[H]`
+#[derive(Clone)]
+pub(crate) struct SharedLayer<'f> {
+    pub(crate) call: &'f Call,
+    /// What its parameters' names begin with.
+    pub(crate) name: String,
+}
+
+/// Two names, one inside the other.
+pub(crate) fn joined(outer: &str, inner: &str) -> String {
+    match (outer, inner) {
+        ("", name) | (name, "") => name.to_owned(),
+        (outer, inner) => format!("{outer}.{inner}"),
+    }
 }
 
 /// Resolves a cell file, optionally with other values for its symbolic dimensions.
 pub(crate) fn lower(file: &CellFile, overrides: &[(&str, usize)]) -> Result<Lowered, TextError> {
     let mut lower = Lower {
-        file,
-        dims: BTreeMap::new(),
+        library: &file.library,
         sizes: SizeSolver::default(),
-        scope: BTreeMap::new(),
-        states: HashMap::new(),
+        values: Vec::new(),
+        known: HashMap::new(),
+        parameters: HashMap::new(),
+        layers: HashMap::new(),
+        frames: vec![Frame::new(file.main())],
         outputs: HashMap::new(),
-        given: file.statements.iter().filter_map(defines).collect(),
-        waiting: Vec::new(),
         actions: Vec::new(),
-        naming: None,
-        named: None,
         wanted: Vec::new(),
+        applications: 0,
+        left: MOST,
     };
-    lower.dimensions(overrides)?;
-    for statement in &file.statements {
-        lower.statement(statement)?;
-        lower.begin_waiting()?;
+    let given = overrides
+        .iter()
+        .map(|&(name, n)| (name, n as f64))
+        .collect();
+    lower.dimensions(&given)?;
+    if let Some((name, _)) = overrides
+        .iter()
+        .find(|(n, _)| !lower.frame().dims.contains_key(*n))
+    {
+        return Err(lower.no_dimension(file.main().name.span, name));
     }
+    let statements: Vec<_> = file.main().statements.iter().collect();
+    lower.block(&statements)?;
     lower.finish()
 }
 
-/// The name that a statement defines.
-fn defines(s: &Statement) -> Option<&str> {
-    match s {
-        Statement::Input { name, .. }
-        | Statement::Param { name, .. }
-        | Statement::Assign { name, .. }
-        | Statement::State(StateDeclaration { name, .. }) => Some(&name.text),
-        Statement::Init { .. }
-        | Statement::Output { .. }
-        | Statement::Loss(_)
-        | Statement::Weight(_)
-        | Statement::SumLoss => None,
+impl<'f> Frame<'f> {
+    pub(crate) fn new(routine: &'f Routine) -> Frame<'f> {
+        Frame {
+            routine,
+            dims: BTreeMap::new(),
+            scope: BTreeMap::new(),
+            bound: Vec::new(),
+            states: HashMap::new(),
+            layers: HashMap::new(),
+            given: HashSet::new(),
+            becomes: HashMap::new(),
+            waiting: Vec::new(),
+            carried: HashSet::new(),
+            prefix: String::new(),
+            parameters: String::new(),
+            suffix: String::new(),
+            application: 0,
+            nameless: false,
+            equation: None,
+            call: None,
+        }
+    }
+
+    /// A name with the rounds that it belongs to: `l.forget` is `l.0.forget` in the first.
+    fn in_round(&self, name: &str) -> String {
+        let bare = name.trim_end_matches('\'');
+        let (primes, suffix) = (&name[bare.len()..], &self.suffix);
+        match bare.split_once('.') {
+            _ if suffix.is_empty() || name.is_empty() => name.to_owned(),
+            Some((head, rest)) => format!("{head}{suffix}.{rest}{primes}"),
+            None => format!("{bare}{suffix}{primes}"),
+        }
+    }
+
+    /// The full name of a value or state.
+    pub(crate) fn full(&self, name: &str) -> String {
+        joined(&self.prefix, &self.in_round(name))
+    }
+
+    /// The full name of a parameter or layer.
+    pub(crate) fn full_parameter(&self, name: &str) -> String {
+        joined(&self.parameters, &self.in_round(name))
     }
 }
 
 impl<'f> Lower<'f> {
-    pub(crate) fn error(&self, at: Span, message: String, label: &str) -> TextError {
-        TextError::new(&self.file.source, at, message, label.to_owned())
+    pub(crate) fn frame(&self) -> &Frame<'f> {
+        self.frames.last().expect("the cell's frame stays")
     }
 
-    fn dimensions(&mut self, overrides: &[(&str, usize)]) -> Result<(), TextError> {
-        for (name, value) in &self.file.dims {
-            let given = overrides.iter().find(|(n, _)| *n == name.text);
-            let value = match given {
-                Some(&(_, n)) => n as f64,
-                None => self.number(value)?,
+    pub(crate) fn frame_mut(&mut self) -> &mut Frame<'f> {
+        self.frames.last_mut().expect("the cell's frame stays")
+    }
+
+    /// A mistake; inside of functions and cells it shows where they are used, too.
+    pub(crate) fn error(&self, at: Span, message: String, label: &str) -> TextError {
+        let sources: Vec<Arc<Source>> = self.library.sources().cloned().collect();
+        let source = &sources[at.file as usize];
+        let error = TextError::new(source, at, message, label.to_owned()).among(&sources);
+        let calls = self.frames.iter().rev().filter_map(|f| f.call);
+        calls
+            .take(SHOWN)
+            .fold(error, |error, call| error.and(call, "used here".into()))
+    }
+
+    /// Counts one more line or expression.
+    pub(crate) fn spend(&mut self, at: Span) -> Result<(), TextError> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => {
+                let message = format!("the program has more than {MOST} lines and expressions");
+                let label = "expected fewer rounds or layers";
+                Err(self.error(at, message, label))
+            }
+        }
+    }
+
+    /// A value with a number of its own.
+    pub(crate) fn number_value(&mut self, form: Form, label: Option<String>) -> ValueId {
+        self.values.push(ValueInfo { form, label });
+        ValueId(self.values.len() - 1)
+    }
+
+    /// The dimensions of the frame: given ones, else those of its `where`.
+    pub(crate) fn dimensions(&mut self, given: &BTreeMap<&str, f64>) -> Result<(), TextError> {
+        let routine = self.frame().routine;
+        let mut own = HashSet::new();
+        for (name, value) in &routine.dims {
+            let value = match (given.get(name.text.as_str()), value) {
+                (Some(&n), _) => n,
+                (None, Some(value)) => self.number(value)?,
+                (None, None) => {
+                    let message = format!("`{}` needs its sizes in brackets", routine.name.text);
+                    let label = format!("expected the size `{}`", name.text);
+                    return Err(self.error(name.span, message, &label));
+                }
             };
-            if self.dims.insert(&name.text, value).is_some() {
+            self.frame_mut().dims.insert(name.text.clone(), value);
+            if !own.insert(&name.text) {
                 let message = format!("the dimension `{}` is given twice", name.text);
                 return Err(self.error(name.span, message, "expected another name"));
             }
         }
-        let unknown = overrides.iter().find(|(n, _)| !self.dims.contains_key(n));
-        if let Some((name, _)) = unknown {
-            let known: Vec<&str> = self.file.dimensions().collect();
-            let label = match known.as_slice() {
-                [] => "this cell has no symbolic dimensions; expected `where …`".to_owned(),
-                known => format!(
-                    "expected one of this cell's dimensions, {}",
-                    known.join(", ")
-                ),
-            };
-            let message = format!("there is no dimension `{name}` to set");
-            return Err(self.error(self.file.name.span, message, &label));
-        }
         Ok(())
     }
 
-    fn statement(&mut self, s: &'f Statement) -> Result<(), TextError> {
-        match s {
-            Statement::Input {
-                role,
-                name,
-                shape,
-                keep,
-            } => {
-                let form = self.declare(name, shape)?;
-                let role = *role;
-                if role == InputRole::Weight && form != Form::Scalar {
-                    let message = format!("a weight is a scalar, not {form}");
-                    return Err(self.error(name.span, message, "expected a name without a shape"));
-                }
-                let name = name.clone();
-                self.actions.push(match keep {
-                    None => Action::Input { role, name, form },
-                    Some(keep) => {
-                        let p = self.number(keep)?;
-                        if !(p > 0.0 && p <= 1.0) {
-                            let message = format!("a mask cannot keep with probability {p}");
-                            let expected = "expected more than 0 and at most 1";
-                            return Err(self.error(keep.span, message, expected));
-                        }
-                        Action::Mask {
-                            name,
-                            form,
-                            keep: p,
-                        }
-                    }
-                });
-            }
-            Statement::Param { name, shape, init } => {
-                let form = self.declare(name, shape)?;
-                let start = match init {
-                    Some(init) => self.start(init)?,
-                    None => Initialiser::Unspecified,
-                };
-                let name = name.clone();
-                self.actions.push(Action::Param { name, form, start });
-            }
-            Statement::State(state) => {
-                if self.ready(state) {
-                    self.state(state)?;
-                } else {
-                    self.waiting.push(state);
-                }
-            }
-            Statement::Init { name, start } => {
-                let (name, start) = (name.clone(), self.start(start)?);
-                self.actions.push(Action::Init { name, start });
-            }
-            Statement::Assign { name, value } => self.assign(name, value)?,
-            Statement::Output { name, value } => {
-                if let Some(&before) = self.outputs.get(&name.text) {
-                    let message = format!("there are two outputs `{}`", name.text);
-                    let error = self.error(name.span, message, "expected another name");
-                    return Err(error.and(before, "the first".into()));
-                }
-                self.outputs.insert(name.text.clone(), name.span);
-                self.naming = Some(name.text.trim_end_matches('\'').to_owned());
-                self.named = None;
-                let mut value = self.value(value)?;
-                self.naming = None;
-                let name = name.clone();
-                // From here on the name also denotes the value, unless a value already has that name.
-                if !self.scope.contains_key(&name.text) {
-                    self.bind(&name, value.form)?;
-                    let (form, span) = (value.form, value.span);
-                    let kind = TypedKind::Value(name.text.clone());
-                    let named = name.clone();
-                    self.actions.push(Action::Define { name: named, value });
-                    value = Typed { kind, form, span };
-                }
-                self.actions.push(Action::Output { name, value });
-            }
-            Statement::Loss(value) => {
-                let value = self.scalar(value, "the loss")?;
-                self.actions.push(Action::Loss(value));
-            }
-            Statement::Weight(value) => {
-                let value = self.scalar(value, "the loss's weight")?;
-                self.actions.push(Action::Weight(value));
-            }
-            Statement::SumLoss => self.actions.push(Action::SumLoss),
-        }
-        Ok(())
+    /// The mistake of a value for a dimension that the frame's cell does not have.
+    pub(crate) fn no_dimension(&self, at: Span, name: &str) -> TextError {
+        let dims = &self.frame().routine.dims;
+        let known: Vec<&str> = dims.iter().map(|(n, _)| n.text.as_str()).collect();
+        let label = match known.as_slice() {
+            [] => "this cell has no symbolic dimensions; expected `where …`".to_owned(),
+            known => format!(
+                "expected one of this cell's dimensions, {}",
+                known.join(", ")
+            ),
+        };
+        self.error(at, format!("there is no dimension `{name}` to set"), &label)
     }
 
-    fn scalar(&mut self, e: &Expr, what: &str) -> Result<Typed, TextError> {
-        let value = self.value(e)?;
-        if value.form == Form::Scalar {
-            return Ok(value);
-        }
-        let found = self.sizes.form(value.form);
-        let message = format!("{what} must be a scalar per example and step, and this is {found}");
-        let error = self.error(e.span, message, "expected a scalar");
-        Err(error.help("use mean(…) or sum(…)".into()))
-    }
-
-    /// The shape of a declaration, whose name must be new.
-    fn declare(&mut self, name: &Name, shape: &[Expr]) -> Result<Form, TextError> {
-        if name.text.ends_with('\'') {
-            let message = format!("`{}` cannot be declared", name.text);
-            let label = "a prime marks the next value of a state; expected a name without";
-            return Err(self.error(name.span, message, label));
-        }
-        let form = self.shape(shape)?;
-        self.bind(name, form)?;
-        Ok(form)
-    }
-
-    fn bind(&mut self, name: &Name, form: Form) -> Result<(), TextError> {
-        if self.dims.contains_key(name.text.as_str()) {
+    /// Makes a name stand for a value.
+    pub(crate) fn bind(&mut self, name: &Name, id: ValueId) -> Result<(), TextError> {
+        let frame = self.frame();
+        if frame.dims.contains_key(name.text.as_str()) {
             let message = format!("`{}` is a dimension", name.text);
             return Err(self.error(name.span, message, "expected another name"));
         }
-        let before = self.scope.insert(name.text.clone(), (form, name.span));
-        let Some((_, before)) = before else {
-            return Ok(());
-        };
-        let error = self.error(
-            name.span,
-            format!("`{}` is given twice", name.text),
-            "expected another name",
-        );
-        let error = error.and(before, "the first".into());
-        Err(match self.states.contains_key(&name.text) {
-            true => error.help(format!(
-                "the next value of the state is called `{}'`",
-                name.text
-            )),
-            false => error,
-        })
-    }
-
-    /// True if everything that a state's initial value needs is defined above it.
-    fn ready(&self, state: &StateDeclaration) -> bool {
-        match &state.init {
-            InitialValue::Value(e) => {
-                let mut names = Vec::new();
-                e.names(&mut names);
-                let later = |n: &&str| !self.scope.contains_key(*n) && self.given.contains(*n);
-                !names.iter().any(later)
-            }
-            _ => true,
-        }
-    }
-
-    fn begin_waiting(&mut self) -> Result<(), TextError> {
-        while let Some(k) = self.waiting.iter().position(|s| self.ready(s)) {
-            let state = self.waiting.remove(k);
-            self.state(state)?;
-        }
-        Ok(())
-    }
-
-    fn state(&mut self, s: &StateDeclaration) -> Result<(), TextError> {
-        let form = self.declare(&s.name, &s.shape)?;
-        let delay = match &s.delay {
-            None => 1,
-            Some(e) => {
-                let d = self.number(e)?;
-                if d == 0.0 || d.fract() != 0.0 || d.abs() > f64::from(i32::MAX) {
-                    let message = format!("a state cannot have a delay of {d}");
-                    let label = "expected a whole number of steps, not 0; below 0 from the end";
-                    return Err(self.error(e.span, message, label));
-                }
-                d as i32
-            }
-        };
-        let init = match &s.init {
-            InitialValue::Given => Beginning::Given,
-            InitialValue::Learned => Beginning::Learned,
-            InitialValue::Value(e) => {
-                let value = self.value(e)?;
-                let found = value.form;
-                if found == Form::Scalar {
-                    Beginning::Value(spread_out(value, form))
-                } else if self.sizes.join_forms(found, form) {
-                    Beginning::Value(value)
-                } else {
-                    let (found, form) = (self.sizes.form(found), self.sizes.form(form));
-                    let message = format!(
-                        "the state `{}` is {form}, but begins as {found}",
-                        s.name.text
-                    );
-                    return Err(self.error(e.span, message, &format!("expected {form}")));
-                }
-            }
-        };
-        self.states.insert(s.name.text.clone(), (form, s.name.span));
-        self.actions.push(Action::State {
-            name: s.name.clone(),
-            form,
-            delay,
-            init,
-        });
-        Ok(())
-    }
-
-    fn assign(&mut self, name: &Name, value: &Expr) -> Result<(), TextError> {
-        let bare = name.text.trim_end_matches('\'').to_owned();
-        self.naming = Some(bare.clone());
-        self.named = None;
-        let value = self.value(value)?;
-        self.naming = None;
-        if bare == name.text {
-            self.bind(name, value.form)?;
-            let name = name.clone();
-            self.actions.push(Action::Define { name, value });
-            return Ok(());
-        }
-        let Some(&(form, declared)) = self.states.get(&bare) else {
-            let message = format!("there is no state `{bare}`");
-            let label = "expected the name of a state and one prime";
-            let error = self.error(name.span, message, label);
-            let known = self.states.keys().map(String::as_str);
-            return Err(match nearest(&bare, known) {
-                Some(near) => error.help(format!("did you mean `{near}'`?")),
-                None => error,
+        let carried = frame.carried.contains(name.text.as_str());
+        if let Some(&(_, before)) = frame.scope.get(&name.text)
+            && !carried
+        {
+            let is_state = frame.states.contains_key(&name.text);
+            let message = format!("`{}` is given twice", name.text);
+            let error = self.error(name.span, message, "expected another name");
+            let error = error.and(before, "the first".into());
+            return Err(match is_state {
+                true => error.help(format!(
+                    "the next value of the state is called `{}'`",
+                    name.text
+                )),
+                false => error,
             });
-        };
-        if name.text.len() != bare.len() + 1 {
-            let message = format!("a state has one next value, `{bare}'`");
-            return Err(self.error(name.span, message, "expected one prime"));
         }
-        // A scalar becomes a state of any shape by repetition, as in an operator.
-        let value = match (value.form, form) {
-            (Form::Scalar, form) => spread_out(value, form),
-            _ => value,
-        };
-        if !self.sizes.join_forms(value.form, form) {
-            let (found, form) = (self.sizes.form(value.form), self.sizes.form(form));
-            let message = format!("the state `{bare}` is {form}, but its next value is {found}");
-            let error = self.error(value.span, message, &format!("expected {form}"));
-            return Err(error.and(declared, "declared here".into()));
-        }
-        self.bind(name, form)?;
-        self.actions.push(Action::Next {
-            state: bare,
-            name: name.clone(),
-            value,
-        });
+        self.frame_mut().carried.remove(name.text.as_str());
+        self.rebind(name, id);
         Ok(())
+    }
+
+    /// Makes a name stand for a value, also if it stood for another.
+    pub(crate) fn rebind(&mut self, name: &Name, id: ValueId) {
+        let frame = self.frame_mut();
+        let full = frame.full(&name.text);
+        let before = frame.scope.insert(name.text.clone(), (id, name.span));
+        frame.bound.push((name.text.clone(), before));
+        self.known.insert(full, id);
+    }
+
+    /// Forgets all names that were bound after the first `kept`.
+    pub(crate) fn unbind(&mut self, kept: usize) {
+        let frame = self.frame_mut();
+        while frame.bound.len() > kept
+            && let Some((name, before)) = frame.bound.pop()
+        {
+            match before {
+                Some(before) => {
+                    frame.scope.insert(name, before);
+                }
+                None => {
+                    frame.states.remove(&name);
+                    frame.scope.remove(&name);
+                }
+            }
+        }
     }
 
     fn finish(mut self) -> Result<Lowered, TextError> {
-        if let Some(s) = self.waiting.first()
-            && let InitialValue::Value(e) = &s.init
-        {
-            self.value(e)?;
-        }
         if let Err((at, message, label)) = self.sizes.settle() {
             return Err(self.error(at, message, &label));
         }
@@ -373,17 +344,9 @@ impl<'f> Lower<'f> {
                 return Err(self.error(at, message, label));
             }
         }
-        for s in &self.file.statements {
-            let Statement::State(s) = s else { continue };
-            let next = format!("{}'", s.name.text);
-            if !self.scope.contains_key(&next) {
-                let message = format!("the state `{}` has no next value", s.name.text);
-                let label = format!("expected an equation `{next} = …`");
-                return Err(self.error(s.name.span, message, &label));
-            }
-        }
         Ok(Lowered {
             actions: self.actions,
+            values: self.values.len(),
             sizes: self.sizes,
         })
     }

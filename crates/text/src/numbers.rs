@@ -13,16 +13,18 @@ impl Lower<'_> {
     pub(crate) fn number(&self, e: &Expr) -> Result<f64, TextError> {
         match &e.kind {
             ExprKind::Number(x) => Ok(*x),
-            ExprKind::Name(name) => match self.dims.get(name.as_str()) {
+            ExprKind::Name(name) => match self.frame().dims.get(name.as_str()) {
                 Some(&x) => Ok(x),
                 None => {
                     let message = format!("there is no dimension `{name}` with a value");
                     let label = "expected a number or a dimension that `where` gives";
                     let error = self.error(e.span, message, label);
-                    Err(match nearest(name, self.dims.keys().copied()) {
-                        Some(near) => error.help(format!("did you mean `{near}`?")),
-                        None => error,
-                    })
+                    Err(
+                        match nearest(name, self.frame().dims.keys().map(String::as_str)) {
+                            Some(near) => error.help(format!("did you mean `{near}`?")),
+                            None => error,
+                        },
+                    )
                 }
             },
             ExprKind::Neg(a) => Ok(-self.number(a)?),
@@ -33,6 +35,7 @@ impl Lower<'_> {
                     Infix::Sub => Ok(x - y),
                     Infix::Mul => Ok(x * y),
                     Infix::Div => Ok(x / y),
+                    Infix::Pow => Ok(x.powf(y)),
                     _ => Err(self.no_number(e)),
                 }
             }
@@ -48,7 +51,7 @@ impl Lower<'_> {
                     .collect::<Result<_, _>>()?;
                 Ok((map.row().eval)(&xs))
             }
-            ExprKind::Shape(_) | ExprKind::Range(..) => Err(self.no_number(e)),
+            ExprKind::Shape(_) | ExprKind::Range(..) | ExprKind::Part(..) => Err(self.no_number(e)),
         }
     }
 

@@ -1,69 +1,94 @@
-//! Parses a cell file into its tree. Expressions are in `expr.rs`.
+//! Parses a text into cells and functions. Their lines are in `lines.rs`, expressions in `expr.rs`.
 
 use std::sync::Arc;
 
 use retrograd_tape::InputRole;
 
-use crate::ast::{
-    CellFile, Expr, ExprKind, InitialValue, InitialiserCall, Name, StateDeclaration, Statement,
-};
-use crate::error::{TextError, nearest};
+use crate::ast::{Expr, Name, Statement};
+use crate::error::TextError;
 use crate::lexer::{Lexer, Token};
+use crate::library::{CellFile, Found, Parsed, Routine, RoutineKind, Use, Wanted};
+use crate::lines::input_role;
 use crate::source::{Source, Span};
 
 /// Maximum length of a text, in bytes.
 const LONGEST: usize = 16 << 20;
 
-/// Parses a cell file of at most 16 MiB.
+/// Parses a cell file of at most 16 MiB. It may not `use` others: [`parse_cell_with`] finds them.
 ///
 /// # Errors
 /// The first syntax error, with its line.
 pub fn parse_cell(name: &str, text: &str) -> Result<CellFile, TextError> {
+    parse_cell_with(name, text, &mut |wanted| {
+        Err(format!("there is no library that has `{}`", wanted.name))
+    })
+}
+
+/// Parses a cell file of at most 16 MiB, and the texts that its `use` lines ask `find` for.
+///
+/// ```
+/// use retrograd_text::{Found, parse_cell_with};
+///
+/// let text = "use leak\ncell two(x[3])\nlayer a = leak(x)\nlayer b = leak(a)\noutput b";
+/// let leak = "cell leak(x[I]; h[I]) where I=1\nh' = 0.9 * h + x\noutput h'";
+/// let file = parse_cell_with("two.cell", text, &mut |wanted| match wanted.name {
+///     "leak" => Ok(Found { name: "leak.cell".into(), text: leak.into() }),
+///     other => Err(format!("there is no cell `{other}`")),
+/// })?;
+/// let recorder = retrograd_tape::Recorder::new();
+/// retrograd_text::record(&file, &[], &recorder)?;
+/// let tape = recorder.finish("two").unwrap();
+/// assert!(tape.input("a.h").is_some() && tape.input("b.h").is_some());
+/// # Ok::<(), retrograd_text::TextError>(())
+/// ```
+///
+/// # Errors
+/// The first syntax error, with its line, or what `find` says.
+pub fn parse_cell_with(
+    name: &str,
+    text: &str,
+    find: &mut dyn FnMut(Wanted<'_>) -> Result<Found, String>,
+) -> Result<CellFile, TextError> {
+    CellFile::read(Source::new(name, text), find)
+}
+
+/// Parses one text.
+pub(crate) fn parse(source: &Arc<Source>) -> Result<Parsed, TextError> {
+    let (name, text, file) = (&source.name, &source.text, source.file);
     if text.len() > LONGEST {
         let message = format!(
             "the text has {} bytes, too many for a cell file",
             text.len()
         );
         let beginning: String = text.chars().take_while(|&c| c != '\n').take(80).collect();
-        let (source, at) = (Source::new(name, &beginning), Span { start: 0, end: 0 });
+        let source = Source::numbered(name, &beginning, file);
+        let (start, end) = (0, 0);
         let label = format!("expected at most {LONGEST} bytes");
-        return Err(TextError::new(&source, at, message, label));
+        return Err(TextError::new(
+            &source,
+            Span { file, start, end },
+            message,
+            label,
+        ));
     }
-    let source = Source::new(name, text);
-    let lexer = Lexer::new(&source);
-    Parser { source, lexer }.file()
+    let (source, lexer) = (source.clone(), Lexer::new(source));
+    let blocks = 0;
+    Parser {
+        source,
+        lexer,
+        blocks,
+    }
+    .file()
 }
+
+/// The most blocks within each other.
+const DEEPEST: usize = 64;
 
 pub(crate) struct Parser {
     pub(crate) source: Arc<Source>,
     pub(crate) lexer: Lexer,
-}
-
-/// Words that a line can begin with.
-const LINES: [&str; 12] = [
-    "input",
-    "static",
-    "mask",
-    "target",
-    "weight_input",
-    "param",
-    "state",
-    "init",
-    "output",
-    "loss",
-    "weight",
-    "sum_loss",
-];
-
-fn input_role(word: &str) -> Option<InputRole> {
-    match word {
-        "input" => Some(InputRole::Sequence),
-        "static" => Some(InputRole::Static),
-        "mask" => Some(InputRole::Mask),
-        "target" => Some(InputRole::Target),
-        "weight_input" => Some(InputRole::Weight),
-        _ => None,
-    }
+    /// Open blocks.
+    blocks: usize,
 }
 
 impl Parser {
@@ -73,37 +98,171 @@ impl Parser {
     }
 
     /// The next word, if there is one.
-    fn word(&self) -> Option<&str> {
+    pub(crate) fn word(&self) -> Option<&str> {
         match self.lexer.peek() {
             (Token::Name, span) => Some(self.lexer.text(span)),
             _ => None,
         }
     }
 
-    fn file(mut self) -> Result<CellFile, TextError> {
+    /// Cells, functions and `use` lines, in any order.
+    fn file(mut self) -> Result<Parsed, TextError> {
+        let mut parsed = Parsed {
+            source: self.source.clone(),
+            uses: Vec::new(),
+            routines: Vec::new(),
+        };
         self.lexer.skip_newlines();
-        if !self.lexer.take_word("cell") {
-            return Err(self.lexer.unexpected("`cell` and its name"));
-        }
-        let name = self.name("the cell's name")?;
-        let mut statements = self.head()?;
-        let dims = self.dimensions()?;
-        loop {
+        while self.lexer.peek().0 != Token::End {
+            // A gate may be called `cell`, `def` or `use`: a name follows the word.
+            match self.word_before_name() {
+                Some("cell") => {
+                    self.lexer.next();
+                    let name = self.name("the cell's name")?;
+                    let statements = self.head()?;
+                    let dims = self.dimensions()?;
+                    parsed.routines.push(Routine {
+                        kind: RoutineKind::Cell,
+                        name,
+                        dims,
+                        statements,
+                    });
+                }
+                Some("def") => {
+                    self.lexer.next();
+                    let function = self.function()?;
+                    parsed.routines.push(function);
+                }
+                Some("use") => {
+                    self.lexer.next();
+                    let used = self.used()?;
+                    parsed.uses.push(used);
+                }
+                _ => {
+                    // Functions may stand between a cell's lines.
+                    let cell = |r: &&mut Routine| matches!(r.kind, RoutineKind::Cell);
+                    let Some(cell) = parsed.routines.iter_mut().rev().find(cell) else {
+                        return Err(self.lexer.unexpected("`cell` and its name"));
+                    };
+                    let statement = self.statement()?;
+                    cell.statements.push(statement);
+                }
+            }
             match self.lexer.peek().0 {
                 Token::End => break,
                 Token::Newline => self.lexer.skip_newlines(),
                 _ => return Err(self.lexer.unexpected("the end of the line")),
             }
-            if self.lexer.peek().0 != Token::End {
-                statements.push(self.statement()?);
+        }
+        Ok(parsed)
+    }
+
+    /// The next word, if another name follows it.
+    fn word_before_name(&self) -> Option<&str> {
+        let mut ahead = self.lexer.clone();
+        ahead.next();
+        match ahead.peek().0 {
+            Token::Name => self.word(),
+            _ => None,
+        }
+    }
+
+    /// `lstm` or `lstm from "mine.cell"`
+    fn used(&mut self) -> Result<Use, TextError> {
+        let name = self.name("a cell's name")?;
+        let mut path = None;
+        if self.lexer.take_word("from") {
+            let (token, span) = self.lexer.peek();
+            if token != Token::Quoted {
+                return Err(self.lexer.unexpected("a path in double quotes"));
+            }
+            self.lexer.next();
+            let text = self.lexer.text(span).trim_matches('"').to_owned();
+            path = Some(Name { text, span });
+        }
+        Ok(Use { name, path })
+    }
+
+    /// `gate(x, h) = sigmoid(dense(x, h))`, or lines in braces of which the last begins with `return`.
+    fn function(&mut self) -> Result<Routine, TextError> {
+        let name = self.name("the function's name")?;
+        let mut dims = Vec::new();
+        if self.lexer.take("[") {
+            while !self.lexer.take("]") {
+                dims.push((self.name("a size's name")?, None));
+                if !self.lexer.take(",") {
+                    self.lexer.expect("]", "after the sizes")?;
+                    break;
+                }
             }
         }
-        Ok(CellFile {
-            source: self.source,
+        self.lexer.expect("(", "and the function's operands")?;
+        let mut operands = Vec::new();
+        while !self.lexer.take(")") {
+            operands.push(self.name("an operand's name")?);
+            if !self.lexer.take(",") {
+                self.lexer.expect(")", "after the operands")?;
+                break;
+            }
+        }
+        let (statements, result) = if self.lexer.take("=") {
+            (Vec::new(), self.expression()?)
+        } else {
+            let open = self
+                .lexer
+                .expect("{", "or `=`, and what the function computes")?;
+            self.block(open, |p| {
+                p.lexer.take_word("return").then(|| p.expression())
+            })?
+        };
+        Ok(Routine {
+            kind: RoutineKind::Function { operands, result },
             name,
             dims,
             statements,
         })
+    }
+
+    /// Lines up to the closing brace. `last` reads the line that must come last, if it is there.
+    pub(crate) fn block<R>(
+        &mut self,
+        open: Span,
+        last: impl Fn(&mut Parser) -> Option<Result<R, TextError>>,
+    ) -> Result<(Vec<Statement>, R), TextError> {
+        if self.blocks == DEEPEST {
+            let message = format!("more than {DEEPEST} blocks within each other");
+            let label = "expected fewer".to_owned();
+            return Err(TextError::new(&self.source, open, message, label));
+        }
+        self.blocks += 1;
+        let mut statements = Vec::new();
+        loop {
+            self.lexer.skip_newlines();
+            // A word is a name where `=` follows.
+            let mut ahead = self.lexer.clone();
+            ahead.next();
+            if ahead.peek().0 != Token::Sign("=")
+                && let Some(last) = last(self)
+            {
+                let last = last?;
+                self.lexer.skip_newlines();
+                if !self.lexer.take("}") {
+                    let error = self.lexer.unexpected("`}` after the last line");
+                    return Err(error.and(open, "opened here".into()));
+                }
+                self.blocks -= 1;
+                return Ok((statements, last));
+            }
+            if let Token::End | Token::Sign("}") = self.lexer.peek().0 {
+                let error = self.lexer.unexpected("`return` and the function's result");
+                return Err(error.and(open, "opened here".into()));
+            }
+            statements.push(self.statement()?);
+            match self.lexer.peek().0 {
+                Token::Newline | Token::Sign("}") => {}
+                _ => return Err(self.lexer.unexpected("the end of the line")),
+            }
+        }
     }
 
     /// `(x[4], static s[3]; h[64], c[64] delay 2)`
@@ -153,7 +312,7 @@ impl Parser {
     }
 
     /// `where I=4, H=64`, on the head's line or the next.
-    fn dimensions(&mut self) -> Result<Vec<(Name, Expr)>, TextError> {
+    fn dimensions(&mut self) -> Result<Vec<(Name, Option<Expr>)>, TextError> {
         let mut ahead = self.lexer.clone();
         ahead.skip_newlines();
         let mut dims = Vec::new();
@@ -164,179 +323,11 @@ impl Parser {
         loop {
             let name = self.name("a dimension's name")?;
             self.lexer.expect("=", "and its value")?;
-            dims.push((name, self.expression()?));
+            dims.push((name, Some(self.expression()?)));
             if !self.lexer.take(",") {
                 return Ok(dims);
             }
             self.lexer.skip_newlines();
-        }
-    }
-
-    /// `[4, 64]`, or nothing for a scalar.
-    fn shape(&mut self) -> Result<Vec<Expr>, TextError> {
-        if self.lexer.peek().0 != Token::Sign("[") {
-            return Ok(Vec::new());
-        }
-        let span = self.lexer.peek().1;
-        let Expr {
-            kind, span: end, ..
-        } = self.expression_atom()?;
-        let span = span.to(end);
-        match kind {
-            ExprKind::Shape(sizes) if sizes.len() <= 2 => Ok(sizes),
-            _ => Err(TextError::new(
-                &self.source,
-                span,
-                "a value has at most two axes".into(),
-                "expected [], [n] or [m, n]".into(),
-            )),
-        }
-    }
-
-    fn input(&mut self, role: InputRole) -> Result<Statement, TextError> {
-        let name = self.name("a name")?;
-        let shape = self.shape()?;
-        let mut keep = None;
-        if role == InputRole::Mask {
-            if !self.lexer.take_word("keep") {
-                let what = "`keep` and the probability that an element is kept";
-                return Err(self.lexer.unexpected(what));
-            }
-            keep = Some(self.expression()?);
-        }
-        Ok(Statement::Input {
-            role,
-            name,
-            shape,
-            keep,
-        })
-    }
-
-    fn state(&mut self) -> Result<StateDeclaration, TextError> {
-        let name = self.name("a state's name")?;
-        let shape = self.shape()?;
-        let mut delay = None;
-        let mut init = InitialValue::Given;
-        loop {
-            if self.lexer.take_word("delay") {
-                delay = Some(self.expression()?);
-            } else if self.lexer.take_word("init") {
-                init = match self.word() {
-                    Some("learned") => {
-                        self.lexer.next();
-                        InitialValue::Learned
-                    }
-                    _ => InitialValue::Value(self.expression()?),
-                };
-            } else {
-                return Ok(StateDeclaration {
-                    name,
-                    shape,
-                    delay,
-                    init,
-                });
-            }
-        }
-    }
-
-    /// `normal(0.1)`, `orthogonal`, or a number for all elements.
-    fn start(&mut self) -> Result<InitialiserCall, TextError> {
-        let at = self.lexer.peek().1;
-        if let Some("zeros" | "fan_in" | "identity" | "orthogonal") = self.word() {
-            let kind = self.name("")?;
-            let span = kind.span;
-            return Ok(InitialiserCall {
-                kind,
-                number: None,
-                span,
-            });
-        }
-        if let Some("constant" | "uniform" | "normal") = self.word() {
-            let kind = self.name("")?;
-            self.lexer.expect("(", "and a number")?;
-            let number = Some(self.expression()?);
-            self.lexer.expect(")", "after the number")?;
-            let span = kind.span.to(self.lexer.behind());
-            return Ok(InitialiserCall { kind, number, span });
-        }
-        let number = match self.lexer.peek().0 {
-            Token::Number(_) | Token::Sign("-" | "(") => self.expression()?,
-            _ => {
-                return Err(self.lexer.unexpected(
-                    "how the parameter starts: a number, zeros, constant(v), uniform(k), fan_in, normal(deviation), \
-                     identity or orthogonal",
-                ));
-            }
-        };
-        let span = number.span;
-        let kind = Name {
-            text: "constant".into(),
-            span: at,
-        };
-        Ok(InitialiserCall {
-            kind,
-            number: Some(number),
-            span,
-        })
-    }
-
-    fn statement(&mut self) -> Result<Statement, TextError> {
-        let (text, span) = self
-            .lexer
-            .name("a line of a cell: an equation, or a word such as `output`, `param`, `loss`")?;
-        // A word is a name where `=` follows: a gate may be called `input` or `output`.
-        if self.lexer.take("=") {
-            let name = Name { text, span };
-            let value = self.expression()?;
-            return Ok(Statement::Assign { name, value });
-        }
-        self.line(&text)
-    }
-
-    fn line(&mut self, word: &str) -> Result<Statement, TextError> {
-        if let Some(role) = input_role(word) {
-            return self.input(role);
-        }
-        match word {
-            "param" => {
-                let name = self.name("the parameter's name")?;
-                let shape = self.shape()?;
-                let init = match self.lexer.take_word("init") {
-                    true => Some(self.start()?),
-                    false => None,
-                };
-                Ok(Statement::Param { name, shape, init })
-            }
-            "state" => Ok(Statement::State(self.state()?)),
-            "init" => {
-                let name = self.name("the name of a parameter")?;
-                self.lexer.expect("=", "and how it starts")?;
-                let start = self.start()?;
-                Ok(Statement::Init { name, start })
-            }
-            "output" => {
-                let name = self.name("the output's name")?;
-                let value = if self.lexer.take("=") {
-                    self.expression()?
-                } else {
-                    Expr {
-                        kind: ExprKind::Name(name.text.clone()),
-                        span: name.span,
-                        depth: 1,
-                    }
-                };
-                Ok(Statement::Output { name, value })
-            }
-            "loss" => Ok(Statement::Loss(self.expression()?)),
-            "weight" => Ok(Statement::Weight(self.expression()?)),
-            "sum_loss" => Ok(Statement::SumLoss),
-            _ => {
-                let error = self.lexer.unexpected(&format!("`=` after `{word}`"));
-                Err(match nearest(word, LINES.into_iter()) {
-                    Some(near) => error.help(format!("did you mean `{near}`?")),
-                    None => error,
-                })
-            }
         }
     }
 }

@@ -3,6 +3,10 @@
 //! The renderer is that of rustc ([`annotate_snippets`]), without colours. It shows whole lines where several places
 //! share one, so its input is first cut to [`WHOLE`] bytes of text or to a window around each place.
 
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::source::{Source, Span};
@@ -18,23 +22,41 @@ const LONGEST: usize = 1000;
 
 /// The report of a mistake; the first label is its place.
 pub(crate) fn report(
-    source: &Source,
+    sources: &[Arc<Source>],
     message: &str,
     labels: &[(Span, String)],
     help: Option<&str>,
 ) -> String {
-    let group = Group::with_title(Level::ERROR.primary_title(shortened(message)));
-    let group = match piece(&source.text, labels) {
-        Some(at) => group.element(whole(source, at, labels)),
-        None => (labels.iter().enumerate())
-            .fold(group, |group, (i, label)| window(group, source, i, label)),
-    };
+    let labels: Vec<Label<'_>> = (labels.iter().enumerate())
+        .map(|(i, (span, label))| (kind(i), *span, label.as_str()))
+        .collect();
+    // The text that has the mistake comes first, and then the others in the order of their first label.
+    let mut files: Vec<u32> = labels.iter().map(|(_, span, _)| span.file).collect();
+    let mut seen = HashSet::new();
+    files.retain(|file| seen.insert(*file));
+    let title = Group::with_title(Level::ERROR.primary_title(shortened(message)));
+    let group = files.into_iter().fold(title, |group, file| {
+        let Some(source) = sources.iter().find(|s| s.file == file) else {
+            return group;
+        };
+        let mut here = labels.clone();
+        here.retain(|(_, span, _)| span.file == file);
+        match piece(&source.text, &here) {
+            Some(at) => group.element(whole(source, at, &here)),
+            None => here
+                .iter()
+                .fold(group, |group, label| window(group, source, label)),
+        }
+    });
     let group = match help {
         Some(help) => group.element(Level::HELP.message(shortened(help))),
         None => group,
     };
     Renderer::plain().render(&[group]) + "\n"
 }
+
+/// A place with the text under it.
+type Label<'s> = (AnnotationKind, Span, &'s str);
 
 /// Line and column of a byte of the text, counted from 1, in characters.
 pub(crate) fn position(text: &str, at: usize) -> (usize, usize) {
@@ -60,35 +82,30 @@ fn kind(i: usize) -> AnnotationKind {
 }
 
 /// The lines that contain all labels, if they are short enough to be shown uncut.
-fn piece(text: &str, labels: &[(Span, String)]) -> Option<Span> {
-    let start = labels.iter().map(|(at, _)| at.start).min()?;
-    let end = labels.iter().map(|(at, _)| at.end).max()?;
+fn piece(text: &str, labels: &[Label<'_>]) -> Option<Range<usize>> {
+    let start = labels.iter().map(|(_, at, _)| at.start).min()?;
+    let end = labels.iter().map(|(_, at, _)| at.end).max()?;
     let (start, end) = (line_start(text, start), line_end(text, end));
-    (end - start <= WHOLE).then_some(Span { start, end })
+    (end - start <= WHOLE).then_some(start..end)
 }
 
 fn whole<'s>(
     source: &'s Source,
-    at: Span,
-    labels: &'s [(Span, String)],
+    at: Range<usize>,
+    labels: &[Label<'s>],
 ) -> Snippet<'s, annotate_snippets::Annotation<'s>> {
     let snippet = Snippet::source(&source.text[at.start..at.end])
         .path(&source.name)
         .line_start(position(&source.text, at.start).0);
-    let annotation = |(i, (span, label)): (usize, &'s (Span, String))| {
+    let annotation = |(kind, span, label): &Label<'s>| {
         let shown = span.start - at.start..span.end - at.start;
-        kind(i).span(shown).label(shortened(label))
+        kind.span(shown).label(shortened(label))
     };
-    snippet.annotations(labels.iter().enumerate().map(annotation))
+    snippet.annotations(labels.iter().map(annotation))
 }
 
 /// Adds a label with the surrounding part of its line. A place that continues on the next line is shown up to the line's end.
-fn window<'s>(
-    group: Group<'s>,
-    source: &'s Source,
-    i: usize,
-    (span, label): &(Span, String),
-) -> Group<'s> {
+fn window<'s>(group: Group<'s>, source: &'s Source, (kind, span, label): &Label<'s>) -> Group<'s> {
     let text = &source.text;
     let (line, column) = position(text, span.start);
     let before = &text[line_start(text, span.start)..span.start];
@@ -105,7 +122,7 @@ fn window<'s>(
     shown += if to < after.len() { "..." } else { "" };
 
     let origin = Origin::path(&source.name).line(line).char_column(column);
-    let annotation = kind(i).span(start..end).label(shortened(label));
+    let annotation = kind.span(start..end).label(shortened(label));
     let snippet = Snippet::source(shown).line_start(line);
     group
         .element(origin)

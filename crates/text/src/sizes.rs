@@ -72,6 +72,15 @@ impl fmt::Display for Form {
 }
 
 impl Form {
+    /// The form with these sizes, at most two.
+    pub(crate) fn of(sizes: &[Size]) -> Form {
+        match *sizes {
+            [] => Form::Scalar,
+            [n] => Form::Vector(n),
+            [m, n, ..] => Form::Matrix(m, n),
+        }
+    }
+
     /// The size along an axis.
     pub(crate) fn axis(self, axis: usize) -> Option<Size> {
         match (self, axis) {
@@ -90,7 +99,7 @@ impl Form {
         }
     }
 
-    fn sizes(self) -> Vec<Size> {
+    pub(crate) fn sizes(self) -> Vec<Size> {
         match self {
             Form::Scalar => vec![],
             Form::Vector(n) => vec![n],

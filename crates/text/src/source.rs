@@ -9,14 +9,21 @@ pub struct Source {
     pub name: String,
     /// The text.
     pub text: String,
+    /// Its number among the texts that are read together: 0 for the one that uses the others.
+    pub(crate) file: u32,
 }
 
 impl Source {
     /// A named text.
     pub fn new(name: &str, text: &str) -> Arc<Source> {
+        Source::numbered(name, text, 0)
+    }
+
+    pub(crate) fn numbered(name: &str, text: &str, file: u32) -> Arc<Source> {
         Arc::new(Source {
             name: name.to_owned(),
             text: text.to_owned(),
+            file,
         })
     }
 }
@@ -24,6 +31,8 @@ impl Source {
 /// A place in a text, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Span {
+    /// The number of the text.
+    pub(crate) file: u32,
     /// First byte.
     pub start: usize,
     /// One past the last.
@@ -34,8 +43,8 @@ impl Span {
     /// From the beginning of this place to the end of another.
     pub fn to(self, end: Span) -> Span {
         Span {
-            start: self.start,
             end: end.end,
+            ..self
         }
     }
 }

@@ -53,8 +53,17 @@ pub trait RecordTarget {
     fn constant(&self, value: f64, shape: Shape) -> Var<'_>;
     /// Any op.
     fn apply<'t>(&'t self, op: Op, operands: &[Var<'t>]) -> Var<'t>;
-    /// The sum of one product per operand, with parameters `<name>.<operand>`, plus `<name>.bias` if it has one.
-    fn dense<'t>(&'t self, name: &str, n: usize, operands: &[Var<'t>], bias: bool) -> Var<'t>;
+    /// A parameter that was declared before, also by a layer.
+    fn parameter(&self, name: &str) -> Option<Var<'_>>;
+    /// The sum of one product per operand, with parameters `<name>.<operand>`, plus `<name>.bias` if it has one. Operands
+    /// come with the names that their matrices get; these are unique.
+    fn dense<'t>(
+        &'t self,
+        name: &str,
+        n: usize,
+        operands: &[(&str, Var<'t>)],
+        bias: bool,
+    ) -> Var<'t>;
     /// A row of a learned table `[rows, n]`.
     fn embedding<'t>(&'t self, name: &str, rows: usize, n: usize, index: Var<'t>) -> Var<'t>;
     /// Outputs a value.
@@ -100,19 +109,23 @@ impl RecordTarget for Recorder {
     fn apply<'t>(&'t self, op: Op, operands: &[Var<'t>]) -> Var<'t> {
         Recorder::apply(self, op, operands)
     }
-    fn dense<'t>(&'t self, name: &str, n: usize, operands: &[Var<'t>], bias: bool) -> Var<'t> {
-        let product = |(i, x): (usize, &Var<'t>)| {
-            let own = x.name().map_or(i.to_string(), |n| n.replace('\'', ""));
+    fn parameter(&self, name: &str) -> Option<Var<'_>> {
+        Recorder::parameter(self, name)
+    }
+    fn dense<'t>(
+        &'t self,
+        name: &str,
+        n: usize,
+        operands: &[(&str, Var<'t>)],
+        bias: bool,
+    ) -> Var<'t> {
+        let product = |(own, x): &(&str, Var<'t>)| {
             let columns = x.shape().map_or(1, Shape::len);
             let shape = Shape::Matrix(n, columns);
             let weight = Recorder::param(self, &format!("{name}.{own}"), shape);
-            weight.matvec(match x.shape() {
-                Some(Shape::Scalar) => x.reshape(Shape::Vector(1)),
-                _ => *x,
-            })
+            weight.matvec(as_vector(*x))
         };
-        let products = operands.iter().enumerate().map(product);
-        let sum = products.reduce(|a, b| a + b);
+        let sum = operands.iter().map(product).reduce(|a, b| a + b);
         let bias = bias.then(|| Recorder::param(self, &format!("{name}.bias"), Shape::Vector(n)));
         let sum = match (sum, bias) {
             (Some(sum), Some(bias)) => sum + bias,
@@ -135,6 +148,14 @@ impl RecordTarget for Recorder {
     }
     fn sum_loss(&self) {
         self.reduce_loss(LossReduction::Sum);
+    }
+}
+
+/// An operand of a product: a scalar counts as a vector of one.
+pub(crate) fn as_vector(x: Var<'_>) -> Var<'_> {
+    match x.shape() {
+        Some(Shape::Scalar) => x.reshape(Shape::Vector(1)),
+        _ => x,
     }
 }
 

@@ -7,25 +7,33 @@ use crate::sizes::{Form, Size};
 use crate::source::Span;
 use crate::target::Initialiser;
 
-/// One thing to record.
+/// The number of a value that has a name, or that is used more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ValueId(pub(crate) usize);
+
+/// One thing to record. Names are unique in the whole program: `l1.h` is the state `h` of the layer `l1`.
 #[derive(Debug)]
 pub(crate) enum Action {
     Input {
+        id: ValueId,
         role: InputRole,
         name: Name,
         form: Form,
     },
     Mask {
+        id: ValueId,
         name: Name,
         form: Form,
         keep: f64,
     },
     Param {
+        id: ValueId,
         name: Name,
         form: Form,
         start: Initialiser,
     },
     State {
+        id: ValueId,
         name: Name,
         form: Form,
         delay: i32,
@@ -35,14 +43,16 @@ pub(crate) enum Action {
         name: Name,
         start: Initialiser,
     },
-    /// Names a value.
+    /// Records a value, under a name if it has one.
     Define {
-        name: Name,
+        id: ValueId,
+        name: Option<Name>,
         value: Typed,
     },
     /// Sets a state's next value, called `name`.
     Next {
-        state: String,
+        id: ValueId,
+        state: ValueId,
         name: Name,
         value: Typed,
     },
@@ -74,7 +84,9 @@ pub(crate) struct Typed {
 #[derive(Debug)]
 pub(crate) enum TypedKind {
     Constant(f64),
-    Value(String),
+    Value(ValueId),
+    /// A parameter that was made before, by its name.
+    Parameter(String),
     /// An element-wise op; scalars are repeated.
     Map(Map, Vec<Typed>),
     Square(Box<Typed>),
@@ -89,18 +101,27 @@ pub(crate) enum TypedKind {
     /// a bᵀ, in the joint domain of the two or summed to a given one.
     Outer(Box<[Typed; 2]>, Option<Domain>),
     Dense {
-        name: String,
+        layer: LayerUse,
         size: Size,
-        /// With the name of each operand.
-        operands: Vec<(Option<Name>, Typed)>,
+        /// Each with what it is called in its matrix's name.
+        operands: Vec<(String, Typed)>,
         bias: bool,
     },
     Embedding {
-        name: String,
+        layer: LayerUse,
         rows: usize,
         size: Size,
         index: Box<Typed>,
     },
+}
+
+/// The parameters that a layer uses.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerUse {
+    /// What its parameters' names begin with.
+    pub(crate) name: String,
+    /// An earlier application made the parameters.
+    pub(crate) again: bool,
 }
 
 /// A scalar repeated to a form.

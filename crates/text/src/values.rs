@@ -4,25 +4,28 @@ use retrograd_tape::{Map, Op, Shape};
 
 use crate::ast::{Expr, ExprKind, Infix};
 use crate::error::{TextError, nearest};
-use crate::lower::Lower;
+use crate::lower::{Lower, joined};
 use crate::sizes::Form;
 use crate::source::Span;
-use crate::typed::{Typed, TypedKind};
+use crate::typed::{Action, Typed, TypedKind, spread_out};
 
 impl Lower<'_> {
     /// Resolves an expression that is a value.
     pub(crate) fn value(&mut self, e: &Expr) -> Result<Typed, TextError> {
         let span = e.span;
+        self.spend(span)?;
         let (kind, form) = match &e.kind {
             ExprKind::Number(x) => (TypedKind::Constant(*x), Form::Scalar),
-            ExprKind::Name(name) => match self.dims.get(name.as_str()) {
+            ExprKind::Name(name) => match self.frame().dims.get(name.as_str()) {
                 Some(&x) => (TypedKind::Constant(x), Form::Scalar),
-                None => (TypedKind::Value(name.clone()), self.look_up(name, span)?),
+                None => self.look_up(name, span)?,
             },
             ExprKind::Neg(inner) => {
                 let inner = self.value(inner)?;
                 return self.element_wise("-", Map::Neg, vec![inner], span);
             }
+            ExprKind::Part(whole, selections) => return self.part(whole, selections, span),
+            ExprKind::Infix(Infix::Pow, a, b) => return self.power(a, b, span),
             ExprKind::Infix(infix, a, b) => {
                 let (a, b) = (self.value(a)?, self.value(b)?);
                 return self.infix(*infix, a, b, span);
@@ -40,32 +43,121 @@ impl Lower<'_> {
         Ok(Typed { kind, form, span })
     }
 
-    fn look_up(&self, name: &str, at: Span) -> Result<Form, TextError> {
-        if let Some(&(form, _)) = self.scope.get(name) {
-            return Ok(self.sizes.form(form));
+    /// What a name stands for: a value of the frame, or a value or parameter inside a layer of it, such as `l1.h`.
+    fn look_up(&self, name: &str, at: Span) -> Result<(TypedKind, Form), TextError> {
+        let frame = self.frame();
+        let found = frame.scope.get(name).map(|&(id, _)| id);
+        // A layer above a repetition has no round in its name.
+        let value = found
+            .or_else(|| self.known.get(&frame.full(name)).copied())
+            .or_else(|| self.known.get(&joined(&frame.prefix, name)).copied())
+            .filter(|_| found.is_some() || name.contains('.'));
+        if let Some(id) = value {
+            let form = self.sizes.form(self.values[id.0].form);
+            return Ok((TypedKind::Value(id), form));
+        }
+        let parameter = (self.parameters.get(&frame.full_parameter(name)))
+            .or_else(|| self.parameters.get(&joined(&frame.parameters, name)));
+        if let Some(parameter) = parameter {
+            let form = self.sizes.form(parameter.form);
+            return Ok((TypedKind::Parameter(parameter.name.clone()), form));
         }
         let error = self.error(
             at,
             format!("there is no value `{name}`"),
             "expected a name that is given above",
         );
-        if self.waiting.iter().any(|s| s.name.text == name) {
+        if frame.waiting.iter().any(|s| s.name.text == name) {
             return Err(error.help(format!(
                 "`{name}` begins as a value that is given further down; give it above this line"
             )));
         }
-        if self.given.contains(name) {
+        if frame.given.contains(name) {
             return Err(error.help(format!(
                 "`{name}` is given further down; an equation uses what stands above it"
             )));
         }
-        let known = self.scope.keys().map(String::as_str);
-        Err(
-            match nearest(name, known.chain(self.dims.keys().copied())) {
-                Some(near) => error.help(format!("did you mean `{near}`?")),
-                None => error,
-            },
-        )
+        let inside = |full: &'_ String| match frame.parameters.is_empty() {
+            true => Some(full.len()),
+            false => full
+                .strip_prefix(&frame.parameters)
+                .map(|rest| rest.len() - 1),
+        };
+        let parts = (self.parameters.keys())
+            .filter_map(|full| Some(&full[full.len() - inside(full)?..]))
+            .filter(|part| part.contains('.'));
+        let known = frame.scope.keys().chain(frame.dims.keys());
+        let known = known.map(String::as_str);
+        Err(match nearest(name, known.chain(parts)) {
+            Some(near) => error.help(format!("did you mean `{near}`?")),
+            None => error,
+        })
+    }
+
+    /// What a value is called in the name of a matrix that it is multiplied with, if it has a name.
+    pub(crate) fn label(&self, value: &Typed) -> Option<String> {
+        match &value.kind {
+            TypedKind::Value(id) => self.values[id.0].label.clone(),
+            TypedKind::Parameter(name) => Some(name.clone()),
+            _ => None,
+        }
+    }
+
+    /// The value under a number, so that it is recorded once however often it is used.
+    fn once(&mut self, value: Typed) -> Typed {
+        let (form, span) = (value.form, value.span);
+        let id = self.number_value(form, self.label(&value));
+        self.actions.push(Action::Define {
+            id,
+            name: None,
+            value,
+        });
+        let kind = TypedKind::Value(id);
+        Typed { kind, form, span }
+    }
+
+    /// xⁿ for whole n by products, as many as n has binary digits; any other power by `pow`.
+    fn power(&mut self, base: &Expr, exponent: &Expr, span: Span) -> Result<Typed, TextError> {
+        const MOST: f64 = 64.0;
+        let base = self.value(base)?;
+        let n = match self.number(exponent) {
+            Ok(n) if n.fract() == 0.0 && n.abs() <= MOST => n,
+            _ => {
+                let exponent = self.value(exponent)?;
+                return self.element_wise("^", Map::Pow, vec![base, exponent], span);
+            }
+        };
+        let form = base.form;
+        let typed = |kind| Typed { kind, form, span };
+        let mut square = self.once(base);
+        let mut left = n.abs() as u32;
+        let mut product: Option<Typed> = None;
+        while left > 0 {
+            if left % 2 == 1 {
+                let factor = typed_copy(&square);
+                product = Some(match product {
+                    None => factor,
+                    Some(p) => typed(TypedKind::Map(Map::Mul, vec![p, factor])),
+                });
+            }
+            left /= 2;
+            if left > 0 {
+                square = self.once(typed(TypedKind::Square(Box::new(square))));
+            }
+        }
+        Ok(match product {
+            // x⁰ is 1 for all x.
+            None => spread_out(
+                Typed {
+                    kind: TypedKind::Constant(1.0),
+                    form: Form::Scalar,
+                    span,
+                },
+                form,
+            ),
+            Some(p) if n < 0.0 => typed(TypedKind::Map(Map::Recip, vec![p])),
+            Some(p) => p,
+        })
     }
 
     fn infix(&mut self, infix: Infix, a: Typed, b: Typed, at: Span) -> Result<Typed, TextError> {
@@ -81,6 +173,7 @@ impl Lower<'_> {
             Infix::Ge => (Map::Le, vec![b, a]),
             Infix::Eq => (Map::Eq, vec![a, b]),
             // M v, or with the vector first Mᵀ v.
+            Infix::Pow => unreachable!("powers are resolved before their operands"),
             Infix::MatMul => {
                 return match (a.form, b.form) {
                     (Form::Vector(_), Form::Matrix(..)) => self.product(true, b, a, at),
@@ -179,5 +272,17 @@ impl Lower<'_> {
             [n] => Shape::Vector(n),
             [m, n, ..] => Shape::Matrix(m, n),
         }))
+    }
+}
+
+/// Another use of a value that has a number.
+fn typed_copy(value: &Typed) -> Typed {
+    let TypedKind::Value(id) = value.kind else {
+        unreachable!("only values with numbers are used twice");
+    };
+    Typed {
+        kind: TypedKind::Value(id),
+        form: value.form,
+        span: value.span,
     }
 }

@@ -6,7 +6,7 @@ use retrograd_text::{parse_cell, read_tape};
 proptest::proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(
-        text in "(cell|where|param|state|init|delay|loss|dense|slice|step|input|h'?|x|[0-9.]{1,3}|[-+*/@<=>()\\[\\],;:%#\"\\\\ \n'é])*"
+        text in "(cell|where|param|state|init|delay|loss|dense|slice|step|input|def |use |layer |for |in |carrying|return|name=|h'?|x|[0-9.]{1,3}|[-+*/@^<=>(){}\\[\\],;:%#\"\\\\ \n'é])*"
     ) {
         for text in [text.clone(), format!("cell a(x[2]; h[2])\n{text}")] {
             if let Err(e) = read_tape("t", &text, &[]) {
@@ -72,7 +72,7 @@ fn mistakes_show_line_place_and_what_was_expected() {
     line("h' = dense(x) * dense(h)", 17, &["two layers", "the first"]);
     line("loss sum(dense[4](x))", 10, &["a name"]);
     line("h' = layer_norm(h, epsilon=1)", 20, &["eps"]);
-    line("h' = x[2]", 10, &["`(`"]);
+    line("h' = x[4]", 6, &["ends at 5", "4 elements"]);
     line("state g[4] delay 0.5", 18, &["whole number of steps"]);
 }
 
