@@ -19,16 +19,12 @@ use retrograd_bench::work::StepArrays;
 use retrograd_jit::{CompiledCell, Purpose};
 use retrograd_tape::{Extent, Tape, families};
 
-/// Every cell by name: the zoo's, and those that the program carries as text.
+/// Every cell of the zoo, with 64 units, the matrix memory with 16.
 fn named() -> Vec<(&'static str, Cell)> {
-    let zoo = zoo::ENTRIES
+    let units = |e: &zoo::Entry| if e.units() == "D" { 16 } else { 64 };
+    zoo::ENTRIES
         .iter()
-        .map(|e| (e.name, zoo::forecaster(e, 4, 64)));
-    let written = zoo::WRITTEN
-        .iter()
-        .map(|w| (w.name, Cell::from_text(w.text, &[])));
-    zoo.chain(written)
-        .map(|(name, cell)| (name, cell.expect("a cell")))
+        .map(|e| (e.name, zoo::forecaster(e, 4, units(e)).expect("a cell")))
         .collect()
 }
 

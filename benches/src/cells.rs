@@ -20,18 +20,13 @@ const EPS: f64 = 1e-5;
 /// If there is no such cell.
 pub fn find(name: &str, hidden: usize) -> Result<Cell> {
     let bare = name.strip_prefix("zoo/").unwrap_or(name);
-    let text = match zoo::written(bare) {
-        _ if NAMES.contains(&name) => None,
-        Some(written) => Some(CellText::parse(bare, written.text)?),
-        None if name.ends_with(".cell") => Some(CellText::open(name)?),
-        None => None,
-    };
-    if let Some(text) = text {
+    if name.ends_with(".cell") {
+        let text = CellText::open(name)?;
         let free = text.dimensions().filter(|d| text.default_of(d).is_some());
         let sizes: Vec<(&str, usize)> = free.map(|d| (d, hidden)).collect();
         return Ok(text.cell(&sizes)?);
     }
-    let write: zoo::Recurrence = match name {
+    let write: for<'t> fn(&'t Builder, Var<'t>, usize) -> Var<'t> = match name {
         "lstm" => lstm,
         "gru" => gru,
         "keepwrite" => keepwrite,
@@ -39,21 +34,34 @@ pub fn find(name: &str, hidden: usize) -> Result<Cell> {
         "peephole" => peephole,
         _ => {
             let entry = zoo::find(bare).with_context(|| {
-                let written: Vec<&str> = zoo::WRITTEN.iter().map(|w| w.name).collect();
                 format!(
-                    "there is no cell `{name}`; there are {}, zoo/{}, zoo/{}, and .cell files",
+                    "there is no cell `{name}`; there are {}, zoo/{}, and .cell files",
                     NAMES.join(", "),
                     zoo::names().collect::<Vec<_>>().join(", zoo/"),
-                    written.join(", zoo/")
                 )
             })?;
-            entry.recurrence
+            return of_zoo(entry, hidden);
         }
     };
     let cell = Cell::define(name, |c| {
         let x = c.input("x", hidden);
         let h = write(c, x, hidden);
         c.output("y", h);
+    })?;
+    Ok(cell)
+}
+
+/// A cell of the zoo. Those that are not the question's have always been measured with a readout.
+fn of_zoo(entry: &zoo::Entry, hidden: usize) -> Result<Cell> {
+    let cell = Cell::define(entry.name, |c| {
+        let h = entry.layer(c, "", c.input("x", hidden), hidden);
+        c.output(
+            "y",
+            match entry.number {
+                Some(_) => h,
+                None => c.dense("forecast", hidden, [h]),
+            },
+        );
     })?;
     Ok(cell)
 }
@@ -141,7 +149,7 @@ mod tests {
     fn a_cell_is_found_by_name_in_the_zoo_and_by_file_and_a_wrong_name_says_which_there_are() {
         let file = concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/../crates/retrograd/tests/cells/lstm.cell"
+            "/../crates/retrograd/cells/lstm.cell"
         );
         for name in ["lstm", "zoo/lstm", "irnn", "mlstm", "zoo/peephole", file] {
             let cell = find(name, 6).unwrap();

@@ -3,7 +3,7 @@
 use retrograd_tape::Extent;
 use std::collections::HashSet;
 
-use retrograd::{Cell, CellText, zoo};
+use retrograd::{Cell, zoo};
 use retrograd_explain::{Drawing, Explanation, Where};
 use retrograd_jit::predict::Machine;
 use retrograd_jit::{CompiledCell, Purpose};
@@ -11,15 +11,8 @@ use retrograd_tape::{InputRole, OutputRole};
 
 /// All cells that the program knows by name.
 fn cells() -> Vec<(&'static str, Cell)> {
-    let zoo = zoo::ENTRIES
-        .iter()
-        .map(|e| (e.name, zoo::forecaster(e, 3, 8)));
-    let written = zoo::WRITTEN.iter().map(|w| {
-        let text = CellText::parse(w.name, w.text).expect("it is a cell");
-        (w.name, text.cell(&[]))
-    });
-    let all = zoo.chain(written);
-    all.map(|(name, cell)| (name, cell.expect("it is a cell")))
+    let all = zoo::ENTRIES.iter();
+    all.map(|e| (e.name, zoo::forecaster(e, 3, 8).expect("it is a cell")))
         .collect()
 }
 

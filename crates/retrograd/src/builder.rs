@@ -9,6 +9,7 @@ use retrograd_tape::{Input, InputRole, LossReduction, Op, Recorder, Shape, Tape,
 
 use crate::error::Error;
 use crate::init::Init;
+use crate::scope::Scope;
 
 /// Records a cell; [`Cell::define`](crate::Cell::define) passes it to the user's closure. Its methods never fail: `define` returns
 /// the first mistake, with the user's line.
@@ -35,7 +36,8 @@ use crate::init::Init;
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 pub struct Builder {
-    tape: Recorder,
+    pub(crate) tape: Recorder,
+    pub(crate) scope: RefCell<Scope>,
     inits: RefCell<Vec<(String, Shape, Init)>>,
     keeps: RefCell<Vec<(String, f64)>>,
     error: RefCell<Option<Error>>,
@@ -97,6 +99,7 @@ impl Builder {
     pub(crate) fn new() -> Builder {
         Builder {
             tape: Recorder::new(),
+            scope: RefCell::default(),
             inits: RefCell::default(),
             keeps: RefCell::default(),
             error: RefCell::default(),
@@ -155,15 +158,16 @@ impl Builder {
     /// as zoneout requires.
     #[track_caller]
     pub fn mask(&self, name: &str, shape: impl IntoShape, keep: f64) -> Var<'_> {
+        let name = self.scope.borrow().value(name);
         if !(keep > 0.0 && keep <= 1.0) {
             self.fail(Error::KeepProbability {
-                name: name.to_owned(),
+                name: name.clone(),
                 keep,
                 at: *Location::caller(),
             });
         }
-        self.keeps.borrow_mut().push((name.to_owned(), keep));
-        self.tape.input(name, InputRole::Mask, shape.into_shape())
+        self.keeps.borrow_mut().push((name.clone(), keep));
+        self.tape.input(&name, InputRole::Mask, shape.into_shape())
     }
 }
 
@@ -186,14 +190,15 @@ impl Builder {
         state: StateSpec<'t>,
     ) -> Var<'t> {
         let shape = shape.into_shape();
+        let name = self.scope.borrow().value(name);
         let init = match state.init {
             InitialState::Given => None,
             InitialState::Learned => {
-                Some(self.param_init(&format!("{name}.init"), shape, Init::Zeros))
+                Some(self.declare_param(&format!("{name}.init"), shape, Init::Zeros))
             }
             InitialState::Value(v) => Some(v),
         };
-        self.tape.state(name, shape, state.delay, init)
+        self.tape.state(&name, shape, state.delay, init)
     }
 
     /// Sets the next value of a state, and returns it for further use in this step. Messages call it by the state's name with a
@@ -223,6 +228,27 @@ impl Builder {
     #[track_caller]
     pub fn param_init(&self, name: &str, shape: impl IntoShape, init: Init) -> Var<'_> {
         let shape = shape.into_shape();
+        let name = self.scope.borrow().parameter(name);
+        if self.scope.borrow_mut().first_use(&name)
+            && let Some(shared) = self.tape.parameter(&name)
+        {
+            if shared.shape() == Some(shape) {
+                return shared;
+            }
+            self.fail(Error::SharedShape {
+                name: name.clone(),
+                shape: shared.shape().map_or(String::new(), |s| s.to_string()),
+                found: shape.to_string(),
+                at: *Location::caller(),
+            });
+            return self.tape.nothing();
+        }
+        self.declare_param(&name, shape, init)
+    }
+
+    /// Declares a parameter under its full name.
+    #[track_caller]
+    fn declare_param(&self, name: &str, shape: Shape, init: Init) -> Var<'_> {
         self.check_init(name, shape, init);
         self.inits.borrow_mut().push((name.to_owned(), shape, init));
         self.tape.param(name, shape)
@@ -231,8 +257,9 @@ impl Builder {
     /// Changes the initialisation of a parameter declared earlier: `c.init("forget.bias", Init::Constant(1.0))`.
     #[track_caller]
     pub fn init(&self, name: &str, init: Init) {
+        let name = &self.scope.borrow().parameter(name);
         let found = self.inits.borrow_mut().iter_mut().find_map(|p| {
-            (p.0 == name).then(|| {
+            (p.0 == *name).then(|| {
                 p.2 = init;
                 p.1
             })
@@ -265,7 +292,7 @@ impl Builder {
     /// # Ok::<(), retrograd::Error>(())
     /// ```
     pub fn parameter(&self, name: &str) -> Option<Var<'_>> {
-        self.tape.parameter(name)
+        self.tape.parameter(&self.scope.borrow().parameter(name))
     }
 
     #[track_caller]
@@ -282,7 +309,7 @@ impl Builder {
     }
 
     /// Records a mistake, unless there was one before.
-    fn fail(&self, e: Error) {
+    pub(crate) fn fail(&self, e: Error) {
         if !self.tape.has_failed() {
             self.error.borrow_mut().get_or_insert(e);
         }

@@ -4,12 +4,15 @@
 use std::path::Path;
 
 use retrograd_tape::{InputRole, Op, Shape, TapeError, Var};
-use retrograd_text::{self as text, Initial, Initialiser, RecordTarget, SourceMap, TextError};
+use retrograd_text::{
+    self as text, Found, Initial, Initialiser, RecordTarget, SourceMap, TextError,
+};
 
 use crate::builder::{Builder, StateSpec};
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::init::Init;
+use crate::zoo;
 
 /// A cell file that has been parsed; its symbolic dimensions can still be set. The language, with its grammar, is described in the
 /// documentation of the crate `retrograd_text`.
@@ -29,26 +32,53 @@ use crate::init::Init;
 pub struct CellText(text::CellFile);
 
 impl CellText {
-    /// Reads the text of a cell file; messages call it `name`.
+    /// Reads the text of a cell file; messages call it `name`. Its `use` lines find the cells of the [`zoo`](crate::zoo).
     ///
     /// # Errors
     /// [`Error::Text`] with the line and the place of the first mistake.
     pub fn parse(name: &str, text: &str) -> Result<CellText, Error> {
-        Ok(CellText(text::parse_cell(name, text)?))
+        let file = text::parse_cell_with(name, text, &mut |wanted| match wanted.path {
+            None => of_zoo(wanted.name),
+            Some(path) => Err(format!("a text that is no file cannot use the file {path}")),
+        })?;
+        Ok(CellText(file))
     }
 
-    /// Reads a cell file.
+    /// Reads a cell file, and the files that its `use` lines name, relative to the file that has the line.
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be read, is no file or has more than 16 MiB; [`Error::Text`] for a mistake in it.
     pub fn open(path: impl AsRef<Path>) -> Result<CellText, Error> {
-        const MOST: u64 = 16 << 20;
         let path = path.as_ref();
-        let text = crate::files::read_text(path, MOST).map_err(|cause| Error::File {
+        let text = read(path).map_err(|cause| Error::File {
             path: path.to_owned(),
             cause,
         })?;
-        CellText::parse(&path.display().to_string(), &text)
+        let name = path.display().to_string();
+        let file = text::parse_cell_with(&name, &text, &mut |wanted| match wanted.path {
+            None => of_zoo(wanted.name),
+            Some(path) => {
+                let folder = Path::new(wanted.user).parent().unwrap_or(Path::new(""));
+                let path = folder.join(path);
+                let name = path.display().to_string();
+                match read(&path) {
+                    Ok(text) => Ok(Found { name, text }),
+                    Err(why) => Err(format!("{name} cannot be read: {why}")),
+                }
+            }
+        })?;
+        Ok(CellText(file))
+    }
+
+    /// Records the cell as a layer of a builder's; see [`Builder::layer`].
+    pub(crate) fn record_layer<'t>(
+        &self,
+        name: &str,
+        operands: &[Var<'t>],
+        dimensions: &[(&str, usize)],
+        c: &'t Builder,
+    ) -> Result<Option<Var<'t>>, Error> {
+        Ok(text::record_layer(&self.0, name, operands, dimensions, c)?)
     }
 
     /// The cell's name.
@@ -69,6 +99,11 @@ impl CellText {
     /// Its inputs, in order: role, name, and the dimension if that alone is the shape, as in `x[I]`.
     pub fn inputs(&self) -> impl Iterator<Item = (InputRole, &str, Option<&str>)> {
         self.0.inputs()
+    }
+
+    /// True if the cell has a loss of its own; without one, it is a recurrence for others to read out.
+    pub fn has_loss(&self) -> bool {
+        self.0.has_loss()
     }
 
     /// The cell, with these dimensions instead of those that its `where` gives.
@@ -120,6 +155,30 @@ impl Cell {
     /// [`Error::File`] if it cannot be read, [`Error::Text`] for a mistake in it.
     pub fn from_file(path: impl AsRef<Path>, dimensions: &[(&str, usize)]) -> Result<Cell, Error> {
         CellText::open(path)?.cell(dimensions)
+    }
+}
+
+/// The largest file, in bytes.
+const MOST: u64 = 16 << 20;
+
+fn read(path: &Path) -> std::io::Result<String> {
+    crate::files::read_text(path, MOST)
+}
+
+/// The cell of the zoo that a `use` line names.
+fn of_zoo(name: &str) -> Result<Found, String> {
+    match zoo::find(name) {
+        Some(entry) => Ok(Found {
+            name: format!("zoo/{name}.cell"),
+            text: entry.text.to_owned(),
+        }),
+        None => {
+            let known: Vec<&str> = zoo::names().collect();
+            Err(format!(
+                "the zoo has no cell `{name}`; it has {}; a file is used by its path, `use {name} from \"path.cell\"`",
+                known.join(", ")
+            ))
+        }
     }
 }
 

@@ -79,7 +79,7 @@ impl Builder {
         let init = Init::Uniform(1.0 / (fan_in as f64).sqrt());
         let mut total = None;
         for (&(operand, v), width) in operands.iter().zip(widths) {
-            let weight = self.param_init(&format!("{name}.{operand}"), (n, width), init);
+            let weight = self.param_init(&joined(name, operand), (n, width), init);
             let column = match v.shape() {
                 Some(Shape::Scalar) => v.reshape(Shape::Vector(1)),
                 _ => v,
@@ -91,7 +91,7 @@ impl Builder {
             });
         }
         let sum = if bias {
-            let bias = self.param_init(&format!("{name}.bias"), n, init);
+            let bias = self.param_init(&joined(name, "bias"), n, init);
             match total {
                 None => return bias,
                 Some(sum) => sum + bias,
@@ -105,7 +105,7 @@ impl Builder {
         if let Some(v) = sum.value() {
             self.sums.borrow_mut().push((v, None));
         }
-        sum.named(name)
+        sum.named(&self.scope.borrow().parameter(name))
     }
 
     /// The operand's part of a matrix's name: the state, if the value is a sum that becomes its next value, else the value's own
@@ -136,5 +136,13 @@ impl Builder {
             _ => index,
         };
         table.gather(index)
+    }
+}
+
+/// The name of a layer's parameter; a layer without a name has that of its scope.
+fn joined(layer: &str, parameter: &str) -> String {
+    match layer {
+        "" => parameter.to_owned(),
+        layer => format!("{layer}.{parameter}"),
     }
 }

@@ -59,6 +59,20 @@ pub enum Error {
         /// The user's line.
         at: Location<'static>,
     },
+    /// A shared layer that uses a parameter in another shape than before.
+    #[error(
+        "{at}: the shared parameter `{name}` is {shape}; expected that shape again, found {found}"
+    )]
+    SharedShape {
+        /// The parameter.
+        name: String,
+        /// Its shape.
+        shape: String,
+        /// The shape that was asked for.
+        found: String,
+        /// The user's line.
+        at: Location<'static>,
+    },
     /// An initialisation that does not fit the parameter's shape, or whose number is out of range.
     #[error("{at}: parameter `{name}` {shape} cannot start as {init:?}: {needs}")]
     BadInit {

@@ -29,6 +29,7 @@
 //! | to | use |
 //! | --- | --- |
 //! | write a cell | [`Cell::define`] and its [`Builder`]; or a cell file, [`Cell::from_file`]; or one of the [`zoo`] |
+//! | build of layers | [`Builder::scope`], [`Builder::share`]; cells as layers, [`Builder::layer`], [`zoo::Entry::layer`] |
 //! | learn the cell language | the documentation of the crate `retrograd_text`, and [`CellText`] |
 //! | initialise parameters | [`Init`] |
 //! | train | [`Trainer`], with [`Adam`], [`Sgd`] or an [`Optimizer`] of your own |
@@ -79,7 +80,7 @@
 //!
 //! # Features
 //!
-//! Both are on by default. `text`: cell files, [`CellText`], and the zoo's cells that are cell files. `csv`: [`data::Series`] from CSV
+//! Both are on by default. `text`: cell files, [`CellText`], and the zoo, whose cells are cell files. `csv`: [`data::Series`] from CSV
 //! files, and the embedded series.
 //!
 //! # Errors and limits
@@ -92,6 +93,7 @@ pub mod data;
 pub mod files;
 pub mod optim;
 pub mod random;
+#[cfg(feature = "text")]
 pub mod zoo;
 
 mod batch;
@@ -106,6 +108,7 @@ mod error;
 mod init;
 mod numbers;
 mod program;
+mod scope;
 mod session;
 mod stepper;
 mod trainer;

@@ -1,20 +1,14 @@
-//! Cell files: those in `tests/cells` say what the zoo's functions say, and the language says what the builder says.
+//! Cell files: those of the zoo have the parameters of their papers, and the language says what the builder says.
 
 use retrograd::{Cell, Error, Init, Shape, StateSpec, zoo};
 use retrograd_graph::{Graph, passes::simplify::simplify};
 use retrograd_tape::Extent;
 use retrograd_tape::{InputRole, Interpreter};
 
-/// The zoo's cells that are files, and those of its functions that are written in the language here.
-const FOLDERS: [&str; 2] = [
-    concat!(env!("CARGO_MANIFEST_DIR"), "/cells"),
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cells"),
-];
-
-fn file(name: &str, dimensions: &[(&str, usize)]) -> Cell {
-    let files = FOLDERS.map(|f| format!("{f}/{name}.cell"));
-    let path = files.iter().find(|f| std::path::Path::new(f).exists());
-    Cell::from_file(path.expect("there is one"), dimensions).unwrap_or_else(|e| panic!("{e}"))
+/// The forecaster of a cell of the zoo.
+fn zoo_cell(name: &str, inputs: usize, units: usize) -> Cell {
+    let entry = zoo::find(name).expect("it is in the zoo");
+    zoo::forecaster(entry, inputs, units).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Name, shape and beginning of all parameters, by name.
@@ -71,30 +65,9 @@ fn numbers(cell: &Cell) -> Vec<(String, Vec<f64>)> {
 }
 
 #[test]
-fn every_zoo_cell_is_what_its_file_says() {
-    for name in zoo::names() {
-        let entry = zoo::find(name).expect("it is in the zoo");
-        let built = zoo::forecaster(entry, 3, 5).expect("it is right");
-        let read = file(name, &[("I", 3), ("H", 5)]);
-        assert_eq!(read.name(), name);
-        assert_eq!(parameters(&read), parameters(&built), "{name}");
-        for (a, b) in numbers(&read).iter().zip(numbers(&built)) {
-            assert_eq!(a.0, b.0, "{name}");
-            for (x, y) in a.1.iter().zip(&b.1) {
-                assert!((x - y).abs() <= 1e-12, "{name}: {}: {x} {y}", a.0);
-            }
-        }
-        // These two declare their own parameters, a state's initial value before or after them.
-        if !["irnn", "gru_after"].contains(&name) {
-            assert_eq!(graph(&read), graph(&built), "{name}");
-        }
-    }
-}
-
-#[test]
 fn the_other_cells_have_the_parameters_of_their_papers() {
-    let count = |name: &str, dimensions: &[(&str, usize)]| {
-        let cell = file(name, dimensions);
+    let count = |name: &str, units: usize| {
+        let cell = zoo_cell(name, 3, units);
         let forecast: usize = (cell.parameter_specs())
             .filter(|p| p.name.starts_with("forecast"))
             .map(|p| p.shape.len())
@@ -102,36 +75,32 @@ fn the_other_cells_have_the_parameters_of_their_papers() {
         cell.parameter_count() - forecast
     };
     let (i, h) = (3, 8);
-    let dims = [("I", i), ("H", h)];
-    assert_eq!(count("peephole", &dims), 4 * h * (i + h + 1) + 3 * h);
-    assert_eq!(count("lnlstm", &dims), 4 * h * (i + h) + 12 * h + 2 * h);
-    assert_eq!(count("lstmp", &dims), 4 * h * (i + h / 4 + 1) + h / 4 * h);
-    assert_eq!(count("mingru", &dims), 2 * h * (i + 1));
-    assert_eq!(count("indrnn", &dims), h * (i + 1) + h);
-    assert_eq!(count("sru", &dims), 4 * h * i + 2 * h + 2 * h);
+    assert_eq!(count("peephole", h), 4 * h * (i + h + 1) + 3 * h);
+    assert_eq!(count("lnlstm", h), 4 * h * (i + h) + 12 * h + 2 * h);
+    assert_eq!(count("lstmp", h), 4 * h * (i + h / 4 + 1) + h / 4 * h);
+    assert_eq!(count("mingru", h), 2 * h * (i + 1));
+    assert_eq!(count("indrnn", h), h * (i + 1) + h);
+    assert_eq!(count("sru", h), 4 * h * i + 2 * h + 2 * h);
     assert_eq!(
-        count("lstm4", &dims),
+        count("lstm4", h),
         4 * h * (i + h + 1) + 3 * 4 * h * (2 * h + 1)
     );
-    assert_eq!(
-        count("mlstm", &[("I", i), ("D", 4)]),
-        4 * 4 * (i + 1) + 2 * (i + 1)
-    );
+    assert_eq!(count("mlstm", 4), 4 * 4 * (i + 1) + 2 * (i + 1));
 }
 
 #[test]
-fn every_file_stands_alone() {
-    let mut found = 0;
-    let entries = FOLDERS.map(|f| std::fs::read_dir(f).expect("the folder is there"));
-    for entry in entries.into_iter().flatten() {
-        let path = entry.expect("it can be read").path();
-        let cell = Cell::from_file(&path, &[]).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(path.file_stem().and_then(|s| s.to_str()), Some(cell.name()));
-        let loss = numbers(&cell).into_iter().find(|(name, _)| name == "loss");
-        assert!(loss.is_some_and(|(_, x)| x[0].is_finite()), "{cell}");
-        found += 1;
+fn every_cell_of_the_zoo_runs_alone_and_as_a_forecaster() {
+    for entry in zoo::ENTRIES {
+        let alone = Cell::from_text(entry.text, &[]).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(alone.name(), entry.name);
+        let cell = zoo_cell(entry.name, 3, 8);
+        for cell in [&alone, &cell] {
+            let finite = numbers(cell)
+                .iter()
+                .all(|(_, x)| x.iter().all(|x| x.is_finite()));
+            assert!(finite, "{cell}");
+        }
     }
-    assert_eq!(found, 18);
 }
 
 #[test]

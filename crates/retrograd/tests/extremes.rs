@@ -1,32 +1,17 @@
 //! The cells at the ends of single precision: with saturated gates, and with inputs far beyond what they were made for, values
 //! and gradients stay finite on both engines.
 
-use retrograd::{Adam, Batch, Cell, Engine, Extent, Trainer};
+use retrograd::{Adam, Batch, Cell, Engine, Extent, Trainer, zoo};
 
 const T: usize = 8;
 const B: usize = 2;
 const I: usize = 3;
 
-/// Every cell file.
-fn cells() -> Vec<String> {
-    let folders = ["cells", "tests/cells"].map(|f| format!("{}/{f}", env!("CARGO_MANIFEST_DIR")));
-    let files = folders.map(|f| std::fs::read_dir(f).expect("the folder is there"));
-    let paths = files
-        .into_iter()
-        .flatten()
-        .map(|f| f.expect("it can be read").path().display().to_string());
-    let mut paths: Vec<String> = paths.collect();
-    paths.sort();
-    assert!(paths.len() >= 18, "{paths:?}");
-    paths
-}
-
-/// A cell file with small layers.
-fn cell(path: &str) -> Cell {
-    let of = |dims: &[(&str, usize)]| Cell::from_file(path, dims);
-    of(&[("I", I), ("H", 8)])
-        .or_else(|_| of(&[("I", I), ("D", 4)]))
-        .unwrap_or_else(|e| panic!("{e}"))
+/// A cell of the zoo with a small layer.
+fn cell(name: &str) -> Cell {
+    let entry = zoo::find(name).expect("it is in the zoo");
+    let units = if entry.units() == "D" { 4 } else { 8 };
+    zoo::forecaster(entry, I, units).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// True if values of a cell are proportional to its inputs, or to products of them: then they are as large.
@@ -78,8 +63,8 @@ fn inputs(size: f32) -> [Vec<f32>; 3] {
 
 #[test]
 fn all_cells_are_finite_at_extreme_inputs() {
-    for path in cells() {
-        let cell = cell(&path);
+    for name in zoo::names() {
+        let cell = cell(name);
         let far: &[f32] = match grows(cell.name()) {
             true => &[],
             false => &[1e12, -1e30, 1e30],
@@ -100,8 +85,8 @@ fn all_cells_are_finite_at_extreme_inputs() {
 /// Every bias that gates anything, far on either side: gates shut and open to the last bit, exponents of ±100 and beyond.
 #[test]
 fn all_cells_are_finite_with_saturated_gates() {
-    for path in cells() {
-        let cell = cell(&path);
+    for name in zoo::names() {
+        let cell = cell(name);
         for engine in Engine::ALL {
             let mut trainer = trainer(&cell, engine);
             let names: Vec<(String, usize)> = (trainer.named_parameters())
@@ -134,8 +119,7 @@ fn all_cells_are_finite_with_saturated_gates() {
 #[test]
 fn mlstm_is_the_unstabilised_cell_of_the_paper() {
     const D: usize = 4;
-    let path = format!("{}/cells/mlstm.cell", env!("CARGO_MANIFEST_DIR"));
-    let cell = Cell::from_file(&path, &[("I", I), ("D", D)]).expect("it is right");
+    let cell = cell("mlstm");
     let built = Trainer::builder(cell, Adam::new(1e-3)).double();
     let mut trainer = built
         .engine(Engine::Tape)

@@ -80,7 +80,7 @@ impl System {
 
     /// Every cell of the zoo, in the question's order.
     pub fn all() -> impl Iterator<Item = System> {
-        zoo::ENTRIES.iter().map(System::of)
+        zoo::question().map(System::of)
     }
 
     /// The system of that cell of the zoo.
@@ -96,9 +96,16 @@ impl System {
         zoo::find(self.cell).expect("a system is made of the zoo's cells")
     }
 
+    /// Its cell's number in the question.
+    pub(crate) fn number(&self) -> &'static str {
+        self.entry()
+            .number
+            .expect("a system is one of the question's")
+    }
+
     /// Its name in tables and plots, such as "S1 rnn, orthogonal"; the keep gate's bias is named where it is not 1.
     pub fn label(&self) -> String {
-        let mut label = format!("{} {}", self.entry().number, self.cell);
+        let mut label = format!("{} {}", self.number(), self.cell);
         match self.recurrent {
             Recurrent::Zoo => {}
             Recurrent::Orthogonal => label += ", orthogonal",
@@ -116,15 +123,13 @@ impl System {
 
     /// Which of the question's seven systems it is, from 0, as pictures tell them apart.
     pub(crate) fn kind(&self) -> usize {
-        let number = self.entry().number.trim_start_matches('S');
+        let number = self.number().trim_start_matches('S');
         number.parse::<usize>().map_or(0, |n| n - 1)
     }
 
     /// Which of its kind it is, from 0: the question's own cell is 0.
     pub(crate) fn variant(&self) -> usize {
-        let same = zoo::ENTRIES
-            .iter()
-            .filter(|e| e.number == self.entry().number);
+        let same = zoo::question().filter(|e| e.number == self.entry().number);
         let cell = same.take_while(|e| e.name != self.cell).count();
         let recurrent = match self.recurrent {
             Recurrent::Zoo => 0,
@@ -215,7 +220,7 @@ fn has_keep_gate(entry: &'static Entry) -> bool {
 
 fn record(c: &Builder, entry: &Entry, ends: Ends, hidden: usize) {
     let x = c.input("x", ends.inputs);
-    let h = (entry.recurrence)(c, x, hidden);
+    let h = entry.layer(c, "", x, hidden);
     let y = c.dense(READOUT, ends.outputs, [h]);
     c.output("y", y);
     let target = c.target("target", ends.outputs);

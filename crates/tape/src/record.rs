@@ -252,6 +252,11 @@ impl Recorder {
         self.inner.borrow().error.is_some()
     }
 
+    /// A value that stands for none, for callers that have found a mistake of their own: what is computed of it is none, either.
+    pub fn nothing(&self) -> Var<'_> {
+        self.var(None)
+    }
+
     /// Records a mistake, and returns poison.
     fn fail(&self, e: TapeError) -> Var<'_> {
         self.inner.borrow_mut().fail(e);

@@ -333,6 +333,7 @@ impl<'f> Lower<'f> {
     }
 
     fn assign(&mut self, name: &Name, value: &Expr) -> Result<(), TextError> {
+        self.check_free(name)?;
         let value = self.equation(&name.text, value)?;
         let bare = name.text.trim_end_matches('\'');
         if bare == name.text {

@@ -8,7 +8,7 @@ use retrograd_tape::{Op, Recorder, Shape, Tape, Var};
 use crate::ast::Name;
 use crate::error::TextError;
 use crate::library::CellFile;
-use crate::lower::lower;
+use crate::lower::{Lowered, lower, lower_layer};
 use crate::parse::parse_cell;
 use crate::sizes::{Form, Size, SizeSolver};
 use crate::source::{Source, Span};
@@ -74,24 +74,41 @@ pub fn record<T: RecordTarget>(
     target: &T,
 ) -> Result<SourceMap, TextError> {
     let lowered = lower(file, overrides)?;
-    let mut build = Build {
-        target,
-        sizes: &lowered.sizes,
-        values: vec![None; lowered.values],
-        parameters: HashMap::new(),
-        places: SourceMap {
-            sources: file.library.sources().cloned().collect(),
-            head: file.main().name.span,
-            names: HashMap::new(),
-            poisoned: None,
-        },
-    };
-    for action in &lowered.actions {
-        if build.action(action).is_none() {
-            break;
-        }
-    }
+    let mut build = Build::new(file, &lowered, target);
+    build.actions(&lowered.actions);
     Ok(build.places)
+}
+
+/// Records a cell as a layer: its inputs are the operands, in order, and its first output is the result. Targets, weights and
+/// losses are left out, with what only they need. The names of states and parameters begin with `name` and a dot, unless it
+/// is empty.
+///
+/// # Errors
+/// As [`record`]; also if the operands are not those of the cell.
+pub fn record_layer<'t, T: RecordTarget>(
+    file: &CellFile,
+    name: &str,
+    operands: &[Var<'t>],
+    overrides: &[(&str, usize)],
+    target: &'t T,
+) -> Result<Option<Var<'t>>, TextError> {
+    let Some(shapes) = operands
+        .iter()
+        .map(|x| x.shape())
+        .collect::<Option<Vec<Shape>>>()
+    else {
+        return Ok(None);
+    };
+    let lowered = lower_layer(file, name, &shapes, overrides)?;
+    let mut build = Build::new(file, &lowered, target);
+    for (place, &operand) in build.values.iter_mut().zip(operands) {
+        *place = Some(operand);
+    }
+    let done = build.actions(&lowered.actions);
+    Ok(match &lowered.result {
+        Some(result) => done.and_then(|()| build.value(result)),
+        None => None,
+    })
 }
 
 /// Reads a cell file and records it on a bare tape.
@@ -116,7 +133,27 @@ struct Build<'t, 'l, T> {
     places: SourceMap,
 }
 
-impl<'t, T: RecordTarget> Build<'t, '_, T> {
+impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
+    fn new(file: &CellFile, lowered: &'l Lowered, target: &'t T) -> Self {
+        Build {
+            target,
+            sizes: &lowered.sizes,
+            values: vec![None; lowered.values],
+            parameters: HashMap::new(),
+            places: SourceMap {
+                sources: file.library.sources().cloned().collect(),
+                head: file.main().name.span,
+                names: HashMap::new(),
+                poisoned: None,
+            },
+        }
+    }
+
+    /// Records actions up to the first that does not fit.
+    fn actions(&mut self, actions: &[Action]) -> Option<()> {
+        actions.iter().try_for_each(|action| self.action(action))
+    }
+
     fn shape(&self, form: Form) -> Shape {
         self.sizes.shape(form).expect("all sizes are solved")
     }

@@ -86,7 +86,7 @@ mod target;
 mod typed;
 mod values;
 
-pub use build::{SourceMap, read_tape, record};
+pub use build::{SourceMap, read_tape, record, record_layer};
 pub use error::TextError;
 pub use library::{CellFile, Found, Wanted};
 pub use parse::{parse_cell, parse_cell_with};

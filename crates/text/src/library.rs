@@ -289,6 +289,12 @@ impl CellFile {
         self.dimensions().any(|dim| dim == name).then_some(name)
     }
 
+    /// True if the cell has a loss of its own.
+    pub fn has_loss(&self) -> bool {
+        let mut statements = self.main().statements.iter();
+        statements.any(|s| matches!(s, Statement::Loss(_)))
+    }
+
     /// A mistake about one of its inputs or outputs, or, without a name, about the cell.
     pub fn mistake(&self, name: Option<&str>, message: String, expected: String) -> TextError {
         let found = self.main().statements.iter().find_map(|s| match s {

@@ -7,12 +7,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use retrograd_tape::Shape;
+
 use crate::ast::{Call, Name, StateDeclaration};
 use crate::error::TextError;
 use crate::library::{CellFile, Library, Routine};
 use crate::sizes::{Form, Size, SizeSolver};
 use crate::source::{Source, Span};
-use crate::typed::{Action, ValueId};
+use crate::typed::{Action, Typed, TypedKind, ValueId};
 
 /// The most lines and expressions that a program may have once everything is expanded.
 const MOST: usize = 1 << 20;
@@ -26,6 +28,8 @@ pub(crate) struct Lowered {
     pub(crate) actions: Vec<Action>,
     pub(crate) values: usize,
     pub(crate) sizes: SizeSolver,
+    /// The value of a cell that is a layer.
+    pub(crate) result: Option<Typed>,
 }
 
 pub(crate) struct Lower<'f> {
@@ -125,20 +129,7 @@ pub(crate) fn joined(outer: &str, inner: &str) -> String {
 
 /// Resolves a cell file, optionally with other values for its symbolic dimensions.
 pub(crate) fn lower(file: &CellFile, overrides: &[(&str, usize)]) -> Result<Lowered, TextError> {
-    let mut lower = Lower {
-        library: &file.library,
-        sizes: SizeSolver::default(),
-        values: Vec::new(),
-        known: HashMap::new(),
-        parameters: HashMap::new(),
-        layers: HashMap::new(),
-        frames: vec![Frame::new(file.main())],
-        outputs: HashMap::new(),
-        actions: Vec::new(),
-        wanted: Vec::new(),
-        applications: 0,
-        left: MOST,
-    };
+    let mut lower = Lower::new(file);
     let given = overrides
         .iter()
         .map(|&(name, n)| (name, n as f64))
@@ -152,7 +143,27 @@ pub(crate) fn lower(file: &CellFile, overrides: &[(&str, usize)]) -> Result<Lowe
     }
     let statements: Vec<_> = file.main().statements.iter().collect();
     lower.block(&statements)?;
-    lower.finish()
+    lower.finish(None)
+}
+
+/// Resolves a cell file as a layer whose names begin with `name`, of operands of these shapes; they have the first numbers.
+pub(crate) fn lower_layer(
+    file: &CellFile,
+    name: &str,
+    operands: &[Shape],
+    overrides: &[(&str, usize)],
+) -> Result<Lowered, TextError> {
+    let mut lower = Lower::new(file);
+    let at = file.main().name.span;
+    let mut values = Vec::new();
+    for &shape in operands {
+        let form = Form::from(shape);
+        let kind = TypedKind::Value(lower.number_value(form, None));
+        let span = at;
+        values.push(Typed { kind, form, span });
+    }
+    let result = lower.expand_main(file.main(), name, values, overrides)?;
+    lower.finish(Some(result))
 }
 
 impl<'f> Frame<'f> {
@@ -201,6 +212,23 @@ impl<'f> Frame<'f> {
 }
 
 impl<'f> Lower<'f> {
+    fn new(file: &'f CellFile) -> Lower<'f> {
+        Lower {
+            library: &file.library,
+            sizes: SizeSolver::default(),
+            values: Vec::new(),
+            known: HashMap::new(),
+            parameters: HashMap::new(),
+            layers: HashMap::new(),
+            frames: vec![Frame::new(file.main())],
+            outputs: HashMap::new(),
+            actions: Vec::new(),
+            wanted: Vec::new(),
+            applications: 0,
+            left: MOST,
+        }
+    }
+
     pub(crate) fn frame(&self) -> &Frame<'f> {
         self.frames.last().expect("the cell's frame stays")
     }
@@ -280,6 +308,14 @@ impl<'f> Lower<'f> {
 
     /// Makes a name stand for a value.
     pub(crate) fn bind(&mut self, name: &Name, id: ValueId) -> Result<(), TextError> {
+        self.check_free(name)?;
+        self.frame_mut().carried.remove(name.text.as_str());
+        self.rebind(name, id);
+        Ok(())
+    }
+
+    /// That a name may be given a value.
+    pub(crate) fn check_free(&self, name: &Name) -> Result<(), TextError> {
         let frame = self.frame();
         if frame.dims.contains_key(name.text.as_str()) {
             let message = format!("`{}` is a dimension", name.text);
@@ -301,8 +337,6 @@ impl<'f> Lower<'f> {
                 false => error,
             });
         }
-        self.frame_mut().carried.remove(name.text.as_str());
-        self.rebind(name, id);
         Ok(())
     }
 
@@ -333,7 +367,7 @@ impl<'f> Lower<'f> {
         }
     }
 
-    fn finish(mut self) -> Result<Lowered, TextError> {
+    fn finish(mut self, result: Option<Typed>) -> Result<Lowered, TextError> {
         if let Err((at, message, label)) = self.sizes.settle() {
             return Err(self.error(at, message, &label));
         }
@@ -348,6 +382,7 @@ impl<'f> Lower<'f> {
             actions: self.actions,
             values: self.values.len(),
             sizes: self.sizes,
+            result,
         })
     }
 }

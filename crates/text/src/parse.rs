@@ -113,6 +113,9 @@ impl Parser {
             routines: Vec::new(),
         };
         self.lexer.skip_newlines();
+        if self.lexer.peek().0 == Token::End {
+            return Err(self.lexer.unexpected("`cell` and its name"));
+        }
         while self.lexer.peek().0 != Token::End {
             // A gate may be called `cell`, `def` or `use`: a name follows the word.
             match self.word_before_name() {

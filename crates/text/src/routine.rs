@@ -153,33 +153,13 @@ impl<'f> Lower<'f> {
             frame.nameless = true;
         }
         let operands = self.bind_operands(routine, call, span)?;
-        let given = self.given_sizes(routine, call, &operands)?;
+        let mut given = self.called_sizes(routine, call)?;
+        self.sizes_of_operands(routine, &operands, &mut given);
         if is_function && self.frame().routine.file() == routine.file() {
             frame.dims = self.frame().dims.clone();
         }
         self.frames.push(frame);
-        self.dimensions(&given)?;
-        for (name, value) in routine.operands().into_iter().zip(operands) {
-            self.check_operand(routine, name, &value)?;
-            self.pass(name, value);
-        }
-        let result = match &routine.kind {
-            RoutineKind::Function { result, .. } => {
-                let statements: Vec<_> = routine.statements.iter().collect();
-                self.block(&statements)?;
-                self.equation("", result)?
-            }
-            RoutineKind::Cell => {
-                let Some((name, value)) = first_output(routine) else {
-                    let message = format!("the cell `{name}` has no output");
-                    let label = "expected a line `output …` in it";
-                    return Err(self.error(routine.name.span, message, label));
-                };
-                let statements = core(routine, value);
-                self.block(&statements)?;
-                self.equation(&name.text, value)?
-            }
-        };
+        let result = self.body(routine, operands, &given)?;
         self.frames.pop();
         // Outside, the result is not called what it is called inside.
         let form = result.form;
@@ -191,6 +171,71 @@ impl<'f> Lower<'f> {
         });
         let kind = TypedKind::Value(id);
         Ok(Typed { kind, form, span })
+    }
+
+    /// Expands the cell of a file as a layer of these operands.
+    pub(crate) fn expand_main(
+        &mut self,
+        routine: &'f Routine,
+        name: &str,
+        operands: Vec<Typed>,
+        overrides: &[(&'f str, usize)],
+    ) -> Result<Typed, TextError> {
+        let mut frame = Frame::new(routine);
+        (frame.parameters, frame.prefix) = (name.to_owned(), name.to_owned());
+        self.frames.push(frame);
+        let formal = routine.operands();
+        if formal.len() != operands.len() {
+            let names: Vec<&str> = formal.iter().map(|n| n.text.as_str()).collect();
+            let message = format!(
+                "`{}` takes {} operands, not {}",
+                routine.name.text,
+                formal.len(),
+                operands.len()
+            );
+            let label = format!("expected {}", names.join(", "));
+            return Err(self.error(routine.name.span, message, &label));
+        }
+        let mut given = BTreeMap::new();
+        for &(name, n) in overrides {
+            if !routine.dims.iter().any(|(dim, _)| dim.text == name) {
+                return Err(self.no_dimension(routine.name.span, name));
+            }
+            given.insert(name, n as f64);
+        }
+        self.sizes_of_operands(routine, &operands, &mut given);
+        self.body(routine, operands, &given)
+    }
+
+    /// Expands a routine in a frame of its own, which is the last.
+    fn body(
+        &mut self,
+        routine: &'f Routine,
+        operands: Vec<Typed>,
+        given: &BTreeMap<&str, f64>,
+    ) -> Result<Typed, TextError> {
+        self.dimensions(given)?;
+        for (name, value) in routine.operands().into_iter().zip(operands) {
+            self.check_operand(routine, name, &value)?;
+            self.pass(name, value);
+        }
+        match &routine.kind {
+            RoutineKind::Function { result, .. } => {
+                let statements: Vec<_> = routine.statements.iter().collect();
+                self.block(&statements)?;
+                self.equation("", result)
+            }
+            RoutineKind::Cell => {
+                let Some((name, value)) = first_output(routine) else {
+                    let message = format!("the cell `{}` has no output", routine.name.text);
+                    let label = "expected a line `output …` in it";
+                    return Err(self.error(routine.name.span, message, label));
+                };
+                let statements = core(routine, value);
+                self.block(&statements)?;
+                self.equation(&name.text, value)
+            }
+        }
     }
 
     /// The values of a call's operands, in the order in which the routine has them.
@@ -245,12 +290,11 @@ impl<'f> Lower<'f> {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// The dimensions of a routine that a call gives, by brackets, by name, or by the shapes of its operands.
-    fn given_sizes(
+    /// The dimensions of a routine that a call gives, by brackets or by name.
+    fn called_sizes(
         &mut self,
         routine: &'f Routine,
         call: &Call,
-        operands: &[Typed],
     ) -> Result<BTreeMap<&'f str, f64>, TextError> {
         let mut given = BTreeMap::new();
         let name = &routine.name.text;
@@ -282,6 +326,16 @@ impl<'f> Lower<'f> {
                 given.insert(dim.text.as_str(), self.whole(size)? as f64);
             }
         }
+        Ok(given)
+    }
+
+    /// Adds the dimensions of a cell that the shapes of its operands say, as far as they are not given.
+    fn sizes_of_operands<'g>(
+        &self,
+        routine: &'g Routine,
+        operands: &[Typed],
+        given: &mut BTreeMap<&'g str, f64>,
+    ) {
         let inputs = routine.statements.iter().filter_map(|s| match s {
             Statement::Input { role, shape, .. } if is_operand(*role) => Some(shape),
             _ => None,
@@ -296,7 +350,6 @@ impl<'f> Lower<'f> {
                 }
             }
         }
-        Ok(given)
     }
 
     /// That the operand of a cell has the shape that the cell declares.

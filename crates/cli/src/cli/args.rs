@@ -6,9 +6,9 @@ use clap::{Parser, Subcommand};
 use retrograd::data::Header;
 use retrograd::{Engine, Unroll};
 
-use super::choice::{Choice, SizeArgs};
+use super::choice::{Choice, ReadoutArgs, SizeArgs};
 use super::explain::Explain;
-use super::values::{between, dropout, header, unroll, whole};
+use super::values::{between, header, unroll, whole};
 
 /// Compiles recurrent cells to machine code and trains them to forecast the next row of a table.
 ///
@@ -121,9 +121,8 @@ pub(crate) struct TrainingArgs {
     /// Adam's initial learning rate.
     #[arg(long, value_name = "X", default_value_t = 0.003, value_parser = between(0.0, f64::MAX))]
     pub(crate) learning_rate: f64,
-    /// Probability that training drops a hidden unit from a forecast; less than 1 [default: 0.4; cell files have their own masks].
-    #[arg(long, value_name = "P", value_parser = dropout)]
-    pub(crate) dropout: Option<f64>,
+    #[command(flatten)]
+    pub(crate) readout: ReadoutArgs,
     /// Share of the rows, taken from the end, that is kept for validation.
     #[arg(long, value_name = "X", default_value_t = 0.2, value_parser = between(0.0, 1.0))]
     pub(crate) validation: f64,

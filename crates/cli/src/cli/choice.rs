@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use retrograd::zoo::{self, Entry, Written};
+use retrograd::zoo::{self, Entry, ForecastLoss};
 use retrograd::{Batch, Cell, CellText, Extent, InputRole, data};
 use retrograd_tape::{Output, OutputRole};
 
@@ -23,8 +23,6 @@ const LARGEST: usize = 1_000_000;
 pub(crate) enum Choice {
     /// One of the zoo's.
     Zoo(&'static Entry),
-    /// One of the zoo's that is a cell file.
-    Written(&'static Written),
     /// A cell file, not read yet.
     File(PathBuf),
 }
@@ -51,7 +49,7 @@ pub(crate) struct Forecaster {
     pub(crate) hidden: Option<usize>,
     /// Its size, for display.
     pub(crate) size: String,
-    /// Dropout before the forecast; None for cell files, which have their own masks.
+    /// Dropout before the readout; None for cells with a loss of their own, which have their own masks.
     pub(crate) dropout: Option<f64>,
     input: String,
     target: String,
@@ -65,29 +63,25 @@ impl Choice {
         if let Some(entry) = zoo::find(name) {
             return Ok(Choice::Zoo(entry));
         }
-        if let Some(written) = zoo::written(name) {
-            return Ok(Choice::Written(written));
-        }
         if name.ends_with(".cell") || Path::new(name).components().count() > 1 {
             return Ok(Choice::File(name.into()));
         }
-        let known: Vec<&str> = names().collect();
-        let hint = near(name, names());
+        let known: Vec<&str> = zoo::names().collect();
+        let hint = near(name, zoo::names());
         Err(format!(
             "there is no cell `{name}`{hint}; the cells are {}, and files that end in .cell",
             known.join(", ")
         ))
     }
 
-    /// The cell file, if it is one.
+    /// The cell file.
     ///
     /// # Errors
     /// A file that cannot be read, or a mistake in it.
-    pub(crate) fn text(&self) -> Result<Option<CellText>> {
+    pub(crate) fn text(&self) -> Result<CellText> {
         Ok(match self {
-            Choice::Zoo(_) => None,
-            Choice::Written(w) => Some(CellText::parse(&format!("{}.cell", w.name), w.text)?),
-            Choice::File(path) => Some(CellText::open(path)?),
+            Choice::Zoo(entry) => entry.parsed()?,
+            Choice::File(path) => CellText::open(path)?,
         })
     }
 
@@ -99,9 +93,11 @@ impl Choice {
         &self,
         columns: usize,
         sizes: &SizeArgs,
-        dropout: Option<f64>,
+        readout: &ReadoutArgs,
     ) -> Result<Forecaster> {
-        if let Choice::Zoo(entry) = self {
+        if let Choice::Zoo(entry) = self
+            && entry.number.is_some()
+        {
             if let Some((name, n)) = sizes.set.first() {
                 bail!(
                     "--set {name}={n} is for cell files; the cell `{}` takes --hidden {n}",
@@ -109,26 +105,111 @@ impl Choice {
                 );
             }
             let hidden = sizes.hidden.unwrap_or(HIDDEN);
-            let dropout = dropout.unwrap_or(DROPOUT);
+            let dropout = readout.dropout.unwrap_or(DROPOUT);
+            let cell = readout.of(columns, dropout);
+            let cell = cell.cell(entry.name, |c, x| entry.layer(c, "", x, hidden))?;
+            let size = format!("{hidden} hidden units");
             return Ok(Forecaster {
-                cell: zoo::forecaster_with_dropout(entry, columns, hidden, dropout)?,
-                name: entry.name.to_owned(),
                 hidden: Some(hidden),
-                size: format!("{hidden} hidden units"),
-                dropout: Some(dropout),
-                input: "x".to_owned(),
-                target: "next".to_owned(),
-                output: "y".to_owned(),
+                ..Forecaster::with_readout(cell, size, Some(dropout))
             });
         }
-        let text = self.text()?.expect("what is not the zoo's is text");
-        if dropout.is_some() {
+        let text = self.text()?;
+        let given = sizes.of(&text)?;
+        if !text.has_loss() && of_role(&text, InputRole::Target).next().is_none() {
+            return readout.add_to(&text, columns, &given);
+        }
+        if readout.dropout.is_some() {
             bail!(
-                "--dropout is for the zoo's cells; in `{}` write a mask, as in `mask kept[H] keep 0.6`",
+                "--dropout is for cells without a loss of their own; in `{}` write a mask, as in `mask kept[H] keep 0.6`",
                 text.name()
             );
         }
-        fit(&text, columns, &sizes.of(&text)?)
+        if let Some(loss) = readout.loss {
+            bail!(
+                "--loss {loss} is for cells without a loss of their own; `{}` has one",
+                text.name()
+            );
+        }
+        fit(&text, columns, &given)
+    }
+
+    /// The cell with a readout of `inputs` numbers if it has no loss of its own, and its sizes as text.
+    ///
+    /// # Errors
+    /// As [`Choice::forecaster`].
+    pub(crate) fn explained(&self, sizes: &SizeArgs) -> Result<(Cell, String)> {
+        if let Choice::Zoo(entry) = self
+            && entry.number.is_some()
+        {
+            let [inputs, hidden] = sizes.of_zoo(entry.name)?;
+            let cell = zoo::forecaster(entry, inputs, hidden)?;
+            return Ok((cell, format!("I={inputs} H={hidden}")));
+        }
+        let text = self.text()?;
+        let set = sizes.of(&text)?;
+        let cell = match self {
+            Choice::Zoo(_) => {
+                let inputs = size_of_dimension(&text, &set, "I").unwrap_or(INPUTS);
+                zoo::Forecaster::new(inputs)
+                    .cell(text.name(), |c, x| c.layer("", &text, [x], &set))?
+            }
+            Choice::File(_) => text.cell(&set)?,
+        };
+        let size = text
+            .dimensions()
+            .filter_map(|d| Some(format!("{d}={}", size_of_dimension(&text, &set, d)?)));
+        Ok((cell, size.collect::<Vec<_>>().join(" ")))
+    }
+}
+
+/// What is added to a cell without a loss of its own.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ReadoutArgs {
+    /// Dropout before the readout of a cell without a loss of its own: the probability that an element is dropped in training
+    /// [default: 0.4 for the cells S1 to S7, else 0].
+    #[arg(long, value_name = "P", value_parser = super::values::dropout)]
+    pub(crate) dropout: Option<f64>,
+    /// The loss of a cell without one of its own: `mse`, `mae`, `huber`, or `gaussian` (the likelihood of a normal distribution
+    /// whose variance is forecast, too) [default: mse]. The readout is as wide as the loss needs.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) loss: Option<ForecastLoss>,
+}
+
+impl ReadoutArgs {
+    fn of(&self, columns: usize, dropout: f64) -> zoo::Forecaster {
+        let loss = self.loss.unwrap_or_default();
+        zoo::Forecaster::new(columns).dropout(dropout).loss(loss)
+    }
+
+    /// Adds the readout to a cell file without a loss.
+    fn add_to(
+        &self,
+        text: &CellText,
+        columns: usize,
+        given: &[(&str, usize)],
+    ) -> Result<Forecaster> {
+        let input = only(
+            text,
+            InputRole::Sequence,
+            "input",
+            "cell name(x[I]; …) where I=4",
+        )?;
+        if let Some((name, _)) = of_role(text, InputRole::Static).next() {
+            let message = "rows of a series have no static inputs".to_owned();
+            let expected = "expected a cell of one input".to_owned();
+            return Err(text.mistake(Some(name), message, expected).into());
+        }
+        let dims = with_columns(given, of_role(text, InputRole::Sequence), columns);
+        // As the file says its shape: the cell as a layer would only say what does not fit.
+        check_length(text, &text.cell(&dims)?, &input, columns)?;
+        let cell = self.of(columns, self.dropout.unwrap_or(0.0));
+        let cell = cell.cell(text.name(), |c, x| c.layer("", text, [x], &dims))?;
+        let size = sizes(text, &dims);
+        Ok(Forecaster {
+            hidden: size_of_dimension(text, &dims, "H"),
+            ..Forecaster::with_readout(cell, size, self.dropout)
+        })
     }
 }
 
@@ -136,7 +217,6 @@ impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Choice::Zoo(entry) => f.write_str(entry.name),
-            Choice::Written(written) => f.write_str(written.name),
             Choice::File(path) => path.display().fmt(f),
         }
     }
@@ -148,11 +228,6 @@ pub(crate) fn near<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Stri
     let nearest = known.min_by_key(distance);
     let near = nearest.filter(|n| distance(n) <= n.len().div_ceil(2));
     near.map_or(String::new(), |n| format!(" (did you mean `{n}`?)"))
-}
-
-/// The names that `--cell` knows.
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    zoo::names().chain(zoo::WRITTEN.iter().map(|w| w.name))
 }
 
 /// Default of `--set I` for a cell of the zoo.
@@ -221,15 +296,8 @@ impl SizeArgs {
 /// Fits a cell file to rows of `columns` numbers: a symbolic dimension that is the shape of its input or target becomes the number of
 /// columns, unless it is set.
 fn fit(text: &CellText, columns: usize, given: &[(&str, usize)]) -> Result<Forecaster> {
-    let mut dims: Vec<(&str, usize)> = given.to_vec();
     let rows = of_role(text, InputRole::Sequence).chain(of_role(text, InputRole::Target));
-    for (_, dimension) in rows {
-        if let Some(name) = dimension
-            && !dims.iter().any(|(n, _)| *n == name)
-        {
-            dims.push((name, columns));
-        }
-    }
+    let dims = with_columns(given, rows, columns);
     let input = only(
         text,
         InputRole::Sequence,
@@ -240,22 +308,44 @@ fn fit(text: &CellText, columns: usize, given: &[(&str, usize)]) -> Result<Forec
     let cell = text.cell(&dims)?;
     check_length(text, &cell, &input, columns)?;
     check_length(text, &cell, &target, columns)?;
-    let size: Vec<String> = (text.dimensions())
-        .filter_map(|d| Some(format!("{d}={}", size_of_dimension(text, &dims, d)?)))
-        .collect();
     Ok(Forecaster {
         name: text.name().to_owned(),
         hidden: size_of_dimension(text, &dims, "H"),
-        size: match size.is_empty() {
-            true => "a cell file".to_owned(),
-            false => size.join(", "),
-        },
+        size: sizes(text, &dims),
         dropout: None,
         output: forecast_of(text, &cell, columns)?,
         cell,
         input,
         target,
     })
+}
+
+/// The dimensions of a cell file as text.
+fn sizes(text: &CellText, dims: &[(&str, usize)]) -> String {
+    let size: Vec<String> = (text.dimensions())
+        .filter_map(|d| Some(format!("{d}={}", size_of_dimension(text, dims, d)?)))
+        .collect();
+    match size.is_empty() {
+        true => "a cell file".to_owned(),
+        false => size.join(", "),
+    }
+}
+
+/// The given dimensions, and the number of columns for those that are the shape of a row.
+fn with_columns<'d>(
+    given: &[(&'d str, usize)],
+    rows: impl Iterator<Item = (&'d str, Option<&'d str>)>,
+    columns: usize,
+) -> Vec<(&'d str, usize)> {
+    let mut dims = given.to_vec();
+    for (_, dimension) in rows {
+        if let Some(name) = dimension
+            && !dims.iter().any(|(n, _)| *n == name)
+        {
+            dims.push((name, columns));
+        }
+    }
+    dims
 }
 
 /// The inputs of a role: name, and the dimension that alone is its shape.
@@ -334,6 +424,20 @@ fn forecast_of(text: &CellText, cell: &Cell, columns: usize) -> Result<String> {
 }
 
 impl Forecaster {
+    /// A cell to which a readout was added.
+    fn with_readout(cell: Cell, size: String, dropout: Option<f64>) -> Forecaster {
+        Forecaster {
+            name: cell.name().to_owned(),
+            cell,
+            hidden: None,
+            size,
+            dropout,
+            input: "x".to_owned(),
+            target: "next".to_owned(),
+            output: "y".to_owned(),
+        }
+    }
+
     /// A batch of windows under the cell's own names.
     pub(crate) fn batch(&self, windows: data::WindowBatch<f32>) -> Batch {
         Batch::new(Extent::steps(windows.steps).rows(windows.batch))

@@ -8,14 +8,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use retrograd::{Cell, Extent, Unroll, zoo};
+use retrograd::{Cell, Extent, Unroll};
 use retrograd_explain::{Drawing, Explanation};
 use retrograd_graph::{Graph, Options};
 use retrograd_jit::Purpose;
 use retrograd_jit::predict::Machine;
 use retrograd_tape::{InputRole, OutputRole};
 
-use super::choice::{Choice, SizeArgs, near, size_of_dimension};
+use super::choice::{Choice, SizeArgs, near};
 use super::values::{unroll, whole};
 
 /// The pass whose graph is drawn by default.
@@ -58,7 +58,7 @@ pub(crate) struct Explain {
 
 /// Explains a cell, and writes the requested drawings.
 pub(super) fn explain(args: &Explain) -> Result<String> {
-    let (cell, size) = cell(&args.cell, &args.sizes)?;
+    let (cell, size) = args.cell.explained(&args.sizes)?;
     let purpose = purpose(&cell, args.forward);
     let options = Options::default().with(|o| o.unroll = args.unroll.unwrap_or_default());
     let explained = Explanation::with(
@@ -122,22 +122,6 @@ pub(super) fn explain(args: &Explain) -> Result<String> {
 
 fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("{}: cannot be written", path.display()))
-}
-
-/// The cell in the requested sizes, and the sizes as text.
-fn cell(choice: &Choice, sizes: &SizeArgs) -> Result<(Cell, String)> {
-    if let Choice::Zoo(entry) = choice {
-        let [inputs, hidden] = sizes.of_zoo(entry.name)?;
-        let cell = zoo::forecaster(entry, inputs, hidden)?;
-        return Ok((cell, format!("I={inputs} H={hidden}")));
-    }
-    let text = choice.text()?.expect("what is not the zoo's is text");
-    let set = sizes.of(&text)?;
-    let cell = text.cell(&set)?;
-    let size = text
-        .dimensions()
-        .filter_map(|d| Some(format!("{d}={}", size_of_dimension(&text, &set, d)?)));
-    Ok((cell, size.collect::<Vec<_>>().join(" ")))
 }
 
 /// Gradients of the loss or, for a cell without one, of its outputs.

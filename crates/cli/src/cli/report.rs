@@ -32,10 +32,7 @@ pub(super) fn cells() -> String {
         .set_width(WIDTH)
         .set_header(["cell", "no.", "what it is"]);
     for cell in zoo::ENTRIES {
-        table.add_row([cell.name, cell.number, cell.description]);
-    }
-    for cell in zoo::WRITTEN {
-        table.add_row([cell.name, "", cell.description]);
+        table.add_row([cell.name, cell.number.unwrap_or_default(), cell.description]);
     }
     format!("{}\n", without_rules_inside(&table))
 }

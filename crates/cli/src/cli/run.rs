@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use retrograd::data::{Csv, Series, Split, Standardizer, Windows, printable};
 use retrograd::optim::half_cosine;
 use retrograd::random::{ChaCha8Rng, SeedableRng};
+use retrograd::zoo::ForecastLoss;
 use retrograd::{Adam, Trainer};
 use retrograd_plot::{ForecastPlot, LossPlot, Reference};
 use retrograd_study::baseline::{Baseline, Scores, score};
@@ -81,7 +82,7 @@ pub(super) fn run(source: &DataSource, options: &TrainingArgs) -> Result<Trainin
     }
     let data = Data::read(source, options)?;
     let columns = data.series.columns();
-    let forecaster = (options.cell).forecaster(columns, &options.sizes, options.dropout)?;
+    let forecaster = (options.cell).forecaster(columns, &options.sizes, &options.readout)?;
     let baselines = Baseline::ALL.map(|b| {
         let (training, validation) = (data.training.clone(), data.validation.clone());
         b.scores(&data.series, training, validation)
@@ -200,7 +201,12 @@ fn plots(
     let references = Baseline::ALL.iter().zip(&scores[1..]);
     let loss = LossPlot {
         title: format!("{name} on {}: loss by training step", data.name),
-        loss_name: "mean squared error (standardised units)".to_owned(),
+        loss_name: match options.readout.loss {
+            Some(ForecastLoss::Squared) | None => {
+                "mean squared error (standardised units)".to_owned()
+            }
+            Some(loss) => format!("training: {loss}; others: mean squared error"),
+        },
         training: trained.losses.clone(),
         validation: trained.validation.clone(),
         references: references

@@ -84,8 +84,8 @@ fn cell_files() {
         (
             cell("h' = dense(x)[0] + h"),
             &[],
-            "expected the end of the line, found `[`",
-            "2:14",
+            "nothing says how wide this is",
+            "2:6",
         ),
         (
             cell("h' = tanh(x + h)"),

@@ -113,8 +113,7 @@ fn bad_usage() {
 }
 
 fn cells() -> String {
-    let written = retrograd::zoo::WRITTEN.iter().map(|w| w.name);
-    let all: Vec<&str> = retrograd::zoo::names().chain(written).collect();
+    let all: Vec<&str> = retrograd::zoo::names().collect();
     all.join(", ")
 }
 
@@ -137,7 +136,7 @@ fn settings_that_the_data_or_the_cell_do_not_allow() {
         ),
         train(
             &["--cell", "lstm.cell", "--dropout", "0.1"],
-            "--dropout is for the zoo's cells; in `lstm` write a mask, as in `mask kept[H] keep 0.6`",
+            "--dropout is for cells without a loss of their own; in `lstm` write a mask, as in `mask kept[H] keep 0.6`",
         ),
         train(
             &["--cell", "lstm.cell", "--set", "H=3", "--hidden", "4"],

@@ -19,8 +19,9 @@ fn names(name: &str) -> Vec<String> {
 fn the_registry_names_every_cell_once() {
     for name in zoo::names() {
         assert_eq!(cell(name).name(), name);
+        assert_eq!(zoo::names().filter(|n| *n == name).count(), 1);
     }
-    assert!(zoo::find("LSTM").is_none());
+    assert_eq!(zoo::question().count(), 10);
 }
 
 #[test]

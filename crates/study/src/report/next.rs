@@ -211,7 +211,7 @@ fn table(data: Observed, errors: &[Errors], baselines: &[Scores]) -> Table {
     for e in errors {
         let first = e.forecasts.first();
         rows.push(vec![
-            e.system.entry().number.to_owned() + " " + e.system.cell,
+            format!("{} {}", e.system.number(), e.system.cell),
             first.map_or(String::new(), |f| f.hidden.to_string()),
             first.map_or(String::new(), |f| f.parameters.to_string()),
             format!("{:.3}", e.median()),

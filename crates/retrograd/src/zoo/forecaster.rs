@@ -1,0 +1,217 @@
+//! A recurrence with a readout and a loss: what forecasts the next row of a series.
+
+use std::fmt;
+use std::str::FromStr;
+
+use retrograd_tape::Var;
+
+use super::Entry;
+use crate::builder::Builder;
+use crate::cell::Cell;
+use crate::error::Error;
+
+/// What a forecast is measured by, and with it what is read out of the hidden state.
+///
+/// ```
+/// use retrograd::zoo::ForecastLoss;
+///
+/// assert_eq!("gaussian".parse(), Ok(ForecastLoss::Gaussian));
+/// assert_eq!((ForecastLoss::Gaussian.width(3), ForecastLoss::Squared.width(3)), (6, 3));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ForecastLoss {
+    /// The mean of (y − next)².
+    #[default]
+    Squared,
+    /// The mean of |y − next|.
+    Absolute,
+    /// Huber's loss with δ = 1: half the square up to 1, and from there the line that continues it.
+    Huber,
+    /// The negative logarithm of a normal density, but for its constant: ½ (s + (y − next)² e⁻ˢ), the mean over columns. The
+    /// readout has the logarithm s of each column's variance, too, which is the output `log_variance` (Nix & Weigend 1994).
+    Gaussian,
+}
+
+impl ForecastLoss {
+    /// All of them.
+    pub const ALL: [ForecastLoss; 4] = [
+        ForecastLoss::Squared,
+        ForecastLoss::Absolute,
+        ForecastLoss::Huber,
+        ForecastLoss::Gaussian,
+    ];
+
+    /// Its name: mse, mae, huber, gaussian.
+    pub fn name(self) -> &'static str {
+        match self {
+            ForecastLoss::Squared => "mse",
+            ForecastLoss::Absolute => "mae",
+            ForecastLoss::Huber => "huber",
+            ForecastLoss::Gaussian => "gaussian",
+        }
+    }
+
+    /// The numbers that are read out to forecast so many columns.
+    pub fn width(self, columns: usize) -> usize {
+        match self {
+            ForecastLoss::Squared | ForecastLoss::Absolute | ForecastLoss::Huber => columns,
+            ForecastLoss::Gaussian => columns.saturating_mul(2),
+        }
+    }
+
+    /// Declares the outputs of a readout, and the loss.
+    #[track_caller]
+    fn record<'t>(self, c: &'t Builder, read: Var<'t>, columns: usize) {
+        let y = match self {
+            ForecastLoss::Gaussian => read.slice(0, columns),
+            _ => read,
+        };
+        c.output("y", y);
+        let next = c.target("next", columns);
+        let off = y - next;
+        c.loss(match self {
+            ForecastLoss::Squared => off.square().mean(),
+            ForecastLoss::Absolute => off.abs().mean(),
+            ForecastLoss::Huber => {
+                let size = off.abs();
+                let near = size.min(c.constant(1.0, columns));
+                (near * (size - 0.5 * near)).mean()
+            }
+            ForecastLoss::Gaussian => {
+                let s = read.slice(columns, columns);
+                c.output("log_variance", s);
+                (0.5 * (s + off.square() * (-s).exp())).mean()
+            }
+        });
+    }
+}
+
+impl fmt::Display for ForecastLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for ForecastLoss {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<ForecastLoss, String> {
+        let found = ForecastLoss::ALL.into_iter().find(|l| l.name() == name);
+        found.ok_or_else(|| {
+            let names: Vec<&str> = ForecastLoss::ALL.iter().map(|l| l.name()).collect();
+            format!(
+                "there is no loss `{name}`; the losses are {}",
+                names.join(", ")
+            )
+        })
+    }
+}
+
+/// A cell that forecasts the next row of a series: any recurrence with input "x" `[columns]`, and a readout of its hidden state,
+/// V h' + d with the parameters `forecast.h` and `forecast.bias`, of the width that the loss asks for. The output "y" `[columns]` is
+/// the forecast, the target "next" `[columns]` what it should have been.
+///
+/// ```
+/// use retrograd::zoo::{ForecastLoss, Forecaster};
+///
+/// let cell = Forecaster::new(2).loss(ForecastLoss::Huber).dropout(0.25).cell("leaky", |c, x| {
+///     let h = c.state("h", 8);
+///     c.next(h, 0.9 * h + c.dense("new", 8, [x]).tanh())
+/// })?;
+/// assert_eq!(cell.keep_probabilities(), [0.75]);
+/// assert!(cell.parameter_specs().any(|p| p.name == "forecast.h"));
+/// # Ok::<(), retrograd::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Forecaster {
+    columns: usize,
+    dropout: f64,
+    loss: ForecastLoss,
+}
+
+impl Forecaster {
+    /// Of so many columns, with the mean squared error and without dropout.
+    pub fn new(columns: usize) -> Forecaster {
+        Forecaster {
+            columns,
+            dropout: 0.0,
+            loss: ForecastLoss::default(),
+        }
+    }
+
+    /// Dropout (Srivastava et al. 2014) between h' and the forecast, but not in the recurrence (Zaremba et al., arXiv:1409.2329): in
+    /// training, the forecast reads each element of h' as 0 with this probability. 0 means no dropout.
+    #[must_use]
+    pub fn dropout(self, dropout: f64) -> Forecaster {
+        Forecaster { dropout, ..self }
+    }
+
+    /// The loss.
+    #[must_use]
+    pub fn loss(self, loss: ForecastLoss) -> Forecaster {
+        Forecaster { loss, ..self }
+    }
+
+    /// The cell of a recurrence: a function of the input that returns the new hidden state, a vector.
+    ///
+    /// # Errors
+    /// Those of the recurrence, [`Error::Cell`] if there are no columns, and [`Error::KeepProbability`] unless the dropout is at
+    /// least 0 and less than 1.
+    #[track_caller]
+    pub fn cell(
+        self,
+        name: &str,
+        recurrence: impl for<'t> FnOnce(&'t Builder, Var<'t>) -> Var<'t>,
+    ) -> Result<Cell, Error> {
+        Cell::define(name, |c| {
+            let h = recurrence(c, c.input("x", self.columns));
+            let read = match (self.dropout, h.shape()) {
+                (0.0, _) | (_, None) => h,
+                (_, Some(shape)) => (h * c.mask("dropout", shape, 1.0 - self.dropout)).named("h"),
+            };
+            let read = c.dense("forecast", self.loss.width(self.columns), [read]);
+            self.loss.record(c, read, self.columns);
+        })
+    }
+}
+
+/// A [`Forecaster`] of a cell of the zoo, with the mean squared error.
+///
+/// ```
+/// use retrograd::zoo;
+///
+/// let cell = zoo::forecaster(zoo::find("lstm").unwrap(), 3, 8)?;
+/// assert_eq!(cell.parameter_count(), 4 * 8 * (3 + 8 + 1) + 3 * (8 + 1));
+/// # Ok::<(), retrograd::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Cell`] if `inputs` or `hidden` is 0, [`Error::Text`] if it is no size that a file can have, above 2³² − 1.
+#[track_caller]
+pub fn forecaster(entry: &Entry, inputs: usize, hidden: usize) -> Result<Cell, Error> {
+    forecaster_with_dropout(entry, inputs, hidden, 0.0)
+}
+
+/// [`forecaster`] with [dropout](Forecaster::dropout).
+///
+/// ```
+/// use retrograd::zoo;
+///
+/// let cell = zoo::forecaster_with_dropout(zoo::find("gru").unwrap(), 2, 8, 0.25)?;
+/// assert_eq!(cell.keep_probabilities(), [0.75]);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`forecaster`], and [`Error::KeepProbability`] unless `dropout` is at least 0 and less than 1.
+#[track_caller]
+pub fn forecaster_with_dropout(
+    entry: &Entry,
+    inputs: usize,
+    hidden: usize,
+    dropout: f64,
+) -> Result<Cell, Error> {
+    let forecaster = Forecaster::new(inputs).dropout(dropout);
+    forecaster.cell(entry.name, |c, x| entry.layer(c, "", x, hidden))
+}
