@@ -2,7 +2,8 @@
 //!
 //! Errors are in units of the last place of the reference rounded to the element type; the bounds are the constants
 //! beside the functions. A quick run samples; the ignored tests take every `f32`, and millions of `f64`:
-//! `cargo test --release -p retrograd-jit --test vmath -- --ignored --nocapture --test-threads=2`.
+//! `cargo test --release -p retrograd-jit --test vmath -- --ignored --nocapture --test-threads=2`; with `VMATH_ONLY=exp`
+//! of one function alone.
 
 use cranelift::prelude::*;
 use retrograd_jit::vmath::{self, Lane, has_fma};
@@ -45,7 +46,7 @@ fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p() + if x.is_nan() { x } else { 0.0 }
 }
 
-const FUNCTIONS: [Function; 8] = [
+const FUNCTIONS: [Function; 9] = [
     Function {
         name: "exp",
         emit: |m, x, _| m.exp(x),
@@ -55,6 +56,16 @@ const FUNCTIONS: [Function; 8] = [
         knees: &[
             0.0, 88.722_84, -87.336_55, -103.97, -104.0, 89.0, 709.78, -708.39, -745.13, 0.346_57,
             LN_2,
+        ],
+    },
+    Function {
+        name: "expm1",
+        emit: |m, x, _| m.expm1(x),
+        wide: f64::exp_m1,
+        exact: reference::expm1,
+        bound: vmath::EXPM1_ULP,
+        knees: &[
+            0.0, 88.722_84, 89.0, -17.4, -30.0, 709.78, -37.5, -60.0, 0.346_57, -0.346_57, 8.67e-19,
         ],
     },
     Function {
@@ -135,9 +146,16 @@ const FUNCTIONS: [Function; 8] = [
     },
 ];
 
+/// All of them, or the one that `VMATH_ONLY` names: every `f32` takes minutes per function.
+fn functions() -> impl Iterator<Item = &'static Function> {
+    let only = std::env::var("VMATH_ONLY").ok();
+    let wanted = move |f: &&Function| only.as_deref().is_none_or(|name| name == f.name);
+    FUNCTIONS.iter().filter(wanted)
+}
+
 fn check_f32(target: Target, stride: usize) {
     let mut failed = false;
-    for f in &FUNCTIONS {
+    for f in functions() {
         let kernel = Kernel::new(Lane::F32, target, f.emit);
         let worst = worst_f32(&kernel, &samples_f32(f.knees, stride), f.wide);
         println!(
@@ -151,7 +169,7 @@ fn check_f32(target: Target, stride: usize) {
 
 fn check_f64(target: Target, count: usize) {
     let mut failed = false;
-    for (seed, f) in FUNCTIONS.iter().enumerate() {
+    for (seed, f) in functions().enumerate() {
         let kernel = Kernel::new(Lane::F64, target, f.emit);
         let x = samples_f64(f.knees, count, seed as u64);
         let mut worst = Worst::default();
@@ -196,7 +214,7 @@ fn f64_functions_keep_their_bounds() {
 #[test]
 #[ignore = "every f32: minutes in release"]
 fn f32_functions_keep_their_bounds_everywhere() {
-    for f in &FUNCTIONS {
+    for f in functions() {
         let worst = std::thread::scope(|scope| {
             let half = |first: u32| {
                 scope.spawn(move || {
@@ -438,7 +456,7 @@ fn throughput() {
         };
         (0..20).map(|_| once(run)).fold(f64::INFINITY, f64::min)
     };
-    for f in &FUNCTIONS {
+    for f in functions() {
         let kernel = Kernel::new(Lane::F32, Target::Native, f.emit);
         let single = best(&mut || drop(std::hint::black_box(kernel.f32(&x, &x))));
         let kernel = Kernel::new(Lane::F64, Target::Native, f.emit);

@@ -53,6 +53,8 @@ pub trait Real:
     fn to_f64(self) -> f64;
     /// eˣ
     fn exp(self) -> Self;
+    /// eˣ - 1
+    fn exp_m1(self) -> Self;
     /// Natural logarithm.
     fn ln(self) -> Self;
     /// ln(1 + x)
@@ -95,6 +97,10 @@ macro_rules! real {
             #[inline]
             fn exp(self) -> $t {
                 $exp(self)
+            }
+            #[inline]
+            fn exp_m1(self) -> $t {
+                $t::exp_m1(self)
             }
             #[inline]
             fn ln(self) -> $t {

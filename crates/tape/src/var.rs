@@ -75,6 +75,8 @@ impl<'t> Var<'t> {
         recip Recip,
         /// eˣ
         exp Exp,
+        /// eˣ - 1, accurate near 0, too.
+        expm1 Expm1,
         /// Natural logarithm.
         ln Ln,
         /// Square root.

@@ -116,6 +116,7 @@ fn vanishes(g: &Graph, op: Op, xs: &[Value]) -> bool {
             Map::Select => zero(1) && zero(2),
             Map::Recip
             | Map::Exp
+            | Map::Expm1
             | Map::Ln
             | Map::Sqrt
             | Map::Abs

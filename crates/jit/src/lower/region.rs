@@ -128,6 +128,7 @@ pub(crate) fn vectors_per_iteration(
         matches!(
             m,
             Map::Exp
+                | Map::Expm1
                 | Map::Ln
                 | Map::Sin
                 | Map::Cos
@@ -151,6 +152,7 @@ pub(super) fn map(m: &mut Math<'_, '_>, op: Map, x: &[Value]) -> Value {
         Map::Neg => m.neg(x[0]),
         Map::Recip => m.recip(x[0]),
         Map::Exp => m.exp(x[0]),
+        Map::Expm1 => m.expm1(x[0]),
         Map::Ln => m.ln(x[0]),
         Map::Sqrt => m.sqrt(x[0]),
         Map::Abs => m.abs(x[0]),

@@ -120,6 +120,19 @@ pub(super) fn exp(x: f64) -> Exact {
     exp_dd((x, 0.0))
 }
 
+pub(super) fn expm1(x: f64) -> Exact {
+    // There eˣ − 1 is x to more than 106 bits, or eˣ, or -1.
+    if !x.is_finite() || x.abs() < 1e-40 || x.abs() > 1000.0 {
+        return Exact::of(x.exp_m1());
+    }
+    let (m, n) = exp_parts((x, 0.0));
+    // (1 + m)·2ⁿ − 1 in units of 2ⁿ if that is large, so that nothing overflows.
+    let scale = n.max(0);
+    let (power, one) = (2f64.powi(n - scale), 2f64.powi(-scale));
+    let (high, low) = add((power * m.0, power * m.1), add((power, 0.0), (-one, 0.0)));
+    Exact { high, low, scale }
+}
+
 /// ln x for a normal x: a step of third order from `std`'s.
 fn ln_dd(x: Dd) -> Dd {
     let exponent = ((x.0.to_bits() >> 52) as i32) - 1023;

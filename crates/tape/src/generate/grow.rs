@@ -184,6 +184,7 @@ impl<'c, 'b> Grow<'c, 'b> {
             Op::Constant { value, .. } => value.0.abs(),
             Op::Map(m) => match m {
                 Map::Exp => b(0).exp(),
+                Map::Expm1 => b(0).exp_m1(),
                 Map::Ln => b(0).ln().max(1.5),
                 Map::Sqrt => b(0).sqrt().max(1.0),
                 Map::Recip => 4.0,

@@ -14,14 +14,14 @@ impl Grow<'_, '_> {
     }
 
     fn step_here(&mut self) -> usize {
-        let v = match self.c.below(13) {
-            0..=4 => {
+        let v = match self.c.below(14) {
+            0..=5 => {
                 let m = self.c.pick(&Map::ALL);
                 self.element_wise(m)
             }
-            5 | 6 => self.rearrange(),
-            7 | 8 => self.fold(),
-            9 | 10 => self.over_points(),
+            6 | 7 => self.rearrange(),
+            8 | 9 => self.fold(),
+            10 | 11 => self.over_points(),
             _ => self.product(),
         };
         self.tame(v, 4.0)
@@ -66,7 +66,7 @@ impl Grow<'_, '_> {
         let x = self.any();
         let shape = self.shape(x);
         match m {
-            Map::Exp => {
+            Map::Exp | Map::Expm1 => {
                 let x = self.tame(x, 1.5);
                 self.map(m, &[x])
             }

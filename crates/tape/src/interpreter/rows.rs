@@ -142,6 +142,7 @@ pub(crate) fn map<T: Real, const ADD: bool>(m: Map, out: &mut [T], n: usize, a: 
         Map::Neg => map1::<T, ADD>(out, n, a[0], |x| -x),
         Map::Recip => map1::<T, ADD>(out, n, a[0], |x| one / x),
         Map::Exp => map1::<T, ADD>(out, n, a[0], T::exp),
+        Map::Expm1 => map1::<T, ADD>(out, n, a[0], T::exp_m1),
         Map::Ln => map1::<T, ADD>(out, n, a[0], T::ln),
         Map::Sqrt => map1::<T, ADD>(out, n, a[0], T::sqrt),
         Map::Abs => map1::<T, ADD>(out, n, a[0], T::abs),
