@@ -253,7 +253,7 @@ fn f64_functions_keep_their_bounds_on_millions() {
 /// An op and its meaning for one element.
 type Basic = (&'static str, Emit, fn(f64, f64) -> f64);
 
-const BASICS: [Basic; 18] = [
+const BASICS: [Basic; 21] = [
     (
         "flush",
         |m, x, _| m.flush(x),
@@ -271,6 +271,9 @@ const BASICS: [Basic; 18] = [
     ("mul", |m, x, y| m.mul(x, y), |x, y| x * y),
     ("div", |m, x, y| m.div(x, y), |x, y| x / y),
     ("recip", |m, x, _| m.recip(x), |x, _| 1.0 / x),
+    ("floor", |m, x, _| m.floor(x), |x, _| x.floor()),
+    ("ceil", |m, x, _| m.ceil(x), |x, _| x.ceil()),
+    ("round", |m, x, _| m.round(x), |x, _| x.round_ties_even()),
     ("sqrt", |m, x, _| m.sqrt(x), |x, _| x.sqrt()),
     ("abs", |m, x, _| m.abs(x), |x, _| x.abs()),
     (
@@ -342,7 +345,13 @@ fn arithmetic_and_comparison_are_those_of_std() {
         0.0,
         1.0,
         0.5,
+        1.5,
+        0.499_999_97,
+        0.75,
         3.0,
+        8_388_607.5,
+        8_388_609.0,
+        4_503_599_627_370_495.5,
         1e-40,
         1e38,
         2e-310,

@@ -21,6 +21,9 @@ pub enum Map {
     Sqrt,
     Abs,
     Sign,
+    Floor,
+    Ceil,
+    Round,
     Sin,
     Cos,
     Tanh,
@@ -78,7 +81,7 @@ impl fmt::Debug for MapRow {
 
 impl Map {
     /// Every element-wise op, in the order of the table.
-    pub const ALL: [Map; 29] = {
+    pub const ALL: [Map; 32] = {
         use Map::*;
         [
             Neg,
@@ -89,6 +92,9 @@ impl Map {
             Sqrt,
             Abs,
             Sign,
+            Floor,
+            Ceil,
+            Round,
             Sin,
             Cos,
             Tanh,

@@ -65,6 +65,12 @@ pub trait Real:
     fn abs(self) -> Self;
     /// 1 with the sign of x; NaN stays NaN.
     fn signum(self) -> Self;
+    /// The greatest integer ≤ x.
+    fn floor(self) -> Self;
+    /// The least integer ≥ x.
+    fn ceil(self) -> Self;
+    /// The nearest integer, ½ to even.
+    fn round(self) -> Self;
     /// Sine of radians.
     fn sin(self) -> Self;
     /// Cosine of radians.
@@ -121,6 +127,18 @@ macro_rules! real {
             #[inline]
             fn signum(self) -> $t {
                 $t::signum(self)
+            }
+            #[inline]
+            fn floor(self) -> $t {
+                $t::floor(self)
+            }
+            #[inline]
+            fn ceil(self) -> $t {
+                $t::ceil(self)
+            }
+            #[inline]
+            fn round(self) -> $t {
+                $t::round_ties_even(self)
             }
             #[inline]
             fn sin(self) -> $t {

@@ -85,6 +85,12 @@ impl<'t> Var<'t> {
         abs Abs,
         /// -1, 0 or 1.
         sign Sign,
+        /// The greatest integer that is not greater. Its derivative is 0.
+        floor Floor,
+        /// The least integer that is not less. Its derivative is 0.
+        ceil Ceil,
+        /// The nearest integer, ½ to even. Its derivative is 0.
+        round Round,
         /// Sine of radians.
         sin Sin,
         /// Cosine of radians.

@@ -121,6 +121,9 @@ fn vanishes(g: &Graph, op: Op, xs: &[Value]) -> bool {
             | Map::Sqrt
             | Map::Abs
             | Map::Sign
+            | Map::Floor
+            | Map::Ceil
+            | Map::Round
             | Map::Sin
             | Map::Cos
             | Map::Tanh

@@ -138,6 +138,8 @@ impl Cycles {
             Map::Copy | Map::StopGradient => 0.0,
             // A few instructions that wait for no dependency.
             Map::Sign | Map::Max | Map::Min | Map::Flush => 3.0 * self.instr,
+            // One instruction of two parts. (On the base of x86-64 about six.)
+            Map::Floor | Map::Ceil | Map::Round => 2.0 * self.instr,
             Map::Neg
             | Map::Abs
             | Map::Relu
@@ -168,6 +170,9 @@ impl Cycles {
             | Map::Sqrt
             | Map::Abs
             | Map::Sign
+            | Map::Floor
+            | Map::Ceil
+            | Map::Round
             | Map::Sin
             | Map::Cos
             | Map::Relu

@@ -140,12 +140,17 @@ fn defined(m: Map) -> String {
     }
 }
 
-/// Where an op has a kink or jump, found by trying: nowhere, where the first operand is 0, or where two are equal.
+/// Where an op has a kink or jump, found by trying: nowhere, where the first operand is 0, an integer, or halfway between
+/// two, or where two are equal.
 fn kink(m: Map) -> String {
     let (row, n) = (m.row(), m.row().arity);
     let at = |point: [f64; 3]| (row.kink)(&point[..n]);
     if at([2.0, 3.0, 4.0]) == f64::INFINITY {
         "none".into()
+    } else if [0.0, 1.0, -2.0].iter().all(|&x| at([x, 3.5, 4.5]) == 0.0) {
+        format!("integer {}", names(n)[0])
+    } else if [0.5, 1.5, -2.5].iter().all(|&x| at([x, 3.0, 4.0]) == 0.0) {
+        format!("{} halfway between integers", names(n)[0])
     } else if at([0.0, 3.0, 4.0]) == 0.0 {
         format!("{} = 0", names(n)[0])
     } else if at([2.0, 2.0, 4.0]) == 0.0 {

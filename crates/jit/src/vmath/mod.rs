@@ -27,6 +27,7 @@ mod exp;
 mod log;
 mod parts;
 mod pow;
+mod round;
 mod trig;
 
 pub use exp::{EXP_ULP, EXPM1_ULP, SIGMOID_ULP, SOFTPLUS_ULP, TANH_ULP};

@@ -18,6 +18,14 @@ fn at_zero(x: &[f64]) -> f64 {
 fn where_equal(x: &[f64]) -> f64 {
     (x[0] - x[1]).abs()
 }
+/// Distance to the nearest integer.
+fn at_integers(x: &[f64]) -> f64 {
+    (x[0] - x[0].round_ties_even()).abs()
+}
+/// Distance to the nearest number halfway between two integers.
+fn at_halves(x: &[f64]) -> f64 {
+    (x[0] - x[0].floor() - 0.5).abs()
+}
 fn flat<'a>(_: &[Term<'a>], _: Term<'a>, _: usize, _: Term<'a>) -> Option<Term<'a>> {
     None
 }
@@ -129,6 +137,36 @@ impl Map {
                 defined: everywhere,
                 kink: at_zero,
                 eval: |x| sign(x[0]),
+                derivative: flat,
+            },
+            Map::Floor => &MapRow {
+                name: "floor",
+                arity: 1,
+                doc: "the greatest integer ≤ x",
+                ulp: 0.0,
+                defined: everywhere,
+                kink: at_integers,
+                eval: |x| x[0].floor(),
+                derivative: flat,
+            },
+            Map::Ceil => &MapRow {
+                name: "ceil",
+                arity: 1,
+                doc: "the least integer ≥ x",
+                ulp: 0.0,
+                defined: everywhere,
+                kink: at_integers,
+                eval: |x| x[0].ceil(),
+                derivative: flat,
+            },
+            Map::Round => &MapRow {
+                name: "round",
+                arity: 1,
+                doc: "the nearest integer, ½ to even",
+                ulp: 0.0,
+                defined: everywhere,
+                kink: at_halves,
+                eval: |x| x[0].round_ties_even(),
                 derivative: flat,
             },
             Map::Sin => &MapRow {
