@@ -46,7 +46,7 @@ fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p() + if x.is_nan() { x } else { 0.0 }
 }
 
-const FUNCTIONS: [Function; 9] = [
+const FUNCTIONS: [Function; 10] = [
     Function {
         name: "exp",
         emit: |m, x, _| m.exp(x),
@@ -82,6 +82,23 @@ const FUNCTIONS: [Function; 9] = [
             1.175_494_35e-38,
             2.225e-308,
             1e-320,
+        ],
+    },
+    Function {
+        name: "log1p",
+        emit: |m, x, _| m.log1p(x),
+        wide: f64::ln_1p,
+        exact: reference::log1p,
+        bound: vmath::LOG1P_ULP,
+        knees: &[
+            0.0,
+            -1.0,
+            SQRT_2 - 1.0,
+            FRAC_1_SQRT_2 - 1.0,
+            1.0,
+            8.67e-19,
+            16_777_216.0,
+            9.007e15,
         ],
     },
     Function {

@@ -18,6 +18,7 @@ pub enum Map {
     Exp,
     Expm1,
     Ln,
+    Log1p,
     Sqrt,
     Abs,
     Sign,
@@ -81,7 +82,7 @@ impl fmt::Debug for MapRow {
 
 impl Map {
     /// Every element-wise op, in the order of the table.
-    pub const ALL: [Map; 32] = {
+    pub const ALL: [Map; 33] = {
         use Map::*;
         [
             Neg,
@@ -89,6 +90,7 @@ impl Map {
             Exp,
             Expm1,
             Ln,
+            Log1p,
             Sqrt,
             Abs,
             Sign,

@@ -79,6 +79,8 @@ impl<'t> Var<'t> {
         expm1 Expm1,
         /// Natural logarithm.
         ln Ln,
+        /// ln(1 + x), accurate near 0, too.
+        log1p Log1p,
         /// Square root.
         sqrt Sqrt,
         /// Absolute value.

@@ -118,6 +118,7 @@ fn vanishes(g: &Graph, op: Op, xs: &[Value]) -> bool {
             | Map::Exp
             | Map::Expm1
             | Map::Ln
+            | Map::Log1p
             | Map::Sqrt
             | Map::Abs
             | Map::Sign

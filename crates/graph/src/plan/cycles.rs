@@ -126,6 +126,7 @@ impl Cycles {
             Map::Exp => 8.8,
             // Not among the measured cells: in proportion to the exponential, by the `throughput` of jit/tests/vmath.rs.
             Map::Expm1 => 10.5,
+            Map::Log1p => 22.0,
             // Like the exponential, or twice it; a power costs the sum of its parts.
             Map::Ln => 8.0,
             Map::Sin | Map::Cos => 15.0,
@@ -167,6 +168,7 @@ impl Cycles {
             | Map::Recip
             | Map::Expm1
             | Map::Ln
+            | Map::Log1p
             | Map::Sqrt
             | Map::Abs
             | Map::Sign

@@ -117,7 +117,8 @@ fn names(arity: usize) -> &'static [&'static str] {
     }
 }
 
-/// Where an op is defined, found by trying: everywhere, or where one operand is positive or not 0.
+/// Where an op is defined, found by trying: everywhere, or where one operand is positive, not 0, or
+/// greater than -1.
 fn defined(m: Map) -> String {
     let (row, n) = (m.row(), m.row().arity);
     let conditions = (0..n).filter_map(|k| {
@@ -129,6 +130,7 @@ fn defined(m: Map) -> String {
         match [-1.0, 0.0, 1.0].map(at) {
             [true, true, true] => None,
             [false, false, true] => Some(format!("{} > 0", names(n)[k])),
+            [false, true, true] if at(-0.999) => Some(format!("{} > -1", names(n)[k])),
             [true, false, true] => Some(format!("{} ≠ 0", names(n)[k])),
             other => panic!("{}: {other:?}", row.name),
         }

@@ -130,6 +130,7 @@ pub(crate) fn vectors_per_iteration(
             Map::Exp
                 | Map::Expm1
                 | Map::Ln
+                | Map::Log1p
                 | Map::Sin
                 | Map::Cos
                 | Map::Tanh
@@ -154,6 +155,7 @@ pub(super) fn map(m: &mut Math<'_, '_>, op: Map, x: &[Value]) -> Value {
         Map::Exp => m.exp(x[0]),
         Map::Expm1 => m.expm1(x[0]),
         Map::Ln => m.ln(x[0]),
+        Map::Log1p => m.log1p(x[0]),
         Map::Sqrt => m.sqrt(x[0]),
         Map::Abs => m.abs(x[0]),
         Map::Sign => m.sign(x[0]),

@@ -31,7 +31,7 @@ mod round;
 mod trig;
 
 pub use exp::{EXP_ULP, EXPM1_ULP, SIGMOID_ULP, SOFTPLUS_ULP, TANH_ULP};
-pub use log::LN_ULP;
+pub use log::{LN_ULP, LOG1P_ULP};
 pub use pow::{POW_F32_ULP, POW_F64_ULP};
 pub use trig::{SIN_COS_FAST_F32, SIN_COS_FAST_F64, SIN_COS_ULP};
 

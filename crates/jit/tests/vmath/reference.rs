@@ -163,20 +163,38 @@ pub(super) fn ln(x: f64) -> Exact {
         return Exact::of(x.ln());
     }
     if (x - 1.0).abs() < 1e-4 {
-        // The series in f = x − 1, exact.
-        let f = (x - 1.0, 0.0);
-        let mut sum = (0.0, 0.0);
-        for n in (1..=9).rev() {
-            let sign = if n % 2 == 1 { 1.0 } else { -1.0 };
-            sum = mul(f, add(div((sign, 0.0), (f64::from(n), 0.0)), sum));
-        }
-        return Exact {
-            high: sum.0,
-            low: sum.1,
-            scale: 0,
-        };
+        return log1p_small(x - 1.0);
     }
     let (high, low) = ln_positive(x);
+    Exact {
+        high,
+        low,
+        scale: 0,
+    }
+}
+
+/// ln(1 + x) for |x| < 10⁻⁴, by its series.
+fn log1p_small(x: f64) -> Exact {
+    let mut sum = (0.0, 0.0);
+    for n in (1..=9).rev() {
+        let sign = if n % 2 == 1 { 1.0 } else { -1.0 };
+        sum = mul((x, 0.0), add(div((sign, 0.0), (f64::from(n), 0.0)), sum));
+    }
+    Exact {
+        high: sum.0,
+        low: sum.1,
+        scale: 0,
+    }
+}
+
+pub(super) fn log1p(x: f64) -> Exact {
+    if !x.is_finite() || x <= -1.0 || x.abs() < 1e-40 {
+        return Exact::of(x.ln_1p());
+    }
+    if x.abs() < 1e-4 {
+        return log1p_small(x);
+    }
+    let (high, low) = ln_dd(two_sum(1.0, x));
     Exact {
         high,
         low,

@@ -186,6 +186,7 @@ impl<'c, 'b> Grow<'c, 'b> {
                 Map::Exp => b(0).exp(),
                 Map::Expm1 => b(0).exp_m1(),
                 Map::Ln => b(0).ln().max(1.5),
+                Map::Log1p => b(0).ln_1p().max(1.5),
                 Map::Sqrt => b(0).sqrt().max(1.0),
                 Map::Recip => 4.0,
                 Map::Div => 4.0 * b(0),

@@ -14,14 +14,14 @@ impl Grow<'_, '_> {
     }
 
     fn step_here(&mut self) -> usize {
-        let v = match self.c.below(14) {
-            0..=5 => {
+        let v = match self.c.below(16) {
+            0..=7 => {
                 let m = self.c.pick(&Map::ALL);
                 self.element_wise(m)
             }
-            6 | 7 => self.rearrange(),
-            8 | 9 => self.fold(),
-            10 | 11 => self.over_points(),
+            8 | 9 => self.rearrange(),
+            10 | 11 => self.fold(),
+            12 | 13 => self.over_points(),
             _ => self.product(),
         };
         self.tame(v, 4.0)
@@ -71,6 +71,17 @@ impl Grow<'_, '_> {
                 self.map(m, &[x])
             }
             Map::Ln | Map::Sqrt | Map::Recip => {
+                let x = self.positive(x);
+                self.map(m, &[x])
+            }
+            Map::Log1p if self.c.chance(50) => {
+                // Within -3/4 and 3/4.
+                let x = self.map(Map::Tanh, &[x]);
+                let most = self.constant(0.75, shape);
+                let x = self.map(Map::Mul, &[x, most]);
+                self.map(m, &[x])
+            }
+            Map::Log1p => {
                 let x = self.positive(x);
                 self.map(m, &[x])
             }

@@ -144,6 +144,7 @@ pub(crate) fn map<T: Real, const ADD: bool>(m: Map, out: &mut [T], n: usize, a: 
         Map::Exp => map1::<T, ADD>(out, n, a[0], T::exp),
         Map::Expm1 => map1::<T, ADD>(out, n, a[0], T::exp_m1),
         Map::Ln => map1::<T, ADD>(out, n, a[0], T::ln),
+        Map::Log1p => map1::<T, ADD>(out, n, a[0], T::ln_1p),
         Map::Sqrt => map1::<T, ADD>(out, n, a[0], T::sqrt),
         Map::Abs => map1::<T, ADD>(out, n, a[0], T::abs),
         Map::Sign => map1::<T, ADD>(out, n, a[0], |x| if x == zero { zero } else { x.signum() }),

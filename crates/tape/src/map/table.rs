@@ -109,6 +109,16 @@ impl Map {
                 eval: |x| x[0].ln(),
                 derivative: |x, _, _, t| Some(t / x[0]),
             },
+            Map::Log1p => &MapRow {
+                name: "log1p",
+                arity: 1,
+                doc: "ln(1 + x), accurate near 0",
+                ulp: 3.0,
+                defined: |x| x[0] > -1.0,
+                kink: smooth,
+                eval: |x| x[0].ln_1p(),
+                derivative: |x, _, _, t| Some(t / (x[0].one() + x[0])),
+            },
             Map::Sqrt => &MapRow {
                 name: "sqrt",
                 arity: 1,
