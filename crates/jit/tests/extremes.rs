@@ -102,6 +102,7 @@ const CASES: &[Case] = &[
     ("round(x) * z", true, |g| g.x.round() * g.z),
     ("expm1(x) * z", true, |g| g.x.expm1() * g.z),
     ("log1p(x) * z", true, |g| g.x.log1p() * g.z),
+    ("erf(x) * z", true, |g| g.x.erf() * g.z),
     ("constants within range", true, |g| {
         g.x * (g.c(1e30) * g.c(1e-30))
     }),

@@ -29,6 +29,7 @@ pub enum Map {
     Cos,
     Tanh,
     Sigmoid,
+    Erf,
     Relu,
     Softplus,
     Softsign,
@@ -82,7 +83,7 @@ impl fmt::Debug for MapRow {
 
 impl Map {
     /// Every element-wise op, in the order of the table.
-    pub const ALL: [Map; 33] = {
+    pub const ALL: [Map; 34] = {
         use Map::*;
         [
             Neg,
@@ -101,6 +102,7 @@ impl Map {
             Cos,
             Tanh,
             Sigmoid,
+            Erf,
             Relu,
             Softplus,
             Softsign,

@@ -3,6 +3,7 @@
 use std::fmt::{Debug, Display};
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
+use crate::erf::erf;
 use crate::single;
 
 mod sealed {
@@ -77,6 +78,8 @@ pub trait Real:
     fn cos(self) -> Self;
     /// Hyperbolic tangent.
     fn tanh(self) -> Self;
+    /// The error function.
+    fn erf(self) -> Self;
     /// selfʸ
     fn powf(self, y: Self) -> Self;
     /// The greater; if one is NaN, the other.
@@ -151,6 +154,10 @@ macro_rules! real {
             #[inline]
             fn tanh(self) -> $t {
                 $tanh(self)
+            }
+            #[inline]
+            fn erf(self) -> $t {
+                erf(f64::from(self)) as $t
             }
             #[inline]
             fn powf(self, y: $t) -> $t {

@@ -101,6 +101,8 @@ impl<'t> Var<'t> {
         tanh Tanh,
         /// 1 / (1 + e⁻ˣ)
         sigmoid Sigmoid,
+        /// The error function, 2/√π · ∫₀ˣ e^(-t²) dt.
+        erf Erf,
         /// max(x, 0)
         relu Relu,
         /// ln(1 + eˣ)

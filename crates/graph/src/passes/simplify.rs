@@ -129,6 +129,7 @@ fn vanishes(g: &Graph, op: Op, xs: &[Value]) -> bool {
             | Map::Cos
             | Map::Tanh
             | Map::Sigmoid
+            | Map::Erf
             | Map::Relu
             | Map::Softplus
             | Map::Softsign

@@ -127,6 +127,7 @@ impl Cycles {
             // Not among the measured cells: in proportion to the exponential, by the `throughput` of jit/tests/vmath.rs.
             Map::Expm1 => 10.5,
             Map::Log1p => 22.0,
+            Map::Erf => 26.0,
             // Like the exponential, or twice it; a power costs the sum of its parts.
             Map::Ln => 8.0,
             Map::Sin | Map::Cos => 15.0,
@@ -177,6 +178,7 @@ impl Cycles {
             | Map::Round
             | Map::Sin
             | Map::Cos
+            | Map::Erf
             | Map::Relu
             | Map::Softsign
             | Map::Copy

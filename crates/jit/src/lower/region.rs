@@ -135,6 +135,7 @@ pub(crate) fn vectors_per_iteration(
                 | Map::Cos
                 | Map::Tanh
                 | Map::Sigmoid
+                | Map::Erf
                 | Map::Softplus
                 | Map::Pow
         )
@@ -166,6 +167,7 @@ pub(super) fn map(m: &mut Math<'_, '_>, op: Map, x: &[Value]) -> Value {
         Map::Cos => m.cos(x[0]),
         Map::Tanh => m.tanh(x[0]),
         Map::Sigmoid => m.sigmoid(x[0]),
+        Map::Erf => m.erf(x[0]),
         Map::Relu => m.relu(x[0]),
         Map::Softplus => m.softplus(x[0]),
         Map::Softsign => m.softsign(x[0]),

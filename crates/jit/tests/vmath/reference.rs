@@ -3,19 +3,19 @@
 /// An unevaluated sum of two `f64`, the second below half an ulp of the first, times 2^`scale`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exact {
-    high: f64,
-    low: f64,
-    scale: i32,
+    pub(super) high: f64,
+    pub(super) low: f64,
+    pub(super) scale: i32,
 }
 
 /// x·2^n without overflow on the way.
-fn scale_by(x: f64, n: i32) -> f64 {
+pub(super) fn scale_by(x: f64, n: i32) -> f64 {
     let step = n / 3;
     x * 2f64.powi(step) * 2f64.powi(step) * 2f64.powi(n - 2 * step)
 }
 
 impl Exact {
-    fn of(x: f64) -> Self {
+    pub(super) fn of(x: f64) -> Self {
         Exact {
             high: x,
             low: 0.0,
@@ -60,22 +60,22 @@ fn two_sum(x: f64, y: f64) -> (f64, f64) {
     (sum, (x - (sum - back)) + (y - back))
 }
 
-type Dd = (f64, f64);
+pub(super) type Dd = (f64, f64);
 
-fn add(x: Dd, y: Dd) -> Dd {
+pub(super) fn add(x: Dd, y: Dd) -> Dd {
     let (sum, error) = two_sum(x.0, y.0);
     let (low, low_error) = two_sum(x.1, y.1);
     let (sum, error) = two_sum(sum, error + low);
     two_sum(sum, error + low_error)
 }
 
-fn mul(x: Dd, y: Dd) -> Dd {
+pub(super) fn mul(x: Dd, y: Dd) -> Dd {
     let product = x.0 * y.0;
     let error = x.0.mul_add(y.0, -product) + (x.0 * y.1 + x.1 * y.0);
     two_sum(product, error)
 }
 
-fn div(x: Dd, y: Dd) -> Dd {
+pub(super) fn div(x: Dd, y: Dd) -> Dd {
     let first = x.0 / y.0;
     let rest = add(x, mul(y, (-first, 0.0)));
     let second = rest.0 / y.0;
@@ -107,7 +107,7 @@ fn exp_parts(x: Dd) -> (Dd, i32) {
     (expm1_small(add(x, mul(LN_2, (-n, 0.0)))), n as i32)
 }
 
-fn exp_dd(x: Dd) -> Exact {
+pub(super) fn exp_dd(x: Dd) -> Exact {
     if x.0.is_nan() || x.0.abs() > 2000.0 {
         return Exact::of(x.0.exp());
     }

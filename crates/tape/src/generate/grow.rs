@@ -200,7 +200,13 @@ impl<'c, 'b> Grow<'c, 'b> {
                 Map::Neg | Map::Abs | Map::Relu | Map::Copy | Map::Flush | Map::StopGradient => {
                     b(0)
                 }
-                Map::Sign | Map::Sin | Map::Cos | Map::Tanh | Map::Sigmoid | Map::Softsign => 1.0,
+                Map::Sign
+                | Map::Sin
+                | Map::Cos
+                | Map::Tanh
+                | Map::Sigmoid
+                | Map::Erf
+                | Map::Softsign => 1.0,
                 Map::Lt | Map::Le | Map::Eq => 1.0,
             },
             Op::Reduce(Reduction::Sum) => n * b(0),

@@ -155,6 +155,7 @@ pub(crate) fn map<T: Real, const ADD: bool>(m: Map, out: &mut [T], n: usize, a: 
         Map::Cos => map1::<T, ADD>(out, n, a[0], T::cos),
         Map::Tanh => map1::<T, ADD>(out, n, a[0], T::tanh),
         Map::Sigmoid => map1::<T, ADD>(out, n, a[0], sigmoid),
+        Map::Erf => map1::<T, ADD>(out, n, a[0], T::erf),
         Map::Relu => map1::<T, ADD>(out, n, a[0], |x| if x <= zero { zero } else { x }),
         Map::Softplus => map1::<T, ADD>(out, n, a[0], |x| x.max(zero) + (-x.abs()).exp().ln_1p()),
         Map::Softsign => map1::<T, ADD>(out, n, a[0], |x| x / (one + x.abs())),

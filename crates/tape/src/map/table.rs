@@ -1,6 +1,9 @@
 //! The table: a row for each element-wise op.
 
+use std::f64::consts::FRAC_2_SQRT_PI;
+
 use super::{Map, MapRow};
+use crate::erf::erf;
 use crate::term::Term;
 
 /// The least normal number of single precision.
@@ -218,6 +221,16 @@ impl Map {
                 kink: smooth,
                 eval: |x| sigmoid(x[0]),
                 derivative: |_, y, _, t| Some(t * (y * (y.one() - y))),
+            },
+            Map::Erf => &MapRow {
+                name: "erf",
+                arity: 1,
+                doc: "error function, 2/√π · ∫₀ˣ e^(-t²) dt",
+                ulp: 3.0,
+                defined: everywhere,
+                kink: smooth,
+                eval: |x| erf(x[0]),
+                derivative: |x, _, _, t| Some(t * ((-(x[0] * x[0])).exp() * FRAC_2_SQRT_PI)),
             },
             Map::Relu => &MapRow {
                 name: "relu",
