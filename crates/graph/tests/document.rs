@@ -158,7 +158,7 @@ fn files_that_the_documents_name_exist() {
 fn the_row_that_the_document_shows_is_the_one_of_the_table() {
     let document = include_str!("../../../docs/ADD-AN-OP.md");
     let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let table = squeezed(include_str!("../../tape/src/map.rs"));
+    let table = squeezed(include_str!("../../tape/src/map/table.rs"));
     let (_, row) = document.split_once("```rust\n").expect("it shows one");
     let (row, _) = row.split_once("```").expect("the block ends");
     assert!(row.starts_with("Map::Softsign"));

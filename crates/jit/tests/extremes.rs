@@ -97,6 +97,12 @@ const CASES: &[Case] = &[
     ("relu(x) * z", false, |g| g.x.relu() * g.z),
     ("max(x, z)", false, |g| g.map(Map::Max, &[g.x, g.z])),
     ("abs(x) * z", true, |g| g.x.abs() * g.z),
+    ("floor(x) * z", true, |g| g.x.floor() * g.z),
+    ("ceil(x) * z", true, |g| g.x.ceil() * g.z),
+    ("round(x) * z", true, |g| g.x.round() * g.z),
+    ("expm1(x) * z", true, |g| g.x.expm1() * g.z),
+    ("log1p(x) * z", true, |g| g.x.log1p() * g.z),
+    ("erf(x) * z", true, |g| g.x.erf() * g.z),
     ("constants within range", true, |g| {
         g.x * (g.c(1e30) * g.c(1e-30))
     }),

@@ -2,12 +2,14 @@
 //!
 //! Errors are in units of the last place of the reference rounded to the element type; the bounds are the constants
 //! beside the functions. A quick run samples; the ignored tests take every `f32`, and millions of `f64`:
-//! `cargo test --release -p retrograd-jit --test vmath -- --ignored --nocapture --test-threads=2`.
+//! `cargo test --release -p retrograd-jit --test vmath -- --ignored --nocapture --test-threads=2`; with `VMATH_ONLY=exp`
+//! of one function alone.
 
-use cranelift::prelude::*;
 use retrograd_jit::vmath::{self, Lane, has_fma};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_2, LN_2, PI, SQRT_2};
 
+#[path = "vmath/erf.rs"]
+mod erf;
 #[path = "vmath/kernel.rs"]
 mod kernel;
 #[path = "vmath/measure.rs"]
@@ -16,8 +18,10 @@ mod measure;
 mod pow;
 #[path = "vmath/reference.rs"]
 mod reference;
+#[path = "vmath/speed.rs"]
+mod speed;
 
-use kernel::{Emit, Kernel, Target, build_loop, target_isa};
+use kernel::{Emit, Kernel, Target, target_isa};
 use measure::{Worst, samples_f32, samples_f64, worst_f32};
 use reference::Exact;
 
@@ -45,7 +49,7 @@ fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p() + if x.is_nan() { x } else { 0.0 }
 }
 
-const FUNCTIONS: [Function; 8] = [
+const FUNCTIONS: [Function; 11] = [
     Function {
         name: "exp",
         emit: |m, x, _| m.exp(x),
@@ -55,6 +59,16 @@ const FUNCTIONS: [Function; 8] = [
         knees: &[
             0.0, 88.722_84, -87.336_55, -103.97, -104.0, 89.0, 709.78, -708.39, -745.13, 0.346_57,
             LN_2,
+        ],
+    },
+    Function {
+        name: "expm1",
+        emit: |m, x, _| m.expm1(x),
+        wide: f64::exp_m1,
+        exact: reference::expm1,
+        bound: vmath::EXPM1_ULP,
+        knees: &[
+            0.0, 88.722_84, 89.0, -17.4, -30.0, 709.78, -37.5, -60.0, 0.346_57, -0.346_57, 8.67e-19,
         ],
     },
     Function {
@@ -71,6 +85,23 @@ const FUNCTIONS: [Function; 8] = [
             1.175_494_35e-38,
             2.225e-308,
             1e-320,
+        ],
+    },
+    Function {
+        name: "log1p",
+        emit: |m, x, _| m.log1p(x),
+        wide: f64::ln_1p,
+        exact: reference::log1p,
+        bound: vmath::LOG1P_ULP,
+        knees: &[
+            0.0,
+            -1.0,
+            SQRT_2 - 1.0,
+            FRAC_1_SQRT_2 - 1.0,
+            1.0,
+            8.67e-19,
+            16_777_216.0,
+            9.007e15,
         ],
     },
     Function {
@@ -100,6 +131,14 @@ const FUNCTIONS: [Function; 8] = [
         knees: &[
             0.0, -103.97, -104.0, -88.7, -87.3, 60.0, 16.6, -745.13, -708.4, 0.346_57,
         ],
+    },
+    Function {
+        name: "erf",
+        emit: |m, x, _| m.erf(x),
+        wide: erf::of_the_table,
+        exact: erf::exact,
+        bound: vmath::ERF_ULP,
+        knees: &[0.0, 1.0, -1.0, 3.919, 4.0, 5.92, 6.0, 1e-38, 3e-308],
     },
     Function {
         name: "softplus",
@@ -135,9 +174,16 @@ const FUNCTIONS: [Function; 8] = [
     },
 ];
 
+/// All of them, or the one that `VMATH_ONLY` names: every `f32` takes minutes per function.
+fn functions() -> impl Iterator<Item = &'static Function> {
+    let only = std::env::var("VMATH_ONLY").ok();
+    let wanted = move |f: &&Function| only.as_deref().is_none_or(|name| name == f.name);
+    FUNCTIONS.iter().filter(wanted)
+}
+
 fn check_f32(target: Target, stride: usize) {
     let mut failed = false;
-    for f in &FUNCTIONS {
+    for f in functions() {
         let kernel = Kernel::new(Lane::F32, target, f.emit);
         let worst = worst_f32(&kernel, &samples_f32(f.knees, stride), f.wide);
         println!(
@@ -151,7 +197,7 @@ fn check_f32(target: Target, stride: usize) {
 
 fn check_f64(target: Target, count: usize) {
     let mut failed = false;
-    for (seed, f) in FUNCTIONS.iter().enumerate() {
+    for (seed, f) in functions().enumerate() {
         let kernel = Kernel::new(Lane::F64, target, f.emit);
         let x = samples_f64(f.knees, count, seed as u64);
         let mut worst = Worst::default();
@@ -196,7 +242,7 @@ fn f64_functions_keep_their_bounds() {
 #[test]
 #[ignore = "every f32: minutes in release"]
 fn f32_functions_keep_their_bounds_everywhere() {
-    for f in &FUNCTIONS {
+    for f in functions() {
         let worst = std::thread::scope(|scope| {
             let half = |first: u32| {
                 scope.spawn(move || {
@@ -235,7 +281,7 @@ fn f64_functions_keep_their_bounds_on_millions() {
 /// An op and its meaning for one element.
 type Basic = (&'static str, Emit, fn(f64, f64) -> f64);
 
-const BASICS: [Basic; 18] = [
+const BASICS: [Basic; 21] = [
     (
         "flush",
         |m, x, _| m.flush(x),
@@ -253,6 +299,9 @@ const BASICS: [Basic; 18] = [
     ("mul", |m, x, y| m.mul(x, y), |x, y| x * y),
     ("div", |m, x, y| m.div(x, y), |x, y| x / y),
     ("recip", |m, x, _| m.recip(x), |x, _| 1.0 / x),
+    ("floor", |m, x, _| m.floor(x), |x, _| x.floor()),
+    ("ceil", |m, x, _| m.ceil(x), |x, _| x.ceil()),
+    ("round", |m, x, _| m.round(x), |x, _| x.round_ties_even()),
     ("sqrt", |m, x, _| m.sqrt(x), |x, _| x.sqrt()),
     ("abs", |m, x, _| m.abs(x), |x, _| x.abs()),
     (
@@ -324,7 +373,13 @@ fn arithmetic_and_comparison_are_those_of_std() {
         0.0,
         1.0,
         0.5,
+        1.5,
+        0.499_999_97,
+        0.75,
         3.0,
+        8_388_607.5,
+        8_388_609.0,
+        4_503_599_627_370_495.5,
         1e-40,
         1e38,
         2e-310,
@@ -366,86 +421,5 @@ fn arithmetic_and_comparison_are_those_of_std() {
                 );
             }
         }
-    }
-}
-
-/// Instructions of the loop's body: without the loop's own load, store, counting and branch.
-fn loop_body(lane: Lane, emit: Emit) -> (Vec<String>, usize) {
-    let isa = target_isa(Target::Native);
-    let mut context = codegen::Context::new();
-    context.func.signature.call_conv = isa.default_call_conv();
-    build_loop(lane, &*isa, &mut context.func, emit);
-    context.set_disasm(true);
-    let code = context.compile(&*isa, &mut Default::default()).unwrap();
-    let text = code.vcode.clone().unwrap();
-    let blocks: Vec<Vec<String>> = text
-        .split("block")
-        .map(|b| b.lines().skip(1).map(|l| l.trim().to_string()).collect())
-        .collect();
-    // The loop is the block with the store through the third pointer; constants are loaded before it or in it.
-    let body = blocks.into_iter().max_by_key(Vec::len).unwrap();
-    let arithmetic = body
-        .iter()
-        .filter(|l| l.starts_with('v') && !l.starts_with("vmov"))
-        .count();
-    (body, arithmetic)
-}
-
-#[test]
-#[cfg(target_arch = "x86_64")]
-fn gates_take_few_instructions() {
-    let isa = target_isa(Target::Native);
-    if !has_fma(&*isa) {
-        return;
-    }
-    let ops: [(&str, Emit, usize); 8] = [
-        ("tanh", |m, x, _| m.tanh(x), 16),
-        ("sigmoid", |m, x, _| m.sigmoid(x), 14),
-        ("exp", |m, x, _| m.exp(x), 16),
-        ("ln", |m, x, _| m.ln(x), 34),
-        ("softplus", |m, x, _| m.softplus(x), 27),
-        ("min", |m, x, y| m.min(x, y), 3),
-        ("relu", |m, x, _| m.relu(x), 1),
-        ("fma", |m, x, y| m.fma(x, y, x), 1),
-    ];
-    for (name, emit, most) in ops {
-        for lane in [Lane::F32, Lane::F64] {
-            let (body, arithmetic) = loop_body(lane, emit);
-            println!(
-                "{name} {lane:?}: {arithmetic} vector instructions of {} in the loop",
-                body.len()
-            );
-            if std::env::var_os("VMATH_ASM").is_some() {
-                println!("    {}", body.join("\n    "));
-            }
-            if lane == Lane::F32 {
-                assert!(arithmetic <= most, "{name}: {body:#?}");
-            }
-        }
-    }
-}
-
-#[test]
-#[ignore = "a measurement; run it in release, alone"]
-fn throughput() {
-    let x: Vec<f32> = (0..4096).map(|i| (i as f32 - 2048.0) * 0.004).collect();
-    let wide: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
-    let best = |run: &mut dyn FnMut()| {
-        let once = |run: &mut dyn FnMut()| {
-            let start = std::time::Instant::now();
-            (0..200).for_each(|_| run());
-            start.elapsed().as_secs_f64() * 1e9 / (200.0 * 4096.0)
-        };
-        (0..20).map(|_| once(run)).fold(f64::INFINITY, f64::min)
-    };
-    for f in &FUNCTIONS {
-        let kernel = Kernel::new(Lane::F32, Target::Native, f.emit);
-        let single = best(&mut || drop(std::hint::black_box(kernel.f32(&x, &x))));
-        let kernel = Kernel::new(Lane::F64, Target::Native, f.emit);
-        let double = best(&mut || drop(std::hint::black_box(kernel.f64(&wide, &wide))));
-        println!(
-            "{:9} ns an element: f32 {single:.2}, f64 {double:.2}",
-            f.name
-        );
     }
 }

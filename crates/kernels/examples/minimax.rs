@@ -73,6 +73,14 @@ fn fits() -> Vec<Fit> {
         committed,
         bits,
     };
+    let erf = |name, committed, bits| Fit {
+        name,
+        interval: (0.0, 1.0),
+        function: |z| erf_ratio(z) - Dd::from(1),
+        weight: |z| erf_ratio(z).recip(),
+        committed,
+        bits,
+    };
     vec![
         exp("EXP_F32", 2.0 * half, &p::EXP_F32[2..], 24),
         exp("EXP_F64", 2.0 * half, &p::EXP_F64[2..], 53),
@@ -82,6 +90,24 @@ fn fits() -> Vec<Fit> {
         expm1("EXPM1_F64", &p::EXPM1_F64[1..], 53),
         artanh("ARTANH_F32", &p::ARTANH_F32, 24),
         artanh("ARTANH_F64", &p::ARTANH_F64, 53),
+        erf("ERF_F32", &p::ERF_F32, 24),
+        erf("ERF_F64", &p::ERF_F64, 53),
+        Fit {
+            name: "SCALED_ERFC_F32",
+            interval: (-1.0, 2.0),
+            function: |y| scaled_erfc(y + Dd::from(2)),
+            weight: |y| gaussian(y + Dd::from(2)),
+            committed: &p::SCALED_ERFC_F32,
+            bits: 24,
+        },
+        Fit {
+            name: "SCALED_ERFC_F64",
+            interval: (1.0 / 9.0 - 0.2, 0.05),
+            function: |t| scaled_erfc(from_reciprocal(t)),
+            weight: |t| gaussian(from_reciprocal(t)),
+            committed: &p::SCALED_ERFC_F64,
+            bits: 53,
+        },
     ]
 }
 
@@ -226,6 +252,41 @@ fn polynomial(c: &[Dd], x: Dd) -> Dd {
 
 fn series(x: Dd, c: fn(i64) -> Dd) -> Dd {
     (0..40).rev().fold(Dd::from(0), |sum, k| sum * x + c(k))
+}
+
+const TWO_PER_ROOT_PI: Dd = Dd(std::f64::consts::FRAC_2_SQRT_PI, 1.533_545_961_316_588e-17);
+
+/// erf(√z)/√z.
+fn erf_ratio(z: Dd) -> Dd {
+    let sum = series(z, |k| {
+        let sign = Dd::from(if k % 2 == 0 { 1 } else { -1 });
+        sign * (factorial(k) * Dd::from(2 * k + 1)).recip()
+    });
+    TWO_PER_ROOT_PI * sum
+}
+
+/// e^(x²)·(1 − erf x), with an error of 2⁻¹⁰⁰·e^(x²), from the series of both terms, which are positive.
+fn scaled_erfc(x: Dd) -> Dd {
+    let z = x * x;
+    let (mut power, mut all) = (Dd::from(1), Dd::from(1));
+    let (mut odd, mut erf) = (x, x);
+    for n in 1..200 {
+        power = power * z * Dd::from(n).recip();
+        all = all + power;
+        odd = odd * (z + z) * Dd::from(2 * n + 1).recip();
+        erf = erf + odd;
+    }
+    all - TWO_PER_ROOT_PI * erf
+}
+
+/// e^(−x²): what an error of [`scaled_erfc`] means for erf x.
+fn gaussian(x: Dd) -> Dd {
+    Dd::from((-x.0 * x.0).exp())
+}
+
+/// x from 1/(x + 3) − 0.2.
+fn from_reciprocal(t: Dd) -> Dd {
+    (t + Dd::from(0.2)).recip() - Dd::from(3)
 }
 
 fn factorial(k: i64) -> Dd {

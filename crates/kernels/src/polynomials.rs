@@ -1,5 +1,5 @@
 //! Polynomials and constants of eˣ and related functions, for the kernels and for emitted code: both compute the same
-//! values up to rounding.
+//! values up to rounding. Those of erf are for emitted code alone.
 //!
 //! The polynomials are minimax fits to the relative error, lowest power first; each states its error before rounding to
 //! the precision. `cargo run --release -p retrograd-kernels --example minimax` recomputes and compares them.
@@ -106,4 +106,61 @@ pub const ARTANH_F64: [f64; 9] = [
     0.067_931_571_144_609_06,
     0.049_514_106_670_827_916,
     0.088_698_787_927_540_46,
+];
+
+/// erf(x)/x − 1 in powers of x², for |x| ≤ 1, for f32. Relative error 2⁻²⁹·⁶ of erf x.
+pub const ERF_F32: [f64; 7] = [
+    0.128_379_17,
+    -0.376_126_26,
+    0.112_835_852,
+    -0.026_853_812,
+    0.005_188_327_8,
+    -0.000_801_019_4,
+    7.853_864e-5,
+];
+
+/// The same for f64. Relative error 2⁻⁵⁶·⁹ of erf x.
+pub const ERF_F64: [f64; 12] = [
+    0.128_379_167_095_512_56,
+    -0.376_126_389_031_835_2,
+    0.112_837_916_709_441_85,
+    -0.026_866_170_643_111_51,
+    0.005_223_977_606_118_77,
+    -0.000_854_832_592_932_710_3,
+    0.000_120_552_935_772_471_8,
+    -1.492_471_230_824_094_8e-5,
+    1.644_713_164_385_914_1e-6,
+    -1.620_631_428_485_447e-7,
+    1.371_098_255_434_323_6e-8,
+    -7.779_472_296_035_115e-10,
+];
+
+/// e^(x²)·(1 − erf x) in powers of x − 2, for 1 ≤ x ≤ 4, for f32. Error 2⁻²⁸·⁶ of erf x.
+pub const SCALED_ERFC_F32: [f64; 9] = [
+    0.255_395_6,
+    -0.106_797_787,
+    0.041_801_568,
+    -0.015_443_009_7,
+    0.005_475_544,
+    -0.001_857_404_4,
+    0.000_503_501_9,
+    -0.000_202_309_57,
+    0.000_106_843_61,
+];
+
+/// e^(x²)·(1 − erf x) in powers of 1/(x + 3) − 0.2, in which it takes fewer, for 1 ≤ x ≤ 6, for f64. Error 2⁻⁵⁷·¹ of
+/// erf x.
+pub const SCALED_ERFC_F64: [f64; 12] = [
+    0.255_395_676_310_506,
+    2.669_911_546_337_143_4,
+    12.777_162_645_515_007,
+    47.053_049_955_118_2,
+    127.466_600_134_380_77,
+    222.780_902_046_678_1,
+    121.403_228_374_523_24,
+    -465.288_280_222_723_36,
+    -929.426_399_227_064_2,
+    968.087_455_324_561_3,
+    4_202.678_118_140_09,
+    -5_515.712_946_189_2,
 ];

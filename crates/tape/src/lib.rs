@@ -29,6 +29,7 @@ mod algebra;
 mod central_differences;
 mod compose;
 mod cycles;
+mod erf;
 mod error;
 mod extent;
 pub mod families;

@@ -1,29 +1,35 @@
-//! The element-wise ops. One row of [`Map::row`]'s table defines an op completely: its name, arity and accuracy, where it is
-//! defined, where its derivative jumps, its value and its derivative. Printer, parser, generators and tolerances read the
-//! row. The few matches elsewhere that name every op have no `_` arm, so the compiler lists them when an op is added.
+//! The element-wise ops. One row of [`Map::row`]'s table (`map/table.rs`) defines an op completely: its name, arity and
+//! accuracy, where it is defined, where its derivative jumps, its value and its derivative. Printer, parser, generators
+//! and tolerances read the row. The few matches elsewhere that name every op have no `_` arm, so the compiler lists
+//! them when an op is added.
 
 use std::fmt;
 
 use crate::term::Term;
 
+mod table;
+
 /// An element-wise op on operands of one shape. Comparisons give 1 or 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(
-    missing_docs,
-    reason = "each op is documented by its row in the table below"
-)]
+#[expect(missing_docs, reason = "each op is documented by its row in the table")]
 pub enum Map {
     Neg,
     Recip,
     Exp,
+    Expm1,
     Ln,
+    Log1p,
     Sqrt,
     Abs,
     Sign,
+    Floor,
+    Ceil,
+    Round,
     Sin,
     Cos,
     Tanh,
     Sigmoid,
+    Erf,
     Relu,
     Softplus,
     Softsign,
@@ -75,65 +81,28 @@ impl fmt::Debug for MapRow {
     }
 }
 
-/// The least normal number of single precision.
-const LEAST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
-
-fn everywhere(_: &[f64]) -> bool {
-    true
-}
-fn smooth(_: &[f64]) -> f64 {
-    f64::INFINITY
-}
-fn at_zero(x: &[f64]) -> f64 {
-    x[0].abs()
-}
-fn where_equal(x: &[f64]) -> f64 {
-    (x[0] - x[1]).abs()
-}
-fn flat<'a>(_: &[Term<'a>], _: Term<'a>, _: usize, _: Term<'a>) -> Option<Term<'a>> {
-    None
-}
-
-/// 1 / (1 + e^-x) without overflow on either side.
-pub(crate) fn sigmoid(x: f64) -> f64 {
-    if x >= 0.0 {
-        1.0 / (1.0 + (-x).exp())
-    } else {
-        let e = x.exp();
-        e / (1.0 + e)
-    }
-}
-
-/// -1, 0 or 1; NaN stays NaN (unlike `f64::signum`, 0 gives 0).
-pub(crate) fn sign(x: f64) -> f64 {
-    if x == 0.0 { 0.0 } else { x.signum() }
-}
-
-/// The greater of two; NaN if either is.
-pub(crate) fn max(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() {
-        f64::NAN
-    } else {
-        a.max(b)
-    }
-}
-
 impl Map {
     /// Every element-wise op, in the order of the table.
-    pub const ALL: [Map; 28] = {
+    pub const ALL: [Map; 34] = {
         use Map::*;
         [
             Neg,
             Recip,
             Exp,
+            Expm1,
             Ln,
+            Log1p,
             Sqrt,
             Abs,
             Sign,
+            Floor,
+            Ceil,
+            Round,
             Sin,
             Cos,
             Tanh,
             Sigmoid,
+            Erf,
             Relu,
             Softplus,
             Softsign,
@@ -158,321 +127,6 @@ impl Map {
     pub fn by_name(name: &str) -> Option<Map> {
         Map::ALL.into_iter().find(|m| m.row().name == name)
     }
-
-    /// The row that defines this op.
-    pub fn row(self) -> &'static MapRow {
-        match self {
-            Map::Neg => &MapRow {
-                name: "neg",
-                arity: 1,
-                doc: "-x",
-                ulp: 0.0,
-                defined: everywhere,
-                kink: smooth,
-                eval: |x| -x[0],
-                derivative: |_, _, _, t| Some(-t),
-            },
-            Map::Recip => &MapRow {
-                name: "recip",
-                arity: 1,
-                doc: "1 / x",
-                ulp: 0.5,
-                defined: |x| x[0] != 0.0,
-                kink: smooth,
-                eval: |x| 1.0 / x[0],
-                derivative: |_, y, _, t| Some(-(t * (y * y))),
-            },
-            Map::Exp => &MapRow {
-                name: "exp",
-                arity: 1,
-                doc: "eˣ",
-                ulp: 4.0,
-                defined: everywhere,
-                kink: smooth,
-                eval: |x| x[0].exp(),
-                derivative: |_, y, _, t| Some(t * y),
-            },
-            Map::Ln => &MapRow {
-                name: "ln",
-                arity: 1,
-                doc: "natural logarithm",
-                ulp: 4.0,
-                defined: |x| x[0] > 0.0,
-                kink: smooth,
-                eval: |x| x[0].ln(),
-                derivative: |x, _, _, t| Some(t / x[0]),
-            },
-            Map::Sqrt => &MapRow {
-                name: "sqrt",
-                arity: 1,
-                doc: "square root",
-                ulp: 0.5,
-                defined: |x| x[0] > 0.0,
-                kink: smooth,
-                eval: |x| x[0].sqrt(),
-                derivative: |_, y, _, t| Some(t * 0.5 / y),
-            },
-            Map::Abs => &MapRow {
-                name: "abs",
-                arity: 1,
-                doc: "|x|, slope 0 at 0",
-                ulp: 0.0,
-                defined: everywhere,
-                kink: at_zero,
-                eval: |x| x[0].abs(),
-                derivative: |x, _, _, t| Some(t * x[0].sign()),
-            },
-            Map::Sign => &MapRow {
-                name: "sign",
-                arity: 1,
-                doc: "-1, 0 or 1",
-                ulp: 0.0,
-                defined: everywhere,
-                kink: at_zero,
-                eval: |x| sign(x[0]),
-                derivative: flat,
-            },
-            Map::Sin => &MapRow {
-                name: "sin",
-                arity: 1,
-                doc: "sine of radians",
-                ulp: 4.0,
-                defined: everywhere,
-                kink: smooth,
-                eval: |x| x[0].sin(),
-                derivative: |x, _, _, t| Some(t * x[0].cos()),
-            },
-            Map::Cos => &MapRow {
-                name: "cos",
-                arity: 1,
-                doc: "cosine of radians",
-                ulp: 4.0,
-                defined: everywhere,
-                kink: smooth,
-                eval: |x| x[0].cos(),
-                derivative: |x, _, _, t| Some(-(t * x[0].sin())),
-            },
-            Map::Tanh => &MapRow {
-                name: "tanh",
-                arity: 1,
-                doc: "hyperbolic tangent",
-                ulp: 4.0,
-                defined: everywhere,
-                kink: smooth,
-                eval: |x| x[0].tanh(),
-                derivative: |_, y, _, t| Some(t * (y.one() - y * y)),
-            },
-            Map::Sigmoid => &MapRow {
-                name: "sigmoid",
-                arity: 1,
-                doc: "1 / (1 + e⁻ˣ)",
-                ulp: 4.0,
-                defined: everywhere,
-                kink: smooth,
-                eval: |x| sigmoid(x[0]),
-                derivative: |_, y, _, t| Some(t * (y * (y.one() - y))),
-            },
-            Map::Relu => &MapRow {
-                name: "relu",
-                arity: 1,
-                doc: "max(x, 0), slope 0 at 0",
-                ulp: 0.0,
-                defined: everywhere,
-                kink: at_zero,
-                eval: |x| if x[0] <= 0.0 { 0.0 } else { x[0] },
-                derivative: |x, y, _, t| {
-                    let positive = x[0].constant(0.0).lt(x[0]);
-                    Some(positive.select(t, x[0].zeros(y.shape())))
-                },
-            },
-            Map::Softplus => &MapRow {
-                name: "softplus",
-                arity: 1,
-                doc: "ln(1 + eˣ)",
-                ulp: 4.0,
-                defined: everywhere,
-                kink: smooth,
-                eval: |x| x[0].max(0.0) + (-x[0].abs()).exp().ln_1p(),
-                derivative: |x, _, _, t| Some(t * x[0].sigmoid()),
-            },
-            Map::Softsign => &MapRow {
-                name: "softsign",
-                arity: 1,
-                doc: "x / (1 + |x|)",
-                // Half an ulp for the division, and one for the error of the sum.
-                ulp: 1.5,
-                defined: everywhere,
-                // Value and slope are continuous there; the slope has a kink.
-                kink: at_zero,
-                eval: |x| x[0] / (1.0 + x[0].abs()),
-                // From x: 1 - |y| would cancel where |x| is large.
-                derivative: |x, _, _, t| {
-                    let d = x[0].one() + x[0].abs();
-                    Some(t / (d * d))
-                },
-            },
-            Map::Copy => &MapRow {
-                name: "copy",
-                arity: 1,
-                doc: "x; *simplify* drops it, *legalize* gives values places of their own by it",
-                ulp: 0.0,
-                defined: everywhere,
-                kink: smooth,
-                eval: |x| x[0],
-                derivative: |_, _, _, t| Some(t),
-            },
-            Map::Flush => &MapRow {
-                name: "flush",
-                arity: 1,
-                doc: "x, but 0 where |x| < 2⁻¹²⁶, the least normal number of single precision; NaN stays",
-                ulp: 0.0,
-                defined: everywhere,
-                // It jumps next to 0, by an amount that is negligible at any other number.
-                kink: at_zero,
-                eval: |x| if x[0].abs() < LEAST_NORMAL { 0.0 } else { x[0] },
-                derivative: |_, _, _, t| Some(t),
-            },
-            Map::StopGradient => &MapRow {
-                name: "stop_gradient",
-                arity: 1,
-                doc: "x, with derivative 0",
-                ulp: 0.0,
-                defined: everywhere,
-                kink: smooth,
-                eval: |x| x[0],
-                derivative: flat,
-            },
-            Map::Add => &MapRow {
-                name: "add",
-                arity: 2,
-                doc: "a + b",
-                ulp: 0.5,
-                defined: everywhere,
-                kink: smooth,
-                eval: |x| x[0] + x[1],
-                derivative: |_, _, _, t| Some(t),
-            },
-            Map::Sub => &MapRow {
-                name: "sub",
-                arity: 2,
-                doc: "a - b",
-                ulp: 0.5,
-                defined: everywhere,
-                kink: smooth,
-                eval: |x| x[0] - x[1],
-                derivative: |_, _, i, t| Some(if i == 0 { t } else { -t }),
-            },
-            Map::Mul => &MapRow {
-                name: "mul",
-                arity: 2,
-                doc: "a · b",
-                ulp: 0.5,
-                defined: everywhere,
-                kink: smooth,
-                eval: |x| x[0] * x[1],
-                derivative: |x, _, i, t| Some(t * x[1 - i]),
-            },
-            Map::Div => &MapRow {
-                name: "div",
-                arity: 2,
-                doc: "a / b",
-                ulp: 0.5,
-                defined: |x| x[1] != 0.0,
-                kink: smooth,
-                eval: |x| x[0] / x[1],
-                derivative: |x, y, i, t| Some(if i == 0 { t / x[1] } else { -(t / x[1] * y) }),
-            },
-            Map::Pow => &MapRow {
-                name: "pow",
-                arity: 2,
-                doc: "aᵇ; differentiable for a > 0",
-                ulp: 16.0,
-                defined: |x| x[0] > 0.0,
-                kink: smooth,
-                eval: |x| x[0].powf(x[1]),
-                derivative: |x, y, i, t| {
-                    let (a, b, by_base) = (x[0], x[1], i == 0);
-                    Some(
-                        t * if by_base {
-                            b * a.pow(b - 1.0)
-                        } else {
-                            y * a.ln()
-                        },
-                    )
-                },
-            },
-            Map::Max => &MapRow {
-                name: "max",
-                arity: 2,
-                doc: "the greater; at a tie each takes half the slope",
-                ulp: 0.0,
-                defined: everywhere,
-                kink: where_equal,
-                eval: |x| max(x[0], x[1]),
-                derivative: |x, _, i, t| Some(t * share(x[1 - i], x[i])),
-            },
-            Map::Min => &MapRow {
-                name: "min",
-                arity: 2,
-                doc: "the lesser; at a tie each takes half the slope",
-                ulp: 0.0,
-                defined: everywhere,
-                kink: where_equal,
-                eval: |x| -max(-x[0], -x[1]),
-                derivative: |x, _, i, t| Some(t * share(x[i], x[1 - i])),
-            },
-            Map::Lt => &MapRow {
-                name: "lt",
-                arity: 2,
-                doc: "1 if a < b, else 0",
-                ulp: 0.0,
-                defined: everywhere,
-                kink: where_equal,
-                eval: |x| f64::from(x[0] < x[1]),
-                derivative: flat,
-            },
-            Map::Le => &MapRow {
-                name: "le",
-                arity: 2,
-                doc: "1 if a ≤ b, else 0",
-                ulp: 0.0,
-                defined: everywhere,
-                kink: where_equal,
-                eval: |x| f64::from(x[0] <= x[1]),
-                derivative: flat,
-            },
-            Map::Eq => &MapRow {
-                name: "eq",
-                arity: 2,
-                doc: "1 if a = b, else 0",
-                ulp: 0.0,
-                defined: everywhere,
-                kink: where_equal,
-                eval: |x| f64::from(x[0] == x[1]),
-                derivative: flat,
-            },
-            Map::Select => &MapRow {
-                name: "select",
-                arity: 3,
-                doc: "a where c ≠ 0, else b (operands c, a, b)",
-                ulp: 0.0,
-                defined: everywhere,
-                kink: at_zero,
-                eval: |x| if x[0] != 0.0 { x[1] } else { x[2] },
-                derivative: |x, y, i, t| match i {
-                    0 => None,
-                    1 => Some(x[0].select(t, y.zeros(y.shape()))),
-                    _ => Some(x[0].select(y.zeros(y.shape()), t)),
-                },
-            },
-        }
-    }
-}
-
-/// 1 where `low < high`, ½ where they are equal, 0 elsewhere: how PyTorch breaks ties of max and min.
-fn share<'a>(low: Term<'a>, high: Term<'a>) -> Term<'a> {
-    let half = low.constant(0.5);
-    low.lt(high) + half * low.equals(high)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::fmt::{Debug, Display};
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
+use crate::erf::erf;
 use crate::single;
 
 mod sealed {
@@ -53,6 +54,8 @@ pub trait Real:
     fn to_f64(self) -> f64;
     /// eˣ
     fn exp(self) -> Self;
+    /// eˣ - 1
+    fn exp_m1(self) -> Self;
     /// Natural logarithm.
     fn ln(self) -> Self;
     /// ln(1 + x)
@@ -63,12 +66,20 @@ pub trait Real:
     fn abs(self) -> Self;
     /// 1 with the sign of x; NaN stays NaN.
     fn signum(self) -> Self;
+    /// The greatest integer ≤ x.
+    fn floor(self) -> Self;
+    /// The least integer ≥ x.
+    fn ceil(self) -> Self;
+    /// The nearest integer, ½ to even.
+    fn round(self) -> Self;
     /// Sine of radians.
     fn sin(self) -> Self;
     /// Cosine of radians.
     fn cos(self) -> Self;
     /// Hyperbolic tangent.
     fn tanh(self) -> Self;
+    /// The error function.
+    fn erf(self) -> Self;
     /// selfʸ
     fn powf(self, y: Self) -> Self;
     /// The greater; if one is NaN, the other.
@@ -97,6 +108,10 @@ macro_rules! real {
                 $exp(self)
             }
             #[inline]
+            fn exp_m1(self) -> $t {
+                $t::exp_m1(self)
+            }
+            #[inline]
             fn ln(self) -> $t {
                 $t::ln(self)
             }
@@ -117,6 +132,18 @@ macro_rules! real {
                 $t::signum(self)
             }
             #[inline]
+            fn floor(self) -> $t {
+                $t::floor(self)
+            }
+            #[inline]
+            fn ceil(self) -> $t {
+                $t::ceil(self)
+            }
+            #[inline]
+            fn round(self) -> $t {
+                $t::round_ties_even(self)
+            }
+            #[inline]
             fn sin(self) -> $t {
                 $t::sin(self)
             }
@@ -127,6 +154,10 @@ macro_rules! real {
             #[inline]
             fn tanh(self) -> $t {
                 $tanh(self)
+            }
+            #[inline]
+            fn erf(self) -> $t {
+                erf(f64::from(self)) as $t
             }
             #[inline]
             fn powf(self, y: $t) -> $t {

@@ -4,7 +4,7 @@
 //! Ops are appended in the order in which Rust evaluates the expression, and the printed text of graphs shows that
 //! order: a number on the left of an operator is therefore a [`Term::constant`], evaluated first.
 //!
-//! This file, `algebra.rs`, `op.rs` and `map.rs` necessarily name each other: the derivative in an op's row is an
+//! This file, `algebra.rs`, `op.rs` and `map/table.rs` necessarily name each other: the derivative in an op's row is an
 //! expression in ops of the same table.
 
 use std::cell::RefCell;

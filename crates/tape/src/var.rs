@@ -75,14 +75,24 @@ impl<'t> Var<'t> {
         recip Recip,
         /// eˣ
         exp Exp,
+        /// eˣ - 1, accurate near 0, too.
+        expm1 Expm1,
         /// Natural logarithm.
         ln Ln,
+        /// ln(1 + x), accurate near 0, too.
+        log1p Log1p,
         /// Square root.
         sqrt Sqrt,
         /// Absolute value.
         abs Abs,
         /// -1, 0 or 1.
         sign Sign,
+        /// The greatest integer that is not greater. Its derivative is 0.
+        floor Floor,
+        /// The least integer that is not less. Its derivative is 0.
+        ceil Ceil,
+        /// The nearest integer, ½ to even. Its derivative is 0.
+        round Round,
         /// Sine of radians.
         sin Sin,
         /// Cosine of radians.
@@ -91,6 +101,8 @@ impl<'t> Var<'t> {
         tanh Tanh,
         /// 1 / (1 + e⁻ˣ)
         sigmoid Sigmoid,
+        /// The error function, 2/√π · ∫₀ˣ e^(-t²) dt.
+        erf Erf,
         /// max(x, 0)
         relu Relu,
         /// ln(1 + eˣ)

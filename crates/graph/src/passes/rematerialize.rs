@@ -74,7 +74,10 @@ fn sides(g: &Graph, components: &Components) -> HashMap<Value, Class> {
 
 /// Cheaper to compute than to store and load in every step: arithmetic, and ops that have wide kernels.
 fn is_cheap(map: Map) -> bool {
-    !matches!(map, Map::Pow | Map::Ln | Map::Sin | Map::Cos)
+    !matches!(
+        map,
+        Map::Pow | Map::Expm1 | Map::Ln | Map::Log1p | Map::Erf | Map::Sin | Map::Cos
+    )
 }
 
 /// True if the value behind operand `x` is stored for all steps, whatever becomes of its reader `v`.

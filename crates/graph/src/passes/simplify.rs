@@ -116,14 +116,20 @@ fn vanishes(g: &Graph, op: Op, xs: &[Value]) -> bool {
             Map::Select => zero(1) && zero(2),
             Map::Recip
             | Map::Exp
+            | Map::Expm1
             | Map::Ln
+            | Map::Log1p
             | Map::Sqrt
             | Map::Abs
             | Map::Sign
+            | Map::Floor
+            | Map::Ceil
+            | Map::Round
             | Map::Sin
             | Map::Cos
             | Map::Tanh
             | Map::Sigmoid
+            | Map::Erf
             | Map::Relu
             | Map::Softplus
             | Map::Softsign

@@ -117,7 +117,8 @@ fn names(arity: usize) -> &'static [&'static str] {
     }
 }
 
-/// Where an op is defined, found by trying: everywhere, or where one operand is positive or not 0.
+/// Where an op is defined, found by trying: everywhere, or where one operand is positive, not 0, or
+/// greater than -1.
 fn defined(m: Map) -> String {
     let (row, n) = (m.row(), m.row().arity);
     let conditions = (0..n).filter_map(|k| {
@@ -129,6 +130,7 @@ fn defined(m: Map) -> String {
         match [-1.0, 0.0, 1.0].map(at) {
             [true, true, true] => None,
             [false, false, true] => Some(format!("{} > 0", names(n)[k])),
+            [false, true, true] if at(-0.999) => Some(format!("{} > -1", names(n)[k])),
             [true, false, true] => Some(format!("{} ≠ 0", names(n)[k])),
             other => panic!("{}: {other:?}", row.name),
         }
@@ -140,12 +142,17 @@ fn defined(m: Map) -> String {
     }
 }
 
-/// Where an op has a kink or jump, found by trying: nowhere, where the first operand is 0, or where two are equal.
+/// Where an op has a kink or jump, found by trying: nowhere, where the first operand is 0, an integer, or halfway between
+/// two, or where two are equal.
 fn kink(m: Map) -> String {
     let (row, n) = (m.row(), m.row().arity);
     let at = |point: [f64; 3]| (row.kink)(&point[..n]);
     if at([2.0, 3.0, 4.0]) == f64::INFINITY {
         "none".into()
+    } else if [0.0, 1.0, -2.0].iter().all(|&x| at([x, 3.5, 4.5]) == 0.0) {
+        format!("integer {}", names(n)[0])
+    } else if [0.5, 1.5, -2.5].iter().all(|&x| at([x, 3.0, 4.0]) == 0.0) {
+        format!("{} halfway between integers", names(n)[0])
     } else if at([0.0, 3.0, 4.0]) == 0.0 {
         format!("{} = 0", names(n)[0])
     } else if at([2.0, 2.0, 4.0]) == 0.0 {

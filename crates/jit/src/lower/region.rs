@@ -128,11 +128,14 @@ pub(crate) fn vectors_per_iteration(
         matches!(
             m,
             Map::Exp
+                | Map::Expm1
                 | Map::Ln
+                | Map::Log1p
                 | Map::Sin
                 | Map::Cos
                 | Map::Tanh
                 | Map::Sigmoid
+                | Map::Erf
                 | Map::Softplus
                 | Map::Pow
         )
@@ -151,14 +154,20 @@ pub(super) fn map(m: &mut Math<'_, '_>, op: Map, x: &[Value]) -> Value {
         Map::Neg => m.neg(x[0]),
         Map::Recip => m.recip(x[0]),
         Map::Exp => m.exp(x[0]),
+        Map::Expm1 => m.expm1(x[0]),
         Map::Ln => m.ln(x[0]),
+        Map::Log1p => m.log1p(x[0]),
         Map::Sqrt => m.sqrt(x[0]),
         Map::Abs => m.abs(x[0]),
         Map::Sign => m.sign(x[0]),
+        Map::Floor => m.floor(x[0]),
+        Map::Ceil => m.ceil(x[0]),
+        Map::Round => m.round(x[0]),
         Map::Sin => m.sin(x[0]),
         Map::Cos => m.cos(x[0]),
         Map::Tanh => m.tanh(x[0]),
         Map::Sigmoid => m.sigmoid(x[0]),
+        Map::Erf => m.erf(x[0]),
         Map::Relu => m.relu(x[0]),
         Map::Softplus => m.softplus(x[0]),
         Map::Softsign => m.softsign(x[0]),

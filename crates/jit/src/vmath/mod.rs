@@ -23,14 +23,17 @@
 //! (which x86-64 lacks for 64-bit lanes), and a bias put into the same constant makes them the exponent field of a
 //! power of two.
 
+mod erf;
 mod exp;
 mod log;
 mod parts;
 mod pow;
+mod round;
 mod trig;
 
-pub use exp::{EXP_ULP, SIGMOID_ULP, SOFTPLUS_ULP, TANH_ULP};
-pub use log::LN_ULP;
+pub use erf::ERF_ULP;
+pub use exp::{EXP_ULP, EXPM1_ULP, SIGMOID_ULP, SOFTPLUS_ULP, TANH_ULP};
+pub use log::{LN_ULP, LOG1P_ULP};
 pub use pow::{POW_F32_ULP, POW_F64_ULP};
 pub use trig::{SIN_COS_FAST_F32, SIN_COS_FAST_F64, SIN_COS_ULP};
 

@@ -3,19 +3,19 @@
 /// An unevaluated sum of two `f64`, the second below half an ulp of the first, times 2^`scale`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exact {
-    high: f64,
-    low: f64,
-    scale: i32,
+    pub(super) high: f64,
+    pub(super) low: f64,
+    pub(super) scale: i32,
 }
 
 /// x·2^n without overflow on the way.
-fn scale_by(x: f64, n: i32) -> f64 {
+pub(super) fn scale_by(x: f64, n: i32) -> f64 {
     let step = n / 3;
     x * 2f64.powi(step) * 2f64.powi(step) * 2f64.powi(n - 2 * step)
 }
 
 impl Exact {
-    fn of(x: f64) -> Self {
+    pub(super) fn of(x: f64) -> Self {
         Exact {
             high: x,
             low: 0.0,
@@ -60,22 +60,22 @@ fn two_sum(x: f64, y: f64) -> (f64, f64) {
     (sum, (x - (sum - back)) + (y - back))
 }
 
-type Dd = (f64, f64);
+pub(super) type Dd = (f64, f64);
 
-fn add(x: Dd, y: Dd) -> Dd {
+pub(super) fn add(x: Dd, y: Dd) -> Dd {
     let (sum, error) = two_sum(x.0, y.0);
     let (low, low_error) = two_sum(x.1, y.1);
     let (sum, error) = two_sum(sum, error + low);
     two_sum(sum, error + low_error)
 }
 
-fn mul(x: Dd, y: Dd) -> Dd {
+pub(super) fn mul(x: Dd, y: Dd) -> Dd {
     let product = x.0 * y.0;
     let error = x.0.mul_add(y.0, -product) + (x.0 * y.1 + x.1 * y.0);
     two_sum(product, error)
 }
 
-fn div(x: Dd, y: Dd) -> Dd {
+pub(super) fn div(x: Dd, y: Dd) -> Dd {
     let first = x.0 / y.0;
     let rest = add(x, mul(y, (-first, 0.0)));
     let second = rest.0 / y.0;
@@ -107,7 +107,7 @@ fn exp_parts(x: Dd) -> (Dd, i32) {
     (expm1_small(add(x, mul(LN_2, (-n, 0.0)))), n as i32)
 }
 
-fn exp_dd(x: Dd) -> Exact {
+pub(super) fn exp_dd(x: Dd) -> Exact {
     if x.0.is_nan() || x.0.abs() > 2000.0 {
         return Exact::of(x.0.exp());
     }
@@ -118,6 +118,19 @@ fn exp_dd(x: Dd) -> Exact {
 
 pub(super) fn exp(x: f64) -> Exact {
     exp_dd((x, 0.0))
+}
+
+pub(super) fn expm1(x: f64) -> Exact {
+    // There eˣ − 1 is x to more than 106 bits, or eˣ, or -1.
+    if !x.is_finite() || x.abs() < 1e-40 || x.abs() > 1000.0 {
+        return Exact::of(x.exp_m1());
+    }
+    let (m, n) = exp_parts((x, 0.0));
+    // (1 + m)·2ⁿ − 1 in units of 2ⁿ if that is large, so that nothing overflows.
+    let scale = n.max(0);
+    let (power, one) = (2f64.powi(n - scale), 2f64.powi(-scale));
+    let (high, low) = add((power * m.0, power * m.1), add((power, 0.0), (-one, 0.0)));
+    Exact { high, low, scale }
 }
 
 /// ln x for a normal x: a step of third order from `std`'s.
@@ -150,20 +163,38 @@ pub(super) fn ln(x: f64) -> Exact {
         return Exact::of(x.ln());
     }
     if (x - 1.0).abs() < 1e-4 {
-        // The series in f = x − 1, exact.
-        let f = (x - 1.0, 0.0);
-        let mut sum = (0.0, 0.0);
-        for n in (1..=9).rev() {
-            let sign = if n % 2 == 1 { 1.0 } else { -1.0 };
-            sum = mul(f, add(div((sign, 0.0), (f64::from(n), 0.0)), sum));
-        }
-        return Exact {
-            high: sum.0,
-            low: sum.1,
-            scale: 0,
-        };
+        return log1p_small(x - 1.0);
     }
     let (high, low) = ln_positive(x);
+    Exact {
+        high,
+        low,
+        scale: 0,
+    }
+}
+
+/// ln(1 + x) for |x| < 10⁻⁴, by its series.
+fn log1p_small(x: f64) -> Exact {
+    let mut sum = (0.0, 0.0);
+    for n in (1..=9).rev() {
+        let sign = if n % 2 == 1 { 1.0 } else { -1.0 };
+        sum = mul((x, 0.0), add(div((sign, 0.0), (f64::from(n), 0.0)), sum));
+    }
+    Exact {
+        high: sum.0,
+        low: sum.1,
+        scale: 0,
+    }
+}
+
+pub(super) fn log1p(x: f64) -> Exact {
+    if !x.is_finite() || x <= -1.0 || x.abs() < 1e-40 {
+        return Exact::of(x.ln_1p());
+    }
+    if x.abs() < 1e-4 {
+        return log1p_small(x);
+    }
+    let (high, low) = ln_dd(two_sum(1.0, x));
     Exact {
         high,
         low,

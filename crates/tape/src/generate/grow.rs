@@ -184,12 +184,15 @@ impl<'c, 'b> Grow<'c, 'b> {
             Op::Constant { value, .. } => value.0.abs(),
             Op::Map(m) => match m {
                 Map::Exp => b(0).exp(),
+                Map::Expm1 => b(0).exp_m1(),
                 Map::Ln => b(0).ln().max(1.5),
+                Map::Log1p => b(0).ln_1p().max(1.5),
                 Map::Sqrt => b(0).sqrt().max(1.0),
                 Map::Recip => 4.0,
                 Map::Div => 4.0 * b(0),
                 Map::Pow => b(0).max(4.0),
                 Map::Softplus => b(0) + 0.7,
+                Map::Floor | Map::Ceil | Map::Round => b(0) + 1.0,
                 Map::Add | Map::Sub => b(0) + b(1),
                 Map::Mul => b(0) * b(1),
                 Map::Max | Map::Min => b(0).max(b(1)),
@@ -197,7 +200,13 @@ impl<'c, 'b> Grow<'c, 'b> {
                 Map::Neg | Map::Abs | Map::Relu | Map::Copy | Map::Flush | Map::StopGradient => {
                     b(0)
                 }
-                Map::Sign | Map::Sin | Map::Cos | Map::Tanh | Map::Sigmoid | Map::Softsign => 1.0,
+                Map::Sign
+                | Map::Sin
+                | Map::Cos
+                | Map::Tanh
+                | Map::Sigmoid
+                | Map::Erf
+                | Map::Softsign => 1.0,
                 Map::Lt | Map::Le | Map::Eq => 1.0,
             },
             Op::Reduce(Reduction::Sum) => n * b(0),

@@ -14,14 +14,14 @@ impl Grow<'_, '_> {
     }
 
     fn step_here(&mut self) -> usize {
-        let v = match self.c.below(13) {
-            0..=4 => {
+        let v = match self.c.below(16) {
+            0..=7 => {
                 let m = self.c.pick(&Map::ALL);
                 self.element_wise(m)
             }
-            5 | 6 => self.rearrange(),
-            7 | 8 => self.fold(),
-            9 | 10 => self.over_points(),
+            8 | 9 => self.rearrange(),
+            10 | 11 => self.fold(),
+            12 | 13 => self.over_points(),
             _ => self.product(),
         };
         self.tame(v, 4.0)
@@ -66,11 +66,22 @@ impl Grow<'_, '_> {
         let x = self.any();
         let shape = self.shape(x);
         match m {
-            Map::Exp => {
+            Map::Exp | Map::Expm1 => {
                 let x = self.tame(x, 1.5);
                 self.map(m, &[x])
             }
             Map::Ln | Map::Sqrt | Map::Recip => {
+                let x = self.positive(x);
+                self.map(m, &[x])
+            }
+            Map::Log1p if self.c.chance(50) => {
+                // Within -3/4 and 3/4.
+                let x = self.map(Map::Tanh, &[x]);
+                let most = self.constant(0.75, shape);
+                let x = self.map(Map::Mul, &[x, most]);
+                self.map(m, &[x])
+            }
+            Map::Log1p => {
                 let x = self.positive(x);
                 self.map(m, &[x])
             }
