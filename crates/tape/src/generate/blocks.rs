@@ -61,6 +61,7 @@ impl Grow<'_, '_> {
             let shape = match self.c.below(8) {
                 0..=4 => Shape::Vector(n),
                 5 => Shape::Scalar,
+                6 if self.c.chance(50) => self.tensor_shape(),
                 _ => Shape::Matrix(self.small(), self.small()),
             };
             let init = self.beginning(shape);
@@ -72,7 +73,7 @@ impl Grow<'_, '_> {
         for i in 0..open.len() {
             let next = self.successor(open[i], &open);
             self.next(open[i], next);
-            if self.shape(next).rank() == 2 && self.c.chance(60) {
+            if self.shape(next).rank() >= 2 && self.c.chance(60) {
                 self.product_with(next);
             }
             if self.c.chance(50) {
@@ -108,7 +109,7 @@ impl Grow<'_, '_> {
                 match shape {
                     Shape::Vector(m) => g.dense(s, m),
                     Shape::Scalar => g.op(Op::Reduce(Reduction::Mean), &[s]),
-                    Shape::Matrix(..) => {
+                    Shape::Matrix(..) | Shape::Tensor(..) => {
                         let s = g.op(Op::Reduce(Reduction::Mean), &[s]);
                         g.op(Op::Broadcast(shape), &[s])
                     }
@@ -128,7 +129,7 @@ impl Grow<'_, '_> {
         for v in unused.into_iter().rev() {
             let v = self.tame(v, 2.0);
             let met = match (self.shape(v), self.c.below(3)) {
-                (Shape::Matrix(..), 0) if self.shape(v).len() <= 4 * MOST => self.product_with(v),
+                (Shape::Matrix(..) | Shape::Tensor(..), 0) if self.shape(v).len() <= 4 * MOST => self.product_with(v),
                 (shape, 1) if shape.len() <= MOST => {
                     let x = self.like(shape);
                     let m = self.c.pick(&[Map::Mul, Map::Add, Map::Sub, Map::Max]);
