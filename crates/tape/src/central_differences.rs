@@ -197,7 +197,9 @@ fn gaps(xs: impl ExactSizeIterator<Item = f64>) -> impl Iterator<Item = f64> {
             less = if x < first { less.max(x) } else { less };
         }
     }
-    [first - second, first - less].into_iter().filter(move |_| several)
+    [first - second, first - less]
+        .into_iter()
+        .filter(move |_| several)
 }
 
 #[cfg(test)]

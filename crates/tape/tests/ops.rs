@@ -7,8 +7,8 @@ use std::cell::Cell;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use retrograd_tape::{
-    Algebra, Directions, Domain, InputRole, Interpreter, Map, Op, Permutation, Recorder, Reduction, Shape, Tape,
-    Type, Value, Var, gradcheck, rules,
+    Algebra, Directions, Domain, InputRole, Interpreter, Map, Op, Permutation, Recorder, Reduction,
+    Shape, Tape, Type, Value, Var, gradcheck, rules,
 };
 
 /// What a case is drawn from.
@@ -204,8 +204,14 @@ impl Draw {
                 (Op::Broadcast(whole), vec![ty(from, 0)])
             }
             Kind::Transpose => {
-                let orders: [&[usize]; 6] =
-                    [&[1, 0], &[0, 2, 1], &[2, 0, 1], &[1, 2, 0], &[2, 1, 0], &[1, 0, 2]];
+                let orders: [&[usize]; 6] = [
+                    &[1, 0],
+                    &[0, 2, 1],
+                    &[2, 0, 1],
+                    &[1, 2, 0],
+                    &[2, 1, 0],
+                    &[1, 0, 2],
+                ];
                 let order = orders[self.seed as usize % 6];
                 let whole = if order.len() == 2 { matrix } else { tensor };
                 let order = Permutation::new(order).expect("each axis once");

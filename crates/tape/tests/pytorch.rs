@@ -3,7 +3,9 @@
 use retrograd_tape::Extent;
 use std::collections::BTreeSet;
 
-use retrograd_tape::{Domain, InputRole, Interpreter, Map, Op, Permutation, Recorder, Reduction, Shape, Var};
+use retrograd_tape::{
+    Domain, InputRole, Interpreter, Map, Op, Permutation, Recorder, Reduction, Shape, Var,
+};
 use serde_json::Value as Json;
 
 fn numbers(v: &Json) -> Vec<f64> {

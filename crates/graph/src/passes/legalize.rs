@@ -36,7 +36,13 @@ fn copy_of(g: &mut Graph, v: Value) -> Value {
 pub(crate) fn computed(g: &Graph, v: Value) -> bool {
     matches!(
         g.op_of(v),
-        Op::Map(_) | Op::Reduce(_) | Op::Dot | Op::MatVec { .. } | Op::Gather | Op::Concat { .. }
+        Op::Map(_)
+            | Op::Reduce(_)
+            | Op::Dot
+            | Op::MatVec { .. }
+            | Op::Gather
+            | Op::Transpose(_)
+            | Op::Concat { .. }
     )
 }
 
@@ -52,6 +58,7 @@ fn arrays(g: &Graph) -> Graph {
         Op::MatVec { .. }
         | Op::Outer { .. }
         | Op::Gather
+        | Op::Transpose(_)
         | Op::Scatter { .. }
         | Op::SumTo(_)
         | Op::Slice { axis: 1, .. }

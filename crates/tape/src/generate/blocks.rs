@@ -129,7 +129,9 @@ impl Grow<'_, '_> {
         for v in unused.into_iter().rev() {
             let v = self.tame(v, 2.0);
             let met = match (self.shape(v), self.c.below(3)) {
-                (Shape::Matrix(..) | Shape::Tensor(..), 0) if self.shape(v).len() <= 4 * MOST => self.product_with(v),
+                (Shape::Matrix(..) | Shape::Tensor(..), 0) if self.shape(v).len() <= 4 * MOST => {
+                    self.product_with(v)
+                }
                 (shape, 1) if shape.len() <= MOST => {
                     let x = self.like(shape);
                     let m = self.c.pick(&[Map::Mul, Map::Add, Map::Sub, Map::Max]);

@@ -133,7 +133,9 @@ impl<'c, 'b> Grow<'c, 'b> {
         };
         let name = format!("{letter}{}", self.len());
         let bound = match (role, shape) {
-            (InputRole::Param, Shape::Matrix(m, n) | Shape::Tensor(_, m, n)) => 1.5 / (m.max(n) as f64).sqrt(),
+            (InputRole::Param, Shape::Matrix(m, n) | Shape::Tensor(_, m, n)) => {
+                1.5 / (m.max(n) as f64).sqrt()
+            }
             (InputRole::Weight, _) => 1.5,
             _ => 1.0,
         };

@@ -365,7 +365,10 @@ impl<T: Real> Buffers<T> {
             }
             Op::Transpose(order) => {
                 let from = instr.args[0].shape;
-                let of = |k: usize| from.axis(order.axis(k)).map(|_| from.around(order.axis(k)).1);
+                let of = |k: usize| {
+                    from.axis(order.axis(k))
+                        .map(|_| from.around(order.axis(k)).1)
+                };
                 axes::strided(out, n, arg(0), along_axes(shape, of), add);
             }
             Op::Concat { axis } => {

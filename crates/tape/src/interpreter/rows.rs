@@ -356,7 +356,14 @@ pub(crate) fn matvec<T: Real>(
         return gemm((rows, to, from), out, add, v.matrix(from), right);
     }
     for (r, out) in out.chunks_exact_mut(to).enumerate() {
-        matvec_of_row(out, n, transposed, matrix.row(r, m * n), v.row(r, from), add);
+        matvec_of_row(
+            out,
+            n,
+            transposed,
+            matrix.row(r, m * n),
+            v.row(r, from),
+            add,
+        );
     }
 }
 
