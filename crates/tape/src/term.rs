@@ -65,6 +65,11 @@ impl<'a> Term<'a> {
         self.with(|a| a.constant(x, shape))
     }
 
+    /// A constant of another shape.
+    pub(crate) fn filled(self, x: f64, shape: Shape) -> Term<'a> {
+        self.with(|a| a.constant(x, shape))
+    }
+
     /// 1 in this value's shape.
     pub(crate) fn one(self) -> Term<'a> {
         self.constant(1.0)

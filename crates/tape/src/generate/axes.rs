@@ -73,9 +73,10 @@ impl Grow<'_, '_> {
     }
 
     pub(super) fn along_axes(&mut self) -> usize {
-        match self.c.below(13) {
-            k @ 0..=2 => {
-                let kind = [Reduction::Sum, Reduction::Mean, Reduction::Max][k];
+        match self.c.below(16) {
+            k @ 0..=4 => {
+                let (sum, mean, max) = (Reduction::Sum, Reduction::Mean, Reduction::Max);
+                let kind = [sum, mean, mean, max, max][k];
                 let (x, axis) = self.with_axes();
                 let n = self.shape(x).axis(axis).unwrap_or(1);
                 let x = match kind {
@@ -84,7 +85,7 @@ impl Grow<'_, '_> {
                 };
                 self.op(Op::ReduceAxis { kind, axis }, &[x])
             }
-            3 | 4 => {
+            5..=7 => {
                 let (x, a) = self.with_axes();
                 let b = self.c.below(self.shape(x).rank());
                 let mut order = Permutation::exchange(a, b).expect("axes of the value");
@@ -94,13 +95,13 @@ impl Grow<'_, '_> {
                 }
                 self.op(Op::Transpose(order), &[x])
             }
-            5 | 6 => {
+            8 | 9 => {
                 let (x, _) = self.with_axes();
                 let y = self.stretched(self.shape(x));
                 let m = self.c.pick(&[Map::Mul, Map::Add, Map::Sub, Map::Max]);
                 self.map(m, &[x, y])
             }
-            7 | 8 => {
+            10 | 11 => {
                 let m = match self.c.below(3) {
                     0 => self.tensor(),
                     1 => {
@@ -115,12 +116,12 @@ impl Grow<'_, '_> {
                 };
                 self.product_with(m)
             }
-            9 => {
+            12 => {
                 let (x, axis) = self.with_axes();
                 self.slice(x, axis)
             }
-            10 => self.joined(),
-            11 => self.softmax_along(),
+            13 => self.joined(),
+            14 => self.softmax_along(),
             _ => {
                 // A transposed weight, or one that was put together otherwise.
                 let (m, n) = (self.small(), self.small());

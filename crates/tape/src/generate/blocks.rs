@@ -41,7 +41,7 @@ pub(super) fn program(c: &mut Choices<'_>) -> GeneratedProgram {
         states -= here;
         g.block(here);
     }
-    for _ in 0..g.c.below(4) {
+    for _ in 0..g.c.below(5) {
         g.step();
     }
     g.bring_into_steps();
@@ -67,7 +67,7 @@ impl Grow<'_, '_> {
             let init = self.beginning(shape);
             open.push(self.state(shape, d, init));
         }
-        for _ in 0..1 + self.c.below(6) {
+        for _ in 0..2 + self.c.below(7) {
             self.step();
         }
         for i in 0..open.len() {
@@ -80,7 +80,7 @@ impl Grow<'_, '_> {
                 self.step();
             }
         }
-        for _ in 0..self.c.below(4) {
+        for _ in 0..self.c.below(5) {
             self.step();
         }
     }

@@ -14,15 +14,15 @@ impl Grow<'_, '_> {
     }
 
     fn step_here(&mut self) -> usize {
-        let v = match self.c.below(17) {
-            0..=5 => {
+        let v = match self.c.below(20) {
+            0..=8 => {
                 let m = self.c.pick(&Map::ALL);
                 self.element_wise(m)
             }
-            6 | 7 => self.rearrange(),
-            8 | 9 => self.fold(),
-            10 | 11 => self.over_points(),
-            12..=14 => self.along_axes(),
+            9 | 10 => self.rearrange(),
+            11 | 12 => self.fold(),
+            13 | 14 => self.over_points(),
+            15..=17 => self.along_axes(),
             _ => self.product(),
         };
         self.tame(v, 4.0)
@@ -48,6 +48,7 @@ impl Grow<'_, '_> {
                 if self.shape(a).len() * n > 2 * MOST {
                     return a;
                 }
+                let (a, b) = (self.in_all_points(a), self.in_all_points(b));
                 self.op(Op::Outer { to }, &[a, b])
             }
             1 => {
