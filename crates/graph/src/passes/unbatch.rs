@@ -17,7 +17,7 @@ use retrograd_tape::{Algebra, Domain, Map, Op, Operands, Shape, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use std::rc::Rc;
 
-use crate::graph::{Graph, Rebuild, Rewrite, rewrite};
+use crate::graph::{Graph, Rebuild, Rewrite};
 use crate::passes::simplify::{concat, reshaped, slice};
 
 /// The longest first axis that values are computed in parts along.
@@ -64,18 +64,30 @@ fn concerns(g: &Graph, v: Value) -> bool {
 
 /// Rewrites the graph.
 pub fn unbatch(g: &Graph) -> Graph {
+    let in_parts = parts::in_parts(g);
     let mut pass = Unbatch {
-        in_parts: parts::in_parts(g),
+        delays: parts::delays(g, &in_parts),
+        in_parts,
         parts: HashMap::default(),
+        open: Vec::new(),
     };
-    rewrite(g, &mut pass)
+    let mut r = Rebuild::new(g);
+    for v in g.order() {
+        r.want(&mut pass, v);
+    }
+    pass.close(&mut r);
+    r.finish()
 }
 
 struct Unbatch {
     /// Element-wise ops of the old graph that are computed in parts.
     in_parts: HashSet<Value>,
+    /// Delays and boundaries of the old graph that become one for each part.
+    delays: HashSet<Value>,
     /// Values of the new graph that were put together from parts along their first axis.
     parts: HashMap<Value, Rc<[Value]>>,
+    /// New delays by part, with the old operands of all together.
+    open: Vec<(Vec<Value>, Operands)>,
 }
 
 impl Rewrite for Unbatch {
@@ -88,6 +100,9 @@ impl Rewrite for Unbatch {
             }
             let xs = r.operands(v);
             return Some(self.map(&mut r.new, m, &xs, shape));
+        }
+        if self.delays.contains(&v) {
+            return Some(self.delay(r, v, op, shape));
         }
         if !concerns(r.old, v) {
             return None;
@@ -187,6 +202,30 @@ impl Unbatch {
         });
         let parts = parts.collect();
         self.whole(g, parts, shape)
+    }
+
+    /// A delay, or a boundary, of each part.
+    fn delay(&mut self, r: &mut Rebuild<'_>, v: Value, op: Op, shape: Shape) -> Value {
+        let Op::Delay(d) = op else {
+            let xs = r.operands(v);
+            return self.heads(&mut r.new, op, &xs, shape);
+        };
+        let count = shape.axis(0).expect("it has parts");
+        let part = rest(shape);
+        let parts: Vec<Value> = (0..count).map(|_| r.new.open_delay(d, part)).collect();
+        self.open.push((parts.clone(), r.old.operands(v)));
+        self.whole(&mut r.new, parts, shape)
+    }
+
+    /// Gives the delays of parts their operands.
+    fn close(&mut self, r: &mut Rebuild<'_>) {
+        for (parts, xs) in std::mem::take(&mut self.open) {
+            let (x, init) = (r.get(xs[0]), r.get(xs[1]));
+            for (i, part) in parts.into_iter().enumerate() {
+                let [x, init] = [x, init].map(|v| self.head(&mut r.new, v, i));
+                r.new.close_delay(part, x, init);
+            }
+        }
     }
 
     /// An outer product per head, or the sum of one.

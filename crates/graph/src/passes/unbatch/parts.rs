@@ -28,12 +28,9 @@ pub(super) fn in_parts(g: &Graph) -> HashSet<Value> {
             }
             Op::ReduceAxis { axis, .. } => {
                 let x = g.operands(v)[0];
-                let shape = g.node(x).ty.shape;
-                // What is reduced lies side by side, so that each part is one fold.
-                let folds = axis > 0 && shape.around(axis) == (shape.axes()[0], 1);
-                let x = source(g, x);
-                if folds && candidates.contains(&x) {
-                    work.push(x);
+                let from = source(g, x);
+                if folds(g, x, axis) && candidates.contains(&from) {
+                    work.push(from);
                 }
             }
             _ => {}
@@ -45,6 +42,65 @@ pub(super) fn in_parts(g: &Graph) -> HashSet<Value> {
         work.extend(next.filter(|&&n| found.insert(n)));
     }
     found
+}
+
+/// The delays, and boundaries, of values in parts that are read part by part alone: they become one for each part.
+pub(super) fn delays(g: &Graph, in_parts: &HashSet<Value>) -> HashSet<Value> {
+    let order = g.order();
+    let delayed = |v: Value| matches!(g.op_of(v), Op::Delay(_) | Op::Boundary(_));
+    let of_parts = |v: Value| delayed(v) && in_parts.contains(&source(g, g.operands(v)[0]));
+    let is_delay = |v: Value| matches!(g.op_of(v), Op::Delay(_));
+    let mut found: HashSet<Value> = (order.iter().copied())
+        .filter(|&v| of_parts(v) && is_delay(v) && by_part(g, v, in_parts))
+        .collect();
+    // A value is delayed as a whole or in parts.
+    let whole: HashSet<Value> = (order.iter())
+        .filter(|v| is_delay(**v) && !found.contains(v))
+        .map(|&v| g.operands(v)[0])
+        .collect();
+    found.retain(|&v| !whole.contains(&g.operands(v)[0]));
+    let moved: HashSet<Value> = found.iter().map(|&v| g.operands(v)[0]).collect();
+    found.extend((order.into_iter()).filter(|&v| of_parts(v) && moved.contains(&g.operands(v)[0])));
+    found
+}
+
+/// True if all that reads a value reads it part by part.
+fn by_part(g: &Graph, v: Value, in_parts: &HashSet<Value>) -> bool {
+    let mut work = vec![v];
+    while let Some(x) = work.pop() {
+        if g.is_output(x) {
+            return false;
+        }
+        let first = |v: Value| g.node(v).ty.shape.axis(0);
+        for u in g.users(x) {
+            let heads = |of: Value| g.node(of).ty.shape.rank() == 3;
+            let fits = match *g.op_of(u) {
+                Op::Map(_) => in_parts.contains(&u),
+                Op::MatVec { .. } => heads(g.operands(u)[0]),
+                Op::Outer { .. } => heads(u),
+                Op::ReduceAxis { axis, .. } => folds(g, x, axis),
+                Op::Spread(_) => {
+                    work.push(u);
+                    true
+                }
+                Op::Reshape(_) if first(u) == first(x) => {
+                    work.push(u);
+                    true
+                }
+                _ => false,
+            };
+            if !fits {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// True if what is reduced lies side by side, part by part, so that each part is one fold.
+fn folds(g: &Graph, x: Value, axis: usize) -> bool {
+    let shape = g.node(x).ty.shape;
+    axis > 0 && shape.around(axis) == (shape.axes()[0], 1)
 }
 
 /// True for an element-wise op whose result is worth computing in parts.
