@@ -178,6 +178,7 @@ fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
             "simplify early" => simplify::simplify(&g, false),
             "simplify" => simplify::simplify(&g, last),
             "adjoint" => adjoint::adjoint(&g, &adjoint::Differentiate::loss(&g)),
+            "unbatch" => passes::unbatch::unbatch(&g),
             "split" => split::split(&g),
             "stack_products" => stack_products::stack_products(&g, options.distribute),
             "legalize" => legalize::legalize(&g),

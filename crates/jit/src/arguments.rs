@@ -90,6 +90,7 @@ fn layout(domain: Domain, shape: Shape) -> String {
         Shape::Scalar => format!("[{points}]"),
         Shape::Vector(n) => format!("[{points},{n}]"),
         Shape::Matrix(m, n) => format!("[{points},{m},{n}]"),
+        Shape::Tensor(h, m, n) => format!("[{points},{h},{m},{n}]"),
     }
 }
 

@@ -12,7 +12,9 @@ use check::{Random, second_order};
 use retrograd_graph::{Options, Target};
 use retrograd_jit::{CompileError, CompiledCell, Purpose};
 use retrograd_tape::generate::{Case, Choices, every_tag, generate};
-use retrograd_tape::{Domain, InputRole, Map, Op, Recorder, Reduction, Shape, Tape, Var};
+use retrograd_tape::{
+    Domain, InputRole, Map, Op, Permutation, Recorder, Reduction, Shape, Tape, Var,
+};
 
 #[track_caller]
 fn holds(tape: &Tape, t: usize, b: usize, seed: u64) {
@@ -58,6 +60,81 @@ fn every_element_wise_op_has_tangents_and_second_derivatives() {
                 holds(&tape, 4, 3, seed);
             }
         }
+    }
+}
+
+#[test]
+fn every_op_along_axes_has_tangents_and_second_derivatives() {
+    let (n, square, cube) = (
+        Shape::Vector(3),
+        Shape::Matrix(3, 3),
+        Shape::Tensor(3, 3, 3),
+    );
+    let each = |f: &dyn for<'t> Fn(&'t Recorder, Var<'t>, Var<'t>) -> Var<'t>| {
+        let tape = around(f);
+        for (t, b) in [(1, 1), (4, 3)] {
+            holds(&tape, t, b, 5);
+        }
+    };
+    for kind in [Reduction::Sum, Reduction::Mean, Reduction::Max] {
+        for axis in [0, 1] {
+            each(&|r, p, q| q * r.apply(Op::ReduceAxis { kind, axis }, &[p.outer(q)]));
+        }
+        for axis in [0, 1, 2] {
+            each(&|r, p, q| {
+                let heads = p.outer(q).outer(q.outer(q));
+                r.apply(Op::ReduceAxis { kind, axis }, &[heads]).matvec(p)
+            });
+        }
+    }
+    for from in [[3, 1, 1], [1, 3, 1], [1, 1, 3]] {
+        each(&|r, p, q| {
+            let from = Shape::from_axes(&from).expect("three axes");
+            let wide = r.apply(Op::Broadcast(cube), &[p.reshape(from)]);
+            let product = wide * p.outer(q).outer(q.outer(p));
+            r.apply(Op::MatVec { transposed: false }, &[product, q.outer(p)])
+                .matvec_t(q)
+        });
+    }
+    for from in [[1, 3, 3], [3, 1, 3], [3, 3, 1]] {
+        each(&|r, p, q| {
+            let from = Shape::from_axes(&from).expect("three axes");
+            let wide = r.apply(Op::Broadcast(cube), &[p.outer(q).reshape(from)]);
+            let y = r.apply(Op::MatVec { transposed: true }, &[wide, q.outer(p)]);
+            y.matvec(q)
+        });
+    }
+    for axes in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        each(&|r, p, q| {
+            let order = Permutation::new(&axes).expect("each axis once");
+            let turned = r.apply(Op::Transpose(order), &[p.outer(q).outer(q.outer(q * p))]);
+            turned.matvec(p.outer(p)).matvec(q)
+        });
+    }
+    for axis in [1, 2] {
+        each(&|r, p, q| {
+            let cubes = [p.outer(q).outer(p.outer(q)), q.outer(p).outer(p.outer(p))];
+            let both = r.apply(Op::Concat { axis }, &cubes);
+            let (start, len) = (2, 3);
+            let part = r.apply(Op::Slice { axis, start, len }, &[both]);
+            part.matvec(q.outer(p)).matvec(q)
+        });
+    }
+    // A weight of its own for each head.
+    each(&|r, p, q| {
+        let w = r.param("w", cube);
+        let turned = Op::Transpose(Permutation::exchange(0, 1).expect("two axes"));
+        let v = r.param("v", square);
+        w.matvec(p.outer(q)).matvec(p)
+            + r.apply(turned, &[v]).matvec(q)
+            + w.matvec_t(q.outer(p)).matvec(q)
+    });
+    for to in [Domain::Step, Domain::Row, Domain::Once] {
+        each(&|r, p, q| {
+            let sum = r.apply(Op::Outer { to }, &[p.outer(q), q.outer(p)]);
+            r.output("sum", sum * sum);
+            q.reshape(n)
+        });
     }
 }
 

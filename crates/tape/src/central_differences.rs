@@ -159,28 +159,47 @@ pub(crate) fn kinks<T: Real>(run: &Interpreter<T>, tape: &Tape) -> Vec<f64> {
                 }
             }),
             Op::Reduce(Reduction::Max) => visit(&mut |xs| {
-                // Between the two greatest, and between the greatest and the next smaller value: where several are
-                // equal and move together, the next one may overtake them.
-                let (mut first, mut second) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
-                let mut less = f64::NEG_INFINITY;
-                for x in xs[0].iter().map(|x| x.to_f64()) {
-                    if x > first {
-                        (first, second, less) = (x, first, first);
-                    } else {
-                        second = second.max(x);
-                        less = if x < first { less.max(x) } else { less };
-                    }
-                }
-                if xs[0].len() > 1 {
-                    found.extend([first - second, first - less]);
-                }
+                found.extend(gaps(xs[0].iter().map(|x| x.to_f64())));
             }),
+            Op::ReduceAxis {
+                kind: Reduction::Max,
+                axis,
+            } => {
+                let shape = tape.node(node.operands[0]).ty.shape;
+                let ((before, after), n) = (shape.around(axis), shape.axis(axis).unwrap_or(1));
+                visit(&mut |xs| {
+                    for k in 0..before * after {
+                        let from = k / after * n * after + k % after;
+                        let along = (0..n).map(|i| xs[0][from + i * after].to_f64());
+                        found.extend(gaps(along));
+                    }
+                });
+            }
             Op::Gather => visit(&mut |xs| found.push(to_half(xs[1][0].to_f64()))),
             Op::Scatter { .. } => visit(&mut |xs| found.push(to_half(xs[0][0].to_f64()))),
             _ => {}
         }
     }
     found
+}
+
+/// The distances of a maximum from a kink: between the two greatest, and between the greatest and the next smaller value,
+/// because where several are equal and move together, the next one may overtake them.
+fn gaps(xs: impl ExactSizeIterator<Item = f64>) -> impl Iterator<Item = f64> {
+    let several = xs.len() > 1;
+    let (mut first, mut second) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+    let mut less = f64::NEG_INFINITY;
+    for x in xs {
+        if x > first {
+            (first, second, less) = (x, first, first);
+        } else {
+            second = second.max(x);
+            less = if x < first { less.max(x) } else { less };
+        }
+    }
+    [first - second, first - less]
+        .into_iter()
+        .filter(move |_| several)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@
 //! # Ok::<(), retrograd_tape::TapeError>(())
 //! ```
 
+mod axes;
 mod blocks;
 mod data;
 mod grow;

@@ -151,7 +151,12 @@ impl Op {
             }
             Op::Reduce(_) if shape(0).is_empty() => return bad_shape(0, "at least one element"),
             Op::Reduce(_) => Shape::Scalar,
-            Op::Broadcast(to) => scalar(0).map(|()| to)?,
+            Op::ReduceAxis { axis, .. } => match shape(0).without_axis(axis) {
+                Some(_) if shape(0).is_empty() => return bad_shape(0, "at least one element"),
+                Some(rest) => rest,
+                None => return bad_shape(0, format!("a value with an axis {axis}")),
+            },
+            Op::Broadcast(to) => stretched(shape(0), to).map(|()| to)?,
             Op::Concat { axis } => {
                 let mut total = 0;
                 for (i, x) in xs.iter().enumerate() {
@@ -178,15 +183,12 @@ impl Op {
                 return bad_shape(0, format!("{} elements", to.len()));
             }
             Op::Reshape(to) => to,
-            Op::MatVec { transposed } => {
-                let (m, n) = matrix(0)?;
-                let (out, inner) = if transposed { (n, m) } else { (m, n) };
-                if shape(1) != Shape::Vector(inner) {
-                    return bad_shape(1, Shape::Vector(inner));
-                }
-                Shape::Vector(out)
-            }
-            Op::Outer { .. } => Shape::Matrix(vector(0)?, vector(1)?),
+            Op::Transpose(order) => match order.apply(shape(0)) {
+                Some(moved) => moved,
+                None => return bad_shape(0, format!("a value of {} axes", order.moves())),
+            },
+            Op::MatVec { transposed } => matvec(shape(0), shape(1), transposed)?,
+            Op::Outer { .. } => outer(shape(0), shape(1))?,
             Op::Gather => {
                 let (rows, n) = matrix(0)?;
                 if rows == 0 {
@@ -202,5 +204,52 @@ impl Op {
                 shape(0)
             }
         })
+    }
+}
+
+/// Checks that a value can be repeated to the shape `to`: a scalar, or one whose axes are equal or 1.
+fn stretched(from: Shape, to: Shape) -> Result<(), TypeMismatch> {
+    let fits = |(&a, &b): (&usize, &usize)| a == b || a == 1;
+    if from == Shape::Scalar
+        || from.rank() == to.rank() && from.axes().iter().zip(&to.axes()).all(fits)
+    {
+        return Ok(());
+    }
+    match to.rank() {
+        0 => bad_shape(0, "a scalar"),
+        _ => bad_shape(0, format!("a scalar, or {to} with any of its axes 1")),
+    }
+}
+
+/// The shape of M·v, or of Mᵀ·v.
+fn matvec(m: Shape, v: Shape, transposed: bool) -> Result<Shape, TypeMismatch> {
+    let sides = |m, n| if transposed { (n, m) } else { (m, n) };
+    let (inner, out) = match m {
+        Shape::Matrix(m, n) => {
+            let (out, inner) = sides(m, n);
+            (Shape::Vector(inner), Shape::Vector(out))
+        }
+        Shape::Tensor(h, m, n) => {
+            let (out, inner) = sides(m, n);
+            (Shape::Matrix(h, inner), Shape::Matrix(h, out))
+        }
+        Shape::Scalar | Shape::Vector(_) => {
+            return bad_shape(0, "a matrix, or several along a first axis");
+        }
+    };
+    if v != inner {
+        return bad_shape(1, inner);
+    }
+    Ok(out)
+}
+
+/// The shape of a bᵀ.
+fn outer(a: Shape, b: Shape) -> Result<Shape, TypeMismatch> {
+    match (a, b) {
+        (Shape::Vector(m), Shape::Vector(n)) => Ok(Shape::Matrix(m, n)),
+        (Shape::Vector(_), _) => bad_shape(1, "a vector"),
+        (Shape::Matrix(h, m), Shape::Matrix(k, n)) if h == k => Ok(Shape::Tensor(h, m, n)),
+        (Shape::Matrix(h, _), _) => bad_shape(1, format!("a matrix of {h} rows")),
+        _ => bad_shape(0, "a vector, or several along a first axis"),
     }
 }

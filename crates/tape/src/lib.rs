@@ -63,7 +63,7 @@ pub use infer::TypeMismatch;
 pub use interpreter::Interpreter;
 pub use map::{Map, MapRow};
 pub use observe::Observe;
-pub use op::{Number, Op, Reduction};
+pub use op::{Number, Op, Permutation, Reduction};
 pub use real::Real;
 pub use record::{LossReduction, Recorder, Var};
 pub use tape::{Input, InputRole, Node, Operands, Output, OutputRole, Schedule, Tape};

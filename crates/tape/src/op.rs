@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 use crate::map::Map;
 use crate::ty::{Domain, Shape, Type};
 
@@ -22,7 +24,7 @@ impl std::hash::Hash for Number {
     }
 }
 
-/// Reductions of all elements of a value to a scalar per example.
+/// Reductions, of all elements of a value to a scalar per example or of the elements along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reduction {
     /// Σ x
@@ -31,6 +33,92 @@ pub enum Reduction {
     Mean,
     /// The greatest element; tied elements share the slope evenly (as PyTorch's `amax`). NaN if any is.
     Max,
+}
+
+/// An order of axes: axis k of the result is axis `axis(k)` of the operand.
+///
+/// ```
+/// use retrograd_tape::{Permutation, Shape};
+///
+/// let order = Permutation::new(&[2, 0, 1]).expect("each axis is named once");
+/// assert_eq!(order.apply(Shape::Tensor(4, 8, 3)), Some(Shape::Tensor(3, 4, 8)));
+/// assert_eq!(order.inverse().apply(Shape::Tensor(3, 4, 8)), Some(Shape::Tensor(4, 8, 3)));
+/// assert_eq!(Permutation::new(&[0, 0]), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Permutation([u8; Shape::MAX_RANK]);
+
+impl Permutation {
+    /// The order that lists the operand's axes as given; axes that are not mentioned stay in place, as the last ones. `None`
+    /// if the numbers given are not 0 … n - 1, each once, or are more than three.
+    pub fn new(axes: &[usize]) -> Option<Permutation> {
+        let mut all = [0, 1, 2];
+        let named_once = |k: usize| axes.iter().filter(|&&a| a == k).count() == 1;
+        if axes.len() > all.len() || !(0..axes.len()).all(named_once) {
+            return None;
+        }
+        for (to, &axis) in all.iter_mut().zip(axes) {
+            *to = axis as u8;
+        }
+        Some(Permutation(all))
+    }
+
+    /// The exchange of two axes.
+    pub fn exchange(a: usize, b: usize) -> Option<Permutation> {
+        let mut axes = [0, 1, 2];
+        (a < axes.len() && b < axes.len()).then(|| axes.swap(a, b))?;
+        Permutation::new(&axes)
+    }
+
+    /// Which axis of the operand becomes axis `k` of the result.
+    pub fn axis(self, k: usize) -> usize {
+        self.0.get(k).map_or(k, |&axis| usize::from(axis))
+    }
+
+    /// The order that leads back.
+    #[must_use]
+    pub fn inverse(self) -> Permutation {
+        let mut back = [0; Shape::MAX_RANK];
+        for k in 0..back.len() {
+            back[self.axis(k)] = k as u8;
+        }
+        Permutation(back)
+    }
+
+    /// This order and then another one.
+    #[must_use]
+    pub fn then(self, next: Permutation) -> Permutation {
+        Permutation([0, 1, 2].map(|k| self.axis(next.axis(k)) as u8))
+    }
+
+    /// The number of axes up to the last one that moves: 0, 2 or 3.
+    pub fn moves(self) -> usize {
+        (0..Shape::MAX_RANK)
+            .rev()
+            .find(|&k| self.axis(k) != k)
+            .map_or(0, |k| k + 1)
+    }
+
+    /// The shape of the result; `None` if the operand lacks an axis that moves.
+    pub fn apply(self, shape: Shape) -> Option<Shape> {
+        if self.moves() > shape.rank() {
+            return None;
+        }
+        let axes = shape.axes();
+        let moved: SmallVec<[usize; 3]> = (0..axes.len()).map(|k| axes[self.axis(k)]).collect();
+        Shape::from_axes(&moved)
+    }
+}
+
+/// `1,0` or `0,2,1`: the axes up to the last one that moves.
+impl fmt::Display for Permutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for k in 0..self.moves().max(1) {
+            let comma = if k == 0 { "" } else { "," };
+            write!(f, "{comma}{}", self.axis(k))?;
+        }
+        Ok(())
+    }
 }
 
 /// An op of the step graph.
@@ -68,18 +156,25 @@ pub enum Op {
     Map(Map),
     /// All elements to one scalar.
     Reduce(Reduction),
+    /// The elements along one axis to one; the axis is dropped.
+    ReduceAxis {
+        /// What becomes of them.
+        kind: Reduction,
+        /// The axis.
+        axis: usize,
+    },
     /// Σ aᵢ·bᵢ over two values of one shape, a scalar.
     Dot,
-    /// A scalar repeated.
+    /// A scalar repeated, or a value of as many axes of which those of length 1 are stretched by repetition.
     Broadcast(Shape),
     /// Two or more values joined along an axis.
     Concat {
-        /// 0, or 1 for the columns of matrices.
+        /// Counted from the outermost; 1 for the columns of matrices.
         axis: usize,
     },
     /// A part of a value along an axis.
     Slice {
-        /// 0, or 1 for the columns of a matrix.
+        /// Counted from the outermost; 1 for the columns of a matrix.
         axis: usize,
         /// First index.
         start: usize,
@@ -88,13 +183,16 @@ pub enum Op {
     },
     /// The same elements, row-major, in another shape.
     Reshape(Shape),
-    /// M·v of (M `[m,n]`, v `[n]`), or Mᵀ·v of (M `[m,n]`, v `[m]`).
+    /// The same elements with the axes in another order.
+    Transpose(Permutation),
+    /// M·v of (M `[m,n]`, v `[n]`), or Mᵀ·v of (M `[m,n]`, v `[m]`). With one more axis in front of both, h such products
+    /// side by side.
     MatVec {
         /// Use Mᵀ.
         transposed: bool,
     },
     /// Σ a bᵀ of (a `[m]`, b `[n]`) over all of their domain that `to` lacks: an outer product if it lacks nothing, a
-    /// weight gradient if `to` is `once`.
+    /// weight gradient if `to` is `once`. With one more axis in front of both, h such products side by side.
     Outer {
         /// The result's domain.
         to: Domain,
@@ -121,7 +219,7 @@ pub enum Op {
 
 impl Op {
     /// One op of each name except inputs and element-wise ops, with minimal attributes.
-    const STRUCTURAL: [Op; 19] = [
+    const STRUCTURAL: [Op; 23] = [
         Op::Constant {
             value: Number(0.0),
             shape: Shape::Scalar,
@@ -130,6 +228,18 @@ impl Op {
         Op::Reduce(Reduction::Sum),
         Op::Reduce(Reduction::Mean),
         Op::Reduce(Reduction::Max),
+        Op::ReduceAxis {
+            kind: Reduction::Sum,
+            axis: 0,
+        },
+        Op::ReduceAxis {
+            kind: Reduction::Mean,
+            axis: 0,
+        },
+        Op::ReduceAxis {
+            kind: Reduction::Max,
+            axis: 0,
+        },
         Op::Dot,
         Op::Broadcast(Shape::Scalar),
         Op::Concat { axis: 0 },
@@ -139,6 +249,7 @@ impl Op {
             len: 1,
         },
         Op::Reshape(Shape::Scalar),
+        Op::Transpose(Permutation([1, 0, 2])),
         Op::MatVec { transposed: false },
         Op::MatVec { transposed: true },
         Op::Outer { to: Domain::Once },
@@ -190,11 +301,17 @@ impl Op {
             Op::Reduce(Reduction::Sum) => "sum",
             Op::Reduce(Reduction::Mean) => "mean",
             Op::Reduce(Reduction::Max) => "amax",
+            Op::ReduceAxis { kind, .. } => match kind {
+                Reduction::Sum => "sum_axis",
+                Reduction::Mean => "mean_axis",
+                Reduction::Max => "amax_axis",
+            },
             Op::Dot => "dot",
             Op::Broadcast(_) => "broadcast",
             Op::Concat { .. } => "concat",
             Op::Slice { .. } => "slice",
             Op::Reshape(_) => "reshape",
+            Op::Transpose(_) => "transpose",
             Op::MatVec { transposed: false } => "matvec",
             Op::MatVec { transposed: true } => "matvec_t",
             Op::Outer { .. } => "outer",
@@ -218,9 +335,11 @@ impl Op {
             }
             Op::Delay(_) | Op::Boundary(_) => Some(2),
             Op::Reduce(_)
+            | Op::ReduceAxis { .. }
             | Op::Broadcast(_)
             | Op::Slice { .. }
             | Op::Reshape(_)
+            | Op::Transpose(_)
             | Op::Spread(_)
             | Op::SumTo(_) => Some(1),
         }
@@ -248,6 +367,8 @@ impl fmt::Display for Op {
             Op::Input { id, .. } => write!(f, " {id}"),
             Op::Constant { value, .. } => write!(f, " {:?}", value.0),
             Op::Concat { axis } if axis > 0 => write!(f, " axis={axis}"),
+            Op::ReduceAxis { axis, .. } => write!(f, " axis={axis}"),
+            Op::Transpose(order) => write!(f, " {order}"),
             Op::Slice { axis, start, len } => {
                 write!(f, " {start}..{}", start.saturating_add(len))?;
                 if axis > 0 {

@@ -60,8 +60,19 @@ fn transposed<'a>(
             let weights = max_weights(xs[0], y);
             t.broadcast(shape()) * weights
         }
+        Op::ReduceAxis { kind, axis } => {
+            let whole = t.kept(shape(), axis).broadcast(shape());
+            match kind {
+                Reduction::Sum => whole,
+                Reduction::Mean => {
+                    let n = shape().axis(axis).expect("checked when recorded");
+                    whole * (1.0 / n as f64)
+                }
+                Reduction::Max => whole * max_weights_along(xs[0], y, axis),
+            }
+        }
         Op::Dot => t.broadcast(shape()) * xs[1 - i],
-        Op::Broadcast(_) => t.sum(),
+        Op::Broadcast(to) => t.sum_stretched(shape(), to),
         Op::Concat { axis } => {
             let along = |x: &Term<'_>| x.shape().axis(axis).expect("checked when recorded");
             let (start, len) = (xs[..i].iter().map(along).sum(), along(&xs[i]));
@@ -78,6 +89,7 @@ fn transposed<'a>(
             }
         }
         Op::Reshape(_) => Term::apply(Op::Reshape(shape()), &[t]),
+        Op::Transpose(order) => Term::apply(Op::Transpose(order.inverse()), &[t]),
         Op::MatVec { transposed } if i == 1 => {
             let transposed = !transposed;
             Term::apply(Op::MatVec { transposed }, &[xs[0], t])
@@ -123,6 +135,10 @@ pub fn jvp(
         // In the domain of y, where the other operands may vary too.
         Op::Map(m) => (m.row().derivative)(&xs, y, i, t.spread(y.ty().domain))?,
         Op::Reduce(Reduction::Max) => Term::apply(Op::Dot, &[max_weights(xs[0], y), t]),
+        Op::ReduceAxis {
+            kind: Reduction::Max,
+            axis,
+        } => (max_weights_along(xs[0], y, axis) * t).reduce_axis(Reduction::Sum, axis),
         Op::Concat { .. } => {
             for (k, x) in xs.iter_mut().enumerate() {
                 *x = if k == i { t } else { x.zeros(x.shape()) };
@@ -132,10 +148,15 @@ pub fn jvp(
         Op::Gather if i == 1 => return None,
         Op::Scatter { .. } if i == 0 => return None,
         Op::Reduce(Reduction::Sum | Reduction::Mean)
+        | Op::ReduceAxis {
+            kind: Reduction::Sum | Reduction::Mean,
+            ..
+        }
         | Op::Dot
         | Op::Broadcast(_)
         | Op::Slice { .. }
         | Op::Reshape(_)
+        | Op::Transpose(_)
         | Op::MatVec { .. }
         | Op::Outer { .. }
         | Op::Gather
@@ -154,4 +175,11 @@ pub fn jvp(
 fn max_weights<'a>(x: Term<'a>, y: Term<'a>) -> Term<'a> {
     let hit = x.equals(y.broadcast(x.shape()));
     hit / hit.sum().broadcast(x.shape())
+}
+
+/// The elements that attain the maximum `y` of `x` along an axis, as weights summing to 1.
+fn max_weights_along<'a>(x: Term<'a>, y: Term<'a>, axis: usize) -> Term<'a> {
+    let hit = x.equals(y.kept(x.shape(), axis).broadcast(x.shape()));
+    let hits = hit.reduce_axis(Reduction::Sum, axis).kept(x.shape(), axis);
+    hit / hits.broadcast(x.shape())
 }

@@ -8,7 +8,7 @@
 //! expression in ops of the same table.
 
 use std::cell::RefCell;
-use std::ops;
+use std::ops::{self, Range};
 
 use smallvec::SmallVec;
 
@@ -62,6 +62,11 @@ impl<'a> Term<'a> {
     /// A constant of this value's shape.
     pub(crate) fn constant(self, x: f64) -> Term<'a> {
         let shape = self.shape();
+        self.with(|a| a.constant(x, shape))
+    }
+
+    /// A constant of another shape.
+    pub(crate) fn filled(self, x: f64, shape: Shape) -> Term<'a> {
         self.with(|a| a.constant(x, shape))
     }
 
@@ -123,6 +128,57 @@ impl<'a> Term<'a> {
 
     pub(crate) fn reduce(self, r: Reduction) -> Term<'a> {
         Term::apply(Op::Reduce(r), &[self])
+    }
+    /// A reduction along an axis, which is dropped.
+    pub(crate) fn reduce_axis(self, kind: Reduction, axis: usize) -> Term<'a> {
+        Term::apply(Op::ReduceAxis { kind, axis }, &[self])
+    }
+    /// The same elements in another shape; the value itself if it has that shape.
+    pub(crate) fn reshape(self, shape: Shape) -> Term<'a> {
+        if self.shape() == shape {
+            self
+        } else {
+            Term::apply(Op::Reshape(shape), &[self])
+        }
+    }
+    /// This reduction of a value of shape `of` along `axis`, with that axis kept, of length 1.
+    pub(crate) fn kept(self, of: Shape, axis: usize) -> Term<'a> {
+        self.reshape(of.with_axis(axis, 1))
+    }
+    /// The sum over what a value of shape `from` was repeated along to get the shape `to`, which this value has.
+    pub(crate) fn sum_stretched(self, from: Shape, to: Shape) -> Term<'a> {
+        if from == Shape::Scalar {
+            return self.sum();
+        }
+        let (from_axes, mut axes) = (from.axes(), to.axes());
+        let mut sum = self;
+        let mut end = axes.len();
+        while end > 0 {
+            let stretched = |k: usize| from_axes[k] == 1 && axes[k] != 1;
+            if !stretched(end - 1) {
+                end -= 1;
+                continue;
+            }
+            // Neighbouring axes are summed as one.
+            let start = (0..end).rev().take_while(|&k| stretched(k)).last();
+            let start = start.expect("the last one is stretched");
+            sum = sum.sum_middle(&axes, start..end);
+            axes[start..end].fill(1);
+            end = start;
+        }
+        sum.reshape(from)
+    }
+    /// The sum over neighbouring axes of a value whose elements are those of these axes.
+    fn sum_middle(self, axes: &[usize], summed: Range<usize>) -> Term<'a> {
+        let product = |part: &[usize]| part.iter().product::<usize>();
+        let before = product(&axes[..summed.start]);
+        let (n, after) = (product(&axes[summed.clone()]), product(&axes[summed.end..]));
+        match (before, after) {
+            (1, 1) => self.sum(),
+            (1, _) => (self.reshape(Shape::Matrix(n, after))).reduce_axis(Reduction::Sum, 0),
+            (_, 1) => (self.reshape(Shape::Matrix(before, n))).reduce_axis(Reduction::Sum, 1),
+            _ => (self.reshape(Shape::Tensor(before, n, after))).reduce_axis(Reduction::Sum, 1),
+        }
     }
     /// See [`Algebra::sum`].
     pub(crate) fn sum(self) -> Term<'a> {

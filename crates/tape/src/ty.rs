@@ -4,7 +4,10 @@
 
 use std::fmt;
 
-/// The shape of a value per example: a scalar, a vector of n, or a row-major matrix of m rows and n columns.
+use smallvec::{SmallVec, smallvec};
+
+/// The shape of a value per example: a scalar, a vector of n, a row-major matrix of m rows and n columns, or h such
+/// matrices, one after another.
 ///
 /// ```
 /// use retrograd_tape::Shape;
@@ -12,6 +15,8 @@ use std::fmt;
 /// let weights = Shape::Matrix(8, 3);
 /// assert_eq!((weights.len(), weights.rank(), weights.axis(1)), (24, 2, Some(3)));
 /// assert_eq!(weights.to_string(), "[8,3]");
+/// let heads = Shape::Tensor(4, 8, 3);
+/// assert_eq!((heads.len(), heads.rank(), heads.without_axis(0)), (96, 3, Some(weights)));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Shape {
@@ -21,29 +26,62 @@ pub enum Shape {
     Vector(usize),
     /// `[m, n]`, row-major.
     Matrix(usize, usize),
+    /// `[h, m, n]`, row-major: h matrices, say one per head.
+    Tensor(usize, usize, usize),
 }
 
 impl Shape {
+    /// The greatest rank that a shape can have.
+    pub const MAX_RANK: usize = 3;
+
     /// The number of elements of a value of this shape; saturates at `usize::MAX`.
     pub fn len(self) -> usize {
         match self {
             Shape::Scalar => 1,
             Shape::Vector(n) => n,
             Shape::Matrix(m, n) => m.saturating_mul(n),
+            Shape::Tensor(h, m, n) => h.saturating_mul(m).saturating_mul(n),
         }
     }
 
     /// True for a shape without elements, such as a vector of length 0.
     pub fn is_empty(self) -> bool {
-        self.len() == 0
+        match self {
+            Shape::Scalar => false,
+            Shape::Vector(n) => n == 0,
+            Shape::Matrix(m, n) => m == 0 || n == 0,
+            Shape::Tensor(h, m, n) => h == 0 || m == 0 || n == 0,
+        }
     }
 
-    /// How many axes the shape has: 0, 1 or 2.
+    /// How many axes the shape has: 0 to 3.
     pub fn rank(self) -> usize {
         match self {
             Shape::Scalar => 0,
             Shape::Vector(_) => 1,
             Shape::Matrix(..) => 2,
+            Shape::Tensor(..) => 3,
+        }
+    }
+
+    /// The shape with these lengths, outermost first; `None` for more than three.
+    pub fn from_axes(axes: &[usize]) -> Option<Shape> {
+        match *axes {
+            [] => Some(Shape::Scalar),
+            [n] => Some(Shape::Vector(n)),
+            [m, n] => Some(Shape::Matrix(m, n)),
+            [h, m, n] => Some(Shape::Tensor(h, m, n)),
+            _ => None,
+        }
+    }
+
+    /// The lengths of the axes, outermost first.
+    pub fn axes(self) -> SmallVec<[usize; 3]> {
+        match self {
+            Shape::Scalar => smallvec![],
+            Shape::Vector(n) => smallvec![n],
+            Shape::Matrix(m, n) => smallvec![m, n],
+            Shape::Tensor(h, m, n) => smallvec![h, m, n],
         }
     }
 
@@ -51,6 +89,9 @@ impl Shape {
     pub fn axis(self, axis: usize) -> Option<usize> {
         match (self, axis) {
             (Shape::Vector(n), 0) | (Shape::Matrix(n, _), 0) | (Shape::Matrix(_, n), 1) => Some(n),
+            (Shape::Tensor(n, ..), 0) | (Shape::Tensor(_, n, _), 1) | (Shape::Tensor(.., n), 2) => {
+                Some(n)
+            }
             _ => None,
         }
     }
@@ -61,16 +102,38 @@ impl Shape {
             (Shape::Vector(_), 0) => Shape::Vector(len),
             (Shape::Matrix(_, n), 0) => Shape::Matrix(len, n),
             (Shape::Matrix(m, _), 1) => Shape::Matrix(m, len),
+            (Shape::Tensor(_, m, n), 0) => Shape::Tensor(len, m, n),
+            (Shape::Tensor(h, _, n), 1) => Shape::Tensor(h, len, n),
+            (Shape::Tensor(h, m, _), 2) => Shape::Tensor(h, m, len),
             _ => self,
         }
     }
 
-    /// `[rows, columns]` of the shape seen as a matrix: a vector is one row.
+    /// The shape without `axis`, if there is such an axis.
+    pub fn without_axis(self, axis: usize) -> Option<Shape> {
+        let mut axes = self.axes();
+        (axis < axes.len()).then(|| axes.remove(axis))?;
+        Shape::from_axes(&axes)
+    }
+
+    /// The products of the lengths before `axis` and after it: seen as `[before, len, after]`, every axis is a middle one.
+    /// Both saturate at `usize::MAX`.
+    pub fn around(self, axis: usize) -> (usize, usize) {
+        let axes = self.axes();
+        let product = |part: &[usize]| part.iter().fold(1usize, |a, &n| a.saturating_mul(n));
+        let axis = axis.min(axes.len());
+        let after = axes.get(axis + 1..).map_or(1, product);
+        (product(&axes[..axis]), after)
+    }
+
+    /// `[rows, columns]` of the shape seen as a matrix: a vector is one row, and the matrices of a tensor stand one below the
+    /// other.
     pub fn as_matrix(self) -> (usize, usize) {
         match self {
             Shape::Scalar => (1, 1),
             Shape::Vector(n) => (1, n),
             Shape::Matrix(m, n) => (m, n),
+            Shape::Tensor(h, m, n) => (h.saturating_mul(m), n),
         }
     }
 }
@@ -81,6 +144,7 @@ impl fmt::Display for Shape {
             Shape::Scalar => write!(f, "[]"),
             Shape::Vector(n) => write!(f, "[{n}]"),
             Shape::Matrix(m, n) => write!(f, "[{m},{n}]"),
+            Shape::Tensor(h, m, n) => write!(f, "[{h},{m},{n}]"),
         }
     }
 }

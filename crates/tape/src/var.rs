@@ -1,6 +1,9 @@
 //! The user's interface to a [`Var`]: operators, functions, reductions, and the composite functions of
 //! [`crate::compose`].
 
+mod axes;
+mod einsum;
+
 use std::ops;
 use std::panic::Location;
 
@@ -232,13 +235,14 @@ impl<'t> Var<'t> {
         Var::apply(Op::Gather, &[self, index], Location::caller())
     }
 
-    /// eˣⁱ ÷ Σ eˣʲ of a vector. NaN if all elements are -∞. A matrix is a mistake: an axis cannot be given yet.
+    /// eˣⁱ ÷ Σ eˣʲ of a vector. NaN if all elements are -∞. A matrix is a mistake: see [`softmax_axis`](Var::softmax_axis).
     #[track_caller]
     pub fn softmax(self) -> Var<'t> {
         self.compose("softmax", Location::caller(), compose::softmax)
     }
 
-    /// (x - mean) ÷ √(variance + eps) of a vector, without gain and bias. A matrix is a mistake: an axis cannot be given yet.
+    /// (x - mean) ÷ √(variance + eps) of a vector, without gain and bias. A matrix is a mistake: see
+    /// [`layer_norm_axis`](Var::layer_norm_axis).
     #[track_caller]
     pub fn layer_norm(self, eps: f64) -> Var<'t> {
         self.compose("layer_norm", Location::caller(), |x| {

@@ -7,8 +7,8 @@ use std::cell::Cell;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use retrograd_tape::{
-    Algebra, Directions, Domain, InputRole, Interpreter, Map, Op, Recorder, Reduction, Shape, Tape,
-    Type, Value, Var, gradcheck, rules,
+    Algebra, Directions, Domain, InputRole, Interpreter, Map, Op, Permutation, Recorder, Reduction,
+    Shape, Tape, Type, Value, Var, gradcheck, rules,
 };
 
 /// What a case is drawn from.
@@ -57,6 +57,15 @@ enum Kind {
     Scatter,
     Spread,
     SumTo,
+    /// Of a matrix or a value of rank 3.
+    ReduceAxis(Reduction, usize),
+    Stretch,
+    Transpose,
+    /// One per head.
+    MatVecs(bool),
+    Outers,
+    ConcatInner(usize),
+    SliceInner(usize),
 }
 
 /// Every op but delay and boundary (`delays.rs`), inputs and constants.
@@ -79,6 +88,23 @@ fn kinds() -> Vec<Kind> {
         Kind::Scatter,
         Kind::Spread,
         Kind::SumTo,
+        Kind::ReduceAxis(Reduction::Sum, 0),
+        Kind::ReduceAxis(Reduction::Sum, 1),
+        Kind::ReduceAxis(Reduction::Sum, 2),
+        Kind::ReduceAxis(Reduction::Mean, 0),
+        Kind::ReduceAxis(Reduction::Mean, 1),
+        Kind::ReduceAxis(Reduction::Max, 0),
+        Kind::ReduceAxis(Reduction::Max, 1),
+        Kind::ReduceAxis(Reduction::Max, 2),
+        Kind::Stretch,
+        Kind::Transpose,
+        Kind::MatVecs(false),
+        Kind::MatVecs(true),
+        Kind::Outers,
+        Kind::ConcatInner(1),
+        Kind::ConcatInner(2),
+        Kind::SliceInner(1),
+        Kind::SliceInner(2),
     ];
     (Map::ALL.into_iter().map(Kind::Map)).chain(rest).collect()
 }
@@ -105,7 +131,10 @@ impl Draw {
         let ty = |shape, operand| Type::new(shape, self.domain(operand));
         let vector = Shape::Vector;
         let matrix = Shape::Matrix(m, n);
-        let any = [Shape::Scalar, vector(n), matrix][m % 3];
+        // The number of heads, independent of the two sizes.
+        let h = 1 + (self.seed >> 16) as usize % 3;
+        let tensor = Shape::Tensor(h, m, n);
+        let any = [Shape::Scalar, vector(n), matrix, tensor][(m + n) % 4];
         // The lowest of the last level and the operands' own.
         let to = |operands: usize| {
             let own = self.levels[..operands].iter().max();
@@ -160,6 +189,53 @@ impl Draw {
                 (Op::Spread(top), vec![ty(any, 0)])
             }
             Kind::SumTo => (Op::SumTo(to(1)), vec![ty(any, 0)]),
+            Kind::ReduceAxis(kind, axis) => {
+                let whole = match axis < 2 && self.seed % 2 == 0 {
+                    true => matrix,
+                    false => tensor,
+                };
+                (Op::ReduceAxis { kind, axis }, vec![ty(whole, 0)])
+            }
+            Kind::Stretch => {
+                let whole = if self.seed % 3 == 0 { matrix } else { tensor };
+                let from = (0..whole.rank())
+                    .filter(|axis| self.seed >> (4 + axis) & 1 == 0)
+                    .fold(whole, |shape, axis| shape.with_axis(axis, 1));
+                (Op::Broadcast(whole), vec![ty(from, 0)])
+            }
+            Kind::Transpose => {
+                let orders: [&[usize]; 6] = [
+                    &[1, 0],
+                    &[0, 2, 1],
+                    &[2, 0, 1],
+                    &[1, 2, 0],
+                    &[2, 1, 0],
+                    &[1, 0, 2],
+                ];
+                let order = orders[self.seed as usize % 6];
+                let whole = if order.len() == 2 { matrix } else { tensor };
+                let order = Permutation::new(order).expect("each axis once");
+                (Op::Transpose(order), vec![ty(whole, 0)])
+            }
+            Kind::MatVecs(transposed) => {
+                let inner = if transposed { m } else { n };
+                let types = vec![ty(tensor, 0), ty(Shape::Matrix(h, inner), 1)];
+                (Op::MatVec { transposed }, types)
+            }
+            Kind::Outers => {
+                let types = vec![ty(Shape::Matrix(h, m), 0), ty(Shape::Matrix(h, n), 1)];
+                (Op::Outer { to: to(2) }, types)
+            }
+            Kind::ConcatInner(axis) => {
+                let other = tensor.with_axis(axis, 2);
+                (Op::Concat { axis }, vec![ty(tensor, 0), ty(other, 1)])
+            }
+            Kind::SliceInner(axis) => {
+                let size = tensor.axis(axis).expect("it has that axis");
+                let start = self.seed as usize % size;
+                let len = 1 + (self.seed >> 8) as usize % (size - start);
+                (Op::Slice { axis, start, len }, vec![ty(tensor, 0)])
+            }
         }
     }
 

@@ -3,7 +3,9 @@
 use retrograd_tape::Extent;
 use std::collections::BTreeSet;
 
-use retrograd_tape::{Domain, InputRole, Interpreter, Map, Op, Recorder, Reduction, Shape, Var};
+use retrograd_tape::{
+    Domain, InputRole, Interpreter, Map, Op, Permutation, Recorder, Reduction, Shape, Var,
+};
 use serde_json::Value as Json;
 
 fn numbers(v: &Json) -> Vec<f64> {
@@ -20,6 +22,7 @@ fn shape(v: &Json) -> Shape {
         [] => Shape::Scalar,
         [n] => Shape::Vector(n),
         [m, n] => Shape::Matrix(m, n),
+        [h, m, n] => Shape::Tensor(h, m, n),
         _ => panic!("{axes:?}"),
     }
 }
@@ -41,6 +44,18 @@ fn op(case: &Json) -> Op {
         "sum" => Op::Reduce(Reduction::Sum),
         "mean" => Op::Reduce(Reduction::Mean),
         "amax" => Op::Reduce(Reduction::Max),
+        "sum_axis" | "mean_axis" | "amax_axis" => Op::ReduceAxis {
+            kind: match name {
+                "sum_axis" => Reduction::Sum,
+                "mean_axis" => Reduction::Mean,
+                _ => Reduction::Max,
+            },
+            axis: size("axis"),
+        },
+        "transpose" => {
+            let axes: Vec<usize> = numbers(&case["axes"]).iter().map(|&x| x as usize).collect();
+            Op::Transpose(Permutation::new(&axes).expect("each axis once"))
+        }
         "dot" => Op::Dot,
         "broadcast" => Op::Broadcast(shape(&case["shape"])),
         "reshape" => Op::Reshape(shape(&case["shape"])),

@@ -151,6 +151,8 @@ impl<'f> Lower<'f> {
                 };
                 typed(TypedKind::Op(op, xs), form)
             }
+            // Cell files cannot say which axis yet.
+            Some(Op::ReduceAxis { .. } | Op::Transpose(_)) => Err(self.unknown(args.function)),
             None | Some(Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_)) => {
                 Err(self.unknown(args.function))
             }

@@ -48,6 +48,7 @@ impl From<Shape> for Form {
             Shape::Scalar => Form::Scalar,
             Shape::Vector(n) => Form::Vector(Size::Known(n)),
             Shape::Matrix(m, n) => Form::Matrix(Size::Known(m), Size::Known(n)),
+            Shape::Tensor(..) => unreachable!("cell files have no values of rank 3 yet"),
         }
     }
 }

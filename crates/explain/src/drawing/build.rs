@@ -190,7 +190,7 @@ impl Draw<'_> {
                 let (label, operand) = self.map(m, &xs);
                 (NodeKind::Map, label, [operand, own()].concat())
             }
-            Op::Reduce(r) => {
+            Op::Reduce(r) | Op::ReduceAxis { kind: r, .. } => {
                 let label = match r {
                     Reduction::Sum => "Σ",
                     Reduction::Mean => "mean",
@@ -224,7 +224,8 @@ impl Draw<'_> {
             | Op::Slice { .. }
             | Op::Spread(_)
             | Op::Broadcast(_)
-            | Op::Reshape(_)) => (NodeKind::Other, op.name().to_owned(), own()),
+            | Op::Reshape(_)
+            | Op::Transpose(_)) => (NodeKind::Other, op.name().to_owned(), own()),
         };
         DrawnNode {
             kind,

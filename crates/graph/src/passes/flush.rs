@@ -44,13 +44,16 @@ enum EffectOnFading {
 fn kind(op: &Op) -> EffectOnFading {
     match *op {
         Op::Map(m) => EffectOnFading::Computes(m),
-        Op::Concat { .. } | Op::Slice { .. } | Op::Reshape(_) | Op::Broadcast(_) => {
-            EffectOnFading::Moves
-        }
+        Op::Concat { .. }
+        | Op::Slice { .. }
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Broadcast(_) => EffectOnFading::Moves,
         Op::Input { .. }
         | Op::Constant { .. }
         | Op::Zeros(_)
         | Op::Reduce(_)
+        | Op::ReduceAxis { .. }
         | Op::Dot
         | Op::MatVec { .. }
         | Op::Outer { .. }

@@ -10,10 +10,61 @@ use retrograd_tape::{Algebra, Domain, Map, Op, Type, Value};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::graph::{Graph, Rebuild, rebuild};
+use crate::passes::simplify::reshaped;
 
 /// Inserts the copies.
 pub fn legalize(g: &Graph) -> Graph {
-    outputs(&delays(&arrays(&sums(g))))
+    outputs(&delays(&arrays(&reshapes(&sums(g)))))
+}
+
+/// Delays what a reshape reshapes, and reshapes it afterwards: a value that has an array needs no copy to be delayed.
+fn reshapes(g: &Graph) -> Graph {
+    let inner = |v: Value| {
+        let x = g.operands(v)[0];
+        let from = matches!(g.op_of(x), Op::Reshape(_)).then(|| g.operands(x)[0])?;
+        (computed(g, from) && g.node(from).ty.domain == Domain::Step).then_some(from)
+    };
+    let delayed = |v: Value| matches!(g.op_of(v), Op::Delay(_) | Op::Boundary(_));
+    if !g
+        .order()
+        .into_iter()
+        .any(|v| delayed(v) && inner(v).is_some())
+    {
+        return g.clone();
+    }
+    let mut r = Rebuild::new(g);
+    let mut waiting = Vec::new();
+    for v in g.order() {
+        let shape = g.node(v).ty.shape;
+        let becomes = match (*g.op_of(v), delayed(v).then(|| inner(v)).flatten()) {
+            (Op::Delay(d), Some(x)) => {
+                let delay = r.new.open_delay(d, g.node(x).ty.shape);
+                r.new.label(delay, g.node(v).name.clone(), None);
+                waiting.push((delay, x, g.operands(v)[1]));
+                delay
+            }
+            (op, Some(x)) => {
+                // x comes before its boundary.
+                let init = r.get(g.operands(v)[1]);
+                let init = reshaped(&mut r.new, g.node(x).ty.shape, init);
+                let x = r.get(x);
+                r.new.op(op, &[x, init])
+            }
+            (_, None) => {
+                r.copy(v);
+                continue;
+            }
+        };
+        let becomes = reshaped(&mut r.new, shape, becomes);
+        r.set(v, becomes);
+    }
+    for (delay, x, init) in waiting {
+        let init = r.get(init);
+        let init = reshaped(&mut r.new, g.node(x).ty.shape, init);
+        let x = r.get(x);
+        r.new.close_delay(delay, x, init);
+    }
+    r.finish()
 }
 
 /// Removes sums over nothing, which *simplify* drops if it runs.
@@ -36,7 +87,13 @@ fn copy_of(g: &mut Graph, v: Value) -> Value {
 pub(crate) fn computed(g: &Graph, v: Value) -> bool {
     matches!(
         g.op_of(v),
-        Op::Map(_) | Op::Reduce(_) | Op::Dot | Op::MatVec { .. } | Op::Gather | Op::Concat { .. }
+        Op::Map(_)
+            | Op::Reduce(_)
+            | Op::Dot
+            | Op::MatVec { .. }
+            | Op::Gather
+            | Op::Transpose(_)
+            | Op::Concat { .. }
     )
 }
 
@@ -52,6 +109,7 @@ fn arrays(g: &Graph) -> Graph {
         Op::MatVec { .. }
         | Op::Outer { .. }
         | Op::Gather
+        | Op::Transpose(_)
         | Op::Scatter { .. }
         | Op::SumTo(_)
         | Op::Slice { axis: 1, .. }

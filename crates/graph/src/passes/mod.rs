@@ -12,6 +12,7 @@ pub mod split;
 pub mod stack_products;
 pub mod stream;
 pub mod tangent;
+pub mod unbatch;
 
 use crate::graph::Graph;
 use crate::options::Options;
@@ -86,6 +87,9 @@ pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<T
                 simplify::simplify(g, last)
             });
         }
+    }
+    if unbatch::needed(last(&trace)) {
+        step(&mut trace, check, "unbatch", unbatch::unbatch);
     }
     if options.flush {
         step(&mut trace, check, "flush", flush::flush);

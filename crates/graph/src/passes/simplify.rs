@@ -6,6 +6,8 @@
 //! s (M x) overflows where (s M) x does not. Work that depends on a lower domain alone is done there: `spread` moves
 //! towards the outputs.
 
+mod along_axes;
+
 use retrograd_tape::{Algebra, Domain, Map, Op, Operands, Reduction, Shape, Type, Value};
 
 use crate::graph::{Graph, as_map, constant, is_zero, rebuild_and_tell, zeros};
@@ -78,9 +80,16 @@ fn apply(g: &mut Graph, op: Op, xs: &[Value], last: bool) -> Value {
         op if vanishes(g, op, xs) => Some(zeros(g, ty)),
         Op::Map(m) => map(g, m, xs, ty, last),
         Op::Reduce(r) => reduce(g, r, xs[0], last),
+        Op::ReduceAxis { kind, axis } => along_axes::reduce_axis(g, kind, axis, xs[0], last),
+        Op::Transpose(order) => along_axes::transpose(g, order, xs[0]),
+        Op::MatVec { transposed } => along_axes::matvec(g, transposed, xs),
         Op::Broadcast(shape) => match constant(g, xs[0]) {
             Some(c) => Some(g.constant(c, shape)),
-            None if shape == Shape::Scalar => Some(xs[0]),
+            None if shape == g.ty(xs[0]).shape => Some(xs[0]),
+            None if matches!(g.op_of(xs[0]), Op::Broadcast(_)) => {
+                let inner = g.operands(xs[0])[0];
+                Some(g.broadcast(inner, shape))
+            }
             None => None,
         },
         Op::SumTo(to) if g.ty(xs[0]).domain == to => Some(xs[0]),
@@ -141,9 +150,13 @@ fn vanishes(g: &Graph, op: Op, xs: &[Value]) -> bool {
             | Map::Eq => false,
         },
         Op::Dot | Op::MatVec { .. } | Op::Outer { .. } => zero(0) || zero(1),
-        Op::Reduce(_) | Op::Broadcast(_) | Op::Slice { .. } | Op::Reshape(_) | Op::Gather => {
-            zero(0)
-        }
+        Op::Reduce(_)
+        | Op::ReduceAxis { .. }
+        | Op::Broadcast(_)
+        | Op::Slice { .. }
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Gather => zero(0),
         Op::Spread(_) | Op::SumTo(_) => zero(0),
         Op::Scatter { .. } => zero(1),
         Op::Concat { .. } => (0..xs.len()).all(zero),
@@ -268,6 +281,12 @@ fn map(g: &mut Graph, m: Map, xs: &[Value], ty: Type, last: bool) -> Option<Valu
     }
 }
 
+/// True for a scalar repeated, as opposed to a value with stretched axes.
+fn repeats_one(g: &Graph, v: Value) -> bool {
+    let from = |v: Value| g.ty(g.operands(v)[0]).shape;
+    matches!(g.op_of(v), Op::Broadcast(_)) && from(v) == Shape::Scalar
+}
+
 fn reduce(g: &mut Graph, r: Reduction, x: Value, last: bool) -> Option<Value> {
     let shape = g.ty(x).shape;
     if shape == Shape::Scalar {
@@ -275,7 +294,7 @@ fn reduce(g: &mut Graph, r: Reduction, x: Value, last: bool) -> Option<Value> {
     }
     // n equal numbers.
     let one = match *g.op_of(x) {
-        Op::Broadcast(_) => g.operands(x)[0],
+        Op::Broadcast(_) if repeats_one(g, x) => g.operands(x)[0],
         Op::Constant { value, .. } => g.constant(value.0, Shape::Scalar),
         _ => return None,
     };
@@ -300,14 +319,19 @@ fn reshape(g: &mut Graph, shape: Shape, x: Value) -> Option<Value> {
         Op::Constant { value, .. } => Some(g.constant(value.0, shape)),
         Op::Reshape(_) => {
             let inner = g.operands(x)[0];
-            Some(reshape(g, shape, inner).unwrap_or_else(|| g.op(Op::Reshape(shape), &[inner])))
+            Some(reshaped(g, shape, inner))
         }
-        Op::Broadcast(_) => {
+        Op::Broadcast(_) if repeats_one(g, x) => {
             let inner = g.operands(x)[0];
             Some(g.broadcast(inner, shape))
         }
         _ => None,
     }
+}
+
+/// The same elements in another shape, resolved through other reshapes; the value itself if it has that shape.
+pub(crate) fn reshaped(g: &mut Graph, shape: Shape, x: Value) -> Value {
+    reshape(g, shape, x).unwrap_or_else(|| g.op(Op::Reshape(shape), &[x]))
 }
 
 /// True for a number that is the same in both widths, up to rounding. Only such constants are folded: numbers outside
@@ -328,6 +352,11 @@ pub(crate) fn slice(g: &mut Graph, axis: usize, start: usize, len: usize, x: Val
         Op::Constant { value, .. } => g.constant(value.0, shape.with_axis(axis, len)),
         Op::Broadcast(_) => {
             let inner = g.operands(x)[0];
+            // An axis that is not stretched is cut before the others are.
+            let inner = match g.ty(inner).shape.axis(axis) {
+                Some(n) if n > 1 => slice(g, axis, start, len, inner),
+                _ => inner,
+            };
             g.broadcast(inner, shape.with_axis(axis, len))
         }
         Op::Slice {

@@ -270,13 +270,10 @@ impl<'f, 'g> Assignment<'f, 'g> {
                 other => other,
             },
             Op::Reshape(_) | Op::Spread(_) => self.place(xs[0]),
-            Op::Slice { start, .. } => {
-                let (_, cols) = f.g.node(xs[0]).ty.shape.as_matrix();
-                let matrix = f.g.node(xs[0]).ty.shape.rank() == 2;
+            Op::Slice { axis, start, .. } => {
+                let (_, after) = f.g.node(xs[0]).ty.shape.around(axis);
                 match self.place(xs[0]) {
-                    OperandPlace::At(view) => {
-                        OperandPlace::At(view.plus(start * if matrix { cols } else { 1 }))
-                    }
+                    OperandPlace::At(view) => OperandPlace::At(view.plus(start * after)),
                     other => other,
                 }
             }

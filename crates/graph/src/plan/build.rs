@@ -127,11 +127,12 @@ impl<'g> Classified<'g> {
                 {
                     LoweringKind::View
                 }
-                Op::Slice { .. } | Op::Gather => LoweringKind::Row,
+                Op::Slice { .. } | Op::Gather | Op::Transpose(_) => LoweringKind::Row,
                 Op::Concat { axis: 0 } => LoweringKind::Concat,
                 Op::Concat { .. } => LoweringKind::Row,
                 Op::Map(_) => LoweringKind::Lane,
                 Op::Reduce(_) | Op::Dot => LoweringKind::Fold,
+                op @ Op::ReduceAxis { .. } => unreachable!("unbatch has replaced {op}"),
                 Op::MatVec { .. } => {
                     let weighs = g.node(xs[0]).ty.domain == Domain::Once
                         && g.node(xs[1]).ty.domain != Domain::Once;

@@ -320,6 +320,9 @@ fn statement(s: &Stmt, rows: usize) -> Work {
         Stmt::Scatter {
             rows: m, cols: n, ..
         }
+        | Stmt::Transpose {
+            rows: m, cols: n, ..
+        }
         | Stmt::CopyBlock {
             rows: m, cols: n, ..
         } => Work::Matrix {

@@ -56,6 +56,8 @@ pub(crate) fn fuse(f: &Classified<'_>, outline_activations: bool) -> Vec<Class> 
     };
     let mut product: Vec<bool> = (0..recurrences).map(|k| multiplies(&class, k)).collect();
     for j in 1..recurrences {
+        // The one that leaves least to store, of several the last.
+        let mut found = None;
         for i in (0..j).rev() {
             if left.is_spent() {
                 break;
@@ -72,10 +74,13 @@ pub(crate) fn fuse(f: &Classified<'_>, outline_activations: bool) -> Vec<Class> 
             let stored = net.stored(&joined);
             // An incomplete result is discarded.
             if left.spend(f.order.len()) && stored < least {
-                (class, best, least) = (merged, joined, stored);
-                product[i] |= product[j];
-                break;
+                (best, least) = (joined, stored);
+                found = Some((i, merged));
             }
+        }
+        if let Some((i, merged)) = found {
+            class = merged;
+            product[i] |= product[j];
         }
     }
     net.producers(&mut best, outline_activations);

@@ -204,6 +204,9 @@ impl Plan {
                 let (i, v, y) = (show(index), show(v), show(y));
                 writeln!(f, "    {y} = {v} in row {i} of zeros")
             }
+            Stmt::Transpose { m, y, .. } => {
+                writeln!(f, "    {} = {}ᵀ", show(y), show(m))
+            }
             Stmt::CopyBlock {
                 rows,
                 cols,

@@ -274,6 +274,15 @@ impl<'f, 'g> Emit<'f, 'g> {
                 v: self.at(xs[1]),
                 y: self.place_of(v),
             }),
+            Op::Transpose(_) => {
+                let (rows, cols) = matrix(xs[0]);
+                out.push(Stmt::Transpose {
+                    rows,
+                    cols,
+                    m: self.at(xs[0]),
+                    y: self.place_of(v),
+                });
+            }
             Op::Slice { start, len, .. } => {
                 let (rows, ld) = matrix(xs[0]);
                 let from = (self.at(xs[0]).plus(start), ld);

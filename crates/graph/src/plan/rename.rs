@@ -112,6 +112,10 @@ impl Stmt {
                 f(v);
                 f(y);
             }
+            Stmt::Transpose { m, y, .. } => {
+                f(m);
+                f(y);
+            }
             Stmt::CopyBlock { from, to, .. } => {
                 f(&mut from.0);
                 f(&mut to.0);

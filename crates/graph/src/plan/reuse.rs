@@ -38,8 +38,10 @@ fn reads(f: &Classified<'_>, v: Value) -> Vec<Read> {
                         axis: 0,
                         start,
                         len,
-                    } if f.g.node(x).ty.shape.rank() == 1 => {
-                        work.push((u, (part.0 + start, len), aligned, elsewhere));
+                    } => {
+                        let (_, after) = f.g.node(x).ty.shape.around(0);
+                        let part = (part.0 + start * after, len * after);
+                        work.push((u, part, aligned, elsewhere));
                     }
                     Op::Reshape(_) | Op::Spread(_) => work.push((u, part, aligned, elsewhere)),
                     Op::Delay(_) | Op::Boundary(_) => {
@@ -335,7 +337,7 @@ fn part_of(f: &Classified<'_>, x: Value, r: Value) -> Option<(usize, usize)> {
         match *f.g.op_of(v) {
             Op::Slice {
                 axis: 0, start: s, ..
-            } if f.g.node(from).ty.shape.rank() == 1 => start += s,
+            } => start += s * f.g.node(from).ty.shape.around(0).1,
             Op::Reshape(_) | Op::Spread(_) => {}
             _ => return None,
         }

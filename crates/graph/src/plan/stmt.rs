@@ -150,6 +150,17 @@ pub enum Stmt {
         /// The result.
         y: View,
     },
+    /// A matrix with its axes exchanged: y[j, i] = m[i, j].
+    Transpose {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+        /// The matrix.
+        m: View,
+        /// The result.
+        y: View,
+    },
     /// A rectangle copied between two matrices.
     CopyBlock {
         /// Rows.
@@ -184,6 +195,7 @@ impl Stmt {
             Stmt::OuterRow { a, b, .. } => vec![*a, *b],
             Stmt::Gather { m, index, .. } => vec![*m, *index],
             Stmt::Scatter { index, v, .. } => vec![*index, *v],
+            Stmt::Transpose { m, .. } => vec![*m],
             Stmt::CopyBlock { from, .. } => vec![from.0],
         }
     }
@@ -202,6 +214,7 @@ impl Stmt {
             | Stmt::MatVec { y, .. }
             | Stmt::OuterRow { y, .. }
             | Stmt::Gather { y, .. }
+            | Stmt::Transpose { y, .. }
             | Stmt::Scatter { y, .. } => vec![*y],
             Stmt::CopyBlock { to, .. } => vec![to.0],
         }

@@ -89,6 +89,8 @@ fn attributes(op: &Op) -> String {
         }
         Op::Constant { value, .. } => format!(" {:?}", value.0),
         Op::Concat { axis } => along(axis),
+        Op::ReduceAxis { axis, .. } => format!(" axis={axis}"),
+        Op::Transpose(order) => format!(" {order}"),
         Op::Slice { axis, start, len } => format!(" {start}..{}{}", start + len, along(axis)),
         Op::Outer { to } | Op::Spread(to) | Op::SumTo(to) => format!(" {to}"),
         Op::Scatter { rows, to } => format!(" {rows} {to}"),

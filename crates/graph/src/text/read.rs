@@ -1,6 +1,6 @@
 //! Reads the printed form of a graph.
 
-use retrograd_tape::{Domain, InputRole, Number, Op, Operands, Shape, Type, Value};
+use retrograd_tape::{Domain, InputRole, Number, Op, Operands, Permutation, Shape, Type, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::graph::Graph;
@@ -104,13 +104,25 @@ fn shape(c: &mut Cursor<'_>) -> Result<Shape, ReadError> {
     if c.take("]") {
         return Ok(Shape::Scalar);
     }
-    let m = length(c, "a length")?;
-    let shape = match c.take(",") {
-        true => Shape::Matrix(m, length(c, "a length")?),
-        false => Shape::Vector(m),
-    };
+    let mut axes = vec![length(c, "a length")?];
+    while axes.len() < Shape::MAX_RANK && c.take(",") {
+        axes.push(length(c, "a length")?);
+    }
     c.expect("]", "after a shape")?;
-    Ok(shape)
+    Ok(Shape::from_axes(&axes).expect("no more axes than that are read"))
+}
+
+/// An order of axes, such as `0,2,1`.
+fn order(c: &mut Cursor<'_>) -> Result<Permutation, ReadError> {
+    let at = c.place().1;
+    let mut axes = vec![length(c, "an axis")?];
+    while axes.len() < Shape::MAX_RANK && c.take(",") {
+        axes.push(length(c, "an axis")?);
+    }
+    Permutation::new(&axes).ok_or_else(|| {
+        let message = "an axis is missing or there twice".to_owned();
+        c.error(at, message, "0 and the next axes in any order, each once")
+    })
 }
 
 /// A number of steps.
@@ -178,6 +190,11 @@ fn attributes(c: &mut Cursor<'_>, word: &str, ty: Type) -> Result<Option<Op>, Re
         },
         Op::Zeros(_) => Op::Zeros(ty.shape),
         Op::Broadcast(_) => Op::Broadcast(ty.shape),
+        Op::ReduceAxis { kind, .. } => Op::ReduceAxis {
+            kind,
+            axis: axis(c)?,
+        },
+        Op::Transpose(_) => Op::Transpose(order(c)?),
         Op::Concat { .. } => Op::Concat { axis: axis(c)? },
         Op::Slice { .. } => slice(c)?,
         Op::Reshape(_) => Op::Reshape(ty.shape),

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use retrograd_tape::{Algebra, Domain, Map, Number, Op, Reduction, Shape, Type, Value, rules};
+use retrograd_tape::{
+    Algebra, Domain, Map, Number, Op, Permutation, Reduction, Shape, Type, Value, rules,
+};
 
 use crate::source::{cell, variants};
 
@@ -77,6 +79,8 @@ fn attributes(op: &Op) -> String {
     };
     match *op {
         Op::Broadcast(shape) | Op::Reshape(shape) => format!(", {shape}").replace(",", ", "),
+        Op::ReduceAxis { axis, .. } => format!(", axis={axis}"),
+        Op::Transpose(order) => format!(", axes=[{order}]"),
         Op::Concat { axis } => along(axis),
         Op::Slice { axis, start, len } => format!(", {start}..{}{}", start + len, along(axis)),
         Op::Outer { to } | Op::Spread(to) | Op::SumTo(to) => format!(", to={to}"),
@@ -196,6 +200,8 @@ fn samples() -> Vec<(Op, &'static [&'static str], Vec<Type>)> {
     let vector = |d, n| Type::new(Shape::Vector(n), d);
     let matrix = |d| Type::new(Shape::Matrix(3, 4), d);
     let (x, ab): (&[&str], &[&str]) = (&["x"], &["a", "b"]);
+    let along = |kind| Op::ReduceAxis { kind, axis: 1 };
+    let exchange = Permutation::exchange(0, 1).expect("two axes");
     vec![
         (
             Op::Input {
@@ -217,6 +223,9 @@ fn samples() -> Vec<(Op, &'static [&'static str], Vec<Type>)> {
         (Op::Reduce(Reduction::Sum), x, vec![vector(step, 4)]),
         (Op::Reduce(Reduction::Mean), x, vec![vector(step, 4)]),
         (Op::Reduce(Reduction::Max), x, vec![vector(step, 4)]),
+        (along(Reduction::Sum), x, vec![matrix(step)]),
+        (along(Reduction::Mean), x, vec![matrix(step)]),
+        (along(Reduction::Max), x, vec![matrix(step)]),
         (Op::Dot, ab, vec![vector(step, 4), vector(step, 4)]),
         (Op::Broadcast(Shape::Vector(4)), x, vec![scalar(step)]),
         (
@@ -234,6 +243,7 @@ fn samples() -> Vec<(Op, &'static [&'static str], Vec<Type>)> {
             vec![vector(step, 4)],
         ),
         (Op::Reshape(Shape::Vector(12)), x, vec![matrix(step)]),
+        (Op::Transpose(exchange), x, vec![matrix(step)]),
         (
             Op::MatVec { transposed: false },
             &["M", "v"],
@@ -291,6 +301,10 @@ pub(crate) fn structural() -> String {
         };
         let doc = match op {
             Op::Reduce(r) => find(&reductions, &format!("{r:?}")),
+            Op::ReduceAxis { kind, .. } => {
+                let what = find(&reductions, &format!("{kind:?}"));
+                format!("{} {what}", find(&docs, variant))
+            }
             _ => find(&docs, variant),
         };
         let given: Vec<String> = (names.iter().zip(&types))

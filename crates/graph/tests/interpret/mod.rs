@@ -165,8 +165,15 @@ impl Run<'_> {
             Op::SumTo(to) => return self.total(&xs, to, p, n, |x| x[0].clone()),
             Op::Outer { to } => {
                 return self.total(&xs, to, p, n, |x| {
-                    let row = |a: &f64| x[1].iter().map(|b| a * b).collect::<Vec<_>>();
-                    x[0].iter().flat_map(row).collect()
+                    let heads = if shape.rank() == 3 {
+                        shape.axes()[0]
+                    } else {
+                        1
+                    };
+                    let (m, k) = (x[0].len() / heads, x[1].len() / heads);
+                    (0..n)
+                        .map(|i| x[0][i / k] * x[1][i / (m * k) * k + i % k])
+                        .collect()
                 });
             }
             Op::Scatter { rows, to } => {
@@ -196,45 +203,71 @@ fn at_a_point(op: Op, shape: Shape, shapes: &[Shape], x: &[Vec<f64>]) -> Vec<f64
         Op::Reduce(Reduction::Mean) => vec![x[0].iter().sum::<f64>() / x[0].len() as f64],
         Op::Reduce(Reduction::Max) => vec![x[0].iter().copied().fold(f64::MIN, f64::max)],
         Op::Dot => vec![x[0].iter().zip(&x[1]).map(|(a, b)| a * b).sum()],
-        Op::Broadcast(_) => vec![x[0][0]; n],
-        Op::Reshape(_) | Op::Spread(_) => x[0].clone(),
-        Op::Concat { axis: 1 } => {
-            let rows = shape.as_matrix().0;
-            (0..rows)
-                .flat_map(|r| {
-                    x.iter()
-                        .flat_map(move |a| a[a.len() / rows * r..][..a.len() / rows].to_vec())
-                })
+        Op::ReduceAxis { kind, axis } => {
+            let (_, after) = shapes[0].around(axis);
+            let len = shapes[0].axis(axis).expect("it has the axis");
+            let along = |k: usize| -> Vec<f64> {
+                let from = k / after * len * after + k % after;
+                (0..len).map(|i| x[0][from + i * after]).collect()
+            };
+            (0..n)
+                .map(|k| at_a_point(Op::Reduce(kind), Shape::Scalar, &[], &[along(k)])[0])
                 .collect()
         }
-        Op::Concat { .. } => x.concat(),
+        Op::Broadcast(_) => (0..n)
+            .map(|k| {
+                let at = place(shape, k);
+                let stays = |axis: usize| shapes[0].axis(axis).is_some_and(|len| len > 1);
+                let at: Vec<usize> = (0..shapes[0].rank())
+                    .map(|axis| if stays(axis) { at[axis] } else { 0 })
+                    .collect();
+                x[0][number(shapes[0], &at)]
+            })
+            .collect(),
+        Op::Transpose(order) => (0..n)
+            .map(|k| {
+                let (to, mut at) = (place(shape, k), vec![0; shape.rank()]);
+                for (axis, &i) in to.iter().enumerate() {
+                    at[order.axis(axis)] = i;
+                }
+                x[0][number(shapes[0], &at)]
+            })
+            .collect(),
+        Op::Reshape(_) | Op::Spread(_) => x[0].clone(),
+        Op::Concat { axis } => {
+            let before = shape.around(axis).0;
+            let block =
+                |a: &Vec<f64>, r: usize| a[a.len() / before * r..][..a.len() / before].to_vec();
+            (0..before)
+                .flat_map(|r| x.iter().flat_map(move |a| block(a, r)))
+                .collect()
+        }
         Op::Slice { axis, start, len } => {
-            // Rows of an axis-0 slice are whole elements of the outer axis.
-            let (rows, columns) = match (shapes[0], axis) {
-                (Shape::Matrix(m, k), 0) => (1, m * k),
-                (other, _) => other.as_matrix(),
-            };
-            let width = match (shapes[0], axis) {
-                (Shape::Matrix(_, k), 0) => k,
-                _ => 1,
-            };
-            (0..rows)
-                .flat_map(|r| x[0][r * columns + start * width..][..len * width].to_vec())
+            let (before, after) = shapes[0].around(axis);
+            let block = x[0].len() / before;
+            (0..before)
+                .flat_map(|r| x[0][r * block + start * after..][..len * after].to_vec())
                 .collect()
         }
         Op::MatVec { transposed } => {
-            let (m, k) = shapes[0].as_matrix();
-            let entry = |i: usize, j: usize| {
-                if transposed {
-                    x[0][j * k + i]
-                } else {
-                    x[0][i * k + j]
-                }
+            let heads = if shapes[0].rank() == 3 {
+                shapes[0].axes()[0]
+            } else {
+                1
             };
-            let inner = if transposed { m } else { k };
-            (0..n)
-                .map(|i| (0..inner).map(|j| entry(i, j) * x[1][j]).sum())
-                .collect()
+            let (m, k) = shapes[0].as_matrix();
+            let m = m / heads;
+            let (inner, out) = if transposed { (m, k) } else { (k, m) };
+            let entry = |h: usize, i: usize, j: usize| {
+                let (row, column) = if transposed { (j, i) } else { (i, j) };
+                x[0][(h * m + row) * k + column]
+            };
+            let sum = |h: usize, i: usize| -> f64 {
+                (0..inner)
+                    .map(|j| entry(h, i, j) * x[1][h * inner + j])
+                    .sum()
+            };
+            (0..n).map(|k| sum(k / out, k % out)).collect()
         }
         Op::Gather => {
             let (rows, k) = shapes[0].as_matrix();
@@ -250,4 +283,17 @@ fn at_a_point(op: Op, shape: Shape, shapes: &[Shape], x: &[Vec<f64>]) -> Vec<f64
         | Op::Outer { .. }
         | Op::Scatter { .. } => unreachable!("done above"),
     }
+}
+
+/// The index along each axis of the `k`th number.
+fn place(shape: Shape, k: usize) -> Vec<usize> {
+    (0..shape.rank())
+        .map(|axis| k / shape.around(axis).1 % shape.axes()[axis])
+        .collect()
+}
+
+/// Which number has these indices.
+fn number(shape: Shape, at: &[usize]) -> usize {
+    let terms = at.iter().enumerate();
+    terms.map(|(axis, i)| i * shape.around(axis).1).sum()
 }

@@ -128,6 +128,9 @@ impl<'f> Code<'_, 'f> {
                 v,
                 y,
             } => self.scatter(*rows, *cols, at(index), at(v), at(y)),
+            Stmt::Transpose { rows, cols, m, y } => {
+                self.transpose(*rows, *cols, at(m), at(y));
+            }
             Stmt::CopyBlock {
                 rows,
                 cols,

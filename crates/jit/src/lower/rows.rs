@@ -155,6 +155,18 @@ impl Code<'_, '_> {
         self.element(m, at, cols)
     }
 
+    /// y[cols, rows] = m[rows, cols]ᵀ, number by number: the reads of one line of y are a line of m apart.
+    pub(crate) fn transpose(&mut self, rows: usize, cols: usize, m: Value, y: Value) {
+        self.times(cols, &mut |code, j| {
+            let (column, line) = (code.element(m, j, 1), code.element(y, j, rows));
+            code.times(rows, &mut |code, i| {
+                let (from, to) = (code.element(column, i, cols), code.element(line, i, 1));
+                let v = code.splat(from);
+                code.store_first(v, to);
+            });
+        });
+    }
+
     /// Copies a rectangle from one matrix to another; each is an address and its stride between rows in numbers.
     pub(crate) fn copy_block(
         &mut self,

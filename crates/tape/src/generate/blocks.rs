@@ -41,7 +41,7 @@ pub(super) fn program(c: &mut Choices<'_>) -> GeneratedProgram {
         states -= here;
         g.block(here);
     }
-    for _ in 0..g.c.below(4) {
+    for _ in 0..g.c.below(5) {
         g.step();
     }
     g.bring_into_steps();
@@ -61,25 +61,26 @@ impl Grow<'_, '_> {
             let shape = match self.c.below(8) {
                 0..=4 => Shape::Vector(n),
                 5 => Shape::Scalar,
+                6 if self.c.chance(50) => self.tensor_shape(),
                 _ => Shape::Matrix(self.small(), self.small()),
             };
             let init = self.beginning(shape);
             open.push(self.state(shape, d, init));
         }
-        for _ in 0..1 + self.c.below(6) {
+        for _ in 0..2 + self.c.below(7) {
             self.step();
         }
         for i in 0..open.len() {
             let next = self.successor(open[i], &open);
             self.next(open[i], next);
-            if self.shape(next).rank() == 2 && self.c.chance(60) {
+            if self.shape(next).rank() >= 2 && self.c.chance(60) {
                 self.product_with(next);
             }
             if self.c.chance(50) {
                 self.step();
             }
         }
-        for _ in 0..self.c.below(4) {
+        for _ in 0..self.c.below(5) {
             self.step();
         }
     }
@@ -108,7 +109,7 @@ impl Grow<'_, '_> {
                 match shape {
                     Shape::Vector(m) => g.dense(s, m),
                     Shape::Scalar => g.op(Op::Reduce(Reduction::Mean), &[s]),
-                    Shape::Matrix(..) => {
+                    Shape::Matrix(..) | Shape::Tensor(..) => {
                         let s = g.op(Op::Reduce(Reduction::Mean), &[s]);
                         g.op(Op::Broadcast(shape), &[s])
                     }
@@ -128,7 +129,9 @@ impl Grow<'_, '_> {
         for v in unused.into_iter().rev() {
             let v = self.tame(v, 2.0);
             let met = match (self.shape(v), self.c.below(3)) {
-                (Shape::Matrix(..), 0) if self.shape(v).len() <= 4 * MOST => self.product_with(v),
+                (Shape::Matrix(..) | Shape::Tensor(..), 0) if self.shape(v).len() <= 4 * MOST => {
+                    self.product_with(v)
+                }
                 (shape, 1) if shape.len() <= MOST => {
                     let x = self.like(shape);
                     let m = self.c.pick(&[Map::Mul, Map::Add, Map::Sub, Map::Max]);

@@ -133,7 +133,9 @@ impl<'c, 'b> Grow<'c, 'b> {
         };
         let name = format!("{letter}{}", self.len());
         let bound = match (role, shape) {
-            (InputRole::Param, Shape::Matrix(m, n)) => 1.5 / (m.max(n) as f64).sqrt(),
+            (InputRole::Param, Shape::Matrix(m, n) | Shape::Tensor(_, m, n)) => {
+                1.5 / (m.max(n) as f64).sqrt()
+            }
             (InputRole::Weight, _) => 1.5,
             _ => 1.0,
         };
@@ -211,8 +213,12 @@ impl<'c, 'b> Grow<'c, 'b> {
             },
             Op::Reduce(Reduction::Sum) => n * b(0),
             Op::Dot => n.sqrt() * b(0) * b(1),
+            Op::ReduceAxis {
+                kind: Reduction::Sum,
+                axis,
+            } => self.shape(xs[0]).axis(axis).unwrap_or(1) as f64 * b(0),
             Op::MatVec { .. } => {
-                let n = self.shape(xs[1]).len() as f64;
+                let n = self.shape(xs[1]).as_matrix().1 as f64;
                 let random = matches!(self.program.made[xs[0]], Made::Input { .. });
                 (if random { n.sqrt() } else { n }) * b(0) * b(1)
             }
@@ -423,6 +429,7 @@ impl<'c, 'b> Grow<'c, 'b> {
                 let (a, b) = (self.like(Shape::Vector(m)), self.like(Shape::Vector(n)));
                 self.outer(a, b)
             }
+            Shape::Tensor(h, m, n) => self.made_tensor(h, m, n),
         }
     }
 }

@@ -14,14 +14,15 @@ impl Grow<'_, '_> {
     }
 
     fn step_here(&mut self) -> usize {
-        let v = match self.c.below(16) {
-            0..=7 => {
+        let v = match self.c.below(22) {
+            0..=9 => {
                 let m = self.c.pick(&Map::ALL);
                 self.element_wise(m)
             }
-            8 | 9 => self.rearrange(),
-            10 | 11 => self.fold(),
-            12 | 13 => self.over_points(),
+            10 | 11 => self.rearrange(),
+            12 | 13 => self.fold(),
+            14 | 15 => self.over_points(),
+            16..=18 => self.along_axes(),
             _ => self.product(),
         };
         self.tame(v, 4.0)
@@ -39,6 +40,16 @@ impl Grow<'_, '_> {
                 let x = self.any();
                 let x = self.in_all_points(x);
                 self.op(Op::SumTo(to), &[x])
+            }
+            1 if self.c.chance(25) => {
+                let a = self.matrix();
+                let n = self.small();
+                let b = self.like(self.shape(a).with_axis(1, n));
+                if self.shape(a).len() * n > 2 * MOST {
+                    return a;
+                }
+                let (a, b) = (self.in_all_points(a), self.in_all_points(b));
+                self.op(Op::Outer { to }, &[a, b])
             }
             1 => {
                 let (a, b) = (self.vector(), self.vector());
@@ -193,7 +204,8 @@ impl Grow<'_, '_> {
                     Shape::Scalar => Shape::Vector(1),
                     Shape::Vector(1) => Shape::Scalar,
                     Shape::Vector(_) => Shape::Matrix(m, n / m),
-                    Shape::Matrix(..) => Shape::Vector(n),
+                    Shape::Matrix(m, n) if self.c.chance(30) => Shape::Tensor(1, m, n),
+                    Shape::Matrix(..) | Shape::Tensor(..) => Shape::Vector(n),
                 };
                 self.op(Op::Reshape(to), &[x])
             }
@@ -216,7 +228,7 @@ impl Grow<'_, '_> {
         }
     }
 
-    fn slice(&mut self, x: usize, axis: usize) -> usize {
+    pub(super) fn slice(&mut self, x: usize, axis: usize) -> usize {
         let n = self.shape(x).axis(axis).unwrap_or(1);
         let start = self.c.below(n);
         let len = 1 + self.c.below(n - start);
@@ -332,8 +344,14 @@ impl Grow<'_, '_> {
     pub(super) fn product_with(&mut self, m: usize) -> usize {
         let m = self.tame(m, 1.0);
         let transposed = self.c.chance(50);
-        let (rows, cols) = self.shape(m).as_matrix();
-        let x = self.like(Shape::Vector(if transposed { rows } else { cols }));
+        let inner = |rows, cols| if transposed { rows } else { cols };
+        let x = self.like(match self.shape(m) {
+            Shape::Tensor(h, rows, cols) => Shape::Matrix(h, inner(rows, cols)),
+            other => {
+                let (rows, cols) = other.as_matrix();
+                Shape::Vector(inner(rows, cols))
+            }
+        });
         self.op(Op::MatVec { transposed }, &[m, x])
     }
 

@@ -119,6 +119,7 @@ fn shape(s: Shape) -> String {
         Shape::Scalar => "Shape::Scalar".into(),
         Shape::Vector(n) => format!("Shape::Vector({n})"),
         Shape::Matrix(m, n) => format!("Shape::Matrix({m}, {n})"),
+        Shape::Tensor(h, m, n) => format!("Shape::Tensor({h}, {m}, {n})"),
     }
 }
 
@@ -135,6 +136,13 @@ fn op(op: &Op) -> String {
         Op::Reduce(Reduction::Sum) => "Op::Reduce(Reduction::Sum)".into(),
         Op::Reduce(Reduction::Mean) => "Op::Reduce(Reduction::Mean)".into(),
         Op::Reduce(Reduction::Max) => "Op::Reduce(Reduction::Max)".into(),
+        Op::ReduceAxis { kind, axis } => {
+            format!("Op::ReduceAxis {{ kind: Reduction::{kind:?}, axis: {axis} }}")
+        }
+        Op::Transpose(order) => {
+            let axes = [0, 1, 2].map(|k| order.axis(k));
+            format!("Op::Transpose(Permutation::new(&{axes:?}).unwrap())")
+        }
         Op::Broadcast(s) => format!("Op::Broadcast({})", shape(s)),
         Op::Reshape(s) => format!("Op::Reshape({})", shape(s)),
         Op::Outer { to } => format!("Op::Outer {{ to: {} }}", domain(to)),

@@ -87,8 +87,7 @@ pub(super) fn candidates(
         }
     }
     let mut sizes: Vec<usize> = (types.iter())
-        .flat_map(|ty| [ty.shape.axis(0), ty.shape.axis(1)])
-        .flatten()
+        .flat_map(|ty| ty.shape.axes())
         .filter(|n| *n > 1)
         .collect();
     sizes.sort_unstable();
@@ -169,6 +168,7 @@ fn resized(p: &GeneratedProgram, n: usize, m: usize) -> GeneratedProgram {
             Shape::Scalar => Shape::Scalar,
             Shape::Vector(k) => Shape::Vector(axis(k)),
             Shape::Matrix(k, l) => Shape::Matrix(axis(k), axis(l)),
+            Shape::Tensor(h, k, l) => Shape::Tensor(axis(h), axis(k), axis(l)),
         }
     };
     for made in &mut q.made {

@@ -42,11 +42,13 @@ fn over_any_domain(op: &Op) -> bool {
     match op {
         Op::Map(_)
         | Op::Reduce(_)
+        | Op::ReduceAxis { .. }
         | Op::Dot
         | Op::Broadcast(_)
         | Op::Concat { .. }
         | Op::Slice { .. }
         | Op::Reshape(_)
+        | Op::Transpose(_)
         | Op::MatVec { .. }
         | Op::Gather => true,
         Op::Input { .. }
@@ -164,7 +166,7 @@ pub fn tags_of(tape: &Tape, pass: impl Fn(&Output) -> bool) -> BTreeSet<String> 
                 match node.ty.shape {
                     Shape::Scalar => found.insert("scalar states"),
                     Shape::Vector(_) => false,
-                    Shape::Matrix(..) => found.insert("matrix states"),
+                    Shape::Matrix(..) | Shape::Tensor(..) => found.insert("matrix states"),
                 };
                 match ty(xs[1]).domain {
                     Domain::Once => found.insert("learned initial states"),

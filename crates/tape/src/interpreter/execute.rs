@@ -3,6 +3,7 @@
 use super::check::BadIndex;
 use std::ops::Range;
 
+use super::axes::{self, Heads, Strided};
 use super::program::{BufferPlan, BufferView, Instruction, InstructionKind, Summed};
 use super::rows::{self as each, Blocks, Operand, Total};
 use crate::error::TapeError;
@@ -236,7 +237,10 @@ impl<T: Real> Buffers<T> {
         let size = dst.shape.as_matrix();
         let arg = |i: usize| self.read(&instr.args[i], tick, rows);
         match op {
-            Op::Outer { .. } => total.outer(size, rows, arg(0), arg(1)),
+            Op::Outer { .. } => match heads(dst.shape) {
+                Some(heads) => total.outers(heads, rows, arg(0), arg(1)),
+                None => total.outer(size, rows, arg(0), arg(1)),
+            },
             Op::Scatter { .. } => total.scatter(size, rows, arg(0), arg(1)),
             Op::SumTo(_) => total.rows(dst.shape.len(), rows, arg(0)),
             Op::Input { .. }
@@ -244,11 +248,13 @@ impl<T: Real> Buffers<T> {
             | Op::Constant { .. }
             | Op::Map(_)
             | Op::Reduce(_)
+            | Op::ReduceAxis { .. }
             | Op::Dot
             | Op::Broadcast(_)
             | Op::Concat { .. }
             | Op::Slice { .. }
             | Op::Reshape(_)
+            | Op::Transpose(_)
             | Op::MatVec { .. }
             | Op::Gather
             | Op::Delay(_)
@@ -346,8 +352,25 @@ impl<T: Real> Buffers<T> {
                 }
             }
             Op::Reduce(r) => each::reduce(r, out, len(0), arg(0), add),
+            Op::ReduceAxis { kind, axis } => {
+                let from = instr.args[0].shape;
+                let (before, after) = from.around(axis);
+                let sizes = (before, from.axis(axis).unwrap_or(1), after);
+                axes::reduce_axis(kind, out, sizes, arg(0), add);
+            }
             Op::Dot => each::dot(out, len(0), arg(0), arg(1), add),
-            Op::Broadcast(_) => each::broadcast(out, n, arg(0), add),
+            Op::Broadcast(_) => {
+                let from = stretch(instr.args[0].shape, shape);
+                axes::strided(out, len(0), arg(0), from, add);
+            }
+            Op::Transpose(order) => {
+                let from = instr.args[0].shape;
+                let of = |k: usize| {
+                    from.axis(order.axis(k))
+                        .map(|_| from.around(order.axis(k)).1)
+                };
+                axes::strided(out, n, arg(0), along_axes(shape, of), add);
+            }
             Op::Concat { axis } => {
                 let (count, to_width) = along(shape, axis);
                 let mut to = 0;
@@ -384,12 +407,21 @@ impl<T: Real> Buffers<T> {
                 } else {
                     (0, transposed)
                 };
-                let size = instr.args[matrix].shape.as_matrix();
-                each::matvec(out, size, transposed, arg(matrix), arg(1), add);
+                let of = instr.args[matrix].shape;
+                match heads(of) {
+                    Some(heads) => {
+                        axes::matvecs(out, heads, transposed, arg(matrix), arg(1), add);
+                    }
+                    None => {
+                        let size = of.as_matrix();
+                        each::matvec(out, size, transposed, arg(matrix), arg(1), add);
+                    }
+                }
             }
-            Op::Outer { .. } => {
-                each::outer(out, shape.as_matrix(), rows, arg(0), arg(1), add);
-            }
+            Op::Outer { .. } => match heads(shape) {
+                Some(heads) => axes::outers(out, heads, rows, arg(0), arg(1), add),
+                None => each::outer(out, shape.as_matrix(), rows, arg(0), arg(1), add),
+            },
             Op::Gather => {
                 let size = instr.args[0].shape.as_matrix();
                 each::gather(out, size, arg(0), arg(1), add);
@@ -407,6 +439,31 @@ impl<T: Real> Buffers<T> {
 
 /// A value along an axis: its number of blocks, and the elements per block.
 fn along(shape: Shape, axis: usize) -> (usize, usize) {
-    let count = if axis == 0 { 1 } else { shape.as_matrix().0 };
+    let count = shape.around(axis).0;
     (count, shape.len() / count.max(1))
+}
+
+/// The matrices of a tensor.
+fn heads(shape: Shape) -> Option<Heads> {
+    match shape {
+        Shape::Tensor(count, m, n) => Some(Heads { count, m, n }),
+        Shape::Scalar | Shape::Vector(_) | Shape::Matrix(..) => None,
+    }
+}
+
+/// How a value of another shape is read for a result of this one, where axis k of the result moves by `stride(k)`.
+fn along_axes(shape: Shape, stride: impl Fn(usize) -> Option<usize>) -> Strided {
+    let (mut lens, mut strides) = ([1; 3], [0; 3]);
+    // The last axes, because the innermost loop should be a long one.
+    let first = lens.len() - shape.rank();
+    for (k, len) in shape.axes().into_iter().enumerate() {
+        (lens[first + k], strides[first + k]) = (len, stride(k).unwrap_or(0));
+    }
+    Strided { lens, strides }
+}
+
+/// How a value is read that is stretched to `to`.
+fn stretch(from: Shape, to: Shape) -> Strided {
+    let moves = |k: usize| from.axis(k).filter(|&len| len > 1);
+    along_axes(to, |k| moves(k).map(|_| from.around(k).1))
 }

@@ -10,6 +10,7 @@
 //! nothing (except where `matrixmultiply` packs products of several rows). Sums over points (the loss, gradients of
 //! parameters) are accurate for any number of points: see [`crate::sums`].
 
+mod axes;
 mod backward;
 mod check;
 mod execute;

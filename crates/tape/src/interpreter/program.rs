@@ -296,7 +296,7 @@ impl InterpreterProgram {
                     else {
                         continue;
                     };
-                    if matrix.domain == Domain::Once {
+                    if matrix.domain == Domain::Once && matrix.shape.rank() == 2 {
                         let copy =
                             *made
                                 .entry((matrix.buffer, matrix.shape))

@@ -120,7 +120,7 @@ fn is<T: Real>(yes: bool) -> T {
     if yes { T::ONE } else { T::ZERO }
 }
 
-fn max<T: Real>(a: T, b: T) -> T {
+pub(crate) fn max<T: Real>(a: T, b: T) -> T {
     if a.is_nan() || b.is_nan() {
         T::NAN
     } else {
@@ -180,7 +180,7 @@ pub(crate) fn map<T: Real, const ADD: bool>(m: Map, out: &mut [T], n: usize, a: 
 
 impl<'a, T: Copy> Operand<'a, T> {
     /// The rows `rows` of it.
-    fn part(self, rows: std::ops::Range<usize>, n: usize) -> Operand<'a, T> {
+    pub(crate) fn part(self, rows: std::ops::Range<usize>, n: usize) -> Operand<'a, T> {
         match self {
             Operand::Full(s) => Operand::Full(&s[rows.start * n..rows.end * n]),
             Operand::Row(_) | Operand::Splat(..) => self,
@@ -279,7 +279,7 @@ pub(crate) fn copy_rows<T: Real>(
     }
 }
 
-fn put_if<T: Real>(to: &mut T, x: T, add: bool) {
+pub(crate) fn put_if<T: Real>(to: &mut T, x: T, add: bool) {
     if add {
         *to += x;
     } else {
@@ -310,14 +310,6 @@ pub(crate) fn dot<T: Real>(
 ) {
     for (r, o) in out.iter_mut().enumerate() {
         put_if(o, sums::dot(x.row(r, n), y.row(r, n)), add);
-    }
-}
-
-/// The scalar of each row, repeated `n` times.
-pub(crate) fn broadcast<T: Real>(out: &mut [T], n: usize, x: Operand<'_, T>, add: bool) {
-    for (r, o) in out.chunks_exact_mut(n).enumerate() {
-        let x = x.row(r, 1)[0];
-        o.iter_mut().for_each(|o| put_if(o, x, add));
     }
 }
 
@@ -370,20 +362,38 @@ pub(crate) fn matvec<T: Real>(
         return gemm((rows, to, from), out, add, v.matrix(from), right);
     }
     for (r, out) in out.chunks_exact_mut(to).enumerate() {
-        let (matrix, v) = (matrix.row(r, m * n), v.row(r, from));
-        if !transposed {
-            for (o, row) in out.iter_mut().zip(matrix.chunks_exact(n)) {
-                put_if(o, sums::dot(row, v), add);
-            }
-            continue;
+        matvec_of_row(
+            out,
+            n,
+            transposed,
+            matrix.row(r, m * n),
+            v.row(r, from),
+            add,
+        );
+    }
+}
+
+/// M·v, or Mᵀ·v, of one row; M has `n` columns.
+pub(crate) fn matvec_of_row<T: Real>(
+    out: &mut [T],
+    n: usize,
+    transposed: bool,
+    matrix: &[T],
+    v: &[T],
+    add: bool,
+) {
+    if !transposed {
+        for (o, row) in out.iter_mut().zip(matrix.chunks_exact(n)) {
+            put_if(o, sums::dot(row, v), add);
         }
-        if !add {
-            out.fill(T::ZERO);
-        }
-        for (&v, row) in v.iter().zip(matrix.chunks_exact(n)) {
-            for (o, &w) in out.iter_mut().zip(row) {
-                *o += v * w;
-            }
+        return;
+    }
+    if !add {
+        out.fill(T::ZERO);
+    }
+    for (&v, row) in v.iter().zip(matrix.chunks_exact(n)) {
+        for (o, &w) in out.iter_mut().zip(row) {
+            *o += v * w;
         }
     }
 }

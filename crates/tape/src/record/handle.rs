@@ -147,9 +147,7 @@ impl<'t> Var<'t> {
             inner.fail(TapeError::TypeMismatch {
                 op: name.into(),
                 operands: format!("{what} is {} {}", ty.shape, ty.domain),
-                expected: "it should be a vector, for which axis of a matrix is meant cannot be \
-                           said yet: slice and reshape a row to a vector"
-                    .into(),
+                expected: format!("it should be a vector: `{name}_axis` is told along which axis"),
                 at: *at,
             });
             return Var::on(tape, None);
@@ -162,7 +160,74 @@ impl<'t> Var<'t> {
         Var::on(tape, value)
     }
 
-    /// Applies an op at the user's line `at`; scalars are broadcast to the shape of the other element-wise operands.
+    /// Applies the composite function `name` to a value that must have this axis.
+    pub(crate) fn compose_along(
+        self,
+        name: &str,
+        axis: usize,
+        at: &'static Location<'static>,
+        f: impl for<'a> FnOnce(Term<'a>) -> Term<'a>,
+    ) -> Var<'t> {
+        let (Some((tape, v)), Some(ty)) = (self.tape().zip(self.value()), self.ty()) else {
+            return self;
+        };
+        if ty.shape.axis(axis).is_none() {
+            return self.misfit(name, &format!("a value with an axis {axis}"), at);
+        }
+        let mut inner = tape.inner.borrow_mut();
+        let value = inner.room(at).map(|()| {
+            let inner = &mut inner;
+            let mut appender = Appender { inner, at };
+            f(Term::new(&RefCell::new(&mut appender), v)).value
+        });
+        Var::on(tape, value)
+    }
+
+    /// Records that this value does not fit `op`; poison.
+    pub(crate) fn misfit(
+        self,
+        op: &str,
+        expected: &str,
+        at: &'static Location<'static>,
+    ) -> Var<'t> {
+        self.misfit_of(op, &[self], &format!("it should be {expected}"), at)
+    }
+
+    /// Records that values do not fit `op`; poison.
+    pub(crate) fn misfit_of(
+        self,
+        op: &str,
+        xs: &[Var<'t>],
+        expected: &str,
+        at: &'static Location<'static>,
+    ) -> Var<'t> {
+        let Some(tape) = self.tape() else {
+            return self;
+        };
+        let mut inner = tape.inner.borrow_mut();
+        let shown = xs.iter().filter_map(|x| match x.source {
+            VarSource::On(_, Some(v)) => {
+                let ty = inner.nodes[v.index()].ty;
+                Some(format!(
+                    "{} is {}",
+                    describe(&inner.nodes, v),
+                    ty.describe()
+                ))
+            }
+            VarSource::On(_, None) | VarSource::Nowhere(_) => None,
+        });
+        let operands: Vec<String> = shown.collect();
+        inner.fail(TapeError::TypeMismatch {
+            op: op.into(),
+            operands: operands.join(", "),
+            expected: expected.into(),
+            at: *at,
+        });
+        Var::on(tape, None)
+    }
+
+    /// Applies an op at the user's line `at`. Scalars are repeated to the shape of the other element-wise operands, and
+    /// axes of length 1 to those of others of the same rank.
     pub(crate) fn apply(op: Op, xs: &[Var<'t>], at: &'static Location<'static>) -> Var<'t> {
         let Some(tape) = xs.iter().find_map(|x| x.tape()) else {
             return xs.first().copied().unwrap_or(Var {
@@ -172,11 +237,10 @@ impl<'t> Var<'t> {
         let Some(mut values) = tape.own_all(op.name(), xs, at) else {
             return Var::on(tape, None);
         };
-        let mut shapes = xs.iter().filter_map(|x| x.shape());
-        let wide = shapes.find(|s| *s != Shape::Scalar);
-        if let (Op::Map(_), Some(shape)) = (op, wide) {
+        let shapes = xs.iter().filter_map(|x| x.shape());
+        if let (Op::Map(_), Some(shape)) = (op, common(shapes)) {
             for (v, x) in values.iter_mut().zip(xs) {
-                if x.shape() == Some(Shape::Scalar) {
+                if x.shape().is_some_and(|own| repeats_to(own, shape)) {
                     match tape.record(Op::Broadcast(shape), &[*v], at).value() {
                         Some(wide) => *v = wide,
                         None => return Var::on(tape, None),
@@ -186,4 +250,26 @@ impl<'t> Var<'t> {
         }
         tape.record(op, &values, at)
     }
+}
+
+/// The shape that element-wise operands are repeated to: that of the first that is no scalar, with the greater lengths of
+/// others of its rank where an axis is 1.
+fn common(shapes: impl Iterator<Item = Shape>) -> Option<Shape> {
+    let wide = shapes.filter(|s| *s != Shape::Scalar);
+    wide.reduce(|a, b| {
+        if a.rank() != b.rank() {
+            return a;
+        }
+        (0..a.rank()).fold(a, |shape, axis| match (a.axis(axis), b.axis(axis)) {
+            (Some(1), Some(n)) => shape.with_axis(axis, n),
+            _ => shape,
+        })
+    })
+}
+
+/// True if a value of another shape can be repeated to this one. What cannot is an error of the op.
+fn repeats_to(own: Shape, to: Shape) -> bool {
+    let fits = |axis: usize| own.axis(axis) == Some(1) || own.axis(axis) == to.axis(axis);
+    let stretches = own.rank() == to.rank() && (0..own.rank()).all(fits);
+    own != to && (own == Shape::Scalar || stretches)
 }

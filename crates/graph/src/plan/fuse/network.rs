@@ -257,7 +257,12 @@ impl<'f, 'g> Net<'f, 'g> {
         let whole = |l: &&Link| {
             l.via == Via::Here && f.lowering(l.at) == LoweringKind::Concat && class.of(l.at) == own
         };
-        let leaves = |l: &Link| class.of(l.at) != own;
+        let reverse = matches!(own, Class::Recurrent(k) if f.components.reverse[k]);
+        // What leaves at the end is in the last step's array, whether there are others or not.
+        let leaves = |l: &Link| match l.via {
+            Via::Boundary(_) => self.is_long(l.via, reverse),
+            Via::Here | Via::Delay(_) | Via::Init => class.of(l.at) != own,
+        };
         (self.readers(v).iter().filter(whole))
             .any(|l| f.g.is_output(l.at) || self.readers(l.at).iter().any(leaves))
     }

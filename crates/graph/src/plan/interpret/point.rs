@@ -80,6 +80,12 @@ impl<T: Real> PlanRun<'_, T> {
                     self.put(*y, p, line * cols + j, self.get(*v, p, j));
                 }
             }
+            Stmt::Transpose { rows, cols, m, y } => {
+                for (i, j) in (0..*rows).flat_map(|i| (0..*cols).map(move |j| (i, j))) {
+                    let value = self.get(*m, p, i * cols + j);
+                    self.put(*y, p, j * rows + i, value);
+                }
+            }
             Stmt::CopyBlock {
                 rows,
                 cols,

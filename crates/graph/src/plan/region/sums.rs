@@ -21,7 +21,9 @@ impl Emit<'_, '_> {
                 ld: cols,
             }];
         }
-        let matrix = f.g.node(v).ty.shape.rank() == 2;
+        // Rows of the sum, seen as a matrix, per index of its first axis.
+        let unit = rows / f.g.node(v).ty.shape.axis(0).unwrap_or(1);
+        let matrix = f.g.node(v).ty.shape.rank() >= 2;
         let mut parts: Vec<BlockAt> =
             f.g.outputs()
                 .iter()
@@ -37,9 +39,9 @@ impl Emit<'_, '_> {
                     let view = self.assignment.output(k);
                     if matrix {
                         BlockAt {
-                            row: start,
+                            row: start * unit,
                             col: 0,
-                            rows: len,
+                            rows: len * unit,
                             cols,
                             view,
                             ld: cols,

@@ -156,6 +156,10 @@ pub(super) fn of_other(s: &Stmt, each: &mut EachView<'_>) -> Result<(), Broken> 
             each(v, cols, false)?;
             each(y, rows * cols, true)
         }
+        Stmt::Transpose { rows, cols, m, y } => {
+            each(m, rows * cols, false)?;
+            each(y, rows * cols, true)
+        }
         Stmt::CopyBlock {
             rows,
             cols,

@@ -1,0 +1,135 @@
+//! Which element-wise ops are computed in parts.
+
+use retrograd_tape::{Op, Shape, Value};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
+
+use super::worth;
+use crate::graph::Graph;
+
+/// The element-wise ops that are connected, by operands with the same first axis, to a place where parts are cheaper than
+/// the whole.
+pub(super) fn in_parts(g: &Graph) -> HashSet<Value> {
+    let order = g.order();
+    let candidates: HashSet<Value> = (order.iter().copied()).filter(|&v| divides(g, v)).collect();
+    let mut neighbours: HashMap<Value, Vec<Value>> = HashMap::default();
+    let mut work: Vec<Value> = Vec::new();
+    for &v in &order {
+        match *g.op_of(v) {
+            Op::Map(_) if candidates.contains(&v) => {
+                for x in g.operands(v) {
+                    let x = source(g, x);
+                    if candidates.contains(&x) {
+                        neighbours.entry(v).or_default().push(x);
+                        neighbours.entry(x).or_default().push(v);
+                    } else if is_stretched(g, x) {
+                        work.push(v);
+                    }
+                }
+            }
+            Op::ReduceAxis { axis, .. } => {
+                let x = g.operands(v)[0];
+                let from = source(g, x);
+                if folds(g, x, axis) && candidates.contains(&from) {
+                    work.push(from);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found: HashSet<Value> = work.iter().copied().collect();
+    while let Some(v) = work.pop() {
+        let next = neighbours.get(&v).into_iter().flatten();
+        work.extend(next.filter(|&&n| found.insert(n)));
+    }
+    found
+}
+
+/// The delays, and boundaries, of values in parts that are read part by part alone: they become one for each part.
+pub(super) fn delays(g: &Graph, in_parts: &HashSet<Value>) -> HashSet<Value> {
+    let order = g.order();
+    let delayed = |v: Value| matches!(g.op_of(v), Op::Delay(_) | Op::Boundary(_));
+    let of_parts = |v: Value| delayed(v) && in_parts.contains(&source(g, g.operands(v)[0]));
+    let is_delay = |v: Value| matches!(g.op_of(v), Op::Delay(_));
+    let mut found: HashSet<Value> = (order.iter().copied())
+        .filter(|&v| of_parts(v) && is_delay(v) && by_part(g, v, in_parts))
+        .collect();
+    // A value is delayed as a whole or in parts.
+    let whole: HashSet<Value> = (order.iter())
+        .filter(|v| is_delay(**v) && !found.contains(v))
+        .map(|&v| g.operands(v)[0])
+        .collect();
+    found.retain(|&v| !whole.contains(&g.operands(v)[0]));
+    let moved: HashSet<Value> = found.iter().map(|&v| g.operands(v)[0]).collect();
+    found.extend((order.into_iter()).filter(|&v| of_parts(v) && moved.contains(&g.operands(v)[0])));
+    found
+}
+
+/// True if all that reads a value reads it part by part.
+fn by_part(g: &Graph, v: Value, in_parts: &HashSet<Value>) -> bool {
+    let mut work = vec![v];
+    while let Some(x) = work.pop() {
+        if g.is_output(x) {
+            return false;
+        }
+        let first = |v: Value| g.node(v).ty.shape.axis(0);
+        for u in g.users(x) {
+            let heads = |of: Value| g.node(of).ty.shape.rank() == 3;
+            let fits = match *g.op_of(u) {
+                Op::Map(_) => in_parts.contains(&u),
+                Op::MatVec { .. } => heads(g.operands(u)[0]),
+                Op::Outer { .. } => heads(u),
+                Op::ReduceAxis { axis, .. } => folds(g, x, axis),
+                Op::Spread(_) => {
+                    work.push(u);
+                    true
+                }
+                Op::Reshape(_) if first(u) == first(x) => {
+                    work.push(u);
+                    true
+                }
+                _ => false,
+            };
+            if !fits {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// True if what is reduced lies side by side, part by part, so that each part is one fold.
+fn folds(g: &Graph, x: Value, axis: usize) -> bool {
+    let shape = g.node(x).ty.shape;
+    axis > 0 && shape.around(axis) == (shape.axes()[0], 1)
+}
+
+/// True for an element-wise op whose result is worth computing in parts.
+fn divides(g: &Graph, v: Value) -> bool {
+    let shape = g.node(v).ty.shape;
+    let count = shape.axis(0).unwrap_or(0);
+    matches!(g.op_of(v), Op::Map(_)) && shape.rank() > 1 && worth(count, shape.len() / count)
+}
+
+/// What a value is, through views that leave the first axis as it is.
+fn source(g: &Graph, v: Value) -> Value {
+    let mut v = v;
+    loop {
+        let first = |v: Value| g.node(v).ty.shape.axis(0);
+        match *g.op_of(v) {
+            Op::Spread(_) => v = g.operands(v)[0],
+            Op::Reshape(_) if first(g.operands(v)[0]) == first(v) => v = g.operands(v)[0],
+            _ => return v,
+        }
+    }
+}
+
+/// True for a value that is one number per part, or the same in all parts.
+fn is_stretched(g: &Graph, v: Value) -> bool {
+    if !matches!(g.op_of(v), Op::Broadcast(_)) {
+        return false;
+    }
+    let from = g.node(g.operands(v)[0]).ty.shape;
+    let to = g.node(v).ty.shape;
+    from != Shape::Scalar && (from.len() == to.axes()[0] && from.axis(0) == to.axis(0))
+        || from.rank() > 0 && from.axis(0) != to.axis(0)
+}

@@ -1,0 +1,142 @@
+//! What a [`Var`] can do along its axes. Axes are counted from the outermost, from 0.
+
+use std::panic::Location;
+
+use crate::compose;
+use crate::op::{Op, Permutation, Reduction};
+use crate::record::Var;
+use crate::ty::Shape;
+
+impl<'t> Var<'t> {
+    /// Sums along an axis, which is dropped; [`insert_axis`](Var::insert_axis) puts one of length 1 in its place.
+    ///
+    /// ```
+    /// use retrograd_tape::{Recorder, Shape};
+    ///
+    /// let r = Recorder::new();
+    /// let w = r.param("w", Shape::Tensor(4, 8, 3));
+    /// assert_eq!(w.sum_axis(1).shape(), Some(Shape::Matrix(4, 3)));
+    /// let share = w / w.sum_axis(1).insert_axis(1);
+    /// assert_eq!(share.shape(), w.shape(), "axes of length 1 are stretched");
+    /// ```
+    #[track_caller]
+    pub fn sum_axis(self, axis: usize) -> Var<'t> {
+        self.reduce_axis(Reduction::Sum, axis, Location::caller())
+    }
+
+    /// Means along an axis, which is dropped.
+    #[track_caller]
+    pub fn mean_axis(self, axis: usize) -> Var<'t> {
+        self.reduce_axis(Reduction::Mean, axis, Location::caller())
+    }
+
+    /// The greatest elements along an axis, which is dropped.
+    #[track_caller]
+    pub fn max_axis(self, axis: usize) -> Var<'t> {
+        self.reduce_axis(Reduction::Max, axis, Location::caller())
+    }
+
+    fn reduce_axis(self, kind: Reduction, axis: usize, at: &'static Location<'static>) -> Var<'t> {
+        Var::apply(Op::ReduceAxis { kind, axis }, &[self], at)
+    }
+
+    /// The same elements with an axis of length 1 in front of `axis`, or behind the last one. A value of rank 3 has no room
+    /// for it, which is a mistake.
+    #[track_caller]
+    pub fn insert_axis(self, axis: usize) -> Var<'t> {
+        let at = Location::caller();
+        let Some(shape) = self.shape() else {
+            return self;
+        };
+        let mut axes = shape.axes();
+        if axis <= axes.len() {
+            axes.insert(axis, 1);
+            if let Some(to) = Shape::from_axes(&axes) {
+                return Var::apply(Op::Reshape(to), &[self], at);
+            }
+        }
+        self.misfit(
+            "insert_axis",
+            &format!("at most 2 axes, {axis} or more"),
+            at,
+        )
+    }
+
+    /// The axes in another order: axis k of the result is axis `order[k]` of this value. Axes that are not mentioned stay,
+    /// as the last ones.
+    #[track_caller]
+    pub fn transpose(self, order: &[usize]) -> Var<'t> {
+        let at = Location::caller();
+        match Permutation::new(order) {
+            Some(order) => Var::apply(Op::Transpose(order), &[self], at),
+            None => {
+                let named = format!("axes that {order:?} names once each");
+                self.misfit("transpose", &named, at)
+            }
+        }
+    }
+
+    /// This value with axes of length 1 repeated to `shape`, of the same rank; a scalar is repeated to any shape.
+    #[track_caller]
+    pub fn expand(self, shape: Shape) -> Var<'t> {
+        Var::apply(Op::Broadcast(shape), &[self], Location::caller())
+    }
+
+    /// Indices `start .. start + len` along an axis.
+    #[track_caller]
+    pub fn slice_axis(self, axis: usize, start: usize, len: usize) -> Var<'t> {
+        Var::apply(Op::Slice { axis, start, len }, &[self], Location::caller())
+    }
+
+    /// Joins values along an axis.
+    #[track_caller]
+    pub fn concat_axis(axis: usize, parts: &[Var<'t>]) -> Var<'t> {
+        Var::apply(Op::Concat { axis }, parts, Location::caller())
+    }
+
+    /// eˣⁱ ÷ Σ eˣʲ along an axis. NaN where all elements are -∞.
+    #[track_caller]
+    pub fn softmax_axis(self, axis: usize) -> Var<'t> {
+        self.compose_along("softmax_axis", axis, Location::caller(), |x| {
+            compose::softmax_axis(x, axis)
+        })
+    }
+
+    /// (x - mean) ÷ √(variance + eps) along an axis, without gain and bias.
+    #[track_caller]
+    pub fn layer_norm_axis(self, axis: usize, eps: f64) -> Var<'t> {
+        self.compose_along("layer_norm_axis", axis, Location::caller(), |x| {
+            compose::layer_norm_axis(x, axis, eps)
+        })
+    }
+
+    /// x ÷ √(mean of x² + eps) along an axis, without gain.
+    #[track_caller]
+    pub fn rms_norm_axis(self, axis: usize, eps: f64) -> Var<'t> {
+        self.compose_along("rms_norm_axis", axis, Location::caller(), |x| {
+            compose::rms_norm_axis(x, axis, eps)
+        })
+    }
+
+    /// Layer normalisation of each of `groups` equal parts along the first axis, without gain and bias.
+    #[track_caller]
+    pub fn group_norm(self, groups: usize, eps: f64) -> Var<'t> {
+        let at = Location::caller();
+        let divides = |n: usize| groups > 0 && n.is_multiple_of(groups);
+        if let Some(shape) = self.shape()
+            && !shape.axis(0).is_some_and(divides)
+        {
+            let parts = format!("a first axis that {groups} groups divide");
+            return self.misfit("group_norm", &parts, at);
+        }
+        self.compose_along("group_norm", 0, at, |x| compose::group_norm(x, groups, eps))
+    }
+
+    /// The sums of the elements up to each one along an axis.
+    #[track_caller]
+    pub fn cumsum(self, axis: usize) -> Var<'t> {
+        self.compose_along("cumsum", axis, Location::caller(), |x| {
+            compose::cumsum(x, axis)
+        })
+    }
+}
