@@ -265,11 +265,12 @@ impl RecordTarget for Builder {
     fn dense<'t>(
         &'t self,
         name: &str,
+        heads: Option<usize>,
         n: usize,
         operands: &[(&str, Var<'t>)],
         bias: bool,
     ) -> Var<'t> {
-        self.affine(name, n, operands, bias)
+        self.affine(name, (heads, n), operands, bias)
     }
     fn embedding<'t>(&'t self, name: &str, rows: usize, n: usize, index: Var<'t>) -> Var<'t> {
         Builder::embedding(self, name, rows, n, index)

@@ -16,7 +16,7 @@ impl Builder {
         n: usize,
         operands: impl IntoIterator<Item = Var<'t>>,
     ) -> Var<'t> {
-        self.affine_of(name, n, operands, true)
+        self.affine_of(name, (None, n), operands, true)
     }
 
     /// The sum of one matrix product per operand: `[n]`. The matrix of an operand `[k]` is a parameter `[n, k]` called
@@ -33,7 +33,32 @@ impl Builder {
         n: usize,
         operands: impl IntoIterator<Item = Var<'t>>,
     ) -> Var<'t> {
-        self.affine_of(name, n, operands, false)
+        self.affine_of(name, (None, n), operands, false)
+    }
+
+    /// [`dense`](Self::dense) for each head: operands `[heads, k]` give `[heads, n]`, by parameters `<name>.<operand>` `[heads, n, k]`
+    /// and `<name>.bias` `[heads, n]`. It is a dense layer with a block-diagonal matrix.
+    ///
+    /// ```
+    /// use retrograd::{Cell, Shape};
+    ///
+    /// let cell = Cell::define("heads", |c| {
+    ///     let x = c.input("x", 12).reshape(Shape::Matrix(3, 4)); // three heads of four numbers
+    ///     let h = c.state("h", (3, 5));
+    ///     c.output("y", c.next(h, c.dense_heads("h", 3, 5, [x.named("x"), h]).tanh()));
+    /// })?;
+    /// assert_eq!(cell.parameter_count(), 3 * 5 * (4 + 5 + 1));
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn dense_heads<'t>(
+        &'t self,
+        name: &str,
+        heads: usize,
+        n: usize,
+        operands: impl IntoIterator<Item = Var<'t>>,
+    ) -> Var<'t> {
+        self.affine_of(name, (Some(heads), n), operands, true)
     }
 
     /// [`affine`](Self::affine) of operands that name their matrices.
@@ -41,7 +66,7 @@ impl Builder {
     fn affine_of<'t>(
         &'t self,
         name: &str,
-        n: usize,
+        size: (Option<usize>, usize),
         operands: impl IntoIterator<Item = Var<'t>>,
         bias: bool,
     ) -> Var<'t> {
@@ -56,22 +81,23 @@ impl Builder {
             named.push((own, v));
         }
         let named: Vec<(&str, Var<'t>)> = named.iter().map(|(own, v)| (own.as_str(), *v)).collect();
-        self.affine(name, n, &named, bias)
+        self.affine(name, size, &named, bias)
     }
 
-    /// The sum of one product per operand, whose matrix is called `<name>.<operand>`, and perhaps of a bias.
+    /// The sum of one product per operand, whose matrix is called `<name>.<operand>`, and perhaps of a bias; for each head, if
+    /// there are any.
     #[track_caller]
     pub(crate) fn affine<'t>(
         &'t self,
         name: &str,
-        n: usize,
+        (heads, n): (Option<usize>, usize),
         operands: &[(&str, Var<'t>)],
         bias: bool,
     ) -> Var<'t> {
         let mut widths = Vec::with_capacity(operands.len());
         for (_, v) in operands {
             match v.shape() {
-                Some(shape) => widths.push(shape.len()),
+                Some(shape) => widths.push(shape.len() / heads.unwrap_or(1).max(1)),
                 None => return *v,
             }
         }
@@ -79,7 +105,11 @@ impl Builder {
         let init = Init::Uniform(1.0 / (fan_in as f64).sqrt());
         let mut total = None;
         for (&(operand, v), width) in operands.iter().zip(widths) {
-            let weight = self.param_init(&joined(name, operand), (n, width), init);
+            let shape = match heads {
+                None => Shape::Matrix(n, width),
+                Some(h) => Shape::Tensor(h, n, width),
+            };
+            let weight = self.param_init(&joined(name, operand), shape, init);
             let column = match v.shape() {
                 Some(Shape::Scalar) => v.reshape(Shape::Vector(1)),
                 _ => v,
@@ -90,15 +120,16 @@ impl Builder {
                 Some(sum) => sum + product,
             });
         }
+        let shape = heads.map_or(Shape::Vector(n), |h| Shape::Matrix(h, n));
         let sum = if bias {
-            let bias = self.param_init(&joined(name, "bias"), n, init);
+            let bias = self.param_init(&joined(name, "bias"), shape, init);
             match total {
                 None => return bias,
                 Some(sum) => sum + bias,
             }
         } else {
             match total {
-                None => self.constant(0.0, n),
+                None => self.constant(0.0, shape),
                 Some(sum) => sum,
             }
         };

@@ -3,6 +3,7 @@
 
 mod axes;
 mod einsum;
+mod points;
 
 use std::ops;
 use std::panic::Location;

@@ -169,13 +169,15 @@ pub(crate) enum ExprKind {
     Shape(Vec<Expr>),
     /// `2..5`
     Range(Box<Expr>, Box<Expr>),
+    /// `"hij,hj->hi"`
+    Quoted(String),
 }
 
 impl Expr {
     /// Adds all names in the expression.
     pub(crate) fn names<'e>(&'e self, out: &mut Vec<&'e str>) {
         match &self.kind {
-            ExprKind::Number(_) => {}
+            ExprKind::Number(_) | ExprKind::Quoted(_) => {}
             ExprKind::Name(name) => out.push(name),
             ExprKind::Neg(a) => a.names(out),
             ExprKind::Infix(_, a, b) | ExprKind::Range(a, b) => {

@@ -12,7 +12,7 @@ use crate::lower::{Lowered, lower, lower_layer};
 use crate::parse::parse_cell;
 use crate::sizes::{Form, Size, SizeSolver};
 use crate::source::{Source, Span};
-use crate::target::{Initial, RecordTarget, as_vector};
+use crate::target::{Initial, RecordTarget, as_vector, dense_shape};
 use crate::typed::{Action, Beginning, LayerUse, Typed, TypedKind, ValueId};
 
 /// Places of a recorded cell's parts in its file, for mistakes that only appear when the recording is finished.
@@ -279,7 +279,7 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
     fn dense_again(
         &mut self,
         layer: &LayerUse,
-        size: Size,
+        (heads, size): (Option<usize>, usize),
         operands: &[(&str, Var<'t>)],
         bias: bool,
     ) -> Option<Var<'t>> {
@@ -296,7 +296,7 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
         match (sum, bias) {
             (Some(sum), Some(bias)) => Some(sum + bias),
             (Some(v), None) | (None, Some(v)) => Some(v),
-            (None, None) => Some(self.target.constant(0.0, Shape::Vector(self.size(size)))),
+            (None, None) => Some(self.target.constant(0.0, dense_shape(heads, &[size]))),
         }
     }
 
@@ -312,18 +312,15 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
             TypedKind::Parameter(name) => self.parameter(name)?,
             TypedKind::Map(map, xs) => {
                 let mut operands = self.all(xs)?;
-                if e.form != Form::Scalar {
-                    for x in &mut operands {
-                        if x.shape() == Some(Shape::Scalar) {
-                            *x = target.apply(Op::Broadcast(self.shape(e.form)), &[*x]);
-                        }
+                let shape = self.shape(e.form);
+                for x in &mut operands {
+                    if x.shape() != Some(shape) {
+                        *x = target.apply(Op::Broadcast(shape), &[*x]);
                     }
                 }
                 target.apply(Op::Map(*map), &operands)
             }
-            TypedKind::Square(x) => self.value(x)?.square(),
-            TypedKind::Softmax(x) => self.value(x)?.softmax(),
-            TypedKind::LayerNorm(x, eps) => self.value(x)?.layer_norm(*eps),
+            TypedKind::Composite(f, xs) => f.record(&self.all(xs)?),
             TypedKind::Op(op, xs) => {
                 let operands = self.all(xs)?;
                 target.apply(*op, &operands)
@@ -345,17 +342,19 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
             }
             TypedKind::Dense {
                 layer,
+                heads,
                 size,
                 operands,
                 bias,
             } => {
+                let heads = heads.map(|h| self.size(h));
                 let mut xs = Vec::new();
                 for (own, x) in operands {
                     xs.push((own.as_str(), self.value(x)?));
                 }
                 match layer.again {
-                    true => self.dense_again(layer, *size, &xs, *bias)?,
-                    false => target.dense(&layer.name, self.size(*size), &xs, *bias),
+                    true => self.dense_again(layer, (heads, self.size(*size)), &xs, *bias)?,
+                    false => target.dense(&layer.name, heads, self.size(*size), &xs, *bias),
                 }
             }
             TypedKind::Embedding {

@@ -3,6 +3,7 @@
 use retrograd_tape::{Domain, Op};
 
 use crate::ast::{Call, Expr, ExprKind, LabelKind, Name};
+use crate::composite::COMPOSITES;
 use crate::error::{TextError, nearest};
 use crate::lower::Lower;
 use crate::sizes::{Form, Size};
@@ -10,15 +11,8 @@ use crate::source::Span;
 use crate::target::domain;
 use crate::typed::{Typed, TypedKind, spread_out};
 
-/// The functions that are not ops.
-const COMPOSITE: [&str; 6] = [
-    "square",
-    "softmax",
-    "layer_norm",
-    "dense",
-    "dense_no_bias",
-    "embedding",
-];
+/// The layers with parameters.
+pub(crate) const LAYERS: [&str; 4] = ["dense", "dense_no_bias", "embedding", "conv"];
 
 /// A call split into operands and attributes.
 pub(crate) struct Args<'c> {
@@ -46,6 +40,7 @@ impl<'f> Lower<'f> {
             "dense" => return self.dense(call, span, true, None),
             "dense_no_bias" => return self.dense(call, span, false, None),
             "embedding" => return self.embedding(call, span, None),
+            "conv" => return self.conv(call, span, None),
             _ => {}
         }
         if call.sizes.is_some() {
@@ -53,25 +48,10 @@ impl<'f> Lower<'f> {
             return Err(self.error(call.function.span, message, "expected its operands in ( )"));
         }
         let args = self.args(call, span)?;
-        let kind: fn(Box<Typed>) -> TypedKind = match name {
-            "layer_norm" => {
-                let eps = match args.attribute("eps") {
-                    Some(e) => self.number(e)?,
-                    None => 1e-5,
-                };
-                let x = self.one(&args)?;
-                let form = x.form;
-                let kind = TypedKind::LayerNorm(Box::new(x), eps);
-                return Ok(Typed { kind, form, span });
-            }
-            "square" => TypedKind::Square,
-            "softmax" => TypedKind::Softmax,
-            _ => return self.op(&args),
-        };
-        let x = self.one(&args)?;
-        let form = x.form;
-        let kind = kind(Box::new(x));
-        Ok(Typed { kind, form, span })
+        match self.composite(&args)? {
+            Some(value) => Ok(value),
+            None => self.op(&args),
+        }
     }
 
     /// Resolves a call of an op of the table.
@@ -83,10 +63,7 @@ impl<'f> Lower<'f> {
                 let xs = self.operands(args, map.row().arity)?;
                 self.element_wise(name, map, xs, span)
             }
-            Some(op @ Op::Reduce(_)) => {
-                let xs = self.operands(args, 1)?;
-                typed(TypedKind::Op(op, xs), Form::Scalar)
-            }
+            Some(Op::Reduce(kind)) => self.reduce(args, kind),
             Some(Op::Dot) => {
                 let xs = self.operands(args, 2)?;
                 if !self.sizes.join_forms(xs[0].form, xs[1].form) {
@@ -97,14 +74,17 @@ impl<'f> Lower<'f> {
             }
             Some(Op::Broadcast(_)) => {
                 let (x, form) = self.shaped(args)?;
-                if x.form != Form::Scalar {
+                if x.form != Form::Scalar && self.sizes.stretch(x.form, form) != Some(form) {
                     let found = self.sizes.form(x.form);
-                    let message = format!("only a scalar can be repeated, and this is {found}");
-                    return Err(self.error(x.span, message, "expected a scalar"));
+                    let message = format!("{found} cannot be stretched to {form}");
+                    let label =
+                        "expected a scalar, or as many axes, each of the same length or of 1";
+                    return Err(self.error(x.span, message, label));
                 }
                 let x = spread_out(x, form);
                 Ok(Typed { span, ..x })
             }
+            Some(Op::Transpose(_)) => self.transpose(args),
             Some(Op::Reshape(_)) => {
                 let (x, form) = self.shaped(args)?;
                 self.sizes.same_count(x.form, form, span);
@@ -119,8 +99,17 @@ impl<'f> Lower<'f> {
             Some(Op::Outer { .. }) => {
                 let to = args.attribute("to").map(|e| self.domain(e)).transpose()?;
                 let [a, b] = self.two(args)?;
-                let (m, n) = (self.length(name, &a)?, self.length(name, &b)?);
-                typed(TypedKind::Outer(Box::new([a, b]), to), Form::Matrix(m, n))
+                let form = match (a.form, b.form) {
+                    // One product per head.
+                    (Form::Matrix(h, m), Form::Matrix(heads, n)) => {
+                        if !self.sizes.join(h, heads) {
+                            return Err(self.mismatch(name, (a.form, a.span), (b.form, b.span)));
+                        }
+                        Form::Tensor(h, m, n)
+                    }
+                    _ => Form::Matrix(self.length(name, &a)?, self.length(name, &b)?),
+                };
+                typed(TypedKind::Outer(Box::new([a, b]), to), form)
             }
             Some(Op::Gather) => {
                 let [m, i] = self.two(args)?;
@@ -151,8 +140,8 @@ impl<'f> Lower<'f> {
                 };
                 typed(TypedKind::Op(op, xs), form)
             }
-            // Cell files cannot say which axis yet.
-            Some(Op::ReduceAxis { .. } | Op::Transpose(_)) => Err(self.unknown(args.function)),
+            // `sum(x, axis=0)` says it.
+            Some(Op::ReduceAxis { .. }) => Err(self.unknown(args.function)),
             None | Some(Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_)) => {
                 Err(self.unknown(args.function))
             }
@@ -166,7 +155,12 @@ impl<'f> Lower<'f> {
         let ops = ops.map(|op| op.name());
         let layers = self.frame().layers.keys().map(String::as_str);
         let defined = self.library.names(self.frame().routine.file());
-        let known = ops.chain(COMPOSITE).chain(layers).chain(defined);
+        let composites = COMPOSITES.iter().map(|(name, _)| *name);
+        let known = ops
+            .chain(composites)
+            .chain(LAYERS)
+            .chain(layers)
+            .chain(defined);
         match nearest(&function.text, known) {
             Some(near) => error.help(format!("did you mean `{near}`?")),
             None => error,
@@ -187,9 +181,12 @@ impl<'f> Lower<'f> {
     /// Separates operands from attributes, given the attributes that the function has.
     pub(crate) fn args<'c>(&self, call: &'c Call, span: Span) -> Result<Args<'c>, TextError> {
         let function = &call.function;
+        let composite = COMPOSITES.iter().find(|(name, _)| *name == function.text);
         let known: &[&str] = match function.text.as_str() {
-            "layer_norm" => &["eps"],
-            "embedding" => &["name"],
+            _ if composite.is_some() => composite.map_or(&[], |(_, attributes)| attributes),
+            "embedding" | "conv" => &["name"],
+            "sum" | "mean" => &["axis", "keep", "to"],
+            "amax" => &["axis", "keep", "to"],
             "concat" | "slice" => &["axis"],
             "outer" | "spread" | "sum_to" => &["to"],
             "scatter" => &["rows", "to"],
@@ -272,11 +269,7 @@ impl<'f> Lower<'f> {
             _ => None,
         };
         let message = || "this is no domain".to_owned();
-        found.ok_or_else(|| self.error(e.span, message(), "expected once, row, step or edge(k)"))
-    }
-
-    pub(crate) fn axis(&self, args: &Args<'_>) -> Result<usize, TextError> {
-        args.attribute("axis").map_or(Ok(0), |e| self.whole(e))
+        found.ok_or_else(|| self.error(e.span, message(), "expected once, row, step or slots(k)"))
     }
 
     /// The length of a vector.

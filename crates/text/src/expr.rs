@@ -162,6 +162,11 @@ impl Parser {
                     _ => self.made(ExprKind::Name(name.text), span, &[]),
                 }
             }
+            Token::Quoted => {
+                self.lexer.next();
+                let text = self.lexer.text(span).trim_matches('"').to_owned();
+                self.made(ExprKind::Quoted(text), span, &[])
+            }
             Token::Sign("(") => {
                 self.lexer.next();
                 let inner = self.infix(0, level + 1)?;

@@ -1,175 +1,23 @@
-//! Functions of cell files that take more than operands: parts of values, delays, and layers with parameters.
+//! Layers, which have parameters: dense layers, embeddings, convolutions over time.
 
 use std::collections::HashSet;
 
-use retrograd_tape::Op;
+use retrograd_tape::{Map, Op};
 
-use crate::ast::{Call, Expr, ExprKind, LabelKind, Selection};
-use crate::calls::Args;
+use crate::ast::{Call, LabelKind, Name};
 use crate::error::TextError;
 use crate::lower::{Layer, Lower};
 use crate::routine::Place;
 use crate::sizes::{Form, Size};
 use crate::source::Span;
-use crate::typed::{LayerUse, Typed, TypedKind, spread_out};
+use crate::target::Initialiser;
+use crate::typed::{Action, Beginning, LayerUse, Typed, TypedKind};
+use crate::values::typed_copy;
+
+/// The longest filter of a convolution, in steps.
+const LONGEST_FILTER: usize = 1024;
 
 impl Lower<'_> {
-    pub(crate) fn concat(&mut self, args: &Args<'_>) -> Result<Typed, TextError> {
-        let axis = self.axis(args)?;
-        let xs = self.operands(args, args.operands.len().max(1))?;
-        let mut sizes = Vec::new();
-        for x in &xs {
-            let Some(n) = x.form.axis(axis) else {
-                let found = self.sizes.form(x.form);
-                let message = format!("{found} has no axis {axis} to join along");
-                return Err(self.error(x.span, message, "expected a vector or a matrix"));
-            };
-            sizes.push(n);
-            // All axes except the joined one have equal lengths.
-            let alike = x.form.with_axis(axis, sizes[0]);
-            if !self.sizes.join_forms(xs[0].form, alike) {
-                let [a, b] = [&xs[0], x].map(|x| (x.form, x.span));
-                return Err(self.mismatch("concat", a, b));
-            }
-        }
-        let total = self.sizes.sum(sizes, args.span);
-        Ok(Typed {
-            form: xs[0].form.with_axis(axis, total),
-            kind: TypedKind::Op(Op::Concat { axis }, xs),
-            span: args.span,
-        })
-    }
-
-    pub(crate) fn slice(&mut self, args: &Args<'_>) -> Result<Typed, TextError> {
-        let axis = self.axis(args)?;
-        let [x, range] = self.exprs(args)?;
-        let x = self.value(x)?;
-        let ExprKind::Range(start, end) = &range.kind else {
-            let message = "`slice` needs a range".to_owned();
-            let label = "expected first..end, the end not included, as in 2..5";
-            return Err(self.error(range.span, message, label));
-        };
-        let (start, end) = (self.whole(start)?, self.whole(end)?);
-        let Some(len) = end.checked_sub(start).filter(|&n| n > 0) else {
-            let message = format!("the slice {start}..{end} is empty");
-            return Err(self.error(range.span, message, "expected an end after the start"));
-        };
-        let Some(n) = x.form.axis(axis) else {
-            let found = self.sizes.form(x.form);
-            let message = format!("{found} has no axis {axis} to slice");
-            return Err(self.error(x.span, message, "expected a vector or a matrix"));
-        };
-        self.sizes.at_least(n, end, range.span);
-        Ok(Typed {
-            form: x.form.with_axis(axis, Size::Known(len)),
-            kind: TypedKind::Op(Op::Slice { axis, start, len }, vec![x]),
-            span: args.span,
-        })
-    }
-
-    /// `delay(x, init, d=2)` and `boundary(x, init, d=2)`.
-    pub(crate) fn delay(&mut self, args: &Args<'_>) -> Result<Typed, TextError> {
-        let d = match args.attribute("d") {
-            None => 1,
-            Some(e) => self.steps(e, "there is no delay of")?,
-        };
-        let [x, init] = self.exprs(args)?;
-        let (x, init) = (self.value(x)?, self.value(init)?);
-        let init = match init.form {
-            Form::Scalar => spread_out(init, x.form),
-            _ => init,
-        };
-        if !self.sizes.join_forms(x.form, init.form) {
-            let function = &args.function.text;
-            return Err(self.mismatch(function, (x.form, x.span), (init.form, init.span)));
-        }
-        let form = x.form;
-        let op = match args.function.text.as_str() {
-            "delay" => Op::Delay(d),
-            _ => Op::Boundary(d),
-        };
-        Ok(Typed {
-            kind: TypedKind::Op(op, vec![x, init]),
-            form,
-            span: args.span,
-        })
-    }
-
-    /// A part of a value: an index drops its axis, a range keeps it, axes that are not mentioned stay whole.
-    pub(crate) fn part(
-        &mut self,
-        whole: &Expr,
-        selections: &[Selection],
-        span: Span,
-    ) -> Result<Typed, TextError> {
-        let mut x = self.value(whole)?;
-        let form = self.sizes.form(x.form);
-        if selections.is_empty() || selections.len() > form.sizes().len() {
-            let message = match &whole.kind {
-                ExprKind::Name(name) => format!("`{name}` is {form}"),
-                _ => format!("this is {form}"),
-            };
-            let label = format!(
-                "expected an index for each of its {} axes",
-                form.sizes().len()
-            );
-            return Err(self.error(span, message, &label));
-        }
-        // Axes that are dropped in the end have length 1 until then.
-        let mut kept = form.sizes();
-        let mut dropped = Vec::new();
-        for (axis, selection) in selections.iter().enumerate() {
-            let n = kept[axis];
-            let (start, len) = match selection {
-                Selection::One(e) => {
-                    dropped.push(axis);
-                    (self.whole(e)?, 1)
-                }
-                Selection::Range(None, None) => continue,
-                Selection::Range(a, b) => {
-                    let start = a.as_ref().map_or(Ok(0), |e| self.whole(e))?;
-                    let end = match (b, self.sizes.get(n)) {
-                        (Some(e), _) => self.whole(e)?,
-                        (None, Size::Known(n)) => n,
-                        (None, Size::Unknown(_)) => {
-                            let message = "nothing says yet how wide this is".to_owned();
-                            let label = "expected an end of the range";
-                            return Err(self.error(whole.span, message, label));
-                        }
-                    };
-                    let Some(len) = end.checked_sub(start).filter(|&n| n > 0) else {
-                        let message = format!("the part {start}..{end} is empty");
-                        return Err(self.error(span, message, "expected an end after the start"));
-                    };
-                    (start, len)
-                }
-            };
-            self.sizes.at_least(n, start.saturating_add(len), span);
-            if let Err((at, message, label)) = self.sizes.settle() {
-                return Err(self.error(at, message, &label));
-            }
-            kept[axis] = Size::Known(len);
-            x = Typed {
-                form: x.form.with_axis(axis, Size::Known(len)),
-                kind: TypedKind::Op(Op::Slice { axis, start, len }, vec![x]),
-                span,
-            };
-        }
-        let mut axis = 0;
-        kept.retain(|_| {
-            axis += 1;
-            !dropped.contains(&(axis - 1))
-        });
-        if !dropped.is_empty() {
-            x = Typed {
-                form: Form::of(&kept),
-                kind: TypedKind::Reshape(Box::new(x)),
-                span,
-            };
-        }
-        Ok(x)
-    }
-
     /// The parameters of a layer that stands here. `operands` are what its operands are called, with their sizes.
     fn parameters_of(
         &mut self,
@@ -226,12 +74,18 @@ impl Lower<'_> {
         bias: bool,
         place: Option<Place>,
     ) -> Result<Typed, TextError> {
-        let size = match call.sizes.as_deref() {
-            None => self.sizes.unknown(),
-            Some([n]) => Size::Known(self.whole(n)?),
+        // With two sizes, or operands of two axes, each head has a product of its own.
+        let (mut heads, size) = match call.sizes.as_deref() {
+            None => (None, self.sizes.unknown()),
+            Some([n]) => (None, Size::Known(self.whole(n)?)),
+            Some([heads, n]) => {
+                let heads = Size::Known(self.whole(heads)?);
+                (Some(heads), Size::Known(self.whole(n)?))
+            }
             Some(_) => {
-                let message = "a dense gives a vector".to_owned();
-                return Err(self.error(span, message, "expected one size, as in dense[64](x)"));
+                let message = "a dense gives a vector, or one per head".to_owned();
+                let label = "expected one size, as in dense[64](x), or two, as in dense[4, 16](x)";
+                return Err(self.error(span, message, label));
             }
         };
         let mut operands = Vec::new();
@@ -249,17 +103,32 @@ impl Lower<'_> {
                 }
             };
             let value = self.value(&arg.value)?;
-            let columns = match value.form {
-                Form::Scalar => Size::Known(1),
-                Form::Vector(n) => n,
-                form => {
-                    let found = self.sizes.form(form);
-                    let message = format!("a dense takes vectors, and this is {found}");
-                    let expected = "expected a vector or a scalar";
-                    return Err(self.error(value.span, message, expected));
-                }
-            };
             let i = operands.len();
+            if let Form::Matrix(h, _) = value.form
+                && i == 0
+            {
+                heads.get_or_insert(h);
+            }
+            let columns = match (heads, value.form) {
+                (None, Form::Scalar) => Some(Size::Known(1)),
+                (None, Form::Vector(n)) => Some(n),
+                (Some(heads), Form::Matrix(h, n)) => self.sizes.join(heads, h).then_some(n),
+                _ => None,
+            };
+            let Some(columns) = columns else {
+                let found = self.sizes.form(value.form);
+                let (message, expected) = match heads.map(|h| self.sizes.get(h)) {
+                    None => (
+                        format!("a dense takes vectors, and this is {found}"),
+                        "expected a vector or a scalar".to_owned(),
+                    ),
+                    Some(h) => (
+                        format!("a dense of {h} heads takes a vector of each, and this is {found}"),
+                        format!("expected [{h},n]"),
+                    ),
+                };
+                return Err(self.error(value.span, message, &expected));
+            };
             let own = given.or_else(|| self.label(&value));
             let mut own = own.map_or(i.to_string(), |own| own.trim_end_matches('\'').to_owned());
             if taken.contains(&own) {
@@ -269,31 +138,29 @@ impl Lower<'_> {
             sizes.push((own.clone(), columns));
             operands.push((own, value));
         }
-        let (layer, size) = self.parameters_of(call, size, sizes, place)?;
+        let (layer, size) = self.parameters_of(call, size, sizes.clone(), place)?;
         if layer.again {
             let first = &self.layers[&layer.name].operands;
             for ((own, _), (name, _)) in operands.iter_mut().zip(first) {
                 own.clone_from(name);
             }
         } else {
-            for (own, value) in &operands {
+            for (own, columns) in &sizes {
                 let full = format!("{}.{own}", layer.name);
-                let columns = match value.form {
-                    Form::Vector(n) => n,
-                    _ => Size::Known(1),
-                };
-                self.know_parameter(&full, &full, Form::Matrix(size, columns));
+                let form = with_heads(heads, &[size, *columns]);
+                self.know_parameter(&full, &full, form);
             }
             if bias {
                 let full = format!("{}.bias", layer.name);
-                self.know_parameter(&full, &full, Form::Vector(size));
+                self.know_parameter(&full, &full, with_heads(heads, &[size]));
             }
         }
         self.wanted.push((size, call.function.span));
         Ok(Typed {
-            form: Form::Vector(size),
+            form: with_heads(heads, &[size]),
             kind: TypedKind::Dense {
                 layer,
+                heads,
                 size,
                 operands,
                 bias,
@@ -339,4 +206,128 @@ impl Lower<'_> {
             span,
         })
     }
+
+    /// `conv[4](x)`: each element's own filter over the last steps (a depthwise causal convolution), Σ kernel[k] x(t − k) + bias.
+    /// The steps before the first are states, `<name>.1` to `<name>.3`.
+    pub(crate) fn conv(
+        &mut self,
+        call: &Call,
+        span: Span,
+        place: Option<Place>,
+    ) -> Result<Typed, TextError> {
+        let width = match call.sizes.as_deref() {
+            Some([width]) => self.whole(width)?,
+            _ => 0,
+        };
+        if !(1..=LONGEST_FILTER).contains(&width) {
+            let message = "`conv` needs the length of its filter".to_owned();
+            let label = format!("expected 1 to {LONGEST_FILTER} steps, as in conv[4](x)");
+            return Err(self.error(call.function.span, message, &label));
+        }
+        let args = self.args(call, span)?;
+        let x = self.one(&args)?;
+        let n = self.length("conv", &x)?;
+        let place = self.place(call, place)?;
+        let values = place.values.clone();
+        let (layer, _) = self.parameters_of(call, n, Vec::new(), Some(place))?;
+        let forms = [
+            ("kernel", Form::Matrix(Size::Known(width), n)),
+            ("bias", Form::Vector(n)),
+        ];
+        let [kernel, bias] = forms.map(|(own, form)| {
+            let name = format!("{}.{own}", layer.name);
+            if !layer.again {
+                self.know_parameter(&name, &name, form);
+                let name = Name {
+                    text: name.clone(),
+                    span,
+                };
+                let (id, start) = (
+                    self.number_value(form, None),
+                    Initialiser::Uniform(1.0 / (width as f64).sqrt()),
+                );
+                self.actions.push(Action::Param {
+                    id,
+                    name,
+                    form,
+                    start,
+                });
+            }
+            let kind = TypedKind::Parameter(name);
+            Typed { kind, form, span }
+        });
+        let form = Form::Vector(n);
+        let mut sum = bias;
+        let now = self.once(x);
+        let kernel = self.once(kernel);
+        for k in 0..width {
+            let past = match k {
+                0 => typed_copy(&now),
+                _ => self.earlier(&now, k as i32, format!("{values}.{k}")),
+            };
+            let row = Typed {
+                kind: TypedKind::Op(
+                    Op::Slice {
+                        axis: 0,
+                        start: k,
+                        len: 1,
+                    },
+                    vec![typed_copy(&kernel)],
+                ),
+                form: Form::Matrix(Size::Known(1), n),
+                span,
+            };
+            let row = Typed {
+                kind: TypedKind::Reshape(Box::new(row)),
+                form,
+                span,
+            };
+            let product = TypedKind::Map(Map::Mul, vec![row, past]);
+            let product = Typed {
+                kind: product,
+                form,
+                span,
+            };
+            sum = Typed {
+                kind: TypedKind::Map(Map::Add, vec![sum, product]),
+                form,
+                span,
+            };
+        }
+        Ok(sum)
+    }
+
+    /// The value `delay` steps earlier, by a state of this name.
+    fn earlier(&mut self, x: &Typed, delay: i32, name: String) -> Typed {
+        let (form, span) = (x.form, x.span);
+        let state = self.number_value(form, None);
+        let next = self.number_value(form, None);
+        self.actions.push(Action::State {
+            id: state,
+            name: Name {
+                text: name.clone(),
+                span,
+            },
+            form,
+            delay,
+            init: Beginning::Given,
+        });
+        self.actions.push(Action::Next {
+            id: next,
+            state,
+            name: Name {
+                text: format!("{name}'"),
+                span,
+            },
+            value: typed_copy(x),
+        });
+        let kind = TypedKind::Value(state);
+        Typed { kind, form, span }
+    }
+}
+
+/// A form, with an axis for heads in front if there are any.
+fn with_heads(heads: Option<Size>, sizes: &[Size]) -> Form {
+    let sizes: Vec<Size> = heads.into_iter().chain(sizes.iter().copied()).collect();
+    Form::of(&sizes)
 }

@@ -1,6 +1,6 @@
 //! Parses the lines of a cell: declarations, equations, repetitions. Whole files are in `parse.rs`.
 
-use retrograd_tape::InputRole;
+use retrograd_tape::{InputRole, Shape};
 
 use crate::ast::{
     Arg, Expr, ExprKind, InitialValue, InitialiserCall, LabelKind, Name, Repetition,
@@ -55,12 +55,12 @@ impl Parser {
         } = self.expression_atom()?;
         let span = span.to(end);
         match kind {
-            ExprKind::Shape(sizes) if sizes.len() <= 2 => Ok(sizes),
+            ExprKind::Shape(sizes) if sizes.len() <= Shape::MAX_RANK => Ok(sizes),
             _ => Err(TextError::new(
                 &self.source,
                 span,
-                "a value has at most two axes".into(),
-                "expected [], [n] or [m, n]".into(),
+                "a value has at most three axes".into(),
+                "expected [], [n], [m, n] or [h, m, n]".into(),
             )),
         }
     }

@@ -51,7 +51,9 @@ impl Lower<'_> {
                     .collect::<Result<_, _>>()?;
                 Ok((map.row().eval)(&xs))
             }
-            ExprKind::Shape(_) | ExprKind::Range(..) | ExprKind::Part(..) => Err(self.no_number(e)),
+            ExprKind::Shape(_) | ExprKind::Range(..) | ExprKind::Part(..) | ExprKind::Quoted(_) => {
+                Err(self.no_number(e))
+            }
         }
     }
 

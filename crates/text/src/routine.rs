@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::ast::{Arg, Call, Expr, ExprKind, LabelKind, Name, Statement};
+use crate::calls::LAYERS;
 use crate::error::TextError;
 use crate::library::{Routine, RoutineKind, is_operand};
 use crate::lower::{Frame, Lower};
@@ -62,7 +63,7 @@ impl<'f> Lower<'f> {
 
     /// True if a function of this name has parameters, or may have.
     pub(crate) fn is_layer(&self, name: &str) -> bool {
-        matches!(name, "dense" | "dense_no_bias" | "embedding") || self.defined(name).is_some()
+        LAYERS.contains(&name) || self.defined(name).is_some()
     }
 
     fn layer(&mut self, call: &Call, span: Span, place: Option<Place>) -> Result<Typed, TextError> {
@@ -72,6 +73,7 @@ impl<'f> Lower<'f> {
         ) {
             (Some(routine), _) => self.expand(routine, call, span, place),
             (None, "embedding") => self.embedding(call, span, place),
+            (None, "conv") => self.conv(call, span, place),
             (None, function) => self.dense(call, span, function == "dense", place),
         }
     }

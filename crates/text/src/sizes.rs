@@ -21,6 +21,7 @@ pub(crate) enum Form {
     Scalar,
     Vector(Size),
     Matrix(Size, Size),
+    Tensor(Size, Size, Size),
 }
 
 /// Constraints on sizes other than equality.
@@ -48,7 +49,7 @@ impl From<Shape> for Form {
             Shape::Scalar => Form::Scalar,
             Shape::Vector(n) => Form::Vector(Size::Known(n)),
             Shape::Matrix(m, n) => Form::Matrix(Size::Known(m), Size::Known(n)),
-            Shape::Tensor(..) => unreachable!("cell files have no values of rank 3 yet"),
+            Shape::Tensor(h, m, n) => Form::Tensor(Size::Known(h), Size::Known(m), Size::Known(n)),
         }
     }
 }
@@ -68,36 +69,49 @@ impl fmt::Display for Form {
             Form::Scalar => write!(f, "a scalar"),
             Form::Vector(n) => write!(f, "[{n}]"),
             Form::Matrix(m, n) => write!(f, "[{m},{n}]"),
+            Form::Tensor(h, m, n) => write!(f, "[{h},{m},{n}]"),
         }
     }
 }
 
 impl Form {
-    /// The form with these sizes, at most two.
+    /// The form with these sizes, at most three.
     pub(crate) fn of(sizes: &[Size]) -> Form {
         match *sizes {
             [] => Form::Scalar,
             [n] => Form::Vector(n),
-            [m, n, ..] => Form::Matrix(m, n),
+            [m, n] => Form::Matrix(m, n),
+            [h, m, n, ..] => Form::Tensor(h, m, n),
         }
     }
 
     /// The size along an axis.
     pub(crate) fn axis(self, axis: usize) -> Option<Size> {
-        match (self, axis) {
-            (Form::Vector(n), 0) | (Form::Matrix(n, _), 0) | (Form::Matrix(_, n), 1) => Some(n),
-            _ => None,
-        }
+        self.sizes().get(axis).copied()
+    }
+
+    /// How many axes the form has.
+    pub(crate) fn rank(self) -> usize {
+        self.sizes().len()
     }
 
     /// The same shape with another size along an axis.
     pub(crate) fn with_axis(self, axis: usize, n: Size) -> Form {
-        match (self, axis) {
-            (Form::Vector(_), 0) => Form::Vector(n),
-            (Form::Matrix(_, k), 0) => Form::Matrix(n, k),
-            (Form::Matrix(m, _), 1) => Form::Matrix(m, n),
-            _ => self,
+        let mut sizes = self.sizes();
+        match sizes.get_mut(axis) {
+            Some(size) => {
+                *size = n;
+                Form::of(&sizes)
+            }
+            None => self,
         }
+    }
+
+    /// The same shape without an axis.
+    pub(crate) fn without_axis(self, axis: usize) -> Form {
+        let mut sizes = self.sizes();
+        sizes.remove(axis);
+        Form::of(&sizes)
     }
 
     pub(crate) fn sizes(self) -> Vec<Size> {
@@ -105,6 +119,7 @@ impl Form {
             Form::Scalar => vec![],
             Form::Vector(n) => vec![n],
             Form::Matrix(m, n) => vec![m, n],
+            Form::Tensor(h, m, n) => vec![h, m, n],
         }
     }
 }
@@ -130,11 +145,8 @@ impl SizeSolver {
 
     /// The current knowledge of a shape.
     pub(crate) fn form(&self, form: Form) -> Form {
-        match form {
-            Form::Scalar => Form::Scalar,
-            Form::Vector(n) => Form::Vector(self.get(n)),
-            Form::Matrix(m, n) => Form::Matrix(self.get(m), self.get(n)),
-        }
+        let sizes: Vec<Size> = form.sizes().into_iter().map(|n| self.get(n)).collect();
+        Form::of(&sizes)
     }
 
     /// A shape whose sizes are all known.
@@ -143,6 +155,9 @@ impl SizeSolver {
             Form::Scalar => Some(Shape::Scalar),
             Form::Vector(Size::Known(n)) => Some(Shape::Vector(n)),
             Form::Matrix(Size::Known(m), Size::Known(n)) => Some(Shape::Matrix(m, n)),
+            Form::Tensor(Size::Known(h), Size::Known(m), Size::Known(n)) => {
+                Some(Shape::Tensor(h, m, n))
+            }
             _ => None,
         }
     }
@@ -165,6 +180,21 @@ impl SizeSolver {
     pub(crate) fn join_forms(&mut self, a: Form, b: Form) -> bool {
         let (a, b) = (a.sizes(), b.sizes());
         a.len() == b.len() && a.iter().zip(b).all(|(&x, y)| self.join(x, y))
+    }
+
+    /// The shape of an element-wise result: axes of length 1 are stretched to the other's length. `None` if they do not fit.
+    pub(crate) fn stretch(&mut self, a: Form, b: Form) -> Option<Form> {
+        if a.rank() != b.rank() {
+            return None;
+        }
+        let mut sizes = Vec::new();
+        for (a, b) in a.sizes().into_iter().zip(b.sizes()) {
+            sizes.push(match (self.get(a), self.get(b)) {
+                (Size::Known(1), n @ Size::Known(_)) | (n @ Size::Known(_), Size::Known(1)) => n,
+                (a, b) => self.join(a, b).then_some(a)?,
+            });
+        }
+        Some(self.form(Form::of(&sizes)))
     }
 
     /// The sum of sizes.

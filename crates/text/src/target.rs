@@ -56,10 +56,12 @@ pub trait RecordTarget {
     /// A parameter that was declared before, also by a layer.
     fn parameter(&self, name: &str) -> Option<Var<'_>>;
     /// The sum of one product per operand, with parameters `<name>.<operand>`, plus `<name>.bias` if it has one. Operands
-    /// come with the names that their matrices get; these are unique.
+    /// come with the names that their matrices get; these are unique. With heads, operands `[heads, k]` have a product for
+    /// each, and the sum is `[heads, n]`.
     fn dense<'t>(
         &'t self,
         name: &str,
+        heads: Option<usize>,
         n: usize,
         operands: &[(&str, Var<'t>)],
         bias: bool,
@@ -115,22 +117,24 @@ impl RecordTarget for Recorder {
     fn dense<'t>(
         &'t self,
         name: &str,
+        heads: Option<usize>,
         n: usize,
         operands: &[(&str, Var<'t>)],
         bias: bool,
     ) -> Var<'t> {
         let product = |(own, x): &(&str, Var<'t>)| {
-            let columns = x.shape().map_or(1, Shape::len);
-            let shape = Shape::Matrix(n, columns);
+            let columns = x.shape().map_or(1, |s| s.len() / heads.unwrap_or(1));
+            let shape = dense_shape(heads, &[n, columns]);
             let weight = Recorder::param(self, &format!("{name}.{own}"), shape);
             weight.matvec(as_vector(*x))
         };
         let sum = operands.iter().map(product).reduce(|a, b| a + b);
-        let bias = bias.then(|| Recorder::param(self, &format!("{name}.bias"), Shape::Vector(n)));
+        let shape = dense_shape(heads, &[n]);
+        let bias = bias.then(|| Recorder::param(self, &format!("{name}.bias"), shape));
         let sum = match (sum, bias) {
             (Some(sum), Some(bias)) => sum + bias,
             (Some(v), None) | (None, Some(v)) => v,
-            (None, None) => Recorder::constant(self, 0.0, Shape::Vector(n)),
+            (None, None) => Recorder::constant(self, 0.0, shape),
         };
         sum.named(name)
     }
@@ -148,6 +152,17 @@ impl RecordTarget for Recorder {
     }
     fn sum_loss(&self) {
         self.reduce_loss(LossReduction::Sum);
+    }
+}
+
+/// The shape of a dense layer's matrix `[n, k]`, bias or sum `[n]`, with an axis for heads in front if it has any.
+pub fn dense_shape(heads: Option<usize>, of: &[usize]) -> Shape {
+    match (heads, of) {
+        (None, &[n]) => Shape::Vector(n),
+        (Some(h), &[n]) => Shape::Matrix(h, n),
+        (None, &[n, k]) => Shape::Matrix(n, k),
+        (Some(h), &[n, k]) => Shape::Tensor(h, n, k),
+        _ => Shape::Scalar,
     }
 }
 

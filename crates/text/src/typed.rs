@@ -3,6 +3,7 @@
 use retrograd_tape::{Domain, InputRole, Map, Op};
 
 use crate::ast::Name;
+use crate::composite::Composite;
 use crate::sizes::{Form, Size};
 use crate::source::Span;
 use crate::target::Initialiser;
@@ -89,9 +90,7 @@ pub(crate) enum TypedKind {
     Parameter(String),
     /// An element-wise op; scalars are repeated.
     Map(Map, Vec<Typed>),
-    Square(Box<Typed>),
-    Softmax(Box<Typed>),
-    LayerNorm(Box<Typed>, f64),
+    Composite(Composite, Vec<Typed>),
     /// An op with all its attributes known.
     Op(Op, Vec<Typed>),
     /// A scalar repeated to the result's shape.
@@ -102,6 +101,8 @@ pub(crate) enum TypedKind {
     Outer(Box<[Typed; 2]>, Option<Domain>),
     Dense {
         layer: LayerUse,
+        /// A product for each, if the operands have an axis for them.
+        heads: Option<Size>,
         size: Size,
         /// Each with what it is called in its matrix's name.
         operands: Vec<(String, Typed)>,

@@ -1,11 +1,12 @@
 //! Expressions of cell files: names, operators, and which operands match. Functions are in `calls.rs`.
 
-use retrograd_tape::{Map, Op, Shape};
+use retrograd_tape::{Map, Op};
 
 use crate::ast::{Expr, ExprKind, Infix};
+use crate::composite::Composite;
 use crate::error::{TextError, nearest};
 use crate::lower::{Lower, joined};
-use crate::sizes::Form;
+use crate::sizes::{Form, Size};
 use crate::source::Span;
 use crate::typed::{Action, Typed, TypedKind, spread_out};
 
@@ -33,6 +34,10 @@ impl Lower<'_> {
             ExprKind::Call(call) => return self.call(call, span),
             ExprKind::Shape(_) => {
                 let message = "a shape is no value".to_owned();
+                return Err(self.error(span, message, "expected a value"));
+            }
+            ExprKind::Quoted(_) => {
+                let message = "a text is no value".to_owned();
                 return Err(self.error(span, message, "expected a value"));
             }
             ExprKind::Range(..) => {
@@ -104,7 +109,7 @@ impl Lower<'_> {
     }
 
     /// The value under a number, so that it is recorded once however often it is used.
-    fn once(&mut self, value: Typed) -> Typed {
+    pub(crate) fn once(&mut self, value: Typed) -> Typed {
         let (form, span) = (value.form, value.span);
         let id = self.number_value(form, self.label(&value));
         self.actions.push(Action::Define {
@@ -142,7 +147,7 @@ impl Lower<'_> {
             }
             left /= 2;
             if left > 0 {
-                square = self.once(typed(TypedKind::Square(Box::new(square))));
+                square = self.once(typed(TypedKind::Composite(Composite::Square, vec![square])));
             }
         }
         Ok(match product {
@@ -192,18 +197,21 @@ impl Lower<'_> {
         v: Typed,
         at: Span,
     ) -> Result<Typed, TextError> {
+        let (of, with) = if transposed { (0, 1) } else { (1, 0) };
         let fits = match (m.form, v.form) {
             (Form::Matrix(rows, columns), Form::Vector(n)) => {
-                let (inner, outer) = if transposed {
-                    (rows, columns)
-                } else {
-                    (columns, rows)
-                };
-                self.sizes.join(inner, n).then_some(outer)
+                let sides = [rows, columns];
+                (self.sizes.join(sides[of], n)).then_some(Form::Vector(sides[with]))
+            }
+            // One product per head.
+            (Form::Tensor(h, rows, columns), Form::Matrix(heads, n)) => {
+                let sides = [rows, columns];
+                let fits = self.sizes.join(h, heads) && self.sizes.join(sides[of], n);
+                fits.then_some(Form::Matrix(h, sides[with]))
             }
             _ => None,
         };
-        let Some(n) = fits else {
+        let Some(form) = fits else {
             let what = if transposed {
                 "transposed matrix"
             } else {
@@ -228,7 +236,7 @@ impl Lower<'_> {
         };
         Ok(Typed {
             kind: TypedKind::Op(Op::MatVec { transposed }, vec![m, v]),
-            form: self.sizes.form(Form::Vector(n)),
+            form: self.sizes.form(form),
             span: at,
         })
     }
@@ -243,11 +251,13 @@ impl Lower<'_> {
     ) -> Result<Typed, TextError> {
         let mut wide: Option<(Form, Span)> = None;
         for x in operands.iter().filter(|x| x.form != Form::Scalar) {
-            match wide {
-                None => wide = Some((x.form, x.span)),
-                Some((form, _)) if self.sizes.join_forms(form, x.form) => {}
-                Some((form, at)) => return Err(self.mismatch(sign, (form, at), (x.form, x.span))),
-            }
+            wide = match wide {
+                None => Some((x.form, x.span)),
+                Some((form, at)) => match self.sizes.stretch(form, x.form) {
+                    Some(joint) => Some((joint, at)),
+                    None => return Err(self.mismatch(sign, (form, at), (x.form, x.span))),
+                },
+            };
         }
         let form = wide.map_or(Form::Scalar, |(form, _)| self.sizes.form(form));
         let kind = TypedKind::Map(map, operands);
@@ -258,25 +268,29 @@ impl Lower<'_> {
         let (x, y) = (self.sizes.form(a.0), self.sizes.form(b.0));
         let message = format!("`{what}` needs values of one shape, not {x} and {y}");
         let label = format!("this is {y}; expected {x}");
-        self.error(b.1, message, &label)
-            .and(a.1, format!("this is {x}"))
+        let error = self
+            .error(b.1, message, &label)
+            .and(a.1, format!("this is {x}"));
+        let missing = x.rank() != y.rank() && x.rank().min(y.rank()) > 0;
+        match missing {
+            true => error.help(
+                "axes of length 1 are stretched, missing ones are not: `reshape(x, [n, 1])` adds one".into(),
+            ),
+            false => error,
+        }
     }
 
     /// A shape whose sizes are all numbers.
     pub(crate) fn shape(&self, sizes: &[Expr]) -> Result<Form, TextError> {
-        let sizes: Vec<usize> = (sizes.iter())
-            .map(|e| self.whole(e))
+        let sizes: Vec<Size> = (sizes.iter())
+            .map(|e| self.whole(e).map(Size::Known))
             .collect::<Result<_, _>>()?;
-        Ok(Form::from(match sizes[..] {
-            [] => Shape::Scalar,
-            [n] => Shape::Vector(n),
-            [m, n, ..] => Shape::Matrix(m, n),
-        }))
+        Ok(Form::of(&sizes))
     }
 }
 
 /// Another use of a value that has a number.
-fn typed_copy(value: &Typed) -> Typed {
+pub(crate) fn typed_copy(value: &Typed) -> Typed {
     let TypedKind::Value(id) = value.kind else {
         unreachable!("only values with numbers are used twice");
     };

@@ -1,0 +1,195 @@
+//! Functions that consist of several ops: what shape they give, and how they are recorded.
+
+use retrograd_tape::{Domain, Var};
+
+use crate::ast::{Expr, ExprKind};
+use crate::calls::Args;
+use crate::error::TextError;
+use crate::lower::Lower;
+use crate::sizes::{Form, Size};
+use crate::typed::{Typed, TypedKind};
+
+/// A composite function with its attributes.
+#[derive(Clone, Debug)]
+pub(crate) enum Composite {
+    Square,
+    Softmax(Option<usize>),
+    LayerNorm(Option<usize>, f64),
+    RmsNorm(usize, f64),
+    GroupNorm(usize, f64),
+    Cumsum(usize),
+    /// Of two factors, by its specification.
+    Einsum(String),
+    /// The mean over what a domain lacks.
+    MeanTo(Domain),
+    /// The greatest of a row's steps, by a state of this name.
+    MaxOverSteps(String),
+    /// A row's last step.
+    Last,
+}
+
+/// The names of composite functions, with the attributes that they take.
+pub(crate) const COMPOSITES: [(&str, &[&str]); 8] = [
+    ("square", &[]),
+    ("softmax", &["axis"]),
+    ("layer_norm", &["axis", "eps"]),
+    ("rms_norm", &["axis", "eps"]),
+    ("group_norm", &["groups", "eps"]),
+    ("cumsum", &["axis"]),
+    ("einsum", &[]),
+    ("last", &[]),
+];
+
+/// What normalisations add to a variance unless the call says it, as PyTorch's.
+const EPS: f64 = 1e-5;
+
+impl Composite {
+    /// Records the function of its operands.
+    pub(crate) fn record<'t>(&self, xs: &[Var<'t>]) -> Var<'t> {
+        let x = xs[0];
+        match self {
+            Composite::Square => x.square(),
+            Composite::Softmax(None) => x.softmax(),
+            Composite::Softmax(Some(axis)) => x.softmax_axis(*axis),
+            Composite::LayerNorm(None, eps) => x.layer_norm(*eps),
+            Composite::LayerNorm(Some(axis), eps) => x.layer_norm_axis(*axis, *eps),
+            Composite::RmsNorm(axis, eps) => x.rms_norm_axis(*axis, *eps),
+            Composite::GroupNorm(groups, eps) => x.group_norm(*groups, *eps),
+            Composite::Cumsum(axis) => x.cumsum(*axis),
+            Composite::Einsum(spec) => x.einsum(spec, xs[1]),
+            Composite::MeanTo(to) => x.mean_to(*to),
+            Composite::MaxOverSteps(name) => x.max_over_steps(name),
+            Composite::Last => x.last(),
+        }
+    }
+}
+
+impl Lower<'_> {
+    /// Resolves the call of a composite function; `None` if there is none of this name.
+    pub(crate) fn composite(&mut self, args: &Args<'_>) -> Result<Option<Typed>, TextError> {
+        let name = args.function.text.as_str();
+        if !COMPOSITES.iter().any(|(known, _)| *known == name) {
+            return Ok(None);
+        }
+        if name == "einsum" {
+            return self.einsum(args).map(Some);
+        }
+        let x = self.one(args)?;
+        let eps = args.attribute("eps").map_or(Ok(EPS), |e| self.number(e))?;
+        let axis = args
+            .attribute("axis")
+            .map(|e| self.axis_of(e, &x))
+            .transpose()?;
+        // Without an axis it is the last one.
+        let along = match (axis, x.form.rank()) {
+            (Some(axis), _) => axis,
+            (None, rank) => rank.saturating_sub(1),
+        };
+        let composite = match name {
+            "square" => Composite::Square,
+            "softmax" => Composite::Softmax(axis),
+            "layer_norm" => Composite::LayerNorm(axis, eps),
+            "last" => Composite::Last,
+            _ if x.form == Form::Scalar => {
+                let message = format!("`{name}` needs an axis, and this is a scalar");
+                return Err(self.error(x.span, message, "expected a vector or more"));
+            }
+            "rms_norm" => Composite::RmsNorm(along, eps),
+            "cumsum" => Composite::Cumsum(along),
+            _ => {
+                let groups = self.needed(args, "groups")?;
+                let (groups, n) = (self.whole(groups)?, self.sizes.get(x.form.sizes()[0]));
+                if groups == 0 || matches!(n, Size::Known(n) if n % groups > 0) {
+                    let message = format!("{n} numbers are no {groups} groups of equal size");
+                    let label = "expected a number of groups that divides the first axis";
+                    return Err(self.error(args.span, message, label));
+                }
+                Composite::GroupNorm(groups, eps)
+            }
+        };
+        let (form, span) = (x.form, args.span);
+        let kind = TypedKind::Composite(composite, vec![x]);
+        Ok(Some(Typed { kind, form, span }))
+    }
+
+    /// An axis of a value; axes below 0 count from the last one.
+    pub(crate) fn axis_of(&mut self, e: &Expr, x: &Typed) -> Result<usize, TextError> {
+        let (axis, rank) = (self.number(e)?, x.form.rank());
+        let counted = if axis < 0.0 { axis + rank as f64 } else { axis };
+        if counted.fract() == 0.0 && (0.0..rank as f64).contains(&counted) {
+            return Ok(counted as usize);
+        }
+        let found = self.sizes.form(x.form);
+        let message = format!("{found} has no axis {axis}");
+        let label = match rank {
+            0 => "a scalar has no axes".to_owned(),
+            _ => format!("expected 0 to {}, or from -{rank} to -1", rank - 1),
+        };
+        Err(self.error(e.span, message, &label))
+    }
+
+    /// `einsum("hij,hj->hi", C, q)`
+    fn einsum(&mut self, args: &Args<'_>) -> Result<Typed, TextError> {
+        let [spec, a, b] = self.exprs(args)?;
+        let ExprKind::Quoted(text) = &spec.kind else {
+            let message = "`einsum` needs the letters of its axes first".to_owned();
+            return Err(self.error(
+                spec.span,
+                message,
+                r#"expected them in quotes, "hij,hj->hi""#,
+            ));
+        };
+        let parts = text.split_once("->").and_then(|(factors, result)| {
+            let (a, b) = factors.split_once(',')?;
+            Some([a.trim(), b.trim(), result.trim()])
+        });
+        let letters = |part: &str| part.chars().all(|c| c.is_ascii_alphabetic());
+        let Some(parts) = parts.filter(|parts| parts.iter().all(|p| letters(p))) else {
+            let message = format!("`{text}` are no letters of two factors and a result");
+            return Err(self.error(spec.span, message, r#"expected them as in "hij,hj->hi""#));
+        };
+        let factors = [self.value(a)?, self.value(b)?];
+        let mut sizes: Vec<(char, Size)> = Vec::new();
+        for (part, x) in parts.iter().zip(&factors) {
+            let axes = x.form.sizes();
+            if part.chars().count() != axes.len() {
+                let found = self.sizes.form(x.form);
+                let message = format!("`{part}` names {} axes, and this is {found}", part.len());
+                let label = format!("expected a letter for each of {} axes", axes.len());
+                return Err(self.error(x.span, message, &label));
+            }
+            for (letter, size) in part.chars().zip(axes) {
+                match sizes.iter().find(|(known, _)| *known == letter).copied() {
+                    None => sizes.push((letter, size)),
+                    Some((_, before)) if self.sizes.join(before, size) => {}
+                    Some((_, before)) => {
+                        let (n, size) = (self.sizes.get(before), self.sizes.get(size));
+                        let message = format!("the axis `{letter}` has {n} elements and {size}");
+                        let label = format!("expected {n} along `{letter}`");
+                        return Err(self.error(x.span, message, &label));
+                    }
+                }
+            }
+        }
+        let mut result = Vec::new();
+        for letter in parts[2].chars() {
+            match sizes.iter().find(|(known, _)| *known == letter) {
+                Some(&(_, size)) => result.push(size),
+                None => {
+                    let message = format!("no factor has the axis `{letter}`");
+                    return Err(self.error(spec.span, message, "expected letters of the factors"));
+                }
+            }
+        }
+        if result.len() > 3 {
+            let message = format!("a value of {} axes", result.len());
+            return Err(self.error(spec.span, message, "expected at most three"));
+        }
+        let spec = parts[..2].join(",") + "->" + parts[2];
+        Ok(Typed {
+            form: Form::of(&result),
+            kind: TypedKind::Composite(Composite::Einsum(spec), factors.into()),
+            span: args.span,
+        })
+    }
+}
