@@ -71,8 +71,8 @@ enum InitialState<'t> {
     Value(Var<'t>),
 }
 
-/// Types that convert to a shape: `()` for a scalar, `n` for a vector, `(m, n)` for a matrix of m rows, `(h, m, n)` for h
-/// such matrices, and [`Shape`].
+/// Types that convert to a shape: `()` for a scalar, `n` for a vector, `(m, n)` for a matrix of m rows, `(h, m, n)`
+/// for h such matrices, and [`Shape`].
 ///
 /// ```
 /// use retrograd::{IntoShape, Shape};

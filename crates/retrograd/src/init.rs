@@ -32,8 +32,8 @@ pub enum Init {
     Normal(f64),
     /// Ones on the diagonal of a matrix, zeros elsewhere; for a value of rank 3, in each of its matrices.
     Identity,
-    /// A matrix, or each of several, with orthonormal rows or columns, whichever are fewer, uniform among all such (Saxe et al. 2014; the
-    /// sign correction is that of Mezzadri 2007, section 5).
+    /// A matrix, or each of several, with orthonormal rows or columns, whichever are fewer, uniform among all such
+    /// (Saxe et al. 2014; the sign correction is that of Mezzadri 2007, section 5).
     Orthogonal,
 }
 

@@ -190,14 +190,18 @@ impl Draw {
             }
             Kind::SumTo => (Op::SumTo(to(1)), vec![ty(any, 0)]),
             Kind::ReduceAxis(kind, axis) => {
-                let whole = match axis < 2 && self.seed % 2 == 0 {
+                let whole = match axis < 2 && self.seed.is_multiple_of(2) {
                     true => matrix,
                     false => tensor,
                 };
                 (Op::ReduceAxis { kind, axis }, vec![ty(whole, 0)])
             }
             Kind::Stretch => {
-                let whole = if self.seed % 3 == 0 { matrix } else { tensor };
+                let whole = if self.seed.is_multiple_of(3) {
+                    matrix
+                } else {
+                    tensor
+                };
                 let from = (0..whole.rank())
                     .filter(|axis| self.seed >> (4 + axis) & 1 == 0)
                     .fold(whole, |shape, axis| shape.with_axis(axis, 1));

@@ -79,7 +79,10 @@ fn the_identity_is_one_on_the_diagonal() {
 fn each_matrix_of_several_begins_as_one_that_stands_alone() {
     let several = Shape::Tensor(2, 2, 3);
     let one = Init::Identity.values("u", M(2, 3), 0);
-    assert_eq!(Init::Identity.values("u", several, 0), [&one[..], &one].concat());
+    assert_eq!(
+        Init::Identity.values("u", several, 0),
+        [&one[..], &one].concat()
+    );
     let q = Init::Orthogonal.values("q", several, 7);
     assert_eq!(q[..6], Init::Orthogonal.values("q", M(2, 3), 7)[..]);
     let along = |u: usize, v: usize| -> f64 { (0..3).map(|k| q[u * 3 + k] * q[v * 3 + k]).sum() };
