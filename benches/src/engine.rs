@@ -48,7 +48,7 @@ pub enum Portion {
 
 impl Portion {
     fn wants(self, input: &Input) -> bool {
-        let matrix = matches!(input.ty.shape, Shape::Matrix(..));
+        let matrix = matches!(input.ty.shape, Shape::Matrix(..) | Shape::Tensor(..));
         input.role == InputRole::Param
             && match self {
                 Portion::Forward => false,

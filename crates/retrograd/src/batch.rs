@@ -312,6 +312,6 @@ pub(crate) fn axes(input: &Input, t: usize, b: usize) -> String {
         Domain::BoundarySlots(k) => vec![format!("{k} slots"), format!("B = {b}")],
         Domain::Step => vec![format!("T = {t}"), format!("B = {b}")],
     };
-    axes.extend((0..2).filter_map(|axis| input.ty.shape.axis(axis).map(|n| n.to_string())));
+    axes.extend(input.ty.shape.axes().iter().map(ToString::to_string));
     format!("[{}]", axes.join(", "))
 }

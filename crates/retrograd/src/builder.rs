@@ -73,7 +73,8 @@ enum InitialState<'t> {
     Value(Var<'t>),
 }
 
-/// Types that convert to a shape: `()` for a scalar, `n` for a vector, `(m, n)` for a matrix of m rows, and [`Shape`].
+/// Types that convert to a shape: `()` for a scalar, `n` for a vector, `(m, n)` for a matrix of m rows, `(h, m, n)`
+/// for h such matrices, and [`Shape`].
 ///
 /// ```
 /// use retrograd::{IntoShape, Shape};
@@ -81,6 +82,7 @@ enum InitialState<'t> {
 /// assert_eq!(().into_shape(), Shape::Scalar);
 /// assert_eq!(8.into_shape(), Shape::Vector(8));
 /// assert_eq!((8, 3).into_shape(), Shape::Matrix(8, 3));
+/// assert_eq!((4, 8, 3).into_shape(), Shape::Tensor(4, 8, 3));
 /// ```
 pub trait IntoShape {
     /// The shape.
@@ -402,5 +404,10 @@ impl IntoShape for usize {
 impl IntoShape for (usize, usize) {
     fn into_shape(self) -> Shape {
         Shape::Matrix(self.0, self.1)
+    }
+}
+impl IntoShape for (usize, usize, usize) {
+    fn into_shape(self) -> Shape {
+        Shape::Tensor(self.0, self.1, self.2)
     }
 }

@@ -135,5 +135,5 @@ impl<T: Float> Trainer<T> {
 
 /// A shape as the lengths of its axes.
 fn lengths(shape: Shape) -> Vec<usize> {
-    (0..2).filter_map(|axis| shape.axis(axis)).collect()
+    shape.axes().to_vec()
 }

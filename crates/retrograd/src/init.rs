@@ -30,17 +30,17 @@ pub enum Init {
     FanIn,
     /// Normal with mean 0 and this standard deviation, at least 0.
     Normal(f64),
-    /// Ones on the diagonal of a matrix, zeros elsewhere.
+    /// Ones on the diagonal of a matrix, zeros elsewhere; for a value of rank 3, in each of its matrices.
     Identity,
-    /// A matrix with orthonormal rows or columns, whichever are fewer, uniform among all such (Saxe et al. 2014; the
-    /// sign correction is that of Mezzadri 2007, section 5).
+    /// A matrix, or each of several, with orthonormal rows or columns, whichever are fewer, uniform among all such
+    /// (Saxe et al. 2014; the sign correction is that of Mezzadri 2007, section 5).
     Orthogonal,
 }
 
 impl Init {
     /// What the initialisation requires of the parameter and this shape does not meet, if anything.
     pub(crate) fn unmet_need(self, shape: Shape) -> Option<&'static str> {
-        let matrix = matches!(shape, Shape::Matrix(..));
+        let matrix = matches!(shape, Shape::Matrix(..) | Shape::Tensor(..));
         match self {
             Init::Identity | Init::Orthogonal if !matrix => Some("it needs a matrix"),
             Init::Constant(x) if !x.is_finite() => Some("it needs a finite number"),
@@ -70,7 +70,11 @@ impl Init {
     /// Passes [`values`](Self::values) to `give` one by one.
     pub(crate) fn draw(self, name: &str, shape: Shape, seed: u64, mut give: impl FnMut(f64)) {
         let mut rng = stream(seed, "parameter", name);
-        let (rows, columns) = shape.as_matrix();
+        let (rows, columns) = match shape {
+            // Each of its matrices is as one that stands alone.
+            Shape::Tensor(_, m, n) => (m, n),
+            Shape::Scalar | Shape::Vector(_) | Shape::Matrix(..) => shape.as_matrix(),
+        };
         let all = 0..shape.len();
         let mut uniform = |k: f64| k * (2.0 * rng.random::<f64>() - 1.0);
         match self {
@@ -83,11 +87,12 @@ impl Init {
             }
             Init::Normal(deviation) => all.for_each(|_| give(deviation * normal(&mut rng))),
             Init::Identity => {
-                all.for_each(|k| give(f64::from(u8::from(k / columns == k % columns))));
+                let diagonal = |k: usize| k / columns % rows == k % columns;
+                all.for_each(|k| give(f64::from(u8::from(diagonal(k)))));
             }
             Init::Orthogonal if shape.is_empty() => {}
-            Init::Orthogonal => orthogonal(rows, columns, &mut rng)
-                .into_iter()
+            Init::Orthogonal => (0..shape.len() / (rows * columns))
+                .flat_map(|_| orthogonal(rows, columns, &mut rng))
                 .for_each(give),
         }
     }

@@ -183,8 +183,8 @@ pub(crate) fn kinks<T: Real>(run: &Interpreter<T>, tape: &Tape) -> Vec<f64> {
     found
 }
 
-/// The distances of a maximum from a kink: between the two greatest, and between the greatest and the next smaller value,
-/// because where several are equal and move together, the next one may overtake them.
+/// The distances of a maximum from a kink: between the two greatest, and between the greatest and the next smaller
+/// value, because where several are equal and move together, the next one may overtake them.
 fn gaps(xs: impl ExactSizeIterator<Item = f64>) -> impl Iterator<Item = f64> {
     let several = xs.len() > 1;
     let (mut first, mut second) = (f64::NEG_INFINITY, f64::NEG_INFINITY);

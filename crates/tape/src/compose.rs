@@ -46,16 +46,16 @@ pub(crate) fn rms_norm_axis(x: Term<'_>, axis: usize, eps: f64) -> Term<'_> {
     x * size.recip().broadcast(x.shape())
 }
 
-/// Group normalisation (Wu & He 2018, eq. 7) without gain and bias: [`layer_norm`] of each of `groups` equal parts of the
-/// first axis.
+/// Group normalisation (Wu & He 2018, eq. 7) without gain and bias: [`layer_norm`] of each of `groups` equal parts of
+/// the first axis.
 pub(crate) fn group_norm(x: Term<'_>, groups: usize, eps: f64) -> Term<'_> {
     let shape = x.shape();
     let each = x.reshape(Shape::Matrix(groups, shape.len() / groups));
     layer_norm_axis(each, 1, eps).reshape(shape)
 }
 
-/// Sums of the elements up to each: those of 1, 2, 4 … neighbours (Hillis & Steele 1986), so that every addition is one of
-/// whole values.
+/// Sums of the elements up to each: those of 1, 2, 4 … neighbours (Hillis & Steele 1986), so that every addition is
+/// one of whole values.
 pub(crate) fn cumsum(x: Term<'_>, axis: usize) -> Term<'_> {
     let shape = x.shape();
     let n = shape.axis(axis).unwrap_or(1);

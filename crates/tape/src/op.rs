@@ -49,8 +49,8 @@ pub enum Reduction {
 pub struct Permutation([u8; Shape::MAX_RANK]);
 
 impl Permutation {
-    /// The order that lists the operand's axes as given; axes that are not mentioned stay in place, as the last ones. `None`
-    /// if the numbers given are not 0 … n - 1, each once, or are more than three.
+    /// The order that lists the operand's axes as given; axes that are not mentioned stay in place, as the last ones.
+    /// `None` if the numbers given are not 0 … n - 1, each once, or are more than three.
     pub fn new(axes: &[usize]) -> Option<Permutation> {
         let mut all = [0, 1, 2];
         let named_once = |k: usize| axes.iter().filter(|&&a| a == k).count() == 1;
@@ -185,8 +185,8 @@ pub enum Op {
     Reshape(Shape),
     /// The same elements with the axes in another order.
     Transpose(Permutation),
-    /// M·v of (M `[m,n]`, v `[n]`), or Mᵀ·v of (M `[m,n]`, v `[m]`). With one more axis in front of both, h such products
-    /// side by side.
+    /// M·v of (M `[m,n]`, v `[n]`), or Mᵀ·v of (M `[m,n]`, v `[m]`). With one more axis in front of both, h such
+    /// products side by side.
     MatVec {
         /// Use Mᵀ.
         transposed: bool,

@@ -116,8 +116,8 @@ impl Shape {
         Shape::from_axes(&axes)
     }
 
-    /// The products of the lengths before `axis` and after it: seen as `[before, len, after]`, every axis is a middle one.
-    /// Both saturate at `usize::MAX`.
+    /// The products of the lengths before `axis` and after it: seen as `[before, len, after]`, every axis is a middle
+    /// one. Both saturate at `usize::MAX`.
     pub fn around(self, axis: usize) -> (usize, usize) {
         let axes = self.axes();
         let product = |part: &[usize]| part.iter().fold(1usize, |a, &n| a.saturating_mul(n));
@@ -126,8 +126,8 @@ impl Shape {
         (product(&axes[..axis]), after)
     }
 
-    /// `[rows, columns]` of the shape seen as a matrix: a vector is one row, and the matrices of a tensor stand one below the
-    /// other.
+    /// `[rows, columns]` of the shape seen as a matrix: a vector is one row, and the matrices of a tensor stand one
+    /// below the other.
     pub fn as_matrix(self) -> (usize, usize) {
         match self {
             Shape::Scalar => (1, 1),

@@ -236,7 +236,8 @@ impl<'t> Var<'t> {
         Var::apply(Op::Gather, &[self, index], Location::caller())
     }
 
-    /// eˣⁱ ÷ Σ eˣʲ of a vector. NaN if all elements are -∞. A matrix is a mistake: see [`softmax_axis`](Var::softmax_axis).
+    /// eˣⁱ ÷ Σ eˣʲ of a vector. NaN if all elements are -∞. A matrix is a mistake: see
+    /// [`softmax_axis`](Var::softmax_axis).
     #[track_caller]
     pub fn softmax(self) -> Var<'t> {
         self.compose("softmax", Location::caller(), compose::softmax)

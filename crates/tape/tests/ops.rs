@@ -189,15 +189,35 @@ impl Draw {
                 (Op::Spread(top), vec![ty(any, 0)])
             }
             Kind::SumTo => (Op::SumTo(to(1)), vec![ty(any, 0)]),
+            Kind::ReduceAxis(..)
+            | Kind::Stretch
+            | Kind::Transpose
+            | Kind::MatVecs(_)
+            | Kind::Outers
+            | Kind::ConcatInner(_)
+            | Kind::SliceInner(_) => self.op_along_axes(kind, h, to(2)),
+        }
+    }
+
+    /// An op along axes, of values of `h` heads; an outer product is summed to the domain `to`.
+    fn op_along_axes(&self, kind: Kind, h: usize, to: Domain) -> (Op, Vec<Type>) {
+        let (m, n) = (self.m, self.n);
+        let ty = |shape, operand| Type::new(shape, self.domain(operand));
+        let (matrix, tensor) = (Shape::Matrix(m, n), Shape::Tensor(h, m, n));
+        match kind {
             Kind::ReduceAxis(kind, axis) => {
-                let whole = match axis < 2 && self.seed % 2 == 0 {
+                let whole = match axis < 2 && self.seed.is_multiple_of(2) {
                     true => matrix,
                     false => tensor,
                 };
                 (Op::ReduceAxis { kind, axis }, vec![ty(whole, 0)])
             }
             Kind::Stretch => {
-                let whole = if self.seed % 3 == 0 { matrix } else { tensor };
+                let whole = if self.seed.is_multiple_of(3) {
+                    matrix
+                } else {
+                    tensor
+                };
                 let from = (0..whole.rank())
                     .filter(|axis| self.seed >> (4 + axis) & 1 == 0)
                     .fold(whole, |shape, axis| shape.with_axis(axis, 1));
@@ -224,7 +244,7 @@ impl Draw {
             }
             Kind::Outers => {
                 let types = vec![ty(Shape::Matrix(h, m), 0), ty(Shape::Matrix(h, n), 1)];
-                (Op::Outer { to: to(2) }, types)
+                (Op::Outer { to }, types)
             }
             Kind::ConcatInner(axis) => {
                 let other = tensor.with_axis(axis, 2);
@@ -236,6 +256,7 @@ impl Draw {
                 let len = 1 + (self.seed >> 8) as usize % (size - start);
                 (Op::Slice { axis, start, len }, vec![ty(tensor, 0)])
             }
+            other => unreachable!("{other:?} is along no axis"),
         }
     }
 

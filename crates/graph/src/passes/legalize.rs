@@ -1,10 +1,11 @@
 //! *legalize*: inserts copies where a value needs an array of its own.
 //!
-//! It establishes what the plan assumes: everything that a product or a sum over points reads has an array (a constant
-//! or a repeated scalar has none); the operand of every delay and boundary is a computed value (so that it can be
-//! stored with boundary rows beside it), and all its delays in one direction have the same initial values; and every
-//! output is computed into an array of its own, or is a slice of a sum that is cut into outputs. *simplify* drops every
-//! `copy`, so all copies in a plan come from this pass.
+//! It establishes what the plan assumes: everything that a product or a sum over points reads has an array (a
+//! constant or a repeated scalar has none); the operand of every delay and boundary is a computed value (so that it
+//! can be stored with boundary rows beside it), and all its delays in one direction have the same initial values; and
+//! every output is computed into an array of its own, or is a slice of a sum that is cut into outputs. *simplify*
+//! drops every `copy`, so all copies in a plan come from this pass. A delay of a reshaped value becomes the reshape
+//! of a delay, which needs none.
 
 use retrograd_tape::{Algebra, Domain, Map, Op, Type, Value};
 use rustc_hash::FxHashMap as HashMap;

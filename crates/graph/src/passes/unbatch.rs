@@ -1,14 +1,14 @@
-//! *unbatch*: rewrites ops along axes and values of rank 3 by ops of rank 2 and less, which are all that the later passes
-//! and the plan know: one product per head, slices that are views, scalars that are repeated lane by lane.
+//! *unbatch*: rewrites ops along axes and values of rank 3 by ops of rank 2 and less, which are all that the later
+//! passes and the plan know: one product per head, slices that are views, scalars that are repeated lane by lane.
 //!
 //! A value with a short first axis is computed in *parts*, one per index of that axis, where a stretched operand or a
-//! reduction asks for it: `f [h,1,1]` stretched to `[h,m,n]` is then one number per part, which no array has to hold. All
-//! element-wise ops that are connected to such a place without a change of the first axis are computed in parts, so that
-//! each part is one lane loop. Where the first axis is long, the stretched value is an outer product with ones, and a sum
-//! is a product with ones.
+//! reduction asks for it: `f [h,1,1]` stretched to `[h,m,n]` is then one number per part, which no array has to hold.
+//! All element-wise ops that are connected to such a place without a change of the first axis are computed in parts,
+//! so that each part is one lane loop. Where the first axis is long, the stretched value is an outer product with
+//! ones, and a sum is a product with ones.
 //!
-//! What remains after this pass: of rank 3 only values that are moved as a whole or cut along axis 0, and of [`Op::Transpose`]
-//! only that of a matrix.
+//! What remains after this pass: of rank 3 only values that are moved as a whole or cut along axis 0, and of
+//! [`Op::Transpose`] only that of a matrix.
 
 mod axes;
 mod parts;

@@ -76,6 +76,25 @@ fn the_identity_is_one_on_the_diagonal() {
 }
 
 #[test]
+fn each_matrix_of_several_begins_as_one_that_stands_alone() {
+    let several = Shape::Tensor(2, 2, 3);
+    let one = Init::Identity.values("u", M(2, 3), 0);
+    assert_eq!(
+        Init::Identity.values("u", several, 0),
+        [&one[..], &one].concat()
+    );
+    let q = Init::Orthogonal.values("q", several, 7);
+    assert_eq!(q[..6], Init::Orthogonal.values("q", M(2, 3), 7)[..]);
+    let along = |u: usize, v: usize| -> f64 { (0..3).map(|k| q[u * 3 + k] * q[v * 3 + k]).sum() };
+    for (u, v) in [(0, 0), (2, 2), (3, 3), (0, 1), (2, 3)] {
+        assert!((along(u, v) - f64::from(u8::from(u == v))).abs() < 1e-14);
+    }
+    assert_ne!(q[..6], q[6..]);
+    let wide = Init::FanIn.values("w", several, 3);
+    assert!(wide.iter().all(|x| x.abs() <= 1.0 / 3f64.sqrt()));
+}
+
+#[test]
 fn distributions_have_their_bounds_and_moments() {
     let n = 40_000;
     let moments = |init: Init| {

@@ -1,5 +1,5 @@
-//! The interpreter's loops along axes: stretched, transposed and reduced values, and products with a matrix per index of
-//! a first axis.
+//! The interpreter's loops along axes: stretched, transposed and reduced values, and products with a matrix per index
+//! of a first axis.
 
 use super::rows::{Operand, Total, matvec_of_row, max, put_if};
 use crate::op::Reduction;

@@ -330,6 +330,26 @@ impl<T: Real> Buffers<T> {
         each::copy_rows(&mut out[to], n, self.batch, x, instr.accumulate);
     }
 
+    fn concat(&self, axis: usize, out: &mut [T], shape: Shape, instr: &Instruction, tick: usize) {
+        let rows = instr.work.rows(self.batch);
+        let (count, to_width) = along(shape, axis);
+        let mut to = 0;
+        for place in &instr.args {
+            let (_, width) = along(place.shape, axis);
+            let b = Blocks {
+                count,
+                width,
+                to,
+                to_width,
+                from: 0,
+                from_width: width,
+            };
+            let part = self.read(place, tick, rows);
+            each::blocks(out, rows, part, b, instr.accumulate);
+            to += width;
+        }
+    }
+
     fn op(&self, op: &Op, out: &mut [T], shape: Shape, instr: &Instruction, tick: usize) {
         let rows = instr.work.rows(self.batch);
         let n = shape.len();
@@ -371,23 +391,7 @@ impl<T: Real> Buffers<T> {
                 };
                 axes::strided(out, n, arg(0), along_axes(shape, of), add);
             }
-            Op::Concat { axis } => {
-                let (count, to_width) = along(shape, axis);
-                let mut to = 0;
-                for (i, place) in instr.args.iter().enumerate() {
-                    let (_, width) = along(place.shape, axis);
-                    let b = Blocks {
-                        count,
-                        width,
-                        to,
-                        to_width,
-                        from: 0,
-                        from_width: width,
-                    };
-                    each::blocks(out, rows, arg(i), b, add);
-                    to += width;
-                }
-            }
+            Op::Concat { axis } => self.concat(axis, out, shape, instr, tick),
             Op::Slice { axis, start, len } => {
                 let (count, from_width) = along(instr.args[0].shape, axis);
                 let unit = from_width / instr.args[0].shape.axis(axis).unwrap_or(1);

@@ -252,8 +252,8 @@ impl<'t> Var<'t> {
     }
 }
 
-/// The shape that element-wise operands are repeated to: that of the first that is no scalar, with the greater lengths of
-/// others of its rank where an axis is 1.
+/// The shape that element-wise operands are repeated to: that of the first that is no scalar, with the greater
+/// lengths of others of its rank where an axis is 1.
 fn common(shapes: impl Iterator<Item = Shape>) -> Option<Shape> {
     let wide = shapes.filter(|s| *s != Shape::Scalar);
     wide.reduce(|a, b| {

@@ -40,8 +40,8 @@ impl<'t> Var<'t> {
         Var::apply(Op::ReduceAxis { kind, axis }, &[self], at)
     }
 
-    /// The same elements with an axis of length 1 in front of `axis`, or behind the last one. A value of rank 3 has no room
-    /// for it, which is a mistake.
+    /// The same elements with an axis of length 1 in front of `axis`, or behind the last one. A value of rank 3 has
+    /// no room for it, which is a mistake.
     #[track_caller]
     pub fn insert_axis(self, axis: usize) -> Var<'t> {
         let at = Location::caller();
@@ -62,8 +62,8 @@ impl<'t> Var<'t> {
         )
     }
 
-    /// The axes in another order: axis k of the result is axis `order[k]` of this value. Axes that are not mentioned stay,
-    /// as the last ones.
+    /// The axes in another order: axis k of the result is axis `order[k]` of this value. Axes that are not mentioned
+    /// stay, as the last ones.
     #[track_caller]
     pub fn transpose(self, order: &[usize]) -> Var<'t> {
         let at = Location::caller();

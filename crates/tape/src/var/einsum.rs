@@ -1,8 +1,9 @@
 //! Einstein sums of two factors: `einsum("hij,hj->hi", a, b)` is Σⱼ a[h,i,j] · b[h,j].
 //!
-//! Letters fall into four groups: in both factors and in the result (heads), in both but not in the result (summed), and
-//! those of one factor alone. A letter of one factor that the result lacks is summed first. What remains is one op on
-//! values whose groups are one axis each: a product of matrix and vector, an outer product, or an element-wise product.
+//! Letters fall into four groups: in both factors and in the result (heads), in both but not in the result (summed),
+//! and those of one factor alone. A letter of one factor that the result lacks is summed first. What remains is one
+//! op on values whose groups are one axis each: a product of matrix and vector, an outer product, or an element-wise
+//! product.
 
 use std::panic::Location;
 
@@ -79,8 +80,8 @@ struct Einsum<'s> {
 }
 
 impl<'t> Var<'t> {
-    /// The Einstein sum of two factors: letters name their axes and those of the result; what the result lacks is summed.
-    /// Letters of a malformed specification, or sizes that do not fit, are a mistake.
+    /// The Einstein sum of two factors: letters name their axes and those of the result; what the result lacks is
+    /// summed. Letters of a malformed specification, or sizes that do not fit, are a mistake.
     ///
     /// ```
     /// use retrograd_tape::{Recorder, Shape};
@@ -301,8 +302,8 @@ impl Einsum<'_> {
         (matrix, as_it_lies)
     }
 
-    /// A product of two matrices per head: one product with a vector per row of the factor that has fewer of them, or of
-    /// the one that is no parameter. Returns its letters, too.
+    /// A product of two matrices per head: one product with a vector per row of the factor that has fewer of them, or
+    /// of the one that is no parameter. Returns its letters, too.
     fn matrices<'t>(&self, a: &Factor<'t>, b: &Factor<'t>, p: Parts<'_>) -> (Var<'t>, Letters) {
         let weight = |x: &Factor<'t>| x.v.ty().is_some_and(|ty| ty.domain == Domain::Once);
         let fewer = self.len(p.left) < self.len(p.right);

@@ -5,7 +5,8 @@ use retrograd_tape::{Algebra, Map, Op, Permutation, Reduction, Shape, Value};
 use super::{apply, constant, repeats_one, reshaped};
 use crate::graph::Graph;
 
-/// A reduction along an axis: that of the only axis is one of all elements, and one along an axis of length 1 moves nothing.
+/// A reduction along an axis: that of the only axis is one of all elements, and one along an axis of length 1 moves
+/// nothing.
 pub(super) fn reduce_axis(
     g: &mut Graph,
     kind: Reduction,

@@ -6,8 +6,8 @@ use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use super::worth;
 use crate::graph::Graph;
 
-/// The element-wise ops that are connected, by operands with the same first axis, to a place where parts are cheaper than
-/// the whole.
+/// The element-wise ops that are connected, by operands with the same first axis, to a place where parts are cheaper
+/// than the whole.
 pub(super) fn in_parts(g: &Graph) -> HashSet<Value> {
     let order = g.order();
     let candidates: HashSet<Value> = (order.iter().copied()).filter(|&v| divides(g, v)).collect();
