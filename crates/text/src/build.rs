@@ -233,6 +233,7 @@ impl<'t, T: RecordTarget> Build<'t, '_, T> {
             TypedKind::Square(x) => self.value(x)?.square(),
             TypedKind::Softmax(x) => self.value(x)?.softmax(),
             TypedKind::LayerNorm(x, eps) => self.value(x)?.layer_norm(*eps),
+            TypedKind::Composite(c, attribute, xs) => Var::composite(c, &self.all(xs)?, *attribute),
             TypedKind::Op(op, xs) => {
                 let operands = self.all(xs)?;
                 target.apply(*op, &operands)

@@ -1,6 +1,6 @@
 //! The functions of cell files: those of the op table and the composite ones.
 
-use retrograd_tape::{Domain, Op};
+use retrograd_tape::{Composite, Domain, Map, Op};
 
 use crate::ast::{Call, Expr, ExprKind, LabelKind, Name};
 use crate::error::{TextError, nearest};
@@ -11,7 +11,18 @@ use crate::target::domain;
 use crate::typed::{Typed, TypedKind, spread_out};
 
 /// The functions that are not ops.
-const COMPOSITE: [&str; 6] = [
+const COMPOSITE: [&str; 17] = [
+    "silu",
+    "gelu",
+    "gelu_tanh",
+    "elu",
+    "selu",
+    "hard_sigmoid",
+    "hard_tanh",
+    "leaky_relu",
+    "mish",
+    "mod",
+    "logsumexp",
     "square",
     "softmax",
     "layer_norm",
@@ -66,11 +77,34 @@ impl Lower<'_> {
             }
             "square" => TypedKind::Square,
             "softmax" => TypedKind::Softmax,
-            _ => return self.op(&args),
+            _ => match Composite::by_name(name) {
+                Some(c) => return self.composite(c, &args),
+                None => return self.op(&args),
+            },
         };
         let x = self.one(&args)?;
         let form = x.form;
         let kind = kind(Box::new(x));
+        Ok(Typed { kind, form, span })
+    }
+
+    /// Resolves a call of a composite function of the tape.
+    fn composite(&mut self, c: &'static Composite, args: &Args<'_>) -> Result<Typed, TextError> {
+        let attribute = match c.attribute {
+            Some((name, default)) => match args.attribute(name) {
+                Some(e) => self.number(e)?,
+                None => default,
+            },
+            None => 0.0,
+        };
+        let xs = self.operands(args, c.arity)?;
+        // Its operands match as those of an element-wise op do.
+        let Typed { kind, form, span } = self.element_wise(c.name, Map::Copy, xs, args.span)?;
+        let TypedKind::Map(_, xs) = kind else {
+            unreachable!("it makes an op");
+        };
+        let form = if c.reduces { Form::Scalar } else { form };
+        let kind = TypedKind::Composite(c, attribute, xs);
         Ok(Typed { kind, form, span })
     }
 
@@ -188,6 +222,8 @@ impl Lower<'_> {
             "outer" | "spread" | "sum_to" => &["to"],
             "scatter" => &["rows", "to"],
             "delay" | "boundary" => &["d"],
+            "elu" => &["alpha"],
+            "leaky_relu" => &["slope"],
             _ => &[],
         };
         let mut args = Args {

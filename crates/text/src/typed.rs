@@ -1,6 +1,6 @@
 //! A cell file with resolved names and shapes: the things to record, in order.
 
-use retrograd_tape::{Domain, InputRole, Map, Op};
+use retrograd_tape::{Composite, Domain, InputRole, Map, Op};
 
 use crate::ast::Name;
 use crate::sizes::{Form, Size};
@@ -80,6 +80,8 @@ pub(crate) enum TypedKind {
     Square(Box<Typed>),
     Softmax(Box<Typed>),
     LayerNorm(Box<Typed>, f64),
+    /// A composite function of the tape, its attribute and operands.
+    Composite(&'static Composite, f64, Vec<Typed>),
     /// An op with all its attributes known.
     Op(Op, Vec<Typed>),
     /// A scalar repeated to the result's shape.
