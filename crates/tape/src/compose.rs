@@ -1,8 +1,154 @@
 //! Composite functions: written over [`Term`], so that derivatives, passes and lowering see only primitives.
 
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, SQRT_2};
+use std::fmt;
+
 use crate::op::{Op, Reduction};
 use crate::term::Term;
 use crate::ty::Shape;
+
+/// A composite function with a name, which [`Var::composite`](crate::Var::composite) records as the ops that it consists
+/// of. Functions, and slopes where there are two, are those of PyTorch; values and slopes are finite far out, too.
+pub struct Composite {
+    /// What cell files call it.
+    pub name: &'static str,
+    /// Number of operands, which have one shape, or are scalars.
+    pub arity: usize,
+    /// The name and the default of its attribute, if it has one.
+    pub attribute: Option<(&'static str, f64)>,
+    /// It makes one number of a vector, instead of a number of each element.
+    pub reduces: bool,
+    pub(crate) record: Record,
+}
+
+/// From the operands and the attribute.
+type Record = for<'a> fn(&[Term<'a>], f64) -> Term<'a>;
+
+impl fmt::Debug for Composite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Composite")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+const fn of_each(name: &'static str, record: Record) -> Composite {
+    Composite {
+        name,
+        arity: 1,
+        attribute: None,
+        reduces: false,
+        record,
+    }
+}
+
+impl Composite {
+    /// x · sigmoid(x) (swish)
+    pub const SILU: Composite = of_each("silu", |x, _| x[0] * x[0].sigmoid());
+
+    /// x · ½ · (1 + erf(x/√2))
+    pub const GELU: Composite = of_each("gelu", |x, _| {
+        let upper = (x[0] * FRAC_1_SQRT_2).erf() + 1.0;
+        x[0] * 0.5 * upper
+    });
+
+    /// [`Composite::GELU`], approximated by tanh: x · ½ · (1 + tanh(√(2/π) · (x + 0.044715 x³)))
+    pub const GELU_TANH: Composite = of_each("gelu_tanh", |x, _| {
+        let cubic = x[0] * x[0] * 0.044_715 + 1.0;
+        let upper = (x[0] * (FRAC_2_SQRT_PI / SQRT_2) * cubic).tanh() + 1.0;
+        x[0] * 0.5 * upper
+    });
+
+    /// x, or alpha · (eˣ - 1) for x ≤ 0
+    pub const ELU: Composite = Composite {
+        attribute: Some(("alpha", 1.0)),
+        ..of_each("elu", |x, alpha| elu(x[0], alpha))
+    };
+
+    /// [`Composite::ELU`] with the alpha and the scale that keep mean 0 and variance 1 (Klambauer et al. 2017)
+    pub const SELU: Composite = of_each("selu", |x, _| {
+        elu(x[0], 1.673_263_242_354_377_2) * 1.050_700_987_355_480_5
+    });
+
+    /// (x + 3)/6, limited to 0 and 1
+    pub const HARD_SIGMOID: Composite = of_each("hard_sigmoid", |x, _| {
+        let x = x[0];
+        let above = x.constant(3.0).le(x);
+        above.select(x.constant(6.0), (x + 3.0).relu()) / 6.0
+    });
+
+    /// x, limited to -1 and 1
+    pub const HARD_TANH: Composite = of_each("hard_tanh", |x, _| {
+        let (x, one) = (x[0], x[0].one());
+        let inner = x.le(-one).select(-one, x);
+        one.le(x).select(one, inner)
+    });
+
+    /// x, or slope · x for x ≤ 0
+    pub const LEAKY_RELU: Composite = Composite {
+        attribute: Some(("slope", 0.01)),
+        ..of_each("leaky_relu", |x, slope| {
+            let x = x[0];
+            x.constant(0.0).lt(x).select(x, x * slope)
+        })
+    };
+
+    /// x · tanh(softplus(x))
+    pub const MISH: Composite = of_each("mish", |x, _| x[0] * x[0].softplus().tanh());
+
+    /// a - b · floor(a/b): what is left of a, with the sign of b
+    pub const MOD: Composite = Composite {
+        arity: 2,
+        ..of_each("mod", |x, _| {
+            let (a, b) = (x[0], x[1]);
+            a - b * (a / b).floor()
+        })
+    };
+
+    /// ln Σ eˣⁱ of a vector
+    pub const LOGSUMEXP: Composite = Composite {
+        reduces: true,
+        ..of_each("logsumexp", |x, _| logsumexp(x[0]))
+    };
+
+    /// All of them.
+    pub const ALL: [&'static Composite; 11] = [
+        &Composite::SILU,
+        &Composite::GELU,
+        &Composite::GELU_TANH,
+        &Composite::ELU,
+        &Composite::SELU,
+        &Composite::HARD_SIGMOID,
+        &Composite::HARD_TANH,
+        &Composite::LEAKY_RELU,
+        &Composite::MISH,
+        &Composite::MOD,
+        &Composite::LOGSUMEXP,
+    ];
+
+    /// The one of this name.
+    pub fn by_name(name: &str) -> Option<&'static Composite> {
+        Composite::ALL.into_iter().find(|c| c.name == name)
+    }
+}
+
+/// By `select` instead of a minimum, at whose tie each side takes half the slope. The branch that is not taken has an
+/// operand of 0, so that its slope is finite and its product with 0 is 0.
+fn elu(x: Term<'_>, alpha: f64) -> Term<'_> {
+    let positive = x.constant(0.0).lt(x);
+    let negative_part = positive.select(x.constant(0.0), x);
+    positive.select(x, negative_part.expm1() * alpha)
+}
+
+/// Shifted by the greatest element, so that nothing overflows. The shift cancels, so no gradient needs to pass through
+/// it. An infinite one is left out: ∞ - ∞ would be NaN.
+fn logsumexp(x: Term<'_>) -> Term<'_> {
+    let greatest = x.reduce(Reduction::Max).stop_gradient();
+    let finite = greatest.abs().lt(greatest.constant(f64::INFINITY));
+    let shift = finite.select(greatest, greatest.constant(0.0));
+    let e = (x - shift.broadcast(x.shape())).exp();
+    e.sum().ln() + shift
+}
 
 /// eˣⁱ ÷ Σ eˣʲ over all elements, shifted by the greatest one so that nothing overflows. The shift cancels in the result,
 /// so no gradient needs to pass through it.

@@ -55,6 +55,7 @@ mod var;
 
 pub use algebra::{Algebra, Value};
 pub use central_differences::{CentralDifferences, DifferenceQuotients};
+pub use compose::Composite;
 pub use cycles::{BothWays, cancels};
 pub use error::TapeError;
 pub use extent::Extent;

@@ -86,6 +86,9 @@ impl<'a> Term<'a> {
     pub(crate) fn exp(self) -> Term<'a> {
         self.map(Map::Exp)
     }
+    pub(crate) fn expm1(self) -> Term<'a> {
+        self.map(Map::Expm1)
+    }
     pub(crate) fn ln(self) -> Term<'a> {
         self.map(Map::Ln)
     }
@@ -98,6 +101,9 @@ impl<'a> Term<'a> {
     pub(crate) fn sign(self) -> Term<'a> {
         self.map(Map::Sign)
     }
+    pub(crate) fn floor(self) -> Term<'a> {
+        self.map(Map::Floor)
+    }
     pub(crate) fn sin(self) -> Term<'a> {
         self.map(Map::Sin)
     }
@@ -106,6 +112,18 @@ impl<'a> Term<'a> {
     }
     pub(crate) fn sigmoid(self) -> Term<'a> {
         self.map(Map::Sigmoid)
+    }
+    pub(crate) fn tanh(self) -> Term<'a> {
+        self.map(Map::Tanh)
+    }
+    pub(crate) fn erf(self) -> Term<'a> {
+        self.map(Map::Erf)
+    }
+    pub(crate) fn relu(self) -> Term<'a> {
+        self.map(Map::Relu)
+    }
+    pub(crate) fn softplus(self) -> Term<'a> {
+        self.map(Map::Softplus)
     }
     pub(crate) fn stop_gradient(self) -> Term<'a> {
         self.map(Map::StopGradient)
@@ -116,6 +134,10 @@ impl<'a> Term<'a> {
     /// 1 where this is less, else 0.
     pub(crate) fn lt(self, other: Term<'a>) -> Term<'a> {
         self.map2(Map::Lt, other)
+    }
+    /// 1 where this is less or equal, else 0.
+    pub(crate) fn le(self, other: Term<'a>) -> Term<'a> {
+        self.map2(Map::Le, other)
     }
     /// 1 where both are equal, else 0.
     pub(crate) fn equals(self, other: Term<'a>) -> Term<'a> {

@@ -8,7 +8,7 @@ mod points;
 use std::ops;
 use std::panic::Location;
 
-use crate::compose;
+use crate::compose::{self, Composite};
 use crate::map::Map;
 use crate::op::{Op, Reduction};
 use crate::record::Var;
@@ -69,6 +69,16 @@ macro_rules! functions_of_two {
         #[track_caller]
         pub fn $name(self, other: Var<'t>) -> Var<'t> {
             Var::apply(Op::Map(Map::$map), &[self, other], Location::caller())
+        }
+    )*};
+}
+
+macro_rules! composites {
+    ($($(#[$doc:meta])* $name:ident $composite:ident),*) => {$(
+        $(#[$doc])*
+        #[track_caller]
+        pub fn $name(self) -> Var<'t> {
+            Var::record_composite(&Composite::$composite, &[self], 0.0, Location::caller())
         }
     )*};
 }
@@ -234,6 +244,61 @@ impl<'t> Var<'t> {
     #[track_caller]
     pub fn gather(self, index: Var<'t>) -> Var<'t> {
         Var::apply(Op::Gather, &[self, index], Location::caller())
+    }
+
+    /// A composite function of one or two values. The attribute is that of the function, if it has one.
+    #[track_caller]
+    pub fn composite(c: &Composite, xs: &[Var<'t>], attribute: f64) -> Var<'t> {
+        Var::record_composite(c, xs, attribute, Location::caller())
+    }
+
+    fn record_composite(
+        c: &Composite,
+        xs: &[Var<'t>],
+        attribute: f64,
+        at: &'static Location<'static>,
+    ) -> Var<'t> {
+        if c.reduces {
+            return xs[0].compose(c.name, at, |x| (c.record)(&[x], attribute));
+        }
+        Var::compose_each(c.name, xs, at, |xs| (c.record)(xs, attribute))
+    }
+
+    composites!(
+        /// x · sigmoid(x), also called swish.
+        silu SILU,
+        /// x · ½ · (1 + erf(x/√2))
+        gelu GELU,
+        /// [`gelu`](Var::gelu) approximated by tanh: x · ½ · (1 + tanh(√(2/π) · (x + 0.044715 x³)))
+        gelu_tanh GELU_TANH,
+        /// [`elu`](Var::elu) with an alpha of 1.673 and times 1.051, which keep mean 0 and variance 1.
+        selu SELU,
+        /// (x + 3)/6, limited to 0 and 1.
+        hard_sigmoid HARD_SIGMOID,
+        /// x, limited to -1 and 1.
+        hard_tanh HARD_TANH,
+        /// x · tanh(softplus(x))
+        mish MISH,
+        /// ln Σ eˣⁱ of a vector.
+        logsumexp LOGSUMEXP
+    );
+
+    /// x, or alpha · (eˣ - 1) for x ≤ 0.
+    #[track_caller]
+    pub fn elu(self, alpha: f64) -> Var<'t> {
+        Var::record_composite(&Composite::ELU, &[self], alpha, Location::caller())
+    }
+
+    /// x, or slope · x for x ≤ 0.
+    #[track_caller]
+    pub fn leaky_relu(self, slope: f64) -> Var<'t> {
+        Var::record_composite(&Composite::LEAKY_RELU, &[self], slope, Location::caller())
+    }
+
+    /// self - other · floor(self/other), element by element: what is left of it, with the sign of other. `mod` in cell files.
+    #[track_caller]
+    pub fn modulo(self, other: Var<'t>) -> Var<'t> {
+        Var::record_composite(&Composite::MOD, &[self, other], 0.0, Location::caller())
     }
 
     /// eˣⁱ ÷ Σ eˣʲ of a vector. NaN if all elements are -∞. A matrix is a mistake: see

@@ -110,6 +110,40 @@ fn the_branch_that_select_does_not_take_gets_a_cotangent_of_0_which_times_infini
 }
 
 #[test]
+fn composite_functions_keep_to_their_limits() {
+    pinned(
+        |x| x.elu(1.0),
+        &[-INF, -0.0, INF],
+        &[1.0; 3],
+        &[-1.0, 0.0, INF],
+        &[0.0, 1.0, 1.0],
+    );
+    pinned(
+        |x| x.hard_tanh(),
+        &[-INF, -1.0, 0.5, 1.0, INF, NAN],
+        &[1.0; 6],
+        &[-1.0, -1.0, 0.5, 1.0, 1.0, NAN],
+        &[0.0, 0.0, 1.0, 0.0, 0.0, 1.0],
+    );
+    pinned(
+        |x| x.hard_sigmoid(),
+        &[-INF, -3.0, 0.0, 3.0, INF],
+        &[6.0; 5],
+        &[0.0, 0.0, 0.5, 1.0, 1.0],
+        &[0.0, 0.0, 1.0, 0.0, 0.0],
+    );
+    pinned(
+        |x| x.logsumexp(),
+        &[-INF, 0.75],
+        &[1.0],
+        &[0.75],
+        &[0.0, 1.0],
+    );
+    pinned(|x| x.logsumexp(), &[-INF], &[1.0], &[-INF], &[NAN]);
+    pinned(|x| x.logsumexp(), &[INF, 0.0], &[1.0], &[INF], &[NAN, 0.0]);
+}
+
+#[test]
 fn a_softmax_is_nan_where_all_is_minus_infinity_and_leaves_out_what_is_where_something_is_not() {
     pinned(
         |x| x.softmax(),

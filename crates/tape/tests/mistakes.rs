@@ -400,6 +400,16 @@ fn ops_that_cannot_be_and_declarations_of_what_declares_itself_are_refused() {
             ("layer_norm", |r, _, _| {
                 unused(r.param("w", Shape::Matrix(2, 2)).layer_norm(1e-5))
             }),
+            ("logsumexp", |r, _, _| {
+                unused(r.param("w", Shape::Matrix(2, 2)).logsumexp())
+            }),
+            ("mod", |r, _, _| {
+                let (a, b) = (
+                    r.param("a", Shape::Vector(2)),
+                    r.param("b", Shape::Vector(3)),
+                );
+                unused(a.modulo(b))
+            }),
         ],
         &["does not fit"],
     );

@@ -320,7 +320,8 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
                 }
                 target.apply(Op::Map(*map), &operands)
             }
-            TypedKind::Composite(f, xs) => f.record(&self.all(xs)?),
+            TypedKind::Along(f, xs) => f.record(&self.all(xs)?),
+            TypedKind::Composite(c, attribute, xs) => Var::composite(c, &self.all(xs)?, *attribute),
             TypedKind::Op(op, xs) => {
                 let operands = self.all(xs)?;
                 target.apply(*op, &operands)

@@ -1,9 +1,9 @@
 //! The functions of cell files: those of the op table and the composite ones.
 
-use retrograd_tape::{Domain, Op};
+use retrograd_tape::{Composite, Domain, Map, Op};
 
+use crate::along::ALONG;
 use crate::ast::{Call, Expr, ExprKind, LabelKind, Name};
-use crate::composite::COMPOSITES;
 use crate::error::{TextError, nearest};
 use crate::lower::Lower;
 use crate::sizes::{Form, Size};
@@ -48,10 +48,33 @@ impl<'f> Lower<'f> {
             return Err(self.error(call.function.span, message, "expected its operands in ( )"));
         }
         let args = self.args(call, span)?;
-        match self.composite(&args)? {
-            Some(value) => Ok(value),
+        if let Some(value) = self.along(&args)? {
+            return Ok(value);
+        }
+        match Composite::by_name(name) {
+            Some(c) => self.composite(c, &args),
             None => self.op(&args),
         }
+    }
+
+    /// Resolves a call of a composite function of the tape.
+    fn composite(&mut self, c: &'static Composite, args: &Args<'_>) -> Result<Typed, TextError> {
+        let attribute = match c.attribute {
+            Some((name, default)) => match args.attribute(name) {
+                Some(e) => self.number(e)?,
+                None => default,
+            },
+            None => 0.0,
+        };
+        let xs = self.operands(args, c.arity)?;
+        // Its operands match as those of an element-wise op do.
+        let Typed { kind, form, span } = self.element_wise(c.name, Map::Copy, xs, args.span)?;
+        let TypedKind::Map(_, xs) = kind else {
+            unreachable!("it makes an op");
+        };
+        let form = if c.reduces { Form::Scalar } else { form };
+        let kind = TypedKind::Composite(c, attribute, xs);
+        Ok(Typed { kind, form, span })
     }
 
     /// Resolves a call of an op of the table.
@@ -155,7 +178,8 @@ impl<'f> Lower<'f> {
         let ops = ops.map(|op| op.name());
         let layers = self.frame().layers.keys().map(String::as_str);
         let defined = self.library.names(self.frame().routine.file());
-        let composites = COMPOSITES.iter().map(|(name, _)| *name);
+        let composites = ALONG.iter().map(|(name, _)| *name);
+        let composites = composites.chain(Composite::ALL.into_iter().map(|c| c.name));
         let known = ops
             .chain(composites)
             .chain(LAYERS)
@@ -181,7 +205,7 @@ impl<'f> Lower<'f> {
     /// Separates operands from attributes, given the attributes that the function has.
     pub(crate) fn args<'c>(&self, call: &'c Call, span: Span) -> Result<Args<'c>, TextError> {
         let function = &call.function;
-        let composite = COMPOSITES.iter().find(|(name, _)| *name == function.text);
+        let composite = ALONG.iter().find(|(name, _)| *name == function.text);
         let known: &[&str] = match function.text.as_str() {
             _ if composite.is_some() => composite.map_or(&[], |(_, attributes)| attributes),
             "embedding" | "conv" => &["name"],
@@ -191,6 +215,8 @@ impl<'f> Lower<'f> {
             "outer" | "spread" | "sum_to" => &["to"],
             "scatter" => &["rows", "to"],
             "delay" | "boundary" => &["d"],
+            "elu" => &["alpha"],
+            "leaky_relu" => &["slope"],
             _ => &[],
         };
         let mut args = Args {

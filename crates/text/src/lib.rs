@@ -58,18 +58,19 @@
 //!
 //! `#` begins a comment. Ends of lines do not count inside brackets and after an operator. Words of the language are
 //! names where `=` follows, so a gate may be called `input` or `output`. Functions are the element-wise ops of the table
-//! by name, `square`, `softmax`, `layer_norm(x, eps=1e-5)`, `sum`, `mean`, `amax`, `dot`, `matvec`, `matvec_t`, `outer`,
-//! `gather`, `concat(a, b, axis=0)`, `slice(x, 2..5, axis=0)`, `reshape(x, [2, 3])`, `broadcast(s, [4])`,
+//! by name, `square`, `silu`, `gelu`, `gelu_tanh`, `elu(x, alpha=1)`, `selu`, `hard_sigmoid`, `hard_tanh`,
+//! `leaky_relu(x, slope=0.01)`, `mish`, `mod(a, b)`, `logsumexp`, `softmax`, `layer_norm(x, eps=1e-5)`, `sum`,
+//! `mean`, `amax`, `dot`, `matvec`, `matvec_t`, `outer`, `gather`, `concat(a, b, axis=0)`, `slice(x, 2..5, axis=0)`, `reshape(x, [2, 3])`, `broadcast(s, [4])`,
 //! `delay(x, init, d=1)`, `boundary`, `spread(x, to=step)`, `sum_to(x, to=once)`, `scatter(i, v, rows=9, to=once)`, and the
 //! layers `dense[n](x, h)`, `dense_no_bias`, `embedding[rows, n](i)`, whose parameters are called after the equation that
 //! they stand in. A layer's n may be left out where its use says it. Scalars are repeated in element-wise ops.
 #![forbid(unsafe_code)]
 
+mod along;
 mod ast;
 mod block;
 mod build;
 mod calls;
-mod composite;
 mod error;
 mod expr;
 mod layers;

@@ -2,9 +2,9 @@
 
 use retrograd_tape::{Domain, Op, Permutation, Reduction};
 
+use crate::along::Along;
 use crate::ast::{Expr, ExprKind, Selection};
 use crate::calls::Args;
-use crate::composite::Composite;
 use crate::error::TextError;
 use crate::lower::Lower;
 use crate::sizes::{Form, Size};
@@ -187,7 +187,7 @@ impl Lower<'_> {
             let domain = self.domain(to)?;
             let kind = match kind {
                 Reduction::Sum => TypedKind::Op(Op::SumTo(domain), vec![x]),
-                Reduction::Mean => TypedKind::Composite(Composite::MeanTo(domain), vec![x]),
+                Reduction::Mean => TypedKind::Along(Along::MeanTo(domain), vec![x]),
                 Reduction::Max if domain == Domain::Row => {
                     let Some(name) = self.frame().equation.clone().filter(|n| !n.is_empty()) else {
                         let message = "nothing gives this maximum a name".to_owned();
@@ -195,7 +195,7 @@ impl Lower<'_> {
                         return Err(self.error(span, message, label));
                     };
                     let name = format!("{}.max", self.frame().full(&name));
-                    TypedKind::Composite(Composite::MaxOverSteps(name), vec![x])
+                    TypedKind::Along(Along::MaxOverSteps(name), vec![x])
                 }
                 Reduction::Max => {
                     let message = "a maximum is over the steps of a row".to_owned();

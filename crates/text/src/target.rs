@@ -156,7 +156,7 @@ impl RecordTarget for Recorder {
 }
 
 /// The shape of a dense layer's matrix `[n, k]`, bias or sum `[n]`, with an axis for heads in front if it has any.
-pub fn dense_shape(heads: Option<usize>, of: &[usize]) -> Shape {
+pub(crate) fn dense_shape(heads: Option<usize>, of: &[usize]) -> Shape {
     match (heads, of) {
         (None, &[n]) => Shape::Vector(n),
         (Some(h), &[n]) => Shape::Matrix(h, n),

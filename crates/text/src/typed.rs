@@ -1,9 +1,9 @@
 //! A cell file with resolved names and shapes: the things to record, in order.
 
-use retrograd_tape::{Domain, InputRole, Map, Op};
+use retrograd_tape::{Composite, Domain, InputRole, Map, Op};
 
+use crate::along::Along;
 use crate::ast::Name;
-use crate::composite::Composite;
 use crate::sizes::{Form, Size};
 use crate::source::Span;
 use crate::target::Initialiser;
@@ -90,7 +90,9 @@ pub(crate) enum TypedKind {
     Parameter(String),
     /// An element-wise op; scalars are repeated.
     Map(Map, Vec<Typed>),
-    Composite(Composite, Vec<Typed>),
+    Along(Along, Vec<Typed>),
+    /// A composite function and its attribute.
+    Composite(&'static Composite, f64, Vec<Typed>),
     /// An op with all its attributes known.
     Op(Op, Vec<Typed>),
     /// A scalar repeated to the result's shape.

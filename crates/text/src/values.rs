@@ -2,8 +2,8 @@
 
 use retrograd_tape::{Map, Op};
 
+use crate::along::Along;
 use crate::ast::{Expr, ExprKind, Infix};
-use crate::composite::Composite;
 use crate::error::{TextError, nearest};
 use crate::lower::{Lower, joined};
 use crate::sizes::{Form, Size};
@@ -147,7 +147,7 @@ impl Lower<'_> {
             }
             left /= 2;
             if left > 0 {
-                square = self.once(typed(TypedKind::Composite(Composite::Square, vec![square])));
+                square = self.once(typed(TypedKind::Along(Along::Square, vec![square])));
             }
         }
         Ok(match product {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::{Appender, Recorder};
 use crate::algebra::Value;
 use crate::error::TapeError;
+use crate::map::Map;
 use crate::op::Op;
 use crate::tape::describe;
-use crate::term::Term;
+use crate::term::{SharedAlgebra, Term};
 use crate::ty::{Shape, Type};
 
 /// A handle of a recorded value; operators on it record more.
@@ -80,6 +81,42 @@ impl Recorder {
     }
 }
 
+impl Recorder {
+    /// The values, all of one shape: scalars are repeated, and axes of length 1 stretched to those of others of the same rank.
+    /// None after a mistake.
+    fn of_one_shape(
+        &self,
+        mut values: Vec<Value>,
+        at: &'static Location<'static>,
+    ) -> Option<Vec<Value>> {
+        let shape = |v: &Value| self.inner.borrow().nodes[v.index()].ty.shape;
+        if let Some(wide) = common(values.iter().map(shape)) {
+            for v in values.iter_mut().filter(|v| repeats_to(shape(v), wide)) {
+                *v = self.record(Op::Broadcast(wide), &[*v], at).value()?;
+            }
+        }
+        Some(values)
+    }
+
+    /// Records a composite function of operands that fit.
+    fn compose(
+        &self,
+        xs: &[Value],
+        at: &'static Location<'static>,
+        f: impl for<'a> FnOnce(&[Term<'a>]) -> Term<'a>,
+    ) -> Var<'_> {
+        let mut inner = self.inner.borrow_mut();
+        let value = inner.room(at).map(|()| {
+            let inner = &mut inner;
+            let mut appender = Appender { inner, at };
+            let algebra: SharedAlgebra<'_> = RefCell::new(&mut appender);
+            let xs: Vec<Term<'_>> = xs.iter().map(|&x| Term::new(&algebra, x)).collect();
+            f(&xs).value
+        });
+        Var::on(self, value)
+    }
+}
+
 impl<'t> Var<'t> {
     pub(super) fn on(tape: &'t Recorder, value: Option<Value>) -> Var<'t> {
         Var {
@@ -141,8 +178,8 @@ impl<'t> Var<'t> {
         let (Some((tape, v)), Some(ty)) = (self.tape().zip(self.value()), self.ty()) else {
             return self;
         };
-        let mut inner = tape.inner.borrow_mut();
         if ty.shape.rank() > 1 {
+            let mut inner = tape.inner.borrow_mut();
             let what = describe(&inner.nodes, v);
             inner.fail(TapeError::TypeMismatch {
                 op: name.into(),
@@ -152,12 +189,43 @@ impl<'t> Var<'t> {
             });
             return Var::on(tape, None);
         }
-        let value = inner.room(at).map(|()| {
-            let inner = &mut inner;
-            let mut appender = Appender { inner, at };
-            f(Term::new(&RefCell::new(&mut appender), v)).value
-        });
-        Var::on(tape, value)
+        tape.compose(&[v], at, |x| f(x[0]))
+    }
+
+    /// Applies a composite function of one number of each operand; scalars are broadcast as in [`Var::apply`].
+    pub(crate) fn compose_each(
+        name: &str,
+        xs: &[Var<'t>],
+        at: &'static Location<'static>,
+        f: impl for<'a> FnOnce(&[Term<'a>]) -> Term<'a>,
+    ) -> Var<'t> {
+        let Some(tape) = xs.iter().find_map(|x| x.tape()) else {
+            return xs[0];
+        };
+        let Some(values) = tape
+            .own_all(name, xs, at)
+            .and_then(|v| tape.of_one_shape(v, at))
+        else {
+            return Var::on(tape, None);
+        };
+        let mut inner = tape.inner.borrow_mut();
+        let types: Vec<Type> = (values.iter()).map(|v| inner.nodes[v.index()].ty).collect();
+        if let [_, _] = types[..]
+            && let Err(misfit) = Op::Map(Map::Sub).infer(&types)
+        {
+            let what = |i: usize| describe(&inner.nodes, values[i]);
+            let operand = |i: usize| format!("{} is {}", what(i), types[i].describe());
+            let error = TapeError::TypeMismatch {
+                op: name.into(),
+                operands: format!("{}, {}", operand(0), operand(1)),
+                expected: misfit.describe(what),
+                at: *at,
+            };
+            inner.fail(error);
+            return Var::on(tape, None);
+        }
+        drop(inner);
+        tape.compose(&values, at, f)
     }
 
     /// Applies the composite function `name` to a value that must have this axis.
@@ -174,13 +242,7 @@ impl<'t> Var<'t> {
         if ty.shape.axis(axis).is_none() {
             return self.misfit(name, &format!("a value with an axis {axis}"), at);
         }
-        let mut inner = tape.inner.borrow_mut();
-        let value = inner.room(at).map(|()| {
-            let inner = &mut inner;
-            let mut appender = Appender { inner, at };
-            f(Term::new(&RefCell::new(&mut appender), v)).value
-        });
-        Var::on(tape, value)
+        tape.compose(&[v], at, |x| f(x[0]))
     }
 
     /// Records that this value does not fit `op`; poison.
@@ -234,21 +296,15 @@ impl<'t> Var<'t> {
                 source: VarSource::Nowhere(at),
             });
         };
-        let Some(mut values) = tape.own_all(op.name(), xs, at) else {
-            return Var::on(tape, None);
+        let values = tape.own_all(op.name(), xs, at);
+        let values = match op {
+            Op::Map(_) => values.and_then(|v| tape.of_one_shape(v, at)),
+            _ => values,
         };
-        let shapes = xs.iter().filter_map(|x| x.shape());
-        if let (Op::Map(_), Some(shape)) = (op, common(shapes)) {
-            for (v, x) in values.iter_mut().zip(xs) {
-                if x.shape().is_some_and(|own| repeats_to(own, shape)) {
-                    match tape.record(Op::Broadcast(shape), &[*v], at).value() {
-                        Some(wide) => *v = wide,
-                        None => return Var::on(tape, None),
-                    }
-                }
-            }
+        match values {
+            Some(values) => tape.record(op, &values, at),
+            None => Var::on(tape, None),
         }
-        tape.record(op, &values, at)
     }
 }
 

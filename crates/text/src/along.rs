@@ -1,4 +1,4 @@
-//! Functions that consist of several ops: what shape they give, and how they are recorded.
+//! Functions of several ops whose axes or points have a say: what shape they give, and how they are recorded.
 
 use retrograd_tape::{Domain, Var};
 
@@ -9,9 +9,9 @@ use crate::lower::Lower;
 use crate::sizes::{Form, Size};
 use crate::typed::{Typed, TypedKind};
 
-/// A composite function with its attributes.
+/// A function along axes or over points, with its attributes.
 #[derive(Clone, Debug)]
-pub(crate) enum Composite {
+pub(crate) enum Along {
     Square,
     Softmax(Option<usize>),
     LayerNorm(Option<usize>, f64),
@@ -28,8 +28,8 @@ pub(crate) enum Composite {
     Last,
 }
 
-/// The names of composite functions, with the attributes that they take.
-pub(crate) const COMPOSITES: [(&str, &[&str]); 8] = [
+/// Their names, with the attributes that they take.
+pub(crate) const ALONG: [(&str, &[&str]); 8] = [
     ("square", &[]),
     ("softmax", &["axis"]),
     ("layer_norm", &["axis", "eps"]),
@@ -43,32 +43,32 @@ pub(crate) const COMPOSITES: [(&str, &[&str]); 8] = [
 /// What normalisations add to a variance unless the call says it, as PyTorch's.
 const EPS: f64 = 1e-5;
 
-impl Composite {
+impl Along {
     /// Records the function of its operands.
     pub(crate) fn record<'t>(&self, xs: &[Var<'t>]) -> Var<'t> {
         let x = xs[0];
         match self {
-            Composite::Square => x.square(),
-            Composite::Softmax(None) => x.softmax(),
-            Composite::Softmax(Some(axis)) => x.softmax_axis(*axis),
-            Composite::LayerNorm(None, eps) => x.layer_norm(*eps),
-            Composite::LayerNorm(Some(axis), eps) => x.layer_norm_axis(*axis, *eps),
-            Composite::RmsNorm(axis, eps) => x.rms_norm_axis(*axis, *eps),
-            Composite::GroupNorm(groups, eps) => x.group_norm(*groups, *eps),
-            Composite::Cumsum(axis) => x.cumsum(*axis),
-            Composite::Einsum(spec) => x.einsum(spec, xs[1]),
-            Composite::MeanTo(to) => x.mean_to(*to),
-            Composite::MaxOverSteps(name) => x.max_over_steps(name),
-            Composite::Last => x.last(),
+            Along::Square => x.square(),
+            Along::Softmax(None) => x.softmax(),
+            Along::Softmax(Some(axis)) => x.softmax_axis(*axis),
+            Along::LayerNorm(None, eps) => x.layer_norm(*eps),
+            Along::LayerNorm(Some(axis), eps) => x.layer_norm_axis(*axis, *eps),
+            Along::RmsNorm(axis, eps) => x.rms_norm_axis(*axis, *eps),
+            Along::GroupNorm(groups, eps) => x.group_norm(*groups, *eps),
+            Along::Cumsum(axis) => x.cumsum(*axis),
+            Along::Einsum(spec) => x.einsum(spec, xs[1]),
+            Along::MeanTo(to) => x.mean_to(*to),
+            Along::MaxOverSteps(name) => x.max_over_steps(name),
+            Along::Last => x.last(),
         }
     }
 }
 
 impl Lower<'_> {
-    /// Resolves the call of a composite function; `None` if there is none of this name.
-    pub(crate) fn composite(&mut self, args: &Args<'_>) -> Result<Option<Typed>, TextError> {
+    /// Resolves the call of one of them; `None` if there is none of this name.
+    pub(crate) fn along(&mut self, args: &Args<'_>) -> Result<Option<Typed>, TextError> {
         let name = args.function.text.as_str();
-        if !COMPOSITES.iter().any(|(known, _)| *known == name) {
+        if !ALONG.iter().any(|(known, _)| *known == name) {
             return Ok(None);
         }
         if name == "einsum" {
@@ -85,17 +85,17 @@ impl Lower<'_> {
             (Some(axis), _) => axis,
             (None, rank) => rank.saturating_sub(1),
         };
-        let composite = match name {
-            "square" => Composite::Square,
-            "softmax" => Composite::Softmax(axis),
-            "layer_norm" => Composite::LayerNorm(axis, eps),
-            "last" => Composite::Last,
+        let function = match name {
+            "square" => Along::Square,
+            "softmax" => Along::Softmax(axis),
+            "layer_norm" => Along::LayerNorm(axis, eps),
+            "last" => Along::Last,
             _ if x.form == Form::Scalar => {
                 let message = format!("`{name}` needs an axis, and this is a scalar");
                 return Err(self.error(x.span, message, "expected a vector or more"));
             }
-            "rms_norm" => Composite::RmsNorm(along, eps),
-            "cumsum" => Composite::Cumsum(along),
+            "rms_norm" => Along::RmsNorm(along, eps),
+            "cumsum" => Along::Cumsum(along),
             _ => {
                 let groups = self.needed(args, "groups")?;
                 let (groups, n) = (self.whole(groups)?, self.sizes.get(x.form.sizes()[0]));
@@ -104,11 +104,11 @@ impl Lower<'_> {
                     let label = "expected a number of groups that divides the first axis";
                     return Err(self.error(args.span, message, label));
                 }
-                Composite::GroupNorm(groups, eps)
+                Along::GroupNorm(groups, eps)
             }
         };
         let (form, span) = (x.form, args.span);
-        let kind = TypedKind::Composite(composite, vec![x]);
+        let kind = TypedKind::Along(function, vec![x]);
         Ok(Some(Typed { kind, form, span }))
     }
 
@@ -188,7 +188,7 @@ impl Lower<'_> {
         let spec = parts[..2].join(",") + "->" + parts[2];
         Ok(Typed {
             form: Form::of(&result),
-            kind: TypedKind::Composite(Composite::Einsum(spec), factors.into()),
+            kind: TypedKind::Along(Along::Einsum(spec), factors.into()),
             span: args.span,
         })
     }

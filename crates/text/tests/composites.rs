@@ -1,0 +1,50 @@
+//! Composite functions of the tape: cell files call each by its name.
+
+use retrograd_tape::{Composite, InputRole, Recorder, Shape, Tape, Var};
+use retrograd_text::read_tape;
+
+fn recorded(c: &Composite, attribute: f64) -> Tape {
+    let r = Recorder::new();
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(4));
+    let z = r.input("z", InputRole::Sequence, Shape::Vector(4));
+    r.output(
+        "y",
+        Var::composite(c, &[x, z][..c.arity], attribute).named("y"),
+    );
+    r.finish("c").expect("it fits")
+}
+
+fn read(expression: &str) -> Tape {
+    let text = format!("cell c(x[4], z[4])\noutput y = {expression}\n");
+    read_tape("c.cell", &text, &[]).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn each_is_recorded_as_the_builder_records_it() {
+    for &c in &Composite::ALL {
+        let operands = ["x", "x, z"][c.arity - 1];
+        let plain = read(&format!("{}({operands})", c.name));
+        let default = c.attribute.map_or(0.0, |(_, value)| value);
+        assert_eq!(plain.to_string(), recorded(c, default).to_string());
+        if let Some((attribute, _)) = c.attribute {
+            let given = read(&format!("{}({operands}, {attribute}=0.375)", c.name));
+            assert_eq!(given.to_string(), recorded(c, 0.375).to_string());
+        }
+    }
+    // The result of the only one that reduces is a scalar; scalars are repeated.
+    read("x * logsumexp(mod(x, 0.5))");
+}
+
+#[test]
+fn what_does_not_fit_is_said_as_for_an_op() {
+    for (expression, says) in [
+        ("elu(x, slope=1)", "`elu` has no attribute `slope`"),
+        ("silu(x, z)", "`silu` takes 1 operands, and here are 2"),
+        ("mod(x, concat(x, z))", "`mod` needs values of one shape"),
+        ("gelu_tan(x)", "did you mean `gelu_tanh`?"),
+    ] {
+        let text = format!("cell c(x[4], z[4])\noutput y = {expression}\n");
+        let error = read_tape("c.cell", &text, &[]).expect_err("it does not fit");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
