@@ -5,7 +5,9 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use retrograd_tape::{Input, InputRole, LossReduction, Op, Recorder, Shape, Tape, Value, Var};
+use retrograd_tape::{
+    Domain, Input, InputRole, LossReduction, Op, Recorder, Shape, Tape, Value, Var,
+};
 
 use crate::error::Error;
 use crate::init::Init;
@@ -155,11 +157,51 @@ impl Builder {
         self.tape.input(name, InputRole::Weight, Shape::Scalar)
     }
 
+    /// An input of any role and what it varies over. A target or a weight over [`Domain::Row`] has one value per example, `[B, shape]`:
+    /// the label of a sequence, say. See [`Recorder::input_over`](retrograd_tape::Recorder::input_over) for what a role may have.
+    ///
+    /// ```
+    /// use retrograd::{Cell, Domain, InputRole, zoo};
+    ///
+    /// let gru = zoo::find("gru").unwrap();
+    /// let cell = Cell::define("classifier", |c| {
+    ///     let h = gru.layer(c, "gru", c.input("x", 2), 8);
+    ///     let logits = c.dense("logits", 3, [h.mean_to(Domain::Row), h.last()]);
+    ///     c.output("logits", logits);
+    ///     let label = c.input_over("label", InputRole::Target, 3, Domain::Row); // one-hot
+    ///     c.loss(-(label * logits.softmax().ln()).sum()); // the mean over rows
+    /// })?;
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn input_over(
+        &self,
+        name: &str,
+        role: InputRole,
+        shape: impl IntoShape,
+        domain: Domain,
+    ) -> Var<'_> {
+        self.tape.input_over(name, role, shape.into_shape(), domain)
+    }
+
     /// A dropout mask. In training, each element of each example and step is drawn as 1/keep with probability `keep`, else 0
     /// (inverted dropout: its mean is 1); otherwise it is 1. `keep` times the mask is 0 or 1 in training and its mean afterwards,
     /// as zoneout requires.
     #[track_caller]
     pub fn mask(&self, name: &str, shape: impl IntoShape, keep: f64) -> Var<'_> {
+        self.mask_over(name, shape, keep, Domain::Step)
+    }
+
+    /// [`mask`](Self::mask) that varies over less than the steps: over [`Domain::Row`] each example drops the same elements at all its
+    /// steps (variational dropout, Gal & Ghahramani 2016), over [`Domain::Once`] all examples do.
+    #[track_caller]
+    pub fn mask_over(
+        &self,
+        name: &str,
+        shape: impl IntoShape,
+        keep: f64,
+        domain: Domain,
+    ) -> Var<'_> {
         let name = self.scope.borrow().value(name);
         if !(keep > 0.0 && keep <= 1.0) {
             self.fail(Error::KeepProbability {
@@ -169,7 +211,8 @@ impl Builder {
             });
         }
         self.keeps.borrow_mut().push((name.clone(), keep));
-        self.tape.input(&name, InputRole::Mask, shape.into_shape())
+        let shape = shape.into_shape();
+        self.tape.input_over(&name, InputRole::Mask, shape, domain)
     }
 }
 
@@ -339,10 +382,19 @@ impl Builder {
         self.tape.output(name, v);
     }
 
-    /// Adds a scalar to the loss of every example and step. Over a batch, losses are averaged; see [`Builder::weight`].
+    /// Adds a scalar to the loss. Over a batch, losses of each step are averaged over the steps of all examples, as
+    /// [`Builder::weight`] weighs them; losses of each example (of what its steps sum up to, say) over examples; and a scalar of the
+    /// parameters alone, a penalty, is added as it is.
     #[track_caller]
     pub fn loss(&self, v: Var<'_>) {
         self.tape.loss(v);
+    }
+
+    /// Adds a loss with a weight of its own: Σ weight·loss ÷ Σ weight over the steps, or examples, that the two vary over. What
+    /// [`Builder::weight`] says holds for each such loss apart from the others.
+    #[track_caller]
+    pub fn weighted_loss(&self, v: Var<'_>, weight: Var<'_>) {
+        self.tape.weighted_loss(v, weight);
     }
 
     /// Weights the loss of every example and step by a scalar of any sign: the loss of a batch is Σ weight·loss ÷ Σ weight over its

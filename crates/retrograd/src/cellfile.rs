@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use retrograd_tape::{InputRole, Op, Shape, TapeError, Var};
+use retrograd_tape::{Domain, InputRole, Op, Shape, TapeError, Var};
 use retrograd_text::{
     self as text, Found, Initial, Initialiser, RecordTarget, SourceMap, TextError,
 };
@@ -224,16 +224,11 @@ fn init(start: Initialiser) -> Init {
 }
 
 impl RecordTarget for Builder {
-    fn input(&self, name: &str, role: InputRole, shape: Shape) -> Var<'_> {
-        match role {
-            InputRole::Static => self.static_input(name, shape),
-            InputRole::Target => self.target(name, shape),
-            InputRole::Weight if shape == Shape::Scalar => self.weight_input(name),
-            _ => Builder::input(self, name, shape),
-        }
+    fn input(&self, name: &str, role: InputRole, shape: Shape, domain: Domain) -> Var<'_> {
+        self.input_over(name, role, shape, domain)
     }
-    fn mask(&self, name: &str, shape: Shape, keep: f64) -> Var<'_> {
-        Builder::mask(self, name, shape, keep)
+    fn mask(&self, name: &str, shape: Shape, keep: f64, domain: Domain) -> Var<'_> {
+        self.mask_over(name, shape, keep, domain)
     }
     fn param(&self, name: &str, shape: Shape, start: Initialiser) -> Var<'_> {
         self.param_init(name, shape, init(start))
@@ -278,8 +273,11 @@ impl RecordTarget for Builder {
     fn output(&self, name: &str, v: Var<'_>) {
         Builder::output(self, name, v);
     }
-    fn loss(&self, v: Var<'_>) {
-        Builder::loss(self, v);
+    fn loss(&self, v: Var<'_>, weight: Option<Var<'_>>) {
+        match weight {
+            Some(weight) => self.weighted_loss(v, weight),
+            None => Builder::loss(self, v),
+        }
     }
     fn weight(&self, v: Var<'_>) {
         Builder::weight(self, v);

@@ -126,7 +126,9 @@ pub use optim::{Adam, Optimizer, Sgd};
 pub use program::{Program, ProgramBuilder};
 pub use retrograd_graph::{Unroll, UnrollError};
 pub use retrograd_jit::{CompileError, RunError, StepperError};
-pub use retrograd_tape::{Extent, InputRole, Observe, Op, Real, Shape, Tape, TapeError, Var};
+pub use retrograd_tape::{
+    Domain, Extent, InputRole, Observe, Op, Real, Shape, Tape, TapeError, Var,
+};
 pub use session::{Results, Session};
 pub use stepper::{Stepper, StepperBuilder};
 pub use trainer::{Evaluation, NamedParameter, Report, Trainer, TrainerBuilder};

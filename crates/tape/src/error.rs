@@ -201,11 +201,27 @@ pub enum TapeError {
     /// A recurrence whose delays point both ways in time.
     #[error(transparent)]
     BothWays(#[from] BothWays),
+    /// An input over a domain that its role does not have.
+    #[error("{at}: the input `{name}` cannot vary over {found}; it may vary over {may}")]
+    InputDomain {
+        /// The input.
+        name: String,
+        /// The domain that was asked for.
+        found: String,
+        /// Those that it may have.
+        may: String,
+        /// The user's line.
+        at: Location<'static>,
+    },
     /// A value that the steps use but that is only known after all of them.
-    #[error("`{what}` is known only after the last step, but the steps use it")]
+    #[error(
+        "{what} is known only after the last step, but the steps of {states}, on which it depends, need it"
+    )]
     AfterTheSteps {
         /// The value.
         what: String,
+        /// The states on which it depends and that need it.
+        states: String,
     },
     /// No steps or no examples.
     #[error("there is nothing to run: at least one {what} is needed")]

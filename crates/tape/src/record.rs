@@ -5,6 +5,7 @@
 
 mod covered;
 mod handle;
+mod losses;
 mod state;
 
 use std::cell::RefCell;
@@ -21,22 +22,13 @@ use crate::cycles::BothWays;
 use crate::error::TapeError;
 use crate::limits::{MAX_DELAY, MAX_ELEMENTS, MAX_OPS};
 use crate::op::Op;
-use crate::tape::{
-    Input, InputRole, Node, Operands, Output, OutputRole, Tape, describe, no_order, schedule,
-};
+use crate::schedule::{NoSchedule, no_order, schedule};
+use crate::tape::{Input, InputRole, Node, Operands, Output, OutputRole, Tape, describe};
 use crate::ty::{Domain, Shape, Type};
 pub use handle::Var;
+pub use losses::LossReduction;
+use losses::Losses;
 use state::States;
-
-/// How the losses of all examples and steps are combined into one number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LossReduction {
-    /// Σ weight·loss ÷ Σ weight; NaN if all weights are 0.
-    #[default]
-    Mean,
-    /// Σ weight·loss.
-    Sum,
-}
 
 #[derive(Default)]
 struct Recording {
@@ -47,9 +39,7 @@ struct Recording {
     output_names: HashSet<Arc<str>>,
     outputs: Vec<Output>,
     states: States,
-    loss: Option<Value>,
-    weight: Option<Value>,
-    reduction: LossReduction,
+    losses: Losses,
     error: Option<TapeError>,
 }
 
@@ -263,16 +253,29 @@ impl Recorder {
         self.var(None)
     }
 
-    /// Declares an input. Its domain follows from its role. Initial values are declared by [`state`](Recorder::state),
+    /// Declares an input. Its domain follows from its role: see [`input_over`](Recorder::input_over) for another. Initial values are declared by [`state`](Recorder::state),
     /// cotangents and tangents by differentiation: an input of these roles is a mistake.
     #[track_caller]
     pub fn input(&self, name: &str, role: InputRole, shape: Shape) -> Var<'_> {
-        let at = Location::caller();
         let domain = match role {
             InputRole::Param => Domain::Once,
             InputRole::Static => Domain::Row,
-            InputRole::Sequence | InputRole::Target | InputRole::Weight | InputRole::Mask => {
-                Domain::Step
+            _ => Domain::Step,
+        };
+        self.input_over(name, role, shape, domain)
+    }
+
+    /// Declares an input with its domain. Parameters are of the program, sequences of each step; static inputs vary over rows or
+    /// are the same for all; targets, weights and masks vary over steps, over rows, or not at all.
+    #[track_caller]
+    pub fn input_over(&self, name: &str, role: InputRole, shape: Shape, domain: Domain) -> Var<'_> {
+        let at = Location::caller();
+        let may: &[Domain] = match role {
+            InputRole::Param => &[Domain::Once],
+            InputRole::Sequence => &[Domain::Step],
+            InputRole::Static => &[Domain::Row, Domain::Once],
+            InputRole::Target | InputRole::Weight | InputRole::Mask => {
+                &[Domain::Step, Domain::Row, Domain::Once]
             }
             InputRole::Initial | InputRole::Cotangent | InputRole::Tangent => {
                 return self.fail(TapeError::NotDeclared {
@@ -285,6 +288,15 @@ impl Recorder {
                 });
             }
         };
+        if !may.contains(&domain) {
+            let may: Vec<String> = may.iter().map(ToString::to_string).collect();
+            return self.fail(TapeError::InputDomain {
+                name: name.into(),
+                found: domain.to_string(),
+                may: may.join(" or "),
+                at: *at,
+            });
+        }
         self.declare(name, role, Type::new(shape, domain), at)
     }
 
@@ -379,67 +391,6 @@ impl Recorder {
         });
     }
 
-    /// Adds a loss: a scalar per example and step. Several losses are summed.
-    #[track_caller]
-    pub fn loss(&self, v: Var<'_>) {
-        let at = Location::caller();
-        if let Some(v) = self.per_step_scalar("loss", v, at) {
-            let mut inner = self.inner.borrow_mut();
-            inner.loss = match inner.loss {
-                None => Some(v),
-                Some(before) => inner.apply(Op::Map(crate::Map::Add), &[before, v], at),
-            };
-        }
-    }
-
-    /// Weighs the loss of each example and step; a mask is a weight of 0. Targets under a weight of 0 are not read: they may
-    /// be NaN, infinite, or no row of a table, without any effect. If all weights of a run are 0, their mean is 0 ÷ 0, NaN.
-    #[track_caller]
-    pub fn weight(&self, v: Var<'_>) {
-        let at = Location::caller();
-        if let Some(v) = self.per_step_scalar("weight", v, at) {
-            let mut inner = self.inner.borrow_mut();
-            inner.weight = match inner.weight {
-                None => Some(v),
-                Some(before) => inner.apply(Op::Map(crate::Map::Mul), &[before, v], at),
-            };
-        }
-    }
-
-    fn per_step_scalar(
-        &self,
-        which: &'static str,
-        v: Var<'_>,
-        at: &'static Location<'static>,
-    ) -> Option<Value> {
-        let v = self.own(which, v, at)?;
-        let mut inner = self.inner.borrow_mut();
-        inner.room(at)?;
-        let ty = inner.nodes[v.index()].ty;
-        if ty.shape != Shape::Scalar || !ty.domain.within(Domain::Step) {
-            let what = describe(&inner.nodes, v);
-            inner.fail(TapeError::NotScalar {
-                which,
-                what,
-                found: ty.shape.to_string(),
-                at: *at,
-            });
-            return None;
-        }
-        Some(
-            Appender {
-                inner: &mut inner,
-                at,
-            }
-            .spread(v, Domain::Step),
-        )
-    }
-
-    /// Chooses between the weighted mean (the default) and the weighted sum of the losses.
-    pub fn reduce_loss(&self, reduction: LossReduction) {
-        self.inner.borrow_mut().reduction = reduction;
-    }
-
     /// Ends the recording: adds the loss over all examples and steps and the states' final values.
     ///
     /// # Errors
@@ -452,34 +403,7 @@ impl Recorder {
             return Err(e);
         }
         inner.check_states()?;
-        if let Some(loss) = inner.loss {
-            let reduction = inner.reduction;
-            let given = inner.weight;
-            let weighted = match given {
-                Some(weight) => inner.covered(weight, loss, at),
-                None => loss,
-            };
-            // Recording it again may have moved it.
-            let given = inner.weight;
-            let mut a = Appender {
-                inner: &mut inner,
-                at,
-            };
-            let weight = given.unwrap_or_else(|| {
-                let one = a.constant(1.0, Shape::Scalar);
-                a.spread(one, Domain::Step)
-            });
-            let mut total = a.sum_to(weighted, Domain::Once);
-            if reduction == LossReduction::Mean {
-                let weights = a.sum_to(weight, Domain::Once);
-                total = a.map2(crate::Map::Div, total, weights);
-            }
-            inner.outputs.push(Output {
-                name: "loss".into(),
-                role: OutputRole::Loss,
-                value: total,
-            });
-        }
+        inner.total_loss(at);
         inner.final_values(at);
         let mut names = HashSet::default();
         if let Some(twice) = inner.outputs.iter().find(|o| !names.insert(&o.name)) {
@@ -496,11 +420,16 @@ impl Recorder {
         };
         match schedule(&inner.nodes) {
             Ok(_) => {}
-            Err((true, vs)) => {
+            Err(NoSchedule::BothWays(vs)) => {
                 let states = names(&vs);
                 return Err(BothWays::new(no_order(&inner.nodes, &vs), states).into());
             }
-            Err((false, vs)) => return Err(TapeError::AfterTheSteps { what: names(&vs) }),
+            Err(NoSchedule::AfterTheSteps { what, states }) => {
+                return Err(TapeError::AfterTheSteps {
+                    what: describe(&inner.nodes, what),
+                    states: names(&states),
+                });
+            }
         }
         Ok(Tape {
             name: name.into(),

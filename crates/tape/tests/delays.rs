@@ -117,7 +117,7 @@ fn two_sweeps_a_delay_of_a_delay_and_a_state_that_keeps_itself_are_differentiate
     r.loss((a + shifted * right * fixed).square().mean());
     r.output("all", l + rr * a);
     let tape = r.finish("sweeps").unwrap();
-    assert!(tape.schedule().sweeps >= 3);
+    assert!(tape.schedule().sweeps() >= 3);
     for t in 1..6 {
         check(&tape, t, 2);
     }

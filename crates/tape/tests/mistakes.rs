@@ -165,26 +165,31 @@ fn a_recurrence_of_both_signs_that_could_be_computed_is_refused_as_such() {
 }
 
 #[test]
-fn a_step_cannot_use_what_is_known_after_the_steps() {
+fn what_is_known_after_the_steps_cannot_be_what_they_need() {
     let e = refused(
         |r| {
             let x = r.input("x", InputRole::Sequence, Shape::Scalar);
-            let total = r.apply(Op::SumTo(Domain::Once), &[x]);
-            r.output("y", x / total);
+            let s = r.state("s", Shape::Scalar, 1, None);
+            let total = s.sum_to(Domain::Row).named("total");
+            r.next(s, x - total);
             None
         },
-        &["after the last step"],
+        &["`total`", "after the last step", "the steps of `s`"],
     );
     assert!(matches!(e, TapeError::AfterTheSteps { .. }));
     refused(
         |r| {
             let x = r.input("x", InputRole::Sequence, Shape::Scalar);
-            let total = r.apply(Op::SumTo(Domain::Row), &[x]);
-            let s = r.state("s", Shape::Scalar, 1, Some(total));
-            r.next(s, s + x);
+            let s = r.state("s", Shape::Scalar, 1, None);
+            let next = r.next(s, s + x);
+            let other = r.state("other", Shape::Scalar, -1, Some(next.last()));
+            let next = r.next(other, other + s);
+            let t = r.state("third", Shape::Scalar, 1, None);
+            let late = (t * next).mean_to(Domain::Row).named("late");
+            r.next(t, late + x);
             None
         },
-        &["`s`", "after the last step"],
+        &["after the last step", "`third`"],
     );
 }
 

@@ -21,6 +21,8 @@ pub(crate) enum Statement {
         name: Name,
         shape: Vec<Expr>,
         keep: Option<Expr>,
+        /// What it varies over, if the line says it.
+        over: Option<Expr>,
     },
     Param {
         name: Name,
@@ -49,7 +51,8 @@ pub(crate) enum Statement {
         name: Name,
         value: Expr,
     },
-    Loss(Expr),
+    /// With the loss's own weight, if it has one.
+    Loss(Expr, Option<Expr>),
     Weight(Expr),
     SumLoss(Span),
 }
@@ -66,7 +69,7 @@ impl Statement {
             | Statement::Layer { name, .. }
             | Statement::For(Repetition { index: name, .. })
             | Statement::Output { name, .. } => name.span,
-            Statement::Loss(e) | Statement::Weight(e) => e.span,
+            Statement::Loss(e, _) | Statement::Weight(e) => e.span,
             Statement::SumLoss(at) => *at,
         }
     }
@@ -82,7 +85,7 @@ impl Statement {
             Statement::For(repetition) => (None, &repetition.carried),
             Statement::Init { .. }
             | Statement::Output { .. }
-            | Statement::Loss(_)
+            | Statement::Loss(..)
             | Statement::Weight(_)
             | Statement::SumLoss(_) => (None, &[]),
         };
@@ -101,8 +104,11 @@ impl Statement {
             }
             Statement::Assign { value, .. }
             | Statement::Output { value, .. }
-            | Statement::Loss(value)
             | Statement::Weight(value) => value.names(out),
+            Statement::Loss(value, weight) => {
+                value.names(out);
+                weight.iter().for_each(|e| e.names(out));
+            }
             Statement::Layer { call, .. } => call.names(out),
             Statement::For(repetition) => {
                 repetition.carried.iter().for_each(|(_, e)| e.names(out));

@@ -1,6 +1,6 @@
 //! Lines: declarations, equations, outputs and losses, and repetitions.
 
-use retrograd_tape::InputRole;
+use retrograd_tape::{Domain, InputRole};
 
 use crate::ast::{Expr, ExprKind, InitialValue, Name, Repetition, StateDeclaration, Statement};
 use crate::error::{TextError, nearest};
@@ -58,7 +58,8 @@ impl<'f> Lower<'f> {
                 name,
                 shape,
                 keep,
-            } => self.input(*role, name, shape, keep.as_ref())?,
+                over,
+            } => self.input(*role, name, shape, (keep.as_ref(), over.as_ref()))?,
             Statement::Param { name, shape, init } => {
                 let form = self.shape(shape)?;
                 let start = match init {
@@ -96,9 +97,13 @@ impl<'f> Lower<'f> {
             }
             Statement::For(repetition) => self.repeat(repetition)?,
             Statement::Output { name, value } => self.output(name, value)?,
-            Statement::Loss(value) => {
+            Statement::Loss(value, weight) => {
                 let value = self.scalar(value, "the loss")?;
-                self.actions.push(Action::Loss(value));
+                let weight = match weight {
+                    Some(weight) => Some(self.scalar(weight, "the loss's weight")?),
+                    None => None,
+                };
+                self.actions.push(Action::Loss(value, weight));
             }
             Statement::Weight(value) => {
                 let value = self.scalar(value, "the loss's weight")?;
@@ -135,7 +140,7 @@ impl<'f> Lower<'f> {
         role: InputRole,
         name: &Name,
         shape: &[Expr],
-        keep: Option<&Expr>,
+        (keep, over): (Option<&Expr>, Option<&Expr>),
     ) -> Result<(), TextError> {
         // Where a cell is a layer, its operands are bound already.
         if self.frames.len() > 1 && is_operand(role) {
@@ -147,6 +152,7 @@ impl<'f> Lower<'f> {
             let message = format!("a weight is a scalar, not {form}");
             return Err(self.error(name.span, message, "expected a name without a shape"));
         }
+        let domain = self.input_domain(role, over)?;
         let name = full;
         self.actions.push(match keep {
             None => Action::Input {
@@ -154,6 +160,7 @@ impl<'f> Lower<'f> {
                 role,
                 name,
                 form,
+                domain,
             },
             Some(keep) => {
                 let p = self.number(keep)?;
@@ -168,10 +175,33 @@ impl<'f> Lower<'f> {
                     name,
                     form,
                     keep,
+                    domain,
                 }
             }
         });
         Ok(())
+    }
+
+    /// What an input varies over: what its line says, else what its role has.
+    fn input_domain(&self, role: InputRole, over: Option<&Expr>) -> Result<Domain, TextError> {
+        let (usual, may): (Domain, &[Domain]) = match role {
+            InputRole::Static => (Domain::Row, &[Domain::Row, Domain::Once]),
+            InputRole::Target | InputRole::Weight | InputRole::Mask => {
+                (Domain::Step, &[Domain::Step, Domain::Row, Domain::Once])
+            }
+            _ => (Domain::Step, &[Domain::Step]),
+        };
+        let Some(over) = over else {
+            return Ok(usual);
+        };
+        let domain = self.domain(over)?;
+        if may.contains(&domain) {
+            return Ok(domain);
+        }
+        let may: Vec<String> = may.iter().map(ToString::to_string).collect();
+        let message = format!("an input of this kind cannot vary over {domain}");
+        let label = format!("expected {}", may.join(" or "));
+        Err(self.error(over.span, message, &label))
     }
 
     fn param(&mut self, name: &Name, form: Form, start: Initialiser) -> Result<(), TextError> {

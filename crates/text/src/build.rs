@@ -183,8 +183,9 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
                 role,
                 name,
                 form,
+                domain,
             } => {
-                let v = target.input(&name.text, *role, self.shape(*form));
+                let v = target.input(&name.text, *role, self.shape(*form), *domain);
                 self.bind(*id, name, v)?;
             }
             Action::Mask {
@@ -192,8 +193,9 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
                 name,
                 form,
                 keep,
+                domain,
             } => {
-                let v = target.mask(&name.text, self.shape(*form), *keep);
+                let v = target.mask(&name.text, self.shape(*form), *keep, *domain);
                 self.bind(*id, name, v)?;
             }
             Action::Param {
@@ -247,7 +249,14 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
                 self.places.names.insert(name.text.clone(), name.span);
                 target.output(&name.text, v);
             }
-            Action::Loss(value) => target.loss(self.value(value)?),
+            Action::Loss(value, weight) => {
+                let value = self.value(value)?;
+                let weight = match weight {
+                    Some(weight) => Some(self.value(weight)?),
+                    None => None,
+                };
+                target.loss(value, weight);
+            }
             Action::Weight(value) => target.weight(self.value(value)?),
             Action::SumLoss => target.sum_loss(),
         }

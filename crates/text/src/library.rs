@@ -292,7 +292,7 @@ impl CellFile {
     /// True if the cell has a loss of its own.
     pub fn has_loss(&self) -> bool {
         let mut statements = self.main().statements.iter();
-        statements.any(|s| matches!(s, Statement::Loss(_)))
+        statements.any(|s| matches!(s, Statement::Loss(..)))
     }
 
     /// A mistake about one of its inputs or outputs, or, without a name, about the cell.

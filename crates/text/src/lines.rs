@@ -76,11 +76,16 @@ impl Parser {
             }
             keep = Some(self.expression()?);
         }
+        let over = match self.lexer.take_word("over") {
+            true => Some(self.expression()?),
+            false => None,
+        };
         Ok(Statement::Input {
             role,
             name,
             shape,
             keep,
+            over,
         })
     }
 
@@ -261,7 +266,14 @@ impl Parser {
                 };
                 Ok(Statement::Output { name, value })
             }
-            "loss" => Ok(Statement::Loss(self.expression()?)),
+            "loss" => {
+                let loss = self.expression()?;
+                let weight = match self.lexer.take_word("weight") {
+                    true => Some(self.expression()?),
+                    false => None,
+                };
+                Ok(Statement::Loss(loss, weight))
+            }
             "weight" => Ok(Statement::Weight(self.expression()?)),
             "sum_loss" => Ok(Statement::SumLoss(at)),
             _ => {

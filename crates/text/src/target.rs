@@ -38,9 +38,9 @@ pub enum Initial<'t> {
 /// methods do not fail; after a mistake they return poisoned values, and finishing the recording returns the error.
 pub trait RecordTarget {
     /// An input of any role except `Param`, `Mask` and `Initial`.
-    fn input(&self, name: &str, role: InputRole, shape: Shape) -> Var<'_>;
+    fn input(&self, name: &str, role: InputRole, shape: Shape, domain: Domain) -> Var<'_>;
     /// A dropout mask that keeps an element with probability `keep`.
-    fn mask(&self, name: &str, shape: Shape, keep: f64) -> Var<'_>;
+    fn mask(&self, name: &str, shape: Shape, keep: f64, domain: Domain) -> Var<'_>;
     /// A learned parameter.
     fn param(&self, name: &str, shape: Shape, start: Initialiser) -> Var<'_>;
     /// Replaces a parameter's start.
@@ -70,8 +70,8 @@ pub trait RecordTarget {
     fn embedding<'t>(&'t self, name: &str, rows: usize, n: usize, index: Var<'t>) -> Var<'t>;
     /// Outputs a value.
     fn output(&self, name: &str, v: Var<'_>);
-    /// Adds a term to the loss.
-    fn loss(&self, v: Var<'_>);
+    /// Adds a term to the loss, perhaps with a weight of its own.
+    fn loss(&self, v: Var<'_>, weight: Option<Var<'_>>);
     /// Weighs the loss.
     fn weight(&self, v: Var<'_>);
     /// Makes the loss a sum.
@@ -80,11 +80,11 @@ pub trait RecordTarget {
 
 /// A bare tape: it records neither how parameters start nor how likely a mask keeps an element.
 impl RecordTarget for Recorder {
-    fn input(&self, name: &str, role: InputRole, shape: Shape) -> Var<'_> {
-        Recorder::input(self, name, role, shape)
+    fn input(&self, name: &str, role: InputRole, shape: Shape, domain: Domain) -> Var<'_> {
+        self.input_over(name, role, shape, domain)
     }
-    fn mask(&self, name: &str, shape: Shape, _: f64) -> Var<'_> {
-        Recorder::input(self, name, InputRole::Mask, shape)
+    fn mask(&self, name: &str, shape: Shape, _: f64, domain: Domain) -> Var<'_> {
+        self.input_over(name, InputRole::Mask, shape, domain)
     }
     fn param(&self, name: &str, shape: Shape, _: Initialiser) -> Var<'_> {
         Recorder::param(self, name, shape)
@@ -144,8 +144,11 @@ impl RecordTarget for Recorder {
     fn output(&self, name: &str, v: Var<'_>) {
         Recorder::output(self, name, v);
     }
-    fn loss(&self, v: Var<'_>) {
-        Recorder::loss(self, v);
+    fn loss(&self, v: Var<'_>, weight: Option<Var<'_>>) {
+        match weight {
+            Some(weight) => self.weighted_loss(v, weight),
+            None => Recorder::loss(self, v),
+        }
     }
     fn weight(&self, v: Var<'_>) {
         Recorder::weight(self, v);

@@ -20,12 +20,14 @@ pub(crate) enum Action {
         role: InputRole,
         name: Name,
         form: Form,
+        domain: Domain,
     },
     Mask {
         id: ValueId,
         name: Name,
         form: Form,
         keep: f64,
+        domain: Domain,
     },
     Param {
         id: ValueId,
@@ -61,7 +63,7 @@ pub(crate) enum Action {
         name: Name,
         value: Typed,
     },
-    Loss(Typed),
+    Loss(Typed, Option<Typed>),
     Weight(Typed),
     SumLoss,
 }

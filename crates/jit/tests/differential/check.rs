@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use retrograd_graph::{Options, Target, Unroll};
 use retrograd_jit::{CompiledCell, Purpose, RunError};
 use retrograd_tape::generate::jittered;
-use retrograd_tape::{Domain, Extent, Op, Output, OutputRole, Real, Tape};
+use retrograd_tape::{Domain, Extent, Node, Op, Output, OutputRole, Real, Tape};
 
 #[path = "runs.rs"]
 mod runs;
@@ -249,7 +249,7 @@ fn allowed_in_f32(
 }
 
 /// Sample by sample, in f64 and f32, the same outputs and states as the tape for the whole sequence; for one row too. Only a
-/// program that reads from its end is refused.
+/// program that reads from its end, or what is known after all steps, is refused.
 pub(crate) fn stepper(tape: &Tape, t: usize, b: usize, seed: u64, target: Target) -> Verdict {
     caught("stepper", || {
         for b in [b, 1] {
@@ -260,7 +260,12 @@ pub(crate) fn stepper(tape: &Tape, t: usize, b: usize, seed: u64, target: Target
                     OutputRole::Output => tape.node(o.value).ty.domain == Domain::Step,
                     role => role == OutputRole::Final,
                 };
-                let may = from_end || !tape.outputs().iter().any(of_step);
+                // Steps of a second round need what is known after those of the first.
+                let phases = tape.schedule().phase;
+                let nodes = phases.iter().zip(tape.nodes());
+                let late = |(p, n): (&usize, &Node)| *p > 2 && n.ty.domain == Domain::Step;
+                let may =
+                    from_end || nodes.map(late).any(|l| l) || !tape.outputs().iter().any(of_step);
                 return if may {
                     Ok(())
                 } else {

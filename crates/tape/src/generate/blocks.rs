@@ -40,6 +40,7 @@ pub(super) fn program(c: &mut Choices<'_>) -> GeneratedProgram {
         };
         states -= here;
         g.block(here);
+        g.begin_block();
     }
     for _ in 0..g.c.below(5) {
         g.step();
@@ -122,7 +123,7 @@ impl Grow<'_, '_> {
     /// Combines unused values from before the steps with values of each step, so that the results of every step depend
     /// on them.
     fn bring_into_steps(&mut self) {
-        let low = |g: &Self, v: &usize| g.domain(*v).within(Domain::Row) && !g.is_after(*v);
+        let low = |g: &Self, v: &usize| g.domain(*v).within(Domain::Row) && !g.is_too_late(*v);
         let unused = self.unused();
         let unused: Vec<usize> = unused.into_iter().filter(|v| low(self, v)).collect();
         let mut sum: Option<usize> = None;

@@ -20,8 +20,12 @@ pub(super) struct Grow<'c, 'b> {
     pub(super) types: Vec<Type>,
     /// Estimate of each value's greatest magnitude.
     bounds: Vec<f64>,
-    /// Values that only exist after the steps: no step may read them.
-    after: Vec<bool>,
+    /// For values that only exist after the steps of a block of states, the last such block: steps of later ones may read them.
+    after: Vec<Option<usize>>,
+    /// The number of the present block of states.
+    block: usize,
+    /// The steps of later blocks do read such values; sample by sample they cannot be run.
+    rounds: bool,
     /// The domain of the values being generated: operands vary over this or less.
     level: Domain,
     /// The domain of most of the program's ops.
@@ -40,12 +44,15 @@ impl<'c, 'b> Grow<'c, 'b> {
             9..=11 => Domain::Row,
             _ => Domain::BoundarySlots(slots),
         };
+        let rounds = c.chance(30);
         Grow {
             c,
             program: GeneratedProgram::default(),
             types: Vec::new(),
             bounds: Vec::new(),
             after: Vec::new(),
+            block: 0,
+            rounds,
             level: Domain::Step,
             focus,
             sizes,
@@ -89,7 +96,14 @@ impl<'c, 'b> Grow<'c, 'b> {
     fn push(&mut self, made: Made, ty: Type, bound: f64) -> usize {
         let leaves = |x: &usize| self.domain(*x) == Domain::Step && ty.domain != Domain::Step;
         let edge = matches!(ty.domain, Domain::BoundarySlots(_));
-        let after = edge || made.operands().iter().any(|x| self.after[*x] || leaves(x));
+        let leaves = edge || made.operands().iter().any(leaves);
+        let late = made.operands().iter().filter_map(|x| self.after[*x]).max();
+        // What is computed from a late value in the steps is there with them.
+        let after = match (leaves, ty.domain) {
+            (true, _) => Some(self.block),
+            (false, Domain::Step) => None,
+            (false, _) => late,
+        };
         self.after.push(after);
         debug_assert!(bound.is_finite(), "{made:?}");
         self.program.made.push(made);
@@ -98,8 +112,19 @@ impl<'c, 'b> Grow<'c, 'b> {
         self.len() - 1
     }
 
+    /// The steps of the next states may read what only exists after those of all states so far.
+    pub(super) fn begin_block(&mut self) {
+        self.block += 1;
+    }
+
+    /// True for values that only exist after the steps of some states.
     pub(super) fn is_after(&self, v: usize) -> bool {
-        self.after[v]
+        self.after[v].is_some()
+    }
+
+    /// True for values that only exist after the steps of the present states: these may not read them.
+    pub(super) fn is_too_late(&self, v: usize) -> bool {
+        self.after[v].is_some_and(|block| !self.rounds || block >= self.block)
     }
 
     /// Records what is known about a value's magnitude.
@@ -300,12 +325,12 @@ impl<'c, 'b> Grow<'c, 'b> {
     }
 
     /// A value that passes the filter and is readable in the present domain, usually a recent one. Values that only
-    /// exist after the steps are read over boundary slots and by ops on those.
+    /// exist after the steps are read over boundary slots and by ops on those, and by the steps of later states.
     pub(super) fn find(&mut self, pass: impl Fn(&Self, usize) -> bool) -> Option<usize> {
         let late = matches!(self.level, Domain::BoundarySlots(_));
         let found: Vec<usize> = (0..self.len())
             .rev()
-            .filter(|&v| self.domain(v).within(self.level) && (late || !self.after[v]))
+            .filter(|&v| self.domain(v).within(self.level) && (late || !self.is_too_late(v)))
             .filter(|&v| pass(self, v))
             .collect();
         let near = if self.c.chance(30) { found.len() } else { 5 };

@@ -14,15 +14,15 @@ impl Grow<'_, '_> {
     }
 
     fn step_here(&mut self) -> usize {
-        let v = match self.c.below(22) {
-            0..=9 => {
+        let v = match self.c.below(25) {
+            0..=11 => {
                 let m = self.c.pick(&Map::ALL);
                 self.element_wise(m)
             }
-            10 | 11 => self.rearrange(),
-            12 | 13 => self.fold(),
-            14 | 15 => self.over_points(),
-            16..=18 => self.along_axes(),
+            12 | 13 => self.rearrange(),
+            14 | 15 => self.fold(),
+            16..=18 => self.over_points(),
+            19..=21 => self.along_axes(),
             _ => self.product(),
         };
         self.tame(v, 4.0)
@@ -216,7 +216,7 @@ impl Grow<'_, '_> {
             }
             7 => {
                 let low = self.find(|g, v| {
-                    g.domain(v) < g.level() && g.shape(v).len() <= MOST && !g.is_after(v)
+                    g.domain(v) < g.level() && g.shape(v).len() <= MOST && !g.is_too_late(v)
                 });
                 let x = low.unwrap_or_else(|| {
                     let n = self.size();

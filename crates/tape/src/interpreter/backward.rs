@@ -8,6 +8,7 @@ use crate::algebra::{Algebra, Value};
 use crate::map::Map;
 use crate::op::Op;
 use crate::rules;
+use crate::schedule::PhaseKind;
 use crate::tape::{Input, Tape};
 use crate::ty::{Domain, Type};
 use rustc_hash::FxHashMap as HashMap;
@@ -282,8 +283,8 @@ pub(crate) fn backward(
         whole: Vec::new(),
         in_sweep: false,
     };
-    for (sweep, phase) in phases(tape).into_iter().rev() {
-        a.in_sweep = sweep.is_some();
+    for (kind, phase) in phases(tape).into_iter().rev() {
+        a.in_sweep = kind != PhaseKind::Whole;
         for v in phase.into_iter().rev() {
             let node = tape.node(v);
             if !active[v.index()] {
@@ -317,8 +318,8 @@ pub(crate) fn backward(
         }
         let (whole, steps) = (std::mem::take(&mut a.whole), std::mem::take(&mut a.steps));
         program.segments.push(Segment::Whole(whole));
-        if let Some(s) = sweep {
-            let backward = s % 2 == 0;
+        if let PhaseKind::Sweep { backward } = kind {
+            let backward = !backward;
             program.segments.push(Segment::Sweep { backward, steps });
         }
     }

@@ -6,6 +6,7 @@ use smallvec::{SmallVec, smallvec};
 use super::check::IndexUse;
 use crate::algebra::Value;
 use crate::op::Op;
+use crate::schedule::PhaseKind;
 use crate::tape::{Operands, Tape};
 use crate::ty::{Domain, Shape};
 
@@ -165,21 +166,14 @@ impl BufferPlans {
     }
 }
 
-/// The groups of nodes that run one after the other: those before the steps, each sweep, those after the steps.
-pub(crate) fn phases(tape: &Tape) -> Vec<(Option<usize>, Vec<Value>)> {
+/// The groups of nodes that run one after the other: whole values, and sweeps over the steps.
+pub(crate) fn phases(tape: &Tape) -> Vec<(PhaseKind, Vec<Value>)> {
     let schedule = tape.schedule();
-    let of = |keep: &dyn Fn(usize) -> bool| -> Vec<Value> {
-        (0..tape.nodes().len())
-            .filter(|&i| keep(i))
-            .map(|i| Value(i as u32))
-            .collect()
-    };
-    let step = |i: usize| tape.nodes()[i].ty.domain == Domain::Step;
-    let mut phases = vec![(None, of(&|i| !step(i) && !schedule.after[i]))];
-    for s in 0..schedule.sweeps {
-        phases.push((Some(s), of(&|i| step(i) && schedule.sweep[i] == s)));
+    let kinds = (0..schedule.phases).map(|p| (PhaseKind::of(p), Vec::new()));
+    let mut phases: Vec<(PhaseKind, Vec<Value>)> = kinds.collect();
+    for (i, &phase) in schedule.phase.iter().enumerate() {
+        phases[phase].1.push(Value(i as u32));
     }
-    phases.push((None, of(&|i| schedule.after[i])));
     phases
 }
 
@@ -222,7 +216,7 @@ pub(crate) fn forward(
         places.push(place);
     }
     let mut program = InterpreterProgram::default();
-    for (sweep, values) in phases(tape) {
+    for (kind, values) in phases(tape) {
         let mut list = Vec::new();
         for v in values {
             let node = tape.node(v);
@@ -258,13 +252,13 @@ pub(crate) fn forward(
                 });
             }
         }
-        match sweep {
-            Some(s) => program.segments.push(Segment::Sweep {
-                backward: s % 2 == 1,
+        program.segments.push(match kind {
+            PhaseKind::Sweep { backward } => Segment::Sweep {
+                backward,
                 steps: list,
-            }),
-            None => program.segments.push(Segment::Whole(list)),
-        }
+            },
+            PhaseKind::Whole => Segment::Whole(list),
+        });
     }
     program.finish(plans);
     for (i, p) in places.iter().enumerate() {

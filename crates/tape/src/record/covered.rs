@@ -168,6 +168,8 @@ impl Recording {
             .iter()
             .for_each(|o| users[o.value.index()] += 1);
         users[v.index()] += 1;
+        // Other losses may read targets as they are.
+        self.losses.values_mut().for_each(|x| users[x.index()] += 1);
         let mut kept = vec![true; n];
         for i in (0..again.len()).rev() {
             let input = matches!(self.nodes[i].op, Op::Input { .. });
@@ -196,8 +198,7 @@ impl Recording {
         self.inputs.iter_mut().for_each(|i| moved(&mut i.value));
         self.outputs.iter_mut().for_each(|o| moved(&mut o.value));
         self.states.moved(|v| place[v.index()]);
-        self.loss.iter_mut().for_each(moved);
-        self.weight.iter_mut().for_each(moved);
+        self.losses.values_mut().for_each(moved);
         place[v.index()]
     }
 }
