@@ -141,13 +141,25 @@ fn elu(x: Term<'_>, alpha: f64) -> Term<'_> {
 }
 
 /// Shifted by the greatest element, so that nothing overflows. The shift cancels, so no gradient needs to pass through
-/// it. An infinite one is left out: ∞ - ∞ would be NaN.
+/// it.
 fn logsumexp(x: Term<'_>) -> Term<'_> {
-    let greatest = x.reduce(Reduction::Max).stop_gradient();
-    let finite = greatest.abs().lt(greatest.constant(f64::INFINITY));
-    let shift = finite.select(greatest, greatest.constant(0.0));
+    let shift = finite_or_zero(x.reduce(Reduction::Max).stop_gradient());
     let e = (x - shift.broadcast(x.shape())).exp();
     e.sum().ln() + shift
+}
+
+/// The same along an axis.
+pub(crate) fn logsumexp_axis(x: Term<'_>, axis: usize) -> Term<'_> {
+    let shape = x.shape();
+    let shift = finite_or_zero(x.reduce_axis(Reduction::Max, axis).stop_gradient());
+    let e = (x - shift.kept(shape, axis).broadcast(shape)).exp();
+    e.reduce_axis(Reduction::Sum, axis).ln() + shift
+}
+
+/// A shift by ∞ would make NaN of ∞ - ∞.
+fn finite_or_zero(x: Term<'_>) -> Term<'_> {
+    let finite = x.abs().lt(x.constant(f64::INFINITY));
+    finite.select(x, x.constant(0.0))
 }
 
 /// eˣⁱ ÷ Σ eˣʲ over all elements, shifted by the greatest one so that nothing overflows. The shift cancels in the result,

@@ -279,7 +279,7 @@ impl<'t> Var<'t> {
         hard_tanh HARD_TANH,
         /// x · tanh(softplus(x))
         mish MISH,
-        /// ln Σ eˣⁱ of a vector.
+        /// ln Σ eˣⁱ of a vector. A matrix is a mistake: see [`logsumexp_axis`](Var::logsumexp_axis).
         logsumexp LOGSUMEXP
     );
 

@@ -130,6 +130,26 @@ fn gradients_are_those_of_differences() {
 }
 
 #[test]
+fn a_logsumexp_along_an_axis_is_that_of_each_row() {
+    let x: Vec<f64> = (0..6).map(|i| f64::from(i * i) * 0.4 - 2.0).collect();
+    let along = |matrix: bool| {
+        let r = Recorder::new();
+        let m = r.param("m", Shape::Matrix(2, 3));
+        let row = |i| m.slice(i, 1).reshape(Shape::Vector(3)).logsumexp();
+        let rows = || Var::concat(&[row(0), row(1)].map(|y| y.reshape(Shape::Vector(1))));
+        r.output("y", if matrix { m.logsumexp_axis(1) } else { rows() });
+        let tape = r.finish("rows").expect("it fits");
+        let report = gradcheck(&tape, 1, 1, &[&x], Directions::Coordinates, 1).expect("it holds");
+        assert_eq!(report.checked, 6);
+        let mut run = Interpreter::<f64>::new(&tape);
+        run.forward(Extent { steps: 1, rows: 1 }, &[&x])
+            .expect("it runs");
+        run.output(0).to_vec()
+    };
+    assert_eq!(along(true), along(false));
+}
+
+#[test]
 fn those_of_each_element_take_any_shape_and_repeat_scalars() {
     let m = Shape::Matrix(2, 3);
     for &c in Composite::ALL.iter().filter(|c| !c.reduces) {

@@ -102,6 +102,14 @@ impl<'t> Var<'t> {
         })
     }
 
+    /// ln Σ eˣⁱ along an axis, which is dropped.
+    #[track_caller]
+    pub fn logsumexp_axis(self, axis: usize) -> Var<'t> {
+        self.compose_along("logsumexp_axis", axis, Location::caller(), |x| {
+            compose::logsumexp_axis(x, axis)
+        })
+    }
+
     /// (x - mean) ÷ √(variance + eps) along an axis, without gain and bias.
     #[track_caller]
     pub fn layer_norm_axis(self, axis: usize, eps: f64) -> Var<'t> {
