@@ -32,7 +32,7 @@ impl Instr {
         match *self {
             Instr::Load(v) => Some((v, lanes)),
             Instr::Splat(v) => Some((v, 1)),
-            Instr::SplatRows(v, columns) => Some((v, lanes / columns)),
+            Instr::SplatRows(v, columns) => Some((v, lanes.checked_div(columns).unwrap_or(0))),
             Instr::LoadRow(v, columns) => Some((v, columns)),
             Instr::Const(_) | Instr::Map(..) => None,
         }
