@@ -236,6 +236,35 @@ fn rule_5_read_at_other_lanes_than_stored() {
     assert_eq!(found, 5);
 }
 
+/// Adds an instruction that repeats what a region loads.
+fn repeats(r: &mut Region, how: fn(View) -> Instr) -> bool {
+    let load = r.instrs.iter().find_map(|i| match i {
+        Instr::Load(v) => Some(*v),
+        _ => None,
+    });
+    r.instrs.extend(load.map(how));
+    load.is_some()
+}
+
+#[test]
+fn rule_5_rows_that_are_no_whole_vectors_or_do_not_divide_the_lanes() {
+    let broken: [fn(&mut Region) -> bool; 4] = [
+        |r| repeats(r, |v| Instr::SplatRows(v, 2)),
+        |r| repeats(r, |v| Instr::LoadRow(v, 0)),
+        |r| repeats(r, |v| Instr::LoadRow(v, 12)),
+        |r| repeats(r, |v| Instr::SplatRows(v, 32)),
+    ];
+    for broken in broken {
+        assert_eq!(in_region(LSTM, recurs, broken), 5);
+    }
+}
+
+#[test]
+fn rule_9_rows_are_not_repeated_with_time_innermost() {
+    let found = in_region(MINGRU, recurs, |r| repeats(r, |v| Instr::SplatRows(v, 4)));
+    assert_eq!(found, 9);
+}
+
 #[test]
 fn rule_5_a_product_over_its_own_rows() {
     let found = in_loop(LSTM, |l| {

@@ -152,6 +152,36 @@ fn blocks_by_hand<'t>(r: &'t Recorder, s: Sizes) {
     loss(r, next, s);
 }
 
+/// One matrix memory whose forget gate is a number per row, as in gated linear attention.
+fn rows<'t>(r: &'t Recorder, s: Sizes) {
+    gated_rows(r, s, |f, c, d| f.reshape(Shape::Matrix(d, 1)) * c);
+}
+
+/// The same with the gate repeated by a product with ones.
+fn rows_by_hand<'t>(r: &'t Recorder, s: Sizes) {
+    gated_rows(r, s, |f, c, d| {
+        let tape = f.tape().expect("it is on one");
+        f.outer(tape.constant(1.0, Shape::Vector(d))) * c
+    });
+}
+
+fn gated_rows<'t>(r: &'t Recorder, s: Sizes, forget: impl Fn(Var<'t>, Var<'t>, usize) -> Var<'t>) {
+    let d = s.d;
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(s.inputs));
+    let dense = |name: &str| {
+        let w = r.param(name, Shape::Matrix(d, s.inputs));
+        w.matvec(x)
+    };
+    let (q, k, v, f) = (dense("q"), dense("k"), dense("v"), dense("f").sigmoid());
+    let c = r.state("c", Shape::Matrix(d, d), 1, None);
+    let next = forget(f, c, d) + k.outer(v);
+    r.next(c, next);
+    let h = next.matvec_t(q);
+    r.output("read", h);
+    let target = r.input("next", InputRole::Target, Shape::Vector(d));
+    r.loss((h - target).square().mean());
+}
+
 /// A run: cell, numbers, results.
 struct Run<T: Element> {
     cell: CompiledCell<T>,
@@ -213,15 +243,16 @@ fn tape(write: Write, s: Sizes) -> Tape {
     r.finish("cell").expect("a cell")
 }
 
-const CELLS: [Written; 2] = [
+const CELLS: [Written; 3] = [
     ("matrix memory", memory, memory_by_hand),
     ("block-diagonal recurrence", blocks, blocks_by_hand),
+    ("gates of rows", rows, rows_by_hand),
 ];
 
 #[test]
 fn heads_at_once_are_the_heads_one_by_one() {
     let extent = Extent::steps(5).rows(3);
-    for (heads, d) in [(1, 8), (3, 4), (4, 8), (17, 3)] {
+    for (heads, d) in [(1, 8), (3, 4), (4, 8), (17, 3), (1, 20), (1, 64)] {
         let s = Sizes {
             heads,
             d,

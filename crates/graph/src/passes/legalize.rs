@@ -7,11 +7,12 @@
 //! drops every `copy`, so all copies in a plan come from this pass. A delay of a reshaped value becomes the reshape
 //! of a delay, which needs none.
 
-use retrograd_tape::{Algebra, Domain, Map, Op, Type, Value};
+use retrograd_tape::{Algebra, Domain, Map, Op, Shape, Type, Value};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::graph::{Graph, Rebuild, rebuild};
 use crate::passes::simplify::reshaped;
+use crate::plan::ROW;
 
 /// Inserts the copies.
 pub fn legalize(g: &Graph) -> Graph {
@@ -118,8 +119,52 @@ fn arrays(g: &Graph) -> Graph {
             let xs: Vec<Value> = g.operands(v).iter().map(|&x| array(r, x)).collect();
             Some(r.new.op(*g.op_of(v), &xs))
         }
+        // Rows are repeated from an array, as a whole.
+        Op::Broadcast(to) if is_stretched(g, v) => {
+            let x = array(r, g.operands(v)[0]);
+            if to.as_matrix().1.is_multiple_of(ROW) || r.new.ty(x).shape.len() == 1 {
+                return Some(r.new.op(*g.op_of(v), &[x]));
+            }
+            Some(repeated(&mut r.new, x, *to))
+        }
+        Op::Slice { axis: 0, .. } if stretches(g, g.operands(v)[0]) => {
+            let x = array(r, g.operands(v)[0]);
+            Some(r.new.op(*g.op_of(v), &[x]))
+        }
         _ => None,
     })
+}
+
+/// True for a value with stretched axes, as opposed to a scalar repeated.
+fn is_stretched(g: &Graph, v: Value) -> bool {
+    let from = |v: Value| g.node(g.operands(v)[0]).ty.shape;
+    matches!(g.op_of(v), Op::Broadcast(_)) && from(v) != Shape::Scalar
+}
+
+/// Rows that are no whole vectors, repeated by a product with ones. (*unbatch* makes such a product itself, but a later
+/// pass may cut rows.)
+fn repeated(g: &mut Graph, x: Value, to: Shape) -> Value {
+    let Type { shape, domain } = g.ty(x);
+    let (rows, columns) = to.as_matrix();
+    let vector = reshaped(g, Shape::Vector(shape.len()), x);
+    let ones = |g: &mut Graph, n: usize| {
+        let ones = g.constant(1.0, Shape::Vector(n));
+        g.map1(Map::Copy, ones)
+    };
+    let pair = match shape.axis(0) == Some(rows) {
+        true => [vector, ones(g, columns)],
+        false => [ones(g, rows), vector],
+    };
+    g.op(Op::Outer { to: domain }, &pair)
+}
+
+/// True for a view of a value with stretched axes.
+fn stretches(g: &Graph, v: Value) -> bool {
+    let mut v = v;
+    while let Op::Slice { .. } | Op::Reshape(_) | Op::Spread(_) = g.op_of(v) {
+        v = g.operands(v)[0];
+    }
+    is_stretched(g, v)
 }
 
 /// True if `v` is a product of a matrix of domain `once` with vectors: it may be one product over all points.

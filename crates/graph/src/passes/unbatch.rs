@@ -4,11 +4,12 @@
 //! A value with a short first axis is computed in *parts*, one per index of that axis, where a stretched operand or a
 //! reduction asks for it: `f [h,1,1]` stretched to `[h,m,n]` is then one number per part, which no array has to hold.
 //! All element-wise ops that are connected to such a place without a change of the first axis are computed in parts,
-//! so that each part is one lane loop. Where the first axis is long, the stretched value is an outer product with
-//! ones, and a sum is a product with ones.
+//! so that each part is one lane loop. Where the first axis is long, a matrix whose rows are whole vectors is repeated
+//! lane by lane too, a number along each row or a row as it is; other rows are an outer product with ones, and a sum is
+//! a product with ones.
 //!
-//! What remains after this pass: of rank 3 only values that are moved as a whole or cut along axis 0, and of
-//! [`Op::Transpose`] only that of a matrix.
+//! What remains after this pass: of rank 3 only values that are moved as a whole or cut along axis 0; of
+//! [`Op::Transpose`] only that of a matrix; of [`Op::Broadcast`] only that of a scalar, of a row and of a column.
 
 mod axes;
 mod parts;
@@ -151,7 +152,22 @@ impl Unbatch {
         match (*g.op_of(x), inner) {
             (Op::Constant { value, .. }, _) => g.constant(value.0, one),
             (Op::Zeros(_), _) => g.zeros(one),
-            (Op::Broadcast(_), Some(scalar)) => g.broadcast(scalar, one),
+            (Op::Broadcast(_), Some(inner)) => {
+                let from = g.ty(inner).shape;
+                // A row that is the same for all, a number of each row, or one number.
+                let part = match from.axis(0) {
+                    None => inner,
+                    Some(1) => reshaped(g, rest(from), inner),
+                    Some(_) => self.head(g, inner, i),
+                };
+                match g.ty(part).shape.len() {
+                    1 => {
+                        let scalar = reshaped(g, Shape::Scalar, part);
+                        g.broadcast(scalar, one)
+                    }
+                    _ => g.broadcast(part, one),
+                }
+            }
             (Op::Spread(to), Some(inner)) => {
                 let part = self.head(g, inner, i);
                 g.spread(part, to)

@@ -16,6 +16,10 @@ pub(crate) enum OperandPlace {
     At(View),
     /// One number, repeated for all lanes.
     Splat(View),
+    /// One number for each row of so many lanes, repeated along it.
+    SplatRows(View, usize),
+    /// A row of so many lanes, the same for every row.
+    Row(View, usize),
     /// A constant.
     Const(f64),
 }
@@ -265,16 +269,26 @@ impl<'f, 'g> Assignment<'f, 'g> {
             Op::Input { id, .. } => OperandPlace::At(View::of(BufferId::of_input(id))),
             Op::Constant { value, .. } => OperandPlace::Const(value.0),
             Op::Zeros(_) => OperandPlace::Const(0.0),
-            Op::Broadcast(_) => match self.place(xs[0]) {
-                OperandPlace::At(view) => OperandPlace::Splat(view),
-                other => other,
-            },
+            Op::Broadcast(to) => {
+                let from = f.g.node(xs[0]).ty.shape;
+                match (self.place(xs[0]), from.axis(0) == to.axis(0)) {
+                    (OperandPlace::At(view), _) if from.len() == 1 => OperandPlace::Splat(view),
+                    (OperandPlace::At(view), true) => {
+                        OperandPlace::SplatRows(view, to.as_matrix().1)
+                    }
+                    (OperandPlace::At(view), false) => OperandPlace::Row(view, from.len()),
+                    (other, _) => other,
+                }
+            }
             Op::Reshape(_) | Op::Spread(_) => self.place(xs[0]),
             Op::Slice { axis, start, .. } => {
                 let (_, after) = f.g.node(xs[0]).ty.shape.around(axis);
                 match self.place(xs[0]) {
                     OperandPlace::At(view) => OperandPlace::At(view.plus(start * after)),
-                    other => other,
+                    other @ (OperandPlace::Splat(_) | OperandPlace::Const(_)) => other,
+                    OperandPlace::SplatRows(..) | OperandPlace::Row(..) => {
+                        unreachable!("legalize copies stretched values that are sliced")
+                    }
                 }
             }
             Op::Delay(d) => self.moved(xs[0], -i64::from(d), false),

@@ -339,7 +339,7 @@ fn lane_loop(r: &Region, rows: usize) -> Work {
     let mut loads = 0;
     for i in &r.instrs {
         match i {
-            Instr::Load(_) => loads += 1,
+            Instr::Load(_) | Instr::SplatRows(..) | Instr::LoadRow(..) => loads += 1,
             Instr::Map(m, _) => ops.push(*m),
             Instr::Splat(_) | Instr::Const(_) => {}
         }

@@ -39,6 +39,11 @@ fn carried(l: &Loop, buffers: &BufferMap) -> Option<Vec<Carried>> {
     };
     let loads = r.instrs.iter();
     let loads = loads.filter(|i| matches!(i, Instr::Load(_) | Instr::Splat(_)));
+    // A tile of lanes has one address for each load, and rows that are repeated need more.
+    let rows = |i: &Instr| matches!(i, Instr::SplatRows(..) | Instr::LoadRow(..));
+    if r.instrs.iter().any(rows) {
+        return None;
+    }
     if !r.folds.is_empty() || loads.count() + r.stores.len() > MOST || !stores_are_apart(r) {
         return None;
     }
@@ -50,10 +55,8 @@ fn carried(l: &Loop, buffers: &BufferMap) -> Option<Vec<Carried>> {
     work::note(r.instrs.len() + r.stores.len());
     let mut carried = Vec::new();
     for (load, instr) in r.instrs.iter().enumerate() {
-        let (view, lanes) = match instr {
-            Instr::Load(v) => (*v, r.lanes),
-            Instr::Splat(v) => (*v, 1),
-            Instr::Const(_) | Instr::Map(..) => continue,
+        let Some((view, lanes)) = instr.reads(r.lanes) else {
+            continue;
         };
         for &(from, to) in stores.get(&view.buffer).into_iter().flatten() {
             if !overlap((view, lanes), (to, r.lanes)) {

@@ -38,7 +38,7 @@ pub use memory::{Checkpointing, Layout, Lifetime, Memory};
 pub use rename::Renamed;
 pub use slices::Slices;
 pub use stages::{plan, stream};
-pub use stmt::{Fold, Instr, Product, Region, Stmt, WideActivation};
+pub use stmt::{Fold, Instr, Product, ROW, Region, Stmt, WideActivation};
 pub use verify::verify;
 
 /// A plan for one program, for any number of steps and rows.

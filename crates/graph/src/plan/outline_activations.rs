@@ -179,8 +179,10 @@ impl Region {
         // Nothing else in the region may read what the call overwrites, and nothing else may overwrite it.
         let loads_free = self.instrs.iter().enumerate().all(|(j, o)| match o {
             Instr::Load(v) if j != x => !meet(*v, to, self.lanes),
-            Instr::Splat(v) => v.buffer != to.buffer,
-            _ => true,
+            Instr::Splat(v) | Instr::SplatRows(v, _) | Instr::LoadRow(v, _) => {
+                v.buffer != to.buffer
+            }
+            Instr::Load(_) | Instr::Const(_) | Instr::Map(..) => true,
         });
         let folded = |f: &(_, _, View)| [to.buffer, from.buffer].contains(&f.2.buffer);
         // The operand must be available before the region: not stored by it.

@@ -40,6 +40,12 @@ impl Plan {
             match instr {
                 Instr::Load(v) => writeln!(f, "      {i} = load {}", Show(self, *v))?,
                 Instr::Splat(v) => writeln!(f, "      {i} = splat {}", Show(self, *v))?,
+                Instr::SplatRows(v, n) => {
+                    writeln!(f, "      {i} = splat {}, a number per {n}", Show(self, *v))?;
+                }
+                Instr::LoadRow(v, n) => {
+                    writeln!(f, "      {i} = load {}, the same {n}", Show(self, *v))?;
+                }
                 Instr::Const(c) => writeln!(f, "      {i} = {c:?}")?,
                 Instr::Map(m, xs) => {
                     let xs: Vec<String> = xs.iter().map(usize::to_string).collect();

@@ -211,12 +211,16 @@ impl<'f, 'g> Emit<'f, 'g> {
         let instr = match self.assignment.place(v) {
             OperandPlace::At(view) => Instr::Load(view),
             OperandPlace::Splat(view) => Instr::Splat(view),
+            OperandPlace::SplatRows(view, columns) => Instr::SplatRows(view, columns),
+            OperandPlace::Row(view, columns) => Instr::LoadRow(view, columns),
             OperandPlace::Const(c) => Instr::Const(c),
         };
         let key = match instr {
-            Instr::Splat(view) => (Some(view), true, 0),
-            Instr::Const(c) => (None, false, c.to_bits()),
-            Instr::Load(view) => (Some(view), false, 0),
+            Instr::Splat(view) => (Some(view), 1, 0),
+            Instr::SplatRows(view, columns) => (Some(view), 2, columns as u64),
+            Instr::LoadRow(view, columns) => (Some(view), 3, columns as u64),
+            Instr::Const(c) => (None, 0, c.to_bits()),
+            Instr::Load(view) => (Some(view), 0, 0),
             Instr::Map(..) => unreachable!("operands have places"),
         };
         if let Some(&i) = r.loaded.get(&key) {
@@ -316,9 +320,9 @@ impl<'f, 'g> Emit<'f, 'g> {
 struct RegionBuilder {
     region: Region,
     known: HashMap<Value, usize>,
-    /// Views and constants that have been loaded: the view, whether it is one number for all lanes, and a constant's
-    /// bits.
-    loaded: HashMap<(Option<View>, bool, u64), usize>,
+    /// Views and constants that have been loaded: the view, how its numbers are repeated among the lanes, and the lanes
+    /// of a row or a constant's bits.
+    loaded: HashMap<(Option<View>, u8, u64), usize>,
 }
 
 impl RegionBuilder {

@@ -76,7 +76,10 @@ impl Stmt {
             Stmt::Region(r) => {
                 for i in &mut r.instrs {
                     match i {
-                        Instr::Load(v) | Instr::Splat(v) => f(v),
+                        Instr::Load(v)
+                        | Instr::Splat(v)
+                        | Instr::SplatRows(v, _)
+                        | Instr::LoadRow(v, _) => f(v),
                         Instr::Const(_) | Instr::Map(..) => {}
                     }
                 }

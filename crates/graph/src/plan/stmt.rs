@@ -12,10 +12,31 @@ pub enum Instr {
     Load(View),
     /// One number, repeated for all lanes.
     Splat(View),
+    /// One number for each row of so many lanes, a multiple of [`ROW`], repeated along the row.
+    SplatRows(View, usize),
+    /// So many lanes, a multiple of [`ROW`], the same for every row.
+    LoadRow(View, usize),
     /// A constant.
     Const(f64),
     /// An element-wise op on earlier instructions.
     Map(Map, SmallVec<[usize; 3]>),
+}
+
+/// What the lanes of a row that is repeated are a multiple of: no vector of 16 bytes then reaches from one row into the
+/// next, in either precision.
+pub const ROW: usize = 4;
+
+impl Instr {
+    /// The view that the instruction reads, and how many of its numbers, in a region of this many lanes.
+    pub fn reads(&self, lanes: usize) -> Option<(View, usize)> {
+        match *self {
+            Instr::Load(v) => Some((v, lanes)),
+            Instr::Splat(v) => Some((v, 1)),
+            Instr::SplatRows(v, columns) => Some((v, lanes.checked_div(columns).unwrap_or(0))),
+            Instr::LoadRow(v, columns) => Some((v, columns)),
+            Instr::Const(_) | Instr::Map(..) => None,
+        }
+    }
 }
 
 /// A reduction over a region's lanes.
@@ -179,11 +200,8 @@ impl Stmt {
     pub fn loads(&self) -> Vec<View> {
         match self {
             Stmt::Region(r) => {
-                let views = r.instrs.iter().filter_map(|i| match i {
-                    Instr::Load(v) | Instr::Splat(v) => Some(*v),
-                    Instr::Const(_) | Instr::Map(..) => None,
-                });
-                views.collect()
+                let views = r.instrs.iter().filter_map(|i| i.reads(r.lanes));
+                views.map(|(view, _)| view).collect()
             }
             Stmt::Product(p) => [p.x]
                 .into_iter()

@@ -39,6 +39,7 @@ use retrograd_tape::Domain;
 
 use crate::options::Unroll;
 use crate::plan::access::{Access, goes_along, overlap};
+use crate::plan::stmt::ROW;
 use crate::plan::sweep::{Direction, direction};
 use crate::plan::{
     BlockAt, Buffer, Carried, Fold, Innermost, Instr, Item, Loop, LoopId, LoopKind, Plan, Region,
@@ -324,6 +325,9 @@ fn region(plan: &Plan, r: &Region) -> Result<(), Broken> {
     let n = r.instrs.len();
     let earlier = |(i, instr): (usize, &Instr)| match instr {
         Instr::Map(m, xs) => xs.len() == m.row().arity && xs.iter().all(|&x| x < i),
+        Instr::SplatRows(_, columns) | Instr::LoadRow(_, columns) => {
+            *columns > 0 && columns.is_multiple_of(ROW) && r.lanes.is_multiple_of(*columns)
+        }
         Instr::Load(_) | Instr::Splat(_) | Instr::Const(_) => true,
     };
     let fold = |f: &(Fold, smallvec::SmallVec<[usize; 2]>, View)| {
@@ -346,15 +350,11 @@ fn region(plan: &Plan, r: &Region) -> Result<(), Broken> {
             return broken(5, format!("a region stores {:?} and {y:?}", s.1));
         }
         for instr in &r.instrs {
-            let (v, wrong) = match *instr {
-                Instr::Load(v) => {
-                    let over = meet(plan, (v, r.lanes), (y, r.lanes));
-                    (v, over && v.offset != y.offset)
-                }
-                Instr::Splat(v) => (v, meet(plan, (v, 1), (y, r.lanes))),
-                Instr::Const(_) | Instr::Map(..) => continue,
+            let Some((v, n)) = instr.reads(r.lanes) else {
+                continue;
             };
-            if wrong {
+            let aligned = matches!(instr, Instr::Load(_)) && v.offset == y.offset;
+            if !aligned && meet(plan, (v, n), (y, r.lanes)) {
                 let what = format!("a region stores {y:?} and reads {v:?} at other lanes");
                 return broken(5, what);
             }
@@ -385,10 +385,14 @@ fn time_innermost(plan: &Plan, l: &Loop, carried: &[Carried]) -> Result<(), Brok
     let before = if reverse { 1 } else { -1 };
     let mut count = 0;
     for (load, instr) in r.instrs.iter().enumerate() {
-        let (v, n) = match *instr {
-            Instr::Load(v) => (v, r.lanes),
-            Instr::Splat(v) => (v, 1),
-            Instr::Const(_) | Instr::Map(..) => continue,
+        if let Instr::SplatRows(..) | Instr::LoadRow(..) = instr {
+            return broken(
+                9,
+                format!("loop {} repeats rows with time innermost", l.number),
+            );
+        }
+        let Some((v, n)) = instr.reads(r.lanes) else {
+            continue;
         };
         for &(from, y) in r.stores.iter().filter(|s| s.1.buffer == v.buffer) {
             if !overlap((v, n), (y, r.lanes)) {

@@ -275,6 +275,61 @@ impl<'f> Code<'_, 'f> {
         }
     }
 
+    /// The number of the row of `columns` lanes that a position lies in, in all lanes; the region has `lanes`.
+    pub(crate) fn number_of_row(
+        &mut self,
+        base: Value,
+        at: At,
+        (lanes, columns): (usize, usize),
+    ) -> Value {
+        let (_, row) = self.row_of(at, lanes, columns);
+        let far = (self.b.ins()).imul_imm_s(row, i64::from(self.lane.bytes()));
+        let from = self.b.ins().iadd(base, far);
+        self.splat(from)
+    }
+
+    /// The numbers at the position within the row of `columns` lanes that it lies in.
+    pub(crate) fn same_row(
+        &mut self,
+        base: Value,
+        at: At,
+        (lanes, columns): (usize, usize),
+        width: Width,
+    ) -> Value {
+        let bytes = columns as i64 * i64::from(self.lane.bytes());
+        let (position, row) = self.row_of(at, lanes, columns);
+        let start = self.b.ins().imul_imm_s(row, bytes);
+        let from = self.b.ins().isub(position, start);
+        self.load(base, At { from, plus: 0 }, width)
+    }
+
+    /// A position, and the row of `columns` lanes that it lies in.
+    fn row_of(&mut self, at: At, lanes: usize, columns: usize) -> (Value, Value) {
+        let bytes = columns as u64 * u64::from(self.lane.bytes());
+        let all = lanes as u64 * u64::from(self.lane.bytes());
+        let position = match at.plus {
+            0 => at.from,
+            plus => self.b.ins().iadd_imm_s(at.from, i64::from(plus)),
+        };
+        if bytes.is_power_of_two() {
+            let row = (self.b.ins()).ushr_imm_u(position, i64::from(bytes.trailing_zeros()));
+            return (position, row);
+        }
+        // ⌊p ÷ n⌋ is ⌊p ⌈2³² ÷ n⌉ ÷ 2³²⌋ as long as p n ≤ 2³²: what rounding up adds is less than 1 ÷ n.
+        let row = match all.checked_mul(bytes).is_some_and(|most| most <= 1 << 32) {
+            true => {
+                let factor = (1u64 << 32).div_ceil(bytes);
+                let scaled = self.b.ins().imul_imm_s(position, factor as i64);
+                self.b.ins().ushr_imm_u(scaled, 32)
+            }
+            false => {
+                let by = self.imm(bytes as i64);
+                self.b.ins().udiv(position, by)
+            }
+        };
+        (position, row)
+    }
+
     /// Stores a vector's first lane at an address.
     pub(crate) fn store_first(&mut self, v: Value, to: Value) {
         let one = self.b.ins().extractlane(v, 0);

@@ -18,7 +18,7 @@ impl Code<'_, '_> {
             .map(|i| match i {
                 Instr::Splat(v) => Some(self.splat(row.address(*v))),
                 Instr::Const(c) => Some(self.math().constant(*c)),
-                Instr::Load(_) | Instr::Map(..) => None,
+                Instr::Load(_) | Instr::SplatRows(..) | Instr::LoadRow(..) | Instr::Map(..) => None,
             })
             .collect();
         let carried: Vec<CarriedValues> = r
@@ -35,7 +35,11 @@ impl Code<'_, '_> {
             Instr::Map(m, _) => Some(*m),
             _ => None,
         });
-        let loads = (r.instrs.iter().filter(|i| matches!(i, Instr::Load(_)))).count();
+        let load = |i: &&Instr| match i {
+            Instr::Load(_) | Instr::SplatRows(..) | Instr::LoadRow(..) => true,
+            Instr::Splat(_) | Instr::Const(_) | Instr::Map(..) => false,
+        };
+        let loads = r.instrs.iter().filter(load).count();
         // A dot product also multiplies.
         let dots = r.folds.iter().filter(|f| f.0 == Fold::Dot).count();
         let iteration = vectors_per_iteration(ops, loads + r.stores.len() + r.folds.len() + dots);
@@ -49,6 +53,12 @@ impl Code<'_, '_> {
                     let v = match (fixed[i], instr) {
                         (Some(v), _) => v,
                         (None, Instr::Load(view)) => code.load(row.address(*view), at, width),
+                        (None, Instr::SplatRows(view, columns)) => {
+                            code.number_of_row(row.address(*view), at, (r.lanes, *columns))
+                        }
+                        (None, Instr::LoadRow(view, columns)) => {
+                            code.same_row(row.address(*view), at, (r.lanes, *columns), width)
+                        }
                         (None, Instr::Map(m, xs)) => {
                             let xs: Vec<Value> = xs.iter().map(|&x| values[x]).collect();
                             map(&mut code.math(), *m, &xs)

@@ -12,6 +12,9 @@ use retrograd_tape::Domain;
 use super::region::map;
 use super::{Code, Width, trusted};
 
+/// A rule of the plan.
+const ROWS: &str = "time is not innermost where rows are repeated";
+
 /// Vectors of 16 bytes per tile: a line of 64 bytes.
 const TILE: usize = 4;
 
@@ -116,6 +119,7 @@ impl Code<'_, '_> {
         let loads = r.instrs.iter().enumerate().filter_map(|(i, x)| match x {
             Instr::Load(v) => Some((Some(i), *v, true)),
             Instr::Splat(v) => Some((Some(i), *v, false)),
+            Instr::SplatRows(..) | Instr::LoadRow(..) => unreachable!("{ROWS}"),
             Instr::Const(_) | Instr::Map(..) => None,
         });
         let stores = r.stores.iter().map(|s| (None, s.1, true));
@@ -216,6 +220,7 @@ impl Code<'_, '_> {
             .map(|(i, x)| match x {
                 Instr::Load(v) => !over_steps(*v) && !is_carried(i),
                 Instr::Splat(v) => !over_steps(*v),
+                Instr::SplatRows(..) | Instr::LoadRow(..) => unreachable!("{ROWS}"),
                 Instr::Const(_) => true,
                 Instr::Map(..) => false,
             })
@@ -227,6 +232,7 @@ impl Code<'_, '_> {
                     let from = self.fixed_address(lane_loop, *v);
                     vec![self.splat(from); tile.vectors]
                 }
+                Instr::SplatRows(..) | Instr::LoadRow(..) => unreachable!("{ROWS}"),
                 Instr::Const(c) => vec![self.math().constant(*c); tile.vectors],
                 Instr::Map(..) => unreachable!("computed at every step"),
             }));
@@ -347,6 +353,9 @@ impl Code<'_, '_> {
                         let offset = v.offset as i64 * i64::from(self.lane.bytes());
                         let from = self.b.ins().iadd_imm_s(from, offset);
                         self.splat(from)
+                    }
+                    (None, None, Instr::SplatRows(..) | Instr::LoadRow(..)) => {
+                        unreachable!("{ROWS}")
                     }
                     (None, None, Instr::Map(m, xs)) => {
                         let xs: Vec<Value> = xs.iter().map(|&x| values[x]).collect();

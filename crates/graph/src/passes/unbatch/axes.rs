@@ -5,6 +5,7 @@ use retrograd_tape::{Algebra, Map, Op, Permutation, Reduction, Shape, Value};
 use super::{PARTS, Unbatch, inner_slice, rest, worth};
 use crate::graph::Graph;
 use crate::passes::simplify::{concat, reshaped, slice};
+use crate::plan::ROW;
 
 impl Unbatch {
     /// A value of which axes of length 1 are repeated to the shape `to`.
@@ -25,9 +26,7 @@ impl Unbatch {
             if worth(count, each) {
                 return self.whole(g, vec![one; count], to);
             }
-            let one = reshaped(g, Shape::Vector(each), one);
-            let ones = g.constant(1.0, Shape::Vector(count));
-            return outer(g, ones, one, to);
+            return repeated(g, one, Repeat::Row, Shape::Matrix(count, each), to);
         }
         if from.len() == count && worth(count, each) {
             let parts = (0..count).map(|i| {
@@ -40,19 +39,26 @@ impl Unbatch {
         }
         if from.axis(from.rank() - 1) == Some(1) {
             // Each number of an axis, or of two, that stay.
-            let column = reshaped(g, Shape::Vector(from.len()), x);
-            let ones = g.constant(1.0, Shape::Vector(all / from.len()));
-            return outer(g, column, ones, to);
+            let rows = Shape::Matrix(from.len(), all / from.len());
+            let whole = repeated(g, x, Repeat::Numbers, rows, to);
+            if from.rank() == 3 && worth(count, each) {
+                let parts = self.stretched_heads(g, x, count, rest(to));
+                self.parts.insert(whole, parts.into());
+            }
+            return whole;
         }
-        let parts = (0..count).map(|i| {
-            let one = self.head(g, x, i);
-            (one, rest(to))
-        });
-        let parts: Vec<(Value, Shape)> = parts.collect();
-        let parts = (parts.into_iter())
-            .map(|(one, to)| self.stretch(g, one, to))
-            .collect();
+        let parts = self.stretched_heads(g, x, count, rest(to));
         self.whole(g, parts, to)
+    }
+
+    /// Each index of the first axis, stretched to this shape.
+    fn stretched_heads(&mut self, g: &mut Graph, x: Value, count: usize, to: Shape) -> Vec<Value> {
+        (0..count)
+            .map(|i| {
+                let one = self.head(g, x, i);
+                self.stretch(g, one, to)
+            })
+            .collect()
     }
 
     /// A reduction along an axis.
@@ -207,6 +213,42 @@ fn matrix_transpose(g: &mut Graph, x: Value, outer: usize, to: Shape) -> Value {
     let order = Permutation::exchange(0, 1).expect("two axes");
     let y = g.op(Op::Transpose(order), &[x]);
     reshaped(g, to, y)
+}
+
+/// What is repeated to a matrix.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    /// Every row is the same.
+    Row,
+    /// One number along each row.
+    Numbers,
+}
+
+/// A row, or a number of each row, repeated to this matrix, in the shape `to`: lane by lane, if rows are whole vectors,
+/// else by a product with ones.
+fn repeated(g: &mut Graph, x: Value, what: Repeat, matrix: Shape, to: Shape) -> Value {
+    let (rows, columns) = matrix.as_matrix();
+    if columns.is_multiple_of(ROW) {
+        let from = match what {
+            Repeat::Row => Shape::Matrix(1, columns),
+            Repeat::Numbers => Shape::Matrix(rows, 1),
+        };
+        let x = reshaped(g, from, x);
+        let y = g.broadcast(x, matrix);
+        return reshaped(g, to, y);
+    }
+    let x = reshaped(g, Shape::Vector(g.ty(x).shape.len()), x);
+    let ones = |n| Op::constant(1.0, Shape::Vector(n));
+    match what {
+        Repeat::Row => {
+            let ones = g.op(ones(rows), &[]);
+            outer(g, ones, x, to)
+        }
+        Repeat::Numbers => {
+            let ones = g.op(ones(columns), &[]);
+            outer(g, x, ones, to)
+        }
+    }
 }
 
 /// a bᵀ of vectors in their own domain, in the shape `to`.

@@ -123,13 +123,15 @@ fn source(g: &Graph, v: Value) -> Value {
     }
 }
 
-/// True for a value that is one number per part, or the same in all parts.
+/// True for a value that is one number per part, or the same in all parts, or that is repeated within each part. What has
+/// a number for each row is repeated lane by lane without parts.
 fn is_stretched(g: &Graph, v: Value) -> bool {
     if !matches!(g.op_of(v), Op::Broadcast(_)) {
         return false;
     }
     let from = g.node(g.operands(v)[0]).ty.shape;
     let to = g.node(v).ty.shape;
-    from != Shape::Scalar && (from.len() == to.axes()[0] && from.axis(0) == to.axis(0))
-        || from.rank() > 0 && from.axis(0) != to.axis(0)
+    let stretched = |axis: usize| from.axis(axis) != to.axis(axis);
+    from != Shape::Scalar
+        && (stretched(0) || from.len() == to.axes()[0] || from.rank() == 3 && stretched(1))
 }

@@ -136,7 +136,7 @@ impl<T: Real> PlanRun<'_, T> {
             .map(|instr| match instr {
                 Instr::Splat(v) => Some(self.get(*v, p, 0)),
                 Instr::Const(c) => Some(T::from_f64(*c)),
-                Instr::Load(_) | Instr::Map(..) => None,
+                Instr::Load(_) | Instr::SplatRows(..) | Instr::LoadRow(..) | Instr::Map(..) => None,
             })
             .collect()
     }
@@ -148,6 +148,8 @@ impl<T: Real> PlanRun<'_, T> {
             let value = match (fixed, instr) {
                 (Some(x), _) => *x,
                 (None, Instr::Load(v)) => self.get(*v, p, i),
+                (None, Instr::SplatRows(v, columns)) => self.get(*v, p, i / columns),
+                (None, Instr::LoadRow(v, columns)) => self.get(*v, p, i % columns),
                 (None, Instr::Map(m, xs)) => {
                     let xs: Vec<f64> = xs.iter().map(|&x| values[x].to_f64()).collect();
                     T::from_f64((m.row().eval)(&xs))

@@ -2,7 +2,7 @@
 
 use retrograd_tape::Domain;
 
-use crate::plan::{BlockAt, Instr, Item, Loop, LoopKind, Plan, Product, Stmt, View, WeightId};
+use crate::plan::{BlockAt, Item, Loop, LoopKind, Plan, Product, Stmt, View, WeightId};
 use crate::verify::Broken;
 
 /// A range that is read or written.
@@ -37,10 +37,8 @@ pub(super) fn of_stmt(plan: &Plan, l: &Loop, s: &Stmt, f: &mut Each<'_>) -> Resu
     match s {
         Stmt::Region(r) => {
             for i in &r.instrs {
-                match *i {
-                    Instr::Load(v) => each(v, r.lanes, false)?,
-                    Instr::Splat(v) => each(v, 1, false)?,
-                    Instr::Const(_) | Instr::Map(..) => {}
+                if let Some((v, n)) = i.reads(r.lanes) {
+                    each(v, n, false)?;
                 }
             }
             (r.stores.iter()).try_for_each(|s| each(s.1, r.lanes, true))?;
