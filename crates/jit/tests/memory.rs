@@ -70,7 +70,10 @@ loss mean(square(y - next))
 ";
 
 /// A memory of D × D numbers a row, a normaliser and a stabiliser.
-const MLSTM: &str = include_str!("../../retrograd/cells/mlstm.cell");
+const MLSTM: &str = concat!(
+    include_str!("../../retrograd/cells/mlstm.cell"),
+    "target next[D]\nloss mean(square(h - next))\n"
+);
 
 fn tape(text: &str) -> Tape {
     read_tape("memory", text, &[]).expect("a cell")

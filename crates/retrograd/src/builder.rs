@@ -121,7 +121,7 @@ impl Builder {
         // What was recorded without the builder, on a value's tape, has the default initialisation and is always kept.
         let (inits, keeps) = (self.inits.into_inner(), self.keeps.into_inner());
         let named = |role| tape.inputs().iter().filter(move |i| i.role == role);
-        let init = |i: &Input| inits.iter().find(|p| *p.0 == *i.name).map(|p| p.2);
+        let init = |i: &Input| inits.iter().find(|p| *p.0 == *i.name).map(|p| p.2.clone());
         let keep = |i: &Input| keeps.iter().find(|m| *m.0 == *i.name).map(|m| m.1);
         let inits = named(InputRole::Param).map(|i| init(i).unwrap_or(Init::FanIn));
         let keeps = named(InputRole::Mask).map(|i| keep(i).unwrap_or(1.0));
@@ -294,7 +294,7 @@ impl Builder {
     /// Declares a parameter under its full name.
     #[track_caller]
     fn declare_param(&self, name: &str, shape: Shape, init: Init) -> Var<'_> {
-        self.check_init(name, shape, init);
+        self.check_init(name, shape, &init);
         self.inits.borrow_mut().push((name.to_owned(), shape, init));
         self.tape.param(name, shape)
     }
@@ -305,12 +305,12 @@ impl Builder {
         let name = &self.scope.borrow().parameter(name);
         let found = self.inits.borrow_mut().iter_mut().find_map(|p| {
             (p.0 == *name).then(|| {
-                p.2 = init;
+                p.2 = init.clone();
                 p.1
             })
         });
         match found {
-            Some(shape) => self.check_init(name, shape, init),
+            Some(shape) => self.check_init(name, shape, &init),
             None => {
                 let known = self.inits.borrow().iter().map(|p| p.0.clone()).collect();
                 self.fail(Error::NoSuchParameter {
@@ -341,12 +341,12 @@ impl Builder {
     }
 
     #[track_caller]
-    fn check_init(&self, name: &str, shape: Shape, init: Init) {
+    fn check_init(&self, name: &str, shape: Shape, init: &Init) {
         if let Some(needs) = init.unmet_need(shape) {
             self.fail(Error::BadInit {
                 name: name.to_owned(),
                 shape: shape.to_string(),
-                init,
+                init: init.clone(),
                 needs,
                 at: *Location::caller(),
             });

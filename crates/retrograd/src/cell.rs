@@ -45,7 +45,7 @@ pub struct Cell {
 /// assert_eq!((forget.shape.len(), forget.init), (8, retrograd::Init::Constant(1.0)));
 /// # Ok::<(), retrograd::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ParameterSpec<'a> {
     /// Its name, unique in the cell.
     pub name: &'a str,
@@ -87,10 +87,10 @@ impl Cell {
             .inputs()
             .iter()
             .filter(|i| i.role == InputRole::Param);
-        parameters.zip(&self.inits).map(|(i, &init)| ParameterSpec {
+        parameters.zip(&self.inits).map(|(i, init)| ParameterSpec {
             name: &i.name,
             shape: i.ty.shape,
-            init,
+            init: init.clone(),
         })
     }
 

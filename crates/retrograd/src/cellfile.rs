@@ -220,6 +220,7 @@ fn init(start: Initialiser) -> Init {
         Initialiser::Normal(deviation) => Init::Normal(deviation),
         Initialiser::Identity => Init::Identity,
         Initialiser::Orthogonal => Init::Orthogonal,
+        Initialiser::Expression(each) => Init::Expression(each),
     }
 }
 

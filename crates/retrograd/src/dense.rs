@@ -109,7 +109,7 @@ impl Builder {
                 None => Shape::Matrix(n, width),
                 Some(h) => Shape::Tensor(h, n, width),
             };
-            let weight = self.param_init(&joined(name, operand), shape, init);
+            let weight = self.param_init(&joined(name, operand), shape, init.clone());
             let column = match v.shape() {
                 Some(Shape::Scalar) => v.reshape(Shape::Vector(1)),
                 _ => v,

@@ -1,9 +1,11 @@
 //! Initial values of parameters. Every parameter draws from a random stream of its own, chosen by seed and name, so that adding,
 //! removing or reordering parameters leaves the others unchanged.
 
+use std::sync::Arc;
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use retrograd_tape::Shape;
+use retrograd_tape::{Draw, Shape, StartExpression};
 
 use crate::random::stream;
 
@@ -18,7 +20,7 @@ use crate::random::stream;
 /// ```
 ///
 /// The fan-in of a matrix `[m, n]` is n, that of a vector `[n]` n, of a scalar 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Init {
     /// 0.
     Zeros,
@@ -35,16 +37,29 @@ pub enum Init {
     /// A matrix, or each of several, with orthonormal rows or columns, whichever are fewer, uniform among all such
     /// (Saxe et al. 2014; the sign correction is that of Mezzadri 2007, section 5).
     Orthogonal,
+    /// An expression for each element, of random numbers and the element's indices: [`Init::expression`].
+    Expression(Arc<StartExpression>),
 }
 
 impl Init {
     /// What the initialisation requires of the parameter and this shape does not meet, if anything.
-    pub(crate) fn unmet_need(self, shape: Shape) -> Option<&'static str> {
+    pub(crate) fn unmet_need(&self, shape: Shape) -> Option<&'static str> {
         let matrix = matches!(shape, Shape::Matrix(..) | Shape::Tensor(..));
         match self {
             Init::Identity | Init::Orthogonal if !matrix => Some("it needs a matrix"),
             Init::Constant(x) if !x.is_finite() => Some("it needs a finite number"),
-            Init::Uniform(k) | Init::Normal(k) if !(k.is_finite() && k >= 0.0) => {
+            Init::Expression(each) if each.axes() > shape.rank() => {
+                Some("it needs an axis for each index")
+            }
+            // Whether it is finite does not depend on the name, but for rare draws.
+            Init::Expression(each) => {
+                let mut rng = stream(0, "parameter", "");
+                let tried = 0..shape.len().min(MOST_TRIED);
+                let finite = |k| element(each, shape, k, &mut rng).is_finite();
+                let all = tried.map(finite).all(|finite| finite);
+                (!all).then_some("it needs finite numbers in all its elements")
+            }
+            Init::Uniform(k) | Init::Normal(k) if !(k.is_finite() && *k >= 0.0) => {
                 Some("it needs a finite number of at least 0")
             }
             Init::Zeros
@@ -61,14 +76,14 @@ impl Init {
     ///
     /// # Panics
     /// If there is no memory for so many; [`Cell::initial_parameters`](crate::Cell::initial_parameters) returns an error instead.
-    pub fn values(self, name: &str, shape: Shape, seed: u64) -> Vec<f64> {
+    pub fn values(&self, name: &str, shape: Shape, seed: u64) -> Vec<f64> {
         let mut values = Vec::with_capacity(shape.len());
         self.draw(name, shape, seed, |x| values.push(x));
         values
     }
 
     /// Passes [`values`](Self::values) to `give` one by one.
-    pub(crate) fn draw(self, name: &str, shape: Shape, seed: u64, mut give: impl FnMut(f64)) {
+    pub(crate) fn draw(&self, name: &str, shape: Shape, seed: u64, mut give: impl FnMut(f64)) {
         let mut rng = stream(seed, "parameter", name);
         let (rows, columns) = match shape {
             // Each of its matrices is as one that stands alone.
@@ -79,8 +94,8 @@ impl Init {
         let mut uniform = |k: f64| k * (2.0 * rng.random::<f64>() - 1.0);
         match self {
             Init::Zeros => all.for_each(|_| give(0.0)),
-            Init::Constant(x) => all.for_each(|_| give(x)),
-            Init::Uniform(k) => all.for_each(|_| give(uniform(k))),
+            Init::Constant(x) => all.for_each(|_| give(*x)),
+            Init::Uniform(k) => all.for_each(|_| give(uniform(*k))),
             Init::FanIn => {
                 let k = 1.0 / (columns as f64).sqrt();
                 all.for_each(|_| give(uniform(k)));
@@ -94,8 +109,42 @@ impl Init {
             Init::Orthogonal => (0..shape.len() / (rows * columns))
                 .flat_map(|_| orthogonal(rows, columns, &mut rng))
                 .for_each(give),
+            Init::Expression(each) => {
+                all.for_each(|k| give(element(each, shape, k, &mut rng)));
+            }
         }
     }
+
+    /// An expression for each element.
+    ///
+    /// ```
+    /// use retrograd::{Draw, Init, Map, Shape, StartExpression as S};
+    ///
+    /// // ln of a number uniform between 1 and 16, as the decay of a state space model starts.
+    /// let log = Init::expression(S::Apply(Map::Ln, vec![S::Random(Draw::Uniform(1.0, 16.0))]));
+    /// assert!(log.values("A_log", Shape::Vector(9), 1).iter().all(|x| (0.0..2.78).contains(x)));
+    /// ```
+    pub fn expression(each: StartExpression) -> Init {
+        Init::Expression(Arc::new(each))
+    }
+}
+
+/// The most elements of an expression that are tried when the parameter is declared.
+const MOST_TRIED: usize = 1 << 16;
+
+/// Element `k` of a parameter that starts as an expression.
+fn element(each: &StartExpression, shape: Shape, k: usize, rng: &mut ChaCha8Rng) -> f64 {
+    let axes = shape.axes();
+    let mut at: Vec<usize> = vec![0; axes.len()];
+    let mut rest = k;
+    for (index, len) in at.iter_mut().zip(&axes).rev() {
+        *index = rest % len;
+        rest /= len;
+    }
+    each.value(&at, &mut |draw| match draw {
+        Draw::Uniform(a, b) => a + (b - a) * rng.random::<f64>(),
+        Draw::Normal(deviation) => deviation * normal(rng),
+    })
 }
 
 /// A standard normal number (Box & Muller 1958); the second of each pair is not used.

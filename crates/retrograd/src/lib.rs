@@ -127,7 +127,8 @@ pub use program::{Program, ProgramBuilder};
 pub use retrograd_graph::{Unroll, UnrollError};
 pub use retrograd_jit::{CompileError, RunError, StepperError};
 pub use retrograd_tape::{
-    Domain, Extent, InputRole, Observe, Op, Real, Shape, Tape, TapeError, Var,
+    Domain, Draw, Extent, InputRole, Map, Observe, Op, Real, Shape, StartExpression, Tape,
+    TapeError, Var,
 };
 pub use session::{Results, Session};
 pub use stepper::{Stepper, StepperBuilder};

@@ -152,7 +152,7 @@ impl System {
         Cell::define(self.cell, |c| {
             record(c, self.entry(), ends, hidden);
             for (name, init) in &starts {
-                c.init(name, *init);
+                c.init(name, init.clone());
             }
         })
     }

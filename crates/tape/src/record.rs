@@ -4,6 +4,7 @@
 //! Nothing panics, and nothing grows beyond the [limits](crate::limits).
 
 mod covered;
+mod gradient;
 mod handle;
 mod losses;
 mod state;

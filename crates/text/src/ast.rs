@@ -27,13 +27,13 @@ pub(crate) enum Statement {
     Param {
         name: Name,
         shape: Vec<Expr>,
-        init: Option<InitialiserCall>,
+        init: Option<Start>,
     },
     State(StateDeclaration),
     /// `init forget.bias = 1`
     Init {
         name: Name,
-        start: InitialiserCall,
+        start: Start,
     },
     /// `a = …` and `c' = …`
     Assign {
@@ -145,12 +145,13 @@ pub(crate) enum InitialValue {
     Value(Expr),
 }
 
-/// How a parameter starts: a name, and a number if the name takes one.
+/// How a parameter starts.
 #[derive(Clone, Debug)]
-pub(crate) struct InitialiserCall {
-    pub(crate) kind: Name,
-    pub(crate) number: Option<Expr>,
-    pub(crate) span: Span,
+pub(crate) enum Start {
+    /// `zeros`, `fan_in`, `identity` or `orthogonal`.
+    Named(Name),
+    /// `1`, `normal(0.1)`, `ln(uniform(1, 16))`
+    Each(Expr),
 }
 
 /// An expression.

@@ -204,7 +204,7 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
                 form,
                 start,
             } => {
-                let v = target.param(&name.text, self.shape(*form), *start);
+                let v = target.param(&name.text, self.shape(*form), start.clone());
                 self.bind(*id, name, v)?;
             }
             Action::State {
@@ -224,7 +224,7 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
             }
             Action::Init { name, start } => {
                 self.places.names.insert(name.text.clone(), name.span);
-                target.init(&name.text, *start);
+                target.init(&name.text, start.clone());
             }
             Action::Define { id, name, value } => {
                 let v = self.value(value)?;
@@ -335,6 +335,11 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
                 let operands = self.all(xs)?;
                 target.apply(*op, &operands)
             }
+            TypedKind::Gradient(of) => {
+                let [e, w] = [self.value(&of[0])?, self.value(&of[1])?];
+                let [slope] = e.gradient([w]);
+                slope
+            }
             TypedKind::Broadcast(x) => {
                 let x = self.value(x)?;
                 target.apply(Op::Broadcast(self.shape(e.form)), &[x])
@@ -359,8 +364,13 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
             } => {
                 let heads = heads.map(|h| self.size(h));
                 let mut xs = Vec::new();
-                for (own, x) in operands {
-                    xs.push((own.as_str(), self.value(x)?));
+                for operand in operands {
+                    let v = self.value(&operand.value)?;
+                    let v = match operand.labelled {
+                        true => v.named(&operand.own),
+                        false => v,
+                    };
+                    xs.push((operand.own.as_str(), v));
                 }
                 match layer.again {
                     true => self.dense_again(layer, (heads, self.size(*size)), &xs, *bias)?,

@@ -41,6 +41,7 @@ impl<'f> Lower<'f> {
             "dense_no_bias" => return self.dense(call, span, false, None),
             "embedding" => return self.embedding(call, span, None),
             "conv" => return self.conv(call, span, None),
+            "gradient" => return self.gradient(call, span),
             _ => {}
         }
         if call.sizes.is_some() {
@@ -74,6 +75,32 @@ impl<'f> Lower<'f> {
         };
         let form = if c.reduces { Form::Scalar } else { form };
         let kind = TypedKind::Composite(c, attribute, xs);
+        Ok(Typed { kind, form, span })
+    }
+
+    /// `gradient(e, of: W)`
+    fn gradient(&mut self, call: &Call, span: Span) -> Result<Typed, TextError> {
+        let [e, w] = &call.args[..] else {
+            let message = "`gradient` takes a scalar and a value of the same step".to_owned();
+            return Err(self.error(span, message, "expected gradient(e, of: W)"));
+        };
+        let labelled = match &w.label {
+            None => true,
+            Some((label, kind)) => *kind == LabelKind::Operand && label.text == "of",
+        };
+        let named = matches!(w.value.kind, ExprKind::Name(_));
+        if e.label.is_some() || !labelled || !named {
+            let message = "a gradient is taken of a value that has a name".to_owned();
+            return Err(self.error(w.value.span, message, "expected gradient(e, of: W)"));
+        }
+        let (e, w) = (self.value(&e.value)?, self.value(&w.value)?);
+        if e.form != Form::Scalar {
+            let found = self.sizes.form(e.form);
+            let message = format!("a gradient is that of a scalar, and this is {found}");
+            let error = self.error(e.span, message, "expected a scalar");
+            return Err(error.help("use sum(…) or mean(…)".into()));
+        }
+        let (form, kind) = (w.form, TypedKind::Gradient(Box::new([e, w])));
         Ok(Typed { kind, form, span })
     }
 

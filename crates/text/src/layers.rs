@@ -11,7 +11,7 @@ use crate::routine::Place;
 use crate::sizes::{Form, Size};
 use crate::source::Span;
 use crate::target::Initialiser;
-use crate::typed::{Action, Beginning, LayerUse, Typed, TypedKind};
+use crate::typed::{Action, Beginning, DenseOperand, LayerUse, Typed, TypedKind};
 use crate::values::typed_copy;
 
 /// The longest filter of a convolution, in steps.
@@ -129,6 +129,7 @@ impl Lower<'_> {
                 };
                 return Err(self.error(value.span, message, &expected));
             };
+            let labelled = given.is_some();
             let own = given.or_else(|| self.label(&value));
             let mut own = own.map_or(i.to_string(), |own| own.trim_end_matches('\'').to_owned());
             if taken.contains(&own) {
@@ -136,13 +137,17 @@ impl Lower<'_> {
             }
             taken.insert(own.clone());
             sizes.push((own.clone(), columns));
-            operands.push((own, value));
+            operands.push(DenseOperand {
+                own,
+                labelled,
+                value,
+            });
         }
         let (layer, size) = self.parameters_of(call, size, sizes.clone(), place)?;
         if layer.again {
             let first = &self.layers[&layer.name].operands;
-            for ((own, _), (name, _)) in operands.iter_mut().zip(first) {
-                own.clone_from(name);
+            for (operand, (name, _)) in operands.iter_mut().zip(first) {
+                operand.own.clone_from(name);
             }
         } else {
             for (own, columns) in &sizes {

@@ -3,8 +3,8 @@
 use retrograd_tape::{InputRole, Shape};
 
 use crate::ast::{
-    Arg, Expr, ExprKind, InitialValue, InitialiserCall, LabelKind, Name, Repetition,
-    StateDeclaration, Statement,
+    Arg, Expr, ExprKind, InitialValue, LabelKind, Name, Repetition, Start, StateDeclaration,
+    Statement,
 };
 use crate::error::{TextError, nearest};
 use crate::lexer::Token;
@@ -116,45 +116,20 @@ impl Parser {
         }
     }
 
-    /// `normal(0.1)`, `orthogonal`, or a number for all elements.
-    fn start(&mut self) -> Result<InitialiserCall, TextError> {
-        let at = self.lexer.peek().1;
+    /// `orthogonal`, or an expression for each element, such as `normal(0.1)`.
+    fn start(&mut self) -> Result<Start, TextError> {
         if let Some("zeros" | "fan_in" | "identity" | "orthogonal") = self.word() {
-            let kind = self.name("")?;
-            let span = kind.span;
-            return Ok(InitialiserCall {
-                kind,
-                number: None,
-                span,
-            });
+            return Ok(Start::Named(self.name("")?));
         }
-        if let Some("constant" | "uniform" | "normal") = self.word() {
-            let kind = self.name("")?;
-            self.lexer.expect("(", "and a number")?;
-            let number = Some(self.expression()?);
-            self.lexer.expect(")", "after the number")?;
-            let span = kind.span.to(self.lexer.behind());
-            return Ok(InitialiserCall { kind, number, span });
-        }
-        let number = match self.lexer.peek().0 {
-            Token::Number(_) | Token::Sign("-" | "(") => self.expression()?,
-            _ => {
-                return Err(self.lexer.unexpected(
-                    "how the parameter starts: a number, zeros, constant(v), uniform(k), fan_in, normal(deviation), \
-                     identity or orthogonal",
-                ));
+        match self.lexer.peek().0 {
+            Token::Number(_) | Token::Name | Token::Sign("-" | "(") => {
+                Ok(Start::Each(self.expression()?))
             }
-        };
-        let span = number.span;
-        let kind = Name {
-            text: "constant".into(),
-            span: at,
-        };
-        Ok(InitialiserCall {
-            kind,
-            number: Some(number),
-            span,
-        })
+            _ => Err(self.lexer.unexpected(
+                "how the parameter starts: zeros, fan_in, identity, orthogonal, or an expression of numbers, uniform(a, b), \
+                 normal(deviation) and index(axis)",
+            )),
+        }
     }
 
     pub(crate) fn statement(&mut self) -> Result<Statement, TextError> {

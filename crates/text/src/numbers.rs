@@ -1,9 +1,10 @@
 //! Quantities known before recording: dimensions, sizes, probabilities, and how parameters start.
 
-use retrograd_tape::Map;
+use std::sync::Arc;
 
-use crate::ast;
-use crate::ast::{Expr, ExprKind, Infix};
+use retrograd_tape::{Draw, Map, StartExpression};
+
+use crate::ast::{Arg, Expr, ExprKind, Infix, Start};
 use crate::error::{TextError, nearest};
 use crate::lower::Lower;
 use crate::target::Initialiser;
@@ -78,23 +79,91 @@ impl Lower<'_> {
     }
 
     /// How a parameter starts.
-    pub(crate) fn start(&self, s: &ast::InitialiserCall) -> Result<Initialiser, TextError> {
-        let number = match &s.number {
-            Some(e) => self.number(e)?,
-            None => 0.0,
-        };
-        Ok(match s.kind.text.as_str() {
-            "zeros" => Initialiser::Zeros,
-            "constant" => Initialiser::Constant(number),
-            "uniform" => Initialiser::Uniform(number),
-            "fan_in" => Initialiser::FanIn,
-            "normal" => Initialiser::Normal(number),
-            "identity" => Initialiser::Identity,
-            "orthogonal" => Initialiser::Orthogonal,
-            other => {
-                let message = format!("no parameter starts as `{other}`");
-                return Err(self.error(s.span, message, "expected zeros or another start"));
+    pub(crate) fn start(&self, s: &Start) -> Result<Initialiser, TextError> {
+        let e = match s {
+            Start::Named(name) => {
+                return Ok(match name.text.as_str() {
+                    "zeros" => Initialiser::Zeros,
+                    "fan_in" => Initialiser::FanIn,
+                    "identity" => Initialiser::Identity,
+                    _ => Initialiser::Orthogonal,
+                });
             }
+            Start::Each(e) => e,
+        };
+        if let ExprKind::Call(call) = &e.kind
+            && let [Arg { label: None, value }] = &call.args[..]
+        {
+            match call.function.text.as_str() {
+                "constant" => return Ok(Initialiser::Constant(self.number(value)?)),
+                "uniform" => return Ok(Initialiser::Uniform(self.number(value)?)),
+                "normal" => return Ok(Initialiser::Normal(self.number(value)?)),
+                _ => {}
+            }
+        }
+        Ok(match self.element(e)? {
+            StartExpression::Number(x) => Initialiser::Constant(x),
+            each => Initialiser::Expression(Arc::new(each)),
+        })
+    }
+
+    /// The start of each element of a parameter.
+    fn element(&self, e: &Expr) -> Result<StartExpression, TextError> {
+        let of = |map: Map, xs: Vec<StartExpression>| {
+            let known = xs.iter().map(|x| match x {
+                StartExpression::Number(x) => Some(*x),
+                _ => None,
+            });
+            match known.collect::<Option<Vec<f64>>>() {
+                Some(xs) => StartExpression::Number((map.row().eval)(&xs)),
+                None => StartExpression::Apply(map, xs),
+            }
+        };
+        Ok(match &e.kind {
+            ExprKind::Neg(a) => of(Map::Neg, vec![self.element(a)?]),
+            ExprKind::Infix(infix, a, b) => {
+                let map = match infix {
+                    Infix::Add => Map::Add,
+                    Infix::Sub => Map::Sub,
+                    Infix::Mul => Map::Mul,
+                    Infix::Div => Map::Div,
+                    Infix::Pow => Map::Pow,
+                    _ => return Err(self.no_number(e)),
+                };
+                of(map, vec![self.element(a)?, self.element(b)?])
+            }
+            ExprKind::Call(call) => {
+                let numbers = || -> Result<Vec<f64>, TextError> {
+                    call.args.iter().map(|a| self.number(&a.value)).collect()
+                };
+                let function = call.function.text.as_str();
+                match (function, call.args.len(), Map::by_name(function)) {
+                    ("uniform", 2, _) => {
+                        let ab = numbers()?;
+                        StartExpression::Random(Draw::Uniform(ab[0], ab[1]))
+                    }
+                    ("uniform", 1, _) => {
+                        let k = numbers()?[0];
+                        StartExpression::Random(Draw::Uniform(-k, k))
+                    }
+                    ("normal", 1, _) => StartExpression::Random(Draw::Normal(numbers()?[0])),
+                    ("index", 0, _) => StartExpression::Index(0),
+                    ("index", 1, _) => StartExpression::Index(self.whole(&call.args[0].value)?),
+                    (_, n, Some(map)) if map.row().arity == n => {
+                        let xs = call.args.iter().map(|a| self.element(&a.value));
+                        of(map, xs.collect::<Result<_, _>>()?)
+                    }
+                    _ => {
+                        let message = format!(
+                            "a start has no `{function}` of {} operands",
+                            call.args.len()
+                        );
+                        let label = "expected uniform(a, b), normal(deviation), index(axis), or an element-wise function";
+                        return Err(self.error(call.function.span, message, label));
+                    }
+                }
+            }
+            _ => StartExpression::Number(self.number(e)?),
         })
     }
 }

@@ -1,9 +1,11 @@
 //! The target that a cell file is recorded on.
 
-use retrograd_tape::{Domain, InputRole, LossReduction, Op, Recorder, Shape, Var};
+use std::sync::Arc;
+
+use retrograd_tape::{Domain, InputRole, LossReduction, Op, Recorder, Shape, StartExpression, Var};
 
 /// How a parameter starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Initialiser {
     /// The target's default for parameters without a stated start.
     Unspecified,
@@ -21,6 +23,8 @@ pub enum Initialiser {
     Identity,
     /// Orthonormal rows or columns.
     Orthogonal,
+    /// An expression for each element.
+    Expression(Arc<StartExpression>),
 }
 
 /// A state's value before the first step.

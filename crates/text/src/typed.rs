@@ -97,6 +97,8 @@ pub(crate) enum TypedKind {
     Composite(&'static Composite, f64, Vec<Typed>),
     /// An op with all its attributes known.
     Op(Op, Vec<Typed>),
+    /// The gradient of a scalar of this step with respect to a value of it.
+    Gradient(Box<[Typed; 2]>),
     /// A scalar repeated to the result's shape.
     Broadcast(Box<Typed>),
     /// The same elements in the result's shape.
@@ -108,8 +110,7 @@ pub(crate) enum TypedKind {
         /// A product for each, if the operands have an axis for them.
         heads: Option<Size>,
         size: Size,
-        /// Each with what it is called in its matrix's name.
-        operands: Vec<(String, Typed)>,
+        operands: Vec<DenseOperand>,
         bias: bool,
     },
     Embedding {
@@ -118,6 +119,16 @@ pub(crate) enum TypedKind {
         size: Size,
         index: Box<Typed>,
     },
+}
+
+/// An operand of a dense layer.
+#[derive(Debug)]
+pub(crate) struct DenseOperand {
+    /// What it is called in its matrix's name.
+    pub(crate) own: String,
+    /// The call gives it that name: it is its own, if it has none.
+    pub(crate) labelled: bool,
+    pub(crate) value: Typed,
 }
 
 /// The parameters that a layer uses.

@@ -1,7 +1,7 @@
 use retrograd::{Cell, Init, zoo};
 
 fn cell(name: &str) -> Cell {
-    zoo::forecaster(zoo::find(name).expect("it is in the zoo"), 3, 5).expect("it is right")
+    zoo::forecaster(zoo::find(name).expect("it is in the zoo"), 3, 8).expect("it is right")
 }
 
 /// Names of the gates' parameters, without the readout's.
