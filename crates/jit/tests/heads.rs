@@ -153,12 +153,12 @@ fn blocks_by_hand<'t>(r: &'t Recorder, s: Sizes) {
 }
 
 /// One matrix memory whose forget gate is a number per row, as in gated linear attention.
-fn rows<'t>(r: &'t Recorder, s: Sizes) {
+fn rows(r: &Recorder, s: Sizes) {
     gated_rows(r, s, |f, c, d| f.reshape(Shape::Matrix(d, 1)) * c);
 }
 
 /// The same with the gate repeated by a product with ones.
-fn rows_by_hand<'t>(r: &'t Recorder, s: Sizes) {
+fn rows_by_hand(r: &Recorder, s: Sizes) {
     gated_rows(r, s, |f, c, d| {
         let tape = f.tape().expect("it is on one");
         f.outer(tape.constant(1.0, Shape::Vector(d))) * c
