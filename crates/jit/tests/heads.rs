@@ -252,7 +252,7 @@ const CELLS: [Written; 3] = [
 #[test]
 fn heads_at_once_are_the_heads_one_by_one() {
     let extent = Extent::steps(5).rows(3);
-    for (heads, d) in [(1, 8), (3, 4), (4, 8), (17, 3), (1, 20), (1, 64)] {
+    for (heads, d) in [(1, 8), (3, 4), (4, 8), (17, 3), (1, 20), (1, 64), (66, 2)] {
         let s = Sizes {
             heads,
             d,

@@ -12,6 +12,7 @@
 //! [`Op::Transpose`] only that of a matrix; of [`Op::Broadcast`] only that of a scalar, of a row and of a column.
 
 mod axes;
+mod many;
 mod parts;
 
 use retrograd_tape::{Algebra, Domain, Map, Op, Operands, Shape, Value};
@@ -114,7 +115,13 @@ impl Rewrite for Unbatch {
             Op::ReduceAxis { kind, axis } => self.reduce(g, kind, axis, xs[0]),
             Op::Transpose(order) => self.transpose(g, order, xs[0]),
             Op::Broadcast(to) => self.stretch(g, xs[0], to),
+            Op::MatVec { transposed } if many::is_many(g, op, &xs, shape) => {
+                self.many_products(g, transposed, &xs)
+            }
             Op::MatVec { .. } => self.heads(g, op, &xs, shape),
+            Op::Outer { to } if many::is_many(g, op, &xs, shape) => {
+                self.many_outers(g, &xs, to, shape)
+            }
             Op::Outer { to } => self.outers(g, &xs, to, shape),
             Op::Slice { axis, start, len } => inner_slice(g, axis, start, len, xs[0]),
             Op::Concat { axis } => inner_concat(g, axis, &xs, shape),
