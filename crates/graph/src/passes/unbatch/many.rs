@@ -1,6 +1,6 @@
 //! Ops along a long first axis: a node per index of it would make a short program a long one.
 
-use retrograd_tape::{Algebra, Domain, Map, Op, Permutation, Reduction, Shape, Value};
+use retrograd_tape::{Algebra, Domain, Map, Permutation, Reduction, Shape, Value};
 
 use super::{Unbatch, inner_slice};
 use crate::graph::Graph;
@@ -12,9 +12,12 @@ const FEW: usize = 64;
 /// The longest if each index has more numbers than that.
 const MOST: usize = 1024;
 
-/// True if a product of each of `h` matrices `[m, n]` is worth a product of its own.
-pub(super) fn few(h: usize, m: usize, n: usize) -> bool {
-    h <= FEW || h <= MOST && m * n > FEW
+/// True if there are too many matrices in a value, for their size, for an op on each.
+pub(super) fn are_many(matrices: Shape) -> bool {
+    match matrices {
+        Shape::Tensor(h, m, n) => h > MOST || h > FEW && m * n <= FEW,
+        Shape::Scalar | Shape::Vector(_) | Shape::Matrix(..) => false,
+    }
 }
 
 /// True if it takes fewer nodes to go over `n` indices of another axis than over the first one's.
@@ -146,17 +149,5 @@ pub(super) fn together(kind: Reduction) -> Map {
     match kind {
         Reduction::Sum | Reduction::Mean => Map::Add,
         Reduction::Max => Map::Max,
-    }
-}
-
-/// True for a batched product of many small matrices.
-pub(super) fn is_many(g: &Graph, op: Op, xs: &[Value], shape: Shape) -> bool {
-    let of = |shape: Shape| match shape {
-        Shape::Tensor(h, m, n) => !few(h, m, n),
-        Shape::Scalar | Shape::Vector(_) | Shape::Matrix(..) => false,
-    };
-    match op {
-        Op::Outer { .. } => of(shape),
-        _ => of(g.ty(xs[0]).shape),
     }
 }
