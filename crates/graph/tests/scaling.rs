@@ -109,6 +109,24 @@ fn states_that_read_each_other_in_a_row_are_quick() {
 }
 
 #[test]
+fn thousands_of_heads_are_quick() {
+    is_quick("heads", |r| {
+        let (heads, m, n) = (1 << 12, 2, 3);
+        let x = r.input("x", InputRole::Sequence, Shape::Matrix(heads, n));
+        let w = r.param("w", Shape::Tensor(heads, m, n));
+        let h = r.state("h", Shape::Matrix(heads, m), 1, None);
+        let y = w.matvec(x + w.matvec_t(h)).softmax_axis(1);
+        let all = (w * y.insert_axis(2) + y.outer(x)).transpose(&[0, 2, 1]);
+        r.next(
+            h,
+            all.max_axis(1).layer_norm_axis(0, 0.1) * all.sum_axis(2).mean_axis(1).insert_axis(1),
+        )
+        .square()
+        .mean()
+    });
+}
+
+#[test]
 fn wide_concatenations_are_quick() {
     is_quick("wide", |r| {
         let x = r.input("x", InputRole::Sequence, Shape::Vector(1));

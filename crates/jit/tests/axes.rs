@@ -43,11 +43,12 @@ fn recurrent(shape: Shape, f: impl for<'t> Fn(&'t Recorder, Var<'t>, Var<'t>) ->
 }
 
 /// Rows of whole vectors, others, and few and many of them.
-const SHAPES: [Shape; 4] = [
+const SHAPES: [Shape; 5] = [
     Shape::Matrix(17, 4),
     Shape::Matrix(18, 3),
     Shape::Tensor(2, 17, 4),
     Shape::Tensor(17, 1, 4),
+    Shape::Tensor(65, 2, 2),
 ];
 
 fn each_axis(f: impl for<'t> Fn(Var<'t>, Var<'t>, usize) -> Var<'t>) {
@@ -83,6 +84,8 @@ fn axes_change_places() {
     for (shape, order) in [
         (Shape::Matrix(17, 4), &[1, 0][..]),
         (Shape::Tensor(2, 5, 4), &[0, 2, 1]),
+        (Shape::Tensor(66, 2, 3), &[0, 2, 1]),
+        (Shape::Tensor(66, 2, 3), &[1, 0, 2]),
         (Shape::Tensor(2, 5, 4), &[1, 0, 2]),
         (Shape::Tensor(2, 5, 4), &[1, 2, 0]),
         (Shape::Tensor(2, 5, 4), &[2, 0, 1]),
@@ -104,6 +107,15 @@ fn products_of_two_factors() {
             x * y.mean() + y.sum_axis(2).mean_axis(1).reshape(Shape::Tensor(2, 1, 1))
         });
     }
+    // Many small heads.
+    recurrent(Shape::Tensor(66, 2, 3), |_, x, w| {
+        let v = x.mean_axis(1);
+        let y = w.einsum("hij,hj->hi", v);
+        let z = w
+            .einsum("hij,hi->hj", y)
+            .einsum("hj,hi->hij", v.slice_axis(1, 0, 2));
+        x + z * 0.1
+    });
     recurrent(Shape::Matrix(4, 4), |_, x, w| {
         x.einsum("ij,jk->ik", w) + w.einsum("ij,jk->ki", x)
     });

@@ -153,12 +153,12 @@ fn blocks_by_hand<'t>(r: &'t Recorder, s: Sizes) {
 }
 
 /// One matrix memory whose forget gate is a number per row, as in gated linear attention.
-fn rows<'t>(r: &'t Recorder, s: Sizes) {
+fn rows(r: &Recorder, s: Sizes) {
     gated_rows(r, s, |f, c, d| f.reshape(Shape::Matrix(d, 1)) * c);
 }
 
 /// The same with the gate repeated by a product with ones.
-fn rows_by_hand<'t>(r: &'t Recorder, s: Sizes) {
+fn rows_by_hand(r: &Recorder, s: Sizes) {
     gated_rows(r, s, |f, c, d| {
         let tape = f.tape().expect("it is on one");
         f.outer(tape.constant(1.0, Shape::Vector(d))) * c
@@ -252,7 +252,7 @@ const CELLS: [Written; 3] = [
 #[test]
 fn heads_at_once_are_the_heads_one_by_one() {
     let extent = Extent::steps(5).rows(3);
-    for (heads, d) in [(1, 8), (3, 4), (4, 8), (17, 3), (1, 20), (1, 64)] {
+    for (heads, d) in [(1, 8), (3, 4), (4, 8), (17, 3), (1, 20), (1, 64), (66, 2)] {
         let s = Sizes {
             heads,
             d,

@@ -8,10 +8,14 @@
 //! lane by lane too, a number along each row or a row as it is; other rows are an outer product with ones, and a sum is
 //! a product with ones.
 //!
+//! Many small matrices are multiplied with their heads as the innermost axis, as vectors of heads (*many.rs*), so that
+//! the number of nodes grows with the number of heads only as far as each has work of its own.
+//!
 //! What remains after this pass: of rank 3 only values that are moved as a whole or cut along axis 0; of
 //! [`Op::Transpose`] only that of a matrix; of [`Op::Broadcast`] only that of a scalar, of a row and of a column.
 
 mod axes;
+mod many;
 mod parts;
 
 use retrograd_tape::{Algebra, Domain, Map, Op, Operands, Shape, Value};
@@ -114,7 +118,11 @@ impl Rewrite for Unbatch {
             Op::ReduceAxis { kind, axis } => self.reduce(g, kind, axis, xs[0]),
             Op::Transpose(order) => self.transpose(g, order, xs[0]),
             Op::Broadcast(to) => self.stretch(g, xs[0], to),
+            Op::MatVec { transposed } if many::are_many(g.ty(xs[0]).shape) => {
+                self.many_products(g, transposed, &xs)
+            }
             Op::MatVec { .. } => self.heads(g, op, &xs, shape),
+            Op::Outer { to } if many::are_many(shape) => self.many_outers(g, &xs, to, shape),
             Op::Outer { to } => self.outers(g, &xs, to, shape),
             Op::Slice { axis, start, len } => inner_slice(g, axis, start, len, xs[0]),
             Op::Concat { axis } => inner_concat(g, axis, &xs, shape),

@@ -2,7 +2,7 @@
 
 use retrograd_tape::{Algebra, Map, Op, Permutation, Reduction, Shape, Value};
 
-use super::{PARTS, Unbatch, inner_slice, rest, worth};
+use super::{PARTS, Unbatch, inner_slice, many, rest, worth};
 use crate::graph::Graph;
 use crate::passes::simplify::{concat, reshaped, slice};
 use crate::plan::ROW;
@@ -47,6 +47,9 @@ impl Unbatch {
             }
             return whole;
         }
+        if many::rather(count, to.axes()[1]) {
+            return Unbatch::copies(g, x, to);
+        }
         let parts = self.stretched_heads(g, x, count, rest(to));
         self.whole(g, parts, to)
     }
@@ -89,6 +92,10 @@ impl Unbatch {
                 reshaped(g, to, y)
             }
             (_, 1) => self.reduce_each(g, kind, x, (before, n), to),
+            _ if many::rather(before, n) => {
+                let y = Unbatch::reduce_between(g, many::together(kind), (before, n, after), x);
+                mean(g, kind, n, y)
+            }
             _ => {
                 let parts: Vec<Value> = (0..before).map(|i| self.head(g, x, i)).collect();
                 let parts = (parts.into_iter())
@@ -108,10 +115,7 @@ impl Unbatch {
         n: usize,
         len: usize,
     ) -> Value {
-        let together = match kind {
-            Reduction::Sum | Reduction::Mean => Map::Add,
-            Reduction::Max => Map::Max,
-        };
+        let together = many::together(kind);
         let y = if n <= PARTS {
             let first = self.head(g, x, 0);
             (1..n).fold(first, |y, i| {
@@ -178,6 +182,7 @@ impl Unbatch {
         }
         let axes = shape.axes();
         match [0, 1, 2].map(|k| order.axis(k)) {
+            [0, 2, 1] if many::rather(axes[0], axes[1]) => Unbatch::exchanged(g, x, true),
             [0, 2, 1] => {
                 let exchange = Permutation::exchange(0, 1).expect("two axes");
                 let parts: Vec<Value> = (0..axes[0]).map(|i| self.head(g, x, i)).collect();
@@ -185,6 +190,9 @@ impl Unbatch {
                     .map(|p| self.transpose(g, exchange, p))
                     .collect();
                 self.whole(g, parts, to)
+            }
+            [1, 0, 2] if shape.rank() == 3 && many::rather(axes[0], axes[1]) => {
+                Unbatch::exchanged(g, x, false)
             }
             [1, 0, 2] if shape.rank() == 3 => {
                 let parts: Vec<Value> = (0..axes[0]).map(|i| self.head(g, x, i)).collect();

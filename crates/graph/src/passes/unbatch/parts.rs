@@ -14,26 +14,23 @@ pub(super) fn in_parts(g: &Graph) -> HashSet<Value> {
     let mut neighbours: HashMap<Value, Vec<Value>> = HashMap::default();
     let mut work: Vec<Value> = Vec::new();
     for &v in &order {
-        match *g.op_of(v) {
-            Op::Map(_) if candidates.contains(&v) => {
-                for x in g.operands(v) {
-                    let x = source(g, x);
-                    if candidates.contains(&x) {
-                        neighbours.entry(v).or_default().push(x);
-                        neighbours.entry(x).or_default().push(v);
-                    } else if is_stretched(g, x) {
-                        work.push(v);
-                    }
+        if candidates.contains(&v) {
+            for x in g.operands(v) {
+                let x = source(g, x);
+                if candidates.contains(&x) {
+                    neighbours.entry(v).or_default().push(x);
+                    neighbours.entry(x).or_default().push(v);
+                } else if is_stretched(g, x) {
+                    work.push(v);
                 }
             }
-            Op::ReduceAxis { axis, .. } => {
-                let x = g.operands(v)[0];
-                let from = source(g, x);
-                if folds(g, x, axis) && candidates.contains(&from) {
-                    work.push(from);
-                }
+        }
+        if let Op::ReduceAxis { axis, .. } = *g.op_of(v) {
+            let x = g.operands(v)[0];
+            let from = source(g, x);
+            if folds(g, x, axis) && candidates.contains(&from) {
+                work.push(from);
             }
-            _ => {}
         }
     }
     let mut found: HashSet<Value> = work.iter().copied().collect();
@@ -79,15 +76,24 @@ fn by_part(g: &Graph, v: Value, in_parts: &HashSet<Value>) -> bool {
                 Op::MatVec { .. } => heads(g.operands(u)[0]),
                 Op::Outer { .. } => heads(u),
                 Op::ReduceAxis { axis, .. } => folds(g, x, axis),
-                Op::Spread(_) => {
+                Op::Spread(_) | Op::Reshape(_) => {
                     work.push(u);
-                    true
+                    first(u) == first(x)
                 }
-                Op::Reshape(_) if first(u) == first(x) => {
-                    work.push(u);
-                    true
-                }
-                _ => false,
+                Op::Input { .. }
+                | Op::Constant { .. }
+                | Op::Zeros(_)
+                | Op::Reduce(_)
+                | Op::Dot
+                | Op::Broadcast(_)
+                | Op::Concat { .. }
+                | Op::Slice { .. }
+                | Op::Transpose(_)
+                | Op::Gather
+                | Op::Scatter { .. }
+                | Op::Delay(_)
+                | Op::Boundary(_)
+                | Op::SumTo(_) => false,
             };
             if !fits {
                 return false;
@@ -113,14 +119,14 @@ fn divides(g: &Graph, v: Value) -> bool {
 /// What a value is, through views that leave the first axis as it is.
 fn source(g: &Graph, v: Value) -> Value {
     let mut v = v;
-    loop {
-        let first = |v: Value| g.node(v).ty.shape.axis(0);
-        match *g.op_of(v) {
-            Op::Spread(_) => v = g.operands(v)[0],
-            Op::Reshape(_) if first(g.operands(v)[0]) == first(v) => v = g.operands(v)[0],
-            _ => return v,
+    while let Op::Spread(_) | Op::Reshape(_) = g.op_of(v) {
+        let x = g.operands(v)[0];
+        if g.node(x).ty.shape.axis(0) != g.node(v).ty.shape.axis(0) {
+            break;
         }
+        v = x;
     }
+    v
 }
 
 /// True for a value that is one number per part, or the same in all parts, or that is repeated within each part. What has
