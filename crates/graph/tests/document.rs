@@ -36,7 +36,7 @@ fn section(name: &str) -> String {
         ),
         "cell files" => source::between(
             include_str!("../../text/src/lib.rs"),
-            "//! ```text\n//! cell ",
+            "//! ```text\n//! file ",
             None,
         ),
         "items" => table("Item"),

@@ -28,42 +28,57 @@
 //! # Grammar
 //!
 //! ```text
+//! file     = { cell | function | use } ;                              the last cell is the file's
 //! cell     = "cell" NAME "(" [ inputs ] [ ";" [ states ] ] ")" [ "where" dims ] NEWLINE { line NEWLINE } ;
-//! inputs   = [ kind ] NAME shape { "," [ kind ] NAME shape } ;        a mask also has its keep
+//! function = "def" NAME [ "[" NAME { "," NAME } "]" ] "(" NAME { "," NAME } ")"
+//!            ( "=" expr | "{" { line NEWLINE } "return" expr "}" ) ;
+//! use      = "use" NAME [ "from" QUOTED ] ;                           of the zoo, or of a file
+//! inputs   = [ kind ] input { "," [ kind ] input } ;
+//! input    = NAME shape [ "keep" expr ] [ "over" domain ] ;           a mask has its keep
 //! states   = state { "," state } ;
 //! dims     = NAME "=" expr { "," NAME "=" expr } ;                    the caller may give other values
-//! shape    = [ "[" [ expr [ "," expr ] ] "]" ] ;                      none: a scalar
+//! shape    = [ "[" [ expr { "," expr } ] "]" ] ;                      up to three axes; none: a scalar
 //! kind     = "input" | "static" | "mask" | "target" | "weight_input" ;
+//! domain   = "step" | "row" | "once" | "slots" "(" expr ")" ;
 //! state    = NAME shape { "delay" expr | "init" ( "learned" | expr ) } ;
 //! line     = NAME "=" expr                                            an equation
 //!          | NAME "'" "=" expr                                        the next value of a state, usable below
-//!          | kind NAME shape [ "keep" expr ]
-//!          | "param" NAME shape [ "init" start ] | "state" state
+//!          | "layer" NAME "=" NAME [ sizes ] [ "(" args ")" ]         without operands: to be applied by name
+//!          | "for" NAME "in" expr ".." expr [ "carrying" NAME "=" expr { "," NAME "=" expr } ] "{" { line NEWLINE } "}"
+//!          | kind input | "param" NAME shape [ "init" start ] | "state" state
 //!          | "init" NAME "=" start                                    of a layer's parameter
-//!          | "output" NAME [ "=" expr ] | "loss" expr | "weight" expr | "sum_loss" ;
-//! start    = expr | "zeros" | "constant(" expr ")" | "uniform(" expr ")" | "fan_in" | "normal(" expr ")"
-//!          | "identity" | "orthogonal" ;
+//!          | "output" NAME [ "=" expr ] | "loss" expr [ "weight" expr ] | "weight" expr | "sum_loss" ;
+//! start    = "zeros" | "fan_in" | "identity" | "orthogonal" | expr ;  of numbers, uniform, normal, index
 //! expr     = sum [ ( "<" | "<=" | ">" | ">=" | "==" ) sum ] ;
 //! sum      = product { ( "+" | "-" ) product } ;
 //! product  = negation { ( "*" | "/" ) negation } ;
 //! negation = "-" negation | factor ;
-//! factor   = atom [ "@" factor ] ;                                    M @ v, or v @ M for the transposed M
-//! atom     = NUMBER | NAME | "(" expr ")" | NAME [ "[" expr { "," expr } "]" ] "(" [ arg { "," arg } ] ")" ;
+//! factor   = power [ "@" factor ] ;                                   M @ v, or v @ M for the transposed M
+//! power    = part [ "^" [ "-" ] power ] ;
+//! part     = atom { "[" select { "," select } "]" } ;
+//! select   = expr | [ expr ] ".." [ expr ] ;                          an index, or a range without its end
+//! atom     = NUMBER | NAME | "(" expr ")" | NAME [ sizes ] "(" args ")" ;
+//! sizes    = "[" expr { "," expr } "]" ;
+//! args     = [ arg { "," arg } ] ;
 //! arg      = expr                                                     an operand
-//!          | NAME ":" expr                                            an operand of a dense, and what it is called
-//!          | NAME "=" ( expr | domain )                               an attribute
-//!          | expr ".." expr | "[" expr { "," expr } "]" ;             a range, a shape
-//! NAME     = letter { letter | digit | "_" | "." letter } { "'" } ;
+//!          | NAME ":" expr                                            an operand by its name
+//!          | NAME "=" ( expr | domain )                               an attribute or a dimension
+//!          | expr ".." expr | "[" expr { "," expr } "]" | QUOTED ;    a range, a shape, letters of axes
+//! NAME     = letter { letter | digit | "_" | "." ( letter | digit ) } { "'" } ;
 //! ```
 //!
 //! `#` begins a comment. Ends of lines do not count inside brackets and after an operator. Words of the language are
 //! names where `=` follows, so a gate may be called `input` or `output`. Functions are the element-wise ops of the table
-//! by name, `square`, `silu`, `gelu`, `gelu_tanh`, `elu(x, alpha=1)`, `selu`, `hard_sigmoid`, `hard_tanh`,
-//! `leaky_relu(x, slope=0.01)`, `mish`, `mod(a, b)`, `logsumexp`, `softmax`, `layer_norm(x, eps=1e-5)`, `sum`,
-//! `mean`, `amax`, `dot`, `matvec`, `matvec_t`, `outer`, `gather`, `concat(a, b, axis=0)`, `slice(x, 2..5, axis=0)`, `reshape(x, [2, 3])`, `broadcast(s, [4])`,
-//! `delay(x, init, d=1)`, `boundary`, `spread(x, to=step)`, `sum_to(x, to=once)`, `scatter(i, v, rows=9, to=once)`, and the
-//! layers `dense[n](x, h)`, `dense_no_bias`, `embedding[rows, n](i)`, whose parameters are called after the equation that
-//! they stand in. A layer's n may be left out where its use says it. Scalars are repeated in element-wise ops.
+//! by name; `sum`, `mean`, `amax`, of all elements, along `axis=` (with `keep=1`), or over the points that `to=` lacks;
+//! `last(x)`, `square`, `softmax(x, axis=0)`, `layer_norm(x, axis=-1, eps=1e-5)`, `rms_norm`, `group_norm(x, groups=4)`,
+//! `cumsum(x, axis=0)`, `logsumexp`, `silu`, `gelu`, `gelu_tanh`, `elu(x, alpha=1)`, `selu`, `hard_sigmoid`, `hard_tanh`,
+//! `leaky_relu(x, slope=0.01)`, `mish`, `mod(a, b)`; `dot`, `matvec`, `matvec_t`, `outer`, `einsum("hij,hj->hi", C, q)`,
+//! `gather`, `transpose(C, [2, 0, 1])`, `concat(a, b, axis=0)`, `slice(x, 2..5, axis=0)`, `reshape(x, [2, 3])`,
+//! `broadcast(s, [4])`, `delay(x, init, d=1)`, `boundary`, `spread(x, to=step)`, `sum_to(x, to=once)`,
+//! `scatter(i, v, rows=9, to=once)`, `gradient(e, of: W)`; and the layers `dense[n](x, h)`, with two sizes one per head,
+//! `dense_no_bias`, `embedding[rows, n](i)`, `conv[steps](x)`, whose parameters are called after the equation that they stand
+//! in, or as `name=` says. A layer's n may be left out where its use says it. Scalars are repeated in element-wise ops, and
+//! axes of length 1 stretched. `docs/LANGUAGE.md` explains all of it by examples.
 #![forbid(unsafe_code)]
 
 mod along;
