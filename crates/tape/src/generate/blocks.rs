@@ -358,6 +358,17 @@ impl Grow<'_, '_> {
             let weight = self.input(InputRole::Weight, Shape::Scalar);
             self.program.ends.push(FinalCall::Weight(weight));
         }
+        // Losses of rows and of the program, and one that is weighed apart.
+        if self.c.chance(20) {
+            let level = self.c.pick(&[Domain::Row, Domain::Row, Domain::Once]);
+            let loss = self.over(level, |g| g.like(Shape::Scalar));
+            self.program.ends.push(FinalCall::Loss(loss));
+        }
+        if self.c.chance(20) {
+            let loss = self.like(Shape::Scalar);
+            let weight = self.input(InputRole::Weight, Shape::Scalar);
+            self.program.ends.push(FinalCall::Weighted { loss, weight });
+        }
         if self.c.chance(30) {
             self.program.ends.push(FinalCall::Sum);
         }

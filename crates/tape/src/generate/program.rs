@@ -40,6 +40,11 @@ pub(super) enum FinalCall {
         value: usize,
     },
     Loss(usize),
+    /// A loss with a weight of its own.
+    Weighted {
+        loss: usize,
+        weight: usize,
+    },
     Weight(usize),
     /// The loss is a sum, not a mean.
     Sum,
@@ -68,6 +73,7 @@ impl FinalCall {
     pub(super) fn operands(&self) -> impl Iterator<Item = usize> {
         match *self {
             FinalCall::Next { state, value } => [Some(state), Some(value)],
+            FinalCall::Weighted { loss, weight } => [Some(loss), Some(weight)],
             FinalCall::Output { value, .. } | FinalCall::Loss(value) | FinalCall::Weight(value) => {
                 [Some(value), None]
             }
@@ -106,6 +112,7 @@ impl GeneratedProgram {
                 }
                 FinalCall::Output { name, value } => r.output(name, vars[*value]),
                 FinalCall::Loss(v) => r.loss(vars[*v]),
+                FinalCall::Weighted { loss, weight } => r.weighted_loss(vars[*loss], vars[*weight]),
                 FinalCall::Weight(v) => r.weight(vars[*v]),
                 FinalCall::Sum => r.reduce_loss(LossReduction::Sum),
             }
@@ -195,6 +202,9 @@ impl fmt::Display for GeneratedProgram {
                 FinalCall::Next { state, value } => writeln!(f, "r.next(v{state}, v{value});")?,
                 FinalCall::Output { name, value } => writeln!(f, "r.output({name:?}, v{value});")?,
                 FinalCall::Loss(v) => writeln!(f, "r.loss(v{v});")?,
+                FinalCall::Weighted { loss, weight } => {
+                    writeln!(f, "r.weighted_loss(v{loss}, v{weight});")?;
+                }
                 FinalCall::Weight(v) => writeln!(f, "r.weight(v{v});")?,
                 FinalCall::Sum => writeln!(f, "r.reduce_loss(LossReduction::Sum);")?,
             }

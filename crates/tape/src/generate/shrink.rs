@@ -151,6 +151,10 @@ fn rename(p: &mut GeneratedProgram, mut change: impl FnMut(&mut usize)) {
                 change(state);
                 change(value);
             }
+            FinalCall::Weighted { loss, weight } => {
+                change(loss);
+                change(weight);
+            }
             FinalCall::Output { value, .. } | FinalCall::Loss(value) | FinalCall::Weight(value) => {
                 change(value)
             }
