@@ -316,7 +316,7 @@ impl<'f> Lower<'f> {
                 };
                 return Err(self.error(label.span, message, &expected));
             };
-            given.insert(dim.text.as_str(), self.whole(value)? as f64);
+            given.insert(dim.text.as_str(), self.number(value)?);
         }
         if let Some(sizes) = &call.sizes {
             if sizes.len() > routine.dims.len() {
@@ -325,7 +325,7 @@ impl<'f> Lower<'f> {
                 return Err(self.error(at, message, "expected at most as many in brackets"));
             }
             for ((dim, _), size) in routine.dims.iter().zip(sizes) {
-                given.insert(dim.text.as_str(), self.whole(size)? as f64);
+                given.insert(dim.text.as_str(), self.number(size)?);
             }
         }
         Ok(given)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use retrograd_tape::{Recorder, Shape, Tape};
+use retrograd_tape::{Op, Recorder, Shape, Tape};
 use retrograd_text::{Found, TextError, parse_cell_with, read_tape, record};
 
 const LSTM: &str = "cell lstm(x[I]; h[H], c[H]) where I=4, H=8
@@ -269,6 +269,27 @@ fn rounds_carry_values_and_have_parameters_and_states_of_their_own() {
     assert_eq!(heads.nodes()[size.index()].ty.shape, Shape::Vector(13));
     let none = read("cell none(x[2])\nfor k in 0..0 carrying y = x { y = tanh(y) }\noutput y");
     assert_eq!(none.nodes().len(), 1);
+}
+
+#[test]
+fn what_a_call_gives_in_brackets_may_be_any_number() {
+    let tape = read(
+        "def leak[n, d, keep](x) {
+            state h[n] delay d
+            h' = keep * h + x
+            return h' }
+        cell both(x[3])
+        output y = concat(leak[3, 1, 0.5](x, name=past), leak[3, -1, 0.25](x, name=future))",
+    );
+    assert!(inputs(&tape).contains("past.h") && inputs(&tape).contains("future.h"));
+    let delays = |op: &Op| match op {
+        Op::Delay(d) => Some(*d),
+        _ => None,
+    };
+    let delays: BTreeSet<i32> = tape.nodes().iter().filter_map(|n| delays(&n.op)).collect();
+    assert_eq!(delays, BTreeSet::from([-1, 1]));
+    let text = "def f[n](x) {\nstate h[n]\nh' = x\nreturn h }\ncell a(x[3])\noutput y = f[-1](x)";
+    mistake(text, &[], &["-1 is no size", "used here"]);
 }
 
 #[test]
