@@ -13,7 +13,7 @@ use serde::Deserialize;
 const TOLERANCE: f64 = 1e-10;
 
 /// The most lines that each cell may take, comments included.
-const LINES: [(&str, usize); 13] = [
+const LINES: [(&str, usize); 14] = [
     ("additive_attention", 12),
     ("bidirectional", 15),
     ("classifier", 10),
@@ -27,6 +27,7 @@ const LINES: [(&str, usize); 13] = [
     ("rglru", 12),
     ("rwkv7", 25),
     ("slstm_heads", 20),
+    ("titans", 25),
 ];
 
 /// What compiling a cell for training may take, on a busy machine too.

@@ -159,7 +159,7 @@ impl Grow<'_, '_> {
     }
 
     fn rearrange(&mut self) -> usize {
-        match self.c.below(9) {
+        match self.c.below(10) {
             0 => {
                 let n = 2 + self.c.below(2);
                 let parts: Vec<usize> = (0..n).map(|_| self.vector()).collect();
