@@ -74,8 +74,46 @@ impl Lower<'_> {
         bias: bool,
         place: Option<Place>,
     ) -> Result<Typed, TextError> {
-        // With two sizes, or operands of two axes, each head has a product of its own.
-        let (mut heads, size) = match call.sizes.as_deref() {
+        let (heads, size) = self.dense_sizes(call, span)?;
+        let (heads, operands) = self.dense_operands(call, heads)?;
+        let sizes: Vec<(String, Size)> = (operands.iter())
+            .map(|(operand, columns)| (operand.own.clone(), *columns))
+            .collect();
+        let mut operands: Vec<DenseOperand> = operands.into_iter().map(|(x, _)| x).collect();
+        let (layer, size) = self.parameters_of(call, size, sizes.clone(), place)?;
+        if layer.again {
+            let first = &self.layers[&layer.name].operands;
+            for (operand, (name, _)) in operands.iter_mut().zip(first) {
+                operand.own.clone_from(name);
+            }
+        } else {
+            for (own, columns) in &sizes {
+                let full = format!("{}.{own}", layer.name);
+                let form = with_heads(heads, &[size, *columns]);
+                self.know_parameter(&full, &full, form);
+            }
+            if bias {
+                let full = format!("{}.bias", layer.name);
+                self.know_parameter(&full, &full, with_heads(heads, &[size]));
+            }
+        }
+        self.wanted.push((size, call.function.span));
+        Ok(Typed {
+            form: with_heads(heads, &[size]),
+            kind: TypedKind::Dense {
+                layer,
+                heads,
+                size,
+                operands,
+                bias,
+            },
+            span,
+        })
+    }
+
+    /// The number of heads and the width that a dense layer gives in brackets.
+    fn dense_sizes(&mut self, call: &Call, span: Span) -> Result<(Option<Size>, Size), TextError> {
+        Ok(match call.sizes.as_deref() {
             None => (None, self.sizes.unknown()),
             Some([n]) => (None, Size::Known(self.whole(n)?)),
             Some([heads, n]) => {
@@ -87,9 +125,17 @@ impl Lower<'_> {
                 let label = "expected one size, as in dense[64](x), or two, as in dense[4, 16](x)";
                 return Err(self.error(span, message, label));
             }
-        };
+        })
+    }
+
+    /// The operands of a dense layer, each with the columns of its matrix, and its number of heads: with two sizes, or operands
+    /// of two axes, each head has a product of its own.
+    fn dense_operands(
+        &mut self,
+        call: &Call,
+        mut heads: Option<Size>,
+    ) -> Result<(Option<Size>, Vec<(DenseOperand, Size)>), TextError> {
         let mut operands = Vec::new();
-        let mut sizes: Vec<(String, Size)> = Vec::new();
         let mut taken = HashSet::from(["bias".to_owned()]);
         for arg in &call.args {
             let given = match &arg.label {
@@ -132,46 +178,17 @@ impl Lower<'_> {
             let labelled = given.is_some();
             let own = given.or_else(|| self.label(&value));
             let mut own = own.map_or(i.to_string(), |own| own.trim_end_matches('\'').to_owned());
-            if taken.contains(&own) {
+            while !taken.insert(own.clone()) {
                 own = format!("{own}_{i}");
             }
-            taken.insert(own.clone());
-            sizes.push((own.clone(), columns));
-            operands.push(DenseOperand {
+            let operand = DenseOperand {
                 own,
                 labelled,
                 value,
-            });
+            };
+            operands.push((operand, columns));
         }
-        let (layer, size) = self.parameters_of(call, size, sizes.clone(), place)?;
-        if layer.again {
-            let first = &self.layers[&layer.name].operands;
-            for (operand, (name, _)) in operands.iter_mut().zip(first) {
-                operand.own.clone_from(name);
-            }
-        } else {
-            for (own, columns) in &sizes {
-                let full = format!("{}.{own}", layer.name);
-                let form = with_heads(heads, &[size, *columns]);
-                self.know_parameter(&full, &full, form);
-            }
-            if bias {
-                let full = format!("{}.bias", layer.name);
-                self.know_parameter(&full, &full, with_heads(heads, &[size]));
-            }
-        }
-        self.wanted.push((size, call.function.span));
-        Ok(Typed {
-            form: with_heads(heads, &[size]),
-            kind: TypedKind::Dense {
-                layer,
-                heads,
-                size,
-                operands,
-                bias,
-            },
-            span,
-        })
+        Ok((heads, operands))
     }
 
     /// `embedding[10000, 64](word)`

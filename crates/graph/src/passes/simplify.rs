@@ -25,8 +25,7 @@ pub fn simplify(g: &Graph, last: bool) -> Graph {
     g
 }
 
-/// Maximal number of rounds. An op's rules see the simplified operands, so that a second round finds little and a third
-/// nothing; stopping after any round leaves a valid program.
+/// The most rounds: a second finds little, a third nothing, and after any of them the program is valid.
 const ROUNDS: usize = 32;
 
 /// One round, and whether it changed anything.
