@@ -2,6 +2,7 @@
 //! [`crate::compose`].
 
 mod axes;
+mod complex;
 mod einsum;
 mod points;
 

@@ -26,10 +26,15 @@ pub(crate) enum Along {
     MaxOverSteps(String),
     /// A row's last step.
     Last,
+    /// Of complex numbers, whose first axis has the real and the imaginary parts.
+    Polar,
+    ComplexMul,
+    ComplexConj,
+    ComplexAbs,
 }
 
 /// Their names, with the attributes that they take.
-pub(crate) const ALONG: [(&str, &[&str]); 8] = [
+pub(crate) const ALONG: [(&str, &[&str]); 12] = [
     ("square", &[]),
     ("softmax", &["axis"]),
     ("layer_norm", &["axis", "eps"]),
@@ -38,6 +43,10 @@ pub(crate) const ALONG: [(&str, &[&str]); 8] = [
     ("cumsum", &["axis"]),
     ("einsum", &[]),
     ("last", &[]),
+    ("polar", &[]),
+    ("complex_mul", &[]),
+    ("complex_conj", &[]),
+    ("complex_abs", &[]),
 ];
 
 /// What normalisations add to a variance unless the call says it, as PyTorch's.
@@ -60,6 +69,10 @@ impl Along {
             Along::MeanTo(to) => x.mean_to(*to),
             Along::MaxOverSteps(name) => x.max_over_steps(name),
             Along::Last => x.last(),
+            Along::Polar => x.polar(xs[1]),
+            Along::ComplexMul => x.complex_mul(xs[1]),
+            Along::ComplexConj => x.complex_conj(),
+            Along::ComplexAbs => x.complex_abs(),
         }
     }
 }
@@ -71,8 +84,12 @@ impl Lower<'_> {
         if !ALONG.iter().any(|(known, _)| *known == name) {
             return Ok(None);
         }
-        if name == "einsum" {
-            return self.einsum(args).map(Some);
+        match name {
+            "einsum" => return self.einsum(args).map(Some),
+            "polar" | "complex_mul" | "complex_conj" | "complex_abs" => {
+                return self.complex(args).map(Some);
+            }
+            _ => {}
         }
         let x = self.one(args)?;
         let eps = args.attribute("eps").map_or(Ok(EPS), |e| self.number(e))?;
@@ -110,6 +127,57 @@ impl Lower<'_> {
         let (form, span) = (x.form, args.span);
         let kind = TypedKind::Along(function, vec![x]);
         Ok(Some(Typed { kind, form, span }))
+    }
+
+    /// `polar(r, angle)`, `complex_mul(a, b)`, `complex_conj(a)`, `complex_abs(a)`
+    fn complex(&mut self, args: &Args<'_>) -> Result<Typed, TextError> {
+        let name = args.function.text.as_str();
+        let function = match name {
+            "polar" => Along::Polar,
+            "complex_mul" => Along::ComplexMul,
+            "complex_conj" => Along::ComplexConj,
+            _ => Along::ComplexAbs,
+        };
+        let count = match function {
+            Along::Polar | Along::ComplexMul => 2,
+            _ => 1,
+        };
+        let xs = self.operands(args, count)?;
+        let polar = matches!(function, Along::Polar);
+        for x in &xs {
+            let first = x.form.axis(0);
+            let fits = match polar {
+                true => x.form.rank() < 3,
+                false => first.is_some_and(|n| self.sizes.join(n, Size::Known(2))),
+            };
+            if !fits {
+                let found = self.sizes.form(x.form);
+                let message = format!("`{name}` cannot take {found}");
+                let label = match polar {
+                    true => "expected a vector or a matrix of real numbers",
+                    false => "expected a first axis of 2, for real and imaginary parts",
+                };
+                return Err(self.error(x.span, message, label));
+            }
+        }
+        let mut form = xs[0].form;
+        if let [a, b] = &xs[..] {
+            form = match self.sizes.stretch(a.form, b.form) {
+                Some(form) => form,
+                None => return Err(self.mismatch(name, (a.form, a.span), (b.form, b.span))),
+            };
+        }
+        let form = match function {
+            Along::Polar => {
+                let sizes = [vec![Size::Known(2)], form.sizes()].concat();
+                Form::of(&sizes)
+            }
+            Along::ComplexAbs => form.without_axis(0),
+            _ => form,
+        };
+        let kind = TypedKind::Along(function, xs);
+        let span = args.span;
+        Ok(Typed { kind, form, span })
     }
 
     /// An axis of a value; axes below 0 count from the last one.

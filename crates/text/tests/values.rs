@@ -284,6 +284,49 @@ fn axes_are_named_and_stretched() {
 }
 
 #[test]
+fn complex_numbers_are_pairs() {
+    let tape = read(
+        "cell c(a[2, 3], b[2, 3], angle[3])
+        output product = complex_mul(a, complex_conj(b))
+        output size = complex_abs(a)
+        output turned = polar(size, angle)",
+    );
+    let inputs: &[(&str, &[f64])] = &[
+        ("a", &[3.0, 0.0, 1.0, 4.0, 2.0, -1.0]),
+        ("b", &[1.0, 1.0, 0.5, 2.0, -1.0, 0.0]),
+        ("angle", &[0.0, std::f64::consts::PI, 0.5]),
+    ];
+    let found = |name: &str| output(&tape, (1, 1), inputs, name);
+    // (3 + 4i)(1 - 2i) = 11 - 2i, 2i (1 + i) = -2 + 2i, (1 - i) 0.5 = 0.5 - 0.5i.
+    assert_eq!(found("product"), [11.0, -2.0, 0.5, -2.0, 2.0, -0.5]);
+    assert_eq!(found("size"), [5.0, 2.0, 2.0_f64.sqrt()]);
+    let turned = found("turned");
+    let expected = [
+        5.0,
+        -2.0,
+        2.0_f64.sqrt() * 0.5_f64.cos(),
+        0.0,
+        0.0,
+        2.0_f64.sqrt() * 0.5_f64.sin(),
+    ];
+    assert!(
+        turned
+            .iter()
+            .zip(expected)
+            .all(|(a, b)| (a - b).abs() < 1e-14),
+        "{turned:?}"
+    );
+    mistake(
+        "cell a(x[3])\noutput y = complex_abs(x)",
+        &["cannot take [3]", "a first axis of 2"],
+    );
+    mistake(
+        "cell a(x[2, 2])\noutput y = complex_mul(x)",
+        &["takes 2 operands"],
+    );
+}
+
+#[test]
 fn a_convolution_reads_the_last_steps() {
     let tape = read("cell c(x[1])\noutput y = conv[3](x)");
     let inputs: &[(&str, &[f64])] = &[
