@@ -140,8 +140,21 @@ impl<'t> Var<'t> {
         /// 1 where self ≤ other, else 0.
         le Le,
         /// 1 where self = other, else 0.
-        equals Eq
+        equals Eq,
+        /// This value with the derivative of `other`: a straight-through estimator, or the surrogate of a step. No gradient
+        /// passes to this value itself.
+        with_gradient WithGradient
     );
+
+    /// This value, whose cotangent is limited to ±`most`, element by element and where this value is: at each point of its
+    /// domain. Its tangents are not limited.
+    #[track_caller]
+    pub fn clip_gradient(self, most: f64) -> Var<'t> {
+        let Some(tape) = self.tape() else { return self };
+        let most = tape.constant(most, Shape::Scalar);
+        let op = Op::Map(Map::ClipGradient);
+        Var::apply(op, &[self, most], Location::caller())
+    }
 
     /// `yes` where this is not 0, else `no`.
     #[track_caller]

@@ -48,3 +48,29 @@ fn what_does_not_fit_is_said_as_for_an_op() {
         assert!(error.to_string().contains(says), "{error}");
     }
 }
+
+#[test]
+fn a_surrogate_calls_what_gives_the_derivative_or_does_not() {
+    let recorded = {
+        let r = Recorder::new();
+        let x = r.input("x", InputRole::Sequence, Shape::Vector(4));
+        let z = r.input("z", InputRole::Sequence, Shape::Vector(4));
+        r.output("y", x.with_gradient(z).named("y"));
+        r.finish("c").expect("it fits")
+    };
+    for expression in ["with_gradient(x, of: z)", "with_gradient(x, z)"] {
+        assert_eq!(read(expression).to_string(), recorded.to_string());
+    }
+    // Scalars are repeated, on either side.
+    read("with_gradient(x, of: 0) + with_gradient(1, of: x)");
+    for expression in [
+        "with_gradient(x, by: z)",
+        "with_gradient(of: z, x)",
+        "with_gradient(of: x, of: z)",
+    ] {
+        let text = format!("cell c(x[4], z[4])\noutput y = {expression}\n");
+        let error = read_tape("c.cell", &text, &[]).expect_err("it does not fit");
+        let says = "`with_gradient` calls its second operand `of`";
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}

@@ -68,7 +68,7 @@ impl Grow<'_, '_> {
             let init = self.beginning(shape);
             open.push(self.state(shape, d, init));
         }
-        for _ in 0..3 + self.c.below(7) {
+        for _ in 0..3 + self.c.below(8) {
             self.step();
         }
         for i in 0..open.len() {

@@ -6,6 +6,9 @@ use crate::op::{Op, Reduction};
 use crate::tape::InputRole;
 use crate::ty::{Domain, Shape};
 
+/// A limit of gradients that none exceeds.
+pub(super) const UNLIMITED: f64 = 1e30;
+
 impl Grow<'_, '_> {
     /// Appends one op, or a few that belong together, over one domain or another.
     pub(super) fn step(&mut self) -> usize {
@@ -123,6 +126,11 @@ impl Grow<'_, '_> {
                 let y = self.like(shape);
                 self.map(Map::Mul, &[c, y])
             }
+            Map::ClipGradient => {
+                let most = self.c.pick(&[0.25, 1.0, UNLIMITED]);
+                let most = self.constant(most, shape);
+                self.map(m, &[x, most])
+            }
             _ if m.row().arity == 1 => self.map(m, &[x]),
             _ => {
                 let y = if self.c.chance(15) {
@@ -159,7 +167,7 @@ impl Grow<'_, '_> {
     }
 
     fn rearrange(&mut self) -> usize {
-        match self.c.below(9) {
+        match self.c.below(10) {
             0 => {
                 let n = 2 + self.c.below(2);
                 let parts: Vec<usize> = (0..n).map(|_| self.vector()).collect();
