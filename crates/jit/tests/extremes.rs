@@ -112,6 +112,7 @@ const CASES: &[Case] = &[
     ("clip_gradient(x, w) * z", true, |g| {
         g.map(Map::ClipGradient, &[g.x, g.w]) * g.z
     }),
+    ("argmax(x)", false, |g| g.x.argmax()),
     ("relu(x) * z", false, |g| g.x.relu() * g.z),
     ("max(x, z)", false, |g| g.map(Map::Max, &[g.x, g.z])),
     ("abs(x) * z", true, |g| g.x.abs() * g.z),

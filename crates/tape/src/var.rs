@@ -293,7 +293,10 @@ impl<'t> Var<'t> {
         /// x · tanh(softplus(x))
         mish MISH,
         /// ln Σ eˣⁱ of a vector. A matrix is a mistake: see [`logsumexp_axis`](Var::logsumexp_axis).
-        logsumexp LOGSUMEXP
+        logsumexp LOGSUMEXP,
+        /// The index of the first of the greatest elements of a vector, or of its first NaN. It has no derivative. A matrix is
+        /// a mistake: see [`argmax_axis`](Var::argmax_axis).
+        argmax ARGMAX
     );
 
     /// x, or alpha · (eˣ - 1) for x ≤ 0.

@@ -26,10 +26,12 @@ pub(crate) enum Along {
     MaxOverSteps(String),
     /// A row's last step.
     Last,
+    /// Of so many numbers, one that is 1.
+    OneHot(usize),
 }
 
 /// Their names, with the attributes that they take.
-pub(crate) const ALONG: [(&str, &[&str]); 8] = [
+pub(crate) const ALONG: [(&str, &[&str]); 9] = [
     ("square", &[]),
     ("softmax", &["axis"]),
     ("layer_norm", &["axis", "eps"]),
@@ -38,6 +40,7 @@ pub(crate) const ALONG: [(&str, &[&str]); 8] = [
     ("cumsum", &["axis"]),
     ("einsum", &[]),
     ("last", &[]),
+    ("one_hot", &[]),
 ];
 
 /// What normalisations add to a variance unless the call says it, as PyTorch's.
@@ -60,6 +63,7 @@ impl Along {
             Along::MeanTo(to) => x.mean_to(*to),
             Along::MaxOverSteps(name) => x.max_over_steps(name),
             Along::Last => x.last(),
+            Along::OneHot(n) => x.one_hot(*n),
         }
     }
 }
@@ -73,6 +77,9 @@ impl Lower<'_> {
         }
         if name == "einsum" {
             return self.einsum(args).map(Some);
+        }
+        if name == "one_hot" {
+            return self.one_hot(args).map(Some);
         }
         let x = self.one(args)?;
         let eps = args.attribute("eps").map_or(Ok(EPS), |e| self.number(e))?;
@@ -126,6 +133,18 @@ impl Lower<'_> {
             _ => format!("expected 0 to {}, or from -{rank} to -1", rank - 1),
         };
         Err(self.error(e.span, message, &label))
+    }
+
+    /// `one_hot(i, 10)`
+    fn one_hot(&mut self, args: &Args<'_>) -> Result<Typed, TextError> {
+        let [i, n] = self.exprs(args)?;
+        let i = self.value(i)?;
+        let (i, n) = (self.index(i)?, self.whole(n)?);
+        Ok(Typed {
+            kind: TypedKind::Along(Along::OneHot(n), vec![i]),
+            form: Form::Vector(Size::Known(n)),
+            span: args.span,
+        })
     }
 
     /// `einsum("hij,hj->hi", C, q)`

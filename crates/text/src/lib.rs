@@ -59,7 +59,7 @@
 //! `#` begins a comment. Ends of lines do not count inside brackets and after an operator. Words of the language are
 //! names where `=` follows, so a gate may be called `input` or `output`. Functions are the element-wise ops of the table
 //! by name, `square`, `silu`, `gelu`, `gelu_tanh`, `elu(x, alpha=1)`, `selu`, `hard_sigmoid`, `hard_tanh`,
-//! `leaky_relu(x, slope=0.01)`, `mish`, `mod(a, b)`, `with_gradient(y, of: z)`, `clip_gradient(x, 1)`, `logsumexp`, `softmax`, `layer_norm(x, eps=1e-5)`, `sum`,
+//! `leaky_relu(x, slope=0.01)`, `mish`, `mod(a, b)`, `with_gradient(y, of: z)`, `clip_gradient(x, 1)`, `logsumexp`, `argmax`, `one_hot(i, 10)`, `softmax`, `layer_norm(x, eps=1e-5)`, `sum`,
 //! `mean`, `amax`, `dot`, `matvec`, `matvec_t`, `outer`, `gather`, `concat(a, b, axis=0)`, `slice(x, 2..5, axis=0)`, `reshape(x, [2, 3])`, `broadcast(s, [4])`,
 //! `delay(x, init, d=1)`, `boundary`, `spread(x, to=step)`, `sum_to(x, to=once)`, `scatter(i, v, rows=9, to=once)`, and the
 //! layers `dense[n](x, h)`, `dense_no_bias`, `embedding[rows, n](i)`, whose parameters are called after the equation that
