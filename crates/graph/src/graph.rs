@@ -407,7 +407,9 @@ impl Algebra for Graph {
     /// If the operands do not fit. Passes build from checked values, so that is a bug in the pass.
     fn op(&mut self, op: Op, xs: &[Value]) -> Value {
         let key = (op, Operands::from_slice(xs));
-        if let Some(&v) = self.known.get(&key) {
+        // Two limits limit twice: the sum of both cotangents, limited, is another gradient.
+        let single = op != Op::Map(Map::ClipGradient);
+        if let Some(&v) = self.known.get(&key).filter(|_| single) {
             return v;
         }
         let types: Vec<Type> = xs.iter().map(|&x| self.node(x).ty).collect();

@@ -293,8 +293,12 @@ fn same_numbers(name: &str, pass: &str, before: &mut BTreeMap<String, Vec<f64>>,
             );
         }
     }
-    // What `stop_gradient` hides from the gradient the differences see.
-    let cut = |&v: &Value| *g.op_of(v) == Op::Map(Map::StopGradient);
+    // What `stop_gradient` hides from the gradient the differences see, and not what `with_gradient` puts in its place, nor
+    // the limits of `clip_gradient`.
+    let cut = |&v: &Value| {
+        let cuts = [Map::StopGradient, Map::WithGradient, Map::ClipGradient].map(Op::Map);
+        cuts.contains(g.op_of(v))
+    };
     let comparable = !g.order().iter().any(cut);
     for (output, values) in after.iter().filter(|_| comparable) {
         if before.contains_key(output) {

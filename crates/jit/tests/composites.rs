@@ -4,7 +4,7 @@
 use retrograd_graph::{Options, Target};
 use retrograd_jit::{CompiledCell, Element, Purpose};
 use retrograd_tape::{
-    Composite, Extent, InputRole, Interpreter, OutputRole, Real, Recorder, Shape,
+    Composite, Domain, Extent, InputRole, Interpreter, OutputRole, Real, Recorder, Shape,
 };
 use retrograd_tape::{Tape, Var};
 
@@ -68,6 +68,49 @@ fn compiled_composite_functions_are_the_interpreters() {
         for c in Composite::ALL {
             check::<f32>(c, &options, f64::from(f32::EPSILON));
             check::<f64>(c, &options, f64::EPSILON);
+        }
+    }
+}
+
+/// Over steps, rows and once: of an index that is computed, and multiplied so that what it selects has a gradient.
+#[test]
+fn compiled_vectors_that_are_one_at_an_index_are_the_interpreters() {
+    let extent = Extent { steps: 5, rows: 3 };
+    for role in [InputRole::Sequence, InputRole::Static, InputRole::Param] {
+        let r = Recorder::new();
+        let n = Shape::Vector(7);
+        let x = r.input("x", role, n);
+        let z = r.input("z", InputRole::Sequence, n);
+        r.output("y", x.argmax().one_hot(7) * z);
+        let tape = r.finish("hot").expect("it fits");
+        let numbers = |i: usize, k: usize| ((k * 37 + i * 11) % 23) as f64 * 0.25 - 2.0;
+        let cotangent: Vec<f64> = (0..7 * 15).map(|k| numbers(3, k)).collect();
+        let given: Vec<Vec<f64>> = (tape.inputs().iter())
+            .map(|i| match i.ty.domain {
+                Domain::Once => 7,
+                Domain::Row => 7 * 3,
+                _ => 7 * 15,
+            })
+            .map(|n| (0..n).map(|k| numbers(n, k)).collect())
+            .collect();
+        let given: Vec<&[f64]> = given.iter().map(Vec::as_slice).collect();
+        let mut run = Interpreter::<f64>::new(&tape);
+        run.forward(extent, &given).expect("it runs");
+        run.backward(&[Some(&cotangent)]).expect("it runs");
+        for options in [Options::default(), Options::none()] {
+            let purpose = Purpose::everything(&tape);
+            let cell =
+                CompiledCell::<f64>::compile_with(&tape, &purpose, &options).expect("it compiles");
+            let mut found: Vec<Vec<f64>> = (0..cell.outputs().len())
+                .map(|k| vec![f64::NAN; cell.output_len(k, extent)])
+                .collect();
+            let mut slots: Vec<&mut [f64]> = found.iter_mut().map(Vec::as_mut_slice).collect();
+            cell.run(extent, &[given[0], given[1], &cotangent], &mut slots)
+                .expect("it runs");
+            let of = |name: &str| &found[cell.output(name).expect("it has it")][..];
+            assert_eq!(of("y"), run.output(0));
+            assert_eq!(Some(of("grad(z)")), run.gradient(1));
+            assert!(of("grad(x)").iter().all(|g| *g == 0.0));
         }
     }
 }

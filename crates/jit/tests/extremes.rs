@@ -94,6 +94,25 @@ const CASES: &[Case] = &[
     ("stop_gradient(x) * z", true, |g| {
         g.map(Map::StopGradient, &[g.x]) * g.z
     }),
+    ("with_gradient(x, of: w) * z", true, |g| {
+        g.x.with_gradient(g.w) * g.z
+    }),
+    ("with_gradient(x, of: x * w) * z", true, |g| {
+        g.x.with_gradient(g.x * g.w) * g.z
+    }),
+    ("with_gradient(0, of: w) * z", true, |g| {
+        g.c(-0.0).with_gradient(g.w) * g.z
+    }),
+    ("clip_gradient(x, 0.8) * z", true, |g| {
+        g.x.clip_gradient(0.8) * g.z
+    }),
+    ("clip_gradient(x, 0) * z", true, |g| {
+        g.x.clip_gradient(0.0) * g.z
+    }),
+    ("clip_gradient(x, w) * z", true, |g| {
+        g.map(Map::ClipGradient, &[g.x, g.w]) * g.z
+    }),
+    ("argmax(x)", false, |g| g.x.argmax()),
     ("relu(x) * z", false, |g| g.x.relu() * g.z),
     ("max(x, z)", false, |g| g.map(Map::Max, &[g.x, g.z])),
     ("abs(x) * z", true, |g| g.x.abs() * g.z),

@@ -12,7 +12,8 @@ use crate::tape::Tape;
 ///
 /// With D(h) = (f(x + h·u) - f(x - h·u)) ÷ 2h, the error of D(2h) is four times that of D(h), so the error of D(h) is a
 /// third of |D(2h) - D(h)|, up to terms of higher order. The result of `stop_gradient` is frozen at its value in x, as
-/// derivatives assume.
+/// derivatives assume, and that of `with_gradient(y, z)` at its value in x plus the change of z. Gradients are those without
+/// the limits of `clip_gradient`, of which no difference has anything.
 #[derive(Debug)]
 pub struct CentralDifferences<'a> {
     tape: &'a Tape,
@@ -48,7 +49,7 @@ impl<'a> CentralDifferences<'a> {
         b: usize,
         inputs: &[&[f64]],
     ) -> Result<CentralDifferences<'a>, TapeError> {
-        let mut run = Interpreter::<f64>::new(tape);
+        let mut run = Interpreter::without_limits(tape);
         run.forward(Extent { steps: t, rows: b }, inputs)?;
         // An empty slice stands for zeros, which can be moved, too.
         let point = (inputs.iter().enumerate())

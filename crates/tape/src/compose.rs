@@ -111,8 +111,14 @@ impl Composite {
         ..of_each("logsumexp", |x, _| logsumexp(x[0]))
     };
 
+    /// The index of the first of the greatest elements of a vector
+    pub const ARGMAX: Composite = Composite {
+        reduces: true,
+        ..of_each("argmax", |x, _| argmax(x[0]))
+    };
+
     /// All of them.
-    pub const ALL: [&'static Composite; 11] = [
+    pub const ALL: [&'static Composite; 12] = [
         &Composite::SILU,
         &Composite::GELU,
         &Composite::GELU_TANH,
@@ -124,6 +130,7 @@ impl Composite {
         &Composite::MISH,
         &Composite::MOD,
         &Composite::LOGSUMEXP,
+        &Composite::ARGMAX,
     ];
 
     /// The one of this name.
@@ -227,4 +234,28 @@ pub(crate) fn cumsum(x: Term<'_>, axis: usize) -> Term<'_> {
         by *= 2;
     }
     sum
+}
+
+/// The number of elements in front of the first of the greatest, or of the first NaN if there is one.
+fn argmax(x: Term<'_>) -> Term<'_> {
+    match x.shape() {
+        Shape::Scalar => x.constant(0.0),
+        shape => {
+            let greatest = x.reduce(Reduction::Max).stop_gradient();
+            before_first(x, greatest.broadcast(shape), 0).sum()
+        }
+    }
+}
+
+/// As [`Composite::ARGMAX`], along an axis.
+pub(crate) fn argmax_axis(x: Term<'_>, axis: usize) -> Term<'_> {
+    let greatest = reduced(x, Reduction::Max, axis).stop_gradient();
+    before_first(x, greatest.broadcast(x.shape()), axis).reduce_axis(Reduction::Sum, axis)
+}
+
+/// 1 for the elements along an axis before the first that equals `greatest` or is NaN, else 0.
+fn before_first<'a>(x: Term<'a>, greatest: Term<'a>, axis: usize) -> Term<'a> {
+    let not_a_number = x.one() - x.equals(x);
+    let hits = cumsum(x.equals(greatest) + not_a_number, axis);
+    hits.lt(x.constant(0.5))
 }

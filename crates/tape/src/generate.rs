@@ -126,6 +126,17 @@ impl Case {
         })
     }
 
+    /// The case without limits of gradients, which are no derivatives: `clip_gradient` has one that none exceeds, or is
+    /// `with_gradient` of equal values instead.
+    ///
+    /// # Panics
+    /// If the case cannot be recorded, which is a bug of this module.
+    pub fn without_limits(&self) -> Case {
+        let program = self.program.without_limits();
+        let case = Case::new(program, self.t, self.b, self.seed);
+        case.unwrap_or_else(|e| panic!("a case that cannot be recorded: {e}"))
+    }
+
     /// The inputs in the form that runs take.
     pub fn slices(&self) -> Vec<&[f64]> {
         self.inputs.iter().map(Vec::as_slice).collect()

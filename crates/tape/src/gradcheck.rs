@@ -12,7 +12,9 @@
 //!
 //! A point near a kink or jump is rejected: one where, at any point of any node in the run, the distance to the kink is
 //! at most twice the node's change between x and x ± 2h·u. So is a direction with so much curvature that truncation
-//! would hide an error. The result of `stop_gradient` is frozen at its value in x, as the gradient assumes.
+//! would hide an error. The result of `stop_gradient` is frozen at its value in x, as the gradient assumes,
+//! and that of `with_gradient(y, z)` at its value in x plus the change of z. The limits of `clip_gradient`
+//! are no derivative: gradients are compared without them.
 
 use crate::central_differences::CentralDifferences;
 use crate::error::TapeError;
@@ -272,5 +274,28 @@ mod tests {
         let stopped = layer(|x| x.tanh() * (x * x).stop_gradient());
         let report = check(&stopped, Directions::Coordinates, |_| {}).unwrap();
         assert_eq!(report.rejected, 0);
+    }
+
+    #[test]
+    fn gradients_are_compared_without_limits() {
+        let limited = layer(|x| x.clip_gradient(1e-4).tanh().clip_gradient(1e-5));
+        let report = check(&limited, Directions::Coordinates, |_| {}).unwrap();
+        assert_eq!((report.checked, report.rejected), (60 + 48 + 144 + 36, 0));
+    }
+
+    /// A step with the slope of a sigmoid: the differences alone would be 0. What the step is multiplied by moves too.
+    #[test]
+    fn a_surrogate_moves_as_what_gives_it_its_derivative() {
+        let spiking = layer(|x| {
+            let spike = (-x).lt(0.1 * x).with_gradient((4.0 * x).sigmoid());
+            spike * x + spike
+        });
+        let report = check(&spiking, Directions::Coordinates, |_| {}).unwrap();
+        assert!(report.rejected < report.checked / 10, "{report:?}");
+        let wrong = check(&spiking, Directions::Coordinates, |g| g[1][5] += 1e-6).unwrap_err();
+        assert!(
+            wrong.to_string().contains("input `w` at number 5"),
+            "{wrong}"
+        );
     }
 }

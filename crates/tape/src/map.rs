@@ -36,6 +36,8 @@ pub enum Map {
     Copy,
     Flush,
     StopGradient,
+    WithGradient,
+    ClipGradient,
     Add,
     Sub,
     Mul,
@@ -50,7 +52,7 @@ pub enum Map {
 }
 
 /// The product of a tangent or cotangent `t` with ∂y/∂x_i, from (xs, y, i, t). An element-wise op's Jacobian is
-/// diagonal, so one rule serves forward and reverse mode. `None` stands for a derivative that is zero everywhere.
+/// diagonal, so one rule serves forward and reverse mode; [`Map::ClipGradient`]'s serves reverse mode alone. `None` stands for a derivative that is zero everywhere.
 type DerivativeRule = for<'a> fn(&[Term<'a>], Term<'a>, usize, Term<'a>) -> Option<Term<'a>>;
 
 /// The definition of one element-wise op.
@@ -83,7 +85,7 @@ impl fmt::Debug for MapRow {
 
 impl Map {
     /// Every element-wise op, in the order of the table.
-    pub const ALL: [Map; 34] = {
+    pub const ALL: [Map; 36] = {
         use Map::*;
         [
             Neg,
@@ -109,6 +111,8 @@ impl Map {
             Copy,
             Flush,
             StopGradient,
+            WithGradient,
+            ClipGradient,
             Add,
             Sub,
             Mul,

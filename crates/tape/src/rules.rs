@@ -3,7 +3,7 @@
 //! A rule gives the product of a cotangent ([`vjp`]) or a tangent ([`jvp`]) with the derivative in one operand. Ops are
 //! either element-wise (their row has the derivative), linear in each operand (forward mode applies the op itself, reverse
 //! mode its transpose), or the maximum. The set is closed: a derivative uses ops of the same table, so it can be
-//! differentiated again. `delay` and `boundary` are linear, but their cotangents come from other steps: the caller, which
+//! differentiated again. (`clip_gradient` is none of these: its cotangent is not linear, and its tangent passes.) `delay` and `boundary` are linear, but their cotangents come from other steps: the caller, which
 //! walks the steps, transposes them (see [`Op::Delay`]).
 
 use std::cell::RefCell;
@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use smallvec::SmallVec;
 
 use crate::algebra::{Algebra, Value};
+use crate::map::Map;
 use crate::op::{Op, Reduction};
 use crate::term::{SharedAlgebra, Term};
 use crate::ty::Type;
@@ -132,6 +133,11 @@ pub fn jvp(
     let (y, t) = (term(y), term(t));
     let tangent = match *op {
         Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_) => return None,
+        // What limits cotangents is no linear map, so it has no transpose: a tangent passes as it is.
+        Op::Map(Map::ClipGradient) => match i {
+            0 => t.spread(y.ty().domain),
+            _ => return None,
+        },
         // In the domain of y, where the other operands may vary too.
         Op::Map(m) => (m.row().derivative)(&xs, y, i, t.spread(y.ty().domain))?,
         Op::Reduce(Reduction::Max) => Term::apply(Op::Dot, &[max_weights(xs[0], y), t]),

@@ -141,8 +141,21 @@ impl<'t> Var<'t> {
         /// 1 where self ≤ other, else 0.
         le Le,
         /// 1 where self = other, else 0.
-        equals Eq
+        equals Eq,
+        /// This value with the derivative of `other`: a straight-through estimator, or the surrogate of a step. No gradient
+        /// passes to this value itself.
+        with_gradient WithGradient
     );
+
+    /// This value, whose cotangent is limited to ±`most`, element by element and where this value is: at each point of its
+    /// domain. Its tangents are not limited.
+    #[track_caller]
+    pub fn clip_gradient(self, most: f64) -> Var<'t> {
+        let Some(tape) = self.tape() else { return self };
+        let most = tape.constant(most, Shape::Scalar);
+        let op = Op::Map(Map::ClipGradient);
+        Var::apply(op, &[self, most], Location::caller())
+    }
 
     /// `yes` where this is not 0, else `no`.
     #[track_caller]
@@ -281,7 +294,10 @@ impl<'t> Var<'t> {
         /// x · tanh(softplus(x))
         mish MISH,
         /// ln Σ eˣⁱ of a vector. A matrix is a mistake: see [`logsumexp_axis`](Var::logsumexp_axis).
-        logsumexp LOGSUMEXP
+        logsumexp LOGSUMEXP,
+        /// The index of the first of the greatest elements of a vector, or of its first NaN. It has no derivative. A matrix is
+        /// a mistake: see [`argmax_axis`](Var::argmax_axis).
+        argmax ARGMAX
     );
 
     /// x, or alpha · (eˣ - 1) for x ≤ 0.

@@ -138,7 +138,7 @@ fn what_is_computed_along_an_axis_is_what_a_vector_gives() {
     let shape = Shape::Tensor(2, 3, 5);
     type OfVector = for<'t> fn(Var<'t>) -> Var<'t>;
     type Along = for<'t> fn(Var<'t>, usize) -> Var<'t>;
-    let cases: [(&str, OfVector, Along); 7] = [
+    let cases: [(&str, OfVector, Along); 8] = [
         ("sum", |x| x.sum(), |x, k| x.sum_axis(k)),
         ("mean", |x| x.mean(), |x, k| x.mean_axis(k)),
         ("max", |x| x.amax(), |x, k| x.max_axis(k)),
@@ -164,6 +164,7 @@ fn what_is_computed_along_an_axis_is_what_a_vector_gives() {
             },
             |x, k| x.cumsum(k),
         ),
+        ("argmax", |x| x.argmax(), |x, k| x.argmax_axis(k)),
     ];
     for (name, of_vector, along) in cases {
         for axis in 0..3 {

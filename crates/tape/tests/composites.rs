@@ -46,12 +46,16 @@ fn cases() -> Vec<Case> {
                 &shapes,
                 case["attribute"].as_f64().unwrap_or(0.0),
             ),
-            inputs,
             cotangent: numbers(&case["cotangent"]),
             value: numbers(&case["value"]),
             gradients: (case["gradients"].as_array().expect("a list").iter())
-                .map(numbers)
+                .zip(&inputs)
+                .map(|(g, x)| match g {
+                    Json::Null => vec![0.0; x.len()],
+                    g => numbers(g),
+                })
                 .collect(),
+            inputs,
         }
     };
     cases.iter().map(read).collect()
@@ -69,7 +73,10 @@ fn run<T: Real>(case: &Case) -> (Vec<f64>, Vec<Vec<f64>>) {
     let value = wide(run.output(0));
     run.backward(&[Some(&narrow(&case.cotangent))])
         .expect("it runs");
-    let gradients = (0..inputs.len()).map(|i| wide(run.gradient(i).expect("it has one")));
+    let gradients = (inputs.iter().enumerate()).map(|(i, x)| match run.gradient(i) {
+        Some(g) => wide(g),
+        None => vec![0.0; x.len()],
+    });
     (value, gradients.collect())
 }
 
@@ -158,4 +165,51 @@ fn those_of_each_element_take_any_shape_and_repeat_scalars() {
     }
     let tape = program(&Composite::MOD, &[m, Shape::Scalar], 0.0);
     assert_eq!(tape.node(tape.outputs()[0].value).ty.shape, m);
+}
+
+/// The value of a program of a vector, a parameter.
+fn value(f: impl for<'t> Fn(Var<'t>) -> Var<'t>, x: &[f64]) -> Result<Vec<f64>, String> {
+    let r = Recorder::new();
+    let shape = match x.len() {
+        1 => Shape::Scalar,
+        n => Shape::Vector(n),
+    };
+    r.output("y", f(r.param("x", shape)));
+    let tape = r.finish("value").expect("it fits");
+    let mut run = Interpreter::<f64>::new(&tape);
+    let ran = run.forward(Extent { steps: 1, rows: 1 }, &[x]);
+    ran.map_err(|e| e.to_string())?;
+    run.backward(&[None]).expect("it runs");
+    assert!(run.gradient(0).is_none(), "it has no derivative");
+    Ok(run.output(0).to_vec())
+}
+
+#[test]
+fn the_greatest_is_the_first_of_equals_or_the_first_that_is_no_number() {
+    let (inf, nan) = (f64::INFINITY, f64::NAN);
+    for (x, index) in [
+        (&[1.0, 3.0, 2.0, 3.0, 3.0][..], 1.0),
+        (&[0.0, -0.0], 0.0),
+        (&[-0.0, 0.0], 0.0),
+        (&[-inf, -inf, -inf], 0.0),
+        (&[1.0, inf, inf], 1.0),
+        (&[1.0, nan, inf, nan, 5.0], 1.0),
+        (&[-inf, 2.0, nan], 2.0),
+        (&[7.0], 0.0),
+    ] {
+        assert_eq!(value(|x| x.argmax(), x).unwrap(), [index], "{x:?}");
+    }
+}
+
+#[test]
+fn one_is_hot_at_the_index_as_gather_rounds_it() {
+    // Twice, because an input that is an index must hold whole numbers.
+    let hot = |i: f64| value(|i| (i * 2.0).one_hot(4), &[0.5 * i]);
+    assert_eq!(hot(0.0).unwrap(), [1.0, 0.0, 0.0, 0.0]);
+    assert_eq!(hot(2.5).unwrap(), [0.0, 0.0, 1.0, 0.0]);
+    assert_eq!(hot(-0.5).unwrap(), [1.0, 0.0, 0.0, 0.0]);
+    assert_eq!(hot(3.25).unwrap(), [0.0, 0.0, 0.0, 1.0]);
+    for beyond in [3.75, -1.0, f64::NAN] {
+        assert!(hot(beyond).is_err(), "{beyond}");
+    }
 }

@@ -31,10 +31,12 @@ pub(crate) enum Along {
     ComplexMul,
     ComplexConj,
     ComplexAbs,
+    /// Of so many numbers, one that is 1.
+    OneHot(usize),
 }
 
 /// Their names, with the attributes that they take.
-pub(crate) const ALONG: [(&str, &[&str]); 12] = [
+pub(crate) const ALONG: [(&str, &[&str]); 13] = [
     ("square", &[]),
     ("softmax", &["axis"]),
     ("layer_norm", &["axis", "eps"]),
@@ -47,6 +49,7 @@ pub(crate) const ALONG: [(&str, &[&str]); 12] = [
     ("complex_mul", &[]),
     ("complex_conj", &[]),
     ("complex_abs", &[]),
+    ("one_hot", &[]),
 ];
 
 /// What normalisations add to a variance unless the call says it, as PyTorch's.
@@ -73,6 +76,7 @@ impl Along {
             Along::ComplexMul => x.complex_mul(xs[1]),
             Along::ComplexConj => x.complex_conj(),
             Along::ComplexAbs => x.complex_abs(),
+            Along::OneHot(n) => x.one_hot(*n),
         }
     }
 }
@@ -86,6 +90,7 @@ impl Lower<'_> {
         }
         match name {
             "einsum" => return self.einsum(args).map(Some),
+            "one_hot" => return self.one_hot(args).map(Some),
             "polar" | "complex_mul" | "complex_conj" | "complex_abs" => {
                 return self.complex(args).map(Some);
             }
@@ -194,6 +199,18 @@ impl Lower<'_> {
             _ => format!("expected 0 to {}, or from -{rank} to -1", rank - 1),
         };
         Err(self.error(e.span, message, &label))
+    }
+
+    /// `one_hot(i, 10)`
+    fn one_hot(&mut self, args: &Args<'_>) -> Result<Typed, TextError> {
+        let [i, n] = self.exprs(args)?;
+        let i = self.value(i)?;
+        let (i, n) = (self.index(i)?, self.whole(n)?);
+        Ok(Typed {
+            kind: TypedKind::Along(Along::OneHot(n), vec![i]),
+            form: Form::Vector(Size::Known(n)),
+            span: args.span,
+        })
     }
 
     /// `einsum("hij,hj->hi", C, q)`

@@ -266,6 +266,14 @@ impl<'f> Lower<'f> {
                     };
                     return Err(self.error(name.span, message, &label));
                 }
+                Some((name, LabelKind::Operand)) if function.text == "with_gradient" => {
+                    if (name.text.as_str(), args.operands.len()) != ("of", 1) {
+                        let message = "`with_gradient` calls its second operand `of`".to_owned();
+                        let label = "expected `with_gradient(y, of: z)`";
+                        return Err(self.error(name.span, message, label));
+                    }
+                    args.operands.push(&arg.value);
+                }
                 Some((name, LabelKind::Operand)) => {
                     let message = format!("`{}` does not call its operands", function.text);
                     let label = "only `dense` names operands, for its parameters";

@@ -75,7 +75,8 @@
 //! `leaky_relu(x, slope=0.01)`, `mish`, `mod(a, b)`; `dot`, `matvec`, `matvec_t`, `outer`, `einsum("hij,hj->hi", C, q)`,
 //! `gather`, `transpose(C, [2, 0, 1])`, `concat(a, b, axis=0)`, `slice(x, 2..5, axis=0)`, `reshape(x, [2, 3])`,
 //! `broadcast(s, [4])`, `delay(x, init, d=1)`, `boundary`, `spread(x, to=step)`, `sum_to(x, to=once)`,
-//! `scatter(i, v, rows=9, to=once)`, `gradient(e, of: W)`; and the layers `dense[n](x, h)`, with two sizes one per head,
+//! `scatter(i, v, rows=9, to=once)`, `one_hot(i, 10)`, `argmax`, `polar(r, angle)`, `complex_mul(a, b)`, `complex_conj`,
+//! `complex_abs`, `with_gradient(y, of: z)`, `clip_gradient(x, 1)`, `gradient(e, of: W)`; and the layers `dense[n](x, h)`, with two sizes one per head,
 //! `dense_no_bias`, `embedding[rows, n](i)`, `conv[steps](x)`, whose parameters are called after the equation that they stand
 //! in, or as `name=` says. A layer's n may be left out where its use says it. Scalars are repeated in element-wise ops, and
 //! axes of length 1 stretched. `docs/LANGUAGE.md` explains all of it by examples.

@@ -31,8 +31,8 @@ fn each_is_recorded_as_the_builder_records_it() {
             assert_eq!(given.to_string(), recorded(c, 0.375).to_string());
         }
     }
-    // The result of the only one that reduces is a scalar; scalars are repeated.
-    read("x * logsumexp(mod(x, 0.5))");
+    // The result of those that reduce is a scalar; scalars are repeated.
+    read("x * logsumexp(mod(x, 0.5)) + argmax(z)");
 }
 
 #[test]
@@ -42,6 +42,55 @@ fn what_does_not_fit_is_said_as_for_an_op() {
         ("silu(x, z)", "`silu` takes 1 operands, and here are 2"),
         ("mod(x, concat(x, z))", "`mod` needs values of one shape"),
         ("gelu_tan(x)", "did you mean `gelu_tanh`?"),
+    ] {
+        let text = format!("cell c(x[4], z[4])\noutput y = {expression}\n");
+        let error = read_tape("c.cell", &text, &[]).expect_err("it does not fit");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
+fn a_surrogate_calls_what_gives_the_derivative_or_does_not() {
+    let recorded = {
+        let r = Recorder::new();
+        let x = r.input("x", InputRole::Sequence, Shape::Vector(4));
+        let z = r.input("z", InputRole::Sequence, Shape::Vector(4));
+        r.output("y", x.with_gradient(z).named("y"));
+        r.finish("c").expect("it fits")
+    };
+    for expression in ["with_gradient(x, of: z)", "with_gradient(x, z)"] {
+        assert_eq!(read(expression).to_string(), recorded.to_string());
+    }
+    // Scalars are repeated, on either side.
+    read("with_gradient(x, of: 0) + with_gradient(1, of: x)");
+    for expression in [
+        "with_gradient(x, by: z)",
+        "with_gradient(of: z, x)",
+        "with_gradient(of: x, of: z)",
+    ] {
+        let text = format!("cell c(x[4], z[4])\noutput y = {expression}\n");
+        let error = read_tape("c.cell", &text, &[]).expect_err("it does not fit");
+        let says = "`with_gradient` calls its second operand `of`";
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
+fn an_index_and_the_vector_that_is_one_there() {
+    let recorded = {
+        let r = Recorder::new();
+        let x = r.input("x", InputRole::Sequence, Shape::Vector(4));
+        let z = r.input("z", InputRole::Sequence, Shape::Vector(4));
+        r.output("y", (z * x.argmax().one_hot(4)).named("y"));
+        r.finish("c").expect("it fits")
+    };
+    let found = read("z * one_hot(argmax(x), 4)");
+    assert_eq!(found.to_string(), recorded.to_string());
+    for (expression, says) in [
+        ("one_hot(x, 4)", "an index is one number"),
+        ("one_hot(4)", "`one_hot` takes 2 operands"),
+        ("one_hot(1, 2.5)", "whole"),
+        ("one_hot(1, 0)", "0"),
     ] {
         let text = format!("cell c(x[4], z[4])\noutput y = {expression}\n");
         let error = read_tape("c.cell", &text, &[]).expect_err("it does not fit");

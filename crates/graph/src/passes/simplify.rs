@@ -7,10 +7,12 @@
 //! towards the outputs.
 
 mod along_axes;
+mod vanish;
 
 use retrograd_tape::{Algebra, Domain, Map, Op, Operands, Reduction, Shape, Type, Value};
 
 use crate::graph::{Graph, as_map, constant, is_zero, rebuild_and_tell, zeros};
+use vanish::vanishes;
 
 /// Simplifies until nothing changes. With `last` (no differentiation follows) `stop_gradient` is removed too; until
 /// then, a value whose adjoint is requested stays a node of its own, even if an equal one exists.
@@ -112,58 +114,6 @@ fn apply(g: &mut Graph, op: Op, xs: &[Value], last: bool) -> Value {
     simpler.unwrap_or_else(|| g.op(op, xs))
 }
 
-/// True if a derivative's zeros as operands make the result zeros, the op being linear in them.
-fn vanishes(g: &Graph, op: Op, xs: &[Value]) -> bool {
-    let zero = |i: usize| is_zero(g, xs[i]);
-    match op {
-        Op::Map(m) => match m {
-            Map::Neg | Map::Copy | Map::Flush | Map::StopGradient => zero(0),
-            Map::Mul => zero(0) || zero(1),
-            Map::Div => zero(0),
-            Map::Add | Map::Sub => zero(0) && zero(1),
-            Map::Select => zero(1) && zero(2),
-            Map::Recip
-            | Map::Exp
-            | Map::Expm1
-            | Map::Ln
-            | Map::Log1p
-            | Map::Sqrt
-            | Map::Abs
-            | Map::Sign
-            | Map::Floor
-            | Map::Ceil
-            | Map::Round
-            | Map::Sin
-            | Map::Cos
-            | Map::Tanh
-            | Map::Sigmoid
-            | Map::Erf
-            | Map::Relu
-            | Map::Softplus
-            | Map::Softsign
-            | Map::Pow
-            | Map::Max
-            | Map::Min
-            | Map::Lt
-            | Map::Le
-            | Map::Eq => false,
-        },
-        Op::Dot | Op::MatVec { .. } | Op::Outer { .. } => zero(0) || zero(1),
-        Op::Reduce(_)
-        | Op::ReduceAxis { .. }
-        | Op::Broadcast(_)
-        | Op::Slice { .. }
-        | Op::Reshape(_)
-        | Op::Transpose(_)
-        | Op::Gather => zero(0),
-        Op::Spread(_) | Op::SumTo(_) => zero(0),
-        Op::Scatter { .. } => zero(1),
-        Op::Concat { .. } => (0..xs.len()).all(zero),
-        Op::Delay(_) | Op::Boundary(_) => zero(0) && zero(1),
-        Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_) => false,
-    }
-}
-
 /// The constant value of a state whose delay or boundary has these operands: its initial value, which it keeps.
 fn kept(g: &Graph, xs: &[Value]) -> Option<f64> {
     let (x, init) = (constant(g, xs[0])?, constant(g, xs[1])?);
@@ -176,6 +126,10 @@ fn lower(g: &mut Graph, op: Op, xs: &[Value], last: bool) -> Option<Value> {
         op,
         Op::Delay(_) | Op::Boundary(_) | Op::SumTo(_) | Op::Spread(_)
     ) {
+        return None;
+    }
+    // Each point's cotangent is limited, not their sum.
+    if op == Op::Map(Map::ClipGradient) && !last {
         return None;
     }
     let bare: Operands = xs
@@ -221,7 +175,7 @@ fn map(g: &mut Graph, m: Map, xs: &[Value], ty: Type, last: bool) -> Option<Valu
     let is = |i: usize, c: f64| cs[i].is_some_and(|x| x.to_bits() == c.to_bits());
     match m {
         Map::Copy => Some(xs[0]),
-        Map::StopGradient if last => Some(xs[0]),
+        Map::StopGradient | Map::WithGradient | Map::ClipGradient if last => Some(typed(g, xs[0])),
         Map::Neg => as_map(g, xs[0], Map::Neg).map(|y| y[0]),
         Map::Add => {
             // x + 0 is x except for x = -0; x + -0 is x.

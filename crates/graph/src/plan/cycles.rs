@@ -137,7 +137,7 @@ impl Cycles {
             Map::Div | Map::Recip | Map::Sqrt => self.quotient,
             Map::Softsign => self.quotient + 2.0 * self.instr,
             // Compiles to no instruction.
-            Map::Copy | Map::StopGradient => 0.0,
+            Map::Copy | Map::StopGradient | Map::WithGradient | Map::ClipGradient => 0.0,
             // A few instructions that wait for no dependency.
             Map::Sign | Map::Max | Map::Min | Map::Flush => 3.0 * self.instr,
             // One instruction of two parts. (On the base of x86-64 about six.)
@@ -184,6 +184,8 @@ impl Cycles {
             | Map::Copy
             | Map::Flush
             | Map::StopGradient
+            | Map::WithGradient
+            | Map::ClipGradient
             | Map::Add
             | Map::Sub
             | Map::Mul

@@ -182,7 +182,7 @@ pub(super) fn map(m: &mut Math<'_, '_>, op: Map, x: &[Value]) -> Value {
         Map::Softplus => m.softplus(x[0]),
         Map::Softsign => m.softsign(x[0]),
         Map::Flush => m.flush(x[0]),
-        Map::Copy | Map::StopGradient => x[0],
+        Map::Copy | Map::StopGradient | Map::WithGradient | Map::ClipGradient => x[0],
         Map::Add => m.add(x[0], x[1]),
         Map::Sub => m.sub(x[0], x[1]),
         Map::Mul => m.mul(x[0], x[1]),

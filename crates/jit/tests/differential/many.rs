@@ -89,7 +89,8 @@ fn one(case: &Case, clear: f64, k: usize) -> Verdict {
             choices.extend([("nothing", Options::default()), ("all", Options::none())]);
             let (name, mut options) = choices.swap_remove((seed / 3) as usize % choices.len());
             options.target = target;
-            let found = second_order(tape, t, b, seed, &options);
+            let tape = case.without_limits().tape;
+            let found = second_order(&tape, t, b, seed, &options);
             found
                 .map_err(|e| format!("without {name}: {e}"))
                 .map(|_| ())

@@ -38,10 +38,10 @@ impl<'c, 'b> Grow<'c, 'b> {
     pub(super) fn new(c: &'c mut Choices<'b>) -> Grow<'c, 'b> {
         let sizes = (0..3).map(|_| c.pick(&SIZES)).collect();
         let slots = c.pick(&[1, 1, 2, 3]);
-        let focus = match c.below(16) {
-            0..=5 => Domain::Step,
-            6..=8 => Domain::Once,
-            9..=11 => Domain::Row,
+        let focus = match c.below(20) {
+            0..=8 => Domain::Step,
+            9..=11 => Domain::Once,
+            12..=14 => Domain::Row,
             _ => Domain::BoundarySlots(slots),
         };
         let rounds = c.chance(30);
@@ -224,9 +224,8 @@ impl<'c, 'b> Grow<'c, 'b> {
                 Map::Mul => b(0) * b(1),
                 Map::Max | Map::Min => b(0).max(b(1)),
                 Map::Select => b(1).max(b(2)),
-                Map::Neg | Map::Abs | Map::Relu | Map::Copy | Map::Flush | Map::StopGradient => {
-                    b(0)
-                }
+                Map::Neg | Map::Abs | Map::Relu | Map::Copy | Map::Flush => b(0),
+                Map::StopGradient | Map::WithGradient | Map::ClipGradient => b(0),
                 Map::Sign
                 | Map::Sin
                 | Map::Cos

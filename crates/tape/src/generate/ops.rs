@@ -6,6 +6,9 @@ use crate::op::{Op, Reduction};
 use crate::tape::InputRole;
 use crate::ty::{Domain, Shape};
 
+/// A limit of gradients that none exceeds.
+pub(super) const UNLIMITED: f64 = 1e30;
+
 impl Grow<'_, '_> {
     /// Appends one op, or a few that belong together, over one domain or another.
     pub(super) fn step(&mut self) -> usize {
@@ -122,6 +125,11 @@ impl Grow<'_, '_> {
                 let c = self.comparison(m, x);
                 let y = self.like(shape);
                 self.map(Map::Mul, &[c, y])
+            }
+            Map::ClipGradient => {
+                let most = self.c.pick(&[0.25, 1.0, UNLIMITED]);
+                let most = self.constant(most, shape);
+                self.map(m, &[x, most])
             }
             _ if m.row().arity == 1 => self.map(m, &[x]),
             _ => {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use super::ops::UNLIMITED;
 use crate::error::TapeError;
+use crate::map::Map;
 use crate::op::{Number, Op, Reduction};
 use crate::record::{LossReduction, Recorder, Var};
 use crate::tape::{InputRole, Tape};
@@ -85,6 +87,20 @@ impl FinalCall {
 }
 
 impl GeneratedProgram {
+    /// With `with_gradient` in place of each `clip_gradient` that may limit.
+    pub(super) fn without_limits(&self) -> GeneratedProgram {
+        let mut program = self.clone();
+        for made in &mut program.made {
+            if let Made::Op { op, xs } = made
+                && *op == Op::Map(Map::ClipGradient)
+                && !matches!(&self.made[xs[1]], Made::Op { op: Op::Constant { value, .. }, .. } if value.0 >= UNLIMITED)
+            {
+                (*op, xs[1]) = (Op::Map(Map::WithGradient), xs[0]);
+            }
+        }
+        program
+    }
+
     /// Makes the calls.
     pub(super) fn record(&self) -> Result<Tape, TapeError> {
         let r = Recorder::new();

@@ -247,6 +247,7 @@ pub(crate) fn backward(
     plans: &mut BufferPlans,
     wanted: &dyn Fn(&Input) -> bool,
     observed: &[Value],
+    limited: bool,
 ) -> Backward {
     let nodes = tape.nodes();
     let active = active(tape, wanted, observed);
@@ -306,12 +307,18 @@ pub(crate) fn backward(
                 a.emit(kind, [from], None, node.ty.domain, true);
                 continue;
             }
-            for (i, x) in node.operands.iter().enumerate() {
+            // Without its limit, it passes cotangents as its reverse does.
+            let (mut op, mut operands) = (node.op, node.operands.clone());
+            if op == Op::Map(Map::ClipGradient) && !limited {
+                op = Op::Map(Map::WithGradient);
+                operands.reverse();
+            }
+            for (i, x) in operands.iter().enumerate() {
                 if !active[x.index()] {
                     continue;
                 }
                 let mark = a.plans.list.len();
-                if let Some(c) = rules::vjp(&mut a, &node.op, &node.operands, v, i, t) {
+                if let Some(c) = rules::vjp(&mut a, &op, &operands, v, i, t) {
                     a.contribute(&mut cotangents[x.index()], c, mark);
                 }
             }

@@ -253,7 +253,7 @@ impl Tape {
                 todo.extend(&self.node(v).operands);
             }
         }
-        let mut run = Interpreter::<T>::build(self, |_| false, &[], |v| kept[v.index()]);
+        let mut run = Interpreter::<T>::build(self, |_| false, &[], true, |v| kept[v.index()]);
         run.forward(extent, inputs)
     }
 }

@@ -14,6 +14,7 @@ mod axes;
 mod backward;
 mod check;
 mod execute;
+mod frozen;
 mod program;
 mod rows;
 
@@ -26,12 +27,11 @@ use check::IndexUse;
 #[cfg(feature = "generate")]
 pub(crate) use check::index_inputs;
 use execute::Buffers;
-use program::{BufferPlans, BufferView, Instruction, InstructionKind, InterpreterProgram, Segment};
+use frozen::Frozen;
+use program::{BufferPlans, BufferView, Instruction, InterpreterProgram, Segment};
 
 use crate::algebra::Value;
 use crate::error::TapeError;
-use crate::map::Map;
-use crate::op::Op;
 use crate::real::Real;
 use crate::sums::CompensatedSum;
 use crate::tape::{Input, Tape};
@@ -51,6 +51,8 @@ pub struct Interpreter<T: Real> {
     /// Buffers numbered below this belong to the forward program.
     forward_buffers: usize,
     memory: Buffers<T>,
+    /// What runs after the last one of `forward` hold fast.
+    frozen: Option<Frozen<T>>,
     indices: Vec<IndexUse>,
     state: RunState,
     budget: usize,
@@ -76,7 +78,13 @@ impl<T: Real> Interpreter<T> {
     /// Prepares a tape, with gradients only to the inputs that are `wanted`. Fewer gradients mean less backward work: a
     /// trainer needs only those of parameters.
     pub fn with_gradients(tape: &Tape, wanted: impl Fn(&Input) -> bool) -> Interpreter<T> {
-        Interpreter::build(tape, wanted, &[], |_| true)
+        Interpreter::build(tape, wanted, &[], true, |_| true)
+    }
+
+    /// As [`new`](Interpreter::new), with the gradients of the program without the limits of `clip_gradient`: those that
+    /// differences have.
+    pub(crate) fn without_limits(tape: &Tape) -> Interpreter<T> {
+        Interpreter::build(tape, |_| true, &[], false, |_| true)
     }
 
     /// As [`with_gradients`](Interpreter::with_gradients), plus the adjoints of these values for
@@ -91,7 +99,7 @@ impl<T: Real> Interpreter<T> {
     ) -> Result<Interpreter<T>, TapeError> {
         let count = tape.nodes().len();
         match observed.iter().find(|v| v.index() >= count) {
-            None => Ok(Interpreter::build(tape, wanted, observed, |_| true)),
+            None => Ok(Interpreter::build(tape, wanted, observed, true, |_| true)),
             Some(v) => Err(TapeError::NoSuch {
                 what: "value",
                 index: v.index(),
@@ -100,18 +108,20 @@ impl<T: Real> Interpreter<T> {
         }
     }
 
-    /// Prepares only the nodes of a tape that are `kept`. The operands of a kept node must be kept, too.
+    /// Prepares only the nodes of a tape that are `kept`. The operands of a kept node must be kept, too. Gradients are
+    /// limited by `clip_gradient` if `limited`.
     fn build(
         tape: &Tape,
         wanted: impl Fn(&Input) -> bool,
         observed: &[Value],
+        limited: bool,
         kept: impl Fn(Value) -> bool,
     ) -> Interpreter<T> {
         let mut plans = BufferPlans::default();
         let indices = check::indices(tape);
         let (forward, places) = program::forward(tape, &mut plans, &indices, kept);
         let forward_buffers = plans.list.len();
-        let backward = backward::backward(tape, &places, &mut plans, &wanted, observed);
+        let backward = backward::backward(tape, &places, &mut plans, &wanted, observed, limited);
         Interpreter {
             inputs: tape.inputs().to_vec(),
             outputs: tape
@@ -137,6 +147,7 @@ impl<T: Real> Interpreter<T> {
                 steps: 0,
                 batch: 0,
             },
+            frozen: None,
             indices,
             state: RunState::New,
             budget: usize::MAX,
@@ -164,11 +175,13 @@ impl<T: Real> Interpreter<T> {
             self.allocate(0..self.forward_buffers)?;
             self.state = RunState::Forward;
         }
-        self.compute(inputs, false)
+        self.frozen = None;
+        self.compute(inputs)
     }
 
-    /// As [`forward`](Interpreter::forward) at the sizes of the last run, but every `stop_gradient` keeps its value
-    /// from that run: this is the function that `backward` differentiates.
+    /// As [`forward`](Interpreter::forward) at the sizes of its last run, but every `stop_gradient` keeps its value from
+    /// that run, and `with_gradient(y, z)` is y of that run plus what z has changed since: this is the function that
+    /// `backward` differentiates.
     ///
     /// # Errors
     /// As for `forward`; also if there was no previous run.
@@ -177,7 +190,10 @@ impl<T: Real> Interpreter<T> {
             return Err(TapeError::NotRun);
         }
         self.check(self.memory.steps, self.memory.batch, inputs)?;
-        self.compute(inputs, true)
+        if self.frozen.is_none() {
+            self.frozen = Some(Frozen::new(&self.forward, &self.memory));
+        }
+        self.compute(inputs)
     }
 
     /// The values of output `i` (in the order of [`Tape::outputs`]) of the last run, in the layout of its domain; empty before
@@ -226,7 +242,7 @@ impl<T: Real> Interpreter<T> {
                 }
             }
         }
-        let ran = run(&self.backward.program, &mut self.memory, false);
+        let ran = run(&self.backward.program, &mut self.memory, None);
         ran.map_err(|at| self.outside(at))
     }
 
@@ -305,7 +321,7 @@ impl<T: Real> Interpreter<T> {
         allocated
     }
 
-    fn compute(&mut self, inputs: &[&[T]], frozen: bool) -> Result<(), TapeError> {
+    fn compute(&mut self, inputs: &[&[T]]) -> Result<(), TapeError> {
         for &z in &self.forward.zero {
             self.memory.data[z].fill(T::ZERO);
             self.memory.sums[z].clear();
@@ -322,7 +338,7 @@ impl<T: Real> Interpreter<T> {
                 buffer.copy_from_slice(given);
             }
         }
-        run(&self.forward, &mut self.memory, frozen).map_err(|at| {
+        run(&self.forward, &mut self.memory, self.frozen.as_ref()).map_err(|at| {
             self.state = RunState::New;
             self.outside(at)
         })
@@ -356,17 +372,21 @@ impl<T: Real> Interpreter<T> {
 fn run<T: Real>(
     program: &InterpreterProgram,
     memory: &mut Buffers<T>,
-    frozen: bool,
+    frozen: Option<&Frozen<T>>,
 ) -> Result<(), BadIndex<T>> {
-    let skip = |i: &Instruction| {
-        frozen && matches!(i.kind, InstructionKind::Op(Op::Map(Map::StopGradient)))
+    let at = |memory: &mut Buffers<T>, instr: &Instruction, tick: usize| match frozen {
+        Some(frozen) if frozen.replaces(instr) => {
+            frozen.run(memory, instr, tick);
+            Ok(())
+        }
+        _ => memory.run(instr, tick),
     };
     for segment in &program.segments {
         match segment {
             Segment::Whole(list) => {
-                for instr in list.iter().filter(|i| !skip(i)) {
+                for instr in list {
                     for tick in 0..instr.work.steps(memory.steps) {
-                        memory.run(instr, tick)?;
+                        at(memory, instr, tick)?;
                     }
                     memory.settle([instr]);
                 }
@@ -374,8 +394,8 @@ fn run<T: Real>(
             Segment::Sweep { backward, steps } => {
                 for k in 0..memory.steps {
                     let tick = if *backward { memory.steps - 1 - k } else { k };
-                    for instr in steps.iter().filter(|i| !skip(i)) {
-                        memory.run(instr, tick)?;
+                    for instr in steps {
+                        at(memory, instr, tick)?;
                     }
                 }
                 memory.settle(steps);

@@ -164,6 +164,7 @@ pub(crate) fn map<T: Real, const ADD: bool>(m: Map, out: &mut [T], n: usize, a: 
             map1::<T, ADD>(out, n, a[0], |x| if x.abs() < least { T::ZERO } else { x })
         }
         Map::Copy | Map::StopGradient => map1::<T, ADD>(out, n, a[0], |x| x),
+        Map::WithGradient | Map::ClipGradient => map2::<T, ADD>(out, n, a[0], a[1], |y, _| y),
         Map::Add => map2::<T, ADD>(out, n, a[0], a[1], |x, y| x + y),
         Map::Sub => map2::<T, ADD>(out, n, a[0], a[1], |x, y| x - y),
         Map::Mul => map2::<T, ADD>(out, n, a[0], a[1], |x, y| x * y),

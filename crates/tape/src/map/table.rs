@@ -302,6 +302,31 @@ impl Map {
                 eval: |x| x[0],
                 derivative: flat,
             },
+            Map::WithGradient => &MapRow {
+                name: "with_gradient",
+                arity: 2,
+                doc: "a, with the derivative of b: `with_gradient(a, of: b)`",
+                ulp: 0.0,
+                defined: everywhere,
+                kink: smooth,
+                eval: |x| x[0],
+                derivative: |_, _, i, t| (i == 1).then_some(t),
+            },
+            Map::ClipGradient => &MapRow {
+                name: "clip_gradient",
+                arity: 2,
+                doc: "a; its cotangent is limited to ±|b|, its tangent is not",
+                ulp: 0.0,
+                defined: everywhere,
+                kink: smooth,
+                eval: |x| x[0],
+                // By comparisons, which pass NaN and keep the sign of zeros.
+                derivative: |x, _, i, t| {
+                    let most = (i == 0).then(|| x[1].abs())?;
+                    let from_below = t.lt(-most).select(-most, t);
+                    Some(most.lt(t).select(most, from_below))
+                },
+            },
             Map::Add => &MapRow {
                 name: "add",
                 arity: 2,

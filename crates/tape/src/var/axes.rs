@@ -147,4 +147,27 @@ impl<'t> Var<'t> {
             compose::cumsum(x, axis)
         })
     }
+
+    /// The indices along an axis, which is dropped, of the first of the greatest elements, or of the first NaN. They have
+    /// no derivative.
+    #[track_caller]
+    pub fn argmax_axis(self, axis: usize) -> Var<'t> {
+        self.compose_along("argmax_axis", axis, Location::caller(), |x| {
+            compose::argmax_axis(x, axis)
+        })
+    }
+
+    /// The vector `[n]` that is 1 at this index, a scalar, and 0 elsewhere. It has no derivative. As for
+    /// [`gather`](Var::gather), the index is rounded, and one beyond the vector is an error of the run.
+    #[track_caller]
+    pub fn one_hot(self, n: usize) -> Var<'t> {
+        let at = Location::caller();
+        let (Some(tape), Some(ty)) = (self.tape(), self.ty()) else {
+            return self;
+        };
+        let one = tape.constant(1.0, Shape::Vector(1));
+        let (rows, to) = (n, ty.domain);
+        let column = Var::apply(Op::Scatter { rows, to }, &[self, one], at);
+        Var::apply(Op::Reshape(Shape::Vector(n)), &[column], at)
+    }
 }
