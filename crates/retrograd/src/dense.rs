@@ -37,7 +37,7 @@ impl Builder {
     }
 
     /// [`dense`](Self::dense) for each head: operands `[heads, k]` give `[heads, n]`, by parameters `<name>.<operand>` `[heads, n, k]`
-    /// and `<name>.bias` `[heads, n]`. It is a dense layer with a block-diagonal matrix.
+    /// and `<name>.bias` `[heads, n]`. It is a dense layer with a block-diagonal matrix. An operand `[k]` is one of every head.
     ///
     /// ```
     /// use retrograd::{Cell, Shape};
@@ -97,7 +97,9 @@ impl Builder {
         let mut widths = Vec::with_capacity(operands.len());
         for (_, v) in operands {
             match v.shape() {
-                Some(shape) => widths.push(shape.len() / heads.unwrap_or(1).max(1)),
+                // The last axis, as heads have products of their own; without heads it is the only one.
+                Some(Shape::Matrix(_, k)) if heads.is_some() => widths.push(k),
+                Some(shape) => widths.push(shape.len()),
                 None => return *v,
             }
         }
@@ -114,7 +116,10 @@ impl Builder {
                 Some(Shape::Scalar) => v.reshape(Shape::Vector(1)),
                 _ => v,
             };
-            let product = weight.matvec(column);
+            let product = match (heads, column.shape()) {
+                (Some(_), Some(Shape::Vector(_))) => weight.einsum("hij,j->hi", column),
+                _ => weight.matvec(column),
+            };
             total = Some(match total {
                 None => product,
                 Some(sum) => sum + product,

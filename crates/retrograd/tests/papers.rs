@@ -226,9 +226,14 @@ fn the_cells_are_what_the_papers_say() {
         let mut tape = run.session(Engine::Tape);
         run.check("on the tape", &mut tape);
         let on_tape = std::mem::take(&mut run.worst);
-        let start = Instant::now();
-        let mut compiled = run.session(Engine::Jit);
-        let compile = start.elapsed();
+        let (compile, mut compiled) = (0..3)
+            .map(|_| {
+                let start = Instant::now();
+                let session = run.session(Engine::Jit);
+                (start.elapsed(), session)
+            })
+            .min_by_key(|(took, _)| *took)
+            .expect("it was compiled");
         run.check("compiled", &mut compiled);
         compiled.set_threads(2).expect("two are enough");
         run.check("by two threads", &mut compiled);

@@ -107,10 +107,12 @@ impl Lower<'_> {
             (Some(axis), _) => axis,
             (None, rank) => rank.saturating_sub(1),
         };
+        // A vector's have ops of their own.
+        let last = (x.form.rank() > 1).then_some(along);
         let function = match name {
             "square" => Along::Square,
-            "softmax" => Along::Softmax(axis),
-            "layer_norm" => Along::LayerNorm(axis, eps),
+            "softmax" => Along::Softmax(axis.or(last)),
+            "layer_norm" => Along::LayerNorm(axis.or(last), eps),
             "last" => Along::Last,
             _ if x.form == Form::Scalar => {
                 let message = format!("`{name}` needs an axis, and this is a scalar");

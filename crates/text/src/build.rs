@@ -12,7 +12,7 @@ use crate::lower::{Lowered, lower, lower_layer};
 use crate::parse::parse_cell;
 use crate::sizes::{Form, Size, SizeSolver};
 use crate::source::{Source, Span};
-use crate::target::{Initial, RecordTarget, as_vector, dense_shape};
+use crate::target::{Initial, RecordTarget, dense_shape, product};
 use crate::typed::{Action, Beginning, LayerUse, Typed, TypedKind, ValueId};
 
 /// Places of a recorded cell's parts in its file, for mistakes that only appear when the recording is finished.
@@ -295,7 +295,7 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
         let mut sum: Option<Var<'t>> = None;
         for (own, x) in operands {
             let weight = self.parameter(&format!("{}.{own}", layer.name))?;
-            let product = weight.matvec(as_vector(*x));
+            let product = product(weight, *x);
             sum = Some(sum.map_or(product, |sum| sum + product));
         }
         let bias = match bias {

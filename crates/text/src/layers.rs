@@ -135,7 +135,7 @@ impl Lower<'_> {
         call: &Call,
         mut heads: Option<Size>,
     ) -> Result<(Option<Size>, Vec<(DenseOperand, Size)>), TextError> {
-        let mut operands = Vec::new();
+        let (mut values, mut operands) = (Vec::new(), Vec::new());
         let mut taken = HashSet::from(["bias".to_owned()]);
         for arg in &call.args {
             let given = match &arg.label {
@@ -149,32 +149,13 @@ impl Lower<'_> {
                 }
             };
             let value = self.value(&arg.value)?;
-            let i = operands.len();
-            if let Form::Matrix(h, _) = value.form
-                && i == 0
-            {
+            if let Form::Matrix(h, _) = value.form {
                 heads.get_or_insert(h);
             }
-            let columns = match (heads, value.form) {
-                (None, Form::Scalar) => Some(Size::Known(1)),
-                (None, Form::Vector(n)) => Some(n),
-                (Some(heads), Form::Matrix(h, n)) => self.sizes.join(heads, h).then_some(n),
-                _ => None,
-            };
-            let Some(columns) = columns else {
-                let found = self.sizes.form(value.form);
-                let (message, expected) = match heads.map(|h| self.sizes.get(h)) {
-                    None => (
-                        format!("a dense takes vectors, and this is {found}"),
-                        "expected a vector or a scalar".to_owned(),
-                    ),
-                    Some(h) => (
-                        format!("a dense of {h} heads takes a vector of each, and this is {found}"),
-                        format!("expected [{h},n]"),
-                    ),
-                };
-                return Err(self.error(value.span, message, &expected));
-            };
+            values.push((given, value));
+        }
+        for (i, (given, value)) in values.into_iter().enumerate() {
+            let columns = self.columns(heads, &value)?;
             let labelled = given.is_some();
             let own = given.or_else(|| self.label(&value));
             let mut own = own.map_or(i.to_string(), |own| own.trim_end_matches('\'').to_owned());
@@ -189,6 +170,31 @@ impl Lower<'_> {
             operands.push((operand, columns));
         }
         Ok((heads, operands))
+    }
+
+    /// How many columns the matrix of a dense layer's operand has. All heads take the same vector.
+    fn columns(&mut self, heads: Option<Size>, value: &Typed) -> Result<Size, TextError> {
+        let columns = match (heads, value.form) {
+            (_, Form::Scalar) => Some(Size::Known(1)),
+            (_, Form::Vector(n)) => Some(n),
+            (Some(heads), Form::Matrix(h, n)) => self.sizes.join(heads, h).then_some(n),
+            _ => None,
+        };
+        let Some(columns) = columns else {
+            let found = self.sizes.form(value.form);
+            let (message, expected) = match heads.map(|h| self.sizes.get(h)) {
+                None => (
+                    format!("a dense takes vectors, and this is {found}"),
+                    "expected a vector or a scalar".to_owned(),
+                ),
+                Some(h) => (
+                    format!("a dense of {h} heads takes a vector of each, and this is {found}"),
+                    format!("expected [{h},n], or a vector for all heads"),
+                ),
+            };
+            return Err(self.error(value.span, message, &expected));
+        };
+        Ok(columns)
     }
 
     /// `embedding[10000, 64](word)`

@@ -61,7 +61,7 @@ pub trait RecordTarget {
     fn parameter(&self, name: &str) -> Option<Var<'_>>;
     /// The sum of one product per operand, with parameters `<name>.<operand>`, plus `<name>.bias` if it has one. Operands
     /// come with the names that their matrices get; these are unique. With heads, operands `[heads, k]` have a product for
-    /// each, and the sum is `[heads, n]`.
+    /// each, operands `[k]` one with each head's matrix, and the sum is `[heads, n]`.
     fn dense<'t>(
         &'t self,
         name: &str,
@@ -127,10 +127,12 @@ impl RecordTarget for Recorder {
         bias: bool,
     ) -> Var<'t> {
         let product = |(own, x): &(&str, Var<'t>)| {
-            let columns = x.shape().map_or(1, |s| s.len() / heads.unwrap_or(1));
+            let columns = x
+                .shape()
+                .map_or(1, |s| s.axis(s.rank().max(1) - 1).unwrap_or(1));
             let shape = dense_shape(heads, &[n, columns]);
             let weight = Recorder::param(self, &format!("{name}.{own}"), shape);
-            weight.matvec(as_vector(*x))
+            product(weight, *x)
         };
         let sum = operands.iter().map(product).reduce(|a, b| a + b);
         let shape = dense_shape(heads, &[n]);
@@ -173,11 +175,15 @@ pub(crate) fn dense_shape(heads: Option<usize>, of: &[usize]) -> Shape {
     }
 }
 
-/// An operand of a product: a scalar counts as a vector of one.
-pub(crate) fn as_vector(x: Var<'_>) -> Var<'_> {
-    match x.shape() {
+/// A dense layer's product: a scalar counts as a vector of one, and all heads take the same vector.
+pub(crate) fn product<'t>(weight: Var<'t>, x: Var<'t>) -> Var<'t> {
+    let x = match x.shape() {
         Some(Shape::Scalar) => x.reshape(Shape::Vector(1)),
         _ => x,
+    };
+    match (weight.shape(), x.shape()) {
+        (Some(Shape::Tensor(..)), Some(Shape::Vector(_))) => weight.einsum("hij,j->hi", x),
+        _ => weight.matvec(x),
     }
 }
 

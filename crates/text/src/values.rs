@@ -181,7 +181,9 @@ impl Lower<'_> {
             Infix::Pow => unreachable!("powers are resolved before their operands"),
             Infix::MatMul => {
                 return match (a.form, b.form) {
-                    (Form::Vector(_), Form::Matrix(..)) => self.product(true, b, a, at),
+                    (Form::Vector(_), Form::Matrix(..)) | (Form::Matrix(..), Form::Tensor(..)) => {
+                        self.product(true, b, a, at)
+                    }
                     _ => self.product(false, a, b, at),
                 };
             }

@@ -293,6 +293,37 @@ fn what_a_call_gives_in_brackets_may_be_any_number() {
 }
 
 #[test]
+fn heads_have_matrices_of_their_own_for_a_vector_that_they_share() {
+    let text = "cell heads(x[6], s; h[3, 4])
+        layer f = dense[3, 4]
+        z = f(x, s, h)
+        h' = tanh(dense(x, h) * z + f(x, s, h))
+        output y = dense_no_bias[3, 2](x)";
+    let tape = read(text);
+    assert_eq!(shape(&tape, "f.x"), Shape::Tensor(3, 4, 6));
+    assert_eq!(shape(&tape, "f.s"), Shape::Tensor(3, 4, 1));
+    assert_eq!(shape(&tape, "f.bias"), Shape::Matrix(3, 4));
+    assert_eq!(shape(&tape, "h.x"), Shape::Tensor(3, 4, 6));
+    assert_eq!(shape(&tape, "h.h"), Shape::Tensor(3, 4, 4));
+    assert_eq!(shape(&tape, "y.x"), Shape::Tensor(3, 2, 6));
+    let message = "a dense of 3 heads takes a vector of each, and this is [2,4]";
+    let wrong = "cell heads(x[6], a[2, 4]; h[3, 4])\nh' = dense(x, h, a)\noutput h'";
+    mistake(wrong, &[], &[message, "a vector for all heads"]);
+}
+
+#[test]
+fn functions_along_an_axis_take_the_last_one_and_heads_have_products_from_both_sides() {
+    let body = |f: &str| ops(&read(&format!("cell a(M[3, 4])\noutput y = {f}")));
+    for f in ["softmax", "layer_norm", "rms_norm", "cumsum"] {
+        assert_eq!(body(&format!("{f}(M)")), body(&format!("{f}(M, axis=1)")));
+    }
+    let both = "cell a(C[3, 2, 4], u[3, 2], v[3, 4])\n";
+    let of = |f: &str| ops(&read(&format!("{both}output y = {f}")));
+    assert_eq!(of("C @ v"), of("matvec(C, v)"));
+    assert_eq!(of("u @ C"), of("matvec_t(C, u)"));
+}
+
+#[test]
 fn parts_and_powers_are_written_as_on_paper() {
     let tape = read(
         "cell parts(x[5], M[3, 4])
