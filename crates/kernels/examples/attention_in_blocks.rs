@@ -161,7 +161,7 @@ impl Given {
     }
 }
 
-pub fn main() {
+pub(crate) fn main() {
     // A test harness has arguments of its own.
     let mut sizes = std::env::args()
         .skip(1)
