@@ -51,6 +51,7 @@ mod single;
 mod sums;
 mod tape;
 mod term;
+mod trig;
 mod ty;
 mod var;
 
