@@ -16,7 +16,7 @@ fn gradients(f: impl for<'t> Fn(&'t Recorder, Var<'t>, Var<'t>) -> Var<'t>) -> V
     let tape: Tape = r.finish("limited").expect("it fits");
     let w = [0.5, -2.0];
     let x: Vec<f64> = (0..12).map(|i| f64::from(i) - 4.0).collect();
-    let cotangent = vec![1.0; 12];
+    let cotangent = [1.0; 12];
     let mut run = Interpreter::<f64>::new(&tape);
     // A state begins with zeros, and nothing is asked of what it ends with.
     let rest = [0.0; 4];

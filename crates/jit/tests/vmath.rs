@@ -20,6 +20,8 @@ mod pow;
 mod reference;
 #[path = "vmath/speed.rs"]
 mod speed;
+#[path = "vmath/trig.rs"]
+mod trig;
 
 use kernel::{Emit, Kernel, Target, target_isa};
 use measure::{Worst, samples_f32, samples_f64, worst_f32};

@@ -52,6 +52,7 @@ mod start;
 mod sums;
 mod tape;
 mod term;
+mod trig;
 mod ty;
 mod var;
 

@@ -5,6 +5,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
 use crate::erf::erf;
 use crate::single;
+use crate::trig;
 
 mod sealed {
     use crate::gemm::MatrixMultiply;
@@ -89,7 +90,7 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($t:ident, $exp:path, $tanh:path) => {
+    ($t:ident, $exp:path, $tanh:path, $sin:path, $cos:path) => {
         impl Real for $t {
             const ZERO: $t = 0.0;
             const ONE: $t = 1.0;
@@ -145,11 +146,11 @@ macro_rules! real {
             }
             #[inline]
             fn sin(self) -> $t {
-                $t::sin(self)
+                $sin(self)
             }
             #[inline]
             fn cos(self) -> $t {
-                $t::cos(self)
+                $cos(self)
             }
             #[inline]
             fn tanh(self) -> $t {
@@ -174,5 +175,5 @@ macro_rules! real {
         }
     };
 }
-real!(f32, single::exp, single::tanh);
-real!(f64, f64::exp, f64::tanh);
+real!(f32, single::exp, single::tanh, f32::sin, f32::cos);
+real!(f64, f64::exp, f64::tanh, trig::sin, trig::cos);

@@ -9,17 +9,19 @@
 //! are short enough for exact products; in `f32` the reduction then uses `f64`. Every part is rounded down, so that all
 //! are positive and n = 0 preserves −0.
 //!
-//! Beyond [`SIN_COS_FAST_F32`] and [`SIN_COS_FAST_F64`] a cold block calls `std` (which reduces by Payne & Hanek's
-//! method) for the vector: one branch, taken only if an element is that large or infinite.
+//! Beyond [`SIN_COS_FAST_F32`] and [`SIN_COS_FAST_F64`] a cold block calls the function of the op table, which
+//! reduces by Payne & Hanek's method, for each element of the vector: one branch, taken only if an element is that large or infinite.
 
 use super::{Lane, Math};
 use cranelift::codegen::ir::{BlockArg, InstBuilder, SigRef};
 use cranelift::codegen::isa::CallConv;
 use cranelift::prelude::*;
+use retrograd_tape::Map;
 use std::f64::consts::FRAC_1_PI;
 
 /// Largest error of [`Math::sin`] and [`Math::cos`], in ulp, for every operand. Measured: 2.45 (every `f32`), 2.77
-/// without fused multiply-add, 2.00 and the reference's 0.56 (4·10⁶ `f64`).
+/// without fused multiply-add, 2.00 and the reference's 0.56 (4·10⁶ `f64`); large operands next to multiples of π/2 are tried by
+/// `tests/vmath/trig.rs`.
 pub const SIN_COS_ULP: f64 = 3.0;
 /// Up to this |x| no call is made in `f32`.
 pub const SIN_COS_FAST_F32: f64 = 65_536.0;
@@ -33,11 +35,11 @@ enum SinOrCos {
 }
 
 extern "C" fn sin(x: f64) -> f64 {
-    x.sin()
+    (Map::Sin.row().eval)(&[x])
 }
 
 extern "C" fn cos(x: f64) -> f64 {
-    x.cos()
+    (Map::Cos.row().eval)(&[x])
 }
 
 impl Math<'_, '_> {
@@ -171,7 +173,7 @@ impl Math<'_, '_> {
         })
     }
 
-    /// `std`'s function of each element.
+    /// The table's function of each element.
     fn call_each(&mut self, x: Value, function: SinOrCos) -> Value {
         let address = match function {
             SinOrCos::Sin => sin as extern "C" fn(f64) -> f64 as usize,

@@ -5,6 +5,7 @@ use std::f64::consts::FRAC_2_SQRT_PI;
 use super::{Map, MapRow};
 use crate::erf::erf;
 use crate::term::Term;
+use crate::trig;
 
 /// The least normal number of single precision.
 const LEAST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
@@ -189,7 +190,7 @@ impl Map {
                 ulp: 4.0,
                 defined: everywhere,
                 kink: smooth,
-                eval: |x| x[0].sin(),
+                eval: |x| trig::sin(x[0]),
                 derivative: |x, _, _, t| Some(t * x[0].cos()),
             },
             Map::Cos => &MapRow {
@@ -199,7 +200,7 @@ impl Map {
                 ulp: 4.0,
                 defined: everywhere,
                 kink: smooth,
-                eval: |x| x[0].cos(),
+                eval: |x| trig::cos(x[0]),
                 derivative: |x, _, _, t| Some(-(t * x[0].sin())),
             },
             Map::Tanh => &MapRow {
