@@ -15,6 +15,7 @@ pub(crate) enum Along {
     Square,
     Softmax(Option<usize>),
     LayerNorm(Option<usize>, f64),
+    LogSumExp(Option<usize>),
     RmsNorm(usize, f64),
     GroupNorm(usize, f64),
     Cumsum(usize),
@@ -36,10 +37,11 @@ pub(crate) enum Along {
 }
 
 /// Their names, with the attributes that they take.
-pub(crate) const ALONG: [(&str, &[&str]); 13] = [
+pub(crate) const ALONG: [(&str, &[&str]); 14] = [
     ("square", &[]),
     ("softmax", &["axis"]),
     ("layer_norm", &["axis", "eps"]),
+    ("logsumexp", &["axis"]),
     ("rms_norm", &["axis", "eps"]),
     ("group_norm", &["groups", "eps"]),
     ("cumsum", &["axis"]),
@@ -65,6 +67,8 @@ impl Along {
             Along::Softmax(Some(axis)) => x.softmax_axis(*axis),
             Along::LayerNorm(None, eps) => x.layer_norm(*eps),
             Along::LayerNorm(Some(axis), eps) => x.layer_norm_axis(*axis, *eps),
+            Along::LogSumExp(None) => x.logsumexp(),
+            Along::LogSumExp(Some(axis)) => x.logsumexp_axis(*axis),
             Along::RmsNorm(axis, eps) => x.rms_norm_axis(*axis, *eps),
             Along::GroupNorm(groups, eps) => x.group_norm(*groups, *eps),
             Along::Cumsum(axis) => x.cumsum(*axis),
@@ -113,6 +117,7 @@ impl Lower<'_> {
             "square" => Along::Square,
             "softmax" => Along::Softmax(axis.or(last)),
             "layer_norm" => Along::LayerNorm(axis.or(last), eps),
+            "logsumexp" => Along::LogSumExp(axis.or(last)),
             "last" => Along::Last,
             _ if x.form == Form::Scalar => {
                 let message = format!("`{name}` needs an axis, and this is a scalar");
@@ -131,7 +136,12 @@ impl Lower<'_> {
                 Along::GroupNorm(groups, eps)
             }
         };
-        let (form, span) = (x.form, args.span);
+        let form = match function {
+            Along::LogSumExp(Some(axis)) => x.form.without_axis(axis),
+            Along::LogSumExp(None) => Form::Scalar,
+            _ => x.form,
+        };
+        let span = args.span;
         let kind = TypedKind::Along(function, vec![x]);
         Ok(Some(Typed { kind, form, span }))
     }

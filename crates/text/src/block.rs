@@ -4,8 +4,8 @@ use retrograd_tape::{Domain, InputRole};
 
 use crate::ast::{Expr, ExprKind, InitialValue, Name, Repetition, StateDeclaration, Statement};
 use crate::error::{TextError, nearest};
-use crate::library::is_operand;
-use crate::lower::{Lower, Parameter, SharedLayer};
+use crate::library::{RoutineKind, is_operand};
+use crate::lower::{Lower, Parameter, SharedLayer, joined};
 use crate::sizes::Form;
 use crate::target::Initialiser;
 use crate::typed::{Action, Beginning, Typed, TypedKind, ValueId, spread_out};
@@ -14,17 +14,17 @@ impl<'f> Lower<'f> {
     /// Expands lines. States that they declare must get their next values there.
     pub(crate) fn block(&mut self, statements: &[&'f Statement]) -> Result<(), TextError> {
         let frame = self.frame_mut();
-        let (given, becomes) = (frame.given.clone(), frame.becomes.clone());
+        // What this block adds is taken back at its end: a round must not cost what the lines above it cost.
+        let (mut given, mut becomes) = (Vec::new(), Vec::new());
         let waiting = std::mem::take(&mut frame.waiting);
         for &s in statements {
-            frame
-                .given
-                .extend(s.defines().map(|name| name.text.as_str()));
+            let names = s.defines().map(|name| name.text.as_str());
+            given.extend(names.filter(|name| frame.given.insert(name)));
             if let Statement::Assign { name, value } = s
                 && let (Some(state), ExprKind::Name(alias)) =
                     (name.text.strip_suffix('\''), &value.kind)
             {
-                frame.becomes.insert(alias, state);
+                becomes.push((alias.as_str(), frame.becomes.insert(alias, state)));
             }
         }
         for &s in statements {
@@ -47,12 +47,40 @@ impl<'f> Lower<'f> {
             }
         }
         let frame = self.frame_mut();
-        (frame.given, frame.becomes, frame.waiting) = (given, becomes, waiting);
+        frame.waiting = waiting;
+        given.iter().for_each(|name| {
+            frame.given.remove(name);
+        });
+        for (alias, before) in becomes.into_iter().rev() {
+            match before {
+                Some(state) => frame.becomes.insert(alias, state),
+                None => frame.becomes.remove(alias),
+            };
+        }
+        for s in statements {
+            if let Statement::Layer { name, .. } = s {
+                frame.layers.remove(&name.text);
+            }
+        }
         Ok(())
     }
 
     fn statement(&mut self, s: &'f Statement) -> Result<(), TextError> {
+        let used = self.frames.len() > 1;
+        let in_function = matches!(self.frame().routine.kind, RoutineKind::Function { .. });
+        let of_cell = match s {
+            Statement::Input { role, .. } => *role != InputRole::Mask,
+            Statement::Output { .. } | Statement::Loss(..) => true,
+            Statement::Weight(_) | Statement::SumLoss(_) => true,
+            _ => false,
+        };
+        if in_function && of_cell {
+            let message = "a function has no inputs, outputs and losses of its own".to_owned();
+            return Err(self.error(s.span(), message, "expected it in a cell"));
+        }
         match s {
+            // A cell that is a layer leaves its losses out, in repetitions, too.
+            Statement::Loss(..) | Statement::Weight(_) | Statement::SumLoss(_) if used => {}
             Statement::Input {
                 role,
                 name,
@@ -77,7 +105,11 @@ impl<'f> Lower<'f> {
             }
             Statement::Init { name, start } => {
                 let start = self.start(start)?;
-                let full = self.frame().full_parameter(&name.text);
+                let full = self.parameter_called(&name.text);
+                // A shared layer starts once.
+                if self.frame().application > 0 && !self.started.insert(full.clone()) {
+                    return Ok(());
+                }
                 let name = self.called(name, full);
                 self.actions.push(Action::Init { name, start });
             }
@@ -88,6 +120,11 @@ impl<'f> Lower<'f> {
                     let message = format!("`{}` is no layer", function.text);
                     let label = "expected a layer with parameters, a cell or a function";
                     return Err(self.error(function.span, message, label));
+                }
+                self.check_free(name)?;
+                if self.frame().layers.contains_key(&name.text) {
+                    let message = format!("there are two layers `{}`", name.text);
+                    return Err(self.error(name.span, message, "expected another name"));
                 }
                 let layer = SharedLayer {
                     call,
@@ -144,7 +181,11 @@ impl<'f> Lower<'f> {
     ) -> Result<(), TextError> {
         // Where a cell is a layer, its operands are bound already.
         if self.frames.len() > 1 && is_operand(role) {
-            return Ok(());
+            if self.frame().suffix.is_empty() {
+                return Ok(());
+            }
+            let message = "a cell that is a layer has its inputs in its head".to_owned();
+            return Err(self.error(name.span, message, "expected no input in a repetition"));
         }
         let form = self.shape(shape)?;
         let (id, full) = self.declare(name, form)?;
@@ -238,6 +279,17 @@ impl<'f> Lower<'f> {
             start,
         });
         Ok(())
+    }
+
+    /// The full name of the parameter that a line means: one of this round or above it, or a table by its alias.
+    fn parameter_called(&self, name: &str) -> String {
+        let frame = self.frame();
+        let here = frame.full_parameter(name);
+        let above = joined(&frame.parameters, name);
+        let found = [&here, &above]
+            .into_iter()
+            .find_map(|full| self.parameters.get(full));
+        found.map_or(here, |parameter| parameter.name.clone())
     }
 
     /// Lets expressions name a parameter.
@@ -411,6 +463,14 @@ impl<'f> Lower<'f> {
     }
 
     fn output(&mut self, name: &Name, value: &Expr) -> Result<(), TextError> {
+        // Of a cell that is a layer, an output is a value with a name.
+        if self.frames.len() > 1 {
+            if !self.frame().scope.contains_key(&name.text) {
+                let value = self.equation(&name.text, value)?;
+                self.define(name, value)?;
+            }
+            return Ok(());
+        }
         if let Some(&before) = self.outputs.get(&name.text) {
             let message = format!("there are two outputs `{}`", name.text);
             let error = self.error(name.span, message, "expected another name");
@@ -447,7 +507,18 @@ impl<'f> Lower<'f> {
             let message = format!("`{index}` is given twice");
             return Err(self.error(r.index.span, message, "expected another name"));
         }
+        if to < from {
+            let message = format!("the range {from}..{to} ends before it begins");
+            let label = "expected an end of at least the first index";
+            return Err(self.error(r.to.span, message, label));
+        }
         for (name, first) in &r.carried {
+            let state = name.text.ends_with('\'') || self.frame().states.contains_key(&name.text);
+            if state {
+                let message = format!("the state `{}` cannot be carried", name.text);
+                let label = "expected a name of its own: rounds hand on values of one step";
+                return Err(self.error(name.span, message, label));
+            }
             let value = self.equation(&name.text, first)?;
             self.pass(name, value);
         }

@@ -14,6 +14,15 @@ use crate::typed::{Typed, TypedKind, spread_out};
 /// The layers with parameters.
 pub(crate) const LAYERS: [&str; 4] = ["dense", "dense_no_bias", "embedding", "conv"];
 
+/// True for the functions that need no definition.
+pub(crate) fn is_built_in(name: &str) -> bool {
+    LAYERS.contains(&name)
+        || ALONG.iter().any(|(known, _)| *known == name)
+        || Composite::by_name(name).is_some()
+        || Op::by_name(name).is_some()
+        || name == "gradient"
+}
+
 /// A call split into operands and attributes.
 pub(crate) struct Args<'c> {
     pub(crate) function: &'c Name,

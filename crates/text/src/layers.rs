@@ -15,7 +15,7 @@ use crate::typed::{Action, Beginning, DenseOperand, LayerUse, Typed, TypedKind};
 use crate::values::typed_copy;
 
 /// The longest filter of a convolution, in steps.
-const LONGEST_FILTER: usize = 1024;
+const LONGEST_FILTER: usize = 256;
 
 impl Lower<'_> {
     /// The parameters of a layer that stands here. `operands` are what its operands are called, with their sizes.
@@ -289,6 +289,7 @@ impl Lower<'_> {
         let now = self.once(x);
         let kernel = self.once(kernel);
         for k in 0..width {
+            self.spend(span)?;
             let past = match k {
                 0 => typed_copy(&now),
                 _ => self.earlier(&now, k as i32, format!("{values}.{k}")),

@@ -19,6 +19,9 @@ use crate::typed::{Action, Typed, TypedKind, ValueId};
 /// The most lines and expressions that a program may have once everything is expanded.
 const MOST: usize = 1 << 20;
 
+/// The most levels of expressions, through all functions that use each other: every level takes some of the stack.
+const DEEPEST: usize = 220;
+
 /// The most places of use that a mistake inside of functions shows.
 const SHOWN: usize = 3;
 
@@ -51,6 +54,12 @@ pub(crate) struct Lower<'f> {
     pub(crate) applications: usize,
     /// What is left of [`MOST`].
     left: usize,
+    /// Levels of expressions, those of functions in functions included.
+    pub(crate) depth: usize,
+    /// Parameters of shared layers whose start a line has given.
+    pub(crate) started: HashSet<String>,
+    /// Names of maxima over steps, and how many have each.
+    pub(crate) maxima: HashMap<String, usize>,
 }
 
 /// A value that has a number.
@@ -81,7 +90,10 @@ pub(crate) struct Layer {
 /// The cell, or a function or cell that is being expanded.
 pub(crate) struct Frame<'f> {
     pub(crate) routine: &'f Routine,
+    /// Numbers by name: sizes, and the indices of the repetitions that are being expanded.
     pub(crate) dims: BTreeMap<String, f64>,
+    /// The sizes that its cell's `where` gives, which functions see, too.
+    pub(crate) sizes: BTreeMap<String, f64>,
     pub(crate) scope: BTreeMap<String, (ValueId, Span)>,
     /// What each name in the scope stood for before, in the order in which they were bound.
     pub(crate) bound: Vec<(String, Option<(ValueId, Span)>)>,
@@ -141,6 +153,8 @@ pub(crate) fn lower(file: &CellFile, overrides: &[(&str, usize)]) -> Result<Lowe
     {
         return Err(lower.no_dimension(file.main().name.span, name));
     }
+    let frame = lower.frame_mut();
+    frame.sizes.clone_from(&frame.dims);
     let statements: Vec<_> = file.main().statements.iter().collect();
     lower.block(&statements)?;
     lower.finish(None)
@@ -171,6 +185,7 @@ impl<'f> Frame<'f> {
         Frame {
             routine,
             dims: BTreeMap::new(),
+            sizes: BTreeMap::new(),
             scope: BTreeMap::new(),
             bound: Vec::new(),
             states: HashMap::new(),
@@ -226,6 +241,9 @@ impl<'f> Lower<'f> {
             wanted: Vec::new(),
             applications: 0,
             left: MOST,
+            depth: 0,
+            started: HashSet::new(),
+            maxima: HashMap::new(),
         }
     }
 
@@ -261,6 +279,20 @@ impl<'f> Lower<'f> {
                 Err(self.error(at, message, label))
             }
         }
+    }
+
+    /// Enters one more level of expressions.
+    pub(crate) fn deeper(&mut self, at: Span) -> Result<(), TextError> {
+        self.depth += 1;
+        if self.depth <= DEEPEST {
+            return Ok(());
+        }
+        let message = format!("expressions of more than {DEEPEST} levels, functions included");
+        Err(self.error(
+            at,
+            message,
+            "expected a part of it to have an equation of its own",
+        ))
     }
 
     /// A value with a number of its own.

@@ -6,7 +6,7 @@ use crate::along::Along;
 use crate::ast::{Expr, ExprKind, Selection};
 use crate::calls::Args;
 use crate::error::TextError;
-use crate::lower::Lower;
+use crate::lower::{Lower, joined};
 use crate::sizes::{Form, Size};
 use crate::source::Span;
 use crate::typed::{Typed, TypedKind, spread_out};
@@ -189,12 +189,18 @@ impl Lower<'_> {
                 Reduction::Sum => TypedKind::Op(Op::SumTo(domain), vec![x]),
                 Reduction::Mean => TypedKind::Along(Along::MeanTo(domain), vec![x]),
                 Reduction::Max if domain == Domain::Row => {
-                    let Some(name) = self.frame().equation.clone().filter(|n| !n.is_empty()) else {
+                    let nameless = self.frame().nameless;
+                    let Some(name) = self.frame().equation.clone().filter(|_| !nameless) else {
                         let message = "nothing gives this maximum a name".to_owned();
                         let label = "expected an equation of its own";
                         return Err(self.error(span, message, label));
                     };
-                    let name = format!("{}.max", self.frame().full(&name));
+                    let mut name = joined(&self.frame().full(&name), "max");
+                    let count = self.maxima.entry(name.clone()).or_default();
+                    *count += 1;
+                    if *count > 1 {
+                        name += &format!(".{count}");
+                    }
                     TypedKind::Along(Along::MaxOverSteps(name), vec![x])
                 }
                 Reduction::Max => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::ast::{Arg, Call, Expr, ExprKind, LabelKind, Name, Statement};
-use crate::calls::LAYERS;
+use crate::calls::{LAYERS, is_built_in};
 use crate::error::TextError;
 use crate::library::{Routine, RoutineKind, is_operand};
 use crate::lower::{Frame, Lower};
@@ -38,9 +38,15 @@ impl<'f> Lower<'f> {
                 return Err(self.error(call.function.span, message, "expected only operands"));
             }
             self.applications += 1;
+            // Only values and states are called after the place of use.
+            let function = layer.call.function.text.as_str();
+            let plain = function != "conv" && self.defined(function).is_none();
             let place = Place {
                 parameters: layer.name,
-                values: self.place_of_use(call, call.function.span)?,
+                values: match plain {
+                    true => String::new(),
+                    false => self.place_of_use(call, call.function.span)?,
+                },
                 application: self.applications,
             };
             let call = Call {
@@ -56,9 +62,12 @@ impl<'f> Lower<'f> {
         }
     }
 
+    /// The function or cell of this name; inside of one that is called like a built-in function, the name means that.
     fn defined(&self, name: &str) -> Option<&'f Routine> {
         let library = self.library;
-        library.find(self.frame().routine.file(), name)
+        let found = library.find(self.frame().routine.file(), name)?;
+        let itself = std::ptr::eq(found, self.frame().routine);
+        (!itself || !is_built_in(name)).then_some(found)
     }
 
     /// True if a function of this name has parameters, or may have.
@@ -141,6 +150,7 @@ impl<'f> Lower<'f> {
             let error = self.error(call.function.span, message, "expected another function");
             return Err(error.and(routine.name.span, "defined here".into()));
         }
+        self.deeper(span)?;
         let mut frame = Frame::new(routine);
         frame.call = Some(span);
         // A function without parameters and states needs no name, and stands anywhere.
@@ -158,11 +168,18 @@ impl<'f> Lower<'f> {
         let mut given = self.called_sizes(routine, call)?;
         self.sizes_of_operands(routine, &operands, &mut given);
         if is_function && self.frame().routine.file() == routine.file() {
-            frame.dims = self.frame().dims.clone();
+            frame.sizes = self.frame().sizes.clone();
+            // A function's own names hide the cell's sizes.
+            frame.dims.clone_from(&frame.sizes);
+            let lines = routine.statements.iter().flat_map(Statement::defines);
+            for name in lines.chain(routine.operands()) {
+                frame.dims.remove(&name.text);
+            }
         }
         self.frames.push(frame);
         let result = self.body(routine, operands, &given)?;
         self.frames.pop();
+        self.depth -= 1;
         // Outside, the result is not called what it is called inside.
         let form = result.form;
         let id = self.number_value(form, None);
@@ -217,6 +234,10 @@ impl<'f> Lower<'f> {
         given: &BTreeMap<&str, f64>,
     ) -> Result<Typed, TextError> {
         self.dimensions(given)?;
+        if let RoutineKind::Cell = routine.kind {
+            let frame = self.frame_mut();
+            frame.sizes.clone_from(&frame.dims);
+        }
         for (name, value) in routine.operands().into_iter().zip(operands) {
             self.check_operand(routine, name, &value)?;
             self.pass(name, value);
@@ -233,9 +254,15 @@ impl<'f> Lower<'f> {
                     let label = "expected a line `output …` in it";
                     return Err(self.error(routine.name.span, message, label));
                 };
-                let statements = core(routine, value);
+                let statements = core(routine, name, value);
                 self.block(&statements)?;
-                self.equation(&name.text, value)
+                match self.frame().scope.get(&name.text) {
+                    Some(&(id, span)) => {
+                        let (kind, form) = (TypedKind::Value(id), self.values[id.0].form);
+                        Ok(Typed { kind, form, span })
+                    }
+                    None => self.equation(&name.text, value),
+                }
             }
         }
     }
@@ -316,7 +343,13 @@ impl<'f> Lower<'f> {
                 };
                 return Err(self.error(label.span, message, &expected));
             };
-            given.insert(dim.text.as_str(), self.number(value)?);
+            if given
+                .insert(dim.text.as_str(), self.number(value)?)
+                .is_some()
+            {
+                let message = format!("the dimension `{}` is given twice", dim.text);
+                return Err(self.error(label.span, message, "expected it once"));
+            }
         }
         if let Some(sizes) = &call.sizes {
             if sizes.len() > routine.dims.len() {
@@ -398,11 +431,15 @@ fn first_output(routine: &Routine) -> Option<(&Name, &Expr)> {
 }
 
 /// The lines of a cell that its first output needs: losses, targets and what only they need are left out.
-fn core<'f>(routine: &'f Routine, output: &'f Expr) -> Vec<&'f Statement> {
+fn core<'f>(routine: &'f Routine, name: &'f Name, output: &'f Expr) -> Vec<&'f Statement> {
     let mut lines: HashMap<&str, Vec<usize>> = HashMap::new();
     for (k, s) in routine.statements.iter().enumerate() {
         for name in s.defines() {
             lines.entry(&name.text).or_default().push(k);
+        }
+        // An output gives its name to the lines below, unless a line above does.
+        if let Statement::Output { name, .. } = s {
+            lines.entry(&name.text).or_insert_with(|| vec![k]);
         }
         // An initial value belongs to the layer or parameter that it is about.
         if let Statement::Init { name, .. } = s {
@@ -413,6 +450,7 @@ fn core<'f>(routine: &'f Routine, output: &'f Expr) -> Vec<&'f Statement> {
     let mut needed = vec![false; routine.statements.len()];
     let mut names = Vec::new();
     output.names(&mut names);
+    names.push(&name.text);
     while let Some(name) = names.pop() {
         let bare = name.trim_end_matches('\'');
         let head = name.split('.').next().unwrap_or_default();
@@ -434,10 +472,6 @@ fn core<'f>(routine: &'f Routine, output: &'f Expr) -> Vec<&'f Statement> {
             }
         }
     }
-    let needed =
-        |&(k, s): &(usize, &Statement)| needed[k] && !matches!(s, Statement::Output { .. });
-    (routine.statements.iter().enumerate())
-        .filter(needed)
-        .map(|(_, s)| s)
-        .collect()
+    let kept = routine.statements.iter().zip(needed);
+    kept.filter_map(|(s, needed)| needed.then_some(s)).collect()
 }

@@ -199,6 +199,13 @@ impl SizeSolver {
 
     /// The sum of sizes.
     pub(crate) fn sum(&mut self, parts: Vec<Size>, at: Span) -> Size {
+        let known = parts.iter().map(|&p| match self.get(p) {
+            Size::Known(n) => Some(n),
+            Size::Unknown(_) => None,
+        });
+        if let Some(known) = known.collect::<Option<Vec<usize>>>() {
+            return Size::Known(known.into_iter().fold(0, usize::saturating_add));
+        }
         let total = self.unknown();
         self.needs.push((SizeConstraint::Sum { total, parts }, at));
         // Known sizes are used at once, so that messages say more.
@@ -208,13 +215,18 @@ impl SizeSolver {
 
     /// Requires that a slice of a size ends at `end`.
     pub(crate) fn at_least(&mut self, size: Size, end: usize, at: Span) {
-        self.needs.push((SizeConstraint::AtLeast { size, end }, at));
+        if !matches!(self.get(size), Size::Known(n) if n >= end) {
+            self.needs.push((SizeConstraint::AtLeast { size, end }, at));
+        }
     }
 
     /// A reshape.
     pub(crate) fn same_count(&mut self, from: Form, to: Form, at: Span) {
-        self.needs
-            .push((SizeConstraint::SameCount { from, to }, at));
+        let counts = [from, to].map(|f| self.shape(f).map(Shape::len));
+        if counts[0].is_none() || counts[0] != counts[1] {
+            self.needs
+                .push((SizeConstraint::SameCount { from, to }, at));
+        }
     }
 
     /// Propagates constraints until nothing changes.

@@ -13,8 +13,16 @@ use crate::typed::{Action, Typed, TypedKind, spread_out};
 impl Lower<'_> {
     /// Resolves an expression that is a value.
     pub(crate) fn value(&mut self, e: &Expr) -> Result<Typed, TextError> {
+        self.spend(e.span)?;
+        self.deeper(e.span)?;
+        let value = self.level(e)?;
+        self.depth -= 1;
+        Ok(value)
+    }
+
+    /// One level of an expression.
+    fn level(&mut self, e: &Expr) -> Result<Typed, TextError> {
         let span = e.span;
-        self.spend(span)?;
         let (kind, form) = match &e.kind {
             ExprKind::Number(x) => (TypedKind::Constant(*x), Form::Scalar),
             ExprKind::Name(name) => match self.frame().dims.get(name.as_str()) {

@@ -274,10 +274,6 @@ fn axes_are_named_and_stretched() {
         &["[2,3] has no axis 2", "-2 to -1"],
     );
     wrong("output y = transpose(q, [0, 0])", &["no order of 2 axes"]);
-    wrong(
-        "output y = dense[2, 4](f)",
-        &["a dense of 2 heads", "[2,n]"],
-    );
     wrong("output y = group_norm(f, groups=3)", &["no 3 groups"]);
     wrong("output y = conv[0](f)", &["the length of its filter"]);
     wrong("param p[1, 2, 3, 4]\noutput f", &["at most three axes"]);

@@ -4,9 +4,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use retrograd::graph::Graph;
+use retrograd::graph::passes::stream::stream;
 use retrograd::zoo::{self, Entry, ForecastLoss};
 use retrograd::{Batch, Cell, CellText, Extent, InputRole, data};
-use retrograd_tape::{Output, OutputRole};
+use retrograd_tape::{Domain, Output, OutputRole};
 
 /// Default of `--hidden` for a cell of the zoo.
 const HIDDEN: usize = 32;
@@ -203,6 +205,7 @@ impl ReadoutArgs {
         let dims = with_columns(given, of_role(text, InputRole::Sequence), columns);
         // As the file says its shape: the cell as a layer would only say what does not fit.
         check_length(text, &text.cell(&dims)?, &input, columns)?;
+        reads_no_later_rows(text, &text.cell(&dims)?)?;
         let cell = self.of(columns, self.dropout.unwrap_or(0.0));
         let cell = cell.cell(text.name(), |c, x| c.layer("", text, [x], &dims))?;
         let size = sizes(text, &dims);
@@ -308,6 +311,15 @@ fn fit(text: &CellText, columns: usize, given: &[(&str, usize)]) -> Result<Forec
     let cell = text.cell(&dims)?;
     check_length(text, &cell, &input, columns)?;
     check_length(text, &cell, &target, columns)?;
+    let inputs = cell.tape().inputs().iter();
+    if let Some(row) =
+        { inputs }.find(|i| i.role == InputRole::Target && i.ty.domain != Domain::Step)
+    {
+        let message = format!("`{}` has one value for all steps of a series", row.name);
+        let expected = "expected a target of each step: the next row".to_owned();
+        return Err(text.mistake(Some(&row.name), message, expected).into());
+    }
+    reads_no_later_rows(text, &cell)?;
     Ok(Forecaster {
         name: text.name().to_owned(),
         hidden: size_of_dimension(text, &dims, "H"),
@@ -401,11 +413,26 @@ fn check_length(text: &CellText, cell: &Cell, name: &str, columns: usize) -> Res
     Err(text.mistake(Some(name), message, expected).into())
 }
 
+/// Rejects a cell that needs rows after the one that it forecasts from: what it forecasts would be among them.
+fn reads_no_later_rows(text: &CellText, cell: &Cell) -> Result<()> {
+    match stream(&Graph::from_tape(cell.tape())) {
+        Ok(_) => Ok(()),
+        Err(e) => {
+            let message = format!("a forecast cannot know later rows: {} {}", e.value, e.why);
+            let expected = "expected what each row knows of the rows before it".to_owned();
+            Err(text.mistake(None, message, expected).into())
+        }
+    }
+}
+
 /// The name of the output that forecasts: the only one with a number for each column, or `y` among several.
 fn forecast_of(text: &CellText, cell: &Cell, columns: usize) -> Result<String> {
     let outputs = cell.tape().outputs().iter();
     let outputs: Vec<_> = outputs.filter(|o| o.role == OutputRole::Output).collect();
-    let fits = |o: &&&Output| cell.tape().node(o.value).ty.shape.len() == columns;
+    let fits = |o: &&&Output| {
+        let ty = cell.tape().node(o.value).ty;
+        ty.shape.len() == columns && ty.domain == Domain::Step
+    };
     let fitting: Vec<&str> = outputs.iter().filter(fits).map(|o| &*o.name).collect();
     match fitting[..] {
         [one] => Ok(one.to_owned()),
