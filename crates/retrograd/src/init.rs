@@ -55,8 +55,8 @@ impl Init {
             Init::Expression(each) => {
                 let mut rng = stream(0, "parameter", "");
                 let tried = 0..shape.len().min(MOST_TRIED);
-                let finite = |k| element(each, shape, k, &mut rng).is_finite();
-                let all = tried.map(finite).all(|finite| finite);
+                let mut tried = tried;
+                let all = tried.all(|k| element(each, shape, k, &mut rng).is_finite());
                 (!all).then_some("it needs finite numbers in all its elements")
             }
             Init::Uniform(k) | Init::Normal(k) if !(k.is_finite() && *k >= 0.0) => {

@@ -1,10 +1,10 @@
 //! Lines: declarations, equations, outputs and losses, and repetitions.
 
-use retrograd_tape::{Domain, InputRole};
+use retrograd_tape::InputRole;
 
-use crate::ast::{Expr, ExprKind, InitialValue, Name, Repetition, StateDeclaration, Statement};
+use crate::ast::{Expr, ExprKind, InitialValue, Name, StateDeclaration, Statement};
 use crate::error::{TextError, nearest};
-use crate::library::{RoutineKind, is_operand};
+use crate::library::RoutineKind;
 use crate::lower::{Lower, Parameter, SharedLayer, joined};
 use crate::sizes::Form;
 use crate::target::Initialiser;
@@ -160,7 +160,11 @@ impl<'f> Lower<'f> {
     }
 
     /// Gives a declared name a value.
-    fn declare(&mut self, name: &Name, form: Form) -> Result<(ValueId, Name), TextError> {
+    pub(crate) fn declare(
+        &mut self,
+        name: &Name,
+        form: Form,
+    ) -> Result<(ValueId, Name), TextError> {
         if name.text.ends_with('\'') {
             let message = format!("`{}` cannot be declared", name.text);
             let label = "a prime marks the next value of a state; expected a name without";
@@ -170,79 +174,6 @@ impl<'f> Lower<'f> {
         self.bind(name, id)?;
         let full = self.frame().full(&name.text);
         Ok((id, self.called(name, full)))
-    }
-
-    fn input(
-        &mut self,
-        role: InputRole,
-        name: &Name,
-        shape: &[Expr],
-        (keep, over): (Option<&Expr>, Option<&Expr>),
-    ) -> Result<(), TextError> {
-        // Where a cell is a layer, its operands are bound already.
-        if self.frames.len() > 1 && is_operand(role) {
-            if self.frame().suffix.is_empty() {
-                return Ok(());
-            }
-            let message = "a cell that is a layer has its inputs in its head".to_owned();
-            return Err(self.error(name.span, message, "expected no input in a repetition"));
-        }
-        let form = self.shape(shape)?;
-        let (id, full) = self.declare(name, form)?;
-        if role == InputRole::Weight && form != Form::Scalar {
-            let message = format!("a weight is a scalar, not {form}");
-            return Err(self.error(name.span, message, "expected a name without a shape"));
-        }
-        let domain = self.input_domain(role, over)?;
-        let name = full;
-        self.actions.push(match keep {
-            None => Action::Input {
-                id,
-                role,
-                name,
-                form,
-                domain,
-            },
-            Some(keep) => {
-                let p = self.number(keep)?;
-                if !(p > 0.0 && p <= 1.0) {
-                    let message = format!("a mask cannot keep with probability {p}");
-                    let expected = "expected more than 0 and at most 1";
-                    return Err(self.error(keep.span, message, expected));
-                }
-                let keep = p;
-                Action::Mask {
-                    id,
-                    name,
-                    form,
-                    keep,
-                    domain,
-                }
-            }
-        });
-        Ok(())
-    }
-
-    /// What an input varies over: what its line says, else what its role has.
-    fn input_domain(&self, role: InputRole, over: Option<&Expr>) -> Result<Domain, TextError> {
-        let (usual, may): (Domain, &[Domain]) = match role {
-            InputRole::Static => (Domain::Row, &[Domain::Row, Domain::Once]),
-            InputRole::Target | InputRole::Weight | InputRole::Mask => {
-                (Domain::Step, &[Domain::Step, Domain::Row, Domain::Once])
-            }
-            _ => (Domain::Step, &[Domain::Step]),
-        };
-        let Some(over) = over else {
-            return Ok(usual);
-        };
-        let domain = self.domain(over)?;
-        if may.contains(&domain) {
-            return Ok(domain);
-        }
-        let may: Vec<String> = may.iter().map(ToString::to_string).collect();
-        let message = format!("an input of this kind cannot vary over {domain}");
-        let label = format!("expected {}", may.join(" or "));
-        Err(self.error(over.span, message, &label))
     }
 
     fn param(&mut self, name: &Name, form: Form, start: Initialiser) -> Result<(), TextError> {
@@ -487,80 +418,6 @@ impl<'f> Lower<'f> {
         }
         let name = name.clone();
         self.actions.push(Action::Output { name, value });
-        Ok(())
-    }
-
-    /// Binds a name that keeps it in the names of matrices, whatever value it stands for.
-    pub(crate) fn pass(&mut self, name: &Name, value: Typed) -> ValueId {
-        let id = self.number_value(value.form, Some(name.text.clone()));
-        self.rebind(name, id);
-        let name = None;
-        self.actions.push(Action::Define { id, name, value });
-        id
-    }
-
-    fn repeat(&mut self, r: &'f Repetition) -> Result<(), TextError> {
-        let (from, to) = (self.whole(&r.from)?, self.whole(&r.to)?);
-        let index = &r.index.text;
-        let frame = self.frame();
-        if frame.dims.contains_key(index) || frame.scope.contains_key(index) {
-            let message = format!("`{index}` is given twice");
-            return Err(self.error(r.index.span, message, "expected another name"));
-        }
-        if to < from {
-            let message = format!("the range {from}..{to} ends before it begins");
-            let label = "expected an end of at least the first index";
-            return Err(self.error(r.to.span, message, label));
-        }
-        for (name, first) in &r.carried {
-            let state = name.text.ends_with('\'') || self.frame().states.contains_key(&name.text);
-            if state {
-                let message = format!("the state `{}` cannot be carried", name.text);
-                let label = "expected a name of its own: rounds hand on values of one step";
-                return Err(self.error(name.span, message, label));
-            }
-            let value = self.equation(&name.text, first)?;
-            self.pass(name, value);
-        }
-        let body: Vec<&Statement> = r.body.iter().collect();
-        let outer = std::mem::take(&mut self.frame_mut().carried);
-        let suffix = self.frame().suffix.clone();
-        for k in from..to {
-            self.spend(r.index.span)?;
-            let frame = self.frame_mut();
-            frame.carried = r
-                .carried
-                .iter()
-                .map(|(name, _)| name.text.as_str())
-                .collect();
-            frame.suffix = format!("{suffix}.{k}");
-            frame.dims.insert(index.clone(), k as f64);
-            let kept = frame.bound.len();
-            self.block(&body)?;
-            if let Some((name, _)) =
-                (r.carried.iter()).find(|(n, _)| self.frame().carried.contains(n.text.as_str()))
-            {
-                let message = format!("a round does not hand on `{}`", name.text);
-                let label = format!("expected an equation `{} = …` in the braces", name.text);
-                return Err(self.error(name.span, message, &label));
-            }
-            let next: Vec<ValueId> = (r.carried.iter())
-                .map(|(name, _)| self.frame().scope[&name.text].0)
-                .collect();
-            self.unbind(kept);
-            self.frame_mut().suffix.clone_from(&suffix);
-            for ((name, _), id) in r.carried.iter().zip(next) {
-                let form = self.values[id.0].form;
-                let (kind, span) = (TypedKind::Value(id), name.span);
-                self.pass(name, Typed { kind, form, span });
-            }
-        }
-        let frame = self.frame_mut();
-        frame.dims.remove(index);
-        frame.carried = outer;
-        for (name, _) in &r.carried {
-            frame.carried.remove(name.text.as_str());
-        }
         Ok(())
     }
 }

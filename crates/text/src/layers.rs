@@ -75,11 +75,10 @@ impl Lower<'_> {
         place: Option<Place>,
     ) -> Result<Typed, TextError> {
         let (heads, size) = self.dense_sizes(call, span)?;
-        let (heads, operands) = self.dense_operands(call, heads)?;
+        let (heads, mut operands) = self.dense_operands(call, heads)?;
         let sizes: Vec<(String, Size)> = (operands.iter())
-            .map(|(operand, columns)| (operand.own.clone(), *columns))
+            .map(|operand| (operand.own.clone(), operand.columns))
             .collect();
-        let mut operands: Vec<DenseOperand> = operands.into_iter().map(|(x, _)| x).collect();
         let (layer, size) = self.parameters_of(call, size, sizes.clone(), place)?;
         if layer.again {
             let first = &self.layers[&layer.name].operands;
@@ -134,7 +133,7 @@ impl Lower<'_> {
         &mut self,
         call: &Call,
         mut heads: Option<Size>,
-    ) -> Result<(Option<Size>, Vec<(DenseOperand, Size)>), TextError> {
+    ) -> Result<(Option<Size>, Vec<DenseOperand>), TextError> {
         let (mut values, mut operands) = (Vec::new(), Vec::new());
         let mut taken = HashSet::from(["bias".to_owned()]);
         for arg in &call.args {
@@ -162,12 +161,12 @@ impl Lower<'_> {
             while !taken.insert(own.clone()) {
                 own = format!("{own}_{i}");
             }
-            let operand = DenseOperand {
+            operands.push(DenseOperand {
                 own,
                 labelled,
+                columns,
                 value,
-            };
-            operands.push((operand, columns));
+            });
         }
         Ok((heads, operands))
     }

@@ -113,8 +113,10 @@ impl Library {
                     }
                     None => {
                         let source = Source::numbered(&found.name, &found.text, files.len() as u32);
-                        let parsed = parse::parse(&source)
-                            .map_err(|e| e.and(at, "used here".into()).among(&[user.clone()]))?;
+                        let parsed = parse::parse(&source).map_err(|e| {
+                            e.and(at, "used here".into())
+                                .among(std::slice::from_ref(&user))
+                        })?;
                         files.push(parsed);
                         by_name.insert(found.name, files.len() - 1);
                         files.len() - 1

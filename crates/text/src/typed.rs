@@ -128,6 +128,8 @@ pub(crate) struct DenseOperand {
     pub(crate) own: String,
     /// The call gives it that name: it is its own, if it has none.
     pub(crate) labelled: bool,
+    /// Of its matrix.
+    pub(crate) columns: Size,
     pub(crate) value: Typed,
 }
 

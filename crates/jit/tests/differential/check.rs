@@ -264,8 +264,7 @@ pub(crate) fn stepper(tape: &Tape, t: usize, b: usize, seed: u64, target: Target
                 let phases = tape.schedule().phase;
                 let nodes = phases.iter().zip(tape.nodes());
                 let late = |(p, n): (&usize, &Node)| *p > 2 && n.ty.domain == Domain::Step;
-                let may =
-                    from_end || nodes.map(late).any(|l| l) || !tape.outputs().iter().any(of_step);
+                let may = from_end || { nodes }.any(late) || !tape.outputs().iter().any(of_step);
                 return if may {
                     Ok(())
                 } else {
