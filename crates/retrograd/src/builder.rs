@@ -1,6 +1,7 @@
 //! The builder: inputs, states, parameters and outputs of a cell.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ use crate::scope::Scope;
 pub struct Builder {
     pub(crate) tape: Recorder,
     pub(crate) scope: RefCell<Scope>,
+    /// What the first use of each shared layer calls its operands.
+    pub(crate) shared: RefCell<HashMap<String, Vec<String>>>,
     inits: RefCell<Vec<(String, Shape, Init)>>,
     keeps: RefCell<Vec<(String, f64)>>,
     error: RefCell<Option<Error>>,
@@ -104,6 +107,7 @@ impl Builder {
         Builder {
             tape: Recorder::new(),
             scope: RefCell::default(),
+            shared: RefCell::default(),
             inits: RefCell::default(),
             keeps: RefCell::default(),
             error: RefCell::default(),

@@ -80,6 +80,18 @@ impl Builder {
             taken.push(own.clone());
             named.push((own, v));
         }
+        // Later uses of a shared layer call their operands as the first did.
+        let layer = self.scope.borrow().parameter(name);
+        if self.scope.borrow().is_shared() {
+            let mut layers = self.shared.borrow_mut();
+            let own = || named.iter().map(|(own, _)| own.clone()).collect();
+            let first: &Vec<String> = layers.entry(layer).or_insert_with(own);
+            if first.len() == named.len() {
+                for ((own, _), first) in named.iter_mut().zip(first) {
+                    own.clone_from(first);
+                }
+            }
+        }
         let named: Vec<(&str, Var<'t>)> = named.iter().map(|(own, v)| (own.as_str(), *v)).collect();
         self.affine(name, size, &named, bias)
     }

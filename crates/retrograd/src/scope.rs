@@ -35,6 +35,11 @@ impl Scope {
         }
     }
 
+    /// True inside of a shared layer.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
     /// True if a parameter may be one that an earlier application of the same shared layer declared.
     pub(crate) fn first_use(&mut self, full: &str) -> bool {
         match &mut self.shared {
@@ -76,14 +81,14 @@ impl Builder {
     }
 
     /// Runs `layer` with shared parameters: their names begin with `name` and a dot, and where an earlier `share` of the same name
-    /// declared one, that one is used. States and masks are not shared; give each use a [`scope`](Self::scope).
+    /// declared one, that one is used. Operands of its dense layers are called as in the first use. States and masks are not shared; give each use a [`scope`](Self::scope).
     ///
     /// ```
     /// use retrograd::Cell;
     ///
     /// let cell = Cell::define("two ears", |c| {
     ///     let hear = |x| c.share("ear", |c| c.dense("", 8, [x]).tanh());
-    ///     let [left, right] = ["left", "right"].map(|ear| c.input(ear, 3).named("sound"));
+    ///     let [left, right] = ["left", "right"].map(|ear| c.input(ear, 3));
     ///     c.output("y", hear(left) * hear(right));
     /// })?;
     /// assert_eq!(cell.parameter_count(), 8 * 3 + 8);

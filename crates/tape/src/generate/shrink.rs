@@ -22,8 +22,14 @@ pub(super) fn candidates(
             add(q, t, b);
         }
     }
-    // An operand of the output or loss in its place.
+    // An output instead of a weighted loss; an operand of the output or loss in its place.
     for (k, end) in p.ends.iter().enumerate() {
+        if let FinalCall::Weighted { loss, .. } = *end {
+            let mut q = p.clone();
+            let (name, value) = ("l".into(), loss);
+            q.ends[k] = FinalCall::Output { name, value };
+            add(q, t, b);
+        }
         if let FinalCall::Output { value, .. } | FinalCall::Loss(value) = *end {
             for &x in p.made[value].operands() {
                 let mut q = p.clone();
