@@ -259,3 +259,28 @@ fn cells_beyond_all_limits() {
         assert!(err.starts_with(message) && err.contains("GiB"), "{err}");
     }
 }
+
+/// Cells that the library runs, but that would know what they are to forecast.
+#[test]
+fn cells_that_need_later_rows() {
+    let later = "cell f(x[I]; b[I] delay -1) where I=2\nb' = x\noutput y = 1 * b\ntarget next[I]\n\
+                 loss mean(square(y - next))\n";
+    let label = "cell f(x[I]; h[I]) where I=2\nh' = x\noutput y = last(h')\ntarget label[I] over row\n\
+                 loss mean(square(y - label))\n";
+    let rows = [
+        (
+            later,
+            "a forecast cannot know later rows: the state `b` reads the sequence from its end (delay -1)",
+            "1:6",
+        ),
+        (
+            label,
+            "`label` has one value for all steps of a series",
+            "4:8",
+        ),
+    ];
+    let found: Vec<String> = (rows.into_iter())
+        .filter_map(|(text, message, place)| wrong(text, &[], message, place))
+        .collect();
+    assert!(found.is_empty(), "{}", found.concat());
+}
