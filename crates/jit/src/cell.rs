@@ -13,6 +13,7 @@ use crate::element::{Element, of_width};
 use crate::error::CompileError;
 use crate::exec::code::{Code, generate};
 use crate::exec::cut::Efforts;
+use crate::exec::points::StepAccess;
 use crate::purpose::Purpose;
 
 /// A compiled program: immutable, cheap to clone (clones share plan and machine code), and usable from many threads at
@@ -57,8 +58,9 @@ pub(crate) struct CellProgram<T: Element> {
     pub(crate) plan: Plan,
     pub(crate) code: Code<T>,
     pub(crate) indices: Vec<IndexInput>,
-    /// Keyed by the addresses of the plan's items, which do not move.
+    // Both keyed by the addresses of the plan's items, which do not move.
     pub(crate) efforts: Efforts,
+    pub(crate) access: StepAccess,
     compile_time: Duration,
 }
 
@@ -133,6 +135,7 @@ impl<T: Element> CompiledCell<T> {
             code,
             indices,
             efforts: Efforts::of(&plan),
+            access: StepAccess::of(&plan),
             plan,
             compile_time: start.elapsed(),
         };

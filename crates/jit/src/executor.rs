@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use retrograd_graph::plan::{Item, Layout, Storage};
-use retrograd_tape::{Extent, InputRole};
+use retrograd_tape::{Extent, InputRole, Lengths};
 
 use crate::arguments::{are_rows, fits};
 use crate::cell::{CellProgram, CompiledCell};
 use crate::element::Element;
 use crate::error::RunError;
 use crate::exec::cut::Cut;
+use crate::exec::points::Points;
 use crate::exec::pool::{inside, parallelism};
 use crate::exec::{Calls, IndexOutOfRange, MemoryNeed, PlanExecution, Workspace};
 
@@ -160,12 +161,32 @@ impl<T: Element> Executor<T> {
         if t == 0 || b == 0 {
             return Err(RunError::Empty { t, b });
         }
+        self.memory_of(extent.into(), left_out)
+    }
+
+    /// As [`memory`](Self::memory), for rows of different lengths.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn memory_ragged(
+        &self,
+        lengths: &Lengths,
+        left_out: (&[usize], &[usize]),
+    ) -> Result<RunMemory, RunError> {
+        self.memory_of(lengths.into(), left_out)
+    }
+
+    fn memory_of(
+        &self,
+        points: Points<'_>,
+        left_out: (&[usize], &[usize]),
+    ) -> Result<RunMemory, RunError> {
         let given = |s| match s {
             Storage::Input(k) => !left_out.0.contains(&k),
             Storage::Output(k) => !left_out.1.contains(&k),
             Storage::Workspace => false,
         };
-        let need = need(&self.cell, self.budget, (t, b), self.cut, &given)?;
+        let need = need(&self.cell, self.budget, points, self.cut, &given)?;
         Ok(RunMemory {
             bytes: need.bytes(),
             block: need.layout.block,
@@ -194,8 +215,41 @@ impl<T: Element> Executor<T> {
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
     ) -> Result<(), RunError> {
-        let Extent { steps: t, rows: b } = extent;
-        self.run_with(t, b, inputs, outputs, false, |run| run.run())
+        self.run_with(extent.into(), inputs, outputs, false, |run| run.run())
+            .map(|_| ())
+    }
+
+    /// Runs the program for rows of different lengths: only the steps that a row has are computed. Arrays over steps
+    /// have the values of these points alone, one after another: layout `[points, shape]`, row r of step t at
+    /// [`lengths.offset(t)`](Lengths::offset)` + r`. A row that is read from its end, and its final states, have its own
+    /// end. The other layouts are those of [`run`](Self::run).
+    ///
+    /// ```
+    /// use retrograd_jit::{CompiledCell, Purpose};
+    /// use retrograd_tape::{InputRole, Lengths, Recorder, Shape};
+    ///
+    /// let r = Recorder::new();
+    /// let x = r.input("x", InputRole::Sequence, Shape::Scalar);
+    /// let sum = r.state("sum", Shape::Scalar, 1, None);
+    /// r.next(sum, sum + x);
+    /// let tape = r.finish("sum")?;
+    /// let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward)?;
+    /// // Rows of three steps and of one: 1 + 3 + 4, and 2.
+    /// let (lengths, mut last) = (Lengths::new(vec![3, 1])?, [0.0; 2]);
+    /// cell.executor().run_ragged(&lengths, &[&[1.0, 2.0, 3.0, 4.0], &[]], &mut [&mut last])?;
+    /// assert_eq!(last, [8.0, 2.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As `run`.
+    pub fn run_ragged(
+        &mut self,
+        lengths: &Lengths,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) -> Result<(), RunError> {
+        self.run_with(lengths.into(), inputs, outputs, false, |run| run.run())
             .map(|_| ())
     }
 
@@ -209,8 +263,7 @@ impl<T: Element> Executor<T> {
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
     ) -> Result<Calls, RunError> {
-        let Extent { steps: t, rows: b } = extent;
-        self.run_with(t, b, inputs, outputs, true, |run| run.run())
+        self.run_with(extent.into(), inputs, outputs, true, |run| run.run())
     }
 
     /// Like [`run`](Self::run), and returns how long each of the plan's [`leaves`](retrograd_graph::plan::Plan::leaves)
@@ -224,8 +277,7 @@ impl<T: Element> Executor<T> {
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
     ) -> Result<Vec<Duration>, RunError> {
-        let Extent { steps: t, rows: b } = extent;
-        let times = self.run_with(t, b, inputs, outputs, false, |run| run.run_timed())?;
+        let times = self.run_with(extent.into(), inputs, outputs, false, |run| run.run_timed())?;
         let of = |item| {
             let at = std::ptr::from_ref::<Item>(item).addr();
             let own = times.iter().filter(|(x, _)| *x == at);
@@ -242,21 +294,20 @@ impl<T: Element> Executor<T> {
 
     fn run_with<R: Send>(
         &mut self,
-        t: usize,
-        b: usize,
+        points: Points<'_>,
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
         count: bool,
         how: impl FnOnce(PlanExecution<'_, T>) -> Result<R, IndexOutOfRange> + Send,
     ) -> Result<R, RunError> {
-        self.check(t, b, inputs, outputs)?;
+        self.check(points, inputs, outputs)?;
         let cut = if count { Cut::ONE } else { self.cut };
         let given = |s: Storage| match s {
             Storage::Input(k) => !inputs[k].is_empty(),
             Storage::Output(k) => !outputs[k].is_empty(),
             Storage::Workspace => false,
         };
-        let need = need(&self.cell, self.budget, (t, b), cut, &given)?;
+        let need = need(&self.cell, self.budget, points, cut, &given)?;
         let (layout, steps) = (need.layout, need.sum_steps());
         self.workspace.fit(&need, self.limit)?;
         let Executor {
@@ -266,15 +317,16 @@ impl<T: Element> Executor<T> {
             plan,
             code,
             efforts,
+            access,
             ..
         } = cell.program();
-        workspace.bind(plan, inputs, outputs);
+        workspace.bind(plan, points, inputs, outputs);
         let run = |cut| {
             let how_cut = (cut, efforts);
             how(PlanExecution::new(
                 plan,
                 code,
-                (t, b),
+                (points, access),
                 how_cut,
                 layout,
                 workspace,
@@ -282,7 +334,7 @@ impl<T: Element> Executor<T> {
             ))
         };
         // If no work is worth a second thread, no pool is entered.
-        let sizes = (steps, b);
+        let sizes = (steps, points.rows);
         let ran = match efforts.most(plan, sizes, cut, |_| true) {
             1 => run(Cut::ONE),
             _ => inside(|shared| run(if shared { cut } else { Cut::ONE })),
@@ -294,11 +346,13 @@ impl<T: Element> Executor<T> {
 
     fn check(
         &self,
-        t: usize,
-        b: usize,
+        points: Points<'_>,
         inputs: &[&[T]],
         outputs: &[&mut [T]],
     ) -> Result<(), RunError> {
+        let Points {
+            steps: t, rows: b, ..
+        } = points;
         if t == 0 || b == 0 {
             return Err(RunError::Empty { t, b });
         }
@@ -322,12 +376,12 @@ impl<T: Element> Executor<T> {
             if given.is_empty() && zeros {
                 continue;
             }
-            fits("input", &i.name, i.ty, given.len(), t, b)?;
+            fits("input", &i.name, i.ty, given.len(), points)?;
         }
         for (o, given) in self.cell.outputs().iter().zip(outputs) {
             let ty = self.cell.program().graph.node(o.value).ty;
             if !given.is_empty() {
-                fits("output", &o.name, ty, given.len(), t, b)?;
+                fits("output", &o.name, ty, given.len(), points)?;
             }
         }
         for index in &self.cell.program().indices {
@@ -346,7 +400,7 @@ impl<T: Element> Executor<T> {
 fn need<'a, T: Element>(
     cell: &'a CompiledCell<T>,
     budget: Option<usize>,
-    (t, b): (usize, usize),
+    points: Points<'a>,
     cut: Cut,
     given: &'a (dyn Fn(Storage) -> bool + Sync),
 ) -> Result<MemoryNeed<'a, T>, RunError> {
@@ -354,13 +408,17 @@ fn need<'a, T: Element>(
         plan,
         code,
         efforts,
+        access,
         ..
     } = cell.program();
+    let Points {
+        steps: t, rows: b, ..
+    } = points;
     let mut need = MemoryNeed {
         plan,
         kernels: code.kernels,
-        t,
-        b,
+        points,
+        access,
         parts: 1,
         layout: Layout {
             block: t,
