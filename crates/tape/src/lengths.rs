@@ -2,6 +2,7 @@
 
 use crate::error::TapeError;
 use crate::limits::MAX_POINTS;
+use crate::ty::{Domain, Type};
 
 /// The lengths of a run's rows, longest first.
 ///
@@ -101,5 +102,39 @@ impl Lengths {
     /// If no row has it.
     pub fn live(&self, t: usize) -> usize {
         self.offsets[t + 1] - self.offsets[t]
+    }
+
+    /// Points of a domain in a run over these rows: k · B of `slots k`, which every row has, an empty one too.
+    ///
+    /// ```
+    /// use retrograd_tape::{Domain, Lengths};
+    ///
+    /// let lengths = Lengths::new(vec![3, 1, 0])?;
+    /// let domains = [Domain::Once, Domain::Row, Domain::BoundarySlots(2), Domain::Step];
+    /// assert_eq!(domains.map(|d| lengths.points_of(d)), [1, 3, 6, 4]);
+    /// # Ok::<(), retrograd_tape::TapeError>(())
+    /// ```
+    pub fn points_of(&self, domain: Domain) -> usize {
+        match domain {
+            Domain::Step => self.points(),
+            Domain::Once | Domain::Row | Domain::BoundarySlots(_) => {
+                domain.points(self.steps(), self.rows())
+            }
+        }
+    }
+
+    /// The number of elements of a value in a run over these rows; saturates at `usize::MAX`.
+    pub fn numbers(&self, ty: Type) -> usize {
+        self.points_of(ty.domain).saturating_mul(ty.shape.len())
+    }
+
+    /// The step and the row of point number `point`: the inverse of `offset(t) + r`.
+    ///
+    /// # Panics
+    /// If there are no more than `point` points.
+    pub fn step_and_row(&self, point: usize) -> (usize, usize) {
+        assert!(point < self.points(), "a point of the run");
+        let t = self.offsets.partition_point(|&before| before <= point) - 1;
+        (t, point - self.offsets[t])
     }
 }

@@ -63,7 +63,7 @@ pub use compose::Composite;
 pub use cycles::{BothWays, cancels};
 pub use error::TapeError;
 pub use extent::Extent;
-pub use gradcheck::{Directions, GradientReport, gradcheck};
+pub use gradcheck::{Directions, GradientReport, gradcheck, gradcheck_ragged};
 pub use infer::TypeMismatch;
 pub use interpreter::Interpreter;
 pub use lengths::Lengths;
