@@ -54,6 +54,9 @@ pub struct Plan {
     pub weights: WeightMap,
     /// The work, in order.
     pub items: Vec<Item>,
+    /// The number of items that outputs, loss and final states need, which come first: a run can stop there and wait
+    /// for the cotangents that the rest reads. All items, if the program has no cotangents as inputs.
+    pub border: usize,
     /// How long its arrays keep their steps.
     pub memory: Memory,
 }
