@@ -11,7 +11,8 @@ use crate::element::Element;
 use crate::error::RunError;
 use crate::exec::cut::Cut;
 use crate::exec::pool::{inside, parallelism};
-use crate::exec::{Calls, IndexOutOfRange, MemoryNeed, PlanExecution, Workspace};
+use crate::exec::{Calls, IndexOutOfRange, MemoryNeed, Part, PlanExecution, Workspace};
+use crate::split::{Residuals, Spare, kept_outputs, own_inputs};
 
 /// The memory of a run, known beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub struct Executor<T: Element> {
     cut: Cut,
     budget: Option<usize>,
     limit: Option<usize>,
+    /// Workspaces that split runs have given back.
+    spare: Spare<T>,
 }
 
 impl<T: Element> Clone for Executor<T> {
@@ -83,6 +86,7 @@ impl<T: Element> Clone for Executor<T> {
         Executor {
             cell: self.cell.clone(),
             workspace: Workspace::new(),
+            spare: Spare::default(),
             ..*self
         }
     }
@@ -108,6 +112,7 @@ impl<T: Element> Executor<T> {
             cut: Cut::ONE,
             budget: None,
             limit: None,
+            spare: Spare::default(),
         }
     }
 
@@ -195,8 +200,41 @@ impl<T: Element> Executor<T> {
         outputs: &mut [&mut [T]],
     ) -> Result<(), RunError> {
         let Extent { steps: t, rows: b } = extent;
-        self.run_with(t, b, inputs, outputs, false, |run| run.run())
+        self.run_with(t, b, inputs, outputs, false, |run| run.run(Part::Whole))
             .map(|_| ())
+    }
+
+    /// Runs the forward half of a program with cotangents; see [`Residuals`](crate::Residuals).
+    ///
+    /// `inputs` are the program's own, without the cotangents that the cell's inputs end with.
+    ///
+    /// # Errors
+    /// [`RunError::NoCotangents`] for a program that was compiled without any; else as [`run`](Self::run), with nothing
+    /// kept.
+    pub fn forward(&mut self, extent: Extent, inputs: &[&[T]]) -> Result<Residuals<T>, RunError> {
+        let Extent { steps: t, rows: b } = extent;
+        let program = self.cell.program();
+        let own = own_inputs(program)?;
+        counted("inputs", own, inputs.len())?;
+        let mut all = inputs.to_vec();
+        all.resize(program.graph.inputs().len(), &[]);
+        program.check_inputs(t, b, &all)?;
+        let kept = kept_outputs(program);
+        let given = |s: Storage| match s {
+            Storage::Input(k) => !all[k].is_empty(),
+            Storage::Output(k) => !kept[k],
+            Storage::Workspace => false,
+        };
+        let need = need(&self.cell, self.budget, (t, b), self.cut, &given)?;
+        let run = Planned {
+            extent,
+            layout: need.layout,
+            sum_steps: need.sum_steps(),
+            cut: self.cut,
+        };
+        let mut workspace = self.spare.take();
+        workspace.fit(&need, self.limit)?;
+        Residuals::keep(&self.cell, workspace, &self.spare, run, &all)
     }
 
     /// Like [`run`](Self::run), on one thread, and returns how often kernels were called.
@@ -210,7 +248,7 @@ impl<T: Element> Executor<T> {
         outputs: &mut [&mut [T]],
     ) -> Result<Calls, RunError> {
         let Extent { steps: t, rows: b } = extent;
-        self.run_with(t, b, inputs, outputs, true, |run| run.run())
+        self.run_with(t, b, inputs, outputs, true, |run| run.run(Part::Whole))
     }
 
     /// Like [`run`](Self::run), and returns how long each of the plan's [`leaves`](retrograd_graph::plan::Plan::leaves)
@@ -249,7 +287,9 @@ impl<T: Element> Executor<T> {
         count: bool,
         how: impl FnOnce(PlanExecution<'_, T>) -> Result<R, IndexOutOfRange> + Send,
     ) -> Result<R, RunError> {
-        self.check(t, b, inputs, outputs)?;
+        let program = self.cell.program();
+        program.check_inputs(t, b, inputs)?;
+        program.check_outputs(t, b, outputs)?;
         let cut = if count { Cut::ONE } else { self.cut };
         let given = |s: Storage| match s {
             Storage::Input(k) => !inputs[k].is_empty(),
@@ -259,62 +299,26 @@ impl<T: Element> Executor<T> {
         let need = need(&self.cell, self.budget, (t, b), cut, &given)?;
         let (layout, steps) = (need.layout, need.sum_steps());
         self.workspace.fit(&need, self.limit)?;
-        let Executor {
-            cell, workspace, ..
-        } = self;
-        let CellProgram {
-            plan,
-            code,
-            efforts,
-            ..
-        } = cell.program();
-        workspace.bind(plan, inputs, outputs);
-        let run = |cut| {
-            let how_cut = (cut, efforts);
-            how(PlanExecution::new(
-                plan,
-                code,
-                (t, b),
-                how_cut,
-                layout,
-                workspace,
-                count,
-            ))
+        let run = Planned {
+            extent: Extent { steps: t, rows: b },
+            layout,
+            sum_steps: steps,
+            cut,
         };
-        // If no work is worth a second thread, no pool is entered.
-        let sizes = (steps, b);
-        let ran = match efforts.most(plan, sizes, cut, |_| true) {
-            1 => run(Cut::ONE),
-            _ => inside(|shared| run(if shared { cut } else { Cut::ONE })),
-        };
-        ran.map_err(|IndexOutOfRange| RunError::ComputedIndex {
-            program: plan.name.clone(),
-        })
+        let program = self.cell.program();
+        self.workspace.bind(&program.plan, inputs, outputs);
+        execute(program, &mut self.workspace, run, count, how)
     }
+}
 
-    fn check(
-        &self,
-        t: usize,
-        b: usize,
-        inputs: &[&[T]],
-        outputs: &[&mut [T]],
-    ) -> Result<(), RunError> {
+impl<T: Element> CellProgram<T> {
+    /// Checks the number and lengths of a run's inputs, and that given row numbers are rows of their tables.
+    pub(crate) fn check_inputs(&self, t: usize, b: usize, inputs: &[&[T]]) -> Result<(), RunError> {
         if t == 0 || b == 0 {
             return Err(RunError::Empty { t, b });
         }
-        for (what, expected, found) in [
-            ("inputs", self.cell.inputs().len(), inputs.len()),
-            ("outputs", self.cell.outputs().len(), outputs.len()),
-        ] {
-            if expected != found {
-                return Err(RunError::Count {
-                    what,
-                    expected,
-                    found,
-                });
-            }
-        }
-        for (i, given) in self.cell.inputs().iter().zip(inputs) {
+        counted("inputs", self.graph.inputs().len(), inputs.len())?;
+        for (i, given) in self.graph.inputs().iter().zip(inputs) {
             let zeros = matches!(
                 i.role,
                 InputRole::Initial | InputRole::Cotangent | InputRole::Tangent
@@ -324,21 +328,87 @@ impl<T: Element> Executor<T> {
             }
             fits("input", &i.name, i.ty, given.len(), t, b)?;
         }
-        for (o, given) in self.cell.outputs().iter().zip(outputs) {
-            let ty = self.cell.program().graph.node(o.value).ty;
-            if !given.is_empty() {
-                fits("output", &o.name, ty, given.len(), t, b)?;
-            }
-        }
-        for index in &self.cell.program().indices {
+        for index in &self.indices {
             let k = index.input;
             if let Some(weights) = &index.weights {
                 let weights: Vec<&[T]> = weights.iter().map(|&w| inputs[w]).collect();
-                are_rows(&self.cell.inputs()[k].name, inputs[k], index.rows, &weights)?;
+                are_rows(&self.graph.inputs()[k].name, inputs[k], index.rows, &weights)?;
             }
         }
         Ok(())
     }
+
+    /// Checks the number and lengths of a run's outputs.
+    fn check_outputs(&self, t: usize, b: usize, outputs: &[&mut [T]]) -> Result<(), RunError> {
+        counted("outputs", self.graph.outputs().len(), outputs.len())?;
+        for (o, given) in self.graph.outputs().iter().zip(outputs) {
+            let ty = self.graph.node(o.value).ty;
+            if !given.is_empty() {
+                fits("output", &o.name, ty, given.len(), t, b)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks a number of arrays.
+pub(crate) fn counted(what: &'static str, expected: usize, found: usize) -> Result<(), RunError> {
+    match expected == found {
+        true => Ok(()),
+        false => Err(RunError::Count {
+            what,
+            expected,
+            found,
+        }),
+    }
+}
+
+/// How a run goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Planned {
+    pub(crate) extent: Extent,
+    pub(crate) layout: Layout,
+    /// Steps that a sum covers at a time.
+    pub(crate) sum_steps: usize,
+    pub(crate) cut: Cut,
+}
+
+/// Runs a program, or a part of it, in a workspace that is bound to the caller's arrays.
+pub(crate) fn execute<T: Element, R: Send>(
+    program: &CellProgram<T>,
+    workspace: &mut Workspace<T>,
+    run: Planned,
+    count: bool,
+    how: impl FnOnce(PlanExecution<'_, T>) -> Result<R, IndexOutOfRange> + Send,
+) -> Result<R, RunError> {
+    let CellProgram {
+        plan,
+        code,
+        efforts,
+        ..
+    } = program;
+    let Extent { steps: t, rows: b } = run.extent;
+    let go = |cut| {
+        let (how_cut, layout) = ((cut, efforts), run.layout);
+        how(PlanExecution::new(
+            plan,
+            code,
+            (t, b),
+            how_cut,
+            layout,
+            workspace,
+            count,
+        ))
+    };
+    // If no work is worth a second thread, no pool is entered.
+    let sizes = (run.sum_steps, b);
+    let ran = match efforts.most(plan, sizes, run.cut, |_| true) {
+        1 => go(Cut::ONE),
+        _ => inside(|shared| go(if shared { run.cut } else { Cut::ONE })),
+    };
+    ran.map_err(|IndexOutOfRange| RunError::ComputedIndex {
+        program: plan.name.clone(),
+    })
 }
 
 /// The memory of a run: the fastest layout within the budget, whatever the number of threads (because the length of

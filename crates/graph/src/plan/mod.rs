@@ -70,4 +70,14 @@ impl Plan {
         });
         loops.collect()
     }
+
+    /// The arrays that items before the [border](Plan::border) read or write, in order.
+    pub fn used_early(&self) -> Vec<BufferId> {
+        let early = self.items[..self.border].iter();
+        let touched = early.flat_map(|item| item.touched(&self.weights));
+        let mut arrays: Vec<BufferId> = touched.map(|a| a.view.buffer).collect();
+        arrays.sort_unstable();
+        arrays.dedup();
+        arrays
+    }
 }
