@@ -199,7 +199,9 @@ pub enum RunError {
         b: usize,
     },
     /// A run in two halves of a program that was compiled without cotangents as inputs.
-    #[error("`{program}` was compiled without cotangents, so its run has no second half to wait for them")]
+    #[error(
+        "`{program}` was compiled without cotangents, so its run has no second half to wait for them"
+    )]
     NoCotangents {
         /// The program.
         program: String,

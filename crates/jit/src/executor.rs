@@ -332,7 +332,12 @@ impl<T: Element> CellProgram<T> {
             let k = index.input;
             if let Some(weights) = &index.weights {
                 let weights: Vec<&[T]> = weights.iter().map(|&w| inputs[w]).collect();
-                are_rows(&self.graph.inputs()[k].name, inputs[k], index.rows, &weights)?;
+                are_rows(
+                    &self.graph.inputs()[k].name,
+                    inputs[k],
+                    index.rows,
+                    &weights,
+                )?;
             }
         }
         Ok(())

@@ -117,11 +117,7 @@ impl<T: Element> Residuals<T> {
     /// # Errors
     /// Arrays whose number or lengths do not fit; [`RunError::OtherInputs`] for one that only one of the halves was
     /// given.
-    pub fn backward(
-        mut self,
-        inputs: &[&[T]],
-        gradients: &mut [&mut [T]],
-    ) -> Result<(), RunError> {
+    pub fn backward(mut self, inputs: &[&[T]], gradients: &mut [&mut [T]]) -> Result<(), RunError> {
         let Extent { steps: t, rows: b } = self.run.extent;
         let cell = self.cell.clone();
         let program = cell.program();
@@ -151,7 +147,9 @@ impl<T: Element> Residuals<T> {
         }
         workspace.bind_again(&program.plan, inputs, &mut outputs);
         let run = self.run;
-        execute(program, workspace, run, false, |run| run.run(Part::Backward))?;
+        execute(program, workspace, run, false, |run| {
+            run.run(Part::Backward)
+        })?;
         for (&k, gradient) in wanted.iter().zip(gradients) {
             // A gradient that the forward half shares a loop with has an array here.
             let own = workspace.own(array_of_output(program, k));
@@ -210,9 +208,11 @@ pub(crate) fn own_inputs<T: Element>(program: &CellProgram<T>) -> Result<usize, 
     let inputs = program.graph.inputs();
     let first = inputs.iter().position(|i| i.role == InputRole::Cotangent);
     let tangents = inputs.iter().any(|i| i.role == InputRole::Tangent);
-    first.filter(|_| !tangents).ok_or_else(|| RunError::NoCotangents {
-        program: program.plan.name.clone(),
-    })
+    first
+        .filter(|_| !tangents)
+        .ok_or_else(|| RunError::NoCotangents {
+            program: program.plan.name.clone(),
+        })
 }
 
 /// For each output, whether the forward half needs its array: all but most gradients.

@@ -67,7 +67,10 @@ fn place(
             break;
         }
     }
-    let last = order.iter().filter(|v| over_steps(g, **v)).map(|v| sweep[v]);
+    let last = order
+        .iter()
+        .filter(|v| over_steps(g, **v))
+        .map(|v| sweep[v]);
     last.max().map_or(start, |p| p + 1)
 }
 

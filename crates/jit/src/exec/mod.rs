@@ -215,8 +215,8 @@ impl<'a, T: Element> PlanExecution<'a, T> {
             self.begin();
         }
         let mut sweep = 0;
-        for (item, runs) in (early.iter().map(|i| (i, early_too)))
-            .chain(late.iter().map(|i| (i, late_too)))
+        for (item, runs) in
+            (early.iter().map(|i| (i, early_too))).chain(late.iter().map(|i| (i, late_too)))
         {
             if let Item::Sweep { reverse, items } = item {
                 if runs {

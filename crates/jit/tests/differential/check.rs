@@ -368,7 +368,10 @@ pub(crate) fn halves(tape: &Tape, t: usize, b: usize, seed: u64, target: Target)
         executor.set_budget(Some(least));
         let kept = executor.forward(extent, own).map_err(|e| e.to_string())?;
         if kept.bytes() != least {
-            return Err(format!("{} bytes are taken, and {least} the least", kept.bytes()));
+            return Err(format!(
+                "{} bytes are taken, and {least} the least",
+                kept.bytes()
+            ));
         }
         drop(kept);
         close(&one, &by_halves(&mut executor, tape, t, b, seed)?)
@@ -396,7 +399,11 @@ fn same<T: Real + std::fmt::LowerExp>(a: &Arrays<T>, b: &Arrays<T>) -> Verdict {
     let bits = |x: T| Real::to_f64(x).to_bits();
     for ((name, a), (_, b)) in a.iter().zip(b) {
         if a.len() != b.len() {
-            return Err(format!("`{name}` has {} numbers and had {}", b.len(), a.len()));
+            return Err(format!(
+                "`{name}` has {} numbers and had {}",
+                b.len(),
+                a.len()
+            ));
         }
         if let Some(i) = (0..a.len()).find(|&i| bits(a[i]) != bits(b[i])) {
             return Err(format!(

@@ -148,7 +148,13 @@ pub(crate) fn by_halves<T: Element + Real>(
     let kept = kept.map_err(|e| e.to_string())?;
     let other = arguments::<T>(tape, cell.inputs(), t + 1, b, seed ^ 1)?;
     let others: Vec<&[T]> = other[..own].iter().map(Vec::as_slice).collect();
-    let after = executor.forward(Extent { steps: t + 1, rows: b }, &others);
+    let after = executor.forward(
+        Extent {
+            steps: t + 1,
+            rows: b,
+        },
+        &others,
+    );
     by_cell(executor, tape, t, b, seed ^ 1)?;
     let early = |o: &&Output| o.role != OutputRole::Gradient;
     let first = cell.outputs().iter().enumerate().filter(|(_, o)| early(o));
@@ -165,7 +171,8 @@ pub(crate) fn by_halves<T: Element + Real>(
     let moved: Vec<Vec<T>> = slices.iter().map(|x| x.to_vec()).collect();
     let moved: Vec<&[T]> = moved.iter().map(Vec::as_slice).collect();
     let mut outs: Vec<&mut [T]> = out.iter_mut().map(Guarded::inner_mut).collect();
-    kept.backward(&moved, &mut outs).map_err(|e| e.to_string())?;
+    kept.backward(&moved, &mut outs)
+        .map_err(|e| e.to_string())?;
     drop(after);
     for (array, k) in out.iter().zip(late) {
         let name = &cell.outputs()[k].name;

@@ -21,9 +21,7 @@ pub(crate) fn border(g: &Graph, plan: &Plan) -> Result<(), Broken> {
         for a in item.touched(&plan.weights) {
             let buffer = &plan.buffers[a.view.buffer];
             let wrong = match buffer.storage {
-                Storage::Input(i) => {
-                    k < plan.border && g.inputs()[i].role == InputRole::Cotangent
-                }
+                Storage::Input(i) => k < plan.border && g.inputs()[i].role == InputRole::Cotangent,
                 Storage::Output(o) => k >= plan.border && a.write && is_early(g.outputs()[o].role),
                 Storage::Workspace => false,
             };
