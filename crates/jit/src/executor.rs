@@ -12,7 +12,7 @@ use crate::error::RunError;
 use crate::exec::cut::Cut;
 use crate::exec::pool::{inside, parallelism};
 use crate::exec::{Calls, IndexOutOfRange, MemoryNeed, Part, PlanExecution, Workspace};
-use crate::split::{Residuals, Spare, kept_outputs, own_inputs};
+use crate::split::{Residuals, Spare, own_inputs};
 
 /// The memory of a run, known beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,10 +219,9 @@ impl<T: Element> Executor<T> {
         let mut all = inputs.to_vec();
         all.resize(program.graph.inputs().len(), &[]);
         program.check_inputs(t, b, &all)?;
-        let kept = kept_outputs(program);
         let given = |s: Storage| match s {
             Storage::Input(k) => !all[k].is_empty(),
-            Storage::Output(k) => !kept[k],
+            Storage::Output(k) => !program.kept[k],
             Storage::Workspace => false,
         };
         let need = need(&self.cell, self.budget, (t, b), self.cut, &given)?;

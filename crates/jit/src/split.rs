@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use retrograd_graph::plan::BufferId;
+use retrograd_graph::Graph;
+use retrograd_graph::plan::{BufferId, Plan, Storage};
 use retrograd_tape::{Extent, InputRole, OutputRole};
 
 use crate::arguments::fits;
@@ -216,11 +217,11 @@ pub(crate) fn own_inputs<T: Element>(program: &CellProgram<T>) -> Result<usize, 
 }
 
 /// For each output, whether the forward half needs its array: all but most gradients.
-pub(crate) fn kept_outputs<T: Element>(program: &CellProgram<T>) -> Vec<bool> {
-    let outputs = program.graph.outputs().iter();
+pub(crate) fn kept_outputs(g: &Graph, plan: &Plan) -> Vec<bool> {
+    let outputs = g.outputs().iter();
     let mut kept: Vec<bool> = outputs.map(|o| o.role != OutputRole::Gradient).collect();
-    for u in program.plan.used_early() {
-        if let retrograd_graph::plan::Storage::Output(k) = program.plan.buffers[u].storage {
+    for u in plan.used_early() {
+        if let Storage::Output(k) = plan.buffers[u].storage {
             kept[k] = true;
         }
     }

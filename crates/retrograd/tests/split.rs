@@ -39,7 +39,12 @@ fn training_in_two_halves_gives_the_bits_of_steps() {
         for engine in Engine::ALL {
             let build = |threads| {
                 let builder = Trainer::builder(cell.clone(), Adam::new(1e-2)).clip(0.5);
-                builder.engine(engine).seed(3).threads(threads).build().unwrap()
+                builder
+                    .engine(engine)
+                    .seed(3)
+                    .threads(threads)
+                    .build()
+                    .unwrap()
             };
             let (mut whole, mut halves) = (build(1), build(4));
             for step in 0..3 {
@@ -51,7 +56,11 @@ fn training_in_two_halves_gives_the_bits_of_steps() {
                 let update = halves.apply([gradients]).unwrap();
                 let what = format!("{name}, {engine}, step {step}");
                 assert_eq!(update.gradient_norm, report.gradient_norm, "{what}");
-                assert_eq!(bits(halves.parameters()), bits(whole.parameters()), "{what}");
+                assert_eq!(
+                    bits(halves.parameters()),
+                    bits(whole.parameters()),
+                    "{what}"
+                );
             }
         }
     }
