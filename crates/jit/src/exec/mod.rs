@@ -69,6 +69,17 @@ impl<T: Element> Frame<T> {
 /// An index that the program computed is no row of its table. Compiled code does not record which one.
 pub(crate) struct IndexOutOfRange;
 
+/// The items that a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All of them.
+    Whole,
+    /// Those before the plan's border.
+    Forward,
+    /// Those behind it, in the workspace that the others left.
+    Backward,
+}
+
 /// One run: the plan, its code and everything with an address.
 pub(crate) struct PlanExecution<'a, T: SimdElement> {
     pub(crate) plan: &'a Plan,
@@ -188,30 +199,38 @@ impl<'a, T: Element> PlanExecution<'a, T> {
     /// Runs the plan, and returns how long each item took: once per block for items of sweeps.
     pub(crate) fn run_timed(mut self) -> Result<Vec<(usize, Duration)>, IndexOutOfRange> {
         self.times = Some(Vec::new());
-        self.go()?;
+        self.go(Part::Whole)?;
         Ok(self.times.unwrap_or_default())
     }
 
-    /// Runs the plan.
-    pub(crate) fn run(mut self) -> Result<Calls, IndexOutOfRange> {
-        self.go()?;
+    /// Runs a part of the plan.
+    pub(crate) fn run(mut self, part: Part) -> Result<Calls, IndexOutOfRange> {
+        self.go(part)?;
         Ok(self.calls)
     }
 
-    fn go(&mut self) -> Result<(), IndexOutOfRange> {
+    fn go(&mut self, part: Part) -> Result<(), IndexOutOfRange> {
         let before = counting::counted();
         let whole = StepRange {
             t0: 0,
             t1: self.points.steps,
             first: true,
         };
-        self.begin();
+        let (early, late) = self.plan.items.split_at(self.plan.border);
+        let (early_too, late_too) = (part != Part::Backward, part != Part::Forward);
+        if early_too {
+            self.begin();
+        }
         let mut sweep = 0;
-        for item in &self.plan.items {
+        for (item, runs) in
+            (early.iter().map(|i| (i, early_too))).chain(late.iter().map(|i| (i, late_too)))
+        {
             if let Item::Sweep { reverse, items } = item {
-                self.sweep(sweep, *reverse, items);
+                if runs {
+                    self.sweep(sweep, *reverse, items);
+                }
                 sweep += 1;
-            } else {
+            } else if runs {
                 self.item(item, whole);
             }
         }

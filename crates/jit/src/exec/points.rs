@@ -11,6 +11,8 @@ use cranelift::codegen::entity::EntityRef;
 use retrograd_graph::plan::{Buffer, BufferId, Item, LoopId, Plan, View, walk};
 use retrograd_tape::{Domain, Extent, Lengths, Type};
 
+use crate::error::RunError;
+
 /// The points of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Points<'a> {
@@ -42,7 +44,22 @@ impl<'a> From<&'a Lengths> for Points<'a> {
     }
 }
 
-impl Points<'_> {
+impl<'a> Points<'a> {
+    /// Those of a run over rows of these lengths, if there are any, else of all steps.
+    pub(crate) fn of(extent: Extent, lengths: Option<&'a Lengths>) -> Points<'a> {
+        lengths.map_or(extent.into(), Points::from)
+    }
+
+    /// # Errors
+    /// [`RunError::Empty`].
+    pub(crate) fn exist(&self) -> Result<(), RunError> {
+        let (t, b) = (self.steps, self.rows);
+        match t == 0 || b == 0 {
+            true => Err(RunError::Empty { t, b }),
+            false => Ok(()),
+        }
+    }
+
     /// True if rows differ in length.
     pub(crate) fn ragged(&self) -> bool {
         self.lengths.is_some()

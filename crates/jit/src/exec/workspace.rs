@@ -452,6 +452,36 @@ impl<T: Element> Workspace<T> {
         };
     }
 
+    /// Sets the addresses of the caller's arrays once more, for the backward half of a run; those of the workspace stay
+    /// where the forward half left them. An output that has an array in the workspace keeps it.
+    pub(crate) fn bind_again(
+        &mut self,
+        plan: &Plan,
+        rows: usize,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) {
+        for (u, buffer) in &plan.buffers {
+            let own = &mut self.own[u];
+            self.arrays[u] = match buffer.storage {
+                Storage::Input(k) if !inputs[k].is_empty() => inputs[k].as_ptr().cast_mut(),
+                Storage::Input(_) => own.as_mut_ptr(),
+                Storage::Output(k) if own.len() == 0 => outputs[k].as_mut_ptr(),
+                Storage::Output(_) | Storage::Workspace => continue,
+            };
+            // The caller's arrays have all steps.
+            self.keep_from(plan, rows, u, 0);
+        }
+        let packed = std::mem::take(&mut self.packed);
+        self.describe(plan, &packed);
+        self.packed = packed;
+    }
+
+    /// The workspace's own array `u`: empty if the caller's takes its place.
+    pub(crate) fn own(&self, u: BufferId) -> &[T] {
+        &self.own[u]
+    }
+
     /// Descriptions of all weights: their blocks, and the packing if more than one row is multiplied.
     pub(super) fn describe(
         &mut self,
