@@ -1,12 +1,12 @@
 //! Numbers to run a program on, and their distance from kinks.
 
-use crate::Extent;
 use smallvec::smallvec;
 
 use crate::algebra::Value;
 use crate::central_differences::kinks;
 use crate::gradcheck::SplitMix64;
 use crate::interpreter::{Interpreter, index_inputs};
+use crate::lengths::Lengths;
 use crate::map::Map;
 use crate::op::{Op, Reduction};
 use crate::real::Real;
@@ -17,6 +17,15 @@ use crate::ty::{Domain, Shape, Type};
 /// for indices; 0 and 1 for masks; 0 and about 1 for weights of the loss, never all 0; none for half of the initial
 /// states. All are exact in f32. They depend only on the seed and on the inputs' roles and types.
 pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
+    inputs_of(tape, |ty| ty.numbers(t, b), seed)
+}
+
+/// As [`inputs`], for rows of these lengths: values over steps are packed.
+pub fn inputs_ragged(tape: &Tape, lengths: &Lengths, seed: u64) -> Vec<Vec<f64>> {
+    inputs_of(tape, |ty| lengths.numbers(ty), seed)
+}
+
+fn inputs_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec<Vec<f64>> {
     let indices = index_inputs(tape);
     let draw = |(i, input): (usize, &Input)| {
         let rows = indices.iter().filter(|x| x.0 == i);
@@ -44,13 +53,22 @@ pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
             };
             f64::from(x as f32)
         };
-        (0..input.ty.numbers(t, b)).map(number).collect()
+        (0..numbers(input.ty)).map(number).collect()
     };
     tape.inputs().iter().enumerate().map(draw).collect()
 }
 
 /// A cotangent for each output, in the output's layout: 1 for the loss, -1 ‥ 1 for all others, exact in f32.
 pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
+    cotangents_of(tape, |ty| ty.numbers(t, b), seed)
+}
+
+/// As [`cotangents`], for rows of these lengths: those of outputs over steps are packed.
+pub fn cotangents_ragged(tape: &Tape, lengths: &Lengths, seed: u64) -> Vec<Vec<f64>> {
+    cotangents_of(tape, |ty| lengths.numbers(ty), seed)
+}
+
+fn cotangents_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec<Vec<f64>> {
     let draw = |(i, output): (usize, &crate::tape::Output)| {
         if output.role == crate::tape::OutputRole::Loss {
             return vec![1.0];
@@ -61,21 +79,41 @@ pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
         );
         random.next();
         let ty = tape.node(output.value).ty;
-        (0..ty.numbers(t, b))
+        (0..numbers(ty))
             .map(|_| f64::from(random.next() as f32))
             .collect()
     };
     tape.outputs().iter().enumerate().map(draw).collect()
 }
 
+/// The lengths of `b` rows, the longest of `t` steps. Of two in five seeds, some are shorter: down to no step at all, many
+/// of a few steps, or all of one of two lengths.
+pub(super) fn lengths(t: usize, b: usize, seed: u64) -> Vec<usize> {
+    let mut random = SplitMix64(seed.wrapping_mul(0xd6e8_feb8_6659_fd93));
+    let mut below = move |n: usize| ((0.5 * (random.next() + 1.0) * n as f64) as usize).min(n - 1);
+    let kind = below(10);
+    if seed == 0 || kind >= 4 {
+        return vec![t; b];
+    }
+    let other = below(t + 1);
+    let mut one = |_| match kind {
+        0 => [t, other][below(2)],
+        1 => below(t.min(3) + 1),
+        _ => below(t + 1),
+    };
+    let mut lengths: Vec<usize> = (1..b).map(&mut one).chain([t]).collect();
+    lengths.sort_unstable_by(|a, b| b.cmp(a));
+    lengths
+}
+
 /// None if it does not run.
-fn distances<T: Real>(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> Option<Vec<f64>> {
+fn distances<T: Real>(tape: &Tape, lengths: &Lengths, inputs: &[Vec<f64>]) -> Option<Vec<f64>> {
     let inputs: Vec<Vec<T>> = (inputs.iter())
         .map(|x| x.iter().map(|&x| T::from_f64(x)).collect())
         .collect();
     let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
     let mut run = Interpreter::<T>::new(tape);
-    run.forward(Extent { steps: t, rows: b }, &slices).ok()?;
+    run.forward_ragged(lengths, &slices).ok()?;
     let mut found = kinks(&run, tape);
     // A non-finite value counts as lying on a jump.
     let outputs = (0..tape.outputs().len()).flat_map(|i| run.output(i));
@@ -89,11 +127,11 @@ fn distances<T: Real>(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> O
 }
 
 /// See [`super::Case::clearance`].
-pub(super) fn clearance(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> Option<f64> {
-    let double = distances::<f64>(tape, t, b, inputs)?;
-    let single = distances::<f32>(tape, t, b, inputs)?;
+pub(super) fn clearance(tape: &Tape, lengths: &Lengths, inputs: &[Vec<f64>]) -> Option<f64> {
+    let double = distances::<f64>(tape, lengths, inputs)?;
+    let single = distances::<f32>(tape, lengths, inputs)?;
     // A billion times the rounding error of f64, and still less than any clearance that tests require.
-    let moved = distances::<f64>(&jittered(tape, 1e-10, 1), t, b, inputs)?;
+    let moved = distances::<f64>(&jittered(tape, 1e-10, 1), lengths, inputs)?;
     let nearest = (double.iter().zip(&single).zip(&moved))
         .map(|((d, s), m)| [*d, *s, *m])
         .filter(|all| all.iter().any(|d| *d != 0.0))
