@@ -1,7 +1,6 @@
 //! Batches: T steps of B examples, each array under the name that the cell knows it by.
 
 use rand::Rng;
-use rand_chacha::ChaCha8Rng;
 use retrograd_tape::limits::MAX_POINTS;
 use retrograd_tape::{Domain, Extent, Input, InputRole, TapeError};
 
@@ -9,7 +8,7 @@ use crate::cell::Cell;
 use crate::data;
 use crate::error::Error;
 use crate::numbers::{Float, reserve};
-use crate::random::stream;
+use crate::random::{philox, stream};
 
 /// T steps of B examples. Arrays are time-major and row-major: element k of example b at step t of an input of n elements is at `(t
 /// * B + b) * n + k`; static inputs are `[B, n]`; the initial value of a state is `[d, B, n]` for its |d| slots. Lengths cannot
@@ -71,8 +70,11 @@ impl<T> From<data::WindowBatch<T>> for Batch<T> {
 /// The mode of a run, which decides what masks are and whether targets may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunMode {
-    /// Masks are drawn.
-    Train,
+    /// Masks are those of a training step, the first being 1.
+    Train {
+        /// The step.
+        step: u64,
+    },
     /// Masks are ones.
     Evaluate,
     /// Masks are ones; a missing target is zeros.
@@ -90,7 +92,7 @@ pub(crate) struct Feed<T> {
 #[derive(Debug)]
 struct Mask<T> {
     keep: f64,
-    rng: ChaCha8Rng,
+    key: u64,
     values: Vec<T>,
 }
 
@@ -102,7 +104,7 @@ impl<T: Float> Feed<T> {
             .zip(cell.keep_probabilities())
             .map(|(input, &keep)| Mask {
                 keep,
-                rng: stream(seed, "mask", &input.name),
+                key: stream(seed, "mask", &input.name).next_u64(),
                 values: Vec::new(),
             });
         Feed {
@@ -138,7 +140,7 @@ impl<T: Float> Feed<T> {
                     let mask = masks.next().expect("one for each mask of the cell");
                     match (given, mode) {
                         (Some(values), _) => values,
-                        (None, RunMode::Train) => &mask.values[..],
+                        (None, RunMode::Train { .. }) => &mask.values[..],
                         (None, RunMode::Evaluate | RunMode::Predict) => &self.ones[..count],
                     }
                 }
@@ -165,23 +167,47 @@ impl<T: Float> Feed<T> {
             if batch.array(&input.name).is_some() {
                 continue;
             }
-            match (mask, input.role) {
-                (Some(mask), _) if mode == RunMode::Train => {
-                    let kept = T::from_f64(1.0 / mask.keep);
-                    // In 2⁻³²: half the random bits of `random_bool`, which is what drawing takes its time for.
-                    let kept_below = (mask.keep * 4_294_967_296.0) as u64;
-                    mask.values.clear();
-                    reserve(&mut mask.values, "the masks", count)?;
-                    mask.values.extend((0..count).map(|_| {
-                        match u64::from(mask.rng.next_u32()) < kept_below {
-                            true => kept,
-                            false => T::ZERO,
-                        }
-                    }));
+            match (mask, mode, input.role) {
+                (Some(mask), RunMode::Train { step }, _) => {
+                    mask.draw(input, batch.extent, step)?;
                 }
-                (_, InputRole::Mask | InputRole::Weight) => grow(&mut self.ones, count, T::ONE)?,
-                (_, InputRole::Target) => grow(&mut self.zeros, count, T::ZERO)?,
+                (_, _, InputRole::Mask | InputRole::Weight) => grow(&mut self.ones, count, T::ONE)?,
+                (_, _, InputRole::Target) => grow(&mut self.zeros, count, T::ZERO)?,
                 _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: Float> Mask<T> {
+    /// Draws the mask of a training step, as [`philox`] says.
+    fn draw(&mut self, input: &Input, extent: Extent, step: u64) -> Result<(), Error> {
+        const NONE: u32 = u32::MAX;
+        let count = input.ty.numbers(extent.steps, extent.rows);
+        let n = input.ty.shape.len().max(1);
+        let kept = T::from_f64(1.0 / self.keep);
+        let kept_below = (self.keep * 4_294_967_296.0) as u64;
+        let key = self.key ^ (step >> 32);
+        self.values.clear();
+        reserve(&mut self.values, "the masks", count)?;
+        self.values.resize(count, T::ZERO);
+        // There are fewer points than 2³².
+        for (point, values) in self.values.chunks_mut(n).enumerate() {
+            let (time, row) = match input.ty.domain {
+                Domain::Once => (NONE, NONE),
+                Domain::Row => (NONE, point as u32),
+                Domain::BoundarySlots(_) | Domain::Step => {
+                    ((point / extent.rows) as u32, (point % extent.rows) as u32)
+                }
+            };
+            for (four, values) in values.chunks_mut(4).enumerate() {
+                let words = philox(key, [four as u32, time, row, step as u32]);
+                for (value, word) in values.iter_mut().zip(words) {
+                    if u64::from(word) < kept_below {
+                        *value = kept;
+                    }
+                }
             }
         }
         Ok(())

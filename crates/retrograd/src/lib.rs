@@ -32,7 +32,8 @@
 //! | build of layers | [`Builder::scope`], [`Builder::share`]; cells as layers, [`Builder::layer`], [`zoo::Entry::layer`] |
 //! | learn the cell language | the documentation of the crate `retrograd_text`, and [`CellText`] |
 //! | initialise parameters | [`Init`] |
-//! | train | [`Trainer`], with [`Adam`], [`Sgd`] or an [`Optimizer`] of your own |
+//! | train | [`Trainer`], with [`Adam`], [`Sgd`], another of [`optim`] or an [`Optimizer`] of your own |
+//! | choose a learning rate | [`Trainer::test_learning_rates`]; a schedule, [`optim::Schedule`] |
 //! | prepare data | [`Batch`]; from a table, [`data::Series`] and [`data::Windows`] |
 //! | forecast or stream | [`Trainer::predict`]; sample by sample, [`Stepper`] |
 //! | inspect a cell | [`Program`]: gradients of inputs, values and adjoints of gates, products with the Hessian, from many threads |
@@ -132,7 +133,7 @@ pub use retrograd_tape::{
 };
 pub use session::{Results, Session};
 pub use stepper::{Stepper, StepperBuilder};
-pub use trainer::{Evaluation, NamedParameter, Report, Trainer, TrainerBuilder};
+pub use trainer::{Evaluation, NamedParameter, RateTest, Report, Trainer, TrainerBuilder};
 
 /// The crates below this one, for the types that appear in its interface.
 #[cfg(feature = "text")]

@@ -42,14 +42,30 @@ struct CompiledProgram<T: Float> {
     executor: Executor<T>,
     /// For each output that is a gradient, its range in the flat vector of parameters. The tape's own outputs come before them.
     gradients: Vec<Range<usize>>,
-    /// The ranges of parameters that the loss does not depend on.
+    /// The ranges of parameters that the loss does not depend on, or that are not trained.
     zeros: Vec<Range<usize>>,
 }
 
 impl<T: Float> OnJit<T> {
-    pub(crate) fn new(cell: &Cell, settings: Settings) -> Result<OnJit<T>, Error> {
+    pub(crate) fn new(
+        cell: &Cell,
+        settings: Settings,
+        trained: &[bool],
+    ) -> Result<OnJit<T>, Error> {
+        let parameters = cell.parameter_specs().zip(trained);
+        let purpose = match trained.contains(&false) {
+            false => Purpose::Train,
+            true => Purpose::Gradients {
+                given: Vec::new(),
+                loss: true,
+                wrt: parameters
+                    .filter(|(_, trained)| **trained)
+                    .map(|(p, _)| p.name.to_owned())
+                    .collect(),
+            },
+        };
         Ok(OnJit {
-            train: CompiledProgram::compile(cell, &Purpose::Train, settings)?,
+            train: CompiledProgram::compile(cell, &purpose, settings)?,
             forward: None,
             values: cell.tape().outputs().iter().map(|_| Vec::new()).collect(),
             slices: Vec::new(),
