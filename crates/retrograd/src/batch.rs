@@ -2,7 +2,7 @@
 
 use rand::Rng;
 use retrograd_tape::limits::MAX_POINTS;
-use retrograd_tape::{Domain, Extent, Input, InputRole, TapeError};
+use retrograd_tape::{Domain, Extent, Input, InputRole, TapeError, Type};
 
 use crate::cell::Cell;
 use crate::data;
@@ -70,10 +70,10 @@ impl<T> From<data::WindowBatch<T>> for Batch<T> {
 /// The mode of a run, which decides what masks are and whether targets may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunMode {
-    /// Masks are those of a training step, the first being 1.
+    /// Masks are those of a draw, the first being 1.
     Train {
-        /// The step.
-        step: u64,
+        /// The draw.
+        draw: u64,
     },
     /// Masks are ones.
     Evaluate,
@@ -168,8 +168,8 @@ impl<T: Float> Feed<T> {
                 continue;
             }
             match (mask, mode, input.role) {
-                (Some(mask), RunMode::Train { step }, _) => {
-                    mask.draw(input, batch.extent, step)?;
+                (Some(mask), RunMode::Train { draw }, _) => {
+                    mask.draw(input, batch.extent, draw)?;
                 }
                 (_, _, InputRole::Mask | InputRole::Weight) => grow(&mut self.ones, count, T::ONE)?,
                 (_, _, InputRole::Target) => grow(&mut self.zeros, count, T::ZERO)?,
@@ -181,14 +181,14 @@ impl<T: Float> Feed<T> {
 }
 
 impl<T: Float> Mask<T> {
-    /// Draws the mask of a training step, as [`philox`] says.
-    fn draw(&mut self, input: &Input, extent: Extent, step: u64) -> Result<(), Error> {
+    /// Draws a mask, as [`philox`] says.
+    fn draw(&mut self, input: &Input, extent: Extent, draw: u64) -> Result<(), Error> {
         const NONE: u32 = u32::MAX;
         let count = input.ty.numbers(extent.steps, extent.rows);
         let n = input.ty.shape.len().max(1);
         let kept = T::from_f64(1.0 / self.keep);
         let kept_below = (self.keep * 4_294_967_296.0) as u64;
-        let key = self.key ^ (step >> 32);
+        let key = self.key ^ (draw >> 32);
         self.values.clear();
         reserve(&mut self.values, "the masks", count)?;
         self.values.resize(count, T::ZERO);
@@ -202,7 +202,7 @@ impl<T: Float> Mask<T> {
                 }
             };
             for (four, values) in values.chunks_mut(4).enumerate() {
-                let words = philox(key, [four as u32, time, row, step as u32]);
+                let words = philox(key, [four as u32, time, row, draw as u32]);
                 for (value, word) in values.iter_mut().zip(words) {
                     if u64::from(word) < kept_below {
                         *value = kept;
@@ -283,7 +283,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
                     name: input.name.to_string(),
                     role,
                     count,
-                    expected: axes(input, t, b),
+                    expected: axes(input.ty, t, b),
                     found: values.len(),
                 });
             }
@@ -292,7 +292,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
                 return Err(Error::MissingInput {
                     name: input.name.to_string(),
                     role,
-                    expected: axes(input, t, b),
+                    expected: axes(input.ty, t, b),
                 });
             }
         }
@@ -329,15 +329,15 @@ pub(crate) fn not_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Erro
     None
 }
 
-/// The axes of an input's array: "[T = 5, B = 2, 4]".
-pub(crate) fn axes(input: &Input, t: usize, b: usize) -> String {
-    let mut axes = match input.ty.domain {
+/// The axes of an array of this type: "[T = 5, B = 2, 4]".
+pub(crate) fn axes(ty: Type, t: usize, b: usize) -> String {
+    let mut axes = match ty.domain {
         Domain::Once => vec![],
         Domain::Row => vec![format!("B = {b}")],
         Domain::BoundarySlots(1) => vec![format!("B = {b}")],
         Domain::BoundarySlots(k) => vec![format!("{k} slots"), format!("B = {b}")],
         Domain::Step => vec![format!("T = {t}"), format!("B = {b}")],
     };
-    axes.extend(input.ty.shape.axes().iter().map(ToString::to_string));
+    axes.extend(ty.shape.axes().iter().map(ToString::to_string));
     format!("[{}]", axes.join(", "))
 }

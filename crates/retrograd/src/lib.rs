@@ -111,6 +111,7 @@ mod numbers;
 mod program;
 mod scope;
 mod session;
+mod split;
 mod stepper;
 mod trainer;
 
@@ -132,8 +133,9 @@ pub use retrograd_tape::{
     TapeError, Var,
 };
 pub use session::{Results, Session};
+pub use split::{Cotangents, Forward, Gradients};
 pub use stepper::{Stepper, StepperBuilder};
-pub use trainer::{Evaluation, NamedParameter, RateTest, Report, Trainer, TrainerBuilder};
+pub use trainer::{Evaluation, NamedParameter, RateTest, Report, Trainer, TrainerBuilder, Update};
 
 /// The crates below this one, for the types that appear in its interface.
 #[cfg(feature = "text")]

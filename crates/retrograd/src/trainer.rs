@@ -3,25 +3,29 @@
 mod builder;
 mod descent;
 mod find;
+mod split;
 mod state;
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use retrograd_tape::Shape;
 
 use crate::batch::{Batch, Feed, RunMode, not_finite};
 use crate::cell::Cell;
-use crate::engine::{Engine, Runner, weighed};
+use crate::engine::{Engine, Runner, Settings, weighed};
 use crate::error::Error;
 use crate::numbers::{Float, emptied};
-use crate::optim::{StepError, first_non_finite, global_norm};
+use crate::optim::{Objective, StepError, first_non_finite, global_norm};
+use crate::split::Splitter;
 use crate::stepper::StepperBuilder;
 
 use descent::Descent;
 
 pub use builder::TrainerBuilder;
 pub use find::RateTest;
+pub use split::Update;
 
 /// Trains a cell in numbers of type `T`. The same seed, batches and engine give bitwise the same parameters, with any number of
 /// threads.
@@ -42,14 +46,22 @@ pub use find::RateTest;
 pub struct Trainer<T: Float = f32> {
     cell: Cell,
     engine: Engine,
+    settings: Settings,
     runner: Runner<T>,
+    /// For runs in two halves, made when the first is requested.
+    splitter: Option<Splitter<T>>,
     descent: Descent<T>,
+    /// For each parameter, whether it is trained.
+    trained: Vec<bool>,
+    /// How often masks were drawn.
+    draws: u64,
     /// The position of the loss among the outputs.
-    loss: usize,
+    loss: Option<usize>,
     feed: Feed<T>,
     /// The allocation of the last run's list of inputs, reused by the next; always empty.
     slices: Vec<&'static [T]>,
-    parameters: Vec<T>,
+    /// Runs in two halves share them until they change.
+    parameters: Arc<Vec<T>>,
     gradient: Vec<T>,
     /// Where each parameter lies in `parameters` and `gradient`, in the cell's order.
     ranges: Vec<Range<usize>>,
@@ -128,7 +140,7 @@ impl<T: Float> Trainer<T> {
     /// would not. After an error the parameters are unchanged, and so is the optimiser except after [`Error::Diverged`].
     pub fn step(&mut self, batch: &Batch<T>) -> Result<Report, Error> {
         let step = self.steps() + 1;
-        let mode = RunMode::Train { step };
+        let mode = self.next_draw();
         self.run(batch, mode, true)?;
         let loss = self.last_loss();
         let gradient_norm = global_norm(&self.gradient);
@@ -138,31 +150,56 @@ impl<T: Float> Trainer<T> {
                 return Err(given.unwrap_or(Error::NonFinite { what, value, step }));
             }
         }
+        self.move_parameters(step, loss, Some((batch, mode)))?;
+        Ok(Report {
+            step,
+            loss,
+            gradient_norm,
+        })
+    }
+
+    /// The mode of a run of training, with masks of its own.
+    fn next_draw(&mut self) -> RunMode {
+        self.draws += 1;
+        RunMode::Train { draw: self.draws }
+    }
+
+    /// Lets the optimiser do its step, which may ask for other points on `run`. After an error the parameters are unchanged.
+    fn move_parameters(
+        &mut self,
+        step: u64,
+        loss: f64,
+        run: Option<(&Batch<T>, RunMode)>,
+    ) -> Result<(), Error> {
         let mut failed = None;
         let (cell, runner, feed) = (&self.cell, &mut self.runner, &mut self.feed);
-        let place = self.loss;
-        let mut objective = |parameters: &[T], gradient: &mut [T]| {
-            let mut inputs: Vec<&[T]> = Vec::new();
-            let ran = (feed.inputs(cell, parameters, batch, mode, &mut inputs))
-                .and_then(|()| runner.run(batch.extent, &inputs, Some(gradient)));
-            match ran {
-                Ok(()) => Ok(runner.output(place)[0].to_f64()),
-                Err(e) => {
-                    failed = Some(e);
-                    Err(StepError::Objective)
+        let place = self.loss.unwrap_or_default();
+        let mut objective = run.map(|(batch, mode)| {
+            let failed = &mut failed;
+            move |parameters: &[T], gradient: &mut [T]| {
+                let mut inputs: Vec<&[T]> = Vec::new();
+                let ran = (feed.inputs(cell, parameters, batch, mode, &mut inputs))
+                    .and_then(|()| runner.run(batch.extent, &inputs, Some(gradient)));
+                match ran {
+                    Ok(()) => Ok(runner.output(place)[0].to_f64()),
+                    Err(e) => {
+                        *failed = Some(e);
+                        Err(StepError::Objective)
+                    }
                 }
             }
-        };
-        let (parameters, gradient) = (&mut self.parameters, &mut self.gradient);
-        let moved = (self.descent).step(parameters, gradient, loss, &mut objective);
-        let infinite = first_non_finite(&self.parameters);
+        });
+        let objective = objective.as_mut().map(|o| o as &mut dyn Objective<T>);
+        let parameters = Arc::make_mut(&mut self.parameters);
+        let moved = (self.descent).step(parameters, &mut self.gradient, loss, objective);
+        let infinite = first_non_finite(parameters);
         match (moved, infinite, failed) {
             (Err(StepError::Objective), _, Some(error)) => Err(error),
             (Err(refused), ..) => Err(self.refused(refused, step)),
             (Ok(()), Some(at), _) => {
+                let value = parameters[at].to_f64();
+                self.descent.undo(parameters);
                 let (parameter, element) = self.element(at);
-                let value = self.parameters[at].to_f64();
-                self.descent.undo(&mut self.parameters);
                 Err(Error::Diverged {
                     parameter,
                     element,
@@ -170,14 +207,7 @@ impl<T: Float> Trainer<T> {
                     step,
                 })
             }
-            (Ok(()), None, _) => {
-                self.descent.accept(&self.parameters)?;
-                Ok(Report {
-                    step,
-                    loss,
-                    gradient_norm,
-                })
-            }
+            (Ok(()), None, _) => self.descent.accept(parameters),
         }
     }
 
@@ -241,9 +271,11 @@ impl<T: Float> Trainer<T> {
     }
 
     /// Time spent compiling so far: the training program is compiled at the start, the one for [`Trainer::evaluate`] and
-    /// [`Trainer::predict`] at their first call. None if the engine does not compile.
+    /// [`Trainer::predict`], and the one for [`Trainer::forward`], at their first call. None if the engine does not compile.
     pub fn compile_time(&self) -> Option<Duration> {
-        self.runner.compile_time()
+        let split = self.splitter.as_ref().and_then(Splitter::compile_time);
+        let whole = self.runner.compile_time()?;
+        Some(whole + split.unwrap_or_default())
     }
 
     /// The number of training steps so far.
@@ -296,7 +328,7 @@ impl<T: Float> Trainer<T> {
                 value: values[at].to_f64(),
             });
         }
-        self.parameters.copy_from_slice(values);
+        Arc::make_mut(&mut self.parameters).copy_from_slice(values);
         Ok(())
     }
 
@@ -350,7 +382,7 @@ impl<T: Float> Trainer<T> {
                 value,
             });
         }
-        self.parameters[range].copy_from_slice(values);
+        Arc::make_mut(&mut self.parameters)[range].copy_from_slice(values);
         Ok(())
     }
 
@@ -380,13 +412,18 @@ impl<T: Float> Trainer<T> {
     }
 
     fn run(&mut self, batch: &Batch<T>, mode: RunMode, gradient: bool) -> Result<(), Error> {
+        if self.loss.is_none() && mode != RunMode::Predict {
+            return Err(Error::NoLoss {
+                cell: self.cell.name().to_owned(),
+            });
+        }
         let mut inputs: Vec<&[T]> = std::mem::take(&mut self.slices);
         let feed = &mut self.feed;
         feed.inputs(&self.cell, &self.parameters, batch, mode, &mut inputs)?;
         let gradient = gradient.then_some(&mut self.gradient[..]);
         let mut ran = self.runner.run(batch.extent, &inputs, gradient);
-        let loss = || self.runner.output(self.loss)[0];
-        if ran.is_ok() && mode != RunMode::Predict && !loss().to_f64().is_finite() {
+        let loss = || self.loss.map_or(0.0, |k| self.runner.output(k)[0].to_f64());
+        if ran.is_ok() && mode != RunMode::Predict && !loss().is_finite() {
             ran = weighed(&self.cell, batch.extent, &inputs);
         }
         self.slices = emptied(inputs);
@@ -394,7 +431,8 @@ impl<T: Float> Trainer<T> {
     }
 
     fn last_loss(&self) -> f64 {
-        self.runner.output(self.loss)[0].to_f64()
+        self.loss
+            .map_or(f64::NAN, |k| self.runner.output(k)[0].to_f64())
     }
 }
 
@@ -410,7 +448,7 @@ impl<T: Float> std::fmt::Debug for Trainer<T> {
 }
 
 impl<'a, T: Float> Evaluation<'a, T> {
-    /// The loss of the batch.
+    /// The loss of the batch; NaN if the cell has none.
     pub fn loss(&self) -> f64 {
         self.trainer.last_loss()
     }

@@ -1,6 +1,7 @@
 //! The engines that run a cell: machine code and the interpreted tape. Only this folder knows a particular engine.
 
 mod jit;
+mod split;
 mod tape;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use jit::OnJit;
 use tape::OnTape;
 
 pub(crate) use jit::Settings;
+pub(crate) use split::{Kept, Spare, SplitRunner};
 
 /// Rejects zero threads.
 pub(crate) fn at_least_one_thread(threads: usize) -> Result<(), Error> {
@@ -97,15 +99,16 @@ pub(crate) enum Runner<T: Float> {
 }
 
 impl<T: Float> Runner<T> {
-    /// Prepares a cell for an engine, with gradients of the parameters that are trained.
+    /// Prepares a cell for an engine, with gradients of the parameters that are `trained`; `now` says that they are known to be needed.
     pub(crate) fn new(
         engine: Engine,
         cell: &Cell,
         settings: Settings,
         trained: &[bool],
+        now: bool,
     ) -> Result<Self, Error> {
         Ok(match engine {
-            Engine::Jit => Runner::Jit(Box::new(OnJit::new(cell, settings, trained)?)),
+            Engine::Jit => Runner::Jit(Box::new(OnJit::new(cell, settings, trained, now)?)),
             Engine::Tape => Runner::Tape(Box::new(OnTape::new(cell, trained))),
         })
     }

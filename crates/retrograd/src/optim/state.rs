@@ -219,7 +219,7 @@ pub(crate) trait AnyOptimizer<T>: Debug + Send + Sync {
         gradient: &[T],
         scale: f64,
         loss: f64,
-        objective: &mut dyn Objective<T>,
+        objective: Option<&mut dyn Objective<T>>,
     ) -> Result<(), StepError>;
 }
 
@@ -256,8 +256,8 @@ impl<O: Optimizer, T: Float> AnyOptimizer<T> for OptimizerState<O, T> {
         gradient: &[T],
         scale: f64,
         loss: f64,
-        objective: &mut dyn Objective<T>,
+        objective: Option<&mut dyn Objective<T>>,
     ) -> Result<(), StepError> {
-        self.step_with(parameters, gradient, scale, loss, objective)
+        self.take(parameters, gradient, scale, loss, objective)
     }
 }

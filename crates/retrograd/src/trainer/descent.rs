@@ -131,7 +131,7 @@ impl<T: Float> Descent<T> {
         parameters: &mut [T],
         gradient: &mut [T],
         loss: f64,
-        objective: &mut dyn Objective<T>,
+        objective: Option<&mut dyn Objective<T>>,
     ) -> Result<(), StepError> {
         if let Some(most) = self.clip_value.map(T::from_f64) {
             let limited = |g: T| match g {

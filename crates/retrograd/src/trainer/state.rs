@@ -1,5 +1,7 @@
 //! What a trainer carries from step to step, and what depends on it: the average of the parameters, metrics.
 
+use std::sync::Arc;
+
 use super::Trainer;
 use crate::error::Error;
 use crate::numbers::Float;
@@ -9,6 +11,8 @@ use crate::optim::{OptimizerMemory, Seen};
 #[derive(Clone, Debug)]
 pub(crate) struct TrainingState<T> {
     pub(crate) parameters: Vec<T>,
+    /// How often masks were drawn.
+    pub(crate) draws: u64,
     pub(crate) memory: OptimizerMemory<T>,
     /// The learning rate that the schedule multiplies.
     pub(crate) learning_rate: f64,
@@ -72,7 +76,7 @@ impl<T: Float> Trainer<T> {
         let Some(average) = self.averaged_parameters().map(<[T]>::to_vec) else {
             return run(self);
         };
-        let own = std::mem::replace(&mut self.parameters, average);
+        let own = std::mem::replace(&mut self.parameters, Arc::new(average));
         let result = run(self);
         self.parameters = own;
         result
@@ -82,7 +86,8 @@ impl<T: Float> Trainer<T> {
     pub(crate) fn training_state(&self) -> TrainingState<T> {
         let descent = &self.descent;
         TrainingState {
-            parameters: self.parameters.clone(),
+            parameters: self.parameters.to_vec(),
+            draws: self.draws,
             memory: descent.optimizer.memory().clone(),
             learning_rate: descent.scheduled.base,
             seen: descent.scheduled.seen.clone(),
@@ -109,7 +114,8 @@ impl<T: Float> Trainer<T> {
                 average.values = values;
             }
         }
-        self.parameters = state.parameters;
+        self.parameters = Arc::new(state.parameters);
+        self.draws = state.draws;
         Ok(())
     }
 }
