@@ -191,3 +191,69 @@ impl<T: Float> OnJit<T> {
         times.sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use retrograd_graph::plan::{Item, LoopKind};
+
+    use super::*;
+    use crate::zoo;
+
+    /// The numbers of weight-gradient products and of backward recurrences of the training program.
+    fn backward_work(trained: impl Fn(&str) -> bool) -> (usize, usize) {
+        let (lstm, gru) = (zoo::find("lstm").unwrap(), zoo::find("gru").unwrap());
+        let cell = Cell::define("stack", |c| {
+            let below = gru.layer(c, "below", c.input("x", 3), 5);
+            let above = lstm.layer(c, "above", below, 4);
+            let y = c.dense("read", 2, [above]);
+            c.output("y", y);
+            c.loss((y - c.target("next", 2)).square().sum());
+        })
+        .unwrap();
+        let settings = Settings {
+            threads: 1,
+            unroll: Unroll::AUTO,
+            flush: true,
+            memory_budget: None,
+        };
+        let trained: Vec<bool> = cell.parameter_specs().map(|p| trained(p.name)).collect();
+        let runner = OnJit::<f32>::new(&cell, settings, &trained, true).unwrap();
+        let plan = runner
+            .train
+            .as_ref()
+            .unwrap()
+            .executor
+            .cell()
+            .plan()
+            .clone();
+        fn count(items: &[Item], into: &mut (usize, usize)) {
+            for item in items {
+                match item {
+                    Item::TimeTile { items, .. } | Item::Sweep { items, .. } => count(items, into),
+                    Item::Outer { rhs, .. } => into.0 += rhs.len(),
+                    Item::Loop(l) if l.kind == (LoopKind::Recurrence { reverse: true }) => {
+                        into.1 += 1
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut counts = (0, 0);
+        count(&plan.items, &mut counts);
+        counts
+    }
+
+    #[test]
+    fn gradients_of_frozen_parameters_are_not_computed() {
+        let (all, loops) = backward_work(|_| true);
+        assert_eq!(loops, 2, "one backward recurrence a layer");
+        // Frozen at the top: the adjoint passes through both layers, without the weight gradient of the readout.
+        let (top, loops) = backward_work(|name| !name.starts_with("read."));
+        assert!(top < all && loops == 2, "{top} of {all}, {loops}");
+        // Frozen below: nothing runs back through the layer.
+        let (below, loops) = backward_work(|name| !name.starts_with("below."));
+        assert!(below < all && loops == 1, "{below} of {all}, {loops}");
+        // Only the readout is left: no recurrence runs backward, and there is one weight gradient.
+        assert_eq!(backward_work(|name| name.starts_with("read.")), (1, 0));
+    }
+}

@@ -14,7 +14,7 @@ use super::{Step, StepError};
 /// let cell = zoo::forecaster(zoo::find("gru").unwrap(), 2, 8)?;
 /// let trainer = Trainer::builder(cell, Adam::new(1e-2).weight_decay(0.01))
 ///     .group(Group::new("*.bias").weight_decay(0.0))
-///     .group(Group::new("read.*").learning_rate(0.1)) // a tenth of the optimiser's
+///     .group(Group::new("forecast.*").learning_rate(0.1)) // a tenth of the optimiser's
 ///     .build()?;
 /// # Ok::<(), retrograd::Error>(())
 /// ```
