@@ -322,7 +322,8 @@ impl<T: Float> Forward<'_, T> {
             part.expect("they are as long as all of them")
         });
         let mut parts: Vec<&mut [T]> = parts.collect();
-        kept.backward(tape, &inputs, &given, (&shared.wanted, &mut parts))?;
+        let cotangents = (&shared.given[..], &given[..]);
+        kept.backward(&inputs, cotangents, (&shared.wanted, &mut parts))?;
         Ok(gradients)
     }
 }
