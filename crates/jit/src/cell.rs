@@ -13,6 +13,7 @@ use crate::element::{Element, of_width};
 use crate::error::CompileError;
 use crate::exec::code::{Code, generate};
 use crate::exec::cut::Efforts;
+use crate::exec::points::StepAccess;
 use crate::purpose::Purpose;
 use crate::split::kept_outputs;
 
@@ -60,8 +61,9 @@ pub(crate) struct CellProgram<T: Element> {
     pub(crate) indices: Vec<IndexInput>,
     /// For each output, whether the forward half of a run needs its array.
     pub(crate) kept: Vec<bool>,
-    /// Keyed by the addresses of the plan's items, which do not move.
+    // Both keyed by the addresses of the plan's items, which do not move.
     pub(crate) efforts: Efforts,
+    pub(crate) access: StepAccess,
     compile_time: Duration,
 }
 
@@ -138,6 +140,7 @@ impl<T: Element> CompiledCell<T> {
             indices,
             kept,
             efforts: Efforts::of(&plan),
+            access: StepAccess::of(&plan),
             plan,
             compile_time: start.elapsed(),
         };

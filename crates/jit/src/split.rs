@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use retrograd_graph::Graph;
 use retrograd_graph::plan::{BufferId, Plan, Storage};
-use retrograd_tape::{Extent, InputRole, OutputRole};
+use retrograd_tape::{Extent, InputRole, Lengths, OutputRole};
 
 use crate::arguments::fits;
 use crate::cell::{CellProgram, CompiledCell};
 use crate::element::Element;
 use crate::error::RunError;
-use crate::exec::{Part, Workspace};
+use crate::exec::points::Points;
+use crate::exec::{Part, PlanExecution, Workspace};
 use crate::executor::{Planned, counted, execute};
 
 /// What [`Executor::forward`](crate::Executor::forward) keeps: outputs, loss and final states, and all that the
@@ -53,6 +54,9 @@ pub struct Residuals<T: Element> {
     /// There until it is given back.
     workspace: Option<Box<Workspace<T>>>,
     spare: Spare<T>,
+    extent: Extent,
+    /// The lengths of the rows, if they are not all of all steps.
+    lengths: Option<Lengths>,
     run: Planned,
     /// Which inputs were given.
     given: Vec<bool>,
@@ -64,6 +68,7 @@ impl<T: Element> Residuals<T> {
         cell: &CompiledCell<T>,
         workspace: Box<Workspace<T>>,
         spare: &Spare<T>,
+        (extent, lengths): (Extent, Option<Lengths>),
         run: Planned,
         inputs: &[&[T]],
     ) -> Result<Self, RunError> {
@@ -71,6 +76,8 @@ impl<T: Element> Residuals<T> {
             cell: cell.clone(),
             workspace: Some(workspace),
             spare: spare.clone(),
+            extent,
+            lengths,
             run,
             given: inputs.iter().map(|x| !x.is_empty()).collect(),
         };
@@ -78,8 +85,10 @@ impl<T: Element> Residuals<T> {
         let mut none: Vec<&mut [T]> = Vec::new();
         none.resize_with(program.graph.outputs().len(), || &mut []);
         let workspace = kept.workspace.as_mut().expect("it is not given back yet");
-        workspace.bind(&program.plan, inputs, &mut none);
-        execute(program, workspace, run, false, |run| run.run(Part::Forward))?;
+        let points = Points::of(kept.extent, kept.lengths.as_ref());
+        workspace.bind(&program.plan, points, inputs, &mut none);
+        let forward = |run: PlanExecution<'_, T>| run.run(Part::Forward);
+        execute(program, workspace, (points, run), false, forward)?;
         Ok(kept)
     }
 
@@ -90,7 +99,12 @@ impl<T: Element> Residuals<T> {
 
     /// Steps and rows of the run.
     pub fn extent(&self) -> Extent {
-        self.run.extent
+        self.extent
+    }
+
+    /// The lengths of the rows, if they were given.
+    pub fn lengths(&self) -> Option<&Lengths> {
+        self.lengths.as_ref()
     }
 
     /// Bytes that it keeps.
@@ -119,10 +133,10 @@ impl<T: Element> Residuals<T> {
     /// Arrays whose number or lengths do not fit; [`RunError::OtherInputs`] for one that only one of the halves was
     /// given.
     pub fn backward(mut self, inputs: &[&[T]], gradients: &mut [&mut [T]]) -> Result<(), RunError> {
-        let Extent { steps: t, rows: b } = self.run.extent;
+        let points = Points::of(self.extent, self.lengths.as_ref());
         let cell = self.cell.clone();
         let program = cell.program();
-        program.check_inputs(t, b, inputs)?;
+        program.check_inputs(points, inputs)?;
         for (i, input) in program.graph.inputs().iter().enumerate() {
             if input.role != InputRole::Cotangent && inputs[i].is_empty() == self.given[i] {
                 let name = input.name.to_string();
@@ -138,7 +152,7 @@ impl<T: Element> Residuals<T> {
         for (&k, given) in wanted.iter().zip(&*gradients) {
             let output = &program.graph.outputs()[k];
             let ty = program.graph.node(output.value).ty;
-            fits("output", &output.name, ty, given.len(), t, b)?;
+            fits("output", &output.name, ty, given.len(), points)?;
         }
         let workspace = self.workspace.as_mut().expect("it is not given back yet");
         let mut outputs: Vec<&mut [T]> = Vec::new();
@@ -146,11 +160,9 @@ impl<T: Element> Residuals<T> {
         for (&k, gradient) in wanted.iter().zip(&mut *gradients) {
             outputs[k] = gradient;
         }
-        workspace.bind_again(&program.plan, inputs, &mut outputs);
-        let run = self.run;
-        execute(program, workspace, run, false, |run| {
-            run.run(Part::Backward)
-        })?;
+        workspace.bind_again(&program.plan, points.rows, inputs, &mut outputs);
+        let backward = |run: PlanExecution<'_, T>| run.run(Part::Backward);
+        execute(program, workspace, (points, self.run), false, backward)?;
         for (&k, gradient) in wanted.iter().zip(gradients) {
             // A gradient that the forward half shares a loop with has an array here.
             let own = workspace.own(array_of_output(program, k));
@@ -174,7 +186,7 @@ impl<T: Element> std::fmt::Debug for Residuals<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Residuals")
             .field("program", &self.cell.plan().name)
-            .field("extent", &self.run.extent)
+            .field("extent", &self.extent)
             .field("bytes", &self.bytes())
             .finish_non_exhaustive()
     }

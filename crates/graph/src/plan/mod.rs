@@ -62,6 +62,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Every view that an item reads or writes, and whether it writes it; those of its parts in order.
+    pub fn accesses(&self, item: &Item) -> Vec<(View, bool)> {
+        let all = item.accesses(&self.weights).into_iter();
+        all.map(|a| (a.view, a.write)).collect()
+    }
+
     /// All loops, in plan order.
     pub fn loops(&self) -> Vec<&Loop> {
         let loops = walk(&self.items).filter_map(|item| match item {
