@@ -59,9 +59,6 @@ impl Tape {
         };
         let (starts, states, unnamed) = self.starts(&mut new.inputs)?;
         new.rewrite(&self.nodes, &starts, &states);
-        for input in &mut new.inputs[..self.inputs.len()] {
-            input.value = new.place[input.value.index()];
-        }
         let mut outputs = self.outputs.clone();
         for output in &mut outputs {
             output.value = new.place[output.value.index()];
@@ -171,7 +168,7 @@ impl Tape {
                 name: name.into(),
                 role: InputRole::Initial,
                 ty,
-                // Set when the node is made.
+                // Set when the nodes are made.
                 value: Value(u32::MAX),
             });
         }
@@ -280,8 +277,24 @@ struct Rewritten {
 impl Rewritten {
     /// Copies the nodes, and lets delays and boundaries begin with what is carried.
     fn rewrite(&mut self, nodes: &[Node], starts: &Starts, states: &[CarriedState]) {
+        // All inputs come first, because engines take them in the order of their nodes.
+        for id in 0..self.inputs.len() {
+            let Input {
+                ty,
+                name,
+                value: old,
+                ..
+            } = self.inputs[id].clone();
+            let value = self.push(Op::Input { id, ty }, smallvec![], ty, Some(name));
+            self.nodes[value.index()].at = nodes.get(old.index()).and_then(|node| node.at);
+            self.inputs[id].value = value;
+        }
         let mut made: HashMap<usize, Value> = HashMap::default();
         for node in nodes {
+            if let Op::Input { id, .. } = node.op {
+                self.place.push(self.inputs[id].value);
+                continue;
+            }
             let mut operands: Operands = node.operands.clone();
             for (k, x) in operands.iter_mut().enumerate() {
                 // The next value of a state comes later, and is set below.
@@ -322,18 +335,12 @@ impl Rewritten {
         Value(self.nodes.len() as u32 - 1)
     }
 
-    fn input(&mut self, id: usize) -> Value {
-        let Input { ty, ref name, .. } = self.inputs[id];
-        let value = self.push(Op::Input { id, ty }, smallvec![], ty, Some(name.clone()));
-        self.inputs[id].value = value;
-        value
-    }
-
     /// The carried value of a state, or its declared start, row by row.
     fn select(&mut self, state: &CarriedState, declared: Value) -> Value {
         let ty = self.inputs[state.input].ty;
-        let carried = self.input(state.input);
-        let mut flag = self.input(state.flag.expect("only these are selected"));
+        let carried = self.inputs[state.input].value;
+        let flag = state.flag.expect("only these are selected");
+        let mut flag = self.inputs[flag].value;
         if ty.shape != Shape::Scalar {
             flag = self.push(Op::Broadcast(ty.shape), smallvec![flag], ty, None);
         }
