@@ -1,9 +1,11 @@
 //! Batches: T steps of B examples, each array under the name that the cell knows it by.
 
+use std::sync::Arc;
+
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use retrograd_tape::limits::MAX_POINTS;
-use retrograd_tape::{Domain, Extent, InputRole, TapeError, Type};
+use retrograd_tape::{Domain, Extent, Input, InputRole, TapeError, Type};
 
 use crate::cell::Cell;
 use crate::data;
@@ -29,7 +31,8 @@ use crate::random::stream;
 pub struct Batch<T = f32> {
     /// T, the number of steps, and B, the number of examples.
     pub extent: Extent,
-    arrays: Vec<(String, Vec<T>)>,
+    /// Shared, so that a clone may replace some of them.
+    arrays: Vec<(String, Arc<Vec<T>>)>,
 }
 
 impl<T> Batch<T> {
@@ -45,7 +48,7 @@ impl<T> Batch<T> {
     #[must_use]
     pub fn with(mut self, name: &str, values: Vec<T>) -> Batch<T> {
         self.arrays.retain(|(n, _)| n != name);
-        self.arrays.push((name.to_owned(), values));
+        self.arrays.push((name.to_owned(), Arc::new(values)));
         self
     }
 
@@ -144,6 +147,10 @@ impl<T: Float> Feed<T> {
                 }
                 InputRole::Weight => given.unwrap_or_else(|| &self.ones[..count]),
                 InputRole::Target => given.unwrap_or_else(|| &self.zeros[..count]),
+                // What is given is carried, unless the batch says of which rows.
+                InputRole::Initial if given.is_none() && flags(cell, input, batch) => {
+                    &self.ones[..count]
+                }
                 InputRole::Initial => given.unwrap_or_default(),
                 InputRole::Sequence
                 | InputRole::Static
@@ -181,11 +188,24 @@ impl<T: Float> Feed<T> {
                 }
                 (_, InputRole::Mask | InputRole::Weight) => grow(&mut self.ones, count, T::ONE)?,
                 (_, InputRole::Target) => grow(&mut self.zeros, count, T::ZERO)?,
+                (_, InputRole::Initial) if flags(cell, input, batch) => {
+                    grow(&mut self.ones, count, T::ONE)?;
+                }
                 _ => {}
             }
         }
         Ok(())
     }
+}
+
+/// Whether the input says which rows of a state are carried, whose carried value the batch has.
+fn flags<T>(cell: &Cell, input: &Input, batch: &Batch<T>) -> bool {
+    let inputs = cell.tape().inputs();
+    let mut states = cell.carried().unwrap_or_default().iter();
+    states.any(|s| {
+        let mine = s.flag.is_some_and(|f| inputs[f].name == input.name);
+        mine && batch.array(&inputs[s.input].name).is_some()
+    })
 }
 
 fn grow<T: Copy>(values: &mut Vec<T>, count: usize, value: T) -> Result<(), Error> {

@@ -33,6 +33,7 @@
 //! | learn the cell language | the documentation of the crate `retrograd_text`, and [`CellText`] |
 //! | initialise parameters | [`Init`] |
 //! | train | [`Trainer`], with [`Adam`], [`Sgd`] or an [`Optimizer`] of your own |
+//! | train on a long series, chunk after chunk | [`Carry`], [`Trainer::step_carrying`] |
 //! | prepare data | [`Batch`]; from a table, [`data::Series`] and [`data::Windows`] |
 //! | forecast or stream | [`Trainer::predict`]; sample by sample, [`Stepper`] |
 //! | inspect a cell | [`Program`]: gradients of inputs, values and adjoints of gates, products with the Hessian, from many threads |
@@ -98,6 +99,7 @@ pub mod zoo;
 
 mod batch;
 mod builder;
+mod carry;
 mod cell;
 #[cfg(feature = "text")]
 mod cellfile;
@@ -116,6 +118,7 @@ mod trainer;
 
 pub use batch::Batch;
 pub use builder::{Builder, IntoShape, StateSpec};
+pub use carry::Carry;
 pub use cell::{Cell, ParameterSpec};
 #[cfg(feature = "text")]
 pub use cellfile::CellText;

@@ -1,6 +1,7 @@
 //! Training: a cell, its parameters, an optimiser and the engine that runs it.
 
 mod builder;
+mod carry;
 mod split;
 
 use std::ops::Range;
