@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use retrograd_tape::{Init, InputRole, Shape, Tape};
+use retrograd_tape::{CarriedState, Init, InputRole, Shape, Tape};
 
 use crate::builder::Builder;
 use crate::error::Error;
@@ -35,6 +35,8 @@ pub struct Cell {
     inits: Vec<Init>,
     /// For each mask in the order of the tape's inputs.
     keeps: Vec<f64>,
+    /// The states, if each of them takes a carried value.
+    carried: Option<Vec<CarriedState>>,
 }
 
 /// One parameter of a cell; see [`Cell::parameter_specs`].
@@ -67,7 +69,26 @@ impl Cell {
         let builder = Builder::new();
         write(&builder);
         let (tape, inits, keeps) = builder.finish(name)?;
-        Ok(Cell { tape, inits, keeps })
+        Ok(Cell {
+            tape,
+            inits,
+            keeps,
+            carried: None,
+        })
+    }
+
+    /// The same with another tape, of the same parameters and masks, whose states all take a carried value.
+    pub(crate) fn with_carried(&self, tape: Tape, carried: Vec<CarriedState>) -> Cell {
+        Cell {
+            tape,
+            carried: Some(carried),
+            ..self.clone()
+        }
+    }
+
+    /// The states, if each of them takes a carried value.
+    pub(crate) fn carried(&self) -> Option<&[CarriedState]> {
+        self.carried.as_deref()
     }
 
     /// The cell's name.
