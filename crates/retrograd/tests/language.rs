@@ -1,6 +1,7 @@
 //! Every cell of `docs/LANGUAGE.md` is read, compiled and run; every mistake on it is shown as the page says.
 
 use retrograd::{Batch, Cell, CellText, Engine, Error, Extent, InputRole};
+use retrograd_tape::generate::inputs;
 
 const PAGE: &str = include_str!("../../../docs/LANGUAGE.md");
 
@@ -18,18 +19,14 @@ fn blocks() -> Vec<(String, String)> {
     found
 }
 
-/// A batch of numbers that suit any cell: small, positive, whole for indices.
+/// A batch of numbers that suit any cell: those of the inputs' ranges, whole for indices.
 fn batch(cell: &Cell) -> Batch<f64> {
     let extent = Extent::steps(7).rows(3);
-    let inputs = cell.tape().inputs().iter();
-    let taken = inputs.filter(|i| !matches!(i.role, InputRole::Param | InputRole::Initial));
-    taken.fold(Batch::new(extent), |batch, input| {
-        let n = input.ty.numbers(extent.steps, extent.rows);
-        let number = |k: usize| match &*input.name {
-            "word" => (k % 5) as f64,
-            _ => 0.5 + 0.4 * (1.7 * k as f64).sin(),
-        };
-        batch.with(&input.name, (0..n).map(number).collect())
+    let numbers = inputs(cell.tape(), extent.steps, extent.rows, 1);
+    let all = cell.tape().inputs().iter().zip(numbers);
+    let taken = all.filter(|(i, _)| !matches!(i.role, InputRole::Param | InputRole::Initial));
+    taken.fold(Batch::new(extent), |batch, (input, numbers)| {
+        batch.with(&input.name, numbers)
     })
 }
 

@@ -254,10 +254,11 @@ impl<'t> Var<'t> {
         Var::apply(Op::Outer { to }, &[self, other], Location::caller())
     }
 
-    /// Row `index` of this matrix (an embedding).
+    /// Row `index` of this matrix (an embedding), or what else is at this index of the first axis: an element of a vector, a
+    /// matrix of `[h, m, n]`. The index is a scalar; see [`gather_axis`](Var::gather_axis) for another axis.
     #[track_caller]
     pub fn gather(self, index: Var<'t>) -> Var<'t> {
-        Var::apply(Op::Gather, &[self, index], Location::caller())
+        self.gather_along("gather", index, 0, Location::caller())
     }
 
     /// A composite function of one or two values. The attribute is that of the function, if it has one.

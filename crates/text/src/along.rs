@@ -34,10 +34,14 @@ pub(crate) enum Along {
     ComplexAbs,
     /// Of so many numbers, one that is 1.
     OneHot(usize),
+    /// The index of the first of the greatest elements.
+    ArgMax(Option<usize>),
+    /// What is at an index along an axis.
+    Gather(usize),
 }
 
 /// Their names, with the attributes that they take.
-pub(crate) const ALONG: [(&str, &[&str]); 14] = [
+pub(crate) const ALONG: [(&str, &[&str]); 15] = [
     ("square", &[]),
     ("softmax", &["axis"]),
     ("layer_norm", &["axis", "eps"]),
@@ -52,6 +56,7 @@ pub(crate) const ALONG: [(&str, &[&str]); 14] = [
     ("complex_conj", &[]),
     ("complex_abs", &[]),
     ("one_hot", &[]),
+    ("argmax", &["axis"]),
 ];
 
 /// What normalisations add to a variance unless the call says it, as PyTorch's.
@@ -81,6 +86,9 @@ impl Along {
             Along::ComplexConj => x.complex_conj(),
             Along::ComplexAbs => x.complex_abs(),
             Along::OneHot(n) => x.one_hot(*n),
+            Along::ArgMax(None) => x.argmax(),
+            Along::ArgMax(Some(axis)) => x.argmax_axis(*axis),
+            Along::Gather(axis) => x.gather_axis(xs[1], *axis),
         }
     }
 }
@@ -118,6 +126,7 @@ impl Lower<'_> {
             "softmax" => Along::Softmax(axis.or(last)),
             "layer_norm" => Along::LayerNorm(axis.or(last), eps),
             "logsumexp" => Along::LogSumExp(axis.or(last)),
+            "argmax" => Along::ArgMax(axis.or(last)),
             "last" => Along::Last,
             _ if x.form == Form::Scalar => {
                 let message = format!("`{name}` needs an axis, and this is a scalar");
@@ -137,8 +146,8 @@ impl Lower<'_> {
             }
         };
         let form = match function {
-            Along::LogSumExp(Some(axis)) => x.form.without_axis(axis),
-            Along::LogSumExp(None) => Form::Scalar,
+            Along::LogSumExp(Some(axis)) | Along::ArgMax(Some(axis)) => x.form.without_axis(axis),
+            Along::LogSumExp(None) | Along::ArgMax(None) => Form::Scalar,
             _ => x.form,
         };
         let span = args.span;

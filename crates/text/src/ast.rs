@@ -21,6 +21,8 @@ pub(crate) enum Statement {
         name: Name,
         shape: Vec<Expr>,
         keep: Option<Expr>,
+        /// The interval that its numbers are drawn from in tests, without its end.
+        range: Option<(Expr, Expr)>,
         /// What it varies over, if the line says it.
         over: Option<Expr>,
     },

@@ -86,8 +86,12 @@ impl<'f> Lower<'f> {
                 name,
                 shape,
                 keep,
+                range,
                 over,
-            } => self.input(*role, name, shape, (keep.as_ref(), over.as_ref()))?,
+            } => {
+                let more = (keep.as_ref(), range.as_ref(), over.as_ref());
+                self.input(*role, name, shape, more)?;
+            }
             Statement::Param { name, shape, init } => {
                 let form = self.shape(shape)?;
                 let start = match init {

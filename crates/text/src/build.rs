@@ -183,9 +183,13 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
                 role,
                 name,
                 form,
+                range,
                 domain,
             } => {
-                let v = target.input(&name.text, *role, self.shape(*form), *domain);
+                let mut v = target.input(&name.text, *role, self.shape(*form), *domain);
+                if let Some(range) = range {
+                    v = v.bounded(range.clone());
+                }
                 self.bind(*id, name, v)?;
             }
             Action::Mask {

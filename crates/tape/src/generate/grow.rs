@@ -164,7 +164,15 @@ impl<'c, 'b> Grow<'c, 'b> {
             (InputRole::Weight, _) => 1.5,
             _ => 1.0,
         };
-        let made = Made::Input { name, role, shape };
+        // Every fifth place of an input has one with a range, within what all inputs have.
+        let ranged = matches!(role, InputRole::Sequence | InputRole::Static) && self.len() % 5 == 4;
+        let range = ranged.then_some(0.25..1.0);
+        let made = Made::Input {
+            name,
+            role,
+            shape,
+            range,
+        };
         self.push(made, Type::new(shape, domain), bound)
     }
 

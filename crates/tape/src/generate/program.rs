@@ -1,6 +1,7 @@
 //! A program as a list of calls of [`Recorder`]: the generator builds it, the shrinker edits it, and Rust is printed from it.
 
 use std::fmt;
+use std::ops::Range;
 
 use super::ops::UNLIMITED;
 use crate::error::TapeError;
@@ -17,6 +18,8 @@ pub(super) enum Made {
         name: String,
         role: InputRole,
         shape: Shape,
+        /// Its declared range.
+        range: Option<Range<f64>>,
     },
     State {
         name: String,
@@ -107,7 +110,18 @@ impl GeneratedProgram {
         let mut vars: Vec<Var<'_>> = Vec::with_capacity(self.made.len());
         for made in &self.made {
             let v = match made {
-                Made::Input { name, role, shape } => r.input(name, *role, *shape),
+                Made::Input {
+                    name,
+                    role,
+                    shape,
+                    range,
+                } => {
+                    let v = r.input(name, *role, *shape);
+                    match range {
+                        Some(range) => v.bounded(range.clone()),
+                        None => v,
+                    }
+                }
                 Made::State {
                     name,
                     shape,
@@ -195,8 +209,13 @@ impl fmt::Display for GeneratedProgram {
                     name,
                     role,
                     shape: s,
+                    range,
                 } => {
-                    writeln!(f, "r.input({name:?}, Role::{role:?}, {});", shape(*s))?;
+                    write!(f, "r.input({name:?}, Role::{role:?}, {})", shape(*s))?;
+                    match range {
+                        Some(range) => writeln!(f, ".bounded({range:?});")?,
+                        None => writeln!(f, ";")?,
+                    }
                 }
                 Made::State {
                     name,

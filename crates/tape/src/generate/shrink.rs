@@ -62,7 +62,12 @@ pub(super) fn candidates(
                 _ => InputRole::Sequence,
             };
             let (name, shape) = (format!("z{i}"), types[i].shape);
-            q.made[i] = Made::Input { name, role, shape };
+            q.made[i] = Made::Input {
+                name,
+                role,
+                shape,
+                range: None,
+            };
             q.ends
                 .retain(|e| !matches!(e, FinalCall::Next { state, .. } if *state == i));
             add(q, t, b);

@@ -25,7 +25,7 @@ use backward::Backward;
 use check::BadIndex;
 use check::IndexUse;
 #[cfg(feature = "generate")]
-pub(crate) use check::index_inputs;
+pub(crate) use check::index_operands;
 use execute::Buffers;
 use frozen::Frozen;
 use program::{BufferPlans, BufferView, Instruction, InterpreterProgram, Segment};

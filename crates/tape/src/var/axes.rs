@@ -157,6 +157,59 @@ impl<'t> Var<'t> {
         })
     }
 
+    /// What is at `index`, a scalar, along an axis, which is dropped: a column of a matrix, say. The index is rounded (½ to
+    /// even) and has no derivative; one beyond the axis is an error of the run.
+    ///
+    /// ```
+    /// use retrograd_tape::{Extent, InputRole, Interpreter, Recorder, Shape};
+    ///
+    /// let r = Recorder::new();
+    /// let m = r.input("m", InputRole::Sequence, Shape::Matrix(2, 3));
+    /// let k = r.input("k", InputRole::Sequence, Shape::Scalar);
+    /// r.output("column", m.gather_axis(k, 1));
+    /// r.output("corner", m.gather(k).gather(k));
+    /// let tape = r.finish("parts")?;
+    /// let mut run = Interpreter::<f64>::new(&tape);
+    /// run.forward(Extent { steps: 1, rows: 1 }, &[&[0.0, 1.0, 2.0, 10.0, 11.0, 12.0], &[1.0]])?;
+    /// assert_eq!((run.output(0), run.output(1)), (&[1.0, 11.0][..], &[11.0][..]));
+    /// # Ok::<(), retrograd_tape::TapeError>(())
+    /// ```
+    #[track_caller]
+    pub fn gather_axis(self, index: Var<'t>, axis: usize) -> Var<'t> {
+        self.gather_along("gather_axis", index, axis, Location::caller())
+    }
+
+    /// The rows of a matrix are what the op gathers: the axis comes first, and the others are one until the end.
+    pub(crate) fn gather_along(
+        self,
+        name: &str,
+        index: Var<'t>,
+        axis: usize,
+        at: &'static Location<'static>,
+    ) -> Var<'t> {
+        let Some(shape) = self.shape() else {
+            return self;
+        };
+        let Some((n, rest)) = shape.axis(axis).zip(shape.without_axis(axis)) else {
+            return self.misfit(name, &format!("a value with an axis {axis}"), at);
+        };
+        if axis == 0 && shape.rank() == 2 {
+            return Var::apply(Op::Gather, &[self, index], at);
+        }
+        let others = (0..shape.rank()).filter(|&k| k != axis);
+        let order: Vec<usize> = std::iter::once(axis).chain(others).collect();
+        let first = match Permutation::new(&order) {
+            Some(order) if axis > 0 => Var::apply(Op::Transpose(order), &[self], at),
+            _ => self,
+        };
+        let table = Var::apply(Op::Reshape(Shape::Matrix(n, rest.len())), &[first], at);
+        let row = Var::apply(Op::Gather, &[table, index], at);
+        match rest.rank() {
+            1 => row,
+            _ => Var::apply(Op::Reshape(rest), &[row], at),
+        }
+    }
+
     /// The vector `[n]` that is 1 at this index, a scalar, and 0 elsewhere. It has no derivative. As for
     /// [`gather`](Var::gather), the index is rounded, and one beyond the vector is an error of the run.
     #[track_caller]
