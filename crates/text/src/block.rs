@@ -57,11 +57,6 @@ impl<'f> Lower<'f> {
                 None => frame.becomes.remove(alias),
             };
         }
-        for s in statements {
-            if let Statement::Layer { name, .. } = s {
-                frame.layers.remove(&name.text);
-            }
-        }
         Ok(())
     }
 
@@ -360,6 +355,12 @@ impl<'f> Lower<'f> {
             let message = format!("there is no state `{bare}`");
             let label = "expected the name of a state and one prime";
             let error = self.error(name.span, message, label);
+            let inputs = self.frame().routine.operands();
+            if inputs.iter().any(|input| input.text == bare) {
+                return Err(error.help(format!(
+                    "`{bare}` is an input: in a cell's head, a semicolon parts inputs from states, as in (x; {bare})"
+                )));
+            }
             let known = self.frame().states.keys().map(String::as_str);
             return Err(match nearest(bare, known) {
                 Some(near) => error.help(format!("did you mean `{near}'`?")),

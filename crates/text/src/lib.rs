@@ -32,7 +32,7 @@
 //! cell     = "cell" NAME "(" [ inputs ] [ ";" [ states ] ] ")" [ "where" dims ] NEWLINE { line NEWLINE } ;
 //! function = "def" NAME [ "[" NAME { "," NAME } "]" ] "(" NAME { "," NAME } ")"
 //!            ( "=" expr | "{" { line NEWLINE } "return" expr "}" ) ;
-//! use      = "use" NAME [ "from" QUOTED ] ;                           of the zoo, or of a file
+//! use      = "use" NAME { "as" NAME | "from" QUOTED } ;               of the zoo, or of a file
 //! inputs   = [ kind ] input { "," [ kind ] input } ;
 //! input    = NAME shape [ "keep" expr ] { "over" domain | "in" expr ".." expr } ;    a mask has its keep
 //! states   = state { "," state } ;
@@ -89,6 +89,7 @@ mod build;
 mod calls;
 mod error;
 mod expr;
+mod inline;
 mod inputs;
 mod layers;
 mod lexer;

@@ -171,8 +171,9 @@ impl<'f> Lower<'f> {
             frame.sizes = self.frame().sizes.clone();
             // A function's own names hide the cell's sizes.
             frame.dims.clone_from(&frame.sizes);
-            let lines = routine.statements.iter().flat_map(Statement::defines);
-            for name in lines.chain(routine.operands()) {
+            let mut own = routine.operands();
+            routine.statements.iter().for_each(|s| s.gives(&mut own));
+            for name in own {
                 frame.dims.remove(&name.text);
             }
         }
