@@ -22,7 +22,7 @@ pub(crate) enum Statement {
         shape: Vec<Expr>,
         keep: Option<Expr>,
         /// The interval that its numbers are drawn from in tests, without its end.
-        range: Option<(Expr, Expr)>,
+        range: Option<Box<(Expr, Expr)>>,
         /// What it varies over, if the line says it.
         over: Option<Expr>,
     },

@@ -84,7 +84,7 @@ impl<'f> Lower<'f> {
                 range,
                 over,
             } => {
-                let more = (keep.as_ref(), range.as_ref(), over.as_ref());
+                let more = (keep.as_ref(), range.as_deref(), over.as_ref());
                 self.input(*role, name, shape, more)?;
             }
             Statement::Param { name, shape, init } => {

@@ -81,7 +81,7 @@ impl Parser {
             if range.is_none() && self.lexer.take_word("in") {
                 let from = self.expression()?;
                 self.lexer.expect("..", "and the end of the range")?;
-                range = Some((from, self.expression()?));
+                range = Some(Box::new((from, self.expression()?)));
             } else if over.is_none() && self.lexer.take_word("over") {
                 over = Some(self.expression()?);
             } else {
