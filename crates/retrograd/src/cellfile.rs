@@ -78,7 +78,13 @@ impl CellText {
         dimensions: &[(&str, usize)],
         c: &'t Builder,
     ) -> Result<Option<Var<'t>>, Error> {
-        Ok(text::record_layer(&self.0, name, operands, dimensions, c)?)
+        // The text's delays, and all that depends on them, are reversed there.
+        let reversed = c.scope.borrow().reversed;
+        c.within(
+            |scope| scope.reversed = false,
+            |c| text::record_layer(&self.0, name, operands, (dimensions, reversed), c),
+        )
+        .map_err(Error::from)
     }
 
     /// The cell's name.

@@ -269,6 +269,7 @@ impl<'f> Lower<'f> {
             None => 1,
             Some(e) => self.steps(e, "a state cannot have a delay of")?,
         };
+        let delay = self.along_time(delay);
         let init = match &s.init {
             InitialValue::Given => Beginning::Given,
             InitialValue::Learned => {
@@ -303,6 +304,14 @@ impl<'f> Lower<'f> {
             init,
         });
         Ok(())
+    }
+
+    /// A delay as the program has it: negative for one of a routine that runs backwards.
+    pub(crate) fn along_time(&self, delay: i32) -> i32 {
+        match self.frame().reversed {
+            true => -delay,
+            false => delay,
+        }
     }
 
     /// A delay in whole steps, not 0.

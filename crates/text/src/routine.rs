@@ -164,6 +164,7 @@ impl<'f> Lower<'f> {
             frame.prefix = self.frame().full(name);
             frame.nameless = true;
         }
+        frame.reversed = self.frame().reversed != self.reverses(routine, call)?;
         let operands = self.bind_operands(routine, call, span)?;
         let mut given = self.called_sizes(routine, call)?;
         self.sizes_of_operands(routine, &operands, &mut given);
@@ -199,9 +200,10 @@ impl<'f> Lower<'f> {
         routine: &'f Routine,
         name: &str,
         operands: Vec<Typed>,
-        overrides: &[(&'f str, usize)],
+        (overrides, reversed): (&[(&'f str, usize)], bool),
     ) -> Result<Typed, TextError> {
         let mut frame = Frame::new(routine);
+        frame.reversed = reversed;
         (frame.parameters, frame.prefix) = (name.to_owned(), name.to_owned());
         self.frames.push(frame);
         let formal = routine.operands();
@@ -332,7 +334,8 @@ impl<'f> Lower<'f> {
             let Some((label, LabelKind::Attribute)) = label else {
                 continue;
             };
-            if label.text == "name" {
+            let is_dimension = routine.dims.iter().any(|(n, _)| n.text == label.text);
+            if label.text == "name" || (label.text == "reverse" && !is_dimension) {
                 continue;
             }
             let Some((dim, _)) = routine.dims.iter().find(|(n, _)| n.text == label.text) else {
@@ -363,6 +366,28 @@ impl<'f> Lower<'f> {
             }
         }
         Ok(given)
+    }
+
+    /// `reverse=1`: the layer runs from the end of a row to its beginning.
+    fn reverses(&self, routine: &Routine, call: &Call) -> Result<bool, TextError> {
+        let mut reverse = None;
+        for Arg { label, value } in &call.args {
+            if let Some((label, LabelKind::Attribute)) = label
+                && label.text == "reverse"
+                && !routine.dims.iter().any(|(n, _)| n.text == label.text)
+            {
+                let given = self.number(value)?;
+                if given != 0.0 && given != 1.0 {
+                    let message = format!("a layer is not reversed {given} times");
+                    return Err(self.error(value.span, message, "expected 0 or 1"));
+                }
+                if reverse.replace(given).is_some() {
+                    let message = "`reverse` is given twice".to_owned();
+                    return Err(self.error(label.span, message, "expected it once"));
+                }
+            }
+        }
+        Ok(reverse == Some(1.0))
     }
 
     /// Adds the dimensions of a cell that the shapes of its operands say, as far as they are not given.

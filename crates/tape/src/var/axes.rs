@@ -140,6 +140,37 @@ impl<'t> Var<'t> {
         self.compose_along("group_norm", 0, at, |x| compose::group_norm(x, groups, eps))
     }
 
+    /// The elements moved along an axis, round its end: what was at index k is at k + `shift`, modulo the axis's length.
+    ///
+    /// ```
+    /// use retrograd_tape::{Recorder, Shape};
+    ///
+    /// let r = Recorder::new();
+    /// r.output("y", r.param("x", Shape::Vector(4)).roll(1, 0));
+    /// let tape = r.finish("rolled")?;
+    /// let mut run = retrograd_tape::Interpreter::<f64>::new(&tape);
+    /// run.forward(retrograd_tape::Extent::steps(1), &[&[1.0, 2.0, 3.0, 4.0]])?;
+    /// assert_eq!(run.output(0), [4.0, 1.0, 2.0, 3.0]);
+    /// # Ok::<(), retrograd_tape::TapeError>(())
+    /// ```
+    #[track_caller]
+    pub fn roll(self, shift: i64, axis: usize) -> Var<'t> {
+        let at = Location::caller();
+        let Some(shape) = self.shape() else {
+            return self;
+        };
+        let Some(n) = shape.axis(axis) else {
+            return self.misfit("roll", &format!("a value with an axis {axis}"), at);
+        };
+        let by = shift.rem_euclid(n.max(1) as i64) as usize;
+        if by == 0 {
+            return self;
+        }
+        let part = |start, len| Var::apply(Op::Slice { axis, start, len }, &[self], at);
+        let parts = [part(n - by, by), part(0, n - by)];
+        Var::apply(Op::Concat { axis }, &parts, at)
+    }
+
     /// The sums of the elements up to each one along an axis.
     #[track_caller]
     pub fn cumsum(self, axis: usize) -> Var<'t> {
