@@ -6,6 +6,7 @@ use rustc_hash::FxHashSet as HashSet;
 
 use crate::element::Element;
 use crate::error::RunError;
+use crate::exec::points::Points;
 
 /// An input whose numbers are rows of a table.
 #[derive(Clone, Debug)]
@@ -26,14 +27,13 @@ pub(crate) fn fits(
     name: &str,
     ty: Type,
     found: usize,
-    t: usize,
-    b: usize,
+    points: Points<'_>,
 ) -> Result<(), RunError> {
-    let expected = ty.numbers(t, b);
+    let expected = points.numbers(ty);
     if expected == found {
         return Ok(());
     }
-    Err(mismatch(what, name, ty, expected, found, (t, b)))
+    Err(mismatch(what, name, ty, expected, found, points))
 }
 
 #[cold]
@@ -43,16 +43,16 @@ fn mismatch(
     ty: Type,
     expected: usize,
     found: usize,
-    (t, b): (usize, usize),
+    points: Points<'_>,
 ) -> RunError {
     RunError::Length {
         what,
         name: name.into(),
-        layout: layout(ty.domain, ty.shape),
+        layout: layout(ty.domain, ty.shape, points.ragged()),
         expected,
         found,
-        t,
-        b,
+        t: points.steps,
+        b: points.rows,
     }
 }
 
@@ -79,11 +79,12 @@ pub(crate) fn are_rows<T: Element>(
     }
 }
 
-fn layout(domain: Domain, shape: Shape) -> String {
+fn layout(domain: Domain, shape: Shape, ragged: bool) -> String {
     let points = match domain {
         Domain::Once => return shape.to_string(),
         Domain::Row => "B".to_string(),
         Domain::BoundarySlots(k) => format!("{k},B"),
+        Domain::Step if ragged => "points".to_string(),
         Domain::Step => "T,B".to_string(),
     };
     match shape {

@@ -13,7 +13,9 @@ use crate::element::{Element, of_width};
 use crate::error::CompileError;
 use crate::exec::code::{Code, generate};
 use crate::exec::cut::Efforts;
+use crate::exec::points::StepAccess;
 use crate::purpose::Purpose;
+use crate::split::kept_outputs;
 
 /// A compiled program: immutable, cheap to clone (clones share plan and machine code), and usable from many threads at
 /// once. Each user runs it with an [`Executor`](crate::Executor) of their own, which keeps its workspace between runs.
@@ -57,8 +59,11 @@ pub(crate) struct CellProgram<T: Element> {
     pub(crate) plan: Plan,
     pub(crate) code: Code<T>,
     pub(crate) indices: Vec<IndexInput>,
-    /// Keyed by the addresses of the plan's items, which do not move.
+    /// For each output, whether the forward half of a run needs its array.
+    pub(crate) kept: Vec<bool>,
+    // Both keyed by the addresses of the plan's items, which do not move.
     pub(crate) efforts: Efforts,
+    pub(crate) access: StepAccess,
     compile_time: Duration,
 }
 
@@ -126,13 +131,16 @@ impl<T: Element> CompiledCell<T> {
         let plan = plan(&graph, options);
         let code = generate::<T>(&plan, options.verify)?;
         let indices = index_inputs(&graph);
+        let kept = kept_outputs(&graph, &plan);
         let program = CellProgram {
             recorded,
             options: options.clone(),
             graph,
             code,
             indices,
+            kept,
             efforts: Efforts::of(&plan),
+            access: StepAccess::of(&plan),
             plan,
             compile_time: start.elapsed(),
         };

@@ -198,6 +198,20 @@ pub enum RunError {
         /// Rows.
         b: usize,
     },
+    /// A run in two halves of a program that was compiled without cotangents as inputs.
+    #[error(
+        "`{program}` was compiled without cotangents, so its run has no second half to wait for them"
+    )]
+    NoCotangents {
+        /// The program.
+        program: String,
+    },
+    /// An input that one half of a run was given and the other was not.
+    #[error("input `{name}` was given to one half of the run and not to the other")]
+    OtherInputs {
+        /// The input.
+        name: String,
+    },
     /// A state that the program does not have.
     #[error("there is no state `{name}`; the program has {}", list(known))]
     NoState {

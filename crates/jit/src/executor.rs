@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use retrograd_graph::plan::{Item, Layout, Storage};
-use retrograd_tape::{Extent, InputRole};
+use retrograd_tape::{Extent, InputRole, Lengths};
 
 use crate::arguments::{are_rows, fits};
 use crate::cell::{CellProgram, CompiledCell};
 use crate::element::Element;
 use crate::error::RunError;
 use crate::exec::cut::Cut;
+use crate::exec::points::Points;
 use crate::exec::pool::{inside, parallelism};
-use crate::exec::{Calls, IndexOutOfRange, MemoryNeed, PlanExecution, Workspace};
+use crate::exec::{Calls, IndexOutOfRange, MemoryNeed, Part, PlanExecution, Workspace};
+use crate::split::{Residuals, Spare, own_inputs};
 
 /// The memory of a run, known beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,8 @@ pub struct Executor<T: Element> {
     cut: Cut,
     budget: Option<usize>,
     limit: Option<usize>,
+    /// Workspaces that split runs have given back.
+    spare: Spare<T>,
 }
 
 impl<T: Element> Clone for Executor<T> {
@@ -83,6 +87,7 @@ impl<T: Element> Clone for Executor<T> {
         Executor {
             cell: self.cell.clone(),
             workspace: Workspace::new(),
+            spare: Spare::default(),
             ..*self
         }
     }
@@ -108,6 +113,7 @@ impl<T: Element> Executor<T> {
             cut: Cut::ONE,
             budget: None,
             limit: None,
+            spare: Spare::default(),
         }
     }
 
@@ -156,16 +162,33 @@ impl<T: Element> Executor<T> {
         extent: Extent,
         left_out: (&[usize], &[usize]),
     ) -> Result<RunMemory, RunError> {
-        let Extent { steps: t, rows: b } = extent;
-        if t == 0 || b == 0 {
-            return Err(RunError::Empty { t, b });
-        }
+        self.memory_of(extent.into(), left_out)
+    }
+
+    /// As [`memory`](Self::memory), for rows of different lengths.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn memory_ragged(
+        &self,
+        lengths: &Lengths,
+        left_out: (&[usize], &[usize]),
+    ) -> Result<RunMemory, RunError> {
+        self.memory_of(lengths.into(), left_out)
+    }
+
+    fn memory_of(
+        &self,
+        points: Points<'_>,
+        left_out: (&[usize], &[usize]),
+    ) -> Result<RunMemory, RunError> {
+        points.exist()?;
         let given = |s| match s {
             Storage::Input(k) => !left_out.0.contains(&k),
             Storage::Output(k) => !left_out.1.contains(&k),
             Storage::Workspace => false,
         };
-        let need = need(&self.cell, self.budget, (t, b), self.cut, &given)?;
+        let need = need(&self.cell, self.budget, points, self.cut, &given)?;
         Ok(RunMemory {
             bytes: need.bytes(),
             block: need.layout.block,
@@ -194,9 +217,104 @@ impl<T: Element> Executor<T> {
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
     ) -> Result<(), RunError> {
-        let Extent { steps: t, rows: b } = extent;
-        self.run_with(t, b, inputs, outputs, false, |run| run.run())
+        let whole = |run: PlanExecution<'_, T>| run.run(Part::Whole);
+        self.run_with(extent.into(), inputs, outputs, false, whole)
             .map(|_| ())
+    }
+
+    /// Runs the program for rows of different lengths: only the steps that a row has are computed. Arrays over steps
+    /// have the values of these points alone, one after another: layout `[points, shape]`, row r of step t at
+    /// [`lengths.offset(t)`](Lengths::offset)` + r`. A row that is read from its end, and its final states, have its own
+    /// end. The other layouts are those of [`run`](Self::run).
+    ///
+    /// ```
+    /// use retrograd_jit::{CompiledCell, Purpose};
+    /// use retrograd_tape::{InputRole, Lengths, Recorder, Shape};
+    ///
+    /// let r = Recorder::new();
+    /// let x = r.input("x", InputRole::Sequence, Shape::Scalar);
+    /// let sum = r.state("sum", Shape::Scalar, 1, None);
+    /// r.next(sum, sum + x);
+    /// let tape = r.finish("sum")?;
+    /// let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward)?;
+    /// // Rows of three steps and of one: 1 + 3 + 4, and 2.
+    /// let (lengths, mut last) = (Lengths::new(vec![3, 1])?, [0.0; 2]);
+    /// cell.executor().run_ragged(&lengths, &[&[1.0, 2.0, 3.0, 4.0], &[]], &mut [&mut last])?;
+    /// assert_eq!(last, [8.0, 2.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As `run`.
+    pub fn run_ragged(
+        &mut self,
+        lengths: &Lengths,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) -> Result<(), RunError> {
+        let whole = |run: PlanExecution<'_, T>| run.run(Part::Whole);
+        self.run_with(lengths.into(), inputs, outputs, false, whole)
+            .map(|_| ())
+    }
+
+    /// Runs the forward half of a program with cotangents; see [`Residuals`](crate::Residuals).
+    ///
+    /// `inputs` are the program's own, without the cotangents that the cell's inputs end with.
+    ///
+    /// # Errors
+    /// [`RunError::NoCotangents`] for a program that was compiled without any; else as [`run`](Self::run), with nothing
+    /// kept.
+    pub fn forward(&mut self, extent: Extent, inputs: &[&[T]]) -> Result<Residuals<T>, RunError> {
+        self.keep(extent, None, inputs)
+    }
+
+    /// As [`forward`](Self::forward), for rows of different lengths; see [`run_ragged`](Self::run_ragged).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn forward_ragged(
+        &mut self,
+        lengths: &Lengths,
+        inputs: &[&[T]],
+    ) -> Result<Residuals<T>, RunError> {
+        let extent = Extent::steps(lengths.steps()).rows(lengths.rows());
+        self.keep(extent, Some(lengths.clone()), inputs)
+    }
+
+    fn keep(
+        &mut self,
+        extent: Extent,
+        lengths: Option<Lengths>,
+        inputs: &[&[T]],
+    ) -> Result<Residuals<T>, RunError> {
+        let points = Points::of(extent, lengths.as_ref());
+        let program = self.cell.program();
+        let own = own_inputs(program)?;
+        counted("inputs", own, inputs.len())?;
+        let mut all = inputs.to_vec();
+        all.resize(program.graph.inputs().len(), &[]);
+        program.check_inputs(points, &all)?;
+        let given = |s: Storage| match s {
+            Storage::Input(k) => !all[k].is_empty(),
+            Storage::Output(k) => !program.kept[k],
+            Storage::Workspace => false,
+        };
+        let need = need(&self.cell, self.budget, points, self.cut, &given)?;
+        let run = Planned {
+            layout: need.layout,
+            sum_steps: need.sum_steps(),
+            cut: self.cut,
+        };
+        let mut workspace = self.spare.take();
+        workspace.fit(&need, self.limit)?;
+        Residuals::keep(
+            &self.cell,
+            workspace,
+            &self.spare,
+            (extent, lengths),
+            run,
+            &all,
+        )
     }
 
     /// Like [`run`](Self::run), on one thread, and returns how often kernels were called.
@@ -209,8 +327,8 @@ impl<T: Element> Executor<T> {
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
     ) -> Result<Calls, RunError> {
-        let Extent { steps: t, rows: b } = extent;
-        self.run_with(t, b, inputs, outputs, true, |run| run.run())
+        let whole = |run: PlanExecution<'_, T>| run.run(Part::Whole);
+        self.run_with(extent.into(), inputs, outputs, true, whole)
     }
 
     /// Like [`run`](Self::run), and returns how long each of the plan's [`leaves`](retrograd_graph::plan::Plan::leaves)
@@ -224,8 +342,8 @@ impl<T: Element> Executor<T> {
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
     ) -> Result<Vec<Duration>, RunError> {
-        let Extent { steps: t, rows: b } = extent;
-        let times = self.run_with(t, b, inputs, outputs, false, |run| run.run_timed())?;
+        let timed = |run: PlanExecution<'_, T>| run.run_timed();
+        let times = self.run_with(extent.into(), inputs, outputs, false, timed)?;
         let of = |item| {
             let at = std::ptr::from_ref::<Item>(item).addr();
             let own = times.iter().filter(|(x, _)| *x == at);
@@ -242,79 +360,41 @@ impl<T: Element> Executor<T> {
 
     fn run_with<R: Send>(
         &mut self,
-        t: usize,
-        b: usize,
+        points: Points<'_>,
         inputs: &[&[T]],
         outputs: &mut [&mut [T]],
         count: bool,
         how: impl FnOnce(PlanExecution<'_, T>) -> Result<R, IndexOutOfRange> + Send,
     ) -> Result<R, RunError> {
-        self.check(t, b, inputs, outputs)?;
+        let program = self.cell.program();
+        program.check_inputs(points, inputs)?;
+        program.check_outputs(points, outputs)?;
         let cut = if count { Cut::ONE } else { self.cut };
         let given = |s: Storage| match s {
             Storage::Input(k) => !inputs[k].is_empty(),
             Storage::Output(k) => !outputs[k].is_empty(),
             Storage::Workspace => false,
         };
-        let need = need(&self.cell, self.budget, (t, b), cut, &given)?;
+        let need = need(&self.cell, self.budget, points, cut, &given)?;
         let (layout, steps) = (need.layout, need.sum_steps());
         self.workspace.fit(&need, self.limit)?;
-        let Executor {
-            cell, workspace, ..
-        } = self;
-        let CellProgram {
-            plan,
-            code,
-            efforts,
-            ..
-        } = cell.program();
-        workspace.bind(plan, inputs, outputs);
-        let run = |cut| {
-            let how_cut = (cut, efforts);
-            how(PlanExecution::new(
-                plan,
-                code,
-                (t, b),
-                how_cut,
-                layout,
-                workspace,
-                count,
-            ))
+        let run = Planned {
+            layout,
+            sum_steps: steps,
+            cut,
         };
-        // If no work is worth a second thread, no pool is entered.
-        let sizes = (steps, b);
-        let ran = match efforts.most(plan, sizes, cut, |_| true) {
-            1 => run(Cut::ONE),
-            _ => inside(|shared| run(if shared { cut } else { Cut::ONE })),
-        };
-        ran.map_err(|IndexOutOfRange| RunError::ComputedIndex {
-            program: plan.name.clone(),
-        })
+        let program = self.cell.program();
+        self.workspace.bind(&program.plan, points, inputs, outputs);
+        execute(program, &mut self.workspace, (points, run), count, how)
     }
+}
 
-    fn check(
-        &self,
-        t: usize,
-        b: usize,
-        inputs: &[&[T]],
-        outputs: &[&mut [T]],
-    ) -> Result<(), RunError> {
-        if t == 0 || b == 0 {
-            return Err(RunError::Empty { t, b });
-        }
-        for (what, expected, found) in [
-            ("inputs", self.cell.inputs().len(), inputs.len()),
-            ("outputs", self.cell.outputs().len(), outputs.len()),
-        ] {
-            if expected != found {
-                return Err(RunError::Count {
-                    what,
-                    expected,
-                    found,
-                });
-            }
-        }
-        for (i, given) in self.cell.inputs().iter().zip(inputs) {
+impl<T: Element> CellProgram<T> {
+    /// Checks the number and lengths of a run's inputs, and that given row numbers are rows of their tables.
+    pub(crate) fn check_inputs(&self, points: Points<'_>, inputs: &[&[T]]) -> Result<(), RunError> {
+        points.exist()?;
+        counted("inputs", self.graph.inputs().len(), inputs.len())?;
+        for (i, given) in self.graph.inputs().iter().zip(inputs) {
             let zeros = matches!(
                 i.role,
                 InputRole::Initial | InputRole::Cotangent | InputRole::Tangent
@@ -322,23 +402,93 @@ impl<T: Element> Executor<T> {
             if given.is_empty() && zeros {
                 continue;
             }
-            fits("input", &i.name, i.ty, given.len(), t, b)?;
+            fits("input", &i.name, i.ty, given.len(), points)?;
         }
-        for (o, given) in self.cell.outputs().iter().zip(outputs) {
-            let ty = self.cell.program().graph.node(o.value).ty;
-            if !given.is_empty() {
-                fits("output", &o.name, ty, given.len(), t, b)?;
-            }
-        }
-        for index in &self.cell.program().indices {
+        for index in &self.indices {
             let k = index.input;
             if let Some(weights) = &index.weights {
                 let weights: Vec<&[T]> = weights.iter().map(|&w| inputs[w]).collect();
-                are_rows(&self.cell.inputs()[k].name, inputs[k], index.rows, &weights)?;
+                are_rows(
+                    &self.graph.inputs()[k].name,
+                    inputs[k],
+                    index.rows,
+                    &weights,
+                )?;
             }
         }
         Ok(())
     }
+
+    /// Checks the number and lengths of a run's outputs.
+    fn check_outputs(&self, points: Points<'_>, outputs: &[&mut [T]]) -> Result<(), RunError> {
+        counted("outputs", self.graph.outputs().len(), outputs.len())?;
+        for (o, given) in self.graph.outputs().iter().zip(outputs) {
+            let ty = self.graph.node(o.value).ty;
+            if !given.is_empty() {
+                fits("output", &o.name, ty, given.len(), points)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks a number of arrays.
+pub(crate) fn counted(what: &'static str, expected: usize, found: usize) -> Result<(), RunError> {
+    match expected == found {
+        true => Ok(()),
+        false => Err(RunError::Count {
+            what,
+            expected,
+            found,
+        }),
+    }
+}
+
+/// How a run goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Planned {
+    pub(crate) layout: Layout,
+    /// Steps that a sum covers at a time.
+    pub(crate) sum_steps: usize,
+    pub(crate) cut: Cut,
+}
+
+/// Runs a program, or a part of it, in a workspace that is bound to the caller's arrays.
+pub(crate) fn execute<T: Element, R: Send>(
+    program: &CellProgram<T>,
+    workspace: &mut Workspace<T>,
+    (points, run): (Points<'_>, Planned),
+    count: bool,
+    how: impl FnOnce(PlanExecution<'_, T>) -> Result<R, IndexOutOfRange> + Send,
+) -> Result<R, RunError> {
+    let CellProgram {
+        plan,
+        code,
+        efforts,
+        access,
+        ..
+    } = program;
+    let go = |cut| {
+        let (how_cut, layout) = ((cut, efforts), run.layout);
+        how(PlanExecution::new(
+            plan,
+            code,
+            (points, access),
+            how_cut,
+            layout,
+            workspace,
+            count,
+        ))
+    };
+    // If no work is worth a second thread, no pool is entered.
+    let sizes = (run.sum_steps, points.rows);
+    let ran = match efforts.most(plan, sizes, run.cut, |_| true) {
+        1 => go(Cut::ONE),
+        _ => inside(|shared| go(if shared { run.cut } else { Cut::ONE })),
+    };
+    ran.map_err(|IndexOutOfRange| RunError::ComputedIndex {
+        program: plan.name.clone(),
+    })
 }
 
 /// The memory of a run: the fastest layout within the budget, whatever the number of threads (because the length of
@@ -346,7 +496,7 @@ impl<T: Element> Executor<T> {
 fn need<'a, T: Element>(
     cell: &'a CompiledCell<T>,
     budget: Option<usize>,
-    (t, b): (usize, usize),
+    points: Points<'a>,
     cut: Cut,
     given: &'a (dyn Fn(Storage) -> bool + Sync),
 ) -> Result<MemoryNeed<'a, T>, RunError> {
@@ -354,13 +504,17 @@ fn need<'a, T: Element>(
         plan,
         code,
         efforts,
+        access,
         ..
     } = cell.program();
+    let Points {
+        steps: t, rows: b, ..
+    } = points;
     let mut need = MemoryNeed {
         plan,
         kernels: code.kernels,
-        t,
-        b,
+        points,
+        access,
         parts: 1,
         layout: Layout {
             block: t,

@@ -8,7 +8,12 @@ use retrograd_kernels::{ActivateFn, SimdElement, Weights};
 /// The argument block of compiled loops. Compiled code reads its fields at [`offset`].
 #[repr(C)]
 pub(crate) struct Frame<T: SimdElement> {
+    /// For arrays over steps, where the entry 0 of the table `before` leads to; for other arrays, their first number.
     pub(crate) bases: *const *mut T,
+    /// For arrays over steps, the boundary steps after the last step of each row, and before them the last steps.
+    pub(crate) ends: *const *mut T,
+    /// Points before each step; this is the entry of step 0.
+    pub(crate) before: *const i64,
     pub(crate) weights: *const Weights<T>,
     pub(crate) product: retrograd_kernels::ProductFn<T>,
     pub(crate) product_from: retrograd_kernels::ProductFromFn<T>,
@@ -44,7 +49,7 @@ pub(crate) mod offset {
         )*};
     }
 
-    offsets!(BASES bases, WEIGHTS weights, PRODUCT product, PRODUCT_FROM product_from, STEPS steps, ROWS rows);
+    offsets!(BASES bases, ENDS ends, BEFORE before, WEIGHTS weights, PRODUCT product, PRODUCT_FROM product_from, STEPS steps, ROWS rows);
     offsets!(OUTSIDE outside, ACTIVATIONS activations);
 
     /// Size of an address, such as that of an activation.

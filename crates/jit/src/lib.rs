@@ -17,6 +17,7 @@ mod frame;
 mod lower;
 pub mod predict;
 mod purpose;
+mod split;
 mod stepper;
 pub mod vmath;
 
@@ -29,4 +30,5 @@ pub use executor::{Executor, RunMemory};
 pub use purpose::Purpose;
 pub use retrograd_graph::{Options, Target};
 pub use retrograd_tape::Observe;
+pub use split::Residuals;
 pub use stepper::Stepper;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use retrograd_graph::passes::stream::{self, StreamState};
 use retrograd_graph::plan::{BufferId, Plan};
 use retrograd_graph::{Graph, Options, passes, plan};
-use retrograd_tape::{Domain, Input, InputRole, Output, OutputRole, Tape};
+use retrograd_tape::{Domain, Extent, Input, InputRole, Output, OutputRole, Tape};
 
 use crate::arguments::{IndexInput, are_rows, fits, index_inputs};
 use crate::cell::CompiledCell;
@@ -238,12 +238,24 @@ impl<T: Element> Stepper<T> {
             same("outputs", self.program.outputs.len(), outputs.len())?;
         }
         for (i, given) in self.program.inputs.iter().zip(inputs) {
-            fits("input", &i.name, i.ty, given.len(), 1, b)?;
+            fits(
+                "input",
+                &i.name,
+                i.ty,
+                given.len(),
+                Extent::steps(1).rows(b).into(),
+            )?;
         }
         for (o, given) in self.program.outputs.iter().zip(&*outputs) {
             if !given.is_empty() {
                 let ty = self.program.graph.node(o.value).ty;
-                fits("output", &o.name, ty, given.len(), 1, b)?;
+                fits(
+                    "output",
+                    &o.name,
+                    ty,
+                    given.len(),
+                    Extent::steps(1).rows(b).into(),
+                )?;
             }
         }
         for &(k, rows) in &self.program.sample_indices {
@@ -312,7 +324,13 @@ impl<T: Element> Stepper<T> {
                 _ => i.ty.numbers(1, b),
             };
             if x.len() != expected && !(x.is_empty() && may_be_empty) {
-                fits("input", &i.name, i.ty, x.len(), 0, b)?;
+                fits(
+                    "input",
+                    &i.name,
+                    i.ty,
+                    x.len(),
+                    Extent::steps(0).rows(b).into(),
+                )?;
             }
         }
         for &(k, rows) in self
@@ -367,7 +385,13 @@ impl<T: Element> Stepper<T> {
             });
         };
         let i = &self.program.graph.inputs()[self.program.states[set].beginning];
-        fits("state", name, i.ty, values.len(), 1, self.stream.rows())?;
+        fits(
+            "state",
+            name,
+            i.ty,
+            values.len(),
+            Extent::steps(1).rows(self.stream.rows()).into(),
+        )?;
         // The position of a state's slots in its ring depends on the number of steps so far, which all states share: so
         // all restart, from their current values.
         self.stream.states(&self.program.plan, &self.program.code);

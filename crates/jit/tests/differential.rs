@@ -42,6 +42,7 @@ const THREADS: Comparison = Comparison::new(2, 200);
 const ENGINES: Comparison = Comparison::new(3, 300);
 const BUDGET: Comparison = Comparison::new(4, 300);
 const STEPPER: Comparison = Comparison::new(5, 500);
+const HALVES: Comparison = Comparison::new(6, 400);
 
 #[test]
 fn f64_code_agrees_with_the_tape() {
@@ -71,6 +72,11 @@ fn gradients_are_the_same_within_any_budget() {
 #[test]
 fn a_stepper_agrees_with_the_tape_sample_by_sample() {
     STEPPER.holds(1, 6);
+}
+
+#[test]
+fn a_run_in_two_halves_gives_the_bits_of_one_run() {
+    HALVES.holds(1, 7);
 }
 
 impl Comparison {

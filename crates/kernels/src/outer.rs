@@ -62,7 +62,7 @@ pub(crate) unsafe extern "C" fn outer<S: Simd>(
             scratch,
             set: PhantomData,
         };
-        let k = args.steps * args.rows;
+        let k = args.terms();
         // Runs once even without terms, to overwrite with zeros.
         run.block(0, K_BLOCK.min(k), args.add);
         for k0 in (K_BLOCK..k).step_by(K_BLOCK) {
@@ -77,6 +77,20 @@ struct RhsPanel<'a, T> {
     col: usize,
     cols: usize,
     at: *const T,
+}
+
+impl<T> OuterArgs<T> {
+    /// Terms of each sum.
+    ///
+    /// # Safety
+    /// The table of the steps must be valid, if there is one.
+    unsafe fn terms(&self) -> usize {
+        match self.starts.is_null() {
+            true => self.steps * self.rows,
+            // SAFETY: guaranteed by the caller.
+            false => unsafe { (*self.starts.add(self.steps) - *self.starts) as usize },
+        }
+    }
 }
 
 struct Outer<'a, S: Simd> {
@@ -111,14 +125,8 @@ impl<S: Simd> Outer<'_, S> {
                     let end =
                         boundary(list(rhs.dst, rhs.n_dst), rhs.n, |b| (b.col, b.cols), next.1);
                     let cols = S::NR.min(end - next.1);
-                    let terms = Terms::new(
-                        rhs.ptr,
-                        rhs.step_stride,
-                        rhs.row_stride,
-                        self.args.rows,
-                        k0,
-                        kk,
-                    );
+                    let strides = (rhs.step_stride, rhs.row_stride, rhs.lag);
+                    let terms = Terms::new(rhs.ptr, strides, self.args, k0, kk);
                     S::vectorize(PackRhs::<S> {
                         terms,
                         col: next.1,
@@ -160,14 +168,9 @@ impl<S: Simd> Outer<'_, S> {
         at: *mut S::T,
     ) {
         let args = self.args;
-        let terms = Terms::new(
-            args.delta,
-            args.step_stride,
-            args.row_stride,
-            args.rows,
-            k0,
-            kk,
-        );
+        let strides = (args.step_stride, args.row_stride, args.lag);
+        // SAFETY: the caller guarantees the table.
+        let terms = unsafe { Terms::new(args.delta, strides, args, k0, kk) };
         let mut i = self.rows.start;
         while i < self.rows.end {
             let mut end = boundary(self.bias, self.rows.end, |p| (p.start, p.len), i);

@@ -5,6 +5,7 @@
 //! Invariant: only the requested columns are read; the sums of δ run in ascending order over the terms of a block.
 
 use crate::simd::{Simd, SimdOp};
+use crate::types::OuterArgs;
 use std::marker::PhantomData;
 
 /// Tiles of δ packed together, so that a row of δ is read a few cache lines at a time.
@@ -21,6 +22,12 @@ pub(crate) struct Terms<T> {
     step_stride: usize,
     row_stride: usize,
     rows: usize,
+    /// Vectors before each step, and the steps by which this sequence's own positions lag behind; null if each step has
+    /// `rows` rows.
+    starts: *const i64,
+    lag: usize,
+    /// The step of the first term, if there is a table.
+    from: usize,
     k0: usize,
     kk: usize,
 }
@@ -34,38 +41,111 @@ impl<T> Copy for Terms<T> {}
 
 impl<T> Terms<T> {
     /// Where steps are spaced like rows, or a step is a row, one level replaces two.
-    pub(crate) fn new(
+    ///
+    /// # Safety
+    /// The table of the steps must be valid, if there is one.
+    pub(crate) unsafe fn new(
         ptr: *const T,
-        step_stride: usize,
-        row_stride: usize,
-        rows: usize,
+        (step_stride, row_stride, lag): (usize, usize, usize),
+        args: &OuterArgs<T>,
         k0: usize,
         kk: usize,
     ) -> Self {
-        let (rows, row_stride) = match rows {
-            1 => (usize::MAX, step_stride),
-            _ if step_stride == rows.wrapping_mul(row_stride) => (usize::MAX, row_stride),
-            _ => (rows, row_stride),
-        };
-        Self {
+        let OuterArgs {
+            rows,
+            steps,
+            starts,
+            ..
+        } = *args;
+        let mut terms = Self {
             ptr,
             step_stride,
             row_stride,
             rows,
+            starts,
+            lag,
+            from: 0,
             k0,
             kk,
+        };
+        if starts.is_null() {
+            if rows == 1 {
+                (terms.rows, terms.row_stride) = (usize::MAX, step_stride);
+            } else if step_stride == rows.wrapping_mul(row_stride) {
+                terms.rows = usize::MAX;
+            }
+            return terms;
         }
+        // SAFETY: guaranteed by the caller.
+        unsafe {
+            let dense = terms.before(steps) == terms.distance(steps);
+            if dense && step_stride != 0 {
+                (terms.rows, terms.starts) = (usize::MAX, std::ptr::null());
+                return terms;
+            }
+            // The last step that begins at or before the first term.
+            let (mut from, mut end) = (0, steps);
+            while end - from > 1 {
+                let middle = from.midpoint(end);
+                match terms.before(middle) <= k0 {
+                    true => from = middle,
+                    false => end = middle,
+                }
+            }
+            terms.from = from;
+        }
+        terms
+    }
+
+    /// Terms before step t.
+    ///
+    /// # Safety
+    /// There must be a table.
+    unsafe fn before(&self, t: usize) -> usize {
+        // SAFETY: guaranteed by the caller.
+        unsafe { (*self.starts.add(t) - *self.starts) as usize }
+    }
+
+    /// Rows of this sequence from the beginning of step 0 to that of step t.
+    ///
+    /// # Safety
+    /// There must be a table.
+    unsafe fn distance(&self, t: usize) -> usize {
+        // SAFETY: guaranteed by the caller.
+        unsafe { (*self.starts.add(t).sub(self.lag) - *self.starts.sub(self.lag)) as usize }
     }
 
     /// Term k0 + p, and the number of terms from it on that follow each other at `row_stride`: a two-level loop, which
-    /// avoids a division per term.
+    /// avoids a division per term. `step` is at first [`from`](Self::from).
     #[inline(always)]
-    fn run(&self, p: usize) -> (*const T, usize) {
+    fn run(&self, p: usize, step: &mut usize) -> (*const T, usize) {
+        if !self.starts.is_null() {
+            return self.run_of_table(p, step);
+        }
         let (t, b) = ((self.k0 + p) / self.rows, (self.k0 + p) % self.rows);
         let first = self
             .ptr
             .wrapping_add(t * self.step_stride + b * self.row_stride);
         (first, (self.rows - b).min(self.kk - p))
+    }
+
+    #[inline(never)]
+    fn run_of_table(&self, p: usize, step: &mut usize) -> (*const T, usize) {
+        let term = self.k0 + p;
+        // SAFETY: `new` demands a table of all steps; one of them has the term.
+        unsafe {
+            while self.before(*step + 1) <= term {
+                *step += 1;
+            }
+            let rows = match self.step_stride {
+                0 => 0,
+                _ => self.distance(*step),
+            };
+            let first = rows + term - self.before(*step);
+            let left = self.before(*step + 1) - term;
+            let first = self.ptr.wrapping_add(first * self.row_stride);
+            (first, left.min(self.kk - p))
+        }
     }
 }
 
@@ -84,9 +164,9 @@ impl<S: Simd> SimdOp for PackRhs<S> {
         let (n0, n1) = (self.cols, self.cols.saturating_sub(S::LANES));
         let whole = self.cols == S::NR;
         let mut to = self.out;
-        let mut p = 0;
+        let (mut p, mut step) = (0, self.terms.from);
         while p < self.terms.kk {
-            let (first, run) = self.terms.run(p);
+            let (first, run) = self.terms.run(p, &mut step);
             // SAFETY: the terms' columns col .. col + cols exist; a part is at most that; the panel has kk·NR elements.
             unsafe {
                 for q in 0..run {
@@ -129,14 +209,14 @@ impl<S: Simd> SimdOp for PackDelta<S> {
         const { assert!(S::MR <= S::NR, "a row of a tile fits two registers") };
         let cols = self.cols;
         let tile = tile_len::<S>(self.terms.kk);
-        let mut p = 0;
+        let (mut p, mut step) = (0, self.terms.from);
         // SAFETY: the terms' columns exist and parts do not exceed them. Whole registers are stored; the excess is
         // overwritten by the next term or lies in the slack of `tile_len`. `sum` holds all the columns.
         unsafe {
             // Registers, hence the loops over constants and no iterator over a part of them.
             let mut acc = [[S::zero(); 2]; TILES];
             while p < self.terms.kk {
-                let (first, run) = self.terms.run(p);
+                let (first, run) = self.terms.run(p, &mut step);
                 for q in 0..run {
                     let mut v = first.add(q * self.terms.row_stride + self.col);
                     for t in 0..TILES {

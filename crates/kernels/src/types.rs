@@ -116,6 +116,8 @@ pub struct OuterRhs<T> {
     pub step_stride: usize,
     /// From one row to the next.
     pub row_stride: usize,
+    /// See [`OuterArgs::starts`].
+    pub lag: usize,
     /// Elements of a vector.
     pub n: usize,
     /// Blocks that tile the result [m, n].
@@ -135,12 +137,19 @@ pub struct OuterArgs<T> {
     pub step_stride: usize,
     /// From one row of δ to the next.
     pub row_stride: usize,
+    /// See [`starts`](Self::starts).
+    pub lag: usize,
     /// Elements of a δ: rows of every result.
     pub m: usize,
     /// Steps.
     pub steps: usize,
     /// Rows (examples) of a step. The sums have steps · rows terms, rows running fastest.
     pub rows: usize,
+    /// If steps have different numbers of rows: the number of vectors before each step, from `lag` steps before the first
+    /// one (by the largest `lag`; this points to the first one's) up to and including the one after the last step.
+    /// Step t has `starts[t + 1] - starts[t]` rows, and `rows` is not read. A vector's step stride, unless it is 0, is
+    /// replaced by a table: step t begins `starts[t - lag] - starts[-lag]` rows after step 0. Null otherwise.
+    pub starts: *const i64,
     /// The right-hand sides.
     pub rhs: *const OuterRhs<T>,
     /// How many right-hand sides; may be 0.

@@ -172,6 +172,7 @@ impl<T: Element> Destinations<T> {
                 ptr: rhs[r].data.ptr(),
                 step_stride: rhs[r].step,
                 row_stride: rhs[r].row,
+                lag: 0,
                 n: case.rhs[r].0,
                 dst: self.blocks[r].as_ptr(),
                 n_dst: self.blocks[r].len(),
@@ -181,9 +182,11 @@ impl<T: Element> Destinations<T> {
             delta: delta.data.ptr(),
             step_stride: delta.step,
             row_stride: delta.row,
+            lag: 0,
             m: case.m,
             steps: case.steps,
             rows: case.rows,
+            starts: std::ptr::null(),
             rhs: rhs.as_ptr(),
             n_rhs: rhs.len(),
             bias: self.bias.as_ptr(),
@@ -276,6 +279,128 @@ proptest! {
             }
             if let Some(kernels) = kernels_for::<f64>(isa) {
                 check(kernels, &case)?;
+            }
+        }
+    }
+}
+
+/// Where the vectors of rows of different lengths lie, in rows of the array: step t begins at `starts[t + before]`.
+struct Ragged {
+    lengths: Vec<usize>,
+    before: usize,
+    starts: Vec<i64>,
+}
+
+impl Ragged {
+    fn new(mut lengths: Vec<usize>, before: usize) -> Ragged {
+        lengths.sort_unstable_by(|a, b| b.cmp(a));
+        let rows = lengths.len() as i64;
+        let mut starts: Vec<i64> = (0..=before as i64)
+            .map(|t| (t - before as i64) * rows)
+            .collect();
+        for t in 0..lengths[0] {
+            let live = lengths.iter().filter(|&&n| n > t).count() as i64;
+            starts.push(starts[before + t] + live);
+        }
+        Ragged {
+            lengths,
+            before,
+            starts,
+        }
+    }
+
+    /// The numbers of all vectors of n, in order, of an array whose positions lag by some steps.
+    fn gathered(&self, lag: usize, from: &[f32], (n, gap): (usize, usize)) -> Vec<f32> {
+        let mut all = Vec::new();
+        for t in 0..self.lengths[0] {
+            for r in 0..self.lengths.iter().filter(|&&n| n > t).count() {
+                let first = self.starts[self.before - lag];
+                let at = (self.starts[self.before + t - lag] - first) as usize + r;
+                all.extend_from_slice(&from[at * (n + gap)..][..n]);
+            }
+        }
+        all
+    }
+}
+
+/// Σ δ rᵀ for one right-hand side in one block, and Σ δ.
+fn simple(
+    kernels: &Kernels<f32>,
+    (delta, m): (&[f32], usize),
+    (r, n): (&[f32], usize),
+    (steps, gap): (usize, usize),
+    table: Option<(&Ragged, [usize; 2])>,
+) -> Vec<f32> {
+    let mut result = vec![f32::NAN; m * n + m];
+    let (to, bias) = result.split_at_mut(m * n);
+    let dst = [BlockMut {
+        ptr: to.as_mut_ptr(),
+        ld: n,
+        row: 0,
+        col: 0,
+        rows: m,
+        cols: n,
+    }];
+    let bias = [PieceMut {
+        ptr: bias.as_mut_ptr(),
+        start: 0,
+        len: m,
+    }];
+    let lags = table.map_or([0, 0], |t| t.1);
+    let rhs = [OuterRhs {
+        ptr: r.as_ptr(),
+        step_stride: n + gap,
+        row_stride: n + gap,
+        lag: lags[1],
+        n,
+        dst: dst.as_ptr(),
+        n_dst: 1,
+    }];
+    let args = OuterArgs {
+        delta: delta.as_ptr(),
+        step_stride: m + gap,
+        row_stride: m + gap,
+        lag: lags[0],
+        m,
+        steps,
+        rows: 1,
+        starts: table.map_or(std::ptr::null(), |(x, _)| x.starts[x.before..].as_ptr()),
+        rhs: rhs.as_ptr(),
+        n_rhs: 1,
+        bias: bias.as_ptr(),
+        n_bias: 1,
+        add: false,
+    };
+    let terms = table.map_or(steps, |(x, _)| x.lengths.iter().sum());
+    let mut scratch = vec![f32::NAN; kernels.outer_scratch_len(terms, n, 1)];
+    // SAFETY: everything is described as it lies.
+    unsafe { (kernels.outer)(&args, 0, m, scratch.as_mut_ptr()) };
+    result
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rows_of_different_lengths_have_the_sums_of_their_vectors_in_order(
+        lengths in proptest::collection::vec(prop_oneof![0..4usize, 0..90usize], 1..9),
+        lags in [0..4usize, 0..4usize],
+        (m, n, gap) in (1..40usize, 1..40usize, 0..3usize),
+        seed in any::<u64>(),
+    ) {
+        prop_assume!(lengths.iter().any(|&n| n > 0));
+        let x = Ragged::new(lengths, 5);
+        let (steps, rows) = (x.lengths[0], x.lengths.len());
+        let mut numbers = Numbers(seed);
+        let room = (steps + 5) * rows;
+        let (delta, r): (Vec<f32>, Vec<f32>) = (numbers.vec(room * (m + gap)), numbers.vec(room * (n + gap)));
+        let dense = (x.gathered(lags[0], &delta, (m, gap)), x.gathered(lags[1], &r, (n, gap)));
+        let terms = x.lengths.iter().sum();
+        for isa in Isa::ALL {
+            if let Some(kernels) = kernels_for::<f32>(isa) {
+                let found = simple(kernels, (&delta, m), (&r, n), (steps, gap), Some((&x, lags)));
+                let expected = simple(kernels, (&dense.0, m), (&dense.1, n), (terms, 0), None);
+                prop_assert_eq!(found, expected, "{}", isa);
             }
         }
     }

@@ -3,7 +3,7 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use retrograd_tape::limits::MAX_POINTS;
-use retrograd_tape::{Domain, Extent, Input, InputRole, TapeError};
+use retrograd_tape::{Domain, Extent, InputRole, TapeError, Type};
 
 use crate::cell::Cell;
 use crate::data;
@@ -257,7 +257,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
                     name: input.name.to_string(),
                     role,
                     count,
-                    expected: axes(input, t, b),
+                    expected: axes(input.ty, t, b),
                     found: values.len(),
                 });
             }
@@ -266,7 +266,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
                 return Err(Error::MissingInput {
                     name: input.name.to_string(),
                     role,
-                    expected: axes(input, t, b),
+                    expected: axes(input.ty, t, b),
                 });
             }
         }
@@ -303,15 +303,15 @@ pub(crate) fn not_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Erro
     None
 }
 
-/// The axes of an input's array: "[T = 5, B = 2, 4]".
-pub(crate) fn axes(input: &Input, t: usize, b: usize) -> String {
-    let mut axes = match input.ty.domain {
+/// The axes of an array of this type: "[T = 5, B = 2, 4]".
+pub(crate) fn axes(ty: Type, t: usize, b: usize) -> String {
+    let mut axes = match ty.domain {
         Domain::Once => vec![],
         Domain::Row => vec![format!("B = {b}")],
         Domain::BoundarySlots(1) => vec![format!("B = {b}")],
         Domain::BoundarySlots(k) => vec![format!("{k} slots"), format!("B = {b}")],
         Domain::Step => vec![format!("T = {t}"), format!("B = {b}")],
     };
-    axes.extend(input.ty.shape.axes().iter().map(ToString::to_string));
+    axes.extend(ty.shape.axes().iter().map(ToString::to_string));
     format!("[{}]", axes.join(", "))
 }

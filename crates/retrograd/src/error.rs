@@ -274,6 +274,32 @@ pub enum Error {
         /// NaN or an infinity.
         value: f64,
     },
+    /// A cotangent of what is no output of the cell, or none that the program was built for.
+    #[error(
+        "the cell `{cell}` takes no cotangent of `{name}`; it takes those of {}",
+        list(known)
+    )]
+    UnknownOutput {
+        /// The cell.
+        cell: String,
+        /// The name that was given.
+        name: String,
+        /// The outputs that may be given one.
+        known: Vec<String>,
+    },
+    /// A run in two halves, requested from a program that was built without cotangents.
+    #[error("no run in two halves here: say `cotangents(…)` when the program is built")]
+    NoCotangents,
+    /// Gradients that are not those of all parameters of the trained cell.
+    #[error(
+        "these gradients of the cell `{found}` are not those of all parameters of the cell `{cell}`"
+    )]
+    OtherGradients {
+        /// The trained cell.
+        cell: String,
+        /// The cell of the gradients.
+        found: String,
+    },
     /// A file that cannot be read or written.
     #[error("{}: {cause}", path.display())]
     File {

@@ -110,6 +110,7 @@ mod numbers;
 mod program;
 mod scope;
 mod session;
+mod split;
 mod stepper;
 mod trainer;
 
@@ -131,8 +132,9 @@ pub use retrograd_tape::{
     TapeError, Var,
 };
 pub use session::{Results, Session};
+pub use split::{Cotangents, Forward, Gradients};
 pub use stepper::{Stepper, StepperBuilder};
-pub use trainer::{Evaluation, NamedParameter, Report, Trainer, TrainerBuilder};
+pub use trainer::{Evaluation, NamedParameter, Report, Trainer, TrainerBuilder, Update};
 
 /// The crates below this one, for the types that appear in its interface.
 #[cfg(feature = "text")]

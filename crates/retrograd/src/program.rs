@@ -11,6 +11,7 @@ use crate::cell::Cell;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::numbers::Float;
+use crate::split::Split;
 
 /// A cell compiled for the results that a [`ProgramBuilder`] requests. It is immutable, cheap to clone, and serves any number of
 /// threads at once, each with a [`Session`](crate::Session) of its own.
@@ -91,6 +92,8 @@ pub(crate) struct Request {
     pub(crate) gradients: Vec<String>,
     pub(crate) observe: Vec<Observe>,
     hessian: bool,
+    /// The outputs whose cotangents the caller gives, if runs are in two halves.
+    pub(crate) cotangents: Option<Vec<String>>,
 }
 
 impl Request {
@@ -101,9 +104,14 @@ impl Request {
     }
 
     fn purpose(&self) -> Purpose {
-        match self.differentiates() {
-            false => Purpose::Forward,
-            true => Purpose::Gradients {
+        match (&self.cotangents, self.differentiates()) {
+            (Some(given), _) => Purpose::Gradients {
+                given: given.clone(),
+                loss: false,
+                wrt: self.gradients.clone(),
+            },
+            (None, false) => Purpose::Forward,
+            (None, true) => Purpose::Gradients {
                 given: Vec::new(),
                 loss: true,
                 wrt: self.gradients.clone(),
@@ -166,6 +174,28 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
         self.gradients(cell.parameter_specs().map(|p| p.name))
     }
 
+    /// Lets runs stop between forward and backward half and wait for cotangents of these outputs, of final states, by
+    /// the states' names, or of the loss, which is called `loss`: [`Session::forward`](crate::Session::forward). The
+    /// cell needs no loss. [`Session::run`](crate::Session::run) still runs both halves, with 1 for the loss and zeros
+    /// for the others.
+    #[must_use]
+    pub fn cotangents<'n>(mut self, outputs: impl IntoIterator<Item = &'n str>) -> Self {
+        let all = self.request.cotangents.get_or_insert_default();
+        for name in outputs {
+            if !all.iter().any(|known| known == name) {
+                all.push(name.to_owned());
+            }
+        }
+        self
+    }
+
+    /// [`cotangents`](Self::cotangents) of all outputs and final states, and of the loss if there is one.
+    #[must_use]
+    pub fn all_cotangents(self) -> Self {
+        let cell = self.cell;
+        self.cotangents(cell.tape().outputs().iter().map(|o| &*o.name))
+    }
+
     /// Requests a value inside the step, or its adjoint, by the name that [`Var::named`](crate::Var::named) gave it.
     #[must_use]
     pub fn observe(mut self, observe: Observe) -> Self {
@@ -218,12 +248,31 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
     ///
     /// # Errors
     /// [`Error::NoLoss`] if the request needs one, [`Error::NoSuchValue`] for a name that the cell does not have,
-    /// [`Error::Compile`], and [`Error::NoHessian`] for [`hessian_products`](Self::hessian_products) of the interpreted tape.
+    /// [`Error::Compile`], and [`Error::NoHessian`] for [`hessian_products`](Self::hessian_products) of the interpreted tape;
+    /// [`Error::UnknownOutput`] for cotangents of what is no output, and [`Error::Setting`] for cotangents together with
+    /// [`observe`](Self::observe).
     pub fn build(self) -> Result<Program<T>, Error> {
-        let (cell, request) = (self.cell, self.request);
+        let (cell, mut request) = (self.cell, self.request);
         let tape = cell.tape();
+        for name in request.cotangents.iter().flatten() {
+            if tape.output(name).is_none() {
+                return Err(Error::UnknownOutput {
+                    cell: cell.name().to_owned(),
+                    name: name.clone(),
+                    known: tape.outputs().iter().map(|o| o.name.to_string()).collect(),
+                });
+            }
+        }
+        if request.cotangents.is_some() && !request.observe.is_empty() {
+            return Err(Error::Setting {
+                what: "a program with cotangents",
+                found: "one that observes values of the step".to_owned(),
+                expected: "one or the other".to_owned(),
+            });
+        }
         let has_loss = tape.outputs().iter().any(|o| o.role == OutputRole::Loss);
-        if (request.differentiates() || request.hessian) && !has_loss {
+        let of_loss = request.differentiates() && request.cotangents.is_none();
+        if (of_loss || request.hessian) && !has_loss {
             return Err(Error::NoLoss {
                 cell: cell.name().to_owned(),
             });
@@ -235,6 +284,14 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
             }
         }
         find(tape, &request.observe)?;
+        if request.cotangents.is_some() {
+            // Parameters first, in the cell's order: their gradients are then one vector.
+            let place = |name: &String| {
+                let input = tape.input(name).expect("it was just found");
+                (tape.inputs()[input].role != InputRole::Param, input)
+            };
+            request.gradients.sort_by_key(place);
+        }
         let code = match self.engine {
             Engine::Jit => {
                 let options = Options::default().with(|o| {
@@ -284,13 +341,35 @@ pub(crate) fn find(tape: &Tape, observe: &[Observe]) -> Result<Vec<Value>, Error
     observe.iter().map(find).collect()
 }
 
-fn no_such_value(tape: &Tape, what: &'static str, name: &str, known: Vec<String>) -> Error {
+pub(crate) fn no_such_value(
+    tape: &Tape,
+    what: &'static str,
+    name: &str,
+    known: Vec<String>,
+) -> Error {
     Error::NoSuchValue {
         cell: tape.name().to_owned(),
         what,
         is_value: tape.find(name).is_some(),
         name: name.to_owned(),
         known,
+    }
+}
+
+impl Request {
+    /// What runs in two halves have in common, if they were requested.
+    pub(crate) fn split(&self, cell: &Cell) -> Option<Split> {
+        let given = self.cotangents.as_ref()?;
+        let tape = cell.tape();
+        let found = "the builder found it";
+        let position = |name: &String| tape.output(name).expect(found);
+        let given = given.iter().map(position).collect();
+        let position = |name: &String| tape.input(name).expect(found);
+        Some(Split {
+            cell: cell.clone(),
+            given,
+            wanted: self.gradients.iter().map(position).collect(),
+        })
     }
 }
 

@@ -1,14 +1,17 @@
 //! [`Session`] runs a program in a workspace of its own; [`Results`] are the results of a run.
 
+use std::sync::Arc;
+
 use retrograd_jit::{Executor, RunError};
 use retrograd_tape::{Extent, Interpreter, Observe, OutputRole, Tape};
 
 use crate::batch::{Batch, Feed, RunMode};
-use crate::engine::{at_least_one_thread, weighed};
+use crate::engine::{Spare, SplitRunner, at_least_one_thread, weighed};
 use crate::error::Error;
 use crate::numbers::{Float, zeros};
 use crate::optim::first_non_finite;
 use crate::program::{Program, ProgramCode, Request, find};
+use crate::split::{Forward, Parameters, Splitter};
 
 /// Runs a [`Program`], any number of times, in a workspace of its own. A program may have many sessions at the same time.
 ///
@@ -33,6 +36,8 @@ pub struct Session<T: Float = f32> {
     arrays: Vec<(String, Vec<T>)>,
     /// The last product with the Hessian.
     product: Vec<T>,
+    /// For runs in two halves.
+    splitter: Option<Splitter<T>>,
 }
 
 enum SessionEngine<T: Float> {
@@ -60,7 +65,16 @@ impl<T: Float> Program<T> {
                 SessionEngine::Tape(Box::new(run.expect("the builder found its values")))
             }
         };
+        let splitter = request.split(self.cell()).map(|split| Splitter {
+            runner: match &self.shared.code {
+                ProgramCode::Jit { first, .. } => SplitRunner::Jit(Box::new(first.executor())),
+                ProgramCode::Tape => SplitRunner::tape(tape, &split.wanted),
+            },
+            shared: Arc::new(split),
+            spare: Spare::default(),
+        });
         Session {
+            splitter,
             work,
             feed: Feed::new(self.cell(), 0),
             arrays: Vec::new(),
@@ -90,8 +104,32 @@ impl<T: Float> Session<T> {
     fn executors(&mut self, mut set: impl FnMut(&mut Executor<T>)) {
         if let SessionEngine::Jit { first, second } = &mut self.work {
             set(first);
-            second.as_deref_mut().map(set);
+            second.as_deref_mut().map(&mut set);
         }
+        if let Some(Splitter {
+            runner: SplitRunner::Jit(executor),
+            ..
+        }) = &mut self.splitter
+        {
+            set(executor);
+        }
+    }
+
+    /// Runs the forward half of the program, and keeps what the backward half needs; see [`Forward`]. Masks that the batch
+    /// does not have are ones.
+    ///
+    /// # Errors
+    /// [`Error::NoCotangents`] if the program was built without [`ProgramBuilder::cotangents`](crate::ProgramBuilder::cotangents);
+    /// else as [`Session::run`].
+    pub fn forward<'a>(
+        &mut self,
+        parameters: &'a [T],
+        batch: &'a Batch<T>,
+    ) -> Result<Forward<'a, T>, Error> {
+        let splitter = self.splitter.as_mut().ok_or(Error::NoCotangents)?;
+        splitter.shared.cell.check_count("parameters", parameters)?;
+        let parameters = Parameters::Borrowed(parameters);
+        splitter.forward(&mut self.feed, parameters, batch, RunMode::Evaluate)
     }
 
     /// Runs the program on a batch with a flat vector of parameters in the cell's order. Masks that the batch does not have are
@@ -111,12 +149,23 @@ impl<T: Float> Session<T> {
         self.feed
             .inputs(cell, parameters, batch, mode, &mut inputs)?;
         let extent = batch.extent;
+        // The cotangents of a program that takes them: 1 for the loss.
+        let one = [T::ONE];
+        let outputs = shared.request.cotangents.iter().flatten();
+        let seeds = outputs.map(|name| match cell.tape().output(name) {
+            Some(k) if cell.tape().outputs()[k].role == OutputRole::Loss => &one[..],
+            _ => &[],
+        });
+        let given = inputs.len();
+        inputs.extend(seeds);
         let ran = match &mut self.work {
             SessionEngine::Jit { first, .. } => compiled(first, extent, &inputs),
             SessionEngine::Tape(interpreter) => {
-                interpreted(interpreter, cell.tape(), &shared.request, extent, &inputs)
+                let inputs = &inputs[..given];
+                interpreted(interpreter, cell.tape(), &shared.request, extent, inputs)
             }
         };
+        inputs.truncate(given);
         if let Err(Error::Run(RunError::ComputedIndex { .. } | RunError::Index { .. })) = ran {
             // Compiled code only knows that an index is outside; the tape names it, its example and its step.
             cell.tape().check_indices(extent, &inputs)?;

@@ -121,7 +121,7 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
                     return Err(Error::MissingInput {
                         name: input.name.to_string(),
                         role: "static input",
-                        expected: axes(input, 1, rows),
+                        expected: axes(input.ty, 1, rows),
                     });
                 }
                 None => {}

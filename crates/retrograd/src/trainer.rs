@@ -1,21 +1,25 @@
 //! Training: a cell, its parameters, an optimiser and the engine that runs it.
 
 mod builder;
+mod split;
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use retrograd_tape::Shape;
 
 use crate::batch::{Batch, Feed, RunMode, not_finite};
 use crate::cell::Cell;
-use crate::engine::{Engine, Runner, weighed};
+use crate::engine::{Engine, Runner, Settings, weighed};
 use crate::error::Error;
 use crate::numbers::{Float, emptied};
 use crate::optim::{AnyOptimizer, StepError, clip_scale, first_non_finite, global_norm};
+use crate::split::Splitter;
 use crate::stepper::StepperBuilder;
 
 pub use builder::TrainerBuilder;
+pub use split::Update;
 
 /// Trains a cell in numbers of type `T`. The same seed, batches and engine give bitwise the same parameters, with any number of
 /// threads.
@@ -36,15 +40,19 @@ pub use builder::TrainerBuilder;
 pub struct Trainer<T: Float = f32> {
     cell: Cell,
     engine: Engine,
+    settings: Settings,
     runner: Runner<T>,
+    /// For runs in two halves, made when the first is requested.
+    splitter: Option<Splitter<T>>,
     optimizer: Box<dyn AnyOptimizer<T>>,
     clip: Option<f64>,
     /// The position of the loss among the outputs.
-    loss: usize,
+    loss: Option<usize>,
     feed: Feed<T>,
     /// The allocation of the last run's list of inputs, reused by the next; always empty.
     slices: Vec<&'static [T]>,
-    parameters: Vec<T>,
+    /// Runs in two halves share them until they change.
+    parameters: Arc<Vec<T>>,
     gradient: Vec<T>,
     /// The parameters before the last step.
     before: Vec<T>,
@@ -134,11 +142,20 @@ impl<T: Float> Trainer<T> {
                 return Err(given.unwrap_or(Error::NonFinite { what, value, step }));
             }
         }
+        self.move_parameters(step, gradient_norm)?;
+        Ok(Report {
+            step,
+            loss,
+            gradient_norm,
+        })
+    }
+
+    /// Clips the gradient and lets the optimiser do its step. After an error the parameters are unchanged.
+    fn move_parameters(&mut self, step: u64, gradient_norm: f64) -> Result<(), Error> {
         let scale = clip_scale(gradient_norm, self.clip);
         self.before.copy_from_slice(&self.parameters);
-        let moved = self
-            .optimizer
-            .step(&mut self.parameters, &self.gradient, scale);
+        let parameters = Arc::make_mut(&mut self.parameters);
+        let moved = self.optimizer.step(parameters, &self.gradient, scale);
         let infinite = first_non_finite(&self.parameters);
         let error = match (moved, infinite) {
             (Err(StepError::Overflow { what, element }), _) => Error::Overflow {
@@ -160,15 +177,9 @@ impl<T: Float> Trainer<T> {
                     step,
                 }
             }
-            (Ok(()), None) => {
-                return Ok(Report {
-                    step,
-                    loss,
-                    gradient_norm,
-                });
-            }
+            (Ok(()), None) => return Ok(()),
         };
-        self.parameters.copy_from_slice(&self.before);
+        Arc::make_mut(&mut self.parameters).copy_from_slice(&self.before);
         Err(error)
     }
 
@@ -209,9 +220,11 @@ impl<T: Float> Trainer<T> {
     }
 
     /// Time spent compiling so far: the training program is compiled at the start, the one for [`Trainer::evaluate`] and
-    /// [`Trainer::predict`] at their first call. None if the engine does not compile.
+    /// [`Trainer::predict`], and the one for [`Trainer::forward`], at their first call. None if the engine does not compile.
     pub fn compile_time(&self) -> Option<Duration> {
-        self.runner.compile_time()
+        let split = self.splitter.as_ref().and_then(Splitter::compile_time);
+        let whole = self.runner.compile_time()?;
+        Some(whole + split.unwrap_or_default())
     }
 
     /// The number of training steps so far.
@@ -264,7 +277,7 @@ impl<T: Float> Trainer<T> {
                 value: values[at].to_f64(),
             });
         }
-        self.parameters.copy_from_slice(values);
+        Arc::make_mut(&mut self.parameters).copy_from_slice(values);
         Ok(())
     }
 
@@ -318,7 +331,7 @@ impl<T: Float> Trainer<T> {
                 value,
             });
         }
-        self.parameters[range].copy_from_slice(values);
+        Arc::make_mut(&mut self.parameters)[range].copy_from_slice(values);
         Ok(())
     }
 
@@ -348,13 +361,18 @@ impl<T: Float> Trainer<T> {
     }
 
     fn run(&mut self, batch: &Batch<T>, mode: RunMode, gradient: bool) -> Result<(), Error> {
+        if self.loss.is_none() && mode != RunMode::Predict {
+            return Err(Error::NoLoss {
+                cell: self.cell.name().to_owned(),
+            });
+        }
         let mut inputs: Vec<&[T]> = std::mem::take(&mut self.slices);
         let feed = &mut self.feed;
         feed.inputs(&self.cell, &self.parameters, batch, mode, &mut inputs)?;
         let gradient = gradient.then_some(&mut self.gradient[..]);
         let mut ran = self.runner.run(batch.extent, &inputs, gradient);
-        let loss = || self.runner.output(self.loss)[0];
-        if ran.is_ok() && mode != RunMode::Predict && !loss().to_f64().is_finite() {
+        let loss = || self.loss.map_or(0.0, |k| self.runner.output(k)[0].to_f64());
+        if ran.is_ok() && mode != RunMode::Predict && !loss().is_finite() {
             ran = weighed(&self.cell, batch.extent, &inputs);
         }
         self.slices = emptied(inputs);
@@ -362,7 +380,8 @@ impl<T: Float> Trainer<T> {
     }
 
     fn last_loss(&self) -> f64 {
-        self.runner.output(self.loss)[0].to_f64()
+        self.loss
+            .map_or(f64::NAN, |k| self.runner.output(k)[0].to_f64())
     }
 }
 
@@ -378,7 +397,7 @@ impl<T: Float> std::fmt::Debug for Trainer<T> {
 }
 
 impl<'a, T: Float> Evaluation<'a, T> {
-    /// The loss of the batch.
+    /// The loss of the batch; NaN if the cell has none.
     pub fn loss(&self) -> f64 {
         self.trainer.last_loss()
     }

@@ -4,6 +4,7 @@ use crate::Extent;
 use crate::algebra::Value;
 use crate::error::TapeError;
 use crate::interpreter::Interpreter;
+use crate::lengths::Lengths;
 use crate::op::{Op, Reduction};
 use crate::real::Real;
 use crate::tape::Tape;
@@ -51,6 +52,25 @@ impl<'a> CentralDifferences<'a> {
     ) -> Result<CentralDifferences<'a>, TapeError> {
         let mut run = Interpreter::without_limits(tape);
         run.forward(Extent { steps: t, rows: b }, inputs)?;
+        Ok(CentralDifferences::at(tape, run, inputs))
+    }
+
+    /// A program over rows of these lengths and these `inputs` (as [`Interpreter::forward_ragged`] takes them).
+    ///
+    /// # Errors
+    /// Those of a run.
+    pub fn ragged(
+        tape: &'a Tape,
+        lengths: &Lengths,
+        inputs: &[&[f64]],
+    ) -> Result<CentralDifferences<'a>, TapeError> {
+        let mut run = Interpreter::without_limits(tape);
+        run.forward_ragged(lengths, inputs)?;
+        Ok(CentralDifferences::at(tape, run, inputs))
+    }
+
+    /// At the point of a run.
+    fn at(tape: &'a Tape, run: Interpreter<f64>, inputs: &[&[f64]]) -> CentralDifferences<'a> {
         // An empty slice stands for zeros, which can be moved, too.
         let point = (inputs.iter().enumerate())
             .map(|(i, x)| match x.is_empty() {
@@ -59,12 +79,12 @@ impl<'a> CentralDifferences<'a> {
             })
             .collect();
         let kinks = kinks(&run, tape);
-        Ok(CentralDifferences {
+        CentralDifferences {
             tape,
             run,
             point,
             kinks,
-        })
+        }
     }
 
     /// The run: at the point, until differences are computed.

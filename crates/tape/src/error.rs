@@ -21,6 +21,9 @@ use crate::op::Number;
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TapeError {
+    /// Lengths of rows that no run can have.
+    #[error("lengths of rows: {0}")]
+    Lengths(String),
     /// Operands whose shapes or domains do not match.
     #[error("{at}: `{op}` does not fit: {operands}; {expected}")]
     TypeMismatch {

@@ -20,6 +20,7 @@
 use crate::central_differences::CentralDifferences;
 use crate::error::TapeError;
 use crate::interpreter::Interpreter;
+use crate::lengths::Lengths;
 use crate::op::Number;
 use crate::tape::Tape;
 
@@ -60,19 +61,35 @@ pub fn gradcheck(
     directions: Directions,
     seed: u64,
 ) -> Result<GradientReport, TapeError> {
-    compare(tape, (t, b), inputs, directions, seed, |_| {})
+    let differences = CentralDifferences::new(tape, t, b, inputs)?;
+    compare(tape, differences, t, directions, seed, |_| {})
 }
 
-/// `tamper` may change the gradient before it is compared: the check's own test.
+/// As [`gradcheck`], over rows of these lengths, with `inputs` as [`Interpreter::forward_ragged`] takes them.
+///
+/// # Errors
+/// Those of `gradcheck`.
+pub fn gradcheck_ragged(
+    tape: &Tape,
+    lengths: &Lengths,
+    inputs: &[&[f64]],
+    directions: Directions,
+    seed: u64,
+) -> Result<GradientReport, TapeError> {
+    let differences = CentralDifferences::ragged(tape, lengths, inputs)?;
+    compare(tape, differences, lengths.steps(), directions, seed, |_| {})
+}
+
+/// Compares at a point of a run of `t` steps. `tamper` may change the gradient before it is compared: the check's own test.
 fn compare(
     tape: &Tape,
-    (t, b): (usize, usize),
-    inputs: &[&[f64]],
+    mut differences: CentralDifferences<'_>,
+    t: usize,
     directions: Directions,
     seed: u64,
     tamper: impl FnOnce(&mut Vec<Vec<f64>>),
 ) -> Result<GradientReport, TapeError> {
-    let mut differences = CentralDifferences::new(tape, t, b, inputs)?;
+    let inputs = differences.point().len();
     let run = differences.run();
     let mut random = SplitMix64(seed);
     let weights: Vec<Vec<f64>> = (0..tape.outputs().len())
@@ -82,7 +99,7 @@ fn compare(
     run.backward(&cotangents)?;
     let scale = magnitude(run, &weights);
     let gradient = |i| differences.run().gradient(i).map(<[f64]>::to_vec);
-    let gradient: Vec<Option<Vec<f64>>> = (0..inputs.len()).map(gradient).collect();
+    let gradient: Vec<Option<Vec<f64>>> = (0..inputs).map(gradient).collect();
     let mut gradient: Vec<Vec<f64>> = (gradient.into_iter().zip(differences.point()))
         .map(|(g, x)| g.unwrap_or_else(|| vec![0.0; x.len()]))
         .collect();
@@ -99,12 +116,10 @@ fn compare(
             worst: 0.0,
         },
     };
-    let free: Vec<bool> = (0..inputs.len())
-        .map(|i| check.differences.moves(i))
-        .collect();
+    let free: Vec<bool> = (0..inputs).map(|i| check.differences.moves(i)).collect();
     match directions {
         Directions::Coordinates => {
-            for i in (0..inputs.len()).filter(|&i| free[i]) {
+            for i in (0..inputs).filter(|&i| free[i]) {
                 for k in 0..check.differences.point()[i].len() {
                     let mut u = zeros_like(check.differences.point());
                     u[i][k] = 1.0;
@@ -240,7 +255,8 @@ mod tests {
         tamper: impl FnOnce(&mut Vec<Vec<f64>>),
     ) -> Result<GradientReport, TapeError> {
         let inputs: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
-        compare(tape, (5, 3), &inputs, directions, 3, tamper)
+        let differences = CentralDifferences::new(tape, 5, 3, &inputs)?;
+        compare(tape, differences, 5, directions, 3, tamper)
     }
 
     #[test]

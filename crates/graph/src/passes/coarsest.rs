@@ -9,21 +9,51 @@ use rustc_hash::FxHashMap as HashMap;
 
 use crate::graph::Graph;
 use crate::passes::components::{Class, Components};
+use crate::passes::halves::Halves;
 
-/// The sweeps of a graph as if they were its recurrences. Even ones run forward, odd ones backward.
+/// The sweeps of a graph as if they were its recurrences. Even ones run forward, odd ones backward. Those of the
+/// backward half come after all of the forward half.
 pub(crate) fn coarsest(g: &Graph, fine: &Components) -> Components {
-    let order = g.order();
-    // For a value over steps, its sweep; for any other, the first sweep that can read it.
+    let halves = Halves::of(g);
+    let (early, late): (Vec<Value>, Vec<Value>) =
+        g.order().into_iter().partition(|&v| !halves.is_late(v));
     let mut sweep: HashMap<Value, usize> = HashMap::default();
+    let mut end = 0;
+    for half in [early, late] {
+        end = place(g, fine, &half, &mut sweep, end);
+    }
+    Components::new(
+        (g.order().into_iter().filter(|v| over_steps(g, *v)))
+            .map(|v| (v, Class::Recurrent(sweep[&v])))
+            .collect(),
+        (0..end).map(|p| p % 2 == 1).collect(),
+    )
+}
+
+fn over_steps(g: &Graph, v: Value) -> bool {
+    g.node(v).ty.domain == Domain::Step
+}
+
+/// Places the values of one half in sweeps, from `start` on, and returns the sweep after the last.
+fn place(
+    g: &Graph,
+    fine: &Components,
+    order: &[Value],
+    sweep: &mut HashMap<Value, usize>,
+    start: usize,
+) -> usize {
+    // For a value over steps, its sweep; for any other, the first sweep that can read it.
     // A recurrence lies within one sweep as a whole.
-    let mut least: Vec<usize> = fine.reverse.iter().map(|&r| usize::from(r)).collect();
+    let first = |reverse: bool| start + (start + usize::from(reverse)) % 2;
+    let mut least: Vec<usize> = fine.reverse.iter().map(|&r| first(r)).collect();
     loop {
         let mut changed = false;
-        for &v in &order {
+        for &v in order {
             let mut p = (g.operands(v).iter().enumerate())
-                .map(|(i, x)| earliest(g, &sweep, v, i, *x))
+                .map(|(i, x)| earliest(g, sweep, v, i, *x))
                 .max()
-                .unwrap_or(0);
+                .unwrap_or(0)
+                .max(start);
             if let Class::Recurrent(k) = fine.class(v) {
                 // Advance to the next sweep of its direction.
                 p += (p + usize::from(fine.reverse[k])) % 2;
@@ -37,15 +67,11 @@ pub(crate) fn coarsest(g: &Graph, fine: &Components) -> Components {
             break;
         }
     }
-    let over_steps = |v: &Value| g.node(*v).ty.domain == Domain::Step;
-    let last = order.iter().filter(|v| over_steps(v)).map(|v| sweep[v]);
-    let sweeps = last.max().map_or(0, |p| p + 1);
-    Components::new(
-        (order.iter().copied().filter(over_steps))
-            .map(|v| (v, Class::Recurrent(sweep[&v])))
-            .collect(),
-        (0..sweeps).map(|p| p % 2 == 1).collect(),
-    )
+    let last = order
+        .iter()
+        .filter(|v| over_steps(g, **v))
+        .map(|v| sweep[v]);
+    last.max().map_or(start, |p| p + 1)
 }
 
 /// The first sweep that operand `i` of `v` permits.

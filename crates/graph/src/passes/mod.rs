@@ -5,6 +5,7 @@ pub mod adjoint;
 pub(crate) mod coarsest;
 pub mod components;
 pub mod flush;
+pub(crate) mod halves;
 pub mod legalize;
 pub mod rematerialize;
 pub mod simplify;

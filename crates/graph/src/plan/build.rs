@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap as HashMap;
 use crate::graph::{Graph, as_map};
 use crate::passes::coarsest::coarsest;
 use crate::passes::components::{Class, Components, components};
+use crate::passes::halves::Halves;
 use crate::passes::legalize::sums_over_points;
 use crate::plan::outline_activations::is_wide;
 
@@ -39,6 +40,7 @@ pub(crate) struct Classified<'g> {
     pub(crate) g: &'g Graph,
     pub(crate) order: Vec<Value>,
     pub(crate) components: Components,
+    pub(crate) halves: Halves,
     /// Indexed by value, like all vectors here.
     lowering: Vec<Option<LoweringKind>>,
     /// The recurrence that each value is computed in, including values that joined one.
@@ -78,6 +80,7 @@ impl<'g> Classified<'g> {
             g,
             order,
             components,
+            halves: Halves::of(g),
             lowering: vec![None; g.bound()],
             class: vec![Class::Parallel; g.bound()],
             alias: vec![None; g.bound()],

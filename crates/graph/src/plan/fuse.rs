@@ -16,7 +16,7 @@
 //!    compute it over many steps at once, in its operand's place (6.5 cycles for four sigmoids of f32 with 256-bit
 //!    vectors, 12.3 in the loop, against half a cycle for the load; `jit/src/predict.rs`).
 //!
-//! Products with weights are in none of these sets: a reader of a hoisted product of a recurrence's values cannot join
+//! Nothing joins a recurrence of the other half of a run (`passes/halves.rs`). Products with weights are in none of these sets: a reader of a hoisted product of a recurrence's values cannot join
 //! the recurrence, so that no product is pulled into a loop.
 
 mod cut;
@@ -64,7 +64,8 @@ pub(crate) fn fuse(f: &Classified<'_>, outline_activations: bool) -> Vec<Class> 
             }
             let directions = &f.components.reverse;
             let empty = class.members[i].is_empty() || class.members[j].is_empty();
-            if empty || directions[i] != directions[j] || product[i] && product[j] {
+            let apart = || net.is_late(&class, i) != net.is_late(&class, j);
+            if empty || directions[i] != directions[j] || product[i] && product[j] || apart() {
                 continue;
             }
             let Some(merged) = net.merged(&class, i, j, &mut left) else {
@@ -208,7 +209,11 @@ impl Net<'_, '_> {
             let Some(own) = readers.first().map(|l| class.of(l.at)) else {
                 continue;
             };
-            let pointwise = |l: &Link| self.is_pointwise(l.at) && l.via == Via::Here;
+            let late = f.halves.is_late(v);
+            let pointwise = |l: &Link| {
+                let here = self.is_pointwise(l.at) && l.via == Via::Here;
+                here && f.halves.is_late(l.at) == late
+            };
             if small
                 && own != Class::Parallel
                 && readers

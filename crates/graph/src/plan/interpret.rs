@@ -6,7 +6,12 @@
 //! before use.
 //!
 //! Each op is computed in f64 and rounded to `T`; sums are added up in `T`, first to last.
+//!
+//! Rows may have lengths of their own. Arrays have room for the longest one and for the boundary steps of any other: a
+//! row's slots after its last step lie where its next steps would, and what counts from the end counts from the row's
+//! own. Loops, products and sums visit the points that exist; everything else in an array stays NaN.
 
+mod arrays;
 mod point;
 mod sweep;
 mod time_innermost;
@@ -14,12 +19,12 @@ mod time_innermost;
 use std::ops::Range;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
-use retrograd_tape::{Domain, Real};
+use retrograd_tape::{Domain, Lengths, Real};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::plan::{
-    BlockAt, Buffer, BufferId, Innermost, Item, Layout, Lifetime, Loop, LoopKind, Plan, Product,
-    Rhs, Storage, View, Weight, WeightId,
+    BlockAt, BufferId, Innermost, Item, Layout, Lifetime, Loop, LoopKind, Plan, Product, Rhs,
+    Storage, View, Weight, WeightId,
 };
 
 /// Choices that a plan leaves open: sizes and orders that must not change a result.
@@ -101,7 +106,38 @@ impl Plan {
         inputs: &[&[T]],
         cut: Blocking,
     ) -> Result<Vec<Vec<T>>, InterpretError> {
-        if t == 0 || b == 0 || cut.steps == 0 || cut.lanes == 0 || cut.block == 0 {
+        if t == 0 || b == 0 {
+            return Err(InterpretError::Empty { t, b, cut });
+        }
+        self.interpret_rows(vec![t; b], inputs, cut)
+    }
+
+    /// Runs the plan for rows of these lengths, as [`interpret`](Plan::interpret) does for rows of one length. Arrays over
+    /// steps, inputs and outputs, are packed: the value of row r at step t is number `lengths.offset(t) + r`.
+    ///
+    /// # Errors
+    /// Those of `interpret`.
+    ///
+    /// # Panics
+    /// If the plan breaks an invariant; the message names the array.
+    pub fn interpret_ragged<T: Real>(
+        &self,
+        lengths: &Lengths,
+        inputs: &[&[T]],
+        cut: Blocking,
+    ) -> Result<Vec<Vec<T>>, InterpretError> {
+        self.interpret_rows(lengths.of_rows().to_vec(), inputs, cut)
+    }
+
+    /// Runs the plan for rows of these lengths, the longest first.
+    fn interpret_rows<T: Real>(
+        &self,
+        lengths: Vec<usize>,
+        inputs: &[&[T]],
+        cut: Blocking,
+    ) -> Result<Vec<Vec<T>>, InterpretError> {
+        let (t, b) = (lengths[0], lengths.len());
+        if cut.steps == 0 || cut.lanes == 0 || cut.block == 0 {
             return Err(InterpretError::Empty { t, b, cut });
         }
         let mut run = PlanRun {
@@ -109,7 +145,8 @@ impl Plan {
             t,
             b,
             cut,
-            arrays: self.arrays(t, b, inputs)?,
+            arrays: arrays::arrays(self, &lengths, inputs)?,
+            lengths,
             packed: SecondaryMap::new(),
             first: true,
             kept: HashMap::default(),
@@ -123,46 +160,15 @@ impl Plan {
                 run.item(item, 0..t);
             }
         }
-        let outputs = self.buffers.values().zip(run.arrays);
+        let outputs = self.buffers.values().zip(run.arrays.values());
         let mut outputs: Vec<(usize, Vec<T>)> = outputs
-            .filter_map(|(buffer, (_, array))| match buffer.storage {
-                Storage::Output(k) => Some((k, array)),
+            .filter_map(|(buffer, array)| match buffer.storage {
+                Storage::Output(k) => Some((k, arrays::packed(buffer, &run.lengths, array))),
                 Storage::Input(_) | Storage::Workspace => None,
             })
             .collect();
         outputs.sort_by_key(|(k, _)| *k);
         Ok(outputs.into_iter().map(|(_, array)| array).collect())
-    }
-
-    fn arrays<T: Real>(
-        &self,
-        t: usize,
-        b: usize,
-        inputs: &[&[T]],
-    ) -> Result<PrimaryMap<BufferId, Vec<T>>, InterpretError> {
-        let is_input = |storage: &Storage| matches!(storage, Storage::Input(_));
-        let expected = (self.buffers.values()).filter(|x| is_input(&x.storage));
-        let (expected, found) = (expected.count(), inputs.len());
-        if expected != found {
-            return Err(InterpretError::Count { expected, found });
-        }
-        let make = |buffer: &Buffer| {
-            let expected = buffer.size(t, b);
-            let given = match buffer.storage {
-                Storage::Input(k) => inputs[k],
-                Storage::Output(_) | Storage::Workspace => return Ok(vec![T::NAN; expected]),
-            };
-            match given.len() {
-                0 => Ok(vec![T::ZERO; expected]),
-                found if found == expected => Ok(given.to_vec()),
-                found => Err(InterpretError::Length {
-                    name: buffer.name.clone(),
-                    expected,
-                    found,
-                }),
-            }
-        };
-        self.buffers.values().map(make).collect()
     }
 }
 
@@ -171,6 +177,9 @@ type StepAndRow = (usize, usize);
 
 struct PlanRun<'p, T: Clone> {
     plan: &'p Plan,
+    /// The length of each row.
+    lengths: Vec<usize>,
+    /// Steps of the longest row, which all arrays have room for.
     t: usize,
     b: usize,
     cut: Blocking,
@@ -209,7 +218,11 @@ impl<T: Real> PlanRun<'_, T> {
                 t * self.b + row
             }
             Domain::Step => {
-                let end = if v.from_end { self.t as i64 } else { 0 };
+                let end = if v.from_end {
+                    self.lengths[row] as i64
+                } else {
+                    0
+                };
                 let step = t as i64 + v.shift + end + buffer.front as i64;
                 let steps = buffer.front + self.t + buffer.back;
                 assert!(
@@ -249,14 +262,16 @@ impl<T: Real> PlanRun<'_, T> {
         (i as i64).clamp(0, rows as i64 - 1) as usize
     }
 
-    /// The points of a domain, over these steps if it has steps.
+    /// The points of a domain, over these steps if it has steps: those that rows have.
     fn points(&self, domain: Domain, steps: &Range<usize>) -> Vec<StepAndRow> {
         let steps = match domain {
             Domain::Step => steps.clone(),
             _ => 0..domain.steps(0),
         };
         let rows = domain.rows(self.b);
-        steps.flat_map(|t| (0..rows).map(move |b| (t, b))).collect()
+        let all = steps.flat_map(|t| (0..rows).map(move |b| (t, b)));
+        let exists = |&(t, row): &StepAndRow| domain != Domain::Step || t < self.lengths[row];
+        all.filter(exists).collect()
     }
 
     fn item(&mut self, item: &Item, steps: Range<usize>) {

@@ -54,11 +54,20 @@ pub struct Plan {
     pub weights: WeightMap,
     /// The work, in order.
     pub items: Vec<Item>,
+    /// The number of items that outputs, loss and final states need, which come first: a run can stop there and wait
+    /// for the cotangents that the rest reads. All items, if the program has no cotangents as inputs.
+    pub border: usize,
     /// How long its arrays keep their steps.
     pub memory: Memory,
 }
 
 impl Plan {
+    /// Every view that an item reads or writes, and whether it writes it; those of its parts in order.
+    pub fn accesses(&self, item: &Item) -> Vec<(View, bool)> {
+        let all = item.accesses(&self.weights).into_iter();
+        all.map(|a| (a.view, a.write)).collect()
+    }
+
     /// All loops, in plan order.
     pub fn loops(&self) -> Vec<&Loop> {
         let loops = walk(&self.items).filter_map(|item| match item {
@@ -66,5 +75,15 @@ impl Plan {
             _ => None,
         });
         loops.collect()
+    }
+
+    /// The arrays that items before the [border](Plan::border) read or write, in order.
+    pub fn used_early(&self) -> Vec<BufferId> {
+        let early = self.items[..self.border].iter();
+        let touched = early.flat_map(|item| item.touched(&self.weights));
+        let mut arrays: Vec<BufferId> = touched.map(|a| a.view.buffer).collect();
+        arrays.sort_unstable();
+        arrays.dedup();
+        arrays
     }
 }

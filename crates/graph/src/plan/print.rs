@@ -275,7 +275,12 @@ impl fmt::Display for Plan {
                 self.parts(&w.blocks)
             )?;
         }
-        self.items(f, &self.items)?;
+        let (early, late) = self.items.split_at(self.border);
+        self.items(f, early)?;
+        if !late.is_empty() {
+            writeln!(f, "  the backward half")?;
+            self.items(f, late)?;
+        }
         let long = match self.memory.pays {
             true => ", by default where T is large",
             false => "",

@@ -37,10 +37,14 @@ impl<'f, 'g> Emit<'f, 'g> {
         }
     }
 
-    /// Emits the plan for a target.
-    pub(crate) fn run(mut self, drafts: Vec<DraftItem>, target: Target) -> Plan {
+    /// Emits the plan for a target; the first `early` drafts are its forward half.
+    pub(crate) fn run(mut self, drafts: Vec<DraftItem>, early: usize, target: Target) -> Plan {
         let mut items = Vec::new();
-        for draft in drafts {
+        let (mut border, drafts_are_early) = (0, early == drafts.len());
+        for (k, draft) in drafts.into_iter().enumerate() {
+            if k == early {
+                border = items.len();
+            }
             match draft {
                 DraftItem::Loop(domain, kind, body) => {
                     let mut stmts = Vec::new();
@@ -82,12 +86,16 @@ impl<'f, 'g> Emit<'f, 'g> {
                 }
             }
         }
+        if !self.f.halves.are_two() || drafts_are_early {
+            border = items.len();
+        }
         Plan {
             name: self.f.g.name().into(),
             target,
             buffers: self.assignment.buffers,
             weights: self.weights,
             items,
+            border,
             memory: Memory::default(),
         }
     }

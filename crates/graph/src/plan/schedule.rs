@@ -66,6 +66,10 @@ pub(crate) fn fills(f: &Classified<'_>) -> Vec<Value> {
     longest.into_iter().map(|e| e.1).collect()
 }
 
+fn is_delay(f: &Classified<'_>, v: Value) -> bool {
+    matches!(f.g.op_of(v), Op::Delay(_) | Op::Boundary(_))
+}
+
 /// An entry in the list of those that wait for something.
 #[derive(Clone, Copy, Debug)]
 struct Waits {
@@ -107,16 +111,26 @@ struct Scheduler<'f, 'g> {
     recurrences: BTreeSet<usize>,
     /// The number of values and fills that are not done.
     left: usize,
+    /// Of those, the ones of the forward half.
+    early: usize,
+    /// What waits for all of the forward half, by position or fill.
+    late_half: Vec<usize>,
 }
 
-/// Schedules all work.
-pub(crate) fn schedule(f: &Classified<'_>) -> Vec<DraftItem> {
+/// Schedules all work, and says how many items the forward half has: those of the backward half follow.
+pub(crate) fn schedule(f: &Classified<'_>) -> (Vec<DraftItem>, usize) {
     let mut s = Scheduler::new(f);
     let mut items = Vec::new();
+    let mut border = None;
     while s.left > 0 {
+        if s.early == 0 && border.is_none() {
+            border = Some(items.len());
+            s.open_late_half();
+        }
         items.push(s.next());
     }
-    items
+    let border = border.unwrap_or(items.len());
+    (items, border)
 }
 
 /// True if both are weight gradients, or a bias gradient, of the same left operand.
@@ -164,6 +178,8 @@ impl<'f, 'g> Scheduler<'f, 'g> {
             members: vec![Vec::new(); recurrences],
             recurrences: BTreeSet::new(),
             left: fills.len(),
+            early: 0,
+            late_half: Vec::new(),
             fills,
         };
         for (i, &v) in f.order.iter().enumerate() {
@@ -172,6 +188,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         let computed: Vec<usize> = (0..n).filter(|&i| s.is_computed(f.order[i])).collect();
         s.left += computed.len();
         s.wait(&computed);
+        s.halve(&computed);
         for i in computed {
             if s.beyond[i] == 0 {
                 s.opens(i);
@@ -239,6 +256,42 @@ impl<'f, 'g> Scheduler<'f, 'g> {
             for &fill in moved.into_iter().flatten() {
                 self.add(fill, n + k, false, false);
             }
+        }
+    }
+
+    /// Counts the forward half, for which all of the backward half waits.
+    fn halve(&mut self, computed: &[usize]) {
+        let (f, n) = (self.f, self.f.order.len());
+        let late_fill = |&d: &Value| {
+            // Boundary steps are filled when the first half that reads them needs them.
+            let ahead = |v: Value| matches!(f.g.op_of(v), Op::Delay(d) | Op::Boundary(d) if *d > 0);
+            let x = f.g.operands(d)[0];
+            let mut users = f.g.users(x).filter(|&u| f.g.operands(u)[0] == x);
+            users.all(|u| f.halves.is_late(u) || !is_delay(f, u) || ahead(u) != ahead(d))
+        };
+        let late = computed.iter().copied();
+        let late = late.filter(|&i| f.halves.is_late(f.order[i]));
+        let late_fills = (0..self.fills.len()).filter(|&k| late_fill(&self.fills[k]));
+        if !f.halves.are_two() {
+            self.early = self.left;
+            return;
+        }
+        self.late_half = late.chain(late_fills.map(|k| n + k)).collect();
+        self.early = self.left - self.late_half.len();
+        for i in 0..self.late_half.len() {
+            let who = self.late_half[i];
+            self.pending[who] += 1;
+            self.beyond[who] += 1;
+            if let Some(k) = self.recurrence(who) {
+                self.outside[k] += 1;
+            }
+        }
+    }
+
+    /// Lets the backward half begin.
+    fn open_late_half(&mut self) {
+        for who in std::mem::take(&mut self.late_half) {
+            self.no_longer_waits(who, false, false);
         }
     }
 
@@ -311,34 +364,41 @@ impl<'f, 'g> Scheduler<'f, 'g> {
 
     /// A position or fill is done: its waiters no longer wait for it.
     fn finish(&mut self, what: usize) {
-        let n = self.f.order.len();
         self.left -= 1;
+        self.early = self.early.saturating_sub(1);
         let was_open = self.open.get(what) == Some(&true);
         let domain = self.pointwise(what);
         for Waits { who, here, inside } in std::mem::take(&mut self.waited[what]) {
             work::note(1);
-            self.pending[who] -= 1;
             let counted = was_open && here && self.pointwise(who) == domain;
-            self.beyond[who] -= usize::from(!counted);
-            if who >= n {
-                if self.pending[who] == 0 {
-                    self.ready_fills.insert(who - n);
-                }
-                continue;
-            }
-            if let Some(k) = self.recurrence(who) {
-                self.outside[k] -= usize::from(!inside);
-                if self.outside[k] == 0 {
-                    self.recurrences.insert(k);
-                }
-                continue;
-            }
-            if self.beyond[who] == 0 {
-                self.opens(who);
-            }
+            self.no_longer_waits(who, counted, inside);
+        }
+    }
+
+    /// A position or fill waits for one thing less. `counted`: a parallel loop could compute that thing before it;
+    /// `inside`: the two are in one recurrence.
+    fn no_longer_waits(&mut self, who: usize, counted: bool, inside: bool) {
+        let n = self.f.order.len();
+        self.pending[who] -= 1;
+        self.beyond[who] -= usize::from(!counted);
+        if who >= n {
             if self.pending[who] == 0 {
-                self.is_ready(who);
+                self.ready_fills.insert(who - n);
             }
+            return;
+        }
+        if let Some(k) = self.recurrence(who) {
+            self.outside[k] -= usize::from(!inside);
+            if self.outside[k] == 0 {
+                self.recurrences.insert(k);
+            }
+            return;
+        }
+        if self.beyond[who] == 0 {
+            self.opens(who);
+        }
+        if self.pending[who] == 0 {
+            self.is_ready(who);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::plan::schedule::schedule;
 use crate::plan::sweep::sweeps;
 use crate::plan::time_tile::time_tile;
 use crate::plan::unroll::unroll;
-use crate::plan::verify::verify;
+use crate::plan::verify::{border, verify};
 use crate::plan::{LoopId, Plan};
 
 /// Plans a graph that has been through the passes, with the stages that `options` enable.
@@ -28,6 +28,9 @@ pub fn plan(g: &Graph, options: &Options) -> Plan {
     stage(&mut plan, check, "memory", true, |p| {
         p.memory = Memory::of(p)
     });
+    if check && let Err(broken) = border(g, &plan) {
+        panic!("the plan's stages broke {broken}\n{plan}");
+    }
     plan
 }
 
@@ -64,7 +67,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
     if options.accumulate_in_place {
         classified.accumulate_in_place();
     }
-    let drafts = schedule(&classified);
+    let (drafts, early) = schedule(&classified);
     let order = ProgramOrder::new(&drafts);
     let mut assignment = Assignment::new(&classified, &order, options.reuse);
     if options.reuse {
@@ -73,7 +76,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
     assignment.allocate_all();
     let check = options.verify;
     // The first stage that yields a plan: mistakes in earlier ones show here.
-    let mut plan = Emit::new(&classified, assignment).run(drafts, options.target);
+    let mut plan = Emit::new(&classified, assignment).run(drafts, early, options.target);
     stage(&mut plan, check, "emit", true, |_| ());
     stage(
         &mut plan,
@@ -89,8 +92,12 @@ fn loops(g: &Graph, options: &Options) -> Plan {
         options.outline_activations,
         widen,
     );
-    stage(&mut plan, check, "time_tile", options.time_tile, time_tile);
-    stage(&mut plan, check, "sweeps", options.sweeps, sweeps);
+    stage(&mut plan, check, "time_tile", options.time_tile, |p| {
+        each_half(p, time_tile)
+    });
+    stage(&mut plan, check, "sweeps", options.sweeps, |p| {
+        each_half(p, sweeps)
+    });
     stage(&mut plan, check, "unroll", true, |p| {
         unroll(&mut p.items, options.unroll)
     });
@@ -101,6 +108,19 @@ fn loops(g: &Graph, options: &Options) -> Plan {
         });
     });
     plan
+}
+
+/// Runs a stage on both halves of a plan, so that no item crosses the border between them.
+fn each_half(plan: &mut Plan, run: fn(&mut Plan)) {
+    let late = plan.items.split_off(plan.border);
+    run(plan);
+    plan.border = plan.items.len();
+    if late.is_empty() {
+        return;
+    }
+    let early = std::mem::replace(&mut plan.items, late);
+    run(plan);
+    plan.items.splice(..0, early);
 }
 
 /// Runs a stage if it is enabled, and verifies its result if `check` is set.

@@ -27,10 +27,13 @@
 //! 13. Memory, once determined: an array that does not keep all steps is the program's own, over steps, and read in the
 //!     sweeps that it is kept for; rings hold the boundary; replays go back through an earlier sweep. Loops have their
 //!     numbers.
+//! 14. The border, once all items are in place: no item before it reads a cotangent, and none behind it writes an
+//!     output, the loss or a final state.
 //!
 //! Rule 6 says that a value was stored, not that it has not been overwritten: the plan interpreter compares numbers for
 //! that.
 
+mod border;
 mod flow;
 mod memory;
 mod touch;
@@ -46,6 +49,7 @@ use crate::plan::{
     Stmt, Storage, View,
 };
 use crate::verify::Broken;
+pub(crate) use border::border;
 use touch::Touch;
 
 /// Checks all rules.

@@ -8,7 +8,9 @@
 pub(crate) mod code;
 mod counting;
 pub(crate) mod cut;
+mod ends;
 pub(crate) mod limit;
+pub(crate) mod points;
 pub(crate) mod pool;
 pub(crate) mod stream;
 mod sums;
@@ -29,6 +31,7 @@ use crate::frame::Frame;
 use code::Code;
 pub use counting::Calls;
 use cut::{Cut, Efforts, address};
+use points::{Points, StepAccess, lag};
 use pool::share;
 pub(crate) use workspace::{MemoryNeed, Workspace};
 
@@ -50,6 +53,8 @@ impl<T: Element> Frame<T> {
         };
         Frame {
             bases: workspace.bases.as_values_slice().as_ptr(),
+            ends: workspace.ends.as_values_slice().as_ptr(),
+            before: workspace.table.step_0(),
             weights: workspace.weights.as_values_slice().as_ptr(),
             product,
             product_from,
@@ -64,12 +69,23 @@ impl<T: Element> Frame<T> {
 /// An index that the program computed is no row of its table. Compiled code does not record which one.
 pub(crate) struct IndexOutOfRange;
 
+/// The items that a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All of them.
+    Whole,
+    /// Those before the plan's border.
+    Forward,
+    /// Those behind it, in the workspace that the others left.
+    Backward,
+}
+
 /// One run: the plan, its code and everything with an address.
 pub(crate) struct PlanExecution<'a, T: SimdElement> {
     pub(crate) plan: &'a Plan,
     pub(crate) code: &'a Code<T>,
-    pub(crate) t: usize,
-    pub(crate) b: usize,
+    points: Points<'a>,
+    access: &'a StepAccess,
     cut: Cut,
     efforts: &'a Efforts,
     pub(crate) layout: Layout,
@@ -102,7 +118,8 @@ unsafe impl<P> Send for SendPtr<P> {}
 // SAFETY: as above.
 unsafe impl<P> Sync for SendPtr<P> {}
 
-/// The addresses of a view: its number at the item's first step, and the strides per step and per row.
+/// The addresses of a view: its number at some step in row 0, and the strides per step and per row, while the steps from
+/// that one on have the same distances.
 #[derive(Clone, Copy)]
 pub(crate) struct StridedPtr<T> {
     at: *mut T,
@@ -131,18 +148,18 @@ struct ProductOperands<T> {
 }
 
 impl<T: SimdElement> ProductOperands<T> {
-    /// `m` rows from the t-th step and row b on.
+    /// `m` rows from row b on.
     ///
     /// # Safety
     /// The rows must exist and be contiguous, and nobody else may touch those of the results.
-    unsafe fn multiply(&self, kernels: &Kernels<T>, t: usize, b: usize, m: usize) {
+    unsafe fn multiply(&self, kernels: &Kernels<T>, odd: bool, b: usize, m: usize) {
         let ProductOperands { w, x, y, bias, add } = self;
         // Odd steps read the weights backward, as in recurrences: packed weights give the same bits.
-        let way = if t.is_multiple_of(2) { 0 } else { BACKWARD };
+        let way = if odd { BACKWARD } else { 0 };
         // SAFETY: passed on to the caller; the bias is as long as a row of results.
         unsafe {
-            let a = x.at.add(t * x.step + b * x.row);
-            let c = y.at.add(t * y.step + b * y.row);
+            let a = x.at.add(b * x.row);
+            let c = y.at.add(b * y.row);
             match *bias {
                 Some(bias) => (kernels.product_from)(*w, m, a, x.row, bias, c, y.row, way),
                 None => (kernels.product)(*w, m, a, x.row, c, y.row, way | u32::from(*add)),
@@ -152,22 +169,23 @@ impl<T: SimdElement> ProductOperands<T> {
 }
 
 impl<'a, T: Element> PlanExecution<'a, T> {
-    /// Prepares a run for (T, B) over a sufficient workspace that is bound to the caller's arrays.
+    /// Prepares a run over a sufficient workspace that is bound to the caller's arrays.
     pub(crate) fn new(
         plan: &'a Plan,
         code: &'a Code<T>,
-        (t, b): (usize, usize),
+        (points, access): (Points<'a>, &'a StepAccess),
         (cut, efforts): (Cut, &'a Efforts),
         layout: Layout,
         workspace: &'a mut Workspace<T>,
         count: bool,
     ) -> Self {
-        let frame = Frame::new(workspace, code.kernels, (t, b), count);
+        let sizes = (points.steps, points.rows);
+        let frame = Frame::new(workspace, code.kernels, sizes, count);
         PlanExecution {
             plan,
             code,
-            t,
-            b,
+            points,
+            access,
             cut,
             efforts,
             layout,
@@ -181,30 +199,38 @@ impl<'a, T: Element> PlanExecution<'a, T> {
     /// Runs the plan, and returns how long each item took: once per block for items of sweeps.
     pub(crate) fn run_timed(mut self) -> Result<Vec<(usize, Duration)>, IndexOutOfRange> {
         self.times = Some(Vec::new());
-        self.go()?;
+        self.go(Part::Whole)?;
         Ok(self.times.unwrap_or_default())
     }
 
-    /// Runs the plan.
-    pub(crate) fn run(mut self) -> Result<Calls, IndexOutOfRange> {
-        self.go()?;
+    /// Runs a part of the plan.
+    pub(crate) fn run(mut self, part: Part) -> Result<Calls, IndexOutOfRange> {
+        self.go(part)?;
         Ok(self.calls)
     }
 
-    fn go(&mut self) -> Result<(), IndexOutOfRange> {
+    fn go(&mut self, part: Part) -> Result<(), IndexOutOfRange> {
         let before = counting::counted();
         let whole = StepRange {
             t0: 0,
-            t1: self.t,
+            t1: self.points.steps,
             first: true,
         };
-        self.begin();
+        let (early, late) = self.plan.items.split_at(self.plan.border);
+        let (early_too, late_too) = (part != Part::Backward, part != Part::Forward);
+        if early_too {
+            self.begin();
+        }
         let mut sweep = 0;
-        for item in &self.plan.items {
+        for (item, runs) in
+            (early.iter().map(|i| (i, early_too))).chain(late.iter().map(|i| (i, late_too)))
+        {
             if let Item::Sweep { reverse, items } = item {
-                self.sweep(sweep, *reverse, items);
+                if runs {
+                    self.sweep(sweep, *reverse, items);
+                }
                 sweep += 1;
-            } else {
+            } else if runs {
                 self.item(item, whole);
             }
         }
@@ -219,7 +245,9 @@ impl<'a, T: Element> PlanExecution<'a, T> {
 
     fn item(&mut self, item: &Item, span: StepRange) {
         let start = self.times.is_some().then(Instant::now);
+        self.ends_before(item);
         self.run_item(item, span);
+        self.ends_after(item);
         if let (Some(times), Some(start)) = (&mut self.times, start) {
             times.push((address(item), start.elapsed()));
         }
@@ -259,13 +287,13 @@ impl<'a, T: Element> PlanExecution<'a, T> {
 
     /// Number of pieces that an item's work is cut into.
     fn pieces(&self, item: &Item, span: StepRange) -> usize {
-        let sizes = (span.t1 - span.t0, self.b);
+        let sizes = (span.t1 - span.t0, self.points.rows);
         self.efforts.pieces(item, sizes, self.cut)
     }
 
     /// Calls `f` for slices of the rows of recurrences, this many pieces at a time.
     fn over_slices(&self, items: &[Item], pieces: usize, f: impl Fn(usize, usize) + Sync) {
-        let rows = self.b;
+        let rows = self.points.rows;
         let slice =
             Slices::of(self.plan.target).rows(self.plan, items, size_of::<T>(), rows, pieces);
         let part = |i: usize| f(i * slice, rows.min((i + 1) * slice));
@@ -279,7 +307,7 @@ impl<'a, T: Element> PlanExecution<'a, T> {
             Domain::Step => (span.t0, span.t1),
             other => (0, other.steps(0)),
         };
-        let (steps, rows) = (t1 - t0, l.domain.rows(self.b));
+        let (steps, rows) = (t1 - t0, l.domain.rows(self.points.rows));
         let pieces = self.pieces(item, span);
         let frame = &self.frame;
         let call = |t0: usize, t1: usize, b0: usize, b1: usize| {
@@ -289,16 +317,22 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         };
         match l.kind {
             LoopKind::Recurrence { reverse } => {
-                self.over_slices(std::slice::from_ref(item), pieces, |b0, b1| {
-                    let most = match l.inner {
-                        Innermost::Lanes => steps,
-                        Innermost::Time(_) => (INSIDE / (b1 - b0)).max(1),
-                    };
-                    let blocks = steps.div_ceil(most);
-                    for i in 0..blocks {
-                        let i = if reverse { blocks - 1 - i } else { i };
-                        let from = t0 + i * most;
-                        call(from, t1.min(from + most), b0, b1);
+                let slices = std::slice::from_ref(item);
+                self.over_slices(slices, pieces, |b0, b1| match l.inner {
+                    Innermost::Lanes => call(t0, t1.min(self.points.length(b0)), b0, b1),
+                    Innermost::Time(_) => {
+                        let (table, lag) = (&self.workspace.table, self.access.lag(l.number));
+                        table.each_run((t0, t1), lag, reverse, |t0, t1, live| {
+                            let b1 = b1.min(live);
+                            if b0 < b1 {
+                                in_blocks(
+                                    (INSIDE / (b1 - b0)).max(1),
+                                    reverse,
+                                    (t0, t1),
+                                    |t0, t1| call(t0, t1, b0, b1),
+                                );
+                            }
+                        });
                     }
                 })
             }
@@ -325,39 +359,37 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         items: &[Item],
         (span, pieces): (StepRange, usize),
     ) {
-        let (steps, rows) = (span.t1 - span.t0, self.b);
+        let (steps, rows) = (span.t1 - span.t0, self.points.rows);
         if rows < pieces {
             items.iter().for_each(|item| self.run_item(item, span));
             return;
         }
         let most = Slices::of(self.plan.target).steps(self.plan, items, rows, size_of::<T>());
-        let blocks = steps.div_ceil(most);
-        let length = steps.div_ceil(blocks);
+        let table = &self.workspace.table;
+        let points = table.points(span.t0, span.t1);
+        let blocks = points.div_ceil(most * rows);
+        // Points of a block.
+        let length = steps.div_ceil(blocks) * rows;
         let made = AtomicUsize::new(0);
         let frame = &self.frame;
         self.over_slices(items, pieces, |b0, b1| {
+            let end = self.points.length(b0);
             for i in 0..blocks {
                 let i = if reverse { blocks - 1 - i } else { i };
-                let (t0, t1) = (i * length, steps.min((i + 1) * length));
+                let border = |i: usize| end.min(table.after(i * length, span.t0, span.t1));
+                let steps = (border(i), border(i + 1));
+                if steps.0 == steps.1 {
+                    continue;
+                }
                 for item in items {
                     match item {
                         Item::Product { product, .. } => {
-                            let p = self.operands(product, span);
-                            // Rows of neighbouring steps are contiguous if the slice covers all rows.
-                            let (calls, m) = match b1 - b0 == rows {
-                                true => (1, (t1 - t0) * rows),
-                                false => (t1 - t0, b1 - b0),
-                            };
+                            let calls =
+                                self.product_of_steps(kernels, product, span, steps, (b0, b1));
                             made.fetch_add(calls, Ordering::Relaxed);
-                            for k in 0..calls {
-                                // SAFETY: these rows exist, and only this slice's loops and products touch those of the
-                                // results.
-                                unsafe { p.multiply(kernels, t0 + k, b0, m) };
-                            }
                         }
                         Item::Loop(l) => {
                             let f = self.code.of_loop(l.number);
-                            let steps = (span.t0 + t0, span.t0 + t1);
                             // SAFETY: as for any loop; the blocks come in the order of the recurrence.
                             unsafe { f.run(frame, steps, (b0, b1)) };
                         }
@@ -369,7 +401,37 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         self.calls.hoisted_products += made.into_inner();
     }
 
-    /// A product over all points, as one matrix, because the points of a domain are contiguous.
+    /// A product over rows b0 .. b1 of some steps of a span: as one matrix if these points are contiguous. Returns the
+    /// number of calls.
+    fn product_of_steps(
+        &self,
+        kernels: &Kernels<T>,
+        p: &Product,
+        span: StepRange,
+        (t0, t1): (usize, usize),
+        (b0, b1): (usize, usize),
+    ) -> usize {
+        let table = &self.workspace.table;
+        let contiguous = |v: View| {
+            let buffer = &self.plan.buffers[v.buffer];
+            buffer.domain == Domain::Step && table.contiguous(lag(buffer, v), t0, t1)
+        };
+        let odd = |t: usize| !(t - span.t0).is_multiple_of(2);
+        if b1 - b0 == self.points.rows && contiguous(p.x) && contiguous(p.y) {
+            let m = table.points(t0, t1);
+            // SAFETY: these rows exist, and only this part touches those of the results.
+            unsafe { self.operands(p, t0).multiply(kernels, odd(t0), 0, m) };
+            return 1;
+        }
+        for t in t0..t1 {
+            let m = table.live(t as i64).min(b1) - b0;
+            // SAFETY: as above.
+            unsafe { self.operands(p, t).multiply(kernels, odd(t), b0, m) };
+        }
+        t1 - t0
+    }
+
+    /// A product over all points: as one matrix if the points of the domain are contiguous in its arrays.
     fn product(
         &self,
         kernels: &Kernels<T>,
@@ -377,13 +439,30 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         p: &Product,
         (span, pieces): (StepRange, usize),
     ) {
-        let (steps, rows) = (domain.steps(span.t1 - span.t0), domain.rows(self.b));
-        let m = steps * rows;
-        let operands = SendPtr(self.operands(p, span));
+        let table = &self.workspace.table;
+        let contiguous = |v: View| {
+            let buffer = &self.plan.buffers[v.buffer];
+            buffer.domain != Domain::Step || table.contiguous(lag(buffer, v), span.t0, span.t1)
+        };
+        let rows = domain.rows(self.points.rows);
+        let m = match domain {
+            Domain::Step => table.points(span.t0, span.t1),
+            other => other.steps(0) * rows,
+        };
+        if domain == Domain::Step && !(contiguous(p.x) && contiguous(p.y)) {
+            let (steps, slice) = (span.t1 - span.t0, (span.t1 - span.t0).div_ceil(4 * pieces));
+            share(pieces, steps.div_ceil(slice), |i| {
+                let steps = (i * slice, steps.min((i + 1) * slice));
+                let steps = (span.t0 + steps.0, span.t0 + steps.1);
+                self.product_of_steps(kernels, p, span, steps, (0, rows));
+            });
+            return;
+        }
+        let operands = SendPtr(self.operands(p, span.t0));
         let part = |i0: usize, i1: usize| {
             // SAFETY: rows i0..i1 exist and are contiguous from the first step on, and no other part writes the
             // results.
-            unsafe { { &operands }.0.multiply(kernels, 0, i0, i1 - i0) }
+            unsafe { { &operands }.0.multiply(kernels, false, i0, i1 - i0) }
         };
         let slice = m.div_ceil(4 * pieces).next_multiple_of(kernels.tile_rows);
         if pieces <= 1 || m <= slice {
@@ -395,33 +474,53 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         }
     }
 
-    /// The addresses of a product.
-    fn operands(&self, p: &Product, span: StepRange) -> ProductOperands<T> {
+    /// The addresses of a product at step `t`.
+    fn operands(&self, p: &Product, t: usize) -> ProductOperands<T> {
         ProductOperands {
             w: &self.workspace.weights[p.weight],
-            x: self.strided(p.x, span),
-            y: self.strided(p.y, span),
-            bias: p.bias.map(|b| self.strided(b, span).at.cast_const()),
+            x: self.strided(p.x, t),
+            y: self.strided(p.y, t),
+            bias: p.bias.map(|b| self.strided(b, t).at.cast_const()),
             add: p.add,
         }
     }
 
-    /// The start of a view in an item over a domain; if that is over steps, at the span's first step.
-    fn strided(&self, v: View, span: StepRange) -> StridedPtr<T> {
+    /// A view in an item over a domain; if that is over steps, at step `t`.
+    fn strided(&self, v: View, t: usize) -> StridedPtr<T> {
         let buffer = &self.plan.buffers[v.buffer];
-        let (start, step, row) = match buffer.domain {
-            Domain::Once => (0, 0, 0),
-            Domain::Row => (0, 0, buffer.len),
-            Domain::BoundarySlots(_) => (0, self.b * buffer.len, buffer.len),
+        let (len, rows) = (buffer.len as isize, self.points.rows);
+        let (bases, ends) = (&self.workspace.bases, &self.workspace.ends);
+        let (base, first, step, row) = match buffer.domain {
+            Domain::Once => (bases[v.buffer], 0, 0, 0),
+            Domain::Row => (bases[v.buffer], 0, 0, buffer.len),
+            Domain::BoundarySlots(_) => (bases[v.buffer], 0, rows * buffer.len, buffer.len),
+            Domain::Step if v.from_end => {
+                let first = v.shift as isize * rows as isize;
+                (ends[v.buffer], first, rows * buffer.len, buffer.len)
+            }
             Domain::Step => {
-                let from = if v.from_end { self.t } else { span.t0 };
-                let t = from as i64 + v.shift + buffer.front as i64;
-                let row = self.b * buffer.len;
-                (t as usize * row, row, buffer.len)
+                let (t, table) = (t as i64 - lag(buffer, v), &self.workspace.table);
+                let (first, live) = (table.before(t) as isize, table.live(t));
+                (bases[v.buffer], first, live * buffer.len, buffer.len)
             }
         };
         // The base of a one-block array may lie outside it; the address of the view does not.
-        let at = self.workspace.bases[v.buffer].wrapping_add(start + v.offset);
+        let at = base.wrapping_offset(first * len).wrapping_add(v.offset);
         StridedPtr { at, step, row }
+    }
+}
+
+/// Calls `f` with blocks of at most `most` of the steps t0 .. t1, from the last to the first if `reverse`.
+fn in_blocks(
+    most: usize,
+    reverse: bool,
+    (t0, t1): (usize, usize),
+    mut f: impl FnMut(usize, usize),
+) {
+    let blocks = (t1 - t0).div_ceil(most);
+    for i in 0..blocks {
+        let i = if reverse { blocks - 1 - i } else { i };
+        let from = t0 + i * most;
+        f(from, t1.min(from + most));
     }
 }

@@ -7,10 +7,11 @@ use retrograd_graph::plan::{
     BufferId, Item, Layout, Loop, LoopKind, Plan, Slices, Storage, WeightId,
 };
 use retrograd_kernels::{AlignedBuffer, Kernels};
-use retrograd_tape::Domain;
+use retrograd_tape::{Domain, Extent};
 
 use super::code::{Code, LoopCode};
 use super::cut::{Cut, Efforts};
+use super::points::StepAccess;
 use super::{MemoryNeed, PlanExecution, StepRange, Workspace};
 use crate::element::Element;
 use crate::error::RunError;
@@ -70,6 +71,9 @@ const LAYOUT: Layout = Layout {
     block: 1,
     replay: false,
 };
+
+/// A streaming plan keeps rings of steps, which are addressed by the number of the sample alone.
+static NO_ENDS: StepAccess = StepAccess::none();
 
 /// The loop with all the work of a step; none if there is no such work.
 pub(crate) fn step_loop(plan: &Plan) -> Option<&Loop> {
@@ -149,8 +153,8 @@ impl<T: Element> StreamExecution<T> {
         let need = MemoryNeed {
             plan,
             kernels: code.kernels,
-            t: 1,
-            b,
+            points: Extent::steps(1).rows(b).into(),
+            access: &NO_ENDS,
             parts: 1,
             layout: LAYOUT,
             given: &given,
@@ -164,7 +168,7 @@ impl<T: Element> StreamExecution<T> {
         let n = count(|s| matches!(s, Storage::Input(_)));
         let m = count(|s| matches!(s, Storage::Output(_)));
         let mut none: Vec<&mut [T]> = (0..m).map(|_| &mut [][..]).collect();
-        workspace.bind(plan, &vec![&[][..]; n], &mut none);
+        workspace.bind(plan, need.points, &vec![&[][..]; n], &mut none);
         let parts = parts(plan);
         let written = written(plan, &parts);
         let arrays = workspace.own.values_mut().zip(written.values());
@@ -312,7 +316,7 @@ impl<T: Element> StreamExecution<T> {
 
     fn run(&mut self, plan: &Plan, code: &Code<T>, part: StreamPart) {
         let items = plan.items.iter().zip(&self.parts);
-        let sizes = (self.t, self.b);
+        let sizes = (Extent::steps(self.t).rows(self.b).into(), &NO_ENDS);
         let alone = (Cut::ONE, &Efforts::default());
         let mut run =
             PlanExecution::new(plan, code, sizes, alone, LAYOUT, &mut self.workspace, false);

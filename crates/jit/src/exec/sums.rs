@@ -12,6 +12,7 @@ use retrograd_kernels::{
 };
 use retrograd_tape::{Domain, Real};
 
+use super::points::lag;
 use super::pool::share;
 use super::{PlanExecution, SendPtr, StepRange, StridedPtr};
 use crate::element::Element;
@@ -28,6 +29,7 @@ struct SumRun<'a, T: retrograd_kernels::SimdElement> {
 
 /// A weight gradient: the left vectors with their length, the right-hand sides, and the destinations of Σ δ.
 struct Gradient<'a> {
+    domain: Domain,
     delta: (View, usize),
     rhs: &'a [PlanRhs],
     bias: &'a [BlockAt],
@@ -37,16 +39,6 @@ impl<T: Element> PlanExecution<'_, T> {
     /// Runs a sum of the plan.
     pub(super) fn sum(&mut self, kernels: &Kernels<T>, item: &Item, span: StepRange) {
         let pieces = self.pieces(item, span);
-        let at = |domain: Domain| {
-            let (steps, rows) = (domain.steps(span.t1 - span.t0), domain.rows(self.b));
-            SumRun {
-                kernels,
-                steps,
-                rows,
-                span,
-                pieces,
-            }
-        };
         match item {
             Item::Outer {
                 domain,
@@ -56,11 +48,13 @@ impl<T: Element> PlanExecution<'_, T> {
                 bias,
             } => {
                 let gradient = Gradient {
+                    domain: *domain,
                     delta: (*delta, *len),
                     rhs,
                     bias,
                 };
-                self.weight_gradient(at(*domain), &gradient);
+                let sum = self.whole(kernels, *domain, (span, pieces));
+                self.weight_gradient(sum, &gradient);
             }
             Item::SumTo {
                 domain,
@@ -68,7 +62,9 @@ impl<T: Element> PlanExecution<'_, T> {
                 x,
                 parts,
                 ..
-            } => self.sum_to(at(*domain), *to, *x, parts),
+            } => self.in_runs(kernels, *domain, (span, pieces), &[*x], |sum| {
+                self.sum_to(sum, *to, *x, parts);
+            }),
             Item::OuterTo {
                 domain,
                 to,
@@ -77,7 +73,9 @@ impl<T: Element> PlanExecution<'_, T> {
                 y,
             } => {
                 debug_assert_eq!(*to, Domain::Row);
-                self.outer_to(at(*domain), *a, *b, *y);
+                self.in_runs(kernels, *domain, (span, pieces), &[a.0, b.0], |sum| {
+                    self.outer_to(sum, *a, *b, *y);
+                });
             }
             Item::Scatter {
                 domain,
@@ -87,7 +85,9 @@ impl<T: Element> PlanExecution<'_, T> {
                 index,
                 v,
                 y,
-            } => self.scatter(at(*domain), *to, (*rows, *cols), (*index, *v), *y),
+            } => self.in_runs(kernels, *domain, (span, pieces), &[*index, *v], |sum| {
+                self.scatter(sum, *to, (*rows, *cols), (*index, *v), *y);
+            }),
             Item::Pack(_)
             | Item::Loop(_)
             | Item::TimeTile { .. }
@@ -98,18 +98,81 @@ impl<T: Element> PlanExecution<'_, T> {
         }
     }
 
+    /// A sum over all of a span, whose rows may have different lengths.
+    fn whole<'k>(
+        &self,
+        kernels: &'k Kernels<T>,
+        domain: Domain,
+        (span, pieces): (StepRange, usize),
+    ) -> SumRun<'k, T> {
+        SumRun {
+            kernels,
+            steps: domain.steps(span.t1 - span.t0),
+            rows: domain.rows(self.points.rows),
+            span,
+            pieces,
+        }
+    }
+
+    /// Calls `f` with the parts of a sum in order, in each of which all steps have the same rows, at the same distances in
+    /// the arrays of the views. Rows beyond those of the first part have no terms, and sums of them start as zero.
+    fn in_runs<'k>(
+        &self,
+        kernels: &'k Kernels<T>,
+        domain: Domain,
+        (span, pieces): (StepRange, usize),
+        views: &[View],
+        f: impl Fn(SumRun<'k, T>),
+    ) {
+        let whole = self.whole(kernels, domain, (span, pieces));
+        if domain != Domain::Step || !self.points.ragged() {
+            return f(whole);
+        }
+        let over_steps = |v: &&View| self.plan.buffers[v.buffer].domain == Domain::Step;
+        let lags = views.iter().filter(over_steps);
+        let lags = lags.map(|v| lag(&self.plan.buffers[v.buffer], *v));
+        let most = lags.max().unwrap_or(0) as usize;
+        if span.first {
+            // All results begin as sums of no terms.
+            let none = StepRange {
+                t1: span.t0,
+                ..span
+            };
+            f(SumRun {
+                steps: 0,
+                span: none,
+                ..whole
+            });
+        }
+        let table = &self.workspace.table;
+        table.each_run((span.t0, span.t1), most, false, |t0, t1, rows| {
+            let span = StepRange {
+                t0,
+                t1,
+                first: false,
+            };
+            f(SumRun {
+                steps: t1 - t0,
+                rows,
+                span,
+                ..whole
+            });
+        });
+    }
+
     /// Σ δ xᵀ, cut by the rows of the results.
     fn weight_gradient(&mut self, sum: SumRun<'_, T>, gradient: &Gradient<'_>) {
         let (kernels, span) = (sum.kernels, sum.span);
         let (delta, len) = gradient.delta;
-        let d = self.strided(delta, span);
+        let over_steps = gradient.domain == Domain::Step;
+        let d = self.strided(delta, span.t0);
         let mut lists = std::mem::take(&mut self.workspace.lists);
         lists.blocks.clear();
         lists.sides.clear();
         lists.pieces.clear();
         for x in gradient.rhs.iter().flat_map(|r| &r.to) {
             lists.blocks.push(BlockMut {
-                ptr: self.strided(x.view, span).at,
+                ptr: self.strided(x.view, span.t0).at,
                 ld: x.ld,
                 row: x.row,
                 col: x.col,
@@ -119,13 +182,14 @@ impl<T: Element> PlanExecution<'_, T> {
         }
         let mut blocks = lists.blocks.as_slice();
         for r in gradient.rhs {
-            let x = self.strided(r.x, span);
+            let x = self.strided(r.x, span.t0);
             let (own, rest) = blocks.split_at(r.to.len());
             blocks = rest;
             lists.sides.push(OuterRhs {
                 ptr: x.at,
                 step_stride: x.step,
                 row_stride: x.row,
+                lag: self.lag(r.x),
                 n: r.len,
                 dst: own.as_ptr(),
                 n_dst: own.len(),
@@ -133,7 +197,7 @@ impl<T: Element> PlanExecution<'_, T> {
         }
         for x in gradient.bias {
             lists.pieces.push(PieceMut {
-                ptr: self.strided(x.view, span).at,
+                ptr: self.strided(x.view, span.t0).at,
                 start: x.col,
                 len: x.cols,
             });
@@ -142,9 +206,14 @@ impl<T: Element> PlanExecution<'_, T> {
             delta: d.at,
             step_stride: d.step,
             row_stride: d.row,
+            lag: self.lag(delta),
             m: len,
             steps: sum.steps,
             rows: sum.rows,
+            starts: match over_steps && self.points.ragged() {
+                true => self.workspace.table.step_0().wrapping_add(span.t0),
+                false => std::ptr::null(),
+            },
             rhs: lists.sides.as_ptr(),
             n_rhs: lists.sides.len(),
             bias: lists.pieces.as_ptr(),
@@ -173,16 +242,25 @@ impl<T: Element> PlanExecution<'_, T> {
         self.workspace.lists = lists;
     }
 
+    /// The steps by which a view's entries of the table lag behind.
+    fn lag(&self, v: View) -> usize {
+        let buffer = &self.plan.buffers[v.buffer];
+        match buffer.domain {
+            Domain::Step if !v.from_end => lag(buffer, v) as usize,
+            _ => 0,
+        }
+    }
+
     /// Sums of vectors: a single one, cut by columns, or one per row, cut by rows.
     fn sum_to(&self, sum: SumRun<'_, T>, to: Domain, x: View, parts: &[BlockAt]) {
-        let x = self.strided(x, sum.span);
+        let x = self.strided(x, sum.span.t0);
         // The domains below a step are `row` and `once`.
         let (sums, over) = match to {
             Domain::Once => (1, sum.rows),
             _ => (sum.rows, 1),
         };
         for part in parts {
-            let places = SendPtr((x, self.strided(part.view, sum.span)));
+            let places = SendPtr((x, self.strided(part.view, sum.span.t0)));
             let cols = part.cols;
             // Rows and columns of the result.
             let some = |r0: usize, r1: usize, c0: usize, c1: usize| {
@@ -191,7 +269,7 @@ impl<T: Element> PlanExecution<'_, T> {
                 unsafe {
                     let (src, dst) = (x.at.add(part.col + c0), y.at.add(c0));
                     match (x.step, x.row) {
-                        (0, 0) => sum.multiples(
+                        (0, 0) if sum.steps > 0 => sum.multiples(
                             steps_as_number(sum.steps * over),
                             src,
                             dst,
@@ -214,8 +292,11 @@ impl<T: Element> PlanExecution<'_, T> {
     /// Σ a bᵀ for each row separately, cut by rows.
     fn outer_to(&self, sum: SumRun<'_, T>, a: (View, usize), b: (View, usize), y: View) {
         let (m, n) = (a.1, b.1);
-        let (a, b) = (self.strided(a.0, sum.span), self.strided(b.0, sum.span));
-        let y = self.strided(y, sum.span);
+        let (a, b) = (
+            self.strided(a.0, sum.span.t0),
+            self.strided(b.0, sum.span.t0),
+        );
+        let y = self.strided(y, sum.span.t0);
         let args = RowOuterArgs {
             a: a.at,
             a_step: a.step,
@@ -249,7 +330,7 @@ impl<T: Element> PlanExecution<'_, T> {
         (index, v): (View, View),
         y: View,
     ) {
-        let views = [index, v, y].map(|v| self.strided(v, sum.span));
+        let views = [index, v, y].map(|v| self.strided(v, sum.span.t0));
         let views = SendPtr(views);
         let some = |r0: usize, r1: usize, l0: usize, l1: usize| {
             let [i, v, y] = { &views }.0;

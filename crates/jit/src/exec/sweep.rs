@@ -1,15 +1,18 @@
 //! Runs sweeps one block of steps at a time: arrays that keep one block move along, and under a memory budget the
 //! backward sweep runs part of the forward one again for each block.
 
+use std::ops::Range;
+
 use retrograd_graph::plan::{BufferId, Checkpointing, Item, Lifetime};
 
-use super::{PlanExecution, StepRange};
+use super::points::rows_before;
+use super::{PlanExecution, Points, StepRange};
 use crate::element::Element;
 
 impl<T: Element> PlanExecution<'_, T> {
     /// Moves arrays that keep one block to where their sweep starts, so that their initial states can be filled in.
     pub(super) fn begin(&mut self) {
-        let last = (self.layout.blocks(self.t) - 1) * self.layout.block;
+        let last = (self.layout.blocks(self.points.steps) - 1) * self.layout.block;
         for (sweep, (reverse, _)) in self.plan.sweeps().enumerate() {
             for u in self.plan.buffers.keys() {
                 if reverse && self.keeps_block_of(u, sweep) {
@@ -22,7 +25,7 @@ impl<T: Element> PlanExecution<'_, T> {
     /// Runs a sweep of the plan.
     pub(super) fn sweep(&mut self, sweep: usize, reverse: bool, items: &[Item]) {
         let plan = self.plan;
-        let n = self.layout.blocks(self.t);
+        let n = self.layout.blocks(self.points.steps);
         let used = if self.layout.replay {
             plan.memory.replays.len()
         } else {
@@ -34,11 +37,14 @@ impl<T: Element> PlanExecution<'_, T> {
             let t0 = i * self.layout.block;
             let span = StepRange {
                 t0,
-                t1: self.t.min(t0 + self.layout.block),
+                t1: self.points.steps.min(t0 + self.layout.block),
                 first: k == 0,
             };
             if k > 0 {
                 self.move_along(sweep, reverse, span);
+            }
+            self.ends_into_block(sweep, reverse, span);
+            if k > 0 {
                 // The block that the other sweep ended with is still in memory when this sweep starts.
                 for (number, replay) in replays.clone().filter(|r| r.1.by == sweep) {
                     self.replay(number, replay, i, span);
@@ -50,6 +56,7 @@ impl<T: Element> PlanExecution<'_, T> {
             for item in items {
                 self.item(item, span);
             }
+            self.ends_of_block(sweep, reverse, span);
         }
     }
 
@@ -61,14 +68,15 @@ impl<T: Element> PlanExecution<'_, T> {
             }
         }
         self.checkpoint(number, replay, block, true);
-        let (_, items) = self.plan.sweeps().nth(replay.sweep).expect("its sweep");
+        let (reverse, items) = self.plan.sweeps().nth(replay.sweep).expect("its sweep");
+        self.ends_into_block(replay.sweep, reverse, span);
         for &i in &replay.items {
             self.item(&items[i], span);
         }
     }
 
     /// True if array `u` keeps one block at a time in sweep `sweep`.
-    fn keeps_block_of(&self, u: BufferId, sweep: usize) -> bool {
+    pub(super) fn keeps_block_of(&self, u: BufferId, sweep: usize) -> bool {
         let theirs = !self.workspace.own[u].is_empty();
         theirs
             && self.plan.is_block(u, self.layout)
@@ -81,11 +89,29 @@ impl<T: Element> PlanExecution<'_, T> {
 
     /// Sets the first step that array `u` keeps to `t0`.
     fn keep_from(&mut self, u: BufferId, t0: usize) {
-        let x = &self.plan.buffers[u];
-        let ws = &mut *self.workspace;
-        ws.origins[u] = t0;
-        // The would-be address of step 0: only steps that are kept are dereferenced.
-        ws.bases[u] = ws.arrays[u].wrapping_sub(t0 * self.b * x.len);
+        self.workspace.keep_from(self.plan, self.points.rows, u, t0);
+    }
+
+    /// The position in array `u`, in rows, of the beginning of step `t`, if the array keeps steps from `origin` on.
+    pub(super) fn position(&self, u: BufferId, t: i64, origin: usize) -> usize {
+        let (x, table) = (&self.plan.buffers[u], &self.workspace.table);
+        let before = table.before(t - x.back as i64) - table.before(origin as i64);
+        (rows_before(x, self.points.rows) as i64 + before) as usize
+    }
+
+    /// The boundary steps that a block starts from: the rows of array `u` from these on, and their number, if the array
+    /// keeps steps from `origin` on.
+    fn history(
+        &self,
+        u: BufferId,
+        reverse: bool,
+        (t0, t1): (usize, usize),
+        origin: usize,
+    ) -> (usize, usize) {
+        let h = self.plan.buffers[u].history(reverse) as i64;
+        let from = if reverse { t1 as i64 } else { t0 as i64 - h };
+        let first = self.position(u, from, origin);
+        (first, self.position(u, from + h, origin) - first)
     }
 
     /// Moves the arrays of a sweep to its next block, with the boundary steps that it starts from.
@@ -94,57 +120,53 @@ impl<T: Element> PlanExecution<'_, T> {
             if !self.keeps_block_of(u, sweep) {
                 continue;
             }
-            let x = &self.plan.buffers[u];
-            let (h, row) = (x.history(reverse), self.b * x.len);
-            let old = self.workspace.origins[u];
-            let (from, to) = if reverse {
-                (x.front + span.t1 - old, x.front + span.t1 - span.t0)
-            } else {
-                (x.front + span.t0 - h - old, x.front - h)
-            };
-            debug_assert!((from.max(to) + h) * row <= self.workspace.own[u].len());
+            let len = self.plan.buffers[u].len;
+            let steps = (span.t0, span.t1);
+            let (from, n) = self.history(u, reverse, steps, self.workspace.origins[u]);
+            let (to, _) = self.history(u, reverse, steps, span.t0);
+            debug_assert!((from.max(to) + n) * len <= self.workspace.own[u].len());
             let array = self.workspace.arrays[u];
             // SAFETY: the array keeps a block and its boundary steps; the previous block is adjacent in time, so both
             // keep the steps from its border on, at these positions.
-            unsafe { std::ptr::copy(array.add(from * row), array.add(to * row), h * row) };
+            unsafe { std::ptr::copy(array.add(from * len), array.add(to * len), n * len) };
             self.keep_from(u, span.t0);
         }
     }
 
     /// Saves, or restores, the states that a block starts from.
     fn checkpoint(&mut self, number: usize, replay: &Checkpointing, block: usize, back: bool) {
-        let (plan, b, n) = (self.plan, self.b, self.layout.blocks(self.t));
+        let Points { steps, rows: b, .. } = self.points;
+        let (plan, n) = (self.plan, self.layout.blocks(steps));
         let reverse = plan.sweeps().nth(replay.sweep).expect("its sweep").0;
         let one = plan.checkpoint(replay, b);
         let earlier = plan.memory.replays[..number].iter();
         let mut at: usize = earlier.map(|r| plan.checkpoint(r, b) * n).sum::<usize>() + block * one;
-        let span_end = self.t.min((block + 1) * self.layout.block);
-        let history = replay.history.iter().map(|&u| {
-            let x = &plan.buffers[u];
-            let (h, row) = (x.history(reverse), b * x.len);
-            let first = if reverse {
-                x.front + span_end - block * self.layout.block
-            } else {
-                x.front - h
-            };
-            (u, first * row, h * row)
-        });
-        let slots = replay
-            .slots
-            .iter()
-            .map(|&u| (u, 0, b * plan.buffers[u].len));
+        let t0 = block * self.layout.block;
+        let span = (t0, steps.min(t0 + self.layout.block));
+        for &u in &replay.history {
+            let (first, n) = self.history(u, reverse, span, t0);
+            let len = plan.buffers[u].len;
+            self.save((u, first * len), at..at + n * len, back);
+            at += n * len;
+        }
+        for &u in &replay.slots {
+            let n = b * plan.buffers[u].len;
+            self.save((u, 0), at..at + n, back);
+            at += n;
+        }
+    }
+
+    /// Saves some numbers of array `u` at this place among the checkpoints, or restores them.
+    fn save(&mut self, (u, from): (BufferId, usize), at: Range<usize>, back: bool) {
         let ws = &mut *self.workspace;
-        for (u, from, len) in history.chain(slots) {
-            let kept = &mut ws.checkpoints[at..at + len];
-            debug_assert!(from + len <= ws.own[u].len());
-            // SAFETY: the array keeps this block with its boundary steps, or one step, and nobody else accesses it now.
-            let place = unsafe { std::slice::from_raw_parts_mut(ws.arrays[u].add(from), len) };
-            if back {
-                place.copy_from_slice(kept);
-            } else {
-                kept.copy_from_slice(place);
-            }
-            at += len;
+        let kept = &mut ws.checkpoints[at];
+        debug_assert!(from + kept.len() <= ws.own[u].len());
+        // SAFETY: the array keeps this block with its boundary steps, or one step, and nobody else accesses it now.
+        let place = unsafe { std::slice::from_raw_parts_mut(ws.arrays[u].add(from), kept.len()) };
+        if back {
+            place.copy_from_slice(kept);
+        } else {
+            kept.copy_from_slice(place);
         }
     }
 }

@@ -6,8 +6,10 @@ use retrograd_graph::plan::{BlockAt, BufferId, Item, Layout, Plan, Storage, Weig
 use retrograd_kernels::{
     AlignedBuffer, Block, BlockMut, Kernels, OuterRhs, PieceMut, SimdElement, Weights,
 };
+use retrograd_tape::Domain;
 
 use super::limit::machine_bytes;
+use super::points::{Points, StepAccess, StepTable, rows_before};
 use crate::element::Element;
 use crate::error::RunError;
 
@@ -25,8 +27,15 @@ pub(crate) struct Workspace<T: SimdElement> {
     pub(super) checkpoints: AlignedBuffer<T>,
     /// The address of each array.
     pub(super) arrays: PrimaryMap<BufferId, *mut T>,
-    /// The address of step 0 of each array, or where it would be if the array kept all steps.
+    /// For arrays over steps, where entry 0 of the table leads to, or would if the array kept all steps; for other
+    /// arrays, their address.
     pub(super) bases: PrimaryMap<BufferId, *mut T>,
+    /// The last steps of each row and the boundary steps after them, by slot and row, of arrays that are read or written
+    /// there, if rows end at different steps.
+    pub(super) at_ends: PrimaryMap<BufferId, AlignedBuffer<T>>,
+    /// The address of the first boundary step after the last step of each array: in the array itself, or in `at_ends`.
+    pub(super) ends: PrimaryMap<BufferId, *mut T>,
+    pub(super) table: StepTable,
     /// The first step that each array keeps.
     pub(super) origins: PrimaryMap<BufferId, usize>,
     pub(super) blocks: Vec<Block<T>>,
@@ -56,8 +65,8 @@ type EachSum<'f> = dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]) +
 pub(crate) struct MemoryNeed<'a, T: SimdElement> {
     pub(crate) plan: &'a Plan,
     pub(crate) kernels: &'a Kernels<T>,
-    pub(crate) t: usize,
-    pub(crate) b: usize,
+    pub(crate) points: Points<'a>,
+    pub(crate) access: &'a StepAccess,
     /// Number of threads that sums are divided among, each with scratch of its own.
     pub(crate) parts: usize,
     pub(crate) layout: Layout,
@@ -69,17 +78,49 @@ impl<T: Element> MemoryNeed<'_, T> {
     /// Length of array `u`; 0 if it is the caller's.
     pub(super) fn array(&self, u: BufferId) -> usize {
         match self.plan.buffers[u].storage {
-            Storage::Workspace => self.plan.size(u, self.t, self.b, self.layout),
-            theirs if (self.given)(theirs) => 0,
-            _ => self.plan.size(u, self.t, self.b, self.layout),
+            theirs if theirs != Storage::Workspace && (self.given)(theirs) => 0,
+            _ => self.size(u),
         }
+    }
+
+    /// Numbers of array `u`.
+    fn size(&self, u: BufferId) -> usize {
+        let (Points { steps, rows, .. }, x) = (self.points, &self.plan.buffers[u]);
+        if !self.points.ragged() || x.domain != Domain::Step || self.plan.ring(u).is_some() {
+            return self.plan.size(u, steps, rows, self.layout);
+        }
+        // No block has more points than the first.
+        let steps = match self.plan.is_block(u, self.layout) {
+            true => self.layout.block.min(steps),
+            false => steps,
+        };
+        (rows_before(x, rows) + self.points.before(steps)) * x.len
+    }
+
+    /// Length of the array of the ends of rows of array `u`.
+    fn at_end(&self, u: BufferId) -> usize {
+        let x = &self.plan.buffers[u];
+        match self.points.ragged() && self.access.has_ends(u) {
+            true => rows_before(x, self.points.rows) * x.len,
+            false => 0,
+        }
+    }
+
+    /// Steps that a sample, or a run, has in the table.
+    fn tabled(&self) -> (usize, usize) {
+        (self.access.reach, self.points.steps)
     }
 
     /// Length of the packing of weight `w`; 0 if no product has more than one row, unless the packing serves many
     /// samples.
     pub(super) fn packed(&self, w: WeightId) -> usize {
         let weight = &self.plan.weights[w];
-        let rows = most_rows(&self.plan.items, w, self.layout.block.min(self.t), self.b);
+        let rows = most_rows(
+            &self.plan.items,
+            w,
+            self.layout.block.min(self.points.steps),
+            self.points.rows,
+        );
         if rows > 1 || self.plan.memory.streams {
             self.kernels
                 .packed_len(weight.rows, weight.cols, weight.transposed)
@@ -120,8 +161,8 @@ impl<T: Element> MemoryNeed<'_, T> {
                 domain, rhs, bias, ..
             } = item
             {
-                let (steps, rows) = (domain.steps(self.sum_steps()), domain.rows(self.b));
-                f(steps * rows, rhs, bias);
+                let (steps, rows) = (self.sum_steps(), self.points.rows);
+                f(domain.steps(steps) * domain.rows(rows), rhs, bias);
             }
         }
     }
@@ -130,9 +171,9 @@ impl<T: Element> MemoryNeed<'_, T> {
     pub(crate) fn sum_steps(&self) -> usize {
         let in_blocks = self.plan.sweeps().next().is_some();
         if in_blocks {
-            self.layout.block.min(self.t)
+            self.layout.block.min(self.points.steps)
         } else {
-            self.t
+            self.points.steps
         }
     }
 
@@ -142,21 +183,19 @@ impl<T: Element> MemoryNeed<'_, T> {
     /// # Errors
     /// [`RunError::Extent`].
     pub(crate) fn can_be_addressed(&self) -> Result<(), RunError> {
-        let (t, b) = (self.t as u128, self.b as u128);
+        let Points { steps, rows, .. } = self.points;
+        let (t, b) = (steps as u128, rows as u128);
         let points = |(u, x): (BufferId, &retrograd_graph::plan::Buffer)| {
-            let steps = self.t.saturating_add(x.front + x.back);
+            let steps = steps.saturating_add(x.front + x.back);
             let steps = self.plan.ring(u).unwrap_or(steps);
-            (x.domain.points(steps, self.b) as u128).saturating_mul(x.len as u128)
+            (x.domain.points(steps, rows) as u128).saturating_mul(x.len as u128)
         };
         let numbers = self.plan.buffers.iter().map(points);
         let numbers = numbers.fold(t.saturating_mul(b), u128::saturating_add);
         if numbers.saturating_mul(size_of::<T>() as u128) <= isize::MAX as u128 {
             return Ok(());
         }
-        Err(RunError::Extent {
-            t: self.t,
-            b: self.b,
-        })
+        Err(RunError::Extent { t: steps, b: rows })
     }
 
     /// Bytes in total.
@@ -165,10 +204,15 @@ impl<T: Element> MemoryNeed<'_, T> {
         let arrays = self.plan.buffers.keys().map(|u| lines(self.array(u)));
         let packed = self.plan.weights.keys().map(|w| lines(self.packed(w)));
         let scratch = self.parts.saturating_mul(lines(self.scratch()));
-        let checkpoints = lines(self.plan.checkpoints(self.t, self.b, self.layout));
-        let others = [scratch, checkpoints, self.described()];
-        let all = arrays.chain(packed).chain(others);
+        let ends = self.plan.buffers.keys().map(|u| lines(self.at_end(u)));
+        let others = [scratch, lines(self.checkpoints()), self.described()];
+        let all = arrays.chain(packed).chain(ends).chain(others);
         all.fold(0, usize::saturating_add)
+    }
+
+    fn checkpoints(&self) -> usize {
+        let Points { steps, rows, .. } = self.points;
+        self.plan.checkpoints(steps, rows, self.layout)
     }
 
     /// Bytes of addresses and descriptions.
@@ -176,9 +220,11 @@ impl<T: Element> MemoryNeed<'_, T> {
         let (n, weights) = (self.plan.buffers.len(), self.plan.weights.len());
         let blocks: usize = self.plan.weights.values().map(|w| w.blocks.len()).sum();
         let lists = self.lists();
-        let buffers = n + weights + self.parts;
+        let buffers = 2 * n + weights + self.parts;
+        let (reach, steps) = self.tabled();
         buffers * size_of::<AlignedBuffer<T>>()
-            + n * (2 * size_of::<*mut T>() + size_of::<usize>())
+            + StepTable::bytes(reach, steps)
+            + n * (3 * size_of::<*mut T>() + size_of::<usize>())
             + blocks * size_of::<Block<T>>()
             + weights * size_of::<Weights<T>>()
             + lists.0 * size_of::<BlockMut<T>>()
@@ -188,12 +234,12 @@ impl<T: Element> MemoryNeed<'_, T> {
 
     /// The fastest layout that takes no more than `budget` bytes, or the fewest bytes that some layout needs.
     pub(crate) fn choose(mut self, budget: Option<usize>) -> Result<Layout, usize> {
-        let t = self.t;
+        let Points { steps: t, rows, .. } = self.points;
         let of = |blocks: usize, replay| Layout {
             block: t.div_ceil(blocks),
             replay,
         };
-        let fewest = t.div_ceil(ROWS_PER_BLOCK.div_ceil(self.b));
+        let fewest = t.div_ceil(ROWS_PER_BLOCK.div_ceil(rows));
         let memory = &self.plan.memory;
         let short = match memory.pays {
             true => self.short(),
@@ -227,7 +273,7 @@ impl<T: Element> MemoryNeed<'_, T> {
     /// Block length of a sequence that is replayed rather than kept: short enough for a block's values to be in cache
     /// when they are read, unless that takes more memory for the states at the borders.
     fn short(&self) -> usize {
-        let (t, b, plan) = (self.t, self.b, self.plan);
+        let (t, b, plan) = (self.points.steps, self.points.rows, self.plan);
         let step = b * plan.block_numbers() * size_of::<T>();
         let border = plan.memory.replays.iter().map(|r| plan.checkpoint(r, b));
         let border = border.sum::<usize>() * size_of::<T>();
@@ -247,6 +293,9 @@ impl<T: Element> Workspace<T> {
             checkpoints: AlignedBuffer::new(0),
             arrays: PrimaryMap::new(),
             bases: PrimaryMap::new(),
+            at_ends: PrimaryMap::new(),
+            ends: PrimaryMap::new(),
+            table: StepTable::default(),
             origins: PrimaryMap::new(),
             blocks: Vec::new(),
             weights: PrimaryMap::new(),
@@ -267,13 +316,14 @@ impl<T: Element> Workspace<T> {
             m.len() * size_of::<U>()
         }
         let all = self.own.values().chain(self.packed.values());
-        let all = all.chain(&self.scratch);
+        let all = all.chain(self.at_ends.values()).chain(&self.scratch);
         let numbers: usize = all
             .chain([&self.checkpoints])
             .map(|b| AlignedBuffer::<T>::bytes_of(b.len()))
             .sum();
-        let buffers = map(&self.own) + map(&self.packed) + vec(&self.scratch);
-        let addresses = map(&self.arrays) + map(&self.bases) + map(&self.origins);
+        let buffers = map(&self.own) + map(&self.at_ends) + map(&self.packed) + vec(&self.scratch);
+        let addresses = map(&self.arrays) + map(&self.bases) + map(&self.ends);
+        let addresses = addresses + map(&self.origins) + self.table.allocated();
         let lists = vec(&self.lists.blocks) + vec(&self.lists.sides) + vec(&self.lists.pieces);
         numbers + buffers + addresses + lists + vec(&self.blocks) + map(&self.weights)
     }
@@ -290,12 +340,15 @@ impl<T: Element> Workspace<T> {
     ) -> Result<(), RunError> {
         let plan = need.plan;
         let scratch = need.scratch();
+        let (reach, steps) = need.tabled();
         let fits = self.own.len() == plan.buffers.len()
             && self.own.iter().all(|(u, x)| x.len() == need.array(u))
             && self.packed.iter().all(|(w, x)| x.len() == need.packed(w))
             && self.scratch.len() == need.parts
             && self.scratch.iter().all(|x| x.len() == scratch)
-            && self.checkpoints.len() == plan.checkpoints(need.t, need.b, need.layout);
+            && self.at_ends.iter().all(|(u, x)| x.len() == need.at_end(u))
+            && self.table.fits(reach, steps)
+            && self.checkpoints.len() == need.checkpoints();
         if fits {
             return Ok(());
         }
@@ -305,8 +358,8 @@ impl<T: Element> Workspace<T> {
         let refused = |limit| RunError::Memory {
             needed,
             limit,
-            t: need.t,
-            b: need.b,
+            t: steps,
+            b: need.points.rows,
         };
         if needed > limit {
             return Err(refused(Some(limit)));
@@ -326,13 +379,20 @@ impl<T: Element> Workspace<T> {
         for _ in 0..need.parts {
             self.scratch.push(room(scratch)?);
         }
-        self.checkpoints = room(plan.checkpoints(need.t, need.b, need.layout))?;
+        self.checkpoints = room(need.checkpoints())?;
+        self.at_ends = PrimaryMap::with_capacity(n);
+        for u in plan.buffers.keys() {
+            self.at_ends.push(room(need.at_end(u))?);
+        }
+        self.table = StepTable::with_capacity(reach, steps);
         self.arrays = PrimaryMap::with_capacity(n);
         self.bases = PrimaryMap::with_capacity(n);
+        self.ends = PrimaryMap::with_capacity(n);
         self.origins = PrimaryMap::with_capacity(n);
         for _ in plan.buffers.keys() {
             self.arrays.push(std::ptr::null_mut());
             self.bases.push(std::ptr::null_mut());
+            self.ends.push(std::ptr::null_mut());
             self.origins.push(0);
         }
         self.blocks = Vec::with_capacity(plan.weights.values().map(|w| w.blocks.len()).sum());
@@ -345,22 +405,81 @@ impl<T: Element> Workspace<T> {
     }
 
     /// Sets the addresses of all arrays, the caller's and the workspace's, for the next run.
-    pub(crate) fn bind(&mut self, plan: &Plan, inputs: &[&[T]], outputs: &mut [&mut [T]]) {
-        let places = self.arrays.values_mut().zip(self.bases.values_mut());
+    pub(crate) fn bind(
+        &mut self,
+        plan: &Plan,
+        points: Points<'_>,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) {
+        self.table.fill(points);
         let buffers = plan.buffers.values().zip(self.own.values_mut());
-        for ((array, base), (buffer, own)) in places.zip(buffers) {
+        for (array, (buffer, own)) in self.arrays.values_mut().zip(buffers) {
             *array = match buffer.storage {
                 // The caller's inputs are only read: no statement of a plan stores to an input.
                 Storage::Input(k) if !inputs[k].is_empty() => inputs[k].as_ptr().cast_mut(),
                 Storage::Output(k) if !outputs[k].is_empty() => outputs[k].as_mut_ptr(),
                 _ => own.as_mut_ptr(),
             };
-            *base = *array;
         }
-        self.origins.values_mut().for_each(|step| *step = 0);
+        for u in plan.buffers.keys() {
+            self.keep_from(plan, points.rows, u, 0);
+        }
         let packed = std::mem::take(&mut self.packed);
         self.describe(plan, &packed);
         self.packed = packed;
+    }
+
+    /// Sets the first step that array `u` keeps to `t0`, and its addresses accordingly.
+    pub(super) fn keep_from(&mut self, plan: &Plan, rows: usize, u: BufferId, t0: usize) {
+        let (x, array) = (&plan.buffers[u], self.arrays[u]);
+        self.origins[u] = t0;
+        if x.domain != Domain::Step || plan.ring(u).is_some() {
+            self.bases[u] = array;
+            return;
+        }
+        // The would-be address of step 0: only steps that are kept are dereferenced.
+        let origin = self.table.before(t0 as i64) as usize;
+        let zero = array.wrapping_add(rows_before(x, rows) * x.len);
+        self.bases[u] = zero.wrapping_sub(origin * x.len);
+        let at_end = &mut self.at_ends[u];
+        self.ends[u] = match at_end.is_empty() {
+            true => {
+                let last = self.table.before(self.table.steps() as i64 - x.back as i64);
+                self.bases[u].wrapping_offset(last as isize * x.len as isize)
+            }
+            false => at_end.as_mut_ptr().wrapping_add(x.front * rows * x.len),
+        };
+    }
+
+    /// Sets the addresses of the caller's arrays once more, for the backward half of a run; those of the workspace stay
+    /// where the forward half left them. An output that has an array in the workspace keeps it.
+    pub(crate) fn bind_again(
+        &mut self,
+        plan: &Plan,
+        rows: usize,
+        inputs: &[&[T]],
+        outputs: &mut [&mut [T]],
+    ) {
+        for (u, buffer) in &plan.buffers {
+            let own = &mut self.own[u];
+            self.arrays[u] = match buffer.storage {
+                Storage::Input(k) if !inputs[k].is_empty() => inputs[k].as_ptr().cast_mut(),
+                Storage::Input(_) => own.as_mut_ptr(),
+                Storage::Output(k) if own.len() == 0 => outputs[k].as_mut_ptr(),
+                Storage::Output(_) | Storage::Workspace => continue,
+            };
+            // The caller's arrays have all steps.
+            self.keep_from(plan, rows, u, 0);
+        }
+        let packed = std::mem::take(&mut self.packed);
+        self.describe(plan, &packed);
+        self.packed = packed;
+    }
+
+    /// The workspace's own array `u`: empty if the caller's takes its place.
+    pub(crate) fn own(&self, u: BufferId) -> &[T] {
+        &self.own[u]
     }
 
     /// Descriptions of all weights: their blocks, and the packing if more than one row is multiplied.

@@ -28,9 +28,9 @@ use retrograd_kernels::{ADD, BACKWARD};
 use retrograd_tape::Domain;
 use rustc_hash::FxHashMap as HashMap;
 
+use crate::exec::points::lag;
 use crate::frame::offset;
 use crate::vmath::{Lane, has_fma};
-use unrolled::Unrolled;
 
 /// Maximal number of addresses, of arrays or of views in a row, that a loop keeps in registers or spill slots. A loop
 /// with more loads them where they are needed.
@@ -71,16 +71,17 @@ pub(crate) fn lower<'p>(
         fma: has_fma(backend.isa),
         frame: p[0],
         bases: p[0],
-        steps: p[0],
+        ends: p[0],
+        before: p[0],
         rows: p[0],
         range: [p[1], p[2], p[3], p[4]],
         names: names.map(|n| (p[5], n)),
         buffers: HashMap::default(),
-        iteration: None,
         b,
     };
     code.bases = code.field(offset::BASES);
-    code.steps = code.field(offset::STEPS);
+    code.ends = code.field(offset::ENDS);
+    code.before = code.field(offset::BEFORE);
     code.rows = code.field(offset::ROWS);
     code.whole(l);
     code.b.ins().return_(&[]);
@@ -105,8 +106,9 @@ pub(crate) struct Code<'p, 'f> {
     fma: bool,
     frame: Value,
     bases: Value,
-    /// T
-    steps: Value,
+    ends: Value,
+    /// The table of points before each step.
+    before: Value,
     /// B
     rows: Value,
     /// t0, t1, b0, b1
@@ -115,8 +117,6 @@ pub(crate) struct Code<'p, 'f> {
     names: Option<(Value, &'p Names)>,
     /// Base addresses loaded so far, by array.
     buffers: HashMap<BufferId, Value>,
-    /// The current iteration of an unrolled loop over time.
-    iteration: Option<Unrolled>,
     b: FunctionBuilder<'f>,
 }
 
@@ -143,7 +143,7 @@ impl Code<'_, '_> {
         if used.len() <= AT_HAND {
             let flags = MemFlagsData::trusted().with_readonly().with_can_move();
             for i in used {
-                let base = self.load_base(i, flags);
+                let base = self.load_base(self.bases, i, flags);
                 self.buffers.insert(i, base);
             }
         }
@@ -154,7 +154,14 @@ impl Code<'_, '_> {
         if l.kind == LoopKind::Parallel && self.activations_alone(l) {
             return;
         }
+        let last_row = self.range[3];
+        let rows_end = l.domain == Domain::Step && !self.plan.memory.streams;
         self.over_steps(l.unroll, reverse, &mut |code, t| {
+            if rows_end {
+                // Only rows that have this step.
+                let live = code.live(t);
+                code.range[3] = code.b.ins().smin(last_row, live);
+            }
             let mut rest = l.body.as_slice();
             while let Some(first) = rest.first() {
                 match first {
@@ -189,20 +196,21 @@ impl Code<'_, '_> {
     fn base(&mut self, buffer: BufferId) -> Value {
         match self.buffers.get(&buffer) {
             Some(&base) => base,
-            None => self.load_base(buffer, MemFlagsData::trusted()),
+            None => self.load_base(self.bases, buffer, MemFlagsData::trusted()),
         }
     }
 
-    fn load_base(&mut self, buffer: BufferId, flags: MemFlagsData) -> Value {
+    /// An array's address in a table of them.
+    fn load_base(&mut self, table: Value, buffer: BufferId, flags: MemFlagsData) -> Value {
         match self.names {
             None => {
                 let at = 8 * buffer.as_u32() as i32;
-                self.b.ins().load(types::I64, flags, self.bases, at)
+                self.b.ins().load(types::I64, flags, table, at)
             }
-            Some((table, names)) => {
+            Some((own, names)) => {
                 let at = 8 * names.buffer(buffer);
-                let far = self.b.ins().load(types::I64, flags, table, at);
-                let at = self.b.ins().iadd(self.bases, far);
+                let far = self.b.ins().load(types::I64, flags, own, at);
+                let at = self.b.ins().iadd(table, far);
                 self.b.ins().load(types::I64, flags, at, 0)
             }
         }
@@ -249,48 +257,69 @@ impl Code<'_, '_> {
     /// Address of a view's first number at step (or slot) `t` in row 0, and the bytes from row to row.
     fn step_address(&mut self, domain: Domain, v: View, t: Value) -> (Value, i64) {
         let buffer = &self.plan.buffers[v.buffer];
-        if buffer.domain == Domain::Step && self.iteration.is_some() {
-            return (self.unrolled_address(domain, v, t), self.point(v));
-        }
-        self.address_at(domain, v, t)
-    }
-
-    /// The same, computed from the step's number.
-    fn address_at(&mut self, domain: Domain, v: View, t: Value) -> (Value, i64) {
-        let buffer = &self.plan.buffers[v.buffer];
-        let base = self.base(v.buffer);
         let bytes = i64::from(self.lane.bytes());
         let point = self.point(v);
         let offset = v.offset as i64 * bytes;
-        let steps = match buffer.domain {
-            Domain::Once => return (self.b.ins().iadd_imm_s(base, offset), 0),
-            Domain::Row => return (self.b.ins().iadd_imm_s(base, offset), point),
-            Domain::BoundarySlots(_) => t,
+        let rows = match buffer.domain {
+            Domain::Once => {
+                let base = self.base(v.buffer);
+                return (self.b.ins().iadd_imm_s(base, offset), 0);
+            }
+            Domain::Row => {
+                let base = self.base(v.buffer);
+                return (self.b.ins().iadd_imm_s(base, offset), point);
+            }
+            Domain::BoundarySlots(_) => self.b.ins().imul(t, self.rows),
             Domain::Step => {
                 debug_assert!(domain == Domain::Step || matches!(domain, Domain::BoundarySlots(_)));
-                let ring = self.plan.ring(v.buffer);
-                if ring == Some(1) {
-                    return (self.b.ins().iadd_imm_s(base, offset), point);
-                }
-                let t = self.b.ins().iadd_imm_s(t, v.shift + buffer.front as i64);
-                let t = if v.from_end {
-                    self.b.ins().iadd(t, self.steps)
-                } else {
-                    t
-                };
-                match ring {
-                    Some(steps) => {
-                        let mask = self.imm(steps as i64 - 1);
-                        self.b.ins().band(t, mask)
+                match self.plan.ring(v.buffer) {
+                    Some(steps) => self.in_ring(v, steps, t),
+                    None if v.from_end => {
+                        let slot = self.b.ins().iadd_imm_s(t, v.shift);
+                        self.b.ins().imul(slot, self.rows)
                     }
-                    None => t,
+                    None => self.before(t, -lag(buffer, v)),
                 }
             }
         };
-        let rows = self.b.ins().imul(steps, self.rows);
+        let base = match v.from_end && self.plan.ring(v.buffer).is_none() {
+            true => self.load_base(self.ends, v.buffer, MemFlagsData::trusted()),
+            false => self.base(v.buffer),
+        };
         let distance = self.b.ins().imul_imm_s(rows, point);
         let at = self.b.ins().iadd(base, distance);
         (self.b.ins().iadd_imm_s(at, offset), point)
+    }
+
+    /// Number of rows that have step `t`.
+    fn live(&mut self, t: Value) -> Value {
+        let (from, to) = (self.before(t, 0), self.before(t, 1));
+        self.b.ins().isub(to, from)
+    }
+
+    /// The table's entry of a step, `ahead` steps from `t`.
+    fn before(&mut self, t: Value, ahead: i64) -> Value {
+        let flags = MemFlagsData::trusted().with_readonly().with_can_move();
+        let far = self.b.ins().imul_imm_s(t, 8);
+        let at = self.b.ins().iadd(self.before, far);
+        let ahead = i32::try_from(8 * ahead).expect("delays are limited");
+        self.b.ins().load(types::I64, flags, at, ahead)
+    }
+
+    /// The rows before step `t` of a view in an array that keeps a ring of steps.
+    fn in_ring(&mut self, v: View, steps: usize, t: Value) -> Value {
+        if steps == 1 {
+            return self.imm(0);
+        }
+        let front = self.plan.buffers[v.buffer].front;
+        let mut t = self.b.ins().iadd_imm_s(t, v.shift + front as i64);
+        if v.from_end {
+            let all = self.field(offset::STEPS);
+            t = self.b.ins().iadd(t, all);
+        }
+        let mask = self.imm(steps as i64 - 1);
+        let t = self.b.ins().band(t, mask);
+        self.b.ins().imul(t, self.rows)
     }
 
     /// Address of a view's first number at step `t` in the first row of the range, and its stride between rows in
@@ -321,16 +350,28 @@ impl Code<'_, '_> {
         }
         let [t0, t1, b0, b1] = self.range;
         let rows = self.b.ins().isub(b1, b0);
-        let whole = self.b.ins().icmp(IntCC::Equal, rows, self.rows);
+        let mut whole = self.b.ins().icmp(IntCC::Equal, rows, self.rows);
+        let (first, last) = (self.before(t0, 0), self.before(t1, 0));
+        let all = self.b.ins().isub(last, first);
+        // Rows may end at different steps, and boundary steps stand behind their ends.
+        for v in l.body.iter().flat_map(views) {
+            let lag = lag(&self.plan.buffers[v.buffer], v);
+            let (first, last) = (self.before(t0, -lag), self.before(t1, -lag));
+            let own = self.b.ins().isub(last, first);
+            let same = self.b.ins().icmp(IntCC::Equal, own, all);
+            whole = self.b.ins().band(whole, same);
+        }
         let steps = self.b.ins().isub(t1, t0);
         // As one step of all rows, or step by step.
         let one = self.imm(1);
         let iterations = self.b.ins().select(whole, one, steps);
-        let all = self.b.ins().imul(rows, steps);
-        let rows = self.b.ins().select(whole, all, rows);
         let zero = self.imm(0);
         self.count(zero, iterations, false, &mut |code, i| {
             let t = code.b.ins().iadd(t0, i);
+            let live = code.live(t);
+            let end = code.b.ins().smin(b1, live);
+            let rows = code.b.ins().isub(end, b0);
+            let rows = code.b.ins().select(whole, all, rows);
             for s in &l.body {
                 if let Stmt::Activate { map, x, y, len } = s {
                     code.activate(l.domain, *map, (*x, *y), *len, t, rows);

@@ -11,6 +11,7 @@ use retrograd_tape::Domain;
 
 use super::region::map;
 use super::{Code, Width, trusted};
+use crate::exec::points::lag;
 
 /// A rule of the plan.
 const ROWS: &str = "time is not innermost where rows are repeated";
@@ -163,7 +164,7 @@ impl Code<'_, '_> {
                     view,
                     lanes,
                     at: in_row(code, at),
-                    step: code.step_bytes(view, reverse),
+                    step: code.step_bytes(view, reverse, first),
                 })
                 .collect();
             let fixed = fixed.iter().map(|&(v, at)| (v, in_row(code, at))).collect();
@@ -178,6 +179,16 @@ impl Code<'_, '_> {
             };
             code.tiles(&lane_loop);
         });
+    }
+
+    /// Bytes from one step to the next, in the loop's order, in a view's array: the same for all steps of a run.
+    fn step_bytes(&mut self, v: View, reverse: bool, t: Value) -> Value {
+        let lag = lag(&self.plan.buffers[v.buffer], v);
+        let (from, to) = (self.before(t, -lag), self.before(t, 1 - lag));
+        let rows = self.b.ins().isub(to, from);
+        let point = self.point(v);
+        let bytes = if reverse { -point } else { point };
+        self.b.ins().imul_imm_s(rows, bytes)
     }
 
     /// All lanes of a row: tiles, then the remaining vectors together, then the remaining lanes one by one.

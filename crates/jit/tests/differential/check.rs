@@ -93,13 +93,14 @@ pub(crate) type Check = fn(&Tape, usize, usize, u64, Target) -> Verdict;
 
 /// All comparisons, and the least distance to a kink that each needs: no rounding may decide between two results. Those of
 /// f64 are below 1e-9, and f32's below 1e-3, where no step enlarges them beyond what the generator allows.
-pub(crate) const ALL: [(Check, f64); 6] = [
+pub(crate) const ALL: [(Check, f64); 7] = [
     (double, 1e-9),
     (forward, 1e-9),
     (threads, 0.0),
     (engines, 1e-3),
     (budget, 1e-9),
     (stepper, 1e-3),
+    (halves, 1e-9),
 ];
 
 /// All engines against the tape, from the program to machine code, so that the first that disagrees says where to look:
@@ -329,6 +330,59 @@ pub(crate) fn threads(tape: &Tape, t: usize, b: usize, seed: u64, target: Target
     })
 }
 
+/// A run in two halves, with other runs in between, gives what the tape gives, and bit by bit what one run gives: for
+/// one cotangent or all, in f64 and f32, cut into pieces, and within the least memory.
+pub(crate) fn halves(tape: &Tape, t: usize, b: usize, seed: u64, target: Target) -> Verdict {
+    caught("two halves", || {
+        let names = |keep: &dyn Fn(&Output) -> bool| -> Vec<String> {
+            let outputs = tape.outputs().iter().filter(|o| keep(o));
+            outputs.map(|o| o.name.to_string()).collect()
+        };
+        let is_loss = |o: &Output| o.role == OutputRole::Loss;
+        let all = names(&|_| true);
+        let has_loss = tape.outputs().iter().any(is_loss);
+        // The loss's cotangent is given, or it is 1.
+        let (given, loss) = match seed % 3 {
+            0 if has_loss && all.len() > 1 => (names(&|o| !is_loss(o)), true),
+            _ => (all, false),
+        };
+        let wrt = tape.inputs().iter().map(|i| i.name.to_string()).collect();
+        let purpose = Purpose::Gradients { given, loss, wrt };
+        let compile = || CompiledCell::<f64>::compile_with(tape, &purpose, &verified(target));
+        let mut executor = compile().map_err(|e| e.to_string())?.executor();
+        let one = by_cell(&mut executor, tape, t, b, seed)?;
+        close(&by_tape(tape, t, b, seed)?, &one)?;
+        for pieces in [1, 2, 3, 4] {
+            executor.cut_into(pieces);
+            let two = by_halves(&mut executor, tape, t, b, seed)?;
+            same(&one, &two).map_err(|e| format!("{pieces} pieces: {e}"))?;
+        }
+        executor.set_budget(Some(0));
+        let given = arguments::<f64>(tape, executor.cell().inputs(), t, b, seed)?;
+        let slices: Vec<&[f64]> = given.iter().map(Vec::as_slice).collect();
+        let extent = Extent { steps: t, rows: b };
+        let own = &slices[..tape.inputs().len()];
+        let Err(RunError::Budget { least, .. }) = executor.forward(extent, own) else {
+            return Err("no bytes are enough".into());
+        };
+        executor.set_budget(Some(least));
+        let kept = executor.forward(extent, own).map_err(|e| e.to_string())?;
+        if kept.bytes() != least {
+            return Err(format!(
+                "{} bytes are taken, and {least} the least",
+                kept.bytes()
+            ));
+        }
+        drop(kept);
+        close(&one, &by_halves(&mut executor, tape, t, b, seed)?)
+            .map_err(|e| format!("{least} bytes: {e}"))?;
+        let single = CompiledCell::<f32>::compile_with(tape, &purpose, &of(target));
+        let mut executor = single.map_err(|e| e.to_string())?.executor();
+        let one = by_cell(&mut executor, tape, t, b, seed)?;
+        same(&one, &by_halves(&mut executor, tape, t, b, seed)?).map_err(|e| format!("f32: {e}"))
+    })
+}
+
 /// What is compiled without gradients gives the same outputs.
 pub(crate) fn forward(tape: &Tape, t: usize, b: usize, seed: u64, target: Target) -> Verdict {
     caught("forward", || {
@@ -341,9 +395,17 @@ pub(crate) fn forward(tape: &Tape, t: usize, b: usize, seed: u64, target: Target
     })
 }
 
-fn same(a: &Arrays<f64>, b: &Arrays<f64>) -> Verdict {
+fn same<T: Real + std::fmt::LowerExp>(a: &Arrays<T>, b: &Arrays<T>) -> Verdict {
+    let bits = |x: T| Real::to_f64(x).to_bits();
     for ((name, a), (_, b)) in a.iter().zip(b) {
-        if let Some(i) = (0..a.len()).find(|&i| a[i].to_bits() != b[i].to_bits()) {
+        if a.len() != b.len() {
+            return Err(format!(
+                "`{name}` has {} numbers and had {}",
+                b.len(),
+                a.len()
+            ));
+        }
+        if let Some(i) = (0..a.len()).find(|&i| bits(a[i]) != bits(b[i])) {
             return Err(format!(
                 "`{name}` number {i} is {:e} and was {:e}",
                 b[i], a[i]

@@ -129,6 +129,58 @@ pub(crate) fn by_cell<T: Element + Real>(
         .collect()
 }
 
+/// The same, its run cut in two, with another run and the forward half of one in between.
+pub(crate) fn by_halves<T: Element + Real>(
+    executor: &mut Executor<T>,
+    tape: &Tape,
+    t: usize,
+    b: usize,
+    seed: u64,
+) -> Result<Arrays<T>, String> {
+    let cell = executor.cell().clone();
+    let given = arguments::<T>(tape, cell.inputs(), t, b, seed)?;
+    let front = GUARD + (seed % 5) as usize;
+    let given: Vec<Guarded<T>> = given.iter().map(|x| Guarded::holding(front, x)).collect();
+    let slices: Vec<&[T]> = given.iter().map(Guarded::inner).collect();
+    let extent = Extent { steps: t, rows: b };
+    let own = tape.inputs().len();
+    let kept = executor.forward(extent, &slices[..own]);
+    let kept = kept.map_err(|e| e.to_string())?;
+    let other = arguments::<T>(tape, cell.inputs(), t + 1, b, seed ^ 1)?;
+    let others: Vec<&[T]> = other[..own].iter().map(Vec::as_slice).collect();
+    let after = executor.forward(
+        Extent {
+            steps: t + 1,
+            rows: b,
+        },
+        &others,
+    );
+    by_cell(executor, tape, t, b, seed ^ 1)?;
+    let early = |o: &&Output| o.role != OutputRole::Gradient;
+    let first = cell.outputs().iter().enumerate().filter(|(_, o)| early(o));
+    let mut all: Arrays<T> = first
+        .map(|(k, o)| (o.name.to_string(), kept.output(k).to_vec()))
+        .collect();
+    let late: Vec<usize> = (0..cell.outputs().len())
+        .filter(|&k| !early(&&cell.outputs()[k]))
+        .collect();
+    let mut out: Vec<Guarded<T>> = (late.iter())
+        .map(|&k| Guarded::new(front, cell.output_len(k, extent)))
+        .collect();
+    // Elsewhere in memory.
+    let moved: Vec<Vec<T>> = slices.iter().map(|x| x.to_vec()).collect();
+    let moved: Vec<&[T]> = moved.iter().map(Vec::as_slice).collect();
+    let mut outs: Vec<&mut [T]> = out.iter_mut().map(Guarded::inner_mut).collect();
+    kept.backward(&moved, &mut outs)
+        .map_err(|e| e.to_string())?;
+    drop(after);
+    for (array, k) in out.iter().zip(late) {
+        let name = &cell.outputs()[k].name;
+        all.push((name.to_string(), array.written(name)?));
+    }
+    Ok(all)
+}
+
 /// The program's inputs, but with initial states of another seed's, and numbers for all of them. None if a state begins with
 /// anything but an input of its name: then no run begins where a stepper can be told to go on.
 pub(crate) fn started_elsewhere(
@@ -368,6 +420,11 @@ pub(crate) fn by_plan<T: Real>(
 /// Everything on, for a target.
 pub(crate) fn of(target: Target) -> Options {
     Options::default().with(|o| o.target = target)
+}
+
+/// The same, with all verifiers on.
+pub(crate) fn verified(target: Target) -> Options {
+    Options::verified().with(|o| o.target = target)
 }
 
 /// One of the targets that this machine runs, another for each seed.

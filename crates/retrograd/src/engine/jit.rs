@@ -24,12 +24,31 @@ pub(crate) struct Settings {
     pub(crate) memory_budget: Option<usize>,
 }
 
-/// [`Engine::Jit`]. The program that also computes gradients is compiled immediately, the one for outputs alone when it is first
-/// needed.
+impl Settings {
+    /// Compiles a cell, to be run with these settings.
+    pub(crate) fn compile<T: Float>(
+        self,
+        cell: &Cell,
+        purpose: &Purpose,
+    ) -> Result<Executor<T>, Error> {
+        let options = Options::default().with(|o| {
+            o.unroll = self.unroll;
+            o.flush = self.flush;
+        });
+        let compiled = CompiledCell::compile_with(cell.tape(), purpose, &options)?;
+        let mut executor = compiled.executor();
+        executor.set_threads(self.threads);
+        executor.set_budget(self.memory_budget);
+        Ok(executor)
+    }
+}
+
+/// [`Engine::Jit`]. The program that also computes gradients is compiled immediately if it is known to be needed, the one for
+/// outputs alone when it first is.
 pub(crate) struct OnJit<T: Float> {
     cell: Cell,
     settings: Settings,
-    train: CompiledProgram<T>,
+    train: Option<CompiledProgram<T>>,
     forward: Option<CompiledProgram<T>>,
     /// The outputs of the last run, in the order of the tape's outputs; both programs write here.
     values: Vec<Vec<T>>,
@@ -47,9 +66,10 @@ struct CompiledProgram<T: Float> {
 }
 
 impl<T: Float> OnJit<T> {
-    pub(crate) fn new(cell: &Cell, settings: Settings) -> Result<OnJit<T>, Error> {
+    pub(crate) fn new(cell: &Cell, settings: Settings, train: bool) -> Result<OnJit<T>, Error> {
+        let compile = || CompiledProgram::compile(cell, &Purpose::Train, settings);
         Ok(OnJit {
-            train: CompiledProgram::compile(cell, &Purpose::Train, settings)?,
+            train: train.then(compile).transpose()?,
             forward: None,
             values: cell.tape().outputs().iter().map(|_| Vec::new()).collect(),
             slices: Vec::new(),
@@ -65,14 +85,8 @@ impl<T: Float> CompiledProgram<T> {
         purpose: &Purpose,
         settings: Settings,
     ) -> Result<CompiledProgram<T>, Error> {
-        let options = Options::default().with(|o| {
-            o.unroll = settings.unroll;
-            o.flush = settings.flush;
-        });
-        let compiled = CompiledCell::compile_with(cell.tape(), purpose, &options)?;
-        let mut executor = compiled.executor();
-        executor.set_threads(settings.threads);
-        executor.set_budget(settings.memory_budget);
+        let executor = settings.compile(cell, purpose)?;
+        let compiled = executor.cell();
         let places = cell.parameter_specs().zip(cell.parameter_ranges());
         let places = places.map(|(p, range)| (format!("grad({})", p.name), range));
         let mut zeros: Vec<(String, Range<usize>)> = places.collect();
@@ -103,14 +117,17 @@ impl<T: Float> OnJit<T> {
         inputs: &[&[T]],
         gradient: Option<&mut [T]>,
     ) -> Result<(), Error> {
-        let program = match (&gradient, &mut self.forward) {
-            (Some(_), _) => &mut self.train,
-            (None, Some(forward)) => forward,
-            (None, forward) => {
-                let compiled =
-                    CompiledProgram::compile(&self.cell, &Purpose::Forward, self.settings)?;
-                forward.insert(compiled)
-            }
+        let (place, purpose) = match gradient {
+            Some(_) => (&mut self.train, Purpose::Train),
+            None => (&mut self.forward, Purpose::Forward),
+        };
+        let program = match place {
+            Some(program) => program,
+            none => none.insert(CompiledProgram::compile(
+                &self.cell,
+                &purpose,
+                self.settings,
+            )?),
         };
         for (k, values) in self.values.iter_mut().enumerate() {
             let len = program.executor.cell().output_len(k, extent);
@@ -146,7 +163,7 @@ impl<T: Float> OnJit<T> {
 
     /// Time spent compiling so far.
     pub(crate) fn compile_time(&self) -> Duration {
-        let programs = [Some(&self.train), self.forward.as_ref()];
+        let programs = [self.train.as_ref(), self.forward.as_ref()];
         let times = programs
             .into_iter()
             .flatten()

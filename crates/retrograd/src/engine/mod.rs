@@ -1,6 +1,7 @@
 //! The engines that run a cell: machine code and the interpreted tape. Only this folder knows a particular engine.
 
 mod jit;
+mod split;
 mod tape;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use jit::OnJit;
 use tape::OnTape;
 
 pub(crate) use jit::Settings;
+pub(crate) use split::{Kept, Spare, SplitRunner};
 
 /// Rejects zero threads.
 pub(crate) fn at_least_one_thread(threads: usize) -> Result<(), Error> {
@@ -97,10 +99,15 @@ pub(crate) enum Runner<T: Float> {
 }
 
 impl<T: Float> Runner<T> {
-    /// Prepares a cell for an engine.
-    pub(crate) fn new(engine: Engine, cell: &Cell, settings: Settings) -> Result<Self, Error> {
+    /// Prepares a cell for an engine; `train` says that gradients will be needed.
+    pub(crate) fn new(
+        engine: Engine,
+        cell: &Cell,
+        settings: Settings,
+        train: bool,
+    ) -> Result<Self, Error> {
         Ok(match engine {
-            Engine::Jit => Runner::Jit(Box::new(OnJit::new(cell, settings)?)),
+            Engine::Jit => Runner::Jit(Box::new(OnJit::new(cell, settings, train)?)),
             Engine::Tape => Runner::Tape(Box::new(OnTape::new(cell))),
         })
     }

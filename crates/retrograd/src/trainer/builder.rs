@@ -1,5 +1,7 @@
 //! [`TrainerBuilder`]: a trainer's settings.
 
+use std::sync::Arc;
+
 use retrograd_graph::Unroll;
 use retrograd_tape::OutputRole;
 
@@ -10,6 +12,7 @@ use crate::engine::{Engine, Runner, Settings, at_least_one_thread};
 use crate::error::Error;
 use crate::numbers::{Float, zeros};
 use crate::optim::{Optimizer, OptimizerState, positive};
+use crate::split::Splitter;
 
 /// The settings of a [`Trainer`] to be; [`Trainer::builder`] makes one.
 ///
@@ -33,6 +36,8 @@ pub struct TrainerBuilder<O, T: Float = f32> {
     memory_budget: Option<usize>,
     flush: bool,
     clip: Option<f64>,
+    loss_outside: bool,
+    input_gradients: Vec<String>,
     of: std::marker::PhantomData<T>,
 }
 
@@ -49,6 +54,8 @@ impl Trainer<f32> {
             memory_budget: None,
             flush: true,
             clip: None,
+            loss_outside: false,
+            input_gradients: Vec::new(),
             of: std::marker::PhantomData,
         }
     }
@@ -108,6 +115,26 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         TrainerBuilder { flush, ..self }
     }
 
+    /// The caller computes the loss, or its derivatives, from the outputs: the cell needs none, and is trained by
+    /// [`Trainer::forward`], [`Forward::backward`](crate::Forward::backward) and [`Trainer::apply`]. What
+    /// [`Trainer::step`] runs is then compiled when it is first called.
+    #[must_use]
+    pub fn loss_outside(self) -> Self {
+        TrainerBuilder {
+            loss_outside: true,
+            ..self
+        }
+    }
+
+    /// Lets [`Forward::backward`](crate::Forward::backward) also compute the gradients of these inputs, beside those of
+    /// parameters and given initial states.
+    #[must_use]
+    pub fn input_gradients<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Self {
+        let names = names.into_iter().map(str::to_owned);
+        self.input_gradients.extend(names);
+        self
+    }
+
     /// Runs and trains the cell in f64.
     #[must_use]
     pub fn double(self) -> TrainerBuilder<O, f64> {
@@ -121,6 +148,8 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             memory_budget: self.memory_budget,
             flush: self.flush,
             clip: self.clip,
+            loss_outside: self.loss_outside,
+            input_gradients: self.input_gradients,
             of: std::marker::PhantomData,
         }
     }
@@ -128,14 +157,17 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
     /// Prepares the engine and draws the parameters.
     ///
     /// # Errors
-    /// [`Error::NoLoss`], [`Error::Setting`], [`Error::NoMemory`], and [`Error::Compile`] if the cell cannot be compiled.
+    /// [`Error::NoLoss`], [`Error::Setting`], [`Error::NoMemory`], [`Error::NoSuchValue`] for gradients of no input, and [`Error::Compile`]
+    /// if the cell cannot be compiled.
     pub fn build(self) -> Result<Trainer<T>, Error> {
         let cell = self.cell;
         let outputs = cell.tape().outputs().iter();
         let loss = outputs.map(|o| o.role).position(|r| r == OutputRole::Loss);
-        let loss = loss.ok_or_else(|| Error::NoLoss {
-            cell: cell.name().to_owned(),
-        })?;
+        if loss.is_none() && !self.loss_outside {
+            return Err(Error::NoLoss {
+                cell: cell.name().to_owned(),
+            });
+        }
         at_least_one_thread(self.threads)?;
         if let Some(norm) = self.clip {
             positive("the norm to clip gradients at", norm)?;
@@ -147,9 +179,16 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             memory_budget: self.memory_budget,
             flush: self.flush,
         };
+        let mut splitter = None;
+        if self.loss_outside || !self.input_gradients.is_empty() {
+            let inputs = &self.input_gradients;
+            splitter = Some(Splitter::new(&cell, self.engine, settings, inputs)?);
+        }
         Ok(Trainer {
             engine: self.engine,
-            runner: Runner::new(self.engine, &cell, settings)?,
+            runner: Runner::new(self.engine, &cell, settings, !self.loss_outside)?,
+            settings,
+            splitter,
             optimizer: Box::new(OptimizerState::new(self.optimizer, parameters.len())?),
             clip: self.clip,
             loss,
@@ -157,7 +196,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             slices: Vec::new(),
             gradient: zeros("the gradients", parameters.len())?,
             before: zeros("the parameters", parameters.len())?,
-            parameters,
+            parameters: Arc::new(parameters),
             ranges: cell.parameter_ranges().collect(),
             cell,
         })

@@ -1,9 +1,11 @@
 //! Checks of a run's arguments before anything is computed.
 
 use super::Interpreter;
+use super::points::RunPoints;
 use crate::Extent;
 use crate::algebra::Value;
 use crate::error::TapeError;
+use crate::lengths::Lengths;
 use crate::limits::MAX_POINTS;
 use crate::map::Map;
 use crate::op::Op;
@@ -23,13 +25,15 @@ pub(crate) struct BadIndex<T> {
 }
 
 impl<T: Real> Interpreter<T> {
-    pub(super) fn check(&self, t: usize, b: usize, inputs: &[&[T]]) -> Result<(), TapeError> {
+    pub(super) fn check(&self, points: &RunPoints, inputs: &[&[T]]) -> Result<(), TapeError> {
+        let (t, b) = (points.steps(), points.rows());
         for (what, size) in [("step", t), ("example", b)] {
             if size == 0 {
                 return Err(TapeError::NothingToRun { what });
             }
         }
-        if t.checked_mul(b).is_none_or(|points| points > MAX_POINTS) {
+        let full = matches!(points, RunPoints::Full(_));
+        if full && t.checked_mul(b).is_none_or(|points| points > MAX_POINTS) {
             return Err(TapeError::TooManyPoints {
                 steps: t,
                 examples: b,
@@ -45,16 +49,8 @@ impl<T: Real> Interpreter<T> {
         }
         for (input, given) in self.inputs.iter().zip(inputs) {
             if !(given.is_empty() && input.role == InputRole::Initial) {
-                let expected = input.ty.numbers(t, b);
-                if given.len() != expected {
-                    return Err(self.wrong_length(
-                        "input",
-                        &input.name,
-                        input.ty,
-                        expected,
-                        given.len(),
-                    ));
-                }
+                let name = &input.name;
+                self.check_length(points, ("input", name), input.ty, given.len())?;
             }
         }
         for (k, index) in self.indices.iter().enumerate() {
@@ -63,11 +59,11 @@ impl<T: Real> Interpreter<T> {
             let covered = |at: usize| index.weights.iter().any(|&w| inputs[w][at].to_f64() == 0.0);
             let wrong = |(at, x): (usize, &T)| !whole(x.to_f64()) && !covered(at);
             if let Some(at) = inputs[i].iter().enumerate().position(wrong) {
-                let rows = self.inputs[i].ty.domain.rows(b);
+                let (tick, row) = points.at(self.inputs[i].ty.domain, at);
                 return Err(self.outside(BadIndex {
                     index: k,
-                    tick: at / rows,
-                    row: at % rows,
+                    tick,
+                    row,
                     found: inputs[i][at],
                 }));
             }
@@ -90,42 +86,33 @@ impl<T: Real> Interpreter<T> {
         }
     }
 
+    /// Checks the length of an array that a run at these points is given: `what` it is, and its name.
     pub(super) fn check_length(
         &self,
-        what: &'static str,
-        name: &str,
+        points: &RunPoints,
+        (what, name): (&'static str, &str),
         ty: Type,
         found: usize,
     ) -> Result<(), TapeError> {
-        let expected = ty.numbers(self.memory.steps, self.memory.batch);
+        let expected = points.numbers(ty);
         if found == expected {
             return Ok(());
         }
-        Err(self.wrong_length(what, name, ty, expected, found))
-    }
-
-    fn wrong_length(
-        &self,
-        what: &'static str,
-        name: &str,
-        ty: Type,
-        expected: usize,
-        found: usize,
-    ) -> TapeError {
-        let layout = match (ty.domain, ty.shape) {
-            (Domain::Once, Shape::Scalar) => "one number".to_string(),
-            (Domain::Once, shape) => shape.to_string(),
-            (Domain::Row, shape) => format!("B × {shape}"),
-            (Domain::BoundarySlots(k), shape) => format!("{k} × B × {shape}"),
-            (Domain::Step, shape) => format!("T × B × {shape}"),
+        let layout = match (ty.domain, ty.shape, points) {
+            (Domain::Once, Shape::Scalar, _) => "one number".to_string(),
+            (Domain::Once, shape, _) => shape.to_string(),
+            (Domain::Row, shape, _) => format!("B × {shape}"),
+            (Domain::BoundarySlots(k), shape, _) => format!("{k} × B × {shape}"),
+            (Domain::Step, shape, RunPoints::Full(_)) => format!("T × B × {shape}"),
+            (Domain::Step, shape, RunPoints::Ragged(_)) => format!("steps of all rows × {shape}"),
         };
-        TapeError::Length {
+        Err(TapeError::Length {
             what,
             name: name.to_string(),
             layout,
             expected,
             found,
-        }
+        })
     }
 }
 
@@ -246,6 +233,24 @@ impl Tape {
     /// # Errors
     /// [`TapeError::Index`] for the first such index; those of a run.
     pub fn check_indices<T: Real>(&self, extent: Extent, inputs: &[&[T]]) -> Result<(), TapeError> {
+        self.of_indices().forward(extent, inputs)
+    }
+
+    /// As [`check_indices`](Tape::check_indices), for rows of these lengths and inputs as
+    /// [`Interpreter::forward_ragged`] takes them.
+    ///
+    /// # Errors
+    /// Those of `check_indices`.
+    pub fn check_indices_ragged<T: Real>(
+        &self,
+        lengths: &Lengths,
+        inputs: &[&[T]],
+    ) -> Result<(), TapeError> {
+        self.of_indices().forward_ragged(lengths, inputs)
+    }
+
+    /// What computes and checks the indices of the tape, and nothing else.
+    fn of_indices<T: Real>(&self) -> Interpreter<T> {
         let mut kept = vec![false; self.nodes().len()];
         let mut todo: Vec<Value> = indices(self).iter().map(|i| i.value).collect();
         while let Some(v) = todo.pop() {
@@ -253,7 +258,6 @@ impl Tape {
                 todo.extend(&self.node(v).operands);
             }
         }
-        let mut run = Interpreter::<T>::build(self, |_| false, &[], true, |v| kept[v.index()]);
-        run.forward(extent, inputs)
+        Interpreter::build(self, |_| false, &[], true, |v| kept[v.index()])
     }
 }

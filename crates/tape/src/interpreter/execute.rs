@@ -4,6 +4,8 @@ use super::check::BadIndex;
 use std::ops::Range;
 
 use super::axes::{self, Heads, Strided};
+use super::delay::Reads;
+use super::points::RunPoints;
 use super::program::{BufferPlan, BufferView, Instruction, InstructionKind, Summed};
 use super::rows::{self as each, Blocks, Operand, Total};
 use crate::error::TapeError;
@@ -21,34 +23,7 @@ pub(crate) struct Buffers<T> {
     pub(crate) sums: Vec<CompensatedSum<T>>,
     /// For each index, the number of rows of its table.
     pub(crate) tables: Vec<usize>,
-    pub(crate) steps: usize,
-    pub(crate) batch: usize,
-}
-
-/// Where a delay finds a value.
-enum From {
-    Step(usize),
-    Init(usize),
-}
-
-/// Slot `i` of e, the sequence of `t` steps with its |d| initial slots in front (d > 0) or behind: see [`Op::Delay`].
-fn extended(d: i32, t: usize, i: usize) -> From {
-    let k = d.unsigned_abs() as usize;
-    match (d > 0, i) {
-        (true, i) if i < k => From::Init(i),
-        (true, i) => From::Step(i - k),
-        (false, i) if i < t => From::Step(i),
-        (false, i) => From::Init(i - t),
-    }
-}
-
-/// The slot of e that a delay reads at step `tick`, or a boundary at slot `tick`.
-fn slot(d: i32, boundary: bool, t: usize, tick: usize) -> usize {
-    match (d > 0, boundary) {
-        (true, false) | (false, true) => tick,
-        (true, true) => t + tick,
-        (false, false) => tick + d.unsigned_abs() as usize,
-    }
+    pub(crate) points: RunPoints,
 }
 
 impl<T: Real> Buffers<T> {
@@ -69,12 +44,12 @@ impl<T: Real> Buffers<T> {
     ) -> Result<(), TapeError> {
         // Sizes of the buffer, its carry and its part. The product of all limits is far below 2¹²⁸.
         let sizes = |plan: &BufferPlan| -> [u128; 3] {
-            let ticks = match (plan.one_step, plan.constant) {
-                (true, _) | (_, Some(_)) => 1,
-                (false, None) => plan.domain.steps(self.steps),
+            let points = match (plan.one_step, plan.constant, plan.domain) {
+                (true, _, domain) | (_, Some(_), domain) => domain.rows(self.points.rows()),
+                (false, None, Domain::Step) => self.points.offset(self.points.steps()),
+                (false, None, domain) => domain.points(0, self.points.rows()),
             };
-            let rows = plan.domain.rows(self.batch);
-            let size = ticks as u128 * rows as u128 * plan.len as u128;
+            let size = points as u128 * plan.len as u128;
             match plan.summed {
                 _ if !plan.used => [0; 3],
                 Summed::No => [size, 0, 0],
@@ -129,24 +104,40 @@ impl<T: Real> Buffers<T> {
     /// The range of a place within its buffer at a tick.
     pub(crate) fn range(&self, place: &BufferView, tick: usize) -> Range<usize> {
         let n = place.shape.len();
+        let points = &self.points;
         match place.domain {
             Domain::Once => 0..n,
-            Domain::Row => 0..self.batch * n,
-            Domain::BoundarySlots(_) | Domain::Step => {
-                let size = self.batch * n;
-                let tick = if self.plans[place.buffer].one_step {
+            Domain::Row => 0..points.rows() * n,
+            Domain::BoundarySlots(_) => tick * points.rows() * n..(tick + 1) * points.rows() * n,
+            Domain::Step => {
+                let first = if self.plans[place.buffer].one_step {
                     0
                 } else {
-                    tick
+                    points.offset(tick)
                 };
-                tick * size..(tick + 1) * size
+                first * n..(first + points.live(tick)) * n
             }
         }
     }
 
-    /// A place's value at a tick of a domain with `rows` rows.
+    /// A place's value in the first `rows` rows, all that the work has at a tick.
     pub(crate) fn read(&self, place: &BufferView, tick: usize, rows: usize) -> Operand<'_, T> {
-        let s = &self.data[place.buffer][self.range(place, tick)];
+        let mut range = self.range(place, tick);
+        if place.domain == Domain::Row {
+            // Rows that have no such step any more are left out.
+            range.end = rows * place.shape.len();
+        }
+        self.operand(place, range, rows)
+    }
+
+    /// The value of `rows` rows of a place, which has this range of its buffer.
+    pub(crate) fn operand(
+        &self,
+        place: &BufferView,
+        range: Range<usize>,
+        rows: usize,
+    ) -> Operand<'_, T> {
+        let s = &self.data[place.buffer][range];
         if self.plans[place.buffer].constant.is_some() {
             return Operand::Splat(s[0], s);
         }
@@ -164,9 +155,9 @@ impl<T: Real> Buffers<T> {
     pub(crate) fn run(&mut self, instr: &Instruction, tick: usize) -> Result<(), BadIndex<T>> {
         match (&instr.kind, &instr.dst) {
             (&InstructionKind::Index(index), _) => {
-                let batch = instr.work.rows(self.batch);
-                let found = self.read(&instr.args[0], tick, batch);
-                if let Some((row, found)) = each::outside(batch, self.tables[index], found) {
+                let rows = self.points.rows_at(instr.work, tick);
+                let found = self.read(&instr.args[0], tick, rows);
+                if let Some((row, found)) = each::outside(rows, self.tables[index], found) {
                     return Err(BadIndex {
                         index,
                         tick,
@@ -182,8 +173,10 @@ impl<T: Real> Buffers<T> {
                 // The destination is taken out of its table while the operands are read from it.
                 let mut out = std::mem::take(&mut self.data[dst.buffer]);
                 match *op {
-                    Op::Delay(d) => self.delay(&mut out, instr, dst, d, false, tick),
-                    Op::Boundary(d) => self.delay(&mut out, instr, dst, d, true, tick),
+                    Op::Delay(d) | Op::Boundary(d) => {
+                        let boundary = matches!(op, Op::Boundary(_));
+                        self.delay(&mut out, instr, dst, Reads { d, boundary }, tick);
+                    }
                     _ => {
                         let to = &mut out[self.range(dst, tick)];
                         self.op(op, to, dst.shape, instr, tick);
@@ -191,24 +184,7 @@ impl<T: Real> Buffers<T> {
                 }
                 self.data[dst.buffer] = out;
             }
-            (
-                InstructionKind::Back {
-                    d,
-                    boundary,
-                    x,
-                    init,
-                },
-                _,
-            ) => {
-                let (to, at) = match extended(*d, self.steps, slot(*d, *boundary, self.steps, tick))
-                {
-                    From::Step(t) => (x, t),
-                    From::Init(k) => (init, k),
-                };
-                if let Some(to) = to {
-                    self.add(to, at, &instr.args[0], tick);
-                }
-            }
+            (InstructionKind::Back { .. }, _) => self.back(instr, tick),
             (InstructionKind::Transpose, Some(dst)) => {
                 if self.transposes() {
                     let mut out = std::mem::take(&mut self.data[dst.buffer]);
@@ -233,7 +209,7 @@ impl<T: Real> Buffers<T> {
             data: &mut data,
             sum: &mut sum,
         };
-        let rows = instr.work.rows(self.batch);
+        let rows = self.points.rows_at(instr.work, tick);
         let size = dst.shape.as_matrix();
         let arg = |i: usize| self.read(&instr.args[i], tick, rows);
         match op {
@@ -242,7 +218,7 @@ impl<T: Real> Buffers<T> {
                 None => total.outer(size, rows, arg(0), arg(1)),
             },
             Op::Scatter { .. } => total.scatter(size, rows, arg(0), arg(1)),
-            Op::SumTo(_) => total.rows(dst.shape.len(), rows, arg(0)),
+            Op::SumTo(_) => total.rows(dst.shape.len(), 0..rows, arg(0)),
             Op::Input { .. }
             | Op::Zeros(_)
             | Op::Constant { .. }
@@ -274,64 +250,11 @@ impl<T: Real> Buffers<T> {
 
     /// Whether transposed copies of matrices are made and used: they cost about as much as one row's step.
     fn transposes(&self) -> bool {
-        self.batch >= 4 && self.steps >= 4
-    }
-
-    /// to[at] += from[tick]; rows are summed if `to` has only one.
-    fn add(&mut self, to: &BufferView, at: usize, from: &BufferView, tick: usize) {
-        let range = self.range(to, at);
-        let mut out = std::mem::take(&mut self.data[to.buffer]);
-        if to.buffer == from.buffer {
-            // A state that keeps its value: its delay reads itself.
-            let source = self.range(from, tick);
-            for (o, x) in range.zip(source) {
-                let x = out[x];
-                out[o] += x;
-            }
-        } else {
-            let n = from.shape.len();
-            let mut sum = std::mem::take(&mut self.sums[to.buffer]);
-            let x = self.read(from, tick, self.batch);
-            match to.domain {
-                Domain::Once | Domain::Row => {
-                    let data = &mut out[range];
-                    let sum = &mut sum;
-                    Total { data, sum }.rows(n, self.batch, x);
-                }
-                Domain::BoundarySlots(_) | Domain::Step => {
-                    each::copy_rows(&mut out[range], n, self.batch, x, true);
-                }
-            }
-            self.sums[to.buffer] = sum;
-        }
-        self.data[to.buffer] = out;
-    }
-
-    fn delay(
-        &self,
-        out: &mut [T],
-        instr: &Instruction,
-        dst: &BufferView,
-        d: i32,
-        boundary: bool,
-        tick: usize,
-    ) {
-        let (from, at) = match extended(d, self.steps, slot(d, boundary, self.steps, tick)) {
-            From::Step(t) => (&instr.args[0], t),
-            From::Init(k) => (&instr.args[1], k),
-        };
-        let to = self.range(dst, tick);
-        if from.buffer == dst.buffer {
-            out.copy_within(self.range(from, at), to.start);
-            return;
-        }
-        let n = dst.shape.len();
-        let x = self.read(from, at, self.batch);
-        each::copy_rows(&mut out[to], n, self.batch, x, instr.accumulate);
+        self.points.rows() >= 4 && self.points.steps() >= 4
     }
 
     fn concat(&self, axis: usize, out: &mut [T], shape: Shape, instr: &Instruction, tick: usize) {
-        let rows = instr.work.rows(self.batch);
+        let rows = self.points.rows_at(instr.work, tick);
         let (count, to_width) = along(shape, axis);
         let mut to = 0;
         for place in &instr.args {
@@ -351,7 +274,7 @@ impl<T: Real> Buffers<T> {
     }
 
     fn op(&self, op: &Op, out: &mut [T], shape: Shape, instr: &Instruction, tick: usize) {
-        let rows = instr.work.rows(self.batch);
+        let rows = self.points.rows_at(instr.work, tick);
         let n = shape.len();
         let add = instr.accumulate;
         let arg = |i: usize| self.read(&instr.args[i], tick, rows);

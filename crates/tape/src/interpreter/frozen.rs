@@ -43,7 +43,7 @@ impl<T: Real> Frozen<T> {
         else {
             return;
         };
-        let (n, rows) = (dst.shape.len(), instr.work.rows(memory.batch));
+        let (n, rows) = (dst.shape.len(), memory.points.rows_at(instr.work, tick));
         let mut out = std::mem::take(&mut memory.data[dst.buffer]);
         let range = memory.range(&dst, tick);
         let z = memory.read(&instr.args[1], tick, rows);

@@ -2,8 +2,10 @@
 //! and a fair baseline for its speed (buffers allocated once, matrix products by the `matrixmultiply` crate,
 //! vectorisable loops; no fusion, no hoisting).
 //!
-//! Layouts are row-major: a value of domain `once` is `[shape]`, of `row` `[B, shape]`, of `edge k` `[k, B, shape]`, of
-//! `step` `[T, B, shape]`.
+//! Layouts are row-major: a value of domain `once` is `[shape]`, of `row` `[B, shape]`, of `slots k` `[k, B, shape]`, of
+//! `step` `[T, B, shape]`. Over rows of different [`Lengths`], a value of domain `step` is `[points, shape]`, packed: there
+//! is no number for a step that a row does not have, so none can reach another. Each op at a step is one of the rows that
+//! have it, which are the first ones.
 //!
 //! Invariants: nodes run in the order of [`Tape::schedule`], and backward in its exact reverse; the values of all steps
 //! are kept from a forward run to the backward run after it; a run with the same sizes as the previous one allocates
@@ -13,8 +15,10 @@
 mod axes;
 mod backward;
 mod check;
+mod delay;
 mod execute;
 mod frozen;
+mod points;
 mod program;
 mod rows;
 
@@ -28,10 +32,12 @@ use check::IndexUse;
 pub(crate) use check::index_operands;
 use execute::Buffers;
 use frozen::Frozen;
+use points::RunPoints;
 use program::{BufferPlans, BufferView, Instruction, InterpreterProgram, Segment};
 
 use crate::algebra::Value;
 use crate::error::TapeError;
+use crate::lengths::Lengths;
 use crate::real::Real;
 use crate::sums::CompensatedSum;
 use crate::tape::{Input, Tape};
@@ -144,8 +150,7 @@ impl<T: Real> Interpreter<T> {
                 sums: vec![CompensatedSum::default(); plans.list.len()],
                 tables: indices.iter().map(|i| i.rows).collect(),
                 plans: plans.list,
-                steps: 0,
-                batch: 0,
+                points: RunPoints::Full(Extent { steps: 0, rows: 0 }),
             },
             frozen: None,
             indices,
@@ -163,15 +168,53 @@ impl<T: Real> Interpreter<T> {
     /// Computes all values from `inputs`, in the order of [`Tape::inputs`], for an extent of T steps and B examples. An empty slice for
     /// an input of role [`InputRole::Initial`](crate::InputRole::Initial) means zeros.
     ///
+    /// # Errors
     /// No steps or no examples, or more than [`MAX_POINTS`](crate::limits::MAX_POINTS) of both; too few or too many
     /// inputs; an input whose length does not match its layout; an input that is used as an index and is not a whole
     /// number; more memory than is available, or than the [budget](Interpreter::set_budget) allows; an index, given or
     /// computed, that is not a row of its table: the values of the previous run are then lost.
     pub fn forward(&mut self, extent: Extent, inputs: &[&[T]]) -> Result<(), TapeError> {
-        let Extent { steps: t, rows: b } = extent;
-        self.check(t, b, inputs)?;
-        if (t, b) != (self.memory.steps, self.memory.batch) || self.state == RunState::New {
-            (self.memory.steps, self.memory.batch) = (t, b);
+        self.forward_at(RunPoints::Full(extent), inputs)
+    }
+
+    /// As [`forward`](Interpreter::forward), for rows of these lengths. Values over steps are packed, `[points, shape]`:
+    /// that of row r at step t is number `lengths.offset(t) + r`. So are those of [`output`](Interpreter::output),
+    /// [`value`](Interpreter::value), [`gradient`](Interpreter::gradient) and [`adjoint`](Interpreter::adjoint) after this
+    /// run, and the cotangents that [`backward`](Interpreter::backward) takes.
+    ///
+    /// Each row is computed as if it were alone: a `delay` by d reads the row's slots before its first step, one by −d
+    /// those after its own last one, and a `boundary` has the row's own last values (of a row shorter than the delay,
+    /// some of its slots). Sums over steps are over the steps that rows have.
+    ///
+    /// ```
+    /// use retrograd_tape::{InputRole, Interpreter, Lengths, Recorder, Shape};
+    ///
+    /// let r = Recorder::new();
+    /// let x = r.input("x", InputRole::Sequence, Shape::Scalar);
+    /// let s = r.state("sum", Shape::Scalar, 1, None);
+    /// r.output("y", r.next(s, s + x)); // and the final state, `sum`
+    /// let tape = r.finish("sums")?;
+    ///
+    /// let mut run = Interpreter::<f64>::new(&tape);
+    /// let lengths = Lengths::new(vec![3, 1, 0])?; // rows 1, 2, 3; 10; nothing
+    /// run.forward_ragged(&lengths, &[&[1.0, 10.0, 2.0, 3.0], &[]])?;
+    /// assert_eq!(run.output(0), [1.0, 10.0, 3.0, 6.0]);
+    /// assert_eq!(run.output(1), [6.0, 10.0, 0.0]);
+    /// run.backward(&[None, Some(&[1.0, 2.0, 3.0])])?;
+    /// assert_eq!(run.gradient(0), Some(&[1.0, 2.0, 1.0, 1.0][..]));
+    /// # Ok::<(), retrograd_tape::TapeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `forward`.
+    pub fn forward_ragged(&mut self, lengths: &Lengths, inputs: &[&[T]]) -> Result<(), TapeError> {
+        self.forward_at(RunPoints::of(lengths, &self.memory.points), inputs)
+    }
+
+    fn forward_at(&mut self, points: RunPoints, inputs: &[&[T]]) -> Result<(), TapeError> {
+        self.check(&points, inputs)?;
+        if points != self.memory.points || self.state == RunState::New {
+            self.memory.points = points;
             self.allocate(0..self.forward_buffers)?;
             self.state = RunState::Forward;
         }
@@ -189,7 +232,7 @@ impl<T: Real> Interpreter<T> {
         if self.state == RunState::New {
             return Err(TapeError::NotRun);
         }
-        self.check(self.memory.steps, self.memory.batch, inputs)?;
+        self.check(&self.memory.points, inputs)?;
         if self.frozen.is_none() {
             self.frozen = Some(Frozen::new(&self.forward, &self.memory));
         }
@@ -224,7 +267,8 @@ impl<T: Real> Interpreter<T> {
         }
         for (c, (name, ty)) in cotangents.iter().zip(&self.outputs) {
             if let Some(c) = c {
-                self.check_length("the cotangent of", name, *ty, c.len())?;
+                let points = &self.memory.points;
+                self.check_length(points, ("the cotangent of", name), *ty, c.len())?;
             }
         }
         if self.state == RunState::Forward {
@@ -284,10 +328,10 @@ impl<T: Real> Interpreter<T> {
                 count: self.places.len(),
             });
         };
-        let rows = domain.rows(self.memory.batch);
         let n = place.shape.len();
-        Ok((0..domain.steps(self.memory.steps))
+        Ok((0..self.memory.points.ticks(domain))
             .flat_map(|tick| {
+                let rows = self.memory.points.rows_at(domain, tick);
                 let of_tick = self.memory.read(place, tick, rows);
                 (0..rows).flat_map(move |r| of_tick.row(r, n).iter().copied())
             })
@@ -301,9 +345,7 @@ impl<T: Real> Interpreter<T> {
 
     /// The number of elements of input `i` at the present sizes.
     pub(crate) fn input_length(&self, i: usize) -> usize {
-        self.inputs[i]
-            .ty
-            .numbers(self.memory.steps, self.memory.batch)
+        self.memory.points.numbers(self.inputs[i].ty)
     }
 
     /// True if input `i` is an index of gather or scatter: whole numbers, which have no derivative.
@@ -350,8 +392,8 @@ impl<T: Real> Interpreter<T> {
         let node = tape.node(v);
         let types: Vec<Type> = node.operands.iter().map(|&x| tape.node(x).ty).collect();
         let domain = node.op.work_domain(&types);
-        let rows = domain.rows(self.memory.batch);
-        for tick in 0..domain.steps(self.memory.steps) {
+        for tick in 0..self.memory.points.ticks(domain) {
+            let rows = self.memory.points.rows_at(domain, tick);
             for r in 0..rows {
                 let operands: Vec<&[T]> = node
                     .operands
@@ -385,15 +427,16 @@ fn run<T: Real>(
         match segment {
             Segment::Whole(list) => {
                 for instr in list {
-                    for tick in 0..instr.work.steps(memory.steps) {
+                    for tick in 0..memory.points.ticks(instr.work) {
                         at(memory, instr, tick)?;
                     }
                     memory.settle([instr]);
                 }
             }
             Segment::Sweep { backward, steps } => {
-                for k in 0..memory.steps {
-                    let tick = if *backward { memory.steps - 1 - k } else { k };
+                let n = memory.points.steps();
+                for k in 0..n {
+                    let tick = if *backward { n - 1 - k } else { k };
                     for instr in steps {
                         at(memory, instr, tick)?;
                     }

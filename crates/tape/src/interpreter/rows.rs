@@ -1,6 +1,8 @@
 //! The loops of the interpreter: each computes one op for all rows of one tick. Element-wise loops run over plain slices,
 //! so that LLVM vectorises them.
 
+use std::ops::Range;
+
 use crate::gemm::{StridedMatrix, gemm};
 use crate::map::Map;
 use crate::op::Reduction;
@@ -181,7 +183,7 @@ pub(crate) fn map<T: Real, const ADD: bool>(m: Map, out: &mut [T], n: usize, a: 
 
 impl<'a, T: Copy> Operand<'a, T> {
     /// The rows `rows` of it.
-    pub(crate) fn part(self, rows: std::ops::Range<usize>, n: usize) -> Operand<'a, T> {
+    pub(crate) fn part(self, rows: Range<usize>, n: usize) -> Operand<'a, T> {
         match self {
             Operand::Full(s) => Operand::Full(&s[rows.start * n..rows.end * n]),
             Operand::Row(_) | Operand::Splat(..) => self,
@@ -196,14 +198,15 @@ pub(crate) struct Total<'a, T> {
 }
 
 impl<T: Real> Total<'_, T> {
-    /// Adds the value of each row to its row, or sums them all if the total has only one row.
-    pub(crate) fn rows(&mut self, n: usize, rows: usize, x: Operand<'_, T>) {
+    /// Adds the value of each of these rows, which are all of `x`, to its row, or sums them all if the total has only one
+    /// row.
+    pub(crate) fn rows(&mut self, n: usize, rows: Range<usize>, x: Operand<'_, T>) {
         let single = self.data.len() == n;
         match x {
-            Operand::Full(x) if x.len() == self.data.len() => self.sum.add(self.data, 0, x),
+            Operand::Full(x) if !single => self.sum.add(self.data, rows.start * n, x),
             _ => {
-                for r in 0..rows {
-                    let at = if single { 0 } else { r * n };
+                for (r, row) in rows.enumerate() {
+                    let at = if single { 0 } else { row * n };
                     self.sum.add(self.data, at, x.row(r, n));
                 }
             }
@@ -235,7 +238,8 @@ impl<T: Real> Total<'_, T> {
         b: Operand<'_, T>,
     ) {
         if self.data.len() != m * n {
-            outer(&mut self.sum.part, (m, n), rows, a, b, true);
+            let part = &mut self.sum.part[..rows * m * n];
+            outer(part, (m, n), rows, a, b, true);
             return self.sum.added(self.data, 1);
         }
         let mut from = 0;

@@ -27,7 +27,8 @@ impl<'t> Var<'t> {
         Var::apply(Op::SumTo(to), &[self], Location::caller())
     }
 
-    /// The mean over all of the value's domain that `to` lacks.
+    /// The mean over all of the value's domain that `to` lacks; 0 for a row without steps, which a run over rows of different
+    /// [lengths](crate::Lengths) may have.
     ///
     /// ```
     /// use retrograd_tape::{Domain, InputRole, Recorder, Shape};
@@ -49,6 +50,13 @@ impl<'t> Var<'t> {
         let one = tape.constant(1.0, Shape::Scalar);
         let ones = Var::apply(Op::Spread(ty.domain), &[one], at);
         let count = Var::apply(Op::SumTo(to), &[ones], at);
+        // Only a row can be empty: 0 ÷ 1.
+        let count = match (ty.domain, to) {
+            (Domain::Step, Domain::Row) => {
+                Var::apply(Op::Map(Map::Select), &[count, count, one], at)
+            }
+            _ => count,
+        };
         let count = match ty.shape {
             Shape::Scalar => count,
             shape => Var::apply(Op::Broadcast(shape), &[count], at),
@@ -79,7 +87,8 @@ impl<'t> Var<'t> {
     }
 
     /// The greatest value of a row's steps, element by element; ties share the slope as those of [`max`](Var::max) do. It is
-    /// computed by a state of this name, which begins as −∞.
+    /// computed by a state of this name, which begins as −∞. Of a row without steps it is 0, as [`last`](Var::last) is, and
+    /// the state's final value −∞, which it begins with.
     #[track_caller]
     pub fn max_over_steps(self, name: &str) -> Var<'t> {
         let at = Location::caller();

@@ -5,12 +5,13 @@ use rustc_hash::FxHashMap as HashMap;
 
 use super::groups::{InsertionOrder, Together, allowance, classes, independent};
 use crate::graph::{Graph, Rebuild, Rewrite, rewrite};
+use crate::passes::halves::Halves;
 use crate::passes::legalize::sums_over_points;
 use crate::passes::simplify::{concat, slice};
 
 /// Weight gradients that share their right operand become one of the joined left operands.
 pub(super) fn gradients(g: &Graph, distribute: bool) -> Graph {
-    let c = classes(g, distribute);
+    let (c, halves) = (classes(g, distribute), Halves::of(g));
     let order = g.order();
     // The δ that already lie side by side because a product joined them.
     let mut place: HashMap<Value, usize> = HashMap::default();
@@ -33,7 +34,8 @@ pub(super) fn gradients(g: &Graph, distribute: bool) -> Graph {
         if !matches!(g.op_of(xs[0]), Op::Map(_)) || !sums_over_points(g, v) {
             continue;
         }
-        groups.add((to, xs[1], c.class(xs[0]), g.node(xs[0]).ty.domain), v);
+        let (class, domain) = (c.class(xs[0]), g.node(xs[0]).ty.domain);
+        groups.add((to, xs[1], class, domain, halves.is_late(v)), v);
     }
     let groups = groups
         .0
@@ -55,6 +57,7 @@ pub(super) fn gradients(g: &Graph, distribute: bool) -> Graph {
 
 /// Replaces the sum over time and batch of a part of a joined δ by a part of the sum of all of it.
 pub(super) fn bias_gradients(g: &Graph) -> Graph {
+    let halves = Halves::of(g);
     let mut place: HashMap<Value, (Value, usize)> = HashMap::default();
     for v in g.order() {
         if matches!(g.op_of(v), Op::Concat { axis: 0 })
@@ -74,7 +77,8 @@ pub(super) fn bias_gradients(g: &Graph) -> Graph {
         };
         let x = g.operands(v)[0];
         let &(joined, start) = place.get(&x)?;
-        if g.node(joined).ty.domain != g.node(x).ty.domain {
+        let across = halves.is_late(joined) && !halves.is_late(v);
+        if across || g.node(joined).ty.domain != g.node(x).ty.domain {
             return None;
         }
         let joined = r.want(&mut Unchanged, joined);

@@ -6,6 +6,7 @@ use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use super::groups::{InsertionOrder, Together, allowance, classes, independent, weight_product};
 use crate::graph::{Graph, Rebuild, as_map};
 use crate::passes::components::Components;
+use crate::passes::halves::Halves;
 use crate::passes::simplify::concat;
 use crate::work::Allowance;
 
@@ -41,10 +42,11 @@ pub(super) fn activation(g: &Graph, v: Value, left: &mut Allowance) -> usize {
 /// Products that can be stacked: same operand, orientation and component. Each group is in stacking order.
 pub(super) fn stackable(g: &Graph, c: &Components) -> Vec<Vec<Value>> {
     let order = g.order();
+    let halves = Halves::of(g);
     let mut groups = InsertionOrder::new();
     for &v in &order {
         if let Some((transposed, _, x)) = weight_product(g, v) {
-            groups.add((transposed, x, c.class(v)), v);
+            groups.add((transposed, x, c.class(v), halves.is_late(v)), v);
         }
     }
     let place: HashMap<Value, usize> = order.iter().enumerate().map(|(i, &v)| (v, i)).collect();

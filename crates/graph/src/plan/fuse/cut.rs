@@ -33,7 +33,11 @@ impl Net<'_, '_> {
         let below = self.reached(class, members, Self::readers, left)?;
         let mut inside = vec![false; self.place.len()];
         members.iter().for_each(|v| inside[v.index()] = true);
-        let joins = |v: &Value| self.is_pointwise(*v) && class.of(*v) == Class::Parallel;
+        let late = self.is_late(class, k);
+        let joins = |v: &Value| {
+            let here = class.of(*v) == Class::Parallel && f.halves.is_late(*v) == late;
+            here && self.is_pointwise(*v)
+        };
         let mut taken: Vec<Value> = below.all.iter().copied().filter(joins).collect();
         taken.iter().for_each(|v| inside[v.index()] = true);
         // A value that reads something of the recurrence computed elsewhere, or later, stays where it is.

@@ -149,6 +149,12 @@ impl<'f, 'g> Net<'f, 'g> {
         class
     }
 
+    /// Whether a recurrence belongs to the backward half: then all of it does.
+    pub(super) fn is_late(&self, class: &Classes, k: usize) -> bool {
+        let first = class.members[k].first();
+        first.is_some_and(|&v| self.f.halves.is_late(v))
+    }
+
     pub(super) fn reads(&self, v: Value) -> &[Link] {
         &self.reads[v.index()]
     }

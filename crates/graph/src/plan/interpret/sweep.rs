@@ -1,5 +1,9 @@
 //! Sweeps, one block of steps at a time. Arrays have room for all steps here; an array that the plan keeps for one
 //! block only is overwritten with NaN when the block is over, so that a later read shows.
+//!
+//! What survives are the boundary steps that a block starts from, of each row its own. A row that has ended where a block
+//! begins no longer moves: a forward sweep keeps its last steps until they are read as its final states, and a backward
+//! one its slots until the block is reached that holds its end.
 
 use std::ops::Range;
 
@@ -70,28 +74,35 @@ impl<T: Real> PlanRun<'_, T> {
             if of != Some(sweep) || !self.plan.is_block(u, layout) {
                 continue;
             }
-            let row = self.b * x.len;
-            let kept = if block.is_empty() {
-                0..0
+            let points: Vec<usize> = if block.is_empty() {
+                Vec::new()
             } else {
                 self.boundary(u, reverse, block)
             };
-            for (i, value) in self.arrays[u].iter_mut().enumerate() {
-                if !kept.contains(&(i / row)) {
-                    *value = T::NAN;
-                }
+            let array = &mut self.arrays[u];
+            let mut kept = vec![T::NAN; array.len()];
+            for at in points.into_iter().map(|p| p * x.len..(p + 1) * x.len) {
+                kept[at.clone()].copy_from_slice(&array[at]);
             }
+            *array = kept;
         }
     }
 
-    /// The steps of an array, boundary steps included, that a block starts from.
-    fn boundary(&self, u: BufferId, reverse: bool, block: &Range<usize>) -> Range<usize> {
+    /// The points of an array, boundary steps included, that a block starts from: for each row the ones before its next
+    /// step, or after its last one if the sweep is backward. A row that ends before that ends there.
+    fn boundary(&self, u: BufferId, reverse: bool, block: &Range<usize>) -> Vec<usize> {
         let x = &self.plan.buffers[u];
-        if reverse {
-            x.front + block.end..x.front + block.end + x.back
-        } else {
-            block.start..block.start + x.front
-        }
+        let of_row = |row: usize| {
+            let steps = if reverse {
+                let end = x.front + block.end.min(self.lengths[row]);
+                end..end + x.back
+            } else {
+                let start = block.start.min(self.lengths[row]);
+                start..start + x.front
+            };
+            steps.map(move |step| step * self.b + row)
+        };
+        (0..self.b).flat_map(of_row).collect()
     }
 
     /// The location of the states that a block of a replay starts from.
@@ -101,12 +112,10 @@ impl<T: Real> PlanRun<'_, T> {
         block: &Range<usize>,
     ) -> Vec<(BufferId, Range<usize>)> {
         let (reverse, _) = self.plan.sweeps().nth(replay.sweep).expect("its sweep");
-        let history = replay.history.iter().map(|&u| {
-            let (steps, row) = (
-                self.boundary(u, reverse, block),
-                self.b * self.plan.buffers[u].len,
-            );
-            (u, steps.start * row..steps.end * row)
+        let history = replay.history.iter().flat_map(|&u| {
+            let n = self.plan.buffers[u].len;
+            let points = self.boundary(u, reverse, block).into_iter();
+            points.map(move |p| (u, p * n..(p + 1) * n))
         });
         let slots = replay.slots.iter().map(|&u| (u, 0..self.arrays[u].len()));
         history.chain(slots).collect()

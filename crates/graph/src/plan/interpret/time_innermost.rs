@@ -16,11 +16,11 @@ impl<T: Real> PlanRun<'_, T> {
             panic!("plan: time is innermost a recurrence with more than one region");
         };
         assert!(r.folds.is_empty(), "plan: folds with time innermost");
-        let mut order: Vec<usize> = steps.clone().collect();
-        if reverse {
-            order.reverse();
-        }
         for row in 0..self.b {
+            let mut order: Vec<usize> = (steps.start..steps.end.min(self.lengths[row])).collect();
+            if reverse {
+                order.reverse();
+            }
             for first in (0..r.lanes).step_by(self.cut.lanes) {
                 let vector = first..r.lanes.min(first + self.cut.lanes);
                 let mut before: Option<Vec<Vec<T>>> = None;
