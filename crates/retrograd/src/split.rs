@@ -141,7 +141,7 @@ impl<T: Float> Cotangents<T> {
 /// let batch = Batch::new(Extent::steps(2)).with("x", vec![0.1, 0.2]).with("next", vec![0.2, 0.3]);
 /// let gradients = trainer.forward(&batch)?.backward(&Cotangents::new().with_loss(1.0))?;
 /// assert_eq!(gradients.parameters().map(<[f32]>::len), Some(trainer.parameters().len()));
-/// assert_eq!(gradients.of("read.bias").map(<[f32]>::len), Some(1));
+/// assert_eq!(gradients.of("forecast.bias").map(<[f32]>::len), Some(1));
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 pub struct Gradients<T: Float = f32> {

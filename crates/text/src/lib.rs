@@ -89,6 +89,7 @@ mod build;
 mod calls;
 mod error;
 mod expr;
+mod given;
 mod inline;
 mod inputs;
 mod layers;
