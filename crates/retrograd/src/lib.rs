@@ -107,6 +107,7 @@ mod dense;
 mod engine;
 mod error;
 mod init;
+mod losses;
 mod numbers;
 mod program;
 mod scope;

@@ -174,7 +174,7 @@ fn ln_gamma(x: f64) -> f64 {
 /// let z = r.param("logits", Shape::Vector(3));
 /// let label = r.input("label", InputRole::Target, Shape::Scalar);
 /// // A label below 0 does not count, and its one-hot vector is not read.
-/// r.weighted_loss(z.cross_entropy(label.one_hot(3), 0.1), label.ge(0.0 * label));
+/// r.weighted_loss(z.cross_entropy(label.one_hot(3), 0.1), (0.0 * label).le(label));
 /// let q = r.param("quantiles", Shape::Vector(2));
 /// let next = r.input("next", InputRole::Target, Shape::Scalar);
 /// r.loss(q.slice(0, 1).pinball(next, 0.1).mean() + q.slice(1, 1).pinball(next, 0.9).mean());
