@@ -110,6 +110,7 @@ mod init;
 mod losses;
 mod numbers;
 mod program;
+mod regularise;
 mod scope;
 mod session;
 mod split;

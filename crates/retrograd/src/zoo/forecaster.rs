@@ -161,9 +161,9 @@ impl Forecaster {
     ) -> Result<Cell, Error> {
         Cell::define(name, |c| {
             let h = recurrence(c, c.input("x", self.columns));
-            let read = match (self.dropout, h.shape()) {
-                (0.0, _) | (_, None) => h,
-                (_, Some(shape)) => (h * c.mask("dropout", shape, 1.0 - self.dropout)).named("h"),
+            let read = match self.dropout {
+                0.0 => h,
+                rate => c.dropout("dropout", h, rate).named("h"),
             };
             let read = c.dense("forecast", self.loss.width(self.columns), [read]);
             self.loss.record(c, read, self.columns);
