@@ -1,6 +1,7 @@
 //! Training: a cell, its parameters, an optimiser and the engine that runs it.
 
 mod builder;
+mod carry;
 mod descent;
 mod find;
 mod split;
@@ -60,6 +61,8 @@ pub struct Trainer<T: Float = f32> {
     feed: Feed<T>,
     /// The allocation of the last run's list of inputs, reused by the next; always empty.
     slices: Vec<&'static [T]>,
+    /// The outputs of the last run in the caller's arrangement, if the run had another.
+    unpacked: Vec<Vec<T>>,
     /// Runs in two halves share them until they change.
     parameters: Arc<Vec<T>>,
     gradient: Vec<T>,
@@ -179,7 +182,7 @@ impl<T: Float> Trainer<T> {
             move |parameters: &[T], gradient: &mut [T]| {
                 let mut inputs: Vec<&[T]> = Vec::new();
                 let ran = (feed.inputs(cell, parameters, batch, mode, &mut inputs))
-                    .and_then(|()| runner.run(batch.extent, &inputs, Some(gradient)));
+                    .and_then(|fed| runner.run(fed.points, &inputs, Some(gradient)));
                 match ran {
                     Ok(()) => Ok(runner.output(place)[0].to_f64()),
                     Err(e) => {
@@ -441,14 +444,25 @@ impl<T: Float> Trainer<T> {
                 cell: self.cell.name().to_owned(),
             });
         }
+        self.run_cell(batch, mode, gradient)
+    }
+
+    /// As [`run`](Self::run), for a cell that may have no loss.
+    fn run_cell(&mut self, batch: &Batch<T>, mode: RunMode, gradient: bool) -> Result<(), Error> {
         let mut inputs: Vec<&[T]> = std::mem::take(&mut self.slices);
         let feed = &mut self.feed;
-        feed.inputs(&self.cell, &self.parameters, batch, mode, &mut inputs)?;
+        let fed = feed.inputs(&self.cell, &self.parameters, batch, mode, &mut inputs)?;
         let gradient = gradient.then_some(&mut self.gradient[..]);
-        let mut ran = self.runner.run(batch.extent, &inputs, gradient);
+        let ran = self.runner.run(fed.points, &inputs, gradient);
+        let mut ran = ran.map_err(|e| fed.located(e));
         let loss = || self.loss.map_or(0.0, |k| self.runner.output(k)[0].to_f64());
         if ran.is_ok() && mode.needs_targets() && !loss().is_finite() {
-            ran = weighed(&self.cell, batch.extent, &inputs);
+            ran = weighed(&self.cell, fed.points, &inputs);
+        }
+        self.unpacked.clear();
+        if ran.is_ok() {
+            let tape = self.cell.tape();
+            self.unpacked = fed.unpacked_outputs(tape, |k| self.runner.output(k))?;
         }
         self.slices = emptied(inputs);
         ran
@@ -481,7 +495,8 @@ impl<'a, T: Float> Evaluation<'a, T> {
     /// continue.
     pub fn output(&self, name: &str) -> Option<&'a [T]> {
         let i = self.trainer.cell.tape().output(name)?;
-        Some(self.trainer.runner.output(i))
+        let unpacked = self.trainer.unpacked.get(i).map(|values| &values[..]);
+        Some(unpacked.unwrap_or_else(|| self.trainer.runner.output(i)))
     }
 
     /// The gradient of the loss with respect to a parameter, row-major; present after [`Trainer::differentiate`].

@@ -244,6 +244,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             loss,
             feed: Feed::new(&cell, self.seed),
             slices: Vec::new(),
+            unpacked: Vec::new(),
             gradient: zeros("the gradients", parameters.len())?,
             parameters: Arc::new(parameters),
             ranges: cell.parameter_ranges().collect(),
