@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::plan::{Plan, plan};
 use retrograd_graph::{Graph, Options, Target};
-use retrograd_tape::{Extent, Input, Observe, Output, Tape};
+use retrograd_tape::{Extent, Input, Lengths, Observe, Output, Tape};
 
 use crate::arguments::{IndexInput, index_inputs};
 use crate::element::{Element, of_width};
@@ -173,6 +173,11 @@ impl<T: Element> CompiledCell<T> {
     pub fn output_len(&self, k: usize, extent: Extent) -> usize {
         let ty = self.program.graph.node(self.outputs()[k].value).ty;
         ty.numbers(extent.steps, extent.rows)
+    }
+
+    /// As [`output_len`](Self::output_len), for rows of different lengths.
+    pub fn output_len_ragged(&self, k: usize, lengths: &Lengths) -> usize {
+        lengths.numbers(self.program.graph.node(self.outputs()[k].value).ty)
     }
 
     /// The target that it was compiled for.

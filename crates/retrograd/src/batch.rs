@@ -1,17 +1,21 @@
 //! Batches: T steps of B examples, each array under the name that the cell knows it by.
 
+mod segments;
+
 use std::sync::Arc;
 
 use rand::Rng;
-use rand_chacha::ChaCha8Rng;
 use retrograd_tape::limits::MAX_POINTS;
-use retrograd_tape::{Domain, Extent, Input, InputRole, TapeError, Type};
+use retrograd_tape::{Domain, Extent, Input, InputRole, Tape, TapeError, Type};
+
+pub use segments::Segment;
+pub(crate) use segments::{Arrangement, Counts, Packing, Points};
 
 use crate::cell::Cell;
 use crate::data;
 use crate::error::Error;
 use crate::numbers::{Float, reserve};
-use crate::random::stream;
+use crate::random::{philox, stream};
 
 /// T steps of B examples. Arrays are time-major and row-major: element k of example b at step t of an input of n elements is at `(t
 /// * B + b) * n + k`; static inputs are `[B, n]`; the initial value of a state is `[d, B, n]` for its |d| slots. Lengths cannot
@@ -33,6 +37,8 @@ pub struct Batch<T = f32> {
     pub extent: Extent,
     /// Shared, so that a clone may replace some of them.
     arrays: Vec<(String, Arc<Vec<T>>)>,
+    lengths: Option<Vec<usize>>,
+    resets: Option<Vec<bool>>,
 }
 
 impl<T> Batch<T> {
@@ -41,7 +47,78 @@ impl<T> Batch<T> {
         Batch {
             extent,
             arrays: Vec::new(),
+            lengths: None,
+            resets: None,
         }
+    }
+
+    /// The batch with rows of these lengths, at most T each; a row may be empty, but not all of them. What lies beyond a
+    /// row's end is neither computed nor read: outputs and gradients of inputs are zeros there. What is read from the end
+    /// begins at the row's own end, final states are those after its own last step, and a mean over steps is one over the
+    /// steps that there are.
+    ///
+    /// ```
+    /// use retrograd::{Batch, Cell, Extent};
+    ///
+    /// let cell = Cell::define("sum", |c| {
+    ///     let (x, h) = (c.input("x", ()), c.state("h", ()));
+    ///     let h = c.next(h, h + x);
+    ///     c.output("y", h);
+    /// })?;
+    /// let x = vec![1.0, 10.0, /* step 1 */ 2.0, f32::NAN, /* step 2 */ 3.0, f32::NAN];
+    /// let batch = Batch::new(Extent::steps(3).rows(2)).with_lengths(&[3, 1]).with("x", x);
+    /// let mut session = cell.program().build()?.session();
+    /// let results = session.run(&[], &batch)?;
+    /// assert_eq!(results.output("y"), Some(&[1.0, 10.0, 3.0, 0.0, 6.0, 0.0][..]));
+    /// assert_eq!(results.output("h"), Some(&[6.0, 10.0][..]), "the final states");
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_lengths(mut self, lengths: &[usize]) -> Batch<T> {
+        self.lengths = Some(lengths.to_vec());
+        self
+    }
+
+    /// The batch with resets, `[T, B]`: where one is true, all states of that row are renewed before that step, as at the
+    /// start of an episode or between recordings that lie one after another. The stretches between resets, which
+    /// [`segments`](Batch::segments) returns, are sequences of their own: nothing flows from one to another, in neither
+    /// direction.
+    ///
+    /// A renewed state begins as declared, and where initial states are given, with zeros; so only a row's first segment
+    /// has a given initial state (unless the row's first step is a reset), and only its last has the row's final state. A
+    /// state that runs from the end begins with the last segment. Targets, weights, masks and outputs over rows are one a
+    /// segment, `[segments, n]`, in order of row, then time; a segment has the static inputs of its row.
+    ///
+    /// ```
+    /// use retrograd::{Batch, Cell, Extent};
+    ///
+    /// let cell = Cell::define("sum", |c| {
+    ///     let (x, h) = (c.input("x", ()), c.state("h", ()));
+    ///     let h = c.next(h, h + x);
+    ///     c.output("y", h);
+    /// })?;
+    /// let batch = Batch::new(Extent::steps(4))
+    ///     .with("x", vec![1.0, 2.0, 3.0, 4.0])
+    ///     .with("h", vec![10.0])
+    ///     .with_resets(&[false, false, true, false]);
+    /// let mut session = cell.program().build()?.session();
+    /// assert_eq!(session.run(&[], &batch)?.output("y"), Some(&[11.0, 13.0, 3.0, 7.0][..]));
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_resets(mut self, resets: &[bool]) -> Batch<T> {
+        self.resets = Some(resets.to_vec());
+        self
+    }
+
+    /// The lengths of the rows, if they were given.
+    pub fn lengths(&self) -> Option<&[usize]> {
+        self.lengths.as_deref()
+    }
+
+    /// The resets, if they were given.
+    pub fn resets(&self) -> Option<&[bool]> {
+        self.resets.as_deref()
     }
 
     /// The batch with an array; one of the same name is replaced. Lengths are checked against the cell when the batch is used.
@@ -50,6 +127,28 @@ impl<T> Batch<T> {
         self.arrays.retain(|(n, _)| n != name);
         self.arrays.push((name.to_owned(), Arc::new(values)));
         self
+    }
+
+    /// Cuts lengths and resets to some of the steps.
+    pub(crate) fn cut(&mut self, steps: &std::ops::Range<usize>) {
+        let rows = self.extent.rows;
+        for length in self.lengths.iter_mut().flatten() {
+            *length = (*length).clamp(steps.start, steps.end) - steps.start;
+        }
+        if let Some(resets) = &mut self.resets
+            && let Some(part) = resets.get(steps.start * rows..steps.end * rows)
+        {
+            *resets = part.to_vec();
+        }
+    }
+
+    /// Whether a point of a domain is one of the batch's, not padding.
+    fn has(&self, domain: Domain, point: usize) -> bool {
+        let rows = self.extent.rows;
+        match (&self.lengths, domain) {
+            (Some(lengths), Domain::Step) => point / rows < lengths[point % rows],
+            _ => true,
+        }
     }
 
     /// The array of that name.
@@ -74,8 +173,11 @@ impl<T> From<data::WindowBatch<T>> for Batch<T> {
 /// The mode of a run, which decides what masks are and whether targets may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunMode {
-    /// Masks are drawn.
-    Train,
+    /// Masks are those of a draw, the first being 1.
+    Train {
+        /// The draw.
+        draw: u64,
+    },
     /// Masks are ones.
     Evaluate,
     /// Masks are ones; a missing target is zeros.
@@ -88,12 +190,83 @@ pub(crate) struct Feed<T> {
     masks: Vec<Mask<T>>,
     ones: Vec<T>,
     zeros: Vec<T>,
+    packing: Option<Packing>,
+    /// For each input, its packed array.
+    packed: Vec<Vec<T>>,
+}
+
+/// The points that a batch makes a run over, and how its arrays are packed for that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fed<'a> {
+    pub(crate) points: Points<'a>,
+    pub(crate) counts: Counts,
+    /// None if the caller's arrays are those of the run.
+    pub(crate) packing: Option<&'a Packing>,
+}
+
+impl<'a> Fed<'a> {
+    pub(crate) fn of<T>(batch: &Batch<T>, packing: Option<&'a Packing>) -> Fed<'a> {
+        Fed {
+            points: packing.map_or(Points::Full(batch.extent), Packing::points),
+            counts: packing.map_or(Counts::full(batch.extent), Packing::counts),
+            packing,
+        }
+    }
+
+    /// An array that a run has written, in the caller's arrangement.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
+    pub(crate) fn unpacked<T: Float>(
+        self,
+        how: Arrangement,
+        ty: Type,
+        values: Vec<T>,
+    ) -> Result<Vec<T>, Error> {
+        match self.packing {
+            Some(packing) if how != Arrangement::Once && !values.is_empty() => {
+                let mut all = Vec::new();
+                packing.unpack(how, ty, &values, &mut all)?;
+                Ok(all)
+            }
+            _ => Ok(values),
+        }
+    }
+
+    /// All outputs of a run in the caller's arrangement, if the run has another; else none.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
+    pub(crate) fn unpacked_outputs<'r, T: Float>(
+        self,
+        tape: &Tape,
+        output: impl Fn(usize) -> &'r [T],
+    ) -> Result<Vec<Vec<T>>, Error> {
+        let Some(packing) = self.packing else {
+            return Ok(Vec::new());
+        };
+        let all = tape.outputs().iter().enumerate().map(|(k, o)| {
+            let (how, ty) = (Arrangement::of_output(tape, k), tape.node(o.value).ty);
+            let mut values = Vec::new();
+            packing.unpack(how, ty, output(k), &mut values)?;
+            Ok(values)
+        });
+        all.collect()
+    }
+
+    /// The error of a run, with the caller's row and step.
+    pub(crate) fn located(self, error: Error) -> Error {
+        match (error, self.packing) {
+            (Error::Cell(e), Some(packing)) => Error::Cell(Box::new(packing.located(*e))),
+            (error, _) => error,
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Mask<T> {
     keep: f64,
-    rng: ChaCha8Rng,
+    key: u64,
     values: Vec<T>,
 }
 
@@ -105,18 +278,20 @@ impl<T: Float> Feed<T> {
             .zip(cell.keep_probabilities())
             .map(|(input, &keep)| Mask {
                 keep,
-                rng: stream(seed, "mask", &input.name),
+                key: stream(seed, "mask", &input.name).next_u64(),
                 values: Vec::new(),
             });
         Feed {
             masks: masks.collect(),
             ones: Vec::new(),
             zeros: Vec::new(),
+            packing: None,
+            packed: Vec::new(),
         }
     }
 
-    /// Appends the slices to run the cell on, in the order of the tape's inputs. `parameters` is the flat vector. Nothing is drawn
-    /// if the batch does not fit.
+    /// Appends the slices to run the cell on, in the order of the tape's inputs, and returns the points of the run.
+    /// `parameters` is the flat vector. Nothing is drawn if the batch does not fit.
     pub(crate) fn inputs<'a>(
         &'a mut self,
         cell: &Cell,
@@ -124,12 +299,16 @@ impl<T: Float> Feed<T> {
         batch: &'a Batch<T>,
         mode: RunMode,
         slices: &mut Vec<&'a [T]>,
-    ) -> Result<(), Error> {
-        check(cell, batch, mode)?;
-        self.draw(cell, batch, mode)?;
+    ) -> Result<Fed<'a>, Error> {
+        exists(batch)?;
+        self.packing = Packing::of(batch)?;
+        let counts = Fed::of(batch, self.packing.as_ref()).counts;
+        check(cell, batch, counts, mode)?;
+        self.draw(cell, batch, counts, mode)?;
         let (mut parameters, mut masks) = (parameters, self.masks.iter());
-        for input in cell.tape().inputs() {
-            let count = input.ty.numbers(batch.extent.steps, batch.extent.rows);
+        let inputs = cell.tape().inputs();
+        for (k, input) in inputs.iter().enumerate() {
+            let count = Arrangement::of_input(cell.tape(), k).numbers(input.ty, counts);
             let given = batch.array(&input.name);
             slices.push(match input.role {
                 InputRole::Param => {
@@ -141,7 +320,7 @@ impl<T: Float> Feed<T> {
                     let mask = masks.next().expect("one for each mask of the cell");
                     match (given, mode) {
                         (Some(values), _) => values,
-                        (None, RunMode::Train) => &mask.values[..],
+                        (None, RunMode::Train { .. }) => &mask.values[..],
                         (None, RunMode::Evaluate | RunMode::Predict) => &self.ones[..count],
                     }
                 }
@@ -158,13 +337,30 @@ impl<T: Float> Feed<T> {
                 | InputRole::Tangent => given.expect("checked to be there"),
             });
         }
-        Ok(())
+        if let Some(packing) = &self.packing {
+            let own = slices.len() - inputs.len();
+            self.packed.resize_with(inputs.len(), Vec::new);
+            for (k, (slice, packed)) in slices[own..].iter_mut().zip(&mut self.packed).enumerate() {
+                let how = Arrangement::of_input(cell.tape(), k);
+                if how != Arrangement::Once && !slice.is_empty() {
+                    packing.pack(how, inputs[k].ty, slice, packed)?;
+                    *slice = packed;
+                }
+            }
+        }
+        Ok(Fed::of(batch, self.packing.as_ref()))
     }
 
-    fn draw(&mut self, cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
+    fn draw(
+        &mut self,
+        cell: &Cell,
+        batch: &Batch<T>,
+        counts: Counts,
+        mode: RunMode,
+    ) -> Result<(), Error> {
         let mut masks = self.masks.iter_mut();
-        for input in cell.tape().inputs() {
-            let count = input.ty.numbers(batch.extent.steps, batch.extent.rows);
+        for (k, input) in cell.tape().inputs().iter().enumerate() {
+            let count = Arrangement::of_input(cell.tape(), k).numbers(input.ty, counts);
             let mask = match input.role {
                 InputRole::Mask => masks.next(),
                 _ => None,
@@ -172,26 +368,59 @@ impl<T: Float> Feed<T> {
             if batch.array(&input.name).is_some() {
                 continue;
             }
-            match (mask, input.role) {
-                (Some(mask), _) if mode == RunMode::Train => {
-                    let kept = T::from_f64(1.0 / mask.keep);
-                    // In 2⁻³²: half the random bits of `random_bool`, which is what drawing takes its time for.
-                    let kept_below = (mask.keep * 4_294_967_296.0) as u64;
-                    mask.values.clear();
-                    reserve(&mut mask.values, "the masks", count)?;
-                    mask.values.extend((0..count).map(|_| {
-                        match u64::from(mask.rng.next_u32()) < kept_below {
-                            true => kept,
-                            false => T::ZERO,
-                        }
-                    }));
+            match (mask, mode, input.role) {
+                (Some(mask), RunMode::Train { draw }, _) => {
+                    mask.draw(input, count, batch, draw)?;
                 }
-                (_, InputRole::Mask | InputRole::Weight) => grow(&mut self.ones, count, T::ONE)?,
-                (_, InputRole::Target) => grow(&mut self.zeros, count, T::ZERO)?,
-                (_, InputRole::Initial) if flags(cell, input, batch) => {
+                (_, _, InputRole::Mask | InputRole::Weight) => grow(&mut self.ones, count, T::ONE)?,
+                (_, _, InputRole::Target) => grow(&mut self.zeros, count, T::ZERO)?,
+                (_, _, InputRole::Initial) if flags(cell, input, batch) => {
                     grow(&mut self.ones, count, T::ONE)?;
                 }
                 _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: Float> Mask<T> {
+    /// Draws a mask, as [`philox`] says.
+    fn draw(
+        &mut self,
+        input: &Input,
+        count: usize,
+        batch: &Batch<T>,
+        draw: u64,
+    ) -> Result<(), Error> {
+        const NONE: u32 = u32::MAX;
+        let rows = batch.extent.rows;
+        let n = input.ty.shape.len().max(1);
+        let kept = T::from_f64(1.0 / self.keep);
+        let kept_below = (self.keep * 4_294_967_296.0) as u64;
+        let key = self.key ^ (draw >> 32);
+        self.values.clear();
+        reserve(&mut self.values, "the masks", count)?;
+        self.values.resize(count, T::ZERO);
+        // There are fewer points than 2³².
+        for (point, values) in self.values.chunks_mut(n).enumerate() {
+            let (time, row) = match input.ty.domain {
+                Domain::Once => (NONE, NONE),
+                Domain::Row => (NONE, point as u32),
+                Domain::BoundarySlots(_) | Domain::Step => {
+                    ((point / rows) as u32, (point % rows) as u32)
+                }
+            };
+            if !batch.has(input.ty.domain, point) {
+                continue;
+            }
+            for (four, values) in values.chunks_mut(4).enumerate() {
+                let words = philox(key, [four as u32, time, row, draw as u32]);
+                for (value, word) in values.iter_mut().zip(words) {
+                    if u64::from(word) < kept_below {
+                        *value = kept;
+                    }
+                }
             }
         }
         Ok(())
@@ -235,32 +464,37 @@ pub(crate) fn called(role: InputRole) -> &'static str {
     }
 }
 
-/// Rejects a batch that the cell cannot run on.
-fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
+/// Rejects a batch without points, or with too many.
+fn exists<T>(batch: &Batch<T>) -> Result<(), Error> {
     let (t, b) = (batch.extent.steps, batch.extent.rows);
     if t == 0 || b == 0 {
         return Err(Error::EmptyBatch { t, b });
     }
-    if t.checked_mul(b).is_none_or(|points| points > MAX_POINTS) {
-        return Err(Error::from(TapeError::TooManyPoints {
+    match t.checked_mul(b) {
+        Some(points) if points <= MAX_POINTS => Ok(()),
+        _ => Err(Error::from(TapeError::TooManyPoints {
             steps: t,
             examples: b,
             limit: MAX_POINTS,
-        }));
+        })),
     }
+}
+
+/// Rejects a batch that the cell cannot run on.
+fn check<T>(cell: &Cell, batch: &Batch<T>, counts: Counts, mode: RunMode) -> Result<(), Error> {
     let taken = || {
-        let inputs = cell.tape().inputs().iter();
-        inputs.filter(|i| i.role != InputRole::Param)
+        let inputs = cell.tape().inputs().iter().enumerate();
+        inputs.filter(|(_, i)| i.role != InputRole::Param)
     };
     for (name, _) in &batch.arrays {
-        if !taken().any(|i| *i.name == **name) {
+        if !taken().any(|(_, i)| *i.name == **name) {
             return Err(Error::UnknownInput {
                 name: name.clone(),
-                known: taken().map(|i| i.name.to_string()).collect(),
+                known: taken().map(|(_, i)| i.name.to_string()).collect(),
             });
         }
     }
-    for input in taken() {
+    for (k, input) in taken() {
         let role = called(input.role);
         let may_miss = match input.role {
             InputRole::Target => mode == RunMode::Predict,
@@ -269,7 +503,9 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
                 InputRole::Weight | InputRole::Mask | InputRole::Initial
             ),
         };
-        let count = input.ty.numbers(t, b);
+        let how = Arrangement::of_input(cell.tape(), k);
+        let count = how.numbers(input.ty, counts);
+        let expected = || axes(input.ty, how, counts);
         match batch.array(&input.name) {
             Some(values) if values.len() == count => {}
             Some(values) => {
@@ -277,7 +513,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
                     name: input.name.to_string(),
                     role,
                     count,
-                    expected: axes(input.ty, t, b),
+                    expected: expected(),
                     found: values.len(),
                 });
             }
@@ -286,7 +522,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
                 return Err(Error::MissingInput {
                     name: input.name.to_string(),
                     role,
-                    expected: axes(input.ty, t, b),
+                    expected: expected(),
                 });
             }
         }
@@ -307,7 +543,9 @@ pub(crate) fn not_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Erro
     for (input, values) in given.clone() {
         let n = input.ty.shape.len().max(1);
         let bad = values.iter().enumerate().find(|(k, v)| {
-            !v.to_f64().is_finite() && (input.role != InputRole::Target || counts(k / n))
+            !v.to_f64().is_finite()
+                && batch.has(input.ty.domain, k / n)
+                && (input.role != InputRole::Target || counts(k / n))
         });
         if let Some((k, value)) = bad {
             let point = k / n;
@@ -323,10 +561,18 @@ pub(crate) fn not_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Erro
     None
 }
 
-/// The axes of an array of this type: "[T = 5, B = 2, 4]".
-pub(crate) fn axes(ty: Type, t: usize, b: usize) -> String {
+/// The axes of an array of the caller's: "[T = 5, B = 2, 4]".
+pub(crate) fn axes(ty: Type, how: Arrangement, counts: Counts) -> String {
+    let Counts {
+        steps: t,
+        rows: b,
+        segments,
+    } = counts;
     let mut axes = match ty.domain {
         Domain::Once => vec![],
+        Domain::Row if how == Arrangement::Segments && segments != b => {
+            vec![format!("segments = {segments}")]
+        }
         Domain::Row => vec![format!("B = {b}")],
         Domain::BoundarySlots(1) => vec![format!("B = {b}")],
         Domain::BoundarySlots(k) => vec![format!("{k} slots"), format!("B = {b}")],

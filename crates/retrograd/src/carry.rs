@@ -2,7 +2,7 @@
 
 use retrograd_tape::{Domain, Extent, InputRole, Type};
 
-use crate::batch::{Batch, axes};
+use crate::batch::{Arrangement, Batch, Counts, axes};
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::Float;
@@ -352,7 +352,11 @@ impl<T: Float> Carried<T> {
             name: self.name.clone(),
             role: "state",
             count: self.values.len(),
-            expected: axes(self.ty, 0, rows),
+            expected: axes(
+                self.ty,
+                Arrangement::Starts { reverse: false },
+                Counts::full(Extent { steps: 0, rows }),
+            ),
             found: values.len(),
         })
     }
@@ -367,6 +371,7 @@ impl<T: Float> Batch<T> {
             steps: steps.len(),
             rows,
         };
+        part.cut(&steps);
         let inputs = cell.tape().inputs().iter();
         for input in inputs.filter(|i| i.role != InputRole::Param) {
             let Some(values) = self.array(&input.name) else {
@@ -381,7 +386,7 @@ impl<T: Float> Batch<T> {
                     name: input.name.to_string(),
                     role: "array over steps",
                     count,
-                    expected: axes(input.ty, self.extent.steps, rows),
+                    expected: axes(input.ty, Arrangement::Steps, Counts::full(self.extent)),
                     found: values.len(),
                 });
             }

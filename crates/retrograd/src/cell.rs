@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
-use retrograd_tape::{CarriedState, InputRole, Shape, Tape};
+use retrograd_tape::{CarriedState, Init, InputRole, Shape, Tape};
 
 use crate::builder::Builder;
 use crate::error::Error;
-use crate::init::Init;
+use crate::init::draw;
 use crate::numbers::{Float, reserved};
 
 /// A finished cell: its tape, the initialisation of each parameter and the keep probability of each mask. It displays as its tape.
@@ -37,6 +38,7 @@ pub struct Cell {
     keeps: Vec<f64>,
     /// The states, if each of them takes a carried value.
     carried: Option<Vec<CarriedState>>,
+    text: Option<Arc<str>>,
 }
 
 /// One parameter of a cell; see [`Cell::parameter_specs`].
@@ -74,6 +76,7 @@ impl Cell {
             inits,
             keeps,
             carried: None,
+            text: None,
         })
     }
 
@@ -89,6 +92,32 @@ impl Cell {
     /// The states, if each of them takes a carried value.
     pub(crate) fn carried(&self) -> Option<&[CarriedState]> {
         self.carried.as_deref()
+    }
+
+    /// The same with its text.
+    #[cfg(feature = "text")]
+    pub(crate) fn with_text(self, text: Option<String>) -> Cell {
+        Cell {
+            text: text.map(Arc::from),
+            ..self
+        }
+    }
+
+    /// The text that the cell was read from, as one cell file: what it uses is inlined, and its `where` has the cell's dimensions.
+    /// [`Cell::from_text`] reads the same cell from it. `None` for a cell of the builder.
+    ///
+    /// ```
+    /// use retrograd::Cell;
+    ///
+    /// let text = "cell leak(x[I]; h[I]) where I=2\nh' = 0.9 * h + x\noutput h'";
+    /// let cell = Cell::from_text(text, &[("I", 5)])?;
+    /// let saved = cell.text().expect("it comes from a text");
+    /// assert_eq!(saved, text.replace("I=2", "I=5"));
+    /// assert_eq!(Cell::from_text(saved, &[])?.to_string(), cell.to_string());
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    pub fn text(&self) -> Option<&str> {
+        self.text.as_deref()
     }
 
     /// The cell's name.
@@ -150,8 +179,7 @@ impl Cell {
     pub fn initial_parameters<T: Float>(&self, seed: u64) -> Result<Vec<T>, Error> {
         let mut all = reserved("the parameters", self.parameter_count())?;
         for p in self.parameter_specs() {
-            p.init
-                .draw(p.name, p.shape, seed, |x| all.push(T::from_f64(x)));
+            draw(&p.init, p.name, p.shape, seed, |x| all.push(T::from_f64(x)));
         }
         Ok(all)
     }

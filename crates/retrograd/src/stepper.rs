@@ -3,9 +3,9 @@
 mod masks;
 
 use retrograd_jit::{RunError, StepperError};
-use retrograd_tape::{Domain, Input, InputRole};
+use retrograd_tape::{Domain, Extent, Input, InputRole};
 
-use crate::batch::{axes, called};
+use crate::batch::{Arrangement, Counts, axes, called};
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::{Float, emptied};
@@ -211,7 +211,11 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
                 let input = &cell.tape().inputs()[cell.tape().input(&name).expect("it is known")];
                 Error::MissingInput {
                     role: called(input.role),
-                    expected: axes(input.ty, 1, rows),
+                    expected: axes(
+                        input.ty,
+                        Arrangement::Rows,
+                        Counts::full(Extent::steps(1).rows(rows)),
+                    ),
                     name,
                 }
             }

@@ -168,6 +168,7 @@ impl Tape {
                 name: name.into(),
                 role: InputRole::Initial,
                 ty,
+                range: None,
                 // Set when the nodes are made.
                 value: Value(u32::MAX),
             });

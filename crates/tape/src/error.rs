@@ -236,6 +236,21 @@ pub enum TapeError {
         /// The user's line.
         at: Location<'static>,
     },
+    /// An interval that an input's numbers cannot be drawn from, or one for a value that is no input.
+    #[error(
+        "{at}: {what} cannot be drawn from {}..{}: expected an input, and two finite numbers of which the second is greater",
+        from.0, to.0
+    )]
+    InputRange {
+        /// The value.
+        what: String,
+        /// The interval's beginning.
+        from: Number,
+        /// Its end.
+        to: Number,
+        /// The user's line.
+        at: Location<'static>,
+    },
     /// A value that the steps use but that is only known after all of them.
     #[error(
         "{what} is known only after the last step, but the steps of {states}, on which it depends, need it"

@@ -21,6 +21,7 @@
 
 mod axes;
 mod blocks;
+mod calls;
 mod data;
 mod grow;
 mod ops;
@@ -32,10 +33,11 @@ mod weights;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::lengths::Lengths;
 use crate::tape::Tape;
 use program::GeneratedProgram;
 
-pub use data::{cotangents, inputs, jittered};
+pub use data::{cotangents, cotangents_ragged, inputs, inputs_ragged, jittered};
 pub use tags::{every_tag, tags_of};
 
 /// A source of decisions: bytes, followed by zeros when they run out. A zero is always the plainest choice.
@@ -87,10 +89,12 @@ pub struct Case {
     pub t: usize,
     /// Rows: examples side by side.
     pub b: usize,
+    /// The lengths of the rows in a ragged run, the longest of `t` steps; most cases have equal ones.
+    pub lengths: Lengths,
     /// The seed that the inputs were drawn from.
     pub seed: u64,
-    /// The numbers of each input of the tape, in the layout of its domain; all are exact in f32. Empty for initial
-    /// states that are left out.
+    /// The numbers of each input of the tape for `t` steps of `b` rows, in the layout of its domain; all are exact in f32.
+    /// Empty for initial states that are left out. [`inputs_ragged`] has those for rows of the case's lengths.
     pub inputs: Vec<Vec<f64>>,
     program: GeneratedProgram,
 }
@@ -104,22 +108,25 @@ pub fn generate(choices: &mut Choices<'_>) -> Case {
     let b = choices.pick(&[1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 13, 33]);
     let seed = (0..3).fold(0, |s, _| s << 8 | u64::from(choices.byte()));
     let program = blocks::program(choices);
-    Case::new(program, t, b, seed).unwrap_or_else(|e| panic!("a case that cannot be recorded: {e}"))
+    Case::new(program, data::lengths(t, b, seed), seed)
+        .unwrap_or_else(|e| panic!("a case that cannot be recorded: {e}"))
 }
 
 impl Case {
     fn new(
         program: GeneratedProgram,
-        t: usize,
-        b: usize,
+        lengths: Vec<usize>,
         seed: u64,
     ) -> Result<Case, crate::TapeError> {
         let tape = program.record()?;
+        let lengths = Lengths::new(lengths)?;
+        let (t, b) = (lengths.steps(), lengths.rows());
         let inputs = inputs(&tape, t, b, seed);
         Ok(Case {
             tape,
             t,
             b,
+            lengths,
             seed,
             inputs,
             program,
@@ -133,7 +140,18 @@ impl Case {
     /// If the case cannot be recorded, which is a bug of this module.
     pub fn without_limits(&self) -> Case {
         let program = self.program.without_limits();
-        let case = Case::new(program, self.t, self.b, self.seed);
+        let case = Case::new(program, self.lengths.of_rows().to_vec(), self.seed);
+        case.unwrap_or_else(|e| panic!("a case that cannot be recorded: {e}"))
+    }
+
+    /// The case with losses that are sums, not means: those of rows add up.
+    ///
+    /// # Panics
+    /// If the case cannot be recorded, which is a bug of this module.
+    pub fn summed(&self) -> Case {
+        let mut program = self.program.clone();
+        program.ends.push(program::FinalCall::Sum);
+        let case = Case::new(program, self.lengths.of_rows().to_vec(), self.seed);
         case.unwrap_or_else(|e| panic!("a case that cannot be recorded: {e}"))
     }
 
@@ -151,7 +169,19 @@ impl Case {
     /// f64 and in a [`jittered`] run (a zero initial state, the two sides of x = x) does not count: no rounding moves
     /// it. None if the case does not run: a reduced case may lack the ops that kept an index within its table.
     pub fn clearance(&self) -> Option<f64> {
-        data::clearance(&self.tape, self.t, self.b, &self.inputs)
+        let full = Lengths::new(vec![self.t; self.b]).ok()?;
+        data::clearance(&self.tape, &full, &self.inputs)
+    }
+
+    /// As [`clearance`](Self::clearance), in a run over rows of the case's lengths.
+    pub fn clearance_ragged(&self) -> Option<f64> {
+        let inputs = inputs_ragged(&self.tape, &self.lengths, self.seed);
+        data::clearance(&self.tape, &self.lengths, &inputs)
+    }
+
+    /// True if some row is shorter than another.
+    pub fn is_ragged(&self) -> bool {
+        self.lengths.points() < self.t * self.b
     }
 
     /// The least [`clearance`](Self::clearance) at its own sizes and at these (steps, rows), where it can be run.
@@ -162,15 +192,15 @@ impl Case {
             .try_fold(self.clearance()?, |least, d| Some(least.min(d?)))
     }
 
-    /// The same program and seed at other sizes, if it can be run with them.
+    /// The same program and seed at other sizes, with rows of equal lengths, if it can be run with them.
     pub fn at(&self, t: usize, b: usize) -> Option<Case> {
-        Case::new(self.program.clone(), t, b, self.seed).ok()
+        Case::new(self.program.clone(), vec![t; b], self.seed).ok()
     }
 
     /// Simpler cases, the greatest reductions first. Each can be recorded.
     pub fn smaller(&self) -> impl Iterator<Item = Case> + '_ {
-        shrink::candidates(&self.program, self.t, self.b)
-            .filter_map(|(p, t, b)| Case::new(p, t, b, self.seed).ok())
+        shrink::candidates(&self.program, self.lengths.of_rows())
+            .filter_map(|(p, lengths)| Case::new(p, lengths, self.seed).ok())
     }
 
     /// The simplest case, on the way down from this one, for which `fails` still holds; at most `tries` cases are tested.
@@ -195,6 +225,14 @@ impl fmt::Display for Case {
     /// Rust that records the program, with its sizes and seed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.program)?;
+        if self.is_ragged() {
+            let lengths = self.lengths.of_rows();
+            return writeln!(
+                f,
+                "ragged(&r.finish(\"case\").unwrap(), &{lengths:?}, {});",
+                self.seed
+            );
+        }
         writeln!(
             f,
             "check(&r.finish(\"case\").unwrap(), {}, {}, {});",

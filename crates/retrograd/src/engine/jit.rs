@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 use retrograd_graph::{Options, Unroll};
-use retrograd_jit::{CompiledCell, Executor, Purpose, RunError};
-use retrograd_tape::Extent;
+use retrograd_jit::{CompiledCell, Executor, Purpose};
 
+use super::execute;
+use crate::batch::Points;
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::{Float, emptied, reserve};
@@ -48,6 +49,8 @@ impl Settings {
 pub(crate) struct OnJit<T: Float> {
     cell: Cell,
     settings: Settings,
+    /// What the training program computes.
+    training: Purpose,
     train: Option<CompiledProgram<T>>,
     forward: Option<CompiledProgram<T>>,
     /// The outputs of the last run, in the order of the tape's outputs; both programs write here.
@@ -61,15 +64,33 @@ struct CompiledProgram<T: Float> {
     executor: Executor<T>,
     /// For each output that is a gradient, its range in the flat vector of parameters. The tape's own outputs come before them.
     gradients: Vec<Range<usize>>,
-    /// The ranges of parameters that the loss does not depend on.
+    /// The ranges of parameters that the loss does not depend on, or that are not trained.
     zeros: Vec<Range<usize>>,
 }
 
 impl<T: Float> OnJit<T> {
-    pub(crate) fn new(cell: &Cell, settings: Settings, train: bool) -> Result<OnJit<T>, Error> {
-        let compile = || CompiledProgram::compile(cell, &Purpose::Train, settings);
+    pub(crate) fn new(
+        cell: &Cell,
+        settings: Settings,
+        trained: &[bool],
+        now: bool,
+    ) -> Result<OnJit<T>, Error> {
+        let parameters = cell.parameter_specs().zip(trained);
+        let training = match trained.contains(&false) {
+            false => Purpose::Train,
+            true => Purpose::Gradients {
+                given: Vec::new(),
+                loss: true,
+                wrt: parameters
+                    .filter(|(_, trained)| **trained)
+                    .map(|(p, _)| p.name.to_owned())
+                    .collect(),
+            },
+        };
+        let compile = || CompiledProgram::compile(cell, &training, settings);
         Ok(OnJit {
-            train: train.then(compile).transpose()?,
+            train: now.then(compile).transpose()?,
+            training,
             forward: None,
             values: cell.tape().outputs().iter().map(|_| Vec::new()).collect(),
             slices: Vec::new(),
@@ -113,24 +134,24 @@ impl<T: Float> CompiledProgram<T> {
 impl<T: Float> OnJit<T> {
     pub(crate) fn run(
         &mut self,
-        extent: Extent,
+        points: Points<'_>,
         inputs: &[&[T]],
         gradient: Option<&mut [T]>,
     ) -> Result<(), Error> {
         let (place, purpose) = match gradient {
-            Some(_) => (&mut self.train, Purpose::Train),
-            None => (&mut self.forward, Purpose::Forward),
+            Some(_) => (&mut self.train, &self.training),
+            None => (&mut self.forward, &Purpose::Forward),
         };
         let program = match place {
             Some(program) => program,
             none => none.insert(CompiledProgram::compile(
                 &self.cell,
-                &purpose,
+                purpose,
                 self.settings,
             )?),
         };
         for (k, values) in self.values.iter_mut().enumerate() {
-            let len = program.executor.cell().output_len(k, extent);
+            let len = numbers(program.executor.cell(), k, points);
             reserve(values, "the outputs", len)?;
             values.resize(len, T::ZERO);
         }
@@ -148,13 +169,10 @@ impl<T: Float> OnJit<T> {
                 (rest, at) = (after, range.end);
             }
         }
-        let ran = program.executor.run(extent, inputs, &mut outputs);
+        let (executor, tape) = (&mut program.executor, self.cell.tape());
+        let ran = execute(executor, tape, points, inputs, &mut outputs);
         self.slices = emptied(outputs);
-        if let Err(RunError::ComputedIndex { .. } | RunError::Index { .. }) = ran {
-            // Compiled code only knows that an index is outside; the tape names it, its example and its step.
-            self.cell.tape().check_indices(extent, inputs)?;
-        }
-        Ok(ran?)
+        ran
     }
 
     pub(crate) fn output(&self, i: usize) -> &[T] {
@@ -169,5 +187,79 @@ impl<T: Float> OnJit<T> {
             .flatten()
             .map(|p| p.executor.cell().compile_time());
         times.sum()
+    }
+}
+
+/// The number of elements of an output of compiled code.
+pub(crate) fn numbers<T: Float>(cell: &CompiledCell<T>, k: usize, points: Points<'_>) -> usize {
+    match points {
+        Points::Full(extent) => cell.output_len(k, extent),
+        Points::Ragged(lengths) => cell.output_len_ragged(k, lengths),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use retrograd_graph::plan::{Item, LoopKind};
+
+    use super::*;
+    use crate::zoo;
+
+    /// The numbers of weight-gradient products and of backward recurrences of the training program.
+    fn backward_work(trained: impl Fn(&str) -> bool) -> (usize, usize) {
+        let (lstm, gru) = (zoo::find("lstm").unwrap(), zoo::find("gru").unwrap());
+        let cell = Cell::define("stack", |c| {
+            let below = gru.layer(c, "below", c.input("x", 3), 5);
+            let above = lstm.layer(c, "above", below, 4);
+            let y = c.dense("read", 2, [above]);
+            c.output("y", y);
+            c.loss((y - c.target("next", 2)).square().sum());
+        })
+        .unwrap();
+        let settings = Settings {
+            threads: 1,
+            unroll: Unroll::AUTO,
+            flush: true,
+            memory_budget: None,
+        };
+        let trained: Vec<bool> = cell.parameter_specs().map(|p| trained(p.name)).collect();
+        let runner = OnJit::<f32>::new(&cell, settings, &trained, true).unwrap();
+        let plan = runner
+            .train
+            .as_ref()
+            .unwrap()
+            .executor
+            .cell()
+            .plan()
+            .clone();
+        fn count(items: &[Item], into: &mut (usize, usize)) {
+            for item in items {
+                match item {
+                    Item::TimeTile { items, .. } | Item::Sweep { items, .. } => count(items, into),
+                    Item::Outer { rhs, .. } => into.0 += rhs.len(),
+                    Item::Loop(l) if l.kind == (LoopKind::Recurrence { reverse: true }) => {
+                        into.1 += 1
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut counts = (0, 0);
+        count(&plan.items, &mut counts);
+        counts
+    }
+
+    #[test]
+    fn gradients_of_frozen_parameters_are_not_computed() {
+        let (all, loops) = backward_work(|_| true);
+        assert_eq!(loops, 2, "one backward recurrence a layer");
+        // Frozen at the top: the adjoint passes through both layers, without the weight gradient of the readout.
+        let (top, loops) = backward_work(|name| !name.starts_with("read."));
+        assert!(top < all && loops == 2, "{top} of {all}, {loops}");
+        // Frozen below: nothing runs back through the layer.
+        let (below, loops) = backward_work(|name| !name.starts_with("below."));
+        assert!(below < all && loops == 1, "{below} of {all}, {loops}");
+        // Only the readout is left: no recurrence runs backward, and there is one weight gradient.
+        assert_eq!(backward_work(|name| name.starts_with("read.")), (1, 0));
     }
 }

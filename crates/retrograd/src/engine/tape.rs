@@ -1,7 +1,9 @@
 //! The interpreted tape as an engine.
 
-use retrograd_tape::{Extent, InputRole, Interpreter, OutputRole};
+use retrograd_tape::{InputRole, Interpreter, OutputRole};
 
+use super::interpret;
+use crate::batch::Points;
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::{Float, emptied};
@@ -18,11 +20,15 @@ pub(crate) struct OnTape<T: Float> {
 }
 
 impl<T: Float> OnTape<T> {
-    pub(crate) fn new(cell: &Cell) -> OnTape<T> {
+    pub(crate) fn new(cell: &Cell, trained: &[bool]) -> OnTape<T> {
         let tape = cell.tape();
         let outputs = tape.outputs().iter();
+        let names = cell.parameter_specs().zip(trained);
+        let wanted: Vec<&str> = names.filter(|(_, t)| **t).map(|(p, _)| p.name).collect();
         OnTape {
-            interpreter: Interpreter::with_gradients(tape, |i| i.role == InputRole::Param),
+            interpreter: Interpreter::with_gradients(tape, |i| {
+                i.role == InputRole::Param && wanted.contains(&&*i.name)
+            }),
             parameters: (0..tape.inputs().len())
                 .filter(|&i| tape.inputs()[i].role == InputRole::Param)
                 .collect(),
@@ -35,11 +41,11 @@ impl<T: Float> OnTape<T> {
 impl<T: Float> OnTape<T> {
     pub(crate) fn run(
         &mut self,
-        extent: Extent,
+        points: Points<'_>,
         inputs: &[&[T]],
         gradient: Option<&mut [T]>,
     ) -> Result<(), Error> {
-        self.interpreter.forward(extent, inputs)?;
+        interpret(&mut self.interpreter, points, inputs)?;
         let Some(mut rest) = gradient else {
             return Ok(());
         };

@@ -52,7 +52,7 @@ impl<T: Float> Trainer<T> {
         chunk: &Batch<T>,
         carry: &mut Carry<T>,
     ) -> Result<Report, Error> {
-        let (mut left, rest) = self.burnt_in(chunk, carry, RunMode::Train)?;
+        let (mut left, rest) = self.burnt_in(chunk, carry, None)?;
         let report = self.step(&rest)?;
         left.keep(|name| self.output(name))?;
         *carry = left;
@@ -87,7 +87,9 @@ impl<T: Float> Trainer<T> {
     /// `[|d|, B, shape]`, from which a later batch can continue. None before the first run.
     pub fn output(&self, name: &str) -> Option<&[T]> {
         let k = self.cell.tape().output(name)?;
-        Some(self.runner.output(k)).filter(|values| !values.is_empty())
+        let unpacked = self.unpacked.get(k).map(|values| &values[..]);
+        let values = unpacked.unwrap_or_else(|| self.runner.output(k));
+        Some(values).filter(|values| !values.is_empty())
     }
 
     fn evaluation_carrying(
@@ -96,7 +98,7 @@ impl<T: Float> Trainer<T> {
         carry: &mut Carry<T>,
         mode: RunMode,
     ) -> Result<Evaluation<'_, T>, Error> {
-        let (mut left, rest) = self.burnt_in(chunk, carry, mode)?;
+        let (mut left, rest) = self.burnt_in(chunk, carry, Some(mode))?;
         self.run(&rest, mode, false)?;
         left.keep(|name| self.output(name))?;
         *carry = left;
@@ -107,22 +109,20 @@ impl<T: Float> Trainer<T> {
     }
 
     /// Runs the steps of a chunk that run forward only, and returns the states that they leave, and the rest of the chunk,
-    /// which begins with these.
+    /// which begins with these. In training, which is no `mode` here, they have masks of their own.
     fn burnt_in(
         &mut self,
         chunk: &Batch<T>,
         carry: &Carry<T>,
-        mode: RunMode,
+        mode: Option<RunMode>,
     ) -> Result<(Carry<T>, Batch<T>), Error> {
         self.carrying()?;
         let mut left = carry.clone();
         let (first, rest) = carry.divided(&self.cell, chunk)?;
         if let Some(first) = first {
             let first = left.onto(&first)?;
-            let mut inputs: Vec<&[T]> = Vec::new();
-            let (feed, parameters) = (&mut self.feed, &self.parameters);
-            feed.inputs(&self.cell, parameters, &first, mode, &mut inputs)?;
-            self.runner.run(first.extent, &inputs, None)?;
+            let mode = mode.unwrap_or_else(|| self.next_draw());
+            self.run_cell(&first, mode, false)?;
             left.keep(|name| self.output(name))?;
         }
         let rest = left.onto(&rest)?;
@@ -136,8 +136,9 @@ impl<T: Float> Trainer<T> {
         }
         let carrying = self.cell.carrying()?;
         if carrying.tape().inputs().len() != self.cell.tape().inputs().len() {
-            self.runner = Runner::new(self.engine, &carrying, self.settings, false)?;
+            self.runner = Runner::new(self.engine, &carrying, self.settings, &self.trained, false)?;
         }
+        self.splitter = None;
         self.cell = carrying;
         Ok(())
     }
