@@ -466,7 +466,7 @@ fn grow<T: Copy>(values: &mut Vec<T>, count: usize, value: T) -> Result<(), Erro
 }
 
 /// What messages call an input of this role.
-fn called(role: InputRole) -> &'static str {
+pub(crate) fn called(role: InputRole) -> &'static str {
     match role {
         InputRole::Sequence => "input",
         InputRole::Static => "static input",

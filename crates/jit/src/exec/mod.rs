@@ -29,7 +29,7 @@ use retrograd_tape::Domain;
 use crate::element::Element;
 use crate::frame::Frame;
 use code::Code;
-pub use counting::Calls;
+pub use counting::{Calls, functions_compiled};
 use cut::{Cut, Efforts, address};
 use points::{Points, StepAccess, lag};
 use pool::share;

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use retrograd_graph::{Options, Target, Unroll};
 use retrograd_jit::{CompiledCell, Purpose, RunError};
 use retrograd_tape::generate::jittered;
-use retrograd_tape::{Domain, Extent, Node, Op, Output, OutputRole, Real, Tape};
+use retrograd_tape::{Domain, Extent, Input, InputRole, Node, Op, Output, OutputRole, Real, Tape};
 
 #[path = "runs.rs"]
 mod runs;
@@ -257,9 +257,12 @@ pub(crate) fn stepper(tape: &Tape, t: usize, b: usize, seed: u64, target: Target
             let right = by_tape::<f64>(tape, t, b, seed)?;
             let Some(found) = by_stepper::<f64>(tape, t, b, seed, target, None)? else {
                 let from_end = tape.nodes().iter().any(|n| matches!(n.op, Op::Delay(..0)));
+                let target = |i: &Input| matches!(i.role, InputRole::Target | InputRole::Weight);
+                let targets = tape.inputs().iter().any(target);
                 let of_step = |o: &Output| match o.role {
                     OutputRole::Output => tape.node(o.value).ty.domain == Domain::Step,
-                    role => role == OutputRole::Final,
+                    // States that need a target are the loss's.
+                    role => role == OutputRole::Final && !targets,
                 };
                 // Steps of a second round need what is known after those of the first.
                 let phases = tape.schedule().phase;
