@@ -17,7 +17,7 @@
 
 use retrograd_graph::Options;
 use retrograd_jit::{CompiledCell, Purpose};
-use retrograd_tape::Extent;
+use retrograd_tape::Lengths;
 use retrograd_tape::generate::inputs;
 use retrograd_tape::{CentralDifferences, DifferenceQuotients, Interpreter, Tape, TapeError};
 
@@ -77,10 +77,10 @@ fn equal(what: &str, a: f64, b: f64, terms: f64) -> Result<(), String> {
     near(what, a, b, 1e-10 * (1.0 + terms))
 }
 
-/// A compiled cell and the sizes it runs at.
+/// A compiled cell and the lengths of the rows that it runs for.
 struct Compiled {
     cell: CompiledCell<f64>,
-    extent: Extent,
+    lengths: Lengths,
 }
 
 impl Compiled {
@@ -88,21 +88,24 @@ impl Compiled {
         tape: &Tape,
         purpose: &Purpose,
         options: &Options,
-        extent: Extent,
+        lengths: &Lengths,
     ) -> Result<Compiled, String> {
         let cell = CompiledCell::compile_with(tape, purpose, options);
         let cell = cell.map_err(|e| e.to_string())?;
-        Ok(Compiled { cell, extent })
+        let lengths = lengths.clone();
+        Ok(Compiled { cell, lengths })
     }
 
     /// The outputs of these names.
     fn run(&self, given: &[&[f64]], names: &[String]) -> Result<Arrays, String> {
         let cell = &self.cell;
         let mut out: Arrays = (0..cell.outputs().len())
-            .map(|k| vec![f64::NAN; cell.output_len(k, self.extent)])
+            .map(|k| vec![f64::NAN; cell.output_len_ragged(k, &self.lengths)])
             .collect();
         let mut slices: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-        let ran = cell.run(self.extent, given, &mut slices);
+        let ran = cell
+            .executor()
+            .run_ragged(&self.lengths, given, &mut slices);
         ran.map_err(|e| e.to_string())?;
         let find = |name: &String| {
             let k = cell.output(name);
@@ -186,14 +189,14 @@ impl Subject {
 /// All that is checked of one program, with the passes that `options` want.
 pub(crate) fn second_order(
     tape: &Tape,
-    t: usize,
-    b: usize,
+    lengths: &Lengths,
     seed: u64,
     options: &Options,
 ) -> Verdict {
     let text = |e: TapeError| e.to_string();
-    let data = inputs(tape, t, b, seed);
-    let mut differences = CentralDifferences::new(tape, t, b, &arrays(&data, [])).map_err(text)?;
+    let data = inputs(tape, lengths, seed);
+    let mut differences =
+        CentralDifferences::ragged(tape, lengths, &arrays(&data, [])).map_err(text)?;
     let free: Vec<usize> = (0..data.len()).filter(|&i| differences.moves(i)).collect();
     let free_names = free.iter().map(|&i| tape.inputs()[i].name.to_string());
     let free_names: Vec<String> = free_names.collect();
@@ -218,11 +221,10 @@ pub(crate) fn second_order(
         wrt: free_names.clone(),
         along: free_names.clone(),
     };
-    let extent = Extent { steps: t, rows: b };
     let point = free.iter().map(|&i| differences.point()[i].clone());
     let subject = Subject {
-        forward: Compiled::new(tape, &forward, options, extent)?,
-        hessian: Compiled::new(tape, &hessian, options, extent)?,
+        forward: Compiled::new(tape, &forward, options, lengths)?,
+        hessian: Compiled::new(tape, &hessian, options, lengths)?,
         c: draw(&values),
         point: point.collect(),
         data,
@@ -232,7 +234,7 @@ pub(crate) fn second_order(
     };
     let gradient = subject.gradient(differences.run()).map_err(text)?;
 
-    let ulps = 4.0 * (tape.nodes().len() * t) as f64 * f64::EPSILON;
+    let ulps = 4.0 * (tape.nodes().len() * lengths.steps()) as f64 * f64::EPSILON;
     let scale = size(&subject.c, &values);
     let mut compared = [0, 0];
     for _ in 0..TRIES {

@@ -16,16 +16,7 @@ use crate::ty::{Domain, Shape, Type};
 /// Numbers for every input, by its role: -1 ‥ 1 for most; weight matrices smaller the larger they are; whole numbers
 /// for indices; 0 and 1 for masks; 0 and about 1 for weights of the loss, never all 0; none for half of the initial
 /// states. All are exact in f32. They depend only on the seed and on the inputs' roles and types.
-pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
-    inputs_of(tape, |ty| ty.numbers(t, b), seed)
-}
-
-/// As [`inputs`], for rows of these lengths: values over steps are packed.
-pub fn inputs_ragged(tape: &Tape, lengths: &Lengths, seed: u64) -> Vec<Vec<f64>> {
-    inputs_of(tape, |ty| lengths.numbers(ty), seed)
-}
-
-fn inputs_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec<Vec<f64>> {
+pub fn inputs(tape: &Tape, lengths: &Lengths, seed: u64) -> Vec<Vec<f64>> {
     let indices = index_inputs(tape);
     let draw = |(i, input): (usize, &Input)| {
         let rows = indices.iter().filter(|x| x.0 == i);
@@ -53,22 +44,13 @@ fn inputs_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec<Vec
             };
             f64::from(x as f32)
         };
-        (0..numbers(input.ty)).map(number).collect()
+        (0..lengths.numbers(input.ty)).map(number).collect()
     };
     tape.inputs().iter().enumerate().map(draw).collect()
 }
 
 /// A cotangent for each output, in the output's layout: 1 for the loss, -1 ‥ 1 for all others, exact in f32.
-pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
-    cotangents_of(tape, |ty| ty.numbers(t, b), seed)
-}
-
-/// As [`cotangents`], for rows of these lengths: those of outputs over steps are packed.
-pub fn cotangents_ragged(tape: &Tape, lengths: &Lengths, seed: u64) -> Vec<Vec<f64>> {
-    cotangents_of(tape, |ty| lengths.numbers(ty), seed)
-}
-
-fn cotangents_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec<Vec<f64>> {
+pub fn cotangents(tape: &Tape, lengths: &Lengths, seed: u64) -> Vec<Vec<f64>> {
     let draw = |(i, output): (usize, &crate::tape::Output)| {
         if output.role == crate::tape::OutputRole::Loss {
             return vec![1.0];
@@ -79,7 +61,7 @@ fn cotangents_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec
         );
         random.next();
         let ty = tape.node(output.value).ty;
-        (0..numbers(ty))
+        (0..lengths.numbers(ty))
             .map(|_| f64::from(random.next() as f32))
             .collect()
     };
