@@ -3,11 +3,11 @@
 use std::fmt;
 use std::ops::Range;
 
-use retrograd_tape::{InputRole, Shape, Tape};
+use retrograd_tape::{Init, InputRole, Shape, Tape};
 
 use crate::builder::Builder;
 use crate::error::Error;
-use crate::init::Init;
+use crate::init::draw;
 use crate::numbers::{Float, reserved};
 
 /// A finished cell: its tape, the initialisation of each parameter and the keep probability of each mask. It displays as its tape.
@@ -129,8 +129,7 @@ impl Cell {
     pub fn initial_parameters<T: Float>(&self, seed: u64) -> Result<Vec<T>, Error> {
         let mut all = reserved("the parameters", self.parameter_count())?;
         for p in self.parameter_specs() {
-            p.init
-                .draw(p.name, p.shape, seed, |x| all.push(T::from_f64(x)));
+            draw(&p.init, p.name, p.shape, seed, |x| all.push(T::from_f64(x)));
         }
         Ok(all)
     }

@@ -3,7 +3,7 @@
 use retrograd_tape::{Shape, Var};
 
 use crate::builder::Builder;
-use crate::init::Init;
+use retrograd_tape::Init;
 
 impl Builder {
     /// The sum of one matrix product per operand, plus a bias: `[n]`. See [`Builder::dense_no_bias`] for the names of the matrices;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use retrograd_tape::TapeError;
 
 use crate::files::size;
-use crate::init::Init;
+use retrograd_tape::Init;
 
 /// A mistake in a cell, a batch, a setting or a file of parameters.
 ///

@@ -73,6 +73,6 @@ pub use op::{Number, Op, Permutation, Reduction};
 pub use real::Real;
 pub use record::{LossReduction, Recorder, Var};
 pub use schedule::{PhaseKind, Schedule};
-pub use start::{Draw, StartExpression};
+pub use start::{Draw, Init, StartExpression};
 pub use tape::{Input, InputRole, Node, Operands, Output, OutputRole, Tape};
 pub use ty::{Domain, Shape, Type};

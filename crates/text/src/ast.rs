@@ -148,10 +148,10 @@ pub(crate) enum InitialValue {
 /// How a parameter starts.
 #[derive(Clone, Debug)]
 pub(crate) enum Start {
-    /// `zeros`, `fan_in`, `identity` or `orthogonal`.
+    /// A rule for the whole parameter, such as `zeros` or `orthogonal`.
     Named(Name),
-    /// `1`, `normal(0.1)`, `ln(uniform(1, 16))`
-    Each(Expr),
+    /// `1`, `normal(0.1)`, `ln(uniform(1, 16))`, perhaps with the random numbers of another parameter.
+    Each(Expr, Option<Name>),
 }
 
 /// An expression.

@@ -1,12 +1,11 @@
 //! A cell file with resolved names and shapes: the things to record, in order.
 
-use retrograd_tape::{Composite, Domain, InputRole, Map, Op};
+use retrograd_tape::{Composite, Domain, Init, InputRole, Map, Op};
 
 use crate::along::Along;
 use crate::ast::Name;
 use crate::sizes::{Form, Size};
 use crate::source::Span;
-use crate::target::Initialiser;
 
 /// The number of a value that has a name, or that is used more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +32,7 @@ pub(crate) enum Action {
         id: ValueId,
         name: Name,
         form: Form,
-        start: Initialiser,
+        start: Init,
     },
     State {
         id: ValueId,
@@ -44,7 +43,7 @@ pub(crate) enum Action {
     },
     Init {
         name: Name,
-        start: Initialiser,
+        start: Init,
     },
     /// Records a value, under a name if it has one.
     Define {
