@@ -116,11 +116,12 @@ pub(crate) const ALL: [(Check, f64); 7] = [
 /// 5. machine code in f32, see [`single`].
 pub(crate) fn engines(tape: &Tape, lengths: &Lengths, seed: u64, target: Target) -> Verdict {
     let right = by_tape::<f64>(tape, lengths, seed)?;
+    let everything = Purpose::everything(tape);
     let interpreted = |options: &Options| {
         caught("plan interpreter", || {
             close(
                 &right,
-                &by_plan(&planned(tape, options)?, tape, lengths, seed)?,
+                &by_plan(&planned(tape, &everything, options)?, tape, lengths, seed)?,
             )
         })
     };
@@ -373,7 +374,9 @@ pub(crate) fn halves(tape: &Tape, lengths: &Lengths, seed: u64, target: Target) 
         let compile = || CompiledCell::<f64>::compile_with(tape, &purpose, &verified(target));
         let mut executor = compile().map_err(|e| e.to_string())?.executor();
         let one = by_cell(&mut executor, tape, lengths, seed)?;
-        close(&by_tape(tape, lengths, seed)?, &one)?;
+        let right = by_tape(tape, lengths, seed)?;
+        interpreted(&right, tape, &purpose, lengths, seed)?;
+        close(&right, &one)?;
         for pieces in [1, 2, 3, 4] {
             executor.cut_into(pieces);
             let two = by_halves(&mut executor, tape, lengths, seed)?;
@@ -407,13 +410,30 @@ pub(crate) fn halves(tape: &Tape, lengths: &Lengths, seed: u64, target: Target) 
 /// What is compiled without gradients gives the same outputs.
 pub(crate) fn forward(tape: &Tape, lengths: &Lengths, seed: u64, target: Target) -> Verdict {
     caught("forward", || {
-        let cell = CompiledCell::<f64>::compile_with(tape, &Purpose::Forward, &of(target))
+        let (right, purpose) = (by_tape(tape, lengths, seed)?, Purpose::Forward);
+        interpreted(&right, tape, &purpose, lengths, seed)?;
+        let cell = CompiledCell::<f64>::compile_with(tape, &purpose, &of(target))
             .map_err(|e| e.to_string())?;
-        close(
-            &by_tape(tape, lengths, seed)?,
-            &by_cell(&mut cell.executor(), tape, lengths, seed)?,
-        )
+        close(&right, &by_cell(&mut cell.executor(), tape, lengths, seed)?)
     })
+}
+
+/// The plan interpreter agrees, with and without one of the optional passes, another for each seed.
+fn interpreted(
+    right: &Arrays<f64>,
+    tape: &Tape,
+    purpose: &Purpose,
+    lengths: &Lengths,
+    seed: u64,
+) -> Verdict {
+    let drawn = (seed / 13) as usize % Options::SWITCHES.len();
+    let (name, without) = Options::each_off().nth(drawn).expect("one a switch");
+    for (name, options) in [("nothing", Options::default()), (name, without)] {
+        let planned = planned(tape, purpose, &options)?;
+        close(right, &by_plan(&planned, tape, lengths, seed)?)
+            .map_err(|e| format!("plan interpreter without {name}: {e}"))?;
+    }
+    Ok(())
 }
 
 fn same<T: Real + std::fmt::LowerExp>(a: &Arrays<T>, b: &Arrays<T>) -> Verdict {

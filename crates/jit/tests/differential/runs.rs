@@ -257,16 +257,20 @@ pub(crate) fn arguments<T: Real>(
     Ok(given)
 }
 
-/// A program with all gradients, planned but not compiled.
+/// A program planned for some purpose, but not compiled.
 pub(crate) struct Planned {
     graph: Graph,
     plan: Plan,
 }
 
-/// Plans for all gradients.
-pub(crate) fn planned(tape: &Tape, options: &Options) -> Result<Planned, String> {
+/// Plans for a purpose.
+pub(crate) fn planned(
+    tape: &Tape,
+    purpose: &Purpose,
+    options: &Options,
+) -> Result<Planned, String> {
     let recorded = Graph::from_tape(tape);
-    let what = Purpose::everything(tape).derivations(&recorded);
+    let what = purpose.derivations(&recorded);
     let what = what.map_err(|e| e.to_string())?;
     let trace = passes::run(&recorded, &what, options).map_err(|e| e.to_string())?;
     let (_, graph) = trace.into_iter().last().expect("it starts with one");
@@ -284,7 +288,18 @@ pub(crate) fn by_plan<T: Real>(
     let Planned { graph, plan } = planned;
     let given = arguments::<T>(tape, graph.inputs(), lengths, seed)?;
     let slices: Vec<&[T]> = given.iter().map(Vec::as_slice).collect();
-    // Sizes and orders that must not matter, another choice for each case.
+    let out = interpret(plan, lengths, &slices, seed)?;
+    let names = graph.outputs().iter().map(|o| o.name.to_string());
+    Ok(names.zip(out).collect())
+}
+
+/// The outputs of a plan in sizes and orders that must not matter, others for each seed.
+pub(crate) fn interpret<T: Real>(
+    plan: &Plan,
+    lengths: &Lengths,
+    inputs: &[&[T]],
+    seed: u64,
+) -> Result<Vec<Vec<T>>, String> {
     let cut = Blocking {
         steps: 1 + (seed % 4) as usize,
         lanes: 1 + (seed / 4 % 5) as usize,
@@ -293,12 +308,10 @@ pub(crate) fn by_plan<T: Real>(
         replay: seed / 200 % 2 == 1,
     };
     let out = match full(lengths) {
-        Some(Extent { steps, rows }) => plan.interpret(steps, rows, &slices, cut),
-        None => plan.interpret_ragged(lengths, &slices, cut),
+        Some(Extent { steps, rows }) => plan.interpret(steps, rows, inputs, cut),
+        None => plan.interpret_ragged(lengths, inputs, cut),
     };
-    let out = out.map_err(|e| e.to_string())?;
-    let names = graph.outputs().iter().map(|o| o.name.to_string());
-    Ok(names.zip(out).collect())
+    out.map_err(|e| e.to_string())
 }
 
 /// Everything on, for a target.
