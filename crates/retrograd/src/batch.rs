@@ -2,9 +2,11 @@
 
 mod segments;
 
+use std::sync::Arc;
+
 use rand::Rng;
 use retrograd_tape::limits::MAX_POINTS;
-use retrograd_tape::{Domain, Extent, Input, InputRole, TapeError, Type};
+use retrograd_tape::{Domain, Extent, Input, InputRole, Tape, TapeError, Type};
 
 pub use segments::Segment;
 pub(crate) use segments::{Arrangement, Counts, Packing, Points};
@@ -33,7 +35,8 @@ use crate::random::{philox, stream};
 pub struct Batch<T = f32> {
     /// T, the number of steps, and B, the number of examples.
     pub extent: Extent,
-    arrays: Vec<(String, Vec<T>)>,
+    /// Shared, so that a clone may replace some of them.
+    arrays: Vec<(String, Arc<Vec<T>>)>,
     lengths: Option<Vec<usize>>,
     resets: Option<Vec<bool>>,
 }
@@ -122,8 +125,21 @@ impl<T> Batch<T> {
     #[must_use]
     pub fn with(mut self, name: &str, values: Vec<T>) -> Batch<T> {
         self.arrays.retain(|(n, _)| n != name);
-        self.arrays.push((name.to_owned(), values));
+        self.arrays.push((name.to_owned(), Arc::new(values)));
         self
+    }
+
+    /// Cuts lengths and resets to some of the steps.
+    pub(crate) fn cut(&mut self, steps: &std::ops::Range<usize>) {
+        let rows = self.extent.rows;
+        for length in self.lengths.iter_mut().flatten() {
+            *length = (*length).clamp(steps.start, steps.end) - steps.start;
+        }
+        if let Some(resets) = &mut self.resets
+            && let Some(part) = resets.get(steps.start * rows..steps.end * rows)
+        {
+            *resets = part.to_vec();
+        }
     }
 
     /// Whether a point of a domain is one of the batch's, not padding.
@@ -217,6 +233,27 @@ impl<'a> Fed<'a> {
         }
     }
 
+    /// All outputs of a run in the caller's arrangement, if the run has another; else none.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
+    pub(crate) fn unpacked_outputs<'r, T: Float>(
+        self,
+        tape: &Tape,
+        output: impl Fn(usize) -> &'r [T],
+    ) -> Result<Vec<Vec<T>>, Error> {
+        let Some(packing) = self.packing else {
+            return Ok(Vec::new());
+        };
+        let all = tape.outputs().iter().enumerate().map(|(k, o)| {
+            let (how, ty) = (Arrangement::of_output(tape, k), tape.node(o.value).ty);
+            let mut values = Vec::new();
+            packing.unpack(how, ty, output(k), &mut values)?;
+            Ok(values)
+        });
+        all.collect()
+    }
+
     /// The error of a run, with the caller's row and step.
     pub(crate) fn located(self, error: Error) -> Error {
         match (error, self.packing) {
@@ -249,7 +286,7 @@ impl<T: Float> Feed<T> {
             ones: Vec::new(),
             zeros: Vec::new(),
             packing: None,
-            packed: cell.tape().inputs().iter().map(|_| Vec::new()).collect(),
+            packed: Vec::new(),
         }
     }
 
@@ -289,6 +326,10 @@ impl<T: Float> Feed<T> {
                 }
                 InputRole::Weight => given.unwrap_or_else(|| &self.ones[..count]),
                 InputRole::Target => given.unwrap_or_else(|| &self.zeros[..count]),
+                // What is given is carried, unless the batch says of which rows.
+                InputRole::Initial if given.is_none() && flags(cell, input, batch) => {
+                    &self.ones[..count]
+                }
                 InputRole::Initial => given.unwrap_or_default(),
                 InputRole::Sequence
                 | InputRole::Static
@@ -298,6 +339,7 @@ impl<T: Float> Feed<T> {
         }
         if let Some(packing) = &self.packing {
             let own = slices.len() - inputs.len();
+            self.packed.resize_with(inputs.len(), Vec::new);
             for (k, (slice, packed)) in slices[own..].iter_mut().zip(&mut self.packed).enumerate() {
                 let how = Arrangement::of_input(cell.tape(), k);
                 if how != Arrangement::Once && !slice.is_empty() {
@@ -332,6 +374,9 @@ impl<T: Float> Feed<T> {
                 }
                 (_, _, InputRole::Mask | InputRole::Weight) => grow(&mut self.ones, count, T::ONE)?,
                 (_, _, InputRole::Target) => grow(&mut self.zeros, count, T::ZERO)?,
+                (_, _, InputRole::Initial) if flags(cell, input, batch) => {
+                    grow(&mut self.ones, count, T::ONE)?;
+                }
                 _ => {}
             }
         }
@@ -380,6 +425,16 @@ impl<T: Float> Mask<T> {
         }
         Ok(())
     }
+}
+
+/// Whether the input says which rows of a state are carried, whose carried value the batch has.
+fn flags<T>(cell: &Cell, input: &Input, batch: &Batch<T>) -> bool {
+    let inputs = cell.tape().inputs();
+    let mut states = cell.carried().unwrap_or_default().iter();
+    states.any(|s| {
+        let mine = s.flag.is_some_and(|f| inputs[f].name == input.name);
+        mine && batch.array(&inputs[s.input].name).is_some()
+    })
 }
 
 fn grow<T: Copy>(values: &mut Vec<T>, count: usize, value: T) -> Result<(), Error> {

@@ -247,7 +247,11 @@ impl Builder {
             }
             InitialState::Value(v) => Some(v),
         };
-        self.tape.state(&name, shape, state.delay, init)
+        let delay = match self.scope.borrow().reversed {
+            true => state.delay.saturating_neg(),
+            false => state.delay,
+        };
+        self.tape.state(&name, shape, delay, init)
     }
 
     /// Sets the next value of a state, and returns it for further use in this step. Messages call it by the state's name with a

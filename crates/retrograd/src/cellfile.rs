@@ -76,7 +76,13 @@ impl CellText {
         dimensions: &[(&str, usize)],
         c: &'t Builder,
     ) -> Result<Option<Var<'t>>, Error> {
-        Ok(text::record_layer(&self.0, name, operands, dimensions, c)?)
+        // The text's delays, and all that depends on them, are reversed there.
+        let reversed = c.scope.borrow().reversed;
+        c.within(
+            |scope| scope.reversed = false,
+            |c| text::record_layer(&self.0, name, operands, (dimensions, reversed), c),
+        )
+        .map_err(Error::from)
     }
 
     /// The cell's name.
@@ -114,7 +120,28 @@ impl CellText {
             places = Some(text::record(&self.0, dimensions, c));
         });
         let places = places.expect("`define` calls its closure")?;
-        cell.map_err(|e| Error::from(locate(&places, e)))
+        let cell = cell.map_err(|e| Error::from(locate(&places, e)))?;
+        Ok(cell.with_text(self.inlined(dimensions).ok()))
+    }
+
+    /// The cell as one text, with these dimensions in its `where`: all that its `use` lines name, of the zoo and of other files, is in
+    /// it. It is what to keep with a model; see [`Cell::text`].
+    ///
+    /// ```
+    /// use retrograd::{Cell, CellText};
+    ///
+    /// let text = CellText::parse("deep", "use gru\ncell deep(x[2]) where H=8\nlayer l = gru(x, H=H)\noutput y = gru(l, H=H)")?;
+    /// let alone = text.inlined(&[("H", 4)])?;
+    /// assert!(alone.contains("cell gru(") && !alone.contains("use "));
+    /// assert_eq!(Cell::from_text(&alone, &[])?.parameter_count(), text.cell(&[("H", 4)])?.parameter_count());
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Text`] for a dimension that the cell does not have, or if the cell is called like a built-in function that a text which
+    /// it uses calls.
+    pub fn inlined(&self, dimensions: &[(&str, usize)]) -> Result<String, Error> {
+        Ok(self.0.inlined(dimensions)?)
     }
 
     /// A mistake that the caller found in the input or output `name`, or without a name in the cell as a whole; it shows the place

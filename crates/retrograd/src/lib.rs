@@ -34,6 +34,7 @@
 //! | initialise parameters | [`Init`], [`Builder::init`] |
 //! | train | [`Trainer`], with [`Adam`], [`Sgd`], another of [`optim`] or an [`Optimizer`] of your own |
 //! | choose a learning rate | [`Trainer::test_learning_rates`]; a schedule, [`optim::Schedule`] |
+//! | train on a long series, chunk after chunk | [`Carry`], [`Trainer::step_carrying`] |
 //! | prepare data | [`Batch`]; from a table, [`data::Series`] and [`data::Windows`] |
 //! | forecast or stream | [`Trainer::predict`]; sample by sample, [`Stepper`] |
 //! | inspect a cell | [`Program`]: gradients of inputs, values and adjoints of gates, products with the Hessian, from many threads |
@@ -99,6 +100,7 @@ pub mod zoo;
 
 mod batch;
 mod builder;
+mod carry;
 mod cell;
 #[cfg(feature = "text")]
 mod cellfile;
@@ -117,6 +119,7 @@ mod trainer;
 
 pub use batch::{Batch, Segment};
 pub use builder::{Builder, IntoShape, StateSpec};
+pub use carry::Carry;
 pub use cell::{Cell, ParameterSpec};
 #[cfg(feature = "text")]
 pub use cellfile::CellText;

@@ -248,15 +248,7 @@ impl<T: Float> Splitter<T> {
             }
             filled.push(copy);
         }
-        let mut unpacked = Vec::new();
-        if let Some(packing) = fed.packing {
-            for (k, output) in tape.outputs().iter().enumerate() {
-                let (how, ty) = (Arrangement::of_output(tape, k), tape.node(output.value).ty);
-                let mut values = Vec::new();
-                packing.unpack(how, ty, kept.output(k), &mut values)?;
-                unpacked.push(values);
-            }
-        }
+        let unpacked = fed.unpacked_outputs(tape, |k| kept.output(k))?;
         let packing = fed.packing.cloned();
         Ok(Forward {
             shared: Arc::clone(&self.shared),
@@ -367,7 +359,8 @@ impl<T: Float> Forward<'_, T> {
             part.expect("they are as long as all of them")
         });
         let mut parts: Vec<&mut [T]> = parts.collect();
-        kept.backward(tape, &inputs, &given, (&shared.wanted, &mut parts))?;
+        let cotangents = (&shared.given[..], &given[..]);
+        kept.backward(&inputs, cotangents, (&shared.wanted, &mut parts))?;
         if let Some(packing) = &packing {
             let ranges = shared.ranges(fed.counts);
             let mut all = zeros("the gradients", ranges.last().map_or(0, |r| r.end))?;

@@ -1,6 +1,7 @@
 //! Training: a cell, its parameters, an optimiser and the engine that runs it.
 
 mod builder;
+mod carry;
 mod descent;
 mod find;
 mod split;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use retrograd_tape::Shape;
 
-use crate::batch::{Arrangement, Batch, Feed, RunMode, not_finite};
+use crate::batch::{Batch, Feed, RunMode, not_finite};
 use crate::cell::Cell;
 use crate::engine::{Engine, Runner, Settings, weighed};
 use crate::error::Error;
@@ -419,6 +420,11 @@ impl<T: Float> Trainer<T> {
                 cell: self.cell.name().to_owned(),
             });
         }
+        self.run_cell(batch, mode, gradient)
+    }
+
+    /// As [`run`](Self::run), for a cell that may have no loss.
+    fn run_cell(&mut self, batch: &Batch<T>, mode: RunMode, gradient: bool) -> Result<(), Error> {
         let mut inputs: Vec<&[T]> = std::mem::take(&mut self.slices);
         let feed = &mut self.feed;
         let fed = feed.inputs(&self.cell, &self.parameters, batch, mode, &mut inputs)?;
@@ -430,17 +436,9 @@ impl<T: Float> Trainer<T> {
             ran = weighed(&self.cell, fed.points, &inputs);
         }
         self.unpacked.clear();
-        if let Some(packing) = fed.packing
-            && ran.is_ok()
-            && !matches!(mode, RunMode::Train { .. })
-        {
+        if ran.is_ok() {
             let tape = self.cell.tape();
-            for (k, output) in tape.outputs().iter().enumerate() {
-                let (how, ty) = (Arrangement::of_output(tape, k), tape.node(output.value).ty);
-                let mut values = Vec::new();
-                packing.unpack(how, ty, self.runner.output(k), &mut values)?;
-                self.unpacked.push(values);
-            }
+            self.unpacked = fed.unpacked_outputs(tape, |k| self.runner.output(k))?;
         }
         self.slices = emptied(inputs);
         ran

@@ -21,6 +21,7 @@
 
 mod axes;
 mod blocks;
+mod calls;
 mod data;
 mod grow;
 mod ops;
@@ -36,7 +37,7 @@ use crate::lengths::Lengths;
 use crate::tape::Tape;
 use program::GeneratedProgram;
 
-pub use data::{cotangents, inputs, jittered};
+pub use data::{cotangents_ragged, inputs, inputs_ragged, jittered};
 pub use tags::{every_tag, tags_of};
 
 /// A source of decisions: bytes, followed by zeros when they run out. A zero is always the plainest choice.
@@ -120,7 +121,7 @@ impl Case {
         let tape = program.record()?;
         let lengths = Lengths::new(lengths)?;
         let (t, b) = (lengths.steps(), lengths.rows());
-        let inputs = inputs(&tape, &lengths, seed);
+        let inputs = inputs_ragged(&tape, &lengths, seed);
         Ok(Case {
             tape,
             t,

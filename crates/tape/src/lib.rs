@@ -26,6 +26,7 @@
 #![warn(missing_debug_implementations)]
 
 mod algebra;
+mod carry;
 mod central_differences;
 mod compose;
 mod cycles;
@@ -58,6 +59,7 @@ mod ty;
 mod var;
 
 pub use algebra::{Algebra, Value};
+pub use carry::CarriedState;
 pub use central_differences::{CentralDifferences, DifferenceQuotients};
 pub use compose::Composite;
 pub use cycles::{BothWays, cancels};

@@ -322,7 +322,7 @@ fn mistakes_name_the_step_and_the_row() {
 #[cfg(feature = "generate")]
 mod random {
     use super::*;
-    use retrograd_tape::generate::{Case, Choices, cotangents, generate};
+    use retrograd_tape::generate::{Case, Choices, cotangents_ragged, generate};
 
     /// The case of a counter.
     fn drawn(counter: u64) -> Case {
@@ -337,7 +337,7 @@ mod random {
 
     fn rows_alone(case: &Case) -> Result<(), String> {
         let (tape, lengths) = (&case.tape, &case.lengths);
-        let cotangents = cotangents(tape, lengths, case.seed);
+        let cotangents = cotangents_ragged(tape, lengths, case.seed);
         compare(tape, lengths, (&case.inputs, &cotangents), &[])
     }
 

@@ -56,11 +56,6 @@ impl<'f> Lower<'f> {
                 None => frame.becomes.remove(alias),
             };
         }
-        for s in statements {
-            if let Statement::Layer { name, .. } = s {
-                frame.layers.remove(&name.text);
-            }
-        }
         Ok(())
     }
 
@@ -85,8 +80,12 @@ impl<'f> Lower<'f> {
                 name,
                 shape,
                 keep,
+                range,
                 over,
-            } => self.input(*role, name, shape, (keep.as_ref(), over.as_ref()))?,
+            } => {
+                let more = (keep.as_ref(), range.as_deref(), over.as_ref());
+                self.input(*role, name, shape, more)?;
+            }
             Statement::Param { name, shape, init } => {
                 let form = self.shape(shape)?;
                 let start = match init {
@@ -269,6 +268,7 @@ impl<'f> Lower<'f> {
             None => 1,
             Some(e) => self.steps(e, "a state cannot have a delay of")?,
         };
+        let delay = self.along_time(delay);
         let init = match &s.init {
             InitialValue::Given => Beginning::Given,
             InitialValue::Learned => {
@@ -303,6 +303,14 @@ impl<'f> Lower<'f> {
             init,
         });
         Ok(())
+    }
+
+    /// A delay as the program has it: negative for one of a routine that runs backwards.
+    pub(crate) fn along_time(&self, delay: i32) -> i32 {
+        match self.frame().reversed {
+            true => -delay,
+            false => delay,
+        }
     }
 
     /// A delay in whole steps, not 0.
@@ -355,6 +363,12 @@ impl<'f> Lower<'f> {
             let message = format!("there is no state `{bare}`");
             let label = "expected the name of a state and one prime";
             let error = self.error(name.span, message, label);
+            let inputs = self.frame().routine.operands();
+            if inputs.iter().any(|input| input.text == bare) {
+                return Err(error.help(format!(
+                    "`{bare}` is an input: in a cell's head, a semicolon parts inputs from states, as in (x; {bare})"
+                )));
+            }
             let known = self.frame().states.keys().map(String::as_str);
             return Err(match nearest(bare, known) {
                 Some(near) => error.help(format!("did you mean `{near}'`?")),

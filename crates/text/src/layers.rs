@@ -290,7 +290,10 @@ impl Lower<'_> {
             self.spend(span)?;
             let past = match k {
                 0 => typed_copy(&now),
-                _ => self.earlier(&now, k as i32, format!("{values}.{k}")),
+                _ => {
+                    let delay = self.along_time(k as i32);
+                    self.earlier(&now, delay, format!("{values}.{k}"))
+                }
             };
             let row = Typed {
                 kind: TypedKind::Op(

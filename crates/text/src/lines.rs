@@ -77,15 +77,24 @@ impl Parser {
             }
             keep = Some(self.expression()?);
         }
-        let over = match self.lexer.take_word("over") {
-            true => Some(self.expression()?),
-            false => None,
-        };
+        let (mut range, mut over) = (None, None);
+        loop {
+            if range.is_none() && self.lexer.take_word("in") {
+                let from = self.expression()?;
+                self.lexer.expect("..", "and the end of the range")?;
+                range = Some(Box::new((from, self.expression()?)));
+            } else if over.is_none() && self.lexer.take_word("over") {
+                over = Some(self.expression()?);
+            } else {
+                break;
+            }
+        }
         Ok(Statement::Input {
             role,
             name,
             shape,
             keep,
+            range,
             over,
         })
     }

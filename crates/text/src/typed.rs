@@ -1,5 +1,7 @@
 //! A cell file with resolved names and shapes: the things to record, in order.
 
+use std::ops::Range;
+
 use retrograd_tape::{Composite, Domain, Init, InputRole, Map, Op};
 
 use crate::along::Along;
@@ -19,6 +21,7 @@ pub(crate) enum Action {
         role: InputRole,
         name: Name,
         form: Form,
+        range: Option<Range<f64>>,
         domain: Domain,
     },
     Mask {

@@ -4,7 +4,7 @@ use retrograd_graph::passes;
 use retrograd_graph::plan::{Blocking, Plan, plan};
 use retrograd_graph::{Graph, Options, Target};
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose, Residuals, RunError, RunMemory};
-use retrograd_tape::generate::{cotangents, inputs};
+use retrograd_tape::generate::{cotangents_ragged, inputs_ragged};
 use retrograd_tape::{
     CentralDifferences, Extent, Input, Interpreter, Lengths, Output, OutputRole, Real, Tape,
 };
@@ -24,7 +24,7 @@ pub(crate) fn by_tape<T: Real>(
     lengths: &Lengths,
     seed: u64,
 ) -> Result<Arrays<T>, String> {
-    by_tape_on(tape, &inputs(tape, lengths, seed), lengths, seed)
+    by_tape_on(tape, &inputs_ragged(tape, lengths, seed), lengths, seed)
 }
 
 /// As [`by_tape`], on these inputs.
@@ -42,7 +42,7 @@ pub(crate) fn by_tape_on<T: Real>(
         None => run.forward_ragged(lengths, &slices),
     };
     ran.map_err(|e| e.to_string())?;
-    let cots = cast::<T>(&cotangents(tape, lengths, seed));
+    let cots = cast::<T>(&cotangents_ragged(tape, lengths, seed));
     let cots: Vec<Option<&[T]>> = cots.iter().map(|c| Some(&c[..])).collect();
     run.backward(&cots).map_err(|e| e.to_string())?;
     let mut out: Arrays<T> = (tape.outputs().iter().enumerate())
@@ -146,7 +146,7 @@ pub(crate) fn poison<T: Element + Real>(
 ) -> Result<(), String> {
     let cell = executor.cell().clone();
     let mut given = arguments::<T>(tape, cell.inputs(), lengths, seed)?;
-    let own = inputs(tape, lengths, seed);
+    let own = inputs_ragged(tape, lengths, seed);
     let own: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
     let numbers = CentralDifferences::ragged(tape, lengths, &own).map_err(|e| e.to_string())?;
     for (k, array) in given.iter_mut().enumerate() {
@@ -246,8 +246,8 @@ pub(crate) fn arguments<T: Real>(
     lengths: &Lengths,
     seed: u64,
 ) -> Result<Vec<Vec<T>>, String> {
-    let mut given = cast::<T>(&inputs(tape, lengths, seed));
-    let cots = cast::<T>(&cotangents(tape, lengths, seed));
+    let mut given = cast::<T>(&inputs_ragged(tape, lengths, seed));
+    let cots = cast::<T>(&cotangents_ragged(tape, lengths, seed));
     for input in &wanted[given.len()..] {
         let k = (tape.outputs().iter())
             .position(|o| format!("cot({})", o.name) == *input.name)

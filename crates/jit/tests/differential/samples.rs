@@ -3,7 +3,7 @@
 use retrograd_graph::Target;
 use retrograd_graph::passes::Refused;
 use retrograd_jit::{CompileError, Element, Stepper, StepperError};
-use retrograd_tape::generate::inputs;
+use retrograd_tape::generate::inputs_ragged;
 use retrograd_tape::{Domain, Input, InputRole, Lengths, Output, OutputRole, Real, Tape};
 
 use super::runs::{Arrays, GUARD, Guarded, cast, of};
@@ -15,7 +15,7 @@ pub(crate) fn started_elsewhere(
     lengths: &Lengths,
     seed: u64,
 ) -> Option<Vec<Vec<f64>>> {
-    let mut given = inputs(tape, lengths, seed);
+    let mut given = inputs_ragged(tape, lengths, seed);
     let mut initial =
         (tape.inputs().iter().enumerate()).filter(|(_, i)| i.role == InputRole::Initial);
     let states = tape
@@ -121,7 +121,7 @@ pub(crate) fn by_stepper<T: Element + Real>(
     target: Target,
     start: Option<&[Vec<f64>]>,
 ) -> Result<Option<Arrays<T>>, String> {
-    let given = cast::<T>(&inputs(tape, lengths, seed));
+    let given = cast::<T>(&inputs_ragged(tape, lengths, seed));
     let (t, b) = (lengths.steps(), lengths.rows());
     let over_steps = |k: usize| tape.inputs()[k].ty.domain == Domain::Step;
     let fixed = (0..given.len()).map(|k| if over_steps(k) { &[][..] } else { &given[k] });

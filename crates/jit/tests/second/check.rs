@@ -23,7 +23,7 @@ use retrograd_graph::plan::{Blocking, Plan, plan};
 use retrograd_graph::{Graph, Options, passes};
 use retrograd_jit::{CompiledCell, Purpose};
 use retrograd_tape::Lengths;
-use retrograd_tape::generate::inputs;
+use retrograd_tape::generate::inputs_ragged;
 use retrograd_tape::{CentralDifferences, DifferenceQuotients, Interpreter, Tape, TapeError};
 
 /// Nodes of the adjoint for one of the program: the rule with the most (max) makes 8.
@@ -225,7 +225,7 @@ pub(crate) fn second_order(
     options: &Options,
 ) -> Verdict {
     let text = |e: TapeError| e.to_string();
-    let data = inputs(tape, lengths, seed);
+    let data = inputs_ragged(tape, lengths, seed);
     let mut differences =
         CentralDifferences::ragged(tape, lengths, &arrays(&data, [])).map_err(text)?;
     let free: Vec<usize> = (0..data.len()).filter(|&i| differences.moves(i)).collect();
