@@ -242,21 +242,22 @@ impl<'a> Fed<'a> {
     ///
     /// # Errors
     /// [`Error::NoMemory`].
-    pub(crate) fn unpacked_outputs<'r, T: Float>(
+    pub(crate) fn unpack_outputs<'r, T: Float>(
         self,
         tape: &Tape,
         output: impl Fn(usize) -> &'r [T],
-    ) -> Result<Vec<Vec<T>>, Error> {
+        to: &mut Vec<Vec<T>>,
+    ) -> Result<(), Error> {
         let Some(packing) = self.packing else {
-            return Ok(Vec::new());
+            to.clear();
+            return Ok(());
         };
-        let all = tape.outputs().iter().enumerate().map(|(k, o)| {
+        to.resize_with(tape.outputs().len(), Vec::new);
+        for (k, (o, to)) in tape.outputs().iter().zip(to).enumerate() {
             let (how, ty) = (Arrangement::of_output(tape, k), tape.node(o.value).ty);
-            let mut values = Vec::new();
-            packing.unpack(how, ty, output(k), &mut values)?;
-            Ok(values)
-        });
-        all.collect()
+            packing.unpack(how, ty, output(k), to)?;
+        }
+        Ok(())
     }
 
     /// The error of a run, with the caller's row and step.

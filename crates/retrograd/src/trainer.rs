@@ -459,10 +459,12 @@ impl<T: Float> Trainer<T> {
         if ran.is_ok() && mode.needs_targets() && !loss().is_finite() {
             ran = weighed(&self.cell, fed.points, &inputs);
         }
-        self.unpacked.clear();
-        if ran.is_ok() {
-            let tape = self.cell.tape();
-            self.unpacked = fed.unpacked_outputs(tape, |k| self.runner.output(k))?;
+        match ran {
+            Ok(()) => {
+                let output = |k| self.runner.output(k);
+                fed.unpack_outputs(self.cell.tape(), output, &mut self.unpacked)?;
+            }
+            Err(_) => self.unpacked.clear(),
         }
         self.slices = emptied(inputs);
         ran
