@@ -1,15 +1,17 @@
 //! Batches: T steps of B examples, each array under the name that the cell knows it by.
 
 mod segments;
+mod unpacked;
 
 use std::sync::Arc;
 
 use rand::Rng;
 use retrograd_tape::limits::MAX_POINTS;
-use retrograd_tape::{Domain, Extent, Input, InputRole, Tape, TapeError, Type};
+use retrograd_tape::{Domain, Extent, Input, InputRole, TapeError, Type};
 
 pub use segments::Segment;
 pub(crate) use segments::{Arrangement, Counts, Packing, Points};
+pub(crate) use unpacked::Unpacked;
 
 use crate::cell::Cell;
 use crate::data;
@@ -195,7 +197,7 @@ pub(crate) struct Feed<T> {
     masks: Vec<Mask<T>>,
     ones: Vec<T>,
     zeros: Vec<T>,
-    packing: Option<Packing>,
+    packing: Option<Arc<Packing>>,
     /// For each input, its packed array.
     packed: Vec<Vec<T>>,
 }
@@ -206,14 +208,14 @@ pub(crate) struct Fed<'a> {
     pub(crate) points: Points<'a>,
     pub(crate) counts: Counts,
     /// None if the caller's arrays are those of the run.
-    pub(crate) packing: Option<&'a Packing>,
+    pub(crate) packing: Option<&'a Arc<Packing>>,
 }
 
 impl<'a> Fed<'a> {
-    pub(crate) fn of<T>(batch: &Batch<T>, packing: Option<&'a Packing>) -> Fed<'a> {
+    pub(crate) fn of<T>(batch: &Batch<T>, packing: Option<&'a Arc<Packing>>) -> Fed<'a> {
         Fed {
-            points: packing.map_or(Points::Full(batch.extent), Packing::points),
-            counts: packing.map_or(Counts::full(batch.extent), Packing::counts),
+            points: packing.map_or(Points::Full(batch.extent), |p| p.points()),
+            counts: packing.map_or(Counts::full(batch.extent), |p| p.counts()),
             packing,
         }
     }
@@ -236,28 +238,6 @@ impl<'a> Fed<'a> {
             }
             _ => Ok(values),
         }
-    }
-
-    /// All outputs of a run in the caller's arrangement, if the run has another; else none.
-    ///
-    /// # Errors
-    /// [`Error::NoMemory`].
-    pub(crate) fn unpack_outputs<'r, T: Float>(
-        self,
-        tape: &Tape,
-        output: impl Fn(usize) -> &'r [T],
-        to: &mut Vec<Vec<T>>,
-    ) -> Result<(), Error> {
-        let Some(packing) = self.packing else {
-            to.clear();
-            return Ok(());
-        };
-        to.resize_with(tape.outputs().len(), Vec::new);
-        for (k, (o, to)) in tape.outputs().iter().zip(to).enumerate() {
-            let (how, ty) = (Arrangement::of_output(tape, k), tape.node(o.value).ty);
-            packing.unpack(how, ty, output(k), to)?;
-        }
-        Ok(())
     }
 
     /// The error of a run, with the caller's row and step.
@@ -307,7 +287,7 @@ impl<T: Float> Feed<T> {
         slices: &mut Vec<&'a [T]>,
     ) -> Result<Fed<'a>, Error> {
         exists(batch)?;
-        self.packing = Packing::of(batch)?;
+        self.packing = Packing::of(batch)?.map(Arc::new);
         let counts = Fed::of(batch, self.packing.as_ref()).counts;
         check(cell, batch, counts, mode)?;
         self.draw(cell, batch, counts, mode)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use retrograd_jit::Purpose;
 use retrograd_tape::{Extent, InputRole, OutputRole, Type};
 
-use crate::batch::{Arrangement, Batch, Counts, Fed, Feed, Packing, RunMode, axes};
+use crate::batch::{Arrangement, Batch, Counts, Fed, Feed, Packing, RunMode, Unpacked, axes};
 use crate::cell::Cell;
 use crate::engine::{Engine, Kept, Settings, Spare, SplitRunner, weighed};
 use crate::error::Error;
@@ -52,9 +52,9 @@ pub struct Forward<'a, T: Float = f32> {
     /// batch leaves out, packed arrays.
     filled: Vec<Option<Vec<T>>>,
     kept: Kept<T>,
-    packing: Option<Packing>,
+    packing: Option<Arc<Packing>>,
     /// The outputs in the caller's arrangement, if the run has another.
-    unpacked: Vec<Vec<T>>,
+    unpacked: Unpacked<T>,
     spare: Spare<Vec<T>>,
 }
 
@@ -248,8 +248,8 @@ impl<T: Float> Splitter<T> {
             }
             filled.push(copy);
         }
-        let mut unpacked = Vec::new();
-        fed.unpack_outputs(tape, |k| kept.output(k), &mut unpacked)?;
+        let mut unpacked = Unpacked::default();
+        unpacked.prepare(tape, fed.packing)?;
         let packing = fed.packing.cloned();
         Ok(Forward {
             shared: Arc::clone(&self.shared),
@@ -290,8 +290,8 @@ impl<T: Float> Forward<'_, T> {
     /// can continue.
     pub fn output(&self, name: &str) -> Option<&[T]> {
         let k = self.shared.cell.tape().output(name)?;
-        let unpacked = self.unpacked.get(k).map(|values| &values[..]);
-        Some(unpacked.unwrap_or_else(|| self.kept.output(k)))
+        let tape = self.shared.cell.tape();
+        Some(self.unpacked.output(tape, k, self.kept.output(k)))
     }
 
     /// Runs the backward half: the gradients of Σ cotangent · output.
