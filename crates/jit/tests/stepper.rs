@@ -545,4 +545,9 @@ fn a_fork_of_a_scalar_goes_on_by_itself() {
     assert_eq!(fork.output(0), [11.0]);
     sum.step(&[&[1.0]], &mut []).expect("it fits");
     assert_eq!(sum.output(0), [2.0]);
+    // The table has one step, and samples never end.
+    for _ in 0..4_000_000 {
+        fork.step(&[&[0.0]], &mut []).expect("it fits");
+    }
+    assert_eq!(fork.output(0), [11.0]);
 }
