@@ -101,10 +101,16 @@ fn every_kind_of_state_gives_the_numbers_of_a_whole_run() {
     for (what, text) in CELLS {
         let tape = tape(text);
         for (t, b, seed) in [(1, 1, 1), (11, 3, 2), (30, 1, 3), (5, 35, 4)] {
-            check::stepper(&tape, t, b, seed, check::drawn(seed + 11 * t as u64))
-                .unwrap_or_else(|e| panic!("{what} T={t} B={b}: {e}"));
+            check::stepper(
+                &tape,
+                &check::equal(t, b),
+                seed,
+                check::drawn(seed + 11 * t as u64),
+            )
+            .unwrap_or_else(|e| panic!("{what} T={t} B={b}: {e}"));
             let ran =
-                check::by_stepper::<f64>(&tape, t, b, seed, Target::host(), None).expect("it runs");
+                check::by_stepper::<f64>(&tape, &check::equal(t, b), seed, Target::host(), None)
+                    .expect("it runs");
             assert!(ran.is_some(), "{what} is refused");
         }
     }
@@ -122,9 +128,10 @@ fn every_cell_file_gives_the_numbers_of_a_whole_run() {
             .filter(|(name, _)| text.contains(&format!("{name}=")))
             .collect();
         let tape = read_tape("cell", &text, &sizes).unwrap_or_else(|e| panic!("{e}"));
-        check::stepper(&tape, 7, 3, 1, Target::host())
+        check::stepper(&tape, &check::equal(7, 3), 1, Target::host())
             .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let ran = check::by_stepper::<f64>(&tape, 2, 1, 1, Target::host(), None).expect("it runs");
+        let ran = check::by_stepper::<f64>(&tape, &check::equal(2, 1), 1, Target::host(), None)
+            .expect("it runs");
         assert!(ran.is_some(), "{} is refused", path.display());
         cells += 1;
     }
@@ -142,8 +149,13 @@ output y = far'
 ",
     );
     for t in 1..12 {
-        let set = check::set_states(&tape, t, 2, t as u64, check::drawn(11 * t as u64))
-            .unwrap_or_else(|e| panic!("T={t}: {e}"));
+        let set = check::set_states(
+            &tape,
+            &check::equal(t, 2),
+            t as u64,
+            check::drawn(11 * t as u64),
+        )
+        .unwrap_or_else(|e| panic!("T={t}: {e}"));
         assert!(set, "T={t}: nothing was compared");
     }
 }

@@ -178,6 +178,11 @@ pub(crate) enum RunMode {
         /// The draw.
         draw: u64,
     },
+    /// Masks are those of a sample; a missing target is zeros.
+    Sample {
+        /// The sample.
+        sample: u64,
+    },
     /// Masks are ones.
     Evaluate,
     /// Masks are ones; a missing target is zeros.
@@ -237,21 +242,22 @@ impl<'a> Fed<'a> {
     ///
     /// # Errors
     /// [`Error::NoMemory`].
-    pub(crate) fn unpacked_outputs<'r, T: Float>(
+    pub(crate) fn unpack_outputs<'r, T: Float>(
         self,
         tape: &Tape,
         output: impl Fn(usize) -> &'r [T],
-    ) -> Result<Vec<Vec<T>>, Error> {
+        to: &mut Vec<Vec<T>>,
+    ) -> Result<(), Error> {
         let Some(packing) = self.packing else {
-            return Ok(Vec::new());
+            to.clear();
+            return Ok(());
         };
-        let all = tape.outputs().iter().enumerate().map(|(k, o)| {
+        to.resize_with(tape.outputs().len(), Vec::new);
+        for (k, (o, to)) in tape.outputs().iter().zip(to).enumerate() {
             let (how, ty) = (Arrangement::of_output(tape, k), tape.node(o.value).ty);
-            let mut values = Vec::new();
-            packing.unpack(how, ty, output(k), &mut values)?;
-            Ok(values)
-        });
-        all.collect()
+            packing.unpack(how, ty, output(k), to)?;
+        }
+        Ok(())
     }
 
     /// The error of a run, with the caller's row and step.
@@ -320,7 +326,7 @@ impl<T: Float> Feed<T> {
                     let mask = masks.next().expect("one for each mask of the cell");
                     match (given, mode) {
                         (Some(values), _) => values,
-                        (None, RunMode::Train { .. }) => &mask.values[..],
+                        (None, RunMode::Train { .. } | RunMode::Sample { .. }) => &mask.values[..],
                         (None, RunMode::Evaluate | RunMode::Predict) => &self.ones[..count],
                     }
                 }
@@ -370,7 +376,10 @@ impl<T: Float> Feed<T> {
             }
             match (mask, mode, input.role) {
                 (Some(mask), RunMode::Train { draw }, _) => {
-                    mask.draw(input, count, batch, draw)?;
+                    mask.draw(mask.key, input, count, batch, draw)?;
+                }
+                (Some(mask), RunMode::Sample { sample }, _) => {
+                    mask.draw(!mask.key, input, count, batch, sample)?;
                 }
                 (_, _, InputRole::Mask | InputRole::Weight) => grow(&mut self.ones, count, T::ONE)?,
                 (_, _, InputRole::Target) => grow(&mut self.zeros, count, T::ZERO)?,
@@ -384,10 +393,18 @@ impl<T: Float> Feed<T> {
     }
 }
 
+impl RunMode {
+    /// Whether a batch has to have all targets, which a loss is computed from.
+    pub(crate) fn needs_targets(self) -> bool {
+        !matches!(self, RunMode::Predict | RunMode::Sample { .. })
+    }
+}
+
 impl<T: Float> Mask<T> {
     /// Draws a mask, as [`philox`] says.
     fn draw(
         &mut self,
+        key: u64,
         input: &Input,
         count: usize,
         batch: &Batch<T>,
@@ -398,7 +415,7 @@ impl<T: Float> Mask<T> {
         let n = input.ty.shape.len().max(1);
         let kept = T::from_f64(1.0 / self.keep);
         let kept_below = (self.keep * 4_294_967_296.0) as u64;
-        let key = self.key ^ (draw >> 32);
+        let key = key ^ (draw >> 32);
         self.values.clear();
         reserve(&mut self.values, "the masks", count)?;
         self.values.resize(count, T::ZERO);
@@ -497,7 +514,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, counts: Counts, mode: RunMode) -> Res
     for (k, input) in taken() {
         let role = called(input.role);
         let may_miss = match input.role {
-            InputRole::Target => mode == RunMode::Predict,
+            InputRole::Target => !mode.needs_targets(),
             role => matches!(
                 role,
                 InputRole::Weight | InputRole::Mask | InputRole::Initial

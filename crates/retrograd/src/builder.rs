@@ -12,6 +12,7 @@ use retrograd_tape::{
 
 use crate::error::Error;
 use crate::init::unmet_need;
+use crate::regularise::Drop;
 use crate::scope::Scope;
 
 /// Records a cell; [`Cell::define`](crate::Cell::define) passes it to the user's closure. Its methods never fail: `define` returns
@@ -44,7 +45,8 @@ pub struct Builder {
     /// What the first use of each shared layer calls its operands.
     pub(crate) shared: RefCell<HashMap<String, Vec<String>>>,
     inits: RefCell<Vec<(String, Shape, Init)>>,
-    keeps: RefCell<Vec<(String, f64)>>,
+    pub(crate) keeps: RefCell<Vec<(String, f64)>>,
+    pub(crate) drops: RefCell<Vec<Drop>>,
     error: RefCell<Option<Error>>,
     /// Sums recorded by `dense`, each with the state whose next value it is, if any.
     pub(crate) sums: RefCell<Vec<(Value, Option<Arc<str>>)>>,
@@ -110,6 +112,7 @@ impl Builder {
             shared: RefCell::default(),
             inits: RefCell::default(),
             keeps: RefCell::default(),
+            drops: RefCell::default(),
             error: RefCell::default(),
             sums: RefCell::default(),
         }
@@ -118,6 +121,15 @@ impl Builder {
     /// The tape and, in the order of its inputs, the initialisation of each parameter and the keep probability of each mask.
     #[track_caller]
     pub(crate) fn finish(self, name: &str) -> Result<(Tape, Vec<Init>, Vec<f64>), Error> {
+        let missing = |d: &&Drop| self.tape.parameter(&d.name).is_none();
+        if let Some(d) = self.drops.borrow().iter().find(missing) {
+            let known = self.inits.borrow().iter().map(|p| p.0.clone()).collect();
+            self.fail(Error::NoSuchParameter {
+                name: d.name.clone(),
+                known,
+                at: d.at,
+            });
+        }
         if let Some(e) = self.error.into_inner() {
             return Err(e);
         }
@@ -287,7 +299,7 @@ impl Builder {
             && let Some(shared) = self.tape.parameter(&name)
         {
             if shared.shape() == Some(shape) {
-                return shared;
+                return self.dropped(&name, shared);
             }
             self.fail(Error::SharedShape {
                 name: name.clone(),
@@ -297,7 +309,8 @@ impl Builder {
             });
             return self.tape.nothing();
         }
-        self.declare_param(&name, shape, init)
+        let parameter = self.declare_param(&name, shape, init);
+        self.dropped(&name, parameter)
     }
 
     /// Declares a parameter under its full name.

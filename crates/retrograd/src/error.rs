@@ -46,6 +46,16 @@ pub enum Error {
         /// The user's line.
         at: Location<'static>,
     },
+    /// Weights that are to be dropped, of a layer that has already been used.
+    #[error(
+        "{at}: `{name}` has been used before it was to be dropped; `drop_connect` stands before the layer"
+    )]
+    DropAfter {
+        /// The parameter.
+        name: String,
+        /// The user's line.
+        at: Location<'static>,
+    },
     /// An initialisation for a parameter that the cell does not have.
     #[error(
         "{at}: there is no parameter `{name}` to initialise; so far there are {}",

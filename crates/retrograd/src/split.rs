@@ -248,7 +248,8 @@ impl<T: Float> Splitter<T> {
             }
             filled.push(copy);
         }
-        let unpacked = fed.unpacked_outputs(tape, |k| kept.output(k))?;
+        let mut unpacked = Vec::new();
+        fed.unpack_outputs(tape, |k| kept.output(k), &mut unpacked)?;
         let packing = fed.packing.cloned();
         Ok(Forward {
             shared: Arc::clone(&self.shared),

@@ -254,6 +254,30 @@ impl<T: Float> Trainer<T> {
         self.evaluation(batch, RunMode::Predict, false)
     }
 
+    /// As [`Trainer::predict`], but with masks drawn as in training, so that outputs of several samples spread as the model is
+    /// unsure (Gal & Ghahramani 2016, section 4: Monte Carlo dropout). The same number gives the same masks, which are none of
+    /// training's.
+    ///
+    /// ```
+    /// use retrograd::{Batch, Extent, Sgd, Trainer, zoo};
+    ///
+    /// let cell = zoo::forecaster_with_dropout(zoo::find("gru").unwrap(), 1, 8, 0.5)?;
+    /// let mut trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
+    /// let batch = Batch::new(Extent::steps(3)).with("x", vec![0.1, 0.2, 0.3]);
+    /// let mut samples = Vec::new();
+    /// for k in [0, 1, 0] {
+    ///     samples.push(trainer.sample(&batch, k)?.output("y").unwrap().to_vec());
+    /// }
+    /// assert!(samples[0] != samples[1] && samples[0] == samples[2]);
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Trainer::step`] for batches.
+    pub fn sample(&mut self, batch: &Batch<T>, sample: u64) -> Result<Evaluation<'_, T>, Error> {
+        self.evaluation(batch, RunMode::Sample { sample }, false)
+    }
+
     /// As [`Trainer::evaluate`], and also computes the gradient of the loss with respect to the parameters; no parameter changes.
     /// For gradients of inputs, use a [`Program`](crate::Program).
     ///
@@ -415,7 +439,7 @@ impl<T: Float> Trainer<T> {
     }
 
     fn run(&mut self, batch: &Batch<T>, mode: RunMode, gradient: bool) -> Result<(), Error> {
-        if self.loss.is_none() && mode != RunMode::Predict {
+        if self.loss.is_none() && mode.needs_targets() {
             return Err(Error::NoLoss {
                 cell: self.cell.name().to_owned(),
             });
@@ -432,13 +456,15 @@ impl<T: Float> Trainer<T> {
         let ran = self.runner.run(fed.points, &inputs, gradient);
         let mut ran = ran.map_err(|e| fed.located(e));
         let loss = || self.loss.map_or(0.0, |k| self.runner.output(k)[0].to_f64());
-        if ran.is_ok() && mode != RunMode::Predict && !loss().is_finite() {
+        if ran.is_ok() && mode.needs_targets() && !loss().is_finite() {
             ran = weighed(&self.cell, fed.points, &inputs);
         }
-        self.unpacked.clear();
-        if ran.is_ok() {
-            let tape = self.cell.tape();
-            self.unpacked = fed.unpacked_outputs(tape, |k| self.runner.output(k))?;
+        match ran {
+            Ok(()) => {
+                let output = |k| self.runner.output(k);
+                fed.unpack_outputs(self.cell.tape(), output, &mut self.unpacked)?;
+            }
+            Err(_) => self.unpacked.clear(),
         }
         self.slices = emptied(inputs);
         ran

@@ -10,11 +10,11 @@
 //! rounding decides between two results.
 //!
 //! ```
-//! use retrograd_tape::{Extent, Interpreter, generate::{Choices, generate}};
+//! use retrograd_tape::{Interpreter, generate::{Choices, generate}};
 //!
 //! let case = generate(&mut Choices::new(b"any bytes at all"));
 //! let mut run = Interpreter::<f64>::new(&case.tape);
-//! run.forward(Extent { steps: case.t, rows: case.b }, &case.slices())?;
+//! run.forward_ragged(&case.lengths, &case.slices())?;
 //! println!("{case}");
 //! # Ok::<(), retrograd_tape::TapeError>(())
 //! ```
@@ -37,7 +37,7 @@ use crate::lengths::Lengths;
 use crate::tape::Tape;
 use program::GeneratedProgram;
 
-pub use data::{cotangents, cotangents_ragged, inputs, inputs_ragged, jittered};
+pub use data::{cotangents_ragged, inputs, inputs_ragged, jittered};
 pub use tags::{every_tag, tags_of};
 
 /// A source of decisions: bytes, followed by zeros when they run out. A zero is always the plainest choice.
@@ -89,12 +89,12 @@ pub struct Case {
     pub t: usize,
     /// Rows: examples side by side.
     pub b: usize,
-    /// The lengths of the rows in a ragged run, the longest of `t` steps; most cases have equal ones.
+    /// The lengths of the rows, the longest of `t` steps; most cases have equal ones.
     pub lengths: Lengths,
     /// The seed that the inputs were drawn from.
     pub seed: u64,
-    /// The numbers of each input of the tape for `t` steps of `b` rows, in the layout of its domain; all are exact in f32.
-    /// Empty for initial states that are left out. [`inputs_ragged`] has those for rows of the case's lengths.
+    /// The numbers of each input of the tape for rows of the case's lengths, in the layout of its domain, packed over steps;
+    /// all are exact in f32. Empty for initial states that are left out.
     pub inputs: Vec<Vec<f64>>,
     program: GeneratedProgram,
 }
@@ -121,7 +121,7 @@ impl Case {
         let tape = program.record()?;
         let lengths = Lengths::new(lengths)?;
         let (t, b) = (lengths.steps(), lengths.rows());
-        let inputs = inputs(&tape, t, b, seed);
+        let inputs = inputs_ragged(&tape, &lengths, seed);
         Ok(Case {
             tape,
             t,
@@ -169,14 +169,7 @@ impl Case {
     /// f64 and in a [`jittered`] run (a zero initial state, the two sides of x = x) does not count: no rounding moves
     /// it. None if the case does not run: a reduced case may lack the ops that kept an index within its table.
     pub fn clearance(&self) -> Option<f64> {
-        let full = Lengths::new(vec![self.t; self.b]).ok()?;
-        data::clearance(&self.tape, &full, &self.inputs)
-    }
-
-    /// As [`clearance`](Self::clearance), in a run over rows of the case's lengths.
-    pub fn clearance_ragged(&self) -> Option<f64> {
-        let inputs = inputs_ragged(&self.tape, &self.lengths, self.seed);
-        data::clearance(&self.tape, &self.lengths, &inputs)
+        data::clearance(&self.tape, &self.lengths, &self.inputs)
     }
 
     /// True if some row is shorter than another.
@@ -184,17 +177,17 @@ impl Case {
         self.lengths.points() < self.t * self.b
     }
 
-    /// The least [`clearance`](Self::clearance) at its own sizes and at these (steps, rows), where it can be run.
-    pub fn clearance_at(&self, sizes: &[(usize, usize)]) -> Option<f64> {
-        let others = sizes.iter().filter_map(|&(t, b)| self.at(t, b));
+    /// The least [`clearance`](Self::clearance) for rows of its own lengths and of these, where it can be run.
+    pub fn clearance_at(&self, others: &[Lengths]) -> Option<f64> {
+        let others = others.iter().filter_map(|l| self.at(l));
         others
             .map(|c| c.clearance())
             .try_fold(self.clearance()?, |least, d| Some(least.min(d?)))
     }
 
-    /// The same program and seed at other sizes, with rows of equal lengths, if it can be run with them.
-    pub fn at(&self, t: usize, b: usize) -> Option<Case> {
-        Case::new(self.program.clone(), vec![t; b], self.seed).ok()
+    /// The same program and seed for rows of other lengths, if it can be run with them.
+    pub fn at(&self, lengths: &Lengths) -> Option<Case> {
+        Case::new(self.program.clone(), lengths.of_rows().to_vec(), self.seed).ok()
     }
 
     /// Simpler cases, the greatest reductions first. Each can be recorded.
@@ -246,7 +239,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::Extent;
     use crate::interpreter::Interpreter;
 
     /// Bytes without a pattern.
@@ -277,14 +269,7 @@ mod tests {
         for seed in 0..300 {
             let case = generate(&mut Choices::new(&bytes(seed, 400)));
             let mut run = Interpreter::<f64>::new(&case.tape);
-            run.forward(
-                Extent {
-                    steps: case.t,
-                    rows: case.b,
-                },
-                &case.slices(),
-            )
-            .unwrap();
+            run.forward_ragged(&case.lengths, &case.slices()).unwrap();
             let outputs: Vec<Vec<f64>> = (0..case.tape.outputs().len())
                 .map(|i| run.output(i).to_vec())
                 .collect();
@@ -335,14 +320,7 @@ mod tests {
             }
             let outputs = |tape: &Tape| {
                 let mut run = Interpreter::<f64>::new(tape);
-                run.forward(
-                    Extent {
-                        steps: case.t,
-                        rows: case.b,
-                    },
-                    &case.slices(),
-                )
-                .unwrap();
+                run.forward_ragged(&case.lengths, &case.slices()).unwrap();
                 let all = (0..tape.outputs().len()).flat_map(|i| run.output(i).to_vec());
                 all.collect::<Vec<f64>>()
             };

@@ -321,9 +321,14 @@ impl Recorder {
 
     /// The parameter of this name, if one has been declared.
     pub fn parameter(&self, name: &str) -> Option<Var<'_>> {
+        self.declared(name, InputRole::Param)
+    }
+
+    /// The input of this name and role, if one has been declared.
+    pub fn declared(&self, name: &str, role: InputRole) -> Option<Var<'_>> {
         let inner = self.inner.borrow();
         let input = &inner.inputs[*inner.input_names.get(name)?];
-        let value = (input.role == InputRole::Param).then_some(input.value)?;
+        let value = (input.role == role).then_some(input.value)?;
         drop(inner);
         Some(self.var(Some(value)))
     }

@@ -466,7 +466,7 @@ impl<T: Element> Workspace<T> {
             self.arrays[u] = match buffer.storage {
                 Storage::Input(k) if !inputs[k].is_empty() => inputs[k].as_ptr().cast_mut(),
                 Storage::Input(_) => own.as_mut_ptr(),
-                Storage::Output(k) if own.len() == 0 => outputs[k].as_mut_ptr(),
+                Storage::Output(k) if own.is_empty() => outputs[k].as_mut_ptr(),
                 Storage::Output(_) | Storage::Workspace => continue,
             };
             // The caller's arrays have all steps.

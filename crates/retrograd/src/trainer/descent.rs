@@ -153,10 +153,10 @@ impl<T: Float> Descent<T> {
             self.undo(parameters);
             return moved;
         }
+        self.constraints.iter().for_each(|c| c.project(parameters));
         for range in &self.frozen {
             parameters[range.clone()].copy_from_slice(&self.before[range.clone()]);
         }
-        self.constraints.iter().for_each(|c| c.project(parameters));
         Ok(())
     }
 

@@ -128,17 +128,9 @@ fn within(range: &Range<f64>, share: f64) -> f64 {
     inside.unwrap_or(if range.contains(&x) { x } else { range.start })
 }
 
-/// A cotangent for each output, in the output's layout: 1 for the loss, -1 ‥ 1 for all others, exact in f32.
-pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
-    cotangents_of(tape, |ty| ty.numbers(t, b), seed)
-}
-
-/// As [`cotangents`], for rows of these lengths: those of outputs over steps are packed.
+/// A cotangent for each output, in the output's layout, packed over steps: 1 for the loss, -1 ‥ 1 for all others, exact in
+/// f32.
 pub fn cotangents_ragged(tape: &Tape, lengths: &Lengths, seed: u64) -> Vec<Vec<f64>> {
-    cotangents_of(tape, |ty| lengths.numbers(ty), seed)
-}
-
-fn cotangents_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec<Vec<f64>> {
     let draw = |(i, output): (usize, &crate::tape::Output)| {
         if output.role == crate::tape::OutputRole::Loss {
             return vec![1.0];
@@ -149,7 +141,7 @@ fn cotangents_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec
         );
         random.next();
         let ty = tape.node(output.value).ty;
-        (0..numbers(ty))
+        (0..lengths.numbers(ty))
             .map(|_| f64::from(random.next() as f32))
             .collect()
     };
