@@ -6,7 +6,7 @@
 mod check;
 
 use retrograd_graph::passes::Refused;
-use retrograd_graph::plan::{Item, Lifetime, LoopKind, Stmt};
+use retrograd_graph::plan::{Innermost, Item, Lifetime, LoopKind, Stmt};
 use retrograd_jit::{CompileError, CompiledCell, Purpose, RunError, Stepper, StepperError, Target};
 use retrograd_tape::{Domain, InputRole, Tape};
 use retrograd_text::read_tape;
@@ -538,4 +538,28 @@ fn a_renewed_row_begins_and_the_others_go_on_for_every_kind_of_state() {
             assert_eq!(none, Err(RunError::NoRow { row: 3, rows: 3 }));
         }
     }
+}
+
+#[test]
+fn a_fork_of_a_scalar_goes_on_by_itself() {
+    let r = retrograd_tape::Recorder::new();
+    let x = r.input("x", InputRole::Sequence, retrograd_tape::Shape::Scalar);
+    let h = r.state("h", retrograd_tape::Shape::Scalar, 1, None);
+    r.output("y", r.next(h, h + x));
+    let tape = r.finish("sum").expect("it is right");
+    let mut sum = Stepper::<f32>::new(&tape, 1, &[&[], &[]]).expect("it is made");
+    // Its loop has time inside, and reads the table of points before each step.
+    let inside = |l: &&retrograd_graph::plan::Loop| matches!(l.inner, Innermost::Time(_));
+    assert!(sum.plan().loops().iter().any(inside), "{}", sum.plan());
+    sum.step(&[&[1.0]], &mut []).expect("it fits");
+    let mut fork = sum.fork();
+    fork.step(&[&[10.0]], &mut []).expect("it fits");
+    assert_eq!(fork.output(0), [11.0]);
+    sum.step(&[&[1.0]], &mut []).expect("it fits");
+    assert_eq!(sum.output(0), [2.0]);
+    // The table has one step, and samples never end.
+    for _ in 0..4_000_000 {
+        fork.step(&[&[0.0]], &mut []).expect("it fits");
+    }
+    assert_eq!(fork.output(0), [11.0]);
 }

@@ -216,6 +216,9 @@ impl<T: Element> StreamExecution<T> {
         workspace.arrays = self.workspace.arrays.clone();
         workspace.bases = self.workspace.bases.clone();
         workspace.origins = self.workspace.origins.clone();
+        workspace.table = self.workspace.table.clone();
+        workspace.ends = self.workspace.ends.clone();
+        workspace.at_ends = self.workspace.at_ends.clone();
         let mut fork = StreamExecution {
             frame: Frame::new(&workspace, self.kernels, (0, self.b), false),
             kernels: self.kernels,
