@@ -59,7 +59,9 @@ fn test(trainer: &mut Trainer, carry: &mut Carry, anew: bool) -> Result<f64, Err
         if anew {
             carry.reset();
         }
-        sum += trainer.evaluate_carrying(&series.next(STEPS), carry)?.loss();
+        sum += trainer
+            .evaluate_carrying(&series.next(STEPS), carry)?
+            .loss();
     }
     Ok(sum / 50.0)
 }
@@ -75,7 +77,9 @@ fn main() -> Result<(), Error> {
     })?;
     let mut losses = Vec::new();
     for anew in [true, false] {
-        let mut trainer = Trainer::builder(cell.clone(), Adam::new(5e-3)).seed(1).build()?;
+        let mut trainer = Trainer::builder(cell.clone(), Adam::new(5e-3))
+            .seed(1)
+            .build()?;
         let mut carry = trainer.carry(ROWS)?;
         let mut series = Series::new(1);
         for _ in 0..CHUNKS {
@@ -85,7 +89,14 @@ fn main() -> Result<(), Error> {
             trainer.step_carrying(&series.next(STEPS), &mut carry)?;
         }
         let loss = test(&mut trainer, &mut carry, anew)?;
-        println!("{}: {loss:.4}", if anew { "each chunk anew" } else { "states carried" });
+        println!(
+            "{}: {loss:.4}",
+            if anew {
+                "each chunk anew"
+            } else {
+                "states carried"
+            }
+        );
         losses.push(loss);
     }
     assert!(losses[1] < 0.5 * losses[0], "{losses:?}");
