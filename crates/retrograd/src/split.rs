@@ -463,6 +463,17 @@ impl<T: Float> Gradients<T> {
             .then(|| &self.values[..self.shared.cell.parameter_count()])
     }
 
+    /// Exchanges the gradient with respect to all parameters for another vector of as many numbers, if all were requested.
+    pub(crate) fn exchange(&mut self, other: &mut Vec<T>) -> bool {
+        let all = self.parameters().map(<[T]>::len);
+        if all.is_none_or(|count| count != other.len()) {
+            return false;
+        }
+        self.values.truncate(other.len());
+        std::mem::swap(&mut self.values, other);
+        true
+    }
+
     /// For each parameter, in the cell's order, its gradient, if it was requested.
     pub(crate) fn each_parameter(&self) -> impl Iterator<Item = Option<&[T]>> {
         let inputs = self.shared.cell.tape().inputs().iter().enumerate();
