@@ -11,6 +11,7 @@ pub(crate) mod cut;
 mod ends;
 pub(crate) mod limit;
 mod loops;
+mod need;
 pub(crate) mod points;
 pub(crate) mod pool;
 pub(crate) mod stream;
@@ -32,7 +33,8 @@ pub use counting::{Calls, functions_compiled};
 use cut::{Cut, Efforts, address};
 use points::{Points, StepAccess, lag};
 use pool::share;
-pub(crate) use workspace::{MemoryNeed, Workspace};
+pub(crate) use need::MemoryNeed;
+pub(crate) use workspace::Workspace;
 
 impl<T: Element> Frame<T> {
     /// The frame of a bound workspace and the kernels, in counting versions if requested.
