@@ -12,8 +12,8 @@ use retrograd_tape::{
     Domain, Init, Input, InputRole, LossReduction, Op, Recorder, Shape, Tape, Value, Var,
 };
 
-pub use declare::{IntoShape, StateSpec};
 use declare::InitialState;
+pub use declare::{IntoShape, StateSpec};
 
 use crate::error::Error;
 use crate::init::unmet_need;

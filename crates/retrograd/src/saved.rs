@@ -195,7 +195,10 @@ impl<T: Float> Checkpoint<T> {
         let specs = cell.parameter_specs();
         let same = specs
             .map(|p| (p.name.to_owned(), p.shape.axes().to_vec()))
-            .eq(self.parameters.iter().map(|a| (a.name.clone(), a.shape.clone())));
+            .eq(self
+                .parameters
+                .iter()
+                .map(|a| (a.name.clone(), a.shape.clone())));
         match same {
             true => Ok(cell),
             false => Err(Error::OtherTraining {
@@ -289,7 +292,11 @@ impl<T: Float> Trainer<T> {
             learning_rate: state.learning_rate,
             schedule: state.schedule.clone(),
             seen: state.seen.clone(),
-            memory: memory.vectors.iter().map(|(n, _)| (*n).to_owned()).collect(),
+            memory: memory
+                .vectors
+                .iter()
+                .map(|(n, _)| (*n).to_owned())
+                .collect(),
             scalars: scalars.map(|(n, x)| ((*n).to_owned(), *x)).collect(),
             averaged: state.average.is_some(),
         };

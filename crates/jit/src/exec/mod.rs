@@ -31,9 +31,9 @@ use crate::frame::Frame;
 use code::Code;
 pub use counting::{Calls, functions_compiled};
 use cut::{Cut, Efforts, address};
+pub(crate) use need::MemoryNeed;
 use points::{Points, StepAccess, lag};
 use pool::share;
-pub(crate) use need::MemoryNeed;
 pub(crate) use workspace::Workspace;
 
 impl<T: Element> Frame<T> {

@@ -1,9 +1,10 @@
 //! The memory of a run beside the caller's arrays, counted before anything is allocated.
 
-use cranelift::codegen::entity::EntityRef;
 use retrograd_graph::plan::cost::most_rows;
-use retrograd_graph::plan::{BlockAt, BufferId, Item, Layout, Plan, Storage, walk};
-use retrograd_kernels::{AlignedBuffer, Block, Kernels, SimdElement};
+use retrograd_graph::plan::{BlockAt, BufferId, Item, Layout, Plan, Storage, WeightId, walk};
+use retrograd_kernels::{
+    AlignedBuffer, Block, BlockMut, Kernels, OuterRhs, PieceMut, SimdElement, Weights,
+};
 use retrograd_tape::Domain;
 
 use super::points::{Points, StepAccess, StepTable, rows_before};
@@ -41,7 +42,7 @@ impl<T: Element> MemoryNeed<'_, T> {
     }
 
     /// Numbers of array `u`.
-    fn size(&self, u: BufferId) -> usize {
+    pub(super) fn size(&self, u: BufferId) -> usize {
         let (Points { steps, rows, .. }, x) = (self.points, &self.plan.buffers[u]);
         if !self.points.ragged() || x.domain != Domain::Step || self.plan.ring(u).is_some() {
             return self.plan.size(u, steps, rows, self.layout);
@@ -55,7 +56,7 @@ impl<T: Element> MemoryNeed<'_, T> {
     }
 
     /// Length of the array of the ends of rows of array `u`.
-    fn at_end(&self, u: BufferId) -> usize {
+    pub(super) fn at_end(&self, u: BufferId) -> usize {
         let x = &self.plan.buffers[u];
         match self.points.ragged() && self.access.has_ends(u) {
             true => rows_before(x, self.points.rows) * x.len,
@@ -64,7 +65,7 @@ impl<T: Element> MemoryNeed<'_, T> {
     }
 
     /// Steps that a sample, or a run, has in the table.
-    fn tabled(&self) -> (usize, usize) {
+    pub(super) fn tabled(&self) -> (usize, usize) {
         (self.access.reach, self.points.steps)
     }
 
@@ -98,7 +99,7 @@ impl<T: Element> MemoryNeed<'_, T> {
     }
 
     /// The maximal numbers of blocks, right-hand sides and pieces of a sum.
-    fn lists(&self) -> (usize, usize, usize) {
+    pub(super) fn lists(&self) -> (usize, usize, usize) {
         let mut most = (0, 0, 0);
         self.sums(&mut |_, rhs, bias| {
             let runs: usize = rhs.iter().map(|r| r.to.len()).sum();
@@ -112,7 +113,7 @@ impl<T: Element> MemoryNeed<'_, T> {
     }
 
     /// Calls `f` with the rows, right-hand sides and bias of every weight gradient.
-    fn sums(&self, f: &mut EachSum<'_>) {
+    pub(super) fn sums(&self, f: &mut EachSum<'_>) {
         for item in walk(&self.plan.items) {
             if let Item::Outer {
                 domain, rhs, bias, ..
@@ -167,13 +168,13 @@ impl<T: Element> MemoryNeed<'_, T> {
         all.fold(0, usize::saturating_add)
     }
 
-    fn checkpoints(&self) -> usize {
+    pub(super) fn checkpoints(&self) -> usize {
         let Points { steps, rows, .. } = self.points;
         self.plan.checkpoints(steps, rows, self.layout)
     }
 
     /// Bytes of addresses and descriptions.
-    fn described(&self) -> usize {
+    pub(super) fn described(&self) -> usize {
         let (n, weights) = (self.plan.buffers.len(), self.plan.weights.len());
         let blocks: usize = self.plan.weights.values().map(|w| w.blocks.len()).sum();
         let lists = self.lists();
@@ -229,7 +230,7 @@ impl<T: Element> MemoryNeed<'_, T> {
 
     /// Block length of a sequence that is replayed rather than kept: short enough for a block's values to be in cache
     /// when they are read, unless that takes more memory for the states at the borders.
-    fn short(&self) -> usize {
+    pub(super) fn short(&self) -> usize {
         let (t, b, plan) = (self.points.steps, self.points.rows, self.plan);
         let step = b * plan.block_numbers() * size_of::<T>();
         let border = plan.memory.replays.iter().map(|r| plan.checkpoint(r, b));

@@ -1,16 +1,13 @@
 //! The memory of a run beside the caller's arrays, and its addresses.
 
 use cranelift::codegen::entity::{EntityRef, PrimaryMap};
-use retrograd_graph::plan::cost::most_rows;
-use retrograd_graph::plan::{BlockAt, BufferId, Item, Layout, Plan, Storage, WeightId, walk};
-use retrograd_kernels::{
-    AlignedBuffer, Block, BlockMut, Kernels, OuterRhs, PieceMut, SimdElement, Weights,
-};
+use retrograd_graph::plan::{BufferId, Plan, Storage, WeightId};
+use retrograd_kernels::{AlignedBuffer, Block, BlockMut, OuterRhs, PieceMut, SimdElement, Weights};
 use retrograd_tape::Domain;
 
 use super::limit::machine_bytes;
 use super::need::MemoryNeed;
-use super::points::{Points, StepAccess, StepTable, rows_before};
+use super::points::{Points, StepTable, rows_before};
 use crate::element::Element;
 use crate::error::RunError;
 

@@ -103,7 +103,10 @@ fn bytes<T: Float>(values: &[T]) -> Vec<u8> {
         4 => (values.iter())
             .flat_map(|v| (v.to_f64() as f32).to_le_bytes())
             .collect(),
-        _ => values.iter().flat_map(|v| v.to_f64().to_le_bytes()).collect(),
+        _ => values
+            .iter()
+            .flat_map(|v| v.to_f64().to_le_bytes())
+            .collect(),
     }
 }
 

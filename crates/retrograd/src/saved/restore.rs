@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Array, Checkpoint, numbers};
+use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::Float;
 use crate::optim::OptimizerMemory;
@@ -17,7 +18,7 @@ impl<T: Float> Trainer<T> {
     pub fn restore(&mut self, saved: &Checkpoint<T>) -> Result<(), Error> {
         let other = |difference: String| Err(Error::OtherTraining { difference });
         let t = &saved.head.training;
-        if let Some(difference) = saved.difference(self) {
+        if let Some(difference) = saved.difference(self.cell()) {
             return other(difference);
         }
         for (what, found, expected) in [
@@ -34,7 +35,10 @@ impl<T: Float> Trainer<T> {
         memory.steps = t.steps;
         let names: Vec<&str> = memory.vectors.iter().map(|(name, _)| *name).collect();
         if !t.memory.iter().eq(&names) {
-            return other(format!("the optimiser remembered {:?}, not {names:?}", t.memory));
+            return other(format!(
+                "the optimiser remembered {:?}, not {names:?}",
+                t.memory
+            ));
         }
         for ((_, values), array) in memory.vectors.iter_mut().zip(&saved.optimizer) {
             values.clone_from(&array.values);
@@ -60,7 +64,10 @@ impl<T: Float> Trainer<T> {
         let settings = self.optimizer_settings();
         if settings != t.settings {
             self.set_training_state(current)?;
-            return other(format!("its optimiser: {}; the trainer's: {settings}", t.settings));
+            return other(format!(
+                "its optimiser: {}; the trainer's: {settings}",
+                t.settings
+            ));
         }
         Ok(())
     }
@@ -72,32 +79,45 @@ impl<T: Float> Trainer<T> {
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.restore(&Checkpoint::read(path)?)
     }
+}
 
-    /// Sets the parameters to those of a checkpoint, whatever they were trained with.
-    pub(crate) fn take_parameters(&mut self, path: &Path) -> Result<(), Error> {
+impl Cell {
+    /// The parameters of a checkpoint, whatever they were trained with.
+    pub(crate) fn take_parameters<T: Float>(&self, path: &Path) -> Result<Vec<T>, Error> {
         let saved = Checkpoint::read(path)?;
-        if let Some(difference) = saved.difference(self) {
-            return Err(Error::OtherParameters {
+        match saved.difference(self) {
+            None => Ok(saved.parameters()),
+            Some(difference) => Err(Error::OtherParameters {
                 path: path.to_owned(),
-                cell: self.cell().name().to_owned(),
+                cell: self.name().to_owned(),
                 difference,
-            });
+            }),
         }
-        self.set_parameters(&saved.parameters())
     }
 }
 
 impl<T: Float> Checkpoint<T> {
-    /// The first difference of the parameters from a trainer's.
-    fn difference(&self, trainer: &Trainer<T>) -> Option<String> {
+    /// The first difference of the parameters from a cell's.
+    fn difference(&self, cell: &Cell) -> Option<String> {
         let mut saved = self.parameters.iter();
-        for p in trainer.named_parameters() {
+        for p in cell.parameter_specs() {
             let expected = p.shape.axes();
-            let Some(Array { name, shape, values }) = saved.next() else {
-                return Some(format!("the file has no parameter `{}` {}", p.name, p.shape));
+            let Some(Array {
+                name,
+                shape,
+                values,
+            }) = saved.next()
+            else {
+                return Some(format!(
+                    "the file has no parameter `{}` {}",
+                    p.name, p.shape
+                ));
             };
             if name != p.name {
-                return Some(format!("the file has `{name}` in the place of `{}`", p.name));
+                return Some(format!(
+                    "the file has `{name}` in the place of `{}`",
+                    p.name
+                ));
             }
             if shape[..] != expected[..] {
                 return Some(format!(
@@ -105,7 +125,9 @@ impl<T: Float> Checkpoint<T> {
                 ));
             }
             if let Some(v) = values.iter().find(|v| !v.to_f64().is_finite()) {
-                return Some(format!("parameter `{name}` holds {v}, which is out of range"));
+                return Some(format!(
+                    "parameter `{name}` holds {v}, which is out of range"
+                ));
             }
         }
         saved
