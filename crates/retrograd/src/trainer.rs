@@ -27,6 +27,7 @@ use descent::Descent;
 pub use builder::TrainerBuilder;
 pub use find::RateTest;
 pub use split::Update;
+pub(crate) use state::TrainingState;
 
 /// Trains a cell in numbers of type `T`. The same seed, batches and engine give bitwise the same parameters, with any number of
 /// threads.
@@ -54,8 +55,11 @@ pub struct Trainer<T: Float = f32> {
     descent: Descent<T>,
     /// For each parameter, whether it is trained.
     trained: Vec<bool>,
-    /// How often masks were drawn.
+    /// How often masks were drawn, and from which seed.
     draws: u64,
+    seed: u64,
+    /// The cell as it was before it became one whose states are all carried.
+    declared: Option<Cell>,
     /// The position of the loss among the outputs.
     loss: Option<usize>,
     feed: Feed<T>,

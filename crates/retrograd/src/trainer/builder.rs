@@ -241,6 +241,8 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             descent,
             trained,
             draws: 0,
+            seed: self.seed,
+            declared: None,
             loss,
             feed: Feed::new(&cell, self.seed),
             slices: Vec::new(),

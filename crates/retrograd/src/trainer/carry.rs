@@ -137,7 +137,7 @@ impl<T: Float> Trainer<T> {
             self.runner = Runner::new(self.engine, &carrying, self.settings, &self.trained, false)?;
         }
         self.splitter = None;
-        self.cell = carrying;
+        self.declared = Some(std::mem::replace(&mut self.cell, carrying));
         Ok(())
     }
 }
