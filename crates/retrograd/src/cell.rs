@@ -4,11 +4,11 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use retrograd_tape::{InputRole, Shape, Tape};
+use retrograd_tape::{CarriedState, Init, InputRole, Shape, Tape};
 
 use crate::builder::Builder;
 use crate::error::Error;
-use crate::init::Init;
+use crate::init::draw;
 use crate::numbers::{Float, reserved};
 
 /// A finished cell: its tape, the initialisation of each parameter and the keep probability of each mask. It displays as its tape.
@@ -36,6 +36,8 @@ pub struct Cell {
     inits: Vec<Init>,
     /// For each mask in the order of the tape's inputs.
     keeps: Vec<f64>,
+    /// The states, if each of them takes a carried value.
+    carried: Option<Vec<CarriedState>>,
     text: Option<Arc<str>>,
 }
 
@@ -73,8 +75,23 @@ impl Cell {
             tape,
             inits,
             keeps,
+            carried: None,
             text: None,
         })
+    }
+
+    /// The same with another tape, of the same parameters and masks, whose states all take a carried value.
+    pub(crate) fn with_carried(&self, tape: Tape, carried: Vec<CarriedState>) -> Cell {
+        Cell {
+            tape,
+            carried: Some(carried),
+            ..self.clone()
+        }
+    }
+
+    /// The states, if each of them takes a carried value.
+    pub(crate) fn carried(&self) -> Option<&[CarriedState]> {
+        self.carried.as_deref()
     }
 
     /// The same with its text.
@@ -101,6 +118,34 @@ impl Cell {
     /// ```
     pub fn text(&self) -> Option<&str> {
         self.text.as_deref()
+    }
+
+    /// The canonical text of its graph, of which [`Checkpoint::cell`](crate::Checkpoint::cell) makes it again.
+    pub(crate) fn graph_text(&self) -> String {
+        retrograd_graph::Graph::from_tape(&self.tape).to_string()
+    }
+
+    /// The cell of a graph, with the probabilities that its masks keep an element.
+    pub(crate) fn from_graph_text(text: &str, keeps: &[f64]) -> Result<Cell, Error> {
+        let other = |e: String| Error::OtherTraining {
+            difference: format!("its graph cannot be read: {e}"),
+        };
+        let graph = retrograd_graph::text::parse_graph("graph", text);
+        let graph = graph.map_err(|e| other(e.to_string()))?;
+        retrograd_graph::verify(&graph).map_err(|e| other(e.to_string()))?;
+        let tape = graph.to_tape()?;
+        let count = |role| tape.inputs().iter().filter(|i| i.role == role).count();
+        let valid = |keep: &f64| *keep > 0.0 && *keep <= 1.0;
+        if count(InputRole::Mask) != keeps.len() || !keeps.iter().all(valid) {
+            return Err(other(format!("its masks keep {keeps:?}")));
+        }
+        Ok(Cell {
+            inits: vec![Init::default(); count(InputRole::Param)],
+            keeps: keeps.to_vec(),
+            carried: None,
+            text: None,
+            tape,
+        })
     }
 
     /// The cell's name.
@@ -162,8 +207,7 @@ impl Cell {
     pub fn initial_parameters<T: Float>(&self, seed: u64) -> Result<Vec<T>, Error> {
         let mut all = reserved("the parameters", self.parameter_count())?;
         for p in self.parameter_specs() {
-            p.init
-                .draw(p.name, p.shape, seed, |x| all.push(T::from_f64(x)));
+            draw(&p.init, p.name, p.shape, seed, |x| all.push(T::from_f64(x)));
         }
         Ok(all)
     }

@@ -4,15 +4,13 @@
 use std::path::Path;
 
 use retrograd_tape::{Domain, InputRole, Op, Shape, TapeError, Var};
-use retrograd_text::{
-    self as text, Found, Initial, Initialiser, RecordTarget, SourceMap, TextError,
-};
+use retrograd_text::{self as text, Found, Initial, RecordTarget, SourceMap, TextError};
 
 use crate::builder::{Builder, StateSpec};
 use crate::cell::Cell;
 use crate::error::Error;
-use crate::init::Init;
 use crate::zoo;
+use retrograd_tape::Init;
 
 /// A cell file that has been parsed; its symbolic dimensions can still be set. The language, with its grammar, is described in the
 /// documentation of the crate `retrograd_text`.
@@ -237,20 +235,6 @@ impl From<TextError> for Error {
     }
 }
 
-/// The initial value of a parameter; [`Init::FanIn`] unless the file gives one.
-fn init(start: Initialiser) -> Init {
-    match start {
-        Initialiser::Unspecified | Initialiser::FanIn => Init::FanIn,
-        Initialiser::Zeros => Init::Zeros,
-        Initialiser::Constant(x) => Init::Constant(x),
-        Initialiser::Uniform(k) => Init::Uniform(k),
-        Initialiser::Normal(deviation) => Init::Normal(deviation),
-        Initialiser::Identity => Init::Identity,
-        Initialiser::Orthogonal => Init::Orthogonal,
-        Initialiser::Expression(each) => Init::Expression(each),
-    }
-}
-
 impl RecordTarget for Builder {
     fn input(&self, name: &str, role: InputRole, shape: Shape, domain: Domain) -> Var<'_> {
         self.input_over(name, role, shape, domain)
@@ -258,11 +242,11 @@ impl RecordTarget for Builder {
     fn mask(&self, name: &str, shape: Shape, keep: f64, domain: Domain) -> Var<'_> {
         self.mask_over(name, shape, keep, domain)
     }
-    fn param(&self, name: &str, shape: Shape, start: Initialiser) -> Var<'_> {
-        self.param_init(name, shape, init(start))
+    fn param(&self, name: &str, shape: Shape, init: Init) -> Var<'_> {
+        self.param_init(name, shape, init)
     }
-    fn init(&self, name: &str, start: Initialiser) {
-        Builder::init(self, name, init(start));
+    fn init(&self, name: &str, init: Init) {
+        Builder::init(self, name, init);
     }
     fn state<'t>(&'t self, name: &str, shape: Shape, delay: i32, init: Initial<'t>) -> Var<'t> {
         let state = StateSpec::delay(delay);

@@ -1,9 +1,8 @@
 //! Layers with parameters of their own: the affine map of a gate, a filter over time, and the embedding.
 
-use retrograd_tape::{Shape, Var};
+use retrograd_tape::{Init, Shape, Var};
 
 use crate::builder::{Builder, StateSpec};
-use crate::init::Init;
 
 impl Builder {
     /// The sum of one matrix product per operand, plus a bias: `[n]`. See [`Builder::dense_no_bias`] for the names of the matrices;

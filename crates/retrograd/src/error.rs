@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use retrograd_tape::TapeError;
 
 use crate::files::size;
-use crate::init::Init;
+use retrograd_tape::Init;
 
 /// A mistake in a cell, a batch, a setting or a file of parameters.
 ///
@@ -43,6 +43,16 @@ pub enum Error {
         name: String,
         /// The probability that was given.
         keep: f64,
+        /// The user's line.
+        at: Location<'static>,
+    },
+    /// Weights that are to be dropped, of a layer that has already been used.
+    #[error(
+        "{at}: `{name}` has been used before it was to be dropped; `drop_connect` stands before the layer"
+    )]
+    DropAfter {
+        /// The parameter.
+        name: String,
         /// The user's line.
         at: Location<'static>,
     },
@@ -238,6 +248,18 @@ pub enum Error {
         /// The row, from 0.
         b: usize,
     },
+    /// An output of a sample that is not finite, from a stepper that was told to check. The sample has been processed.
+    #[error(
+        "the output `{name}` is {value} in row {row}, and so may its states be: `reset_row` renews them"
+    )]
+    NonFiniteOutput {
+        /// The output.
+        name: String,
+        /// NaN or an infinity.
+        value: f64,
+        /// The row, from 0.
+        row: usize,
+    },
     /// Arrays that need more memory than there is.
     #[error("{what} need {}, which is more memory than there is", size(*bytes as u64))]
     NoMemory {
@@ -290,6 +312,24 @@ pub enum Error {
     /// A run in two halves, requested from a program that was built without cotangents.
     #[error("no run in two halves here: say `cotangents(…)` when the program is built")]
     NoCotangents,
+    /// A cell with a state whose declared start cannot be replaced by a carried value.
+    #[error(
+        "the state `{state}` of the cell `{cell}` begins as it declares; what takes its place is taken by `cell.carrying()`"
+    )]
+    NotCarrying {
+        /// The cell.
+        cell: String,
+        /// The state.
+        state: String,
+    },
+    /// A state that the cell does not have.
+    #[error("there is no state `{name}` to carry; the states are {}", list(known))]
+    NoSuchState {
+        /// The name that was given.
+        name: String,
+        /// The states.
+        known: Vec<String>,
+    },
     /// Gradients that are not those of all parameters of the trained cell.
     #[error(
         "these gradients of the cell `{found}` are not those of all parameters of the cell `{cell}`"
@@ -326,6 +366,12 @@ pub enum Error {
         /// The cell that they were to be loaded into.
         cell: String,
         /// The first difference, expected and found.
+        difference: String,
+    },
+    /// A checkpoint of another run.
+    #[error("the saved run is another one: {difference}")]
+    OtherTraining {
+        /// The first difference, that of the file first.
         difference: String,
     },
     /// An error of compiled code, such as an index that is not a row of its table.

@@ -1,6 +1,8 @@
 //! Forward now, backward later: [`Forward`] is what the first half of a run leaves, [`Cotangents`] is what the second
 //! half waits for, [`Gradients`] is what it returns.
 
+mod cotangents;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +10,9 @@ use std::time::Duration;
 use retrograd_jit::Purpose;
 use retrograd_tape::{Extent, InputRole, OutputRole, Type};
 
-use crate::batch::{Arrangement, Batch, Counts, Fed, Feed, Packing, RunMode, axes};
+pub use cotangents::Cotangents;
+
+use crate::batch::{Arrangement, Batch, Counts, Fed, Feed, Packing, RunMode, Unpacked, axes};
 use crate::cell::Cell;
 use crate::engine::{Engine, Kept, Settings, Spare, SplitRunner, weighed};
 use crate::error::Error;
@@ -52,9 +56,9 @@ pub struct Forward<'a, T: Float = f32> {
     /// batch leaves out, packed arrays.
     filled: Vec<Option<Vec<T>>>,
     kept: Kept<T>,
-    packing: Option<Packing>,
+    packing: Option<Arc<Packing>>,
     /// The outputs in the caller's arrangement, if the run has another.
-    unpacked: Vec<Vec<T>>,
+    unpacked: Unpacked<T>,
     spare: Spare<Vec<T>>,
 }
 
@@ -82,59 +86,6 @@ pub(crate) struct Splitter<T: Float> {
     pub(crate) spare: Spare<Vec<T>>,
 }
 
-/// The derivatives of what the caller computes from a run, with respect to the run's outputs; those left out are zeros.
-///
-/// ```
-/// use retrograd::Cotangents;
-///
-/// // Of two steps of an output of one number, and of a loss that counts twice.
-/// let cotangents = Cotangents::new().with("y", vec![0.5, -0.5]).with_loss(2.0);
-/// assert_eq!(cotangents.array("y"), Some(&[0.5, -0.5][..]));
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct Cotangents<T = f32> {
-    arrays: Vec<(String, Vec<T>)>,
-    loss: Option<[T; 1]>,
-}
-
-impl<T: Float> Default for Cotangents<T> {
-    fn default() -> Self {
-        Cotangents::new()
-    }
-}
-
-impl<T: Float> Cotangents<T> {
-    /// None yet.
-    pub fn new() -> Cotangents<T> {
-        Cotangents {
-            arrays: Vec::new(),
-            loss: None,
-        }
-    }
-
-    /// Also the cotangent of an output, `[T, B, shape]`, or under a state's name that of its final value, `[|d|, B,
-    /// shape]`: in the layout in which [`Forward::output`] returns it. One of the same name is replaced.
-    #[must_use]
-    pub fn with(mut self, output: &str, values: Vec<T>) -> Cotangents<T> {
-        self.arrays.retain(|(name, _)| name != output);
-        self.arrays.push((output.to_owned(), values));
-        self
-    }
-
-    /// Also that of the cell's own loss: 1 for its gradient.
-    #[must_use]
-    pub fn with_loss(mut self, cotangent: f64) -> Cotangents<T> {
-        self.loss = Some([T::from_f64(cotangent)]);
-        self
-    }
-
-    /// The cotangent of an output.
-    pub fn array(&self, output: &str) -> Option<&[T]> {
-        let found = self.arrays.iter().find(|(name, _)| name == output);
-        found.map(|(_, values)| &values[..])
-    }
-}
-
 /// The gradients that [`Forward::backward`] returns, for [`Trainer::apply`](crate::Trainer::apply) or for the caller.
 ///
 /// ```
@@ -157,12 +108,13 @@ pub struct Gradients<T: Float = f32> {
 }
 
 impl<T: Float> Splitter<T> {
-    /// For cotangents of all outputs, and gradients of all parameters, of all initial states that can be given, and of
-    /// these inputs.
+    /// For cotangents of all outputs, and gradients of the parameters that are `trained`, of all initial states that can
+    /// be given, and of these inputs.
     pub(crate) fn new(
         cell: &Cell,
         engine: Engine,
         settings: Settings,
+        trained: &[bool],
         inputs: &[String],
     ) -> Result<Splitter<T>, Error> {
         let tape = cell.tape();
@@ -170,7 +122,8 @@ impl<T: Float> Splitter<T> {
             let all = tape.inputs().iter().enumerate();
             all.filter(move |(_, i)| i.role == role).map(|(k, _)| k)
         };
-        let mut wanted: Vec<usize> = role(InputRole::Param).collect();
+        let parameters = role(InputRole::Param).zip(trained);
+        let mut wanted: Vec<usize> = parameters.filter(|(_, t)| **t).map(|(k, _)| k).collect();
         wanted.extend(role(InputRole::Initial));
         for name in inputs {
             let k = tape.input(name).ok_or_else(|| {
@@ -246,15 +199,8 @@ impl<T: Float> Splitter<T> {
             }
             filled.push(copy);
         }
-        let mut unpacked = Vec::new();
-        if let Some(packing) = fed.packing {
-            for (k, output) in tape.outputs().iter().enumerate() {
-                let (how, ty) = (Arrangement::of_output(tape, k), tape.node(output.value).ty);
-                let mut values = Vec::new();
-                packing.unpack(how, ty, kept.output(k), &mut values)?;
-                unpacked.push(values);
-            }
-        }
+        let mut unpacked = Unpacked::default();
+        unpacked.prepare(tape, fed.packing)?;
         let packing = fed.packing.cloned();
         Ok(Forward {
             shared: Arc::clone(&self.shared),
@@ -295,8 +241,8 @@ impl<T: Float> Forward<'_, T> {
     /// can continue.
     pub fn output(&self, name: &str) -> Option<&[T]> {
         let k = self.shared.cell.tape().output(name)?;
-        let unpacked = self.unpacked.get(k).map(|values| &values[..]);
-        Some(unpacked.unwrap_or_else(|| self.kept.output(k)))
+        let tape = self.shared.cell.tape();
+        Some(self.unpacked.output(tape, k, self.kept.output(k)))
     }
 
     /// Runs the backward half: the gradients of Σ cotangent · output.
@@ -365,7 +311,8 @@ impl<T: Float> Forward<'_, T> {
             part.expect("they are as long as all of them")
         });
         let mut parts: Vec<&mut [T]> = parts.collect();
-        kept.backward(tape, &inputs, &given, (&shared.wanted, &mut parts))?;
+        let cotangents = (&shared.given[..], &given[..]);
+        kept.backward(&inputs, cotangents, (&shared.wanted, &mut parts))?;
         if let Some(packing) = &packing {
             let ranges = shared.ranges(fed.counts);
             let mut all = zeros("the gradients", ranges.last().map_or(0, |r| r.end))?;
@@ -459,11 +406,35 @@ impl<T: Float> Gradients<T> {
 
     /// The gradient with respect to all parameters, one after another in the cell's order; if all were requested.
     pub fn parameters(&self) -> Option<&[T]> {
-        let inputs = self.shared.cell.tape().inputs();
-        let is_parameter = |k: &&usize| inputs[**k].role == InputRole::Param;
-        let requested = self.shared.wanted.iter().filter(is_parameter).count();
-        (requested == self.shared.cell.parameter_specs().count())
+        let inputs = self.shared.cell.tape().inputs().iter().enumerate();
+        let parameters = inputs.filter(|(_, i)| i.role == InputRole::Param);
+        let mut wanted = self.shared.wanted.iter();
+        let mut each = parameters.map(|(k, _)| wanted.next() == Some(&k));
+        (each.all(|requested| requested))
             .then(|| &self.values[..self.shared.cell.parameter_count()])
+    }
+
+    /// Exchanges the gradient with respect to all parameters for another vector of as many numbers, if all were requested.
+    pub(crate) fn exchange(&mut self, other: &mut Vec<T>) -> bool {
+        let all = self.parameters().map(<[T]>::len);
+        if all.is_none_or(|count| count != other.len()) {
+            return false;
+        }
+        self.values.truncate(other.len());
+        std::mem::swap(&mut self.values, other);
+        true
+    }
+
+    /// For each parameter, in the cell's order, its gradient, if it was requested.
+    pub(crate) fn each_parameter(&self) -> impl Iterator<Item = Option<&[T]>> {
+        let inputs = self.shared.cell.tape().inputs().iter().enumerate();
+        let parameters = inputs.filter(|(_, i)| i.role == InputRole::Param);
+        let ranges = self.shared.ranges(self.counts);
+        let mut wanted = self.shared.wanted.iter().zip(ranges).peekable();
+        parameters.map(move |(k, _)| {
+            let (_, range) = wanted.next_if(|(w, _)| **w == k)?;
+            Some(&self.values[range])
+        })
     }
 
     /// The cell.

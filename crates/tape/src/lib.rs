@@ -26,6 +26,7 @@
 #![warn(missing_debug_implementations)]
 
 mod algebra;
+mod carry;
 mod central_differences;
 mod compose;
 mod cycles;
@@ -41,6 +42,7 @@ mod infer;
 mod interpreter;
 mod lengths;
 pub mod limits;
+mod losses;
 mod map;
 mod observe;
 mod op;
@@ -58,6 +60,7 @@ mod ty;
 mod var;
 
 pub use algebra::{Algebra, Value};
+pub use carry::CarriedState;
 pub use central_differences::{CentralDifferences, DifferenceQuotients};
 pub use compose::Composite;
 pub use cycles::{BothWays, cancels};
@@ -73,6 +76,6 @@ pub use op::{Number, Op, Permutation, Reduction};
 pub use real::Real;
 pub use record::{LossReduction, Recorder, Var};
 pub use schedule::{PhaseKind, Schedule};
-pub use start::{Draw, StartExpression};
+pub use start::{Draw, Init, StartExpression};
 pub use tape::{Input, InputRole, Node, Operands, Output, OutputRole, Tape};
 pub use ty::{Domain, Shape, Type};

@@ -187,10 +187,10 @@ pub(crate) enum InitialValue {
 /// How a parameter starts.
 #[derive(Clone, Debug)]
 pub(crate) enum Start {
-    /// `zeros`, `fan_in`, `identity` or `orthogonal`.
+    /// A rule for the whole parameter, such as `zeros` or `orthogonal`.
     Named(Name),
-    /// `1`, `normal(0.1)`, `ln(uniform(1, 16))`
-    Each(Expr),
+    /// `1`, `normal(0.1)`, `ln(uniform(1, 16))`, perhaps with the random numbers of another parameter.
+    Each(Expr, Option<Name>),
 }
 
 impl Start {
@@ -198,7 +198,7 @@ impl Start {
     fn each(&self) -> Option<&Expr> {
         match self {
             Start::Named(_) => None,
-            Start::Each(e) => Some(e),
+            Start::Each(e, _) => Some(e),
         }
     }
 }

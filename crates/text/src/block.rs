@@ -1,13 +1,12 @@
 //! Lines: declarations, equations, outputs and losses, and repetitions.
 
-use retrograd_tape::InputRole;
+use retrograd_tape::{Init, InputRole};
 
 use crate::ast::{Expr, ExprKind, InitialValue, Name, StateDeclaration, Statement};
 use crate::error::{TextError, nearest};
 use crate::library::RoutineKind;
 use crate::lower::{Lower, Parameter, SharedLayer, joined};
 use crate::sizes::Form;
-use crate::target::Initialiser;
 use crate::typed::{Action, Beginning, Typed, TypedKind, ValueId, spread_out};
 
 impl<'f> Lower<'f> {
@@ -91,7 +90,7 @@ impl<'f> Lower<'f> {
                 let form = self.shape(shape)?;
                 let start = match init {
                     Some(init) => self.start(init)?,
-                    None => Initialiser::Unspecified,
+                    None => Init::FanIn,
                 };
                 self.param(name, form, start)?;
             }
@@ -175,7 +174,7 @@ impl<'f> Lower<'f> {
         Ok((id, self.called(name, full)))
     }
 
-    fn param(&mut self, name: &Name, form: Form, start: Initialiser) -> Result<(), TextError> {
+    fn param(&mut self, name: &Name, form: Form, start: Init) -> Result<(), TextError> {
         let (id, _) = self.declare(name, form)?;
         let full = self.frame().full_parameter(&name.text);
         let shared = self.frame().application > 0;
@@ -212,7 +211,7 @@ impl<'f> Lower<'f> {
     }
 
     /// The full name of the parameter that a line means: one of this round or above it, or a table by its alias.
-    fn parameter_called(&self, name: &str) -> String {
+    pub(crate) fn parameter_called(&self, name: &str) -> String {
         let frame = self.frame();
         let here = frame.full_parameter(name);
         let above = joined(&frame.parameters, name);

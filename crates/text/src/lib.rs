@@ -48,7 +48,8 @@
 //!          | kind input | "param" NAME shape [ "init" start ] | "state" state
 //!          | "init" NAME "=" start                                    of a layer's parameter
 //!          | "output" NAME [ "=" expr ] | "loss" expr [ "weight" expr ] | "weight" expr | "sum_loss" ;
-//! start    = "zeros" | "fan_in" | "identity" | "orthogonal" | expr ;  of numbers, uniform, normal, index
+//! start    = "zeros" | "fan_in" | "glorot_uniform" | "glorot_normal" | "he_uniform" | "he_normal" | "identity" | "orthogonal"
+//!          | expr [ "like" NAME ] ;          of numbers, uniform, normal, chrono, uniform_gate, index; or orthogonal(gain)
 //! expr     = sum [ ( "<" | "<=" | ">" | ">=" | "==" ) sum ] ;
 //! sum      = product { ( "+" | "-" ) product } ;
 //! product  = negation { ( "*" | "/" ) negation } ;
@@ -116,4 +117,4 @@ pub use error::TextError;
 pub use library::{CellFile, Found, Wanted};
 pub use parse::{parse_cell, parse_cell_with};
 pub use source::{Source, Span};
-pub use target::{Initial, Initialiser, RecordTarget};
+pub use target::{Initial, RecordTarget};

@@ -2,13 +2,12 @@
 
 use std::ops::Range;
 
-use retrograd_tape::{Composite, Domain, InputRole, Map, Op};
+use retrograd_tape::{Composite, Domain, Init, InputRole, Map, Op};
 
 use crate::along::Along;
 use crate::ast::Name;
 use crate::sizes::{Form, Size};
 use crate::source::Span;
-use crate::target::Initialiser;
 
 /// The number of a value that has a name, or that is used more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,7 +35,7 @@ pub(crate) enum Action {
         id: ValueId,
         name: Name,
         form: Form,
-        start: Initialiser,
+        start: Init,
     },
     State {
         id: ValueId,
@@ -47,7 +46,7 @@ pub(crate) enum Action {
     },
     Init {
         name: Name,
-        start: Initialiser,
+        start: Init,
     },
     /// Records a value, under a name if it has one.
     Define {

@@ -5,16 +5,15 @@ use std::ops::Range;
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use smallvec::smallvec;
 
-use crate::Extent;
-
 use crate::algebra::Value;
 use crate::central_differences::kinks;
 use crate::gradcheck::SplitMix64;
 use crate::interpreter::{Interpreter, index_operands};
+use crate::lengths::Lengths;
 use crate::map::Map;
 use crate::op::{Op, Reduction};
 use crate::real::Real;
-use crate::tape::{Input, InputRole, Node, Tape};
+use crate::tape::{Input, InputRole, Node, OutputRole, Tape};
 use crate::ty::{Domain, Shape, Type};
 
 /// Numbers for every input, by its role: -1 ‥ 1 for most, or those of its [range](Input::range); weight matrices smaller the
@@ -23,6 +22,15 @@ use crate::ty::{Domain, Shape, Type};
 /// initial states. All are exact in f32, unless a range holds no such number. They depend only on the seed and on the
 /// inputs' roles, types, ranges and tables.
 pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
+    inputs_of(tape, |ty| ty.numbers(t, b), seed)
+}
+
+/// As [`inputs`], for rows of these lengths: values over steps are packed.
+pub fn inputs_ragged(tape: &Tape, lengths: &Lengths, seed: u64) -> Vec<Vec<f64>> {
+    inputs_of(tape, |ty| lengths.numbers(ty), seed)
+}
+
+fn inputs_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec<Vec<f64>> {
     let tables = tables(tape);
     let draw = |(i, input): (usize, &Input)| {
         let n = input.ty.shape.len();
@@ -55,7 +63,7 @@ pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
             };
             f64::from(x as f32)
         };
-        (0..input.ty.numbers(t, b)).map(number).collect()
+        (0..numbers(input.ty)).map(number).collect()
     };
     tape.inputs().iter().enumerate().map(draw).collect()
 }
@@ -120,10 +128,11 @@ fn within(range: &Range<f64>, share: f64) -> f64 {
     inside.unwrap_or(if range.contains(&x) { x } else { range.start })
 }
 
-/// A cotangent for each output, in the output's layout: 1 for the loss, -1 ‥ 1 for all others, exact in f32.
-pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
+/// A cotangent for each output, in the output's layout, packed over steps: 1 for the loss, -1 ‥ 1 for all others, exact in
+/// f32.
+pub fn cotangents_ragged(tape: &Tape, lengths: &Lengths, seed: u64) -> Vec<Vec<f64>> {
     let draw = |(i, output): (usize, &crate::tape::Output)| {
-        if output.role == crate::tape::OutputRole::Loss {
+        if output.role == OutputRole::Loss {
             return vec![1.0];
         }
         let mut random = SplitMix64(
@@ -132,25 +141,50 @@ pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
         );
         random.next();
         let ty = tape.node(output.value).ty;
-        (0..ty.numbers(t, b))
+        (0..lengths.numbers(ty))
             .map(|_| f64::from(random.next() as f32))
             .collect()
     };
     tape.outputs().iter().enumerate().map(draw).collect()
 }
 
+/// The lengths of `b` rows, the longest of `t` steps. Of two in five seeds, some are shorter: down to no step at all, many
+/// of a few steps, or all of one of two lengths.
+pub(super) fn lengths(t: usize, b: usize, seed: u64) -> Vec<usize> {
+    let mut random = SplitMix64(seed.wrapping_mul(0xd6e8_feb8_6659_fd93));
+    let mut below = move |n: usize| ((0.5 * (random.next() + 1.0) * n as f64) as usize).min(n - 1);
+    let kind = below(10);
+    if seed == 0 || kind >= 4 {
+        return vec![t; b];
+    }
+    let other = below(t + 1);
+    let mut one = |_| match kind {
+        0 => [t, other][below(2)],
+        1 => below(t.min(3) + 1),
+        _ => below(t + 1),
+    };
+    let mut lengths: Vec<usize> = (1..b).map(&mut one).chain([t]).collect();
+    lengths.sort_unstable_by(|a, b| b.cmp(a));
+    lengths
+}
+
 /// None if it does not run.
-fn distances<T: Real>(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> Option<Vec<f64>> {
+fn distances<T: Real>(tape: &Tape, lengths: &Lengths, inputs: &[Vec<f64>]) -> Option<Vec<f64>> {
     let inputs: Vec<Vec<T>> = (inputs.iter())
         .map(|x| x.iter().map(|&x| T::from_f64(x)).collect())
         .collect();
     let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
     let mut run = Interpreter::<T>::new(tape);
-    run.forward(Extent { steps: t, rows: b }, &slices).ok()?;
+    run.forward_ragged(lengths, &slices).ok()?;
     let mut found = kinks(&run, tape);
-    // A non-finite value counts as lying on a jump.
-    let outputs = (0..tape.outputs().len()).flat_map(|i| run.output(i));
-    let finite = outputs.into_iter().all(|x| x.to_f64().is_finite());
+    // A non-finite value counts as lying on a jump, but for a row without steps, which ends as it begins: a greatest value so
+    // far is then less than any number.
+    let empty = lengths.of_rows().last() == Some(&0);
+    let finite = tape.outputs().iter().enumerate().all(|(i, o)| {
+        let least = empty && o.role == OutputRole::Final;
+        let numbers = run.output(i).iter().map(|x| x.to_f64());
+        { numbers }.all(|x| x.is_finite() || least && x == f64::NEG_INFINITY)
+    });
     found.push(if finite {
         f64::INFINITY
     } else {
@@ -160,11 +194,11 @@ fn distances<T: Real>(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> O
 }
 
 /// See [`super::Case::clearance`].
-pub(super) fn clearance(tape: &Tape, t: usize, b: usize, inputs: &[Vec<f64>]) -> Option<f64> {
-    let double = distances::<f64>(tape, t, b, inputs)?;
-    let single = distances::<f32>(tape, t, b, inputs)?;
+pub(super) fn clearance(tape: &Tape, lengths: &Lengths, inputs: &[Vec<f64>]) -> Option<f64> {
+    let double = distances::<f64>(tape, lengths, inputs)?;
+    let single = distances::<f32>(tape, lengths, inputs)?;
     // A billion times the rounding error of f64, and still less than any clearance that tests require.
-    let moved = distances::<f64>(&jittered(tape, 1e-10, 1), t, b, inputs)?;
+    let moved = distances::<f64>(&jittered(tape, 1e-10, 1), lengths, inputs)?;
     let nearest = (double.iter().zip(&single).zip(&moved))
         .map(|((d, s), m)| [*d, *s, *m])
         .filter(|all| all.iter().any(|d| *d != 0.0))

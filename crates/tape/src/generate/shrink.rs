@@ -8,19 +8,18 @@ use crate::op::Op;
 use crate::tape::InputRole;
 use crate::ty::{Domain, Shape, Type};
 
-/// Programs and sizes one step simpler than these. Not all can be recorded.
+/// Programs and lengths of rows one step simpler than these. Not all can be recorded.
 pub(super) fn candidates(
     p: &GeneratedProgram,
-    t: usize,
-    b: usize,
-) -> impl Iterator<Item = (GeneratedProgram, usize, usize)> {
-    let mut found: Vec<(GeneratedProgram, usize, usize)> = Vec::new();
-    let mut add = |q: GeneratedProgram, t: usize, b: usize| found.push((live(&q), t, b));
+    lengths: &[usize],
+) -> impl Iterator<Item = (GeneratedProgram, Vec<usize>)> {
+    let mut found: Vec<(GeneratedProgram, Vec<usize>)> = Vec::new();
+    let mut add = |q: GeneratedProgram, rows: &[usize]| found.push((live(&q), rows.to_vec()));
     for k in 0..p.ends.len() {
         if !matches!(p.ends[k], FinalCall::Next { .. }) {
             let mut q = p.clone();
             q.ends.remove(k);
-            add(q, t, b);
+            add(q, lengths);
         }
     }
     // An output instead of a weighted loss; an operand of the output or loss in its place.
@@ -29,7 +28,7 @@ pub(super) fn candidates(
             let mut q = p.clone();
             let (name, value) = ("l".into(), loss);
             q.ends[k] = FinalCall::Output { name, value };
-            add(q, t, b);
+            add(q, lengths);
         }
         if let FinalCall::Output { value, .. } | FinalCall::Loss(value) = *end {
             for &x in p.made[value].operands() {
@@ -39,7 +38,7 @@ pub(super) fn candidates(
                     _ => "l".into(),
                 };
                 q.ends[k] = FinalCall::Output { name, value: x };
-                add(q, t, b);
+                add(q, lengths);
             }
         }
     }
@@ -52,7 +51,7 @@ pub(super) fn candidates(
         others.dedup();
         for j in others.into_iter().take(4) {
             if !matches!(p.made[i], Made::Input { .. }) || p.made[j].operands().is_empty() {
-                add(replaced(p, i, j), t, b);
+                add(replaced(p, i, j), lengths);
             }
         }
         if !matches!(p.made[i], Made::Input { .. }) {
@@ -71,7 +70,7 @@ pub(super) fn candidates(
             };
             q.ends
                 .retain(|e| !matches!(e, FinalCall::Next { state, .. } if *state == i));
-            add(q, t, b);
+            add(q, lengths);
         }
         if let Made::State { d, init, .. } = &p.made[i] {
             for (e, start) in [(d.signum(), *init), (*d, None)] {
@@ -80,10 +79,36 @@ pub(super) fn candidates(
                     if let Made::State { d, init, .. } = &mut q.made[i] {
                         (*d, *init) = (e, start);
                     }
-                    add(q, t, b);
+                    add(q, lengths);
                 }
             }
         }
+    }
+    for rows in shorter(lengths) {
+        add(p.clone(), &rows);
+    }
+    let mut sizes: Vec<usize> = (types.iter())
+        .flat_map(|ty| ty.shape.axes())
+        .filter(|n| *n > 1)
+        .collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    for n in sizes {
+        for m in [1, 2, 3, n - 1].into_iter().filter(|m| *m < n) {
+            add(resized(p, n, m), lengths);
+        }
+    }
+    found.retain(|(q, l)| l != lengths || q.to_string() != p.to_string());
+    found.into_iter()
+}
+
+/// Lengths of rows one step simpler than these: fewer rows, fewer steps, equal lengths, or one row shorter.
+fn shorter(lengths: &[usize]) -> Vec<Vec<usize>> {
+    let (t, b) = (lengths[0], lengths.len());
+    let equal = lengths[b - 1] == t;
+    let mut found = Vec::new();
+    if !equal {
+        found.push(vec![t; b]);
     }
     for (t, b) in [
         (1, 1),
@@ -95,22 +120,23 @@ pub(super) fn candidates(
         (t, b - 1),
     ] {
         if t > 0 && b > 0 {
-            add(p.clone(), t, b);
+            found.push(lengths[..b].iter().map(|&n| n.min(t)).collect());
         }
     }
-    let mut sizes: Vec<usize> = (types.iter())
-        .flat_map(|ty| ty.shape.axes())
-        .filter(|n| *n > 1)
-        .collect();
-    sizes.sort_unstable();
-    sizes.dedup();
-    for n in sizes {
-        for m in [1, 2, 3, n - 1].into_iter().filter(|m| *m < n) {
-            add(resized(p, n, m), t, b);
+    if !equal {
+        for row in 1..b {
+            let mut without = lengths.to_vec();
+            without.remove(row);
+            found.push(without);
+            // The rows behind it are no longer than it.
+            for len in [0, lengths[row].saturating_sub(1)] {
+                let mut cut = lengths.to_vec();
+                cut[row..].iter_mut().for_each(|n| *n = len.min(*n));
+                found.push(cut);
+            }
         }
     }
-    found.retain(|(q, s, c)| (*s, *c) != (t, b) || q.to_string() != p.to_string());
-    found.into_iter()
+    found
 }
 
 fn types(p: &GeneratedProgram) -> Vec<Type> {
