@@ -15,6 +15,7 @@ mod exec;
 mod executor;
 mod frame;
 mod lower;
+mod planned;
 pub mod predict;
 mod purpose;
 mod split;

@@ -12,7 +12,8 @@ use crate::element::Element;
 use crate::error::RunError;
 use crate::exec::points::Points;
 use crate::exec::{Part, PlanExecution, Workspace};
-use crate::executor::{Planned, counted, execute};
+use crate::executor::counted;
+use crate::planned::{Planned, execute};
 
 /// What [`Executor::forward`](crate::Executor::forward) keeps: outputs, loss and final states, and all that the
 /// gradients need of the forward half. [`backward`](Self::backward) takes the cotangents and does the rest. Both halves

@@ -29,12 +29,16 @@ struct SavedParameter {
 }
 
 impl<T: Float> Trainer<T> {
-    /// Writes all parameters to a JSON file, `{"cell": name, "parameters": [{"name", "shape", "values"}, …]}`, values row-major and
-    /// exact. It can be loaded in f32 and f64 alike; the optimiser is not saved.
+    /// Writes a [`Checkpoint`](crate::Checkpoint) with all of the run; to a path that ends in `.json` only the parameters, as
+    /// `{"cell": name, "parameters": [{"name", "shape", "values"}, …]}`, values row-major and exact. Both can be loaded in f32 and f64
+    /// alike.
     ///
     /// # Errors
     /// [`Error::File`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        if path.as_ref().extension().is_none_or(|e| e != "json") {
+            return self.checkpoint().write(path);
+        }
         let parameters = self.named_parameters().map(|p| SavedParameter {
             name: p.name.to_owned(),
             shape: lengths(p.shape),
@@ -52,8 +56,8 @@ impl<T: Float> Trainer<T> {
         })
     }
 
-    /// Reads all parameters from a file that [`Trainer::save`] wrote. The cell must have the same parameters, in name
-    /// and shape and in any order; its own name does not matter.
+    /// Reads all parameters from a file that [`Trainer::save`] wrote, in either form; optimiser, schedule and step stay as they are.
+    /// The cell must have the same parameters, in name and shape; its own name does not matter.
     ///
     /// # Errors
     /// Those of [`Cell::load_parameters`]. After an error the parameters are unchanged.
@@ -82,6 +86,9 @@ impl Cell {
     /// [`Error::NotParameters`], and [`Error::OtherParameters`], which names the first difference.
     pub fn load_parameters<T: Float>(&self, path: impl AsRef<Path>) -> Result<Vec<T>, Error> {
         let path = path.as_ref();
+        if path.extension().is_none_or(|e| e != "json") && !begins_with_brace(path) {
+            return self.take_parameters(path);
+        }
         let text = read_text(path, self.largest_file()).map_err(|cause| Error::File {
             path: path.to_owned(),
             cause,
@@ -155,6 +162,15 @@ impl Cell {
                 false => format!("the file has a parameter `{}` besides", s.name),
             })
     }
+}
+
+/// Whether a file is text in JSON: eight bytes, the length of a header, precede the brace of safetensors.
+fn begins_with_brace(path: &Path) -> bool {
+    use std::io::Read;
+    let mut first = [0; 9];
+    let is_file = fs::metadata(path).is_ok_and(|m| m.is_file());
+    let read = is_file.then(|| fs::File::open(path)?.read_exact(&mut first));
+    !matches!(read, Some(Ok(()))) || (first[0] == b'{' && first[8] != b'{')
 }
 
 /// A shape as the lengths of its axes.

@@ -368,6 +368,12 @@ pub enum Error {
         /// The first difference, expected and found.
         difference: String,
     },
+    /// A checkpoint of another run.
+    #[error("the saved run is another one: {difference}")]
+    OtherTraining {
+        /// The first difference, that of the file first.
+        difference: String,
+    },
     /// An error of compiled code, such as an index that is not a row of its table.
     #[error(transparent)]
     Run(#[from] retrograd_jit::RunError),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use retrograd_tape::Shape;
 
-use crate::batch::{Batch, Feed, RunMode, not_finite};
+use crate::batch::{Batch, Feed, RunMode, Unpacked, not_finite};
 use crate::cell::Cell;
 use crate::engine::{Engine, Runner, Settings, weighed};
 use crate::error::Error;
@@ -27,6 +27,7 @@ use descent::Descent;
 pub use builder::TrainerBuilder;
 pub use find::RateTest;
 pub use split::Update;
+pub(crate) use state::TrainingState;
 
 /// Trains a cell in numbers of type `T`. The same seed, batches and engine give bitwise the same parameters, with any number of
 /// threads.
@@ -54,15 +55,18 @@ pub struct Trainer<T: Float = f32> {
     descent: Descent<T>,
     /// For each parameter, whether it is trained.
     trained: Vec<bool>,
-    /// How often masks were drawn.
+    /// How often masks were drawn, and from which seed.
     draws: u64,
+    seed: u64,
+    /// The cell as it was before it became one whose states are all carried.
+    declared: Option<Cell>,
     /// The position of the loss among the outputs.
     loss: Option<usize>,
     feed: Feed<T>,
     /// The allocation of the last run's list of inputs, reused by the next; always empty.
     slices: Vec<&'static [T]>,
     /// The outputs of the last run in the caller's arrangement, if the run had another.
-    unpacked: Vec<Vec<T>>,
+    unpacked: Unpacked<T>,
     /// Runs in two halves share them until they change.
     parameters: Arc<Vec<T>>,
     gradient: Vec<T>,
@@ -459,15 +463,17 @@ impl<T: Float> Trainer<T> {
         if ran.is_ok() && mode.needs_targets() && !loss().is_finite() {
             ran = weighed(&self.cell, fed.points, &inputs);
         }
-        match ran {
-            Ok(()) => {
-                let output = |k| self.runner.output(k);
-                fed.unpack_outputs(self.cell.tape(), output, &mut self.unpacked)?;
-            }
-            Err(_) => self.unpacked.clear(),
-        }
+        // After an error there is no telling what the outputs are.
+        let packing = fed.packing.filter(|_| ran.is_ok());
+        let ran = self.unpacked.prepare(self.cell.tape(), packing).and(ran);
         self.slices = emptied(inputs);
         ran
+    }
+
+    /// Output `i` of the last run, in the caller's arrangement.
+    fn last_output(&self, i: usize) -> &[T] {
+        let values = self.runner.output(i);
+        self.unpacked.output(self.cell.tape(), i, values)
     }
 
     fn last_loss(&self) -> f64 {
@@ -497,8 +503,7 @@ impl<'a, T: Float> Evaluation<'a, T> {
     /// continue.
     pub fn output(&self, name: &str) -> Option<&'a [T]> {
         let i = self.trainer.cell.tape().output(name)?;
-        let unpacked = self.trainer.unpacked.get(i).map(|values| &values[..]);
-        Some(unpacked.unwrap_or_else(|| self.trainer.runner.output(i)))
+        Some(self.trainer.last_output(i))
     }
 
     /// The gradient of the loss with respect to a parameter, row-major; present after [`Trainer::differentiate`].

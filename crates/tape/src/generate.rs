@@ -240,6 +240,7 @@ mod tests {
 
     use super::*;
     use crate::interpreter::Interpreter;
+    use crate::tape::OutputRole;
 
     /// Bytes without a pattern.
     pub(super) fn bytes(seed: u64, n: usize) -> Vec<u8> {
@@ -270,9 +271,17 @@ mod tests {
             let case = generate(&mut Choices::new(&bytes(seed, 400)));
             let mut run = Interpreter::<f64>::new(&case.tape);
             run.forward_ragged(&case.lengths, &case.slices()).unwrap();
-            let outputs: Vec<Vec<f64>> = (0..case.tape.outputs().len())
+            let mut outputs: Vec<Vec<f64>> = (0..case.tape.outputs().len())
                 .map(|i| run.output(i).to_vec())
                 .collect();
+            // The greatest value so far of a row without steps.
+            let empty = case.lengths.of_rows().ends_with(&[0]);
+            for (output, numbers) in case.tape.outputs().iter().zip(&mut outputs) {
+                if empty && output.role == OutputRole::Final {
+                    let least = numbers.iter_mut().filter(|x| **x == f64::NEG_INFINITY);
+                    least.for_each(|x| *x = 0.0);
+                }
+            }
             let cots: Vec<Option<&[f64]>> = outputs.iter().map(|o| Some(&o[..])).collect();
             run.backward(&cots).unwrap();
             let gradients = (0..case.inputs.len()).filter_map(|i| run.gradient(i));
@@ -326,7 +335,10 @@ mod tests {
             };
             let (a, b) = (outputs(&case.tape), outputs(&jittered(&case.tape, 1e-9, 1)));
             for (a, b) in a.iter().zip(&b) {
-                assert!((a - b).abs() < 1e-5, "seed {seed}: {a} {b}\n{case}");
+                assert!(
+                    a == b || (a - b).abs() < 1e-5,
+                    "seed {seed}: {a} {b}\n{case}"
+                );
             }
             if holds(&case, "tanh over ") {
                 of += 1;

@@ -11,6 +11,7 @@ pub(crate) mod cut;
 mod ends;
 pub(crate) mod limit;
 mod loops;
+mod need;
 pub(crate) mod points;
 pub(crate) mod pool;
 pub(crate) mod stream;
@@ -30,9 +31,10 @@ use crate::frame::Frame;
 use code::Code;
 pub use counting::{Calls, functions_compiled};
 use cut::{Cut, Efforts, address};
+pub(crate) use need::MemoryNeed;
 use points::{Points, StepAccess, lag};
 use pool::share;
-pub(crate) use workspace::{MemoryNeed, Workspace};
+pub(crate) use workspace::Workspace;
 
 impl<T: Element> Frame<T> {
     /// The frame of a bound workspace and the kernels, in counting versions if requested.
