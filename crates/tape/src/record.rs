@@ -475,11 +475,21 @@ impl Tape {
         for (k, node) in nodes.iter().enumerate() {
             for (slot, v) in node.operands.iter().enumerate() {
                 let later = slot == 0 && matches!(node.op, Op::Delay(_));
-                assert!(v.index() < if later { nodes.len() } else { k }, "%{k} reads %{}", v.index());
+                assert!(
+                    v.index() < if later { nodes.len() } else { k },
+                    "%{k} reads %{}",
+                    v.index()
+                );
             }
         }
-        let values = inputs.iter().map(|i| i.value).chain(outputs.iter().map(|o| o.value));
-        assert!(values.into_iter().all(|v| v.index() < nodes.len()), "a node is missing");
+        let values = inputs
+            .iter()
+            .map(|i| i.value)
+            .chain(outputs.iter().map(|o| o.value));
+        assert!(
+            values.into_iter().all(|v| v.index() < nodes.len()),
+            "a node is missing"
+        );
         scheduled(name, nodes, inputs, outputs)
     }
 }

@@ -35,7 +35,11 @@ impl Graph {
             let node = self.node(v);
             nodes.push(Node {
                 op: node.op,
-                operands: self.operands(v).into_iter().map(moved).collect::<Operands>(),
+                operands: self
+                    .operands(v)
+                    .into_iter()
+                    .map(moved)
+                    .collect::<Operands>(),
                 ty: node.ty,
                 name: node.name.clone(),
                 at: node.at,

@@ -34,7 +34,10 @@ impl<T: Float> Trainer<T> {
         memory.steps = t.steps;
         let names: Vec<&str> = memory.vectors.iter().map(|(name, _)| *name).collect();
         if !t.memory.iter().eq(&names) {
-            return other(format!("the optimiser remembered {:?}, not {names:?}", t.memory));
+            return other(format!(
+                "the optimiser remembered {:?}, not {names:?}",
+                t.memory
+            ));
         }
         for ((_, values), array) in memory.vectors.iter_mut().zip(&saved.optimizer) {
             values.clone_from(&array.values);
@@ -60,7 +63,10 @@ impl<T: Float> Trainer<T> {
         let settings = self.optimizer_settings();
         if settings != t.settings {
             self.set_training_state(current)?;
-            return other(format!("its optimiser: {}; the trainer's: {settings}", t.settings));
+            return other(format!(
+                "its optimiser: {}; the trainer's: {settings}",
+                t.settings
+            ));
         }
         Ok(())
     }
@@ -93,11 +99,22 @@ impl<T: Float> Checkpoint<T> {
         let mut saved = self.parameters.iter();
         for p in trainer.named_parameters() {
             let expected = p.shape.axes();
-            let Some(Array { name, shape, values }) = saved.next() else {
-                return Some(format!("the file has no parameter `{}` {}", p.name, p.shape));
+            let Some(Array {
+                name,
+                shape,
+                values,
+            }) = saved.next()
+            else {
+                return Some(format!(
+                    "the file has no parameter `{}` {}",
+                    p.name, p.shape
+                ));
             };
             if name != p.name {
-                return Some(format!("the file has `{name}` in the place of `{}`", p.name));
+                return Some(format!(
+                    "the file has `{name}` in the place of `{}`",
+                    p.name
+                ));
             }
             if shape[..] != expected[..] {
                 return Some(format!(
@@ -105,7 +122,9 @@ impl<T: Float> Checkpoint<T> {
                 ));
             }
             if let Some(v) = values.iter().find(|v| !v.to_f64().is_finite()) {
-                return Some(format!("parameter `{name}` holds {v}, which is out of range"));
+                return Some(format!(
+                    "parameter `{name}` holds {v}, which is out of range"
+                ));
             }
         }
         saved
