@@ -1,15 +1,11 @@
 //! Ops along axes that random programs are too small for: long first axes, rows that are whole vectors and rows that are
 //! not, on all engines, with second derivatives, with and without each pass.
 
+use retrograd_check::second::second_order;
+use retrograd_check::{Sample, checks};
 use retrograd_graph::Options;
 use retrograd_jit::Target;
 use retrograd_tape::{InputRole, Recorder, Shape, Tape, Var};
-
-#[path = "differential/check.rs"]
-#[expect(dead_code, reason = "targets are drawn for random programs")]
-mod check;
-#[path = "second/check.rs"]
-mod second;
 
 /// Everything: gradients on all engines, a stepper, tangents and products with Hessians.
 #[track_caller]
@@ -18,12 +14,12 @@ fn everything(tape: &Tape) {
     // The engines do not differ in these ops from target to target.
     let target = Target::all_runnable().into_iter().last();
     let target = target.expect("the machine runs one");
-    for (check, _) in check::ALL {
-        let found = check(tape, t, b, seed, target);
+    for (check, _) in checks::ALL {
+        let found = check(&Sample::drawn(tape, t, b, seed, target));
         found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
     }
     for options in [Options::default(), Options::none()] {
-        second::second_order(tape, t, b, seed, &options)
+        second_order(&Sample::drawn(tape, t, b, seed, target), &options)
             .unwrap_or_else(|e| panic!("second derivatives: {e}\n{tape}"));
     }
 }

@@ -1,14 +1,11 @@
 //! Programs that were once compiled wrongly, as found by the generator and shrunk (see `tests/differential.rs`). Each
 //! says what was wrong.
 
-#[path = "differential/check.rs"]
-#[expect(dead_code, reason = "targets are drawn for random programs")]
-mod check;
 #[path = "regressions/lower.rs"]
 mod lower;
-#[path = "second/check.rs"]
-mod second;
 
+use retrograd_check::second::second_order;
+use retrograd_check::{Sample, checks};
 use retrograd_graph::Options;
 use retrograd_jit::Target;
 use retrograd_tape::{Domain, InputRole, Map, Op, Recorder, Reduction, Shape, Tape};
@@ -17,8 +14,8 @@ use retrograd_tape::{Domain, InputRole, Map, Op, Recorder, Reduction, Shape, Tap
 #[track_caller]
 fn check(tape: &Tape, t: usize, b: usize, seed: u64) {
     for target in Target::all_runnable() {
-        for (check, _) in check::ALL {
-            let found = check(tape, t, b, seed, target);
+        for (check, _) in checks::ALL {
+            let found = check(&Sample::drawn(tape, t, b, seed, target));
             found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
         }
     }
@@ -378,7 +375,8 @@ fn second_derivatives_of_a_chaotic_program_are_compared_where_differences_tell_t
     for t in [3, 11, 13] {
         for seed in [4868413, 1, 2] {
             let options = retrograd_graph::Options::default();
-            let compared = second::second_order(&tape, t, 2, seed, &options).unwrap();
+            let sample = Sample::drawn(&tape, t, 2, seed, options.target);
+            let compared = second_order(&sample, &options).unwrap().differences;
             assert!(t > 3 || compared == [1, 1], "{compared:?}");
         }
     }
@@ -401,7 +399,10 @@ fn a_scattered_matrix_may_be_a_weight_of_second_derivatives() {
     let mut choices: Vec<(&str, Options)> = Options::each_off().collect();
     choices.extend([("nothing", Options::default()), ("all", Options::none())]);
     for (name, options) in choices {
-        let found = second::second_order(&tape, 1, 1, 3098341, &options);
+        let found = second_order(
+            &Sample::drawn(&tape, 1, 1, 3098341, options.target),
+            &options,
+        );
         found.unwrap_or_else(|e| panic!("without {name}: {e}"));
     }
 }

@@ -1,14 +1,12 @@
 //! Forward mode and second derivatives, compiled: Jacobian- and Hessian-vector products of every op, every cell file and
 //! random programs, against finite differences in f64 (see `second/check.rs`).
 
-#[path = "second/check.rs"]
-mod check;
-
 use retrograd_tape::Extent;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use check::{Random, second_order};
+use retrograd_check::second::{Compared, second_order};
+use retrograd_check::{Random, Sample};
 use retrograd_graph::{Options, Target};
 use retrograd_jit::{CompileError, CompiledCell, Purpose};
 use retrograd_tape::generate::{Case, Choices, every_tag, generate};
@@ -20,8 +18,10 @@ use retrograd_tape::{
 fn holds(tape: &Tape, t: usize, b: usize, seed: u64) {
     for target in Target::all_runnable() {
         let options = Options::default().with(|o| o.target = target);
-        let found = second_order(tape, t, b, seed, &options);
-        let compared = found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
+        let found = second_order(&Sample::drawn(tape, t, b, seed, target), &options);
+        let compared = found
+            .unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"))
+            .differences;
         assert!(compared.iter().all(|n| *n > 0), "too near a kink:\n{tape}");
     }
 }
@@ -235,8 +235,13 @@ fn every_cell_file_has_tangents_and_second_derivatives() {
         let tape =
             retrograd_text::read_tape(&name, &source, &known).unwrap_or_else(|e| panic!("{e}"));
         for (t, b, seed) in [(1, 1, 1), (5, 3, 2), (9, 2, 3)] {
-            let found = second_order(&tape, t, b, seed, &Options::default());
-            let compared = found.unwrap_or_else(|e| panic!("{name} T={t} B={b}: {e}"));
+            let found = second_order(
+                &Sample::drawn(&tape, t, b, seed, Target::host()),
+                &Options::default(),
+            );
+            let compared = found
+                .unwrap_or_else(|e| panic!("{name} T={t} B={b}: {e}"))
+                .differences;
             assert!(compared.iter().all(|n| *n > 0), "{name} T={t} B={b}");
         }
         cells += 1;
@@ -245,14 +250,14 @@ fn every_cell_file_has_tangents_and_second_derivatives() {
 }
 
 fn bytes(seed: u64, n: usize) -> Vec<u8> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     (0..n)
         .map(|_| (128.0 + 128.0 * random.next()) as u8)
         .collect()
 }
 
 /// The counts, or what is wrong; a panic is a failure like any other.
-fn of(case: &Case, options: &Options) -> check::Verdict {
+fn of(case: &Case, options: &Options) -> Result<Compared, String> {
     // Each case is for one of the targets that the machine runs.
     let all = Target::all_runnable();
     let options = options
@@ -260,7 +265,12 @@ fn of(case: &Case, options: &Options) -> check::Verdict {
         .with(|o| o.target = all[(case.seed / 11) as usize % all.len()]);
     // Of limits, differences have nothing.
     let tape = case.without_limits().tape;
-    let run = || second_order(&tape, case.t, case.b, case.seed, &options);
+    let run = || {
+        second_order(
+            &Sample::drawn(&tape, case.t, case.b, case.seed, options.target),
+            &options,
+        )
+    };
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("a panic".into()))
 }
 
@@ -279,9 +289,9 @@ fn random_programs(seeds: std::ops::Range<u64>, options: &Options) {
             Ok(found) => {
                 compared
                     .iter_mut()
-                    .zip(found)
+                    .zip(found.differences)
                     .for_each(|(n, f)| *n += f.min(1));
-                if found[1] > 0 {
+                if found.differences[1] > 0 {
                     for tag in case.tags() {
                         *histogram.get_mut(&tag).expect("every tag is listed") += 1;
                     }

@@ -1,10 +1,8 @@
 //! Sample by sample: the results of a whole run for every cell file and every kind of state, which programs are
 //! rejected, what can be set and read, and no allocation. (Random programs: `differential.rs`.)
 
-#[path = "differential/check.rs"]
-#[expect(dead_code, reason = "the other comparisons are for random programs")]
-mod check;
-
+use retrograd_check::stepping::by_stepper;
+use retrograd_check::{Sample, checks, runs};
 use retrograd_graph::passes::Refused;
 use retrograd_graph::plan::{Item, Lifetime, LoopKind, Stmt};
 use retrograd_jit::{CompileError, CompiledCell, Purpose, RunError, Stepper, StepperError, Target};
@@ -101,10 +99,11 @@ fn every_kind_of_state_gives_the_numbers_of_a_whole_run() {
     for (what, text) in CELLS {
         let tape = tape(text);
         for (t, b, seed) in [(1, 1, 1), (11, 3, 2), (30, 1, 3), (5, 35, 4)] {
-            check::stepper(&tape, t, b, seed, check::drawn(seed + 11 * t as u64))
+            let target = runs::drawn(seed + 11 * t as u64);
+            checks::stepper(&Sample::drawn(&tape, t, b, seed, target))
                 .unwrap_or_else(|e| panic!("{what} T={t} B={b}: {e}"));
-            let ran =
-                check::by_stepper::<f64>(&tape, t, b, seed, Target::host(), None).expect("it runs");
+            let ran = by_stepper::<f64>(&Sample::drawn(&tape, t, b, seed, Target::host()), None)
+                .expect("it runs");
             assert!(ran.is_some(), "{what} is refused");
         }
     }
@@ -122,9 +121,10 @@ fn every_cell_file_gives_the_numbers_of_a_whole_run() {
             .filter(|(name, _)| text.contains(&format!("{name}=")))
             .collect();
         let tape = read_tape("cell", &text, &sizes).unwrap_or_else(|e| panic!("{e}"));
-        check::stepper(&tape, 7, 3, 1, Target::host())
+        checks::stepper(&Sample::drawn(&tape, 7, 3, 1, Target::host()))
             .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let ran = check::by_stepper::<f64>(&tape, 2, 1, 1, Target::host(), None).expect("it runs");
+        let ran = by_stepper::<f64>(&Sample::drawn(&tape, 2, 1, 1, Target::host()), None)
+            .expect("it runs");
         assert!(ran.is_some(), "{} is refused", path.display());
         cells += 1;
     }
@@ -142,8 +142,14 @@ output y = far'
 ",
     );
     for t in 1..12 {
-        let set = check::set_states(&tape, t, 2, t as u64, check::drawn(11 * t as u64))
-            .unwrap_or_else(|e| panic!("T={t}: {e}"));
+        let set = checks::set_states(&Sample::drawn(
+            &tape,
+            t,
+            2,
+            t as u64,
+            runs::drawn(11 * t as u64),
+        ))
+        .unwrap_or_else(|e| panic!("T={t}: {e}"));
         assert!(set, "T={t}: nothing was compared");
     }
 }

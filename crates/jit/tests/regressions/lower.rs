@@ -2,10 +2,12 @@
 //! over nothing, or over rows alone: they were joined like weight gradients, and cut into outputs as only a sum over
 //! points can be.
 
+use retrograd_check::Sample;
+use retrograd_check::second::second_order;
 use retrograd_graph::Options;
 use retrograd_tape::{Domain, InputRole, Map, Op, Recorder, Shape, Tape, Var};
 
-use super::{check, second};
+use super::check;
 
 const MATRIX: Shape = Shape::Matrix(2, 2);
 const VECTOR: Shape = Shape::Vector(2);
@@ -16,7 +18,7 @@ fn everything(tape: &Tape) {
     for (t, b, seed) in [(1, 1, 5), (4, 3, 1234)] {
         check(tape, t, b, seed);
         for options in [Options::default(), Options::none()] {
-            second::second_order(tape, t, b, seed, &options)
+            second_order(&Sample::drawn(tape, t, b, seed, options.target), &options)
                 .unwrap_or_else(|e| panic!("second derivatives: {e}\n{tape}"));
         }
     }
