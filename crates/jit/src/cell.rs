@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::plan::{Plan, plan};
 use retrograd_graph::{Graph, Options, Target};
-use retrograd_tape::{Extent, Input, Observe, Output, Tape, Type};
+use retrograd_tape::{Extent, Input, Lengths, Observe, Output, Tape, Type};
 
 use crate::arguments::{IndexInput, index_inputs};
 use crate::element::{Element, of_width};
@@ -180,6 +180,11 @@ impl<T: Element> CompiledCell<T> {
     /// Number of elements of output `k` in a run; `usize::MAX` if that overflows.
     pub fn output_len(&self, k: usize, extent: Extent) -> usize {
         self.output_type(k).numbers(extent.steps, extent.rows)
+    }
+
+    /// As [`output_len`](Self::output_len), for rows of different lengths.
+    pub fn output_len_ragged(&self, k: usize, lengths: &Lengths) -> usize {
+        lengths.numbers(self.program.graph.node(self.outputs()[k].value).ty)
     }
 
     /// The target that it was compiled for.

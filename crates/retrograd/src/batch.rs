@@ -1,9 +1,14 @@
 //! Batches: T steps of B examples, each array under the name that the cell knows it by.
 
+mod segments;
+
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use retrograd_tape::limits::MAX_POINTS;
 use retrograd_tape::{Domain, Extent, InputRole, TapeError, Type};
+
+pub use segments::Segment;
+pub(crate) use segments::{Arrangement, Counts, Packing, Points};
 
 use crate::cell::Cell;
 use crate::data;
@@ -30,6 +35,8 @@ pub struct Batch<T = f32> {
     /// T, the number of steps, and B, the number of examples.
     pub extent: Extent,
     arrays: Vec<(String, Vec<T>)>,
+    lengths: Option<Vec<usize>>,
+    resets: Option<Vec<bool>>,
 }
 
 impl<T> Batch<T> {
@@ -38,7 +45,78 @@ impl<T> Batch<T> {
         Batch {
             extent,
             arrays: Vec::new(),
+            lengths: None,
+            resets: None,
         }
+    }
+
+    /// The batch with rows of these lengths, at most T each; a row may be empty, but not all of them. What lies beyond a
+    /// row's end is neither computed nor read: outputs and gradients of inputs are zeros there. What is read from the end
+    /// begins at the row's own end, final states are those after its own last step, and a mean over steps is one over the
+    /// steps that there are.
+    ///
+    /// ```
+    /// use retrograd::{Batch, Cell, Extent};
+    ///
+    /// let cell = Cell::define("sum", |c| {
+    ///     let (x, h) = (c.input("x", ()), c.state("h", ()));
+    ///     let h = c.next(h, h + x);
+    ///     c.output("y", h);
+    /// })?;
+    /// let x = vec![1.0, 10.0, /* step 1 */ 2.0, f32::NAN, /* step 2 */ 3.0, f32::NAN];
+    /// let batch = Batch::new(Extent::steps(3).rows(2)).with_lengths(&[3, 1]).with("x", x);
+    /// let mut session = cell.program().build()?.session();
+    /// let results = session.run(&[], &batch)?;
+    /// assert_eq!(results.output("y"), Some(&[1.0, 10.0, 3.0, 0.0, 6.0, 0.0][..]));
+    /// assert_eq!(results.output("h"), Some(&[6.0, 10.0][..]), "the final states");
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_lengths(mut self, lengths: &[usize]) -> Batch<T> {
+        self.lengths = Some(lengths.to_vec());
+        self
+    }
+
+    /// The batch with resets, `[T, B]`: where one is true, all states of that row are renewed before that step, as at the
+    /// start of an episode or between recordings that lie one after another. The stretches between resets, which
+    /// [`segments`](Batch::segments) returns, are sequences of their own: nothing flows from one to another, in neither
+    /// direction.
+    ///
+    /// A renewed state begins as declared, and where initial states are given, with zeros; so only a row's first segment
+    /// has a given initial state (unless the row's first step is a reset), and only its last has the row's final state. A
+    /// state that runs from the end begins with the last segment. Targets, weights, masks and outputs over rows are one a
+    /// segment, `[segments, n]`, in order of row, then time; a segment has the static inputs of its row.
+    ///
+    /// ```
+    /// use retrograd::{Batch, Cell, Extent};
+    ///
+    /// let cell = Cell::define("sum", |c| {
+    ///     let (x, h) = (c.input("x", ()), c.state("h", ()));
+    ///     let h = c.next(h, h + x);
+    ///     c.output("y", h);
+    /// })?;
+    /// let batch = Batch::new(Extent::steps(4))
+    ///     .with("x", vec![1.0, 2.0, 3.0, 4.0])
+    ///     .with("h", vec![10.0])
+    ///     .with_resets(&[false, false, true, false]);
+    /// let mut session = cell.program().build()?.session();
+    /// assert_eq!(session.run(&[], &batch)?.output("y"), Some(&[11.0, 13.0, 3.0, 7.0][..]));
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_resets(mut self, resets: &[bool]) -> Batch<T> {
+        self.resets = Some(resets.to_vec());
+        self
+    }
+
+    /// The lengths of the rows, if they were given.
+    pub fn lengths(&self) -> Option<&[usize]> {
+        self.lengths.as_deref()
+    }
+
+    /// The resets, if they were given.
+    pub fn resets(&self) -> Option<&[bool]> {
+        self.resets.as_deref()
     }
 
     /// The batch with an array; one of the same name is replaced. Lengths are checked against the cell when the batch is used.
@@ -85,6 +163,56 @@ pub(crate) struct Feed<T> {
     masks: Vec<Mask<T>>,
     ones: Vec<T>,
     zeros: Vec<T>,
+    packing: Option<Packing>,
+    /// For each input, its packed array.
+    packed: Vec<Vec<T>>,
+}
+
+/// The points that a batch makes a run over, and how its arrays are packed for that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fed<'a> {
+    pub(crate) points: Points<'a>,
+    pub(crate) counts: Counts,
+    /// None if the caller's arrays are those of the run.
+    pub(crate) packing: Option<&'a Packing>,
+}
+
+impl<'a> Fed<'a> {
+    pub(crate) fn of<T>(batch: &Batch<T>, packing: Option<&'a Packing>) -> Fed<'a> {
+        Fed {
+            points: packing.map_or(Points::Full(batch.extent), Packing::points),
+            counts: packing.map_or(Counts::full(batch.extent), Packing::counts),
+            packing,
+        }
+    }
+
+    /// An array that a run has written, in the caller's arrangement.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
+    pub(crate) fn unpacked<T: Float>(
+        self,
+        how: Arrangement,
+        ty: Type,
+        values: Vec<T>,
+    ) -> Result<Vec<T>, Error> {
+        match self.packing {
+            Some(packing) if how != Arrangement::Once && !values.is_empty() => {
+                let mut all = Vec::new();
+                packing.unpack(how, ty, &values, &mut all)?;
+                Ok(all)
+            }
+            _ => Ok(values),
+        }
+    }
+
+    /// The error of a run, with the caller's row and step.
+    pub(crate) fn located(self, error: Error) -> Error {
+        match (error, self.packing) {
+            (Error::Cell(e), Some(packing)) => Error::Cell(Box::new(packing.located(*e))),
+            (error, _) => error,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -109,11 +237,13 @@ impl<T: Float> Feed<T> {
             masks: masks.collect(),
             ones: Vec::new(),
             zeros: Vec::new(),
+            packing: None,
+            packed: cell.tape().inputs().iter().map(|_| Vec::new()).collect(),
         }
     }
 
-    /// Appends the slices to run the cell on, in the order of the tape's inputs. `parameters` is the flat vector. Nothing is drawn
-    /// if the batch does not fit.
+    /// Appends the slices to run the cell on, in the order of the tape's inputs, and returns the points of the run.
+    /// `parameters` is the flat vector. Nothing is drawn if the batch does not fit.
     pub(crate) fn inputs<'a>(
         &'a mut self,
         cell: &Cell,
@@ -121,12 +251,16 @@ impl<T: Float> Feed<T> {
         batch: &'a Batch<T>,
         mode: RunMode,
         slices: &mut Vec<&'a [T]>,
-    ) -> Result<(), Error> {
-        check(cell, batch, mode)?;
-        self.draw(cell, batch, mode)?;
+    ) -> Result<Fed<'a>, Error> {
+        exists(batch)?;
+        self.packing = Packing::of(batch)?;
+        let counts = Fed::of(batch, self.packing.as_ref()).counts;
+        check(cell, batch, counts, mode)?;
+        self.draw(cell, batch, counts, mode)?;
         let (mut parameters, mut masks) = (parameters, self.masks.iter());
-        for input in cell.tape().inputs() {
-            let count = input.ty.numbers(batch.extent.steps, batch.extent.rows);
+        let inputs = cell.tape().inputs();
+        for (k, input) in inputs.iter().enumerate() {
+            let count = Arrangement::of_input(cell.tape(), k).numbers(input.ty, counts);
             let given = batch.array(&input.name);
             slices.push(match input.role {
                 InputRole::Param => {
@@ -151,13 +285,29 @@ impl<T: Float> Feed<T> {
                 | InputRole::Tangent => given.expect("checked to be there"),
             });
         }
-        Ok(())
+        if let Some(packing) = &self.packing {
+            let own = slices.len() - inputs.len();
+            for (k, (slice, packed)) in slices[own..].iter_mut().zip(&mut self.packed).enumerate() {
+                let how = Arrangement::of_input(cell.tape(), k);
+                if how != Arrangement::Once && !slice.is_empty() {
+                    packing.pack(how, inputs[k].ty, slice, packed)?;
+                    *slice = packed;
+                }
+            }
+        }
+        Ok(Fed::of(batch, self.packing.as_ref()))
     }
 
-    fn draw(&mut self, cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
+    fn draw(
+        &mut self,
+        cell: &Cell,
+        batch: &Batch<T>,
+        counts: Counts,
+        mode: RunMode,
+    ) -> Result<(), Error> {
         let mut masks = self.masks.iter_mut();
-        for input in cell.tape().inputs() {
-            let count = input.ty.numbers(batch.extent.steps, batch.extent.rows);
+        for (k, input) in cell.tape().inputs().iter().enumerate() {
+            let count = Arrangement::of_input(cell.tape(), k).numbers(input.ty, counts);
             let mask = match input.role {
                 InputRole::Mask => masks.next(),
                 _ => None,
@@ -215,32 +365,37 @@ fn called(role: InputRole) -> &'static str {
     }
 }
 
-/// Rejects a batch that the cell cannot run on.
-fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
+/// Rejects a batch without points, or with too many.
+fn exists<T>(batch: &Batch<T>) -> Result<(), Error> {
     let (t, b) = (batch.extent.steps, batch.extent.rows);
     if t == 0 || b == 0 {
         return Err(Error::EmptyBatch { t, b });
     }
-    if t.checked_mul(b).is_none_or(|points| points > MAX_POINTS) {
-        return Err(Error::from(TapeError::TooManyPoints {
+    match t.checked_mul(b) {
+        Some(points) if points <= MAX_POINTS => Ok(()),
+        _ => Err(Error::from(TapeError::TooManyPoints {
             steps: t,
             examples: b,
             limit: MAX_POINTS,
-        }));
+        })),
     }
+}
+
+/// Rejects a batch that the cell cannot run on.
+fn check<T>(cell: &Cell, batch: &Batch<T>, counts: Counts, mode: RunMode) -> Result<(), Error> {
     let taken = || {
-        let inputs = cell.tape().inputs().iter();
-        inputs.filter(|i| i.role != InputRole::Param)
+        let inputs = cell.tape().inputs().iter().enumerate();
+        inputs.filter(|(_, i)| i.role != InputRole::Param)
     };
     for (name, _) in &batch.arrays {
-        if !taken().any(|i| *i.name == **name) {
+        if !taken().any(|(_, i)| *i.name == **name) {
             return Err(Error::UnknownInput {
                 name: name.clone(),
-                known: taken().map(|i| i.name.to_string()).collect(),
+                known: taken().map(|(_, i)| i.name.to_string()).collect(),
             });
         }
     }
-    for input in taken() {
+    for (k, input) in taken() {
         let role = called(input.role);
         let may_miss = match input.role {
             InputRole::Target => mode == RunMode::Predict,
@@ -249,7 +404,9 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
                 InputRole::Weight | InputRole::Mask | InputRole::Initial
             ),
         };
-        let count = input.ty.numbers(t, b);
+        let how = Arrangement::of_input(cell.tape(), k);
+        let count = how.numbers(input.ty, counts);
+        let expected = || axes(input.ty, how, counts);
         match batch.array(&input.name) {
             Some(values) if values.len() == count => {}
             Some(values) => {
@@ -257,7 +414,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
                     name: input.name.to_string(),
                     role,
                     count,
-                    expected: axes(input.ty, t, b),
+                    expected: expected(),
                     found: values.len(),
                 });
             }
@@ -266,7 +423,7 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
                 return Err(Error::MissingInput {
                     name: input.name.to_string(),
                     role,
-                    expected: axes(input.ty, t, b),
+                    expected: expected(),
                 });
             }
         }
@@ -277,6 +434,11 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, mode: RunMode) -> Result<(), Error> {
 /// An error for the first number of a batch that is not finite, in an input, or in a target that no weight of 0 covers.
 pub(crate) fn not_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Error> {
     let b = batch.extent.rows;
+    let there =
+        |input: &retrograd_tape::Input, point: usize| match (&batch.lengths, input.ty.domain) {
+            (Some(lengths), Domain::Step) => point / b < lengths[point % b],
+            _ => true,
+        };
     let inputs = cell.tape().inputs().iter();
     let given = inputs.filter_map(|i| Some((i, batch.array(&i.name)?)));
     let weights = given.clone().filter(|(i, _)| i.role == InputRole::Weight);
@@ -287,7 +449,9 @@ pub(crate) fn not_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Erro
     for (input, values) in given.clone() {
         let n = input.ty.shape.len().max(1);
         let bad = values.iter().enumerate().find(|(k, v)| {
-            !v.to_f64().is_finite() && (input.role != InputRole::Target || counts(k / n))
+            !v.to_f64().is_finite()
+                && there(input, k / n)
+                && (input.role != InputRole::Target || counts(k / n))
         });
         if let Some((k, value)) = bad {
             let point = k / n;
@@ -303,10 +467,18 @@ pub(crate) fn not_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Erro
     None
 }
 
-/// The axes of an array of this type: "[T = 5, B = 2, 4]".
-pub(crate) fn axes(ty: Type, t: usize, b: usize) -> String {
+/// The axes of an array of the caller's: "[T = 5, B = 2, 4]".
+pub(crate) fn axes(ty: Type, how: Arrangement, counts: Counts) -> String {
+    let Counts {
+        steps: t,
+        rows: b,
+        segments,
+    } = counts;
     let mut axes = match ty.domain {
         Domain::Once => vec![],
+        Domain::Row if how == Arrangement::Segments && segments != b => {
+            vec![format!("segments = {segments}")]
+        }
         Domain::Row => vec![format!("B = {b}")],
         Domain::BoundarySlots(1) => vec![format!("B = {b}")],
         Domain::BoundarySlots(k) => vec![format!("{k} slots"), format!("B = {b}")],

@@ -114,7 +114,7 @@ mod split;
 mod stepper;
 mod trainer;
 
-pub use batch::Batch;
+pub use batch::{Batch, Segment};
 pub use builder::{Builder, IntoShape, StateSpec};
 pub use cell::{Cell, ParameterSpec};
 #[cfg(feature = "text")]

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use retrograd_jit::{Executor, RunError};
-use retrograd_tape::{Extent, Interpreter, Observe, OutputRole, Tape};
+use retrograd_jit::Executor;
+use retrograd_tape::{Interpreter, Observe, OutputRole, Tape, Type};
 
-use crate::batch::{Batch, Feed, RunMode};
-use crate::engine::{Spare, SplitRunner, at_least_one_thread, weighed};
+use crate::batch::{Arrangement, Batch, Feed, Points, RunMode};
+use crate::engine::{
+    Spare, SplitRunner, at_least_one_thread, execute, interpret, numbers, weighed,
+};
 use crate::error::Error;
 use crate::numbers::{Float, zeros};
 use crate::optim::first_non_finite;
@@ -146,9 +148,9 @@ impl<T: Float> Session<T> {
             false => RunMode::Predict,
         };
         let mut inputs: Vec<&[T]> = Vec::new();
-        self.feed
+        let fed = self
+            .feed
             .inputs(cell, parameters, batch, mode, &mut inputs)?;
-        let extent = batch.extent;
         // The cotangents of a program that takes them: 1 for the loss.
         let one = [T::ONE];
         let outputs = shared.request.cotangents.iter().flatten();
@@ -159,36 +161,40 @@ impl<T: Float> Session<T> {
         let given = inputs.len();
         inputs.extend(seeds);
         let ran = match &mut self.work {
-            SessionEngine::Jit { first, .. } => compiled(first, extent, &inputs),
+            SessionEngine::Jit { first, .. } => compiled(first, cell.tape(), fed.points, &inputs),
             SessionEngine::Tape(interpreter) => {
                 let inputs = &inputs[..given];
-                interpreted(interpreter, cell.tape(), &shared.request, extent, inputs)
+                interpreted(
+                    interpreter,
+                    cell.tape(),
+                    &shared.request,
+                    fed.points,
+                    inputs,
+                )
             }
         };
         inputs.truncate(given);
-        if let Err(Error::Run(RunError::ComputedIndex { .. } | RunError::Index { .. })) = ran {
-            // Compiled code only knows that an index is outside; the tape names it, its example and its step.
-            cell.tape().check_indices(extent, &inputs)?;
-        }
-        self.arrays = ran?;
+        let ran = ran.map_err(|e| fed.located(e))?;
+        let arrays = ran.into_iter().enumerate().map(|(k, (name, values))| {
+            let (how, ty) = arrangement(cell.tape(), &shared.request, k, &name)?;
+            Ok((name, fed.unpacked(how, ty, values)?))
+        });
+        self.arrays = arrays.collect::<Result<_, Error>>()?;
         let results = Results {
             tape: cell.tape(),
             arrays: &self.arrays,
         };
         if mode == RunMode::Evaluate && results.loss().is_some_and(|l| !l.is_finite()) {
-            weighed(cell, extent, &inputs)?;
+            weighed(cell, fed.points, &inputs)?;
         }
         // Nothing flows to an input that the loss does not depend on.
         for name in &shared.request.gradients {
             let key = format!("grad({name})");
             if self.arrays.iter().all(|(known, _)| *known != key) {
-                let input = cell.tape().inputs().iter().position(|i| *i.name == **name);
-                let input = input.expect("the builder found it");
-                let len = match inputs[input].len() {
-                    0 => cell.tape().inputs()[input].ty.numbers(1, extent.rows),
-                    len => len,
-                };
-                self.arrays.push((key, vec![T::ZERO; len]));
+                let input = cell.tape().input(name).expect("the builder found it");
+                let how = Arrangement::of_input(cell.tape(), input);
+                let len = how.numbers(cell.tape().inputs()[input].ty, fed.counts);
+                self.arrays.push((key, zeros("the gradients", len)?));
             }
         }
         Ok(Results {
@@ -220,7 +226,8 @@ impl<T: Float> Session<T> {
         };
         let mut inputs: Vec<&[T]> = Vec::new();
         let mode = RunMode::Evaluate;
-        self.feed
+        let fed = self
+            .feed
             .inputs(cell, parameters, batch, mode, &mut inputs)?;
         let mut rest = direction;
         for p in cell.parameter_specs() {
@@ -228,10 +235,11 @@ impl<T: Float> Session<T> {
             inputs.push(this);
             rest = after;
         }
-        let arrays = compiled(executor, batch.extent, &inputs)?;
+        let arrays = compiled(executor, cell.tape(), fed.points, &inputs);
+        let arrays = arrays.map_err(|e| fed.located(e))?;
         let infinite = |(_, values): &(String, Vec<T>)| first_non_finite(values).is_some();
         if arrays.iter().any(infinite) {
-            weighed(cell, batch.extent, &inputs[..cell.tape().inputs().len()])?;
+            weighed(cell, fed.points, &inputs[..cell.tape().inputs().len()])?;
         }
         self.product.clear();
         for p in cell.parameter_specs() {
@@ -259,13 +267,14 @@ impl<T: Float> std::fmt::Debug for Session<T> {
 /// All outputs of a run, by name.
 fn compiled<T: Float>(
     executor: &mut Executor<T>,
-    extent: Extent,
+    tape: &Tape,
+    points: Points<'_>,
     inputs: &[&[T]],
 ) -> Result<Vec<(String, Vec<T>)>, Error> {
     let cell = executor.cell();
     let outputs = cell.outputs().iter().enumerate();
     let array = |(k, o): (usize, &retrograd_tape::Output)| {
-        let values = zeros("the outputs", cell.output_len(k, extent))?;
+        let values = zeros("the outputs", numbers(cell, k, points))?;
         Ok((o.name.to_string(), values))
     };
     let mut arrays: Vec<(String, Vec<T>)> = outputs.map(array).collect::<Result<_, Error>>()?;
@@ -273,7 +282,7 @@ fn compiled<T: Float>(
         .iter_mut()
         .map(|(_, values)| &mut values[..])
         .collect();
-    executor.run(extent, inputs, &mut outputs)?;
+    execute(executor, tape, points, inputs, &mut outputs)?;
     Ok(arrays)
 }
 
@@ -282,10 +291,10 @@ fn interpreted<T: Float>(
     run: &mut Interpreter<T>,
     tape: &Tape,
     request: &Request,
-    extent: Extent,
+    points: Points<'_>,
     inputs: &[&[T]],
 ) -> Result<Vec<(String, Vec<T>)>, Error> {
-    run.forward(extent, inputs)?;
+    interpret(run, points, inputs)?;
     if request.differentiates() {
         let one = [T::ONE];
         let outputs = tape.outputs().iter();
@@ -309,6 +318,29 @@ fn interpreted<T: Float>(
         arrays.push((o.to_string(), values));
     }
     Ok(arrays)
+}
+
+/// How array `k` of a run's results is arranged, called `name`: the tape's outputs, then gradients and observed values.
+fn arrangement(
+    tape: &Tape,
+    request: &Request,
+    k: usize,
+    name: &str,
+) -> Result<(Arrangement, Type), Error> {
+    if let Some(output) = tape.outputs().get(k) {
+        let ty = tape.node(output.value).ty;
+        return Ok((Arrangement::of_output(tape, k), ty));
+    }
+    let of = |input: &String| (format!("grad({input})") == name).then(|| tape.input(input))?;
+    if let Some(input) = request.gradients.iter().find_map(of) {
+        let ty = tape.inputs()[input].ty;
+        return Ok((Arrangement::of_input(tape, input), ty));
+    }
+    let observed = request.observe.iter().zip(find(tape, &request.observe)?);
+    let value = observed.into_iter().find(|(o, _)| o.to_string() == name);
+    let (_, value) = value.expect("all results are outputs, gradients or observed");
+    let ty = tape.node(value).ty;
+    Ok((Arrangement::of_value(ty), ty))
 }
 
 /// The results of a run of a [`Session`].

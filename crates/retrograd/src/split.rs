@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retrograd_jit::Purpose;
-use retrograd_tape::{Extent, InputRole, OutputRole};
+use retrograd_tape::{Extent, InputRole, OutputRole, Type};
 
-use crate::batch::{Batch, Feed, RunMode, axes};
+use crate::batch::{Arrangement, Batch, Counts, Fed, Feed, Packing, RunMode, axes};
 use crate::cell::Cell;
 use crate::engine::{Engine, Kept, Settings, Spare, SplitRunner, weighed};
 use crate::error::Error;
-use crate::numbers::{Float, reserve, reserved};
+use crate::numbers::{Float, reserve, reserved, zeros};
 use crate::program::no_such_value;
 
 /// What the forward half of a run leaves: outputs, loss and final states, to be read, and what their gradients need.
@@ -48,9 +48,13 @@ pub struct Forward<'a, T: Float = f32> {
     shared: Arc<Split>,
     parameters: Parameters<'a, T>,
     batch: &'a Batch<T>,
-    /// For each of the tape's inputs, what was filled in for it: masks, weights and targets that the batch leaves out.
+    /// For each of the tape's inputs, what the run reads in place of the batch's array: masks, weights and targets that the
+    /// batch leaves out, packed arrays.
     filled: Vec<Option<Vec<T>>>,
     kept: Kept<T>,
+    packing: Option<Packing>,
+    /// The outputs in the caller's arrangement, if the run has another.
+    unpacked: Vec<Vec<T>>,
     spare: Spare<Vec<T>>,
 }
 
@@ -146,7 +150,7 @@ impl<T: Float> Cotangents<T> {
 /// ```
 pub struct Gradients<T: Float = f32> {
     shared: Arc<Split>,
-    extent: Extent,
+    counts: Counts,
     /// One after another, in the order of `shared.wanted`.
     values: Vec<T>,
     spare: Spare<Vec<T>>,
@@ -217,34 +221,49 @@ impl<T: Float> Splitter<T> {
         batch: &'a Batch<T>,
         mode: RunMode,
     ) -> Result<Forward<'a, T>, Error> {
-        let (cell, extent) = (&self.shared.cell, batch.extent);
+        let cell = &self.shared.cell;
         let tape = cell.tape();
         let mut inputs: Vec<&[T]> = Vec::with_capacity(tape.inputs().len());
-        feed.inputs(cell, parameters.values(), batch, mode, &mut inputs)?;
-        let kept = self.runner.forward(tape, extent, &inputs)?;
+        let fed = feed.inputs(cell, parameters.values(), batch, mode, &mut inputs)?;
+        let kept = self.runner.forward(tape, fed.points, &inputs);
+        let kept = kept.map_err(|e| fed.located(e))?;
         let mut loss = tape.outputs().iter().map(|o| o.role);
         if let Some(k) = loss.position(|r| r == OutputRole::Loss)
             && !kept.output(k)[0].to_f64().is_finite()
         {
-            weighed(cell, extent, &inputs)?;
+            weighed(cell, fed.points, &inputs)?;
         }
         let mut filled = Vec::with_capacity(inputs.len());
-        for (input, values) in tape.inputs().iter().zip(inputs) {
+        for (k, (input, values)) in tape.inputs().iter().zip(inputs).enumerate() {
+            let packed =
+                fed.packing.is_some() && Arrangement::of_input(tape, k) != Arrangement::Once;
             let there = input.role == InputRole::Param || batch.array(&input.name).is_some();
             let mut copy = None;
-            if !there && !values.is_empty() {
+            if (packed || !there) && !values.is_empty() {
                 let mut all = reserved("masks, weights and targets of a run", values.len())?;
                 all.extend_from_slice(values);
                 copy = Some(all);
             }
             filled.push(copy);
         }
+        let mut unpacked = Vec::new();
+        if let Some(packing) = fed.packing {
+            for (k, output) in tape.outputs().iter().enumerate() {
+                let (how, ty) = (Arrangement::of_output(tape, k), tape.node(output.value).ty);
+                let mut values = Vec::new();
+                packing.unpack(how, ty, kept.output(k), &mut values)?;
+                unpacked.push(values);
+            }
+        }
+        let packing = fed.packing.cloned();
         Ok(Forward {
             shared: Arc::clone(&self.shared),
             parameters,
+            packing,
             batch,
             filled,
             kept,
+            unpacked,
             spare: self.spare.clone(),
         })
     }
@@ -276,7 +295,8 @@ impl<T: Float> Forward<'_, T> {
     /// can continue.
     pub fn output(&self, name: &str) -> Option<&[T]> {
         let k = self.shared.cell.tape().output(name)?;
-        Some(self.kept.output(k))
+        let unpacked = self.unpacked.get(k).map(|values| &values[..]);
+        Some(unpacked.unwrap_or_else(|| self.kept.output(k)))
     }
 
     /// Runs the backward half: the gradients of Σ cotangent · output.
@@ -291,10 +311,29 @@ impl<T: Float> Forward<'_, T> {
             batch,
             filled,
             kept,
+            packing,
             spare,
+            ..
         } = self;
-        let (tape, extent) = (shared.cell.tape(), batch.extent);
-        let given = shared.cotangents(cotangents, extent)?;
+        let tape = shared.cell.tape();
+        let fed = Fed::of(batch, packing.as_ref());
+        let given = shared.cotangents(cotangents, fed.counts)?;
+        let mut packed = Vec::new();
+        if let Some(packing) = &packing {
+            for (k, values) in given.iter().enumerate() {
+                let (how, ty) = shared.output(k);
+                let mut all = Vec::new();
+                if let Some(values) = values {
+                    packing.pack(how, ty, values, &mut all)?;
+                }
+                packed.push(all);
+            }
+        }
+        let given = given.iter().enumerate().map(|(k, values)| {
+            let packed = packed.get(k).map(|all| &all[..]);
+            values.map(|values| packed.unwrap_or(values))
+        });
+        let given: Vec<Option<&[T]>> = given.collect();
         let mut rest = parameters.values();
         let inputs = tape.inputs().iter().zip(&filled).map(|(input, filled)| {
             if input.role == InputRole::Param {
@@ -302,50 +341,72 @@ impl<T: Float> Forward<'_, T> {
                 rest = after;
                 return this;
             }
-            let there = batch.array(&input.name).or(filled.as_deref());
+            let there = filled.as_deref().or(batch.array(&input.name));
             there.unwrap_or_default()
         });
         let inputs: Vec<&[T]> = inputs.collect();
-        let ranges = shared.ranges(extent);
-        let count = ranges.last().map_or(0, |r| r.end);
+        let inner: Vec<usize> = shared
+            .wanted
+            .iter()
+            .map(|&k| fed.points.numbers(tape.inputs()[k].ty))
+            .collect();
+        let count = inner.iter().sum();
         let mut gradients = Gradients {
             values: spare.take().unwrap_or_default(),
             shared: Arc::clone(&shared),
-            extent,
+            counts: fed.counts,
             spare,
         };
         reserve(&mut gradients.values, "the gradients", count)?;
         gradients.values.resize(count, T::ZERO);
         let mut left = &mut gradients.values[..];
-        let parts = ranges.iter().map(|r| {
-            let part = left.split_off_mut(..r.len());
+        let parts = inner.iter().map(|&count| {
+            let part = left.split_off_mut(..count);
             part.expect("they are as long as all of them")
         });
         let mut parts: Vec<&mut [T]> = parts.collect();
         kept.backward(tape, &inputs, &given, (&shared.wanted, &mut parts))?;
+        if let Some(packing) = &packing {
+            let ranges = shared.ranges(fed.counts);
+            let mut all = zeros("the gradients", ranges.last().map_or(0, |r| r.end))?;
+            for ((&k, part), range) in shared.wanted.iter().zip(&parts).zip(ranges) {
+                let (how, ty) = (Arrangement::of_input(tape, k), tape.inputs()[k].ty);
+                match how {
+                    Arrangement::Once => all[range].copy_from_slice(part),
+                    _ => packing.unpack_into(how, ty, part, &mut all[range]),
+                }
+            }
+            gradients.values = all;
+        }
         Ok(gradients)
     }
 }
 
 impl Split {
     /// The parts of the gradients in their vector.
-    fn ranges(&self, extent: Extent) -> Vec<Range<usize>> {
+    fn ranges(&self, counts: Counts) -> Vec<Range<usize>> {
         let mut end = 0;
+        let tape = self.cell.tape();
         let part = |&k: &usize| {
             let start = end;
-            end += self.cell.tape().inputs()[k]
-                .ty
-                .numbers(extent.steps, extent.rows);
+            end += Arrangement::of_input(tape, k).numbers(tape.inputs()[k].ty, counts);
             start..end
         };
         self.wanted.iter().map(part).collect()
+    }
+
+    /// How an output is arranged, and its type.
+    fn output(&self, k: usize) -> (Arrangement, Type) {
+        let tape = self.cell.tape();
+        let ty = tape.node(tape.outputs()[k].value).ty;
+        (Arrangement::of_output(tape, k), ty)
     }
 
     /// A cotangent for each of the tape's outputs.
     fn cotangents<'c, T: Float>(
         &self,
         given: &'c Cotangents<T>,
-        extent: Extent,
+        counts: Counts,
     ) -> Result<Vec<Option<&'c [T]>>, Error> {
         let tape = self.cell.tape();
         let known = || {
@@ -364,14 +425,14 @@ impl Split {
         for (name, values) in &given.arrays {
             let k = tape.output(name).filter(|k| self.given.contains(k));
             let k = k.ok_or_else(|| unknown(name))?;
-            let ty = tape.node(tape.outputs()[k].value).ty;
-            let count = ty.numbers(extent.steps, extent.rows);
+            let (how, ty) = self.output(k);
+            let count = how.numbers(ty, counts);
             if values.len() != count {
                 return Err(Error::InputLength {
                     name: name.clone(),
                     role: "cotangent",
                     count,
-                    expected: axes(ty, extent.steps, extent.rows),
+                    expected: axes(ty, how, counts),
                     found: values.len(),
                 });
             }
@@ -393,7 +454,7 @@ impl<T: Float> Gradients<T> {
         let inputs = self.shared.cell.tape().inputs();
         let wanted = self.shared.wanted.iter();
         let at = wanted.map(|&k| &inputs[k]).position(|i| *i.name == *name)?;
-        Some(&self.values[self.shared.ranges(self.extent)[at].clone()])
+        Some(&self.values[self.shared.ranges(self.counts)[at].clone()])
     }
 
     /// The gradient with respect to all parameters, one after another in the cell's order; if all were requested.

@@ -1,9 +1,9 @@
 //! Streaming: a cell processes one sample after another and keeps its states.
 
 use retrograd_jit::RunError;
-use retrograd_tape::{Domain, InputRole};
+use retrograd_tape::{Domain, Extent, InputRole};
 
-use crate::batch::axes;
+use crate::batch::{Arrangement, Counts, axes};
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::{Float, emptied};
@@ -121,7 +121,11 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
                     return Err(Error::MissingInput {
                         name: input.name.to_string(),
                         role: "static input",
-                        expected: axes(input.ty, 1, rows),
+                        expected: axes(
+                            input.ty,
+                            Arrangement::Rows,
+                            Counts::full(Extent::steps(1).rows(rows)),
+                        ),
                     });
                 }
                 None => {}

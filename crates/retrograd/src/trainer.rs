@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use retrograd_tape::Shape;
 
-use crate::batch::{Batch, Feed, RunMode, not_finite};
+use crate::batch::{Arrangement, Batch, Feed, RunMode, not_finite};
 use crate::cell::Cell;
 use crate::engine::{Engine, Runner, Settings, weighed};
 use crate::error::Error;
@@ -51,6 +51,8 @@ pub struct Trainer<T: Float = f32> {
     feed: Feed<T>,
     /// The allocation of the last run's list of inputs, reused by the next; always empty.
     slices: Vec<&'static [T]>,
+    /// The outputs of the last run in the caller's arrangement, if the run had another.
+    unpacked: Vec<Vec<T>>,
     /// Runs in two halves share them until they change.
     parameters: Arc<Vec<T>>,
     gradient: Vec<T>,
@@ -368,12 +370,26 @@ impl<T: Float> Trainer<T> {
         }
         let mut inputs: Vec<&[T]> = std::mem::take(&mut self.slices);
         let feed = &mut self.feed;
-        feed.inputs(&self.cell, &self.parameters, batch, mode, &mut inputs)?;
+        let fed = feed.inputs(&self.cell, &self.parameters, batch, mode, &mut inputs)?;
         let gradient = gradient.then_some(&mut self.gradient[..]);
-        let mut ran = self.runner.run(batch.extent, &inputs, gradient);
+        let ran = self.runner.run(fed.points, &inputs, gradient);
+        let mut ran = ran.map_err(|e| fed.located(e));
         let loss = || self.loss.map_or(0.0, |k| self.runner.output(k)[0].to_f64());
         if ran.is_ok() && mode != RunMode::Predict && !loss().is_finite() {
-            ran = weighed(&self.cell, batch.extent, &inputs);
+            ran = weighed(&self.cell, fed.points, &inputs);
+        }
+        self.unpacked.clear();
+        if let Some(packing) = fed.packing
+            && ran.is_ok()
+            && mode != RunMode::Train
+        {
+            let tape = self.cell.tape();
+            for (k, output) in tape.outputs().iter().enumerate() {
+                let (how, ty) = (Arrangement::of_output(tape, k), tape.node(output.value).ty);
+                let mut values = Vec::new();
+                packing.unpack(how, ty, self.runner.output(k), &mut values)?;
+                self.unpacked.push(values);
+            }
         }
         self.slices = emptied(inputs);
         ran
@@ -406,7 +422,8 @@ impl<'a, T: Float> Evaluation<'a, T> {
     /// continue.
     pub fn output(&self, name: &str) -> Option<&'a [T]> {
         let i = self.trainer.cell.tape().output(name)?;
-        Some(self.trainer.runner.output(i))
+        let unpacked = self.trainer.unpacked.get(i).map(|values| &values[..]);
+        Some(unpacked.unwrap_or_else(|| self.trainer.runner.output(i)))
     }
 
     /// The gradient of the loss with respect to a parameter, row-major; present after [`Trainer::differentiate`].

@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 use retrograd_graph::{Options, Unroll};
-use retrograd_jit::{CompiledCell, Executor, Purpose, RunError};
-use retrograd_tape::Extent;
+use retrograd_jit::{CompiledCell, Executor, Purpose};
 
+use super::execute;
+use crate::batch::Points;
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::{Float, emptied, reserve};
@@ -113,7 +114,7 @@ impl<T: Float> CompiledProgram<T> {
 impl<T: Float> OnJit<T> {
     pub(crate) fn run(
         &mut self,
-        extent: Extent,
+        points: Points<'_>,
         inputs: &[&[T]],
         gradient: Option<&mut [T]>,
     ) -> Result<(), Error> {
@@ -130,7 +131,7 @@ impl<T: Float> OnJit<T> {
             )?),
         };
         for (k, values) in self.values.iter_mut().enumerate() {
-            let len = program.executor.cell().output_len(k, extent);
+            let len = numbers(program.executor.cell(), k, points);
             reserve(values, "the outputs", len)?;
             values.resize(len, T::ZERO);
         }
@@ -148,13 +149,10 @@ impl<T: Float> OnJit<T> {
                 (rest, at) = (after, range.end);
             }
         }
-        let ran = program.executor.run(extent, inputs, &mut outputs);
+        let (executor, tape) = (&mut program.executor, self.cell.tape());
+        let ran = execute(executor, tape, points, inputs, &mut outputs);
         self.slices = emptied(outputs);
-        if let Err(RunError::ComputedIndex { .. } | RunError::Index { .. }) = ran {
-            // Compiled code only knows that an index is outside; the tape names it, its example and its step.
-            self.cell.tape().check_indices(extent, inputs)?;
-        }
-        Ok(ran?)
+        ran
     }
 
     pub(crate) fn output(&self, i: usize) -> &[T] {
@@ -169,5 +167,13 @@ impl<T: Float> OnJit<T> {
             .flatten()
             .map(|p| p.executor.cell().compile_time());
         times.sum()
+    }
+}
+
+/// The number of elements of an output of compiled code.
+pub(crate) fn numbers<T: Float>(cell: &CompiledCell<T>, k: usize, points: Points<'_>) -> usize {
+    match points {
+        Points::Full(extent) => cell.output_len(k, extent),
+        Points::Ragged(lengths) => cell.output_len_ragged(k, lengths),
     }
 }

@@ -8,15 +8,17 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use retrograd_tape::{Extent, Interpreter};
+use retrograd_jit::{Executor, RunError};
+use retrograd_tape::{Interpreter, Tape, TapeError};
 
+use crate::batch::Points;
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::Float;
 use jit::OnJit;
 use tape::OnTape;
 
-pub(crate) use jit::Settings;
+pub(crate) use jit::{Settings, numbers};
 pub(crate) use split::{Kept, Spare, SplitRunner};
 
 /// Rejects zero threads.
@@ -32,18 +34,67 @@ pub(crate) fn at_least_one_thread(threads: usize) -> Result<(), Error> {
 }
 
 /// An error if a batch's weights sum to 0, which explains a loss that is not finite.
-pub(crate) fn weighed<T: Float>(cell: &Cell, extent: Extent, inputs: &[&[T]]) -> Result<(), Error> {
+pub(crate) fn weighed<T: Float>(
+    cell: &Cell,
+    points: Points<'_>,
+    inputs: &[&[T]],
+) -> Result<(), Error> {
     let tape = cell.tape();
     let Some(sum) = tape.loss_weight() else {
         return Ok(());
     };
     // Weights may be computed.
     let mut tape = Interpreter::<T>::with_gradients(tape, |_| false);
-    tape.forward(extent, inputs)?;
+    interpret(&mut tape, points, inputs)?;
     match tape.value(sum)?.iter().all(|w| w.to_f64() == 0.0) {
         true => Err(Error::NoWeight),
         false => Ok(()),
     }
+}
+
+/// Runs the tape forward.
+pub(crate) fn interpret<T: Float>(
+    run: &mut Interpreter<T>,
+    points: Points<'_>,
+    inputs: &[&[T]],
+) -> Result<(), TapeError> {
+    match points {
+        Points::Full(extent) => run.forward(extent, inputs),
+        Points::Ragged(lengths) => run.forward_ragged(lengths, inputs),
+    }
+}
+
+/// Runs compiled code. Of an index that is outside its table, compiled code only knows that there is one; the tape names it,
+/// its example and its step.
+pub(crate) fn execute<T: Float>(
+    executor: &mut Executor<T>,
+    tape: &Tape,
+    points: Points<'_>,
+    inputs: &[&[T]],
+    outputs: &mut [&mut [T]],
+) -> Result<(), Error> {
+    let ran = match points {
+        Points::Full(extent) => executor.run(extent, inputs, outputs),
+        Points::Ragged(lengths) => executor.run_ragged(lengths, inputs, outputs),
+    };
+    named(ran, tape, points, inputs)
+}
+
+/// The result of a run of compiled code, with the tape's error for an index outside its table.
+pub(crate) fn named<T: Float, R>(
+    ran: Result<R, RunError>,
+    tape: &Tape,
+    points: Points<'_>,
+    inputs: &[&[T]],
+) -> Result<R, Error> {
+    if let Err(RunError::ComputedIndex { .. } | RunError::Index { .. }) = ran {
+        let inputs = &inputs[..tape.inputs().len()];
+        match points {
+            Points::Full(extent) => tape.check_indices(extent, inputs)?,
+            Points::Ragged(lengths) => tape.check_indices_ragged(lengths, inputs)?,
+        }
+    }
+    Ok(ran?)
 }
 
 /// The engine that runs a cell.
@@ -112,18 +163,18 @@ impl<T: Float> Runner<T> {
         })
     }
 
-    /// Runs T steps of B examples. `inputs` are in the order of the tape's inputs, and the caller has checked their lengths; an
+    /// Runs a batch. `inputs` are in the order of the tape's inputs, and the caller has checked their lengths; an
     /// empty slice for an initial state means zeros. With `gradient`, also writes the gradient of the loss with respect to the flat
     /// vector of parameters there.
     pub(crate) fn run(
         &mut self,
-        extent: Extent,
+        points: Points<'_>,
         inputs: &[&[T]],
         gradient: Option<&mut [T]>,
     ) -> Result<(), Error> {
         match self {
-            Runner::Jit(runner) => runner.run(extent, inputs, gradient),
-            Runner::Tape(runner) => runner.run(extent, inputs, gradient),
+            Runner::Jit(runner) => runner.run(points, inputs, gradient),
+            Runner::Tape(runner) => runner.run(points, inputs, gradient),
         }
     }
 

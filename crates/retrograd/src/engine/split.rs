@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use retrograd_jit::{Executor, Residuals, RunError};
-use retrograd_tape::{Extent, InputRole, Interpreter, Tape};
+use retrograd_jit::{Executor, Residuals};
+use retrograd_tape::{InputRole, Interpreter, Tape};
 
+use super::{interpret, named};
+use crate::batch::Points;
 use crate::error::Error;
 use crate::numbers::Float;
 
@@ -72,21 +74,20 @@ impl<T: Float> SplitRunner<T> {
     pub(crate) fn forward(
         &mut self,
         tape: &Tape,
-        extent: Extent,
+        points: Points<'_>,
         inputs: &[&[T]],
     ) -> Result<Kept<T>, Error> {
         match self {
             SplitRunner::Jit(executor) => {
-                let ran = executor.forward(extent, inputs);
-                if let Err(RunError::ComputedIndex { .. } | RunError::Index { .. }) = ran {
-                    // Compiled code only knows that an index is outside; the tape names it, its example and its step.
-                    tape.check_indices(extent, inputs)?;
-                }
-                Ok(Kept::Jit(ran?))
+                let ran = match points {
+                    Points::Full(extent) => executor.forward(extent, inputs),
+                    Points::Ragged(lengths) => executor.forward_ragged(lengths, inputs),
+                };
+                named(ran, tape, points, inputs).map(Kept::Jit)
             }
             SplitRunner::Tape(new, spare) => {
                 let mut run = spare.take().unwrap_or_else(|| (**new).clone());
-                run.forward(extent, inputs)?;
+                interpret(&mut run, points, inputs)?;
                 let spare = spare.clone();
                 Ok(Kept::Tape(Ran { run, spare }))
             }

@@ -1,7 +1,9 @@
 //! The interpreted tape as an engine.
 
-use retrograd_tape::{Extent, InputRole, Interpreter, OutputRole};
+use retrograd_tape::{InputRole, Interpreter, OutputRole};
 
+use super::interpret;
+use crate::batch::Points;
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::{Float, emptied};
@@ -35,11 +37,11 @@ impl<T: Float> OnTape<T> {
 impl<T: Float> OnTape<T> {
     pub(crate) fn run(
         &mut self,
-        extent: Extent,
+        points: Points<'_>,
         inputs: &[&[T]],
         gradient: Option<&mut [T]>,
     ) -> Result<(), Error> {
-        self.interpreter.forward(extent, inputs)?;
+        interpret(&mut self.interpreter, points, inputs)?;
         let Some(mut rest) = gradient else {
             return Ok(());
         };

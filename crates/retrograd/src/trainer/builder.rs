@@ -194,6 +194,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             loss,
             feed: Feed::new(&cell, self.seed),
             slices: Vec::new(),
+            unpacked: Vec::new(),
             gradient: zeros("the gradients", parameters.len())?,
             before: zeros("the parameters", parameters.len())?,
             parameters: Arc::new(parameters),

@@ -4,7 +4,7 @@ use retrograd_tape::InputRole;
 
 use super::broken;
 use crate::graph::Graph;
-use crate::passes::halves::is_early;
+use crate::passes::halves::{Halves, is_early};
 use crate::plan::{Plan, Storage};
 use crate::verify::Broken;
 
@@ -16,6 +16,9 @@ use crate::verify::Broken;
 pub(crate) fn border(g: &Graph, plan: &Plan) -> Result<(), Broken> {
     if plan.border > plan.items.len() {
         return broken(14, format!("a border at {}", plan.border));
+    }
+    if !Halves::of(g).are_two() {
+        return Ok(());
     }
     for (k, item) in plan.items.iter().enumerate() {
         for a in item.touched(&plan.weights) {
