@@ -1,10 +1,10 @@
 //! One program on each engine: its outputs, including gradients, by name.
 
-use retrograd_graph::passes::{self, Refused};
+use retrograd_graph::passes;
 use retrograd_graph::plan::{Blocking, Plan, plan};
 use retrograd_graph::{Graph, Options, Target};
 use retrograd_jit::{CompileError, CompiledCell, Element, Executor, Purpose, RunError};
-use retrograd_tape::{Input, Interpreter, Output, OutputRole, Real, Tape, TapeError};
+use retrograd_tape::{Input, Interpreter, Observe, Output, OutputRole, Real, Tape, TapeError};
 
 use crate::guarded::{GUARD, Guarded};
 use crate::sample::{Sample, cast, slices};
@@ -172,18 +172,30 @@ pub struct Planned {
 /// # Errors
 /// A program that the passes refuse.
 pub fn planned(tape: &Tape, options: &Options) -> Result<Planned, String> {
-    let trace = traced(tape, options)?;
+    planned_observing(tape, options, &[])
+}
+
+fn planned_observing(
+    tape: &Tape,
+    options: &Options,
+    observe: &[Observe],
+) -> Result<Planned, String> {
+    let recorded = Graph::observing(tape, observe).map_err(str::to_owned)?;
+    let what = Purpose::everything(tape).derivations(&recorded);
+    let what = what.map_err(|e| e.to_string())?;
+    let trace = passes::run(&recorded, &what, options).map_err(|e| e.to_string())?;
     let (_, graph) = trace.into_iter().last().expect("it starts with one");
     let plan = plan(&graph, options);
     Ok(Planned { graph, plan })
 }
 
-/// The program with all gradients after each pass.
-pub(crate) fn traced(tape: &Tape, options: &Options) -> Result<passes::Trace, String> {
-    let recorded = Graph::from_tape(tape);
-    let what = Purpose::everything(tape).derivations(&recorded);
-    let what = what.map_err(|e| e.to_string())?;
-    passes::run(&recorded, &what, options).map_err(|e: Refused| e.to_string())
+/// As [`by_plan`], with these values as outputs besides.
+pub(crate) fn by_plan_observed(
+    sample: &Sample<'_>,
+    options: &Options,
+    observe: &[Observe],
+) -> Result<Arrays<f64>, String> {
+    by_plan(&planned_observing(sample.tape, options, observe)?, sample)
 }
 
 /// All outputs of a plan as it stands, gradients among them.

@@ -80,8 +80,9 @@
 //!
 //! # Features
 //!
-//! Both are on by default. `text`: cell files, [`CellText`], and the zoo, whose cells are cell files. `csv`: [`data::Series`] from CSV
-//! files, and the embedded series.
+//! Two are on by default. `text`: cell files, [`CellText`], and the zoo, whose cells are cell files. `csv`: [`data::Series`] from CSV
+//! files, and the embedded series. `testing`, for the tests of a crate that defines cells: the module `testing` proves that a cell's
+//! gradients are right.
 //!
 //! # Errors and limits
 //!
@@ -93,6 +94,8 @@ pub mod data;
 pub mod files;
 pub mod optim;
 pub mod random;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "text")]
 pub mod zoo;
 

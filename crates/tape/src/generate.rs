@@ -42,6 +42,7 @@ pub use data::{
     KinkDistances, cotangents, cotangents_ragged, inputs, inputs_ragged, jittered, lengths,
     without_limits,
 };
+pub use recorded::{named, with_given_starts};
 pub use tags::{every_tag, tags_of};
 
 /// A source of decisions: bytes, followed by zeros when they run out. A zero is always the plainest choice.

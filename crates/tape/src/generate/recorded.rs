@@ -73,6 +73,29 @@ impl GeneratedProgram {
     }
 }
 
+/// The program with a name for each value that is not an input: `v7` is node number 7. For observing all of them.
+pub fn named(tape: &Tape) -> Tape {
+    let mut new = tape.clone();
+    for (i, node) in new.nodes.iter_mut().enumerate() {
+        if !matches!(node.op, Op::Input { .. }) {
+            node.name = Some(format!("v{i}").into());
+        }
+    }
+    new
+}
+
+/// The program with every state beginning with an input of its name, zeros unless given, whatever it began with. None for
+/// the few programs that no calls of [`Recorder`](crate::Recorder) record again.
+pub fn with_given_starts(tape: &Tape) -> Option<Tape> {
+    let mut program = GeneratedProgram::of(tape)?;
+    for made in &mut program.made {
+        if let Made::State { init, .. } = made {
+            *init = None;
+        }
+    }
+    program.record().ok()
+}
+
 fn placed(node: &Node, place: &[Option<usize>]) -> Option<Vec<usize>> {
     node.operands.iter().map(|x| place[x.index()]).collect()
 }
