@@ -38,6 +38,8 @@ pub struct CheckOptions {
     pub properties: Vec<&'static Property>,
     /// Whether to look for what is no fault but bites.
     pub findings: bool,
+    /// Whether to end with the first case that has a failure.
+    pub until_failure: bool,
 }
 
 impl Default for CheckOptions {
@@ -50,6 +52,7 @@ impl Default for CheckOptions {
             target: None,
             properties: Vec::new(),
             findings: true,
+            until_failure: false,
         }
     }
 }
@@ -78,6 +81,15 @@ impl CheckOptions {
     pub fn only<'n>(self, names: impl IntoIterator<Item = &'n str>) -> Self {
         let properties = names.into_iter().filter_map(Property::find).collect();
         CheckOptions { properties, ..self }
+    }
+
+    /// Ends with the first case that has a failure, and tries no other property on it.
+    #[must_use]
+    pub fn until_failure(self) -> Self {
+        CheckOptions {
+            until_failure: true,
+            ..self
+        }
     }
 
     /// Whether to look for what is no fault but bites.
@@ -144,7 +156,7 @@ pub fn check(subject: &dyn Subject, options: &CheckOptions) -> Result<Report, Ch
     let mut random = Random::new(options.seed);
     let mut done = 0;
     // A first case always runs.
-    while done < options.cases && (done == 0 || run.start.elapsed() < options.time) {
+    while done < options.cases && (done == 0 || run.start.elapsed() < options.time) && !run.over() {
         let seed = random.bits() >> 40;
         run.case(seed, done == 0)?;
         done += 1;
@@ -158,7 +170,7 @@ pub fn check(subject: &dyn Subject, options: &CheckOptions) -> Result<Report, Ch
         seed: options.seed,
         cases: done,
         seconds: run.start.elapsed().as_secs_f64(),
-        out_of_time: done < options.cases,
+        out_of_time: done < options.cases && !run.over(),
         properties: run.reports,
         findings,
     })
@@ -176,6 +188,11 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// True if one failure is enough, and there is one.
+    fn over(&self) -> bool {
+        self.options.until_failure && self.reports.iter().any(|r| r.failure.is_some())
+    }
+
     fn refused(&self, why: String) -> CheckError {
         CheckError::Program {
             name: self.subject.name(),
@@ -207,7 +224,7 @@ impl Run<'_> {
         self.tally.add(&numerics);
         for k in 0..self.properties.len() {
             let late = self.start.elapsed() > self.options.time && !first;
-            if self.reports[k].failure.is_some() || late {
+            if self.reports[k].failure.is_some() || late || self.over() {
                 continue;
             }
             match self.properties[k].on(&sample, &numerics) {

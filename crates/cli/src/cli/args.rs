@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use retrograd::data::Header;
 use retrograd::{Engine, Unroll};
 
+use super::check::Check;
 use super::choice::{Choice, ReadoutArgs, SizeArgs};
 use super::explain::Explain;
 use super::values::{between, header, unroll, whole};
@@ -31,6 +32,9 @@ pub(crate) enum Command {
     /// Shows how a cell is compiled: products stacked and hoisted, loops, memory, predicted time, the graph after each pass; and
     /// draws the graph.
     Explain(Box<Explain>),
+    /// Proves that a cell's compiled gradients are right: every engine against every other and against finite differences, on random
+    /// sizes, rows and values. Exits with 3 if a property does not hold.
+    Check(Box<Check>),
     /// Lists the cells that --cell can name.
     Cells,
     /// Measures why an LSTM has gates: error flow, long memory, saturation, and forecasts by the cells S1 to S7.

@@ -1,10 +1,12 @@
 //! The command line: `args` parses it, `run` does the work, `report` formats the results.
 //!
 //! Invariant: standard output gets the results and nothing else. A mistake is one paragraph on standard error, or for a cell file
-//! the line with carets under it, and an exit code of 2 (usage) or 1 (cells, data, files, training). Guesses about the data are at
+//! the line with carets under it, and an exit code of 2 (usage) or 1 (cells, data, files, training); a check that a cell does not pass
+//! prints its report and exits with 3. Guesses about the data are at
 //! the head of the results, or in the JSON. Text from the user's files reaches the terminal without control characters.
 
 mod args;
+mod check;
 mod choice;
 mod explain;
 mod intuition;
@@ -24,6 +26,8 @@ use args::{Cli, Command, DataSource, with_flags};
 
 /// Exit code of bad usage; other mistakes exit with 1.
 const USAGE: u8 = 2;
+/// Exit code of `check` for a property that does not hold.
+const NOT_RIGHT: u8 = 3;
 
 /// Runs the process's command line.
 pub(crate) fn main() -> ExitCode {
@@ -37,6 +41,18 @@ pub(crate) fn main() -> ExitCode {
     };
     let (source, options) = match args.command {
         Some(Command::Cells) => return print(&report::cells()),
+        Some(Command::Check(args)) => {
+            return match check::check(&args) {
+                Ok(report) => {
+                    let code = print(&check::printed(&report, args.json));
+                    match report.passed() {
+                        true => code,
+                        false => ExitCode::from(NOT_RIGHT),
+                    }
+                }
+                Err(e) => fail(&e),
+            };
+        }
         Some(Command::Intuition(args)) => {
             return match intuition::run(&args) {
                 Ok(text) => print(&text),
