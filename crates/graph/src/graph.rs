@@ -225,6 +225,7 @@ impl Graph {
             role,
             ty,
             value: v,
+            range: None,
         });
         self.label(v, Some(name.into()), None);
         v

@@ -65,8 +65,8 @@ pub use buffer::{
     AlignedBuffer, BlockSlice, Packed, TooMany, activate, product_unpacked, sum_rows,
 };
 pub use types::{
-    ADD, BACKWARD, Block, BlockMut, OuterArgs, OuterRhs, PieceMut, RowOuterArgs, StridedBlock,
-    Weights,
+    ADD, BACKWARD, Block, BlockMut, IN_ORDER, OuterArgs, OuterRhs, PieceMut, RowOuterArgs,
+    StridedBlock, Weights,
 };
 
 use std::fmt;
@@ -103,7 +103,7 @@ pub struct Kernels<T: SimdElement> {
 }
 
 /// `product(w, m, a, lda, c, ldc, how)`: C[m, rows] = A[m, cols] · Wᵀ, or C[m, cols] = A[m, rows] · W if `w.transposed`;
-/// `how` is 0 or a combination of [`ADD`] and [`BACKWARD`]. Strides `lda`, `ldc` in elements from row to row.
+/// `how` is 0 or a combination of [`ADD`], [`BACKWARD`] and [`IN_ORDER`]. Strides `lda`, `ldc` in elements from row to row.
 ///
 /// # Safety
 /// `w` must be readable, with its blocks (if `packed` is null) or its packing, made by `pack` of the same `Kernels`.
@@ -119,7 +119,8 @@ pub type ProductFn<T> = unsafe extern "C" fn(
 );
 
 /// `product_from(w, m, a, lda, bias, c, ldc, how)`: as [`ProductFn`], but C[i, :] = bias + A[i, :] · B for each of the
-/// m rows: the sums start from the bias instead of 0, which saves another pass over C; `how` may be [`BACKWARD`].
+/// m rows: the sums start from the bias instead of 0, which saves another pass over C; `how` may be [`BACKWARD`] and
+/// [`IN_ORDER`].
 ///
 /// # Safety
 /// As for [`ProductFn`]; `bias` must have as many readable elements as C has columns, and `c` must not overlap it.

@@ -10,8 +10,8 @@
 use crate::micro::{K_BLOCK, SumStart, TileArgs, panels_at_once, part, tile};
 use crate::row::RowProduct;
 use crate::simd::Simd;
-use crate::types::{ADD, BACKWARD, Weights, list};
-use crate::unpacked;
+use crate::types::{ADD, BACKWARD, IN_ORDER, Weights, list};
+use crate::unpacked::{self, Way};
 
 /// Maximum number of tiles in a group of rows: 120 rows × 512 terms are 240 kB of f32, a quarter of L2.
 const GROUP: usize = 10;
@@ -85,7 +85,11 @@ unsafe fn start<S: Simd>(
             }
         } else if w.packed.is_null() {
             let blocks = list(w.blocks, w.n_blocks);
-            unpacked::product::<S>(w.transposed, backward, k, blocks, m, a, lda, start, c, ldc);
+            let way = Way {
+                backward,
+                in_order: how & IN_ORDER != 0,
+            };
+            unpacked::product::<S>(w.transposed, way, k, blocks, m, a, lda, start, c, ldc);
         } else if m == 1 {
             let b = w.packed;
             S::vectorize(RowProduct::<S> {

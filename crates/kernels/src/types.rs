@@ -10,6 +10,9 @@ pub const ADD: u32 = 1;
 /// repeatedly, reading every other time from the end is faster, because the most recently read part is still cached.
 /// Packed, it changes no result; unpacked, sums have another order.
 pub const BACKWARD: u32 = 2;
+/// Flag for a product's last argument: sums have one order whatever [`BACKWARD`] says, so that a result does not depend
+/// on the number of products before. Unpacked weights are then read from their end only as far as that allows.
+pub const IN_ORDER: u32 = 4;
 
 /// One row-major block of a larger matrix [R, C], by the address of its first element.
 #[derive(Clone, Copy, Debug)]

@@ -7,12 +7,22 @@
 //! read part is still cached.
 //!
 //! Invariant: an element of C depends on its own row of A, not on m; the order of its sum is fixed by the list of
-//! blocks and the direction in which they are read.
+//! blocks and, unless it is to be in order, the direction in which they are read.
 
 use crate::micro::SumStart;
 use crate::simd::{Simd, SimdOp};
 use crate::types::Block;
 use std::marker::PhantomData;
+
+/// How weights are read.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    /// From their end.
+    pub(crate) backward: bool,
+    /// Sums have the same order in both directions: blocks that add to a sum are read forward, and the rows of a
+    /// transposed block, which are its terms.
+    pub(crate) in_order: bool,
+}
 
 /// C[m, n] = `start` + A[m, k] · Wᵀ (or · W, `transposed`), all sizes at least 1.
 ///
@@ -24,7 +34,7 @@ use std::marker::PhantomData;
 )]
 pub(crate) unsafe fn product<S: Simd>(
     transposed: bool,
-    backward: bool,
+    Way { backward, in_order }: Way,
     k: usize,
     blocks: &[Block<S::T>],
     m: usize,
@@ -34,16 +44,18 @@ pub(crate) unsafe fn product<S: Simd>(
     c: *mut S::T,
     ldc: usize,
 ) {
+    let backward = backward && !(transposed && in_order);
     // Blocks that begin a sum come first: they overwrite (unless told to add), the others add. So C needs no zeroing.
     for first in [true, false] {
         for i in 0..blocks.len() {
-            let w = blocks[if backward { blocks.len() - 1 - i } else { i }];
+            let from_end = backward && (first || !in_order);
+            let w = blocks[if from_end { blocks.len() - 1 - i } else { i }];
             let (k0, j0, terms) = if transposed {
                 (w.row, w.col, w.rows)
             } else {
                 (w.col, w.row, w.cols)
             };
-            let begins = match backward {
+            let begins = match backward && !in_order {
                 true => k0 + terms == k,
                 false => k0 == 0,
             };

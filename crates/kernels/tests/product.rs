@@ -5,8 +5,8 @@ mod common;
 use common::{Element, Guarded, Numbers, Sum, cuts, size};
 use proptest::prelude::*;
 use retrograd_kernels::{
-    ADD, BACKWARD, Block, BlockSlice, Isa, Kernels, Packed, SimdElement, Weights, kernels_for,
-    product_unpacked, sum_rows,
+    ADD, BACKWARD, Block, BlockSlice, IN_ORDER, Isa, Kernels, Packed, SimdElement, Weights,
+    kernels_for, product_unpacked, sum_rows,
 };
 
 /// What the product is added to.
@@ -193,11 +193,12 @@ fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseEr
         }
     }
     // A row alone has the same bits, whichever way packed weights are gone through. Sums of unpacked ones have another order
-    // from their end, which does not depend on m either.
+    // from their end, which does not depend on m either, unless they are to be in order.
     let mut turned = Guarded::new(&c, at_end);
     run(m, a.ptr(), turned.ptr_mut(), BACKWARD);
     prop_assert!(turned.untouched_around());
-    for (i, way) in (0..m).flat_map(|i| [(i, 0), (i, BACKWARD)]) {
+    let ways = [0, BACKWARD, IN_ORDER, BACKWARD | IN_ORDER];
+    for (i, way) in (0..m).flat_map(|i| ways.map(|way| (i, way))) {
         let mut alone = Guarded::new(&c[i * ldc..i * ldc + n], at_end);
         run(1, a.get()[i * lda..].as_ptr(), alone.ptr_mut(), way);
         prop_assert!(alone.untouched_around());

@@ -2,10 +2,11 @@
 
 mod segments;
 
+use std::sync::Arc;
+
 use rand::Rng;
-use rand_chacha::ChaCha8Rng;
 use retrograd_tape::limits::MAX_POINTS;
-use retrograd_tape::{Domain, Extent, InputRole, TapeError, Type};
+use retrograd_tape::{Domain, Extent, Input, InputRole, Tape, TapeError, Type};
 
 pub use segments::Segment;
 pub(crate) use segments::{Arrangement, Counts, Packing, Points};
@@ -14,7 +15,7 @@ use crate::cell::Cell;
 use crate::data;
 use crate::error::Error;
 use crate::numbers::{Float, reserve};
-use crate::random::stream;
+use crate::random::{philox, stream};
 
 /// T steps of B examples. Arrays are time-major and row-major: element k of example b at step t of an input of n elements is at `(t
 /// * B + b) * n + k`; static inputs are `[B, n]`; the initial value of a state is `[d, B, n]` for its |d| slots. Lengths cannot
@@ -34,7 +35,8 @@ use crate::random::stream;
 pub struct Batch<T = f32> {
     /// T, the number of steps, and B, the number of examples.
     pub extent: Extent,
-    arrays: Vec<(String, Vec<T>)>,
+    /// Shared, so that a clone may replace some of them.
+    arrays: Vec<(String, Arc<Vec<T>>)>,
     lengths: Option<Vec<usize>>,
     resets: Option<Vec<bool>>,
 }
@@ -123,8 +125,30 @@ impl<T> Batch<T> {
     #[must_use]
     pub fn with(mut self, name: &str, values: Vec<T>) -> Batch<T> {
         self.arrays.retain(|(n, _)| n != name);
-        self.arrays.push((name.to_owned(), values));
+        self.arrays.push((name.to_owned(), Arc::new(values)));
         self
+    }
+
+    /// Cuts lengths and resets to some of the steps.
+    pub(crate) fn cut(&mut self, steps: &std::ops::Range<usize>) {
+        let rows = self.extent.rows;
+        for length in self.lengths.iter_mut().flatten() {
+            *length = (*length).clamp(steps.start, steps.end) - steps.start;
+        }
+        if let Some(resets) = &mut self.resets
+            && let Some(part) = resets.get(steps.start * rows..steps.end * rows)
+        {
+            *resets = part.to_vec();
+        }
+    }
+
+    /// Whether a point of a domain is one of the batch's, not padding.
+    fn has(&self, domain: Domain, point: usize) -> bool {
+        let rows = self.extent.rows;
+        match (&self.lengths, domain) {
+            (Some(lengths), Domain::Step) => point / rows < lengths[point % rows],
+            _ => true,
+        }
     }
 
     /// The array of that name.
@@ -149,8 +173,11 @@ impl<T> From<data::WindowBatch<T>> for Batch<T> {
 /// The mode of a run, which decides what masks are and whether targets may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunMode {
-    /// Masks are drawn.
-    Train,
+    /// Masks are those of a draw, the first being 1.
+    Train {
+        /// The draw.
+        draw: u64,
+    },
     /// Masks are ones.
     Evaluate,
     /// Masks are ones; a missing target is zeros.
@@ -206,6 +233,27 @@ impl<'a> Fed<'a> {
         }
     }
 
+    /// All outputs of a run in the caller's arrangement, if the run has another; else none.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`].
+    pub(crate) fn unpacked_outputs<'r, T: Float>(
+        self,
+        tape: &Tape,
+        output: impl Fn(usize) -> &'r [T],
+    ) -> Result<Vec<Vec<T>>, Error> {
+        let Some(packing) = self.packing else {
+            return Ok(Vec::new());
+        };
+        let all = tape.outputs().iter().enumerate().map(|(k, o)| {
+            let (how, ty) = (Arrangement::of_output(tape, k), tape.node(o.value).ty);
+            let mut values = Vec::new();
+            packing.unpack(how, ty, output(k), &mut values)?;
+            Ok(values)
+        });
+        all.collect()
+    }
+
     /// The error of a run, with the caller's row and step.
     pub(crate) fn located(self, error: Error) -> Error {
         match (error, self.packing) {
@@ -218,7 +266,7 @@ impl<'a> Fed<'a> {
 #[derive(Debug)]
 struct Mask<T> {
     keep: f64,
-    rng: ChaCha8Rng,
+    key: u64,
     values: Vec<T>,
 }
 
@@ -230,7 +278,7 @@ impl<T: Float> Feed<T> {
             .zip(cell.keep_probabilities())
             .map(|(input, &keep)| Mask {
                 keep,
-                rng: stream(seed, "mask", &input.name),
+                key: stream(seed, "mask", &input.name).next_u64(),
                 values: Vec::new(),
             });
         Feed {
@@ -238,7 +286,7 @@ impl<T: Float> Feed<T> {
             ones: Vec::new(),
             zeros: Vec::new(),
             packing: None,
-            packed: cell.tape().inputs().iter().map(|_| Vec::new()).collect(),
+            packed: Vec::new(),
         }
     }
 
@@ -272,12 +320,16 @@ impl<T: Float> Feed<T> {
                     let mask = masks.next().expect("one for each mask of the cell");
                     match (given, mode) {
                         (Some(values), _) => values,
-                        (None, RunMode::Train) => &mask.values[..],
+                        (None, RunMode::Train { .. }) => &mask.values[..],
                         (None, RunMode::Evaluate | RunMode::Predict) => &self.ones[..count],
                     }
                 }
                 InputRole::Weight => given.unwrap_or_else(|| &self.ones[..count]),
                 InputRole::Target => given.unwrap_or_else(|| &self.zeros[..count]),
+                // What is given is carried, unless the batch says of which rows.
+                InputRole::Initial if given.is_none() && flags(cell, input, batch) => {
+                    &self.ones[..count]
+                }
                 InputRole::Initial => given.unwrap_or_default(),
                 InputRole::Sequence
                 | InputRole::Static
@@ -287,6 +339,7 @@ impl<T: Float> Feed<T> {
         }
         if let Some(packing) = &self.packing {
             let own = slices.len() - inputs.len();
+            self.packed.resize_with(inputs.len(), Vec::new);
             for (k, (slice, packed)) in slices[own..].iter_mut().zip(&mut self.packed).enumerate() {
                 let how = Arrangement::of_input(cell.tape(), k);
                 if how != Arrangement::Once && !slice.is_empty() {
@@ -315,27 +368,73 @@ impl<T: Float> Feed<T> {
             if batch.array(&input.name).is_some() {
                 continue;
             }
-            match (mask, input.role) {
-                (Some(mask), _) if mode == RunMode::Train => {
-                    let kept = T::from_f64(1.0 / mask.keep);
-                    // In 2⁻³²: half the random bits of `random_bool`, which is what drawing takes its time for.
-                    let kept_below = (mask.keep * 4_294_967_296.0) as u64;
-                    mask.values.clear();
-                    reserve(&mut mask.values, "the masks", count)?;
-                    mask.values.extend((0..count).map(|_| {
-                        match u64::from(mask.rng.next_u32()) < kept_below {
-                            true => kept,
-                            false => T::ZERO,
-                        }
-                    }));
+            match (mask, mode, input.role) {
+                (Some(mask), RunMode::Train { draw }, _) => {
+                    mask.draw(input, count, batch, draw)?;
                 }
-                (_, InputRole::Mask | InputRole::Weight) => grow(&mut self.ones, count, T::ONE)?,
-                (_, InputRole::Target) => grow(&mut self.zeros, count, T::ZERO)?,
+                (_, _, InputRole::Mask | InputRole::Weight) => grow(&mut self.ones, count, T::ONE)?,
+                (_, _, InputRole::Target) => grow(&mut self.zeros, count, T::ZERO)?,
+                (_, _, InputRole::Initial) if flags(cell, input, batch) => {
+                    grow(&mut self.ones, count, T::ONE)?;
+                }
                 _ => {}
             }
         }
         Ok(())
     }
+}
+
+impl<T: Float> Mask<T> {
+    /// Draws a mask, as [`philox`] says.
+    fn draw(
+        &mut self,
+        input: &Input,
+        count: usize,
+        batch: &Batch<T>,
+        draw: u64,
+    ) -> Result<(), Error> {
+        const NONE: u32 = u32::MAX;
+        let rows = batch.extent.rows;
+        let n = input.ty.shape.len().max(1);
+        let kept = T::from_f64(1.0 / self.keep);
+        let kept_below = (self.keep * 4_294_967_296.0) as u64;
+        let key = self.key ^ (draw >> 32);
+        self.values.clear();
+        reserve(&mut self.values, "the masks", count)?;
+        self.values.resize(count, T::ZERO);
+        // There are fewer points than 2³².
+        for (point, values) in self.values.chunks_mut(n).enumerate() {
+            let (time, row) = match input.ty.domain {
+                Domain::Once => (NONE, NONE),
+                Domain::Row => (NONE, point as u32),
+                Domain::BoundarySlots(_) | Domain::Step => {
+                    ((point / rows) as u32, (point % rows) as u32)
+                }
+            };
+            if !batch.has(input.ty.domain, point) {
+                continue;
+            }
+            for (four, values) in values.chunks_mut(4).enumerate() {
+                let words = philox(key, [four as u32, time, row, draw as u32]);
+                for (value, word) in values.iter_mut().zip(words) {
+                    if u64::from(word) < kept_below {
+                        *value = kept;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the input says which rows of a state are carried, whose carried value the batch has.
+fn flags<T>(cell: &Cell, input: &Input, batch: &Batch<T>) -> bool {
+    let inputs = cell.tape().inputs();
+    let mut states = cell.carried().unwrap_or_default().iter();
+    states.any(|s| {
+        let mine = s.flag.is_some_and(|f| inputs[f].name == input.name);
+        mine && batch.array(&inputs[s.input].name).is_some()
+    })
 }
 
 fn grow<T: Copy>(values: &mut Vec<T>, count: usize, value: T) -> Result<(), Error> {
@@ -434,11 +533,6 @@ fn check<T>(cell: &Cell, batch: &Batch<T>, counts: Counts, mode: RunMode) -> Res
 /// An error for the first number of a batch that is not finite, in an input, or in a target that no weight of 0 covers.
 pub(crate) fn not_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Error> {
     let b = batch.extent.rows;
-    let there =
-        |input: &retrograd_tape::Input, point: usize| match (&batch.lengths, input.ty.domain) {
-            (Some(lengths), Domain::Step) => point / b < lengths[point % b],
-            _ => true,
-        };
     let inputs = cell.tape().inputs().iter();
     let given = inputs.filter_map(|i| Some((i, batch.array(&i.name)?)));
     let weights = given.clone().filter(|(i, _)| i.role == InputRole::Weight);
@@ -450,7 +544,7 @@ pub(crate) fn not_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Erro
         let n = input.ty.shape.len().max(1);
         let bad = values.iter().enumerate().find(|(k, v)| {
             !v.to_f64().is_finite()
-                && there(input, k / n)
+                && batch.has(input.ty.domain, k / n)
                 && (input.role != InputRole::Target || counts(k / n))
         });
         if let Some((k, value)) = bad {

@@ -7,11 +7,11 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use retrograd_tape::{
-    Domain, Input, InputRole, LossReduction, Op, Recorder, Shape, Tape, Value, Var,
+    Domain, Init, Input, InputRole, LossReduction, Op, Recorder, Shape, Tape, Value, Var,
 };
 
 use crate::error::Error;
-use crate::init::Init;
+use crate::init::unmet_need;
 use crate::scope::Scope;
 
 /// Records a cell; [`Cell::define`](crate::Cell::define) passes it to the user's closure. Its methods never fail: `define` returns
@@ -247,7 +247,11 @@ impl Builder {
             }
             InitialState::Value(v) => Some(v),
         };
-        self.tape.state(&name, shape, state.delay, init)
+        let delay = match self.scope.borrow().reversed {
+            true => state.delay.saturating_neg(),
+            false => state.delay,
+        };
+        self.tape.state(&name, shape, delay, init)
     }
 
     /// Sets the next value of a state, and returns it for further use in this step. Messages call it by the state's name with a
@@ -278,6 +282,7 @@ impl Builder {
     pub fn param_init(&self, name: &str, shape: impl IntoShape, init: Init) -> Var<'_> {
         let shape = shape.into_shape();
         let name = self.scope.borrow().parameter(name);
+        let init = self.in_scope(init);
         if self.scope.borrow_mut().first_use(&name)
             && let Some(shared) = self.tape.parameter(&name)
         {
@@ -303,10 +308,24 @@ impl Builder {
         self.tape.param(name, shape)
     }
 
-    /// Changes the initialisation of a parameter declared earlier: `c.init("forget.bias", Init::Constant(1.0))`.
+    /// Changes the initialisation of a parameter declared earlier, gate by gate:
+    ///
+    /// ```
+    /// use retrograd::{Cell, Init, zoo};
+    ///
+    /// let cell = Cell::define("long", |c| {
+    ///     let h = zoo::find("lstm").unwrap().layer(c, "l", c.input("x", 2), 8);
+    ///     c.init("l.forget.h", Init::Orthogonal(0.5));
+    ///     c.init("l.forget.bias", Init::chrono(784.0));
+    ///     c.init("l.input.bias", Init::chrono(784.0).negative().like("l.forget.bias"));
+    ///     c.output("y", h);
+    /// })?;
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
     #[track_caller]
     pub fn init(&self, name: &str, init: Init) {
         let name = &self.scope.borrow().parameter(name);
+        let init = self.in_scope(init);
         let found = self.inits.borrow_mut().iter_mut().find_map(|p| {
             (p.0 == *name).then(|| {
                 p.2 = init.clone();
@@ -315,15 +334,31 @@ impl Builder {
         });
         match found {
             Some(shape) => self.check_init(name, shape, &init),
-            None => {
-                let known = self.inits.borrow().iter().map(|p| p.0.clone()).collect();
-                self.fail(Error::NoSuchParameter {
-                    name: name.to_owned(),
-                    known,
-                    at: *Location::caller(),
-                });
-            }
+            None => self.no_such_parameter(name),
         }
+    }
+
+    /// The same with the full name of the parameter whose random numbers it has.
+    #[track_caller]
+    fn in_scope(&self, init: Init) -> Init {
+        let Init::Like(other, init) = init else {
+            return init;
+        };
+        let full = self.scope.borrow().parameter(&other);
+        if self.inits.borrow().iter().all(|p| p.0 != full) {
+            self.no_such_parameter(&full);
+        }
+        Init::Like(full, init)
+    }
+
+    #[track_caller]
+    fn no_such_parameter(&self, name: &str) {
+        let known = self.inits.borrow().iter().map(|p| p.0.clone()).collect();
+        self.fail(Error::NoSuchParameter {
+            name: name.to_owned(),
+            known,
+            at: *Location::caller(),
+        });
     }
 
     /// The parameter of this name, if one has been declared: to weigh a layer's matrix in the loss, or to use one matrix twice.
@@ -346,7 +381,7 @@ impl Builder {
 
     #[track_caller]
     fn check_init(&self, name: &str, shape: Shape, init: &Init) {
-        if let Some(needs) = init.unmet_need(shape) {
+        if let Some(needs) = unmet_need(init, shape) {
             self.fail(Error::BadInit {
                 name: name.to_owned(),
                 shape: shape.to_string(),

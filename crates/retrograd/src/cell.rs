@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
-use retrograd_tape::{InputRole, Shape, Tape};
+use retrograd_tape::{CarriedState, Init, InputRole, Shape, Tape};
 
 use crate::builder::Builder;
 use crate::error::Error;
-use crate::init::Init;
+use crate::init::draw;
 use crate::numbers::{Float, reserved};
 
 /// A finished cell: its tape, the initialisation of each parameter and the keep probability of each mask. It displays as its tape.
@@ -35,6 +36,9 @@ pub struct Cell {
     inits: Vec<Init>,
     /// For each mask in the order of the tape's inputs.
     keeps: Vec<f64>,
+    /// The states, if each of them takes a carried value.
+    carried: Option<Vec<CarriedState>>,
+    text: Option<Arc<str>>,
 }
 
 /// One parameter of a cell; see [`Cell::parameter_specs`].
@@ -67,7 +71,53 @@ impl Cell {
         let builder = Builder::new();
         write(&builder);
         let (tape, inits, keeps) = builder.finish(name)?;
-        Ok(Cell { tape, inits, keeps })
+        Ok(Cell {
+            tape,
+            inits,
+            keeps,
+            carried: None,
+            text: None,
+        })
+    }
+
+    /// The same with another tape, of the same parameters and masks, whose states all take a carried value.
+    pub(crate) fn with_carried(&self, tape: Tape, carried: Vec<CarriedState>) -> Cell {
+        Cell {
+            tape,
+            carried: Some(carried),
+            ..self.clone()
+        }
+    }
+
+    /// The states, if each of them takes a carried value.
+    pub(crate) fn carried(&self) -> Option<&[CarriedState]> {
+        self.carried.as_deref()
+    }
+
+    /// The same with its text.
+    #[cfg(feature = "text")]
+    pub(crate) fn with_text(self, text: Option<String>) -> Cell {
+        Cell {
+            text: text.map(Arc::from),
+            ..self
+        }
+    }
+
+    /// The text that the cell was read from, as one cell file: what it uses is inlined, and its `where` has the cell's dimensions.
+    /// [`Cell::from_text`] reads the same cell from it. `None` for a cell of the builder.
+    ///
+    /// ```
+    /// use retrograd::Cell;
+    ///
+    /// let text = "cell leak(x[I]; h[I]) where I=2\nh' = 0.9 * h + x\noutput h'";
+    /// let cell = Cell::from_text(text, &[("I", 5)])?;
+    /// let saved = cell.text().expect("it comes from a text");
+    /// assert_eq!(saved, text.replace("I=2", "I=5"));
+    /// assert_eq!(Cell::from_text(saved, &[])?.to_string(), cell.to_string());
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    pub fn text(&self) -> Option<&str> {
+        self.text.as_deref()
     }
 
     /// The cell's name.
@@ -129,8 +179,7 @@ impl Cell {
     pub fn initial_parameters<T: Float>(&self, seed: u64) -> Result<Vec<T>, Error> {
         let mut all = reserved("the parameters", self.parameter_count())?;
         for p in self.parameter_specs() {
-            p.init
-                .draw(p.name, p.shape, seed, |x| all.push(T::from_f64(x)));
+            draw(&p.init, p.name, p.shape, seed, |x| all.push(T::from_f64(x)));
         }
         Ok(all)
     }

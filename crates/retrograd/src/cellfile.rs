@@ -4,15 +4,13 @@
 use std::path::Path;
 
 use retrograd_tape::{Domain, InputRole, Op, Shape, TapeError, Var};
-use retrograd_text::{
-    self as text, Found, Initial, Initialiser, RecordTarget, SourceMap, TextError,
-};
+use retrograd_text::{self as text, Found, Initial, RecordTarget, SourceMap, TextError};
 
 use crate::builder::{Builder, StateSpec};
 use crate::cell::Cell;
 use crate::error::Error;
-use crate::init::Init;
 use crate::zoo;
+use retrograd_tape::Init;
 
 /// A cell file that has been parsed; its symbolic dimensions can still be set. The language, with its grammar, is described in the
 /// documentation of the crate `retrograd_text`.
@@ -78,7 +76,13 @@ impl CellText {
         dimensions: &[(&str, usize)],
         c: &'t Builder,
     ) -> Result<Option<Var<'t>>, Error> {
-        Ok(text::record_layer(&self.0, name, operands, dimensions, c)?)
+        // The text's delays, and all that depends on them, are reversed there.
+        let reversed = c.scope.borrow().reversed;
+        c.within(
+            |scope| scope.reversed = false,
+            |c| text::record_layer(&self.0, name, operands, (dimensions, reversed), c),
+        )
+        .map_err(Error::from)
     }
 
     /// The cell's name.
@@ -116,7 +120,28 @@ impl CellText {
             places = Some(text::record(&self.0, dimensions, c));
         });
         let places = places.expect("`define` calls its closure")?;
-        cell.map_err(|e| Error::from(locate(&places, e)))
+        let cell = cell.map_err(|e| Error::from(locate(&places, e)))?;
+        Ok(cell.with_text(self.inlined(dimensions).ok()))
+    }
+
+    /// The cell as one text, with these dimensions in its `where`: all that its `use` lines name, of the zoo and of other files, is in
+    /// it. It is what to keep with a model; see [`Cell::text`].
+    ///
+    /// ```
+    /// use retrograd::{Cell, CellText};
+    ///
+    /// let text = CellText::parse("deep", "use gru\ncell deep(x[2]) where H=8\nlayer l = gru(x, H=H)\noutput y = gru(l, H=H)")?;
+    /// let alone = text.inlined(&[("H", 4)])?;
+    /// assert!(alone.contains("cell gru(") && !alone.contains("use "));
+    /// assert_eq!(Cell::from_text(&alone, &[])?.parameter_count(), text.cell(&[("H", 4)])?.parameter_count());
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Text`] for a dimension that the cell does not have, or if the cell is called like a built-in function that a text which
+    /// it uses calls.
+    pub fn inlined(&self, dimensions: &[(&str, usize)]) -> Result<String, Error> {
+        Ok(self.0.inlined(dimensions)?)
     }
 
     /// A mistake that the caller found in the input or output `name`, or without a name in the cell as a whole; it shows the place
@@ -210,20 +235,6 @@ impl From<TextError> for Error {
     }
 }
 
-/// The initial value of a parameter; [`Init::FanIn`] unless the file gives one.
-fn init(start: Initialiser) -> Init {
-    match start {
-        Initialiser::Unspecified | Initialiser::FanIn => Init::FanIn,
-        Initialiser::Zeros => Init::Zeros,
-        Initialiser::Constant(x) => Init::Constant(x),
-        Initialiser::Uniform(k) => Init::Uniform(k),
-        Initialiser::Normal(deviation) => Init::Normal(deviation),
-        Initialiser::Identity => Init::Identity,
-        Initialiser::Orthogonal => Init::Orthogonal,
-        Initialiser::Expression(each) => Init::Expression(each),
-    }
-}
-
 impl RecordTarget for Builder {
     fn input(&self, name: &str, role: InputRole, shape: Shape, domain: Domain) -> Var<'_> {
         self.input_over(name, role, shape, domain)
@@ -231,11 +242,11 @@ impl RecordTarget for Builder {
     fn mask(&self, name: &str, shape: Shape, keep: f64, domain: Domain) -> Var<'_> {
         self.mask_over(name, shape, keep, domain)
     }
-    fn param(&self, name: &str, shape: Shape, start: Initialiser) -> Var<'_> {
-        self.param_init(name, shape, init(start))
+    fn param(&self, name: &str, shape: Shape, init: Init) -> Var<'_> {
+        self.param_init(name, shape, init)
     }
-    fn init(&self, name: &str, start: Initialiser) {
-        Builder::init(self, name, init(start));
+    fn init(&self, name: &str, init: Init) {
+        Builder::init(self, name, init);
     }
     fn state<'t>(&'t self, name: &str, shape: Shape, delay: i32, init: Initial<'t>) -> Var<'t> {
         let state = StateSpec::delay(delay);

@@ -1,9 +1,8 @@
-//! Layers with parameters of their own: the affine map of a gate, and the embedding.
+//! Layers with parameters of their own: the affine map of a gate, a filter over time, and the embedding.
 
-use retrograd_tape::{Shape, Var};
+use retrograd_tape::{Init, Shape, Var};
 
-use crate::builder::Builder;
-use crate::init::Init;
+use crate::builder::{Builder, StateSpec};
 
 impl Builder {
     /// The sum of one matrix product per operand, plus a bias: `[n]`. See [`Builder::dense_no_bias`] for the names of the matrices;
@@ -59,6 +58,54 @@ impl Builder {
         operands: impl IntoIterator<Item = Var<'t>>,
     ) -> Var<'t> {
         self.affine_of(name, (Some(heads), n), operands, true)
+    }
+
+    /// [`dense_heads`](Self::dense_heads) without a bias.
+    #[track_caller]
+    pub fn dense_heads_no_bias<'t>(
+        &'t self,
+        name: &str,
+        heads: usize,
+        n: usize,
+        operands: impl IntoIterator<Item = Var<'t>>,
+    ) -> Var<'t> {
+        self.affine_of(name, (Some(heads), n), operands, false)
+    }
+
+    /// Each element's own filter over the last `steps` steps (a depthwise causal convolution) of a vector: Σ kernel[k] x(t − k) +
+    /// bias, with parameters `<name>.kernel` `[steps, n]`, uniform in ±1/√steps, and `<name>.bias` `[n]`. The steps before the
+    /// first are states, `<name>.1` to `<name>.<steps − 1>`.
+    ///
+    /// ```
+    /// use retrograd::Cell;
+    ///
+    /// let cell = Cell::define("filtered", |c| c.output("y", c.conv("y", 4, c.input("x", 3))))?;
+    /// assert_eq!((cell.parameter_count(), cell.new_states().len()), (4 * 3 + 3, 3));
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn conv<'t>(&'t self, name: &str, steps: usize, x: Var<'t>) -> Var<'t> {
+        let Some(n) = x.shape().map(|s| s.len()) else {
+            return x;
+        };
+        let init = Init::Uniform(1.0 / (steps as f64).sqrt());
+        let kernel = self.param_init(&joined(name, "kernel"), (steps, n), init.clone());
+        let mut sum = self.param_init(&joined(name, "bias"), n, init);
+        let past = |k: usize| match k {
+            0 => x,
+            _ => {
+                let delay = StateSpec::delay(i32::try_from(k).unwrap_or(i32::MAX));
+                let past = self.state_with(&joined(name, &k.to_string()), n, delay);
+                self.next(past, x);
+                past
+            }
+        };
+        let all: Vec<Var<'t>> = (0..steps).map(past).collect();
+        for (k, past) in all.into_iter().enumerate() {
+            let row = kernel.slice(k, 1).reshape(Shape::Vector(n));
+            sum = sum + row * past;
+        }
+        sum
     }
 
     /// [`affine`](Self::affine) of operands that name their matrices.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use retrograd_tape::TapeError;
 
 use crate::files::size;
-use crate::init::Init;
+use retrograd_tape::Init;
 
 /// A mistake in a cell, a batch, a setting or a file of parameters.
 ///
@@ -290,6 +290,24 @@ pub enum Error {
     /// A run in two halves, requested from a program that was built without cotangents.
     #[error("no run in two halves here: say `cotangents(…)` when the program is built")]
     NoCotangents,
+    /// A cell with a state whose declared start cannot be replaced by a carried value.
+    #[error(
+        "the state `{state}` of the cell `{cell}` begins as it declares; what takes its place is taken by `cell.carrying()`"
+    )]
+    NotCarrying {
+        /// The cell.
+        cell: String,
+        /// The state.
+        state: String,
+    },
+    /// A state that the cell does not have.
+    #[error("there is no state `{name}` to carry; the states are {}", list(known))]
+    NoSuchState {
+        /// The name that was given.
+        name: String,
+        /// The states.
+        known: Vec<String>,
+    },
     /// Gradients that are not those of all parameters of the trained cell.
     #[error(
         "these gradients of the cell `{found}` are not those of all parameters of the cell `{cell}`"

@@ -1,131 +1,108 @@
 //! Initial values of parameters. Every parameter draws from a random stream of its own, chosen by seed and name, so that adding,
 //! removing or reordering parameters leaves the others unchanged.
 
-use std::sync::Arc;
-
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use retrograd_tape::{Draw, Shape, StartExpression};
+use retrograd_tape::{Draw, Init, Shape, StartExpression};
 
 use crate::random::stream;
 
-/// The initial value of a parameter.
-///
-/// ```
-/// use retrograd::{Init, Shape};
-///
-/// let u = Init::Orthogonal.values("h.h", Shape::Matrix(2, 2), 1);
-/// assert!((u[0] * u[2] + u[1] * u[3]).abs() < 1e-15, "its rows are orthogonal");
-/// assert_eq!(u, Init::Orthogonal.values("h.h", Shape::Matrix(2, 2), 1), "the same for the same seed and name");
-/// ```
-///
-/// The fan-in of a matrix `[m, n]` is n, that of a vector `[n]` n, of a scalar 1.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Init {
-    /// 0.
-    Zeros,
-    /// One number for all elements.
-    Constant(f64),
-    /// Uniform in ±k, k ≥ 0.
-    Uniform(f64),
-    /// Uniform in ±1/√fan-in, as PyTorch's `nn.Linear` (LeCun et al. 1998, "Efficient BackProp", up to a factor of √3).
-    FanIn,
-    /// Normal with mean 0 and this standard deviation, at least 0.
-    Normal(f64),
-    /// Ones on the diagonal of a matrix, zeros elsewhere; for a value of rank 3, in each of its matrices.
-    Identity,
-    /// A matrix, or each of several, with orthonormal rows or columns, whichever are fewer, uniform among all such
-    /// (Saxe et al. 2014; the sign correction is that of Mezzadri 2007, section 5).
-    Orthogonal,
-    /// An expression for each element, of random numbers and the element's indices: [`Init::expression`].
-    Expression(Arc<StartExpression>),
+/// What an initialisation requires of a parameter and this shape does not meet, if anything.
+pub(crate) fn unmet_need(init: &Init, shape: Shape) -> Option<&'static str> {
+    let matrix = matches!(shape, Shape::Matrix(..) | Shape::Tensor(..));
+    match init {
+        Init::Identity | Init::Orthogonal(_) if !matrix => Some("it needs a matrix"),
+        Init::Constant(x) | Init::Orthogonal(x) if !x.is_finite() => {
+            Some("it needs a finite number")
+        }
+        Init::Expression(each) if each.axes() > shape.rank() => {
+            Some("it needs an axis for each index")
+        }
+        // Whether it is finite does not depend on the name, but for rare draws.
+        Init::Expression(each) => {
+            let mut rng = stream(0, "parameter", "");
+            let mut tried = 0..shape.len().min(MOST_TRIED);
+            let all = tried.all(|k| element(each, shape, k, &mut rng).is_finite());
+            (!all).then_some("it needs finite numbers in all its elements")
+        }
+        Init::Uniform(k) | Init::Normal(k) if !(k.is_finite() && *k >= 0.0) => {
+            Some("it needs a finite number of at least 0")
+        }
+        Init::Like(_, init) => unmet_need(init, shape),
+        _ => None,
+    }
 }
 
-impl Init {
-    /// What the initialisation requires of the parameter and this shape does not meet, if anything.
-    pub(crate) fn unmet_need(&self, shape: Shape) -> Option<&'static str> {
-        let matrix = matches!(shape, Shape::Matrix(..) | Shape::Tensor(..));
-        match self {
-            Init::Identity | Init::Orthogonal if !matrix => Some("it needs a matrix"),
-            Init::Constant(x) if !x.is_finite() => Some("it needs a finite number"),
-            Init::Expression(each) if each.axes() > shape.rank() => {
-                Some("it needs an axis for each index")
-            }
-            // Whether it is finite does not depend on the name, but for rare draws.
-            Init::Expression(each) => {
-                let mut rng = stream(0, "parameter", "");
-                let tried = 0..shape.len().min(MOST_TRIED);
-                let mut tried = tried;
-                let all = tried.all(|k| element(each, shape, k, &mut rng).is_finite());
-                (!all).then_some("it needs finite numbers in all its elements")
-            }
-            Init::Uniform(k) | Init::Normal(k) if !(k.is_finite() && *k >= 0.0) => {
-                Some("it needs a finite number of at least 0")
-            }
-            Init::Zeros
-            | Init::Constant(_)
-            | Init::Uniform(_)
-            | Init::FanIn
-            | Init::Normal(_)
-            | Init::Identity
-            | Init::Orthogonal => None,
+/// The values with which the parameter `name` starts, row-major, for a seed. The same on every call.
+///
+/// ```
+/// use retrograd::{Init, Shape, initial_values};
+///
+/// let u = initial_values(&Init::Orthogonal(1.0), "h.h", Shape::Matrix(2, 2), 1);
+/// assert!((u[0] * u[2] + u[1] * u[3]).abs() < 1e-15, "its rows are orthogonal");
+/// let again = initial_values(&Init::Orthogonal(1.0), "h.h", Shape::Matrix(2, 2), 1);
+/// assert_eq!(u, again, "the same for the same seed and name");
+///
+/// let forget = initial_values(&Init::chrono(99.0), "forget.bias", Shape::Vector(4), 1);
+/// let input = Init::chrono(99.0).negative().like("forget.bias");
+/// let input = initial_values(&input, "input.bias", Shape::Vector(4), 1);
+/// assert!(forget.iter().zip(&input).all(|(f, i)| *f == -i && (0.0..98.0_f64.ln()).contains(f)));
+/// ```
+///
+/// # Panics
+/// If there is no memory for so many; [`Cell::initial_parameters`](crate::Cell::initial_parameters) returns an error instead.
+pub fn initial_values(init: &Init, name: &str, shape: Shape, seed: u64) -> Vec<f64> {
+    let mut values = Vec::with_capacity(shape.len());
+    draw(init, name, shape, seed, |x| values.push(x));
+    values
+}
+
+/// Passes [`initial_values`] to `give` one by one.
+pub(crate) fn draw(init: &Init, name: &str, shape: Shape, seed: u64, mut give: impl FnMut(f64)) {
+    let (mut init, mut name) = (init, name);
+    while let Init::Like(other, same) = init {
+        (init, name) = (same, other);
+    }
+    let mut rng = stream(seed, "parameter", name);
+    let (rows, columns) = match shape {
+        // Each of its matrices is as one that stands alone.
+        Shape::Tensor(_, m, n) => (m, n),
+        Shape::Scalar | Shape::Vector(_) | Shape::Matrix(..) => shape.as_matrix(),
+    };
+    let (fan_in, fan_out) = (columns as f64, rows as f64);
+    let all = 0..shape.len();
+    let mut uniform = |k: f64| {
+        let uniform = |_| k * (2.0 * rng.random::<f64>() - 1.0);
+        all.clone().map(uniform).for_each(&mut give);
+    };
+    match init {
+        Init::Zeros => all.for_each(|_| give(0.0)),
+        Init::Constant(x) => all.for_each(|_| give(*x)),
+        Init::Uniform(k) => uniform(*k),
+        Init::FanIn => uniform(1.0 / fan_in.sqrt()),
+        Init::GlorotUniform => uniform((6.0 / (fan_in + fan_out)).sqrt()),
+        Init::HeUniform => uniform((6.0 / fan_in).sqrt()),
+        Init::Normal(deviation) => all.for_each(|_| give(deviation * normal(&mut rng))),
+        Init::GlorotNormal => {
+            let deviation = (2.0 / (fan_in + fan_out)).sqrt();
+            all.for_each(|_| give(deviation * normal(&mut rng)));
         }
-    }
-
-    /// The values of the parameter `name`, row-major, for a seed. The same on every call.
-    ///
-    /// # Panics
-    /// If there is no memory for so many; [`Cell::initial_parameters`](crate::Cell::initial_parameters) returns an error instead.
-    pub fn values(&self, name: &str, shape: Shape, seed: u64) -> Vec<f64> {
-        let mut values = Vec::with_capacity(shape.len());
-        self.draw(name, shape, seed, |x| values.push(x));
-        values
-    }
-
-    /// Passes [`values`](Self::values) to `give` one by one.
-    pub(crate) fn draw(&self, name: &str, shape: Shape, seed: u64, mut give: impl FnMut(f64)) {
-        let mut rng = stream(seed, "parameter", name);
-        let (rows, columns) = match shape {
-            // Each of its matrices is as one that stands alone.
-            Shape::Tensor(_, m, n) => (m, n),
-            Shape::Scalar | Shape::Vector(_) | Shape::Matrix(..) => shape.as_matrix(),
-        };
-        let all = 0..shape.len();
-        let mut uniform = |k: f64| k * (2.0 * rng.random::<f64>() - 1.0);
-        match self {
-            Init::Zeros => all.for_each(|_| give(0.0)),
-            Init::Constant(x) => all.for_each(|_| give(*x)),
-            Init::Uniform(k) => all.for_each(|_| give(uniform(*k))),
-            Init::FanIn => {
-                let k = 1.0 / (columns as f64).sqrt();
-                all.for_each(|_| give(uniform(k)));
-            }
-            Init::Normal(deviation) => all.for_each(|_| give(deviation * normal(&mut rng))),
-            Init::Identity => {
-                let diagonal = |k: usize| k / columns % rows == k % columns;
-                all.for_each(|k| give(f64::from(u8::from(diagonal(k)))));
-            }
-            Init::Orthogonal if shape.is_empty() => {}
-            Init::Orthogonal => (0..shape.len() / (rows * columns))
-                .flat_map(|_| orthogonal(rows, columns, &mut rng))
-                .for_each(give),
-            Init::Expression(each) => {
-                all.for_each(|k| give(element(each, shape, k, &mut rng)));
-            }
+        Init::HeNormal => {
+            let deviation = (2.0 / fan_in).sqrt();
+            all.for_each(|_| give(deviation * normal(&mut rng)));
         }
-    }
-
-    /// An expression for each element.
-    ///
-    /// ```
-    /// use retrograd::{Draw, Init, Map, Shape, StartExpression as S};
-    ///
-    /// // ln of a number uniform between 1 and 16, as the decay of a state space model starts.
-    /// let log = Init::expression(S::Apply(Map::Ln, vec![S::Random(Draw::Uniform(1.0, 16.0))]));
-    /// assert!(log.values("A_log", Shape::Vector(9), 1).iter().all(|x| (0.0..2.78).contains(x)));
-    /// ```
-    pub fn expression(each: StartExpression) -> Init {
-        Init::Expression(Arc::new(each))
+        Init::Identity => {
+            let diagonal = |k: usize| k / columns % rows == k % columns;
+            all.for_each(|k| give(f64::from(u8::from(diagonal(k)))));
+        }
+        Init::Orthogonal(_) if shape.is_empty() => {}
+        Init::Orthogonal(gain) => (0..shape.len() / (rows * columns))
+            .flat_map(|_| orthogonal(rows, columns, &mut rng))
+            .for_each(|x| give(gain * x)),
+        Init::Expression(each) => {
+            all.for_each(|k| give(element(each, shape, k, &mut rng)));
+        }
+        other => unreachable!("{other:?} is one of those above"),
     }
 }
 

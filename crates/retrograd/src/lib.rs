@@ -31,8 +31,10 @@
 //! | write a cell | [`Cell::define`] and its [`Builder`]; or a cell file, [`Cell::from_file`]; or one of the [`zoo`] |
 //! | build of layers | [`Builder::scope`], [`Builder::share`]; cells as layers, [`Builder::layer`], [`zoo::Entry::layer`] |
 //! | learn the cell language | the documentation of the crate `retrograd_text`, and [`CellText`] |
-//! | initialise parameters | [`Init`] |
-//! | train | [`Trainer`], with [`Adam`], [`Sgd`] or an [`Optimizer`] of your own |
+//! | initialise parameters | [`Init`], [`Builder::init`] |
+//! | train | [`Trainer`], with [`Adam`], [`Sgd`], another of [`optim`] or an [`Optimizer`] of your own |
+//! | choose a learning rate | [`Trainer::test_learning_rates`]; a schedule, [`optim::Schedule`] |
+//! | train on a long series, chunk after chunk | [`Carry`], [`Trainer::step_carrying`] |
 //! | prepare data | [`Batch`]; from a table, [`data::Series`] and [`data::Windows`] |
 //! | forecast or stream | [`Trainer::predict`]; sample by sample, [`Stepper`] |
 //! | inspect a cell | [`Program`]: gradients of inputs, values and adjoints of gates, products with the Hessian, from many threads |
@@ -101,6 +103,7 @@ pub mod zoo;
 
 mod batch;
 mod builder;
+mod carry;
 mod cell;
 #[cfg(feature = "text")]
 mod cellfile;
@@ -119,25 +122,26 @@ mod trainer;
 
 pub use batch::{Batch, Segment};
 pub use builder::{Builder, IntoShape, StateSpec};
+pub use carry::Carry;
 pub use cell::{Cell, ParameterSpec};
 #[cfg(feature = "text")]
 pub use cellfile::CellText;
 pub use engine::Engine;
 pub use error::Error;
-pub use init::Init;
+pub use init::initial_values;
 pub use numbers::Float;
 pub use optim::{Adam, Optimizer, Sgd};
 pub use program::{Program, ProgramBuilder};
 pub use retrograd_graph::{Unroll, UnrollError};
 pub use retrograd_jit::{CompileError, RunError, StepperError};
 pub use retrograd_tape::{
-    Domain, Draw, Extent, InputRole, Map, Observe, Op, Real, Shape, StartExpression, Tape,
+    Domain, Draw, Extent, Init, InputRole, Map, Observe, Op, Real, Shape, StartExpression, Tape,
     TapeError, Var,
 };
 pub use session::{Results, Session};
 pub use split::{Cotangents, Forward, Gradients};
 pub use stepper::{Stepper, StepperBuilder};
-pub use trainer::{Evaluation, NamedParameter, Report, Trainer, TrainerBuilder, Update};
+pub use trainer::{Evaluation, NamedParameter, RateTest, Report, Trainer, TrainerBuilder, Update};
 
 /// The crates below this one, for the types that appear in its interface.
 #[cfg(feature = "text")]

@@ -18,6 +18,8 @@ pub(crate) struct Scope {
     parameters: String,
     /// In a shared layer, the parameters that this application has declared or found.
     shared: Option<HashSet<String>>,
+    /// Delays of states are the other way round.
+    pub(crate) reversed: bool,
 }
 
 impl Scope {
@@ -105,7 +107,28 @@ impl Builder {
         )
     }
 
-    fn within<'t, R>(
+    /// Runs `layer` backwards in time: delays of its states are negated, so that it begins at the end of a row. Within another
+    /// `reversed` it runs forwards. What the whole row has of it is its [`first`](crate::Var::first) step.
+    ///
+    /// ```
+    /// use retrograd::{Cell, Var, zoo};
+    ///
+    /// let lstm = zoo::find("lstm").unwrap();
+    /// let cell = Cell::define("bidirectional", |c| {
+    ///     let x = c.input("x", 3);
+    ///     let past = lstm.layer(c, "past", x, 8);
+    ///     let future = c.reversed(|c| lstm.layer(c, "future", x, 8));
+    ///     c.output("both", Var::concat(&[past, future]));
+    ///     c.output("summary", Var::concat(&[past.last(), future.first()]));
+    /// })?;
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn reversed<'t, R>(&'t self, layer: impl FnOnce(&'t Builder) -> R) -> R {
+        self.within(|scope| scope.reversed = !scope.reversed, layer)
+    }
+
+    pub(crate) fn within<'t, R>(
         &'t self,
         change: impl FnOnce(&mut Scope),
         layer: impl FnOnce(&'t Builder) -> R,

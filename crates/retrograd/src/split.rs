@@ -145,7 +145,7 @@ impl<T: Float> Cotangents<T> {
 /// let batch = Batch::new(Extent::steps(2)).with("x", vec![0.1, 0.2]).with("next", vec![0.2, 0.3]);
 /// let gradients = trainer.forward(&batch)?.backward(&Cotangents::new().with_loss(1.0))?;
 /// assert_eq!(gradients.parameters().map(<[f32]>::len), Some(trainer.parameters().len()));
-/// assert_eq!(gradients.of("read.bias").map(<[f32]>::len), Some(1));
+/// assert_eq!(gradients.of("forecast.bias").map(<[f32]>::len), Some(1));
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 pub struct Gradients<T: Float = f32> {
@@ -157,12 +157,13 @@ pub struct Gradients<T: Float = f32> {
 }
 
 impl<T: Float> Splitter<T> {
-    /// For cotangents of all outputs, and gradients of all parameters, of all initial states that can be given, and of
-    /// these inputs.
+    /// For cotangents of all outputs, and gradients of the parameters that are `trained`, of all initial states that can
+    /// be given, and of these inputs.
     pub(crate) fn new(
         cell: &Cell,
         engine: Engine,
         settings: Settings,
+        trained: &[bool],
         inputs: &[String],
     ) -> Result<Splitter<T>, Error> {
         let tape = cell.tape();
@@ -170,7 +171,8 @@ impl<T: Float> Splitter<T> {
             let all = tape.inputs().iter().enumerate();
             all.filter(move |(_, i)| i.role == role).map(|(k, _)| k)
         };
-        let mut wanted: Vec<usize> = role(InputRole::Param).collect();
+        let parameters = role(InputRole::Param).zip(trained);
+        let mut wanted: Vec<usize> = parameters.filter(|(_, t)| **t).map(|(k, _)| k).collect();
         wanted.extend(role(InputRole::Initial));
         for name in inputs {
             let k = tape.input(name).ok_or_else(|| {
@@ -246,15 +248,7 @@ impl<T: Float> Splitter<T> {
             }
             filled.push(copy);
         }
-        let mut unpacked = Vec::new();
-        if let Some(packing) = fed.packing {
-            for (k, output) in tape.outputs().iter().enumerate() {
-                let (how, ty) = (Arrangement::of_output(tape, k), tape.node(output.value).ty);
-                let mut values = Vec::new();
-                packing.unpack(how, ty, kept.output(k), &mut values)?;
-                unpacked.push(values);
-            }
-        }
+        let unpacked = fed.unpacked_outputs(tape, |k| kept.output(k))?;
         let packing = fed.packing.cloned();
         Ok(Forward {
             shared: Arc::clone(&self.shared),
@@ -365,7 +359,8 @@ impl<T: Float> Forward<'_, T> {
             part.expect("they are as long as all of them")
         });
         let mut parts: Vec<&mut [T]> = parts.collect();
-        kept.backward(tape, &inputs, &given, (&shared.wanted, &mut parts))?;
+        let cotangents = (&shared.given[..], &given[..]);
+        kept.backward(&inputs, cotangents, (&shared.wanted, &mut parts))?;
         if let Some(packing) = &packing {
             let ranges = shared.ranges(fed.counts);
             let mut all = zeros("the gradients", ranges.last().map_or(0, |r| r.end))?;
@@ -459,11 +454,24 @@ impl<T: Float> Gradients<T> {
 
     /// The gradient with respect to all parameters, one after another in the cell's order; if all were requested.
     pub fn parameters(&self) -> Option<&[T]> {
-        let inputs = self.shared.cell.tape().inputs();
-        let is_parameter = |k: &&usize| inputs[**k].role == InputRole::Param;
-        let requested = self.shared.wanted.iter().filter(is_parameter).count();
-        (requested == self.shared.cell.parameter_specs().count())
+        let inputs = self.shared.cell.tape().inputs().iter().enumerate();
+        let parameters = inputs.filter(|(_, i)| i.role == InputRole::Param);
+        let mut wanted = self.shared.wanted.iter();
+        let mut each = parameters.map(|(k, _)| wanted.next() == Some(&k));
+        (each.all(|requested| requested))
             .then(|| &self.values[..self.shared.cell.parameter_count()])
+    }
+
+    /// For each parameter, in the cell's order, its gradient, if it was requested.
+    pub(crate) fn each_parameter(&self) -> impl Iterator<Item = Option<&[T]>> {
+        let inputs = self.shared.cell.tape().inputs().iter().enumerate();
+        let parameters = inputs.filter(|(_, i)| i.role == InputRole::Param);
+        let ranges = self.shared.ranges(self.counts);
+        let mut wanted = self.shared.wanted.iter().zip(ranges).peekable();
+        parameters.map(move |(k, _)| {
+            let (_, range) = wanted.next_if(|(w, _)| **w == k)?;
+            Some(&self.values[range])
+        })
     }
 
     /// The cell.

@@ -1,7 +1,11 @@
 //! Training: a cell, its parameters, an optimiser and the engine that runs it.
 
 mod builder;
+mod carry;
+mod descent;
+mod find;
 mod split;
+mod state;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,16 +13,19 @@ use std::time::Duration;
 
 use retrograd_tape::Shape;
 
-use crate::batch::{Arrangement, Batch, Feed, RunMode, not_finite};
+use crate::batch::{Batch, Feed, RunMode, not_finite};
 use crate::cell::Cell;
 use crate::engine::{Engine, Runner, Settings, weighed};
 use crate::error::Error;
 use crate::numbers::{Float, emptied};
-use crate::optim::{AnyOptimizer, StepError, clip_scale, first_non_finite, global_norm};
+use crate::optim::{Objective, StepError, first_non_finite, global_norm};
 use crate::split::Splitter;
 use crate::stepper::StepperBuilder;
 
+use descent::Descent;
+
 pub use builder::TrainerBuilder;
+pub use find::RateTest;
 pub use split::Update;
 
 /// Trains a cell in numbers of type `T`. The same seed, batches and engine give bitwise the same parameters, with any number of
@@ -44,8 +51,11 @@ pub struct Trainer<T: Float = f32> {
     runner: Runner<T>,
     /// For runs in two halves, made when the first is requested.
     splitter: Option<Splitter<T>>,
-    optimizer: Box<dyn AnyOptimizer<T>>,
-    clip: Option<f64>,
+    descent: Descent<T>,
+    /// For each parameter, whether it is trained.
+    trained: Vec<bool>,
+    /// How often masks were drawn.
+    draws: u64,
     /// The position of the loss among the outputs.
     loss: Option<usize>,
     feed: Feed<T>,
@@ -56,8 +66,6 @@ pub struct Trainer<T: Float = f32> {
     /// Runs in two halves share them until they change.
     parameters: Arc<Vec<T>>,
     gradient: Vec<T>,
-    /// The parameters before the last step.
-    before: Vec<T>,
     /// Where each parameter lies in `parameters` and `gradient`, in the cell's order.
     ranges: Vec<Range<usize>>,
 }
@@ -134,8 +142,9 @@ impl<T: Float> Trainer<T> {
     /// is the reason; [`Error::Overflow`] if the optimiser's memory would not be finite, and [`Error::Diverged`] if a parameter
     /// would not. After an error the parameters are unchanged, and so is the optimiser except after [`Error::Diverged`].
     pub fn step(&mut self, batch: &Batch<T>) -> Result<Report, Error> {
-        self.run(batch, RunMode::Train, true)?;
-        let step = self.optimizer.steps() + 1;
+        let step = self.steps() + 1;
+        let mode = self.next_draw();
+        self.run(batch, mode, true)?;
         let loss = self.last_loss();
         let gradient_norm = global_norm(&self.gradient);
         for (what, value) in [("loss", loss), ("norm of the gradient", gradient_norm)] {
@@ -144,7 +153,7 @@ impl<T: Float> Trainer<T> {
                 return Err(given.unwrap_or(Error::NonFinite { what, value, step }));
             }
         }
-        self.move_parameters(step, gradient_norm)?;
+        self.move_parameters(step, loss, Some((batch, mode)))?;
         Ok(Report {
             step,
             loss,
@@ -152,37 +161,80 @@ impl<T: Float> Trainer<T> {
         })
     }
 
-    /// Clips the gradient and lets the optimiser do its step. After an error the parameters are unchanged.
-    fn move_parameters(&mut self, step: u64, gradient_norm: f64) -> Result<(), Error> {
-        let scale = clip_scale(gradient_norm, self.clip);
-        self.before.copy_from_slice(&self.parameters);
+    /// The mode of a run of training, with masks of its own.
+    fn next_draw(&mut self) -> RunMode {
+        self.draws += 1;
+        RunMode::Train { draw: self.draws }
+    }
+
+    /// Lets the optimiser do its step, which may ask for other points on `run`. After an error the parameters are unchanged.
+    fn move_parameters(
+        &mut self,
+        step: u64,
+        loss: f64,
+        run: Option<(&Batch<T>, RunMode)>,
+    ) -> Result<(), Error> {
+        let mut failed = None;
+        let (cell, runner, feed) = (&self.cell, &mut self.runner, &mut self.feed);
+        let place = self.loss.unwrap_or_default();
+        let mut objective = run.map(|(batch, mode)| {
+            let failed = &mut failed;
+            move |parameters: &[T], gradient: &mut [T]| {
+                let mut inputs: Vec<&[T]> = Vec::new();
+                let ran = (feed.inputs(cell, parameters, batch, mode, &mut inputs))
+                    .and_then(|fed| runner.run(fed.points, &inputs, Some(gradient)));
+                match ran {
+                    Ok(()) => Ok(runner.output(place)[0].to_f64()),
+                    Err(e) => {
+                        *failed = Some(e);
+                        Err(StepError::Objective)
+                    }
+                }
+            }
+        });
+        let objective = objective.as_mut().map(|o| o as &mut dyn Objective<T>);
         let parameters = Arc::make_mut(&mut self.parameters);
-        let moved = self.optimizer.step(parameters, &self.gradient, scale);
-        let infinite = first_non_finite(&self.parameters);
-        let error = match (moved, infinite) {
-            (Err(StepError::Overflow { what, element }), _) => Error::Overflow {
+        let moved = (self.descent).step(parameters, &mut self.gradient, loss, objective);
+        let infinite = first_non_finite(parameters);
+        match (moved, infinite, failed) {
+            (Err(StepError::Objective), _, Some(error)) => Err(error),
+            (Err(refused), ..) => Err(self.refused(refused, step)),
+            (Ok(()), Some(at), _) => {
+                let value = parameters[at].to_f64();
+                self.descent.undo(parameters);
+                let (parameter, element) = self.element(at);
+                Err(Error::Diverged {
+                    parameter,
+                    element,
+                    value,
+                    step,
+                })
+            }
+            (Ok(()), None, _) => self.descent.accept(parameters),
+        }
+    }
+
+    /// An optimiser's error as one of the trainer's.
+    fn refused(&self, error: StepError, step: u64) -> Error {
+        match error {
+            StepError::Overflow { what, element } => Error::Overflow {
                 what,
                 parameter: self.element(element).0,
                 step,
             },
-            (Err(StepError::Memory { needed, found }), _) => Error::Setting {
+            StepError::Memory { needed, found } => Error::Setting {
                 what: "the number of vectors that the optimiser remembers",
                 found: found.to_string(),
                 expected: format!("{needed}, as its `memory` should say"),
             },
-            (Ok(()), Some(at)) => {
-                let (parameter, element) = self.element(at);
-                Error::Diverged {
-                    parameter,
-                    element,
-                    value: self.parameters[at].to_f64(),
-                    step,
+            error @ (StepError::Inconsistent | StepError::NoObjective | StepError::Objective) => {
+                Error::Setting {
+                    what: "the optimiser's step",
+                    found: error.to_string(),
+                    expected: "a memory and an objective that fit".to_owned(),
                 }
             }
-            (Ok(()), None) => return Ok(()),
-        };
-        Arc::make_mut(&mut self.parameters).copy_from_slice(&self.before);
-        Err(error)
+        }
     }
 
     /// Runs the cell on a batch with all masks 1, and returns loss, outputs and final states.
@@ -231,20 +283,20 @@ impl<T: Float> Trainer<T> {
 
     /// The number of training steps so far.
     pub fn steps(&self) -> u64 {
-        self.optimizer.steps()
+        self.descent.optimizer.memory().steps
     }
 
-    /// The optimiser's step size.
+    /// The step size of the next step: the optimiser's times the factor of the schedule, if there is one.
     pub fn learning_rate(&self) -> f64 {
-        self.optimizer.learning_rate()
+        self.descent.optimizer.learning_rate()
     }
 
-    /// Sets the optimiser's step size from here on.
+    /// Sets the optimiser's step size from here on, which a schedule multiplies.
     ///
     /// # Errors
     /// [`Error::Setting`] unless it is a finite number of at least 0.
     pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
-        self.optimizer.set_learning_rate(learning_rate)
+        self.descent.set_base(learning_rate)
     }
 
     /// All parameters in the cell's order, by name.
@@ -368,6 +420,11 @@ impl<T: Float> Trainer<T> {
                 cell: self.cell.name().to_owned(),
             });
         }
+        self.run_cell(batch, mode, gradient)
+    }
+
+    /// As [`run`](Self::run), for a cell that may have no loss.
+    fn run_cell(&mut self, batch: &Batch<T>, mode: RunMode, gradient: bool) -> Result<(), Error> {
         let mut inputs: Vec<&[T]> = std::mem::take(&mut self.slices);
         let feed = &mut self.feed;
         let fed = feed.inputs(&self.cell, &self.parameters, batch, mode, &mut inputs)?;
@@ -379,17 +436,9 @@ impl<T: Float> Trainer<T> {
             ran = weighed(&self.cell, fed.points, &inputs);
         }
         self.unpacked.clear();
-        if let Some(packing) = fed.packing
-            && ran.is_ok()
-            && mode != RunMode::Train
-        {
+        if ran.is_ok() {
             let tape = self.cell.tape();
-            for (k, output) in tape.outputs().iter().enumerate() {
-                let (how, ty) = (Arrangement::of_output(tape, k), tape.node(output.value).ty);
-                let mut values = Vec::new();
-                packing.unpack(how, ty, self.runner.output(k), &mut values)?;
-                self.unpacked.push(values);
-            }
+            self.unpacked = fed.unpacked_outputs(tape, |k| self.runner.output(k))?;
         }
         self.slices = emptied(inputs);
         ran
@@ -406,7 +455,7 @@ impl<T: Float> std::fmt::Debug for Trainer<T> {
         f.debug_struct("Trainer")
             .field("cell", &self.cell.name())
             .field("engine", &self.engine)
-            .field("optimizer", self.optimizer.settings())
+            .field("optimizer", self.descent.optimizer.settings())
             .field("parameters", &self.parameters.len())
             .finish_non_exhaustive()
     }

@@ -144,7 +144,7 @@ fn the_language_says_what_the_builder_says() {
         let s = c.static_input("s", 4);
         let s0 = c.state_with("s0", 4, StateSpec::delay(1).init(s.tanh()));
         let drop = c.mask("drop", 4, 0.9);
-        let w = c.param_init("W", (4, 3), Init::Orthogonal);
+        let w = c.param_init("W", (4, 3), Init::Orthogonal(1.0));
         let a = c.param_init("a", (), Init::Constant(0.5));
         let e = c.embedding("e", 10, 3, word);
         let shared = w.matvec(x) + w.matvec(e);

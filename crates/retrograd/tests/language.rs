@@ -1,6 +1,7 @@
 //! Every cell of `docs/LANGUAGE.md` is read, compiled and run; every mistake on it is shown as the page says.
 
 use retrograd::{Batch, Cell, CellText, Engine, Error, Extent, InputRole};
+use retrograd_tape::generate::inputs;
 
 const PAGE: &str = include_str!("../../../docs/LANGUAGE.md");
 
@@ -18,18 +19,14 @@ fn blocks() -> Vec<(String, String)> {
     found
 }
 
-/// A batch of numbers that suit any cell: small, positive, whole for indices.
+/// A batch of numbers that suit any cell: those of the inputs' ranges, whole for indices.
 fn batch(cell: &Cell) -> Batch<f64> {
     let extent = Extent::steps(7).rows(3);
-    let inputs = cell.tape().inputs().iter();
-    let taken = inputs.filter(|i| !matches!(i.role, InputRole::Param | InputRole::Initial));
-    taken.fold(Batch::new(extent), |batch, input| {
-        let n = input.ty.numbers(extent.steps, extent.rows);
-        let number = |k: usize| match &*input.name {
-            "word" => (k % 5) as f64,
-            _ => 0.5 + 0.4 * (1.7 * k as f64).sin(),
-        };
-        batch.with(&input.name, (0..n).map(number).collect())
+    let numbers = inputs(cell.tape(), extent.steps, extent.rows, 1);
+    let all = cell.tape().inputs().iter().zip(numbers);
+    let taken = all.filter(|(i, _)| !matches!(i.role, InputRole::Param | InputRole::Initial));
+    taken.fold(Batch::new(extent), |batch, (input, numbers)| {
+        batch.with(&input.name, numbers)
     })
 }
 
@@ -107,4 +104,51 @@ fn run(cell: &Cell) -> Result<(), Error> {
             || all[0].iter().any(|(n, _)| n.starts_with("grad"))
     );
     Ok(())
+}
+
+/// With files on disk, the zoo, and sizes that the caller sets.
+#[test]
+fn every_cell_with_a_text_is_read_again_from_that_text_alone() {
+    let folder = std::env::temp_dir().join(format!("retrograd-inlined-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("parts")).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    write(
+        "parts/smooth.cell",
+        "use leak from \"leak.cell\"\ndef smooth(x) {\n    y = leak(x)\n    return y\n}",
+    );
+    write(
+        "parts/leak.cell",
+        "cell leak(x[I]; h[I]) where I=1\nh' = 0.9 * h + x\noutput h'",
+    );
+    write(
+        "main.cell",
+        "use lstm as enc\nuse smooth from \"parts/smooth.cell\"\ncell main(x[2]) where H=8\nbelow = enc(x, H=H)\n\
+         layer both = smooth(below)\noutput y = dense[2](both)\ntarget t[2]\nloss mean(square(y - t))",
+    );
+    let cell = Cell::from_file(folder.join("main.cell"), &[("H", 5)]).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let text = cell.text().unwrap();
+    assert!(!text.contains("use ") && !text.contains("parts"), "{text}");
+    let again = Cell::from_text(text, &[]).unwrap();
+    assert_eq!(again.to_string(), cell.to_string());
+    assert_eq!(
+        again.initial_parameters::<f64>(3).unwrap(),
+        cell.initial_parameters::<f64>(3).unwrap()
+    );
+    run(&again).unwrap();
+
+    for (kind, text) in blocks() {
+        if kind == "cell"
+            && let Ok(cell) = Cell::from_text(&text, &[])
+        {
+            let again = Cell::from_text(cell.text().unwrap(), &[]).unwrap();
+            assert_eq!(again.to_string(), cell.to_string());
+        }
+    }
+    assert!(
+        Cell::define("built", |c| c.output("y", c.input("x", 1)))
+            .unwrap()
+            .text()
+            .is_none()
+    );
 }

@@ -171,7 +171,7 @@ impl System {
         let square = shape == Shape::Matrix(hidden, hidden);
         let recurrent = square && !name.ends_with(".x") && !name.starts_with(READOUT);
         match self.recurrent {
-            Recurrent::Orthogonal if recurrent => Some(Init::Orthogonal),
+            Recurrent::Orthogonal if recurrent => Some(Init::Orthogonal(1.0)),
             Recurrent::Identity if recurrent => Some(Init::Identity),
             _ => None,
         }
@@ -284,7 +284,7 @@ mod tests {
             "memory.memory_hidden",
             "h_int.h",
         ] {
-            assert_eq!(init(orthogonal, name), Init::Orthogonal, "{name}");
+            assert_eq!(init(orthogonal, name), Init::Orthogonal(1.0), "{name}");
         }
         for name in ["memory_hidden.x", "readout.h", "memory.bias"] {
             assert!(matches!(init(orthogonal, name), Init::Uniform(_)), "{name}");

@@ -32,7 +32,7 @@ pub struct DifferenceQuotients {
     /// |D(2h) - D(h)| of each number: the tolerance for truncation.
     pub truncation: Vec<f64>,
     /// At some point of an op in the run, the distance to a kink or jump is at most twice the point's own change: the
-    /// slopes may come from both sides of it.
+    /// slopes may come from both sides of it. Or a number leaves the [range](crate::Input::range) of its input.
     pub near_kink: bool,
 }
 
@@ -97,6 +97,17 @@ impl<'a> CentralDifferences<'a> {
         &self.point
     }
 
+    /// True if a number that was in its input's range is not any more.
+    fn leaves_a_range(&self, moved: &[Vec<f64>]) -> bool {
+        let inputs = self.tape.inputs().iter().zip(&self.point).zip(moved);
+        inputs
+            .filter_map(|((input, at), moved)| Some((input.range.as_ref()?, at, moved)))
+            .any(|(range, at, moved)| {
+                let mut both = at.iter().zip(moved);
+                both.any(|(at, moved)| range.contains(at) && !range.contains(moved))
+            })
+    }
+
     /// True if input `i` can be moved: row numbers of a table cannot.
     pub fn moves(&self, i: usize) -> bool {
         !self.run.is_index(i)
@@ -136,6 +147,7 @@ impl<'a> CentralDifferences<'a> {
             let moved: Vec<Vec<f64>> = (self.point.iter().zip(u))
                 .map(|(x, u)| x.iter().zip(u).map(|(x, u)| x + by * u).collect())
                 .collect();
+            near_kink |= self.leaves_a_range(&moved);
             let moved: Vec<&[f64]> = moved.iter().map(Vec::as_slice).collect();
             self.run.forward_frozen(&moved)?;
             near_kink |=

@@ -133,8 +133,9 @@ impl Composite {
         &Composite::ARGMAX,
     ];
 
-    /// The one of this name.
+    /// The one of this name; `swish` is another of [`Composite::SILU`].
     pub fn by_name(name: &str) -> Option<&'static Composite> {
+        let name = if name == "swish" { "silu" } else { name };
         Composite::ALL.into_iter().find(|c| c.name == name)
     }
 }

@@ -52,6 +52,26 @@ pub enum TapeError {
         /// Where it was set the second time.
         at: Location<'static>,
     },
+    /// A program that is to run chunk after chunk but needs steps of later chunks.
+    #[error("`{program}` cannot be carried from chunk to chunk: {value} {why}")]
+    NeedsLaterSteps {
+        /// The program.
+        program: String,
+        /// The state or value that needs them.
+        value: String,
+        /// Why.
+        why: String,
+    },
+    /// An input that has the name of a state which would be carried.
+    #[error(
+        "`{program}` has an input `{name}`, and carrying its states would add another of that name"
+    )]
+    CarriedName {
+        /// The program.
+        program: String,
+        /// The name.
+        name: String,
+    },
     /// `next` called with a value that is not a state.
     #[error("{at}: `next` needs a state, and {what} is none")]
     NotAState {
@@ -213,6 +233,21 @@ pub enum TapeError {
         found: String,
         /// Those that it may have.
         may: String,
+        /// The user's line.
+        at: Location<'static>,
+    },
+    /// An interval that an input's numbers cannot be drawn from, or one for a value that is no input.
+    #[error(
+        "{at}: {what} cannot be drawn from {}..{}: expected an input, and two finite numbers of which the second is greater",
+        from.0, to.0
+    )]
+    InputRange {
+        /// The value.
+        what: String,
+        /// The interval's beginning.
+        from: Number,
+        /// Its end.
+        to: Number,
         /// The user's line.
         at: Location<'static>,
     },

@@ -21,6 +21,7 @@
 
 mod axes;
 mod blocks;
+mod calls;
 mod data;
 mod grow;
 mod ops;

@@ -12,7 +12,8 @@
 //!
 //! A point near a kink or jump is rejected: one where, at any point of any node in the run, the distance to the kink is
 //! at most twice the node's change between x and x ± 2h·u. So is a direction with so much curvature that truncation
-//! would hide an error. The result of `stop_gradient` is frozen at its value in x, as the gradient assumes,
+//! would hide an error, and one along which a number leaves the range of its input
+//! ([`Var::bounded`](crate::Var::bounded)). The result of `stop_gradient` is frozen at its value in x, as the gradient assumes,
 //! and that of `with_gradient(y, z)` at its value in x plus the change of z. The limits of `clip_gradient`
 //! are no derivative: gradients are compared without them.
 
@@ -37,7 +38,7 @@ pub enum Directions {
 pub struct GradientReport {
     /// Derivatives that were compared.
     pub checked: usize,
-    /// Derivatives that were skipped: near a kink or with too much curvature.
+    /// Derivatives that were skipped: near a kink, near the end of an input's range, or with too much curvature.
     pub rejected: usize,
     /// The greatest difference, as a share of its tolerance.
     pub worst: f64,

@@ -26,6 +26,7 @@
 #![warn(missing_debug_implementations)]
 
 mod algebra;
+mod carry;
 mod central_differences;
 mod compose;
 mod cycles;
@@ -60,6 +61,7 @@ mod ty;
 mod var;
 
 pub use algebra::{Algebra, Value};
+pub use carry::CarriedState;
 pub use central_differences::{CentralDifferences, DifferenceQuotients};
 pub use compose::Composite;
 pub use cycles::{BothWays, cancels};
@@ -75,6 +77,6 @@ pub use op::{Number, Op, Permutation, Reduction};
 pub use real::Real;
 pub use record::{LossReduction, Recorder, Var};
 pub use schedule::{PhaseKind, Schedule};
-pub use start::{Draw, StartExpression};
+pub use start::{Draw, Init, StartExpression};
 pub use tape::{Input, InputRole, Node, Operands, Output, OutputRole, Tape};
 pub use ty::{Domain, Shape, Type};

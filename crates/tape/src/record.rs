@@ -90,6 +90,7 @@ impl Recording {
             role,
             ty,
             value,
+            range: None,
         });
         Some(value)
     }

@@ -1,6 +1,7 @@
 //! The finished tape: a straight list of ops, each after its operands, except for the next values of states.
 
 use std::fmt;
+use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -76,6 +77,9 @@ pub struct Input {
     pub ty: Type,
     /// The node that reads it.
     pub value: Value,
+    /// The interval, without its end, from which tests draw its numbers; see [`Var::bounded`](crate::Var::bounded). A
+    /// compiled program has none.
+    pub range: Option<Range<f64>>,
 }
 
 /// The role of an output.
@@ -186,6 +190,11 @@ impl fmt::Display for Tape {
             write!(f, "  %{i}: {} = {}", n.ty, n.op)?;
             for (k, v) in n.operands.iter().enumerate() {
                 write!(f, "{}%{}", if k == 0 { " " } else { ", " }, v.0)?;
+            }
+            if let Op::Input { id, .. } = n.op
+                && let Some(range) = self.inputs.get(id).and_then(|i| i.range.as_ref())
+            {
+                write!(f, " in {}..{}", range.start, range.end)?;
             }
             if let Some(name) = &n.name {
                 write!(f, "  # {name}")?;

@@ -169,6 +169,45 @@ impl<'t> Var<'t> {
         Var::apply(Op::Map(Map::Mul), &[self, self], Location::caller())
     }
 
+    /// xⁿ by products, at most two for each binary digit of n, and for n < 0 the reciprocal of that; x⁰ is 1. See
+    /// [`pow`](Var::pow) for other powers.
+    ///
+    /// ```
+    /// use retrograd_tape::{Recorder, Shape};
+    ///
+    /// let r = Recorder::new();
+    /// let x = r.param("x", Shape::Scalar);
+    /// r.output("y", x.powi(3) + x.powi(-1));
+    /// let (value, gradient) = r.finish("powers")?.value_and_gradient(&[&[-2.0]])?;
+    /// assert_eq!((value, gradient[0][0]), (-8.5, 11.75)); // 3 x² - 1/x²
+    /// # Ok::<(), retrograd_tape::TapeError>(())
+    /// ```
+    #[track_caller]
+    pub fn powi(self, n: i32) -> Var<'t> {
+        let at = Location::caller();
+        let (Some(tape), Some(shape)) = (self.tape(), self.shape()) else {
+            return self;
+        };
+        let (mut left, mut square, mut product) = (n.unsigned_abs(), self, None);
+        while left > 0 {
+            if left % 2 == 1 {
+                product = Some(match product {
+                    None => square,
+                    Some(p) => Var::apply(Op::Map(Map::Mul), &[p, square], at),
+                });
+            }
+            left /= 2;
+            if left > 0 {
+                square = Var::apply(Op::Map(Map::Mul), &[square, square], at);
+            }
+        }
+        match product {
+            None => tape.constant(1.0, shape),
+            Some(p) if n < 0 => Var::apply(Op::Map(Map::Recip), &[p], at),
+            Some(p) => p,
+        }
+    }
+
     /// Sum of all elements.
     #[track_caller]
     pub fn sum(self) -> Var<'t> {
@@ -254,10 +293,11 @@ impl<'t> Var<'t> {
         Var::apply(Op::Outer { to }, &[self, other], Location::caller())
     }
 
-    /// Row `index` of this matrix (an embedding).
+    /// Row `index` of this matrix (an embedding), or what else is at this index of the first axis: an element of a vector, a
+    /// matrix of `[h, m, n]`. The index is a scalar; see [`gather_axis`](Var::gather_axis) for another axis.
     #[track_caller]
     pub fn gather(self, index: Var<'t>) -> Var<'t> {
-        Var::apply(Op::Gather, &[self, index], Location::caller())
+        self.gather_along("gather", index, 0, Location::caller())
     }
 
     /// A composite function of one or two values. The attribute is that of the function, if it has one.

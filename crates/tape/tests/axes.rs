@@ -327,3 +327,57 @@ fn a_multi_head_matrix_memory_has_the_gradients_of_differences() {
     let slices: Vec<&[f64]> = data.iter().map(Vec::as_slice).collect();
     gradcheck(&tape, t.steps, t.rows, &slices, Directions::Coordinates, 3).unwrap();
 }
+
+#[test]
+fn a_part_is_gathered_along_any_axis() {
+    let shapes = [
+        Shape::Vector(5),
+        Shape::Matrix(3, 4),
+        Shape::Tensor(2, 3, 4),
+    ];
+    for shape in shapes {
+        let axes = shape.axes();
+        for axis in 0..shape.rank() {
+            for at in 0..axes[axis] {
+                let r = Recorder::new();
+                let x = r.param("x", shape);
+                let i = r.input("i", InputRole::Sequence, Shape::Scalar);
+                // The first axis is the usual one, and a matrix's is the op itself.
+                let part = match axis {
+                    0 if at > 0 => x.gather(i),
+                    _ => x.gather_axis(i, axis),
+                };
+                assert_eq!(part.shape(), shape.without_axis(axis));
+                r.output("y", part.square());
+                let tape = r.finish("gathered").unwrap();
+                let x = numbers(shape.len(), 3);
+                let inner: usize = axes[axis + 1..].iter().product();
+                let chosen = |k: &usize| k / inner % axes[axis] == at;
+                let expected = (0..shape.len()).filter(chosen).map(|k| x[k] * x[k]);
+                let index = [at as f64];
+                let mut run = Interpreter::<f64>::new(&tape);
+                run.forward(Extent::steps(1), &[&x, &index]).unwrap();
+                near(
+                    &format!("{shape}, axis {axis}"),
+                    run.output(0),
+                    &expected.collect::<Vec<f64>>(),
+                );
+                let inputs: [&[f64]; 2] = [&x, &index];
+                let report = gradcheck(&tape, 1, 1, &inputs, Directions::Coordinates, 1).unwrap();
+                assert_eq!(report.checked, shape.len());
+            }
+        }
+    }
+    mistake_of_gather(|v, i| v.gather_axis(i, 1), "an axis 1");
+    mistake_of_gather(|_, i| i.gather(i), "an axis 0");
+    mistake_of_gather(|v, _| v.gather(v), "scalar");
+}
+
+fn mistake_of_gather(f: impl for<'t> Fn(Var<'t>, Var<'t>) -> Var<'t>, says: &str) {
+    let r = Recorder::new();
+    let v = r.param("v", Shape::Vector(3));
+    let i = r.input("i", InputRole::Sequence, Shape::Scalar);
+    r.output("y", f(v, i));
+    let error = r.finish("wrong").unwrap_err().to_string();
+    assert!(error.contains(says), "{error}");
+}

@@ -27,6 +27,12 @@ pub(crate) enum Along {
     MaxOverSteps(String),
     /// A row's last step.
     Last,
+    /// Its first step.
+    First,
+    /// Moved round the end of an axis.
+    Roll(i64, usize),
+    /// A whole power.
+    Powi(i32),
     /// Of complex numbers, whose first axis has the real and the imaginary parts.
     Polar,
     ComplexMul,
@@ -34,10 +40,14 @@ pub(crate) enum Along {
     ComplexAbs,
     /// Of so many numbers, one that is 1.
     OneHot(usize),
+    /// The index of the first of the greatest elements.
+    ArgMax(Option<usize>),
+    /// What is at an index along an axis.
+    Gather(usize),
 }
 
 /// Their names, with the attributes that they take.
-pub(crate) const ALONG: [(&str, &[&str]); 14] = [
+pub(crate) const ALONG: [(&str, &[&str]); 17] = [
     ("square", &[]),
     ("softmax", &["axis"]),
     ("layer_norm", &["axis", "eps"]),
@@ -47,11 +57,14 @@ pub(crate) const ALONG: [(&str, &[&str]); 14] = [
     ("cumsum", &["axis"]),
     ("einsum", &[]),
     ("last", &[]),
+    ("first", &[]),
+    ("roll", &["axis"]),
     ("polar", &[]),
     ("complex_mul", &[]),
     ("complex_conj", &[]),
     ("complex_abs", &[]),
     ("one_hot", &[]),
+    ("argmax", &["axis"]),
 ];
 
 /// What normalisations add to a variance unless the call says it, as PyTorch's.
@@ -76,11 +89,17 @@ impl Along {
             Along::MeanTo(to) => x.mean_to(*to),
             Along::MaxOverSteps(name) => x.max_over_steps(name),
             Along::Last => x.last(),
+            Along::First => x.first(),
+            Along::Roll(shift, axis) => x.roll(*shift, *axis),
+            Along::Powi(n) => x.powi(*n),
             Along::Polar => x.polar(xs[1]),
             Along::ComplexMul => x.complex_mul(xs[1]),
             Along::ComplexConj => x.complex_conj(),
             Along::ComplexAbs => x.complex_abs(),
             Along::OneHot(n) => x.one_hot(*n),
+            Along::ArgMax(None) => x.argmax(),
+            Along::ArgMax(Some(axis)) => x.argmax_axis(*axis),
+            Along::Gather(axis) => x.gather_axis(xs[1], *axis),
         }
     }
 }
@@ -95,6 +114,7 @@ impl Lower<'_> {
         match name {
             "einsum" => return self.einsum(args).map(Some),
             "one_hot" => return self.one_hot(args).map(Some),
+            "roll" => return self.roll(args).map(Some),
             "polar" | "complex_mul" | "complex_conj" | "complex_abs" => {
                 return self.complex(args).map(Some);
             }
@@ -118,7 +138,12 @@ impl Lower<'_> {
             "softmax" => Along::Softmax(axis.or(last)),
             "layer_norm" => Along::LayerNorm(axis.or(last), eps),
             "logsumexp" => Along::LogSumExp(axis.or(last)),
+            "argmax" => Along::ArgMax(axis.or(last)),
+            // Where time runs backwards, the last step comes first.
+            "last" if self.frame().reversed => Along::First,
+            "first" if self.frame().reversed => Along::Last,
             "last" => Along::Last,
+            "first" => Along::First,
             _ if x.form == Form::Scalar => {
                 let message = format!("`{name}` needs an axis, and this is a scalar");
                 return Err(self.error(x.span, message, "expected a vector or more"));
@@ -137,8 +162,8 @@ impl Lower<'_> {
             }
         };
         let form = match function {
-            Along::LogSumExp(Some(axis)) => x.form.without_axis(axis),
-            Along::LogSumExp(None) => Form::Scalar,
+            Along::LogSumExp(Some(axis)) | Along::ArgMax(Some(axis)) => x.form.without_axis(axis),
+            Along::LogSumExp(None) | Along::ArgMax(None) => Form::Scalar,
             _ => x.form,
         };
         let span = args.span;
@@ -211,6 +236,30 @@ impl Lower<'_> {
             _ => format!("expected 0 to {}, or from -{rank} to -1", rank - 1),
         };
         Err(self.error(e.span, message, &label))
+    }
+
+    /// `roll(x, -1, axis=0)`
+    fn roll(&mut self, args: &Args<'_>) -> Result<Typed, TextError> {
+        let [x, shift] = self.exprs(args)?;
+        let (x, by) = (self.value(x)?, self.number(shift)?);
+        if x.form == Form::Scalar {
+            let message = "`roll` needs an axis, and this is a scalar".to_owned();
+            return Err(self.error(x.span, message, "expected a vector or more"));
+        }
+        if by.fract() != 0.0 || by.abs() > f64::from(i32::MAX) {
+            let message = format!("nothing is moved by {by} places");
+            return Err(self.error(shift.span, message, "expected a whole number"));
+        }
+        let axis = match args.attribute("axis") {
+            Some(axis) => self.axis_of(axis, &x)?,
+            None => x.form.rank() - 1,
+        };
+        let form = x.form;
+        Ok(Typed {
+            kind: TypedKind::Along(Along::Roll(by as i64, axis), vec![x]),
+            form,
+            span: args.span,
+        })
     }
 
     /// `one_hot(i, 10)`

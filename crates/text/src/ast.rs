@@ -21,6 +21,8 @@ pub(crate) enum Statement {
         name: Name,
         shape: Vec<Expr>,
         keep: Option<Expr>,
+        /// The interval that its numbers are drawn from in tests, without its end.
+        range: Option<Box<(Expr, Expr)>>,
         /// What it varies over, if the line says it.
         over: Option<Expr>,
     },
@@ -92,6 +94,43 @@ impl Statement {
         one.into_iter().chain(more.iter().map(|(name, _)| name))
     }
 
+    /// Adds all names that the statement defines, also inside of it: indices, and names of each round.
+    pub(crate) fn gives<'s>(&'s self, out: &mut Vec<&'s Name>) {
+        out.extend(self.defines());
+        if let Statement::For(repetition) = self {
+            out.push(&repetition.index);
+            repetition.body.iter().for_each(|s| s.gives(out));
+        }
+    }
+
+    /// Adds all expressions of the statement, in the order in which they are recorded; of a repetition only what is carried.
+    pub(crate) fn expressions<'s>(&'s self, out: &mut Vec<&'s Expr>) {
+        match self {
+            Statement::Input { shape, .. } => out.extend(shape),
+            Statement::Param { shape, init, .. } => {
+                out.extend(shape);
+                out.extend(init.iter().filter_map(Start::each));
+            }
+            Statement::State(s) => {
+                out.extend(&s.shape);
+                if let InitialValue::Value(e) = &s.init {
+                    out.push(e);
+                }
+            }
+            Statement::Init { start, .. } => out.extend(start.each()),
+            Statement::Assign { value, .. }
+            | Statement::Output { value, .. }
+            | Statement::Weight(value) => out.push(value),
+            Statement::Loss(value, weight) => {
+                out.push(value);
+                out.extend(weight);
+            }
+            Statement::Layer { call, .. } => out.extend(call.args.iter().map(|a| &a.value)),
+            Statement::For(repetition) => out.extend(repetition.carried.iter().map(|(_, e)| e)),
+            Statement::SumLoss(_) => {}
+        }
+    }
+
     /// Adds all names that the statement uses.
     pub(crate) fn names<'s>(&'s self, out: &mut Vec<&'s str>) {
         match self {
@@ -148,10 +187,20 @@ pub(crate) enum InitialValue {
 /// How a parameter starts.
 #[derive(Clone, Debug)]
 pub(crate) enum Start {
-    /// `zeros`, `fan_in`, `identity` or `orthogonal`.
+    /// A rule for the whole parameter, such as `zeros` or `orthogonal`.
     Named(Name),
-    /// `1`, `normal(0.1)`, `ln(uniform(1, 16))`
-    Each(Expr),
+    /// `1`, `normal(0.1)`, `ln(uniform(1, 16))`, perhaps with the random numbers of another parameter.
+    Each(Expr, Option<Name>),
+}
+
+impl Start {
+    /// The expression for each element.
+    fn each(&self) -> Option<&Expr> {
+        match self {
+            Start::Named(_) => None,
+            Start::Each(e, _) => Some(e),
+        }
+    }
 }
 
 /// An expression.
@@ -181,6 +230,24 @@ pub(crate) enum ExprKind {
 }
 
 impl Expr {
+    /// Adds all calls in the expression.
+    pub(crate) fn calls<'e>(&'e self, out: &mut Vec<&'e Call>) {
+        match &self.kind {
+            ExprKind::Number(_) | ExprKind::Quoted(_) | ExprKind::Name(_) => {}
+            ExprKind::Neg(a) => a.calls(out),
+            ExprKind::Infix(_, a, b) | ExprKind::Range(a, b) => {
+                a.calls(out);
+                b.calls(out);
+            }
+            ExprKind::Call(call) => {
+                out.push(call);
+                call.args.iter().for_each(|a| a.value.calls(out));
+            }
+            ExprKind::Part(a, _) => a.calls(out),
+            ExprKind::Shape(sizes) => sizes.iter().for_each(|e| e.calls(out)),
+        }
+    }
+
     /// Adds all names in the expression.
     pub(crate) fn names<'e>(&'e self, out: &mut Vec<&'e str>) {
         match &self.kind {

@@ -1,13 +1,12 @@
 //! Lines: declarations, equations, outputs and losses, and repetitions.
 
-use retrograd_tape::InputRole;
+use retrograd_tape::{Init, InputRole};
 
 use crate::ast::{Expr, ExprKind, InitialValue, Name, StateDeclaration, Statement};
 use crate::error::{TextError, nearest};
 use crate::library::RoutineKind;
 use crate::lower::{Lower, Parameter, SharedLayer, joined};
 use crate::sizes::Form;
-use crate::target::Initialiser;
 use crate::typed::{Action, Beginning, Typed, TypedKind, ValueId, spread_out};
 
 impl<'f> Lower<'f> {
@@ -57,11 +56,6 @@ impl<'f> Lower<'f> {
                 None => frame.becomes.remove(alias),
             };
         }
-        for s in statements {
-            if let Statement::Layer { name, .. } = s {
-                frame.layers.remove(&name.text);
-            }
-        }
         Ok(())
     }
 
@@ -86,13 +80,17 @@ impl<'f> Lower<'f> {
                 name,
                 shape,
                 keep,
+                range,
                 over,
-            } => self.input(*role, name, shape, (keep.as_ref(), over.as_ref()))?,
+            } => {
+                let more = (keep.as_ref(), range.as_deref(), over.as_ref());
+                self.input(*role, name, shape, more)?;
+            }
             Statement::Param { name, shape, init } => {
                 let form = self.shape(shape)?;
                 let start = match init {
                     Some(init) => self.start(init)?,
-                    None => Initialiser::Unspecified,
+                    None => Init::FanIn,
                 };
                 self.param(name, form, start)?;
             }
@@ -176,7 +174,7 @@ impl<'f> Lower<'f> {
         Ok((id, self.called(name, full)))
     }
 
-    fn param(&mut self, name: &Name, form: Form, start: Initialiser) -> Result<(), TextError> {
+    fn param(&mut self, name: &Name, form: Form, start: Init) -> Result<(), TextError> {
         let (id, _) = self.declare(name, form)?;
         let full = self.frame().full_parameter(&name.text);
         let shared = self.frame().application > 0;
@@ -213,7 +211,7 @@ impl<'f> Lower<'f> {
     }
 
     /// The full name of the parameter that a line means: one of this round or above it, or a table by its alias.
-    fn parameter_called(&self, name: &str) -> String {
+    pub(crate) fn parameter_called(&self, name: &str) -> String {
         let frame = self.frame();
         let here = frame.full_parameter(name);
         let above = joined(&frame.parameters, name);
@@ -270,6 +268,7 @@ impl<'f> Lower<'f> {
             None => 1,
             Some(e) => self.steps(e, "a state cannot have a delay of")?,
         };
+        let delay = self.along_time(delay);
         let init = match &s.init {
             InitialValue::Given => Beginning::Given,
             InitialValue::Learned => {
@@ -304,6 +303,14 @@ impl<'f> Lower<'f> {
             init,
         });
         Ok(())
+    }
+
+    /// A delay as the program has it: negative for one of a routine that runs backwards.
+    pub(crate) fn along_time(&self, delay: i32) -> i32 {
+        match self.frame().reversed {
+            true => -delay,
+            false => delay,
+        }
     }
 
     /// A delay in whole steps, not 0.
@@ -356,6 +363,12 @@ impl<'f> Lower<'f> {
             let message = format!("there is no state `{bare}`");
             let label = "expected the name of a state and one prime";
             let error = self.error(name.span, message, label);
+            let inputs = self.frame().routine.operands();
+            if inputs.iter().any(|input| input.text == bare) {
+                return Err(error.help(format!(
+                    "`{bare}` is an input: in a cell's head, a semicolon parts inputs from states, as in (x; {bare})"
+                )));
+            }
             let known = self.frame().states.keys().map(String::as_str);
             return Err(match nearest(bare, known) {
                 Some(near) => error.help(format!("did you mean `{near}'`?")),

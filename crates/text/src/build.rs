@@ -81,7 +81,7 @@ pub fn record<T: RecordTarget>(
 
 /// Records a cell as a layer: its inputs are the operands, in order, and its first output is the result. Targets, weights and
 /// losses are left out, with what only they need. The names of states and parameters begin with `name` and a dot, unless it
-/// is empty.
+/// is empty. `reversed`, its states run from the end of a row to its beginning.
 ///
 /// # Errors
 /// As [`record`]; also if the operands are not those of the cell.
@@ -89,7 +89,7 @@ pub fn record_layer<'t, T: RecordTarget>(
     file: &CellFile,
     name: &str,
     operands: &[Var<'t>],
-    overrides: &[(&str, usize)],
+    (overrides, reversed): (&[(&str, usize)], bool),
     target: &'t T,
 ) -> Result<Option<Var<'t>>, TextError> {
     let Some(shapes) = operands
@@ -99,7 +99,7 @@ pub fn record_layer<'t, T: RecordTarget>(
     else {
         return Ok(None);
     };
-    let lowered = lower_layer(file, name, &shapes, overrides)?;
+    let lowered = lower_layer(file, name, &shapes, (overrides, reversed))?;
     let mut build = Build::new(file, &lowered, target);
     for (place, &operand) in build.values.iter_mut().zip(operands) {
         *place = Some(operand);
@@ -183,9 +183,13 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
                 role,
                 name,
                 form,
+                range,
                 domain,
             } => {
-                let v = target.input(&name.text, *role, self.shape(*form), *domain);
+                let mut v = target.input(&name.text, *role, self.shape(*form), *domain);
+                if let Some(range) = range {
+                    v = v.bounded(range.clone());
+                }
                 self.bind(*id, name, v)?;
             }
             Action::Mask {

@@ -2,7 +2,7 @@
 
 use retrograd_tape::{Composite, Domain, Map, Op};
 
-use crate::along::ALONG;
+use crate::along::{ALONG, Along};
 use crate::ast::{Call, Expr, ExprKind, LabelKind, Name};
 use crate::error::{TextError, nearest};
 use crate::lower::Lower;
@@ -172,12 +172,14 @@ impl<'f> Lower<'f> {
             }
             Some(Op::Gather) => {
                 let [m, i] = self.two(args)?;
-                let Form::Matrix(_, n) = m.form else {
-                    let message = format!("`gather` takes a row of a matrix, not of {}", m.form);
-                    return Err(self.error(m.span, message, "expected a matrix"));
-                };
-                let i = self.index(i)?;
-                typed(TypedKind::Op(Op::Gather, vec![m, i]), Form::Vector(n))
+                if m.form == Form::Scalar {
+                    let message = "`gather` takes a part of a vector or more".to_owned();
+                    return Err(self.error(m.span, message, "expected no scalar"));
+                }
+                let axis = args.attribute("axis");
+                let axis = axis.map_or(Ok(0), |e| self.axis_of(e, &m))?;
+                let (i, form) = (self.index(i)?, m.form.without_axis(axis));
+                typed(TypedKind::Along(Along::Gather(axis), vec![m, i]), form)
             }
             Some(Op::Scatter { .. }) => {
                 let (rows, to) = (self.needed(args, "rows")?, self.needed(args, "to")?);
@@ -247,7 +249,7 @@ impl<'f> Lower<'f> {
             "embedding" | "conv" => &["name"],
             "sum" | "mean" => &["axis", "keep", "to"],
             "amax" => &["axis", "keep", "to"],
-            "concat" | "slice" => &["axis"],
+            "concat" | "slice" | "gather" => &["axis"],
             "outer" | "spread" | "sum_to" => &["to"],
             "scatter" => &["rows", "to"],
             "delay" | "boundary" => &["d"],

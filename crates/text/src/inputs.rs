@@ -1,5 +1,7 @@
 //! Inputs: their shapes, and what they vary over.
 
+use std::ops::Range;
+
 use retrograd_tape::{Domain, InputRole};
 
 use crate::ast::{Expr, Name};
@@ -15,7 +17,7 @@ impl Lower<'_> {
         role: InputRole,
         name: &Name,
         shape: &[Expr],
-        (keep, over): (Option<&Expr>, Option<&Expr>),
+        (keep, range, over): (Option<&Expr>, Option<&(Expr, Expr)>, Option<&Expr>),
     ) -> Result<(), TextError> {
         // Where a cell is a layer, its operands are bound already.
         if self.frames.len() > 1 && is_operand(role) {
@@ -31,6 +33,10 @@ impl Lower<'_> {
             let message = format!("a weight is a scalar, not {form}");
             return Err(self.error(name.span, message, "expected a name without a shape"));
         }
+        let range = match range {
+            Some((from, to)) => Some(self.input_range(role, from, to)?),
+            None => None,
+        };
         let domain = self.input_domain(role, over)?;
         let name = full;
         self.actions.push(match keep {
@@ -39,6 +45,7 @@ impl Lower<'_> {
                 role,
                 name,
                 form,
+                range,
                 domain,
             },
             Some(keep) => {
@@ -59,6 +66,27 @@ impl Lower<'_> {
             }
         });
         Ok(())
+    }
+
+    /// The interval that tests draw an input's numbers from.
+    fn input_range(
+        &mut self,
+        role: InputRole,
+        from: &Expr,
+        to: &Expr,
+    ) -> Result<Range<f64>, TextError> {
+        let at = from.span.to(to.span);
+        if role == InputRole::Mask {
+            let message = "a mask is 0 or 1/keep".to_owned();
+            return Err(self.error(at, message, "expected no range"));
+        }
+        let (start, end) = (self.number(from)?, self.number(to)?);
+        if start < end && start.is_finite() && end.is_finite() {
+            return Ok(start..end);
+        }
+        let message = format!("the range {start}..{end} has no numbers");
+        let label = "expected an end above the beginning; the end is excluded";
+        Err(self.error(at, message, label))
     }
 
     /// What an input varies over: what its line says, else what its role has.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use retrograd_tape::{Map, Op};
+use retrograd_tape::{Init, Map, Op};
 
 use crate::ast::{Call, LabelKind, Name};
 use crate::error::TextError;
@@ -10,7 +10,6 @@ use crate::lower::{Layer, Lower};
 use crate::routine::Place;
 use crate::sizes::{Form, Size};
 use crate::source::Span;
-use crate::target::Initialiser;
 use crate::typed::{Action, Beginning, DenseOperand, LayerUse, Typed, TypedKind};
 use crate::values::typed_copy;
 
@@ -271,7 +270,7 @@ impl Lower<'_> {
                 };
                 let (id, start) = (
                     self.number_value(form, None),
-                    Initialiser::Uniform(1.0 / (width as f64).sqrt()),
+                    Init::Uniform(1.0 / (width as f64).sqrt()),
                 );
                 self.actions.push(Action::Param {
                     id,
@@ -291,7 +290,10 @@ impl Lower<'_> {
             self.spend(span)?;
             let past = match k {
                 0 => typed_copy(&now),
-                _ => self.earlier(&now, k as i32, format!("{values}.{k}")),
+                _ => {
+                    let delay = self.along_time(k as i32);
+                    self.earlier(&now, delay, format!("{values}.{k}"))
+                }
             };
             let row = Typed {
                 kind: TypedKind::Op(

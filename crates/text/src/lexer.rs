@@ -173,12 +173,19 @@ impl Lexer {
             Token::Newline | Token::End => self.behind(),
             _ => span,
         };
-        TextError::new(
+        let error = TextError::new(
             &self.source,
             span,
             format!("expected {expected}, found {found}"),
             format!("expected {expected}"),
-        )
+        );
+        match (token, self.depth) {
+            (Token::Sign(";"), 0) => {
+                error.help("lines end without a semicolon; sizes are parted by commas".into())
+            }
+            (Token::Sign(";"), _) => error.help("operands and sizes are parted by commas".into()),
+            _ => error,
+        }
     }
 }
 

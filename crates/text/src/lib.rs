@@ -32,9 +32,9 @@
 //! cell     = "cell" NAME "(" [ inputs ] [ ";" [ states ] ] ")" [ "where" dims ] NEWLINE { line NEWLINE } ;
 //! function = "def" NAME [ "[" NAME { "," NAME } "]" ] "(" NAME { "," NAME } ")"
 //!            ( "=" expr | "{" { line NEWLINE } "return" expr "}" ) ;
-//! use      = "use" NAME [ "from" QUOTED ] ;                           of the zoo, or of a file
+//! use      = "use" NAME { "as" NAME | "from" QUOTED } ;               of the zoo, or of a file
 //! inputs   = [ kind ] input { "," [ kind ] input } ;
-//! input    = NAME shape [ "keep" expr ] [ "over" domain ] ;           a mask has its keep
+//! input    = NAME shape [ "keep" expr ] { "over" domain | "in" expr ".." expr } ;    a mask has its keep
 //! states   = state { "," state } ;
 //! dims     = NAME "=" expr { "," NAME "=" expr } ;                    the caller may give other values
 //! shape    = [ "[" [ expr { "," expr } ] "]" ] ;                      up to three axes; none: a scalar
@@ -48,7 +48,8 @@
 //!          | kind input | "param" NAME shape [ "init" start ] | "state" state
 //!          | "init" NAME "=" start                                    of a layer's parameter
 //!          | "output" NAME [ "=" expr ] | "loss" expr [ "weight" expr ] | "weight" expr | "sum_loss" ;
-//! start    = "zeros" | "fan_in" | "identity" | "orthogonal" | expr ;  of numbers, uniform, normal, index
+//! start    = "zeros" | "fan_in" | "glorot_uniform" | "glorot_normal" | "he_uniform" | "he_normal" | "identity" | "orthogonal"
+//!          | expr [ "like" NAME ] ;          of numbers, uniform, normal, chrono, uniform_gate, index; or orthogonal(gain)
 //! expr     = sum [ ( "<" | "<=" | ">" | ">=" | "==" ) sum ] ;
 //! sum      = product { ( "+" | "-" ) product } ;
 //! product  = negation { ( "*" | "/" ) negation } ;
@@ -71,11 +72,11 @@
 //! names where `=` follows, so a gate may be called `input` or `output`. Functions are the element-wise ops of the table
 //! by name; `sum`, `mean`, `amax`, of all elements, along `axis=` (with `keep=1`), or over the points that `to=` lacks;
 //! `last(x)`, `square`, `softmax(x, axis=0)`, `layer_norm(x, axis=-1, eps=1e-5)`, `rms_norm`, `group_norm(x, groups=4)`,
-//! `cumsum(x, axis=0)`, `logsumexp`, `silu`, `gelu`, `gelu_tanh`, `elu(x, alpha=1)`, `selu`, `hard_sigmoid`, `hard_tanh`,
+//! `cumsum(x, axis=0)`, `logsumexp`, `silu` (or `swish`), `gelu`, `gelu_tanh`, `elu(x, alpha=1)`, `selu`, `hard_sigmoid`, `hard_tanh`,
 //! `leaky_relu(x, slope=0.01)`, `mish`, `mod(a, b)`; `dot`, `matvec`, `matvec_t`, `outer`, `einsum("hij,hj->hi", C, q)`,
-//! `gather`, `transpose(C, [2, 0, 1])`, `concat(a, b, axis=0)`, `slice(x, 2..5, axis=0)`, `reshape(x, [2, 3])`,
+//! `gather(M, i, axis=1)`, `transpose(C, [2, 0, 1])`, `concat(a, b, axis=0)`, `slice(x, 2..5, axis=0)`, `reshape(x, [2, 3])`,
 //! `broadcast(s, [4])`, `delay(x, init, d=1)`, `boundary`, `spread(x, to=step)`, `sum_to(x, to=once)`,
-//! `scatter(i, v, rows=9, to=once)`, `one_hot(i, 10)`, `argmax`, `polar(r, angle)`, `complex_mul(a, b)`, `complex_conj`,
+//! `scatter(i, v, rows=9, to=once)`, `one_hot(i, 10)`, `argmax(x, axis=0)`, `polar(r, angle)`, `complex_mul(a, b)`, `complex_conj`,
 //! `complex_abs`, `with_gradient(y, of: z)`, `clip_gradient(x, 1)`, `gradient(e, of: W)`; and the layers `dense[n](x, h)`, with two sizes one per head,
 //! `dense_no_bias`, `embedding[rows, n](i)`, `conv[steps](x)`, whose parameters are called after the equation that they stand
 //! in, or as `name=` says. A layer's n may be left out where its use says it. Scalars are repeated in element-wise ops, and
@@ -89,6 +90,8 @@ mod build;
 mod calls;
 mod error;
 mod expr;
+mod given;
+mod inline;
 mod inputs;
 mod layers;
 mod lexer;
@@ -112,4 +115,4 @@ pub use error::TextError;
 pub use library::{CellFile, Found, Wanted};
 pub use parse::{parse_cell, parse_cell_with};
 pub use source::{Source, Span};
-pub use target::{Initial, Initialiser, RecordTarget};
+pub use target::{Initial, RecordTarget};

@@ -50,11 +50,15 @@ pub(crate) enum RoutineKind {
     Function { operands: Vec<Name>, result: Expr },
 }
 
-/// A line `use lstm from "mine.cell"`.
+/// A line `use lstm as encoder from "mine.cell"`.
 #[derive(Clone, Debug)]
 pub(crate) struct Use {
     pub(crate) name: Name,
+    /// What the text calls it, if not by its name.
+    pub(crate) alias: Option<Name>,
     pub(crate) path: Option<Name>,
+    /// The whole line.
+    pub(crate) span: Span,
 }
 
 /// The contents of one text.
@@ -78,7 +82,7 @@ pub(crate) struct Library {
 pub struct CellFile {
     pub(crate) library: Arc<Library>,
     /// The number of the cell in the first text.
-    main: usize,
+    pub(crate) main: usize,
 }
 
 impl Library {
@@ -170,15 +174,20 @@ impl Library {
                     None => error,
                 });
             };
-            define(&line.name, (number, k))?;
+            define(line.alias.as_ref().unwrap_or(&line.name), (number, k))?;
         }
         Ok(())
     }
 
     /// The cell or function that a text calls by a name.
     pub(crate) fn find(&self, file: u32, name: &str) -> Option<&Routine> {
-        let &(file, k) = self.scopes[file as usize].get(name)?;
+        let (file, k) = self.place(file, name)?;
         Some(&self.files[file].routines[k])
+    }
+
+    /// Its text and its number there.
+    pub(crate) fn place(&self, file: u32, name: &str) -> Option<(usize, usize)> {
+        self.scopes[file as usize].get(name).copied()
     }
 
     /// The names that a text can call.

@@ -8,6 +8,7 @@ use crate::ast::{
 };
 use crate::error::{TextError, nearest};
 use crate::lexer::Token;
+use crate::numbers::rule;
 use crate::parse::Parser;
 use crate::source::Span;
 
@@ -76,15 +77,24 @@ impl Parser {
             }
             keep = Some(self.expression()?);
         }
-        let over = match self.lexer.take_word("over") {
-            true => Some(self.expression()?),
-            false => None,
-        };
+        let (mut range, mut over) = (None, None);
+        loop {
+            if range.is_none() && self.lexer.take_word("in") {
+                let from = self.expression()?;
+                self.lexer.expect("..", "and the end of the range")?;
+                range = Some(Box::new((from, self.expression()?)));
+            } else if over.is_none() && self.lexer.take_word("over") {
+                over = Some(self.expression()?);
+            } else {
+                break;
+            }
+        }
         Ok(Statement::Input {
             role,
             name,
             shape,
             keep,
+            range,
             over,
         })
     }
@@ -118,16 +128,25 @@ impl Parser {
 
     /// `orthogonal`, or an expression for each element, such as `normal(0.1)`.
     fn start(&mut self) -> Result<Start, TextError> {
-        if let Some("zeros" | "fan_in" | "identity" | "orthogonal") = self.word() {
-            return Ok(Start::Named(self.name("")?));
+        let mut ahead = self.lexer.clone();
+        if self.word().is_some_and(|word| rule(word).is_some()) {
+            ahead.next();
+            if ahead.peek().0 != Token::Sign("(") {
+                return Ok(Start::Named(self.name("")?));
+            }
         }
         match self.lexer.peek().0 {
             Token::Number(_) | Token::Name | Token::Sign("-" | "(") => {
-                Ok(Start::Each(self.expression()?))
+                let each = self.expression()?;
+                let like = match self.lexer.take_word("like") {
+                    true => Some(self.name("the parameter whose random numbers it has")?),
+                    false => None,
+                };
+                Ok(Start::Each(each, like))
             }
             _ => Err(self.lexer.unexpected(
-                "how the parameter starts: zeros, fan_in, identity, orthogonal, or an expression of numbers, uniform(a, b), \
-                 normal(deviation) and index(axis)",
+                "how the parameter starts: zeros, fan_in, glorot_uniform, glorot_normal, he_uniform, he_normal, identity, orthogonal, \
+                 or an expression of numbers, uniform(a, b), normal(deviation), chrono(steps), uniform_gate(n) and index(axis)",
             )),
         }
     }

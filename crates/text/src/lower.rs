@@ -115,6 +115,8 @@ pub(crate) struct Frame<'f> {
     pub(crate) suffix: String,
     /// The application of a shared layer that it is a part of, or 0.
     pub(crate) application: usize,
+    /// Its time runs from the end of a row to the beginning.
+    pub(crate) reversed: bool,
     /// Nothing gives it a name: it may not make parameters.
     pub(crate) nameless: bool,
     /// The name that the present equation defines; empty for a function's result.
@@ -165,7 +167,7 @@ pub(crate) fn lower_layer(
     file: &CellFile,
     name: &str,
     operands: &[Shape],
-    overrides: &[(&str, usize)],
+    (overrides, reversed): (&[(&str, usize)], bool),
 ) -> Result<Lowered, TextError> {
     let mut lower = Lower::new(file);
     let at = file.main().name.span;
@@ -176,7 +178,7 @@ pub(crate) fn lower_layer(
         let span = at;
         values.push(Typed { kind, form, span });
     }
-    let result = lower.expand_main(file.main(), name, values, overrides)?;
+    let result = lower.expand_main(file.main(), name, values, (overrides, reversed))?;
     lower.finish(Some(result))
 }
 
@@ -198,6 +200,7 @@ impl<'f> Frame<'f> {
             parameters: String::new(),
             suffix: String::new(),
             application: 0,
+            reversed: false,
             nameless: false,
             equation: None,
             call: None,

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use retrograd_tape::{Draw, Map, StartExpression};
+use retrograd_tape::{Draw, Init, Map, StartExpression};
 
 use crate::ast::{Arg, Expr, ExprKind, Infix, Start};
 use crate::error::{TextError, nearest};
 use crate::lower::Lower;
-use crate::target::Initialiser;
 
 impl Lower<'_> {
     /// The value of an expression of numbers and dimensions.
@@ -79,31 +78,35 @@ impl Lower<'_> {
     }
 
     /// How a parameter starts.
-    pub(crate) fn start(&self, s: &Start) -> Result<Initialiser, TextError> {
+    pub(crate) fn start(&self, s: &Start) -> Result<Init, TextError> {
         let e = match s {
-            Start::Named(name) => {
-                return Ok(match name.text.as_str() {
-                    "zeros" => Initialiser::Zeros,
-                    "fan_in" => Initialiser::FanIn,
-                    "identity" => Initialiser::Identity,
-                    _ => Initialiser::Orthogonal,
-                });
+            Start::Named(name) => return Ok(rule(&name.text).unwrap_or_default()),
+            Start::Each(e, None) => e,
+            Start::Each(e, Some(like)) => {
+                let full = self.parameter_called(&like.text);
+                return match self.parameters.contains_key(&full) {
+                    true => Ok(self.start(&Start::Each(e.clone(), None))?.like(&full)),
+                    false => {
+                        let message = format!("there is no parameter `{}` above", like.text);
+                        Err(self.error(like.span, message, "expected a parameter"))
+                    }
+                };
             }
-            Start::Each(e) => e,
         };
         if let ExprKind::Call(call) = &e.kind
             && let [Arg { label: None, value }] = &call.args[..]
         {
             match call.function.text.as_str() {
-                "constant" => return Ok(Initialiser::Constant(self.number(value)?)),
-                "uniform" => return Ok(Initialiser::Uniform(self.number(value)?)),
-                "normal" => return Ok(Initialiser::Normal(self.number(value)?)),
+                "constant" => return Ok(Init::Constant(self.number(value)?)),
+                "uniform" => return Ok(Init::Uniform(self.number(value)?)),
+                "normal" => return Ok(Init::Normal(self.number(value)?)),
+                "orthogonal" => return Ok(Init::Orthogonal(self.number(value)?)),
                 _ => {}
             }
         }
         Ok(match self.element(e)? {
-            StartExpression::Number(x) => Initialiser::Constant(x),
-            each => Initialiser::Expression(Arc::new(each)),
+            StartExpression::Number(x) => Init::Constant(x),
+            each => Init::Expression(Arc::new(each)),
         })
     }
 
@@ -147,6 +150,8 @@ impl Lower<'_> {
                         StartExpression::Random(Draw::Uniform(-k, k))
                     }
                     ("normal", 1, _) => StartExpression::Random(Draw::Normal(numbers()?[0])),
+                    ("chrono", 1, _) => StartExpression::chrono(numbers()?[0]),
+                    ("uniform_gate", 1, _) => StartExpression::uniform_gate(numbers()?[0]),
                     ("index", 0, _) => StartExpression::Index(0),
                     ("index", 1, _) => StartExpression::Index(self.whole(&call.args[0].value)?),
                     (_, n, Some(map)) if map.row().arity == n => {
@@ -158,7 +163,7 @@ impl Lower<'_> {
                             "a start has no `{function}` of {} operands",
                             call.args.len()
                         );
-                        let label = "expected uniform(a, b), normal(deviation), index(axis), or an element-wise function";
+                        let label = "expected uniform(a, b), normal(deviation), chrono(steps), uniform_gate(n), index(axis), or an element-wise function";
                         return Err(self.error(call.function.span, message, label));
                     }
                 }
@@ -166,4 +171,19 @@ impl Lower<'_> {
             _ => StartExpression::Number(self.number(e)?),
         })
     }
+}
+
+/// The start of this name that is a rule for the whole parameter.
+pub(crate) fn rule(name: &str) -> Option<Init> {
+    Some(match name {
+        "zeros" => Init::Zeros,
+        "fan_in" => Init::FanIn,
+        "glorot_uniform" => Init::GlorotUniform,
+        "glorot_normal" => Init::GlorotNormal,
+        "he_uniform" => Init::HeUniform,
+        "he_normal" => Init::HeNormal,
+        "identity" => Init::Identity,
+        "orthogonal" => Init::Orthogonal(1.0),
+        _ => return None,
+    })
 }

@@ -137,8 +137,8 @@ impl Parser {
                     parsed.routines.push(function);
                 }
                 Some("use") => {
-                    self.lexer.next();
-                    let used = self.used()?;
+                    let (_, at) = self.lexer.next();
+                    let used = self.used(at)?;
                     parsed.uses.push(used);
                 }
                 _ => {
@@ -170,20 +170,34 @@ impl Parser {
         }
     }
 
-    /// `lstm` or `lstm from "mine.cell"`
-    fn used(&mut self) -> Result<Use, TextError> {
+    /// `lstm`, `lstm from "mine.cell"`, either of them `as encoder`; the word `use` stands at `start`.
+    fn used(&mut self, start: Span) -> Result<Use, TextError> {
         let name = self.name("a cell's name")?;
-        let mut path = None;
-        if self.lexer.take_word("from") {
-            let (token, span) = self.lexer.peek();
-            if token != Token::Quoted {
-                return Err(self.lexer.unexpected("a path in double quotes"));
+        let (mut alias, mut path, mut end) = (None, None, name.span);
+        loop {
+            if alias.is_none() && self.lexer.take_word("as") {
+                let own = self.name("what it is called here")?;
+                end = own.span;
+                alias = Some(own);
+            } else if path.is_none() && self.lexer.take_word("from") {
+                let (token, span) = self.lexer.peek();
+                if token != Token::Quoted {
+                    return Err(self.lexer.unexpected("a path in double quotes"));
+                }
+                self.lexer.next();
+                let text = self.lexer.text(span).trim_matches('"').to_owned();
+                path = Some(Name { text, span });
+                end = span;
+            } else {
+                let span = start.to(end);
+                return Ok(Use {
+                    name,
+                    alias,
+                    path,
+                    span,
+                });
             }
-            self.lexer.next();
-            let text = self.lexer.text(span).trim_matches('"').to_owned();
-            path = Some(Name { text, span });
         }
-        Ok(Use { name, path })
     }
 
     /// `gate(x, h) = sigmoid(dense(x, h))`, or lines in braces of which the last begins with `return`.
@@ -306,8 +320,16 @@ impl Parser {
                     } else {
                         "`,`, `;` before the states, or `)`"
                     };
+                    let of_state = matches!(self.word(), Some("delay" | "init"));
                     let error = self.lexer.unexpected(expected);
-                    return Err(error.and(open, "opened here".into()));
+                    let error = error.and(open, "opened here".into());
+                    return Err(match of_state && !states {
+                        true => error.help(
+                            "states have delays and initial values, and stand after a semicolon"
+                                .into(),
+                        ),
+                        false => error,
+                    });
                 }
             }
         }

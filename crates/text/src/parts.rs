@@ -75,6 +75,7 @@ impl Lower<'_> {
             None => 1,
             Some(e) => self.steps(e, "there is no delay of")?,
         };
+        let d = self.along_time(d);
         let [x, init] = self.exprs(args)?;
         let (x, init) = (self.value(x)?, self.value(init)?);
         let init = match init.form {

@@ -64,6 +64,11 @@ impl<'f> Lower<'f> {
                 .map(|(name, _)| self.frame().scope[&name.text].0)
                 .collect();
             self.unbind(kept);
+            for s in &r.body {
+                if let Statement::Layer { name, .. } = s {
+                    self.frame_mut().layers.remove(&name.text);
+                }
+            }
             self.frame_mut().suffix.clone_from(&suffix);
             for ((name, _), id) in r.carried.iter().zip(next) {
                 let form = self.values[id.0].form;

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use crate::ast::{Arg, Call, Expr, ExprKind, LabelKind, Name, Statement};
 use crate::calls::{LAYERS, is_built_in};
 use crate::error::TextError;
-use crate::library::{Routine, RoutineKind, is_operand};
+use crate::library::{Routine, RoutineKind};
 use crate::lower::{Frame, Lower};
-use crate::sizes::Size;
 use crate::source::Span;
 use crate::typed::{Action, Typed, TypedKind};
 
@@ -164,6 +163,7 @@ impl<'f> Lower<'f> {
             frame.prefix = self.frame().full(name);
             frame.nameless = true;
         }
+        frame.reversed = self.frame().reversed != self.reverses(routine, call)?;
         let operands = self.bind_operands(routine, call, span)?;
         let mut given = self.called_sizes(routine, call)?;
         self.sizes_of_operands(routine, &operands, &mut given);
@@ -171,8 +171,9 @@ impl<'f> Lower<'f> {
             frame.sizes = self.frame().sizes.clone();
             // A function's own names hide the cell's sizes.
             frame.dims.clone_from(&frame.sizes);
-            let lines = routine.statements.iter().flat_map(Statement::defines);
-            for name in lines.chain(routine.operands()) {
+            let mut own = routine.operands();
+            routine.statements.iter().for_each(|s| s.gives(&mut own));
+            for name in own {
                 frame.dims.remove(&name.text);
             }
         }
@@ -198,9 +199,10 @@ impl<'f> Lower<'f> {
         routine: &'f Routine,
         name: &str,
         operands: Vec<Typed>,
-        overrides: &[(&'f str, usize)],
+        (overrides, reversed): (&[(&'f str, usize)], bool),
     ) -> Result<Typed, TextError> {
         let mut frame = Frame::new(routine);
+        frame.reversed = reversed;
         (frame.parameters, frame.prefix) = (name.to_owned(), name.to_owned());
         self.frames.push(frame);
         let formal = routine.operands();
@@ -317,74 +319,6 @@ impl<'f> Lower<'f> {
             return Err(self.error(span, message, &listed()));
         }
         Ok(found.into_iter().flatten().collect())
-    }
-
-    /// The dimensions of a routine that a call gives, by brackets or by name.
-    fn called_sizes(
-        &mut self,
-        routine: &'f Routine,
-        call: &Call,
-    ) -> Result<BTreeMap<&'f str, f64>, TextError> {
-        let mut given = BTreeMap::new();
-        let name = &routine.name.text;
-        for Arg { label, value } in &call.args {
-            let Some((label, LabelKind::Attribute)) = label else {
-                continue;
-            };
-            if label.text == "name" {
-                continue;
-            }
-            let Some((dim, _)) = routine.dims.iter().find(|(n, _)| n.text == label.text) else {
-                let known: Vec<&str> = routine.dims.iter().map(|(n, _)| n.text.as_str()).collect();
-                let message = format!("`{name}` has no dimension `{}`", label.text);
-                let expected = match known.as_slice() {
-                    [] => "expected only operands".to_owned(),
-                    known => format!("expected {}", known.join(" or ")),
-                };
-                return Err(self.error(label.span, message, &expected));
-            };
-            if given
-                .insert(dim.text.as_str(), self.number(value)?)
-                .is_some()
-            {
-                let message = format!("the dimension `{}` is given twice", dim.text);
-                return Err(self.error(label.span, message, "expected it once"));
-            }
-        }
-        if let Some(sizes) = &call.sizes {
-            if sizes.len() > routine.dims.len() {
-                let message = format!("`{name}` has {} sizes", routine.dims.len());
-                let at = call.function.span;
-                return Err(self.error(at, message, "expected at most as many in brackets"));
-            }
-            for ((dim, _), size) in routine.dims.iter().zip(sizes) {
-                given.insert(dim.text.as_str(), self.number(size)?);
-            }
-        }
-        Ok(given)
-    }
-
-    /// Adds the dimensions of a cell that the shapes of its operands say, as far as they are not given.
-    fn sizes_of_operands<'g>(
-        &self,
-        routine: &'g Routine,
-        operands: &[Typed],
-        given: &mut BTreeMap<&'g str, f64>,
-    ) {
-        let inputs = routine.statements.iter().filter_map(|s| match s {
-            Statement::Input { role, shape, .. } if is_operand(*role) => Some(shape),
-            _ => None,
-        });
-        for (shape, operand) in inputs.zip(operands) {
-            let sizes = self.sizes.form(operand.form).sizes();
-            for (e, size) in shape.iter().zip(sizes) {
-                if let (ExprKind::Name(dim), Size::Known(n)) = (&e.kind, size)
-                    && routine.dims.iter().any(|(known, _)| known.text == *dim)
-                {
-                    given.entry(dim.as_str()).or_insert(n as f64);
-                }
-            }
-        }
     }
 
     /// That the operand of a cell has the shape that the cell declares.

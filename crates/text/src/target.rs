@@ -1,31 +1,6 @@
 //! The target that a cell file is recorded on.
 
-use std::sync::Arc;
-
-use retrograd_tape::{Domain, InputRole, LossReduction, Op, Recorder, Shape, StartExpression, Var};
-
-/// How a parameter starts.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Initialiser {
-    /// The target's default for parameters without a stated start.
-    Unspecified,
-    /// 0.
-    Zeros,
-    /// One number for all elements.
-    Constant(f64),
-    /// Uniform in ±k.
-    Uniform(f64),
-    /// Uniform in ±1/√fan-in.
-    FanIn,
-    /// Normal with mean 0 and this standard deviation.
-    Normal(f64),
-    /// Ones on the diagonal.
-    Identity,
-    /// Orthonormal rows or columns.
-    Orthogonal,
-    /// An expression for each element.
-    Expression(Arc<StartExpression>),
-}
+use retrograd_tape::{Domain, Init, InputRole, LossReduction, Op, Recorder, Shape, Var};
 
 /// A state's value before the first step.
 #[derive(Clone, Copy, Debug)]
@@ -46,9 +21,9 @@ pub trait RecordTarget {
     /// A dropout mask that keeps an element with probability `keep`.
     fn mask(&self, name: &str, shape: Shape, keep: f64, domain: Domain) -> Var<'_>;
     /// A learned parameter.
-    fn param(&self, name: &str, shape: Shape, start: Initialiser) -> Var<'_>;
+    fn param(&self, name: &str, shape: Shape, start: Init) -> Var<'_>;
     /// Replaces a parameter's start.
-    fn init(&self, name: &str, start: Initialiser);
+    fn init(&self, name: &str, start: Init);
     /// A state: a value `delay` steps earlier.
     fn state<'t>(&'t self, name: &str, shape: Shape, delay: i32, init: Initial<'t>) -> Var<'t>;
     /// A state's next value; if it has no name, it is named after the state, with a prime.
@@ -90,10 +65,10 @@ impl RecordTarget for Recorder {
     fn mask(&self, name: &str, shape: Shape, _: f64, domain: Domain) -> Var<'_> {
         self.input_over(name, InputRole::Mask, shape, domain)
     }
-    fn param(&self, name: &str, shape: Shape, _: Initialiser) -> Var<'_> {
+    fn param(&self, name: &str, shape: Shape, _: Init) -> Var<'_> {
         Recorder::param(self, name, shape)
     }
-    fn init(&self, _: &str, _: Initialiser) {}
+    fn init(&self, _: &str, _: Init) {}
     fn state<'t>(&'t self, name: &str, shape: Shape, delay: i32, init: Initial<'t>) -> Var<'t> {
         let init = match init {
             Initial::Given => None,

@@ -1,12 +1,13 @@
 //! A cell file with resolved names and shapes: the things to record, in order.
 
-use retrograd_tape::{Composite, Domain, InputRole, Map, Op};
+use std::ops::Range;
+
+use retrograd_tape::{Composite, Domain, Init, InputRole, Map, Op};
 
 use crate::along::Along;
 use crate::ast::Name;
 use crate::sizes::{Form, Size};
 use crate::source::Span;
-use crate::target::Initialiser;
 
 /// The number of a value that has a name, or that is used more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +21,7 @@ pub(crate) enum Action {
         role: InputRole,
         name: Name,
         form: Form,
+        range: Option<Range<f64>>,
         domain: Domain,
     },
     Mask {
@@ -33,7 +35,7 @@ pub(crate) enum Action {
         id: ValueId,
         name: Name,
         form: Form,
-        start: Initialiser,
+        start: Init,
     },
     State {
         id: ValueId,
@@ -44,7 +46,7 @@ pub(crate) enum Action {
     },
     Init {
         name: Name,
-        start: Initialiser,
+        start: Init,
     },
     /// Records a value, under a name if it has one.
     Define {

@@ -8,7 +8,7 @@ use crate::error::{TextError, nearest};
 use crate::lower::{Lower, joined};
 use crate::sizes::{Form, Size};
 use crate::source::Span;
-use crate::typed::{Action, Typed, TypedKind, spread_out};
+use crate::typed::{Action, Typed, TypedKind};
 
 impl Lower<'_> {
     /// Resolves an expression that is a value.
@@ -141,35 +141,10 @@ impl Lower<'_> {
             }
         };
         let form = base.form;
-        let typed = |kind| Typed { kind, form, span };
-        let mut square = self.once(base);
-        let mut left = n.abs() as u32;
-        let mut product: Option<Typed> = None;
-        while left > 0 {
-            if left % 2 == 1 {
-                let factor = typed_copy(&square);
-                product = Some(match product {
-                    None => factor,
-                    Some(p) => typed(TypedKind::Map(Map::Mul, vec![p, factor])),
-                });
-            }
-            left /= 2;
-            if left > 0 {
-                square = self.once(typed(TypedKind::Along(Along::Square, vec![square])));
-            }
-        }
-        Ok(match product {
-            // x⁰ is 1 for all x.
-            None => spread_out(
-                Typed {
-                    kind: TypedKind::Constant(1.0),
-                    form: Form::Scalar,
-                    span,
-                },
-                form,
-            ),
-            Some(p) if n < 0.0 => typed(TypedKind::Map(Map::Recip, vec![p])),
-            Some(p) => p,
+        Ok(Typed {
+            kind: TypedKind::Along(Along::Powi(n as i32), vec![base]),
+            form,
+            span,
         })
     }
 

@@ -86,11 +86,51 @@ fn an_index_and_the_vector_that_is_one_there() {
     };
     let found = read("z * one_hot(argmax(x), 4)");
     assert_eq!(found.to_string(), recorded.to_string());
+    assert_eq!(read("swish(x)").to_string(), read("silu(x)").to_string());
     for (expression, says) in [
         ("one_hot(x, 4)", "an index is one number"),
         ("one_hot(4)", "`one_hot` takes 2 operands"),
         ("one_hot(1, 2.5)", "whole"),
         ("one_hot(1, 0)", "0"),
+    ] {
+        let text = format!("cell c(x[4], z[4])\noutput y = {expression}\n");
+        let error = read_tape("c.cell", &text, &[]).expect_err("it does not fit");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
+fn what_is_at_an_index_along_any_axis() {
+    /// Of a matrix `[3, 4]`, an array `[2, 3, 4]` and an index.
+    type Recorded = for<'t> fn([Var<'t>; 3]) -> Var<'t>;
+    let cases: [(&str, Recorded); 8] = [
+        ("gather(M, i)", |[m, _, i]| m.gather(i)),
+        ("gather(M, i, axis=1)", |[m, _, i]| m.gather_axis(i, 1)),
+        ("gather(M[0], i)", |[m, _, i]| {
+            m.slice(0, 1).reshape(Shape::Vector(4)).gather(i)
+        }),
+        ("gather(C, i)", |[_, c, i]| c.gather(i)),
+        ("gather(C, i, axis=-1)", |[_, c, i]| c.gather_axis(i, 2)),
+        ("argmax(M)", |[m, ..]| m.argmax_axis(1)),
+        ("argmax(M, axis=0)", |[m, ..]| m.argmax_axis(0)),
+        ("argmax(C, axis=-2)", |[_, c, _]| c.argmax_axis(1)),
+    ];
+    for (expression, record) in cases {
+        let r = Recorder::new();
+        let m = r.input("M", InputRole::Sequence, Shape::Matrix(3, 4));
+        let c = r.input("C", InputRole::Sequence, Shape::Tensor(2, 3, 4));
+        let i = r.input("i", InputRole::Sequence, Shape::Scalar);
+        r.output("y", record([m, c, i]).named("y"));
+        let recorded = r.finish("c").expect("it fits");
+        let text = format!("cell c(M[3, 4], C[2, 3, 4], i)\noutput y = {expression}\n");
+        let found = read_tape("c.cell", &text, &[]).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(found.to_string(), recorded.to_string(), "{expression}");
+    }
+    for (expression, says) in [
+        ("gather(x, x)", "an index is one number"),
+        ("gather(x, 1, axis=1)", "no axis 1"),
+        ("gather(2, 1)", "a part of a vector or more"),
+        ("argmax(x, axis=1)", "no axis 1"),
     ] {
         let text = format!("cell c(x[4], z[4])\noutput y = {expression}\n");
         let error = read_tape("c.cell", &text, &[]).expect_err("it does not fit");

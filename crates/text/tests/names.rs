@@ -140,3 +140,75 @@ fn functions_in_functions_are_refused_before_the_stack_ends() {
     let filter = "cell a(x[3])\nfor k in 0..100000 { a = conv[256](x) }\noutput x";
     mistake(filter, &[], &["lines and expressions"]);
 }
+
+#[test]
+fn a_functions_result_applies_the_layers_of_its_lines() {
+    let twice = "def twice(x) {\nlayer g = dense[3]\nreturn tanh(g(tanh(g(x))))\n}\n";
+    let found = read(&format!("{twice}cell a(x[3])\nd = twice(x)\noutput y = d"));
+    assert_eq!(inputs(&found).len(), 3, "one matrix and one bias");
+    // Nobody else does.
+    let text = format!("{twice}cell a(x[3])\nd = twice(x)\noutput y = g(d)");
+    mistake(&text, &[], &["no function `g`"]);
+}
+
+#[test]
+fn what_is_used_is_called_as_the_line_says() {
+    let leak = "cell leak(x[I]; h[I]) where I=1\nh' = 0.9 * h + x\noutput h'";
+    for line in [
+        "use leak as slow from \"leak.cell\"",
+        "use leak from \"leak.cell\" as slow",
+    ] {
+        // Its own name is free.
+        let text =
+            format!("{line}\ndef leak(x) = 0.5 * x\ncell a(x[3])\nl = slow(leak(x))\noutput y = l");
+        let tape = read_with(&text, &[("leak.cell", leak)]).unwrap_or_else(|e| panic!("{e}"));
+        assert!(tape.input("l.h").is_some());
+    }
+    for (line, parts) in [
+        ("use leak as", &["what it is called here"][..]),
+        ("use leak as slow as fast", &["the end of the line"]),
+        (
+            "use leak as slow from \"leak\"\nuse leak as slow from \"leak\"",
+            &["`slow` is defined twice"],
+        ),
+        ("use leak as slow from \"leak\"", &["no function `leak`"]),
+    ] {
+        let text = format!("{line}\ncell a(x[3])\nl = leak(x)\noutput y = l");
+        let error = read_with(&text, &[("leak", leak)])
+            .expect_err(line)
+            .to_string();
+        for part in parts {
+            assert!(error.contains(part), "{part} is missing in\n{error}");
+        }
+    }
+}
+
+#[test]
+fn a_comma_for_a_semicolon_and_the_reverse_are_explained() {
+    for (text, says) in [
+        (
+            "cell c(x, h)\nh' = x + h\noutput h'",
+            "a semicolon parts inputs from states, as in (x; h)",
+        ),
+        ("cell c(x, h delay 2)\noutput x", "stand after a semicolon"),
+        (
+            "cell c(x; h)\nh' = max(x; h)\noutput h'",
+            "parted by commas",
+        ),
+        ("cell c(x[I; J])\noutput x", "parted by commas"),
+        (
+            "cell c(x[I]) where I=3; J=4\noutput x",
+            "sizes are parted by commas",
+        ),
+        (
+            "cell c(x)\ny = x;\noutput y",
+            "lines end without a semicolon",
+        ),
+        (
+            "cell c(x; h; g)\noutput x",
+            "one `;` parts the inputs from the states",
+        ),
+    ] {
+        mistake(text, &[], &[says]);
+    }
+}

@@ -275,12 +275,16 @@ impl Count<'_> {
 }
 
 /// The maximal number of rows that a product with weight `w` does at once, ignoring slices, in blocks of `t` steps: the
-/// weight is packed if it is more than one.
+/// weight is packed if it is more than one. A single step counts as two, because the order of a sum depends on packing,
+/// and no value may depend on the number of steps: a sequence in chunks has the bits of one run.
 pub fn most_rows(items: &[Item], w: WeightId, t: usize, b: usize) -> usize {
     let one = |item: &Item| match item {
         Item::Product { domain, product } if product.weight == w => {
-            let (steps, rows) = (domain.steps(t), domain.rows(b));
-            steps * rows
+            let steps = match domain {
+                Domain::Step => t.max(2),
+                Domain::Once | Domain::Row | Domain::BoundarySlots(_) => domain.steps(t),
+            };
+            steps * domain.rows(b)
         }
         Item::Loop(l) => {
             let uses = |s: &Stmt| matches!(s, Stmt::Product(p) if p.weight == w);

@@ -324,25 +324,9 @@ impl<'a, T: Element> PlanExecution<'a, T> {
             unsafe { f.run(frame, (t0, t1), (b0, b1)) }
         };
         match l.kind {
-            LoopKind::Recurrence { reverse } => {
+            LoopKind::Recurrence { .. } => {
                 let slices = std::slice::from_ref(item);
-                self.over_slices(slices, pieces, |b0, b1| match l.inner {
-                    Innermost::Lanes => call(t0, t1.min(self.points.length(b0)), b0, b1),
-                    Innermost::Time(_) => {
-                        let (table, lag) = (&self.workspace.table, self.access.lag(l.number));
-                        table.each_run((t0, t1), lag, reverse, |t0, t1, live| {
-                            let b1 = b1.min(live);
-                            if b0 < b1 {
-                                in_blocks(
-                                    (INSIDE / (b1 - b0)).max(1),
-                                    reverse,
-                                    (t0, t1),
-                                    |t0, t1| call(t0, t1, b0, b1),
-                                );
-                            }
-                        });
-                    }
-                })
+                self.over_slices(slices, pieces, |b0, b1| self.of_rows(l, (t0, t1), (b0, b1)));
             }
             LoopKind::Parallel if pieces <= 1 => call(t0, t1, 0, rows),
             LoopKind::Parallel if steps >= rows => {
@@ -356,6 +340,34 @@ impl<'a, T: Element> PlanExecution<'a, T> {
                 share(pieces, rows.div_ceil(slice), part);
             }
         }
+    }
+
+    /// Runs a loop over some steps of rows b0 .. b1: a recurrence in its order, with time innermost where the steps of all
+    /// rows lie at the same distance.
+    fn of_rows(&self, l: &Loop, (t0, t1): (usize, usize), (b0, b1): (usize, usize)) {
+        let f = self.code.of_loop(l.number);
+        let call = |t0: usize, t1: usize, b1: usize| {
+            // SAFETY: the frame's arrays have the lengths that the plan says, and hold the range. Loops write only at
+            // their own points, and ranges given to different threads share none.
+            unsafe { f.run(&self.frame, (t0, t1), (b0, b1)) }
+        };
+        let (LoopKind::Recurrence { reverse }, Innermost::Time(_)) = (l.kind, &l.inner) else {
+            let recurrence = matches!(l.kind, LoopKind::Recurrence { .. });
+            let end = if recurrence {
+                self.points.length(b0)
+            } else {
+                t1
+            };
+            return call(t0, t1.min(end), b1);
+        };
+        let (table, lag) = (&self.workspace.table, self.access.lag(l.number));
+        table.each_run((t0, t1), lag, reverse, |t0, t1, live| {
+            let b1 = b1.min(live);
+            if b0 < b1 {
+                let most = (INSIDE / (b1 - b0)).max(1);
+                in_blocks(most, reverse, (t0, t1), |t0, t1| call(t0, t1, b1));
+            }
+        });
     }
 
     /// Runs products, the loops over their results and the recurrence behind them, a few steps at a time. With too few
@@ -379,7 +391,6 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         // Points of a block.
         let length = steps.div_ceil(blocks) * rows;
         let made = AtomicUsize::new(0);
-        let frame = &self.frame;
         self.over_slices(items, pieces, |b0, b1| {
             let end = self.points.length(b0);
             for i in 0..blocks {
@@ -397,9 +408,8 @@ impl<'a, T: Element> PlanExecution<'a, T> {
                             made.fetch_add(calls, Ordering::Relaxed);
                         }
                         Item::Loop(l) => {
-                            let f = self.code.of_loop(l.number);
-                            // SAFETY: as for any loop; the blocks come in the order of the recurrence.
-                            unsafe { f.run(frame, steps, (b0, b1)) };
+                            // The blocks come in the order of the recurrence.
+                            self.of_rows(l, steps, (b0, b1));
                         }
                         _ => unreachable!("a time tile has products and loops"),
                     }

@@ -24,7 +24,7 @@ use cranelift::prelude::*;
 use retrograd_graph::plan::{
     BufferId, Innermost, Loop, LoopKind, Plan, Product, Stmt, View, WideActivation,
 };
-use retrograd_kernels::{ADD, BACKWARD};
+use retrograd_kernels::{ADD, BACKWARD, IN_ORDER};
 use retrograd_tape::Domain;
 use rustc_hash::FxHashMap as HashMap;
 
@@ -165,7 +165,7 @@ impl Code<'_, '_> {
             let mut rest = l.body.as_slice();
             while let Some(first) = rest.first() {
                 match first {
-                    Stmt::Product(p) => code.call_product(l.domain, p, t),
+                    Stmt::Product(p) => code.call_product(l, p, t),
                     Stmt::Activate { map, x, y, len } => {
                         code.call_activation(l.domain, *map, (*x, *y), *len, t);
                     }
@@ -423,7 +423,8 @@ impl Code<'_, '_> {
     }
 
     /// y (+)= x · W for the rows of the range at step `t`.
-    fn call_product(&mut self, domain: Domain, p: &Product, t: Value) {
+    fn call_product(&mut self, l: &Loop, p: &Product, t: Value) {
+        let domain = l.domain;
         let [.., b0, b1] = self.range;
         let ((x, ldx), (y, ldy)) = (
             self.first_row(domain, p.x, t),
@@ -447,7 +448,11 @@ impl Code<'_, '_> {
         let one = self.imm(1);
         let odd = self.b.ins().band(t, one);
         let odd = self.b.ins().imul_imm_s(odd, i64::from(BACKWARD));
-        let add = if p.add { ADD } else { 0 };
+        let mut add = if p.add { ADD } else { 0 };
+        if l.kind != (LoopKind::Recurrence { reverse: true }) {
+            // A chunk of a sequence may begin at any of its steps, and has the bits of the whole.
+            add |= IN_ORDER;
+        }
         let how = self.b.ins().iadd_imm_s(odd, i64::from(add));
         let how = self.b.ins().ireduce(types::I32, how);
         match p.bias {

@@ -49,6 +49,8 @@ impl Settings {
 pub(crate) struct OnJit<T: Float> {
     cell: Cell,
     settings: Settings,
+    /// What the training program computes.
+    training: Purpose,
     train: Option<CompiledProgram<T>>,
     forward: Option<CompiledProgram<T>>,
     /// The outputs of the last run, in the order of the tape's outputs; both programs write here.
@@ -62,15 +64,33 @@ struct CompiledProgram<T: Float> {
     executor: Executor<T>,
     /// For each output that is a gradient, its range in the flat vector of parameters. The tape's own outputs come before them.
     gradients: Vec<Range<usize>>,
-    /// The ranges of parameters that the loss does not depend on.
+    /// The ranges of parameters that the loss does not depend on, or that are not trained.
     zeros: Vec<Range<usize>>,
 }
 
 impl<T: Float> OnJit<T> {
-    pub(crate) fn new(cell: &Cell, settings: Settings, train: bool) -> Result<OnJit<T>, Error> {
-        let compile = || CompiledProgram::compile(cell, &Purpose::Train, settings);
+    pub(crate) fn new(
+        cell: &Cell,
+        settings: Settings,
+        trained: &[bool],
+        now: bool,
+    ) -> Result<OnJit<T>, Error> {
+        let parameters = cell.parameter_specs().zip(trained);
+        let training = match trained.contains(&false) {
+            false => Purpose::Train,
+            true => Purpose::Gradients {
+                given: Vec::new(),
+                loss: true,
+                wrt: parameters
+                    .filter(|(_, trained)| **trained)
+                    .map(|(p, _)| p.name.to_owned())
+                    .collect(),
+            },
+        };
+        let compile = || CompiledProgram::compile(cell, &training, settings);
         Ok(OnJit {
-            train: train.then(compile).transpose()?,
+            train: now.then(compile).transpose()?,
+            training,
             forward: None,
             values: cell.tape().outputs().iter().map(|_| Vec::new()).collect(),
             slices: Vec::new(),
@@ -119,14 +139,14 @@ impl<T: Float> OnJit<T> {
         gradient: Option<&mut [T]>,
     ) -> Result<(), Error> {
         let (place, purpose) = match gradient {
-            Some(_) => (&mut self.train, Purpose::Train),
-            None => (&mut self.forward, Purpose::Forward),
+            Some(_) => (&mut self.train, &self.training),
+            None => (&mut self.forward, &Purpose::Forward),
         };
         let program = match place {
             Some(program) => program,
             none => none.insert(CompiledProgram::compile(
                 &self.cell,
-                &purpose,
+                purpose,
                 self.settings,
             )?),
         };
@@ -175,5 +195,71 @@ pub(crate) fn numbers<T: Float>(cell: &CompiledCell<T>, k: usize, points: Points
     match points {
         Points::Full(extent) => cell.output_len(k, extent),
         Points::Ragged(lengths) => cell.output_len_ragged(k, lengths),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use retrograd_graph::plan::{Item, LoopKind};
+
+    use super::*;
+    use crate::zoo;
+
+    /// The numbers of weight-gradient products and of backward recurrences of the training program.
+    fn backward_work(trained: impl Fn(&str) -> bool) -> (usize, usize) {
+        let (lstm, gru) = (zoo::find("lstm").unwrap(), zoo::find("gru").unwrap());
+        let cell = Cell::define("stack", |c| {
+            let below = gru.layer(c, "below", c.input("x", 3), 5);
+            let above = lstm.layer(c, "above", below, 4);
+            let y = c.dense("read", 2, [above]);
+            c.output("y", y);
+            c.loss((y - c.target("next", 2)).square().sum());
+        })
+        .unwrap();
+        let settings = Settings {
+            threads: 1,
+            unroll: Unroll::AUTO,
+            flush: true,
+            memory_budget: None,
+        };
+        let trained: Vec<bool> = cell.parameter_specs().map(|p| trained(p.name)).collect();
+        let runner = OnJit::<f32>::new(&cell, settings, &trained, true).unwrap();
+        let plan = runner
+            .train
+            .as_ref()
+            .unwrap()
+            .executor
+            .cell()
+            .plan()
+            .clone();
+        fn count(items: &[Item], into: &mut (usize, usize)) {
+            for item in items {
+                match item {
+                    Item::TimeTile { items, .. } | Item::Sweep { items, .. } => count(items, into),
+                    Item::Outer { rhs, .. } => into.0 += rhs.len(),
+                    Item::Loop(l) if l.kind == (LoopKind::Recurrence { reverse: true }) => {
+                        into.1 += 1
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut counts = (0, 0);
+        count(&plan.items, &mut counts);
+        counts
+    }
+
+    #[test]
+    fn gradients_of_frozen_parameters_are_not_computed() {
+        let (all, loops) = backward_work(|_| true);
+        assert_eq!(loops, 2, "one backward recurrence a layer");
+        // Frozen at the top: the adjoint passes through both layers, without the weight gradient of the readout.
+        let (top, loops) = backward_work(|name| !name.starts_with("read."));
+        assert!(top < all && loops == 2, "{top} of {all}, {loops}");
+        // Frozen below: nothing runs back through the layer.
+        let (below, loops) = backward_work(|name| !name.starts_with("below."));
+        assert!(below < all && loops == 1, "{below} of {all}, {loops}");
+        // Only the readout is left: no recurrence runs backward, and there is one weight gradient.
+        assert_eq!(backward_work(|name| name.starts_with("read.")), (1, 0));
     }
 }

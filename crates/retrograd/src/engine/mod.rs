@@ -150,22 +150,23 @@ pub(crate) enum Runner<T: Float> {
 }
 
 impl<T: Float> Runner<T> {
-    /// Prepares a cell for an engine; `train` says that gradients will be needed.
+    /// Prepares a cell for an engine, with gradients of the parameters that are `trained`; `now` says that they are known to be needed.
     pub(crate) fn new(
         engine: Engine,
         cell: &Cell,
         settings: Settings,
-        train: bool,
+        trained: &[bool],
+        now: bool,
     ) -> Result<Self, Error> {
         Ok(match engine {
-            Engine::Jit => Runner::Jit(Box::new(OnJit::new(cell, settings, train)?)),
-            Engine::Tape => Runner::Tape(Box::new(OnTape::new(cell))),
+            Engine::Jit => Runner::Jit(Box::new(OnJit::new(cell, settings, trained, now)?)),
+            Engine::Tape => Runner::Tape(Box::new(OnTape::new(cell, trained))),
         })
     }
 
     /// Runs a batch. `inputs` are in the order of the tape's inputs, and the caller has checked their lengths; an
     /// empty slice for an initial state means zeros. With `gradient`, also writes the gradient of the loss with respect to the flat
-    /// vector of parameters there.
+    /// vector of parameters there, zeros for those that are not trained.
     pub(crate) fn run(
         &mut self,
         points: Points<'_>,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use retrograd_jit::{Executor, Residuals};
-use retrograd_tape::{InputRole, Interpreter, Tape};
+use retrograd_tape::{Interpreter, Tape};
 
 use super::{interpret, named};
 use crate::batch::Points;
@@ -104,13 +104,12 @@ impl<T: Float> Kept<T> {
         }
     }
 
-    /// Runs the backward half: `inputs` as before, a cotangent for each of the tape's outputs, and the gradients of
-    /// these of its inputs.
+    /// Runs the backward half: `inputs` as before; a cotangent for each of the tape's outputs, of which those `given`
+    /// are inputs of the program; and the gradients of the `wanted` inputs.
     pub(crate) fn backward(
         self,
-        tape: &Tape,
         inputs: &[&[T]],
-        cotangents: &[Option<&[T]>],
+        (given, cotangents): (&[usize], &[Option<&[T]>]),
         (wanted, gradients): (&[usize], &mut [&mut [T]]),
     ) -> Result<(), Error> {
         let kept = match self {
@@ -127,17 +126,10 @@ impl<T: Float> Kept<T> {
                 return Ok(ran?);
             }
         };
-        let mut all = inputs.to_vec();
-        let cell = kept.cell().clone();
-        for i in cell
-            .inputs()
-            .iter()
-            .filter(|i| i.role == InputRole::Cotangent)
-        {
-            let of = |o: &retrograd_tape::Output| format!("cot({})", o.name) == *i.name;
-            let k = tape.outputs().iter().position(of);
-            all.push(cotangents[k.expect("a cotangent of an output")].unwrap_or_default());
-        }
+        let mut all = Vec::with_capacity(inputs.len() + given.len());
+        all.extend_from_slice(inputs);
+        // They are the compiled cell's last inputs, in this order.
+        all.extend(given.iter().map(|&k| cotangents[k].unwrap_or_default()));
         Ok(kept.backward(&all, gradients)?)
     }
 }

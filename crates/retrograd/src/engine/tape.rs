@@ -20,11 +20,15 @@ pub(crate) struct OnTape<T: Float> {
 }
 
 impl<T: Float> OnTape<T> {
-    pub(crate) fn new(cell: &Cell) -> OnTape<T> {
+    pub(crate) fn new(cell: &Cell, trained: &[bool]) -> OnTape<T> {
         let tape = cell.tape();
         let outputs = tape.outputs().iter();
+        let names = cell.parameter_specs().zip(trained);
+        let wanted: Vec<&str> = names.filter(|(_, t)| **t).map(|(p, _)| p.name).collect();
         OnTape {
-            interpreter: Interpreter::with_gradients(tape, |i| i.role == InputRole::Param),
+            interpreter: Interpreter::with_gradients(tape, |i| {
+                i.role == InputRole::Param && wanted.contains(&&*i.name)
+            }),
             parameters: (0..tape.inputs().len())
                 .filter(|&i| tape.inputs()[i].role == InputRole::Param)
                 .collect(),

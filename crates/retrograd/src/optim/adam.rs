@@ -1,20 +1,21 @@
 //! Adam and AdamW.
 
-use super::{
-    Optimizer, Step, StepError, first_infinite, flushed, fraction, memory, not_negative, positive,
-};
+use super::{Optimizer, Step, StepError, decay, fraction, not_negative, positive, squares_fit};
 use crate::error::Error;
 use crate::numbers::Float;
+use crate::optim::flushed;
 
-/// Adam (Kingma & Ba 2015, algorithm 1), with bias correction, and decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2)
-/// if requested.
+/// Adam (Kingma & Ba 2015, algorithm 1), with bias correction, and decoupled weight decay if requested, which makes it AdamW
+/// (Loshchilov & Hutter 2019, algorithm 2).
 ///
 /// ```
 /// use retrograd::Adam;
 ///
 /// let adam = Adam::new(3e-3).betas(0.9, 0.99).weight_decay(0.01);
 /// assert_eq!(adam.epsilon, 1e-8);
+/// assert_eq!(Adam::adamw(3e-3), Adam::new(3e-3).weight_decay(0.01));
 /// ```
+#[doc(alias = "AdamW")]
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Adam {
@@ -40,6 +41,11 @@ impl Adam {
             epsilon: 1e-8,
             weight_decay: 0.0,
         }
+    }
+
+    /// AdamW with the weight decay that PyTorch gives it, λ = 0.01.
+    pub fn adamw(learning_rate: f64) -> Adam {
+        Adam::new(learning_rate).weight_decay(0.01)
     }
 
     /// The same with other decays β₁ and β₂, both at least 0 and less than 1.
@@ -85,32 +91,30 @@ impl Optimizer for Adam {
         &["mean gradient", "mean squared gradient"]
     }
 
+    fn has_groups(&self) -> bool {
+        true
+    }
+
     fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), StepError> {
-        let [mean, square] = memory(step.memory)?;
+        squares_fit(&step, 1, self.beta2, "Adam's mean squared gradient")?;
         let scale = T::from_f64(step.scale);
         let number = step.number as f64;
         let (unbias1, unbias2) = (1.0 - self.beta1.powf(number), 1.0 - self.beta2.powf(number));
-        let learning_rate = T::from_f64(self.learning_rate / unbias1);
         let root = T::from_f64(1.0 / unbias2.sqrt());
-        let keep = T::from_f64(1.0 - self.learning_rate * self.weight_decay);
         let (beta1, beta2) = (T::from_f64(self.beta1), T::from_f64(self.beta2));
         let (rest1, rest2) = (T::from_f64(1.0 - self.beta1), T::from_f64(1.0 - self.beta2));
         let epsilon = T::from_f64(self.epsilon);
-        let next = |v: T, g: T| beta2 * v + rest2 * ((g * scale) * (g * scale));
-        if let Some(element) = first_infinite(square, step.gradient, next) {
-            return Err(StepError::Overflow {
-                what: "Adam's mean squared gradient",
-                element,
-            });
-        }
-        let moments = mean.iter_mut().zip(square);
-        let parameters = step.parameters.iter_mut().zip(step.gradient);
-        for ((p, &g), (m, v)) in parameters.zip(moments) {
-            let g = g * scale;
-            *m = flushed(beta1 * *m + rest1 * g);
-            *v = flushed(beta2 * *v + rest2 * (g * g));
-            *p = keep * *p - learning_rate * *m / (v.sqrt() * root + epsilon);
-        }
-        Ok(())
+        step.by_part(|part, [mean, square]| {
+            let learning_rate = T::from_f64(self.learning_rate * part.learning_rate / unbias1);
+            let keep = decay(self.learning_rate, self.weight_decay, &part);
+            let moments = mean.iter_mut().zip(square);
+            let parameters = part.parameters.iter_mut().zip(part.gradient);
+            for ((p, &g), (m, v)) in parameters.zip(moments) {
+                let g = g * scale;
+                *m = flushed(beta1 * *m + rest1 * g);
+                *v = flushed(beta2 * *v + rest2 * (g * g));
+                *p = keep * *p - learning_rate * *m / (v.sqrt() * root + epsilon);
+            }
+        })
     }
 }

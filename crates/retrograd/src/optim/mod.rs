@@ -1,5 +1,17 @@
-//! Optimisers: the trait [`Optimizer`], which is open, and [`Adam`] and [`Sgd`], which implement it. All parameters are one flat
-//! vector, and a step is one pass over it.
+//! Optimisers: the trait [`Optimizer`], which is open, and those that implement it; parameter groups, and schedules of learning
+//! rates. All parameters are one flat vector, and a step is one pass over it.
+//!
+//! | optimiser | source |
+//! | --- | --- |
+//! | [`Sgd`], with momentum, Nesterov's too | Polyak 1964; Sutskever et al. 2013 |
+//! | [`RmsProp`] | Tieleman & Hinton 2012 |
+//! | [`Adam`], which with weight decay is AdamW | Kingma & Ba 2015; Loshchilov & Hutter 2019 |
+//! | [`NAdam`] | Dozat 2016 |
+//! | [`Lion`] | Chen et al. 2023 |
+//! | [`Lbfgs`], for small models and whole batches | Nocedal & Wright 2006 |
+//!
+//! Weight decay is *decoupled* in all of them: a step first subtracts learning rate · λ of each parameter, and its gradient stays as
+//! it is. (A penalty that is part of the gradient is a loss of the cell's: `c.loss(1e-4 * w.square().sum())`.)
 //!
 //! An optimiser of your own says how it moves the parameters and what it remembers between steps:
 //!
@@ -7,13 +19,13 @@
 //! use retrograd::optim::{Optimizer, Step, StepError};
 //! use retrograd::{Batch, Extent, Float, Trainer, zoo};
 //!
-//! /// RMSprop (Tieleman & Hinton 2012): divides by the root of a running mean of squared gradients.
+//! /// AdaGrad (Duchi, Hazan & Singer 2011): divides by the root of the sum of squared gradients.
 //! #[derive(Clone, Debug)]
-//! struct RmsProp {
+//! struct AdaGrad {
 //!     learning_rate: f64,
 //! }
 //!
-//! impl Optimizer for RmsProp {
+//! impl Optimizer for AdaGrad {
 //!     fn learning_rate(&self) -> f64 {
 //!         self.learning_rate
 //!     }
@@ -21,30 +33,31 @@
 //!         self.learning_rate = learning_rate;
 //!     }
 //!     fn memory(&self) -> &'static [&'static str] {
-//!         &["mean squared gradient"]
+//!         &["sum of squared gradients"]
+//!     }
+//!     fn has_groups(&self) -> bool {
+//!         true // `by_part` below hands out what each group says
 //!     }
 //!     fn step<T: Float>(&self, step: Step<'_, T>) -> Result<(), StepError> {
-//!         let [square] = step.memory else {
-//!             return Err(StepError::Memory { needed: 1, found: step.memory.len() });
-//!         };
-//!         let (keep, rest, epsilon) = (T::from_f64(0.9), T::from_f64(0.1), T::from_f64(1e-8));
-//!         let (scale, learning_rate) = (T::from_f64(step.scale), T::from_f64(self.learning_rate));
-//!         let next = |v: T, g: T| keep * v + rest * (g * scale) * (g * scale);
+//!         let scale = T::from_f64(step.scale);
+//!         let next = |v: T, g: T| v + (g * scale) * (g * scale);
 //!         // First a look whether all goes well, then the change.
-//!         let all = square.iter().zip(step.gradient);
+//!         let all = step.memory.iter().flatten().zip(step.gradient);
 //!         if let Some(element) = all.map(|(&v, &g)| next(v, g)).position(|v| !v.to_f64().is_finite()) {
-//!             return Err(StepError::Overflow { what: "the mean squared gradient", element });
+//!             return Err(StepError::Overflow { what: "the sum of squared gradients", element });
 //!         }
-//!         for ((p, &g), v) in step.parameters.iter_mut().zip(step.gradient).zip(square) {
-//!             *v = next(*v, g);
-//!             *p = *p - learning_rate * (g * scale) / (v.sqrt() + epsilon);
-//!         }
-//!         Ok(())
+//!         step.by_part(|part, [square]| {
+//!             let learning_rate = T::from_f64(self.learning_rate * part.learning_rate);
+//!             for ((p, &g), v) in part.parameters.iter_mut().zip(part.gradient).zip(square) {
+//!                 *v = next(*v, g);
+//!                 *p = *p - learning_rate * (g * scale) / (v.sqrt() + T::from_f64(1e-10));
+//!             }
+//!         })
 //!     }
 //! }
 //!
 //! let cell = zoo::forecaster(zoo::find("rnn").unwrap(), 1, 4)?;
-//! let mut trainer = Trainer::builder(cell, RmsProp { learning_rate: 1e-3 }).build()?;
+//! let mut trainer = Trainer::builder(cell, AdaGrad { learning_rate: 1e-2 }).build()?;
 //! let batch = Batch::new(Extent::steps(2)).with("x", vec![0.1, 0.2]).with("next", vec![0.2, 0.3]);
 //! let first = trainer.step(&batch)?.loss;
 //! assert!(trainer.evaluate(&batch)?.loss() < first);
@@ -52,15 +65,43 @@
 //! ```
 
 mod adam;
+mod average;
+mod constraint;
+mod lbfgs;
+mod line_search;
+mod lion;
+mod nadam;
+mod norm;
+mod part;
+mod rmsprop;
+mod schedule;
 mod sgd;
+mod state;
 
 use std::fmt::Debug;
 
 use crate::error::Error;
-use crate::numbers::{Float, zeros};
+use crate::numbers::Float;
 
 pub use adam::Adam;
+pub use constraint::Constraint;
+pub use lbfgs::Lbfgs;
+pub use lion::Lion;
+pub use nadam::NAdam;
+pub use norm::{clip_scale, global_norm};
+pub use part::{Group, Part, PartStep};
+pub use rmsprop::RmsProp;
+pub use schedule::{Plateau, Schedule, half_cosine};
 pub use sgd::Sgd;
+pub use state::{OptimizerMemory, OptimizerState};
+
+pub(crate) use average::Average;
+pub(crate) use constraint::Constrained;
+pub(crate) use norm::first_non_finite;
+use norm::{first_infinite, flushed};
+pub(crate) use part::matches;
+pub(crate) use schedule::{Scheduled, Seen};
+pub(crate) use state::AnyOptimizer;
 
 /// Moves parameters along a gradient: its settings, and the computation of one step. What it remembers between steps is stored
 /// outside it, in [`Step::memory`].
@@ -110,9 +151,28 @@ pub trait Optimizer: Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Names of the vectors that it keeps between steps. Each is as long as the parameters, and zero before the first step.
+    /// Names of the vectors that it keeps between steps. Each is as long as the parameters, and zero before the first step. A step
+    /// may make one longer, by whole multiples, or empty.
     fn memory(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Names of the numbers that it keeps between steps, 0 before the first one.
+    fn scalars(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether its steps follow [`Step::parts`]: the learning rates and weight decays of parameter groups. A trainer with such groups
+    /// refuses an optimiser that does not.
+    fn has_groups(&self) -> bool {
+        false
+    }
+
+    /// What files of training call it; by default, the last part of its type's name.
+    fn name(&self) -> &'static str {
+        let whole = std::any::type_name::<Self>();
+        let plain = whole.split('<').next().unwrap_or(whole);
+        plain.rsplit("::").next().unwrap_or(plain)
     }
 
     /// Computes one step.
@@ -154,7 +214,6 @@ pub trait Optimizer: Debug + Send + Sync + 'static {
 /// # assert_eq!(x, [1.5]);
 /// # Ok::<(), retrograd::Error>(())
 /// ```
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct Step<'a, T> {
     /// The number of the step, the first being 1.
@@ -167,6 +226,58 @@ pub struct Step<'a, T> {
     pub scale: f64,
     /// The vectors that [`Optimizer::memory`] names, in that order.
     pub memory: &'a mut [Vec<T>],
+    /// The numbers that [`Optimizer::scalars`] names, in that order.
+    pub scalars: &'a mut [f64],
+    /// The ranges of parameters that are trained, and the settings of their groups. Outside them the gradient is 0, and a trainer
+    /// undoes changes.
+    pub parts: &'a [Part],
+    /// The loss at the parameters; NaN if the caller does not say it.
+    pub loss: f64,
+    /// Loss and gradient at other points, for line searches, if the caller offers them.
+    pub objective: Option<&'a mut (dyn Objective<T> + 'a)>,
+}
+
+/// Loss and gradient, unscaled, at points of an optimiser's choice, [`Step::objective`]: in a [`Trainer`](crate::Trainer) on the
+/// batch of the step, with the masks of the step. The gradient of frozen parameters is 0. Functions of this form implement it.
+///
+/// ```
+/// use retrograd::optim::{Lbfgs, Objective, OptimizerState, StepError};
+///
+/// let mut rosenbrock = |x: &[f64], g: &mut [f64]| -> Result<f64, StepError> {
+///     g[0] = -400.0 * x[0] * (x[1] - x[0] * x[0]) - 2.0 * (1.0 - x[0]);
+///     g[1] = 200.0 * (x[1] - x[0] * x[0]);
+///     Ok(100.0 * (x[1] - x[0] * x[0]).powi(2) + (1.0 - x[0]).powi(2))
+/// };
+/// let mut lbfgs = OptimizerState::new(Lbfgs::new(), 2)?;
+/// let (mut x, mut gradient) = ([-1.2, 1.0], [0.0; 2]);
+/// for _ in 0..60 {
+///     let loss = rosenbrock.evaluate(&x, &mut gradient).unwrap();
+///     lbfgs.step_with(&mut x, &gradient, 1.0, loss, &mut rosenbrock).unwrap();
+/// }
+/// assert!((x[0] - 1.0).abs() < 1e-6 && (x[1] - 1.0).abs() < 1e-6);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
+pub trait Objective<T> {
+    /// Writes the gradient at `parameters`, and returns the loss.
+    ///
+    /// # Errors
+    /// [`StepError::Objective`].
+    fn evaluate(&mut self, parameters: &[T], gradient: &mut [T]) -> Result<f64, StepError>;
+}
+
+impl<T, F: FnMut(&[T], &mut [T]) -> Result<f64, StepError>> Objective<T> for F {
+    fn evaluate(&mut self, parameters: &[T], gradient: &mut [T]) -> Result<f64, StepError> {
+        self(parameters, gradient)
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Step<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Step")
+            .field("number", &self.number)
+            .field("parts", &self.parts)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why an optimiser rejected a step. Nothing has changed.
@@ -202,216 +313,38 @@ pub enum StepError {
         /// How many there are.
         found: usize,
     },
+    /// Vectors of its memory do not have the length that they had after a step.
+    #[error("the vectors that the optimiser remembers do not fit together")]
+    Inconsistent,
+    /// The optimiser needs [`Step::objective`], which was not offered: see [`OptimizerState::step_with`].
+    #[error("the optimiser needs the loss at other points, and was given no objective")]
+    NoObjective,
+    /// The loss cannot be evaluated at another point. In a trainer, the error is the cause.
+    #[error("the loss cannot be evaluated at another point")]
+    Objective,
 }
 
-/// The `N` vectors of a step's memory.
-///
-/// # Errors
-/// [`StepError::Memory`].
-fn memory<T, const N: usize>(memory: &mut [Vec<T>]) -> Result<&mut [Vec<T>; N], StepError> {
-    let found = memory.len();
-    memory
-        .try_into()
-        .map_err(|_| StepError::Memory { needed: N, found })
+/// What a step of this learning rate and weight decay leaves of each parameter of a part.
+fn decay<T: Float>(learning_rate: f64, weight_decay: f64, part: &PartStep<'_, T>) -> T {
+    let weight_decay = part.weight_decay.unwrap_or(weight_decay);
+    T::from_f64(1.0 - learning_rate * part.learning_rate * weight_decay)
 }
 
-/// An optimiser together with its memory for `n` parameters and the number of steps so far. A [`Trainer`](crate::Trainer) has one;
-/// use it directly to train anything else.
-///
-/// ```
-/// use retrograd::Adam;
-/// use retrograd::optim::OptimizerState;
-///
-/// let mut adam = OptimizerState::<_, f64>::new(Adam::new(0.1), 1)?;
-/// let mut x = [1.0];
-/// for _ in 0..200 {
-///     let gradient = [2.0 * x[0]]; // of x²
-///     adam.step(&mut x, &gradient, 1.0).expect("it is finite");
-/// }
-/// assert!(x[0].abs() < 0.01);
-/// # Ok::<(), retrograd::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct OptimizerState<O, T> {
-    optimizer: O,
-    memory: Vec<Vec<T>>,
-    steps: u64,
-}
-
-impl<O: Optimizer, T: Float> OptimizerState<O, T> {
-    /// An optimiser before its first step.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if a setting makes no sense; [`Error::NoMemory`].
-    pub fn new(optimizer: O, n: usize) -> Result<Self, Error> {
-        check_learning_rate::<T>(optimizer.learning_rate())?;
-        optimizer.check()?;
-        let memory = optimizer.memory().iter();
-        let memory = memory.map(|_| zeros("the optimiser's memories", n));
-        Ok(OptimizerState {
-            memory: memory.collect::<Result<_, _>>()?,
-            optimizer,
-            steps: 0,
-        })
+/// An error if a running mean of squares in memory `k` would not be finite.
+fn squares_fit<T: Float>(
+    step: &Step<'_, T>,
+    k: usize,
+    decay: f64,
+    what: &'static str,
+) -> Result<(), StepError> {
+    let scale = T::from_f64(step.scale);
+    let (keep, rest) = (T::from_f64(decay), T::from_f64(1.0 - decay));
+    let next = |v: T, g: T| keep * v + rest * ((g * scale) * (g * scale));
+    let square = step.memory.get(k).map_or(&[][..], |m| m);
+    match first_infinite(square, step.gradient, next) {
+        Some(element) => Err(StepError::Overflow { what, element }),
+        None => Ok(()),
     }
-
-    /// One step along `scale` times the gradient (see [`clip_scale`]).
-    ///
-    /// # Errors
-    /// [`StepError`]; then nothing has changed.
-    ///
-    /// # Panics
-    /// If the slices differ in length.
-    pub fn step(
-        &mut self,
-        parameters: &mut [T],
-        gradient: &[T],
-        scale: f64,
-    ) -> Result<(), StepError> {
-        assert_eq!(parameters.len(), gradient.len(), "a number a parameter");
-        self.optimizer.step(Step {
-            number: self.steps + 1,
-            parameters,
-            gradient,
-            scale,
-            memory: &mut self.memory,
-        })?;
-        self.steps += 1;
-        Ok(())
-    }
-}
-
-/// [`OptimizerState`] of any optimiser.
-pub(crate) trait AnyOptimizer<T>: Debug + Send + Sync {
-    /// The settings, for display.
-    fn settings(&self) -> &dyn Debug;
-    fn learning_rate(&self) -> f64;
-    fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error>;
-    /// The number of steps so far.
-    fn steps(&self) -> u64;
-    /// As [`OptimizerState::step`].
-    fn step(&mut self, parameters: &mut [T], gradient: &[T], scale: f64) -> Result<(), StepError>;
-}
-
-impl<O: Optimizer, T: Float> AnyOptimizer<T> for OptimizerState<O, T> {
-    fn settings(&self) -> &dyn Debug {
-        &self.optimizer
-    }
-
-    fn learning_rate(&self) -> f64 {
-        self.optimizer.learning_rate()
-    }
-
-    fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
-        check_learning_rate::<T>(learning_rate)?;
-        self.optimizer.set_learning_rate(learning_rate);
-        Ok(())
-    }
-
-    fn steps(&self) -> u64 {
-        self.steps
-    }
-
-    fn step(&mut self, parameters: &mut [T], gradient: &[T], scale: f64) -> Result<(), StepError> {
-        self.step(parameters, gradient, scale)
-    }
-}
-
-/// The factor of a learning rate that falls to 0 as half a cosine (Loshchilov & Hutter 2017, equation 5), after the share `done` of
-/// all steps. Pass the product to [`Trainer::set_learning_rate`](crate::Trainer::set_learning_rate).
-///
-/// ```
-/// use retrograd::optim::half_cosine;
-///
-/// let rates = [0.0, 0.25, 0.5, 0.75, 1.0].map(|done| 3e-3 * half_cosine(done));
-/// assert_eq!((rates[0], rates[4]), (3e-3, 0.0));
-/// assert!(rates.is_sorted_by(|before, after| before > after));
-/// ```
-pub fn half_cosine(done: f64) -> f64 {
-    0.5 * (1.0 + (std::f64::consts::PI * done).cos())
-}
-
-/// √Σ g², accumulated in f64 whatever the gradient's type. It is finite whenever the norm is: where squares would overflow or
-/// vanish, the numbers are scaled first.
-///
-/// ```
-/// use retrograd::optim::global_norm;
-///
-/// assert_eq!(global_norm(&[3.0_f32, -4.0]), 5.0);
-/// assert!(global_norm(&[3e200, -4e200]).is_finite());
-/// ```
-pub fn global_norm<T: Float>(gradient: &[T]) -> f64 {
-    let squares = |unit: f64| -> f64 {
-        let scaled = gradient.iter().map(|g| g.to_f64() / unit);
-        scaled.map(|g| g * g).sum()
-    };
-    let sum = squares(1.0);
-    if sum.is_finite() && sum >= f64::MIN_POSITIVE {
-        return sum.sqrt();
-    }
-    let largest = gradient
-        .iter()
-        .fold(0.0, |m: f64, g| m.max(g.to_f64().abs()));
-    match largest.is_normal() {
-        true if sum.is_nan() => f64::NAN,
-        true => squares(largest).sqrt() * largest,
-        // All are 0 or denormal, one is infinite, or all are NaN.
-        false => sum.sqrt(),
-    }
-}
-
-/// The factor that scales a gradient of this norm to a norm of at most `limit` (Pascanu et al. 2013, algorithm 1).
-///
-/// ```
-/// use retrograd::optim::{clip_scale, global_norm};
-///
-/// let gradient = [3.0, -4.0];
-/// let scale = clip_scale(global_norm(&gradient), Some(2.5));
-/// assert_eq!(gradient.map(|g| g * scale), [1.5, -2.0]);
-/// assert_eq!(clip_scale(5.0, None), 1.0);
-/// ```
-pub fn clip_scale(norm: f64, limit: Option<f64>) -> f64 {
-    match limit {
-        Some(limit) if norm > limit => limit / norm,
-        _ => 1.0,
-    }
-}
-
-/// 0 instead of a denormal number of f32, whose arithmetic takes a hundred times as long on many processors. Means of
-/// gradients decay through these numbers wherever a gradient stays 0. (f64 takes some hundred thousand steps to get there.)
-fn flushed<T: Float>(x: T) -> T {
-    let least = T::from_f64(f64::from(f32::MIN_POSITIVE));
-    match size_of::<T>() == size_of::<f32>() && x.abs() < least {
-        true => T::ZERO,
-        false => x,
-    }
-}
-
-/// The first position at which `value` of memory and gradient is not finite. Chunks are tested without a branch, so that the
-/// compiler vectorises the test.
-fn first_infinite<T: Float>(
-    memory: &[T],
-    gradient: &[T],
-    value: impl Fn(T, T) -> T,
-) -> Option<usize> {
-    const CHUNK: usize = 64;
-    let infinite = |(&m, &g): (&T, &T)| {
-        let v = value(m, g);
-        // ∞ · 0 and NaN · 0 are NaN, any other number times 0 is 0.
-        v * T::ZERO != T::ZERO
-    };
-    let chunks = memory.chunks(CHUNK).zip(gradient.chunks(CHUNK));
-    let (chunk, (m, g)) = chunks.enumerate().find(|(_, (m, g))| {
-        let all = m.iter().zip(*g).map(infinite);
-        all.fold(false, |found, this| found | this)
-    })?;
-    let within = m.iter().zip(g).position(infinite)?;
-    Some(chunk * CHUNK + within)
-}
-
-/// The first number that is not finite.
-pub(crate) fn first_non_finite<T: Float>(values: &[T]) -> Option<usize> {
-    first_infinite(values, values, |v, _| v)
 }
 
 /// Requires the learning rate to be finite in the parameters' precision too.
@@ -429,7 +362,7 @@ fn fraction(what: &'static str, found: f64) -> Result<(), Error> {
     })
 }
 
-fn not_negative(what: &'static str, found: f64) -> Result<(), Error> {
+pub(crate) fn not_negative(what: &'static str, found: f64) -> Result<(), Error> {
     setting(what, found, "a finite number of at least 0", |x| {
         x.is_finite() && x >= 0.0
     })
@@ -441,7 +374,7 @@ pub(crate) fn positive(what: &'static str, found: f64) -> Result<(), Error> {
     })
 }
 
-fn setting(
+pub(crate) fn setting(
     what: &'static str,
     found: f64,
     expected: &'static str,

@@ -6,12 +6,13 @@ use retrograd_graph::Unroll;
 use retrograd_tape::OutputRole;
 
 use super::Trainer;
+use super::descent::{Descent, DescentSettings, trained};
 use crate::batch::Feed;
 use crate::cell::Cell;
 use crate::engine::{Engine, Runner, Settings, at_least_one_thread};
 use crate::error::Error;
 use crate::numbers::{Float, zeros};
-use crate::optim::{Optimizer, OptimizerState, positive};
+use crate::optim::{Constraint, Group, Optimizer, Schedule};
 use crate::split::Splitter;
 
 /// The settings of a [`Trainer`] to be; [`Trainer::builder`] makes one.
@@ -35,7 +36,7 @@ pub struct TrainerBuilder<O, T: Float = f32> {
     unroll: Unroll,
     memory_budget: Option<usize>,
     flush: bool,
-    clip: Option<f64>,
+    descent: DescentSettings,
     loss_outside: bool,
     input_gradients: Vec<String>,
     of: std::marker::PhantomData<T>,
@@ -53,7 +54,7 @@ impl Trainer<f32> {
             unroll: Unroll::AUTO,
             memory_budget: None,
             flush: true,
-            clip: None,
+            descent: DescentSettings::default(),
             loss_outside: false,
             input_gradients: Vec::new(),
             of: std::marker::PhantomData,
@@ -101,11 +102,54 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
 
     /// Scales down gradients whose norm, over all parameters, is greater than this.
     #[must_use]
-    pub fn clip(self, norm: f64) -> Self {
-        TrainerBuilder {
-            clip: Some(norm),
-            ..self
-        }
+    pub fn clip(mut self, norm: f64) -> Self {
+        self.descent.clip = Some(norm);
+        self
+    }
+
+    /// Limits every element of the gradient to ±`most`, before its norm is.
+    #[must_use]
+    pub fn clip_value(mut self, most: f64) -> Self {
+        self.descent.clip_value = Some(most);
+        self
+    }
+
+    /// Learning rate and weight decay of the parameters that match a pattern, or that they are frozen; see [`Group`]. Where several
+    /// groups match, the last that says something holds.
+    #[must_use]
+    pub fn group(mut self, group: Group) -> Self {
+        self.descent.groups.push(group);
+        self
+    }
+
+    /// Parameters that match a pattern stay as they are, and their gradients are not computed: `freeze("encoder.*")`.
+    #[must_use]
+    pub fn freeze(self, pattern: &str) -> Self {
+        self.group(Group::new(pattern).frozen(true))
+    }
+
+    /// What the parameters that match a pattern are moved to after every step; see [`Constraint`].
+    #[must_use]
+    pub fn constrain(mut self, pattern: &str, constraint: Constraint) -> Self {
+        self.descent
+            .constraints
+            .push((pattern.to_owned(), constraint));
+        self
+    }
+
+    /// The schedule of the learning rate; see [`Schedule`].
+    #[must_use]
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.descent.schedule = schedule;
+        self
+    }
+
+    /// Keeps an exponential moving average of the parameters, θ̄ ← decay · θ̄ + (1 − decay) · θ after every step, beginning with the
+    /// parameters after the first: [`Trainer::with_average`] runs the cell with it.
+    #[must_use]
+    pub fn average(mut self, decay: f64) -> Self {
+        self.descent.average = Some(decay);
+        self
     }
 
     /// Whether compiled code in f32 sets a decaying state and its cotangent to 0 below 2⁻¹²⁶, the least normal number; by default
@@ -147,7 +191,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             unroll: self.unroll,
             memory_budget: self.memory_budget,
             flush: self.flush,
-            clip: self.clip,
+            descent: self.descent,
             loss_outside: self.loss_outside,
             input_gradients: self.input_gradients,
             of: std::marker::PhantomData,
@@ -169,9 +213,8 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             });
         }
         at_least_one_thread(self.threads)?;
-        if let Some(norm) = self.clip {
-            positive("the norm to clip gradients at", norm)?;
-        }
+        let trained = trained(&cell, &self.descent);
+        let descent = Descent::new(&cell, self.optimizer, self.descent)?;
         let parameters: Vec<T> = cell.initial_parameters(self.seed)?;
         let settings = Settings {
             threads: self.threads,
@@ -182,21 +225,27 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         let mut splitter = None;
         if self.loss_outside || !self.input_gradients.is_empty() {
             let inputs = &self.input_gradients;
-            splitter = Some(Splitter::new(&cell, self.engine, settings, inputs)?);
+            splitter = Some(Splitter::new(
+                &cell,
+                self.engine,
+                settings,
+                &trained,
+                inputs,
+            )?);
         }
         Ok(Trainer {
             engine: self.engine,
-            runner: Runner::new(self.engine, &cell, settings, !self.loss_outside)?,
+            runner: Runner::new(self.engine, &cell, settings, &trained, !self.loss_outside)?,
             settings,
             splitter,
-            optimizer: Box::new(OptimizerState::new(self.optimizer, parameters.len())?),
-            clip: self.clip,
+            descent,
+            trained,
+            draws: 0,
             loss,
             feed: Feed::new(&cell, self.seed),
             slices: Vec::new(),
             unpacked: Vec::new(),
             gradient: zeros("the gradients", parameters.len())?,
-            before: zeros("the parameters", parameters.len())?,
             parameters: Arc::new(parameters),
             ranges: cell.parameter_ranges().collect(),
             cell,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Trainer;
-use crate::batch::{Batch, RunMode};
+use crate::batch::Batch;
 use crate::error::Error;
 use crate::numbers::Float;
 use crate::optim::global_norm;
@@ -58,20 +58,27 @@ impl<T: Float> Trainer<T> {
     /// # Errors
     /// Those of [`Trainer::step`] for batches, and [`Error::Compile`].
     pub fn forward<'a>(&mut self, batch: &'a Batch<T>) -> Result<Forward<'a, T>, Error> {
+        let mode = self.next_draw();
         let splitter = match &mut self.splitter {
             Some(splitter) => splitter,
-            none => none.insert(Splitter::new(&self.cell, self.engine, self.settings, &[])?),
+            none => none.insert(Splitter::new(
+                &self.cell,
+                self.engine,
+                self.settings,
+                &self.trained,
+                &[],
+            )?),
         };
         let parameters = Parameters::Shared(Arc::clone(&self.parameters));
-        splitter.forward(&mut self.feed, parameters, batch, RunMode::Train)
+        splitter.forward(&mut self.feed, parameters, batch, mode)
     }
 
     /// One step of training on gradients that [`Forward::backward`] returned: their sum is clipped, and the optimiser does its
     /// step. They may be those of several runs (gradient accumulation), also of a [`Session`](crate::Session) of this cell.
     ///
     /// # Errors
-    /// [`Error::OtherGradients`] unless they are those of all parameters of this cell; [`Error::Setting`] if there are none; [`Error::NonFinite`],
-    /// [`Error::Overflow`] and [`Error::Diverged`] as for [`Trainer::step`]. After an error the parameters are unchanged.
+    /// [`Error::OtherGradients`] unless they are those of all parameters of this cell that are not frozen; [`Error::Setting`] if
+    /// there are none, or for an optimiser that needs the loss at other points; [`Error::NonFinite`], [`Error::Overflow`] and [`Error::Diverged`] as for [`Trainer::step`]. After an error the parameters are unchanged.
     pub fn apply(
         &mut self,
         gradients: impl IntoIterator<Item = Gradients<T>>,
@@ -82,11 +89,19 @@ impl<T: Float> Trainer<T> {
                 cell: self.cell.name().to_owned(),
                 found: one.cell().name().to_owned(),
             };
-            let same = one.cell().parameter_specs().eq(self.cell.parameter_specs());
-            let values = one.parameters().filter(|_| same).ok_or_else(other)?;
-            match std::mem::take(&mut none) {
-                true => self.gradient.copy_from_slice(values),
-                false => (self.gradient.iter_mut().zip(values)).for_each(|(sum, &g)| *sum += g),
+            if !one.cell().parameter_specs().eq(self.cell.parameter_specs()) {
+                return Err(other());
+            }
+            if std::mem::take(&mut none) {
+                self.gradient.fill(T::ZERO);
+            }
+            let of = one.each_parameter();
+            for ((range, trained), values) in self.ranges.iter().zip(&self.trained).zip(of) {
+                if *trained {
+                    let sums = self.gradient[range.clone()].iter_mut();
+                    let values = values.ok_or_else(other)?;
+                    sums.zip(values).for_each(|(sum, &g)| *sum += g);
+                }
             }
         }
         if none {
@@ -96,14 +111,14 @@ impl<T: Float> Trainer<T> {
                 expected: "at least 1".to_owned(),
             });
         }
-        let step = self.optimizer.steps() + 1;
+        let step = self.steps() + 1;
         let gradient_norm = global_norm(&self.gradient);
         if !gradient_norm.is_finite() {
             let what = "norm of the gradient";
             let value = gradient_norm;
             return Err(Error::NonFinite { what, value, step });
         }
-        self.move_parameters(step, gradient_norm)?;
+        self.move_parameters(step, f64::NAN, None)?;
         Ok(Update {
             step,
             gradient_norm,

@@ -136,7 +136,7 @@ fn an_initialisation_that_the_shape_rules_out_is_refused() {
         assert!(matches!(e, Err(Error::BadInit { .. })), "{e:?}");
     };
     wrong(Shape::Vector(3), Init::Identity);
-    wrong(Shape::Scalar, Init::Orthogonal);
+    wrong(Shape::Scalar, Init::Orthogonal(1.0));
     wrong(Shape::Vector(3), Init::Uniform(-1.0));
     wrong(Shape::Vector(3), Init::Normal(f64::NAN));
     wrong(Shape::Vector(3), Init::Constant(f64::INFINITY));

@@ -5,4 +5,5 @@ mod compiled;
 mod init;
 mod on_tape;
 mod optim;
+mod optimizers;
 mod zoo;

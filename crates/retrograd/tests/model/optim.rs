@@ -140,5 +140,6 @@ fn moments_do_not_linger_in_denormal_numbers() {
         adam.step(&mut p, &[0.0], 1.0).expect("it is finite");
     }
     // 1e-31 · 0.9²⁰⁰⁰ lies below the denormal numbers; after some 200 steps it would be one.
-    assert!(format!("{adam:?}").contains("[[0.0], [0.0]]"), "{adam:?}");
+    let vectors = &adam.memory().vectors;
+    assert!(vectors.iter().all(|(_, v)| v == &[0.0]), "{adam:?}");
 }

@@ -1,5 +1,7 @@
 //! Runs once with each engine: see `on_tape` and `compiled`.
 
+#[path = "trainer/descent.rs"]
+mod descent;
 #[path = "trainer/parameters.rs"]
 mod parameters;
 

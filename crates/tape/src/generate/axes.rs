@@ -14,7 +14,7 @@ impl Grow<'_, '_> {
     }
 
     /// A value of rank 3 of this domain, small enough for one per example.
-    fn tensor(&mut self) -> usize {
+    pub(super) fn tensor(&mut self) -> usize {
         let is = |g: &Self, v: usize| {
             let here = g.domain(v) != Domain::Once || g.level() == Domain::Once;
             g.shape(v).rank() == 3 && g.shape(v).len() <= MOST && here

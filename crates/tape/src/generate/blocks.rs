@@ -40,8 +40,8 @@ pub(super) fn program(c: &mut Choices<'_>) -> GeneratedProgram {
         };
         states -= here;
         g.block(here);
-        g.begin_block();
     }
+    g.begin_block();
     for _ in 0..g.c.below(5) {
         g.step();
     }
@@ -53,7 +53,7 @@ pub(super) fn program(c: &mut Choices<'_>) -> GeneratedProgram {
 impl Grow<'_, '_> {
     fn block(&mut self, states: usize) {
         let backward = self.c.chance(30);
-        let mut open: Vec<usize> = Vec::new();
+        let mut begun = Vec::new();
         for _ in 0..states {
             let d = self.c.pick(&[1, 1, 1, 2, 3]);
             // A delay of two, backward, is as rare as it gets.
@@ -66,8 +66,13 @@ impl Grow<'_, '_> {
                 _ => Shape::Matrix(self.small(), self.small()),
             };
             let init = self.beginning(shape);
-            open.push(self.state(shape, d, init));
+            begun.push((shape, d, init));
         }
+        self.begin_block();
+        let begun = begun.into_iter();
+        let open: Vec<usize> = begun
+            .map(|(shape, d, init)| self.state(shape, d, init))
+            .collect();
         for _ in 0..4 + self.c.below(8) {
             self.step();
         }
@@ -89,6 +94,10 @@ impl Grow<'_, '_> {
     /// The initial value of a state: zeros or given, an input, or computed before the steps.
     fn beginning(&mut self, shape: Shape) -> Option<usize> {
         let level = self.c.pick(&[Domain::Row, Domain::Once]);
+        if self.rounds && self.later() && self.c.chance(90) {
+            let v = self.of_the_steps(Some(shape));
+            return Some(self.tame(v, 1.0));
+        }
         let v = match self.c.below(9) {
             0..=3 => return None,
             4 => self.input(InputRole::Param, shape),
@@ -209,6 +218,12 @@ impl Grow<'_, '_> {
                 }
             }
             (10, _) if self.c.chance(20) => state,
+            (11, _) if shape != Shape::Scalar => {
+                // A step down an energy: the state learns.
+                let slope = self.slope(state);
+                let step = self.tame(slope, 0.5);
+                self.map(Map::Sub, &[state, step])
+            }
             _ => self.like(shape),
         }
     }
@@ -343,6 +358,12 @@ impl Grow<'_, '_> {
         total
     }
 
+    fn square(&mut self) -> usize {
+        let v = self.like(Shape::Scalar);
+        let v = self.tame(v, 2.0);
+        self.map(Map::Mul, &[v, v])
+    }
+
     fn loss(&mut self) {
         let total = self.total();
         let loss = total.unwrap_or_else(|| {
@@ -359,13 +380,13 @@ impl Grow<'_, '_> {
             self.program.ends.push(FinalCall::Weight(weight));
         }
         // Losses of rows and of the program, and one that is weighed apart.
-        if self.c.chance(20) {
-            let level = self.c.pick(&[Domain::Row, Domain::Row, Domain::Once]);
-            let loss = self.over(level, |g| g.like(Shape::Scalar));
+        if self.c.chance(50) {
+            let level = self.c.pick(&[Domain::Row, Domain::Once]);
+            let loss = self.over(level, Grow::square);
             self.program.ends.push(FinalCall::Loss(loss));
         }
         if self.c.chance(20) {
-            let loss = self.like(Shape::Scalar);
+            let loss = self.square();
             let weight = self.input(InputRole::Weight, Shape::Scalar);
             self.program.ends.push(FinalCall::Weighted { loss, weight });
         }

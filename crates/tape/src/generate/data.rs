@@ -1,11 +1,14 @@
 //! Numbers to run a program on, and their distance from kinks.
 
+use std::ops::Range;
+
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use smallvec::smallvec;
 
 use crate::algebra::Value;
 use crate::central_differences::kinks;
 use crate::gradcheck::SplitMix64;
-use crate::interpreter::{Interpreter, index_inputs};
+use crate::interpreter::{Interpreter, index_operands};
 use crate::lengths::Lengths;
 use crate::map::Map;
 use crate::op::{Op, Reduction};
@@ -13,9 +16,11 @@ use crate::real::Real;
 use crate::tape::{Input, InputRole, Node, Tape};
 use crate::ty::{Domain, Shape, Type};
 
-/// Numbers for every input, by its role: -1 ‥ 1 for most; weight matrices smaller the larger they are; whole numbers
-/// for indices; 0 and 1 for masks; 0 and about 1 for weights of the loss, never all 0; none for half of the initial
-/// states. All are exact in f32. They depend only on the seed and on the inputs' roles and types.
+/// Numbers for every input, by its role: -1 ‥ 1 for most, or those of its [range](Input::range); weight matrices smaller the
+/// larger they are; whole numbers that the table has for indices, and for numbers that reach a table by copying (parts of
+/// a vector, earlier steps); 0 and 1 for masks; 0 and about 1 for weights of the loss, never all 0; none for half of the
+/// initial states. All are exact in f32, unless a range holds no such number. They depend only on the seed and on the
+/// inputs' roles, types, ranges and tables.
 pub fn inputs(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
     inputs_of(tape, |ty| ty.numbers(t, b), seed)
 }
@@ -26,10 +31,9 @@ pub fn inputs_ragged(tape: &Tape, lengths: &Lengths, seed: u64) -> Vec<Vec<f64>>
 }
 
 fn inputs_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec<Vec<f64>> {
-    let indices = index_inputs(tape);
+    let tables = tables(tape);
     let draw = |(i, input): (usize, &Input)| {
-        let rows = indices.iter().filter(|x| x.0 == i);
-        let rows = rows.map(|x| x.1).min();
+        let n = input.ty.shape.len();
         let mut random = SplitMix64(
             seed.wrapping_mul(0x2545_f491_4f6c_dd1d)
                 .wrapping_add(i as u64),
@@ -44,11 +48,17 @@ fn inputs_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec<Vec
         };
         let number = |k: usize| {
             let x = random.next();
-            let x = match (rows, input.role) {
-                (Some(rows), _) => (0.5 * (x + 1.0) * rows as f64).floor(),
-                (None, InputRole::Mask) => f64::from(x > 0.0),
-                (None, InputRole::Weight) if k > 0 && x < -0.5 => 0.0,
-                (None, InputRole::Weight) => 1.0 + 0.5 * x,
+            let share = 0.5 * (x + 1.0);
+            let rows = tables.get(&(i, k % n)).copied();
+            let x = match (rows, &input.range, input.role) {
+                (Some(rows), range, _) => {
+                    let whole = whole(rows, range.as_ref());
+                    whole.start + (share * (whole.end - whole.start)).floor()
+                }
+                (None, Some(range), _) => return within(range, share),
+                (None, None, InputRole::Mask) => f64::from(x > 0.0),
+                (None, None, InputRole::Weight) if k > 0 && x < -0.5 => 0.0,
+                (None, None, InputRole::Weight) => 1.0 + 0.5 * x,
                 _ => scale * x,
             };
             f64::from(x as f32)
@@ -56,6 +66,66 @@ fn inputs_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec<Vec
         (0..numbers(input.ty)).map(number).collect()
     };
     tape.inputs().iter().enumerate().map(draw).collect()
+}
+
+/// The least number of rows of the tables that an element of an input is an index of, by the input and the element: used as
+/// it is, or copied by ops that change neither.
+fn tables(tape: &Tape) -> HashMap<(usize, usize), usize> {
+    let mut found = HashMap::default();
+    for (value, rows) in index_operands(tape) {
+        let (mut seen, mut work) = (HashSet::default(), vec![(value, 0)]);
+        while let Some((v, element)) = work.pop() {
+            if !seen.insert((v, element)) {
+                continue;
+            }
+            let node = tape.node(v);
+            let shape = |k: usize| tape.node(node.operands[k]).ty.shape;
+            match node.op {
+                Op::Input { id, .. } => {
+                    let least = found.entry((id, element)).or_insert(rows);
+                    *least = rows.min(*least);
+                }
+                Op::Spread(_) | Op::Reshape(_) => work.push((node.operands[0], element)),
+                Op::Delay(_) | Op::Boundary(_) => {
+                    work.extend(node.operands.iter().map(|&x| (x, element)));
+                }
+                // Masked indices are row 0.
+                Op::Map(Map::Select) => {
+                    work.extend(node.operands[1..].iter().map(|&x| (x, element)));
+                }
+                Op::Slice { axis, start, len } => {
+                    let axes = shape(0).axes();
+                    let inner: usize = axes[axis + 1..].iter().product();
+                    let (outer, rest) = (element / (len * inner), element % (len * inner));
+                    let at = (outer * axes[axis] + start) * inner + rest;
+                    work.push((node.operands[0], at));
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// The whole numbers that a table has rows for, of a range those within it if there are any.
+fn whole(rows: usize, range: Option<&Range<f64>>) -> Range<f64> {
+    let all = 0.0..rows as f64;
+    match range {
+        Some(range) => {
+            let (start, end) = (range.start.ceil().max(0.0), range.end.ceil().min(all.end));
+            if start < end { start..end } else { all }
+        }
+        None => all,
+    }
+}
+
+/// A number of a range, at this share of it, 0 ≤ share < 1: one that is exact in f32 if the range has one there.
+fn within(range: &Range<f64>, share: f64) -> f64 {
+    let x = (range.start * (1.0 - share) + range.end * share).max(range.start);
+    let near = x as f32;
+    let near = [near, near.next_down(), near.next_up()].map(f64::from);
+    let inside = near.into_iter().find(|x| range.contains(x));
+    inside.unwrap_or(if range.contains(&x) { x } else { range.start })
 }
 
 /// A cotangent for each output, in the output's layout: 1 for the loss, -1 ‥ 1 for all others, exact in f32.

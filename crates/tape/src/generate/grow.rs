@@ -19,13 +19,13 @@ pub(super) struct Grow<'c, 'b> {
     pub(super) program: GeneratedProgram,
     pub(super) types: Vec<Type>,
     /// Estimate of each value's greatest magnitude.
-    bounds: Vec<f64>,
+    pub(super) bounds: Vec<f64>,
     /// For values that only exist after the steps of a block of states, the last such block: steps of later ones may read them.
     after: Vec<Option<usize>>,
     /// The number of the present block of states.
     block: usize,
     /// The steps of later blocks do read such values; sample by sample they cannot be run.
-    rounds: bool,
+    pub(super) rounds: bool,
     /// The domain of the values being generated: operands vary over this or less.
     level: Domain,
     /// The domain of most of the program's ops.
@@ -44,7 +44,7 @@ impl<'c, 'b> Grow<'c, 'b> {
             12..=14 => Domain::Row,
             _ => Domain::BoundarySlots(slots),
         };
-        let rounds = c.chance(30);
+        let rounds = c.chance(40);
         Grow {
             c,
             program: GeneratedProgram::default(),
@@ -93,7 +93,7 @@ impl<'c, 'b> Grow<'c, 'b> {
         }
     }
 
-    fn push(&mut self, made: Made, ty: Type, bound: f64) -> usize {
+    pub(super) fn push(&mut self, made: Made, ty: Type, bound: f64) -> usize {
         let leaves = |x: &usize| self.domain(*x) == Domain::Step && ty.domain != Domain::Step;
         let edge = matches!(ty.domain, Domain::BoundarySlots(_));
         let leaves = edge || made.operands().iter().any(leaves);
@@ -115,6 +115,11 @@ impl<'c, 'b> Grow<'c, 'b> {
     /// The steps of the next states may read what only exists after those of all states so far.
     pub(super) fn begin_block(&mut self) {
         self.block += 1;
+    }
+
+    /// There are states already.
+    pub(super) fn later(&self) -> bool {
+        self.block > 0
     }
 
     /// True for values that only exist after the steps of some states.
@@ -164,7 +169,15 @@ impl<'c, 'b> Grow<'c, 'b> {
             (InputRole::Weight, _) => 1.5,
             _ => 1.0,
         };
-        let made = Made::Input { name, role, shape };
+        // Every fifth place of an input has one with a range, within what all inputs have.
+        let ranged = matches!(role, InputRole::Sequence | InputRole::Static) && self.len() % 5 == 4;
+        let range = ranged.then_some(0.25..1.0);
+        let made = Made::Input {
+            name,
+            role,
+            shape,
+            range,
+        };
         self.push(made, Type::new(shape, domain), bound)
     }
 

@@ -17,7 +17,7 @@ impl Grow<'_, '_> {
     }
 
     fn step_here(&mut self) -> usize {
-        let v = match self.c.below(25) {
+        let v = match self.c.below(29) {
             0..=11 => {
                 let m = self.c.pick(&Map::ALL);
                 self.element_wise(m)
@@ -26,6 +26,7 @@ impl Grow<'_, '_> {
             14 | 15 => self.fold(),
             16..=18 => self.over_points(),
             19..=21 => self.along_axes(),
+            22..=25 => self.composite(),
             _ => self.product(),
         };
         self.tame(v, 4.0)
@@ -69,7 +70,7 @@ impl Grow<'_, '_> {
     }
 
     /// The value at every point of this domain.
-    fn in_all_points(&mut self, x: usize) -> usize {
+    pub(super) fn in_all_points(&mut self, x: usize) -> usize {
         match self.domain(x) == self.level() {
             true => x,
             false => self.op(Op::Spread(self.level()), &[x]),
@@ -260,7 +261,7 @@ impl Grow<'_, '_> {
     }
 
     /// A row number: an input of whole numbers, or computed.
-    fn index(&mut self, rows: usize) -> usize {
+    pub(super) fn index(&mut self, rows: usize) -> usize {
         let v = match (self.c.below(3), self.level()) {
             (0, Domain::Once | Domain::Row | Domain::Step) => self.fresh(Shape::Scalar),
             (1, Domain::Row | Domain::Step) => self.input(InputRole::Static, Shape::Scalar),
@@ -297,7 +298,7 @@ impl Grow<'_, '_> {
         }
     }
 
-    fn softmax(&mut self, x: usize) -> usize {
+    pub(super) fn softmax(&mut self, x: usize) -> usize {
         let x = self.tame(x, 8.0);
         let shape = self.shape(x);
         let top = self.op(Op::Reduce(Reduction::Max), &[x]);

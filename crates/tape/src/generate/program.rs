@@ -1,8 +1,11 @@
 //! A program as a list of calls of [`Recorder`]: the generator builds it, the shrinker edits it, and Rust is printed from it.
 
 use std::fmt;
+use std::ops::Range;
 
+use super::calls::Call;
 use super::ops::UNLIMITED;
+use super::tags::{LOSS_OF_ROWS, LOSS_OF_THE_PROGRAM, WEIGHTED_LOSS};
 use crate::error::TapeError;
 use crate::map::Map;
 use crate::op::{Number, Op, Reduction};
@@ -17,6 +20,8 @@ pub(super) enum Made {
         name: String,
         role: InputRole,
         shape: Shape,
+        /// Its declared range.
+        range: Option<Range<f64>>,
     },
     State {
         name: String,
@@ -26,6 +31,11 @@ pub(super) enum Made {
     },
     Op {
         op: Op,
+        xs: Vec<usize>,
+    },
+    /// Several ops.
+    Call {
+        call: Call,
         xs: Vec<usize>,
     },
 }
@@ -65,7 +75,7 @@ impl Made {
         match self {
             Made::Input { .. } => &[],
             Made::State { init, .. } => init.as_slice(),
-            Made::Op { xs, .. } => xs,
+            Made::Op { xs, .. } | Made::Call { xs, .. } => xs,
         }
     }
 }
@@ -107,7 +117,18 @@ impl GeneratedProgram {
         let mut vars: Vec<Var<'_>> = Vec::with_capacity(self.made.len());
         for made in &self.made {
             let v = match made {
-                Made::Input { name, role, shape } => r.input(name, *role, *shape),
+                Made::Input {
+                    name,
+                    role,
+                    shape,
+                    range,
+                } => {
+                    let v = r.input(name, *role, *shape);
+                    match range {
+                        Some(range) => v.bounded(range.clone()),
+                        None => v,
+                    }
+                }
                 Made::State {
                     name,
                     shape,
@@ -118,6 +139,10 @@ impl GeneratedProgram {
                     let xs: Vec<Var<'_>> = xs.iter().map(|&x| vars[x]).collect();
                     r.apply(*op, &xs)
                 }
+                Made::Call { call, xs } => {
+                    let xs: Vec<Var<'_>> = xs.iter().map(|&x| vars[x]).collect();
+                    call.record(&xs).named(call.name())
+                }
             };
             vars.push(v);
         }
@@ -127,8 +152,14 @@ impl GeneratedProgram {
                     r.next(vars[*state], vars[*value]);
                 }
                 FinalCall::Output { name, value } => r.output(name, vars[*value]),
-                FinalCall::Loss(v) => r.loss(vars[*v]),
-                FinalCall::Weighted { loss, weight } => r.weighted_loss(vars[*loss], vars[*weight]),
+                FinalCall::Loss(v) => r.loss(match vars[*v].domain() {
+                    Some(Domain::Row) => vars[*v].named(LOSS_OF_ROWS),
+                    Some(Domain::Once) => vars[*v].named(LOSS_OF_THE_PROGRAM),
+                    _ => vars[*v],
+                }),
+                FinalCall::Weighted { loss, weight } => {
+                    r.weighted_loss(vars[*loss].named(WEIGHTED_LOSS), vars[*weight]);
+                }
                 FinalCall::Weight(v) => r.weight(vars[*v]),
                 FinalCall::Sum => r.reduce_loss(LossReduction::Sum),
             }
@@ -195,8 +226,13 @@ impl fmt::Display for GeneratedProgram {
                     name,
                     role,
                     shape: s,
+                    range,
                 } => {
-                    writeln!(f, "r.input({name:?}, Role::{role:?}, {});", shape(*s))?;
+                    write!(f, "r.input({name:?}, Role::{role:?}, {})", shape(*s))?;
+                    match range {
+                        Some(range) => writeln!(f, ".bounded({range:?});")?,
+                        None => writeln!(f, ";")?,
+                    }
                 }
                 Made::State {
                     name,
@@ -211,6 +247,7 @@ impl fmt::Display for GeneratedProgram {
                     let xs: Vec<String> = xs.iter().map(|x| format!("v{x}")).collect();
                     writeln!(f, "r.apply({}, &[{}]);", op(o), xs.join(", "))?;
                 }
+                Made::Call { call, xs } => writeln!(f, "{};", call.text(xs))?,
             }
         }
         for end in &self.ends {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::calls::Call;
 use super::program::{FinalCall, GeneratedProgram, Made};
 use crate::op::Op;
 use crate::tape::InputRole;
@@ -61,7 +62,12 @@ pub(super) fn candidates(
                 _ => InputRole::Sequence,
             };
             let (name, shape) = (format!("z{i}"), types[i].shape);
-            q.made[i] = Made::Input { name, role, shape };
+            q.made[i] = Made::Input {
+                name,
+                role,
+                shape,
+                range: None,
+            };
             q.ends
                 .retain(|e| !matches!(e, FinalCall::Next { state, .. } if *state == i));
             add(q, lengths);
@@ -151,6 +157,11 @@ fn types(p: &GeneratedProgram) -> Vec<Type> {
                 op.infer(&xs)
                     .unwrap_or(Type::new(Shape::Scalar, Domain::Step))
             }
+            Made::Call { call, xs } => {
+                let xs: Vec<Type> = xs.iter().map(|&x| types[x]).collect();
+                call.infer(&xs)
+                    .unwrap_or(Type::new(Shape::Scalar, Domain::Step))
+            }
         });
     }
     types
@@ -174,7 +185,7 @@ fn rename(p: &mut GeneratedProgram, mut change: impl FnMut(&mut usize)) {
         match made {
             Made::Input { .. } => {}
             Made::State { init, .. } => init.iter_mut().for_each(&mut change),
-            Made::Op { xs, .. } => xs.iter_mut().for_each(&mut change),
+            Made::Op { xs, .. } | Made::Call { xs, .. } => xs.iter_mut().for_each(&mut change),
         }
     }
     for end in &mut p.ends {
@@ -219,6 +230,11 @@ fn resized(p: &GeneratedProgram, n: usize, m: usize) -> GeneratedProgram {
                 Op::Scatter { rows, .. } => *rows = axis(*rows),
                 _ => {}
             },
+            Made::Call {
+                call: Call::OneHot(n),
+                ..
+            } => *n = axis(*n),
+            Made::Call { .. } => {}
         }
     }
     q

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::calls::Call;
 use crate::algebra::Value;
 use crate::map::Map;
 use crate::op::Op;
@@ -9,7 +10,7 @@ use crate::tape::{InputRole, Node, Output, OutputRole, Tape};
 use crate::ty::{Domain, Shape, Type};
 
 /// Kinds of program, as opposed to names of ops.
-const KINDS: [&str; 25] = [
+const KINDS: [&str; 35] = [
     "two recurrences",
     "states that feed each other",
     "|d| > 1",
@@ -35,7 +36,24 @@ const KINDS: [&str; 25] = [
     "an output that is a state",
     "an unused input",
     "outputs of lower domains",
+    "values of three axes",
+    "states of three axes",
+    "a product per head",
+    "a weight per head",
+    "stretched axes",
+    "steps that read what a row has of its steps",
+    "a state that begins with what a row has of its steps",
+    LOSS_OF_ROWS,
+    LOSS_OF_THE_PROGRAM,
+    WEIGHTED_LOSS,
 ];
+
+// Names of values by which kinds of losses are known.
+pub(super) const LOSS_OF_ROWS: &str = "a loss of rows";
+pub(super) const LOSS_OF_THE_PROGRAM: &str = "a loss of the program";
+pub(super) const WEIGHTED_LOSS: &str = "a loss with a weight of its own";
+
+const NAMED: [&str; 3] = [LOSS_OF_ROWS, LOSS_OF_THE_PROGRAM, WEIGHTED_LOSS];
 
 /// True for ops that work over any domain.
 fn over_any_domain(op: &Op) -> bool {
@@ -108,7 +126,9 @@ pub fn every_tag() -> Vec<String> {
     let over = Op::each()
         .filter(over_any_domain)
         .flat_map(|op| DOMAINS.map(|d| format!("{} over {d}", op.name())));
-    over.chain(BOUND.into_iter().chain(KINDS).map(str::to_string))
+    let kinds = BOUND.into_iter().chain(KINDS);
+    over.chain(kinds.map(str::to_string))
+        .chain(Call::tags())
         .collect()
 }
 
@@ -202,6 +222,20 @@ pub fn tags_of(tape: &Tape, pass: impl Fn(&Output) -> bool) -> BTreeSet<String> 
         };
     }
     recurrences(tape, &delays, &mut found);
+    found.extend(nodes().filter_map(|(_, n)| shaped(tape, n)));
+    let late = late(tape);
+    let reads_late = |n: &Node| n.operands.iter().any(|x| late[x.index()]);
+    for (_, node) in nodes().filter(|(_, n)| n.ty.domain == Domain::Step && reads_late(n)) {
+        found.insert(match node.op {
+            Op::Delay(_) => "a state that begins with what a row has of its steps",
+            _ => "steps that read what a row has of its steps",
+        });
+    }
+    let called = nodes().filter_map(|(_, n)| n.name.as_deref());
+    ops.extend(called.filter_map(|name| match NAMED.contains(&name) {
+        true => Some(name.to_string()),
+        false => Call::tags().find(|tag| tag.split(" over ").next() == Some(name)),
+    }));
     ops.extend(found.into_iter().map(str::to_string));
     ops
 }
@@ -226,6 +260,32 @@ fn op_over(tape: &Tape, i: usize) -> impl Iterator<Item = String> {
         _ => Some(format!("{op} over {} to {}", name(work), name(result))),
     };
     over.into_iter()
+}
+
+/// What a node's shapes make it.
+fn shaped(tape: &Tape, node: &Node) -> Option<&'static str> {
+    let operand = |k: usize| tape.node(node.operands[k]).ty;
+    let of_three = |shape: Shape| matches!(shape, Shape::Tensor(..));
+    match node.op {
+        Op::MatVec { .. } if of_three(operand(0).shape) => Some(match operand(0).domain {
+            Domain::Once => "a weight per head",
+            _ => "a product per head",
+        }),
+        Op::Broadcast(_) if operand(0).shape != Shape::Scalar => Some("stretched axes"),
+        Op::Delay(_) if of_three(node.ty.shape) => Some("states of three axes"),
+        _ if of_three(node.ty.shape) => Some("values of three axes"),
+        _ => None,
+    }
+}
+
+/// Which nodes do not vary over the steps but depend on them.
+fn late(tape: &Tape) -> Vec<bool> {
+    let mut late = vec![false; tape.nodes().len()];
+    for (i, node) in tape.nodes().iter().enumerate() {
+        let of_steps = |x: &Value| tape.node(*x).ty.domain == Domain::Step || late[x.index()];
+        late[i] = node.ty.domain != Domain::Step && node.operands.iter().any(of_steps);
+    }
+    late
 }
 
 /// Which nodes depend on an input.

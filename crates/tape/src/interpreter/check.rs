@@ -217,11 +217,11 @@ fn factors(tape: &Tape, v: Value) -> Option<Vec<usize>> {
     Some(inputs)
 }
 
-/// Inputs that are used as an index of gather or scatter, with the number of rows that they index.
+/// The values that are an index of gather or scatter, with the number of rows that they index.
 #[cfg(feature = "generate")]
-pub(crate) fn index_inputs(tape: &Tape) -> Vec<(usize, usize)> {
-    let of = |i: IndexUse| Some((i.input?, i.rows));
-    indices(tape).into_iter().filter_map(of).collect()
+pub(crate) fn index_operands(tape: &Tape) -> Vec<(Value, usize)> {
+    let indices = indices(tape).into_iter();
+    indices.map(|i| (i.value, i.rows)).collect()
 }
 
 impl Tape {

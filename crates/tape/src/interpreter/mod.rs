@@ -29,7 +29,7 @@ use backward::Backward;
 use check::BadIndex;
 use check::IndexUse;
 #[cfg(feature = "generate")]
-pub(crate) use check::index_inputs;
+pub(crate) use check::index_operands;
 use execute::Buffers;
 use frozen::Frozen;
 use points::RunPoints;

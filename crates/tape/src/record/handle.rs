@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::{Appender, Recorder};
 use crate::algebra::Value;
 use crate::error::TapeError;
 use crate::map::Map;
-use crate::op::Op;
+use crate::op::{Number, Op};
 use crate::tape::describe;
 use crate::term::{SharedAlgebra, Term};
 use crate::ty::{Shape, Type};
@@ -160,6 +161,49 @@ impl<'t> Var<'t> {
                 .get_or_insert_with(|| name.into());
         }
         self
+    }
+
+    /// Says where an input's numbers lie: `range.start` ≤ x < `range.end`. Tests draw them from there
+    /// ([`generate::inputs`](crate), with the feature `generate`), and [`gradcheck`](crate::gradcheck) does not move them
+    /// out of it. What a run is given is not checked, and an index needs no range: its table says it.
+    ///
+    /// ```
+    /// use retrograd_tape::{InputRole, Recorder, Shape};
+    ///
+    /// let r = Recorder::new();
+    /// let share = r.input("share", InputRole::Sequence, Shape::Vector(3)).bounded(0.0..1.0);
+    /// r.output("surprise", -share.ln());
+    /// assert_eq!(r.finish("surprise")?.inputs()[0].range, Some(0.0..1.0));
+    ///
+    /// let r = Recorder::new();
+    /// let x = r.input("x", InputRole::Sequence, Shape::Scalar);
+    /// r.output("y", (2.0 * x).bounded(0.0..1.0)); // no input
+    /// assert!(r.finish("wrong").is_err());
+    /// # Ok::<(), retrograd_tape::TapeError>(())
+    /// ```
+    #[track_caller]
+    pub fn bounded(self, range: Range<f64>) -> Var<'t> {
+        let at = Location::caller();
+        let Some((tape, v)) = self.tape().zip(self.value()) else {
+            return self;
+        };
+        let mut inner = tape.inner.borrow_mut();
+        let finite = range.start.is_finite() && range.end.is_finite();
+        if let Op::Input { id, .. } = inner.nodes[v.index()].op
+            && finite
+            && range.start < range.end
+        {
+            inner.inputs[id].range = Some(range);
+            return self;
+        }
+        let what = describe(&inner.nodes, v);
+        inner.fail(TapeError::InputRange {
+            what,
+            from: Number(range.start),
+            to: Number(range.end),
+            at: *at,
+        });
+        Var::on(tape, None)
     }
 
     /// The value's name, if it has one.

@@ -140,6 +140,37 @@ impl<'t> Var<'t> {
         self.compose_along("group_norm", 0, at, |x| compose::group_norm(x, groups, eps))
     }
 
+    /// The elements moved along an axis, round its end: what was at index k is at k + `shift`, modulo the axis's length.
+    ///
+    /// ```
+    /// use retrograd_tape::{Recorder, Shape};
+    ///
+    /// let r = Recorder::new();
+    /// r.output("y", r.param("x", Shape::Vector(4)).roll(1, 0));
+    /// let tape = r.finish("rolled")?;
+    /// let mut run = retrograd_tape::Interpreter::<f64>::new(&tape);
+    /// run.forward(retrograd_tape::Extent::steps(1), &[&[1.0, 2.0, 3.0, 4.0]])?;
+    /// assert_eq!(run.output(0), [4.0, 1.0, 2.0, 3.0]);
+    /// # Ok::<(), retrograd_tape::TapeError>(())
+    /// ```
+    #[track_caller]
+    pub fn roll(self, shift: i64, axis: usize) -> Var<'t> {
+        let at = Location::caller();
+        let Some(shape) = self.shape() else {
+            return self;
+        };
+        let Some(n) = shape.axis(axis) else {
+            return self.misfit("roll", &format!("a value with an axis {axis}"), at);
+        };
+        let by = shift.rem_euclid(n.max(1) as i64) as usize;
+        if by == 0 {
+            return self;
+        }
+        let part = |start, len| Var::apply(Op::Slice { axis, start, len }, &[self], at);
+        let parts = [part(n - by, by), part(0, n - by)];
+        Var::apply(Op::Concat { axis }, &parts, at)
+    }
+
     /// The sums of the elements up to each one along an axis.
     #[track_caller]
     pub fn cumsum(self, axis: usize) -> Var<'t> {
@@ -155,6 +186,59 @@ impl<'t> Var<'t> {
         self.compose_along("argmax_axis", axis, Location::caller(), |x| {
             compose::argmax_axis(x, axis)
         })
+    }
+
+    /// What is at `index`, a scalar, along an axis, which is dropped: a column of a matrix, say. The index is rounded (½ to
+    /// even) and has no derivative; one beyond the axis is an error of the run.
+    ///
+    /// ```
+    /// use retrograd_tape::{Extent, InputRole, Interpreter, Recorder, Shape};
+    ///
+    /// let r = Recorder::new();
+    /// let m = r.input("m", InputRole::Sequence, Shape::Matrix(2, 3));
+    /// let k = r.input("k", InputRole::Sequence, Shape::Scalar);
+    /// r.output("column", m.gather_axis(k, 1));
+    /// r.output("corner", m.gather(k).gather(k));
+    /// let tape = r.finish("parts")?;
+    /// let mut run = Interpreter::<f64>::new(&tape);
+    /// run.forward(Extent { steps: 1, rows: 1 }, &[&[0.0, 1.0, 2.0, 10.0, 11.0, 12.0], &[1.0]])?;
+    /// assert_eq!((run.output(0), run.output(1)), (&[1.0, 11.0][..], &[11.0][..]));
+    /// # Ok::<(), retrograd_tape::TapeError>(())
+    /// ```
+    #[track_caller]
+    pub fn gather_axis(self, index: Var<'t>, axis: usize) -> Var<'t> {
+        self.gather_along("gather_axis", index, axis, Location::caller())
+    }
+
+    /// The rows of a matrix are what the op gathers: the axis comes first, and the others are one until the end.
+    pub(crate) fn gather_along(
+        self,
+        name: &str,
+        index: Var<'t>,
+        axis: usize,
+        at: &'static Location<'static>,
+    ) -> Var<'t> {
+        let Some(shape) = self.shape() else {
+            return self;
+        };
+        let Some((n, rest)) = shape.axis(axis).zip(shape.without_axis(axis)) else {
+            return self.misfit(name, &format!("a value with an axis {axis}"), at);
+        };
+        if axis == 0 && shape.rank() == 2 {
+            return Var::apply(Op::Gather, &[self, index], at);
+        }
+        let others = (0..shape.rank()).filter(|&k| k != axis);
+        let order: Vec<usize> = std::iter::once(axis).chain(others).collect();
+        let first = match Permutation::new(&order) {
+            Some(order) if axis > 0 => Var::apply(Op::Transpose(order), &[self], at),
+            _ => self,
+        };
+        let table = Var::apply(Op::Reshape(Shape::Matrix(n, rest.len())), &[first], at);
+        let row = Var::apply(Op::Gather, &[table, index], at);
+        match rest.rank() {
+            1 => row,
+            _ => Var::apply(Op::Reshape(rest), &[row], at),
+        }
     }
 
     /// The vector `[n]` that is 1 at this index, a scalar, and 0 elsewhere. It has no derivative. As for

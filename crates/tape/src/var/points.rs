@@ -68,12 +68,21 @@ impl<'t> Var<'t> {
     /// The value of a row's last step, zeros if it has none.
     #[track_caller]
     pub fn last(self) -> Var<'t> {
-        let at = Location::caller();
+        self.end_of_row(1, Location::caller())
+    }
+
+    /// The value of a row's first step, zeros if it has none: the summary of what runs from the end to the beginning.
+    #[track_caller]
+    pub fn first(self) -> Var<'t> {
+        self.end_of_row(-1, Location::caller())
+    }
+
+    fn end_of_row(self, d: i32, at: &'static Location<'static>) -> Var<'t> {
         let (Some(tape), Some(shape)) = (self.tape(), self.shape()) else {
-            return self.sum_to(Domain::Row);
+            return self;
         };
         let none = tape.constant(0.0, shape);
-        let slot = Var::apply(Op::Boundary(1), &[self, none], at);
+        let slot = Var::apply(Op::Boundary(d), &[self, none], at);
         Var::apply(Op::SumTo(Domain::Row), &[slot], at)
     }
 

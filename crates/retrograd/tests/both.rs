@@ -1,0 +1,248 @@
+//! What a text says, the builder says: the same tape, with the same parameters and starts.
+
+use retrograd::{Builder, Cell, CellText, Domain, Init, InputRole, Shape, StateSpec, Var, zoo};
+
+/// A tape without the names of values between inputs and outputs.
+fn bare(cell: &Cell) -> Vec<String> {
+    let line = |l: &str| match l.split_once("  # ") {
+        Some((op, _)) if !op.contains("= input ") => op.to_owned(),
+        _ => l.to_owned(),
+    };
+    cell.to_string().lines().map(line).collect()
+}
+
+#[track_caller]
+fn same(text: &str, build: impl FnOnce(&Builder)) {
+    let read = Cell::from_text(text, &[]).unwrap_or_else(|e| panic!("{e}"));
+    let built = Cell::define(read.name(), build).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(bare(&read), bare(&built), "{text}");
+    let specs = |cell: &Cell| {
+        let all = cell.parameter_specs().map(|p| format!("{p:?}"));
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(specs(&read), specs(&built));
+    assert_eq!(read.keep_probabilities(), built.keep_probabilities());
+    let ranges = |cell: &Cell| {
+        let inputs = cell.tape().inputs().iter();
+        inputs.map(|i| i.range.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ranges(&read), ranges(&built));
+}
+
+#[test]
+fn filters_over_time_and_layers_per_head() {
+    same(
+        "cell c(x[6]; h[3, 4])
+        y = conv[3](x)
+        a = dense[3, 4](y)
+        h' = tanh(a + dense_no_bias[3, 4](h, name=b))
+        output z = h'",
+        |c| {
+            let x = c.input("x", 6);
+            let h = c.state("h", (3, 4));
+            let y = c.conv("y", 3, x).named("y");
+            let a = c.dense_heads("a", 3, 4, [y]);
+            let b = c.dense_heads_no_bias("b", 3, 4, [h]);
+            c.output("z", c.next(h, (a + b).tanh()));
+        },
+    );
+}
+
+#[test]
+fn a_layer_runs_backwards() {
+    let gru = zoo::find("gru").unwrap();
+    same(
+        "use gru
+        cell c(x[3])
+        layer past = gru(x, H=4)
+        layer future = gru(x, H=4, reverse=1)
+        output both = concat(past, future)
+        output summary = concat(last(past), first(future))",
+        |c| {
+            let x = c.input("x", 3);
+            let past = gru.layer(c, "past", x, 4);
+            let future = c.reversed(|c| gru.layer(c, "future", x, 4));
+            c.output("both", Var::concat(&[past, future]));
+            c.output("summary", Var::concat(&[past.last(), future.first()]));
+        },
+    );
+    // Everything inside of it turns round: delays of more steps, filters, what a row has of its ends; twice is once.
+    let text = "def inner(x) {
+            state e[2] delay 3
+            e' = 0.5 * e + conv[2](x, name=f)
+            return e' - last(x)
+        }
+        def outer(x) = inner(x, name=i, reverse=1) + inner(x, name=j)
+        cell c(x[2])
+        a = outer(x, reverse=REVERSE)
+        output y = a";
+    let delays = |reverse: &str| {
+        let cell = Cell::from_text(&text.replace("REVERSE", reverse), &[]).unwrap();
+        let tape = cell.to_string();
+        let ends = [
+            "delay 3",
+            "delay -3",
+            "delay 1",
+            "delay -1",
+            "boundary 1",
+            "boundary -1",
+        ];
+        ends.map(|end| tape.matches(&format!("{end} ")).count())
+    };
+    let [forwards, backwards] = ["0", "1"].map(delays);
+    // One of each in either way, and the ends of three states and of `last`.
+    assert_eq!(forwards, backwards);
+    assert_eq!(&forwards[..4], [1, 1, 1, 1]);
+    let inner = CellText::parse(
+        "inner.cell",
+        "cell inner(x[2]; e[2] delay 3)\ne' = 0.5 * e + x\noutput y = e' - last(x)",
+    )
+    .unwrap();
+    same(
+        "cell c(x[2])
+        state a.e[2] delay -3
+        a.e' = 0.5 * a.e + x
+        b = a.e' - first(x)
+        output y = b",
+        |c| {
+            let x = c.input("x", 2);
+            c.output("y", c.reversed(|c| c.layer("a", &inner, [x], &[])));
+        },
+    );
+    same(
+        "cell c(x[2]; e[2] delay -2)\ne' = 0.5 * e + x\noutput y = e'",
+        |c| {
+            let x = c.input("x", 2);
+            let next = c.reversed(|c| {
+                let e = c.state_with("e", 2, StateSpec::delay(2));
+                c.next(e, 0.5 * e + x)
+            });
+            c.output("y", next);
+        },
+    );
+}
+
+#[test]
+fn parts_powers_and_indices() {
+    same(
+        "cell c(x[4] in 0..1, i; h[2, 3])
+        M = 0.5 * h
+        h' = M
+        output a = roll(x, 1) + roll(x, -6)
+        output b = roll(M, 1, axis=0) * roll(M, 2)
+        output c = x^3 + x^-2 + x^0
+        output d = gather(x, i) + gather(M, argmax(M[0]), axis=1)[0]
+        output e = one_hot(i, 5)
+        output f = argmax(M, axis=0)",
+        |c| {
+            let x = c.input("x", 4).bounded(0.0..1.0);
+            let i = c.input("i", ());
+            let h = c.state("h", (2, 3));
+            let m = 0.5 * h;
+            c.next(h, m);
+            c.output("a", x.roll(1, 0) + x.roll(-6, 0));
+            c.output("b", m.roll(1, 0) * m.roll(2, 1));
+            c.output("c", x.powi(3) + x.powi(-2) + x.powi(0));
+            let element = x.gather(i);
+            let row = m.slice(0, 1).reshape(Shape::Vector(3));
+            let column = m.gather_axis(row.argmax(), 1);
+            c.output("d", element + column.slice(0, 1).reshape(Shape::Scalar));
+            c.output("e", i.one_hot(5));
+            c.output("f", m.argmax_axis(0));
+        },
+    );
+}
+
+#[test]
+fn shared_layers_and_rounds() {
+    same(
+        "cell c(x[3], z[3]) where N=3
+        layer f = dense[N]
+        a = f(x)
+        b = f(z)
+        for k in 0..2 carrying y = a * b {
+            state h[N]
+            h' = 0.5 * h + dense(y, name=g)
+            y = y + h' * (k + 1)
+        }
+        output y
+        loss sum(square(f.x)) + sum(square(g.1.y))",
+        |c| {
+            let (x, z) = (c.input("x", 3), c.input("z", 3));
+            let [a, b] = [x, z].map(|x| c.share("f", |c| c.dense("", 3, [x])));
+            let mut y = (a * b).named("y");
+            for k in 0..2 {
+                let h = c.state(&format!("h.{k}"), 3);
+                let half = 0.5 * h;
+                let layer = match k {
+                    0 => c.dense("g.0", 3, [y]),
+                    _ => {
+                        let own = y.named("y");
+                        c.dense("g.1", 3, [own])
+                    }
+                };
+                let next = c.next(h, half + layer);
+                let [k, one] = [f64::from(k), 1.0].map(|v| c.constant(v, ()));
+                y = y + next * (k + one);
+            }
+            c.output("y", y);
+            let [f, g] = ["f.x", "g.1.y"].map(|name| c.parameter(name).unwrap());
+            c.loss(f.square().sum() + g.square().sum());
+        },
+    );
+}
+
+#[test]
+fn domains_losses_and_starts() {
+    same(
+        "cell c(x[3], static size over once; W[3, 3] init learned)
+        param decay[3] init ln(uniform(1, 16))
+        mask keep[3] keep 0.5 over row
+        W' = 0.9 * W - 0.1 * gradient(mean(square(W @ x)), of: W)
+        y = (W' @ x) * keep * decay * size
+        output y
+        target label[3] over row
+        target next[3]
+        weight_input certain over row
+        weight_input valid
+        loss mean(square(y - next))
+        loss mean(square(mean(y, to=row) - label)) weight certain
+        loss 0.001 * sum(square(decay))
+        weight valid",
+        |c| {
+            let x = c.input("x", 3);
+            let size = c.input_over("size", InputRole::Static, (), Domain::Once);
+            let w = c.state_with("W", (3, 3), StateSpec::delay(1).init_learned());
+            let text = CellText::parse(
+                "p",
+                "cell p()\nparam decay[3] init ln(uniform(1, 16))\noutput y = decay",
+            );
+            let start = text
+                .unwrap()
+                .cell(&[])
+                .unwrap()
+                .parameter_specs()
+                .next()
+                .unwrap()
+                .init;
+            assert!(matches!(start, Init::Expression(_)));
+            let decay = c.param_init("decay", 3, start);
+            let keep = c.mask_over("keep", 3, 0.5, Domain::Row);
+            let kept = 0.9 * w;
+            let rate = c.constant(0.1, ());
+            let [slope] = w.matvec(x).square().mean().gradient([w]);
+            let next = c.next(w, kept - rate * slope);
+            let y = next.matvec(x) * keep * decay * size;
+            c.output("y", y);
+            let label = c.input_over("label", InputRole::Target, 3, Domain::Row);
+            let next = c.target("next", 3);
+            let certain = c.input_over("certain", InputRole::Weight, (), Domain::Row);
+            let valid = c.weight_input("valid");
+            c.loss((y - next).square().mean());
+            c.weighted_loss((y.mean_to(Domain::Row) - label).square().mean(), certain);
+            let small = c.constant(0.001, ());
+            c.loss(small * decay.square().sum());
+            c.weight(valid);
+        },
+    );
+}
