@@ -12,8 +12,11 @@ use crate::cellfile::CellText;
 fn program(cell: Cell) -> Program {
     let tape = cell.tape().clone();
     let parameters = move |seed: u64| {
-        let drawn = |p: crate::ParameterSpec<'_>| p.init.values(p.name, p.shape, seed);
-        cell.parameter_specs().map(drawn).collect()
+        let all: Vec<f64> = cell.initial_parameters(seed).unwrap_or_default();
+        let ranges = cell.parameter_ranges();
+        ranges
+            .map(|r| all.get(r).map(<[f64]>::to_vec).unwrap_or_default())
+            .collect()
     };
     Program {
         tape,

@@ -36,6 +36,7 @@ impl GeneratedProgram {
                         name: input.name.to_string(),
                         role: role(input.role, input.ty.domain),
                         shape: input.ty.shape,
+                        range: input.range.clone(),
                     }
                 }
                 Op::Delay(d) if states.contains_key(&i) => Made::State {
