@@ -4,9 +4,22 @@ use std::fmt::Write;
 
 use retrograd_tape::{Domain, InputRole, Node, Op, OutputRole, Reduction, Shape, Tape, Value};
 
-/// The text of a cell that computes what the tape does; none for a tape that the language has no words for: inputs that
-/// vary over anything but what their role says, or names that it cannot write.
-pub(crate) fn cell_text(tape: &Tape) -> Option<String> {
+/// The text of a cell file that computes what a tape does, op by op; none for a tape that it cannot write: one with a loss,
+/// inputs that vary over anything but what their role says, or names that the language does not have.
+///
+/// ```
+/// use retrograd_check::cell_text;
+/// use retrograd_tape::{InputRole, Recorder, Shape};
+///
+/// let r = Recorder::new();
+/// let x = r.input("x", InputRole::Sequence, Shape::Vector(2));
+/// let h = r.state("h", Shape::Vector(2), 1, None);
+/// r.next(h, (h + x).tanh());
+/// let text = cell_text(&r.finish("leaky")?).expect("it can be written");
+/// assert_eq!(text, "cell reduced(x[2])\nstate h[2]\nv3 = add(h, x)\nv4 = tanh(v3)\nh' = v4\n");
+/// # Ok::<(), retrograd_tape::TapeError>(())
+/// ```
+pub fn cell_text(tape: &Tape) -> Option<String> {
     let names = Names::of(tape)?;
     let mut head = Vec::new();
     let mut lines = Vec::new();

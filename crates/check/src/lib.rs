@@ -32,6 +32,7 @@ mod shrink;
 pub mod stepping;
 mod subject;
 
+pub use celltext::cell_text;
 pub use check::{CheckError, CheckOptions, check};
 pub use findings::{Finding, GradientFlow};
 pub use numerics::Numerics;
@@ -40,5 +41,6 @@ pub use property::{PROPERTIES, Property};
 pub use random::Random;
 pub use report::{Failure, Least, Place, PropertyReport, Report};
 pub use retrograd_graph::Target;
+pub use rows::rows_are_independent;
 pub use sample::Sample;
-pub use subject::{Program, Subject};
+pub use subject::{DrawParameters, Program, Subject};

@@ -61,6 +61,11 @@ impl Numerics {
     }
 
     /// Why results of f64 cannot be compared, if so.
+    pub fn comparable(&self, sample: &Sample<'_>) -> Option<Skip> {
+        self.double(sample)
+    }
+
+    /// Why results of f64 cannot be compared, if so.
     pub(crate) fn double(&self, sample: &Sample<'_>) -> Option<Skip> {
         let clear = self.kinks.nearest > 4.0 * self.kinks.jittered;
         match () {

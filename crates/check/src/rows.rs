@@ -1,10 +1,11 @@
 //! Rows of different lengths: each is what it is alone.
 
+use retrograd_jit::{CompiledCell, Purpose};
 use retrograd_tape::{Domain, Lengths, Tape, Type};
 
 use crate::agree::{agree, caught};
 use crate::outcome::{Outcome, Skip};
-use crate::runs::{Arrays, by_cell, by_tape, compiled};
+use crate::runs::{Arrays, by_cell, by_tape, of};
 use crate::sample::Sample;
 
 /// What an array of a run over these rows has for row `r`; all of a value that rows share.
@@ -23,8 +24,8 @@ pub(crate) fn of_row(array: &[f64], ty: Type, lengths: &Lengths, r: usize) -> Ve
     }
 }
 
-/// True if nothing that varies over rows is computed from what other rows are.
-fn rows_are_independent(tape: &Tape) -> bool {
+/// True if nothing that varies over rows is computed from what other rows are: each row is what it is alone.
+pub fn rows_are_independent(tape: &Tape) -> bool {
     let mut mixed = vec![false; tape.nodes().len()];
     for (i, node) in tape.nodes().iter().enumerate() {
         let once = node.ty.domain == Domain::Once;
@@ -77,7 +78,15 @@ pub(crate) fn rows(sample: &Sample<'_>) -> Outcome {
 
 fn compare(sample: &Sample<'_>) -> Result<f64, String> {
     let tape = sample.tape;
-    let mut cell = compiled::<f64>(tape, sample.target).map_err(|e| e.to_string())?;
+    // The loss's cotangent is given too: it has none here.
+    let names = |all: Vec<&str>| all.into_iter().map(str::to_owned).collect();
+    let purpose = Purpose::Gradients {
+        given: names(tape.outputs().iter().map(|o| &*o.name).collect()),
+        loss: false,
+        wrt: names(tape.inputs().iter().map(|i| &*i.name).collect()),
+    };
+    let cell = CompiledCell::<f64>::compile_with(tape, &purpose, &of(sample.target));
+    let mut cell = cell.map_err(|e| e.to_string())?.executor();
     let whole = by_cell(&mut cell, sample)?;
     let types: Vec<Type> = (0..cell.cell().outputs().len())
         .map(|k| cell.cell().output_type(k))

@@ -6,12 +6,15 @@ use retrograd_tape::{InputRole, Lengths, Tape};
 use crate::random::Random;
 use crate::sample::Sample;
 
+/// Draws the parameters of a program in their order, for a seed.
+pub type DrawParameters = dyn Fn(u64) -> Vec<Vec<f64>>;
+
 /// A program, and the parameters that it begins with.
 pub struct Program {
     /// The program.
     pub tape: Tape,
     /// The parameters in the order of the tape's inputs, before training, for a seed; none if nothing is known of them.
-    pub parameters: Option<Box<dyn Fn(u64) -> Vec<Vec<f64>>>>,
+    pub parameters: Option<Box<DrawParameters>>,
 }
 
 impl std::fmt::Debug for Program {

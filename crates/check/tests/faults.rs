@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use retrograd_check::{CheckOptions, Failure, Report, check};
-use retrograd_tape::faults::{Fault, inject};
+use retrograd_tape::faults::{Fault, inject, none};
 use retrograd_tape::{InputRole, Recorder, Shape, Tape};
 
 /// What must be said of a fault: the property that fails first, the stage, the pass, and the op.
@@ -47,7 +47,20 @@ fn cell() -> Tape {
     r.finish("gated").expect("it can be recorded")
 }
 
-/// The same without what runs backward, so that a stepper takes it; its far state looks three steps back.
+/// A layer of more units than whole vectors, and enough for a kernel of its own.
+fn wide() -> Tape {
+    let r = Recorder::new();
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(3));
+    let w = r.param("w", Shape::Matrix(21, 3));
+    let u = r.param("u", Shape::Matrix(21, 21));
+    let h = r.state("h", Shape::Vector(21), 1, None);
+    let keep = (w.matvec(x) + u.matvec(h)).sigmoid();
+    let next = r.next(h, 0.5 * (keep + h));
+    r.output("y", next);
+    r.finish("wide").expect("it can be recorded")
+}
+
+/// A cell without what runs backward, so that a stepper takes it; its far state looks three steps back.
 fn streamed() -> Tape {
     let r = Recorder::new();
     let x = r.input("x", InputRole::Sequence, Shape::Vector(3));
@@ -88,6 +101,7 @@ fn found(fault: Fault, tape: &Tape, expected: &Expected) {
     );
     assert!(took < TIME, "{took:?}");
     // The same program is right when the compiler is.
+    let _right = none();
     let options = CheckOptions::default().cases(2).time(TIME).findings(false);
     check(tape, &options).expect("it compiles").assert();
 }
@@ -105,7 +119,7 @@ macro_rules! faults {
 faults! {
     a_wrong_derivative_rule: DerivativeRule in cell() => "differences", "rule", None, "tanh";
     a_pass_that_drops_a_term: DroppedTerm in cell() => "plan", "pass", Some("simplify"), "add";
-    a_kernel_that_misses_the_last_lane: LastLane in cell() => "f64", "code", None, "sigmoid";
+    a_kernel_that_misses_the_last_lane: LastLane in wide() => "f64", "code", None, "sigmoid";
     a_boundary_of_two_steps: BoundaryOfTwo in cell() => "plan", "pass", Some("adjoint"), "delay 2";
     a_reverse_layer_of_a_ragged_row: ReverseRow in cell() => "f64", "rows", None, "delay";
     a_replay_within_a_budget: Replay in cell() => "budget", "replay", None, "delay";

@@ -1,5 +1,5 @@
 //! Forward mode and second derivatives, compiled: Jacobian- and Hessian-vector products of every op, every cell file and
-//! random programs, against finite differences in f64 (see `second/check.rs`).
+//! random programs, against finite differences in f64 (see `retrograd_check::second`).
 
 use retrograd_tape::Extent;
 use std::collections::BTreeMap;

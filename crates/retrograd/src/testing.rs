@@ -3,8 +3,8 @@
 //! [`check`] runs a cell on random rows, lengths and values, and for a cell file on random sizes, through every engine there is:
 //! the interpreted tape against central differences in f64, the plan interpreter and compiled code in f64 and f32 against the tape,
 //! forward against reverse mode, products with the Hessian against differences of gradients, a stepper against the sequence,
-//! several threads, runs in two halves and within less memory against plain ones, rows of different lengths against each row alone,
-//! and a saved and loaded cell against itself.
+//! several threads, runs in two halves and within less memory against plain ones, rows of different lengths and with resets against
+//! each row and segment alone, and a saved and loaded cell against itself.
 //!
 //! ```
 //! use retrograd::testing::{self, CheckOptions};
@@ -55,13 +55,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod renewed;
 mod saved;
 pub mod strategies;
 mod subjects;
 
 pub use retrograd_check::{
-    CheckError, CheckOptions, Failure, Finding, GradientFlow, Least, Outcome, PROPERTIES, Place,
-    Program, Property, PropertyReport, Random, Report, Sample, Skip, Subject, Target,
+    CheckError, CheckOptions, DrawParameters, Failure, Finding, GradientFlow, Least, Outcome,
+    PROPERTIES, Place, Program, Property, PropertyReport, Random, Report, Sample, Skip, Subject,
+    Target,
 };
 pub use saved::Restored;
 #[cfg(feature = "text")]
@@ -93,9 +95,11 @@ pub fn check_with(
 ) -> Result<Report, CheckError> {
     let mut report = retrograd_check::check(subject, options)?;
     if options.properties.is_empty() {
-        report
-            .properties
-            .extend(saved::saved(subject, options.seed)?);
+        let own = [
+            renewed::renewed(subject, options.seed)?,
+            saved::saved(subject, options.seed)?,
+        ];
+        report.properties.extend(own.into_iter().flatten());
     }
     Ok(report)
 }

@@ -53,6 +53,12 @@ pub fn inject(fault: Fault) -> Injected {
     Injected { _alone: alone }
 }
 
+/// Waits until no fault is, and lets none be until what it returns is dropped.
+pub fn none() -> Injected {
+    let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    Injected { _alone: alone }
+}
+
 impl Drop for Injected {
     fn drop(&mut self) {
         ACTIVE.store(0, Ordering::Relaxed);

@@ -6,6 +6,7 @@
 //! the head of the results, or in the JSON. Text from the user's files reaches the terminal without control characters.
 
 mod args;
+mod cell;
 mod check;
 mod choice;
 mod explain;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use retrograd::data::printable;
 
-use args::{Cli, Command, DataSource, with_flags};
+use args::{CellsCommand, Cli, Command, DataSource, with_flags};
 
 /// Exit code of bad usage; other mistakes exit with 1.
 const USAGE: u8 = 2;
@@ -40,7 +41,22 @@ pub(crate) fn main() -> ExitCode {
         Err(help_or_version) => return print(&help_or_version.render().to_string()),
     };
     let (source, options) = match args.command {
-        Some(Command::Cells) => return print(&report::cells()),
+        Some(Command::Cells(args)) => {
+            let shown = match &args.command {
+                None => Ok(report::cells()),
+                Some(CellsCommand::Show { cell, sizes }) => report::cell(cell, sizes),
+            };
+            return match shown {
+                Ok(text) => print(&text),
+                Err(e) => fail(&e),
+            };
+        }
+        Some(Command::Cell(command)) => {
+            return match cell::run(&command) {
+                Ok(text) => print(&text),
+                Err(e) => fail(&e),
+            };
+        }
         Some(Command::Check(args)) => {
             return match check::check(&args) {
                 Ok(report) => {

@@ -33,6 +33,7 @@ fn a_right_cell_passes_and_the_report_says_on_how_many_cases() {
         "threads",
         "halves",
         "budget",
+        "resets",
         "saved",
     ] {
         assert!(names.contains(&name), "{name} is not in {names:?}");
@@ -90,4 +91,59 @@ fn a_cell_that_cannot_be_checked_is_a_mistake() {
     assert!(message.contains("more than 0"), "{message}");
     let message = refused(&at, &["check"], 2);
     assert!(message.contains("--cell"), "{message}");
+}
+
+#[test]
+fn a_new_cell_is_in_its_usual_form_and_passes() {
+    let at = directory("cell-new");
+    let printed = run(&at, &["cell", "new", "mine"]);
+    assert!(printed.status.success(), "{}", text(&printed.stderr));
+    assert!(
+        text(&printed.stdout).starts_with("./mine.cell\n"),
+        "{}",
+        text(&printed.stdout)
+    );
+    assert!(
+        run(&at, &["cell", "fmt", "--check", "mine.cell"])
+            .status
+            .success()
+    );
+    let report = json(&at, &["check", "--cell", "mine.cell", "--cases", "1"]);
+    assert_eq!(report["name"], "mine");
+    let message = refused(&at, &["cell", "new", "mine"], 1);
+    assert!(message.contains("is there already"), "{message}");
+    let message = refused(&at, &["cell", "new", "../mine"], 1);
+    assert!(message.contains("no such name"), "{message}");
+}
+
+#[test]
+fn fmt_changes_white_space_alone() {
+    let at = directory("cell-fmt");
+    let odd = "cell  odd( x[2];h[2] )\n\n\nh'=0.5*h+x   # decays\noutput y=h'";
+    fs::write(at.join("odd.cell"), odd).unwrap();
+    let message = refused(&at, &["cell", "fmt", "--check", "odd.cell"], 1);
+    assert!(message.contains("odd.cell"), "{message}");
+    assert_eq!(fs::read_to_string(at.join("odd.cell")).unwrap(), odd);
+    let printed = run(&at, &["cell", "fmt", "odd.cell"]);
+    assert_eq!(text(&printed.stdout), "odd.cell\n");
+    let usual = "cell odd(x[2]; h[2])\n\nh' = 0.5 * h + x  # decays\noutput y = h'\n";
+    assert_eq!(fs::read_to_string(at.join("odd.cell")).unwrap(), usual);
+    assert!(
+        run(&at, &["cell", "fmt", "--check", "odd.cell"])
+            .status
+            .success()
+    );
+}
+
+#[test]
+fn cells_show_tells_parameters_and_text() {
+    let at = directory("cells-show");
+    let output = run(&at, &["cells", "show", "gru", "--set", "H=5"]);
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for part in ["arXiv:1406.1078", "H=5", "reset.h", "cell gru("] {
+        assert!(shown.contains(part), "{part} is missing in\n{shown}");
+    }
+    let message = refused(&at, &["cells", "show", "gur"], 2);
+    assert!(message.contains("did you mean `gru`?"), "{message}");
 }
