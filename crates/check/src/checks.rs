@@ -7,7 +7,7 @@
 
 use retrograd_graph::{Options, Unroll};
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose, RunError, RunMemory};
-use retrograd_tape::{Domain, Node, Op, Output, OutputRole, Real};
+use retrograd_tape::{Domain, Input, InputRole, Node, Op, Output, OutputRole, Real};
 
 use crate::agree::{Verdict, agree, allowed_in_f32, caught, same, sensitivity};
 use crate::runs::{
@@ -229,9 +229,12 @@ pub fn stepper(sample: &Sample<'_>) -> Verdict {
             let right = right(sample)?;
             let Some(found) = by_stepper::<f64>(sample, None)? else {
                 let from_end = tape.nodes().iter().any(|n| matches!(n.op, Op::Delay(..0)));
+                let target = |i: &Input| matches!(i.role, InputRole::Target | InputRole::Weight);
+                let targets = tape.inputs().iter().any(target);
                 let of_step = |o: &Output| match o.role {
                     OutputRole::Output => tape.node(o.value).ty.domain == Domain::Step,
-                    role => role == OutputRole::Final,
+                    // States that need a target are the loss's.
+                    role => role == OutputRole::Final && !targets,
                 };
                 // Steps of a second round need what is known after those of the first.
                 let phases = tape.schedule().phase;

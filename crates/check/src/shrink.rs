@@ -93,7 +93,7 @@ fn fewer_points(case: &Case, fails: impl Fn(&Case) -> bool) -> Case {
     ];
     let points = case.lengths.points();
     let few = few.into_iter().filter(|l| l.iter().sum::<usize>() < points);
-    let cases = few.filter_map(|l| case.over(&Lengths::new(l.to_vec()).ok()?));
+    let cases = few.filter_map(|l| case.at(&Lengths::new(l.to_vec()).ok()?));
     { cases }.find(&fails).unwrap_or_else(|| case.clone())
 }
 

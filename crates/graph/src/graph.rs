@@ -5,6 +5,7 @@
 //! unused nodes.
 
 mod rebuild;
+mod to_tape;
 
 use std::panic::Location;
 use std::sync::Arc;

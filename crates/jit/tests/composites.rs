@@ -18,26 +18,28 @@ fn program(c: &Composite) -> Tape {
     let x = r.input("x", InputRole::Sequence, n);
     let z = r.input("z", InputRole::Sequence, n);
     let attribute = c.attribute.map_or(0.0, |(_, default)| default);
-    r.output("y", Var::composite(c, &[x, z][..c.arity], attribute));
+    let w = r.input("w", InputRole::Sequence, n);
+    r.output("y", Var::composite(c, &[x, z, w][..c.arity], attribute));
     r.finish(c.name).expect("it fits")
 }
 
 fn check<T: Element + Real>(c: &Composite, options: &Options, epsilon: f64) {
     let tape = program(c);
     let z: Vec<f64> = (0..X.len()).map(|i| i as f64 * 0.75 - 4.25).collect();
+    let w: Vec<f64> = (0..X.len()).map(|i| 1.5 - i as f64 * 0.25).collect();
     let cotangent = vec![1.0; if c.reduces { 1 } else { X.len() }];
     let extent = Extent { steps: 1, rows: 1 };
     let mut run = Interpreter::<f64>::new(&tape);
-    run.forward(extent, &[&X, &z]).expect("it runs");
+    run.forward(extent, &[&X, &z, &w]).expect("it runs");
     run.backward(&[Some(&cotangent)]).expect("it runs");
     let mut right = vec![run.output(0).to_vec()];
-    for i in 0..2 {
+    for i in 0..3 {
         let zeros = || vec![0.0; X.len()];
         right.push(run.gradient(i).map_or_else(zeros, <[f64]>::to_vec));
     }
     let purpose = Purpose::everything(&tape);
     let cell = CompiledCell::<T>::compile_with(&tape, &purpose, options).expect("it compiles");
-    let inputs = [&X[..], &z, &cotangent];
+    let inputs = [&X[..], &z, &w, &cotangent];
     let inputs = inputs.map(|x| x.iter().map(|&x| T::from_f64(x)).collect::<Vec<T>>());
     let mut found: Vec<Vec<T>> = (0..cell.outputs().len())
         .map(|k| vec![<T as Real>::ZERO; cell.output_len(k, extent)])
@@ -49,7 +51,8 @@ fn check<T: Element + Real>(c: &Composite, options: &Options, epsilon: f64) {
         let right = match (output.role, &*output.name) {
             (OutputRole::Output, _) => &right[0],
             (OutputRole::Gradient, name) if name.contains('x') => &right[1],
-            (OutputRole::Gradient, _) => &right[2],
+            (OutputRole::Gradient, name) if name.contains('z') => &right[2],
+            (OutputRole::Gradient, _) => &right[3],
             _ => continue,
         };
         for (i, (f, r)) in found.iter().zip(right).enumerate() {

@@ -5,26 +5,29 @@
 //! every run. `cargo test --release -p retrograd-jit --test differential -- --ignored` tries fifty thousand others,
 //! each by all comparisons and with second derivatives (`differential/many.rs`).
 
+#[path = "differential/check.rs"]
+mod check;
 #[path = "differential/many.rs"]
 mod many;
 #[path = "differential/purposes.rs"]
 mod purposes;
+#[path = "second/check.rs"]
+mod second;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
-use retrograd_check::{Sample, agree, checks, runs};
 use retrograd_tape::generate::{Case, Choices, generate};
 
 /// A comparison of engines with the least distance to a kink that it needs, and how many cases it gets in the normal run.
 struct Comparison {
-    check: checks::Check,
+    check: check::Check,
     clear: f64,
     cases: u32,
 }
 
 impl Comparison {
     const fn new(which: usize, cases: u32) -> Comparison {
-        let (check, clear) = checks::ALL[which];
+        let (check, clear) = check::ALL[which];
         Comparison {
             check,
             clear,
@@ -94,7 +97,7 @@ impl Comparison {
             if !self.suits(&case) {
                 return Err(TestCaseError::reject("too near to a kink"));
             }
-            self.of(&case).map_err(TestCaseError::fail).map(|_| ())
+            self.of(&case).map_err(TestCaseError::fail)
         });
         match result {
             Ok(()) => {}
@@ -113,16 +116,14 @@ impl Comparison {
         clearance(case).is_some_and(|d| d >= self.clear)
     }
 
-    fn of(&self, case: &Case) -> agree::Verdict {
-        let target = runs::drawn(case.seed);
-        let found = (self.check)(&Sample::drawn(
-            &case.tape, case.t, case.b, case.seed, target,
-        ));
+    fn of(&self, case: &Case) -> check::Verdict {
+        let target = check::drawn(case.seed);
+        let found = (self.check)(&case.tape, &case.lengths, case.seed, target);
         found.map_err(|e| format!("{target}: {e}"))
     }
 }
 
-/// The distance to the nearest kink at all sizes that are compared: [`checks::double`] goes to others, a stepper to one row.
+/// The distance to the nearest kink at all lengths that are compared.
 fn clearance(case: &Case) -> Option<f64> {
-    case.clearance_at(&[checks::other_sizes(case.t, case.b), (case.t, 1)])
+    case.clearance_at(&check::others(&case.lengths))
 }

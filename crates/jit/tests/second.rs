@@ -1,27 +1,31 @@
 //! Forward mode and second derivatives, compiled: Jacobian- and Hessian-vector products of every op, every cell file and
-//! random programs, against finite differences in f64 (see `retrograd_check::second`).
+//! random programs, against finite differences in f64 (see `second/check.rs`).
+
+#[path = "second/check.rs"]
+mod check;
 
 use retrograd_tape::Extent;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use retrograd_check::second::{Compared, second_order};
-use retrograd_check::{Random, Sample};
+use check::{Random, second_order};
 use retrograd_graph::{Options, Target};
 use retrograd_jit::{CompileError, CompiledCell, Purpose};
 use retrograd_tape::generate::{Case, Choices, every_tag, generate};
 use retrograd_tape::{
-    Domain, InputRole, Map, Op, Permutation, Recorder, Reduction, Shape, Tape, Var,
+    Domain, InputRole, Lengths, Map, Op, Permutation, Recorder, Reduction, Shape, Tape, Var,
 };
+
+fn equal(t: usize, b: usize) -> Lengths {
+    Lengths::new(vec![t; b]).expect("they are equal")
+}
 
 #[track_caller]
 fn holds(tape: &Tape, t: usize, b: usize, seed: u64) {
     for target in Target::all_runnable() {
         let options = Options::default().with(|o| o.target = target);
-        let found = second_order(&Sample::drawn(tape, t, b, seed, target), &options);
-        let compared = found
-            .unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"))
-            .differences;
+        let found = second_order(tape, &equal(t, b), seed, &options);
+        let compared = found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
         assert!(compared.iter().all(|n| *n > 0), "too near a kink:\n{tape}");
     }
 }
@@ -235,13 +239,8 @@ fn every_cell_file_has_tangents_and_second_derivatives() {
         let tape =
             retrograd_text::read_tape(&name, &source, &known).unwrap_or_else(|e| panic!("{e}"));
         for (t, b, seed) in [(1, 1, 1), (5, 3, 2), (9, 2, 3)] {
-            let found = second_order(
-                &Sample::drawn(&tape, t, b, seed, Target::host()),
-                &Options::default(),
-            );
-            let compared = found
-                .unwrap_or_else(|e| panic!("{name} T={t} B={b}: {e}"))
-                .differences;
+            let found = second_order(&tape, &equal(t, b), seed, &Options::default());
+            let compared = found.unwrap_or_else(|e| panic!("{name} T={t} B={b}: {e}"));
             assert!(compared.iter().all(|n| *n > 0), "{name} T={t} B={b}");
         }
         cells += 1;
@@ -250,14 +249,14 @@ fn every_cell_file_has_tangents_and_second_derivatives() {
 }
 
 fn bytes(seed: u64, n: usize) -> Vec<u8> {
-    let mut random = Random::new(seed);
+    let mut random = Random(seed);
     (0..n)
         .map(|_| (128.0 + 128.0 * random.next()) as u8)
         .collect()
 }
 
 /// The counts, or what is wrong; a panic is a failure like any other.
-fn of(case: &Case, options: &Options) -> Result<Compared, String> {
+fn of(case: &Case, options: &Options) -> check::Verdict {
     // Each case is for one of the targets that the machine runs.
     let all = Target::all_runnable();
     let options = options
@@ -265,12 +264,7 @@ fn of(case: &Case, options: &Options) -> Result<Compared, String> {
         .with(|o| o.target = all[(case.seed / 11) as usize % all.len()]);
     // Of limits, differences have nothing.
     let tape = case.without_limits().tape;
-    let run = || {
-        second_order(
-            &Sample::drawn(&tape, case.t, case.b, case.seed, options.target),
-            &options,
-        )
-    };
+    let run = || second_order(&tape, &case.lengths, case.seed, &options);
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("a panic".into()))
 }
 
@@ -289,9 +283,9 @@ fn random_programs(seeds: std::ops::Range<u64>, options: &Options) {
             Ok(found) => {
                 compared
                     .iter_mut()
-                    .zip(found.differences)
+                    .zip(found)
                     .for_each(|(n, f)| *n += f.min(1));
-                if found.differences[1] > 0 {
+                if found[1] > 0 {
                     for tag in case.tags() {
                         *histogram.get_mut(&tag).expect("every tag is listed") += 1;
                     }

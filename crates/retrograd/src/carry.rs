@@ -82,6 +82,14 @@ struct Carried<T> {
     rows: Vec<bool>,
 }
 
+/// Which rows of a state are carried, as it is saved.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CarryRows {
+    pub(crate) name: String,
+    rows: Vec<bool>,
+}
+
 impl Cell {
     /// The cell with a carried value for every state, which takes the place of the start that the cell declares: a batch may
     /// have an array of each state's name, `[|d|, B, shape]`. A state that is given at its start has one already; for
@@ -198,6 +206,39 @@ impl<T: Float> Carry<T> {
         state.fits(values, self.rows)?;
         state.values.copy_from_slice(values);
         state.rows.fill(true);
+        Ok(())
+    }
+
+    /// Names, lengths and numbers of the states, with the rows that are carried.
+    pub(crate) fn saved(&self) -> impl Iterator<Item = (CarryRows, Vec<usize>, &[T])> {
+        self.states.iter().map(|s| {
+            let mut shape = vec![s.slots_of(), self.rows];
+            shape.extend_from_slice(&s.ty.shape.axes());
+            let rows = CarryRows {
+                name: s.name.clone(),
+                rows: s.rows.clone(),
+            };
+            (rows, shape, &s.values[..])
+        })
+    }
+
+    /// Sets all states to those that were saved, or says what is different.
+    pub(crate) fn set_saved(&mut self, saved: &[(&CarryRows, &[T])]) -> Result<(), String> {
+        let names = saved.iter().map(|(s, _)| &s.name[..]);
+        if !names.eq(self.states()) {
+            let known: Vec<&str> = self.states().collect();
+            return Err(format!("other states than {known:?} were carried"));
+        }
+        for (state, (rows, values)) in self.states.iter().zip(saved) {
+            if rows.rows.len() != self.rows || values.len() != state.values.len() {
+                let found = rows.rows.len();
+                return Err(format!("{found} rows were carried, not {}", self.rows));
+            }
+        }
+        for (state, (rows, values)) in self.states.iter_mut().zip(saved) {
+            state.values.copy_from_slice(values);
+            state.rows.clone_from(&rows.rows);
+        }
         Ok(())
     }
 

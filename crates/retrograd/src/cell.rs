@@ -120,6 +120,34 @@ impl Cell {
         self.text.as_deref()
     }
 
+    /// The canonical text of its graph, of which [`Checkpoint::cell`](crate::Checkpoint::cell) makes it again.
+    pub(crate) fn graph_text(&self) -> String {
+        retrograd_graph::Graph::from_tape(&self.tape).to_string()
+    }
+
+    /// The cell of a graph, with the probabilities that its masks keep an element.
+    pub(crate) fn from_graph_text(text: &str, keeps: &[f64]) -> Result<Cell, Error> {
+        let other = |e: String| Error::OtherTraining {
+            difference: format!("its graph cannot be read: {e}"),
+        };
+        let graph = retrograd_graph::text::parse_graph("graph", text);
+        let graph = graph.map_err(|e| other(e.to_string()))?;
+        retrograd_graph::verify(&graph).map_err(|e| other(e.to_string()))?;
+        let tape = graph.to_tape()?;
+        let count = |role| tape.inputs().iter().filter(|i| i.role == role).count();
+        let valid = |keep: &f64| *keep > 0.0 && *keep <= 1.0;
+        if count(InputRole::Mask) != keeps.len() || !keeps.iter().all(valid) {
+            return Err(other(format!("its masks keep {keeps:?}")));
+        }
+        Ok(Cell {
+            inits: vec![Init::default(); count(InputRole::Param)],
+            keeps: keeps.to_vec(),
+            carried: None,
+            text: None,
+            tape,
+        })
+    }
+
     /// The cell's name.
     pub fn name(&self) -> &str {
         self.tape.name()

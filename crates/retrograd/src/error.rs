@@ -46,6 +46,16 @@ pub enum Error {
         /// The user's line.
         at: Location<'static>,
     },
+    /// Weights that are to be dropped, of a layer that has already been used.
+    #[error(
+        "{at}: `{name}` has been used before it was to be dropped; `drop_connect` stands before the layer"
+    )]
+    DropAfter {
+        /// The parameter.
+        name: String,
+        /// The user's line.
+        at: Location<'static>,
+    },
     /// An initialisation for a parameter that the cell does not have.
     #[error(
         "{at}: there is no parameter `{name}` to initialise; so far there are {}",
@@ -238,6 +248,18 @@ pub enum Error {
         /// The row, from 0.
         b: usize,
     },
+    /// An output of a sample that is not finite, from a stepper that was told to check. The sample has been processed.
+    #[error(
+        "the output `{name}` is {value} in row {row}, and so may its states be: `reset_row` renews them"
+    )]
+    NonFiniteOutput {
+        /// The output.
+        name: String,
+        /// NaN or an infinity.
+        value: f64,
+        /// The row, from 0.
+        row: usize,
+    },
     /// Arrays that need more memory than there is.
     #[error("{what} need {}, which is more memory than there is", size(*bytes as u64))]
     NoMemory {
@@ -344,6 +366,12 @@ pub enum Error {
         /// The cell that they were to be loaded into.
         cell: String,
         /// The first difference, expected and found.
+        difference: String,
+    },
+    /// A checkpoint of another run.
+    #[error("the saved run is another one: {difference}")]
+    OtherTraining {
+        /// The first difference, that of the file first.
         difference: String,
     },
     /// An error of compiled code, such as an index that is not a row of its table.

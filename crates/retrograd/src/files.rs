@@ -141,7 +141,7 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// Calls `write` for a temporary file beside `path`, then renames it to `path`: an interrupted run leaves the old file or the new
-/// one, never a part.
+/// one, never a part. File and directory are synchronised with the disk, so that the same holds for a machine that loses power.
 ///
 /// ```
 /// let path = std::env::temp_dir().join("retrograd-files-example.txt");
@@ -157,12 +157,26 @@ pub fn replace<E: From<io::Error>>(
     write: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
     let beside = beside(path, extension);
-    let written = write(&beside).and_then(|()| Ok(fs::rename(&beside, path)?));
+    let written = write(&beside).and_then(|()| {
+        // Opened for writing, without which some systems do not synchronise.
+        File::options().append(true).open(&beside)?.sync_all()?;
+        fs::rename(&beside, path)?;
+        Ok(sync_directory(path)?)
+    });
     if written.is_err() {
         // There may be none; the first error is the one to tell.
         let _ = fs::remove_file(&beside);
     }
     written
+}
+
+/// Makes a rename last through a crash of the machine.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        let directory = path.parent().filter(|d| !d.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn beside(path: &Path, extension: &str) -> PathBuf {

@@ -112,8 +112,11 @@ mod dense;
 mod engine;
 mod error;
 mod init;
+mod losses;
 mod numbers;
 mod program;
+mod regularise;
+mod saved;
 mod scope;
 mod session;
 mod split;
@@ -138,6 +141,7 @@ pub use retrograd_tape::{
     Domain, Draw, Extent, Init, InputRole, Map, Observe, Op, Real, Shape, StartExpression, Tape,
     TapeError, Var,
 };
+pub use saved::Checkpoint;
 pub use session::{Results, Session};
 pub use split::{Cotangents, Forward, Gradients};
 pub use stepper::{Stepper, StepperBuilder};

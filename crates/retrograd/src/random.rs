@@ -13,7 +13,7 @@ pub use rand_chacha::ChaCha8Rng;
 
 /// Philox4x32-10 (Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3"): four random words for each counter, a function
 /// of key and counter alone. Masks are drawn from it, so that a mask's element is the same however many rows, steps or threads there
-/// are, and in a run that was resumed. Element k of the mask `name` at row b and time t in training step s, the first being 1, is
+/// are, and in a run that was resumed. Element k of the mask `name` at row b and time t in draw s, the first being 1, is
 /// word k mod 4 of the counter [k div 4, t, b, s mod 2³²] under the key `stream(seed, "mask", name).next_u64() ^ (s >> 32)`, its low
 /// half first; it is kept if the word is less than keep · 2³². Where a mask does not vary over time or rows, 2³² − 1 stands for them.
 ///

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use retrograd_tape::Shape;
 
-use crate::batch::{Batch, Feed, RunMode, not_finite};
+use crate::batch::{Batch, Feed, RunMode, Unpacked, not_finite};
 use crate::cell::Cell;
 use crate::engine::{Engine, Runner, Settings, weighed};
 use crate::error::Error;
@@ -27,6 +27,7 @@ use descent::Descent;
 pub use builder::TrainerBuilder;
 pub use find::RateTest;
 pub use split::Update;
+pub(crate) use state::TrainingState;
 
 /// Trains a cell in numbers of type `T`. The same seed, batches and engine give bitwise the same parameters, with any number of
 /// threads.
@@ -54,15 +55,18 @@ pub struct Trainer<T: Float = f32> {
     descent: Descent<T>,
     /// For each parameter, whether it is trained.
     trained: Vec<bool>,
-    /// How often masks were drawn.
+    /// How often masks were drawn, and from which seed.
     draws: u64,
+    seed: u64,
+    /// The cell as it was before it became one whose states are all carried.
+    declared: Option<Cell>,
     /// The position of the loss among the outputs.
     loss: Option<usize>,
     feed: Feed<T>,
     /// The allocation of the last run's list of inputs, reused by the next; always empty.
     slices: Vec<&'static [T]>,
     /// The outputs of the last run in the caller's arrangement, if the run had another.
-    unpacked: Vec<Vec<T>>,
+    unpacked: Unpacked<T>,
     /// Runs in two halves share them until they change.
     parameters: Arc<Vec<T>>,
     gradient: Vec<T>,
@@ -254,6 +258,30 @@ impl<T: Float> Trainer<T> {
         self.evaluation(batch, RunMode::Predict, false)
     }
 
+    /// As [`Trainer::predict`], but with masks drawn as in training, so that outputs of several samples spread as the model is
+    /// unsure (Gal & Ghahramani 2016, section 4: Monte Carlo dropout). The same number gives the same masks, which are none of
+    /// training's.
+    ///
+    /// ```
+    /// use retrograd::{Batch, Extent, Sgd, Trainer, zoo};
+    ///
+    /// let cell = zoo::forecaster_with_dropout(zoo::find("gru").unwrap(), 1, 8, 0.5)?;
+    /// let mut trainer = Trainer::builder(cell, Sgd::new(0.1)).build()?;
+    /// let batch = Batch::new(Extent::steps(3)).with("x", vec![0.1, 0.2, 0.3]);
+    /// let mut samples = Vec::new();
+    /// for k in [0, 1, 0] {
+    ///     samples.push(trainer.sample(&batch, k)?.output("y").unwrap().to_vec());
+    /// }
+    /// assert!(samples[0] != samples[1] && samples[0] == samples[2]);
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Trainer::step`] for batches.
+    pub fn sample(&mut self, batch: &Batch<T>, sample: u64) -> Result<Evaluation<'_, T>, Error> {
+        self.evaluation(batch, RunMode::Sample { sample }, false)
+    }
+
     /// As [`Trainer::evaluate`], and also computes the gradient of the loss with respect to the parameters; no parameter changes.
     /// For gradients of inputs, use a [`Program`](crate::Program).
     ///
@@ -415,7 +443,7 @@ impl<T: Float> Trainer<T> {
     }
 
     fn run(&mut self, batch: &Batch<T>, mode: RunMode, gradient: bool) -> Result<(), Error> {
-        if self.loss.is_none() && mode != RunMode::Predict {
+        if self.loss.is_none() && mode.needs_targets() {
             return Err(Error::NoLoss {
                 cell: self.cell.name().to_owned(),
             });
@@ -432,16 +460,20 @@ impl<T: Float> Trainer<T> {
         let ran = self.runner.run(fed.points, &inputs, gradient);
         let mut ran = ran.map_err(|e| fed.located(e));
         let loss = || self.loss.map_or(0.0, |k| self.runner.output(k)[0].to_f64());
-        if ran.is_ok() && mode != RunMode::Predict && !loss().is_finite() {
+        if ran.is_ok() && mode.needs_targets() && !loss().is_finite() {
             ran = weighed(&self.cell, fed.points, &inputs);
         }
-        self.unpacked.clear();
-        if ran.is_ok() {
-            let tape = self.cell.tape();
-            self.unpacked = fed.unpacked_outputs(tape, |k| self.runner.output(k))?;
-        }
+        // After an error there is no telling what the outputs are.
+        let packing = fed.packing.filter(|_| ran.is_ok());
+        let ran = self.unpacked.prepare(self.cell.tape(), packing).and(ran);
         self.slices = emptied(inputs);
         ran
+    }
+
+    /// Output `i` of the last run, in the caller's arrangement.
+    fn last_output(&self, i: usize) -> &[T] {
+        let values = self.runner.output(i);
+        self.unpacked.output(self.cell.tape(), i, values)
     }
 
     fn last_loss(&self) -> f64 {
@@ -471,8 +503,7 @@ impl<'a, T: Float> Evaluation<'a, T> {
     /// continue.
     pub fn output(&self, name: &str) -> Option<&'a [T]> {
         let i = self.trainer.cell.tape().output(name)?;
-        let unpacked = self.trainer.unpacked.get(i).map(|values| &values[..]);
-        Some(unpacked.unwrap_or_else(|| self.trainer.runner.output(i)))
+        Some(self.trainer.last_output(i))
     }
 
     /// The gradient of the loss with respect to a parameter, row-major; present after [`Trainer::differentiate`].

@@ -30,9 +30,9 @@ const LINES: [(&str, usize); 14] = [
     ("titans", 25),
 ];
 
-/// What compiling a cell with all gradients may take, in times of the zoo's LSTM: 40 ms where that takes 3.0
+/// What compiling a cell with all gradients may take, in times of the zoo's LSTM: 40 ms where that takes 3.3
 /// (docs/PERFORMANCE.md). The least of several times of either, which take turns, says the same on a busy machine.
-const LONGEST: f64 = 40.0 / 3.0;
+const LONGEST: f64 = 40.0 / 3.3;
 
 /// How often each is compiled, and how often at most before it is too slow.
 const ROUNDS: usize = 5;

@@ -16,13 +16,15 @@ pub struct Composite {
     pub arity: usize,
     /// The name and the default of its attribute, if it has one.
     pub attribute: Option<(&'static str, f64)>,
-    /// It makes one number of a vector, instead of a number of each element.
+    /// It makes one number of vectors, instead of a number of each element.
     pub reduces: bool,
+    /// The attribute lies between these.
+    pub bounds: (f64, f64),
     pub(crate) record: Record,
 }
 
 /// From the operands and the attribute.
-type Record = for<'a> fn(&[Term<'a>], f64) -> Term<'a>;
+pub(crate) type Record = for<'a> fn(&[Term<'a>], f64) -> Term<'a>;
 
 impl fmt::Debug for Composite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,12 +34,13 @@ impl fmt::Debug for Composite {
     }
 }
 
-const fn of_each(name: &'static str, record: Record) -> Composite {
+pub(crate) const fn of_each(name: &'static str, record: Record) -> Composite {
     Composite {
         name,
         arity: 1,
         attribute: None,
         reduces: false,
+        bounds: (f64::NEG_INFINITY, f64::INFINITY),
         record,
     }
 }
@@ -118,7 +121,7 @@ impl Composite {
     };
 
     /// All of them.
-    pub const ALL: [&'static Composite; 12] = [
+    pub const ALL: [&'static Composite; 22] = [
         &Composite::SILU,
         &Composite::GELU,
         &Composite::GELU_TANH,
@@ -131,6 +134,16 @@ impl Composite {
         &Composite::MOD,
         &Composite::LOGSUMEXP,
         &Composite::ARGMAX,
+        &Composite::MSE,
+        &Composite::MAE,
+        &Composite::HUBER,
+        &Composite::LOG_COSH,
+        &Composite::BINARY_CROSS_ENTROPY,
+        &Composite::PINBALL,
+        &Composite::GAUSSIAN_NLL,
+        &Composite::STUDENT_T_NLL,
+        &Composite::CROSS_ENTROPY,
+        &Composite::CLASS_CROSS_ENTROPY,
     ];
 
     /// The one of this name; `swish` is another of [`Composite::SILU`].
@@ -165,7 +178,7 @@ pub(crate) fn logsumexp_axis(x: Term<'_>, axis: usize) -> Term<'_> {
 }
 
 /// A shift by ∞ would make NaN of ∞ - ∞.
-fn finite_or_zero(x: Term<'_>) -> Term<'_> {
+pub(crate) fn finite_or_zero(x: Term<'_>) -> Term<'_> {
     let finite = x.abs().lt(x.constant(f64::INFINITY));
     finite.select(x, x.constant(0.0))
 }
@@ -242,7 +255,7 @@ fn argmax(x: Term<'_>) -> Term<'_> {
     match x.shape() {
         Shape::Scalar => x.constant(0.0),
         shape => {
-            let greatest = x.reduce(Reduction::Max).stop_gradient();
+            let greatest = x.reduce(Reduction::Max);
             before_first(x, greatest.broadcast(shape), 0).sum()
         }
     }
@@ -250,7 +263,7 @@ fn argmax(x: Term<'_>) -> Term<'_> {
 
 /// As [`Composite::ARGMAX`], along an axis.
 pub(crate) fn argmax_axis(x: Term<'_>, axis: usize) -> Term<'_> {
-    let greatest = reduced(x, Reduction::Max, axis).stop_gradient();
+    let greatest = reduced(x, Reduction::Max, axis);
     before_first(x, greatest.broadcast(x.shape()), axis).reduce_axis(Reduction::Sum, axis)
 }
 

@@ -44,6 +44,7 @@ mod infer;
 mod interpreter;
 mod lengths;
 pub mod limits;
+mod losses;
 mod map;
 mod observe;
 mod op;

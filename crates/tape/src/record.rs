@@ -321,9 +321,14 @@ impl Recorder {
 
     /// The parameter of this name, if one has been declared.
     pub fn parameter(&self, name: &str) -> Option<Var<'_>> {
+        self.declared(name, InputRole::Param)
+    }
+
+    /// The input of this name and role, if one has been declared.
+    pub fn declared(&self, name: &str, role: InputRole) -> Option<Var<'_>> {
         let inner = self.inner.borrow();
         let input = &inner.inputs[*inner.input_names.get(name)?];
-        let value = (input.role == InputRole::Param).then_some(input.value)?;
+        let value = (input.role == role).then_some(input.value)?;
         drop(inner);
         Some(self.var(Some(value)))
     }
@@ -415,29 +420,76 @@ impl Recorder {
                 at: *at,
             });
         }
-        let names = |vs: &[Value]| {
-            let mut names: Vec<String> = vs.iter().map(|&v| describe(&inner.nodes, v)).collect();
-            names.dedup();
-            names.join(", ")
-        };
-        match schedule(&inner.nodes) {
-            Ok(_) => {}
-            Err(NoSchedule::BothWays(vs)) => {
-                let states = names(&vs);
-                return Err(BothWays::new(no_order(&inner.nodes, &vs), states).into());
-            }
-            Err(NoSchedule::AfterTheSteps { what, states }) => {
-                return Err(TapeError::AfterTheSteps {
-                    what: describe(&inner.nodes, what),
-                    states: names(&states),
-                });
+        scheduled(name, inner.nodes, inner.inputs, inner.outputs)
+    }
+}
+
+/// A finished tape, if some order of the steps computes it.
+fn scheduled(
+    name: &str,
+    nodes: Vec<Node>,
+    inputs: Vec<Input>,
+    outputs: Vec<Output>,
+) -> Result<Tape, TapeError> {
+    let names = |vs: &[Value]| {
+        let mut names: Vec<String> = vs.iter().map(|&v| describe(&nodes, v)).collect();
+        names.dedup();
+        names.join(", ")
+    };
+    match schedule(&nodes) {
+        Ok(_) => {}
+        Err(NoSchedule::BothWays(vs)) => {
+            let states = names(&vs);
+            return Err(BothWays::new(no_order(&nodes, &vs), states).into());
+        }
+        Err(NoSchedule::AfterTheSteps { what, states }) => {
+            return Err(TapeError::AfterTheSteps {
+                what: describe(&nodes, what),
+                states: names(&states),
+            });
+        }
+    }
+    Ok(Tape {
+        name: name.into(),
+        nodes,
+        inputs,
+        outputs,
+    })
+}
+
+impl Tape {
+    /// A tape of these nodes, whose types have been checked: an operand comes before its node, but for the first one of a `delay`; each
+    /// input has a node.
+    ///
+    /// # Errors
+    /// [`TapeError`] if no order of the steps computes it.
+    ///
+    /// # Panics
+    /// If an operand, an input's node or an output's is missing or comes too late.
+    pub fn from_nodes(
+        name: &str,
+        nodes: Vec<Node>,
+        inputs: Vec<Input>,
+        outputs: Vec<Output>,
+    ) -> Result<Tape, TapeError> {
+        for (k, node) in nodes.iter().enumerate() {
+            for (slot, v) in node.operands.iter().enumerate() {
+                let later = slot == 0 && matches!(node.op, Op::Delay(_));
+                assert!(
+                    v.index() < if later { nodes.len() } else { k },
+                    "%{k} reads %{}",
+                    v.index()
+                );
             }
         }
-        Ok(Tape {
-            name: name.into(),
-            nodes: inner.nodes,
-            inputs: inner.inputs,
-            outputs: inner.outputs,
-        })
+        let values = inputs
+            .iter()
+            .map(|i| i.value)
+            .chain(outputs.iter().map(|o| o.value));
+        assert!(
+            values.into_iter().all(|v| v.index() < nodes.len()),
+            "a node is missing"
+        );
+        scheduled(name, nodes, inputs, outputs)
     }
 }

@@ -122,6 +122,12 @@ impl<'a> Term<'a> {
     pub(crate) fn relu(self) -> Term<'a> {
         self.map(Map::Relu)
     }
+    pub(crate) fn log1p(self) -> Term<'a> {
+        self.map(Map::Log1p)
+    }
+    pub(crate) fn min(self, other: Term<'a>) -> Term<'a> {
+        self.map2(Map::Min, other)
+    }
     pub(crate) fn softplus(self) -> Term<'a> {
         self.map(Map::Softplus)
     }

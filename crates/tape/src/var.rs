@@ -300,20 +300,28 @@ impl<'t> Var<'t> {
         self.gather_along("gather", index, 0, Location::caller())
     }
 
-    /// A composite function of one or two values. The attribute is that of the function, if it has one.
+    /// A composite function of as many values as it takes. The attribute is that of the function, if it has one.
     #[track_caller]
     pub fn composite(c: &Composite, xs: &[Var<'t>], attribute: f64) -> Var<'t> {
         Var::record_composite(c, xs, attribute, Location::caller())
     }
 
-    fn record_composite(
+    pub(crate) fn record_composite(
         c: &Composite,
         xs: &[Var<'t>],
         attribute: f64,
         at: &'static Location<'static>,
     ) -> Var<'t> {
-        if c.reduces {
-            return xs[0].compose(c.name, at, |x| (c.record)(&[x], attribute));
+        if let Some((name, _)) = c.attribute
+            && !(c.bounds.0 < attribute && attribute < c.bounds.1)
+        {
+            return xs[0].refuse_attribute(c, (name, attribute), at);
+        }
+        if let (true, [x]) = (c.reduces, xs) {
+            return x.compose(c.name, at, |x| (c.record)(&[x], attribute));
+        }
+        if let Some(x) = xs.iter().find(|x| c.reduces && !x.is_vector(c.name, at)) {
+            return x.nothing();
         }
         Var::compose_each(c.name, xs, at, |xs| (c.record)(xs, attribute))
     }

@@ -129,7 +129,8 @@ fn gradients_are_those_of_differences() {
         let tape = program(c, &vec![n; c.arity], attribute);
         let x: Vec<f64> = (0..8).map(|i| f64::from(i) * 1.13 - 4.05).collect();
         let y: Vec<f64> = (0..8).map(|i| f64::from(i) * 0.4 - 1.7).collect();
-        let inputs = [&x[..], &y[..]];
+        let w: Vec<f64> = (0..8).map(|i| 1.3 - f64::from(i) * 0.27).collect();
+        let inputs = [&x[..], &y[..], &w[..]];
         let report = gradcheck(&tape, 1, 1, &inputs[..c.arity], Directions::Coordinates, 1);
         let report = report.unwrap_or_else(|e| panic!("{}: {e}", c.name));
         assert!(report.checked >= 7 * c.arity, "{}: {report:?}", c.name);
@@ -160,7 +161,8 @@ fn a_logsumexp_along_an_axis_is_that_of_each_row() {
 fn those_of_each_element_take_any_shape_and_repeat_scalars() {
     let m = Shape::Matrix(2, 3);
     for &c in Composite::ALL.iter().filter(|c| !c.reduces) {
-        let tape = program(c, &vec![m; c.arity], 1.0);
+        let attribute = c.attribute.map_or(0.0, |(_, default)| default);
+        let tape = program(c, &vec![m; c.arity], attribute);
         assert_eq!(tape.node(tape.outputs()[0].value).ty.shape, m, "{}", c.name);
     }
     let tape = program(&Composite::MOD, &[m, Shape::Scalar], 0.0);
@@ -212,4 +214,48 @@ fn one_is_hot_at_the_index_as_gather_rounds_it() {
     for beyond in [3.75, -1.0, f64::NAN] {
         assert!(hot(beyond).is_err(), "{beyond}");
     }
+}
+
+#[test]
+fn attributes_of_losses_have_bounds() {
+    for (c, wrong, says) in [
+        (
+            &Composite::HUBER,
+            0.0,
+            "delta is 0: it should be more than 0",
+        ),
+        (
+            &Composite::PINBALL,
+            1.0,
+            "q is 1: it should be more than 0 and less than 1",
+        ),
+        (
+            &Composite::STUDENT_T_NLL,
+            f64::NAN,
+            "df is NaN: it should be more than 0",
+        ),
+        (
+            &Composite::CROSS_ENTROPY,
+            -0.1,
+            "smoothing is -0.1: it should be at least 0",
+        ),
+    ] {
+        let r = Recorder::new();
+        let x = r.param("x", Shape::Vector(3));
+        r.output("y", Var::composite(c, &vec![x; c.arity], wrong));
+        let e = r
+            .finish("wrong")
+            .expect_err("it is out of bounds")
+            .to_string();
+        let plain = e.replace("; ", ": ").replace(", ", ": ");
+        assert!(says.split(": ").all(|part| plain.contains(part)), "{e}");
+    }
+    let r = Recorder::new();
+    let (m, x) = (
+        r.param("m", Shape::Matrix(2, 3)),
+        r.param("x", Shape::Vector(3)),
+    );
+    r.output("y", x.mse(m));
+    let e = r.finish("wrong").expect_err("it is a matrix").to_string();
+    assert!(e.contains("mse") && e.contains("vector"), "{e}");
 }

@@ -167,3 +167,77 @@ fn a_softmax_is_nan_where_all_is_minus_infinity_and_leaves_out_what_is_where_som
         &[NAN, NAN],
     );
 }
+
+#[test]
+fn the_logarithm_of_0_is_minus_infinity_with_an_infinite_derivative_and_nan_below() {
+    pinned(
+        |x| x.ln(),
+        &[0.0, -0.0, 1.0],
+        &[1.0, 1.0, 1.0],
+        &[-INF, -INF, 0.0],
+        &[INF, -INF, 1.0],
+    );
+    pinned(|x| x.ln(), &[0.0], &[0.0], &[-INF], &[NAN]);
+    // The entropy of a probability of 0 is a trap; selecting the operand avoids it.
+    pinned(|x| x * x.ln(), &[0.0], &[1.0], &[NAN], &[NAN]);
+    fn guarded(x: Var<'_>) -> Var<'_> {
+        let positive = (0.0 * x).lt(x);
+        x * positive.select(x, 0.0 * x + 1.0).ln()
+    }
+    pinned(guarded, &[0.0, 1.0], &[1.0; 2], &[0.0, 0.0], &[0.0, 1.0]);
+}
+
+#[test]
+fn losses_are_finite_far_out_and_keep_their_slopes() {
+    // Far from the target, in both precisions.
+    pinned(
+        |x| x.log_cosh(0.0 * x),
+        &[2f64.powi(100)],
+        &[1.0],
+        &[2f64.powi(100)],
+        &[1.0],
+    );
+    pinned(
+        |x| x.huber(0.0 * x, 2.0),
+        &[-8.0, 0.0, 8.0],
+        &[1.0; 3],
+        &[14.0, 0.0, 14.0],
+        &[-2.0, 0.0, 2.0],
+    );
+    // A logit that is right by far costs nothing, one that is wrong costs itself.
+    fn right(x: Var<'_>) -> Var<'_> {
+        x.binary_cross_entropy((0.0 * x).lt(x))
+    }
+    fn wrong(x: Var<'_>) -> Var<'_> {
+        x.binary_cross_entropy(x.lt(0.0 * x))
+    }
+    pinned(
+        right,
+        &[1000.0, -1000.0],
+        &[1.0; 2],
+        &[0.0, 0.0],
+        &[0.0, 0.0],
+    );
+    pinned(
+        wrong,
+        &[1000.0, -1000.0],
+        &[1.0; 2],
+        &[1000.0, 1000.0],
+        &[1.0, -1.0],
+    );
+    fn first(x: Var<'_>) -> Var<'_> {
+        let hot = (0.0 * x.argmax()).one_hot(3);
+        x.cross_entropy(hot, 0.0)
+    }
+    pinned(
+        first,
+        &[-1000.0, 1000.0, 0.0],
+        &[1.0],
+        &[2000.0],
+        &[-1.0, 1.0, 0.0],
+    );
+    pinned(first, &[5.0, -INF, -INF], &[1.0], &[0.0], &[0.0, 0.0, 0.0]);
+    // Of the target's class itself, −∞ is infinitely wrong; of all classes, it is a softmax of nothing.
+    pinned(first, &[-INF, 1.0, -INF], &[1.0], &[INF], &[-1.0, 1.0, 0.0]);
+    pinned(first, &[-INF, -INF, -INF], &[1.0], &[NAN], &[NAN, NAN, NAN]);
+}

@@ -253,9 +253,10 @@ impl<'f> Lower<'f> {
             "outer" | "spread" | "sum_to" => &["to"],
             "scatter" => &["rows", "to"],
             "delay" | "boundary" => &["d"],
-            "elu" => &["alpha"],
-            "leaky_relu" => &["slope"],
-            _ => &[],
+            other => match Composite::by_name(other).map(|c| &c.attribute) {
+                Some(Some((attribute, _))) => std::slice::from_ref(attribute),
+                Some(None) | None => &[],
+            },
         };
         let mut args = Args {
             function,

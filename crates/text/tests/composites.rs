@@ -7,22 +7,31 @@ fn recorded(c: &Composite, attribute: f64) -> Tape {
     let r = Recorder::new();
     let x = r.input("x", InputRole::Sequence, Shape::Vector(4));
     let z = r.input("z", InputRole::Sequence, Shape::Vector(4));
+    let mut all = vec![x, z];
+    if c.arity == 3 {
+        all.push(r.input("w", InputRole::Sequence, Shape::Vector(4)));
+    }
     r.output(
         "y",
-        Var::composite(c, &[x, z][..c.arity], attribute).named("y"),
+        Var::composite(c, &all[..c.arity], attribute).named("y"),
     );
     r.finish("c").expect("it fits")
 }
 
 fn read(expression: &str) -> Tape {
-    let text = format!("cell c(x[4], z[4])\noutput y = {expression}\n");
+    let third = if expression.ends_with(", w)") || expression.contains(", w, ") {
+        ", w[4]"
+    } else {
+        ""
+    };
+    let text = format!("cell c(x[4], z[4]{third})\noutput y = {expression}\n");
     read_tape("c.cell", &text, &[]).unwrap_or_else(|e| panic!("{e}"))
 }
 
 #[test]
 fn each_is_recorded_as_the_builder_records_it() {
     for &c in &Composite::ALL {
-        let operands = ["x", "x, z"][c.arity - 1];
+        let operands = ["x", "x, z", "x, z, w"][c.arity - 1];
         let plain = read(&format!("{}({operands})", c.name));
         let default = c.attribute.map_or(0.0, |(_, value)| value);
         assert_eq!(plain.to_string(), recorded(c, default).to_string());

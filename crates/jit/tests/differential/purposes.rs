@@ -7,8 +7,8 @@ use retrograd_graph::passes::stream::stream;
 use retrograd_tape::generate::{Case, every_tag, tags_of};
 use retrograd_tape::{Domain, Output, OutputRole};
 
+use super::check;
 use super::many::drawn;
-use retrograd_check::checks;
 
 /// Cases that are drawn.
 const CASES: u64 = 2_500;
@@ -66,11 +66,11 @@ fn every_purpose_is_compared_on_every_op_over_every_domain() {
         let case = drawn(counter);
         let clear = case.clearance().expect("it runs");
         // Gradients, and products with Hessians, which differentiate the same outputs.
-        if clear >= checks::ALL[0].1 {
+        if clear >= check::ALL[0].1 {
             compared[0] += 1;
             count(&mut gradients, &case, |_| true);
         }
-        if clear >= checks::ALL[5].1 && stream(&Graph::from_tape(&case.tape)).is_ok() {
+        if clear >= check::ALL[5].1 && stream(&Graph::from_tape(&case.tape)).is_ok() {
             compared[1] += 1;
             count(&mut stepper, &case, |o| match o.role {
                 OutputRole::Output => case.tape.node(o.value).ty.domain == Domain::Step,

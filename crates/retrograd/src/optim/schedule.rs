@@ -320,7 +320,7 @@ impl Scheduled {
         };
         let seen = &mut self.seen;
         let better = (seen.best).is_none_or(|best| metric < best - plateau.threshold * best.abs());
-        if better && !metric.is_nan() {
+        if better && metric.is_finite() {
             seen.best = Some(metric);
             seen.not_better = 0;
         } else {

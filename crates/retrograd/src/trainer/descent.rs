@@ -30,6 +30,8 @@ pub(crate) struct Descent<T: Float> {
     pub(crate) average: Option<Average<T>>,
     clip: Option<f64>,
     clip_value: Option<f64>,
+    /// The settings but for the schedule, for display.
+    pub(crate) limits: String,
     frozen: Vec<Range<usize>>,
     constraints: Vec<Constrained>,
     /// The parameters before the last step.
@@ -61,6 +63,14 @@ impl<T: Float> Descent<T> {
             limit.map_or(Ok(()), |limit| positive(what, limit))?;
         }
         settings.schedule.check()?;
+        let limits = format!(
+            "clip {:?} {:?}, groups {:?}, constraints {:?}, average {:?}",
+            settings.clip,
+            settings.clip_value,
+            settings.groups,
+            settings.constraints,
+            settings.average
+        );
         let n = cell.parameter_count();
         let parts = parts(cell, &optimizer, &settings)?;
         let mut constraints = Vec::new();
@@ -97,6 +107,7 @@ impl<T: Float> Descent<T> {
             average,
             clip: settings.clip,
             clip_value: settings.clip_value,
+            limits,
             frozen: frozen.filter(|(_, t)| !t).map(|(r, _)| r).collect(),
             constraints,
             before: zeros("the parameters", n)?,
@@ -153,10 +164,10 @@ impl<T: Float> Descent<T> {
             self.undo(parameters);
             return moved;
         }
+        self.constraints.iter().for_each(|c| c.project(parameters));
         for range in &self.frozen {
             parameters[range.clone()].copy_from_slice(&self.before[range.clone()]);
         }
-        self.constraints.iter().for_each(|c| c.project(parameters));
         Ok(())
     }
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::Trainer;
+use crate::batch::Feed;
+use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::Float;
-use crate::optim::{OptimizerMemory, Seen};
+use crate::optim::{OptimizerMemory, Schedule, Seen};
 
 /// All that training changes: from it, a run goes on bitwise as if it had never stopped.
 #[derive(Clone, Debug)]
@@ -13,9 +15,11 @@ pub(crate) struct TrainingState<T> {
     pub(crate) parameters: Vec<T>,
     /// How often masks were drawn.
     pub(crate) draws: u64,
+    pub(crate) seed: u64,
     pub(crate) memory: OptimizerMemory<T>,
     /// The learning rate that the schedule multiplies.
     pub(crate) learning_rate: f64,
+    pub(crate) schedule: Schedule,
     pub(crate) seen: Seen,
     /// The average, once there was a step.
     pub(crate) average: Option<Vec<T>>,
@@ -82,14 +86,35 @@ impl<T: Float> Trainer<T> {
         result
     }
 
+    /// The cell as the caller declared it.
+    pub(crate) fn declared_cell(&self) -> &Cell {
+        self.declared.as_ref().unwrap_or(&self.cell)
+    }
+
+    pub(crate) fn optimizer_name(&self) -> &'static str {
+        self.descent.optimizer.name()
+    }
+
+    /// The optimiser's settings for display, at the learning rate of the next step.
+    pub(crate) fn optimizer_settings(&self) -> String {
+        format!("{:?}", self.descent.optimizer.settings())
+    }
+
+    /// Clipping, groups, constraints and the decay of the average, for display.
+    pub(crate) fn limits(&self) -> &str {
+        &self.descent.limits
+    }
+
     /// A copy of all that training changes.
     pub(crate) fn training_state(&self) -> TrainingState<T> {
         let descent = &self.descent;
         TrainingState {
             parameters: self.parameters.to_vec(),
             draws: self.draws,
+            seed: self.seed,
             memory: descent.optimizer.memory().clone(),
             learning_rate: descent.scheduled.base,
+            schedule: descent.scheduled.schedule.clone(),
             seen: descent.scheduled.seen.clone(),
             average: self.averaged_parameters().map(<[T]>::to_vec),
         }
@@ -99,11 +124,14 @@ impl<T: Float> Trainer<T> {
     pub(crate) fn set_training_state(&mut self, state: TrainingState<T>) -> Result<(), Error> {
         let descent = &mut self.descent;
         let before = descent.optimizer.memory().clone();
-        let (base, seen) = (descent.scheduled.base, descent.scheduled.seen.clone());
+        let scheduled = descent.scheduled.clone();
+        state.schedule.check()?;
         descent.optimizer.set_memory(state.memory)?;
         descent.scheduled.seen = state.seen;
+        descent.scheduled.schedule = state.schedule;
         if let Err(e) = descent.set_base(state.learning_rate) {
-            descent.scheduled.seen = seen;
+            let base = scheduled.base;
+            descent.scheduled = scheduled;
             descent.optimizer.set_memory(before)?;
             descent.set_base(base)?;
             return Err(e);
@@ -116,6 +144,10 @@ impl<T: Float> Trainer<T> {
         }
         self.parameters = Arc::new(state.parameters);
         self.draws = state.draws;
+        if self.seed != state.seed {
+            self.feed = Feed::new(&self.cell, state.seed);
+            self.seed = state.seed;
+        }
         Ok(())
     }
 }

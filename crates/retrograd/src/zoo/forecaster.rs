@@ -28,7 +28,7 @@ pub enum ForecastLoss {
     Absolute,
     /// Huber's loss with δ = 1: half the square up to 1, and from there the line that continues it.
     Huber,
-    /// The negative logarithm of a normal density, but for its constant: ½ (s + (y − next)² e⁻ˢ), the mean over columns. The
+    /// The negative logarithm of a normal density, ½ (s + (y − next)² e⁻ˢ + ln 2π), the mean over columns. The
     /// readout has the logarithm s of each column's variance, too, which is the output `log_variance` (Nix & Weigend 1994).
     Gaussian,
 }
@@ -69,19 +69,14 @@ impl ForecastLoss {
         };
         c.output("y", y);
         let next = c.target("next", columns);
-        let off = y - next;
         c.loss(match self {
-            ForecastLoss::Squared => off.square().mean(),
-            ForecastLoss::Absolute => off.abs().mean(),
-            ForecastLoss::Huber => {
-                let size = off.abs();
-                let near = size.min(c.constant(1.0, columns));
-                (near * (size - 0.5 * near)).mean()
-            }
+            ForecastLoss::Squared => y.mse(next),
+            ForecastLoss::Absolute => y.mae(next),
+            ForecastLoss::Huber => y.huber(next, 1.0).mean(),
             ForecastLoss::Gaussian => {
                 let s = read.slice(columns, columns);
                 c.output("log_variance", s);
-                (0.5 * (s + off.square() * (-s).exp())).mean()
+                y.gaussian_nll(next, s).mean()
             }
         });
     }
@@ -166,9 +161,9 @@ impl Forecaster {
     ) -> Result<Cell, Error> {
         Cell::define(name, |c| {
             let h = recurrence(c, c.input("x", self.columns));
-            let read = match (self.dropout, h.shape()) {
-                (0.0, _) | (_, None) => h,
-                (_, Some(shape)) => (h * c.mask("dropout", shape, 1.0 - self.dropout)).named("h"),
+            let read = match self.dropout {
+                0.0 => h,
+                rate => c.dropout("dropout", h, rate).named("h"),
             };
             let read = c.dense("forecast", self.loss.width(self.columns), [read]);
             self.loss.record(c, read, self.columns);

@@ -13,7 +13,7 @@ use crate::lengths::Lengths;
 use crate::map::Map;
 use crate::op::{Op, Reduction};
 use crate::real::Real;
-use crate::tape::{Input, InputRole, Node, Tape};
+use crate::tape::{Input, InputRole, Node, OutputRole, Tape};
 use crate::ty::{Domain, Shape, Type};
 
 /// Numbers for every input, by its role: -1 ‥ 1 for most, or those of its [range](Input::range); weight matrices smaller the
@@ -128,19 +128,11 @@ fn within(range: &Range<f64>, share: f64) -> f64 {
     inside.unwrap_or(if range.contains(&x) { x } else { range.start })
 }
 
-/// A cotangent for each output, in the output's layout: 1 for the loss, -1 ‥ 1 for all others, exact in f32.
-pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
-    cotangents_of(tape, |ty| ty.numbers(t, b), seed)
-}
-
-/// As [`cotangents`], for rows of these lengths: those of outputs over steps are packed.
+/// A cotangent for each output, in the output's layout, packed over steps: 1 for the loss, -1 ‥ 1 for all others, exact in
+/// f32.
 pub fn cotangents_ragged(tape: &Tape, lengths: &Lengths, seed: u64) -> Vec<Vec<f64>> {
-    cotangents_of(tape, |ty| lengths.numbers(ty), seed)
-}
-
-fn cotangents_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec<Vec<f64>> {
     let draw = |(i, output): (usize, &crate::tape::Output)| {
-        if output.role == crate::tape::OutputRole::Loss {
+        if output.role == OutputRole::Loss {
             return vec![1.0];
         }
         let mut random = SplitMix64(
@@ -149,7 +141,7 @@ fn cotangents_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec
         );
         random.next();
         let ty = tape.node(output.value).ty;
-        (0..numbers(ty))
+        (0..lengths.numbers(ty))
             .map(|_| f64::from(random.next() as f32))
             .collect()
     };
@@ -185,9 +177,14 @@ fn distances<T: Real>(tape: &Tape, lengths: &Lengths, inputs: &[Vec<f64>]) -> Op
     let mut run = Interpreter::<T>::new(tape);
     run.forward_ragged(lengths, &slices).ok()?;
     let mut found = kinks(&run, tape);
-    // A non-finite value counts as lying on a jump.
-    let outputs = (0..tape.outputs().len()).flat_map(|i| run.output(i));
-    let finite = outputs.into_iter().all(|x| x.to_f64().is_finite());
+    // A non-finite value counts as lying on a jump, but for a row without steps, which ends as it begins: a greatest value so
+    // far is then less than any number.
+    let empty = lengths.of_rows().last() == Some(&0);
+    let finite = tape.outputs().iter().enumerate().all(|(i, o)| {
+        let least = empty && o.role == OutputRole::Final;
+        let numbers = run.output(i).iter().map(|x| x.to_f64());
+        { numbers }.all(|x| x.is_finite() || least && x == f64::NEG_INFINITY)
+    });
     found.push(if finite {
         f64::INFINITY
     } else {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{Appender, Recorder};
 use crate::algebra::Value;
+use crate::compose::Composite;
 use crate::error::TapeError;
 use crate::map::Map;
 use crate::op::{Number, Op};
@@ -219,21 +220,61 @@ impl<'t> Var<'t> {
         at: &'static Location<'static>,
         f: impl for<'a> FnOnce(Term<'a>) -> Term<'a>,
     ) -> Var<'t> {
-        let (Some((tape, v)), Some(ty)) = (self.tape().zip(self.value()), self.ty()) else {
+        let Some((tape, v)) = self.tape().zip(self.value()) else {
             return self;
         };
-        if ty.shape.rank() > 1 {
-            let mut inner = tape.inner.borrow_mut();
-            let what = describe(&inner.nodes, v);
-            inner.fail(TapeError::TypeMismatch {
-                op: name.into(),
-                operands: format!("{what} is {} {}", ty.shape, ty.domain),
-                expected: format!("it should be a vector: `{name}_axis` is told along which axis"),
+        match self.is_vector(name, at) {
+            true => tape.compose(&[v], at, |x| f(x[0])),
+            false => Var::on(tape, None),
+        }
+    }
+
+    /// Records a mistake if it has more than one axis.
+    pub(crate) fn is_vector(self, name: &str, at: &'static Location<'static>) -> bool {
+        let (Some((tape, v)), Some(ty)) = (self.tape().zip(self.value()), self.ty()) else {
+            return true;
+        };
+        if ty.shape.rank() <= 1 {
+            return true;
+        }
+        let mut inner = tape.inner.borrow_mut();
+        let what = describe(&inner.nodes, v);
+        inner.fail(TapeError::TypeMismatch {
+            op: name.into(),
+            operands: format!("{what} is {} {}", ty.shape, ty.domain),
+            expected: format!("it should be a vector: `{name}_axis` is told along which axis"),
+            at: *at,
+        });
+        false
+    }
+
+    /// No value, of the same tape.
+    pub(crate) fn nothing(self) -> Var<'t> {
+        self.tape().map_or(self, |tape| Var::on(tape, None))
+    }
+
+    /// Records that a composite function has an attribute out of its bounds.
+    pub(crate) fn refuse_attribute(
+        self,
+        c: &Composite,
+        (name, found): (&str, f64),
+        at: &'static Location<'static>,
+    ) -> Var<'t> {
+        if let Some(tape) = self.tape() {
+            let (low, high) = c.bounds;
+            let expected = match (low, high) {
+                (0.0, f64::INFINITY) => "it should be more than 0".to_owned(),
+                (0.0, high) => format!("it should be more than 0 and less than {high}"),
+                (_, high) => format!("it should be at least 0 and less than {high}"),
+            };
+            tape.inner.borrow_mut().fail(TapeError::TypeMismatch {
+                op: c.name.into(),
+                operands: format!("{name} is {found}"),
+                expected,
                 at: *at,
             });
-            return Var::on(tape, None);
         }
-        tape.compose(&[v], at, |x| f(x[0]))
+        self.nothing()
     }
 
     /// Applies a composite function of one number of each operand; scalars are broadcast as in [`Var::apply`].
@@ -254,14 +295,16 @@ impl<'t> Var<'t> {
         };
         let mut inner = tape.inner.borrow_mut();
         let types: Vec<Type> = (values.iter()).map(|v| inner.nodes[v.index()].ty).collect();
-        if let [_, _] = types[..]
-            && let Err(misfit) = Op::Map(Map::Sub).infer(&types)
-        {
-            let what = |i: usize| describe(&inner.nodes, values[i]);
+        let misfit = |i: usize| {
+            let both = [types[0], types[i]];
+            Some((i, Op::Map(Map::Sub).infer(&both).err()?))
+        };
+        if let Some((other, misfit)) = (1..types.len()).find_map(misfit) {
+            let what = |i: usize| describe(&inner.nodes, values[if i == 0 { 0 } else { other }]);
             let operand = |i: usize| format!("{} is {}", what(i), types[i].describe());
             let error = TapeError::TypeMismatch {
                 op: name.into(),
-                operands: format!("{}, {}", operand(0), operand(1)),
+                operands: format!("{}, {}", operand(0), operand(other)),
                 expected: misfit.describe(what),
                 at: *at,
             };
