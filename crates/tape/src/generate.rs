@@ -26,6 +26,7 @@ mod data;
 mod grow;
 mod ops;
 mod program;
+mod recorded;
 mod shrink;
 mod tags;
 mod weights;
@@ -37,7 +38,11 @@ use crate::lengths::Lengths;
 use crate::tape::Tape;
 use program::GeneratedProgram;
 
-pub use data::{cotangents_ragged, inputs, inputs_ragged, jittered};
+use data::clearance;
+pub use data::{
+    KinkDistances, cotangents_ragged, inputs, inputs_ragged, jittered, lengths, without_limits,
+};
+pub use recorded::{named, with_given_starts};
 pub use tags::{every_tag, tags_of};
 
 /// A source of decisions: bytes, followed by zeros when they run out. A zero is always the plainest choice.
@@ -108,7 +113,7 @@ pub fn generate(choices: &mut Choices<'_>) -> Case {
     let b = choices.pick(&[1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 13, 33]);
     let seed = (0..3).fold(0, |s, _| s << 8 | u64::from(choices.byte()));
     let program = blocks::program(choices);
-    Case::new(program, data::lengths(t, b, seed), seed)
+    Case::new(program, lengths(t, b, seed), seed)
         .unwrap_or_else(|e| panic!("a case that cannot be recorded: {e}"))
 }
 
@@ -131,6 +136,28 @@ impl Case {
             inputs,
             program,
         })
+    }
+
+    /// A program of the caller's as a case, over rows of these lengths, with inputs of this seed, to be
+    /// [reduced](Self::shrink) and printed. Its loss becomes an output like any other. None for the few programs that
+    /// no calls of [`Recorder`](crate::Recorder) record again.
+    ///
+    /// ```
+    /// use retrograd_tape::{Lengths, Recorder, Shape, generate::Case};
+    ///
+    /// let r = Recorder::new();
+    /// let h = r.state("h", Shape::Vector(2), 1, None);
+    /// let next = r.next(h, (0.5 * h + 1.0).tanh());
+    /// r.output("y", next.exp());
+    /// let tape = r.finish("grows")?;
+    /// let case = Case::of(&tape, Lengths::new(vec![5, 3])?, 1).expect("it can be recorded");
+    /// let least = case.shrink(100, |c| c.tape.nodes().iter().any(|n| n.op.name() == "tanh"));
+    /// assert!(least.tape.nodes().len() < tape.nodes().len());
+    /// # Ok::<(), retrograd_tape::TapeError>(())
+    /// ```
+    pub fn of(tape: &Tape, lengths: Lengths, seed: u64) -> Option<Case> {
+        let program = GeneratedProgram::of(tape)?;
+        Case::new(program, lengths.of_rows().to_vec(), seed).ok()
     }
 
     /// The case without limits of gradients, which are no derivatives: `clip_gradient` has one that none exceeds, or is
@@ -169,7 +196,7 @@ impl Case {
     /// f64 and in a [`jittered`] run (a zero initial state, the two sides of x = x) does not count: no rounding moves
     /// it. None if the case does not run: a reduced case may lack the ops that kept an index within its table.
     pub fn clearance(&self) -> Option<f64> {
-        data::clearance(&self.tape, &self.lengths, &self.inputs)
+        clearance(&self.tape, &self.lengths, &self.inputs)
     }
 
     /// True if some row is shorter than another.

@@ -92,6 +92,7 @@ mod build;
 mod calls;
 mod error;
 mod expr;
+mod format;
 mod given;
 mod inline;
 mod inputs;
@@ -114,6 +115,7 @@ mod values;
 
 pub use build::{SourceMap, read_tape, record, record_layer};
 pub use error::TextError;
+pub use format::format;
 pub use library::{CellFile, Found, Wanted};
 pub use parse::{parse_cell, parse_cell_with};
 pub use source::{Source, Span};

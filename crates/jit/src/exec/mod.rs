@@ -9,6 +9,8 @@ pub(crate) mod code;
 mod counting;
 pub(crate) mod cut;
 mod ends;
+#[cfg(feature = "faults")]
+mod faulty;
 pub(crate) mod limit;
 mod loops;
 mod need;
@@ -52,6 +54,12 @@ impl<T: Element> Frame<T> {
                 WideActivation::ALL.map(|m| kernels.activation(activation(m))),
             ),
         };
+        #[cfg(feature = "faults")]
+        let activations =
+            match retrograd_tape::faults::active(retrograd_tape::faults::Fault::LastLane) {
+                true => faulty::activations(kernels.isa),
+                false => activations,
+            };
         Frame {
             bases: workspace.bases.as_values_slice().as_ptr(),
             ends: workspace.ends.as_values_slice().as_ptr(),
