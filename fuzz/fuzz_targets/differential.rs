@@ -10,10 +10,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     // One comparison an input, drawn by it: all of them would take some ten seconds under the sanitizers.
     let (check, clear) = check::ALL[case.seed as usize % check::ALL.len()];
     // Where a rounding decides between two results, engines may differ.
-    let sizes = [check::other_sizes(case.t, case.b), (case.t, 1)];
-    if case.clearance_at(&sizes).is_some_and(|d| d >= clear) {
+    let others = check::others(&case.lengths);
+    if case.clearance_at(&others).is_some_and(|d| d >= clear) {
         let target = check::drawn(case.seed);
-        let found = check(&case.tape, case.t, case.b, case.seed, target);
+        let found = check(&case.tape, &case.lengths, case.seed, target);
         found.unwrap_or_else(|e| panic!("{target}: {e}\n{case}"));
     }
 });

@@ -2,6 +2,8 @@
 
 #[path = "cli/cell_files.rs"]
 mod cell_files;
+#[path = "cli/check.rs"]
+mod check;
 
 use std::fs;
 use std::io::{Read, Write};

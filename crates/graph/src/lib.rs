@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod graph;
+pub mod interpret;
 mod options;
 pub mod passes;
 pub mod plan;

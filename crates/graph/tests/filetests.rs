@@ -30,13 +30,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-mod interpret;
 mod plans;
 
 use retrograd_graph::passes::tangent::{self, Tangents};
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::passes::{adjoint, components, legalize, simplify, split, stack_products};
-use retrograd_graph::{Graph, Options, Unroll, plan, text, verify};
+use retrograd_graph::{Graph, Options, Unroll, interpret, plan, text, verify};
 use retrograd_tape::{InputRole, Map, Observe, Op, OutputRole, Value};
 
 const RULE: &str = "\n----\n";

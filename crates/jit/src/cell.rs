@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::plan::{Plan, plan};
 use retrograd_graph::{Graph, Options, Target};
-use retrograd_tape::{Extent, Input, Lengths, Observe, Output, Tape};
+use retrograd_tape::{Extent, Input, Lengths, Observe, Output, Tape, Type};
 
 use crate::arguments::{IndexInput, index_inputs};
 use crate::element::{Element, of_width};
@@ -169,10 +169,17 @@ impl<T: Element> CompiledCell<T> {
         self.outputs().iter().position(|o| &*o.name == name)
     }
 
+    /// Shape and domain of output `k`.
+    ///
+    /// # Panics
+    /// If there is no such output.
+    pub fn output_type(&self, k: usize) -> Type {
+        self.program.graph.node(self.outputs()[k].value).ty
+    }
+
     /// Number of elements of output `k` in a run; `usize::MAX` if that overflows.
     pub fn output_len(&self, k: usize, extent: Extent) -> usize {
-        let ty = self.program.graph.node(self.outputs()[k].value).ty;
-        ty.numbers(extent.steps, extent.rows)
+        self.output_type(k).numbers(extent.steps, extent.rows)
     }
 
     /// As [`output_len`](Self::output_len), for rows of different lengths.

@@ -220,6 +220,14 @@ pub enum RunError {
         /// The program's states.
         known: Vec<String>,
     },
+    /// A row that a stepper's samples do not have.
+    #[error("there is no row {row}: a sample has {rows}")]
+    NoRow {
+        /// The row that was given, from 0.
+        row: usize,
+        /// Rows of a sample.
+        rows: usize,
+    },
     /// An index that the program computes is not, rounded, a row of its table. Compiled code does not record which one:
     /// `Tape::check_indices` finds its example and step.
     #[error("`{program}` computes an index that is no row of its table")]

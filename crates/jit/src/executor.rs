@@ -11,8 +11,9 @@ use crate::element::Element;
 use crate::error::RunError;
 use crate::exec::cut::Cut;
 use crate::exec::points::Points;
-use crate::exec::pool::{inside, parallelism};
-use crate::exec::{Calls, IndexOutOfRange, MemoryNeed, Part, PlanExecution, Workspace};
+use crate::exec::pool::parallelism;
+use crate::exec::{Calls, IndexOutOfRange, Part, PlanExecution, Workspace};
+use crate::planned::{Planned, execute, need};
 use crate::split::{Residuals, Spare, own_inputs};
 
 /// The memory of a run, known beforehand.
@@ -442,101 +443,4 @@ pub(crate) fn counted(what: &'static str, expected: usize, found: usize) -> Resu
             found,
         }),
     }
-}
-
-/// How a run goes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Planned {
-    pub(crate) layout: Layout,
-    /// Steps that a sum covers at a time.
-    pub(crate) sum_steps: usize,
-    pub(crate) cut: Cut,
-}
-
-/// Runs a program, or a part of it, in a workspace that is bound to the caller's arrays.
-pub(crate) fn execute<T: Element, R: Send>(
-    program: &CellProgram<T>,
-    workspace: &mut Workspace<T>,
-    (points, run): (Points<'_>, Planned),
-    count: bool,
-    how: impl FnOnce(PlanExecution<'_, T>) -> Result<R, IndexOutOfRange> + Send,
-) -> Result<R, RunError> {
-    let CellProgram {
-        plan,
-        code,
-        efforts,
-        access,
-        ..
-    } = program;
-    let go = |cut| {
-        let (how_cut, layout) = ((cut, efforts), run.layout);
-        how(PlanExecution::new(
-            plan,
-            code,
-            (points, access),
-            how_cut,
-            layout,
-            workspace,
-            count,
-        ))
-    };
-    // If no work is worth a second thread, no pool is entered.
-    let sizes = (run.sum_steps, points.rows);
-    let ran = match efforts.most(plan, sizes, run.cut, |_| true) {
-        1 => go(Cut::ONE),
-        _ => inside(|shared| go(if shared { run.cut } else { Cut::ONE })),
-    };
-    ran.map_err(|IndexOutOfRange| RunError::ComputedIndex {
-        program: plan.name.clone(),
-    })
-}
-
-/// The memory of a run: the fastest layout within the budget, whatever the number of threads (because the length of
-/// blocks changes bits), and scratch for as many threads as the rest has room for.
-fn need<'a, T: Element>(
-    cell: &'a CompiledCell<T>,
-    budget: Option<usize>,
-    points: Points<'a>,
-    cut: Cut,
-    given: &'a (dyn Fn(Storage) -> bool + Sync),
-) -> Result<MemoryNeed<'a, T>, RunError> {
-    let CellProgram {
-        plan,
-        code,
-        efforts,
-        access,
-        ..
-    } = cell.program();
-    let Points {
-        steps: t, rows: b, ..
-    } = points;
-    let mut need = MemoryNeed {
-        plan,
-        kernels: code.kernels,
-        points,
-        access,
-        parts: 1,
-        layout: Layout {
-            block: t,
-            replay: false,
-        },
-        given,
-    };
-    need.can_be_addressed()?;
-    need.layout = need.choose(budget).map_err(|least| {
-        let budget = budget.unwrap_or(usize::MAX);
-        RunError::Budget {
-            budget,
-            least,
-            t,
-            b,
-        }
-    })?;
-    let sum = |item: &Item| matches!(item, Item::Outer { .. });
-    need.parts = efforts.most(plan, (need.sum_steps(), b), cut, sum);
-    let budget = budget.unwrap_or(usize::MAX);
-    while need.parts > 1 && need.bytes() > budget {
-        need.parts -= 1;
-    }
-    Ok(need)
 }

@@ -12,7 +12,8 @@ use crate::element::Element;
 use crate::error::RunError;
 use crate::exec::points::Points;
 use crate::exec::{Part, PlanExecution, Workspace};
-use crate::executor::{Planned, counted, execute};
+use crate::executor::counted;
+use crate::planned::{Planned, execute};
 
 /// What [`Executor::forward`](crate::Executor::forward) keeps: outputs, loss and final states, and all that the
 /// gradients need of the forward half. [`backward`](Self::backward) takes the cotangents and does the rest. Both halves
@@ -52,7 +53,7 @@ use crate::executor::{Planned, counted, execute};
 pub struct Residuals<T: Element> {
     cell: CompiledCell<T>,
     /// There until it is given back.
-    workspace: Option<Box<Workspace<T>>>,
+    workspace: Option<Workspace<T>>,
     spare: Spare<T>,
     extent: Extent,
     /// The lengths of the rows, if they are not all of all steps.
@@ -66,7 +67,7 @@ impl<T: Element> Residuals<T> {
     /// Runs the forward half in a sufficient workspace.
     pub(crate) fn keep(
         cell: &CompiledCell<T>,
-        workspace: Box<Workspace<T>>,
+        workspace: Workspace<T>,
         spare: &Spare<T>,
         (extent, lengths): (Extent, Option<Lengths>),
         run: Planned,
@@ -194,21 +195,21 @@ impl<T: Element> std::fmt::Debug for Residuals<T> {
 
 /// Workspaces that no run needs any more.
 #[derive(Clone, Default)]
-pub(crate) struct Spare<T: Element>(Arc<Mutex<Vec<Box<Workspace<T>>>>>);
+pub(crate) struct Spare<T: Element>(Arc<Mutex<Vec<Workspace<T>>>>);
 
 impl<T: Element> Spare<T> {
     /// The one that was given back last, else an empty one.
-    pub(crate) fn take(&self) -> Box<Workspace<T>> {
+    pub(crate) fn take(&self) -> Workspace<T> {
         let last = self.list().pop();
-        last.unwrap_or_else(|| Box::new(Workspace::new()))
+        last.unwrap_or_else(Workspace::new)
     }
 
-    fn give_back(&self, workspace: Box<Workspace<T>>) {
+    fn give_back(&self, workspace: Workspace<T>) {
         self.list().push(workspace);
     }
 
     /// No code panics while it holds the lock.
-    fn list(&self) -> std::sync::MutexGuard<'_, Vec<Box<Workspace<T>>>> {
+    fn list(&self) -> std::sync::MutexGuard<'_, Vec<Workspace<T>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,7 @@
 //! [`Stepper`]: runs a program sample by sample and keeps its states.
 
+mod states;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +22,8 @@ use crate::exec::stream::{StreamExecution, step_loop};
 /// sample is one call of compiled code, which allocates nothing and takes no lock.
 ///
 /// Its results are those of a run over the whole sequence, up to rounding: products add in another order. There is no
-/// loss, so targets and weights are not inputs (unless an output reads them).
+/// loss: targets, weights and states that only the loss reads are left out, and a static input that only they read need not
+/// be given.
 ///
 /// ```
 /// use retrograd_jit::{CompiledCell, Purpose, Stepper};
@@ -270,36 +273,6 @@ impl<T: Element> Stepper<T> {
         self.stream.read(self.program.written[k])
     }
 
-    /// Resets all states: to the initial states that were given, or to those that the program computes.
-    pub fn reset(&mut self) {
-        let StepperProgram {
-            graph,
-            plan,
-            code,
-            states,
-            ..
-        } = &*self.program;
-        let stream = &mut self.stream;
-        for (state, beginning) in states.iter().zip(&self.beginnings) {
-            let to = BufferId::of_input(state.beginning);
-            match (beginning, state.computed) {
-                (Some(given), _) => stream.array(to).copy_from_slice(given),
-                (None, None) => stream.array(to).fill(T::default()),
-                (None, Some(k)) => {
-                    let ty = graph.node(graph.outputs()[k].value).ty;
-                    let copies = match ty.domain {
-                        Domain::Once => state.delay * stream.rows(),
-                        _ => state.delay,
-                    };
-                    for i in 0..copies {
-                        stream.copy(array_of_output(graph, k), to, i);
-                    }
-                }
-            }
-        }
-        stream.begin(plan, code);
-    }
-
     /// Sets parameters and static inputs, and the initial states for [`reset`](Self::reset), as on creation; an empty
     /// slice keeps the current ones. Current states are unchanged.
     ///
@@ -317,7 +290,8 @@ impl<T: Element> Stepper<T> {
         let over_steps = |i: &Input| i.ty.domain == Domain::Step;
         let recorded = self.program.graph.inputs().iter().zip(given);
         for (i, x) in recorded.clone() {
-            let may_be_empty = some || i.role == InputRole::Initial;
+            let unread = self.program.graph.users(i.value).next().is_none();
+            let may_be_empty = some || unread || i.role == InputRole::Initial;
             let expected = match i.ty.domain {
                 // Passed with the samples.
                 Domain::Step => 0,
@@ -362,48 +336,6 @@ impl<T: Element> Stepper<T> {
             stream.bind(&program.plan, &program.code);
         }
         self.inside()
-    }
-
-    /// The current value of a state, `[|d|, B, shape]` for a delay by d, the oldest slot first: the final value of a
-    /// run that ended here. None if there is no state of this name.
-    pub fn state(&mut self, name: &str) -> Option<&[T]> {
-        let s = self.program.states.iter().position(|s| s.name == name)?;
-        let u = array_of_output(&self.program.graph, self.program.states[s].value);
-        self.stream.states(&self.program.plan, &self.program.code);
-        Some(self.stream.array(u))
-    }
-
-    /// Sets a state, in the layout that [`state`](Self::state) returns; the others are unchanged.
-    ///
-    /// # Errors
-    /// [`RunError::NoState`], or a wrong length. Then nothing has changed.
-    pub fn set_state(&mut self, name: &str, values: &[T]) -> Result<(), RunError> {
-        let Some(set) = self.program.states.iter().position(|s| s.name == name) else {
-            return Err(RunError::NoState {
-                name: name.into(),
-                known: self.program.states.iter().map(|s| s.name.clone()).collect(),
-            });
-        };
-        let i = &self.program.graph.inputs()[self.program.states[set].beginning];
-        fits(
-            "state",
-            name,
-            i.ty,
-            values.len(),
-            Extent::steps(1).rows(self.stream.rows()).into(),
-        )?;
-        // The position of a state's slots in its ring depends on the number of steps so far, which all states share: so
-        // all restart, from their current values.
-        self.stream.states(&self.program.plan, &self.program.code);
-        for s in 0..self.program.states.len() {
-            let from = array_of_output(&self.program.graph, self.program.states[s].value);
-            let to = BufferId::of_input(self.program.states[s].beginning);
-            self.stream.copy(from, to, 0);
-        }
-        let to = BufferId::of_input(self.program.states[set].beginning);
-        self.stream.array(to).copy_from_slice(values);
-        self.stream.begin(&self.program.plan, &self.program.code);
-        Ok(())
     }
 }
 

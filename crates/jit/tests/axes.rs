@@ -3,7 +3,7 @@
 
 use retrograd_graph::Options;
 use retrograd_jit::Target;
-use retrograd_tape::{InputRole, Recorder, Shape, Tape, Var};
+use retrograd_tape::{InputRole, Lengths, Recorder, Shape, Tape, Var};
 
 #[path = "differential/check.rs"]
 #[expect(dead_code, reason = "targets are drawn for random programs")]
@@ -14,17 +14,20 @@ mod second;
 /// Everything: gradients on all engines, a stepper, tangents and products with Hessians.
 #[track_caller]
 fn everything(tape: &Tape) {
-    let (t, b, seed) = (4, 3, 1234);
+    let seed = 1234;
     // The engines do not differ in these ops from target to target.
     let target = Target::all_runnable().into_iter().last();
     let target = target.expect("the machine runs one");
-    for (check, _) in check::ALL {
-        let found = check(tape, t, b, seed, target);
-        found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
-    }
-    for options in [Options::default(), Options::none()] {
-        second::second_order(tape, t, b, seed, &options)
-            .unwrap_or_else(|e| panic!("second derivatives: {e}\n{tape}"));
+    for lengths in [&[4; 3][..], &[4, 2, 2, 0]] {
+        let lengths = Lengths::new(lengths.to_vec()).expect("the longest comes first");
+        for (check, _) in check::ALL {
+            let found = check(tape, &lengths, seed, target);
+            found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
+        }
+        for options in [Options::default(), Options::none()] {
+            second::second_order(tape, &lengths, seed, &options)
+                .unwrap_or_else(|e| panic!("second derivatives: {e}\n{tape}"));
+        }
     }
 }
 

@@ -1,18 +1,18 @@
 //! Sequences in chunks, for random programs: states that are carried give the numbers of one run (compiled code bit by bit; the
 //! interpreter's products add in an order that depends on how many steps they have), and chained cotangents give its
-//! gradients.
+//! gradients. Rows have lengths of their own, and some end in an earlier chunk.
 
 use std::ops::Range;
 
 use retrograd_graph::Options;
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose};
-use retrograd_tape::generate::{Case, Choices, cotangents, generate};
+use retrograd_tape::generate::{Case, Choices, cotangents_ragged, generate};
 use retrograd_tape::{
-    CarriedState, Domain, Extent, Interpreter, OutputRole, Real, Tape, TapeError, Type,
+    CarriedState, Domain, Interpreter, Lengths, OutputRole, Real, Tape, TapeError, Type,
 };
 
-/// Programs that are drawn. Half of them can be carried.
-const CASES: u32 = 1500;
+/// Programs that are drawn. A fifth of them can be carried.
+const CASES: u32 = 1800;
 
 /// Of numbers in f64, relative to one and the greatest: see `differential/check.rs`.
 const ROUNDINGS: f64 = 1e-10;
@@ -52,12 +52,20 @@ struct Carrying<'a> {
 }
 
 /// The part of an array that belongs to some steps.
-fn part<T: Copy>(ty: Type, all: &[T], steps: &Range<usize>, b: usize) -> Vec<T> {
-    let n = b * ty.shape.len();
+fn part<T: Copy>(ty: Type, all: &[T], steps: &Range<usize>, lengths: &Lengths) -> Vec<T> {
+    let n = ty.shape.len();
+    let at = |t: usize| lengths.offset(t) * n;
     match ty.domain {
-        Domain::Step if !all.is_empty() => all[steps.start * n..steps.end * n].to_vec(),
+        Domain::Step if !all.is_empty() => all[at(steps.start)..at(steps.end)].to_vec(),
         _ => all.to_vec(),
     }
+}
+
+/// What rows have of some steps: none, if they end before.
+fn lengths_of(steps: &Range<usize>, lengths: &Lengths) -> Lengths {
+    let rows = lengths.of_rows().iter();
+    let rows = rows.map(|n| (*n).clamp(steps.start, steps.end) - steps.start);
+    Lengths::new(rows.collect()).expect("the longest row has all steps")
 }
 
 fn cast<T: Real>(arrays: &[Vec<f64>]) -> Vec<Vec<T>> {
@@ -71,7 +79,7 @@ impl Carrying<'_> {
         let given = cast::<T>(&self.case.inputs);
         let inputs = self.tape.inputs().iter().zip(&given);
         let mut parts: Vec<Vec<T>> = inputs
-            .map(|(i, all)| part(i.ty, all, steps, self.case.b))
+            .map(|(i, all)| part(i.ty, all, steps, &self.case.lengths))
             .collect();
         parts.resize(self.tape.inputs().len(), Vec::new());
         parts
@@ -97,7 +105,7 @@ impl Carrying<'_> {
     fn over<T: Real>(
         &self,
         chunks: &[Range<usize>],
-        mut run: impl FnMut(Extent, &[&[T]]) -> Vec<Vec<T>>,
+        mut run: impl FnMut(&Lengths, &[&[T]]) -> Vec<Vec<T>>,
     ) -> Vec<Vec<T>> {
         let mut all: Vec<Vec<T>> = Vec::new();
         for steps in chunks {
@@ -106,8 +114,7 @@ impl Carrying<'_> {
                 self.carry(&mut inputs, &all);
             }
             let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
-            let extent = Extent::steps(steps.len()).rows(self.case.b);
-            let mut found = run(extent, &slices);
+            let mut found = run(&lengths_of(steps, &self.case.lengths), &slices);
             // Gradients follow.
             found.truncate(self.tape.outputs().len());
             all.resize(found.len(), Vec::new());
@@ -134,8 +141,8 @@ impl Carrying<'_> {
 
     fn interpreted(&self, ends: &[usize]) {
         let mut run = Interpreter::<f64>::new(&self.tape);
-        let mut outputs = |extent: Extent, inputs: &[&[f64]]| -> Vec<Vec<f64>> {
-            let ran = run.forward(extent, inputs);
+        let mut outputs = |lengths: &Lengths, inputs: &[&[f64]]| -> Vec<Vec<f64>> {
+            let ran = run.forward_ragged(lengths, inputs);
             ran.unwrap_or_else(|e| panic!("{}\n{e}", self.case));
             let outputs = 0..self.tape.outputs().len();
             outputs.map(|k| run.output(k).to_vec()).collect()
@@ -145,8 +152,7 @@ impl Carrying<'_> {
         self.same(&whole, &found, ROUNDINGS, "interpreted");
         // Without what was carried, it is the recorded program.
         let mut recorded = Interpreter::<f64>::new(&self.case.tape);
-        let extent = Extent::steps(self.case.t).rows(self.case.b);
-        let ran = recorded.forward(extent, &self.case.slices());
+        let ran = recorded.forward_ragged(&self.case.lengths, &self.case.slices());
         ran.expect("it ran");
         for k in 0..self.case.tape.outputs().len() {
             assert_eq!(recorded.output(k), whole[k], "{}", self.case);
@@ -160,7 +166,7 @@ impl Carrying<'_> {
         for threads in [1, 3] {
             let mut executor = cell.executor();
             executor.set_threads(threads);
-            let mut run = |extent, inputs: &[&[T]]| ran(&mut executor, extent, inputs);
+            let mut run = |lengths: &Lengths, inputs: &[&[T]]| ran(&mut executor, lengths, inputs);
             let whole = self.over(&[0..self.case.t], &mut run);
             let found = self.over(&self.chunks(ends), &mut run);
             let what = format!("{purpose:?}, {threads} threads, chunks to {ends:?}");
@@ -170,7 +176,7 @@ impl Carrying<'_> {
 
     /// The gradients of one run by two, the second of which hands the cotangents of its states to the first.
     fn chained(&self, middle: usize) {
-        let (t, b) = (self.case.t, self.case.b);
+        let (t, lengths) = (self.case.t, &self.case.lengths);
         let outputs = self.tape.outputs();
         let wrt: Vec<String> = (self.tape.inputs().iter())
             .map(|i| i.name.to_string())
@@ -183,12 +189,11 @@ impl Carrying<'_> {
         };
         let cell = CompiledCell::<f64>::compile(&self.tape, &purpose).expect("it compiles");
         let mut executor = cell.executor();
-        let cots = cotangents(&self.tape, t, b, self.case.seed);
+        let cots = cotangents_ragged(&self.tape, lengths, self.case.seed);
         let mut run = |steps: &Range<usize>, inputs: &[Vec<f64>], finals: &[Vec<f64>]| {
             let mut slices: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
             slices.extend(finals.iter().map(Vec::as_slice));
-            let extent = Extent::steps(steps.len()).rows(b);
-            ran(&mut executor, extent, &slices)
+            ran(&mut executor, &lengths_of(steps, lengths), &slices)
         };
         let cots_of = |steps: &Range<usize>, states: Option<&[Vec<f64>]>| -> Vec<Vec<f64>> {
             let given = outputs
@@ -198,7 +203,7 @@ impl Carrying<'_> {
             let one = |(k, o): (usize, &retrograd_tape::Output)| {
                 let ty = self.tape.node(o.value).ty;
                 match (ty.domain, states) {
-                    (Domain::Step, _) | (_, None) => part(ty, &cots[k], steps, b),
+                    (Domain::Step, _) | (_, None) => part(ty, &cots[k], steps, lengths),
                     // Later chunks count what does not vary over steps, and hand on what reaches their states.
                     (_, Some(states)) => {
                         let first = self.states.iter().position(|s| s.output == k);
@@ -250,17 +255,17 @@ impl Carrying<'_> {
 /// All outputs of a run.
 fn ran<T: Element + Real>(
     executor: &mut Executor<T>,
-    extent: Extent,
+    lengths: &Lengths,
     inputs: &[&[T]],
 ) -> Vec<Vec<T>> {
     let cell = executor.cell().clone();
     // Cotangents that are not given are zeros.
     let mut inputs = inputs.to_vec();
     inputs.resize(cell.inputs().len(), &[]);
-    let array = |k| vec![T::from_f64(f64::NAN); cell.output_len(k, extent)];
+    let array = |k| vec![T::from_f64(f64::NAN); cell.output_len_ragged(k, lengths)];
     let mut outputs: Vec<Vec<T>> = (0..cell.outputs().len()).map(array).collect();
     let mut slices: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
-    let ran = executor.run(extent, &inputs, &mut slices);
+    let ran = executor.run_ragged(lengths, &inputs, &mut slices);
     ran.unwrap_or_else(|e| panic!("{e}"));
     outputs
 }

@@ -118,12 +118,12 @@ impl Comparison {
 
     fn of(&self, case: &Case) -> check::Verdict {
         let target = check::drawn(case.seed);
-        let found = (self.check)(&case.tape, case.t, case.b, case.seed, target);
+        let found = (self.check)(&case.tape, &case.lengths, case.seed, target);
         found.map_err(|e| format!("{target}: {e}"))
     }
 }
 
-/// The distance to the nearest kink at all sizes that are compared: [`check::double`] goes to others, a stepper to one row.
+/// The distance to the nearest kink at all lengths that are compared.
 fn clearance(case: &Case) -> Option<f64> {
-    case.clearance_at(&[check::other_sizes(case.t, case.b), (case.t, 1)])
+    case.clearance_at(&check::others(&case.lengths))
 }

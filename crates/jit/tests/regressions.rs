@@ -4,6 +4,8 @@
 #[path = "differential/check.rs"]
 #[expect(dead_code, reason = "targets are drawn for random programs")]
 mod check;
+#[path = "regressions/lengths.rs"]
+mod lengths;
 #[path = "regressions/lower.rs"]
 mod lower;
 #[path = "second/check.rs"]
@@ -11,14 +13,21 @@ mod second;
 
 use retrograd_graph::Options;
 use retrograd_jit::Target;
-use retrograd_tape::{Domain, InputRole, Map, Op, Recorder, Reduction, Shape, Tape};
+use retrograd_tape::{Domain, InputRole, Lengths, Map, Op, Recorder, Reduction, Shape, Tape};
 
 /// All engines agree, at these sizes with inputs of this seed, for every target that this machine runs.
 #[track_caller]
 fn check(tape: &Tape, t: usize, b: usize, seed: u64) {
+    ragged(tape, &vec![t; b], seed);
+}
+
+/// As [`check`], for rows of these lengths.
+#[track_caller]
+fn ragged(tape: &Tape, lengths: &[usize], seed: u64) {
+    let lengths = Lengths::new(lengths.to_vec()).expect("the longest comes first");
     for target in Target::all_runnable() {
         for (check, _) in check::ALL {
-            let found = check(tape, t, b, seed, target);
+            let found = check(tape, &lengths, seed, target);
             found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
         }
     }
@@ -378,7 +387,8 @@ fn second_derivatives_of_a_chaotic_program_are_compared_where_differences_tell_t
     for t in [3, 11, 13] {
         for seed in [4868413, 1, 2] {
             let options = retrograd_graph::Options::default();
-            let compared = second::second_order(&tape, t, 2, seed, &options).unwrap();
+            let compared =
+                second::second_order(&tape, &check::equal(t, 2), seed, &options).unwrap();
             assert!(t > 3 || compared == [1, 1], "{compared:?}");
         }
     }
@@ -401,7 +411,7 @@ fn a_scattered_matrix_may_be_a_weight_of_second_derivatives() {
     let mut choices: Vec<(&str, Options)> = Options::each_off().collect();
     choices.extend([("nothing", Options::default()), ("all", Options::none())]);
     for (name, options) in choices {
-        let found = second::second_order(&tape, 1, 1, 3098341, &options);
+        let found = second::second_order(&tape, &check::equal(1, 1), 3098341, &options);
         found.unwrap_or_else(|e| panic!("without {name}: {e}"));
     }
 }

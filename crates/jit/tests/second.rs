@@ -13,14 +13,18 @@ use retrograd_graph::{Options, Target};
 use retrograd_jit::{CompileError, CompiledCell, Purpose};
 use retrograd_tape::generate::{Case, Choices, every_tag, generate};
 use retrograd_tape::{
-    Domain, InputRole, Map, Op, Permutation, Recorder, Reduction, Shape, Tape, Var,
+    Domain, InputRole, Lengths, Map, Op, Permutation, Recorder, Reduction, Shape, Tape, Var,
 };
+
+fn equal(t: usize, b: usize) -> Lengths {
+    Lengths::new(vec![t; b]).expect("they are equal")
+}
 
 #[track_caller]
 fn holds(tape: &Tape, t: usize, b: usize, seed: u64) {
     for target in Target::all_runnable() {
         let options = Options::default().with(|o| o.target = target);
-        let found = second_order(tape, t, b, seed, &options);
+        let found = second_order(tape, &equal(t, b), seed, &options);
         let compared = found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
         assert!(compared.iter().all(|n| *n > 0), "too near a kink:\n{tape}");
     }
@@ -235,7 +239,7 @@ fn every_cell_file_has_tangents_and_second_derivatives() {
         let tape =
             retrograd_text::read_tape(&name, &source, &known).unwrap_or_else(|e| panic!("{e}"));
         for (t, b, seed) in [(1, 1, 1), (5, 3, 2), (9, 2, 3)] {
-            let found = second_order(&tape, t, b, seed, &Options::default());
+            let found = second_order(&tape, &equal(t, b), seed, &Options::default());
             let compared = found.unwrap_or_else(|e| panic!("{name} T={t} B={b}: {e}"));
             assert!(compared.iter().all(|n| *n > 0), "{name} T={t} B={b}");
         }
@@ -260,7 +264,7 @@ fn of(case: &Case, options: &Options) -> check::Verdict {
         .with(|o| o.target = all[(case.seed / 11) as usize % all.len()]);
     // Of limits, differences have nothing.
     let tape = case.without_limits().tape;
-    let run = || second_order(&tape, case.t, case.b, case.seed, &options);
+    let run = || second_order(&tape, &case.lengths, case.seed, &options);
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("a panic".into()))
 }
 

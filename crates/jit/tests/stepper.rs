@@ -6,7 +6,7 @@
 mod check;
 
 use retrograd_graph::passes::Refused;
-use retrograd_graph::plan::{Item, Lifetime, LoopKind, Stmt};
+use retrograd_graph::plan::{Innermost, Item, Lifetime, LoopKind, Stmt};
 use retrograd_jit::{CompileError, CompiledCell, Purpose, RunError, Stepper, StepperError, Target};
 use retrograd_tape::{Domain, InputRole, Tape};
 use retrograd_text::read_tape;
@@ -101,10 +101,16 @@ fn every_kind_of_state_gives_the_numbers_of_a_whole_run() {
     for (what, text) in CELLS {
         let tape = tape(text);
         for (t, b, seed) in [(1, 1, 1), (11, 3, 2), (30, 1, 3), (5, 35, 4)] {
-            check::stepper(&tape, t, b, seed, check::drawn(seed + 11 * t as u64))
-                .unwrap_or_else(|e| panic!("{what} T={t} B={b}: {e}"));
+            check::stepper(
+                &tape,
+                &check::equal(t, b),
+                seed,
+                check::drawn(seed + 11 * t as u64),
+            )
+            .unwrap_or_else(|e| panic!("{what} T={t} B={b}: {e}"));
             let ran =
-                check::by_stepper::<f64>(&tape, t, b, seed, Target::host(), None).expect("it runs");
+                check::by_stepper::<f64>(&tape, &check::equal(t, b), seed, Target::host(), None)
+                    .expect("it runs");
             assert!(ran.is_some(), "{what} is refused");
         }
     }
@@ -122,9 +128,10 @@ fn every_cell_file_gives_the_numbers_of_a_whole_run() {
             .filter(|(name, _)| text.contains(&format!("{name}=")))
             .collect();
         let tape = read_tape("cell", &text, &sizes).unwrap_or_else(|e| panic!("{e}"));
-        check::stepper(&tape, 7, 3, 1, Target::host())
+        check::stepper(&tape, &check::equal(7, 3), 1, Target::host())
             .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let ran = check::by_stepper::<f64>(&tape, 2, 1, 1, Target::host(), None).expect("it runs");
+        let ran = check::by_stepper::<f64>(&tape, &check::equal(2, 1), 1, Target::host(), None)
+            .expect("it runs");
         assert!(ran.is_some(), "{} is refused", path.display());
         cells += 1;
     }
@@ -142,8 +149,13 @@ output y = far'
 ",
     );
     for t in 1..12 {
-        let set = check::set_states(&tape, t, 2, t as u64, check::drawn(11 * t as u64))
-            .unwrap_or_else(|e| panic!("T={t}: {e}"));
+        let set = check::set_states(
+            &tape,
+            &check::equal(t, 2),
+            t as u64,
+            check::drawn(11 * t as u64),
+        )
+        .unwrap_or_else(|e| panic!("T={t}: {e}"));
         assert!(set, "T={t}: nothing was compared");
     }
 }
@@ -391,4 +403,163 @@ fn nothing_to_do_for_a_sample_is_an_error() {
         matches!(made, Err(StepperError::Compile(CompileError::Idle { .. }))),
         "{made:?}"
     );
+}
+
+/// A cell with an auxiliary loss: a target, a static input and states that only it reads, one of them from the end.
+const AUXILIARY: &str = "cell auxiliary(x[3]; h[6], a[4], b[4] delay -1, seen[3] delay 2)
+static style[5]
+target next[2]
+h' = tanh(dense(x, h))
+a' = tanh(dense(h', a, style))
+b' = tanh(dense(x, b, next))
+seen' = x
+y = dense[2](h')
+z = dense[2](a', b')
+output y = y
+loss mean(square(y - next)) + mean(square(z - next))
+";
+
+#[test]
+fn what_reaches_no_output_is_not_asked_for() {
+    let tape = tape(AUXILIARY);
+    let mut given = fixed(&tape, 1);
+    let style = tape.input("style").expect("it has one");
+    given[style].clear();
+    let mut stepper = Stepper::new(&tape, 1, &slices(&given)).expect("it is made");
+    let names: Vec<&str> = stepper.inputs().iter().map(|i| &*i.name).collect();
+    assert_eq!(names, ["x"]);
+    // What nobody but the caller reads stays.
+    assert_eq!(stepper.states().collect::<Vec<_>>(), ["h", "seen"]);
+    assert!(stepper.state("a").is_none());
+    stepper.step(&[&[0.5; 3]], &mut []).expect("it fits");
+    assert_eq!(
+        stepper.state("seen"),
+        Some(&[0.0, 0.0, 0.0, 0.5, 0.5, 0.5][..])
+    );
+    // Where an output reads them, they are.
+    let asked = AUXILIARY.replace("output y = y", "output y = y + z");
+    let asked = self::tape(&asked.replace(" delay -1", ""));
+    let mut given = fixed(&asked, 1);
+    let missing = asked.input("style").expect("it has one");
+    let stepper = Stepper::new(&asked, 1, &slices(&given)).expect("it is made");
+    let names: Vec<&str> = stepper.inputs().iter().map(|i| &*i.name).collect();
+    assert_eq!(names, ["x", "next"]);
+    assert_eq!(
+        stepper.states().collect::<Vec<_>>(),
+        ["h", "a", "b", "seen"]
+    );
+    given[missing].clear();
+    let refused = Stepper::new(&asked, 1, &slices(&given)).expect_err("it reads its style");
+    assert!(
+        matches!(&refused, StepperError::Run(RunError::Length { name, found: 0, .. }) if name == "style"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn states_are_kept_without_an_output_unless_they_need_a_target() {
+    let tape = tape(
+        "cell filter(x[2]; h[2], error[2])
+target next[2]
+h' = 0.5 * h + x
+error' = 0.9 * error + square(h' - next)
+loss mean(error')
+",
+    );
+    let stepper = Stepper::<f32>::new(&tape, 1, &slices(&fixed(&tape, 1))).expect("it is made");
+    assert_eq!(stepper.states().collect::<Vec<_>>(), ["h"]);
+    assert_eq!(stepper.inputs().len(), 1);
+}
+
+/// The numbers of a sample for each row.
+fn samples(step: usize, n: usize, rows: usize) -> Vec<f32> {
+    let number = |i: usize| ((i + 7 * step) as f32 * 0.9 + 0.2).sin();
+    (0..n * rows).map(number).collect()
+}
+
+#[test]
+fn a_renewed_row_begins_and_the_others_go_on_for_every_kind_of_state() {
+    for (what, text) in CELLS {
+        let tape = tape(text);
+        let (tapes, b) = (
+            [tape.clone(), tape.carrying().expect("it can be carried").0],
+            3,
+        );
+        for tape in tapes {
+            let given = fixed(&tape, b);
+            let make = || Stepper::new(&tape, b, &slices(&given)).expect("it is made");
+            let (mut renewed, mut whole) = (make(), make());
+            let n = renewed.inputs()[0].ty.shape.len();
+            for step in 0..5 {
+                let x = samples(step, n, b);
+                renewed.step(&[&x], &mut []).expect("it fits");
+                whole.step(&[&x], &mut []).expect("it fits");
+            }
+            let mut fresh = make();
+            let states: Vec<String> = renewed.states().map(str::to_string).collect();
+            renewed.reset_row(1).expect("there is one");
+            // A fork goes on by itself.
+            let mut fork = renewed.fork();
+            fork.reset();
+            for step in 5..12 {
+                let x = samples(step, n, b);
+                for stepper in [&mut renewed, &mut whole, &mut fresh, &mut fork] {
+                    stepper.step(&[&x], &mut []).expect("it fits");
+                }
+                for k in 0..renewed.outputs().len() {
+                    let m = renewed.output(k).len() / b;
+                    for row in 0..b {
+                        let other = if row == 1 { &fresh } else { &whole };
+                        let part = row * m..(row + 1) * m;
+                        assert_eq!(
+                            renewed.output(k)[part.clone()],
+                            other.output(k)[part],
+                            "{what}, step {step}, row {row}"
+                        );
+                    }
+                    assert_eq!(fork.output(k), fresh.output(k), "{what}, step {step}");
+                }
+            }
+            for state in states {
+                let all = renewed.state(&state).expect("it has it").to_vec();
+                let (new, old) = (fresh.state(&state), whole.state(&state));
+                let (new, old) = (new.expect("it has it"), old.expect("it has it"));
+                let slots = (tape.outputs().iter().zip(0..))
+                    .find(|(o, _)| *o.name == *state)
+                    .map(|(o, _)| tape.node(o.value).ty)
+                    .expect("it is an output");
+                let n = slots.shape.len();
+                for (i, x) in all.iter().enumerate() {
+                    let right = if i / n % b == 1 { new } else { old };
+                    assert_eq!(*x, right[i], "{what}, {state}, number {i}");
+                }
+            }
+            let none = renewed.reset_row(b);
+            assert_eq!(none, Err(RunError::NoRow { row: 3, rows: 3 }));
+        }
+    }
+}
+
+#[test]
+fn a_fork_of_a_scalar_goes_on_by_itself() {
+    let r = retrograd_tape::Recorder::new();
+    let x = r.input("x", InputRole::Sequence, retrograd_tape::Shape::Scalar);
+    let h = r.state("h", retrograd_tape::Shape::Scalar, 1, None);
+    r.output("y", r.next(h, h + x));
+    let tape = r.finish("sum").expect("it is right");
+    let mut sum = Stepper::<f32>::new(&tape, 1, &[&[], &[]]).expect("it is made");
+    // Its loop has time inside, and reads the table of points before each step.
+    let inside = |l: &&retrograd_graph::plan::Loop| matches!(l.inner, Innermost::Time(_));
+    assert!(sum.plan().loops().iter().any(inside), "{}", sum.plan());
+    sum.step(&[&[1.0]], &mut []).expect("it fits");
+    let mut fork = sum.fork();
+    fork.step(&[&[10.0]], &mut []).expect("it fits");
+    assert_eq!(fork.output(0), [11.0]);
+    sum.step(&[&[1.0]], &mut []).expect("it fits");
+    assert_eq!(sum.output(0), [2.0]);
+    // The table has one step, and samples never end.
+    for _ in 0..4_000_000 {
+        fork.step(&[&[0.0]], &mut []).expect("it fits");
+    }
+    assert_eq!(fork.output(0), [11.0]);
 }

@@ -7,9 +7,10 @@ use std::path::Path;
 use retrograd_tape::Shape;
 use serde::{Deserialize, Serialize};
 
+use crate::cell::Cell;
 use crate::error::Error;
 use crate::files::{read_text, replace};
-use crate::numbers::Float;
+use crate::numbers::{Float, reserved};
 use crate::trainer::Trainer;
 
 #[derive(Serialize, Deserialize)]
@@ -59,10 +60,31 @@ impl<T: Float> Trainer<T> {
     /// The cell must have the same parameters, in name and shape; its own name does not matter.
     ///
     /// # Errors
-    /// [`Error::File`], also for anything but a regular file, or for one far larger than the cell's parameters can be,
-    /// [`Error::NotParameters`], and [`Error::OtherParameters`], which names the first difference. After an error the parameters
-    /// are unchanged.
+    /// Those of [`Cell::load_parameters`]. After an error the parameters are unchanged.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let parameters: Vec<T> = self.cell().load_parameters(path)?;
+        self.set_parameters(&parameters)
+    }
+}
+
+impl Cell {
+    /// The flat vector of parameters, in the cell's order, from a file that [`Trainer::save`] wrote, as for a
+    /// [`Stepper`](crate::Stepper) or a [`Program`](crate::Program): no training program is compiled for it. The cell must have
+    /// the same parameters, in name and shape and in any order; its own name does not matter.
+    ///
+    /// ```no_run
+    /// use retrograd::zoo;
+    ///
+    /// let cell = zoo::forecaster(zoo::find("lstm").unwrap(), 1, 8)?;
+    /// let parameters: Vec<f32> = cell.load_parameters("lstm.json")?;
+    /// let mut stepper = cell.stepper(&parameters).build()?;
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::File`], also for anything but a regular file, or for one far larger than the cell's parameters can be,
+    /// [`Error::NotParameters`], and [`Error::OtherParameters`], which names the first difference.
+    pub fn load_parameters<T: Float>(&self, path: impl AsRef<Path>) -> Result<Vec<T>, Error> {
         let path = path.as_ref();
         if path.extension().is_none_or(|e| e != "json") && !begins_with_brace(path) {
             return self.take_parameters(path);
@@ -75,18 +97,20 @@ impl<T: Float> Trainer<T> {
             path: path.to_owned(),
             cause: cause.into(),
         })?;
-        if let Some(difference) = self.difference(&saved) {
+        if let Some(difference) = self.difference::<T>(&saved) {
             return Err(Error::OtherParameters {
                 path: path.to_owned(),
-                cell: self.cell().name().to_owned(),
+                cell: self.name().to_owned(),
                 difference,
             });
         }
-        for p in &saved.parameters {
-            let values: Vec<T> = p.values.iter().map(|&v| T::from_f64(v)).collect();
-            self.set_parameter(&p.name, &values)?;
+        let mut all = reserved("the parameters", self.parameter_count())?;
+        for p in self.parameter_specs() {
+            let saved = saved.parameters.iter().find(|s| s.name == p.name);
+            let values = saved.map_or(&[][..], |s| &s.values);
+            all.extend(values.iter().map(|&v| T::from_f64(v)));
         }
-        Ok(())
+        Ok(all)
     }
 
     /// The greatest size of a file in bytes: several times what the parameters take, so that the file of a somewhat larger cell is
@@ -95,12 +119,12 @@ impl<T: Float> Trainer<T> {
         /// A number of f64 in 17 digits, its sign, point, exponent and comma take 25.
         const A_NUMBER: u64 = 400;
         const LEAST: u64 = 64 << 20;
-        (A_NUMBER * self.cell().parameter_count() as u64).max(LEAST)
+        (A_NUMBER * self.parameter_count() as u64).max(LEAST)
     }
 
     /// The first difference between a file and the cell.
-    fn difference(&self, saved: &Saved) -> Option<String> {
-        for p in self.named_parameters() {
+    fn difference<T: Float>(&self, saved: &Saved) -> Option<String> {
+        for p in self.parameter_specs() {
             let (name, expected) = (p.name, lengths(p.shape));
             let Some(found) = saved.parameters.iter().find(|s| s.name == name) else {
                 return Some(format!("the file has no parameter `{name}` {}", p.shape));
@@ -111,10 +135,10 @@ impl<T: Float> Trainer<T> {
                     found.shape
                 ));
             }
-            if found.values.len() != p.values.len() {
+            if found.values.len() != p.shape.len() {
                 return Some(format!(
                     "parameter `{name}` has {} values, in the file {}",
-                    p.values.len(),
+                    p.shape.len(),
                     found.values.len()
                 ));
             }
@@ -128,7 +152,7 @@ impl<T: Float> Trainer<T> {
                 ));
             }
         }
-        let known = |name: &str| self.named_parameters().any(|p| p.name == name);
+        let known = |name: &str| self.parameter_specs().any(|p| p.name == name);
         let twice = |i: usize, name: &str| saved.parameters[..i].iter().any(|s| s.name == name);
         let mut extra = saved.parameters.iter().enumerate();
         extra

@@ -248,6 +248,18 @@ pub enum Error {
         /// The row, from 0.
         b: usize,
     },
+    /// An output of a sample that is not finite, from a stepper that was told to check. The sample has been processed.
+    #[error(
+        "the output `{name}` is {value} in row {row}, and so may its states be: `reset_row` renews them"
+    )]
+    NonFiniteOutput {
+        /// The output.
+        name: String,
+        /// NaN or an infinity.
+        value: f64,
+        /// The row, from 0.
+        row: usize,
+    },
     /// Arrays that need more memory than there is.
     #[error("{what} need {}, which is more memory than there is", size(*bytes as u64))]
     NoMemory {

@@ -86,8 +86,9 @@
 //!
 //! # Features
 //!
-//! Both are on by default. `text`: cell files, [`CellText`], and the zoo, whose cells are cell files. `csv`: [`data::Series`] from CSV
-//! files, and the embedded series.
+//! Two are on by default. `text`: cell files, [`CellText`], and the zoo, whose cells are cell files. `csv`: [`data::Series`] from CSV
+//! files, and the embedded series. `testing`, for the tests of a crate that defines cells: the module `testing` proves that a cell's
+//! gradients are right.
 //!
 //! # Errors and limits
 //!
@@ -100,6 +101,8 @@ pub mod files;
 pub mod fit;
 pub mod optim;
 pub mod random;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "text")]
 pub mod zoo;
 

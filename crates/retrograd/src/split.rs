@@ -1,6 +1,8 @@
 //! Forward now, backward later: [`Forward`] is what the first half of a run leaves, [`Cotangents`] is what the second
 //! half waits for, [`Gradients`] is what it returns.
 
+mod cotangents;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +10,9 @@ use std::time::Duration;
 use retrograd_jit::Purpose;
 use retrograd_tape::{Extent, InputRole, OutputRole, Type};
 
-use crate::batch::{Arrangement, Batch, Counts, Fed, Feed, Packing, RunMode, axes};
+pub use cotangents::Cotangents;
+
+use crate::batch::{Arrangement, Batch, Counts, Fed, Feed, Packing, RunMode, Unpacked, axes};
 use crate::cell::Cell;
 use crate::engine::{Engine, Kept, Settings, Spare, SplitRunner, weighed};
 use crate::error::Error;
@@ -52,9 +56,9 @@ pub struct Forward<'a, T: Float = f32> {
     /// batch leaves out, packed arrays.
     filled: Vec<Option<Vec<T>>>,
     kept: Kept<T>,
-    packing: Option<Packing>,
+    packing: Option<Arc<Packing>>,
     /// The outputs in the caller's arrangement, if the run has another.
-    unpacked: Vec<Vec<T>>,
+    unpacked: Unpacked<T>,
     spare: Spare<Vec<T>>,
 }
 
@@ -80,59 +84,6 @@ pub(crate) struct Splitter<T: Float> {
     pub(crate) shared: Arc<Split>,
     pub(crate) runner: SplitRunner<T>,
     pub(crate) spare: Spare<Vec<T>>,
-}
-
-/// The derivatives of what the caller computes from a run, with respect to the run's outputs; those left out are zeros.
-///
-/// ```
-/// use retrograd::Cotangents;
-///
-/// // Of two steps of an output of one number, and of a loss that counts twice.
-/// let cotangents = Cotangents::new().with("y", vec![0.5, -0.5]).with_loss(2.0);
-/// assert_eq!(cotangents.array("y"), Some(&[0.5, -0.5][..]));
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct Cotangents<T = f32> {
-    arrays: Vec<(String, Vec<T>)>,
-    loss: Option<[T; 1]>,
-}
-
-impl<T: Float> Default for Cotangents<T> {
-    fn default() -> Self {
-        Cotangents::new()
-    }
-}
-
-impl<T: Float> Cotangents<T> {
-    /// None yet.
-    pub fn new() -> Cotangents<T> {
-        Cotangents {
-            arrays: Vec::new(),
-            loss: None,
-        }
-    }
-
-    /// Also the cotangent of an output, `[T, B, shape]`, or under a state's name that of its final value, `[|d|, B,
-    /// shape]`: in the layout in which [`Forward::output`] returns it. One of the same name is replaced.
-    #[must_use]
-    pub fn with(mut self, output: &str, values: Vec<T>) -> Cotangents<T> {
-        self.arrays.retain(|(name, _)| name != output);
-        self.arrays.push((output.to_owned(), values));
-        self
-    }
-
-    /// Also that of the cell's own loss: 1 for its gradient.
-    #[must_use]
-    pub fn with_loss(mut self, cotangent: f64) -> Cotangents<T> {
-        self.loss = Some([T::from_f64(cotangent)]);
-        self
-    }
-
-    /// The cotangent of an output.
-    pub fn array(&self, output: &str) -> Option<&[T]> {
-        let found = self.arrays.iter().find(|(name, _)| name == output);
-        found.map(|(_, values)| &values[..])
-    }
 }
 
 /// The gradients that [`Forward::backward`] returns, for [`Trainer::apply`](crate::Trainer::apply) or for the caller.
@@ -248,7 +199,8 @@ impl<T: Float> Splitter<T> {
             }
             filled.push(copy);
         }
-        let unpacked = fed.unpacked_outputs(tape, |k| kept.output(k))?;
+        let mut unpacked = Unpacked::default();
+        unpacked.prepare(tape, fed.packing)?;
         let packing = fed.packing.cloned();
         Ok(Forward {
             shared: Arc::clone(&self.shared),
@@ -289,8 +241,8 @@ impl<T: Float> Forward<'_, T> {
     /// can continue.
     pub fn output(&self, name: &str) -> Option<&[T]> {
         let k = self.shared.cell.tape().output(name)?;
-        let unpacked = self.unpacked.get(k).map(|values| &values[..]);
-        Some(unpacked.unwrap_or_else(|| self.kept.output(k)))
+        let tape = self.shared.cell.tape();
+        Some(self.unpacked.output(tape, k, self.kept.output(k)))
     }
 
     /// Runs the backward half: the gradients of Σ cotangent · output.
@@ -460,6 +412,17 @@ impl<T: Float> Gradients<T> {
         let mut each = parameters.map(|(k, _)| wanted.next() == Some(&k));
         (each.all(|requested| requested))
             .then(|| &self.values[..self.shared.cell.parameter_count()])
+    }
+
+    /// Exchanges the gradient with respect to all parameters for another vector of as many numbers, if all were requested.
+    pub(crate) fn exchange(&mut self, other: &mut Vec<T>) -> bool {
+        let all = self.parameters().map(<[T]>::len);
+        if all.is_none_or(|count| count != other.len()) {
+            return false;
+        }
+        self.values.truncate(other.len());
+        std::mem::swap(&mut self.values, other);
+        true
     }
 
     /// For each parameter, in the cell's order, its gradient, if it was requested.

@@ -1,18 +1,23 @@
 //! Streaming: a cell processes one sample after another and keeps its states.
 
-use retrograd_jit::RunError;
-use retrograd_tape::{Domain, Extent, InputRole};
+mod masks;
 
-use crate::batch::{Arrangement, Counts, axes};
+use retrograd_jit::{RunError, StepperError};
+use retrograd_tape::{Domain, Extent, Input, InputRole};
+
+use crate::batch::{Arrangement, Counts, axes, called};
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::{Float, emptied};
+use masks::{FilledMask, MaskSource, of_row};
 
 /// A compiled cell for streaming: each sample (of one or more rows) continues from the states that the previous one left, with one
 /// call of machine code per sample, no allocation and no lock. A clone continues from the same states in a workspace of its own,
 /// and shares code and parameters. Whatever depends on no sample, such as packed weights, is computed when parameters are set.
-/// Masks are ones. There is no loss, so inputs that only the loss reads, such as targets, are not taken. A sample that is not
-/// finite makes states and outputs so until [`reset`](Self::reset) or [`set_state`](Self::set_state). It wraps
+/// Masks are ones unless they are [drawn](StepperBuilder::draw_masks) or [taken](StepperBuilder::take_masks). There is no loss:
+/// what only the loss reads is neither taken nor kept, be it a target, a static input or a state. A sample that is not
+/// finite makes states and outputs so until [`reset_row`](Self::reset_row) or [`set_state`](Self::set_state);
+/// [`finite_outputs`](StepperBuilder::finite_outputs) makes that an error. It wraps
 /// [`retrograd_jit::Stepper`], which takes a tape's inputs by position and knows no parameters, masks or batches: this one keeps
 /// the flat vector of parameters apart from the samples and fills in the masks.
 ///
@@ -37,8 +42,12 @@ pub struct Stepper<T: Float = f32> {
     cell: Cell,
     /// Names of the inputs that the caller passes with a sample.
     inputs: Vec<String>,
-    /// For each of the program's inputs per sample: ones if it is a mask.
-    masks: Vec<Option<Vec<T>>>,
+    /// For each of the program's inputs per sample: what it is if the caller does not give it, as a mask.
+    masks: Vec<Option<FilledMask<T>>>,
+    /// Masks that are drawn for each row or once, by their position among the cell's inputs.
+    fixed_masks: Vec<(usize, FilledMask<T>)>,
+    /// Whether an output that is not finite is an error.
+    finite: bool,
     /// The allocation of the last sample's list of inputs, reused by the next; always empty.
     slices: Vec<&'static [T]>,
 }
@@ -65,6 +74,8 @@ pub struct StepperBuilder<'a, T: Float = f32> {
     parameters: &'a [T],
     rows: usize,
     arrays: Vec<(String, Vec<T>)>,
+    masks: MaskSource,
+    finite: bool,
 }
 
 impl Cell {
@@ -75,6 +86,8 @@ impl Cell {
             parameters,
             rows: 1,
             arrays: Vec::new(),
+            masks: MaskSource::Ones,
+            finite: false,
         }
     }
 }
@@ -86,8 +99,9 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
         StepperBuilder { rows, ..self }
     }
 
-    /// A static input, `[B, n]`, or an initial state, `[d, B, n]` for its d slots, by default zeros. An initial state that is
-    /// learned or computed cannot be replaced here; [`Stepper::set_state`] sets the state itself.
+    /// A static input, or anything else that does not vary over steps, `[B, n]`; or an initial state, `[d, B, n]` for its d
+    /// slots, by default zeros. An initial state that is learned or computed is replaced in a stepper of
+    /// [`Cell::carrying`]; [`Stepper::set_state`] sets the state itself.
     #[must_use]
     pub fn with(mut self, name: &str, values: Vec<T>) -> Self {
         self.arrays.retain(|(n, _)| n != name);
@@ -95,7 +109,66 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
         self
     }
 
-    /// Compiles the cell.
+    /// Draws new masks for each sample, as for training (Monte Carlo dropout: Gal & Ghahramani 2016). One of each row is
+    /// drawn at the start and by [`Stepper::reset`] and [`Stepper::reset_row`]; one of all rows at the start and by
+    /// `reset`. A clone draws the same numbers from there on.
+    ///
+    /// ```
+    /// use retrograd::Cell;
+    ///
+    /// let cell = Cell::define("dropped", |c| {
+    ///     let x = c.input("x", 4) * c.mask("drop", 4, 0.5);
+    ///     c.output("y", x);
+    /// })?;
+    /// let mut stepper = cell.stepper(&[] as &[f32]).draw_masks(1).build()?;
+    /// let (first, second) = (stepper.step(&[&[1.0; 4]])?.to_vec(), stepper.step(&[&[1.0; 4]])?.to_vec());
+    /// assert!(first.iter().chain(&second).all(|&y| y == 0.0 || y == 2.0));
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    #[must_use]
+    pub fn draw_masks(self, seed: u64) -> Self {
+        StepperBuilder {
+            masks: MaskSource::Drawn(seed),
+            ..self
+        }
+    }
+
+    /// Takes masks with each sample, as inputs like any other: they are among [`Stepper::inputs`]. One that does not vary
+    /// over steps is given by [`with`](Self::with), else it is ones.
+    #[must_use]
+    pub fn take_masks(self) -> Self {
+        StepperBuilder {
+            masks: MaskSource::Given,
+            ..self
+        }
+    }
+
+    /// Makes an output that is not finite an error of [`Stepper::step`], [`Error::NonFiniteOutput`]. It names the row, whose
+    /// states are then to be [renewed](Stepper::reset_row).
+    ///
+    /// ```
+    /// use retrograd::{Cell, Error};
+    ///
+    /// let cell = Cell::define("sum", |c| {
+    ///     let (x, h) = (c.input("x", ()), c.state("h", ()));
+    ///     c.output("y", c.next(h, h + x));
+    /// })?;
+    /// let mut stepper = cell.stepper(&[] as &[f32]).rows(2).finite_outputs().build()?;
+    /// let error = stepper.step(&[&[1.0, f32::NAN]]);
+    /// assert!(matches!(error, Err(Error::NonFiniteOutput { row: 1, .. })));
+    /// stepper.reset_row(1)?;
+    /// assert_eq!(stepper.step(&[&[1.0, 1.0]])?, [2.0, 1.0]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn finite_outputs(self) -> Self {
+        StepperBuilder {
+            finite: true,
+            ..self
+        }
+    }
+
+    /// Compiles the cell, and nothing else: parameters may be those of a file, see [`Cell::load_parameters`].
     ///
     /// # Errors
     /// [`Error::Stepper`] for a cell that reads later samples (the message names the state or value) and for arrays of the wrong
@@ -103,8 +176,8 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
     pub fn build(self) -> Result<Stepper<T>, Error> {
         let StepperBuilder { cell, rows, .. } = self;
         cell.check_count("parameters", self.parameters)?;
-        let fixed = |role| matches!(role, InputRole::Static | InputRole::Initial);
-        let taken = cell.tape().inputs().iter().filter(|i| fixed(i.role));
+        let fixed = |i: &&Input| i.role != InputRole::Param && i.ty.domain != Domain::Step;
+        let taken = cell.tape().inputs().iter().filter(fixed);
         let known: Vec<String> = taken.map(|i| i.name.to_string()).collect();
         if let Some((name, _)) = self.arrays.iter().find(|(n, _)| !known.contains(n)) {
             return Err(Error::NotFixed {
@@ -113,36 +186,72 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
                 known,
             });
         }
-        let mut inputs = listed(cell, self.parameters);
-        for (slice, input) in inputs.iter_mut().zip(cell.tape().inputs()) {
-            match self.arrays.iter().find(|(n, _)| **n == *input.name) {
-                Some((_, values)) => *slice = values,
-                None if input.role == InputRole::Static => {
-                    return Err(Error::MissingInput {
-                        name: input.name.to_string(),
-                        role: "static input",
-                        expected: axes(
-                            input.ty,
-                            Arrangement::Rows,
-                            Counts::full(Extent::steps(1).rows(rows)),
-                        ),
-                    });
-                }
-                None => {}
+        let given = |input: &Input| self.arrays.iter().find(|(n, _)| **n == *input.name);
+        let mut fixed_masks = Vec::new();
+        for (k, input) in cell.tape().inputs().iter().enumerate() {
+            let mask = input.role == InputRole::Mask && fixed(&input) && given(input).is_none();
+            if mask {
+                fixed_masks.push((k, FilledMask::new(cell, input, rows, self.masks)?));
             }
         }
-        let run = retrograd_jit::Stepper::new(cell.tape(), rows, &inputs)?;
-        let ones = |i: &retrograd_tape::Input| {
-            (i.role == InputRole::Mask).then(|| vec![T::ONE; rows * i.ty.shape.len()])
+        let flags = self.flags()?;
+        let mut inputs = listed(cell, self.parameters);
+        for (k, input) in cell.tape().inputs().iter().enumerate() {
+            let mask = fixed_masks.iter().find(|(at, _)| *at == k);
+            let flag = flags.iter().find(|(at, _)| *at == k);
+            match (given(input), mask, flag) {
+                (Some((_, values)), ..) => inputs[k] = values,
+                (None, Some((_, mask)), _) => inputs[k] = &mask.values,
+                (None, None, Some((_, ones))) => inputs[k] = ones,
+                (None, None, None) => {}
+            }
+        }
+        let run = retrograd_jit::Stepper::new(cell.tape(), rows, &inputs).map_err(|e| match e {
+            StepperError::Run(RunError::Length { name, found: 0, .. }) if known.contains(&name) => {
+                let input = &cell.tape().inputs()[cell.tape().input(&name).expect("it is known")];
+                Error::MissingInput {
+                    role: called(input.role),
+                    expected: axes(
+                        input.ty,
+                        Arrangement::Rows,
+                        Counts::full(Extent::steps(1).rows(rows)),
+                    ),
+                    name,
+                }
+            }
+            e => e.into(),
+        })?;
+        let is_filled = |i: &Input| i.role == InputRole::Mask && self.masks != MaskSource::Given;
+        let mask = |i: &Input| {
+            let mask = is_filled(i).then(|| FilledMask::new(cell, i, rows, self.masks));
+            mask.transpose()
         };
-        let given = run.inputs().iter().filter(|i| i.role != InputRole::Mask);
+        let sampled = run.inputs().iter().filter(|i| !is_filled(i));
         Ok(Stepper {
-            inputs: given.map(|i| i.name.to_string()).collect(),
-            masks: run.inputs().iter().map(ones).collect(),
+            inputs: sampled.map(|i| i.name.to_string()).collect(),
+            masks: run.inputs().iter().map(mask).collect::<Result<_, _>>()?,
+            fixed_masks,
+            finite: self.finite,
             slices: Vec::with_capacity(run.inputs().len()),
             cell: cell.clone(),
             run,
         })
+    }
+
+    /// The inputs of a carrying cell that say which rows have a given start, where such a start is given and they are not,
+    /// by position: ones.
+    fn flags(&self) -> Result<Vec<(usize, Vec<T>)>, Error> {
+        let inputs = self.cell.tape().inputs();
+        let has = |k: usize| self.arrays.iter().any(|(n, _)| **n == *inputs[k].name);
+        let states = self.cell.carried().unwrap_or_default().iter();
+        let wanted = states.filter_map(|s| s.flag.filter(|&flag| has(s.input) && !has(flag)));
+        let ones = |flag: usize| {
+            let count = inputs[flag].ty.numbers(1, self.rows);
+            let mut values = crate::numbers::zeros("the initial states", count)?;
+            values.fill(T::ONE);
+            Ok((flag, values))
+        };
+        wanted.map(ones).collect()
     }
 }
 
@@ -162,7 +271,7 @@ impl<T: Float> Stepper<T> {
     ///
     /// # Errors
     /// [`Error::Run`] for arrays of the wrong length, in which case the states are unchanged; also for a computed index that is not
-    /// a row of its table, in which case the sample has been processed.
+    /// a row of its table, in which case the sample has been processed, as after [`Error::NonFiniteOutput`].
     pub fn step(&mut self, inputs: &[&[T]]) -> Result<&[T], Error> {
         if inputs.len() != self.inputs.len() {
             return Err(Error::Run(RunError::Count {
@@ -174,15 +283,21 @@ impl<T: Float> Stepper<T> {
         if self.masks.len() == inputs.len() {
             self.run.step(inputs, &mut [])?;
         } else {
+            for mask in self.masks.iter_mut().flatten() {
+                mask.draw(0..mask.values.len());
+            }
             let mut slices: Vec<&[T]> = std::mem::take(&mut self.slices);
             let mut given = inputs.iter();
             slices.extend(self.masks.iter().filter_map(|mask| match mask {
-                Some(ones) => Some(&ones[..]),
+                Some(mask) => Some(&mask.values[..]),
                 None => given.next().copied(),
             }));
             let ran = self.run.step(&slices, &mut []);
             self.slices = emptied(slices);
             ran?;
+        }
+        if self.finite {
+            self.check_outputs()?;
         }
         Ok(match self.run.outputs() {
             [] => &[],
@@ -196,9 +311,94 @@ impl<T: Float> Stepper<T> {
         Some(self.run.output(k))
     }
 
-    /// Resets all states to their initial values.
+    /// Resets all states to their initial values, and draws masks of rows anew.
     pub fn reset(&mut self) {
         self.run.reset();
+        for (_, mask) in &mut self.fixed_masks {
+            mask.draw(0..mask.values.len());
+        }
+        // An index computed of masks alone that is no row of its table is taken for the nearest.
+        let _ = self.set_fixed_masks();
+    }
+
+    /// Resets the states of one row to their initial values, and draws its masks anew; the other rows go on.
+    ///
+    /// ```
+    /// use retrograd::Cell;
+    ///
+    /// let cell = Cell::define("sum", |c| {
+    ///     let (x, h) = (c.input("x", ()), c.state("h", ()));
+    ///     c.output("y", c.next(h, h + x));
+    /// })?;
+    /// let mut stepper = cell.stepper(&[] as &[f32]).rows(2).build()?;
+    /// stepper.step(&[&[1.0, 1.0]])?;
+    /// stepper.reset_row(0)?; // as where an episode ends
+    /// assert_eq!(stepper.step(&[&[1.0, 1.0]])?, [1.0, 2.0]);
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Run`] if there is no such row. Then nothing has changed.
+    pub fn reset_row(&mut self, row: usize) -> Result<(), Error> {
+        self.run.reset_row(row)?;
+        let inputs = self.cell.tape().inputs();
+        for (k, mask) in &mut self.fixed_masks {
+            if inputs[*k].ty.domain == Domain::Row {
+                mask.draw(of_row(&inputs[*k], row));
+            }
+        }
+        self.set_fixed_masks()
+    }
+
+    /// A stepper that goes on by itself from the same states: a clone. It shares code and parameters, and copies the states.
+    ///
+    /// ```
+    /// use retrograd::Cell;
+    ///
+    /// let cell = Cell::define("sum", |c| {
+    ///     let (x, h) = (c.input("x", ()), c.state("h", ()));
+    ///     c.output("y", c.next(h, h + x));
+    /// })?;
+    /// let mut stepper = cell.stepper(&[] as &[f32]).build()?;
+    /// stepper.step(&[&[1.0]])?;
+    /// let mut what_if = stepper.fork();
+    /// assert_eq!(what_if.step(&[&[10.0]])?, [11.0]);
+    /// assert_eq!(stepper.step(&[&[1.0]])?, [2.0]);
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        self.clone()
+    }
+
+    /// Lets the program have the masks that were drawn.
+    fn set_fixed_masks(&mut self) -> Result<(), Error> {
+        let drawn = self.fixed_masks.iter().filter(|(_, m)| m.is_drawn());
+        let mut inputs: Vec<&[T]> = Vec::new();
+        for (k, mask) in drawn {
+            inputs.resize(self.cell.tape().inputs().len(), &[]);
+            inputs[*k] = &mask.values;
+        }
+        if !inputs.is_empty() {
+            self.run.set_inputs(&inputs)?;
+        }
+        Ok(())
+    }
+
+    /// An error for an output that is not finite.
+    fn check_outputs(&self) -> Result<(), Error> {
+        for (k, output) in self.run.outputs().iter().enumerate() {
+            let values = self.run.output(k);
+            let finite = |v: &T| v.to_f64().is_finite();
+            if let Some(at) = values.iter().position(|v| !finite(v)) {
+                return Err(Error::NonFiniteOutput {
+                    name: output.name.to_string(),
+                    value: values[at].to_f64(),
+                    row: at / (values.len() / self.run.rows()).max(1),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The current value of a state, `[d, B, n]` for its d slots, the oldest first.
@@ -231,6 +431,8 @@ impl<T: Float> Clone for Stepper<T> {
             cell: self.cell.clone(),
             inputs: self.inputs.clone(),
             masks: self.masks.clone(),
+            fixed_masks: self.fixed_masks.clone(),
+            finite: self.finite,
             slices: Vec::with_capacity(self.slices.capacity()),
         }
     }

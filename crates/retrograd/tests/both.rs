@@ -15,7 +15,10 @@ fn bare(cell: &Cell) -> Vec<String> {
 fn same(text: &str, build: impl FnOnce(&Builder)) {
     let read = Cell::from_text(text, &[]).unwrap_or_else(|e| panic!("{e}"));
     let built = Cell::define(read.name(), build).unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(bare(&read), bare(&built), "{text}");
+    let lines = [bare(&read), bare(&built)];
+    let other = lines[0].iter().zip(&lines[1]).find(|(a, b)| a != b);
+    assert_eq!(other, None, "the first difference\n{text}");
+    assert_eq!(lines[0].len(), lines[1].len(), "{text}");
     let specs = |cell: &Cell| {
         let all = cell.parameter_specs().map(|p| format!("{p:?}"));
         all.collect::<Vec<_>>()
@@ -243,6 +246,76 @@ fn domains_losses_and_starts() {
             let small = c.constant(0.001, ());
             c.loss(small * decay.square().sum());
             c.weight(valid);
+        },
+    );
+}
+
+#[test]
+fn functions_are_scopes_and_cells_are_layers() {
+    fn gate<'t>(c: &'t Builder, x: Var<'t>, h: Var<'t>) -> Var<'t> {
+        c.dense("", 4, [x, h]).sigmoid()
+    }
+    fn mixed<'t>(c: &'t Builder, x: Var<'t>) -> Var<'t> {
+        let gain = c.param_init("gain", 4, Init::Constant(1.0));
+        gain * c.dense("inner", 4, [x]).tanh()
+    }
+    let lstm = zoo::find("lstm").unwrap();
+    same(
+        "use lstm
+        def gate(x, h) = sigmoid(dense(x, h))
+        def mixed[N](x) {
+            param gain[N] init 1
+            inner = tanh(dense[N](x))
+            return gain * inner
+        }
+        cell c(x[3]; h[4])
+        keep = gate(x, h)
+        new = mixed[4](x)
+        layer top = lstm(new, H=5)
+        h' = keep * h + (1 - keep) * new
+        output y = top
+        output z = h'",
+        |c| {
+            let (x, h) = (c.input("x", 3), c.state("h", 4));
+            let keep = c.scope("keep", |c| gate(c, x, h));
+            let new = c.scope("new", |c| mixed(c, x));
+            let top = lstm.layer(c, "top", new, 5);
+            let next = c.next(h, keep * h + (1.0 - keep) * new);
+            c.output("y", top);
+            c.output("z", next);
+        },
+    );
+}
+
+#[test]
+fn gradients_of_another_value_and_what_is_along_axes() {
+    same(
+        "cell c(x[6]; C[2, 3, 3])
+        q = reshape(x, [2, 3])
+        spike = with_gradient(0 < q, of: sigmoid(4 * q))
+        f = softmax(cumsum(spike), axis=0)
+        D = reshape(clip_gradient(f, 1), [2, 3, 1]) * C
+        C' = D + einsum(\"hi,hj->hij\", q, f)
+        z = complex_mul(polar(q[0], q[1]), complex_conj(q))
+        output y = group_norm(reshape(einsum(\"hij,hj->hi\", C', q), [6]), groups=2)
+        output z = complex_abs(z) + logsumexp(q, axis=0) + rms_norm(mean(C', axis=1), axis=1)[0]",
+        |c| {
+            let x = c.input("x", 6);
+            let state = c.state("C", (2, 3, 3));
+            let q = x.reshape(Shape::Matrix(2, 3));
+            let zero = c.constant(0.0, ());
+            let spike = zero.lt(q).with_gradient((4.0 * q).sigmoid());
+            let f = spike.cumsum(1).softmax_axis(0);
+            let d = f.clip_gradient(1.0).reshape(Shape::Tensor(2, 3, 1)) * state;
+            let next = c.next(state, d + q.einsum("hi,hj->hij", f));
+            let row = |k| q.slice(k, 1).reshape(Shape::Vector(3));
+            let z = row(0).polar(row(1)).complex_mul(q.complex_conj());
+            let read = next.einsum("hij,hj->hi", q).reshape(Shape::Vector(6));
+            c.output("y", read.group_norm(2, 1e-5));
+            let sum = z.complex_abs() + q.logsumexp_axis(0);
+            let mean = next.mean_axis(1).rms_norm_axis(1, 1e-5);
+            let mean = mean.slice(0, 1).reshape(Shape::Vector(3));
+            c.output("z", sum + mean);
         },
     );
 }

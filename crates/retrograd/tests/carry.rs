@@ -94,21 +94,19 @@ fn chunks_have_the_numbers_of_one_run() {
                 let mut found = Vec::new();
                 for steps in [0..1, 1..8, 8..9, 9..30] {
                     let chunk = chunk(&cell, steps, b);
-                    match training {
-                        true => drop(parts.step_carrying(&chunk, &mut carry).expect("a step")),
-                        false => drop(
-                            parts
-                                .evaluate_carrying(&chunk, &mut carry)
-                                .expect("it runs"),
-                        ),
-                    }
+                    let ran = match training {
+                        true => parts.step_carrying(&chunk, &mut carry).map(|_| ()),
+                        false => parts.evaluate_carrying(&chunk, &mut carry).map(|_| ()),
+                    };
+                    ran.unwrap_or_else(|e| panic!("{what}: {e}"));
                     found.extend_from_slice(parts.output("y").expect("an output"));
                 }
                 let all = chunk(&cell, 0..30, b);
-                match training {
-                    true => drop(whole.step(&all).expect("a step")),
-                    false => drop(whole.evaluate(&all).expect("it runs")),
-                }
+                let ran = match training {
+                    true => whole.step(&all).map(|_| ()),
+                    false => whole.evaluate(&all).map(|_| ()),
+                };
+                ran.unwrap_or_else(|e| panic!("{what}: {e}"));
                 same(engine, &found, whole.output("y").expect("an output"), &what);
                 for state in carry.states() {
                     let (found, right) = (carry.state(state), whole.output(state));
@@ -288,6 +286,79 @@ fn gradients_of_carried_states_chain_runs_to_the_gradient_of_one() {
                 (found - right).abs() < 1e-12,
                 "{engine}, {i}: {found}, not {right}"
             );
+        }
+    }
+}
+
+#[test]
+fn rows_with_ends_and_resets_are_carried_each_from_its_own_last_step() {
+    let (b, n) = (3, 2 * 3);
+    for (name, cell) in cells() {
+        let mut whole = trainer(&cell, Engine::Jit, 1, 0.0);
+        let mut parts = trainer(&cell, Engine::Jit, 2, 0.0);
+        let mut carry = parts.carry(b).expect("it can be carried");
+        whole.carry(b).expect("it can be carried");
+        // Of 12 steps row 1 has 7, and row 2 begins anew before steps 3 and 8.
+        let mut resets = vec![false; 12 * b];
+        resets[3 * b + 2] = true;
+        resets[8 * b + 2] = true;
+        let all = chunk(&cell, 0..12, b).with_lengths(&[12, 7, 12]);
+        whole.evaluate(&all.with_resets(&resets)).expect("it runs");
+        let mut found = Vec::new();
+        for steps in [0..5, 5..12] {
+            let lengths = [12, 7, 12].map(|len: usize| len.clamp(steps.start, steps.end));
+            let lengths = lengths.map(|end| end - steps.start);
+            let part = chunk(&cell, steps.clone(), b).with_lengths(&lengths);
+            let part = part.with_resets(&resets[steps.start * b..steps.end * b]);
+            let ran = parts.evaluate_carrying(&part, &mut carry);
+            ran.unwrap_or_else(|e| panic!("{name}: {e}"));
+            found.extend_from_slice(parts.output("y").expect("an output"));
+        }
+        let right = whole.output("y").expect("an output");
+        assert_eq!(found.len(), 12 * n);
+        same(Engine::Jit, &found, right, name);
+        for state in carry.states() {
+            let (found, right) = (carry.state(state), whole.output(state));
+            let what = format!("{name}, {state}");
+            same(
+                Engine::Jit,
+                found.expect("carried"),
+                right.expect("final"),
+                &what,
+            );
+        }
+    }
+}
+
+#[test]
+fn a_stepper_goes_on_where_a_chunk_ended() {
+    let b = 2;
+    for (name, cell) in cells() {
+        let mut trainer = trainer(&cell, Engine::Jit, 1, 0.1);
+        let mut carry = trainer.carry(b).expect("it can be carried");
+        let first = chunk(&cell, 0..6, b);
+        trainer.step_carrying(&first, &mut carry).expect("a step");
+        let mut stepper = trainer.stepper().rows(b);
+        if let Some(style) = first.array("style") {
+            stepper = stepper.with("style", style.to_vec());
+        }
+        let mut stepper = stepper.build().expect("it streams");
+        for state in carry.states() {
+            let values = carry.state(state).expect("carried");
+            stepper.set_state(state, values).expect("it has it");
+        }
+        let later = chunk(&cell, 6..12, b);
+        trainer
+            .predict_carrying(&later, &mut carry)
+            .expect("it runs");
+        let right = trainer.output("y").expect("an output").chunks(2 * b);
+        let x = later.array("x").expect("given").chunks(2 * b);
+        for (x, right) in x.zip(right) {
+            let found = stepper.step(&[x]).expect("it fits");
+            // Products add in another order.
+            for (a, b) in found.iter().zip(right) {
+                assert!((a - b).abs() <= 64.0 * f32::EPSILON, "{name}: {a}, not {b}");
+            }
         }
     }
 }

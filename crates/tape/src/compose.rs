@@ -255,7 +255,7 @@ fn argmax(x: Term<'_>) -> Term<'_> {
     match x.shape() {
         Shape::Scalar => x.constant(0.0),
         shape => {
-            let greatest = x.reduce(Reduction::Max).stop_gradient();
+            let greatest = x.reduce(Reduction::Max);
             before_first(x, greatest.broadcast(shape), 0).sum()
         }
     }
@@ -263,7 +263,7 @@ fn argmax(x: Term<'_>) -> Term<'_> {
 
 /// As [`Composite::ARGMAX`], along an axis.
 pub(crate) fn argmax_axis(x: Term<'_>, axis: usize) -> Term<'_> {
-    let greatest = reduced(x, Reduction::Max, axis).stop_gradient();
+    let greatest = reduced(x, Reduction::Max, axis);
     before_first(x, greatest.broadcast(x.shape()), axis).reduce_axis(Reduction::Sum, axis)
 }
 

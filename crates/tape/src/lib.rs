@@ -34,6 +34,8 @@ mod erf;
 mod error;
 mod extent;
 pub mod families;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod gemm;
 #[cfg(feature = "generate")]
 pub mod generate;

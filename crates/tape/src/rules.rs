@@ -54,6 +54,10 @@ fn transposed<'a>(
     let shape = || xs[i].shape();
     Some(match *op {
         Op::Input { .. } | Op::Constant { .. } | Op::Zeros(_) => return None,
+        #[cfg(feature = "faults")]
+        Op::Map(Map::Tanh) if crate::faults::active(crate::faults::Fault::DerivativeRule) => {
+            t * (y.one() - y)
+        }
         Op::Map(m) => return (m.row().derivative)(xs, y, i, t),
         Op::Reduce(Reduction::Sum) => t.broadcast(shape()),
         Op::Reduce(Reduction::Mean) => (t * (1.0 / shape().len() as f64)).broadcast(shape()),
@@ -153,6 +157,10 @@ pub fn jvp(
         }
         Op::Gather if i == 1 => return None,
         Op::Scatter { .. } if i == 0 => return None,
+        #[cfg(feature = "faults")]
+        Op::MatVec { .. } if i == 0 && crate::faults::active(crate::faults::Fault::Tangent) => {
+            return None;
+        }
         Op::Reduce(Reduction::Sum | Reduction::Mean)
         | Op::ReduceAxis {
             kind: Reduction::Sum | Reduction::Mean,

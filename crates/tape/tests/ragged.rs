@@ -322,7 +322,7 @@ fn mistakes_name_the_step_and_the_row() {
 #[cfg(feature = "generate")]
 mod random {
     use super::*;
-    use retrograd_tape::generate::{Case, Choices, cotangents_ragged, generate, inputs_ragged};
+    use retrograd_tape::generate::{Case, Choices, cotangents_ragged, generate};
 
     /// The case of a counter.
     fn drawn(counter: u64) -> Case {
@@ -337,9 +337,8 @@ mod random {
 
     fn rows_alone(case: &Case) -> Result<(), String> {
         let (tape, lengths) = (&case.tape, &case.lengths);
-        let inputs = inputs_ragged(tape, lengths, case.seed);
         let cotangents = cotangents_ragged(tape, lengths, case.seed);
-        compare(tape, lengths, (&inputs, &cotangents), &[])
+        compare(tape, lengths, (&case.inputs, &cotangents), &[])
     }
 
     #[test]
@@ -353,8 +352,7 @@ mod random {
             // Gradients that are limited do not add up either.
             let case = case.summed().without_limits();
             let suits = |c: &Case| {
-                rows::rows_are_independent(&c.tape)
-                    && c.clearance_ragged().is_some_and(|d| d >= 1e-9)
+                rows::rows_are_independent(&c.tape) && c.clearance().is_some_and(|d| d >= 1e-9)
             };
             if !suits(&case) {
                 continue;
@@ -370,15 +368,8 @@ mod random {
     }
 
     fn differences(case: &Case) -> Result<usize, TapeError> {
-        let inputs = inputs_ragged(&case.tape, &case.lengths, case.seed);
         let random = Directions::Random(2);
-        match gradcheck_ragged(
-            &case.tape,
-            &case.lengths,
-            &slices(&inputs),
-            random,
-            case.seed,
-        ) {
+        match gradcheck_ragged(&case.tape, &case.lengths, &case.slices(), random, case.seed) {
             Ok(report) => Ok(report.checked),
             Err(TapeError::NearKink { .. }) => Ok(0),
             Err(e) => Err(e),
@@ -390,7 +381,7 @@ mod random {
         let mut checked = 0;
         for counter in 10_000..11_500 {
             let case = drawn(counter);
-            if !case.is_ragged() || case.clearance_ragged().is_none_or(|d| d < 1e-3) {
+            if !case.is_ragged() || case.clearance().is_none_or(|d| d < 1e-3) {
                 continue;
             }
             match differences(&case) {
@@ -398,7 +389,7 @@ mod random {
                 Err(e) => {
                     let fails =
                         |c: &Case| matches!(differences(c), Err(TapeError::Gradient { .. }));
-                    let clear = |c: &Case| c.clearance_ragged().is_some_and(|d| d >= 1e-3);
+                    let clear = |c: &Case| c.clearance().is_some_and(|d| d >= 1e-3);
                     let case = case.shrink(2000, |c| clear(c) && fails(c));
                     panic!("{counter}: {e}\ncut down:\n{case}{:?}", differences(&case));
                 }

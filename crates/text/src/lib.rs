@@ -69,18 +69,20 @@
 //! ```
 //!
 //! `#` begins a comment. Ends of lines do not count inside brackets and after an operator. Words of the language are
-//! names where `=` follows, so a gate may be called `input` or `output`. Functions are the element-wise ops of the table
-//! by name; `sum`, `mean`, `amax`, of all elements, along `axis=` (with `keep=1`), or over the points that `to=` lacks;
-//! `last(x)`, `square`, `softmax(x, axis=0)`, `layer_norm(x, axis=-1, eps=1e-5)`, `rms_norm`, `group_norm(x, groups=4)`,
-//! `cumsum(x, axis=0)`, `logsumexp`, `silu` (or `swish`), `gelu`, `gelu_tanh`, `elu(x, alpha=1)`, `selu`, `hard_sigmoid`, `hard_tanh`,
-//! `leaky_relu(x, slope=0.01)`, `mish`, `mod(a, b)`; `dot`, `matvec`, `matvec_t`, `outer`, `einsum("hij,hj->hi", C, q)`,
-//! `gather(M, i, axis=1)`, `transpose(C, [2, 0, 1])`, `concat(a, b, axis=0)`, `slice(x, 2..5, axis=0)`, `reshape(x, [2, 3])`,
-//! `broadcast(s, [4])`, `delay(x, init, d=1)`, `boundary`, `spread(x, to=step)`, `sum_to(x, to=once)`,
-//! `scatter(i, v, rows=9, to=once)`, `one_hot(i, 10)`, `argmax(x, axis=0)`, `polar(r, angle)`, `complex_mul(a, b)`, `complex_conj`,
-//! `complex_abs`, `with_gradient(y, of: z)`, `clip_gradient(x, 1)`, `gradient(e, of: W)`; and the layers `dense[n](x, h)`, with two sizes one per head,
-//! `dense_no_bias`, `embedding[rows, n](i)`, `conv[steps](x)`, whose parameters are called after the equation that they stand
-//! in, or as `name=` says. A layer's n may be left out where its use says it. Scalars are repeated in element-wise ops, and
-//! axes of length 1 stretched. `docs/LANGUAGE.md` explains all of it by examples.
+//! names where `=` follows, so a gate may be called `input` or `output`. Functions are the element-wise ops of the
+//! table by name; `sum`, `mean`, `amax`, of all elements, along `axis=` (with `keep=1`), or over the points that `to=`
+//! lacks; `last(x)`, `first(x)`, `roll(x, 1, axis=0)`, `square`, `softmax(x, axis=0)`, `layer_norm(x, axis=-1,
+//! eps=1e-5)`, `rms_norm`, `group_norm(x, groups=4)`, `cumsum(x, axis=0)`, `logsumexp`, `silu` (or `swish`), `gelu`,
+//! `gelu_tanh`, `elu(x, alpha=1)`, `selu`, `hard_sigmoid`, `hard_tanh`, `leaky_relu(x, slope=0.01)`, `mish`, `mod(a,
+//! b)`; `dot`, `matvec`, `matvec_t`, `outer`, `einsum("hij,hj->hi", C, q)`, `gather(M, i, axis=1)`, `transpose(C, [2,
+//! 0, 1])`, `concat(a, b, axis=0)`, `slice(x, 2..5, axis=0)`, `reshape(x, [2, 3])`, `broadcast(s, [4])`, `delay(x,
+//! init, d=1)`, `boundary`, `spread(x, to=step)`, `sum_to(x, to=once)`, `scatter(i, v, rows=9, to=once)`, `one_hot(i,
+//! 10)`, `argmax(x, axis=0)`, `polar(r, angle)`, `complex_mul(a, b)`, `complex_conj`, `complex_abs`, `with_gradient(y,
+//! of: z)`, `clip_gradient(x, 1)`, `gradient(e, of: W)`; and the layers `dense[n](x, h)`, with two sizes one per head,
+//! `dense_no_bias`, `embedding[rows, n](i)`, `conv[steps](x)`, whose parameters are called after the equation that they
+//! stand in, or as `name=` says. A function or a used cell with `reverse=1` runs from the end of a row. A layer's n may
+//! be left out where its use says it. Scalars are repeated in element-wise ops, and axes of length 1 stretched.
+//! `docs/LANGUAGE.md` explains all of it by examples.
 #![forbid(unsafe_code)]
 
 mod along;
@@ -90,6 +92,7 @@ mod build;
 mod calls;
 mod error;
 mod expr;
+mod format;
 mod given;
 mod inline;
 mod inputs;
@@ -112,6 +115,7 @@ mod values;
 
 pub use build::{SourceMap, read_tape, record, record_layer};
 pub use error::TextError;
+pub use format::format;
 pub use library::{CellFile, Found, Wanted};
 pub use parse::{parse_cell, parse_cell_with};
 pub use source::{Source, Span};

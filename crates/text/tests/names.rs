@@ -212,3 +212,47 @@ fn a_comma_for_a_semicolon_and_the_reverse_are_explained() {
         mistake(text, &[], &[says]);
     }
 }
+
+#[test]
+fn what_runs_backwards_and_what_rolls_is_checked() {
+    let def = "def inner(x) {\nstate h[3]\nh' = x + h\nreturn h'\n}\n";
+    let call = |args: &str| format!("{def}cell a(x[3])\ny = inner({args})\noutput y");
+    assert!(read(&call("x, reverse=1")).to_string().contains("delay -1"));
+    assert!(read(&call("x, reverse=0")).to_string().contains("delay 1"));
+    mistake(
+        &call("x, reverse=2"),
+        &[],
+        &["test.cell:7", "is not reversed 2 times", "expected 0 or 1"],
+    );
+    mistake(
+        &call("x, reverse=1, reverse=1"),
+        &[],
+        &["`reverse` is given twice", "expected it once"],
+    );
+    mistake(
+        "cell a(x[3])\ny = dense[2](x, reverse=1)\noutput y",
+        &[],
+        &["reverse"],
+    );
+    // A size of that name is one.
+    let sized =
+        "def wide[reverse](x) = dense[reverse](x)\ncell a(x[3])\ny = wide(x, reverse=2)\noutput y";
+    assert!(read(sized).to_string().contains("[2,3]"));
+    // A layer that is declared as one that runs backwards does so wherever it is applied.
+    let shared =
+        format!("{def}cell a(x[3])\nlayer l = inner(reverse=1)\ny = l(x)\noutput z = y + l(y)");
+    assert_eq!(read(&shared).to_string().matches("delay -1").count(), 2);
+    let rolled = |args: &str| format!("cell a(x[3], s)\noutput y = roll({args})");
+    mistake(
+        &rolled("s, 1"),
+        &[],
+        &["`roll` needs an axis", "expected a vector or more"],
+    );
+    mistake(
+        &rolled("x, 0.5"),
+        &[],
+        &["moved by 0.5 places", "expected a whole number"],
+    );
+    mistake(&rolled("x, 1, axis=1"), &[], &["axis"]);
+    mistake(&rolled("x, 1e300"), &[], &["expected a whole number"]);
+}

@@ -6,7 +6,9 @@ use clap::{Parser, Subcommand};
 use retrograd::data::Header;
 use retrograd::{Engine, Unroll};
 
-use super::choice::{Choice, ReadoutArgs, SizeArgs};
+use super::cell::CellCommand;
+use super::check::Check;
+use super::choice::{Choice, ReadoutArgs, SizeArgs, zoo_entry};
 use super::explain::Explain;
 use super::values::{between, header, unroll, whole};
 
@@ -31,10 +33,34 @@ pub(crate) enum Command {
     /// Shows how a cell is compiled: products stacked and hoisted, loops, memory, predicted time, the graph after each pass; and
     /// draws the graph.
     Explain(Box<Explain>),
+    /// Proves that a cell's compiled gradients are right: every engine against every other and against finite differences, on random
+    /// sizes, rows and values. Exits with 3 if a property does not hold.
+    Check(Box<Check>),
+    /// Begins a cell file, or writes files in their usual form.
+    #[command(subcommand)]
+    Cell(CellCommand),
     /// Lists the cells that --cell can name.
-    Cells,
+    Cells(Cells),
     /// Measures why an LSTM has gates: error flow, long memory, saturation, and forecasts by the cells S1 to S7.
     Intuition(Intuition),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cells {
+    #[command(subcommand)]
+    pub(crate) command: Option<CellsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CellsCommand {
+    /// Shows one of them: what it is, where it comes from, its parameters and its text.
+    Show {
+        /// Its name.
+        #[arg(value_name = "NAME", value_parser = zoo_entry)]
+        cell: &'static retrograd::zoo::Entry,
+        #[command(flatten)]
+        sizes: SizeArgs,
+    },
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,10 +1,13 @@
 //! The command line: `args` parses it, `run` does the work, `report` formats the results.
 //!
 //! Invariant: standard output gets the results and nothing else. A mistake is one paragraph on standard error, or for a cell file
-//! the line with carets under it, and an exit code of 2 (usage) or 1 (cells, data, files, training). Guesses about the data are at
+//! the line with carets under it, and an exit code of 2 (usage) or 1 (cells, data, files, training); a check that a cell does not pass
+//! prints its report and exits with 3. Guesses about the data are at
 //! the head of the results, or in the JSON. Text from the user's files reaches the terminal without control characters.
 
 mod args;
+mod cell;
+mod check;
 mod choice;
 mod explain;
 mod intuition;
@@ -20,10 +23,12 @@ use std::process::ExitCode;
 use clap::Parser;
 use retrograd::data::printable;
 
-use args::{Cli, Command, DataSource, with_flags};
+use args::{CellsCommand, Cli, Command, DataSource, with_flags};
 
 /// Exit code of bad usage; other mistakes exit with 1.
 const USAGE: u8 = 2;
+/// Exit code of `check` for a property that does not hold.
+const NOT_RIGHT: u8 = 3;
 
 /// Runs the process's command line.
 pub(crate) fn main() -> ExitCode {
@@ -36,7 +41,34 @@ pub(crate) fn main() -> ExitCode {
         Err(help_or_version) => return print(&help_or_version.render().to_string()),
     };
     let (source, options) = match args.command {
-        Some(Command::Cells) => return print(&report::cells()),
+        Some(Command::Cells(args)) => {
+            let shown = match &args.command {
+                None => Ok(report::cells()),
+                Some(CellsCommand::Show { cell, sizes }) => report::cell(cell, sizes),
+            };
+            return match shown {
+                Ok(text) => print(&text),
+                Err(e) => fail(&e),
+            };
+        }
+        Some(Command::Cell(command)) => {
+            return match cell::run(&command) {
+                Ok(text) => print(&text),
+                Err(e) => fail(&e),
+            };
+        }
+        Some(Command::Check(args)) => {
+            return match check::check(&args) {
+                Ok(report) => {
+                    let code = print(&check::printed(&report, args.json));
+                    match report.passed() {
+                        true => code,
+                        false => ExitCode::from(NOT_RIGHT),
+                    }
+                }
+                Err(e) => fail(&e),
+            };
+        }
         Some(Command::Intuition(args)) => {
             return match intuition::run(&args) {
                 Ok(text) => print(&text),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::ops::Range;
 use std::time::Duration;
 
+use anyhow::Result;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use retrograd::data::printable;
@@ -12,6 +13,7 @@ use retrograd_study::baseline::Scores;
 use serde_json::json;
 
 use super::args::with_flags;
+use super::choice::{SizeArgs, size_of_dimension};
 use super::run::TrainingResults;
 
 /// The width of tables in columns of a terminal.
@@ -35,6 +37,39 @@ pub(super) fn cells() -> String {
         table.add_row([cell.name, cell.number.unwrap_or_default(), cell.description]);
     }
     format!("{}\n", without_rules_inside(&table))
+}
+
+/// One cell of the zoo: what it is, its parameters at these sizes, and its text.
+///
+/// # Errors
+/// Sizes that it does not have.
+pub(super) fn cell(entry: &zoo::Entry, sizes: &SizeArgs) -> Result<String> {
+    let text = entry.parsed()?;
+    let cell = text.cell(&sizes.of(&text)?)?;
+    let number = entry.number.map(|n| format!(" ({n})")).unwrap_or_default();
+    let mut out = format!(
+        "{}{number}: {}
+{}
+
+",
+        entry.name, entry.description, entry.reference
+    );
+    let dims = text.dimensions().filter_map(|d| {
+        let set = sizes.of(&text).ok()?;
+        Some(format!("{d}={}", size_of_dimension(&text, &set, d)?))
+    });
+    let dims: Vec<String> = dims.collect();
+    let count = cell.parameter_count();
+    let _ = writeln!(
+        out,
+        "{count} numbers in its parameters at {}:",
+        dims.join(", ")
+    );
+    for p in cell.parameter_specs() {
+        let _ = writeln!(out, "  {:<20} {}", p.name, p.shape);
+    }
+    let _ = write!(out, "\n{}", entry.text);
+    Ok(out)
 }
 
 /// The results as one JSON object on one line.

@@ -195,6 +195,12 @@ impl<'g> Adjoint<'g> {
         let steps = group
             .steps
             .unwrap_or_else(|| zeros(new, Type::new(shape, Domain::Step)));
+        #[cfg(feature = "faults")]
+        if d.abs() == 2
+            && retrograd_tape::faults::active(retrograd_tape::faults::Fault::BoundaryOfTwo)
+        {
+            group.ends = None;
+        }
         let ends = group.ends.unwrap_or_else(|| new.zeros(shape));
         self.closing.push((group.reverse, steps, ends));
         if self.active.contains(&xs[1]) {

@@ -1,12 +1,13 @@
 //! *stream*: reduces a program to what it can compute when its samples come one after another and never end.
 //!
 //! Outputs per step stay, and so do the states: their final value is their current value, available at any time. The
-//! loss, and work that only it needs, is dropped. Every state starts from an input, so that it can be set at any time;
+//! loss, and work that only it needs, is dropped, states among it. Every state starts from an input, so that it can be set at any time;
 //! the initial value that the program gives it, if any, becomes an output.
 //!
 //! Not in the pass list of a purpose: a stepper runs it in place of a derivation.
 
-use retrograd_tape::{Domain, InputRole, Op, OutputRole, Type, Value};
+use retrograd_tape::{Domain, InputRole, Op, Operands, OutputRole, Type, Value};
+use rustc_hash::FxHashSet as HashSet;
 
 use crate::graph::Graph;
 
@@ -54,9 +55,10 @@ pub struct Stream {
 /// state.
 pub fn stream(g: &Graph) -> Result<Stream, NeedsFuture> {
     let mut new = g.clone();
+    let states = states_beside_the_loss(g);
     new.retain_outputs(|g, o| match o.role {
         OutputRole::Output => g.node(o.value).ty.domain == Domain::Step,
-        OutputRole::Final => true,
+        OutputRole::Final => states.contains(&o.value),
         OutputRole::Loss | OutputRole::Gradient | OutputRole::Tangent | OutputRole::Observed => {
             false
         }
@@ -104,6 +106,38 @@ pub fn stream(g: &Graph) -> Result<Stream, NeedsFuture> {
         });
     }
     Ok(Stream { graph: new, states })
+}
+
+/// The final values of the states that outputs over steps need, directly or not, and of those that only the caller reads:
+/// neither an output nor the loss needs them, and they need no target. Without such outputs the loss makes no difference.
+fn states_beside_the_loss(g: &Graph) -> HashSet<Value> {
+    let with = |role: OutputRole| g.outputs().iter().filter(move |o| o.role == role);
+    let of_step = with(OutputRole::Output).filter(|o| g.node(o.value).ty.domain == Domain::Step);
+    let outputs: Vec<Value> = of_step.map(|o| o.value).collect();
+    let loss = match outputs.is_empty() {
+        true => HashSet::default(),
+        false => g.above(with(OutputRole::Loss).map(|o| o.value)),
+    };
+    let targets = g.inputs().iter();
+    let targets = targets.filter(|i| matches!(i.role, InputRole::Target | InputRole::Weight));
+    let supervised = g.below(targets.map(|i| i.value));
+    let finals: Vec<Value> = with(OutputRole::Final).map(|o| o.value).collect();
+    // A state is read by the delay of the same operands.
+    let read = |needed: &HashSet<Value>| -> HashSet<Operands> {
+        let delays = needed
+            .iter()
+            .filter(|v| matches!(g.op_of(**v), Op::Delay(_)));
+        delays.map(|v| g.operands(*v)).collect()
+    };
+    let of_loss = read(&loss);
+    let own = finals.iter().copied();
+    let own: HashSet<Value> = own
+        .filter(|v| !of_loss.contains(&g.operands(*v)) && !supervised.contains(v))
+        .collect();
+    let needed = read(&g.above(outputs.into_iter().chain(own.iter().copied())));
+    let all = finals.into_iter();
+    all.filter(|v| own.contains(v) || needed.contains(&g.operands(*v)))
+        .collect()
 }
 
 /// Number of steps of a delay or boundary, whose sign has been checked.

@@ -7,9 +7,7 @@ use retrograd_graph::passes::stream::stream;
 use retrograd_graph::passes::tangent::{self, Tangents};
 use retrograd_graph::passes::{self, Derivation, adjoint, adjoint::Differentiate};
 use retrograd_graph::plan::{self, Blocking, Plan, plan};
-use retrograd_graph::{Graph, Options};
-
-use crate::interpret;
+use retrograd_graph::{Graph, Options, interpret};
 
 /// Plans of the program, of the program with the gradients of its loss, and with their tangents too, give what the graph
 /// interpreter gives.

@@ -15,6 +15,7 @@ use retrograd_graph::plan::{Loop, LoopId, LoopKind, Plan};
 use retrograd_graph::{Level, Target};
 use retrograd_kernels::{Isa, Kernels, SimdElement, kernels_for};
 
+use super::counting::compiled;
 use crate::element::Element;
 use crate::error::CompileError;
 use crate::frame::Frame;
@@ -263,5 +264,6 @@ pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code<T>,
     };
     let mut context = FunctionBuilderContext::new();
     let (functions, calls) = share(&backend, plan, &mut context);
+    compiled(functions.len());
     Code::new(plan, isa.clone(), functions, &calls)
 }

@@ -27,6 +27,30 @@ pub struct Calls {
 thread_local! {
     static PRODUCTS: Cell<usize> = const { Cell::new(0) };
     static ACTIVATIONS: Cell<usize> = const { Cell::new(0) };
+    static FUNCTIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The number of functions compiled on this thread so far, for tests of what is compiled when.
+///
+/// ```
+/// use retrograd_jit::{CompiledCell, Purpose, functions_compiled};
+/// use retrograd_tape::{Recorder, InputRole, Shape};
+///
+/// let r = Recorder::new();
+/// r.output("y", r.input("x", InputRole::Sequence, Shape::Vector(3)).tanh());
+/// let tape = r.finish("squash")?;
+/// let before = functions_compiled();
+/// let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward)?;
+/// assert!(functions_compiled() > before);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn functions_compiled() -> usize {
+    FUNCTIONS.with(Cell::get)
+}
+
+/// Counts the functions of a program.
+pub(super) fn compiled(functions: usize) {
+    FUNCTIONS.with(|n| n.set(n.get() + functions));
 }
 
 /// Products and activations counted on this thread so far.

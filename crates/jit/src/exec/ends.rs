@@ -96,6 +96,13 @@ impl<T: Element> PlanExecution<'_, T> {
         };
         for r in rows {
             let end = self.points.length(r) as i64;
+            #[cfg(feature = "faults")]
+            if way == Way::Into
+                && (end as usize) < self.points.steps
+                && retrograd_tape::faults::active(retrograd_tape::faults::Fault::ReverseRow)
+            {
+                continue;
+            }
             for slot in slots.clone() {
                 let step = end + slot as i64 - x.front as i64;
                 let place = (self.position(u, step, origin) + r) * x.len;

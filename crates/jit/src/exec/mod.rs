@@ -9,7 +9,11 @@ pub(crate) mod code;
 mod counting;
 pub(crate) mod cut;
 mod ends;
+#[cfg(feature = "faults")]
+mod faulty;
 pub(crate) mod limit;
+mod loops;
+mod need;
 pub(crate) mod points;
 pub(crate) mod pool;
 pub(crate) mod stream;
@@ -17,23 +21,22 @@ mod sums;
 mod sweep;
 mod workspace;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use retrograd_graph::plan::{
-    Innermost, Item, Layout, Loop, LoopKind, Plan, Product, Slices, View, WideActivation,
-};
+use retrograd_graph::plan::{Item, Layout, Plan, Product, View, WideActivation};
 use retrograd_kernels::{Activation, BACKWARD, Kernels, SimdElement, Weights};
 use retrograd_tape::Domain;
 
 use crate::element::Element;
 use crate::frame::Frame;
 use code::Code;
-pub use counting::Calls;
+pub use counting::{Calls, functions_compiled};
 use cut::{Cut, Efforts, address};
+pub(crate) use need::MemoryNeed;
 use points::{Points, StepAccess, lag};
 use pool::share;
-pub(crate) use workspace::{MemoryNeed, Workspace};
+pub(crate) use workspace::Workspace;
 
 impl<T: Element> Frame<T> {
     /// The frame of a bound workspace and the kernels, in counting versions if requested.
@@ -51,6 +54,12 @@ impl<T: Element> Frame<T> {
                 WideActivation::ALL.map(|m| kernels.activation(activation(m))),
             ),
         };
+        #[cfg(feature = "faults")]
+        let activations =
+            match retrograd_tape::faults::active(retrograd_tape::faults::Fault::LastLane) {
+                true => faulty::activations(kernels.isa),
+                false => activations,
+            };
         Frame {
             bases: workspace.bases.as_values_slice().as_ptr(),
             ends: workspace.ends.as_values_slice().as_ptr(),
@@ -104,11 +113,6 @@ struct StepRange {
     /// No sum has been started yet.
     first: bool,
 }
-
-/// Maximal product of rows and steps that a recurrence with time innermost does at a time. A tile touches one cache
-/// line per step, far apart from each other if there are many rows, and more of them than the hardware prefetches for
-/// cost more than a state in memory does: of 64, 128, 256, 1024 and all, 64 is the fastest (docs/PERFORMANCE.md).
-const INSIDE: usize = 64;
 
 /// An address that may be sent to another thread.
 #[derive(Clone, Copy)]
@@ -291,126 +295,6 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         self.efforts.pieces(item, sizes, self.cut)
     }
 
-    /// Calls `f` for slices of the rows of recurrences, this many pieces at a time.
-    fn over_slices(&self, items: &[Item], pieces: usize, f: impl Fn(usize, usize) + Sync) {
-        let rows = self.points.rows;
-        let slice =
-            Slices::of(self.plan.target).rows(self.plan, items, size_of::<T>(), rows, pieces);
-        let part = |i: usize| f(i * slice, rows.min((i + 1) * slice));
-        share(pieces, rows.div_ceil(slice), part);
-    }
-
-    /// Runs a loop; `item` is the same loop as an item.
-    fn run_loop(&self, l: &Loop, item: &Item, span: StepRange) {
-        let f = self.code.of_loop(l.number);
-        let (t0, t1) = match l.domain {
-            Domain::Step => (span.t0, span.t1),
-            other => (0, other.steps(0)),
-        };
-        let (steps, rows) = (t1 - t0, l.domain.rows(self.points.rows));
-        let pieces = self.pieces(item, span);
-        let frame = &self.frame;
-        let call = |t0: usize, t1: usize, b0: usize, b1: usize| {
-            // SAFETY: the frame's arrays have the lengths that the plan says, and hold the range. Loops write only at
-            // their own points, and ranges given to different threads share none.
-            unsafe { f.run(frame, (t0, t1), (b0, b1)) }
-        };
-        match l.kind {
-            LoopKind::Recurrence { .. } => {
-                let slices = std::slice::from_ref(item);
-                self.over_slices(slices, pieces, |b0, b1| self.of_rows(l, (t0, t1), (b0, b1)));
-            }
-            LoopKind::Parallel if pieces <= 1 => call(t0, t1, 0, rows),
-            LoopKind::Parallel if steps >= rows => {
-                let slice = steps.div_ceil(4 * pieces);
-                let part = |i: usize| call(t0 + i * slice, t1.min(t0 + (i + 1) * slice), 0, rows);
-                share(pieces, steps.div_ceil(slice), part);
-            }
-            LoopKind::Parallel => {
-                let slice = rows.div_ceil(4 * pieces);
-                let part = |i: usize| call(t0, t1, i * slice, rows.min((i + 1) * slice));
-                share(pieces, rows.div_ceil(slice), part);
-            }
-        }
-    }
-
-    /// Runs a loop over some steps of rows b0 .. b1: a recurrence in its order, with time innermost where the steps of all
-    /// rows lie at the same distance.
-    fn of_rows(&self, l: &Loop, (t0, t1): (usize, usize), (b0, b1): (usize, usize)) {
-        let f = self.code.of_loop(l.number);
-        let call = |t0: usize, t1: usize, b1: usize| {
-            // SAFETY: the frame's arrays have the lengths that the plan says, and hold the range. Loops write only at
-            // their own points, and ranges given to different threads share none.
-            unsafe { f.run(&self.frame, (t0, t1), (b0, b1)) }
-        };
-        let (LoopKind::Recurrence { reverse }, Innermost::Time(_)) = (l.kind, &l.inner) else {
-            let recurrence = matches!(l.kind, LoopKind::Recurrence { .. });
-            let end = if recurrence {
-                self.points.length(b0)
-            } else {
-                t1
-            };
-            return call(t0, t1.min(end), b1);
-        };
-        let (table, lag) = (&self.workspace.table, self.access.lag(l.number));
-        table.each_run((t0, t1), lag, reverse, |t0, t1, live| {
-            let b1 = b1.min(live);
-            if b0 < b1 {
-                let most = (INSIDE / (b1 - b0)).max(1);
-                in_blocks(most, reverse, (t0, t1), |t0, t1| call(t0, t1, b1));
-            }
-        });
-    }
-
-    /// Runs products, the loops over their results and the recurrence behind them, a few steps at a time. With too few
-    /// rows for all pieces, they run one after another: all but the recurrence have steps to divide.
-    fn time_tile(
-        &mut self,
-        kernels: &Kernels<T>,
-        reverse: bool,
-        items: &[Item],
-        (span, pieces): (StepRange, usize),
-    ) {
-        let (steps, rows) = (span.t1 - span.t0, self.points.rows);
-        if rows < pieces {
-            items.iter().for_each(|item| self.run_item(item, span));
-            return;
-        }
-        let most = Slices::of(self.plan.target).steps(self.plan, items, rows, size_of::<T>());
-        let table = &self.workspace.table;
-        let points = table.points(span.t0, span.t1);
-        let blocks = points.div_ceil(most * rows);
-        // Points of a block.
-        let length = steps.div_ceil(blocks) * rows;
-        let made = AtomicUsize::new(0);
-        self.over_slices(items, pieces, |b0, b1| {
-            let end = self.points.length(b0);
-            for i in 0..blocks {
-                let i = if reverse { blocks - 1 - i } else { i };
-                let border = |i: usize| end.min(table.after(i * length, span.t0, span.t1));
-                let steps = (border(i), border(i + 1));
-                if steps.0 == steps.1 {
-                    continue;
-                }
-                for item in items {
-                    match item {
-                        Item::Product { product, .. } => {
-                            let calls =
-                                self.product_of_steps(kernels, product, span, steps, (b0, b1));
-                            made.fetch_add(calls, Ordering::Relaxed);
-                        }
-                        Item::Loop(l) => {
-                            // The blocks come in the order of the recurrence.
-                            self.of_rows(l, steps, (b0, b1));
-                        }
-                        _ => unreachable!("a time tile has products and loops"),
-                    }
-                }
-            }
-        });
-        self.calls.hoisted_products += made.into_inner();
-    }
-
     /// A product over rows b0 .. b1 of some steps of a span: as one matrix if these points are contiguous. Returns the
     /// number of calls.
     fn product_of_steps(
@@ -517,20 +401,5 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         // The base of a one-block array may lie outside it; the address of the view does not.
         let at = base.wrapping_offset(first * len).wrapping_add(v.offset);
         StridedPtr { at, step, row }
-    }
-}
-
-/// Calls `f` with blocks of at most `most` of the steps t0 .. t1, from the last to the first if `reverse`.
-fn in_blocks(
-    most: usize,
-    reverse: bool,
-    (t0, t1): (usize, usize),
-    mut f: impl FnMut(usize, usize),
-) {
-    let blocks = (t1 - t0).div_ceil(most);
-    for i in 0..blocks {
-        let i = if reverse { blocks - 1 - i } else { i };
-        let from = t0 + i * most;
-        f(from, t1.min(from + most));
     }
 }

@@ -216,6 +216,9 @@ impl<T: Element> StreamExecution<T> {
         workspace.arrays = self.workspace.arrays.clone();
         workspace.bases = self.workspace.bases.clone();
         workspace.origins = self.workspace.origins.clone();
+        workspace.table = self.workspace.table.clone();
+        workspace.ends = self.workspace.ends.clone();
+        workspace.at_ends = self.workspace.at_ends.clone();
         let mut fork = StreamExecution {
             frame: Frame::new(&workspace, self.kernels, (0, self.b), false),
             kernels: self.kernels,
@@ -288,10 +291,24 @@ impl<T: Element> StreamExecution<T> {
 
     /// Copies an array to the `i`-th part, of the same length, of another, which is not one of the bound ones.
     pub(crate) fn copy(&mut self, from: BufferId, to: BufferId, i: usize) {
-        let (len, arrays) = (self.len(from), &self.workspace.arrays);
-        assert!(from != to && (i + 1) * len <= self.workspace.own[to].len());
-        // SAFETY: two arrays of at least these lengths; the second one is the workspace's own.
-        unsafe { std::ptr::copy_nonoverlapping(arrays[from], arrays[to].add(i * len), len) }
+        let len = self.len(from);
+        self.copy_part((from, 0), (to, i * len), len);
+    }
+
+    /// Copies `len` numbers of an array to a place in another, which is not one of the bound ones.
+    pub(crate) fn copy_part(
+        &mut self,
+        (from, at): (BufferId, usize),
+        (to, place): (BufferId, usize),
+        len: usize,
+    ) {
+        let fits = |at: usize, all: usize| at.checked_add(len).is_some_and(|end| end <= all);
+        assert!(
+            from != to && fits(at, self.len(from)) && fits(place, self.workspace.own[to].len())
+        );
+        let arrays = &self.workspace.arrays;
+        // SAFETY: two arrays, which hold these parts; the second one is the workspace's own.
+        unsafe { std::ptr::copy_nonoverlapping(arrays[from].add(at), arrays[to].add(place), len) }
     }
 
     /// Runs the work that depends on parameters and static inputs alone; after [`own`](Self::own).
@@ -367,5 +384,11 @@ impl<T: Element> StreamExecution<T> {
         }
         // Rings are indexed modulo powers of two, so wrapping around is harmless.
         self.t = t.wrapping_add(1);
+        #[cfg(feature = "faults")]
+        if self.t.is_multiple_of(4)
+            && retrograd_tape::faults::active(retrograd_tape::faults::Fault::Ring)
+        {
+            self.t += 1;
+        }
     }
 }

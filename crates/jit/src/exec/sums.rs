@@ -227,6 +227,8 @@ impl<T: Element> PlanExecution<'_, T> {
         let part = |(i, s): (usize, &mut AlignedBuffer<T>)| {
             let args = &args;
             let (i0, i1) = ((i * slice).min(len), ((i + 1) * slice).min(len));
+            #[cfg(feature = "faults")]
+            let i1 = i1 - lost(i, pieces, i1 - i0);
             if i0 < i1 {
                 // SAFETY: all vectors and destinations lie in arrays of checked length; each part writes its own rows
                 // of the results, and has a scratch of its own, of the length that the kernels require.
@@ -430,13 +432,25 @@ fn steps_as_number<T: Element>(n: usize) -> T {
     <T as Real>::from_f64(n as f64)
 }
 
+/// What a piece loses to a race with the next.
+#[cfg(feature = "faults")]
+fn lost(i: usize, pieces: usize, n: usize) -> usize {
+    let races = retrograd_tape::faults::active(retrograd_tape::faults::Fault::Race);
+    usize::from(races && pieces > 1 && i == 0 && n > 0)
+}
+
 /// Minimal number of columns of a piece: a cache line of the smaller numbers.
 const LINE: usize = 16;
 
 /// Calls `f` for parts of `0..n`, of lengths that are multiples of `unit` except the last, this many at a time.
 fn cut(n: usize, pieces: usize, unit: usize, f: impl Fn(usize, usize) + Sync) {
     let slice = n.div_ceil(pieces).next_multiple_of(unit);
-    let part = |i: usize| f(i * slice, n.min((i + 1) * slice));
+    let part = |i: usize| {
+        let (from, to) = (i * slice, n.min((i + 1) * slice));
+        #[cfg(feature = "faults")]
+        let to = to - lost(i, pieces, to.saturating_sub(from));
+        f(from, to);
+    };
     match n {
         0 => {}
         n => share(pieces, n.div_ceil(slice), part),

@@ -67,7 +67,13 @@ impl<T: Element> PlanExecution<'_, T> {
                 self.keep_from(u, span.t0);
             }
         }
-        self.checkpoint(number, replay, block, true);
+        #[cfg(feature = "faults")]
+        let restored = !retrograd_tape::faults::active(retrograd_tape::faults::Fault::Replay);
+        #[cfg(not(feature = "faults"))]
+        let restored = true;
+        if restored {
+            self.checkpoint(number, replay, block, true);
+        }
         let (reverse, items) = self.plan.sweeps().nth(replay.sweep).expect("its sweep");
         self.ends_into_block(replay.sweep, reverse, span);
         for &i in &replay.items {

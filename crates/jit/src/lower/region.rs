@@ -173,6 +173,14 @@ pub(super) fn map(m: &mut Math<'_, '_>, op: Map, x: &[Value]) -> Value {
         Map::Floor => m.floor(x[0]),
         Map::Ceil => m.ceil(x[0]),
         Map::Round => m.round(x[0]),
+        #[cfg(feature = "faults")]
+        Map::Sin
+            if m.lane == crate::vmath::Lane::F32
+                && retrograd_tape::faults::active(retrograd_tape::faults::Fault::Single) =>
+        {
+            let (y, off) = (m.sin(x[0]), m.constant(1.001));
+            m.b.ins().fmul(y, off)
+        }
         Map::Sin => m.sin(x[0]),
         Map::Cos => m.cos(x[0]),
         Map::Tanh => m.tanh(x[0]),

@@ -183,6 +183,10 @@ impl Code<'_, '_> {
 
     /// Bytes from one step to the next, in the loop's order, in a view's array: the same for all steps of a run.
     fn step_bytes(&mut self, v: View, reverse: bool, t: Value) -> Value {
+        if self.plan.memory.streams {
+            // A call computes one step, whose number the table does not know.
+            return self.imm(0);
+        }
         let lag = lag(&self.plan.buffers[v.buffer], v);
         let (from, to) = (self.before(t, -lag), self.before(t, 1 - lag));
         let rows = self.b.ins().isub(to, from);

@@ -80,17 +80,17 @@ const COMPARISONS: usize = check::ALL.len() + 1;
 
 /// One of them, if the case, so far from all kinks, is clear enough for it.
 fn one(case: &Case, clear: f64, k: usize) -> Verdict {
-    let (tape, t, b, seed) = (&case.tape, case.t, case.b, case.seed);
+    let (tape, lengths, seed) = (&case.tape, &case.lengths, case.seed);
     let target = check::drawn(seed);
     let run = || match check::ALL.get(k) {
-        Some((check, least)) if clear >= *least => check(tape, t, b, seed, target),
+        Some((check, least)) if clear >= *least => check(tape, lengths, seed, target),
         None if clear >= 1e-9 => {
             let mut choices: Vec<(&str, Options)> = Options::each_off().collect();
             choices.extend([("nothing", Options::default()), ("all", Options::none())]);
             let (name, mut options) = choices.swap_remove((seed / 3) as usize % choices.len());
             options.target = target;
             let tape = case.without_limits().tape;
-            let found = second_order(&tape, t, b, seed, &options);
+            let found = second_order(&tape, lengths, seed, &options);
             found
                 .map_err(|e| format!("without {name}: {e}"))
                 .map(|_| ())

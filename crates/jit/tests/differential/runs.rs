@@ -1,18 +1,16 @@
 //! One program on each engine: its outputs, including gradients, by name.
 
-use retrograd_graph::passes::{self, Refused};
+use retrograd_graph::passes;
 use retrograd_graph::plan::{Blocking, Plan, plan};
 use retrograd_graph::{Graph, Options, Target};
-use retrograd_jit::{
-    CompileError, CompiledCell, Element, Executor, Purpose, Stepper, StepperError,
-};
-use retrograd_tape::generate::{cotangents, inputs};
+use retrograd_jit::{CompiledCell, Element, Executor, Purpose, Residuals, RunError, RunMemory};
+use retrograd_tape::generate::{cotangents_ragged, inputs_ragged};
 use retrograd_tape::{
-    Domain, Extent, Input, InputRole, Interpreter, Output, OutputRole, Real, Tape,
+    CentralDifferences, Extent, Input, Interpreter, Lengths, Output, OutputRole, Real, Tape,
 };
 
 /// Numbers on either side of each output that must stay as they are.
-const GUARD: usize = 64;
+pub(crate) const GUARD: usize = 64;
 
 /// An array and its name.
 pub(crate) type Named<T> = (String, Vec<T>);
@@ -23,27 +21,28 @@ pub(crate) type Arrays<T> = Vec<Named<T>>;
 /// All outputs and gradients of the tape.
 pub(crate) fn by_tape<T: Real>(
     tape: &Tape,
-    t: usize,
-    b: usize,
+    lengths: &Lengths,
     seed: u64,
 ) -> Result<Arrays<T>, String> {
-    by_tape_on(tape, &inputs(tape, t, b, seed), t, b, seed)
+    by_tape_on(tape, &inputs_ragged(tape, lengths, seed), lengths, seed)
 }
 
 /// As [`by_tape`], on these inputs.
 pub(crate) fn by_tape_on<T: Real>(
     tape: &Tape,
     inputs: &[Vec<f64>],
-    t: usize,
-    b: usize,
+    lengths: &Lengths,
     seed: u64,
 ) -> Result<Arrays<T>, String> {
     let inputs = cast::<T>(inputs);
     let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
     let mut run = Interpreter::<T>::new(tape);
-    run.forward(Extent { steps: t, rows: b }, &slices)
-        .map_err(|e| e.to_string())?;
-    let cots = cast::<T>(&cotangents(tape, t, b, seed));
+    let ran = match full(lengths) {
+        Some(extent) => run.forward(extent, &slices),
+        None => run.forward_ragged(lengths, &slices),
+    };
+    ran.map_err(|e| e.to_string())?;
+    let cots = cast::<T>(&cotangents_ragged(tape, lengths, seed));
     let cots: Vec<Option<&[T]>> = cots.iter().map(|c| Some(&c[..])).collect();
     run.backward(&cots).map_err(|e| e.to_string())?;
     let mut out: Arrays<T> = (tape.outputs().iter().enumerate())
@@ -57,13 +56,13 @@ pub(crate) fn by_tape_on<T: Real>(
 }
 
 /// An array among numbers that must stay as they are. It begins as NaN: what is not written must not pass for right.
-struct Guarded<T> {
+pub(crate) struct Guarded<T> {
     all: Vec<T>,
     front: usize,
 }
 
 impl<T: Real> Guarded<T> {
-    fn new(front: usize, len: usize) -> Self {
+    pub(crate) fn new(front: usize, len: usize) -> Self {
         Guarded::holding(front, &vec![T::from_f64(f64::NAN); len])
     }
 
@@ -86,13 +85,13 @@ impl<T: Real> Guarded<T> {
         &self.all[self.range()]
     }
 
-    fn inner_mut(&mut self) -> &mut [T] {
+    pub(crate) fn inner_mut(&mut self) -> &mut [T] {
         let range = self.range();
         &mut self.all[range]
     }
 
     /// What was written, if nothing beside it was.
-    fn written(&self, name: &str) -> Result<Vec<T>, String> {
+    pub(crate) fn written(&self, name: &str) -> Result<Vec<T>, String> {
         let range = self.range();
         let mut beside = self.all[..range.start].iter().chain(&self.all[range.end..]);
         match beside.all(|x| *x == Self::guard()) {
@@ -102,28 +101,93 @@ impl<T: Real> Guarded<T> {
     }
 }
 
+/// Steps and rows, if all rows have as many steps. Then runs are made as those are that know of no lengths.
+fn full(lengths: &Lengths) -> Option<Extent> {
+    let extent = Extent::steps(lengths.steps()).rows(lengths.rows());
+    (lengths.points() == extent.steps * extent.rows).then_some(extent)
+}
+
+fn output_len<T: Element>(cell: &CompiledCell<T>, k: usize, lengths: &Lengths) -> usize {
+    match full(lengths) {
+        Some(extent) => cell.output_len(k, extent),
+        None => cell.output_len_ragged(k, lengths),
+    }
+}
+
+/// The memory of a run in which some inputs are empty.
+pub(crate) fn memory<T: Element>(
+    executor: &Executor<T>,
+    lengths: &Lengths,
+    empty: &[usize],
+) -> Result<RunMemory, RunError> {
+    match full(lengths) {
+        Some(extent) => executor.memory(extent, (empty, &[])),
+        None => executor.memory_ragged(lengths, (empty, &[])),
+    }
+}
+
+pub(crate) fn forward_half<T: Element>(
+    executor: &mut Executor<T>,
+    lengths: &Lengths,
+    inputs: &[&[T]],
+) -> Result<Residuals<T>, RunError> {
+    match full(lengths) {
+        Some(extent) => executor.forward(extent, inputs),
+        None => executor.forward_ragged(lengths, inputs),
+    }
+}
+
+/// Runs a cell on NaN for rows of these lengths, so that its workspace is full of it; row numbers stay as they are.
+pub(crate) fn poison<T: Element + Real>(
+    executor: &mut Executor<T>,
+    tape: &Tape,
+    lengths: &Lengths,
+    seed: u64,
+) -> Result<(), String> {
+    let cell = executor.cell().clone();
+    let mut given = arguments::<T>(tape, cell.inputs(), lengths, seed)?;
+    let own = inputs_ragged(tape, lengths, seed);
+    let own: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
+    let numbers = CentralDifferences::ragged(tape, lengths, &own).map_err(|e| e.to_string())?;
+    for (k, array) in given.iter_mut().enumerate() {
+        if k >= own.len() || numbers.moves(k) {
+            array.fill(T::from_f64(f64::NAN));
+        }
+    }
+    let slices: Vec<&[T]> = given.iter().map(Vec::as_slice).collect();
+    let mut out: Vec<Vec<T>> = (0..cell.outputs().len())
+        .map(|k| vec![T::from_f64(0.0); output_len(&cell, k, lengths)])
+        .collect();
+    let mut outs: Vec<&mut [T]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+    match executor.run_ragged(lengths, &slices, &mut outs) {
+        // A row number that was computed of them is none.
+        Ok(()) | Err(RunError::ComputedIndex { .. }) => Ok(()),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
 /// All outputs of a compiled cell, gradients among them.
 pub(crate) fn by_cell<T: Element + Real>(
     executor: &mut Executor<T>,
     tape: &Tape,
-    t: usize,
-    b: usize,
+    lengths: &Lengths,
     seed: u64,
 ) -> Result<Arrays<T>, String> {
     let cell = executor.cell().clone();
-    let given = arguments::<T>(tape, cell.inputs(), t, b, seed)?;
+    let given = arguments::<T>(tape, cell.inputs(), lengths, seed)?;
     // An array begins anywhere: nothing is aligned to more than a number.
     let front = GUARD + (seed % 5) as usize;
     let given: Vec<Guarded<T>> = given.iter().map(|x| Guarded::holding(front, x)).collect();
     let slices: Vec<&[T]> = given.iter().map(Guarded::inner).collect();
-    let extent = Extent { steps: t, rows: b };
     let mut out: Vec<Guarded<T>> = (0..cell.outputs().len())
-        .map(|k| Guarded::new(front, cell.output_len(k, extent)))
+        .map(|k| Guarded::new(front, output_len(&cell, k, lengths)))
         .collect();
     let mut outs: Vec<&mut [T]> = out.iter_mut().map(Guarded::inner_mut).collect();
-    executor
-        .run(extent, &slices, &mut outs)
-        .map_err(|e| e.to_string())?;
+    let ran = match full(lengths) {
+        Some(extent) => executor.run(extent, &slices, &mut outs),
+        None => executor.run_ragged(lengths, &slices, &mut outs),
+    };
+    ran.map_err(|e| e.to_string())?;
     (out.iter().zip(cell.outputs()))
         .map(|(array, output)| Ok((output.name.to_string(), array.written(&output.name)?)))
         .collect()
@@ -133,29 +197,23 @@ pub(crate) fn by_cell<T: Element + Real>(
 pub(crate) fn by_halves<T: Element + Real>(
     executor: &mut Executor<T>,
     tape: &Tape,
-    t: usize,
-    b: usize,
+    lengths: &Lengths,
     seed: u64,
 ) -> Result<Arrays<T>, String> {
     let cell = executor.cell().clone();
-    let given = arguments::<T>(tape, cell.inputs(), t, b, seed)?;
+    let given = arguments::<T>(tape, cell.inputs(), lengths, seed)?;
     let front = GUARD + (seed % 5) as usize;
     let given: Vec<Guarded<T>> = given.iter().map(|x| Guarded::holding(front, x)).collect();
     let slices: Vec<&[T]> = given.iter().map(Guarded::inner).collect();
-    let extent = Extent { steps: t, rows: b };
     let own = tape.inputs().len();
-    let kept = executor.forward(extent, &slices[..own]);
+    let kept = forward_half(executor, lengths, &slices[..own]);
     let kept = kept.map_err(|e| e.to_string())?;
-    let other = arguments::<T>(tape, cell.inputs(), t + 1, b, seed ^ 1)?;
+    let longer = lengths.of_rows().iter().map(|n| n + 1).collect();
+    let longer = Lengths::new(longer).map_err(|e| e.to_string())?;
+    let other = arguments::<T>(tape, cell.inputs(), &longer, seed ^ 1)?;
     let others: Vec<&[T]> = other[..own].iter().map(Vec::as_slice).collect();
-    let after = executor.forward(
-        Extent {
-            steps: t + 1,
-            rows: b,
-        },
-        &others,
-    );
-    by_cell(executor, tape, t, b, seed ^ 1)?;
+    let after = forward_half(executor, &longer, &others);
+    by_cell(executor, tape, lengths, seed ^ 1)?;
     let early = |o: &&Output| o.role != OutputRole::Gradient;
     let first = cell.outputs().iter().enumerate().filter(|(_, o)| early(o));
     let mut all: Arrays<T> = first
@@ -165,7 +223,7 @@ pub(crate) fn by_halves<T: Element + Real>(
         .filter(|&k| !early(&&cell.outputs()[k]))
         .collect();
     let mut out: Vec<Guarded<T>> = (late.iter())
-        .map(|&k| Guarded::new(front, cell.output_len(k, extent)))
+        .map(|&k| Guarded::new(front, output_len(&cell, k, lengths)))
         .collect();
     // Elsewhere in memory.
     let moved: Vec<Vec<T>> = slices.iter().map(|x| x.to_vec()).collect();
@@ -181,192 +239,15 @@ pub(crate) fn by_halves<T: Element + Real>(
     Ok(all)
 }
 
-/// The program's inputs, but with initial states of another seed's, and numbers for all of them. None if a state begins with
-/// anything but an input of its name: then no run begins where a stepper can be told to go on.
-pub(crate) fn started_elsewhere(
-    tape: &Tape,
-    t: usize,
-    b: usize,
-    seed: u64,
-) -> Option<Vec<Vec<f64>>> {
-    let mut given = inputs(tape, t, b, seed);
-    let mut initial =
-        (tape.inputs().iter().enumerate()).filter(|(_, i)| i.role == InputRole::Initial);
-    let states = tape
-        .outputs()
-        .iter()
-        .filter(|o| o.role == OutputRole::Final);
-    let named = |o: &Output| tape.input(&o.name).map(|k| tape.inputs()[k].role);
-    if !states.clone().all(|o| named(o) == Some(InputRole::Initial)) || states.count() == 0 {
-        return None;
-    }
-    initial.try_for_each(|(k, input)| {
-        let Domain::BoundarySlots(slots) = input.ty.domain else {
-            return None;
-        };
-        let number = |i: usize| f64::from((0.9 * (seed as f64 + (5 * k + i) as f64).sin()) as f32);
-        given[k] = (0..slots * b * input.ty.shape.len()).map(number).collect();
-        Some(())
-    })?;
-    Some(given)
-}
-
-/// A stepper and the sequence that it is given.
-struct Sampled<'a, T: Element> {
-    stepper: Stepper<T>,
-    tape: &'a Tape,
-    given: &'a [Vec<T>],
-    /// Its inputs' numbers in the program.
-    read: Vec<usize>,
-    b: usize,
-}
-
-impl<T: Element + Real> Sampled<'_, T> {
-    /// The outputs of the sample of this step.
-    fn step(&mut self, step: usize) -> Result<Vec<Vec<T>>, String> {
-        let (tape, b) = (self.tape, self.b);
-        let part = |&k: &usize| {
-            let n = b * tape.inputs()[k].ty.shape.len();
-            &self.given[k][step * n..][..n]
-        };
-        let samples: Vec<&[T]> = self.read.iter().map(part).collect();
-        let shape = |o: &Output| {
-            let k = tape.output(&o.name).expect("an output");
-            tape.nodes()[tape.outputs()[k].value.index()].ty.shape
-        };
-        let outputs = self.stepper.outputs().iter();
-        let mut out: Vec<Guarded<T>> = outputs
-            .map(|o| Guarded::new(GUARD, b * shape(o).len()))
-            .collect();
-        let mut slices: Vec<&mut [T]> = out.iter_mut().map(Guarded::inner_mut).collect();
-        let ran = self.stepper.step(&samples, &mut slices);
-        ran.map_err(|e| e.to_string())?;
-        (out.iter().zip(self.stepper.outputs()))
-            .map(|(array, o)| array.written(&o.name))
-            .collect()
-    }
-
-    /// Sets all states to what a run that begins with these inputs begins with.
-    fn start(&mut self, states: &[String], start: &[Vec<f64>]) -> Result<(), String> {
-        for name in states {
-            let k = self
-                .tape
-                .input(name)
-                .ok_or("a state begins with no input")?;
-            let values = cast::<T>(&start[k..=k]).remove(0);
-            let set = self.stepper.set_state(name, &values);
-            set.map_err(|e| e.to_string())?;
-        }
-        Ok(())
-    }
-
-    /// Sets parameters and all states to what they are, which must change nothing.
-    fn set_to_what_is(&mut self, states: &[String], fixed: &[&[T]]) -> Result<(), String> {
-        for name in states {
-            let now = self.state(name);
-            let set = self.stepper.set_state(name, &now);
-            set.map_err(|e| e.to_string())?;
-        }
-        let parameters = (0..fixed.len()).map(|k| match self.tape.inputs()[k].ty.domain {
-            Domain::Once | Domain::Row => fixed[k],
-            _ => &[][..],
-        });
-        let parameters: Vec<&[T]> = parameters.collect();
-        let set = self.stepper.set_inputs(&parameters);
-        set.map_err(|e| e.to_string())
-    }
-
-    fn state(&mut self, name: &str) -> Vec<T> {
-        self.stepper.state(name).expect("its own name").to_vec()
-    }
-}
-
-/// The outputs over steps of a stepper that is given a sequence, then its states; none if the program needs later samples.
-/// In the middle of the sequence parameters and all states are set to what they are, which must change nothing.
-///
-/// `start` are inputs whose initial states the stepper is set to after some samples, before the sequence begins: the numbers
-/// are then those of a run that begins there, wherever its rings stand.
-pub(crate) fn by_stepper<T: Element + Real>(
-    tape: &Tape,
-    t: usize,
-    b: usize,
-    seed: u64,
-    target: Target,
-    start: Option<&[Vec<f64>]>,
-) -> Result<Option<Arrays<T>>, String> {
-    let given = cast::<T>(&inputs(tape, t, b, seed));
-    let over_steps = |k: usize| tape.inputs()[k].ty.domain == Domain::Step;
-    let fixed = (0..given.len()).map(|k| if over_steps(k) { &[][..] } else { &given[k] });
-    let fixed: Vec<&[T]> = fixed.collect();
-    let stepper = match Stepper::with_options(tape, &of(target), b, &fixed) {
-        Ok(stepper) => stepper,
-        Err(StepperError::Compile(
-            CompileError::Refused(Refused::Future(_)) | CompileError::Idle { .. },
-        )) => {
-            return Ok(None);
-        }
-        Err(e) => return Err(e.to_string()),
-    };
-    let position = |i: &Input| tape.inputs().iter().position(|j| j.name == i.name);
-    let names = stepper.outputs().iter().map(|o| o.name.to_string());
-    let mut out: Arrays<T> = names.map(|name| (name, Vec::new())).collect();
-    let states: Vec<String> = stepper.states().map(str::to_string).collect();
-    let mut sampled = Sampled {
-        read: stepper.inputs().iter().filter_map(position).collect(),
-        stepper,
-        tape,
-        given: &given,
-        b,
-    };
-    if let Some(start) = start {
-        for step in 0..1 + t / 2 {
-            sampled.step(step)?;
-        }
-        sampled.start(&states, start)?;
-    }
-    let mut first = Vec::new();
-    for step in 0..t {
-        let got = sampled.step(step)?;
-        for ((_, all), one) in out.iter_mut().zip(&got) {
-            all.extend(one);
-        }
-        if step == 0 {
-            first = got;
-        }
-        if step == t / 2 {
-            sampled.set_to_what_is(&states, &fixed)?;
-        }
-    }
-    for name in states {
-        let last = sampled.state(&name);
-        out.push((name, last));
-    }
-    if start.is_some() {
-        return Ok(Some(out));
-    }
-    sampled.stepper.reset();
-    let again = sampled.step(0)?;
-    let bits = |x: &[Vec<T>]| -> Vec<u64> {
-        (x.iter().flatten())
-            .map(|x| Real::to_f64(*x).to_bits())
-            .collect()
-    };
-    if bits(&first) != bits(&again) {
-        return Err("after a reset the first sample gives other numbers".into());
-    }
-    Ok(Some(out))
-}
-
 /// The program's inputs, and the cotangents that a differentiated one has besides.
 pub(crate) fn arguments<T: Real>(
     tape: &Tape,
     wanted: &[Input],
-    t: usize,
-    b: usize,
+    lengths: &Lengths,
     seed: u64,
 ) -> Result<Vec<Vec<T>>, String> {
-    let mut given = cast::<T>(&inputs(tape, t, b, seed));
-    let cots = cast::<T>(&cotangents(tape, t, b, seed));
+    let mut given = cast::<T>(&inputs_ragged(tape, lengths, seed));
+    let cots = cast::<T>(&cotangents_ragged(tape, lengths, seed));
     for input in &wanted[given.len()..] {
         let k = (tape.outputs().iter())
             .position(|o| format!("cot({})", o.name) == *input.name)
@@ -376,16 +257,20 @@ pub(crate) fn arguments<T: Real>(
     Ok(given)
 }
 
-/// A program with all gradients, planned but not compiled.
+/// A program planned for some purpose, but not compiled.
 pub(crate) struct Planned {
     graph: Graph,
     plan: Plan,
 }
 
-/// Plans for all gradients.
-pub(crate) fn planned(tape: &Tape, options: &Options) -> Result<Planned, String> {
+/// Plans for a purpose.
+pub(crate) fn planned(
+    tape: &Tape,
+    purpose: &Purpose,
+    options: &Options,
+) -> Result<Planned, String> {
     let recorded = Graph::from_tape(tape);
-    let what = Purpose::everything(tape).derivations(&recorded);
+    let what = purpose.derivations(&recorded);
     let what = what.map_err(|e| e.to_string())?;
     let trace = passes::run(&recorded, &what, options).map_err(|e| e.to_string())?;
     let (_, graph) = trace.into_iter().last().expect("it starts with one");
@@ -397,14 +282,24 @@ pub(crate) fn planned(tape: &Tape, options: &Options) -> Result<Planned, String>
 pub(crate) fn by_plan<T: Real>(
     planned: &Planned,
     tape: &Tape,
-    t: usize,
-    b: usize,
+    lengths: &Lengths,
     seed: u64,
 ) -> Result<Arrays<T>, String> {
     let Planned { graph, plan } = planned;
-    let given = arguments::<T>(tape, graph.inputs(), t, b, seed)?;
+    let given = arguments::<T>(tape, graph.inputs(), lengths, seed)?;
     let slices: Vec<&[T]> = given.iter().map(Vec::as_slice).collect();
-    // Sizes and orders that must not matter, another choice for each case.
+    let out = interpret(plan, lengths, &slices, seed)?;
+    let names = graph.outputs().iter().map(|o| o.name.to_string());
+    Ok(names.zip(out).collect())
+}
+
+/// The outputs of a plan in sizes and orders that must not matter, others for each seed.
+pub(crate) fn interpret<T: Real>(
+    plan: &Plan,
+    lengths: &Lengths,
+    inputs: &[&[T]],
+    seed: u64,
+) -> Result<Vec<Vec<T>>, String> {
     let cut = Blocking {
         steps: 1 + (seed % 4) as usize,
         lanes: 1 + (seed / 4 % 5) as usize,
@@ -412,9 +307,11 @@ pub(crate) fn by_plan<T: Real>(
         block: 1 + (seed / 40 % 5) as usize,
         replay: seed / 200 % 2 == 1,
     };
-    let out = (plan.interpret(t, b, &slices, cut)).map_err(|e| e.to_string())?;
-    let names = graph.outputs().iter().map(|o| o.name.to_string());
-    Ok(names.zip(out).collect())
+    let out = match full(lengths) {
+        Some(Extent { steps, rows }) => plan.interpret(steps, rows, inputs, cut),
+        None => plan.interpret_ragged(lengths, inputs, cut),
+    };
+    out.map_err(|e| e.to_string())
 }
 
 /// Everything on, for a target.

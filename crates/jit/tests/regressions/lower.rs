@@ -3,9 +3,9 @@
 //! points can be.
 
 use retrograd_graph::Options;
-use retrograd_tape::{Domain, InputRole, Map, Op, Recorder, Shape, Tape, Var};
+use retrograd_tape::{Domain, InputRole, Lengths, Map, Op, Recorder, Shape, Tape, Var};
 
-use super::{check, second};
+use super::{ragged, second};
 
 const MATRIX: Shape = Shape::Matrix(2, 2);
 const VECTOR: Shape = Shape::Vector(2);
@@ -13,10 +13,11 @@ const VECTOR: Shape = Shape::Vector(2);
 /// Everything: gradients on all engines, a stepper, tangents and products with Hessians.
 #[track_caller]
 fn everything(tape: &Tape) {
-    for (t, b, seed) in [(1, 1, 5), (4, 3, 1234)] {
-        check(tape, t, b, seed);
+    for (of, seed) in [(&[1][..], 5), (&[4; 3], 1234), (&[4, 3, 1, 0], 1234)] {
+        ragged(tape, of, seed);
+        let lengths = Lengths::new(of.to_vec()).expect("the longest comes first");
         for options in [Options::default(), Options::none()] {
-            second::second_order(tape, t, b, seed, &options)
+            second::second_order(tape, &lengths, seed, &options)
                 .unwrap_or_else(|e| panic!("second derivatives: {e}\n{tape}"));
         }
     }

@@ -13,12 +13,17 @@
 //! program, and sums up terms of the size of L and of its own numbers. Directions near a kink, or in which
 //! the truncation would hide an error, are rejected as there, and others drawn.
 //!
+//! What a cell gives, its plan's interpreter gives too.
+//!
 //! **Equalities** of two computed sums: within 1e-10 · (1 + Σ|terms|), the f64 rule of `differential/check.rs`.
 
-use retrograd_graph::Options;
+use std::cell::Cell;
+
+use retrograd_graph::plan::{Blocking, Plan, plan};
+use retrograd_graph::{Graph, Options, passes};
 use retrograd_jit::{CompiledCell, Purpose};
-use retrograd_tape::Extent;
-use retrograd_tape::generate::inputs;
+use retrograd_tape::Lengths;
+use retrograd_tape::generate::inputs_ragged;
 use retrograd_tape::{CentralDifferences, DifferenceQuotients, Interpreter, Tape, TapeError};
 
 /// Nodes of the adjoint for one of the program: the rule with the most (max) makes 8.
@@ -63,6 +68,12 @@ fn size(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
     pairs(a, b).map(f64::abs).sum()
 }
 
+/// Numbers that move: in place of infinite ones, such as a greatest value so far where there are no steps, zeros.
+fn finite(numbers: &[f64]) -> Vec<f64> {
+    let finite = |x: &f64| if x.is_infinite() { 0.0 } else { *x };
+    numbers.iter().map(finite).collect()
+}
+
 fn near(what: &str, a: f64, b: f64, tolerance: f64) -> Result<(), String> {
     let off = (a - b).abs();
     match off <= tolerance {
@@ -77,10 +88,13 @@ fn equal(what: &str, a: f64, b: f64, terms: f64) -> Result<(), String> {
     near(what, a, b, 1e-10 * (1.0 + terms))
 }
 
-/// A compiled cell and the sizes it runs at.
+/// A compiled cell, its plan, and the lengths of the rows that it runs for.
 struct Compiled {
     cell: CompiledCell<f64>,
-    extent: Extent,
+    plan: Plan,
+    lengths: Lengths,
+    /// The sizes and orders of the plan's interpreter, which must not matter; none once it has run.
+    cut: Cell<Option<Blocking>>,
 }
 
 impl Compiled {
@@ -88,22 +102,49 @@ impl Compiled {
         tape: &Tape,
         purpose: &Purpose,
         options: &Options,
-        extent: Extent,
+        (lengths, seed): (&Lengths, u64),
     ) -> Result<Compiled, String> {
         let cell = CompiledCell::compile_with(tape, purpose, options);
-        let cell = cell.map_err(|e| e.to_string())?;
-        Ok(Compiled { cell, extent })
+        let recorded = Graph::from_tape(tape);
+        let what = purpose.derivations(&recorded).map_err(|e| e.to_string())?;
+        let trace = passes::run(&recorded, &what, options).map_err(|e| e.to_string())?;
+        let (_, graph) = trace.into_iter().last().expect("it starts with one");
+        let cut = Blocking {
+            steps: 1 + (seed % 4) as usize,
+            lanes: 1 + (seed / 4 % 5) as usize,
+            last_first: seed / 20 % 2 == 1,
+            block: 1 + (seed / 40 % 5) as usize,
+            replay: seed / 200 % 2 == 1,
+        };
+        Ok(Compiled {
+            cell: cell.map_err(|e| e.to_string())?,
+            plan: plan(&graph, options),
+            lengths: lengths.clone(),
+            cut: Cell::new(Some(cut)),
+        })
     }
 
-    /// The outputs of these names.
+    /// The outputs of these names. The first time, the plan's interpreter has to agree about all of them.
     fn run(&self, given: &[&[f64]], names: &[String]) -> Result<Arrays, String> {
-        let cell = &self.cell;
+        let (cell, lengths) = (&self.cell, &self.lengths);
         let mut out: Arrays = (0..cell.outputs().len())
-            .map(|k| vec![f64::NAN; cell.output_len(k, self.extent)])
+            .map(|k| vec![f64::NAN; cell.output_len_ragged(k, lengths)])
             .collect();
         let mut slices: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-        let ran = cell.run(self.extent, given, &mut slices);
+        let ran = cell.executor().run_ragged(lengths, given, &mut slices);
         ran.map_err(|e| e.to_string())?;
+        if let Some(cut) = self.cut.take() {
+            let right = self.plan.interpret_ragged(lengths, given, cut);
+            let right = right.map_err(|e| e.to_string())?;
+            for ((a, b), output) in out.iter().zip(&right).zip(cell.outputs()) {
+                let (a, b) = (finite(a), finite(b));
+                let most = b.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+                for (i, (a, b)) in a.iter().zip(&b).enumerate() {
+                    let what = format!("number {i} of `{}`, and interpreted", output.name);
+                    equal(&what, *a, *b, most)?;
+                }
+            }
+        }
         let find = |name: &String| {
             let k = cell.output(name);
             k.map(|k| out[k].clone())
@@ -177,7 +218,7 @@ impl Subject {
             along[i].clone_from(v);
         }
         differences.along(&along, |run| {
-            let outputs: Arrays = (0..self.c.len()).map(|k| run.output(k).to_vec()).collect();
+            let outputs: Arrays = (0..self.c.len()).map(|k| finite(run.output(k))).collect();
             Ok(vec![dot(&self.c, &outputs), dot(u, &self.gradient(run)?)])
         })
     }
@@ -186,14 +227,14 @@ impl Subject {
 /// All that is checked of one program, with the passes that `options` want.
 pub(crate) fn second_order(
     tape: &Tape,
-    t: usize,
-    b: usize,
+    lengths: &Lengths,
     seed: u64,
     options: &Options,
 ) -> Verdict {
     let text = |e: TapeError| e.to_string();
-    let data = inputs(tape, t, b, seed);
-    let mut differences = CentralDifferences::new(tape, t, b, &arrays(&data, [])).map_err(text)?;
+    let data = inputs_ragged(tape, lengths, seed);
+    let mut differences =
+        CentralDifferences::ragged(tape, lengths, &arrays(&data, [])).map_err(text)?;
     let free: Vec<usize> = (0..data.len()).filter(|&i| differences.moves(i)).collect();
     let free_names = free.iter().map(|&i| tape.inputs()[i].name.to_string());
     let free_names: Vec<String> = free_names.collect();
@@ -205,7 +246,7 @@ pub(crate) fn second_order(
             .map(|a| a.iter().map(|_| random.next()).collect())
             .collect()
     };
-    let outputs = (0..tape.outputs().len()).map(|k| differences.run().output(k).to_vec());
+    let outputs = (0..tape.outputs().len()).map(|k| finite(differences.run().output(k)));
     let values: Arrays = outputs.collect();
     let forward = Purpose::JacobianVector {
         along: free_names.clone(),
@@ -218,11 +259,10 @@ pub(crate) fn second_order(
         wrt: free_names.clone(),
         along: free_names.clone(),
     };
-    let extent = Extent { steps: t, rows: b };
     let point = free.iter().map(|&i| differences.point()[i].clone());
     let subject = Subject {
-        forward: Compiled::new(tape, &forward, options, extent)?,
-        hessian: Compiled::new(tape, &hessian, options, extent)?,
+        forward: Compiled::new(tape, &forward, options, (lengths, seed))?,
+        hessian: Compiled::new(tape, &hessian, options, (lengths, seed))?,
         c: draw(&values),
         point: point.collect(),
         data,
@@ -232,7 +272,7 @@ pub(crate) fn second_order(
     };
     let gradient = subject.gradient(differences.run()).map_err(text)?;
 
-    let ulps = 4.0 * (tape.nodes().len() * t) as f64 * f64::EPSILON;
+    let ulps = 4.0 * (tape.nodes().len() * lengths.steps()) as f64 * f64::EPSILON;
     let scale = size(&subject.c, &values);
     let mut compared = [0, 0];
     for _ in 0..TRIES {

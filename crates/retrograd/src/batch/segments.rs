@@ -185,11 +185,12 @@ impl Packing {
         let packed = segments.iter().enumerate().map(|(number, s)| {
             let first = s.steps.start == 0;
             let last = row_of(number + 1) != Some(s.row);
+            let renewed = renewed(s.row) && !s.steps.is_empty();
             Packed {
                 row: s.row,
                 start: s.steps.start,
                 number,
-                given: [first && !(renewed(s.row) && !s.steps.is_empty()), last],
+                given: [first && !renewed, last],
                 last: [last, first],
             }
         });
@@ -233,11 +234,17 @@ impl Packing {
         from: &[T],
         to: &mut Vec<T>,
     ) -> Result<(), Error> {
-        let count = self.points().numbers(ty);
+        let (count, n) = (self.points().numbers(ty), ty.shape.len());
         to.clear();
         reserve(to, "a batch's packed arrays", count)?;
+        if how == Arrangement::Steps {
+            // In the order of the run: nothing is written twice.
+            self.pairs(how, ty, |outside, _| {
+                to.extend_from_slice(&from[outside * n..][..n]);
+            });
+            return Ok(());
+        }
         to.resize(count, T::ZERO);
-        let n = ty.shape.len();
         self.pairs(how, ty, |outside, inside| {
             to[inside * n..][..n].copy_from_slice(&from[outside * n..][..n]);
         });
@@ -271,15 +278,35 @@ impl Packing {
         from: &[T],
         to: &mut [T],
     ) {
-        to.fill(T::ZERO);
         let n = ty.shape.len();
-        self.pairs(how, ty, |outside, inside| {
-            let values = from[inside * n..][..n].iter();
-            for (to, &value) in to[outside * n..][..n].iter_mut().zip(values) {
-                // −0 stays: most have one value.
-                *to = if *to == T::ZERO { value } else { *to + value };
+        match how {
+            Arrangement::Rows => {
+                to.fill(T::ZERO);
+                self.pairs(how, ty, |outside, inside| {
+                    let values = from[inside * n..][..n].iter();
+                    for (to, &value) in to[outside * n..][..n].iter_mut().zip(values) {
+                        *to += value;
+                    }
+                });
+                return;
             }
+            Arrangement::Steps => self.clear_padding(n, to),
+            _ => to.fill(T::ZERO),
+        }
+        self.pairs(how, ty, |outside, inside| {
+            to[outside * n..][..n].copy_from_slice(&from[inside * n..][..n]);
         });
+    }
+
+    /// Puts zeros where rows have no step.
+    fn clear_padding<T: Float>(&self, n: usize, to: &mut [T]) {
+        let Extent { steps, rows } = self.extent;
+        let all = self.segments.iter().zip(self.lengths.of_rows());
+        for (s, length) in all.filter(|(s, _)| s.last[0]) {
+            for t in s.start + length..steps {
+                to[(t * rows + s.row) * n..][..n].fill(T::ZERO);
+            }
+        }
     }
 
     /// Calls with the position in the caller's array and in the run's of each value of this type that both have.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Array, Checkpoint, numbers};
+use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::Float;
 use crate::optim::OptimizerMemory;
@@ -17,7 +18,7 @@ impl<T: Float> Trainer<T> {
     pub fn restore(&mut self, saved: &Checkpoint<T>) -> Result<(), Error> {
         let other = |difference: String| Err(Error::OtherTraining { difference });
         let t = &saved.head.training;
-        if let Some(difference) = saved.difference(self) {
+        if let Some(difference) = saved.difference(self.cell()) {
             return other(difference);
         }
         for (what, found, expected) in [
@@ -78,26 +79,28 @@ impl<T: Float> Trainer<T> {
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.restore(&Checkpoint::read(path)?)
     }
+}
 
-    /// Sets the parameters to those of a checkpoint, whatever they were trained with.
-    pub(crate) fn take_parameters(&mut self, path: &Path) -> Result<(), Error> {
+impl Cell {
+    /// The parameters of a checkpoint, whatever they were trained with.
+    pub(crate) fn take_parameters<T: Float>(&self, path: &Path) -> Result<Vec<T>, Error> {
         let saved = Checkpoint::read(path)?;
-        if let Some(difference) = saved.difference(self) {
-            return Err(Error::OtherParameters {
+        match saved.difference(self) {
+            None => Ok(saved.parameters()),
+            Some(difference) => Err(Error::OtherParameters {
                 path: path.to_owned(),
-                cell: self.cell().name().to_owned(),
+                cell: self.name().to_owned(),
                 difference,
-            });
+            }),
         }
-        self.set_parameters(&saved.parameters())
     }
 }
 
 impl<T: Float> Checkpoint<T> {
-    /// The first difference of the parameters from a trainer's.
-    fn difference(&self, trainer: &Trainer<T>) -> Option<String> {
+    /// The first difference of the parameters from a cell's.
+    fn difference(&self, cell: &Cell) -> Option<String> {
         let mut saved = self.parameters.iter();
-        for p in trainer.named_parameters() {
+        for p in cell.parameter_specs() {
             let expected = p.shape.axes();
             let Some(Array {
                 name,

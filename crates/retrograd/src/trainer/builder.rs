@@ -7,7 +7,7 @@ use retrograd_tape::OutputRole;
 
 use super::Trainer;
 use super::descent::{Descent, DescentSettings, trained};
-use crate::batch::Feed;
+use crate::batch::{Feed, Unpacked};
 use crate::cell::Cell;
 use crate::engine::{Engine, Runner, Settings, at_least_one_thread};
 use crate::error::Error;
@@ -246,7 +246,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             loss,
             feed: Feed::new(&cell, self.seed),
             slices: Vec::new(),
-            unpacked: Vec::new(),
+            unpacked: Unpacked::default(),
             gradient: zeros("the gradients", parameters.len())?,
             parameters: Arc::new(parameters),
             ranges: cell.parameter_ranges().collect(),

@@ -87,9 +87,7 @@ impl<T: Float> Trainer<T> {
     /// `[|d|, B, shape]`, from which a later batch can continue. None before the first run.
     pub fn output(&self, name: &str) -> Option<&[T]> {
         let k = self.cell.tape().output(name)?;
-        let unpacked = self.unpacked.get(k).map(|values| &values[..]);
-        let values = unpacked.unwrap_or_else(|| self.runner.output(k));
-        Some(values).filter(|values| !values.is_empty())
+        Some(self.last_output(k)).filter(|values| !values.is_empty())
     }
 
     fn evaluation_carrying(

@@ -84,23 +84,33 @@ impl<T: Float> Trainer<T> {
         gradients: impl IntoIterator<Item = Gradients<T>>,
     ) -> Result<Update, Error> {
         let mut none = true;
-        for one in gradients {
+        for mut one in gradients {
+            if !one.cell().parameter_specs().eq(self.cell.parameter_specs()) {
+                return Err(Error::OtherGradients {
+                    cell: self.cell.name().to_owned(),
+                    found: one.cell().name().to_owned(),
+                });
+            }
+            let first = std::mem::take(&mut none);
+            // One of all parameters is taken as it is: copying it takes longer than a step may.
+            if first && self.trained.iter().all(|t| *t) && one.exchange(&mut self.gradient) {
+                continue;
+            }
             let other = || Error::OtherGradients {
                 cell: self.cell.name().to_owned(),
                 found: one.cell().name().to_owned(),
             };
-            if !one.cell().parameter_specs().eq(self.cell.parameter_specs()) {
-                return Err(other());
-            }
-            if std::mem::take(&mut none) {
-                self.gradient.fill(T::ZERO);
-            }
             let of = one.each_parameter();
             for ((range, trained), values) in self.ranges.iter().zip(&self.trained).zip(of) {
-                if *trained {
-                    let sums = self.gradient[range.clone()].iter_mut();
-                    let values = values.ok_or_else(other)?;
-                    sums.zip(values).for_each(|(sum, &g)| *sum += g);
+                let sums = &mut self.gradient[range.clone()];
+                match (trained, first) {
+                    (true, true) => sums.copy_from_slice(values.ok_or_else(other)?),
+                    (true, false) => {
+                        let values = values.ok_or_else(other)?;
+                        (sums.iter_mut().zip(values)).for_each(|(sum, &g)| *sum += g);
+                    }
+                    (false, true) => sums.fill(T::ZERO),
+                    (false, false) => {}
                 }
             }
         }

@@ -168,8 +168,13 @@ impl Grow<'_, '_> {
             Call::OneHot(_) => 1.0,
             Call::Power(n) if *n < 0 => 4f64.powi(-n),
             Call::Power(n) => b(0).powi(*n),
+            Call::Composite(c) if c.name == Composite::MOD.name => b(1),
+            // Squares of differences, and sums of shares of differences.
+            Call::Composite(c) if c.arity > 1 => {
+                let all: f64 = (0..xs.len()).map(b).sum();
+                all * (all + self.shape(xs[0]).len() as f64)
+            }
             Call::Composite(c) if c.reduces => b(0) + self.shape(xs[0]).len() as f64,
-            Call::Composite(c) if c.arity == 2 => b(1),
             Call::Composite(_) => 1.1 * b(0) + 1.0,
             Call::GatherAxis(_)
             | Call::Roll(..)
@@ -261,22 +266,17 @@ impl Grow<'_, '_> {
     }
 
     fn composed(&mut self, c: &'static Composite) -> usize {
-        let call = Call::Composite(c);
-        if c.reduces {
-            let x = self.vector();
-            let x = self.tame(x, 4.0);
-            return self.call(call, &[x]);
+        let x = match c.reduces {
+            true => self.vector(),
+            false => self.any(),
+        };
+        let mut xs = vec![self.tame(x, 4.0)];
+        // Where a divisor, a share, or the logarithm of a scale.
+        while xs.len() < c.arity {
+            let y = self.like(self.shape(x));
+            xs.push(self.positive(y));
         }
-        let x = self.any();
-        let x = self.tame(x, 4.0);
-        match c.arity {
-            1 => self.call(call, &[x]),
-            _ => {
-                let y = self.like(self.shape(x));
-                let y = self.positive(y);
-                self.call(call, &[x, y])
-            }
-        }
+        self.call(Call::Composite(c), &xs)
     }
 
     /// A value with axes, and one of them.

@@ -13,7 +13,7 @@ use crate::lengths::Lengths;
 use crate::map::Map;
 use crate::op::{Op, Reduction};
 use crate::real::Real;
-use crate::tape::{Input, InputRole, Node, Tape};
+use crate::tape::{Input, InputRole, Node, OutputRole, Tape};
 use crate::ty::{Domain, Shape, Type};
 
 /// Numbers for every input, by its role: -1 ‥ 1 for most, or those of its [range](Input::range); weight matrices smaller the
@@ -128,19 +128,11 @@ fn within(range: &Range<f64>, share: f64) -> f64 {
     inside.unwrap_or(if range.contains(&x) { x } else { range.start })
 }
 
-/// A cotangent for each output, in the output's layout: 1 for the loss, -1 ‥ 1 for all others, exact in f32.
-pub fn cotangents(tape: &Tape, t: usize, b: usize, seed: u64) -> Vec<Vec<f64>> {
-    cotangents_of(tape, |ty| ty.numbers(t, b), seed)
-}
-
-/// As [`cotangents`], for rows of these lengths: those of outputs over steps are packed.
+/// A cotangent for each output, in the output's layout, packed over steps: 1 for the loss, -1 ‥ 1 for all others, exact in
+/// f32.
 pub fn cotangents_ragged(tape: &Tape, lengths: &Lengths, seed: u64) -> Vec<Vec<f64>> {
-    cotangents_of(tape, |ty| lengths.numbers(ty), seed)
-}
-
-fn cotangents_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec<Vec<f64>> {
     let draw = |(i, output): (usize, &crate::tape::Output)| {
-        if output.role == crate::tape::OutputRole::Loss {
+        if output.role == OutputRole::Loss {
             return vec![1.0];
         }
         let mut random = SplitMix64(
@@ -149,7 +141,7 @@ fn cotangents_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec
         );
         random.next();
         let ty = tape.node(output.value).ty;
-        (0..numbers(ty))
+        (0..lengths.numbers(ty))
             .map(|_| f64::from(random.next() as f32))
             .collect()
     };
@@ -158,7 +150,7 @@ fn cotangents_of(tape: &Tape, numbers: impl Fn(Type) -> usize, seed: u64) -> Vec
 
 /// The lengths of `b` rows, the longest of `t` steps. Of two in five seeds, some are shorter: down to no step at all, many
 /// of a few steps, or all of one of two lengths.
-pub(super) fn lengths(t: usize, b: usize, seed: u64) -> Vec<usize> {
+pub fn lengths(t: usize, b: usize, seed: u64) -> Vec<usize> {
     let mut random = SplitMix64(seed.wrapping_mul(0xd6e8_feb8_6659_fd93));
     let mut below = move |n: usize| ((0.5 * (random.next() + 1.0) * n as f64) as usize).min(n - 1);
     let kind = below(10);
@@ -185,9 +177,14 @@ fn distances<T: Real>(tape: &Tape, lengths: &Lengths, inputs: &[Vec<f64>]) -> Op
     let mut run = Interpreter::<T>::new(tape);
     run.forward_ragged(lengths, &slices).ok()?;
     let mut found = kinks(&run, tape);
-    // A non-finite value counts as lying on a jump.
-    let outputs = (0..tape.outputs().len()).flat_map(|i| run.output(i));
-    let finite = outputs.into_iter().all(|x| x.to_f64().is_finite());
+    // A non-finite value counts as lying on a jump, but for a row without steps, which ends as it begins: a greatest value so
+    // far is then less than any number.
+    let empty = lengths.of_rows().last() == Some(&0);
+    let finite = tape.outputs().iter().enumerate().all(|(i, o)| {
+        let least = empty && o.role == OutputRole::Final;
+        let numbers = run.output(i).iter().map(|x| x.to_f64());
+        { numbers }.all(|x| x.is_finite() || least && x == f64::NEG_INFINITY)
+    });
     found.push(if finite {
         f64::INFINITY
     } else {
@@ -196,17 +193,70 @@ fn distances<T: Real>(tape: &Tape, lengths: &Lengths, inputs: &[Vec<f64>]) -> Op
     Some(found)
 }
 
-/// See [`super::Case::clearance`].
+/// The distance to the nearest kink or jump in a run on packed inputs over rows of these lengths; see
+/// [`Case::clearance`](super::Case::clearance).
 pub(super) fn clearance(tape: &Tape, lengths: &Lengths, inputs: &[Vec<f64>]) -> Option<f64> {
-    let double = distances::<f64>(tape, lengths, inputs)?;
-    let single = distances::<f32>(tape, lengths, inputs)?;
-    // A billion times the rounding error of f64, and still less than any clearance that tests require.
-    let moved = distances::<f64>(&jittered(tape, 1e-10, 1), lengths, inputs)?;
-    let nearest = (double.iter().zip(&single).zip(&moved))
-        .map(|((d, s), m)| [*d, *s, *m])
-        .filter(|all| all.iter().any(|d| *d != 0.0))
-        .fold(f64::INFINITY, |least, [d, s, m]| least.min(d.min(s).min(m)));
-    Some(nearest)
+    KinkDistances::of(tape, lengths, inputs).map(|k| k.nearest)
+}
+
+/// How near a run comes to kinks and jumps, where one rounding decides between two results, and how far roundings move it.
+///
+/// ```
+/// use retrograd_tape::{Lengths, Recorder, Shape, generate::KinkDistances};
+///
+/// let r = Recorder::new();
+/// let x = r.param("x", Shape::Vector(2));
+/// r.output("y", (0.1 * x).relu());
+/// let tape = r.finish("relu")?;
+/// let found = KinkDistances::of(&tape, &Lengths::new(vec![1])?, &[vec![0.5, -3.0]]).expect("it runs");
+/// assert!((found.nearest - 0.05).abs() < 1e-8 && found.single < 1e-6);
+/// # Ok::<(), retrograd_tape::TapeError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KinkDistances {
+    /// The least distance in f64, f32 and with errors of 1e-10 ([`jittered`]). An operand that lies exactly on a kink in
+    /// all three (a zero initial state, the two sides of x = x) does not count: no rounding moves it.
+    pub nearest: f64,
+    /// The greatest change of a distance from f64 to f32.
+    pub single: f64,
+    /// The greatest change of a distance by errors of 1e-10, a billion times the rounding error of f64 and less than any
+    /// clearance that tests require.
+    pub jittered: f64,
+}
+
+impl KinkDistances {
+    /// Those of a run on packed `inputs` over rows of these lengths; none if it does not run.
+    pub fn of(tape: &Tape, lengths: &Lengths, inputs: &[Vec<f64>]) -> Option<KinkDistances> {
+        let double = distances::<f64>(tape, lengths, inputs)?;
+        let single = distances::<f32>(tape, lengths, inputs)?;
+        let moved = distances::<f64>(&jittered(tape, 1e-10, 1), lengths, inputs)?;
+        let mut found = KinkDistances {
+            nearest: f64::INFINITY,
+            single: 0.0,
+            jittered: 0.0,
+        };
+        let all = double.iter().zip(&single).zip(&moved);
+        for ((&d, &s), &m) in all.filter(|((d, s), m)| [**d, **s, **m] != [0.0; 3]) {
+            found.nearest = found.nearest.min(d.min(s).min(m));
+            if d < f64::INFINITY {
+                found.single = found.single.max((d - s).abs());
+                found.jittered = found.jittered.max((d - m).abs());
+            }
+        }
+        Some(found)
+    }
+}
+
+/// The program without the limits of `clip_gradient`, which are no derivatives: of them, differences have nothing.
+pub fn without_limits(tape: &Tape) -> Tape {
+    let mut new = tape.clone();
+    for node in &mut new.nodes {
+        if node.op == Op::Map(Map::ClipGradient) {
+            node.op = Op::Map(Map::WithGradient);
+            node.operands[1] = node.operands[0];
+        }
+    }
+    new
 }
 
 /// The same program with rounding errors: the result of each op that rounds is multiplied by 1 + δ, |δ| up to `unit`

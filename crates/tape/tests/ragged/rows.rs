@@ -11,6 +11,9 @@ pub(crate) struct Found {
     pub(crate) adjoints: Vec<Vec<f64>>,
 }
 
+/// One kind of them.
+type Numbers = fn(&Found) -> &Vec<Vec<f64>>;
+
 pub(crate) fn slices(arrays: &[Vec<f64>]) -> Vec<&[f64]> {
     arrays.iter().map(Vec::as_slice).collect()
 }
@@ -157,7 +160,7 @@ pub(crate) fn compare(
         .collect();
     let types_of_observed = observed.iter().map(|v| tape.nodes()[v.index()].ty);
     let outputs = (0..tape.outputs().len()).map(|i| output_type(tape, i));
-    let kinds: [(&str, Vec<Type>, fn(&Found) -> &Vec<Vec<f64>>); 3] = [
+    let kinds: [(&str, Vec<Type>, Numbers); 3] = [
         ("output", outputs.collect(), |f| &f.outputs),
         (
             "gradient",

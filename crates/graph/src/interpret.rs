@@ -1,13 +1,29 @@
 //! Evaluates a graph as it stands, slow and obvious: every value at every point, on demand. For comparing a program
 //! before and after a pass.
+//!
+//! ```
+//! use retrograd_graph::{Graph, interpret};
+//! use retrograd_tape::{InputRole, Recorder, Shape};
+//!
+//! let r = Recorder::new();
+//! let x = r.input("x", InputRole::Sequence, Shape::Scalar);
+//! let s = r.state("s", Shape::Scalar, 1, None);
+//! r.output("y", r.next(s, s + x));
+//! let g = Graph::from_tape(&r.finish("sums")?);
+//! // Three steps of one row, all of which are 2, from 0.
+//! let found = interpret::run(&g, 3, 1, &|name, _| if name == "x" { 2.0 } else { 0.0 });
+//! assert_eq!(found["y"], [2.0, 4.0, 6.0]);
+//! # Ok::<(), retrograd_tape::TapeError>(())
+//! ```
 
 use std::collections::{BTreeMap, HashMap};
 
-use retrograd_graph::Graph;
 use retrograd_tape::{Domain, Op, Reduction, Shape, Type, Value};
 
-/// Runs a graph over `t` steps and `b` rows.
-pub(crate) struct Run<'g> {
+use crate::graph::Graph;
+
+/// A run of a graph over `t` steps and `b` rows.
+struct Run<'g> {
     g: &'g Graph,
     t: usize,
     b: usize,
@@ -18,8 +34,12 @@ pub(crate) struct Run<'g> {
     known: HashMap<(Value, usize), Vec<f64>>,
 }
 
-/// A graph's outputs by name, points outermost.
-pub(crate) fn run(
+/// A graph's outputs by name, points outermost, over `t` steps of `b` rows. `inputs` gives each number of each input by
+/// the input's name.
+///
+/// # Panics
+/// If the graph breaks a rule of the [verifier](crate::verify()).
+pub fn run(
     g: &Graph,
     t: usize,
     b: usize,
@@ -28,8 +48,11 @@ pub(crate) fn run(
     run_moved(g, t, b, inputs, None)
 }
 
-/// As [`run`], where one number of one value is moved, and all that is computed from it follows.
-pub(crate) fn run_moved(
+/// As [`run`], where one number of one value is moved by so much, and all that is computed from it follows.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_moved(
     g: &Graph,
     t: usize,
     b: usize,

@@ -1,0 +1,243 @@
+//! The memory of a run beside the caller's arrays, counted before anything is allocated.
+
+use retrograd_graph::plan::cost::most_rows;
+use retrograd_graph::plan::{BlockAt, BufferId, Item, Layout, Plan, Storage, WeightId, walk};
+use retrograd_kernels::{
+    AlignedBuffer, Block, BlockMut, Kernels, OuterRhs, PieceMut, SimdElement, Weights,
+};
+use retrograd_tape::Domain;
+
+use super::points::{Points, StepAccess, StepTable, rows_before};
+use crate::element::Element;
+use crate::error::RunError;
+
+/// Minimal number of rows of all products and sums in a block of steps, if the sequence is long enough: enough for the
+/// kernels' full speed and to make the overhead of a block negligible.
+const ROWS_PER_BLOCK: usize = 4096;
+
+/// Called with the rows, right-hand sides and bias of a weight gradient.
+type EachSum<'f> = dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]) + 'f;
+
+/// The memory that a run needs.
+#[derive(Clone, Copy)]
+pub(crate) struct MemoryNeed<'a, T: SimdElement> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) kernels: &'a Kernels<T>,
+    pub(crate) points: Points<'a>,
+    pub(crate) access: &'a StepAccess,
+    /// Number of threads that sums are divided among, each with scratch of its own.
+    pub(crate) parts: usize,
+    pub(crate) layout: Layout,
+    /// Which of the caller's arrays are given.
+    pub(crate) given: &'a (dyn Fn(Storage) -> bool + Sync),
+}
+
+impl<T: Element> MemoryNeed<'_, T> {
+    /// Length of array `u`; 0 if it is the caller's.
+    pub(super) fn array(&self, u: BufferId) -> usize {
+        match self.plan.buffers[u].storage {
+            theirs if theirs != Storage::Workspace && (self.given)(theirs) => 0,
+            _ => self.size(u),
+        }
+    }
+
+    /// Numbers of array `u`.
+    pub(super) fn size(&self, u: BufferId) -> usize {
+        let (Points { steps, rows, .. }, x) = (self.points, &self.plan.buffers[u]);
+        if !self.points.ragged() || x.domain != Domain::Step || self.plan.ring(u).is_some() {
+            return self.plan.size(u, steps, rows, self.layout);
+        }
+        // No block has more points than the first.
+        let steps = match self.plan.is_block(u, self.layout) {
+            true => self.layout.block.min(steps),
+            false => steps,
+        };
+        (rows_before(x, rows) + self.points.before(steps)) * x.len
+    }
+
+    /// Length of the array of the ends of rows of array `u`.
+    pub(super) fn at_end(&self, u: BufferId) -> usize {
+        let x = &self.plan.buffers[u];
+        match self.points.ragged() && self.access.has_ends(u) {
+            true => rows_before(x, self.points.rows) * x.len,
+            false => 0,
+        }
+    }
+
+    /// Steps that a sample, or a run, has in the table.
+    pub(super) fn tabled(&self) -> (usize, usize) {
+        (self.access.reach, self.points.steps)
+    }
+
+    /// Length of the packing of weight `w`; 0 if no product has more than one row, unless the packing serves many
+    /// samples.
+    pub(super) fn packed(&self, w: WeightId) -> usize {
+        let weight = &self.plan.weights[w];
+        let rows = most_rows(
+            &self.plan.items,
+            w,
+            self.layout.block.min(self.points.steps),
+            self.points.rows,
+        );
+        if rows > 1 || self.plan.memory.streams {
+            self.kernels
+                .packed_len(weight.rows, weight.cols, weight.transposed)
+        } else {
+            0
+        }
+    }
+
+    /// Length of one part's scratch.
+    pub(super) fn scratch(&self) -> usize {
+        let mut most = 0;
+        self.sums(&mut |rows, rhs, _| {
+            let total: usize = rhs.iter().map(|r| r.len).sum();
+            let runs: usize = rhs.iter().map(|r| r.to.len()).sum();
+            most = most.max(self.kernels.outer_scratch_len(rows, total, runs));
+        });
+        most
+    }
+
+    /// The maximal numbers of blocks, right-hand sides and pieces of a sum.
+    pub(super) fn lists(&self) -> (usize, usize, usize) {
+        let mut most = (0, 0, 0);
+        self.sums(&mut |_, rhs, bias| {
+            let runs: usize = rhs.iter().map(|r| r.to.len()).sum();
+            most = (
+                most.0.max(runs),
+                most.1.max(rhs.len()),
+                most.2.max(bias.len()),
+            );
+        });
+        most
+    }
+
+    /// Calls `f` with the rows, right-hand sides and bias of every weight gradient.
+    pub(super) fn sums(&self, f: &mut EachSum<'_>) {
+        for item in walk(&self.plan.items) {
+            if let Item::Outer {
+                domain, rhs, bias, ..
+            } = item
+            {
+                let (steps, rows) = (self.sum_steps(), self.points.rows);
+                f(domain.steps(steps) * domain.rows(rows), rhs, bias);
+            }
+        }
+    }
+
+    /// Steps that a sum covers at a time: all of them without sweeps.
+    pub(crate) fn sum_steps(&self) -> usize {
+        let in_blocks = self.plan.sweeps().next().is_some();
+        if in_blocks {
+            self.layout.block.min(self.points.steps)
+        } else {
+            self.points.steps
+        }
+    }
+
+    /// Checks that addresses can distinguish all bytes of every array with all of its steps, as arrays are addressed:
+    /// then no number of steps, rows or bytes that a run computes from T and B overflows.
+    ///
+    /// # Errors
+    /// [`RunError::Extent`].
+    pub(crate) fn can_be_addressed(&self) -> Result<(), RunError> {
+        let Points { steps, rows, .. } = self.points;
+        let (t, b) = (steps as u128, rows as u128);
+        let points = |(u, x): (BufferId, &retrograd_graph::plan::Buffer)| {
+            let steps = steps.saturating_add(x.front + x.back);
+            let steps = self.plan.ring(u).unwrap_or(steps);
+            (x.domain.points(steps, rows) as u128).saturating_mul(x.len as u128)
+        };
+        let numbers = self.plan.buffers.iter().map(points);
+        let numbers = numbers.fold(t.saturating_mul(b), u128::saturating_add);
+        if numbers.saturating_mul(size_of::<T>() as u128) <= isize::MAX as u128 {
+            return Ok(());
+        }
+        Err(RunError::Extent { t: steps, b: rows })
+    }
+
+    /// Bytes in total.
+    pub(crate) fn bytes(&self) -> usize {
+        let lines = |n: usize| AlignedBuffer::<T>::bytes_of(n);
+        let arrays = self.plan.buffers.keys().map(|u| lines(self.array(u)));
+        let packed = self.plan.weights.keys().map(|w| lines(self.packed(w)));
+        let scratch = self.parts.saturating_mul(lines(self.scratch()));
+        let ends = self.plan.buffers.keys().map(|u| lines(self.at_end(u)));
+        let others = [scratch, lines(self.checkpoints()), self.described()];
+        let all = arrays.chain(packed).chain(ends).chain(others);
+        all.fold(0, usize::saturating_add)
+    }
+
+    pub(super) fn checkpoints(&self) -> usize {
+        let Points { steps, rows, .. } = self.points;
+        self.plan.checkpoints(steps, rows, self.layout)
+    }
+
+    /// Bytes of addresses and descriptions.
+    pub(super) fn described(&self) -> usize {
+        let (n, weights) = (self.plan.buffers.len(), self.plan.weights.len());
+        let blocks: usize = self.plan.weights.values().map(|w| w.blocks.len()).sum();
+        let lists = self.lists();
+        let buffers = 2 * n + weights + self.parts;
+        let (reach, steps) = self.tabled();
+        buffers * size_of::<AlignedBuffer<T>>()
+            + StepTable::bytes(reach, steps)
+            + n * (3 * size_of::<*mut T>() + size_of::<usize>())
+            + blocks * size_of::<Block<T>>()
+            + weights * size_of::<Weights<T>>()
+            + lists.0 * size_of::<BlockMut<T>>()
+            + lists.1 * size_of::<OuterRhs<T>>()
+            + lists.2 * size_of::<PieceMut<T>>()
+    }
+
+    /// The fastest layout that takes no more than `budget` bytes, or the fewest bytes that some layout needs.
+    pub(crate) fn choose(mut self, budget: Option<usize>) -> Result<Layout, usize> {
+        let Points { steps: t, rows, .. } = self.points;
+        let of = |blocks: usize, replay| Layout {
+            block: t.div_ceil(blocks),
+            replay,
+        };
+        let fewest = t.div_ceil(ROWS_PER_BLOCK.div_ceil(rows));
+        let memory = &self.plan.memory;
+        let short = match memory.pays {
+            true => self.short(),
+            false => fewest,
+        };
+        // A single block is kept in any case.
+        let replays = memory.pays && short > 1;
+        let Some(budget) = budget else {
+            return Ok(of(short, replays));
+        };
+        let mut least = usize::MAX;
+        let other = (!memory.replays.is_empty()).then_some(match replays {
+            true => (fewest, false),
+            false => (short, true),
+        });
+        for (first, replay) in [(short, replays)].into_iter().chain(other) {
+            let mut blocks = first;
+            while blocks <= t {
+                self.layout = of(blocks, replay);
+                let bytes = self.bytes();
+                if bytes <= budget {
+                    return Ok(self.layout);
+                }
+                least = least.min(bytes);
+                blocks += (blocks / 16).max(1);
+            }
+        }
+        Err(least)
+    }
+
+    /// Block length of a sequence that is replayed rather than kept: short enough for a block's values to be in cache
+    /// when they are read, unless that takes more memory for the states at the borders.
+    pub(super) fn short(&self) -> usize {
+        let (t, b, plan) = (self.points.steps, self.points.rows, self.plan);
+        let step = b * plan.block_numbers() * size_of::<T>();
+        let border = plan.memory.replays.iter().map(|r| plan.checkpoint(r, b));
+        let border = border.sum::<usize>() * size_of::<T>();
+        // step · K + border · T / K is minimal where both terms are equal.
+        let least = (t as f64 * border as f64 / step as f64).sqrt() as usize;
+        let steps = (self.plan.target.caches().l2 / step).max(least).max(1);
+        t.div_ceil(steps.min(ROWS_PER_BLOCK.div_ceil(b)))
+    }
+}
