@@ -221,7 +221,7 @@ impl<'f, T: Float> Fit<'f, T> {
             }
         };
         for log in &mut self.logs {
-            log.begin(trainer.steps())?;
+            log.begin(trainer.steps(), state.epoch)?;
         }
         Ok(state)
     }

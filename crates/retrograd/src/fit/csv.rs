@@ -60,24 +60,28 @@ impl CsvLog {
     }
 }
 
-/// The file again, without lines of steps after `steps`, and without a last line that was cut off.
-fn kept(text: &str, steps: u64) -> String {
+/// The file again, without lines of steps and epochs that the run has not done, and without a last line that was cut off.
+fn kept(text: &str, steps: u64, epochs: u64) -> String {
     let whole = text.split_inclusive('\n').filter(|l| l.ends_with('\n'));
     let known = |line: &&str| {
-        let step = line.split(',').next().and_then(|s| s.parse::<u64>().ok());
-        step.is_some_and(|step| step <= steps)
+        let fields: Vec<&str> = line.split(',').collect();
+        let number = |k: usize| fields.get(k).and_then(|s| s.parse::<u64>().ok());
+        // Lines of epochs lack the norm of the gradient.
+        let of_epoch = fields.get(3).is_some_and(|norm| norm.is_empty());
+        number(0).is_some_and(|step| step <= steps)
+            && (!of_epoch || number(1).is_some_and(|epoch| epoch < epochs))
     };
     let lines: String = whole.skip(1).filter(known).collect();
     format!("{HEAD}{lines}")
 }
 
 impl Log for CsvLog {
-    fn begin(&mut self, steps: u64) -> Result<(), Error> {
+    fn begin(&mut self, steps: u64, epochs: u64) -> Result<(), Error> {
         let before = match (steps, self.path.exists()) {
             (0, _) | (_, false) => String::new(),
             _ => files::read_text(&self.path, u64::MAX).map_err(|e| self.failed(e))?,
         };
-        let text = kept(&before, steps);
+        let text = kept(&before, steps, epochs);
         let written: io::Result<()> =
             files::replace(&self.path, "csv", |beside| std::fs::write(beside, text));
         written.map_err(|e| self.failed(e))?;
@@ -110,12 +114,18 @@ mod tests {
             "{}1,0,0.5,1,0.1,\n2,0,0.4,1,0.1,\n2,0,0.45,,,0.3\n3,1,0.3,1,0.1,\n4,1,0.",
             super::HEAD
         );
-        let kept = super::kept(&text, 2);
+        let kept = super::kept(&text, 2, 1);
         assert_eq!(kept.lines().count(), 4, "{kept}");
         assert!(kept.ends_with("2,0,0.45,,,0.3\n"));
-        assert_eq!(super::kept("", 5), super::HEAD);
+        let redone = super::kept(&text, 2, 0);
         assert_eq!(
-            super::kept(&text, 9).lines().count(),
+            redone.lines().count(),
+            3,
+            "the epoch has not ended: {redone}"
+        );
+        assert_eq!(super::kept("", 5, 1), super::HEAD);
+        assert_eq!(
+            super::kept(&text, 9, 9).lines().count(),
             5,
             "the last line is not whole"
         );

@@ -61,7 +61,7 @@ fn now() -> std::time::Duration {
 }
 
 impl Log for EventLog {
-    fn begin(&mut self, steps: u64) -> Result<(), Error> {
+    fn begin(&mut self, steps: u64, _: u64) -> Result<(), Error> {
         let (seconds, process) = (now(), std::process::id());
         // TensorBoard reads files of this name, in the order of their names.
         let name = format!(

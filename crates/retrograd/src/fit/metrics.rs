@@ -109,12 +109,12 @@ impl History {
 /// let fit = retrograd::fit::Fit::<f32>::new(10).log(Print);
 /// ```
 pub trait Log {
-    /// Training begins, or goes on, after so many steps: what the log has of later ones is of a run that was stopped.
+    /// Training begins, or goes on, after so many steps and whole epochs: what the log has of later ones is of a run that was stopped.
     ///
     /// # Errors
     /// [`Error::File`].
-    fn begin(&mut self, steps: u64) -> Result<(), Error> {
-        let _ = steps;
+    fn begin(&mut self, steps: u64, epochs: u64) -> Result<(), Error> {
+        let _ = (steps, epochs);
         Ok(())
     }
 
