@@ -7,8 +7,8 @@
 //! one rounding decides between two slopes; numbers that overflow on every engine; roundings that a chaotic program
 //! enlarges.
 //!
-//! Users of the library have it as `retrograd::testing`, for cells and cell files. The tests of the compiler's own crates
-//! use the comparisons underneath: [`checks`] and [`second`] on a [`Sample`].
+//! Users of the library have it as `retrograd::testing`, for cells and cell files. The comparisons underneath, [`checks`] and
+//! [`second`] on a [`Sample`], serve tests of other kinds.
 #![forbid(unsafe_code)]
 
 pub mod agree;

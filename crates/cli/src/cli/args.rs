@@ -8,9 +8,9 @@ use retrograd::{Engine, Unroll};
 
 use super::cell::CellCommand;
 use super::check::Check;
-use super::choice::{Choice, ReadoutArgs, SizeArgs, zoo_entry};
+use super::choice::{Choice, ReadoutArgs, SizeArgs};
 use super::explain::Explain;
-use super::values::{between, header, unroll, whole};
+use super::values::{between, header, unroll, whole, zoo_entry};
 
 /// Compiles recurrent cells to machine code and trains them to forecast the next row of a table.
 ///

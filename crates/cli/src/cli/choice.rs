@@ -178,18 +178,6 @@ impl fmt::Display for Choice {
     }
 }
 
-/// A cell of the zoo by its name.
-pub(super) fn zoo_entry(name: &str) -> Result<&'static Entry, String> {
-    zoo::find(name).ok_or_else(|| {
-        let known: Vec<&str> = zoo::names().collect();
-        let hint = near(name, zoo::names());
-        format!(
-            "there is no cell `{name}`{hint}; the cells are {}",
-            known.join(", ")
-        )
-    })
-}
-
 /// A hint at the most similar known name, if any is similar.
 pub(crate) fn near<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
     let distance = |known: &&str| strsim::osa_distance(&name.to_lowercase(), known);

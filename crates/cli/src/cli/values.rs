@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use retrograd::Unroll;
 use retrograd::data::Header;
+use retrograd::zoo::{self, Entry};
+
+use super::choice::near;
 
 /// A whole number in a range; `usize::MAX` as its end means none.
 pub(super) fn whole(
@@ -45,6 +48,18 @@ pub(super) fn header(text: &str) -> Result<Header, String> {
 pub(super) fn dropout(text: &str) -> Result<f64, String> {
     let expected = "a number of at least 0 and less than 1";
     parse(text, expected, |p| (0.0..1.0).contains(p))
+}
+
+/// A cell of the zoo by its name.
+pub(super) fn zoo_entry(name: &str) -> Result<&'static Entry, String> {
+    zoo::find(name).ok_or_else(|| {
+        let known: Vec<&str> = zoo::names().collect();
+        let hint = near(name, zoo::names());
+        format!(
+            "there is no cell `{name}`{hint}; the cells are {}",
+            known.join(", ")
+        )
+    })
 }
 
 fn parse<N: FromStr + Display>(
