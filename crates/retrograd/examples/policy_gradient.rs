@@ -141,7 +141,7 @@ fn cotangents(rollout: &Rollout, logits: &[f32], values: &[f32]) -> Cotangents {
     let points = rollout.actions.len();
     let mut returns = rollout.rewards.clone();
     for k in (0..points).rev().filter(|&k| !rollout.ends[k]) {
-        // What comes after the last of these steps, the critic has to guess.
+        // An episode that goes on is worth what the critic says of the last of these steps, which so teaches nothing itself.
         returns[k] = match returns.get(k + ROWS) {
             Some(later) => returns[k] + DISCOUNT * later,
             None => values[k],

@@ -1,8 +1,8 @@
 //! [`Carry`]: the states of rows from one chunk of their sequences to the next.
 
-use retrograd_tape::{Domain, Extent, InputRole, Type};
+use retrograd_tape::{Domain, Extent, Type};
 
-use crate::batch::{Arrangement, Batch, Counts, axes};
+use crate::batch::{Arrangement, Batch, Counts, Segment, axes, called};
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::Float;
@@ -49,7 +49,7 @@ use crate::numbers::Float;
 /// let (mut session, mut carry) = (program.session(), cell.carry(1)?);
 /// let one = Batch::new(Extent::steps(2)).with("x", vec![1.0_f32, 1.0]);
 /// let first = session.forward(&[], &one)?;
-/// carry.keep(|name| first.output(name))?;
+/// carry.keep(&one, |name| first.output(name))?;
 /// let two = carry.onto(&one)?;
 /// let second = session.forward(&[], &two)?;
 /// assert_eq!(second.output("y"), Some(&[1.75, 1.875][..]));
@@ -314,11 +314,16 @@ impl<T: Float> Carry<T> {
         Ok(batch)
     }
 
-    /// Keeps the states that a run ended with: `last` returns each of them by its name, as a run's `output` does.
+    /// Keeps the states that a run of this chunk ended with: `last` returns each of them by its name, as a run's `output` does.
+    /// A row that has no steps in the chunk stays as it is: it may yet have to begin.
     ///
     /// # Errors
     /// [`Error::NoSuchState`] if the run has none of this name; [`Error::InputLength`] if it had another number of rows.
-    pub fn keep<'r>(&mut self, last: impl Fn(&str) -> Option<&'r [T]>) -> Result<(), Error>
+    pub fn keep<'r>(
+        &mut self,
+        chunk: &Batch<T>,
+        last: impl Fn(&str) -> Option<&'r [T]>,
+    ) -> Result<(), Error>
     where
         T: 'r,
     {
@@ -331,10 +336,17 @@ impl<T: Float> Carry<T> {
             };
             state.fits(values, self.rows)?;
         }
+        let lengths = chunk.lengths();
+        let runs = |row: usize| lengths.is_none_or(|l| l.get(row).is_some_and(|&n| n > 0));
         for state in &mut self.states {
-            if let Some(values) = last(&state.name) {
-                state.values.copy_from_slice(values);
-                state.rows.fill(true);
+            let Some(values) = last(&state.name) else {
+                continue;
+            };
+            for row in (0..self.rows).filter(|&row| runs(row)) {
+                for part in state.slots(self.rows, row) {
+                    state.values[part.clone()].copy_from_slice(&values[part]);
+                }
+                state.rows[row] = true;
             }
         }
         Ok(())
@@ -349,17 +361,20 @@ impl<T: Float> Carry<T> {
         cell: &Cell,
         chunk: &Batch<T>,
     ) -> Result<(Option<Batch<T>>, Batch<T>), Error> {
-        let (n, t) = (self.burn_in, chunk.extent.steps);
+        let n = self.burn_in;
         if n == 0 {
             return Ok((None, chunk.clone()));
         }
+        let segments = chunk.segments()?;
+        let t = segments.iter().map(|s| s.steps.end).max().unwrap_or(0);
         if n >= t {
             return Err(Error::Setting {
                 what: "the number of steps that run forward only",
                 found: n.to_string(),
-                expected: format!("less than the steps of a chunk, {t}"),
+                expected: format!("less than the steps of a chunk's longest row, {t}"),
             });
         }
+        let t = chunk.extent.steps;
         Ok((Some(chunk.steps(cell, 0..n)?), chunk.steps(cell, n..t)?))
     }
 }
@@ -404,7 +419,7 @@ impl<T: Float> Carried<T> {
 }
 
 impl<T: Float> Batch<T> {
-    /// Some of the steps: arrays over steps are cut, all others stay.
+    /// Some of the steps: arrays over steps are cut, and of those with one value a segment, these steps' segments are left.
     fn steps(&self, cell: &Cell, steps: std::ops::Range<usize>) -> Result<Batch<T>, Error> {
         let rows = self.extent.rows;
         let mut part = self.clone();
@@ -413,26 +428,45 @@ impl<T: Float> Batch<T> {
             rows,
         };
         part.cut(&steps);
-        let inputs = cell.tape().inputs().iter();
-        for input in inputs.filter(|i| i.role != InputRole::Param) {
+        let (whole, parts) = (self.segments()?, part.segments()?);
+        let counts = Counts {
+            segments: whole.len(),
+            ..Counts::full(self.extent)
+        };
+        let tape = cell.tape();
+        for (k, input) in tape.inputs().iter().enumerate() {
+            let how = Arrangement::of_input(tape, k);
+            if !matches!(how, Arrangement::Steps | Arrangement::Segments) {
+                continue;
+            }
             let Some(values) = self.array(&input.name) else {
                 continue;
             };
-            if input.ty.domain != Domain::Step {
-                continue;
-            }
-            let count = input.ty.numbers(self.extent.steps, rows);
+            let count = how.numbers(input.ty, counts);
             if values.len() != count {
                 return Err(Error::InputLength {
                     name: input.name.to_string(),
-                    role: "array over steps",
+                    role: called(input.role),
                     count,
-                    expected: axes(input.ty, Arrangement::Steps, Counts::full(self.extent)),
+                    expected: axes(input.ty, how, counts),
                     found: values.len(),
                 });
             }
-            let n = input.ty.shape.len() * rows;
-            part = part.with(&input.name, values[steps.start * n..steps.end * n].to_vec());
+            let n = input.ty.shape.len();
+            let cut = match how {
+                Arrangement::Steps => values[steps.start * rows * n..steps.end * rows * n].to_vec(),
+                _ => {
+                    let of = |s: &Segment| {
+                        let begins = |w: &Segment| {
+                            (w.row, w.steps.start) <= (s.row, steps.start + s.steps.start)
+                        };
+                        let at = whole.partition_point(begins) - 1;
+                        &values[at * n..][..n]
+                    };
+                    parts.iter().flat_map(of).copied().collect()
+                }
+            };
+            part = part.with(&input.name, cut);
         }
         Ok(part)
     }

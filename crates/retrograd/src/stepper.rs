@@ -313,12 +313,13 @@ impl<T: Float> Stepper<T> {
 
     /// Resets all states to their initial values, and draws masks of rows anew.
     pub fn reset(&mut self) {
-        self.run.reset();
         for (_, mask) in &mut self.fixed_masks {
             mask.draw(0..mask.values.len());
         }
         // An index computed of masks alone that is no row of its table is taken for the nearest.
         let _ = self.set_fixed_masks();
+        // States may begin with what is computed of masks.
+        self.run.reset();
     }
 
     /// Resets the states of one row to their initial values, and draws its masks anew; the other rows go on.
@@ -347,7 +348,9 @@ impl<T: Float> Stepper<T> {
                 mask.draw(of_row(&inputs[*k], row));
             }
         }
-        self.set_fixed_masks()
+        self.set_fixed_masks()?;
+        // The state may begin with what is computed of masks.
+        Ok(self.run.reset_row(row)?)
     }
 
     /// A stepper that goes on by itself from the same states: a clone. It shares code and parameters, and copies the states.

@@ -52,6 +52,8 @@ pub struct Trainer<T: Float = f32> {
     runner: Runner<T>,
     /// For runs in two halves, made when the first is requested.
     splitter: Option<Splitter<T>>,
+    /// The inputs whose gradients runs in two halves return besides.
+    input_gradients: Vec<String>,
     descent: Descent<T>,
     /// For each parameter, whether it is trained.
     trained: Vec<bool>,

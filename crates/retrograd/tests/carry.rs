@@ -267,7 +267,9 @@ fn gradients_of_carried_states_chain_runs_to_the_gradient_of_one() {
 
         let mut carry: Carry<f64> = cell.carry(b).expect("it can be carried");
         let one = session.forward(&parameters, &first).expect("it runs");
-        carry.keep(|name| one.output(name)).expect("it has them");
+        carry
+            .keep(&first, |name| one.output(name))
+            .expect("it has them");
         let begun = carry.onto(&second).expect("it fits");
         let two = session.forward(&parameters, &begun).expect("it runs");
         let later = two.backward(&of_y(&y[4 * b * 2..])).expect("it runs");

@@ -302,7 +302,7 @@ pub(crate) fn called(role: InputRole) -> &'static str {
 }
 
 /// Rejects a batch without points, or with too many.
-fn exists<T>(batch: &Batch<T>) -> Result<(), Error> {
+pub(super) fn exists<T>(batch: &Batch<T>) -> Result<(), Error> {
     let (t, b) = (batch.extent.steps, batch.extent.rows);
     if t == 0 || b == 0 {
         return Err(Error::EmptyBatch { t, b });

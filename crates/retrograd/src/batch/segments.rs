@@ -10,6 +10,7 @@ use std::ops::Range;
 use retrograd_tape::{Domain, Extent, InputRole, Lengths, Op, OutputRole, Tape, TapeError, Type};
 
 use super::Batch;
+use super::feed::exists;
 use crate::error::Error;
 use crate::numbers::{Float, reserve};
 
@@ -360,9 +361,11 @@ impl<T> Batch<T> {
     /// one of each.
     ///
     /// # Errors
-    /// [`Error::Setting`] for lengths or resets that do not fit the batch's extent.
+    /// [`Error::Setting`] for lengths or resets that do not fit the batch's extent; [`Error::EmptyBatch`], and [`Error::Cell`] for
+    /// more points than a run may have.
     pub fn segments(&self) -> Result<Vec<Segment>, Error> {
         let Extent { steps: t, rows: b } = self.extent;
+        exists(self)?;
         let fits = |what, found: usize, count: usize, expected: &str| match found == count {
             true => Ok(()),
             false => Err(Error::Setting {
@@ -399,7 +402,8 @@ impl<T> Batch<T> {
             let resets = self.resets.as_deref().unwrap_or_default();
             let renewed = |step: &usize| resets.get(step * b + row).is_some_and(|&r| r);
             let mut start = 0;
-            for step in (1..length).filter(renewed) {
+            let last = if resets.is_empty() { 1 } else { length };
+            for step in (1..last).filter(renewed) {
                 segments.push(Segment {
                     row,
                     steps: start..step,

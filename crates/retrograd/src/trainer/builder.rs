@@ -238,6 +238,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             runner: Runner::new(self.engine, &cell, settings, &trained, !self.loss_outside)?,
             settings,
             splitter,
+            input_gradients: self.input_gradients,
             descent,
             trained,
             draws: 0,

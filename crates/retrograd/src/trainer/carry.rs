@@ -1,7 +1,7 @@
 //! Training chunk after chunk, each from the states that the one before left.
 
 use super::{Evaluation, Report, Trainer};
-use crate::batch::{Batch, RunMode};
+use crate::batch::{Batch, RunMode, Unpacked};
 use crate::carry::Carry;
 use crate::engine::Runner;
 use crate::error::Error;
@@ -10,7 +10,8 @@ use crate::numbers::Float;
 impl<T: Float> Trainer<T> {
     /// States of this many rows, to be carried from chunk to chunk by [`step_carrying`](Self::step_carrying) and its kind;
     /// see [`Carry`]. If a state begins otherwise than given, the cell becomes [`Cell::carrying`](crate::Cell::carrying), and
-    /// is compiled again with its next run; parameters, masks and optimiser stay. Carried states are saved nowhere.
+    /// is compiled again with its next run; parameters, masks and optimiser stay. [`Checkpoint::with_carry`](crate::Checkpoint::with_carry)
+    /// saves the states with the rest of a run.
     ///
     /// ```
     /// use retrograd::{Batch, Cell, Extent, Sgd, StateSpec, Trainer};
@@ -54,7 +55,7 @@ impl<T: Float> Trainer<T> {
     ) -> Result<Report, Error> {
         let (mut left, rest) = self.burnt_in(chunk, carry, None)?;
         let report = self.step(&rest)?;
-        left.keep(|name| self.output(name))?;
+        left.keep(chunk, |name| self.output(name))?;
         *carry = left;
         Ok(report)
     }
@@ -98,7 +99,7 @@ impl<T: Float> Trainer<T> {
     ) -> Result<Evaluation<'_, T>, Error> {
         let (mut left, rest) = self.burnt_in(chunk, carry, Some(mode))?;
         self.run(&rest, mode, false)?;
-        left.keep(|name| self.output(name))?;
+        left.keep(chunk, |name| self.output(name))?;
         *carry = left;
         Ok(Evaluation {
             trainer: self,
@@ -121,7 +122,7 @@ impl<T: Float> Trainer<T> {
             let first = left.onto(&first)?;
             let mode = mode.unwrap_or_else(|| self.next_draw());
             self.run_cell(&first, mode, false)?;
-            left.keep(|name| self.output(name))?;
+            left.keep(&first, |name| self.output(name))?;
         }
         let rest = left.onto(&rest)?;
         Ok((left, rest))
@@ -134,9 +135,10 @@ impl<T: Float> Trainer<T> {
         }
         let carrying = self.cell.carrying()?;
         if carrying.tape().inputs().len() != self.cell.tape().inputs().len() {
+            self.splitter = None;
+            self.unpacked = Unpacked::default();
             self.runner = Runner::new(self.engine, &carrying, self.settings, &self.trained, false)?;
         }
-        self.splitter = None;
         self.declared = Some(std::mem::replace(&mut self.cell, carrying));
         Ok(())
     }

@@ -56,7 +56,8 @@ impl<T: Float> Trainer<T> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Trainer::step`] for batches, and [`Error::Compile`].
+    /// Those of [`Trainer::step`] for batches, and [`Error::Compile`]. Numbers that are not finite are accepted; [`Trainer::apply`]
+    /// refuses gradients that are not.
     pub fn forward<'a>(&mut self, batch: &'a Batch<T>) -> Result<Forward<'a, T>, Error> {
         let mode = self.next_draw();
         let splitter = match &mut self.splitter {
@@ -66,7 +67,7 @@ impl<T: Float> Trainer<T> {
                 self.engine,
                 self.settings,
                 &self.trained,
-                &[],
+                &self.input_gradients,
             )?),
         };
         let parameters = Parameters::Shared(Arc::clone(&self.parameters));
