@@ -53,12 +53,12 @@ fn decays_of_papers_lie_where_the_papers_put_them() {
     // Orvieto et al. 2023, LRU: uniform on the ring between two radii, so the squares of the radii are.
     let text = "cell c(x[2000])
         param nu[2000] init ln(-0.5 * ln(uniform(0.9^2, 0.999^2)))
-        param theta[2000] init ln(uniform(0, 6.28))
+        param theta[2000] init ln(uniform(0, 6.25))
         output y = x * nu * theta";
     let squares = start(text, "nu");
     let squares = squares.iter().map(|x| (-2.0 * x.exp()).exp());
     uniform(squares, 0.81, 0.999 * 0.999);
-    uniform(start(text, "theta").iter().map(|x| x.exp()), 0.0, 6.28);
+    uniform(start(text, "theta").iter().map(|x| x.exp()), 0.0, 6.25);
 }
 
 #[test]
