@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use retrograd_graph::Options;
 use retrograd_graph::plan::{Lifetime, Storage};
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose, Stepper};
-use retrograd_tape::{Domain, InputRole, Real, Tape};
+use retrograd_tape::{Domain, InputRole, Lengths, Real, Tape};
 use retrograd_text::read_tape;
 
 thread_local! {
@@ -79,6 +79,10 @@ fn tape(text: &str) -> Tape {
     read_tape("memory", text, &[]).expect("a cell")
 }
 
+fn equal(t: usize, b: usize) -> Lengths {
+    Lengths::new(vec![t; b]).expect("they are equal")
+}
+
 /// Arrays for a run, its initial states left out.
 struct Arrays<T> {
     inputs: Vec<Vec<T>>,
@@ -88,29 +92,24 @@ struct Arrays<T> {
 
 impl<T: Element + Real> Arrays<T> {
     fn new(cell: &CompiledCell<T>, t: usize, b: usize) -> Arrays<T> {
+        Arrays::of_rows(cell, &equal(t, b))
+    }
+
+    fn of_rows(cell: &CompiledCell<T>, lengths: &Lengths) -> Arrays<T> {
         let number = |i: usize, k: usize| {
             let x = (i as f64 * 0.37 + k as f64).sin() * 0.3;
             <T as Real>::from_f64(x)
         };
-        let points = |role: InputRole| if role == InputRole::Param { 1 } else { t * b };
         let inputs = cell.inputs().iter().enumerate().map(|(k, i)| match i.role {
             InputRole::Initial => Vec::new(),
-            role => {
-                let n = points(role) * i.ty.shape.len();
-                (0..n).map(|i| number(i, k)).collect()
-            }
+            _ => (0..lengths.numbers(i.ty)).map(|i| number(i, k)).collect(),
         });
         let inputs: Vec<Vec<T>> = inputs.collect();
         let left_out = (0..inputs.len()).filter(|&k| inputs[k].is_empty());
         Arrays {
             left_out: left_out.collect(),
             outputs: (0..cell.outputs().len())
-                .map(|k| {
-                    vec![
-                        <T as Real>::from_f64(f64::NAN);
-                        cell.output_len(k, Extent { steps: t, rows: b })
-                    ]
-                })
+                .map(|k| vec![<T as Real>::from_f64(f64::NAN); cell.output_len_ragged(k, lengths)])
                 .collect(),
             inputs,
         }
@@ -118,12 +117,16 @@ impl<T: Element + Real> Arrays<T> {
 
     /// Runs; the most bytes that were there at once beyond those before, and the allocations.
     fn run(&mut self, executor: &mut Executor<T>, t: usize, b: usize) -> (usize, usize) {
+        self.run_rows(executor, &equal(t, b))
+    }
+
+    fn run_rows(&mut self, executor: &mut Executor<T>, lengths: &Lengths) -> (usize, usize) {
         let inputs: Vec<&[T]> = self.inputs.iter().map(Vec::as_slice).collect();
         let mut outputs: Vec<&mut [T]> = self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
         let (live, count) = (LIVE.get(), COUNT.get());
         PEAK.set(live);
         executor
-            .run(Extent { steps: t, rows: b }, &inputs, &mut outputs)
+            .run_ragged(lengths, &inputs, &mut outputs)
             .expect("it fits");
         (PEAK.get() - live, COUNT.get() - count)
     }
@@ -137,38 +140,45 @@ fn compiled<T: Element>(tape: &Tape, purpose: &Purpose) -> CompiledCell<T> {
 fn as_planned<T: Element + Real>(
     text: &str,
     purpose: &Purpose,
-    t: usize,
-    b: usize,
+    lengths: &Lengths,
     budget: Option<usize>,
 ) {
     let cell = compiled::<T>(&tape(text), purpose);
-    let mut arrays = Arrays::new(&cell, t, b);
+    let mut arrays = Arrays::of_rows(&cell, lengths);
     let mut executor = cell.executor();
     executor.set_budget(budget);
     let left_out = arrays.left_out.clone();
     let plan = executor
-        .memory(Extent { steps: t, rows: b }, (&left_out, &[]))
+        .memory_ragged(lengths, (&left_out, &[]))
         .expect("enough");
-    let (bytes, _) = arrays.run(&mut executor, t, b);
-    assert_eq!(bytes, plan.bytes, "T={t} B={b} {budget:?}: {plan:?}");
+    let (bytes, _) = arrays.run_rows(&mut executor, lengths);
+    assert_eq!(bytes, plan.bytes, "{lengths:?} {budget:?}: {plan:?}");
     assert_eq!(executor.workspace_bytes(), plan.bytes);
-    assert_eq!(
-        arrays.run(&mut executor, t, b),
-        (0, 0),
-        "T={t} B={b}: again"
-    );
+    let again = arrays.run_rows(&mut executor, lengths);
+    assert_eq!(again, (0, 0), "{lengths:?}: again");
 }
 
 #[test]
 fn the_allocator_sees_the_planned_bytes_and_nothing_in_later_runs() {
     for text in [LSTM, MIXED, INDRNN, MLSTM] {
         for purpose in [Purpose::Forward, Purpose::Train] {
-            for (t, b) in [(1, 1), (7, 1), (100, 3), (13, 40)] {
-                as_planned::<f32>(text, &purpose, t, b, None);
-                as_planned::<f64>(text, &purpose, t, b, None);
+            for rows in [
+                vec![1],
+                vec![7],
+                vec![100; 3],
+                vec![13; 40],
+                vec![100, 99, 2, 1, 0],
+                (0..40).rev().collect(),
+            ] {
+                let lengths = Lengths::new(rows).expect("the longest comes first");
+                as_planned::<f32>(text, &purpose, &lengths, None);
+                as_planned::<f64>(text, &purpose, &lengths, None);
             }
         }
-        as_planned::<f32>(text, &Purpose::Train, 4000, 1, Some(600_000));
+        let train = Purpose::Train;
+        as_planned::<f32>(text, &train, &equal(4000, 1), Some(600_000));
+        let two = Lengths::new(vec![3000, 40]).expect("the longest comes first");
+        as_planned::<f32>(text, &train, &two, Some(600_000));
     }
 }
 

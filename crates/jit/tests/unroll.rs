@@ -1,11 +1,10 @@
 //! Unrolled loops over time: the same bits for every factor, whether it divides the number of steps or exceeds it, from
-//! first to last and from last to first, with time outermost and innermost.
+//! first to last and from last to first, with time outermost and innermost, for rows of equal and of different lengths.
 
 use retrograd_graph::plan::{Innermost, LoopKind};
 use retrograd_graph::{Options, Unroll};
 use retrograd_jit::{CompiledCell, Element, Purpose};
-use retrograd_tape::Extent;
-use retrograd_tape::{InputRole, Real, Tape};
+use retrograd_tape::{InputRole, Lengths, Real, Tape};
 use retrograd_text::read_tape;
 
 const LSTM: &str = "cell lstm(x[5]; h[12], c[12])
@@ -46,7 +45,8 @@ fn compiled<T: Element>(tape: &Tape, factor: usize) -> CompiledCell<T> {
 }
 
 /// All outputs of a run, gradients and final states among them; every number of an input differs from its neighbours.
-fn run<T: Element + Real>(cell: &CompiledCell<T>, t: usize, b: usize) -> Vec<Vec<T>> {
+fn run<T: Element + Real>(cell: &CompiledCell<T>, lengths: &Lengths) -> Vec<Vec<T>> {
+    let b = lengths.rows();
     let number = |i: usize, k: usize| <T as Real>::from_f64(((7 * i + k) as f64 * 0.37).sin());
     let input = |(i, x): (usize, &retrograd_tape::Input)| {
         let points = match x.role {
@@ -54,19 +54,19 @@ fn run<T: Element + Real>(cell: &CompiledCell<T>, t: usize, b: usize) -> Vec<Vec
             // As many slots as the delay is long; the farthest is 2.
             InputRole::Initial if &*x.name == "far" => 2 * b,
             InputRole::Initial => b,
-            _ => t * b,
+            _ => lengths.points(),
         };
         let numbers = 0..points * x.ty.shape.len();
         numbers.map(|k| number(i, k)).collect::<Vec<T>>()
     };
     let inputs: Vec<Vec<T>> = cell.inputs().iter().enumerate().map(input).collect();
     let nan = <T as Real>::from_f64(f64::NAN);
-    let lens = (0..cell.outputs().len()).map(|k| cell.output_len(k, Extent { steps: t, rows: b }));
+    let lens = (0..cell.outputs().len()).map(|k| cell.output_len_ragged(k, lengths));
     let mut outputs: Vec<Vec<T>> = lens.map(|n| vec![nan; n]).collect();
     let slices: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
     let mut out: Vec<&mut [T]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
-    cell.run(Extent { steps: t, rows: b }, &slices, &mut out)
-        .expect("the arrays fit");
+    let mut executor = cell.executor();
+    (executor.run_ragged(lengths, &slices, &mut out)).expect("the arrays fit");
     outputs
 }
 
@@ -87,12 +87,13 @@ fn same_bits<T: Element + Real>(name: &str, text: &str) {
             .collect();
         assert_eq!(recurrences, [factor; 2], "{name}");
         for t in STEPS {
-            for b in [1, 3] {
-                let right = run(&once, t, b);
+            for rows in [vec![t], vec![t; 3], vec![t, t.div_ceil(2), 1, 0]] {
+                let lengths = Lengths::new(rows).expect("the longest comes first");
+                let right = run(&once, &lengths);
                 let numbers = right.iter().flatten();
                 assert!(numbers.into_iter().all(|x| Real::to_f64(*x).is_finite()));
-                let found = run(&unrolled, t, b);
-                let what = format!("{name}, {factor} steps per iteration, T={t} B={b}");
+                let found = run(&unrolled, &lengths);
+                let what = format!("{name}, {factor} steps per iteration, {lengths:?}");
                 assert_eq!(bits(&found), bits(&right), "{what}");
             }
         }

@@ -33,6 +33,10 @@
 //! | learn the cell language | the documentation of the crate `retrograd_text`, and [`CellText`] |
 //! | initialise parameters | [`Init`], [`Builder::init`] |
 //! | train | [`Trainer`], with [`Adam`], [`Sgd`], another of [`optim`] or an [`Optimizer`] of your own |
+//! | train for epochs, with validation and checkpoints | [`fit::Fit`] |
+//! | save, go on later, use a model without its source | [`Checkpoint`], [`Trainer::save`], [`Trainer::resume`] |
+//! | regularise | [`Builder::dropout`], [`Builder::zoneout`], [`Builder::drop_connect`]; groups and constraints of [`optim`] |
+//! | measure a loss | [`Var::cross_entropy`] and its kind, [`Builder::error_to_signal`] |
 //! | choose a learning rate | [`Trainer::test_learning_rates`]; a schedule, [`optim::Schedule`] |
 //! | train on a long series, chunk after chunk | [`Carry`], [`Trainer::step_carrying`] |
 //! | prepare data | [`Batch`]; from a table, [`data::Series`] and [`data::Windows`] |
@@ -94,6 +98,7 @@
 
 pub mod data;
 pub mod files;
+pub mod fit;
 pub mod optim;
 pub mod random;
 #[cfg(feature = "testing")]

@@ -52,6 +52,7 @@ pub struct Checkpoint<T: Float = f32> {
     optimizer: Vec<Array<T>>,
     average: Vec<Array<T>>,
     carried: Vec<Array<T>>,
+    extra: Vec<Array<T>>,
 }
 
 /// Numbers with a name.
@@ -79,6 +80,8 @@ struct Head {
     training: Training,
     carries: Vec<SavedCarry>,
     notes: BTreeMap<String, String>,
+    /// The names of the caller's arrays.
+    extra: Vec<String>,
 }
 
 /// What a run needs to go on, apart from vectors.
@@ -178,6 +181,26 @@ impl<T: Float> Checkpoint<T> {
     /// The note under a key.
     pub fn note(&self, key: &str) -> Option<&str> {
         self.head.notes.get(key).map(String::as_str)
+    }
+
+    /// Also numbers under a name of the caller's.
+    #[must_use]
+    pub fn with_array(mut self, name: &str, values: &[T]) -> Checkpoint<T> {
+        self.head.extra.retain(|known| known != name);
+        self.extra.retain(|a| a.name != name);
+        self.head.extra.push(name.to_owned());
+        self.extra.push(Array {
+            name: name.to_owned(),
+            shape: vec![values.len()],
+            values: values.to_vec(),
+        });
+        self
+    }
+
+    /// The numbers under a name.
+    pub fn array(&self, name: &str) -> Option<&[T]> {
+        let found = self.extra.iter().find(|a| a.name == name);
+        found.map(|a| &a.values[..])
     }
 
     /// The number of training steps.
@@ -310,6 +333,7 @@ impl<T: Float> Trainer<T> {
             optimizer: vectors.collect(),
             average: state.average.as_deref().map(split).unwrap_or_default(),
             carried: Vec::new(),
+            extra: Vec::new(),
             head: Head {
                 version: VERSION,
                 cell: cell.name().to_owned(),
@@ -320,6 +344,7 @@ impl<T: Float> Trainer<T> {
                 training,
                 carries: Vec::new(),
                 notes: BTreeMap::new(),
+                extra: Vec::new(),
             },
         }
     }

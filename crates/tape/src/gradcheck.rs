@@ -48,7 +48,7 @@ pub struct GradientReport {
 const CURVED: f64 = 1e-4;
 
 /// Compares gradients of `tape` at `t` steps, `b` examples and these `inputs` (as [`Interpreter::forward`] takes them) with
-/// central differences. `seed` draws the functional and the random directions.
+/// central differences. `seed` draws the functional, which leaves out infinite numbers of outputs, and the random directions.
 ///
 /// # Errors
 /// [`TapeError::Gradient`] if a gradient is wrong; [`TapeError::NearKink`] if no derivative could be compared; those of a
@@ -92,8 +92,13 @@ fn compare(
     let inputs = differences.point().len();
     let run = differences.run();
     let mut random = SplitMix64(seed);
+    // Infinite numbers do not move, such as a greatest value so far where there are no steps.
+    let mut weight = |y: &f64| match (random.next(), y.is_infinite()) {
+        (weight, false) => weight,
+        (_, true) => 0.0,
+    };
     let weights: Vec<Vec<f64>> = (0..tape.outputs().len())
-        .map(|i| run.output(i).iter().map(|_| random.next()).collect())
+        .map(|i| run.output(i).iter().map(&mut weight).collect())
         .collect();
     let cotangents: Vec<Option<&[f64]>> = weights.iter().map(|w| Some(&w[..])).collect();
     run.backward(&cotangents)?;
@@ -202,7 +207,10 @@ fn zeros_like(x: &[Vec<f64>]) -> Vec<Vec<f64>> {
 }
 
 fn terms<'a>(run: &'a Interpreter<f64>, weights: &'a [Vec<f64>]) -> impl Iterator<Item = f64> + 'a {
-    (weights.iter().enumerate()).flat_map(|(i, w)| w.iter().zip(run.output(i)).map(|(w, y)| w * y))
+    (weights.iter().enumerate())
+        .flat_map(|(i, w)| w.iter().zip(run.output(i)))
+        .filter(|(w, _)| **w != 0.0)
+        .map(|(w, y)| w * y)
 }
 
 fn functional(run: &Interpreter<f64>, weights: &[Vec<f64>]) -> f64 {

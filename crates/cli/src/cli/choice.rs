@@ -1,14 +1,18 @@
 //! `--cell`: a cell by name or file, and its adaptation to the data.
 
+mod readout;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use retrograd::graph::Graph;
 use retrograd::graph::passes::stream::stream;
-use retrograd::zoo::{self, Entry, ForecastLoss};
+use retrograd::zoo::{self, Entry};
 use retrograd::{Batch, Cell, CellText, Extent, InputRole, data};
 use retrograd_tape::{Domain, Output, OutputRole};
+
+pub(crate) use readout::ReadoutArgs;
 
 /// Default of `--hidden` for a cell of the zoo.
 const HIDDEN: usize = 32;
@@ -162,57 +166,6 @@ impl Choice {
             .dimensions()
             .filter_map(|d| Some(format!("{d}={}", size_of_dimension(&text, &set, d)?)));
         Ok((cell, size.collect::<Vec<_>>().join(" ")))
-    }
-}
-
-/// What is added to a cell without a loss of its own.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct ReadoutArgs {
-    /// Dropout before the readout of a cell without a loss of its own: the probability that an element is dropped in training
-    /// [default: 0.4 for the cells S1 to S7, else 0].
-    #[arg(long, value_name = "P", value_parser = super::values::dropout)]
-    pub(crate) dropout: Option<f64>,
-    /// The loss of a cell without one of its own: `mse`, `mae`, `huber`, or `gaussian` (the likelihood of a normal distribution
-    /// whose variance is forecast, too) [default: mse]. The readout is as wide as the loss needs.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) loss: Option<ForecastLoss>,
-}
-
-impl ReadoutArgs {
-    fn of(&self, columns: usize, dropout: f64) -> zoo::Forecaster {
-        let loss = self.loss.unwrap_or_default();
-        zoo::Forecaster::new(columns).dropout(dropout).loss(loss)
-    }
-
-    /// Adds the readout to a cell file without a loss.
-    fn add_to(
-        &self,
-        text: &CellText,
-        columns: usize,
-        given: &[(&str, usize)],
-    ) -> Result<Forecaster> {
-        let input = only(
-            text,
-            InputRole::Sequence,
-            "input",
-            "cell name(x[I]; …) where I=4",
-        )?;
-        if let Some((name, _)) = of_role(text, InputRole::Static).next() {
-            let message = "rows of a series have no static inputs".to_owned();
-            let expected = "expected a cell of one input".to_owned();
-            return Err(text.mistake(Some(name), message, expected).into());
-        }
-        let dims = with_columns(given, of_role(text, InputRole::Sequence), columns);
-        // As the file says its shape: the cell as a layer would only say what does not fit.
-        check_length(text, &text.cell(&dims)?, &input, columns)?;
-        reads_no_later_rows(text, &text.cell(&dims)?)?;
-        let cell = self.of(columns, self.dropout.unwrap_or(0.0));
-        let cell = cell.cell(text.name(), |c, x| c.layer("", text, [x], &dims))?;
-        let size = sizes(text, &dims);
-        Ok(Forecaster {
-            hidden: size_of_dimension(text, &dims, "H"),
-            ..Forecaster::with_readout(cell, size, self.dropout)
-        })
     }
 }
 

@@ -185,11 +185,12 @@ impl Packing {
         let packed = segments.iter().enumerate().map(|(number, s)| {
             let first = s.steps.start == 0;
             let last = row_of(number + 1) != Some(s.row);
+            let renewed = renewed(s.row) && !s.steps.is_empty();
             Packed {
                 row: s.row,
                 start: s.steps.start,
                 number,
-                given: [first && !(renewed(s.row) && !s.steps.is_empty()), last],
+                given: [first && !renewed, last],
                 last: [last, first],
             }
         });

@@ -127,7 +127,7 @@ impl Optimizer for Lbfgs {
         }
         let mut direction = history.direction(g);
         let mut slope = dot(&direction, g);
-        if !(slope < 0.0) {
+        if slope.is_nan() || slope >= 0.0 {
             history = History::default();
             direction = history.direction(g);
             slope = dot(&direction, g);

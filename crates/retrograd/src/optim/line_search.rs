@@ -28,7 +28,7 @@ pub(super) fn strong_wolfe(
     mut evaluate: impl FnMut(f64) -> Result<Trial, StepError>,
 ) -> Result<Option<Trial>, StepError> {
     let (loss, slope) = (start.loss, start.slope);
-    let high = |t: &Trial| !(t.loss <= loss + DECREASE * t.at * slope);
+    let high = |t: &Trial| t.loss.is_nan() || t.loss > loss + DECREASE * t.at * slope;
     let flat = |t: &Trial| t.slope.abs() <= -CURVATURE * slope;
     let mut before = start;
     let mut at = first;

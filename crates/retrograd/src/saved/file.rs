@@ -73,16 +73,18 @@ impl<T: Float> Checkpoint<T> {
             optimizer: all(OPTIMIZER, &head.training.memory)?,
             average: all(AVERAGE, averaged)?,
             carried: all(CARRY, &carried)?,
+            extra: all(EXTRA, &head.extra)?,
             head,
         })
     }
 
-    fn groups(&self) -> [(&'static str, &[Array<T>]); 4] {
+    fn groups(&self) -> [(&'static str, &[Array<T>]); 5] {
         [
             (PARAMETERS, &self.parameters),
             (OPTIMIZER, &self.optimizer),
             (AVERAGE, &self.average),
             (CARRY, &self.carried),
+            (EXTRA, &self.extra),
         ]
     }
 }
@@ -92,6 +94,7 @@ const PARAMETERS: &str = "";
 const OPTIMIZER: &str = "optimizer:";
 const AVERAGE: &str = "average:";
 const CARRY: &str = "carry:";
+const EXTRA: &str = "array:";
 
 #[derive(serde::Deserialize)]
 struct Version {
