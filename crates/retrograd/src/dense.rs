@@ -72,7 +72,7 @@ impl Builder {
         self.affine_of(name, (Some(heads), n), operands, false)
     }
 
-    /// Each element's own filter over the last `steps` steps (a depthwise causal convolution) of a vector: Σ kernel[k] x(t − k) +
+    /// Each element's own filter over the last `steps` steps (a depthwise causal convolution) of a vector: Σ kernel\[k\] x(t − k) +
     /// bias, with parameters `<name>.kernel` `[steps, n]`, uniform in ±1/√steps, and `<name>.bias` `[n]`. The steps before the
     /// first are states, `<name>.1` to `<name>.<steps − 1>`.
     ///

@@ -34,7 +34,7 @@ pub struct Update {
 
 impl<T: Float> Trainer<T> {
     /// Runs the forward half of a step of training, and keeps what the backward half needs; see [`Forward`]. New masks are drawn.
-    /// The program for it is compiled at the first call, or by [`TrainerBuilder::build`] if that was told that the loss is
+    /// The program for it is compiled at the first call, or by [`TrainerBuilder::build`](crate::TrainerBuilder::build) if that was told that the loss is
     /// outside.
     ///
     /// ```
