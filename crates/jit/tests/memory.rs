@@ -272,6 +272,44 @@ fn a_matrix_memory_keeps_one_matrix_forward_and_few_for_training() {
 }
 
 #[test]
+fn many_short_rows_beside_a_long_one_take_the_memory_of_their_points() {
+    for text in [INDRNN, MLSTM, LSTM] {
+        let tape = tape(text);
+        let train = compiled::<f32>(&tape, &Purpose::Train);
+        let lengths = Lengths::new([vec![1000], vec![5; 2500]].concat());
+        let lengths = lengths.expect("the longest comes first");
+        let mut ragged = Arrays::of_rows(&train, &lengths);
+        let memory = train
+            .executor()
+            .memory_ragged(&lengths, (&ragged.left_out, &[]));
+        let memory = memory.expect("no limit");
+        // As many points, in rows of the same length.
+        let rows = lengths.rows();
+        let steps = lengths.points().div_ceil(rows);
+        let extent = Extent { steps, rows };
+        let full = train
+            .memory(extent, (&ragged.left_out, &[]))
+            .expect("no limit");
+        assert!(memory.bytes < 2 * full.bytes, "{memory:?}, {full:?}");
+
+        let options = Options::default().with(|o| o.sweeps = false);
+        let kept = CompiledCell::compile_with(&tape, &Purpose::Train, &options);
+        let kept = kept.expect("it compiles");
+        let mut whole = Arrays::of_rows(&kept, &lengths);
+        ragged.run_rows(&mut train.executor(), &lengths);
+        whole.run_rows(&mut kept.executor(), &lengths);
+        for (k, (x, y)) in ragged.outputs.iter().zip(&whole.outputs).enumerate() {
+            let size = x.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+            let apart = x.iter().zip(y).map(|(x, y): (&f32, &f32)| (x - y).abs());
+            let most = apart.fold(0.0, f32::max);
+            // Sums over the points, cut at other places: each term is rounded once more at most.
+            let rounding = lengths.points() as f32 * f32::EPSILON;
+            assert!(most <= rounding * size, "output {k}: {most} of {size}");
+        }
+    }
+}
+
+#[test]
 fn a_sample_allocates_nothing() {
     for text in [LSTM, MIXED, INDRNN] {
         for b in [1, 3, 40] {

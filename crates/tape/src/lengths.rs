@@ -104,6 +104,12 @@ impl Lengths {
         self.offsets[t + 1] - self.offsets[t]
     }
 
+    /// The first step with at least this many points before it; T if there is none.
+    pub fn step_after(&self, points: usize) -> usize {
+        let before = &self.offsets[..self.steps()];
+        before.partition_point(|&n| n < points)
+    }
+
     /// Points of a domain in a run over these rows: k · B of `slots k`, which every row has, an empty one too.
     ///
     /// ```

@@ -5,6 +5,7 @@
 //! in parallel loops, by steps and rows), sums by the rows of their result. An array that keeps one block of steps is
 //! addressed as if it had all steps; only steps of the current block and its boundary steps are dereferenced.
 
+pub(crate) mod blocks;
 pub(crate) mod code;
 mod counting;
 pub(crate) mod cut;

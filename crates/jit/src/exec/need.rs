@@ -7,6 +7,7 @@ use retrograd_kernels::{
 };
 use retrograd_tape::Domain;
 
+use super::blocks::Blocks;
 use super::points::{Points, StepAccess, StepTable, rows_before};
 use crate::element::Element;
 use crate::error::RunError;
@@ -47,12 +48,16 @@ impl<T: Element> MemoryNeed<'_, T> {
         if !self.points.ragged() || x.domain != Domain::Step || self.plan.ring(u).is_some() {
             return self.plan.size(u, steps, rows, self.layout);
         }
-        // No block has more points than the first.
-        let steps = match self.plan.is_block(u, self.layout) {
-            true => self.layout.block.min(steps),
-            false => steps,
+        let points = match self.plan.is_block(u, self.layout) {
+            true => self.blocks().most_points(),
+            false => self.points.before(steps),
         };
-        (rows_before(x, rows) + self.points.before(steps)) * x.len
+        (rows_before(x, rows) + points) * x.len
+    }
+
+    /// The blocks that sweeps go over.
+    pub(super) fn blocks(&self) -> Blocks<'_> {
+        Blocks::new(self.points, self.layout)
     }
 
     /// Length of the array of the ends of rows of array `u`.
@@ -119,20 +124,26 @@ impl<T: Element> MemoryNeed<'_, T> {
                 domain, rhs, bias, ..
             } = item
             {
-                let (steps, rows) = (self.sum_steps(), self.points.rows);
-                f(domain.steps(steps) * domain.rows(rows), rhs, bias);
+                let points = match domain {
+                    Domain::Step => self.sum_points(),
+                    other => other.points(0, self.points.rows),
+                };
+                f(points, rhs, bias);
             }
         }
     }
 
-    /// Steps that a sum covers at a time: all of them without sweeps.
-    pub(crate) fn sum_steps(&self) -> usize {
-        let in_blocks = self.plan.sweeps().next().is_some();
-        if in_blocks {
-            self.layout.block.min(self.points.steps)
-        } else {
-            self.points.steps
+    /// Points that a sum over steps covers at a time: all of them without sweeps.
+    fn sum_points(&self) -> usize {
+        match self.plan.sweeps().next() {
+            Some(_) => self.blocks().most_points(),
+            None => self.points.before(self.points.steps),
         }
+    }
+
+    /// The same as steps of all rows.
+    pub(crate) fn sum_steps(&self) -> usize {
+        self.sum_points().div_ceil(self.points.rows)
     }
 
     /// Checks that addresses can distinguish all bytes of every array with all of its steps, as arrays are addressed:
@@ -170,7 +181,38 @@ impl<T: Element> MemoryNeed<'_, T> {
 
     pub(super) fn checkpoints(&self) -> usize {
         let Points { steps, rows, .. } = self.points;
-        self.plan.checkpoints(steps, rows, self.layout)
+        if !self.points.ragged() || !self.layout.replay {
+            return self.plan.checkpoints(steps, rows, self.layout);
+        }
+        let one = self.plan.memory.replays.iter();
+        let one: usize = one.map(|r| self.plan.checkpoint(r, 1)).sum();
+        one.saturating_mul(self.checkpoint_rows().last().unwrap_or(0))
+    }
+
+    /// Rows whose states are kept at the borders before each block, and at all of them, if rows end at different steps and
+    /// states are kept at all.
+    pub(super) fn checkpoint_rows(&self) -> impl Iterator<Item = usize> + '_ {
+        let blocks = self.blocks();
+        let at = (0..self.borders()).scan(0, move |sum, i| {
+            let before = *sum;
+            if i < blocks.count() {
+                *sum += blocks.rows_at(i, self.access.reach);
+            }
+            Some(before)
+        });
+        at
+    }
+
+    /// The number of these.
+    pub(super) fn borders(&self) -> usize {
+        match self.keeps_rows() {
+            true => self.blocks().count() + 1,
+            false => 0,
+        }
+    }
+
+    fn keeps_rows(&self) -> bool {
+        self.points.ragged() && self.layout.replay && !self.plan.memory.replays.is_empty()
     }
 
     /// Bytes of addresses and descriptions.
@@ -188,11 +230,12 @@ impl<T: Element> MemoryNeed<'_, T> {
             + lists.0 * size_of::<BlockMut<T>>()
             + lists.1 * size_of::<OuterRhs<T>>()
             + lists.2 * size_of::<PieceMut<T>>()
+            + self.borders().saturating_mul(size_of::<usize>())
     }
 
     /// The fastest layout that takes no more than `budget` bytes, or the fewest bytes that some layout needs.
     pub(crate) fn choose(mut self, budget: Option<usize>) -> Result<Layout, usize> {
-        let Points { steps: t, rows, .. } = self.points;
+        let (t, rows) = (self.full_steps(), self.points.rows);
         let of = |blocks: usize, replay| Layout {
             block: t.div_ceil(blocks),
             replay,
@@ -228,10 +271,18 @@ impl<T: Element> MemoryNeed<'_, T> {
         Err(least)
     }
 
+    /// The points as steps of all rows.
+    fn full_steps(&self) -> usize {
+        match self.points.ragged() {
+            true => (self.points.before(self.points.steps)).div_ceil(self.points.rows),
+            false => self.points.steps,
+        }
+    }
+
     /// Block length of a sequence that is replayed rather than kept: short enough for a block's values to be in cache
     /// when they are read, unless that takes more memory for the states at the borders.
     pub(super) fn short(&self) -> usize {
-        let (t, b, plan) = (self.points.steps, self.points.rows, self.plan);
+        let (t, b, plan) = (self.full_steps(), self.points.rows, self.plan);
         let step = b * plan.block_numbers() * size_of::<T>();
         let border = plan.memory.replays.iter().map(|r| plan.checkpoint(r, b));
         let border = border.sum::<usize>() * size_of::<T>();

@@ -71,6 +71,19 @@ impl<'a> Points<'a> {
             .map_or(t.saturating_mul(self.rows), |l| l.offset(t))
     }
 
+    /// The first step with at least this many points before it; T if there is none.
+    pub(crate) fn after(&self, points: usize) -> usize {
+        match self.lengths {
+            Some(lengths) => lengths.step_after(points),
+            None => points.div_ceil(self.rows.max(1)).min(self.steps),
+        }
+    }
+
+    /// Rows that have step `t`.
+    pub(crate) fn live(&self, t: usize) -> usize {
+        self.lengths.map_or(self.rows, |l| l.live(t))
+    }
+
     /// Numbers of an array of the caller's; `usize::MAX` if that overflows.
     pub(crate) fn numbers(&self, ty: Type) -> usize {
         match (ty.domain, self.lengths) {

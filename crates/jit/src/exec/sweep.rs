@@ -5,14 +5,16 @@ use std::ops::Range;
 
 use retrograd_graph::plan::{BufferId, Checkpointing, Item, Lifetime};
 
+use super::blocks::Blocks;
 use super::points::rows_before;
-use super::{PlanExecution, Points, StepRange};
+use super::{PlanExecution, StepRange};
 use crate::element::Element;
 
 impl<T: Element> PlanExecution<'_, T> {
     /// Moves arrays that keep one block to where their sweep starts, so that their initial states can be filled in.
     pub(super) fn begin(&mut self) {
-        let last = (self.layout.blocks(self.points.steps) - 1) * self.layout.block;
+        let blocks = Blocks::new(self.points, self.layout);
+        let (last, _) = blocks.span(blocks.count() - 1);
         for (sweep, (reverse, _)) in self.plan.sweeps().enumerate() {
             for u in self.plan.buffers.keys() {
                 if reverse && self.keeps_block_of(u, sweep) {
@@ -25,7 +27,8 @@ impl<T: Element> PlanExecution<'_, T> {
     /// Runs a sweep of the plan.
     pub(super) fn sweep(&mut self, sweep: usize, reverse: bool, items: &[Item]) {
         let plan = self.plan;
-        let n = self.layout.blocks(self.points.steps);
+        let blocks = Blocks::new(self.points, self.layout);
+        let n = blocks.count();
         let used = if self.layout.replay {
             plan.memory.replays.len()
         } else {
@@ -34,10 +37,10 @@ impl<T: Element> PlanExecution<'_, T> {
         let replays = plan.memory.replays[..used].iter().enumerate();
         for k in 0..n {
             let i = if reverse { n - 1 - k } else { k };
-            let t0 = i * self.layout.block;
+            let (t0, t1) = blocks.span(i);
             let span = StepRange {
                 t0,
-                t1: self.points.steps.min(t0 + self.layout.block),
+                t1,
                 first: k == 0,
             };
             if k > 0 {
@@ -141,14 +144,25 @@ impl<T: Element> PlanExecution<'_, T> {
 
     /// Saves, or restores, the states that a block starts from.
     fn checkpoint(&mut self, number: usize, replay: &Checkpointing, block: usize, back: bool) {
-        let Points { steps, rows: b, .. } = self.points;
-        let (plan, n) = (self.plan, self.layout.blocks(steps));
+        let (plan, blocks) = (self.plan, Blocks::new(self.points, self.layout));
         let reverse = plan.sweeps().nth(replay.sweep).expect("its sweep").0;
-        let one = plan.checkpoint(replay, b);
+        // Rows kept before this block, by all blocks, and by this one.
+        let (before, all, b) = match &self.workspace.checkpoint_rows[..] {
+            [] => {
+                let rows = self.points.rows;
+                (block * rows, blocks.count() * rows, rows)
+            }
+            sums => (
+                sums[block],
+                sums[blocks.count()],
+                sums[block + 1] - sums[block],
+            ),
+        };
         let earlier = plan.memory.replays[..number].iter();
-        let mut at: usize = earlier.map(|r| plan.checkpoint(r, b) * n).sum::<usize>() + block * one;
-        let t0 = block * self.layout.block;
-        let span = (t0, steps.min(t0 + self.layout.block));
+        let earlier: usize = earlier.map(|r| plan.checkpoint(r, 1) * all).sum();
+        let mut at = earlier + plan.checkpoint(replay, 1) * before;
+        let span = blocks.span(block);
+        let t0 = span.0;
         for &u in &replay.history {
             let (first, n) = self.history(u, reverse, span, t0);
             let len = plan.buffers[u].len;

@@ -19,6 +19,8 @@ pub(crate) struct Workspace<T: SimdElement> {
     pub(super) scratch: Vec<AlignedBuffer<T>>,
     /// Boundary states of all blocks, one replay after another.
     pub(super) checkpoints: AlignedBuffer<T>,
+    /// See [`MemoryNeed::checkpoint_rows`].
+    pub(super) checkpoint_rows: Vec<usize>,
     /// The address of each array.
     pub(super) arrays: PrimaryMap<BufferId, *mut T>,
     /// For arrays over steps, where entry 0 of the table leads to, or would if the array kept all steps; for other
@@ -58,6 +60,7 @@ impl<T: Element> Workspace<T> {
             packed: PrimaryMap::new(),
             scratch: Vec::new(),
             checkpoints: AlignedBuffer::new(0),
+            checkpoint_rows: Vec::new(),
             arrays: PrimaryMap::new(),
             bases: PrimaryMap::new(),
             at_ends: PrimaryMap::new(),
@@ -92,7 +95,13 @@ impl<T: Element> Workspace<T> {
         let addresses = map(&self.arrays) + map(&self.bases) + map(&self.ends);
         let addresses = addresses + map(&self.origins) + self.table.allocated();
         let lists = vec(&self.lists.blocks) + vec(&self.lists.sides) + vec(&self.lists.pieces);
-        numbers + buffers + addresses + lists + vec(&self.blocks) + map(&self.weights)
+        numbers
+            + buffers
+            + addresses
+            + lists
+            + vec(&self.checkpoint_rows)
+            + vec(&self.blocks)
+            + map(&self.weights)
     }
 
     /// Allocates what a run needs, if that is at most `limit` bytes (`None`: the machine's memory); an allocation that
@@ -115,8 +124,11 @@ impl<T: Element> Workspace<T> {
             && self.scratch.iter().all(|x| x.len() == scratch)
             && self.at_ends.iter().all(|(u, x)| x.len() == need.at_end(u))
             && self.table.fits(reach, steps)
+            && self.checkpoint_rows.capacity() == need.borders()
             && self.checkpoints.len() == need.checkpoints();
         if fits {
+            self.checkpoint_rows.clear();
+            self.checkpoint_rows.extend(need.checkpoint_rows());
             return Ok(());
         }
         // Free the old allocation before making the new one.
@@ -147,6 +159,8 @@ impl<T: Element> Workspace<T> {
             self.scratch.push(room(scratch)?);
         }
         self.checkpoints = room(need.checkpoints())?;
+        self.checkpoint_rows = Vec::with_capacity(need.borders());
+        self.checkpoint_rows.extend(need.checkpoint_rows());
         self.at_ends = PrimaryMap::with_capacity(n);
         for u in plan.buffers.keys() {
             self.at_ends.push(room(need.at_end(u))?);
