@@ -34,7 +34,7 @@ fn finite<T: Real>(arrays: &Arrays<T>) -> bool {
 impl Numerics {
     /// Runs the tape on the sample, and sets [`Sample::exact`] to what the program's own sensitivity to roundings needs:
     /// [`Sample::EXACT`], or 16 times what the ops' tolerances make of the results if that is more. (Sums of other
-    /// orders and the backward part's ops are not in what is measured; see [`sensitivity`].)
+    /// orders and the backward part's ops are not in what is measured; see `agree.rs`.)
     ///
     /// # Errors
     /// A program that does not run on these numbers, such as a computed index outside its table.

@@ -9,7 +9,7 @@
 //! - u·(H v) = v·(H u): a Hessian is symmetric.
 //!
 //! **Differences** have the tolerance of `gradcheck`: the truncation that two step widths show, and 4 ulp for each node
-//! and step over h, of the size of what is differenced. The gradient has at most [`ADJOINT`] times as many nodes as the
+//! and step over h, of the size of what is differenced. The gradient has at most 9 times as many nodes as the
 //! program, and sums up terms of the size of L and of its own numbers. Directions near a kink, or in which
 //! the truncation would hide an error, are rejected as there, and others drawn.
 //!
