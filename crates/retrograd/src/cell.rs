@@ -80,6 +80,33 @@ impl Cell {
         })
     }
 
+    /// The cell of a program that was recorded without the builder. Parameters start as zeros, and masks drop nothing, unless a
+    /// batch has them.
+    ///
+    /// ```
+    /// use retrograd::tape::Recorder;
+    /// use retrograd::{Batch, Cell, Extent, InputRole, Shape};
+    ///
+    /// let r = Recorder::new();
+    /// let (x, w) = (r.input("x", InputRole::Sequence, Shape::Scalar), r.param("w", Shape::Scalar));
+    /// r.output("y", w * x);
+    /// let cell = Cell::from_tape(r.finish("line")?);
+    /// let mut session = cell.program().build()?.session();
+    /// let results = session.run(&[2.0], &Batch::new(Extent::steps(1)).with("x", vec![3.0]))?;
+    /// assert_eq!(results.output("y"), Some(&[6.0][..]));
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    pub fn from_tape(tape: Tape) -> Cell {
+        let of = |role| tape.inputs().iter().filter(move |i| i.role == role);
+        Cell {
+            inits: of(InputRole::Param).map(|_| Init::Zeros).collect(),
+            keeps: of(InputRole::Mask).map(|_| 1.0).collect(),
+            carried: None,
+            text: None,
+            tape,
+        }
+    }
+
     /// The same with another tape, of the same parameters and masks, whose states all take a carried value.
     pub(crate) fn with_carried(&self, tape: Tape, carried: Vec<CarriedState>) -> Cell {
         Cell {

@@ -373,25 +373,33 @@ pub(crate) fn not_finite<T: Float>(cell: &Cell, batch: &Batch<T>) -> Option<Erro
     let inputs = cell.tape().inputs().iter();
     let given = inputs.filter_map(|i| Some((i, batch.array(&i.name)?)));
     let weights = given.clone().filter(|(i, _)| i.role == InputRole::Weight);
-    let counts = |point: usize| {
+    let counts = |domain: Domain, point: usize| {
         let weight = |(_, w): (_, &[T])| w.get(point).is_none_or(|w| w.to_f64() != 0.0);
-        weights.clone().all(weight)
+        let mut weights = weights.clone().filter(|(i, _)| i.ty.domain == domain);
+        weights.all(weight)
     };
     for (input, values) in given.clone() {
         let n = input.ty.shape.len().max(1);
         let bad = values.iter().enumerate().find(|(k, v)| {
             !v.to_f64().is_finite()
                 && batch.has(input.ty.domain, k / n)
-                && (input.role != InputRole::Target || counts(k / n))
+                && (input.role != InputRole::Target || counts(input.ty.domain, k / n))
         });
         if let Some((k, value)) = bad {
             let point = k / n;
+            let (t, b) = match (input.ty.domain, input.role) {
+                (Domain::Row, role) if role != InputRole::Static => {
+                    let segment = batch.segments().ok()?.into_iter().nth(point)?;
+                    (segment.steps.start, segment.row)
+                }
+                _ => (point / b, point % b),
+            };
             return Some(Error::NonFiniteInput {
                 name: input.name.to_string(),
                 role: called(input.role),
                 value: value.to_f64(),
-                t: point / b,
-                b: point % b,
+                t,
+                b,
             });
         }
     }
