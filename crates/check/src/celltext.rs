@@ -199,6 +199,8 @@ fn expression(tape: &Tape, node: &Node, names: &Names) -> Option<String> {
         Op::Slice { axis, start, len } => {
             format!("slice({all}, {start}..{}, axis={axis})", start + len)
         }
+        // The one number of an array of one.
+        Op::Reshape(Shape::Scalar) => format!("sum({all})"),
         Op::Reshape(s) => format!("reshape({all}, {})", shape(s)),
         Op::Transpose(order) => {
             let rank = tape.node(node.operands[0]).ty.shape.rank();

@@ -103,6 +103,12 @@ impl<T: Float> Session<T> {
         self.executors(|executor| executor.set_budget(bytes));
     }
 
+    /// Cuts work into this many concurrent pieces even where that does not pay: for tests of results that must not depend on it.
+    #[doc(hidden)]
+    pub fn cut_into(&mut self, pieces: usize) {
+        self.executors(|executor| executor.cut_into(pieces));
+    }
+
     fn executors(&mut self, mut set: impl FnMut(&mut Executor<T>)) {
         if let SessionEngine::Jit { first, second } = &mut self.work {
             set(first);

@@ -302,7 +302,7 @@ fn other_runs_and_broken_files_are_refused_and_change_nothing() {
     refuses(
         &saved,
         Trainer::builder(lstm, Adam::new(0.01)).clip(1.0),
-        "`new.x`",
+        "`input.x`",
     );
     let double = adam(0.01).clip(1.0).double().build().expect("right");
     saved.write(&file.0).expect("there is room");

@@ -87,7 +87,7 @@ fn a_cell_that_cannot_be_checked_is_a_mistake() {
         message.contains("a whole number from 1 to 1000000"),
         "{message}"
     );
-    let message = refused(&at, &["check", "--cell", "lstm", "--time", "-1"], 2);
+    let message = refused(&at, &["check", "--cell", "lstm", "--time=-1"], 2);
     assert!(message.contains("more than 0"), "{message}");
     let message = refused(&at, &["check"], 2);
     assert!(message.contains("--cell"), "{message}");

@@ -27,7 +27,8 @@ impl<'a> Blocks<'a> {
         let Points { steps, rows, .. } = self.points;
         match self.points.ragged() {
             false => steps.div_ceil(self.steps),
-            true => self.points.before(steps).div_ceil(self.size(rows)),
+            // The last one begins at or before the last step.
+            true => self.points.before(steps - 1) / self.size(rows) + 1,
         }
     }
 
@@ -84,6 +85,8 @@ mod tests {
         for lengths in [
             vec![9, 9, 9],
             vec![9, 4, 1, 0],
+            vec![3, 3, 3, 0],
+            vec![4, 4, 4, 4, 0],
             [vec![100], vec![3; 40]].concat(),
             [vec![50; 3], vec![1; 7], vec![0; 5]].concat(),
         ] {

@@ -193,14 +193,13 @@ impl<T: Element> MemoryNeed<'_, T> {
     /// states are kept at all.
     pub(super) fn checkpoint_rows(&self) -> impl Iterator<Item = usize> + '_ {
         let blocks = self.blocks();
-        let at = (0..self.borders()).scan(0, move |sum, i| {
+        (0..self.borders()).scan(0, move |sum, i| {
             let before = *sum;
             if i < blocks.count() {
                 *sum += blocks.rows_at(i, self.access.reach);
             }
             Some(before)
-        });
-        at
+        })
     }
 
     /// The number of these.
