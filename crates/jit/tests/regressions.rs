@@ -47,6 +47,22 @@ fn a_row_number_half_way_between_two_is_rounded_to_even() {
     check(&r.finish("case").unwrap(), 1, 1, 672209);
 }
 
+/// A state that begins with the first of its own next values: what reads boundary steps after the sequence waited for those
+/// before it, and they for it.
+#[test]
+fn a_state_may_begin_with_the_first_of_its_next_values() {
+    let r = Recorder::new();
+    let x = r.input("x", InputRole::Sequence, Shape::Vector(2));
+    let y = x.tanh();
+    let h = r.state("h", Shape::Vector(2), 3, Some(y.first()));
+    r.next(h, y);
+    r.output("y", h * y);
+    r.loss(y.sum());
+    let tape = r.finish("case").unwrap();
+    check(&tape, 8, 1, 12_268_638);
+    ragged(&tape, &[5, 2, 1, 0], 3);
+}
+
 /// A block of zeros beside a matrix had no array.
 #[test]
 fn the_gradient_of_columns_of_a_matrix_is_padded_with_zeros() {

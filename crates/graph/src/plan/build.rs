@@ -66,6 +66,16 @@ pub(crate) struct OperandSource {
     pub(crate) whole: bool,
     /// Whether it is read at another step or slot.
     pub(crate) elsewhere: bool,
+    /// Whether boundary steps before the sequence may be read, and those after it.
+    pub(crate) boundary: [bool; 2],
+}
+
+impl OperandSource {
+    /// The sides on which boundary steps may be read: 0 before the sequence, 1 after it.
+    pub(crate) fn sides(&self) -> impl Iterator<Item = usize> + use<> {
+        let boundary = self.boundary;
+        (0..2).filter(move |&side| boundary[side])
+    }
 }
 
 impl<'g> Classified<'g> {
@@ -195,13 +205,15 @@ impl<'g> Classified<'g> {
             value: v,
             whole: true,
             elsewhere: false,
+            boundary: [false; 2],
         };
         while self.lowering(s.value) == LoweringKind::View {
             let xs = self.g.operands(s.value);
             match *self.g.op_of(s.value) {
                 Op::Broadcast(_) | Op::Slice { .. } => s.whole = false,
-                Op::Delay(_) | Op::Boundary(_) => {
+                Op::Delay(d) | Op::Boundary(d) => {
                     s.elsewhere = true;
+                    s.boundary[usize::from(d < 0)] = true;
                     s.whole = false;
                 }
                 Op::Reshape(_) | Op::Spread(_) => {}

@@ -71,6 +71,11 @@ fn is_delay(f: &Classified<'_>, v: Value) -> bool {
     matches!(f.g.op_of(v), Op::Delay(_) | Op::Boundary(_))
 }
 
+/// Whether a delay or boundary reads boundary steps before the sequence, not after it.
+fn is_ahead(f: &Classified<'_>, v: Value) -> bool {
+    matches!(f.g.op_of(v), Op::Delay(d) | Op::Boundary(d) if *d > 0)
+}
+
 /// An entry in the list of those that wait for something.
 #[derive(Clone, Copy, Debug)]
 struct Waits {
@@ -216,15 +221,16 @@ impl<'f, 'g> Scheduler<'f, 'g> {
     /// values.
     fn wait(&mut self, computed: &[usize]) {
         let (f, n) = (self.f, self.f.order.len());
-        // The fills of a value, keyed by the value itself and by the product that completes it.
-        let mut of: HashMap<Value, Vec<usize>> = HashMap::default();
-        let mut of_itself: HashMap<Value, Vec<usize>> = HashMap::default();
+        // The fills of a value before and after the sequence, keyed by the value itself and by the product that completes it.
+        let mut of: HashMap<(Value, usize), Vec<usize>> = HashMap::default();
+        let mut of_itself: HashMap<(Value, usize), Vec<usize>> = HashMap::default();
         for (k, &d) in self.fills.iter().enumerate() {
             let x = f.g.operands(d)[0];
-            of_itself.entry(x).or_default().push(n + k);
-            of.entry(x).or_default().push(n + k);
+            let side = usize::from(!is_ahead(f, d));
+            of_itself.entry((x, side)).or_default().push(n + k);
+            of.entry((x, side)).or_default().push(n + k);
             if f.last(x) != x {
-                of.entry(f.last(x)).or_default().push(n + k);
+                of.entry((f.last(x), side)).or_default().push(n + k);
             }
         }
         for &i in computed {
@@ -233,9 +239,9 @@ impl<'f, 'g> Scheduler<'f, 'g> {
             if let Class::Recurrent(k) = own {
                 self.members[k].push(v);
             }
-            let mut elsewhere: Vec<Value> = Vec::new();
+            let mut elsewhere: Vec<(Value, usize)> = Vec::new();
             for s in f.reads(v) {
-                elsewhere.extend(s.elsewhere.then_some(s.value));
+                elsewhere.extend(s.sides().map(|side| (s.value, side)));
                 if self.is_computed(s.value) {
                     let inside = own != Class::Parallel && f.class(s.value) == own;
                     self.add(self.place[s.value.index()], i, !s.elsewhere, inside);
@@ -253,8 +259,10 @@ impl<'f, 'g> Scheduler<'f, 'g> {
             if self.is_computed(from.value) {
                 self.add(self.place[from.value.index()], n + k, false, false);
             }
-            let moved = of_itself.get(&from.value).filter(|_| from.elsewhere);
-            for &fill in moved.into_iter().flatten() {
+            let moved = from
+                .sides()
+                .filter_map(|side| of_itself.get(&(from.value, side)));
+            for &fill in moved.flatten() {
                 self.add(fill, n + k, false, false);
             }
         }

@@ -204,7 +204,7 @@ impl Grow<'_, '_> {
 
     /// One of them, over the present domain.
     pub(super) fn composite(&mut self) -> usize {
-        match self.c.below(26) {
+        match self.c.below(34) {
             0..=3 => {
                 let here = |g: &Self, v: usize| {
                     g.domain(v) == g.level() && g.shape(v).len() <= MOST && g.shape(v).rank() > 0

@@ -17,7 +17,7 @@ impl Grow<'_, '_> {
     }
 
     fn step_here(&mut self) -> usize {
-        let v = match self.c.below(29) {
+        let v = match self.c.below(30) {
             0..=11 => {
                 let m = self.c.pick(&Map::ALL);
                 self.element_wise(m)
@@ -26,7 +26,7 @@ impl Grow<'_, '_> {
             14 | 15 => self.fold(),
             16..=18 => self.over_points(),
             19..=21 => self.along_axes(),
-            22..=25 => self.composite(),
+            22..=26 => self.composite(),
             _ => self.product(),
         };
         self.tame(v, 4.0)

@@ -1,8 +1,8 @@
 //! The order of two halves: all of the forward half comes before the backward half.
 
-use retrograd_tape::{Op, Value};
+use retrograd_tape::Value;
 
-use super::{Scheduler, is_delay};
+use super::{Scheduler, is_ahead, is_delay};
 
 impl Scheduler<'_, '_> {
     /// Counts the forward half, for which all of the backward half waits.
@@ -10,10 +10,10 @@ impl Scheduler<'_, '_> {
         let (f, n) = (self.f, self.f.order.len());
         let late_fill = |&d: &Value| {
             // Boundary steps are filled when the first half that reads them needs them.
-            let ahead = |v: Value| matches!(f.g.op_of(v), Op::Delay(d) | Op::Boundary(d) if *d > 0);
             let x = f.g.operands(d)[0];
             let mut users = f.g.users(x).filter(|&u| f.g.operands(u)[0] == x);
-            users.all(|u| f.halves.is_late(u) || !is_delay(f, u) || ahead(u) != ahead(d))
+            users
+                .all(|u| f.halves.is_late(u) || !is_delay(f, u) || is_ahead(f, u) != is_ahead(f, d))
         };
         let late = computed.iter().copied();
         let late = late.filter(|&i| f.halves.is_late(f.order[i]));
