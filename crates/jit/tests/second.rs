@@ -320,7 +320,7 @@ fn no_optional_pass_or_plan_stage_changes_second_derivatives() {
     {
         println!("without {name}");
         let first = 1000 * (k as u64 + 1);
-        random_programs(first..first + 24, &options);
+        random_programs(first..first + 36, &options);
     }
 }
 
