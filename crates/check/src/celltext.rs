@@ -174,9 +174,15 @@ fn expression(tape: &Tape, node: &Node, names: &Names) -> Option<String> {
         .map(|&v| names.of_value(tape, v))
         .collect();
     let all = xs.join(", ");
+    // The language has no name for what is not finite.
+    let number = |value: f64| match value {
+        f64::INFINITY => "-ln(0.0)".to_owned(),
+        f64::NEG_INFINITY => "ln(0.0)".to_owned(),
+        _ => format!("{value:?}"),
+    };
     let filled = |value: f64, s: Shape| match s {
-        Shape::Scalar => format!("{value:?}"),
-        _ => format!("broadcast({value:?}, {})", shape(s)),
+        Shape::Scalar => number(value),
+        _ => format!("broadcast({}, {})", number(value), shape(s)),
     };
     let kind = |kind: Reduction| match kind {
         Reduction::Sum => "sum",
@@ -194,6 +200,7 @@ fn expression(tape: &Tape, node: &Node, names: &Names) -> Option<String> {
         Op::Reduce(k) => format!("{}({all})", kind(k)),
         Op::ReduceAxis { kind: k, axis } => format!("{}({all}, axis={axis})", kind(k)),
         Op::Dot => format!("dot({all})"),
+        Op::Broadcast(Shape::Scalar) => format!("sum({all})"),
         Op::Broadcast(s) => format!("broadcast({all}, {})", shape(s)),
         Op::Concat { axis } => format!("concat({all}, axis={axis})"),
         Op::Slice { axis, start, len } => {

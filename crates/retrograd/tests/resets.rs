@@ -371,6 +371,9 @@ fn compare(number: u64) -> Option<()> {
         return None;
     }
     let comparison = Comparison::new(&cell, &rows, number);
+    if comparison.outputs.is_empty() {
+        return None;
+    }
     let right = comparison.alone()?;
     if right.iter().flatten().any(|x| !x.is_finite()) {
         return None;
