@@ -67,15 +67,16 @@ fn the_usual_form() {
     assert_eq!(format("x = \u{a7}"), None);
 }
 
-/// More or less white space beside a sign that has any.
+/// More or less white space beside a sign that has any; what is quoted stays.
 fn stretched(text: &str, wide: &[bool]) -> String {
     let mut wide = wide.iter().cycle();
-    let mut comment = false;
+    let (mut comment, mut quoted) = (false, false);
     let mut out = String::new();
     for c in text.chars() {
-        comment = (comment || c == '#') && c != '\n';
+        quoted ^= c == '"' && !comment;
+        comment = (comment || c == '#' && !quoted) && c != '\n';
         let sign = matches!(c, '+' | '*' | '/' | '@' | ',' | ';' | ':');
-        if sign && !comment && wide.next() == Some(&true) {
+        if sign && !comment && !quoted && wide.next() == Some(&true) {
             out.push_str("  ");
             out.push(c);
             out.push(' ');

@@ -94,11 +94,12 @@ pub fn batches(
 /// })?;
 /// let property = Property::find("modes").unwrap();
 /// let mut runner = TestRunner::new(Config { cases: 4, ..Config::default() });
-/// runner.run(&samples(cell.tape(), 6, 3), |mut sample| {
+/// let ran = runner.run(&samples(cell.tape(), 6, 3), |mut sample| {
 ///     assert!(!property.outcome(&mut sample).is_fault());
 ///     Ok(())
-/// })?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// });
+/// assert!(ran.is_ok());
+/// # Ok::<(), retrograd::Error>(())
 /// ```
 pub fn samples(tape: &Tape, steps: usize, rows: usize) -> impl Strategy<Value = Sample<'_>> {
     (lengths(steps, rows), any::<u64>())

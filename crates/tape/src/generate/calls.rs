@@ -205,7 +205,7 @@ impl Grow<'_, '_> {
     /// One of them, over the present domain.
     pub(super) fn composite(&mut self) -> usize {
         match self.c.below(34) {
-            0..=3 => {
+            0..=2 => {
                 let here = |g: &Self, v: usize| {
                     g.domain(v) == g.level() && g.shape(v).len() <= MOST && g.shape(v).rank() > 0
                 };
@@ -223,7 +223,7 @@ impl Grow<'_, '_> {
                 let x = self.tame(x, 16.0 / n as f64);
                 self.call(Call::Cumsum(axis), &[x])
             }
-            8 => {
+            3 | 8 => {
                 let (x, axis) = self.with_an_axis();
                 self.call(Call::ArgMax(axis), &[x])
             }
