@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+#[cfg(feature = "text")]
 use retrograd_tape::Var;
 
 #[cfg(feature = "text")]
