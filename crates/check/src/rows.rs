@@ -1,7 +1,7 @@
 //! Rows of different lengths: each is what it is alone.
 
 use retrograd_jit::{CompiledCell, Purpose};
-use retrograd_tape::{Domain, Lengths, Tape, Type};
+use retrograd_tape::{Domain, Lengths, Map, Op, Tape, Type};
 
 use crate::agree::{agree, caught};
 use crate::outcome::{Outcome, Skip};
@@ -24,11 +24,17 @@ pub(crate) fn of_row(array: &[f64], ty: Type, lengths: &Lengths, r: usize) -> Ve
     }
 }
 
-/// True if nothing that varies over rows is computed from what other rows are: each row is what it is alone.
+/// True if nothing that varies over rows is computed from what other rows are, and gradients of parameters are sums over
+/// rows: each row is what it is alone.
+///
+/// A bound on the gradient of a value that rows share is one on their sum, which is not the sum of bounded ones.
 pub fn rows_are_independent(tape: &Tape) -> bool {
     let mut mixed = vec![false; tape.nodes().len()];
     for (i, node) in tape.nodes().iter().enumerate() {
         let once = node.ty.domain == Domain::Once;
+        if once && node.op == Op::Map(Map::ClipGradient) {
+            return false;
+        }
         // A state's next value comes later; it varies over rows.
         let before = node.operands.iter().filter(|v| v.index() < i);
         let of = before.clone().any(|v| mixed[v.index()]);
@@ -44,7 +50,7 @@ pub fn rows_are_independent(tape: &Tape) -> bool {
     true
 }
 
-/// The sample of row `r` alone, without cotangents of what all rows share.
+/// The sample of row `r` alone.
 fn alone<'a>(sample: &Sample<'a>, r: usize) -> Option<Sample<'a>> {
     let tape = sample.tape;
     let lengths = Lengths::new(vec![sample.lengths.of_rows()[r]]).ok()?;
@@ -63,27 +69,32 @@ fn alone<'a>(sample: &Sample<'a>, r: usize) -> Option<Sample<'a>> {
 
 /// A compiled run over rows of different lengths gives each row what the tape gives it alone, gradients too; those of
 /// parameters add up.
+///
+/// What rows share has no cotangent: a mean weighted by zeros alone is no number, though it is one among other rows.
 pub(crate) fn rows(sample: &Sample<'_>) -> Outcome {
     if !sample.is_ragged() || !rows_are_independent(sample.tape) {
         return Outcome::Skipped(Skip::DoesNotApply);
     }
     let mut sample = sample.clone();
-    for k in 0..sample.cotangents.len() {
-        if sample.output_type(k).domain == Domain::Once {
-            sample.cotangents[k].fill(0.0);
+    let mut given = Vec::new();
+    for (k, output) in sample.tape.outputs().iter().enumerate() {
+        match sample.output_type(k).domain {
+            Domain::Once => sample.cotangents[k].clear(),
+            _ => given.push(output.name.to_string()),
         }
     }
-    caught("rows of different lengths", || compare(&sample)).into()
+    if given.is_empty() {
+        return Outcome::Skipped(Skip::DoesNotApply);
+    }
+    caught("rows of different lengths", || compare(&sample, given)).into()
 }
 
-fn compare(sample: &Sample<'_>) -> Result<f64, String> {
+fn compare(sample: &Sample<'_>, given: Vec<String>) -> Result<f64, String> {
     let tape = sample.tape;
-    // The loss's cotangent is given too: it has none here.
-    let names = |all: Vec<&str>| all.into_iter().map(str::to_owned).collect();
     let purpose = Purpose::Gradients {
-        given: names(tape.outputs().iter().map(|o| &*o.name).collect()),
+        given,
         loss: false,
-        wrt: names(tape.inputs().iter().map(|i| &*i.name).collect()),
+        wrt: tape.inputs().iter().map(|i| i.name.to_string()).collect(),
     };
     let cell = CompiledCell::<f64>::compile_with(tape, &purpose, &of(sample.target));
     let mut cell = cell.map_err(|e| e.to_string())?.executor();
