@@ -69,32 +69,35 @@ fn alone<'a>(sample: &Sample<'a>, r: usize) -> Option<Sample<'a>> {
 
 /// A compiled run over rows of different lengths gives each row what the tape gives it alone, gradients too; those of
 /// parameters add up.
-///
-/// What rows share has no cotangent: a mean weighted by zeros alone is no number, though it is one among other rows.
 pub(crate) fn rows(sample: &Sample<'_>) -> Outcome {
     if !sample.is_ragged() || !rows_are_independent(sample.tape) {
         return Outcome::Skipped(Skip::DoesNotApply);
     }
     let mut sample = sample.clone();
-    let mut given = Vec::new();
-    for (k, output) in sample.tape.outputs().iter().enumerate() {
-        match sample.output_type(k).domain {
-            Domain::Once => sample.cotangents[k].clear(),
-            _ => given.push(output.name.to_string()),
+    for k in 0..sample.cotangents.len() {
+        if sample.output_type(k).domain == Domain::Once {
+            sample.cotangents[k].fill(0.0);
         }
     }
-    if given.is_empty() {
-        return Outcome::Skipped(Skip::DoesNotApply);
-    }
-    caught("rows of different lengths", || compare(&sample, given)).into()
+    caught("rows of different lengths", || compare(&sample)).into()
 }
 
-fn compare(sample: &Sample<'_>, given: Vec<String>) -> Result<f64, String> {
+/// True if what all rows share is a number for these rows too: a mean weighted by the zeros of one row is none, and the
+/// gradient that zero times its derivative gives is none either.
+fn shared_are_finite(tape: &Tape, outputs: &Arrays<f64>) -> bool {
+    let own = tape.outputs().iter().zip(outputs);
+    let mut shared = own.filter(|(o, _)| tape.node(o.value).ty.domain == Domain::Once);
+    shared.all(|(_, (_, x))| x.iter().all(|x| x.is_finite()))
+}
+
+fn compare(sample: &Sample<'_>) -> Result<f64, String> {
     let tape = sample.tape;
+    // The loss's cotangent is given too: it has none here.
+    let names = |all: Vec<&str>| all.into_iter().map(str::to_owned).collect();
     let purpose = Purpose::Gradients {
-        given,
+        given: names(tape.outputs().iter().map(|o| &*o.name).collect()),
         loss: false,
-        wrt: tape.inputs().iter().map(|i| i.name.to_string()).collect(),
+        wrt: names(tape.inputs().iter().map(|i| &*i.name).collect()),
     };
     let cell = CompiledCell::<f64>::compile_with(tape, &purpose, &of(sample.target));
     let mut cell = cell.map_err(|e| e.to_string())?.executor();
@@ -108,11 +111,17 @@ fn compare(sample: &Sample<'_>, given: Vec<String>) -> Result<f64, String> {
     let allowed = |size: f64| sample.exact * (1.0 + size);
     let mut worst: f64 = 0.0;
     let rows = sample.lengths.of_rows();
+    // A row without steps has a part in the gradients of what states begin with, and does not run alone.
+    let mut all = rows.iter().all(|&n| n > 0);
     for r in (0..rows.len()).filter(|&r| rows[r] > 0) {
         let Some(alone) = alone(sample, r) else {
             continue;
         };
         let right = by_tape::<f64>(&alone).map_err(|e| e.to_string())?;
+        if !shared_are_finite(tape, &right) {
+            all = false;
+            continue;
+        }
         let mut own: Arrays<f64> = Vec::new();
         for (k, (name, array)) in whole.iter().enumerate() {
             let found = right.iter().find(|(n, _)| n == name);
@@ -125,8 +134,7 @@ fn compare(sample: &Sample<'_>, given: Vec<String>) -> Result<f64, String> {
         let share = agree(&right, &own, allowed);
         worst = worst.max(share.map_err(|e| format!("row {r} of {rows:?}: {e}"))?);
     }
-    // A row without steps has a part in the gradients of what states begin with, and does not run alone.
-    if rows.iter().all(|&n| n > 0) {
+    if all {
         let gradients = |(k, array): (usize, &(String, Vec<f64>))| {
             (shared(k) && array.0.starts_with("grad(")).then(|| array.clone())
         };

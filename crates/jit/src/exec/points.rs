@@ -7,6 +7,8 @@
 //! after a row follow its own last step. Hence a view that is `shift` steps ahead reads the table at `t − lag`, where
 //! `lag = back − shift`; steps before the first one have all rows.
 
+use std::ops::Range;
+
 use cranelift::codegen::entity::EntityRef;
 use retrograd_graph::plan::{Buffer, BufferId, Item, LoopId, Plan, View, walk};
 use retrograd_tape::{Domain, Extent, Lengths, Type};
@@ -193,32 +195,47 @@ impl StepTable {
         reverse: bool,
         mut f: impl FnMut(usize, usize, usize),
     ) {
-        let lag = lag as i64;
-        // Whether everything that step t reads is spaced like this.
-        let even = |t: usize, live: usize| (0..=lag).all(|k| self.live(t as i64 - k) == live);
+        // Rows only end, so steps have the same rows if the first and the last of them do.
+        let live = |t: usize| self.live(t as i64);
+        let lagging = |t: usize| self.live(t as i64 - lag as i64);
         let (mut from, mut to) = (t0, t1);
         while from < to {
-            let first = if reverse { to - 1 } else { from };
-            let live = self.live(first as i64);
             if reverse {
-                let mut at = first;
-                while even(at, live) && at > from && self.live(at as i64 - 1 - lag) == live {
-                    at -= 1;
-                }
-                f(at, to, live);
+                let rows = live(to - 1);
+                let at = first(from..to - 1, |t| lagging(t) == rows);
+                f(at, to, rows);
                 to = at;
             } else {
-                let mut at = first + 1;
-                if even(first, live) {
-                    while at < to && self.live(at as i64) == live {
-                        at += 1;
-                    }
-                }
-                f(from, at, live);
+                let rows = live(from);
+                let at = match lagging(from) == rows {
+                    true => first(from + 1..to, |t| live(t) != rows),
+                    false => from + 1,
+                };
+                f(from, at, rows);
                 from = at;
             }
         }
     }
+}
+
+/// The first number of a range for which something is true from there on; its end if there is none.
+fn first(Range { start, end }: Range<usize>, is: impl Fn(usize) -> bool) -> usize {
+    // Mostly all of them or none: rows of equal lengths.
+    if start >= end || is(start) {
+        return start.min(end);
+    }
+    if !is(end - 1) {
+        return end;
+    }
+    let (mut no, mut yes) = (start, end - 1);
+    while yes - no > 1 {
+        let middle = usize::midpoint(no, yes);
+        match is(middle) {
+            true => yes = middle,
+            false => no = middle,
+        }
+    }
+    yes
 }
 
 /// An array's first value, that of boundary step `-front`, comes this many rows before the entry 0 of the table.
