@@ -10,7 +10,8 @@
 use std::ops::Range;
 
 use cranelift::codegen::entity::EntityRef;
-use retrograd_graph::plan::{Buffer, BufferId, Item, LoopId, Plan, View, walk};
+use retrograd_graph::plan::cost::{WeightUse, weight_uses};
+use retrograd_graph::plan::{Buffer, BufferId, Item, LoopId, Plan, View, WeightId, walk};
 use retrograd_tape::{Domain, Extent, Lengths, Type};
 
 use crate::error::RunError;
@@ -246,7 +247,7 @@ pub(crate) fn rows_before(buffer: &Buffer, rows: usize) -> usize {
     }
 }
 
-/// How the items of a plan read arrays over steps.
+/// How the items of a plan read arrays over steps, and weights.
 #[derive(Debug)]
 pub(crate) struct StepAccess {
     /// Boundary steps of an array, at most.
@@ -256,6 +257,8 @@ pub(crate) struct StepAccess {
     /// The arrays that an item reads or writes counted from the end of each row, by the item's address, and whether it
     /// writes them.
     ends: Vec<(usize, BufferId, bool)>,
+    /// Where products read each weight.
+    uses: Vec<Vec<WeightUse>>,
 }
 
 impl StepAccess {
@@ -265,6 +268,7 @@ impl StepAccess {
             reach: 0,
             lags: Vec::new(),
             ends: Vec::new(),
+            uses: Vec::new(),
         }
     }
 
@@ -290,11 +294,19 @@ impl StepAccess {
         }
         ends.sort_unstable();
         ends.dedup();
+        let uses = plan.weights.keys();
+        let uses = uses.map(|w| weight_uses(&plan.items, w).collect());
         StepAccess {
             reach: reach.unwrap_or(0),
             lags: lags.collect(),
             ends,
+            uses: uses.collect(),
         }
+    }
+
+    /// Where products read a weight; nothing of a plan without arrays of all steps.
+    pub(crate) fn uses(&self, w: WeightId) -> &[WeightUse] {
+        self.uses.get(w.index()).map_or(&[], Vec::as_slice)
     }
 
     /// The maximal lag of a loop.
