@@ -364,11 +364,16 @@ impl Graph {
         }
         let mut roots: std::collections::VecDeque<Value> =
             self.outputs.iter().map(|o| o.value).collect();
-        let mut stack: Vec<(Value, Operands, usize)> = Vec::new();
+        let mut stack: Vec<(Value, &[Value], usize)> = Vec::new();
+        let operands = |v: Value| {
+            let xs = self.node(v).operands.as_slice();
+            work::note(xs.len() + 1);
+            xs
+        };
         while let Some(root) = roots.pop_front() {
             if !seen[root.index()] {
                 seen[root.index()] = true;
-                stack.push((root, self.operands(root), 0));
+                stack.push((root, operands(root), 0));
             }
             while let Some((v, xs, next)) = stack.last_mut() {
                 let v = *v;
@@ -386,7 +391,7 @@ impl Graph {
                     roots.push_back(x);
                 } else {
                     seen[x.index()] = true;
-                    stack.push((x, self.operands(x), 0));
+                    stack.push((x, operands(x), 0));
                 }
             }
         }
