@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn products_with_a_memory_are_none_with_weights() {
-        let text = "cell both(x[4]; S[4, 4])\nS' = 0.5 * S + outer(x, x)\noutput y = dense[4](S' @ x)";
+        let text =
+            "cell both(x[4]; S[4, 4])\nS' = 0.5 * S + outer(x, x)\noutput y = dense[4](S' @ x)";
         let cell = retrograd::Cell::from_text(text, &[]).unwrap();
         let of = |count: fn(&Tape, usize) -> f64| count(cell.tape(), 10);
         // Only the layer depends on a parameter, and what it reads does not.

@@ -7,7 +7,7 @@
 //! A cell whose work is products with weights is measured by its time per multiply-add of those products, the LSTM's being 1. A
 //! cell with few of them for each number of its state (a matrix memory) is measured against what its products would take at the
 //! LSTM's rate, and its state at the rate at which the machine reads memory: a step reads and writes it, and the backward step
-//! reads it, and reads and writes its adjoint. The LSTM is measured again beside each cell, in turns; least times count.
+//! reads it, and reads and writes its adjoint. All cells are measured in turns, several times; least times count.
 
 use std::fs;
 use std::path::PathBuf;
@@ -50,19 +50,19 @@ struct Measurements {
     isa: &'static str,
     peak_gflops: f64,
     read_memory_gbs: f64,
+    lstm_ms: f64,
     cells: Vec<Measured>,
 }
 
 /// A cell.
 #[derive(Serialize)]
 struct Measured {
-    name: &'static str,
+    name: String,
     parameters: usize,
     /// "products" or "state": what its time is measured by.
     by: &'static str,
     /// Of a training step, in f32 on one thread, the least.
     min_ms: f64,
-    lstm_ms: f64,
     /// Multiply-adds with weights, forward and backward.
     multiply_adds: f64,
     /// Bytes of state that a step and its backward step move.
@@ -75,7 +75,7 @@ struct Measured {
 const PRODUCTS: f64 = 64.0;
 
 /// Times in turns.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 4;
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
@@ -85,12 +85,24 @@ fn main() -> Result<()> {
         rows,
         steps,
     } = arguments.shape;
+    let wanted =
+        |e: &&zoo::Entry| arguments.cell.is_empty() || arguments.cell.iter().any(|c| c == e.name);
+    let entries: Vec<&zoo::Entry> = zoo::ENTRIES.iter().filter(wanted).collect();
+    let mut lstm = f64::MAX;
+    let mut least = vec![f64::MAX; entries.len()];
+    for _ in 0..ROUNDS {
+        for (entry, least) in entries.iter().zip(&mut least) {
+            let secs = arguments.secs / ROUNDS as f64;
+            let mut own = Load::new(entry.name, arguments.shape)
+                .with_context(|| format!("the cell {}", entry.name))?;
+            *least = least.min(own.least(secs));
+            lstm = lstm.min(Load::new("lstm", arguments.shape)?.least(secs));
+        }
+    }
     let mut measured = Vec::new();
-    let wanted = |e: &&zoo::Entry| arguments.cell.is_empty() || arguments.cell.iter().any(|c| c == e.name);
-    for entry in zoo::ENTRIES.iter().filter(wanted) {
-        let found = measure(entry, &arguments, &rates)
-            .with_context(|| format!("the cell {}", entry.name))?;
-        eprintln!("{}", serde_json::to_string(&found)?);
+    for (entry, least) in entries.iter().zip(least) {
+        let found = measured_as(entry, arguments.shape, [least, lstm], &rates)?;
+        eprintln!("{} {:.2}", found.name, found.ratio);
         measured.push(found);
     }
     let file = Measurements {
@@ -100,6 +112,7 @@ fn main() -> Result<()> {
         isa: rates.isa,
         peak_gflops: rates.peak_gflops,
         read_memory_gbs: rates.read_memory_gbs,
+        lstm_ms: lstm,
         cells: measured,
     };
     let text = serde_json::to_string_pretty(&file)? + "\n";
@@ -114,7 +127,6 @@ fn main() -> Result<()> {
 
 /// A compiled cell with what it is run on.
 struct Load {
-    cell: Cell,
     work: StepArrays<f32>,
     engine: JitEngine<f32>,
 }
@@ -126,7 +138,6 @@ impl Load {
         Ok(Load {
             work: StepArrays::new(&cell, shape.steps, shape.rows),
             engine: JitEngine::new(&cell, Portion::Whole, 1)?,
-            cell,
         })
     }
 
@@ -136,19 +147,21 @@ impl Load {
     }
 }
 
-fn measure(entry: &'static zoo::Entry, arguments: &Arguments, rates: &Rates) -> Result<Measured> {
-    let shape = arguments.shape;
+/// What the least times of a cell and of the LSTM mean.
+fn measured_as(
+    entry: &zoo::Entry,
+    shape: HxBxT,
+    [min_ms, lstm_ms]: [f64; 2],
+    rates: &Rates,
+) -> Result<Measured> {
     let points = shape.steps * shape.rows;
-    let (mut own, mut lstm) = (Load::new(entry.name, shape)?, Load::new("lstm", shape)?);
-    let secs = arguments.secs / ROUNDS as f64;
-    let mut least = [f64::MAX; 2];
-    for _ in 0..ROUNDS {
-        least[0] = least[0].min(own.least(secs));
-        least[1] = least[1].min(lstm.least(secs));
-    }
-    let [min_ms, lstm_ms] = least;
-    let multiply_adds = |load: &Load| flops::of_weights(load.cell.tape(), points) / 2.0;
-    let numbers = state_numbers(&own.cell) as f64;
+    let lstm = zoo::find("lstm").context("there is no LSTM")?;
+    let (own, lstm) = (
+        cells::bare(entry, shape.hidden)?,
+        cells::bare(lstm, shape.hidden)?,
+    );
+    let multiply_adds = |cell: &Cell| flops::of_weights(cell.tape(), points) / 2.0;
+    let numbers = state_numbers(&own) as f64;
     let state_bytes = numbers * (5 * size_of::<f32>() * points) as f64;
     let products = multiply_adds(&own);
     let at_rate = products * lstm_ms / multiply_adds(&lstm);
@@ -161,11 +174,10 @@ fn measure(entry: &'static zoo::Entry, arguments: &Arguments, rates: &Rates) -> 
         _ => at_rate,
     };
     Ok(Measured {
-        name: entry.name,
-        parameters: own.cell.parameter_count(),
+        name: entry.name.to_owned(),
+        parameters: own.parameter_count(),
         by,
         min_ms,
-        lstm_ms,
         multiply_adds: products,
         state_bytes,
         ratio: min_ms / expected,
