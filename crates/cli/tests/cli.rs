@@ -190,7 +190,10 @@ fn the_cells_are_listed() {
     let output = run(&directory("cells"), &["cells"]);
     assert!(output.status.success());
     for (group, cells) in retrograd::zoo::groups() {
-        assert!(text(&output.stdout).contains(&format!("{group}\n")), "{group}");
+        assert!(
+            text(&output.stdout).contains(&format!("{group}\n")),
+            "{group}"
+        );
         for cell in cells {
             assert!(text(&output.stdout).contains(cell.name), "{}", cell.name);
         }

@@ -68,7 +68,9 @@ fn section(out: &mut String, entry: &Entry) {
     let cell = entry.parsed().and_then(|t| t.cell(&[]));
     let cell = cell.expect("every file of the zoo is right");
     let text = entry.parsed().expect("it is right");
-    let sizes = text.dimensions().filter_map(|d| Some(format!("{d} = {}", text.default_of(d)?)));
+    let sizes = text
+        .dimensions()
+        .filter_map(|d| Some(format!("{d} = {}", text.default_of(d)?)));
     let sizes: Vec<String> = sizes.collect();
     let _ = write!(
         out,
@@ -137,7 +139,12 @@ fn page() -> String {
     for (group, cells) in zoo::groups() {
         let mut letters = group.chars();
         let first = letters.next().map(|c| c.to_uppercase().to_string());
-        let _ = write!(out, "## {}{}\n\n", first.unwrap_or_default(), letters.as_str());
+        let _ = write!(
+            out,
+            "## {}{}\n\n",
+            first.unwrap_or_default(),
+            letters.as_str()
+        );
         cells.iter().for_each(|entry| section(&mut out, entry));
     }
     speed(&mut out, &measurements());
@@ -152,12 +159,18 @@ fn the_page_is_that_of_the_cells() {
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     let differs = page.lines().zip(found.lines()).find(|(a, b)| a != b);
-    assert!(found == page, "docs/CELLS.md is not that of the cells: {differs:?}; BLESS=1 rewrites it");
+    assert!(
+        found == page,
+        "docs/CELLS.md is not that of the cells: {differs:?}; BLESS=1 rewrites it"
+    );
 }
 
 #[test]
 fn each_cell_that_is_slow_for_its_work_is_listed_with_its_cause() {
-    let slow = measurements().cells.into_iter().filter(|c| c.ratio > WANTED);
+    let slow = measurements()
+        .cells
+        .into_iter()
+        .filter(|c| c.ratio > WANTED);
     let mut slow: Vec<String> = slow.map(|c| c.name).collect();
     let mut known: Vec<&str> = CAUSES.iter().map(|(name, _)| *name).collect();
     slow.sort();

@@ -46,7 +46,10 @@ fn every_cell_is_what_an_independent_implementation_says() {
         let double = std::mem::take(&mut run.worst);
         in_single_precision(&mut run);
         let (file, dims) = (&run.case.file, &run.case.dims);
-        println!("{file:20} {dims:?}: off by {double:.1e} and {:.1e}", run.worst);
+        println!(
+            "{file:20} {dims:?}: off by {double:.1e} and {:.1e}",
+            run.worst
+        );
         wrong.append(&mut run.wrong);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -78,7 +81,11 @@ fn heads_are_whole_and_files_are_in_their_usual_form() {
     for entry in zoo::ENTRIES {
         let name = entry.name;
         assert_eq!(entry.parsed().expect("it is right").name(), name);
-        assert_eq!(text::format(entry.text).as_deref(), Some(entry.text), "{name}");
+        assert_eq!(
+            text::format(entry.text).as_deref(),
+            Some(entry.text),
+            "{name}"
+        );
         assert!(!entry.equations().is_empty(), "{name} has no equations");
         for (what, words) in [
             ("description", entry.description),
