@@ -35,7 +35,54 @@ struct Measured {
 const WANTED: f64 = 1.3;
 
 /// Why cells do not.
-const CAUSES: &[(&str, &str)] = &[];
+/// From the items of `grid --items` at that shape.
+const CAUSES: &[(&str, &str)] = &[
+    (
+        "lnlstm",
+        "layer norms are sums and passes, forwards and backwards, over 9 H numbers a step, which no product counts: the loops of the recurrence take 3.3 and 4.3 ms of 18, weight gradients 4.5, the norm of W x and its gradient most of the rest",
+    ),
+    (
+        "lngru",
+        "as `lnlstm`, with four norms of 6 H numbers in all",
+    ),
+    (
+        "slstm",
+        "recurrent products are blocks of 32 x 32, so that a gate's number has 32 multiply-adds from h where an LSTM's has 128; exponential gates, stabiliser, normaliser and group norm come on top, in the loops of the recurrence (2.6 ms backwards, where the cost model expects 1.1)",
+    ),
+    (
+        "rglru",
+        "192 multiply-adds, a third of them in blocks of 32 x 32, for each unit's exp, expm1, softplus, square root and two sigmoids, where an LSTM has 1,024 for five such functions",
+    ),
+    (
+        "gla",
+        "the state is read again for the read-out and for the gradients of q, k and the decays of its rows; normalisation and gate of the read-out are not counted",
+    ),
+    (
+        "mlstm",
+        "the state is read again for the read-out and for the gradients of q, k, v and of both gates, which are sums over it",
+    ),
+    (
+        "mlstm_heads",
+        "as `mlstm`, with short vectors per head (stabiliser, gates, normaliser)",
+    ),
+    (
+        "deltanet",
+        "the delta rule reads the state for S k before it can write it, and again for the read-out: twice what is counted, and as much again for their gradients",
+    ),
+    ("gated_deltanet", "as `deltanet`, and a decay"),
+    (
+        "rwkv7",
+        "as `deltanet`, with a decay of each number and two outer products; its backward loop takes 27 ms where the cost model expects 13",
+    ),
+    (
+        "ttt_linear",
+        "a step passes the memory for W k, for the gradient step and for the read-out, and the backward step differentiates all three, with the second derivative of a layer norm",
+    ),
+    (
+        "titans",
+        "each step passes four matrices of 2 H² numbers a row for the memory's value, its gradient, the update and the read-out, and the backward step differentiates all of it; 16 MB for 32 rows stay in no cache",
+    ),
+];
 
 const HEAD: &str = "# The cells of the zoo
 
