@@ -70,7 +70,7 @@ fn in_single_precision(run: &mut Run) {
     let mut session = program.unwrap_or_else(|e| panic!("{e}")).session();
     let results = session.run(&single(&run.parameters), &batch);
     let results = results.unwrap_or_else(|e| panic!("{}: {e}", run.case.file));
-    let loss = f64::from(results.loss().expect("it has a loss"));
+    let loss = results.loss().expect("it has a loss");
     let output = |name: &str| double(results.output(name).expect("it is an output"));
     let gradient = |name: &str| double(results.gradient(name).expect("it was asked for"));
     run.compare("in f32", loss, (&output, &gradient), SINGLE);
