@@ -51,6 +51,17 @@ pub fn find(name: &str, hidden: usize) -> Result<Cell> {
     Ok(cell)
 }
 
+/// A cell of the zoo without a readout, with as many inputs as units.
+///
+/// # Errors
+/// Those of its sizes.
+pub fn bare(entry: &zoo::Entry, hidden: usize) -> Result<Cell> {
+    let cell = Cell::define(entry.name, |c| {
+        c.output("y", entry.layer(c, "", c.input("x", hidden), hidden));
+    })?;
+    Ok(cell)
+}
+
 /// A cell of the zoo. Those that are not the question's have always been measured with a readout.
 fn of_zoo(entry: &zoo::Entry, hidden: usize) -> Result<Cell> {
     let cell = Cell::define(entry.name, |c| {

@@ -5,6 +5,15 @@ use retrograd_tape::{Domain, InputRole, Node, Op, Tape, Value};
 /// FLOPs of the products of one training step with T·B = `points`, a multiply-add counting two: forward, the weight's
 /// gradient, and the operand's gradient if any parameter's gradient needs it.
 pub fn of_step(tape: &Tape, points: usize) -> f64 {
+    of_products(tape, points, |_| true)
+}
+
+/// Those of products with what is the same for all steps and rows: weights, not memories.
+pub fn of_weights(tape: &Tape, points: usize) -> f64 {
+    of_products(tape, points, |matrix| matrix.ty.domain == Domain::Once)
+}
+
+fn of_products(tape: &Tape, points: usize, counts: impl Fn(&Node) -> bool) -> f64 {
     let learned = depends_on_parameters(tape);
     let mut total = 0;
     for node in tape.nodes() {
@@ -12,12 +21,13 @@ pub fn of_step(tape: &Tape, points: usize) -> f64 {
             let (weight, v) = (tape.node(node.operands[0]), node.operands[1]);
             let products = if learned[v.index()] { 3 } else { 2 };
             let (rows, columns) = weight.ty.shape.as_matrix();
-            let times = if node.ty.domain == Domain::Step {
-                points
-            } else {
-                1
+            let times = match node.ty.domain {
+                Domain::Step => points,
+                _ => 1,
             };
-            total += 2 * products * rows * columns * times;
+            if counts(weight) {
+                total += 2 * products * rows * columns * times;
+            }
         }
     }
     total as f64
@@ -58,6 +68,16 @@ mod tests {
             let expected = (10 * b * t * gates * h * h) as f64;
             assert_eq!(of_step(cell.tape(), t * b), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn products_with_a_memory_are_none_with_weights() {
+        let text =
+            "cell both(x[4]; S[4, 4])\nS' = 0.5 * S + outer(x, x)\noutput y = dense[4](S' @ x)";
+        let cell = retrograd::Cell::from_text(text, &[]).unwrap();
+        let of = |count: fn(&Tape, usize) -> f64| count(cell.tape(), 10);
+        // Only the layer depends on a parameter, and what it reads does not.
+        assert_eq!((of(of_weights), of(of_step)), (640.0, 1280.0));
     }
 
     #[test]

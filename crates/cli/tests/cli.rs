@@ -189,8 +189,14 @@ fn data_can_come_through_a_pipe() {
 fn the_cells_are_listed() {
     let output = run(&directory("cells"), &["cells"]);
     assert!(output.status.success());
-    for name in retrograd::zoo::names() {
-        assert!(text(&output.stdout).contains(name), "{name}");
+    for (group, cells) in retrograd::zoo::groups() {
+        assert!(
+            text(&output.stdout).contains(&format!("{group}\n")),
+            "{group}"
+        );
+        for cell in cells {
+            assert!(text(&output.stdout).contains(cell.name), "{}", cell.name);
+        }
     }
 }
 

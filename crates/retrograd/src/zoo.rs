@@ -6,8 +6,9 @@
 //! `gate.bias` `[H]`. States begin as zeros.
 
 mod forecaster;
+mod head;
 
-use retrograd_tape::Var;
+use retrograd_tape::{InputRole, Shape, Var};
 
 use crate::builder::Builder;
 use crate::cellfile::CellText;
@@ -21,7 +22,7 @@ pub use forecaster::{ForecastLoss, Forecaster, forecaster, forecaster_with_dropo
 /// use retrograd::{Cell, zoo};
 ///
 /// let gru = zoo::find("gru").unwrap();
-/// assert_eq!((gru.number, gru.description), (Some("S6"), "gated recurrent unit, reset before the product"));
+/// assert_eq!((gru.number, gru.description), (Some("S6"), "Gated recurrent unit, reset before the product"));
 /// let cell = Cell::define(gru.name, |c| c.output("y", gru.layer(c, "", c.input("x", 2), 4)))?;
 /// assert_eq!(cell.parameter_count(), 3 * 4 * (2 + 4 + 1)); // reset, update, new
 /// # Ok::<(), retrograd::Error>(())
@@ -33,28 +34,28 @@ pub struct Entry {
     pub name: &'static str,
     /// Its number in the question, S1–S7, if it is one of the question's.
     pub number: Option<&'static str>,
+    /// The group that it belongs to, such as "gated"; see [`groups`].
+    pub group: &'static str,
     /// What it is, in one line.
     pub description: &'static str,
-    /// Where it comes from.
+    /// What it is for, in one line.
+    pub purpose: &'static str,
+    /// Where it comes from: authors, title, arXiv number or journal, year.
     pub reference: &'static str,
-    /// The cell file.
+    /// The cell file. Its head, a comment, says all of the above, and gives the equations.
     pub text: &'static str,
 }
 
-/// A table of cells: name, which is the file's, number, description, reference.
+/// Cells by name, which is the file's. The rest is in the head of each file; what it lacks is an error of the build.
 macro_rules! entries {
-    ($($cell:ident $($number:literal)? : $description:literal, $reference:expr;)*) => {
-        &[$(Entry {
-            name: stringify!($cell),
-            number: [$(Some($number),)? None][0],
-            description: $description,
-            reference: $reference,
-            text: include_str!(concat!("../cells/", stringify!($cell), ".cell")),
+    ($($cell:ident)*) => {
+        &[$({
+            const TEXT: &str = include_str!(concat!("../cells/", stringify!($cell), ".cell"));
+            const ENTRY: Entry = Entry::of(stringify!($cell), TEXT);
+            ENTRY
         }),*]
     };
 }
-
-const QUESTION: &str = "\"What is the intuition behind LSTM networks?\"";
 
 /// All cells; the question's come first, in its order.
 ///
@@ -68,43 +69,36 @@ const QUESTION: &str = "\"What is the intuition behind LSTM networks?\"";
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 pub static ENTRIES: &[Entry] = entries! {
-    rnn "S1": "plain recurrent network, one tanh layer",
-        "Elman, \"Finding structure in time\", Cognitive Science 14 (1990)";
-    keepwrite "S2": "the question's LSTM: keep and write gates, read through a sigmoid",
-        QUESTION;
-    one_memory "S3": "one layer makes the new memory of input, hidden state and memory",
-        QUESTION;
-    one_memory_deep "S3": "the same with a hidden tanh layer inside",
-        QUESTION;
-    one_hidden "S4": "one layer makes the new hidden state of input, hidden state and memory",
-        QUESTION;
-    one_hidden_deep "S4": "the same with a hidden tanh layer inside",
-        QUESTION;
-    irnn "S5": "rectified recurrent network whose recurrence starts as the identity",
-        "Le, Jaitly & Hinton, arXiv:1504.00941 (2015)";
-    gru "S6": "gated recurrent unit, reset before the product",
-        "Cho et al., arXiv:1406.1078 (2014), equations 5-8";
-    gru_after "S6": "gated recurrent unit, reset after the product, as PyTorch and cuDNN have it",
-        "Cho et al., arXiv:1406.1078v1 (2014); torch.nn.GRU";
-    lstm "S7": "standard LSTM with input, forget and output gates, forget bias 1",
-        "Gers, Schmidhuber & Cummins, Neural Computation 12 (2000); forget bias: Jozefowicz et al., ICML 2015";
-    peephole: "LSTM whose gates see the memory",
-        "Gers & Schmidhuber, \"Recurrent nets that time and count\", IJCNN 2000";
-    lstmp: "LSTM whose hidden state is a projection of its memory",
-        "Sak, Senior & Beaufays, Interspeech 2014";
-    lnlstm: "LSTM with layer normalisation",
-        "Ba, Kiros & Hinton, arXiv:1607.06450 (2016)";
-    mingru: "minimal gated recurrence, element-wise in time",
-        "Feng et al., arXiv:2410.01201 (2024), section 3.1";
-    indrnn: "units that see their own past alone, element-wise in time",
-        "Li et al., \"Independently recurrent neural network\", CVPR 2018";
-    sru: "simple recurrent unit: gates see their own unit's memory, element-wise in time",
-        "Lei et al., arXiv:1709.02755 (2018)";
-    mlstm: "matrix memory with exponential gates; dimension D",
-        "Beck et al., \"xLSTM\", arXiv:2405.04517 (2024), equations 19-27";
-    lstm4: "four LSTM layers",
-        "Graves, Mohamed & Hinton, ICASSP 2013";
+    rnn keepwrite one_memory one_memory_deep one_hidden one_hidden_deep irnn gru gru_after lstm
+    peephole cifg lstmp lnlstm lngru mgu mut1 mut2 mut3 janet ligru slstm lstm4
+    odyssey_nig odyssey_nfg odyssey_nog odyssey_niaf odyssey_noaf odyssey_cifg odyssey_np odyssey_fgr
+    mingru minlstm sru indrnn qrnn1 qrnn2
+    lru s5 rglru
+    mamba2 gla mlstm mlstm_heads fast_weights deltanet gated_deltanet rwkv7
+    ttt_linear titans
+    cornn lem ltc cfc phased_lstm neural_ode clockwork
+    ntm ntm_static additive_attention
+    lif
 };
+
+/// The groups, each with its cells, in the order in which they first appear.
+///
+/// ```
+/// use retrograd::zoo;
+///
+/// let (name, cells) = zoo::groups().into_iter().find(|(name, _)| *name == "linear recurrence").unwrap();
+/// assert!(cells.iter().any(|cell| cell.name == "lru"));
+/// ```
+pub fn groups() -> Vec<(&'static str, Vec<&'static Entry>)> {
+    let mut groups: Vec<(&str, Vec<&Entry>)> = Vec::new();
+    for entry in ENTRIES {
+        match groups.iter_mut().find(|(name, _)| *name == entry.group) {
+            Some((_, cells)) => cells.push(entry),
+            None => groups.push((entry.group, vec![entry])),
+        }
+    }
+    groups
+}
 
 /// The names of all cells.
 ///
@@ -142,6 +136,42 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 }
 
 impl Entry {
+    /// The cell of a file whose head gives what it is in the first line, then lines `# group: …`, `# for: …`, `# paper: …`.
+    const fn of(name: &'static str, text: &'static str) -> Entry {
+        Entry {
+            name,
+            number: head::find(text, "# question: "),
+            group: head::expect(text, "# group: "),
+            description: head::expect(text, "# "),
+            purpose: head::expect(text, "# for: "),
+            reference: head::expect(text, "# paper: "),
+            text,
+        }
+    }
+
+    /// Its equations as the paper gives them, in lines of text: x is the input, a prime marks a new value, ⊙ multiplies element by
+    /// element, σ is the sigmoid.
+    ///
+    /// ```
+    /// use retrograd::zoo;
+    ///
+    /// assert_eq!(zoo::find("rnn").unwrap().equations(), "h' = tanh(W x + U h + b)");
+    /// ```
+    pub fn equations(&self) -> String {
+        let indented = self.text.lines().take_while(|l| l.starts_with('#'));
+        let indented = indented.filter_map(|l| l.strip_prefix("#     "));
+        indented.collect::<Vec<_>>().join("\n")
+    }
+
+    /// What else its file says in front of the cell, in lines of text.
+    pub fn notes(&self) -> String {
+        let head = self.text.lines().take_while(|l| l.starts_with('#'));
+        let after = head.skip_while(|l| !l.starts_with("#     "));
+        let notes = after.filter(|l| !l.starts_with("#     "));
+        let notes = notes.filter_map(|l| l.strip_prefix("# "));
+        notes.collect::<Vec<_>>().join("\n")
+    }
+
     /// The cell file, parsed.
     ///
     /// # Errors
@@ -152,8 +182,8 @@ impl Entry {
 
     /// The dimension that counts its units: H, or D for a matrix memory.
     pub fn units(&self) -> &'static str {
-        match self.name {
-            "mlstm" => "D",
+        match self.parsed() {
+            Ok(text) if !text.dimensions().any(|d| d == "H") => "D",
             _ => "H",
         }
     }
@@ -174,9 +204,63 @@ impl Entry {
     /// ```
     #[track_caller]
     pub fn layer<'t>(&self, c: &'t Builder, name: &str, x: Var<'t>, units: usize) -> Var<'t> {
-        match self.parsed() {
-            Ok(text) => c.layer(name, &text, [x], &[(self.units(), units)]),
+        self.layer_of(c, name, x, &[(self.units(), units)])
+    }
+
+    /// As [`Entry::layer`], with any of the cell's dimensions. A static input that the cell has besides x, such as the memory of
+    /// `ntm_static`, becomes one of the builder's, under the name that it has in the file.
+    ///
+    /// ```
+    /// use retrograd::{Cell, zoo};
+    ///
+    /// let attention = zoo::find("additive_attention").unwrap();
+    /// let cell = Cell::define("reader", |c| {
+    ///     c.output("y", attention.layer_of(c, "", c.input("x", 2), &[("H", 8), ("S", 5), ("M", 3)]));
+    /// })?;
+    /// let memory = &cell.tape().inputs()[1];
+    /// assert_eq!((&*memory.name, memory.ty.shape.len()), ("K", 5 * 3));
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn layer_of<'t>(
+        &self,
+        c: &'t Builder,
+        name: &str,
+        x: Var<'t>,
+        sizes: &[(&str, usize)],
+    ) -> Var<'t> {
+        let parsed = self.parsed().and_then(|text| {
+            let further = self.further_inputs(&text, x, sizes)?;
+            Ok((text, further))
+        });
+        match parsed {
+            Ok((text, further)) => {
+                let further = further.iter();
+                let further = further.map(|(name, shape)| c.static_input(name, *shape));
+                let operands: Vec<Var<'t>> = std::iter::once(x).chain(further).collect();
+                c.layer(name, &text, operands, sizes)
+            }
             Err(e) => c.poison(e),
         }
+    }
+
+    /// The inputs that the cell has besides x, with their shapes.
+    fn further_inputs(
+        &self,
+        text: &CellText,
+        x: Var<'_>,
+        sizes: &[(&str, usize)],
+    ) -> Result<Vec<(String, Shape)>, Error> {
+        if text.inputs().count() == 1 {
+            return Ok(Vec::new());
+        }
+        let mut sizes = sizes.to_vec();
+        if let (Some((_, _, Some(width))), Some(shape)) = (text.inputs().next(), x.shape()) {
+            sizes.push((width, shape.len()));
+        }
+        let cell = text.cell(&sizes)?;
+        let inputs = cell.tape().inputs().iter();
+        let inputs = inputs.filter(|i| i.role == InputRole::Static);
+        Ok(inputs.map(|i| (i.name.to_string(), i.ty.shape)).collect())
     }
 }

@@ -48,6 +48,18 @@ fn every_cell_of_the_zoo_passes() {
 }
 
 #[test]
+#[ignore = "a minute for each cell"]
+fn every_cell_of_the_zoo_passes_a_long_check() {
+    for entry in zoo::ENTRIES {
+        let cell = entry.parsed().unwrap();
+        let options = CheckOptions::default().cases(100).seed(2);
+        let report = testing::check_with(&cell, &options.time(Duration::from_secs(60))).unwrap();
+        println!("{report}");
+        assert!(report.passed(), "{}: {report}", entry.name);
+    }
+}
+
+#[test]
 fn exploding_states_overflow_on_every_engine_and_are_no_fault() {
     let cell = "cell explodes(x[2]; h[2])\nh' = exp(20 * (h + x))\noutput y = h'";
     let report = report(cell, 8);

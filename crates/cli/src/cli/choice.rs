@@ -155,10 +155,10 @@ impl Choice {
         let text = self.text()?;
         let set = sizes.of(&text)?;
         let cell = match self {
-            Choice::Zoo(_) => {
+            Choice::Zoo(entry) => {
                 let inputs = size_of_dimension(&text, &set, "I").unwrap_or(INPUTS);
                 zoo::Forecaster::new(inputs)
-                    .cell(text.name(), |c, x| c.layer("", &text, [x], &set))?
+                    .cell(text.name(), |c, x| entry.layer_of(c, "", x, &set))?
             }
             Choice::File(_) => text.cell(&set)?,
         };

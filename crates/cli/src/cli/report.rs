@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::Result;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 use retrograd::data::printable;
 use retrograd::{Engine, zoo};
 use retrograd_study::baseline::Scores;
@@ -19,24 +19,39 @@ use super::run::TrainingResults;
 /// The width of tables in columns of a terminal.
 const WIDTH: u16 = 80;
 
+/// The width of the column of cells' names.
+const NAMES: u16 = 22;
+
 /// Characters of a label or of a column's name.
 const LONGEST_NAME: usize = 32;
 
 /// Characters of a note.
 const LONGEST_NOTE: usize = 400;
 
-/// The list of cells.
+/// The list of cells, by groups: what each is, and what it is for.
 pub(super) fn cells() -> String {
-    let mut table = Table::new();
-    table
-        .load_style(UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(WIDTH)
-        .set_header(["cell", "no.", "what it is"]);
-    for cell in zoo::ENTRIES {
-        table.add_row([cell.name, cell.number.unwrap_or_default(), cell.description]);
+    let mut out = String::new();
+    for (group, cells) in zoo::groups() {
+        let mut table = Table::new();
+        table
+            .load_style(NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(WIDTH);
+        for cell in cells {
+            let number = cell.number.map(|n| format!(" ({n})")).unwrap_or_default();
+            table.add_row([
+                format!("{}{number}", cell.name),
+                format!("{}\n— {}", cell.description, cell.purpose),
+            ]);
+        }
+        if let Some(names) = table.column_mut(0) {
+            names.set_constraint(ColumnConstraint::Absolute(Width::Fixed(NAMES)));
+        }
+        let rows = table.to_string();
+        let rows = rows.lines().map(|l| format!("{}\n", l.trim_end()));
+        let _ = writeln!(out, "{group}\n{}", rows.collect::<String>());
     }
-    format!("{}\n", without_rules_inside(&table))
+    out + "`retrograd cells show NAME` prints a cell, its paper and its equations.\n"
 }
 
 /// One cell of the zoo: what it is, its parameters at these sizes, and its text.
@@ -49,10 +64,12 @@ pub(super) fn cell(entry: &zoo::Entry, sizes: &SizeArgs) -> Result<String> {
     let number = entry.number.map(|n| format!(" ({n})")).unwrap_or_default();
     let mut out = format!(
         "{}{number}: {}
+for {}
 {}
+group: {}
 
 ",
-        entry.name, entry.description, entry.reference
+        entry.name, entry.description, entry.purpose, entry.reference, entry.group
     );
     let dims = text.dimensions().filter_map(|d| {
         let set = sizes.of(&text).ok()?;

@@ -144,6 +144,9 @@ fn cells_show_tells_parameters_and_text() {
     for part in ["arXiv:1406.1078", "H=5", "reset.h", "cell gru("] {
         assert!(shown.contains(part), "{part} is missing in\n{shown}");
     }
+    let entry = retrograd::zoo::find("gru").unwrap();
+    assert!(shown.ends_with(entry.text), "{shown}");
+    assert!(entry.text.contains("h' = z ⊙ h + (1 - z) ⊙ h~"));
     let message = refused(&at, &["cells", "show", "gur"], 2);
     assert!(message.contains("did you mean `gru`?"), "{message}");
 }

@@ -1,0 +1,226 @@
+//! Holds `docs/CELLS.md` to the zoo: it is printed from the heads of the cell files and from `benches/zoo.json`, which
+//! `cargo run --release -p retrograd-bench --bin zoo -- --out benches/zoo.json` measures.
+//!
+//! `BLESS=1 cargo test --release -p retrograd --test cells_document` rewrites the page. Read what it wrote.
+#![cfg(feature = "text")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use retrograd::zoo::{self, Entry};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Measurements {
+    hidden: usize,
+    rows: usize,
+    steps: usize,
+    isa: String,
+    peak_gflops: f64,
+    read_memory_gbs: f64,
+    cells: Vec<Measured>,
+}
+
+#[derive(Deserialize)]
+struct Measured {
+    name: String,
+    parameters: usize,
+    by: String,
+    min_ms: f64,
+    ratio: f64,
+}
+
+/// The ratio that a cell should keep below.
+const WANTED: f64 = 1.3;
+
+/// Why cells do not.
+/// From the items of `grid --items` at that shape.
+const CAUSES: &[(&str, &str)] = &[
+    (
+        "lnlstm",
+        "layer norms are sums and passes, forwards and backwards, over 9 H numbers a step, which no product counts: the loops of the recurrence take 3.3 and 4.3 ms of 18, weight gradients 4.5, the norm of W x and its gradient most of the rest",
+    ),
+    (
+        "lngru",
+        "as `lnlstm`, with four norms of 6 H numbers in all",
+    ),
+    (
+        "slstm",
+        "recurrent products are blocks of 32 x 32, so that a gate's number has 32 multiply-adds from h where an LSTM's has 128; exponential gates, stabiliser, normaliser and group norm come on top, in the loops of the recurrence (2.6 ms backwards, where the cost model expects 1.1)",
+    ),
+    (
+        "rglru",
+        "192 multiply-adds, a third of them in blocks of 32 x 32, for each unit's exp, expm1, softplus, square root and two sigmoids, where an LSTM has 1,024 for five such functions",
+    ),
+    (
+        "gla",
+        "the state is read again for the read-out and for the gradients of q, k and the decays of its rows; normalisation and gate of the read-out are not counted",
+    ),
+    (
+        "mlstm",
+        "the state is read again for the read-out and for the gradients of q, k, v and of both gates, which are sums over it",
+    ),
+    (
+        "mlstm_heads",
+        "as `mlstm`, with short vectors per head (stabiliser, gates, normaliser)",
+    ),
+    (
+        "deltanet",
+        "the delta rule reads the state for S k before it can write it, and again for the read-out: twice what is counted, and as much again for their gradients",
+    ),
+    ("gated_deltanet", "as `deltanet`, and a decay"),
+    (
+        "rwkv7",
+        "as `deltanet`, with a decay of each number and two outer products; its backward loop takes 27 ms where the cost model expects 13",
+    ),
+    (
+        "ttt_linear",
+        "a step passes the memory for W k, for the gradient step and for the read-out, and the backward step differentiates all three, with the second derivative of a layer norm",
+    ),
+    (
+        "titans",
+        "each step passes four matrices of 2 H² numbers a row for the memory's value, its gradient, the update and the read-out, and the backward step differentiates all of it; 16 MB for 32 rows stay in no cache",
+    ),
+];
+
+const HEAD: &str = "# The cells of the zoo
+
+`use NAME` in a cell file makes one of them a layer, `--cell NAME` trains, checks and explains it on the command line, and
+`zoo::find(\"NAME\")` finds it in the library. `cargo run --release -- cells` lists them; `cells show NAME` prints a cell with
+its parameters, `explain --cell NAME` draws it. The files are in `crates/retrograd/cells/`.
+
+In the equations x is the input, a prime marks a new value (a state without one is that of the step before), ⊙ multiplies
+element by element, σ is the sigmoid, LN layer normalisation, [a, b] a concatenation. Every cell agrees with an independent
+implementation, values and all gradients, to 1e-10 in f64 and to 1e-5 of each array's greatest in f32
+(`crates/retrograd/tests/zoo.rs`, `data/fixtures/zoo.py` in PyTorch and `papers.py` in JAX), and passes
+`retrograd check` (`crates/retrograd/tests/testing.rs`).
+
+This page is written by `BLESS=1 cargo test --release -p retrograd --test cells_document`.
+
+";
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(name)
+}
+
+fn measurements() -> Measurements {
+    let text = std::fs::read_to_string(path("benches/zoo.json")).expect("the file is there");
+    serde_json::from_str(&text).expect("it is as the benchmark writes it")
+}
+
+/// What a cell is, with its equations.
+fn section(out: &mut String, entry: &Entry) {
+    let number = entry.number.map(|n| format!(" ({n})")).unwrap_or_default();
+    let cell = entry.parsed().and_then(|t| t.cell(&[]));
+    let cell = cell.expect("every file of the zoo is right");
+    let text = entry.parsed().expect("it is right");
+    let sizes = text
+        .dimensions()
+        .filter_map(|d| Some(format!("{d} = {}", text.default_of(d)?)));
+    let sizes: Vec<String> = sizes.collect();
+    let _ = write!(
+        out,
+        "### `{}`{number}\n\n{}. For {}.\n\n```text\n{}\n```\n\n",
+        entry.name,
+        entry.description,
+        entry.purpose,
+        entry.equations()
+    );
+    if !entry.notes().is_empty() {
+        let _ = write!(out, "{}\n\n", entry.notes());
+    }
+    let _ = write!(
+        out,
+        "{}. {} numbers in its parameters at {}.\n\n",
+        entry.reference,
+        cell.parameter_count(),
+        sizes.join(", ")
+    );
+}
+
+fn speed(out: &mut String, m: &Measurements) {
+    let _ = write!(
+        out,
+        "## Speed
+
+A training step in f32 with as many inputs as units, {} of them, {} rows and {} steps, on one thread ({}, {:.0} GFLOP/s of
+multiply-adds in registers, {:.1} GB/s read from memory): `cargo run --release -p retrograd-bench --bin zoo -- --out
+benches/zoo.json`. The ratio of a cell whose work is products with weights is its time per multiply-add of those products,
+in the standard LSTM's. Of a cell with fewer than 64 of them for each number of its state it is the time over what
+its products would take at the LSTM's rate and its state at the rate of memory: a step reads and writes it, and the backward
+step reads it, and reads and writes its adjoint.
+
+| cell | parameters | ms a step | measured by | ratio |
+| --- | --- | --- | --- | --- |
+",
+        m.hidden, m.rows, m.steps, m.isa, m.peak_gflops, m.read_memory_gbs
+    );
+    let by_name: BTreeMap<&str, &Measured> = m.cells.iter().map(|c| (&*c.name, c)).collect();
+    for (_, cells) in zoo::groups() {
+        for entry in cells {
+            let Some(c) = by_name.get(entry.name) else {
+                panic!("{} is not measured", entry.name)
+            };
+            let _ = writeln!(
+                out,
+                "| `{}` | {} | {:.2} | {} | {:.2} |",
+                c.name, c.parameters, c.min_ms, c.by, c.ratio
+            );
+        }
+    }
+    let _ = write!(out, "\nAbove {WANTED} are:\n\n");
+    for (name, cause) in CAUSES {
+        let _ = writeln!(out, "- `{name}`: {cause}");
+    }
+}
+
+fn page() -> String {
+    let mut out = HEAD.to_owned();
+    let _ = write!(out, "| group | cells |\n| --- | --- |\n");
+    for (group, cells) in zoo::groups() {
+        let names: Vec<String> = cells.iter().map(|c| format!("`{}`", c.name)).collect();
+        let _ = writeln!(out, "| {group} | {} |", names.join(", "));
+    }
+    out.push('\n');
+    for (group, cells) in zoo::groups() {
+        let mut letters = group.chars();
+        let first = letters.next().map(|c| c.to_uppercase().to_string());
+        let _ = write!(
+            out,
+            "## {}{}\n\n",
+            first.unwrap_or_default(),
+            letters.as_str()
+        );
+        cells.iter().for_each(|entry| section(&mut out, entry));
+    }
+    speed(&mut out, &measurements());
+    out
+}
+
+#[test]
+fn the_page_is_that_of_the_cells() {
+    let (path, page) = (path("docs/CELLS.md"), page());
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &page).expect("it can be written");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = page.lines().zip(found.lines()).find(|(a, b)| a != b);
+    assert!(
+        found == page,
+        "docs/CELLS.md is not that of the cells: {differs:?}; BLESS=1 rewrites it"
+    );
+}
+
+#[test]
+fn each_cell_that_is_slow_for_its_work_is_listed_with_its_cause() {
+    let slow = measurements()
+        .cells
+        .into_iter()
+        .filter(|c| c.ratio > WANTED);
+    let mut slow: Vec<String> = slow.map(|c| c.name).collect();
+    let mut known: Vec<&str> = CAUSES.iter().map(|(name, _)| *name).collect();
+    slow.sort();
+    known.sort_unstable();
+    assert_eq!(slow, known);
+}
