@@ -70,7 +70,7 @@ pub use error::TapeError;
 pub use extent::Extent;
 pub use gradcheck::{Directions, GradientReport, gradcheck, gradcheck_ragged};
 pub use infer::TypeMismatch;
-pub use interpreter::Interpreter;
+pub use interpreter::{Interpreter, NonFinite, OperandRange};
 pub use lengths::Lengths;
 pub use map::{Map, MapRow};
 pub use observe::Observe;
