@@ -4,6 +4,8 @@
 mod cell_files;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/trace.rs"]
+mod trace;
 
 use std::fs;
 use std::io::{Read, Write};

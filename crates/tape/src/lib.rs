@@ -79,5 +79,5 @@ pub use real::Real;
 pub use record::{LossReduction, Recorder, Var};
 pub use schedule::{PhaseKind, Schedule};
 pub use start::{Draw, Init, StartExpression};
-pub use tape::{Input, InputRole, Node, Operands, Output, OutputRole, Tape};
+pub use tape::{Input, InputRole, Node, Operands, Output, OutputRole, Place, Tape};
 pub use ty::{Domain, Shape, Type};

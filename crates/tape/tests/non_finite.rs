@@ -145,12 +145,15 @@ fn inputs_that_are_not_finite() {
     let one = found(&tape, &[3, 2], &[&x, &w, &[]]);
     assert_eq!(
         one.to_string(),
-        "`x` is NaN at step 1, row 1, element 1 of [2]"
+        "the input `x` is NaN at step 1, row 1, element 1 of [2]"
     );
     // Row 1's NaN is the first, although row 0's reaches the loss, too.
     let w = [1.0, f32::INFINITY, 3.0, 4.0];
     let one = found(&tape, &[3, 2], &[&[1.0; 10], &w, &[]]);
-    assert_eq!(one.to_string(), "`w` is inf at element 1 of [2,2]");
+    assert_eq!(
+        one.to_string(),
+        "the parameter `w` is inf at element 1 of [2,2]"
+    );
     let one = found(
         &tape,
         &[3, 2],
@@ -158,7 +161,7 @@ fn inputs_that_are_not_finite() {
     );
     assert_eq!(
         one.to_string(),
-        "`h` is NaN at slot 0, row 1, element 0 of [2]"
+        "the initial state `h` is NaN at slot 0, row 1, element 0 of [2]"
     );
 }
 

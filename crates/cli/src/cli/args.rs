@@ -164,6 +164,10 @@ pub(crate) struct TrainingArgs {
     /// Steps per iteration of compiled loops over time; the results do not depend on it [default: chosen by the compiler].
     #[arg(long, value_name = "N", value_parser = unroll)]
     pub(crate) unroll: Option<Unroll>,
+    /// If a loss or gradient is not finite, runs that step again on the interpreted tape and says where it began: the op, its
+    /// operands, step and row, and the line of the cell file.
+    #[arg(long)]
+    pub(crate) trace_nan: bool,
     /// Directory for the plots and the trained parameters, created if missing. With --json, its name must be UTF-8.
     #[arg(long, value_name = "DIR", default_value = "retrograd-out")]
     pub(crate) out: PathBuf,

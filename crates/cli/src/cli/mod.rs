@@ -15,6 +15,7 @@ mod progress;
 mod report;
 mod run;
 mod timing;
+mod trace;
 mod values;
 
 use std::io::{self, Write};

@@ -5,41 +5,13 @@ use super::delay::{From, Reads};
 use super::execute::Buffers;
 use super::program::{BufferView, Instruction, InstructionKind};
 use super::reads::reads;
+use super::trace::Numbers;
 use super::walk::Watch;
 use crate::algebra::Value;
 use crate::op::Op;
 use crate::real::Real;
 use crate::tape::Tape;
 use crate::ty::{Domain, Shape};
-
-/// The extremes of some numbers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Numbers {
-    pub(super) count: usize,
-    pub(super) least: f64,
-    pub(super) greatest: f64,
-}
-
-impl Numbers {
-    fn of(numbers: impl Iterator<Item = f64>) -> Numbers {
-        let none = Numbers {
-            count: 0,
-            least: f64::INFINITY,
-            greatest: f64::NEG_INFINITY,
-        };
-        // NaN stays.
-        let further = |now: f64, x: f64, less: bool| match now.is_nan() || x.is_nan() {
-            true => f64::NAN,
-            false if less => now.min(x),
-            false => now.max(x),
-        };
-        numbers.fold(none, |n, x| Numbers {
-            count: n.count + 1,
-            least: further(n.least, x, true),
-            greatest: further(n.greatest, x, false),
-        })
-    }
-}
 
 /// What is known of an origin.
 #[derive(Debug)]

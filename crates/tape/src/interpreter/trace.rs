@@ -12,13 +12,14 @@ use std::fmt;
 use std::panic::Location;
 
 use super::Interpreter;
-use super::origins::{Found, Numbers, Origins};
+use super::origins::{Found, Origins};
 use super::points::RunPoints;
 use crate::algebra::Value;
 use crate::error::TapeError;
 use crate::lengths::Lengths;
+use crate::op::Op;
 use crate::real::Real;
-use crate::tape::{Input, Output, OutputRole, Tape};
+use crate::tape::{Input, InputRole, Output, OutputRole, Place, Tape};
 use crate::ty::{Domain, Shape};
 
 /// What a value was computed from, at the place where it stopped being finite.
@@ -64,8 +65,12 @@ pub struct NonFinite {
     pub operands: Vec<OperandRange>,
     /// For a gradient, the gradient of the node's result.
     pub cotangent: Option<OperandRange>,
+    /// What the input is for, if the node is one.
+    pub role: Option<InputRole>,
     /// The user's line that recorded the node.
     pub line: Option<&'static Location<'static>>,
+    /// The user's place in the text that the program was read from.
+    pub place: Option<Place>,
     /// The first named value that was computed from the node, if the node has no name.
     pub toward: Option<String>,
 }
@@ -194,7 +199,12 @@ fn described(tape: &Tape, found: Found) -> NonFinite {
         found: found.number,
         operands: found.operands.into_iter().map(named).collect(),
         cotangent: (found.cotangent).map(|c| operand("its gradient".into(), c)),
+        role: match node.op {
+            Op::Input { id, .. } => tape.inputs().get(id).map(|i| i.role),
+            _ => None,
+        },
         line: node.at,
+        place: node.place,
         toward: match node.name {
             Some(_) => None,
             None => toward(tape, found.node),
@@ -229,6 +239,35 @@ fn toward(tape: &Tape, of: Value) -> Option<String> {
     reached.next().map(|o| o.name.to_string())
 }
 
+/// The extremes of some numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbers {
+    pub(super) count: usize,
+    pub(super) least: f64,
+    pub(super) greatest: f64,
+}
+
+impl Numbers {
+    pub(super) fn of(numbers: impl Iterator<Item = f64>) -> Numbers {
+        let none = Numbers {
+            count: 0,
+            least: f64::INFINITY,
+            greatest: f64::NEG_INFINITY,
+        };
+        // NaN stays.
+        let further = |now: f64, x: f64, less: bool| match now.is_nan() || x.is_nan() {
+            true => f64::NAN,
+            false if less => now.min(x),
+            false => now.max(x),
+        };
+        numbers.fold(none, |n, x| Numbers {
+            count: n.count + 1,
+            least: further(n.least, x, true),
+            greatest: further(n.greatest, x, false),
+        })
+    }
+}
+
 impl fmt::Display for OperandRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let OperandRange {
@@ -249,6 +288,21 @@ impl fmt::Display for OperandRange {
     }
 }
 
+/// What an input is called.
+fn called(role: InputRole) -> &'static str {
+    match role {
+        InputRole::Sequence => "input",
+        InputRole::Static => "static input",
+        InputRole::Target => "target",
+        InputRole::Weight => "weight",
+        InputRole::Mask => "mask",
+        InputRole::Initial => "initial state",
+        InputRole::Cotangent => "cotangent",
+        InputRole::Tangent => "tangent",
+        InputRole::Param => "parameter",
+    }
+}
+
 /// A number in a sentence, to seven digits, which tell all numbers of single precision but neighbours apart.
 fn short(x: f64) -> String {
     match x.abs() {
@@ -261,8 +315,8 @@ fn short(x: f64) -> String {
 impl fmt::Display for NonFinite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let found = short(self.found);
-        match (self.op, self.derived_in) {
-            ("input", _) => write!(f, "{} is {found}", self.name)?,
+        match (self.role, self.derived_in) {
+            (Some(role), _) => write!(f, "the {} {} is {found}", called(role), self.name)?,
             (_, None) => write!(f, "{} becomes {found}", self.name)?,
             (_, Some(_)) => write!(f, "the gradient through {} becomes {found}", self.name)?,
         }
