@@ -185,7 +185,6 @@ fn what_cannot_be_measured_is_told() {
             1,
             "MiB: expected a smaller shape".into(),
         ),
-        (&["lstm", "--shapes", "1000000x1x1"], 1, "1000000".into()),
         (
             &["lstm", "--baseline", "none.json"],
             1,
@@ -205,4 +204,13 @@ fn what_cannot_be_measured_is_told() {
         let said = refused(&at, &[&SMALL[..], more].concat(), code);
         assert!(said.contains(&message), "{more:?}: {said}");
     }
+    // A size that is too great is a mistake in the cell's file, which shows its line.
+    let large = [&SMALL[..], &["lstm", "--shapes", "1000000x1x1"]].concat();
+    let output = run(&at, &large);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("`input.x` would be [1000000,1000000], which is more than"),
+        "{said}"
+    );
 }
