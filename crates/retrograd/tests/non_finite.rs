@@ -258,7 +258,7 @@ fn random_programs_trace_everything_to_the_input() {
     let (mut reached, mut tried) = (0, 0);
     for seed in 0..400_u64 {
         let bytes: Vec<u8> = (0..400_u64)
-            .map(|i| ((seed + 1) * (i * i + 7 * i + 3) * 2_654_435_761 >> 13) as u8)
+            .map(|i| (((seed + 1) * (i * i + 7 * i + 3) * 2_654_435_761) >> 13) as u8)
             .collect();
         let case = generate(&mut Choices::new(&bytes));
         let tape = &case.tape;
