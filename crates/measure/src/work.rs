@@ -52,7 +52,9 @@ impl StepArrays<f32> {
         });
         let all = inputs.chain(outputs).fold(0, usize::saturating_add);
         let bytes = all.saturating_mul(size_of::<f32>());
-        if bytes > machine_bytes() {
+        // One request for all of them: the address space may be less than the machine.
+        let there = Vec::<f32>::new().try_reserve_exact(all);
+        if bytes > machine_bytes() || there.is_err() {
             return Err(bytes);
         }
         let parameters: Vec<f32> = cell.initial_parameters(1).map_err(|_| bytes)?;
