@@ -155,6 +155,39 @@ fn gates<const K: usize>(z: Var<'_>, n: usize) -> [Var<'_>; K] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use retrograd_measure::flops::{of_step, of_weights};
+    use retrograd_tape::{Extent, Tape};
+
+    #[test]
+    fn peers_cells_have_the_flops_that_peers_count() {
+        for (name, gates) in NAMES.into_iter().zip([4, 3, 4, 4, 4]) {
+            let (h, b, t) = (24, 3, 7);
+            let cell = find(name, h).unwrap();
+            let expected = (10 * b * t * gates * h * h) as f64;
+            assert_eq!(
+                of_step(cell.tape(), Extent::steps(t).rows(b)),
+                expected,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn products_with_a_memory_are_none_with_weights() {
+        let text =
+            "cell both(x[4]; S[4, 4])\nS' = 0.5 * S + outer(x, x)\noutput y = dense[4](S' @ x)";
+        let cell = Cell::from_text(text, &[]).unwrap();
+        let of = |count: fn(&Tape, Extent) -> f64| count(cell.tape(), Extent::steps(10));
+        // Only the layer depends on a parameter, and what it reads does not.
+        assert_eq!((of(of_weights), of(of_step)), (640.0, 1280.0));
+    }
+
+    #[test]
+    fn gates_written_one_by_one_count_as_the_stacked_ones() {
+        let (stacked, single) = (find("lstm", 8), find("zoo/lstm", 8));
+        let of = |cell: &Cell| of_step(cell.tape(), Extent::steps(5));
+        assert_eq!(of(&stacked.unwrap()), of(&single.unwrap()));
+    }
 
     #[test]
     fn a_cell_is_found_by_name_in_the_zoo_and_by_file_and_a_wrong_name_says_which_there_are() {

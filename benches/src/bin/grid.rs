@@ -223,13 +223,13 @@ fn measure(
         shape,
         work: &work,
         machine,
-        flops: flops::of_step(cell.tape(), shape.steps * shape.rows),
+        flops: flops::of_step(cell.tape(), work.extent),
     };
     let threads = usize::from(arguments.threads);
     let (mut jit, mut tape) = (None, None);
     if arguments.engines.contains(&EngineArg::Jit) {
         let parts = (arguments.parts).then(|| row.parts(&cell)).transpose()?;
-        let new = |cell: &Cell| JitEngine::<f32>::new(cell, Portion::Whole, threads);
+        let new = |cell: &Cell| Ok(JitEngine::<f32>::new(cell, Portion::Whole, threads)?);
         jit = Some(row.print("retrograd-jit", threads, peak[1], parts, new)?);
     }
     if arguments.items {

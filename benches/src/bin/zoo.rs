@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use retrograd::{Cell, zoo};
+use retrograd::{Cell, Extent, zoo};
 use retrograd_bench::engine::{JitEngine, Portion, Steps};
 use retrograd_bench::measure::times;
 use retrograd_bench::peak::Rates;
@@ -160,7 +160,8 @@ fn measured_as(
         cells::bare(entry, shape.hidden)?,
         cells::bare(lstm, shape.hidden)?,
     );
-    let multiply_adds = |cell: &Cell| flops::of_weights(cell.tape(), points) / 2.0;
+    let extent = Extent::steps(shape.steps).rows(shape.rows);
+    let multiply_adds = |cell: &Cell| flops::of_weights(cell.tape(), extent) / 2.0;
     let numbers = state_numbers(&own) as f64;
     let state_bytes = numbers * (5 * size_of::<f32>() * points) as f64;
     let products = multiply_adds(&own);

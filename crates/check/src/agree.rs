@@ -22,12 +22,22 @@ fn greatest(xs: impl Iterator<Item = f64>) -> f64 {
     })
 }
 
+/// Of numbers that are not infinite: what a row without steps has as its greatest is less than any number.
 pub(crate) fn size<T: Real>(a: &[T]) -> f64 {
-    greatest(a.iter().map(|x| Real::to_f64(*x)))
+    let numbers = a.iter().map(|x| Real::to_f64(*x));
+    greatest(numbers.filter(|x| !x.is_infinite()))
 }
 
 fn distance<T: Real>(a: &[T], b: &[f64]) -> f64 {
-    greatest(a.iter().zip(b).map(|(a, b)| Real::to_f64(*a) - b))
+    greatest(a.iter().zip(b).map(|(a, b)| apart(*a, *b)))
+}
+
+/// The difference; equal infinities are not apart.
+fn apart<T: Real>(a: T, b: f64) -> f64 {
+    match Real::to_f64(a) {
+        a if a == b => 0.0,
+        a => a - b,
+    }
 }
 
 /// Every array of `found` agrees with the one of the same name in `right`; the gradient of an input that has none is zeros.
@@ -52,7 +62,7 @@ pub fn agree<T: Real>(
         let (off, most) = (distance(a, b), allowed(size(b)));
         if off.is_nan() || off > most {
             let at = (0..a.len()).find(|&i| {
-                let d = (Real::to_f64(a[i]) - b[i]).abs();
+                let d = apart(a[i], b[i]).abs();
                 d.is_nan() || d > most
             });
             let at = at.unwrap_or(0);

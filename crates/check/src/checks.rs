@@ -7,12 +7,12 @@
 
 use retrograd_graph::{Options, Unroll};
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose, RunError, RunMemory};
-use retrograd_tape::{Domain, Input, InputRole, Node, Op, Output, OutputRole, Real};
+use retrograd_tape::{Domain, Input, InputRole, Lengths, Node, Op, Output, OutputRole, Real};
 
 use crate::agree::{Verdict, agree, allowed_in_f32, caught, same, sensitivity};
 use crate::runs::{
     Arrays, arguments, by_cell, by_halves, by_plan, by_tape, compiled, forward_over, of, planned,
-    verified,
+    poison, verified,
 };
 use crate::sample::{Sample, slices};
 use crate::stepping::{by_stepper, started_elsewhere};
@@ -77,11 +77,29 @@ pub fn engines(sample: &Sample<'_>) -> Verdict {
 }
 
 fn with_plan(sample: &Sample<'_>, right: &Arrays<f64>, options: &Options) -> Verdict {
-    close(
-        sample,
-        right,
-        &by_plan(&planned(sample.tape, options)?, sample)?,
-    )
+    with_plan_for(sample, right, &Purpose::everything(sample.tape), options)
+}
+
+fn with_plan_for(
+    sample: &Sample<'_>,
+    right: &Arrays<f64>,
+    purpose: &Purpose,
+    options: &Options,
+) -> Verdict {
+    let planned = planned(sample.tape, purpose, options)?;
+    close(sample, right, &by_plan(&planned, sample)?)
+}
+
+/// The plan interpreter agrees, with all optional passes and without one of them, another for each seed.
+fn interpreted_for(sample: &Sample<'_>, right: &Arrays<f64>, purpose: &Purpose) -> Verdict {
+    let drawn = (sample.seed / 13) as usize % Options::SWITCHES.len();
+    let (name, without) = Options::each_off().nth(drawn).expect("one a switch");
+    let mut worst: f64 = 0.0;
+    for (name, options) in [("nothing", Options::default()), (name, without)] {
+        let off = with_plan_for(sample, right, purpose, &options);
+        worst = worst.max(off.map_err(|e| format!("plan interpreter without {name}: {e}"))?);
+    }
+    Ok(worst)
 }
 
 fn with_code(sample: &Sample<'_>, right: &Arrays<f64>, options: &Options) -> Verdict {
@@ -175,13 +193,35 @@ pub fn budget(sample: &Sample<'_>) -> Verdict {
     })
 }
 
-/// The sizes that [`double`] runs a cell at besides.
-pub fn other_sizes(t: usize, b: usize) -> (usize, usize) {
-    (1 + (t + 2) % 7, 1 + (b + 1) % 5)
+/// The lengths that [`double`] runs a cell at besides: equal ones if these are not, else one step fewer from row to row.
+pub fn other_lengths(lengths: &Lengths) -> Lengths {
+    let (t, b) = (lengths.steps(), lengths.rows());
+    let (s, c) = (1 + (t + 2) % 7, 1 + (b + 1) % 5);
+    let equal = lengths.points() == t * b;
+    let row = |r| if equal { s.saturating_sub(r) } else { s };
+    of_rows((0..c).map(row).collect())
+}
+
+/// Rows of equal lengths.
+pub fn equal_lengths(t: usize, b: usize) -> Lengths {
+    of_rows(vec![t; b])
+}
+
+fn of_rows(lengths: Vec<usize>) -> Lengths {
+    Lengths::new(lengths).expect("the longest comes first")
+}
+
+/// The lengths that some comparison runs a sample of these at besides.
+pub fn others(lengths: &Lengths) -> [Lengths; 3] {
+    let (t, b) = (lengths.steps(), lengths.rows());
+    // A stepper has rows of equal lengths, and one alone.
+    let equal = [equal_lengths(t, b), equal_lengths(t, 1)];
+    let [full, one] = equal;
+    [other_lengths(lengths), full, one]
 }
 
 /// Compiled code in f64 against the tape: outputs, loss, final states and all gradients. Then again in the same cell at
-/// other sizes and back (the workspace is reused), to the bit.
+/// other sizes and back (the workspace is reused), to the bit, once NaN has been everywhere in it.
 ///
 /// # Errors
 /// What went wrong.
@@ -190,13 +230,17 @@ pub fn double(sample: &Sample<'_>) -> Verdict {
         let mut cell = cell::<f64>(sample)?;
         let first = by_cell(&mut cell, sample)?;
         let here = close(sample, &right(sample)?, &first)?;
-        let (s, c) = other_sizes(sample.t(), sample.b());
-        let other = sample.at(s, c);
+        let other = sample.with_lengths(other_lengths(&sample.lengths));
         let found = by_cell(&mut cell, &other)?;
         let there = close(&other, &right(&other)?, &found);
-        let there = there.map_err(|e| format!("then T={s} B={c}: {e}"))?;
-        let again = by_cell(&mut cell, sample)?;
-        same(&first, &again).map_err(|e| format!("run again: {e}"))?;
+        let there = there.map_err(|e| format!("then {:?}: {e}", other.lengths.of_rows()))?;
+        let larger = sample.at(sample.t() + 1, sample.b() + 1);
+        for before in [larger, other] {
+            poison(&mut cell, &before)?;
+            let again = by_cell(&mut cell, sample)?;
+            let rows = before.lengths.of_rows();
+            same(&first, &again).map_err(|e| format!("run again, after {rows:?}: {e}"))?;
+        }
         Ok(here.max(there))
     })
 }
@@ -323,7 +367,9 @@ pub fn halves(sample: &Sample<'_>) -> Verdict {
         let cell = CompiledCell::<f64>::compile_with(tape, &purpose, &verified(sample.target));
         let mut executor = cell.map_err(|e| e.to_string())?.executor();
         let one = by_cell(&mut executor, sample)?;
-        let worst = close(sample, &right(sample)?, &one)?;
+        let right = right(sample)?;
+        let plan = interpreted_for(sample, &right, &purpose)?;
+        let worst = plan.max(close(sample, &right, &one)?);
         for pieces in [1, 2, 3, 4] {
             executor.cut_into(pieces);
             let two = by_halves(&mut executor, sample)?;
@@ -362,9 +408,11 @@ pub fn halves(sample: &Sample<'_>) -> Verdict {
 /// What went wrong.
 pub fn forward(sample: &Sample<'_>) -> Verdict {
     caught("forward", || {
+        let right = right(sample)?;
+        let plan = interpreted_for(sample, &right, &Purpose::Forward)?;
         let options = of(sample.target);
         let cell = CompiledCell::<f64>::compile_with(sample.tape, &Purpose::Forward, &options);
         let mut executor = cell.map_err(|e| e.to_string())?.executor();
-        close(sample, &right(sample)?, &by_cell(&mut executor, sample)?)
+        Ok(plan.max(close(sample, &right, &by_cell(&mut executor, sample)?)?))
     })
 }

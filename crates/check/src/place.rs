@@ -15,6 +15,7 @@ use retrograd_tape::{
 };
 
 use crate::agree::{agree, allowed_in_f32};
+use crate::checks::other_lengths;
 use crate::random::Random;
 use crate::report::Place;
 use crate::runs::{Arrays, by_cell, by_plan_observed, by_tape, of};
@@ -28,6 +29,22 @@ pub(crate) fn place(property: &str, least: &Sample<'_>, failing: &Sample<'_>) ->
     if property == "differences" {
         return Some(rule(least, failing));
     }
+    if let Some(place) = stage(least, failing) {
+        return Some(place);
+    }
+    // That property also runs other rows.
+    let others = || least.with_lengths(other_lengths(&least.lengths));
+    if property == "f64"
+        && let Some(place) = stage(&others(), failing)
+    {
+        return Some(place);
+    }
+    by_tape::<f64>(least).ok()?;
+    Some(of_property(property, least, failing))
+}
+
+/// The first stage at which plain runs of the sample are wrong.
+fn stage(least: &Sample<'_>, failing: &Sample<'_>) -> Option<Place> {
     let least = &revealing(least);
     let right = by_tape::<f64>(least).ok()?;
     let wrong = |found: Result<Arrays<f64>, String>| match found {
@@ -70,7 +87,7 @@ pub(crate) fn place(property: &str, least: &Sample<'_>, failing: &Sample<'_>) ->
             return Some(named_place("f32", None, &engine, least, failing));
         }
     }
-    Some(of_property(property, least, failing))
+    None
 }
 
 /// The sample with numbers for initial states that are left out: zeros hide where a value was lost.

@@ -226,8 +226,8 @@ fn halves(sample: &Sample<'_>) -> Outcome {
 }
 
 fn double(sample: &Sample<'_>) -> Outcome {
-    let (t, b) = checks::other_sizes(sample.t(), sample.b());
-    also(sample, sample.at(t, b), Numerics::double, checks::double)
+    let other = sample.with_lengths(checks::other_lengths(&sample.lengths));
+    also(sample, other, Numerics::double, checks::double)
 }
 
 fn stepper(sample: &Sample<'_>) -> Outcome {

@@ -4,7 +4,9 @@ use retrograd_graph::passes;
 use retrograd_graph::plan::{Blocking, Plan, plan};
 use retrograd_graph::{Graph, Options, Target};
 use retrograd_jit::{CompileError, CompiledCell, Element, Executor, Purpose, RunError};
-use retrograd_tape::{Input, Interpreter, Observe, Output, OutputRole, Real, Tape, TapeError};
+use retrograd_tape::{
+    Input, Interpreter, Lengths, Observe, Output, OutputRole, Real, Tape, TapeError,
+};
 
 use crate::guarded::{GUARD, Guarded};
 use crate::sample::{Sample, cast, slices};
@@ -22,7 +24,11 @@ pub type Arrays<T> = Vec<Named<T>>;
 pub fn by_tape<T: Real>(sample: &Sample<'_>) -> Result<Arrays<T>, TapeError> {
     let (tape, inputs) = (sample.tape, cast::<T>(&sample.inputs));
     let mut run = Interpreter::<T>::new(tape);
-    run.forward_ragged(&sample.lengths, &slices(&inputs))?;
+    match sample.is_ragged() {
+        true => run.forward_ragged(&sample.lengths, &slices(&inputs))?,
+        // As runs are made that know of no lengths.
+        false => run.forward(sample.extent(), &slices(&inputs))?,
+    }
     let cots = cast::<T>(&sample.cotangents);
     let cots: Vec<Option<&[T]>> = cots.iter().map(|c| Some(&c[..])).collect();
     run.backward(&cots)?;
@@ -88,6 +94,30 @@ pub fn by_cell<T: Element + Real>(
         .collect()
 }
 
+/// Runs a cell on NaN for a sample's rows, so that its workspace is full of it; row numbers stay as they are.
+///
+/// # Errors
+/// Those of a run.
+pub fn poison<T: Element + Real>(
+    executor: &mut Executor<T>,
+    sample: &Sample<'_>,
+) -> Result<(), String> {
+    let mut given = arguments::<T>(sample, executor.cell().inputs())?;
+    let rows = sample.tape.index_inputs();
+    for (k, array) in given.iter_mut().enumerate() {
+        if !rows.iter().any(|(input, _)| *input == k) {
+            array.fill(T::NAN);
+        }
+    }
+    let mut out = places(executor, sample, 0..executor.cell().outputs().len());
+    let mut outs: Vec<&mut [T]> = out.iter_mut().map(Guarded::inner_mut).collect();
+    match run_over(executor, sample, &slices(&given), &mut outs) {
+        // A row number that was computed of them is none.
+        Ok(()) | Err(RunError::ComputedIndex { .. }) => Ok(()),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
 /// The forward half of a run.
 pub(crate) fn forward_over<T: Element>(
     executor: &mut Executor<T>,
@@ -118,7 +148,8 @@ pub fn by_halves<T: Element + Real>(
     let own = sample.tape.inputs().len();
     let kept = forward_over(executor, sample, &inputs[..own]).map_err(|e| e.to_string())?;
     let other = sample.redrawn(sample.seed ^ 1);
-    let longer = other.at(sample.t() + 1, sample.b());
+    let longer = sample.lengths.of_rows().iter().map(|n| n + 1).collect();
+    let longer = other.with_lengths(Lengths::new(longer).map_err(|e| e.to_string())?);
     let others = arguments::<T>(&longer, cell.inputs())?;
     let after = forward_over(executor, &longer, &slices(&others[..own]));
     by_cell(executor, &other)?;
@@ -160,28 +191,29 @@ pub fn arguments<T: Real>(sample: &Sample<'_>, wanted: &[Input]) -> Result<Vec<V
     Ok(given)
 }
 
-/// A program with all gradients, planned but not compiled.
+/// A program for a purpose, planned but not compiled.
 #[derive(Clone, Debug)]
 pub struct Planned {
     graph: Graph,
     plan: Plan,
 }
 
-/// Plans for all gradients.
+/// Plans for a purpose.
 ///
 /// # Errors
 /// A program that the passes refuse.
-pub fn planned(tape: &Tape, options: &Options) -> Result<Planned, String> {
-    planned_observing(tape, options, &[])
+pub fn planned(tape: &Tape, purpose: &Purpose, options: &Options) -> Result<Planned, String> {
+    planned_observing(tape, purpose, options, &[])
 }
 
 fn planned_observing(
     tape: &Tape,
+    purpose: &Purpose,
     options: &Options,
     observe: &[Observe],
 ) -> Result<Planned, String> {
     let recorded = Graph::observing(tape, observe).map_err(str::to_owned)?;
-    let what = Purpose::everything(tape).derivations(&recorded);
+    let what = purpose.derivations(&recorded);
     let what = what.map_err(|e| e.to_string())?;
     let trace = passes::run(&recorded, &what, options).map_err(|e| e.to_string())?;
     let (_, graph) = trace.into_iter().last().expect("it starts with one");
@@ -195,7 +227,9 @@ pub(crate) fn by_plan_observed(
     options: &Options,
     observe: &[Observe],
 ) -> Result<Arrays<f64>, String> {
-    by_plan(&planned_observing(sample.tape, options, observe)?, sample)
+    let purpose = Purpose::everything(sample.tape);
+    let planned = planned_observing(sample.tape, &purpose, options, observe)?;
+    by_plan(&planned, sample)
 }
 
 /// All outputs of a plan as it stands, gradients among them.
@@ -203,21 +237,38 @@ pub(crate) fn by_plan_observed(
 /// # Errors
 /// Those of a run.
 pub fn by_plan<T: Real>(planned: &Planned, sample: &Sample<'_>) -> Result<Arrays<T>, String> {
-    let Planned { graph, plan } = planned;
+    let graph = &planned.graph;
     let given = arguments::<T>(sample, graph.inputs())?;
-    let seed = sample.seed;
-    // Sizes and orders that must not matter, another choice for each case.
-    let cut = Blocking {
-        steps: 1 + (seed % 4) as usize,
-        lanes: 1 + (seed / 4 % 5) as usize,
-        last_first: seed / 20 % 2 == 1,
-        block: 1 + (seed / 40 % 5) as usize,
-        replay: seed / 200 % 2 == 1,
-    };
-    let out = plan.interpret_ragged(&sample.lengths, &slices(&given), cut);
-    let out = out.map_err(|e| e.to_string())?;
+    let out = planned.interpret(sample, &slices(&given))?;
     let names = graph.outputs().iter().map(|o| o.name.to_string());
     Ok(names.zip(out).collect())
+}
+
+impl Planned {
+    /// The outputs of the plan for these inputs of its program, in order.
+    ///
+    /// # Errors
+    /// Those of a run.
+    pub fn interpret<T: Real>(
+        &self,
+        sample: &Sample<'_>,
+        inputs: &[&[T]],
+    ) -> Result<Vec<Vec<T>>, String> {
+        let seed = sample.seed;
+        // Sizes and orders that must not matter, another choice for each case.
+        let cut = Blocking {
+            steps: 1 + (seed % 4) as usize,
+            lanes: 1 + (seed / 4 % 5) as usize,
+            last_first: seed / 20 % 2 == 1,
+            block: 1 + (seed / 40 % 5) as usize,
+            replay: seed / 200 % 2 == 1,
+        };
+        let out = match sample.is_ragged() {
+            true => self.plan.interpret_ragged(&sample.lengths, inputs, cut),
+            false => self.plan.interpret(sample.t(), sample.b(), inputs, cut),
+        };
+        out.map_err(|e| e.to_string())
+    }
 }
 
 /// Everything on, for a target.

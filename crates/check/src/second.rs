@@ -13,14 +13,18 @@
 //! program, and sums up terms of the size of L and of its own numbers. Directions near a kink, or in which
 //! the truncation would hide an error, are rejected as there, and others drawn.
 //!
+//! What a cell gives, its plan's interpreter gives too.
+//!
 //! **Equalities** of two computed sums: within [`Sample::exact`] · (1 + Σ|terms|), the f64 rule of `checks.rs`.
+
+use std::cell::Cell;
 
 use retrograd_graph::Options;
 use retrograd_jit::{CompiledCell, Purpose};
 use retrograd_tape::{CentralDifferences, DifferenceQuotients, Interpreter, TapeError};
 
 use crate::random::Random;
-use crate::runs::run_over;
+use crate::runs::{Planned, planned, run_over};
 use crate::sample::{Sample, slices};
 
 /// Nodes of the adjoint for one of the program: the rule with the most (max) makes 8.
@@ -60,6 +64,12 @@ fn size(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
     pairs(a, b).map(f64::abs).sum()
 }
 
+/// Numbers that move: in place of infinite ones, such as a greatest value so far where there are no steps, zeros.
+fn finite(numbers: &[f64]) -> Vec<f64> {
+    let finite = |x: &f64| if x.is_infinite() { 0.0 } else { *x };
+    numbers.iter().map(finite).collect()
+}
+
 /// The difference of two numbers as a share of what is allowed.
 fn near(what: &str, a: f64, b: f64, tolerance: f64) -> Result<f64, String> {
     let off = (a - b).abs();
@@ -75,16 +85,50 @@ fn near(what: &str, a: f64, b: f64, tolerance: f64) -> Result<f64, String> {
 struct Compiled<'s> {
     cell: CompiledCell<f64>,
     sample: &'s Sample<'s>,
+    /// Its plan, until the interpreter has run it.
+    plan: Cell<Option<Planned>>,
 }
 
 impl<'s> Compiled<'s> {
     fn new(sample: &'s Sample<'s>, purpose: &Purpose, options: &Options) -> Result<Self, String> {
         let cell = CompiledCell::compile_with(sample.tape, purpose, options);
         let cell = cell.map_err(|e| e.to_string())?;
-        Ok(Compiled { cell, sample })
+        let plan = Cell::new(None);
+        Ok(Compiled { cell, sample, plan })
     }
 
-    /// The outputs of these names.
+    /// The same, whose plan is interpreted once.
+    fn interpreted(
+        sample: &'s Sample<'s>,
+        purpose: &Purpose,
+        options: &Options,
+    ) -> Result<Self, String> {
+        let compiled = Compiled::new(sample, purpose, options)?;
+        let plan = planned(sample.tape, purpose, options)?;
+        compiled.plan.set(Some(plan));
+        Ok(compiled)
+    }
+
+    /// That the plan's interpreter gives what the cell has given.
+    fn plan_agrees(
+        &self,
+        plan: &Planned,
+        given: &[&[f64]],
+        found: &[Vec<f64>],
+    ) -> Result<(), String> {
+        let right = plan.interpret(self.sample, given)?;
+        for ((a, b), output) in found.iter().zip(&right).zip(self.cell.outputs()) {
+            let (a, b) = (finite(a), finite(b));
+            let most = b.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+            for (i, (a, b)) in a.iter().zip(&b).enumerate() {
+                let what = format!("number {i} of `{}`, and interpreted", output.name);
+                near(&what, *a, *b, self.sample.exact * (1.0 + most))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The outputs of these names. The first time, the plan's interpreter has to agree about all of them, if there is one.
     fn run(&self, given: &[&[f64]], names: &[String]) -> Result<Arrays, String> {
         let cell = &self.cell;
         let len = |k| self.sample.lengths.numbers(cell.output_type(k));
@@ -94,6 +138,9 @@ impl<'s> Compiled<'s> {
         let mut places: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
         let ran = run_over(&mut cell.executor(), self.sample, given, &mut places);
         ran.map_err(|e| e.to_string())?;
+        if let Some(plan) = self.plan.take() {
+            self.plan_agrees(&plan, given, &out)?;
+        }
         let find = |name: &String| {
             let k = cell.output(name);
             k.map(|k| out[k].clone())
@@ -133,7 +180,7 @@ impl<'s> Subject<'s> {
     fn new(
         sample: &'s Sample<'s>,
         differences: &mut CentralDifferences<'_>,
-        options: &Options,
+        compiled: impl FnOnce(&Purpose) -> Result<Compiled<'s>, String>,
         random: &mut Random,
     ) -> Result<Self, String> {
         let tape = sample.tape;
@@ -143,7 +190,7 @@ impl<'s> Subject<'s> {
             .map(|&i| tape.inputs()[i].name.to_string())
             .collect();
         let output_names: Vec<String> = tape.outputs().iter().map(|o| o.name.to_string()).collect();
-        let outputs = (0..tape.outputs().len()).map(|k| differences.run().output(k).to_vec());
+        let outputs = (0..tape.outputs().len()).map(|k| finite(differences.run().output(k)));
         let values: Arrays = outputs.collect();
         let forward = Purpose::JacobianVector {
             along: free_names.clone(),
@@ -152,7 +199,7 @@ impl<'s> Subject<'s> {
         let point = free.iter().map(|&i| differences.point()[i].clone());
         let mut subject = Subject {
             sample,
-            forward: Compiled::new(sample, &forward, options)?,
+            forward: compiled(&forward)?,
             c: random.like(&values),
             values,
             point: point.collect(),
@@ -211,7 +258,7 @@ impl<'s> Subject<'s> {
             along[i].clone_from(v);
         }
         differences.along(&along, |run| {
-            let outputs: Arrays = (0..self.c.len()).map(|k| run.output(k).to_vec()).collect();
+            let outputs: Arrays = (0..self.c.len()).map(|k| finite(run.output(k))).collect();
             Ok(vec![dot(&self.c, &outputs), dot(u, &self.gradient(run)?)])
         })
     }
@@ -239,7 +286,7 @@ impl<'s> Hessian<'s> {
             wrt: subject.free_names.clone(),
             along: subject.free_names.clone(),
         };
-        let compiled = Compiled::new(subject.sample, &hessian, options)?;
+        let compiled = Compiled::interpreted(subject.sample, &hessian, options)?;
         Ok(Hessian { compiled })
     }
 
@@ -264,7 +311,8 @@ fn differences<'a>(sample: &'a Sample<'_>) -> Result<CentralDifferences<'a>, Str
 pub fn modes(sample: &Sample<'_>, options: &Options) -> Result<f64, String> {
     let mut random = Random::new(sample.seed ^ 0x5ec0);
     let mut differences = differences(sample)?;
-    let subject = Subject::new(sample, &mut differences, options, &mut random)?;
+    let compiled = |purpose: &Purpose| Compiled::new(sample, purpose, options);
+    let subject = Subject::new(sample, &mut differences, compiled, &mut random)?;
     let mut worst: f64 = 0.0;
     for _ in 0..2 {
         worst = worst.max(subject.modes(&subject.unit(&mut random))?.2);
@@ -279,7 +327,8 @@ pub fn modes(sample: &Sample<'_>, options: &Options) -> Result<f64, String> {
 pub fn second_order(sample: &Sample<'_>, options: &Options) -> Result<Compared, String> {
     let mut random = Random::new(sample.seed ^ 0x5ec0);
     let mut differences = differences(sample)?;
-    let subject = Subject::new(sample, &mut differences, options, &mut random)?;
+    let compiled = |purpose: &Purpose| Compiled::interpreted(sample, purpose, options);
+    let subject = Subject::new(sample, &mut differences, compiled, &mut random)?;
     let hessian = Hessian::new(&subject, options)?;
     let (c, gradient) = (&subject.c, &subject.gradient);
     let ulps = 4.0 * (sample.tape.nodes().len() * sample.t()) as f64 * f64::EPSILON;

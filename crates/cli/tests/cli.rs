@@ -1,9 +1,13 @@
 //! The program as a person or a script meets it.
 
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/cell_files.rs"]
 mod cell_files;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/trace.rs"]
+mod trace;
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,15 +1,12 @@
 //! Ops along axes that random programs are too small for: long first axes, rows that are whole vectors and rows that are
 //! not, on all engines, with second derivatives, with and without each pass.
 
+use retrograd_check::Sample;
+use retrograd_check::checks;
+use retrograd_check::second::second_order;
 use retrograd_graph::Options;
 use retrograd_jit::Target;
 use retrograd_tape::{InputRole, Lengths, Recorder, Shape, Tape, Var};
-
-#[path = "differential/check.rs"]
-#[expect(dead_code, reason = "targets are drawn for random programs")]
-mod check;
-#[path = "second/check.rs"]
-mod second;
 
 /// Everything: gradients on all engines, a stepper, tangents and products with Hessians.
 #[track_caller]
@@ -20,12 +17,13 @@ fn everything(tape: &Tape) {
     let target = target.expect("the machine runs one");
     for lengths in [&[4; 3][..], &[4, 2, 2, 0]] {
         let lengths = Lengths::new(lengths.to_vec()).expect("the longest comes first");
-        for (check, _) in check::ALL {
-            let found = check(tape, &lengths, seed, target);
+        let sample = Sample::over(tape, lengths, seed, target);
+        for (check, _) in checks::ALL {
+            let found = check(&sample);
             found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
         }
         for options in [Options::default(), Options::none()] {
-            second::second_order(tape, &lengths, seed, &options)
+            second_order(&sample, &options)
                 .unwrap_or_else(|e| panic!("second derivatives: {e}\n{tape}"));
         }
     }

@@ -14,7 +14,7 @@ use retrograd_tape::{
 /// Programs that are drawn. A fifth of them can be carried.
 const CASES: u32 = 1800;
 
-/// Of numbers in f64, relative to one and the greatest: see `differential/check.rs`.
+/// Of numbers in f64, relative to one and the greatest: see `retrograd_check::Sample::EXACT`.
 const ROUNDINGS: f64 = 1e-10;
 
 /// Checks the greatest difference.

@@ -1,33 +1,33 @@
-//! Random cells (see [`retrograd_tape::generate`]) on all engines: tape, plan interpreter, compiled code. A failure is
+//! Random cells (see [`retrograd_tape::generate`]) on all engines: tape, plan interpreter, compiled code, by the comparisons
+//! of `retrograd-check`, which users have for cells of their own. A failure is
 //! shrunk and printed as Rust, to be added to `regressions.rs` before it is fixed.
 //!
 //! Each case is compiled for one of the targets that the machine runs, drawn by its seed. The cases are the same in
 //! every run. `cargo test --release -p retrograd-jit --test differential -- --ignored` tries fifty thousand others,
 //! each by all comparisons and with second derivatives (`differential/many.rs`).
 
-#[path = "differential/check.rs"]
-mod check;
 #[path = "differential/many.rs"]
 mod many;
 #[path = "differential/purposes.rs"]
 mod purposes;
-#[path = "second/check.rs"]
-mod second;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+use retrograd_check::Sample;
+use retrograd_check::checks::{self, Check};
+use retrograd_check::runs::drawn;
 use retrograd_tape::generate::{Case, Choices, generate};
 
 /// A comparison of engines with the least distance to a kink that it needs, and how many cases it gets in the normal run.
 struct Comparison {
-    check: check::Check,
+    check: Check,
     clear: f64,
     cases: u32,
 }
 
 impl Comparison {
     const fn new(which: usize, cases: u32) -> Comparison {
-        let (check, clear) = check::ALL[which];
+        let (check, clear) = checks::ALL[which];
         Comparison {
             check,
             clear,
@@ -116,14 +116,20 @@ impl Comparison {
         clearance(case).is_some_and(|d| d >= self.clear)
     }
 
-    fn of(&self, case: &Case) -> check::Verdict {
-        let target = check::drawn(case.seed);
-        let found = (self.check)(&case.tape, &case.lengths, case.seed, target);
-        found.map_err(|e| format!("{target}: {e}"))
+    fn of(&self, case: &Case) -> Result<(), String> {
+        let sample = sample(case);
+        let found = (self.check)(&sample).map(|_| ());
+        found.map_err(|e| format!("{}: {e}", sample.target))
     }
+}
+
+/// A case's program and numbers, for the target that its seed draws.
+fn sample(case: &Case) -> Sample<'_> {
+    let target = drawn(case.seed);
+    Sample::over(&case.tape, case.lengths.clone(), case.seed, target)
 }
 
 /// The distance to the nearest kink at all lengths that are compared.
 fn clearance(case: &Case) -> Option<f64> {
-    case.clearance_at(&check::others(&case.lengths))
+    case.clearance_at(&checks::others(&case.lengths))
 }

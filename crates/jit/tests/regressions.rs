@@ -1,16 +1,14 @@
 //! Programs that were once compiled wrongly, as found by the generator and shrunk (see `tests/differential.rs`). Each
 //! says what was wrong.
 
-#[path = "differential/check.rs"]
-#[expect(dead_code, reason = "targets are drawn for random programs")]
-mod check;
 #[path = "regressions/lengths.rs"]
 mod lengths;
 #[path = "regressions/lower.rs"]
 mod lower;
-#[path = "second/check.rs"]
-mod second;
 
+use retrograd_check::Sample;
+use retrograd_check::checks::{self, equal_lengths};
+use retrograd_check::second::{Compared, second_order};
 use retrograd_graph::Options;
 use retrograd_jit::Target;
 use retrograd_tape::{Domain, InputRole, Lengths, Map, Op, Recorder, Reduction, Shape, Tape};
@@ -26,11 +24,23 @@ fn check(tape: &Tape, t: usize, b: usize, seed: u64) {
 fn ragged(tape: &Tape, lengths: &[usize], seed: u64) {
     let lengths = Lengths::new(lengths.to_vec()).expect("the longest comes first");
     for target in Target::all_runnable() {
-        for (check, _) in check::ALL {
-            let found = check(tape, &lengths, seed, target);
+        let sample = Sample::over(tape, lengths.clone(), seed, target);
+        for (check, _) in checks::ALL {
+            let found = check(&sample);
             found.unwrap_or_else(|e| panic!("{target}: {e}\n{tape}"));
         }
     }
+}
+
+/// Tangents and products with Hessians are right, with these passes.
+fn second(
+    tape: &Tape,
+    lengths: &Lengths,
+    seed: u64,
+    options: &Options,
+) -> Result<Compared, String> {
+    let sample = Sample::over(tape, lengths.clone(), seed, options.target);
+    second_order(&sample, options)
 }
 
 /// Half way between two rows, the tape took the greater and compiled code the even one.
@@ -403,8 +413,9 @@ fn second_derivatives_of_a_chaotic_program_are_compared_where_differences_tell_t
     for t in [3, 11, 13] {
         for seed in [4868413, 1, 2] {
             let options = retrograd_graph::Options::default();
-            let compared =
-                second::second_order(&tape, &check::equal(t, 2), seed, &options).unwrap();
+            let compared = second(&tape, &equal_lengths(t, 2), seed, &options)
+                .unwrap()
+                .differences;
             assert!(t > 3 || compared == [1, 1], "{compared:?}");
         }
     }
@@ -427,7 +438,7 @@ fn a_scattered_matrix_may_be_a_weight_of_second_derivatives() {
     let mut choices: Vec<(&str, Options)> = Options::each_off().collect();
     choices.extend([("nothing", Options::default()), ("all", Options::none())]);
     for (name, options) in choices {
-        let found = second::second_order(&tape, &check::equal(1, 1), 3098341, &options);
+        let found = second(&tape, &equal_lengths(1, 1), 3098341, &options);
         found.unwrap_or_else(|e| panic!("without {name}: {e}"));
     }
 }

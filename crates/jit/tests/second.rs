@@ -1,14 +1,11 @@
 //! Forward mode and second derivatives, compiled: Jacobian- and Hessian-vector products of every op, every cell file and
-//! random programs, against finite differences in f64 (see `second/check.rs`).
-
-#[path = "second/check.rs"]
-mod check;
+//! random programs, against finite differences in f64 (see `retrograd_check::second`).
 
 use retrograd_tape::Extent;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use check::{Random, second_order};
+use retrograd_check::{Random, Sample, second};
 use retrograd_graph::{Options, Target};
 use retrograd_jit::{CompileError, CompiledCell, Purpose};
 use retrograd_tape::generate::{Case, Choices, every_tag, generate};
@@ -18,6 +15,14 @@ use retrograd_tape::{
 
 fn equal(t: usize, b: usize) -> Lengths {
     Lengths::new(vec![t; b]).expect("they are equal")
+}
+
+/// How many differences were compared (of L, of g), or what went wrong.
+type Verdict = Result<[usize; 2], String>;
+
+fn second_order(tape: &Tape, lengths: &Lengths, seed: u64, options: &Options) -> Verdict {
+    let sample = Sample::over(tape, lengths.clone(), seed, options.target);
+    Ok(second::second_order(&sample, options)?.differences)
 }
 
 #[track_caller]
@@ -249,14 +254,14 @@ fn every_cell_file_has_tangents_and_second_derivatives() {
 }
 
 fn bytes(seed: u64, n: usize) -> Vec<u8> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     (0..n)
         .map(|_| (128.0 + 128.0 * random.next()) as u8)
         .collect()
 }
 
 /// The counts, or what is wrong; a panic is a failure like any other.
-fn of(case: &Case, options: &Options) -> check::Verdict {
+fn of(case: &Case, options: &Options) -> Verdict {
     // Each case is for one of the targets that the machine runs.
     let all = Target::all_runnable();
     let options = options

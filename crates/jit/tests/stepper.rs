@@ -1,13 +1,13 @@
 //! Sample by sample: the results of a whole run for every cell file and every kind of state, which programs are
 //! rejected, what can be set and read, and no allocation. (Random programs: `differential.rs`.)
 
-#[path = "differential/check.rs"]
-#[expect(dead_code, reason = "the other comparisons are for random programs")]
-mod check;
+#[path = "stepper/refused.rs"]
+mod refused;
+#[path = "stepper/whole.rs"]
+mod whole;
 
-use retrograd_graph::passes::Refused;
 use retrograd_graph::plan::{Innermost, Item, Lifetime, LoopKind, Stmt};
-use retrograd_jit::{CompileError, CompiledCell, Purpose, RunError, Stepper, StepperError, Target};
+use retrograd_jit::{CompiledCell, Purpose, RunError, Stepper, StepperError};
 use retrograd_tape::{Domain, InputRole, Tape};
 use retrograd_text::read_tape;
 
@@ -96,70 +96,6 @@ output y = a' * b'
     ),
 ];
 
-#[test]
-fn every_kind_of_state_gives_the_numbers_of_a_whole_run() {
-    for (what, text) in CELLS {
-        let tape = tape(text);
-        for (t, b, seed) in [(1, 1, 1), (11, 3, 2), (30, 1, 3), (5, 35, 4)] {
-            check::stepper(
-                &tape,
-                &check::equal(t, b),
-                seed,
-                check::drawn(seed + 11 * t as u64),
-            )
-            .unwrap_or_else(|e| panic!("{what} T={t} B={b}: {e}"));
-            let ran =
-                check::by_stepper::<f64>(&tape, &check::equal(t, b), seed, Target::host(), None)
-                    .expect("it runs");
-            assert!(ran.is_some(), "{what} is refused");
-        }
-    }
-}
-
-#[test]
-fn every_cell_file_gives_the_numbers_of_a_whole_run() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../retrograd/cells");
-    let mut cells = 0;
-    for entry in std::fs::read_dir(folder).expect("the folder is there") {
-        let path = entry.expect("it can be read").path();
-        let text = std::fs::read_to_string(&path).expect("it can be read");
-        let sizes: Vec<(&str, usize)> = ["I", "H", "D"].into_iter().zip([5, 24, 6]).collect();
-        let sizes: Vec<(&str, usize)> = (sizes.into_iter())
-            .filter(|(name, _)| text.contains(&format!("{name}=")))
-            .collect();
-        let tape = read_tape("cell", &text, &sizes).unwrap_or_else(|e| panic!("{e}"));
-        check::stepper(&tape, &check::equal(7, 3), 1, Target::host())
-            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let ran = check::by_stepper::<f64>(&tape, &check::equal(2, 1), 1, Target::host(), None)
-            .expect("it runs");
-        assert!(ran.is_some(), "{} is refused", path.display());
-        cells += 1;
-    }
-    assert!(cells >= 15, "{cells}");
-}
-
-#[test]
-fn states_that_are_set_where_a_ring_stands_are_what_the_next_samples_go_on_from() {
-    // A ring of four steps for a delay of 3; after 1 + t / 2 samples it stands at each of its places for some t.
-    let tape = tape(
-        "cell rings(x[3]; h[5], far[5] delay 3)
-h' = tanh(dense(x, h, far))
-far' = h' - 0.5 * far
-output y = far'
-",
-    );
-    for t in 1..12 {
-        let set = check::set_states(
-            &tape,
-            &check::equal(t, 2),
-            t as u64,
-            check::drawn(11 * t as u64),
-        )
-        .unwrap_or_else(|e| panic!("T={t}: {e}"));
-        assert!(set, "T={t}: nothing was compared");
-    }
-}
-
 /// Numbers for all inputs that do not come with a sample.
 fn fixed(tape: &Tape, b: usize) -> Vec<Vec<f32>> {
     let number = |i: usize, k: usize| (i as f32 * 0.37 + k as f32).sin() * 0.3;
@@ -240,25 +176,6 @@ fn delays_have_rings_of_a_power_of_two_that_do_not_grow() {
     }
     assert_eq!(stepper.bytes(), bytes);
     assert!(stepper.output(0).iter().all(|x| x.is_finite()));
-}
-
-#[test]
-fn layers_that_read_from_the_end_are_refused_by_name() {
-    let reverse = "cell both(x[3]; h[8], r[8] delay -1)
-h' = tanh(dense(x, h))
-r' = tanh(dense(x, r))
-output y = dense[2](h', r')
-";
-    let tape = tape(reverse);
-    let cell = CompiledCell::<f32>::compile(&tape, &Purpose::Forward).expect("it compiles");
-    let made = cell.stepper(1, &slices(&fixed(&tape, 1)));
-    let Err(StepperError::Compile(CompileError::Refused(Refused::Future(e)))) = made else {
-        panic!("{made:?}")
-    };
-    assert_eq!(
-        e.to_string(),
-        "`both` cannot be run sample by sample: the state `r` reads the sequence from its end (delay -1)"
-    );
 }
 
 #[test]
@@ -378,30 +295,6 @@ fn arrays_that_do_not_fit_are_refused_and_nothing_has_run() {
     assert!(
         matches!(rows, Err(StepperError::Run(RunError::Empty { .. }))),
         "{rows:?}"
-    );
-}
-
-#[test]
-fn a_name_that_the_stream_needs_is_an_error() {
-    let tape = tape("cell named(x[2]; h[2] init learned)\nh' = tanh(dense(x, h))\noutput y = h'\n");
-    let mut graph = retrograd_graph::Graph::from_tape(&tape);
-    let value = graph.outputs()[0].value;
-    graph.output("initial(h)", retrograd_tape::OutputRole::Output, value);
-    let refused = retrograd_graph::passes::streamed(&graph, &retrograd_graph::Options::verified())
-        .expect_err("the name is taken");
-    assert_eq!(
-        refused.to_string(),
-        "the stream adds an output `initial(h)`, and the program has one of that name already"
-    );
-}
-
-#[test]
-fn nothing_to_do_for_a_sample_is_an_error() {
-    let tape = tape("cell idle(x[2])\ntarget next[2]\nloss mean(square(x - next))\n");
-    let made = Stepper::<f32>::new(&tape, 1, &slices(&fixed(&tape, 1)));
-    assert!(
-        matches!(made, Err(StepperError::Compile(CompileError::Idle { .. }))),
-        "{made:?}"
     );
 }
 

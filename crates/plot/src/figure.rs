@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::canvas::{self, Canvas};
-use crate::{HeatPlot, LinePlot, PlotError, RangePlot, TilePlot};
+use crate::{BarPlot, HeatPlot, LinePlot, PlotError, RangePlot, TilePlot};
 
 /// A picture of a study.
 ///
@@ -24,6 +24,8 @@ pub enum Figure {
     Heat(HeatPlot),
     /// Numbers with their ranges.
     Ranges(RangePlot),
+    /// Bars.
+    Bars(BarPlot),
 }
 
 impl Figure {
@@ -51,6 +53,7 @@ impl Figure {
             Figure::Tiles(p) => p.check(),
             Figure::Heat(p) => p.check(),
             Figure::Ranges(p) => p.check(),
+            Figure::Bars(p) => p.check(),
         }
     }
 
@@ -61,6 +64,7 @@ impl Figure {
             Figure::Tiles(p) => p.size(),
             Figure::Heat(p) => p.size(),
             Figure::Ranges(p) => p.size(),
+            Figure::Bars(p) => p.size(),
         }
     }
 
@@ -70,6 +74,7 @@ impl Figure {
             Figure::Tiles(p) => p.draw(canvas),
             Figure::Heat(p) => p.draw(canvas),
             Figure::Ranges(p) => p.draw(canvas),
+            Figure::Bars(p) => p.draw(canvas),
         }
     }
 }

@@ -6,9 +6,9 @@ use plotters::style::RGBColor;
 
 use crate::canvas::{Anchor, Canvas, Lettering, PixelPoint, text_width};
 use crate::{
-    Axis, Curve, Figure, ForecastPanel, ForecastPlot, HeatInput, HeatMap, HeatPlot, LinePanel,
-    LinePlot, LossPlot, PlotError, Range, RangePanel, RangePlot, Reference, ShareTile, TileGroup,
-    TilePlot, loss,
+    Axis, Bar, BarPanel, BarPlot, Curve, Figure, ForecastPanel, ForecastPlot, HeatInput, HeatMap,
+    HeatPlot, LinePanel, LinePlot, LossPlot, PlotError, Range, RangePanel, RangePlot, Reference,
+    ShareTile, TileGroup, TilePlot, loss,
 };
 
 /// Keeps the box of every text: left, top, right, bottom; and the extremes of everything else.
@@ -269,4 +269,28 @@ fn the_texts_of_maps_and_ranges_stay_on_the_page_and_apart() {
             }],
         }));
     }
+}
+
+#[test]
+fn the_texts_of_bars_stay_on_the_page_and_apart() {
+    for (greatest, long) in [(0.0, 1), (3.2, 20), (1e300, 200), (f64::NAN, 1)] {
+        let bar = |k: usize| Bar {
+            name: format!("bar {k} {}", "of a name ".repeat(long)),
+            kind: k,
+            value: greatest * k as f64 / 4.0,
+            range: (k > 1).then_some((greatest * 0.2 * k as f64, f64::INFINITY)),
+            note: "12.3 ms, 95.1 GFLOP/s ".repeat(long),
+        };
+        let panel = BarPanel {
+            title: "a shape ".repeat(long),
+            x_name: "microseconds for a row and a step ".repeat(long),
+            bars: (0..5).map(bar).collect(),
+        };
+        check(&Figure::Bars(BarPlot {
+            title: "bars ".repeat(40),
+            panels: vec![panel.clone(), panel],
+        }));
+    }
+    let empty = Figure::Bars(BarPlot::default());
+    assert!(matches!(empty.svg(), Err(PlotError::NoData(_))));
 }

@@ -1,4 +1,5 @@
-//! Pictures, as PNG and as SVG: of a training run, [`LossPlot`] and [`ForecastPlot`]; of a study, [`Figure`].
+//! Pictures, as PNG and as SVG: of a training run, [`LossPlot`] and [`ForecastPlot`]; of a study or a
+//! measurement, [`Figure`].
 //!
 //! Text is measured and drawn with the DejaVu font that the `dejavu` crate carries, so a picture does not depend on installed
 //! fonts. Colours are those of Okabe and Ito ("Color Universal Design", 2008), which colour-blind readers can tell apart; lines
@@ -7,6 +8,7 @@
 //! Invariant: both formats come from one drawing, 1600 logical pixels wide, laid out by the measured widths of its texts.
 
 mod axis;
+mod bars;
 mod canvas;
 mod error;
 mod figure;
@@ -21,6 +23,7 @@ mod ranges;
 mod style;
 mod tiles;
 
+pub use bars::{Bar, BarPanel, BarPlot};
 pub use error::PlotError;
 pub use figure::Figure;
 pub use forecast::{ForecastPanel, ForecastPlot};

@@ -19,6 +19,8 @@ use crate::error::Error;
 use crate::init::unmet_need;
 use crate::regularise::Drop;
 use crate::scope::Scope;
+#[cfg(feature = "text")]
+use crate::texts::Texts;
 
 /// Records a cell; [`Cell::define`](crate::Cell::define) passes it to the user's closure. Its methods never fail: `define` returns
 /// the first mistake, with the user's line.
@@ -53,6 +55,9 @@ pub struct Builder {
     pub(crate) keeps: RefCell<Vec<(String, f64)>>,
     pub(crate) drops: RefCell<Vec<Drop>>,
     error: RefCell<Option<Error>>,
+    /// The texts of layers, and the number of the first of each in the places of nodes.
+    #[cfg(feature = "text")]
+    pub(crate) texts: RefCell<Texts>,
     /// Sums recorded by `dense`, each with the state whose next value it is, if any.
     pub(crate) sums: RefCell<Vec<(Value, Option<Arc<str>>)>>,
 }
@@ -75,6 +80,8 @@ impl Builder {
             keeps: RefCell::default(),
             drops: RefCell::default(),
             error: RefCell::default(),
+            #[cfg(feature = "text")]
+            texts: RefCell::default(),
             sums: RefCell::default(),
         }
     }

@@ -10,6 +10,8 @@ use crate::builder::Builder;
 use crate::error::Error;
 use crate::init::draw;
 use crate::numbers::{Float, reserved};
+#[cfg(feature = "text")]
+use crate::texts::Texts;
 
 /// A finished cell: its tape, the initialisation of each parameter and the keep probability of each mask. It displays as its tape.
 ///
@@ -39,6 +41,9 @@ pub struct Cell {
     /// The states, if each of them takes a carried value.
     carried: Option<Vec<CarriedState>>,
     text: Option<Arc<str>>,
+    /// Where its nodes come from in that text's files.
+    #[cfg(feature = "text")]
+    places: Option<Arc<Texts>>,
 }
 
 /// One parameter of a cell; see [`Cell::parameter_specs`].
@@ -70,6 +75,8 @@ impl Cell {
     pub fn define(name: &str, write: impl FnOnce(&Builder)) -> Result<Cell, Error> {
         let builder = Builder::new();
         write(&builder);
+        #[cfg(feature = "text")]
+        let places = Some(Arc::new(builder.texts.take()));
         let (tape, inits, keeps) = builder.finish(name)?;
         Ok(Cell {
             tape,
@@ -77,6 +84,8 @@ impl Cell {
             keeps,
             carried: None,
             text: None,
+            #[cfg(feature = "text")]
+            places,
         })
     }
 
@@ -103,6 +112,8 @@ impl Cell {
             keeps: of(InputRole::Mask).map(|_| 1.0).collect(),
             carried: None,
             text: None,
+            #[cfg(feature = "text")]
+            places: None,
             tape,
         }
     }
@@ -123,11 +134,18 @@ impl Cell {
 
     /// The same with its text.
     #[cfg(feature = "text")]
-    pub(crate) fn with_text(self, text: Option<String>) -> Cell {
+    pub(crate) fn with_text(self, text: Option<String>, places: Texts) -> Cell {
         Cell {
             text: text.map(Arc::from),
+            places: Some(Arc::new(places)),
             ..self
         }
+    }
+
+    /// Where its nodes come from in the files of its text.
+    #[cfg(feature = "text")]
+    pub(crate) fn places(&self) -> Option<&Texts> {
+        self.places.as_deref()
     }
 
     /// The text that the cell was read from, as one cell file: what it uses is inlined, and its `where` has the cell's dimensions.
@@ -171,6 +189,8 @@ impl Cell {
             keeps: keeps.to_vec(),
             carried: None,
             text: None,
+            #[cfg(feature = "text")]
+            places: None,
             tape,
         })
     }

@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use retrograd_tape::{Domain, InputRole, Op, Shape, TapeError, Var};
+use retrograd_tape::{Domain, InputRole, Op, Place, Shape, TapeError, Var};
 use retrograd_text::{self as text, Found, Initial, RecordTarget, SourceMap, TextError};
 
 use crate::builder::{Builder, StateSpec};
 use crate::cell::Cell;
 use crate::error::Error;
+use crate::texts::Texts;
 use crate::zoo;
 use retrograd_tape::Init;
 
@@ -121,7 +122,9 @@ impl CellText {
         });
         let places = places.expect("`define` calls its closure")?;
         let cell = cell.map_err(|e| Error::from(locate(&places, e)))?;
-        Ok(cell.with_text(self.inlined(dimensions).ok()))
+        let mut texts = Texts::default();
+        texts.keep(places);
+        Ok(cell.with_text(self.inlined(dimensions).ok(), texts))
     }
 
     /// The cell as one text, with these dimensions in its `where`: all that its `use` lines name, of the zoo and of other files, is in
@@ -236,6 +239,15 @@ impl From<TextError> for Error {
 }
 
 impl RecordTarget for Builder {
+    fn at_place(&self, place: Option<Place>) -> Option<Place> {
+        self.tape.at_place(place)
+    }
+    fn first_text(&self) -> u32 {
+        self.texts.borrow().next()
+    }
+    fn keep(&self, texts: SourceMap) {
+        self.texts.borrow_mut().keep(texts);
+    }
     fn input(&self, name: &str, role: InputRole, shape: Shape, domain: Domain) -> Var<'_> {
         self.input_over(name, role, shape, domain)
     }

@@ -126,6 +126,8 @@ mod scope;
 mod session;
 mod split;
 mod stepper;
+#[cfg(feature = "text")]
+mod texts;
 mod trainer;
 
 pub use batch::{Batch, Segment};
@@ -143,14 +145,16 @@ pub use program::{Program, ProgramBuilder};
 pub use retrograd_graph::{Unroll, UnrollError};
 pub use retrograd_jit::{CompileError, RunError, StepperError};
 pub use retrograd_tape::{
-    Domain, Draw, Extent, Init, InputRole, Map, Observe, Op, Real, Shape, StartExpression, Tape,
-    TapeError, Var,
+    Domain, Draw, Extent, Init, InputRole, Map, NonFinite, Observe, Op, OperandRange, Real, Shape,
+    StartExpression, Tape, TapeError, Var,
 };
 pub use saved::Checkpoint;
 pub use session::{Results, Session};
 pub use split::{Cotangents, Forward, Gradients};
 pub use stepper::{Stepper, StepperBuilder};
-pub use trainer::{Evaluation, NamedParameter, RateTest, Report, Trainer, TrainerBuilder, Update};
+pub use trainer::{
+    Evaluation, NamedParameter, Provenance, RateTest, Report, Trainer, TrainerBuilder, Update,
+};
 
 /// The crates below this one, for the types that appear in its interface.
 #[cfg(feature = "text")]

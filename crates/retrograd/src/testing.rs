@@ -55,17 +55,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod frame;
 mod renewed;
 mod saved;
 pub mod strategies;
 mod subjects;
 
+pub use frame::Restored;
 pub use retrograd_check::{
     CheckError, CheckOptions, DrawParameters, Failure, Finding, GradientFlow, Least, Outcome,
     PROPERTIES, Place, Program, Property, PropertyReport, Random, Report, Sample, Skip, Subject,
     Target,
 };
-pub use saved::Restored;
 #[cfg(feature = "text")]
 pub use subjects::Sizes;
 
@@ -96,8 +97,8 @@ pub fn check_with(
     let mut report = retrograd_check::check(subject, options)?;
     if options.properties.is_empty() {
         let own = [
-            renewed::renewed(subject, options.seed)?,
-            saved::saved(subject, options.seed)?,
+            renewed::RENEWED.report(subject, options.seed)?,
+            saved::SAVED.report(subject, options.seed)?,
         ];
         report.properties.extend(own.into_iter().flatten());
     }

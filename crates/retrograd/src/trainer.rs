@@ -3,6 +3,7 @@
 mod builder;
 mod carry;
 mod descent;
+mod explain;
 mod find;
 mod results;
 mod split;
@@ -24,6 +25,7 @@ use crate::stepper::StepperBuilder;
 use descent::Descent;
 
 pub use builder::TrainerBuilder;
+pub use explain::Provenance;
 pub use find::RateTest;
 pub use results::{Evaluation, NamedParameter, Report};
 pub use split::Update;
@@ -383,10 +385,8 @@ impl<T: Float> Trainer<T> {
     }
 
     fn run(&mut self, batch: &Batch<T>, mode: RunMode, gradient: bool) -> Result<(), Error> {
-        if self.loss.is_none() && mode.needs_targets() {
-            return Err(Error::NoLoss {
-                cell: self.cell.name().to_owned(),
-            });
+        if mode.needs_targets() {
+            self.has_loss()?;
         }
         self.run_cell(batch, mode, gradient)
     }

@@ -287,7 +287,10 @@ impl Rewritten {
                 ..
             } = self.inputs[id].clone();
             let value = self.push(Op::Input { id, ty }, smallvec![], ty, Some(name));
-            self.nodes[value.index()].at = nodes.get(old.index()).and_then(|node| node.at);
+            if let Some(old) = nodes.get(old.index()) {
+                let new = &mut self.nodes[value.index()];
+                (new.at, new.place) = (old.at, old.place);
+            }
             self.inputs[id].value = value;
         }
         let mut made: HashMap<usize, Value> = HashMap::default();
@@ -332,6 +335,7 @@ impl Rewritten {
             ty,
             name,
             at: None,
+            place: None,
         });
         Value(self.nodes.len() as u32 - 1)
     }

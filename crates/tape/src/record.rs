@@ -24,7 +24,7 @@ use crate::error::TapeError;
 use crate::limits::{MAX_DELAY, MAX_ELEMENTS, MAX_OPS};
 use crate::op::Op;
 use crate::schedule::{NoSchedule, no_order, schedule};
-use crate::tape::{Input, InputRole, Node, Operands, Output, OutputRole, Tape, describe};
+use crate::tape::{Input, InputRole, Node, Operands, Output, OutputRole, Place, Tape, describe};
 use crate::ty::{Domain, Shape, Type};
 pub use handle::Var;
 pub use losses::LossReduction;
@@ -42,6 +42,8 @@ struct Recording {
     states: States,
     losses: Losses,
     error: Option<TapeError>,
+    /// Of the text that is being read.
+    place: Option<Place>,
 }
 
 /// Records a program. Share it by reference; [`Var`]s borrow it.
@@ -113,6 +115,7 @@ impl Recording {
             ty,
             name,
             at: Some(at),
+            place: self.place,
         });
         Value(self.nodes.len() as u32 - 1)
     }

@@ -28,6 +28,19 @@ pub struct Node {
     pub name: Option<Arc<str>>,
     /// The user's line.
     pub at: Option<&'static Location<'static>>,
+    /// The user's place in a text, if the program was read from one.
+    pub place: Option<Place>,
+}
+
+/// A place in a text that a program was read from, in bytes; which text it is, the reader knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The number of the text.
+    pub file: u32,
+    /// First byte.
+    pub start: usize,
+    /// One past the last.
+    pub end: usize,
 }
 
 /// The role of an input. It determines the input's domain and how a trainer treats it.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use retrograd_tape::{Op, Recorder, Shape, Tape, Var};
+use retrograd_tape::{Op, Place, Recorder, Shape, Tape, Var};
 
 use crate::ast::Name;
 use crate::error::TextError;
@@ -28,6 +28,25 @@ pub struct SourceMap {
 }
 
 impl SourceMap {
+    /// How many texts there are.
+    pub fn texts(&self) -> u32 {
+        self.sources.iter().map(|s| s.file + 1).max().unwrap_or(0)
+    }
+
+    /// The part of a text at a place, after the text's name.
+    pub fn part(&self, place: Place) -> Option<(&str, &str)> {
+        let source = self.sources.iter().find(|s| s.file == place.file)?;
+        let part = source.text.get(place.start..place.end)?;
+        Some((&source.name, part))
+    }
+
+    /// A message about a place that something was recorded from. `None` if these texts have no such place.
+    pub fn shown(&self, place: Place, message: String, label: String) -> Option<TextError> {
+        self.part(place)?;
+        let source = self.sources.iter().find(|s| s.file == place.file)?;
+        Some(TextError::new(source, place.into(), message, label))
+    }
+
     /// The mistake found on finishing the recording, shown under the value that did not fit, else under `name`, else
     /// under whatever the message names in backticks, else under the cell's name. A position in Rust code at the start
     /// of the message is left out.
@@ -75,7 +94,10 @@ pub fn record<T: RecordTarget>(
 ) -> Result<SourceMap, TextError> {
     let lowered = lower(file, overrides)?;
     let mut build = Build::new(file, &lowered, target);
+    build.first = Some(0);
     build.actions(&lowered.actions);
+    // What is added in the end comes from the losses.
+    target.at_place(build.loss.map(Place::from));
     Ok(build.places)
 }
 
@@ -104,11 +126,14 @@ pub fn record_layer<'t, T: RecordTarget>(
     for (place, &operand) in build.values.iter_mut().zip(operands) {
         *place = Some(operand);
     }
+    build.first = Some(target.first_text());
     let done = build.actions(&lowered.actions);
-    Ok(match &lowered.result {
+    let result = match &lowered.result {
         Some(result) => done.and_then(|()| build.value(result)),
         None => None,
-    })
+    };
+    target.keep(build.places);
+    Ok(result)
 }
 
 /// Reads a cell file and records it on a bare tape.
@@ -131,6 +156,10 @@ struct Build<'t, 'l, T> {
     /// Parameters that were looked up.
     parameters: HashMap<String, Var<'t>>,
     places: SourceMap,
+    /// Everything that is recorded gets its place in the texts, the first of which has this number.
+    first: Option<u32>,
+    /// The last loss.
+    loss: Option<Span>,
 }
 
 impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
@@ -146,7 +175,22 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
                 names: HashMap::new(),
                 poisoned: None,
             },
+            first: None,
+            loss: None,
         }
+    }
+
+    /// Records at a place of the text.
+    fn located<R>(&mut self, at: Span, record: impl FnOnce(&mut Self) -> R) -> R {
+        let Some(first) = self.first else {
+            return record(self);
+        };
+        let place = Place::from(at);
+        let file = first.saturating_add(place.file);
+        let before = self.target.at_place(Some(Place { file, ..place }));
+        let recorded = record(self);
+        self.target.at_place(before);
+        recorded
     }
 
     /// Records actions up to the first that does not fit.
@@ -176,6 +220,26 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
 
     /// `None` ends the recording: something did not fit.
     fn action(&mut self, action: &Action) -> Option<()> {
+        let at = match action {
+            Action::Input { name, .. }
+            | Action::Mask { name, .. }
+            | Action::Param { name, .. }
+            | Action::State { name, .. }
+            | Action::Init { name, .. } => Some(name.span),
+            Action::Define { value, .. }
+            | Action::Next { value, .. }
+            | Action::Output { value, .. }
+            | Action::Loss(value, _)
+            | Action::Weight(value) => Some(value.span),
+            Action::SumLoss => None,
+        };
+        match at {
+            Some(at) => self.located(at, |build| build.record(action)),
+            None => self.record(action),
+        }
+    }
+
+    fn record(&mut self, action: &Action) -> Option<()> {
         let target = self.target;
         match action {
             Action::Input {
@@ -254,6 +318,7 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
                 target.output(&name.text, v);
             }
             Action::Loss(value, weight) => {
+                self.loss = Some(value.span);
                 let value = self.value(value)?;
                 let weight = match weight {
                     Some(weight) => Some(self.value(weight)?),
@@ -318,6 +383,10 @@ impl<'t, 'l, T: RecordTarget> Build<'t, 'l, T> {
     }
 
     fn value(&mut self, e: &Typed) -> Option<Var<'t>> {
+        self.located(e.span, |build| build.expression(e))
+    }
+
+    fn expression(&mut self, e: &Typed) -> Option<Var<'t>> {
         let target = self.target;
         let v = match &e.kind {
             TypedKind::Constant(x) => target.constant(*x, Shape::Scalar),

@@ -115,6 +115,7 @@ mod source;
 mod target;
 mod typed;
 mod values;
+mod vocabulary;
 
 pub use build::{SourceMap, read_tape, record, record_layer};
 pub use error::TextError;
@@ -123,3 +124,4 @@ pub use library::{CellFile, Found, Wanted};
 pub use parse::{parse_cell, parse_cell_with};
 pub use source::{Source, Span};
 pub use target::{Initial, RecordTarget};
+pub use vocabulary::Vocabulary;

@@ -13,7 +13,7 @@ use crate::parse::Parser;
 use crate::source::Span;
 
 /// Words that a line can begin with.
-const LINES: [&str; 17] = [
+pub(crate) const LINES: [&str; 17] = [
     "input",
     "static",
     "mask",

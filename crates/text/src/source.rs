@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use retrograd_tape::Place;
+
 /// A text and its name in messages, usually a path.
 #[derive(Debug)]
 pub struct Source {
@@ -37,6 +39,26 @@ pub struct Span {
     pub start: usize,
     /// One past the last.
     pub end: usize,
+}
+
+impl From<Span> for Place {
+    fn from(at: Span) -> Place {
+        Place {
+            file: at.file,
+            start: at.start,
+            end: at.end,
+        }
+    }
+}
+
+impl From<Place> for Span {
+    fn from(at: Place) -> Span {
+        Span {
+            file: at.file,
+            start: at.start,
+            end: at.end,
+        }
+    }
 }
 
 impl Span {

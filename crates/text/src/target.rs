@@ -1,6 +1,7 @@
 //! The target that a cell file is recorded on.
 
-use retrograd_tape::{Domain, Init, InputRole, LossReduction, Op, Recorder, Shape, Var};
+use crate::build::SourceMap;
+use retrograd_tape::{Domain, Init, InputRole, LossReduction, Op, Place, Recorder, Shape, Var};
 
 /// A state's value before the first step.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +17,14 @@ pub enum Initial<'t> {
 /// The target that a cell file is recorded on: a bare tape, or a builder that also keeps how parameters start. The
 /// methods do not fail; after a mistake they return poisoned values, and finishing the recording returns the error.
 pub trait RecordTarget {
+    /// Says which place of the text everything is recorded from until the next call; returns the place before.
+    fn at_place(&self, place: Option<Place>) -> Option<Place>;
+    /// The number of the first text of a layer, in the places that it is recorded at.
+    fn first_text(&self) -> u32 {
+        0
+    }
+    /// Keeps the texts of a layer, whose numbers begin there.
+    fn keep(&self, _texts: SourceMap) {}
     /// An input of any role except `Param`, `Mask` and `Initial`.
     fn input(&self, name: &str, role: InputRole, shape: Shape, domain: Domain) -> Var<'_>;
     /// A dropout mask that keeps an element with probability `keep`.
@@ -59,6 +68,9 @@ pub trait RecordTarget {
 
 /// A bare tape: it records neither how parameters start nor how likely a mask keeps an element.
 impl RecordTarget for Recorder {
+    fn at_place(&self, place: Option<Place>) -> Option<Place> {
+        Recorder::at_place(self, place)
+    }
     fn input(&self, name: &str, role: InputRole, shape: Shape, domain: Domain) -> Var<'_> {
         self.input_over(name, role, shape, domain)
     }

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use retrograd::data::Header;
 use retrograd::{Engine, Unroll};
 
+use super::bench::BenchArgs;
 use super::cell::CellCommand;
 use super::check::Check;
 use super::choice::{Choice, ReadoutArgs, SizeArgs};
@@ -36,6 +37,9 @@ pub(crate) enum Command {
     /// Proves that a cell's compiled gradients are right: every engine against every other and against finite differences, on random
     /// sizes, rows and values. Exits with 3 if a property does not hold.
     Check(Box<Check>),
+    /// Measures a training step of a cell, compiled and interpreted: time, GFLOP/s and share of the machine's peak, prediction, memory;
+    /// and whether it is faster or slower than last time.
+    Bench(Box<BenchArgs>),
     /// Begins a cell file, or writes files in their usual form.
     #[command(subcommand)]
     Cell(CellCommand),
@@ -164,6 +168,10 @@ pub(crate) struct TrainingArgs {
     /// Steps per iteration of compiled loops over time; the results do not depend on it [default: chosen by the compiler].
     #[arg(long, value_name = "N", value_parser = unroll)]
     pub(crate) unroll: Option<Unroll>,
+    /// If a loss or gradient is not finite, runs that step again on the interpreted tape and says where it began: the op, its
+    /// operands, step and row, and the line of the cell file.
+    #[arg(long)]
+    pub(crate) trace_nan: bool,
     /// Directory for the plots and the trained parameters, created if missing. With --json, its name must be UTF-8.
     #[arg(long, value_name = "DIR", default_value = "retrograd-out")]
     pub(crate) out: PathBuf,

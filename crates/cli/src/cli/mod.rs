@@ -6,6 +6,7 @@
 //! the head of the results, or in the JSON. Text from the user's files reaches the terminal without control characters.
 
 mod args;
+mod bench;
 mod cell;
 mod check;
 mod choice;
@@ -15,6 +16,7 @@ mod progress;
 mod report;
 mod run;
 mod timing;
+mod trace;
 mod values;
 
 use std::io::{self, Write};
@@ -66,6 +68,12 @@ pub(crate) fn main() -> ExitCode {
                         false => ExitCode::from(NOT_RIGHT),
                     }
                 }
+                Err(e) => fail(&e),
+            };
+        }
+        Some(Command::Bench(args)) => {
+            return match bench::run(&args) {
+                Ok(text) => print(&text),
                 Err(e) => fail(&e),
             };
         }

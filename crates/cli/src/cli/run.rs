@@ -19,6 +19,7 @@ use super::args::{DataSource, TableArgs, TrainingArgs};
 use super::choice::Forecaster;
 use super::progress::TrainingProgress;
 use super::timing::{self, Timing};
+use super::trace;
 
 /// Rows between the starts of an epoch's windows, from an offset that each epoch draws.
 const STRIDE: usize = 8;
@@ -177,7 +178,7 @@ fn train(
             let start = Instant::now();
             let done = trained.losses.len() as f64 / total as f64;
             trainer.set_learning_rate(options.learning_rate * half_cosine(done))?;
-            let report = trainer.step(&windows)?;
+            let report = trace::step(trainer, &windows, options.trace_nan)?;
             trained.time += start.elapsed();
             trained.losses.push(report.loss);
             let examples = trained.losses.len() * batch;

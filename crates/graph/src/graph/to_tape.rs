@@ -43,6 +43,7 @@ impl Graph {
                 ty: node.ty,
                 name: node.name.clone(),
                 at: node.at,
+                place: None,
             });
         }
         let inputs = self.inputs().iter().enumerate().map(|(id, i)| {

@@ -8,9 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use retrograd_graph::Options;
 use retrograd_tape::generate::{Case, Choices, generate};
 
-use super::check::{self, Verdict};
-use super::clearance;
-use super::second::{Random, second_order};
+use retrograd_check::checks;
+use retrograd_check::second::second_order;
+use retrograd_check::{Random, Sample};
+
+use super::{clearance, sample};
 
 /// Cases a part.
 const CASES: u64 = 5_000;
@@ -67,7 +69,7 @@ fn failure(counter: u64) -> Option<String> {
 
 /// The case of a counter.
 pub(crate) fn drawn(counter: u64) -> Case {
-    let mut random = Random(counter ^ 0x0050_0000_0000);
+    let mut random = Random::new(counter ^ 0x0050_0000_0000);
     let n = 40 + counter as usize % 560;
     let bytes: Vec<u8> = (0..n)
         .map(|_| (128.0 + 128.0 * random.next()) as u8)
@@ -75,22 +77,22 @@ pub(crate) fn drawn(counter: u64) -> Case {
     generate(&mut Choices::new(&bytes))
 }
 
-/// What can be compared: the comparisons of `check.rs`, and second derivatives.
-const COMPARISONS: usize = check::ALL.len() + 1;
+/// What can be compared: the comparisons of `retrograd-check`, and second derivatives.
+const COMPARISONS: usize = checks::ALL.len() + 1;
 
 /// One of them, if the case, so far from all kinks, is clear enough for it.
-fn one(case: &Case, clear: f64, k: usize) -> Verdict {
-    let (tape, lengths, seed) = (&case.tape, &case.lengths, case.seed);
-    let target = check::drawn(seed);
-    let run = || match check::ALL.get(k) {
-        Some((check, least)) if clear >= *least => check(tape, lengths, seed, target),
+fn one(case: &Case, clear: f64, k: usize) -> Result<(), String> {
+    let sample = sample(case);
+    let run = || match checks::ALL.get(k) {
+        Some((check, least)) if clear >= *least => check(&sample).map(|_| ()),
         None if clear >= 1e-9 => {
             let mut choices: Vec<(&str, Options)> = Options::each_off().collect();
             choices.extend([("nothing", Options::default()), ("all", Options::none())]);
-            let (name, mut options) = choices.swap_remove((seed / 3) as usize % choices.len());
-            options.target = target;
+            let (name, mut options) = choices.swap_remove((case.seed / 3) as usize % choices.len());
+            options.target = sample.target;
             let tape = case.without_limits().tape;
-            let found = second_order(&tape, lengths, seed, &options);
+            let (lengths, seed) = (case.lengths.clone(), case.seed);
+            let found = second_order(&Sample::over(&tape, lengths, seed, sample.target), &options);
             found
                 .map_err(|e| format!("without {name}: {e}"))
                 .map(|_| ())

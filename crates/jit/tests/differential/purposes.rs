@@ -7,7 +7,8 @@ use retrograd_graph::passes::stream::stream;
 use retrograd_tape::generate::{Case, every_tag, tags_of};
 use retrograd_tape::{Domain, Output, OutputRole};
 
-use super::check;
+use retrograd_check::checks;
+
 use super::many::drawn;
 
 /// Cases that are drawn.
@@ -66,11 +67,11 @@ fn every_purpose_is_compared_on_every_op_over_every_domain() {
         let case = drawn(counter);
         let clear = case.clearance().expect("it runs");
         // Gradients, and products with Hessians, which differentiate the same outputs.
-        if clear >= check::ALL[0].1 {
+        if clear >= checks::ALL[0].1 {
             compared[0] += 1;
             count(&mut gradients, &case, |_| true);
         }
-        if clear >= check::ALL[5].1 && stream(&Graph::from_tape(&case.tape)).is_ok() {
+        if clear >= checks::ALL[5].1 && stream(&Graph::from_tape(&case.tape)).is_ok() {
             compared[1] += 1;
             count(&mut stepper, &case, |o| match o.role {
                 OutputRole::Output => case.tape.node(o.value).ty.domain == Domain::Step,

@@ -17,7 +17,7 @@ fn everything(tape: &Tape) {
         ragged(tape, of, seed);
         let lengths = Lengths::new(of.to_vec()).expect("the longest comes first");
         for options in [Options::default(), Options::none()] {
-            second::second_order(tape, &lengths, seed, &options)
+            second(tape, &lengths, seed, &options)
                 .unwrap_or_else(|e| panic!("second derivatives: {e}\n{tape}"));
         }
     }

@@ -345,14 +345,22 @@ impl Packing {
 
     /// The error of a run, with the caller's row and step.
     pub(crate) fn located(&self, mut error: TapeError) -> TapeError {
-        if let TapeError::Index { row, step, .. } = &mut error
-            && let Some(at) = *row
-        {
-            let segment = &self.segments[at];
-            *row = Some(segment.row);
-            *step = step.map(|t| t + segment.start);
+        if let TapeError::Index { row, step, .. } = &mut error {
+            (*row, *step) = self.place(*row, *step);
         }
         error
+    }
+
+    /// The caller's row and step of a place in a run.
+    pub(crate) fn place(
+        &self,
+        row: Option<usize>,
+        step: Option<usize>,
+    ) -> (Option<usize>, Option<usize>) {
+        match row.and_then(|at| self.segments.get(at)) {
+            Some(segment) => (Some(segment.row), step.map(|t| t + segment.start)),
+            None => (row, step),
+        }
     }
 }
 

@@ -129,7 +129,7 @@ impl<T: Float> Trainer<T> {
     }
 
     /// Makes the cell one whose states are all carried.
-    fn carrying(&mut self) -> Result<(), Error> {
+    pub(super) fn carrying(&mut self) -> Result<(), Error> {
         if self.cell.carried().is_some() {
             return Ok(());
         }

@@ -296,6 +296,7 @@ pub fn jittered(tape: &Tape, unit: f64, seed: u64) -> Tape {
             ty: Type::new(shape, Domain::Once),
             name: None,
             at: None,
+            place: None,
         };
         let ty = new.ty;
         let mut v = push(new);

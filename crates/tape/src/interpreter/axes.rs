@@ -14,6 +14,16 @@ pub(crate) struct Strided {
     pub(crate) strides: [usize; 3],
 }
 
+impl Strided {
+    /// The element of the operand that element `j` of the result is.
+    pub(super) fn of(self, j: usize) -> usize {
+        let [_, l1, l2] = self.lens;
+        let [s0, s1, s2] = self.strides;
+        let k = j / l2;
+        k / l1 * s0 + k % l1 * s1 + j % l2 * s2
+    }
+}
+
 /// The elements of each row, read with strides; a value of the operand has `n` elements.
 pub(crate) fn strided<T: Real>(out: &mut [T], n: usize, x: Operand<'_, T>, s: Strided, add: bool) {
     let [l0, l1, l2] = s.lens;

@@ -2,7 +2,8 @@
 //! instructions. A cotangent that has several contributions is accumulated in place.
 
 use super::program::{
-    BufferPlans, BufferView, Instruction, InstructionKind, InterpreterProgram, Segment, phases,
+    BufferPlans, BufferView, Instruction, InstructionKind, InterpreterProgram, Part, Segment,
+    phases,
 };
 use crate::algebra::{Algebra, Value};
 use crate::map::Map;
@@ -43,9 +44,22 @@ struct BackwardBuilder<'a> {
     steps: Vec<Instruction>,
     whole: Vec<Instruction>,
     in_sweep: bool,
+    /// What instructions are a part of.
+    part: Part,
 }
 
-impl BackwardBuilder<'_> {
+impl<'a> BackwardBuilder<'a> {
+    fn new(plans: &'a mut BufferPlans, values: Vec<(Type, BufferView)>) -> Self {
+        BackwardBuilder {
+            plans,
+            values,
+            steps: Vec::new(),
+            whole: Vec::new(),
+            in_sweep: false,
+            part: Part::of(Value(0)),
+        }
+    }
+
     fn value(&mut self, ty: Type, place: BufferView) -> Value {
         self.values.push((ty, place));
         Value(self.values.len() as u32 - 1)
@@ -74,6 +88,7 @@ impl BackwardBuilder<'_> {
             dst,
             work,
             accumulate,
+            part: self.part,
         };
         self.list(work).push(instr);
     }
@@ -277,13 +292,7 @@ pub(crate) fn backward(
         program.zero.push(place.buffer);
     }
     let values = nodes.iter().zip(places).map(|(n, &p)| (n.ty, p)).collect();
-    let mut a = BackwardBuilder {
-        plans,
-        values,
-        steps: Vec::new(),
-        whole: Vec::new(),
-        in_sweep: false,
-    };
+    let mut a = BackwardBuilder::new(plans, values);
     for (kind, phase) in phases(tape).into_iter().rev() {
         a.in_sweep = kind != PhaseKind::Whole;
         for v in phase.into_iter().rev() {
@@ -296,6 +305,11 @@ pub(crate) fn backward(
                 Cotangent::Shared(t) => t,
                 Cotangent::Own(place) => a.value(node.ty, place),
             };
+            let of = a.values[t.index()].1;
+            a.part = Part {
+                node: v,
+                back: Some((0, of)),
+            };
             if let Op::Delay(d) | Op::Boundary(d) = node.op {
                 let kind = InstructionKind::Back {
                     d,
@@ -303,8 +317,7 @@ pub(crate) fn backward(
                     x: kept[node.operands[0].index()],
                     init: kept[node.operands[1].index()],
                 };
-                let from = a.values[t.index()].1;
-                a.emit(kind, [from], None, node.ty.domain, true);
+                a.emit(kind, [of], None, node.ty.domain, true);
                 continue;
             }
             // Without its limit, it passes cotangents as its reverse does.
@@ -318,6 +331,7 @@ pub(crate) fn backward(
                     continue;
                 }
                 let mark = a.plans.list.len();
+                a.part.back = Some((i, of));
                 if let Some(c) = rules::vjp(&mut a, &op, &operands, v, i, t) {
                     a.contribute(&mut cotangents[x.index()], c, mark);
                 }

@@ -225,6 +225,12 @@ pub(crate) fn index_operands(tape: &Tape) -> Vec<(Value, usize)> {
 }
 
 impl Tape {
+    /// The inputs that are row numbers of a table, by position, and the rows of the table; an input as often as it is used.
+    pub fn index_inputs(&self) -> Vec<(usize, usize)> {
+        let all = indices(self).into_iter();
+        all.filter_map(|i| Some((i.input?, i.rows))).collect()
+    }
+
     /// Looks for an index out of its table: runs only the nodes that indices depend on, for an extent of these `inputs`
     /// (as [`Interpreter::forward`] takes them). Compiled code only detects that such an index exists; this function
     /// finds which it is and where. A computed index that rounds to different rows in the two engines may be found by

@@ -12,7 +12,7 @@ use crate::ty::Domain;
 
 /// Where a delay finds a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum From {
+pub(super) enum From {
     Step(usize),
     Init(usize),
 }
@@ -47,7 +47,7 @@ pub(crate) struct Reads {
 
 impl Reads {
     /// Where a row finds its value at `tick`.
-    fn of_row(self, points: &RunPoints, tick: usize, row: usize) -> From {
+    pub(super) fn of_row(self, points: &RunPoints, tick: usize, row: usize) -> From {
         let t = points.length(row);
         extended(self.d, t, slot(self.d, self.boundary, t, tick))
     }

@@ -365,13 +365,13 @@ impl<T: Real> Buffers<T> {
 }
 
 /// A value along an axis: its number of blocks, and the elements per block.
-fn along(shape: Shape, axis: usize) -> (usize, usize) {
+pub(super) fn along(shape: Shape, axis: usize) -> (usize, usize) {
     let count = shape.around(axis).0;
     (count, shape.len() / count.max(1))
 }
 
 /// The matrices of a tensor.
-fn heads(shape: Shape) -> Option<Heads> {
+pub(super) fn heads(shape: Shape) -> Option<Heads> {
     match shape {
         Shape::Tensor(count, m, n) => Some(Heads { count, m, n }),
         Shape::Scalar | Shape::Vector(_) | Shape::Matrix(..) => None,
@@ -379,7 +379,7 @@ fn heads(shape: Shape) -> Option<Heads> {
 }
 
 /// How a value of another shape is read for a result of this one, where axis k of the result moves by `stride(k)`.
-fn along_axes(shape: Shape, stride: impl Fn(usize) -> Option<usize>) -> Strided {
+pub(super) fn along_axes(shape: Shape, stride: impl Fn(usize) -> Option<usize>) -> Strided {
     let (mut lens, mut strides) = ([1; 3], [0; 3]);
     // The last axes, because the innermost loop should be a long one.
     let first = lens.len() - shape.rank();
@@ -390,7 +390,7 @@ fn along_axes(shape: Shape, stride: impl Fn(usize) -> Option<usize>) -> Strided 
 }
 
 /// How a value is read that is stretched to `to`.
-fn stretch(from: Shape, to: Shape) -> Strided {
+pub(super) fn stretch(from: Shape, to: Shape) -> Strided {
     let moves = |k: usize| from.axis(k).filter(|&len| len > 1);
     along_axes(to, |k| moves(k).map(|_| from.around(k).1))
 }

@@ -18,22 +18,27 @@ mod check;
 mod delay;
 mod execute;
 mod frozen;
+mod origins;
 mod points;
 mod program;
+mod reads;
 mod rows;
+mod trace;
+mod walk;
 
 use crate::Extent;
 use std::sync::Arc;
 
 use backward::Backward;
-use check::BadIndex;
 use check::IndexUse;
 #[cfg(feature = "generate")]
 pub(crate) use check::index_operands;
 use execute::Buffers;
 use frozen::Frozen;
 use points::RunPoints;
-use program::{BufferPlans, BufferView, Instruction, InterpreterProgram, Segment};
+use program::{BufferPlans, BufferView, InterpreterProgram};
+pub use trace::{NonFinite, OperandRange};
+use walk::{Watch, walk};
 
 use crate::algebra::Value;
 use crate::error::TapeError;
@@ -174,7 +179,7 @@ impl<T: Real> Interpreter<T> {
     /// number; more memory than is available, or than the [budget](Interpreter::set_budget) allows; an index, given or
     /// computed, that is not a row of its table: the values of the previous run are then lost.
     pub fn forward(&mut self, extent: Extent, inputs: &[&[T]]) -> Result<(), TapeError> {
-        self.forward_at(RunPoints::Full(extent), inputs)
+        self.forward_at(RunPoints::Full(extent), inputs, &mut ())
     }
 
     /// As [`forward`](Interpreter::forward), for rows of these lengths. Values over steps are packed, `[points, shape]`:
@@ -208,10 +213,15 @@ impl<T: Real> Interpreter<T> {
     /// # Errors
     /// Those of `forward`.
     pub fn forward_ragged(&mut self, lengths: &Lengths, inputs: &[&[T]]) -> Result<(), TapeError> {
-        self.forward_at(RunPoints::of(lengths, &self.memory.points), inputs)
+        self.forward_at(RunPoints::of(lengths, &self.memory.points), inputs, &mut ())
     }
 
-    fn forward_at(&mut self, points: RunPoints, inputs: &[&[T]]) -> Result<(), TapeError> {
+    fn forward_at(
+        &mut self,
+        points: RunPoints,
+        inputs: &[&[T]],
+        watch: &mut impl Watch<T>,
+    ) -> Result<(), TapeError> {
         self.check(&points, inputs)?;
         if points != self.memory.points || self.state == RunState::New {
             self.memory.points = points;
@@ -219,7 +229,7 @@ impl<T: Real> Interpreter<T> {
             self.state = RunState::Forward;
         }
         self.frozen = None;
-        self.compute(inputs)
+        self.compute(inputs, watch)
     }
 
     /// As [`forward`](Interpreter::forward) at the sizes of its last run, but every `stop_gradient` keeps its value from
@@ -236,7 +246,7 @@ impl<T: Real> Interpreter<T> {
         if self.frozen.is_none() {
             self.frozen = Some(Frozen::new(&self.forward, &self.memory));
         }
-        self.compute(inputs)
+        self.compute(inputs, &mut ())
     }
 
     /// The values of output `i` (in the order of [`Tape::outputs`]) of the last run, in the layout of its domain; empty before
@@ -255,6 +265,14 @@ impl<T: Real> Interpreter<T> {
     /// A call before the first run; too few or too many cotangents; one whose length does not match its output; more
     /// memory than is available, or than the [budget](Interpreter::set_budget) allows.
     pub fn backward(&mut self, cotangents: &[Option<&[T]>]) -> Result<(), TapeError> {
+        self.backward_watched(cotangents, &mut ())
+    }
+
+    fn backward_watched(
+        &mut self,
+        cotangents: &[Option<&[T]>],
+        watch: &mut impl Watch<T>,
+    ) -> Result<(), TapeError> {
         if self.state == RunState::New {
             return Err(TapeError::NotRun);
         }
@@ -286,7 +304,7 @@ impl<T: Real> Interpreter<T> {
                 }
             }
         }
-        let ran = run(&self.backward.program, &mut self.memory, None);
+        let ran = walk(&self.backward.program, &mut self.memory, None, watch);
         ran.map_err(|at| self.outside(at))
     }
 
@@ -363,7 +381,7 @@ impl<T: Real> Interpreter<T> {
         allocated
     }
 
-    fn compute(&mut self, inputs: &[&[T]]) -> Result<(), TapeError> {
+    fn compute(&mut self, inputs: &[&[T]], watch: &mut impl Watch<T>) -> Result<(), TapeError> {
         for &z in &self.forward.zero {
             self.memory.data[z].fill(T::ZERO);
             self.memory.sums[z].clear();
@@ -373,14 +391,16 @@ impl<T: Real> Interpreter<T> {
             if !self.memory.plans[buffer].used {
                 continue;
             }
-            let buffer = &mut self.memory.data[buffer];
+            let numbers = &mut self.memory.data[buffer];
             if given.is_empty() {
-                buffer.fill(T::ZERO);
+                numbers.fill(T::ZERO);
             } else {
-                buffer.copy_from_slice(given);
+                numbers.copy_from_slice(given);
             }
+            watch.given(&self.memory, input.value, buffer);
         }
-        run(&self.forward, &mut self.memory, self.frozen.as_ref()).map_err(|at| {
+        let frozen = self.frozen.as_ref();
+        walk(&self.forward, &mut self.memory, frozen, watch).map_err(|at| {
             self.state = RunState::New;
             self.outside(at)
         })
@@ -409,43 +429,6 @@ impl<T: Real> Interpreter<T> {
             }
         }
     }
-}
-
-fn run<T: Real>(
-    program: &InterpreterProgram,
-    memory: &mut Buffers<T>,
-    frozen: Option<&Frozen<T>>,
-) -> Result<(), BadIndex<T>> {
-    let at = |memory: &mut Buffers<T>, instr: &Instruction, tick: usize| match frozen {
-        Some(frozen) if frozen.replaces(instr) => {
-            frozen.run(memory, instr, tick);
-            Ok(())
-        }
-        _ => memory.run(instr, tick),
-    };
-    for segment in &program.segments {
-        match segment {
-            Segment::Whole(list) => {
-                for instr in list {
-                    for tick in 0..memory.points.ticks(instr.work) {
-                        at(memory, instr, tick)?;
-                    }
-                    memory.settle([instr]);
-                }
-            }
-            Segment::Sweep { backward, steps } => {
-                let n = memory.points.steps();
-                for k in 0..n {
-                    let tick = if *backward { n - 1 - k } else { k };
-                    for instr in steps {
-                        at(memory, instr, tick)?;
-                    }
-                }
-                memory.settle(steps);
-            }
-        }
-    }
-    Ok(())
 }
 
 impl Tape {

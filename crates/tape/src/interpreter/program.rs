@@ -64,6 +64,22 @@ pub(crate) enum InstructionKind {
     Index(usize),
 }
 
+/// What an instruction is a part of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    /// The tape's node.
+    pub(crate) node: Value,
+    /// In a backward program: the operand that the node is differentiated in, and the node's cotangent.
+    pub(crate) back: Option<(usize, BufferView)>,
+}
+
+impl Part {
+    /// The value of a node.
+    pub(crate) fn of(node: Value) -> Part {
+        Part { node, back: None }
+    }
+}
+
 /// One instruction. At each tick of its work domain (see [`ticks`]) it computes all rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Instruction {
@@ -74,6 +90,7 @@ pub(crate) struct Instruction {
     pub(crate) work: Domain,
     /// Add to the destination instead of overwriting it.
     pub(crate) accumulate: bool,
+    pub(crate) part: Part,
 }
 
 impl Instruction {
@@ -229,6 +246,7 @@ pub(crate) fn forward(
                     dst: None,
                     work: index.domain,
                     accumulate: false,
+                    part: Part::of(v),
                 });
             }
             if !kept(v) {
@@ -249,6 +267,7 @@ pub(crate) fn forward(
                     dst: Some(dst),
                     work: work(tape, &node.op, &node.operands),
                     accumulate: false,
+                    part: Part::of(v),
                 });
             }
         }
@@ -303,6 +322,7 @@ impl InterpreterProgram {
                                         dst: Some(copy),
                                         work: Domain::Once,
                                         accumulate: false,
+                                        part: instr.part,
                                     });
                                     copy
                                 });

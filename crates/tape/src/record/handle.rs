@@ -12,7 +12,7 @@ use crate::compose::Composite;
 use crate::error::TapeError;
 use crate::map::Map;
 use crate::op::{Number, Op};
-use crate::tape::describe;
+use crate::tape::{Place, describe};
 use crate::term::{SharedAlgebra, Term};
 use crate::ty::{Shape, Type};
 
@@ -84,6 +84,11 @@ impl Recorder {
 }
 
 impl Recorder {
+    /// Says which place of a text everything is recorded from until the next call; returns the place before.
+    pub fn at_place(&self, place: Option<Place>) -> Option<Place> {
+        std::mem::replace(&mut self.inner.borrow_mut().place, place)
+    }
+
     /// The values, all of one shape: scalars are repeated, and axes of length 1 stretched to those of others of the same rank.
     /// None after a mistake.
     fn of_one_shape(

@@ -3,14 +3,24 @@
 use retrograd_tape::Extent;
 use std::time::Duration;
 
-use anyhow::Result;
 use retrograd::Cell;
 use retrograd_graph::{Options, plan::cost};
 use retrograd_jit::predict::{Machine, run_shape};
-use retrograd_jit::{CompiledCell, Element, Executor, Purpose, RunError};
-use retrograd_tape::{Input, InputRole, Interpreter, OutputRole, Real, Shape};
+use retrograd_jit::{CompileError, CompiledCell, Element, Executor, Purpose, RunError};
+use retrograd_tape::{Input, InputRole, Interpreter, OutputRole, Real, Shape, TapeError};
 
-use crate::work::{StepArrays, observed};
+use crate::work::{Goal, StepArrays, observed};
+
+/// A step that an engine refuses: it needs too much memory, or an index is no row of its table.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// Compiled code refuses it.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The tape does.
+    #[error(transparent)]
+    Tape(#[from] TapeError),
+}
 
 /// An engine that runs training steps.
 pub trait Steps<T> {
@@ -19,6 +29,15 @@ pub trait Steps<T> {
     /// # Panics
     /// If the work is not that of the engine's cell.
     fn step(&mut self, work: &StepArrays<T>);
+
+    /// Runs one step that may be too large.
+    ///
+    /// # Errors
+    /// [`StepError`].
+    fn try_step(&mut self, work: &StepArrays<T>) -> Result<(), StepError> {
+        self.step(work);
+        Ok(())
+    }
 
     /// The last step's gradient of each parameter, by the parameter's name.
     fn gradients(&self) -> Vec<(String, Vec<T>)>;
@@ -72,7 +91,11 @@ impl<T: Element> JitEngine<T> {
     ///
     /// # Errors
     /// Those of compiling.
-    pub fn new(cell: &Cell, portion: Portion, threads: usize) -> Result<JitEngine<T>> {
+    pub fn new(
+        cell: &Cell,
+        portion: Portion,
+        threads: usize,
+    ) -> Result<JitEngine<T>, CompileError> {
         JitEngine::with_options(cell, portion, threads, &Options::default())
     }
 
@@ -85,26 +108,59 @@ impl<T: Element> JitEngine<T> {
         portion: Portion,
         threads: usize,
         options: &Options,
-    ) -> Result<JitEngine<T>> {
+    ) -> Result<JitEngine<T>, CompileError> {
+        JitEngine::for_goal(cell, Goal::Outputs, portion, threads, options)
+    }
+
+    /// Compiles a cell's step towards a goal.
+    ///
+    /// # Errors
+    /// Those of compiling.
+    pub fn for_goal(
+        cell: &Cell,
+        goal: Goal,
+        portion: Portion,
+        threads: usize,
+        options: &Options,
+    ) -> Result<JitEngine<T>, CompileError> {
         let tape = cell.tape();
         let wanted = tape.inputs().iter().filter(|i| portion.wants(i));
         let purpose = match portion {
             Portion::Forward => Purpose::Forward,
             Portion::Vectors | Portion::Whole => Purpose::Gradients {
-                given: observed(tape).collect(),
-                loss: false,
+                given: match goal {
+                    Goal::Outputs => observed(tape).collect(),
+                    Goal::Loss => Vec::new(),
+                },
+                loss: goal == Goal::Loss,
                 wrt: wanted.map(|i| i.name.to_string()).collect(),
             },
         };
         let cell = CompiledCell::compile_with(tape, &purpose, options)?;
+        Ok(JitEngine::of(&cell, portion, threads))
+    }
+
+    fn of(cell: &CompiledCell<T>, portion: Portion, threads: usize) -> JitEngine<T> {
         let mut executor = cell.executor();
         executor.set_threads(threads);
-        let outputs = cell.outputs().iter().map(|_| Vec::new()).collect();
-        Ok(JitEngine {
+        JitEngine {
             executor,
-            outputs,
+            outputs: cell.outputs().iter().map(|_| Vec::new()).collect(),
             portion,
-        })
+        }
+    }
+
+    /// The same code with a workspace of its own, elsewhere in memory.
+    pub fn again(&self, threads: usize) -> JitEngine<T> {
+        JitEngine::of(self.compiled(), self.portion, threads)
+    }
+
+    /// Bytes that a step will take.
+    ///
+    /// # Errors
+    /// Those of a run.
+    pub fn bytes(&self, extent: Extent) -> Result<usize, RunError> {
+        Ok(self.executor.memory(extent, (&[], &[]))?.bytes)
     }
 
     /// Whether an output is what the step is made for.
@@ -127,7 +183,7 @@ impl<T: Element> JitEngine<T> {
         &mut self,
         work: &StepArrays<T>,
         f: impl FnOnce(&mut Executor<T>, &[&[T]], &mut [&mut [T]]) -> Result<R, RunError>,
-    ) -> R {
+    ) -> Result<R, RunError> {
         for k in 0..self.outputs.len() {
             if self.is_result(self.compiled().outputs()[k].role) {
                 let len = self.compiled().output_len(k, work.extent);
@@ -140,28 +196,35 @@ impl<T: Element> JitEngine<T> {
             .map(Vec::as_slice)
             .collect();
         let mut outputs: Vec<&mut [T]> = self.outputs.iter_mut().map(Vec::as_mut_slice).collect();
-        let ran = f(&mut self.executor, &inputs, &mut outputs);
-        ran.expect("the work is the cell's")
+        f(&mut self.executor, &inputs, &mut outputs)
     }
 
     /// How a step of `t` steps of `b` rows goes through time.
     ///
     /// # Errors
     /// Those of a run.
-    pub fn run_shape(&self, extent: Extent) -> Result<cost::RunShape> {
+    pub fn run_shape(&self, extent: Extent) -> Result<cost::RunShape, RunError> {
         let memory = self.executor.memory(extent, (&[], &[]))?;
         Ok(run_shape(extent, memory.layout()))
     }
 
     /// A step that tells how long each item of the plan took.
+    ///
+    /// # Panics
+    /// If the work is not that of the engine's cell.
     pub fn time_items(&mut self, work: &StepArrays<T>) -> Vec<Duration> {
-        self.with(work, |x, i, o| x.time_items(work.extent, i, o))
+        let ran = self.with(work, |x, i, o| x.time_items(work.extent, i, o));
+        ran.expect("the work is the cell's")
     }
 }
 
 impl<T: Element> Steps<T> for JitEngine<T> {
     fn step(&mut self, work: &StepArrays<T>) {
-        self.with(work, |x, i, o| x.run(work.extent, i, o));
+        self.try_step(work).expect("the work is the cell's");
+    }
+
+    fn try_step(&mut self, work: &StepArrays<T>) -> Result<(), StepError> {
+        Ok(self.with(work, |x, i, o| x.run(work.extent, i, o))?)
     }
 
     fn gradients(&self) -> Vec<(String, Vec<T>)> {
@@ -214,15 +277,23 @@ impl<T: Real> TapeEngine<T> {
             compile_ms: start.elapsed().as_secs_f64() * 1e3,
         }
     }
+
+    /// Limits the bytes of its arrays.
+    pub fn set_budget(&mut self, bytes: usize) {
+        self.interpreter.set_budget(bytes);
+    }
 }
 
 impl<T: Real> Steps<T> for TapeEngine<T> {
     fn step(&mut self, work: &StepArrays<T>) {
+        self.try_step(work).expect("the work is the cell's");
+    }
+
+    fn try_step(&mut self, work: &StepArrays<T>) -> Result<(), StepError> {
         let inputs: Vec<&[T]> = work.inputs.iter().map(Vec::as_slice).collect();
         let cotangents: Vec<Option<&[T]>> = work.cotangents.iter().map(Option::as_deref).collect();
-        let forward = self.interpreter.forward(work.extent, &inputs);
-        let ran = forward.and_then(|()| self.interpreter.backward(&cotangents));
-        ran.expect("the work is the cell's");
+        self.interpreter.forward(work.extent, &inputs)?;
+        Ok(self.interpreter.backward(&cotangents)?)
     }
 
     fn gradients(&self) -> Vec<(String, Vec<T>)> {
