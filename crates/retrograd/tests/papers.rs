@@ -56,7 +56,9 @@ fn the_files_are_as_short_as_the_papers() {
     let compared: Vec<String> = fixtures().cases.into_iter().map(|c| c.file).collect();
     for (file, most) in LINES {
         let text = text(file);
-        let code = text.lines().filter(|l| !l.starts_with('#'));
+        let code = text
+            .lines()
+            .filter(|l| !l.starts_with('#') && !l.is_empty());
         let longest = code.clone().map(|l| l.chars().count()).max();
         let lines = code.count();
         assert!(lines <= most, "{file} has {lines} lines");
