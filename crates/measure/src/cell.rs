@@ -51,7 +51,9 @@ pub enum MeasureError {
         rows: usize,
     },
     /// More memory than the machine has.
-    #[error("a step needs {needed} MiB, and the machine has {has} MiB: expected a smaller shape")]
+    #[error(
+        "a step needs {needed} MiB, more than this process can have (the machine has {has} MiB): expected a smaller shape"
+    )]
     Memory {
         /// MiB that it needs.
         needed: usize,

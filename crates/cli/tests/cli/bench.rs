@@ -183,7 +183,7 @@ fn what_cannot_be_measured_is_told() {
         (
             &["lstm", "--shapes", "30000x30000"],
             1,
-            "MiB: expected a smaller shape".into(),
+            "MiB): expected a smaller shape".into(),
         ),
         (
             &["lstm", "--baseline", "none.json"],
