@@ -4,7 +4,8 @@ use retrograd_check::runs::drawn;
 use retrograd_check::stepping::by_stepper;
 use retrograd_check::{Sample, checks};
 use retrograd_jit::Target;
-use retrograd_text::read_tape;
+use retrograd_tape::Recorder;
+use retrograd_text::{Found, parse_cell_with, record};
 
 use super::{CELLS, tape};
 
@@ -34,7 +35,15 @@ fn every_cell_file_gives_the_numbers_of_a_whole_run() {
         let sizes: Vec<(&str, usize)> = (sizes.into_iter())
             .filter(|(name, _)| text.contains(&format!("{name}=")))
             .collect();
-        let tape = read_tape("cell", &text, &sizes).unwrap_or_else(|e| panic!("{e}"));
+        let file = parse_cell_with("cell", &text, &mut |wanted| {
+            let used = format!("{folder}/{}.cell", wanted.name);
+            let text = std::fs::read_to_string(&used).map_err(|e| e.to_string())?;
+            Ok(Found { name: used, text })
+        });
+        let recorder = Recorder::new();
+        let recorded = file.and_then(|file| record(&file, &sizes, &recorder));
+        recorded.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let tape = recorder.finish("cell").expect("it is a program");
         let sample = |t, b| Sample::drawn(&tape, t, b, 1, Target::host());
         checks::stepper(&sample(7, 3)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let ran = by_stepper::<f64>(&sample(2, 1), None).expect("it runs");
