@@ -174,7 +174,10 @@ pub(crate) struct TrainingArgs {
 
 /// A message of the library with its options called by their flags.
 pub(super) fn with_flags(message: &str) -> String {
-    const FLAGS: [(&str, &str); 4] = [
+    const FLAGS: [(&str, &str); 7] = [
+        ("`Csv::gaps`", "`--gaps`"),
+        ("`Csv::separator`", "`--separator`"),
+        ("`Csv::decimal`", "`--decimal`"),
         ("`Header::None`", "`--header no`"),
         ("`Header::Names`", "`--header yes`"),
         ("`Csv::thousands`", "`--thousands`"),
