@@ -99,6 +99,7 @@
 pub mod data;
 pub mod files;
 pub mod fit;
+pub mod forecast;
 pub mod optim;
 pub mod random;
 #[cfg(feature = "testing")]

@@ -27,6 +27,7 @@ mod read;
 mod records;
 mod series;
 mod shown;
+mod spacing;
 mod standardize;
 #[cfg(feature = "csv")]
 mod times;
@@ -40,6 +41,7 @@ pub use note::{IndexUnit, Note};
 pub use panel::Panel;
 pub use series::{Series, Split};
 pub use shown::printable;
+pub use spacing::Spacing;
 pub use standardize::Standardizer;
 pub use windows::{Epoch, WindowBatch, Windows};
 pub(crate) use windows::{at_least_one, starts};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use retrograd_tape::Var;
+use retrograd_tape::{Domain, InputRole, Var};
 
 use super::Entry;
 use crate::builder::Builder;
@@ -225,9 +225,15 @@ impl Forecaster {
         };
         let read = c.dense("forecast", self.loss.width(self.targets), [read]);
         let (y, loss) = self.loss.outputs(c, read, self.targets);
-        let next = c.target("next", self.targets);
+        // What is read out of a whole window is forecast once.
+        let domain = match y.domain() {
+            Some(Domain::Row) => Domain::Row,
+            _ => Domain::Step,
+        };
+        let target = |name: &str| c.input_over(name, InputRole::Target, self.targets, domain);
+        let next = target("next");
         if self.masked {
-            let present = c.target("present", self.targets);
+            let present = target("present");
             // A step without any has a weight of 0, and its loss is not read.
             c.weighted_loss((present * loss(next)).sum() / present.sum(), present.mean());
             return;
