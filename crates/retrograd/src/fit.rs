@@ -54,6 +54,7 @@ pub struct Fit<'f, T: Float = f32> {
     patience: Option<u64>,
     least_change: f64,
     averaged: bool,
+    keep_last: bool,
     checkpoint: Option<(PathBuf, u64)>,
     anew: bool,
     notes: Vec<(String, String)>,
@@ -71,6 +72,7 @@ impl<'f, T: Float> Fit<'f, T> {
             patience: None,
             least_change: 0.0,
             averaged: false,
+            keep_last: false,
             checkpoint: None,
             anew: false,
             notes: Vec::new(),
@@ -96,6 +98,15 @@ impl<'f, T: Float> Fit<'f, T> {
     pub fn averaged(self) -> Self {
         Fit {
             averaged: true,
+            ..self
+        }
+    }
+
+    /// Only measures the validation, and ends with the parameters of the last epoch.
+    #[must_use]
+    pub fn keep_last(self) -> Self {
+        Fit {
+            keep_last: true,
             ..self
         }
     }
@@ -314,10 +325,13 @@ impl<'f, T: Float> Fit<'f, T> {
             trainer.report_metric(metric)?;
         }
         let validation = validation.filter(|metric| metric.is_finite());
-        let before = state.best.as_ref().map(|best| best.metric);
+        let before = match self.keep_last {
+            true => (state.history.iter().filter_map(|e| e.validation)).min_by(f64::total_cmp),
+            false => state.best.as_ref().map(|best| best.metric),
+        };
         let better = |metric: f64| before.is_none_or(|b| metric < b - self.least_change);
         let is_best = validation.is_some_and(better);
-        if let (true, Some(metric)) = (is_best, validation) {
+        if let (true, Some(metric), false) = (is_best, validation, self.keep_last) {
             let average = trainer.averaged_parameters().filter(|_| averaged);
             state.best = Some(state::Best {
                 metric,

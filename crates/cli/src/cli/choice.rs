@@ -6,10 +6,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use retrograd::graph::Graph;
-use retrograd::graph::passes::stream::stream;
+use retrograd::forecast::{ForecastError, Head, Ports, Setup, reads_no_later_row};
 use retrograd::zoo::{self, Entry};
-use retrograd::{Batch, Cell, CellText, Extent, InputRole, data};
+use retrograd::{Batch, Cell, CellText, Extent, InputRole};
 use retrograd_tape::{Domain, Output, OutputRole};
 
 pub(crate) use readout::ReadoutArgs;
@@ -44,7 +43,29 @@ pub(crate) struct SizeArgs {
     pub(crate) set: Vec<(String, usize)>,
 }
 
-/// A cell that forecasts the next row of a series, and the names of its input, target and output.
+/// The numbers that a cell reads and forecasts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Widths {
+    /// Of its input.
+    pub(crate) inputs: usize,
+    /// Of its target and output.
+    pub(crate) outputs: usize,
+    /// Whether it is told what of a target there is.
+    pub(crate) masked: bool,
+}
+
+impl Widths {
+    /// As many numbers read as forecast, all of which there are.
+    pub(crate) fn rows(columns: usize) -> Widths {
+        Widths {
+            inputs: columns,
+            outputs: columns,
+            masked: false,
+        }
+    }
+}
+
+/// A cell that forecasts rows of a series, and the names of its input, target and output.
 #[derive(Clone, Debug)]
 pub(crate) struct Forecaster {
     /// The cell.
@@ -61,6 +82,8 @@ pub(crate) struct Forecaster {
     target: String,
     /// The output that forecasts.
     pub(crate) output: String,
+    /// What its outputs say of a distribution.
+    pub(crate) head: Head,
 }
 
 impl Choice {
@@ -91,13 +114,13 @@ impl Choice {
         })
     }
 
-    /// The cell for a series with this number of columns.
+    /// The cell for rows of these widths.
     ///
     /// # Errors
     /// A cell file with a mistake, or one that cannot forecast such rows; settings that the cell does not take.
     pub(crate) fn forecaster(
         &self,
-        columns: usize,
+        widths: Widths,
         sizes: &SizeArgs,
         readout: &ReadoutArgs,
     ) -> Result<Forecaster> {
@@ -112,18 +135,20 @@ impl Choice {
             }
             let hidden = sizes.hidden.unwrap_or(HIDDEN);
             let dropout = readout.dropout.unwrap_or(DROPOUT);
-            let cell = readout.of(columns, dropout);
+            let cell = readout.of(widths, dropout);
             let cell = cell.cell(entry.name, |c, x| entry.layer(c, "", x, hidden))?;
             let size = format!("{hidden} hidden units");
+            let made = Forecaster::with_readout(cell, size, Some(dropout));
             return Ok(Forecaster {
                 hidden: Some(hidden),
-                ..Forecaster::with_readout(cell, size, Some(dropout))
+                head: readout.head(),
+                ..made
             });
         }
         let text = self.text()?;
         let given = sizes.of(&text)?;
         if !text.has_loss() && of_role(&text, InputRole::Target).next().is_none() {
-            return readout.add_to(&text, columns, &given);
+            return readout.add_to(&text, widths, &given);
         }
         if readout.dropout.is_some() {
             bail!(
@@ -137,7 +162,13 @@ impl Choice {
                 text.name()
             );
         }
-        fit(&text, columns, &given)
+        if widths.masked {
+            bail!(
+                "--gaps mask and --scale window are for cells without a loss of their own; `{}` has one, which does not know what is missing",
+                text.name()
+            );
+        }
+        fit(&text, widths, &given)
     }
 
     /// The cell with a readout of `inputs` numbers if it has no loss of its own, and its sizes as text.
@@ -249,11 +280,11 @@ impl SizeArgs {
     }
 }
 
-/// Fits a cell file to rows of `columns` numbers: a symbolic dimension that is the shape of its input or target becomes the number of
-/// columns, unless it is set.
-fn fit(text: &CellText, columns: usize, given: &[(&str, usize)]) -> Result<Forecaster> {
-    let rows = of_role(text, InputRole::Sequence).chain(of_role(text, InputRole::Target));
-    let dims = with_columns(given, rows, columns);
+/// Fits a cell file to rows of these widths: a symbolic dimension that is the shape of its input or target becomes their number, unless
+/// it is set.
+fn fit(text: &CellText, widths: Widths, given: &[(&str, usize)]) -> Result<Forecaster> {
+    let dims = with_columns(given, of_role(text, InputRole::Sequence), widths.inputs);
+    let dims = with_columns(&dims, of_role(text, InputRole::Target), widths.outputs);
     let input = only(
         text,
         InputRole::Sequence,
@@ -262,23 +293,34 @@ fn fit(text: &CellText, columns: usize, given: &[(&str, usize)]) -> Result<Forec
     )?;
     let target = only(text, InputRole::Target, "target", "target next[I]")?;
     let cell = text.cell(&dims)?;
-    check_length(text, &cell, &input, columns)?;
-    check_length(text, &cell, &target, columns)?;
+    check_length(text, &cell, &input, widths.inputs)?;
+    check_length(text, &cell, &target, widths.outputs)?;
+    let output = forecast_of(text, &cell, widths.outputs)?;
+    let of_step = domain(&cell, &output) == Some(Domain::Step);
     let inputs = cell.tape().inputs().iter();
     if let Some(row) =
-        { inputs }.find(|i| i.role == InputRole::Target && i.ty.domain != Domain::Step)
+        { inputs }.find(|i| i.role == InputRole::Target && (i.ty.domain == Domain::Step) != of_step)
     {
-        let message = format!("`{}` has one value for all steps of a series", row.name);
-        let expected = "expected a target of each step: the next row".to_owned();
+        let (message, expected) = match of_step {
+            true => (
+                format!("`{}` has one value for all steps of a series", row.name),
+                "expected a target of each step: the next row".to_owned(),
+            ),
+            false => (
+                format!("`{}` has a value for each step", row.name),
+                format!("expected one of each row, as `{output}` is: `target next[I] over row`"),
+            ),
+        };
         return Err(text.mistake(Some(&row.name), message, expected).into());
     }
-    reads_no_later_rows(text, &cell)?;
+    forecasts(text, &cell, &output)?;
     Ok(Forecaster {
         name: text.name().to_owned(),
         hidden: size_of_dimension(text, &dims, "H"),
         size: sizes(text, &dims),
         dropout: None,
-        output: forecast_of(text, &cell, columns)?,
+        output,
+        head: Head::Point,
         cell,
         input,
         target,
@@ -366,16 +408,23 @@ fn check_length(text: &CellText, cell: &Cell, name: &str, columns: usize) -> Res
     Err(text.mistake(Some(name), message, expected).into())
 }
 
-/// Rejects a cell that needs rows after the one that it forecasts from: what it forecasts would be among them.
-fn reads_no_later_rows(text: &CellText, cell: &Cell) -> Result<()> {
-    match stream(&Graph::from_tape(cell.tape())) {
-        Ok(_) => Ok(()),
-        Err(e) => {
-            let message = format!("a forecast cannot know later rows: {} {}", e.value, e.why);
+/// Rejects a cell whose forecast depends on what it is to forecast.
+fn forecasts(text: &CellText, cell: &Cell, output: &str) -> Result<()> {
+    match reads_no_later_row(cell, output) {
+        Ok(()) => Ok(()),
+        Err(ForecastError::Looks { why, .. }) => {
             let expected = "expected what each row knows of the rows before it".to_owned();
-            Err(text.mistake(None, message, expected).into())
+            Err(text.mistake(None, why, expected).into())
         }
+        Err(e) => Err(e.into()),
     }
+}
+
+/// What an output varies over.
+fn domain(cell: &Cell, output: &str) -> Option<Domain> {
+    let mut outputs = cell.tape().outputs().iter();
+    let found = outputs.find(|o| *o.name == *output)?;
+    Some(cell.tape().node(found.value).ty.domain)
 }
 
 /// The name of the output that forecasts: the only one with a number for each column, or `y` among several.
@@ -384,7 +433,7 @@ fn forecast_of(text: &CellText, cell: &Cell, columns: usize) -> Result<String> {
     let outputs: Vec<_> = outputs.filter(|o| o.role == OutputRole::Output).collect();
     let fits = |o: &&&Output| {
         let ty = cell.tape().node(o.value).ty;
-        ty.shape.len() == columns && ty.domain == Domain::Step
+        ty.shape.len() == columns && matches!(ty.domain, Domain::Step | Domain::Row)
     };
     let fitting: Vec<&str> = outputs.iter().filter(fits).map(|o| &*o.name).collect();
     match fitting[..] {
@@ -415,14 +464,44 @@ impl Forecaster {
             input: "x".to_owned(),
             target: "next".to_owned(),
             output: "y".to_owned(),
+            head: Head::Point,
         }
     }
 
-    /// A batch of windows under the cell's own names.
-    pub(crate) fn batch(&self, windows: data::WindowBatch<f32>) -> Batch {
-        Batch::new(Extent::steps(windows.steps).rows(windows.batch))
-            .with(&self.input, windows.input)
-            .with(&self.target, windows.target)
+    /// The cell of a saved training.
+    pub(crate) fn saved(
+        cell: Cell,
+        setup: &Setup,
+        hidden: Option<usize>,
+        size: String,
+        dropout: Option<f64>,
+    ) -> Forecaster {
+        let ports = setup.cell_ports();
+        Forecaster {
+            name: cell.name().to_owned(),
+            hidden,
+            size,
+            dropout,
+            input: ports.input.clone(),
+            target: ports.target.clone(),
+            output: ports.output.clone(),
+            head: setup.distribution().clone(),
+            cell,
+        }
+    }
+
+    /// Whether it forecasts once from a whole window.
+    pub(crate) fn once(&self) -> bool {
+        domain(&self.cell, &self.output) == Some(Domain::Row)
+    }
+
+    /// The names of its input, target and output.
+    pub(crate) fn ports(&self) -> Ports {
+        Ports {
+            input: self.input.clone(),
+            target: self.target.clone(),
+            output: self.output.clone(),
+        }
     }
 
     /// A batch of one sequence of `t` rows.

@@ -21,6 +21,7 @@ use super::Gaps;
 #[must_use]
 pub struct Csv {
     pub(super) columns: Option<Vec<String>>,
+    pub(super) also: Vec<String>,
     pub(super) header: Header,
     pub(super) reversed: bool,
     pub(super) thousands: bool,
@@ -59,6 +60,7 @@ impl Default for Csv {
     fn default() -> Csv {
         Csv {
             columns: None,
+            also: Vec::new(),
             header: Header::Guess,
             reversed: false,
             thousands: false,
@@ -86,6 +88,22 @@ impl Csv {
     /// there is none, an index does, or else the file's first column unless it is a value column itself.
     pub fn columns<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Csv {
         self.columns = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Reads these columns besides, even if they only count rows or time.
+    ///
+    /// ```
+    /// use retrograd::data::Csv;
+    ///
+    /// let rows: String = (1..=9).map(|week| format!("{week},{}\n", week * week % 7)).collect();
+    /// let table = format!("week,sold\n{rows}");
+    /// assert_eq!(Csv::new().parse(&table, "sales.csv")?.names(), ["sold"]);
+    /// assert_eq!(Csv::new().also(["week"]).parse(&table, "sales.csv")?.names(), ["week", "sold"]);
+    /// # Ok::<(), retrograd::data::DataError>(())
+    /// ```
+    pub fn also<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Csv {
+        self.also.extend(names.into_iter().map(Into::into));
         self
     }
 

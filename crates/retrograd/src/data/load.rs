@@ -200,14 +200,20 @@ impl<'t> CsvTable<'t> {
 
     /// The requested columns or, by default, all named columns of numbers but these.
     fn choose(&self, but: &[Option<usize>]) -> Result<Vec<usize>, DataError> {
-        let chosen = match &self.how.columns {
-            Some(requested) => self.find(requested)?,
+        let also = self.also()?;
+        let chosen: Vec<usize> = match &self.how.columns {
+            Some(requested) => {
+                let mut all = self.find(requested)?;
+                let more: Vec<usize> = also.into_iter().filter(|c| !all.contains(c)).collect();
+                all.extend(more);
+                all
+            }
             None => (0..self.columns.len())
                 .filter(|&c| {
                     let column = &self.columns[c];
-                    matches!(column.kind, ColumnKind::Number | ColumnKind::Thousands)
-                        && !column.name.is_empty()
-                        && !but.contains(&Some(c))
+                    let numbers = matches!(column.kind, ColumnKind::Number | ColumnKind::Thousands)
+                        && !column.name.is_empty();
+                    also.contains(&c) || (numbers && !but.contains(&Some(c)))
                 })
                 .collect(),
         };
@@ -217,6 +223,14 @@ impl<'t> CsvTable<'t> {
                 columns: self.names(),
             }),
             false => Ok(chosen),
+        }
+    }
+
+    /// The columns that are read besides.
+    fn also(&self) -> Result<Vec<usize>, DataError> {
+        match self.how.also.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.find(&self.how.also),
         }
     }
 
@@ -373,8 +387,11 @@ impl<'t> CsvTable<'t> {
         if self.how.columns.is_some() {
             return Ok((chosen, values, Vec::new()));
         }
-        let n = chosen.len();
+        let (n, also) = (chosen.len(), self.also()?);
         let index = |k: usize| {
+            if also.contains(&chosen[k]) {
+                return None;
+            }
             // In the file's order: how a count that falls is refused depends on it.
             let values: Vec<f64> = match self.how.reversed {
                 true => rows.iter().rev().map(|row| values[row * n + k]).collect(),

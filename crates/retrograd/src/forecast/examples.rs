@@ -8,7 +8,7 @@ use super::view::View;
 use super::{ForecastError, Setup};
 use crate::batch::Batch;
 use crate::cell::Cell;
-use crate::data::{DataError, Panel, at_least_one, starts};
+use crate::data::{DataError, Panel, Windows, at_least_one, starts};
 use crate::random::{ChaCha8Rng, SeedableRng};
 use crate::trainer::Trainer;
 
@@ -140,8 +140,23 @@ impl<'a> Examples<'a> {
         stride: usize,
         seed: u64,
     ) -> Result<Order<'_, 'a>, ForecastError> {
+        let wanted = self.batches_per_epoch(batch, stride)? * batch;
+        let each = self.setup.inputs() + self.setup.outputs();
+        let sizes = [self.setup.steps, batch, each, size_of::<f32>()];
+        let bytes = (sizes.into_iter()).fold(1_u64, |product, n| product.saturating_mul(n as u64));
+        if bytes > Windows::LIMIT {
+            return Err(ForecastError::Data(DataError::NoMemory {
+                what: format!(
+                    "batches of {batch} windows of {} steps of {} numbers",
+                    self.setup.steps,
+                    self.setup.inputs()
+                ),
+                bytes,
+                limit: Some(Windows::LIMIT),
+            }));
+        }
         Ok(Order {
-            wanted: self.batches_per_epoch(batch, stride)? * batch,
+            wanted,
             rng: ChaCha8Rng::seed_from_u64(seed),
             seed,
             epoch: 0,

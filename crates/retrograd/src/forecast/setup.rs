@@ -245,6 +245,22 @@ impl Setup {
         self.steps
     }
 
+    /// The names of the cell's input, target and output.
+    pub fn cell_ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// What the cell's outputs say of a distribution.
+    pub fn distribution(&self) -> &Head {
+        &self.head
+    }
+
+    /// How columns are scaled.
+    #[must_use]
+    pub fn scale_per(&self) -> Scaling {
+        self.scaling
+    }
+
     /// The numbers of the cell's input.
     #[must_use]
     pub fn inputs(&self) -> usize {
