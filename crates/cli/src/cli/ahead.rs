@@ -68,11 +68,11 @@ pub(super) fn backtest(report: &BacktestReport) -> String {
     };
     let _ = write!(
         out,
-        "\n* least error of the row. {} origins; persistence: as the last row{}.\nMASE: over the mean error of forecasting each row as {season}, in the rows\nbefore the first origin.\n",
+        "\n* least error of the row; {} origins. persistence: as the last row{}.\nMASE: over the mean error of forecasting each row as {season}, in the rows\nbefore the first origin.\n",
         report.origins,
         match report.season {
             1 => String::new(),
-            n => format!("; seasonal: as {n} rows before"),
+            n => format!(";\nseasonal: as {n} rows before"),
         },
     );
     for (level, share) in &report.coverage {

@@ -227,24 +227,19 @@ fn text(table: &Table, all: &[Compared], naive: &BacktestReport, files: &[PathBu
     let mut out = format!("{} cells on {}\n\n{notes}\n", all.len(), table.name);
     let header = [
         "cell",
-        "size",
         "parameters",
         "MASE",
         "least to greatest",
-        "validation error",
-        "s a run",
+        "valid. error",
     ];
     let rows = all.iter().map(|c| {
         let [low, mean, high] = c.spread(|r| r.mase);
-        let seconds = c.spread(|r| r.time.as_secs_f64())[1];
         vec![
-            printable(&c.name, LONGEST_NAME),
-            c.size.clone(),
+            format!("{}, {}", printable(&c.name, LONGEST_NAME), c.size),
             c.parameters.to_string(),
             number(mean),
             format!("{} to {}", number(low), number(high)),
             number(c.spread(|r| r.error)[1]),
-            format!("{seconds:.1}"),
         ]
     });
     let of_naive = naive.scores[1..].iter().map(|s| {
@@ -252,9 +247,7 @@ fn text(table: &Table, all: &[Compared], naive: &BacktestReport, files: &[PathBu
         vec![
             s.name.clone(),
             none(),
-            none(),
             number(mean(&s.mase)),
-            none(),
             none(),
             none(),
         ]
@@ -265,7 +258,7 @@ fn text(table: &Table, all: &[Compared], naive: &BacktestReport, files: &[PathBu
     );
     let _ = write!(
         out,
-        "\n{} runs of each cell; MASE: mean absolute scaled error of {} rows ahead from {}\norigins, mean over the columns and runs.\n\n",
+        "\n{} runs of each cell; MASE: mean absolute scaled error of {} rows ahead from {}\norigins, mean over the columns and runs; the validation error is squared, in\nstandardised units.\n\n",
         all[0].runs.len(),
         naive.horizon,
         naive.origins

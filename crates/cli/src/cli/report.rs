@@ -300,7 +300,10 @@ fn engine(engine: Engine) -> &'static str {
 
 /// Windows per second.
 pub(super) fn rate(trained: &Trained, batch: usize) -> f64 {
-    (trained.timed * batch) as f64 / trained.time.as_secs_f64()
+    match trained.timed {
+        0 => 0.0,
+        steps => (steps * batch) as f64 / trained.time.as_secs_f64(),
+    }
 }
 
 fn milliseconds(time: Duration) -> f64 {

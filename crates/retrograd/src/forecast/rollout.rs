@@ -267,9 +267,16 @@ impl Said {
             let values = output(name).unwrap_or_default();
             values.iter().map(|v| f64::from(*v)).collect()
         };
-        Said {
+        let mut said = Said {
             y: wide(&setup.ports.output),
             spread: setup.head.output().map(wide).unwrap_or_default(),
+        };
+        // Quantiles that cross count in their order, and the forecast is the median among them.
+        if let Head::Quantiles(_) = setup.head {
+            let quantile = |k| setup.head.own_quantile(&said.y, &said.spread, k, 0.5);
+            let medians: Option<Vec<f64>> = (0..said.y.len()).map(quantile).collect();
+            said.y = medians.unwrap_or(said.y);
         }
+        said
     }
 }
