@@ -648,3 +648,64 @@ fn files_that_are_no_model_are_told() {
     );
     assert!(known.contains("did you mean \"Preis\"?"), "{known}");
 }
+
+#[test]
+fn series_too_short_are_named_and_forecast_all_the_same() {
+    let at = directory("short");
+    let mut table = shops();
+    table += "10.06.2024;Ost;50,5;2,0;x\n";
+    for day in 1..=9 {
+        table += &format!("{day:02}.06.2024;West;7{day},0;2,0;x\n");
+    }
+    fs::write(at.join("shops.csv"), &table).unwrap();
+    let mut arguments = train(&["--out", "out", "--patience", "3"]);
+    let scale = arguments.iter().position(|a| *a == "series").unwrap();
+    arguments[scale] = "column";
+    let text = said(&at, &arguments);
+    assert!(
+        text.contains("not trained on   Ost, West: too short for a window"),
+        "{text}"
+    );
+    let lone = future(7) + &future(7).replace("Nord", "Ost").replace("Süd", "West");
+    let lone: Vec<&str> = lone.lines().collect();
+    let (first, second) = lone.split_at(15);
+    fs::write(
+        at.join("next.csv"),
+        [first, &second[1..]].concat().join("\n"),
+    )
+    .unwrap();
+    let predict = ["predict", "out/model.safetensors", "--future", "next.csv"];
+    let forecasts = json(&at, &predict);
+    assert_eq!(forecasts["forecasts"].as_array().unwrap().len(), 4);
+    // One that appears only now.
+    let new = table
+        .lines()
+        .filter(|l| l.contains("Nord") || l.starts_with("Datum"));
+    let new: String = new.map(|l| l.replace("Nord", "Ost") + "\n").collect();
+    fs::write(at.join("new.csv"), new).unwrap();
+    let forecasts = json(&at, &[&predict[..], &["--data", "new.csv"]].concat());
+    assert_eq!(forecasts["forecasts"][0]["id"], "Ost");
+    let far = refused(&at, &[&predict[..], &["--horizon", "8"]].concat(), 1);
+    assert!(far.contains("8 are needed"), "{far}");
+    fs::write(at.join("empty.csv"), "Datum;Laden;Umsatz;Preis\n").unwrap();
+    let none = refused(&at, &[&predict[..], &["--data", "empty.csv"]].concat(), 1);
+    assert!(none.contains("no data rows"), "{none}");
+    let tested = refused(
+        &at,
+        &[
+            "backtest",
+            "out/model.safetensors",
+            "--horizon",
+            "40",
+            "--season",
+            "9000",
+        ],
+        1,
+    );
+    assert!(
+        tested.contains("needs at least")
+            || tested.contains("--future")
+            || tested.contains("--data"),
+        "{tested}"
+    );
+}

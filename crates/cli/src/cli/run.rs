@@ -15,7 +15,7 @@ use retrograd_plot::{ForecastPlot, LossPlot, Reference};
 use retrograd_study::baseline::{Baseline, Scores, score};
 
 use super::args::{DataSource, RoleArgs, TrainingArgs};
-use super::choice::Forecaster;
+use super::choice::{Forecaster, Widths};
 use super::interrupt;
 use super::saved::{self, Origin};
 use super::table::Table;
@@ -123,23 +123,17 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
         )?),
         false => None,
     };
-    let mut baselines = Vec::new();
-    let setup = match &data {
+    let baselines = match &data {
         Some(data) => {
-            let widths = super::choice::Widths::rows(data.series.columns());
-            let chosen = saved::forecaster(&options.cell, options, widths, saved.as_ref())?;
-            if !chosen.once() {
-                baselines = data.baselines()?;
-            }
-            make(&options.out)?;
-            train::setup(&table, &training, &request.roles, columns, options.steps)?
+            // A cell that is refused is so before a series that is too short for a baseline.
+            let widths = Widths::rows(data.series.columns());
+            saved::forecaster(&options.cell, options, widths, saved.as_ref())?;
+            data.baselines()?
         }
-        None => {
-            let made = train::setup(&table, &training, &request.roles, columns, options.steps)?;
-            make(&options.out)?;
-            made
-        }
+        None => Vec::new(),
     };
+    make(&options.out)?;
+    let setup = train::setup(&table, &training, &request.roles, columns, options.steps)?;
     let widths = train::widths(&setup);
     let forecaster = saved::forecaster(&options.cell, options, widths, saved.as_ref())?;
     let setup = setup
@@ -181,69 +175,98 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
         let step = trained.losses.len();
         return Ok(Ended::Stopped { step, model: path });
     }
-    let kept = Kept::of(&setup, &table, &validation, &path);
+    let job = Job {
+        options,
+        table: &table,
+        training: &training,
+        validation: &validation,
+        setup: &setup,
+        examples: &examples,
+        path,
+    };
     match data {
-        Some(data) => {
-            // A model that diverges when it reads its own forecasts still forecasts the next row.
-            if let Ok(kept) = kept {
-                kept.write(&path)?;
-            }
-            let batch = train::batch(&examples, options);
-            let shown = examples.batch(&(0..batch).collect::<Vec<_>>())?;
-            let unroll = options.unroll.unwrap_or_default();
-            let predicted = data.forecast(&mut trainer, &forecaster)?;
-            let mut scores = vec![data.score(&forecaster.name, &predicted)?];
-            scores.extend(baselines);
-            let timing = timing::measure(&forecaster.cell, &shown, options.threads, unroll)?;
-            let plots = plots(
-                &forecaster.name,
-                &data,
-                &trained,
-                &predicted,
-                &scores,
-                options,
-            )?;
-            Ok(Ended::Rows(Box::new(TrainingResults {
-                plots,
-                compile: trainer.compile_time().unwrap_or(timing.compile),
-                options: options.clone(),
-                steps: setup.window(),
-                batch,
-                forecaster,
-                data,
-                trained,
-                scores,
-                timing,
-                model: path,
-            })))
+        Some(data) => job.rows(data, forecaster, trainer, trained, baselines),
+        None => job.ahead(forecaster, trained),
+    }
+}
+
+/// A training that has ended.
+struct Job<'a> {
+    options: &'a TrainingArgs,
+    table: &'a Table,
+    training: &'a [Range<usize>],
+    validation: &'a [Range<usize>],
+    setup: &'a Setup,
+    examples: &'a Examples<'a>,
+    path: PathBuf,
+}
+
+impl Job<'_> {
+    /// The results on a series whose rows are forecast one by one.
+    fn rows(
+        self,
+        data: Data,
+        forecaster: Forecaster,
+        mut trainer: Trainer,
+        trained: Trained,
+        baselines: Vec<Scores>,
+    ) -> Result<Ended> {
+        let options = self.options;
+        // A model that diverges when it reads its own forecasts still forecasts the next row.
+        if let Ok(kept) = self.kept() {
+            kept.write(&self.path)?;
         }
-        None => {
-            let kept = kept?;
-            kept.write(&path)?;
-            let rows = |parts: &[Range<usize>]| parts.iter().map(Range::len).sum();
-            Ok(Ended::Ahead(Box::new(AheadResults {
-                plots: super::ahead::plots(
-                    &forecaster.name,
-                    &table,
-                    &kept.report,
-                    &trained,
-                    options,
-                )?,
-                options: options.clone(),
-                notes: table.panel.notes().to_vec(),
-                series: table.panel.series().len(),
-                left_out: examples.left_out().map(str::to_owned).collect(),
-                training_rows: rows(&training),
-                validation_rows: rows(&validation),
-                batch: train::batch(&examples, options),
-                report: kept.report,
-                name: table.name.clone(),
-                setup: setup.clone(),
-                forecaster,
-                trained,
-                model: path,
-            })))
-        }
+        let batch = train::batch(self.examples, options);
+        let shown = self.examples.batch(&(0..batch).collect::<Vec<_>>())?;
+        let unroll = options.unroll.unwrap_or_default();
+        let predicted = data.forecast(&mut trainer, &forecaster)?;
+        let name = &forecaster.name;
+        let mut scores = vec![data.score(name, &predicted)?];
+        scores.extend(baselines);
+        let timing = timing::measure(&forecaster.cell, &shown, options.threads, unroll)?;
+        Ok(Ended::Rows(Box::new(TrainingResults {
+            plots: plots(name, &data, &trained, &predicted, &scores, options)?,
+            compile: trainer.compile_time().unwrap_or(timing.compile),
+            options: options.clone(),
+            steps: self.setup.window(),
+            batch,
+            forecaster,
+            data,
+            trained,
+            scores,
+            timing,
+            model: self.path,
+        })))
+    }
+
+    /// The results of any other training.
+    fn ahead(self, forecaster: Forecaster, trained: Trained) -> Result<Ended> {
+        let (table, options) = (self.table, self.options);
+        let kept = self.kept()?;
+        kept.write(&self.path)?;
+        let rows = |parts: &[Range<usize>]| parts.iter().map(Range::len).sum();
+        let name = &forecaster.name;
+        Ok(Ended::Ahead(Box::new(AheadResults {
+            plots: super::ahead::plots(name, table, &kept.report, &trained, options)?,
+            options: options.clone(),
+            notes: table.panel.notes().to_vec(),
+            series: table.panel.series().len(),
+            left_out: self.examples.left_out().map(str::to_owned).collect(),
+            training_rows: rows(self.training),
+            validation_rows: rows(self.validation),
+            batch: train::batch(self.examples, options),
+            report: kept.report,
+            name: table.name.clone(),
+            setup: self.setup.clone(),
+            forecaster,
+            trained,
+            model: self.path,
+        })))
+    }
+
+    /// The model, tested on the rows to validate on.
+    fn kept(&self) -> Result<Kept> {
+        Kept::of(self.setup, self.table, self.validation, &self.path)
     }
 }
 

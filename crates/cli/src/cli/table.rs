@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use retrograd::data::{Csv, Panel, Series, Split, printable};
+use retrograd::data::{Csv, DataError, Panel, Series, Split, printable};
 use retrograd::forecast::Columns;
 
 use super::args::{DataSource, RoleArgs, TableArgs};
@@ -14,6 +14,9 @@ use super::args::{DataSource, RoleArgs, TableArgs};
 const MOST_COLUMNS: usize = 1024;
 /// Characters of a file's name in titles.
 const LONGEST_NAME: usize = 60;
+
+/// A range of rows for each series.
+pub(super) type Parts = Vec<Range<usize>>;
 
 /// A table that was read.
 pub(super) struct Table {
@@ -93,6 +96,9 @@ impl Table {
             );
         }
         let panel = match rows {
+            Some(rows) if panel.series().len() > 1 => {
+                panel.map(|series| series.first(rows.min(series.len())))?
+            }
             Some(rows) => panel.map(|series| series.first(rows))?,
             None => panel,
         };
@@ -104,8 +110,16 @@ impl Table {
     }
 
     /// The rows to train on, and those after them, of each series.
-    pub(super) fn split(&self, validation: f64) -> Result<(Vec<Range<usize>>, Vec<Range<usize>>)> {
-        let split = |series: &Series| series.split(Split::Fraction(validation));
+    pub(super) fn split(&self, validation: f64) -> Result<(Parts, Parts)> {
+        let several = self.panel.series().len() > 1;
+        let split = |series: &Series| match series.split(Split::Fraction(validation)) {
+            // One of several that is too short to be split is not validated on.
+            Err(DataError::BadSplit { .. }) if several => {
+                let rows = series.len();
+                Ok((0..rows, rows..rows))
+            }
+            other => other,
+        };
         let parts = self.panel.series().iter().map(split);
         let parts: Vec<_> = parts.collect::<Result<_, _>>()?;
         Ok(parts.into_iter().unzip())

@@ -80,7 +80,6 @@ impl Panel {
     }
 
     /// The series, in the order in which they first appear.
-    #[must_use]
     pub fn series(&self) -> &[Series] {
         &self.series
     }

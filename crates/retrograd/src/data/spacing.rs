@@ -186,7 +186,7 @@ fn moment(label: &str, order: Order) -> Option<Moment> {
         s.chars()
             .all(|c| !c.is_alphabetic() || matches!(c, 'T' | 'Z'))
     };
-    if !runs.between.iter().all(|s| separator(&s)) || runs.digits.len() < order.len() {
+    if !runs.between.iter().all(separator) || runs.digits.len() < order.len() {
         return None;
     }
     let mut out: Moment = [1970, 1, 1, 0, 0, 0];

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::model::check_levels;
+use super::rollout::Machine;
 use super::view::View;
 use super::{ForecastError, Head, Model, Residuals};
 use crate::data::{DataError, Panel, Series, Spacing};
@@ -188,6 +189,26 @@ impl Sums {
     }
 }
 
+/// What all folds add to.
+struct Tally {
+    /// Of the model, persistence and the seasonal naive forecast.
+    sums: [Sums; 3],
+    folds: Vec<Fold>,
+    counted: Vec<Counted>,
+    origins: usize,
+}
+
+impl Tally {
+    fn new(horizon: usize, n: usize) -> Tally {
+        Tally {
+            sums: ["model", "persistence", "seasonal"].map(|name| Sums::new(name, horizon, n)),
+            folds: Vec::new(),
+            counted: Vec::new(),
+            origins: 0,
+        }
+    }
+}
+
 /// A number whose interval is to be counted.
 struct Counted {
     fold: usize,
@@ -200,7 +221,7 @@ struct Counted {
 }
 
 impl Model {
-    /// Tests the model on a part of each series: forecasts from origins in it of rows in it.
+    /// Tests the model on a part of each series: forecasts from origins in it of rows in it. An empty part leaves a series out.
     ///
     /// # Errors
     /// [`ForecastError::Data`] if no part has a fold; else as [`forecast`](Model::forecast).
@@ -215,103 +236,109 @@ impl Model {
         let mut machine = self.machine(horizon)?;
         check_levels(&how.levels)?;
         let season = how.season.or_else(|| season_of(panel)).unwrap_or(1);
-        let names = ["model", "persistence", "seasonal"];
-        let mut sums = names.map(|name| Sums::new(name, horizon, n));
-        let (mut folds, mut counted, mut longest) = (Vec::new(), Vec::new(), 0);
-        let mut origins = 0;
+        let mut tally = Tally::new(horizon, n);
         for ((id, series), part) in panel.ids().iter().zip(panel.series()).zip(parts) {
-            series.check_range("part to test on", part)?;
-            let mut view = View::new(columns, series, None)?;
-            // A direct forecast reads what is known ahead of all its rows.
-            let known = match columns.known.is_empty() {
-                true => part.clone(),
-                false => {
-                    part.start
-                        ..part
-                            .end
-                            .min((series.len() + horizon).saturating_sub(self.setup.horizon))
-                }
-            };
-            let first = machine.first().max(season);
-            let starts = how.origins(&known, first);
-            longest = longest.max(part.len());
-            let scales: Vec<Option<f64>> = (0..n)
-                .map(|c| seasonal_error(&view, c, part.start.max(first), season))
-                .collect();
-            let mut fold = 0;
-            machine.walk(id, &mut view, &starts, |origin| {
-                let (values, intervals) = match self.setup.head {
-                    Head::Point => (origin.point(horizon)?, Vec::new()),
-                    _ => self.from(origin, horizon, &how.levels, how.paths)?,
-                };
-                let row = origin.row;
-                for (k, &forecast) in values.iter().enumerate() {
-                    let (ahead, target) = (k / n, k % n);
-                    let at = row + ahead;
-                    let there = !origin.view.is_missing(at, target);
-                    let observed = origin.view.value(at, target, usize::MAX);
-                    folds.push(Fold {
-                        id: id.clone(),
-                        origin: label(series, row - 1),
-                        row: label(series, at),
-                        ahead: ahead + 1,
-                        column: columns.targets[target].clone(),
-                        forecast,
-                        observed: there.then_some(observed),
-                    });
-                    if !there {
-                        continue;
-                    }
-                    let past = |row: usize| origin.view.value(row, target, usize::MAX);
-                    let naive = [forecast, past(row - 1), past(row - season + ahead % season)];
-                    for (sums, guess) in sums.iter_mut().zip(naive) {
-                        sums.add(k, observed - guess, scales[target]);
-                    }
-                    let inside = intervals.iter().map(|i| {
-                        let (low, high) = (i.low[k]?, i.high[k]?);
-                        Some((low..=high).contains(&observed))
-                    });
-                    counted.push(Counted {
-                        fold,
-                        row: ahead,
-                        target,
-                        error: (observed - forecast) / origin.scale.scale(target),
-                        inside: inside.collect(),
-                    });
-                }
-                fold += 1;
-                Ok(())
-            })?;
-            origins += fold;
+            if !part.is_empty() {
+                series.check_range("part to test on", part)?;
+                self.test(&mut machine, (id, series), part, (how, season), &mut tally)?;
+            }
         }
-        if origins == 0 {
+        if tally.origins == 0 {
             return Err(ForecastError::Data(DataError::TooShort {
                 part: "part to test on",
-                rows: longest,
+                rows: parts.iter().map(Range::len).max().unwrap_or(0),
                 what: format!("a fold of {horizon} rows behind a season of {season}"),
                 needed: horizon,
             }));
         }
         let mut residuals = Residuals::new(n);
-        counted
-            .iter()
-            .for_each(|c| residuals.add(c.row, c.target, c.error));
-        let coverage = coverage(&counted, &how.levels, n);
-        let mut scores: Vec<Score> = sums.into_iter().map(Sums::score).collect();
+        let errors = tally.counted.iter();
+        errors.for_each(|c| residuals.add(c.row, c.target, c.error));
+        let coverage = coverage(&tally.counted, &how.levels, n);
+        let mut scores: Vec<Score> = tally.sums.into_iter().map(Sums::score).collect();
         let naive_mase = scores[2].mase.clone();
         scores.truncate(if season > 1 { 3 } else { 2 });
         Ok(BacktestReport {
             names: columns.targets.clone(),
             horizon,
             season,
-            origins,
+            origins: tally.origins,
             mase: scores[0].mase.clone(),
             naive_mase,
             scores,
             coverage,
-            folds,
+            folds: tally.folds,
             residuals,
         })
+    }
+
+    /// The folds of one series.
+    fn test(
+        &self,
+        machine: &mut Machine<'_>,
+        (id, series): (&str, &Series),
+        part: &Range<usize>,
+        (how, season): (&Backtest, usize),
+        tally: &mut Tally,
+    ) -> Result<(), ForecastError> {
+        let (horizon, columns) = (how.horizon, &self.setup.columns);
+        let n = columns.targets.len();
+        let mut view = View::new(columns, series, None)?;
+        // A direct forecast reads what is known ahead of all its rows.
+        let known_end = match columns.known.is_empty() {
+            true => part.end,
+            false => (series.len() + horizon).saturating_sub(self.setup.horizon),
+        };
+        let first = machine.first().max(season);
+        let starts = how.origins(&(part.start..part.end.min(known_end)), first);
+        let scale = |c| seasonal_error(&view, c, part.start.max(first), season);
+        let scales: Vec<Option<f64>> = (0..n).map(scale).collect();
+        let mut fold = 0;
+        machine.walk(id, &mut view, &starts, |origin| {
+            let (values, intervals) = match self.setup.head {
+                Head::Point => (origin.point(horizon)?, Vec::new()),
+                _ => self.from(origin, horizon, &how.levels, how.paths)?,
+            };
+            let row = origin.row;
+            for (k, &forecast) in values.iter().enumerate() {
+                let (ahead, target) = (k / n, k % n);
+                let at = row + ahead;
+                let there = !origin.view.is_missing(at, target);
+                let past = |row: usize| origin.view.value(row, target, usize::MAX);
+                let observed = past(at);
+                tally.folds.push(Fold {
+                    id: id.to_owned(),
+                    origin: label(series, row - 1),
+                    row: label(series, at),
+                    ahead: ahead + 1,
+                    column: columns.targets[target].clone(),
+                    forecast,
+                    observed: there.then_some(observed),
+                });
+                if !there {
+                    continue;
+                }
+                let guesses = [forecast, past(row - 1), past(row - season + ahead % season)];
+                for (sums, guess) in tally.sums.iter_mut().zip(guesses) {
+                    sums.add(k, observed - guess, scales[target]);
+                }
+                let inside = intervals.iter().map(|i| {
+                    let (low, high) = (i.low[k]?, i.high[k]?);
+                    Some((low..=high).contains(&observed))
+                });
+                tally.counted.push(Counted {
+                    fold,
+                    row: ahead,
+                    target,
+                    error: (observed - forecast) / origin.scale.scale(target),
+                    inside: inside.collect(),
+                });
+            }
+            fold += 1;
+            Ok(())
+        })?;
+        tally.origins += fold;
+        Ok(())
     }
 
     /// Where the training part of a series ended, if the model was trained on it.

@@ -54,7 +54,9 @@ impl<'a> Examples<'a> {
         let needed = setup.steps + setup.horizon;
         let (mut views, mut parts, mut longest) = (Vec::new(), Vec::new(), 0);
         for (k, (series, range)) in panel.series().iter().zip(ranges).enumerate() {
-            series.check_range("part to cut windows from", range)?;
+            if !range.is_empty() {
+                series.check_range("part to cut windows from", range)?;
+            }
             views.push(View::new(&setup.columns, series, None)?);
             longest = longest.max(range.len());
             if let Some(more) = range.len().checked_sub(needed) {
