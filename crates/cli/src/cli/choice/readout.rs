@@ -6,10 +6,8 @@ use retrograd::zoo::{self, ForecastLoss};
 use retrograd::{CellText, InputRole};
 use retrograd_tape::OutputRole;
 
-use super::{
-    Forecaster, Widths, check_length, forecasts, of_role, only, size_of_dimension, sizes,
-    with_columns,
-};
+use super::fit::{check_length, forecasts};
+use super::{Forecaster, Widths, of_role, only, size_of_dimension, sizes, with_columns};
 
 /// What is added to a cell without a loss of its own.
 #[derive(Clone, Debug, clap::Args)]
