@@ -1,7 +1,7 @@
 //! Rows of different lengths: each is what it is alone.
 
 use retrograd_jit::{CompiledCell, Purpose};
-use retrograd_tape::{Domain, Lengths, Tape, Type};
+use retrograd_tape::{Domain, Lengths, Map, Op, Tape, Type};
 
 use crate::agree::{agree, caught};
 use crate::outcome::{Outcome, Skip};
@@ -24,11 +24,17 @@ pub(crate) fn of_row(array: &[f64], ty: Type, lengths: &Lengths, r: usize) -> Ve
     }
 }
 
-/// True if nothing that varies over rows is computed from what other rows are: each row is what it is alone.
+/// True if nothing that varies over rows is computed from what other rows are, and gradients of parameters are sums over
+/// rows: each row is what it is alone.
+///
+/// A bound on the gradient of a value that rows share is one on their sum, which is not the sum of bounded ones.
 pub fn rows_are_independent(tape: &Tape) -> bool {
     let mut mixed = vec![false; tape.nodes().len()];
     for (i, node) in tape.nodes().iter().enumerate() {
         let once = node.ty.domain == Domain::Once;
+        if once && node.op == Op::Map(Map::ClipGradient) {
+            return false;
+        }
         // A state's next value comes later; it varies over rows.
         let before = node.operands.iter().filter(|v| v.index() < i);
         let of = before.clone().any(|v| mixed[v.index()]);
@@ -44,7 +50,7 @@ pub fn rows_are_independent(tape: &Tape) -> bool {
     true
 }
 
-/// The sample of row `r` alone, without cotangents of what all rows share.
+/// The sample of row `r` alone.
 fn alone<'a>(sample: &Sample<'a>, r: usize) -> Option<Sample<'a>> {
     let tape = sample.tape;
     let lengths = Lengths::new(vec![sample.lengths.of_rows()[r]]).ok()?;
@@ -76,6 +82,14 @@ pub(crate) fn rows(sample: &Sample<'_>) -> Outcome {
     caught("rows of different lengths", || compare(&sample)).into()
 }
 
+/// True if what all rows share is a number for these rows too: a mean weighted by the zeros of one row is none, and the
+/// gradient that zero times its derivative gives is none either.
+fn shared_are_finite(tape: &Tape, outputs: &Arrays<f64>) -> bool {
+    let own = tape.outputs().iter().zip(outputs);
+    let mut shared = own.filter(|(o, _)| tape.node(o.value).ty.domain == Domain::Once);
+    shared.all(|(_, (_, x))| x.iter().all(|x| x.is_finite()))
+}
+
 fn compare(sample: &Sample<'_>) -> Result<f64, String> {
     let tape = sample.tape;
     // The loss's cotangent is given too: it has none here.
@@ -97,11 +111,17 @@ fn compare(sample: &Sample<'_>) -> Result<f64, String> {
     let allowed = |size: f64| sample.exact * (1.0 + size);
     let mut worst: f64 = 0.0;
     let rows = sample.lengths.of_rows();
+    // A row without steps has a part in the gradients of what states begin with, and does not run alone.
+    let mut all = rows.iter().all(|&n| n > 0);
     for r in (0..rows.len()).filter(|&r| rows[r] > 0) {
         let Some(alone) = alone(sample, r) else {
             continue;
         };
         let right = by_tape::<f64>(&alone).map_err(|e| e.to_string())?;
+        if !shared_are_finite(tape, &right) {
+            all = false;
+            continue;
+        }
         let mut own: Arrays<f64> = Vec::new();
         for (k, (name, array)) in whole.iter().enumerate() {
             let found = right.iter().find(|(n, _)| n == name);
@@ -114,8 +134,7 @@ fn compare(sample: &Sample<'_>) -> Result<f64, String> {
         let share = agree(&right, &own, allowed);
         worst = worst.max(share.map_err(|e| format!("row {r} of {rows:?}: {e}"))?);
     }
-    // A row without steps has a part in the gradients of what states begin with, and does not run alone.
-    if rows.iter().all(|&n| n > 0) {
+    if all {
         let gradients = |(k, array): (usize, &(String, Vec<f64>))| {
             (shared(k) && array.0.starts_with("grad(")).then(|| array.clone())
         };

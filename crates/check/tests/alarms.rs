@@ -6,11 +6,12 @@ use retrograd_check::{CheckOptions, Random, check};
 use retrograd_tape::generate::{Choices, generate};
 
 /// Checks random programs of these numbers, each on one case of its own, by every property.
-fn no_alarm(programs: std::ops::Range<u64>) {
+fn no_alarm(programs: impl IntoIterator<Item = u64>) {
     let mut compared = std::collections::BTreeMap::<String, usize>::new();
     let mut alarms = Vec::new();
-    let count = programs.end - programs.start;
+    let mut count = 0;
     for number in programs {
+        count += 1;
         let mut random = Random::new(number ^ 0x00a1_a2a5);
         let n = 40 + number as usize % 460;
         let bytes: Vec<u8> = (0..n).map(|_| (random.bits() >> 56) as u8).collect();
@@ -32,7 +33,7 @@ fn no_alarm(programs: std::ops::Range<u64>) {
     for (name, cases) in &compared {
         let least = if name == "rows" { 20 } else { 4 };
         assert!(
-            cases * least >= count as usize,
+            cases * least >= count,
             "{name}: {cases} of {count}"
         );
     }
@@ -40,7 +41,8 @@ fn no_alarm(programs: std::ops::Range<u64>) {
 
 #[test]
 fn sixty_random_programs_raise_no_alarm() {
-    no_alarm(0..60);
+    // The last two have a row whose weights are all zero: what all rows share is no number for it alone.
+    no_alarm((0..60).chain([244, 278]));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! fit, and the same bits for any number of threads.
 
 use retrograd_jit::{CompileError, CompiledCell, Observe, Options, Purpose, RunError, Target};
-use retrograd_tape::Extent;
-use retrograd_tape::{InputRole, Recorder, Shape, Tape, Var};
+use retrograd_kernels::AlignedBuffer;
+use retrograd_tape::{Extent, InputRole, OutputRole, Recorder, Shape, Tape, Var};
 
 fn dense<'t>(t: &'t Recorder, name: &str, n: usize, xs: &[(&str, Var<'t>)]) -> Var<'t> {
     let products = xs.iter().map(|(k, x)| {
@@ -172,6 +172,61 @@ fn threads_do_not_change_a_bit() {
                 .expect("the arrays fit");
             let first = first.get_or_insert_with(|| own.clone());
             assert_eq!(*first, own, "{target}, T={t} B={b}, {pieces} pieces");
+        }
+    }
+}
+
+/// The arrays, each this many numbers behind the beginning of a cache line.
+fn moved(arrays: &[Vec<f32>], by: usize) -> Vec<AlignedBuffer<f32>> {
+    let one = |x: &Vec<f32>| {
+        let mut moved = AlignedBuffer::new(by + x.len());
+        moved[by..].copy_from_slice(x);
+        moved
+    };
+    arrays.iter().map(one).collect()
+}
+
+/// Few rows read weights in place, or copied to cache lines if there are many steps.
+#[test]
+fn where_arrays_lie_does_not_change_a_bit() {
+    for (hidden, t, target) in [31, 32, 40].into_iter().flat_map(|t| {
+        let targets = Target::all_runnable().into_iter();
+        targets.flat_map(move |target| [(32, t, target), (33, t, target)])
+    }) {
+        let tape = lstm(7, hidden);
+        let extent = Extent { steps: t, rows: 1 };
+        let data = inputs(&tape, t, 1);
+        let cell = compiled(&tape, &Purpose::Train, target);
+        let purpose = Purpose::Gradients {
+            given: vec!["y".into()],
+            loss: false,
+            wrt: tape.inputs().iter().map(|i| i.name.to_string()).collect(),
+        };
+        let halves = compiled(&tape, &purpose, target);
+        let seeds = [numbers(hidden * t, 77)];
+        let (mut first, mut first_late) = (None, None);
+        for (early, late) in [(0, 0), (1, 0), (0, 4), (15, 8)] {
+            let what = format!("{target}, {t} steps of {hidden}, {early} and {late}");
+            let given = moved(&data, early);
+            let given: Vec<&[f32]> = given.iter().map(|x| &x[early..]).collect();
+            let mut own = outputs(&cell, t, 1);
+            let mut out: Vec<&mut [f32]> = own.iter_mut().map(Vec::as_mut_slice).collect();
+            cell.run(extent, &given, &mut out).expect("it runs");
+            assert_eq!(*first.get_or_insert_with(|| own.clone()), own, "{what}");
+
+            // The arrays of the backward half may lie elsewhere.
+            let kept = halves.executor().forward(extent, &given).expect("it runs");
+            let given = [moved(&data, late), moved(&seeds, late)].concat();
+            let given: Vec<&[f32]> = given.iter().map(|x| &x[late..]).collect();
+            let results = halves.outputs().iter().enumerate();
+            let results = results.filter(|(_, o)| o.role == OutputRole::Gradient);
+            let mut own: Vec<Vec<f32>> = results
+                .map(|(k, _)| vec![0.0; halves.output_len(k, extent)])
+                .collect();
+            let mut out: Vec<&mut [f32]> = own.iter_mut().map(Vec::as_mut_slice).collect();
+            kept.backward(&given, &mut out).expect("it runs");
+            let right = first_late.get_or_insert_with(|| own.clone());
+            assert_eq!(*right, own, "{what}");
         }
     }
 }

@@ -11,6 +11,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
+/// Bytes of a cache line, which a load of a whole vector should not cross.
+pub const CACHE_LINE: usize = 64;
+
 /// A cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -28,7 +31,7 @@ impl<T: SimdElement> AlignedBuffer<T> {
     /// `len` zeros.
     pub fn new(len: usize) -> Self {
         Self {
-            lines: vec![CacheLine([0; 8]); (len * size_of::<T>()).div_ceil(64)],
+            lines: vec![CacheLine([0; 8]); (len * size_of::<T>()).div_ceil(CACHE_LINE)],
             len,
             element: PhantomData,
         }
@@ -40,7 +43,7 @@ impl<T: SimdElement> AlignedBuffer<T> {
     /// The allocator has no room, or the size exceeds the address space.
     pub fn try_new(len: usize) -> Result<Self, TooMany> {
         let bytes = len.checked_mul(size_of::<T>()).ok_or(TooMany)?;
-        let n = bytes.div_ceil(64);
+        let n = bytes.div_ceil(CACHE_LINE);
         if n == 0 {
             return Ok(Self::new(0));
         }
@@ -74,7 +77,7 @@ impl std::error::Error for TooMany {}
 impl<T> AlignedBuffer<T> {
     /// Bytes that a buffer of `len` elements takes.
     pub const fn bytes_of(len: usize) -> usize {
-        (len * size_of::<T>()).div_ceil(64) * 64
+        (len * size_of::<T>()).div_ceil(CACHE_LINE) * CACHE_LINE
     }
 }
 

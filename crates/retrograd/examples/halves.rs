@@ -104,9 +104,9 @@ fn of_training(cell: &Cell, extent: Extent, times: usize) -> Result<(f64, f64), 
 fn main() -> Result<(), retrograd::Error> {
     println!("   H    B    T     run ms  halves ms    ratio    step ms  halves ms    ratio");
     for (h, b, t, times) in [
-        (32, 1, 100, 400),
+        (32, 1, 100, 4000),
         (32, 32, 100, 100),
-        (128, 1, 100, 100),
+        (128, 1, 100, 400),
         (128, 32, 100, 20),
         (512, 1, 50, 30),
         (512, 32, 50, 6),

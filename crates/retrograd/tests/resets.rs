@@ -411,8 +411,9 @@ fn compare(number: u64) -> Option<()> {
 
 #[test]
 fn random_programs_are_in_segments_what_they_are_alone() {
-    let compared = (0..400).filter_map(compare).count();
-    println!("{compared} of 400");
+    // The last bounds the gradient of a parameter: of the sum over segments, which is not the sum of bounded ones.
+    let compared = (0..400).chain([1267]).filter_map(compare).count();
+    println!("{compared} of 401");
     assert!(compared >= 40, "{compared}");
 }
 

@@ -274,28 +274,47 @@ impl Count<'_> {
     }
 }
 
-/// The maximal number of rows that a product with weight `w` does at once, ignoring slices, in blocks of `t` steps: the
-/// weight is packed if it is more than one. A single step counts as two, because the order of a sum depends on packing,
-/// and no value may depend on the number of steps: a sequence in chunks has the bits of one run.
-pub fn most_rows(items: &[Item], w: WeightId, t: usize, b: usize) -> usize {
-    let one = |item: &Item| match item {
+/// Where products read a weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WeightUse {
+    /// One product over all points of a domain.
+    Points(Domain),
+    /// One product a step, if the domain has steps, in a loop.
+    Loop(Domain),
+}
+
+impl WeightUse {
+    /// The number of rows that a product does at once, ignoring slices, in blocks of `t` steps. A single step counts as two,
+    /// because the order of a sum depends on packing, and no value may depend on the number of steps: a sequence in chunks has
+    /// the bits of one run.
+    pub fn rows(self, t: usize, b: usize) -> usize {
+        match self {
+            WeightUse::Points(Domain::Step) => t.max(2) * b,
+            WeightUse::Points(other) => other.steps(t) * other.rows(b),
+            WeightUse::Loop(domain) => domain.rows(b),
+        }
+    }
+}
+
+/// The uses of weight `w`.
+pub fn weight_uses(items: &[Item], w: WeightId) -> impl Iterator<Item = WeightUse> + '_ {
+    walk(items).filter_map(move |item| match item {
         Item::Product { domain, product } if product.weight == w => {
-            let steps = match domain {
-                Domain::Step => t.max(2),
-                Domain::Once | Domain::Row | Domain::BoundarySlots(_) => domain.steps(t),
-            };
-            steps * domain.rows(b)
+            Some(WeightUse::Points(*domain))
         }
         Item::Loop(l) => {
             let uses = |s: &Stmt| matches!(s, Stmt::Product(p) if p.weight == w);
-            match l.body.iter().any(uses) {
-                true => l.domain.rows(b),
-                false => 0,
-            }
+            let used = l.body.iter().any(uses);
+            used.then_some(WeightUse::Loop(l.domain))
         }
-        _ => 0,
-    };
-    walk(items).map(one).max().unwrap_or(0)
+        _ => None,
+    })
+}
+
+/// The maximal number of rows that a product with weight `w` does at once: the weight is packed if it is more than one.
+pub fn most_rows(items: &[Item], w: WeightId, t: usize, b: usize) -> usize {
+    let rows = weight_uses(items, w).map(|u| u.rows(t, b));
+    rows.max().unwrap_or(0)
 }
 
 /// A statement that emitted code runs row by row.

@@ -263,7 +263,10 @@ impl<'a, T: Element> PlanExecution<'a, T> {
         match item {
             Item::Pack(w) => {
                 let weights = &self.workspace.weights[*w];
-                if !weights.packed.is_null() {
+                if weights.packed.is_null() {
+                    // SAFETY: as below.
+                    unsafe { self.workspace.align(self.plan, *w) };
+                } else {
                     // SAFETY: the blocks lie in arrays of checked length that are complete at this point of the plan,
                     // and the packing has the length that the kernels require; nobody reads it while it is written.
                     unsafe { (kernels.pack)(weights, weights.packed.cast_mut()) };

@@ -1,9 +1,11 @@
 //! The memory of a run beside the caller's arrays, counted before anything is allocated.
 
-use retrograd_graph::plan::cost::most_rows;
-use retrograd_graph::plan::{BlockAt, BufferId, Item, Layout, Plan, Storage, WeightId, walk};
+use retrograd_graph::plan::cost::WeightUse;
+use retrograd_graph::plan::{
+    BlockAt, BufferId, Item, Layout, Plan, Storage, WeightId, walk,
+};
 use retrograd_kernels::{
-    AlignedBuffer, Block, BlockMut, Kernels, OuterRhs, PieceMut, SimdElement, Weights,
+    AlignedBuffer, Block, BlockMut, CACHE_LINE, Kernels, OuterRhs, PieceMut, SimdElement, Weights,
 };
 use retrograd_tape::Domain;
 
@@ -15,6 +17,16 @@ use crate::error::RunError;
 /// Minimal number of rows of all products and sums in a block of steps, if the sequence is long enough: enough for the
 /// kernels' full speed and to make the overhead of a block negligible.
 const ROWS_PER_BLOCK: usize = 4096;
+
+/// Steps from which on a copy of a weight pays for what it costs, which is the time of some twenty products, for one row,
+/// with a weight that does not lie on cache lines: these take a tenth longer (docs/PERFORMANCE.md). Beyond L2 a copy costs
+/// more than it saves.
+const ALIGNED_FROM: usize = 32;
+
+/// Distance of the rows of a matrix that all begin cache lines.
+pub(super) fn aligned_ld<T>(cols: usize) -> usize {
+    cols.next_multiple_of((CACHE_LINE / size_of::<T>()).max(1))
+}
 
 /// Called with the rows, right-hand sides and bias of a weight gradient.
 type EachSum<'f> = dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]) + 'f;
@@ -78,17 +90,30 @@ impl<T: Element> MemoryNeed<'_, T> {
     /// samples.
     pub(super) fn packed(&self, w: WeightId) -> usize {
         let weight = &self.plan.weights[w];
-        let rows = most_rows(
-            &self.plan.items,
-            w,
-            self.layout.block.min(self.points.steps),
-            self.points.rows,
-        );
+        let steps = self.layout.block.min(self.points.steps);
+        let rows = self.access.uses(w).iter();
+        let rows = rows.map(|u| u.rows(steps, self.points.rows)).max();
+        let rows = rows.unwrap_or(0);
         if rows > 1 || self.plan.memory.streams {
             self.kernels
                 .packed_len(weight.rows, weight.cols, weight.transposed)
         } else {
             0
+        }
+    }
+
+    /// Length of the copy of weight `w`, whose rows begin cache lines; 0 if it is packed, or few products read it.
+    pub(super) fn aligned(&self, w: WeightId) -> usize {
+        let each_step = |u: &WeightUse| *u == WeightUse::Loop(Domain::Step);
+        let often = self.points.steps >= ALIGNED_FROM;
+        if !often || !self.access.uses(w).iter().any(each_step) || self.packed(w) > 0 {
+            return 0;
+        }
+        let blocks = self.plan.weights[w].blocks.iter();
+        let numbers = blocks.map(|b| b.rows * aligned_ld::<T>(b.cols)).sum();
+        match numbers * size_of::<T>() <= self.plan.target.caches().l2 {
+            true => numbers,
+            false => 0,
         }
     }
 
@@ -172,10 +197,11 @@ impl<T: Element> MemoryNeed<'_, T> {
         let lines = |n: usize| AlignedBuffer::<T>::bytes_of(n);
         let arrays = self.plan.buffers.keys().map(|u| lines(self.array(u)));
         let packed = self.plan.weights.keys().map(|w| lines(self.packed(w)));
+        let aligned = self.plan.weights.keys().map(|w| lines(self.aligned(w)));
         let scratch = self.parts.saturating_mul(lines(self.scratch()));
         let ends = self.plan.buffers.keys().map(|u| lines(self.at_end(u)));
         let others = [scratch, lines(self.checkpoints()), self.described()];
-        let all = arrays.chain(packed).chain(ends).chain(others);
+        let all = arrays.chain(packed).chain(aligned).chain(ends).chain(others);
         all.fold(0, usize::saturating_add)
     }
 
@@ -219,13 +245,13 @@ impl<T: Element> MemoryNeed<'_, T> {
         let (n, weights) = (self.plan.buffers.len(), self.plan.weights.len());
         let blocks: usize = self.plan.weights.values().map(|w| w.blocks.len()).sum();
         let lists = self.lists();
-        let buffers = 2 * n + weights + self.parts;
+        let buffers = 2 * n + 2 * weights + self.parts;
         let (reach, steps) = self.tabled();
         buffers * size_of::<AlignedBuffer<T>>()
             + StepTable::bytes(reach, steps)
             + n * (3 * size_of::<*mut T>() + size_of::<usize>())
             + blocks * size_of::<Block<T>>()
-            + weights * size_of::<Weights<T>>()
+            + weights * (size_of::<Weights<T>>() + size_of::<bool>())
             + lists.0 * size_of::<BlockMut<T>>()
             + lists.1 * size_of::<OuterRhs<T>>()
             + lists.2 * size_of::<PieceMut<T>>()

@@ -7,8 +7,11 @@
 //! after a row follow its own last step. Hence a view that is `shift` steps ahead reads the table at `t − lag`, where
 //! `lag = back − shift`; steps before the first one have all rows.
 
+use std::ops::Range;
+
 use cranelift::codegen::entity::EntityRef;
-use retrograd_graph::plan::{Buffer, BufferId, Item, LoopId, Plan, View, walk};
+use retrograd_graph::plan::cost::{WeightUse, weight_uses};
+use retrograd_graph::plan::{Buffer, BufferId, Item, LoopId, Plan, View, WeightId, walk};
 use retrograd_tape::{Domain, Extent, Lengths, Type};
 
 use crate::error::RunError;
@@ -193,32 +196,47 @@ impl StepTable {
         reverse: bool,
         mut f: impl FnMut(usize, usize, usize),
     ) {
-        let lag = lag as i64;
-        // Whether everything that step t reads is spaced like this.
-        let even = |t: usize, live: usize| (0..=lag).all(|k| self.live(t as i64 - k) == live);
+        // Rows only end, so steps have the same rows if the first and the last of them do.
+        let live = |t: usize| self.live(t as i64);
+        let lagging = |t: usize| self.live(t as i64 - lag as i64);
         let (mut from, mut to) = (t0, t1);
         while from < to {
-            let first = if reverse { to - 1 } else { from };
-            let live = self.live(first as i64);
             if reverse {
-                let mut at = first;
-                while even(at, live) && at > from && self.live(at as i64 - 1 - lag) == live {
-                    at -= 1;
-                }
-                f(at, to, live);
+                let rows = live(to - 1);
+                let at = first(from..to - 1, |t| lagging(t) == rows);
+                f(at, to, rows);
                 to = at;
             } else {
-                let mut at = first + 1;
-                if even(first, live) {
-                    while at < to && self.live(at as i64) == live {
-                        at += 1;
-                    }
-                }
-                f(from, at, live);
+                let rows = live(from);
+                let at = match lagging(from) == rows {
+                    true => first(from + 1..to, |t| live(t) != rows),
+                    false => from + 1,
+                };
+                f(from, at, rows);
                 from = at;
             }
         }
     }
+}
+
+/// The first number of a range for which something is true from there on; its end if there is none.
+fn first(Range { start, end }: Range<usize>, is: impl Fn(usize) -> bool) -> usize {
+    // Mostly all of them or none: rows of equal lengths.
+    if start >= end || is(start) {
+        return start.min(end);
+    }
+    if !is(end - 1) {
+        return end;
+    }
+    let (mut no, mut yes) = (start, end - 1);
+    while yes - no > 1 {
+        let middle = usize::midpoint(no, yes);
+        match is(middle) {
+            true => yes = middle,
+            false => no = middle,
+        }
+    }
+    yes
 }
 
 /// An array's first value, that of boundary step `-front`, comes this many rows before the entry 0 of the table.
@@ -229,7 +247,7 @@ pub(crate) fn rows_before(buffer: &Buffer, rows: usize) -> usize {
     }
 }
 
-/// How the items of a plan read arrays over steps.
+/// How the items of a plan read arrays over steps, and weights.
 #[derive(Debug)]
 pub(crate) struct StepAccess {
     /// Boundary steps of an array, at most.
@@ -239,6 +257,8 @@ pub(crate) struct StepAccess {
     /// The arrays that an item reads or writes counted from the end of each row, by the item's address, and whether it
     /// writes them.
     ends: Vec<(usize, BufferId, bool)>,
+    /// Where products read each weight.
+    uses: Vec<Vec<WeightUse>>,
 }
 
 impl StepAccess {
@@ -248,6 +268,7 @@ impl StepAccess {
             reach: 0,
             lags: Vec::new(),
             ends: Vec::new(),
+            uses: Vec::new(),
         }
     }
 
@@ -273,11 +294,19 @@ impl StepAccess {
         }
         ends.sort_unstable();
         ends.dedup();
+        let uses = plan.weights.keys();
+        let uses = uses.map(|w| weight_uses(&plan.items, w).collect());
         StepAccess {
             reach: reach.unwrap_or(0),
             lags: lags.collect(),
             ends,
+            uses: uses.collect(),
         }
+    }
+
+    /// Where products read a weight; nothing of a plan without arrays of all steps.
+    pub(crate) fn uses(&self, w: WeightId) -> &[WeightUse] {
+        self.uses.get(w.index()).map_or(&[], Vec::as_slice)
     }
 
     /// The maximal lag of a loop.

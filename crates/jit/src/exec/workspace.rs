@@ -1,12 +1,14 @@
 //! The memory of a run beside the caller's arrays, and its addresses.
 
 use cranelift::codegen::entity::{EntityRef, PrimaryMap};
-use retrograd_graph::plan::{BufferId, Plan, Storage, WeightId};
-use retrograd_kernels::{AlignedBuffer, Block, BlockMut, OuterRhs, PieceMut, SimdElement, Weights};
+use retrograd_graph::plan::{BlockAt, BufferId, Plan, Storage, WeightId};
+use retrograd_kernels::{
+    AlignedBuffer, Block, BlockMut, CACHE_LINE, OuterRhs, PieceMut, SimdElement, Weights,
+};
 use retrograd_tape::Domain;
 
 use super::limit::machine_bytes;
-use super::need::MemoryNeed;
+use super::need::{MemoryNeed, aligned_ld};
 use super::points::{Points, StepTable, rows_before};
 use crate::element::Element;
 use crate::error::RunError;
@@ -16,6 +18,10 @@ pub(crate) struct Workspace<T: SimdElement> {
     /// One buffer per array of the program's own, and stand-ins for arrays that the caller omitted.
     pub(super) own: PrimaryMap<BufferId, AlignedBuffer<T>>,
     pub(super) packed: PrimaryMap<WeightId, AlignedBuffer<T>>,
+    /// Copies on cache lines of weights that are not packed and read at many steps.
+    pub(super) aligned: PrimaryMap<WeightId, AlignedBuffer<T>>,
+    /// Whether these are used: in place, some weights lie on cache lines as well.
+    pub(super) copied: PrimaryMap<WeightId, bool>,
     pub(super) scratch: Vec<AlignedBuffer<T>>,
     /// Boundary states of all blocks, one replay after another.
     pub(super) checkpoints: AlignedBuffer<T>,
@@ -58,6 +64,8 @@ impl<T: Element> Workspace<T> {
         Workspace {
             own: PrimaryMap::new(),
             packed: PrimaryMap::new(),
+            aligned: PrimaryMap::new(),
+            copied: PrimaryMap::new(),
             scratch: Vec::new(),
             checkpoints: AlignedBuffer::new(0),
             checkpoint_rows: Vec::new(),
@@ -86,12 +94,14 @@ impl<T: Element> Workspace<T> {
             m.len() * size_of::<U>()
         }
         let all = self.own.values().chain(self.packed.values());
+        let all = all.chain(self.aligned.values());
         let all = all.chain(self.at_ends.values()).chain(&self.scratch);
         let numbers: usize = all
             .chain([&self.checkpoints])
             .map(|b| AlignedBuffer::<T>::bytes_of(b.len()))
             .sum();
         let buffers = map(&self.own) + map(&self.at_ends) + map(&self.packed) + vec(&self.scratch);
+        let buffers = buffers + map(&self.aligned) + map(&self.copied);
         let addresses = map(&self.arrays) + map(&self.bases) + map(&self.ends);
         let addresses = addresses + map(&self.origins) + self.table.allocated();
         let lists = vec(&self.lists.blocks) + vec(&self.lists.sides) + vec(&self.lists.pieces);
@@ -120,6 +130,7 @@ impl<T: Element> Workspace<T> {
         let fits = self.own.len() == plan.buffers.len()
             && self.own.iter().all(|(u, x)| x.len() == need.array(u))
             && self.packed.iter().all(|(w, x)| x.len() == need.packed(w))
+            && self.aligned.iter().all(|(w, x)| x.len() == need.aligned(w))
             && self.scratch.len() == need.parts
             && self.scratch.iter().all(|x| x.len() == scratch)
             && self.at_ends.iter().all(|(u, x)| x.len() == need.at_end(u))
@@ -154,6 +165,11 @@ impl<T: Element> Workspace<T> {
         for w in plan.weights.keys() {
             self.packed.push(room(need.packed(w))?);
         }
+        self.aligned = PrimaryMap::with_capacity(plan.weights.len());
+        for w in plan.weights.keys() {
+            self.aligned.push(room(need.aligned(w))?);
+        }
+        self.copied = PrimaryMap::with_capacity(plan.weights.len());
         self.scratch = Vec::with_capacity(need.parts);
         for _ in 0..need.parts {
             self.scratch.push(room(scratch)?);
@@ -205,6 +221,12 @@ impl<T: Element> Workspace<T> {
         }
         for u in plan.buffers.keys() {
             self.keep_from(plan, points.rows, u, 0);
+        }
+        self.copied.clear();
+        for (w, copy) in &self.aligned {
+            let mut blocks = plan.weights[w].blocks.iter();
+            let in_place = blocks.all(|x| on_lines(&block(&self.bases, x)));
+            self.copied.push(!copy.is_empty() && !in_place);
         }
         let packed = std::mem::take(&mut self.packed);
         self.describe(plan, &packed);
@@ -269,18 +291,19 @@ impl<T: Element> Workspace<T> {
         plan: &Plan,
         packed: &PrimaryMap<WeightId, AlignedBuffer<T>>,
     ) {
-        let bases = &self.bases;
         self.blocks.clear();
-        for x in plan.weights.values().flat_map(|w| &w.blocks) {
-            self.blocks.push(Block {
-                // Weights are of domain `once`: their position in the array is their offset.
-                ptr: bases[x.view.buffer].wrapping_add(x.view.offset),
-                ld: x.ld,
-                row: x.row,
-                col: x.col,
-                rows: x.rows,
-                cols: x.cols,
-            });
+        for (w, weight) in &plan.weights {
+            let copied = self.copied.get(w).copied().unwrap_or(false);
+            let mut copy = copied.then(|| self.aligned[w].as_mut_ptr());
+            for x in &weight.blocks {
+                let mut block = block(&self.bases, x);
+                if let Some(copy) = &mut copy {
+                    block.ptr = copy.cast_const();
+                    block.ld = aligned_ld::<T>(x.cols);
+                    *copy = copy.wrapping_add(x.rows * block.ld);
+                }
+                self.blocks.push(block);
+            }
         }
         self.weights.clear();
         let mut blocks = self.blocks.as_slice();
@@ -299,6 +322,48 @@ impl<T: Element> Workspace<T> {
                     packed.as_ptr()
                 },
             });
+        }
+    }
+}
+
+/// A block of a weight where it lies. Weights are of domain `once`: their position in the array is their offset.
+fn block<T>(bases: &PrimaryMap<BufferId, *mut T>, x: &BlockAt) -> Block<T> {
+    Block {
+        ptr: bases[x.view.buffer].wrapping_add(x.view.offset),
+        ld: x.ld,
+        row: x.row,
+        col: x.col,
+        rows: x.rows,
+        cols: x.cols,
+    }
+}
+
+/// True if all rows of a block begin cache lines.
+fn on_lines<T>(block: &Block<T>) -> bool {
+    block.ptr.addr().is_multiple_of(CACHE_LINE)
+        && (block.ld * size_of::<T>()).is_multiple_of(CACHE_LINE)
+}
+
+impl<T: SimdElement> Workspace<T> {
+    /// Copies a weight to cache lines, if that is how it is read.
+    ///
+    /// # Safety
+    /// The arrays of the weight must be complete, and nobody else may touch the copy.
+    pub(super) unsafe fn align(&self, plan: &Plan, w: WeightId) {
+        if !self.copied.get(w).copied().unwrap_or(false) {
+            return;
+        }
+        // SAFETY: the blocks lie in arrays of checked length, and the copies in a buffer with room for all of them.
+        unsafe {
+            let weight = &self.weights[w];
+            let copies = std::slice::from_raw_parts(weight.blocks, weight.n_blocks);
+            for (x, copy) in plan.weights[w].blocks.iter().zip(copies) {
+                let from = block(&self.bases, x);
+                for r in 0..x.rows {
+                    let to = copy.ptr.cast_mut().add(r * copy.ld);
+                    to.copy_from_nonoverlapping(from.ptr.add(r * from.ld), x.cols);
+                }
+            }
         }
     }
 }

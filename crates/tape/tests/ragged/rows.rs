@@ -101,13 +101,17 @@ enum Shared {
     Sum,
 }
 
-/// True if each row of a run is what it is alone, and what rows share is nothing but sums over them.
+/// True if each row of a run is what it is alone, and what rows share is nothing but sums over them. A bound on the gradient
+/// of a value that rows share is one on their sum.
 pub(crate) fn rows_are_independent(tape: &Tape) -> bool {
     let mut shared = vec![Shared::Not; tape.nodes().len()];
     for (i, node) in tape.nodes().iter().enumerate() {
         let of = |v: &Value| shared.get(v.index()).copied().unwrap_or(Shared::Not);
         let sums = node.operands.iter().filter(|v| of(v) == Shared::Sum);
         let all = sums.clone().count() == node.operands.len();
+        if node.ty.domain == Domain::Once && node.op.name() == "clip_gradient" {
+            return false;
+        }
         let linear = matches!(node.op.name(), "add" | "spread" | "reshape");
         shared[i] = match (sums.count(), reduces(tape, node)) {
             (0, true) => Shared::Sum,
