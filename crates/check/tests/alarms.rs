@@ -32,10 +32,7 @@ fn no_alarm(programs: impl IntoIterator<Item = u64>) {
     // No property looks away.
     for (name, cases) in &compared {
         let least = if name == "rows" { 20 } else { 4 };
-        assert!(
-            cases * least >= count,
-            "{name}: {cases} of {count}"
-        );
+        assert!(cases * least >= count, "{name}: {cases} of {count}");
     }
 }
 

@@ -62,7 +62,7 @@ mod x86;
 
 pub use activate::Activation;
 pub use buffer::{
-    AlignedBuffer, CACHE_LINE, BlockSlice, Packed, TooMany, activate, product_unpacked, sum_rows,
+    AlignedBuffer, BlockSlice, CACHE_LINE, Packed, TooMany, activate, product_unpacked, sum_rows,
 };
 pub use types::{
     ADD, BACKWARD, Block, BlockMut, IN_ORDER, OuterArgs, OuterRhs, PieceMut, RowOuterArgs,

@@ -211,11 +211,12 @@ impl ForecastPlot {
             high: (self.x_labels.len() - 1).max(1) as f64,
             log: false,
         };
+        let end = self.common_end();
         // Half of the widest label hangs over the right end.
-        let widths = (0..self.x_labels.len()).map(|row| text_width(&self.x_label(row), TICK));
+        let widths = (0..self.x_labels.len()).map(|row| text_width(&self.x_label(row, end), TICK));
         let overhang = widths.fold(0.0, f64::max) / 2.0;
         let (left, right) = (24.0 + tick_width + 12.0, f64::from(WIDTH) - 24.0 - overhang);
-        let x_ticks = self.x_ticks(right - left, 2.0 * overhang);
+        let x_ticks = self.x_ticks(right - left, 2.0 * overhang, end);
         draw_legend(canvas, right)?;
         for (k, (panel, y)) in shown.iter().zip(scales).enumerate() {
             let top = HEAD + k as f64 * PANEL_STEP;
@@ -272,9 +273,8 @@ impl ForecastPlot {
         canvas.text(&self.x_name, under, Anchor::Middle, axis)
     }
 
-    /// A label in its room: of stamps, the seconds and the zone are left out where all have the same.
-    fn x_label(&self, row: usize) -> String {
-        let end = self.common_end();
+    /// A label in its room, without what all labels end with: see [`common_end`](Self::common_end).
+    fn x_label(&self, row: usize, end: usize) -> String {
         let label = &self.x_labels[row];
         shorten(&label[..label.len() - end], 16)
     }
@@ -297,9 +297,9 @@ impl ForecastPlot {
 
     /// The 1st and 15th of every month, or the 1st alone, if the labels are dates and three or more of these fit with room
     /// between their texts; else evenly spaced rows.
-    fn x_ticks(&self, width: f64, label_width: f64) -> Vec<(f64, String)> {
+    fn x_ticks(&self, width: f64, label_width: f64, end: usize) -> Vec<(f64, String)> {
         let most = ((width / (1.3 * label_width + 20.0)) as usize).clamp(1, 12);
-        let tick = |row: usize| (row as f64, self.x_label(row));
+        let tick = |row: usize| (row as f64, self.x_label(row, end));
         for days in [&["01", "15"][..], &["01"]] {
             let rows = (0..self.x_labels.len()).filter(|&row| {
                 day_of_month(&self.x_labels[row]).is_some_and(|d| days.contains(&d))

@@ -1,9 +1,7 @@
 //! The memory of a run beside the caller's arrays, counted before anything is allocated.
 
 use retrograd_graph::plan::cost::WeightUse;
-use retrograd_graph::plan::{
-    BlockAt, BufferId, Item, Layout, Plan, Storage, WeightId, walk,
-};
+use retrograd_graph::plan::{BlockAt, BufferId, Item, Layout, Plan, Storage, WeightId, walk};
 use retrograd_kernels::{
     AlignedBuffer, Block, BlockMut, CACHE_LINE, Kernels, OuterRhs, PieceMut, SimdElement, Weights,
 };
@@ -201,7 +199,11 @@ impl<T: Element> MemoryNeed<'_, T> {
         let scratch = self.parts.saturating_mul(lines(self.scratch()));
         let ends = self.plan.buffers.keys().map(|u| lines(self.at_end(u)));
         let others = [scratch, lines(self.checkpoints()), self.described()];
-        let all = arrays.chain(packed).chain(aligned).chain(ends).chain(others);
+        let all = arrays
+            .chain(packed)
+            .chain(aligned)
+            .chain(ends)
+            .chain(others);
         all.fold(0, usize::saturating_add)
     }
 

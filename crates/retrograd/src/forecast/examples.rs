@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use retrograd_tape::{Domain, Extent};
 
+use super::setup::Scale;
 use super::view::View;
-use super::{ForecastError, Setup};
+use super::{ForecastError, Scaling, Setup};
 use crate::batch::Batch;
 use crate::cell::Cell;
 use crate::data::{DataError, Panel, Windows, at_least_one, starts};
@@ -33,6 +34,8 @@ pub struct Examples<'a> {
     setup: &'a Setup,
     ids: &'a [String],
     views: Vec<View<'a>>,
+    /// Of each series, unless every window has its own.
+    scales: Vec<Option<Scale>>,
     /// Of each series that has any: its place, the first start, and how many there are.
     parts: Vec<(usize, usize, usize)>,
     /// Whether a window is forecast from once, at its end.
@@ -53,11 +56,17 @@ impl<'a> Examples<'a> {
     ) -> Result<Examples<'a>, ForecastError> {
         let needed = setup.steps + setup.horizon;
         let (mut views, mut parts, mut longest) = (Vec::new(), Vec::new(), 0);
+        let mut scales = Vec::new();
         for (k, (series, range)) in panel.series().iter().zip(ranges).enumerate() {
             if !range.is_empty() {
                 series.check_range("part to cut windows from", range)?;
             }
-            views.push(View::new(&setup.columns, series, None)?);
+            let view = View::new(&setup.columns, series, None)?;
+            scales.push(match setup.scaling == Scaling::Window || range.is_empty() {
+                true => None,
+                false => Some(setup.scale(&panel.ids()[k], &view, range.end)?),
+            });
+            views.push(view);
             longest = longest.max(range.len());
             if let Some(more) = range.len().checked_sub(needed) {
                 parts.push((k, range.start, more + 1));
@@ -79,6 +88,7 @@ impl<'a> Examples<'a> {
             setup,
             ids: panel.ids(),
             views,
+            scales,
             parts,
             once,
         })
@@ -245,7 +255,10 @@ impl<'a> Examples<'a> {
         let places: Vec<(usize, usize)> = windows.iter().map(|w| self.place(*w)).collect();
         let mut scales = Vec::with_capacity(places.len());
         for &(k, start) in &places {
-            scales.push(setup.scale(&self.ids[k], &self.views[k], start + steps)?);
+            scales.push(match &self.scales[k] {
+                Some(scale) => scale.clone(),
+                None => setup.scale(&self.ids[k], &self.views[k], start + steps)?,
+            });
         }
         let rows = places.len();
         let mut input = Vec::with_capacity(steps * rows * setup.inputs());
@@ -259,7 +272,7 @@ impl<'a> Examples<'a> {
                 if self.once && t + 1 < steps {
                     continue;
                 }
-                let counts = setup.scaling != super::Scaling::Window || t + 1 == steps;
+                let counts = setup.scaling != Scaling::Window || t + 1 == steps;
                 for ahead in 1..=setup.horizon {
                     for column in 0..setup.columns.targets.len() {
                         let value = view.value(row + ahead, column, usize::MAX);
@@ -358,7 +371,7 @@ impl Iterator for Epoch<'_, '_> {
         let windows = self.windows.get(self.at..self.at + self.batch)?;
         self.at += self.batch;
         let batch = self.examples.gather(windows);
-        Some(batch.expect("scales were computed of rows that there are"))
+        Some(batch.expect("the scale of a window is of rows that there are"))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

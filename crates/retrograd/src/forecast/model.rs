@@ -65,6 +65,8 @@ struct Counts {
     counts: Vec<usize>,
 }
 
+/// Numbers of all paths together: 1 GiB.
+const MOST_SAMPLED: usize = 1 << 27;
 /// Paths that are drawn for the intervals of a forecast.
 const PATHS: usize = 1000;
 
@@ -229,6 +231,13 @@ impl Model {
         let own = matches!(self.setup.head, Head::Quantiles(_)) && horizon <= self.setup.horizon;
         let mut sampled: Vec<Vec<f64>> = Vec::new();
         if self.setup.head != Head::Point && !own && !levels.is_empty() {
+            if values.len().saturating_mul(paths) > MOST_SAMPLED {
+                return Err(ForecastError::Request(format!(
+                    "intervals of {} numbers are those of {paths} sampled paths, which are too many to keep; forecast fewer rows at a \
+                     time, or ask for no interval",
+                    values.len()
+                )));
+            }
             sampled.resize(values.len(), Vec::with_capacity(paths));
             let rng = &mut stream(origin.row as u64, "forecast", "paths");
             for _ in 0..paths {
