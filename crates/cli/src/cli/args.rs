@@ -66,7 +66,7 @@ pub(crate) struct Cells {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CellsCommand {
-    /// Shows one of them: what it is, where it comes from, its parameters and its text.
+    /// Prints one of them as a file to begin with: its text, below what it is, where it comes from and its parameters.
     Show {
         /// Its name.
         #[arg(value_name = "NAME", value_parser = zoo_entry)]

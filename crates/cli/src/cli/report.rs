@@ -40,7 +40,7 @@ pub(super) fn cells() -> String {
     format!("{}\n", without_rules_inside(&table))
 }
 
-/// One cell of the zoo: what it is, its parameters at these sizes, and its text.
+/// One cell of the zoo as a file to begin with: its text below comments that say what it is, and its parameters at these sizes.
 ///
 /// # Errors
 /// Sizes that it does not have.
@@ -69,8 +69,11 @@ pub(super) fn cell(entry: &zoo::Entry, sizes: &SizeArgs) -> Result<String> {
     for p in cell.parameter_specs() {
         let _ = writeln!(out, "  {:<20} {}", p.name, p.shape);
     }
-    let _ = write!(out, "\n{}", entry.text);
-    Ok(out)
+    let comments = out.lines().map(|line| match line {
+        "" => "#\n".to_owned(),
+        line => format!("# {line}\n"),
+    });
+    Ok(comments.collect::<String>() + entry.text)
 }
 
 /// The results as one JSON object on one line.

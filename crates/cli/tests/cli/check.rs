@@ -144,6 +144,10 @@ fn cells_show_tells_parameters_and_text() {
     for part in ["arXiv:1406.1078", "H=5", "reset.h", "cell gru("] {
         assert!(shown.contains(part), "{part} is missing in\n{shown}");
     }
+    // What it prints is a file to begin with.
+    std::fs::write(at.join("mine.cell"), shown).unwrap();
+    let again = run(&at, &["explain", "--cell", "mine.cell", "--summary"]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
     let message = refused(&at, &["cells", "show", "gur"], 2);
     assert!(message.contains("did you mean `gru`?"), "{message}");
 }
