@@ -157,7 +157,7 @@ fn names_that_are_not_utf8_are_told_and_json_refuses_them() {
     assert_eq!((code, &*err), (Some(0), ""));
     let note = "data             column \"date\" labels the rows\n";
     assert!(out.contains(note), "{out}");
-    assert!(out.contains("o\u{fffd}ut/model.json"), "{out}");
+    assert!(out.contains("o\u{fffd}ut/model.safetensors"), "{out}");
 }
 
 #[cfg(unix)]

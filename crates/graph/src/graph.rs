@@ -178,6 +178,10 @@ impl Graph {
     pub(crate) fn above(&self, from: impl Iterator<Item = Value>) -> HashSet<Value> {
         reached(from.collect(), |v| self.operands(v).to_vec())
     }
+    /// True if a value depends on another one, directly or not, at any step.
+    pub fn depends_on(&self, v: Value, on: Value) -> bool {
+        self.above([v].into_iter()).contains(&on)
+    }
     /// True if a value is an output of the program.
     pub fn is_output(&self, v: Value) -> bool {
         self.times_output(v) > 0

@@ -59,10 +59,12 @@ pub struct ForecastPanel {
     pub name: String,
     /// Its unit, if known.
     pub unit: Option<String>,
-    /// The observed values, `[rows]`, in that unit.
+    /// The observed values, `[rows]`, in that unit. Values that are not finite, such as those of rows to come, leave gaps.
     pub observed: Vec<f64>,
     /// The predicted values of the same rows, `[rows]`. Values that are not finite leave gaps.
     pub predicted: Vec<f64>,
+    /// The ends of an interval of the same rows, `[rows]`; empty for none. Rows whose ends are not finite have none.
+    pub band: Vec<(f64, f64)>,
 }
 
 impl ForecastPlot {
@@ -124,6 +126,7 @@ impl ForecastPlot {
                 .step_by(n)
                 .copied()
                 .collect(),
+            band: Vec::new(),
         };
         let x_labels = match series.labels() {
             Some(labels) => labels[rows.clone()].to_vec(),
@@ -161,6 +164,13 @@ impl ForecastPlot {
                     });
                 }
             }
+            if !panel.band.is_empty() && panel.band.len() != rows {
+                return Err(PlotError::Length {
+                    what: format!("intervals of \"{}\"", panel.name),
+                    found: panel.band.len(),
+                    expected: rows,
+                });
+            }
         }
         Ok(())
     }
@@ -186,7 +196,11 @@ impl ForecastPlot {
 
         let scales: Vec<AxisScale> = shown
             .iter()
-            .map(|p| AxisScale::covering(p.observed.iter().chain(&p.predicted).copied(), false))
+            .map(|p| {
+                let values = p.observed.iter().chain(&p.predicted).copied();
+                let ends = p.band.iter().flat_map(|&(low, high)| [low, high]);
+                AxisScale::covering(values.chain(ends), false)
+            })
             .collect();
         let tick_width = scales
             .iter()
@@ -197,11 +211,12 @@ impl ForecastPlot {
             high: (self.x_labels.len() - 1).max(1) as f64,
             log: false,
         };
+        let end = self.common_end();
         // Half of the widest label hangs over the right end.
-        let widths = (0..self.x_labels.len()).map(|row| text_width(&self.x_label(row), TICK));
+        let widths = (0..self.x_labels.len()).map(|row| text_width(&self.x_label(row, end), TICK));
         let overhang = widths.fold(0.0, f64::max) / 2.0;
         let (left, right) = (24.0 + tick_width + 12.0, f64::from(WIDTH) - 24.0 - overhang);
-        let x_ticks = self.x_ticks(right - left, 2.0 * overhang);
+        let x_ticks = self.x_ticks(right - left, 2.0 * overhang, end);
         draw_legend(canvas, right)?;
         for (k, (panel, y)) in shown.iter().zip(scales).enumerate() {
             let top = HEAD + k as f64 * PANEL_STEP;
@@ -230,6 +245,7 @@ impl ForecastPlot {
                 &x_ticks,
                 k + 1 == shown.len(),
             )?;
+            panel.draw_band(canvas, &frame)?;
             let numbered = |values: &[f64]| -> Vec<(f64, f64)> {
                 values
                     .iter()
@@ -239,7 +255,10 @@ impl ForecastPlot {
             };
             let observed = numbered(&panel.observed);
             frame.curve(canvas, observed.iter().copied(), 2.0, OBSERVED)?;
-            for &(row, value) in observed.iter().filter(|_| observed.len() <= 200) {
+            for &(row, value) in observed
+                .iter()
+                .filter(|(_, v)| observed.len() <= 200 && v.is_finite())
+            {
                 canvas.disc((frame.x_at(row), frame.y_at(value)), 3.5, OBSERVED)?;
             }
             frame.curve(
@@ -254,15 +273,33 @@ impl ForecastPlot {
         canvas.text(&self.x_name, under, Anchor::Middle, axis)
     }
 
-    fn x_label(&self, row: usize) -> String {
-        shorten(&self.x_labels[row], 16)
+    /// A label in its room, without what all labels end with: see [`common_end`](Self::common_end).
+    fn x_label(&self, row: usize, end: usize) -> String {
+        let label = &self.x_labels[row];
+        shorten(&label[..label.len() - end], 16)
+    }
+
+    /// Bytes at the end of all labels that say the same seconds, such as ":00" or ":00Z".
+    fn common_end(&self) -> usize {
+        let stamp = |label: &String| {
+            let zone = label.len() - label.trim_end_matches('Z').len();
+            let end = label.len().checked_sub(zone + 3)?;
+            let seconds = label.is_char_boundary(end) && label[end..].starts_with(":00");
+            // Without hours and minutes before them, they are minutes.
+            let minutes = seconds && label[..end].contains(':');
+            minutes.then_some(zone + 3)
+        };
+        let mut ends = self.x_labels.iter().map(stamp);
+        let first = ends.next().flatten();
+        let same = self.x_labels.iter().all(|l| stamp(l) == first);
+        first.filter(|_| same).unwrap_or(0)
     }
 
     /// The 1st and 15th of every month, or the 1st alone, if the labels are dates and three or more of these fit with room
     /// between their texts; else evenly spaced rows.
-    fn x_ticks(&self, width: f64, label_width: f64) -> Vec<(f64, String)> {
+    fn x_ticks(&self, width: f64, label_width: f64, end: usize) -> Vec<(f64, String)> {
         let most = ((width / (1.3 * label_width + 20.0)) as usize).clamp(1, 12);
-        let tick = |row: usize| (row as f64, self.x_label(row));
+        let tick = |row: usize| (row as f64, self.x_label(row, end));
         for days in [&["01", "15"][..], &["01"]] {
             let rows = (0..self.x_labels.len()).filter(|&row| {
                 day_of_month(&self.x_labels[row]).is_some_and(|d| days.contains(&d))
@@ -277,6 +314,37 @@ impl ForecastPlot {
             .find(|&step| step >= rough)
             .unwrap_or_else(|| rough.next_multiple_of(50));
         (0..self.x_labels.len()).step_by(step).map(tick).collect()
+    }
+}
+
+impl ForecastPanel {
+    fn draw_band(&self, canvas: &dyn Canvas, frame: &PlotArea) -> Result<(), PlotError> {
+        let known = |(low, high): &(f64, f64)| low.is_finite() && high.is_finite();
+        let rows: Vec<(usize, (f64, f64))> = self.band.iter().copied().enumerate().collect();
+        for run in rows.chunk_by(|a, b| known(&a.1) == known(&b.1)) {
+            if !known(&run[0].1) {
+                continue;
+            }
+            // Half a row to either side, so that a single row has a width.
+            let (first, last) = (run[0].0 as f64 - 0.5, run[run.len() - 1].0 as f64 + 0.5);
+            let most = frame.x.high;
+            let x = |row: f64| frame.x_at(row.clamp(0.0, most));
+            let ends = |low: bool| {
+                let y = move |band: &(f64, f64)| if low { band.0 } else { band.1 };
+                let inner = run.iter().map(move |(row, band)| (*row as f64, y(band)));
+                let (begin, end) = ((first, y(&run[0].1)), (last, y(&run[run.len() - 1].1)));
+                std::iter::once(begin).chain(inner).chain([end])
+            };
+            let mut corners: Vec<(f64, f64)> =
+                ends(true).map(|(row, y)| (x(row), frame.y_at(y))).collect();
+            let mut above: Vec<(f64, f64)> = ends(false)
+                .map(|(row, y)| (x(row), frame.y_at(y)))
+                .collect();
+            above.reverse();
+            corners.append(&mut above);
+            canvas.area(&corners, PREDICTED, 0.2)?;
+        }
+        Ok(())
     }
 }
 

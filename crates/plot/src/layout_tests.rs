@@ -143,6 +143,12 @@ fn the_texts_of_a_forecast_plot_stay_on_the_page_and_apart() {
                 unit: Some("°C".to_owned()),
                 observed: (0..rows).map(|k| scale * (k as f64 * 0.3).sin()).collect(),
                 predicted: (0..rows).map(|k| scale * (k as f64 * 0.3).cos()).collect(),
+                band: (0..rows)
+                    .map(|k| match k % 7 {
+                        0 => (f64::NAN, scale),
+                        _ => (-scale, 1.5 * scale),
+                    })
+                    .collect(),
             };
             let plot = ForecastPlot {
                 title: "forecast".to_owned(),

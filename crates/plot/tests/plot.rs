@@ -244,3 +244,49 @@ fn names_that_are_long_or_hold_control_characters_give_a_whole_picture() {
         "the picture would be 13472 pixels high; at most 12000 are drawn: plot fewer panels or rows"
     );
 }
+
+#[test]
+fn hours_are_labelled_as_hours_and_rows_to_come_have_their_interval() {
+    let hour = |k: usize| format!("2024-03-{:02} {:02}:00:00", 1 + k / 24, k % 24);
+    let known = 40;
+    let panel = retrograd_plot::ForecastPanel {
+        name: "load".to_owned(),
+        unit: None,
+        observed: (0..60)
+            .map(|k| if k < known { k as f64 } else { f64::NAN })
+            .collect(),
+        predicted: (0..60)
+            .map(|k| if k < known { f64::NAN } else { 40.0 })
+            .collect(),
+        band: (0..60)
+            .map(|k| {
+                if k < known {
+                    (f64::NAN, f64::NAN)
+                } else {
+                    (30.0, 900.0)
+                }
+            })
+            .collect(),
+    };
+    let plot = ForecastPlot {
+        title: "load".to_owned(),
+        x_name: "time".to_owned(),
+        x_labels: (0..60).map(hour).collect(),
+        panels: vec![panel],
+    };
+    plot.write_svg(path("hours.svg")).unwrap();
+    let text = svg("hours.svg");
+    assert!(
+        text.contains("2024-03-01 00:00") && !text.contains(":00:00"),
+        "{text}"
+    );
+    assert!(
+        text.contains("800") && text.contains("<polygon"),
+        "the interval is in the axis, and drawn"
+    );
+    let short = ForecastPlot {
+        x_labels: Vec::new(),
+        ..plot
+    };
+    assert!(short.write_svg(path("none.svg")).is_err());
+}

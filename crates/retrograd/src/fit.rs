@@ -54,7 +54,10 @@ pub struct Fit<'f, T: Float = f32> {
     patience: Option<u64>,
     least_change: f64,
     averaged: bool,
+    keep_last: bool,
     checkpoint: Option<(PathBuf, u64)>,
+    anew: bool,
+    notes: Vec<(String, String)>,
     logs: Vec<Box<dyn Log + 'f>>,
     on_step: Vec<Box<OnStep<'f, T>>>,
     on_epoch: Vec<Box<OnEpoch<'f, T>>>,
@@ -69,7 +72,10 @@ impl<'f, T: Float> Fit<'f, T> {
             patience: None,
             least_change: 0.0,
             averaged: false,
+            keep_last: false,
             checkpoint: None,
+            anew: false,
+            notes: Vec::new(),
             logs: Vec::new(),
             on_step: Vec::new(),
             on_epoch: Vec::new(),
@@ -92,6 +98,15 @@ impl<'f, T: Float> Fit<'f, T> {
     pub fn averaged(self) -> Self {
         Fit {
             averaged: true,
+            ..self
+        }
+    }
+
+    /// Only measures the validation, and ends with the parameters of the last epoch.
+    #[must_use]
+    pub fn keep_last(self) -> Self {
+        Fit {
+            keep_last: true,
             ..self
         }
     }
@@ -119,6 +134,19 @@ impl<'f, T: Float> Fit<'f, T> {
     #[must_use]
     pub fn checkpoint(mut self, path: impl AsRef<Path>, every: u64) -> Self {
         self.checkpoint = Some((path.as_ref().to_owned(), every));
+        self
+    }
+
+    /// Begins anew where a checkpoint is there already: it is replaced by the first one that is written.
+    #[must_use]
+    pub fn anew(self) -> Self {
+        Fit { anew: true, ..self }
+    }
+
+    /// A note that all its checkpoints have: how data were scaled, what the columns are; see [`Checkpoint::with_note`].
+    #[must_use]
+    pub fn note(mut self, key: &str, text: &str) -> Self {
+        self.notes.push((key.to_owned(), text.to_owned()));
         self
     }
 
@@ -172,7 +200,7 @@ impl<'f, T: Float> Fit<'f, T> {
         // A callback may end it in the middle of an epoch, to go on later.
         state.stopped = (stopped == Stopped::Early).then_some(stopped);
         if let Some((path, _)) = &self.checkpoint {
-            state.checkpoint(trainer).write(path)?;
+            self.saved(&state, trainer).write(path)?;
         }
         if let Some(best) = &state.best {
             trainer.set_parameters(&best.parameters)?;
@@ -210,7 +238,8 @@ impl<'f, T: Float> Fit<'f, T> {
 
     /// The state at the start, from the checkpoint if there is one.
     fn begin(&mut self, trainer: &mut Trainer<T>) -> Result<State<T>, Error> {
-        let there = self.checkpoint.as_ref().filter(|(path, _)| path.exists());
+        let there = self.checkpoint.as_ref().filter(|_| !self.anew);
+        let there = there.filter(|(path, _)| path.exists());
         let state = match there {
             None => State::new(),
             Some((path, _)) => {
@@ -224,6 +253,14 @@ impl<'f, T: Float> Fit<'f, T> {
             log.begin(trainer.steps(), state.epoch)?;
         }
         Ok(state)
+    }
+
+    /// A checkpoint with the loop's notes.
+    fn saved(&self, state: &State<T>, trainer: &Trainer<T>) -> Checkpoint<T> {
+        let notes = self.notes.iter();
+        notes.fold(state.checkpoint(trainer), |saved, (key, text)| {
+            saved.with_note(key, text)
+        })
     }
 
     /// The rest of an epoch.
@@ -256,7 +293,7 @@ impl<'f, T: Float> Fit<'f, T> {
             if let Some((path, every)) = &self.checkpoint
                 && report.step.is_multiple_of(*every)
             {
-                state.checkpoint(trainer).write(path)?;
+                self.saved(state, trainer).write(path)?;
             }
             if !go_on {
                 return Ok(Some(Stopped::Asked));
@@ -288,10 +325,13 @@ impl<'f, T: Float> Fit<'f, T> {
             trainer.report_metric(metric)?;
         }
         let validation = validation.filter(|metric| metric.is_finite());
-        let before = state.best.as_ref().map(|best| best.metric);
+        let before = match self.keep_last {
+            true => (state.history.iter().filter_map(|e| e.validation)).min_by(f64::total_cmp),
+            false => state.best.as_ref().map(|best| best.metric),
+        };
         let better = |metric: f64| before.is_none_or(|b| metric < b - self.least_change);
         let is_best = validation.is_some_and(better);
-        if let (true, Some(metric)) = (is_best, validation) {
+        if let (true, Some(metric), false) = (is_best, validation, self.keep_last) {
             let average = trainer.averaged_parameters().filter(|_| averaged);
             state.best = Some(state::Best {
                 metric,

@@ -40,6 +40,7 @@
 //! | choose a learning rate | [`Trainer::test_learning_rates`]; a schedule, [`optim::Schedule`] |
 //! | train on a long series, chunk after chunk | [`Carry`], [`Trainer::step_carrying`] |
 //! | prepare data | [`Batch`]; from a table, [`data::Series`] and [`data::Windows`] |
+//! | forecast a table, with intervals and a backtest, from a saved model | [`forecast`] |
 //! | forecast or stream | [`Trainer::predict`]; sample by sample, [`Stepper`] |
 //! | inspect a cell | [`Program`]: gradients of inputs, values and adjoints of gates, products with the Hessian, from many threads |
 //! | save and load | [`Trainer::save`], [`Trainer::load`] |
@@ -99,6 +100,7 @@
 pub mod data;
 pub mod files;
 pub mod fit;
+pub mod forecast;
 pub mod optim;
 pub mod random;
 #[cfg(feature = "testing")]

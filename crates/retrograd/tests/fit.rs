@@ -354,3 +354,43 @@ fn fifty_kills_leave_readable_files_and_the_run_ends_bitwise_as_one_that_was_not
         "{with_file} of {kills} kills met a file, {grown} new ones"
     );
 }
+
+#[test]
+fn a_loop_may_only_measure_keeps_its_notes_and_begins_anew() {
+    let place = Place::new("notes");
+    let path = place.0.join("model.safetensors");
+    let run = |epochs: u64, anew: bool| {
+        let mut trainer = trainer();
+        let fit = Fit::new(epochs)
+            .keep_last()
+            .checkpoint(&path, 4)
+            .note("scaler", "0.5 2");
+        let fit = if anew { fit.anew() } else { fit };
+        // Each epoch is worse than the one before.
+        let mut measured = 0.0;
+        let fit = fit.validate(move |_| {
+            measured += 1.0;
+            Ok(measured)
+        });
+        let history = fit.run(&mut trainer, epoch).unwrap();
+        (history, trainer)
+    };
+    let (history, trainer) = run(3, false);
+    let best: Vec<bool> = history.epochs.iter().map(|e| e.is_best).collect();
+    assert_eq!(best, [true, false, false]);
+    let saved: Checkpoint = Checkpoint::read(&path).unwrap();
+    assert_eq!(
+        (saved.note("scaler"), saved.array("best")),
+        (Some("0.5 2"), None)
+    );
+    assert_eq!(
+        saved.parameters(),
+        trainer.parameters(),
+        "those of the last epoch"
+    );
+    // Going on from the file, nothing is left to do; anew, all of it is done again.
+    let (again, _) = run(3, false);
+    assert_eq!(again, history);
+    let (anew, _) = run(2, true);
+    assert_eq!((anew.epochs.len(), anew.epochs[0]), (2, history.epochs[0]));
+}

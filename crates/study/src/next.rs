@@ -116,7 +116,7 @@ impl NextJob {
         let standardizer = Standardizer::fit(&series, training.clone())?;
         let standard = standardizer.transform(&series)?;
         let hidden = nearest(self.parameters, |h| {
-            Ok(zoo::forecaster(entry, columns, h)?.parameter_count())
+            Ok::<_, retrograd::Error>(zoo::forecaster(entry, columns, h)?.parameter_count())
         })?;
         let cell = zoo::forecaster_with_dropout(entry, columns, hidden, self.dropout)?;
         let parameters = cell.parameter_count();

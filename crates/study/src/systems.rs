@@ -193,10 +193,10 @@ impl System {
 ///
 /// # Errors
 /// Those of `count`.
-pub(crate) fn nearest(
+pub fn nearest<E>(
     parameters: usize,
-    count: impl Fn(usize) -> Result<usize, Error>,
-) -> Result<usize, Error> {
+    count: impl Fn(usize) -> Result<usize, E>,
+) -> Result<usize, E> {
     let (mut low, mut high) = (1, 2);
     while count(high)? < parameters {
         (low, high) = (high, 2 * high);
@@ -208,7 +208,7 @@ pub(crate) fn nearest(
             false => high = middle,
         }
     }
-    let off = |n: usize| Ok::<usize, Error>(count(n)?.abs_diff(parameters));
+    let off = |n: usize| Ok::<usize, E>(count(n)?.abs_diff(parameters));
     Ok(if off(low)? <= off(high)? { low } else { high })
 }
 

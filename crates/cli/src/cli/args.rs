@@ -3,15 +3,20 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use retrograd::data::Header;
+use retrograd::data::{Gaps, Header};
+use retrograd::forecast::Scaling;
 use retrograd::{Engine, Unroll};
 
+use super::backtest::BacktestArgs;
 use super::bench::BenchArgs;
 use super::cell::CellCommand;
 use super::check::Check;
 use super::choice::{Choice, ReadoutArgs, SizeArgs};
+use super::compare::Compare;
 use super::explain::Explain;
-use super::values::{between, header, unroll, whole, zoo_entry};
+use super::predict::Predict;
+use super::resume::Resume;
+use super::values::{between, decimal, header, separator, unroll, whole, zoo_entry};
 
 /// Compiles recurrent cells to machine code and trains them to forecast the next row of a table.
 ///
@@ -29,8 +34,16 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Does the same with your own CSV file.
+    /// Does the same with your own CSV file, and saves a model.
     Train(Box<Train>),
+    /// Goes on with a training that was stopped.
+    Resume(Resume),
+    /// Forecasts the rows after a table with a saved model, with intervals.
+    Predict(Box<Predict>),
+    /// Tests a saved model on rows that it was not trained on, against simple forecasts.
+    Backtest(Box<BacktestArgs>),
+    /// Compares several cells on your CSV file, each with as many parameters and from several seeds.
+    Compare(Box<Compare>),
     /// Shows how a cell is compiled: products stacked and hoisted, loops, memory, predicted time, the graph after each pass; and
     /// draws the graph.
     Explain(Box<Explain>),
@@ -57,7 +70,7 @@ pub(crate) struct Cells {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CellsCommand {
-    /// Shows one of them: what it is, where it comes from, its parameters and its text.
+    /// Prints one of them as a file to begin with: its text, below what it is, where it comes from and its parameters.
     Show {
         /// Its name.
         #[arg(value_name = "NAME", value_parser = zoo_entry)]
@@ -95,6 +108,11 @@ pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) table: TableArgs,
     #[command(flatten)]
+    pub(crate) roles: RoleArgs,
+    /// Takes flags from a TOML file, `learning-rate = 0.01`; those on the command line win.
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
     pub(crate) options: TrainingArgs,
 }
 
@@ -116,9 +134,52 @@ pub(crate) struct TableArgs {
     /// Reverses the rows, for tables whose newest row comes first.
     #[arg(long)]
     pub(crate) reverse: bool,
-    /// Accepts numbers with commas between thousands, as in "1,000".
+    /// Accepts numbers with commas, spaces or apostrophes between thousands, as in "1,000".
     #[arg(long)]
     pub(crate) thousands: bool,
+    #[command(flatten)]
+    pub(crate) form: FormArgs,
+}
+
+/// How a table is written.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct FormArgs {
+    /// What separates cells: one character, or `tab` [default: a comma, or what the first lines have].
+    #[arg(long, value_name = "C", value_parser = separator)]
+    pub(crate) separator: Option<u8>,
+    /// The decimal mark: a point or a comma [default: a point, or what the numbers have].
+    #[arg(long, value_name = ".|,", value_parser = decimal)]
+    pub(crate) decimal: Option<u8>,
+    /// What becomes of missing values: `refuse`, `ffill` (the value before), `linear`, or `mask` (the model sees what is missing, and
+    /// is not asked to forecast it) [default: refuse].
+    #[arg(long, value_name = "HOW")]
+    pub(crate) gaps: Option<Gaps>,
+    /// The column that says to which of several series a row belongs.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) id: Option<String>,
+    /// The column with the rows' dates or times, by which they are labelled [default: the first that is not numeric].
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) time: Option<String>,
+}
+
+/// What the columns are for, and how far ahead is forecast.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct RoleArgs {
+    /// The columns to forecast, separated by commas; the others are only read [default: all].
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub(crate) target: Option<Vec<String>>,
+    /// Columns that are known ahead, such as prices or holidays: the forecast of a row reads them at that row.
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub(crate) known: Vec<String>,
+    /// Columns that are the same in all rows of a series.
+    #[arg(long = "static", value_name = "A,B,C", value_delimiter = ',')]
+    pub(crate) statics: Vec<String>,
+    /// Rows that are forecast at once. A model of one row forecasts further ones by reading its own forecasts [default: 1].
+    #[arg(long, value_name = "N", value_parser = whole(1..=10_000))]
+    pub(crate) horizon: Option<usize>,
+    /// Whether numbers are scaled per `column`, per `series` or per `window` [default: column].
+    #[arg(long, value_name = "PER")]
+    pub(crate) scale: Option<Scaling>,
 }
 
 /// Where the observations come from.
@@ -126,7 +187,7 @@ pub(crate) struct TableArgs {
 pub(crate) enum DataSource {
     SeattleWeather,
     /// A file.
-    File(TableArgs),
+    File(Box<TableArgs>),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -173,6 +234,14 @@ pub(crate) struct TrainingArgs {
     #[arg(long)]
     pub(crate) trace_nan: bool,
     /// Directory for the plots and the trained parameters, created if missing. With --json, its name must be UTF-8.
+    /// Stops after N epochs in a row without a better validation error, and keeps the best epoch's parameters [default: trains for all
+    /// epochs, and keeps the last's].
+    #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
+    pub(crate) patience: Option<usize>,
+    /// Writes the model every N steps, too, so that `resume` can go on after a crash [default: only at the end, or at Ctrl-C].
+    #[arg(long, value_name = "N", value_parser = whole(1..=usize::MAX))]
+    pub(crate) checkpoint_every: Option<usize>,
+    /// Directory for the plots and the trained model, created if missing. With --json, its name must be UTF-8.
     #[arg(long, value_name = "DIR", default_value = "retrograd-out")]
     pub(crate) out: PathBuf,
     /// Prints the results as one JSON object; guesses about the data are in its `notes`.
@@ -182,7 +251,10 @@ pub(crate) struct TrainingArgs {
 
 /// A message of the library with its options called by their flags.
 pub(super) fn with_flags(message: &str) -> String {
-    const FLAGS: [(&str, &str); 4] = [
+    const FLAGS: [(&str, &str); 7] = [
+        ("`Csv::gaps`", "`--gaps`"),
+        ("`Csv::separator`", "`--separator`"),
+        ("`Csv::decimal`", "`--decimal`"),
         ("`Header::None`", "`--header no`"),
         ("`Header::Names`", "`--header yes`"),
         ("`Csv::thousands`", "`--thousands`"),

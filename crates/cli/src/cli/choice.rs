@@ -1,17 +1,18 @@
 //! `--cell`: a cell by name or file, and its adaptation to the data.
 
+mod fit;
 mod readout;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use retrograd::graph::Graph;
-use retrograd::graph::passes::stream::stream;
+use retrograd::forecast::{Head, Ports, Setup};
 use retrograd::zoo::{self, Entry};
-use retrograd::{Batch, Cell, CellText, Extent, InputRole, data};
-use retrograd_tape::{Domain, Output, OutputRole};
+use retrograd::{Batch, Cell, CellText, Extent, InputRole};
+use retrograd_tape::Domain;
 
+use fit::{domain, fit};
 pub(crate) use readout::ReadoutArgs;
 
 /// Default of `--hidden` for a cell of the zoo.
@@ -44,7 +45,29 @@ pub(crate) struct SizeArgs {
     pub(crate) set: Vec<(String, usize)>,
 }
 
-/// A cell that forecasts the next row of a series, and the names of its input, target and output.
+/// The numbers that a cell reads and forecasts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Widths {
+    /// Of its input.
+    pub(crate) inputs: usize,
+    /// Of its target and output.
+    pub(crate) outputs: usize,
+    /// Whether it is told what of a target there is.
+    pub(crate) masked: bool,
+}
+
+impl Widths {
+    /// As many numbers read as forecast, all of which there are.
+    pub(crate) fn rows(columns: usize) -> Widths {
+        Widths {
+            inputs: columns,
+            outputs: columns,
+            masked: false,
+        }
+    }
+}
+
+/// A cell that forecasts rows of a series, and the names of its input, target and output.
 #[derive(Clone, Debug)]
 pub(crate) struct Forecaster {
     /// The cell.
@@ -61,6 +84,8 @@ pub(crate) struct Forecaster {
     target: String,
     /// The output that forecasts.
     pub(crate) output: String,
+    /// What its outputs say of a distribution.
+    pub(crate) head: Head,
 }
 
 impl Choice {
@@ -91,13 +116,13 @@ impl Choice {
         })
     }
 
-    /// The cell for a series with this number of columns.
+    /// The cell for rows of these widths.
     ///
     /// # Errors
     /// A cell file with a mistake, or one that cannot forecast such rows; settings that the cell does not take.
     pub(crate) fn forecaster(
         &self,
-        columns: usize,
+        widths: Widths,
         sizes: &SizeArgs,
         readout: &ReadoutArgs,
     ) -> Result<Forecaster> {
@@ -112,18 +137,20 @@ impl Choice {
             }
             let hidden = sizes.hidden.unwrap_or(HIDDEN);
             let dropout = readout.dropout.unwrap_or(DROPOUT);
-            let cell = readout.of(columns, dropout);
+            let cell = readout.of(widths, dropout);
             let cell = cell.cell(entry.name, |c, x| entry.layer(c, "", x, hidden))?;
             let size = format!("{hidden} hidden units");
+            let made = Forecaster::with_readout(cell, size, Some(dropout));
             return Ok(Forecaster {
                 hidden: Some(hidden),
-                ..Forecaster::with_readout(cell, size, Some(dropout))
+                head: readout.head(),
+                ..made
             });
         }
         let text = self.text()?;
         let given = sizes.of(&text)?;
         if !text.has_loss() && of_role(&text, InputRole::Target).next().is_none() {
-            return readout.add_to(&text, columns, &given);
+            return readout.add_to(&text, widths, &given);
         }
         if readout.dropout.is_some() {
             bail!(
@@ -137,7 +164,13 @@ impl Choice {
                 text.name()
             );
         }
-        fit(&text, columns, &given)
+        if widths.masked {
+            bail!(
+                "--gaps mask and --scale window are for cells without a loss of their own; `{}` has one, which does not know what is missing",
+                text.name()
+            );
+        }
+        fit(&text, widths, &given)
     }
 
     /// The cell with a readout of `inputs` numbers if it has no loss of its own, and its sizes as text.
@@ -249,42 +282,6 @@ impl SizeArgs {
     }
 }
 
-/// Fits a cell file to rows of `columns` numbers: a symbolic dimension that is the shape of its input or target becomes the number of
-/// columns, unless it is set.
-fn fit(text: &CellText, columns: usize, given: &[(&str, usize)]) -> Result<Forecaster> {
-    let rows = of_role(text, InputRole::Sequence).chain(of_role(text, InputRole::Target));
-    let dims = with_columns(given, rows, columns);
-    let input = only(
-        text,
-        InputRole::Sequence,
-        "input",
-        "cell name(x[I]; …) where I=4",
-    )?;
-    let target = only(text, InputRole::Target, "target", "target next[I]")?;
-    let cell = text.cell(&dims)?;
-    check_length(text, &cell, &input, columns)?;
-    check_length(text, &cell, &target, columns)?;
-    let inputs = cell.tape().inputs().iter();
-    if let Some(row) =
-        { inputs }.find(|i| i.role == InputRole::Target && i.ty.domain != Domain::Step)
-    {
-        let message = format!("`{}` has one value for all steps of a series", row.name);
-        let expected = "expected a target of each step: the next row".to_owned();
-        return Err(text.mistake(Some(&row.name), message, expected).into());
-    }
-    reads_no_later_rows(text, &cell)?;
-    Ok(Forecaster {
-        name: text.name().to_owned(),
-        hidden: size_of_dimension(text, &dims, "H"),
-        size: sizes(text, &dims),
-        dropout: None,
-        output: forecast_of(text, &cell, columns)?,
-        cell,
-        input,
-        target,
-    })
-}
-
 /// The dimensions of a cell file as text.
 fn sizes(text: &CellText, dims: &[(&str, usize)]) -> String {
     let size: Vec<String> = (text.dimensions())
@@ -345,64 +342,6 @@ fn only(text: &CellText, role: InputRole, what: &str, write: &str) -> Result<Str
     Err(text.mistake(found.1, message, expected).into())
 }
 
-/// Rejects an input whose length is not the number of columns.
-fn check_length(text: &CellText, cell: &Cell, name: &str, columns: usize) -> Result<()> {
-    let mut inputs = cell.tape().inputs().iter();
-    let input = inputs.find(|i| *i.name == *name);
-    let found = input.map_or(columns, |i| i.ty.shape.len());
-    if found == columns {
-        return Ok(());
-    }
-    let rows = match columns {
-        1 => "1 column".to_owned(),
-        n => format!("{n} columns"),
-    };
-    let message = format!("`{name}` has {found} numbers, but the data has {rows}");
-    let symbolic = text.inputs().find(|i| i.1 == name).and_then(|i| i.2);
-    let expected = match symbolic {
-        Some(d) => format!("expected {columns}: leave `--set {d}=…` out"),
-        None => format!("expected `{name}[{columns}]`, or `{name}[I]` with `where I={columns}`"),
-    };
-    Err(text.mistake(Some(name), message, expected).into())
-}
-
-/// Rejects a cell that needs rows after the one that it forecasts from: what it forecasts would be among them.
-fn reads_no_later_rows(text: &CellText, cell: &Cell) -> Result<()> {
-    match stream(&Graph::from_tape(cell.tape())) {
-        Ok(_) => Ok(()),
-        Err(e) => {
-            let message = format!("a forecast cannot know later rows: {} {}", e.value, e.why);
-            let expected = "expected what each row knows of the rows before it".to_owned();
-            Err(text.mistake(None, message, expected).into())
-        }
-    }
-}
-
-/// The name of the output that forecasts: the only one with a number for each column, or `y` among several.
-fn forecast_of(text: &CellText, cell: &Cell, columns: usize) -> Result<String> {
-    let outputs = cell.tape().outputs().iter();
-    let outputs: Vec<_> = outputs.filter(|o| o.role == OutputRole::Output).collect();
-    let fits = |o: &&&Output| {
-        let ty = cell.tape().node(o.value).ty;
-        ty.shape.len() == columns && ty.domain == Domain::Step
-    };
-    let fitting: Vec<&str> = outputs.iter().filter(fits).map(|o| &*o.name).collect();
-    match fitting[..] {
-        [one] => Ok(one.to_owned()),
-        _ if fitting.contains(&"y") => Ok("y".to_owned()),
-        _ => {
-            let message = format!(
-                "no output is known to be the forecast: {} have {columns} numbers, as the data has",
-                fitting.len()
-            );
-            let expected =
-                format!("expected one output of {columns} numbers, as in `output y = dense(h')`");
-            let at = outputs.first().map(|o| &*o.name);
-            Err(text.mistake(at, message, expected).into())
-        }
-    }
-}
-
 impl Forecaster {
     /// A cell to which a readout was added.
     fn with_readout(cell: Cell, size: String, dropout: Option<f64>) -> Forecaster {
@@ -415,14 +354,44 @@ impl Forecaster {
             input: "x".to_owned(),
             target: "next".to_owned(),
             output: "y".to_owned(),
+            head: Head::Point,
         }
     }
 
-    /// A batch of windows under the cell's own names.
-    pub(crate) fn batch(&self, windows: data::WindowBatch<f32>) -> Batch {
-        Batch::new(Extent::steps(windows.steps).rows(windows.batch))
-            .with(&self.input, windows.input)
-            .with(&self.target, windows.target)
+    /// The cell of a saved training.
+    pub(crate) fn saved(
+        cell: Cell,
+        setup: &Setup,
+        hidden: Option<usize>,
+        size: String,
+        dropout: Option<f64>,
+    ) -> Forecaster {
+        let ports = setup.cell_ports();
+        Forecaster {
+            name: cell.name().to_owned(),
+            hidden,
+            size,
+            dropout,
+            input: ports.input.clone(),
+            target: ports.target.clone(),
+            output: ports.output.clone(),
+            head: setup.distribution().clone(),
+            cell,
+        }
+    }
+
+    /// Whether it forecasts once from a whole window.
+    pub(crate) fn once(&self) -> bool {
+        domain(&self.cell, &self.output) == Some(Domain::Row)
+    }
+
+    /// The names of its input, target and output.
+    pub(crate) fn ports(&self) -> Ports {
+        Ports {
+            input: self.input.clone(),
+            target: self.target.clone(),
+            output: self.output.clone(),
+        }
     }
 
     /// A batch of one sequence of `t` rows.

@@ -1,31 +1,44 @@
-//! The command line: `args` parses it, `run` does the work, `report` formats the results.
+//! The command line: `args` parses it, `run` does the work, `report` and `ahead` format the results.
 //!
 //! Invariant: standard output gets the results and nothing else. A mistake is one paragraph on standard error, or for a cell file
 //! the line with carets under it, and an exit code of 2 (usage) or 1 (cells, data, files, training); a check that a cell does not pass
 //! prints its report and exits with 3. Guesses about the data are at
 //! the head of the results, or in the JSON. Text from the user's files reaches the terminal without control characters.
 
+mod ahead;
 mod args;
+mod backtest;
 mod bench;
 mod cell;
 mod check;
 mod choice;
+mod compare;
+mod config;
 mod explain;
+mod interrupt;
 mod intuition;
+mod model;
+mod predict;
 mod progress;
 mod report;
+mod resume;
 mod run;
+mod saved;
+mod table;
 mod timing;
 mod trace;
+mod train;
 mod values;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use retrograd::data::printable;
 
-use args::{CellsCommand, Cli, Command, DataSource, with_flags};
+use args::{CellsCommand, Cli, Command, DataSource, RoleArgs, with_flags};
+use run::{Ended, Request};
 
 /// Exit code of bad usage; other mistakes exit with 1.
 const USAGE: u8 = 2;
@@ -34,31 +47,33 @@ const NOT_RIGHT: u8 = 3;
 
 /// Runs the process's command line.
 pub(crate) fn main() -> ExitCode {
-    let args = match Cli::try_parse() {
-        Ok(args) => args,
-        Err(e) if e.use_stderr() => {
-            complain(&paragraph(&args::paragraph(&e)));
-            return ExitCode::from(USAGE);
-        }
-        Err(help_or_version) => return print(&help_or_version.render().to_string()),
+    let (line, args) = match parse() {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
     };
-    let (source, options) = match args.command {
-        Some(Command::Cells(args)) => {
-            let shown = match &args.command {
-                None => Ok(report::cells()),
-                Some(CellsCommand::Show { cell, sizes }) => report::cell(cell, sizes),
-            };
-            return match shown {
-                Ok(text) => print(&text),
-                Err(e) => fail(&e),
-            };
+    let shown = match args.command {
+        Some(Command::Train(train)) => {
+            return training(Request {
+                source: DataSource::File(Box::new(train.table)),
+                roles: train.roles,
+                options: train.options,
+                command: line,
+                resume: None,
+            });
         }
-        Some(Command::Cell(command)) => {
-            return match cell::run(&command) {
-                Ok(text) => print(&text),
-                Err(e) => fail(&e),
-            };
+        None => {
+            return training(Request {
+                source: DataSource::SeattleWeather,
+                roles: RoleArgs::default(),
+                options: args.options,
+                command: line,
+                resume: None,
+            });
         }
+        Some(Command::Resume(args)) => match resume::request(&args) {
+            Ok(request) => return training(request),
+            Err(e) => Err(e),
+        },
         Some(Command::Check(args)) => {
             return match check::check(&args) {
                 Ok(report) => {
@@ -71,30 +86,59 @@ pub(crate) fn main() -> ExitCode {
                 Err(e) => fail(&e),
             };
         }
-        Some(Command::Bench(args)) => {
-            return match bench::run(&args) {
-                Ok(text) => print(&text),
-                Err(e) => fail(&e),
-            };
-        }
-        Some(Command::Intuition(args)) => {
-            return match intuition::run(&args) {
-                Ok(text) => print(&text),
-                Err(e) => fail(&e),
-            };
-        }
-        Some(Command::Explain(args)) => {
-            return match explain::explain(&args) {
-                Ok(text) => print(&text),
-                Err(e) => fail(&e),
-            };
-        }
-        Some(Command::Train(train)) => (DataSource::File(train.table), train.options),
-        None => (DataSource::SeattleWeather, args.options),
+        Some(Command::Cells(args)) => match &args.command {
+            None => Ok(report::cells()),
+            Some(CellsCommand::Show { cell, sizes }) => report::cell(cell, sizes),
+        },
+        Some(Command::Cell(command)) => cell::run(&command),
+        Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Predict(args)) => predict::run(&args),
+        Some(Command::Backtest(args)) => backtest::run(&args),
+        Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Intuition(args)) => intuition::run(&args),
+        Some(Command::Explain(args)) => explain::explain(&args),
     };
-    match run::run(&source, &options) {
-        Ok(results) if options.json => print(&report::json(&results)),
-        Ok(results) => print(&report::text(&results)),
+    match shown {
+        Ok(text) => print(&text),
+        Err(e) => fail(&e),
+    }
+}
+
+/// The command line with the flags of a file that it names, and what it means.
+fn parse() -> Result<(Vec<String>, Cli), ExitCode> {
+    let usage = |e: &clap::Error| match e.use_stderr() {
+        true => {
+            complain(&paragraph(&args::paragraph(e)));
+            ExitCode::from(USAGE)
+        }
+        false => print(&e.render().to_string()),
+    };
+    let line: Vec<OsString> = std::env::args_os().collect();
+    let line = config::with_file(line).map_err(|e| fail(&e))?;
+    let args = Cli::try_parse_from(&line).map_err(|e| usage(&e))?;
+    let told = line
+        .iter()
+        .skip(1)
+        .map(|a| a.to_string_lossy().into_owned());
+    Ok((told.collect(), args))
+}
+
+/// Trains, and prints what came of it.
+fn training(request: Request) -> ExitCode {
+    interrupt::watch();
+    let json = request.options.json;
+    match run::run(&request) {
+        Ok(Ended::Rows(results)) if json => print(&report::json(&results)),
+        Ok(Ended::Rows(results)) => print(&report::text(&results)),
+        Ok(Ended::Ahead(results)) if json => print(&ahead::json(&results)),
+        Ok(Ended::Ahead(results)) => print(&ahead::text(&results)),
+        Ok(Ended::Stopped { step, model }) => {
+            let model = model.display();
+            complain(&paragraph(&format!(
+                "stopped after step {step} and saved; `retrograd resume {model}` goes on"
+            )));
+            ExitCode::from(interrupt::CODE)
+        }
         Err(e) => fail(&e),
     }
 }

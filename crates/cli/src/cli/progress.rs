@@ -94,8 +94,8 @@ impl TrainingProgress {
     }
 
     /// Records a step with its loss, after `examples` examples in `time`.
-    pub(super) fn step(&self, epoch: usize, loss: f64, examples: usize, time: Duration) {
-        self.bar.inc(1);
+    pub(super) fn step(&self, step: u64, epoch: usize, loss: f64, examples: usize, time: Duration) {
+        self.bar.set_position(step);
         if !self.bar.is_hidden() {
             let rate = examples as f64 / time.as_secs_f64();
             let epochs = self.epochs;

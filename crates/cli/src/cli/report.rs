@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
-use retrograd::data::printable;
+use retrograd::data::{Note, printable};
 use retrograd::{Engine, zoo};
 use retrograd_study::baseline::Scores;
 use serde_json::json;
@@ -15,15 +15,16 @@ use serde_json::json;
 use super::args::with_flags;
 use super::choice::{SizeArgs, size_of_dimension};
 use super::run::TrainingResults;
+use super::train::Trained;
 
 /// The width of tables in columns of a terminal.
-const WIDTH: u16 = 80;
+pub(super) const WIDTH: u16 = 80;
 
 /// The width of the column of cells' names.
 const NAMES: u16 = 22;
 
 /// Characters of a label or of a column's name.
-const LONGEST_NAME: usize = 32;
+pub(super) const LONGEST_NAME: usize = 32;
 
 /// Characters of a note.
 const LONGEST_NOTE: usize = 400;
@@ -54,7 +55,7 @@ pub(super) fn cells() -> String {
     out + "`retrograd cells show NAME` prints a cell, its paper and its equations.\n"
 }
 
-/// One cell of the zoo: what it is, its parameters at these sizes, and its text.
+/// One cell of the zoo as a file to begin with: its text below comments that say what it is, and its parameters at these sizes.
 ///
 /// # Errors
 /// Sizes that it does not have.
@@ -85,8 +86,11 @@ group: {}
     for p in cell.parameter_specs() {
         let _ = writeln!(out, "  {:<20} {}", p.name, p.shape);
     }
-    let _ = write!(out, "\n{}", entry.text);
-    Ok(out)
+    let comments = out.lines().map(|line| match line {
+        "" => "#\n".to_owned(),
+        line => format!("# {line}\n"),
+    });
+    Ok(comments.collect::<String>() + entry.text)
 }
 
 /// The results as one JSON object on one line.
@@ -128,7 +132,7 @@ pub(super) fn json(r: &TrainingResults) -> String {
         "step_ms_jit": milliseconds(r.timing.jit),
         "step_ms_tape": milliseconds(r.timing.tape),
         "training_seconds": r.trained.time.as_secs_f64(),
-        "examples_per_second": rate(r),
+        "examples_per_second": rate(&r.trained, r.batch),
         "notes": r.data.series.notes().iter().map(|n| with_flags(&n.to_string())).collect::<Vec<_>>(),
         "plots": r.plots,
         "model": r.model,
@@ -157,7 +161,7 @@ pub(super) fn text(r: &TrainingResults) -> String {
          training         {} steps ({} epochs) of {} windows of {} rows\n                 \
          {} in {:.1} s, {:.0} examples (windows) a second\n\n\
          {}\n\n",
-        notes(r),
+        note_lines(r.data.series.notes()),
         part(&data.training),
         part(&data.validation),
         r.forecaster.size,
@@ -169,7 +173,7 @@ pub(super) fn text(r: &TrainingResults) -> String {
         r.steps,
         engine(options.engine),
         r.trained.time.as_secs_f64(),
-        rate(r),
+        rate(&r.trained, r.batch),
         choice(r),
         title = r.title(),
     );
@@ -192,13 +196,13 @@ pub(super) fn text(r: &TrainingResults) -> String {
         let _ = writeln!(out, "{heading:<16} {}", path.display());
         heading = "";
     }
-    let _ = writeln!(out, "{:<16} {}", "parameters", r.model.display());
+    let _ = writeln!(out, "{:<16} {}", "model", r.model.display());
     out
 }
 
-/// Guesses made when the data were read, one per line.
-fn notes(r: &TrainingResults) -> String {
-    let notes = r.data.series.notes().iter().enumerate();
+/// Guesses made when data were read, one per line.
+pub(super) fn note_lines(notes: &[Note]) -> String {
+    let notes = notes.iter().enumerate();
     let lines = notes.map(|(k, note)| {
         let heading = if k == 0 { "data" } else { "" };
         format!(
@@ -211,13 +215,19 @@ fn notes(r: &TrainingResults) -> String {
 
 /// How the model was chosen, which a reader of validation errors must know.
 fn choice(r: &TrainingResults) -> &'static str {
-    match r.data.embedded {
-        true => {
+    match (r.options.patience, r.data.embedded) {
+        (Some(_), _) => {
+            "The model is that of the epoch with the least validation error, which is thus\n\
+             somewhat too good."
+        }
+        (None, true) => {
             "The default settings were chosen on the training part alone: `retrograd --rows\n\
              1169` reads nothing else. The model is that of the last epoch; nothing was\n\
              chosen by the validation part."
         }
-        false => "The model is that of the last epoch; nothing was chosen by the validation part.",
+        (None, false) => {
+            "The model is that of the last epoch; nothing was chosen by the validation part."
+        }
     }
 }
 
@@ -283,7 +293,7 @@ fn row(name: &str, scores: &[Scores], value: impl Fn(&Scores) -> f64) -> Vec<Str
 }
 
 /// Three decimals, or three significant digits for very small and large numbers.
-fn number(x: f64) -> String {
+pub(super) fn number(x: f64) -> String {
     match x.abs() {
         0.0 | 0.01..1e5 => format!("{x:.3}"),
         _ => format!("{x:.2e}"),
@@ -291,7 +301,7 @@ fn number(x: f64) -> String {
 }
 
 /// The table's lines without the rules between rows.
-fn without_rules_inside(table: &Table) -> String {
+pub(super) fn without_rules_inside(table: &Table) -> String {
     let text = table.trim_fmt();
     let lines: Vec<&str> = text.lines().collect();
     let rule = |line: &str| line.chars().all(|c| c == '─');
@@ -309,8 +319,11 @@ fn engine(engine: Engine) -> &'static str {
 }
 
 /// Windows per second.
-fn rate(r: &TrainingResults) -> f64 {
-    (r.trained.losses.len() * r.batch) as f64 / r.trained.time.as_secs_f64()
+pub(super) fn rate(trained: &Trained, batch: usize) -> f64 {
+    match trained.timed {
+        0 => 0.0,
+        steps => (steps * batch) as f64 / trained.time.as_secs_f64(),
+    }
 }
 
 fn milliseconds(time: Duration) -> f64 {

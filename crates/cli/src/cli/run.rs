@@ -1,41 +1,54 @@
-//! The main task: read, split, standardise, train, forecast, score, time, plot.
+//! The main task: read, split, standardise, train, forecast, score, time, plot, save.
 
 use std::fs;
-use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use retrograd::data::{Csv, Series, Split, Standardizer, Windows, printable};
-use retrograd::optim::half_cosine;
-use retrograd::random::{ChaCha8Rng, SeedableRng};
+use retrograd::data::{Note, Series, Standardizer};
+use retrograd::fit::Stopped;
+use retrograd::forecast::{Backtest, BacktestReport, Examples, Model, Scaling, Setup};
 use retrograd::zoo::ForecastLoss;
-use retrograd::{Adam, Trainer};
+use retrograd::{Checkpoint, Trainer};
 use retrograd_plot::{ForecastPlot, LossPlot, Reference};
 use retrograd_study::baseline::{Baseline, Scores, score};
 
-use super::args::{DataSource, TableArgs, TrainingArgs};
-use super::choice::Forecaster;
-use super::progress::TrainingProgress;
+use super::args::{DataSource, RoleArgs, TrainingArgs};
+use super::choice::{Forecaster, Widths};
+use super::interrupt;
+use super::saved::{self, Origin};
+use super::table::Table;
 use super::timing::{self, Timing};
-use super::trace;
+use super::train::{self, Saving, Trained};
 
-/// Rows between the starts of an epoch's windows, from an offset that each epoch draws.
-const STRIDE: usize = 8;
-/// Default length and number of windows; a short series has shorter and fewer ones.
-const STEPS: usize = 64;
-const BATCH: usize = 32;
-/// The norm to which gradients are clipped.
-const CLIP: f64 = 1.0;
-/// The greatest number of columns: the work of the autoregression grows with its square.
-const MOST_COLUMNS: usize = 1024;
-/// Characters of a file's name in titles.
-const LONGEST_NAME: usize = 60;
 /// Rows of the forecast plot.
 const PLOTTED: usize = 120;
+/// Rows ahead whose errors are kept for intervals, if the model reads its own forecasts.
+const AHEAD: usize = 48;
 
-/// The results of a run.
+/// What to train, and on what.
+pub(super) struct Request {
+    pub(super) source: DataSource,
+    pub(super) roles: RoleArgs,
+    pub(super) options: TrainingArgs,
+    /// The command line, for a run that goes on.
+    pub(super) command: Vec<String>,
+    /// The file to go on from.
+    pub(super) resume: Option<PathBuf>,
+}
+
+/// How a training ended.
+pub(super) enum Ended {
+    /// One series, forecast row by row.
+    Rows(Box<TrainingResults>),
+    /// Several series, rows ahead, or columns with roles.
+    Ahead(Box<AheadResults>),
+    /// Ctrl-C after a step.
+    Stopped { step: usize, model: PathBuf },
+}
+
+/// The results of a run on a series whose rows are forecast one by one.
 pub(super) struct TrainingResults {
     pub(super) options: TrainingArgs,
     pub(super) forecaster: Forecaster,
@@ -47,6 +60,25 @@ pub(super) struct TrainingResults {
     pub(super) scores: Vec<Scores>,
     pub(super) compile: Duration,
     pub(super) timing: Timing,
+    pub(super) plots: Vec<PathBuf>,
+    pub(super) model: PathBuf,
+}
+
+/// The results of any other run.
+pub(super) struct AheadResults {
+    pub(super) options: TrainingArgs,
+    pub(super) forecaster: Forecaster,
+    pub(super) name: String,
+    pub(super) notes: Vec<Note>,
+    /// Series, and those of them that are too short to be trained on.
+    pub(super) series: usize,
+    pub(super) left_out: Vec<String>,
+    pub(super) training_rows: usize,
+    pub(super) validation_rows: usize,
+    pub(super) setup: Setup,
+    pub(super) batch: usize,
+    pub(super) trained: Trained,
+    pub(super) report: BacktestReport,
     pub(super) plots: Vec<PathBuf>,
     pub(super) model: PathBuf,
 }
@@ -63,131 +95,246 @@ pub(super) struct Data {
     standard: Series,
 }
 
-/// The course of training.
-pub(super) struct Trained {
-    /// The loss of every step.
-    pub(super) losses: Vec<f64>,
-    /// Validation error by number of steps, once per epoch: for the plot, nothing is chosen by it.
-    validation: Vec<(usize, f64)>,
-    /// Time for training steps, without the validation between them.
-    pub(super) time: Duration,
-}
-
 /// Does the main task.
-pub(super) fn run(source: &DataSource, options: &TrainingArgs) -> Result<TrainingResults> {
+pub(super) fn run(request: &Request) -> Result<Ended> {
+    let options = &request.options;
     if options.json && options.out.to_str().is_none() {
         bail!(
             "--out {}: JSON cannot name files in a directory whose name is not UTF-8; choose another --out, or leave --json out",
             options.out.display()
         );
     }
-    let data = Data::read(source, options)?;
-    let columns = data.series.columns();
-    let forecaster = (options.cell).forecaster(columns, &options.sizes, &options.readout)?;
-    let baselines = Baseline::ALL.map(|b| {
-        let (training, validation) = (data.training.clone(), data.validation.clone());
-        b.scores(&data.series, training, validation)
-    });
-    let baselines = baselines.into_iter().collect::<Result<Vec<_>, _>>()?;
-    fs::create_dir_all(&options.out)
-        .with_context(|| format!("{}: cannot be made", options.out.display()))?;
-
-    let (steps, batch) = window(&data, options)?;
-    let windows = Windows::new(&data.standard, data.training.clone(), steps)?;
-    // Refuses a batch that does not fit before anything is compiled.
-    windows.batches_per_epoch(batch, STRIDE)?;
-    let mut trainer = Trainer::builder(forecaster.cell.clone(), Adam::new(options.learning_rate))
-        .engine(options.engine)
-        .seed(options.seed)
-        .threads(options.threads)
-        .unroll(options.unroll.unwrap_or_default())
-        .clip(CLIP)
-        .build()?;
-    let trained = train(&mut trainer, &forecaster, &data, &windows, batch, options)?;
-
-    let predicted = data.forecast(&mut trainer, &forecaster)?;
-    let mut scores = vec![data.score(&forecaster.name, &predicted)?];
-    scores.extend(baselines);
-    let starts: Vec<usize> = (data.training.start..).take(batch).collect();
-    let timing = timing::measure(
-        &forecaster.cell,
-        &forecaster.batch(windows.batch(&starts)?),
-        options.threads,
-        options.unroll.unwrap_or_default(),
-    )?;
-    let model = options.out.join("model.json");
-    trainer.save(&model)?;
-    Ok(TrainingResults {
-        plots: plots(
-            &forecaster.name,
-            &data,
-            &trained,
-            &predicted,
-            &scores,
-            options,
-        )?,
-        compile: trainer.compile_time().unwrap_or(timing.compile),
-        options: options.clone(),
-        forecaster,
-        data,
-        steps,
-        batch,
-        trained,
-        scores,
-        timing,
-        model,
-    })
-}
-
-/// Steps of a window and windows of a batch: as requested, else by the length of the training part.
-fn window(data: &Data, options: &TrainingArgs) -> Result<(usize, usize)> {
-    let rows = data.training.len();
-    let steps = options.steps.unwrap_or(STEPS.min(rows / 2).max(1));
-    let batch = options
-        .batch
-        .unwrap_or(BATCH.min(rows.saturating_sub(steps)).max(1));
-    if steps >= rows {
-        bail!(
-            "the training part has {rows} rows; --steps {steps} needs at least {}, a window and the row after it",
-            steps + 1
-        );
-    }
-    Ok((steps, batch))
-}
-
-/// Trains for all epochs; the learning rate falls to zero as half a cosine.
-fn train(
-    trainer: &mut Trainer,
-    forecaster: &Forecaster,
-    data: &Data,
-    windows: &Windows<'_>,
-    batch: usize,
-    options: &TrainingArgs,
-) -> Result<Trained> {
-    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-    let total = (options.epochs).saturating_mul(windows.batches_per_epoch(batch, STRIDE)?);
-    let progress = TrainingProgress::new(total, options.epochs);
-    let mut trained = Trained {
-        losses: Vec::new(),
-        validation: vec![(0, data.validation_error(trainer, forecaster)?)],
-        time: Duration::ZERO,
+    let table = Table::read(&request.source, &request.roles.named(), options.rows)?;
+    let (training, validation) = table.split(options.validation)?;
+    let columns = request.roles.of(&table.panel)?;
+    let saved = request
+        .resume
+        .as_deref()
+        .map(Checkpoint::read)
+        .transpose()?;
+    let plain = request.roles.is_plain() && table.panel.series().len() == 1;
+    let masked = table.panel.series().iter().any(Series::has_missing);
+    // Of a series whose rows are forecast one by one, baselines are told before anything is made.
+    let data = match plain && !masked {
+        true => Some(Data::of(
+            &table,
+            training[0].clone(),
+            validation[0].clone(),
+        )?),
+        false => None,
     };
-    for epoch in 1..=options.epochs {
-        for windows in windows.batches::<f32>(batch, STRIDE, &mut rng)? {
-            let windows = forecaster.batch(windows);
-            let start = Instant::now();
-            let done = trained.losses.len() as f64 / total as f64;
-            trainer.set_learning_rate(options.learning_rate * half_cosine(done))?;
-            let report = trace::step(trainer, &windows, options.trace_nan)?;
-            trained.time += start.elapsed();
-            trained.losses.push(report.loss);
-            let examples = trained.losses.len() * batch;
-            progress.step(epoch, report.loss, examples, trained.time);
+    let baselines = match &data {
+        Some(data) => {
+            // A cell that is refused is so before a series that is too short for a baseline.
+            let widths = Widths::rows(data.series.columns());
+            saved::forecaster(&options.cell, options, widths, saved.as_ref())?;
+            data.baselines()?
         }
-        let error = data.validation_error(trainer, forecaster)?;
-        trained.validation.push((trained.losses.len(), error));
+        None => Vec::new(),
+    };
+    make(&options.out)?;
+    let setup = train::setup(&table, &training, &request.roles, columns, options.steps)?;
+    let widths = train::widths(&setup);
+    let forecaster = saved::forecaster(&options.cell, options, widths, saved.as_ref())?;
+    let setup = setup
+        .ports(forecaster.ports())
+        .head(forecaster.head.clone());
+    let data = data.filter(|_| !forecaster.once());
+
+    let examples = Examples::new(&setup, &table.panel, &training, forecaster.once())?;
+    let mut trainer = train::trainer(&forecaster, &examples, options)?;
+    let origin = Origin::of(request, &table, &forecaster)?;
+    if let Some(saved) = &saved {
+        origin.check(saved)?;
     }
-    Ok(trained)
+    let path = match &request.resume {
+        Some(path) => path.clone(),
+        None => train::model_path(&options.out),
+    };
+    let (key, text) = setup.note();
+    let mut notes = vec![(key.to_owned(), text)];
+    notes.extend(origin.notes());
+    let saving = Saving {
+        path: &path,
+        notes: &notes,
+        resume: request.resume.is_some(),
+    };
+    let ends = match &data {
+        Some(_) => None,
+        None => validation_windows(&setup, &table, &validation, &forecaster)?,
+    };
+    let measure = |trainer: &mut Trainer| match (&data, &ends) {
+        (Some(data), _) => data.validation_error(trainer, &forecaster),
+        (None, Some(ends)) => Ok(train::window_error(ends, trainer)?),
+        (None, None) => {
+            bail!("no series has rows enough to validate on; leave more with --validation")
+        }
+    };
+    let trained = train::train(&mut trainer, &examples, options, Some(&saving), &measure)?;
+    if trained.stopped == Stopped::Asked && interrupt::asked() {
+        let step = trained.losses.len();
+        return Ok(Ended::Stopped { step, model: path });
+    }
+    let job = Job {
+        options,
+        table: &table,
+        training: &training,
+        validation: &validation,
+        setup: &setup,
+        examples: &examples,
+        path,
+    };
+    match data {
+        Some(data) => job.rows(data, forecaster, trainer, trained, baselines),
+        None => job.ahead(forecaster, trained),
+    }
+}
+
+/// A training that has ended.
+struct Job<'a> {
+    options: &'a TrainingArgs,
+    table: &'a Table,
+    training: &'a [Range<usize>],
+    validation: &'a [Range<usize>],
+    setup: &'a Setup,
+    examples: &'a Examples<'a>,
+    path: PathBuf,
+}
+
+impl Job<'_> {
+    /// The results on a series whose rows are forecast one by one.
+    fn rows(
+        self,
+        data: Data,
+        forecaster: Forecaster,
+        mut trainer: Trainer,
+        trained: Trained,
+        baselines: Vec<Scores>,
+    ) -> Result<Ended> {
+        let options = self.options;
+        // A model that diverges when it reads its own forecasts still forecasts the next row.
+        if let Ok(kept) = self.kept() {
+            kept.write(&self.path)?;
+        }
+        let batch = train::batch(self.examples, options);
+        let shown = self.examples.batch(&(0..batch).collect::<Vec<_>>())?;
+        let unroll = options.unroll.unwrap_or_default();
+        let predicted = data.forecast(&mut trainer, &forecaster)?;
+        let name = &forecaster.name;
+        let mut scores = vec![data.score(name, &predicted)?];
+        scores.extend(baselines);
+        let timing = timing::measure(&forecaster.cell, &shown, options.threads, unroll)?;
+        Ok(Ended::Rows(Box::new(TrainingResults {
+            plots: plots(name, &data, &trained, &predicted, &scores, options)?,
+            compile: trainer.compile_time().unwrap_or(timing.compile),
+            options: options.clone(),
+            steps: self.setup.window(),
+            batch,
+            forecaster,
+            data,
+            trained,
+            scores,
+            timing,
+            model: self.path,
+        })))
+    }
+
+    /// The results of any other training.
+    fn ahead(self, forecaster: Forecaster, trained: Trained) -> Result<Ended> {
+        let (table, options) = (self.table, self.options);
+        let kept = self.kept()?;
+        kept.write(&self.path)?;
+        let rows = |parts: &[Range<usize>]| parts.iter().map(Range::len).sum();
+        let name = &forecaster.name;
+        Ok(Ended::Ahead(Box::new(AheadResults {
+            plots: super::ahead::plots(name, table, &kept.report, &trained, options)?,
+            options: options.clone(),
+            notes: table.panel.notes().to_vec(),
+            series: table.panel.series().len(),
+            left_out: self.examples.left_out().map(str::to_owned).collect(),
+            training_rows: rows(self.training),
+            validation_rows: rows(self.validation),
+            batch: train::batch(self.examples, options),
+            report: kept.report,
+            name: table.name.clone(),
+            setup: self.setup.clone(),
+            forecaster,
+            trained,
+            model: self.path,
+        })))
+    }
+
+    /// The model, tested on the rows to validate on.
+    fn kept(&self) -> Result<Kept> {
+        Kept::of(self.setup, self.table, self.validation, &self.path)
+    }
+}
+
+fn make(out: &std::path::Path) -> Result<()> {
+    fs::create_dir_all(out).with_context(|| format!("{}: cannot be made", out.display()))
+}
+
+/// Windows that end in the rows to validate on; None if no series has any.
+fn validation_windows<'a>(
+    setup: &'a Setup,
+    table: &'a Table,
+    validation: &[Range<usize>],
+    forecaster: &Forecaster,
+) -> Result<Option<Examples<'a>>> {
+    let before = |part: &Range<usize>| part.start.saturating_sub(setup.window())..part.end;
+    let ranges: Vec<Range<usize>> = validation.iter().map(before).collect();
+    let needed = setup.window() + setup.rows_ahead();
+    match ranges.iter().any(|r| r.len() >= needed) {
+        true => Ok(Some(Examples::new(
+            setup,
+            &table.panel,
+            &ranges,
+            forecaster.once(),
+        )?)),
+        false => Ok(None),
+    }
+}
+
+/// The model, and the backtest whose errors it keeps.
+struct Kept {
+    model: Model,
+    report: BacktestReport,
+}
+
+impl Kept {
+    /// The model of a file, tested on the rows to validate on.
+    fn of(
+        setup: &Setup,
+        table: &Table,
+        validation: &[Range<usize>],
+        path: &std::path::Path,
+    ) -> Result<Kept> {
+        let mut model = Model::new(&Checkpoint::read(path)?, setup)?;
+        let longest = validation.iter().map(Range::len).max().unwrap_or(0);
+        let one = setup.rows_ahead() == 1 && setup.columns().observed.is_empty();
+        let recursive = one && setup.scale_per() != Scaling::Window;
+        let horizon = match recursive {
+            // A third of the rows leaves as many origins as rows ahead, and more.
+            true => (longest / 3).clamp(1, AHEAD),
+            false => setup.rows_ahead(),
+        };
+        let test = |model: &Model, horizon| {
+            let how = Backtest::new(horizon).levels(&[0.8, 0.95]);
+            model.backtest(&table.panel, validation, &how)
+        };
+        let report = match test(&model, horizon) {
+            // A cell that forecasts from a window does not read its own forecasts.
+            Err(_) if horizon > setup.rows_ahead() => test(&model, setup.rows_ahead())?,
+            other => other?,
+        };
+        model.keep(&report);
+        Ok(Kept { model, report })
+    }
+
+    fn write(&self, path: &std::path::Path) -> Result<()> {
+        let saved = Checkpoint::read(path)?;
+        Ok(self.model.keep_in(saved).write(path)?)
+    }
 }
 
 /// Writes the pictures, and returns their paths.
@@ -245,32 +392,28 @@ impl Data {
         )
     }
 
-    fn read(source: &DataSource, options: &TrainingArgs) -> Result<Data> {
-        let (name, series) = match source {
-            DataSource::SeattleWeather => ("Seattle weather".to_owned(), Series::seattle_weather()),
-            DataSource::File(table) => read(table)?,
-        };
-        if series.columns() > MOST_COLUMNS {
-            bail!(
-                "{name}: {} columns of numbers; at most {MOST_COLUMNS} are forecast at a time: name them with --columns",
-                series.columns()
-            );
-        }
-        let series = match options.rows {
-            Some(rows) => series.first(rows)?,
-            None => series,
-        };
-        let (training, validation) = series.split(Split::Fraction(options.validation))?;
+    /// A single series.
+    fn of(table: &Table, training: Range<usize>, validation: Range<usize>) -> Result<Data> {
+        let series = table.panel.series()[0].clone();
         let standardizer = Standardizer::fit(&series, training.clone())?;
         Ok(Data {
-            name,
-            embedded: matches!(source, DataSource::SeattleWeather),
+            name: table.name.clone(),
+            embedded: table.embedded,
             standard: standardizer.transform(&series)?,
             standardizer,
             series,
             training,
             validation,
         })
+    }
+
+    /// The errors of forecasts without a network.
+    fn baselines(&self) -> Result<Vec<Scores>> {
+        let baselines = Baseline::ALL.map(|b| {
+            let (training, validation) = (self.training.clone(), self.validation.clone());
+            b.scores(&self.series, training, validation)
+        });
+        Ok(baselines.into_iter().collect::<Result<_, _>>()?)
     }
 
     /// The model's forecast of every validation row, `[rows, n]` in the series' own units: it reads all rows in order, and each
@@ -306,22 +449,4 @@ impl Data {
         let predicted = self.forecast(trainer, forecaster)?;
         Ok(self.score("model", &predicted)?.mse)
     }
-}
-
-/// Reads a table; its name is that of its file, for titles.
-fn read(table: &TableArgs) -> Result<(String, Series)> {
-    let mut csv = Csv::new()
-        .header(table.header.unwrap_or_default())
-        .reversed(table.reverse)
-        .thousands(table.thousands);
-    if let Some(columns) = &table.columns {
-        csv = csv.columns(columns);
-    }
-    if table.path == Path::new("-") {
-        let series = csv.read(io::stdin().lock(), "standard input")?;
-        return Ok(("standard input".to_owned(), series));
-    }
-    let stem = table.path.file_stem().unwrap_or(table.path.as_os_str());
-    let name = printable(&stem.to_string_lossy(), LONGEST_NAME);
-    Ok((name, csv.open(&table.path)?))
 }

@@ -1,32 +1,34 @@
 //! `--trace-nan`: why a step of training failed.
 
-use anyhow::{Result, anyhow};
-use retrograd::{Batch, Error, Report, Trainer};
+use anyhow::{Error, anyhow};
+use retrograd::{Batch, Trainer};
 
-/// A step of training. If loss or gradient is not finite, the error says where that began, if `traced`.
-///
-/// # Errors
-/// Those of the step.
-pub(super) fn step(trainer: &mut Trainer, batch: &Batch, traced: bool) -> Result<Report> {
-    let failed = match trainer.step(batch) {
-        Ok(report) => return Ok(report),
-        Err(failed @ Error::NonFinite { .. }) => failed,
-        Err(other) => return Err(other.into()),
-    };
-    if !traced {
-        return Err(anyhow!(
-            "{failed}; with --trace-nan, the message says where it began"
-        ));
+/// The error of a training that ended with `failed` at a step on `batch`, which is there if the failure is to be traced: if loss
+/// or gradient was not finite, it says where that began.
+pub(super) fn explained(
+    failed: retrograd::Error,
+    trainer: &mut Trainer,
+    batch: Option<&Batch>,
+) -> Error {
+    if !matches!(failed, retrograd::Error::NonFinite { .. }) {
+        return failed.into();
     }
-    let Some(origin) = trainer.explain_non_finite(batch)? else {
-        return Err(anyhow!(
-            "{failed}. The interpreted tape has finite numbers at that step: compiled code, whose sums have another order, is \
-             just beyond the greatest number"
-        ));
+    let Some(batch) = batch else {
+        return anyhow!("{failed}; with --trace-nan, the message says where it began");
+    };
+    let origin = match trainer.explain_non_finite(batch) {
+        Ok(Some(origin)) => origin,
+        Ok(None) => {
+            return anyhow!(
+                "{failed}. The interpreted tape has finite numbers at that step: compiled code, whose sums have another order, \
+                 is just beyond the greatest number"
+            );
+        }
+        Err(e) => return e.into(),
     };
     // What a line of the cell file shows already.
-    Err(match origin.in_text() {
+    match origin.in_text() {
         Some(shown) => shown.into(),
         None => anyhow!("{failed}. {origin}"),
-    })
+    }
 }

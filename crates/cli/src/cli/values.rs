@@ -45,6 +45,23 @@ pub(super) fn header(text: &str) -> Result<Header, String> {
     }
 }
 
+/// A character of ASCII between cells.
+pub(super) fn separator(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        _ if text == "tab" || text == "\\t" => Ok(b'\t'),
+        [one] if one.is_ascii() && !one.is_ascii_alphanumeric() && *one != b'"' => Ok(*one),
+        _ => Err("expected one character that is no letter, digit or quote, or `tab`".to_owned()),
+    }
+}
+
+pub(super) fn decimal(text: &str) -> Result<u8, String> {
+    match text {
+        "." => Ok(b'.'),
+        "," => Ok(b','),
+        _ => Err("expected `.` or `,`".to_owned()),
+    }
+}
+
 pub(super) fn dropout(text: &str) -> Result<f64, String> {
     let expected = "a number of at least 0 and less than 1";
     parse(text, expected, |p| (0.0..1.0).contains(p))

@@ -147,6 +147,10 @@ fn cells_show_tells_parameters_and_text() {
     let entry = retrograd::zoo::find("gru").unwrap();
     assert!(shown.ends_with(entry.text), "{shown}");
     assert!(entry.text.contains("h' = z ⊙ h + (1 - z) ⊙ h~"));
+    // What it prints is a file to begin with.
+    std::fs::write(at.join("mine.cell"), shown).unwrap();
+    let again = run(&at, &["explain", "--cell", "mine.cell", "--summary"]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
     let message = refused(&at, &["cells", "show", "gur"], 2);
     assert!(message.contains("did you mean `gru`?"), "{message}");
 }

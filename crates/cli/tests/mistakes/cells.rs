@@ -265,12 +265,12 @@ fn cells_beyond_all_limits() {
 fn cells_that_need_later_rows() {
     let later = "cell f(x[I]; b[I] delay -1) where I=2\nb' = x\noutput y = 1 * b\ntarget next[I]\n\
                  loss mean(square(y - next))\n";
-    let label = "cell f(x[I]; h[I]) where I=2\nh' = x\noutput y = last(h')\ntarget label[I] over row\n\
-                 loss mean(square(y - label))\n";
+    let label = "cell f(x[I]; h[I]) where I=2\nh' = x\noutput y = h'\ntarget label[I] over row\n\
+                 loss mean(square(last(h') - label))\n";
     let rows = [
         (
             later,
-            "a forecast cannot know later rows: the state `b` reads the sequence from its end (delay -1)",
+            "a forecast cannot know later rows: `b` reads the sequence from its end (delay -1)",
             "1:6",
         ),
         (

@@ -148,38 +148,52 @@ fn delay_of(g: &Graph, v: Value) -> usize {
     }
 }
 
+/// Checks that a value of each step needs no later step, whatever else the program computes.
+///
+/// # Errors
+/// If it reads the sequence from its end, a sum over all steps, or the final value of a state.
+pub fn looks_ahead(g: &Graph, v: Value) -> Result<(), NeedsFuture> {
+    need_no_future(g, &g.above([v].into_iter()))
+}
+
 fn needs_no_future(g: &Graph) -> Result<(), NeedsFuture> {
-    let fails = |v: Value, name: Option<String>, why: String| {
-        Err(NeedsFuture {
-            program: g.name().into(),
-            value: name.unwrap_or_else(|| g.describe(v)),
-            why,
-        })
-    };
-    let from_end = |d: i32| format!("reads the sequence from its end (delay {d})");
     // A state that nothing needs is still a state.
     for o in g.outputs() {
         if let Op::Boundary(d @ ..0) = *g.op_of(o.value) {
-            return fails(
-                o.value,
-                Some(format!("the state `{}`", o.name)),
-                from_end(d),
-            );
+            return Err(NeedsFuture {
+                program: g.name().into(),
+                value: format!("the state `{}`", o.name),
+                why: from_end(d),
+            });
         }
     }
-    let needed = g.above(g.outputs().iter().map(|o| o.value));
+    need_no_future(g, &g.above(g.outputs().iter().map(|o| o.value)))
+}
+
+fn from_end(d: i32) -> String {
+    format!("reads the sequence from its end (delay {d})")
+}
+
+fn need_no_future(g: &Graph, needed: &HashSet<Value>) -> Result<(), NeedsFuture> {
+    let fails = |v: Value, why: String| {
+        Err(NeedsFuture {
+            program: g.name().into(),
+            value: g.describe(v),
+            why,
+        })
+    };
     for v in g.order().into_iter().filter(|v| needed.contains(v)) {
         let over_steps = |v: &Value| g.node(*v).ty.domain == Domain::Step;
         let used = g.users(v).any(|u| needed.contains(&u));
         match *g.op_of(v) {
-            Op::Delay(d @ ..0) => return fails(v, None, from_end(d)),
+            Op::Delay(d @ ..0) => return fails(v, from_end(d)),
             Op::Boundary(_) if used => {
-                return fails(v, None, "is what a state ends with, and read before".into());
+                return fails(v, "is what a state ends with, and read before".into());
             }
             Op::SumTo(_) | Op::Outer { .. } | Op::Scatter { .. }
                 if !over_steps(&v) && g.operands(v).iter().any(over_steps) =>
             {
-                return fails(v, None, "is a sum over all steps".into());
+                return fails(v, "is a sum over all steps".into());
             }
             _ => {}
         }

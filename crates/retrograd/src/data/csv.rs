@@ -1,9 +1,12 @@
 //! [`Csv`]: options for reading a table of comma-separated values.
 
+use super::Gaps;
+
 /// Options for reading CSV: a header line, then rows with the same number of cells, one per line.
 ///
 /// Where a table is ambiguous, the reader guesses and reports it ([`Series::notes`](super::Series::notes)), or rejects the table. A byte order mark,
-/// CRLF, quoted cells, blank lines and spaces around a cell are allowed; a gap, NaN or text in a value column is an error.
+/// CRLF, quoted cells, blank lines and spaces around a cell are allowed; text in a value column is an error, and so is a gap or NaN
+/// unless [`Csv::gaps`] says what becomes of it.
 ///
 /// ```
 /// use retrograd::data::Csv;
@@ -18,9 +21,15 @@
 #[must_use]
 pub struct Csv {
     pub(super) columns: Option<Vec<String>>,
+    pub(super) also: Vec<String>,
     pub(super) header: Header,
     pub(super) reversed: bool,
     pub(super) thousands: bool,
+    pub(super) separator: Option<u8>,
+    pub(super) decimal: Option<u8>,
+    pub(super) gaps: Gaps,
+    pub(super) id: Option<String>,
+    pub(super) time: Option<String>,
     pub(super) limit: u64,
 }
 
@@ -51,9 +60,15 @@ impl Default for Csv {
     fn default() -> Csv {
         Csv {
             columns: None,
+            also: Vec::new(),
             header: Header::Guess,
             reversed: false,
             thousands: false,
+            separator: None,
+            decimal: None,
+            gaps: Gaps::Refuse,
+            id: None,
+            time: None,
             limit: Csv::LIMIT,
         }
     }
@@ -76,6 +91,22 @@ impl Csv {
         self
     }
 
+    /// Reads these columns besides, even if they only count rows or time.
+    ///
+    /// ```
+    /// use retrograd::data::Csv;
+    ///
+    /// let rows: String = (1..=9).map(|week| format!("{week},{}\n", week * week % 7)).collect();
+    /// let table = format!("week,sold\n{rows}");
+    /// assert_eq!(Csv::new().parse(&table, "sales.csv")?.names(), ["sold"]);
+    /// assert_eq!(Csv::new().also(["week"]).parse(&table, "sales.csv")?.names(), ["week", "sold"]);
+    /// # Ok::<(), retrograd::data::DataError>(())
+    /// ```
+    pub fn also<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Csv {
+        self.also.extend(names.into_iter().map(Into::into));
+        self
+    }
+
     /// Sets the meaning of the first line, which is guessed by default.
     pub fn header(mut self, header: Header) -> Csv {
         self.header = header;
@@ -91,6 +122,49 @@ impl Csv {
     /// Whether commas separate thousands, as in `"1,000"`. Otherwise, a column of such numbers is rejected.
     pub fn thousands(mut self, thousands: bool) -> Csv {
         self.thousands = thousands;
+        self
+    }
+
+    /// The character between cells, in ASCII. By default a comma, unless the first lines have tabs, semicolons or bars, equally many
+    /// each.
+    pub fn separator(mut self, separator: u8) -> Csv {
+        self.separator = Some(separator);
+        self
+    }
+
+    /// The decimal mark: `b'.'` or `b','`. With a decimal comma, points, spaces and apostrophes may stand between thousands. By default
+    /// a comma if cells are separated by something else and some can only be such numbers.
+    ///
+    /// ```
+    /// use retrograd::data::Csv;
+    ///
+    /// let table = "day;price\n01.02.2024;1.234,5\n02.02.2024;987\n";
+    /// let series = Csv::new().parse(table, "prices.csv")?;
+    /// assert_eq!(series.rows(), [1234.5, 987.0]);
+    /// let guess = "cells are separated by `;`, decimals by `,`";
+    /// assert_eq!(series.notes()[0].to_string(), guess);
+    /// # Ok::<(), retrograd::data::DataError>(())
+    /// ```
+    pub fn decimal(mut self, decimal: u8) -> Csv {
+        self.decimal = Some(decimal);
+        self
+    }
+
+    /// What becomes of missing values; by default, a table with one is rejected.
+    pub fn gaps(mut self, gaps: Gaps) -> Csv {
+        self.gaps = gaps;
+        self
+    }
+
+    /// The column that says to which series a row belongs; see [`Csv::open_panel`].
+    pub fn id(mut self, column: impl Into<String>) -> Csv {
+        self.id = Some(column.into());
+        self
+    }
+
+    /// The column that labels the rows, such as their dates; by default the first that is not numeric.
+    pub fn time(mut self, column: impl Into<String>) -> Csv {
+        self.time = Some(column.into());
         self
     }
 

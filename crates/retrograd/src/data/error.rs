@@ -174,6 +174,32 @@ pub enum DataError {
         /// Position of the second, counted from 1.
         second: usize,
     },
+    /// A column that a series does not have.
+    #[error(
+        "there is no column \"{}\"; the columns are {}",
+        shown(name),
+        list(columns)
+    )]
+    NoColumn {
+        /// The requested name.
+        name: String,
+        /// The columns of the series.
+        columns: Vec<String>,
+    },
+    /// A series without a number in a column, whose gaps cannot be filled.
+    #[error(
+        "{file}: column \"{}\" has no number{} to fill its gaps from",
+        shown(column),
+        in_series(id)
+    )]
+    NothingToFill {
+        /// The file.
+        file: String,
+        /// The column's name.
+        column: String,
+        /// The series, if there are several.
+        id: Option<String>,
+    },
     /// A column was requested twice.
     #[error("column \"{}\" is asked for twice", shown(name))]
     RepeatedRequest {
@@ -243,7 +269,7 @@ pub enum DataError {
     },
     /// An empty cell, or one that says NA, N/A or null.
     #[error(
-        "{file}, line {line}, column \"{}\": the value is missing; fill the gap or remove the row",
+        "{file}, line {line}, column \"{}\": the value is missing; fill the gap, remove the row, or say `Csv::gaps`",
         shown(column)
     )]
     Missing {
@@ -357,6 +383,13 @@ pub enum DataError {
         /// What it may be.
         expected: String,
     },
+}
+
+fn in_series(id: &Option<String>) -> String {
+    match id {
+        Some(id) => format!(" in the series \"{}\"", shown(id)),
+        None => String::new(),
+    }
 }
 
 fn hint(nearest: &Option<String>) -> String {

@@ -15,9 +15,10 @@ impl CsvTable<'_> {
         chosen: &[usize],
         indices: &[(usize, IndexColumn)],
         label: Option<usize>,
+        id: Option<usize>,
     ) -> Vec<Note> {
-        let mut notes = Vec::new();
-        let numeric = |c: &&Column| c.name.parse::<f64>().is_ok();
+        let mut notes: Vec<Note> = self.locale.note().into_iter().collect();
+        let numeric = |c: &&Column| self.locale.number(&c.name).is_some();
         let numeric: Vec<String> = self
             .columns
             .iter()
@@ -54,7 +55,7 @@ impl CsvTable<'_> {
                     unit: index.unit,
                     labels: is_label,
                 },
-                (None, _) if is_label => continue,
+                (None, _) if is_label || id == Some(k) => continue,
                 (None, None) => Note::Blank { column: name() },
                 (None, Some((line, text))) => match column.kind {
                     ColumnKind::Number | ColumnKind::Thousands => Note::Unnamed { position: k + 1 },
@@ -79,7 +80,7 @@ impl CsvTable<'_> {
     /// Rejects rows that go back in time, by the dates of the labels or, if these are no dates, by a column of times.
     pub(super) fn check_order(
         &self,
-        series: &Series,
+        (series, rows): (&Series, &[usize]),
         chosen: &[usize],
         indices: &[(usize, IndexColumn)],
         label: Option<usize>,
@@ -93,15 +94,16 @@ impl CsvTable<'_> {
                 DateOrder::Kept => {}
                 DateOrder::Broken(row) => notes.push(Note::Unordered {
                     column: self.columns[label].name.clone(),
-                    line: self.line_of(row)?,
+                    line: self.line_of(rows[row])?,
                 }),
-                DateOrder::Backwards(row) => return Err(self.backwards(label, row)?),
+                DateOrder::Backwards(row) => return Err(self.backwards(label, rows, row)?),
             }
             return Ok(());
         }
         // Where columns are asked for by name, times among them and a label of numbers are still times.
         let falls =
             |(c, index): &(usize, IndexColumn)| (index.falls != self.how.reversed).then_some(*c);
+        let two = rows.len() > 1;
         let falling = indices.iter().find_map(falls).or_else(|| {
             let asked = |k: &usize| {
                 let values: Vec<f64> = series.column(*k).collect();
@@ -115,16 +117,16 @@ impl CsvTable<'_> {
             });
             label.or_else(|| (0..chosen.len()).find(asked).map(|k| chosen[k]))
         });
-        match falling {
-            Some(column) => Err(self.backwards(column, 1)?),
+        match falling.filter(|_| two) {
+            Some(column) => Err(self.backwards(column, rows, 1)?),
             None => Ok(()),
         }
     }
 
-    /// The error that `row` is earlier than the row before it.
-    fn backwards(&self, column: usize, row: usize) -> Result<DataError, DataError> {
-        let at = |row| -> Result<(u64, String), DataError> {
-            let (row, mut k, mut found) = (self.place(row), 0, None);
+    /// The error that `row` of a series, which has these rows of the file, is earlier than the row before it.
+    fn backwards(&self, column: usize, rows: &[usize], row: usize) -> Result<DataError, DataError> {
+        let at = |row: usize| -> Result<(u64, String), DataError> {
+            let (row, mut k, mut found) = (rows[row], 0, None);
             self.each_row(|line, cells| {
                 if k == row {
                     found = Some((line, cut(&cells[column])));
@@ -145,16 +147,8 @@ impl CsvTable<'_> {
         })
     }
 
-    /// The position of a row of the series among the file's rows.
-    fn place(&self, row: usize) -> usize {
-        match self.how.reversed {
-            true => self.rows - 1 - row,
-            false => row,
-        }
-    }
-
     fn line_of(&self, row: usize) -> Result<u64, DataError> {
-        let (row, mut k, mut found) = (self.place(row), 0, self.line);
+        let (mut k, mut found) = (0, self.line);
         self.each_row(|line, _| {
             if k == row {
                 found = line;

@@ -1,18 +1,18 @@
 //! CSV text to a [`Series`]: chooses columns, parses cells, and locates mistakes.
 //!
-//! Invariant: a cell of a chosen column either becomes a finite number or stops the load; nothing is skipped or filled. Guesses
-//! about columns are reported in the series' notes.
+//! Invariant: a cell of a chosen column either becomes a finite number, is a gap of which the caller said what becomes of it, or
+//! stops the load; nothing is skipped. Guesses about columns are reported in the series' notes.
 //!
 //! The text is scanned several times, so that nothing but the text and the numbers is ever in memory.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use csv::StringRecord;
 
+use super::locale::Locale;
 use super::records::{cut, is_missing, records, without_commas};
 use super::times::{self, IndexColumn};
-use super::{Csv, DataError, Header, Series};
+use super::{Csv, DataError, Gaps, Header, Panel};
 
 /// The number of columns that are searched for a similar name, and the longest name that is compared.
 const NEAREST_OF: usize = 1000;
@@ -23,6 +23,7 @@ pub(super) struct CsvTable<'t> {
     text: &'t str,
     pub(super) file: &'t str,
     pub(super) how: &'t Csv,
+    pub(super) locale: Locale,
     /// The line of the header, or of the first row if there is none.
     pub(super) line: u64,
     pub(super) columns: Vec<Column>,
@@ -48,29 +49,47 @@ pub(super) enum ColumnKind {
 }
 
 /// Parses `text`; see [`Csv`] for the rules.
-pub(super) fn parse(text: &str, file: &str, how: &Csv) -> Result<Series, DataError> {
+pub(super) fn parse(text: &str, file: &str, how: &Csv) -> Result<Panel, DataError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let table = CsvTable::scan(text, file, how)?;
-    let chosen = table.choose()?;
+    let (id, time) = (table.named(&how.id)?, table.named(&how.time)?);
+    let chosen = table.choose(&[id, time])?;
     let values = table.values(&chosen)?;
-    let (chosen, values, indices) = table.without_indices(chosen, values)?;
-    let label = table.label(&chosen, &indices);
+    let groups = table.groups(id)?;
+    let (chosen, values, indices) = table.without_indices(chosen, values, &groups[0].rows)?;
+    let label = time.or_else(|| table.label(&chosen, &indices, id));
     let labels = match label {
         Some(column) => Some(table.texts(column)?),
         None => None,
     };
-
-    let mut notes = table.notes(&chosen, &indices, label);
-    let names = chosen.iter().map(|&c| table.columns[c].name.clone());
-    let mut series = Series::new(names.collect(), values)?;
-    if let (Some(column), Some(labels)) = (label, labels) {
-        series = series.with_labels(&table.columns[column].name, labels)?;
+    let mut notes = table.notes(&chosen, &indices, label, id);
+    let mut series = Vec::with_capacity(groups.len());
+    let mut filled = vec![0; chosen.len()];
+    for group in groups {
+        let one = table.series(&chosen, &values, &group, &mut filled)?;
+        let one = match (label, &labels) {
+            (Some(column), Some(labels)) => {
+                let labels = group.rows.iter().map(|&row| labels[row].clone()).collect();
+                one.with_labels(&table.columns[column].name, labels)?
+            }
+            _ => one,
+        };
+        table.check_order((&one, &group.rows), &chosen, &indices, label, &mut notes)?;
+        series.push((group.id, one));
     }
-    if how.reversed {
-        series = series.reversed();
+    table.note_gaps(&chosen, &filled, &mut notes);
+    match id {
+        Some(id) => {
+            let noted = series
+                .into_iter()
+                .map(|(name, s)| (name, s.with_notes(notes.clone())));
+            Panel::new(&table.columns[id].name, noted.collect())
+        }
+        None => {
+            let (_, only) = series.remove(0);
+            Ok(only.with_notes(notes).into())
+        }
     }
-    table.check_order(&series, &chosen, &indices, label, &mut notes)?;
-    Ok(series.with_notes(notes))
 }
 
 impl<'t> CsvTable<'t> {
@@ -81,12 +100,14 @@ impl<'t> CsvTable<'t> {
             text,
             file,
             how,
+            locale: Locale::of(text, how),
             line: 0,
             columns: Vec::new(),
             rows: 0,
         };
         let mut begun = false;
-        records(text, file, |line, cells| {
+        let locale = table.locale;
+        records(text, file, locale.separator, |line, cells| {
             let is_header = !begun && how.header != Header::None;
             if !begun {
                 begun = true;
@@ -108,7 +129,7 @@ impl<'t> CsvTable<'t> {
             let unknown = |(column, _): &(&mut Column, &str)| column.first.is_none();
             for (column, cell) in table.columns.iter_mut().zip(cells).filter(unknown) {
                 if !is_missing(cell) {
-                    column.kind = ColumnKind::of(cell, how);
+                    column.kind = ColumnKind::of(cell, &locale);
                     column.first = Some((line, cut(cell)));
                 }
             }
@@ -131,7 +152,7 @@ impl<'t> CsvTable<'t> {
     fn check_header(&self) -> Result<(), DataError> {
         let names = || self.columns.iter().map(|c| &*c.name);
         if self.how.header == Header::Guess {
-            let numbers = names().all(|name| name.parse::<f64>().is_ok());
+            let numbers = names().all(|name| self.locale.number(name).is_some());
             if numbers || self.header_is_data() {
                 let first: Vec<String> = names().take(12).map(cut).collect();
                 return Err(DataError::NoHeader {
@@ -163,7 +184,7 @@ impl<'t> CsvTable<'t> {
         for Column { name, first, kind } in &self.columns {
             let date = first.as_ref().is_some_and(|(_, cell)| times::is_date(cell));
             let same = match kind {
-                ColumnKind::Number => name.parse::<f64>().is_ok(),
+                ColumnKind::Number => self.locale.number(name).is_some(),
                 ColumnKind::Thousands => without_commas(name).is_some(),
                 ColumnKind::Text if date => times::is_date(name),
                 ColumnKind::Text | ColumnKind::Blank => continue,
@@ -177,15 +198,22 @@ impl<'t> CsvTable<'t> {
         like > 0
     }
 
-    /// The requested columns or, by default, all named columns of numbers.
-    fn choose(&self) -> Result<Vec<usize>, DataError> {
-        let chosen = match &self.how.columns {
-            Some(requested) => self.find(requested)?,
+    /// The requested columns or, by default, all named columns of numbers but these.
+    fn choose(&self, but: &[Option<usize>]) -> Result<Vec<usize>, DataError> {
+        let also = self.also()?;
+        let chosen: Vec<usize> = match &self.how.columns {
+            Some(requested) => {
+                let mut all = self.find(requested)?;
+                let more: Vec<usize> = also.into_iter().filter(|c| !all.contains(c)).collect();
+                all.extend(more);
+                all
+            }
             None => (0..self.columns.len())
                 .filter(|&c| {
                     let column = &self.columns[c];
-                    matches!(column.kind, ColumnKind::Number | ColumnKind::Thousands)
-                        && !column.name.is_empty()
+                    let numbers = matches!(column.kind, ColumnKind::Number | ColumnKind::Thousands)
+                        && !column.name.is_empty();
+                    also.contains(&c) || (numbers && !but.contains(&Some(c)))
                 })
                 .collect(),
         };
@@ -196,6 +224,22 @@ impl<'t> CsvTable<'t> {
             }),
             false => Ok(chosen),
         }
+    }
+
+    /// The columns that are read besides.
+    fn also(&self) -> Result<Vec<usize>, DataError> {
+        match self.how.also.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.find(&self.how.also),
+        }
+    }
+
+    /// The place of a column that the caller names.
+    fn named(&self, name: &Option<String>) -> Result<Option<usize>, DataError> {
+        let found = name
+            .as_ref()
+            .map(|name| self.find(std::slice::from_ref(name)));
+        Ok(found.transpose()?.map(|found| found[0]))
     }
 
     fn names(&self) -> Vec<String> {
@@ -256,7 +300,7 @@ impl<'t> CsvTable<'t> {
     }
 
     /// The cells of a column, `[rows]`.
-    fn texts(&self, column: usize) -> Result<Vec<String>, DataError> {
+    pub(super) fn texts(&self, column: usize) -> Result<Vec<String>, DataError> {
         let mut texts = Vec::new();
         self.reserve(&mut texts, self.rows)?;
         self.each_row(|_, cells| {
@@ -284,6 +328,7 @@ impl<'t> CsvTable<'t> {
         records(
             self.text,
             self.file,
+            self.locale.separator,
             |line, cells| match std::mem::replace(&mut skipped, true) {
                 true => row(line, cells),
                 false => Ok(()),
@@ -296,35 +341,33 @@ impl<'t> CsvTable<'t> {
             || self.file.to_owned(),
             || self.columns[column].name.clone(),
         );
-        if is_missing(cell) {
+        let nan = self.how.gaps != Gaps::Refuse && cell.eq_ignore_ascii_case("nan");
+        if is_missing(cell) || nan {
             let (file, column) = (file(), column());
-            return Err(DataError::Missing { file, line, column });
+            return match self.how.gaps {
+                Gaps::Refuse => Err(DataError::Missing { file, line, column }),
+                Gaps::Forward | Gaps::Linear | Gaps::Mask => Ok(f64::NAN),
+            };
         }
-        let bare = match without_commas(cell) {
-            Some(bare) if self.how.thousands => Cow::Owned(bare),
-            _ => Cow::Borrowed(cell),
-        };
-        let value = bare.parse::<f64>();
-        if let Ok(value) = value
-            && value.is_finite()
-        {
+        let value = self.locale.number(cell);
+        if let Some(value) = value.filter(|v| v.is_finite()) {
             return Ok(value);
         }
         let (file, column, text) = (file(), column(), cut(cell));
-        Err(match (value, without_commas(cell)) {
-            (Ok(_), _) => DataError::NotFinite {
+        Err(match (value, self.locale.is_grouped(cell)) {
+            (Some(_), _) => DataError::NotFinite {
                 file,
                 line,
                 column,
                 text,
             },
-            (Err(_), Some(_)) => DataError::Thousands {
+            (None, true) => DataError::Thousands {
                 file,
                 line,
                 column,
                 text,
             },
-            (Err(_), None) => DataError::NotANumber {
+            (None, false) => DataError::NotANumber {
                 file,
                 line,
                 column,
@@ -333,19 +376,27 @@ impl<'t> CsvTable<'t> {
         })
     }
 
-    /// The columns to forecast: if none was requested by name, leaves out those that only count rows or time.
+    /// The columns to forecast: if none was requested by name, leaves out those that only count these rows or time.
     #[expect(clippy::type_complexity, reason = "columns, their numbers, indices")]
     fn without_indices(
         &self,
         chosen: Vec<usize>,
         values: Vec<f64>,
+        rows: &[usize],
     ) -> Result<(Vec<usize>, Vec<f64>, Vec<(usize, IndexColumn)>), DataError> {
         if self.how.columns.is_some() {
             return Ok((chosen, values, Vec::new()));
         }
-        let n = chosen.len();
+        let (n, also) = (chosen.len(), self.also()?);
         let index = |k: usize| {
-            let values: Vec<f64> = values.iter().skip(k).step_by(n).copied().collect();
+            if also.contains(&chosen[k]) {
+                return None;
+            }
+            // In the file's order: how a count that falls is refused depends on it.
+            let values: Vec<f64> = match self.how.reversed {
+                true => rows.iter().rev().map(|row| values[row * n + k]).collect(),
+                false => rows.iter().map(|row| values[row * n + k]).collect(),
+            };
             times::index(&self.columns[chosen[k]].name, &values)
         };
         let found: Vec<Option<IndexColumn>> = (0..n).map(index).collect();
@@ -374,9 +425,15 @@ impl<'t> CsvTable<'t> {
     }
 
     /// The column that labels the rows. A file such as "YEAR,SUNACTIVITY" has no text column.
-    fn label(&self, chosen: &[usize], indices: &[(usize, IndexColumn)]) -> Option<usize> {
+    fn label(
+        &self,
+        chosen: &[usize],
+        indices: &[(usize, IndexColumn)],
+        id: Option<usize>,
+    ) -> Option<usize> {
         let mut taken = vec![false; self.columns.len()];
         chosen.iter().for_each(|&c| taken[c] = true);
+        id.iter().for_each(|&c| taken[c] = true);
         let text = |c: &usize| self.columns[*c].kind == ColumnKind::Text && !taken[*c];
         let text = (0..self.columns.len()).find(text);
         text.or_else(|| indices.first().map(|i| i.0))
@@ -385,12 +442,11 @@ impl<'t> CsvTable<'t> {
 }
 
 impl ColumnKind {
-    fn of(cell: &str, how: &Csv) -> ColumnKind {
-        match (cell.parse::<f64>(), without_commas(cell)) {
-            (Ok(_), _) => ColumnKind::Number,
-            (_, Some(_)) if how.thousands => ColumnKind::Number,
-            (_, Some(_)) => ColumnKind::Thousands,
-            _ => ColumnKind::Text,
+    fn of(cell: &str, locale: &Locale) -> ColumnKind {
+        match (locale.number(cell), locale.is_grouped(cell)) {
+            (Some(_), _) => ColumnKind::Number,
+            (None, true) => ColumnKind::Thousands,
+            (None, false) => ColumnKind::Text,
         }
     }
 }

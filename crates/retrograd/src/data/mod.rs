@@ -10,17 +10,24 @@
 #[cfg(feature = "csv")]
 mod csv;
 mod error;
+mod gaps;
+#[cfg(feature = "csv")]
+mod group;
 #[cfg(feature = "csv")]
 mod guesses;
 #[cfg(feature = "csv")]
 mod load;
+#[cfg(feature = "csv")]
+mod locale;
 mod note;
+mod panel;
 #[cfg(feature = "csv")]
 mod read;
 #[cfg(feature = "csv")]
 mod records;
 mod series;
 mod shown;
+mod spacing;
 mod standardize;
 #[cfg(feature = "csv")]
 mod times;
@@ -29,8 +36,12 @@ mod windows;
 #[cfg(feature = "csv")]
 pub use csv::{Csv, Header};
 pub use error::DataError;
+pub use gaps::Gaps;
 pub use note::{IndexUnit, Note};
+pub use panel::Panel;
 pub use series::{Series, Split};
 pub use shown::printable;
+pub use spacing::Spacing;
 pub use standardize::Standardizer;
 pub use windows::{Epoch, WindowBatch, Windows};
+pub(crate) use windows::{at_least_one, starts};

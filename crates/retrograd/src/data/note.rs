@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Gaps;
 use super::shown::{list, shown};
 
 /// A guess about a table, or a column left out of it. It displays as one line.
@@ -70,6 +71,22 @@ pub enum Note {
         names: Vec<String>,
         /// The header's line.
         line: u64,
+    },
+    /// How cells and numbers are written, where that was guessed and is not with commas between cells and decimal points.
+    Locale {
+        /// What separates cells.
+        separator: char,
+        /// What separates decimals.
+        decimal: char,
+    },
+    /// Gaps that were filled or masked.
+    Filled {
+        /// The column.
+        column: String,
+        /// How many.
+        gaps: usize,
+        /// What became of them.
+        how: Gaps,
     },
     /// Dates that mostly advance but go back somewhere. The rows are taken in the file's order.
     Unordered {
@@ -151,6 +168,25 @@ impl fmt::Display for Note {
                 "line {line} is taken for names of columns, though {} could be data; `Header::None` reads it as data",
                 list(names)
             ),
+            Note::Locale { separator, decimal } => {
+                let separator = match separator {
+                    '\t' => "tabs".to_owned(),
+                    other => format!("`{other}`"),
+                };
+                write!(
+                    f,
+                    "cells are separated by {separator}, decimals by `{decimal}`"
+                )
+            }
+            Note::Filled { column, gaps, how } => {
+                let s = if *gaps == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "column \"{}\": {gaps} gap{s}, {}",
+                    shown(column),
+                    how.done()
+                )
+            }
             Note::Unordered { column, line } => write!(
                 f,
                 "column \"{}\" goes back in line {line}: the rows are taken in the order of the file",

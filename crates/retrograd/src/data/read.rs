@@ -4,7 +4,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::load::parse;
-use super::{Csv, DataError, Series};
+use super::locale::decode;
+use super::{Csv, DataError, Panel, Series};
 use crate::files::{read_all, read_or_receive};
 
 impl Csv {
@@ -14,9 +15,7 @@ impl Csv {
     /// Every variant of [`DataError`] that names a file; among them [`DataError::Unreadable`] for a directory or a device and
     /// [`DataError::TooLarge`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Series, DataError> {
-        let path = path.as_ref();
-        let bytes = read_or_receive(path, self.limit).map_err(|e| self.unreadable(path, e))?;
-        self.bytes(&bytes, &path.display().to_string())
+        self.open_panel(path)?.into_one()
     }
 
     /// Reads from `reader`, such as standard input, to its end; messages call it `file`.
@@ -24,8 +23,7 @@ impl Csv {
     /// # Errors
     /// As [`Csv::open`].
     pub fn read(&self, reader: impl Read, file: &str) -> Result<Series, DataError> {
-        let bytes = read_all(reader, self.limit).map_err(|e| self.unreadable(file.as_ref(), e))?;
-        self.bytes(&bytes, file)
+        self.read_panel(reader, file)?.into_one()
     }
 
     /// Parses text; messages call it `file`.
@@ -33,6 +31,33 @@ impl Csv {
     /// # Errors
     /// Every variant of [`DataError`] that names a file, except those for files that cannot be read.
     pub fn parse(&self, text: &str, file: &str) -> Result<Series, DataError> {
+        self.parse_panel(text, file)?.into_one()
+    }
+
+    /// Reads a file, or a pipe, of several series, whose rows [`Csv::id`] tells apart; without it, of one.
+    ///
+    /// # Errors
+    /// As [`Csv::open`].
+    pub fn open_panel(&self, path: impl AsRef<Path>) -> Result<Panel, DataError> {
+        let path = path.as_ref();
+        let bytes = read_or_receive(path, self.limit).map_err(|e| self.unreadable(path, e))?;
+        self.bytes(&bytes, &path.display().to_string())
+    }
+
+    /// [`Csv::open_panel`] of a reader.
+    ///
+    /// # Errors
+    /// As [`Csv::open`].
+    pub fn read_panel(&self, reader: impl Read, file: &str) -> Result<Panel, DataError> {
+        let bytes = read_all(reader, self.limit).map_err(|e| self.unreadable(file.as_ref(), e))?;
+        self.bytes(&bytes, file)
+    }
+
+    /// [`Csv::open_panel`] of text.
+    ///
+    /// # Errors
+    /// As [`Csv::parse`].
+    pub fn parse_panel(&self, text: &str, file: &str) -> Result<Panel, DataError> {
         parse(text, file, self)
     }
 
@@ -49,16 +74,17 @@ impl Csv {
         }
     }
 
-    fn bytes(&self, bytes: &[u8], file: &str) -> Result<Series, DataError> {
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let before = &bytes[..error.valid_up_to()];
+    fn bytes(&self, bytes: &[u8], file: &str) -> Result<Panel, DataError> {
+        let text = decode(bytes).ok_or_else(|| {
+            let valid = std::str::from_utf8(bytes).map_or_else(|e| e.valid_up_to(), str::len);
+            let before = &bytes[..valid];
             let line = 1 + before.iter().filter(|&&b| b == b'\n').count() as u64;
             DataError::NotUtf8 {
                 file: file.to_owned(),
                 line,
             }
         })?;
-        self.parse(text, file)
+        parse(&text, file, self)
     }
 
     fn of(columns: Option<&[String]>) -> Csv {

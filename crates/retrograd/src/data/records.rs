@@ -9,12 +9,14 @@ use super::shown::printable;
 pub(super) fn records(
     text: &str,
     file: &str,
+    separator: u8,
     mut each: impl FnMut(u64, &StringRecord) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .trim(csv::Trim::All)
+        .delimiter(separator)
         .from_reader(text.as_bytes());
     let mut lines = Lines::new(text);
     let mut cells = StringRecord::new();

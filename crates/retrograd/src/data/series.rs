@@ -30,6 +30,8 @@ pub struct Series {
     units: Vec<Option<String>>,
     rows: Vec<f64>,
     labels: Option<(String, Vec<String>)>,
+    /// Which values were missing, `[len, n]`; empty if none was.
+    missing: Vec<bool>,
     notes: Vec<Note>,
 }
 
@@ -84,8 +86,50 @@ impl Series {
             names,
             rows,
             labels: None,
+            missing: Vec::new(),
             notes: Vec::new(),
         })
+    }
+
+    /// The same series with a mark at each value that was missing and has been filled, `[len, n]`: such values are neither
+    /// forecast nor scored.
+    ///
+    /// ```
+    /// use retrograd::data::Series;
+    ///
+    /// let series = Series::new(vec!["rain".to_owned()], vec![3.0, 3.0, 1.0])?.with_missing(vec![false, true, false])?;
+    /// assert!(series.is_missing(1, 0) && series.has_missing());
+    /// # Ok::<(), retrograd::data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DataError::SliceLength`] unless there are `len` · n marks.
+    pub fn with_missing(mut self, missing: Vec<bool>) -> Result<Self, DataError> {
+        if missing.len() != self.rows.len() {
+            return Err(DataError::SliceLength {
+                what: "marks of missing values".to_owned(),
+                found: missing.len(),
+                expected: self.rows.len(),
+            });
+        }
+        self.missing = match missing.contains(&true) {
+            true => missing,
+            false => Vec::new(),
+        };
+        Ok(self)
+    }
+
+    /// Whether a value was missing.
+    #[must_use]
+    pub fn is_missing(&self, row: usize, column: usize) -> bool {
+        let at = row * self.columns() + column;
+        self.missing.get(at).copied().unwrap_or(false)
+    }
+
+    /// Whether any value was missing.
+    #[must_use]
+    pub fn has_missing(&self) -> bool {
+        !self.missing.is_empty()
     }
 
     /// The same series with a label for every row, such as a date; `name` is the name of the labels.
@@ -203,9 +247,13 @@ impl Series {
         if let Some((_, labels)) = &mut labels {
             labels.reverse();
         }
+        let mut missing = self.missing;
+        missing.reverse();
+        missing.chunks_exact_mut(n).for_each(<[bool]>::reverse);
         Self {
             rows,
             labels,
+            missing,
             names: self.names,
             units: self.units,
             notes: self.notes,
@@ -217,15 +265,63 @@ impl Series {
     /// # Errors
     /// [`DataError::BadRange`] if there are fewer, or if `rows` is 0.
     pub fn first(&self, rows: usize) -> Result<Self, DataError> {
-        self.check_range("part to keep", &(0..rows))?;
+        self.part(0..rows)
+    }
+
+    /// The rows of a range.
+    ///
+    /// # Errors
+    /// [`DataError::BadRange`] if it is empty or reaches beyond the series.
+    pub fn part(&self, range: Range<usize>) -> Result<Self, DataError> {
+        self.check_range("part to keep", &range)?;
         let labels = self.labels.as_ref();
-        Ok(Self {
+        let n = self.columns();
+        let cells = range.start * n..range.end * n;
+        let missing = self.missing.get(cells.clone()).unwrap_or_default();
+        let part = Self {
             names: self.names.clone(),
             units: self.units.clone(),
-            rows: self.rows[..rows * self.columns()].to_vec(),
-            labels: labels.map(|(name, labels)| (name.clone(), labels[..rows].to_vec())),
+            rows: self.rows[cells].to_vec(),
+            labels: labels.map(|(name, labels)| (name.clone(), labels[range].to_vec())),
+            missing: Vec::new(),
             notes: self.notes.clone(),
-        })
+        };
+        match missing.is_empty() {
+            true => Ok(part),
+            false => part.with_missing(missing.to_vec()),
+        }
+    }
+
+    /// These columns, in this order.
+    ///
+    /// ```
+    /// use retrograd::data::Series;
+    ///
+    /// let names = ["rain", "sun"].map(str::to_owned).to_vec();
+    /// let series = Series::new(names, vec![3.0, 1.0, 0.0, 9.0])?;
+    /// assert_eq!(series.select(&["sun".to_owned()])?.rows(), [1.0, 9.0]);
+    /// # Ok::<(), retrograd::data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DataError::NoColumn`] for a name that no column has.
+    pub fn select(&self, names: &[String]) -> Result<Self, DataError> {
+        let place = |name: &String| {
+            let found = self.names.iter().position(|n| n == name);
+            found.ok_or_else(|| DataError::NoColumn {
+                name: name.clone(),
+                columns: self.names.clone(),
+            })
+        };
+        let places: Vec<usize> = names.iter().map(place).collect::<Result<_, _>>()?;
+        let rows = self.rows.chunks_exact(self.columns());
+        let rows = rows.flat_map(|row| places.iter().map(|&c| row[c]));
+        let mut out = Self::new(names.to_vec(), rows.collect())?;
+        out.units = places.iter().map(|&c| self.units[c].clone()).collect();
+        out.labels.clone_from(&self.labels);
+        out.notes.clone_from(&self.notes);
+        let missing = |row| places.iter().map(move |&c| self.is_missing(row, c));
+        out.with_missing((0..self.len()).flat_map(missing).collect())
     }
 
     /// The ranges of training rows and of the validation rows after them, in the order of time.

@@ -69,18 +69,38 @@ impl Standardizer {
     /// [`DataError::BadRange`] if `training` is empty or reaches beyond the series, [`DataError::Scale`] if a column's numbers there
     /// or their deviation are too large or too small to be squared.
     pub fn fit(series: &Series, training: Range<usize>) -> Result<Self, DataError> {
-        series.check_range("training part", &training)?;
-        let count = training.len() as f64;
+        Self::fit_all(&[(series, training)])
+    }
+
+    /// Measures the training parts of several series of the same columns together.
+    ///
+    /// # Errors
+    /// As [`Standardizer::fit`]; [`DataError::BadSeries`] if there is no series.
+    pub fn fit_all(parts: &[(&Series, Range<usize>)]) -> Result<Self, DataError> {
+        let Some((first, _)) = parts.first() else {
+            return Err(DataError::BadSeries(
+                "there is no series to measure".to_owned(),
+            ));
+        };
+        for (series, training) in parts {
+            if series.names() != first.names() {
+                return Err(DataError::OtherColumns {
+                    fitted: first.names().to_vec(),
+                    found: series.names().to_vec(),
+                });
+            }
+            series.check_range("training part", training)?;
+        }
+        let count = parts.iter().map(|(_, part)| part.len()).sum::<usize>() as f64;
         let (mut mean, mut scale) = (Vec::new(), Vec::new());
-        for column in 0..series.columns() {
+        for column in 0..first.columns() {
             let values = || {
-                series
-                    .column(column)
-                    .skip(training.start)
-                    .take(training.len())
+                parts.iter().flat_map(move |(series, part)| {
+                    series.column(column).skip(part.start).take(part.len())
+                })
             };
             let wrong = |what, value, expected| DataError::Scale {
-                column: series.names()[column].clone(),
+                column: first.names()[column].clone(),
                 what,
                 value,
                 expected,
@@ -108,7 +128,7 @@ impl Standardizer {
             scale.push(if constant { 1.0 } else { deviation });
         }
         Ok(Self {
-            names: series.names().to_vec(),
+            names: first.names().to_vec(),
             mean,
             scale,
         })

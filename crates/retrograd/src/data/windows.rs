@@ -199,21 +199,7 @@ impl<'a> Windows<'a> {
     ) -> Result<Vec<usize>, DataError> {
         let wanted = self.batches_per_epoch(batch, stride)? * batch;
         let last = self.range.start + self.len();
-        let offset = rng.random_range(0..stride.min(self.len()));
-        let mut starts: Vec<usize> = (self.range.start + offset..last)
-            .step_by(stride)
-            .take(wanted)
-            .collect();
-        starts.shuffle(rng);
-        let open_batch = starts.len() / batch * batch;
-        let mut taken: HashSet<usize> = starts[open_batch..].iter().copied().collect();
-        while starts.len() < wanted {
-            let fresh = rng.random_range(self.range.start..last);
-            if taken.insert(fresh) {
-                starts.push(fresh);
-            }
-        }
-        Ok(starts)
+        Ok(starts(self.range.start..last, wanted, batch, stride, rng))
     }
 
     /// The batch of windows that start at these rows of the series.
@@ -314,7 +300,33 @@ impl<F: Real> Iterator for Epoch<'_, F> {
 
 impl<F: Real> ExactSizeIterator for Epoch<'_, F> {}
 
-fn at_least_one(what: &'static str, found: usize) -> Result<(), DataError> {
+/// So many starts out of a range, in batches of different ones: those that are `stride` apart from a random offset, in a random order,
+/// and further random ones.
+pub(crate) fn starts(
+    range: Range<usize>,
+    wanted: usize,
+    batch: usize,
+    stride: usize,
+    rng: &mut impl Rng,
+) -> Vec<usize> {
+    let offset = rng.random_range(0..stride.min(range.len()));
+    let mut starts: Vec<usize> = (range.start + offset..range.end)
+        .step_by(stride)
+        .take(wanted)
+        .collect();
+    starts.shuffle(rng);
+    let open_batch = starts.len() / batch * batch;
+    let mut taken: HashSet<usize> = starts[open_batch..].iter().copied().collect();
+    while starts.len() < wanted {
+        let fresh = rng.random_range(range.clone());
+        if taken.insert(fresh) {
+            starts.push(fresh);
+        }
+    }
+    starts
+}
+
+pub(crate) fn at_least_one(what: &'static str, found: usize) -> Result<(), DataError> {
     match found {
         0 => Err(DataError::BadSetting {
             what,

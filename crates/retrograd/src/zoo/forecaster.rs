@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use retrograd_tape::Var;
+use retrograd_tape::{Domain, InputRole, Var};
 
 use super::Entry;
 use crate::builder::Builder;
@@ -31,24 +31,40 @@ pub enum ForecastLoss {
     /// The negative logarithm of a normal density, ½ (s + (y − next)² e⁻ˢ + ln 2π), the mean over columns. The
     /// readout has the logarithm s of each column's variance, too, which is the output `log_variance` (Nix & Weigend 1994).
     Gaussian,
+    /// The negative logarithm of Student's density with [`DF`](ForecastLoss::DF) degrees of freedom, for data with outliers. The readout
+    /// has the logarithm of each column's scale, too, which is the output `log_scale`.
+    StudentT,
+    /// The mean of the pinball losses at the [`LEVELS`](ForecastLoss::LEVELS), each of which the readout forecasts: the output
+    /// `quantiles`, level by level. The forecast is the median (Koenker & Bassett 1978).
+    Quantile,
 }
 
 impl ForecastLoss {
     /// All of them.
-    pub const ALL: [ForecastLoss; 4] = [
+    pub const ALL: [ForecastLoss; 6] = [
         ForecastLoss::Squared,
         ForecastLoss::Absolute,
         ForecastLoss::Huber,
         ForecastLoss::Gaussian,
+        ForecastLoss::StudentT,
+        ForecastLoss::Quantile,
     ];
 
-    /// Its name: mse, mae, huber, gaussian.
+    /// The levels of [`ForecastLoss::Quantile`], which hold intervals of 50, 80, 90 and 95 %.
+    pub const LEVELS: [f64; 9] = [0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975];
+
+    /// The degrees of freedom of [`ForecastLoss::StudentT`].
+    pub const DF: f64 = 5.0;
+
+    /// Its name: mse, mae, huber, gaussian, student, quantile.
     pub fn name(self) -> &'static str {
         match self {
             ForecastLoss::Squared => "mse",
             ForecastLoss::Absolute => "mae",
             ForecastLoss::Huber => "huber",
             ForecastLoss::Gaussian => "gaussian",
+            ForecastLoss::StudentT => "student",
+            ForecastLoss::Quantile => "quantile",
         }
     }
 
@@ -56,29 +72,47 @@ impl ForecastLoss {
     pub fn width(self, columns: usize) -> usize {
         match self {
             ForecastLoss::Squared | ForecastLoss::Absolute | ForecastLoss::Huber => columns,
-            ForecastLoss::Gaussian => columns.saturating_mul(2),
+            ForecastLoss::Gaussian | ForecastLoss::StudentT => columns.saturating_mul(2),
+            ForecastLoss::Quantile => columns.saturating_mul(Self::LEVELS.len()),
         }
     }
 
-    /// Declares the outputs of a readout, and the loss.
+    /// Declares the outputs of a readout, and returns the forecast and the loss of each of its numbers as a function of what it should
+    /// have been.
     #[track_caller]
-    fn record<'t>(self, c: &'t Builder, read: Var<'t>, columns: usize) {
+    fn outputs<'t>(
+        self,
+        c: &'t Builder,
+        read: Var<'t>,
+        columns: usize,
+    ) -> (Var<'t>, impl Fn(Var<'t>) -> Var<'t>) {
+        let at = move |level: usize| read.slice(level * columns, columns);
         let y = match self {
-            ForecastLoss::Gaussian => read.slice(0, columns),
-            _ => read,
+            ForecastLoss::Gaussian | ForecastLoss::StudentT => at(0),
+            ForecastLoss::Quantile => at(Self::LEVELS.len() / 2),
+            ForecastLoss::Squared | ForecastLoss::Absolute | ForecastLoss::Huber => read,
         };
         c.output("y", y);
-        let next = c.target("next", columns);
-        c.loss(match self {
-            ForecastLoss::Squared => y.mse(next),
-            ForecastLoss::Absolute => y.mae(next),
-            ForecastLoss::Huber => y.huber(next, 1.0).mean(),
-            ForecastLoss::Gaussian => {
-                let s = read.slice(columns, columns);
-                c.output("log_variance", s);
-                y.gaussian_nll(next, s).mean()
+        match self {
+            ForecastLoss::Gaussian => c.output("log_variance", at(1)),
+            ForecastLoss::StudentT => c.output("log_scale", at(1)),
+            ForecastLoss::Quantile => c.output("quantiles", read),
+            ForecastLoss::Squared | ForecastLoss::Absolute | ForecastLoss::Huber => {}
+        }
+        let loss = move |next: Var<'t>| match self {
+            ForecastLoss::Squared => (y - next).square(),
+            ForecastLoss::Absolute => (y - next).abs(),
+            ForecastLoss::Huber => y.huber(next, 1.0),
+            ForecastLoss::Gaussian => y.gaussian_nll(next, at(1)),
+            ForecastLoss::StudentT => y.student_t_nll(next, at(1), Self::DF),
+            ForecastLoss::Quantile => {
+                let levels = Self::LEVELS.iter().enumerate();
+                let losses = levels.map(|(k, q)| at(k).pinball(next, *q));
+                let sum = losses.reduce(|a, b| a + b).expect("there are levels");
+                sum * (1.0 / Self::LEVELS.len() as f64)
             }
-        });
+        };
+        (y, loss)
     }
 }
 
@@ -121,8 +155,10 @@ impl FromStr for ForecastLoss {
 #[derive(Clone, Copy, Debug)]
 pub struct Forecaster {
     columns: usize,
+    targets: usize,
     dropout: f64,
     loss: ForecastLoss,
+    masked: bool,
 }
 
 impl Forecaster {
@@ -130,9 +166,24 @@ impl Forecaster {
     pub fn new(columns: usize) -> Forecaster {
         Forecaster {
             columns,
+            targets: columns,
             dropout: 0.0,
             loss: ForecastLoss::default(),
+            masked: false,
         }
+    }
+
+    /// Forecasts so many numbers, which need not be as many as it reads: fewer columns, or several rows ahead.
+    #[must_use]
+    pub fn targets(self, targets: usize) -> Forecaster {
+        Forecaster { targets, ..self }
+    }
+
+    /// Takes another target, `present`, of 1 for each number that there is and 0 for each that is missing: the loss is the mean over
+    /// those that there are.
+    #[must_use]
+    pub fn masked(self, masked: bool) -> Forecaster {
+        Forecaster { masked, ..self }
     }
 
     /// Dropout (Srivastava et al. 2014) between h' and the forecast, but not in the recurrence (Zaremba et al., arXiv:1409.2329): in
@@ -161,13 +212,37 @@ impl Forecaster {
     ) -> Result<Cell, Error> {
         Cell::define(name, |c| {
             let h = recurrence(c, c.input("x", self.columns));
-            let read = match self.dropout {
-                0.0 => h,
-                rate => c.dropout("dropout", h, rate).named("h"),
-            };
-            let read = c.dense("forecast", self.loss.width(self.columns), [read]);
-            self.loss.record(c, read, self.columns);
+            self.read_out(c, h);
         })
+    }
+
+    /// The readout of a hidden state, with outputs, targets and loss: for a cell whose inputs are others than one "x".
+    #[track_caller]
+    pub fn read_out<'t>(self, c: &'t Builder, h: Var<'t>) {
+        let read = match self.dropout {
+            0.0 => h,
+            rate => c.dropout("dropout", h, rate).named("h"),
+        };
+        let read = c.dense("forecast", self.loss.width(self.targets), [read]);
+        let (y, loss) = self.loss.outputs(c, read, self.targets);
+        // What is read out of a whole window is forecast once.
+        let domain = match y.domain() {
+            Some(Domain::Row) => Domain::Row,
+            _ => Domain::Step,
+        };
+        let target = |name: &str| c.input_over(name, InputRole::Target, self.targets, domain);
+        let next = target("next");
+        if self.masked {
+            let present = target("present");
+            // A step without any has a weight of 0, and its loss is not read.
+            c.weighted_loss((present * loss(next)).sum() / present.sum(), present.mean());
+            return;
+        }
+        c.loss(match self.loss {
+            ForecastLoss::Squared => y.mse(next),
+            ForecastLoss::Absolute => y.mae(next),
+            _ => loss(next).mean(),
+        });
     }
 }
 

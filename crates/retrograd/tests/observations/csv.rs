@@ -186,9 +186,9 @@ fn text_nan_infinity_and_gaps_are_named_by_line_and_column() {
 
 #[test]
 fn a_table_without_numbers_names_its_columns_and_hints_at_the_separator() {
-    let text = message("day;a\nmon;1\n", None);
+    let text = message("day/a\nmon/1\n", None);
     assert!(
-        text.starts_with("t.csv: no column holds numbers; the columns are day;a"),
+        text.starts_with("t.csv: no column holds numbers; the columns are day/a"),
         "{text}"
     );
     assert!(text.contains("separated by commas"));

@@ -2,6 +2,7 @@
 
 mod csv;
 mod guesses;
+mod locales;
 mod windows;
 
 /// The names as owned strings.

@@ -1,13 +1,13 @@
 //! The readout and the loss of a cell that has neither.
 
 use anyhow::Result;
+use retrograd::forecast::Head;
 use retrograd::zoo::{self, ForecastLoss};
 use retrograd::{CellText, InputRole};
+use retrograd_tape::OutputRole;
 
-use super::{
-    Forecaster, check_length, of_role, only, reads_no_later_rows, size_of_dimension, sizes,
-    with_columns,
-};
+use super::fit::{check_length, forecasts};
+use super::{Forecaster, Widths, of_role, only, size_of_dimension, sizes, with_columns};
 
 /// What is added to a cell without a loss of its own.
 #[derive(Clone, Debug, clap::Args)]
@@ -16,23 +16,30 @@ pub(crate) struct ReadoutArgs {
     /// [default: 0.4 for the cells S1 to S7, else 0].
     #[arg(long, value_name = "P", value_parser = super::super::values::dropout)]
     pub(crate) dropout: Option<f64>,
-    /// The loss of a cell without one of its own: `mse`, `mae`, `huber`, or `gaussian` (the likelihood of a normal distribution
-    /// whose variance is forecast, too) [default: mse]. The readout is as wide as the loss needs.
+    /// The loss of a cell without one of its own: `mse`, `mae`, `huber`, `gaussian` or `student` (the likelihood of a
+    /// distribution whose scale is forecast, too), or `quantile` (the quantiles of intervals of 50, 80, 90 and 95 %) [default: mse]. The
+    /// readout is as wide as the loss needs.
     #[arg(long, value_name = "NAME")]
     pub(crate) loss: Option<ForecastLoss>,
 }
 
 impl ReadoutArgs {
-    pub(super) fn of(&self, columns: usize, dropout: f64) -> zoo::Forecaster {
+    pub(super) fn of(&self, widths: Widths, dropout: f64) -> zoo::Forecaster {
+        let cell = zoo::Forecaster::new(widths.inputs).targets(widths.outputs);
         let loss = self.loss.unwrap_or_default();
-        zoo::Forecaster::new(columns).dropout(dropout).loss(loss)
+        cell.masked(widths.masked).dropout(dropout).loss(loss)
+    }
+
+    /// What the readout says of a distribution.
+    pub(super) fn head(&self) -> Head {
+        self.loss.unwrap_or_default().into()
     }
 
     /// Adds the readout to a cell file without a loss.
     pub(super) fn add_to(
         &self,
         text: &CellText,
-        columns: usize,
+        widths: Widths,
         given: &[(&str, usize)],
     ) -> Result<Forecaster> {
         let input = only(
@@ -46,15 +53,20 @@ impl ReadoutArgs {
             let expected = "expected a cell of one input".to_owned();
             return Err(text.mistake(Some(name), message, expected).into());
         }
-        let dims = with_columns(given, of_role(text, InputRole::Sequence), columns);
+        let dims = with_columns(given, of_role(text, InputRole::Sequence), widths.inputs);
         // As the file says its shape: the cell as a layer would only say what does not fit.
-        check_length(text, &text.cell(&dims)?, &input, columns)?;
-        reads_no_later_rows(text, &text.cell(&dims)?)?;
-        let cell = self.of(columns, self.dropout.unwrap_or(0.0));
+        let alone = text.cell(&dims)?;
+        check_length(text, &alone, &input, widths.inputs)?;
+        let mut outputs = alone.tape().outputs().iter();
+        if let Some(read) = outputs.find(|o| o.role == OutputRole::Output) {
+            forecasts(text, &alone, &read.name)?;
+        }
+        let cell = self.of(widths, self.dropout.unwrap_or(0.0));
         let cell = cell.cell(text.name(), |c, x| c.layer("", text, [x], &dims))?;
         let size = sizes(text, &dims);
         Ok(Forecaster {
             hidden: size_of_dimension(text, &dims, "H"),
+            head: self.head(),
             ..Forecaster::with_readout(cell, size, self.dropout)
         })
     }

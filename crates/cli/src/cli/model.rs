@@ -1,0 +1,112 @@
+//! A saved model and the table that it is used on: what `predict` and `backtest` share.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use retrograd::Checkpoint;
+use retrograd::data::{Header, Panel};
+use retrograd::forecast::Model;
+
+use super::args::{DataSource, FormArgs, TableArgs};
+use super::resume::of_saved;
+use super::table::Table;
+
+/// A model and a table.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ModelArgs {
+    /// The model that `train` saved.
+    #[arg(value_name = "MODEL.safetensors")]
+    pub(crate) model: PathBuf,
+    /// The observations, in the form that `train` read; `-` is standard input [default: the table that the model was trained on].
+    #[arg(long, value_name = "FILE.csv")]
+    pub(crate) data: Option<PathBuf>,
+    /// Whether the first line has the columns' names [default: as for the training].
+    #[arg(long, value_name = "yes|no", value_parser = super::values::header)]
+    pub(crate) header: Option<Header>,
+    /// Reverses the rows, for tables whose newest row comes first.
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    #[command(flatten)]
+    pub(crate) form: FormArgs,
+}
+
+/// A model and a table that were read.
+pub(super) struct Opened {
+    pub(super) model: Model,
+    pub(super) table: Table,
+    reader: TableArgs,
+}
+
+impl ModelArgs {
+    /// Reads both. What the flags do not say of the table is as for the training.
+    pub(super) fn open(&self) -> Result<Opened> {
+        let model = Model::open(&self.model)?;
+        let saved: Checkpoint = Checkpoint::read(&self.model)?;
+        // A model of the library's has no command line; its table is read as the flags say.
+        let began = of_saved(&saved, &self.model).ok().map(|r| r.source);
+        let names: Vec<String> = model.setup().columns().names().cloned().collect();
+        let source = match (began, &self.data) {
+            (None, None) => anyhow::bail!("which rows? `--data FILE.csv` names them"),
+            (Some(DataSource::SeattleWeather), None) => DataSource::SeattleWeather,
+            (Some(DataSource::File(began)), data) => DataSource::File(Box::new(TableArgs {
+                path: data.clone().unwrap_or(began.path),
+                columns: None,
+                header: self.header.or(began.header),
+                reverse: self.reverse || (data.is_none() && began.reverse),
+                thousands: began.thousands,
+                form: FormArgs {
+                    separator: self.form.separator.or(began.form.separator),
+                    decimal: self.form.decimal.or(began.form.decimal),
+                    gaps: self.form.gaps.or(began.form.gaps),
+                    id: self.form.id.clone().or(began.form.id),
+                    time: self.form.time.clone().or(began.form.time),
+                },
+            })),
+            (_, Some(path)) => DataSource::File(Box::new(TableArgs {
+                path: path.clone(),
+                columns: None,
+                header: self.header,
+                reverse: self.reverse,
+                thousands: false,
+                form: self.form.clone(),
+            })),
+        };
+        let reader = match &source {
+            DataSource::File(table) => TableArgs::clone(table),
+            DataSource::SeattleWeather => TableArgs {
+                path: PathBuf::new(),
+                columns: None,
+                header: None,
+                reverse: false,
+                thousands: false,
+                form: FormArgs::default(),
+            },
+        };
+        // Nothing but what the model reads: other columns may be as they are.
+        let source = match source {
+            DataSource::File(table) => DataSource::File(Box::new(TableArgs {
+                columns: Some(names),
+                ..*table
+            })),
+            embedded => embedded,
+        };
+        let table = Table::read(&source, &[], None)?;
+        Ok(Opened {
+            model,
+            table,
+            reader,
+        })
+    }
+}
+
+impl Opened {
+    /// A table of what is known ahead, read as the other one.
+    pub(super) fn future(&self, path: &Path) -> Result<Panel> {
+        let reader = TableArgs {
+            path: path.to_owned(),
+            columns: Some(self.model.setup().columns().known.clone()),
+            ..self.reader.clone()
+        };
+        Ok(super::table::open(path, &reader.csv(&[]))?.1)
+    }
+}

@@ -1,0 +1,218 @@
+//! Training a forecaster on a table, and what is saved of it.
+
+use std::cell::{Cell, RefCell};
+use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use retrograd::fit::{Fit, Stopped};
+use retrograd::forecast::{Columns, Examples, ForecastError, Scaling, Setup};
+use retrograd::optim::Schedule;
+use retrograd::{Adam, Trainer};
+
+use super::args::{RoleArgs, TrainingArgs};
+use super::choice::{Forecaster, Widths};
+use super::interrupt;
+use super::progress::TrainingProgress;
+use super::table::Table;
+use super::trace;
+
+/// Rows between the starts of an epoch's windows, from an offset that each epoch draws.
+const STRIDE: usize = 8;
+/// Default length and number of windows; a short series has shorter and fewer ones.
+const STEPS: usize = 64;
+const BATCH: usize = 32;
+/// The norm to which gradients are clipped.
+const CLIP: f64 = 1.0;
+
+/// The course of training.
+pub(super) struct Trained {
+    /// The loss of every step. Of steps before the run went on, the mean of their epoch.
+    pub(super) losses: Vec<f64>,
+    /// Validation error by number of steps, once per epoch.
+    pub(super) validation: Vec<(usize, f64)>,
+    /// Time for training steps, without the validation between them.
+    pub(super) time: Duration,
+    /// The steps that this time was for.
+    pub(super) timed: usize,
+    /// How it ended.
+    pub(super) stopped: Stopped,
+}
+
+/// Where a training is saved, and how it goes on.
+pub(super) struct Saving<'a> {
+    pub(super) path: &'a Path,
+    /// Notes of the file: keys and texts.
+    pub(super) notes: &'a [(String, String)],
+    /// Goes on from the file that is there.
+    pub(super) resume: bool,
+}
+
+/// The setup for a table, but for the cell.
+pub(super) fn setup(
+    table: &Table,
+    training: &[Range<usize>],
+    roles: &RoleArgs,
+    columns: Columns,
+    steps: Option<usize>,
+) -> Result<Setup> {
+    let horizon = roles.horizon.unwrap_or(1);
+    let rows = training.iter().map(Range::len).max().unwrap_or(0);
+    let most = rows.saturating_sub(horizon).min(rows / 2);
+    let steps = steps.unwrap_or(STEPS.min(most).max(1));
+    if steps.saturating_add(horizon) > rows {
+        let after = match horizon {
+            1 => "the row after it".to_owned(),
+            n => format!("the {n} rows after it"),
+        };
+        bail!(
+            "the training part has {rows} rows; --steps {steps} needs at least {}, a window and {after}",
+            steps + horizon
+        );
+    }
+    let setup = Setup::fit(columns, &table.panel, training)?;
+    let scaling = roles.scale.unwrap_or(Scaling::Column);
+    Ok(setup.horizon(horizon).steps(steps).scaling(scaling))
+}
+
+/// The widths of a cell for a setup.
+pub(super) fn widths(setup: &Setup) -> Widths {
+    Widths {
+        inputs: setup.inputs(),
+        outputs: setup.outputs(),
+        masked: setup.needs_present(),
+    }
+}
+
+/// Windows of a batch: as requested, else by how many there are.
+pub(super) fn batch(examples: &Examples<'_>, options: &TrainingArgs) -> usize {
+    options.batch.unwrap_or(BATCH.min(examples.len()).max(1))
+}
+
+/// A trainer with the options' settings; the learning rate falls to zero as half a cosine over all steps.
+pub(super) fn trainer(
+    forecaster: &Forecaster,
+    examples: &Examples<'_>,
+    options: &TrainingArgs,
+) -> Result<Trainer> {
+    let all = examples.batches_per_epoch(batch(examples, options), STRIDE)?;
+    let steps = options.epochs.saturating_mul(all);
+    let settings = Trainer::builder(forecaster.cell.clone(), Adam::new(options.learning_rate));
+    Ok(settings
+        .engine(options.engine)
+        .seed(options.seed)
+        .threads(options.threads)
+        .unroll(options.unroll.unwrap_or_default())
+        .clip(CLIP)
+        .schedule(Schedule::cosine(steps as u64))
+        .build()?)
+}
+
+/// Trains for all epochs; `measure` is the validation error. With `--patience`, the trainer has the best epoch's parameters in the end.
+pub(super) fn train(
+    trainer: &mut Trainer,
+    examples: &Examples<'_>,
+    options: &TrainingArgs,
+    saving: Option<&Saving<'_>>,
+    measure: &dyn Fn(&mut Trainer) -> Result<f64>,
+) -> Result<Trained> {
+    let batch = batch(examples, options);
+    let each = examples.batches_per_epoch(batch, STRIDE)?;
+    let mut order = examples.order(batch, STRIDE, options.seed)?;
+    let progress = TrainingProgress::new(options.epochs.saturating_mul(each), options.epochs);
+    let first = measure(trainer)?;
+
+    let (losses, begun) = (RefCell::new(Vec::new()), Cell::new(Instant::now()));
+    let (time, failed) = (Cell::new(Duration::ZERO), RefCell::new(None));
+    let mut fit = Fit::new(options.epochs as u64)
+        .validate(|trainer| {
+            Ok(measure(trainer).unwrap_or_else(|e| {
+                failed.borrow_mut().get_or_insert(e);
+                f64::NAN
+            }))
+        })
+        .on_epoch(|_, _| match failed.borrow().is_some() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
+        .on_step(|_, metrics| {
+            time.set(time.get() + begun.get().elapsed());
+            let mut losses = losses.borrow_mut();
+            losses.push(metrics.loss);
+            let epoch = metrics.epoch as usize + 1;
+            progress.step(
+                metrics.step,
+                epoch,
+                metrics.loss,
+                losses.len() * batch,
+                time.get(),
+            );
+            match interrupt::asked() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+    fit = match options.patience {
+        Some(patience) => fit.stop_early(patience as u64),
+        None => fit.keep_last(),
+    };
+    if let Some(saving) = saving {
+        // Without a number of steps, only the end is saved.
+        let every = options.checkpoint_every.map_or(u64::MAX, |n| n as u64);
+        fit = fit.checkpoint(saving.path, every);
+        for (key, text) in saving.notes {
+            fit = fit.note(key, text);
+        }
+        if !saving.resume {
+            fit = fit.anew();
+        }
+    }
+    let traced = RefCell::new(None);
+    let history = fit.run(trainer, |epoch| {
+        let (begun, traced) = (&begun, &traced);
+        order.epoch(epoch).inspect(move |batch| {
+            if options.trace_nan {
+                *traced.borrow_mut() = Some(batch.clone());
+            }
+            begun.set(Instant::now());
+        })
+    });
+    let history = history.map_err(|e| trace::explained(e, trainer, traced.borrow().as_ref()))?;
+    if let Some(e) = failed.into_inner() {
+        return Err(e);
+    }
+    let own = losses.into_inner();
+    let timed = own.len();
+    let done = trainer.steps() as usize;
+    let mut losses = Vec::with_capacity(done);
+    for epoch in &history.epochs {
+        let end = (epoch.step as usize).min(done - timed);
+        losses.resize(end.max(losses.len()), epoch.loss);
+    }
+    losses.resize(done - timed, own.first().copied().unwrap_or_default());
+    losses.extend(own);
+    let measured = (history.epochs.iter()).filter_map(|e| Some((e.step as usize, e.validation?)));
+    Ok(Trained {
+        losses,
+        validation: std::iter::once((0, first)).chain(measured).collect(),
+        time: time.get(),
+        timed,
+        stopped: history.stopped,
+    })
+}
+
+/// The place of the model in a directory.
+pub(super) fn model_path(out: &Path) -> PathBuf {
+    out.join("model.safetensors")
+}
+
+/// The validation error of a trainer: of forecasts at the ends of windows that end in rows to validate on.
+pub(super) fn window_error(
+    examples: &Examples<'_>,
+    trainer: &mut Trainer,
+) -> Result<f64, ForecastError> {
+    /// Windows that are forecast from.
+    const WINDOWS: usize = 256;
+    examples.error(trainer, WINDOWS)
+}

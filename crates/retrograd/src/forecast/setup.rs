@@ -1,0 +1,346 @@
+//! [`Setup`]: how a table becomes what a cell reads, and what it forecasts becomes numbers again.
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::view::View;
+use super::{Columns, ForecastError, Head};
+use crate::data::{Panel, Series, Standardizer};
+
+/// What columns are scaled by: their mean and standard deviation …
+///
+/// ```
+/// use retrograd::forecast::Scaling;
+///
+/// assert_eq!("series".parse(), Ok(Scaling::Series));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Scaling {
+    /// … over the training parts of all series.
+    #[default]
+    Column,
+    /// … over the training part of each series by itself, or of one that was not trained on over the rows before the forecast.
+    /// Columns that are known ahead or static are scaled as by [`Scaling::Column`].
+    Series,
+    /// … over the rows of each window before its forecast. The loss then counts the last step of a window alone, whose scale knows
+    /// nothing of what is to be forecast; the deviation is at least a twentieth of the column's.
+    Window,
+}
+
+impl Scaling {
+    /// All of them.
+    pub const ALL: [Scaling; 3] = [Scaling::Column, Scaling::Series, Scaling::Window];
+
+    /// Its name: column, series, window.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scaling::Column => "column",
+            Scaling::Series => "series",
+            Scaling::Window => "window",
+        }
+    }
+}
+
+impl fmt::Display for Scaling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Scaling {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Scaling, String> {
+        let found = Scaling::ALL.into_iter().find(|s| s.name() == name);
+        found.ok_or_else(|| format!("scaling is per column, series or window, not per `{name}`"))
+    }
+}
+
+/// The names under which a cell takes a window and returns a forecast.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ports {
+    /// The input, of [`Columns::width`] numbers.
+    pub input: String,
+    /// The target: `horizon` rows of the columns to forecast, row by row.
+    pub target: String,
+    /// The output, of the same form.
+    pub output: String,
+}
+
+impl Default for Ports {
+    /// Those of a [`Forecaster`](crate::zoo::Forecaster): x, next, y.
+    fn default() -> Ports {
+        Ports {
+            input: "x".to_owned(),
+            target: "next".to_owned(),
+            output: "y".to_owned(),
+        }
+    }
+}
+
+/// How a table becomes what a cell reads: roles, horizon, window, scaling. It is saved with the model.
+///
+/// ```
+/// use retrograd::data::{Panel, Series};
+/// use retrograd::forecast::{Columns, Setup};
+///
+/// let wave: Vec<f64> = (0..200).map(|t| (t as f64 * 0.3).sin()).collect();
+/// let panel = Panel::from(Series::new(vec!["wave".to_owned()], wave)?);
+/// let columns = Columns::of(panel.names(), None, &[], &[])?;
+/// let setup = Setup::fit(columns, &panel, &[0..150])?.horizon(12).steps(30);
+/// assert_eq!((setup.inputs(), setup.outputs()), (1, 12));
+/// # Ok::<(), retrograd::forecast::ForecastError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[must_use]
+pub struct Setup {
+    pub(super) columns: Columns,
+    pub(super) horizon: usize,
+    pub(super) steps: usize,
+    pub(super) scaling: Scaling,
+    pub(super) masked: bool,
+    pub(super) ports: Ports,
+    pub(super) head: Head,
+    /// Of all columns in the model's order, over all training parts.
+    pub(super) standardizer: Standardizer,
+    /// Of each series, with its name, and where its training part ended.
+    pub(super) own: Vec<Trained>,
+}
+
+/// A series that was trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Trained {
+    pub(super) id: String,
+    pub(super) standardizer: Standardizer,
+    /// The rows up to the end of the training part, and the label of the last.
+    pub(super) rows: usize,
+    pub(super) last: Option<String>,
+}
+
+/// Means and scales of all columns in the model's order.
+#[derive(Clone, Debug)]
+pub(super) struct Scale {
+    mean: Vec<f64>,
+    scale: Vec<f64>,
+}
+
+impl Scale {
+    fn of(standardizer: &Standardizer) -> Scale {
+        Scale {
+            mean: standardizer.mean().to_vec(),
+            scale: standardizer.scale().to_vec(),
+        }
+    }
+
+    /// A number of a column in standardised units.
+    pub(super) fn forwards(&self, column: usize, x: f64) -> f64 {
+        (x - self.mean[column]) / self.scale[column]
+    }
+
+    /// A standardised number in the column's units.
+    pub(super) fn backwards(&self, column: usize, z: f64) -> f64 {
+        z * self.scale[column] + self.mean[column]
+    }
+
+    /// The scale of a column.
+    pub(super) fn scale(&self, column: usize) -> f64 {
+        self.scale[column]
+    }
+}
+
+impl Setup {
+    /// The setup of these columns, scaled by the training parts, a range of rows for each series: one row ahead, windows of 64 rows,
+    /// [`Scaling::Column`], the mean squared error.
+    ///
+    /// # Errors
+    /// Those of [`Standardizer::fit`].
+    pub fn fit(
+        columns: Columns,
+        panel: &Panel,
+        training: &[Range<usize>],
+    ) -> Result<Setup, ForecastError> {
+        let names: Vec<String> = columns.names().cloned().collect();
+        let mut selected = Vec::with_capacity(panel.series().len());
+        for series in panel.series() {
+            selected.push(series.select(&names)?);
+        }
+        let parts: Vec<(&Series, Range<usize>)> =
+            selected.iter().zip(training.iter().cloned()).collect();
+        let own = panel.ids().iter().zip(&parts).map(|(id, (series, part))| {
+            let standardizer = Standardizer::fit(series, part.clone())?;
+            let last = series.labels().map(|l| l[part.end - 1].clone());
+            Ok::<_, ForecastError>(Trained {
+                id: id.clone(),
+                standardizer,
+                rows: part.end,
+                last,
+            })
+        });
+        Ok(Setup {
+            own: own.collect::<Result<_, _>>()?,
+            standardizer: Standardizer::fit_all(&parts)?,
+            masked: panel.series().iter().any(Series::has_missing),
+            horizon: 1,
+            steps: 64,
+            scaling: Scaling::Column,
+            ports: Ports::default(),
+            head: Head::Point,
+            columns,
+        })
+    }
+
+    /// Rows that are forecast at once from each row, at least 1. A model of one row forecasts more by reading its own forecasts.
+    pub fn horizon(self, horizon: usize) -> Setup {
+        Setup {
+            horizon: horizon.max(1),
+            ..self
+        }
+    }
+
+    /// Rows of a training window, at least 1.
+    pub fn steps(self, steps: usize) -> Setup {
+        Setup {
+            steps: steps.max(1),
+            ..self
+        }
+    }
+
+    /// How columns are scaled.
+    pub fn scaling(self, scaling: Scaling) -> Setup {
+        Setup { scaling, ..self }
+    }
+
+    /// The names of the cell's input, target and output.
+    pub fn ports(self, ports: Ports) -> Setup {
+        Setup { ports, ..self }
+    }
+
+    /// What the cell's outputs say of a distribution.
+    pub fn head(self, head: Head) -> Setup {
+        Setup { head, ..self }
+    }
+
+    /// What the columns are for.
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// The number of rows that are forecast at once.
+    #[must_use]
+    pub fn rows_ahead(&self) -> usize {
+        self.horizon
+    }
+
+    /// The rows of a window.
+    #[must_use]
+    pub fn window(&self) -> usize {
+        self.steps
+    }
+
+    /// The names of the cell's input, target and output.
+    pub fn cell_ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// What the cell's outputs say of a distribution.
+    pub fn distribution(&self) -> &Head {
+        &self.head
+    }
+
+    /// How columns are scaled.
+    #[must_use]
+    pub fn scale_per(&self) -> Scaling {
+        self.scaling
+    }
+
+    /// The numbers of the cell's input.
+    #[must_use]
+    pub fn inputs(&self) -> usize {
+        self.columns.width(self.horizon, self.masked)
+    }
+
+    /// The numbers of the cell's target and output.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.columns.targets.len() * self.horizon
+    }
+
+    /// Whether the cell takes the target `present`, which says what of a target there is: where values are missing, and where the loss
+    /// counts the last step of a window alone.
+    #[must_use]
+    pub fn needs_present(&self) -> bool {
+        self.masked || self.scaling == Scaling::Window
+    }
+
+    /// The means and scales for the series of a name, before the forecast of row `origin`.
+    pub(super) fn scale(
+        &self,
+        id: &str,
+        view: &View<'_>,
+        origin: usize,
+    ) -> Result<Scale, ForecastError> {
+        let mut scale = Scale::of(&self.standardizer);
+        let past = self.columns.past();
+        match self.scaling {
+            Scaling::Column => {}
+            Scaling::Series => {
+                let known = self.own.iter().find(|t| t.id == id);
+                let own = match known {
+                    Some(trained) => trained.standardizer.clone(),
+                    None => {
+                        let names: Vec<String> = self.columns.names().cloned().collect();
+                        Standardizer::fit(&view.series.select(&names)?, 0..origin)?
+                    }
+                };
+                let own = Scale::of(&own);
+                scale.mean[..past].copy_from_slice(&own.mean[..past]);
+                scale.scale[..past].copy_from_slice(&own.scale[..past]);
+            }
+            Scaling::Window => {
+                let rows = origin.saturating_sub(self.steps)..origin;
+                for column in 0..past {
+                    let values = || rows.clone().map(|row| view.value(row, column, origin));
+                    let count = rows.len() as f64;
+                    let mean = values().map(|v| v / count).sum::<f64>();
+                    let variance = values().map(|v| (v - mean).powi(2) / count).sum::<f64>();
+                    let least = 0.05 * scale.scale[column];
+                    scale.mean[column] = mean;
+                    scale.scale[column] = variance.sqrt().max(least);
+                }
+            }
+        }
+        Ok(scale)
+    }
+
+    /// Appends the cell's input at a row; rows from `origin` on are those that were forecast.
+    pub(super) fn read(
+        &self,
+        view: &View<'_>,
+        scale: &Scale,
+        (row, origin): (usize, usize),
+        out: &mut Vec<f32>,
+    ) {
+        let (past, known) = (self.columns.past(), self.columns.known.len());
+        let mut push = |column: usize, row: usize| {
+            out.push(scale.forwards(column, view.value(row, column, origin)) as f32);
+        };
+        (0..past).for_each(|column| push(column, row));
+        for ahead in 1..=self.horizon {
+            (past..past + known).for_each(|column| push(column, row + ahead));
+        }
+        (past + known..past + known + self.columns.statics.len())
+            .for_each(|column| push(column, row));
+        if self.masked {
+            let present = |column| !(row < origin && view.is_missing(row, column));
+            out.extend((0..past).map(|column| f32::from(present(column))));
+        }
+    }
+}
