@@ -127,6 +127,7 @@ mod saved;
 mod scope;
 mod session;
 mod split;
+mod stack;
 mod stepper;
 #[cfg(feature = "text")]
 mod texts;
@@ -153,6 +154,7 @@ pub use retrograd_tape::{
 pub use saved::Checkpoint;
 pub use session::{Results, Session};
 pub use split::{Cotangents, Forward, Gradients};
+pub use stack::{Join, Stack, Stacked};
 pub use stepper::{Stepper, StepperBuilder};
 pub use trainer::{
     Evaluation, NamedParameter, Provenance, RateTest, Report, Trainer, TrainerBuilder, Update,
