@@ -21,7 +21,7 @@ pub struct Numerics {
 }
 
 /// The greatest relative error of f64 at which two engines still say something about each other: half of the digits.
-const MOST: f64 = 1e-6;
+pub(crate) const MOST: f64 = 1e-6;
 
 /// The same of f32.
 const MOST_IN_F32: f64 = 0.02;

@@ -3,7 +3,7 @@
 use retrograd::{Cell, Error, Init, Shape, StateSpec, zoo};
 use retrograd_graph::{Graph, passes::simplify::simplify};
 use retrograd_tape::Extent;
-use retrograd_tape::{InputRole, Interpreter};
+use retrograd_tape::Interpreter;
 
 /// The forecaster of a cell of the zoo.
 fn zoo_cell(name: &str, inputs: usize, units: usize) -> Cell {
@@ -34,13 +34,8 @@ fn numbers(cell: &Cell) -> Vec<(String, Vec<f64>)> {
     let tape = cell.tape();
     let inputs: Vec<Vec<f64>> = (tape.inputs().iter())
         .map(|input| {
-            let points = match input.role {
-                InputRole::Param => 1,
-                InputRole::Initial | InputRole::Static => b,
-                _ => t * b,
-            };
             let seed = input.name.bytes().map(f64::from).sum::<f64>();
-            (0..points * input.ty.shape.len())
+            (0..input.ty.numbers(t, b))
                 .map(|k| (seed + 0.7 * k as f64).sin() * 0.4)
                 .collect()
         })

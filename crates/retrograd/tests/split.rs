@@ -1,6 +1,7 @@
 //! Runs in two halves: the same bits as in one, for any engine and any number of threads, whatever runs in between.
 
 use retrograd::{Adam, Batch, Cell, Cotangents, Engine, Extent, Trainer, zoo};
+use retrograd_tape::InputRole;
 
 /// Numbers without a pattern, of the order of 1.
 fn numbers(n: usize, seed: usize) -> Vec<f64> {
@@ -21,11 +22,17 @@ fn forecasters() -> Vec<(&'static str, Cell)> {
     zoo::names().filter_map(of).collect()
 }
 
-fn batch(extent: Extent) -> Batch<f32> {
+fn batch(cell: &Cell, extent: Extent) -> Batch<f32> {
     let n = extent.steps * extent.rows;
-    Batch::new(extent)
+    let batch = Batch::new(extent)
         .with("x", single(&numbers(2 * n, 1)))
-        .with("next", single(&numbers(2 * n, 2)))
+        .with("next", single(&numbers(2 * n, 2)));
+    let inputs = cell.tape().inputs().iter();
+    let of_rows = inputs.filter(|i| i.role == InputRole::Static);
+    of_rows.fold(batch, |batch, input| {
+        let n = input.ty.numbers(extent.steps, extent.rows);
+        batch.with(&input.name, single(&numbers(n, 3)))
+    })
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -48,7 +55,7 @@ fn training_in_two_halves_gives_the_bits_of_steps() {
             };
             let (mut whole, mut halves) = (build(1), build(4));
             for step in 0..3 {
-                let batch = batch(extent);
+                let batch = batch(&cell, extent);
                 let report = whole.step(&batch).unwrap();
                 let forward = halves.forward(&batch).unwrap();
                 assert_eq!(forward.loss(), Some(report.loss), "{name}, {engine}");

@@ -59,14 +59,26 @@ impl Spacing {
         }
         let order = order(labels)?;
         let moments: Option<Vec<Moment>> = labels.iter().map(|l| moment(l, order)).collect();
-        let moments = moments?;
+        Spacing::of_moments(&moments?)
+    }
+
+    fn of_moments(moments: &[Moment]) -> Option<Spacing> {
         let same_day = moments.windows(2).all(|w| w[0][2..] == w[1][2..]);
-        let months: Vec<i64> = moments.iter().map(|m| 12 * m[0] + m[1]).collect();
+        let months: Vec<i64> = (moments.iter()).map(|m| 12 * m[0] + m[1]).collect();
         let seconds: Vec<i64> = moments.iter().map(seconds).collect();
         let apart = usual(&seconds).filter(|d| *d > 0);
         match usual(&months) {
             Some(by) if same_day && by > 0 => Some(Spacing::Months(by)),
             _ => apart.map(Spacing::Seconds),
+        }
+    }
+
+    /// True if the second moment is this far behind the first.
+    fn separates(self, a: &Moment, b: &Moment) -> bool {
+        match self {
+            Spacing::Months(by) => 12 * (b[0] - a[0]) + b[1] - a[1] == by && a[2..] == b[2..],
+            Spacing::Seconds(by) => seconds(b) - seconds(a) == by,
+            Spacing::Count(_) => false,
         }
     }
 
@@ -135,17 +147,23 @@ const ORDERS: [Order; 5] = [
     &[Field::Year],
 ];
 
-/// The order of the fields by which all labels are dates, and which goes back least often.
+/// The order of the fields by which all labels are dates: which goes back least often, then whose distances are most
+/// even. If that leaves several, 8/2/2024 is a day in August and 8.2.2024 one in February.
 fn order(labels: &[String]) -> Option<Order> {
-    let falls = |order: Order| {
+    let slashes = labels.iter().any(|l| l.contains('/'));
+    let judged = |order: Order| {
         let moments: Option<Vec<Moment>> = labels.iter().map(|l| moment(l, order)).collect();
-        let falls = moments?.windows(2).filter(|w| w[1] < w[0]).count();
-        Some((falls, order))
+        let moments = moments?;
+        let pairs = || moments.windows(2);
+        let spacing = Spacing::of_moments(&moments);
+        let even = |w: &&[Moment]| spacing.is_some_and(|s| s.separates(&w[0], &w[1]));
+        let falls = pairs().filter(|w| w[1] < w[0]).count();
+        let uneven = pairs().count() - pairs().filter(even).count();
+        let unusual = slashes && order.first() == Some(&Field::Day);
+        Some(((falls, uneven, unusual), order))
     };
-    let fitting = ORDERS.into_iter().filter_map(falls);
-    fitting
-        .min_by_key(|(falls, _)| *falls)
-        .map(|(_, order)| order)
+    let fitting = ORDERS.into_iter().filter_map(judged);
+    fitting.min_by_key(|x| x.0).map(|(_, order)| order)
 }
 
 fn runs(label: &str) -> Runs<'_> {
@@ -290,6 +308,12 @@ mod tests {
         assert_eq!(after(&["12/30/2023", "12/31/2023"], 1), ["01/01/2024"]);
         assert_eq!(after(&["30.12.2023", "31.12.2023"], 1), ["01.01.2024"]);
         assert_eq!(after(&["8/2/2024", "8/9/2024"], 1), ["8/16/2024"]);
+        assert_eq!(after(&["8.2.2024", "8.9.2024"], 1), ["8.4.2025"]);
+        let first_days: Vec<String> = (1..=12).map(|m| format!("01/{m:02}/2024")).collect();
+        let first_days: Vec<&str> = (first_days.iter().map(String::as_str))
+            .chain(["01/01/2025"])
+            .collect();
+        assert_eq!(after(&first_days, 1), ["01/02/2025"]);
         assert_eq!(
             after(&["2024-01-31T23:30:00Z", "2024-01-31T23:45:00Z"], 2)[1],
             "2024-02-01T00:15:00Z"
