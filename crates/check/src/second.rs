@@ -137,15 +137,21 @@ impl<'s> Compiled<'s> {
         }
     }
 
-    /// What the ops' tolerances make of these results, as [`Numerics`](crate::numerics::Numerics) has it for those of the
-    /// program itself.
+    /// What roundings of ops and inputs make of these results, as [`Numerics`](crate::numerics::Numerics) has it for those
+    /// of the program itself.
     fn sensitivity(&self, given: &[&[f64]], right: &Arrays) -> Result<f64, String> {
         const UNIT: f64 = 1e-9;
         let (purpose, options) = &self.compiled_for;
         let mut most: f64 = 0.0;
         for k in 0..4 {
+            // Ops jitter as a whole; what sums of equal numbers cancel shows when the inputs move one by one.
+            let mut random = Random::new(k);
+            let moved = |x: &f64, by: f64| x + UNIT * by * (1.0 + x.abs());
+            let given: Arrays = (given.iter())
+                .map(|xs| xs.iter().map(|x| moved(x, random.next())).collect())
+                .collect();
             let off = jittered(self.sample.tape, UNIT, k);
-            let off = planned(&off, purpose, options)?.interpret(self.sample, given)?;
+            let off = planned(&off, purpose, options)?.interpret(self.sample, &slices(&given))?;
             for (a, b) in right.iter().zip(&off) {
                 let (a, b) = (finite(a), finite(b));
                 let size = a.iter().fold(0.0, |most: f64, x| most.max(x.abs()));

@@ -18,7 +18,7 @@ fn cell(name: &str) -> Cell {
 /// True if values of a cell are proportional to its inputs, or to squares or products of them (as the variance of a layer
 /// norm, the write to a matrix memory): then they are as large.
 fn grows(name: &str) -> bool {
-    const GROW: [&str; 15] = [
+    const GROW: [&str; 16] = [
         "irnn",
         "indrnn",
         "mingru",
@@ -33,6 +33,7 @@ fn grows(name: &str) -> bool {
         "gla",
         "mamba2",
         "rwkv7",
+        "rglru",
         "ttt_linear",
     ];
     GROW.contains(&name)
