@@ -1,7 +1,6 @@
 //! Forward mode and second derivatives, compiled: Jacobian- and Hessian-vector products of every op, every cell file and
 //! random programs, against finite differences in f64 (see `retrograd_check::second`).
 
-use retrograd_tape::Extent;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,8 +9,9 @@ use retrograd_graph::{Options, Target};
 use retrograd_jit::{CompileError, CompiledCell, Purpose};
 use retrograd_tape::generate::{Case, Choices, every_tag, generate};
 use retrograd_tape::{
-    Domain, InputRole, Lengths, Map, Op, Permutation, Recorder, Reduction, Shape, Tape, Var,
+    Domain, Extent, InputRole, Lengths, Map, Op, Permutation, Recorder, Reduction, Shape, Tape, Var,
 };
+use retrograd_text::{Found, parse_cell_with, record};
 
 fn equal(t: usize, b: usize) -> Lengths {
     Lengths::new(vec![t; b]).expect("they are equal")
@@ -226,23 +226,25 @@ fn every_cell_file_has_tangents_and_second_derivatives() {
     for entry in std::fs::read_dir(folder).expect("the folder is there") {
         let path = entry.expect("it can be read").path();
         let mut source = std::fs::read_to_string(&path).expect("it can be read");
-        // The files have the recurrence alone.
-        let output = source
-            .trim_end()
-            .rsplit("output ")
-            .next()
-            .map(str::to_owned);
-        source += &format!(
-            "target y\nloss mean(square({} - y))\n",
-            output.expect("it has one")
-        );
+        // The files have the recurrence alone: `output h'`, or `output y = …`.
+        let outputs = source.lines().filter_map(|l| l.strip_prefix("output "));
+        let output = outputs.last().and_then(|o| o.split_whitespace().next());
+        let output = output.expect("it has one").to_owned();
+        source += &format!("target wanted\nloss mean(square({output} - wanted))\n");
         let name = path.to_string_lossy();
         let small = [("I", 3), ("H", 4), ("D", 4), ("P", 2)];
         let known: Vec<(&str, usize)> = (small.into_iter())
             .filter(|(d, _)| source.contains(&format!("{d}=")))
             .collect();
-        let tape =
-            retrograd_text::read_tape(&name, &source, &known).unwrap_or_else(|e| panic!("{e}"));
+        let file = parse_cell_with(&name, &source, &mut |wanted| {
+            let used = format!("{folder}/{}.cell", wanted.name);
+            let text = std::fs::read_to_string(&used).map_err(|e| e.to_string())?;
+            Ok(Found { name: used, text })
+        });
+        let recorder = Recorder::new();
+        let recorded = file.and_then(|file| record(&file, &known, &recorder));
+        recorded.unwrap_or_else(|e| panic!("{name}: {e}"));
+        let tape = recorder.finish("cell").expect("it is a program");
         for (t, b, seed) in [(1, 1, 1), (5, 3, 2), (9, 2, 3)] {
             let found = second_order(&tape, &equal(t, b), seed, &Options::default());
             let compared = found.unwrap_or_else(|e| panic!("{name} T={t} B={b}: {e}"));
