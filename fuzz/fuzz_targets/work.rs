@@ -27,10 +27,9 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     let derivations = Purpose::everything(&tape).derivations(&graph);
     // What cannot be differentiated is refused, which is quick too.
     if let Ok(derivations) = derivations
-        && let Ok(trace) = passes::run(&graph, &derivations, &options)
-        && let Some((_, last)) = trace.last()
+        && let Ok(last) = passes::run(&graph, &derivations, &options)
     {
-        plan::plan(last, &options);
+        plan::plan(&last, &options);
     }
     let done = work::done() - before;
     assert!(done < SECOND, "{done} operations for {nodes} nodes");

@@ -330,7 +330,7 @@ fn trace(tape: &Tape, observe: &[Observe]) -> Result<Trace, String> {
     let recorded = Graph::observing(tape, observe).map_err(str::to_owned)?;
     let what = Purpose::everything(tape).derivations(&recorded);
     let what = what.map_err(|e| e.to_string())?;
-    passes::run(&recorded, &what, &Options::default()).map_err(|e| e.to_string())
+    passes::trace(&recorded, &what, &Options::default()).map_err(|e| e.to_string())
 }
 
 fn passes_of(sample: &Sample<'_>) -> Vec<&'static str> {

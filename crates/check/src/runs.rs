@@ -215,8 +215,7 @@ fn planned_observing(
     let recorded = Graph::observing(tape, observe).map_err(str::to_owned)?;
     let what = purpose.derivations(&recorded);
     let what = what.map_err(|e| e.to_string())?;
-    let trace = passes::run(&recorded, &what, options).map_err(|e| e.to_string())?;
-    let (_, graph) = trace.into_iter().last().expect("it starts with one");
+    let graph = passes::run(&recorded, &what, options).map_err(|e| e.to_string())?;
     let plan = plan(&graph, options);
     Ok(Planned { graph, plan })
 }

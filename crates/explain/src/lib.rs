@@ -132,7 +132,7 @@ impl Explanation {
         }
         let recorded = Graph::from_tape(cell.tape());
         let derivations = purpose.derivations(&recorded)?;
-        let trace = passes::run(&recorded, &derivations, options).map_err(CompileError::from)?;
+        let trace = passes::trace(&recorded, &derivations, options).map_err(CompileError::from)?;
         let compiled = CompiledCell::compile_with(cell.tape(), purpose, options)?;
         let inputs = compiled.inputs().iter().enumerate();
         let zeros: Vec<usize> = inputs

@@ -95,8 +95,7 @@ fn with_blocks(document: &str) -> String {
             "plan" => {
                 let g = read(&cell).unwrap_or_else(|e| panic!("{e}"));
                 let options = Options::verified();
-                let trace = retrograd_graph::passes::run(&g, &[], &options);
-                let (_, g) = trace.expect("one direction").pop().expect("it has a last");
+                let g = retrograd_graph::passes::run(&g, &[], &options).expect("one direction");
                 plan::plan(&g, &options).to_string()
             }
             "error" => {

@@ -31,7 +31,8 @@ fn a_carried_value_is_flushed_without_going_through_its_parts_again_and_again() 
             o.stack_products = false;
         });
         let begun = Instant::now();
-        let trace = passes::run(&Graph::from_tape(&tape), &[], &options).expect("it has an order");
+        let trace =
+            passes::trace(&Graph::from_tape(&tape), &[], &options).expect("it has an order");
         // Milliseconds; by all ways through the doubled value it would be minutes.
         assert!(begun.elapsed() < Duration::from_secs(10));
         let (_, flushed) = trace

@@ -192,7 +192,8 @@ fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
                     .iter()
                     .position(|p| p == pass);
                 let what = &what[..count.expect("one of them")];
-                let trace = passes::run(&g, what, options).map_err(|e| format!("error: {e}\n"))?;
+                let trace =
+                    passes::trace(&g, what, options).map_err(|e| format!("error: {e}\n"))?;
                 for (pass, g) in &trace {
                     check(&name, pass, g);
                     same_numbers(&name, pass, &mut before, g);
@@ -206,10 +207,9 @@ fn run(path: &Path, case: &Case, options: &Options) -> Result<String, String> {
                     Err(e) => return Ok(format!("error: {e}\n")),
                 };
                 let options = options.clone().streaming();
-                let trace = passes::run(&streamed.graph, &[], &options);
-                let trace = trace.map_err(|e| format!("error: {e}\n"))?;
-                let (_, last) = trace.last().expect("it starts with one");
-                return Ok(plan::stream(last, &options).to_string());
+                let last = passes::run(&streamed.graph, &[], &options);
+                let last = last.map_err(|e| format!("error: {e}\n"))?;
+                return Ok(plan::stream(&last, &options).to_string());
             }
             "plan" => return Ok(plan::plan(&g, options).to_string()),
             other => panic!("{name}: there is no pass `{other}`"),

@@ -43,8 +43,10 @@ fn trained(cell: &str) -> Plan {
 fn trained_with(cell: &str, options: &Options) -> Plan {
     let g = recorded(cell);
     let gradients = [Derivation::Adjoint(Differentiate::loss(&g))];
-    let trace = passes::run(&g, &gradients, options).expect("it has gradients");
-    plan(&trace.last().expect("the record at least").1, options)
+    plan(
+        &passes::run(&g, &gradients, options).expect("it has gradients"),
+        options,
+    )
 }
 
 /// Calls `f` for every item until it has changed one.

@@ -14,9 +14,8 @@ fn planned(tape: &Tape) -> (Plan, usize, u64) {
     let what = [Derivation::Adjoint(Differentiate::loss(&g))];
     // The verifiers' own work is not what is measured.
     let options = Options::default().with(|o| o.verify = false);
-    let trace = passes::run(&g, &what, &options).expect("it can be differentiated");
-    let last = &trace.last().expect("the record at least").1;
-    let plan = plan::plan(last, &options);
+    let last = passes::run(&g, &what, &options).expect("it can be differentiated");
+    let plan = plan::plan(&last, &options);
     (plan, last.len(), work::done() - before)
 }
 

@@ -25,7 +25,7 @@ proptest::proptest! {
         let hessian = passes::tangent::Tangents::of_gradients(&g, &what, what.wrt.clone());
         let what = [Derivation::Adjoint(what), Derivation::Tangent(hessian)];
         for n in 0..=2 {
-            let trace = passes::run(&g, &what[..n], &Options::verified());
+            let trace = passes::trace(&g, &what[..n], &Options::verified());
             for (_, g) in trace.expect("recording has checked the directions") {
                 reads_back(&g);
             }

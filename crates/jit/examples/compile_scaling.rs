@@ -32,11 +32,10 @@ fn main() {
         let purpose = Purpose::Train;
         let derivations = purpose.derivations(&g).expect("a loss");
         let options = Options::default().with(|o| o.verify = false);
-        let trace = passes::run(&g, &derivations, &options).expect("a program");
+        let graph = passes::run(&g, &derivations, &options).expect("a program");
         let passes = clock(start);
-        let graph = &trace.last().expect("there is one").1;
         let start = Instant::now();
-        let made = plan::plan(graph, &options);
+        let made = plan::plan(&graph, &options);
         let planned = clock(start);
         if std::env::args().any(|a| a == "--plan") {
             println!("{made}");

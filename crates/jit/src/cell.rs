@@ -125,9 +125,7 @@ impl<T: Element> CompiledCell<T> {
             let why = format!("`{o}` needs a program that is differentiated");
             return Err(CompileError::Observe(why));
         }
-        let (_, graph) = passes::run(&recorded, &derivations, options)?
-            .pop()
-            .expect("there is at least the record");
+        let graph = passes::run(&recorded, &derivations, options)?;
         let plan = plan(&graph, options);
         let code = generate::<T>(&plan, options.verify)?;
         let indices = index_inputs(&graph);

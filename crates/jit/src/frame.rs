@@ -17,6 +17,8 @@ pub(crate) struct Frame<T: SimdElement> {
     pub(crate) weights: *const Weights<T>,
     pub(crate) product: retrograd_kernels::ProductFn<T>,
     pub(crate) product_from: retrograd_kernels::ProductFromFn<T>,
+    /// With a row's own matrix, and with its transpose.
+    pub(crate) matvec: [retrograd_kernels::MatVecFn<T>; 2],
     pub(crate) steps: usize,
     pub(crate) rows: usize,
     /// Non-zero once an index was no row of its table: loops on any thread write 1, and the caller checks it after they
@@ -49,8 +51,8 @@ pub(crate) mod offset {
         )*};
     }
 
-    offsets!(BASES bases, ENDS ends, BEFORE before, WEIGHTS weights, PRODUCT product, PRODUCT_FROM product_from, STEPS steps, ROWS rows);
-    offsets!(OUTSIDE outside, ACTIVATIONS activations);
+    offsets!(BASES bases, ENDS ends, BEFORE before, WEIGHTS weights, PRODUCT product, PRODUCT_FROM product_from, MATVEC matvec, STEPS steps);
+    offsets!(ROWS rows, OUTSIDE outside, ACTIVATIONS activations);
 
     /// Size of an address, such as that of an activation.
     pub(crate) const ADDRESS: i32 = size_of::<*const ()>() as i32;

@@ -134,10 +134,7 @@ impl<T: Element> Stepper<T> {
         let stream::Stream { graph, states } =
             passes::streamed(recorded, options).map_err(CompileError::from)?;
         let options = of_width::<T>(options).streaming();
-        let (_, graph) = passes::run(&graph, &[], &options)
-            .map_err(CompileError::from)?
-            .pop()
-            .expect("there is at least the record");
+        let graph = passes::run(&graph, &[], &options).map_err(CompileError::from)?;
         let plan = plan::stream(&graph, &options);
         let code = generate::<T>(&plan, options.verify)?;
         let read = sampled(&graph, &plan);

@@ -300,9 +300,8 @@ fn all_engines<T: Element + Real>(case: &Case) {
     let recorded = Graph::from_tape(&tape);
     let derivations = purpose.derivations(&recorded).expect("its own names");
     for (passes, options) in [("no", Options::none()), ("all", Options::default())] {
-        let trace = passes::run(&recorded, &derivations, &options).expect("it has an order");
-        let (_, graph) = trace.last().expect("it starts with one");
-        let planned = plan(graph, &options);
+        let graph = passes::run(&recorded, &derivations, &options).expect("it has an order");
+        let planned = plan(&graph, &options);
         let cell = CompiledCell::<T>::compile_with(&tape, &purpose, &options).expect("it compiles");
         let outputs: Vec<String> = (cell.outputs().iter())
             .filter(|o| o.role == OutputRole::Output || o.role == OutputRole::Gradient)

@@ -9,6 +9,7 @@
 //! | [`product_from`](Kernels::product_from) | C[m, n] = bias + A[m, k] · Wᵀ or · W | products with a bias, in no pass of its own |
 //! | [`pack`](Kernels::pack) | panels of W | once a training step, if A has more than a row or two |
 //! | [`outer`](Kernels::outer) | Σ δ rᵀ over steps and rows, and Σ δ | weight and bias gradients, all steps at once |
+//! | [`matvec`](Kernels::matvec) | M x or Mᵀ x | products with a row's own matrix |
 //! | [`row_outer`](Kernels::row_outer) | Σ a bᵀ over steps, for each row by itself | a row's own matrices |
 //! | [`sum_rows`](Kernels::sum_rows) | Σ of vectors over steps and rows | other sums over time and batch |
 //! | [`activation`](Kernels::activation) | y = f(x), element by element | gates that share an activation |
@@ -94,6 +95,8 @@ pub struct Kernels<T: SimdElement> {
     pub pack: PackFn<T>,
     /// Σ δ rᵀ and Σ δ.
     pub outer: OuterFn<T>,
+    /// M x and Mᵀ x.
+    pub matvec: [MatVecFn<T>; 2],
     /// Σ a bᵀ for each row by itself.
     pub row_outer: RowOuterFn<T>,
     /// Σ of vectors.
@@ -150,6 +153,14 @@ pub type PackFn<T> = unsafe extern "C" fn(w: *const Weights<T>, out: *mut T);
 pub type OuterFn<T> =
     unsafe extern "C" fn(args: *const OuterArgs<T>, i0: usize, i1: usize, scratch: *mut T);
 
+/// `matvec(rows, cols, m, x, y)`: y = M x, or Mᵀ x, for a matrix [rows, cols] of contiguous rows.
+///
+/// # Safety
+/// `m` must have rows · cols readable elements, `x` as many as each sum has terms; as many of `y` as there are sums must be
+/// writable and overlap nothing else. Neither size may be 0.
+pub type MatVecFn<T> =
+    unsafe extern "C" fn(rows: usize, cols: usize, m: *const T, x: *const T, y: *mut T);
+
 /// `row_outer(args, b0, b1)`: the matrices of rows b0..b1 of `args`. A matrix has the same bits on every instruction set.
 ///
 /// # Safety
@@ -190,6 +201,7 @@ impl<T: SimdElement> Kernels<T> {
             product_from: product::product_from::<S>,
             pack: pack::pack::<S>,
             outer: outer::outer::<S>,
+            matvec: [unpacked::matvec::<S, false>, unpacked::matvec::<S, true>],
             row_outer: rows::row_outer::<S>,
             sum_rows: sum::sum_rows::<S>,
             activate: activate::kernel::<S>,

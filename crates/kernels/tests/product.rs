@@ -231,6 +231,19 @@ proptest! {
     }
 
     #[test]
+    fn a_matrix_times_a_vector_is_the_naive_sum(rows in size(), cols in size(), transposed: bool, at_end: bool, seed: u64) {
+        let sizes = (rows.max(1), cols.max(1));
+        for isa in Isa::ALL {
+            if let Some(kernels) = kernels_for::<f32>(isa) {
+                check_matvec(kernels, sizes, transposed, at_end, seed)?;
+            }
+            if let Some(kernels) = kernels_for::<f64>(isa) {
+                check_matvec(kernels, sizes, transposed, at_end, seed)?;
+            }
+        }
+    }
+
+    #[test]
     fn sum_rows_is_the_naive_sum(steps in 0..5usize, rows in 0..5usize, n in prop_oneof![size(), 100..300usize], gaps in any::<(u8, u8)>(), add: bool, seed: u64) {
         for isa in Isa::ALL {
             if let Some(kernels) = kernels_for::<f32>(isa) {
@@ -241,6 +254,40 @@ proptest! {
             }
         }
     }
+}
+
+fn check_matvec<T: Element>(
+    kernels: &Kernels<T>,
+    (rows, cols): (usize, usize),
+    transposed: bool,
+    at_end: bool,
+    seed: u64,
+) -> Result<(), TestCaseError> {
+    let mut numbers = Numbers(seed);
+    let (terms, sums) = if transposed {
+        (rows, cols)
+    } else {
+        (cols, rows)
+    };
+    let m = Guarded::new(&numbers.vec::<T>(rows * cols), at_end);
+    let x = Guarded::new(&numbers.vec::<T>(terms), at_end);
+    // What was there is not read.
+    let mut y = Guarded::new(&vec![T::of(f64::NAN); sums], at_end);
+    // SAFETY: the arrays have these sizes.
+    unsafe {
+        let kernel = kernels.matvec[usize::from(transposed)];
+        kernel(rows, cols, m.ptr(), x.ptr(), y.ptr_mut());
+    }
+    for (i, &got) in y.get().iter().enumerate() {
+        let mut sum = Sum::default();
+        for (k, &x) in x.get().iter().enumerate() {
+            let (r, c) = if transposed { (k, i) } else { (i, k) };
+            sum.add(m.get()[r * cols + c], x);
+        }
+        sum.check(got, terms, "matrix times vector")?;
+    }
+    prop_assert!(y.untouched_around());
+    Ok(())
 }
 
 fn check_sum<T: Element>(

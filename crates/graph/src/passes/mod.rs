@@ -15,6 +15,8 @@ pub mod stream;
 pub mod tangent;
 pub mod unbatch;
 
+use std::borrow::Cow;
+
 use crate::graph::Graph;
 use crate::options::Options;
 use crate::verify::{named_twice, verify};
@@ -56,66 +58,111 @@ pub enum Refused {
     },
 }
 
-/// Runs the derivations in order, and the passes that `options` enable, and returns the graph after each pass. The plan
-/// is built from the last.
+/// Runs the derivations in order, and the passes that `options` enable, and returns the graph that the plan is built
+/// from.
 ///
 /// # Errors
 /// [`Refused`], which says why.
 ///
 /// # Panics
 /// If a pass breaks a rule of the verifier and [`Options::verify`] is set; the message names the pass.
-pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<Trace, Refused> {
-    components::components(g)?;
-    let check = options.verify;
-    let mut trace: Trace = vec![("record", g.clone())];
-    // `stop_gradient` is needed until the last derivation.
-    if options.simplify {
-        let last = derivations.is_empty();
-        step(&mut trace, check, "simplify", |g| {
-            simplify::simplify(g, last)
-        });
-    }
-    for (i, derivation) in derivations.iter().enumerate() {
-        let (pass, next) = match derivation {
-            Derivation::Adjoint(what) => ("adjoint", adjoint::adjoint(last(&trace), what)),
-            Derivation::Tangent(what) => ("tangent", tangent::tangent(last(&trace), what)),
-        };
-        names_are_free(pass, &next)?;
-        step(&mut trace, check, pass, |_| next);
-        if options.simplify {
-            let last = i + 1 == derivations.len();
-            step(&mut trace, check, "simplify", |g| {
-                simplify::simplify(g, last)
-            });
-        }
-    }
-    if unbatch::needed(last(&trace)) {
-        step(&mut trace, check, "unbatch", unbatch::unbatch);
-    }
-    if options.flush {
-        step(&mut trace, check, "flush", flush::flush);
-    }
-    if options.stack_products {
-        step(&mut trace, check, "split", split::split);
-        if options.simplify {
-            step(&mut trace, check, "simplify", |g| {
-                simplify::simplify(g, true)
-            });
-        }
-        step(&mut trace, check, "stack_products", |g| {
-            stack_products::stack_products(g, options.distribute)
-        });
-    }
-    step(&mut trace, check, "legalize", legalize::legalize);
-    if options.rematerialize {
-        step(
-            &mut trace,
-            check,
-            "rematerialize",
-            rematerialize::rematerialize,
-        );
-    }
+pub fn run(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<Graph, Refused> {
+    let mut pipeline = Pipeline::new(g, options.verify, None);
+    pipeline.all(derivations, options)?;
+    Ok(pipeline.graph.into_owned())
+}
+
+/// The graph after each pass of [`run`], from the record on. The last is what [`run`] returns.
+///
+/// # Errors
+/// [`Refused`], which says why.
+///
+/// # Panics
+/// As [`run`].
+pub fn trace(g: &Graph, derivations: &[Derivation], options: &Options) -> Result<Trace, Refused> {
+    let mut trace = Trace::new();
+    let mut pipeline = Pipeline::new(g, options.verify, Some(&mut trace));
+    pipeline.all(derivations, options)?;
+    let last = (pipeline.pass, pipeline.graph.into_owned());
+    trace.push(last);
     Ok(trace)
+}
+
+/// A program on its way through the passes.
+struct Pipeline<'a> {
+    /// What ran last, `record` before any pass.
+    pass: &'static str,
+    /// The program after it.
+    graph: Cow<'a, Graph>,
+    /// Whether to verify the program after each pass.
+    verify: bool,
+    /// Takes the programs that a pass has superseded. A compiler needs none of them, and to free one takes as long as a
+    /// small pass.
+    superseded: Option<&'a mut Trace>,
+}
+
+impl<'a> Pipeline<'a> {
+    fn new(g: &'a Graph, verify: bool, superseded: Option<&'a mut Trace>) -> Self {
+        Self {
+            pass: "record",
+            graph: Cow::Borrowed(g),
+            verify,
+            superseded,
+        }
+    }
+
+    fn all(&mut self, derivations: &[Derivation], options: &Options) -> Result<(), Refused> {
+        components::components(&self.graph)?;
+        // `stop_gradient` is needed until the last derivation.
+        if options.simplify {
+            let last = derivations.is_empty();
+            self.step("simplify", |g| simplify::simplify(g, last));
+        }
+        for (i, derivation) in derivations.iter().enumerate() {
+            let (pass, next) = match derivation {
+                Derivation::Adjoint(what) => ("adjoint", adjoint::adjoint(&self.graph, what)),
+                Derivation::Tangent(what) => ("tangent", tangent::tangent(&self.graph, what)),
+            };
+            names_are_free(pass, &next)?;
+            self.step(pass, |_| next);
+            if options.simplify {
+                let last = i + 1 == derivations.len();
+                self.step("simplify", |g| simplify::simplify(g, last));
+            }
+        }
+        if unbatch::needed(&self.graph) {
+            self.step("unbatch", unbatch::unbatch);
+        }
+        if options.flush {
+            self.step("flush", flush::flush);
+        }
+        if options.stack_products {
+            self.step("split", split::split);
+            if options.simplify {
+                self.step("simplify", |g| simplify::simplify(g, true));
+            }
+            self.step("stack_products", |g| {
+                stack_products::stack_products(g, options.distribute)
+            });
+        }
+        self.step("legalize", legalize::legalize);
+        if options.rematerialize {
+            self.step("rematerialize", rematerialize::rematerialize);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, pass: &'static str, apply: impl FnOnce(&Graph) -> Graph) {
+        let next = apply(&self.graph);
+        if self.verify {
+            verified(pass, &next);
+        }
+        let before = std::mem::replace(&mut self.graph, Cow::Owned(next));
+        let ran = std::mem::replace(&mut self.pass, pass);
+        if let Some(trace) = &mut self.superseded {
+            trace.push((ran, before.into_owned()));
+        }
+    }
 }
 
 /// The program that *stream* leaves, as input to [`run`].
@@ -144,19 +191,6 @@ fn names_are_free(pass: &'static str, g: &Graph) -> Result<(), Refused> {
             Err(Refused::NameTaken { pass, kind, name })
         }
     }
-}
-
-fn last(trace: &Trace) -> &Graph {
-    &trace.last().expect("it starts with one").1
-}
-
-/// Runs a pass on the last graph, and verifies the result if `check` is set.
-fn step(trace: &mut Trace, check: bool, name: &'static str, pass: impl FnOnce(&Graph) -> Graph) {
-    let next = pass(last(trace));
-    if check {
-        verified(name, &next);
-    }
-    trace.push((name, next));
 }
 
 fn verified(pass: &str, g: &Graph) {

@@ -7,7 +7,8 @@ mod work;
 use retrograd_tape::{Domain, Map};
 
 use crate::plan::{
-    BufferId, Fold, Instr, Item, Layout, Loop, Plan, Product, Region, Slices, Stmt, WeightId, walk,
+    BufferId, Fold, Instr, Item, Layout, Loop, Plan, Product, Region, SliceWork, Slices, Stmt,
+    WeightId, walk,
 };
 
 pub use work::{CostTask, Work};
@@ -73,6 +74,7 @@ pub fn effort(plan: &Plan, item: &Item) -> usize {
             slice: 1,
             far_slice: 1,
             cached: 0,
+            resident: usize::MAX,
             block: 1,
             inside_bytes: 0,
         },
@@ -162,7 +164,8 @@ impl Count<'_> {
             Item::Loop(l) => {
                 let alone = || {
                     let one = std::slice::from_ref(item);
-                    self.slices.rows(self.plan, one, size_of::<f32>(), b, 1)
+                    let work = SliceWork::of(self.plan, one);
+                    self.slices.rows(work, size_of::<f32>(), b, 1)
                 };
                 let slice = tile.map_or_else(alone, |n| n.rows);
                 self.body(l, slice);
@@ -173,9 +176,10 @@ impl Count<'_> {
             },
             Item::TimeTile { items, .. } => {
                 let bytes = size_of::<f32>();
+                let work = SliceWork::of(self.plan, items);
                 let tile = TileExtent {
-                    rows: self.slices.rows(self.plan, items, bytes, b, 1),
-                    steps: self.slices.steps(self.plan, items, b, bytes),
+                    rows: self.slices.rows(work, bytes, b, 1),
+                    steps: self.slices.steps(self.plan, items, work, b, bytes),
                 };
                 for item in items {
                     self.item(item, Some(tile));

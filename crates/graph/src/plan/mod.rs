@@ -36,7 +36,7 @@ pub use interpret::{Blocking, InterpretError};
 pub use item::{Carried, Innermost, Item, Loop, LoopId, LoopKind, Rhs, walk};
 pub use memory::{Checkpointing, Layout, Lifetime, Memory};
 pub use rename::Renamed;
-pub use slices::Slices;
+pub use slices::{SliceWork, Slices};
 pub use stages::{plan, stream};
 pub use stmt::{Fold, Instr, Product, ROW, Region, Stmt, WideActivation};
 pub use verify::verify;

@@ -2,7 +2,9 @@
 //!
 //! Rows are independent, so the cut does not change results.
 
-use crate::plan::{Innermost, Item, Plan, Stmt, WeightId};
+use retrograd_tape::Domain;
+
+use crate::plan::{BufferId, Innermost, Item, Plan, Stmt, WeightId};
 use crate::target::Target;
 
 /// Maximal number of rows of a recurrence that one thread does at a time, so that a slice's working set stays in cache.
@@ -26,6 +28,9 @@ pub struct Slices {
     pub far_slice: usize,
     /// Maximal bytes of weights that count as cached.
     pub cached: usize,
+    /// Maximal bytes of arrays that the rows done at a time touch in a step, where fewer rows do not cost more than they
+    /// save: what a step leaves in L2, the next one finds there.
+    pub resident: usize,
     /// Maximal number of rows of a hoisted product in a time tile computed at a time.
     pub block: usize,
     /// If the time tile's recurrence has time innermost, this many bytes of results are computed at a time, if that is
@@ -43,6 +48,7 @@ impl Slices {
             // Step-by-step slices may use this many bytes of weights in the last-level cache. Measured with 32 MiB of
             // it: at 16 MiB and more, slices of 64 rows are faster, at 13 neither, at 8 those of 32.
             cached: caches.l3 / 8 * 3,
+            resident: caches.l2 / 2,
             block: BLOCK_ROWS,
             // A recurrence with time innermost may use this many bytes of a product's results in L2.
             inside_bytes: caches.l2 / 8,
@@ -52,35 +58,38 @@ impl Slices {
     /// How many of `rows` rows the items of a time tile, or a recurrence alone, do at a time, for numbers of `bytes`
     /// bytes: slices are of equal size, except the last, and their number is the same for each thread. Runs call this,
     /// so it allocates nothing.
-    pub fn rows(
-        &self,
-        plan: &Plan,
-        items: &[Item],
-        bytes: usize,
-        rows: usize,
-        threads: usize,
-    ) -> usize {
-        let slices = rows.div_ceil(self.most(plan, items, bytes));
+    pub fn rows(&self, work: SliceWork, bytes: usize, rows: usize, threads: usize) -> usize {
+        let slices = rows.div_ceil(self.most(work, bytes, rows));
         rows.div_ceil(slices.next_multiple_of(threads.max(1)))
             .max(1)
     }
 
     /// The maximal number of rows that they do at a time.
-    fn most(&self, plan: &Plan, items: &[Item], bytes: usize) -> usize {
-        let products = || items.iter().flat_map(weights);
-        // Each weight counts once, at its first read.
-        let read = products().enumerate();
-        let read = read.filter(|&(i, w)| !products().take(i).any(|x| x == w));
-        let of = read.map(|(_, w)| plan.weights[w].rows * plan.weights[w].cols);
-        let numbers: usize = of.sum();
-        match numbers * bytes > self.cached {
+    fn most(&self, work: SliceWork, bytes: usize, rows: usize) -> usize {
+        let (weights, row) = (work.weights * bytes, work.row * bytes);
+        let most = match weights > self.cached {
             true => self.far_slice,
             false => self.slice,
+        };
+        let most = most.min(rows).max(1);
+        let resident = (self.resident / row.max(1)).clamp(1, most);
+        // Each slice reads the weights again, and its products have fewer rows.
+        let read = weights.saturating_mul(most.div_ceil(resident));
+        match read.saturating_mul(4) <= row.saturating_mul(most) {
+            true => resident,
+            false => most,
         }
     }
 
     /// Maximal number of steps of `rows` rows that the items of a time tile do at a time.
-    pub fn steps(&self, plan: &Plan, items: &[Item], rows: usize, bytes: usize) -> usize {
+    pub fn steps(
+        &self,
+        plan: &Plan,
+        items: &[Item],
+        work: SliceWork,
+        rows: usize,
+        bytes: usize,
+    ) -> usize {
         let inside = |i: &Item| matches!(i, Item::Loop(l) if l.inner != Innermost::Lanes);
         let made: usize = items
             .iter()
@@ -93,7 +102,45 @@ impl Slices {
             true => self.block.max(self.inside_bytes / made.max(1)),
             false => self.block,
         };
-        (block / self.rows(plan, items, bytes, rows, 1)).max(1)
+        (block / self.rows(work, bytes, rows, 1)).max(1)
+    }
+}
+
+/// What the rows of a recurrence, or of a time tile, read and write in a step, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SliceWork {
+    /// The weights of their products: all rows that are done at a time share them.
+    pub weights: usize,
+    /// The arrays of one row that their loops touch.
+    pub row: usize,
+}
+
+impl SliceWork {
+    /// That of a recurrence alone, or of the items of a time tile.
+    pub fn of(plan: &Plan, items: &[Item]) -> SliceWork {
+        let mut read: Vec<WeightId> = items.iter().flat_map(weights).collect();
+        read.sort_unstable();
+        read.dedup();
+        let weights = read.iter().map(|&w| &plan.weights[w]);
+        let loops = items.iter().filter_map(|item| match item {
+            Item::Loop(l) => Some(l),
+            _ => None,
+        });
+        let views = loops.flat_map(|l| &l.body).flat_map(|s| {
+            let stores = s.stores();
+            s.loads().into_iter().chain(stores)
+        });
+        // At each step that a loop looks at.
+        let mut touched: Vec<(BufferId, i64, bool)> = views
+            .filter(|v| plan.buffers[v.buffer].domain != Domain::Once)
+            .map(|v| (v.buffer, v.shift, v.from_end))
+            .collect();
+        touched.sort_unstable();
+        touched.dedup();
+        SliceWork {
+            weights: weights.map(|w| w.rows * w.cols).sum(),
+            row: touched.iter().map(|x| plan.buffers[x.0].len).sum(),
+        }
     }
 }
 

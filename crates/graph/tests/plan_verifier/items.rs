@@ -107,8 +107,10 @@ fn rule_13_a_ring_that_is_too_short() {
     let g = recorded("cell late(x[2]; h[3])\nh' = tanh(dense(x, h))\noutput y = h'\n");
     let streamed = passes::stream::stream(&g).expect("it streams").graph;
     let options = Options::verified().streaming().with(|o| o.reuse = false);
-    let trace = passes::run(&streamed, &[], &options).expect("it runs");
-    let mut plan = stream(&trace.last().expect("the record at least").1, &options);
+    let mut plan = stream(
+        &passes::run(&streamed, &[], &options).expect("it runs"),
+        &options,
+    );
     verify(&plan).expect("a sound plan passes");
     let ring = |k: &&mut Lifetime| matches!(k, Lifetime::Ring(n) if *n > 1);
     let keep = plan.memory.keep.values_mut().find(ring);

@@ -105,9 +105,8 @@ fn run(
     (t, b, cut): (usize, usize, Blocking),
     number: &dyn Fn(&str, usize) -> f64,
 ) -> BTreeMap<String, Vec<f64>> {
-    let trace = passes::run(g, derivations, options).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let (_, last) = trace.last().expect("it starts with one");
-    let plan = make(last, options);
+    let last = passes::run(g, derivations, options).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let plan = make(&last, options);
     let inputs: Vec<Vec<f64>> = (last.inputs().iter())
         .map(|input| {
             let numbers = 0..input.ty.numbers(t, b);

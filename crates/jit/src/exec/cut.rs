@@ -1,7 +1,7 @@
 //! Into how many pieces work is cut: decided by its cost and never by timing, so that every run is cut the same way.
 
 use retrograd_graph::plan::cost::effort;
-use retrograd_graph::plan::{Item, Plan, walk};
+use retrograd_graph::plan::{Item, Plan, SliceWork, walk};
 use retrograd_tape::Domain;
 
 /// The minimal cost of a piece of work, in the units of [`Work::effort`](retrograd_graph::plan::cost::Work::effort).
@@ -46,43 +46,52 @@ impl Cut {
     }
 }
 
-/// The cost of each item of a plan for one point of its domain, keyed by the item's address, so that runs look it up
-/// without allocating.
+/// The cost of each item of a plan for one point of its domain, and what decides into which slices its rows are cut, keyed
+/// by the item's address, so that runs look it up without allocating.
 #[derive(Debug, Default)]
-pub(crate) struct Efforts(Vec<(usize, usize)>);
+pub(crate) struct Efforts(Vec<(usize, usize, SliceWork)>);
 
 impl Efforts {
     /// The efforts of a plan's items; the plan must not move.
     pub(crate) fn of(plan: &Plan) -> Efforts {
         let all = walk(&plan.items).filter(|i| !matches!(i, Item::Sweep { .. }));
-        let mut out: Vec<_> = all.map(|i| (address(i), effort(plan, i))).collect();
-        out.sort_unstable();
+        let of = |item: &Item| match item {
+            Item::TimeTile { items, .. } => SliceWork::of(plan, items),
+            Item::Loop(_) => SliceWork::of(plan, std::slice::from_ref(item)),
+            _ => SliceWork::default(),
+        };
+        let mut out: Vec<_> = all.map(|i| (address(i), effort(plan, i), of(i))).collect();
+        out.sort_unstable_by_key(|x| x.0);
         Efforts(out)
     }
 
-    /// Number of pieces that an item is cut into for `t` steps of `b` rows.
-    pub(crate) fn pieces(&self, item: &Item, (t, b): (usize, usize), cut: Cut) -> usize {
+    /// What the rows of an item do in a step.
+    pub(crate) fn of_slices(&self, item: &Item) -> SliceWork {
+        let at = self.0.binary_search_by_key(&address(item), |x| x.0);
+        at.map_or_else(|_| SliceWork::default(), |at| self.0[at].2)
+    }
+
+    /// Number of pieces that an item is cut into for this many points of its domain.
+    pub(crate) fn pieces(&self, item: &Item, points: usize, cut: Cut) -> usize {
         if cut.threads <= 1 {
             return 1;
         }
         let at = self.0.binary_search_by_key(&address(item), |x| x.0);
-        let domain = domain(item);
-        let (steps, rows) = (domain.steps(t), domain.rows(b));
         let effort = at.map_or(0, |at| self.0[at].1);
-        cut.pieces(effort.saturating_mul(steps * rows))
+        cut.pieces(effort.saturating_mul(points))
     }
 
-    /// The maximal number of pieces over the items that `which` selects.
+    /// The maximal number of pieces over the items that `which` selects, for `t` steps of `b` rows.
     pub(crate) fn most(
         &self,
         plan: &Plan,
-        sizes: (usize, usize),
+        (t, b): (usize, usize),
         cut: Cut,
         which: fn(&Item) -> bool,
     ) -> usize {
         let wanted = walk(&plan.items).filter(|i| !matches!(i, Item::Sweep { .. }) && which(i));
         wanted
-            .map(|i| self.pieces(i, sizes, cut))
+            .map(|i| self.pieces(i, domain(i).points(t, b), cut))
             .fold(1, usize::max)
     }
 }
@@ -93,7 +102,7 @@ pub(crate) fn address(item: &Item) -> usize {
 }
 
 /// The points at which an item is executed.
-fn domain(item: &Item) -> Domain {
+pub(super) fn domain(item: &Item) -> Domain {
     match item {
         Item::Pack(_) => Domain::Once,
         Item::Loop(l) => l.domain,

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use retrograd_graph::plan::{Innermost, Item, Loop, LoopKind, Slices};
+use retrograd_graph::plan::{Innermost, Item, Loop, LoopKind, SliceWork, Slices};
 use retrograd_kernels::Kernels;
 use retrograd_tape::Domain;
 
@@ -19,11 +19,10 @@ use crate::element::Element;
 const INSIDE: usize = 64;
 
 impl<T: Element> PlanExecution<'_, T> {
-    /// Calls `f` for slices of the rows of recurrences, this many pieces at a time.
-    fn over_slices(&self, items: &[Item], pieces: usize, f: impl Fn(usize, usize) + Sync) {
+    /// Calls `f` for slices of the rows of an item, this many pieces at a time.
+    fn over_slices(&self, work: SliceWork, pieces: usize, f: impl Fn(usize, usize) + Sync) {
         let rows = self.points.rows;
-        let slice =
-            Slices::of(self.plan.target).rows(self.plan, items, size_of::<T>(), rows, pieces);
+        let slice = Slices::of(self.plan.target).rows(work, size_of::<T>(), rows, pieces);
         let part = |i: usize| f(i * slice, rows.min((i + 1) * slice));
         share(pieces, rows.div_ceil(slice), part);
     }
@@ -38,8 +37,8 @@ impl<T: Element> PlanExecution<'_, T> {
         let pieces = self.pieces(item, span);
         match l.kind {
             LoopKind::Recurrence { .. } => {
-                let slices = std::slice::from_ref(item);
-                self.over_slices(slices, pieces, |b0, b1| self.of_rows(l, (t0, t1), (b0, b1)));
+                let work = self.efforts.of_slices(item);
+                self.over_slices(work, pieces, |b0, b1| self.of_rows(l, (t0, t1), (b0, b1)));
             }
             LoopKind::Parallel if pieces <= 1 => self.of_rows(l, (t0, t1), (0, rows)),
             LoopKind::Parallel if steps >= rows => {
@@ -95,7 +94,7 @@ impl<T: Element> PlanExecution<'_, T> {
         &mut self,
         kernels: &Kernels<T>,
         reverse: bool,
-        items: &[Item],
+        (items, work): (&[Item], SliceWork),
         (span, pieces): (StepRange, usize),
     ) {
         let (steps, rows) = (span.t1 - span.t0, self.points.rows);
@@ -103,14 +102,15 @@ impl<T: Element> PlanExecution<'_, T> {
             items.iter().for_each(|item| self.run_item(item, span));
             return;
         }
-        let most = Slices::of(self.plan.target).steps(self.plan, items, rows, size_of::<T>());
+        let slices = Slices::of(self.plan.target);
+        let most = slices.steps(self.plan, items, work, rows, size_of::<T>());
         let table = &self.workspace.table;
         let points = table.points(span.t0, span.t1);
         let blocks = points.div_ceil(most * rows);
         // Points of a block.
         let length = steps.div_ceil(blocks) * rows;
         let made = AtomicUsize::new(0);
-        self.over_slices(items, pieces, |b0, b1| {
+        self.over_slices(work, pieces, |b0, b1| {
             let end = self.points.length(b0);
             for i in 0..blocks {
                 let i = if reverse { blocks - 1 - i } else { i };

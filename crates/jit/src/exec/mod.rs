@@ -33,7 +33,7 @@ use crate::element::Element;
 use crate::frame::Frame;
 use code::Code;
 pub use counting::{Calls, functions_compiled};
-use cut::{Cut, Efforts, address};
+use cut::{Cut, Efforts, address, domain};
 pub(crate) use need::MemoryNeed;
 use points::{Points, StepAccess, lag};
 use pool::share;
@@ -68,6 +68,7 @@ impl<T: Element> Frame<T> {
             weights: workspace.weights.as_values_slice().as_ptr(),
             product,
             product_from,
+            matvec: kernels.matvec,
             steps,
             rows,
             outside: AtomicU64::new(0),
@@ -276,7 +277,8 @@ impl<'a, T: Element> PlanExecution<'a, T> {
             Item::Loop(l) => self.run_loop(l, item, span),
             Item::TimeTile { reverse, items } => {
                 let pieces = self.pieces(item, span);
-                self.time_tile(kernels, *reverse, items, (span, pieces));
+                let work = self.efforts.of_slices(item);
+                self.time_tile(kernels, *reverse, (items, work), (span, pieces));
             }
             Item::Product { domain, product } => {
                 self.product(kernels, *domain, product, (span, self.pieces(item, span)));
@@ -295,8 +297,11 @@ impl<'a, T: Element> PlanExecution<'a, T> {
 
     /// Number of pieces that an item's work is cut into.
     fn pieces(&self, item: &Item, span: StepRange) -> usize {
-        let sizes = (span.t1 - span.t0, self.points.rows);
-        self.efforts.pieces(item, sizes, self.cut)
+        let points = match domain(item) {
+            Domain::Step => self.workspace.table.points(span.t0, span.t1),
+            other => other.points(0, self.points.rows),
+        };
+        self.efforts.pieces(item, points, self.cut)
     }
 
     /// A product over rows b0 .. b1 of some steps of a span: as one matrix if these points are contiguous. Returns the

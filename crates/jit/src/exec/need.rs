@@ -1,7 +1,9 @@
 //! The memory of a run beside the caller's arrays, counted before anything is allocated.
 
 use retrograd_graph::plan::cost::WeightUse;
-use retrograd_graph::plan::{BlockAt, BufferId, Item, Layout, Plan, Storage, WeightId, walk};
+use retrograd_graph::plan::{
+    BlockAt, BufferId, Item, Layout, Lifetime, Plan, Storage, WeightId, walk,
+};
 use retrograd_kernels::{
     AlignedBuffer, Block, BlockMut, CACHE_LINE, Kernels, OuterRhs, PieceMut, SimdElement, Weights,
 };
@@ -12,9 +14,12 @@ use super::points::{Points, StepAccess, StepTable, rows_before};
 use crate::element::Element;
 use crate::error::RunError;
 
-/// Minimal number of rows of all products and sums in a block of steps, if the sequence is long enough: enough for the
-/// kernels' full speed and to make the overhead of a block negligible.
-const ROWS_PER_BLOCK: usize = 4096;
+/// Number of points in a block of steps, if the sequence is long enough, where a block's arrays leave L2 in any case: what
+/// begins with each block is then negligible.
+const POINTS_PER_BLOCK: usize = 4096;
+
+/// Minimal number of points in a block: enough for the kernels' full speed.
+const LEAST_POINTS: usize = 256;
 
 /// Steps from which on a copy of a weight pays for what it costs, which is the time of some twenty products, for one row,
 /// with a weight that does not lie on cache lines: these take a tenth longer (docs/PERFORMANCE.md). Beyond L2 a copy costs
@@ -267,7 +272,7 @@ impl<T: Element> MemoryNeed<'_, T> {
             block: t.div_ceil(blocks),
             replay,
         };
-        let fewest = t.div_ceil(ROWS_PER_BLOCK.div_ceil(rows));
+        let fewest = t.div_ceil(self.block_points().div_ceil(rows));
         let memory = &self.plan.memory;
         let short = match memory.pays {
             true => self.short(),
@@ -298,6 +303,31 @@ impl<T: Element> MemoryNeed<'_, T> {
         Err(least)
     }
 
+    /// Points in a block of steps: as many as keep its arrays in L2 until they are read, if a block's sums, which are
+    /// read and written again for each, cost less than arrays that left it.
+    fn block_points(&self) -> usize {
+        let plan = self.plan;
+        let blocks = plan.memory.keep.iter();
+        let kept = blocks.filter(|(_, k)| matches!(k, Lifetime::Block(_)));
+        let point: usize = kept
+            .map(|(u, _)| plan.buffers[u].len * size_of::<T>())
+            .sum();
+        let sums = walk(&plan.items).map(|item| match item {
+            Item::Outer {
+                domain: Domain::Step,
+                len,
+                rhs,
+                ..
+            } => 2 * len * rhs.iter().map(|r| r.len).sum::<usize>() * size_of::<T>(),
+            _ => 0,
+        });
+        let l2 = plan.target.caches().l2;
+        match sums.sum::<usize>() < l2 {
+            true => (l2 / point.max(1)).clamp(LEAST_POINTS, POINTS_PER_BLOCK),
+            false => POINTS_PER_BLOCK,
+        }
+    }
+
     /// The points as steps of all rows.
     fn full_steps(&self) -> usize {
         match self.points.ragged() {
@@ -316,6 +346,6 @@ impl<T: Element> MemoryNeed<'_, T> {
         // step · K + border · T / K is minimal where both terms are equal.
         let least = (t as f64 * border as f64 / step as f64).sqrt() as usize;
         let steps = (self.plan.target.caches().l2 / step).max(least).max(1);
-        t.div_ceil(steps.min(ROWS_PER_BLOCK.div_ceil(b)))
+        t.div_ceil(steps.min(POINTS_PER_BLOCK.div_ceil(b)))
     }
 }

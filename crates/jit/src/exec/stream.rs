@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cranelift::codegen::entity::PrimaryMap;
 use retrograd_graph::plan::{
-    BufferId, Item, Layout, Loop, LoopKind, Plan, Slices, Storage, WeightId,
+    BufferId, Item, Layout, Loop, LoopKind, Plan, SliceWork, Slices, Storage, WeightId,
 };
 use retrograd_kernels::{AlignedBuffer, Kernels};
 use retrograd_tape::{Domain, Extent};
@@ -184,7 +184,12 @@ impl<T: Element> StreamExecution<T> {
         Ok(Some(StreamExecution {
             frame: Frame::new(&workspace, code.kernels, (0, b), false),
             kernels: code.kernels,
-            slice: Slices::of(plan.target).rows(plan, &plan.items, size_of::<T>(), b, 1),
+            slice: Slices::of(plan.target).rows(
+                SliceWork::of(plan, &plan.items),
+                size_of::<T>(),
+                b,
+                1,
+            ),
             workspace,
             bound: Arc::new(bound),
             step,

@@ -20,9 +20,8 @@ fn listing<T: Element>(tape: &Tape, target: Target) -> String {
     let options = Options::default().with(|o| o.target = target);
     let recorded = Graph::from_tape(tape);
     let what = Purpose::everything(tape).derivations(&recorded);
-    let trace = passes::run(&recorded, &what.expect("its own names"), &options);
-    let trace = trace.expect("recurrences go one way");
-    let plan = plan(&trace.last().expect("the record").1, &options);
+    let graph = passes::run(&recorded, &what.expect("its own names"), &options);
+    let plan = plan(&graph.expect("recurrences go one way"), &options);
     let isa = generator(target, true).expect("every machine runs its base");
     let backend = Backend {
         isa: &*isa,

@@ -94,19 +94,11 @@ impl<'f> Code<'_, 'f> {
             Stmt::MatVec {
                 rows,
                 cols,
-                transposed: false,
+                transposed,
                 m,
                 x,
                 y,
-            } => self.matvec(*rows, *cols, at(m), at(x), at(y)),
-            Stmt::MatVec {
-                rows,
-                cols,
-                transposed: true,
-                m,
-                x,
-                y,
-            } => self.matvec_t(*rows, *cols, at(m), at(x), at(y)),
+            } => self.matvec((*rows, *cols), *transposed, at(m), at(x), at(y)),
             Stmt::OuterRow {
                 rows,
                 cols,

@@ -6,6 +6,10 @@ use super::Code;
 use super::points::CarriedValues;
 use crate::frame::offset;
 
+/// Matrices of at least this many numbers are multiplied by a kernel: emitted code reads one vector of 128 bits per
+/// latency of a sum, a call costs about as much as 64 numbers take so.
+const CALLED: usize = 128;
+
 /// Vectors per iteration of a lane loop with a load or two.
 const VECTORS: usize = 4;
 
@@ -26,8 +30,28 @@ impl Code<'_, '_> {
         self.b.ins().iadd(base, far)
     }
 
+    /// y = m[rows, cols] · x, or mᵀ · x if `transposed`.
+    pub(crate) fn matvec(
+        &mut self,
+        (rows, cols): (usize, usize),
+        transposed: bool,
+        m: Value,
+        x: Value,
+        y: Value,
+    ) {
+        if rows * cols >= CALLED {
+            let callee = self.field(offset::MATVEC + offset::ADDRESS * i32::from(transposed));
+            let (rows, cols) = (self.imm(rows as i64), self.imm(cols as i64));
+            self.call(callee, &[rows, cols, m, x, y]);
+        } else if transposed {
+            self.matvec_by_columns(rows, cols, m, x, y);
+        } else {
+            self.matvec_by_rows(rows, cols, m, x, y);
+        }
+    }
+
     /// y[rows] = m[rows, cols] · x[cols]
-    pub(crate) fn matvec(&mut self, rows: usize, cols: usize, m: Value, x: Value, y: Value) {
+    fn matvec_by_rows(&mut self, rows: usize, cols: usize, m: Value, x: Value, y: Value) {
         self.times(rows, &mut |code, i| {
             let line = code.element(m, i, cols);
             let zero = code.math().constant(0.0);
@@ -53,7 +77,7 @@ impl Code<'_, '_> {
     }
 
     /// y[cols] = m[rows, cols]ᵀ · x[rows]
-    pub(crate) fn matvec_t(&mut self, rows: usize, cols: usize, m: Value, x: Value, y: Value) {
+    fn matvec_by_columns(&mut self, rows: usize, cols: usize, m: Value, x: Value, y: Value) {
         self.lane_loop(cols, 1, &[], &mut |code, at, width, _| {
             let zero = code.math().constant(0.0);
             let sum = code.fold_rows(rows, zero, &mut |code, i, sum| {
