@@ -146,9 +146,14 @@ impl<'s> Compiled<'s> {
         for k in 0..4 {
             // Ops jitter as a whole; what sums of equal numbers cancel shows when the inputs move one by one.
             let mut random = Random::new(k);
-            let moved = |x: &f64, by: f64| x + UNIT * by * (1.0 + x.abs());
-            let given: Arrays = (given.iter())
-                .map(|xs| xs.iter().map(|x| moved(x, random.next())).collect())
+            let mut moved = |x: f64| x + UNIT * random.next() * (1.0 + x.abs());
+            let given: Arrays = (given.iter().zip(self.cell.inputs()))
+                .map(|(xs, input)| match xs.is_empty() {
+                    // States that are not given begin as zeros.
+                    true => vec![0.0; self.sample.lengths.numbers(input.ty)],
+                    false => xs.to_vec(),
+                })
+                .map(|xs| xs.into_iter().map(&mut moved).collect())
                 .collect();
             let off = jittered(self.sample.tape, UNIT, k);
             let off = planned(&off, purpose, options)?.interpret(self.sample, &slices(&given))?;

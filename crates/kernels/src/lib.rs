@@ -33,7 +33,7 @@
 //! read.
 //!
 //! One file per instruction set (`avx512`, `avx2`, `portable`) implements a small trait; blocking and packing are
-//! written once over it (`product`, `row`, `unpacked`, `pack`, `outer`, `terms`, `rows`, `sum`, on the tiles of
+//! written once over it (`product`, `row`, `unpacked`, `matvec`, `pack`, `outer`, `terms`, `rows`, `sum`, on the tiles of
 //! `micro`), and so are the activations (`activate`, `functions`, `coefficients`).
 
 mod activate;
@@ -44,6 +44,7 @@ mod avx512;
 mod buffer;
 mod coefficients;
 mod functions;
+mod matvec;
 mod micro;
 mod outer;
 mod pack;
@@ -201,7 +202,7 @@ impl<T: SimdElement> Kernels<T> {
             product_from: product::product_from::<S>,
             pack: pack::pack::<S>,
             outer: outer::outer::<S>,
-            matvec: [unpacked::matvec::<S, false>, unpacked::matvec::<S, true>],
+            matvec: [matvec::matvec::<S>, matvec::matvec_transposed::<S>],
             row_outer: rows::row_outer::<S>,
             sum_rows: sum::sum_rows::<S>,
             activate: activate::kernel::<S>,

@@ -87,47 +87,6 @@ pub(crate) unsafe fn product<S: Simd>(
     }
 }
 
-/// See [`crate::MatVecFn`].
-///
-/// # Safety
-/// See [`crate::MatVecFn`].
-pub(crate) unsafe extern "C" fn matvec<S: Simd, const TRANSPOSED: bool>(
-    rows: usize,
-    cols: usize,
-    m: *const S::T,
-    x: *const S::T,
-    y: *mut S::T,
-) {
-    let whole = Block {
-        ptr: m,
-        ld: cols,
-        row: 0,
-        col: 0,
-        rows,
-        cols,
-    };
-    let terms = if TRANSPOSED { rows } else { cols };
-    let way = Way {
-        backward: false,
-        in_order: true,
-    };
-    // SAFETY: guaranteed by the caller; there is one row of A and of C.
-    unsafe {
-        product::<S>(
-            TRANSPOSED,
-            way,
-            terms,
-            &[whole],
-            1,
-            x,
-            0,
-            SumStart::Zero,
-            y,
-            0,
-        )
-    }
-}
-
 /// An operation on a block's rows, a few at a time.
 trait RowGroups {
     /// Processes rows r .. r + Q of the block, which must exist; `first` if they are the first to be processed.

@@ -1,0 +1,151 @@
+//! M x and Mᵀ x for one row-major matrix: products with a matrix that a row has of its own.
+//!
+//! Invariant: an element has the same bits on AVX2 and AVX-512. A dot product is summed in 64 bytes of partial sums,
+//! which are halved until one is left; a sum of rows takes them by eight, in two chains.
+
+use crate::micro::SumStart;
+use crate::simd::{Simd, SimdOp};
+use crate::types::Block;
+use crate::unpacked::{self, Way};
+use std::marker::PhantomData;
+
+/// Bytes of partial sums.
+const LINE: usize = 64;
+
+/// Registers that hold them, at most: on a machine with 128-bit vectors.
+const MOST: usize = 4;
+
+/// Rows of the matrix at a time: with two registers each and two of x, they fit the 16 of AVX2.
+const TOGETHER: usize = 4;
+
+/// See [`crate::MatVecFn`].
+///
+/// # Safety
+/// See [`crate::MatVecFn`].
+pub(crate) unsafe extern "C" fn matvec<S: Simd>(
+    rows: usize,
+    cols: usize,
+    m: *const S::T,
+    x: *const S::T,
+    y: *mut S::T,
+) {
+    let op = Dots::<S> {
+        rows,
+        cols,
+        m,
+        x,
+        y,
+        set: PhantomData,
+    };
+    // SAFETY: guaranteed by the caller.
+    unsafe { S::vectorize(op) }
+}
+
+/// As [`matvec`], with the transpose.
+///
+/// # Safety
+/// See [`crate::MatVecFn`].
+pub(crate) unsafe extern "C" fn matvec_transposed<S: Simd>(
+    rows: usize,
+    cols: usize,
+    m: *const S::T,
+    x: *const S::T,
+    y: *mut S::T,
+) {
+    let whole = Block {
+        ptr: m,
+        ld: cols,
+        row: 0,
+        col: 0,
+        rows,
+        cols,
+    };
+    let way = Way {
+        backward: false,
+        in_order: true,
+    };
+    // SAFETY: guaranteed by the caller; there is one row of A and of C.
+    unsafe { unpacked::product::<S>(true, way, rows, &[whole], 1, x, 0, SumStart::Zero, y, 0) }
+}
+
+struct Dots<S: Simd> {
+    rows: usize,
+    cols: usize,
+    m: *const S::T,
+    x: *const S::T,
+    y: *mut S::T,
+    set: PhantomData<S>,
+}
+
+impl<S: Simd> SimdOp for Dots<S> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let mut r = 0;
+        while r < self.rows {
+            // SAFETY: these rows exist.
+            r += unsafe {
+                match r + TOGETHER <= self.rows {
+                    true => self.dots::<TOGETHER>(r),
+                    false => self.dots::<1>(r),
+                }
+            };
+        }
+    }
+}
+
+impl<S: Simd> Dots<S> {
+    const ELEMENTS: usize = LINE / size_of::<S::T>();
+    const REGISTERS: usize = Self::ELEMENTS / S::LANES;
+
+    /// The dot products of rows r .. r + Q; returns Q.
+    ///
+    /// # Safety
+    /// They must exist.
+    #[inline(always)]
+    unsafe fn dots<const Q: usize>(&self, r: usize) -> usize {
+        // SAFETY: the rows have `cols` elements, as x has; y has an element for each row.
+        unsafe {
+            let line = self.m.add(r * self.cols);
+            let mut sums = [[S::zero(); MOST]; Q];
+            let mut p = 0;
+            while p + Self::ELEMENTS <= self.cols {
+                for k in 0..Self::REGISTERS {
+                    let at = p + k * S::LANES;
+                    let x = S::load(self.x.add(at));
+                    for (q, sum) in sums.iter_mut().enumerate() {
+                        sum[k] = S::fma(S::load(line.add(q * self.cols + at)), x, sum[k]);
+                    }
+                }
+                p += Self::ELEMENTS;
+            }
+            for k in 0..Self::REGISTERS {
+                let at = p + k * S::LANES;
+                if at >= self.cols {
+                    break;
+                }
+                let n = self.cols - at;
+                let x = S::load_up_to(self.x.add(at), n);
+                for (q, sum) in sums.iter_mut().enumerate() {
+                    let m = S::load_up_to(line.add(q * self.cols + at), n);
+                    sum[k] = S::fma(m, x, sum[k]);
+                }
+            }
+            let mut halves = Self::REGISTERS;
+            while halves > 1 {
+                halves /= 2;
+                for sum in &mut sums {
+                    for k in 0..halves {
+                        sum[k] = S::add(sum[k], sum[k + halves]);
+                    }
+                }
+            }
+            let mut all = [S::zero(); 8];
+            for (all, sum) in all.iter_mut().zip(&sums) {
+                *all = sum[0];
+            }
+            let found = S::sums(all);
+            self.y.add(r).copy_from_nonoverlapping(found.as_ptr(), Q);
+        }
+        Q
+    }
+}
