@@ -18,6 +18,10 @@ use crate::error::RunError;
 /// begins with each block is then negligible.
 const POINTS_PER_BLOCK: usize = 4096;
 
+/// Bytes of a block's arrays that stay in L2 until they are read. It is no target's own size: sums are grouped by blocks,
+/// and have the same bits on AVX2 and AVX-512.
+const BLOCK_BYTES: usize = 1 << 20;
+
 /// Minimal number of points in a block: enough for the kernels' full speed.
 const LEAST_POINTS: usize = 256;
 
@@ -321,9 +325,8 @@ impl<T: Element> MemoryNeed<'_, T> {
             } => 2 * len * rhs.iter().map(|r| r.len).sum::<usize>() * size_of::<T>(),
             _ => 0,
         });
-        let l2 = plan.target.caches().l2;
-        match sums.sum::<usize>() < l2 {
-            true => (l2 / point.max(1)).clamp(LEAST_POINTS, POINTS_PER_BLOCK),
+        match sums.sum::<usize>() < BLOCK_BYTES {
+            true => (BLOCK_BYTES / point.max(1)).clamp(LEAST_POINTS, POINTS_PER_BLOCK),
             false => POINTS_PER_BLOCK,
         }
     }
