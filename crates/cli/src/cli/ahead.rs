@@ -7,7 +7,7 @@ use anyhow::Result;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table as Drawn};
 use retrograd::data::printable;
-use retrograd::forecast::{BacktestReport, Score};
+use retrograd::forecast::{BacktestReport, Difference, Scaling, Score};
 use retrograd_plot::{ForecastPanel, ForecastPlot, LossPlot};
 use serde_json::{Value, json};
 
@@ -158,6 +158,17 @@ pub(super) fn text(r: &AheadResults) -> String {
             &format!("{}{rest}: too short for a window", list(&first)),
         );
     }
+    let scale = match r.setup.scale_per() {
+        Scaling::Window => "of each window",
+        Scaling::Series if r.series > 1 => "of each series",
+        _ => "of each column",
+    };
+    let read = match r.setup.differences() {
+        Difference::Season(rows) => format!("differences from {rows} rows before"),
+        Difference::Row => "differences from the last row".to_owned(),
+        _ => "numbers".to_owned(),
+    };
+    line("scaled", &format!("{read}, by the deviation {scale}"));
     line("training part", &format!("{} rows", r.training_rows));
     line("validation part", &format!("{} rows", r.validation_rows));
     let at_once = match r.setup.rows_ahead() {
@@ -208,6 +219,8 @@ pub(super) fn json(r: &AheadResults) -> String {
         "known": columns.known,
         "static": columns.statics,
         "horizon": r.setup.rows_ahead(),
+        "scale": r.setup.scale_per().name(),
+        "difference": r.setup.differences().to_string(),
         "parameters": r.forecaster.cell.parameter_count(),
         "epochs": r.options.epochs,
         "steps": r.setup.window(),

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use retrograd::data::{Note, Series, Standardizer};
+use retrograd::data::{Note, Panel, Series, Standardizer};
 use retrograd::fit::Stopped;
 use retrograd::forecast::{Backtest, BacktestReport, Examples, Model, Scaling, Setup};
 use retrograd::zoo::ForecastLoss;
@@ -15,7 +15,7 @@ use retrograd_plot::{ForecastPlot, LossPlot, Reference};
 use retrograd_study::baseline::{Baseline, Scores, score};
 
 use super::args::{DataSource, RoleArgs, TrainingArgs};
-use super::choice::{Forecaster, Widths};
+use super::choice::{Choice, Forecaster, Widths};
 use super::interrupt;
 use super::saved::{self, Origin};
 use super::table::Table;
@@ -112,10 +112,8 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
         .as_deref()
         .map(Checkpoint::read)
         .transpose()?;
-    let plain = request.roles.is_plain() && table.panel.series().len() == 1;
-    let masked = table.panel.series().iter().any(Series::has_missing);
     // Of a series whose rows are forecast one by one, baselines are told before anything is made.
-    let data = match plain && !masked {
+    let data = match table.is_plain(&request.roles) {
         true => Some(Data::of(
             &table,
             training[0].clone(),
@@ -266,11 +264,12 @@ impl Job<'_> {
 
     /// The model, tested on the rows to validate on.
     fn kept(&self) -> Result<Kept> {
-        Kept::of(self.setup, self.table, self.validation, &self.path)
+        let model = Model::new(&Checkpoint::read(&self.path)?, self.setup)?;
+        Kept::of(model, &self.table.panel, self.validation)
     }
 }
 
-fn make(out: &std::path::Path) -> Result<()> {
+fn make(out: &Path) -> Result<()> {
     fs::create_dir_all(out).with_context(|| format!("{}: cannot be made", out.display()))
 }
 
@@ -302,38 +301,87 @@ struct Kept {
 }
 
 impl Kept {
-    /// The model of a file, tested on the rows to validate on.
-    fn of(
-        setup: &Setup,
-        table: &Table,
-        validation: &[Range<usize>],
-        path: &std::path::Path,
-    ) -> Result<Kept> {
-        let mut model = Model::new(&Checkpoint::read(path)?, setup)?;
+    /// A model, tested on the rows to validate on.
+    fn of(mut model: Model, panel: &Panel, validation: &[Range<usize>]) -> Result<Kept> {
+        let setup = model.setup();
         let longest = validation.iter().map(Range::len).max().unwrap_or(0);
         let one = setup.rows_ahead() == 1 && setup.columns().observed.is_empty();
         let recursive = one && setup.scale_per() != Scaling::Window;
+        let ahead = setup.rows_ahead();
         let horizon = match recursive {
             // A third of the rows leaves as many origins as rows ahead, and more.
             true => (longest / 3).clamp(1, AHEAD),
-            false => setup.rows_ahead(),
+            false => ahead,
         };
         let test = |model: &Model, horizon| {
             let how = Backtest::new(horizon).levels(&[0.8, 0.95]);
-            model.backtest(&table.panel, validation, &how)
+            model.backtest(panel, validation, &how)
         };
         let report = match test(&model, horizon) {
             // A cell that forecasts from a window does not read its own forecasts.
-            Err(_) if horizon > setup.rows_ahead() => test(&model, setup.rows_ahead())?,
+            Err(_) if horizon > ahead => test(&model, ahead)?,
             other => other?,
         };
         model.keep(&report);
         Ok(Kept { model, report })
     }
 
-    fn write(&self, path: &std::path::Path) -> Result<()> {
+    fn write(&self, path: &Path) -> Result<()> {
         let saved = Checkpoint::read(path)?;
         Ok(self.model.keep_in(saved).write(path)?)
+    }
+}
+
+/// A saved training, to be done again on other rows.
+pub(super) struct Again {
+    request: Request,
+    saved: Checkpoint,
+}
+
+impl Again {
+    /// That of a file.
+    pub(super) fn of(path: &Path) -> Result<Again> {
+        let saved = Checkpoint::read(path)?;
+        let request = super::resume::of_saved(&saved, path)?;
+        interrupt::watch();
+        Ok(Again { request, saved })
+    }
+
+    /// Trains on a panel as it was done, tested on the last rows as then.
+    pub(super) fn train(&self, panel: &Panel) -> Result<Model> {
+        let options = &self.request.options;
+        let table = Table {
+            name: String::new(),
+            embedded: false,
+            panel: panel.clone(),
+        };
+        let (training, validation) = table.split(options.validation)?;
+        let roles = &self.request.roles;
+        let columns = roles.of(panel)?;
+        let setup = train::setup(&table, &training, roles, columns, options.steps)?;
+        let there = match &options.cell {
+            Choice::Zoo(_) => true,
+            Choice::File(path) => path.exists(),
+        };
+        let saved = (!there).then_some(&self.saved);
+        let forecaster =
+            saved::forecaster(&options.cell, options, train::widths(&setup), saved)?;
+        let setup = setup
+            .ports(forecaster.ports())
+            .head(forecaster.head.clone());
+        let examples = Examples::new(&setup, panel, &training, forecaster.once())?;
+        let ends = validation_windows(&setup, &table, &validation, &forecaster)?;
+        let measure = |trainer: &mut Trainer| match &ends {
+            Some(ends) => Ok(train::window_error(ends, trainer)?),
+            None => Ok(f64::NAN),
+        };
+        let mut trainer = train::trainer(&forecaster, &examples, options)?;
+        let trained = train::train(&mut trainer, &examples, options, None, &measure)?;
+        if trained.stopped == Stopped::Asked && interrupt::asked() {
+            bail!("stopped; a backtest that trains begins anew");
+        }
+        let model = Model::new(&trainer.checkpoint(), &setup)?;
+        Ok(Kept::of(model, panel, &validation)?.model)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use retrograd::fit::{Fit, Stopped};
-use retrograd::forecast::{Columns, Examples, ForecastError, Scaling, Setup};
+use retrograd::forecast::{Columns, Difference, Examples, ForecastError, Scaling, Setup};
 use retrograd::optim::Schedule;
 use retrograd::{Adam, Trainer};
 
@@ -71,9 +71,20 @@ pub(super) fn setup(
             steps + horizon
         );
     }
-    let setup = Setup::fit(columns, &table.panel, training)?;
-    let scaling = roles.scale.unwrap_or(Scaling::Column);
-    Ok(setup.horizon(horizon).steps(steps).scaling(scaling))
+    let panel = &table.panel;
+    // Without roles and horizons, rows are forecast as they are.
+    let difference = match roles.difference {
+        Some(difference) => difference,
+        None if table.is_plain(roles) => Difference::None,
+        None => {
+            let season = panel.season().unwrap_or(1);
+            Difference::best(panel, &columns, training, horizon, season)
+        }
+    };
+    let scaling = roles.scale.unwrap_or(Scaling::Series);
+    let setup = Setup::fit(columns, panel, training)?;
+    let setup = setup.horizon(horizon).steps(steps).scaling(scaling);
+    Ok(setup.difference(difference, panel, training)?)
 }
 
 /// The widths of a cell for a setup.

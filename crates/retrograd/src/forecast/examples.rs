@@ -275,8 +275,8 @@ impl<'a> Examples<'a> {
                 let counts = setup.scaling != Scaling::Window || t + 1 == steps;
                 for ahead in 1..=setup.horizon {
                     for column in 0..setup.columns.targets.len() {
-                        let value = view.value(row + ahead, column, usize::MAX);
-                        target.push(scale.forwards(column, value) as f32);
+                        let at = (row + 1, ahead - 1);
+                        target.push(scale.forwards(view, column, at) as f32);
                         if setup.needs_present() {
                             let there = counts && !view.is_missing(row + ahead, column);
                             present.push(f32::from(there));
