@@ -7,7 +7,7 @@ use anyhow::Result;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table as Drawn};
 use retrograd::data::printable;
-use retrograd::forecast::{BacktestReport, Difference, Scaling, Score};
+use retrograd::forecast::{BacktestReport, Difference, Head, Scaling, Score};
 use retrograd_plot::{ForecastPanel, ForecastPlot, LossPlot};
 use serde_json::{Value, json};
 
@@ -248,9 +248,10 @@ pub(super) fn plots(
     trained: &Trained,
     options: &TrainingArgs,
 ) -> Result<Vec<PathBuf>> {
-    let loss_name = match options.readout.loss {
-        None => "loss; validation: mean squared error (standardised units)".to_owned(),
-        Some(loss) => format!("training: {loss}; validation: mean squared error"),
+    let loss_name = match (options.readout.loss, options.readout.head()) {
+        (None, _) => "loss; validation: mean squared error (standardised units)".to_owned(),
+        (Some(loss), Head::Point) => format!("training: {loss}; validation: mean squared error"),
+        (Some(loss), _) => format!("{loss} (standardised units)"),
     };
     let loss = LossPlot {
         title: format!("{cell} on {}: loss by training step", table.name),

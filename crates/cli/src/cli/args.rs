@@ -240,10 +240,9 @@ pub(crate) struct TrainingArgs {
     /// operands, step and row, and the line of the cell file.
     #[arg(long)]
     pub(crate) trace_nan: bool,
-    /// Directory for the plots and the trained parameters, created if missing. With --json, its name must be UTF-8.
-    /// Stops after N epochs in a row without a better validation error, and keeps the best epoch's parameters [default: trains for all
-    /// epochs, and keeps the last's].
-    #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
+    /// Stops after N epochs in a row without a better validation error, and keeps the best epoch's parameters; 0 trains for all epochs,
+    /// and keeps the last's [default: 20; 0 for one series that is forecast row by row].
+    #[arg(long, value_name = "N", value_parser = whole(0..=1_000_000))]
     pub(crate) patience: Option<usize>,
     /// Writes the model every N steps, too, so that `resume` can go on after a crash [default: only at the end, or at Ctrl-C].
     #[arg(long, value_name = "N", value_parser = whole(1..=usize::MAX))]

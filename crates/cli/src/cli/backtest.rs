@@ -13,9 +13,9 @@ use serde_json::json;
 use super::ahead::{backtest, backtest_json, backtest_plot};
 use super::args::with_flags;
 use super::model::{ModelArgs, Opened};
-use super::run::Again;
 use super::predict::{draw, quoted};
 use super::report::note_lines;
+use super::run::Again;
 use super::values::{between, whole};
 
 /// Arguments of `retrograd backtest`.

@@ -105,6 +105,7 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
         );
     }
     let table = Table::read(&request.source, &request.roles.named(), options.rows)?;
+    let options = &train::options(options, &table, &request.roles);
     let (training, validation) = table.split(options.validation)?;
     let columns = request.roles.of(&table.panel)?;
     let saved = request
@@ -355,8 +356,9 @@ impl Again {
             embedded: false,
             panel: panel.clone(),
         };
-        let (training, validation) = table.split(options.validation)?;
         let roles = &self.request.roles;
+        let options = &train::options(options, &table, roles);
+        let (training, validation) = table.split(options.validation)?;
         let columns = roles.of(panel)?;
         let setup = train::setup(&table, &training, roles, columns, options.steps)?;
         let there = match &options.cell {
@@ -364,8 +366,7 @@ impl Again {
             Choice::File(path) => path.exists(),
         };
         let saved = (!there).then_some(&self.saved);
-        let forecaster =
-            saved::forecaster(&options.cell, options, train::widths(&setup), saved)?;
+        let forecaster = saved::forecaster(&options.cell, options, train::widths(&setup), saved)?;
         let setup = setup
             .ports(forecaster.ports())
             .head(forecaster.head.clone());

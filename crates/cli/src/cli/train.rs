@@ -87,6 +87,18 @@ pub(super) fn setup(
     Ok(setup.difference(difference, panel, training)?)
 }
 
+/// Epochs without a better validation error after which a training stops, unless rows are forecast one by one.
+const PATIENCE: usize = 20;
+
+/// The options with what a table makes of those that are not given.
+pub(super) fn options(given: &TrainingArgs, table: &Table, roles: &RoleArgs) -> TrainingArgs {
+    let usual = (!table.is_plain(roles)).then_some(PATIENCE);
+    TrainingArgs {
+        patience: given.patience.or(usual),
+        ..given.clone()
+    }
+}
+
 /// The widths of a cell for a setup.
 pub(super) fn widths(setup: &Setup) -> Widths {
     Widths {
@@ -120,7 +132,7 @@ pub(super) fn trainer(
         .build()?)
 }
 
-/// Trains for all epochs; `measure` is the validation error. With `--patience`, the trainer has the best epoch's parameters in the end.
+/// Trains for all epochs; `measure` is the validation error. With patience, the trainer has the best epoch's parameters in the end.
 pub(super) fn train(
     trainer: &mut Trainer,
     examples: &Examples<'_>,
@@ -165,8 +177,8 @@ pub(super) fn train(
             }
         });
     fit = match options.patience {
-        Some(patience) => fit.stop_early(patience as u64),
-        None => fit.keep_last(),
+        Some(patience @ 1..) => fit.stop_early(patience as u64),
+        Some(0) | None => fit.keep_last(),
     };
     if let Some(saving) = saving {
         // Without a number of steps, only the end is saved.

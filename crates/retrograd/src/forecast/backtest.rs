@@ -188,7 +188,11 @@ impl Backtest {
             // A series without such a fold is known up to its part, as it is without any.
             let rows = starts.iter().zip(parts);
             let rows = rows.map(|(s, part)| s.get(k).copied().unwrap_or(part.start));
-            let model = train(&panel.before(&rows.collect::<Vec<_>>()).map_err(ForecastError::from)?)?;
+            let model = train(
+                &panel
+                    .before(&rows.collect::<Vec<_>>())
+                    .map_err(ForecastError::from)?,
+            )?;
             let own = model.setup.columns.clone();
             if *columns.get_or_insert_with(|| own.clone()) != own {
                 let why = "the models of a backtest forecast the same columns; these do not";
