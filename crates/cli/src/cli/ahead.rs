@@ -188,6 +188,12 @@ pub(super) fn text(r: &AheadResults) -> String {
         r.trained.time.as_secs_f64(),
         rate(&r.trained, r.batch),
     );
+    if r.options.patience.is_some_and(|n| n > 0) {
+        out.push_str(
+            "The model is that of the epoch with the least validation error, which is thus\n\
+             somewhat too good; `retrograd backtest --retrain` is not.\n\n",
+        );
+    }
     out.push_str(&backtest(&r.report));
     out.push('\n');
     let mut heading = "plots";

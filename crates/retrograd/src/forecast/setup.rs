@@ -10,6 +10,9 @@ use super::view::View;
 use super::{Columns, Difference, ForecastError, Head};
 use crate::data::{Panel, Series, Standardizer};
 
+/// Rows from which a series' own scale is known.
+const FEWEST: usize = 8;
+
 /// What columns are scaled by: their mean and standard deviation …
 ///
 /// ```
@@ -25,7 +28,7 @@ pub enum Scaling {
     #[default]
     Column,
     /// … over the training part of each series by itself, or of one that was not trained on over the rows before the forecast.
-    /// Columns that are known ahead or static are scaled as by [`Scaling::Column`].
+    /// Columns that are known ahead or static, and series of fewer than 8 such rows, are scaled as by [`Scaling::Column`].
     Series,
     /// … over the rows of each window before its forecast. The loss then counts the last step of a window alone, whose scale knows
     /// nothing of what is to be forecast; the deviation is at least a twentieth of the column's.
@@ -377,17 +380,21 @@ impl Setup {
             Scaling::Series => {
                 let known = self.own.iter().find(|t| t.id == id);
                 let own = match known {
-                    Some(trained) => trained.standardizer.clone(),
-                    None => {
+                    Some(trained) if trained.rows >= FEWEST => Some(trained.standardizer.clone()),
+                    None if origin >= FEWEST => {
                         let names: Vec<String> = self.columns.names().cloned().collect();
                         let series = view.series.select(&names)?;
                         let targets = self.columns.targets.len();
-                        Standardizer::fit(&self.difference.of(&series, targets)?, 0..origin)?
+                        let read = self.difference.of(&series, targets)?;
+                        Some(Standardizer::fit(&read, 0..origin)?)
                     }
+                    _ => None,
                 };
-                let own = Scale::of(&own, self);
-                scale.mean[..past].copy_from_slice(&own.mean[..past]);
-                scale.scale[..past].copy_from_slice(&own.scale[..past]);
+                if let Some(own) = own {
+                    let own = Scale::of(&own, self);
+                    scale.mean[..past].copy_from_slice(&own.mean[..past]);
+                    scale.scale[..past].copy_from_slice(&own.scale[..past]);
+                }
             }
             Scaling::Window => {
                 let rows = origin.saturating_sub(self.steps)..origin;
