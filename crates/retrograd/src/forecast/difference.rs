@@ -71,7 +71,7 @@ impl Difference {
 
     /// The one that the training parts speak for, a range of rows for each series. The numbers themselves, unless the last row or that
     /// a season before is, on average over the targets and `horizon` rows ahead, less than half as far from what came as the mean of
-    /// all rows before it: then what is nearer. Only the second half of each part is forecast.
+    /// all rows whole seasons before: then what is nearer. Only the second half of each part is forecast.
     ///
     /// ```
     /// use retrograd::data::{Panel, Series};
@@ -162,20 +162,23 @@ fn each_ahead(rows: usize, first: usize, horizon: usize, mut each: impl FnMut(us
 
 /// Adds the errors of simple forecasts over the deviation of the numbers.
 fn add_errors(values: &[f64], horizon: usize, all: [Difference; 2], errors: &mut [f64; 3]) {
-    let mut sums = vec![0.0];
-    for value in values {
-        sums.push(sums[sums.len() - 1] + value);
+    let [_, season] = all;
+    // Sums of all rows so many seasons before, that row included.
+    let mut sums: Vec<f64> = Vec::with_capacity(values.len());
+    for (row, value) in values.iter().enumerate() {
+        let before = row.checked_sub(season.rows());
+        sums.push(value + before.map_or(0.0, |row| sums[row]));
     }
-    let mean = |rows: usize| sums[rows] / rows as f64;
-    let whole = mean(values.len());
+    let whole = values.iter().sum::<f64>() / values.len() as f64;
     let squares = values.iter().map(|v| (v - whole).powi(2)).sum::<f64>();
     let deviation = (squares / values.len() as f64).sqrt();
     if !(deviation.is_finite() && deviation > 0.0) {
         return;
     }
     each_ahead(values.len(), values.len() / 2, horizon, |at, ahead| {
-        let [row, season] = all.map(|d| d.base(at, ahead, |row| values[row]));
-        for (error, guess) in errors.iter_mut().zip([mean(at), row, season]) {
+        let guess = |d: Difference| d.base(at, ahead, |row| values[row]);
+        let mean = season.base(at, ahead, |row| sums[row] / (row / season.rows() + 1) as f64);
+        for (error, guess) in errors.iter_mut().zip([mean, guess(all[0]), guess(season)]) {
             *error += (values[at + ahead] - guess).abs() / deviation;
         }
     });

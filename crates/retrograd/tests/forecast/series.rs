@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use retrograd::data::{Csv, Panel, Series, Split};
+use retrograd::data::{Csv, Gaps, Panel, Series, Split};
 use retrograd::fit::Fit;
 use retrograd::forecast::{
     Backtest, BacktestReport, Columns, Difference, Examples, ForecastError, Model, Scaling, Setup,
@@ -21,6 +21,23 @@ fn echo(outputs: usize) -> Cell {
         c.loss((y - c.target("next", outputs)).square().mean());
     })
     .unwrap()
+}
+
+#[test]
+fn what_people_write_for_a_missing_number_is_a_gap() {
+    let words = [
+        "", "-", "NA", "n/a", "#N/A", "#NV", "NULL", "None", "k.A.", "k. A.", "NaN",
+    ];
+    let rows = words.map(|word| format!("{word};1\n3;2\n")).concat();
+    let csv = Csv::new()
+        .gaps(Gaps::Mask)
+        .parse(&format!("a;b\n5;0\n{rows}"), "words.csv");
+    let series = csv.unwrap();
+    let missing: Vec<bool> = (0..series.len())
+        .map(|row| series.is_missing(row, 0))
+        .collect();
+    let expected = (0..23).map(|row| row % 2 == 1);
+    assert_eq!(missing, expected.collect::<Vec<_>>());
 }
 
 /// 3, 5, 4, 8, …: numbers whose differences can be told by hand.
