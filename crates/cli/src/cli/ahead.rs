@@ -202,7 +202,15 @@ pub(super) fn text(r: &AheadResults) -> String {
         heading = "";
     }
     let shown = r.model.display();
-    let _ = writeln!(out, "{:<16} {shown}\n\nretrograd predict {shown}", "model");
+    let ahead = match columns.known.is_empty() {
+        true => String::new(),
+        false => " --future FILE.csv".to_owned(),
+    };
+    let _ = writeln!(
+        out,
+        "{:<16} {shown}\n\nretrograd predict {shown}{ahead}",
+        "model"
+    );
     out
 }
 
@@ -271,14 +279,15 @@ pub(super) fn plots(
     loss.write_png(&paths[0])?;
     loss.write_svg(&paths[1])?;
     let title = format!("{cell} on {}", table.name);
-    let forecast = backtest_plot(&title, report);
+    let forecast = backtest_plot(&title, table, report);
     forecast.write_png(&paths[2])?;
     forecast.write_svg(&paths[3])?;
     Ok(paths.to_vec())
 }
 
 /// What was forecast the fewest rows ahead for each row of the first series, and what it was.
-pub(super) fn backtest_plot(title: &str, report: &BacktestReport) -> ForecastPlot {
+pub(super) fn backtest_plot(title: &str, table: &Table, report: &BacktestReport) -> ForecastPlot {
+    let labels = table.panel.series()[0].label_name();
     let first = report.folds.first().map_or("", |f| f.id.as_str());
     let mut rows: Vec<&str> = Vec::new();
     let own = report.folds.iter().filter(|f| f.id == first);
@@ -315,7 +324,7 @@ pub(super) fn backtest_plot(title: &str, report: &BacktestReport) -> ForecastPlo
     };
     ForecastPlot {
         title: format!("{title}{of}: each row from the last origin before it"),
-        x_name: "row".to_owned(),
+        x_name: labels.filter(|l| !l.is_empty()).unwrap_or("row").to_owned(),
         x_labels: rows.iter().map(|r| (*r).to_owned()).collect(),
         panels: report.names.iter().map(panel).collect(),
     }

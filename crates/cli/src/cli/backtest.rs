@@ -13,7 +13,7 @@ use serde_json::json;
 use super::ahead::{backtest, backtest_json, backtest_plot};
 use super::args::with_flags;
 use super::model::{ModelArgs, Opened};
-use super::predict::{draw, quoted};
+use super::predict::{draw, only_first, quoted};
 use super::report::note_lines;
 use super::run::Again;
 use super::values::{between, whole};
@@ -91,16 +91,19 @@ pub(super) fn run(args: &BacktestArgs) -> Result<String> {
     }
     let title = format!("{} on {}", model.cell().name(), opened.table.name);
     if let Some(path) = &args.plot {
-        draw(&backtest_plot(&title, &report), path)?;
+        draw(&backtest_plot(&title, &opened.table, &report), path)?;
     }
     Ok(match args.json {
         true => as_json(&opened, &report),
         false => {
             let notes = note_lines(panel.notes());
             let mut out = format!("{title}\n\n{notes}\n{}", backtest(&report));
-            for (heading, path) in [("forecasts", &args.out), ("plot", &args.plot)] {
+            for (heading, path, of) in [
+                ("forecasts", &args.out, String::new()),
+                ("plot", &args.plot, only_first(panel)),
+            ] {
                 if let Some(path) = path {
-                    let _ = writeln!(out, "{heading:<16} {}", path.display());
+                    let _ = writeln!(out, "{heading:<16} {}{of}", path.display());
                 }
             }
             out

@@ -177,7 +177,9 @@ fn add_errors(values: &[f64], horizon: usize, all: [Difference; 2], errors: &mut
     }
     each_ahead(values.len(), values.len() / 2, horizon, |at, ahead| {
         let guess = |d: Difference| d.base(at, ahead, |row| values[row]);
-        let mean = season.base(at, ahead, |row| sums[row] / (row / season.rows() + 1) as f64);
+        let mean = season.base(at, ahead, |row| {
+            sums[row] / (row / season.rows() + 1) as f64
+        });
         for (error, guess) in errors.iter_mut().zip([mean, guess(all[0]), guess(season)]) {
             *error += (values[at + ahead] - guess).abs() / deviation;
         }
