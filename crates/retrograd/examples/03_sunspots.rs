@@ -16,7 +16,8 @@ const YEARS: usize = 22;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let panel = Panel::from(Series::sunspots());
-    let (training, test) = ([0..247], [247..309]);
+    let (training, test) = (0..247, 247..309);
+    let (training, test) = ([training], [test]);
     let columns = Columns::of(panel.names(), None, &[], &[])?;
     let setup = Setup::fit(columns, &panel, &training)?.steps(44);
     let gru = zoo::find("gru").expect("it is in the zoo");

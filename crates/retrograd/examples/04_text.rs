@@ -7,7 +7,7 @@
 //! of them, stands in the others. Then the cell writes: a character is drawn from what it says, and read as the next.
 
 use retrograd::random::{ChaCha8Rng, RngExt, stream};
-use retrograd::{Adam, Batch, Cell, Error, Extent, Trainer, zoo};
+use retrograd::{Adam, Batch, Cell, Error, Extent, Shape, Trainer, zoo};
 
 const POEM: &str = include_str!("../data/the-raven.txt");
 const STEPS: usize = 64;
@@ -70,11 +70,11 @@ fn main() -> Result<(), Error> {
     let (known, unknown) = numbers.split_at(stanzas);
     let gru = zoo::find("gru").expect("it is in the zoo");
     let cell = Cell::define("poet", |c| {
-        let x = c.embedding("letters", n, 24, c.input("letter", 1));
+        let x = c.embedding("letters", n, 24, c.input("letter", Shape::Scalar));
         let h = c.dropout("drop", gru.layer(c, "", x, 128), 0.3);
         let logits = c.dense("say", n, [h]);
         c.output("logits", logits);
-        c.loss(logits.cross_entropy(c.target("next", 1).one_hot(n), 0.0));
+        c.loss(logits.cross_entropy(c.target("next", Shape::Scalar).one_hot(n), 0.0));
     })?;
     let mut trainer = Trainer::builder(cell, Adam::new(4e-3))
         .seed(1)
