@@ -10,12 +10,12 @@ use retrograd::files;
 use retrograd::forecast::{Backtest, BacktestReport};
 use serde_json::json;
 
+use super::again::Again;
 use super::ahead::{backtest, backtest_json, backtest_plot};
 use super::args::with_flags;
 use super::model::{ModelArgs, Opened};
 use super::predict::{draw, only_first, quoted};
 use super::report::note_lines;
-use super::run::Again;
 use super::values::{between, whole};
 
 /// Arguments of `retrograd backtest`.

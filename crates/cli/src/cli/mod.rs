@@ -5,6 +5,7 @@
 //! prints its report and exits with 3. Guesses about the data are at
 //! the head of the results, or in the JSON. Text from the user's files reaches the terminal without control characters.
 
+mod again;
 mod ahead;
 mod args;
 mod backtest;

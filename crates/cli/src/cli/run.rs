@@ -15,7 +15,7 @@ use retrograd_plot::{ForecastPlot, LossPlot, Reference};
 use retrograd_study::baseline::{Baseline, Scores, score};
 
 use super::args::{DataSource, RoleArgs, TrainingArgs};
-use super::choice::{Choice, Forecaster, Widths};
+use super::choice::{Forecaster, Widths};
 use super::interrupt;
 use super::saved::{self, Origin};
 use super::table::Table;
@@ -275,7 +275,7 @@ fn make(out: &Path) -> Result<()> {
 }
 
 /// Windows that end in the rows to validate on; None if no series has any.
-fn validation_windows<'a>(
+pub(super) fn validation_windows<'a>(
     setup: &'a Setup,
     table: &'a Table,
     validation: &[Range<usize>],
@@ -296,14 +296,14 @@ fn validation_windows<'a>(
 }
 
 /// The model, and the backtest whose errors it keeps.
-struct Kept {
-    model: Model,
+pub(super) struct Kept {
+    pub(super) model: Model,
     report: BacktestReport,
 }
 
 impl Kept {
     /// A model, tested on the rows to validate on.
-    fn of(mut model: Model, panel: &Panel, validation: &[Range<usize>]) -> Result<Kept> {
+    pub(super) fn of(mut model: Model, panel: &Panel, validation: &[Range<usize>]) -> Result<Kept> {
         let setup = model.setup();
         let longest = validation.iter().map(Range::len).max().unwrap_or(0);
         let one = setup.rows_ahead() == 1 && setup.columns().observed.is_empty();
@@ -330,59 +330,6 @@ impl Kept {
     fn write(&self, path: &Path) -> Result<()> {
         let saved = Checkpoint::read(path)?;
         Ok(self.model.keep_in(saved).write(path)?)
-    }
-}
-
-/// A saved training, to be done again on other rows.
-pub(super) struct Again {
-    request: Request,
-    saved: Checkpoint,
-}
-
-impl Again {
-    /// That of a file.
-    pub(super) fn of(path: &Path) -> Result<Again> {
-        let saved = Checkpoint::read(path)?;
-        let request = super::resume::of_saved(&saved, path)?;
-        interrupt::watch();
-        Ok(Again { request, saved })
-    }
-
-    /// Trains on a panel as it was done, tested on the last rows as then.
-    pub(super) fn train(&self, panel: &Panel) -> Result<Model> {
-        let options = &self.request.options;
-        let table = Table {
-            name: String::new(),
-            embedded: false,
-            panel: panel.clone(),
-        };
-        let roles = &self.request.roles;
-        let options = &train::options(options, &table, roles);
-        let (training, validation) = table.split(options.validation)?;
-        let columns = roles.of(panel)?;
-        let setup = train::setup(&table, &training, roles, columns, options.steps)?;
-        let there = match &options.cell {
-            Choice::Zoo(_) => true,
-            Choice::File(path) => path.exists(),
-        };
-        let saved = (!there).then_some(&self.saved);
-        let forecaster = saved::forecaster(&options.cell, options, train::widths(&setup), saved)?;
-        let setup = setup
-            .ports(forecaster.ports())
-            .head(forecaster.head.clone());
-        let examples = Examples::new(&setup, panel, &training, forecaster.once())?;
-        let ends = validation_windows(&setup, &table, &validation, &forecaster)?;
-        let measure = |trainer: &mut Trainer| match &ends {
-            Some(ends) => Ok(train::window_error(ends, trainer)?),
-            None => Ok(f64::NAN),
-        };
-        let mut trainer = train::trainer(&forecaster, &examples, options)?;
-        let trained = train::train(&mut trainer, &examples, options, None, &measure)?;
-        if trained.stopped == Stopped::Asked && interrupt::asked() {
-            bail!("stopped; a backtest that trains begins anew");
-        }
-        let model = Model::new(&trainer.checkpoint(), &setup)?;
-        Ok(Kept::of(model, panel, &validation)?.model)
     }
 }
 
