@@ -368,7 +368,8 @@ fn a_stack_is_one_line() {
     same(
         "def leak[n](x) {
             state s[n]
-            s' = 0.5 * s + dense[n](x, name=read)
+            param W[n, n]
+            s' = 0.5 * s + W @ x
             return s'
         }
         cell c(x[2])
@@ -393,7 +394,8 @@ fn a_stack_is_one_line() {
 
 fn leak_of<'t>(c: &'t Builder, x: Var<'t>) -> Var<'t> {
     let s = c.state("s", 2);
-    c.next(s, 0.5 * s + c.dense("read", 2, [x]))
+    let w = c.param("W", (2, 2));
+    c.next(s, 0.5 * s + w.matvec(x))
 }
 
 #[test]
