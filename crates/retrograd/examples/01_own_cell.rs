@@ -39,10 +39,11 @@ fn main() -> Result<(), Error> {
         }
     }
     let rows: Vec<f32> = series.rows()[7758..].iter().map(|&t| t as f32).collect();
-    let (x, next) = (rows[..999].to_vec(), rows[1..].to_vec());
+    let (x, next) = (rows[..rows.len() - 1].to_vec(), rows[1..].to_vec());
+    let steps = x.len();
     let change = x.iter().zip(&next).map(|(a, b)| f64::from(b - a).powi(2));
-    let persistence = change.sum::<f64>() / 999.0;
-    let held_out = Batch::new(Extent::steps(999))
+    let persistence = change.sum::<f64>() / steps as f64;
+    let held_out = Batch::new(Extent::steps(steps))
         .with("x", x)
         .with("next", next);
     let loss = trainer.evaluate(&held_out)?.loss();

@@ -64,8 +64,8 @@ fn main() -> Result<(), Error> {
     let (alphabet, numbers) = letters();
     let n = alphabet.len();
     let stanzas = POEM
-        .match_indices("\n\n")
-        .nth_back(1)
+        .rmatch_indices("\n\n")
+        .nth(1)
         .map_or(0, |(at, _)| POEM[..at].chars().count());
     let (known, unknown) = numbers.split_at(stanzas);
     let gru = zoo::find("gru").expect("it is in the zoo");
