@@ -81,7 +81,7 @@ fn main() -> Result<(), Error> {
         .clip(1.0)
         .build()?;
     let mut rng = stream(1, "example", "text");
-    for _ in 0..700 {
+    for _ in 0..220 {
         let starts: Vec<usize> = (0..ROWS)
             .map(|_| rng.random_range(0..known.len() - STEPS))
             .collect();
