@@ -29,7 +29,7 @@ fn main() -> Result<(), Error> {
 
     let mut trainer = Trainer::builder(cell, Adam::new(1e-2)).seed(1).build()?; // machine code from here on
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    for _ in 0..40 {
+    for _ in 0..80 {
         for w in windows
             .batches(32, 24, &mut rng)
             .expect("there are as many")
