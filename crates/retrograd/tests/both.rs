@@ -1,6 +1,8 @@
 //! What a text says, the builder says: the same tape, with the same parameters and starts.
 
-use retrograd::{Builder, Cell, CellText, Domain, Init, InputRole, Shape, StateSpec, Var, zoo};
+use retrograd::{
+    Builder, Cell, CellText, Domain, Init, InputRole, Join, Shape, Stack, StateSpec, Var, zoo,
+};
 
 /// A tape without the names of values between inputs and outputs.
 fn bare(cell: &Cell) -> Vec<String> {
@@ -318,4 +320,138 @@ fn gradients_of_another_value_and_what_is_along_axes() {
             c.output("z", sum + mean);
         },
     );
+}
+
+#[test]
+fn a_stack_is_one_line() {
+    let [gru, lstm] = ["gru", "lstm"].map(|name| zoo::find(name).unwrap());
+    same(
+        "use lstm
+        cell c(x[3])
+        layer y = stack[3](lstm, x, H=3, residual=1, dropout=0.25)
+        output y
+        output of_row = last(y)",
+        |c| {
+            let stack = Stack::new(3).residual().dropout(0.25);
+            let y = c.stack("y", c.input("x", 3), stack, |c, x| lstm.layer(c, "", x, 3));
+            c.output("y", y.steps());
+            c.output("of_row", y.last());
+        },
+    );
+    // The first layer changes the width, and has no link; masks of a row; a name that the call gives.
+    same(
+        "use gru
+        cell c(x[5])
+        wide = 2 * stack[2](gru, x, H=4, residual=1, dropout=0.5, variational=1, bidirectional=concat, name=rnn)
+        output wide",
+        |c| {
+            let stack = Stack::new(2).residual().variational_dropout(0.5);
+            let stack = stack.bidirectional(Join::Concat);
+            let all = c.stack("rnn", c.input("x", 5), stack, |c, x| gru.layer(c, "", x, 4));
+            c.output("wide", 2.0 * all.steps());
+        },
+    );
+    same(
+        "use gru
+        cell c(x[2]) where L=2
+        layer both = stack[L](gru, x, H=4, residual=1, bidirectional=sum, project=2)
+        output read = mean(both, to=row)",
+        |c| {
+            let stack = Stack::new(2).residual().bidirectional(Join::Sum);
+            let all = c.stack("both", c.input("x", 2), stack.project(2), |c, x| {
+                gru.layer(c, "", x, 4)
+            });
+            c.output("read", all.mean());
+        },
+    );
+    // A function of the file, from the end of a row, in a repetition; and none at all.
+    same(
+        "def leak[n](x) {
+            state s[n]
+            param W[n, n]
+            s' = 0.5 * s + W @ x
+            return s'
+        }
+        cell c(x[2])
+        for k in 0..2 carrying y = x {
+            layer a = stack[2](leak, y, n=2, reverse=1)
+            y = a
+        }
+        output y
+        output z = stack[0](leak, x, n=9)",
+        |c| {
+            let x = c.input("x", 2);
+            let mut y = x;
+            for k in 0..2 {
+                let name = format!("a.{k}");
+                y = c.stack(&name, y, Stack::new(2), backwards_leak).steps();
+            }
+            c.output("y", y);
+            c.output("z", x);
+        },
+    );
+}
+
+fn leak_of<'t>(c: &'t Builder, x: Var<'t>) -> Var<'t> {
+    let s = c.state("s", 2);
+    let w = c.param("W", (2, 2));
+    c.next(s, 0.5 * s + w.matvec(x))
+}
+
+#[test]
+fn a_stack_says_what_is_wrong_and_where() {
+    let of = |line: &str| {
+        let text = format!("use gru\ncell c(x[2])\nlayer y = {line}\noutput y");
+        let e = Cell::from_text(&text, &[]).unwrap_err().to_string();
+        assert!(e.contains(":3:"), "{e}");
+        e
+    };
+    for (line, expected) in [
+        ("stack(gru, x, H=2)", "a stack has a number of layers"),
+        (
+            "stack[2](gru)",
+            "takes a cell and what its first layer reads",
+        ),
+        ("stack[2](gur, x)", "did you mean `gru`?"),
+        ("stack[2](lstm, x)", "`use lstm`"),
+        ("stack[2](2 * x, x)", "a cell or a function by its name"),
+        ("stack[2](gru, x, K=3)", "neither a stack nor `gru` has `K`"),
+        (
+            "stack[2](gru, x, H=2, dropout=1)",
+            "at least 0 and less than 1",
+        ),
+        ("stack[2](gru, x, H=2, residual=2)", "expected 0 or 1"),
+        (
+            "stack[2](gru, x, H=2, bidirectional=1)",
+            "expected concat or sum",
+        ),
+        ("stack[2](gru, x, H=2, project=1, project=2)", "given twice"),
+        ("stack[2.5](gru, x, H=2)", "2.5 is no size"),
+    ] {
+        let e = of(line);
+        assert!(e.contains(expected), "{line}\n{e}");
+    }
+}
+
+#[test]
+fn a_stack_in_one_text_keeps_its_cell() {
+    // Both texts define `leak`; in one text, one of them needs another name, where it is stacked, too.
+    let leak =
+        "def leak(x) = 0.5 * x\ncell half(x[I]; h[I]) where I=1\nh' = h + leak(x)\noutput h'\n";
+    let main = "use half from \"half.cell\"\ndef leak(x) {\nstate s[2]\ns' = s + half(x)\nreturn s'\n}\ncell c(x[2])\nlayer y = stack[2](leak, x)\nlayer z = stack[2](half, y)\noutput z";
+    let dir = std::env::temp_dir().join(format!("retrograd-stack-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    for (name, text) in [("half.cell", leak), ("main.cell", main)] {
+        std::fs::write(dir.join(name), text).unwrap();
+    }
+    let read = CellText::open(dir.join("main.cell")).unwrap();
+    let alone = read.cell(&[]).unwrap();
+    let inlined = read.inlined(&[]).unwrap();
+    let again = Cell::from_text(&inlined, &[]).unwrap_or_else(|e| panic!("{inlined}\n{e}"));
+    assert_eq!(bare(&alone), bare(&again));
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+fn backwards_leak<'t>(c: &'t Builder, x: Var<'t>) -> Var<'t> {
+    c.reversed(|c| leak_of(c, x))
 }

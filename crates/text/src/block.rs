@@ -174,7 +174,7 @@ impl<'f> Lower<'f> {
         Ok((id, self.called(name, full)))
     }
 
-    fn param(&mut self, name: &Name, form: Form, start: Init) -> Result<(), TextError> {
+    pub(crate) fn param(&mut self, name: &Name, form: Form, start: Init) -> Result<(), TextError> {
         let (id, _) = self.declare(name, form)?;
         let full = self.frame().full_parameter(&name.text);
         let shared = self.frame().application > 0;

@@ -8,6 +8,7 @@ use crate::error::{TextError, nearest};
 use crate::lower::Lower;
 use crate::sizes::{Form, Size};
 use crate::source::Span;
+use crate::stack::STACK;
 use crate::target::domain;
 use crate::typed::{Typed, TypedKind, spread_out};
 
@@ -21,6 +22,7 @@ pub(crate) fn is_built_in(name: &str) -> bool {
         || Composite::by_name(name).is_some()
         || Op::by_name(name).is_some()
         || name == "gradient"
+        || name == STACK
 }
 
 /// A call split into operands and attributes.
@@ -51,6 +53,7 @@ impl<'f> Lower<'f> {
             "embedding" => return self.embedding(call, span, None),
             "conv" => return self.conv(call, span, None),
             "gradient" => return self.gradient(call, span),
+            STACK => return self.stack(call, span),
             _ => {}
         }
         if call.sizes.is_some() {
@@ -221,6 +224,7 @@ impl<'f> Lower<'f> {
         let known = ops
             .chain(composites)
             .chain(LAYERS)
+            .chain([STACK])
             .chain(layers)
             .chain(defined);
         match nearest(&function.text, known) {

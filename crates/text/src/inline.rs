@@ -6,19 +6,27 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::ast::{Call, Expr, Statement};
+use crate::ast::{Call, Expr, ExprKind, Statement};
 use crate::calls::is_built_in;
 use crate::error::TextError;
 use crate::library::{CellFile, Library, Routine, RoutineKind};
 use crate::source::Span;
+use crate::stack::STACK;
 
 /// A routine by its text and its number there.
 type Place = (usize, usize);
 
+/// A name that is called, or that a stack calls, and where it stands.
+#[derive(Clone, Copy)]
+struct Named<'f> {
+    text: &'f str,
+    span: Span,
+}
+
 /// Calls of one text, and what each means: a routine, or a built-in function.
 #[derive(Default)]
 struct Calls<'f> {
-    calls: Vec<(&'f Call, Option<Place>)>,
+    calls: Vec<(Named<'f>, Option<Place>)>,
     /// Names of layers that are declared to be applied.
     layers: HashSet<&'f str>,
 }
@@ -73,7 +81,7 @@ impl CellFile {
             }
             for (call, meant) in &calls[file].calls {
                 if let Some(place) = meant {
-                    edit(&mut own, call.function.span, &names[place]);
+                    edit(&mut own, call.span, &names[place]);
                 }
             }
             edits.push(own);
@@ -117,8 +125,8 @@ impl CellFile {
             let name = library.files[place.0].routines[place.1].name.text.as_str();
             let elsewhere = |(file, calls): (usize, &Calls<'_>)| {
                 let layer = calls.layers.contains(name);
-                let built_in = |(call, meant): &(&Call, Option<Place>)| {
-                    meant.is_none() && call.function.text == name
+                let built_in = |(call, meant): &(Named<'_>, Option<Place>)| {
+                    meant.is_none() && call.text == name
                 };
                 file != place.0 && (layer || calls.calls.iter().any(built_in))
             };
@@ -151,6 +159,15 @@ impl CellFile {
     }
 }
 
+impl<'f> Named<'f> {
+    fn of(call: &'f Call) -> Named<'f> {
+        Named {
+            text: &call.function.text,
+            span: call.function.span,
+        }
+    }
+}
+
 impl<'f> Calls<'f> {
     /// All calls of a text.
     fn of(library: &'f Library, file: usize) -> Calls<'f> {
@@ -180,7 +197,8 @@ impl<'f> Calls<'f> {
             self.expressions(library, place, &expressions, layers);
             match s {
                 Statement::Layer { name, call } => {
-                    self.calls.push((call, meant(library, place, call)));
+                    let named = Named::of(call);
+                    self.calls.push((named, meant(library, place, named)));
                     layers.insert(&name.text);
                     self.layers.insert(&name.text);
                 }
@@ -208,14 +226,28 @@ impl<'f> Calls<'f> {
         expressions.iter().for_each(|e| e.calls(&mut calls));
         let calls = calls.into_iter();
         let functions = calls.filter(|call| !layers.contains(call.function.text.as_str()));
-        let found = functions.map(|call| (call, meant(library, place, call)));
+        let named = functions.flat_map(|call| {
+            let function = Named::of(call);
+            let stacks = call.function.text == STACK && meant(library, place, function).is_none();
+            let mut operands = call.args.iter().filter(|arg| arg.label.is_none());
+            let cell = operands.next().filter(|_| stacks);
+            let cell = cell.and_then(|arg| match &arg.value.kind {
+                ExprKind::Name(text) => Some(Named {
+                    text,
+                    span: arg.value.span,
+                }),
+                _ => None,
+            });
+            std::iter::once(function).chain(cell)
+        });
+        let found = named.map(|named| (named, meant(library, place, named)));
         self.calls.extend(found);
     }
 }
 
 /// The routine that a call in another one means; `None` for a built-in function.
-fn meant(library: &Library, caller: Place, call: &Call) -> Option<Place> {
-    let name = call.function.text.as_str();
+fn meant(library: &Library, caller: Place, call: Named<'_>) -> Option<Place> {
+    let name = call.text;
     let found = library.place(caller.0 as u32, name)?;
     (found != caller || !is_built_in(name)).then_some(found)
 }

@@ -80,7 +80,8 @@
 //! 10)`, `argmax(x, axis=0)`, `polar(r, angle)`, `complex_mul(a, b)`, `complex_conj`, `complex_abs`, `with_gradient(y,
 //! of: z)`, `clip_gradient(x, 1)`, `gradient(e, of: W)`; and the layers `dense[n](x, h)`, with two sizes one per head,
 //! `dense_no_bias`, `embedding[rows, n](i)`, `conv[steps](x)`, whose parameters are called after the equation that they
-//! stand in, or as `name=` says. A function or a used cell with `reverse=1` runs from the end of a row. A layer's n may
+//! stand in, or as `name=` says; and `stack[L](cell, x, H=32, residual=1, dropout=0.1, variational=1, bidirectional=concat,
+//! project=16)`, L layers of a cell upon each other. A function or a used cell with `reverse=1` runs from the end of a row. A layer's n may
 //! be left out where its use says it. Scalars are repeated in element-wise ops, and axes of length 1 stretched.
 //! Losses are `mse(y, t)`, `mae(y, t)`, `huber(y, t, delta=1)`, `log_cosh(y, t)`, `binary_cross_entropy(z, t)`,
 //! `pinball(y, t, q=0.5)`, `gaussian_nll(y, t, log_variance)`, `student_t_nll(y, t, log_scale, df=5)`,
@@ -112,6 +113,7 @@ mod repeat;
 mod routine;
 mod sizes;
 mod source;
+mod stack;
 mod target;
 mod typed;
 mod values;

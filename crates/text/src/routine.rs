@@ -23,6 +23,14 @@ pub(crate) struct Place {
     pub(crate) application: usize,
 }
 
+/// What a layer of a stack reads.
+pub(crate) struct Below {
+    /// Its first operand.
+    pub(crate) value: Typed,
+    /// It runs the other way than the stack.
+    pub(crate) back: bool,
+}
+
 impl<'f> Lower<'f> {
     /// Resolves the call of a shared layer, a function or a cell; `None` if the name is none of these.
     pub(crate) fn call_defined(
@@ -62,7 +70,7 @@ impl<'f> Lower<'f> {
     }
 
     /// The function or cell of this name; inside of one that is called like a built-in function, the name means that.
-    fn defined(&self, name: &str) -> Option<&'f Routine> {
+    pub(crate) fn defined(&self, name: &str) -> Option<&'f Routine> {
         let library = self.library;
         let found = library.find(self.frame().routine.file(), name)?;
         let itself = std::ptr::eq(found, self.frame().routine);
@@ -79,7 +87,7 @@ impl<'f> Lower<'f> {
             self.defined(&call.function.text),
             call.function.text.as_str(),
         ) {
-            (Some(routine), _) => self.expand(routine, call, span, place),
+            (Some(routine), _) => self.expand(routine, call, span, (place, None)),
             (None, "embedding") => self.embedding(call, span, place),
             (None, "conv") => self.conv(call, span, place),
             (None, function) => self.dense(call, span, function == "dense", place),
@@ -99,7 +107,7 @@ impl<'f> Lower<'f> {
     }
 
     /// The name that a layer gets: the present equation's, or the one that the call gives by `name=`.
-    fn local_name(&self, call: &Call, at: Span) -> Result<String, TextError> {
+    pub(crate) fn local_name(&self, call: &Call, at: Span) -> Result<String, TextError> {
         let own = own_name(call).filter(|_| !self.frame().nameless);
         match own.map(|e| (&e.kind, e.span)) {
             Some((ExprKind::Name(name), _)) => Ok(name.clone()),
@@ -131,13 +139,26 @@ impl<'f> Lower<'f> {
         })
     }
 
+    /// Expands a function or a cell that is known to be there, as a layer of a stack.
+    pub(crate) fn expand_named(
+        &mut self,
+        call: &Call,
+        span: Span,
+        place: Place,
+        below: Option<Below>,
+    ) -> Result<Typed, TextError> {
+        let routine = self.defined(&call.function.text);
+        let routine = routine.expect("a stack looks its cell up first");
+        self.expand(routine, call, span, (Some(place), below))
+    }
+
     /// Expands a function or a cell.
     fn expand(
         &mut self,
         routine: &'f Routine,
         call: &Call,
         span: Span,
-        place: Option<Place>,
+        (place, below): (Option<Place>, Option<Below>),
     ) -> Result<Typed, TextError> {
         let name = &routine.name.text;
         let again = self.frames.iter().any(|f| std::ptr::eq(f.routine, routine));
@@ -163,8 +184,9 @@ impl<'f> Lower<'f> {
             frame.prefix = self.frame().full(name);
             frame.nameless = true;
         }
-        frame.reversed = self.frame().reversed != self.reverses(routine, call)?;
-        let operands = self.bind_operands(routine, call, span)?;
+        let back = below.as_ref().is_some_and(|b| b.back);
+        frame.reversed = self.frame().reversed ^ self.reverses(routine, call)? ^ back;
+        let operands = self.bind_operands(routine, call, span, below)?;
         let mut given = self.called_sizes(routine, call)?;
         self.sizes_of_operands(routine, &operands, &mut given);
         if is_function && self.frame().routine.file() == routine.file() {
@@ -275,6 +297,7 @@ impl<'f> Lower<'f> {
         routine: &Routine,
         call: &Call,
         span: Span,
+        below: Option<Below>,
     ) -> Result<Vec<Typed>, TextError> {
         let name = &routine.name.text;
         let formal = routine.operands();
@@ -284,6 +307,10 @@ impl<'f> Lower<'f> {
             format!("expected {}", names.join(", "))
         };
         let mut next = 0;
+        if let (Some(below), Some(first)) = (below, found.first_mut()) {
+            *first = Some(below.value);
+            next = 1;
+        }
         for Arg { label, value } in &call.args {
             let k = match label {
                 Some((_, LabelKind::Attribute)) => continue,

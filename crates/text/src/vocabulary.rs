@@ -5,6 +5,7 @@ use retrograd_tape::{Composite, Op};
 use crate::along::ALONG;
 use crate::calls::LAYERS;
 use crate::lines::LINES;
+use crate::stack::STACK;
 
 /// The words of the language and the functions that need no definition, each list sorted.
 ///
@@ -33,7 +34,7 @@ pub struct Vocabulary {
 impl Vocabulary {
     /// All of them.
     pub fn new() -> Vocabulary {
-        let layers = LAYERS.into_iter().chain(["gradient"]);
+        let layers = LAYERS.into_iter().chain(["gradient", STACK]);
         let along = ALONG.iter().map(|(name, _)| *name);
         let composites = Composite::ALL.iter().map(|c| c.name).chain(["swish"]);
         let ops = Op::each().map(|op| op.name());

@@ -7,7 +7,7 @@ use anyhow::Result;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table as Drawn};
 use retrograd::data::printable;
-use retrograd::forecast::{BacktestReport, Score};
+use retrograd::forecast::{BacktestReport, Difference, Head, Scaling, Score};
 use retrograd_plot::{ForecastPanel, ForecastPlot, LossPlot};
 use serde_json::{Value, json};
 
@@ -158,6 +158,17 @@ pub(super) fn text(r: &AheadResults) -> String {
             &format!("{}{rest}: too short for a window", list(&first)),
         );
     }
+    let scale = match r.setup.scale_per() {
+        Scaling::Window => "of each window",
+        Scaling::Series if r.series > 1 => "of each series",
+        _ => "of each column",
+    };
+    let read = match r.setup.differences() {
+        Difference::Season(rows) => format!("differences from {rows} rows before"),
+        Difference::Row => "differences from the last row".to_owned(),
+        _ => "numbers".to_owned(),
+    };
+    line("scaled", &format!("{read}, by the deviation {scale}"));
     line("training part", &format!("{} rows", r.training_rows));
     line("validation part", &format!("{} rows", r.validation_rows));
     let at_once = match r.setup.rows_ahead() {
@@ -177,6 +188,12 @@ pub(super) fn text(r: &AheadResults) -> String {
         r.trained.time.as_secs_f64(),
         rate(&r.trained, r.batch),
     );
+    if r.options.patience.is_some_and(|n| n > 0) {
+        out.push_str(
+            "The model is that of the epoch with the least validation error, which is thus\n\
+             somewhat too good; `retrograd backtest --retrain` is not.\n\n",
+        );
+    }
     out.push_str(&backtest(&r.report));
     out.push('\n');
     let mut heading = "plots";
@@ -185,7 +202,15 @@ pub(super) fn text(r: &AheadResults) -> String {
         heading = "";
     }
     let shown = r.model.display();
-    let _ = writeln!(out, "{:<16} {shown}\n\nretrograd predict {shown}", "model");
+    let ahead = match columns.known.is_empty() {
+        true => String::new(),
+        false => " --future FILE.csv".to_owned(),
+    };
+    let _ = writeln!(
+        out,
+        "{:<16} {shown}\n\nretrograd predict {shown}{ahead}",
+        "model"
+    );
     out
 }
 
@@ -208,6 +233,8 @@ pub(super) fn json(r: &AheadResults) -> String {
         "known": columns.known,
         "static": columns.statics,
         "horizon": r.setup.rows_ahead(),
+        "scale": r.setup.scale_per().name(),
+        "difference": r.setup.differences().to_string(),
         "parameters": r.forecaster.cell.parameter_count(),
         "epochs": r.options.epochs,
         "steps": r.setup.window(),
@@ -235,9 +262,10 @@ pub(super) fn plots(
     trained: &Trained,
     options: &TrainingArgs,
 ) -> Result<Vec<PathBuf>> {
-    let loss_name = match options.readout.loss {
-        None => "loss; validation: mean squared error (standardised units)".to_owned(),
-        Some(loss) => format!("training: {loss}; validation: mean squared error"),
+    let loss_name = match (options.readout.loss, options.readout.head()) {
+        (None, _) => "loss; validation: mean squared error (standardised units)".to_owned(),
+        (Some(loss), Head::Point) => format!("training: {loss}; validation: mean squared error"),
+        (Some(loss), _) => format!("{loss} (standardised units)"),
     };
     let loss = LossPlot {
         title: format!("{cell} on {}: loss by training step", table.name),
@@ -251,14 +279,15 @@ pub(super) fn plots(
     loss.write_png(&paths[0])?;
     loss.write_svg(&paths[1])?;
     let title = format!("{cell} on {}", table.name);
-    let forecast = backtest_plot(&title, report);
+    let forecast = backtest_plot(&title, table, report);
     forecast.write_png(&paths[2])?;
     forecast.write_svg(&paths[3])?;
     Ok(paths.to_vec())
 }
 
 /// What was forecast the fewest rows ahead for each row of the first series, and what it was.
-pub(super) fn backtest_plot(title: &str, report: &BacktestReport) -> ForecastPlot {
+pub(super) fn backtest_plot(title: &str, table: &Table, report: &BacktestReport) -> ForecastPlot {
+    let labels = table.panel.series()[0].label_name();
     let first = report.folds.first().map_or("", |f| f.id.as_str());
     let mut rows: Vec<&str> = Vec::new();
     let own = report.folds.iter().filter(|f| f.id == first);
@@ -295,7 +324,7 @@ pub(super) fn backtest_plot(title: &str, report: &BacktestReport) -> ForecastPlo
     };
     ForecastPlot {
         title: format!("{title}{of}: each row from the last origin before it"),
-        x_name: "row".to_owned(),
+        x_name: labels.filter(|l| !l.is_empty()).unwrap_or("row").to_owned(),
         x_labels: rows.iter().map(|r| (*r).to_owned()).collect(),
         panels: report.names.iter().map(panel).collect(),
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use retrograd::data::{Gaps, Header};
-use retrograd::forecast::Scaling;
+use retrograd::forecast::{Difference, Scaling};
 use retrograd::{Engine, Unroll};
 
 use super::backtest::BacktestArgs;
@@ -157,6 +157,9 @@ pub(crate) struct FormArgs {
     /// The column that says to which of several series a row belongs.
     #[arg(long, value_name = "COLUMN")]
     pub(crate) id: Option<String>,
+    /// Every column is a series of its own, as if it were called by `--id`, and all of them are of one kind.
+    #[arg(long, conflicts_with = "id")]
+    pub(crate) wide: bool,
     /// The column with the rows' dates or times, by which they are labelled [default: the first that is not numeric].
     #[arg(long, value_name = "COLUMN")]
     pub(crate) time: Option<String>,
@@ -177,9 +180,13 @@ pub(crate) struct RoleArgs {
     /// Rows that are forecast at once. A model of one row forecasts further ones by reading its own forecasts [default: 1].
     #[arg(long, value_name = "N", value_parser = whole(1..=10_000))]
     pub(crate) horizon: Option<usize>,
-    /// Whether numbers are scaled per `column`, per `series` or per `window` [default: column].
+    /// Whether numbers are scaled per `column`, per `series` or per `window` [default: series].
     #[arg(long, value_name = "PER")]
     pub(crate) scale: Option<Scaling>,
+    /// What is read and forecast of the targets: their numbers (`none`), their difference from the last `row`, or from the row N rows
+    /// before, as in 12 [default: as the training part speaks for; `none` for one series that is forecast row by row].
+    #[arg(long, value_name = "none|row|N")]
+    pub(crate) difference: Option<Difference>,
 }
 
 /// Where the observations come from.
@@ -233,10 +240,9 @@ pub(crate) struct TrainingArgs {
     /// operands, step and row, and the line of the cell file.
     #[arg(long)]
     pub(crate) trace_nan: bool,
-    /// Directory for the plots and the trained parameters, created if missing. With --json, its name must be UTF-8.
-    /// Stops after N epochs in a row without a better validation error, and keeps the best epoch's parameters [default: trains for all
-    /// epochs, and keeps the last's].
-    #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
+    /// Stops after N epochs in a row without a better validation error, and keeps the best epoch's parameters; 0 trains for all epochs,
+    /// and keeps the last's [default: 20; 0 for one series that is forecast row by row].
+    #[arg(long, value_name = "N", value_parser = whole(0..=1_000_000))]
     pub(crate) patience: Option<usize>,
     /// Writes the model every N steps, too, so that `resume` can go on after a crash [default: only at the end, or at Ctrl-C].
     #[arg(long, value_name = "N", value_parser = whole(1..=usize::MAX))]

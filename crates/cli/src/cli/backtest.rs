@@ -10,10 +10,11 @@ use retrograd::files;
 use retrograd::forecast::{Backtest, BacktestReport};
 use serde_json::json;
 
+use super::again::Again;
 use super::ahead::{backtest, backtest_json, backtest_plot};
 use super::args::with_flags;
 use super::model::{ModelArgs, Opened};
-use super::predict::{draw, quoted};
+use super::predict::{draw, only_first, quoted};
 use super::report::note_lines;
 use super::values::{between, whole};
 
@@ -25,9 +26,13 @@ pub(crate) struct BacktestArgs {
     /// Rows ahead to forecast from each origin [default: as many as the model forecasts at once].
     #[arg(long, value_name = "N", value_parser = whole(1..=10_000))]
     horizon: Option<usize>,
-    /// Origins of each series, spread evenly over the rows that the model was not trained on.
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole(1..=1_000_000))]
-    folds: usize,
+    /// Origins of each series, spread evenly over the rows that the model was not trained on [default: 50, or 5 with --retrain].
+    #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
+    folds: Option<usize>,
+    /// Trains anew for each origin, on the rows before it, as `train` did: what the forecasts would have been if a model had been made
+    /// at each of them.
+    #[arg(long)]
+    retrain: bool,
     /// Rows of a season, for the seasonal naive forecast [default: a week of days, a day of hours, a year of months, by the dates].
     #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
     season: Option<usize>,
@@ -64,14 +69,21 @@ pub(super) fn run(args: &BacktestArgs) -> Result<String> {
             "no series has {horizon} rows behind those that the model was trained on; `--data` names a table with newer ones"
         );
     }
+    let usual = if args.retrain { 5 } else { 50 };
     let how = Backtest::new(horizon)
-        .folds(args.folds)
+        .folds(args.folds.unwrap_or(usual))
         .levels(&args.interval);
     let how = match args.season {
         Some(season) => how.season(season),
         None => how,
     };
-    let report = model.backtest(panel, &parts, &how)?;
+    let report = match args.retrain {
+        true => {
+            let again = Again::of(&args.model.model)?;
+            how.retrained(panel, &parts, |before| again.train(before))?
+        }
+        false => model.backtest(panel, &parts, &how)?,
+    };
     if let Some(path) = &args.out {
         let text = csv(&report, panel.id_name());
         files::replace(path, "csv", |beside| fs::write(beside, text))
@@ -79,16 +91,19 @@ pub(super) fn run(args: &BacktestArgs) -> Result<String> {
     }
     let title = format!("{} on {}", model.cell().name(), opened.table.name);
     if let Some(path) = &args.plot {
-        draw(&backtest_plot(&title, &report), path)?;
+        draw(&backtest_plot(&title, &opened.table, &report), path)?;
     }
     Ok(match args.json {
         true => as_json(&opened, &report),
         false => {
             let notes = note_lines(panel.notes());
             let mut out = format!("{title}\n\n{notes}\n{}", backtest(&report));
-            for (heading, path) in [("forecasts", &args.out), ("plot", &args.plot)] {
+            for (heading, path, of) in [
+                ("forecasts", &args.out, String::new()),
+                ("plot", &args.plot, only_first(panel)),
+            ] {
                 if let Some(path) = path {
-                    let _ = writeln!(out, "{heading:<16} {}", path.display());
+                    let _ = writeln!(out, "{heading:<16} {}{of}", path.display());
                 }
             }
             out

@@ -71,6 +71,7 @@ pub(super) fn run(args: &Compare) -> Result<String> {
     let options = &args.options;
     let source = DataSource::File(Box::new(args.table.clone()));
     let table = Table::read(&source, &args.roles.named(), options.rows)?;
+    let options = &train::options(options, &table, &args.roles);
     let (training, validation) = table.split(options.validation)?;
     let columns = args.roles.of(&table.panel)?;
     let setup = train::setup(&table, &training, &args.roles, columns, options.steps)?;
@@ -258,7 +259,7 @@ fn text(table: &Table, all: &[Compared], naive: &BacktestReport, files: &[PathBu
     );
     let _ = write!(
         out,
-        "\n{} runs of each cell; MASE: mean absolute scaled error of {} rows ahead from {}\norigins, mean over the columns and runs; the validation error is squared, in\nstandardised units.\n\n",
+        "\n{} runs of each cell; MASE: mean absolute scaled error of {} rows ahead from {}\norigins, mean over the columns and runs; the validation error is squared, or\nthat of the distribution, in standardised units.\n\n",
         all[0].runs.len(),
         naive.horizon,
         naive.origins

@@ -5,6 +5,7 @@
 //! prints its report and exits with 3. Guesses about the data are at
 //! the head of the results, or in the JSON. Text from the user's files reaches the terminal without control characters.
 
+mod again;
 mod ahead;
 mod args;
 mod backtest;
@@ -34,7 +35,9 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches};
 use retrograd::data::printable;
 
 use args::{CellsCommand, Cli, Command, DataSource, RoleArgs, with_flags};
@@ -115,7 +118,17 @@ fn parse() -> Result<(Vec<String>, Cli), ExitCode> {
     };
     let line: Vec<OsString> = std::env::args_os().collect();
     let line = config::with_file(line).map_err(|e| fail(&e))?;
-    let args = Cli::try_parse_from(&line).map_err(|e| usage(&e))?;
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(&line);
+    let matches = matches.map_err(|e| usage(&e))?;
+    // It shares the flags of `train`, and has another one for this.
+    if let Some(compare) = matches.subcommand_matches("compare")
+        && compare.value_source("cell") == Some(ValueSource::CommandLine)
+    {
+        let message = "`compare` takes its cells as `--cells A,B,C`, not as `--cell`";
+        return Err(usage(&command.error(ErrorKind::ArgumentConflict, message)));
+    }
+    let args = Cli::from_arg_matches(&matches).map_err(|e| usage(&e.format(&mut command)))?;
     let told = line
         .iter()
         .skip(1)

@@ -50,7 +50,7 @@ impl ModelArgs {
             (Some(DataSource::SeattleWeather), None) => DataSource::SeattleWeather,
             (Some(DataSource::File(began)), data) => DataSource::File(Box::new(TableArgs {
                 path: data.clone().unwrap_or(began.path),
-                columns: None,
+                columns: began.columns,
                 header: self.header.or(began.header),
                 reverse: self.reverse || (data.is_none() && began.reverse),
                 thousands: began.thousands,
@@ -59,6 +59,7 @@ impl ModelArgs {
                     decimal: self.form.decimal.or(began.form.decimal),
                     gaps: self.form.gaps.or(began.form.gaps),
                     id: self.form.id.clone().or(began.form.id),
+                    wide: self.form.wide || (self.form.id.is_none() && began.form.wide),
                     time: self.form.time.clone().or(began.form.time),
                 },
             })),
@@ -85,7 +86,10 @@ impl ModelArgs {
         // Nothing but what the model reads: other columns may be as they are.
         let source = match source {
             DataSource::File(table) => DataSource::File(Box::new(TableArgs {
-                columns: Some(names),
+                columns: match table.form.wide {
+                    true => table.columns.clone(),
+                    false => Some(names),
+                },
                 ..*table
             })),
             embedded => embedded,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use retrograd::data::printable;
+use retrograd::data::{Panel, printable};
 use retrograd::files;
 use retrograd::forecast::Forecast;
 use retrograd_plot::{ForecastPanel, ForecastPlot};
@@ -154,12 +154,27 @@ fn text(args: &Predict, opened: &Opened, forecasts: &[Forecast]) -> String {
             "Intervals are quantiles of the errors in the training's backtest, which knows {kept} rows\nahead. More rows to validate on (`train --validation`) make more and wider ones known."
         );
     }
-    for (heading, path) in [("forecast", &args.out), ("plot", &args.plot)] {
+    for (heading, path, of) in [
+        ("forecast", &args.out, String::new()),
+        ("plot", &args.plot, only_first(&opened.table.panel)),
+    ] {
         if let Some(path) = path {
-            let _ = writeln!(out, "{heading:<16} {}", path.display());
+            let _ = writeln!(out, "{heading:<16} {}{of}", path.display());
         }
     }
     out
+}
+
+/// Which series a picture is of, if there are several.
+pub(super) fn only_first(panel: &Panel) -> String {
+    match panel.ids() {
+        [first, _, ..] => format!(
+            " (of \"{}\", the first of {} series)",
+            printable(first, LONGEST_NAME),
+            panel.ids().len()
+        ),
+        _ => String::new(),
+    }
 }
 
 /// A share as a whole or broken number of percent.

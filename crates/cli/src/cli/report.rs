@@ -216,16 +216,16 @@ pub(super) fn note_lines(notes: &[Note]) -> String {
 /// How the model was chosen, which a reader of validation errors must know.
 fn choice(r: &TrainingResults) -> &'static str {
     match (r.options.patience, r.data.embedded) {
-        (Some(_), _) => {
+        (Some(1..), _) => {
             "The model is that of the epoch with the least validation error, which is thus\n\
              somewhat too good."
         }
-        (None, true) => {
+        (None | Some(0), true) => {
             "The default settings were chosen on the training part alone: `retrograd --rows\n\
              1169` reads nothing else. The model is that of the last epoch; nothing was\n\
              chosen by the validation part."
         }
-        (None, false) => {
+        (None | Some(0), false) => {
             "The model is that of the last epoch; nothing was chosen by the validation part."
         }
     }

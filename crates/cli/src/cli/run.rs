@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use retrograd::data::{Note, Series, Standardizer};
+use retrograd::data::{Note, Panel, Series, Standardizer};
 use retrograd::fit::Stopped;
 use retrograd::forecast::{Backtest, BacktestReport, Examples, Model, Scaling, Setup};
 use retrograd::zoo::ForecastLoss;
@@ -105,6 +105,7 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
         );
     }
     let table = Table::read(&request.source, &request.roles.named(), options.rows)?;
+    let options = &train::options(options, &table, &request.roles);
     let (training, validation) = table.split(options.validation)?;
     let columns = request.roles.of(&table.panel)?;
     let saved = request
@@ -112,10 +113,8 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
         .as_deref()
         .map(Checkpoint::read)
         .transpose()?;
-    let plain = request.roles.is_plain() && table.panel.series().len() == 1;
-    let masked = table.panel.series().iter().any(Series::has_missing);
     // Of a series whose rows are forecast one by one, baselines are told before anything is made.
-    let data = match plain && !masked {
+    let data = match table.is_plain(&request.roles) {
         true => Some(Data::of(
             &table,
             training[0].clone(),
@@ -266,16 +265,17 @@ impl Job<'_> {
 
     /// The model, tested on the rows to validate on.
     fn kept(&self) -> Result<Kept> {
-        Kept::of(self.setup, self.table, self.validation, &self.path)
+        let model = Model::new(&Checkpoint::read(&self.path)?, self.setup)?;
+        Kept::of(model, &self.table.panel, self.validation)
     }
 }
 
-fn make(out: &std::path::Path) -> Result<()> {
+fn make(out: &Path) -> Result<()> {
     fs::create_dir_all(out).with_context(|| format!("{}: cannot be made", out.display()))
 }
 
 /// Windows that end in the rows to validate on; None if no series has any.
-fn validation_windows<'a>(
+pub(super) fn validation_windows<'a>(
     setup: &'a Setup,
     table: &'a Table,
     validation: &[Range<usize>],
@@ -296,42 +296,38 @@ fn validation_windows<'a>(
 }
 
 /// The model, and the backtest whose errors it keeps.
-struct Kept {
-    model: Model,
+pub(super) struct Kept {
+    pub(super) model: Model,
     report: BacktestReport,
 }
 
 impl Kept {
-    /// The model of a file, tested on the rows to validate on.
-    fn of(
-        setup: &Setup,
-        table: &Table,
-        validation: &[Range<usize>],
-        path: &std::path::Path,
-    ) -> Result<Kept> {
-        let mut model = Model::new(&Checkpoint::read(path)?, setup)?;
+    /// A model, tested on the rows to validate on.
+    pub(super) fn of(mut model: Model, panel: &Panel, validation: &[Range<usize>]) -> Result<Kept> {
+        let setup = model.setup();
         let longest = validation.iter().map(Range::len).max().unwrap_or(0);
         let one = setup.rows_ahead() == 1 && setup.columns().observed.is_empty();
         let recursive = one && setup.scale_per() != Scaling::Window;
+        let ahead = setup.rows_ahead();
         let horizon = match recursive {
             // A third of the rows leaves as many origins as rows ahead, and more.
             true => (longest / 3).clamp(1, AHEAD),
-            false => setup.rows_ahead(),
+            false => ahead,
         };
         let test = |model: &Model, horizon| {
             let how = Backtest::new(horizon).levels(&[0.8, 0.95]);
-            model.backtest(&table.panel, validation, &how)
+            model.backtest(panel, validation, &how)
         };
         let report = match test(&model, horizon) {
             // A cell that forecasts from a window does not read its own forecasts.
-            Err(_) if horizon > setup.rows_ahead() => test(&model, setup.rows_ahead())?,
+            Err(_) if horizon > ahead => test(&model, ahead)?,
             other => other?,
         };
         model.keep(&report);
         Ok(Kept { model, report })
     }
 
-    fn write(&self, path: &std::path::Path) -> Result<()> {
+    fn write(&self, path: &Path) -> Result<()> {
         let saved = Checkpoint::read(path)?;
         Ok(self.model.keep_in(saved).write(path)?)
     }

@@ -75,7 +75,10 @@ impl RoleArgs {
 
     /// Whether it says no more than the default.
     pub(super) fn is_plain(&self) -> bool {
-        self.named().is_empty() && self.horizon.is_none_or(|h| h == 1) && self.scale.is_none()
+        self.named().is_empty()
+            && self.horizon.is_none_or(|h| h == 1)
+            && self.scale.is_none()
+            && self.difference.is_none()
     }
 }
 
@@ -87,7 +90,13 @@ impl Table {
                 "Seattle weather".to_owned(),
                 Series::seattle_weather().into(),
             ),
-            DataSource::File(table) => open(&table.path, &table.csv(also))?,
+            DataSource::File(table) => {
+                let (name, panel) = open(&table.path, &table.csv(also))?;
+                match table.form.wide {
+                    true => (name, panel.columns_as_series("series", "value")?),
+                    false => (name, panel),
+                }
+            }
         };
         let columns = panel.names().len();
         if columns > MOST_COLUMNS {
@@ -107,6 +116,12 @@ impl Table {
             embedded: matches!(source, DataSource::SeattleWeather),
             panel,
         })
+    }
+
+    /// Whether it is one series without gaps, whose rows are forecast one by one.
+    pub(super) fn is_plain(&self, roles: &RoleArgs) -> bool {
+        let series = self.panel.series();
+        roles.is_plain() && series.len() == 1 && !series[0].has_missing()
     }
 
     /// The rows to train on, and those after them, of each series.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use retrograd::fit::{Fit, Stopped};
-use retrograd::forecast::{Columns, Examples, ForecastError, Scaling, Setup};
+use retrograd::forecast::{Columns, Difference, Examples, ForecastError, Scaling, Setup};
 use retrograd::optim::Schedule;
 use retrograd::{Adam, Trainer};
 
@@ -71,9 +71,32 @@ pub(super) fn setup(
             steps + horizon
         );
     }
-    let setup = Setup::fit(columns, &table.panel, training)?;
-    let scaling = roles.scale.unwrap_or(Scaling::Column);
-    Ok(setup.horizon(horizon).steps(steps).scaling(scaling))
+    let panel = &table.panel;
+    // Without roles and horizons, rows are forecast as they are.
+    let difference = match roles.difference {
+        Some(difference) => difference,
+        None if table.is_plain(roles) => Difference::None,
+        None => {
+            let season = panel.season().unwrap_or(1);
+            Difference::best(panel, &columns, training, horizon, season)
+        }
+    };
+    let scaling = roles.scale.unwrap_or(Scaling::Series);
+    let setup = Setup::fit(columns, panel, training)?;
+    let setup = setup.horizon(horizon).steps(steps).scaling(scaling);
+    Ok(setup.difference(difference, panel, training)?)
+}
+
+/// Epochs without a better validation error after which a training stops, unless rows are forecast one by one.
+const PATIENCE: usize = 20;
+
+/// The options with what a table makes of those that are not given.
+pub(super) fn options(given: &TrainingArgs, table: &Table, roles: &RoleArgs) -> TrainingArgs {
+    let usual = (!table.is_plain(roles)).then_some(PATIENCE);
+    TrainingArgs {
+        patience: given.patience.or(usual),
+        ..given.clone()
+    }
 }
 
 /// The widths of a cell for a setup.
@@ -109,7 +132,7 @@ pub(super) fn trainer(
         .build()?)
 }
 
-/// Trains for all epochs; `measure` is the validation error. With `--patience`, the trainer has the best epoch's parameters in the end.
+/// Trains for all epochs; `measure` is the validation error. With patience, the trainer has the best epoch's parameters in the end.
 pub(super) fn train(
     trainer: &mut Trainer,
     examples: &Examples<'_>,
@@ -154,8 +177,8 @@ pub(super) fn train(
             }
         });
     fit = match options.patience {
-        Some(patience) => fit.stop_early(patience as u64),
-        None => fit.keep_last(),
+        Some(patience @ 1..) => fit.stop_early(patience as u64),
+        Some(0) | None => fit.keep_last(),
     };
     if let Some(saving) = saving {
         // Without a number of steps, only the end is saved.

@@ -144,3 +144,73 @@ fn a_window_is_encoded_both_ways_and_what_looks_ahead_is_refused() {
         "{err}"
     );
 }
+
+/// Columns that are series, of which one wanders and the other is ten times as large.
+#[test]
+fn columns_are_series_and_a_backtest_trains_anew() {
+    let at = directory("wide");
+    let row = |t: usize| {
+        let wave = (t as f64 * 0.7).sin();
+        let (year, month) = (2000 + t / 12, 1 + t % 12);
+        format!(
+            "{year}-{month:02},{:.3},{:.3}\n",
+            50.0 + t as f64 + wave,
+            10.0 * (t as f64 - wave)
+        )
+    };
+    let text = "month,north,south\n".to_owned() + &(0..96).map(row).collect::<String>();
+    fs::write(at.join("wide.csv"), text).unwrap();
+    let train = [
+        "train",
+        "--data",
+        "wide.csv",
+        "--wide",
+        "--horizon",
+        "4",
+        "--cell",
+        "rnn",
+    ];
+    let small = ["--hidden", "4", "--epochs", "20", "--out", "out"];
+    let told = said(&at, &[&train[..], &small].concat());
+    for part in [
+        "series           2",
+        "scaled           differences from the last row, by the deviation of each series",
+        "`retrograd backtest --retrain` is not",
+    ] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    let model = "out/model.safetensors";
+    let forecasts = json(&at, &["predict", model]);
+    let ids = forecasts["forecasts"].as_array().unwrap().iter();
+    let ids: Vec<&str> = ids.map(|f| f["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["north", "south"]);
+    let again = json(&at, &["backtest", model, "--retrain", "--folds", "2"]);
+    let once = json(&at, &["backtest", model, "--folds", "2"]);
+    assert_eq!([&again["origins"], &once["origins"]], [4, 4]);
+    // Another model for each origin: the first is of fewer rows than that of the file.
+    assert_ne!(again["mase"], once["mase"]);
+    // Persistence is what it was, up to the order in which errors are added.
+    let persistence = |test: &serde_json::Value| test["scores"][1]["mae"][3].as_f64().unwrap();
+    assert!((persistence(&again) - persistence(&once)).abs() < 1e-9);
+
+    let none = json(
+        &at,
+        &[
+            &train[..],
+            &small,
+            &["--difference", "none", "--patience", "0"],
+        ]
+        .concat(),
+    );
+    assert_eq!(
+        (&none["difference"], &none["scale"]),
+        (&"none".into(), &"series".into())
+    );
+    let wrong = refused(&at, &[&train[..], &["--difference", "week"]].concat(), 2);
+    assert!(wrong.contains("`none`"), "{wrong}");
+    let both = refused(&at, &[&train[..], &["--id", "month"]].concat(), 2);
+    assert!(both.contains("--wide"), "{both}");
+    let compare = ["compare", "--data", "wide.csv", "--wide", "--cell", "rnn"];
+    let cell = refused(&at, &compare, 2);
+    assert!(cell.contains("--cells A,B,C"), "{cell}");
+}

@@ -1,7 +1,7 @@
 //! [`Panel`]: several series of the same columns.
 
 use super::shown::shown;
-use super::{DataError, Note, Series};
+use super::{DataError, Note, Series, Spacing};
 
 /// Several series of the same columns, each with a name: sales of shops, counters of machines.
 ///
@@ -107,6 +107,61 @@ impl Panel {
     #[must_use]
     pub fn notes(&self) -> &[Note] {
         self.series[0].notes()
+    }
+
+    /// The rows of a season by the labels of the first series, see [`Spacing::season`].
+    #[must_use]
+    pub fn season(&self) -> Option<usize> {
+        Spacing::of(self.series[0].labels()?)?.season()
+    }
+
+    /// The first rows of each series, as many as given for it; series of which that is none are left out.
+    ///
+    /// # Errors
+    /// Those of [`Series::first`]; [`DataError::BadSeries`] if no rows are left.
+    pub fn before(&self, rows: &[usize]) -> Result<Panel, DataError> {
+        let (mut ids, mut series) = (Vec::new(), Vec::new());
+        for ((id, own), &rows) in self.ids.iter().zip(&self.series).zip(rows) {
+            if rows > 0 {
+                ids.push(id.clone());
+                series.push(own.first(rows)?);
+            }
+        }
+        if series.is_empty() {
+            return Err(DataError::BadSeries("no series has rows before".to_owned()));
+        }
+        let id_name = self.id_name.clone();
+        Ok(Panel {
+            id_name,
+            ids,
+            series,
+        })
+    }
+
+    /// The columns of a single series as series of one column each: a table with a column for each shop instead of a row for each shop
+    /// and day. `id_name` is what the columns' names are called, such as "shop", and `name` what is counted, such as "sold".
+    ///
+    /// ```
+    /// use retrograd::data::{Panel, Series};
+    ///
+    /// let wide = Series::new(vec!["north".into(), "south".into()], vec![3.0, 7.0, 4.0, 8.0])?;
+    /// let panel = Panel::from(wide).columns_as_series("shop", "sold")?;
+    /// assert_eq!(panel.ids(), ["north", "south"]);
+    /// assert_eq!(panel.series()[1].rows(), [7.0, 8.0]);
+    /// # Ok::<(), retrograd::data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DataError::BadSeries`] if there are several series already.
+    pub fn columns_as_series(self, id_name: &str, name: &str) -> Result<Panel, DataError> {
+        let one = self.into_one()?;
+        let of = |column: usize| {
+            let id = one.names()[column].clone();
+            let series = one.select(std::slice::from_ref(&id))?;
+            Ok((id, series.renamed(vec![name.to_owned()])))
+        };
+        let all = (0..one.columns()).map(of).collect::<Result<_, _>>()?;
+        Panel::new(id_name, all)
     }
 
     /// The only series.

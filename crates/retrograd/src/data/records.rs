@@ -90,11 +90,14 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// What stands for a number that is missing, as spreadsheets and people write it.
+const MISSING: [&str; 10] = [
+    "", "-", "na", "n/a", "#n/a", "#nv", "null", "none", "k.a.", "k. a.",
+];
+
 /// Whether a cell is a gap.
 pub(super) fn is_missing(cell: &str) -> bool {
-    ["", "na", "n/a", "null"]
-        .iter()
-        .any(|word| cell.eq_ignore_ascii_case(word))
+    MISSING.iter().any(|word| cell.eq_ignore_ascii_case(word))
 }
 
 /// A number with commas between thousands, such as "-1,234,567.8", without the commas.

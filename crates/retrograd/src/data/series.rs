@@ -324,6 +324,12 @@ impl Series {
         out.with_missing((0..self.len()).flat_map(missing).collect())
     }
 
+    /// The same columns under other names, as many.
+    pub(super) fn renamed(self, names: Vec<String>) -> Self {
+        debug_assert_eq!(names.len(), self.names.len());
+        Self { names, ..self }
+    }
+
     /// The ranges of training rows and of the validation rows after them, in the order of time.
     ///
     /// # Errors

@@ -6,12 +6,14 @@ use serde::Serialize;
 
 use super::model::check_levels;
 use super::rollout::Machine;
+use super::tally::Tally;
 use super::view::View;
-use super::{ForecastError, Head, Model, Residuals};
-use crate::data::{DataError, Panel, Series, Spacing};
+use super::{Columns, ForecastError, Head, Model, Residuals};
+use crate::data::{Panel, Series};
 
 /// The settings of a backtest. Each origin is a fold: the model forecasts the rows after it from all rows before it, as persistence does
-/// (each row as the last one) and the seasonal naive forecast (each as a season before). The model is not trained anew.
+/// (each row as the last one) and the seasonal naive forecast (each as a season before). The model is not trained anew, except
+/// by [`retrained`](Backtest::retrained).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Backtest {
     horizon: usize,
@@ -123,6 +125,106 @@ impl Backtest {
         }
     }
 
+    /// The rows of a season of a panel.
+    fn season_of(&self, panel: &Panel) -> usize {
+        let season = self.season.or_else(|| panel.season());
+        season.unwrap_or(1)
+    }
+
+    /// Tests a way of training on a part of each series: `train` gets all rows before an origin, as a forecaster has them on that day,
+    /// and returns a model, whose forecast of the rows after it is a fold. Origin `k` of all series is one training, so parts should end
+    /// at one point in time. Intervals are those that the models give, and all of them are counted.
+    ///
+    /// ```
+    /// # #[cfg(feature = "text")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use retrograd::data::{Panel, Series};
+    /// use retrograd::fit::Fit;
+    /// use retrograd::forecast::{Backtest, Columns, Examples, ForecastError, Model, Setup};
+    /// use retrograd::{Adam, Trainer, zoo};
+    ///
+    /// let wave = (0..160).map(|t| (t as f64 * 0.5).sin()).collect();
+    /// let panel = Panel::from(Series::new(vec!["wave".to_owned()], wave)?);
+    /// let report = Backtest::new(4).folds(3).retrained(&panel, &[120..160], |before| {
+    ///     let rows = 0..before.series()[0].len();
+    ///     let columns = Columns::of(before.names(), None, &[], &[])?;
+    ///     let setup = Setup::fit(columns, before, &[rows.clone()])?.steps(16);
+    ///     let cell = zoo::forecaster(zoo::find("gru").unwrap(), setup.inputs(), 4)?;
+    ///     let mut trainer = Trainer::builder(cell, Adam::new(1e-2)).build()?;
+    ///     let examples = Examples::new(&setup, before, &[rows], false)?;
+    ///     let mut order = examples.order(8, 8, 1)?;
+    ///     Fit::new(20).run(&mut trainer, |epoch| order.epoch(epoch))?;
+    ///     Model::new(&trainer.checkpoint(), &setup)
+    /// })?;
+    /// assert_eq!((report.origins, report.folds.len()), (3, 12));
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "text"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `train`; [`ForecastError::Request`] if its models do not forecast the same columns; else as [`Model::backtest`].
+    pub fn retrained<E: From<ForecastError>>(
+        &self,
+        panel: &Panel,
+        parts: &[Range<usize>],
+        mut train: impl FnMut(&Panel) -> Result<Model, E>,
+    ) -> Result<BacktestReport, E> {
+        check_levels(&self.levels)?;
+        let season = self.season_of(panel);
+        let mut starts = Vec::with_capacity(parts.len());
+        for (series, part) in panel.series().iter().zip(parts) {
+            let checked = match part.is_empty() {
+                true => Ok(()),
+                false => series.check_range("part to test on", part),
+            };
+            checked.map_err(ForecastError::from)?;
+            starts.push(self.origins(part, season.max(1)));
+        }
+        let mut columns: Option<Columns> = None;
+        let mut folds = Vec::new();
+        for k in 0..starts.iter().map(Vec::len).max().unwrap_or(0) {
+            // A series without such a fold is known up to its part, as it is without any.
+            let rows = starts.iter().zip(parts);
+            let rows = rows.map(|(s, part)| s.get(k).copied().unwrap_or(part.start));
+            let model = train(
+                &panel
+                    .before(&rows.collect::<Vec<_>>())
+                    .map_err(ForecastError::from)?,
+            )?;
+            let own = model.setup.columns.clone();
+            if *columns.get_or_insert_with(|| own.clone()) != own {
+                let why = "the models of a backtest forecast the same columns; these do not";
+                return Err(ForecastError::Request(why.to_owned()).into());
+            }
+            folds.push(model);
+        }
+        let columns = columns.unwrap_or_else(|| Columns {
+            targets: panel.names().to_vec(),
+            observed: Vec::new(),
+            known: Vec::new(),
+            statics: Vec::new(),
+        });
+        let mut tally = Tally::new(&columns, self.horizon, season);
+        for (k, model) in folds.iter().enumerate() {
+            let mut machine = model.machine(self.horizon)?;
+            for (at, (id, series)) in panel.ids().iter().zip(panel.series()).enumerate() {
+                let Some(&start) = starts[at].get(k) else {
+                    continue;
+                };
+                let mut view = View::new(&columns, series, None)?;
+                let scales = tally.scales(&view, starts[at][0]);
+                machine.walk(id, &mut view, &[start], |origin| {
+                    let forecast = model.from(origin, self.horizon, &self.levels, self.paths)?;
+                    tally.add((id, series), k, origin, forecast, &scales);
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(tally.report(parts, &self.levels)?)
+    }
+
     /// The origins from which rows of a part are forecast.
     fn origins(&self, part: &Range<usize>, first: usize) -> Vec<usize> {
         let start = part.start.max(first);
@@ -138,88 +240,6 @@ impl Backtest {
     }
 }
 
-/// Sums of errors of one forecaster.
-struct Sums {
-    name: &'static str,
-    absolute: Vec<f64>,
-    squared: Vec<f64>,
-    count: Vec<f64>,
-    /// Of scaled errors, by column: sum and count.
-    scaled: Vec<(f64, f64)>,
-}
-
-impl Sums {
-    fn new(name: &'static str, horizon: usize, n: usize) -> Sums {
-        Sums {
-            name,
-            absolute: vec![0.0; horizon * n],
-            squared: vec![0.0; horizon * n],
-            count: vec![0.0; horizon * n],
-            scaled: vec![(0.0, 0.0); n],
-        }
-    }
-
-    fn add(&mut self, k: usize, error: f64, scale: Option<f64>) {
-        self.absolute[k] += error.abs();
-        self.squared[k] += error * error;
-        self.count[k] += 1.0;
-        let n = self.scaled.len();
-        if let Some(scale) = scale {
-            self.scaled[k % n].0 += error.abs() / scale;
-            self.scaled[k % n].1 += 1.0;
-        }
-    }
-
-    fn score(self) -> Score {
-        let mean = |sums: &[f64]| -> Vec<f64> {
-            let pairs = sums.iter().zip(&self.count);
-            pairs.map(|(sum, n)| sum / n).collect()
-        };
-        let rmse = mean(&self.squared).into_iter().map(f64::sqrt).collect();
-        let mase = self
-            .scaled
-            .iter()
-            .map(|(sum, n)| (*n > 0.0).then(|| sum / n));
-        Score {
-            name: self.name.to_owned(),
-            mae: mean(&self.absolute),
-            rmse,
-            mase: mase.collect(),
-        }
-    }
-}
-
-/// What all folds add to.
-struct Tally {
-    /// Of the model, persistence and the seasonal naive forecast.
-    sums: [Sums; 3],
-    folds: Vec<Fold>,
-    counted: Vec<Counted>,
-    origins: usize,
-}
-
-impl Tally {
-    fn new(horizon: usize, n: usize) -> Tally {
-        Tally {
-            sums: ["model", "persistence", "seasonal"].map(|name| Sums::new(name, horizon, n)),
-            folds: Vec::new(),
-            counted: Vec::new(),
-            origins: 0,
-        }
-    }
-}
-
-/// A number whose interval is to be counted.
-struct Counted {
-    fold: usize,
-    row: usize,
-    target: usize,
-    /// The error in standardised units.
-    error: f64,
-    /// Whether it was inside, for each level, where the model itself has an interval.
-    inside: Vec<Option<bool>>,
-}
-
 impl Model {
     /// Tests the model on a part of each series: forecasts from origins in it of rows in it. An empty part leaves a series out.
     ///
@@ -232,44 +252,17 @@ impl Model {
         how: &Backtest,
     ) -> Result<BacktestReport, ForecastError> {
         let (horizon, columns) = (how.horizon, &self.setup.columns);
-        let n = columns.targets.len();
         let mut machine = self.machine(horizon)?;
         check_levels(&how.levels)?;
-        let season = how.season.or_else(|| season_of(panel)).unwrap_or(1);
-        let mut tally = Tally::new(horizon, n);
+        let season = how.season_of(panel);
+        let mut tally = Tally::new(columns, horizon, season);
         for ((id, series), part) in panel.ids().iter().zip(panel.series()).zip(parts) {
             if !part.is_empty() {
                 series.check_range("part to test on", part)?;
-                self.test(&mut machine, (id, series), part, (how, season), &mut tally)?;
+                self.test(&mut machine, (id, series), part, how, &mut tally)?;
             }
         }
-        if tally.origins == 0 {
-            return Err(ForecastError::Data(DataError::TooShort {
-                part: "part to test on",
-                rows: parts.iter().map(Range::len).max().unwrap_or(0),
-                what: format!("a fold of {horizon} rows behind a season of {season}"),
-                needed: horizon,
-            }));
-        }
-        let mut residuals = Residuals::new(n);
-        let errors = tally.counted.iter();
-        errors.for_each(|c| residuals.add(c.row, c.target, c.error));
-        let coverage = coverage(&tally.counted, &how.levels, n);
-        let mut scores: Vec<Score> = tally.sums.into_iter().map(Sums::score).collect();
-        let naive_mase = scores[2].mase.clone();
-        scores.truncate(if season > 1 { 3 } else { 2 });
-        Ok(BacktestReport {
-            names: columns.targets.clone(),
-            horizon,
-            season,
-            origins: tally.origins,
-            mase: scores[0].mase.clone(),
-            naive_mase,
-            scores,
-            coverage,
-            folds: tally.folds,
-            residuals,
-        })
+        tally.report(parts, &how.levels)
     }
 
     /// The folds of one series.
@@ -278,67 +271,35 @@ impl Model {
         machine: &mut Machine<'_>,
         (id, series): (&str, &Series),
         part: &Range<usize>,
-        (how, season): (&Backtest, usize),
-        tally: &mut Tally,
+        how: &Backtest,
+        tally: &mut Tally<'_>,
     ) -> Result<(), ForecastError> {
-        let (horizon, columns) = (how.horizon, &self.setup.columns);
-        let n = columns.targets.len();
+        let columns = &self.setup.columns;
         let mut view = View::new(columns, series, None)?;
-        // A direct forecast reads what is known ahead of all its rows.
-        let known_end = match columns.known.is_empty() {
-            true => part.end,
-            false => (series.len() + horizon).saturating_sub(self.setup.horizon),
-        };
-        let first = machine.first().max(season);
-        let starts = how.origins(&(part.start..part.end.min(known_end)), first);
-        let scale = |c| seasonal_error(&view, c, part.start.max(first), season);
-        let scales: Vec<Option<f64>> = (0..n).map(scale).collect();
+        let first = machine.first().max(tally.season);
+        let starts = how.origins(&(part.start..self.known_end(series, part, how)), first);
+        let scales = tally.scales(&view, part.start.max(first));
         let mut fold = 0;
         machine.walk(id, &mut view, &starts, |origin| {
-            let (values, intervals) = match self.setup.head {
-                Head::Point => (origin.point(horizon)?, Vec::new()),
-                _ => self.from(origin, horizon, &how.levels, how.paths)?,
+            let forecast = match self.setup.head {
+                Head::Point => (origin.point(how.horizon)?, Vec::new()),
+                _ => self.from(origin, how.horizon, &how.levels, how.paths)?,
             };
-            let row = origin.row;
-            for (k, &forecast) in values.iter().enumerate() {
-                let (ahead, target) = (k / n, k % n);
-                let at = row + ahead;
-                let there = !origin.view.is_missing(at, target);
-                let past = |row: usize| origin.view.value(row, target, usize::MAX);
-                let observed = past(at);
-                tally.folds.push(Fold {
-                    id: id.to_owned(),
-                    origin: label(series, row - 1),
-                    row: label(series, at),
-                    ahead: ahead + 1,
-                    column: columns.targets[target].clone(),
-                    forecast,
-                    observed: there.then_some(observed),
-                });
-                if !there {
-                    continue;
-                }
-                let guesses = [forecast, past(row - 1), past(row - season + ahead % season)];
-                for (sums, guess) in tally.sums.iter_mut().zip(guesses) {
-                    sums.add(k, observed - guess, scales[target]);
-                }
-                let inside = intervals.iter().map(|i| {
-                    let (low, high) = (i.low[k]?, i.high[k]?);
-                    Some((low..=high).contains(&observed))
-                });
-                tally.counted.push(Counted {
-                    fold,
-                    row: ahead,
-                    target,
-                    error: (observed - forecast) / origin.scale.scale(target),
-                    inside: inside.collect(),
-                });
-            }
+            tally.add((id, series), fold, origin, forecast, &scales);
             fold += 1;
             Ok(())
-        })?;
-        tally.origins += fold;
-        Ok(())
+        })
+    }
+
+    /// The end of the rows that can be forecast: a direct forecast reads what is known ahead of all its rows.
+    fn known_end(&self, series: &Series, part: &Range<usize>, how: &Backtest) -> usize {
+        match self.setup.columns.known.is_empty() {
+            true => part.end,
+            false => {
+                let end = (series.len() + how.horizon).saturating_sub(self.setup.horizon);
+                part.end.min(end)
+            }
+        }
     }
 
     /// Where the training part of a series ended, if the model was trained on it.
@@ -350,54 +311,5 @@ impl Model {
             (Some(last), Some(labels)) => labels.iter().position(|l| l == last).map(|k| k + 1),
             _ => (trained.rows < series.len()).then_some(trained.rows),
         }
-    }
-}
-
-/// The rows of a season by the labels of the first series.
-fn season_of(panel: &Panel) -> Option<usize> {
-    Spacing::of(panel.series()[0].labels()?)?.season()
-}
-
-/// The mean error of forecasting each row of a target before `end` as a season before; None if there is none, or it is 0.
-fn seasonal_error(view: &View<'_>, target: usize, end: usize, season: usize) -> Option<f64> {
-    let rows = season..end.min(view.series.len());
-    let count = rows.len() as f64;
-    let value = |row| view.value(row, target, usize::MAX);
-    let sum: f64 = rows
-        .map(|row| (value(row) - value(row - season)).abs())
-        .sum();
-    (count > 0.0 && sum > 0.0).then(|| sum / count)
-}
-
-/// The share inside the intervals; those of errors are of the first half of the folds.
-fn coverage(counted: &[Counted], levels: &[f64], n: usize) -> Vec<(f64, Option<f64>)> {
-    let half = counted.iter().map(|c| c.fold + 1).max().unwrap_or(0) / 2;
-    let mut before = Residuals::new(n);
-    let (first, second): (Vec<&Counted>, Vec<&Counted>) =
-        counted.iter().partition(|c| c.fold < half);
-    first
-        .iter()
-        .for_each(|c| before.add(c.row, c.target, c.error));
-    let of_level = |(k, &level): (usize, &f64)| {
-        let of_errors = |c: &&Counted| {
-            let end = |p: f64| before.quantile(c.row, c.target, p);
-            let (low, high) = (end((1.0 - level) / 2.0)?, end((1.0 + level) / 2.0)?);
-            Some((low..=high).contains(&c.error))
-        };
-        let own = counted.iter().any(|c| !c.inside.is_empty());
-        let inside: Vec<bool> = match own {
-            true => counted.iter().filter_map(|c| c.inside[k]).collect(),
-            false => second.iter().filter_map(of_errors).collect(),
-        };
-        let share = inside.iter().filter(|i| **i).count() as f64 / inside.len() as f64;
-        (level, (!inside.is_empty()).then_some(share))
-    };
-    levels.iter().enumerate().map(of_level).collect()
-}
-
-fn label(series: &Series, row: usize) -> String {
-    match series.labels() {
-        Some(labels) => labels[row].clone(),
-        None => row.to_string(),
     }
 }

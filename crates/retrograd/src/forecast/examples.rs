@@ -6,7 +6,7 @@ use retrograd_tape::{Domain, Extent};
 
 use super::setup::Scale;
 use super::view::View;
-use super::{ForecastError, Scaling, Setup};
+use super::{ForecastError, Head, Scaling, Setup};
 use crate::batch::Batch;
 use crate::cell::Cell;
 use crate::data::{DataError, Panel, Windows, at_least_one, starts};
@@ -204,8 +204,10 @@ impl<'a> Examples<'a> {
         unreachable!("it is one of the windows")
     }
 
-    /// The mean squared error, in standardised units, of what a trainer forecasts at the end of at most so many windows, spread evenly:
-    /// a validation for [`Fit`](crate::fit::Fit) where the windows end in rows that are not trained on.
+    /// The mean error, in standardised units, of what a trainer forecasts at the end of at most so many windows, spread evenly: a
+    /// validation for [`Fit`](crate::fit::Fit) where the windows end in rows that are not trained on. It is the squared error; of a cell
+    /// that forecasts a distribution the negative logarithm of its density (of Student's without a constant), or the pinball loss of
+    /// its quantiles.
     ///
     /// # Errors
     /// Those of [`Trainer::predict`], as [`ForecastError::Cell`].
@@ -214,7 +216,7 @@ impl<'a> Examples<'a> {
         const BATCH: usize = 64;
         let count = self.len().min(most.max(1));
         let windows: Vec<usize> = (0..count).map(|k| k * self.len() / count).collect();
-        let (mut squares, mut weights) = (0.0, 0.0);
+        let (mut errors, mut weights) = (0.0, 0.0);
         for windows in windows.chunks(BATCH) {
             let Gathered {
                 batch,
@@ -223,18 +225,31 @@ impl<'a> Examples<'a> {
             } = self.gathered(windows)?;
             let last = windows.len() * self.setup.outputs();
             let run = trainer.predict(&batch)?;
-            let y = run.output(&self.setup.ports.output).unwrap_or_default();
-            let of_last = |all: &[f32]| all[all.len() - last..].to_vec();
-            let weight = match present.is_empty() {
-                true => vec![1.0; last],
-                false => of_last(&present),
+            let head = &self.setup.head;
+            let ends = |name: &str, n: usize| {
+                let all = run.output(name).unwrap_or_default();
+                &all[all.len().saturating_sub(n)..]
             };
-            for ((y, t), w) in of_last(y).iter().zip(of_last(&target)).zip(weight) {
-                squares += f64::from(w) * f64::from(y - t).powi(2);
-                weights += f64::from(w);
+            let y = ends(&self.setup.ports.output, last);
+            let levels = match head {
+                Head::Quantiles(levels) => levels.len(),
+                Head::Point | Head::Gaussian | Head::Student(_) => 1,
+            };
+            let spread = head.output().map_or(&[][..], |o| ends(o, levels * last));
+            for k in 0..last {
+                let of_last = |all: &[f32]| f64::from(all[all.len() - last + k]);
+                let w = match present.is_empty() {
+                    true => 1.0,
+                    false => of_last(&present),
+                };
+                if w > 0.0 {
+                    let each = self.setup.outputs();
+                    errors += w * head.score((y, spread), (k, each), of_last(&target));
+                    weights += w;
+                }
             }
         }
-        Ok(squares / weights)
+        Ok(errors / weights)
     }
 
     fn gather(&self, windows: &[usize]) -> Result<Batch, ForecastError> {
@@ -275,8 +290,8 @@ impl<'a> Examples<'a> {
                 let counts = setup.scaling != Scaling::Window || t + 1 == steps;
                 for ahead in 1..=setup.horizon {
                     for column in 0..setup.columns.targets.len() {
-                        let value = view.value(row + ahead, column, usize::MAX);
-                        target.push(scale.forwards(column, value) as f32);
+                        let at = (row + 1, ahead - 1);
+                        target.push(scale.forwards(view, column, at) as f32);
                         if setup.needs_present() {
                             let there = counts && !view.is_missing(row + ahead, column);
                             present.push(f32::from(there));

@@ -44,6 +44,40 @@ impl Head {
         }
     }
 
+    /// How far what a batch's outputs say of number `k` is from a target, the less, the better: the square without a distribution, else
+    /// the negative logarithm of its density, or the mean pinball loss of its quantiles. `spread` is the other output as the cell has
+    /// it, and `y` as long for each of the rows of numbers, `each` numbers long.
+    pub(super) fn score(
+        &self,
+        (y, spread): (&[f32], &[f32]),
+        (k, each): (usize, usize),
+        target: f64,
+    ) -> f64 {
+        let off = target - f64::from(y[k]);
+        let wide = |at: usize| f64::from(spread[at]);
+        match self {
+            Head::Point => off * off,
+            Head::Gaussian => {
+                let log_variance = wide(k);
+                0.5 * (log_variance + off * off / log_variance.exp() + std::f64::consts::TAU.ln())
+            }
+            Head::Student(df) => {
+                // Up to a constant.
+                let (df, z) = (f64::from(*df), off / wide(k).exp());
+                wide(k) + 0.5 * (df + 1.0) * (z * z / df).ln_1p()
+            }
+            Head::Quantiles(levels) => {
+                let first = k / each * each * levels.len() + k % each;
+                let pinball = |(n, level): (usize, &f64)| {
+                    let off = target - wide(first + n * each);
+                    (level * off).max((level - 1.0) * off)
+                };
+                let sum: f64 = levels.iter().enumerate().map(pinball).sum();
+                sum / levels.len() as f64
+            }
+        }
+    }
+
     /// Draws number `k` of a forecast `y` from its distribution, which the other output describes.
     pub(super) fn draw(&self, y: &[f64], spread: &[f64], k: usize, rng: &mut impl Rng) -> f64 {
         match self {
@@ -150,6 +184,35 @@ mod tests {
         assert_eq!(
             levels.own_quantile(&[2.0], &[1.0, 2.0, 6.0], 0, 0.9),
             Some(6.0)
+        );
+    }
+
+    /// Numbers from scipy.stats (norm, t) and by hand.
+    #[test]
+    fn a_distribution_is_scored_by_its_density_or_its_quantiles() {
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found}");
+        let y = [1.0_f32, -2.0];
+        near(Head::Point.score((&y, &[]), (1, 2), 1.0), 9.0);
+        // -norm.logpdf(2, 1, 3)
+        let spread = [9.0_f32.ln(), 0.0];
+        near(
+            Head::Gaussian.score((&y, &spread), (0, 2), 2.0),
+            2.073_106_377,
+        );
+        // -t.logpdf(2, 5, 1, 3) + t.logpdf(0, 5), the density's height at its middle being left out
+        let spread = [3.0_f32.ln(), 0.0];
+        let student = Head::Student(5).score((&y, &spread), (0, 2), 2.0);
+        near(student, 1.098_612_289 + 3.0 * (1.0 + 1.0_f64 / 45.0).ln());
+        // Two rows of two numbers with two levels each: the second row's second number has quantiles 6 and 8.
+        let head = Head::Quantiles(vec![0.25, 0.75]);
+        let spread = [0.0, 0.0, 0.0, 0.0, 5.0, 6.0, 7.0, 8.0];
+        near(
+            head.score((&[0.0; 4], &spread), (3, 2), 9.0),
+            0.5 * (0.75 + 0.75),
+        );
+        near(
+            head.score((&[0.0; 4], &spread), (3, 2), 5.0),
+            0.5 * (0.75 + 0.75),
         );
     }
 

@@ -40,17 +40,20 @@
 mod ahead;
 mod backtest;
 mod columns;
+mod difference;
 mod examples;
 mod head;
 mod model;
 mod residuals;
 mod rollout;
 mod setup;
+mod tally;
 mod view;
 
 pub use ahead::reads_no_later_row;
 pub use backtest::{Backtest, BacktestReport, Fold, Score};
 pub use columns::Columns;
+pub use difference::Difference;
 pub use examples::{Epoch, Examples, Order};
 pub use head::Head;
 pub use model::{Forecast, Interval, Model};

@@ -93,10 +93,11 @@ impl<'m> Machine<'m> {
 
     /// The first row that can be forecast.
     pub(super) fn first(&self) -> usize {
-        match (&self.kind, self.setup.scaling) {
+        let first = match (&self.kind, self.setup.scaling) {
             (Kind::Once(_), _) | (_, Scaling::Window) => self.setup.steps,
             (Kind::Steps(_), Scaling::Column | Scaling::Series) => 1,
-        }
+        };
+        first.max(self.setup.difference.rows())
     }
 
     /// Goes through a series, and stops at each of these rows, which rise, to forecast it and those after it.
@@ -183,7 +184,12 @@ impl Origin<'_, '_> {
             return None;
         }
         let z = (self.setup.head).own_quantile(&self.said.y, &self.said.spread, k, p);
-        z.map(|z| self.scale.backwards(target, z))
+        z.map(|z| self.number((self.row, row), target, z))
+    }
+
+    /// A standardised forecast of a target in its units, of row `at + ahead` from the rows before `at`.
+    fn number(&self, at: (usize, usize), target: usize, z: f64) -> f64 {
+        (self.scale).backwards(self.view, target, at, (self.row, z))
     }
 
     fn roll(
@@ -195,7 +201,8 @@ impl Origin<'_, '_> {
         let at_once = horizon.min(setup.horizon);
         let mut out = Vec::with_capacity(horizon * n);
         for k in 0..at_once * n {
-            out.push(self.scale.backwards(k % n, draw(&self.said, k)));
+            let z = draw(&self.said, k);
+            out.push(self.number((self.row, k / n), k % n, z));
         }
         if horizon > at_once {
             let Some(stepper) = self.stepper else {
@@ -209,7 +216,8 @@ impl Origin<'_, '_> {
                 let said = of_stepper(setup, &stepper);
                 for column in 0..n {
                     let z = draw(&said, (setup.horizon - 1) * n + column);
-                    let value = self.scale.backwards(column, z);
+                    let from = (self.row + ahead + 1, setup.horizon - 1);
+                    let value = self.number(from, column, z);
                     out.push(value);
                     self.view.forecast.push(value);
                 }

@@ -7,8 +7,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::view::View;
-use super::{Columns, ForecastError, Head};
+use super::{Columns, Difference, ForecastError, Head};
 use crate::data::{Panel, Series, Standardizer};
+
+/// Rows from which a series' own scale is known.
+const FEWEST: usize = 8;
 
 /// What columns are scaled by: their mean and standard deviation …
 ///
@@ -25,7 +28,7 @@ pub enum Scaling {
     #[default]
     Column,
     /// … over the training part of each series by itself, or of one that was not trained on over the rows before the forecast.
-    /// Columns that are known ahead or static are scaled as by [`Scaling::Column`].
+    /// Columns that are known ahead or static, and series of fewer than 8 such rows, are scaled as by [`Scaling::Column`].
     Series,
     /// … over the rows of each window before its forecast. The loss then counts the last step of a window alone, whose scale knows
     /// nothing of what is to be forecast; the deviation is at least a twentieth of the column's.
@@ -112,6 +115,11 @@ pub struct Setup {
     pub(super) standardizer: Standardizer,
     /// Of each series, with its name, and where its training part ended.
     pub(super) own: Vec<Trained>,
+    #[serde(default)]
+    pub(super) difference: Difference,
+    /// Of each target, how many times its scale the scale of its forecast is; none where nothing is subtracted.
+    #[serde(default)]
+    pub(super) reach: Vec<f64>,
 }
 
 /// A series that was trained on.
@@ -130,29 +138,54 @@ pub(super) struct Trained {
 pub(super) struct Scale {
     mean: Vec<f64>,
     scale: Vec<f64>,
+    difference: Difference,
+    reach: Vec<f64>,
 }
 
 impl Scale {
-    fn of(standardizer: &Standardizer) -> Scale {
+    fn of(standardizer: &Standardizer, setup: &Setup) -> Scale {
         Scale {
             mean: standardizer.mean().to_vec(),
             scale: standardizer.scale().to_vec(),
+            difference: setup.difference,
+            reach: setup.reach.clone(),
         }
     }
 
-    /// A number of a column in standardised units.
-    pub(super) fn forwards(&self, column: usize, x: f64) -> f64 {
+    /// What is read of a column, in standardised units.
+    fn read(&self, column: usize, x: f64) -> f64 {
         (x - self.mean[column]) / self.scale[column]
     }
 
-    /// A standardised number in the column's units.
-    pub(super) fn backwards(&self, column: usize, z: f64) -> f64 {
-        z * self.scale[column] + self.mean[column]
+    /// What the forecast of a target at row `at + ahead` is relative to, if the rows before `at` are known: those from `origin` on are
+    /// forecasts.
+    fn base(&self, view: &View<'_>, target: usize, at: (usize, usize), origin: usize) -> f64 {
+        match self.difference {
+            Difference::None => self.mean[target],
+            some => some.base(at.0, at.1, |row| view.value(row, target, origin)),
+        }
     }
 
-    /// The scale of a column.
-    pub(super) fn scale(&self, column: usize) -> f64 {
-        self.scale[column]
+    /// The number of a target at row `at + ahead` in standardised units, as it is to be forecast.
+    pub(super) fn forwards(&self, view: &View<'_>, target: usize, at: (usize, usize)) -> f64 {
+        let value = view.value(at.0 + at.1, target, usize::MAX);
+        (value - self.base(view, target, at, usize::MAX)) / self.scale(target)
+    }
+
+    /// A standardised forecast in the target's units.
+    pub(super) fn backwards(
+        &self,
+        view: &View<'_>,
+        target: usize,
+        at: (usize, usize),
+        (origin, z): (usize, f64),
+    ) -> f64 {
+        z * self.scale(target) + self.base(view, target, at, origin)
+    }
+
+    /// The scale of a target's forecast.
+    pub(super) fn scale(&self, target: usize) -> f64 {
+        self.scale[target] * self.reach.get(target).copied().unwrap_or(1.0)
     }
 }
 
@@ -193,7 +226,54 @@ impl Setup {
             scaling: Scaling::Column,
             ports: Ports::default(),
             head: Head::Point,
+            difference: Difference::None,
+            reach: Vec::new(),
             columns,
+        })
+    }
+
+    /// What the model reads and forecasts of the targets: differences are scaled by those of the training parts, the ones that
+    /// [`fit`](Self::fit) was given. After [`horizon`](Self::horizon), on which the scale of a forecast depends.
+    ///
+    /// # Errors
+    /// Those of [`fit`](Self::fit).
+    pub fn difference(
+        self,
+        difference: Difference,
+        panel: &Panel,
+        training: &[Range<usize>],
+    ) -> Result<Setup, ForecastError> {
+        let targets = self.columns.targets.len();
+        let names: Vec<String> = self.columns.names().cloned().collect();
+        let mut read = Vec::with_capacity(panel.series().len());
+        let mut whole = Vec::with_capacity(panel.series().len());
+        for series in panel.series() {
+            let series = series.select(&names)?;
+            read.push(difference.of(&series, targets)?);
+            whole.push(series);
+        }
+        let parts: Vec<_> = read.iter().zip(training.iter().cloned()).collect();
+        let mut own = self.own;
+        for (trained, (series, part)) in own.iter_mut().zip(&parts) {
+            trained.standardizer = Standardizer::fit(series, part.clone())?;
+        }
+        let reach = |target: usize| {
+            let series = whole.iter().zip(training).zip(&own);
+            let of_part = series.map(|((series, part), own)| {
+                let values = series.column(target).skip(part.start).take(part.len());
+                (values.collect(), own.standardizer.scale()[target])
+            });
+            difference.reach(self.horizon, &of_part.collect::<Vec<_>>())
+        };
+        Ok(Setup {
+            reach: match difference {
+                Difference::None => Vec::new(),
+                Difference::Row | Difference::Season(_) => (0..targets).map(reach).collect(),
+            },
+            standardizer: Standardizer::fit_all(&parts)?,
+            difference,
+            own,
+            ..self
         })
     }
 
@@ -261,6 +341,12 @@ impl Setup {
         self.scaling
     }
 
+    /// What the model reads and forecasts of the targets.
+    #[must_use]
+    pub fn differences(&self) -> Difference {
+        self.difference
+    }
+
     /// The numbers of the cell's input.
     #[must_use]
     pub fn inputs(&self) -> usize {
@@ -287,27 +373,33 @@ impl Setup {
         view: &View<'_>,
         origin: usize,
     ) -> Result<Scale, ForecastError> {
-        let mut scale = Scale::of(&self.standardizer);
+        let mut scale = Scale::of(&self.standardizer, self);
         let past = self.columns.past();
         match self.scaling {
             Scaling::Column => {}
             Scaling::Series => {
                 let known = self.own.iter().find(|t| t.id == id);
                 let own = match known {
-                    Some(trained) => trained.standardizer.clone(),
-                    None => {
+                    Some(trained) if trained.rows >= FEWEST => Some(trained.standardizer.clone()),
+                    None if origin >= FEWEST => {
                         let names: Vec<String> = self.columns.names().cloned().collect();
-                        Standardizer::fit(&view.series.select(&names)?, 0..origin)?
+                        let series = view.series.select(&names)?;
+                        let targets = self.columns.targets.len();
+                        let read = self.difference.of(&series, targets)?;
+                        Some(Standardizer::fit(&read, 0..origin)?)
                     }
+                    _ => None,
                 };
-                let own = Scale::of(&own);
-                scale.mean[..past].copy_from_slice(&own.mean[..past]);
-                scale.scale[..past].copy_from_slice(&own.scale[..past]);
+                if let Some(own) = own {
+                    let own = Scale::of(&own, self);
+                    scale.mean[..past].copy_from_slice(&own.mean[..past]);
+                    scale.scale[..past].copy_from_slice(&own.scale[..past]);
+                }
             }
             Scaling::Window => {
                 let rows = origin.saturating_sub(self.steps)..origin;
                 for column in 0..past {
-                    let values = || rows.clone().map(|row| view.value(row, column, origin));
+                    let values = || rows.clone().map(|row| self.of(view, (row, column), origin));
                     let count = rows.len() as f64;
                     let mean = values().map(|v| v / count).sum::<f64>();
                     let variance = values().map(|v| (v - mean).powi(2) / count).sum::<f64>();
@@ -320,6 +412,15 @@ impl Setup {
         Ok(scale)
     }
 
+    /// What is read of a column at a row, in its units.
+    fn of(&self, view: &View<'_>, (row, column): (usize, usize), origin: usize) -> f64 {
+        let value = |row| view.value(row, column, origin);
+        match column < self.columns.targets.len() {
+            true => self.difference.read(row, value),
+            false => value(row),
+        }
+    }
+
     /// Appends the cell's input at a row; rows from `origin` on are those that were forecast.
     pub(super) fn read(
         &self,
@@ -330,7 +431,7 @@ impl Setup {
     ) {
         let (past, known) = (self.columns.past(), self.columns.known.len());
         let mut push = |column: usize, row: usize| {
-            out.push(scale.forwards(column, view.value(row, column, origin)) as f32);
+            out.push(scale.read(column, self.of(view, (row, column), origin)) as f32);
         };
         (0..past).for_each(|column| push(column, row));
         for ahead in 1..=self.horizon {

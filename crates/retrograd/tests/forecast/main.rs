@@ -6,6 +6,7 @@
 )]
 
 mod looking;
+mod series;
 
 use retrograd::data::{Csv, Gaps, Panel, Series, Standardizer, Windows};
 use retrograd::fit::Fit;

@@ -31,7 +31,7 @@ impl ReadoutArgs {
     }
 
     /// What the readout says of a distribution.
-    pub(super) fn head(&self) -> Head {
+    pub(crate) fn head(&self) -> Head {
         self.loss.unwrap_or_default().into()
     }
 

@@ -1,6 +1,6 @@
 //! Spoken words of different lengths are told apart by a bidirectional GRU.
 //!
-//!     cargo run --release -p retrograd --example spoken_words
+//!     cargo run --release -p retrograd --example 07_spoken_words
 //!
 //! A recording is a series of frames, each with the first three resonances of the vocal tract. The words say the vowels
 //! a, i and u in six orders, each vowel as long as the speaker likes, so a recording takes 9 to 60 frames, and its mean tells

@@ -1,6 +1,6 @@
 //! An actor and a critic learn to steer a point to a place that they are shown only at the beginning.
 //!
-//!     cargo run --release -p retrograd --example policy_gradient
+//!     cargo run --release -p retrograd --example 09_policy_gradient
 //!
 //! The point is pushed left, not at all, or right; its place and, in the first two steps, its goal are seen. A step costs
 //! the distance to the goal; an episode ends at the goal, or after sixteen steps. So the policy has to remember, and its

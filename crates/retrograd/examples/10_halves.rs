@@ -1,7 +1,7 @@
 //! What a run in two halves costs, for an LSTM: the time of both halves over that of the same program in one run, and the
 //! time of `forward`, `backward` and `apply` over that of `step`, which also has no gradients of initial states to compute.
 //!
-//!     cargo run --release -p retrograd --example halves
+//!     cargo run --release -p retrograd --example 10_halves
 //!
 //! Both alternate; the least time of each counts.
 

@@ -1,6 +1,6 @@
 //! A long series, chunk after chunk: what happened chunks ago is still known, because states are carried.
 //!
-//!     cargo run --release -p retrograd --example long_series
+//!     cargo run --release -p retrograd --example 08_long_series
 //!
 //! A switch is thrown now and then, and seen only at that step; what is to be said at every step is the signal, upside
 //! down while the switch is off. Chunks are shorter than the time between two throws, so a cell that begins anew with each
