@@ -222,6 +222,7 @@ fn the_texts_of_tiles_stay_on_the_page_and_apart() {
         check(&Figure::Tiles(TilePlot {
             title: "tiles ".repeat(40),
             note: "a note that explains what all of this is about ".repeat(6),
+            row_name: "what the rows are, at length ".repeat(3),
             rows: (0..11)
                 .map(|k| format!("S{k} a system with a name of its own"))
                 .collect(),

@@ -17,6 +17,8 @@ mod config;
 mod explain;
 mod interrupt;
 mod intuition;
+mod labelled;
+mod labels;
 mod model;
 mod predict;
 mod progress;
@@ -26,6 +28,7 @@ mod run;
 mod saved;
 mod table;
 mod timing;
+mod told;
 mod trace;
 mod train;
 mod values;
@@ -38,6 +41,7 @@ use clap::Parser;
 use retrograd::data::printable;
 
 use args::{CellsCommand, Cli, Command, DataSource, RoleArgs, with_flags};
+use labels::LabelArgs;
 use run::{Ended, Request};
 
 /// Exit code of bad usage; other mistakes exit with 1.
@@ -56,6 +60,7 @@ pub(crate) fn main() -> ExitCode {
             return training(Request {
                 source: DataSource::File(Box::new(train.table)),
                 roles: train.roles,
+                labels: train.labels,
                 options: train.options,
                 command: line,
                 resume: None,
@@ -65,6 +70,7 @@ pub(crate) fn main() -> ExitCode {
             return training(Request {
                 source: DataSource::SeattleWeather,
                 roles: RoleArgs::default(),
+                labels: LabelArgs::default(),
                 options: args.options,
                 command: line,
                 resume: None,
@@ -116,6 +122,7 @@ fn parse() -> Result<(Vec<String>, Cli), ExitCode> {
     let line: Vec<OsString> = std::env::args_os().collect();
     let line = config::with_file(line).map_err(|e| fail(&e))?;
     let args = Cli::try_parse_from(&line).map_err(|e| usage(&e))?;
+    args.check().map_err(|e| usage(&e))?;
     let told = line
         .iter()
         .skip(1)
@@ -132,6 +139,8 @@ fn training(request: Request) -> ExitCode {
         Ok(Ended::Rows(results)) => print(&report::text(&results)),
         Ok(Ended::Ahead(results)) if json => print(&ahead::json(&results)),
         Ok(Ended::Ahead(results)) => print(&ahead::text(&results)),
+        Ok(Ended::Labelled(results)) if json => print(&labelled::json(&results)),
+        Ok(Ended::Labelled(results)) => print(&labelled::text(&results)),
         Ok(Ended::Stopped { step, model }) => {
             let model = model.display();
             complain(&paragraph(&format!(

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use retrograd::data::{Csv, DataError, Panel, Series, Split, printable};
 use retrograd::forecast::Columns;
 
@@ -87,7 +87,10 @@ impl Table {
                 "Seattle weather".to_owned(),
                 Series::seattle_weather().into(),
             ),
-            DataSource::File(table) => open(&table.path, &table.csv(also))?,
+            DataSource::File(table) => {
+                let path = table.path.as_deref().context("there is no table")?;
+                open(path, &table.csv(also))?
+            }
         };
         let columns = panel.names().len();
         if columns > MOST_COLUMNS {

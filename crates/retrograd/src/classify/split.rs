@@ -161,8 +161,11 @@ impl GroupSplit {
                     printable(name, 40)
                 ),
                 _ => format!(
-                    "there are {} sequences; a part to train on and one to validate on need one each",
-                    among.len()
+                    "there {}; a part to train on and one to validate on need one each",
+                    match among.len() {
+                        1 => "is 1 sequence".to_owned(),
+                        n => format!("are {n} sequences"),
+                    }
                 ),
             });
         }

@@ -31,6 +31,7 @@ pub struct Csv {
     pub(super) id: Option<String>,
     pub(super) time: Option<String>,
     pub(super) constant: Vec<String>,
+    pub(super) optional: Vec<String>,
     pub(super) limit: u64,
 }
 
@@ -71,6 +72,7 @@ impl Default for Csv {
             id: None,
             time: None,
             constant: Vec::new(),
+            optional: Vec::new(),
             limit: Csv::LIMIT,
         }
     }
@@ -189,6 +191,12 @@ impl Csv {
     /// ```
     pub fn constant<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Csv {
         self.constant.extend(columns.into_iter().map(Into::into));
+        self
+    }
+
+    /// As [`Csv::constant`], for columns that need not be there: labels of what may have none yet.
+    pub fn optional<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Csv {
+        self.optional.extend(columns.into_iter().map(Into::into));
         self
     }
 

@@ -247,9 +247,12 @@ impl<'t> CsvTable<'t> {
 
     /// The columns that are the same in all rows of a series.
     fn constant_columns(&self) -> Result<Vec<usize>, DataError> {
-        match self.how.constant.is_empty() {
+        let there = |name: &&String| self.columns.iter().any(|c| c.name == name.trim());
+        let optional = self.how.optional.iter().filter(there);
+        let names: Vec<String> = self.how.constant.iter().chain(optional).cloned().collect();
+        match names.is_empty() {
             true => Ok(Vec::new()),
-            false => self.find(&self.how.constant),
+            false => self.find(&names),
         }
     }
 

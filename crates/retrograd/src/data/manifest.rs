@@ -45,6 +45,7 @@ impl Csv {
         let mut files = Csv {
             id: None,
             constant: Vec::new(),
+            optional: Vec::new(),
             ..self.clone()
         };
         let mut series: Vec<(String, Series)> = Vec::with_capacity(lines.files.len());
