@@ -54,7 +54,10 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
     };
     let table = how.read(args, options.rows)?;
     let panel = &table.panel;
-    let group = how.group_of(panel).filter(|g| panel.constant(g).is_some());
+    // Sequences by themselves are their own groups.
+    let group = how
+        .group_of(panel)
+        .filter(|g| Some(g) != args.form.id.as_ref());
     let (parts, setup) = split(&table, how, group.as_deref(), options)?;
     let saved = request
         .resume
