@@ -103,7 +103,8 @@ impl Model {
         &self.setup
     }
 
-    /// The labels of these sequences of a panel. Those of each are bitwise the same whatever other sequences there are.
+    /// The labels of these sequences of a panel. What is told of each does not depend on the others, but for the last
+    /// digits of f32.
     ///
     /// # Errors
     /// [`ClassifyError::Data`] for a number that is no sequence, or a panel without the model's columns; [`ClassifyError::Sequence`]
