@@ -5,7 +5,9 @@ mod reading;
 mod refused;
 mod splits;
 
-use retrograd::classify::{Classifier, ClassifyError, Examples, Model, Pool, Ports, Report, Setup};
+use retrograd::classify::{
+    Classifier, ClassifyError, Examples, Model, Pool, Ports, Prediction, Report, Setup,
+};
 use retrograd::data::{Panel, Series};
 use retrograd::fit::Fit;
 use retrograd::{Adam, Batch, Cell, Domain, Engine, InputRole, Join, Stack, Trainer, zoo};
