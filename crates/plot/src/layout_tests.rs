@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use plotters::style::RGBColor;
+use retrograd::classify::Report;
 
 use crate::canvas::{Anchor, Canvas, Lettering, PixelPoint, text_width};
 use crate::{
@@ -222,6 +223,7 @@ fn the_texts_of_tiles_stay_on_the_page_and_apart() {
         check(&Figure::Tiles(TilePlot {
             title: "tiles ".repeat(40),
             note: "a note that explains what all of this is about ".repeat(6),
+            row_name: "what the rows are, at length ".repeat(3),
             rows: (0..11)
                 .map(|k| format!("S{k} a system with a name of its own"))
                 .collect(),
@@ -229,6 +231,20 @@ fn the_texts_of_tiles_stay_on_the_page_and_apart() {
                 .map(group)
                 .to_vec(),
         }));
+    }
+}
+
+#[test]
+fn the_texts_of_confusions_stay_on_the_page_and_apart() {
+    for (n, long) in [(2, 1), (10, 1), (10, 9), (40, 1), (100, 5)] {
+        let labels: Vec<String> = (0..n).map(|k| format!("label {k} ").repeat(long)).collect();
+        let truth: Vec<usize> = (0..40 * n).map(|k| k % n).collect();
+        let told = truth.iter().enumerate();
+        let told = told.map(|(k, t)| if k % 7 == 0 { k * k % n } else { *t });
+        let report = Report::of(&labels, &truth, &told.collect::<Vec<_>>()).unwrap();
+        let plot = TilePlot::confusion(&"a title ".repeat(30), &report);
+        assert_eq!(plot.rows.len(), n.min(60));
+        check(&Figure::Tiles(plot));
     }
 }
 

@@ -41,6 +41,7 @@
 //! | train on a long series, chunk after chunk | [`Carry`], [`Trainer::step_carrying`] |
 //! | prepare data | [`Batch`]; from a table, [`data::Series`] and [`data::Windows`] |
 //! | forecast a table, with intervals and a backtest, from a saved model | [`forecast`] |
+//! | tell labels of sequences of different lengths, from a saved model | [`classify`] |
 //! | forecast or stream | [`Trainer::predict`]; sample by sample, [`Stepper`] |
 //! | inspect a cell | [`Program`]: gradients of inputs, values and adjoints of gates, products with the Hessian, from many threads |
 //! | save and load | [`Trainer::save`], [`Trainer::load`] |
@@ -97,6 +98,7 @@
 //! documentation of a function says so. Results are bitwise the same for any number of threads.
 #![forbid(unsafe_code)]
 
+pub mod classify;
 pub mod data;
 pub mod files;
 pub mod fit;

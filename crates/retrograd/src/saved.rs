@@ -251,6 +251,15 @@ impl<T: Float> Checkpoint<T> {
         averaged.then(|| all.copied().collect())
     }
 
+    /// The parameters to use: those of the best epoch, if a loop of training kept them, else their average, else the last.
+    pub(crate) fn chosen_parameters(&self) -> Vec<T> {
+        /// As a loop of training keeps them.
+        const BEST: &str = "best";
+        let best = self.array(BEST).map(<[T]>::to_vec);
+        let chosen = best.or_else(|| self.averaged_parameters());
+        chosen.unwrap_or_else(|| self.parameters())
+    }
+
     /// Writes the file: whole beside `path`, which it then replaces. After a crash, of the machine too, there is the old file or the new
     /// one.
     ///

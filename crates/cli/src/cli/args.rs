@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use retrograd::data::{Gaps, Header};
 use retrograd::forecast::{Difference, Scaling};
 use retrograd::{Engine, Unroll};
@@ -14,6 +14,7 @@ use super::check::Check;
 use super::choice::{Choice, ReadoutArgs, SizeArgs};
 use super::compare::Compare;
 use super::explain::Explain;
+use super::labels::LabelArgs;
 use super::predict::Predict;
 use super::resume::Resume;
 use super::values::{between, decimal, header, separator, unroll, whole, zoo_entry};
@@ -30,6 +31,26 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) options: TrainingArgs,
+}
+
+impl Cli {
+    /// Refuses a command that needs a table and names none. A file of flags may name it, so that the parser cannot ask for it.
+    pub(crate) fn check(&self) -> Result<(), clap::Error> {
+        let there = match &self.command {
+            Some(Command::Train(train)) => {
+                train.table.path.is_some() || train.labels.manifest.is_some()
+            }
+            Some(Command::Compare(compare)) => compare.has_table(),
+            _ => true,
+        };
+        match there {
+            true => Ok(()),
+            false => Err(Cli::command().error(
+                clap::error::ErrorKind::MissingRequiredArgument,
+                "the following required arguments were not provided: --data <FILE.csv>",
+            )),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,6 +130,8 @@ pub(crate) struct Train {
     pub(crate) table: TableArgs,
     #[command(flatten)]
     pub(crate) roles: RoleArgs,
+    #[command(flatten)]
+    pub(crate) labels: LabelArgs,
     /// Takes flags from a TOML file, `learning-rate = 0.01`; those on the command line win.
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) config: Option<PathBuf>,
@@ -122,7 +145,7 @@ pub(crate) struct TableArgs {
     /// The observations: a header line with the columns' names, then one row of comma-separated numbers per line, oldest first; at
     /// most 512 MiB. `-` is standard input.
     #[arg(long = "data", value_name = "FILE.csv")]
-    pub(crate) path: PathBuf,
+    pub(crate) path: Option<PathBuf>,
     /// The columns to read and forecast, separated by commas [default: all that hold numbers, except those that only count rows or
     /// time].
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]

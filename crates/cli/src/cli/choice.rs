@@ -1,6 +1,7 @@
 //! `--cell`: a cell by name or file, and its adaptation to the data.
 
 mod fit;
+mod label;
 mod readout;
 
 use std::fmt;

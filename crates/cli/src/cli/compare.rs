@@ -18,6 +18,7 @@ use super::ahead::drawn;
 use super::args::{DataSource, RoleArgs, TableArgs, TrainingArgs};
 use super::choice::{Choice, Forecaster, SizeArgs, Widths};
 use super::interrupt;
+use super::labels::LabelArgs;
 use super::predict::quoted;
 use super::report::{LONGEST_NAME, note_lines, number};
 use super::table::Table;
@@ -31,6 +32,8 @@ pub(crate) struct Compare {
     table: TableArgs,
     #[command(flatten)]
     roles: RoleArgs,
+    #[command(flatten)]
+    labels: LabelArgs,
     /// Takes flags from a TOML file; those on the command line win.
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) config: Option<PathBuf>,
@@ -46,6 +49,13 @@ pub(crate) struct Compare {
     seeds: usize,
     #[command(flatten)]
     options: TrainingArgs,
+}
+
+impl Compare {
+    /// Whether it names a table.
+    pub(crate) fn has_table(&self) -> bool {
+        self.table.path.is_some() || self.labels.manifest.is_some()
+    }
 }
 
 /// A cell with its runs.
@@ -69,6 +79,12 @@ struct Run {
 /// Compares, writes pictures and numbers, and returns what is printed.
 pub(super) fn run(args: &Compare) -> Result<String> {
     let options = &args.options;
+    args.labels.check(&args.table, &args.roles, options)?;
+    if args.labels.asked() {
+        bail!(
+            "cells are compared by their forecasts alone; train each on the labels with `retrograd train --label`, and the same --seed"
+        );
+    }
     let source = DataSource::File(Box::new(args.table.clone()));
     let table = Table::read(&source, &args.roles.named(), options.rows)?;
     let options = &train::options(options, &table, &args.roles);

@@ -18,6 +18,8 @@ mod config;
 mod explain;
 mod interrupt;
 mod intuition;
+mod labelled;
+mod labels;
 mod model;
 mod predict;
 mod progress;
@@ -27,6 +29,7 @@ mod run;
 mod saved;
 mod table;
 mod timing;
+mod told;
 mod trace;
 mod train;
 mod values;
@@ -41,6 +44,7 @@ use clap::{CommandFactory, FromArgMatches};
 use retrograd::data::printable;
 
 use args::{CellsCommand, Cli, Command, DataSource, RoleArgs, with_flags};
+use labels::LabelArgs;
 use run::{Ended, Request};
 
 /// Exit code of bad usage; other mistakes exit with 1.
@@ -59,6 +63,7 @@ pub(crate) fn main() -> ExitCode {
             return training(Request {
                 source: DataSource::File(Box::new(train.table)),
                 roles: train.roles,
+                labels: train.labels,
                 options: train.options,
                 command: line,
                 resume: None,
@@ -68,6 +73,7 @@ pub(crate) fn main() -> ExitCode {
             return training(Request {
                 source: DataSource::SeattleWeather,
                 roles: RoleArgs::default(),
+                labels: LabelArgs::default(),
                 options: args.options,
                 command: line,
                 resume: None,
@@ -129,6 +135,7 @@ fn parse() -> Result<(Vec<String>, Cli), ExitCode> {
         return Err(usage(&command.error(ErrorKind::ArgumentConflict, message)));
     }
     let args = Cli::from_arg_matches(&matches).map_err(|e| usage(&e.format(&mut command)))?;
+    args.check().map_err(|e| usage(&e))?;
     let told = line
         .iter()
         .skip(1)
@@ -145,6 +152,8 @@ fn training(request: Request) -> ExitCode {
         Ok(Ended::Rows(results)) => print(&report::text(&results)),
         Ok(Ended::Ahead(results)) if json => print(&ahead::json(&results)),
         Ok(Ended::Ahead(results)) => print(&ahead::text(&results)),
+        Ok(Ended::Labelled(results)) if json => print(&labelled::json(&results)),
+        Ok(Ended::Labelled(results)) => print(&labelled::text(&results)),
         Ok(Ended::Stopped { step, model }) => {
             let model = model.display();
             complain(&paragraph(&format!(

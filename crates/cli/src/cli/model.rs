@@ -40,8 +40,14 @@ pub(super) struct Opened {
 impl ModelArgs {
     /// Reads both. What the flags do not say of the table is as for the training.
     pub(super) fn open(&self) -> Result<Opened> {
-        let model = Model::open(&self.model)?;
         let saved: Checkpoint = Checkpoint::read(&self.model)?;
+        if retrograd::classify::Model::is_in(&saved) {
+            anyhow::bail!(
+                "{}: it tells labels, and forecasts nothing; `retrograd predict` with a labelled table tells how often it is right",
+                self.model.display()
+            );
+        }
+        let model = Model::open(&self.model)?;
         // A model of the library's has no command line; its table is read as the flags say.
         let began = of_saved(&saved, &self.model).ok().map(|r| r.source);
         let names: Vec<String> = model.setup().columns().names().cloned().collect();
@@ -49,7 +55,7 @@ impl ModelArgs {
             (None, None) => anyhow::bail!("which rows? `--data FILE.csv` names them"),
             (Some(DataSource::SeattleWeather), None) => DataSource::SeattleWeather,
             (Some(DataSource::File(began)), data) => DataSource::File(Box::new(TableArgs {
-                path: data.clone().unwrap_or(began.path),
+                path: data.clone().or(began.path),
                 columns: began.columns,
                 header: self.header.or(began.header),
                 reverse: self.reverse || (data.is_none() && began.reverse),
@@ -64,7 +70,7 @@ impl ModelArgs {
                 },
             })),
             (_, Some(path)) => DataSource::File(Box::new(TableArgs {
-                path: path.clone(),
+                path: Some(path.clone()),
                 columns: None,
                 header: self.header,
                 reverse: self.reverse,
@@ -75,7 +81,7 @@ impl ModelArgs {
         let reader = match &source {
             DataSource::File(table) => TableArgs::clone(table),
             DataSource::SeattleWeather => TableArgs {
-                path: PathBuf::new(),
+                path: None,
                 columns: None,
                 header: None,
                 reverse: false,
@@ -107,7 +113,7 @@ impl Opened {
     /// A table of what is known ahead, read as the other one.
     pub(super) fn future(&self, path: &Path) -> Result<Panel> {
         let reader = TableArgs {
-            path: path.to_owned(),
+            path: Some(path.to_owned()),
             columns: Some(self.model.setup().columns().known.clone()),
             ..self.reader.clone()
         };

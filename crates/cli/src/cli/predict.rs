@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use retrograd::Checkpoint;
 use retrograd::data::{Panel, printable};
 use retrograd::files;
 use retrograd::forecast::Forecast;
@@ -15,6 +16,7 @@ use super::ahead::drawn;
 use super::args::with_flags;
 use super::model::{ModelArgs, Opened};
 use super::report::{LONGEST_NAME, note_lines, number};
+use super::told::Told;
 use super::values::{between, whole};
 
 /// Arguments of `retrograd predict`.
@@ -22,19 +24,22 @@ use super::values::{between, whole};
 pub(crate) struct Predict {
     #[command(flatten)]
     model: ModelArgs,
+    /// For a model of labels, instead of --data: a table of files, as `train` reads it.
+    #[arg(long, value_name = "FILE.csv", conflicts_with = "data")]
+    manifest: Option<PathBuf>,
     /// Rows to forecast [default: as many as the model forecasts at once].
     #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
     horizon: Option<usize>,
     /// What is known ahead: a table like the other, with the columns that are known, for the rows after it.
     #[arg(long, value_name = "FILE.csv")]
     future: Option<PathBuf>,
-    /// Shares of what comes that intervals should hold.
-    #[arg(long, value_name = "X,Y", value_delimiter = ',', default_value = "0.8,0.95", value_parser = between(0.0, 1.0))]
-    interval: Vec<f64>,
-    /// Writes the forecast as CSV.
+    /// Shares of what comes that intervals should hold [default: 0.8,0.95].
+    #[arg(long, value_name = "X,Y", value_delimiter = ',', value_parser = between(0.0, 1.0))]
+    interval: Option<Vec<f64>>,
+    /// Writes the forecast, or the labels with their probabilities, as CSV.
     #[arg(long, value_name = "FILE.csv")]
     out: Option<PathBuf>,
-    /// Draws it behind the last rows of the table.
+    /// Draws it behind the last rows of the table; of labels, who was taken for whom.
     #[arg(long, value_name = "FILE.png|FILE.svg")]
     plot: Option<PathBuf>,
     /// Prints the forecast as one JSON object.
@@ -42,6 +47,8 @@ pub(crate) struct Predict {
     json: bool,
 }
 
+/// Intervals unless others are asked for.
+const INTERVALS: [f64; 2] = [0.8, 0.95];
 /// Series that are printed; the CSV has all.
 const PRINTED: usize = 5;
 /// Rows of a plot, at most, that come before the forecast.
@@ -49,6 +56,14 @@ const BEFORE: usize = 120;
 
 /// Forecasts, writes, and returns what is printed.
 pub(super) fn run(args: &Predict) -> Result<String> {
+    let saved: Checkpoint = Checkpoint::read(&args.model.model)?;
+    if retrograd::classify::Model::is_in(&saved) {
+        return labels(args);
+    }
+    if args.manifest.is_some() {
+        bail!("--manifest is for a model of labels; this one forecasts: `--data` names the rows");
+    }
+    let intervals = args.interval.clone().unwrap_or_else(|| INTERVALS.to_vec());
     let opened = args.model.open()?;
     let setup = opened.model.setup();
     let horizon = args.horizon.unwrap_or(setup.rows_ahead());
@@ -63,7 +78,7 @@ pub(super) fn run(args: &Predict) -> Result<String> {
     let panel = &opened.table.panel;
     let forecasts = opened
         .model
-        .forecast(panel, horizon, future.as_ref(), &args.interval)?;
+        .forecast(panel, horizon, future.as_ref(), &intervals)?;
     if let Some(path) = &args.out {
         let text = csv(&opened, &forecasts);
         files::replace(path, "csv", |beside| fs::write(beside, text))
@@ -76,6 +91,28 @@ pub(super) fn run(args: &Predict) -> Result<String> {
         true => as_json(&opened, &forecasts),
         false => text(args, &opened, &forecasts),
     })
+}
+
+/// Tells labels.
+fn labels(args: &Predict) -> Result<String> {
+    let forecasts = [
+        ("--horizon", args.horizon.is_some()),
+        ("--future", args.future.is_some()),
+        ("--interval", args.interval.is_some()),
+    ];
+    if let Some((flag, _)) = forecasts.iter().find(|(_, given)| *given) {
+        bail!(
+            "{flag} is for forecasts, and this model tells labels of whole sequences; leave it out"
+        );
+    }
+    let told = Told {
+        args: &args.model,
+        manifest: args.manifest.as_deref(),
+        out: args.out.as_deref(),
+        plot: args.plot.as_deref(),
+        json: args.json,
+    };
+    told.run()
 }
 
 /// Writes a picture in the form that its name says.

@@ -7,6 +7,7 @@ use clap::Parser;
 use retrograd::Checkpoint;
 
 use super::args::{Cli, Command, DataSource, RoleArgs};
+use super::labels::LabelArgs;
 use super::run::Request;
 use super::saved;
 
@@ -16,7 +17,7 @@ pub(crate) struct Resume {
     /// The model that `train` left.
     #[arg(value_name = "MODEL.safetensors")]
     model: PathBuf,
-    /// The table that the training began with, if it is elsewhere now.
+    /// The table (or manifest) that the training began with, if it is elsewhere now.
     #[arg(long, value_name = "FILE.csv")]
     data: Option<PathBuf>,
     /// Prints the results as one JSON object.
@@ -32,7 +33,10 @@ pub(super) fn request(args: &Resume) -> Result<Request> {
     let saved: Checkpoint = Checkpoint::read(&args.model)?;
     let mut request = of_saved(&saved, &args.model)?;
     if let (Some(path), DataSource::File(table)) = (&args.data, &mut request.source) {
-        table.path.clone_from(path);
+        match &mut request.labels.manifest {
+            Some(manifest) => manifest.clone_from(path),
+            None => table.path = Some(path.clone()),
+        }
     }
     let out = args.model.parent().map(PathBuf::from).unwrap_or_default();
     request.options.out = match out.as_os_str().is_empty() {
@@ -58,18 +62,25 @@ pub(super) fn of_saved(saved: &Checkpoint, path: &std::path::Path) -> Result<Req
             path.display()
         )
     })?;
-    let (source, roles, options) = match cli.command {
+    let (source, roles, labels, options) = match cli.command {
         Some(Command::Train(train)) => (
             DataSource::File(Box::new(train.table)),
             train.roles,
+            train.labels,
             train.options,
         ),
-        None => (DataSource::SeattleWeather, RoleArgs::default(), cli.options),
+        None => (
+            DataSource::SeattleWeather,
+            RoleArgs::default(),
+            LabelArgs::default(),
+            cli.options,
+        ),
         Some(_) => bail!("{}: it was not saved by `retrograd train`", path.display()),
     };
     Ok(Request {
         source,
         roles,
+        labels,
         options,
         command,
         resume: None,

@@ -17,6 +17,8 @@ use retrograd_study::baseline::{Baseline, Scores, score};
 use super::args::{DataSource, RoleArgs, TrainingArgs};
 use super::choice::{Forecaster, Widths};
 use super::interrupt;
+use super::labelled::{self, LabelledResults};
+use super::labels::LabelArgs;
 use super::saved::{self, Origin};
 use super::table::Table;
 use super::timing::{self, Timing};
@@ -31,6 +33,7 @@ const AHEAD: usize = 48;
 pub(super) struct Request {
     pub(super) source: DataSource,
     pub(super) roles: RoleArgs,
+    pub(super) labels: LabelArgs,
     pub(super) options: TrainingArgs,
     /// The command line, for a run that goes on.
     pub(super) command: Vec<String>,
@@ -44,6 +47,8 @@ pub(super) enum Ended {
     Rows(Box<TrainingResults>),
     /// Several series, rows ahead, or columns with roles.
     Ahead(Box<AheadResults>),
+    /// Labelled sequences.
+    Labelled(Box<LabelledResults>),
     /// Ctrl-C after a step.
     Stopped { step: usize, model: PathBuf },
 }
@@ -103,6 +108,12 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
             "--out {}: JSON cannot name files in a directory whose name is not UTF-8; choose another --out, or leave --json out",
             options.out.display()
         );
+    }
+    if let DataSource::File(table) = &request.source {
+        request.labels.check(table, &request.roles, options)?;
+    }
+    if request.labels.asked() {
+        return labelled::run(request);
     }
     let table = Table::read(&request.source, &request.roles.named(), options.rows)?;
     let options = &train::options(options, &table, &request.roles);
@@ -270,7 +281,7 @@ impl Job<'_> {
     }
 }
 
-fn make(out: &Path) -> Result<()> {
+pub(super) fn make(out: &Path) -> Result<()> {
     fs::create_dir_all(out).with_context(|| format!("{}: cannot be made", out.display()))
 }
 

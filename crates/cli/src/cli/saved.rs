@@ -95,6 +95,18 @@ pub(super) fn forecaster(
     ))
 }
 
+/// The cell of a training on labels to go on from.
+pub(super) fn classifier(saved: &Checkpoint) -> Result<Forecaster> {
+    let shown: serde_json::Value = note(saved, READOUT).unwrap_or_default();
+    let hidden = shown["hidden"].as_u64();
+    Ok(Forecaster::of_labels(
+        saved.cell()?,
+        hidden.and_then(|n| usize::try_from(n).ok()),
+        shown["size"].as_str().unwrap_or("a saved cell").to_owned(),
+        shown["dropout"].as_f64(),
+    ))
+}
+
 /// A note in JSON.
 fn note<T: DeserializeOwned>(saved: &Checkpoint, key: &str) -> Option<T> {
     serde_json::from_str(saved.note(key)?).ok()
@@ -112,6 +124,14 @@ fn digest(panel: &Panel) -> String {
         eat(id.as_bytes());
         series.names().iter().for_each(|name| eat(name.as_bytes()));
         series.rows().iter().for_each(|v| eat(&v.to_le_bytes()));
+    }
+    for name in panel.constants() {
+        eat(name.as_bytes());
+        let texts = panel.constant(name).unwrap_or_default();
+        texts.iter().for_each(|t| {
+            eat(t.as_bytes());
+            eat(&[0]);
+        });
     }
     format!("{hash:016x}")
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use retrograd::data::{Csv, DataError, Panel, Series, Split, printable};
 use retrograd::forecast::Columns;
 
@@ -91,7 +91,8 @@ impl Table {
                 Series::seattle_weather().into(),
             ),
             DataSource::File(table) => {
-                let (name, panel) = open(&table.path, &table.csv(also))?;
+                let path = table.path.as_deref().context("there is no table")?;
+                let (name, panel) = open(path, &table.csv(also))?;
                 match table.form.wide {
                     true => (name, panel.columns_as_series("series", "value")?),
                     false => (name, panel),

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use retrograd::fit::{Fit, Stopped};
 use retrograd::forecast::{Columns, Difference, Examples, ForecastError, Scaling, Setup};
 use retrograd::optim::Schedule;
-use retrograd::{Adam, Trainer};
+use retrograd::{Adam, Batch, Trainer};
 
 use super::args::{RoleArgs, TrainingArgs};
 use super::choice::{Forecaster, Widths};
@@ -119,9 +119,18 @@ pub(super) fn trainer(
     examples: &Examples<'_>,
     options: &TrainingArgs,
 ) -> Result<Trainer> {
-    let all = examples.batches_per_epoch(batch(examples, options), STRIDE)?;
-    let steps = options.epochs.saturating_mul(all);
-    let settings = Trainer::builder(forecaster.cell.clone(), Adam::new(options.learning_rate));
+    let each = examples.batches_per_epoch(batch(examples, options), STRIDE)?;
+    trainer_of(forecaster.cell.clone(), each, options)
+}
+
+/// The same of a cell whose epochs have so many batches.
+pub(super) fn trainer_of(
+    cell: retrograd::Cell,
+    each: usize,
+    options: &TrainingArgs,
+) -> Result<Trainer> {
+    let steps = options.epochs.saturating_mul(each);
+    let settings = Trainer::builder(cell, Adam::new(options.learning_rate));
     Ok(settings
         .engine(options.engine)
         .seed(options.seed)
@@ -143,6 +152,19 @@ pub(super) fn train(
     let batch = batch(examples, options);
     let each = examples.batches_per_epoch(batch, STRIDE)?;
     let mut order = examples.order(batch, STRIDE, options.seed)?;
+    let epoch = |n| order.epoch(n);
+    train_on(trainer, (each, batch), epoch, options, saving, measure)
+}
+
+/// The same on the batches of an epoch, of which there are so many of so many examples.
+pub(super) fn train_on<I: Iterator<Item = Batch>>(
+    trainer: &mut Trainer,
+    (each, batch): (usize, usize),
+    mut epoch: impl FnMut(u64) -> I,
+    options: &TrainingArgs,
+    saving: Option<&Saving<'_>>,
+    measure: &dyn Fn(&mut Trainer) -> Result<f64>,
+) -> Result<Trained> {
     let progress = TrainingProgress::new(options.epochs.saturating_mul(each), options.epochs);
     let first = measure(trainer)?;
 
@@ -192,9 +214,9 @@ pub(super) fn train(
         }
     }
     let traced = RefCell::new(None);
-    let history = fit.run(trainer, |epoch| {
+    let history = fit.run(trainer, |n| {
         let (begun, traced) = (&begun, &traced);
-        order.epoch(epoch).inspect(move |batch| {
+        epoch(n).inspect(move |batch| {
             if options.trace_nan {
                 *traced.borrow_mut() = Some(batch.clone());
             }

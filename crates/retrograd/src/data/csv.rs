@@ -30,6 +30,8 @@ pub struct Csv {
     pub(super) gaps: Gaps,
     pub(super) id: Option<String>,
     pub(super) time: Option<String>,
+    pub(super) constant: Vec<String>,
+    pub(super) optional: Vec<String>,
     pub(super) limit: u64,
 }
 
@@ -69,6 +71,8 @@ impl Default for Csv {
             gaps: Gaps::Refuse,
             id: None,
             time: None,
+            constant: Vec::new(),
+            optional: Vec::new(),
             limit: Csv::LIMIT,
         }
     }
@@ -165,6 +169,34 @@ impl Csv {
     /// The column that labels the rows, such as their dates; by default the first that is not numeric.
     pub fn time(mut self, column: impl Into<String>) -> Csv {
         self.time = Some(column.into());
+        self
+    }
+
+    /// Columns of text that are the same in all rows of a series, such as its label or who speaks: see
+    /// [`Panel::constant`](super::Panel::constant). They are not read as numbers, even if they are some.
+    ///
+    /// ```
+    /// use retrograd::data::Csv;
+    ///
+    /// let table = "clip,word,level\na,yes,0.1\na,yes,0.3\nb,no,0.2\n";
+    /// let clips = Csv::new().id("clip").constant(["word"]).parse_panel(table, "clips.csv")?;
+    /// assert_eq!(clips.constant("word").unwrap(), ["yes", "no"]);
+    /// assert_eq!(clips.series()[0].rows(), [0.1, 0.3]);
+    /// let broken = table.replace("a,yes,0.3", "a,no,0.3");
+    /// let error = Csv::new().id("clip").constant(["word"]).parse_panel(&broken, "clips.csv").unwrap_err();
+    /// let expected = "clips.csv, line 3, column \"word\": \"no\", where line 2 has \"yes\"; it must be the same in all rows of the \
+    ///     series \"a\"";
+    /// assert_eq!(error.to_string(), expected);
+    /// # Ok::<(), retrograd::data::DataError>(())
+    /// ```
+    pub fn constant<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Csv {
+        self.constant.extend(columns.into_iter().map(Into::into));
+        self
+    }
+
+    /// As [`Csv::constant`], for columns that need not be there: labels of what may have none yet.
+    pub fn optional<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Csv {
+        self.optional.extend(columns.into_iter().map(Into::into));
         self
     }
 

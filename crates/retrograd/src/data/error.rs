@@ -280,6 +280,53 @@ pub enum DataError {
         /// The column's name.
         column: String,
     },
+    /// A column that should be the same in all rows of a series, and is not.
+    #[error(
+        "{file}, line {line}, column \"{}\": \"{found}\", where line {first} has \"{before}\"; it must be the same in all rows{}",
+        shown(column),
+        of_series(id)
+    )]
+    NotConstant {
+        /// The file.
+        file: String,
+        /// The first line with another value.
+        line: u64,
+        /// The column's name.
+        column: String,
+        /// The series, if there are several.
+        id: Option<String>,
+        /// The value there, cut to 40 characters.
+        found: Box<str>,
+        /// The first line of the series.
+        first: u64,
+        /// The value there, cut to 40 characters.
+        before: Box<str>,
+    },
+    /// A file that a manifest names twice.
+    #[error(
+        "{file}, line {line}: \"{text}\" is also in line {first}; a manifest names each file once"
+    )]
+    NamedTwice {
+        /// The manifest.
+        file: String,
+        /// The second line.
+        line: u64,
+        /// The name, cut to 40 characters.
+        text: String,
+        /// The first line.
+        first: u64,
+    },
+    /// A mistake in a file that a manifest names.
+    #[error("{file}, line {line}: {cause}")]
+    InManifest {
+        /// The manifest.
+        file: String,
+        /// The line that names the file.
+        line: u64,
+        /// The mistake, with the name of the file.
+        #[source]
+        cause: Box<DataError>,
+    },
     /// Values for a series that are not a finite `[len, n]` array.
     #[error("{0}")]
     BadSeries(String),
@@ -388,6 +435,13 @@ pub enum DataError {
 fn in_series(id: &Option<String>) -> String {
     match id {
         Some(id) => format!(" in the series \"{}\"", shown(id)),
+        None => String::new(),
+    }
+}
+
+fn of_series(id: &Option<String>) -> String {
+    match id {
+        Some(id) => format!(" of the series \"{}\"", shown(id)),
         None => String::new(),
     }
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use super::gaps::fill;
 use super::load::CsvTable;
+use super::panel::Constant;
+use super::records::cut;
 use super::{DataError, Gaps, Note, Series};
 
 /// The rows of the table that make a series, in the order of time.
@@ -40,6 +42,56 @@ impl CsvTable<'_> {
             groups.iter_mut().for_each(|g| g.rows.reverse());
         }
         Ok(groups)
+    }
+
+    /// The texts of columns that are the same in all rows of a series.
+    pub(super) fn constants(
+        &self,
+        columns: &[usize],
+        groups: &[Group],
+    ) -> Result<Vec<Constant>, DataError> {
+        let mut group_of = vec![0; self.rows];
+        for (k, group) in groups.iter().enumerate() {
+            group.rows.iter().for_each(|&row| group_of[row] = k);
+        }
+        // Of each column and series, the text and the line of its first row.
+        let mut found: Vec<Vec<Option<(String, u64)>>> =
+            vec![vec![None; groups.len()]; columns.len()];
+        let mut row = 0;
+        self.each_row(|line, cells| {
+            let group = group_of[row];
+            row += 1;
+            for (&column, found) in columns.iter().zip(&mut found) {
+                let text = &cells[column];
+                let Some((before, first)) = &found[group] else {
+                    found[group] = Some((text.to_owned(), line));
+                    continue;
+                };
+                if before != text {
+                    let id = &groups[group].id;
+                    return Err(DataError::NotConstant {
+                        file: self.file.to_owned(),
+                        line,
+                        column: self.columns[column].name.clone(),
+                        id: (!id.is_empty()).then(|| id.clone()),
+                        found: cut(text).into(),
+                        first: *first,
+                        before: cut(before).into(),
+                    });
+                }
+            }
+            Ok(())
+        })?;
+        let constants = columns.iter().zip(found).map(|(&column, found)| {
+            let (texts, lines) = found.into_iter().flatten().unzip::<_, u64, _, Vec<_>>();
+            let place = |line| format!("{}, line {line}", self.file);
+            Constant {
+                name: self.columns[column].name.clone(),
+                texts,
+                lines: lines.into_iter().map(place).collect(),
+            }
+        });
+        Ok(constants.collect())
     }
 
     /// A series of these columns; counts the gaps that were filled in each.

@@ -15,7 +15,7 @@ impl CsvTable<'_> {
         chosen: &[usize],
         indices: &[(usize, IndexColumn)],
         label: Option<usize>,
-        id: Option<usize>,
+        apart: &[usize],
     ) -> Vec<Note> {
         let mut notes: Vec<Note> = self.locale.note().into_iter().collect();
         let numeric = |c: &&Column| self.locale.number(&c.name).is_some();
@@ -55,7 +55,7 @@ impl CsvTable<'_> {
                     unit: index.unit,
                     labels: is_label,
                 },
-                (None, _) if is_label || id == Some(k) => continue,
+                (None, _) if is_label || apart.contains(&k) => continue,
                 (None, None) => Note::Blank { column: name() },
                 (None, Some((line, text))) => match column.kind {
                     ColumnKind::Number | ColumnKind::Thousands => Note::Unnamed { position: k + 1 },

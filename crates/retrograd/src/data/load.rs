@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use csv::StringRecord;
 
+use super::group::Group;
 use super::locale::Locale;
 use super::records::{cut, is_missing, records, without_commas};
 use super::times::{self, IndexColumn};
@@ -53,16 +54,20 @@ pub(super) fn parse(text: &str, file: &str, how: &Csv) -> Result<Panel, DataErro
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let table = CsvTable::scan(text, file, how)?;
     let (id, time) = (table.named(&how.id)?, table.named(&how.time)?);
-    let chosen = table.choose(&[id, time])?;
+    let constants = table.constant_columns()?;
+    // Columns that are neither numbers nor labels of rows.
+    let apart: Vec<usize> = id.into_iter().chain(constants.iter().copied()).collect();
+    let chosen = table.choose(&apart, time)?;
     let values = table.values(&chosen)?;
     let groups = table.groups(id)?;
-    let (chosen, values, indices) = table.without_indices(chosen, values, &groups[0].rows)?;
-    let label = time.or_else(|| table.label(&chosen, &indices, id));
+    let constants = table.constants(&constants, &groups)?;
+    let (chosen, values, indices) = table.without_indices(chosen, values, &groups)?;
+    let label = time.or_else(|| table.label(&chosen, &indices, &apart));
     let labels = match label {
         Some(column) => Some(table.texts(column)?),
         None => None,
     };
-    let mut notes = table.notes(&chosen, &indices, label, id);
+    let mut notes = table.notes(&chosen, &indices, label, &apart);
     let mut series = Vec::with_capacity(groups.len());
     let mut filled = vec![0; chosen.len()];
     for group in groups {
@@ -83,11 +88,12 @@ pub(super) fn parse(text: &str, file: &str, how: &Csv) -> Result<Panel, DataErro
             let noted = series
                 .into_iter()
                 .map(|(name, s)| (name, s.with_notes(notes.clone())));
-            Panel::new(&table.columns[id].name, noted.collect())
+            let panel = Panel::new(&table.columns[id].name, noted.collect())?;
+            Ok(panel.with_constants(constants))
         }
         None => {
             let (_, only) = series.remove(0);
-            Ok(only.with_notes(notes).into())
+            Ok(Panel::from(only.with_notes(notes)).with_constants(constants))
         }
     }
 }
@@ -95,7 +101,11 @@ pub(super) fn parse(text: &str, file: &str, how: &Csv) -> Result<Panel, DataErro
 impl<'t> CsvTable<'t> {
     /// Scans the text once, for the header, the number of rows, and the first cell of each column; all rows must be as long as the
     /// header.
-    fn scan(text: &'t str, file: &'t str, how: &'t Csv) -> Result<CsvTable<'t>, DataError> {
+    pub(super) fn scan(
+        text: &'t str,
+        file: &'t str,
+        how: &'t Csv,
+    ) -> Result<CsvTable<'t>, DataError> {
         let mut table = CsvTable {
             text,
             file,
@@ -199,7 +209,7 @@ impl<'t> CsvTable<'t> {
     }
 
     /// The requested columns or, by default, all named columns of numbers but these.
-    fn choose(&self, but: &[Option<usize>]) -> Result<Vec<usize>, DataError> {
+    fn choose(&self, apart: &[usize], time: Option<usize>) -> Result<Vec<usize>, DataError> {
         let also = self.also()?;
         let chosen: Vec<usize> = match &self.how.columns {
             Some(requested) => {
@@ -213,7 +223,8 @@ impl<'t> CsvTable<'t> {
                     let column = &self.columns[c];
                     let numbers = matches!(column.kind, ColumnKind::Number | ColumnKind::Thousands)
                         && !column.name.is_empty();
-                    also.contains(&c) || (numbers && !but.contains(&Some(c)))
+                    let other = apart.contains(&c) || time == Some(c);
+                    also.contains(&c) || (numbers && !other)
                 })
                 .collect(),
         };
@@ -234,6 +245,17 @@ impl<'t> CsvTable<'t> {
         }
     }
 
+    /// The columns that are the same in all rows of a series.
+    fn constant_columns(&self) -> Result<Vec<usize>, DataError> {
+        let there = |name: &&String| self.columns.iter().any(|c| c.name == name.trim());
+        let optional = self.how.optional.iter().filter(there);
+        let names: Vec<String> = self.how.constant.iter().chain(optional).cloned().collect();
+        match names.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.find(&names),
+        }
+    }
+
     /// The place of a column that the caller names.
     fn named(&self, name: &Option<String>) -> Result<Option<usize>, DataError> {
         let found = name
@@ -246,7 +268,7 @@ impl<'t> CsvTable<'t> {
         self.columns.iter().map(|c| c.name.clone()).collect()
     }
 
-    fn find(&self, requested: &[String]) -> Result<Vec<usize>, DataError> {
+    pub(super) fn find(&self, requested: &[String]) -> Result<Vec<usize>, DataError> {
         if requested.is_empty() {
             return Err(DataError::NoColumnRequested);
         }
@@ -382,7 +404,7 @@ impl<'t> CsvTable<'t> {
         &self,
         chosen: Vec<usize>,
         values: Vec<f64>,
-        rows: &[usize],
+        groups: &[Group],
     ) -> Result<(Vec<usize>, Vec<f64>, Vec<(usize, IndexColumn)>), DataError> {
         if self.how.columns.is_some() {
             return Ok((chosen, values, Vec::new()));
@@ -393,11 +415,20 @@ impl<'t> CsvTable<'t> {
                 return None;
             }
             // In the file's order: how a count that falls is refused depends on it.
-            let values: Vec<f64> = match self.how.reversed {
-                true => rows.iter().rev().map(|row| values[row * n + k]).collect(),
-                false => rows.iter().map(|row| values[row * n + k]).collect(),
+            let of = |Group { rows, .. }: &Group| {
+                let values: Vec<f64> = match self.how.reversed {
+                    true => rows.iter().rev().map(|row| values[row * n + k]).collect(),
+                    false => rows.iter().map(|row| values[row * n + k]).collect(),
+                };
+                times::index(&self.columns[chosen[k]].name, &values)
             };
-            times::index(&self.columns[chosen[k]].name, &values)
+            // What happens to count in one series is data if it does not in most of them.
+            let most = groups.iter().map(|g| g.rows.len()).max().unwrap_or(0);
+            let longest = groups.iter().find(|g| g.rows.len() == most);
+            let index = longest.and_then(of)?;
+            let enough = |g: &&Group| g.rows.len() >= most.min(times::EVEN_ROWS);
+            let counts = groups.iter().filter(enough).filter(|g| of(g).is_some());
+            (2 * counts.count() >= groups.iter().filter(enough).count()).then_some(index)
         };
         let found: Vec<Option<IndexColumn>> = (0..n).map(index).collect();
         if found.iter().all(Option::is_none) {
@@ -429,11 +460,11 @@ impl<'t> CsvTable<'t> {
         &self,
         chosen: &[usize],
         indices: &[(usize, IndexColumn)],
-        id: Option<usize>,
+        apart: &[usize],
     ) -> Option<usize> {
         let mut taken = vec![false; self.columns.len()];
         chosen.iter().for_each(|&c| taken[c] = true);
-        id.iter().for_each(|&c| taken[c] = true);
+        apart.iter().for_each(|&c| taken[c] = true);
         let text = |c: &usize| self.columns[*c].kind == ColumnKind::Text && !taken[*c];
         let text = (0..self.columns.len()).find(text);
         text.or_else(|| indices.first().map(|i| i.0))

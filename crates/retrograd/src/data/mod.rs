@@ -19,6 +19,8 @@ mod guesses;
 mod load;
 #[cfg(feature = "csv")]
 mod locale;
+#[cfg(feature = "csv")]
+mod manifest;
 mod note;
 mod panel;
 #[cfg(feature = "csv")]

@@ -26,6 +26,17 @@ pub struct Panel {
     id_name: Option<String>,
     ids: Vec<String>,
     series: Vec<Series>,
+    constants: Vec<Constant>,
+}
+
+/// A text of each series.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Constant {
+    pub(super) name: String,
+    /// One of each series.
+    pub(super) texts: Vec<String>,
+    /// The file and the line of each series, to find it by; empty for what was not read from a table.
+    pub(super) lines: Vec<String>,
 }
 
 impl From<Series> for Panel {
@@ -34,6 +45,7 @@ impl From<Series> for Panel {
             id_name: None,
             ids: vec![String::new()],
             series: vec![series],
+            constants: Vec::new(),
         }
     }
 }
@@ -64,6 +76,7 @@ impl Panel {
             id_name: Some(id_name.to_owned()),
             ids,
             series,
+            constants: Vec::new(),
         })
     }
 
@@ -82,6 +95,66 @@ impl Panel {
     /// The series, in the order in which they first appear.
     pub fn series(&self) -> &[Series] {
         &self.series
+    }
+
+    /// The panel with a text of each series, such as a label.
+    ///
+    /// ```
+    /// use retrograd::data::{Panel, Series};
+    ///
+    /// let series = |rows: &[f64]| Series::new(vec!["level".to_owned()], rows.to_vec());
+    /// let all = vec![("a".to_owned(), series(&[0.1, 0.3])?), ("b".to_owned(), series(&[0.2])?)];
+    /// let clips = Panel::new("clip", all)?.with_constant("word", ["yes", "no"].map(str::to_owned).to_vec())?;
+    /// assert_eq!(clips.constant("word").unwrap()[1], "no");
+    /// assert!(clips.constant("speaker").is_none());
+    /// # Ok::<(), retrograd::data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DataError::SliceLength`] unless there is one text for each series.
+    pub fn with_constant(mut self, name: &str, texts: Vec<String>) -> Result<Panel, DataError> {
+        if texts.len() != self.series.len() {
+            return Err(DataError::SliceLength {
+                what: format!("\"{}\", one of each series", shown(name)),
+                found: texts.len(),
+                expected: self.series.len(),
+            });
+        }
+        self.constants.retain(|c| c.name != name);
+        self.constants.push(Constant {
+            name: name.to_owned(),
+            texts,
+            lines: Vec::new(),
+        });
+        Ok(self)
+    }
+
+    /// The texts of a column that is the same in all rows of a series, `[series]`: see [`Csv::constant`](super::Csv::constant).
+    #[must_use]
+    pub fn constant(&self, name: &str) -> Option<&[String]> {
+        let found = self.constants.iter().find(|c| c.name == name)?;
+        Some(&found.texts)
+    }
+
+    /// The names of such columns.
+    pub fn constants(&self) -> impl Iterator<Item = &str> {
+        self.constants.iter().map(|c| &*c.name)
+    }
+
+    /// Where a series stands, for a message: its name, with file and line if it was read from a table.
+    #[must_use]
+    pub fn place(&self, series: usize) -> String {
+        let id = format!("\"{}\"", shown(&self.ids[series]));
+        let mut lines = self.constants.iter().filter_map(|c| c.lines.get(series));
+        match lines.next() {
+            Some(line) => format!("{id} ({line})"),
+            None => id,
+        }
+    }
+
+    #[cfg(feature = "csv")]
+    pub(super) fn with_constants(self, constants: Vec<Constant>) -> Panel {
+        Panel { constants, ..self }
     }
 
     /// The series of a name.

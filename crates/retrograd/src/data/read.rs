@@ -1,5 +1,6 @@
 //! Reading CSV from a file, a reader or a text, and the embedded data sets.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -74,17 +75,14 @@ impl Csv {
         }
     }
 
+    /// The text of a file.
+    pub(super) fn text(&self, path: &Path) -> Result<String, DataError> {
+        let bytes = read_or_receive(path, self.limit).map_err(|e| self.unreadable(path, e))?;
+        Ok(decoded(&bytes, &path.display().to_string())?.into_owned())
+    }
+
     fn bytes(&self, bytes: &[u8], file: &str) -> Result<Panel, DataError> {
-        let text = decode(bytes).ok_or_else(|| {
-            let valid = std::str::from_utf8(bytes).map_or_else(|e| e.valid_up_to(), str::len);
-            let before = &bytes[..valid];
-            let line = 1 + before.iter().filter(|&&b| b == b'\n').count() as u64;
-            DataError::NotUtf8 {
-                file: file.to_owned(),
-                line,
-            }
-        })?;
-        parse(&text, file, self)
+        parse(&decoded(bytes, file)?, file, self)
     }
 
     fn of(columns: Option<&[String]>) -> Csv {
@@ -93,6 +91,19 @@ impl Csv {
             None => Csv::new(),
         }
     }
+}
+
+/// The text of a file's bytes.
+fn decoded<'b>(bytes: &'b [u8], file: &str) -> Result<Cow<'b, str>, DataError> {
+    decode(bytes).ok_or_else(|| {
+        let valid = std::str::from_utf8(bytes).map_or_else(|e| e.valid_up_to(), str::len);
+        let before = &bytes[..valid];
+        let line = 1 + before.iter().filter(|&&b| b == b'\n').count() as u64;
+        DataError::NotUtf8 {
+            file: file.to_owned(),
+            line,
+        }
+    })
 }
 
 impl Series {

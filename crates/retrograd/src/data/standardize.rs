@@ -58,10 +58,11 @@ impl TryFrom<SavedStandardizer> for Standardizer {
 /// The greatest number of the training part and, with its inverse, the range of standard deviations: such numbers can be squared
 /// and summed, here and in scores.
 const MOST: f64 = 1e100;
-/// Squares of standardised numbers below this fit into f32, with room for a sum of a hundred.
-const FARTHEST: f64 = 1e18;
 
 impl Standardizer {
+    /// Squares of standardised numbers below this fit into f32, with room for a sum of a hundred.
+    pub(crate) const FARTHEST: f64 = 1e18;
+
     /// Measures the rows `training` of `series`. The scale is the population standard deviation (÷ N), or 1 for a column that is
     /// constant there.
     ///
@@ -161,7 +162,7 @@ impl Standardizer {
         self.check_columns(series)?;
         let (rows, n) = (self.transform_rows(series.rows())?, self.names.len());
         // Not `>=`: what overflows is out of scale too.
-        let inside = |z: &f64| z.abs() < FARTHEST;
+        let inside = |z: &f64| z.abs() < Self::FARTHEST;
         if let Some(at) = rows.iter().position(|z| !inside(z)) {
             return Err(DataError::OutOfScale {
                 row: at / n,

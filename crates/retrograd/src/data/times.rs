@@ -17,7 +17,7 @@ pub(super) struct IndexColumn {
 }
 
 /// The fewest rows by which a column counts as an index from equal distances alone.
-const EVEN_ROWS: usize = 8;
+pub(super) const EVEN_ROWS: usize = 8;
 /// The fewest rows by which a column counts as time.
 const TIME_ROWS: usize = 3;
 

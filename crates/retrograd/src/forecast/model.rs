@@ -56,8 +56,6 @@ pub struct Interval {
 /// The notes and arrays of a file.
 const SETUP: &str = "forecast";
 const RESIDUALS: &str = "residuals";
-/// The parameters of the best epoch, as a loop of training keeps them.
-const BEST: &str = "best";
 
 #[derive(Serialize, Deserialize)]
 struct Counts {
@@ -88,9 +86,7 @@ impl Model {
     pub fn new(saved: &Checkpoint, setup: &Setup) -> Result<Model, ForecastError> {
         let cell = saved.cell()?;
         reads_no_later_row(&cell, &setup.ports.output)?;
-        let best = saved.array(BEST).map(<[f32]>::to_vec);
-        let parameters = best.or_else(|| saved.averaged_parameters());
-        let parameters = parameters.unwrap_or_else(|| saved.parameters());
+        let parameters = saved.chosen_parameters();
         cell.check_count("parameters", &parameters)?;
         let model = Model {
             once: forecasts_once(&cell, &setup.ports.output),

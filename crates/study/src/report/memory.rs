@@ -292,6 +292,7 @@ fn tiles(found: &Found<'_>) -> TilePlot {
             "Above: runs that solved it, of all runs. Below: training steps to success, median; – is not within {}.",
             whole(found.study.training.limit)
         ),
+        row_name: String::new(),
         rows: memory_systems().iter().map(System::label).collect(),
         groups: MemoryTask::ALL.map(group).to_vec(),
     }
