@@ -7,6 +7,7 @@ use retrograd::data::{Gaps, Header};
 use retrograd::forecast::Scaling;
 use retrograd::{Engine, Unroll};
 
+use super::audio::WavArgs;
 use super::backtest::BacktestArgs;
 use super::bench::BenchArgs;
 use super::cell::CellCommand;
@@ -104,9 +105,12 @@ pub(crate) struct Intuition {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new(SOURCE).required(true).args(["path", "wav"])))]
 pub(crate) struct Train {
     #[command(flatten)]
-    pub(crate) table: TableArgs,
+    pub(crate) table: Option<TableArgs>,
+    #[command(flatten)]
+    pub(crate) wav: WavArgs,
     #[command(flatten)]
     pub(crate) roles: RoleArgs,
     /// Takes flags from a TOML file, `learning-rate = 0.01`; those on the command line win.
@@ -116,12 +120,25 @@ pub(crate) struct Train {
     pub(crate) options: TrainingArgs,
 }
 
+/// The group of what a command trains on, of which one must be given.
+pub(super) const SOURCE: &str = "source";
+
+impl Train {
+    /// What it trains on.
+    pub(crate) fn source(&self) -> DataSource {
+        match &self.table {
+            Some(table) => DataSource::File(Box::new(table.clone())),
+            None => DataSource::Wav(Box::new(self.wav.clone())),
+        }
+    }
+}
+
 /// A table and the options for reading it.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct TableArgs {
     /// The observations: a header line with the columns' names, then one row of comma-separated numbers per line, oldest first; at
     /// most 512 MiB. `-` is standard input.
-    #[arg(long = "data", value_name = "FILE.csv")]
+    #[arg(long = "data", value_name = "FILE.csv", required = false)]
     pub(crate) path: PathBuf,
     /// The columns to read and forecast, separated by commas [default: all that hold numbers, except those that only count rows or
     /// time].
@@ -188,6 +205,8 @@ pub(crate) enum DataSource {
     SeattleWeather,
     /// A file.
     File(Box<TableArgs>),
+    /// A pair of recordings.
+    Wav(Box<WavArgs>),
 }
 
 #[derive(Clone, Debug, clap::Args)]

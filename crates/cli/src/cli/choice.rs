@@ -1,5 +1,6 @@
 //! `--cell`: a cell by name or file, and its adaptation to the data.
 
+mod effect;
 mod fit;
 mod readout;
 
@@ -13,7 +14,7 @@ use retrograd::{Batch, Cell, CellText, Extent, InputRole};
 use retrograd_tape::Domain;
 
 use fit::{domain, fit};
-pub(crate) use readout::ReadoutArgs;
+pub(crate) use readout::{LossName, ReadoutArgs};
 
 /// Default of `--hidden` for a cell of the zoo.
 const HIDDEN: usize = 32;
@@ -126,6 +127,9 @@ impl Choice {
         sizes: &SizeArgs,
         readout: &ReadoutArgs,
     ) -> Result<Forecaster> {
+        if readout.loss == Some(LossName::ErrorToSignal) {
+            bail!("--loss esr is for recordings, --wav DRY.wav WET.wav");
+        }
         if let Choice::Zoo(entry) = self
             && entry.number.is_some()
         {

@@ -15,7 +15,7 @@ use retrograd_study::systems::nearest;
 use serde_json::json;
 
 use super::ahead::drawn;
-use super::args::{DataSource, RoleArgs, TableArgs, TrainingArgs};
+use super::args::{DataSource, RoleArgs, SOURCE, TableArgs, TrainingArgs};
 use super::choice::{Choice, Forecaster, SizeArgs, Widths};
 use super::interrupt;
 use super::predict::quoted;
@@ -26,6 +26,7 @@ use super::values::whole;
 
 /// Arguments of `retrograd compare`.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new(SOURCE).required(true).args(["path"])))]
 pub(crate) struct Compare {
     #[command(flatten)]
     table: TableArgs,

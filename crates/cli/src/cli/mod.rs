@@ -7,6 +7,7 @@
 
 mod ahead;
 mod args;
+mod audio;
 mod backtest;
 mod bench;
 mod cell;
@@ -54,7 +55,7 @@ pub(crate) fn main() -> ExitCode {
     let shown = match args.command {
         Some(Command::Train(train)) => {
             return training(Request {
-                source: DataSource::File(Box::new(train.table)),
+                source: train.source(),
                 roles: train.roles,
                 options: train.options,
                 command: line,
@@ -132,6 +133,8 @@ fn training(request: Request) -> ExitCode {
         Ok(Ended::Rows(results)) => print(&report::text(&results)),
         Ok(Ended::Ahead(results)) if json => print(&ahead::json(&results)),
         Ok(Ended::Ahead(results)) => print(&ahead::text(&results)),
+        Ok(Ended::Audio(results)) if json => print(&audio::json(&results)),
+        Ok(Ended::Audio(results)) => print(&audio::text(&results)),
         Ok(Ended::Stopped { step, model }) => {
             let model = model.display();
             complain(&paragraph(&format!(

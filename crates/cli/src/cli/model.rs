@@ -48,6 +48,7 @@ impl ModelArgs {
         let source = match (began, &self.data) {
             (None, None) => anyhow::bail!("which rows? `--data FILE.csv` names them"),
             (Some(DataSource::SeattleWeather), None) => DataSource::SeattleWeather,
+            (Some(DataSource::Wav(_)), None) => anyhow::bail!("the model is of recordings, and of no table"),
             (Some(DataSource::File(began)), data) => DataSource::File(Box::new(TableArgs {
                 path: data.clone().unwrap_or(began.path),
                 columns: None,
@@ -73,7 +74,7 @@ impl ModelArgs {
         };
         let reader = match &source {
             DataSource::File(table) => TableArgs::clone(table),
-            DataSource::SeattleWeather => TableArgs {
+            DataSource::SeattleWeather | DataSource::Wav(_) => TableArgs {
                 path: PathBuf::new(),
                 columns: None,
                 header: None,

@@ -22,6 +22,9 @@ use super::values::{between, whole};
 pub(crate) struct Predict {
     #[command(flatten)]
     model: ModelArgs,
+    /// Sends a recording through a model of an effect, sample by sample, and writes what comes out to --out.
+    #[arg(long, value_name = "IN.wav", requires = "out", conflicts_with_all = ["data", "horizon", "future", "plot"])]
+    wav: Option<PathBuf>,
     /// Rows to forecast [default: as many as the model forecasts at once].
     #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
     horizon: Option<usize>,
@@ -31,8 +34,8 @@ pub(crate) struct Predict {
     /// Shares of what comes that intervals should hold.
     #[arg(long, value_name = "X,Y", value_delimiter = ',', default_value = "0.8,0.95", value_parser = between(0.0, 1.0))]
     interval: Vec<f64>,
-    /// Writes the forecast as CSV.
-    #[arg(long, value_name = "FILE.csv")]
+    /// Writes the forecast as CSV, or the recording as WAV.
+    #[arg(long, value_name = "FILE.csv|OUT.wav")]
     out: Option<PathBuf>,
     /// Draws it behind the last rows of the table.
     #[arg(long, value_name = "FILE.png|FILE.svg")]
@@ -49,6 +52,9 @@ const BEFORE: usize = 120;
 
 /// Forecasts, writes, and returns what is printed.
 pub(super) fn run(args: &Predict) -> Result<String> {
+    if let (Some(wav), Some(out)) = (&args.wav, &args.out) {
+        return super::audio::predict(&args.model.model, wav, out, args.json);
+    }
     let opened = args.model.open()?;
     let setup = opened.model.setup();
     let horizon = args.horizon.unwrap_or(setup.rows_ahead());

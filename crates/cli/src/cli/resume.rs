@@ -19,6 +19,9 @@ pub(crate) struct Resume {
     /// The table that the training began with, if it is elsewhere now.
     #[arg(long, value_name = "FILE.csv")]
     data: Option<PathBuf>,
+    /// The recordings that the training began with, if they are elsewhere now.
+    #[arg(long, num_args = 2, value_names = ["DRY.wav", "WET.wav"])]
+    wav: Option<Vec<PathBuf>>,
     /// Prints the results as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
@@ -31,8 +34,12 @@ pub(crate) struct Resume {
 pub(super) fn request(args: &Resume) -> Result<Request> {
     let saved: Checkpoint = Checkpoint::read(&args.model)?;
     let mut request = of_saved(&saved, &args.model)?;
-    if let (Some(path), DataSource::File(table)) = (&args.data, &mut request.source) {
-        table.path.clone_from(path);
+    match (&mut request.source, &args.data, &args.wav) {
+        (DataSource::File(table), Some(path), None) => table.path.clone_from(path),
+        (DataSource::Wav(pair), None, Some(_)) => pair.wav.clone_from(&args.wav),
+        (_, None, None) => {}
+        (DataSource::Wav(_), ..) => bail!("the training began with recordings, --wav DRY.wav WET.wav"),
+        _ => bail!("the training began with a table, --data FILE.csv"),
     }
     let out = args.model.parent().map(PathBuf::from).unwrap_or_default();
     request.options.out = match out.as_os_str().is_empty() {
@@ -59,11 +66,7 @@ pub(super) fn of_saved(saved: &Checkpoint, path: &std::path::Path) -> Result<Req
         )
     })?;
     let (source, roles, options) = match cli.command {
-        Some(Command::Train(train)) => (
-            DataSource::File(Box::new(train.table)),
-            train.roles,
-            train.options,
-        ),
+        Some(Command::Train(train)) => (train.source(), train.roles, train.options),
         None => (DataSource::SeattleWeather, RoleArgs::default(), cli.options),
         Some(_) => bail!("{}: it was not saved by `retrograd train`", path.display()),
     };

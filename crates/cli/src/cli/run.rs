@@ -15,7 +15,8 @@ use retrograd_plot::{ForecastPlot, LossPlot, Reference};
 use retrograd_study::baseline::{Baseline, Scores, score};
 
 use super::args::{DataSource, RoleArgs, TrainingArgs};
-use super::choice::{Forecaster, Widths};
+use super::audio::AudioResults;
+use super::choice::{Forecaster, LossName, Widths};
 use super::interrupt;
 use super::saved::{self, Origin};
 use super::table::Table;
@@ -44,6 +45,8 @@ pub(super) enum Ended {
     Rows(Box<TrainingResults>),
     /// Several series, rows ahead, or columns with roles.
     Ahead(Box<AheadResults>),
+    /// An effect, from a pair of recordings.
+    Audio(Box<AudioResults>),
     /// Ctrl-C after a step.
     Stopped { step: usize, model: PathBuf },
 }
@@ -103,6 +106,9 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
             "--out {}: JSON cannot name files in a directory whose name is not UTF-8; choose another --out, or leave --json out",
             options.out.display()
         );
+    }
+    if let DataSource::Wav(pair) = &request.source {
+        return super::audio::train(request, pair);
     }
     let table = Table::read(&request.source, &request.roles.named(), options.rows)?;
     let (training, validation) = table.split(options.validation)?;
@@ -270,7 +276,7 @@ impl Job<'_> {
     }
 }
 
-fn make(out: &std::path::Path) -> Result<()> {
+pub(super) fn make(out: &std::path::Path) -> Result<()> {
     fs::create_dir_all(out).with_context(|| format!("{}: cannot be made", out.display()))
 }
 
@@ -350,7 +356,7 @@ fn plots(
     let loss = LossPlot {
         title: format!("{name} on {}: loss by training step", data.name),
         loss_name: match options.readout.loss {
-            Some(ForecastLoss::Squared) | None => {
+            Some(LossName::Rows(ForecastLoss::Squared)) | None => {
                 "mean squared error (standardised units)".to_owned()
             }
             Some(loss) => format!("training: {loss}; others: mean squared error"),

@@ -88,6 +88,7 @@ impl Table {
                 Series::seattle_weather().into(),
             ),
             DataSource::File(table) => open(&table.path, &table.csv(also))?,
+            DataSource::Wav(_) => bail!("recordings are no table"),
         };
         let columns = panel.names().len();
         if columns > MOST_COLUMNS {

@@ -1,5 +1,8 @@
 //! The readout and the loss of a cell that has neither.
 
+use std::fmt;
+use std::str::FromStr;
+
 use anyhow::Result;
 use retrograd::forecast::Head;
 use retrograd::zoo::{self, ForecastLoss};
@@ -18,21 +21,57 @@ pub(crate) struct ReadoutArgs {
     pub(crate) dropout: Option<f64>,
     /// The loss of a cell without one of its own: `mse`, `mae`, `huber`, `gaussian` or `student` (the likelihood of a
     /// distribution whose scale is forecast, too), or `quantile` (the quantiles of intervals of 50, 80, 90 and 95 %) [default: mse]. The
-    /// readout is as wide as the loss needs.
+    /// readout is as wide as the loss needs. With --wav: `esr`, the error-to-signal ratio, or `mse` [default: esr].
     #[arg(long, value_name = "NAME")]
-    pub(crate) loss: Option<ForecastLoss>,
+    pub(crate) loss: Option<LossName>,
+}
+
+/// What `--loss` names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum LossName {
+    /// Of rows of a table.
+    Rows(ForecastLoss),
+    /// The error-to-signal ratio of recordings.
+    ErrorToSignal,
+}
+
+impl fmt::Display for LossName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LossName::Rows(loss) => loss.fmt(f),
+            LossName::ErrorToSignal => f.write_str("esr"),
+        }
+    }
+}
+
+impl FromStr for LossName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<LossName, String> {
+        match name {
+            "esr" => Ok(LossName::ErrorToSignal),
+            _ => Ok(LossName::Rows(name.parse()?)),
+        }
+    }
 }
 
 impl ReadoutArgs {
     pub(super) fn of(&self, widths: Widths, dropout: f64) -> zoo::Forecaster {
         let cell = zoo::Forecaster::new(widths.inputs).targets(widths.outputs);
-        let loss = self.loss.unwrap_or_default();
+        let loss = self.of_rows();
         cell.masked(widths.masked).dropout(dropout).loss(loss)
     }
 
     /// What the readout says of a distribution.
     pub(super) fn head(&self) -> Head {
-        self.loss.unwrap_or_default().into()
+        self.of_rows().into()
+    }
+
+    fn of_rows(&self) -> ForecastLoss {
+        match self.loss {
+            Some(LossName::Rows(loss)) => loss,
+            Some(LossName::ErrorToSignal) | None => ForecastLoss::default(),
+        }
     }
 
     /// Adds the readout to a cell file without a loss.
