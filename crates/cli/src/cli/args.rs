@@ -191,6 +191,10 @@ pub(crate) struct RoleArgs {
     /// Columns that are the same in all rows of a series.
     #[arg(long = "static", value_name = "A,B,C", value_delimiter = ',')]
     pub(crate) statics: Vec<String>,
+    /// Columns that hold categories, such as weekdays, whatever they look like; a known or static column of texts is one without this.
+    /// The model learns a row of numbers for each, and reads what it does not know as their mean.
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub(crate) categorical: Vec<String>,
     /// Rows that are forecast at once. A model of one row forecasts further ones by reading its own forecasts [default: 1].
     #[arg(long, value_name = "N", value_parser = whole(1..=10_000))]
     pub(crate) horizon: Option<usize>,

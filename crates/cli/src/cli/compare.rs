@@ -71,14 +71,15 @@ struct Run {
 pub(super) fn run(args: &Compare) -> Result<String> {
     let options = &args.options;
     let source = DataSource::File(Box::new(args.table.clone()));
-    let table = Table::read(&source, &args.roles.named(), options.rows)?;
+    let table = Table::read(&source, &args.roles, options.rows)?;
     let (training, validation) = table.split(options.validation)?;
     let columns = args.roles.of(&table.panel)?;
     let setup = train::setup(&table, &training, &args.roles, columns, options.steps)?;
     fs::create_dir_all(&options.out)
         .with_context(|| format!("{}: cannot be made", options.out.display()))?;
     interrupt::watch();
-    let widths = train::widths(&setup);
+    let categories = setup.embeddings();
+    let widths = train::widths(&setup, &categories);
     let of_first = || {
         Ok::<_, anyhow::Error>(
             sized(&args.cells[0], options, widths, None)?

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use retrograd::data::printable;
+use retrograd::data::{Panel, printable};
 use retrograd::files;
 use retrograd::forecast::Forecast;
 use retrograd_plot::{ForecastPanel, ForecastPlot};
@@ -79,8 +79,8 @@ pub(super) fn run(args: &Predict) -> Result<String> {
         draw(&plot(&opened, &forecasts[0]), path)?;
     }
     Ok(match args.json {
-        true => as_json(&opened, &forecasts),
-        false => text(args, &opened, &forecasts),
+        true => as_json(&opened, &forecasts, future.as_ref()),
+        false => text(args, &opened, &forecasts, future.as_ref()),
     })
 }
 
@@ -102,8 +102,16 @@ fn label(forecast: &Forecast, row: usize) -> String {
     }
 }
 
-fn text(args: &Predict, opened: &Opened, forecasts: &[Forecast]) -> String {
+fn text(
+    args: &Predict,
+    opened: &Opened,
+    forecasts: &[Forecast],
+    future: Option<&Panel>,
+) -> String {
     let mut out = note_lines(opened.table.panel.notes());
+    for unknown in opened.unknown(future) {
+        let _ = writeln!(out, "{:<16} {unknown}", "");
+    }
     if !out.is_empty() {
         out.push('\n');
     }
@@ -216,9 +224,10 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-fn as_json(opened: &Opened, forecasts: &[Forecast]) -> String {
+fn as_json(opened: &Opened, forecasts: &[Forecast], future: Option<&Panel>) -> String {
     let notes = opened.table.panel.notes().iter();
-    let notes: Vec<String> = notes.map(|n| with_flags(&n.to_string())).collect();
+    let notes = notes.map(|n| with_flags(&n.to_string()));
+    let notes: Vec<String> = notes.chain(opened.unknown(future)).collect();
     let object = json!({"data": opened.table.name, "notes": notes, "forecasts": forecasts});
     format!("{object}\n")
 }

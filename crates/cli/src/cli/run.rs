@@ -110,7 +110,7 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
     if let DataSource::Wav(pair) = &request.source {
         return super::audio::train(request, pair);
     }
-    let table = Table::read(&request.source, &request.roles.named(), options.rows)?;
+    let table = Table::read(&request.source, &request.roles, options.rows)?;
     let (training, validation) = table.split(options.validation)?;
     let columns = request.roles.of(&table.panel)?;
     let saved = request
@@ -140,7 +140,8 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
     };
     make(&options.out)?;
     let setup = train::setup(&table, &training, &request.roles, columns, options.steps)?;
-    let widths = train::widths(&setup);
+    let categories = setup.embeddings();
+    let widths = train::widths(&setup, &categories);
     let forecaster = saved::forecaster(&options.cell, options, widths, saved.as_ref())?;
     let setup = setup
         .ports(forecaster.ports())

@@ -133,6 +133,8 @@ fn digest(panel: &Panel) -> String {
             .names()
             .iter()
             .for_each(|name| digest.eat(name.as_bytes()));
+        let texts = (0..series.columns()).filter_map(|c| series.categories(c));
+        texts.flatten().for_each(|text| digest.eat(text.as_bytes()));
         series
             .rows()
             .iter()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use retrograd::fit::{Chunk, Fit, Stopped};
-use retrograd::forecast::{Columns, Examples, ForecastError, Scaling, Setup};
+use retrograd::forecast::{Columns, Embedding, Examples, ForecastError, Scaling, Setup};
 use retrograd::optim::Schedule;
 use retrograd::{Adam, Trainer};
 
@@ -77,8 +77,9 @@ pub(super) fn setup(
 }
 
 /// The widths of a cell for a setup.
-pub(super) fn widths(setup: &Setup) -> Widths {
+pub(super) fn widths<'a>(setup: &Setup, categories: &'a [Embedding]) -> Widths<'a> {
     Widths {
+        categories,
         inputs: setup.inputs(),
         outputs: setup.outputs(),
         masked: setup.needs_present(),

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use csv::StringRecord;
 
+use super::category::Lists;
 use super::locale::Locale;
 use super::records::{cut, is_missing, records, without_commas};
 use super::times::{self, IndexColumn};
@@ -54,7 +55,8 @@ pub(super) fn parse(text: &str, file: &str, how: &Csv) -> Result<Panel, DataErro
     let table = CsvTable::scan(text, file, how)?;
     let (id, time) = (table.named(&how.id)?, table.named(&how.time)?);
     let chosen = table.choose(&[id, time])?;
-    let values = table.values(&chosen)?;
+    let mut lists = table.lists(&chosen)?;
+    let values = table.values(&chosen, &mut lists)?;
     let groups = table.groups(id)?;
     let (chosen, values, indices) = table.without_indices(chosen, values, &groups[0].rows)?;
     let label = time.or_else(|| table.label(&chosen, &indices, id));
@@ -66,7 +68,7 @@ pub(super) fn parse(text: &str, file: &str, how: &Csv) -> Result<Panel, DataErro
     let mut series = Vec::with_capacity(groups.len());
     let mut filled = vec![0; chosen.len()];
     for group in groups {
-        let one = table.series(&chosen, &values, &group, &mut filled)?;
+        let one = table.series(&chosen, &values, &group, &mut filled, &lists)?;
         let one = match (label, &labels) {
             (Some(column), Some(labels)) => {
                 let labels = group.rows.iter().map(|&row| labels[row].clone()).collect();
@@ -78,6 +80,7 @@ pub(super) fn parse(text: &str, file: &str, how: &Csv) -> Result<Panel, DataErro
         series.push((group.id, one));
     }
     table.note_gaps(&chosen, &filled, &mut notes);
+    table.note_categories(&chosen, &lists, &mut notes);
     match id {
         Some(id) => {
             let noted = series
@@ -228,10 +231,19 @@ impl<'t> CsvTable<'t> {
 
     /// The columns that are read besides.
     fn also(&self) -> Result<Vec<usize>, DataError> {
-        match self.how.also.is_empty() {
-            true => Ok(Vec::new()),
-            false => self.find(&self.how.also),
+        let mut all = Vec::new();
+        for names in [&self.how.also, &self.how.categorical, &self.how.texts] {
+            let found = match names.is_empty() {
+                true => Vec::new(),
+                false => self.find(names)?,
+            };
+            found.into_iter().for_each(|c| {
+                if !all.contains(&c) {
+                    all.push(c);
+                }
+            });
         }
+        Ok(all)
     }
 
     /// The place of a column that the caller names.
@@ -286,13 +298,17 @@ impl<'t> CsvTable<'t> {
     }
 
     /// The numbers of these columns, `[rows, n]`.
-    fn values(&self, chosen: &[usize]) -> Result<Vec<f64>, DataError> {
+    fn values(&self, chosen: &[usize], lists: &mut Lists) -> Result<Vec<f64>, DataError> {
         let count = self.rows.saturating_mul(chosen.len());
         let mut values = Vec::new();
         self.reserve(&mut values, count)?;
         self.each_row(|line, cells| {
             for &column in chosen {
-                values.push(self.number(line, &cells[column], column)?);
+                let cell = &cells[column];
+                values.push(match lists.of(column) {
+                    Some(list) => self.category(line, cell, column, list)?,
+                    None => self.number(line, cell, column)?,
+                });
             }
             Ok(())
         })?;

@@ -8,6 +8,8 @@
 //! with a [`DataError`] that names the file, the line and the column.
 
 #[cfg(feature = "csv")]
+mod category;
+#[cfg(feature = "csv")]
 mod csv;
 mod error;
 mod gaps;

@@ -283,7 +283,7 @@ impl Model {
     ) -> Result<(), ForecastError> {
         let (horizon, columns) = (how.horizon, &self.setup.columns);
         let n = columns.targets.len();
-        let mut view = View::new(columns, series, None)?;
+        let mut view = self.setup.view(series, None)?;
         // A direct forecast reads what is known ahead of all its rows.
         let known_end = match columns.known.is_empty() {
             true => part.end,

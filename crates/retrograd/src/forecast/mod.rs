@@ -39,6 +39,7 @@
 
 mod ahead;
 mod backtest;
+mod category;
 mod columns;
 mod examples;
 mod head;
@@ -50,6 +51,7 @@ mod view;
 
 pub use ahead::reads_no_later_row;
 pub use backtest::{Backtest, BacktestReport, Fold, Score};
+pub use category::{Category, Embedding};
 pub use columns::Columns;
 pub use examples::{Epoch, Examples, Order};
 pub use head::Head;

@@ -51,6 +51,7 @@ impl Choice {
                 inputs: setup.dry,
                 outputs: setup.wet,
                 masked: false,
+                categories: &[],
             };
             return fit(&text, widths, &given);
         }

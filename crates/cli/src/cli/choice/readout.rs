@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::Result;
-use retrograd::forecast::Head;
+use retrograd::forecast::{Embedding, Head};
 use retrograd::zoo::{self, ForecastLoss};
 use retrograd::{CellText, InputRole};
 use retrograd_tape::OutputRole;
@@ -56,7 +56,7 @@ impl FromStr for LossName {
 }
 
 impl ReadoutArgs {
-    pub(super) fn of(&self, widths: Widths, dropout: f64) -> zoo::Forecaster {
+    pub(super) fn of(&self, widths: Widths<'_>, dropout: f64) -> zoo::Forecaster {
         let cell = zoo::Forecaster::new(widths.inputs).targets(widths.outputs);
         let loss = self.of_rows();
         cell.masked(widths.masked).dropout(dropout).loss(loss)
@@ -78,7 +78,7 @@ impl ReadoutArgs {
     pub(super) fn add_to(
         &self,
         text: &CellText,
-        widths: Widths,
+        widths: Widths<'_>,
         given: &[(&str, usize)],
     ) -> Result<Forecaster> {
         let input = only(
@@ -92,16 +92,19 @@ impl ReadoutArgs {
             let expected = "expected a cell of one input".to_owned();
             return Err(text.mistake(Some(name), message, expected).into());
         }
-        let dims = with_columns(given, of_role(text, InputRole::Sequence), widths.inputs);
+        let dims = with_columns(given, of_role(text, InputRole::Sequence), widths.read());
         // As the file says its shape: the cell as a layer would only say what does not fit.
         let alone = text.cell(&dims)?;
-        check_length(text, &alone, &input, widths.inputs)?;
+        check_length(text, &alone, &input, widths.read())?;
         let mut outputs = alone.tape().outputs().iter();
         if let Some(read) = outputs.find(|o| o.role == OutputRole::Output) {
             forecasts(text, &alone, &read.name)?;
         }
         let cell = self.of(widths, self.dropout.unwrap_or(0.0));
-        let cell = cell.cell(text.name(), |c, x| c.layer("", text, [x], &dims))?;
+        let cell = cell.cell(text.name(), |c, x| {
+            let x = Embedding::read(widths.categories, c, x);
+            c.layer("", text, [x], &dims)
+        })?;
         let size = sizes(text, &dims);
         Ok(Forecaster {
             hidden: size_of_dimension(text, &dims, "H"),
