@@ -23,6 +23,8 @@ mod load;
 mod locale;
 mod note;
 mod panel;
+#[cfg(feature = "parquet")]
+mod parquet;
 #[cfg(feature = "csv")]
 mod read;
 #[cfg(feature = "csv")]
