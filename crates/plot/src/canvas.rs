@@ -10,7 +10,9 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::PlotError;
 use crate::fallback::{self, Run};
-use crate::lettering::{BITMAP_LINE, SVG_LINE, drawn, register_fonts, run_style, run_width, text_style};
+use crate::lettering::{
+    BITMAP_LINE, SVG_LINE, drawn, register_fonts, run_style, run_width, text_style,
+};
 pub(crate) use crate::lettering::{Lettering, fitting, shorten, text_width};
 use retrograd::files::replace;
 

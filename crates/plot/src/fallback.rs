@@ -183,9 +183,7 @@ impl Fonts {
 
     /// Makes a font known to plotters, which keeps it for as long as the program runs.
     fn install(&self, id: ID) -> Option<&'static Installed> {
-        let data = self
-            .database
-            .with_face_data(id, |data, _| data.to_vec())?;
+        let data = self.database.with_face_data(id, |data, _| data.to_vec())?;
         let face = Face::parse(&data, 0).ok()?;
         let height = f64::from(face.ascender()) - f64::from(face.descender());
         let line = height / f64::from(face.units_per_em());
@@ -232,7 +230,10 @@ mod tests {
         let mut fonts = Fonts::of(database);
         let found = fonts.runs("in 日日 本\u{200d}!");
         assert_eq!(found.len(), 3);
-        assert_eq!((&found[0], &found[2]), (&run("in "), &run(&format!(" {REPLACEMENT}!"))));
+        assert_eq!(
+            (&found[0], &found[2]),
+            (&run("in "), &run(&format!(" {REPLACEMENT}!")))
+        );
         let font = found[1].font.expect("it was found");
         assert_eq!(found[1].text, "日日");
         assert_eq!(font.line, 1.25, "800 above the line and 450 below, of 1000");

@@ -25,7 +25,9 @@ fn png_size(name: &str) -> (u32, u32) {
 fn svg(name: &str) -> String {
     let text = std::fs::read_to_string(path(name)).unwrap();
     assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"));
-    assert!(text.contains("font-family=\"DejaVu Sans, Noto Sans,") && text.contains(", sans-serif\""));
+    assert!(
+        text.contains("font-family=\"DejaVu Sans, Noto Sans,") && text.contains(", sans-serif\"")
+    );
     assert!(!text.contains("NaN") && !text.contains("inf"));
     text
 }
@@ -174,7 +176,10 @@ fn texts_that_the_font_lacks_are_seen() {
     }
     // Installed fonts are not those of every machine, but no font has this one.
     assert_eq!(retrograd_plot::undrawable("a\u{e000}"), ['\u{e000}']);
-    assert!(titled("\u{e000}") == titled("\u{fffd}"), "a sign stands for it");
+    assert!(
+        titled("\u{e000}") == titled("\u{fffd}"),
+        "a sign stands for it"
+    );
 }
 
 #[test]

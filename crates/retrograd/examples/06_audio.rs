@@ -55,7 +55,9 @@ fn dry() -> Vec<f32> {
 /// A plucked string (Karplus & Strong 1983): noise that goes round a delay line through a low-pass filter.
 fn pluck(rng: &mut ChaCha8Rng, pitch: f32, samples: usize) -> Vec<f32> {
     let length = (RATE as f32 / pitch) as usize;
-    let mut line: Vec<f32> = (0..length).map(|_| 2.0 * rng.random::<f32>() - 1.0).collect();
+    let mut line: Vec<f32> = (0..length)
+        .map(|_| 2.0 * rng.random::<f32>() - 1.0)
+        .collect();
     let next = |t: usize| {
         let (now, after) = (t % length, (t + 1) % length);
         let sample = line[now];
@@ -75,7 +77,11 @@ fn wet(dry: &[f32]) -> Vec<f32> {
         let driven = 4.0 * (x - low);
         // Diodes of two kinds, biased by what the capacitor has stored of loud half-waves.
         let biased = driven + 0.2 - 0.5 * charge;
-        let clipped = if biased > 0.0 { biased.tanh() } else { 0.7 * (biased / 0.7).tanh() };
+        let clipped = if biased > 0.0 {
+            biased.tanh()
+        } else {
+            0.7 * (biased / 0.7).tanh()
+        };
         charge += sag * (clipped.max(0.0) - charge);
         out += tone * (clipped - out);
         0.6 * out
@@ -87,7 +93,9 @@ fn wet(dry: &[f32]) -> Vec<f32> {
 fn learn(directory: &Path) -> Result<(Errors, f64), Box<dyn Error>> {
     let played = dry();
     let files = [directory.join("dry.wav"), directory.join("wet.wav")];
-    let of = |samples| Ok::<_, Box<dyn Error>>(Clip::new(RATE, 1, samples)?.with_format(Format::Int(24)));
+    let of = |samples| {
+        Ok::<_, Box<dyn Error>>(Clip::new(RATE, 1, samples)?.with_format(Format::Int(24)))
+    };
     of(wet(&played))?.write(&files[1])?;
     of(played)?.write(&files[0])?;
 
@@ -157,7 +165,10 @@ fn the_pedal_is_learned_to_two_hundredths_of_its_energy() {
     std::fs::create_dir_all(&directory).expect("there is room");
     let (errors, factor) = learn(&directory).expect("nothing is wrong with the recordings");
     std::fs::remove_dir_all(&directory).expect("it was made");
-    assert!(errors.esr <= 0.02 && errors.emphasised <= 0.02, "{errors:?}");
+    assert!(
+        errors.esr <= 0.02 && errors.emphasised <= 0.02,
+        "{errors:?}"
+    );
     // Far below what any machine does, and what a plug-in needs.
     assert!(factor > 1.0, "{factor}");
 }

@@ -15,7 +15,11 @@ fn fixture(name: &str) -> PathBuf {
 fn without_the_feature_it_is_named() {
     let error = Csv::new().open(fixture("sales.parquet")).unwrap_err();
     assert!(matches!(error, DataError::NeedsFeature { .. }));
-    assert!(error.to_string().contains("sales.parquet: it is a Parquet file"));
+    assert!(
+        error
+            .to_string()
+            .contains("sales.parquet: it is a Parquet file")
+    );
     assert!(error.to_string().contains("--features parquet"));
     let _ = Gaps::Refuse;
 }
@@ -23,7 +27,10 @@ fn without_the_feature_it_is_named() {
 #[cfg(feature = "parquet")]
 #[test]
 fn the_table_is_that_of_the_csv_beside_it() {
-    let how = Csv::new().gaps(Gaps::Linear).columns(["sold", "staff", "open", "price"]).categorical(["shop"]);
+    let how = Csv::new()
+        .gaps(Gaps::Linear)
+        .columns(["sold", "staff", "open", "price"])
+        .categorical(["shop"]);
     let (a, b) = (fixture("sales.parquet"), fixture("sales.csv"));
     let [parquet, csv] = [a, b].map(|path| how.open(path).unwrap());
     assert_eq!(parquet, csv);
@@ -37,7 +44,10 @@ fn the_table_is_that_of_the_csv_beside_it() {
     });
     assert_eq!(panels[0], panels[1]);
     // A gap is told by the row's place.
-    let gap = Csv::new().columns(["sold"]).open(fixture("sales.parquet")).unwrap_err();
+    let gap = Csv::new()
+        .columns(["sold"])
+        .open(fixture("sales.parquet"))
+        .unwrap_err();
     assert!(matches!(gap, DataError::Missing { line: 9, .. }), "{gap}");
 }
 
@@ -47,7 +57,10 @@ fn files_that_cannot_be_read_are_told() {
     let zstd = Csv::new().open(fixture("sales-zstd.parquet")).unwrap_err();
     assert!(matches!(zstd, DataError::Malformed { .. }));
     assert!(zstd.to_string().to_lowercase().contains("zstd"), "{zstd}");
-    let small = Csv::new().limit(100).open(fixture("sales.parquet")).unwrap_err();
+    let small = Csv::new()
+        .limit(100)
+        .open(fixture("sales.parquet"))
+        .unwrap_err();
     assert!(matches!(small, DataError::TooLarge { .. }));
     let whole = std::fs::read(fixture("sales.parquet")).unwrap();
     for end in [4, 10, whole.len() / 2, whole.len() - 1] {

@@ -50,7 +50,9 @@ impl ModelArgs {
         let source = match (began, &self.data) {
             (None, None) => anyhow::bail!("which rows? `--data FILE.csv` names them"),
             (Some(DataSource::SeattleWeather), None) => DataSource::SeattleWeather,
-            (Some(DataSource::Wav(_)), None) => anyhow::bail!("the model is of recordings, and of no table"),
+            (Some(DataSource::Wav(_)), None) => {
+                anyhow::bail!("the model is of recordings, and of no table")
+            }
             (Some(DataSource::File(began)), data) => DataSource::File(Box::new(TableArgs {
                 path: data.clone().unwrap_or(began.path),
                 columns: None,
@@ -122,7 +124,10 @@ impl Opened {
         let panels = std::iter::once(&self.table.panel).chain(also);
         let unknown = panels.flat_map(|panel| setup.unknown(panel));
         let line = |(column, texts): (String, Vec<String>)| {
-            let shown = texts.iter().take(5).map(|t| format!("\"{}\"", printable(t, LONGEST_NAME)));
+            let shown = texts
+                .iter()
+                .take(5)
+                .map(|t| format!("\"{}\"", printable(t, LONGEST_NAME)));
             let more = match texts.len() {
                 ..=5 => "",
                 _ => ", …",

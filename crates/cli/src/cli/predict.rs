@@ -14,7 +14,7 @@ use serde_json::json;
 use super::ahead::drawn;
 use super::args::with_flags;
 use super::model::{ModelArgs, Opened};
-use super::report::{LONGEST_NAME, note_lines, number};
+use super::report::{LONGEST_NAME, note_lines, number, undrawn};
 use super::values::{between, whole};
 
 /// Arguments of `retrograd predict`.
@@ -102,12 +102,7 @@ fn label(forecast: &Forecast, row: usize) -> String {
     }
 }
 
-fn text(
-    args: &Predict,
-    opened: &Opened,
-    forecasts: &[Forecast],
-    future: Option<&Panel>,
-) -> String {
+fn text(args: &Predict, opened: &Opened, forecasts: &[Forecast], future: Option<&Panel>) -> String {
     let mut out = note_lines(opened.table.panel.notes());
     for unknown in opened.unknown(future) {
         let _ = writeln!(out, "{:<16} {unknown}", "");
@@ -172,6 +167,11 @@ fn text(
         if let Some(path) = path {
             let _ = writeln!(out, "{heading:<16} {}", path.display());
         }
+    }
+    if args.plot.is_some() {
+        let first = &forecasts[0];
+        let names = first.names.iter().chain([&first.id, &opened.table.name]);
+        out.push_str(&undrawn(names.map(String::as_str)));
     }
     out
 }

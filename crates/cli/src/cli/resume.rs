@@ -38,7 +38,9 @@ pub(super) fn request(args: &Resume) -> Result<Request> {
         (DataSource::File(table), Some(path), None) => table.path.clone_from(path),
         (DataSource::Wav(pair), None, Some(_)) => pair.wav.clone_from(&args.wav),
         (_, None, None) => {}
-        (DataSource::Wav(_), ..) => bail!("the training began with recordings, --wav DRY.wav WET.wav"),
+        (DataSource::Wav(_), ..) => {
+            bail!("the training began with recordings, --wav DRY.wav WET.wav")
+        }
         _ => bail!("the training began with a table, --data FILE.csv"),
     }
     let out = args.model.parent().map(PathBuf::from).unwrap_or_default();

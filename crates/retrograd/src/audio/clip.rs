@@ -148,7 +148,10 @@ impl Clip {
         let mut write = || -> Result<(), hound::Error> {
             let mut writer = WavWriter::new(&mut out, spec)?;
             match self.format {
-                Format::Float => self.samples.iter().try_for_each(|s| writer.write_sample(*s))?,
+                Format::Float => self
+                    .samples
+                    .iter()
+                    .try_for_each(|s| writer.write_sample(*s))?,
                 Format::Int(bits) => {
                     let full = 2_f64.powi(i32::from(bits) - 1);
                     for s in &self.samples {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use retrograd_tape::Var;
+use retrograd_tape::{Shape, Var};
 use serde::{Deserialize, Serialize};
 
 use super::{AudioError, Pair};
@@ -52,7 +52,9 @@ impl FromStr for Loss {
         match name {
             "esr" => Ok(Loss::default()),
             "mse" => Ok(Loss::Squared),
-            _ => Err(format!("an effect is trained by esr or mse, not by `{name}`")),
+            _ => Err(format!(
+                "an effect is trained by esr or mse, not by `{name}`"
+            )),
         }
     }
 }
@@ -159,7 +161,11 @@ impl Effect {
     #[track_caller]
     pub fn read_out<'t>(&self, c: &'t Builder, dry: Var<'t>, h: Var<'t>) {
         let read = c.dense("effect", self.setup.wet, [h]);
-        let y = read + dry;
+        let y = match self.setup.dry == self.setup.wet {
+            true => read + dry,
+            // To each channel.
+            false => read + dry.reshape(Shape::Scalar),
+        };
         c.output(&self.setup.output, y);
         let wet = c.target(&self.setup.target, self.setup.wet);
         match self.loss {

@@ -73,7 +73,9 @@ pub enum AudioError {
         cause: std::io::Error,
     },
     /// A sample that is not finite.
-    #[error("{file}: the sample at {second:.4} s of channel {channel} is {value}; samples are finite numbers")]
+    #[error(
+        "{file}: the sample at {second:.4} s of channel {channel} is {value}; samples are finite numbers"
+    )]
     NotFinite {
         /// The file.
         file: String,
@@ -85,7 +87,9 @@ pub enum AudioError {
         value: f32,
     },
     /// A recording of another sample rate than the model's.
-    #[error("the model was trained at {expected} Hz, and the recording is at {found} Hz; convert it to {expected} Hz first")]
+    #[error(
+        "the model was trained at {expected} Hz, and the recording is at {found} Hz; convert it to {expected} Hz first"
+    )]
     Rate {
         /// The model's, in Hz.
         expected: u32,

@@ -82,7 +82,9 @@ impl Pair {
         pair.wet.cut(frames);
         for (name, clip) in [("dry", &pair.dry), ("wet", &pair.wet)] {
             if mean_square(clip, 0..frames) < SILENCE {
-                return refuse(format!("the {name} recording is silent: there is nothing to learn"));
+                return refuse(format!(
+                    "the {name} recording is silent: there is nothing to learn"
+                ));
             }
         }
         Ok(pair)
@@ -143,7 +145,11 @@ impl Pair {
                 return Err(AudioError::Request(format!(
                     "the wet recording is silent in its {name} {} samples, which are {}; hold out another share",
                     part.len(),
-                    if name == "first" { "trained on" } else { "held out" }
+                    if name == "first" {
+                        "trained on"
+                    } else {
+                        "held out"
+                    }
                 )));
             }
         }

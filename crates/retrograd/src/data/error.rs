@@ -55,7 +55,9 @@ pub enum DataError {
         limit: Option<u64>,
     },
     /// A file of a form that is read with a feature alone.
-    #[error("{file}: it is {form}, which is read with the feature `{feature}`: build with `--features {feature}`")]
+    #[error(
+        "{file}: it is {form}, which is read with the feature `{feature}`: build with `--features {feature}`"
+    )]
     NeedsFeature {
         /// The file.
         file: String,

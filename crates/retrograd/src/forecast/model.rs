@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::category;
 use super::examples::forecasts_once;
 use super::head::sample_quantile;
 use super::rollout::{Machine, Origin};
-use super::category;
 use super::{BacktestReport, ForecastError, Head, Residuals, Setup, reads_no_later_row};
 use crate::cell::Cell;
 use crate::data::{Panel, Series, Spacing};

@@ -8,7 +8,12 @@ use retrograd::{Adam, Checkpoint, Trainer};
 
 use super::names;
 
-const KINDS: [(&str, f64); 4] = [("kiosk", 3.0), ("market", -2.0), ("mall", 8.0), ("fair", -5.0)];
+const KINDS: [(&str, f64); 4] = [
+    ("kiosk", 3.0),
+    ("market", -2.0),
+    ("mall", 8.0),
+    ("fair", -5.0),
+];
 
 /// What is sold depends on the kind of the day alone, which changes at random and is known ahead.
 fn text(rows: usize) -> String {
@@ -42,10 +47,15 @@ fn trained(panel: &Panel, setup: &Setup) -> Trainer {
         let h = c.state("h", 8);
         c.next(h, 0.5 * h + c.dense("new", 8, [x, h]).tanh())
     });
-    let mut trainer = Trainer::builder(cell.unwrap(), Adam::new(1e-2)).seed(3).build().unwrap();
+    let mut trainer = Trainer::builder(cell.unwrap(), Adam::new(1e-2))
+        .seed(3)
+        .build()
+        .unwrap();
     let examples = Examples::new(setup, panel, &[0..300], false).unwrap();
     let mut order = examples.order(16, 4, 1).unwrap();
-    Fit::new(60).run(&mut trainer, |epoch| order.epoch(epoch)).unwrap();
+    Fit::new(60)
+        .run(&mut trainer, |epoch| order.epoch(epoch))
+        .unwrap();
     trainer
 }
 
@@ -72,11 +82,19 @@ fn a_level_that_depends_on_a_category_is_learned_with_it_and_not_without() {
 #[test]
 fn a_saved_model_forecasts_the_same_bits_and_numbers_categories_by_its_own_table() {
     let panel = panel(&text(400), true);
-    assert!(panel.notes().iter().any(|n| n.to_string() == "column \"kind\" holds 4 categories"));
+    assert!(
+        panel
+            .notes()
+            .iter()
+            .any(|n| n.to_string() == "column \"kind\" holds 4 categories")
+    );
     let setup = setup(&panel, true);
     let trainer = trained(&panel, &setup);
     let model = Model::new(&trainer.checkpoint(), &setup).unwrap();
-    let path = std::env::temp_dir().join(format!("retrograd-categories-{}.safetensors", std::process::id()));
+    let path = std::env::temp_dir().join(format!(
+        "retrograd-categories-{}.safetensors",
+        std::process::id()
+    ));
     model.keep_in(trainer.checkpoint()).write(&path).unwrap();
     let opened = Model::open(&path).unwrap();
     let saved: Checkpoint = Checkpoint::read(&path).unwrap();
@@ -85,9 +103,14 @@ fn a_saved_model_forecasts_the_same_bits_and_numbers_categories_by_its_own_table
 
     // The future names categories in another order than the past.
     let future = |kinds: &[&str]| {
-        let rows: String = kinds.iter().enumerate().map(|(k, kind)| format!("{},{kind}\n", 400 + k)).collect();
+        let rows: String = kinds
+            .iter()
+            .enumerate()
+            .map(|(k, kind)| format!("{},{kind}\n", 400 + k))
+            .collect();
         let csv = Csv::new().columns(["kind"]).categorical(["kind"]);
-        csv.parse_panel(&format!("day,kind\n{rows}"), "future.csv").unwrap()
+        csv.parse_panel(&format!("day,kind\n{rows}"), "future.csv")
+            .unwrap()
     };
     let forecast = |model: &Model, kind: &str| {
         let future = future(&[kind]);
@@ -101,7 +124,10 @@ fn a_saved_model_forecasts_the_same_bits_and_numbers_categories_by_its_own_table
 
     // What is not known is read as the mean row of the table, and told.
     let unknown = future(&["harbour", "mall"]);
-    assert_eq!(opened.setup().unknown(&unknown), [("kind".to_owned(), names(&["harbour"]))]);
+    assert_eq!(
+        opened.setup().unknown(&unknown),
+        [("kind".to_owned(), names(&["harbour"]))]
+    );
     let value = forecast(&opened, "harbour");
     let mut by_hand = saved.cell().unwrap();
     let range = by_hand.parameter_specs().zip(by_hand.parameter_ranges());
@@ -110,7 +136,10 @@ fn a_saved_model_forecasts_the_same_bits_and_numbers_categories_by_its_own_table
     let mut parameters = saved.parameters();
     let table = parameters[range.clone()].to_vec();
     for k in 0..width {
-        let mean = (1..5).map(|row| f64::from(table[row * width + k])).sum::<f64>() / 4.0;
+        let mean = (1..5)
+            .map(|row| f64::from(table[row * width + k]))
+            .sum::<f64>()
+            / 4.0;
         parameters[range.start + k] = mean as f32;
     }
     by_hand = saved.cell().unwrap();
@@ -121,12 +150,22 @@ fn a_saved_model_forecasts_the_same_bits_and_numbers_categories_by_its_own_table
     let mean = sold[..300].iter().sum::<f64>() / 300.0;
     let scale = (sold[..300].iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 300.0).sqrt();
     let place = |row: usize| -> f32 {
-        let of = |text: &str| opened.setup().categories()[0].texts.iter().position(|t| t == text);
-        let known = (row < 400).then(|| &series.categories(1).unwrap()[series.row(row)[1] as usize]);
-        known.and_then(|text| of(text)).map_or(0.0, |p| (p + 1) as f32)
+        let of = |text: &str| {
+            opened.setup().categories()[0]
+                .texts
+                .iter()
+                .position(|t| t == text)
+        };
+        let known =
+            (row < 400).then(|| &series.categories(1).unwrap()[series.row(row)[1] as usize]);
+        known
+            .and_then(|text| of(text))
+            .map_or(0.0, |p| (p + 1) as f32)
     };
     for row in 0..400 {
-        stepper.step(&[&[((sold[row] - mean) / scale) as f32, place(row + 1)]]).unwrap();
+        stepper
+            .step(&[&[((sold[row] - mean) / scale) as f32, place(row + 1)]])
+            .unwrap();
     }
     let expected = f64::from(stepper.output("y").unwrap()[0]) * scale + mean;
     assert!((value - expected).abs() < 1e-4, "{value} {expected}");
@@ -137,7 +176,12 @@ fn what_is_no_category_is_told() {
     let table = "day,kind,sold\n1,a,1\n2,,2\n3,b,3\n4,a,4\n";
     let csv = Csv::new().columns(["sold"]);
     let read = |gaps| csv.clone().texts(["kind"]).gaps(gaps).parse(table, "x.csv");
-    assert!(read(Gaps::Refuse).unwrap_err().to_string().contains("line 3, column \"kind\""));
+    assert!(
+        read(Gaps::Refuse)
+            .unwrap_err()
+            .to_string()
+            .contains("line 3, column \"kind\"")
+    );
     // There is nothing between two categories: the one before.
     let filled = read(Gaps::Linear).unwrap();
     assert_eq!(filled.column(1).collect::<Vec<_>>(), [0.0, 0.0, 1.0, 0.0]);
@@ -145,13 +189,20 @@ fn what_is_no_category_is_told() {
     let numbers = "day,week,sold\n1,1,1\n2,01.0,2\n3,2,3\n";
     let as_numbers = csv.clone().texts(["week"]).parse(numbers, "x.csv").unwrap();
     assert!(as_numbers.categories(1).is_none());
-    let said = csv.clone().categorical(["week"]).parse(numbers, "x.csv").unwrap();
+    let said = csv
+        .clone()
+        .categorical(["week"])
+        .parse(numbers, "x.csv")
+        .unwrap();
     assert_eq!(said.categories(1).unwrap(), names(&["1", "2"]));
     // One is not forecast.
     let panel = Panel::from(said);
     let columns = Columns::of(panel.names(), None, &[], &[]).unwrap();
     let error = Setup::fit(columns, &panel, &[0..3]).unwrap_err();
-    assert!(matches!(error, ForecastError::Request(_)) && error.to_string().contains("are not forecast"));
+    assert!(
+        matches!(error, ForecastError::Request(_))
+            && error.to_string().contains("are not forecast")
+    );
 }
 
 #[test]
@@ -159,12 +210,25 @@ fn places_of_categories_are_those_of_the_input() {
     let rows = "day,a,k,s,sold\n1,x,p,m,1\n2,y,q,m,2\n3,x,p,m,3\n4,x,q,m,4\n5,y,p,m,5\n6,x,q,m,6\n";
     let csv = Csv::new().columns(["sold"]).texts(["a", "k", "s"]);
     let panel = csv.parse_panel(rows, "x.csv").unwrap();
-    let columns = Columns::of(panel.names(), Some(&names(&["sold"])), &names(&["k"]), &names(&["s"])).unwrap();
-    let setup = Setup::fit(columns, &panel, &[0..6]).unwrap().horizon(2).steps(2);
+    let columns = Columns::of(
+        panel.names(),
+        Some(&names(&["sold"])),
+        &names(&["k"]),
+        &names(&["s"]),
+    )
+    .unwrap();
+    let setup = Setup::fit(columns, &panel, &[0..6])
+        .unwrap()
+        .horizon(2)
+        .steps(2);
     // sold, a; k of the next row, of the one after; s.
     assert_eq!(setup.inputs(), 5);
     let categories = setup.embeddings();
-    assert_eq!(Embedding::width(&categories, 5), 5, "each is one number wide");
+    assert_eq!(
+        Embedding::width(&categories, 5),
+        5,
+        "each is one number wide"
+    );
     let examples = Examples::new(&setup, &panel, &[0..6], false).unwrap();
     let batch = examples.batch(&[0]).unwrap();
     // Row 0: x is number 1; k is q (2) and p (1); s is m (1).
@@ -174,6 +238,10 @@ fn places_of_categories_are_those_of_the_input() {
         let x = Embedding::read(&categories, c, x);
         c.dense("d", 3, [x])
     });
-    let names: Vec<String> = cell.unwrap().parameter_specs().map(|p| p.name.to_owned()).collect();
+    let names: Vec<String> = cell
+        .unwrap()
+        .parameter_specs()
+        .map(|p| p.name.to_owned())
+        .collect();
     assert_eq!(names[..3], ["category.1", "category.2", "category.3"]);
 }

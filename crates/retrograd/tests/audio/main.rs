@@ -1,10 +1,12 @@
 //! Effects from pairs of recordings: files byte by byte, errors by hand, chunks against steps made by hand, runs that go on.
 #![cfg(all(feature = "audio", feature = "text"))]
 
+mod files;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use retrograd::audio::{AudioError, Clip, Cut, Effect, Format, Loss, Model, Pair, Segments, Setup};
+use retrograd::audio::{AudioError, Clip, Cut, Effect, Loss, Model, Pair, Segments, Setup};
 use retrograd::fit::{Chunk, Fit, Stopped};
 use retrograd::random::{RngExt, stream};
 use retrograd::{Adam, Batch, Cell, Checkpoint, Error, Extent, StateSpec, Trainer};
@@ -33,110 +35,9 @@ impl Drop for Place {
     }
 }
 
-/// A WAV file by the book: tag 1 for whole numbers, 3 for floating point.
-fn wav(tag: u16, channels: u16, rate: u32, bits: u16, data: &[u8]) -> Vec<u8> {
-    let block = channels * bits.div_ceil(8);
-    let mut out = b"RIFF".to_vec();
-    out.extend((36 + data.len() as u32).to_le_bytes());
-    out.extend(b"WAVEfmt \x10\0\0\0");
-    out.extend(tag.to_le_bytes());
-    out.extend(channels.to_le_bytes());
-    out.extend(rate.to_le_bytes());
-    out.extend((rate * u32::from(block)).to_le_bytes());
-    out.extend(block.to_le_bytes());
-    out.extend(bits.to_le_bytes());
-    out.extend(b"data");
-    out.extend((data.len() as u32).to_le_bytes());
-    out.extend(data);
-    out
-}
-
-#[test]
-fn samples_of_every_format_are_read_and_written_again() {
-    let place = Place::new("formats");
-    let floats: Vec<u8> = [0.0_f32, -1.0, 1.5].iter().flat_map(|s| s.to_le_bytes()).collect();
-    let forms: [(u16, u16, &[u8], [f32; 3], Format); 5] = [
-        (1, 8, &[128, 0, 192], [0.0, -1.0, 0.5], Format::Int(8)),
-        (1, 16, &[0, 0, 0, 0x80, 0, 0x40], [0.0, -1.0, 0.5], Format::Int(16)),
-        (1, 24, &[0, 0, 0, 0, 0, 0x80, 0, 0, 0x40], [0.0, -1.0, 0.5], Format::Int(24)),
-        (1, 32, &[0, 0, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0x40], [0.0, -1.0, 0.5], Format::Int(32)),
-        (3, 32, &floats, [0.0, -1.0, 1.5], Format::Float),
-    ];
-    for (tag, bits, data, samples, format) in forms {
-        let path = place.file("in.wav", &wav(tag, 1, 22_050, bits, data));
-        let clip = Clip::read(&path).unwrap();
-        assert_eq!((clip.samples(), clip.format()), (&samples[..], format));
-        assert_eq!((clip.rate(), clip.channels(), clip.frames()), (22_050, 1, 3));
-        let again = place.0.join("out.wav");
-        assert_eq!(clip.write(&again).unwrap(), 0);
-        assert_eq!(Clip::read(&again).unwrap(), clip);
-    }
-    let stereo = wav(1, 2, 8000, 16, &[1, 0, 2, 0, 3, 0, 4, 0]);
-    let clip = Clip::read(place.file("stereo.wav", &stereo)).unwrap();
-    assert_eq!(clip.frame(1), [3.0 / 32768.0, 4.0 / 32768.0]);
-    let loud = Clip::new(8000, 1, vec![2.0, -2.0, 0.0]).unwrap().with_format(Format::Int(16));
-    assert_eq!(loud.write(place.0.join("loud.wav")).unwrap(), 2);
-    let cut = Clip::read(place.0.join("loud.wav")).unwrap();
-    assert_eq!(cut.samples(), [32767.0 / 32768.0, -1.0, 0.0]);
-}
-
-#[test]
-fn files_that_are_broken_are_told_and_never_end_the_program() {
-    let place = Place::new("broken");
-    let said = |bytes: &[u8]| Clip::read(place.file("x.wav", bytes)).unwrap_err().to_string();
-    assert!(said(b"").contains("cannot be read"));
-    assert!(said(b"date,sold\n1,2\n").contains("no WAV file"));
-    assert!(said(&wav(1, 1, 8000, 16, &[])).contains("0 samples"));
-    let float = |s: f32| wav(3, 1, 8000, 32, &[0.5_f32.to_le_bytes(), s.to_le_bytes()].concat());
-    let nan = said(&float(f32::NAN));
-    assert!(nan.contains("channel 1 is NaN") && nan.contains("0.0001 s"), "{nan}");
-    assert!(said(&float(f32::INFINITY)).contains("is inf"));
-    let whole = wav(1, 2, 8000, 16, &[7; 4000]);
-    assert!(said(&whole[..1001]).contains("ends before"), "{}", said(&whole[..1001]));
-    assert!(said(&wav(3, 1, 8000, 64, &[0; 64])).contains("16 or 24 bits"));
-    assert!(Clip::read(&place.0).unwrap_err().to_string().contains("directory"));
-    // Bytes that were changed at random give samples or an error.
-    let mut rng = stream(1, "test", "bytes");
-    for _ in 0..2000 {
-        let mut bytes = whole[..200].to_vec();
-        for _ in 0..rng.random_range(1..4) {
-            let at = rng.random_range(0..bytes.len());
-            bytes[at] = rng.random();
-        }
-        if let Ok(clip) = Clip::read(place.file("y.wav", &bytes)) {
-            assert!(clip.samples().iter().all(|s| s.is_finite()));
-        }
-    }
-}
-
 fn clip(rate: u32, channels: usize, samples: usize) -> Clip {
     let wave = (0..samples * channels).map(|t| 0.5 * (0.1 * t as f32).sin());
     Clip::new(rate, channels, wave.collect()).unwrap()
-}
-
-#[test]
-fn recordings_that_do_not_go_together_are_refused() {
-    let said = |dry: Clip, wet: Clip| Pair::new(dry, wet).unwrap_err().to_string();
-    let of = |rate, channels, samples| clip(rate, channels, samples);
-    assert!(said(of(44_100, 1, 90), of(48_000, 1, 90)).contains("44100 Hz and the wet one at 48000 Hz"));
-    assert!(said(of(8000, 2, 90), of(8000, 1, 90)).contains("2 channels and the wet one 1"));
-    assert!(said(of(8000, 1, 90), of(8000, 1, 30)).contains("same take"));
-    let silence = || Clip::new(8000, 1, vec![0.0; 90]).unwrap();
-    assert!(said(silence(), of(8000, 1, 90)).contains("dry recording is silent"));
-    assert!(said(of(8000, 1, 90), silence()).contains("wet recording is silent"));
-    let pair = Pair::new(of(8000, 1, 90), of(8000, 1, 100)).unwrap();
-    assert!(pair.notes()[0].contains("10 samples longer") && pair.frames() == 90);
-    // The end of it is silent, so that a ratio to it means nothing.
-    let mut ends = of(8000, 1, 90).samples().to_vec();
-    ends[60..].fill(0.0);
-    let pair = Pair::new(of(8000, 1, 90), Clip::new(8000, 1, ends).unwrap()).unwrap();
-    assert!(pair.split(0.2).unwrap_err().to_string().contains("silent in its last 18"));
-    assert!(pair.split(0.5).is_ok() && pair.split(0.0).is_err() && pair.split(f64::NAN).is_err());
-    // Three in a row at full scale, of one sign.
-    let square = Clip::new(8000, 1, vec![1.0, 1.0, 0.2, 1.0, 1.0, 1.0, 1.0, -1.0, -1.0]).unwrap();
-    assert_eq!(square.clipped_stretches(), 1);
-    let pair = Pair::new(clip(8000, 1, 9), square).unwrap();
-    assert!(pair.notes()[0].contains("full scale 1 time"), "{:?}", pair.notes());
 }
 
 #[test]
@@ -169,14 +70,20 @@ fn the_loss_of_a_batch_is_the_ratio_of_sums() {
         let trainer = Trainer::builder(cell(whole), Adam::new(0.1)).seed(2);
         let mut trainer = trainer.double().build().unwrap();
         let batch = Batch::new(Extent::steps(20).rows(rows));
-        let batch = batch.with("x", wave(0.7, 40 * rows)).with("wet", wave(1.1, 40 * rows));
+        let batch = batch
+            .with("x", wave(0.7, 40 * rows))
+            .with("wet", wave(1.1, 40 * rows));
         let run = trainer.differentiate(&batch).unwrap();
         (run.loss(), run.gradient().to_vec())
     };
     // Of one example, it is the ratio of the example, but for what is added to the denominators.
     let ((a, da), (b, db)) = (gradient(true, 1), gradient(false, 1));
     assert!((a - b).abs() < 1e-8 * a, "{a} {b}");
-    assert!(da.iter().zip(&db).all(|(a, b)| (a - b).abs() < 1e-8 * (1.0 + a.abs())));
+    assert!(
+        da.iter()
+            .zip(&db)
+            .all(|(a, b)| (a - b).abs() < 1e-8 * (1.0 + a.abs()))
+    );
     // Of several, examples count by their energy.
     assert!((gradient(true, 3).0 - gradient(false, 3).0).abs() > 1e-6);
     // It needs nothing of later chunks.
@@ -192,7 +99,11 @@ fn pair(samples: usize) -> Pair {
         (3.0 * low).tanh()
     });
     let wet = wet.collect();
-    Pair::new(Clip::new(8000, 1, dry).unwrap(), Clip::new(8000, 1, wet).unwrap()).unwrap()
+    Pair::new(
+        Clip::new(8000, 1, dry).unwrap(),
+        Clip::new(8000, 1, wet).unwrap(),
+    )
+    .unwrap()
 }
 
 const CUT: Cut = Cut {
@@ -214,7 +125,10 @@ fn effect(pair: &Pair) -> (Cell, Setup) {
 }
 
 fn trainer(cell: &Cell) -> Trainer {
-    Trainer::builder(cell.clone(), Adam::new(1e-2)).seed(5).build().unwrap()
+    Trainer::builder(cell.clone(), Adam::new(1e-2))
+        .seed(5)
+        .build()
+        .unwrap()
 }
 
 #[test]
@@ -222,22 +136,33 @@ fn chunks_are_steps_with_states_carried_by_hand() {
     let pair = pair(1000);
     let (cell, setup) = effect(&pair);
     let segments = Segments::new(&pair, 0..900, CUT, &setup).unwrap();
-    assert_eq!(segments.steps_per_epoch(), 3, "5 segments are one batch of 3, of 3 chunks each");
+    assert_eq!(
+        segments.steps_per_epoch(),
+        3,
+        "5 segments are one batch of 3, of 3 chunks each"
+    );
     let mut fitted = trainer(&cell);
-    Fit::new(2).run(&mut fitted, |epoch| segments.epoch(9, epoch)).unwrap();
+    Fit::new(2)
+        .run(&mut fitted, |epoch| segments.epoch(9, epoch))
+        .unwrap();
 
     // By hand: starts from the samples of the first chunk, then chunk after chunk.
     let (mut by_hand, dry, wet) = (trainer(&cell), pair.dry().samples(), pair.wet().samples());
     let mut seen: Vec<Vec<usize>> = Vec::new();
     for epoch in 0..2 {
         // The segments of this epoch, found by their samples.
-        let mut plain = Trainer::builder(probe(&setup), Adam::new(1e-2)).build().unwrap();
+        let mut plain = Trainer::builder(probe(&setup), Adam::new(1e-2))
+            .build()
+            .unwrap();
         let mut starts = Vec::new();
         Fit::new(1)
             .on_step(|trainer, _| {
                 if starts.is_empty() {
                     let first = trainer.output("y").unwrap()[..3].to_vec();
-                    starts = first.iter().map(|x| dry.iter().position(|d| d == x).unwrap()).collect();
+                    starts = first
+                        .iter()
+                        .map(|x| dry.iter().position(|d| d == x).unwrap())
+                        .collect();
                 }
                 ControlFlow::Continue(())
             })
@@ -246,8 +171,14 @@ fn chunks_are_steps_with_states_carried_by_hand() {
         let mut carry = by_hand.carry(3).unwrap().burn_in(20);
         for (from, steps) in [(-20_isize, 70), (50, 50), (100, 50)] {
             let gather = |samples: &[f32]| -> Vec<f32> {
-                let rows = |t: usize| starts.iter().map(move |s| (*s as isize + from) as usize + t);
-                (0..steps).flat_map(|t| rows(t).map(|at| samples[at]).collect::<Vec<_>>()).collect()
+                let rows = |t: usize| {
+                    starts
+                        .iter()
+                        .map(move |s| (*s as isize + from) as usize + t)
+                };
+                (0..steps)
+                    .flat_map(|t| rows(t).map(|at| samples[at]).collect::<Vec<_>>())
+                    .collect()
             };
             let chunk = Batch::new(Extent::steps(steps).rows(3));
             let chunk = chunk.with("x", gather(dry)).with("wet", gather(wet));
@@ -256,7 +187,10 @@ fn chunks_are_steps_with_states_carried_by_hand() {
         }
         seen.push(starts);
     }
-    assert_ne!(seen[0], seen[1], "each epoch has an order and an offset of its own");
+    assert_ne!(
+        seen[0], seen[1],
+        "each epoch has an order and an offset of its own"
+    );
     assert_eq!(by_hand.parameters(), fitted.parameters());
 }
 
@@ -280,13 +214,19 @@ fn a_run_that_is_stopped_between_chunks_goes_on_bitwise() {
     let segments = Segments::new(&pair, 0..900, CUT, &setup).unwrap();
     let path = place.0.join("run.safetensors");
     let mut whole = trainer(&cell);
-    Fit::new(4).run(&mut whole, |epoch| segments.epoch(9, epoch)).unwrap();
+    Fit::new(4)
+        .run(&mut whole, |epoch| segments.epoch(9, epoch))
+        .unwrap();
     // Stopped after every single step, in the middle of segments too.
     let mut runs = 0;
     let resumed = loop {
         let mut trainer = trainer(&cell);
-        let fit = Fit::new(4).checkpoint(&path, 1).on_step(|_, _| ControlFlow::Break(()));
-        let history = fit.run(&mut trainer, |epoch| segments.epoch(9, epoch)).unwrap();
+        let fit = Fit::new(4)
+            .checkpoint(&path, 1)
+            .on_step(|_, _| ControlFlow::Break(()));
+        let history = fit
+            .run(&mut trainer, |epoch| segments.epoch(9, epoch))
+            .unwrap();
         runs += 1;
         if history.stopped == Stopped::Epochs {
             break trainer;
@@ -294,14 +234,22 @@ fn a_run_that_is_stopped_between_chunks_goes_on_bitwise() {
     };
     assert_eq!(runs, 4 * 3 + 1);
     assert_eq!(resumed.parameters(), whole.parameters());
-    let bits = |t: &Trainer| t.parameters().iter().map(|p| p.to_bits()).collect::<Vec<_>>();
+    let bits = |t: &Trainer| {
+        t.parameters()
+            .iter()
+            .map(|p| p.to_bits())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(bits(&resumed), bits(&whole));
     // A chunk that goes on where none was before is refused.
     let following = |_| segments.epoch(9, 0).skip(1);
     let error = Fit::new(1).run(&mut trainer(&cell), following).unwrap_err();
     assert!(error.to_string().contains("Chunk::first"), "{error}");
     let alone = |_| vec![Chunk::from(Batch::new(Extent::steps(1)))];
-    assert!(matches!(Fit::new(1).run(&mut trainer(&cell), alone), Err(Error::MissingInput { .. })));
+    assert!(matches!(
+        Fit::new(1).run(&mut trainer(&cell), alone),
+        Err(Error::MissingInput { .. })
+    ));
 }
 
 #[test]
@@ -312,28 +260,54 @@ fn a_model_streams_what_a_run_over_the_whole_says() {
     let path = place.0.join("model.safetensors");
     let mut trainer = trainer(&cell);
     let segments = Segments::new(&pair, 0..500, CUT, &setup).unwrap();
-    Fit::new(3).run(&mut trainer, |epoch| segments.epoch(1, epoch)).unwrap();
+    Fit::new(3)
+        .run(&mut trainer, |epoch| segments.epoch(1, epoch))
+        .unwrap();
     let model = Model::new(&trainer.checkpoint(), &setup).unwrap();
     model.keep_in(trainer.checkpoint()).write(&path).unwrap();
     let opened = Model::open(&path).unwrap();
     let heard = opened.process(pair.dry()).unwrap();
-    assert_eq!(heard, model.process(pair.dry()).unwrap(), "bit by bit after a round trip");
+    assert_eq!(
+        heard,
+        model.process(pair.dry()).unwrap(),
+        "bit by bit after a round trip"
+    );
     let batch = Batch::new(Extent::steps(600)).with("x", pair.dry().samples().to_vec());
-    let whole = trainer.predict(&batch).unwrap().output("y").unwrap().to_vec();
+    let whole = trainer
+        .predict(&batch)
+        .unwrap()
+        .output("y")
+        .unwrap()
+        .to_vec();
     for (t, (a, b)) in heard.samples().iter().zip(&whole).enumerate() {
         assert!((a - b).abs() <= 1e-5, "{t}: {a} {b}");
     }
     // What is measured in stretches side by side is what is measured in one stream, but for where the filter and the states begin.
     let streamed = pair.compare(&heard, 500..600).unwrap();
     let measured = segments.errors(&mut trainer, 500..600).unwrap();
-    assert!((streamed.esr - measured.esr).abs() < 1e-3 * streamed.esr, "{streamed:?} {measured:?}");
+    assert!(
+        (streamed.esr - measured.esr).abs() < 1e-3 * streamed.esr,
+        "{streamed:?} {measured:?}"
+    );
 
     let other = Clip::new(44_100, 1, vec![0.1; 10]).unwrap();
     let error = opened.process(&other).unwrap_err();
-    assert!(matches!(error, AudioError::Rate { expected: 8000, found: 44_100 }));
+    assert!(matches!(
+        error,
+        AudioError::Rate {
+            expected: 8000,
+            found: 44_100
+        }
+    ));
     assert!(error.to_string().contains("trained at 8000 Hz"), "{error}");
     let stereo = clip(8000, 2, 10);
-    assert!(opened.process(&stereo).unwrap_err().to_string().contains("takes 1 channel"));
+    assert!(
+        opened
+            .process(&stereo)
+            .unwrap_err()
+            .to_string()
+            .contains("takes 1 channel")
+    );
     assert!(refused(&place.0, &trainer.checkpoint()).contains("no model of an effect"));
 }
 
@@ -346,13 +320,22 @@ fn refused(at: &Path, saved: &Checkpoint) -> String {
 #[test]
 fn a_mono_signal_becomes_two_channels() {
     let dry = pair(800).dry().clone();
-    let both = dry.samples().iter().flat_map(|x| [0.5 * x, -0.25 * x]).collect();
+    let both = dry
+        .samples()
+        .iter()
+        .flat_map(|x| [0.5 * x, -0.25 * x])
+        .collect();
     let pair = Pair::new(dry, Clip::new(8000, 2, both).unwrap()).unwrap();
     let effect = Effect::of(&pair, 0..700, Loss::Squared);
     let cell = effect.cell("panned", |c, x| c.dense("d", 2, [x])).unwrap();
-    let mut trainer = Trainer::builder(cell, Adam::new(3e-2)).seed(1).build().unwrap();
+    let mut trainer = Trainer::builder(cell, Adam::new(3e-2))
+        .seed(1)
+        .build()
+        .unwrap();
     let segments = Segments::new(&pair, 0..700, CUT, &effect.setup()).unwrap();
-    Fit::new(150).run(&mut trainer, |epoch| segments.epoch(1, epoch)).unwrap();
+    Fit::new(150)
+        .run(&mut trainer, |epoch| segments.epoch(1, epoch))
+        .unwrap();
     let model = Model::new(&trainer.checkpoint(), &effect.setup()).unwrap();
     let heard = model.process(pair.dry()).unwrap();
     assert_eq!((heard.channels(), heard.frames()), (2, 800));
@@ -365,13 +348,24 @@ fn cuts_that_fit_nothing_are_refused() {
     let pair = pair(600);
     let (_, setup) = effect(&pair);
     let of = |cut: Cut| Segments::new(&pair, 0..600, cut, &setup).map(|_| ());
-    assert!(of(Cut { segment: 149, ..CUT }).unwrap_err().to_string().contains("no whole number"));
+    assert!(
+        of(Cut {
+            segment: 149,
+            ..CUT
+        })
+        .unwrap_err()
+        .to_string()
+        .contains("no whole number")
+    );
     assert!(of(Cut { chunk: 0, ..CUT }).is_err() && of(Cut { rows: 0, ..CUT }).is_err());
     let few = of(Cut { rows: 4, ..CUT }).unwrap_err().to_string();
     assert!(few.contains("hold 3 segments"), "{few}");
     assert!(Segments::new(&pair, 0..601, CUT, &setup).is_err());
     for frames in [1, 2, 50, 1000, 44_100, 10_000_000] {
         let cut = Cut::of(44_100, frames);
-        assert!(cut.segment % cut.chunk == 0 && cut.rows * cut.segment + cut.burn_in <= frames, "{frames}: {cut:?}");
+        assert!(
+            cut.segment % cut.chunk == 0 && cut.rows * cut.segment + cut.burn_in <= frames,
+            "{frames}: {cut:?}"
+        );
     }
 }
