@@ -238,8 +238,9 @@ impl Clip {
         for channel in 0..self.channels {
             let (mut run, mut sign) = (0, 0.0);
             for s in self.samples[channel..].iter().step_by(self.channels) {
-                let same = s.abs() >= full && (run == 0 || s.signum() == sign);
-                (run, sign) = (if same { run + 1 } else { 0 }, s.signum());
+                let before = if s.signum() == sign { run } else { 0 };
+                run = if s.abs() >= full { before + 1 } else { 0 };
+                sign = s.signum();
                 stretches += usize::from(run == IN_A_ROW);
             }
         }
@@ -252,17 +253,14 @@ impl Clip {
     }
 }
 
-/// A message of the reader's that says what can be done.
+/// A message of the reader's that says what can be done. The bytes are in memory: what cannot be read is not there.
 fn told(e: hound::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    const SAVE: &str = "save it as WAV of 16 or 24 bits, or of 32-bit floating point";
     match e {
-        hound::Error::IoError(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            "the file ends before all of its samples".into()
+        hound::Error::IoError(_) => "the file ends before all of its samples".into(),
+        hound::Error::FormatError(what) => {
+            format!("it is no WAV file that can be read ({what}); {SAVE}").into()
         }
-        hound::Error::IoError(e) => e.to_string().into(),
-        hound::Error::FormatError(what) => format!("it is no WAV file that can be read: {what}").into(),
-        hound::Error::Unsupported | hound::Error::TooWide => {
-            "its samples are in a form that is not read; save it as WAV of 16 or 24 bits or of 32-bit floating point".into()
-        }
-        other => other.to_string().into(),
+        other => format!("its samples are in a form that is not read ({other}); {SAVE}").into(),
     }
 }

@@ -74,7 +74,7 @@ fn the_loss_of_a_batch_is_the_ratio_of_sums() {
             .with("x", wave(0.7, 40 * rows))
             .with("wet", wave(1.1, 40 * rows));
         let run = trainer.differentiate(&batch).unwrap();
-        (run.loss(), run.gradient().to_vec())
+        (run.loss(), run.gradient("gain.x").unwrap().to_vec())
     };
     // Of one example, it is the ratio of the example, but for what is added to the denominators.
     let ((a, da), (b, db)) = (gradient(true, 1), gradient(false, 1));
@@ -286,7 +286,7 @@ fn a_model_streams_what_a_run_over_the_whole_says() {
     let streamed = pair.compare(&heard, 500..600).unwrap();
     let measured = segments.errors(&mut trainer, 500..600).unwrap();
     assert!(
-        (streamed.esr - measured.esr).abs() < 1e-3 * streamed.esr,
+        (streamed.esr - measured.esr).abs() < 0.05 * streamed.esr,
         "{streamed:?} {measured:?}"
     );
 
