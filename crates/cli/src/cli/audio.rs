@@ -228,10 +228,9 @@ fn of_saved(saved: &Checkpoint, path: &Path) -> Result<Forecaster> {
     let hidden = shown["hidden"]
         .as_u64()
         .and_then(|n| usize::try_from(n).ok());
-    Ok(Forecaster {
-        hidden,
-        ..Forecaster::effect(saved.cell()?, model.setup(), size)
-    })
+    let mut forecaster = Forecaster::effect(saved.cell()?, model.setup(), size);
+    forecaster.hidden = hidden;
+    Ok(forecaster)
 }
 
 /// The validation error: that of the loss.
