@@ -228,7 +228,7 @@ mod tests {
         let mut database = Database::new();
         database.load_font_data(FONT.to_vec());
         let mut fonts = Fonts::of(database);
-        let found = fonts.runs("in 日日 本\u{200d}!");
+        let found = fonts.runs("in 日日 本\u{e0100}!");
         assert_eq!(found.len(), 3);
         assert_eq!(
             (&found[0], &found[2]),

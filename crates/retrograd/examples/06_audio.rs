@@ -19,7 +19,7 @@ use retrograd::{Adam, Trainer, zoo};
 const RATE: u32 = 44_100;
 const SECONDS: usize = 8;
 const UNITS: usize = 12;
-const EPOCHS: u64 = 60;
+const EPOCHS: u64 = 100;
 
 /// What a guitarist plays: half a second each of a plucked string, a burst of noise or a sweep, at different levels.
 fn dry() -> Vec<f32> {
