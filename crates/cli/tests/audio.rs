@@ -140,7 +140,7 @@ fn from_two_recordings_to_a_model_and_a_third() {
         "gru from dry.wav to wet.wav",
         "0.75 s at 8000 Hz, mono to mono",
         "held out         the last 0.15 s",
-        "H=6",
+        "6 hidden units",
         "with pre-emphasis",
         "times as fast as real time",
         "retrograd predict other/model.safetensors --wav IN.wav --out OUT.wav",

@@ -6,7 +6,7 @@ use retrograd::audio::{Effect, Setup};
 use retrograd::forecast::Head;
 
 use super::fit::{check_length, fit, forecasts};
-use super::{Choice, Forecaster, HIDDEN, SizeArgs, Widths, of_role, only};
+use super::{Choice, Forecaster, SizeArgs, Widths, of_role, only};
 use super::{size_of_dimension, sizes, with_columns};
 
 impl Choice {
@@ -24,13 +24,10 @@ impl Choice {
         if let Choice::Zoo(entry) = self
             && entry.number.is_some()
         {
-            if let Some((name, n)) = args.set.first() {
-                bail!(
-                    "--set {name}={n} is for cell files; the cell `{}` takes --hidden {n}",
-                    entry.name
-                );
+            let [_, hidden] = args.of_zoo(entry.name)?;
+            if let Some((_, n)) = args.set.iter().find(|(d, n)| d == "I" && *n != setup.dry) {
+                bail!("--set I={n}: the dry recording has {} channels", setup.dry);
             }
-            let hidden = args.hidden.unwrap_or(HIDDEN);
             let cell = effect.cell(entry.name, |c, x| entry.layer(c, "", x, hidden))?;
             let size = format!("{hidden} hidden units");
             return Ok(Forecaster {
