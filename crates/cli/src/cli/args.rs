@@ -108,7 +108,7 @@ pub(crate) struct Intuition {
 #[command(group(clap::ArgGroup::new(SOURCE).required(true).args(["path", "wav"])))]
 pub(crate) struct Train {
     #[command(flatten)]
-    pub(crate) table: Option<TableArgs>,
+    pub(crate) table: TableArgs,
     #[command(flatten)]
     pub(crate) wav: WavArgs,
     #[command(flatten)]
@@ -126,9 +126,9 @@ pub(super) const SOURCE: &str = "source";
 impl Train {
     /// What it trains on.
     pub(crate) fn source(&self) -> DataSource {
-        match &self.table {
-            Some(table) => DataSource::File(Box::new(table.clone())),
-            None => DataSource::Wav(Box::new(self.wav.clone())),
+        match &self.wav.wav {
+            None => DataSource::File(Box::new(self.table.clone())),
+            Some(_) => DataSource::Wav(Box::new(self.wav.clone())),
         }
     }
 }
@@ -138,7 +138,12 @@ impl Train {
 pub(crate) struct TableArgs {
     /// The observations: a header line with the columns' names, then one row of comma-separated numbers per line, oldest first; at
     /// most 512 MiB. `-` is standard input.
-    #[arg(long = "data", value_name = "FILE.csv", required = false)]
+    #[arg(
+        long = "data",
+        value_name = "FILE.csv",
+        default_value = "-",
+        hide_default_value = true
+    )]
     pub(crate) path: PathBuf,
     /// The columns to read and forecast, separated by commas [default: all that hold numbers, except those that only count rows or
     /// time].

@@ -31,7 +31,7 @@ const LONGEST_NAME: usize = 40;
 pub(crate) struct WavArgs {
     /// Learns an effect: what turns the first recording into the second, two WAV files of one sample rate that begin at the same moment.
     /// --steps are the samples through which gradients pass (2048 by default), --batch the segments side by side (32).
-    #[arg(long, num_args = 2, value_names = ["DRY.wav", "WET.wav"], conflicts_with_all = ["TableArgs", "FormArgs", "RoleArgs"])]
+    #[arg(long, num_args = 2, value_names = ["DRY.wav", "WET.wav"], conflicts_with_all = ["columns", "header", "reverse", "thousands", "FormArgs", "RoleArgs"])]
     pub(crate) wav: Option<Vec<PathBuf>>,
     /// Samples of a segment, within which states are carried; a whole number of --steps [default: half a second].
     #[arg(long, value_name = "N", requires = "wav", value_parser = whole(1..=1_000_000_000))]
