@@ -1,5 +1,7 @@
 //! A forecaster's way: a table of one's own, a model, a backtest, forecasts; stopped and gone on with.
 
+#[path = "forecast/categories.rs"]
+mod categories;
 #[path = "forecast/stopped.rs"]
 mod stopped;
 #[path = "forecast/told.rs"]

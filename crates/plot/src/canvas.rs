@@ -3,26 +3,23 @@
 //! A PNG is drawn [`OVERSAMPLE`] times as large and averaged down: the bitmap backend does not smooth wide lines.
 
 use std::path::Path;
-use std::sync::Once;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{FontStyle, register_font};
 
 use crate::PlotError;
-use retrograd::data::printable;
+use crate::fallback::{self, Run};
+use crate::lettering::{
+    BITMAP_LINE, SVG_LINE, drawn, register_fonts, run_style, run_width, text_style,
+};
+pub(crate) use crate::lettering::{Lettering, fitting, shorten, text_width};
 use retrograd::files::replace;
 
 const OVERSAMPLE: u32 = 3;
 
 /// The highest picture, in logical pixels: oversampled, it takes half a gigabyte.
 const HIGHEST: u32 = 12_000;
-/// The longest text that is drawn, in characters.
-const LONGEST: usize = 160;
-
-/// Registered with plotters under this name, which is also what a browser falls back to in an SVG.
-const FAMILY: &str = "sans-serif";
 
 /// The colours of Okabe and Ito, and greys.
 pub(crate) mod colour {
@@ -62,23 +59,6 @@ pub(crate) enum Anchor {
     Start,
     Middle,
     End,
-}
-
-/// How a text looks; `em` is the font size in logical pixels.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Lettering {
-    pub(crate) em: f64,
-    pub(crate) bold: bool,
-}
-
-impl Lettering {
-    pub(crate) const fn plain(em: f64) -> Lettering {
-        Lettering { em, bold: false }
-    }
-
-    pub(crate) const fn bold(em: f64) -> Lettering {
-        Lettering { em, bold: true }
-    }
 }
 
 /// What plots draw on, whichever the format.
@@ -151,42 +131,6 @@ pub(crate) trait Canvas {
             false => Ok(()),
         }
     }
-}
-
-/// The width of a text in logical pixels.
-pub(crate) fn text_width(text: &str, lettering: Lettering) -> f64 {
-    register_fonts();
-    // Measured at ten times the size, since plotters rounds to whole pixels.
-    let style = text_style(
-        Lettering {
-            em: 10.0 * lettering.em,
-            ..lettering
-        },
-        BITMAP_LINE,
-    );
-    style
-        .font
-        .box_size(&drawn(text))
-        .map_or(0.0, |(width, _)| f64::from(width) / 10.0)
-}
-
-/// A text as it is drawn: without control characters, which are not allowed in an SVG, and of bounded length.
-fn drawn(text: &str) -> String {
-    printable(text, LONGEST)
-}
-
-/// The lettering, smaller if the text would else be wider than `width`.
-pub(crate) fn fitting(text: &str, lettering: Lettering, width: f64) -> Lettering {
-    let shrink = (width / text_width(text, lettering).max(1.0)).min(1.0);
-    Lettering {
-        em: lettering.em * shrink,
-        ..lettering
-    }
-}
-
-/// At most `most` characters of a text that the data's author chose.
-pub(crate) fn shorten(text: &str, most: usize) -> String {
-    printable(text, most)
 }
 
 /// Draws at [`OVERSAMPLE`] times `size`, averages, and writes a PNG of `size` pixels.
@@ -385,12 +329,34 @@ impl<DB: DrawingBackend> Canvas for Page<'_, DB> {
         anchor: Anchor,
         lettering: Lettering,
     ) -> Result<(), PlotError> {
-        let em = lettering.em * self.scale;
         let h_pos = match anchor {
             Anchor::Start => HPos::Left,
             Anchor::Middle => HPos::Center,
             Anchor::End => HPos::Right,
         };
+        let text = drawn(text);
+        if self.format == Format::Bitmap {
+            let runs = fallback::runs(&text);
+            if runs.iter().any(|run| run.font.is_some()) {
+                return self.runs(&runs, at, anchor, lettering);
+            }
+            let runs = runs.into_iter().map(|run| run.text);
+            return self.line_of_text(runs.collect(), at, h_pos, lettering);
+        }
+        self.line_of_text(text, at, h_pos, lettering)
+    }
+}
+
+impl<DB: DrawingBackend> Page<'_, DB> {
+    /// Text in the shipped font.
+    fn line_of_text(
+        &self,
+        text: String,
+        at: PixelPoint,
+        h_pos: HPos,
+        lettering: Lettering,
+    ) -> Result<(), PlotError> {
+        let em = lettering.em * self.scale;
         // How far below the given point plotters 0.3 puts the baseline of top-anchored text, in em: half the line in
         // FontDataInternal::draw of its ab_glyph backend, dy = 0.76em in its SVG backend.
         let (line, drop) = match self.format {
@@ -401,40 +367,38 @@ impl<DB: DrawingBackend> Canvas for Page<'_, DB> {
         let (x, y) = self.pixel(at);
         let top = y - (drop * em).round() as i32;
         self.area
-            .draw(&Text::new(drawn(text), (x, top), style))
+            .draw(&Text::new(text, (x, top), style))
             .map_err(backend)
     }
-}
 
-/// What plotters calls the size of a font, in em: ascent − descent of DejaVu Sans in bitmaps (ab_glyph's `PxScale`), …
-const BITMAP_LINE: f64 = (1901.0 + 483.0) / 2048.0;
-/// … and in SVG a factor that the backend divides by.
-const SVG_LINE: f64 = 1.24;
-
-fn text_style(lettering: Lettering, line: f64) -> TextStyle<'static> {
-    let weight = if lettering.bold {
-        FontStyle::Bold
-    } else {
-        FontStyle::Normal
-    };
-    (FAMILY, lettering.em * line, weight)
-        .into_text_style(&(1, 1))
-        .color(&colour::INK)
-}
-
-fn register_fonts() {
-    static FONTS: Once = Once::new();
-    FONTS.call_once(|| {
-        for (style, bytes) in [
-            (FontStyle::Normal, dejavu::sans::regular()),
-            (FontStyle::Bold, dejavu::sans::bold()),
-        ] {
-            assert!(
-                register_font(FAMILY, style, bytes).is_ok(),
-                "the embedded font is broken"
-            );
+    /// Text of a bitmap in several fonts, one after another.
+    fn runs(
+        &self,
+        runs: &[Run],
+        at: PixelPoint,
+        anchor: Anchor,
+        lettering: Lettering,
+    ) -> Result<(), PlotError> {
+        let widths: Vec<f64> = runs.iter().map(|run| run_width(run, lettering)).collect();
+        let whole: f64 = widths.iter().sum();
+        let mut left = match anchor {
+            Anchor::Start => at.0,
+            Anchor::Middle => at.0 - whole / 2.0,
+            Anchor::End => at.0 - whole,
+        };
+        let em = lettering.em * self.scale;
+        for (run, width) in runs.iter().zip(widths) {
+            let (style, line) = run_style(run, Lettering { em, ..lettering });
+            let style = style.pos(Pos::new(HPos::Left, VPos::Top));
+            let (x, y) = self.pixel((left, at.1));
+            let top = y - (line / 2.0 * em).round() as i32;
+            self.area
+                .draw(&Text::new(run.text.as_str(), (x, top), style))
+                .map_err(backend)?;
+            left += width;
         }
-    });
+        Ok(())
+    }
 }
 
 fn average(pixels: &[u8], width: u32, x: u32, y: u32) -> RGBColor {

@@ -25,7 +25,9 @@ fn png_size(name: &str) -> (u32, u32) {
 fn svg(name: &str) -> String {
     let text = std::fs::read_to_string(path(name)).unwrap();
     assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"));
-    assert!(text.contains("font-family=\"sans-serif\""));
+    assert!(
+        text.contains("font-family=\"DejaVu Sans, Noto Sans,") && text.contains(", sans-serif\"")
+    );
     assert!(!text.contains("NaN") && !text.contains("inf"));
     text
 }
@@ -153,6 +155,31 @@ fn a_forecast_without_labels_of_one_row_or_many_columns_is_drawn() {
     );
     plot.write_svg(path("forecast-many.svg")).unwrap();
     assert!(svg("forecast-many.svg").contains("many (first 8 of 12 columns)"));
+}
+
+#[test]
+fn texts_that_the_font_lacks_are_seen() {
+    let titled = |title: &str| {
+        let mut plot = falling(1.0, 0.5, 60);
+        plot.title = title.to_owned();
+        plot.write_png(path("script.png")).unwrap();
+        png_size("script.png");
+        plot.write_svg(path("script.svg")).unwrap();
+        let text = svg("script.svg");
+        roxmltree::Document::parse(&text).unwrap();
+        assert!(text.contains(title), "{title}");
+        std::fs::read(path("script.png")).unwrap()
+    };
+    let empty = titled("");
+    for script in ["Ω μέτρο", "дождь", "日本語", "🎉", "ไทย", "\u{e000}"] {
+        assert!(titled(script) != empty, "{script}: nothing is drawn");
+    }
+    // Installed fonts are not those of every machine, but no font has this one.
+    assert_eq!(retrograd_plot::undrawable("a\u{e000}"), ['\u{e000}']);
+    assert!(
+        titled("\u{e000}") == titled("\u{fffd}"),
+        "a sign stands for it"
+    );
 }
 
 #[test]

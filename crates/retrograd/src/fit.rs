@@ -1,6 +1,7 @@
 //! [`Fit`]: the loop of training, with validation, early stopping, checkpoints and logs. All that it does can be done by hand with a
 //! [`Trainer`]: steps, [`report_metric`](Trainer::report_metric), [`checkpoint`](Trainer::checkpoint).
 
+mod chunk;
 mod csv;
 mod events;
 mod metrics;
@@ -9,12 +10,12 @@ mod state;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use crate::batch::Batch;
 use crate::error::Error;
 use crate::numbers::Float;
 use crate::saved::Checkpoint;
 use crate::trainer::Trainer;
 
+pub use chunk::Chunk;
 pub use csv::CsvLog;
 pub use events::EventLog;
 pub use metrics::{EpochMetrics, History, Log, StepMetrics, Stopped};
@@ -177,16 +178,22 @@ impl<'f, T: Float> Fit<'f, T> {
         self
     }
 
-    /// Trains. `batches` returns the batches of an epoch, the first being epoch 0.
+    /// Trains. `batches` returns the batches of an epoch, the first being epoch 0; or [`Chunk`]s of long sequences, whose states are
+    /// carried from one to the next.
     ///
     /// # Errors
-    /// Those of [`Trainer::step`], of the validation, of [`Trainer::restore`] for the checkpoint that is there, and [`Error::File`] for
-    /// checkpoints and logs; [`Error::Setting`] for early stopping without a validation, or an epoch without batches.
-    pub fn run<I: IntoIterator<Item = Batch<T>>>(
+    /// Those of [`Trainer::step`] and [`Trainer::step_carrying`], of the validation, of [`Trainer::restore`] for the checkpoint that is
+    /// there, and [`Error::File`] for checkpoints and logs; [`Error::Setting`] for early stopping without a validation, an epoch
+    /// without batches, or a chunk that goes on where none was before.
+    pub fn run<I>(
         mut self,
         trainer: &mut Trainer<T>,
         mut batches: impl FnMut(u64) -> I,
-    ) -> Result<History, Error> {
+    ) -> Result<History, Error>
+    where
+        I: IntoIterator,
+        I::Item: Into<Chunk<T>>,
+    {
         self.check()?;
         let mut state = self.begin(trainer)?;
         let mut stopped = state.stopped;
@@ -244,8 +251,9 @@ impl<'f, T: Float> Fit<'f, T> {
             None => State::new(),
             Some((path, _)) => {
                 let saved = Checkpoint::read(path)?;
-                let state = State::of(&saved)?;
+                let mut state = State::of(&saved)?;
                 trainer.restore(&saved)?;
+                state.restore_carry(&saved, trainer)?;
                 state
             }
         };
@@ -264,16 +272,20 @@ impl<'f, T: Float> Fit<'f, T> {
     }
 
     /// The rest of an epoch.
-    fn epoch<I: IntoIterator<Item = Batch<T>>>(
+    fn epoch<I>(
         &mut self,
         trainer: &mut Trainer<T>,
         state: &mut State<T>,
         batches: &mut impl FnMut(u64) -> I,
-    ) -> Result<Option<Stopped>, Error> {
+    ) -> Result<Option<Stopped>, Error>
+    where
+        I: IntoIterator,
+        I::Item: Into<Chunk<T>>,
+    {
         let done = usize::try_from(state.batches).unwrap_or(usize::MAX);
         for batch in batches(state.epoch).into_iter().skip(done) {
             let learning_rate = trainer.learning_rate();
-            let report = trainer.step(&batch)?;
+            let report = batch.into().step(trainer, &mut state.carry)?;
             state.batches += 1;
             state.loss += report.loss;
             let metrics = StepMetrics {

@@ -42,6 +42,7 @@
 //! | prepare data | [`Batch`]; from a table, [`data::Series`] and [`data::Windows`] |
 //! | forecast a table, with intervals and a backtest, from a saved model | [`forecast`] |
 //! | tell labels of sequences of different lengths, from a saved model | [`classify`] |
+//! | learn an effect from a dry and a wet WAV file | the module `audio`, with the feature `audio` |
 //! | forecast or stream | [`Trainer::predict`]; sample by sample, [`Stepper`] |
 //! | inspect a cell | [`Program`]: gradients of inputs, values and adjoints of gates, products with the Hessian, from many threads |
 //! | save and load | [`Trainer::save`], [`Trainer::load`] |
@@ -89,7 +90,7 @@
 //! # Features
 //!
 //! Two are on by default. `text`: cell files, [`CellText`], and the zoo, whose cells are cell files. `csv`: [`data::Series`] from CSV
-//! files, and the embedded series. `testing`, for the tests of a crate that defines cells: the module `testing` proves that a cell's
+//! files, and the embedded series. `audio`: effects that are learned from pairs of WAV files. `testing`, for the tests of a crate that defines cells: the module `testing` proves that a cell's
 //! gradients are right.
 //!
 //! # Errors and limits
@@ -98,6 +99,8 @@
 //! documentation of a function says so. Results are bitwise the same for any number of threads.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "audio")]
+pub mod audio;
 pub mod classify;
 pub mod data;
 pub mod files;

@@ -12,7 +12,7 @@ use retrograd_plot::{ForecastPanel, ForecastPlot, LossPlot};
 use serde_json::{Value, json};
 
 use super::args::TrainingArgs;
-use super::report::{LONGEST_NAME, WIDTH, note_lines, number, rate, without_rules_inside};
+use super::report::{LONGEST_NAME, WIDTH, note_lines, number, rate, undrawn, without_rules_inside};
 use super::run::AheadResults;
 use super::table::Table;
 use super::train::Trained;
@@ -201,6 +201,8 @@ pub(super) fn text(r: &AheadResults) -> String {
         let _ = writeln!(out, "{heading:<16} {}", path.display());
         heading = "";
     }
+    let names = r.report.names.iter().chain([&r.name]);
+    out.push_str(&undrawn(names.map(String::as_str)));
     let shown = r.model.display();
     let ahead = match columns.known.is_empty() {
         true => String::new(),

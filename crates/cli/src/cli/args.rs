@@ -7,6 +7,7 @@ use retrograd::data::{Gaps, Header};
 use retrograd::forecast::{Difference, Scaling};
 use retrograd::{Engine, Unroll};
 
+use super::audio::WavArgs;
 use super::backtest::BacktestArgs;
 use super::bench::BenchArgs;
 use super::cell::CellCommand;
@@ -38,7 +39,9 @@ impl Cli {
     pub(crate) fn check(&self) -> Result<(), clap::Error> {
         let there = match &self.command {
             Some(Command::Train(train)) => {
-                train.table.path.is_some() || train.labels.manifest.is_some()
+                train.table.path.is_some()
+                    || train.labels.manifest.is_some()
+                    || train.wav.wav.is_some()
             }
             Some(Command::Compare(compare)) => compare.has_table(),
             _ => true,
@@ -129,6 +132,8 @@ pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) table: TableArgs,
     #[command(flatten)]
+    pub(crate) wav: WavArgs,
+    #[command(flatten)]
     pub(crate) roles: RoleArgs,
     #[command(flatten)]
     pub(crate) labels: LabelArgs,
@@ -137,6 +142,16 @@ pub(crate) struct Train {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) options: TrainingArgs,
+}
+
+impl Train {
+    /// What it trains on.
+    pub(crate) fn source(&self) -> DataSource {
+        match &self.wav.wav {
+            None => DataSource::File(Box::new(self.table.clone())),
+            Some(_) => DataSource::Wav(Box::new(self.wav.clone())),
+        }
+    }
 }
 
 /// A table and the options for reading it.
@@ -200,6 +215,10 @@ pub(crate) struct RoleArgs {
     /// Columns that are the same in all rows of a series.
     #[arg(long = "static", value_name = "A,B,C", value_delimiter = ',')]
     pub(crate) statics: Vec<String>,
+    /// Columns that hold categories, such as weekdays, whatever they look like; a known or static column of texts is one without this.
+    /// The model learns a row of numbers for each, and reads what it does not know as their mean.
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub(crate) categorical: Vec<String>,
     /// Rows that are forecast at once. A model of one row forecasts further ones by reading its own forecasts [default: 1].
     #[arg(long, value_name = "N", value_parser = whole(1..=10_000))]
     pub(crate) horizon: Option<usize>,
@@ -218,6 +237,8 @@ pub(crate) enum DataSource {
     SeattleWeather,
     /// A file.
     File(Box<TableArgs>),
+    /// A pair of recordings.
+    Wav(Box<WavArgs>),
 }
 
 #[derive(Clone, Debug, clap::Args)]

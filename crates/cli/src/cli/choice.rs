@@ -1,5 +1,6 @@
 //! `--cell`: a cell by name or file, and its adaptation to the data.
 
+mod effect;
 mod fit;
 mod label;
 mod readout;
@@ -8,13 +9,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use retrograd::forecast::{Head, Ports, Setup};
+use retrograd::forecast::{Embedding, Head, Ports, Setup};
 use retrograd::zoo::{self, Entry};
 use retrograd::{Batch, Cell, CellText, Extent, InputRole};
 use retrograd_tape::Domain;
 
 use fit::{domain, fit};
-pub(crate) use readout::ReadoutArgs;
+pub(crate) use readout::{LossName, ReadoutArgs};
 
 /// Default of `--hidden` for a cell of the zoo.
 const HIDDEN: usize = 32;
@@ -48,19 +49,27 @@ pub(crate) struct SizeArgs {
 
 /// The numbers that a cell reads and forecasts.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Widths {
+pub(crate) struct Widths<'a> {
     /// Of its input.
     pub(crate) inputs: usize,
     /// Of its target and output.
     pub(crate) outputs: usize,
     /// Whether it is told what of a target there is.
     pub(crate) masked: bool,
+    /// Which of the numbers are categories.
+    pub(crate) categories: &'a [Embedding],
 }
 
-impl Widths {
+impl Widths<'_> {
+    /// What a recurrence reads, in which each category is a row of its table.
+    fn read(&self) -> usize {
+        Embedding::width(self.categories, self.inputs)
+    }
+
     /// As many numbers read as forecast, all of which there are.
-    pub(crate) fn rows(columns: usize) -> Widths {
+    pub(crate) fn rows(columns: usize) -> Widths<'static> {
         Widths {
+            categories: &[],
             inputs: columns,
             outputs: columns,
             masked: false,
@@ -123,10 +132,13 @@ impl Choice {
     /// A cell file with a mistake, or one that cannot forecast such rows; settings that the cell does not take.
     pub(crate) fn forecaster(
         &self,
-        widths: Widths,
+        widths: Widths<'_>,
         sizes: &SizeArgs,
         readout: &ReadoutArgs,
     ) -> Result<Forecaster> {
+        if readout.loss == Some(LossName::ErrorToSignal) {
+            bail!("--loss esr is for recordings, --wav DRY.wav WET.wav");
+        }
         if let Choice::Zoo(entry) = self
             && entry.number.is_some()
         {
@@ -139,7 +151,10 @@ impl Choice {
             let hidden = sizes.hidden.unwrap_or(HIDDEN);
             let dropout = readout.dropout.unwrap_or(DROPOUT);
             let cell = readout.of(widths, dropout);
-            let cell = cell.cell(entry.name, |c, x| entry.layer(c, "", x, hidden))?;
+            let cell = cell.cell(entry.name, |c, x| {
+                let x = Embedding::read(widths.categories, c, x);
+                entry.layer(c, "", x, hidden)
+            })?;
             let size = format!("{hidden} hidden units");
             let made = Forecaster::with_readout(cell, size, Some(dropout));
             return Ok(Forecaster {
@@ -162,6 +177,12 @@ impl Choice {
         if let Some(loss) = readout.loss {
             bail!(
                 "--loss {loss} is for cells without a loss of their own; `{}` has one",
+                text.name()
+            );
+        }
+        if !widths.categories.is_empty() {
+            bail!(
+                "categories are for cells without a loss of their own, whose tables they become a part of; `{}` has one",
                 text.name()
             );
         }

@@ -27,6 +27,7 @@ use super::values::whole;
 
 /// Arguments of `retrograd compare`.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new(SOURCE).required(true).args(["path"])))]
 pub(crate) struct Compare {
     #[command(flatten)]
     table: TableArgs,
@@ -86,7 +87,7 @@ pub(super) fn run(args: &Compare) -> Result<String> {
         );
     }
     let source = DataSource::File(Box::new(args.table.clone()));
-    let table = Table::read(&source, &args.roles.named(), options.rows)?;
+    let table = Table::read(&source, &args.roles, options.rows)?;
     let options = &train::options(options, &table, &args.roles);
     let (training, validation) = table.split(options.validation)?;
     let columns = args.roles.of(&table.panel)?;
@@ -94,7 +95,8 @@ pub(super) fn run(args: &Compare) -> Result<String> {
     fs::create_dir_all(&options.out)
         .with_context(|| format!("{}: cannot be made", options.out.display()))?;
     interrupt::watch();
-    let widths = train::widths(&setup);
+    let categories = setup.embeddings();
+    let widths = train::widths(&setup, &categories);
     let of_first = || {
         Ok::<_, anyhow::Error>(
             sized(&args.cells[0], options, widths, None)?

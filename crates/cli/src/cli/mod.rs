@@ -8,6 +8,7 @@
 mod again;
 mod ahead;
 mod args;
+mod audio;
 mod backtest;
 mod bench;
 mod cell;
@@ -61,7 +62,7 @@ pub(crate) fn main() -> ExitCode {
     let shown = match args.command {
         Some(Command::Train(train)) => {
             return training(Request {
-                source: DataSource::File(Box::new(train.table)),
+                source: train.source(),
                 roles: train.roles,
                 labels: train.labels,
                 options: train.options,
@@ -154,6 +155,8 @@ fn training(request: Request) -> ExitCode {
         Ok(Ended::Ahead(results)) => print(&ahead::text(&results)),
         Ok(Ended::Labelled(results)) if json => print(&labelled::json(&results)),
         Ok(Ended::Labelled(results)) => print(&labelled::text(&results)),
+        Ok(Ended::Audio(results)) if json => print(&audio::json(&results)),
+        Ok(Ended::Audio(results)) => print(&audio::text(&results)),
         Ok(Ended::Stopped { step, model }) => {
             let model = model.display();
             complain(&paragraph(&format!(

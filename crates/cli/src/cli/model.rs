@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use retrograd::Checkpoint;
-use retrograd::data::{Header, Panel};
+use retrograd::data::{Header, Panel, printable};
 use retrograd::forecast::Model;
 
-use super::args::{DataSource, FormArgs, TableArgs};
+use super::args::{DataSource, FormArgs, RoleArgs, TableArgs};
+use super::report::LONGEST_NAME;
 use super::resume::of_saved;
 use super::table::Table;
 
@@ -51,9 +52,13 @@ impl ModelArgs {
         // A model of the library's has no command line; its table is read as the flags say.
         let began = of_saved(&saved, &self.model).ok().map(|r| r.source);
         let names: Vec<String> = model.setup().columns().names().cloned().collect();
+        let roles = categories(&model);
         let source = match (began, &self.data) {
             (None, None) => anyhow::bail!("which rows? `--data FILE.csv` names them"),
             (Some(DataSource::SeattleWeather), None) => DataSource::SeattleWeather,
+            (Some(DataSource::Wav(_)), None) => {
+                anyhow::bail!("the model is of recordings, and of no table")
+            }
             (Some(DataSource::File(began)), data) => DataSource::File(Box::new(TableArgs {
                 path: data.clone().or(began.path),
                 columns: began.columns,
@@ -80,7 +85,7 @@ impl ModelArgs {
         };
         let reader = match &source {
             DataSource::File(table) => TableArgs::clone(table),
-            DataSource::SeattleWeather => TableArgs {
+            DataSource::SeattleWeather | DataSource::Wav(_) => TableArgs {
                 path: None,
                 columns: None,
                 header: None,
@@ -100,7 +105,7 @@ impl ModelArgs {
             })),
             embedded => embedded,
         };
-        let table = Table::read(&source, &[], None)?;
+        let table = Table::read(&source, &roles, None)?;
         Ok(Opened {
             model,
             table,
@@ -112,11 +117,46 @@ impl ModelArgs {
 impl Opened {
     /// A table of what is known ahead, read as the other one.
     pub(super) fn future(&self, path: &Path) -> Result<Panel> {
+        let known = &self.model.setup().columns().known;
         let reader = TableArgs {
             path: Some(path.to_owned()),
-            columns: Some(self.model.setup().columns().known.clone()),
+            columns: Some(known.clone()),
             ..self.reader.clone()
         };
-        Ok(super::table::open(path, &reader.csv(&[]))?.1)
+        let mut roles = categories(&self.model);
+        roles.categorical.retain(|name| known.contains(name));
+        Ok(super::table::open(path, &reader.csv(&roles))?.1)
+    }
+
+    /// What is said of categories that the model does not know, a line each.
+    pub(super) fn unknown(&self, also: Option<&Panel>) -> Vec<String> {
+        let setup = self.model.setup();
+        let panels = std::iter::once(&self.table.panel).chain(also);
+        let unknown = panels.flat_map(|panel| setup.unknown(panel));
+        let line = |(column, texts): (String, Vec<String>)| {
+            let shown = texts
+                .iter()
+                .take(5)
+                .map(|t| format!("\"{}\"", printable(t, LONGEST_NAME)));
+            let more = match texts.len() {
+                ..=5 => "",
+                _ => ", …",
+            };
+            format!(
+                "column \"{}\": the model does not know {}{more}, and reads it as the mean of what it knows",
+                printable(&column, LONGEST_NAME),
+                shown.collect::<Vec<_>>().join(", ")
+            )
+        };
+        unknown.map(line).collect()
+    }
+}
+
+/// The columns that a model reads as categories.
+fn categories(model: &Model) -> RoleArgs {
+    let categories = model.setup().categories().iter();
+    RoleArgs {
+        categorical: categories.map(|c| c.column.clone()).collect(),
+        ..RoleArgs::default()
     }
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::ahead::drawn;
 use super::args::with_flags;
 use super::model::{ModelArgs, Opened};
-use super::report::{LONGEST_NAME, note_lines, number};
+use super::report::{LONGEST_NAME, note_lines, number, undrawn};
 use super::told::Told;
 use super::values::{between, whole};
 
@@ -27,6 +27,9 @@ pub(crate) struct Predict {
     /// For a model of labels, instead of --data: a table of files, as `train` reads it.
     #[arg(long, value_name = "FILE.csv", conflicts_with = "data")]
     manifest: Option<PathBuf>,
+    /// Sends a recording through a model of an effect, sample by sample, and writes what comes out to --out.
+    #[arg(long, value_name = "IN.wav", requires = "out", conflicts_with_all = ["data", "manifest", "horizon", "future", "plot"])]
+    wav: Option<PathBuf>,
     /// Rows to forecast [default: as many as the model forecasts at once].
     #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
     horizon: Option<usize>,
@@ -36,8 +39,8 @@ pub(crate) struct Predict {
     /// Shares of what comes that intervals should hold [default: 0.8,0.95].
     #[arg(long, value_name = "X,Y", value_delimiter = ',', value_parser = between(0.0, 1.0))]
     interval: Option<Vec<f64>>,
-    /// Writes the forecast, or the labels with their probabilities, as CSV.
-    #[arg(long, value_name = "FILE.csv")]
+    /// Writes the forecast, or the labels with their probabilities, as CSV, or the recording as WAV.
+    #[arg(long, value_name = "FILE.csv|OUT.wav")]
     out: Option<PathBuf>,
     /// Draws it behind the last rows of the table; of labels, who was taken for whom.
     #[arg(long, value_name = "FILE.png|FILE.svg")]
@@ -56,6 +59,9 @@ const BEFORE: usize = 120;
 
 /// Forecasts, writes, and returns what is printed.
 pub(super) fn run(args: &Predict) -> Result<String> {
+    if let (Some(wav), Some(out)) = (&args.wav, &args.out) {
+        return super::audio::predict(&args.model.model, wav, out, args.json);
+    }
     let saved: Checkpoint = Checkpoint::read(&args.model.model)?;
     if retrograd::classify::Model::is_in(&saved) {
         return labels(args);
@@ -88,8 +94,8 @@ pub(super) fn run(args: &Predict) -> Result<String> {
         draw(&plot(&opened, &forecasts[0]), path)?;
     }
     Ok(match args.json {
-        true => as_json(&opened, &forecasts),
-        false => text(args, &opened, &forecasts),
+        true => as_json(&opened, &forecasts, future.as_ref()),
+        false => text(args, &opened, &forecasts, future.as_ref()),
     })
 }
 
@@ -133,8 +139,11 @@ fn label(forecast: &Forecast, row: usize) -> String {
     }
 }
 
-fn text(args: &Predict, opened: &Opened, forecasts: &[Forecast]) -> String {
+fn text(args: &Predict, opened: &Opened, forecasts: &[Forecast], future: Option<&Panel>) -> String {
     let mut out = note_lines(opened.table.panel.notes());
+    for unknown in opened.unknown(future) {
+        let _ = writeln!(out, "{:<16} {unknown}", "");
+    }
     if !out.is_empty() {
         out.push('\n');
     }
@@ -199,6 +208,11 @@ fn text(args: &Predict, opened: &Opened, forecasts: &[Forecast]) -> String {
             let _ = writeln!(out, "{heading:<16} {}{of}", path.display());
         }
     }
+    if args.plot.is_some() {
+        let first = &forecasts[0];
+        let names = first.names.iter().chain([&first.id, &opened.table.name]);
+        out.push_str(&undrawn(names.map(String::as_str)));
+    }
     out
 }
 
@@ -262,9 +276,10 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-fn as_json(opened: &Opened, forecasts: &[Forecast]) -> String {
+fn as_json(opened: &Opened, forecasts: &[Forecast], future: Option<&Panel>) -> String {
     let notes = opened.table.panel.notes().iter();
-    let notes: Vec<String> = notes.map(|n| with_flags(&n.to_string())).collect();
+    let notes = notes.map(|n| with_flags(&n.to_string()));
+    let notes: Vec<String> = notes.chain(opened.unknown(future)).collect();
     let object = json!({"data": opened.table.name, "notes": notes, "forecasts": forecasts});
     format!("{object}\n")
 }

@@ -196,8 +196,32 @@ pub(super) fn text(r: &TrainingResults) -> String {
         let _ = writeln!(out, "{heading:<16} {}", path.display());
         heading = "";
     }
+    let names = r.data.series.names().iter().map(String::as_str);
+    out.push_str(&undrawn(names.chain([r.data.name.as_str()])));
     let _ = writeln!(out, "{:<16} {}", "model", r.model.display());
     out
+}
+
+/// A line about characters of names that a PNG shows as �; empty if all are drawn.
+pub(super) fn undrawn<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 8;
+    let mut lacking: Vec<char> = Vec::new();
+    for text in texts {
+        for c in retrograd_plot::undrawable(text) {
+            if !lacking.contains(&c) {
+                lacking.push(c);
+            }
+        }
+    }
+    if lacking.is_empty() {
+        return String::new();
+    }
+    let first: String = lacking.iter().take(SHOWN).collect();
+    let more = if lacking.len() > SHOWN { " …" } else { "" };
+    format!(
+        "{:<16} no installed font draws {first}{more}: a PNG shows \u{fffd}, an SVG what its reader has\n",
+        ""
+    )
 }
 
 /// Guesses made when data were read, one per line.

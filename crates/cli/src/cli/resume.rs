@@ -20,6 +20,9 @@ pub(crate) struct Resume {
     /// The table (or manifest) that the training began with, if it is elsewhere now.
     #[arg(long, value_name = "FILE.csv")]
     data: Option<PathBuf>,
+    /// The recordings that the training began with, if they are elsewhere now.
+    #[arg(long, num_args = 2, value_names = ["DRY.wav", "WET.wav"])]
+    wav: Option<Vec<PathBuf>>,
     /// Prints the results as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
@@ -32,11 +35,17 @@ pub(crate) struct Resume {
 pub(super) fn request(args: &Resume) -> Result<Request> {
     let saved: Checkpoint = Checkpoint::read(&args.model)?;
     let mut request = of_saved(&saved, &args.model)?;
-    if let (Some(path), DataSource::File(table)) = (&args.data, &mut request.source) {
-        match &mut request.labels.manifest {
+    match (&mut request.source, &args.data, &args.wav) {
+        (DataSource::File(table), Some(path), None) => match &mut request.labels.manifest {
             Some(manifest) => manifest.clone_from(path),
             None => table.path = Some(path.clone()),
+        },
+        (DataSource::Wav(pair), None, Some(_)) => pair.wav.clone_from(&args.wav),
+        (_, None, None) => {}
+        (DataSource::Wav(_), ..) => {
+            bail!("the training began with recordings, --wav DRY.wav WET.wav")
         }
+        _ => bail!("the training began with a table, --data FILE.csv"),
     }
     let out = args.model.parent().map(PathBuf::from).unwrap_or_default();
     request.options.out = match out.as_os_str().is_empty() {
@@ -63,12 +72,7 @@ pub(super) fn of_saved(saved: &Checkpoint, path: &std::path::Path) -> Result<Req
         )
     })?;
     let (source, roles, labels, options) = match cli.command {
-        Some(Command::Train(train)) => (
-            DataSource::File(Box::new(train.table)),
-            train.roles,
-            train.labels,
-            train.options,
-        ),
+        Some(Command::Train(train)) => (train.source(), train.roles, train.labels, train.options),
         None => (
             DataSource::SeattleWeather,
             RoleArgs::default(),

@@ -15,7 +15,8 @@ use retrograd_plot::{ForecastPlot, LossPlot, Reference};
 use retrograd_study::baseline::{Baseline, Scores, score};
 
 use super::args::{DataSource, RoleArgs, TrainingArgs};
-use super::choice::{Forecaster, Widths};
+use super::audio::AudioResults;
+use super::choice::{Forecaster, LossName, Widths};
 use super::interrupt;
 use super::labelled::{self, LabelledResults};
 use super::labels::LabelArgs;
@@ -49,6 +50,8 @@ pub(super) enum Ended {
     Ahead(Box<AheadResults>),
     /// Labelled sequences.
     Labelled(Box<LabelledResults>),
+    /// An effect, from a pair of recordings.
+    Audio(Box<AudioResults>),
     /// Ctrl-C after a step.
     Stopped { step: usize, model: PathBuf },
 }
@@ -109,13 +112,16 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
             options.out.display()
         );
     }
+    if let DataSource::Wav(pair) = &request.source {
+        return super::audio::train(request, pair);
+    }
     if let DataSource::File(table) = &request.source {
         request.labels.check(table, &request.roles, options)?;
     }
     if request.labels.asked() {
         return labelled::run(request);
     }
-    let table = Table::read(&request.source, &request.roles.named(), options.rows)?;
+    let table = Table::read(&request.source, &request.roles, options.rows)?;
     let options = &train::options(options, &table, &request.roles);
     let (training, validation) = table.split(options.validation)?;
     let columns = request.roles.of(&table.panel)?;
@@ -144,7 +150,8 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
     };
     make(&options.out)?;
     let setup = train::setup(&table, &training, &request.roles, columns, options.steps)?;
-    let widths = train::widths(&setup);
+    let categories = setup.embeddings();
+    let widths = train::widths(&setup, &categories);
     let forecaster = saved::forecaster(&options.cell, options, widths, saved.as_ref())?;
     let setup = setup
         .ports(forecaster.ports())
@@ -357,7 +364,7 @@ fn plots(
     let loss = LossPlot {
         title: format!("{name} on {}: loss by training step", data.name),
         loss_name: match options.readout.loss {
-            Some(ForecastLoss::Squared) | None => {
+            Some(LossName::Rows(ForecastLoss::Squared)) | None => {
                 "mean squared error (standardised units)".to_owned()
             }
             Some(loss) => format!("training: {loss}; others: mean squared error"),

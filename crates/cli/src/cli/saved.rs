@@ -17,7 +17,7 @@ use super::table::Table;
 /// The notes of a file.
 const COMMAND: &str = "command";
 const DATA: &str = "data";
-const READOUT: &str = "readout";
+pub(super) const READOUT: &str = "readout";
 /// The one that the library writes.
 const SETUP: &str = "forecast";
 
@@ -30,6 +30,11 @@ pub(super) struct Origin {
 
 impl Origin {
     pub(super) fn of(request: &Request, table: &Table, forecaster: &Forecaster) -> Result<Origin> {
+        Origin::new(request, digest(&table.panel), forecaster)
+    }
+
+    /// Where a training on data of this digest began.
+    pub(super) fn new(request: &Request, data: String, forecaster: &Forecaster) -> Result<Origin> {
         let shown = json!({
             "hidden": forecaster.hidden,
             "size": forecaster.size,
@@ -37,7 +42,7 @@ impl Origin {
         });
         Ok(Origin {
             command: serde_json::to_string(&request.command)?,
-            data: digest(&table.panel),
+            data,
             readout: shown.to_string(),
         })
     }
@@ -108,30 +113,52 @@ pub(super) fn classifier(saved: &Checkpoint) -> Result<Forecaster> {
 }
 
 /// A note in JSON.
-fn note<T: DeserializeOwned>(saved: &Checkpoint, key: &str) -> Option<T> {
+pub(super) fn note<T: DeserializeOwned>(saved: &Checkpoint, key: &str) -> Option<T> {
     serde_json::from_str(saved.note(key)?).ok()
 }
 
-/// A number that tells data apart: FNV-1a, 64 bits, of names and values.
-fn digest(panel: &Panel) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut eat = |bytes: &[u8]| {
+/// A number that tells data apart: FNV-1a, 64 bits.
+pub(super) struct Digest(u64);
+
+impl Digest {
+    pub(super) fn new() -> Digest {
+        Digest(0xcbf2_9ce4_8422_2325)
+    }
+
+    pub(super) fn eat(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
-    };
+    }
+
+    pub(super) fn text(&self) -> String {
+        format!("{:016x}", self.0)
+    }
+}
+
+/// The digest of names and values.
+fn digest(panel: &Panel) -> String {
+    let mut digest = Digest::new();
     for (id, series) in panel.ids().iter().zip(panel.series()) {
-        eat(id.as_bytes());
-        series.names().iter().for_each(|name| eat(name.as_bytes()));
-        series.rows().iter().for_each(|v| eat(&v.to_le_bytes()));
+        digest.eat(id.as_bytes());
+        series
+            .names()
+            .iter()
+            .for_each(|name| digest.eat(name.as_bytes()));
+        let texts = (0..series.columns()).filter_map(|c| series.categories(c));
+        texts.flatten().for_each(|text| digest.eat(text.as_bytes()));
+        series
+            .rows()
+            .iter()
+            .for_each(|v| digest.eat(&v.to_le_bytes()));
     }
     for name in panel.constants() {
-        eat(name.as_bytes());
+        digest.eat(name.as_bytes());
         let texts = panel.constant(name).unwrap_or_default();
         texts.iter().for_each(|t| {
-            eat(t.as_bytes());
-            eat(&[0]);
+            digest.eat(t.as_bytes());
+            digest.eat(&[0]);
         });
     }
-    format!("{hash:016x}")
+    digest.text()
 }

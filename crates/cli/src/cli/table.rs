@@ -27,14 +27,16 @@ pub(super) struct Table {
 }
 
 impl TableArgs {
-    /// The reader that they describe; it reads these columns, too.
-    pub(super) fn csv(&self, also: &[String]) -> Csv {
+    /// The reader that they describe; it reads columns with roles, too.
+    pub(super) fn csv(&self, roles: &RoleArgs) -> Csv {
         let mut csv = Csv::new()
             .header(self.header.unwrap_or_default())
             .reversed(self.reverse)
             .thousands(self.thousands)
             .gaps(self.form.gaps.unwrap_or_default())
-            .also(also.iter().cloned());
+            .also(trimmed(roles.target.iter().flatten()))
+            .texts(trimmed(roles.known.iter().chain(&roles.statics)))
+            .categorical(trimmed(&roles.categorical));
         if let Some(columns) = &self.columns {
             csv = csv.columns(columns);
         }
@@ -54,13 +56,31 @@ impl TableArgs {
     }
 }
 
+fn trimmed<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<String> {
+    let names = names.into_iter();
+    names.map(|name| name.trim().to_owned()).collect()
+}
+
 impl RoleArgs {
-    /// The columns of a panel with their roles.
+    /// The columns of a panel with their roles. Categories are not forecast, unless they are asked for, which is refused later.
     pub(super) fn of(&self, panel: &Panel) -> Result<Columns> {
-        let targets = self.target.as_deref();
+        let first = &panel.series()[0];
+        let numbers = || {
+            let all = panel.names().iter().enumerate();
+            let free = all.filter(|(c, name)| {
+                let given = self.known.contains(name) || self.statics.contains(name);
+                first.categories(*c).is_none() && !given
+            });
+            free.map(|(_, name)| name.clone()).collect()
+        };
+        let only = (0..first.columns()).any(|c| first.categories(c).is_some());
+        let targets: Option<Vec<String>> = match &self.target {
+            Some(targets) => Some(targets.clone()),
+            None => only.then(numbers),
+        };
         Ok(Columns::of(
             panel.names(),
-            targets,
+            targets.as_deref(),
             &self.known,
             &self.statics,
         )?)
@@ -70,6 +90,7 @@ impl RoleArgs {
     pub(super) fn named(&self) -> Vec<String> {
         let targets = self.target.iter().flatten();
         let all = targets.chain(&self.known).chain(&self.statics);
+        let all = all.chain(&self.categorical);
         all.map(|name| name.trim().to_owned()).collect()
     }
 
@@ -84,7 +105,11 @@ impl RoleArgs {
 
 impl Table {
     /// Reads a table with all columns that roles name; of each series, the first rows only if so asked.
-    pub(super) fn read(source: &DataSource, also: &[String], rows: Option<usize>) -> Result<Table> {
+    pub(super) fn read(
+        source: &DataSource,
+        roles: &RoleArgs,
+        rows: Option<usize>,
+    ) -> Result<Table> {
         let (name, panel) = match source {
             DataSource::SeattleWeather => (
                 "Seattle weather".to_owned(),
@@ -92,12 +117,13 @@ impl Table {
             ),
             DataSource::File(table) => {
                 let path = table.path.as_deref().context("there is no table")?;
-                let (name, panel) = open(path, &table.csv(also))?;
+                let (name, panel) = open(path, &table.csv(roles))?;
                 match table.form.wide {
                     true => (name, panel.columns_as_series("series", "value")?),
                     false => (name, panel),
                 }
             }
+            DataSource::Wav(_) => bail!("recordings are no table"),
         };
         let columns = panel.names().len();
         if columns > MOST_COLUMNS {

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use retrograd::fit::{Fit, Stopped};
-use retrograd::forecast::{Columns, Difference, Examples, ForecastError, Scaling, Setup};
+use retrograd::fit::{Chunk, Fit, Stopped};
+use retrograd::forecast::{
+    Columns, Difference, Embedding, Examples, ForecastError, Scaling, Setup,
+};
 use retrograd::optim::Schedule;
 use retrograd::{Adam, Batch, Trainer};
 
@@ -100,8 +102,9 @@ pub(super) fn options(given: &TrainingArgs, table: &Table, roles: &RoleArgs) -> 
 }
 
 /// The widths of a cell for a setup.
-pub(super) fn widths(setup: &Setup) -> Widths {
+pub(super) fn widths<'a>(setup: &Setup, categories: &'a [Embedding]) -> Widths<'a> {
     Widths {
+        categories,
         inputs: setup.inputs(),
         outputs: setup.outputs(),
         masked: setup.needs_present(),
@@ -123,7 +126,7 @@ pub(super) fn trainer(
     trainer_of(forecaster.cell.clone(), each, options)
 }
 
-/// The same of a cell whose epochs have so many batches.
+/// The same of a cell, for so many steps an epoch.
 pub(super) fn trainer_of(
     cell: retrograd::Cell,
     each: usize,
@@ -165,86 +168,135 @@ pub(super) fn train_on<I: Iterator<Item = Batch>>(
     saving: Option<&Saving<'_>>,
     measure: &dyn Fn(&mut Trainer) -> Result<f64>,
 ) -> Result<Trained> {
-    let progress = TrainingProgress::new(options.epochs.saturating_mul(each), options.epochs);
-    let first = measure(trainer)?;
-
-    let (losses, begun) = (RefCell::new(Vec::new()), Cell::new(Instant::now()));
-    let (time, failed) = (Cell::new(Duration::ZERO), RefCell::new(None));
-    let mut fit = Fit::new(options.epochs as u64)
-        .validate(|trainer| {
-            Ok(measure(trainer).unwrap_or_else(|e| {
-                failed.borrow_mut().get_or_insert(e);
-                f64::NAN
-            }))
-        })
-        .on_epoch(|_, _| match failed.borrow().is_some() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        })
-        .on_step(|_, metrics| {
-            time.set(time.get() + begun.get().elapsed());
-            let mut losses = losses.borrow_mut();
-            losses.push(metrics.loss);
-            let epoch = metrics.epoch as usize + 1;
-            progress.step(
-                metrics.step,
-                epoch,
-                metrics.loss,
-                losses.len() * batch,
-                time.get(),
-            );
-            match interrupt::asked() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-    fit = match options.patience {
-        Some(patience @ 1..) => fit.stop_early(patience as u64),
-        Some(0) | None => fit.keep_last(),
-    };
-    if let Some(saving) = saving {
-        // Without a number of steps, only the end is saved.
-        let every = options.checkpoint_every.map_or(u64::MAX, |n| n as u64);
-        fit = fit.checkpoint(saving.path, every);
-        for (key, text) in saving.notes {
-            fit = fit.note(key, text);
-        }
-        if !saving.resume {
-            fit = fit.anew();
-        }
-    }
     let traced = RefCell::new(None);
-    let history = fit.run(trainer, |n| {
-        let (begun, traced) = (&begun, &traced);
+    let explain = |e, trainer: &mut Trainer| trace::explained(e, trainer, traced.borrow().as_ref());
+    let course = Course {
+        options,
+        each,
+        batch,
+        saving,
+        measure,
+        explain: &explain,
+    };
+    course.run(trainer, |n| {
+        let traced = &traced;
         epoch(n).inspect(move |batch| {
             if options.trace_nan {
                 *traced.borrow_mut() = Some(batch.clone());
             }
-            begun.set(Instant::now());
         })
-    });
-    let history = history.map_err(|e| trace::explained(e, trainer, traced.borrow().as_ref()))?;
-    if let Some(e) = failed.into_inner() {
-        return Err(e);
-    }
-    let own = losses.into_inner();
-    let timed = own.len();
-    let done = trainer.steps() as usize;
-    let mut losses = Vec::with_capacity(done);
-    for epoch in &history.epochs {
-        let end = (epoch.step as usize).min(done - timed);
-        losses.resize(end.max(losses.len()), epoch.loss);
-    }
-    losses.resize(done - timed, own.first().copied().unwrap_or_default());
-    losses.extend(own);
-    let measured = (history.epochs.iter()).filter_map(|e| Some((e.step as usize, e.validation?)));
-    Ok(Trained {
-        losses,
-        validation: std::iter::once((0, first)).chain(measured).collect(),
-        time: time.get(),
-        timed,
-        stopped: history.stopped,
     })
+}
+
+/// A training, but for what it runs on.
+pub(super) struct Course<'a> {
+    pub(super) options: &'a TrainingArgs,
+    /// Steps of an epoch, and the examples of a step.
+    pub(super) each: usize,
+    pub(super) batch: usize,
+    pub(super) saving: Option<&'a Saving<'a>>,
+    /// The validation error.
+    pub(super) measure: &'a dyn Fn(&mut Trainer) -> Result<f64>,
+    /// What is said of an error of a step.
+    pub(super) explain: &'a dyn Fn(retrograd::Error, &mut Trainer) -> anyhow::Error,
+}
+
+impl Course<'_> {
+    /// Trains for all epochs on these batches, or chunks of long sequences.
+    pub(super) fn run<I>(
+        &self,
+        trainer: &mut Trainer,
+        mut batches: impl FnMut(u64) -> I,
+    ) -> Result<Trained>
+    where
+        I: IntoIterator,
+        I::Item: Into<Chunk>,
+    {
+        let Course { options, batch, .. } = *self;
+        let steps = options.epochs.saturating_mul(self.each);
+        let progress = TrainingProgress::new(steps, options.epochs);
+        let first = (self.measure)(trainer)?;
+
+        let (losses, begun) = (RefCell::new(Vec::new()), Cell::new(Instant::now()));
+        let (time, failed) = (Cell::new(Duration::ZERO), RefCell::new(None));
+        let fit = Fit::new(options.epochs as u64)
+            .validate(|trainer| {
+                Ok((self.measure)(trainer).unwrap_or_else(|e| {
+                    failed.borrow_mut().get_or_insert(e);
+                    f64::NAN
+                }))
+            })
+            .on_epoch(|_, _| match failed.borrow().is_some() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })
+            .on_step(|_, metrics| {
+                time.set(time.get() + begun.get().elapsed());
+                let mut losses = losses.borrow_mut();
+                losses.push(metrics.loss);
+                let epoch = metrics.epoch as usize + 1;
+                progress.step(
+                    metrics.step,
+                    epoch,
+                    metrics.loss,
+                    losses.len() * batch,
+                    time.get(),
+                );
+                match interrupt::asked() {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            });
+        let history = self.settings(fit).run(trainer, |epoch| {
+            let begun = &begun;
+            let batches = batches(epoch).into_iter();
+            batches.inspect(move |_| begun.set(Instant::now()))
+        });
+        let history = history.map_err(|e| (self.explain)(e, trainer))?;
+        if let Some(e) = failed.into_inner() {
+            return Err(e);
+        }
+        let own = losses.into_inner();
+        let timed = own.len();
+        let done = trainer.steps() as usize;
+        let mut losses = Vec::with_capacity(done);
+        for epoch in &history.epochs {
+            let end = (epoch.step as usize).min(done - timed);
+            losses.resize(end.max(losses.len()), epoch.loss);
+        }
+        losses.resize(done - timed, own.first().copied().unwrap_or_default());
+        losses.extend(own);
+        let measured =
+            (history.epochs.iter()).filter_map(|e| Some((e.step as usize, e.validation?)));
+        Ok(Trained {
+            losses,
+            validation: std::iter::once((0, first)).chain(measured).collect(),
+            time: time.get(),
+            timed,
+            stopped: history.stopped,
+        })
+    }
+
+    /// The loop with early stopping, checkpoints and notes.
+    fn settings<'f>(&self, mut fit: Fit<'f>) -> Fit<'f> {
+        let options = self.options;
+        fit = match options.patience {
+            Some(patience @ 1..) => fit.stop_early(patience as u64),
+            Some(0) | None => fit.keep_last(),
+        };
+        if let Some(saving) = self.saving {
+            // Without a number of steps, only the end is saved.
+            let every = options.checkpoint_every.map_or(u64::MAX, |n| n as u64);
+            fit = fit.checkpoint(saving.path, every);
+            for (key, text) in saving.notes {
+                fit = fit.note(key, text);
+            }
+            if !saving.resume {
+                fit = fit.anew();
+            }
+        }
+        fit
+    }
 }
 
 /// The place of the model in a directory.

@@ -22,6 +22,8 @@ use super::Gaps;
 pub struct Csv {
     pub(super) columns: Option<Vec<String>>,
     pub(super) also: Vec<String>,
+    pub(super) categorical: Vec<String>,
+    pub(super) texts: Vec<String>,
     pub(super) header: Header,
     pub(super) reversed: bool,
     pub(super) thousands: bool,
@@ -63,6 +65,8 @@ impl Default for Csv {
         Csv {
             columns: None,
             also: Vec::new(),
+            categorical: Vec::new(),
+            texts: Vec::new(),
             header: Header::Guess,
             reversed: false,
             thousands: false,
@@ -108,6 +112,28 @@ impl Csv {
     /// ```
     pub fn also<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Csv {
         self.also.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Also reads these columns, whatever they hold, as categories: what a cell says is one of a list, and stands for nothing but
+    /// itself. A gap, if gaps are allowed, is the category before.
+    ///
+    /// ```
+    /// use retrograd::data::Csv;
+    ///
+    /// let table = "day,kind,sold\n1,kiosk,3\n2,market,7\n3,kiosk,4\n";
+    /// let series = Csv::new().columns(["sold"]).categorical(["kind"]).parse(table, "sales.csv")?;
+    /// assert_eq!((series.row(1), series.categories(1).unwrap()), (&[7.0, 1.0][..], &["kiosk".to_owned(), "market".to_owned()][..]));
+    /// # Ok::<(), retrograd::data::DataError>(())
+    /// ```
+    pub fn categorical<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Csv {
+        self.categorical.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Also reads these columns: as [categories](Csv::categorical) if the first cell that is not missing is no number.
+    pub fn texts<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Csv {
+        self.texts.extend(names.into_iter().map(Into::into));
         self
     }
 

@@ -54,6 +54,18 @@ pub enum DataError {
         /// The limit in bytes; None if the system lacks the memory.
         limit: Option<u64>,
     },
+    /// A file of a form that is read with a feature alone.
+    #[error(
+        "{file}: it is {form}, which is read with the feature `{feature}`: build with `--features {feature}`"
+    )]
+    NeedsFeature {
+        /// The file.
+        file: String,
+        /// What it is.
+        form: &'static str,
+        /// The feature.
+        feature: &'static str,
+    },
     /// The bytes are not UTF-8 text.
     #[error("{file}, line {line}: not UTF-8 text; save the file as CSV in UTF-8")]
     NotUtf8 {

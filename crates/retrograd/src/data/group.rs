@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::category::Lists;
 use super::gaps::fill;
 use super::load::CsvTable;
 use super::panel::Constant;
@@ -101,6 +102,7 @@ impl CsvTable<'_> {
         values: &[f64],
         group: &Group,
         filled: &mut [usize],
+        lists: &Lists,
     ) -> Result<Series, DataError> {
         let n = chosen.len();
         let rows = group.rows.iter();
@@ -110,7 +112,12 @@ impl CsvTable<'_> {
         let missing: Vec<bool> = own.iter().map(|v| v.is_nan()).collect();
         for (k, &column) in chosen.iter().enumerate() {
             let gaps = missing.iter().skip(k).step_by(n).filter(|m| **m).count();
-            if gaps > 0 && !fill(&mut own, k, n, self.how.gaps) {
+            let how = match lists.has(column) {
+                // There is nothing between two categories.
+                true => Gaps::Forward,
+                false => self.how.gaps,
+            };
+            if gaps > 0 && !fill(&mut own, k, n, how) {
                 return Err(DataError::NothingToFill {
                     file: self.file.to_owned(),
                     column: self.columns[column].name.clone(),
@@ -120,7 +127,7 @@ impl CsvTable<'_> {
             filled[k] += gaps;
         }
         let names = chosen.iter().map(|&c| self.columns[c].name.clone());
-        let series = Series::new(names.collect(), own)?;
+        let series = lists.name(Series::new(names.collect(), own)?, chosen)?;
         match self.how.gaps {
             Gaps::Mask => series.with_missing(missing),
             Gaps::Refuse | Gaps::Forward | Gaps::Linear => Ok(series),

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use csv::StringRecord;
 
+use super::category::Lists;
 use super::group::Group;
 use super::locale::Locale;
 use super::records::{cut, is_missing, records, without_commas};
@@ -58,7 +59,8 @@ pub(super) fn parse(text: &str, file: &str, how: &Csv) -> Result<Panel, DataErro
     // Columns that are neither numbers nor labels of rows.
     let apart: Vec<usize> = id.into_iter().chain(constants.iter().copied()).collect();
     let chosen = table.choose(&apart, time)?;
-    let values = table.values(&chosen)?;
+    let mut lists = table.lists(&chosen)?;
+    let values = table.values(&chosen, &mut lists)?;
     let groups = table.groups(id)?;
     let constants = table.constants(&constants, &groups)?;
     let (chosen, values, indices) = table.without_indices(chosen, values, &groups)?;
@@ -71,7 +73,7 @@ pub(super) fn parse(text: &str, file: &str, how: &Csv) -> Result<Panel, DataErro
     let mut series = Vec::with_capacity(groups.len());
     let mut filled = vec![0; chosen.len()];
     for group in groups {
-        let one = table.series(&chosen, &values, &group, &mut filled)?;
+        let one = table.series(&chosen, &values, &group, &mut filled, &lists)?;
         let one = match (label, &labels) {
             (Some(column), Some(labels)) => {
                 let labels = group.rows.iter().map(|&row| labels[row].clone()).collect();
@@ -83,6 +85,7 @@ pub(super) fn parse(text: &str, file: &str, how: &Csv) -> Result<Panel, DataErro
         series.push((group.id, one));
     }
     table.note_gaps(&chosen, &filled, &mut notes);
+    table.note_categories(&chosen, &lists, &mut notes);
     match id {
         Some(id) => {
             let noted = series
@@ -239,10 +242,19 @@ impl<'t> CsvTable<'t> {
 
     /// The columns that are read besides.
     fn also(&self) -> Result<Vec<usize>, DataError> {
-        match self.how.also.is_empty() {
-            true => Ok(Vec::new()),
-            false => self.find(&self.how.also),
+        let mut all = Vec::new();
+        for names in [&self.how.also, &self.how.categorical, &self.how.texts] {
+            let found = match names.is_empty() {
+                true => Vec::new(),
+                false => self.find(names)?,
+            };
+            found.into_iter().for_each(|c| {
+                if !all.contains(&c) {
+                    all.push(c);
+                }
+            });
         }
+        Ok(all)
     }
 
     /// The columns that are the same in all rows of a series.
@@ -308,13 +320,17 @@ impl<'t> CsvTable<'t> {
     }
 
     /// The numbers of these columns, `[rows, n]`.
-    fn values(&self, chosen: &[usize]) -> Result<Vec<f64>, DataError> {
+    fn values(&self, chosen: &[usize], lists: &mut Lists) -> Result<Vec<f64>, DataError> {
         let count = self.rows.saturating_mul(chosen.len());
         let mut values = Vec::new();
         self.reserve(&mut values, count)?;
         self.each_row(|line, cells| {
             for &column in chosen {
-                values.push(self.number(line, &cells[column], column)?);
+                let cell = &cells[column];
+                values.push(match lists.of(column) {
+                    Some(list) => self.category(line, cell, column, list)?,
+                    None => self.number(line, cell, column)?,
+                });
             }
             Ok(())
         })?;

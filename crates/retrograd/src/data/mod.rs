@@ -8,6 +8,8 @@
 //! with a [`DataError`] that names the file, the line and the column.
 
 #[cfg(feature = "csv")]
+mod category;
+#[cfg(feature = "csv")]
 mod csv;
 mod error;
 mod gaps;
@@ -23,6 +25,8 @@ mod locale;
 mod manifest;
 mod note;
 mod panel;
+#[cfg(feature = "parquet")]
+mod parquet;
 #[cfg(feature = "csv")]
 mod read;
 #[cfg(feature = "csv")]

@@ -88,6 +88,13 @@ pub enum Note {
         /// What became of them.
         how: Gaps,
     },
+    /// A column that holds categories, not numbers.
+    Categories {
+        /// Its name.
+        column: String,
+        /// How many different ones.
+        count: usize,
+    },
     /// Dates that mostly advance but go back somewhere. The rows are taken in the file's order.
     Unordered {
         /// The column with the dates.
@@ -186,6 +193,10 @@ impl fmt::Display for Note {
                     shown(column),
                     how.done()
                 )
+            }
+            Note::Categories { column, count } => {
+                let s = if *count == 1 { "y" } else { "ies" };
+                write!(f, "column \"{}\" holds {count} categor{s}", shown(column))
             }
             Note::Unordered { column, line } => write!(
                 f,

@@ -10,7 +10,7 @@ use super::{Csv, DataError, Panel, Series};
 use crate::files::{read_all, read_or_receive};
 
 impl Csv {
-    /// Reads a file, or a pipe.
+    /// Reads a file, or a pipe; with the feature `parquet` also a Parquet file, whose rows count as lines from line 2 on.
     ///
     /// # Errors
     /// Every variant of [`DataError`] that names a file; among them [`DataError::Unreadable`] for a directory or a device and
@@ -82,6 +82,19 @@ impl Csv {
     }
 
     fn bytes(&self, bytes: &[u8], file: &str) -> Result<Panel, DataError> {
+        if bytes.starts_with(b"PAR1") {
+            #[cfg(feature = "parquet")]
+            {
+                let (text, how) = super::parquet::text(bytes, file, self)?;
+                return parse(&text, file, &how);
+            }
+            #[cfg(not(feature = "parquet"))]
+            return Err(DataError::NeedsFeature {
+                file: file.to_owned(),
+                form: "a Parquet file",
+                feature: "parquet",
+            });
+        }
         parse(&decoded(bytes, file)?, file, self)
     }
 

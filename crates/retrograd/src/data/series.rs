@@ -1,6 +1,7 @@
 //! [`Series`]: named columns of finite numbers, one row per time step.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::shown::shown;
 use super::{DataError, Note};
@@ -32,6 +33,8 @@ pub struct Series {
     labels: Option<(String, Vec<String>)>,
     /// Which values were missing, `[len, n]`; empty if none was.
     missing: Vec<bool>,
+    /// Of columns of categories, what each number stands for.
+    categories: Vec<Option<Arc<[String]>>>,
     notes: Vec<Note>,
 }
 
@@ -83,6 +86,7 @@ impl Series {
         }
         Ok(Self {
             units: vec![None; n],
+            categories: vec![None; n],
             names,
             rows,
             labels: None,
@@ -130,6 +134,47 @@ impl Series {
     #[must_use]
     pub fn has_missing(&self) -> bool {
         !self.missing.is_empty()
+    }
+
+    /// The same series with a column of categories, whose numbers are the places of its texts in a list.
+    ///
+    /// ```
+    /// use retrograd::data::Series;
+    ///
+    /// let series = Series::new(vec!["kind".to_owned()], vec![1.0, 0.0, 1.0])?;
+    /// let series = series.with_categories("kind", &["kiosk".to_owned(), "market".to_owned()])?;
+    /// assert_eq!(series.categories(0).unwrap()[1], "market");
+    /// # Ok::<(), retrograd::data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DataError::NoColumn`]; [`DataError::BadSeries`] for a number that is no place in the list.
+    pub fn with_categories(mut self, column: &str, texts: &[String]) -> Result<Self, DataError> {
+        let Some(at) = self.names.iter().position(|n| n == column) else {
+            return Err(DataError::NoColumn {
+                name: column.to_owned(),
+                columns: self.names,
+            });
+        };
+        let place = |v: f64| v >= 0.0 && v < texts.len() as f64 && v.fract() == 0.0;
+        if let Some(v) = self.column(at).find(|v| !place(*v)) {
+            let shown = shown(column);
+            return Err(DataError::BadSeries(format!(
+                "column \"{shown}\": {v} is no place among {} categories",
+                texts.len()
+            )));
+        }
+        self.categories[at] = Some(texts.into());
+        Ok(self)
+    }
+
+    /// What the numbers of a column stand for, if it is one of categories.
+    ///
+    /// # Panics
+    /// If `column` is not below n.
+    #[must_use]
+    pub fn categories(&self, column: usize) -> Option<&[String]> {
+        self.categories[column].as_deref()
     }
 
     /// The same series with a label for every row, such as a date; `name` is the name of the labels.
@@ -256,6 +301,7 @@ impl Series {
             missing,
             names: self.names,
             units: self.units,
+            categories: self.categories,
             notes: self.notes,
         }
     }
@@ -284,6 +330,7 @@ impl Series {
             rows: self.rows[cells].to_vec(),
             labels: labels.map(|(name, labels)| (name.clone(), labels[range].to_vec())),
             missing: Vec::new(),
+            categories: self.categories.clone(),
             notes: self.notes.clone(),
         };
         match missing.is_empty() {
@@ -318,6 +365,8 @@ impl Series {
         let rows = rows.flat_map(|row| places.iter().map(|&c| row[c]));
         let mut out = Self::new(names.to_vec(), rows.collect())?;
         out.units = places.iter().map(|&c| self.units[c].clone()).collect();
+        let categories = places.iter().map(|&c| self.categories[c].clone());
+        out.categories = categories.collect();
         out.labels.clone_from(&self.labels);
         out.notes.clone_from(&self.notes);
         let missing = |row| places.iter().map(move |&c| self.is_missing(row, c));

@@ -275,7 +275,7 @@ impl Model {
         tally: &mut Tally<'_>,
     ) -> Result<(), ForecastError> {
         let columns = &self.setup.columns;
-        let mut view = View::new(columns, series, None)?;
+        let mut view = self.setup.view(series, None)?;
         let first = machine.first().max(tally.season);
         let starts = how.origins(&(part.start..self.known_end(series, part, how)), first);
         let scales = tally.scales(&view, part.start.max(first));

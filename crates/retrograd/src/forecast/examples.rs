@@ -61,7 +61,7 @@ impl<'a> Examples<'a> {
             if !range.is_empty() {
                 series.check_range("part to cut windows from", range)?;
             }
-            let view = View::new(&setup.columns, series, None)?;
+            let view = setup.view(series, None)?;
             scales.push(match setup.scaling == Scaling::Window || range.is_empty() {
                 true => None,
                 false => Some(setup.scale(&panel.ids()[k], &view, range.end)?),

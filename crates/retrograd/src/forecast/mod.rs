@@ -39,6 +39,7 @@
 
 mod ahead;
 mod backtest;
+mod category;
 mod columns;
 mod difference;
 mod examples;
@@ -52,6 +53,7 @@ mod view;
 
 pub use ahead::reads_no_later_row;
 pub use backtest::{Backtest, BacktestReport, Fold, Score};
+pub use category::{Category, Embedding};
 pub use columns::Columns;
 pub use difference::Difference;
 pub use examples::{Epoch, Examples, Order};

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::category;
 use super::examples::forecasts_once;
 use super::head::sample_quantile;
 use super::rollout::{Machine, Origin};
-use super::view::View;
 use super::{BacktestReport, ForecastError, Head, Residuals, Setup, reads_no_later_row};
 use crate::cell::Cell;
 use crate::data::{Panel, Series, Spacing};
@@ -86,8 +86,17 @@ impl Model {
     pub fn new(saved: &Checkpoint, setup: &Setup) -> Result<Model, ForecastError> {
         let cell = saved.cell()?;
         reads_no_later_row(&cell, &setup.ports.output)?;
-        let parameters = saved.chosen_parameters();
+        let mut parameters = saved.chosen_parameters();
         cell.check_count("parameters", &parameters)?;
+        for (k, category) in setup.categories.iter().enumerate() {
+            let (name, rows) = (category::table(k), category.texts.len() + 1);
+            let mut specs = cell.parameter_specs().zip(cell.parameter_ranges());
+            if let Some((_, range)) = { &mut specs }.find(|(p, _)| p.name == name)
+                && range.len() % rows == 0
+            {
+                category::average_unknown(&mut parameters[range], rows);
+            }
+        }
         let model = Model {
             once: forecasts_once(&cell, &setup.ports.output),
             cell,
@@ -187,7 +196,7 @@ impl Model {
                     ForecastError::Request(format!("nothing is known ahead of the series \"{id}\""))
                 })?),
             };
-            let mut view = View::new(&self.setup.columns, series, ahead)?;
+            let mut view = self.setup.view(series, ahead)?;
             let needed = series.len() + horizon.max(self.setup.horizon);
             if view.known_rows() < needed {
                 let known = view.known_rows() - series.len();

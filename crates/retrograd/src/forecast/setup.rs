@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::view::View;
-use super::{Columns, Difference, ForecastError, Head};
+use super::{Category, Columns, Difference, Embedding, ForecastError, Head};
 use crate::data::{Panel, Series, Standardizer};
 
 /// Rows from which a series' own scale is known.
@@ -113,6 +113,9 @@ pub struct Setup {
     pub(super) head: Head,
     /// Of all columns in the model's order, over all training parts.
     pub(super) standardizer: Standardizer,
+    /// Of the columns that are categories, in the model's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) categories: Vec<Category>,
     /// Of each series, with its name, and where its training part ended.
     pub(super) own: Vec<Trained>,
     #[serde(default)]
@@ -219,6 +222,7 @@ impl Setup {
         });
         Ok(Setup {
             own: own.collect::<Result<_, _>>()?,
+            categories: Category::all(&columns, panel, training)?,
             standardizer: Standardizer::fit_all(&parts)?,
             masked: panel.series().iter().any(Series::has_missing),
             horizon: 1,
@@ -366,6 +370,68 @@ impl Setup {
         self.masked || self.scaling == Scaling::Window
     }
 
+    /// The columns that are categories, with what they said in the rows that were trained on.
+    #[must_use]
+    pub fn categories(&self) -> &[Category] {
+        &self.categories
+    }
+
+    /// How a cell reads the columns that are categories, in the order of [`categories`](Self::categories).
+    #[must_use]
+    pub fn embeddings(&self) -> Vec<Embedding> {
+        let (past, known) = (self.columns.past(), self.columns.known.len());
+        let places = |name: &String| -> Vec<usize> {
+            let at = self.columns.names().position(|n| n == name);
+            match at {
+                Some(at) if at < past => vec![at],
+                Some(at) if at < past + known => {
+                    (0..self.horizon).map(|ahead| at + ahead * known).collect()
+                }
+                Some(at) => vec![at + (self.horizon - 1) * known],
+                None => Vec::new(),
+            }
+        };
+        let categories = self.categories.iter();
+        categories
+            .map(|c| Embedding::new(c, places(&c.column)))
+            .collect()
+    }
+
+    /// What a panel says in columns of categories that was not trained on, with the column: the model reads all of it as the mean of what
+    /// it knows.
+    #[must_use]
+    pub fn unknown(&self, panel: &Panel) -> Vec<(String, Vec<String>)> {
+        let mut out = Vec::new();
+        for category in &self.categories {
+            let mut texts: Vec<String> = Vec::new();
+            for series in panel.series() {
+                let at = series.names().iter().position(|n| *n == category.column);
+                let list = at.and_then(|at| Some((at, series.categories(at)?)));
+                let Some((at, list)) = list else { continue };
+                for code in series.column(at) {
+                    let text = &list[code as usize];
+                    if !category.texts.contains(text) && !texts.contains(text) {
+                        texts.push(text.clone());
+                    }
+                }
+            }
+            if !texts.is_empty() {
+                out.push((category.column.clone(), texts));
+            }
+        }
+        out
+    }
+
+    /// A series as the model reads it, and what is known of the rows after it.
+    pub(super) fn view<'a>(
+        &'a self,
+        series: &'a Series,
+        future: Option<&'a Series>,
+    ) -> Result<View<'a>, ForecastError> {
+        let view = View::new(&self.columns, series, future)?;
+        Ok(view.with_categories(&self.categories))
+    }
+
     /// The means and scales for the series of a name, before the forecast of row `origin`.
     pub(super) fn scale(
         &self,
@@ -407,6 +473,11 @@ impl Setup {
                     scale.mean[column] = mean;
                     scale.scale[column] = variance.sqrt().max(least);
                 }
+            }
+        }
+        for (column, name) in self.columns.names().enumerate() {
+            if self.categories.iter().any(|c| c.column == *name) {
+                (scale.mean[column], scale.scale[column]) = (0.0, 1.0);
             }
         }
         Ok(scale)

@@ -1,6 +1,6 @@
 //! A series as a model reads it: columns by role, what is known ahead, and rows that were forecast.
 
-use super::{Columns, ForecastError};
+use super::{Category, Columns, ForecastError};
 use crate::data::Series;
 
 /// A series, and what is known of the rows after it.
@@ -9,8 +9,26 @@ pub(super) struct View<'a> {
     pub(super) series: &'a Series,
     places: Vec<usize>,
     future: Option<(&'a Series, Vec<usize>)>,
+    codes: Vec<Option<Codes<'a>>>,
     /// Rows after the series that were forecast, in its units, `[any, targets]`.
     pub(super) forecast: Vec<f64>,
+}
+
+/// The numbers of a column of categories in a series, and in the one after it, by the numbers that these have for them.
+struct Codes<'a> {
+    category: &'a Category,
+    series: Option<Vec<f64>>,
+    future: Option<Vec<f64>>,
+}
+
+impl Codes<'_> {
+    fn of(&self, value: f64, future: bool) -> f64 {
+        let codes = if future { &self.future } else { &self.series };
+        match codes {
+            Some(codes) => codes.get(value as usize).copied().unwrap_or(0.0),
+            None => self.category.number_of(value),
+        }
+    }
 }
 
 impl<'a> View<'a> {
@@ -34,10 +52,33 @@ impl<'a> View<'a> {
         Ok(View {
             places,
             future: future.map(known).transpose()?,
+            codes: Vec::new(),
             forecast: Vec::new(),
             columns,
             series,
         })
+    }
+
+    /// The same with columns of categories as a model numbers them.
+    pub(super) fn with_categories(mut self, categories: &'a [Category]) -> View<'a> {
+        if categories.is_empty() {
+            return self;
+        }
+        let known = self.columns.past();
+        let codes = self.columns.names().enumerate().map(|(column, name)| {
+            let category = categories.iter().find(|c| c.column == *name)?;
+            let future = self.future.as_ref().and_then(|(future, places)| {
+                let place = places.get(column.checked_sub(known)?)?;
+                category.numbers(future, *place)
+            });
+            Some(Codes {
+                category,
+                series: category.numbers(self.series, self.places[column]),
+                future,
+            })
+        });
+        self.codes = codes.collect();
+        self
     }
 
     /// The rows for which the columns known ahead are known.
@@ -64,10 +105,19 @@ impl<'a> View<'a> {
             && let Some((future, places)) = &self.future
         {
             let row = (row - self.series.len()).min(future.len() - 1);
-            return future.row(row)[places[column - known.start]];
+            let value = future.row(row)[places[column - known.start]];
+            return self.coded(column, value, true);
         }
         let row = row.min(self.series.len() - 1);
-        self.series.row(row)[self.places[column]]
+        self.coded(column, self.series.row(row)[self.places[column]], false)
+    }
+
+    /// A number of the table as the model's.
+    fn coded(&self, column: usize, value: f64, future: bool) -> f64 {
+        match self.codes.get(column) {
+            Some(Some(codes)) => codes.of(value, future),
+            _ => value,
+        }
     }
 
     /// Whether a value is missing.

@@ -5,6 +5,7 @@
     reason = "a range of rows for each of one series"
 )]
 
+mod categories;
 mod looking;
 mod series;
 

@@ -9,7 +9,11 @@ use super::{Forecaster, Widths, of_role, only, size_of_dimension, sizes, with_co
 
 /// Fits a cell file to rows of these widths: a symbolic dimension that is the shape of its input or target becomes their number, unless
 /// it is set.
-pub(super) fn fit(text: &CellText, widths: Widths, given: &[(&str, usize)]) -> Result<Forecaster> {
+pub(super) fn fit(
+    text: &CellText,
+    widths: Widths<'_>,
+    given: &[(&str, usize)],
+) -> Result<Forecaster> {
     let dims = with_columns(given, of_role(text, InputRole::Sequence), widths.inputs);
     let dims = with_columns(&dims, of_role(text, InputRole::Target), widths.outputs);
     let input = only(

@@ -1,7 +1,10 @@
 //! The readout and the loss of a cell that has neither.
 
+use std::fmt;
+use std::str::FromStr;
+
 use anyhow::Result;
-use retrograd::forecast::Head;
+use retrograd::forecast::{Embedding, Head};
 use retrograd::zoo::{self, ForecastLoss};
 use retrograd::{CellText, InputRole};
 use retrograd_tape::OutputRole;
@@ -18,28 +21,64 @@ pub(crate) struct ReadoutArgs {
     pub(crate) dropout: Option<f64>,
     /// The loss of a cell without one of its own: `mse`, `mae`, `huber`, `gaussian` or `student` (the likelihood of a
     /// distribution whose scale is forecast, too), or `quantile` (the quantiles of intervals of 50, 80, 90 and 95 %) [default: mse]. The
-    /// readout is as wide as the loss needs.
+    /// readout is as wide as the loss needs. With --wav: `esr`, the error-to-signal ratio, or `mse` [default: esr].
     #[arg(long, value_name = "NAME")]
-    pub(crate) loss: Option<ForecastLoss>,
+    pub(crate) loss: Option<LossName>,
+}
+
+/// What `--loss` names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum LossName {
+    /// Of rows of a table.
+    Rows(ForecastLoss),
+    /// The error-to-signal ratio of recordings.
+    ErrorToSignal,
+}
+
+impl fmt::Display for LossName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LossName::Rows(loss) => loss.fmt(f),
+            LossName::ErrorToSignal => f.write_str("esr"),
+        }
+    }
+}
+
+impl FromStr for LossName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<LossName, String> {
+        match name {
+            "esr" => Ok(LossName::ErrorToSignal),
+            _ => Ok(LossName::Rows(name.parse()?)),
+        }
+    }
 }
 
 impl ReadoutArgs {
-    pub(super) fn of(&self, widths: Widths, dropout: f64) -> zoo::Forecaster {
+    pub(super) fn of(&self, widths: Widths<'_>, dropout: f64) -> zoo::Forecaster {
         let cell = zoo::Forecaster::new(widths.inputs).targets(widths.outputs);
-        let loss = self.loss.unwrap_or_default();
+        let loss = self.of_rows();
         cell.masked(widths.masked).dropout(dropout).loss(loss)
     }
 
     /// What the readout says of a distribution.
     pub(crate) fn head(&self) -> Head {
-        self.loss.unwrap_or_default().into()
+        self.of_rows().into()
+    }
+
+    fn of_rows(&self) -> ForecastLoss {
+        match self.loss {
+            Some(LossName::Rows(loss)) => loss,
+            Some(LossName::ErrorToSignal) | None => ForecastLoss::default(),
+        }
     }
 
     /// Adds the readout to a cell file without a loss.
     pub(super) fn add_to(
         &self,
         text: &CellText,
-        widths: Widths,
+        widths: Widths<'_>,
         given: &[(&str, usize)],
     ) -> Result<Forecaster> {
         let input = only(
@@ -53,16 +92,19 @@ impl ReadoutArgs {
             let expected = "expected a cell of one input".to_owned();
             return Err(text.mistake(Some(name), message, expected).into());
         }
-        let dims = with_columns(given, of_role(text, InputRole::Sequence), widths.inputs);
+        let dims = with_columns(given, of_role(text, InputRole::Sequence), widths.read());
         // As the file says its shape: the cell as a layer would only say what does not fit.
         let alone = text.cell(&dims)?;
-        check_length(text, &alone, &input, widths.inputs)?;
+        check_length(text, &alone, &input, widths.read())?;
         let mut outputs = alone.tape().outputs().iter();
         if let Some(read) = outputs.find(|o| o.role == OutputRole::Output) {
             forecasts(text, &alone, &read.name)?;
         }
         let cell = self.of(widths, self.dropout.unwrap_or(0.0));
-        let cell = cell.cell(text.name(), |c, x| c.layer("", text, [x], &dims))?;
+        let cell = cell.cell(text.name(), |c, x| {
+            let x = Embedding::read(widths.categories, c, x);
+            c.layer("", text, [x], &dims)
+        })?;
         let size = sizes(text, &dims);
         Ok(Forecaster {
             hidden: size_of_dimension(text, &dims, "H"),
