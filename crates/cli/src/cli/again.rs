@@ -48,7 +48,9 @@ impl Again {
             Choice::File(path) => path.exists(),
         };
         let saved = (!there).then_some(&self.saved);
-        let forecaster = saved::forecaster(&options.cell, options, train::widths(&setup), saved)?;
+        let categories = setup.embeddings();
+        let widths = train::widths(&setup, &categories);
+        let forecaster = saved::forecaster(&options.cell, options, widths, saved)?;
         let setup = setup
             .ports(forecaster.ports())
             .head(forecaster.head.clone());

@@ -27,7 +27,6 @@ use super::values::whole;
 
 /// Arguments of `retrograd compare`.
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new(SOURCE).required(true).args(["path"])))]
 pub(crate) struct Compare {
     #[command(flatten)]
     table: TableArgs,

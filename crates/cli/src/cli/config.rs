@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory};
 use retrograd::files;
 
-use super::args::{Cli, SOURCE};
+use super::args::Cli;
 
 /// Bytes of a file, at most.
 const MOST: u64 = 1 << 20;
@@ -20,14 +20,7 @@ const FLAG: &str = "config";
 /// A file that cannot be read, that is no TOML, or that has a flag which the command has not.
 pub(super) fn with_file(mut line: Vec<OsString>) -> Result<Vec<OsString>> {
     // What the file may say must not be missing before it is read.
-    let lenient = Cli::command().mut_subcommands(|command| {
-        let grouped = command.get_groups().any(|group| group.get_id() == SOURCE);
-        let command = command.mut_args(|arg| arg.required(false));
-        match grouped {
-            true => command.mut_group(SOURCE, |group| group.required(false)),
-            false => command,
-        }
-    });
+    let lenient = Cli::command().mut_subcommands(|c| c.mut_args(|arg| arg.required(false)));
     let Ok(matches) = lenient.try_get_matches_from(&line) else {
         return Ok(line);
     };

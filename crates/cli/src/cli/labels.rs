@@ -121,7 +121,7 @@ impl LabelArgs {
 
     /// Reads the sequences.
     pub(super) fn read(&self, args: &TableArgs, rows: Option<usize>) -> Result<Table> {
-        let csv = args.csv(&[]);
+        let csv = args.csv(&RoleArgs::default());
         let (name, panel) = match &self.manifest {
             Some(path) => manifest(path, &csv)?,
             None => {

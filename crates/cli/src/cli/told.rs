@@ -12,7 +12,7 @@ use retrograd::files;
 use serde_json::json;
 
 use super::ahead::drawn;
-use super::args::{DataSource, FormArgs, TableArgs, with_flags};
+use super::args::{DataSource, FormArgs, RoleArgs, TableArgs, with_flags};
 use super::labelled::{draw, printed, report_json, title};
 use super::labels::manifest;
 use super::model::ModelArgs;
@@ -109,9 +109,10 @@ impl Told<'_> {
                 gaps: told.gaps.or(form.gaps),
                 id: told.id.clone().or(form.id),
                 time: told.time.clone().or(form.time),
+                wide: false,
             },
         };
-        let csv = reader.csv(&[]);
+        let csv = reader.csv(&RoleArgs::default());
         let (name, panel) = match (files, &path) {
             (Some(_), _) if told.id.is_some() => bail!(
                 "--id tells the sequences of one table apart, and a manifest has a file for each; leave --id or --manifest out"

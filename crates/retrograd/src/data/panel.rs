@@ -39,6 +39,18 @@ pub(super) struct Constant {
     pub(super) lines: Vec<String>,
 }
 
+impl Constant {
+    /// That of some of the series.
+    fn of(&self, kept: &[usize]) -> Constant {
+        let of = |all: &[String]| kept.iter().filter_map(|&k| all.get(k).cloned()).collect();
+        Constant {
+            name: self.name.clone(),
+            texts: of(&self.texts),
+            lines: of(&self.lines),
+        }
+    }
+}
+
 impl From<Series> for Panel {
     fn from(series: Series) -> Panel {
         Panel {
@@ -193,21 +205,24 @@ impl Panel {
     /// # Errors
     /// Those of [`Series::first`]; [`DataError::BadSeries`] if no rows are left.
     pub fn before(&self, rows: &[usize]) -> Result<Panel, DataError> {
-        let (mut ids, mut series) = (Vec::new(), Vec::new());
-        for ((id, own), &rows) in self.ids.iter().zip(&self.series).zip(rows) {
+        let (mut ids, mut series, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        for (k, ((id, own), &rows)) in self.ids.iter().zip(&self.series).zip(rows).enumerate() {
             if rows > 0 {
                 ids.push(id.clone());
                 series.push(own.first(rows)?);
+                kept.push(k);
             }
         }
         if series.is_empty() {
             return Err(DataError::BadSeries("no series has rows before".to_owned()));
         }
         let id_name = self.id_name.clone();
+        let constants = self.constants.iter().map(|c| c.of(&kept));
         Ok(Panel {
             id_name,
             ids,
             series,
+            constants: constants.collect(),
         })
     }
 

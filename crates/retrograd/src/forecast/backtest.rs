@@ -274,7 +274,6 @@ impl Model {
         how: &Backtest,
         tally: &mut Tally<'_>,
     ) -> Result<(), ForecastError> {
-        let columns = &self.setup.columns;
         let mut view = self.setup.view(series, None)?;
         let first = machine.first().max(tally.season);
         let starts = how.origins(&(part.start..self.known_end(series, part, how)), first);
