@@ -88,8 +88,8 @@
 //! # Features
 //!
 //! Two are on by default. `text`: cell files, [`CellText`], and the zoo, whose cells are cell files. `csv`: [`data::Series`] from CSV
-//! files, and the embedded series. `testing`, for the tests of a crate that defines cells: the module `testing` proves that a cell's
-//! gradients are right.
+//! files, and the embedded series. `testing`, for the tests of a crate that defines cells: the module `testing` checks a cell's
+//! gradients.
 //!
 //! # Errors and limits
 //!

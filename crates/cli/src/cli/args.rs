@@ -47,8 +47,8 @@ pub(crate) enum Command {
     /// Shows how a cell is compiled: products stacked and hoisted, loops, memory, predicted time, the graph after each pass; and
     /// draws the graph.
     Explain(Box<Explain>),
-    /// Proves that a cell's compiled gradients are right: every engine against every other and against finite differences, on random
-    /// sizes, rows and values. Exits with 3 if a property does not hold.
+    /// Tests a cell's compiled gradients: all engines against each other and against finite differences, on random sizes, rows
+    /// and values. Exits with 3 if a property does not hold.
     Check(Box<Check>),
     /// Measures a training step of a cell, compiled and interpreted: time, GFLOP/s and share of the machine's peak, prediction, memory;
     /// and whether it is faster or slower than last time.
