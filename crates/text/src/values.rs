@@ -60,7 +60,7 @@ impl Lower<'_> {
     fn look_up(&self, name: &str, at: Span) -> Result<(TypedKind, Form), TextError> {
         let frame = self.frame();
         let found = frame.scope.get(name).map(|&(id, _)| id);
-        // A layer above a repetition has no round in its name.
+        // A layer above a repetition has no iteration in its name.
         let value = found
             .or_else(|| self.known.get(&frame.full(name)).copied())
             .or_else(|| self.known.get(&joined(&frame.prefix, name)).copied())
