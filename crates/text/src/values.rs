@@ -259,7 +259,7 @@ impl Lower<'_> {
         let missing = x.rank() != y.rank() && x.rank().min(y.rank()) > 0;
         match missing {
             true => error.help(
-                "axes of length 1 are stretched, missing ones are not: `reshape(x, [n, 1])` adds one".into(),
+                "axes of length 1 are broadcast, missing ones are not: `reshape(x, [n, 1])` adds one".into(),
             ),
             false => error,
         }
