@@ -233,6 +233,7 @@ pub(crate) struct TrainingArgs {
     /// operands, step and row, and the line of the cell file.
     #[arg(long)]
     pub(crate) trace_nan: bool,
+    /// Directory for the plots and the trained parameters, created if missing. With --json, its name must be UTF-8.
     /// Stops after N epochs in a row without a better validation error, and keeps the best epoch's parameters [default: trains for all
     /// epochs, and keeps the last's].
     #[arg(long, value_name = "N", value_parser = whole(1..=1_000_000))]
