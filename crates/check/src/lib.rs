@@ -1,5 +1,5 @@
-//! Proof that a program's compiled gradients are right: every engine against every other, and against finite differences, on
-//! random sizes, lengths of rows and values.
+//! Tests a program's compiled gradients: all engines against each other and against finite differences, on random sizes,
+//! lengths of rows and values.
 //!
 //! [`check`] tries all [`PROPERTIES`] on a [`Subject`]; its [`Report`] says for each on how many cases it was compared, and
 //! the greatest error in units of its tolerance. A failure is reduced to the smallest program, rows and numbers that still

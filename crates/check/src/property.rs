@@ -130,7 +130,7 @@ pub static PROPERTIES: &[Property] = &[
     },
     Property {
         name: "halves",
-        about: "a run cut between forward and backward half gives the bits of one run",
+        about: "a run cut between forward and backward half is bit-identical to one run",
         needs: Needs::Double,
         run: halves,
     },

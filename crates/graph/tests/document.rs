@@ -1,8 +1,11 @@
 //! Holds `docs/IR.md` to the code. Its marked sections are printed from the op table, the derivative rules and the
-//! module docs; its cells are parsed, and the blocks after them are the results.
+//! module docs; its cells are parsed, and the blocks after them are the results. What the other pages name is there
+//! (`document/named.rs`).
 //!
 //! `BLESS=1 cargo test -p retrograd-graph --test document` rewrites the sections and the blocks. Read what it wrote.
 
+#[path = "document/named.rs"]
+mod named;
 #[path = "document/ops.rs"]
 mod ops;
 #[path = "document/source.rs"]
@@ -128,28 +131,6 @@ fn cells_are_right(document: &str) -> usize {
         }
     }
     right
-}
-
-#[test]
-fn files_that_the_documents_name_exist() {
-    let root = path()
-        .parent()
-        .and_then(|docs| docs.parent())
-        .expect("docs/IR.md")
-        .to_owned();
-    let mut named = 0;
-    for document in ["docs/IR.md", "docs/ADD-AN-OP.md", "docs/ADD-A-PASS.md"] {
-        let text = std::fs::read_to_string(root.join(document)).expect("it can be read");
-        let paths = text.split('`').skip(1).step_by(2).filter(|word| {
-            let top = ["crates/", "data/", "docs/", "fuzz/", "benches/"];
-            top.iter().any(|t| word.starts_with(t)) && !word.contains(char::is_whitespace)
-        });
-        for name in paths {
-            assert!(root.join(name).exists(), "{document} names `{name}`");
-            named += 1;
-        }
-    }
-    assert!(named > 20, "{named}");
 }
 
 /// The row that the document on adding an op shows is the one in the table.

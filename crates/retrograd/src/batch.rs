@@ -77,12 +77,12 @@ impl<T> Batch<T> {
         self
     }
 
-    /// The batch with resets, `[T, B]`: where one is true, all states of that row are renewed before that step, as at the
+    /// The batch with resets, `[T, B]`: where one is true, all states of that row are reset before that step, as at the
     /// start of an episode or between recordings that lie one after another. The stretches between resets, which
     /// [`segments`](Batch::segments) returns, are sequences of their own: nothing flows from one to another, in neither
     /// direction.
     ///
-    /// A renewed state begins as declared, and where initial states are given, with zeros; so only a row's first segment
+    /// A reset state begins as declared, and where initial states are given, with zeros; so only a row's first segment
     /// has a given initial state (unless the row's first step is a reset), and only its last has the row's final state. A
     /// state that runs from the end begins with the last segment. Targets, weights, masks and outputs over rows are one a
     /// segment, `[segments, n]`, in order of row, then time; a segment has the static inputs of its row.

@@ -257,7 +257,7 @@ impl<T: Float> Carry<T> {
     pub fn reset_row(&mut self, row: usize) -> Result<(), Error> {
         if row >= self.rows {
             return Err(Error::Setting {
-                what: "the row to be renewed",
+                what: "the row to be reset",
                 found: row.to_string(),
                 expected: format!("less than the number of rows, {}", self.rows),
             });

@@ -250,7 +250,7 @@ pub enum Error {
     },
     /// An output of a sample that is not finite, from a stepper that was told to check. The sample has been processed.
     #[error(
-        "the output `{name}` is {value} in row {row}, and so may its states be: `reset_row` renews them"
+        "the output `{name}` is {value} in row {row}, and so may its states be: `reset_row` resets them"
     )]
     NonFiniteOutput {
         /// The output.

@@ -29,12 +29,12 @@
 //! | to | use |
 //! | --- | --- |
 //! | write a cell | [`Cell::define`] and its [`Builder`]; or a cell file, [`Cell::from_file`]; or one of the [`zoo`] |
-//! | build of layers | [`Builder::scope`], [`Builder::share`]; cells as layers, [`Builder::layer`], [`zoo::Entry::layer`] |
-//! | learn the cell language | the documentation of the crate `retrograd_text`, and [`CellText`] |
+//! | build from layers | [`Builder::scope`], [`Builder::share`]; cells as layers, [`Builder::layer`], [`zoo::Entry::layer`]; stacks of them, [`Builder::stack`] |
+//! | learn the cell language | `docs/LANGUAGE.md`; the grammar, in the documentation of the crate `retrograd_text`; [`CellText`] |
 //! | initialise parameters | [`Init`], [`Builder::init`] |
 //! | train | [`Trainer`], with [`Adam`], [`Sgd`], another of [`optim`] or an [`Optimizer`] of your own |
 //! | train for epochs, with validation and checkpoints | [`fit::Fit`] |
-//! | save, go on later, use a model without its source | [`Checkpoint`], [`Trainer::save`], [`Trainer::resume`] |
+//! | save, continue later, use a model without its source | [`Checkpoint`], [`Trainer::save`], [`Trainer::resume`] |
 //! | regularise | [`Builder::dropout`], [`Builder::zoneout`], [`Builder::drop_connect`]; groups and constraints of [`optim`] |
 //! | measure a loss | [`Var::cross_entropy`] and its kind, [`Builder::error_to_signal`] |
 //! | choose a learning rate | [`Trainer::test_learning_rates`]; a schedule, [`optim::Schedule`] |

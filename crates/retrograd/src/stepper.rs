@@ -144,7 +144,7 @@ impl<'a, T: Float> StepperBuilder<'a, T> {
     }
 
     /// Makes an output that is not finite an error of [`Stepper::step`], [`Error::NonFiniteOutput`]. It names the row, whose
-    /// states are then to be [renewed](Stepper::reset_row).
+    /// states are then to be [reset](Stepper::reset_row).
     ///
     /// ```
     /// use retrograd::{Cell, Error};

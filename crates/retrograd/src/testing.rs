@@ -1,4 +1,4 @@
-//! Proof that a cell's gradients are right, for tests of your own (feature `testing`).
+//! Checks of a cell's gradients, for your own tests (feature `testing`).
 //!
 //! [`check`] runs a cell on random rows, lengths and values, and for a cell file on random sizes, through every engine there is:
 //! the interpreted tape against central differences in f64, the plan interpreter and compiled code in f64 and f32 against the tape,

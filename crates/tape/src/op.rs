@@ -165,7 +165,7 @@ pub enum Op {
     },
     /// Σ aᵢ·bᵢ over two values of one shape, a scalar.
     Dot,
-    /// A scalar repeated, or a value of as many axes of which those of length 1 are stretched by repetition.
+    /// A scalar, or a value of the same rank with axes of length 1, repeated to a larger shape.
     Broadcast(Shape),
     /// Two or more values joined along an axis.
     Concat {

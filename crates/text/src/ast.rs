@@ -94,7 +94,7 @@ impl Statement {
         one.into_iter().chain(more.iter().map(|(name, _)| name))
     }
 
-    /// Adds all names that the statement defines, also inside of it: indices, and names of each round.
+    /// Adds all names that the statement defines, also inside of it: indices, and names of each iteration.
     pub(crate) fn gives<'s>(&'s self, out: &mut Vec<&'s Name>) {
         out.extend(self.defines());
         if let Statement::For(repetition) = self {
@@ -157,7 +157,7 @@ impl Statement {
     }
 }
 
-/// Lines that are repeated with an index, and the values that each round hands to the next.
+/// Lines that are repeated with an index, and the values that each iteration hands to the next.
 #[derive(Clone, Debug)]
 pub(crate) struct Repetition {
     pub(crate) index: Name,

@@ -13,7 +13,7 @@ impl<'f> Lower<'f> {
     /// Expands lines. States that they declare must get their next values there.
     pub(crate) fn block(&mut self, statements: &[&'f Statement]) -> Result<(), TextError> {
         let frame = self.frame_mut();
-        // What this block adds is taken back at its end: a round must not cost what the lines above it cost.
+        // What this block adds is taken back at its end: an iteration must not cost what the lines above it cost.
         let (mut given, mut becomes) = (Vec::new(), Vec::new());
         let waiting = std::mem::take(&mut frame.waiting);
         for &s in statements {
@@ -210,7 +210,7 @@ impl<'f> Lower<'f> {
         Ok(())
     }
 
-    /// The full name of the parameter that a line means: one of this round or above it, or a table by its alias.
+    /// The full name of the parameter that a line means: one of this iteration or above it, or a table by its alias.
     pub(crate) fn parameter_called(&self, name: &str) -> String {
         let frame = self.frame();
         let here = frame.full_parameter(name);

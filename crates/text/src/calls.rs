@@ -138,7 +138,7 @@ impl<'f> Lower<'f> {
                 let (x, form) = self.shaped(args)?;
                 if x.form != Form::Scalar && self.sizes.stretch(x.form, form) != Some(form) {
                     let found = self.sizes.form(x.form);
-                    let message = format!("{found} cannot be stretched to {form}");
+                    let message = format!("{found} cannot be broadcast to {form}");
                     let label =
                         "expected a scalar, or as many axes, each of the same length or of 1";
                     return Err(self.error(x.span, message, label));

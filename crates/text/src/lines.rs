@@ -202,9 +202,10 @@ impl Parser {
         let mut carried = Vec::new();
         if self.lexer.take_word("carrying") {
             loop {
-                let name = self.name("the name of a value that each round hands to the next")?;
+                let name =
+                    self.name("the name of a value that each iteration hands to the next")?;
                 self.lexer
-                    .expect("=", "and what it is in the first round")?;
+                    .expect("=", "and what it is in the first iteration")?;
                 carried.push((name, self.expression()?));
                 if !self.lexer.take(",") {
                     break;

@@ -106,12 +106,12 @@ pub(crate) struct Frame<'f> {
     pub(crate) becomes: HashMap<&'f str, &'f str>,
     /// States whose initial value uses names that come later.
     pub(crate) waiting: Vec<&'f StateDeclaration>,
-    /// Carried names that this round has not given yet.
+    /// Carried names that this iteration has not given yet.
     pub(crate) carried: HashSet<&'f str>,
     /// What the names of its values and states begin with, and those of its parameters; empty for the cell itself.
     pub(crate) prefix: String,
     pub(crate) parameters: String,
-    /// What they end with: the rounds of the repetitions that are being expanded, `.0`.
+    /// What they end with: the iterations of the repetitions that are being expanded, `.0`.
     pub(crate) suffix: String,
     /// The application of a shared layer that it is a part of, or 0.
     pub(crate) application: usize,
@@ -207,7 +207,7 @@ impl<'f> Frame<'f> {
         }
     }
 
-    /// A name with the rounds that it belongs to: `l.forget` is `l.0.forget` in the first.
+    /// A name with the iterations that it belongs to: `l.forget` is `l.0.forget` in the first.
     fn in_round(&self, name: &str) -> String {
         let bare = name.trim_end_matches('\'');
         let (primes, suffix) = (&name[bare.len()..], &self.suffix);
@@ -278,7 +278,7 @@ impl<'f> Lower<'f> {
             }
             None => {
                 let message = format!("the program has more than {MOST} lines and expressions");
-                let label = "expected fewer rounds or layers";
+                let label = "expected fewer iterations or layers";
                 Err(self.error(at, message, label))
             }
         }

@@ -32,7 +32,7 @@ impl<'f> Lower<'f> {
             let state = name.text.ends_with('\'') || self.frame().states.contains_key(&name.text);
             if state {
                 let message = format!("the state `{}` cannot be carried", name.text);
-                let label = "expected a name of its own: rounds hand on values of one step";
+                let label = "expected a name of its own: iterations hand on values of one step";
                 return Err(self.error(name.span, message, label));
             }
             let value = self.equation(&name.text, first)?;
@@ -56,7 +56,7 @@ impl<'f> Lower<'f> {
             if let Some((name, _)) =
                 (r.carried.iter()).find(|(n, _)| self.frame().carried.contains(n.text.as_str()))
             {
-                let message = format!("a round does not hand on `{}`", name.text);
+                let message = format!("an iteration does not hand on `{}`", name.text);
                 let label = format!("expected an equation `{} = …` in the braces", name.text);
                 return Err(self.error(name.span, message, &label));
             }

@@ -182,7 +182,7 @@ impl SizeSolver {
         a.len() == b.len() && a.iter().zip(b).all(|(&x, y)| self.join(x, y))
     }
 
-    /// The shape of an element-wise result: axes of length 1 are stretched to the other's length. `None` if they do not fit.
+    /// The shape of an element-wise result: axes of length 1 are broadcast to the other's length. `None` if they do not fit.
     pub(crate) fn stretch(&mut self, a: Form, b: Form) -> Option<Form> {
         if a.rank() != b.rank() {
             return None;

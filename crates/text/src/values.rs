@@ -60,7 +60,7 @@ impl Lower<'_> {
     fn look_up(&self, name: &str, at: Span) -> Result<(TypedKind, Form), TextError> {
         let frame = self.frame();
         let found = frame.scope.get(name).map(|&(id, _)| id);
-        // A layer above a repetition has no round in its name.
+        // A layer above a repetition has no iteration in its name.
         let value = found
             .or_else(|| self.known.get(&frame.full(name)).copied())
             .or_else(|| self.known.get(&joined(&frame.prefix, name)).copied())
@@ -259,7 +259,7 @@ impl Lower<'_> {
         let missing = x.rank() != y.rank() && x.rank().min(y.rank()) > 0;
         match missing {
             true => error.help(
-                "axes of length 1 are stretched, missing ones are not: `reshape(x, [n, 1])` adds one".into(),
+                "axes of length 1 are broadcast, missing ones are not: `reshape(x, [n, 1])` adds one".into(),
             ),
             false => error,
         }

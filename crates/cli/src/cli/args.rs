@@ -58,9 +58,9 @@ impl Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Does the same with your own CSV file, and saves a model.
+    /// Trains a cell on your own CSV file, reports how well it forecasts, and saves a model.
     Train(Box<Train>),
-    /// Goes on with a training that was stopped.
+    /// Continues a training that was stopped.
     Resume(Resume),
     /// Forecasts the rows after a table with a saved model, with intervals.
     Predict(Box<Predict>),
@@ -71,13 +71,13 @@ pub(crate) enum Command {
     /// Shows how a cell is compiled: products stacked and hoisted, loops, memory, predicted time, the graph after each pass; and
     /// draws the graph.
     Explain(Box<Explain>),
-    /// Proves that a cell's compiled gradients are right: every engine against every other and against finite differences, on random
-    /// sizes, rows and values. Exits with 3 if a property does not hold.
+    /// Tests a cell's compiled gradients: all engines against each other and against finite differences, on random sizes, rows
+    /// and values. Exits with 3 if a property does not hold.
     Check(Box<Check>),
     /// Measures a training step of a cell, compiled and interpreted: time, GFLOP/s and share of the machine's peak, prediction, memory;
     /// and whether it is faster or slower than last time.
     Bench(Box<BenchArgs>),
-    /// Begins a cell file, or writes files in their usual form.
+    /// Writes a new cell file, or formats cell files.
     #[command(subcommand)]
     Cell(CellCommand),
     /// Lists the cells that --cell can name.

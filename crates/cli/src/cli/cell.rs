@@ -18,12 +18,12 @@ pub(crate) enum CellCommand {
         #[arg(long, value_name = "DIR", default_value = ".")]
         out: PathBuf,
     },
-    /// Writes cell files in their usual form: white space alone changes.
+    /// Formats cell files; only white space changes.
     Fmt {
         /// The files.
         #[arg(value_name = "FILE.cell", required = true)]
         files: Vec<PathBuf>,
-        /// Changes nothing, and fails if a file is not in its usual form.
+        /// Changes nothing, and fails if a file is not formatted.
         #[arg(long)]
         check: bool,
     },

@@ -1,4 +1,4 @@
-//! `retrograd check`: proof that a cell's compiled gradients are right.
+//! `retrograd check`: tests of a cell's compiled gradients.
 
 use std::time::Duration;
 

@@ -450,7 +450,7 @@ impl Code<'_, '_> {
         let odd = self.b.ins().imul_imm_s(odd, i64::from(BACKWARD));
         let mut add = if p.add { ADD } else { 0 };
         if l.kind != (LoopKind::Recurrence { reverse: true }) {
-            // A chunk of a sequence may begin at any of its steps, and has the bits of the whole.
+            // A chunk of a sequence may begin at any of its steps, and is bit-identical to the whole.
             add |= IN_ORDER;
         }
         let how = self.b.ins().iadd_imm_s(odd, i64::from(add));

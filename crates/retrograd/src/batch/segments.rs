@@ -1,7 +1,7 @@
 //! [`Segment`]: a stretch of a row that a run treats as a row of its own; [`Packing`] arranges a batch's arrays for a
 //! run over them.
 //!
-//! A batch whose rows differ in length, or whose states are renewed within rows, runs as rows of different lengths
+//! A batch whose rows differ in length, or whose states are reset within rows, runs as rows of different lengths
 //! ([`Lengths`]): a row for each segment, with the points of its steps alone. What the engines read and write is
 //! *packed*; the caller's arrays have all T steps of all B rows. This module is the only one that knows both.
 
@@ -20,7 +20,7 @@ use crate::numbers::{Float, reserve};
 /// ```
 /// use retrograd::{Batch, Extent, Segment};
 ///
-/// // Rows of three steps and of two; the states of row 0 are renewed before step 2. Resets are [T, B].
+/// // Rows of three steps and of two; the states of row 0 are reset before step 2. Resets are [T, B].
 /// let resets = [false, false, /* step 1 */ false, false, /* step 2 */ true, false];
 /// let batch = Batch::<f32>::new(Extent::steps(3).rows(2)).with_lengths(&[3, 2]).with_resets(&resets);
 /// let segments = [(0, 0..2), (0, 2..3), (1, 0..2)].map(|(row, steps)| Segment { row, steps });
@@ -167,7 +167,7 @@ pub(crate) struct Packing {
 }
 
 impl Packing {
-    /// That of a batch, unless all rows have all steps and no states are renewed within them.
+    /// That of a batch, unless all rows have all steps and no states are reset within them.
     ///
     /// # Errors
     /// [`Error::Setting`] for lengths or resets that do not fit, or rows without any step.

@@ -1,4 +1,4 @@
-//! The property of resets: a row with states that are renewed is its segments, each alone; outputs and all gradients.
+//! The property of resets: a row with states that are reset is its segments, each alone; outputs and all gradients.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ const EXTENT: Extent = Extent { steps: 7, rows: 2 };
 
 pub(super) const RENEWED: CellProperty = CellProperty {
     name: "resets",
-    about: "rows whose states are renewed are what their segments are alone",
+    about: "rows whose states are reset are what their segments are alone",
     cases: 4,
     lengths: &[EXTENT.steps; EXTENT.rows],
     run: compare,
@@ -258,7 +258,7 @@ fn sample<'c>(cell: &'c Cell, parameters: &[f64], seed: u64) -> Option<Sample<'c
     for (k, input) in cell.tape().inputs().iter().enumerate() {
         match input.role {
             InputRole::Param => sample.inputs[k] = parameters[ranges.next()?].to_vec(),
-            // Renewed states begin as declared, and where nothing is given, as zeros.
+            // Reset states begin as declared, and where nothing is given, as zeros.
             InputRole::Initial => sample.inputs[k].clear(),
             InputRole::Mask => sample.inputs[k].fill(1.0),
             _ => {}

@@ -89,7 +89,7 @@ impl Recorder {
         std::mem::replace(&mut self.inner.borrow_mut().place, place)
     }
 
-    /// The values, all of one shape: scalars are repeated, and axes of length 1 stretched to those of others of the same rank.
+    /// The values, all of one shape: scalars, and axes of length 1 of operands of the same rank, are broadcast.
     /// None after a mistake.
     fn of_one_shape(
         &self,

@@ -17,7 +17,7 @@ impl<'t> Var<'t> {
     /// let w = r.param("w", Shape::Tensor(4, 8, 3));
     /// assert_eq!(w.sum_axis(1).shape(), Some(Shape::Matrix(4, 3)));
     /// let share = w / w.sum_axis(1).insert_axis(1);
-    /// assert_eq!(share.shape(), w.shape(), "axes of length 1 are stretched");
+    /// assert_eq!(share.shape(), w.shape(), "axes of length 1 are broadcast");
     /// ```
     #[track_caller]
     pub fn sum_axis(self, axis: usize) -> Var<'t> {
