@@ -308,7 +308,7 @@ fn what_does_not_go_together_is_told() {
         (
             vec!["train", "--data", "x.csv", "--emphasis", "0.5"],
             2,
-            "--wav",
+            "cannot be used with",
         ),
     ] {
         let err = refused(&at, &arguments, code);

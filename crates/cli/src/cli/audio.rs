@@ -34,13 +34,13 @@ pub(crate) struct WavArgs {
     #[arg(long, num_args = 2, value_names = ["DRY.wav", "WET.wav"], conflicts_with_all = ["columns", "header", "reverse", "thousands", "FormArgs", "RoleArgs"])]
     pub(crate) wav: Option<Vec<PathBuf>>,
     /// Samples of a segment, within which states are carried; a whole number of --steps [default: half a second].
-    #[arg(long, value_name = "N", requires = "wav", value_parser = whole(1..=1_000_000_000))]
+    #[arg(long, value_name = "N", conflicts_with = "path", value_parser = whole(1..=1_000_000_000))]
     segment: Option<usize>,
     /// Samples before a segment that only bring its states up to date [default: 1000].
-    #[arg(long, value_name = "N", requires = "wav", value_parser = whole(0..=1_000_000_000))]
+    #[arg(long, value_name = "N", conflicts_with = "path", value_parser = whole(0..=1_000_000_000))]
     burn_in: Option<usize>,
     /// The pre-emphasis of --loss esr, a in the filter 1 − a/z, which makes high frequencies count more; 0 for none [default: 0.85].
-    #[arg(long, value_name = "A", requires = "wav", value_parser = emphasis)]
+    #[arg(long, value_name = "A", conflicts_with = "path", value_parser = emphasis)]
     emphasis: Option<f64>,
 }
 
