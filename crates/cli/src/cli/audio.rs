@@ -101,7 +101,7 @@ pub(super) fn train(request: &Request, args: &WavArgs) -> Result<Ended> {
     let cut = args.cut(&pair, &training, options)?;
     let segments = Segments::new(&pair, training.clone(), cut, &setup)?;
     let each = segments.steps_per_epoch();
-    let mut trainer = train::trainer_of(&forecaster, each, options)?;
+    let mut trainer = train::trainer_of(forecaster.cell.clone(), each, options)?;
     let origin = Origin::new(request, digest(&pair), &forecaster)?;
     if let Some(saved) = &saved {
         origin.check(saved)?;
