@@ -227,8 +227,10 @@ fn every_cell_file_has_tangents_and_second_derivatives() {
         let path = entry.expect("it can be read").path();
         let mut source = std::fs::read_to_string(&path).expect("it can be read");
         // The files have the recurrence alone: `output h'`, or `output y = …`.
-        let outputs = source.lines().filter_map(|l| l.strip_prefix("output "));
-        let output = outputs.last().and_then(|o| o.split_whitespace().next());
+        let mut outputs = source.lines().filter_map(|l| l.strip_prefix("output "));
+        let output = outputs
+            .next_back()
+            .and_then(|o| o.split_whitespace().next());
         let output = output.expect("it has one").to_owned();
         source += &format!("target wanted\nloss mean(square({output} - wanted))\n");
         let name = path.to_string_lossy();

@@ -67,10 +67,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             forecast.values[k]
         );
     }
-    for c in 0..targets.len() {
+    for (c, target) in targets.iter().enumerate() {
         let better = test.scores[1..].iter().all(|s| test.mase[c] < s.mase[c]);
         if !better {
-            return Err(format!("{} is forecast no better than simply", targets[c]).into());
+            return Err(format!("{target} is forecast no better than simply").into());
         }
     }
     match (0.7..=0.9).contains(&held) {

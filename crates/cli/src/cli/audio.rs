@@ -206,7 +206,7 @@ impl WavArgs {
         let segment = self
             .segment
             .unwrap_or((usual.segment / chunk * chunk).max(chunk));
-        if segment % chunk != 0 {
+        if !segment.is_multiple_of(chunk) {
             bail!("--segment {segment} is no whole number of --steps {chunk}");
         }
         let most = part.len().saturating_sub(burn_in) / segment;

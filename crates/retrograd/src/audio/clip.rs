@@ -57,7 +57,11 @@ impl Clip {
     }
 
     fn of(rate: u32, channels: usize, samples: Vec<f32>, file: &str) -> Result<Clip, AudioError> {
-        if rate == 0 || channels == 0 || samples.is_empty() || samples.len() % channels != 0 {
+        if rate == 0
+            || channels == 0
+            || samples.is_empty()
+            || !samples.len().is_multiple_of(channels)
+        {
             return Err(AudioError::Request(format!(
                 "{file}: {} samples at {rate} Hz in {channels} channels make no recording",
                 samples.len()

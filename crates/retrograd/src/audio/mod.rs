@@ -104,5 +104,11 @@ pub enum AudioError {
     Cell(#[from] Error),
     /// A cell whose output depends on samples that are still to come.
     #[error(transparent)]
-    Looks(#[from] crate::forecast::ForecastError),
+    Looks(Box<crate::forecast::ForecastError>),
+}
+
+impl From<crate::forecast::ForecastError> for AudioError {
+    fn from(error: crate::forecast::ForecastError) -> AudioError {
+        AudioError::Looks(Box::new(error))
+    }
 }

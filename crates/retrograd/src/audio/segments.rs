@@ -93,7 +93,11 @@ impl<'p> Segments<'p> {
             let all = pair.frames();
             return refuse(format!("frames {part:?} are no part of {all}"));
         }
-        if cut.chunk == 0 || cut.rows == 0 || cut.segment == 0 || cut.segment % cut.chunk != 0 {
+        if cut.chunk == 0
+            || cut.rows == 0
+            || cut.segment == 0
+            || !cut.segment.is_multiple_of(cut.chunk)
+        {
             return refuse(format!(
                 "segments of {} samples are no whole number of chunks of {}, {} of them side by side",
                 cut.segment, cut.chunk, cut.rows

@@ -304,7 +304,7 @@ pub enum DataError {
         /// The first line with another value.
         line: u64,
         /// The column's name.
-        column: String,
+        column: Box<str>,
         /// The series, if there are several.
         id: Option<String>,
         /// The value there, cut to 40 characters.

@@ -73,7 +73,7 @@ impl CsvTable<'_> {
                     return Err(DataError::NotConstant {
                         file: self.file.to_owned(),
                         line,
-                        column: self.columns[column].name.clone(),
+                        column: self.columns[column].name.clone().into(),
                         id: (!id.is_empty()).then(|| id.clone()),
                         found: cut(text).into(),
                         first: *first,

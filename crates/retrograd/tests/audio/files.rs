@@ -30,7 +30,9 @@ fn samples_of_every_format_are_read_and_written_again() {
         .iter()
         .flat_map(|s| s.to_le_bytes())
         .collect();
-    let forms: [(u16, u16, &[u8], [f32; 3], Format); 5] = [
+    /// Tag, bits, bytes, what they are, and the form.
+    type Case<'a> = (u16, u16, &'a [u8], [f32; 3], Format);
+    let forms: [Case<'_>; 5] = [
         (1, 8, &[128, 0, 192], [0.0, -1.0, 0.5], Format::Int(8)),
         (
             1,

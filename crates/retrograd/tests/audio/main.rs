@@ -364,7 +364,7 @@ fn cuts_that_fit_nothing_are_refused() {
     for frames in [1, 2, 50, 1000, 44_100, 10_000_000] {
         let cut = Cut::of(44_100, frames);
         assert!(
-            cut.segment % cut.chunk == 0 && cut.rows * cut.segment + cut.burn_in <= frames,
+            cut.segment.is_multiple_of(cut.chunk) && cut.rows * cut.segment + cut.burn_in <= frames,
             "{frames}: {cut:?}"
         );
     }

@@ -166,9 +166,9 @@ fn a_saved_model_forecasts_the_same_bits_and_numbers_categories_by_its_own_table
             .and_then(|text| of(text))
             .map_or(0.0, |p| (p + 1) as f32)
     };
-    for row in 0..400 {
+    for (row, sold) in sold.iter().enumerate().take(400) {
         stepper
-            .step(&[&[((sold[row] - mean) / scale) as f32, place(row + 1)]])
+            .step(&[&[((sold - mean) / scale) as f32, place(row + 1)]])
             .unwrap();
     }
     let expected = f64::from(stepper.output("y").unwrap()[0]) * scale + mean;

@@ -155,7 +155,8 @@ pub(in crate::cli) fn text(r: &AudioResults) -> String {
         r.dry
             .map_or(String::new(), |_| format!("{:>14}", "dry signal"))
     );
-    let rows: [(&str, fn(&Errors) -> f64); 2] = [
+    type Row = (&'static str, fn(&Errors) -> f64);
+    let rows: [Row; 2] = [
         ("as it is", |e| e.esr),
         ("with pre-emphasis, as it is heard", |e| e.emphasised),
     ];
