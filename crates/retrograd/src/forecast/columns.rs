@@ -45,7 +45,7 @@ impl Columns {
         let mut seen: Vec<&String> = Vec::new();
         for name in given.into_iter().flatten() {
             if !all.contains(name) {
-                return Err(ForecastError::Data(DataError::NoColumn {
+                return Err(ForecastError::from(DataError::NoColumn {
                     name: name.clone(),
                     columns: all.to_vec(),
                 }));
@@ -97,7 +97,7 @@ impl Columns {
         let place = |name: &String| {
             let found = series.names().iter().position(|n| n == name);
             found.ok_or_else(|| {
-                ForecastError::Data(DataError::NoColumn {
+                ForecastError::from(DataError::NoColumn {
                     name: name.clone(),
                     columns: series.names().to_vec(),
                 })

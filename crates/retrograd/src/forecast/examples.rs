@@ -77,7 +77,7 @@ impl<'a> Examples<'a> {
                 1 => "the row after it".to_owned(),
                 n => format!("the {n} rows after it"),
             };
-            return Err(ForecastError::Data(DataError::TooShort {
+            return Err(ForecastError::from(DataError::TooShort {
                 part: "part to cut windows from",
                 rows: longest,
                 what: format!("a window of {} steps and {rows}", setup.steps),
@@ -117,7 +117,7 @@ impl<'a> Examples<'a> {
         at_least_one("the batch size", batch)?;
         if batch > self.len() {
             let all = self.len();
-            return Err(ForecastError::Data(DataError::BadSetting {
+            return Err(ForecastError::from(DataError::BadSetting {
                 what: "the batch size",
                 found: batch,
                 expected: format!("at most the number of different windows, which is {all}"),
@@ -157,7 +157,7 @@ impl<'a> Examples<'a> {
         let sizes = [self.setup.steps, batch, each, size_of::<f32>()];
         let bytes = (sizes.into_iter()).fold(1_u64, |product, n| product.saturating_mul(n as u64));
         if bytes > Windows::LIMIT {
-            return Err(ForecastError::Data(DataError::NoMemory {
+            return Err(ForecastError::from(DataError::NoMemory {
                 what: format!(
                     "batches of {batch} windows of {} steps of {} numbers",
                     self.setup.steps,
@@ -184,7 +184,7 @@ impl<'a> Examples<'a> {
     /// [`DataError::BadSetting`] for a number that is no window.
     pub fn batch(&self, windows: &[usize]) -> Result<Batch, ForecastError> {
         match windows.iter().find(|w| **w >= self.len()) {
-            Some(&found) => Err(ForecastError::Data(DataError::BadSetting {
+            Some(&found) => Err(ForecastError::from(DataError::BadSetting {
                 what: "the number of a window",
                 found,
                 expected: format!("less than {}", self.len()),

@@ -71,7 +71,7 @@ use crate::error::Error;
 pub enum ForecastError {
     /// The table, or a request for it.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(Box<DataError>),
     /// The cell, or a run of it.
     #[error(transparent)]
     Cell(#[from] Error),
@@ -92,4 +92,10 @@ pub enum ForecastError {
         /// The file.
         path: std::path::PathBuf,
     },
+}
+
+impl From<DataError> for ForecastError {
+    fn from(error: DataError) -> ForecastError {
+        ForecastError::Data(Box::new(error))
+    }
 }

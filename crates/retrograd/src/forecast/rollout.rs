@@ -113,7 +113,7 @@ impl<'m> Machine<'m> {
             return Ok(());
         };
         if start < first {
-            return Err(ForecastError::Data(DataError::TooShort {
+            return Err(ForecastError::from(DataError::TooShort {
                 part: "series",
                 rows: start,
                 what: "a forecast".to_owned(),

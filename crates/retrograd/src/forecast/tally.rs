@@ -147,7 +147,7 @@ impl<'c> Tally<'c> {
     ) -> Result<BacktestReport, ForecastError> {
         let (n, horizon, season) = (self.columns.targets.len(), self.horizon, self.season);
         if self.origins == 0 {
-            return Err(ForecastError::Data(DataError::TooShort {
+            return Err(ForecastError::from(DataError::TooShort {
                 part: "part to test on",
                 rows: parts.iter().map(Range::len).max().unwrap_or(0),
                 what: format!("a fold of {horizon} rows behind a season of {season}"),
