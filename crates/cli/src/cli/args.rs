@@ -35,24 +35,19 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// Refuses a command that needs a table and names none. A file of flags may name it, so that the parser cannot ask for it.
+    /// Refuses a command that needs data and names none. A file of flags may name it, so that the parser cannot ask for it.
     pub(crate) fn check(&self) -> Result<(), clap::Error> {
-        let there = match &self.command {
-            Some(Command::Train(train)) => {
-                train.table.path.is_some()
-                    || train.labels.manifest.is_some()
-                    || train.wav.wav.is_some()
+        let missing = match &self.command {
+            Some(Command::Train(train)) if !train.has_data() => {
+                "<--data <FILE.csv>|--manifest <FILE.csv>|--wav <DRY.wav> <WET.wav>>"
             }
-            Some(Command::Compare(compare)) => compare.has_table(),
-            _ => true,
+            Some(Command::Compare(compare)) if !compare.has_table() => "--data <FILE.csv>",
+            _ => return Ok(()),
         };
-        match there {
-            true => Ok(()),
-            false => Err(Cli::command().error(
-                clap::error::ErrorKind::MissingRequiredArgument,
-                "the following required arguments were not provided: --data <FILE.csv>",
-            )),
-        }
+        Err(Cli::command().error(
+            clap::error::ErrorKind::MissingRequiredArgument,
+            format!("the following required arguments were not provided: {missing}"),
+        ))
     }
 }
 
@@ -145,6 +140,11 @@ pub(crate) struct Train {
 }
 
 impl Train {
+    fn has_data(&self) -> bool {
+        let labels = self.labels.manifest.is_some();
+        self.table.path.is_some() || labels || self.wav.wav.is_some()
+    }
+
     /// What it trains on.
     pub(crate) fn source(&self) -> DataSource {
         match &self.wav.wav {

@@ -112,11 +112,10 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
             options.out.display()
         );
     }
-    if let DataSource::Wav(pair) = &request.source {
-        return super::audio::train(request, pair);
-    }
-    if let DataSource::File(table) = &request.source {
-        request.labels.check(table, &request.roles, options)?;
+    match &request.source {
+        DataSource::Wav(pair) => return super::audio::train(request, pair),
+        DataSource::File(table) => request.labels.check(table, &request.roles, options)?,
+        DataSource::SeattleWeather => {}
     }
     if request.labels.asked() {
         return labelled::run(request);

@@ -133,7 +133,7 @@ fn flags_that_do_not_go_together_are_refused_by_name() {
         ),
         (
             &["train", "--label", "word"],
-            "the following required arguments were not provided: --data <FILE.csv>",
+            "the following required arguments were not provided: <--data <FILE.csv>|--manifest <FILE.csv>|",
         ),
         (
             &["compare"],

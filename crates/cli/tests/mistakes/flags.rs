@@ -96,7 +96,7 @@ fn bad_usage() {
         ),
         usage(
             &["train"],
-            "the following required arguments were not provided: <--data <FILE.csv>|--wav <DRY.wav> <WET.wav>>",
+            "the following required arguments were not provided: <--data <FILE.csv>|--manifest <FILE.csv>|--wav <DRY.wav> <WET.wav>>",
         ),
         usage(
             &["--data", "table.csv"],

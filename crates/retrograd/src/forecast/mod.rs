@@ -47,6 +47,7 @@ mod head;
 mod model;
 mod residuals;
 mod rollout;
+mod scaling;
 mod setup;
 mod tally;
 mod view;
@@ -60,7 +61,8 @@ pub use examples::{Epoch, Examples, Order};
 pub use head::Head;
 pub use model::{Forecast, Interval, Model};
 pub use residuals::Residuals;
-pub use setup::{Ports, Scaling, Setup};
+pub use scaling::Scaling;
+pub use setup::{Ports, Setup};
 
 use crate::data::DataError;
 use crate::error::Error;
