@@ -1,6 +1,7 @@
 //! Parquet files, as the text that the reader of CSV takes: what that does with columns, dates, gaps and names is done with these, too.
 
 use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use parquet::basic::{LogicalType, TimeUnit};
@@ -19,6 +20,17 @@ const MORE: u64 = 4;
 /// # Errors
 /// [`DataError::Malformed`] for what is no such file or is compressed in a way that is not read; [`DataError::TooLarge`].
 pub(super) fn text(bytes: &[u8], file: &str, how: &Csv) -> Result<(String, Csv), DataError> {
+    // The crate panics on some damaged files. It holds nothing that outlives the call.
+    let read = AssertUnwindSafe(|| read(bytes, file, how));
+    catch_unwind(read).unwrap_or_else(|_| {
+        Err(DataError::Malformed {
+            file: file.to_owned(),
+            cause: "the Parquet file is damaged".into(),
+        })
+    })
+}
+
+fn read(bytes: &[u8], file: &str, how: &Csv) -> Result<(String, Csv), DataError> {
     let broken = |cause: ParquetError| DataError::Malformed {
         file: file.to_owned(),
         cause: cause.into(),
@@ -30,7 +42,7 @@ pub(super) fn text(bytes: &[u8], file: &str, how: &Csv) -> Result<(String, Csv),
     let names: Vec<&str> = fields.iter().map(|f| f.name()).collect();
     let in_nanoseconds: Vec<bool> = (fields.iter())
         .map(|f| match f.get_basic_info().logical_type_ref() {
-            Some(LogicalType::Timestamp { unit, .. }) => *unit == TimeUnit::NANOS,
+            Some(LogicalType::Timestamp(kind)) => kind.unit == TimeUnit::NANOS,
             _ => false,
         })
         .collect();
