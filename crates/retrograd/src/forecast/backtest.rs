@@ -107,7 +107,7 @@ impl Backtest {
         }
     }
 
-    /// The rows of a season. By default as the labels' [`Spacing`] has it, or 1.
+    /// The rows of a season. By default as the labels' [`Spacing`](crate::data::Spacing) has it, or 1.
     #[must_use]
     pub fn season(self, rows: usize) -> Backtest {
         Backtest {
