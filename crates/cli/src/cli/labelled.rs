@@ -84,10 +84,7 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
     if let Some(saved) = &saved {
         origin.check(saved)?;
     }
-    let path = match &request.resume {
-        Some(path) => path.clone(),
-        None => train::model_path(&options.out),
-    };
+    let path = request.model();
     let (key, text) = setup.note();
     let mut notes = vec![(key.to_owned(), text)];
     notes.extend(origin.notes());

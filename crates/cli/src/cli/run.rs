@@ -42,6 +42,16 @@ pub(super) struct Request {
     pub(super) resume: Option<PathBuf>,
 }
 
+impl Request {
+    /// The place of the model: that of the run which goes on, or in the directory of results.
+    pub(super) fn model(&self) -> PathBuf {
+        match &self.resume {
+            Some(path) => path.clone(),
+            None => self.options.out.join("model.safetensors"),
+        }
+    }
+}
+
 /// How a training ended.
 pub(super) enum Ended {
     /// One series, forecast row by row.
@@ -163,10 +173,7 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
     if let Some(saved) = &saved {
         origin.check(saved)?;
     }
-    let path = match &request.resume {
-        Some(path) => path.clone(),
-        None => train::model_path(&options.out),
-    };
+    let path = request.model();
     let (key, text) = setup.note();
     let mut notes = vec![(key.to_owned(), text)];
     notes.extend(origin.notes());

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ops::{ControlFlow, Range};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -297,11 +297,6 @@ impl Course<'_> {
         }
         fit
     }
-}
-
-/// The place of the model in a directory.
-pub(super) fn model_path(out: &Path) -> PathBuf {
-    out.join("model.safetensors")
 }
 
 /// The validation error of a trainer: of forecasts at the ends of windows that end in rows to validate on.
