@@ -1,18 +1,19 @@
 //! An effect from two WAV files to a model and a processed recording; stopped and gone on with; what is refused.
 
+mod shell;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::Stdio;
 
 use retrograd::Checkpoint;
 use retrograd::audio::{Clip, Format};
 use serde_json::Value;
+use shell::{command, refused, said};
 
 /// Noise through a soft clipper behind a low-pass filter, 16 bits.
 fn directory(test: &str) -> PathBuf {
-    let at = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("audio-{test}"));
-    let _ = fs::remove_dir_all(&at);
-    fs::create_dir_all(&at).unwrap();
+    let at = shell::directory(&format!("audio-{test}"));
     let mut seed = 1_u32;
     let dry: Vec<f32> = (0..6000)
         .map(|_| {
@@ -51,37 +52,6 @@ const SMALL: [&str; 14] = [
     "--burn-in",
     "50",
 ];
-
-fn command(at: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_retrograd"));
-    command.current_dir(at).args(arguments).stdin(Stdio::null());
-    command
-}
-
-fn run(at: &Path, arguments: &[&str]) -> Output {
-    command(at, arguments).output().unwrap()
-}
-
-fn said(at: &Path, arguments: &[&str]) -> String {
-    let output = run(at, arguments);
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && err.is_empty(),
-        "{arguments:?}: {err}"
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn refused(at: &Path, arguments: &[&str], code: i32) -> String {
-    let output = run(at, arguments);
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {err}");
-    assert!(
-        output.stdout.is_empty() && err.starts_with("error: "),
-        "{err}"
-    );
-    err
-}
 
 #[test]
 fn from_two_recordings_to_a_model_and_a_third() {

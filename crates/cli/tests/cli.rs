@@ -6,58 +6,27 @@ mod bench;
 mod cell_files;
 #[path = "cli/check.rs"]
 mod check;
+mod shell;
 #[path = "cli/trace.rs"]
 mod trace;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::Stdio;
 
 use serde_json::Value;
+use shell::{command as retrograd, json, refused, run};
 
 const HEADER: &str = "date,rain,sun";
 
 /// A fresh directory for one test's files.
 fn directory(test: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{test}"));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
-    path
-}
-
-fn retrograd(at: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_retrograd"));
-    command.current_dir(at).args(arguments).stdin(Stdio::null());
-    command
-}
-
-fn run(at: &Path, arguments: &[&str]) -> Output {
-    retrograd(at, arguments).output().unwrap()
+    shell::directory(&format!("cli-{test}"))
 }
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
-}
-
-/// What a run prints as JSON.
-fn json(at: &Path, arguments: &[&str]) -> Value {
-    let output = run(at, &[arguments, &["--json"]].concat());
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{arguments:?}: {err}");
-    assert_eq!(err, "", "nothing but results when all is well");
-    serde_json::from_str(out).unwrap_or_else(|e| panic!("{e}: {out}"))
-}
-
-/// A run that must fail: its message, which is one paragraph and all that is printed.
-fn refused(at: &Path, arguments: &[&str], code: i32) -> String {
-    let output = run(at, arguments);
-    let message = text(&output.stderr).to_owned();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
-    assert_eq!(text(&output.stdout), "", "{arguments:?}");
-    assert!(message.starts_with("error: "), "{arguments:?}: {message}");
-    assert_eq!(message.trim_end().lines().count(), 1, "{message}");
-    message
 }
 
 /// 80 rows of two columns and a date, a wave and its slope.

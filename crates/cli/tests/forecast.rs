@@ -2,22 +2,20 @@
 
 #[path = "forecast/categories.rs"]
 mod categories;
+mod shell;
 #[path = "forecast/stopped.rs"]
 mod stopped;
 #[path = "forecast/told.rs"]
 mod told;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::PathBuf;
 
-use serde_json::Value;
+use shell::{command, json, refused, run, said};
 
 /// A fresh directory for one test's files, with the table.
 fn directory(test: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("forecast-{test}"));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
+    let path = shell::directory(&format!("forecast-{test}"));
     fs::write(path.join("shops.csv"), shops()).unwrap();
     path
 }
@@ -66,40 +64,6 @@ const SMALL: [&str; 14] = [
     "--scale",
     "series",
 ];
-
-fn command(at: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_retrograd"));
-    command.current_dir(at).args(arguments).stdin(Stdio::null());
-    command
-}
-
-fn run(at: &Path, arguments: &[&str]) -> Output {
-    command(at, arguments).output().unwrap()
-}
-
-fn said(at: &Path, arguments: &[&str]) -> String {
-    let output = run(at, arguments);
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {err}");
-    assert_eq!(err, "", "{arguments:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn json(at: &Path, arguments: &[&str]) -> Value {
-    serde_json::from_str(&said(at, &[arguments, &["--json"]].concat())).unwrap()
-}
-
-fn refused(at: &Path, arguments: &[&str], code: i32) -> String {
-    let output = run(at, arguments);
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {err}");
-    assert!(
-        output.stdout.is_empty() && err.starts_with("error: "),
-        "{err}"
-    );
-    assert_eq!(err.trim_end().lines().count(), 1, "{err}");
-    err
-}
 
 fn train<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&["train", "--data", "shops.csv"], &READ[..], &SMALL, more].concat()

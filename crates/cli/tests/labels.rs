@@ -2,13 +2,15 @@
 
 #[path = "labels/mistakes.rs"]
 mod mistakes;
+mod shell;
 
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
+use shell::{json, said};
 
 const WORDS: [&str; 3] = ["rise", "fall", "hum, low"];
 
@@ -45,9 +47,7 @@ fn table(clips: std::ops::Range<usize>, label: impl Fn(&str) -> String) -> Strin
 
 /// A fresh directory for one test's files, with the table.
 fn directory(test: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("labels-{test}"));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
+    let path = shell::directory(&format!("labels-{test}"));
     fs::write(path.join("clips.csv"), table(0..120, str::to_owned)).unwrap();
     path
 }
@@ -80,36 +80,8 @@ fn train<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&READ[..], &small, more].concat()
 }
 
-fn run(at: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_retrograd"));
-    command
-        .current_dir(at)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
-fn said(at: &Path, arguments: &[&str]) -> String {
-    let output = run(at, arguments);
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {err}");
-    assert_eq!(err, "", "{arguments:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn json(at: &Path, arguments: &[&str]) -> Value {
-    serde_json::from_str(&said(at, &[arguments, &["--json"]].concat())).unwrap()
-}
-
 fn refused(at: &Path, arguments: &[&str]) -> String {
-    let output = run(at, arguments);
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        !output.status.success() && output.stdout.is_empty(),
-        "{arguments:?}: {err}"
-    );
-    assert_eq!(err.trim_end().lines().count(), 1, "{err}");
+    let (_, err) = shell::failed(at, arguments);
     err.trim_end().strip_prefix("error: ").unwrap().to_owned()
 }
 
@@ -317,13 +289,9 @@ fn a_training_that_was_stopped_goes_on_to_the_same_bits() {
         &["--out", "parts", "--checkpoint-every", "1"],
     ]
     .concat();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_retrograd"));
-    command
-        .current_dir(&at)
-        .args(&parts)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    let mut child = command.spawn().unwrap();
+    let mut child = (shell::command(&at, &parts).stdout(Stdio::null()))
+        .spawn()
+        .unwrap();
     while !at.join("parts/model.safetensors").exists() {
         std::thread::sleep(std::time::Duration::from_millis(2));
     }

@@ -149,7 +149,8 @@ multiply-adds in registers, {:.1} GB/s read from memory): `cargo run --release -
 benches/zoo.json`. The ratio of a cell whose work is products with weights is its time per multiply-add of those products,
 in the standard LSTM's. Of a cell with fewer than 64 of them for each number of its state it is the time over what
 its products would take at the LSTM's rate and its state at the rate of memory: a step reads and writes it, and the backward
-step reads it, and reads and writes its adjoint.
+step reads it, and reads and writes its adjoint. Measured before products with a row's own matrix went to kernels and minLSTM's
+gates became stable at both ends; [PERFORMANCE.md](PERFORMANCE.md) has what these changed.
 
 | cell | parameters | ms a step | measured by | ratio |
 | --- | --- | --- | --- | --- |

@@ -19,7 +19,7 @@ use super::choice::{Forecaster, LossName};
 use super::interrupt;
 use super::run::{Ended, Request, make};
 use super::saved::{Digest, Origin, READOUT, note};
-use super::train::{self, Course, Saving, Trained};
+use super::train::{self, Course, Trained};
 use super::values::{between, whole};
 pub(super) use told::{json, text};
 
@@ -103,18 +103,7 @@ pub(super) fn train(request: &Request, args: &WavArgs) -> Result<Ended> {
     let each = segments.steps_per_epoch();
     let mut trainer = train::trainer_of(forecaster.cell.clone(), each, options)?;
     let origin = Origin::new(request, digest(&pair), &forecaster)?;
-    if let Some(saved) = &saved {
-        origin.check(saved)?;
-    }
-    let path = request.model();
-    let (key, text) = setup.note();
-    let mut notes = vec![(key.to_owned(), text)];
-    notes.extend(origin.notes());
-    let saving = Saving {
-        path: &path,
-        notes: &notes,
-        resume: request.resume.is_some(),
-    };
+    let saving = origin.saving(request, saved.as_ref(), setup.note())?;
     let measure = |trainer: &mut Trainer| {
         let errors = segments.errors(trainer, held_out.clone())?;
         Ok(of_loss(errors, options))
@@ -130,9 +119,12 @@ pub(super) fn train(request: &Request, args: &WavArgs) -> Result<Ended> {
     let trained = course.run(&mut trainer, |epoch| segments.epoch(options.seed, epoch))?;
     if trained.stopped == Stopped::Asked && interrupt::asked() {
         let step = trained.losses.len();
-        return Ok(Ended::Stopped { step, model: path });
+        return Ok(Ended::Stopped {
+            step,
+            model: saving.path,
+        });
     }
-    let model = Model::open(&path)?;
+    let model = Model::open(&saving.path)?;
     let begun = Instant::now();
     let heard = model.process(pair.dry()).context(
         "the model diverges on the recording that it was trained on; a smaller --learning-rate may help",
@@ -151,7 +143,7 @@ pub(super) fn train(request: &Request, args: &WavArgs) -> Result<Ended> {
         trained,
         time,
         plots: Vec::new(),
-        model: path,
+        model: saving.path,
         pair,
     };
     results.plots = results.draw(&heard)?;

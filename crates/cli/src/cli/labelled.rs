@@ -20,7 +20,7 @@ use super::report::{LONGEST_NAME, note_lines, rate};
 use super::run::{Ended, Request, make};
 use super::saved::{self, Origin};
 use super::table::Table;
-use super::train::{self, Saving, Trained};
+use super::train::{self, Trained};
 
 /// Sequences of a batch.
 const BATCH: usize = 32;
@@ -81,18 +81,7 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
     let each = training.batches_per_epoch(batch);
     let mut trainer = train::trainer_of(classifier.cell.clone(), each, options)?;
     let origin = Origin::of(request, &table, &classifier)?;
-    if let Some(saved) = &saved {
-        origin.check(saved)?;
-    }
-    let path = request.model();
-    let (key, text) = setup.note();
-    let mut notes = vec![(key.to_owned(), text)];
-    notes.extend(origin.notes());
-    let saving = Saving {
-        path: &path,
-        notes: &notes,
-        resume: request.resume.is_some(),
-    };
+    let saving = origin.saving(request, saved.as_ref(), setup.note())?;
     let measure = |trainer: &mut Trainer| Ok(held_out.error(trainer)?);
     let epoch = |n| training.epoch(batch, options.seed, n);
     let trained = train::train_on(
@@ -105,9 +94,12 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
     )?;
     if trained.stopped == Stopped::Asked && interrupt::asked() {
         let step = trained.losses.len();
-        return Ok(Ended::Stopped { step, model: path });
+        return Ok(Ended::Stopped {
+            step,
+            model: saving.path,
+        });
     }
-    let model = Model::new(&Checkpoint::read(&path)?, &setup)?;
+    let model = Model::new(&Checkpoint::read(&saving.path)?, &setup)?;
     let report = model.report(panel, &parts.validation)?;
     let plots = plots(
         &classifier.name,
@@ -126,7 +118,7 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
         trained,
         report,
         plots,
-        model: path,
+        model: saving.path,
         setup,
         parts,
         table,

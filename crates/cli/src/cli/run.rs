@@ -23,7 +23,7 @@ use super::labels::LabelArgs;
 use super::saved::{self, Origin};
 use super::table::Table;
 use super::timing::{self, Timing};
-use super::train::{self, Saving, Trained};
+use super::train::{self, Trained};
 
 /// Rows of the forecast plot.
 const PLOTTED: usize = 120;
@@ -170,18 +170,7 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
     let examples = Examples::new(&setup, &table.panel, &training, forecaster.once())?;
     let mut trainer = train::trainer(&forecaster, &examples, options)?;
     let origin = Origin::of(request, &table, &forecaster)?;
-    if let Some(saved) = &saved {
-        origin.check(saved)?;
-    }
-    let path = request.model();
-    let (key, text) = setup.note();
-    let mut notes = vec![(key.to_owned(), text)];
-    notes.extend(origin.notes());
-    let saving = Saving {
-        path: &path,
-        notes: &notes,
-        resume: request.resume.is_some(),
-    };
+    let saving = origin.saving(request, saved.as_ref(), setup.note())?;
     let ends = match &data {
         Some(_) => None,
         None => validation_windows(&setup, &table, &validation, &forecaster)?,
@@ -196,7 +185,10 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
     let trained = train::train(&mut trainer, &examples, options, Some(&saving), &measure)?;
     if trained.stopped == Stopped::Asked && interrupt::asked() {
         let step = trained.losses.len();
-        return Ok(Ended::Stopped { step, model: path });
+        return Ok(Ended::Stopped {
+            step,
+            model: saving.path,
+        });
     }
     let job = Job {
         options,
@@ -205,7 +197,7 @@ pub(super) fn run(request: &Request) -> Result<Ended> {
         validation: &validation,
         setup: &setup,
         examples: &examples,
-        path,
+        path: saving.path,
     };
     match data {
         Some(data) => job.rows(data, forecaster, trainer, trained, baselines),

@@ -13,6 +13,7 @@ use super::args::TrainingArgs;
 use super::choice::{Choice, Forecaster, Widths};
 use super::run::Request;
 use super::table::Table;
+use super::train::Saving;
 
 /// The notes of a file.
 const COMMAND: &str = "command";
@@ -47,7 +48,28 @@ impl Origin {
         })
     }
 
-    pub(super) fn notes(&self) -> impl Iterator<Item = (String, String)> {
+    /// Where the training is saved, with the note of its setup, and what it goes on from.
+    ///
+    /// # Errors
+    /// A file that was trained on other data.
+    pub(super) fn saving(
+        &self,
+        request: &Request,
+        saved: Option<&Checkpoint>,
+        (key, text): (&str, String),
+    ) -> Result<Saving> {
+        if let Some(saved) = saved {
+            self.check(saved)?;
+        }
+        let own = std::iter::once((key.to_owned(), text));
+        Ok(Saving {
+            path: request.model(),
+            notes: own.chain(self.notes()).collect(),
+            resume: request.resume.is_some(),
+        })
+    }
+
+    fn notes(&self) -> impl Iterator<Item = (String, String)> {
         let notes = [
             (COMMAND, &self.command),
             (DATA, &self.data),
@@ -57,7 +79,7 @@ impl Origin {
     }
 
     /// Refuses a file that was trained on other data.
-    pub(super) fn check(&self, saved: &Checkpoint) -> Result<()> {
+    fn check(&self, saved: &Checkpoint) -> Result<()> {
         match saved.note(DATA) {
             Some(data) if data != self.data => bail!(
                 "the data are not those that the training began with; a run that goes on needs the same rows"

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ops::{ControlFlow, Range};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -43,10 +43,10 @@ pub(super) struct Trained {
 }
 
 /// Where a training is saved, and how it goes on.
-pub(super) struct Saving<'a> {
-    pub(super) path: &'a Path,
+pub(super) struct Saving {
+    pub(super) path: PathBuf,
     /// Notes of the file: keys and texts.
-    pub(super) notes: &'a [(String, String)],
+    pub(super) notes: Vec<(String, String)>,
     /// Goes on from the file that is there.
     pub(super) resume: bool,
 }
@@ -149,7 +149,7 @@ pub(super) fn train(
     trainer: &mut Trainer,
     examples: &Examples<'_>,
     options: &TrainingArgs,
-    saving: Option<&Saving<'_>>,
+    saving: Option<&Saving>,
     measure: &dyn Fn(&mut Trainer) -> Result<f64>,
 ) -> Result<Trained> {
     let batch = batch(examples, options);
@@ -165,7 +165,7 @@ pub(super) fn train_on<I: Iterator<Item = Batch>>(
     (each, batch): (usize, usize),
     mut epoch: impl FnMut(u64) -> I,
     options: &TrainingArgs,
-    saving: Option<&Saving<'_>>,
+    saving: Option<&Saving>,
     measure: &dyn Fn(&mut Trainer) -> Result<f64>,
 ) -> Result<Trained> {
     let traced = RefCell::new(None);
@@ -194,7 +194,7 @@ pub(super) struct Course<'a> {
     /// Steps of an epoch, and the examples of a step.
     pub(super) each: usize,
     pub(super) batch: usize,
-    pub(super) saving: Option<&'a Saving<'a>>,
+    pub(super) saving: Option<&'a Saving>,
     /// The validation error.
     pub(super) measure: &'a dyn Fn(&mut Trainer) -> Result<f64>,
     /// What is said of an error of a step.
@@ -287,8 +287,8 @@ impl Course<'_> {
         if let Some(saving) = self.saving {
             // Without a number of steps, only the end is saved.
             let every = options.checkpoint_every.map_or(u64::MAX, |n| n as u64);
-            fit = fit.checkpoint(saving.path, every);
-            for (key, text) in saving.notes {
+            fit = fit.checkpoint(&saving.path, every);
+            for (key, text) in &saving.notes {
                 fit = fit.note(key, text);
             }
             if !saving.resume {
