@@ -133,7 +133,7 @@ impl<'f> Code<'_, 'f> {
     }
 
     /// Emits maths at the current position.
-    pub(crate) fn math(&mut self) -> Math<'_, 'f> {
+    pub(crate) fn math(&mut self) -> Math<'_, FunctionBuilder<'f>> {
         Math::new(&mut self.b, self.lane, self.fma)
     }
 

@@ -6,7 +6,7 @@ use retrograd_tape::{Map, Reduction};
 
 use super::Code;
 use super::points::{CarriedValues, RowAddresses};
-use crate::vmath::Math;
+use crate::vmath::{Math, Vectors};
 
 impl Code<'_, '_> {
     /// One region for one row.
@@ -159,7 +159,7 @@ pub(crate) fn vectors_per_iteration(
 }
 
 /// One element-wise op.
-pub(super) fn map(m: &mut Math<'_, '_>, op: Map, x: &[Value]) -> Value {
+pub(crate) fn map<E: Vectors>(m: &mut Math<'_, E>, op: Map, x: &[E::V]) -> E::V {
     match op {
         Map::Neg => m.neg(x[0]),
         Map::Recip => m.recip(x[0]),
@@ -179,7 +179,7 @@ pub(super) fn map(m: &mut Math<'_, '_>, op: Map, x: &[Value]) -> Value {
                 && retrograd_tape::faults::active(retrograd_tape::faults::Fault::Single) =>
         {
             let (y, off) = (m.sin(x[0]), m.constant(1.001));
-            m.b.ins().fmul(y, off)
+            m.mul(y, off)
         }
         Map::Sin => m.sin(x[0]),
         Map::Cos => m.cos(x[0]),

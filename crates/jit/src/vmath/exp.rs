@@ -8,8 +8,7 @@
 //! each states its error before rounding. The measured errors are those of `cargo test --release -p retrograd-jit
 //! --test vmath -- --ignored --nocapture --test-threads=2`.
 
-use super::{Lane, Math};
-use cranelift::prelude::*;
+use super::{Compare, Lane, Math, Vectors};
 use retrograd_kernels::polynomials;
 use std::f64::consts::LOG2_E;
 
@@ -45,12 +44,12 @@ fn fit(lane: Lane, single: &'static [f64], double: &'static [f64]) -> &'static [
     }
 }
 
-impl Math<'_, '_> {
+impl<E: Vectors> Math<'_, E> {
     /// eˣ.
     ///
     /// Within [`EXP_ULP`], subnormal results included: with n even, 2ⁿ is applied as 2^(n/2) twice, and only the
     /// second product can leave the normal range.
-    pub fn exp(&mut self, x: Value) -> Value {
+    pub fn exp(&mut self, x: E::V) -> E::V {
         // Beyond these the result is 0 or ∞: ln of half the least subnormal, and of the largest number.
         let (low, high) = match self.lane {
             Lane::F32 => (-104.0, 89.0),
@@ -64,7 +63,7 @@ impl Math<'_, '_> {
     ///
     /// x = n·2·ln 2 + r with |r| ≤ ln 2: twice the usual range of r costs two terms more and saves the splitting of
     /// an integer.
-    pub(super) fn exp_clamped(&mut self, x: Value, low: Option<Value>) -> Value {
+    pub(super) fn exp_clamped(&mut self, x: E::V, low: Option<E::V>) -> E::V {
         let (ln2_high, ln2_low) = ln2_parts(self.lane);
         let (root, n) = self.power_of_two(x, LOG2_E / 2.0, 0.0);
         let part = self.constant(-2.0 * ln2_high);
@@ -97,7 +96,7 @@ impl Math<'_, '_> {
     /// Within [`EXPM1_ULP`] everywhere. With eˣ = 2ⁿ·eʳ it is 2·(2ⁿ⁻¹·(eʳ − 1) − (½ − 2ⁿ⁻¹)), as in [`Math::tanh`]: the
     /// parts do not cancel, and 2ⁿ⁻¹ is finite where 2ⁿ is not. A tiny x, half of which may not be a number of the
     /// precision, is its own result.
-    pub fn expm1(&mut self, x: Value) -> Value {
+    pub fn expm1(&mut self, x: E::V) -> E::V {
         // Beyond these the result is −1 or ∞.
         let (low, high) = match self.lane {
             Lane::F32 => (-30.0, 89.0),
@@ -119,19 +118,19 @@ impl Math<'_, '_> {
         let result = self.add(half_result, half_result);
         let size = self.abs(x);
         let tiny = self.constant(f64::powi(2.0, -60));
-        let tiny = self.compare(FloatCC::LessThan, size, tiny);
+        let tiny = self.compare(Compare::Less, size, tiny);
         self.blend(tiny, x, result)
     }
 
     /// (2^(n + shift), n as a float) for n = round(factor·x).
-    fn power_of_two(&mut self, x: Value, factor: f64, shift: f64) -> (Value, Value) {
+    fn power_of_two(&mut self, x: E::V, factor: f64, shift: f64) -> (E::V, E::V) {
         let factor = self.constant(factor);
         let rounder = self.constant(self.lane.magic() + self.lane.bias() + shift);
         let sum = self.fma(x, factor, rounder);
         let n = self.sub(sum, rounder);
-        let bits = self.int_bits(sum);
-        let exponent = self.shift_left(bits, self.lane.mantissa_bits());
-        (self.float_bits(exponent), n)
+        let bits = sum;
+        let exponent = self.e.shl(self.lane, bits, self.lane.mantissa_bits());
+        (exponent, n)
     }
 
     /// 1 ÷ (1 + e⁻ˣ).
@@ -140,7 +139,7 @@ impl Math<'_, '_> {
     /// with a rational tanh, would cancel there, and costs as much). With e⁻ˣ = 2ⁿ·eʳ it is c ÷ (c + eʳ·2ⁿ·c), where
     /// c = 2⁻²⁴ (2⁻⁵⁴ in `f64`) keeps the denominator finite down to the x at which the result rounds to 0, and
     /// costs nothing: c is in the bias of n.
-    pub fn sigmoid(&mut self, x: Value) -> Value {
+    pub fn sigmoid(&mut self, x: E::V) -> E::V {
         let (low, high, shift) = match self.lane {
             Lane::F32 => (-104.0, 60.0, -24),
             Lane::F64 => (-746.0, 600.0, -54),
@@ -178,7 +177,7 @@ impl Math<'_, '_> {
     ///
     /// A rational tanh x = x·P(x²)/Q(x²) with four terms each would be 13 instructions to these 16 in `f32`, but
     /// rounds to 5 ulp just below 1.
-    pub fn tanh(&mut self, x: Value) -> Value {
+    pub fn tanh(&mut self, x: E::V) -> E::V {
         let limit = match self.lane {
             Lane::F32 => 9.1,
             Lane::F64 => 19.1,
@@ -220,9 +219,9 @@ impl Math<'_, '_> {
     ///
     /// Within [`SOFTPLUS_ULP`] on both tails. ln(1 + t) = 2·artanh(t/(2 + t)), an odd series in s = 2t/(2 + t) ≤ 2/3
     /// that needs no exponent taken apart.
-    pub fn softplus(&mut self, x: Value) -> Value {
-        let sign = self.splat_bits(self.lane.vector_type(), self.lane.sign_bit());
-        let down = self.b.ins().bor(x, sign);
+    pub fn softplus(&mut self, x: E::V) -> E::V {
+        let sign = self.bits(self.lane.sign_bit());
+        let down = self.e.or(self.lane, x, sign);
         let low = match self.lane {
             Lane::F32 => -104.0,
             Lane::F64 => -746.0,

@@ -5,8 +5,7 @@
 //! odd series, the form of fdlibm `e_log.c`. The polynomials are our own minimax fits.
 
 use super::exp::ln2_parts;
-use super::{Lane, Math};
-use cranelift::prelude::*;
+use super::{Compare, Lane, Math, Vectors};
 use std::f64::consts::FRAC_1_SQRT_2;
 
 /// Largest error of [`Math::ln`], in ulp. Measured: 1.21 (every `f32`), 1.53 (4·10⁶ `f64`).
@@ -15,11 +14,11 @@ pub const LN_ULP: f64 = 2.0;
 /// multiply-add 1.81 (5·10⁵ `f64`).
 pub const LOG1P_ULP: f64 = 2.5;
 
-impl Math<'_, '_> {
+impl<E: Vectors> Math<'_, E> {
     /// ln x; −∞ at ±0, NaN below.
     ///
     /// Within [`LN_ULP`], subnormal operands included.
-    pub fn ln(&mut self, x: Value) -> Value {
+    pub fn ln(&mut self, x: E::V) -> E::V {
         let (k, f) = self.exponent_and_fraction(x);
         let log = self.ln_of_parts(k, f);
         self.ln_edges(x, log)
@@ -30,7 +29,7 @@ impl Math<'_, '_> {
     /// Within [`LOG1P_ULP`]. With u = 1 + x, rounded, and c = x − (u − 1), what was rounded off, u = 2ᵏ·m and
     /// ln(1 + x) = k·ln 2 + ln(1 + f), f = (m − 1) + c·2⁻ᵏ, which is x itself for k = 0. u − 1 is exact until c is no
     /// longer of account. A tiny x, whose half may not be a number of the precision, is its own result.
-    pub fn log1p(&mut self, x: Value) -> Value {
+    pub fn log1p(&mut self, x: E::V) -> E::V {
         let one = self.constant(1.0);
         let u = self.add(one, x);
         let back = self.sub(u, one);
@@ -38,10 +37,9 @@ impl Math<'_, '_> {
         let (field, m) = self.split_normal(u);
         let k = self.biased_to_float(field);
         // 2¹⁻ᵏ, whose exponent field is 0 at the greatest k, where 2⁻ᵏ would have a negative one; there c is 0.
-        let top = self.int_constant(2 * self.lane.bias() as u64 + 1);
-        let field = self.b.ins().isub(top, field);
-        let twice_scale = self.shift_left(field, self.lane.mantissa_bits());
-        let twice_scale = self.float_bits(twice_scale);
+        let top = self.bits(2 * self.lane.bias() as u64 + 1);
+        let field = self.e.isub(self.lane, top, field);
+        let twice_scale = self.e.shl(self.lane, field, self.lane.mantissa_bits());
         let f = self.sub(m, one);
         let twice_rest = self.mul(c, twice_scale);
         let half = self.constant(0.5);
@@ -50,12 +48,12 @@ impl Math<'_, '_> {
         let log = self.ln_edges(u, log);
         let size = self.abs(x);
         let tiny = self.constant(f64::powi(2.0, -60));
-        let tiny = self.compare(FloatCC::LessThan, size, tiny);
+        let tiny = self.compare(Compare::Less, size, tiny);
         self.blend(tiny, x, log)
     }
 
     /// k·ln 2 + ln(1 + f) for √½ − 1 ≤ f < √2 − 1.
-    fn ln_of_parts(&mut self, k: Value, f: Value) -> Value {
+    fn ln_of_parts(&mut self, k: E::V, f: E::V) -> E::V {
         let (ln2_high, ln2_low) = ln2_parts(self.lane);
         let part = self.constant(ln2_low);
         let log = match self.lane {
@@ -109,29 +107,27 @@ impl Math<'_, '_> {
     }
 
     /// `log`, put right where x is not positive and finite.
-    pub(super) fn ln_edges(&mut self, x: Value, log: Value) -> Value {
+    pub(super) fn ln_edges(&mut self, x: E::V, log: E::V) -> E::V {
         let infinity = self.constant(f64::INFINITY);
         let zero = self.constant(0.0);
-        let finite = self.compare(FloatCC::LessThan, x, infinity);
+        let finite = self.compare(Compare::Less, x, infinity);
         let log = self.blend(finite, log, x);
-        let is_zero = self.compare(FloatCC::Equal, x, zero);
+        let is_zero = self.compare(Compare::Equal, x, zero);
         let minus_infinity = self.constant(f64::NEG_INFINITY);
         let log = self.blend(is_zero, minus_infinity, log);
-        // A mask of ones is a NaN.
-        let negative = self.compare(FloatCC::LessThan, x, zero);
-        let negative = self.float_bits(negative);
-        self.b.ins().bor(log, negative)
+        let negative = self.compare(Compare::Less, x, zero);
+        self.undefined(negative, log)
     }
 
     /// (k, m − 1) for a positive finite x = 2ᵏ·m, √½ ≤ m < √2. Anything, but no trap, for another x.
-    pub(super) fn exponent_and_fraction(&mut self, x: Value) -> (Value, Value) {
+    pub(super) fn exponent_and_fraction(&mut self, x: E::V) -> (E::V, E::V) {
         let (least_normal, lift) = match self.lane {
             Lane::F32 => (f64::from(f32::MIN_POSITIVE), 24),
             Lane::F64 => (f64::MIN_POSITIVE, 54),
         };
         // A subnormal is lifted by 2^lift, which k takes back.
         let least = self.constant(least_normal);
-        let subnormal = self.compare(FloatCC::LessThan, x, least);
+        let subnormal = self.compare(Compare::Less, x, least);
         let factor = self.constant(f64::powi(2.0, lift));
         let lifted = self.mul(x, factor);
         let x = self.blend(subnormal, lifted, x);
@@ -145,31 +141,29 @@ impl Math<'_, '_> {
     }
 
     /// (k + the exponent's bias, as an integer; m) for a positive normal x = 2ᵏ·m, √½ ≤ m < √2.
-    fn split_normal(&mut self, x: Value) -> (Value, Value) {
+    fn split_normal(&mut self, x: E::V) -> (E::V, E::V) {
         let lane = self.lane;
         let bits = lane.mantissa_bits();
         // With the bits of √½ as origin, the exponent field is k and the mantissa field the distance of m from √½
         // (the trick is FreeBSD's e_logf.c); 1's bits added keep the difference positive, the exponent being k + bias.
         let origin = lane.bits(FRAC_1_SQRT_2);
         let one = lane.bits(1.0);
-        let x = self.int_bits(x);
-        let shift = self.int_constant(one.wrapping_sub(origin));
-        let shifted = self.b.ins().iadd(x, shift);
-        let field = self.shift_right(shifted, bits);
-        let mask = self.int_constant((1 << bits) - 1);
-        let mantissa = self.b.ins().band(shifted, mask);
-        let origin = self.int_constant(origin);
-        let m = self.b.ins().iadd(mantissa, origin);
-        (field, self.float_bits(m))
+        let shift = self.bits(one.wrapping_sub(origin));
+        let shifted = self.e.iadd(self.lane, x, shift);
+        let field = self.e.shr(self.lane, shifted, bits);
+        let mask = self.bits((1 << bits) - 1);
+        let mantissa = self.e.and(self.lane, shifted, mask);
+        let origin = self.bits(origin);
+        let m = self.e.iadd(self.lane, mantissa, origin);
+        (field, m)
     }
 
     /// The integer `field` (of no more bits than an exponent) less the exponent's bias, as a float.
-    fn biased_to_float(&mut self, field: Value) -> Value {
+    fn biased_to_float(&mut self, field: E::V) -> E::V {
         // In the mantissa of 2^mantissa_bits, whose last place is 1, `field` is itself.
         let base = f64::powi(2.0, self.lane.mantissa_bits() as i32);
-        let carrier = self.int_constant(self.lane.bits(base));
-        let sum = self.b.ins().bor(field, carrier);
-        let sum = self.float_bits(sum);
+        let carrier = self.bits(self.lane.bits(base));
+        let sum = self.e.or(self.lane, field, carrier);
         let base = self.constant(base + self.lane.bias());
         self.sub(sum, base)
     }

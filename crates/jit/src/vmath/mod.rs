@@ -30,13 +30,16 @@ mod parts;
 mod pow;
 mod round;
 mod trig;
+mod vectors;
 
 pub use erf::ERF_ULP;
 pub use exp::{EXP_ULP, EXPM1_ULP, SIGMOID_ULP, SOFTPLUS_ULP, TANH_ULP};
 pub use log::{LN_ULP, LOG1P_ULP};
 pub use pow::{POW_F32_ULP, POW_F64_ULP};
 pub use trig::{SIN_COS_FAST_F32, SIN_COS_FAST_F64, SIN_COS_ULP};
+pub use vectors::{Compare, Rounding, Vectors};
 
+use cranelift::codegen::ir::Endianness;
 use cranelift::codegen::isa::TargetIsa;
 use cranelift::prelude::*;
 
@@ -149,19 +152,17 @@ pub fn has_fma(isa: &dyn TargetIsa) -> bool {
     }
 }
 
-/// Emits element-wise maths at the current position of a function builder.
-///
-/// Every operand and result is a vector of type [`Lane::vector_type`].
-pub struct Math<'a, 'f> {
-    /// The builder that receives the instructions.
-    pub b: &'a mut FunctionBuilder<'f>,
+/// Element-wise maths, emitted by `e`.
+pub struct Math<'a, E> {
+    /// What emits the operations.
+    pub e: &'a mut E,
     /// The element type of operands and results.
     pub lane: Lane,
     /// Whether the target fuses multiply and add: see [`has_fma`].
     pub fma: bool,
 }
 
-impl std::fmt::Debug for Math<'_, '_> {
+impl<E> std::fmt::Debug for Math<'_, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Math")
             .field("lane", &self.lane)
@@ -170,13 +171,8 @@ impl std::fmt::Debug for Math<'_, '_> {
     }
 }
 
-/// Arithmetic, comparison and choice.
-impl<'a, 'f> Math<'a, 'f> {
-    /// Emission into `b` for elements of type `lane`; `fma` from [`has_fma`].
-    pub fn new(b: &'a mut FunctionBuilder<'f>, lane: Lane, fma: bool) -> Self {
-        Math { b, lane, fma }
-    }
-
+/// Memory.
+impl Math<'_, FunctionBuilder<'_>> {
     /// Loads the vector at `offset` bytes from an address that is aligned to an element only.
     ///
     /// All memory operands come from here. Before AVX, instructions require operands in memory to be aligned to 16
@@ -190,53 +186,63 @@ impl<'a, 'f> Math<'a, 'f> {
         let vector = self.lane.vector_type();
         // On x86-64 a target has both AVX and FMA or neither; elsewhere there are no memory operands.
         if self.fma {
-            return self.b.ins().load(vector, flags, at, offset);
+            return self.e.ins().load(vector, flags, at, offset);
         }
         let integers = self.lane.int_vector_type();
-        let bits = self.b.ins().load(integers, flags, at, offset);
-        self.float_bits(bits)
+        let bits = self.e.ins().load(integers, flags, at, offset);
+        let flags = MemFlagsData::new().with_endianness(Endianness::Little);
+        self.e.ins().bitcast(vector, flags, bits)
     }
 
     /// Stores a vector at such an address.
     pub fn store(&mut self, x: Value, at: Value, offset: i32) {
         let flags = MemFlagsData::new().with_notrap();
-        self.b.ins().store(flags, x, at, offset);
+        self.e.ins().store(flags, x, at, offset);
+    }
+}
+
+/// Arithmetic, comparison and choice.
+impl<'a, E: Vectors> Math<'a, E> {
+    /// Maths on elements of type `lane`, emitted by `e`; `fma` from [`has_fma`].
+    pub fn new(e: &'a mut E, lane: Lane, fma: bool) -> Self {
+        Math { e, lane, fma }
     }
 
     /// `value`, rounded to the element type, in every element.
-    pub fn constant(&mut self, value: f64) -> Value {
-        self.splat_bits(self.lane.vector_type(), self.lane.bits(value))
+    pub fn constant(&mut self, value: f64) -> E::V {
+        self.bits(self.lane.bits(value))
     }
 
     /// −x; flips the sign of a NaN too.
-    pub fn neg(&mut self, x: Value) -> Value {
-        self.b.ins().fneg(x)
+    pub fn neg(&mut self, x: E::V) -> E::V {
+        let sign = self.bits(self.lane.sign_bit());
+        self.e.xor(self.lane, x, sign)
     }
 
     /// x + y.
-    pub fn add(&mut self, x: Value, y: Value) -> Value {
-        self.b.ins().fadd(x, y)
+    pub fn add(&mut self, x: E::V, y: E::V) -> E::V {
+        self.e.add(self.lane, x, y)
     }
 
     /// x − y.
-    pub fn sub(&mut self, x: Value, y: Value) -> Value {
-        self.b.ins().fsub(x, y)
+    pub fn sub(&mut self, x: E::V, y: E::V) -> E::V {
+        self.e.sub(self.lane, x, y)
     }
 
     /// x·y.
-    pub fn mul(&mut self, x: Value, y: Value) -> Value {
-        self.b.ins().fmul(x, y)
+    pub fn mul(&mut self, x: E::V, y: E::V) -> E::V {
+        self.e.mul(self.lane, x, y)
     }
 
     /// x ÷ y.
-    pub fn div(&mut self, x: Value, y: Value) -> Value {
-        self.b.ins().fdiv(x, y)
+    pub fn div(&mut self, x: E::V, y: E::V) -> E::V {
+        self.e.div(self.lane, x, y)
     }
 
     /// x·y + z, rounded once where the target can, else twice.
-    pub fn fma(&mut self, x: Value, y: Value, z: Value) -> Value {
+    pub fn fma(&mut self, x: E::V, y: E::V, z: E::V) -> E::V {
         if self.fma {
-            self.b.ins().fma(x, y, z)
+            self.e.fma(self.lane, x, y, z)
         } else {
             let xy = self.mul(x, y);
             self.add(xy, z)
@@ -244,10 +250,9 @@ impl<'a, 'f> Math<'a, 'f> {
     }
 
     /// x·y − z, rounded as [`Math::fma`].
-    pub fn fms(&mut self, x: Value, y: Value, z: Value) -> Value {
+    pub fn fms(&mut self, x: E::V, y: E::V, z: E::V) -> E::V {
         if self.fma {
-            let minus_z = self.neg(z);
-            self.b.ins().fma(x, y, minus_z)
+            self.e.fms(self.lane, x, y, z)
         } else {
             let xy = self.mul(x, y);
             self.sub(xy, z)
@@ -255,10 +260,9 @@ impl<'a, 'f> Math<'a, 'f> {
     }
 
     /// z − x·y, rounded as [`Math::fma`].
-    pub fn fnma(&mut self, x: Value, y: Value, z: Value) -> Value {
+    pub fn fnma(&mut self, x: E::V, y: E::V, z: E::V) -> E::V {
         if self.fma {
-            let minus_x = self.neg(x);
-            self.b.ins().fma(minus_x, y, z)
+            self.e.fnma(self.lane, x, y, z)
         } else {
             let xy = self.mul(x, y);
             self.sub(z, xy)
@@ -266,66 +270,64 @@ impl<'a, 'f> Math<'a, 'f> {
     }
 
     /// 1 ÷ x, correctly rounded.
-    pub fn recip(&mut self, x: Value) -> Value {
+    pub fn recip(&mut self, x: E::V) -> E::V {
         let one = self.constant(1.0);
         self.div(one, x)
     }
 
     /// √x, correctly rounded; NaN below −0.
-    pub fn sqrt(&mut self, x: Value) -> Value {
-        self.b.ins().sqrt(x)
+    pub fn sqrt(&mut self, x: E::V) -> E::V {
+        self.e.sqrt(self.lane, x)
     }
 
     /// |x|.
-    pub fn abs(&mut self, x: Value) -> Value {
-        self.b.ins().fabs(x)
+    pub fn abs(&mut self, x: E::V) -> E::V {
+        let magnitude = self.bits(!self.lane.sign_bit());
+        self.e.and(self.lane, x, magnitude)
     }
 
     /// x, or 0 where |x| < 2⁻¹²⁶, the least normal number of single precision; NaN stays. Three instructions: in single
     /// precision on integers, which take a cycle each where a comparison of floats takes three or more, because
     /// recurrences wait for them.
-    pub fn flush(&mut self, x: Value) -> Value {
+    pub fn flush(&mut self, x: E::V) -> E::V {
         if self.lane == Lane::F64 {
             let least = self.constant(f64::from(f32::MIN_POSITIVE));
             let size = self.abs(x);
-            let kept = self.compare(FloatCC::UnorderedOrGreaterThanOrEqual, size, least);
+            let kept = self.compare(Compare::NotLess, size, least);
             return self.masked(kept, x);
         }
         // Numbers below the least normal one have a zero exponent field.
-        let ty = self.lane.int_vector_type();
-        let bits = self.int_bits(x);
-        let exponent = self.splat_bits(ty, u64::from(f32::INFINITY.to_bits()));
-        let exponent = self.b.ins().band(bits, exponent);
-        let zero = self.splat_bits(ty, 0);
-        let small = self.b.ins().icmp(IntCC::Equal, exponent, zero);
-        let kept = self.b.ins().band_not(bits, small);
-        self.float_bits(kept)
+        let exponent = self.bits(u64::from(f32::INFINITY.to_bits()));
+        let exponent = self.e.and(self.lane, x, exponent);
+        let zero = self.bits(0);
+        let small = self.e.iequal(self.lane, exponent, zero);
+        self.e.unmasked(self.lane, small, x)
     }
 
     /// −1, 0 or 1; ±0 and NaN stay as they are.
-    pub fn sign(&mut self, x: Value) -> Value {
+    pub fn sign(&mut self, x: E::V) -> E::V {
         let magnitude = self.abs(x);
         let zero = self.constant(0.0);
-        let nonzero = self.compare(FloatCC::LessThan, zero, magnitude);
+        let nonzero = self.compare(Compare::Less, zero, magnitude);
         let one = self.constant(1.0);
         let signed_one = self.copy_sign(one, x);
         self.blend(nonzero, signed_one, x)
     }
 
     /// The lesser; NaN where either operand is. `min(−0, 0)` is y.
-    pub fn min(&mut self, x: Value, y: Value) -> Value {
+    pub fn min(&mut self, x: E::V, y: E::V) -> E::V {
         let lesser = self.min_or_second(x, y);
         self.nan_of(x, lesser)
     }
 
     /// The greater; NaN where either operand is. `max(−0, 0)` is y.
-    pub fn max(&mut self, x: Value, y: Value) -> Value {
+    pub fn max(&mut self, x: E::V, y: E::V) -> E::V {
         let greater = self.max_or_second(x, y);
         self.nan_of(x, greater)
     }
 
     /// x ÷ (1 + |x|), within [`SOFTSIGN_ULP`]; NaN for ±∞.
-    pub fn softsign(&mut self, x: Value) -> Value {
+    pub fn softsign(&mut self, x: E::V) -> E::V {
         let one = self.constant(1.0);
         let size = self.abs(x);
         let denominator = self.add(one, size);
@@ -333,30 +335,30 @@ impl<'a, 'f> Math<'a, 'f> {
     }
 
     /// max(x, 0); NaN stays.
-    pub fn relu(&mut self, x: Value) -> Value {
+    pub fn relu(&mut self, x: E::V) -> E::V {
         let zero = self.constant(0.0);
         self.max_or_second(zero, x)
     }
 
     /// 1 where x < y, else 0.
-    pub fn lt(&mut self, x: Value, y: Value) -> Value {
-        self.truth(FloatCC::LessThan, x, y)
+    pub fn lt(&mut self, x: E::V, y: E::V) -> E::V {
+        self.truth(Compare::Less, x, y)
     }
 
     /// 1 where x ≤ y, else 0.
-    pub fn le(&mut self, x: Value, y: Value) -> Value {
-        self.truth(FloatCC::LessThanOrEqual, x, y)
+    pub fn le(&mut self, x: E::V, y: E::V) -> E::V {
+        self.truth(Compare::LessOrEqual, x, y)
     }
 
     /// 1 where x = y, else 0.
-    pub fn eq(&mut self, x: Value, y: Value) -> Value {
-        self.truth(FloatCC::Equal, x, y)
+    pub fn eq(&mut self, x: E::V, y: E::V) -> E::V {
+        self.truth(Compare::Equal, x, y)
     }
 
     /// x where c ≠ 0, else y; a NaN in c chooses x.
-    pub fn select(&mut self, c: Value, x: Value, y: Value) -> Value {
+    pub fn select(&mut self, c: E::V, x: E::V, y: E::V) -> E::V {
         let zero = self.constant(0.0);
-        let chosen = self.compare(FloatCC::NotEqual, c, zero);
+        let chosen = self.compare(Compare::NotEqual, c, zero);
         self.blend(chosen, x, y)
     }
 }

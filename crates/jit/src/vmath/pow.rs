@@ -5,44 +5,42 @@
 //! (double-double; the building blocks are those of Dekker 1971).
 
 use super::exp::ln2_parts;
-use super::{Lane, Math};
-use cranelift::codegen::ir::ConstantData;
-use cranelift::prelude::*;
+use super::{Compare, Lane, Math, Vectors};
 
 /// Largest error of [`Math::pow`] in `f32`, in ulp. Measured: 0.501 (8·10⁶ pairs).
 pub const POW_F32_ULP: f64 = 1.0;
 /// Largest error of [`Math::pow`] in `f64`, in ulp. Measured: 1.50 (8·10⁶ pairs), 1.63 without fused multiply-add.
 pub const POW_F64_ULP: f64 = 3.0;
 
-impl Math<'_, '_> {
+impl<E: Vectors> Math<'_, E> {
     /// xʸ as `std`'s `powf`: negative x with an integer y, else NaN; `pow(x, 0) = pow(1, y) = 1` even for NaN.
     ///
     /// Within [`POW_F32_ULP`] and [`POW_F64_ULP`].
-    pub fn pow(&mut self, x: Value, y: Value) -> Value {
+    pub fn pow(&mut self, x: E::V, y: E::V) -> E::V {
         let magnitude = self.abs(x);
         let power = match self.lane {
             Lane::F64 => self.positive_power(magnitude, y),
             Lane::F32 => {
-                let (x_low, x_high) = self.widen(magnitude);
-                let (y_low, y_high) = self.widen(y);
-                let mut wide = Math::new(self.b, Lane::F64, self.fma);
+                let [x_low, x_high] = self.e.widen(magnitude);
+                let [y_low, y_high] = self.e.widen(y);
+                let mut wide = Math::new(self.e, Lane::F64, self.fma);
                 let low = wide.positive_power_short(x_low, y_low);
                 let high = wide.positive_power_short(x_high, y_high);
-                self.narrow(low, high)
+                self.e.narrow([low, high])
             }
         };
         self.power_edges(x, y, power)
     }
 
     /// xʸ for x ≥ 0, with the relative error of y·ln x.
-    fn positive_power_short(&mut self, x: Value, y: Value) -> Value {
+    fn positive_power_short(&mut self, x: E::V, y: E::V) -> E::V {
         let log = self.ln(x);
         let product = self.mul(y, log);
         self.exp(product)
     }
 
     /// xʸ for x ≥ 0 by a double-double logarithm.
-    fn positive_power(&mut self, x: Value, y: Value) -> Value {
+    fn positive_power(&mut self, x: E::V, y: E::V) -> E::V {
         let (high, low) = self.ln_double(x);
         let high = self.ln_edges(x, high);
         let (product, error) = self.two_product(y, high);
@@ -50,14 +48,14 @@ impl Math<'_, '_> {
         // If the product is infinite or NaN, its error is NaN; and far out the error does not matter.
         let bound = self.constant(1024.0);
         let size = self.abs(product);
-        let inside = self.compare(FloatCC::LessThan, size, bound);
+        let inside = self.compare(Compare::Less, size, bound);
         let tail = self.masked(inside, tail);
         let product = self.clamp(product, -746.0, 710.0);
         self.exp_clamped(product, Some(tail))
     }
 
     /// ln x as high + low, for a positive finite x: relative error about 2⁻⁶⁵.
-    fn ln_double(&mut self, x: Value) -> (Value, Value) {
+    fn ln_double(&mut self, x: E::V) -> (E::V, E::V) {
         let (k, f) = self.exponent_and_fraction(x);
         let two = self.constant(2.0);
         // s = f/(2 + f).
@@ -119,52 +117,51 @@ impl Math<'_, '_> {
     }
 
     /// `power` = |x|ʸ with the sign of xʸ, and the cases that are not e^(y·ln x).
-    fn power_edges(&mut self, x: Value, y: Value, power: Value) -> Value {
+    fn power_edges(&mut self, x: E::V, y: E::V, power: E::V) -> E::V {
         let zero = self.constant(0.0);
         let one = self.constant(1.0);
         // (−1)^±∞ = 1, where y·ln|x| is NaN: |x| = 1 and y not NaN.
         let magnitude = self.abs(x);
-        let unit = self.compare(FloatCC::Equal, magnitude, one);
-        let ordered = self.compare(FloatCC::Equal, y, y);
-        let unit = self.b.ins().band(unit, ordered);
+        let unit = self.compare(Compare::Equal, magnitude, one);
+        let ordered = self.compare(Compare::Equal, y, y);
+        let unit = self.e.both(self.lane, unit, ordered);
         let power = self.blend(unit, one, power);
 
         let whole = self.is_whole(y);
         let half = self.constant(0.5);
         let half_y = self.mul(y, half);
         let even = self.is_whole(half_y);
-        let odd = self.b.ins().band_not(whole, even);
+        let odd = self.e.without(self.lane, whole, even);
         let sign = self.sign_of(x);
         let sign = self.masked(odd, sign);
-        let power = self.b.ins().bxor(power, sign);
-        // −∞ < x < 0 with a non-integer y: all ones is a NaN.
+        let power = self.e.xor(self.lane, power, sign);
+        // −∞ < x < 0 with a non-integer y.
         let minus_infinity = self.constant(f64::NEG_INFINITY);
-        let negative = self.compare(FloatCC::LessThan, x, zero);
-        let finite = self.compare(FloatCC::LessThan, minus_infinity, x);
-        let negative = self.b.ins().band(negative, finite);
-        let undefined = self.b.ins().band_not(negative, whole);
-        let undefined = self.float_bits(undefined);
-        let power = self.b.ins().bor(power, undefined);
+        let negative = self.compare(Compare::Less, x, zero);
+        let finite = self.compare(Compare::Less, minus_infinity, x);
+        let negative = self.e.both(self.lane, negative, finite);
+        let undefined = self.e.without(self.lane, negative, whole);
+        let power = self.undefined(undefined, power);
 
-        let no_power = self.compare(FloatCC::Equal, y, zero);
+        let no_power = self.compare(Compare::Equal, y, zero);
         let power = self.blend(no_power, one, power);
-        let base_one = self.compare(FloatCC::Equal, x, one);
+        let base_one = self.compare(Compare::Equal, x, one);
         self.blend(base_one, one, power)
     }
 
-    /// All ones where y is an integer (±∞ included), as an integer vector.
-    fn is_whole(&mut self, y: Value) -> Value {
+    /// Where y is an integer (±∞ included).
+    fn is_whole(&mut self, y: E::V) -> E::M {
         let magnitude = self.abs(y);
         let base = self.constant(f64::powi(2.0, self.lane.mantissa_bits() as i32));
         let rounded = self.add(magnitude, base);
         let rounded = self.sub(rounded, base);
-        let same = self.compare(FloatCC::Equal, rounded, magnitude);
-        let large = self.compare(FloatCC::LessThanOrEqual, base, magnitude);
-        self.b.ins().bor(same, large)
+        let same = self.compare(Compare::Equal, rounded, magnitude);
+        let large = self.compare(Compare::LessOrEqual, base, magnitude);
+        self.e.either(self.lane, same, large)
     }
 
     /// (x·y rounded, its error).
-    fn two_product(&mut self, x: Value, y: Value) -> (Value, Value) {
+    fn two_product(&mut self, x: E::V, y: E::V) -> (E::V, E::V) {
         let product = self.mul(x, y);
         if self.fma {
             return (product, self.fms(x, y, product));
@@ -179,7 +176,7 @@ impl Math<'_, '_> {
     }
 
     /// x in two halves of 26 bits (Veltkamp), |x| < 2⁹⁹⁶.
-    fn split(&mut self, x: Value) -> (Value, Value) {
+    fn split(&mut self, x: E::V) -> (E::V, E::V) {
         let factor = self.constant(134_217_729.0);
         let scaled = self.mul(x, factor);
         let above = self.sub(scaled, x);
@@ -188,40 +185,9 @@ impl Math<'_, '_> {
     }
 
     /// (x + y rounded, its error) for |x| ≥ |y| or x = 0.
-    fn fast_two_sum(&mut self, x: Value, y: Value) -> (Value, Value) {
+    fn fast_two_sum(&mut self, x: E::V, y: E::V) -> (E::V, E::V) {
         let sum = self.add(x, y);
         let back = self.sub(sum, x);
         (sum, self.sub(y, back))
-    }
-
-    /// The lower and the upper half of four `f32` as `f64`.
-    pub(super) fn widen(&mut self, x: Value) -> (Value, Value) {
-        let low = self.b.ins().fvpromote_low(x);
-        let high = self.shuffle_halves(x, x, 1, 1);
-        (low, self.b.ins().fvpromote_low(high))
-    }
-
-    /// The inverse of [`Math::widen`], rounding.
-    pub(super) fn narrow(&mut self, low: Value, high: Value) -> Value {
-        let low = self.b.ins().fvdemote(low);
-        let high = self.b.ins().fvdemote(high);
-        self.shuffle_halves(low, high, 0, 0)
-    }
-
-    /// Half `i` of x below half `j` of y.
-    fn shuffle_halves(&mut self, x: Value, y: Value, i: u8, j: u8) -> Value {
-        let x = self.cast(types::I8X16, x);
-        let y = self.cast(types::I8X16, y);
-        let mask: Vec<u8> = (8 * i..8 * i + 8)
-            .chain(16 + 8 * j..16 + 8 * j + 8)
-            .collect();
-        let mask = self
-            .b
-            .func
-            .dfg
-            .immediates
-            .push(ConstantData::from(mask.as_slice()));
-        let shuffled = self.b.ins().shuffle(x, y, mask);
-        self.float_bits(shuffled)
     }
 }

@@ -12,10 +12,7 @@
 //! Beyond [`SIN_COS_FAST_F32`] and [`SIN_COS_FAST_F64`] a cold block calls the function of the op table, which
 //! reduces by Payne & Hanek's method, for each element of the vector: one branch, taken only if an element is that large or infinite.
 
-use super::{Lane, Math};
-use cranelift::codegen::ir::{BlockArg, InstBuilder, SigRef};
-use cranelift::codegen::isa::CallConv;
-use cranelift::prelude::*;
+use super::{Compare, Lane, Math, Vectors};
 use retrograd_tape::Map;
 use std::f64::consts::FRAC_1_PI;
 
@@ -42,22 +39,18 @@ extern "C" fn cos(x: f64) -> f64 {
     (Map::Cos.row().eval)(&[x])
 }
 
-impl Math<'_, '_> {
+impl<E: Vectors> Math<'_, E> {
     /// sin x, within [`SIN_COS_ULP`] for every x.
-    ///
-    /// Ends the current block and leaves the builder in a new, sealed one.
-    pub fn sin(&mut self, x: Value) -> Value {
+    pub fn sin(&mut self, x: E::V) -> E::V {
         self.trigonometric(x, SinOrCos::Sin)
     }
 
     /// cos x, within [`SIN_COS_ULP`] for every x.
-    ///
-    /// Ends the current block and leaves the builder in a new, sealed one.
-    pub fn cos(&mut self, x: Value) -> Value {
+    pub fn cos(&mut self, x: E::V) -> E::V {
         self.trigonometric(x, SinOrCos::Cos)
     }
 
-    fn trigonometric(&mut self, x: Value, function: SinOrCos) -> Value {
+    fn trigonometric(&mut self, x: E::V, function: SinOrCos) -> E::V {
         let (r, parity) = self.reduce_by_pi(x, function);
         // sin(r)/r in r², so that the sign of ±0 stays.
         let coefficients: &[f64] = match self.lane {
@@ -84,9 +77,8 @@ impl Math<'_, '_> {
         };
         let z = self.mul(r, r);
         let ratio = self.polynomial(z, coefficients);
-        let sign = self.shift_left(parity, 8 * self.lane.bytes() - 1);
-        let sign = self.float_bits(sign);
-        let r = self.b.ins().bxor(r, sign);
+        let sign = self.e.shl(self.lane, parity, 8 * self.lane.bytes() - 1);
+        let r = self.e.xor(self.lane, r, sign);
         let fast = self.mul(r, ratio);
 
         let limit = match self.lane {
@@ -95,28 +87,16 @@ impl Math<'_, '_> {
         };
         let limit = self.constant(limit);
         let magnitude = self.abs(x);
-        let large = self.compare(FloatCC::LessThan, limit, magnitude);
-        let any = self.b.ins().vany_true(large);
-        let slow_block = self.b.create_block();
-        let next_block = self.b.create_block();
-        let result = self
-            .b
-            .append_block_param(next_block, self.lane.vector_type());
-        self.b.set_cold_block(slow_block);
-        self.b
-            .ins()
-            .brif(any, slow_block, &[], next_block, &[BlockArg::Value(fast)]);
-        self.b.seal_block(slow_block);
-        self.b.switch_to_block(slow_block);
-        let slow = self.call_each(x, function);
-        self.b.ins().jump(next_block, &[BlockArg::Value(slow)]);
-        self.b.seal_block(next_block);
-        self.b.switch_to_block(next_block);
-        result
+        let large = self.compare(Compare::Less, limit, magnitude);
+        let slow = match function {
+            SinOrCos::Sin => sin,
+            SinOrCos::Cos => cos,
+        };
+        self.e.call_if_any(self.lane, large, slow, x, fast)
     }
 
     /// (r, an integer whose lowest bit says whether to change the sign).
-    fn reduce_by_pi(&mut self, x: Value, function: SinOrCos) -> (Value, Value) {
+    fn reduce_by_pi(&mut self, x: E::V, function: SinOrCos) -> (E::V, E::V) {
         let rounder = self.constant(self.lane.magic());
         let per_pi = self.constant(FRAC_1_PI);
         let (sum, n) = match function {
@@ -132,7 +112,7 @@ impl Math<'_, '_> {
                 (sum, self.sub(n, half))
             }
         };
-        let parity = self.int_bits(sum);
+        let parity = sum;
         let r = match (self.lane, self.fma) {
             (Lane::F32, true) => self.subtract_parts(
                 x,
@@ -154,62 +134,23 @@ impl Math<'_, '_> {
             ),
             (Lane::F64, false) => self.subtract_parts(x, n, &PI_SHORT_PARTS),
             (Lane::F32, false) => {
-                let (x_low, x_high) = self.widen(x);
-                let (n_low, n_high) = self.widen(n);
-                let mut wide = Math::new(self.b, Lane::F64, self.fma);
+                let [x_low, x_high] = self.e.widen(x);
+                let [n_low, n_high] = self.e.widen(n);
+                let mut wide = Math::new(self.e, Lane::F64, self.fma);
                 let low = wide.subtract_parts(x_low, n_low, &PI_SHORT_PARTS[..3]);
                 let high = wide.subtract_parts(x_high, n_high, &PI_SHORT_PARTS[..3]);
-                self.narrow(low, high)
+                self.e.narrow([low, high])
             }
         };
         (r, parity)
     }
 
     /// x − n·Σ parts, from the first part to the last.
-    fn subtract_parts(&mut self, x: Value, n: Value, parts: &[f64]) -> Value {
+    fn subtract_parts(&mut self, x: E::V, n: E::V, parts: &[f64]) -> E::V {
         parts.iter().fold(x, |r, part| {
             let part = self.constant(*part);
             self.fnma(n, part, r)
         })
-    }
-
-    /// The table's function of each element.
-    fn call_each(&mut self, x: Value, function: SinOrCos) -> Value {
-        let address = match function {
-            SinOrCos::Sin => sin as extern "C" fn(f64) -> f64 as usize,
-            SinOrCos::Cos => cos as extern "C" fn(f64) -> f64 as usize,
-        };
-        let signature = self.unary_signature();
-        let callee = self.b.ins().iconst(types::I64, address as i64);
-        (0..self.lane.lanes() as u8).fold(x, |vector, lane| {
-            let element = self.b.ins().extractlane(x, lane);
-            let element = match self.lane {
-                Lane::F32 => self.b.ins().fpromote(types::F64, element),
-                Lane::F64 => element,
-            };
-            let call = self.b.ins().call_indirect(signature, callee, &[element]);
-            let result = self.b.inst_results(call)[0];
-            let result = match self.lane {
-                Lane::F32 => self.b.ins().fdemote(types::F32, result),
-                Lane::F64 => result,
-            };
-            self.b.ins().insertlane(vector, result, lane)
-        })
-    }
-
-    /// `extern "C" fn(f64) -> f64` on the host.
-    fn unary_signature(&mut self) -> SigRef {
-        let convention = if cfg!(windows) {
-            CallConv::WindowsFastcall
-        } else if cfg!(all(target_vendor = "apple", target_arch = "aarch64")) {
-            CallConv::AppleAarch64
-        } else {
-            CallConv::SystemV
-        };
-        let mut signature = Signature::new(convention);
-        signature.params.push(AbiParam::new(types::F64));
-        signature.returns.push(AbiParam::new(types::F64));
-        self.b.import_signature(signature)
     }
 }
 

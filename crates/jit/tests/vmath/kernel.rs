@@ -7,7 +7,7 @@ use cranelift_module::{Module, default_libcall_names};
 use retrograd_jit::vmath::{Lane, Math, has_fma};
 
 /// What a test compiles: emission of one op on one or two operands.
-pub(super) type Emit = fn(&mut Math<'_, '_>, Value, Value) -> Value;
+pub(super) type Emit = fn(&mut Math<'_, FunctionBuilder<'_>>, Value, Value) -> Value;
 
 /// The machine that the code is for.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -443,8 +443,18 @@ fn large_operands_keep_the_bounds_of_small_ones() {
         }
         for target in [Target::Native, Target::Base] {
             let emit = match cosine {
-                true => |m: &mut retrograd_jit::vmath::Math<'_, '_>, x, _| m.cos(x),
-                false => |m: &mut retrograd_jit::vmath::Math<'_, '_>, x, _| m.sin(x),
+                true => |m: &mut retrograd_jit::vmath::Math<
+                    '_,
+                    cranelift::prelude::FunctionBuilder<'_>,
+                >,
+                         x,
+                         _| m.cos(x),
+                false => |m: &mut retrograd_jit::vmath::Math<
+                    '_,
+                    cranelift::prelude::FunctionBuilder<'_>,
+                >,
+                          x,
+                          _| m.sin(x),
             };
             let x: Vec<f64> = points.iter().map(|p| p.0).collect();
             let found = Kernel::new(Lane::F64, target, emit).f64(&x, &x);
