@@ -21,6 +21,8 @@ mod purpose;
 mod split;
 mod stepper;
 pub mod vmath;
+#[cfg_attr(not(target_arch = "x86_64"), path = "wide/none.rs")]
+mod wide;
 
 pub use cell::CompiledCell;
 pub use element::Element;

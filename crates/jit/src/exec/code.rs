@@ -6,7 +6,7 @@ use std::ops::Range;
 use cranelift::codegen::Context;
 use cranelift::codegen::entity::PrimaryMap;
 use cranelift::codegen::ir::Function;
-use cranelift::codegen::isa::{self, OwnedTargetIsa};
+use cranelift::codegen::isa::{self, CallConv, OwnedTargetIsa};
 use cranelift::codegen::settings;
 use cranelift::prelude::*;
 use cranelift_jit::{JITBuilder, JITModule};
@@ -19,7 +19,7 @@ use super::counting::compiled;
 use crate::element::Element;
 use crate::error::CompileError;
 use crate::frame::Frame;
-use crate::lower::{Backend, Names, share};
+use crate::lower::{Backend, Emitted, Names, share};
 
 /// A loop's function: frame, first step, end of steps, first row, end of rows, names.
 type LoopFn<T> = unsafe extern "C" fn(*const Frame<T>, usize, usize, usize, usize, *const usize);
@@ -73,6 +73,9 @@ impl<T: SimdElement> LoopCode<T> {
         }
     }
 }
+
+/// What constants behind emitted code are aligned to.
+const EMITTED_ALIGN: u64 = 64;
 
 /// The instruction set of a target's kernels.
 pub(crate) fn isa(target: Target) -> Isa {
@@ -173,6 +176,7 @@ impl<T: SimdElement> Code<T> {
     pub(crate) fn new(
         plan: &Plan,
         isa: OwnedTargetIsa,
+        emitted: &Emitted,
         functions: Vec<Function>,
         calls: &[Vec<(usize, Names)>],
     ) -> Result<Self, CompileError> {
@@ -191,6 +195,17 @@ impl<T: SimdElement> Code<T> {
         let mut context = Context::new();
         let mut ids = Vec::new();
         let mut bytes = 0;
+        // First of all, because functions call them by these numbers.
+        for function in emitted {
+            if std::env::var("DUMP").is_ok() { std::fs::write(format!("/tmp/dump{}.bin", function.len()), function).unwrap(); }
+            let signature = Signature::new(CallConv::SystemV);
+            let id = module
+                .declare_anonymous_function(&signature)
+                .map_err(failed)?;
+            let define = module.define_function_bytes(id, EMITTED_ALIGN, function, &[]);
+            define.map_err(failed)?;
+            bytes += function.len();
+        }
         for function in functions {
             let id = module
                 .declare_anonymous_function(&function.signature)
@@ -261,9 +276,11 @@ pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code<T>,
     let backend = Backend {
         isa: &*isa,
         lane: T::LANE,
+        wide: plan.target.level() == Level::Avx512,
     };
     let mut context = FunctionBuilderContext::new();
-    let (functions, calls) = share(&backend, plan, &mut context);
+    let mut emitted = Emitted::new();
+    let (functions, calls) = share(&backend, plan, &mut context, &mut emitted);
     compiled(functions.len());
-    Code::new(plan, isa.clone(), functions, &calls)
+    Code::new(plan, isa.clone(), &emitted, functions, &calls)
 }

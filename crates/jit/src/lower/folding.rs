@@ -26,11 +26,19 @@ fn listing<T: Element>(tape: &Tape, target: Target) -> String {
     let backend = Backend {
         isa: &*isa,
         lane: T::LANE,
+        wide: false,
     };
     let mut frontend = FunctionBuilderContext::new();
     let mut text = String::new();
     for l in plan.loops() {
-        let mut context = Context::for_function(lower(&backend, &plan, l, None, &mut frontend));
+        let mut context = Context::for_function(lower(
+            &backend,
+            &plan,
+            l,
+            None,
+            &mut frontend,
+            &mut Vec::new(),
+        ));
         context.set_disasm(true);
         let code = context
             .compile(&*isa, &mut ControlPlane::default())

@@ -12,11 +12,13 @@ mod folding;
 mod points;
 mod region;
 mod time_innermost;
-pub(crate) use region::vectors_per_iteration;
+pub(crate) use region::{map, vectors_per_iteration};
 mod rows;
+pub(crate) use rows::CALLED;
 mod share;
 pub(crate) use share::{Names, share};
 mod unrolled;
+mod wide;
 
 use cranelift::codegen::ir::UserFuncName;
 use cranelift::codegen::isa::TargetIsa;
@@ -40,7 +42,12 @@ const AT_HAND: usize = 256;
 pub(crate) struct Backend<'a> {
     pub(crate) isa: &'a dyn TargetIsa,
     pub(crate) lane: Lane,
+    /// Whether the second back end may emit bodies of loops.
+    pub(crate) wide: bool,
 }
+
+/// Functions of the second back end, as bytes. Those of Cranelift call them by their numbers.
+pub(crate) type Emitted = Vec<Vec<u8>>;
 
 /// The signature of a loop's function.
 pub(crate) fn signature(isa: &dyn TargetIsa) -> Signature {
@@ -57,6 +64,7 @@ pub(crate) fn lower<'p>(
     l: &Loop,
     names: Option<&'p Names>,
     context: &mut FunctionBuilderContext,
+    emitted: &mut Emitted,
 ) -> codegen::ir::Function {
     let mut f =
         codegen::ir::Function::with_name_signature(UserFuncName::default(), signature(backend.isa));
@@ -68,6 +76,8 @@ pub(crate) fn lower<'p>(
     let mut code = Code {
         plan,
         lane: backend.lane,
+        wide: backend.wide,
+        emitted,
         fma: has_fma(backend.isa),
         frame: p[0],
         bases: p[0],
@@ -100,9 +110,12 @@ pub(crate) enum Width {
 }
 
 /// The function under construction.
-pub(crate) struct Code<'p, 'f> {
+pub(crate) struct Code<'p, 'f, 'e> {
     plan: &'p Plan,
     lane: Lane,
+    /// Whether the second back end may be used, and its functions.
+    wide: bool,
+    emitted: &'e mut Emitted,
     fma: bool,
     frame: Value,
     bases: Value,
@@ -125,7 +138,7 @@ pub(crate) fn trusted() -> MemFlagsData {
     MemFlagsData::trusted()
 }
 
-impl Code<'_, '_> {
+impl Code<'_, '_, '_> {
     fn field(&mut self, offset: i32) -> Value {
         let flags = MemFlagsData::trusted().with_readonly().with_can_move();
         self.b.ins().load(types::I64, flags, self.frame, offset)

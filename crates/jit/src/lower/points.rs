@@ -42,16 +42,31 @@ pub(crate) struct CarriedValues {
 /// The body of a lane loop: maps position, width and carried values to the carried values' successors.
 type LaneLoop<'s, C> = &'s mut dyn FnMut(&mut C, At, Width, &[Value]) -> Vec<Value>;
 
-impl<'f> Code<'_, 'f> {
+impl<'f> Code<'_, 'f, '_> {
     /// Statements for each row of the range at step `t`.
     pub(crate) fn over_rows(&mut self, domain: Domain, stmts: &[Stmt], t: Value) {
-        let mut all: Vec<View> = stmts.iter().flat_map(views).collect();
-        all.sort_unstable();
-        all.dedup();
-        // Views that differ only in their offset share an address, that of the first of them.
+        let mut rest = stmts;
+        while let Some(first) = rest.first() {
+            let wide = self.possible(first);
+            let alike = |s: &&Stmt| self.possible(s) == wide;
+            let n = rest.iter().take_while(alike).count();
+            if !(wide && self.emitted_rows(domain, &rest[..n], t)) {
+                self.rows_here(domain, &rest[..n], t);
+            }
+            rest = &rest[n..];
+        }
+    }
+
+    /// The views of statements, without their offsets: those that differ in nothing else share an address.
+    pub(super) fn addresses(
+        &mut self,
+        domain: Domain,
+        views: &[View],
+        t: Value,
+    ) -> (HashMap<View, usize>, Vec<(View, Value, i64)>) {
         let mut steps: Vec<(View, Value, i64)> = Vec::new();
         let mut number: HashMap<View, usize> = HashMap::default();
-        for v in &all {
+        for v in views {
             let plain = View { offset: 0, ..*v };
             if let Entry::Vacant(new) = number.entry(plain) {
                 new.insert(steps.len());
@@ -59,6 +74,15 @@ impl<'f> Code<'_, 'f> {
                 steps.push((plain, at, stride));
             }
         }
+        (number, steps)
+    }
+
+    /// The same by vectors of 128 bits.
+    fn rows_here(&mut self, domain: Domain, stmts: &[Stmt], t: Value) {
+        let mut all: Vec<View> = stmts.iter().flat_map(views).collect();
+        all.sort_unstable();
+        all.dedup();
+        let (number, steps) = self.addresses(domain, &all, t);
         let [.., b0, b1] = self.range;
         let bytes = i64::from(self.lane.bytes());
         self.count(b0, b1, false, &mut |code, b| {

@@ -8,7 +8,7 @@ use super::Code;
 use super::points::{CarriedValues, RowAddresses};
 use crate::vmath::{Math, Vectors};
 
-impl Code<'_, '_> {
+impl Code<'_, '_, '_> {
     /// One region for one row.
     pub(crate) fn region(&mut self, r: &Region, row: &RowAddresses) {
         // Loop-invariant values of the row are computed once.

@@ -8,12 +8,12 @@ use crate::frame::offset;
 
 /// Matrices of at least this many numbers are multiplied by a kernel: emitted code reads one vector of 128 bits per
 /// latency of a sum, a call costs about as much as 64 numbers take so.
-const CALLED: usize = 128;
+pub(crate) const CALLED: usize = 128;
 
 /// Vectors per iteration of a lane loop with a load or two.
 const VECTORS: usize = 4;
 
-impl Code<'_, '_> {
+impl Code<'_, '_, '_> {
     fn bytes(&self) -> i64 {
         i64::from(self.lane.bytes())
     }

@@ -7,7 +7,7 @@ use cranelift::prelude::FunctionBuilderContext;
 use retrograd_graph::plan::{BufferId, Innermost, Loop, Plan, Renamed, Stmt, WeightId};
 use rustc_hash::FxHashMap as HashMap;
 
-use super::{Backend, lower};
+use super::{Backend, Emitted, lower};
 use crate::frame::offset;
 
 /// The names that a shared function receives: arrays and weights, in the order of their first use in the loop.
@@ -87,6 +87,7 @@ pub(crate) fn share(
     backend: &Backend<'_>,
     plan: &Plan,
     context: &mut FunctionBuilderContext,
+    emitted: &mut Emitted,
 ) -> (Vec<Function>, Vec<Vec<(usize, Names)>>) {
     let loops: Vec<Vec<Loop>> = plan.loops().into_iter().map(parts).collect();
     let parts: Vec<&Loop> = loops.iter().flatten().collect();
@@ -108,7 +109,14 @@ pub(crate) fn share(
     for alike in forms {
         let first = alike[0];
         let names = (alike.len() > 1).then(|| Names::of(&renamed[first]));
-        let function = lower(backend, plan, parts[first], names.as_ref(), context);
+        let function = lower(
+            backend,
+            plan,
+            parts[first],
+            names.as_ref(),
+            context,
+            emitted,
+        );
         for i in alike {
             let own = names.as_ref().map(|_| Names::of(&renamed[i]));
             calls[i] = (functions.len(), own.unwrap_or_default());

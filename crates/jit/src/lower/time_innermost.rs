@@ -87,7 +87,7 @@ impl Now {
     }
 }
 
-impl Code<'_, '_> {
+impl Code<'_, '_, '_> {
     /// Lowers a recurrence with time innermost.
     pub(crate) fn time_innermost(&mut self, l: &Loop, carried: &[Carried]) {
         let ([Stmt::Region(r)], LoopKind::Recurrence { reverse }) = (l.body.as_slice(), l.kind)

@@ -4,7 +4,7 @@ use cranelift::prelude::*;
 
 use super::Code;
 
-impl Code<'_, '_> {
+impl Code<'_, '_, '_> {
     /// A loop over the steps of the range in their order, `unroll` of them per iteration, the remainder one by one.
     pub(super) fn over_steps(
         &mut self,

@@ -1,0 +1,299 @@
+//! Straight-line vector code: a list of operations in static single assignment form, recorded by [`Math`](crate::vmath::Math)
+//! through [`Vectors`], and turned into machine code by [`super::emit`].
+
+use rustc_hash::FxHashMap as HashMap;
+
+use crate::vmath::{Compare, Lane, Rounding, Vectors};
+
+/// A vector: the number of the operation that makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct V(pub(super) u32);
+
+/// A choice for each element: the number of the operation that makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct M(pub(super) u32);
+
+/// What is added to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Index {
+    None,
+    /// The bytes that the loop around has advanced.
+    Lanes,
+    /// The bytes of one number for each iteration of the loop around.
+    Numbers,
+}
+
+/// A place in memory: a pointer of the function's table, and a distance from it in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub(super) pointer: usize,
+    pub(super) index: Index,
+    pub(super) distance: i32,
+}
+
+/// An operation of two operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Two {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Min,
+    Max,
+    And,
+    Or,
+    Xor,
+    AddIntegers,
+    SubIntegers,
+}
+
+impl Two {
+    /// Whether the operands may be exchanged; minima and maxima return the second of two zeros.
+    pub(super) fn commutes(self) -> bool {
+        match self {
+            Two::Add | Two::Mul | Two::And | Two::Or | Two::Xor | Two::AddIntegers => true,
+            Two::Sub | Two::Div | Two::Min | Two::Max | Two::SubIntegers => false,
+        }
+    }
+}
+
+/// x·y ± z, rounded once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Fused {
+    /// x·y + z
+    Add,
+    /// x·y − z
+    Sub,
+    /// z − x·y
+    NegatedAdd,
+}
+
+/// An operation of one operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum One {
+    Sqrt,
+    Round(Rounding),
+    ShiftLeft(u32),
+    ShiftRight(u32),
+    /// Halves of the vector exchanged.
+    SwapHalves,
+    /// Neighbouring lines of 128 bits exchanged.
+    SwapLines,
+    /// Halves of each line of 128 bits exchanged.
+    SwapInLine,
+    /// Neighbouring `f32` exchanged.
+    SwapPairs,
+    /// The first element in all.
+    First,
+}
+
+/// An operation on masks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum OfMasks {
+    Both,
+    Either,
+    /// The first and not the second.
+    Without,
+}
+
+/// How much of a vector is accessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Extent {
+    Whole,
+    /// The elements of the remainder: other elements are loaded as zeros, and not stored.
+    Part,
+    /// The first element.
+    First,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Op {
+    Bits(u64),
+    Load(Place, Extent),
+    /// One number in all elements.
+    Splat(Place),
+    One(One, V),
+    Two(Two, V, V),
+    Fused(Fused, V, V, V),
+    Compare(Compare, V, V),
+    EqualIntegers(V, V),
+    OfMasks(OfMasks, M, M),
+    /// x where the mask holds, else y.
+    Blend(M, V, V),
+    /// x where the mask holds, else 0.
+    Masked(M, V),
+    /// x in the elements of the remainder, else y.
+    InPart(V, V),
+    /// A register that is kept through a loop.
+    Kept(usize),
+    /// Changes one.
+    Keep(usize, V),
+    /// From here on the remainder has so many elements.
+    Part(usize),
+    Store(Place, Extent, V),
+}
+
+impl Op {
+    /// The vectors that the operation reads, in the order of its operands.
+    pub(super) fn reads(&self) -> ([V; 3], usize) {
+        let none = V(0);
+        match *self {
+            Op::Bits(_)
+            | Op::Load(..)
+            | Op::Splat(_)
+            | Op::OfMasks(..)
+            | Op::Kept(_)
+            | Op::Part(_) => ([none; 3], 0),
+            Op::One(_, x) | Op::Masked(_, x) | Op::Keep(_, x) | Op::Store(.., x) => {
+                ([x, none, none], 1)
+            }
+            Op::Two(_, x, y)
+            | Op::Compare(_, x, y)
+            | Op::EqualIntegers(x, y)
+            | Op::Blend(_, x, y)
+            | Op::InPart(x, y) => ([x, y, none], 2),
+            Op::Fused(_, x, y, z) => ([x, y, z], 3),
+        }
+    }
+
+    /// The masks that it reads.
+    pub(super) fn masks(&self) -> ([M; 2], usize) {
+        match *self {
+            Op::OfMasks(_, x, y) => ([x, y], 2),
+            Op::Blend(m, ..) | Op::Masked(m, _) => ([m; 2], 1),
+            _ => ([M(0); 2], 0),
+        }
+    }
+}
+
+/// Straight-line code under construction.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    /// Each with the width of its elements.
+    pub(super) ops: Vec<(Op, Lane)>,
+    /// Constants so far.
+    constants: HashMap<(Lane, u64), V>,
+    /// Whether something was asked for that cannot be emitted.
+    pub(super) impossible: bool,
+}
+
+impl Block {
+    pub(super) fn push(&mut self, lane: Lane, op: Op) -> V {
+        self.ops.push((op, lane));
+        V(self.ops.len() as u32 - 1)
+    }
+
+    fn mask(&mut self, lane: Lane, op: Op) -> M {
+        M(self.push(lane, op).0)
+    }
+}
+
+impl Vectors for Block {
+    type V = V;
+    type M = M;
+
+    fn bits(&mut self, lane: Lane, bits: u64) -> V {
+        if let Some(&known) = self.constants.get(&(lane, bits)) {
+            return known;
+        }
+        let new = self.push(lane, Op::Bits(bits));
+        self.constants.insert((lane, bits), new);
+        new
+    }
+    fn add(&mut self, lane: Lane, x: V, y: V) -> V {
+        self.push(lane, Op::Two(Two::Add, x, y))
+    }
+    fn sub(&mut self, lane: Lane, x: V, y: V) -> V {
+        self.push(lane, Op::Two(Two::Sub, x, y))
+    }
+    fn mul(&mut self, lane: Lane, x: V, y: V) -> V {
+        self.push(lane, Op::Two(Two::Mul, x, y))
+    }
+    fn div(&mut self, lane: Lane, x: V, y: V) -> V {
+        self.push(lane, Op::Two(Two::Div, x, y))
+    }
+    fn fma(&mut self, lane: Lane, x: V, y: V, z: V) -> V {
+        self.push(lane, Op::Fused(Fused::Add, x, y, z))
+    }
+    fn fms(&mut self, lane: Lane, x: V, y: V, z: V) -> V {
+        self.push(lane, Op::Fused(Fused::Sub, x, y, z))
+    }
+    fn fnma(&mut self, lane: Lane, x: V, y: V, z: V) -> V {
+        self.push(lane, Op::Fused(Fused::NegatedAdd, x, y, z))
+    }
+    fn sqrt(&mut self, lane: Lane, x: V) -> V {
+        self.push(lane, Op::One(One::Sqrt, x))
+    }
+    fn min(&mut self, lane: Lane, x: V, y: V) -> V {
+        self.push(lane, Op::Two(Two::Min, x, y))
+    }
+    fn max(&mut self, lane: Lane, x: V, y: V) -> V {
+        self.push(lane, Op::Two(Two::Max, x, y))
+    }
+    fn round(&mut self, lane: Lane, how: Rounding, x: V) -> V {
+        self.push(lane, Op::One(One::Round(how), x))
+    }
+
+    fn and(&mut self, lane: Lane, x: V, y: V) -> V {
+        self.push(lane, Op::Two(Two::And, x, y))
+    }
+    fn or(&mut self, lane: Lane, x: V, y: V) -> V {
+        self.push(lane, Op::Two(Two::Or, x, y))
+    }
+    fn xor(&mut self, lane: Lane, x: V, y: V) -> V {
+        self.push(lane, Op::Two(Two::Xor, x, y))
+    }
+    fn iadd(&mut self, lane: Lane, x: V, y: V) -> V {
+        self.push(lane, Op::Two(Two::AddIntegers, x, y))
+    }
+    fn isub(&mut self, lane: Lane, x: V, y: V) -> V {
+        self.push(lane, Op::Two(Two::SubIntegers, x, y))
+    }
+    fn shl(&mut self, lane: Lane, x: V, by: u32) -> V {
+        self.push(lane, Op::One(One::ShiftLeft(by), x))
+    }
+    fn shr(&mut self, lane: Lane, x: V, by: u32) -> V {
+        self.push(lane, Op::One(One::ShiftRight(by), x))
+    }
+
+    fn compare(&mut self, lane: Lane, how: Compare, x: V, y: V) -> M {
+        self.mask(lane, Op::Compare(how, x, y))
+    }
+    fn iequal(&mut self, lane: Lane, x: V, y: V) -> M {
+        self.mask(lane, Op::EqualIntegers(x, y))
+    }
+    fn both(&mut self, lane: Lane, x: M, y: M) -> M {
+        self.mask(lane, Op::OfMasks(OfMasks::Both, x, y))
+    }
+    fn either(&mut self, lane: Lane, x: M, y: M) -> M {
+        self.mask(lane, Op::OfMasks(OfMasks::Either, x, y))
+    }
+    fn without(&mut self, lane: Lane, x: M, y: M) -> M {
+        self.mask(lane, Op::OfMasks(OfMasks::Without, x, y))
+    }
+    fn blend(&mut self, lane: Lane, mask: M, x: V, y: V) -> V {
+        self.push(lane, Op::Blend(mask, x, y))
+    }
+    fn masked(&mut self, lane: Lane, mask: M, x: V) -> V {
+        self.push(lane, Op::Masked(mask, x))
+    }
+    fn unmasked(&mut self, lane: Lane, mask: M, x: V) -> V {
+        let zero = self.bits(lane, 0);
+        self.push(lane, Op::Blend(mask, zero, x))
+    }
+
+    /// Half as many elements in each of two vectors: not needed often enough.
+    fn widen(&mut self, x: V) -> [V; 2] {
+        self.impossible = true;
+        [x; 2]
+    }
+    fn narrow(&mut self, [x, _]: [V; 2]) -> V {
+        self.impossible = true;
+        x
+    }
+    /// A call would have to save all registers.
+    fn call_if_any(&mut self, _: Lane, _: M, _: extern "C" fn(f64) -> f64, _: V, fast: V) -> V {
+        self.impossible = true;
+        fast
+    }
+}

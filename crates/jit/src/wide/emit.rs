@@ -1,0 +1,643 @@
+//! From a block to machine code: registers are allocated while instructions are emitted.
+//!
+//! A block is straight, so the value whose next use is farthest leaves its register when one is needed (Belady 1966).
+//! Loads and constants are emitted where they are needed, as a memory operand if they are needed once.
+
+use iced_x86::{Code as X86, IcedError, Instruction, MemoryOperand, Register};
+
+use super::block::{Block, Extent, Fused, Index, M, OfMasks, One, Op, Place, Two, V};
+use super::encode::{Assembly, LANES, NUMBERS, POINTERS, TABLE, VECTOR};
+use super::instructions::{self as x86, Operand};
+use crate::vmath::Lane;
+
+/// Vector registers, without those that are kept through a loop.
+const REGISTERS: usize = 32;
+/// Masks that hold values: k0 is no mask, and k1 has the elements of the remainder.
+const MASKS: [Register; 6] = [
+    Register::K2,
+    Register::K3,
+    Register::K4,
+    Register::K5,
+    Register::K6,
+    Register::K7,
+];
+const NEVER: u32 = u32::MAX;
+/// An operand on the stack whose next use is farther than this stays there.
+const FAR: u32 = 24;
+
+/// A source: a register or memory.
+#[derive(Clone, Copy)]
+enum Source {
+    Register(usize),
+    Memory(MemoryOperand),
+    /// One number behind the code, repeated.
+    Constant(usize),
+}
+
+/// The general registers that hold pointers.
+pub(super) struct Pointers {
+    /// The pointer in each register, and when it was used last.
+    held: [Option<(usize, u32)>; POINTERS.len()],
+    /// Those that stay.
+    fixed: usize,
+    clock: u32,
+}
+
+impl Pointers {
+    pub(super) fn none() -> Self {
+        Pointers {
+            held: [None; POINTERS.len()],
+            fixed: 0,
+            clock: 0,
+        }
+    }
+
+    /// Loads pointers that stay in their registers, as many as leave two for others.
+    pub(super) fn fix(code: &mut Assembly, pointers: &[usize]) -> Self {
+        let mut own = Pointers::none();
+        let most = match pointers.len() <= POINTERS.len() {
+            true => POINTERS.len(),
+            false => POINTERS.len() - 2,
+        };
+        for (k, &p) in pointers.iter().take(most).enumerate() {
+            own.load(code, k, p);
+        }
+        own.fixed = pointers.len().min(most);
+        own
+    }
+
+    fn load(&mut self, code: &mut Assembly, k: usize, pointer: usize) {
+        let from = MemoryOperand::with_base_displ(TABLE, 8 * pointer as i64);
+        code.put(Instruction::with2(X86::Mov_r64_rm64, POINTERS[k], from));
+        self.held[k] = Some((pointer, self.clock));
+    }
+
+    /// The register of a pointer.
+    fn get(&mut self, code: &mut Assembly, pointer: usize) -> Register {
+        self.clock += 1;
+        let held = |h: &Option<(usize, u32)>| h.is_some_and(|h| h.0 == pointer);
+        let k = match self.held.iter().position(held) {
+            Some(k) => k,
+            None => {
+                let others = self.fixed..POINTERS.len();
+                let k = others.min_by_key(|&k| self.held[k].map_or(0, |h| h.1 + 1));
+                let k = k.expect("some are never fixed");
+                self.load(code, k, pointer);
+                k
+            }
+        };
+        self.held[k] = Some((pointer, self.clock));
+        POINTERS[k]
+    }
+
+    /// Forgets what is not fixed: at the borders of a loop's body.
+    pub(super) fn forget(&mut self) {
+        self.held[self.fixed..].fill(None);
+    }
+}
+
+/// Emits a block. `kept` registers keep their values from block to block.
+///
+/// Returns `None` if it needs more masks than there are.
+pub(super) fn emit(
+    code: &mut Assembly,
+    block: &Block,
+    kept: usize,
+    pointers: &mut Pointers,
+) -> Option<()> {
+    if block.impossible {
+        return None;
+    }
+    Emitter::new(code, block, kept, pointers).all()
+}
+
+struct Emitter<'a> {
+    code: &'a mut Assembly,
+    block: &'a Block,
+    pointers: &'a mut Pointers,
+    /// Registers to allocate.
+    pool: usize,
+    /// By operation and operand: the next operation that reads the same value.
+    next: Vec<[u32; 3]>,
+    /// By value: the next operation that reads it.
+    upcoming: Vec<u32>,
+    /// By value: its register.
+    register: Vec<Option<usize>>,
+    /// By value: its place on the stack.
+    slot: Vec<Option<usize>>,
+    /// By value: the kept register that it is computed for.
+    target: Vec<Option<usize>>,
+    /// By mask: the last operation that reads it.
+    last: Vec<u32>,
+    /// Loads that no instruction needed so far.
+    pending: Vec<V>,
+    /// By register: its value.
+    held: [Option<V>; REGISTERS],
+    /// By mask register: its value.
+    masks: [Option<M>; MASKS.len()],
+    free_slots: Vec<usize>,
+    slots: usize,
+    /// The operation being emitted.
+    i: usize,
+}
+
+impl<'a> Emitter<'a> {
+    fn new(
+        code: &'a mut Assembly,
+        block: &'a Block,
+        kept: usize,
+        pointers: &'a mut Pointers,
+    ) -> Self {
+        let n = block.ops.len();
+        let mut next = vec![[NEVER; 3]; n];
+        let (mut upcoming, mut last) = (vec![NEVER; n], vec![0; n]);
+        for (i, (op, _)) in block.ops.iter().enumerate().rev() {
+            let ((vectors, count), (masks, of_masks)) = (op.reads(), op.masks());
+            for (k, v) in vectors[..count].iter().enumerate() {
+                next[i][k] = upcoming[v.0 as usize];
+            }
+            let all = vectors[..count].iter().map(|v| v.0);
+            all.for_each(|v| upcoming[v as usize] = i as u32);
+            for m in &masks[..of_masks] {
+                upcoming[m.0 as usize] = i as u32;
+                let last = &mut last[m.0 as usize];
+                *last = (*last).max(i as u32);
+            }
+        }
+        let mut target = vec![None; n];
+        for (i, (op, _)) in block.ops.iter().enumerate() {
+            if let Op::Keep(k, v) = *op {
+                // Nobody reads the old value from where the new one is computed on.
+                let read = |&(j, other): &(usize, &(Op, Lane))| {
+                    let (vs, count) = other.0.reads();
+                    let old = |v: &V| block.ops[v.0 as usize].0 == Op::Kept(k);
+                    j > v.0 as usize && vs[..count].iter().any(old)
+                };
+                let made = !matches!(
+                    block.ops[v.0 as usize].0,
+                    Op::Bits(_) | Op::Load(..) | Op::Splat(_) | Op::Kept(_)
+                );
+                let sole = made && upcoming[v.0 as usize] == i as u32 && next[i][0] == NEVER;
+                let after = block.ops.iter().enumerate().take(i);
+                if sole && !after.skip(v.0 as usize).any(|o| read(&o)) {
+                    target[v.0 as usize] = Some(REGISTERS - 1 - k);
+                }
+            }
+        }
+        Emitter {
+            code,
+            block,
+            pointers,
+            pool: REGISTERS - kept,
+            next,
+            upcoming,
+            register: vec![None; n],
+            slot: vec![None; n],
+            target,
+            last,
+            pending: Vec::new(),
+            held: [None; REGISTERS],
+            masks: [None; MASKS.len()],
+            free_slots: Vec::new(),
+            slots: 0,
+            i: 0,
+        }
+    }
+
+    fn all(mut self) -> Option<()> {
+        for i in 0..self.block.ops.len() {
+            self.i = i;
+            let (op, lane) = self.block.ops[i];
+            self.op(op, lane)?;
+        }
+        self.code.spilled = self.code.spilled.max(self.slots);
+        Some(())
+    }
+
+    fn op(&mut self, op: Op, lane: Lane) -> Option<()> {
+        let this = V(self.i as u32);
+        let used = self.upcoming[self.i] != NEVER;
+        match op {
+            // Emitted where they are needed.
+            Op::Bits(_) => {}
+            Op::Part(n) => self.code.set_part(n),
+            Op::Load(..) | Op::Splat(_) => self.pending.push(this),
+            Op::Kept(k) => self.register[self.i] = Some(REGISTERS - 1 - k),
+            Op::Keep(k, v) => {
+                let to = REGISTERS - 1 - k;
+                if self.target[v.0 as usize] != Some(to) {
+                    let from = self.in_register(v, &[]);
+                    let copy = x86::copy(zmm(to), Operand::Register(zmm(from)));
+                    self.code.put(copy);
+                }
+                self.done(v, 0);
+            }
+            Op::Store(place, extent, v) => {
+                self.load_what_is_pending();
+                let from = self.in_register(v, &[]);
+                let to = self.memory(place, false);
+                self.done(v, 0);
+                self.code.put(x86::store(lane, extent, to, zmm(from)));
+            }
+            _ if !used => {
+                let (vs, n) = op.reads();
+                for (k, &v) in vs[..n].iter().enumerate() {
+                    self.done(v, k);
+                }
+                self.done_masks(&op);
+            }
+            Op::One(one, x) => {
+                let from = self.in_register(x, &[]);
+                self.done(x, 0);
+                let to = self.result(this, &[]);
+                let (to, from) = (zmm(to), zmm(from));
+                let operand = Operand::Register(from);
+                self.code.put(match (one, x86::one(one, lane)) {
+                    (One::First, (code, _)) => Instruction::with2(code, to, x86::low(from)),
+                    (One::SwapHalves | One::SwapLines, (code, Some(imm))) => {
+                        operand.with_immediate(code, &[to, from], imm)
+                    }
+                    (_, (code, Some(imm))) => operand.with_immediate(code, &[to], imm),
+                    (_, (code, None)) => operand.with(code, &[to]),
+                });
+            }
+            Op::Two(two, x, y) => self.two(two, lane, this, (x, 0), (y, 1)),
+            Op::Fused(fused, x, y, z) => self.fused(fused, lane, this, [x, y, z]),
+            Op::Compare(how, x, y) => {
+                let swap = !self.memorable(y, 1) && self.memorable(x, 0);
+                let (a, b, kb) = match swap {
+                    true => (y, x, 0),
+                    false => (x, y, 1),
+                };
+                let right = self.source(b, kb, &[a]);
+                let left = self.in_register(a, &busy(right));
+                self.done(x, 0);
+                self.done(y, 1);
+                let to = self.mask_result(M(this.0))?;
+                let imm = x86::predicate(how, swap);
+                let c = x86::compare(lane);
+                self.with_source(right, |s| s.with_immediate(c, &[to, zmm(left)], imm));
+            }
+            Op::EqualIntegers(x, y) => {
+                let right = self.source(y, 1, &[x]);
+                let left = self.in_register(x, &busy(right));
+                self.done(x, 0);
+                self.done(y, 1);
+                let to = self.mask_result(M(this.0))?;
+                let c = x86::equal_integers(lane);
+                self.with_source(right, |s| s.with(c, &[to, zmm(left)]));
+            }
+            Op::OfMasks(how, x, y) => {
+                let (a, b) = (self.mask(x), self.mask(y));
+                self.done_masks(&op);
+                let to = self.mask_result(M(this.0))?;
+                let put = match how {
+                    OfMasks::Both => Instruction::with3(X86::VEX_Kandw_kr_kr_kr, to, a, b),
+                    OfMasks::Either => Instruction::with3(X86::VEX_Korw_kr_kr_kr, to, a, b),
+                    // Not the first operand, and the second.
+                    OfMasks::Without => Instruction::with3(X86::VEX_Kandnw_kr_kr_kr, to, b, a),
+                };
+                self.code.put(put);
+            }
+            Op::Blend(m, x, y) => {
+                let mask = self.mask(m);
+                self.done_masks(&op);
+                self.blend(lane, mask, this, x, y);
+            }
+            Op::InPart(x, y) => self.blend(lane, Register::K1, this, x, y),
+            Op::Masked(m, x) => {
+                let mask = self.mask(m);
+                let from = self.in_register(x, &[]);
+                self.done(x, 0);
+                self.done_masks(&op);
+                let to = self.result(this, &[]);
+                let copy = x86::copy_masked(lane, zmm(to), zmm(from), mask);
+                self.code.put(copy);
+            }
+        }
+        Some(())
+    }
+
+    fn two(&mut self, two: Two, lane: Lane, this: V, x: (V, usize), y: (V, usize)) {
+        let swap = two.commutes() && !self.memorable(y.0, y.1) && self.memorable(x.0, x.1);
+        let (x, y) = if swap { (y, x) } else { (x, y) };
+        let right = self.source(y.0, y.1, &[x.0]);
+        let left = self.in_register(x.0, &busy(right));
+        self.done(x.0, x.1);
+        self.done(y.0, y.1);
+        let to = self.result(this, &[]);
+        let c = x86::two(two, lane);
+        self.with_source(right, |s| s.with(c, &[zmm(to), zmm(left)]));
+    }
+
+    fn blend(&mut self, lane: Lane, mask: Register, this: V, x: V, y: V) {
+        let chosen = self.source(x, 0, &[y]);
+        let other = self.in_register(y, &busy(chosen));
+        self.done(x, 0);
+        self.done(y, 1);
+        let to = self.result(this, &[]);
+        let c = x86::blend(lane);
+        self.with_source(chosen, |s| {
+            let mut put = s.with(c, &[zmm(to), zmm(other)])?;
+            put.set_op_mask(mask);
+            Ok(put)
+        });
+    }
+
+    /// The result overwrites an operand, one that is not needed any more, or a copy.
+    fn fused(&mut self, fused: Fused, lane: Lane, this: V, xs: [V; 3]) {
+        let memory = [2, 1, 0].into_iter().find(|&k| {
+            let twice = (0..3).any(|j| j != k && xs[j] == xs[k]);
+            !twice && self.memorable(xs[k], k)
+        });
+        let mut sources = [Source::Register(0); 3];
+        let mut taken: Vec<usize> = Vec::with_capacity(3);
+        if let Some(k) = memory {
+            sources[k] = self.source(xs[k], k, &xs);
+        }
+        for k in 0..3 {
+            if Some(k) != memory {
+                let r = self.in_register_beside(xs[k], &taken, &xs);
+                taken.push(r);
+                sources[k] = Source::Register(r);
+            }
+        }
+        for (k, &x) in xs.iter().enumerate() {
+            self.upcoming[x.0 as usize] = self.next[self.i][k];
+        }
+        let target = self.target[this.0 as usize];
+        let register = |s: Source| match s {
+            Source::Register(r) => Some(r),
+            Source::Memory(_) | Source::Constant(_) => None,
+        };
+        // Which operand may be overwritten.
+        let free = (0..3).find(|&k| {
+            let r = register(sources[k]);
+            match target {
+                Some(_) => r == target,
+                None => {
+                    r.is_some_and(|r| r < self.pool) && self.upcoming[xs[k].0 as usize] == NEVER
+                }
+            }
+        });
+        let overwritten = free.unwrap_or_else(|| match memory {
+            // A factor if the summand lies in memory, else the summand.
+            Some(2) => 0,
+            _ => 2,
+        });
+        let from = register(sources[overwritten]).expect("memory is not overwritten");
+        let to = match (free, target) {
+            (Some(_), _) => from,
+            (None, Some(to)) => to,
+            (None, None) => self.free_register(&taken),
+        };
+        if free.is_none() {
+            self.code
+                .put(x86::copy(zmm(to), Operand::Register(zmm(from))));
+        }
+        for x in xs {
+            self.release(x);
+        }
+        self.occupy(this, to);
+        let d = zmm(to);
+        let as_register = |k: usize| zmm(register(sources[k]).unwrap_or(0));
+        // dst·third + second, second·dst + third, second·third + dst.
+        let (form, second, third) = match (overwritten, memory) {
+            (2, Some(0)) => (x86::Form::F231, 1, 0),
+            (2, _) => (x86::Form::F231, 0, 1),
+            (k, Some(m)) if m != 2 => (x86::Form::F132, 2, 1 - k),
+            (k, _) => (x86::Form::F213, 1 - k, 2),
+        };
+        let c = x86::fused(fused, form, lane);
+        let second = as_register(second);
+        self.with_source(sources[third], |s| s.with(c, &[d, second]));
+    }
+
+    /// Loads that were not needed so far, before a store that may overwrite their place.
+    fn load_what_is_pending(&mut self) {
+        for v in std::mem::take(&mut self.pending) {
+            let j = v.0 as usize;
+            let made = self.register[j].is_some() || self.slot[j].is_some();
+            if !made && self.upcoming[j] != NEVER {
+                self.in_register(v, &[]);
+            }
+        }
+    }
+
+    /// Whether a value is best read from memory by the instruction that needs it.
+    fn memorable(&self, v: V, k: usize) -> bool {
+        let j = v.0 as usize;
+        if self.register[j].is_some() {
+            return false;
+        }
+        let last = self.next[self.i][k] == NEVER;
+        match self.block.ops[j].0 {
+            Op::Bits(bits) => bits != 0,
+            Op::Load(_, Extent::Whole) | Op::Splat(_) if self.slot[j].is_none() => last,
+            Op::Load(..) if self.slot[j].is_none() => false,
+            _ => last || self.next[self.i][k] - self.i as u32 > FAR,
+        }
+    }
+
+    /// Operand `k` as an instruction's last, without taking the registers of others.
+    fn source(&mut self, v: V, k: usize, others: &[V]) -> Source {
+        if !self.memorable(v, k) {
+            let busy: Vec<usize> = others
+                .iter()
+                .filter_map(|o| self.register[o.0 as usize])
+                .collect();
+            return Source::Register(self.in_register(v, &busy));
+        }
+        let j = v.0 as usize;
+        let lane = self.block.ops[j].1;
+        match self.block.ops[j].0 {
+            Op::Bits(bits) => Source::Constant(self.code.constant(lane, bits)),
+            Op::Load(place, _) if self.slot[j].is_none() => {
+                Source::Memory(self.memory(place, false))
+            }
+            Op::Splat(place) if self.slot[j].is_none() => Source::Memory(self.memory(place, true)),
+            _ => Source::Memory(stack(self.slot[j].expect("made before"))),
+        }
+    }
+
+    fn in_register_beside(&mut self, v: V, taken: &[usize], others: &[V]) -> usize {
+        let of_others = others.iter().filter_map(|o| self.register[o.0 as usize]);
+        let busy: Vec<usize> = taken.iter().copied().chain(of_others).collect();
+        self.in_register(v, &busy)
+    }
+
+    /// The register of a value, which is loaded if need be.
+    fn in_register(&mut self, v: V, busy: &[usize]) -> usize {
+        let j = v.0 as usize;
+        if let Some(r) = self.register[j] {
+            return r;
+        }
+        let r = self.free_register(busy);
+        let (op, lane) = self.block.ops[j];
+        match (self.slot[j], op) {
+            (Some(slot), _) => {
+                let load = x86::copy(zmm(r), Operand::Memory(stack(slot)));
+                self.code.put(load);
+            }
+            (None, Op::Bits(0)) => {
+                let x = zmm(r);
+                self.code.put(Instruction::with3(
+                    X86::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32,
+                    x,
+                    x,
+                    x,
+                ));
+            }
+            (None, Op::Bits(bits)) => {
+                let constant = self.code.constant(lane, bits);
+                self.code
+                    .put_with_constant(constant, |m| x86::splat(lane, zmm(r), m), false);
+            }
+            (None, Op::Splat(place)) => {
+                let from = self.memory(place, false);
+                self.code.put(x86::splat(lane, zmm(r), from));
+            }
+            (None, Op::Load(place, extent)) => {
+                let from = self.memory(place, false);
+                self.code.put(x86::load(lane, extent, zmm(r), from));
+            }
+            _ => unreachable!("a value is in a register or on the stack"),
+        }
+        self.occupy(v, r);
+        r
+    }
+
+    fn occupy(&mut self, v: V, r: usize) {
+        if r < self.pool {
+            self.held[r] = Some(v);
+        }
+        self.register[v.0 as usize] = Some(r);
+    }
+
+    /// A register without a value: the one whose value is needed last, if all have one.
+    fn free_register(&mut self, busy: &[usize]) -> usize {
+        let pool = 0..self.pool;
+        if let Some(r) = pool
+            .clone()
+            .find(|&r| self.held[r].is_none() && !busy.contains(&r))
+        {
+            return r;
+        }
+        let far = |r: &usize| self.held[*r].map_or(0, |v| self.upcoming[v.0 as usize]);
+        let r = pool.filter(|r| !busy.contains(r)).max_by_key(far);
+        let r = r.expect("more registers than operands");
+        if let Some(v) = self.held[r].take() {
+            let j = v.0 as usize;
+            self.register[j] = None;
+            let again = matches!(self.block.ops[j].0, Op::Bits(_)) || self.slot[j].is_some();
+            if self.upcoming[j] != NEVER && !again {
+                let slot = self.free_slots.pop().unwrap_or_else(|| {
+                    self.slots += 1;
+                    self.slots - 1
+                });
+                self.slot[j] = Some(slot);
+                let store = x86::store(Lane::F32, Extent::Whole, stack(slot), zmm(r));
+                self.code.put(store);
+            }
+        }
+        r
+    }
+
+    /// Operand `k` has been read.
+    fn done(&mut self, v: V, k: usize) {
+        self.upcoming[v.0 as usize] = self.next[self.i][k];
+        self.release(v);
+    }
+
+    /// Frees what a value holds, if nobody needs it any more.
+    fn release(&mut self, v: V) {
+        let j = v.0 as usize;
+        if self.upcoming[j] != NEVER {
+            return;
+        }
+        if let Some(r) = self.register[j].take()
+            && r < self.pool
+        {
+            self.held[r] = None;
+        }
+        if let Some(slot) = self.slot[j].take() {
+            self.free_slots.push(slot);
+        }
+    }
+
+    /// The register for the value of this operation.
+    fn result(&mut self, v: V, busy: &[usize]) -> usize {
+        let r = match self.target[v.0 as usize] {
+            Some(r) => r,
+            None => self.free_register(busy),
+        };
+        self.occupy(v, r);
+        r
+    }
+
+    fn mask(&self, m: M) -> Register {
+        let k = self.masks.iter().position(|&held| held == Some(m));
+        MASKS[k.expect("masks stay in their registers")]
+    }
+
+    fn mask_result(&mut self, m: M) -> Option<Register> {
+        let k = self.masks.iter().position(Option::is_none)?;
+        self.masks[k] = Some(m);
+        Some(MASKS[k])
+    }
+
+    /// Frees the masks that nobody reads after this operation.
+    fn done_masks(&mut self, op: &Op) {
+        let (masks, n) = op.masks();
+        for m in &masks[..n] {
+            if self.last[m.0 as usize] == self.i as u32 {
+                let held = self.masks.iter_mut().find(|held| **held == Some(*m));
+                held.into_iter().for_each(|held| *held = None);
+            }
+        }
+    }
+
+    fn memory(&mut self, place: Place, broadcast: bool) -> MemoryOperand {
+        let base = self.pointers.get(self.code, place.pointer);
+        let index = match place.index {
+            Index::None => Register::None,
+            Index::Lanes => LANES,
+            Index::Numbers => NUMBERS,
+        };
+        let distance = i64::from(place.distance);
+        let size = u32::from(distance != 0);
+        MemoryOperand::new(base, index, 1, distance, size, broadcast, Register::None)
+    }
+
+    fn with_source(
+        &mut self,
+        source: Source,
+        make: impl FnOnce(Operand) -> Result<Instruction, IcedError>,
+    ) {
+        match source {
+            Source::Register(r) => self.code.put(make(Operand::Register(zmm(r)))),
+            Source::Memory(m) => self.code.put(make(Operand::Memory(m))),
+            Source::Constant(at) => {
+                self.code
+                    .put_with_constant(at, |m| make(Operand::Memory(m)), true);
+            }
+        }
+    }
+}
+
+fn zmm(r: usize) -> Register {
+    Register::ZMM0 + r as u32
+}
+
+/// A vector's place on the stack.
+fn stack(slot: usize) -> MemoryOperand {
+    MemoryOperand::with_base_displ(Register::RSP, (VECTOR * slot) as i64)
+}
+
+/// The registers of a source.
+fn busy(source: Source) -> Vec<usize> {
+    match source {
+        Source::Register(r) => vec![r],
+        Source::Memory(_) | Source::Constant(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,260 @@
+//! Machine code under construction: instructions, branches, constants behind the code.
+//!
+//! Roles of the general registers, in every function: [`TABLE`] has the address of the pointers, [`ROWS`] the rows that
+//! are left, [`FRAME`] the frame of the run, [`LANES`] and [`NUMBERS`] what [`Index`](super::block::Index) adds to an
+//! address, `rbp` the stack pointer of the caller; [`POINTERS`] are free for pointers, and `rax` for anything. Between statements no vector
+//! register has a meaning, so that a kernel may be called there.
+
+use iced_x86::{Code as X86, Encoder, Instruction, MemoryOperand, Register};
+use rustc_hash::FxHashMap as HashMap;
+
+use crate::vmath::Lane;
+
+pub(super) const TABLE: Register = Register::RBX;
+pub(super) const ROWS: Register = Register::R12;
+pub(super) const FRAME: Register = Register::R13;
+pub(super) const NUMBERS: Register = Register::R14;
+pub(super) const LANES: Register = Register::R15;
+pub(super) const POINTERS: [Register; 8] = [
+    Register::RCX,
+    Register::RDX,
+    Register::RSI,
+    Register::RDI,
+    Register::R8,
+    Register::R9,
+    Register::R10,
+    Register::R11,
+];
+/// Registers that a function of the System V convention gives back as they were.
+const SAVED: [Register; 5] = [TABLE, ROWS, FRAME, NUMBERS, LANES];
+
+/// Bytes of a vector.
+pub(super) const VECTOR: usize = 64;
+
+/// A position in the code, to be branched to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Label(usize);
+
+/// A branch whose target is not known yet: where its distance lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead(usize);
+
+/// An instruction's reference to a constant.
+struct Reference {
+    /// Where its distance lies, and where the instruction ends.
+    distance: usize,
+    end: usize,
+    /// The constant's place among the constants.
+    constant: usize,
+}
+
+/// The code of one function.
+pub(super) struct Assembly {
+    encoder: Encoder,
+    at: usize,
+    constants: Vec<u8>,
+    known: HashMap<(Lane, u64), usize>,
+    references: Vec<Reference>,
+    patches: Vec<(usize, i32)>,
+    /// Where the size of the stack frame lies in the code.
+    frame: usize,
+    /// Vectors on the stack.
+    pub(super) spilled: usize,
+    /// How many elements the mask of the remainder has, if that is known.
+    part: Option<usize>,
+}
+
+impl Assembly {
+    /// Begins a function of three integer arguments in the System V convention: the table, rows, the run's frame.
+    pub(super) fn new() -> Self {
+        let mut a = Assembly {
+            encoder: Encoder::new(64),
+            at: 0,
+            constants: Vec::new(),
+            known: HashMap::default(),
+            references: Vec::new(),
+            patches: Vec::new(),
+            frame: 0,
+            spilled: 0,
+            part: None,
+        };
+        use Register::{RBP, RDI, RDX, RSI, RSP};
+        a.put(Instruction::with1(X86::Push_r64, RBP));
+        a.put(Instruction::with2(X86::Mov_r64_rm64, RBP, RSP));
+        for r in SAVED {
+            a.put(Instruction::with1(X86::Push_r64, r));
+        }
+        a.put(Instruction::with2(X86::Mov_r64_rm64, TABLE, RDI));
+        a.put(Instruction::with2(X86::Mov_r64_rm64, ROWS, RSI));
+        a.put(Instruction::with2(X86::Mov_r64_rm64, FRAME, RDX));
+        a.put(Instruction::with2(X86::And_rm64_imm8, RSP, -64));
+        a.put(Instruction::with2(X86::Sub_rm64_imm32, RSP, 0));
+        a.frame = a.at - 4;
+        a
+    }
+
+    /// Ends the function: returns, and its bytes with the constants behind.
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        use Register::{RBP, RSP};
+        let below = -8 * SAVED.len() as i64;
+        let saved = MemoryOperand::with_base_displ(RBP, below);
+        self.put(Instruction::with2(X86::Lea_r64_m, RSP, saved));
+        for r in SAVED.into_iter().rev() {
+            self.put(Instruction::with1(X86::Pop_r64, r));
+        }
+        self.put(Instruction::with1(X86::Pop_r64, RBP));
+        // Vectors of the caller are of 128 bits: clean upper halves do not slow them down.
+        self.put(Ok(Instruction::with(X86::VEX_Vzeroupper)));
+        self.put(Ok(Instruction::with(X86::Retnq)));
+        let size = (VECTOR * self.spilled) as i32;
+        self.patches.push((self.frame, size));
+        let start = self.at.next_multiple_of(VECTOR);
+        let mut code = self.encoder.take_buffer();
+        code.resize(start, 0xcc);
+        code.extend_from_slice(&self.constants);
+        for r in &self.references {
+            let far = (start + r.constant) as i32 - r.end as i32;
+            self.patches.push((r.distance, far));
+        }
+        for (at, value) in self.patches {
+            code[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        code
+    }
+
+    /// Appends an instruction.
+    pub(super) fn put(&mut self, instruction: Result<Instruction, iced_x86::IcedError>) {
+        let instruction = instruction.expect("operands fit their instruction");
+        let n = self.encoder.encode(&instruction, self.at as u64);
+        self.at += n.expect("an instruction for 64 bits");
+    }
+
+    /// Appends an instruction that refers to a constant, of which `memory` makes the operand.
+    pub(super) fn put_with_constant(
+        &mut self,
+        constant: usize,
+        make: impl FnOnce(MemoryOperand) -> Result<Instruction, iced_x86::IcedError>,
+        broadcast: bool,
+    ) {
+        // The distance is put in when the length of the code is known.
+        let operand = MemoryOperand::new(
+            Register::RIP,
+            Register::None,
+            1,
+            self.at as i64,
+            8,
+            broadcast,
+            Register::None,
+        );
+        let begin = self.at;
+        self.put(make(operand));
+        let offsets = self.encoder.get_constant_offsets();
+        self.references.push(Reference {
+            distance: begin + offsets.displacement_offset(),
+            end: self.at,
+            constant,
+        });
+    }
+
+    /// The place of a constant of one element among the constants.
+    pub(super) fn constant(&mut self, lane: Lane, bits: u64) -> usize {
+        let bytes = lane.bytes() as usize;
+        let bits = match lane {
+            Lane::F32 => bits & u64::from(u32::MAX),
+            Lane::F64 => bits,
+        };
+        if let Some(&known) = self.known.get(&(lane, bits)) {
+            return known;
+        }
+        let at = self.constants.len().next_multiple_of(bytes);
+        self.constants.resize(at, 0);
+        self.constants
+            .extend_from_slice(&bits.to_le_bytes()[..bytes]);
+        self.known.insert((lane, bits), at);
+        at
+    }
+
+    /// The place of words among the constants, which begin a vector and are whole vectors.
+    pub(super) fn words(&mut self, words: &[i64]) -> usize {
+        let at = self.constants.len().next_multiple_of(VECTOR);
+        self.constants.resize(at, 0);
+        let bytes = words.iter().flat_map(|w| w.to_le_bytes());
+        self.constants.extend(bytes);
+        let end = self.constants.len().next_multiple_of(VECTOR);
+        self.constants.resize(end, 0);
+        at
+    }
+
+    pub(super) fn here(&self) -> Label {
+        Label(self.at)
+    }
+
+    /// Branches back if the signed condition `code` (a `jcc rel32`) holds.
+    pub(super) fn branch_back(&mut self, code: X86, to: Label) {
+        self.put(Instruction::with_branch(code, to.0 as u64));
+    }
+
+    /// Branches to a position that [`Assembly::arrive`] will tell.
+    pub(super) fn branch_ahead(&mut self, code: X86) -> Ahead {
+        // So far away that the distance takes four bytes.
+        self.put(Instruction::with_branch(code, self.at as u64 + 0x1000));
+        Ahead(self.at - 4)
+    }
+
+    /// The target of a branch.
+    pub(super) fn arrive(&mut self, from: Ahead) {
+        self.patches.push((from.0, (self.at - from.0 - 4) as i32));
+    }
+
+    /// r = value
+    pub(super) fn set(&mut self, r: Register, value: i32) {
+        if value == 0 {
+            return self.put(Instruction::with2(X86::Xor_r64_rm64, r, r));
+        }
+        self.put(Instruction::with2(X86::Mov_rm64_imm32, r, value));
+    }
+
+    /// r += value
+    pub(super) fn advance(&mut self, r: Register, value: i32) {
+        self.put(Instruction::with2(X86::Add_rm64_imm32, r, value));
+    }
+
+    /// Sets the mask of the remainder to the first `n` elements.
+    pub(super) fn set_part(&mut self, n: usize) {
+        if self.part == Some(n) {
+            return;
+        }
+        self.part = Some(n);
+        let mask = (1u32 << n) - 1;
+        self.put(Instruction::with2(X86::Mov_r32_imm32, Register::EAX, mask));
+        let set = Instruction::with2(X86::VEX_Kmovw_kr_r32, Register::K1, Register::EAX);
+        self.put(set);
+    }
+
+    /// Forgets it: where a branch arrives, and after a call.
+    pub(super) fn forget_part(&mut self) {
+        self.part = None;
+    }
+
+    /// Branches back as long as a counter is below its end.
+    pub(super) fn again(&mut self, counter: Register, end: i32, to: Label) {
+        self.put(Instruction::with2(X86::Cmp_rm64_imm32, counter, end));
+        self.branch_back(X86::Jl_rel32_64, to);
+    }
+
+    /// Calls the function whose address the frame has at `offset`.
+    pub(super) fn call(&mut self, offset: i32) {
+        let callee = MemoryOperand::with_base_displ(FRAME, i64::from(offset));
+        self.put(Instruction::with1(X86::Call_rm64, callee));
+        self.forget_part();
+    }
+
+    /// r = the table's pointer, `distance` bytes further.
+    pub(super) fn pointer(&mut self, r: Register, pointer: usize, distance: i32) {
+        let from = MemoryOperand::with_base_displ(TABLE, 8 * pointer as i64);
+        self.put(Instruction::with2(X86::Mov_r64_rm64, r, from));
+        if distance != 0 {
+            self.advance(r, distance);
+        }
+    }
+}

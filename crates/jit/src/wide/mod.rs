@@ -1,0 +1,14 @@
+//! The second back end: bodies of loops over rows and over time as AVX-512 code, emitted by ourselves, because
+//! Cranelift's vectors have 128 bits on x86-64.
+//!
+//! Cranelift compiles the program; where a loop's body is possible here, its function calls one of ours with a table of
+//! pointers. Values are those of the code that Cranelift would have emitted, bit for bit: both are made by
+//! [`Math`](crate::vmath::Math), and folds have one order (64 bytes of partial sums, halved until one is left).
+
+mod block;
+mod emit;
+mod encode;
+mod instructions;
+mod rows;
+
+pub(crate) use rows::{function, possible};

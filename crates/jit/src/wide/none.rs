@@ -1,0 +1,21 @@
+//! The second back end where there is none.
+
+use retrograd_graph::plan::{Stmt, View};
+use rustc_hash::FxHashMap as HashMap;
+
+use crate::vmath::Lane;
+
+/// Nothing is possible.
+pub(crate) fn possible(_: Lane, _: &Stmt) -> bool {
+    false
+}
+
+/// No statements, no function.
+pub(crate) fn function(
+    _: Lane,
+    _: &[Stmt],
+    _: &HashMap<View, usize>,
+    _: &[i64],
+) -> Option<Vec<u8>> {
+    None
+}

@@ -1,0 +1,762 @@
+//! Statements row by row: a function that does them for a number of rows.
+//!
+//! Short statements are unrolled into straight code; what one stores and another loads a few instructions later stays
+//! in its register. Longer ones are loops over vectors.
+
+use iced_x86::{Code as X86, Instruction, MemoryOperand, Register};
+use retrograd_graph::plan::{Fold, Instr, Region, Stmt, View};
+use retrograd_tape::{Map, Reduction};
+use rustc_hash::FxHashMap as HashMap;
+
+use super::block::{Block, Extent, Index, One, Op, Place, V};
+use super::emit::{Pointers, emit};
+use super::encode::{Assembly, LANES, NUMBERS, ROWS, TABLE, VECTOR};
+use crate::frame::offset;
+use crate::lower::{CALLED, map};
+use crate::vmath::{Lane, Math, Vectors};
+
+/// Operations of a statement that is unrolled, at most.
+const UNROLLED: usize = 320;
+/// Operations of a straight block, about.
+const STRAIGHT: usize = 1500;
+/// A loop's iteration does as many vectors as keep it below this many operations, up to four.
+const ITERATION: usize = 48;
+/// Vectors in a row of a matrix, at most.
+const ACROSS: usize = 16;
+/// Vectors of a matrix that is unrolled, at most.
+const UNROLLED_MATRIX: usize = 64;
+/// A value that was stored or loaded fewer operations ago than this is still in its register.
+const NEAR: usize = 120;
+/// Registers that a loop keeps, at most.
+const KEPT: usize = 14;
+
+/// Whether a statement can be emitted.
+pub(crate) fn possible(lane: Lane, s: &Stmt) -> bool {
+    let lanes = VECTOR / lane.bytes() as usize;
+    match s {
+        Stmt::Region(r) => {
+            let ops = r.instrs.iter().all(|i| match i {
+                // Sine and cosine may call a function, a power works with vectors of two widths.
+                Instr::Map(m, _) => !matches!(m, Map::Sin | Map::Cos | Map::Pow),
+                Instr::Load(_)
+                | Instr::Splat(_)
+                | Instr::SplatRows(..)
+                | Instr::LoadRow(..)
+                | Instr::Const(_) => true,
+            });
+            let folds = r.folds.len() <= KEPT;
+            ops && folds
+                && match columns(r) {
+                    Columns::None => true,
+                    Columns::All(n) => {
+                        n.div_ceil(lanes) <= ACROSS && (r.folds.is_empty() || n % lanes == 0)
+                    }
+                    Columns::Several => false,
+                }
+        }
+        // The convention of the kernels is that of the emitted code.
+        Stmt::MatVec { rows, cols, .. } => rows * cols < CALLED || cfg!(not(windows)),
+        Stmt::OuterRow { cols, .. } => cols.div_ceil(lanes) <= ACROSS,
+        Stmt::CopyBlock { rows, cols, .. } => rows * cols.div_ceil(lanes) <= UNROLLED_MATRIX,
+        Stmt::Product(_)
+        | Stmt::Activate { .. }
+        | Stmt::Gather { .. }
+        | Stmt::Scatter { .. }
+        | Stmt::Transpose { .. } => false,
+    }
+}
+
+/// The rows that a region's lanes form.
+enum Columns {
+    None,
+    /// All of so many lanes.
+    All(usize),
+    Several,
+}
+
+fn columns(r: &Region) -> Columns {
+    let mut found = Columns::None;
+    for i in &r.instrs {
+        if let Instr::SplatRows(_, n) | Instr::LoadRow(_, n) = i {
+            found = match found {
+                Columns::None => Columns::All(*n),
+                Columns::All(known) if known == *n => Columns::All(known),
+                Columns::All(_) | Columns::Several => return Columns::Several,
+            };
+        }
+    }
+    found
+}
+
+/// A vector of a statement: its first lane, and where that lies.
+#[derive(Clone, Copy)]
+struct At {
+    /// Bytes from the first lane of the statement, without what a loop has advanced.
+    lanes: usize,
+    /// The row of the lanes, without what a loop has advanced, and the bytes from its first lane.
+    row: usize,
+    column: usize,
+    /// Elements, if they are fewer than a vector's.
+    part: Option<usize>,
+    /// Whether a loop over vectors or rows is around it.
+    in_loop: bool,
+}
+
+/// The function under construction.
+struct Function<'t> {
+    lane: Lane,
+    /// The place of each view, without its offset, in the table of pointers.
+    table: &'t HashMap<View, usize>,
+    code: Assembly,
+    pointers: Pointers,
+    /// Straight code that is not emitted so far.
+    block: Block,
+    known: Known,
+}
+
+/// Emits the statements, which must be [`possible`], for rows of which the table has the first pointers; `strides` are
+/// the bytes from row to row of each. Returns `None` if there are too few registers.
+pub(crate) fn function(
+    lane: Lane,
+    stmts: &[Stmt],
+    table: &HashMap<View, usize>,
+    strides: &[i64],
+) -> Option<Vec<u8>> {
+    let mut f = Function {
+        lane,
+        table,
+        code: Assembly::new(),
+        pointers: Pointers::none(),
+        block: Block::default(),
+        known: Known::default(),
+    };
+    f.code
+        .put(Instruction::with2(X86::Test_rm64_r64, ROWS, ROWS));
+    let nothing = f.code.branch_ahead(X86::Jle_rel32_64);
+    let row = f.code.here();
+    for s in stmts {
+        f.stmt(s)?;
+    }
+    f.flush()?;
+    f.code.put(Instruction::with1(X86::Dec_rm64, ROWS));
+    let end = f.code.branch_ahead(X86::Je_rel32_64);
+    f.next_row(strides);
+    f.code.branch_back(X86::Jmp_rel32_64, row);
+    f.code.arrive(end);
+    f.code.arrive(nothing);
+    Some(f.code.finish())
+}
+
+impl Function<'_> {
+    fn bytes(&self) -> usize {
+        self.lane.bytes() as usize
+    }
+
+    fn lanes(&self) -> usize {
+        VECTOR / self.bytes()
+    }
+
+    /// Adds the strides to the pointers, eight at a time.
+    fn next_row(&mut self, strides: &[i64]) {
+        let first = self.code.words(strides);
+        let zmm = Register::ZMM0;
+        for k in 0..strides.len().div_ceil(8) {
+            let pointers = MemoryOperand::with_base_displ(TABLE, (VECTOR * k) as i64);
+            let load = X86::EVEX_Vmovdqu64_zmm_k1z_zmmm512;
+            let make = |m| Instruction::with2(load, zmm, m);
+            self.code.put_with_constant(first + VECTOR * k, make, false);
+            let add = X86::EVEX_Vpaddq_zmm_k1z_zmm_zmmm512b64;
+            self.code.put(Instruction::with3(add, zmm, zmm, pointers));
+            let store = X86::EVEX_Vmovdqu64_zmmm512_k1z_zmm;
+            self.code.put(Instruction::with2(store, pointers, zmm));
+        }
+        self.pointers = Pointers::none();
+        self.code.forget_part();
+    }
+
+    /// Emits the straight code so far.
+    fn flush(&mut self) -> Option<()> {
+        let block = std::mem::take(&mut self.block);
+        self.known = Known::default();
+        emit(&mut self.code, &block, 0, &mut self.pointers)
+    }
+
+    fn stmt(&mut self, s: &Stmt) -> Option<()> {
+        if self.block.ops.len() > STRAIGHT {
+            self.flush()?;
+        }
+        match s {
+            Stmt::Region(r) => self.region(r),
+            Stmt::MatVec {
+                rows,
+                cols,
+                transposed,
+                m,
+                x,
+                y,
+            } if rows * cols >= CALLED => {
+                self.flush()?;
+                let sizes = [(Register::RDI, *rows), (Register::RSI, *cols)];
+                for (r, n) in sizes {
+                    self.code.set(r, i32::try_from(n).ok()?);
+                }
+                let views = [(Register::RDX, m), (Register::RCX, x), (Register::R8, y)];
+                for (r, v) in views {
+                    let place = self.place(*v, 0, Index::None)?;
+                    self.code.pointer(r, place.pointer, place.distance);
+                }
+                self.code
+                    .call(offset::MATVEC + offset::ADDRESS * i32::from(*transposed));
+                self.pointers = Pointers::none();
+                Some(())
+            }
+            Stmt::MatVec {
+                rows,
+                cols,
+                transposed,
+                m,
+                x,
+                y,
+            } => match transposed {
+                false => self.dots((*rows, *cols), *m, *x, *y),
+                true => self.sums((*rows, *cols), *m, *x, *y),
+            },
+            Stmt::OuterRow {
+                rows,
+                cols,
+                a,
+                b,
+                y,
+            } => self.outer((*rows, *cols), *a, *b, *y),
+            Stmt::CopyBlock {
+                rows,
+                cols,
+                from,
+                to,
+            } => {
+                let bytes = self.bytes();
+                for i in 0..*rows {
+                    for at in self.vectors(*cols) {
+                        let v = self.load(from.0, i * from.1 * bytes + at.lanes, at)?;
+                        self.store(to.0, i * to.1 * bytes + at.lanes, at, v)?;
+                    }
+                }
+                Some(())
+            }
+            _ => None,
+        }
+    }
+
+    /// y[rows] = m[rows, cols] · x[cols]
+    fn dots(&mut self, (rows, cols): (usize, usize), m: View, x: View, y: View) -> Option<()> {
+        let (lane, bytes) = (self.lane, self.bytes());
+        for i in 0..rows {
+            let mut sum = self.block.bits(lane, 0);
+            for at in self.vectors(cols) {
+                let a = self.load(m, i * cols * bytes + at.lanes, at)?;
+                let b = self.load(x, at.lanes, at)?;
+                let next = self.block.fma(lane, a, b, sum);
+                sum = self.in_part(at, next, sum);
+            }
+            let total = self.across(sum, false);
+            self.store_number(y, i * bytes, total)?;
+        }
+        Some(())
+    }
+
+    /// y[cols] = m[rows, cols]ᵀ · x[rows]
+    fn sums(&mut self, (rows, cols): (usize, usize), m: View, x: View, y: View) -> Option<()> {
+        let (lane, bytes) = (self.lane, self.bytes());
+        for at in self.vectors(cols) {
+            let mut sum = self.block.bits(lane, 0);
+            for i in 0..rows {
+                let a = self.load(m, i * cols * bytes + at.lanes, at)?;
+                let b = self.splat(x, i * bytes, Index::None)?;
+                sum = self.block.fma(lane, a, b, sum);
+            }
+            self.store(y, at.lanes, at, sum)?;
+        }
+        Some(())
+    }
+
+    /// y[rows, cols] = a[rows] · b[cols]ᵀ
+    fn outer(&mut self, (rows, cols): (usize, usize), a: View, b: View, y: View) -> Option<()> {
+        let bytes = self.bytes();
+        let vectors = self.vectors(cols);
+        if rows * vectors.len() <= UNROLLED_MATRIX {
+            for i in 0..rows {
+                for &at in &vectors {
+                    let left = self.splat(a, i * bytes, Index::None)?;
+                    let right = self.load(b, at.lanes, at)?;
+                    let v = self.block.mul(self.lane, left, right);
+                    self.store(y, i * cols * bytes + at.lanes, at, v)?;
+                }
+            }
+            return Some(());
+        }
+        self.flush()?;
+        self.loop_over((rows, cols * bytes, bytes), 0, &mut |f| {
+            let left = f.splat(a, 0, Index::Numbers)?;
+            for &at in &vectors {
+                let right = f.load(b, at.lanes, at)?;
+                let v = f.block.mul(f.lane, left, right);
+                let inside = At {
+                    in_loop: true,
+                    ..at
+                };
+                f.store(y, at.lanes, inside, v)?;
+            }
+            Some(())
+        })
+    }
+
+    /// A loop of `times` iterations, which advances by bytes of lanes and of numbers. Straight code before it must have
+    /// been emitted.
+    fn loop_over(
+        &mut self,
+        (times, lanes, numbers): (usize, usize, usize),
+        kept: usize,
+        body: &mut dyn FnMut(&mut Self) -> Option<()>,
+    ) -> Option<()> {
+        body(self)?;
+        let block = std::mem::take(&mut self.block);
+        self.known = Known::default();
+        let mut used: Vec<usize> = Vec::new();
+        for (op, _) in &block.ops {
+            if let Op::Load(p, _) | Op::Splat(p) | Op::Store(p, ..) = op
+                && !used.contains(&p.pointer)
+            {
+                used.push(p.pointer);
+            }
+        }
+        let mut pointers = Pointers::fix(&mut self.code, &used);
+        self.code.set(LANES, 0);
+        self.code.set(NUMBERS, 0);
+        let top = self.code.here();
+        self.code.forget_part();
+        pointers.forget();
+        emit(&mut self.code, &block, kept, &mut pointers)?;
+        if numbers > 0 {
+            self.code.advance(NUMBERS, i32::try_from(numbers).ok()?);
+        }
+        self.code.advance(LANES, i32::try_from(lanes).ok()?);
+        self.code
+            .again(LANES, i32::try_from(times * lanes).ok()?, top);
+        self.code.forget_part();
+        pointers.forget();
+        self.pointers = Pointers::none();
+        Some(())
+    }
+
+    /// The vectors of so many lanes.
+    fn vectors(&self, n: usize) -> Vec<At> {
+        self.vectors_of_row(n, 0)
+    }
+
+    fn vectors_of_row(&self, n: usize, row: usize) -> Vec<At> {
+        let (lanes, bytes) = (self.lanes(), self.bytes());
+        let vector = |k: usize| At {
+            lanes: (row * n + k * lanes) * bytes,
+            row,
+            column: k * VECTOR,
+            part: Some(n - k * lanes).filter(|&left| left < lanes),
+            in_loop: false,
+        };
+        (0..n.div_ceil(lanes)).map(vector).collect()
+    }
+
+    fn region(&mut self, r: &Region) -> Option<()> {
+        let all: Vec<At> = match columns(r) {
+            Columns::All(n) => (0..r.lanes / n)
+                .flat_map(|row| self.vectors_of_row(n, row))
+                .collect(),
+            Columns::None | Columns::Several => self.vectors(r.lanes),
+        };
+        // A trial, for the number of operations.
+        let (block, known) = (
+            std::mem::take(&mut self.block),
+            std::mem::take(&mut self.known),
+        );
+        let fixed = self.fixed(r)?;
+        let mut sums = self.starts(r);
+        let before = self.block.ops.len();
+        self.vector(r, all[0], &fixed, &mut sums)?;
+        let ops = self.block.ops.len() - before;
+        self.block = block;
+        self.known = known;
+        if ops * all.len() <= UNROLLED {
+            let fixed = self.fixed(r)?;
+            let mut sums = self.starts(r);
+            for at in all {
+                self.vector(r, at, &fixed, &mut sums)?;
+            }
+            return self.folds(r, &sums);
+        }
+        self.region_in_loop(r, ops)
+    }
+
+    /// A region as a loop over vectors, or over the rows that its lanes form.
+    fn region_in_loop(&mut self, r: &Region, ops: usize) -> Option<()> {
+        self.flush()?;
+        let sums = self.starts(r);
+        let folds = sums.len();
+        let fixed = self.fixed(r)?;
+        let splats: Vec<usize> = (0..r.instrs.len())
+            .filter(|&i| fixed[i].is_some())
+            .collect();
+        let kept_splats = match folds + splats.len() <= KEPT {
+            true => splats,
+            false => Vec::new(),
+        };
+        let lane = self.lane;
+        for (k, &sum) in sums.iter().enumerate() {
+            self.block.push(lane, Op::Keep(k, sum));
+        }
+        for (k, &i) in kept_splats.iter().enumerate() {
+            let v = fixed[i].expect("chosen so");
+            self.block.push(lane, Op::Keep(folds + k, v));
+        }
+        let kept = folds + kept_splats.len();
+        let before = std::mem::take(&mut self.block);
+        emit(&mut self.code, &before, kept, &mut self.pointers)?;
+        // The same values in another block.
+        let again = |f: &mut Self| -> Option<(Vec<Option<V>>, Vec<V>)> {
+            let sums = (0..folds).map(|k| f.block.push(lane, Op::Kept(k)));
+            let sums = sums.collect();
+            let mut fixed = match kept_splats.is_empty() {
+                true => f.fixed(r)?,
+                false => vec![None; r.instrs.len()],
+            };
+            for (k, &i) in kept_splats.iter().enumerate() {
+                fixed[i] = Some(f.block.push(lane, Op::Kept(folds + k)));
+            }
+            Some((fixed, sums))
+        };
+        let keep = |f: &mut Self, sums: &[V]| {
+            for (k, &sum) in sums.iter().enumerate() {
+                f.block.push(lane, Op::Keep(k, sum));
+            }
+        };
+        let (bytes, lanes) = (self.bytes(), self.lanes());
+        let rest: Vec<At> = match columns(r) {
+            Columns::All(n) => {
+                let row = self.vectors_of_row(n, 0);
+                self.loop_over((r.lanes / n, n * bytes, bytes), kept, &mut |f| {
+                    let (fixed, mut sums) = again(f)?;
+                    for &at in &row {
+                        let at = At {
+                            in_loop: true,
+                            ..at
+                        };
+                        f.vector(r, at, &fixed, &mut sums)?;
+                    }
+                    keep(f, &sums);
+                    Some(())
+                })?;
+                Vec::new()
+            }
+            Columns::None | Columns::Several => {
+                let whole = r.lanes / lanes;
+                let by = (ITERATION / ops.max(1)).clamp(1, 4).min(whole.max(1));
+                let iterations = whole / by;
+                let all = self.vectors(r.lanes);
+                if iterations > 0 {
+                    self.loop_over((iterations, by * VECTOR, 0), kept, &mut |f| {
+                        let (fixed, mut sums) = again(f)?;
+                        for &at in &all[..by] {
+                            let at = At {
+                                in_loop: true,
+                                ..at
+                            };
+                            f.vector(r, at, &fixed, &mut sums)?;
+                        }
+                        keep(f, &sums);
+                        Some(())
+                    })?;
+                }
+                all[iterations * by..].to_vec()
+            }
+        };
+        let (fixed, mut sums) = again(self)?;
+        for at in rest {
+            self.vector(r, at, &fixed, &mut sums)?;
+        }
+        self.folds(r, &sums)?;
+        let after = std::mem::take(&mut self.block);
+        self.known = Known::default();
+        emit(&mut self.code, &after, kept, &mut self.pointers)
+    }
+
+    /// Values that are the same for all vectors.
+    fn fixed(&mut self, r: &Region) -> Option<Vec<Option<V>>> {
+        let fixed = r.instrs.iter().map(|i| match i {
+            Instr::Splat(v) => self.splat(*v, 0, Index::None).map(Some),
+            _ => Some(None),
+        });
+        fixed.collect()
+    }
+
+    /// What the folds begin with.
+    fn starts(&mut self, r: &Region) -> Vec<V> {
+        let lane = self.lane;
+        let start = |(fold, ..): &(Fold, _, _)| match fold {
+            Fold::Reduce(Reduction::Max) => f64::NEG_INFINITY,
+            Fold::Reduce(Reduction::Sum | Reduction::Mean) | Fold::Dot => 0.0,
+        };
+        let starts: Vec<f64> = r.folds.iter().map(start).collect();
+        let mut math = Math::new(&mut self.block, lane, true);
+        starts.into_iter().map(|s| math.constant(s)).collect()
+    }
+
+    /// One vector of a region: loads, ops, stores, and the folds' next values.
+    fn vector(&mut self, r: &Region, at: At, fixed: &[Option<V>], sums: &mut [V]) -> Option<()> {
+        let (lane, bytes) = (self.lane, self.bytes());
+        let mut values: Vec<V> = Vec::with_capacity(r.instrs.len());
+        for (i, instr) in r.instrs.iter().enumerate() {
+            let value = match (fixed[i], instr) {
+                (Some(v), _) => v,
+                (None, Instr::Load(v)) => self.load(*v, at.lanes, at)?,
+                (None, Instr::Splat(v)) => self.splat(*v, 0, Index::None)?,
+                (None, Instr::SplatRows(v, _)) => {
+                    let index = match at.in_loop {
+                        true => Index::Numbers,
+                        false => Index::None,
+                    };
+                    self.splat(*v, at.row * bytes, index)?
+                }
+                (None, Instr::LoadRow(v, _)) => {
+                    let same = At {
+                        in_loop: false,
+                        ..at
+                    };
+                    self.load(*v, at.column, same)?
+                }
+                (None, Instr::Const(c)) => Math::new(&mut self.block, lane, true).constant(*c),
+                (None, Instr::Map(m, xs)) => {
+                    let xs: Vec<V> = xs.iter().map(|&x| values[x]).collect();
+                    map(&mut Math::new(&mut self.block, lane, true), *m, &xs)
+                }
+            };
+            values.push(value);
+        }
+        for (i, view) in &r.stores {
+            self.store(*view, at.lanes, at, values[*i])?;
+        }
+        for ((fold, xs, _), sum) in r.folds.iter().zip(sums) {
+            let mut math = Math::new(&mut self.block, lane, true);
+            let next = match fold {
+                Fold::Reduce(Reduction::Sum | Reduction::Mean) => math.add(*sum, values[xs[0]]),
+                Fold::Reduce(Reduction::Max) => math.max(*sum, values[xs[0]]),
+                Fold::Dot => math.fma(values[xs[0]], values[xs[1]], *sum),
+            };
+            *sum = self.in_part(at, next, *sum);
+        }
+        Some(())
+    }
+
+    /// The next value in the elements that there are.
+    fn in_part(&mut self, at: At, next: V, before: V) -> V {
+        match at.part {
+            None => next,
+            Some(n) => {
+                self.block.push(self.lane, Op::Part(n));
+                self.block.push(self.lane, Op::InPart(next, before))
+            }
+        }
+    }
+
+    /// Stores what the folds have come to.
+    fn folds(&mut self, r: &Region, sums: &[V]) -> Option<()> {
+        for ((fold, _, view), &sum) in r.folds.iter().zip(sums) {
+            let maximum = matches!(fold, Fold::Reduce(Reduction::Max));
+            let mut total = self.across(sum, maximum);
+            if let Fold::Reduce(Reduction::Mean) = fold {
+                let mut math = Math::new(&mut self.block, self.lane, true);
+                let share = math.constant(1.0 / r.lanes as f64);
+                total = math.mul(total, share);
+            }
+            self.store_number(*view, 0, total)?;
+        }
+        Some(())
+    }
+
+    /// The sum or maximum of all elements, in all elements: halves are joined until one element is left.
+    fn across(&mut self, v: V, maximum: bool) -> V {
+        let lane = self.lane;
+        let halves = [
+            One::SwapHalves,
+            One::SwapLines,
+            One::SwapInLine,
+            One::SwapPairs,
+        ];
+        let steps = match lane {
+            Lane::F32 => 4,
+            Lane::F64 => 3,
+        };
+        let mut total = v;
+        for swap in &halves[..steps] {
+            let other = self.block.push(lane, Op::One(*swap, total));
+            let mut math = Math::new(&mut self.block, lane, true);
+            total = match maximum {
+                true => math.max(total, other),
+                false => math.add(total, other),
+            };
+        }
+        match maximum {
+            // Of two zeros the second is taken, which is not the same one in all elements.
+            true => self.block.push(lane, Op::One(One::First, total)),
+            false => total,
+        }
+    }
+
+    fn place(&self, v: View, distance: usize, index: Index) -> Option<Place> {
+        let plain = View { offset: 0, ..v };
+        let distance = v.offset * self.bytes() + distance;
+        Some(Place {
+            pointer: self.table[&plain],
+            index,
+            distance: i32::try_from(distance).ok()?,
+        })
+    }
+
+    fn index(at: At) -> Index {
+        match at.in_loop {
+            true => Index::Lanes,
+            false => Index::None,
+        }
+    }
+
+    /// The vector of a view at a distance in bytes.
+    fn load(&mut self, v: View, distance: usize, at: At) -> Option<V> {
+        let place = self.place(v, distance, Self::index(at))?;
+        if let Some(known) = self.known.vector(&self.block, v, place, at.part) {
+            return Some(known);
+        }
+        let extent = self.extent(at);
+        let loaded = self.block.push(self.lane, Op::Load(place, extent));
+        let form = at.part.map_or(Form::Whole, Form::Part);
+        self.known.remember(&self.block, v, place, form, loaded);
+        Some(loaded)
+    }
+
+    /// A number of a view at a distance in bytes, in all elements.
+    fn splat(&mut self, v: View, distance: usize, index: Index) -> Option<V> {
+        let place = self.place(v, distance, index)?;
+        let number = match self.known.number(&self.block, v, place) {
+            Some((number, Form::Number)) => return Some(number),
+            Some((vector, _)) => self.block.push(self.lane, Op::One(One::First, vector)),
+            None => self.block.push(self.lane, Op::Splat(place)),
+        };
+        self.known
+            .remember(&self.block, v, place, Form::Number, number);
+        Some(number)
+    }
+
+    fn store(&mut self, v: View, distance: usize, at: At, x: V) -> Option<()> {
+        let place = self.place(v, distance, Self::index(at))?;
+        let extent = self.extent(at);
+        self.block.push(self.lane, Op::Store(place, extent, x));
+        let bytes = at.part.map_or(VECTOR, |n| n * self.bytes());
+        self.known.overwritten(v, place, bytes);
+        let form = at.part.map_or(Form::Whole, Form::Part);
+        self.known.remember(&self.block, v, place, form, x);
+        Some(())
+    }
+
+    /// Stores a number, which all elements of `x` have.
+    fn store_number(&mut self, v: View, distance: usize, x: V) -> Option<()> {
+        let place = self.place(v, distance, Index::None)?;
+        self.block
+            .push(self.lane, Op::Store(place, Extent::First, x));
+        self.known.overwritten(v, place, self.bytes());
+        self.known.remember(&self.block, v, place, Form::Number, x);
+        Some(())
+    }
+
+    fn extent(&mut self, at: At) -> Extent {
+        match at.part {
+            None => Extent::Whole,
+            Some(n) => {
+                self.block.push(self.lane, Op::Part(n));
+                Extent::Part
+            }
+        }
+    }
+}
+
+/// What a value has of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// A vector.
+    Whole,
+    /// The first elements of one.
+    Part(usize),
+    /// One number, in all elements.
+    Number,
+}
+
+/// Values of the block that are also in memory.
+#[derive(Default)]
+struct Known {
+    /// Each with its view, its place, and the operation that had to do with it last.
+    values: Vec<(View, Place, Form, V, usize)>,
+}
+
+impl Known {
+    fn near(block: &Block, when: usize) -> bool {
+        block.ops.len() - when <= NEAR
+    }
+
+    /// The vector at a place, of which only these elements matter.
+    fn vector(&mut self, block: &Block, v: View, at: Place, part: Option<usize>) -> Option<V> {
+        let wanted = |k: &(View, Place, Form, V, usize)| {
+            let enough = match (k.2, part) {
+                (Form::Whole, _) => true,
+                (Form::Part(has), Some(n)) => has >= n,
+                (Form::Number, n) => n == Some(1),
+                (Form::Part(_), None) => false,
+            };
+            same(k.0, v) && k.1 == at && enough && Known::near(block, k.4)
+        };
+        let found = self.values.iter_mut().find(|k| wanted(k))?;
+        found.4 = block.ops.len();
+        Some(found.3)
+    }
+
+    /// The number at a place, as itself or as the first of a vector.
+    fn number(&mut self, block: &Block, v: View, at: Place) -> Option<(V, Form)> {
+        let wanted = |k: &(View, Place, Form, V, usize)| {
+            same(k.0, v) && k.1 == at && Known::near(block, k.4)
+        };
+        let found = self.values.iter_mut().find(|k| wanted(k))?;
+        found.4 = block.ops.len();
+        Some((found.3, found.2))
+    }
+
+    fn remember(&mut self, block: &Block, v: View, at: Place, form: Form, value: V) {
+        let old = |k: &(View, Place, Form, V, usize)| same(k.0, v) && k.1 == at;
+        self.values.retain(|k| !old(k) && Known::near(block, k.4));
+        self.values.push((v, at, form, value, block.ops.len()));
+    }
+
+    /// Forgets what a store may have changed: other views of the array may overlap, too.
+    fn overwritten(&mut self, v: View, at: Place, bytes: usize) {
+        let apart = |k: &(View, Place, Form, V, usize)| {
+            let (start, end) = (
+                i64::from(at.distance),
+                i64::from(at.distance) + bytes as i64,
+            );
+            let (other, its_end) = (
+                i64::from(k.1.distance),
+                i64::from(k.1.distance) + VECTOR as i64,
+            );
+            same(k.0, v) && k.1.index == at.index && (end <= other || its_end <= start)
+        };
+        self.values.retain(|k| k.0.buffer != v.buffer || apart(k));
+    }
+}
+
+/// Whether two views differ in their offset only.
+fn same(a: View, b: View) -> bool {
+    View { offset: 0, ..a } == View { offset: 0, ..b }
+}
