@@ -11,9 +11,20 @@ fn tmp() {
     r.output("y", v5);
     r.output("m", m);
     let tape = r.finish("case").unwrap();
-    let mut c = CompiledCell::<f64>::compile_with(&tape, &Purpose::Forward, &Options::default().with(|o| o.target = Target::avx512())).unwrap();
+    let mut c = CompiledCell::<f64>::compile_with(
+        &tape,
+        &Purpose::Forward,
+        &Options::default().with(|o| o.target = Target::avx512()),
+    )
+    .unwrap();
     let x = [0.3f64, 0.9];
-    let mut y = vec![0.0; 56]; let mut m = vec![0.0; 2];
-    c.run(Extent{steps:1, rows:2}, &[&x], &mut [&mut y, &mut m]).unwrap();
-    println!("{y:?} {m:?} {} {}", 0.3f64.tanh().ln_1p(), 0.9f64.tanh().ln_1p());
+    let mut y = vec![0.0; 56];
+    let mut m = vec![0.0; 2];
+    c.run(Extent { steps: 1, rows: 2 }, &[&x], &mut [&mut y, &mut m])
+        .unwrap();
+    println!(
+        "{y:?} {m:?} {} {}",
+        0.3f64.tanh().ln_1p(),
+        0.9f64.tanh().ln_1p()
+    );
 }

@@ -197,7 +197,9 @@ impl<T: SimdElement> Code<T> {
         let mut bytes = 0;
         // First of all, because functions call them by these numbers.
         for function in emitted {
-            if std::env::var("DUMP").is_ok() { std::fs::write(format!("/tmp/dump{}.bin", function.len()), function).unwrap(); }
+            if std::env::var("DUMP").is_ok() {
+                std::fs::write(format!("/tmp/dump{}.bin", function.len()), function).unwrap();
+            }
             let signature = Signature::new(CallConv::SystemV);
             let id = module
                 .declare_anonymous_function(&signature)

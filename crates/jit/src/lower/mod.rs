@@ -100,13 +100,13 @@ pub(crate) fn lower<'p>(
     f
 }
 
-/// Whether one element or a whole vector is processed at a time.
+/// How much of a vector is processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Width {
-    /// A vector.
+    /// All of it.
     Full,
-    /// One element, in the first lane (and all others).
-    One,
+    /// The first elements: other elements are loaded as zeros, and not stored.
+    Part(usize),
 }
 
 /// The function under construction.

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 
+use cranelift::codegen::ir::ConstantData;
 use cranelift::prelude::*;
 use retrograd_graph::plan::{Stmt, View};
 use retrograd_tape::Domain;
@@ -161,68 +162,103 @@ impl<'f> Code<'_, 'f, '_> {
         Math::new(&mut self.b, self.lane, self.fma)
     }
 
-    /// Runs `body` over `n` numbers: whole vectors, `iteration` of them per iteration of the loop, then the remainder
-    /// one by one. The body receives the position, the width and the carried values, and returns the carried values'
-    /// successors. Returns those of the vectors and those of the remainder (of which the first lane is valid), both
-    /// starting from their neutral elements.
+    /// Runs `body` over `n` numbers: whole vectors, `iteration` (1, 2 or 4) of them per iteration of the loop, then what
+    /// remains as a part of one. The body receives the position, the width and the carried values, and returns the
+    /// carried values' successors. Returns what they have come to.
     ///
-    /// Each vector of an iteration has carried values of its own, so that their sums do not wait for each other.
+    /// Sums have one order, whatever the width of vectors: 64 bytes of partial sums, to which numbers are added in turn,
+    /// and which are then halved until one vector is left ([`Code::across`] goes on).
     pub(crate) fn lane_loop(
         &mut self,
         n: usize,
         iteration: usize,
         carried: &[CarriedValues],
         body: LaneLoop<'_, Self>,
-    ) -> (Vec<Value>, Vec<Value>) {
+    ) -> Vec<Value> {
         const VECTOR: i64 = 16;
-        let bytes = i64::from(self.lane.bytes());
-        let all = n as i64 * bytes;
-        let whole = all / VECTOR * VECTOR;
-        let by = iteration as i64 * VECTOR;
-        let iterations = whole / by * by;
+        /// Vectors of partial sums.
+        const SUMS: usize = 4;
+        let lanes = self.lane.lanes() as usize;
+        let (vectors, rest) = (n / lanes, n % lanes);
+        let iterations = vectors / iteration;
+        let folds = carried.len();
         let start: Vec<Value> = carried.iter().map(|c| c.start).collect();
-        let mut full = start.clone();
-        if iterations > 0 {
-            let each = start.len();
-            let next = self.part(
-                (0, iterations),
-                by,
-                Width::Full,
-                &start.repeat(iteration),
-                &mut |code, at, width, sums| {
-                    let vectors = (0..iteration).flat_map(|v| {
-                        let plus = at.plus + (v as i64 * VECTOR) as i32;
-                        body(code, At { plus, ..at }, width, &sums[v * each..][..each])
-                    });
-                    vectors.collect()
-                },
-            );
-            full = (carried.iter().enumerate())
-                .map(|(k, c)| {
-                    let of_iteration: Vec<Value> =
-                        next.iter().skip(k).step_by(each).copied().collect();
-                    self.joined(&of_iteration, c.maximum)
-                })
-                .collect();
+        let by = iteration as i64 * VECTOR;
+        // Those that the next vectors add to come first.
+        let mut sums = self.part(
+            (0, iterations as i64 * by),
+            by,
+            Width::Full,
+            &start.repeat(SUMS),
+            &mut |code, at, width, sums| {
+                let (first, others) = sums.split_at(iteration * folds);
+                let next = (0..iteration).flat_map(|v| {
+                    let plus = at.plus + (v as i64 * VECTOR) as i32;
+                    body(code, At { plus, ..at }, width, &first[v * folds..][..folds])
+                });
+                let next: Vec<Value> = next.collect();
+                others.iter().copied().chain(next).collect()
+            },
+        );
+        sums.rotate_right(iterations * iteration % SUMS * folds);
+        for v in iterations * iteration..vectors {
+            let from = self.imm(v as i64 * VECTOR);
+            let own = v % SUMS * folds;
+            let at = At { from, plus: 0 };
+            let next = body(self, at, Width::Full, &sums[own..][..folds]);
+            sums[own..][..folds].copy_from_slice(&next);
         }
-        let full = self.part((iterations, whole), VECTOR, Width::Full, &full, body);
-        let one = self.part((whole, all), bytes, Width::One, &start, body);
-        (full, one)
-    }
-
-    /// The sum or maximum of vectors, reduced pairwise.
-    fn joined(&mut self, vectors: &[Value], maximum: bool) -> Value {
-        match vectors {
-            [one] => *one,
-            _ => {
-                let (a, b) = vectors.split_at(vectors.len() / 2);
-                let (a, b) = (self.joined(a, maximum), self.joined(b, maximum));
-                match maximum {
-                    true => self.math().max(a, b),
-                    false => self.math().add(a, b),
-                }
+        if rest > 0 {
+            let from = self.imm(vectors as i64 * VECTOR);
+            let own = vectors % SUMS * folds;
+            let at = At { from, plus: 0 };
+            let next = body(self, at, Width::Part(rest), &sums[own..][..folds]);
+            for (sum, next) in sums[own..][..folds].iter_mut().zip(next) {
+                *sum = self.first_of(rest, next, *sum);
             }
         }
+        let joined = (carried.iter().enumerate()).map(|(k, c)| {
+            let own: Vec<Value> = sums.iter().skip(k).step_by(folds).copied().collect();
+            let low = self.join(c.maximum, own[0], own[2]);
+            let high = self.join(c.maximum, own[1], own[3]);
+            self.join(c.maximum, low, high)
+        });
+        joined.collect()
+    }
+
+    /// The sum or the maximum.
+    fn join(&mut self, maximum: bool, x: Value, y: Value) -> Value {
+        match maximum {
+            true => self.math().max(x, y),
+            false => self.math().add(x, y),
+        }
+    }
+
+    /// The first `n` elements of x, the others of y.
+    fn first_of(&mut self, n: usize, x: Value, y: Value) -> Value {
+        let bytes = n * self.lane.bytes() as usize;
+        let mask: Vec<u8> = (0..16).map(|k| if k < bytes { 0xff } else { 0 }).collect();
+        let mask = ConstantData::from(mask.as_slice());
+        let mask = self.b.func.dfg.constants.insert(mask);
+        let mask = self.b.ins().vconst(self.lane.vector_type(), mask);
+        self.b.ins().bitselect(mask, x, y)
+    }
+
+    /// The sum or maximum of a vector's elements, in all elements: halves are joined until one element is left.
+    pub(crate) fn across(&mut self, v: Value, maximum: bool) -> Value {
+        let vector = self.lane.vector_type();
+        let mut left: Vec<Value> = (0..self.lane.lanes() as u8)
+            .map(|k| {
+                let x = self.b.ins().extractlane(v, k);
+                self.b.ins().splat(vector, x)
+            })
+            .collect();
+        while left.len() > 1 {
+            let upper = left.split_off(left.len() / 2);
+            let pairs = left.iter().zip(&upper);
+            left = pairs.map(|(&x, &y)| self.join(maximum, x, y)).collect();
+        }
+        left[0]
     }
 
     /// A loop over the bytes from one position to another.
@@ -266,10 +302,36 @@ impl<'f> Code<'_, 'f, '_> {
     /// The numbers at `base + at`.
     pub(crate) fn load(&mut self, base: Value, at: At, width: Width) -> Value {
         let from = self.b.ins().iadd(base, at.from);
-        match width {
-            Width::Full => self.math().load(from, at.plus),
-            // In the remainder, the constant part is 0.
-            Width::One => self.splat(from),
+        self.load_width(from, at.plus, width)
+    }
+
+    /// The numbers at a distance from an address.
+    pub(super) fn load_width(&mut self, from: Value, far: i32, width: Width) -> Value {
+        let Width::Part(n) = width else {
+            return self.math().load(from, far);
+        };
+        let (scalar, bytes) = (self.lane.scalar_type(), self.lane.bytes() as i32);
+        let mut element = |k: i32| {
+            let at = far + k * bytes;
+            self.b.ins().load(scalar, trusted(), from, at)
+        };
+        let elements: Vec<Value> = (0..n as i32).map(&mut element).collect();
+        let mut v = self.math().constant(0.0);
+        for (k, x) in elements.into_iter().enumerate() {
+            v = self.b.ins().insertlane(v, x, k as u8);
+        }
+        v
+    }
+
+    /// Stores a vector or its first elements at a distance from an address.
+    pub(super) fn store_width(&mut self, v: Value, to: Value, far: i32, width: Width) {
+        let Width::Part(n) = width else {
+            return self.math().store(v, to, far);
+        };
+        for k in 0..n {
+            let x = self.b.ins().extractlane(v, k as u8);
+            let at = far + k as i32 * self.lane.bytes() as i32;
+            self.b.ins().store(trusted(), x, to, at);
         }
     }
 
@@ -282,13 +344,10 @@ impl<'f> Code<'_, 'f, '_> {
         self.b.ins().splat(self.lane.vector_type(), one)
     }
 
-    /// Stores a vector, or its first lane.
+    /// Stores a vector, or its first elements.
     pub(crate) fn store(&mut self, v: Value, base: Value, at: At, width: Width) {
         let to = self.b.ins().iadd(base, at.from);
-        match width {
-            Width::Full => self.math().store(v, to, at.plus),
-            Width::One => self.store_first(v, to),
-        }
+        self.store_width(v, to, at.plus, width);
     }
 
     /// The number of the row of `columns` lanes that a position lies in, in all lanes; the region has `lanes`.

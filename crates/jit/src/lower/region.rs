@@ -43,7 +43,7 @@ impl Code<'_, '_, '_> {
         // A dot product also multiplies.
         let dots = r.folds.iter().filter(|f| f.0 == Fold::Dot).count();
         let iteration = vectors_per_iteration(ops, loads + r.stores.len() + r.folds.len() + dots);
-        let (full, one) = self.lane_loop(
+        let totals = self.lane_loop(
             r.lanes,
             iteration,
             &carried,
@@ -87,19 +87,7 @@ impl Code<'_, '_, '_> {
             },
         );
         for (k, (fold, _, view)) in r.folds.iter().enumerate() {
-            let CarriedValues { start, maximum } = carried[k];
-            let mut total = self.across(full[k], maximum);
-            if one[k] != start {
-                // The remainder's sum is in the first lane; `full` started from the same neutral value.
-                let rest = self.b.ins().extractlane(one[k], 0);
-                let rest = self.b.ins().splat(self.lane.vector_type(), rest);
-                let mut math = self.math();
-                total = if maximum {
-                    math.max(total, rest)
-                } else {
-                    math.add(total, rest)
-                };
-            }
+            let mut total = self.across(totals[k], carried[k].maximum);
             if let Fold::Reduce(Reduction::Mean) = fold {
                 let mut math = self.math();
                 let share = math.constant(1.0 / r.lanes as f64);
@@ -107,23 +95,6 @@ impl Code<'_, '_, '_> {
             }
             self.store_first(total, row.address(*view));
         }
-    }
-
-    /// The sum or maximum of all lanes, in all lanes.
-    pub(crate) fn across(&mut self, v: Value, maximum: bool) -> Value {
-        let vector = self.lane.vector_type();
-        let lanes = self.lane.lanes() as u8;
-        let mut total = None;
-        for i in 0..lanes {
-            let x = self.b.ins().extractlane(v, i);
-            let x = self.b.ins().splat(vector, x);
-            total = Some(match total {
-                None => x,
-                Some(t) if maximum => self.math().max(t, x),
-                Some(t) => self.math().add(t, x),
-            });
-        }
-        total.expect("a vector has lanes")
     }
 }
 

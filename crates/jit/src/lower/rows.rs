@@ -59,18 +59,11 @@ impl Code<'_, '_, '_> {
                 start: zero,
                 maximum: false,
             };
-            let (full, one) = code.lane_loop(cols, VECTORS, &[sum], &mut |code, at, width, sum| {
+            let totals = code.lane_loop(cols, VECTORS, &[sum], &mut |code, at, width, sum| {
                 let (a, b) = (code.load(line, at, width), code.load(x, at, width));
                 vec![code.math().fma(a, b, sum[0])]
             });
-            let total = code.across(full[0], false);
-            let rest = code.b.ins().extractlane(one[0], 0);
-            let rest = code.b.ins().splat(code.lane.vector_type(), rest);
-            let total = if one[0] == zero {
-                total
-            } else {
-                code.math().add(total, rest)
-            };
+            let total = code.across(totals[0], false);
             let to = code.element(y, i, 1);
             code.store_first(total, to);
         });

@@ -10,7 +10,7 @@ use retrograd_graph::plan::{Carried, Instr, Loop, LoopKind, Region, Stmt, View, 
 use retrograd_tape::Domain;
 
 use super::region::map;
-use super::{Code, Width, trusted};
+use super::{Code, Width};
 use crate::exec::points::lag;
 
 /// A rule of the plan.
@@ -153,6 +153,19 @@ impl Code<'_, '_, '_> {
             .chain(firsts)
             .map(|v| (v, base(self, v)))
             .collect();
+        if self.wide
+            && self.emitted_recurrence(
+                r,
+                carried,
+                &wanted,
+                steps,
+                reverse,
+                (&streams, &fixed),
+                first,
+            )
+        {
+            return;
+        }
         self.count(b0, b1, false, &mut |code, b| {
             let in_row = |code: &mut Self, (at, stride): (Value, i64)| {
                 let far = code.b.ins().imul_imm_s(b, stride);
@@ -182,7 +195,7 @@ impl Code<'_, '_, '_> {
     }
 
     /// Bytes from one step to the next, in the loop's order, in a view's array: the same for all steps of a run.
-    fn step_bytes(&mut self, v: View, reverse: bool, t: Value) -> Value {
+    pub(super) fn step_bytes(&mut self, v: View, reverse: bool, t: Value) -> Value {
         if self.plan.memory.streams {
             // A call computes one step, whose number the table does not know.
             return self.imm(0);
@@ -195,7 +208,7 @@ impl Code<'_, '_, '_> {
         self.b.ins().imul_imm_s(rows, bytes)
     }
 
-    /// All lanes of a row: tiles, then the remaining vectors together, then the remaining lanes one by one.
+    /// All lanes of a row: tiles, then the remaining vectors together, then the remaining lanes.
     fn tiles(&mut self, lane_loop: &TimeLoop<'_>) {
         let (lanes, bytes) = (self.lane.lanes() as usize, i64::from(self.lane.bytes()));
         let vectors = lane_loop.region.lanes / lanes;
@@ -212,7 +225,13 @@ impl Code<'_, '_, '_> {
                 lane_loop.tile,
             ),
             (tiled, done, rest as i64 * vector, Width::Full, rest),
-            (done, end, bytes, Width::One, 1),
+            (
+                done,
+                end,
+                end - done,
+                Width::Part(lane_loop.region.lanes % lanes),
+                1,
+            ),
         ];
         for (lo, hi, by, width, vectors) in parts {
             self.part((lo, hi), by, width, &[], &mut |code, at, width, _| {
@@ -417,26 +436,13 @@ impl Code<'_, '_, '_> {
     /// Vector `j` of a tile, `offset` numbers after an address.
     fn load_at(&mut self, tile: LaneTile, j: usize, at: Value, offset: usize) -> Value {
         let far = self.far(j, offset);
-        match tile.width {
-            Width::Full => self.math().load(at, far),
-            Width::One => {
-                let one = self.lane.scalar_type();
-                let one = self.b.ins().load(one, trusted(), at, far);
-                self.b.ins().splat(self.lane.vector_type(), one)
-            }
-        }
+        self.load_width(at, far, tile.width)
     }
 
     /// Stores vector `j` of a tile.
     fn store_at(&mut self, tile: LaneTile, j: usize, v: Value, at: Value, offset: usize) {
         let far = self.far(j, offset);
-        match tile.width {
-            Width::Full => self.math().store(v, at, far),
-            Width::One => {
-                let one = self.b.ins().extractlane(v, 0);
-                self.b.ins().store(trusted(), one, at, far);
-            }
-        }
+        self.store_width(v, at, far, tile.width);
     }
 
     fn far(&self, j: usize, offset: usize) -> i32 {

@@ -169,8 +169,10 @@ impl Op {
 /// Straight-line code under construction.
 #[derive(Debug, Default)]
 pub(super) struct Block {
-    /// Each with the width of its elements.
-    pub(super) ops: Vec<(Op, Lane)>,
+    /// Each with the width of its elements, and whether only the first 128 bits matter.
+    pub(super) ops: Vec<(Op, Lane, bool)>,
+    /// Whether only the first 128 bits of what follows matter.
+    pub(super) narrow: bool,
     /// Constants so far.
     constants: HashMap<(Lane, u64), V>,
     /// Whether something was asked for that cannot be emitted.
@@ -179,7 +181,7 @@ pub(super) struct Block {
 
 impl Block {
     pub(super) fn push(&mut self, lane: Lane, op: Op) -> V {
-        self.ops.push((op, lane));
+        self.ops.push((op, lane, self.narrow));
         V(self.ops.len() as u32 - 1)
     }
 

@@ -151,7 +151,7 @@ impl<'a> Emitter<'a> {
         let n = block.ops.len();
         let mut next = vec![[NEVER; 3]; n];
         let (mut upcoming, mut last) = (vec![NEVER; n], vec![0; n]);
-        for (i, (op, _)) in block.ops.iter().enumerate().rev() {
+        for (i, (op, ..)) in block.ops.iter().enumerate().rev() {
             let ((vectors, count), (masks, of_masks)) = (op.reads(), op.masks());
             for (k, v) in vectors[..count].iter().enumerate() {
                 next[i][k] = upcoming[v.0 as usize];
@@ -165,10 +165,10 @@ impl<'a> Emitter<'a> {
             }
         }
         let mut target = vec![None; n];
-        for (i, (op, _)) in block.ops.iter().enumerate() {
+        for (i, (op, ..)) in block.ops.iter().enumerate() {
             if let Op::Keep(k, v) = *op {
                 // Nobody reads the old value from where the new one is computed on.
-                let read = |&(j, other): &(usize, &(Op, Lane))| {
+                let read = |&(j, other): &(usize, &(Op, Lane, bool))| {
                     let (vs, count) = other.0.reads();
                     let old = |v: &V| block.ops[v.0 as usize].0 == Op::Kept(k);
                     j > v.0 as usize && vs[..count].iter().any(old)
@@ -207,7 +207,7 @@ impl<'a> Emitter<'a> {
     fn all(mut self) -> Option<()> {
         for i in 0..self.block.ops.len() {
             self.i = i;
-            let (op, lane) = self.block.ops[i];
+            let (op, lane, _) = self.block.ops[i];
             self.op(op, lane)?;
         }
         self.code.spilled = self.code.spilled.max(self.slots);
@@ -252,6 +252,12 @@ impl<'a> Emitter<'a> {
                 let to = self.result(this, &[]);
                 let (to, from) = (zmm(to), zmm(from));
                 let operand = Operand::Register(from);
+                if one == One::Sqrt && self.block.ops[self.i].2 {
+                    let c = x86::narrow_sqrt(lane);
+                    let put = operand.low().with(c, &[x86::low(to)]);
+                    self.code.put(put);
+                    return Some(());
+                }
                 self.code.put(match (one, x86::one(one, lane)) {
                     (One::First, (code, _)) => Instruction::with2(code, to, x86::low(from)),
                     (One::SwapHalves | One::SwapLines, (code, Some(imm))) => {
@@ -326,6 +332,11 @@ impl<'a> Emitter<'a> {
         self.done(x.0, x.1);
         self.done(y.0, y.1);
         let to = self.result(this, &[]);
+        if two == Two::Div && self.block.ops[self.i].2 {
+            let c = x86::narrow_div(lane);
+            let (to, left) = (x86::low(zmm(to)), x86::low(zmm(left)));
+            return self.with_source(right, |s| s.low().with(c, &[to, left]));
+        }
         let c = x86::two(two, lane);
         self.with_source(right, |s| s.with(c, &[zmm(to), zmm(left)]));
     }
@@ -473,7 +484,7 @@ impl<'a> Emitter<'a> {
             return r;
         }
         let r = self.free_register(busy);
-        let (op, lane) = self.block.ops[j];
+        let (op, lane, _) = self.block.ops[j];
         match (self.slot[j], op) {
             (Some(slot), _) => {
                 let load = x86::copy(zmm(r), Operand::Memory(stack(slot)));

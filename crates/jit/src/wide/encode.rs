@@ -58,15 +58,19 @@ pub(super) struct Assembly {
     patches: Vec<(usize, i32)>,
     /// Where the size of the stack frame lies in the code.
     frame: usize,
-    /// Vectors on the stack.
+    /// Where the distance of the table from the stack pointer lies in the code, and its vectors.
+    table: usize,
+    vectors: usize,
+    /// Vectors on the stack, below the table.
     pub(super) spilled: usize,
     /// How many elements the mask of the remainder has, if that is known.
     part: Option<usize>,
 }
 
 impl Assembly {
-    /// Begins a function of three integer arguments in the System V convention: the table, rows, the run's frame.
-    pub(super) fn new() -> Self {
+    /// Begins a function of three integer arguments in the System V convention: a table of so many pointers, which is
+    /// whole vectors, rows, and the run's frame.
+    pub(super) fn new(pointers: usize) -> Self {
         let mut a = Assembly {
             encoder: Encoder::new(64),
             at: 0,
@@ -75,6 +79,8 @@ impl Assembly {
             references: Vec::new(),
             patches: Vec::new(),
             frame: 0,
+            table: 0,
+            vectors: 0,
             spilled: 0,
             part: None,
         };
@@ -84,12 +90,29 @@ impl Assembly {
         for r in SAVED {
             a.put(Instruction::with1(X86::Push_r64, r));
         }
-        a.put(Instruction::with2(X86::Mov_r64_rm64, TABLE, RDI));
         a.put(Instruction::with2(X86::Mov_r64_rm64, ROWS, RSI));
         a.put(Instruction::with2(X86::Mov_r64_rm64, FRAME, RDX));
         a.put(Instruction::with2(X86::And_rm64_imm8, RSP, -64));
         a.put(Instruction::with2(X86::Sub_rm64_imm32, RSP, 0));
         a.frame = a.at - 4;
+        // The table is copied to where vectors of pointers are aligned: stores that lie across two lines are slow to
+        // load from.
+        let own = MemoryOperand::new(RSP, Register::None, 1, 0x1000, 8, false, Register::None);
+        a.put(Instruction::with2(X86::Lea_r64_m, TABLE, own));
+        a.table = a.at - 4;
+        a.vectors = pointers.div_ceil(8);
+        for k in 0..a.vectors {
+            let at = (VECTOR * k) as i64;
+            let (from, to) = (
+                MemoryOperand::with_base_displ(RDI, at),
+                MemoryOperand::with_base_displ(TABLE, at),
+            );
+            let zmm = Register::ZMM0;
+            let load = X86::EVEX_Vmovdqu64_zmm_k1z_zmmm512;
+            a.put(Instruction::with2(load, zmm, from));
+            let store = X86::EVEX_Vmovdqu64_zmmm512_k1z_zmm;
+            a.put(Instruction::with2(store, to, zmm));
+        }
         a
     }
 
@@ -106,7 +129,9 @@ impl Assembly {
         // Vectors of the caller are of 128 bits: clean upper halves do not slow them down.
         self.put(Ok(Instruction::with(X86::VEX_Vzeroupper)));
         self.put(Ok(Instruction::with(X86::Retnq)));
-        let size = (VECTOR * self.spilled) as i32;
+        let spilled = (VECTOR * self.spilled) as i32;
+        self.patches.push((self.table, spilled));
+        let size = spilled + (VECTOR * self.vectors) as i32;
         self.patches.push((self.frame, size));
         let start = self.at.next_multiple_of(VECTOR);
         let mut code = self.encoder.take_buffer();

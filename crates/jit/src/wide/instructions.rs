@@ -15,6 +15,14 @@ pub(super) enum Operand {
 type Made = Result<Instruction, IcedError>;
 
 impl Operand {
+    /// The lowest 128 bits.
+    pub(super) fn low(self) -> Operand {
+        match self {
+            Operand::Register(zmm) => Operand::Register(low(zmm)),
+            Operand::Memory(_) => self,
+        }
+    }
+
     /// An instruction of these registers and this operand.
     pub(super) fn with(self, code: Code, registers: &[Register]) -> Made {
         match (registers, self) {
@@ -176,6 +184,24 @@ pub(super) fn one(op: One, lane: Lane) -> (Code, Option<u32>) {
             None,
         ),
     }
+}
+
+/// A quotient of 128 bits.
+pub(super) fn narrow_div(lane: Lane) -> Code {
+    by_lane!(
+        lane,
+        EVEX_Vdivps_xmm_k1z_xmm_xmmm128b32,
+        EVEX_Vdivpd_xmm_k1z_xmm_xmmm128b64
+    )
+}
+
+/// A root of 128 bits.
+pub(super) fn narrow_sqrt(lane: Lane) -> Code {
+    by_lane!(
+        lane,
+        EVEX_Vsqrtps_xmm_k1z_xmmm128b32,
+        EVEX_Vsqrtpd_xmm_k1z_xmmm128b64
+    )
 }
 
 /// The order of a fused operation's operands: those of the product, then that of the sum.

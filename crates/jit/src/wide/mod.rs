@@ -10,5 +10,7 @@ mod emit;
 mod encode;
 mod instructions;
 mod rows;
+mod time;
 
 pub(crate) use rows::{function, possible};
+pub(crate) use time::{Access, Recurrence, recurrence};

@@ -30,14 +30,16 @@ const NEAR: usize = 120;
 /// Registers that a loop keeps, at most.
 const KEPT: usize = 14;
 
+/// Ops that cannot be emitted: sine and cosine may call a function, a power works with vectors of two widths.
+pub(super) const CALLING: [Map; 3] = [Map::Sin, Map::Cos, Map::Pow];
+
 /// Whether a statement can be emitted.
 pub(crate) fn possible(lane: Lane, s: &Stmt) -> bool {
     let lanes = VECTOR / lane.bytes() as usize;
     match s {
         Stmt::Region(r) => {
             let ops = r.instrs.iter().all(|i| match i {
-                // Sine and cosine may call a function, a power works with vectors of two widths.
-                Instr::Map(m, _) => !matches!(m, Map::Sin | Map::Cos | Map::Pow),
+                Instr::Map(m, _) => !CALLING.contains(m),
                 Instr::Load(_)
                 | Instr::Splat(_)
                 | Instr::SplatRows(..)
@@ -125,7 +127,7 @@ pub(crate) fn function(
     let mut f = Function {
         lane,
         table,
-        code: Assembly::new(),
+        code: Assembly::new(strides.len()),
         pointers: Pointers::none(),
         block: Block::default(),
         known: Known::default(),
@@ -140,11 +142,29 @@ pub(crate) fn function(
     f.flush()?;
     f.code.put(Instruction::with1(X86::Dec_rm64, ROWS));
     let end = f.code.branch_ahead(X86::Je_rel32_64);
-    f.next_row(strides);
+    next_row(&mut f.code, strides);
+    f.pointers = Pointers::none();
     f.code.branch_back(X86::Jmp_rel32_64, row);
     f.code.arrive(end);
     f.code.arrive(nothing);
     Some(f.code.finish())
+}
+
+/// Adds the strides to the pointers, eight at a time.
+pub(super) fn next_row(code: &mut Assembly, strides: &[i64]) {
+    let first = code.words(strides);
+    let zmm = Register::ZMM0;
+    for k in 0..strides.len().div_ceil(8) {
+        let pointers = MemoryOperand::with_base_displ(TABLE, (VECTOR * k) as i64);
+        let load = X86::EVEX_Vmovdqu64_zmm_k1z_zmmm512;
+        let make = |m| Instruction::with2(load, zmm, m);
+        code.put_with_constant(first + VECTOR * k, make, false);
+        let add = X86::EVEX_Vpaddq_zmm_k1z_zmm_zmmm512b64;
+        code.put(Instruction::with3(add, zmm, zmm, pointers));
+        let store = X86::EVEX_Vmovdqu64_zmmm512_k1z_zmm;
+        code.put(Instruction::with2(store, pointers, zmm));
+    }
+    code.forget_part();
 }
 
 impl Function<'_> {
@@ -154,24 +174,6 @@ impl Function<'_> {
 
     fn lanes(&self) -> usize {
         VECTOR / self.bytes()
-    }
-
-    /// Adds the strides to the pointers, eight at a time.
-    fn next_row(&mut self, strides: &[i64]) {
-        let first = self.code.words(strides);
-        let zmm = Register::ZMM0;
-        for k in 0..strides.len().div_ceil(8) {
-            let pointers = MemoryOperand::with_base_displ(TABLE, (VECTOR * k) as i64);
-            let load = X86::EVEX_Vmovdqu64_zmm_k1z_zmmm512;
-            let make = |m| Instruction::with2(load, zmm, m);
-            self.code.put_with_constant(first + VECTOR * k, make, false);
-            let add = X86::EVEX_Vpaddq_zmm_k1z_zmm_zmmm512b64;
-            self.code.put(Instruction::with3(add, zmm, zmm, pointers));
-            let store = X86::EVEX_Vmovdqu64_zmmm512_k1z_zmm;
-            self.code.put(Instruction::with2(store, pointers, zmm));
-        }
-        self.pointers = Pointers::none();
-        self.code.forget_part();
     }
 
     /// Emits the straight code so far.
@@ -322,7 +324,7 @@ impl Function<'_> {
         let block = std::mem::take(&mut self.block);
         self.known = Known::default();
         let mut used: Vec<usize> = Vec::new();
-        for (op, _) in &block.ops {
+        for (op, ..) in &block.ops {
             if let Op::Load(p, _) | Op::Splat(p) | Op::Store(p, ..) = op
                 && !used.contains(&p.pointer)
             {
@@ -511,6 +513,8 @@ impl Function<'_> {
     /// One vector of a region: loads, ops, stores, and the folds' next values.
     fn vector(&mut self, r: &Region, at: At, fixed: &[Option<V>], sums: &mut [V]) -> Option<()> {
         let (lane, bytes) = (self.lane, self.bytes());
+        // A quotient of 128 bits takes a quarter of the time.
+        self.block.narrow = at.part.is_some_and(|n| n <= self.lanes() / 4);
         let mut values: Vec<V> = Vec::with_capacity(r.instrs.len());
         for (i, instr) in r.instrs.iter().enumerate() {
             let value = match (fixed[i], instr) {
@@ -539,6 +543,7 @@ impl Function<'_> {
             };
             values.push(value);
         }
+        self.block.narrow = false;
         for (i, view) in &r.stores {
             self.store(*view, at.lanes, at, values[*i])?;
         }
