@@ -44,6 +44,9 @@ pub struct Options {
     pub interchange: bool,
     /// Wide kernels compute activations of stored values.
     pub outline_activations: bool,
+    /// Bodies of loops are emitted with the target's widest vectors where that is possible. Without it, all have 128
+    /// bits; results are the same, bit for bit.
+    pub wide_loops: bool,
     /// Recurrences and the products that only they read run over time together, block by block.
     pub time_tile: bool,
     /// Everything that can run over time together does so in long blocks of steps: a value used only within a block
@@ -129,7 +132,7 @@ type Switch = fn(&mut Options) -> &mut bool;
 
 impl Options {
     /// Every switch with its name.
-    pub const SWITCHES: [(&str, Switch); 12] = [
+    pub const SWITCHES: [(&str, Switch); 13] = [
         ("simplify", |o| &mut o.simplify),
         ("stack_products", |o| &mut o.stack_products),
         ("rematerialize", |o| &mut o.rematerialize),
@@ -140,6 +143,7 @@ impl Options {
         ("reuse", |o| &mut o.reuse),
         ("interchange", |o| &mut o.interchange),
         ("outline_activations", |o| &mut o.outline_activations),
+        ("wide_loops", |o| &mut o.wide_loops),
         ("time_tile", |o| &mut o.time_tile),
         ("sweeps", |o| &mut o.sweeps),
     ];
@@ -198,6 +202,7 @@ impl Options {
             reuse: on,
             interchange: on,
             outline_activations: on,
+            wide_loops: on,
             time_tile: on,
             observe: Vec::new(),
             sweeps: on,

@@ -1,6 +1,6 @@
 //! eˣ and functions derived from it, on one register: the bodies of the activation kernels.
 //!
-//! For `activate`. Written once over [`Simd`]; the same mathematics as the 128-bit code of `retrograd-jit`
+//! For `activate`. Written once over [`Simd`]; the same operations, bit for bit with fused multiply-adds, as emitted code of `retrograd-jit`
 //! (`vmath/exp.rs`): eˣ = 2ⁿ·eʳ with n an integer and r = x − n·ln 2, subtracted in two parts (Cody & Waite 1980, ch.
 //! 6), eʳ by a polynomial, 2ⁿ from one multiply-add as an exponent field.
 //!
@@ -126,10 +126,14 @@ unsafe fn exp_clamped<S: Simd>(x: S::V) -> S::V {
         let (root, n) = power_of_two::<S>(x, S::splat(S::T::LOG2_E[0]), S::splat(S::T::ROUNDER));
         let r = S::fma(n, S::splat(high), x);
         let r = S::fma(n, S::splat(low), r);
-        // 1 + (r + r²·q) rounds less than Horner's rule to the end, which matters without fused multiply-adds.
         let q = polynomial::<S>(r, S::T::EXP_REST);
-        let power = S::fma(S::mul(r, r), q, r);
-        let power = S::add(power, S::splat(S::T::SMALL[1]));
+        let one = S::splat(S::T::SMALL[1]);
+        let power = if S::FUSED {
+            S::fma(S::fma(q, r, one), r, one)
+        } else {
+            // 1 + (r + r²·q) rounds less than Horner's rule to the end.
+            S::add(S::fma(S::mul(r, r), q, r), one)
+        };
         S::mul(S::mul(power, root), root)
     }
 }

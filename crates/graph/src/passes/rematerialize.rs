@@ -2,15 +2,24 @@
 //!
 //! A value that crosses from one recurrence to another is stored for all steps. If it is an element-wise op of values
 //! that are stored anyway, as tanh c is of c in an LSTM, the reader computes it: 6 numbers per unit and step cross
-//! instead of 7. (The standard form of rematerialisation: nodes are copied to the reader's side of a cut.)
+//! instead of 7. Likewise what is computed for all steps at once and read by the backward step again, as a normalised
+//! x is: its distance from the mean and the reciprocal of the deviation are kept for other derivatives. (The standard form of rematerialisation: nodes are copied to the reader's side of a cut.)
 
 use retrograd_tape::{Domain, Map, Op, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::graph::Graph;
 use crate::passes::components::{Class, Components, components};
+use crate::passes::halves::is_early;
 
-/// Copies nodes to the recurrences that read them. The graph then has two equal nodes, so no rebuilding pass may
+/// Where a value is computed: in its recurrence, or for all steps at once, before the backward step or with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Side {
+    class: Class,
+    late: bool,
+}
+
+/// Copies nodes to the side of a cut that reads them. The graph then has two equal nodes, so no rebuilding pass may
 /// follow.
 pub fn rematerialize(g: &Graph) -> Graph {
     let Ok(components) = components(g) else {
@@ -20,27 +29,38 @@ pub fn rematerialize(g: &Graph) -> Graph {
     let mut new = g.clone();
     let mut moved: HashSet<Value> = HashSet::default();
     for v in g.order() {
-        let (&Op::Map(map), own @ Class::Recurrent(_)) = (g.op_of(v), components.class(v)) else {
+        let (&Op::Map(map), own) = (g.op_of(v), side[&v]) else {
             continue;
         };
-        let (inside, across): (Vec<Value>, Vec<Value>) = g.users(v).partition(|u| side[u] == own);
+        let recurrent = matches!(components.class(v), Class::Recurrent(_));
+        // What is computed for all steps at once crosses only to the backward step.
+        if !recurrent && (own.late || own.class != Class::Parallel) {
+            continue;
+        }
+        let (inside, across): (Vec<Value>, Vec<Value>) =
+            (g.users(v)).partition(|u| side[u] == own || !recurrent && !side[u].late);
         let element_wise = |u: &Value| matches!(g.op_of(*u), Op::Map(_));
-        let recurrent = |u: &Value| side[u] != Class::Parallel;
+        // Work for all steps at once reads from farther away than a recurrence: only arithmetic is cheaper there.
+        let cheap = |u: &Value| match side[u].class {
+            Class::Parallel => side[u].late && is_arithmetic(map),
+            Class::Recurrent(_) => is_cheap(map),
+        };
         let only_crosses = !across.is_empty()
             && inside.iter().all(element_wise)
-            && across.iter().all(|u| element_wise(u) && recurrent(u))
+            && across.iter().all(|u| element_wise(u) && cheap(u))
             && !g.is_output(v);
-        let kept = |&x: &Value| is_kept(g, &side, own, x, v, &moved);
-        if !is_cheap(map) || !only_crosses || !g.operands(v).iter().all(kept) {
+        let late = across.iter().any(|u| side[u].late);
+        let kept = |&x: &Value| is_kept(g, &side, x, v, late, &moved);
+        if !only_crosses || !g.operands(v).iter().all(kept) {
             continue;
         }
         moved.insert(v);
-        let mut readers: Vec<Class> = across.iter().map(|u| side[u]).collect();
+        let mut readers: Vec<Side> = across.iter().map(|u| side[u]).collect();
         readers.sort_unstable();
         readers.dedup();
-        for class in readers {
+        for reader in readers {
             let copy = new.add(*g.op_of(v), &g.operands(v), g.node(v).ty);
-            for &u in across.iter().filter(|&u| side[u] == class) {
+            for &u in across.iter().filter(|&u| side[u] == reader) {
                 new.replace_operand(u, v, copy);
             }
         }
@@ -49,15 +69,17 @@ pub fn rematerialize(g: &Graph) -> Graph {
 }
 
 /// Where each value is computed: in its recurrence, in the only recurrence that reads it, or for all steps at once.
-fn sides(g: &Graph, components: &Components) -> HashMap<Value, Class> {
-    let mut side: HashMap<Value, Class> = HashMap::default();
+fn sides(g: &Graph, components: &Components) -> HashMap<Value, Side> {
+    let first = g.outputs().iter().filter(|o| is_early(o.role));
+    let early: HashSet<Value> = g.above(first.map(|o| o.value)).into_iter().collect();
+    let mut side: HashMap<Value, Side> = HashMap::default();
     for v in g.order().into_iter().rev() {
         let mut class = components.class(v);
         if class == Class::Parallel && matches!(g.op_of(v), Op::Map(_)) && !g.is_output(v) {
             // Delays of a recurrence come before it in the order and have no side yet: they keep their operand outside.
             let mut readers = g
                 .users(v)
-                .map(|u| side.get(&u).copied().unwrap_or(Class::Parallel));
+                .map(|u| side.get(&u).map_or(Class::Parallel, |s| s.class));
             if let Some(first) = readers.next()
                 && readers.all(|r| r == first)
                 && !g
@@ -67,9 +89,26 @@ fn sides(g: &Graph, components: &Components) -> HashMap<Value, Class> {
                 class = first;
             }
         }
-        side.insert(v, class);
+        let late = !early.contains(&v);
+        side.insert(v, Side { class, late });
     }
     side
+}
+
+/// One or two instructions.
+fn is_arithmetic(map: Map) -> bool {
+    matches!(
+        map,
+        Map::Add
+            | Map::Sub
+            | Map::Mul
+            | Map::Neg
+            | Map::Abs
+            | Map::Relu
+            | Map::Max
+            | Map::Min
+            | Map::Select
+    )
 }
 
 /// Cheaper to compute than to store and load in every step: arithmetic, and ops that have wide kernels.
@@ -80,13 +119,14 @@ fn is_cheap(map: Map) -> bool {
     )
 }
 
-/// True if the value behind operand `x` is stored for all steps, whatever becomes of its reader `v`.
+/// True if the value behind operand `x` is stored for all steps, whatever becomes of its reader `v`; if `late`, until the
+/// backward step.
 fn is_kept(
     g: &Graph,
-    side: &HashMap<Value, Class>,
-    own: Class,
+    side: &HashMap<Value, Side>,
     x: Value,
     v: Value,
+    late: bool,
     moved: &HashSet<Value>,
 ) -> bool {
     let mut x = x;
@@ -107,12 +147,14 @@ fn is_kept(
     if moved.contains(&x) || matches!(g.op_of(x), Op::Delay(_)) {
         return false;
     }
-    let across = |u: Value| side[&u] != own && u != v;
+    let own = side[&v];
+    let across = |u: Value| side[&u] != own && u != v && (!late || side[&u].late);
     g.users(x).any(|u| match g.op_of(u) {
         Op::Boundary(_) => false,
         Op::Delay(_) => g
             .users(u)
             .any(|w| across(w) && !matches!(g.op_of(w), Op::Boundary(_))),
+        Op::Broadcast(_) | Op::Reshape(_) => g.users(u).any(across),
         _ => across(u),
     })
 }

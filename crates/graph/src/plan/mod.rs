@@ -48,6 +48,8 @@ pub struct Plan {
     pub name: String,
     /// The target machine: code generation, execution and cost all use it.
     pub target: Target,
+    /// Whether bodies of loops may be emitted with the target's widest vectors.
+    pub wide_loops: bool,
     /// All arrays.
     pub buffers: BufferMap,
     /// All weights of products.

@@ -7,6 +7,7 @@ use retrograd_tape::{Domain, Op, Operands, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use smallvec::SmallVec;
 
+use crate::Options;
 use crate::plan::assignment::{Assignment, OperandPlace};
 use crate::plan::build::{Classified, LoweringKind};
 use crate::plan::schedule::{Atom, Draft, DraftItem};
@@ -14,7 +15,6 @@ use crate::plan::{
     BlockAt, Fold, Innermost, Instr, Item, Loop, LoopId, Memory, Plan, Region, Stmt, View,
     WeightId, WeightMap,
 };
-use crate::target::Target;
 
 /// Turns drafts into a plan.
 pub(crate) struct Emit<'f, 'g> {
@@ -38,7 +38,7 @@ impl<'f, 'g> Emit<'f, 'g> {
     }
 
     /// Emits the plan for a target; the first `early` drafts are its forward half.
-    pub(crate) fn run(mut self, drafts: Vec<DraftItem>, early: usize, target: Target) -> Plan {
+    pub(crate) fn run(mut self, drafts: Vec<DraftItem>, early: usize, options: &Options) -> Plan {
         let mut items = Vec::new();
         let (mut border, drafts_are_early) = (0, early == drafts.len());
         for (k, draft) in drafts.into_iter().enumerate() {
@@ -91,7 +91,8 @@ impl<'f, 'g> Emit<'f, 'g> {
         }
         Plan {
             name: self.f.g.name().into(),
-            target,
+            target: options.target,
+            wide_loops: options.wide_loops,
             buffers: self.assignment.buffers,
             weights: self.weights,
             items,

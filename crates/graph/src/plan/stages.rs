@@ -76,7 +76,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
     assignment.allocate_all();
     let check = options.verify;
     // The first stage that yields a plan: mistakes in earlier ones show here.
-    let mut plan = Emit::new(&classified, assignment).run(drafts, early, options.target);
+    let mut plan = Emit::new(&classified, assignment).run(drafts, early, options);
     stage(&mut plan, check, "emit", true, |_| ());
     stage(
         &mut plan,

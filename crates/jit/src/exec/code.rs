@@ -197,9 +197,6 @@ impl<T: SimdElement> Code<T> {
         let mut bytes = 0;
         // First of all, because functions call them by these numbers.
         for function in emitted {
-            if std::env::var("DUMP").is_ok() {
-                std::fs::write(format!("/tmp/dump{}.bin", function.len()), function).unwrap();
-            }
             let signature = Signature::new(CallConv::SystemV);
             let id = module
                 .declare_anonymous_function(&signature)
@@ -278,7 +275,7 @@ pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code<T>,
     let backend = Backend {
         isa: &*isa,
         lane: T::LANE,
-        wide: plan.target.level() == Level::Avx512,
+        wide: plan.wide_loops && plan.target.level() == Level::Avx512,
     };
     let mut context = FunctionBuilderContext::new();
     let mut emitted = Emitted::new();

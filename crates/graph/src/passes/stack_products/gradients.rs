@@ -60,9 +60,12 @@ pub(super) fn bias_gradients(g: &Graph) -> Graph {
     let halves = Halves::of(g);
     let mut place: HashMap<Value, (Value, usize)> = HashMap::default();
     for v in g.order() {
+        let is_sum = |u: Value| matches!(g.op_of(u), Op::SumTo(_)) && sums_over_points(g, u);
         if matches!(g.op_of(v), Op::Concat { axis: 0 })
-            && g.users(v)
+            && (g
+                .users(v)
                 .any(|u| matches!(g.op_of(u), Op::Outer { .. }) && sums_over_points(g, u))
+                || g.operands(v).iter().all(|&x| g.users(x).any(is_sum)))
         {
             let mut at = 0;
             for x in g.operands(v) {
