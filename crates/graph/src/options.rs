@@ -2,7 +2,7 @@
 
 use retrograd_tape::Observe;
 
-use crate::target::Target;
+use crate::target::{Level, Target};
 
 /// A switch for every optional pass and plan stage, and the target machine. All switches are on by default; a result is
 /// the same without any of them, up to rounding. Tests switch them off one by one, so that a wrong result is traced to
@@ -178,6 +178,11 @@ impl Options {
             *switch(&mut options) = false;
             (name, options)
         })
+    }
+
+    /// Whether bodies of loops are emitted with the target's widest vectors: on AVX-512, if that is not switched off.
+    pub(crate) fn are_loops_wide(&self) -> bool {
+        self.wide_loops && self.target.level() == Level::Avx512
     }
 
     /// These options for samples that come one after another: one loop has all the work of a step, so no value crosses

@@ -48,7 +48,7 @@ pub struct Plan {
     pub name: String,
     /// The target machine: code generation, execution and cost all use it.
     pub target: Target,
-    /// Whether bodies of loops may be emitted with the target's widest vectors.
+    /// Whether bodies of loops are emitted with the target's widest vectors.
     pub wide_loops: bool,
     /// All arrays.
     pub buffers: BufferMap,

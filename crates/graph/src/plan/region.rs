@@ -92,7 +92,7 @@ impl<'f, 'g> Emit<'f, 'g> {
         Plan {
             name: self.f.g.name().into(),
             target: options.target,
-            wide_loops: options.wide_loops,
+            wide_loops: options.are_loops_wide(),
             buffers: self.assignment.buffers,
             weights: self.weights,
             items,

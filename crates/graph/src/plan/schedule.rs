@@ -475,14 +475,15 @@ impl<'f, 'g> Scheduler<'f, 'g> {
     }
 
     /// True if a member of a group is better computed later: only element-wise work of the same domain that cannot be
-    /// done yet needs it, and that work's lane loop then computes it for free. Only values computed from one value over
-    /// steps are deferred, so that no more numbers are kept for it than it has itself.
+    /// done yet needs it, and that work's lane loop then computes it for free. Only values whose operands over steps have
+    /// hardly more numbers than they have themselves are deferred, because those are kept for it.
     fn waits(&self, v: Value, group: &BTreeSet<usize>) -> bool {
         let f = self.f;
         let domain = f.domain(v);
         if f.lowering(v) != LoweringKind::Lane || domain != Domain::Step || f.g.is_output(v) {
             return false;
         }
+        let numbers = |v: Value| f.g.node(v).ty.shape.len();
         let over_steps = |s: &&OperandSource| f.domain(s.value) == Domain::Step;
         let readers = f.readers(v);
         work::note(readers.len());
@@ -493,8 +494,10 @@ impl<'f, 'g> Scheduler<'f, 'g> {
                 && f.domain(u) == domain
                 && !group.contains(&self.place[u.index()])
         };
-        f.reads(v).iter().filter(over_steps).count() <= 1
-            && !readers.is_empty()
-            && readers.iter().all(later)
+        let reads = f.reads(v);
+        let kept: usize = (reads.iter().filter(over_steps))
+            .map(|s| numbers(s.value))
+            .sum();
+        kept <= numbers(v) + numbers(v) / 16 && !readers.is_empty() && readers.iter().all(later)
     }
 }

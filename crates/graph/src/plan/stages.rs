@@ -61,8 +61,10 @@ pub fn stream(g: &Graph, options: &Options) -> Plan {
 /// All stages except the memory analysis.
 fn loops(g: &Graph, options: &Options) -> Plan {
     let mut classified = Classified::classify(g, options.distribute);
+    // What a loop computes at full width itself needs no kernel.
+    let outline = options.outline_activations && !options.are_loops_wide();
     if options.fuse {
-        classified.class = fuse(&classified, options.outline_activations);
+        classified.class = fuse(&classified, outline);
     }
     if options.accumulate_in_place {
         classified.accumulate_in_place();
@@ -85,13 +87,7 @@ fn loops(g: &Graph, options: &Options) -> Plan {
         options.interchange,
         interchange,
     );
-    stage(
-        &mut plan,
-        check,
-        "outline_activations",
-        options.outline_activations,
-        widen,
-    );
+    stage(&mut plan, check, "outline_activations", outline, widen);
     stage(&mut plan, check, "time_tile", options.time_tile, |p| {
         each_half(p, time_tile)
     });

@@ -275,7 +275,7 @@ pub(crate) fn generate<T: Element>(plan: &Plan, verify: bool) -> Result<Code<T>,
     let backend = Backend {
         isa: &*isa,
         lane: T::LANE,
-        wide: plan.wide_loops && plan.target.level() == Level::Avx512,
+        wide: plan.wide_loops,
     };
     let mut context = FunctionBuilderContext::new();
     let mut emitted = Emitted::new();

@@ -164,7 +164,8 @@ impl Code<'_, '_, '_> {
             return self.time_innermost(l, carried);
         }
         let reverse = matches!(l.kind, LoopKind::Recurrence { reverse: true });
-        if l.kind == LoopKind::Parallel && self.activations_alone(l) {
+        let parallel = l.kind == LoopKind::Parallel;
+        if parallel && (self.activations_alone(l) || self.emitted_points(l)) {
             return;
         }
         let last_row = self.range[3];
@@ -349,8 +350,7 @@ impl Code<'_, '_, '_> {
         (at, self.imm(numbers))
     }
 
-    /// A parallel loop over whole steps of activations only: rows of neighbouring steps are contiguous, so that one
-    /// call does them all. Returns false for any other loop, or if a cut by rows is known here.
+    /// A parallel loop over whole steps of activations only: one call does them all. Returns false for any other loop.
     fn activations_alone(&mut self, l: &Loop) -> bool {
         let each = |s: &Stmt| match s {
             Stmt::Activate { x, y, .. } => [x, y]
@@ -361,14 +361,32 @@ impl Code<'_, '_, '_> {
         if l.domain != Domain::Step || !l.body.iter().all(each) {
             return false;
         }
+        let all: Vec<View> = l.body.iter().flat_map(views).collect();
+        self.over_points(&all, &mut |code, t, rows| {
+            for s in &l.body {
+                if let Stmt::Activate { map, x, y, len } = s {
+                    code.activate(l.domain, *map, (*x, *y), *len, t, rows);
+                }
+            }
+        });
+        true
+    }
+
+    /// Rows of neighbouring steps are contiguous: `body` is given a step and a number of rows from the first of the
+    /// range on, once for all points of the range, or step by step if a cut by rows is not known here.
+    fn over_points(&mut self, views: &[View], body: &mut dyn FnMut(&mut Self, Value, Value)) {
         let [t0, t1, b0, b1] = self.range;
         let rows = self.b.ins().isub(b1, b0);
         let mut whole = self.b.ins().icmp(IntCC::Equal, rows, self.rows);
         let (first, last) = (self.before(t0, 0), self.before(t1, 0));
         let all = self.b.ins().isub(last, first);
         // Rows may end at different steps, and boundary steps stand behind their ends.
-        for v in l.body.iter().flat_map(views) {
-            let lag = lag(&self.plan.buffers[v.buffer], v);
+        let mut lags: Vec<i64> = (views.iter())
+            .map(|v| lag(&self.plan.buffers[v.buffer], *v))
+            .collect();
+        lags.sort_unstable();
+        lags.dedup();
+        for lag in lags.into_iter().filter(|&lag| lag != 0) {
             let (first, last) = (self.before(t0, -lag), self.before(t1, -lag));
             let own = self.b.ins().isub(last, first);
             let same = self.b.ins().icmp(IntCC::Equal, own, all);
@@ -385,13 +403,8 @@ impl Code<'_, '_, '_> {
             let end = code.b.ins().smin(b1, live);
             let rows = code.b.ins().isub(end, b0);
             let rows = code.b.ins().select(whole, all, rows);
-            for s in &l.body {
-                if let Stmt::Activate { map, x, y, len } = s {
-                    code.activate(l.domain, *map, (*x, *y), *len, t, rows);
-                }
-            }
+            body(code, t, rows);
         });
-        true
     }
 
     /// y = map(x) for the rows of the range at step `t`.

@@ -58,16 +58,15 @@ impl<'f> Code<'_, 'f, '_> {
         }
     }
 
-    /// The views of statements, without their offsets: those that differ in nothing else share an address.
-    pub(super) fn addresses(
-        &mut self,
-        domain: Domain,
-        views: &[View],
-        t: Value,
-    ) -> (HashMap<View, usize>, Vec<(View, Value, i64)>) {
+    /// The same by vectors of 128 bits.
+    fn rows_here(&mut self, domain: Domain, stmts: &[Stmt], t: Value) {
+        let mut all: Vec<View> = stmts.iter().flat_map(views).collect();
+        all.sort_unstable();
+        all.dedup();
+        // Views that differ only in their offset share an address, that of the first of them.
         let mut steps: Vec<(View, Value, i64)> = Vec::new();
         let mut number: HashMap<View, usize> = HashMap::default();
-        for v in views {
+        for v in &all {
             let plain = View { offset: 0, ..*v };
             if let Entry::Vacant(new) = number.entry(plain) {
                 new.insert(steps.len());
@@ -75,15 +74,6 @@ impl<'f> Code<'_, 'f, '_> {
                 steps.push((plain, at, stride));
             }
         }
-        (number, steps)
-    }
-
-    /// The same by vectors of 128 bits.
-    fn rows_here(&mut self, domain: Domain, stmts: &[Stmt], t: Value) {
-        let mut all: Vec<View> = stmts.iter().flat_map(views).collect();
-        all.sort_unstable();
-        all.dedup();
-        let (number, steps) = self.addresses(domain, &all, t);
         let [.., b0, b1] = self.range;
         let bytes = i64::from(self.lane.bytes());
         self.count(b0, b1, false, &mut |code, b| {

@@ -5,7 +5,7 @@ use cranelift::codegen::ir::{
 };
 use cranelift::codegen::isa::CallConv;
 use cranelift::prelude::*;
-use retrograd_graph::plan::{Carried, Instr, Region, Stmt, View};
+use retrograd_graph::plan::{Carried, Instr, Loop, Region, Stmt, View};
 use retrograd_tape::Domain;
 
 use super::{Code, trusted, views};
@@ -14,6 +14,12 @@ use crate::wide::{self, Access, Recurrence};
 /// Pointers are advanced as many at a time.
 const TOGETHER: usize = 8;
 
+/// A function of the second back end for rows of statements: its number, and the views whose addresses it takes.
+struct RowsFunction {
+    number: usize,
+    table: Vec<View>,
+}
+
 impl Code<'_, '_, '_> {
     /// Whether the second back end does a statement.
     pub(super) fn possible(&self, s: &Stmt) -> bool {
@@ -21,25 +27,77 @@ impl Code<'_, '_, '_> {
     }
 
     /// Calls a function of the second back end that does the statements for each row of the range at step `t`. Returns
-    /// false, and emits nothing that matters, if there is none.
+    /// false, and emits nothing, if there is none.
     pub(super) fn emitted_rows(&mut self, domain: Domain, stmts: &[Stmt], t: Value) -> bool {
-        let mut all: Vec<View> = stmts.iter().flat_map(views).collect();
-        all.sort_unstable();
-        all.dedup();
-        let (table, steps) = self.addresses(domain, &all, t);
-        let strides: Vec<i64> = steps.iter().map(|s| s.2).collect();
-        let Some(function) = wide::function(self.lane, stmts, &table, &strides) else {
+        let Some(call) = self.rows_function(stmts) else {
             return false;
         };
         let [.., b0, b1] = self.range;
-        let pointers: Vec<Value> = (steps.iter())
-            .map(|&(_, at, stride)| self.in_row((at, stride), b0))
-            .collect();
         let rows = self.b.ins().isub(b1, b0);
+        self.call_rows(domain, &call, t, rows);
+        true
+    }
+
+    /// Calls such a function for all points of a parallel loop over steps at once. Returns false, and emits nothing, if
+    /// there is none, or if not all arrays have the same points.
+    pub(super) fn emitted_points(&mut self, l: &Loop) -> bool {
+        let all: Vec<View> = l.body.iter().flat_map(views).collect();
+        let by_points = |v: &View| match self.plan.buffers[v.buffer].domain {
+            Domain::Once => true,
+            Domain::Step => !v.from_end && self.plan.ring(v.buffer).is_none(),
+            Domain::Row | Domain::BoundarySlots(_) => false,
+        };
+        let fits = l.domain == Domain::Step
+            && !self.plan.memory.streams
+            && l.body.iter().all(|s| self.possible(s))
+            && all.iter().all(by_points);
+        if !fits {
+            return false;
+        }
+        let Some(call) = self.rows_function(&l.body) else {
+            return false;
+        };
+        let over_steps = |v: &View| self.plan.buffers[v.buffer].domain == Domain::Step;
+        let all: Vec<View> = all.into_iter().filter(over_steps).collect();
+        self.over_points(&all, &mut |code, t, rows| {
+            code.call_rows(l.domain, &call, t, rows);
+        });
+        true
+    }
+
+    /// Emits a function for rows of statements.
+    fn rows_function(&mut self, stmts: &[Stmt]) -> Option<RowsFunction> {
+        let mut table: Vec<View> = stmts.iter().flat_map(views).collect();
+        table.iter_mut().for_each(|v| v.offset = 0);
+        table.sort_unstable();
+        table.dedup();
+        let places = table.iter().copied().zip(0..).collect();
+        let strides: Vec<i64> = (table.iter())
+            .map(|v| match self.plan.buffers[v.buffer].domain {
+                Domain::Once => 0,
+                Domain::Row | Domain::BoundarySlots(_) | Domain::Step => self.point(*v),
+            })
+            .collect();
+        let function = wide::function(self.lane, stmts, &places, &strides)?;
+        self.emitted.push(function);
+        Some(RowsFunction {
+            number: self.emitted.len() - 1,
+            table,
+        })
+    }
+
+    /// Calls it for so many rows from the first of the range at step `t` on.
+    fn call_rows(&mut self, domain: Domain, call: &RowsFunction, t: Value, rows: Value) {
+        let b0 = self.range[2];
+        let pointers: Vec<Value> = (call.table.iter())
+            .map(|&v| {
+                let at = self.step_address(domain, v, t);
+                self.in_row(at, b0)
+            })
+            .collect();
         let table = self.table(&pointers);
         let frame = self.frame;
-        self.call_emitted(function, &[table, rows, frame]);
-        true
+        self.call_emitted(call.number, &[table, rows, frame]);
     }
 
     /// Calls a function of the second back end that runs a recurrence with time innermost for the rows of the range:
@@ -115,6 +173,8 @@ impl Code<'_, '_, '_> {
         let Some(function) = wide::recurrence(self.lane, &what) else {
             return false;
         };
+        self.emitted.push(function);
+        let function = self.emitted.len() - 1;
         let [.., b0, b1] = self.range;
         let addresses = streams.iter().map(|s| s.2).chain(fixed.iter().map(|f| f.1));
         let mut words: Vec<Value> = addresses.map(|a| self.in_row(a, b0)).collect();
@@ -153,18 +213,16 @@ impl Code<'_, '_, '_> {
     }
 
     /// Calls a function of the second back end, which has the System V convention everywhere.
-    pub(super) fn call_emitted(&mut self, function: Vec<u8>, args: &[Value]) {
+    pub(super) fn call_emitted(&mut self, number: usize, args: &[Value]) {
         let mut signature = Signature::new(CallConv::SystemV);
         signature
             .params
             .extend(args.iter().map(|_| AbiParam::new(types::I64)));
         let signature = self.b.import_signature(signature);
         // `exec::code` declares these functions first, so that their numbers are these.
-        let index = self.emitted.len() as u32;
-        self.emitted.push(function);
         let name = UserExternalName {
             namespace: 0,
-            index,
+            index: number as u32,
         };
         let name = self.b.func.declare_imported_user_function(name);
         let callee = self.b.import_function(ExtFuncData {

@@ -9,6 +9,9 @@ mod block;
 mod emit;
 mod encode;
 mod instructions;
+mod known;
+mod matrices;
+mod pointers;
 mod rows;
 mod time;
 

@@ -9,11 +9,13 @@ use retrograd_tape::{Map, Reduction};
 use rustc_hash::FxHashMap as HashMap;
 
 use super::block::{Block, Extent, Index, One, Op, Place, V};
-use super::emit::{Pointers, emit};
+use super::emit::emit;
 use super::encode::{Assembly, LANES, NUMBERS, ROWS, TABLE, VECTOR};
-use crate::frame::offset;
+use super::known::{Form, Known};
+use super::matrices::UNROLLED_MATRIX;
+use super::pointers::Pointers;
 use crate::lower::{CALLED, map};
-use crate::vmath::{Lane, Math, Vectors};
+use crate::vmath::{Lane, Math};
 
 /// Operations of a statement that is unrolled, at most.
 const UNROLLED: usize = 320;
@@ -23,10 +25,6 @@ const STRAIGHT: usize = 1500;
 const ITERATION: usize = 48;
 /// Vectors in a row of a matrix, at most.
 const ACROSS: usize = 16;
-/// Vectors of a matrix that is unrolled, at most.
-const UNROLLED_MATRIX: usize = 64;
-/// A value that was stored or loaded fewer operations ago than this is still in its register.
-const NEAR: usize = 120;
 /// Registers that a loop keeps, at most.
 const KEPT: usize = 14;
 
@@ -92,27 +90,27 @@ fn columns(r: &Region) -> Columns {
 
 /// A vector of a statement: its first lane, and where that lies.
 #[derive(Clone, Copy)]
-struct At {
+pub(super) struct At {
     /// Bytes from the first lane of the statement, without what a loop has advanced.
-    lanes: usize,
+    pub(super) lanes: usize,
     /// The row of the lanes, without what a loop has advanced, and the bytes from its first lane.
-    row: usize,
-    column: usize,
+    pub(super) row: usize,
+    pub(super) column: usize,
     /// Elements, if they are fewer than a vector's.
-    part: Option<usize>,
+    pub(super) part: Option<usize>,
     /// Whether a loop over vectors or rows is around it.
-    in_loop: bool,
+    pub(super) in_loop: bool,
 }
 
 /// The function under construction.
-struct Function<'t> {
-    lane: Lane,
+pub(super) struct Function<'t> {
+    pub(super) lane: Lane,
     /// The place of each view, without its offset, in the table of pointers.
     table: &'t HashMap<View, usize>,
-    code: Assembly,
-    pointers: Pointers,
+    pub(super) code: Assembly,
+    pub(super) pointers: Pointers,
     /// Straight code that is not emitted so far.
-    block: Block,
+    pub(super) block: Block,
     known: Known,
 }
 
@@ -168,7 +166,7 @@ pub(super) fn next_row(code: &mut Assembly, strides: &[i64]) {
 }
 
 impl Function<'_> {
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.lane.bytes() as usize
     }
 
@@ -177,7 +175,7 @@ impl Function<'_> {
     }
 
     /// Emits the straight code so far.
-    fn flush(&mut self) -> Option<()> {
+    pub(super) fn flush(&mut self) -> Option<()> {
         let block = std::mem::take(&mut self.block);
         self.known = Known::default();
         emit(&mut self.code, &block, 0, &mut self.pointers)
@@ -197,20 +195,7 @@ impl Function<'_> {
                 x,
                 y,
             } if rows * cols >= CALLED => {
-                self.flush()?;
-                let sizes = [(Register::RDI, *rows), (Register::RSI, *cols)];
-                for (r, n) in sizes {
-                    self.code.set(r, i32::try_from(n).ok()?);
-                }
-                let views = [(Register::RDX, m), (Register::RCX, x), (Register::R8, y)];
-                for (r, v) in views {
-                    let place = self.place(*v, 0, Index::None)?;
-                    self.code.pointer(r, place.pointer, place.distance);
-                }
-                self.code
-                    .call(offset::MATVEC + offset::ADDRESS * i32::from(*transposed));
-                self.pointers = Pointers::none();
-                Some(())
+                self.call_matvec((*rows, *cols), *transposed, [*m, *x, *y])
             }
             Stmt::MatVec {
                 rows,
@@ -235,86 +220,14 @@ impl Function<'_> {
                 cols,
                 from,
                 to,
-            } => {
-                let bytes = self.bytes();
-                for i in 0..*rows {
-                    for at in self.vectors(*cols) {
-                        let v = self.load(from.0, i * from.1 * bytes + at.lanes, at)?;
-                        self.store(to.0, i * to.1 * bytes + at.lanes, at, v)?;
-                    }
-                }
-                Some(())
-            }
+            } => self.copy_block((*rows, *cols), *from, *to),
             _ => None,
         }
     }
 
-    /// y[rows] = m[rows, cols] · x[cols]
-    fn dots(&mut self, (rows, cols): (usize, usize), m: View, x: View, y: View) -> Option<()> {
-        let (lane, bytes) = (self.lane, self.bytes());
-        for i in 0..rows {
-            let mut sum = self.block.bits(lane, 0);
-            for at in self.vectors(cols) {
-                let a = self.load(m, i * cols * bytes + at.lanes, at)?;
-                let b = self.load(x, at.lanes, at)?;
-                let next = self.block.fma(lane, a, b, sum);
-                sum = self.in_part(at, next, sum);
-            }
-            let total = self.across(sum, false);
-            self.store_number(y, i * bytes, total)?;
-        }
-        Some(())
-    }
-
-    /// y[cols] = m[rows, cols]ᵀ · x[rows]
-    fn sums(&mut self, (rows, cols): (usize, usize), m: View, x: View, y: View) -> Option<()> {
-        let (lane, bytes) = (self.lane, self.bytes());
-        for at in self.vectors(cols) {
-            let mut sum = self.block.bits(lane, 0);
-            for i in 0..rows {
-                let a = self.load(m, i * cols * bytes + at.lanes, at)?;
-                let b = self.splat(x, i * bytes, Index::None)?;
-                sum = self.block.fma(lane, a, b, sum);
-            }
-            self.store(y, at.lanes, at, sum)?;
-        }
-        Some(())
-    }
-
-    /// y[rows, cols] = a[rows] · b[cols]ᵀ
-    fn outer(&mut self, (rows, cols): (usize, usize), a: View, b: View, y: View) -> Option<()> {
-        let bytes = self.bytes();
-        let vectors = self.vectors(cols);
-        if rows * vectors.len() <= UNROLLED_MATRIX {
-            for i in 0..rows {
-                for &at in &vectors {
-                    let left = self.splat(a, i * bytes, Index::None)?;
-                    let right = self.load(b, at.lanes, at)?;
-                    let v = self.block.mul(self.lane, left, right);
-                    self.store(y, i * cols * bytes + at.lanes, at, v)?;
-                }
-            }
-            return Some(());
-        }
-        self.flush()?;
-        self.loop_over((rows, cols * bytes, bytes), 0, &mut |f| {
-            let left = f.splat(a, 0, Index::Numbers)?;
-            for &at in &vectors {
-                let right = f.load(b, at.lanes, at)?;
-                let v = f.block.mul(f.lane, left, right);
-                let inside = At {
-                    in_loop: true,
-                    ..at
-                };
-                f.store(y, at.lanes, inside, v)?;
-            }
-            Some(())
-        })
-    }
-
     /// A loop of `times` iterations, which advances by bytes of lanes and of numbers. Straight code before it must have
     /// been emitted.
-    fn loop_over(
+    pub(super) fn loop_over(
         &mut self,
         (times, lanes, numbers): (usize, usize, usize),
         kept: usize,
@@ -351,7 +264,7 @@ impl Function<'_> {
     }
 
     /// The vectors of so many lanes.
-    fn vectors(&self, n: usize) -> Vec<At> {
+    pub(super) fn vectors(&self, n: usize) -> Vec<At> {
         self.vectors_of_row(n, 0)
     }
 
@@ -560,7 +473,7 @@ impl Function<'_> {
     }
 
     /// The next value in the elements that there are.
-    fn in_part(&mut self, at: At, next: V, before: V) -> V {
+    pub(super) fn in_part(&mut self, at: At, next: V, before: V) -> V {
         match at.part {
             None => next,
             Some(n) => {
@@ -586,7 +499,7 @@ impl Function<'_> {
     }
 
     /// The sum or maximum of all elements, in all elements: halves are joined until one element is left.
-    fn across(&mut self, v: V, maximum: bool) -> V {
+    pub(super) fn across(&mut self, v: V, maximum: bool) -> V {
         let lane = self.lane;
         let halves = [
             One::SwapHalves,
@@ -614,7 +527,7 @@ impl Function<'_> {
         }
     }
 
-    fn place(&self, v: View, distance: usize, index: Index) -> Option<Place> {
+    pub(super) fn place(&self, v: View, distance: usize, index: Index) -> Option<Place> {
         let plain = View { offset: 0, ..v };
         let distance = v.offset * self.bytes() + distance;
         Some(Place {
@@ -632,7 +545,7 @@ impl Function<'_> {
     }
 
     /// The vector of a view at a distance in bytes.
-    fn load(&mut self, v: View, distance: usize, at: At) -> Option<V> {
+    pub(super) fn load(&mut self, v: View, distance: usize, at: At) -> Option<V> {
         let place = self.place(v, distance, Self::index(at))?;
         if let Some(known) = self.known.vector(&self.block, v, place, at.part) {
             return Some(known);
@@ -645,7 +558,7 @@ impl Function<'_> {
     }
 
     /// A number of a view at a distance in bytes, in all elements.
-    fn splat(&mut self, v: View, distance: usize, index: Index) -> Option<V> {
+    pub(super) fn splat(&mut self, v: View, distance: usize, index: Index) -> Option<V> {
         let place = self.place(v, distance, index)?;
         let number = match self.known.number(&self.block, v, place) {
             Some((number, Form::Number)) => return Some(number),
@@ -657,7 +570,7 @@ impl Function<'_> {
         Some(number)
     }
 
-    fn store(&mut self, v: View, distance: usize, at: At, x: V) -> Option<()> {
+    pub(super) fn store(&mut self, v: View, distance: usize, at: At, x: V) -> Option<()> {
         let place = self.place(v, distance, Self::index(at))?;
         let extent = self.extent(at);
         self.block.push(self.lane, Op::Store(place, extent, x));
@@ -669,7 +582,7 @@ impl Function<'_> {
     }
 
     /// Stores a number, which all elements of `x` have.
-    fn store_number(&mut self, v: View, distance: usize, x: V) -> Option<()> {
+    pub(super) fn store_number(&mut self, v: View, distance: usize, x: V) -> Option<()> {
         let place = self.place(v, distance, Index::None)?;
         self.block
             .push(self.lane, Op::Store(place, Extent::First, x));
@@ -687,81 +600,4 @@ impl Function<'_> {
             }
         }
     }
-}
-
-/// What a value has of a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// A vector.
-    Whole,
-    /// The first elements of one.
-    Part(usize),
-    /// One number, in all elements.
-    Number,
-}
-
-/// Values of the block that are also in memory.
-#[derive(Default)]
-struct Known {
-    /// Each with its view, its place, and the operation that had to do with it last.
-    values: Vec<(View, Place, Form, V, usize)>,
-}
-
-impl Known {
-    fn near(block: &Block, when: usize) -> bool {
-        block.ops.len() - when <= NEAR
-    }
-
-    /// The vector at a place, of which only these elements matter.
-    fn vector(&mut self, block: &Block, v: View, at: Place, part: Option<usize>) -> Option<V> {
-        let wanted = |k: &(View, Place, Form, V, usize)| {
-            let enough = match (k.2, part) {
-                (Form::Whole, _) => true,
-                (Form::Part(has), Some(n)) => has >= n,
-                (Form::Number, n) => n == Some(1),
-                (Form::Part(_), None) => false,
-            };
-            same(k.0, v) && k.1 == at && enough && Known::near(block, k.4)
-        };
-        let found = self.values.iter_mut().find(|k| wanted(k))?;
-        found.4 = block.ops.len();
-        Some(found.3)
-    }
-
-    /// The number at a place, as itself or as the first of a vector.
-    fn number(&mut self, block: &Block, v: View, at: Place) -> Option<(V, Form)> {
-        let wanted = |k: &(View, Place, Form, V, usize)| {
-            same(k.0, v) && k.1 == at && Known::near(block, k.4)
-        };
-        let found = self.values.iter_mut().find(|k| wanted(k))?;
-        found.4 = block.ops.len();
-        Some((found.3, found.2))
-    }
-
-    fn remember(&mut self, block: &Block, v: View, at: Place, form: Form, value: V) {
-        let old = |k: &(View, Place, Form, V, usize)| same(k.0, v) && k.1 == at;
-        self.values.retain(|k| !old(k) && Known::near(block, k.4));
-        self.values.push((v, at, form, value, block.ops.len()));
-    }
-
-    /// Forgets what a store may have changed: other views of the array may overlap, too.
-    fn overwritten(&mut self, v: View, at: Place, bytes: usize) {
-        let apart = |k: &(View, Place, Form, V, usize)| {
-            let (start, end) = (
-                i64::from(at.distance),
-                i64::from(at.distance) + bytes as i64,
-            );
-            let (other, its_end) = (
-                i64::from(k.1.distance),
-                i64::from(k.1.distance) + VECTOR as i64,
-            );
-            same(k.0, v) && k.1.index == at.index && (end <= other || its_end <= start)
-        };
-        self.values.retain(|k| k.0.buffer != v.buffer || apart(k));
-    }
-}
-
-/// Whether two views differ in their offset only.
-fn same(a: View, b: View) -> bool {
-    View { offset: 0, ..a } == View { offset: 0, ..b }
 }

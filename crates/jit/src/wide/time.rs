@@ -5,8 +5,9 @@ use iced_x86::{Code as X86, Instruction, MemoryOperand, Register};
 use retrograd_graph::plan::{Instr, Region};
 
 use super::block::{Block, Extent, Index, Op, Place, V};
-use super::emit::{Pointers, emit};
+use super::emit::emit;
 use super::encode::{Assembly, LANES, POINTERS, ROWS, TABLE, VECTOR};
+use super::pointers::Pointers;
 use super::rows::{CALLING, next_row};
 use crate::lower::map;
 use crate::vmath::{Lane, Math};
