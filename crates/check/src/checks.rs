@@ -5,7 +5,7 @@
 //!
 //! **f32**: see [`single`].
 
-use retrograd_graph::{Options, Unroll};
+use retrograd_graph::{Options, Target, Unroll};
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose, RunError, RunMemory};
 use retrograd_tape::{Domain, Input, InputRole, Lengths, Node, Op, Output, OutputRole, Real};
 
@@ -22,7 +22,7 @@ pub type Check = fn(&Sample<'_>) -> Verdict;
 
 /// All comparisons, and the least distance to a kink that each needs: no rounding may decide between two results. Those of
 /// f64 are below 1e-9, and f32's below 1e-3, where no step enlarges them beyond what the generator allows.
-pub const ALL: [(Check, f64); 7] = [
+pub const ALL: [(Check, f64); 8] = [
     (double, 1e-9),
     (forward, 1e-9),
     (threads, 0.0),
@@ -30,6 +30,7 @@ pub const ALL: [(Check, f64); 7] = [
     (budget, 1e-9),
     (stepper, 1e-3),
     (halves, 1e-9),
+    (width, 0.0),
 ];
 
 fn close(sample: &Sample<'_>, right: &Arrays<f64>, found: &Arrays<f64>) -> Verdict {
@@ -337,6 +338,36 @@ pub fn threads(sample: &Sample<'_>) -> Verdict {
         }
         Ok(0.0)
     })
+}
+
+/// Loops as wide as the machine's vectors give the same bits as loops of 128 bits, in f64 and f32: both add up in one
+/// order. (Nothing is compared on a machine whose loops have 128 bits anyway.)
+///
+/// # Errors
+/// What went wrong.
+pub fn width(sample: &Sample<'_>) -> Verdict {
+    caught("width", || {
+        both_widths::<f64>(sample)?;
+        both_widths::<f32>(sample)
+    })
+}
+
+fn both_widths<T: Element + Real + std::fmt::LowerExp>(sample: &Sample<'_>) -> Verdict {
+    if sample.target != Target::host() {
+        return Ok(0.0);
+    }
+    let run = |wide: bool| {
+        // Kernels would compute some activations instead of loops of 128 bits, with the same numbers but other arrays.
+        let options = Options::default().with(|o| {
+            o.target = sample.target;
+            o.wide_loops = wide;
+            o.outline_activations = false;
+        });
+        let purpose = Purpose::everything(sample.tape);
+        let cell = CompiledCell::<T>::compile_with(sample.tape, &purpose, &options);
+        by_cell(&mut cell.map_err(|e| e.to_string())?.executor(), sample)
+    };
+    same(&run(false)?, &run(true)?)
 }
 
 /// For one loss and one seed in three, the loss's cotangent is 1 and not given.

@@ -123,6 +123,12 @@ pub static PROPERTIES: &[Property] = &[
         run: |s| checks::threads(s).into(),
     },
     Property {
+        name: "width",
+        about: "loops as wide as the machine's vectors give the same bits as loops of 128 bits",
+        needs: Needs::Nothing,
+        run: |s| checks::width(s).into(),
+    },
+    Property {
         name: "budget",
         about: "gradients within the least memory, and between, are the same",
         needs: Needs::Double,

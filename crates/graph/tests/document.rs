@@ -14,7 +14,7 @@ mod source;
 use std::path::PathBuf;
 
 use retrograd_graph::passes::simplify::simplify;
-use retrograd_graph::{Graph, Options, plan, text};
+use retrograd_graph::{Graph, Options, Target, plan, text};
 
 fn path() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/IR.md"))
@@ -97,7 +97,8 @@ fn with_blocks(document: &str) -> String {
             }
             "plan" => {
                 let g = read(&cell).unwrap_or_else(|e| panic!("{e}"));
-                let options = Options::verified();
+                // The documents tell of one target, whatever the machine.
+                let options = Options::verified().with(|o| o.target = Target::avx2());
                 let g = retrograd_graph::passes::run(&g, &[], &options).expect("one direction");
                 plan::plan(&g, &options).to_string()
             }

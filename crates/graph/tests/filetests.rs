@@ -35,7 +35,7 @@ mod plans;
 use retrograd_graph::passes::tangent::{self, Tangents};
 use retrograd_graph::passes::{self, Derivation};
 use retrograd_graph::passes::{adjoint, components, legalize, simplify, split, stack_products};
-use retrograd_graph::{Graph, Options, Unroll, interpret, plan, text, verify};
+use retrograd_graph::{Graph, Options, Target, Unroll, interpret, plan, text, verify};
 use retrograd_tape::{InputRole, Map, Observe, Op, OutputRole, Value};
 
 const RULE: &str = "\n----\n";
@@ -111,9 +111,12 @@ fn read(path: &Path) -> Case {
     }
 }
 
-/// The default options but for *flush*, which would stand in every recurrence.
+/// The default options for one target, whatever the machine, but for *flush*, which would stand in every recurrence.
 fn unflushed() -> Options {
-    Options::verified().with(|o| o.flush = false)
+    Options::verified().with(|o| {
+        o.target = Target::avx2();
+        o.flush = false;
+    })
 }
 
 /// `without time_tile, unroll 4, flush`

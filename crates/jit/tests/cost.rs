@@ -2,6 +2,7 @@
 
 use retrograd_graph::plan::cost::{RunShape, Work, tasks};
 use retrograd_jit::predict::{Machine, run_shape};
+use retrograd_graph::{Level, Target};
 use retrograd_jit::{CompiledCell, Purpose};
 use retrograd_tape::Extent;
 use retrograd_tape::Map;
@@ -84,7 +85,8 @@ fn an_lstm_has_one_step_product_a_slice_and_direction() {
     });
     // Each of the four gates once and tanh(c') forward and, made again, backward: in kernels or in emitted code.
     let (kernels, emitted) = (activations.sum::<usize>(), emitted.sum::<usize>());
-    assert!(kernels > 0);
+    // Loops as wide as kernels compute all of them.
+    assert_eq!(kernels == 0, Target::host().level() == Level::Avx512);
     assert_eq!(kernels + emitted, 6 * 32 * t * b, "{kernels} by kernels");
 }
 

@@ -31,6 +31,7 @@ fn a_right_cell_passes_and_the_report_says_on_how_many_cases() {
         "second",
         "stepper",
         "threads",
+        "width",
         "halves",
         "budget",
         "resets",

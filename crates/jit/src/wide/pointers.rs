@@ -4,6 +4,9 @@ use iced_x86::{Code as X86, Instruction, MemoryOperand, Register};
 
 use super::encode::{Assembly, POINTERS, TABLE};
 
+/// An instruction has up to three operands, which may all be loaded right before it, one of them by itself.
+const OPERANDS: usize = 3;
+
 /// The general registers that hold pointers.
 pub(super) struct Pointers {
     /// The pointer in each register, and when it was used last.
@@ -22,12 +25,12 @@ impl Pointers {
         }
     }
 
-    /// Loads pointers that stay in their registers, as many as leave two for others.
+    /// Loads pointers that stay in their registers, as many as leave enough for the others.
     pub(super) fn fix(code: &mut Assembly, pointers: &[usize]) -> Self {
         let mut own = Pointers::none();
         let most = match pointers.len() <= POINTERS.len() {
             true => POINTERS.len(),
-            false => POINTERS.len() - 2,
+            false => POINTERS.len() - OPERANDS,
         };
         for (k, &p) in pointers.iter().take(most).enumerate() {
             own.load(code, k, p);

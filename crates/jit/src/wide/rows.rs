@@ -112,6 +112,11 @@ pub(super) struct Function<'t> {
     /// Straight code that is not emitted so far.
     pub(super) block: Block,
     known: Known,
+    /// The bytes from row to row, by pointer, and the row that statements are emitted for: so many after the pointers'.
+    strides: &'t [i64],
+    row: usize,
+    /// Operations so far.
+    emitted: usize,
 }
 
 /// Emits the statements, which must be [`possible`], for rows of which the table has the first pointers; `strides` are
@@ -125,26 +130,42 @@ pub(crate) fn function(
     let mut f = Function {
         lane,
         table,
+        strides,
         code: Assembly::new(strides.len()),
         pointers: Pointers::none(),
         block: Block::default(),
         known: Known::default(),
+        row: 0,
+        emitted: 0,
     };
+    let first = f.code.branch_ahead(X86::Jmp_rel32_64);
+    // One row.
+    let one = f.code.here();
     f.code
         .put(Instruction::with2(X86::Test_rm64_r64, ROWS, ROWS));
-    let nothing = f.code.branch_ahead(X86::Jle_rel32_64);
-    let row = f.code.here();
-    for s in stmts {
-        f.stmt(s)?;
+    let end = f.code.branch_ahead(X86::Jle_rel32_64);
+    f.rows(stmts, 1)?;
+    f.code.branch_back(X86::Jmp_rel32_64, one);
+    // Several, as long as there are so many.
+    let together = match f.emitted {
+        ..=300 => 4,
+        301..=900 => 2,
+        _ => 1,
+    };
+    f.code.arrive(first);
+    if together > 1 {
+        let rows = i32::try_from(together).ok()?;
+        f.code
+            .put(Instruction::with2(X86::Cmp_rm64_imm32, ROWS, rows));
+        f.code.branch_back(X86::Jl_rel32_64, one);
+        let several = f.code.here();
+        f.rows(stmts, together)?;
+        f.code
+            .put(Instruction::with2(X86::Cmp_rm64_imm32, ROWS, rows));
+        f.code.branch_back(X86::Jge_rel32_64, several);
     }
-    f.flush()?;
-    f.code.put(Instruction::with1(X86::Dec_rm64, ROWS));
-    let end = f.code.branch_ahead(X86::Je_rel32_64);
-    next_row(&mut f.code, strides);
-    f.pointers = Pointers::none();
-    f.code.branch_back(X86::Jmp_rel32_64, row);
+    f.code.branch_back(X86::Jmp_rel32_64, one);
     f.code.arrive(end);
-    f.code.arrive(nothing);
     Some(f.code.finish())
 }
 
@@ -166,6 +187,26 @@ pub(super) fn next_row(code: &mut Assembly, strides: &[i64]) {
 }
 
 impl Function<'_> {
+    /// The statements for the next `n` rows. Each is done for all of them before the next one, so that one row's chain of
+    /// operations fills the time in which another's waits.
+    fn rows(&mut self, stmts: &[Stmt], n: usize) -> Option<()> {
+        self.pointers = Pointers::none();
+        self.code.forget_part();
+        for s in stmts {
+            for row in 0..n {
+                self.row = row;
+                self.stmt(s)?;
+            }
+        }
+        self.flush()?;
+        let rows = i32::try_from(n).ok()?;
+        self.code
+            .put(Instruction::with2(X86::Sub_rm64_imm32, ROWS, rows));
+        let far: Vec<i64> = self.strides.iter().map(|s| s * n as i64).collect();
+        next_row(&mut self.code, &far);
+        Some(())
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.lane.bytes() as usize
     }
@@ -178,6 +219,7 @@ impl Function<'_> {
     pub(super) fn flush(&mut self) -> Option<()> {
         let block = std::mem::take(&mut self.block);
         self.known = Known::default();
+        self.emitted += block.ops.len();
         emit(&mut self.code, &block, 0, &mut self.pointers)
     }
 
@@ -236,6 +278,7 @@ impl Function<'_> {
         body(self)?;
         let block = std::mem::take(&mut self.block);
         self.known = Known::default();
+        self.emitted += block.ops.len();
         let mut used: Vec<usize> = Vec::new();
         for (op, ..) in &block.ops {
             if let Op::Load(p, _) | Op::Splat(p) | Op::Store(p, ..) = op
@@ -529,9 +572,11 @@ impl Function<'_> {
 
     pub(super) fn place(&self, v: View, distance: usize, index: Index) -> Option<Place> {
         let plain = View { offset: 0, ..v };
-        let distance = v.offset * self.bytes() + distance;
+        let pointer = self.table[&plain];
+        let row = self.strides[pointer] * self.row as i64;
+        let distance = (v.offset * self.bytes() + distance) as i64 + row;
         Some(Place {
-            pointer: self.table[&plain],
+            pointer,
             index,
             distance: i32::try_from(distance).ok()?,
         })
