@@ -167,7 +167,7 @@ impl Target {
         }
     }
 
-    /// Vector width of kernels in bytes. (Emitted code has [`cycles::EMITTED_BYTES`] on all targets.)
+    /// Vector width of kernels in bytes. (Emitted code has [`cycles::EMITTED_BYTES`] on all targets, but for wide loops.)
     pub fn vector_bytes(self) -> usize {
         match self.level {
             Level::Portable | Level::Baseline => 16,

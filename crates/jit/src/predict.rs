@@ -13,7 +13,7 @@ use retrograd_graph::plan::cycles::EMITTED_BYTES;
 use retrograd_graph::plan::{Item, Layout, Plan};
 use retrograd_graph::{Options, Target};
 use retrograd_kernels::peak;
-use retrograd_tape::{Extent, InputRole, Recorder, Shape};
+use retrograd_tape::{Extent, InputRole, Map, Recorder, Shape};
 
 use crate::cell::CompiledCell;
 use crate::element::Element;
@@ -133,7 +133,7 @@ impl Machine {
     pub fn seconds<T: Element>(&self, plan: &Plan, leaf: Leaf<'_>, run: RunShape) -> f64 {
         let all = tasks(plan, leaf, run);
         let cycles: f64 = (all.iter())
-            .map(|x: &CostTask| x.times as f64 * self.cycles::<T>(plan.target, &x.work))
+            .map(|x: &CostTask| x.times as f64 * self.cycles::<T>(plan, &x.work))
             .sum();
         let bytes = (footprint(plan, leaf.item, run) * size_of::<T>()) as f64;
         let stays = near(plan.target);
@@ -175,7 +175,8 @@ pub fn run_shape(extent: Extent, layout: Layout) -> RunShape {
 
 impl Machine {
     /// Cycles of one task.
-    fn cycles<T: Element>(&self, target: Target, work: &Work) -> f64 {
+    fn cycles<T: Element>(&self, plan: &Plan, work: &Work) -> f64 {
+        let target = plan.target;
         let c = target.cycles();
         let vector = target.vector_bytes() / size_of::<T>();
         let tile_rows = isa(target).tile_rows();
@@ -183,7 +184,11 @@ impl Machine {
         let flops_a_cycle = c.flops * 4.0 / size_of::<T>() as f64;
         let vectors = |n: usize| n.div_ceil(vector) as f64;
         let lines = |n: usize| (n * size_of::<T>()) as f64 / 64.0;
-        let small = EMITTED_BYTES / size_of::<T>();
+        // Vectors of emitted code.
+        let (small, instr) = match plan.wide_loops {
+            true => (vector, c.wide_instr),
+            false => (EMITTED_BYTES / size_of::<T>(), c.instr),
+        };
         match *work {
             Work::Product {
                 rows,
@@ -249,14 +254,16 @@ impl Machine {
                 ref ops,
                 folds,
             } => {
-                // Remainders are done one number at a time.
-                let iterations = (lanes / small + lanes % small) as f64;
+                let iterations = lanes.div_ceil(small) as f64;
                 let side = vectors_per_iteration(ops.iter().copied(), loads + stores + folds);
                 let side = side.min((lanes / small).max(1)) as f64;
-                let folds_of = (c.fold / side).max(c.instr) * folds as f64;
-                let instrs = c.instr * (loads + stores) as f64 + folds_of;
-                let body: f64 =
-                    c.iteration / side + instrs + ops.iter().map(|&m| c.emitted(m)).sum::<f64>();
+                let folds_of = (c.fold / side).max(instr) * folds as f64;
+                let instrs = instr * (loads + stores) as f64 + folds_of;
+                let op = |&m: &Map| match plan.wide_loops {
+                    true => c.wide(m),
+                    false => c.emitted(m),
+                };
+                let body: f64 = c.iteration / side + instrs + ops.iter().map(op).sum::<f64>();
                 let single = if lanes == 1 { c.single } else { 0.0 };
                 c.lane_loop + rows as f64 * (iterations * body + c.folded * folds as f64 + single)
             }

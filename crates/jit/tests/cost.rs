@@ -1,8 +1,8 @@
 //! The cost of a plan against counts by hand, and the time that the model derives from it.
 
 use retrograd_graph::plan::cost::{RunShape, Work, tasks};
-use retrograd_jit::predict::{Machine, run_shape};
 use retrograd_graph::{Level, Target};
+use retrograd_jit::predict::{Machine, run_shape};
 use retrograd_jit::{CompiledCell, Purpose};
 use retrograd_tape::Extent;
 use retrograd_tape::Map;

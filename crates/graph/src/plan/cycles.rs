@@ -10,7 +10,7 @@
 
 use retrograd_tape::Map;
 
-/// Vector width of emitted code in bytes, on every target: the widest that Cranelift emits.
+/// Vector width of the code that Cranelift emits, in bytes, on every target. Wide loops have the target's.
 pub const EMITTED_BYTES: usize = 16;
 
 /// The cost of work on a target, in cycles unless stated otherwise.
@@ -26,6 +26,8 @@ pub struct Cycles {
     pub iteration: f64,
     /// A load, store or simple op on an emitted vector: four per cycle.
     pub instr: f64,
+    /// The same on a vector of a wide loop.
+    pub wide_instr: f64,
     /// A quotient or square root of an emitted vector.
     pub quotient: f64,
     /// Folding one vector.
@@ -84,6 +86,7 @@ pub const WIDE: Cycles = Cycles {
     single: 8.4,
     iteration: 1.2,
     instr: 0.25,
+    wide_instr: 0.5,
     quotient: 4.0,
     fold: 1.5,
     folded: 1.7,
@@ -152,6 +155,16 @@ impl Cycles {
             | Map::Le
             | Map::Eq
             | Map::Select => self.instr,
+        }
+    }
+
+    /// Cycles of an op on a vector of a wide loop: twice those of 128 bits for what two units do, four times for quotients,
+    /// and those of a kernel for activations, which do the same.
+    pub fn wide(&self, map: Map) -> f64 {
+        match map {
+            Map::Tanh | Map::Sigmoid | Map::Exp | Map::Softplus => self.kernel(map),
+            Map::Div | Map::Recip | Map::Sqrt | Map::Softsign => 4.0 * self.emitted(map),
+            other => 2.0 * self.emitted(other),
         }
     }
 

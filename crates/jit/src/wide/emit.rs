@@ -75,6 +75,8 @@ struct Emitter<'a> {
     /// By mask register: its value.
     masks: [Option<M>; MASKS.len()],
     free_slots: Vec<usize>,
+    /// Places that this operation was the last to read.
+    freed: Vec<usize>,
     slots: usize,
     /// The operation being emitted.
     i: usize,
@@ -138,6 +140,7 @@ impl<'a> Emitter<'a> {
             held: [None; REGISTERS],
             masks: [None; MASKS.len()],
             free_slots: Vec::new(),
+            freed: Vec::new(),
             slots: 0,
             i: 0,
         }
@@ -146,6 +149,7 @@ impl<'a> Emitter<'a> {
     fn all(mut self) -> Option<()> {
         for i in 0..self.block.ops.len() {
             self.i = i;
+            self.free_slots.append(&mut self.freed);
             let (op, lane, _) = self.block.ops[i];
             self.op(op, lane)?;
         }
@@ -511,7 +515,8 @@ impl<'a> Emitter<'a> {
             self.held[r] = None;
         }
         if let Some(slot) = self.slot[j].take() {
-            self.free_slots.push(slot);
+            // The instruction that reads it last comes after what is stored to make room for its result.
+            self.freed.push(slot);
         }
     }
 
