@@ -173,6 +173,7 @@ pub(super) fn map(m: &mut Math<'_, '_>, op: Map, x: &[Value]) -> Value {
         Map::Floor => m.floor(x[0]),
         Map::Ceil => m.ceil(x[0]),
         Map::Round => m.round(x[0]),
+        Map::RoundBf16 => m.round_bf16(x[0]),
         #[cfg(feature = "faults")]
         Map::Sin
             if m.lane == crate::vmath::Lane::F32
