@@ -76,7 +76,14 @@ fn sides(g: &Graph, components: &Components) -> HashMap<Value, Class> {
 fn is_cheap(map: Map) -> bool {
     !matches!(
         map,
-        Map::Pow | Map::Expm1 | Map::Ln | Map::Log1p | Map::Erf | Map::Sin | Map::Cos
+        Map::Pow
+            | Map::Expm1
+            | Map::Ln
+            | Map::Log1p
+            | Map::Erf
+            | Map::Sin
+            | Map::Cos
+            | Map::RoundBf16
     )
 }
 

@@ -145,18 +145,21 @@ fn sums_the_same(f: &Classified<'_>, v: Value, x: Value) -> bool {
         Op::Outer { to: Domain::Once } => {
             let xs = f.g.operands(v);
             let domain = f.domain(xs[0]).join(f.domain(xs[1]));
-            (f.lowering(v) == LoweringKind::Global).then_some((xs[0], domain, true))
+            let outer = Some(f.rounds(v));
+            (f.lowering(v) == LoweringKind::Global).then_some((f.unrounded(xs[0]), domain, outer))
         }
-        Op::SumTo(Domain::Once) => Some((
-            f.g.operands(v)[0],
-            Some(f.domain(f.g.operands(v)[0])),
-            false,
-        )),
+        Op::SumTo(Domain::Once) => {
+            Some((f.g.operands(v)[0], Some(f.domain(f.g.operands(v)[0])), None))
+        }
         _ => None,
     };
     match (left(v), left(x)) {
         // Sums alone are not worth a shared pass over δ.
-        (Some((a, d, outer)), Some((b, e, other))) => a == b && d == e && (outer || other),
+        (Some((a, d, outer)), Some((b, e, other))) => {
+            // A gradient of rounded vectors, and one of vectors as they are, have kernels of their own.
+            let one_kernel = outer.is_none() || other.is_none() || outer == other;
+            a == b && d == e && one_kernel && (outer.is_some() || other.is_some())
+        }
         _ => false,
     }
 }
@@ -330,7 +333,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
             self.products.insert(i);
         } else if f.class(v) == Class::Parallel {
             self.globals.insert(i);
-            let summed = f.g.operands(v)[0];
+            let summed = f.unrounded(f.g.operands(v)[0]);
             self.sums.entry(summed).or_default().insert(i);
         }
     }
@@ -419,8 +422,14 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         if let Some(&i) = self.globals.first() {
             let v = f.order[i];
             let same = |x: &usize| *x == i || sums_the_same(f, v, f.order[*x]);
-            let summed = f.g.operands(v)[0];
-            let together: Vec<usize> = self.sums[&summed].iter().copied().filter(same).collect();
+            let summed = f.unrounded(f.g.operands(v)[0]);
+            let mut together: Vec<usize> =
+                self.sums[&summed].iter().copied().filter(same).collect();
+            // A sum alone goes with any gradient; gradients go with their like.
+            let outer = |&x: &usize| matches!(f.g.op_of(f.order[x]), Op::Outer { .. });
+            if let Some(first) = together.iter().copied().find(outer) {
+                together.retain(|&x| x == i || sums_the_same(f, f.order[first], f.order[x]));
+            }
             for &x in &together {
                 self.globals.remove(&x);
                 if let Some(rest) = self.sums.get_mut(&summed) {
