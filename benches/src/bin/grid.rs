@@ -191,7 +191,7 @@ fn main() -> Result<()> {
     let peak = [1, threads].map(|n| peak_gflops(n, during));
     let machine = Machine {
         peak_gflops: peak[0],
-        ..Machine::measure()
+        ..Machine::measure_with(&arguments.options())
     };
     for cell in &arguments.cell {
         for &shape in &arguments.shapes {

@@ -43,6 +43,7 @@ const ENGINES: Comparison = Comparison::new(3, 300);
 const BUDGET: Comparison = Comparison::new(4, 300);
 const STEPPER: Comparison = Comparison::new(5, 500);
 const HALVES: Comparison = Comparison::new(6, 400);
+const OF_BF16: Comparison = Comparison::new(7, 300);
 
 #[test]
 fn f64_code_agrees_with_the_tape() {
@@ -77,6 +78,11 @@ fn a_stepper_agrees_with_the_tape_sample_by_sample() {
 #[test]
 fn a_run_in_two_halves_gives_the_bits_of_one_run() {
     HALVES.holds(1, 7);
+}
+
+#[test]
+fn products_of_bfloat16_operands_agree_with_the_tape_that_rounds_the_same() {
+    OF_BF16.holds(1, 8);
 }
 
 impl Comparison {
