@@ -21,7 +21,8 @@ loss mean(square(y - next))
 const GRU: &str = "cell gru(x[5]; h[7])
 z = sigmoid(dense(x, h))
 r = sigmoid(dense(x, h))
-n = tanh(dense(x) + r * dense(h))
+m = r * dense(h)
+n = tanh(dense(x) + m)
 h' = (1 - z) * n + z * h
 loss mean(square(h'))
 ";
