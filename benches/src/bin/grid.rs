@@ -261,11 +261,7 @@ fn measure(
                 cell, whole, threads, &options,
             )?)
         };
-        let name = match bf16 {
-            true => "retrograd-jit-bf16",
-            false => "retrograd-jit",
-        };
-        jit = Some(row.print(name, threads, peak[1], parts, new)?);
+        jit = Some(row.print("retrograd-jit", threads, peak[1], parts, new)?);
     }
     if arguments.items {
         row.items(&cell)?;
@@ -277,11 +273,7 @@ fn measure(
                 false => TapeEngine::<f32>::new(cell),
             })
         };
-        let name = match bf16 {
-            true => "retrograd-tape-bf16",
-            false => "retrograd-tape",
-        };
-        tape = Some(row.print(name, 1, peak[0], None, new)?);
+        tape = Some(row.print("retrograd-tape", 1, peak[0], None, new)?);
     }
     if let (Some(jit), Some(tape)) = (&jit, &tape)
         && bf16

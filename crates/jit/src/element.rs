@@ -1,6 +1,7 @@
 //! The element types that code is generated for.
 
-use retrograd_graph::{Bf16, Options};
+use retrograd_graph::{Bf16, Options, Target};
+use retrograd_kernels::{Bf16Unit, Isa};
 use retrograd_tape::Real;
 
 use crate::vmath::Lane;
@@ -36,6 +37,11 @@ pub(crate) fn of_width<T: Element>(options: &Options) -> Options {
         o.flush = options.flush && single;
         if o.bf16 == Bf16::Kernels && !single {
             o.bf16 = Bf16::Ops;
+        }
+        // A system may withhold the tiles that its machine has.
+        let withheld = || !Bf16Unit::Tiles.available(Isa::Avx512);
+        if o.bf16 == Bf16::Kernels && o.target.amx() && o.target.runs_here() && withheld() {
+            o.target = Target::avx512().with_bf16();
         }
     })
 }

@@ -14,6 +14,8 @@
 //! | [`sum_rows`](Kernels::sum_rows) | Σ of vectors over steps and rows | other sums over time and batch |
 //! | [`activation`](Kernels::activation) | y = f(x), element by element | gates that share an activation |
 //!
+//! Products and outer products of f32 can round their operands to bfloat16, if the arguments name a [`Bf16Unit`].
+//!
 //! Each exists for f32 and f64 and for every [`Isa`]: [`kernels_for`] returns the table of one instruction set, which
 //! the caller keeps. This crate never chooses a set.
 //!

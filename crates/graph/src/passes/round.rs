@@ -5,12 +5,14 @@
 //! constant is none of them: a sum is made of products with ones, and constants cost nothing to keep. Everything else
 //! (states, activations, biases, and the sum of δ beside a weight gradient) is not rounded.
 //!
-//! It runs after the last pass that looks at products, so these see a program without roundings; only rematerialization,
-//! which rebuilds nothing, comes later. Products along axes, which *unbatch* replaces, are rounded before that.
+//! It runs after the last pass that looks at products, so these see a program without roundings. *legalize* has run then,
+//! whose copies are equal nodes: so this adds nodes and rebuilds nothing, like *rematerialize*, the only pass behind it.
+//! Products along axes, which *unbatch* replaces, are rounded before that.
 
-use retrograd_tape::{Algebra, Domain, Map, Op, Operands, Value};
+use retrograd_tape::{Domain, Map, Op, Value};
+use rustc_hash::FxHashMap as HashMap;
 
-use crate::graph::{Graph, rebuild};
+use crate::graph::Graph;
 use crate::passes::legalize::sums_over_points;
 
 /// Rounds the operands of the products that the plan leaves to kernels: those of matrices.
@@ -31,14 +33,21 @@ pub(crate) fn along_axes(g: &Graph) -> bool {
 }
 
 fn rounded(g: &Graph, of_rank: impl Fn(usize) -> bool) -> Graph {
-    rebuild(g, |r, v| {
+    let mut new = g.clone();
+    // What several products read is rounded once.
+    let mut made: HashMap<Value, Value> = HashMap::default();
+    for v in g.order() {
         if !is_rounded(g, v) || !of_rank(rank(g, v)) {
-            return None;
+            continue;
         }
-        let xs = r.operands(v);
-        let rounded: Operands = xs.iter().map(|&x| r.new.map1(Map::RoundBf16, x)).collect();
-        Some(r.new.op(*g.op_of(v), &rounded))
-    })
+        for x in g.operands(v) {
+            let ty = g.node(x).ty;
+            let rounding = || new.add(Op::Map(Map::RoundBf16), &[x], ty);
+            let rounded = *made.entry(x).or_insert_with(rounding);
+            new.replace_operand(v, x, rounded);
+        }
+    }
+    new
 }
 
 /// The rank of a product's matrices.
