@@ -6,6 +6,7 @@
 
 mod body;
 mod halves;
+mod sums;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -137,31 +138,6 @@ pub(crate) fn schedule(f: &Classified<'_>) -> (Vec<DraftItem>, usize) {
     }
     let border = border.unwrap_or(items.len());
     (items, border)
-}
-
-/// True if both are weight gradients, or a bias gradient, of the same left operand.
-fn sums_the_same(f: &Classified<'_>, v: Value, x: Value) -> bool {
-    let left = |v: Value| match *f.g.op_of(v) {
-        Op::Outer { to: Domain::Once } => {
-            let xs = f.g.operands(v);
-            let domain = f.domain(xs[0]).join(f.domain(xs[1]));
-            let outer = Some(f.rounds(v));
-            (f.lowering(v) == LoweringKind::Global).then_some((f.unrounded(xs[0]), domain, outer))
-        }
-        Op::SumTo(Domain::Once) => {
-            Some((f.g.operands(v)[0], Some(f.domain(f.g.operands(v)[0])), None))
-        }
-        _ => None,
-    };
-    match (left(v), left(x)) {
-        // Sums alone are not worth a shared pass over δ.
-        (Some((a, d, outer)), Some((b, e, other))) => {
-            // A gradient of rounded vectors, and one of vectors as they are, have kernels of their own.
-            let one_kernel = outer.is_none() || other.is_none() || outer == other;
-            a == b && d == e && one_kernel && (outer.is_some() || other.is_some())
-        }
-        _ => false,
-    }
 }
 
 impl<'f, 'g> Scheduler<'f, 'g> {
@@ -421,15 +397,8 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         }
         if let Some(&i) = self.globals.first() {
             let v = f.order[i];
-            let same = |x: &usize| *x == i || sums_the_same(f, v, f.order[*x]);
             let summed = f.unrounded(f.g.operands(v)[0]);
-            let mut together: Vec<usize> =
-                self.sums[&summed].iter().copied().filter(same).collect();
-            // A sum alone goes with any gradient; gradients go with their like.
-            let outer = |&x: &usize| matches!(f.g.op_of(f.order[x]), Op::Outer { .. });
-            if let Some(first) = together.iter().copied().find(outer) {
-                together.retain(|&x| x == i || sums_the_same(f, f.order[first], f.order[x]));
-            }
+            let together = sums::together(f, i, &self.sums[&summed]);
             for &x in &together {
                 self.globals.remove(&x);
                 if let Some(rest) = self.sums.get_mut(&summed) {
