@@ -152,6 +152,7 @@ fn weight_gradients(c: &mut Criterion) {
             n_rhs: rhs.len(),
             bias: bias.as_ptr(),
             n_bias: bias.len(),
+            unit: None,
             add: false,
         };
         let k = widest::<f32>();

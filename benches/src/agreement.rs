@@ -48,6 +48,38 @@ pub enum Agreement {
     Overflow(Vec<String>),
 }
 
+/// Checks the gradients that compiled code and the tape left, both with bfloat16 operands of products. Both round the same
+/// operands, but an operand that they have a rounding apart may lie on two sides of a tie; so they may be as far apart as the
+/// roundings take them from the exact gradients, and usually are not.
+///
+/// # Errors
+/// Names the parameter whose gradients differ by more than the roundings do.
+pub fn check_bf16(
+    cell: &Cell,
+    work: &StepArrays<f32>,
+    jit: &dyn Steps<f32>,
+    tape: &dyn Steps<f32>,
+) -> Result<()> {
+    let mut exact = TapeEngine::<f64>::new(cell);
+    exact.step(&work.widen());
+    let exact = exact.gradients();
+    let (jit, tape) = (jit.gradients(), tape.gradients());
+    let wide = |of: &Gradients<f32>| -> Vec<(String, Vec<f64>)> {
+        let widened = of
+            .iter()
+            .map(|(n, v)| (n.clone(), v.iter().map(|&x| f64::from(x)).collect()));
+        widened.collect()
+    };
+    let (apart, moved) = (distances(&jit, &wide(&tape))?, distances(&tape, &exact)?);
+    for (((name, _), apart), moved) in exact.iter().zip(apart).zip(moved) {
+        ensure!(
+            apart <= moved + ROUNDINGS * f64::from(f32::EPSILON),
+            "the gradients of `{name}` differ by {apart:.1e} between engines, and by {moved:.1e} from those without rounding"
+        );
+    }
+    Ok(())
+}
+
 /// Checks the gradients that compiled code and the tape in f32 left.
 ///
 /// # Errors

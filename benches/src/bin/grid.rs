@@ -18,6 +18,7 @@ use retrograd_bench::stream::{SampleStream, bound};
 use retrograd_bench::work::StepArrays;
 use retrograd_bench::{agreement, cells, flops};
 use retrograd_graph::plan::cost;
+use retrograd_graph::{Bf16, Options, Target};
 use retrograd_jit::predict::Machine;
 use retrograd_kernels::peak::{core_ghz, peak_gflops};
 use retrograd_tape::Extent;
@@ -35,6 +36,12 @@ struct Arguments {
     /// Threads that compiled code may use; the tape uses one
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
+    /// Operands of products with weights and of weight gradients
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: PrecisionArg,
+    /// The machine to compile for: avx2, avx512+bf16, …; the host's best by default
+    #[arg(long)]
+    target: Option<Target>,
     /// Seconds a measurement
     #[arg(long, default_value_t = 1.0)]
     secs: f64,
@@ -53,6 +60,23 @@ struct Arguments {
     /// Print the machine's peak rates and nothing else
     #[arg(long)]
     peak: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PrecisionArg {
+    F32,
+    Bf16,
+}
+
+impl Arguments {
+    fn options(&self) -> Options {
+        Options::default().with(|o| {
+            o.target = self.target.unwrap_or(o.target);
+            if self.precision == PrecisionArg::Bf16 {
+                o.bf16 = Bf16::Kernels;
+            }
+        })
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -167,7 +191,7 @@ fn main() -> Result<()> {
     let peak = [1, threads].map(|n| peak_gflops(n, during));
     let machine = Machine {
         peak_gflops: peak[0],
-        ..Machine::measure()
+        ..Machine::measure_with(&arguments.options())
     };
     for cell in &arguments.cell {
         for &shape in &arguments.shapes {
@@ -226,18 +250,35 @@ fn measure(
         flops: flops::of_step(cell.tape(), work.extent),
     };
     let threads = usize::from(arguments.threads);
+    let bf16 = arguments.precision == PrecisionArg::Bf16;
     let (mut jit, mut tape) = (None, None);
     if arguments.engines.contains(&EngineArg::Jit) {
         let parts = (arguments.parts).then(|| row.parts(&cell)).transpose()?;
-        let new = |cell: &Cell| Ok(JitEngine::<f32>::new(cell, Portion::Whole, threads)?);
+        let options = arguments.options();
+        let new = |cell: &Cell| {
+            let whole = Portion::Whole;
+            Ok(JitEngine::<f32>::with_options(
+                cell, whole, threads, &options,
+            )?)
+        };
         jit = Some(row.print("retrograd-jit", threads, peak[1], parts, new)?);
     }
     if arguments.items {
         row.items(&cell)?;
     }
     if arguments.engines.contains(&EngineArg::Tape) {
-        let new = |cell: &Cell| Ok(TapeEngine::<f32>::new(cell));
+        let new = |cell: &Cell| {
+            Ok(match bf16 {
+                true => TapeEngine::<f32>::of_bf16_products(cell),
+                false => TapeEngine::<f32>::new(cell),
+            })
+        };
         tape = Some(row.print("retrograd-tape", 1, peak[0], None, new)?);
+    }
+    if let (Some(jit), Some(tape)) = (&jit, &tape)
+        && bf16
+    {
+        return agreement::check_bf16(&cell, &work, jit, tape);
     }
     if let (Some(jit), Some(tape)) = (jit, tape) {
         match agreement::check(&cell, &work, &jit, &tape)? {
@@ -307,7 +348,8 @@ impl GridRow<'_> {
 
     /// Prints what each item of the plan does and how long it takes.
     fn items(&self, cell: &Cell) -> Result<()> {
-        let mut jit = JitEngine::<f32>::new(cell, Portion::Whole, 1)?;
+        let options = self.arguments.options();
+        let mut jit = JitEngine::<f32>::with_options(cell, Portion::Whole, 1, &options)?;
         let mut least: Vec<Duration> = jit.time_items(self.work);
         let start = Instant::now();
         while start.elapsed().as_secs_f64() < self.arguments.secs {
@@ -339,7 +381,9 @@ impl GridRow<'_> {
 
     fn parts(&self, cell: &Cell) -> Result<PortionTimes> {
         let least = |extent| {
-            let mut jit = JitEngine::<f32>::new(cell, extent, usize::from(self.arguments.threads))?;
+            let threads = usize::from(self.arguments.threads);
+            let options = self.arguments.options();
+            let mut jit = JitEngine::<f32>::with_options(cell, extent, threads, &options)?;
             anyhow::Ok(times(self.arguments.secs, || jit.step(self.work)).min_ms)
         };
         Ok(PortionTimes {

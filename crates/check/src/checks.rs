@@ -9,6 +9,8 @@ use retrograd_graph::{Options, Target, Unroll};
 use retrograd_jit::{CompiledCell, Element, Executor, Purpose, RunError, RunMemory};
 use retrograd_tape::{Domain, Input, InputRole, Lengths, Node, Op, Output, OutputRole, Real};
 
+pub use crate::bf16::bf16;
+
 use crate::agree::{Verdict, agree, allowed_in_f32, caught, same, sensitivity};
 use crate::runs::{
     Arrays, arguments, by_cell, by_halves, by_plan, by_tape, compiled, forward_over, of, planned,
@@ -22,7 +24,7 @@ pub type Check = fn(&Sample<'_>) -> Verdict;
 
 /// All comparisons, and the least distance to a kink that each needs: no rounding may decide between two results. Those of
 /// f64 are below 1e-9, and f32's below 1e-3, where no step enlarges them beyond what the generator allows.
-pub const ALL: [(Check, f64); 8] = [
+pub const ALL: [(Check, f64); 9] = [
     (double, 1e-9),
     (forward, 1e-9),
     (threads, 0.0),
@@ -31,6 +33,7 @@ pub const ALL: [(Check, f64); 8] = [
     (stepper, 1e-3),
     (halves, 1e-9),
     (width, 0.0),
+    (bf16, 1e-3),
 ];
 
 fn close(sample: &Sample<'_>, right: &Arrays<f64>, found: &Arrays<f64>) -> Verdict {

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agree;
+mod bf16;
 mod celltext;
 mod check;
 pub mod checks;

@@ -81,6 +81,12 @@ pub static PROPERTIES: &[Property] = &[
         run: |s| checks::single(s).into(),
     },
     Property {
+        name: "bf16",
+        about: "with bfloat16 operands of products, all engines do, within what these roundings make of them",
+        needs: Needs::Single,
+        run: |s| checks::bf16(s).into(),
+    },
+    Property {
         name: "forward",
         about: "code without gradients gives the same outputs",
         needs: Needs::Double,

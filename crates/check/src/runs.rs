@@ -17,13 +17,27 @@ pub type Named<T> = (String, Vec<T>);
 /// Arrays by name, in order.
 pub type Arrays<T> = Vec<Named<T>>;
 
+/// All outputs and gradients of the tape with bfloat16 operands of products.
+///
+/// # Errors
+/// Those of a run.
+pub fn by_tape_of_bf16<T: Real>(sample: &Sample<'_>) -> Result<Arrays<T>, TapeError> {
+    by(
+        Interpreter::of_bf16_products(sample.tape, |_| true, &[])?,
+        sample,
+    )
+}
+
 /// All outputs and gradients of the tape.
 ///
 /// # Errors
 /// Those of a run.
 pub fn by_tape<T: Real>(sample: &Sample<'_>) -> Result<Arrays<T>, TapeError> {
+    by(Interpreter::new(sample.tape), sample)
+}
+
+fn by<T: Real>(mut run: Interpreter<T>, sample: &Sample<'_>) -> Result<Arrays<T>, TapeError> {
     let (tape, inputs) = (sample.tape, cast::<T>(&sample.inputs));
-    let mut run = Interpreter::<T>::new(tape);
     match sample.is_ragged() {
         true => run.forward_ragged(&sample.lengths, &slices(&inputs))?,
         // As runs are made that know of no lengths.

@@ -123,6 +123,11 @@ fn the_same_seed_gives_the_same_numbers_on_any_number_of_threads() {
     assert_eq!(first, error(&[]));
     assert_eq!(first, error(&["--threads", "2"]));
     assert_eq!(first, error(&["--unroll", "3"]));
+    let rounded = error(&["--precision", "bf16"]);
+    assert_ne!(first, rounded);
+    assert_eq!(rounded, error(&["--precision", "bf16", "--threads", "2"]));
+    let (full, rounded) = (first.as_f64().unwrap(), rounded.as_f64().unwrap());
+    assert!((full - rounded).abs() < 0.05 * full, "{full} {rounded}");
     let mut other = train(&[]);
     let seed = other.iter().position(|a| *a == "5").unwrap();
     other[seed] = "6";
@@ -191,7 +196,7 @@ fn a_closed_pipe_is_no_mistake() {
 #[test]
 fn bad_usage_is_told_and_exits_with_2() {
     let at = directory("usage");
-    let cases: [(&[&str], &str); 13] = [
+    let cases: [(&[&str], &str); 14] = [
         (
             &["--cell", "lstn"],
             "there is no cell `lstn` (did you mean `lstm`?); the cells are rnn, keepwrite,",
@@ -201,6 +206,7 @@ fn bad_usage_is_told_and_exits_with_2() {
             "there is no cell `transformer`; the cells are rnn,",
         ),
         (&["--engine", "gpu"], "the engines are `jit` and `tape`"),
+        (&["--precision", "fp8"], "`f32` or `bf16`"),
         (
             &["--hidden", "0"],
             "'--hidden <N>': expected a whole number from 1 to 4096",

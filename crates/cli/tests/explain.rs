@@ -83,6 +83,19 @@ fn the_text_begins_with_what_was_done() {
 }
 
 #[test]
+fn products_of_bfloat16_operands_are_told() {
+    let arguments = |more: &[&'static str]| [&["--cell", "gru", "--pass", "plan"], more].concat();
+    assert!(!told(&arguments(&[])).contains("of bfloat16"));
+    let rounded = told(&arguments(&["--precision", "bf16"]));
+    assert!(
+        rounded.contains("· h.") && rounded.contains(", of bfloat16"),
+        "{rounded}"
+    );
+    let graph = told(&["--cell", "gru", "--precision", "bf16", "--pass", "round"]);
+    assert!(graph.contains("= round_bf16"), "{graph}");
+}
+
+#[test]
 fn an_unrolled_loop_is_told() {
     let arguments = |more: &[&'static str]| [&["--cell", "gru", "--pass", "plan"], more].concat();
     let told_with = |more: &[&'static str]| told(&arguments(more));

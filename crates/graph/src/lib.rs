@@ -13,6 +13,6 @@ mod verify;
 pub mod work;
 
 pub use graph::{Graph, GraphNode};
-pub use options::{Options, Unroll, UnrollError};
+pub use options::{Bf16, Options, Unroll, UnrollError};
 pub use target::{Caches, Level, Target, UnknownTarget};
 pub use verify::{Broken, verify};

@@ -53,6 +53,8 @@ pub struct Options {
     /// needs an array for one block, and memory budgets can be met. Without it, work over steps is done for all steps
     /// at once.
     pub sweeps: bool,
+    /// Not a switch: whether products with weights, and weight gradients, take bfloat16 operands.
+    pub bf16: Bf16,
     /// Not a switch: the machine that the program is planned and compiled for, by default the host's best.
     pub target: Target,
     /// Not a switch: each pass's graph and each stage's plan are checked by their verifiers, and machine code by
@@ -70,6 +72,21 @@ impl Default for Options {
     fn default() -> Options {
         Options::all(true)
     }
+}
+
+/// Whether products with weights, and weight gradients, take operands that are rounded to bfloat16
+/// ([`Map::RoundBf16`](retrograd_tape::Map::RoundBf16)), and who rounds them. Sums, states and all element-wise work keep the
+/// program's precision, and derivatives are those of the program without rounding, by rounded products.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Bf16 {
+    /// Operands are as they are.
+    #[default]
+    Off,
+    /// The products' kernels round: weights when they are packed, other operands when they are read. In single precision
+    /// alone; a program in double precision has ops for it.
+    Kernels,
+    /// Ops of their own round, and the kernels for full precision multiply: slow, and as accurate.
+    Ops,
 }
 
 /// How many steps one iteration of a recurrence's loop over time does: the code contains that many copies of its body.
@@ -210,6 +227,7 @@ impl Options {
             wide_loops: on,
             time_tile: on,
             observe: Vec::new(),
+            bf16: Bf16::Off,
             sweeps: on,
             target: Target::host(),
             verify: cfg!(debug_assertions),

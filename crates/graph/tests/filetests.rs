@@ -296,9 +296,15 @@ fn same_numbers(name: &str, pass: &str, before: &mut BTreeMap<String, Vec<f64>>,
         }
     }
     // What `stop_gradient` hides from the gradient the differences see, and not what `with_gradient` puts in its place, nor
-    // the limits of `clip_gradient`.
+    // the limits of `clip_gradient`, nor what lies beneath the steps of `round_bf16`.
     let cut = |&v: &Value| {
-        let cuts = [Map::StopGradient, Map::WithGradient, Map::ClipGradient].map(Op::Map);
+        let cuts = [
+            Map::StopGradient,
+            Map::WithGradient,
+            Map::ClipGradient,
+            Map::RoundBf16,
+        ]
+        .map(Op::Map);
         cuts.contains(g.op_of(v))
     };
     let comparable = !g.order().iter().any(cut);

@@ -1,6 +1,7 @@
 //! The element types that code is generated for.
 
-use retrograd_graph::Options;
+use retrograd_graph::{Bf16, Options, Target};
+use retrograd_kernels::{Bf16Unit, Isa};
 use retrograd_tape::Real;
 
 use crate::vmath::Lane;
@@ -28,9 +29,19 @@ impl Element for f64 {
     const LANE: Lane = Lane::F64;
 }
 
-/// The options for this precision: the values that delays carry are flushed in single precision only.
+/// The options for this precision: the values that delays carry are flushed in single precision only, and no kernel rounds
+/// in double precision.
 pub(crate) fn of_width<T: Element>(options: &Options) -> Options {
-    options
-        .clone()
-        .with(|o| o.flush = options.flush && T::LANE == Lane::F32)
+    let single = T::LANE == Lane::F32;
+    options.clone().with(|o| {
+        o.flush = options.flush && single;
+        if o.bf16 == Bf16::Kernels && !single {
+            o.bf16 = Bf16::Ops;
+        }
+        // A system may withhold the tiles that its machine has.
+        let withheld = || !Bf16Unit::Tiles.available(Isa::Avx512);
+        if o.bf16 == Bf16::Kernels && o.target.amx() && o.target.runs_here() && withheld() {
+            o.target = Target::avx512().with_bf16();
+        }
+    })
 }

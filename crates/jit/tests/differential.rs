@@ -44,6 +44,7 @@ const BUDGET: Comparison = Comparison::new(4, 300);
 const STEPPER: Comparison = Comparison::new(5, 500);
 const HALVES: Comparison = Comparison::new(6, 400);
 const WIDTH: Comparison = Comparison::new(7, 600);
+const OF_BF16: Comparison = Comparison::new(8, 300);
 
 #[test]
 fn f64_code_agrees_with_the_tape() {
@@ -83,6 +84,11 @@ fn a_run_in_two_halves_gives_the_bits_of_one_run() {
 #[test]
 fn wide_loops_give_the_bits_of_narrow_ones() {
     WIDTH.holds(1, 8);
+}
+
+#[test]
+fn products_of_bfloat16_operands_agree_with_the_tape_that_rounds_the_same() {
+    OF_BF16.holds(1, 9);
 }
 
 impl Comparison {

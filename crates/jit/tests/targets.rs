@@ -214,7 +214,14 @@ fn folds_and_repeated_operands_take_arrays_that_begin_anywhere() {
 #[test]
 fn a_target_that_the_machine_does_not_run_is_an_error_that_names_both() {
     let tape = alone(Map::Add, 4);
-    let all = ["portable", "baseline", "avx2", "avx512", "avx512+bf16"];
+    let all = [
+        "portable",
+        "baseline",
+        "avx2",
+        "avx512",
+        "avx512+bf16",
+        "avx512+amx",
+    ];
     for target in all.map(|name| name.parse::<Target>().expect("a target's name")) {
         match CompiledCell::<f32>::compile_with(&tape, &Purpose::Forward, &options(target)) {
             Ok(cell) => {
@@ -248,7 +255,7 @@ fn a_target_that_the_machine_does_not_run_is_an_error_that_names_both() {
             .parse::<Target>()
             .expect_err("there is none")
             .to_string(),
-        "there is no target `sse9`; there are `portable`, `baseline`, `avx2`, `avx512`, `avx512+bf16`"
+        "there is no target `sse9`; there are `portable`, `baseline`, `avx2`, `avx512`, `avx512+bf16`, `avx512+amx`"
     );
 }
 

@@ -6,6 +6,7 @@
 //! of one function alone.
 
 use retrograd_jit::vmath::{self, Lane, has_fma};
+use retrograd_tape::Map;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_2, LN_2, PI, SQRT_2};
 
 #[path = "vmath/erf.rs"]
@@ -283,7 +284,7 @@ fn f64_functions_keep_their_bounds_on_millions() {
 /// An op and its meaning for one element.
 type Basic = (&'static str, Emit, fn(f64, f64) -> f64);
 
-const BASICS: [Basic; 21] = [
+const BASICS: [Basic; 22] = [
     (
         "flush",
         |m, x, _| m.flush(x),
@@ -304,6 +305,11 @@ const BASICS: [Basic; 21] = [
     ("floor", |m, x, _| m.floor(x), |x, _| x.floor()),
     ("ceil", |m, x, _| m.ceil(x), |x, _| x.ceil()),
     ("round", |m, x, _| m.round(x), |x, _| x.round_ties_even()),
+    (
+        "round_bf16",
+        |m, x, _| m.round_bf16(x),
+        |x, _| (Map::RoundBf16.row().eval)(&[x]),
+    ),
     ("sqrt", |m, x, _| m.sqrt(x), |x, _| x.sqrt()),
     ("abs", |m, x, _| m.abs(x), |x, _| x.abs()),
     (
@@ -422,6 +428,29 @@ fn arithmetic_and_comparison_are_those_of_std() {
                     "{name}({x:e}, {y:e}) = {got:e} in {target:?}, not {want:e}"
                 );
             }
+        }
+    }
+}
+
+/// Every pattern of the bits that stay, with lost ones around the tie between two neighbours.
+#[test]
+fn all_bfloat16_numbers_and_what_lies_between_them_are_rounded_as_the_table_says() {
+    let lower = [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff];
+    let all = (0..=u32::from(u16::MAX)).flat_map(|upper| lower.map(|low| upper << 16 | low));
+    let x: Vec<f32> = all.map(f32::from_bits).collect();
+    let wide: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+    let same =
+        |got: f64, want: f64| got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
+    let right = |x: f64| (Map::RoundBf16.row().eval)(&[x]);
+    for target in [Target::Native, Target::Base] {
+        let kernel = |lane| Kernel::new(lane, target, |m, x, _| m.round_bf16(x));
+        let (single, double) = (
+            kernel(Lane::F32).f32(&x, &x),
+            kernel(Lane::F64).f64(&wide, &wide),
+        );
+        for ((&x, single), double) in wide.iter().zip(single).zip(double) {
+            assert!(same(single.into(), right(x)), "{x:e}: {single:e}");
+            assert!(same(double, right(x)), "{x:e}: {double:e}");
         }
     }
 }

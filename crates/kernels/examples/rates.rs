@@ -106,6 +106,7 @@ fn product(
         transposed,
         blocks: &block,
         n_blocks: 1,
+        unit: None,
         packed: std::ptr::null(),
     };
     let flops = 2.0 * (m * inner * outer) as f64;
@@ -187,6 +188,7 @@ fn outer(peak: Option<f64>, k: &Kernels<f32>, m: usize, n: usize, terms: usize, 
         n_rhs,
         bias: bias.as_ptr(),
         n_bias: 1,
+        unit: None,
         add: true,
     };
     let mut scratch = AlignedBuffer::<f32>::new(k.outer_scratch_len(terms, n * n_rhs, n_rhs));

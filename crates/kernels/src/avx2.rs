@@ -48,6 +48,15 @@ impl Simd for Avx2<f32> {
     }
     #[inline]
     #[target_feature(enable = "avx2,fma")]
+    unsafe fn any_tiny(v: __m256) -> bool {
+        let zero = _mm256_setzero_ps();
+        let size = _mm256_max_ps(v, _mm256_sub_ps(zero, v));
+        let small = _mm256_cmp_ps::<_CMP_LE_OQ>(size, _mm256_set1_ps(f32::MIN_POSITIVE));
+        let nonzero = _mm256_cmp_ps::<_CMP_NEQ_OQ>(v, zero);
+        _mm256_movemask_ps(_mm256_and_ps(small, nonzero)) != 0
+    }
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
     unsafe fn sums(v: [__m256; 8]) -> [f32; 8] {
         sums_ps(v)
     }

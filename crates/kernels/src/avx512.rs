@@ -47,6 +47,14 @@ impl Simd for Avx512<f32> {
     }
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn any_tiny(v: __m512) -> bool {
+        let least = _mm512_set1_ps(f32::MIN_POSITIVE);
+        let zero = _mm512_setzero_ps();
+        let nonzero = _mm512_cmp_ps_mask::<_CMP_NEQ_OQ>(v, zero);
+        _mm512_mask_cmp_ps_mask::<_CMP_LE_OQ>(nonzero, _mm512_abs_ps(v), least) != 0
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
     unsafe fn sums(v: [__m512; 8]) -> [f32; 8] {
         let mut half = [_mm256_setzero_ps(); 8];
         for i in 0..8 {

@@ -236,6 +236,7 @@ impl<T: SimdElement> Packed<T> {
             transposed,
             blocks: std::ptr::null(),
             n_blocks: 0,
+            unit: None,
             packed: data.as_ptr(),
         };
         checked(kernels, &w, m, a, c, add);

@@ -14,6 +14,8 @@
 //! | [`sum_rows`](Kernels::sum_rows) | Σ of vectors over steps and rows | other sums over time and batch |
 //! | [`activation`](Kernels::activation) | y = f(x), element by element | gates that share an activation |
 //!
+//! Products and outer products of f32 can round their operands to bfloat16, if the arguments name a [`Bf16Unit`].
+//!
 //! Each exists for f32 and f64 and for every [`Isa`]: [`kernels_for`] returns the table of one instruction set, which
 //! the caller keeps. This crate never chooses a set.
 //!
@@ -41,6 +43,7 @@ mod activate;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bf16;
 mod buffer;
 mod coefficients;
 mod functions;
@@ -63,6 +66,7 @@ mod unpacked;
 mod x86;
 
 pub use activate::Activation;
+pub use bf16::Bf16Unit;
 pub use buffer::{
     AlignedBuffer, BlockSlice, CACHE_LINE, Packed, TooMany, activate, product_unpacked, sum_rows,
 };
@@ -218,6 +222,26 @@ impl<T: SimdElement> Kernels<T> {
     /// Elements of the packing of a matrix [rows, cols], with the product's columns rounded up to whole panels.
     pub fn packed_len(&self, rows: usize, cols: usize, transposed: bool) -> usize {
         pack::packed_len(self.panel, rows, cols, transposed)
+    }
+
+    /// Elements of the packing of such a matrix for a unit: see [`Weights::unit`].
+    pub fn packed_len_of(
+        &self,
+        unit: Bf16Unit,
+        rows: usize,
+        cols: usize,
+        transposed: bool,
+    ) -> usize {
+        let (k, n) = match transposed {
+            true => (rows, cols),
+            false => (cols, rows),
+        };
+        bf16::packed_len(self.isa, unit, k, n)
+    }
+
+    /// Elements of scratch that `outer` needs for a unit: see [`outer_scratch_len`](Self::outer_scratch_len).
+    pub fn outer_scratch_len_of(&self, unit: Bf16Unit, k: usize, n: usize, runs: usize) -> usize {
+        bf16::scratch_len(self.isa, unit, k, n, runs)
     }
 
     /// Elements of scratch that `outer` needs for `k` = steps · rows terms and right-hand sides of `n` elements, whose

@@ -38,6 +38,16 @@ impl<T> SumStart<T> {
         if add { SumStart::Old } else { SumStart::Zero }
     }
 
+    /// The same of another element type.
+    #[inline(always)]
+    pub(crate) fn cast<U>(self) -> SumStart<U> {
+        match self {
+            SumStart::Zero => SumStart::Zero,
+            SumStart::Bias(row) => SumStart::Bias(row.cast()),
+            SumStart::Old => SumStart::Old,
+        }
+    }
+
     /// The start for the columns from `j` on, for the first terms of the sums; for later terms it is `Old`.
     #[inline(always)]
     pub(crate) fn part(self, first: bool, j: usize) -> Self {

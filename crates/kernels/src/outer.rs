@@ -8,6 +8,7 @@
 //! Invariant: an element of a result is summed over K in ascending order in blocks that start at multiples of
 //! [`K_BLOCK`], regardless of the range of rows and of the tile that contains it.
 
+use crate::bf16;
 use crate::micro::{SumStart, TileArgs, part, tile};
 use crate::simd::Simd;
 use crate::terms::{PackDelta, PackRhs, TILES, Terms, tile_len};
@@ -53,6 +54,11 @@ pub(crate) unsafe extern "C" fn outer<S: Simd>(
         if i0 >= i1 {
             return;
         }
+        if let Some(unit) = args.unit
+            && let Some(args) = bf16::as_f32::<S::T, _>(args)
+        {
+            return bf16::outer(S::ISA, unit, &*args.cast(), i0..i1, scratch.cast());
+        }
         let scratch = scratch.add(scratch.align_offset(ALIGN).min(ALIGN / size_of::<S::T>()));
         let run = Outer::<S> {
             args,
@@ -84,7 +90,7 @@ impl<T> OuterArgs<T> {
     ///
     /// # Safety
     /// The table of the steps must be valid, if there is one.
-    unsafe fn terms(&self) -> usize {
+    pub(crate) unsafe fn terms(&self) -> usize {
         match self.starts.is_null() {
             true => self.steps * self.rows,
             // SAFETY: guaranteed by the caller.
@@ -202,6 +208,7 @@ impl<S: Simd> Outer<'_, S> {
                         col,
                         cols,
                         out: at,
+                        tile: tile_len::<S>(kk),
                         sum,
                         add,
                         set,
@@ -239,7 +246,12 @@ impl<S: Simd> Outer<'_, S> {
 }
 
 /// The first boundary of any of the spans (start, length) after `at`, or `end` if that comes first.
-fn boundary<B>(spans: &[B], end: usize, span: impl Fn(&B) -> (usize, usize), at: usize) -> usize {
+pub(crate) fn boundary<B>(
+    spans: &[B],
+    end: usize,
+    span: impl Fn(&B) -> (usize, usize),
+    at: usize,
+) -> usize {
     spans
         .iter()
         .map(span)
@@ -249,7 +261,7 @@ fn boundary<B>(spans: &[B], end: usize, span: impl Fn(&B) -> (usize, usize), at:
 }
 
 /// The address of element (row, col), and the stride of its block's rows.
-fn place<T>(blocks: &[BlockMut<T>], row: usize, col: usize) -> Option<(*mut T, usize)> {
+pub(crate) fn place<T>(blocks: &[BlockMut<T>], row: usize, col: usize) -> Option<(*mut T, usize)> {
     let holds =
         |b: &&BlockMut<T>| row.wrapping_sub(b.row) < b.rows && col.wrapping_sub(b.col) < b.cols;
     blocks.iter().find(holds).map(|b| {
@@ -261,7 +273,7 @@ fn place<T>(blocks: &[BlockMut<T>], row: usize, col: usize) -> Option<(*mut T, u
 }
 
 /// The address of element `at` of a vector in pieces, or null.
-fn piece<T>(pieces: &[PieceMut<T>], at: usize) -> *mut T {
+pub(crate) fn piece<T>(pieces: &[PieceMut<T>], at: usize) -> *mut T {
     let holds = |p: &&PieceMut<T>| at.wrapping_sub(p.start) < p.len;
     pieces
         .iter()

@@ -5,6 +5,7 @@
 //!
 //! Invariant: reads run along rows of W. Packing along columns costs as much as a training step (`ceiling/`).
 
+use crate::bf16;
 use crate::simd::{Simd, SimdOp};
 use crate::types::{Block, Weights, list};
 use std::marker::PhantomData;
@@ -30,6 +31,11 @@ pub(crate) unsafe extern "C" fn pack<S: Simd>(w: *const Weights<S::T>, out: *mut
     // SAFETY: the caller guarantees W, its blocks and `packed_len` elements of `out`.
     unsafe {
         let w = &*w;
+        if let Some(unit) = w.unit
+            && let Some(w) = bf16::as_f32::<S::T, _>(w)
+        {
+            return bf16::pack(S::ISA, unit, &*w.cast(), out.cast());
+        }
         let (k, n) = (w.inner(), w.outer());
         let used = n % S::NR;
         if used > 0 {

@@ -7,6 +7,7 @@
 //! Invariant: with packed weights an element of C depends only on its own row of A and column of B, bit for bit: K
 //! blocks start at multiples of [`K_BLOCK`], whatever m is.
 
+use crate::bf16;
 use crate::micro::{K_BLOCK, SumStart, TileArgs, panels_at_once, part, tile};
 use crate::row::RowProduct;
 use crate::simd::Simd;
@@ -83,6 +84,22 @@ unsafe fn start<S: Simd>(
                     SumStart::Old => {}
                 }
             }
+        } else if let Some(unit) = w.unit
+            && let Some(a) = bf16::as_f32::<S::T, _>(a)
+        {
+            let product = bf16::Multiply {
+                m,
+                k,
+                n,
+                a: a.cast(),
+                lda,
+                b: w.packed.cast(),
+                start: start.cast(),
+                c: c.cast(),
+                ldc,
+                backward,
+            };
+            bf16::product(S::ISA, unit, product);
         } else if w.packed.is_null() {
             let blocks = list(w.blocks, w.n_blocks);
             let way = Way {

@@ -61,6 +61,11 @@ pub(crate) trait Simd: Sized + 'static {
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
     /// The lowest bits of a number moved to the exponent and sign fields, with zeros in the mantissa.
     unsafe fn low_bits_to_exponent(v: Self::V) -> Self::V;
+    /// Whether any lane other than 0 may have the size of the least normal number of single precision or less.
+    #[inline(always)]
+    unsafe fn any_tiny(_: Self::V) -> bool {
+        true
+    }
     /// The sum over the lanes of each of eight registers, in the same order for each.
     unsafe fn sums(v: [Self::V; 8]) -> [Self::T; 8];
     /// Writes the transpose of the `LANES` × `LANES` tile at `src` (row stride `ld`) to `dst` (row stride `ldd`).

@@ -198,6 +198,8 @@ pub(crate) struct PackDelta<S: Simd> {
     /// Columns of each tile, at most MR; 0 after the last tile.
     pub(crate) cols: [usize; TILES],
     pub(crate) out: *mut S::T,
+    /// Elements from one tile to the next.
+    pub(crate) tile: usize,
     pub(crate) sum: *mut S::T,
     pub(crate) add: bool,
     pub(crate) set: PhantomData<S>,
@@ -208,7 +210,7 @@ impl<S: Simd> SimdOp for PackDelta<S> {
     unsafe fn run(self) {
         const { assert!(S::MR <= S::NR, "a row of a tile fits two registers") };
         let cols = self.cols;
-        let tile = tile_len::<S>(self.terms.kk);
+        let tile = self.tile;
         let (mut p, mut step) = (0, self.terms.from);
         // SAFETY: the terms' columns exist and parts do not exceed them. Whole registers are stored; the excess is
         // overwritten by the next term or lies in the slack of `tile_len`. `sum` holds all the columns.

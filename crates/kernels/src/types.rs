@@ -4,6 +4,8 @@
 //!
 //! Invariant: a list of blocks *tiles* its matrix: every element belongs to exactly one block. Kernels rely on that.
 
+use crate::bf16::Bf16Unit;
+
 /// Flag for a product's last argument: add to the existing values.
 pub const ADD: u32 = 1;
 /// Flag for a product's last argument: read the weights from their end. If weights exceed a cache and are used
@@ -67,6 +69,9 @@ pub struct Weights<T> {
     pub blocks: *const Block<T>,
     /// How many blocks.
     pub n_blocks: usize,
+    /// Rounds W and what it is multiplied by to bfloat16, for f32 alone. The unit must be
+    /// [available](Bf16Unit::available) to the kernels' instruction set, and W be packed.
+    pub unit: Option<Bf16Unit>,
     /// Filled by [`crate::Kernels::pack`] of the same kernels, or null: then the product reads the blocks in place,
     /// which suits few rows of A. Alignment to 64 bytes makes it faster.
     pub packed: *const T,
@@ -86,6 +91,7 @@ impl<T> Weights<T> {
             transposed,
             blocks: blocks.as_ptr(),
             n_blocks: blocks.len(),
+            unit: None,
             packed: std::ptr::null(),
         }
     }
@@ -161,6 +167,8 @@ pub struct OuterArgs<T> {
     pub bias: *const PieceMut<T>,
     /// How many pieces.
     pub n_bias: usize,
+    /// Rounds δ and the right-hand sides to bfloat16, but not for Σ δ; see [`Weights::unit`].
+    pub unit: Option<Bf16Unit>,
     /// Add to the destinations, or overwrite them.
     pub add: bool,
 }

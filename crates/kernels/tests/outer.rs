@@ -191,6 +191,7 @@ impl<T: Element> Destinations<T> {
             n_rhs: rhs.len(),
             bias: self.bias.as_ptr(),
             n_bias: self.bias.len(),
+            unit: None,
             add: case.add,
         };
         let n = case.rhs.iter().map(|r| r.0).sum();
@@ -369,6 +370,7 @@ fn simple(
         n_rhs: 1,
         bias: bias.as_ptr(),
         n_bias: 1,
+        unit: None,
         add: false,
     };
     let terms = table.map_or(steps, |(x, _)| x.lengths.iter().sum());

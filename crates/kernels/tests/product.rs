@@ -150,6 +150,7 @@ fn check<T: Element>(kernels: &Kernels<T>, case: &Case) -> Result<(), TestCaseEr
         transposed,
         blocks: blocks.as_ptr(),
         n_blocks: blocks.len(),
+        unit: None,
         packed: std::ptr::null(),
     };
     if packed {

@@ -269,6 +269,19 @@ impl<T: Real> TapeEngine<T> {
     pub fn new(cell: &Cell) -> TapeEngine<T> {
         let start = std::time::Instant::now();
         let interpreter = Interpreter::with_gradients(cell.tape(), |i| Portion::Whole.wants(i));
+        TapeEngine::of(cell, interpreter, start)
+    }
+
+    /// The same with bfloat16 operands of products.
+    pub fn of_bf16_products(cell: &Cell) -> TapeEngine<T> {
+        let start = std::time::Instant::now();
+        let wanted = |i: &Input| Portion::Whole.wants(i);
+        let interpreter =
+            Interpreter::of_bf16_products(cell.tape(), wanted, &[]).expect("no value is observed");
+        TapeEngine::of(cell, interpreter, start)
+    }
+
+    fn of(cell: &Cell, interpreter: Interpreter<T>, start: std::time::Instant) -> TapeEngine<T> {
         let inputs = cell.tape().inputs().iter().enumerate();
         let parameters = inputs.filter(|(_, i)| Portion::Whole.wants(i));
         TapeEngine {

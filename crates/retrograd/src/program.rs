@@ -11,6 +11,7 @@ use crate::cell::Cell;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::numbers::Float;
+use crate::precision::Precision;
 use crate::split::Split;
 
 /// A cell compiled for the results that a [`ProgramBuilder`] requests. It is immutable, cheap to clone, and serves any number of
@@ -84,7 +85,7 @@ pub(crate) enum ProgramCode<T: Float> {
         /// For products with the Hessian.
         second: Option<CompiledCell<T>>,
     },
-    Tape,
+    Tape(Precision),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -136,6 +137,7 @@ pub struct ProgramBuilder<'a, T: Float = f32> {
     engine: Engine,
     unroll: Unroll,
     flush: bool,
+    precision: Precision,
     of: std::marker::PhantomData<T>,
 }
 
@@ -148,6 +150,7 @@ impl Cell {
             engine: Engine::default(),
             unroll: Unroll::AUTO,
             flush: true,
+            precision: Precision::Full,
             of: std::marker::PhantomData,
         }
     }
@@ -231,6 +234,12 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
         ProgramBuilder { flush, ..self }
     }
 
+    /// The precision of what products with weights multiply; see [`Precision`]. By default nothing is rounded.
+    #[must_use]
+    pub fn precision(self, precision: Precision) -> Self {
+        ProgramBuilder { precision, ..self }
+    }
+
     /// Runs in f64.
     #[must_use]
     pub fn double(self) -> ProgramBuilder<'a, f64> {
@@ -240,6 +249,7 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
             engine: self.engine,
             unroll: self.unroll,
             flush: self.flush,
+            precision: self.precision,
             of: std::marker::PhantomData,
         }
     }
@@ -298,6 +308,7 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
                     o.observe = request.observe.clone();
                     o.unroll = self.unroll;
                     o.flush = self.flush;
+                    o.bf16 = self.precision.option();
                 });
                 let first = CompiledCell::compile_with(tape, &request.purpose(), &options)?;
                 let options = options.with(|o| o.observe = Vec::new());
@@ -310,7 +321,7 @@ impl<'a, T: Float> ProgramBuilder<'a, T> {
                 }
             }
             Engine::Tape if request.hessian => return Err(Error::NoHessian),
-            Engine::Tape => ProgramCode::Tape,
+            Engine::Tape => ProgramCode::Tape(self.precision),
         };
         Ok(Program {
             shared: Arc::new(ProgramData {

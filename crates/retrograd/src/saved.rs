@@ -13,6 +13,7 @@ use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::Float;
 use crate::optim::{Schedule, Seen};
+use crate::precision::Precision;
 use crate::trainer::Trainer;
 
 /// A copy of all that training changes, with the cell: parameters under their names, what the optimiser remembers, schedule, step, the
@@ -90,6 +91,8 @@ struct Head {
 struct Training {
     /// f32 or f64.
     numbers: String,
+    #[serde(default, skip_serializing_if = "Precision::is_full")]
+    precision: Precision,
     steps: u64,
     draws: u64,
     seed: u64,
@@ -208,6 +211,11 @@ impl<T: Float> Checkpoint<T> {
         self.head.training.steps
     }
 
+    /// The precision of the products that it was trained with. Parameters are saved in full.
+    pub fn precision(&self) -> Precision {
+        self.head.training.precision
+    }
+
     /// The cell: from its text if it was read from one (and the feature `text` is on), else from its graph. A cell of the graph computes
     /// the same as the one that was saved; how its parameters start is not known any more.
     ///
@@ -315,6 +323,7 @@ impl<T: Float> Trainer<T> {
         let scalars = memory.scalars.iter();
         let training = Training {
             numbers: numbers::<T>().to_owned(),
+            precision: self.precision(),
             steps: memory.steps,
             draws: state.draws,
             seed: state.seed,

@@ -7,7 +7,7 @@ use retrograd_tape::{Interpreter, Observe, OutputRole, Tape, Type};
 
 use crate::batch::{Arrangement, Batch, Feed, Points, RunMode};
 use crate::engine::{
-    Spare, SplitRunner, at_least_one_thread, execute, interpret, numbers, weighed,
+    Spare, SplitRunner, at_least_one_thread, execute, interpret, numbers, prepared, weighed,
 };
 use crate::error::Error;
 use crate::numbers::{Float, zeros};
@@ -59,18 +59,18 @@ impl<T: Float> Program<T> {
                 first: Box::new(first.executor()),
                 second: second.as_ref().map(|cell| Box::new(cell.executor())),
             },
-            ProgramCode::Tape => {
+            ProgramCode::Tape(precision) => {
                 let values = find(tape, &request.observe).expect("the builder found them");
                 let wanted =
                     |i: &retrograd_tape::Input| request.gradients.iter().any(|n| **n == *i.name);
-                let run = Interpreter::observing(tape, wanted, &values);
+                let run = prepared(tape, *precision, wanted, &values);
                 SessionEngine::Tape(Box::new(run.expect("the builder found its values")))
             }
         };
         let splitter = request.split(self.cell()).map(|split| Splitter {
             runner: match &self.shared.code {
                 ProgramCode::Jit { first, .. } => SplitRunner::Jit(Box::new(first.executor())),
-                ProgramCode::Tape => SplitRunner::tape(tape, &split.wanted),
+                ProgramCode::Tape(precision) => SplitRunner::tape(tape, *precision, &split.wanted),
             },
             shared: Arc::new(split),
             spare: Spare::default(),

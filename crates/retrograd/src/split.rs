@@ -135,7 +135,7 @@ impl<T: Float> Splitter<T> {
             }
         }
         let runner = match engine {
-            Engine::Tape => SplitRunner::tape(tape, &wanted),
+            Engine::Tape => SplitRunner::tape(tape, settings.precision, &wanted),
             Engine::Jit => {
                 let wrt = wanted.iter().map(|&k| tape.inputs()[k].name.to_string());
                 let purpose = Purpose::Gradients {

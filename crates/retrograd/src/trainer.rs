@@ -19,6 +19,7 @@ use crate::engine::{Engine, Runner, Settings, weighed};
 use crate::error::Error;
 use crate::numbers::{Float, emptied};
 use crate::optim::{Objective, StepError, first_non_finite, global_norm};
+use crate::precision::Precision;
 use crate::split::Splitter;
 use crate::stepper::StepperBuilder;
 
@@ -241,6 +242,11 @@ impl<T: Float> Trainer<T> {
     /// The engine.
     pub fn engine(&self) -> Engine {
         self.engine
+    }
+
+    /// The precision of products.
+    pub fn precision(&self) -> Precision {
+        self.settings.precision
     }
 
     /// Time spent compiling so far: the training program is compiled at the start, the one for [`Trainer::evaluate`] and

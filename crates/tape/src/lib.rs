@@ -26,6 +26,7 @@
 #![warn(missing_debug_implementations)]
 
 mod algebra;
+mod bf16;
 mod carry;
 mod central_differences;
 mod compose;

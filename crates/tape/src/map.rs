@@ -25,6 +25,7 @@ pub enum Map {
     Floor,
     Ceil,
     Round,
+    RoundBf16,
     Sin,
     Cos,
     Tanh,
@@ -85,7 +86,7 @@ impl fmt::Debug for MapRow {
 
 impl Map {
     /// Every element-wise op, in the order of the table.
-    pub const ALL: [Map; 36] = {
+    pub const ALL: [Map; 37] = {
         use Map::*;
         [
             Neg,
@@ -100,6 +101,7 @@ impl Map {
             Floor,
             Ceil,
             Round,
+            RoundBf16,
             Sin,
             Cos,
             Tanh,

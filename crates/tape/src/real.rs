@@ -3,6 +3,7 @@
 use std::fmt::{Debug, Display};
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
+use crate::bf16;
 use crate::erf::erf;
 use crate::single;
 use crate::trig;
@@ -73,6 +74,8 @@ pub trait Real:
     fn ceil(self) -> Self;
     /// The nearest integer, ½ to even.
     fn round(self) -> Self;
+    /// The nearest bfloat16 number; see [`Map::RoundBf16`](crate::Map::RoundBf16).
+    fn round_bf16(self) -> Self;
     /// Sine of radians.
     fn sin(self) -> Self;
     /// Cosine of radians.
@@ -90,7 +93,7 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($t:ident, $exp:path, $tanh:path, $sin:path, $cos:path) => {
+    ($t:ident, $exp:path, $tanh:path, $sin:path, $cos:path, $bf16:path) => {
         impl Real for $t {
             const ZERO: $t = 0.0;
             const ONE: $t = 1.0;
@@ -145,6 +148,10 @@ macro_rules! real {
                 $t::round_ties_even(self)
             }
             #[inline]
+            fn round_bf16(self) -> $t {
+                $bf16(self)
+            }
+            #[inline]
             fn sin(self) -> $t {
                 $sin(self)
             }
@@ -175,5 +182,19 @@ macro_rules! real {
         }
     };
 }
-real!(f32, single::exp, single::tanh, f32::sin, f32::cos);
-real!(f64, f64::exp, f64::tanh, trig::sin, trig::cos);
+real!(
+    f32,
+    single::exp,
+    single::tanh,
+    f32::sin,
+    f32::cos,
+    bf16::round_f32
+);
+real!(
+    f64,
+    f64::exp,
+    f64::tanh,
+    trig::sin,
+    trig::cos,
+    bf16::round_f64
+);

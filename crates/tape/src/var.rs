@@ -108,6 +108,9 @@ impl<'t> Var<'t> {
         ceil Ceil,
         /// The nearest integer, ½ to even. Its derivative is 0.
         round Round,
+        /// The nearest bfloat16 number, ties to even: 8 bits of precision. Magnitudes below 2⁻¹²⁶ become 0. Its derivative
+        /// is 1, as if nothing were rounded.
+        round_bf16 RoundBf16,
         /// Sine of radians.
         sin Sin,
         /// Cosine of radians.

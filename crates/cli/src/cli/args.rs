@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand};
 use retrograd::data::{Gaps, Header};
 use retrograd::forecast::{Difference, Scaling};
-use retrograd::{Engine, Unroll};
+use retrograd::{Engine, Precision, Unroll};
 
 use super::audio::WavArgs;
 use super::backtest::BacktestArgs;
@@ -251,6 +251,10 @@ pub(crate) struct TrainingArgs {
     /// The engine: `jit` (compiled to machine code) or `tape` (interpreted).
     #[arg(long, value_name = "jit|tape", default_value_t = Engine::Jit)]
     pub(crate) engine: Engine,
+    /// What products with weights multiply: numbers of `f32`, or of `bf16`, 8 bits each, which is faster. Sums, states and the
+    /// saved model are f32.
+    #[arg(long, value_name = "f32|bf16", default_value_t = Precision::Full)]
+    pub(crate) precision: Precision,
     /// Passes over the training part, in which the learning rate falls to zero.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = whole(1..=1_000_000))]
     pub(crate) epochs: usize,

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use retrograd::{Cell, Extent, Unroll};
+use retrograd::{Cell, Extent, Precision, Unroll};
 use retrograd_explain::{Drawing, Explanation};
-use retrograd_graph::{Graph, Options};
+use retrograd_graph::{Bf16, Graph, Options};
 use retrograd_jit::Purpose;
 use retrograd_jit::predict::Machine;
 use retrograd_tape::{InputRole, OutputRole};
@@ -41,6 +41,9 @@ pub(crate) struct Explain {
     /// Steps per iteration of loops over time [default: chosen by the compiler].
     #[arg(long, value_name = "N", value_parser = unroll)]
     unroll: Option<Unroll>,
+    /// What products with weights multiply: numbers of `f32` or of `bf16`.
+    #[arg(long, value_name = "f32|bf16", default_value_t = Precision::Full)]
+    precision: Precision,
     /// Prints only the graph before and after this pass, or the plan for `plan`.
     #[arg(long, value_name = "PASS", conflicts_with = "summary")]
     pass: Option<String>,
@@ -60,7 +63,12 @@ pub(crate) struct Explain {
 pub(super) fn explain(args: &Explain) -> Result<String> {
     let (cell, size) = args.cell.explained(&args.sizes)?;
     let purpose = purpose(&cell, args.forward);
-    let options = Options::default().with(|o| o.unroll = args.unroll.unwrap_or_default());
+    let options = Options::default().with(|o| {
+        o.unroll = args.unroll.unwrap_or_default();
+        if args.precision == Precision::Bf16 {
+            o.bf16 = Bf16::Kernels;
+        }
+    });
     let explained = Explanation::with(
         &cell,
         &purpose,
@@ -91,7 +99,7 @@ pub(super) fn explain(args: &Explain) -> Result<String> {
             out
         }
         None => {
-            let machine = Machine::measure();
+            let machine = Machine::measure_with(&options);
             let parts = explained.parts(&machine);
             let mut out = format!("{title}\n\n");
             out += &text::summary(&cell, &explained, &parts, &machine);

@@ -233,12 +233,11 @@ impl Job<'_> {
         }
         let batch = train::batch(self.examples, options);
         let shown = self.examples.batch(&(0..batch).collect::<Vec<_>>())?;
-        let unroll = options.unroll.unwrap_or_default();
         let predicted = data.forecast(&mut trainer, &forecaster)?;
         let name = &forecaster.name;
         let mut scores = vec![data.score(name, &predicted)?];
         scores.extend(baselines);
-        let timing = timing::measure(&forecaster.cell, &shown, options.threads, unroll)?;
+        let timing = timing::measure(&forecaster.cell, &shown, options)?;
         Ok(Ended::Rows(Box::new(TrainingResults {
             plots: plots(name, &data, &trained, &predicted, &scores, options)?,
             compile: trainer.compile_time().unwrap_or(timing.compile),

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use retrograd::{Adam, Batch, Cell, Engine, Error, Trainer, Unroll};
+use retrograd::{Adam, Batch, Cell, Engine, Error, Trainer};
+
+use super::args::TrainingArgs;
 
 /// The fewest runs, however long they take …
 const FEWEST_RUNS: usize = 3;
@@ -21,15 +23,14 @@ pub(super) struct Timing {
 
 /// Times training steps (forward, backward, Adam) on one batch: the fastest of several, since slower runs are due to other work on
 /// the machine.
-pub(super) fn measure(
-    cell: &Cell,
-    batch: &Batch,
-    threads: usize,
-    unroll: Unroll,
-) -> Result<Timing, Error> {
+pub(super) fn measure(cell: &Cell, batch: &Batch, options: &TrainingArgs) -> Result<Timing, Error> {
     let trainer = |engine| {
         let settings = Trainer::builder(cell.clone(), Adam::new(1e-6)).engine(engine);
-        settings.threads(threads).unroll(unroll).build()
+        settings
+            .threads(options.threads)
+            .unroll(options.unroll.unwrap_or_default())
+            .precision(options.precision)
+            .build()
     };
     let mut jit = trainer(Engine::Jit)?;
     jit.predict(batch)?;

@@ -139,6 +139,7 @@ pub(super) fn trainer_of(
         .seed(options.seed)
         .threads(options.threads)
         .unroll(options.unroll.unwrap_or_default())
+        .precision(options.precision)
         .clip(CLIP)
         .schedule(Schedule::cosine(steps as u64))
         .build()?)

@@ -24,6 +24,7 @@ fn a_right_cell_passes_and_the_report_says_on_how_many_cases() {
         "plan",
         "f64",
         "f32",
+        "bf16",
         "forward",
         "rows",
         "passes",

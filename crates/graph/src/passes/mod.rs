@@ -8,6 +8,7 @@ pub mod flush;
 pub(crate) mod halves;
 pub mod legalize;
 pub mod rematerialize;
+pub mod round;
 pub mod simplify;
 pub mod split;
 pub mod stack_products;
@@ -18,7 +19,7 @@ pub mod unbatch;
 use std::borrow::Cow;
 
 use crate::graph::Graph;
-use crate::options::Options;
+use crate::options::{Bf16, Options};
 use crate::verify::{named_twice, verify};
 use adjoint::Differentiate;
 use tangent::Tangents;
@@ -130,6 +131,10 @@ impl<'a> Pipeline<'a> {
                 self.step("simplify", |g| simplify::simplify(g, last));
             }
         }
+        let rounds = options.bf16 != Bf16::Off;
+        if rounds && round::along_axes(&self.graph) {
+            self.step("round", round::round_along_axes);
+        }
         if unbatch::needed(&self.graph) {
             self.step("unbatch", unbatch::unbatch);
         }
@@ -146,6 +151,9 @@ impl<'a> Pipeline<'a> {
             });
         }
         self.step("legalize", legalize::legalize);
+        if rounds {
+            self.step("round", round::round);
+        }
         if options.rematerialize {
             self.step("rematerialize", rematerialize::rematerialize);
         }

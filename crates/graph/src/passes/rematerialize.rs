@@ -115,7 +115,14 @@ fn is_arithmetic(map: Map) -> bool {
 fn is_cheap(map: Map) -> bool {
     !matches!(
         map,
-        Map::Pow | Map::Expm1 | Map::Ln | Map::Log1p | Map::Erf | Map::Sin | Map::Cos
+        Map::Pow
+            | Map::Expm1
+            | Map::Ln
+            | Map::Log1p
+            | Map::Erf
+            | Map::Sin
+            | Map::Cos
+            | Map::RoundBf16
     )
 }
 

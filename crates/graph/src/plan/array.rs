@@ -125,6 +125,8 @@ pub struct Weight {
     pub cols: usize,
     /// Products use the transpose.
     pub transposed: bool,
+    /// Products round it, and what they multiply by it, to bfloat16.
+    pub bf16: bool,
     /// The blocks it is composed of, of domain `once`.
     pub blocks: Vec<BlockAt>,
 }

@@ -280,7 +280,8 @@ impl<'f, 'g> Assignment<'f, 'g> {
                     (other, _) => other,
                 }
             }
-            Op::Reshape(_) | Op::Spread(_) => self.place(xs[0]),
+            // Products round what they read.
+            Op::Reshape(_) | Op::Spread(_) | Op::Map(_) => self.place(xs[0]),
             Op::Slice { axis, start, .. } => {
                 let (_, after) = f.g.node(xs[0]).ty.shape.around(axis);
                 match self.place(xs[0]) {

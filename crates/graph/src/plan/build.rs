@@ -57,6 +57,12 @@ pub(crate) struct Classified<'g> {
     pub(crate) biases: HashMap<Value, Value>,
 }
 
+/// True for a product whose operands are roundings to bfloat16.
+fn is_of_rounded(g: &Graph, v: Value) -> bool {
+    matches!(g.op_of(v), Op::MatVec { .. } | Op::Outer { .. })
+        && (g.operands(v).iter()).all(|&x| matches!(g.op_of(x), Op::Map(Map::RoundBf16)))
+}
+
 /// Where an operand comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OperandSource {
@@ -80,7 +86,8 @@ impl OperandSource {
 
 impl<'g> Classified<'g> {
     /// Classifies every value, with one loop per recurrence, or one per direction if work is not distributed.
-    pub(crate) fn classify(g: &'g Graph, distribute: bool) -> Classified<'g> {
+    /// With `kernels_round`, what only products round is read as it is.
+    pub(crate) fn classify(g: &'g Graph, distribute: bool, kernels_round: bool) -> Classified<'g> {
         let order = g.order();
         let mut components = components(g).expect("checked before the first pass");
         if !distribute {
@@ -99,7 +106,7 @@ impl<'g> Classified<'g> {
             parts: HashMap::default(),
             biases: HashMap::default(),
         };
-        classified.classes();
+        classified.classes(kernels_round);
         classified
     }
 
@@ -122,7 +129,7 @@ impl<'g> Classified<'g> {
         self.g.node(v).ty.domain
     }
 
-    fn classes(&mut self) {
+    fn classes(&mut self, kernels_round: bool) {
         let g = self.g;
         let pieces = self.pieces();
         for &v in self.order.iter().rev() {
@@ -143,6 +150,9 @@ impl<'g> Classified<'g> {
                 Op::Slice { .. } | Op::Gather | Op::Transpose(_) => LoweringKind::Row,
                 Op::Concat { axis: 0 } => LoweringKind::Concat,
                 Op::Concat { .. } => LoweringKind::Row,
+                Op::Map(Map::RoundBf16) if kernels_round && self.products_alone_round(v) => {
+                    LoweringKind::View
+                }
                 Op::Map(_) => LoweringKind::Lane,
                 Op::Reduce(_) | Op::Dot => LoweringKind::Fold,
                 op @ Op::ReduceAxis { .. } => unreachable!("unbatch has replaced {op}"),
@@ -162,6 +172,34 @@ impl<'g> Classified<'g> {
             };
             self.lowering[v.index()] = Some(lowering);
             self.class[v.index()] = self.components.class(v);
+        }
+    }
+
+    /// True for a rounding of operands of products that round themselves.
+    fn products_alone_round(&self, v: Value) -> bool {
+        !self.g.is_output(v)
+            && self.g.users(v).all(|u| {
+                let multiplies = matches!(
+                    self.lowering[u.index()],
+                    Some(LoweringKind::Product | LoweringKind::Global)
+                );
+                multiplies && is_of_rounded(self.g, u)
+            })
+    }
+
+    /// True for a product, or a weight gradient, whose kernel rounds its operands.
+    pub(crate) fn rounds(&self, v: Value) -> bool {
+        is_of_rounded(self.g, v)
+            && (self.g.operands(v).iter()).all(|&x| self.lowering(x) == LoweringKind::View)
+    }
+
+    /// A value before what its readers round of it.
+    pub(crate) fn unrounded(&self, v: Value) -> Value {
+        match self.g.op_of(v) {
+            Op::Map(Map::RoundBf16) if self.lowering(v) == LoweringKind::View => {
+                self.g.operands(v)[0]
+            }
+            _ => v,
         }
     }
 
@@ -191,10 +229,15 @@ impl<'g> Classified<'g> {
                 Some(LoweringKind::Product) => {
                     self.g.operands(u)[0] == v && self.g.operands(u)[1] != v
                 }
-                Some(LoweringKind::View) => matches!(
-                    self.g.op_of(u),
-                    Op::Concat { .. } | Op::Slice { axis: 1, .. }
-                ),
+                Some(LoweringKind::View) => match self.g.op_of(u) {
+                    Op::Concat { .. } | Op::Slice { axis: 1, .. } => true,
+                    Op::Map(_) => (self.g.users(u)).all(|w| {
+                        self.lowering[w.index()] == Some(LoweringKind::Product)
+                            && self.g.operands(w)[0] == u
+                            && self.g.operands(w)[1] != u
+                    }),
+                    _ => false,
+                },
                 _ => false,
             })
     }
@@ -216,7 +259,7 @@ impl<'g> Classified<'g> {
                     s.boundary[usize::from(d < 0)] = true;
                     s.whole = false;
                 }
-                Op::Reshape(_) | Op::Spread(_) => {}
+                Op::Reshape(_) | Op::Spread(_) | Op::Map(_) => {}
                 _ => return s,
             }
             s.value = xs[0];

@@ -262,7 +262,8 @@ impl Count<'_> {
     fn product(&mut self, times: usize, rows: usize, p: &Product, inside: bool) {
         let w = &self.plan.weights[p.weight];
         let (inner, outer) = (w.inner(), w.outer());
-        let packed = self.packing && most_rows(&self.plan.items, p.weight, self.t, self.b) > 1;
+        let packed =
+            self.packing && (w.bf16 || most_rows(&self.plan.items, p.weight, self.t, self.b) > 1);
         self.add(
             times,
             Work::Product {

@@ -143,6 +143,8 @@ impl Cycles {
             Map::Copy | Map::StopGradient | Map::WithGradient | Map::ClipGradient => 0.0,
             // A few instructions that wait for no dependency.
             Map::Sign | Map::Max | Map::Min | Map::Flush => 3.0 * self.instr,
+            // A comparison, two blends, and shifts and sums of integers.
+            Map::RoundBf16 => 9.0 * self.instr,
             // One instruction of two parts. (On the base of x86-64 about six.)
             Map::Floor | Map::Ceil | Map::Round => 2.0 * self.instr,
             Map::Neg
@@ -189,6 +191,7 @@ impl Cycles {
             | Map::Floor
             | Map::Ceil
             | Map::Round
+            | Map::RoundBf16
             | Map::Sin
             | Map::Cos
             | Map::Erf

@@ -299,12 +299,13 @@ impl<T: Real> PlanRun<'_, T> {
                 domain,
                 delta,
                 len,
+                bf16,
                 rhs,
                 bias,
             } => {
                 let points = self.points(*domain, &steps);
                 for r in rhs {
-                    self.outer(&points, (*delta, *len), r);
+                    self.outer(&points, (*delta, *len), r, *bf16);
                 }
                 for part in bias {
                     self.sum(&points, Domain::Once, *delta, part);
@@ -369,7 +370,7 @@ impl<T: Real> PlanRun<'_, T> {
     }
 
     /// Σ δ xᵀ over points, into the blocks of the result.
-    fn outer(&mut self, points: &[StepAndRow], (delta, len): (View, usize), rhs: &Rhs) {
+    fn outer(&mut self, points: &[StepAndRow], (delta, len): (View, usize), rhs: &Rhs, bf16: bool) {
         let covered: usize = rhs.to.iter().map(|b| b.rows * b.cols).sum();
         assert_eq!(covered, len * rhs.len, "plan: parts of a weight gradient");
         for to in &rhs.to {
@@ -380,7 +381,8 @@ impl<T: Real> PlanRun<'_, T> {
                     self.get(to.view, (0, 0), i * to.ld + j)
                 };
                 for &p in points {
-                    sum += self.get(delta, p, to.row + i) * self.get(rhs.x, p, to.col + j);
+                    let d = rounded(bf16, self.get(delta, p, to.row + i));
+                    sum += d * rounded(bf16, self.get(rhs.x, p, to.col + j));
                 }
                 self.put(to.view, (0, 0), i * to.ld + j, sum);
             }
@@ -402,8 +404,8 @@ impl<T: Real> PlanRun<'_, T> {
         let mut matrix = vec![T::NAN; weight.rows * weight.cols];
         for block in &weight.blocks {
             for (i, j) in entries(block) {
-                matrix[(block.row + i) * weight.cols + block.col + j] =
-                    self.get(block.view, (0, 0), i * block.ld + j);
+                let x = self.get(block.view, (0, 0), i * block.ld + j);
+                matrix[(block.row + i) * weight.cols + block.col + j] = rounded(weight.bf16, x);
             }
         }
         self.packed[w] = Some(matrix);
@@ -433,7 +435,7 @@ impl<T: Real> PlanRun<'_, T> {
                 } else {
                     i * w.cols + j
                 };
-                sum += matrix[at] * self.get(x, p, j);
+                sum += matrix[at] * rounded(w.bf16, self.get(x, p, j));
             }
             self.put(y, p, i, sum);
         }
@@ -457,6 +459,14 @@ impl<T: Real> PlanRun<'_, T> {
                 step.iter().for_each(|&p| self.stmt(stmt, p));
             }
         }
+    }
+}
+
+/// An operand of a product.
+fn rounded<T: Real>(bf16: bool, x: T) -> T {
+    match bf16 {
+        true => x.round_bf16(),
+        false => x,
     }
 }
 

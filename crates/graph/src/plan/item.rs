@@ -109,6 +109,8 @@ pub enum Item {
         delta: View,
         /// Their length.
         len: usize,
+        /// The vectors are rounded to bfloat16, but not for Σ δ.
+        bf16: bool,
         /// The right-hand sides.
         rhs: Vec<Rhs>,
         /// The destinations of the blocks of Σ δ; empty if it is not needed.

@@ -96,8 +96,11 @@ impl Plan {
         let bias = p.bias.map(|b| format!("{} + ", Show(self, b)));
         let (bias, y, x) = (bias.unwrap_or_default(), Show(self, p.y), Show(self, p.x));
         format!(
-            "{y} {op} {bias}{}{t}[{},{}] · {x}",
-            p.weight, w.rows, w.cols
+            "{y} {op} {bias}{}{t}[{},{}] · {x}{}",
+            p.weight,
+            w.rows,
+            w.cols,
+            of_bf16(w.bf16)
         )
     }
 
@@ -131,12 +134,13 @@ impl Plan {
                 delta,
                 rhs,
                 bias,
+                bf16,
                 ..
             } => {
-                let d = show(delta);
+                let (d, rounded) = (show(delta), of_bf16(*bf16));
                 for r in rhs {
                     let (to, x) = (self.parts(&r.to), show(&r.x));
-                    writeln!(f, "  {to} = Σ {domain} {d} · {x}ᵀ")?;
+                    writeln!(f, "  {to} = Σ {domain} {d} · {x}ᵀ{rounded}")?;
                 }
                 match bias.is_empty() {
                     true => Ok(()),
@@ -299,5 +303,13 @@ impl fmt::Display for Plan {
             )?;
         }
         Ok(())
+    }
+}
+
+/// What is said of a product of rounded operands.
+fn of_bf16(rounded: bool) -> &'static str {
+    match rounded {
+        true => ", of bfloat16",
+        false => "",
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Emit<'f, 'g> {
     assignment: Assignment<'f, 'g>,
     weights: WeightMap,
     /// Numbers of weights, keyed by what distinguishes them.
-    numbers: HashMap<(Vec<BlockAt>, bool, usize), WeightId>,
+    numbers: HashMap<(Vec<BlockAt>, (bool, bool), usize), WeightId>,
     packed: HashSet<WeightId>,
 }
 

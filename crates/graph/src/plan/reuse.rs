@@ -43,7 +43,9 @@ fn reads(f: &Classified<'_>, v: Value) -> Vec<Read> {
                         let part = (part.0 + start * after, len * after);
                         work.push((u, part, aligned, elsewhere));
                     }
-                    Op::Reshape(_) | Op::Spread(_) => work.push((u, part, aligned, elsewhere)),
+                    Op::Reshape(_) | Op::Spread(_) | Op::Map(_) => {
+                        work.push((u, part, aligned, elsewhere))
+                    }
                     Op::Delay(_) | Op::Boundary(_) => {
                         work.push((u, part, aligned && f.g.operands(u)[0] == x, true))
                     }
@@ -338,7 +340,7 @@ fn part_of(f: &Classified<'_>, x: Value, r: Value) -> Option<(usize, usize)> {
             Op::Slice {
                 axis: 0, start: s, ..
             } => start += s * f.g.node(from).ty.shape.around(0).1,
-            Op::Reshape(_) | Op::Spread(_) => {}
+            Op::Reshape(_) | Op::Spread(_) | Op::Map(_) => {}
             _ => return None,
         }
         v = from;

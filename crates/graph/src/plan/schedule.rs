@@ -6,6 +6,7 @@
 
 mod body;
 mod halves;
+mod sums;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -137,28 +138,6 @@ pub(crate) fn schedule(f: &Classified<'_>) -> (Vec<DraftItem>, usize) {
     }
     let border = border.unwrap_or(items.len());
     (items, border)
-}
-
-/// True if both are weight gradients, or a bias gradient, of the same left operand.
-fn sums_the_same(f: &Classified<'_>, v: Value, x: Value) -> bool {
-    let left = |v: Value| match *f.g.op_of(v) {
-        Op::Outer { to: Domain::Once } => {
-            let xs = f.g.operands(v);
-            let domain = f.domain(xs[0]).join(f.domain(xs[1]));
-            (f.lowering(v) == LoweringKind::Global).then_some((xs[0], domain, true))
-        }
-        Op::SumTo(Domain::Once) => Some((
-            f.g.operands(v)[0],
-            Some(f.domain(f.g.operands(v)[0])),
-            false,
-        )),
-        _ => None,
-    };
-    match (left(v), left(x)) {
-        // Sums alone are not worth a shared pass over δ.
-        (Some((a, d, outer)), Some((b, e, other))) => a == b && d == e && (outer || other),
-        _ => false,
-    }
 }
 
 impl<'f, 'g> Scheduler<'f, 'g> {
@@ -330,7 +309,7 @@ impl<'f, 'g> Scheduler<'f, 'g> {
             self.products.insert(i);
         } else if f.class(v) == Class::Parallel {
             self.globals.insert(i);
-            let summed = f.g.operands(v)[0];
+            let summed = f.unrounded(f.g.operands(v)[0]);
             self.sums.entry(summed).or_default().insert(i);
         }
     }
@@ -418,9 +397,8 @@ impl<'f, 'g> Scheduler<'f, 'g> {
         }
         if let Some(&i) = self.globals.first() {
             let v = f.order[i];
-            let same = |x: &usize| *x == i || sums_the_same(f, v, f.order[*x]);
-            let summed = f.g.operands(v)[0];
-            let together: Vec<usize> = self.sums[&summed].iter().copied().filter(same).collect();
+            let summed = f.unrounded(f.g.operands(v)[0]);
+            let together = sums::together(f, i, &self.sums[&summed]);
             for &x in &together {
                 self.globals.remove(&x);
                 if let Some(rest) = self.sums.get_mut(&summed) {

@@ -1,7 +1,7 @@
 //! The driver: the stages that build a plan, in order, each verified if [`Options::verify`] is set.
 
 use crate::graph::Graph;
-use crate::options::{Options, Unroll};
+use crate::options::{Bf16, Options, Unroll};
 use crate::plan::assignment::{Assignment, ProgramOrder};
 use crate::plan::build::Classified;
 use crate::plan::fuse::fuse;
@@ -60,7 +60,7 @@ pub fn stream(g: &Graph, options: &Options) -> Plan {
 
 /// All stages except the memory analysis.
 fn loops(g: &Graph, options: &Options) -> Plan {
-    let mut classified = Classified::classify(g, options.distribute);
+    let mut classified = Classified::classify(g, options.distribute, options.bf16 == Bf16::Kernels);
     // What a loop computes at full width itself needs no kernel.
     let outline = options.outline_activations && !options.are_loops_wide();
     if options.fuse {

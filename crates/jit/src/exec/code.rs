@@ -11,9 +11,9 @@ use cranelift::codegen::settings;
 use cranelift::prelude::*;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, ModuleError};
-use retrograd_graph::plan::{Loop, LoopId, LoopKind, Plan};
+use retrograd_graph::plan::{Item, Loop, LoopId, LoopKind, Plan, walk};
 use retrograd_graph::{Level, Target};
-use retrograd_kernels::{Isa, Kernels, SimdElement, kernels_for};
+use retrograd_kernels::{Bf16Unit, Isa, Kernels, SimdElement, kernels_for};
 
 use super::counting::compiled;
 use crate::element::Element;
@@ -84,6 +84,22 @@ pub(crate) fn isa(target: Target) -> Isa {
         Level::Avx2 => Isa::Avx2,
         Level::Avx512 => Isa::Avx512,
     }
+}
+
+/// What multiplies bfloat16 numbers on a target.
+pub(crate) fn unit(target: Target) -> Bf16Unit {
+    match (target.amx(), target.bf16()) {
+        (true, _) => Bf16Unit::Tiles,
+        (false, true) => Bf16Unit::Dot,
+        (false, false) => Bf16Unit::Emulated,
+    }
+}
+
+/// Whether the machine has what a plan's products need; the system may withhold tiles that it has.
+fn multiplies(plan: &Plan, isa: Isa) -> bool {
+    let weights = plan.weights.values().any(|w| w.bf16);
+    let sums = || walk(&plan.items).any(|item| matches!(item, Item::Outer { bf16: true, .. }));
+    !(weights || sums()) || unit(plan.target).available(isa)
 }
 
 /// The features of a target for Cranelift: no more than the target says, whatever the host has.
@@ -181,10 +197,13 @@ impl<T: SimdElement> Code<T> {
         calls: &[Vec<(usize, Names)>],
     ) -> Result<Self, CompileError> {
         let target = plan.target;
-        let kernels = kernels_for(self::isa(target)).ok_or(CompileError::Target {
-            target,
-            host: Target::host(),
-        })?;
+        let kernels = Some(self::isa(target))
+            .filter(|&isa| multiplies(plan, isa))
+            .and_then(kernels_for)
+            .ok_or(CompileError::Target {
+                target,
+                host: Target::host(),
+            })?;
         let failed = |e: ModuleError| CompileError::Codegen {
             program: plan.name.clone(),
             why: format!("{e:?}"),

@@ -10,6 +10,7 @@ use retrograd_kernels::{
 use retrograd_tape::Domain;
 
 use super::blocks::Blocks;
+use super::code::unit;
 use super::points::{Points, StepAccess, StepTable, rows_before};
 use crate::element::Element;
 use crate::error::RunError;
@@ -35,8 +36,8 @@ pub(super) fn aligned_ld<T>(cols: usize) -> usize {
     cols.next_multiple_of((CACHE_LINE / size_of::<T>()).max(1))
 }
 
-/// Called with the rows, right-hand sides and bias of a weight gradient.
-type EachSum<'f> = dyn FnMut(usize, &[retrograd_graph::plan::Rhs], &[BlockAt]) + 'f;
+/// Called with the rows, right-hand sides, whether they are rounded, and bias of a weight gradient.
+type EachSum<'f> = dyn FnMut(usize, (&[retrograd_graph::plan::Rhs], bool), &[BlockAt]) + 'f;
 
 /// The memory that a run needs.
 #[derive(Clone, Copy)]
@@ -101,6 +102,11 @@ impl<T: Element> MemoryNeed<'_, T> {
         let rows = self.access.uses(w).iter();
         let rows = rows.map(|u| u.rows(steps, self.points.rows)).max();
         let rows = rows.unwrap_or(0);
+        if weight.bf16 {
+            // Read as it is, it would be rounded at each step.
+            let (w, unit) = (weight, unit(self.plan.target));
+            return (self.kernels).packed_len_of(unit, w.rows, w.cols, w.transposed);
+        }
         if rows > 1 || self.plan.memory.streams {
             self.kernels
                 .packed_len(weight.rows, weight.cols, weight.transposed)
@@ -127,10 +133,17 @@ impl<T: Element> MemoryNeed<'_, T> {
     /// Length of one part's scratch.
     pub(super) fn scratch(&self) -> usize {
         let mut most = 0;
-        self.sums(&mut |rows, rhs, _| {
+        self.sums(&mut |rows, (rhs, bf16), _| {
             let total: usize = rhs.iter().map(|r| r.len).sum();
             let runs: usize = rhs.iter().map(|r| r.to.len()).sum();
-            most = most.max(self.kernels.outer_scratch_len(rows, total, runs));
+            let len = match bf16 {
+                true => {
+                    let unit = unit(self.plan.target);
+                    self.kernels.outer_scratch_len_of(unit, rows, total, runs)
+                }
+                false => self.kernels.outer_scratch_len(rows, total, runs),
+            };
+            most = most.max(len);
         });
         most
     }
@@ -138,7 +151,7 @@ impl<T: Element> MemoryNeed<'_, T> {
     /// The maximal numbers of blocks, right-hand sides and pieces of a sum.
     pub(super) fn lists(&self) -> (usize, usize, usize) {
         let mut most = (0, 0, 0);
-        self.sums(&mut |_, rhs, bias| {
+        self.sums(&mut |_, (rhs, _), bias| {
             let runs: usize = rhs.iter().map(|r| r.to.len()).sum();
             most = (
                 most.0.max(runs),
@@ -153,14 +166,18 @@ impl<T: Element> MemoryNeed<'_, T> {
     pub(super) fn sums(&self, f: &mut EachSum<'_>) {
         for item in walk(&self.plan.items) {
             if let Item::Outer {
-                domain, rhs, bias, ..
+                domain,
+                rhs,
+                bias,
+                bf16,
+                ..
             } = item
             {
                 let points = match domain {
                     Domain::Step => self.sum_points(),
                     other => other.points(0, self.points.rows),
                 };
-                f(points, rhs, bias);
+                f(points, (rhs, *bf16), bias);
             }
         }
     }

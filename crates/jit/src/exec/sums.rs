@@ -12,6 +12,7 @@ use retrograd_kernels::{
 };
 use retrograd_tape::{Domain, Real};
 
+use super::code::unit;
 use super::points::lag;
 use super::pool::share;
 use super::{PlanExecution, SendPtr, StepRange, StridedPtr};
@@ -31,6 +32,8 @@ struct SumRun<'a, T: retrograd_kernels::SimdElement> {
 struct Gradient<'a> {
     domain: Domain,
     delta: (View, usize),
+    /// Vectors are rounded.
+    bf16: bool,
     rhs: &'a [PlanRhs],
     bias: &'a [BlockAt],
 }
@@ -44,12 +47,14 @@ impl<T: Element> PlanExecution<'_, T> {
                 domain,
                 delta,
                 len,
+                bf16,
                 rhs,
                 bias,
             } => {
                 let gradient = Gradient {
                     domain: *domain,
                     delta: (*delta, *len),
+                    bf16: *bf16,
                     rhs,
                     bias,
                 };
@@ -218,6 +223,7 @@ impl<T: Element> PlanExecution<'_, T> {
             n_rhs: lists.sides.len(),
             bias: lists.pieces.as_ptr(),
             n_bias: lists.pieces.len(),
+            unit: gradient.bf16.then(|| unit(self.plan.target)),
             add: !span.first,
         };
         let pieces = sum.pieces.min(self.workspace.scratch.len());

@@ -7,6 +7,7 @@ use retrograd_kernels::{
 };
 use retrograd_tape::Domain;
 
+use super::code::unit;
 use super::limit::machine_bytes;
 use super::need::{MemoryNeed, aligned_ld};
 use super::points::{Points, StepTable, rows_before};
@@ -316,6 +317,7 @@ impl<T: Element> Workspace<T> {
                 transposed: w.transposed,
                 blocks: own.as_ptr(),
                 n_blocks: own.len(),
+                unit: w.bf16.then(|| unit(plan.target)),
                 packed: if packed.is_empty() {
                     std::ptr::null()
                 } else {

@@ -144,6 +144,7 @@ pub(crate) fn map<E: Vectors>(m: &mut Math<'_, E>, op: Map, x: &[E::V]) -> E::V 
         Map::Floor => m.floor(x[0]),
         Map::Ceil => m.ceil(x[0]),
         Map::Round => m.round(x[0]),
+        Map::RoundBf16 => m.round_bf16(x[0]),
         #[cfg(feature = "faults")]
         Map::Sin
             if m.lane == crate::vmath::Lane::F32

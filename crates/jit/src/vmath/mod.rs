@@ -102,6 +102,14 @@ impl Lane {
         }
     }
 
+    /// All bits of an element.
+    fn all_bits(self) -> u64 {
+        match self {
+            Lane::F32 => u64::from(u32::MAX),
+            Lane::F64 => u64::MAX,
+        }
+    }
+
     /// The exponent's bias.
     fn bias(self) -> f64 {
         match self {

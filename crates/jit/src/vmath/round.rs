@@ -1,9 +1,9 @@
-//! Rounding to integers.
+//! Rounding to integers, and to bfloat16.
 //!
 //! Targets with fused multiply-add have instructions for it (x86-64 since SSE4.1). On the base of x86-64, where
 //! Cranelift would call a function for each element, the same results come from exact arithmetic.
 
-use super::{Compare, Math, Rounding, Vectors};
+use super::{Compare, Lane, Math, Rounding, Vectors};
 
 impl<E: Vectors> Math<'_, E> {
     /// The greatest integer ≤ x; ±0, ±∞ and NaN stay.
@@ -24,6 +24,36 @@ impl<E: Vectors> Math<'_, E> {
         let minus_x = self.neg(x);
         let floor = self.floor(minus_x);
         self.neg(floor)
+    }
+
+    /// The nearest bfloat16 number, ties to even: 0 of the sign of x below 2⁻¹²⁶, ±∞ from 2¹²⁸ on after rounding; ±∞ and
+    /// NaN stay.
+    pub fn round_bf16(&mut self, x: E::V) -> E::V {
+        let lost = self.lane.mantissa_bits() - 7;
+        // Half of the last place, minus 1 where that place is 0; a carry enters the exponent.
+        let shifted = self.e.shr(self.lane, x, lost);
+        let one = self.bits(1);
+        let odd = self.e.and(self.lane, shifted, one);
+        let half = self.bits((1 << (lost - 1)) - 1);
+        let sum = self.e.iadd(self.lane, x, half);
+        let sum = self.e.iadd(self.lane, sum, odd);
+        let kept = self.bits((u64::MAX << lost) & self.lane.all_bits());
+        let mut near = self.e.and(self.lane, sum, kept);
+        if self.lane == Lane::F64 {
+            let beyond = self.constant(f64::powi(2.0, 128));
+            let size = self.abs(near);
+            let fits = self.compare(Compare::Less, size, beyond);
+            let infinity = self.constant(f64::INFINITY);
+            let infinity = self.copy_sign(infinity, x);
+            near = self.blend(fits, near, infinity);
+        }
+        let zero = self.constant(0.0);
+        let zero = self.copy_sign(zero, x);
+        let least = self.constant(f64::from(f32::MIN_POSITIVE));
+        let size = self.abs(x);
+        let small = self.compare(Compare::Less, size, least);
+        let y = self.blend(small, zero, near);
+        self.nan_of(x, y)
     }
 
     /// The nearest integer, ½ to even, with the sign of x; ±0, ±∞ and NaN stay.

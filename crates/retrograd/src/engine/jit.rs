@@ -11,8 +11,9 @@ use crate::batch::Points;
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::{Float, emptied, reserve};
+use crate::precision::Precision;
 
-/// How code is compiled and run. The interpreted tape uses none of it.
+/// How code is compiled and run. Of it, the interpreted tape uses the precision alone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     /// The greatest number of threads.
@@ -21,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) unroll: Unroll,
     /// Whether what delays carry is flushed, in single precision.
     pub(crate) flush: bool,
+    /// What products multiply.
+    pub(crate) precision: Precision,
     /// The greatest number of bytes beyond the caller's arrays.
     pub(crate) memory_budget: Option<usize>,
 }
@@ -35,6 +38,7 @@ impl Settings {
         let options = Options::default().with(|o| {
             o.unroll = self.unroll;
             o.flush = self.flush;
+            o.bf16 = self.precision.option();
         });
         let compiled = CompiledCell::compile_with(cell.tape(), purpose, &options)?;
         let mut executor = compiled.executor();
@@ -220,6 +224,7 @@ mod tests {
             threads: 1,
             unroll: Unroll::AUTO,
             flush: true,
+            precision: Precision::Full,
             memory_budget: None,
         };
         let trained: Vec<bool> = cell.parameter_specs().map(|p| trained(p.name)).collect();

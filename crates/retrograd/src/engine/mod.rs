@@ -9,12 +9,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use retrograd_jit::{Executor, RunError};
-use retrograd_tape::{Interpreter, Tape, TapeError};
+use retrograd_tape::{Input, Interpreter, Tape, TapeError, Value};
 
 use crate::batch::Points;
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::Float;
+use crate::precision::Precision;
 use jit::OnJit;
 use tape::OnTape;
 
@@ -49,6 +50,19 @@ pub(crate) fn weighed<T: Float>(
     match tape.value(sum)?.iter().all(|w| w.to_f64() == 0.0) {
         true => Err(Error::NoWeight),
         false => Ok(()),
+    }
+}
+
+/// A tape, prepared to run with these products.
+pub(crate) fn prepared<T: Float>(
+    tape: &Tape,
+    precision: Precision,
+    wanted: impl Fn(&Input) -> bool,
+    observed: &[Value],
+) -> Result<Interpreter<T>, TapeError> {
+    match precision {
+        Precision::Full => Interpreter::observing(tape, wanted, observed),
+        Precision::Bf16 => Interpreter::of_bf16_products(tape, wanted, observed),
     }
 }
 
@@ -160,7 +174,7 @@ impl<T: Float> Runner<T> {
     ) -> Result<Self, Error> {
         Ok(match engine {
             Engine::Jit => Runner::Jit(Box::new(OnJit::new(cell, settings, trained, now)?)),
-            Engine::Tape => Runner::Tape(Box::new(OnTape::new(cell, trained))),
+            Engine::Tape => Runner::Tape(Box::new(OnTape::new(cell, settings.precision, trained))),
         })
     }
 

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use retrograd_jit::{Executor, Residuals};
 use retrograd_tape::{Interpreter, Tape};
 
-use super::{interpret, named};
+use super::{interpret, named, prepared};
 use crate::batch::Points;
 use crate::error::Error;
 use crate::numbers::Float;
+use crate::precision::Precision;
 
 /// What one run no longer needs, for the next: clones share the list.
 #[derive(Debug)]
@@ -61,12 +62,12 @@ pub(crate) struct Ran<T: Float> {
 }
 
 impl<T: Float> SplitRunner<T> {
-    pub(crate) fn tape(tape: &Tape, wanted: &[usize]) -> SplitRunner<T> {
+    pub(crate) fn tape(tape: &Tape, precision: Precision, wanted: &[usize]) -> SplitRunner<T> {
         let wanted = |i: &retrograd_tape::Input| {
             let mut names = wanted.iter().map(|&k| &tape.inputs()[k].name);
             names.any(|name| *name == i.name)
         };
-        let run = Interpreter::with_gradients(tape, wanted);
+        let run = prepared(tape, precision, wanted, &[]).expect("nothing is observed");
         SplitRunner::Tape(Box::new(run), Spare::default())
     }
 

@@ -1,12 +1,13 @@
 //! The interpreted tape as an engine.
 
-use retrograd_tape::{InputRole, Interpreter, OutputRole};
+use retrograd_tape::{Input, InputRole, Interpreter, OutputRole};
 
-use super::interpret;
+use super::{interpret, prepared};
 use crate::batch::Points;
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::numbers::{Float, emptied};
+use crate::precision::Precision;
 
 /// [`Engine::Tape`].
 pub(crate) struct OnTape<T: Float> {
@@ -20,15 +21,14 @@ pub(crate) struct OnTape<T: Float> {
 }
 
 impl<T: Float> OnTape<T> {
-    pub(crate) fn new(cell: &Cell, trained: &[bool]) -> OnTape<T> {
+    pub(crate) fn new(cell: &Cell, precision: Precision, trained: &[bool]) -> OnTape<T> {
         let tape = cell.tape();
         let outputs = tape.outputs().iter();
         let names = cell.parameter_specs().zip(trained);
         let wanted: Vec<&str> = names.filter(|(_, t)| **t).map(|(p, _)| p.name).collect();
+        let wanted = |i: &Input| i.role == InputRole::Param && wanted.contains(&&*i.name);
         OnTape {
-            interpreter: Interpreter::with_gradients(tape, |i| {
-                i.role == InputRole::Param && wanted.contains(&&*i.name)
-            }),
+            interpreter: prepared(tape, precision, wanted, &[]).expect("nothing is observed"),
             parameters: (0..tape.inputs().len())
                 .filter(|&i| tape.inputs()[i].role == InputRole::Param)
                 .collect(),

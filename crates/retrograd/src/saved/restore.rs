@@ -25,6 +25,11 @@ impl<T: Float> Trainer<T> {
             ("numbers", &t.numbers[..], numbers::<T>()),
             ("optimiser", &t.optimizer, self.optimizer_name()),
             ("limits of a step", &t.limits, self.limits()),
+            (
+                "precision of products",
+                t.precision.name(),
+                self.precision().name(),
+            ),
         ] {
             if found != expected {
                 return other(format!("its {what}: {found}; the trainer's: {expected}"));

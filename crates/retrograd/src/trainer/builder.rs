@@ -13,6 +13,7 @@ use crate::engine::{Engine, Runner, Settings, at_least_one_thread};
 use crate::error::Error;
 use crate::numbers::{Float, zeros};
 use crate::optim::{Constraint, Group, Optimizer, Schedule};
+use crate::precision::Precision;
 use crate::split::Splitter;
 
 /// The settings of a [`Trainer`] to be; [`Trainer::builder`] makes one.
@@ -36,6 +37,7 @@ pub struct TrainerBuilder<O, T: Float = f32> {
     unroll: Unroll,
     memory_budget: Option<usize>,
     flush: bool,
+    precision: Precision,
     descent: DescentSettings,
     loss_outside: bool,
     input_gradients: Vec<String>,
@@ -54,6 +56,7 @@ impl Trainer<f32> {
             unroll: Unroll::AUTO,
             memory_budget: None,
             flush: true,
+            precision: Precision::Full,
             descent: DescentSettings::default(),
             loss_outside: false,
             input_gradients: Vec::new(),
@@ -159,6 +162,13 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
         TrainerBuilder { flush, ..self }
     }
 
+    /// The precision of what products with weights multiply, on either engine, in training and in what the trainer computes
+    /// otherwise; see [`Precision`]. By default nothing is rounded.
+    #[must_use]
+    pub fn precision(self, precision: Precision) -> Self {
+        TrainerBuilder { precision, ..self }
+    }
+
     /// The caller computes the loss, or its derivatives, from the outputs: the cell needs none, and is trained by
     /// [`Trainer::forward`], [`Forward::backward`](crate::Forward::backward) and [`Trainer::apply`]. What
     /// [`Trainer::step`] runs is then compiled when it is first called.
@@ -191,6 +201,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             unroll: self.unroll,
             memory_budget: self.memory_budget,
             flush: self.flush,
+            precision: self.precision,
             descent: self.descent,
             loss_outside: self.loss_outside,
             input_gradients: self.input_gradients,
@@ -221,6 +232,7 @@ impl<O: Optimizer, T: Float> TrainerBuilder<O, T> {
             unroll: self.unroll,
             memory_budget: self.memory_budget,
             flush: self.flush,
+            precision: self.precision,
         };
         let mut splitter = None;
         if self.loss_outside || !self.input_gradients.is_empty() {

@@ -73,7 +73,7 @@ impl Grow<'_, '_> {
         let open: Vec<usize> = begun
             .map(|(shape, d, init)| self.state(shape, d, init))
             .collect();
-        for _ in 0..4 + self.c.below(8) {
+        for _ in 0..5 + self.c.below(8) {
             self.step();
         }
         for i in 0..open.len() {

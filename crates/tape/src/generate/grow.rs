@@ -233,6 +233,8 @@ impl<'c, 'b> Grow<'c, 'b> {
                 Map::Pow => b(0).max(4.0),
                 Map::Softplus => b(0) + 0.7,
                 Map::Floor | Map::Ceil | Map::Round => b(0) + 1.0,
+                // At most half a unit of the eighth place more.
+                Map::RoundBf16 => b(0) * 1.004,
                 Map::Add | Map::Sub => b(0) + b(1),
                 Map::Mul => b(0) * b(1),
                 Map::Max | Map::Min => b(0).max(b(1)),

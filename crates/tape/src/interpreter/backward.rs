@@ -262,7 +262,7 @@ pub(crate) fn backward(
     plans: &mut BufferPlans,
     wanted: &dyn Fn(&Input) -> bool,
     observed: &[Value],
-    limited: bool,
+    (limited, bf16): (bool, bool),
 ) -> Backward {
     let nodes = tape.nodes();
     let active = active(tape, wanted, observed);
@@ -344,7 +344,7 @@ pub(crate) fn backward(
             program.segments.push(Segment::Sweep { backward, steps });
         }
     }
-    program.finish(plans);
+    program.finish(plans, bf16);
     keep_one_step(&program, plans, places, &kept);
     let place_of = |v: Value| kept[v.index()];
     Backward {

@@ -19,9 +19,11 @@ mod delay;
 mod execute;
 mod frozen;
 mod origins;
+mod point;
 mod points;
 mod program;
 mod reads;
+mod round;
 mod rows;
 mod trace;
 mod walk;
@@ -89,13 +91,13 @@ impl<T: Real> Interpreter<T> {
     /// Prepares a tape, with gradients only to the inputs that are `wanted`. Fewer gradients mean less backward work: a
     /// trainer needs only those of parameters.
     pub fn with_gradients(tape: &Tape, wanted: impl Fn(&Input) -> bool) -> Interpreter<T> {
-        Interpreter::build(tape, wanted, &[], true, |_| true)
+        Interpreter::build(tape, wanted, &[], (true, false), |_| true)
     }
 
     /// As [`new`](Interpreter::new), with the gradients of the program without the limits of `clip_gradient`: those that
     /// differences have.
     pub(crate) fn without_limits(tape: &Tape) -> Interpreter<T> {
-        Interpreter::build(tape, |_| true, &[], false, |_| true)
+        Interpreter::build(tape, |_| true, &[], (false, false), |_| true)
     }
 
     /// As [`with_gradients`](Interpreter::with_gradients), plus the adjoints of these values for
@@ -108,9 +110,27 @@ impl<T: Real> Interpreter<T> {
         wanted: impl Fn(&Input) -> bool,
         observed: &[Value],
     ) -> Result<Interpreter<T>, TapeError> {
+        Interpreter::checked(tape, wanted, observed, false)
+    }
+
+    fn checked(
+        tape: &Tape,
+        wanted: impl Fn(&Input) -> bool,
+        observed: &[Value],
+        bf16: bool,
+    ) -> Result<Interpreter<T>, TapeError> {
         let count = tape.nodes().len();
         match observed.iter().find(|v| v.index() >= count) {
-            None => Ok(Interpreter::build(tape, wanted, observed, true, |_| true)),
+            None => {
+                let all = |_| true;
+                Ok(Interpreter::build(
+                    tape,
+                    wanted,
+                    observed,
+                    (true, bf16),
+                    all,
+                ))
+            }
             Some(v) => Err(TapeError::NoSuch {
                 what: "value",
                 index: v.index(),
@@ -119,20 +139,55 @@ impl<T: Real> Interpreter<T> {
         }
     }
 
+    /// As [`observing`](Interpreter::observing), but each product with a weight, each of their transposes in the backward
+    /// run and each weight gradient takes operands that are rounded to bfloat16 ([`Map::RoundBf16`](crate::Map::RoundBf16)), as
+    /// compiled code does on request. Sums are of the full precision, constants are not rounded, and derivatives are
+    /// those of the program without roundings.
+    ///
+    /// ```
+    /// use retrograd_tape::{Extent, InputRole, Interpreter, Recorder, Shape};
+    ///
+    /// let r = Recorder::new();
+    /// let x = r.input("x", InputRole::Sequence, Shape::Vector(1));
+    /// r.output("y", r.param("W", Shape::Matrix(1, 1)).matvec(x));
+    /// let tape = r.finish("product")?;
+    /// let mut run = Interpreter::<f32>::of_bf16_products(&tape, |_| true, &[])?;
+    /// run.forward(Extent { steps: 1, rows: 1 }, &[&[1.001], &[2.0]])?;
+    /// assert_eq!(run.output(0), [2.0]); // eight bits of 1.001 are 1
+    /// # Ok::<(), retrograd_tape::TapeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As `observing`.
+    pub fn of_bf16_products(
+        tape: &Tape,
+        wanted: impl Fn(&Input) -> bool,
+        observed: &[Value],
+    ) -> Result<Interpreter<T>, TapeError> {
+        Interpreter::checked(tape, wanted, observed, true)
+    }
+
     /// Prepares only the nodes of a tape that are `kept`. The operands of a kept node must be kept, too. Gradients are
-    /// limited by `clip_gradient` if `limited`.
+    /// limited by `clip_gradient` if `limited`, and products round if `bf16`.
     fn build(
         tape: &Tape,
         wanted: impl Fn(&Input) -> bool,
         observed: &[Value],
-        limited: bool,
+        (limited, bf16): (bool, bool),
         kept: impl Fn(Value) -> bool,
     ) -> Interpreter<T> {
         let mut plans = BufferPlans::default();
         let indices = check::indices(tape);
-        let (forward, places) = program::forward(tape, &mut plans, &indices, kept);
+        let (forward, places) = program::forward(tape, &mut plans, &indices, bf16, kept);
         let forward_buffers = plans.list.len();
-        let backward = backward::backward(tape, &places, &mut plans, &wanted, observed, limited);
+        let backward = backward::backward(
+            tape,
+            &places,
+            &mut plans,
+            &wanted,
+            observed,
+            (limited, bf16),
+        );
         Interpreter {
             inputs: tape.inputs().to_vec(),
             outputs: tape
@@ -428,43 +483,5 @@ impl<T: Real> Interpreter<T> {
                 visit(&operands);
             }
         }
-    }
-}
-
-impl Tape {
-    /// The value of the program's first output, a scalar, and its gradient in every input, for a program without time:
-    /// one example, one step. The gradient is zeros where none can flow.
-    ///
-    /// # Errors
-    /// As [`Interpreter::forward`]; also if the first output is not a scalar.
-    pub fn value_and_gradient<T: Real>(
-        &self,
-        inputs: &[&[T]],
-    ) -> Result<(T, Vec<Vec<T>>), TapeError> {
-        let mut interpreter = Interpreter::new(self);
-        interpreter.forward(Extent { steps: 1, rows: 1 }, inputs)?;
-        let mut cotangents: Vec<Option<&[T]>> = vec![None; self.outputs().len()];
-        let one = [T::ONE];
-        if let Some(first) = cotangents.first_mut() {
-            *first = Some(&one);
-        }
-        interpreter.backward(&cotangents)?;
-        let Some(&value) = interpreter.output_places.first().and_then(|p| {
-            let data: &Vec<T> = &interpreter.memory.data[p.buffer];
-            data.first()
-        }) else {
-            return Err(TapeError::Count {
-                what: "outputs",
-                expected: 1,
-                found: 0,
-            });
-        };
-        let gradients = (self.inputs().iter().enumerate())
-            .map(|(i, input)| match interpreter.gradient(i) {
-                Some(g) => g.to_vec(),
-                None => vec![T::ZERO; input.ty.numbers(1, 1)],
-            })
-            .collect();
-        Ok((value, gradients))
     }
 }

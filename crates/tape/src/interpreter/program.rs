@@ -4,6 +4,7 @@ use rustc_hash::FxHashMap as HashMap;
 use smallvec::{SmallVec, smallvec};
 
 use super::check::IndexUse;
+use super::round::round_products;
 use crate::algebra::Value;
 use crate::op::Op;
 use crate::schedule::PhaseKind;
@@ -24,6 +25,8 @@ pub(crate) struct BufferPlan {
     pub(crate) used: bool,
     /// Accumulates terms of all points of a run.
     pub(crate) summed: Summed,
+    /// Holds one number everywhere, whatever the inputs are.
+    pub(crate) uniform: bool,
 }
 
 /// How accumulation in a buffer is kept accurate (see [`crate::sums::CompensatedSum`]).
@@ -158,6 +161,7 @@ impl BufferPlans {
             one_step: false,
             used: false,
             summed: Summed::No,
+            uniform: false,
         });
         BufferView {
             buffer: self.list.len() - 1,
@@ -171,6 +175,7 @@ impl BufferPlans {
         let buffer = self.constants.get(&key).copied().unwrap_or_else(|| {
             let place = self.fresh(shape, Domain::Once);
             self.list[place.buffer].constant = Some(value);
+            self.list[place.buffer].uniform = true;
             self.list[place.buffer].used = true;
             self.constants.insert(key, place.buffer);
             place.buffer
@@ -195,11 +200,12 @@ pub(crate) fn phases(tape: &Tape) -> Vec<(PhaseKind, Vec<Value>)> {
 }
 
 /// The forward program of the `kept` nodes, and the place of every node's value. Before a table is read, its index, one
-/// of `indices`, is checked.
+/// of `indices`, is checked. Products round their operands if `bf16`.
 pub(crate) fn forward(
     tape: &Tape,
     plans: &mut BufferPlans,
     indices: &[IndexUse],
+    bf16: bool,
     kept: impl Fn(Value) -> bool,
 ) -> (InterpreterProgram, Vec<BufferView>) {
     let nodes = tape.nodes();
@@ -279,7 +285,7 @@ pub(crate) fn forward(
             PhaseKind::Whole => Segment::Whole(list),
         });
     }
-    program.finish(plans);
+    program.finish(plans, bf16);
     for (i, p) in places.iter().enumerate() {
         plans.list[p.buffer].used |= kept(Value(i as u32));
     }
@@ -335,8 +341,11 @@ impl InterpreterProgram {
         }
     }
 
-    /// Drops empty segments, marks the buffers in use, and lets sums accumulate from 0.
-    pub(crate) fn finish(&mut self, plans: &mut BufferPlans) {
+    /// Rounds operands of products if `bf16`, drops empty segments, marks the buffers in use, and lets sums accumulate from 0.
+    pub(crate) fn finish(&mut self, plans: &mut BufferPlans, bf16: bool) {
+        if bf16 {
+            round_products(self, plans);
+        }
         self.transpose(plans);
         self.segments.retain(|s| !s.instrs().is_empty());
         for segment in &mut self.segments {

@@ -153,6 +153,7 @@ pub(crate) fn map<T: Real, const ADD: bool>(m: Map, out: &mut [T], n: usize, a: 
         Map::Floor => map1::<T, ADD>(out, n, a[0], T::floor),
         Map::Ceil => map1::<T, ADD>(out, n, a[0], T::ceil),
         Map::Round => map1::<T, ADD>(out, n, a[0], T::round),
+        Map::RoundBf16 => map1::<T, ADD>(out, n, a[0], T::round_bf16),
         Map::Sin => map1::<T, ADD>(out, n, a[0], T::sin),
         Map::Cos => map1::<T, ADD>(out, n, a[0], T::cos),
         Map::Tanh => map1::<T, ADD>(out, n, a[0], T::tanh),

@@ -3,6 +3,7 @@
 use std::f64::consts::FRAC_2_SQRT_PI;
 
 use super::{Map, MapRow};
+use crate::bf16;
 use crate::erf::erf;
 use crate::term::Term;
 use crate::trig;
@@ -182,6 +183,19 @@ impl Map {
                 kink: at_halves,
                 eval: |x| x[0].round_ties_even(),
                 derivative: flat,
+            },
+            Map::RoundBf16 => &MapRow {
+                name: "round_bf16",
+                arity: 1,
+                doc: "the nearest bfloat16 number, ties to even; 0 below 2⁻¹²⁶, ±∞ beyond the greatest; the derivative is 1",
+                // The rounding is exact; an operand that two engines have one ulp apart may lie on two sides of a tie,
+                // and then results are neighbours: 2⁻⁷ of their size, 2¹⁶ ulp of single precision.
+                ulp: 65536.0,
+                defined: everywhere,
+                // It steps everywhere; its derivative is that of the operand.
+                kink: smooth,
+                eval: |x| bf16::round_f64(x[0]),
+                derivative: |_, _, _, t| Some(t),
             },
             Map::Sin => &MapRow {
                 name: "sin",

@@ -9,7 +9,12 @@ pub(super) fn vanishes(g: &Graph, op: Op, xs: &[Value]) -> bool {
     let zero = |i: usize| is_zero(g, xs[i]);
     match op {
         Op::Map(m) => match m {
-            Map::Neg | Map::Copy | Map::Flush | Map::StopGradient | Map::ClipGradient => zero(0),
+            Map::Neg
+            | Map::Copy
+            | Map::Flush
+            | Map::RoundBf16
+            | Map::StopGradient
+            | Map::ClipGradient => zero(0),
             Map::Mul => zero(0) || zero(1),
             Map::Div => zero(0),
             Map::Add | Map::Sub | Map::WithGradient => zero(0) && zero(1),

@@ -97,6 +97,7 @@ impl Emit<'_, '_> {
                     domain,
                     delta: self.at(xs[0]),
                     len: f.len(xs[0]),
+                    bf16: f.rounds(first),
                     rhs,
                     bias: bias.collect(),
                 }

@@ -13,7 +13,7 @@ impl Emit<'_, '_> {
         let Op::MatVec { transposed } = *f.g.op_of(v) else {
             unreachable!("products are matvecs")
         };
-        let weight = self.weight(xs[0], transposed);
+        let weight = self.weight(xs[0], transposed, f.rounds(v));
         let add = f.added_to(v).is_some();
         let bias = f.biases.get(&v).map(|&b| self.at(b));
         Product {
@@ -25,7 +25,7 @@ impl Emit<'_, '_> {
         }
     }
 
-    fn weight(&mut self, m: Value, transposed: bool) -> WeightId {
+    fn weight(&mut self, m: Value, transposed: bool, bf16: bool) -> WeightId {
         let (rows, cols) = self.f.g.node(m).ty.shape.as_matrix();
         let mut blocks = Vec::new();
         self.blocks(
@@ -41,14 +41,15 @@ impl Emit<'_, '_> {
             &mut blocks,
         );
         let next = self.weights.next_key();
-        let key = (blocks.clone(), transposed, rows);
+        let key = (blocks.clone(), (transposed, bf16), rows);
         let number = *self.numbers.entry(key).or_insert(next);
         if number == next {
             self.weights.push(Weight {
-                name: self.f.g.describe(m),
+                name: self.f.g.describe(self.f.unrounded(m)),
                 rows,
                 cols,
                 transposed,
+                bf16,
                 blocks,
             });
         }
@@ -60,6 +61,8 @@ impl Emit<'_, '_> {
         let f = self.f;
         match *f.g.op_of(m) {
             _ if f.lowering(m) != LoweringKind::View => self.leaf(m, r, out),
+            // The packing rounds.
+            Op::Map(_) => self.blocks(f.g.operands(m)[0], r, out),
             Op::Concat { axis } => {
                 let mut at = 0;
                 for x in f.g.operands(m) {

@@ -196,6 +196,7 @@ pub(super) fn of_item(plan: &Plan, item: &Item, f: &mut Each<'_>) -> Result<(), 
             len,
             rhs,
             bias,
+            bf16: _,
         } => {
             at(*domain, *delta, *len, false)?;
             rhs.iter()

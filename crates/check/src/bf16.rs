@@ -1,0 +1,63 @@
+//! Products of bfloat16 operands, on all engines.
+
+use retrograd_graph::{Bf16, Options};
+use retrograd_jit::{CompiledCell, Element, Executor, Purpose};
+use retrograd_tape::Real;
+
+use crate::agree::{Verdict, agree, allowed_in_f32, caught, relative, same};
+use crate::runs::{
+    Arrays, by_cell, by_halves, by_plan, by_tape, by_tape_of_bf16, of, planned, verified,
+};
+use crate::sample::Sample;
+
+/// With bfloat16 operands of products, all engines give what the tape gives that rounds the same operands.
+///
+/// In f64, plans and compiled code round what the tape rounds, and are as close as without rounding: two engines have an operand
+/// on two sides of a tie only if it is within 10⁻¹⁵ of it. In f32, which is 10⁻⁷ apart, that happens, and moves one operand to
+/// the neighbour of its rounded number, by at most twice what rounding itself moves it: beside what roundings of f32 make of
+/// the results, they may be off by twice what the roundings to bfloat16 make of them, which is the distance of the tape that
+/// rounds from the one that does not. One thread and more, and runs in two halves, give the same bits.
+///
+/// # Errors
+/// What went wrong.
+pub fn bf16(sample: &Sample<'_>) -> Verdict {
+    caught("bf16", || {
+        let right = by_tape_of_bf16::<f64>(sample).map_err(|e| e.to_string())?;
+        let exact = by_tape::<f64>(sample).map_err(|e| e.to_string())?;
+        let moved = relative(&exact, &right);
+        if moved.is_nan() {
+            return Ok(0.0);
+        }
+        let close = |found: &Arrays<f64>| agree(&right, found, |size| sample.exact * (1.0 + size));
+        let purpose = Purpose::everything(sample.tape);
+        let mut worst: f64 = 0.0;
+        for how in [Bf16::Ops, Bf16::Kernels] {
+            let options = verified(sample.target).with(|o| o.bf16 = how);
+            let plan = planned(sample.tape, &purpose, &options)?;
+            let off = close(&by_plan(&plan, sample)?);
+            worst = worst.max(off.map_err(|e| format!("plan interpreter, {how:?}: {e}"))?);
+        }
+        let found = by_cell(&mut compiled::<f64>(sample)?, sample)?;
+        worst = worst.max(close(&found).map_err(|e| format!("f64: {e}"))?);
+        let most = allowed_in_f32(&exact, sample)? + 2.0 * moved;
+        let mut single = compiled::<f32>(sample)?;
+        let found = by_cell(&mut single, sample)?;
+        let off = agree(&right, &found, |size| most * size.max(1.0));
+        worst = worst.max(off.map_err(|e| format!("f32: {e}"))?);
+        for pieces in [2, 3] {
+            single.cut_into(pieces);
+            let cut = by_cell(&mut single, sample)?;
+            same(&found, &cut).map_err(|e| format!("{pieces} pieces: {e}"))?;
+        }
+        let two = by_halves(&mut single, sample)?;
+        same(&found, &two).map_err(|e| format!("two halves: {e}"))?;
+        Ok(worst)
+    })
+}
+
+fn compiled<T: Element + Real>(sample: &Sample<'_>) -> Result<Executor<T>, String> {
+    let purpose = Purpose::everything(sample.tape);
+    let options: Options = of(sample.target).with(|o| o.bf16 = Bf16::Kernels);
+    let cell = CompiledCell::compile_with(sample.tape, &purpose, &options);
+    Ok(cell.map_err(|e| e.to_string())?.executor())
+}
