@@ -62,7 +62,7 @@ pub fn stream(g: &Graph, options: &Options) -> Plan {
 fn loops(g: &Graph, options: &Options) -> Plan {
     let mut classified = Classified::classify(g, options.distribute);
     if options.fuse {
-        classified.class = fuse(&classified, options.outline_activations);
+        classified.class = fuse(&classified, options.outline_activations, options.target);
     }
     if options.accumulate_in_place {
         classified.accumulate_in_place();
