@@ -5,8 +5,9 @@
 //! panel's block; without packing, `unpacked` reads the weights in place.
 //!
 //! Invariant: with packed weights an element of C depends only on its own row of A and column of B, bit for bit: K
-//! blocks start at multiples of [`K_BLOCK`], whatever m is.
+//! blocks start at multiples of [`K_BLOCK`], whatever m is, and a column is one of the few of `extra` or none by W's size.
 
+use crate::extra::{self, Extra};
 use crate::micro::{K_BLOCK, SumStart, TileArgs, panels_at_once, part, tile};
 use crate::row::RowProduct;
 use crate::simd::Simd;
@@ -90,8 +91,45 @@ unsafe fn start<S: Simd>(
                 in_order: how & IN_ORDER != 0,
             };
             unpacked::product::<S>(w.transposed, way, k, blocks, m, a, lda, start, c, ldc);
-        } else if m == 1 {
-            let b = w.packed;
+        } else {
+            let whole = extra::whole::<S::T>(k, n);
+            // First: of one row, their long chains then run beside the panels'.
+            if whole < n {
+                let extra = Extra {
+                    k,
+                    cols: n - whole,
+                    a,
+                    lda,
+                    b: w.packed.add(whole.next_multiple_of(S::NR) * k),
+                    start: start.part(true, whole),
+                    c: c.add(whole),
+                    ldc,
+                };
+                extra.run::<S>(m);
+            }
+            packed::<S>((m, k, whole), a, lda, w.packed, backward, start, c, ldc);
+        }
+    }
+}
+
+/// The columns in panels. Of m, k, n only n may be 0.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "three matrices with their strides"
+)]
+unsafe fn packed<S: Simd>(
+    (m, k, n): (usize, usize, usize),
+    a: *const S::T,
+    lda: usize,
+    b: *const S::T,
+    backward: bool,
+    start: SumStart<S::T>,
+    c: *mut S::T,
+    ldc: usize,
+) {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        if m == 1 {
             S::vectorize(RowProduct::<S> {
                 k,
                 n,
@@ -102,20 +140,18 @@ unsafe fn start<S: Simd>(
                 backward,
             });
         } else {
-            packed::<S>(m, k, n, a, lda, w.packed, backward, start, c, ldc);
+            tiled::<S>((m, k, n), a, lda, b, backward, start, c, ldc);
         }
     }
 }
 
-/// All of m, k, n at least 1.
+/// The same with tiles.
 #[expect(
     clippy::too_many_arguments,
     reason = "three matrices with their strides"
 )]
-unsafe fn packed<S: Simd>(
-    m: usize,
-    k: usize,
-    n: usize,
+unsafe fn tiled<S: Simd>(
+    (m, k, n): (usize, usize, usize),
     a: *const S::T,
     lda: usize,
     b: *const S::T,
