@@ -246,6 +246,9 @@ fn odd(peak: Option<f64>, k: &Kernels<f32>) {
             product(peak, k, [m, 4 * h, h], true, true);
         }
         outer(peak, k, 4 * h, h, 3200, true);
+        activation(peak, k, Activation::Sigmoid, [32, 3 * h, 4 * h]);
+        activation(peak, k, Activation::Tanh, [32, h, 4 * h]);
+        activation(peak, k, Activation::Tanh, [32, h, h]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Into how many pieces work is cut: decided by its cost and never by timing, so that every run is cut the same way.
 
 use retrograd_graph::plan::cost::effort;
-use retrograd_graph::plan::{Item, Plan, SliceWork, walk};
+use retrograd_graph::plan::{Item, LoopKind, Plan, SliceWork, Slices, walk};
 use retrograd_tape::Domain;
 
 /// The minimal cost of a piece of work, in the units of [`Work::effort`](retrograd_graph::plan::cost::Work::effort).
@@ -11,6 +11,35 @@ use retrograd_tape::Domain;
 /// takes up to 10 µs: below twice that, two threads are not faster than one.
 const PIECE: usize = 200_000;
 
+/// The minimal cost of a product in a recurrence whose columns are divided, in the same units. Threads that are awake meet
+/// in half a microsecond, twice as long as two caches take to exchange a line four times.
+const PRODUCT: usize = 24_000;
+
+/// Rows that one thread does at a time, at most, where the columns of products are divided instead of the rows: for so few
+/// a product takes as long as its weights take to read.
+const FEW: usize = 3;
+
+/// Rows of a hoisted product that a time tile does at a time, about.
+const TILE: usize = 48;
+
+/// How a recurrence, alone or in a time tile, is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Division {
+    /// By rows, into so many pieces.
+    Rows(usize),
+    /// By columns of its products, into so many parts.
+    Columns(usize),
+}
+
+impl Division {
+    /// Pieces that run at once.
+    pub(crate) fn pieces(self) -> usize {
+        match self {
+            Division::Rows(n) | Division::Columns(n) => n,
+        }
+    }
+}
+
 /// How a run may cut its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
@@ -18,6 +47,8 @@ pub(crate) struct Cut {
     pub(crate) threads: usize,
     /// Minimal effort of a piece.
     piece: usize,
+    /// Minimal effort of a product that is divided.
+    pub(crate) product: usize,
 }
 
 impl Cut {
@@ -29,12 +60,17 @@ impl Cut {
         Cut {
             threads,
             piece: PIECE,
+            product: PRODUCT,
         }
     }
 
     /// `threads` pieces, however small.
     pub(crate) const fn always(threads: usize) -> Cut {
-        Cut { threads, piece: 0 }
+        Cut {
+            threads,
+            piece: 0,
+            product: 0,
+        }
     }
 
     /// Number of pieces for work of this cost.
@@ -81,18 +117,62 @@ impl Efforts {
         cut.pieces(effort.saturating_mul(points))
     }
 
+    /// How a recurrence, or a time tile, of this many points of `rows` rows is divided, for numbers of `bytes` bytes.
+    pub(crate) fn division(
+        &self,
+        (plan, item): (&Plan, &Item),
+        (points, rows): (usize, usize),
+        bytes: usize,
+        cut: Cut,
+    ) -> Division {
+        let pieces = self.pieces(item, points, cut);
+        let by_rows = Division::Rows(pieces.min(rows).max(1));
+        if pieces <= 1 {
+            return by_rows;
+        }
+        let weights = self.of_slices(item).weights;
+        let at_once = match item {
+            Item::TimeTile { .. } => rows.max(TILE),
+            _ => rows,
+        };
+        let few = rows <= FEW * pieces;
+        // Each thread's rows would read all of them from memory.
+        let far = weights * bytes > Slices::of(plan.target).cached;
+        let pays = weights > 0 && weights.saturating_mul(at_once) / 4 >= cut.product;
+        match (few || far) && pays {
+            true => Division::Columns(pieces),
+            false => by_rows,
+        }
+    }
+
     /// The maximal number of pieces over the items that `which` selects, for `t` steps of `b` rows.
     pub(crate) fn most(
         &self,
         plan: &Plan,
         (t, b): (usize, usize),
+        bytes: usize,
         cut: Cut,
         which: fn(&Item) -> bool,
     ) -> usize {
         let wanted = walk(&plan.items).filter(|i| !matches!(i, Item::Sweep { .. }) && which(i));
         wanted
-            .map(|i| self.pieces(i, domain(i).points(t, b), cut))
+            .map(|i| {
+                let points = domain(i).points(t, b);
+                match is_recurrence(i) {
+                    true => self.division((plan, i), (points, b), bytes, cut).pieces(),
+                    false => self.pieces(i, points, cut),
+                }
+            })
             .fold(1, usize::max)
+    }
+}
+
+/// Whether an item is a recurrence, or a time tile, which has one.
+fn is_recurrence(item: &Item) -> bool {
+    match item {
+        Item::TimeTile { .. } => true,
+        Item::Loop(l) => matches!(l.kind, LoopKind::Recurrence { .. }),
+        _ => false,
     }
 }
 
