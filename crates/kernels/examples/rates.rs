@@ -240,6 +240,10 @@ fn activation(peak: Option<f64>, k: &Kernels<f32>, f: Activation, [rows, n, ld]:
 
 /// The products of an LSTM of one unit more than whole registers, and of as many units as those.
 fn odd(peak: Option<f64>, k: &Kernels<f32>) {
+    for h in [16, 64, 128] {
+        // A sample's: of input and state side by side.
+        product(peak, k, [1, 2 * h, 4 * h], false, true);
+    }
     for h in [32, 33, 40, 64, 65, 128, 129] {
         for m in [1, 16, 32, 48] {
             product(peak, k, [m, h, 4 * h], false, true);

@@ -15,9 +15,16 @@ const PIECE: usize = 200_000;
 /// in half a microsecond, twice as long as two caches take to exchange a line four times.
 const PRODUCT: usize = 24_000;
 
-/// Rows that one thread does at a time, at most, where the columns of products are divided instead of the rows: for so few
-/// a product takes as long as its weights take to read.
+/// Rows of each thread, at most, where the columns of products are divided instead of the rows: for so few a product takes
+/// as long as its weights take to read.
 const FEW: usize = 3;
+
+/// The same where the weights of a step do not stay in a core's L2, but half of them may.
+const FEW_OF_FAR: usize = 8;
+
+/// A time tile's hoisted products are divided if they have this many times [`PRODUCT`] in all: until a thread is awake, a
+/// smaller run is over.
+const AWAKE: usize = 8;
 
 /// Rows of a hoisted product that a time tile does at a time, about.
 const TILE: usize = 48;
@@ -131,15 +138,17 @@ impl Efforts {
             return by_rows;
         }
         let weights = self.of_slices(item).weights;
-        let at_once = match item {
-            Item::TimeTile { .. } => rows.max(TILE),
-            _ => rows,
+        let few = match weights * bytes > plan.target.caches().l2 {
+            true => FEW_OF_FAR,
+            false => FEW,
         };
-        let few = rows <= FEW * pieces;
-        // Each thread's rows would read all of them from memory.
+        // Each thread's rows would read all weights from memory.
         let far = weights * bytes > Slices::of(plan.target).cached;
-        let pays = weights > 0 && weights.saturating_mul(at_once) / 4 >= cut.product;
-        match (few || far) && pays {
+        let effort = |rows: usize| weights.saturating_mul(rows) / 4;
+        let in_tile = matches!(item, Item::TimeTile { .. });
+        let pays = effort(rows) >= 2 * cut.product
+            || in_tile && effort(rows.max(TILE)) >= AWAKE * cut.product;
+        match (rows <= few * pieces || far) && weights > 0 && pays {
             true => Division::Columns(pieces),
             false => by_rows,
         }
@@ -198,6 +207,45 @@ pub(super) fn domain(item: &Item) -> Domain {
 #[cfg(test)]
 mod tests {
     use super::{Cut, PIECE};
+
+    /// One row of 512 LSTM units reads its weights in halves; 32 have nothing to share, nor 128 rows of one.
+    #[test]
+    fn few_rows_divide_their_products_and_many_themselves() {
+        use super::{Division, Efforts, is_recurrence};
+        use retrograd_graph::plan::{plan, walk};
+        use retrograd_graph::{Graph, Options, Target, passes};
+        use retrograd_tape::{InputRole, Recorder, Shape};
+
+        let division = |n: usize, rows: usize, threads: usize| {
+            let r = Recorder::new();
+            let x = r.input("x", InputRole::Sequence, Shape::Vector(n));
+            let h = r.state("h", Shape::Vector(n), 1, None);
+            let (w, u) = (
+                r.param("w", Shape::Matrix(4 * n, n)),
+                r.param("u", Shape::Matrix(4 * n, n)),
+            );
+            let z = (w.matvec(x) + u.matvec(h)).tanh();
+            let next = z.slice(0, n) * z.slice(n, n) + z.slice(2 * n, n) * z.slice(3 * n, n);
+            r.output("y", r.next(h, next));
+            let recorded = Graph::from_tape(&r.finish("gates").expect("it is a program"));
+            let options = Options::default().with(|o| o.target = Target::avx512());
+            let graph = passes::run(&recorded, &[], &options).expect("it goes one way");
+            let plan = plan(&graph, &options);
+            let efforts = Efforts::of(&plan);
+            let found = walk(&plan.items).find(|i| is_recurrence(i));
+            let item = found.expect("it has a recurrence");
+            efforts.division((&plan, item), (100 * rows, rows), 4, Cut::into(threads))
+        };
+        assert_eq!(division(32, 1, 2), Division::Rows(1));
+        assert_eq!(division(512, 1, 1), Division::Rows(1));
+        assert_eq!(division(512, 1, 2), Division::Columns(2));
+        assert_eq!(division(512, 16, 2), Division::Columns(2));
+        assert_eq!(division(512, 64, 2), Division::Rows(2));
+        assert_eq!(division(128, 4, 2), Division::Columns(2));
+        assert_eq!(division(128, 32, 2), Division::Rows(2));
+        // Both threads would read 32 MiB.
+        assert_eq!(division(1024, 64, 2), Division::Columns(2));
+    }
 
     #[test]
     fn pieces_are_as_many_as_pay_and_no_more_than_threads() {

@@ -28,7 +28,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use retrograd_graph::plan::{Item, Layout, Plan, Product, View, WideActivation};
-use retrograd_kernels::{Activation, BACKWARD, Kernels, SimdElement, Weights};
+use retrograd_kernels::{Activation, BACKWARD, Kernels, SimdElement, Weights, whole};
 use retrograd_tape::Domain;
 
 use crate::element::Element;
@@ -296,12 +296,10 @@ impl<'a, T: Element> PlanExecution<'a, T> {
             Item::Pack(w) => {
                 let weights = &self.workspace.weights[*w];
                 if weights.packed.is_null() {
-                    // SAFETY: as below.
+                    // SAFETY: as in `pack`.
                     unsafe { self.workspace.align(self.plan, *w) };
                 } else {
-                    // SAFETY: the blocks lie in arrays of checked length that are complete at this point of the plan,
-                    // and the packing has the length that the kernels require; nobody reads it while it is written.
-                    unsafe { (kernels.pack)(weights, weights.packed.cast_mut()) };
+                    self.pack(kernels, weights, self.pieces(item, span));
                     self.calls.packs += 1;
                 }
             }
@@ -321,6 +319,29 @@ impl<'a, T: Element> PlanExecution<'a, T> {
                 self.calls.sums += 1;
             }
             Item::Sweep { .. } => unreachable!("sweeps have no sweeps inside"),
+        }
+    }
+
+    /// Packs a weight, by its blocks where they share no panel's padding.
+    fn pack(&self, kernels: &Kernels<T>, weights: &Weights<T>, pieces: usize) {
+        let (k, n) = (weights.inner(), weights.outer());
+        let padded = !n.is_multiple_of(kernels.panel) || whole::<T>(k, n) < n;
+        let blocks = SendPtr((weights, weights.packed.cast_mut()));
+        let some = |first: usize, many: usize| {
+            let (weights, packed) = { &blocks }.0;
+            let of_it = Weights {
+                blocks: weights.blocks.wrapping_add(first),
+                n_blocks: many,
+                ..*weights
+            };
+            // SAFETY: the blocks lie in arrays of checked length that are complete at this point of the plan, and the
+            // packing has the length that the kernels require; nobody reads it while it is written, and without padding
+            // each number of it belongs to one block.
+            unsafe { (kernels.pack)(&of_it, packed) };
+        };
+        match padded || pieces <= 1 {
+            true => some(0, weights.n_blocks),
+            false => self.share(pieces, weights.n_blocks, |i| some(i, 1)),
         }
     }
 

@@ -14,8 +14,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// How often a thread that has helped looks for more, at some 50 ns each, before it goes back to its pool.
-const LOOKS: usize = 2000;
+/// How often a thread that has helped looks for more, at some 50 ns each, before it goes back to its pool: about a
+/// millisecond, the time of a run with little to share. Waking a thread again takes 10 to 50 µs.
+const LOOKS: usize = 20_000;
 
 /// How often a caller looks whether the others are done before it lets other threads have its core in between.
 const SPINS: usize = 2000;
